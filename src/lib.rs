@@ -1,0 +1,3 @@
+//! scopegate: a reverse proxy that lets a request through only with a good OAuth 2.0 bearer token.
+
+pub mod oauth;

@@ -1,0 +1,6 @@
+//! The nouns of OAuth 2.0's RFCs. Pure: no IO, no clock, no async, no logging.
+
+pub mod scope;
+mod time;
+
+pub use time::UnixTime;

@@ -1,0 +1,2 @@
+//! What fits what.
+//! The oracle is a matcher that tries everything.
