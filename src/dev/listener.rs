@@ -1,0 +1,140 @@
+//! Loopback sockets, time-outs, and the check of the Host header.
+
+use std::convert::Infallible;
+use std::io;
+use std::net::{IpAddr, SocketAddr};
+use std::time::Duration;
+
+use http::header::HOST;
+use http::uri::Authority;
+use http::{Request, StatusCode};
+use hyper::body::Incoming;
+use hyper::server::conn::http1;
+use hyper::service::service_fn;
+use hyper_util::rt::{TokioIo, TokioTimer};
+use tokio::net::{TcpListener, TcpStream};
+use tokio::task::JoinSet;
+
+use super::{Answer, json};
+
+/// How long a client may take over a head, and over a body or its next piece.
+pub(super) const PATIENCE: Duration = Duration::from_secs(10);
+
+/// Binds a loopback address; gives back the address bound, which is another one for port 0.
+pub(super) async fn bind(address: SocketAddr) -> io::Result<(TcpListener, SocketAddr)> {
+    let explain = |error: io::Error| io::Error::new(error.kind(), format!("cannot listen on {address}: {error}"));
+    if !address.ip().is_loopback() {
+        return Err(explain(io::Error::new(io::ErrorKind::InvalidInput, "expected a loopback address")));
+    }
+    let listener = TcpListener::bind(address).await.map_err(explain)?;
+    let bound = listener.local_addr().map_err(explain)?;
+    Ok((listener, bound))
+}
+
+/// Accepts connections for ever, and closes them all when the future is dropped.
+///
+/// Answers 421 (RFC 9110 §15.5.20) where the request names a host that is not loopback, or another port than `port`.
+pub(super) async fn serve<F, A>(listener: TcpListener, port: Option<u16>, answer: F)
+where
+    F: Fn(Request<Incoming>) -> A + Clone + Send + Sync + 'static,
+    A: Future<Output = Answer> + Send + 'static,
+{
+    let mut connections = JoinSet::new();
+    loop {
+        match listener.accept().await {
+            Ok((stream, _)) => {
+                connections.spawn(serve_connection(stream, port, answer.clone()));
+            }
+            // Out of file descriptors, most likely: they come back as connections close.
+            Err(error) => {
+                tracing::warn!(%error, "cannot accept a connection");
+                tokio::time::sleep(Duration::from_millis(100)).await;
+            }
+        }
+        while connections.try_join_next().is_some() {}
+    }
+}
+
+async fn serve_connection<F, A>(stream: TcpStream, port: Option<u16>, answer: F)
+where
+    F: Fn(Request<Incoming>) -> A,
+    A: Future<Output = Answer>,
+{
+    let service = service_fn(async |request: Request<Incoming>| {
+        Ok::<_, Infallible>(if names_loopback(&request, port) { answer(request).await } else { misdirected() })
+    });
+    let connection = http1::Builder::new()
+        .timer(TokioTimer::new())
+        .header_read_timeout(PATIENCE)
+        .serve_connection(TokioIo::new(stream), service);
+    if let Err(error) = connection.await {
+        tracing::debug!(%error, "connection ended early");
+    }
+}
+
+// In absolute-form the target's authority counts (RFC 9112 §3.2.2), so both must be loopback.
+fn names_loopback<B>(request: &Request<B>, port: Option<u16>) -> bool {
+    let mut hosts = request.headers().get_all(HOST).iter();
+    let (Some(host), None) = (hosts.next(), hosts.next()) else { return false };
+    let Ok(host) = Authority::try_from(host.as_bytes()) else { return false };
+    request.uri().authority().into_iter().chain([&host]).all(|authority| is_loopback(authority, port))
+}
+
+fn is_loopback(authority: &Authority, port: Option<u16>) -> bool {
+    let host = authority.host();
+    let address = host.strip_prefix('[').and_then(|host| host.strip_suffix(']')).unwrap_or(host);
+    let is_loopback_name =
+        host.eq_ignore_ascii_case("localhost") || address.parse().is_ok_and(|address: IpAddr| address.is_loopback());
+    let is_port = port.is_none_or(|port| authority.port_u16().unwrap_or(80) == port);
+    is_loopback_name && is_port && !authority.as_str().contains('@')
+}
+
+fn misdirected() -> Answer {
+    let hint = "this server answers only to its loopback names; a gateway in front of it sends one with host = target";
+    json(StatusCode::MISDIRECTED_REQUEST, &serde_json::json!({ "error": "misdirected_request", "hint": hint }))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_a_loopback_name_with_the_right_port_is_ours() {
+        let cases = [
+            ("127.0.0.1:9080", true),
+            ("LocalHost:9080", true),
+            ("[::1]:9080", true),
+            ("127.0.0.2:9080", true),
+            ("127.0.0.1", false),
+            ("127.0.0.1:9081", false),
+            ("evil.example:9080", false),
+            ("localhost.evil.example:9080", false),
+            ("localhost:9080@evil.example:9080", false),
+            ("evil@localhost:9080", false),
+            ("10.0.0.1:9080", false),
+        ];
+        for (host, expected) in cases {
+            let request = Request::builder().uri("/").header(HOST, host).body(()).expect("a request");
+            assert_eq!(names_loopback(&request, Some(9080)), expected, "{host}");
+        }
+    }
+
+    #[test]
+    fn port_80_may_be_left_out() {
+        let request = Request::builder().uri("/").header(HOST, "localhost").body(()).expect("a request");
+        assert!(names_loopback(&request, Some(80)));
+    }
+
+    #[test]
+    fn absolute_form_is_judged_as_well() {
+        let foreign = Request::builder().uri("http://evil.example:9080/token").header(HOST, "localhost:9080");
+        assert!(!names_loopback(&foreign.body(()).expect("a request"), Some(9080)));
+    }
+
+    #[test]
+    fn repeated_or_absent_host_is_refused() {
+        let repeated = Request::builder().uri("/").header(HOST, "localhost").header(HOST, "localhost");
+        assert!(!names_loopback(&repeated.body(()).expect("a request"), None));
+        assert!(!names_loopback(&Request::builder().uri("/").body(()).expect("a request"), None));
+    }
+}

@@ -1,0 +1,432 @@
+//! The development authorization server and echo upstream, over real sockets.
+
+use std::time::Duration;
+
+use jsonwebtoken::jwk::JwkSet;
+use jsonwebtoken::{Algorithm, DecodingKey, Validation, decode, decode_header};
+use reqwest::{Client as HttpClient, RequestBuilder, Response, StatusCode};
+use scopegate::dev::{Client, Development, Settings, SigningAlgorithm, start};
+use scopegate::oauth::scope::{GrantedWildcards, ScopeSet};
+use serde_json::{Value, json};
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::net::{TcpListener, TcpStream};
+
+const FORM: &str = "application/x-www-form-urlencoded";
+
+/// Running servers and a client for them.
+struct Fixture {
+    servers: Development,
+    http: HttpClient,
+}
+
+fn settings(algorithm: SigningAlgorithm) -> Settings {
+    let client = |id: &str, secret: &str, scope: &str| Client {
+        id: id.to_owned(),
+        secret: secret.to_owned().into(),
+        allowed_scope: ScopeSet::parse(scope, GrantedWildcards::Honoured).expect("few scopes"),
+    };
+    Settings {
+        listen: ([127, 0, 0, 1], 0).into(),
+        echo: ([127, 0, 0, 1], 0).into(),
+        runtime: "mfp".to_owned(),
+        token_lifetime: Duration::from_secs(3600),
+        audience: "scopegate-development".to_owned(),
+        algorithm,
+        clients: vec![
+            client("test", "test", "*"),
+            client("narrow", "narrow", "messages.write push.application.*"),
+            client("odd:id & co", "100% +s/e=cret:", "read"),
+        ],
+    }
+}
+
+impl Fixture {
+    // The fastest key to make; the algorithms have a test of their own.
+    async fn new() -> Self {
+        Self::with(SigningAlgorithm::EdDsa).await
+    }
+
+    async fn with(algorithm: SigningAlgorithm) -> Self {
+        let _ = rustls::crypto::aws_lc_rs::default_provider().install_default();
+        let servers = start(settings(algorithm)).await.expect("both servers start");
+        Self { servers, http: HttpClient::builder().no_proxy().build().expect("a client") }
+    }
+
+    fn issuer(&self) -> String {
+        format!("http://{}", self.servers.issuer_address)
+    }
+
+    fn echo(&self) -> String {
+        format!("http://{}", self.servers.echo_address)
+    }
+
+    fn token_request(&self, body: &str) -> RequestBuilder {
+        let request = self.http.post(format!("{}/token", self.issuer()));
+        request.header("content-type", FORM).body(body.to_owned())
+    }
+
+    /// Asks as the client `test`.
+    async fn ask(&self, body: &str) -> (StatusCode, Value) {
+        read(self.token_request(body).basic_auth("test", Some("test"))).await
+    }
+
+    async fn claims(&self, body: &str) -> Value {
+        let (_, answer) = self.ask(body).await;
+        self.verify(&answer, Algorithm::EdDSA).await
+    }
+
+    /// Verifies an answer's token by the published keys and jsonwebtoken's own rules.
+    async fn verify(&self, answer: &Value, algorithm: Algorithm) -> Value {
+        let token = answer["access_token"].as_str().expect("an access token");
+        let header = decode_header(token).expect("a JOSE header");
+        assert_eq!((header.typ.as_deref(), header.alg), (Some("at+jwt"), algorithm));
+        let (_, keys) = read(self.http.get(format!("{}/jwks", self.issuer()))).await;
+        assert_eq!(keys["keys"][0]["use"], "sig");
+        assert!(keys["keys"][0]["alg"].is_string() && keys["keys"][0]["d"].is_null());
+        let keys: JwkSet = serde_json::from_value(keys).expect("a JWKS");
+        let key = keys.find(&header.kid.expect("a kid")).expect("the key that the token names");
+        let mut validation = Validation::new(algorithm);
+        validation.set_issuer(&[self.issuer()]);
+        validation.validate_aud = false;
+        let key = DecodingKey::from_jwk(key).expect("a usable key");
+        decode::<Value>(token, &key, &validation).expect("a token that verifies").claims
+    }
+}
+
+async fn send(request: RequestBuilder) -> Response {
+    request.send().await.expect("an answer")
+}
+
+async fn read(request: RequestBuilder) -> (StatusCode, Value) {
+    let response = send(request).await;
+    let status = response.status();
+    (status, response.json().await.expect("a JSON body"))
+}
+
+/// Sends bytes as they are and gives back all that comes until the connection closes.
+async fn raw(address: std::net::SocketAddr, request: &str) -> String {
+    let mut stream = TcpStream::connect(address).await.expect("a connection");
+    stream.write_all(request.as_bytes()).await.expect("the request is sent");
+    let mut answer = String::new();
+    stream.read_to_string(&mut answer).await.expect("an answer");
+    answer
+}
+
+#[tokio::test]
+async fn client_credentials_buy_a_bearer_token_that_nobody_may_store() {
+    let fixture = Fixture::new().await;
+    let request = fixture.token_request("grant_type=client_credentials&scope=sendMessage+accessRestricted");
+    let response = send(request.basic_auth("test", Some("test"))).await;
+    assert_eq!(response.status(), StatusCode::OK);
+    assert_eq!(response.headers()["cache-control"], "no-store");
+    assert_eq!(response.headers()["pragma"], "no-cache");
+    assert_eq!(response.headers()["content-type"], "application/json");
+    let answer: Value = response.json().await.expect("JSON");
+    assert_eq!(answer["token_type"], "Bearer");
+    assert_eq!(answer["expires_in"], 3600);
+    assert_eq!(answer["scope"], "sendMessage accessRestricted");
+}
+
+#[tokio::test]
+async fn each_algorithm_makes_tokens_that_its_published_key_verifies() {
+    for (signing, algorithm) in [
+        (SigningAlgorithm::Rs256, Algorithm::RS256),
+        (SigningAlgorithm::Es256, Algorithm::ES256),
+        (SigningAlgorithm::EdDsa, Algorithm::EdDSA),
+    ] {
+        let fixture = Fixture::with(signing).await;
+        let (_, answer) = fixture.ask("grant_type=client_credentials&scope=a").await;
+        fixture.verify(&answer, algorithm).await;
+    }
+}
+
+#[tokio::test]
+async fn tokens_carry_the_claims_of_rfc_9068() {
+    let fixture = Fixture::new().await;
+    let claims = fixture.claims("grant_type=client_credentials&scope=a+b").await;
+    assert_eq!(claims["iss"], fixture.issuer());
+    assert_eq!(claims["aud"], "scopegate-development");
+    assert_eq!(claims["scope"], "a b");
+    assert_eq!((&claims["sub"], &claims["client_id"]), (&json!("test"), &json!("test")));
+    let seconds = |name: &str| claims[name].as_i64().expect("a time");
+    assert_eq!(seconds("exp") - seconds("iat"), 3600);
+    let again = fixture.claims("grant_type=client_credentials&scope=a+b").await;
+    assert_ne!(claims["jti"], again["jti"]);
+}
+
+#[tokio::test]
+async fn client_chooses_audience_and_validity_period() {
+    let fixture = Fixture::new().await;
+    let asked = "grant_type=client_credentials&audience=https%3A%2F%2Fapi.example.com&validity_period=5";
+    let claims = fixture.claims(asked).await;
+    assert_eq!(claims["aud"], "https://api.example.com");
+    let seconds = |name: &str| claims[name].as_i64().expect("a time");
+    assert_eq!(seconds("exp") - seconds("iat"), 5);
+}
+
+#[tokio::test]
+async fn endless_validity_period_saturates() {
+    let fixture = Fixture::new().await;
+    let claims = fixture.claims("grant_type=client_credentials&validity_period=18446744073709551615").await;
+    assert_eq!(claims["exp"], i64::MAX);
+}
+
+#[tokio::test]
+async fn validity_period_that_is_no_positive_number_is_an_invalid_request() {
+    let fixture = Fixture::new().await;
+    for junk in ["0", "-1", "1.5", "soon", "18446744073709551616"] {
+        let (status, answer) = fixture.ask(&format!("grant_type=client_credentials&validity_period={junk}")).await;
+        assert_eq!((status, &answer["error"]), (StatusCode::BAD_REQUEST, &json!("invalid_request")), "{junk}");
+    }
+}
+
+#[tokio::test]
+async fn absent_and_empty_scope_are_granted_as_empty() {
+    let fixture = Fixture::new().await;
+    for body in ["grant_type=client_credentials", "grant_type=client_credentials&scope="] {
+        let (status, answer) = fixture.ask(body).await;
+        assert_eq!((status, &answer["scope"]), (StatusCode::OK, &json!("")), "{body}");
+    }
+}
+
+#[tokio::test]
+async fn scope_outside_what_the_client_is_allowed_is_an_invalid_scope() {
+    let fixture = Fixture::new().await;
+    let cases = [
+        ("messages.write", true),
+        ("push.application.com.acme messages.write", true),
+        // A wildcard that is asked for counts as the characters it is written with.
+        ("push.application.*", true),
+        ("push.application.com.*", true),
+        ("push.application.", false),
+        ("push.*", false),
+        ("*", false),
+        ("messages.*", false),
+        ("messages.write audit", false),
+        ("messages.write  messages.write", false),
+        ("push.application.\"", false),
+    ];
+    for (scope, granted) in cases {
+        let form = [("grant_type", "client_credentials"), ("scope", scope)];
+        let request = fixture.http.post(format!("{}/token", fixture.issuer())).form(&form);
+        let (status, answer) = read(request.basic_auth("narrow", Some("narrow"))).await;
+        let expected =
+            if granted { (StatusCode::OK, Value::Null) } else { (StatusCode::BAD_REQUEST, json!("invalid_scope")) };
+        assert_eq!((status, answer["error"].clone()), expected, "{scope}");
+    }
+}
+
+#[tokio::test]
+async fn lone_wildcard_covers_every_scope_even_itself() {
+    let fixture = Fixture::new().await;
+    let (status, answer) = fixture.ask("grant_type=client_credentials&scope=*+a.*").await;
+    assert_eq!((status, &answer["scope"]), (StatusCode::OK, &json!("* a.*")));
+}
+
+#[tokio::test]
+async fn client_may_authenticate_in_the_form_or_in_json() {
+    let fixture = Fixture::new().await;
+    let form = "grant_type=client_credentials&client_id=test&client_secret=test";
+    assert_eq!(send(fixture.token_request(form)).await.status(), StatusCode::OK);
+
+    let body = json!({
+        "grant_type": "client_credentials", "client_id": "test", "client_secret": "test",
+        "audience": "https://fhir.example.com", "scope": "system/*.read", "validity_period": 60,
+    });
+    let request = fixture.http.post(format!("{}/token", fixture.issuer())).json(&body);
+    let (status, answer) = read(request).await;
+    assert_eq!((status, &answer["expires_in"]), (StatusCode::OK, &json!(60)));
+    assert_eq!(fixture.verify(&answer, Algorithm::EdDSA).await["aud"], "https://fhir.example.com");
+}
+
+#[tokio::test]
+async fn basic_credentials_are_form_decoded() {
+    let fixture = Fixture::new().await;
+    let encode = |text: &str| url::form_urlencoded::byte_serialize(text.as_bytes()).collect::<String>();
+    let request = fixture.token_request("grant_type=client_credentials&scope=read");
+    let request = request.basic_auth(encode("odd:id & co"), Some(encode("100% +s/e=cret:")));
+    assert_eq!(send(request).await.status(), StatusCode::OK);
+}
+
+#[tokio::test]
+async fn failed_authentication_is_challenged_with_basic() {
+    let fixture = Fixture::new().await;
+    let grant = "grant_type=client_credentials";
+    for request in [
+        fixture.token_request(grant),
+        fixture.token_request(grant).basic_auth("test", Some("wrong")),
+        fixture.token_request(grant).basic_auth("nobody", Some("test")),
+        fixture.token_request(grant).bearer_auth("dGVzdDp0ZXN0"),
+        fixture.token_request(grant).header("authorization", "Basic ???"),
+        fixture.token_request("grant_type=client_credentials&client_id=test&client_secret=wrong"),
+    ] {
+        let response = send(request).await;
+        assert_eq!(response.status(), StatusCode::UNAUTHORIZED);
+        assert_eq!(response.headers()["www-authenticate"], r#"Basic realm="scopegate development""#);
+        let answer: Value = response.json().await.expect("JSON");
+        assert_eq!(answer["error"], "invalid_client");
+        assert!(answer["error_description"].is_string());
+    }
+}
+
+#[tokio::test]
+async fn two_ways_of_authentication_at_once_are_an_invalid_request() {
+    let fixture = Fixture::new().await;
+    for request in [
+        fixture
+            .token_request("grant_type=client_credentials&client_id=test&client_secret=test")
+            .basic_auth("test", Some("test")),
+        fixture
+            .token_request("grant_type=client_credentials")
+            .basic_auth("test", Some("test"))
+            .header("authorization", "Basic dGVzdDp0ZXN0"),
+        fixture.token_request("grant_type=client_credentials&client_id=narrow").basic_auth("test", Some("test")),
+    ] {
+        let (status, answer) = read(request).await;
+        assert_eq!((status, &answer["error"]), (StatusCode::BAD_REQUEST, &json!("invalid_request")));
+    }
+}
+
+#[tokio::test]
+async fn malformed_token_requests_are_told_apart() {
+    let fixture = Fixture::new().await;
+    let cases = [
+        ("", FORM, "invalid_request"),
+        ("scope=a", FORM, "invalid_request"),
+        ("grant_type=password", FORM, "unsupported_grant_type"),
+        ("grant_type=client_credentials&scope=a&scope=b", FORM, "invalid_request"),
+        ("grant_type=client_credentials&x=&x=", FORM, "invalid_request"),
+        ("grant_type=client_credentials", "text/plain", "invalid_request"),
+        (r#"{"grant_type":"client_credentials","scope":"a","scope":"b"}"#, "application/json", "invalid_request"),
+        (r#"{"grant_type":"client_credentials","scope":["a"]}"#, "application/json", "invalid_request"),
+        (r#"["grant_type"]"#, "application/json", "invalid_request"),
+        (r#"{"grant_type":"client_credentials"} x"#, "application/json", "invalid_request"),
+    ];
+    for (body, content_type, error) in cases {
+        let request = fixture.http.post(format!("{}/token", fixture.issuer()));
+        let request = request.header("content-type", content_type).body(body).basic_auth("test", Some("test"));
+        let (status, answer) = read(request).await;
+        assert_eq!((status, &answer["error"]), (StatusCode::BAD_REQUEST, &json!(error)), "{body}");
+    }
+}
+
+#[tokio::test]
+async fn large_token_request_is_refused() {
+    let fixture = Fixture::new().await;
+    let (status, _) = fixture.ask(&format!("grant_type=client_credentials&scope={}", "a".repeat(64 * 1024))).await;
+    assert_eq!(status, StatusCode::PAYLOAD_TOO_LARGE);
+}
+
+#[tokio::test]
+async fn mobile_first_token_endpoint_answers_too() {
+    let fixture = Fixture::new().await;
+    let request = fixture.http.post(format!("{}/mfp/api/az/v1/token", fixture.issuer()));
+    let request = request.basic_auth("test", Some("test")).form(&[("grant_type", "client_credentials"), ("scope", "")]);
+    assert_eq!(send(request).await.status(), StatusCode::OK);
+}
+
+#[tokio::test]
+async fn both_metadata_documents_lead_to_tokens_and_keys() {
+    let fixture = Fixture::new().await;
+    for document in ["oauth-authorization-server", "openid-configuration"] {
+        let (_, metadata) = read(fixture.http.get(format!("{}/.well-known/{document}", fixture.issuer()))).await;
+        assert_eq!(metadata["issuer"], fixture.issuer());
+        assert_eq!(metadata["token_endpoint"], format!("{}/token", fixture.issuer()));
+        assert_eq!(metadata["jwks_uri"], format!("{}/jwks", fixture.issuer()));
+        assert_eq!(metadata["grant_types_supported"], json!(["client_credentials"]));
+    }
+}
+
+#[tokio::test]
+async fn wrong_method_is_405_with_allow_and_unknown_path_404() {
+    let fixture = Fixture::new().await;
+    let response = send(fixture.http.get(format!("{}/token", fixture.issuer()))).await;
+    assert_eq!(
+        (response.status(), &response.headers()["allow"]),
+        (StatusCode::METHOD_NOT_ALLOWED, &"POST".parse().expect("ok"))
+    );
+    let response = send(fixture.http.post(format!("{}/jwks", fixture.issuer()))).await;
+    assert_eq!(response.headers()["allow"], "GET, HEAD");
+    let response = send(fixture.http.get(format!("{}/token/", fixture.issuer()))).await;
+    assert_eq!(response.status(), StatusCode::NOT_FOUND);
+}
+
+#[tokio::test]
+async fn rebound_names_are_misdirected() {
+    let fixture = Fixture::new().await;
+    let port = fixture.servers.issuer_address.port();
+    for (host, status) in [
+        (format!("localhost:{port}"), "200 OK"),
+        (format!("[::1]:{port}"), "200 OK"),
+        (format!("evil.example:{port}"), "421 Misdirected Request"),
+        ("localhost".to_owned(), "421 Misdirected Request"),
+    ] {
+        let request = format!("GET /jwks HTTP/1.1\r\nHost: {host}\r\nConnection: close\r\n\r\n");
+        let answer = raw(fixture.servers.issuer_address, &request).await;
+        assert!(answer.starts_with(&format!("HTTP/1.1 {status}\r\n")), "{host}: {answer}");
+    }
+    // The echo upstream sees the port of the gateway before it.
+    for (host, status) in [("localhost:8080", "200 OK"), ("evil.example", "421 Misdirected Request")] {
+        let request = format!("GET / HTTP/1.1\r\nHost: {host}\r\nConnection: close\r\n\r\n");
+        let answer = raw(fixture.servers.echo_address, &request).await;
+        assert!(answer.starts_with(&format!("HTTP/1.1 {status}\r\n")), "{host}: {answer}");
+    }
+}
+
+#[tokio::test]
+async fn echo_describes_the_request_and_hides_its_token() {
+    let fixture = Fixture::new().await;
+    let request = fixture.http.put(format!("{}/a%20b?q=1&q=2", fixture.echo()));
+    let request = request.bearer_auth("secret-token").header("x-twice", "1").header("x-twice", "2").body("héllo");
+    let (status, echoed) = read(request).await;
+    assert_eq!(status, StatusCode::OK);
+    assert_eq!((&echoed["method"], &echoed["path"]), (&json!("PUT"), &json!("/a%20b?q=1&q=2")));
+    assert_eq!((&echoed["body_size"], &echoed["body"]), (&json!(6), &json!("héllo")));
+    let headers = echoed["headers"].as_array().expect("headers");
+    for header in [["x-twice", "1"], ["x-twice", "2"], ["authorization", "Bearer (redacted, 12 characters)"]] {
+        assert!(headers.contains(&json!(header)), "{headers:?}");
+    }
+    assert!(!echoed.to_string().contains("secret-token"));
+}
+
+#[tokio::test]
+async fn echo_counts_what_it_does_not_show() {
+    let fixture = Fixture::new().await;
+    for body in [vec![b'a'; 8 * 1024 * 1024], vec![0xff, 0xfe]] {
+        let size = body.len();
+        let (_, echoed) = read(fixture.http.post(fixture.echo()).body(body)).await;
+        assert_eq!((&echoed["body_size"], &echoed["body"]), (&json!(size), &Value::Null));
+    }
+}
+
+#[tokio::test]
+async fn address_in_use_or_not_loopback_is_named() {
+    let taken = TcpListener::bind("127.0.0.1:0").await.expect("a port");
+    let address = taken.local_addr().expect("its address");
+    let refused = start(Settings { listen: address, ..settings(SigningAlgorithm::EdDsa) }).await;
+    let message = refused.expect_err("the port is taken").to_string();
+    assert!(message.starts_with(&format!("cannot listen on {address}: ")), "{message}");
+
+    let everywhere = ([0, 0, 0, 0], 0).into();
+    let refused = start(Settings { echo: everywhere, ..settings(SigningAlgorithm::EdDsa) }).await;
+    let message = refused.expect_err("not loopback").to_string();
+    assert_eq!(message, "cannot listen on 0.0.0.0:0: expected a loopback address");
+}
+
+#[tokio::test]
+async fn dropped_servers_close_their_connections_and_free_their_ports() {
+    let fixture = Fixture::new().await;
+    let address = fixture.servers.issuer_address;
+    let mut idle = TcpStream::connect(address).await.expect("a connection");
+    idle.write_all(b"GET /jwks HTTP/1.1\r\nHost: localhost\r\n\r\n").await.expect("sent");
+    idle.read_u8().await.expect("it answers");
+    drop(fixture);
+    let mut rest = Vec::new();
+    idle.read_to_end(&mut rest).await.expect("the connection closes");
+    TcpListener::bind(address).await.expect("the port is free");
+}
+
+#[test]
+fn settings_do_not_print_secrets() {
+    assert!(!format!("{:?}", settings(SigningAlgorithm::default())).contains("100% +s"));
+}
