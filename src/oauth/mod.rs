@@ -1,5 +1,7 @@
 //! The nouns of OAuth 2.0's RFCs. Pure: no IO, no clock, no async, no logging.
 
+pub mod bearer;
+pub mod challenge;
 pub mod scope;
 mod time;
 

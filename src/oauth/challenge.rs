@@ -1,0 +1,130 @@
+//! The `WWW-Authenticate` header of a refusal (RFC 6750 §3, RFC 9728 §5.1).
+//!
+//! 1. Each attribute stands there once at most, in the order realm, error, error_description, scope, resource_metadata.
+//! 2. A request without credentials is told no error code (RFC 6750 §3.1).
+//! 3. No text can break out of its quotes: what may not stand there is replaced, so that nothing a client sent becomes
+//!    an attribute or a header of its own.
+
+use http::HeaderValue;
+
+/// A `Bearer` challenge; what is `None` is left out.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Challenge<'a> {
+    /// What went wrong.
+    pub error: Option<ErrorCode>,
+    /// The realm (RFC 9110 §11.5).
+    pub realm: Option<&'a str>,
+    /// Why, for the client's developer (`error_description`).
+    pub description: Option<&'a str>,
+    /// The scopes that the request needs, separated by spaces.
+    pub scope: Option<&'a str>,
+    /// The URL of the protected resource's metadata (RFC 9728 §5.1).
+    pub resource_metadata: Option<&'a str>,
+}
+
+/// The error codes of a resource server (RFC 6750 §3.1).
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum ErrorCode {
+    /// The request is malformed: goes with 400.
+    InvalidRequest,
+    /// The access token is expired, revoked, malformed or invalid: goes with 401.
+    InvalidToken,
+    /// The access token grants too little: goes with 403.
+    InsufficientScope,
+}
+
+impl ErrorCode {
+    /// The code as the wire has it.
+    #[must_use]
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::InvalidRequest => "invalid_request",
+            Self::InvalidToken => "invalid_token",
+            Self::InsufficientScope => "insufficient_scope",
+        }
+    }
+}
+
+impl Challenge<'_> {
+    /// The value of a `WWW-Authenticate` header (RFC 6750 §3).
+    #[must_use]
+    pub fn to_header_value(&self) -> HeaderValue {
+        let attributes = [
+            ("realm", self.realm),
+            ("error", self.error.map(ErrorCode::as_str)),
+            ("error_description", self.description),
+            ("scope", self.scope),
+            ("resource_metadata", self.resource_metadata),
+        ];
+        let mut text = String::from("Bearer");
+        let mut separator = " ";
+        for (name, value) in attributes {
+            let Some(value) = value else { continue };
+            text.extend([separator, name, "=\""]);
+            text.extend(value.chars().map(quotable));
+            text.push('"');
+            separator = ", ";
+        }
+        HeaderValue::try_from(text).expect("names, quotes and quotable characters are all printable ASCII")
+    }
+}
+
+// RFC 6750 §3 allows error_description %x20-21 / %x23-5B / %x5D-7E; the others need no more. Escapes are deliberately
+// absent: few clients undo them.
+fn quotable(character: char) -> char {
+    match character {
+        '"' => '\'',
+        '\x20'..='\x5B' | '\x5D'..='\x7E' => character,
+        _ => '?',
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    #[test]
+    fn the_three_plain_forms_are_exact() {
+        let plain = Challenge::default();
+        assert_eq!(plain.to_header_value(), "Bearer");
+        let invalid = Challenge { error: Some(ErrorCode::InvalidToken), ..plain };
+        assert_eq!(invalid.to_header_value(), "Bearer error=\"invalid_token\"");
+        let malformed = Challenge { error: Some(ErrorCode::InvalidRequest), ..plain };
+        assert_eq!(malformed.to_header_value(), "Bearer error=\"invalid_request\"");
+        let insufficient = Challenge { error: Some(ErrorCode::InsufficientScope), scope: Some("a b"), ..plain };
+        assert_eq!(insufficient.to_header_value(), "Bearer error=\"insufficient_scope\", scope=\"a b\"");
+    }
+
+    #[test]
+    fn attributes_come_once_and_in_order() {
+        let full = Challenge {
+            error: Some(ErrorCode::InsufficientScope),
+            realm: Some("orders"),
+            description: Some("too little"),
+            scope: Some("a b"),
+            resource_metadata: Some("https://api.example.com/.well-known/oauth-protected-resource"),
+        };
+        assert_eq!(
+            full.to_header_value(),
+            "Bearer realm=\"orders\", error=\"insufficient_scope\", error_description=\"too little\", scope=\"a b\", \
+             resource_metadata=\"https://api.example.com/.well-known/oauth-protected-resource\""
+        );
+    }
+
+    #[test]
+    fn hostile_text_stays_within_its_quotes() {
+        let hostile = Challenge { description: Some("x\", error=\"\r\nSet-Cookie: a\\\"é"), ..Challenge::default() };
+        assert_eq!(hostile.to_header_value(), "Bearer error_description=\"x', error='??Set-Cookie: a?'?\""); // R5
+    }
+
+    proptest! {
+        #[test]
+        fn any_text_makes_a_header_value_with_two_quotes(text in any::<String>()) {
+            let value = Challenge { description: Some(&text), ..Challenge::default() }.to_header_value();
+            prop_assert_eq!(value.as_bytes().iter().filter(|&&byte| byte == b'"').count(), 2);
+            prop_assert!(value.as_bytes().iter().all(|byte| (0x20..0x7F).contains(byte) && *byte != b'\\'));
+        }
+    }
+}
