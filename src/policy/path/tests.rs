@@ -1,0 +1,176 @@
+//! What is normal, what is brought into normal form, and what is refused.
+
+use proptest::prelude::*;
+
+use super::*;
+
+fn parse(raw: &str) -> Result<String, PathError> {
+    NormalPath::parse(raw, PathParameters::Refuse).map(|path| path.as_str().to_owned())
+}
+
+fn parse_allowing(raw: &str) -> Result<String, PathError> {
+    NormalPath::parse(raw, PathParameters::Allow).map(|path| path.as_str().to_owned())
+}
+
+#[test]
+fn normal_path_is_borrowed() {
+    for raw in ["/", "/a", "/a/", "/a/b.c", "/...", "/.a/..b", "/caf%C3%A9", "/a%20b", "/100%25", "/v1/x:y@z", "/a{b}|"]
+    {
+        let path = NormalPath::parse(raw, PathParameters::Refuse).expect("a normal path");
+        assert!(matches!(path.0, Cow::Borrowed(text) if text == raw), "{raw}");
+    }
+}
+
+#[test]
+fn unreserved_characters_are_decoded_and_hex_digits_put_in_upper_case() {
+    for (raw, normal) in [
+        ("/%61%62", "/ab"),
+        ("/%7euser/%2D%5f%2Ea", "/~user/-_.a"),
+        ("/caf%c3%a9", "/caf%C3%A9"),
+        ("/%f0%9F%98%80/x", "/%F0%9F%98%80/x"),
+        ("/a%3a%40/%61", "/a%3A%40/a"),
+        ("/%25x", "/%25x"),
+        ("/%25%25", "/%25%25"),
+    ] {
+        assert_eq!(parse(raw).as_deref(), Ok(normal), "{raw}");
+    }
+}
+
+#[test]
+fn ambiguous_path_is_refused() {
+    use PathError::*;
+    for (raw, error) in [
+        ("", NotAbsolute), // R41, all of them
+        ("*", NotAbsolute),
+        ("a/b", NotAbsolute),
+        ("%2Fa", NotAbsolute),
+        ("//", EmptySegment),
+        ("/a//b", EmptySegment),
+        ("/a//", EmptySegment),
+        ("//a", EmptySegment),
+        ("/.", DotSegment),
+        ("/..", DotSegment),
+        ("/a/./b", DotSegment),
+        ("/a/../b", DotSegment),
+        ("/a/%2e%2E/b", DotSegment),
+        ("/a/.%2e", DotSegment),
+        ("/a%2fb", EncodedSlash),
+        ("/a%2F", EncodedSlash),
+        ("/a\\b", Backslash),
+        ("/a%5cb", Backslash),
+        ("/..%5C..", Backslash),
+        ("/a%00", ControlCharacter),
+        ("/a%0d%0ab", ControlCharacter),
+        ("/a%7F", ControlCharacter),
+        ("/a%C2%85", ControlCharacter),
+        ("/a\tb", ControlCharacter),
+        ("/a\u{7f}", ControlCharacter),
+        ("/a b", ForbiddenCharacter),
+        ("/caf\u{e9}", ForbiddenCharacter),
+        ("/a?b", ForbiddenCharacter),
+        ("/a#b", ForbiddenCharacter),
+        ("/%2541", DoubleEncoding),
+        ("/%25%34%31", DoubleEncoding),
+        ("/%252e%252e/", DoubleEncoding),
+        ("/%25%2541", DoubleEncoding),
+        ("/%", InvalidEncoding),
+        ("/%4", InvalidEncoding),
+        ("/%4/1", InvalidEncoding),
+        ("/%zz", InvalidEncoding),
+        ("/%+1", InvalidEncoding),
+        ("/%u0041", InvalidEncoding),
+        ("/%\u{e9}", InvalidEncoding),
+        ("/%FF", NotUtf8),
+        ("/%C0%AE%C0%AE/", NotUtf8),
+        ("/%C3", NotUtf8),
+        ("/%C3/%A9", NotUtf8),
+        ("/%C3a", NotUtf8),
+        ("/%E0%80%AF", NotUtf8),
+        ("/%ED%A0%80", NotUtf8),
+        ("/%F4%90%80%80", NotUtf8),
+        ("/a;b", PathParameter),
+        ("/a%3bb", PathParameter),
+        ("/..;/b", PathParameter),
+    ] {
+        assert_eq!(parse(raw), Err(error), "{raw}");
+    }
+}
+
+#[test]
+fn path_parameter_passes_where_allowed_and_hides_nothing() {
+    assert_eq!(parse_allowing("/a;v=1/b").as_deref(), Ok("/a;v=1/b"));
+    assert_eq!(parse_allowing("/a%3bb").as_deref(), Ok("/a%3Bb"));
+    for raw in ["/..;/b", "/a/..;x=1", "/.;/b", "/%2e%2e;/", "/..%3b/b", "/.%3Bx;y"] {
+        assert_eq!(parse_allowing(raw), Err(PathError::DotSegment), "{raw}");
+    }
+    for raw in ["/;/b", "/a/;x", "/%3B/b"] {
+        assert_eq!(parse_allowing(raw), Err(PathError::EmptySegment), "{raw}");
+    }
+}
+
+#[test]
+fn piece_is_decoded_once() {
+    assert_eq!(decoded("caf%C3%A9%20%25x"), "caf\u{e9} %x");
+    assert!(matches!(decoded("plain"), Cow::Borrowed("plain")));
+}
+
+fn hostile_path() -> impl Strategy<Value = String> {
+    let piece = prop_oneof![
+        8 => "[a-f0-9/.~%2;]",
+        8 => "%[0-9A-Fa-f]{2}",
+        2 => "%25",
+        2 => "%2[eEfF]",
+        2 => "[!-~]",
+        2 => Just("%C3%A9".to_owned()),
+        1 => any::<char>().prop_map(String::from),
+    ];
+    proptest::collection::vec(piece, 0..12).prop_map(|pieces| format!("/{}", pieces.concat()))
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(4096))]
+
+    #[test]
+    fn normalising_is_idempotent(raw in hostile_path()) {
+        for parameters in [PathParameters::Refuse, PathParameters::Allow] {
+            if let Ok(path) = NormalPath::parse(&raw, parameters) {
+                let again = NormalPath::parse(path.as_str(), parameters);
+                prop_assert!(matches!(&again, Ok(NormalPath(Cow::Borrowed(text))) if *text == path.as_str()));
+            }
+        }
+    }
+
+    #[test]
+    fn normal_path_has_one_spelling_and_nothing_ambiguous(raw in hostile_path()) {
+        let Ok(path) = NormalPath::parse(&raw, PathParameters::Refuse) else { return Ok(()) };
+        let text = path.as_str();
+        for (place, _) in text.match_indices('%') {
+            let encoded = &text[place + 1..place + 3];
+            prop_assert_eq!(encoded.to_ascii_uppercase(), encoded);
+            let octet = u8::from_str_radix(encoded, 16).expect("two hex digits");
+            prop_assert!(!is_unreserved(octet) && !octet.is_ascii_control() && !b"/\\;".contains(&octet));
+        }
+        let inner = text.strip_prefix('/').expect("absolute");
+        for segment in inner.strip_suffix('/').unwrap_or(inner).split('/').filter(|_| !inner.is_empty()) {
+            let name = String::from_utf8(octets(segment).collect()).expect("UTF-8 after decoding");
+            prop_assert!(!["", ".", ".."].contains(&name.as_str()) && !name.contains(['/', '\\', ';', '\0']));
+            prop_assert_eq!(decoded(segment), name);
+        }
+    }
+
+    #[test]
+    fn spelling_of_unreserved_characters_does_not_matter(
+        text in "/([a-z~_-]{1,6}/){0,3}[a-z]{0,3}",
+        encode in any::<u64>(),
+    ) {
+        let spelled: String = text
+            .bytes()
+            .enumerate()
+            .map(|(place, byte)| match encode >> (place % 64) & 1 {
+                1 if byte != b'/' => format!("%{byte:02x}"),
+                _ => char::from(byte).to_string(),
+            })
+            .collect();
+        prop_assert_eq!(parse(&spelled), Ok(text));
+    }
+}
