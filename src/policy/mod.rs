@@ -2,5 +2,9 @@
 
 pub mod host;
 pub mod methods;
+pub mod parameters;
 pub mod path;
 pub mod pattern;
+pub mod requirement;
+pub mod route;
+mod tree;

@@ -1,0 +1,51 @@
+//! The values that a request's path gives to a route's parameters.
+
+use std::borrow::Cow;
+
+use super::path::decoded;
+use super::pattern::MAX_PARAMETERS;
+
+/// The path parameters of one request, as one route names them.
+#[derive(Clone, Copy, Debug)]
+pub struct Parameters<'t, 'p> {
+    names: &'t [Box<str>],
+    values: Values<'p>,
+}
+
+impl<'t, 'p> Parameters<'t, 'p> {
+    pub(super) fn new(names: &'t [Box<str>], values: Values<'p>) -> Self {
+        Self { names, values }
+    }
+
+    /// The value of a parameter, decoded once. Borrows what has nothing to decode.
+    #[must_use]
+    pub fn get(&self, name: &str) -> Option<Cow<'p, str>> {
+        let position = self.names.iter().position(|known| **known == *name)?;
+        self.values.as_slice().get(position).copied().map(decoded)
+    }
+}
+
+/// Pieces of a path in the order in which a pattern takes them, kept without a heap.
+#[derive(Clone, Copy, Debug, Default)]
+pub(super) struct Values<'p> {
+    pieces: [&'p str; MAX_PARAMETERS],
+    length: usize,
+}
+
+impl<'p> Values<'p> {
+    // No pattern has more parameters than there is room for, so nothing is ever left out.
+    pub(super) fn push(&mut self, piece: &'p str) {
+        if let Some(free) = self.pieces.get_mut(self.length) {
+            *free = piece;
+            self.length += 1;
+        }
+    }
+
+    pub(super) fn pop(&mut self) {
+        self.length = self.length.saturating_sub(1);
+    }
+
+    fn as_slice(&self) -> &[&'p str] {
+        &self.pieces[..self.length]
+    }
+}

@@ -1,0 +1,166 @@
+//! Which route a request belongs to: one total order, and no route means no.
+//!
+//! 1. Host first: the exact one, then the longest `*.` suffix, then routes for any host. A host that has routes has
+//!    those only.
+//! 2. Then the path, as `tree` has it. A path owns its form with a trailing slash unless that is
+//!    declared, and `/files/{*rest}` takes `/files` and `/files/` as well.
+//! 3. Then the method. Nothing falls through to a route that is less specific: it may ask for less.
+//! 4. Two routes that could both answer are an error when the table is built, so order in the file means nothing.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use http::{HeaderValue, Method};
+
+use super::host::HostPattern;
+use super::methods::Methods;
+use super::parameters::{Parameters, Values};
+use super::path::NormalPath;
+use super::pattern::RoutePattern;
+use super::requirement::Requirement;
+use super::tree::Node;
+
+/// What is let in where, and on which condition.
+#[derive(Clone, Debug)]
+pub struct Route {
+    /// The hosts it answers to; empty for any.
+    pub hosts: Vec<HostPattern>,
+    /// Its path; as text it is the route's name in logs.
+    pub path: RoutePattern,
+    /// The methods it takes.
+    pub methods: Methods,
+    /// What a token must grant.
+    pub requirement: Requirement,
+    /// The names of the issuers whose tokens it takes; empty for all.
+    pub issuers: Vec<Arc<str>>,
+}
+
+/// All routes of a gateway.
+#[derive(Debug)]
+pub struct RouteTable {
+    routes: Vec<Route>,
+    // By `api.example.com` and, for everything beneath, by `.example.com`. No normal host starts with a dot.
+    hosts: BTreeMap<Box<str>, Node>,
+    any_host: Node,
+}
+
+/// Two routes that could both answer a request.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Overlap {
+    /// The position of the earlier route.
+    pub first: usize,
+    /// The position of the later one.
+    pub second: usize,
+    /// A method that both take.
+    pub method: Method,
+}
+
+/// The route that a request belongs to.
+#[derive(Clone, Copy, Debug)]
+pub struct Found<'t, 'p> {
+    /// Its position among the routes that the table was built from.
+    pub index: usize,
+    /// The route.
+    pub route: &'t Route,
+    /// What the path gives to its parameters.
+    pub parameters: Parameters<'t, 'p>,
+}
+
+/// A request belongs to no route.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum NoRoute {
+    /// The host has no such path: 404.
+    #[error("expected the path of a route, but found another one")]
+    NotFound,
+    /// The path has routes, but not for this method: 405.
+    #[error("expected one of the methods {allow:?}, but found another one")]
+    MethodNotAllowed {
+        /// Every method of the path (RFC 9110 §10.2.1).
+        allow: HeaderValue,
+    },
+}
+
+impl RouteTable {
+    /// Makes the table.
+    ///
+    /// # Errors
+    /// Every pair of routes with a host, a path and a method in common.
+    pub fn build(routes: Vec<Route>) -> Result<Self, Vec<Overlap>> {
+        let mut hosts: BTreeMap<Box<str>, Node> = BTreeMap::new();
+        let mut any_host = Node::default();
+        let mut overlaps = Vec::new();
+        for (index, route) in routes.iter().enumerate() {
+            if route.hosts.is_empty() {
+                overlaps.extend(insert(&mut any_host, index, &routes));
+            }
+            for host in &route.hosts {
+                overlaps.extend(insert(hosts.entry(host.name.clone()).or_default(), index, &routes));
+            }
+        }
+        // Two routes may meet at several hosts.
+        overlaps.sort_by_key(|overlap| (overlap.second, overlap.first));
+        overlaps.dedup();
+        if overlaps.is_empty() { Ok(Self { routes, hosts, any_host }) } else { Err(overlaps) }
+    }
+
+    /// The routes, in the order they were given.
+    #[must_use]
+    pub fn routes(&self) -> &[Route] {
+        &self.routes
+    }
+
+    /// Finds the route of a request, without allocating. `host` is as [`normal_host`](super::host::normal_host) leaves
+    /// it, or empty where a request names none.
+    ///
+    /// # Errors
+    /// See [`NoRoute`].
+    pub fn find<'t, 'p>(
+        &'t self,
+        host: &str,
+        path: &'p NormalPath<'_>,
+        method: &Method,
+    ) -> Result<Found<'t, 'p>, NoRoute> {
+        let mut values = Values::default();
+        let after_slash = path.as_str().strip_prefix('/');
+        let same_path = self.tree(host).find(after_slash, &mut values).ok_or(NoRoute::NotFound)?;
+        match same_path.iter().find(|&&index| self.routes[index].methods.contains(method)) {
+            Some(&index) => {
+                let route = &self.routes[index];
+                Ok(Found { index, route, parameters: Parameters::new(&route.path.parameters, values) })
+            }
+            None => Err(NoRoute::MethodNotAllowed { allow: self.allow(same_path) }),
+        }
+    }
+
+    fn tree(&self, host: &str) -> &Node {
+        // The first dot starts the longest suffix.
+        let suffixes = host.match_indices('.').map(|(dot, _)| &host[dot..]);
+        std::iter::once(host).chain(suffixes).find_map(|name| self.hosts.get(name)).unwrap_or(&self.any_host)
+    }
+
+    fn allow(&self, same_path: &[usize]) -> HeaderValue {
+        let listed = same_path.iter().filter_map(|&index| self.routes[index].methods.listed());
+        let names: Vec<&str> = listed.flatten().map(Method::as_str).collect();
+        HeaderValue::try_from(names.join(", ")).expect("methods, commas and spaces can stand in a header")
+    }
+}
+
+fn insert(tree: &mut Node, second: usize, routes: &[Route]) -> Vec<Overlap> {
+    let same_path = tree.routes_at(&routes[second].path.segments);
+    // A route that names a host twice does not overlap with itself.
+    if same_path.last() == Some(&second) {
+        return Vec::new();
+    }
+    let overlap = |&first: &usize| {
+        let method = routes[first].methods.in_common(&routes[second].methods)?;
+        Some(Overlap { first, second, method })
+    };
+    let overlaps = same_path.iter().filter_map(overlap).collect();
+    same_path.push(second);
+    overlaps
+}
+
+#[cfg(test)]
+mod ranking;
+#[cfg(test)]
+mod tests;

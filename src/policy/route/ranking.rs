@@ -1,0 +1,125 @@
+//! Which route a request belongs to, on random tables.
+//! The oracle ranks every route that fits and takes the best.
+
+use proptest::prelude::*;
+
+use super::tests::{normal, route};
+use super::*;
+
+/// How specific a pattern is for a path, segment by segment; `None` where it does not fit.
+fn rank(pattern: &str, path: &str) -> Option<Vec<u8>> {
+    let mut rank = Vec::new();
+    let mut segments = path.split('/').skip(1);
+    for expected in pattern.split('/').skip(1) {
+        match segments.next() {
+            _ if expected.starts_with("{*") => {
+                rank.push(0);
+                return Some(rank);
+            }
+            Some(segment) if segment == expected => rank.push(4),
+            Some(segment) if expected.starts_with('{') && !segment.is_empty() => rank.push(3),
+            _ => return None,
+        }
+    }
+    match (segments.next(), segments.next()) {
+        (None, _) => rank.push(2),
+        (Some(""), None) => rank.push(1),
+        _ => return None,
+    }
+    Some(rank)
+}
+
+fn host_rank(pattern: Option<&str>, host: &str) -> Option<usize> {
+    match pattern {
+        None => Some(0),
+        Some(exact) if exact == host => Some(usize::MAX),
+        Some(suffix) => suffix.strip_prefix('*').filter(|suffix| host.ends_with(suffix)).map(str::len),
+    }
+}
+
+type Written = (Option<&'static str>, String, &'static str);
+
+fn find_by_ranking(routes: &[Written], host: &str, path: &str, method: &Method) -> Result<usize, Option<Vec<usize>>> {
+    let best_host = routes.iter().filter_map(|route| host_rank(route.0, host)).max();
+    let of_host = |index: &usize| host_rank(routes[*index].0, host) == best_host && best_host.is_some();
+    let fitting: Vec<usize> = (0..routes.len()).filter(of_host).collect();
+    let best = fitting.iter().filter_map(|&index| rank(&routes[index].1, path)).max().ok_or(None)?;
+    let same: Vec<usize> =
+        fitting.into_iter().filter(|&index| rank(&routes[index].1, path).as_ref() == Some(&best)).collect();
+    let takes = |index: &&usize| route("", "/", routes[**index].2).methods.contains(method);
+    same.iter().find(takes).copied().ok_or(Some(same.clone()))
+}
+
+fn build(written: &[Written]) -> Result<RouteTable, Vec<Overlap>> {
+    let routes = written.iter().map(|(host, path, methods)| route(host.unwrap_or(""), path, methods));
+    RouteTable::build(routes.collect())
+}
+
+/// Host and path, names of parameters aside.
+fn place(written: &Written) -> (Option<&'static str>, String) {
+    (written.0, written.1.replace(char::is_numeric, ""))
+}
+
+fn written_route() -> impl Strategy<Value = Written> {
+    let host = prop_oneof![3 => Just(None), 1 => Just(Some("a.b")), 1 => Just(Some("*.b")), 1 => Just(Some("*.a.b"))];
+    let segments = proptest::collection::vec(prop_oneof![2 => Just("a"), 1 => Just("b"), 2 => Just("{}")], 0..4);
+    let end = prop_oneof![3 => Just(""), 1 => Just("/"), 2 => Just("/{*rest}")];
+    let methods = prop_oneof![Just(""), Just("GET"), Just("POST"), Just("HEAD PUT")];
+    (host, segments, end, methods).prop_map(|(host, segments, end, methods)| {
+        let named = segments.iter().enumerate().map(|(index, segment)| match *segment {
+            "{}" => format!("/{{x{index}}}"),
+            literal => format!("/{literal}"),
+        });
+        let path = named.collect::<String>() + end;
+        (host, if path.is_empty() { "/".to_owned() } else { path }, methods)
+    })
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(2048))]
+
+    #[test]
+    fn find_agrees_with_ranking_every_route(
+        written in proptest::collection::vec(written_route(), 0..10),
+        requests in proptest::collection::vec(
+            (
+                prop_oneof![Just("a.b"), Just("x.b"), Just("x.a.b"), Just("b")],
+                "(/[abc]){0,4}/?",
+                prop_oneof![Just(Method::GET), Just(Method::HEAD), Just(Method::POST)],
+            ),
+            16,
+        ),
+    ) {
+        // A route that overlaps with earlier ones is left out; nothing else may be refused.
+        let mut kept: Vec<Written> = Vec::new();
+        for next in written {
+            kept.push(next);
+            let Err(overlaps) = build(&kept) else { continue };
+            let second = kept.pop().expect("just pushed");
+            for overlap in overlaps {
+                prop_assert_eq!(overlap.second, kept.len());
+                prop_assert_eq!(place(&kept[overlap.first]), place(&second));
+            }
+        }
+        let table = build(&kept).expect("what overlaps was left out");
+        for (host, path, method) in requests {
+            let path = if path.is_empty() { "/" } else { &path };
+            let expected = find_by_ranking(&kept, host, path, &method);
+            match (table.find(host, &normal(path), &method), expected) {
+                (Ok(found), expected) => prop_assert_eq!(Ok(found.index), expected),
+                (Err(NoRoute::NotFound), expected) => prop_assert_eq!(expected, Err(None)),
+                (Err(NoRoute::MethodNotAllowed { allow }), Err(Some(same))) => {
+                    let names: Vec<&str> = allow.to_str().expect("ASCII").split(", ").collect();
+                    let takes = |name: &str| same.iter().any(|&index| {
+                        let method = Method::from_bytes(name.as_bytes()).expect("a method");
+                        table.routes()[index].methods.contains(&method)
+                    });
+                    for name in ["GET", "HEAD", "POST", "PUT", "DELETE"] {
+                        prop_assert_eq!(names.contains(&name), takes(name));
+                    }
+                }
+                (Err(refused), expected) => prop_assert!(false, "{refused:?} but {expected:?}"),
+            }
+        }
+    }
+}

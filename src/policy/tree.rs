@@ -1,0 +1,83 @@
+//! The paths of all routes of a host, segment by segment.
+//!
+//! 1. A literal comes before `{name}`, and that before `{*rest}`, decided at the first segment that differs.
+//! 2. A branch that leads to no route is left again: `/a/{x}/c` is found beside `/a/b/d`. A pattern that fits the
+//!    whole path ends the search, whatever its methods.
+//! 3. Each node stands at one depth, so it is visited once at the most, however long and hostile the path is. The
+//!    recursion is as deep as the longest pattern, not as the path.
+
+use super::parameters::Values;
+use super::path::octets;
+use super::pattern::Segment;
+
+/// One segment's place; what stands in it is the positions of routes.
+#[derive(Debug, Default)]
+pub(super) struct Node {
+    // Decoded, and sorted by their bytes: found without hashing what a client chose.
+    literals: Vec<(Box<str>, Node)>,
+    parameter: Option<Box<Node>>,
+    here: Vec<usize>,
+    rest: Vec<usize>,
+}
+
+impl Node {
+    /// The routes with exactly this pattern, names of parameters aside.
+    pub(super) fn routes_at(&mut self, segments: &[Segment]) -> &mut Vec<usize> {
+        match segments.split_first() {
+            None => &mut self.here,
+            Some((Segment::Rest, _)) => &mut self.rest,
+            Some((Segment::Parameter, further)) => self.parameter.get_or_insert_default().routes_at(further),
+            Some((Segment::Literal(text), further)) => {
+                let place = self.literals.binary_search_by(|(literal, _)| literal.cmp(text)).unwrap_or_else(|place| {
+                    self.literals.insert(place, (text.clone(), Self::default()));
+                    place
+                });
+                self.literals[place].1.routes_at(further)
+            }
+        }
+    }
+
+    /// The routes whose pattern fits a path best. `path` is what follows the last slash that was taken; `None` when
+    /// nothing does.
+    pub(super) fn find<'p>(&self, path: Option<&'p str>, values: &mut Values<'p>) -> Option<&[usize]> {
+        let Some(path) = path else {
+            return if self.here.is_empty() { self.find_rest("", values) } else { Some(&self.here) };
+        };
+        let (segment, further) = match path.split_once('/') {
+            Some((segment, further)) => (segment, Some(further)),
+            None => (path, None),
+        };
+        if let Some(found) = self.literal(segment).and_then(|node| node.find(further, values)) {
+            return Some(found);
+        }
+        // A normal path has an empty segment only at its end: the trailing slash, which the path without it owns.
+        if segment.is_empty() {
+            return if self.here.is_empty() { self.find_rest("", values) } else { Some(&self.here) };
+        }
+        if let Some(node) = &self.parameter {
+            values.push(segment);
+            if let Some(found) = node.find(further, values) {
+                return Some(found);
+            }
+            values.pop();
+        }
+        self.find_rest(path, values)
+    }
+
+    fn find_rest<'p>(&self, path: &'p str, values: &mut Values<'p>) -> Option<&[usize]> {
+        if self.rest.is_empty() {
+            return None;
+        }
+        values.push(path);
+        Some(&self.rest)
+    }
+
+    fn literal(&self, segment: &str) -> Option<&Self> {
+        let place = if segment.contains('%') {
+            self.literals.binary_search_by(|(literal, _)| literal.bytes().cmp(octets(segment)))
+        } else {
+            self.literals.binary_search_by(|(literal, _)| literal.as_ref().cmp(segment))
+        };
+        place.ok().map(|place| &self.literals[place].1)
+    }
+}
