@@ -1,5 +1,6 @@
 //! Decisions without IO: which path, which host, which route, what it requires, and whether a token meets it.
 
+pub mod decision;
 pub mod host;
 pub mod methods;
 pub mod parameters;

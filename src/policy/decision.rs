@@ -1,0 +1,89 @@
+//! The decision about one request: a [`Permit`] or a [`Denial`].
+//!
+//! It is made anew for every request. What is known of a token may be remembered, whether it suffices may not.
+
+use super::requirement::{Requirement, UnusableParameter};
+use super::route::{Found, Route};
+use crate::oauth::claims::ActiveToken;
+
+/// A request that may be sent on. Only [`decide`] makes one, and sending it on uses it up.
+#[derive(Debug)]
+#[must_use]
+pub struct Permit {
+    route: usize,
+    is_public: bool,
+}
+
+impl Permit {
+    /// The position of the route in its table.
+    #[must_use]
+    pub fn route(&self) -> usize {
+        self.route
+    }
+
+    /// Whether nobody's token was judged: the request is anonymous, whatever token it carries.
+    #[must_use]
+    pub fn is_public(&self) -> bool {
+        self.is_public
+    }
+}
+
+/// Why a request is not let through.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum Denial {
+    /// The route asks for a token: 401.
+    #[error("expected an access token, but found none")]
+    NoToken,
+    /// The token is of an issuer that the route does not take: 401 `invalid_token`.
+    #[error("expected a token of one of the route's issuers, but found one of another")]
+    IssuerNotAccepted,
+    /// The token grants too little: 403 `insufficient_scope`.
+    #[error("expected a token that grants {needed:?}, but found one that grants less")]
+    InsufficientScope {
+        /// What this request needs; of several sets the first.
+        needed: String,
+    },
+    /// A path parameter's value cannot stand in a scope: 400.
+    #[error(transparent)]
+    UnusableParameter(#[from] UnusableParameter),
+}
+
+/// Decides whether a request may pass. `token` is active, verified and in time, or `None` where there is none.
+///
+/// # Errors
+/// See [`Denial`].
+pub fn decide(found: &Found<'_, '_>, token: Option<&ActiveToken>) -> Result<Permit, Denial> {
+    let any_of = match &found.route.requirement {
+        Requirement::Public => return Ok(Permit { route: found.index, is_public: true }),
+        Requirement::Token { any_of } => any_of,
+    };
+    let token = token.ok_or(Denial::NoToken)?;
+    if !accepts_issuer(found.route, token.issuer_name()) {
+        return Err(Denial::IssuerNotAccepted);
+    }
+    let mut is_met = any_of.is_empty();
+    for required in any_of {
+        is_met |= required.is_met_by(token.scopes(), &found.parameters)?;
+    }
+    match any_of.first() {
+        Some(first) if !is_met => Err(Denial::InsufficientScope { needed: first.filled(&found.parameters)? }),
+        _ => Ok(Permit { route: found.index, is_public: false }),
+    }
+}
+
+/// The scopes that a request needs, for the challenge to one that came without a token; of several sets the first.
+/// `None` where no particular scope is needed or none can be named.
+#[must_use]
+pub fn needed_scope(found: &Found<'_, '_>) -> Option<String> {
+    match &found.route.requirement {
+        Requirement::Public => None,
+        Requirement::Token { any_of } => any_of.first()?.filled(&found.parameters).ok(),
+    }
+}
+
+fn accepts_issuer(route: &Route, name: &str) -> bool {
+    route.issuers.is_empty() || route.issuers.iter().any(|accepted| **accepted == *name)
+}
+
+#[cfg(test)]
+mod tests;
