@@ -1,0 +1,245 @@
+//! A key that an issuer publishes (RFC 7517 §4, RFC 7518 §6, RFC 8037 §2).
+//!
+//! 1. A key is taken whole or not at all.
+//! 2. What a key says of its purpose binds: `use`, `key_ops` and `alg` (RFC 7517 §4.2-4.4).
+//! 3. A symmetric key in a published set is no key: everybody knows it. Nor is a key published with its private half.
+
+use std::fmt;
+
+use serde_json::{Map, Value};
+
+use super::{Algorithm, decode_base64url};
+use crate::oauth::json::{JsonError, Strict};
+
+/// RFC 7518 §3.3 asks for 2048 bits at the least; aws-lc verifies up to 8192.
+const RSA_BITS: std::ops::RangeInclusive<usize> = 2048..=8192;
+
+/// A public key that signatures may be verified with.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Jwk {
+    /// The name that tokens may call it by.
+    pub kid: Option<String>,
+    /// The one algorithm it may be used with; `None`: each that fits the material.
+    pub algorithm: Option<Algorithm>,
+    /// The key itself.
+    pub material: KeyMaterial,
+}
+
+/// A public key's numbers, decoded and found to be of the right size.
+#[derive(Clone, PartialEq, Eq)]
+pub enum KeyMaterial {
+    /// An RSA key; both numbers big-endian without leading zeros.
+    Rsa {
+        /// `n`
+        modulus: Vec<u8>,
+        /// `e`
+        exponent: Vec<u8>,
+    },
+    /// A point on a curve. Whether it lies on it is found out when a signature is verified.
+    Ec {
+        /// `crv`
+        curve: Curve,
+        /// `04`, `x`, `y`: the uncompressed form (SEC 1 §2.3.3).
+        point: Vec<u8>,
+    },
+    /// An Ed25519 key.
+    Ed25519 {
+        /// `x`, 32 bytes.
+        x: Vec<u8>,
+    },
+}
+
+/// An elliptic curve (RFC 7518 §6.2.1.1).
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Curve {
+    /// `P-256`
+    P256,
+    /// `P-384`
+    P384,
+}
+
+/// Why a key is not used.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum JwkError {
+    /// Not a JSON object.
+    #[error("not a JSON object")]
+    NotAnObject,
+    /// It names a member twice (RFC 7517 §4).
+    #[error("a member stands twice")]
+    DuplicateMember,
+    /// A member is missing, of the wrong type, or not strict base64url.
+    #[error("expected a good {member:?}, but found none")]
+    BadMember {
+        /// Its name.
+        member: &'static str,
+    },
+    /// `oct`: a shared secret, published.
+    #[error("a symmetric key does not belong into a published set")]
+    Symmetric,
+    /// `d` is there: a private key, published.
+    #[error("a private key does not belong into a published set")]
+    Private,
+    /// `kty` or `crv` is something that scopegate does not verify with.
+    #[error("{member:?} names a key that is not supported")]
+    Unsupported {
+        /// `kty` or `crv`.
+        member: &'static str,
+    },
+    /// `use` is not `sig`, or `key_ops` lacks `verify`.
+    #[error("{member:?} does not allow to verify signatures")]
+    NotForSignatures {
+        /// `use` or `key_ops`.
+        member: &'static str,
+    },
+    /// `alg` does not fit the key, or is not supported.
+    #[error("\"alg\" does not fit the key or is not supported")]
+    AlgorithmMismatch,
+    /// An RSA modulus that is too short to be safe, or too long to be used.
+    #[error("expected an RSA key of 2048 to 8192 bits, but found {bits}")]
+    RsaSize {
+        /// The number of significant bits of `n`.
+        bits: usize,
+    },
+    /// An RSA modulus or exponent that is even, or an exponent below 3 or beyond 32 bits.
+    #[error("not an RSA key: {member:?} cannot be what it is")]
+    RsaNumber {
+        /// `n` or `e`.
+        member: &'static str,
+    },
+}
+
+impl Jwk {
+    pub(super) fn parse(key: Strict) -> Result<Self, JwkError> {
+        let key = key.into_object().map_err(|error| match error {
+            JsonError::DuplicateMember => JwkError::DuplicateMember,
+            JsonError::NotAnObject | JsonError::Malformed(_) => JwkError::NotAnObject,
+        })?;
+        check_purpose(&key)?;
+        let material = KeyMaterial::parse(&key)?;
+        let kid = optional_string(&key, "kid")?.map(str::to_owned);
+        let algorithm = match optional_string(&key, "alg")?.map(Algorithm::from_name) {
+            None => None,
+            Some(Some(algorithm)) if material.fits(algorithm) => Some(algorithm),
+            Some(Some(_) | None) => return Err(JwkError::AlgorithmMismatch),
+        };
+        Ok(Self { kid, algorithm, material })
+    }
+
+    /// Whether a signature of that algorithm may be verified with this key.
+    #[must_use]
+    pub fn fits(&self, algorithm: Algorithm) -> bool {
+        self.algorithm.is_none_or(|only| only == algorithm) && self.material.fits(algorithm)
+    }
+}
+
+impl KeyMaterial {
+    fn parse(key: &Map<String, Value>) -> Result<Self, JwkError> {
+        let material = match string(key, "kty")? {
+            "RSA" => Self::parse_rsa(key),
+            "EC" => Self::parse_ec(key),
+            "OKP" if string(key, "crv")? == "Ed25519" => Ok(Self::Ed25519 { x: coordinate(key, "x", 32)? }),
+            "OKP" => Err(JwkError::Unsupported { member: "crv" }),
+            "oct" => Err(JwkError::Symmetric),
+            _ => Err(JwkError::Unsupported { member: "kty" }),
+        }?;
+        if key.contains_key("d") { Err(JwkError::Private) } else { Ok(material) }
+    }
+
+    fn parse_rsa(key: &Map<String, Value>) -> Result<Self, JwkError> {
+        let modulus = unsigned(key, "n")?;
+        let bits = modulus.first().map_or(0, |first| modulus.len() * 8 - first.leading_zeros() as usize);
+        if !RSA_BITS.contains(&bits) {
+            return Err(JwkError::RsaSize { bits });
+        }
+        let exponent = unsigned(key, "e")?;
+        let is_odd = |number: &[u8]| number.last().is_some_and(|last| last % 2 == 1);
+        if !is_odd(&modulus) {
+            return Err(JwkError::RsaNumber { member: "n" });
+        }
+        if !is_odd(&exponent) || exponent == [1] || exponent.len() > 4 {
+            return Err(JwkError::RsaNumber { member: "e" });
+        }
+        Ok(Self::Rsa { modulus, exponent })
+    }
+
+    fn parse_ec(key: &Map<String, Value>) -> Result<Self, JwkError> {
+        let (curve, length) = match string(key, "crv")? {
+            "P-256" => (Curve::P256, 32),
+            "P-384" => (Curve::P384, 48),
+            _ => return Err(JwkError::Unsupported { member: "crv" }),
+        };
+        let point = [&[4], &*coordinate(key, "x", length)?, &*coordinate(key, "y", length)?].concat();
+        Ok(Self::Ec { curve, point })
+    }
+
+    /// Whether a key of this kind can have made a signature of that algorithm (RFC 8725 §3.1).
+    #[must_use]
+    pub const fn fits(&self, algorithm: Algorithm) -> bool {
+        match algorithm {
+            Algorithm::RS256
+            | Algorithm::RS384
+            | Algorithm::RS512
+            | Algorithm::PS256
+            | Algorithm::PS384
+            | Algorithm::PS512 => matches!(self, Self::Rsa { .. }),
+            Algorithm::ES256 => matches!(self, Self::Ec { curve: Curve::P256, .. }),
+            Algorithm::ES384 => matches!(self, Self::Ec { curve: Curve::P384, .. }),
+            Algorithm::EdDSA => matches!(self, Self::Ed25519 { .. }),
+            // A public key is no secret: whoever knows it could sign with it.
+            Algorithm::HS256 | Algorithm::HS384 | Algorithm::HS512 => false,
+        }
+    }
+}
+
+// Long numbers help nobody who reads a log.
+impl fmt::Debug for KeyMaterial {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Rsa { .. } => "RSA",
+            Self::Ec { curve: Curve::P256, .. } => "P-256",
+            Self::Ec { curve: Curve::P384, .. } => "P-384",
+            Self::Ed25519 { .. } => "Ed25519",
+        })
+    }
+}
+
+fn check_purpose(key: &Map<String, Value>) -> Result<(), JwkError> {
+    if key.get("use").is_some_and(|purpose| purpose != "sig") {
+        return Err(JwkError::NotForSignatures { member: "use" });
+    }
+    let may_verify = |operations: &Value| {
+        operations.as_array().is_some_and(|operations| operations.iter().any(|operation| operation == "verify"))
+    };
+    if key.get("key_ops").is_some_and(|operations| !may_verify(operations)) {
+        return Err(JwkError::NotForSignatures { member: "key_ops" });
+    }
+    Ok(())
+}
+
+fn optional_string<'k>(key: &'k Map<String, Value>, member: &'static str) -> Result<Option<&'k str>, JwkError> {
+    key.get(member).map(|value| value.as_str().ok_or(JwkError::BadMember { member })).transpose()
+}
+
+fn string<'k>(key: &'k Map<String, Value>, member: &'static str) -> Result<&'k str, JwkError> {
+    optional_string(key, member)?.ok_or(JwkError::BadMember { member })
+}
+
+fn bytes(key: &Map<String, Value>, member: &'static str) -> Result<Vec<u8>, JwkError> {
+    decode_base64url(string(key, member)?).ok_or(JwkError::BadMember { member })
+}
+
+// Coordinates have the full length of the field, leading zeros and all (RFC 7518 §6.2.1.2, RFC 8037 §2).
+fn coordinate(key: &Map<String, Value>, member: &'static str, length: usize) -> Result<Vec<u8>, JwkError> {
+    bytes(key, member)
+        .and_then(|bytes| if bytes.len() == length { Ok(bytes) } else { Err(JwkError::BadMember { member }) })
+}
+
+// A leading zero byte is against RFC 7518 §2, but MobileFirst sends one. It must not count towards the size.
+fn unsigned(key: &Map<String, Value>, member: &'static str) -> Result<Vec<u8>, JwkError> {
+    let bytes = bytes(key, member)?;
+    let zeros = bytes.iter().take_while(|byte| **byte == 0).count();
+    Ok(bytes[zeros..].to_vec())
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,166 @@
+use base64::Engine as _;
+use base64::engine::general_purpose::URL_SAFE_NO_PAD;
+use proptest::prelude::*;
+use serde_json::json;
+
+use super::*;
+use crate::oauth::jose::{Jwks, JwksError};
+
+#[test]
+fn good_keys_are_taken_with_what_they_say_of_themselves() {
+    for (key, kid, algorithm) in [
+        (rsa(256), None, None),
+        (with(rsa(256), "kid", json!("a/../b\n")), Some("a/../b\n"), None),
+        (with(rsa(256), "alg", json!("PS512")), None, Some(Algorithm::PS512)),
+        (with(with(rsa(256), "use", json!("sig")), "key_ops", json!(["verify", "sign"])), None, None),
+        (with(rsa(256), "x5c", json!(["AA"])), None, None),
+        (with(rsa(256), "e", json!("Aw")), None, None),
+        (rsa(1024), None, None),
+        (ec("P-256", 32), None, None),
+        (with(ec("P-384", 48), "alg", json!("ES384")), None, Some(Algorithm::ES384)),
+        (with(ed25519(), "alg", json!("EdDSA")), None, Some(Algorithm::EdDSA)),
+    ] {
+        let jwk = parse(&key).unwrap_or_else(|error| panic!("{key}: {error}"));
+        assert_eq!((jwk.kid.as_deref(), jwk.algorithm), (kid, algorithm), "{key}");
+    }
+}
+
+#[test]
+fn bad_keys_are_refused() {
+    let bad = |member| JwkError::BadMember { member };
+    let unsupported = |member| JwkError::Unsupported { member };
+    let purpose = |member| JwkError::NotForSignatures { member };
+    let number = |member| JwkError::RsaNumber { member };
+    for (key, expected) in [
+        (json!([]), JwkError::NotAnObject),
+        (json!(null), JwkError::NotAnObject),
+        (json!({}), bad("kty")),
+        (json!({"kty": 1}), bad("kty")),
+        (json!({"kty": "rsa"}), unsupported("kty")),
+        (json!({"kty": "oct", "k": "c2VjcmV0"}), JwkError::Symmetric),
+        (json!({"kty": "oct", "k": "c2VjcmV0", "alg": "HS256"}), JwkError::Symmetric),
+        (with(rsa(256), "d", json!("AQ")), JwkError::Private),
+        (with(ed25519(), "d", json!("AQ")), JwkError::Private),
+        (with(rsa(256), "use", json!("enc")), purpose("use")),
+        (with(rsa(256), "use", json!("")), purpose("use")),
+        (with(rsa(256), "use", json!(["sig"])), purpose("use")),
+        (with(rsa(256), "use", json!(null)), purpose("use")),
+        (with(rsa(256), "key_ops", json!([])), purpose("key_ops")),
+        (with(rsa(256), "key_ops", json!(["sign", "encrypt"])), purpose("key_ops")),
+        (with(rsa(256), "key_ops", json!("verify")), purpose("key_ops")),
+        (with(rsa(256), "kid", json!(1)), bad("kid")),
+        (with(rsa(256), "alg", json!(256)), bad("alg")),
+        (with(rsa(256), "alg", json!("ES256")), JwkError::AlgorithmMismatch),
+        (with(rsa(256), "alg", json!("HS256")), JwkError::AlgorithmMismatch),
+        (with(rsa(256), "alg", json!("RSA-OAEP")), JwkError::AlgorithmMismatch),
+        (with(rsa(256), "alg", json!("none")), JwkError::AlgorithmMismatch),
+        (with(ec("P-256", 32), "alg", json!("ES384")), JwkError::AlgorithmMismatch),
+        (with(ed25519(), "alg", json!("ES256")), JwkError::AlgorithmMismatch),
+        (rsa(128), JwkError::RsaSize { bits: 1024 }),
+        (rsa(255), JwkError::RsaSize { bits: 2040 }),
+        (rsa(1025), JwkError::RsaSize { bits: 8200 }),
+        (with(rsa(256), "n", json!("")), JwkError::RsaSize { bits: 0 }),
+        (with(rsa(256), "n", json!("AAAA")), JwkError::RsaSize { bits: 0 }),
+        (with(rsa(256), "n", json!(null)), bad("n")),
+        (with(rsa(256), "n", json!("xcXF+/8")), bad("n")),
+        (with(rsa(256), "n", base64url(&even(256))), number("n")),
+        (with(rsa(256), "e", json!("AQ")), number("e")),
+        (with(rsa(256), "e", json!("Ag")), number("e")),
+        (with(rsa(256), "e", json!("AQAA")), number("e")),
+        (with(rsa(256), "e", json!("")), number("e")),
+        (with(rsa(256), "e", json!("AA")), number("e")),
+        (with(rsa(256), "e", json!("AQAAAAE")), number("e")),
+        (with(rsa(256), "e", json!("AQAB==")), bad("e")),
+        (with(rsa(256), "e", json!(65537)), bad("e")),
+        (ec("P-256", 31), bad("x")),
+        (ec("P-256", 33), bad("x")),
+        (ec("P-384", 32), bad("x")),
+        (with(ec("P-256", 32), "y", base64url(&[0; 33])), bad("y")),
+        (with(ec("P-256", 32), "y", json!(null)), bad("y")),
+        (ec("P-521", 66), unsupported("crv")),
+        (ec("secp256k1", 32), unsupported("crv")),
+        (ec("Ed25519", 32), unsupported("crv")),
+        (with(ed25519(), "crv", json!("X25519")), unsupported("crv")),
+        (with(ed25519(), "crv", json!("Ed448")), unsupported("crv")),
+        (with(ed25519(), "crv", json!("P-256")), unsupported("crv")),
+        (with(ed25519(), "x", base64url(&[1; 31])), bad("x")),
+        (with(ed25519(), "x", base64url(&[1; 64])), bad("x")),
+    ] {
+        assert_eq!(parse(&key).err(), Some(expected), "{key}");
+    }
+}
+
+#[test]
+fn leading_zeros_are_tolerated_and_do_not_count_as_bits() {
+    let padded = [&[0][..], &modulus(256)].concat();
+    assert_eq!(parse(&with(rsa(256), "n", base64url(&padded))), parse(&rsa(256)));
+    assert_eq!(parse(&with(rsa(256), "e", json!("AAEAAQ"))), parse(&rsa(256)));
+    let short = [&[0; 32][..], &modulus(224)].concat();
+    assert_eq!(parse(&with(rsa(256), "n", base64url(&short))), Err(JwkError::RsaSize { bits: 1792 }));
+    let mut one_bit_short = modulus(256);
+    one_bit_short[0] = 0x7f;
+    assert_eq!(parse(&with(rsa(256), "n", base64url(&one_bit_short))), Err(JwkError::RsaSize { bits: 2047 }));
+}
+
+#[test]
+fn a_key_fits_the_algorithms_of_its_kind_and_no_other() {
+    use Algorithm::{ES256, ES384, EdDSA, PS256, PS384, PS512, RS256, RS384, RS512};
+    for (key, fitting) in [
+        (rsa(256), &[RS256, RS384, RS512, PS256, PS384, PS512][..]),
+        (with(rsa(256), "alg", json!("RS256")), &[RS256]),
+        (ec("P-256", 32), &[ES256]),
+        (ec("P-384", 48), &[ES384]),
+        (ed25519(), &[EdDSA]),
+    ] {
+        let jwk = parse(&key).expect("the key is good");
+        let found: Vec<_> = Algorithm::ALL.into_iter().filter(|algorithm| jwk.fits(*algorithm)).collect();
+        assert_eq!(found, fitting, "{key}");
+    }
+}
+
+proptest! {
+    #[test]
+    fn a_set_of_keys_never_panics(document in any::<Vec<u8>>(), n in any::<Vec<u8>>(), e in any::<Vec<u8>>()) {
+        let _ = Jwks::parse(&document);
+        let _ = parse(&json!({"kty": "RSA", "n": base64url(&n), "e": base64url(&e)}));
+        let _ = parse(&json!({"kty": "EC", "crv": "P-256", "x": base64url(&n), "y": base64url(&e)}));
+    }
+}
+
+fn parse(key: &Value) -> Result<Jwk, JwkError> {
+    let document = json!({"keys": [key]}).to_string();
+    match Jwks::parse(document.as_bytes()) {
+        Ok(mut jwks) => Ok(jwks.keys.remove(0)),
+        Err(JwksError::NoUsableKey { skipped }) => Err(skipped[0].error),
+        Err(JwksError::NotAJwks(error)) => panic!("{document}: {error}"),
+    }
+}
+
+fn rsa(length: usize) -> Value {
+    json!({"kty": "RSA", "n": base64url(&modulus(length)), "e": "AQAB"})
+}
+
+fn ec(curve: &str, length: usize) -> Value {
+    json!({"kty": "EC", "crv": curve, "x": base64url(&vec![1; length]), "y": base64url(&vec![2; length])})
+}
+
+fn ed25519() -> Value {
+    json!({"kty": "OKP", "crv": "Ed25519", "x": base64url(&[1; 32])})
+}
+
+fn modulus(length: usize) -> Vec<u8> {
+    vec![0xc5; length]
+}
+
+fn even(length: usize) -> Vec<u8> {
+    vec![0xc4; length]
+}
+
+fn base64url(bytes: &[u8]) -> Value {
+    URL_SAFE_NO_PAD.encode(bytes).into()
+}
+
+fn with(mut key: Value, member: &str, value: Value) -> Value {
+    key[member] = value;
+    key
+}

@@ -1,0 +1,213 @@
+//! A compact JWS, taken apart and judged as far as that goes without a key (RFC 7515 §3.1, RFC 8725 §3).
+//!
+//! 1. A JWT is three parts with dots between, the first of which decodes to a JSON object with `alg`. Everything else
+//!    is opaque.
+//! 2. `alg` must be one of [`Algorithm`]; `none`, however it is spelled, is not.
+//! 3. `crit` is refused in any form: it names extensions that must be understood, and there are none here. So is `b64`,
+//!    true or false: it changes what is signed (RFC 7797).
+//! 4. `zip` is refused unless it is `"NONE"`, which ForgeRock writes into every header.
+//! 5. `jwk`, `jku`, `x5u`, `x5c` and whatever else is there is ignored, of whatever type it may be.
+
+use std::fmt;
+
+use serde_json::{Map, Value};
+
+use super::{Algorithm, decode_base64url};
+use crate::oauth::json::{self, JsonError};
+
+/// What a bearer token looks like from outside.
+#[derive(Debug)]
+pub enum TokenShape<'t> {
+    /// Claims with a signature that is yet to be verified.
+    Jwt(CompactJws<'t>),
+    /// A text that only its issuer understands.
+    Opaque,
+}
+
+/// Three parts that may turn out to be a good token: well-formed, its signature not verified.
+pub struct CompactJws<'t> {
+    header: JoseHeader,
+    payload: Vec<u8>,
+    signing_input: &'t str,
+    signature: &'t str,
+}
+
+/// The header parameters that scopegate honours (RFC 7515 §4.1). All of it is untrusted text.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct JoseHeader {
+    /// `alg`
+    pub algorithm: Algorithm,
+    /// `kid`: compared with the kids of a key set and used for nothing else.
+    pub kid: Option<String>,
+    /// `typ`, as it was written.
+    pub token_type: Option<String>,
+}
+
+/// Why a token that is shaped like a JWT is not a good one.
+///
+/// Text from the token is shown with escapes, so that it cannot forge lines of a log.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum JwsError {
+    /// The header names a member twice.
+    #[error("a member stands twice in the header")]
+    DuplicateMember,
+    /// `alg` is `none` in some spelling.
+    #[error("the token is not signed")]
+    Unsigned,
+    /// `alg` is something that scopegate does not verify.
+    #[error("algorithm {found:?} is not supported")]
+    UnknownAlgorithm {
+        /// The value of `alg`.
+        found: String,
+    },
+    /// A header parameter that changes the meaning of the token, and that scopegate does not process.
+    #[error("header parameter {parameter:?} is not supported")]
+    UnsupportedParameter {
+        /// `crit`, `b64` or `zip`.
+        parameter: &'static str,
+    },
+    /// A header parameter that should be a string is none.
+    #[error("header parameter {parameter:?} is not a string")]
+    NotAString {
+        /// `alg`, `kid` or `typ`.
+        parameter: &'static str,
+    },
+    /// The payload or the signature is not strict base64url.
+    #[error("payload or signature is not base64url")]
+    NotBase64Url,
+    /// `typ` is not one that the issuer uses for access tokens.
+    #[error("token type {found:?} is not accepted")]
+    WrongType {
+        /// The value of `typ`, if there is one.
+        found: Option<String>,
+    },
+}
+
+impl JwsError {
+    /// A constant label for logs and metrics.
+    #[must_use]
+    pub const fn reason(&self) -> &'static str {
+        match self {
+            Self::DuplicateMember => "duplicate_member",
+            Self::Unsigned => "unsigned",
+            Self::UnknownAlgorithm { .. } => "unknown_algorithm",
+            Self::UnsupportedParameter { .. } => "unsupported_parameter",
+            Self::NotAString { .. } => "malformed_header",
+            Self::NotBase64Url => "not_base64url",
+            Self::WrongType { .. } => "wrong_type",
+        }
+    }
+}
+
+/// Tells a JWT from an opaque token and takes it apart (RFC 7515 §5.2, steps 1 to 7).
+///
+/// # Errors
+/// [`JwsError`] for what is clearly meant as a JWT and breaks a rule: it must not pass for an opaque token.
+pub fn classify(token: &str) -> Result<TokenShape<'_>, JwsError> {
+    let mut parts = token.split('.');
+    let (Some(first), Some(second), Some(signature), None) = (parts.next(), parts.next(), parts.next(), parts.next())
+    else {
+        return Ok(TokenShape::Opaque);
+    };
+    let Some(header) = decode_base64url(first) else { return Ok(TokenShape::Opaque) };
+    let mut header = match json::parse_object(&header) {
+        Ok(header) => header,
+        Err(JsonError::Malformed(_) | JsonError::NotAnObject) => return Ok(TokenShape::Opaque),
+        Err(JsonError::DuplicateMember) => return Err(JwsError::DuplicateMember),
+    };
+    let Some(algorithm) = take_string(&mut header, "alg")? else { return Ok(TokenShape::Opaque) };
+    let header = JoseHeader::parse(&algorithm, header)?;
+    let payload = decode_base64url(second).ok_or(JwsError::NotBase64Url)?;
+    decode_base64url(signature).ok_or(JwsError::NotBase64Url)?;
+    let signing_input = &token[..first.len() + 1 + second.len()];
+    Ok(TokenShape::Jwt(CompactJws { header, payload, signing_input, signature }))
+}
+
+impl<'t> CompactJws<'t> {
+    /// The header.
+    #[must_use]
+    pub fn header(&self) -> &JoseHeader {
+        &self.header
+    }
+
+    /// The payload, decoded.
+    #[must_use]
+    pub fn payload(&self) -> &[u8] {
+        &self.payload
+    }
+
+    /// What is signed: the first two parts as they were sent, with the dot between (RFC 7515 §5.2, step 8).
+    #[must_use]
+    pub fn signing_input(&self) -> &'t str {
+        self.signing_input
+    }
+
+    /// The signature in base64url, as it was sent.
+    #[must_use]
+    pub fn signature(&self) -> &'t str {
+        self.signature
+    }
+
+    /// Checks that `typ` is one of `accepted`, where `""` stands for a token without `typ` (RFC 8725 §3.11).
+    ///
+    /// Media types are compared without case, and `application/` may be left out on either side (RFC 7515 §4.1.9).
+    ///
+    /// # Errors
+    /// [`JwsError::WrongType`].
+    pub fn check_type(&self, accepted: &[String]) -> Result<(), JwsError> {
+        let token_type = self.header.token_type.as_deref();
+        let is_accepted = accepted.iter().any(|accepted| match token_type {
+            None => accepted.is_empty(),
+            // A `typ` that is there and says nothing is not an absent one.
+            Some(token_type) => !accepted.is_empty() && subtype(accepted).eq_ignore_ascii_case(subtype(token_type)),
+        });
+        if is_accepted { Ok(()) } else { Err(JwsError::WrongType { found: self.header.token_type.clone() }) }
+    }
+}
+
+// Shows neither payload nor signature: what gets into a log must not be a token.
+impl fmt::Debug for CompactJws<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("CompactJws").field("header", &self.header).finish_non_exhaustive()
+    }
+}
+
+impl JoseHeader {
+    fn parse(algorithm: &str, mut others: Map<String, Value>) -> Result<Self, JwsError> {
+        if algorithm.eq_ignore_ascii_case("none") {
+            return Err(JwsError::Unsigned);
+        }
+        let algorithm = Algorithm::from_name(algorithm)
+            .ok_or_else(|| JwsError::UnknownAlgorithm { found: algorithm.to_owned() })?;
+        for parameter in ["crit", "b64"] {
+            if others.contains_key(parameter) {
+                return Err(JwsError::UnsupportedParameter { parameter });
+            }
+        }
+        if others.get("zip").is_some_and(|zip| zip != "NONE") {
+            return Err(JwsError::UnsupportedParameter { parameter: "zip" });
+        }
+        let kid = take_string(&mut others, "kid")?;
+        let token_type = take_string(&mut others, "typ")?;
+        Ok(Self { algorithm, kid, token_type })
+    }
+}
+
+fn take_string(header: &mut Map<String, Value>, parameter: &'static str) -> Result<Option<String>, JwsError> {
+    match header.remove(parameter) {
+        None => Ok(None),
+        Some(Value::String(text)) => Ok(Some(text)),
+        Some(_) => Err(JwsError::NotAString { parameter }),
+    }
+}
+
+fn subtype(media_type: &str) -> &str {
+    const PREFIX: &str = "application/";
+    match media_type.split_at_checked(PREFIX.len()) {
+        Some((prefix, subtype)) if prefix.eq_ignore_ascii_case(PREFIX) => subtype,
+        Some(_) | None => media_type,
+    }
+}
+
+#[cfg(test)]
+mod tests;
