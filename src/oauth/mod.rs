@@ -2,6 +2,7 @@
 
 pub mod bearer;
 pub mod challenge;
+pub mod claims;
 pub mod jose;
 pub mod json;
 pub mod scope;

@@ -1,0 +1,242 @@
+//! Claims of a token and the judgement over them (RFC 7519 §4.1, RFC 9068 §4, RFC 8725 §3).
+//!
+//! Where the claims come from is not asked here: from a JWT whose signature held, or from the issuer's answer to an
+//! introspection. A claim that is there counts as there, whatever its type: `null` is not a way to leave a claim out.
+//!
+//! 1. Claims that belong to another kind of token are refused: an ID token is signed by the same keys.
+//! 2. `iss` and `aud` are compared as strings, byte for byte (RFC 7519 §2, StringOrURI).
+//! 3. A token is good from `nbf` - leeway until, and not at, `exp` + leeway, and `iat` lies no further ahead than the
+//!    leeway. Fractions of a second are cut off.
+//! 4. Times are numbers from 0 to what 64 bits hold. A string that looks like a number is none.
+//! 5. `cnf` binds a token to a key. Who cannot ask for the proof must not take the token (RFC 7800 §3, RFC 9449 §7.1).
+//! 6. Scopes that cannot be read are scopes that are not granted.
+
+mod active;
+mod error;
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use serde_json::{Map, Value};
+
+use super::UnixTime;
+use super::json;
+use super::scope::{GrantedWildcards, ScopeSet};
+
+pub use active::ActiveToken;
+pub use error::ClaimsError;
+
+/// An `exp` further ahead than ten years means "never", or milliseconds.
+const UNBOUNDED: Duration = Duration::from_secs(3653 * 24 * 60 * 60);
+
+/// Claims that nobody has judged yet.
+pub struct Claims(Map<String, Value>);
+
+/// What an issuer's tokens must look like.
+#[derive(Clone, Debug)]
+pub struct Expectation {
+    /// The issuer's name in gateway.toml.
+    pub issuer_name: Arc<str>,
+    /// The values of `iss` that are accepted.
+    pub issuers: Vec<String>,
+    /// Whether `iss` must be there. A wrong one is refused either way.
+    pub issuer_required: bool,
+    /// Whom the token must be meant for.
+    pub audience: ExpectedAudience,
+    /// Claims that must be there and not `null`.
+    pub required_claims: Vec<String>,
+    /// The claims that may hold the scopes; the first that is there counts.
+    pub scope_claims: Vec<String>,
+    /// The unit of `exp`, `nbf` and `iat`.
+    pub expiry_unit: ExpiryUnit,
+    /// Whether `exp` must be there.
+    pub expiry_required: bool,
+    /// Whether an `exp` more than ten years ahead is taken as "never", instead of being refused.
+    pub accept_unbounded_expiry: bool,
+    /// How far the issuer's clock may differ from ours, either way.
+    pub leeway: Duration,
+    /// Whether `*` in a granted scope is a wildcard.
+    pub granted_wildcards: GrantedWildcards,
+    /// Whether a token that is bound to a key is taken without a proof.
+    pub ignore_cnf: bool,
+}
+
+/// Whom a token must be meant for (RFC 7519 §4.1.3).
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum ExpectedAudience {
+    /// `aud` is not looked at.
+    Any,
+    /// `aud` must name one of these.
+    OneOf {
+        /// The names we go by.
+        names: Vec<String>,
+        /// Whether `aud` must be there. A wrong one is refused either way.
+        required: bool,
+    },
+}
+
+/// The unit of `exp`, `nbf` and `iat`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum ExpiryUnit {
+    /// As RFC 7519 §2 defines NumericDate.
+    Seconds,
+    /// As MobileFirst writes it.
+    Milliseconds,
+}
+
+impl Claims {
+    /// Reads a claims set: one JSON object without duplicate members (RFC 7519 §4).
+    ///
+    /// # Errors
+    /// [`ClaimsError::DuplicateMember`] or [`ClaimsError::NotAnObject`].
+    pub fn parse(payload: &[u8]) -> Result<Self, ClaimsError> {
+        Ok(Self(json::parse_object(payload)?))
+    }
+
+    /// `iss`, if it is a string: which issuer to ask about this token. It is only a claim so far.
+    #[must_use]
+    pub fn issuer(&self) -> Option<&str> {
+        self.0.get("iss").and_then(Value::as_str)
+    }
+
+    /// Judges the claims. Whose they are must be known: by a signature, or by an answer to an introspection.
+    ///
+    /// # Errors
+    /// [`ClaimsError`] names the first rule that is broken.
+    pub fn check(self, expected: &Expectation, now: UnixTime) -> Result<ActiveToken, ClaimsError> {
+        self.check_kind()?;
+        self.check_issuer(expected)?;
+        self.check_audience(&expected.audience)?;
+        let expires_at = self.check_times(expected, now)?;
+        for name in &expected.required_claims {
+            if self.0.get(name).is_none_or(Value::is_null) {
+                return Err(ClaimsError::MissingClaim(name.clone()));
+            }
+        }
+        if !expected.ignore_cnf && self.0.contains_key("cnf") {
+            return Err(ClaimsError::SenderConstrained);
+        }
+        let scopes = self.scopes(expected)?;
+        Ok(ActiveToken { issuer_name: expected.issuer_name.clone(), claims: self.0, scopes, expires_at })
+    }
+
+    fn check_kind(&self) -> Result<(), ClaimsError> {
+        /// Claims that access tokens do not have, and what does.
+        const FOREIGN: [&str; 7] = [
+            "nonce",               // ID token, OpenID Connect Core §2
+            "at_hash",             // ID token, OpenID Connect Core §3.1.3.6
+            "c_hash",              // ID token, OpenID Connect Core §3.3.2.11
+            "events",              // security event and logout tokens, RFC 8417 §2.2
+            "htm",                 // DPoP proof, RFC 9449 §4.2
+            "htu",                 // DPoP proof, RFC 9449 §4.2
+            "token_introspection", // introspection response, RFC 9701 §5
+        ];
+        /// Claims in which issuers name the kind of a token: Cognito, Keycloak and Aidbox, ForgeRock, Curity.
+        const NAMING: [&str; 4] = ["token_use", "typ", "tokenName", "purpose"];
+
+        if let Some(claim) = FOREIGN.into_iter().find(|claim| self.0.contains_key(*claim)) {
+            return Err(ClaimsError::OtherKindOfToken { claim });
+        }
+        let names_another_kind =
+            |claim: &str| self.0.get(claim).is_some_and(|kind| !kind.as_str().is_some_and(is_name_of_an_access_token));
+        match NAMING.into_iter().find(|claim| names_another_kind(claim)) {
+            Some(claim) => Err(ClaimsError::OtherKindOfToken { claim }),
+            None => Ok(()),
+        }
+    }
+
+    fn check_issuer(&self, expected: &Expectation) -> Result<(), ClaimsError> {
+        match self.0.get("iss") {
+            None if !expected.issuer_required => Ok(()),
+            None => Err(ClaimsError::MissingClaim("iss".to_owned())),
+            Some(Value::String(issuer)) if expected.issuers.contains(issuer) => Ok(()),
+            Some(other) => Err(ClaimsError::WrongIssuer { found: other.as_str().map(str::to_owned) }),
+        }
+    }
+
+    fn check_audience(&self, expected: &ExpectedAudience) -> Result<(), ClaimsError> {
+        let ExpectedAudience::OneOf { names, required } = expected else { return Ok(()) };
+        let is_ours = |audience: &str| names.iter().any(|name| name == audience);
+        let fits = match self.0.get("aud") {
+            None if *required => return Err(ClaimsError::MissingAudience),
+            None => true,
+            Some(Value::String(audience)) => is_ours(audience),
+            // An array is good as a whole or not at all: a number in it means that somebody else wrote it.
+            Some(Value::Array(audiences)) => {
+                audiences.iter().all(Value::is_string) && audiences.iter().filter_map(Value::as_str).any(is_ours)
+            }
+            Some(Value::Null | Value::Bool(_) | Value::Number(_) | Value::Object(_)) => false,
+        };
+        if fits { Ok(()) } else { Err(ClaimsError::WrongAudience) }
+    }
+
+    // Answers when the token expires: `None` means never, or that nobody said.
+    fn check_times(&self, expected: &Expectation, now: UnixTime) -> Result<Option<UnixTime>, ClaimsError> {
+        let expires_at = match self.time("exp", expected.expiry_unit)? {
+            None if expected.expiry_required => return Err(ClaimsError::MissingClaim("exp".to_owned())),
+            None => None,
+            Some(at) if at > now.later_by(UNBOUNDED) && expected.accept_unbounded_expiry => None,
+            Some(at) if at > now.later_by(UNBOUNDED) => return Err(ClaimsError::UnboundedExpiry),
+            Some(at) if now >= at.later_by(expected.leeway) => return Err(ClaimsError::Expired { at }),
+            Some(at) => Some(at),
+        };
+        if let Some(from) = self.time("nbf", expected.expiry_unit)?
+            && now < from.earlier_by(expected.leeway)
+        {
+            return Err(ClaimsError::NotYetValid { from });
+        }
+        if let Some(at) = self.time("iat", expected.expiry_unit)?
+            && at > now.later_by(expected.leeway)
+        {
+            return Err(ClaimsError::IssuedInFuture { at });
+        }
+        Ok(expires_at)
+    }
+
+    fn time(&self, claim: &'static str, unit: ExpiryUnit) -> Result<Option<UnixTime>, ClaimsError> {
+        let Some(value) = self.0.get(claim) else { return Ok(None) };
+        let number = match value.as_i64() {
+            Some(whole) => Some(whole),
+            None if value.is_f64() => value.as_f64().and_then(whole_number),
+            None => None,
+        };
+        match number {
+            Some(number) if number >= 0 => Ok(Some(UnixTime::from_seconds(match unit {
+                ExpiryUnit::Seconds => number,
+                ExpiryUnit::Milliseconds => number / 1000,
+            }))),
+            Some(_) | None => Err(ClaimsError::NotANumericDate { claim }),
+        }
+    }
+
+    fn scopes(&self, expected: &Expectation) -> Result<ScopeSet, ClaimsError> {
+        let wildcards = expected.granted_wildcards;
+        let granted = match expected.scope_claims.iter().find_map(|claim| self.0.get(claim)) {
+            Some(Value::String(scopes)) => ScopeSet::parse(scopes, wildcards),
+            Some(Value::Array(scopes)) => ScopeSet::from_elements(scopes.iter().filter_map(Value::as_str), wildcards),
+            Some(Value::Null | Value::Bool(_) | Value::Number(_) | Value::Object(_)) | None => Ok(ScopeSet::empty()),
+        };
+        granted.map_err(|_| ClaimsError::TooManyScopes)
+    }
+}
+
+// Claims name people. None of them belongs into a log by accident.
+impl std::fmt::Debug for Claims {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Claims").finish_non_exhaustive()
+    }
+}
+
+fn is_name_of_an_access_token(kind: &str) -> bool {
+    ["access_token", "access", "bearer", "at+jwt", "application/at+jwt", "at"]
+        .iter()
+        .any(|name| kind.eq_ignore_ascii_case(name))
+}
+
+// The bound is 2^63, the first whole number beyond an i64; every f64 below it fits once its fraction is cut off.
+fn whole_number(number: f64) -> Option<i64> {
+    (0.0..9_223_372_036_854_775_808.0).contains(&number).then_some(number as i64)
+}
+
+#[cfg(test)]
+mod tests;

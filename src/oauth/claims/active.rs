@@ -1,0 +1,88 @@
+//! A token that was found good.
+
+use std::fmt;
+use std::sync::Arc;
+
+use serde_json::{Map, Value};
+
+use crate::oauth::UnixTime;
+use crate::oauth::scope::ScopeSet;
+
+/// An access token that is active: facts about it, no decisions.
+///
+/// Only [`super::Claims::check`] makes one. It was active at the time of the check; from [`Self::expires_at`] on, and a
+/// leeway later, it is not.
+#[derive(Clone)]
+pub struct ActiveToken {
+    pub(super) issuer_name: Arc<str>,
+    pub(super) claims: Map<String, Value>,
+    pub(super) scopes: ScopeSet,
+    pub(super) expires_at: Option<UnixTime>,
+}
+
+impl ActiveToken {
+    /// The name in gateway.toml of the issuer that the token was judged for.
+    #[must_use]
+    pub fn issuer_name(&self) -> &str {
+        &self.issuer_name
+    }
+
+    /// `iss`
+    #[must_use]
+    pub fn issuer(&self) -> Option<&str> {
+        self.text("iss")
+    }
+
+    /// `sub`
+    #[must_use]
+    pub fn subject(&self) -> Option<&str> {
+        self.text("sub")
+    }
+
+    /// `client_id` (RFC 9068 §2.2), else `azp`.
+    #[must_use]
+    pub fn client_id(&self) -> Option<&str> {
+        self.text("client_id").or_else(|| self.text("azp"))
+    }
+
+    /// What the token grants.
+    #[must_use]
+    pub fn scopes(&self) -> &ScopeSet {
+        &self.scopes
+    }
+
+    /// `exp` without leeway; `None` when it never expires, or nobody said when.
+    #[must_use]
+    pub fn expires_at(&self) -> Option<UnixTime> {
+        self.expires_at
+    }
+
+    /// A claim as one text: a string as it is, a number or boolean printed, strings of an array joined by spaces.
+    /// `None` when it is missing, or nothing of these.
+    #[must_use]
+    pub fn claim(&self, name: &str) -> Option<String> {
+        match self.claims.get(name)? {
+            Value::String(text) => Some(text.clone()),
+            Value::Number(number) => Some(number.to_string()),
+            Value::Bool(boolean) => Some(boolean.to_string()),
+            Value::Array(elements) => {
+                elements.iter().map(Value::as_str).collect::<Option<Vec<_>>>().map(|texts| texts.join(" "))
+            }
+            Value::Null | Value::Object(_) => None,
+        }
+    }
+
+    fn text(&self, name: &str) -> Option<&str> {
+        self.claims.get(name).and_then(Value::as_str)
+    }
+}
+
+// Subjects and clients do not belong into a log by accident.
+impl fmt::Debug for ActiveToken {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("ActiveToken")
+            .field("issuer_name", &self.issuer_name)
+            .field("expires_at", &self.expires_at)
+            .finish_non_exhaustive()
+    }
+}
