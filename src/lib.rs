@@ -3,3 +3,4 @@
 pub mod dev;
 pub mod oauth;
 pub mod policy;
+pub mod verify;

@@ -1,0 +1,181 @@
+//! Signatures of JSON Web Tokens, verified with the keys of the issuer that the token names.
+//!
+//! 1. Algorithms come from the configuration and are bound to keys when a set is prepared, never by a token.
+//! 2. A token with `kid` is verified with the keys of that name; a token without, with each key that fits its algorithm.
+//!    In a set without any `kid` (Aidbox), a token's `kid` says nothing.
+//! 3. No token has more than [`MAX_KEYS_TRIED`] keys tried on it.
+//!
+//! `jsonwebtoken` does the arithmetic and nothing else. Its `decode` lets claims of the wrong type pass, and its
+//! `from_jwk` ignores what a key is for.
+
+use jsonwebtoken::DecodingKey;
+use jsonwebtoken::crypto::{self, aws_lc};
+
+use crate::oauth::jose::{Algorithm, CompactJws, Jwk, Jwks, KeyMaterial};
+
+/// A signature costs up to a quarter of a millisecond to verify, and a forged token costs nothing to make.
+pub const MAX_KEYS_TRIED: usize = 8;
+
+/// What one issuer's tokens are verified with, prepared once.
+#[derive(Debug)]
+pub struct KeySet(Keys);
+
+#[derive(Debug)]
+enum Keys {
+    Published { keys: Vec<PublishedKey>, named: bool, allowed: Vec<Algorithm> },
+    Shared { secret: DecodingKey, allowed: Vec<Algorithm> },
+}
+
+#[derive(Debug)]
+struct PublishedKey {
+    jwk: Jwk,
+    prepared: DecodingKey,
+}
+
+/// Why a signature does not count.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum SignatureError {
+    /// The set has no key of that `kid`; or, where `kid` does not tell, none whose signature it is. A newer set might.
+    #[error("no key of the issuer fits the token")]
+    UnknownKey,
+    /// The token names a key, and that key did not sign it.
+    #[error("the signature is wrong")]
+    BadSignature,
+    /// The configuration or the named key does not allow the algorithm.
+    #[error("the algorithm is not allowed for this issuer or key")]
+    AlgorithmNotAllowed,
+}
+
+/// A shared secret that is shorter than the hash it goes into (RFC 7518 §3.2).
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("expected a shared secret of at least {needed} bytes for {algorithm}, but found {found}")]
+pub struct ShortSecret {
+    /// The most demanding of the allowed algorithms.
+    pub algorithm: Algorithm,
+    /// Bytes that it needs.
+    pub needed: usize,
+    /// Bytes that there are.
+    pub found: usize,
+}
+
+impl SignatureError {
+    /// A constant label for logs and metrics.
+    #[must_use]
+    pub const fn reason(self) -> &'static str {
+        match self {
+            Self::UnknownKey => "unknown_key",
+            Self::BadSignature => "bad_signature",
+            Self::AlgorithmNotAllowed => "algorithm_not_allowed",
+        }
+    }
+}
+
+impl KeySet {
+    /// Prepares the keys that an issuer publishes. HMAC among `allowed` has no effect: no published key fits it.
+    #[must_use]
+    pub fn new(jwks: &Jwks, allowed: &[Algorithm]) -> Self {
+        install_cryptography();
+        let keys = jwks.keys.iter().map(|jwk| PublishedKey { prepared: prepare(&jwk.material), jwk: jwk.clone() });
+        Self(Keys::Published {
+            keys: keys.collect(),
+            named: jwks.keys.iter().any(|jwk| jwk.kid.is_some()),
+            allowed: allowed.to_vec(),
+        })
+    }
+
+    /// Prepares a secret that scopegate shares with the issuer. Among `allowed`, only HMAC has an effect.
+    ///
+    /// # Errors
+    /// [`ShortSecret`] when it is shorter than RFC 7518 §3.2 asks for one of the allowed algorithms.
+    pub fn shared_secret(secret: &[u8], allowed: &[Algorithm]) -> Result<Self, ShortSecret> {
+        install_cryptography();
+        let allowed: Vec<_> = allowed.iter().copied().filter(|algorithm| algorithm.is_hmac()).collect();
+        let demands = allowed.iter().filter_map(|algorithm| Some((algorithm.shortest_secret()?, *algorithm)));
+        match demands.max_by_key(|(needed, _)| *needed) {
+            Some((needed, algorithm)) if secret.len() < needed => {
+                Err(ShortSecret { algorithm, needed, found: secret.len() })
+            }
+            Some(_) | None => Ok(Self(Keys::Shared { secret: DecodingKey::from_secret(secret), allowed })),
+        }
+    }
+
+    /// Verifies the signature of a token (RFC 7515 §5.2, step 8; RFC 8725 §3.1). Its claims are not looked at.
+    ///
+    /// # Errors
+    /// [`SignatureError`]; [`SignatureError::UnknownKey`] is the only one that fresh keys could change.
+    pub fn verify(&self, token: &CompactJws<'_>) -> Result<(), SignatureError> {
+        let algorithm = token.header().algorithm;
+        match &self.0 {
+            Keys::Published { allowed, .. } | Keys::Shared { allowed, .. } if !allowed.contains(&algorithm) => {
+                Err(SignatureError::AlgorithmNotAllowed)
+            }
+            Keys::Shared { secret, .. } if is_signed_by(secret, token) => Ok(()),
+            Keys::Shared { .. } => Err(SignatureError::BadSignature),
+            Keys::Published { keys, named, .. } => match &token.header().kid {
+                Some(kid) if *named => verify_by_named(keys, kid, token),
+                Some(_) | None if try_keys(keys.iter(), token) => Ok(()),
+                Some(_) | None => Err(SignatureError::UnknownKey),
+            },
+        }
+    }
+}
+
+/// Makes aws-lc the cryptography of `jsonwebtoken`, for this whole process; to call it again changes nothing.
+///
+/// Every [`KeySet`] does so itself. Only who signs tokens before there is one has to call it.
+pub fn install_cryptography() {
+    // It fails when a provider is there already, and there is but one to choose.
+    let _ = aws_lc::DEFAULT_PROVIDER.install_default();
+}
+
+fn verify_by_named(keys: &[PublishedKey], kid: &str, token: &CompactJws<'_>) -> Result<(), SignatureError> {
+    let named = || keys.iter().filter(|key| key.jwk.kid.as_deref() == Some(kid));
+    if named().next().is_none() {
+        return Err(SignatureError::UnknownKey);
+    }
+    // Told apart from an unknown kid, so that a known one with a foreign algorithm fetches no keys.
+    if !named().any(|key| key.jwk.fits(token.header().algorithm)) {
+        return Err(SignatureError::AlgorithmNotAllowed);
+    }
+    if try_keys(named(), token) { Ok(()) } else { Err(SignatureError::BadSignature) }
+}
+
+fn try_keys<'k>(keys: impl Iterator<Item = &'k PublishedKey>, token: &CompactJws<'_>) -> bool {
+    keys.filter(|key| key.jwk.fits(token.header().algorithm))
+        .take(MAX_KEYS_TRIED)
+        .any(|key| is_signed_by(&key.prepared, token))
+}
+
+// An error means a key that cannot be used, such as a point beside its curve: nothing is signed by it.
+fn is_signed_by(key: &DecodingKey, token: &CompactJws<'_>) -> bool {
+    let algorithm = in_their_words(token.header().algorithm);
+    crypto::verify(token.signature(), token.signing_input().as_bytes(), key, algorithm).unwrap_or(false)
+}
+
+fn prepare(material: &KeyMaterial) -> DecodingKey {
+    match material {
+        KeyMaterial::Rsa { modulus, exponent } => DecodingKey::from_rsa_raw_components(modulus, exponent),
+        KeyMaterial::Ec { point, .. } => DecodingKey::from_ec_der(point),
+        KeyMaterial::Ed25519 { x } => DecodingKey::from_ed_der(x),
+    }
+}
+
+const fn in_their_words(algorithm: Algorithm) -> jsonwebtoken::Algorithm {
+    match algorithm {
+        Algorithm::RS256 => jsonwebtoken::Algorithm::RS256,
+        Algorithm::RS384 => jsonwebtoken::Algorithm::RS384,
+        Algorithm::RS512 => jsonwebtoken::Algorithm::RS512,
+        Algorithm::PS256 => jsonwebtoken::Algorithm::PS256,
+        Algorithm::PS384 => jsonwebtoken::Algorithm::PS384,
+        Algorithm::PS512 => jsonwebtoken::Algorithm::PS512,
+        Algorithm::ES256 => jsonwebtoken::Algorithm::ES256,
+        Algorithm::ES384 => jsonwebtoken::Algorithm::ES384,
+        Algorithm::EdDSA => jsonwebtoken::Algorithm::EdDSA,
+        Algorithm::HS256 => jsonwebtoken::Algorithm::HS256,
+        Algorithm::HS384 => jsonwebtoken::Algorithm::HS384,
+        Algorithm::HS512 => jsonwebtoken::Algorithm::HS512,
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,3 @@
+//! Is this token active?
+
+pub mod jwt;
