@@ -1,0 +1,127 @@
+//! `[development]`: an authorization server and an echo upstream in this process, for trying things out.
+
+use std::net::SocketAddr;
+use std::time::Duration;
+
+use toml::de::DeValue;
+
+use super::read::Table;
+use super::report::Placed;
+use super::secret::{Secret, secret};
+use super::server::{Server, loopback};
+use super::units::{HOUR, MONTH, SECOND, duration};
+use super::values::{Mismatch, any_text, expected, socket_address, text, word};
+
+/// `[development]`.
+#[derive(Clone, Debug)]
+pub struct Development {
+    /// Where the authorization server listens.
+    pub listen: Placed<SocketAddr>,
+    /// Where the upstream listens that answers with what it got.
+    pub echo: Placed<SocketAddr>,
+    /// The token endpoint is `/RUNTIME/api/az/v1/token` as well as `/token`.
+    pub runtime: String,
+    /// How long its tokens are good.
+    pub token_lifetime: Duration,
+    /// What its tokens look like.
+    pub token_format: TokenFormat,
+    /// The `aud` of its tokens.
+    pub audience: String,
+    /// What it signs them with.
+    pub algorithm: DevelopmentAlgorithm,
+    /// Who gets tokens.
+    pub clients: Vec<Placed<DevelopmentClient>>,
+}
+
+/// What the development authorization server's tokens look like.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum TokenFormat {
+    /// JSON Web Tokens.
+    Jwt,
+}
+
+/// What the development authorization server can sign with.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum DevelopmentAlgorithm {
+    /// RSA with SHA-256.
+    RS256,
+    /// ECDSA on P-256 with SHA-256.
+    ES256,
+    /// Ed25519.
+    EdDSA,
+}
+
+/// `[[development.clients]]`.
+#[derive(Clone, Debug)]
+pub struct DevelopmentClient {
+    /// The `client_id`.
+    pub id: String,
+    /// The `client_secret`.
+    pub secret: Secret,
+    /// The scopes it may ask for, separated by spaces, in which `*` is a wildcard.
+    pub allowed_scope: String,
+}
+
+impl Development {
+    pub(super) fn read(table: &mut Table<'_>) -> Self {
+        let development = Self {
+            listen: table.placed_or("listen", loopback(9080), socket_address),
+            echo: table.placed_or("echo", loopback(9081), socket_address),
+            runtime: table.or("runtime", "mfp".to_owned(), path_segment),
+            token_lifetime: table.or("token_lifetime", HOUR, duration(SECOND..=MONTH)),
+            token_format: table.or("token_format", TokenFormat::Jwt, word(&TOKEN_FORMATS)),
+            audience: table.or("audience", "scopegate-development".to_owned(), text),
+            algorithm: table.or("algorithm", DevelopmentAlgorithm::RS256, word(&ALGORITHMS)),
+            clients: clients(table),
+        };
+        refuse_repeated_ids(table, &development.clients);
+        development
+    }
+
+    /// Keys that everybody can read guard nothing, so nobody but this machine may reach what they open.
+    pub(super) fn refuse_what_others_can_reach(&self, table: &Table<'_>, server: &Server) {
+        for listener in server.listen.iter().chain([&self.listen, &self.echo]) {
+            if !listener.value.ip().is_loopback() {
+                let message =
+                    format!("expected a loopback address beside [development], but found \"{}\"", listener.value);
+                table.push(listener.fault(message).with_help("listen on 127.0.0.1, or remove [development]"));
+            }
+        }
+    }
+}
+
+const TOKEN_FORMATS: [(&str, TokenFormat); 1] = [("jwt", TokenFormat::Jwt)];
+
+const ALGORITHMS: [(&str, DevelopmentAlgorithm); 3] = [
+    ("RS256", DevelopmentAlgorithm::RS256),
+    ("ES256", DevelopmentAlgorithm::ES256),
+    ("EdDSA", DevelopmentAlgorithm::EdDSA),
+];
+
+fn clients(table: &mut Table<'_>) -> Vec<Placed<DevelopmentClient>> {
+    if !table.has("clients") {
+        let test =
+            DevelopmentClient { id: "test".to_owned(), secret: Secret::bare("test"), allowed_scope: "*".to_owned() };
+        return vec![Placed::at(test, "development.clients".to_owned(), None)];
+    }
+    table.each("clients", |client| {
+        let (id, secret_of_file) = (client.or("id", "test".to_owned(), text), secret(client.file()));
+        let secret = client.or("secret", Secret::bare("test"), secret_of_file);
+        let allowed_scope = client.or("allowed_scope", "*".to_owned(), any_text);
+        Some(client.placed(DevelopmentClient { id, secret, allowed_scope }))
+    })
+}
+
+fn refuse_repeated_ids(table: &Table<'_>, clients: &[Placed<DevelopmentClient>]) {
+    for (index, client) in clients.iter().enumerate() {
+        let id = &client.value.id;
+        if clients.iter().take(index).any(|earlier| earlier.value.id == *id) {
+            table.push(client.fault(format!("expected an id of its own, but found {id:?} again")));
+        }
+    }
+}
+
+fn path_segment(value: &DeValue<'_>) -> Result<String, Mismatch> {
+    let plain = |text: &String| text.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"-_".contains(&byte));
+    text(value).ok().filter(plain).ok_or_else(|| expected("a word of letters, digits, \"-\" and \"_\""))
+}

@@ -1,0 +1,267 @@
+//! `[issuers.NAME]`: whose access tokens count, and what they must say.
+
+use std::path::PathBuf;
+use std::time::Duration;
+
+use toml::de::DeValue;
+use url::Url;
+
+use super::names::{did_you_mean, quoted_list};
+use super::read::Table;
+use super::report::Placed;
+use super::secret::{Secret, secret};
+use super::units::{DAY, HOUR, MILLISECOND, MINUTE, MONTH, SECOND, count, duration};
+use super::values::{Mismatch, any_text, boolean, expected, path, text, url, word};
+
+/// `[issuers.NAME]`.
+#[derive(Clone, Debug)]
+pub struct Issuer {
+    /// The name by which routes speak of it.
+    pub name: Placed<String>,
+    /// The exact `iss` values it goes by, at least one; the first is used for discovery.
+    pub issuer: Vec<Placed<String>>,
+    /// Whom its tokens must be meant for.
+    pub audience: Audience,
+    /// Whether a token without `aud` is refused.
+    pub audience_required: bool,
+    /// How a token is judged.
+    pub validation: Validation,
+    /// Where its metadata is.
+    pub discovery: Discovery,
+    /// Where its keys are.
+    pub keys: KeySource,
+    /// Names of the signature algorithms it may use (RFC 7518 §3.1, RFC 8037 §3.1), at least one.
+    pub algorithms: Vec<Placed<String>>,
+    /// Accepted values of the header `typ`; "" for none.
+    pub token_types: Vec<Placed<String>>,
+    /// Claims a token must have beyond those that are always asked for.
+    pub required_claims: Vec<Placed<String>>,
+    /// Claims that may hold the scope; the first that is present counts.
+    pub scope_claims: Vec<Placed<String>>,
+    /// The unit of `exp`, `nbf` and `iat`.
+    pub expiry_unit: ExpiryUnit,
+    /// Whether an `exp` more than ten years ahead is taken as "never" instead of refused.
+    pub accept_unbounded_expiry: bool,
+    /// How long a verified token is remembered at most.
+    pub cache_max_age: Duration,
+    /// How many verified tokens are remembered.
+    pub cache_entries: usize,
+    /// By how much clocks may differ.
+    pub leeway: Duration,
+    /// Whether `*` in a granted scope is a wildcard.
+    pub granted_wildcards: bool,
+    /// Whether a token bound to a sender passes without that sender's proof.
+    pub insecure_ignore_cnf: bool,
+    /// How often keys are fetched where Cache-Control does not say.
+    pub jwks_refresh: Duration,
+    /// How long old keys serve while new ones cannot be fetched.
+    pub jwks_max_stale: Duration,
+    /// The least time between two fetches for the sake of an unknown key.
+    pub unknown_key_cooldown: Duration,
+    /// The roots trusted for its endpoints, if not the system's.
+    pub tls_ca: Option<Placed<PathBuf>>,
+    /// How long connecting to its endpoints may take.
+    pub connect_timeout: Duration,
+    /// How long one of its answers may take.
+    pub timeout: Duration,
+}
+
+/// Whom tokens must be meant for.
+#[derive(Clone, Debug)]
+pub enum Audience {
+    /// Anybody: every resource server that takes this issuer's tokens can replay them here.
+    Any(Placed<()>),
+    /// One of these, at least one.
+    OneOf(Vec<Placed<String>>),
+}
+
+/// How a token is judged.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Validation {
+    /// By its signature and one of the issuer's keys.
+    Jwks,
+}
+
+/// Where an issuer's metadata is (RFC 8414 §3).
+#[derive(Clone, Debug)]
+pub enum Discovery {
+    /// Nowhere.
+    Off,
+    /// At the well-known places of the first `issuer`.
+    WellKnown,
+    /// Here.
+    At(Url),
+}
+
+/// Where an issuer's keys are.
+#[derive(Clone, Debug)]
+pub enum KeySource {
+    /// Where its metadata says.
+    Discovered,
+    /// At this URL.
+    Uri(Placed<Url>),
+    /// In this file.
+    File(Placed<PathBuf>),
+    /// There is only one, and whoever can verify can sign.
+    SharedSecret(Placed<Secret>),
+}
+
+/// The unit of a token's times.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum ExpiryUnit {
+    /// As RFC 7519 §2 has it.
+    Seconds,
+    /// As MobileFirst has it.
+    Milliseconds,
+}
+
+impl Issuer {
+    pub(super) fn read(name: Placed<String>, table: &mut Table<'_>) -> Option<Self> {
+        let issuer = table.required_one_or_many("issuer", "the iss of its tokens", text);
+        let audience = audience(table);
+        let discovery = discovery(table, issuer.as_deref());
+        let keys = keys(table);
+        let algorithms = algorithms(table);
+        refuse_short_secret(table, &keys, &algorithms);
+        Some(Self {
+            name,
+            audience_required: table.or("audience_required", true, boolean),
+            validation: table.or("validation", Validation::Jwks, word(&VALIDATIONS)),
+            discovery,
+            keys,
+            algorithms,
+            token_types: table.list_or("token_types", 1, &["at+jwt", "JWT", ""], any_text),
+            required_claims: table.list_or("required_claims", 0, &[], text),
+            scope_claims: table.list_or("scope_claims", 1, &["scope", "scp"], text),
+            expiry_unit: table.or("expiry_unit", ExpiryUnit::Seconds, word(&EXPIRY_UNITS)),
+            accept_unbounded_expiry: table.or("accept_unbounded_expiry", false, boolean),
+            cache_max_age: table.or("cache_max_age", DAY, duration(Duration::ZERO..=MONTH)),
+            cache_entries: table.or("cache_entries", 100_000, count(0..=10_000_000)),
+            leeway: table.or("leeway", 30 * SECOND, duration(Duration::ZERO..=5 * MINUTE)),
+            granted_wildcards: table.or("granted_wildcards", true, boolean),
+            insecure_ignore_cnf: table.or("insecure_ignore_cnf", false, boolean),
+            // The bounds are those to which Cache-Control is held: what an operator writes is never clamped unseen.
+            jwks_refresh: table.or("jwks_refresh", 10 * MINUTE, duration(MINUTE..=HOUR)),
+            jwks_max_stale: table.or("jwks_max_stale", DAY, duration(Duration::ZERO..=MONTH)),
+            unknown_key_cooldown: table.or("unknown_key_cooldown", 30 * SECOND, duration(SECOND..=HOUR)),
+            tls_ca: table.optional("tls_ca", path(table.folder())),
+            connect_timeout: table.or("connect_timeout", SECOND, duration(MILLISECOND..=MINUTE)),
+            timeout: table.or("timeout", 3 * SECOND, duration(MILLISECOND..=MINUTE)),
+            // What may be missing comes last, when every key was taken.
+            issuer: issuer?,
+            audience: audience?,
+        })
+    }
+}
+
+const VALIDATIONS: [(&str, Validation); 1] = [("jwks", Validation::Jwks)];
+
+const EXPIRY_UNITS: [(&str, ExpiryUnit); 2] =
+    [("seconds", ExpiryUnit::Seconds), ("milliseconds", ExpiryUnit::Milliseconds)];
+
+const KEY_SOURCES: [&str; 3] = ["jwks_uri", "jwks_file", "shared_secret"];
+
+const PUBLIC_KEY_ALGORITHMS: [&str; 9] =
+    ["RS256", "RS384", "RS512", "PS256", "PS384", "PS512", "ES256", "ES384", "EdDSA"];
+
+const DEFAULT_ALGORITHMS: [&str; 5] = ["RS256", "PS256", "ES256", "ES384", "EdDSA"];
+
+const SHARED_SECRET_ALGORITHMS: [&str; 3] = ["HS256", "HS384", "HS512"];
+
+fn audience(table: &mut Table<'_>) -> Option<Audience> {
+    let names = table.required_one_or_many("audience", "the aud of tokens meant for this gateway, or \"any\"", text)?;
+    match (names.iter().find(|name| name.value == "any"), names.len()) {
+        (Some(any), 1) => Some(Audience::Any(any.with_value(()))),
+        (Some(any), _) => {
+            table.push(any.fault("expected \"any\" to stand alone, but found other audiences beside it"));
+            None
+        }
+        (None, _) => Some(Audience::OneOf(names)),
+    }
+}
+
+/// Where discovery is the only way to the keys, it must be possible.
+fn discovery(table: &mut Table<'_>, issuer: Option<&[Placed<String>]>) -> Discovery {
+    let discovery = table.or("discovery", Discovery::WellKnown, metadata_place);
+    if KEY_SOURCES.iter().any(|source| table.has(source)) {
+        return discovery;
+    }
+    match &discovery {
+        Discovery::Off => {
+            let message = "expected discovery or another source of keys, but found neither";
+            table.push(table.fault("discovery", message).with_help("give jwks_uri, jwks_file or shared_secret"));
+        }
+        Discovery::WellKnown => {
+            if let Some(first) = issuer.and_then(<[_]>::first) {
+                refuse_undiscoverable(table, first);
+            }
+        }
+        Discovery::At(_) => {}
+    }
+    discovery
+}
+
+fn metadata_place(value: &DeValue<'_>) -> Result<Discovery, Mismatch> {
+    let mismatch = || expected("true, false or the http or https URL of the metadata document");
+    match value.as_bool() {
+        Some(true) => Ok(Discovery::WellKnown),
+        Some(false) => Ok(Discovery::Off),
+        None => url(value).map(Discovery::At).map_err(|cause| Mismatch { found: cause.found, ..mismatch() }),
+    }
+}
+
+/// The well-known places are made from the issuer (RFC 8414 §3.1), which has neither query nor fragment (§2).
+fn refuse_undiscoverable(table: &Table<'_>, issuer: &Placed<String>) {
+    let found = match url(&DeValue::String(issuer.value.as_str().into())) {
+        Ok(url) if url.query().is_none() => return,
+        Ok(_) => None,
+        Err(mismatch) => mismatch.found,
+    };
+    let found = found.unwrap_or_else(|| format!("{:?}", issuer.value));
+    let message = format!("expected an http or https URL without query and fragment, but found {found}");
+    let remedy = "to name an issuer otherwise, give jwks_uri, jwks_file or shared_secret";
+    table.push(issuer.fault(message).with_help(remedy));
+}
+
+fn keys(table: &mut Table<'_>) -> KeySource {
+    let uri = table.optional("jwks_uri", url).map(KeySource::Uri);
+    let file = table.optional("jwks_file", path(table.folder())).map(KeySource::File);
+    let shared_secret = table.optional("shared_secret", secret(table.file())).map(KeySource::SharedSecret);
+    for (first, second) in [("jwks_uri", "jwks_file"), ("jwks_uri", "shared_secret"), ("jwks_file", "shared_secret")] {
+        table.refuse_both(first, second);
+    }
+    uri.or(file).or(shared_secret).unwrap_or(KeySource::Discovered)
+}
+
+/// A public key must never serve as an HMAC secret (RFC 8725 §2.1), so the two families never share an issuer.
+fn algorithms(table: &mut Table<'_>) -> Vec<Placed<String>> {
+    let (accepted, default, remedy): (&[&str], &[&str], _) = if table.has("shared_secret") {
+        (&SHARED_SECRET_ALGORITHMS, &["HS256"], "shared_secret serves no other")
+    } else {
+        (&PUBLIC_KEY_ALGORITHMS, &DEFAULT_ALGORITHMS, "HS256, HS384 and HS512 need shared_secret")
+    };
+    table.list_or("algorithms", 1, default, |value| {
+        let name = value.as_str().unwrap_or_default();
+        if accepted.contains(&name) {
+            return Ok(name.to_owned());
+        }
+        let of_other_family = PUBLIC_KEY_ALGORITHMS.iter().chain(&SHARED_SECRET_ALGORITHMS).any(|other| *other == name);
+        let help = if of_other_family { Some(remedy.to_owned()) } else { did_you_mean(name, accepted) };
+        Err(Mismatch { help, ..expected(quoted_list(accepted, "or")) })
+    })
+}
+
+/// Whoever holds one token can try secrets at leisure: a secret must be as long as the hash (RFC 7518 §3.2).
+fn refuse_short_secret(table: &Table<'_>, keys: &KeySource, algorithms: &[Placed<String>]) {
+    let KeySource::SharedSecret(secret) = keys else { return };
+    let least = |algorithm: &Placed<String>| match algorithm.value.as_str() {
+        "HS512" => 64,
+        "HS384" => 48,
+        _ => 32,
+    };
+    let (least, length) = (algorithms.iter().map(least).max().unwrap_or(32), secret.value.expose().len());
+    if length < least {
+        let message = format!("expected a secret of at least {least} bytes, but found {length}");
+        table.push(secret.fault(message).with_help("\"openssl rand -base64 64\" makes one"));
+    }
+}

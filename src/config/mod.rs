@@ -1,0 +1,136 @@
+//! gateway.toml as written: plain data, every default filled in, every fault reported at once.
+//!
+//! - `report`: a value that knows its place, a fault, and all the faults of a file.
+//! - `read`: tables, read key by key. `values`, `units`, `secret`: what single values look like. `names`: misspellings.
+//! - `server`, `development`, `issuer`, `upstream`, `route`: the sections, each with its data and how it is read.
+//!
+//! 1. One run reports everything. Only where the text is no TOML, its keys are not judged: half-read tables would bring
+//!    faults that are none.
+//! 2. A key that is not understood is refused. A misspelt `scope` must not leave a route open.
+//! 3. What is judged here needs nothing but the file and its secrets. What patterns and scopes mean, and whether routes
+//!    overlap, is found out where they are compiled, with the places kept here.
+//! 4. A secret is never printed, right or wrong.
+
+mod development;
+mod issuer;
+mod names;
+mod read;
+mod report;
+mod route;
+mod secret;
+mod server;
+#[cfg(test)]
+mod tests;
+mod units;
+mod upstream;
+mod values;
+
+use std::cell::RefCell;
+use std::fs;
+use std::path::Path;
+
+use toml::de::DeTable;
+
+pub use development::{Development, DevelopmentAlgorithm, DevelopmentClient, TokenFormat};
+pub use issuer::{Audience, Discovery, ExpiryUnit, Issuer, KeySource, Validation};
+pub use report::{Fault, Placed, Report, Source};
+pub use route::{Access, ClaimHeader, ForwardToken, Route};
+pub use secret::{Secret, SecretOrigin};
+pub use server::{Challenge, Log, LogFormat, LogLevel, PathParameters, Server};
+pub use upstream::{Balance, Protocol, TlsClient, Upstream, UpstreamHost};
+
+use read::{File, Table};
+use route::Declared;
+
+/// A whole gateway.toml.
+#[derive(Clone, Debug)]
+pub struct Config {
+    /// `[server]`.
+    pub server: Server,
+    /// `[log]`.
+    pub log: Log,
+    /// `[challenge]`.
+    pub challenge: Challenge,
+    /// `[development]`, if there is one.
+    pub development: Option<Development>,
+    /// Every `[issuers.NAME]`, in the order of the file.
+    pub issuers: Vec<Issuer>,
+    /// Every `[upstreams.NAME]`, in the order of the file.
+    pub upstreams: Vec<Upstream>,
+    /// Every `[[routes]]`, in the order of the file.
+    pub routes: Vec<Route>,
+}
+
+/// Reads the file at `path`.
+///
+/// # Errors
+/// Everything that is wrong with it, or that it cannot be read.
+pub fn load(path: &Path) -> Result<(Config, Source), Report> {
+    let file_name = path.display().to_string();
+    let unreadable = |text: &str, fault| Source::new(&file_name, text).report(vec![fault]);
+    let bytes = fs::read(path)
+        .map_err(|error| unreadable("", Fault::of_file(format!("expected a file to read, but found none: {error}"))))?;
+    let text = String::from_utf8(bytes).map_err(|error| {
+        let offset = error.utf8_error().valid_up_to();
+        let fault = Fault::of_file("expected UTF-8, but found other bytes");
+        unreadable(&String::from_utf8_lossy(error.as_bytes()), Fault { span: Some(offset..offset), ..fault })
+    })?;
+    parse(&file_name, &text)
+}
+
+/// Reads `text`, which came from the file `file_name`; relative paths in it start in that file's folder.
+///
+/// # Errors
+/// Everything that is wrong with it.
+pub fn parse(file_name: &str, text: &str) -> Result<(Config, Source), Report> {
+    parse_with(file_name, text, &|name| std::env::var(name).ok())
+}
+
+/// As [`parse`], with `variable` in place of the environment.
+///
+/// # Errors
+/// Everything that is wrong with the text.
+pub fn parse_with(
+    file_name: &str,
+    text: &str,
+    variable: &dyn Fn(&str) -> Option<String>,
+) -> Result<(Config, Source), Report> {
+    let source = Source::new(file_name, text);
+    let (document, errors) = DeTable::parse_recoverable(text);
+    if !errors.is_empty() {
+        return Err(source.report(errors.iter().map(|error| syntax_fault(error, text)).collect()));
+    }
+    let folder = Path::new(file_name).parent().unwrap_or(Path::new("")).to_owned();
+    let file = File { folder, variable, faults: RefCell::default() };
+    let config = file.read(document.get_ref(), Config::read);
+    let faults = file.faults.into_inner();
+    if faults.is_empty() { Ok((config, source)) } else { Err(source.report(faults)) }
+}
+
+impl Config {
+    fn read(table: &mut Table<'_>) -> Self {
+        let declared = Declared { issuers: table.names("issuers"), upstreams: table.names("upstreams") };
+        let server = table.section("server", Server::read);
+        let development = table.optional_section("development", Development::read);
+        if let Some(development) = &development {
+            development.refuse_what_others_can_reach(table, &server);
+        }
+        Self {
+            server,
+            log: table.section("log", Log::read),
+            challenge: table.section("challenge", Challenge::read),
+            development,
+            issuers: table.named("issuers", Issuer::read),
+            upstreams: table.named("upstreams", Upstream::read),
+            routes: table.each("routes", |route| Route::read(route, &declared)),
+        }
+    }
+}
+
+/// What is not closed properly may be a secret, so of the text only a repeated key is shown.
+fn syntax_fault(error: &toml::de::Error, text: &str) -> Fault {
+    let (message, span) = (error.message().replace('\n', " "), error.span());
+    let repeated = span.clone().filter(|_| message == "duplicate key").and_then(|span| text.get(span));
+    let repeated = repeated.map(|key| format!(" {key:?}")).unwrap_or_default();
+    Fault { span, ..Fault::of_file(format!("not TOML: {message}{repeated}")) }
+}

@@ -1,0 +1,308 @@
+//! How tables are read: keys are taken one by one, and what nobody took is refused.
+//!
+//! Nothing here stops at the first fault. A key that cannot be read leaves its fault and its default behind, and reading
+//! goes on, so that one run tells everything. The functions that take a closure end by refusing the keys that the
+//! closure did not ask for: no section can forget to.
+
+use std::cell::RefCell;
+use std::ops::Range;
+use std::path::{Path, PathBuf};
+
+use toml::de::{DeArray, DeTable, DeValue};
+
+use super::names::{did_you_mean, is_bare_key, quoted_list};
+use super::report::{Fault, Placed};
+use super::values::{Mismatch, describe, expected};
+
+/// The file that is being read: what its values lean on, and the faults found so far.
+pub(super) struct File<'e> {
+    /// Where relative paths start.
+    pub(super) folder: PathBuf,
+    /// Looks up a variable of the environment.
+    pub(super) variable: &'e dyn Fn(&str) -> Option<String>,
+    /// What is wrong with it so far.
+    pub(super) faults: RefCell<Vec<Fault>>,
+}
+
+/// One table of the file.
+pub(super) struct Table<'f> {
+    file: &'f File<'f>,
+    key: String,
+    span: Option<Range<usize>>,
+    entries: &'f DeTable<'f>,
+    taken: Vec<&'static str>,
+}
+
+/// One value and its place.
+struct Found<'f> {
+    key: String,
+    span: Range<usize>,
+    value: &'f DeValue<'f>,
+}
+
+impl File<'_> {
+    /// Reads the whole document.
+    pub(super) fn read<T>(&self, document: &DeTable<'_>, read: impl FnOnce(&mut Table<'_>) -> T) -> T {
+        Table { file: self, key: String::new(), span: None, entries: document, taken: Vec::new() }.read(read)
+    }
+}
+
+impl<'f> Table<'f> {
+    pub(super) fn file(&self) -> &'f File<'f> {
+        self.file
+    }
+
+    /// Where relative paths start.
+    pub(super) fn folder(&self) -> &'f Path {
+        &self.file.folder
+    }
+
+    pub(super) fn push(&self, fault: Fault) {
+        self.file.faults.borrow_mut().push(fault);
+    }
+
+    /// A value at the place of this table.
+    pub(super) fn placed<T>(&self, value: T) -> Placed<T> {
+        Placed::at(value, self.key.clone(), self.span.clone())
+    }
+
+    /// Whether the key is written, readable or not: a value that could not be read is not a missing one.
+    pub(super) fn has(&self, name: &str) -> bool {
+        self.entries.contains_key(name)
+    }
+
+    /// A fault of the key `name`, placed at its value, or at the table where it is missing.
+    pub(super) fn fault(&self, name: &str, message: impl Into<String>) -> Fault {
+        let span = self.entries.get(name).map(|value| value.span()).or_else(|| self.span.clone());
+        Fault { key: join(&self.key, name), span, message: message.into(), help: None }
+    }
+
+    /// Refuses two keys beside each other.
+    pub(super) fn refuse_both(&self, first: &str, second: &str) {
+        if self.has(first) && self.has(second) {
+            let message = format!("expected only one of {first:?} and {second:?}, but found both");
+            self.push(self.fault(second, message));
+        }
+    }
+
+    pub(super) fn optional<T>(&mut self, name: &'static str, read: impl Reads<T>) -> Option<Placed<T>> {
+        let found = self.take(name)?;
+        self.value(found, &read)
+    }
+
+    pub(super) fn or<T>(&mut self, name: &'static str, default: T, read: impl Reads<T>) -> T {
+        self.optional(name, read).map_or(default, |placed| placed.value)
+    }
+
+    pub(super) fn placed_or<T>(&mut self, name: &'static str, default: T, read: impl Reads<T>) -> Placed<T> {
+        self.optional(name, read).unwrap_or_else(|| Placed::at(default, join(&self.key, name), None))
+    }
+
+    pub(super) fn required<T>(&mut self, name: &'static str, what: &str, read: impl Reads<T>) -> Option<Placed<T>> {
+        self.refuse_missing(name, what);
+        self.optional(name, read)
+    }
+
+    /// A list that must be written as one, with at least `least` elements.
+    pub(super) fn list<T>(&mut self, name: &'static str, least: usize, read: impl Reads<T>) -> Option<Vec<Placed<T>>> {
+        let found = self.take(name)?;
+        if !found.value.is_array() {
+            self.mismatch(&found, expected("a list"));
+            return None;
+        }
+        self.elements(found, least, &read)
+    }
+
+    /// [`Table::list`] of texts, or `default`.
+    pub(super) fn list_or(
+        &mut self,
+        name: &'static str,
+        least: usize,
+        default: &[&str],
+        read: impl Reads<String>,
+    ) -> Vec<Placed<String>> {
+        self.list(name, least, read).unwrap_or_else(|| {
+            let key = join(&self.key, name);
+            default.iter().map(|text| Placed::at((*text).to_owned(), key.clone(), None)).collect()
+        })
+    }
+
+    /// A list of at least `least` elements, of which a single one may be written bare.
+    pub(super) fn one_or_many<T>(
+        &mut self,
+        name: &'static str,
+        least: usize,
+        read: impl Reads<T>,
+    ) -> Option<Vec<Placed<T>>> {
+        let found = self.take(name)?;
+        if found.value.is_array() {
+            return self.elements(found, least, &read);
+        }
+        self.value(found, &read).map(|only| vec![only])
+    }
+
+    pub(super) fn required_one_or_many<T>(
+        &mut self,
+        name: &'static str,
+        what: &str,
+        read: impl Reads<T>,
+    ) -> Option<Vec<Placed<T>>> {
+        self.refuse_missing(name, what);
+        self.one_or_many(name, 1, read)
+    }
+
+    /// A table every key of which has a default; absent, it is read as if it were empty.
+    pub(super) fn section<T>(&mut self, name: &'static str, read: impl Fn(&mut Table<'_>) -> T) -> T {
+        self.optional_section(name, &read).unwrap_or_else(|| {
+            let (key, entries) = (join(&self.key, name), &DeTable::new());
+            Table { file: self.file, key, span: None, entries, taken: Vec::new() }.read(read)
+        })
+    }
+
+    pub(super) fn optional_section<T>(
+        &mut self,
+        name: &'static str,
+        read: impl FnOnce(&mut Table<'_>) -> T,
+    ) -> Option<T> {
+        let found = self.take(name)?;
+        self.table(found, read)
+    }
+
+    /// Every table of `[[name]]`.
+    pub(super) fn each<T>(&mut self, name: &'static str, read: impl Fn(&mut Table<'_>) -> Option<T>) -> Vec<T> {
+        let Some(found) = self.take(name) else { return Vec::new() };
+        let DeValue::Array(elements) = found.value else {
+            self.mismatch(&found, expected(format!("a list of tables, written [[{}]]", found.key)));
+            return Vec::new();
+        };
+        indexed(&found.key, elements).filter_map(|found| self.table(found, &read).flatten()).collect()
+    }
+
+    /// Every table of `[name.NAME]`, in the order of the file.
+    pub(super) fn named<T>(
+        &mut self,
+        name: &'static str,
+        read: impl Fn(Placed<String>, &mut Table<'_>) -> Option<T>,
+    ) -> Vec<T> {
+        let entries = self.pairs(name);
+        for (name, _) in entries.iter().filter(|(name, _)| !is_bare_key(&name.value)) {
+            // Names become labels of metrics and fields of logs.
+            let message = format!("expected a name of letters, digits, \"-\" and \"_\", but found {:?}", name.value);
+            self.push(name.fault(message));
+        }
+        let read_one = |(name, found)| self.table(found, |table| read(name, table)).flatten();
+        entries.into_iter().filter_map(read_one).collect()
+    }
+
+    /// Every `NAME = value` of the table `name`, in the order of the file.
+    pub(super) fn map<T>(&mut self, name: &'static str, read: impl Reads<T>) -> Vec<(Placed<String>, Placed<T>)> {
+        let entries = self.pairs(name);
+        let read_one = |(name, found)| Some((name, self.value(found, &read)?));
+        entries.into_iter().filter_map(read_one).collect()
+    }
+
+    /// The names declared as `[name.NAME]`, readable or not: a broken declaration is not an undeclared name.
+    pub(super) fn names(&self, name: &str) -> Vec<String> {
+        let tables = self.entries.get(name).and_then(|value| value.get_ref().as_table());
+        tables.into_iter().flat_map(|tables| tables.keys()).map(|name| name.get_ref().to_string()).collect()
+    }
+
+    fn read<T>(mut self, read: impl FnOnce(&mut Table<'_>) -> T) -> T {
+        let value = read(&mut self);
+        for (name, _) in self.entries {
+            let (span, name) = (name.span(), name.get_ref().as_ref());
+            if !self.taken.contains(&name) {
+                let near = did_you_mean(name, &self.taken);
+                let help = near.unwrap_or_else(|| format!("known: {}", quoted_list(&self.taken, "and")));
+                let message = format!("expected a known key, but found {name:?}");
+                let fault = Fault { key: join(&self.key, name), span: Some(span), message, help: Some(help) };
+                self.push(fault);
+            }
+        }
+        value
+    }
+
+    fn take(&mut self, name: &'static str) -> Option<Found<'f>> {
+        self.taken.push(name);
+        let value = self.entries.get(name)?;
+        Some(Found { key: join(&self.key, name), span: value.span(), value: value.get_ref() })
+    }
+
+    fn pairs(&mut self, name: &'static str) -> Vec<(Placed<String>, Found<'f>)> {
+        let Some(found) = self.take(name) else { return Vec::new() };
+        let DeValue::Table(entries) = found.value else {
+            self.mismatch(&found, expected("a table"));
+            return Vec::new();
+        };
+        let mut pairs: Vec<_> = entries
+            .iter()
+            .map(|(name, value)| {
+                let key = join(&found.key, name.get_ref());
+                let found = Found { key: key.clone(), span: value.span(), value: value.get_ref() };
+                (name.span().start, Placed::at(name.get_ref().to_string(), key, Some(name.span())), found)
+            })
+            .collect();
+        pairs.sort_by_key(|&(place, ..)| place);
+        pairs.into_iter().map(|(_, name, found)| (name, found)).collect()
+    }
+
+    fn table<T>(&self, found: Found<'_>, read: impl FnOnce(&mut Table<'_>) -> T) -> Option<T> {
+        let DeValue::Table(entries) = found.value else {
+            self.mismatch(&found, expected("a table"));
+            return None;
+        };
+        let table = Table { file: self.file, key: found.key, span: Some(found.span), entries, taken: Vec::new() };
+        Some(table.read(read))
+    }
+
+    /// The readable elements; those that are not have left their faults.
+    fn elements<T>(&self, found: Found<'_>, least: usize, read: &impl Reads<T>) -> Option<Vec<Placed<T>>> {
+        let elements = found.value.as_array()?;
+        if elements.len() < least {
+            self.mismatch(&found, expected("at least one element").but_found("an empty list"));
+            return None;
+        }
+        Some(indexed(&found.key, elements).filter_map(|element| self.value(element, read)).collect())
+    }
+
+    fn value<T>(&self, found: Found<'_>, read: &impl Reads<T>) -> Option<Placed<T>> {
+        match read(found.value) {
+            Ok(value) => Some(Placed::at(value, found.key, Some(found.span))),
+            Err(mismatch) => {
+                self.mismatch(&found, mismatch);
+                None
+            }
+        }
+    }
+
+    fn mismatch(&self, found: &Found<'_>, mismatch: Mismatch) {
+        let what = mismatch.found.unwrap_or_else(|| describe(found.value));
+        let message = format!("expected {}, but found {what}", mismatch.expected);
+        self.push(Fault { key: found.key.clone(), span: Some(found.span.clone()), message, help: mismatch.help });
+    }
+
+    fn refuse_missing(&self, name: &str, what: &str) {
+        if !self.has(name) {
+            self.push(self.fault(name, format!("expected {what}, but found nothing")));
+        }
+    }
+}
+
+/// Reads one value.
+pub(super) trait Reads<T>: Fn(&DeValue<'_>) -> Result<T, Mismatch> {}
+
+impl<T, F: Fn(&DeValue<'_>) -> Result<T, Mismatch>> Reads<T> for F {}
+
+fn indexed<'f>(key: &str, elements: &'f DeArray<'f>) -> impl Iterator<Item = Found<'f>> {
+    elements.iter().enumerate().map(move |(index, element)| Found {
+        key: format!("{key}[{index}]"),
+        span: element.span(),
+        value: element.get_ref(),
+    })
+}
+
+/// The key as one would write it in the file, quoted where TOML asks for it.
+fn join(table: &str, name: &str) -> String {
+    let name = if is_bare_key(name) { name.to_owned() } else { format!("{name:?}") };
+    if table.is_empty() { name } else { format!("{table}.{name}") }
+}

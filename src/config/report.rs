@@ -1,0 +1,136 @@
+//! What is wrong with a file: every fault with its place, in the order in which an editor would reach them.
+//!
+//! A fault is one line: `gateway.toml:41: routes[3].upstream: expected a declared upstream, but found "acme" (…)`.
+//! The index of a list counts from 0.
+
+use std::fmt;
+use std::ops::Range;
+
+/// A value of the file that remembers where it stands, so that whoever finds it wrong later can still say where.
+#[derive(Clone, Debug)]
+pub struct Placed<T> {
+    /// What the file says, or the default.
+    pub value: T,
+    key: String,
+    span: Option<Range<usize>>,
+}
+
+impl<T> Placed<T> {
+    /// `span` is where it stands; a default stands nowhere.
+    pub(super) fn at(value: T, key: String, span: Option<Range<usize>>) -> Self {
+        Self { value, key, span }
+    }
+
+    /// The key as a reader of the file would name it: `routes[3].upstream`.
+    #[must_use]
+    pub fn key(&self) -> &str {
+        &self.key
+    }
+
+    /// Another value at the same place.
+    pub(super) fn with_value<U>(&self, value: U) -> Placed<U> {
+        Placed { value, key: self.key.clone(), span: self.span.clone() }
+    }
+
+    /// A fault of this value; `message` reads "expected X, but found Y".
+    #[must_use]
+    pub fn fault(&self, message: impl Into<String>) -> Fault {
+        Fault { key: self.key.clone(), span: self.span.clone(), message: message.into(), help: None }
+    }
+}
+
+/// One thing wrong with a file.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Fault {
+    /// The key, such as `routes[3].upstream`; empty where the fault belongs to none.
+    pub key: String,
+    /// Bytes of the text that are to blame.
+    pub span: Option<Range<usize>>,
+    /// "expected X, but found Y".
+    pub message: String,
+    /// The remedy, or what would have been right.
+    pub help: Option<String>,
+}
+
+impl Fault {
+    /// The same fault with a remedy, printed in parentheses behind the message.
+    #[must_use]
+    pub fn with_help(self, help: impl Into<String>) -> Self {
+        Self { help: Some(help.into()), ..self }
+    }
+
+    pub(super) fn of_file(message: impl Into<String>) -> Self {
+        Self { key: String::new(), span: None, message: message.into(), help: None }
+    }
+}
+
+/// The text that was read and the name of its file.
+#[derive(Clone, Debug)]
+pub struct Source {
+    file_name: String,
+    text: String,
+}
+
+impl Source {
+    pub(super) fn new(file_name: &str, text: &str) -> Self {
+        Self { file_name: file_name.to_owned(), text: text.to_owned() }
+    }
+
+    /// The file as the operator named it.
+    #[must_use]
+    pub fn file_name(&self) -> &str {
+        &self.file_name
+    }
+
+    /// All these faults of this file, sorted by their place.
+    #[must_use]
+    pub fn report(&self, mut faults: Vec<Fault>) -> Report {
+        faults.sort_by_key(|fault| fault.span.as_ref().map(|span| span.start));
+        let lines = faults.iter().map(|fault| fault.span.as_ref().map(|span| self.line(span.start))).collect();
+        Report { file_name: self.file_name.clone(), lines, faults }
+    }
+
+    fn line(&self, offset: usize) -> usize {
+        self.text.bytes().take(offset).filter(|&byte| byte == b'\n').count() + 1
+    }
+}
+
+/// Everything that is wrong with a file, one line for each fault.
+#[derive(Clone, Debug)]
+pub struct Report {
+    file_name: String,
+    lines: Vec<Option<usize>>,
+    faults: Vec<Fault>,
+}
+
+impl Report {
+    /// The faults in the order of their places.
+    #[must_use]
+    pub fn faults(&self) -> &[Fault] {
+        &self.faults
+    }
+}
+
+impl fmt::Display for Report {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        for (index, (fault, line)) in self.faults.iter().zip(&self.lines).enumerate() {
+            if index > 0 {
+                writeln!(f)?;
+            }
+            write!(f, "{}", self.file_name)?;
+            if let Some(line) = line {
+                write!(f, ":{line}")?;
+            }
+            if !fault.key.is_empty() {
+                write!(f, ": {}", fault.key)?;
+            }
+            write!(f, ": {}", fault.message)?;
+            if let Some(help) = &fault.help {
+                write!(f, " ({help})")?;
+            }
+        }
+        Ok(())
+    }
+}
+
+impl std::error::Error for Report {}

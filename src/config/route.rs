@@ -1,0 +1,177 @@
+//! `[[routes]]`: who may send what where.
+
+use http::{HeaderName, Method};
+use toml::de::DeValue;
+
+use super::names::{did_you_mean, quoted_list};
+use super::read::{Reads, Table};
+use super::report::Placed;
+use super::values::{Mismatch, boolean, expected, text, word};
+
+/// One of `[[routes]]`. Whether its patterns and scopes are well-formed is judged where they are compiled.
+#[derive(Clone, Debug)]
+pub struct Route {
+    /// Patterns of hosts; empty for any.
+    pub host: Vec<Placed<String>>,
+    /// The pattern of its path.
+    pub path: Placed<String>,
+    /// Its methods; empty for all.
+    pub methods: Vec<Placed<Method>>,
+    /// Who may pass.
+    pub access: Access,
+    /// Names of declared issuers whose tokens count; empty for all.
+    pub issuers: Vec<Placed<String>>,
+    /// The name of a declared upstream.
+    pub upstream: Placed<String>,
+    /// What is taken from the front of the path.
+    pub strip_prefix: Option<Placed<String>>,
+    /// Whether the upstream sees the access token.
+    pub forward_token: ForwardToken,
+    /// Which claims the upstream gets as headers.
+    pub claim_headers: Vec<ClaimHeader>,
+}
+
+/// Who may pass on a route: exactly one of the four.
+#[derive(Clone, Debug)]
+pub enum Access {
+    /// Anybody; a token is neither asked for nor judged.
+    Public,
+    /// Whoever has a good access token.
+    AnyToken,
+    /// Whose token has all of these scope-tokens.
+    Scope(Placed<String>),
+    /// Whose token has all of at least one of these sets.
+    AnyScope(Vec<Placed<String>>),
+}
+
+/// Whether the upstream sees the access token.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum ForwardToken {
+    /// As the client sent it.
+    Keep,
+    /// Not at all.
+    Strip,
+}
+
+/// A header that tells the upstream what the token says.
+#[derive(Clone, Debug)]
+pub struct ClaimHeader {
+    /// The header.
+    pub header: Placed<HeaderName>,
+    /// The claim whose value it gets.
+    pub claim: Placed<String>,
+}
+
+/// What routes may refer to, readable or not: a broken declaration is not an undeclared name.
+pub(super) struct Declared {
+    pub(super) issuers: Vec<String>,
+    pub(super) upstreams: Vec<String>,
+}
+
+impl Route {
+    pub(super) fn read(table: &mut Table<'_>, declared: &Declared) -> Option<Self> {
+        let path = table.required("path", "the path it is for", text);
+        let access = access(table);
+        let issuers = table.one_or_many("issuers", 1, declared_name("issuer", &declared.issuers));
+        let upstream =
+            table.required("upstream", "the name of an upstream", declared_name("upstream", &declared.upstreams));
+        Some(Self {
+            host: table.one_or_many("host", 1, text).unwrap_or_default(),
+            methods: table.one_or_many("methods", 1, method).unwrap_or_default(),
+            access,
+            issuers: issuers.unwrap_or_default(),
+            strip_prefix: table.optional("strip_prefix", text),
+            forward_token: table.or("forward_token", ForwardToken::Keep, word(&FORWARD_TOKEN)),
+            claim_headers: claim_headers(table),
+            // What may be missing comes last, when every key was taken.
+            path: path?,
+            upstream: upstream?,
+        })
+    }
+}
+
+const FORWARD_TOKEN: [(&str, ForwardToken); 2] = [("keep", ForwardToken::Keep), ("strip", ForwardToken::Strip)];
+
+/// Fields by which the gateway frames, routes or vouches for a request: a claim, which its issuer's users may choose,
+/// must not write them.
+const GATEWAY_HEADERS: [&str; 17] = [
+    "authorization",
+    "connection",
+    "content-encoding",
+    "content-length",
+    "content-type",
+    "cookie",
+    "expect",
+    "forwarded",
+    "host",
+    "keep-alive",
+    "proxy-authorization",
+    "proxy-connection",
+    "te",
+    "trailer",
+    "transfer-encoding",
+    "upgrade",
+    "via",
+];
+
+fn access(table: &mut Table<'_>) -> Access {
+    let public = table.or("public", false, boolean);
+    let scope = table.optional("scope", text);
+    let any_scope = table.list("any_scope", 1, text);
+    table.refuse_both("scope", "any_scope");
+    if public {
+        for key in ["scope", "any_scope", "issuers"] {
+            table.refuse_both("public", key);
+        }
+        return Access::Public;
+    }
+    scope.map(Access::Scope).or(any_scope.map(Access::AnyScope)).unwrap_or(Access::AnyToken)
+}
+
+fn declared_name(kind: &'static str, declared: &[String]) -> impl Reads<String> {
+    move |value| {
+        let name = value.as_str().filter(|name| declared.iter().any(|declared| declared == name));
+        name.map(str::to_owned).ok_or_else(|| {
+            let list = if declared.is_empty() { "none is".to_owned() } else { quoted_list(declared, "and") };
+            let near = did_you_mean(value.as_str().unwrap_or_default(), declared);
+            let near = near.map(|near| format!("; {near}")).unwrap_or_default();
+            expected(format!("a declared {kind}")).with_help(format!("declared: {list}{near}"))
+        })
+    }
+}
+
+/// Methods are case-sensitive (RFC 9110 §9.1), and no registered one has a small letter.
+fn method(value: &DeValue<'_>) -> Result<Method, Mismatch> {
+    let text = value.as_str().unwrap_or_default();
+    let in_capitals = text.to_ascii_uppercase();
+    let method = Method::from_bytes(in_capitals.as_bytes()).map_err(|_| expected("an HTTP method"))?;
+    if text == in_capitals {
+        return Ok(method);
+    }
+    Err(expected("an HTTP method in capitals").with_help(format!("did you mean {in_capitals:?}?")))
+}
+
+fn claim_headers(table: &mut Table<'_>) -> Vec<ClaimHeader> {
+    let mut headers: Vec<ClaimHeader> = Vec::new();
+    for (name, claim) in table.map("claim_headers", text) {
+        let spelling = canonical_spelling(&name.value);
+        let Ok(header) = HeaderName::from_bytes(name.value.as_bytes()) else {
+            table.push(name.fault(format!("expected the name of a header, but found {:?}", name.value)));
+            continue;
+        };
+        if GATEWAY_HEADERS.contains(&spelling.as_str()) || spelling.starts_with("x-forwarded-") {
+            let message = format!("expected a header that the gateway leaves alone, but found {:?}", name.value);
+            table.push(name.fault(message).with_help("choose a name of your own, such as \"X-Client-Id\""));
+        }
+        if headers.iter().any(|earlier| canonical_spelling(earlier.header.value.as_str()) == spelling) {
+            table.push(name.fault(format!("expected every header once, but found {:?} again", name.value)));
+        }
+        headers.push(ClaimHeader { header: name.with_value(header), claim });
+    }
+    headers
+}
+
+/// Many upstreams take `X_Client.Id` for `X-Client-Id`, so they are one header here.
+fn canonical_spelling(name: &str) -> String {
+    name.to_ascii_lowercase().replace(['_', '.'], "-")
+}

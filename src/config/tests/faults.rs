@@ -1,0 +1,396 @@
+//! What a broken file is told, byte for byte.
+
+use std::path::Path;
+
+use super::super::{load, parse};
+use super::{GOOD_ISSUER, PUSH, good, read};
+
+/// Each text has exactly one fault, which is reported with exactly this line.
+#[track_caller]
+fn assert_faults(cases: &[(&str, &str)]) {
+    for (text, report) in cases {
+        assert_eq!(read(text).err().as_deref(), Some(*report), "{text}");
+    }
+}
+
+#[test]
+fn a_value_that_is_not_what_it_should_be_is_reported_with_place_and_remedy() {
+    assert_faults(&[
+        ("server = 5", "gateway.toml:1: server: expected a table, but found 5"),
+        ("[server]\nworkers = 0", "gateway.toml:2: server.workers: expected an integer from 1 to 1024, but found 0"),
+        ("[server]\nworkers = -1", "gateway.toml:2: server.workers: expected an integer from 1 to 1024, but found -1"),
+        (
+            "[server]\nworkers = \"2\"",
+            "gateway.toml:2: server.workers: expected an integer from 1 to 1024, but found \"2\"",
+        ),
+        ("[server]\nshare_port = 1", "gateway.toml:2: server.share_port: expected true or false, but found 1"),
+        (
+            "[server]\ndrain_timeout = \"30\"",
+            "gateway.toml:2: server.drain_timeout: expected a duration from \"0s\" to \"1h\", but found \"30\" (a whole number and a unit: ms, s, m, h)",
+        ),
+        (
+            "[server]\ndrain_timeout = \"2h\"",
+            "gateway.toml:2: server.drain_timeout: expected a duration from \"0s\" to \"1h\", but found \"2h\"",
+        ),
+        (
+            "[server]\nmax_header_size = \"4KiB\"",
+            "gateway.toml:2: server.max_header_size: expected a size from \"8KiB\" to \"1MiB\", but found \"4KiB\"",
+        ),
+        (
+            "[server]\nlisten = [\"127.0.0.1:1\",\n  \"localhost:2\"]",
+            "gateway.toml:3: server.listen[1]: expected an IP address and a port, but found \"localhost:2\" (such as \"127.0.0.1:8080\" or \"[::1]:8080\"; names are not resolved)",
+        ),
+        (
+            "[server]\nlisten = []",
+            "gateway.toml:2: server.listen: expected at least one element, but found an empty list",
+        ),
+        (
+            "[server]\nexternal_url = \"https://api.example.com/v1\"",
+            "gateway.toml:2: server.external_url: expected an http or https URL of only scheme, host and port, but found \"https://api.example.com/v1\"",
+        ),
+        (
+            "[server]\ntrusted_proxies = [\"10.0.0.0/33\"]",
+            "gateway.toml:2: server.trusted_proxies[0]: expected a network such as \"10.0.0.0/8\", but found \"10.0.0.0/33\"",
+        ),
+        (
+            "[server]\npath_parameters = \"refuze\"",
+            "gateway.toml:2: server.path_parameters: expected \"refuse\" or \"allow\", but found \"refuze\" (did you mean \"refuse\"?)",
+        ),
+        (
+            "[log]\nlevel = \"verbose\"",
+            "gateway.toml:2: log.level: expected \"error\", \"warn\", \"info\", \"debug\" or \"trace\", but found \"verbose\"",
+        ),
+        (
+            "[challenge]\nrealm = \"caf\u{e9}\"",
+            "gateway.toml:2: challenge.realm: expected a string of printable ASCII characters, but found \"caf\u{e9}\"",
+        ),
+        (
+            "[upstreams.push]\ntargets = \"http://10.0.0.7:9000\"\nbalance = \"least_requests\"",
+            "gateway.toml:3: upstreams.push.balance: expected \"round_robin\", but found \"least_requests\"",
+        ),
+        (
+            "[upstreams.push]\ntargets = \"http:/10.0.0.7\"",
+            "gateway.toml:2: upstreams.push.targets: expected an http or https URL of only scheme, host and port, but found \"http:/10.0.0.7\"",
+        ),
+        (
+            "[upstreams.\"a b\"]\ntargets = \"http://10.0.0.7:9000\"",
+            "gateway.toml:1: upstreams.\"a b\": expected a name of letters, digits, \"-\" and \"_\", but found \"a b\"",
+        ),
+        (
+            "[routes]\npath = \"/\"",
+            "gateway.toml:1: routes: expected a list of tables, written [[routes]], but found a table",
+        ),
+    ]);
+}
+
+#[test]
+fn an_unknown_key_is_reported_with_the_nearest_known_one() {
+    assert_faults(&[
+        (
+            "[server]\nlisen = \"127.0.0.1:1\"",
+            "gateway.toml:2: server.lisen: expected a known key, but found \"lisen\" (did you mean \"listen\"?)",
+        ),
+        (
+            "[server]\nshare-port = true",
+            "gateway.toml:2: server.share-port: expected a known key, but found \"share-port\" (did you mean \"share_port\"?)",
+        ),
+        (
+            "[log]\ncolour = true",
+            "gateway.toml:2: log.colour: expected a known key, but found \"colour\" (known: \"format\", \"level\" and \"access\")",
+        ),
+        (
+            "[admin]\nlisten = \"127.0.0.1:9090\"",
+            "gateway.toml:1: admin: expected a known key, but found \"admin\" (known: \"server\", \"development\", \"log\", \"challenge\", \"issuers\", \"upstreams\" and \"routes\")",
+        ),
+        (
+            "[upstreams.push]\ntargets = \"http://10.0.0.7:9000\"\ntls_client = { certificate = \"c\", key = \"k\", kee = 1 }",
+            "gateway.toml:3: upstreams.push.tls_client.kee: expected a known key, but found \"kee\" (did you mean \"key\"?)",
+        ),
+    ]);
+}
+
+#[test]
+fn an_issuer_says_who_it_is_whom_its_tokens_are_for_and_where_its_keys_are() {
+    let secret_too_short =
+        format!("[issuers.corp]\n{GOOD_ISSUER}shared_secret = {{ env = \"LONG\" }}\nalgorithms = [\"HS512\"]");
+    let two_sources =
+        format!("[issuers.corp]\n{GOOD_ISSUER}jwks_uri = \"https://id.example.com/keys\"\njwks_file = \"keys\"");
+    let public_key_with_secret =
+        format!("[issuers.corp]\n{GOOD_ISSUER}shared_secret = {{ env = \"LONG\" }}\nalgorithms = [\"RS256\"]");
+    let secret_without_secret = format!("[issuers.corp]\n{GOOD_ISSUER}jwks_file = \"keys\"\nalgorithms = [\"HS256\"]");
+    let no_keys = format!("[issuers.corp]\n{GOOD_ISSUER}discovery = false");
+    let leeway = format!("[issuers.corp]\n{GOOD_ISSUER}leeway = \"6m\"");
+    assert_faults(&[
+        (
+            "[issuers.corp]\naudience = \"api\"",
+            "gateway.toml:1: issuers.corp.issuer: expected the iss of its tokens, but found nothing",
+        ),
+        (
+            "[issuers.corp]\nissuer = \"https://id.example.com\"",
+            "gateway.toml:1: issuers.corp.audience: expected the aud of tokens meant for this gateway, or \"any\", but found nothing",
+        ),
+        (
+            "[issuers.corp]\nissuer = \"https://id.example.com\"\naudience = [\"api\", \"any\"]",
+            "gateway.toml:3: issuers.corp.audience[1]: expected \"any\" to stand alone, but found other audiences beside it",
+        ),
+        (
+            "[issuers.corp]\nissuer = \"com.ibm.mfp\"\naudience = \"api\"",
+            "gateway.toml:2: issuers.corp.issuer: expected an http or https URL without query and fragment, but found \"com.ibm.mfp\" (to name an issuer otherwise, give jwks_uri, jwks_file or shared_secret)",
+        ),
+        (
+            "[issuers.corp]\nissuer = \"https://id.example.com/?a\"\naudience = \"api\"",
+            "gateway.toml:2: issuers.corp.issuer: expected an http or https URL without query and fragment, but found \"https://id.example.com/?a\" (to name an issuer otherwise, give jwks_uri, jwks_file or shared_secret)",
+        ),
+        (
+            &no_keys,
+            "gateway.toml:4: issuers.corp.discovery: expected discovery or another source of keys, but found neither (give jwks_uri, jwks_file or shared_secret)",
+        ),
+        (
+            &two_sources,
+            "gateway.toml:5: issuers.corp.jwks_file: expected only one of \"jwks_uri\" and \"jwks_file\", but found both",
+        ),
+        (
+            &secret_without_secret,
+            "gateway.toml:5: issuers.corp.algorithms[0]: expected \"RS256\", \"RS384\", \"RS512\", \"PS256\", \"PS384\", \"PS512\", \"ES256\", \"ES384\" or \"EdDSA\", but found \"HS256\" (HS256, HS384 and HS512 need shared_secret)",
+        ),
+        (
+            &public_key_with_secret,
+            "gateway.toml:5: issuers.corp.algorithms[0]: expected \"HS256\", \"HS384\" or \"HS512\", but found \"RS256\" (shared_secret serves no other)",
+        ),
+        (
+            &secret_too_short,
+            "gateway.toml:4: issuers.corp.shared_secret: expected a secret of at least 64 bytes, but found 32 (\"openssl rand -base64 64\" makes one)",
+        ),
+        (&leeway, "gateway.toml:4: issuers.corp.leeway: expected a duration from \"0s\" to \"5m\", but found \"6m\""),
+    ]);
+}
+
+#[test]
+fn a_route_says_what_it_is_for_and_who_may_pass() {
+    let route = |keys: &str| {
+        format!("{PUSH}[issuers.corp]\n{GOOD_ISSUER}[[routes]]\npath = \"/\"\nupstream = \"push\"\n{keys}")
+    };
+    let cases = [
+        (
+            "scope = \"a\"\nany_scope = [\"b\"]",
+            "10: routes[0].any_scope: expected only one of \"scope\" and \"any_scope\", but found both",
+        ),
+        (
+            "public = true\nscope = \"a\"",
+            "10: routes[0].scope: expected only one of \"public\" and \"scope\", but found both",
+        ),
+        (
+            "public = true\nany_scope = [\"a\"]",
+            "10: routes[0].any_scope: expected only one of \"public\" and \"any_scope\", but found both",
+        ),
+        (
+            "public = true\nissuers = \"corp\"",
+            "10: routes[0].issuers: expected only one of \"public\" and \"issuers\", but found both",
+        ),
+        ("any_scope = \"a\"", "9: routes[0].any_scope: expected a list, but found \"a\""),
+        ("scope = \"\"", "9: routes[0].scope: expected a string that is not empty, but found \"\""),
+        (
+            "issuers = [\"corp\", \"acme\"]",
+            "9: routes[0].issuers[1]: expected a declared issuer, but found \"acme\" (declared: \"corp\")",
+        ),
+        ("issuers = []", "9: routes[0].issuers: expected at least one element, but found an empty list"),
+        (
+            "methods = \"post\"",
+            "9: routes[0].methods: expected an HTTP method in capitals, but found \"post\" (did you mean \"POST\"?)",
+        ),
+        ("methods = [\"A B\"]", "9: routes[0].methods[0]: expected an HTTP method, but found \"A B\""),
+        (
+            "claim_headers = { \"a b\" = \"sub\" }",
+            "9: routes[0].claim_headers.\"a b\": expected the name of a header, but found \"a b\"",
+        ),
+        (
+            "claim_headers = { Content_Length = \"sub\" }",
+            "9: routes[0].claim_headers.Content_Length: expected a header that the gateway leaves alone, but found \"Content_Length\" (choose a name of your own, such as \"X-Client-Id\")",
+        ),
+        (
+            "claim_headers = { X-User = \"sub\", x_user = \"sub\" }",
+            "9: routes[0].claim_headers.x_user: expected every header once, but found \"x_user\" again",
+        ),
+    ];
+    for (keys, report) in cases {
+        assert_eq!(read(&route(keys)).err(), Some(format!("gateway.toml:{report}")), "{keys}");
+    }
+    assert_faults(&[
+        (
+            "[[routes]]\npath = \"/\"\nupstream = \"push\"",
+            "gateway.toml:3: routes[0].upstream: expected a declared upstream, but found \"push\" (declared: none is)",
+        ),
+        (
+            &format!("{PUSH}[[routes]]\npath = \"/\"\nupstream = \"pusch\""),
+            "gateway.toml:5: routes[0].upstream: expected a declared upstream, but found \"pusch\" (declared: \"push\"; did you mean \"push\"?)",
+        ),
+        (
+            &format!("{PUSH}[[routes]]\nupstream = \"push\""),
+            "gateway.toml:3: routes[0].path: expected the path it is for, but found nothing",
+        ),
+        (
+            "[[routes]]\npath = \"/\"",
+            "gateway.toml:1: routes[0].upstream: expected the name of an upstream, but found nothing",
+        ),
+    ]);
+}
+
+#[test]
+fn tables_written_as_dotted_keys_are_read_and_placed_like_any_other() {
+    let text = "server.workers = 3\nupstreams.push.targets = \"http://10.0.0.7\"\n";
+    assert_eq!(good(text).server.workers, 3);
+    let fault = "gateway.toml:2: issuers.corp.audience: expected the aud of tokens meant for this gateway, or \"any\", but found nothing";
+    assert_faults(&[("# dotted\nissuers.corp.issuer = \"https://id.example.com\"", fault)]);
+}
+
+#[test]
+fn a_broken_declaration_is_not_an_undeclared_name() {
+    let text = "[upstreams.push]\ntargets = 1\n[[routes]]\npath = \"/\"\nupstream = \"push\"";
+    let fault = "gateway.toml:2: upstreams.push.targets: expected an http or https URL of only scheme, host and port, but found 1";
+    assert_faults(&[(text, fault)]);
+}
+
+#[test]
+fn nobody_else_can_reach_what_development_keys_open() {
+    assert_faults(&[
+        (
+            "[server]\nlisten = [\"127.0.0.1:8080\", \"0.0.0.0:8080\"]\n[development]",
+            "gateway.toml:2: server.listen[1]: expected a loopback address beside [development], but found \"0.0.0.0:8080\" (listen on 127.0.0.1, or remove [development])",
+        ),
+        (
+            "[development]\necho = \"10.0.0.1:9081\"",
+            "gateway.toml:2: development.echo: expected a loopback address beside [development], but found \"10.0.0.1:9081\" (listen on 127.0.0.1, or remove [development])",
+        ),
+        (
+            "[development]\nclients = [{ id = \"a\" }, { id = \"a\" }]",
+            "gateway.toml:2: development.clients[1]: expected an id of its own, but found \"a\" again",
+        ),
+    ]);
+}
+
+#[test]
+fn a_secret_that_cannot_be_had_is_reported_with_the_remedy_and_never_printed() {
+    let client = |secret: &str| format!("[[development.clients]]\nsecret = {secret}");
+    let forms = "expected a string, { env = \"NAME\" } or { file = \"PATH\" }, but found";
+    let variable = "expected a secret in the environment variable";
+    let remedy = "(set it where scopegate starts)";
+    let cases = [
+        ("12345", format!("{forms} an integer")),
+        ("[\"hunter2\"]", format!("{forms} a list")),
+        ("\" \"", format!("{forms} a blank string")),
+        ("{ enw = \"hunter2\" }", format!("{forms} another table")),
+        ("{ env = \"A\", file = \"b\" }", format!("{forms} another table")),
+        ("{ env = \"NONE\" }", format!("{variable} \"NONE\", but found no such variable, or one that is not UTF-8 {remedy}")),
+        ("{ env = \"BLANK\" }", format!("{variable} \"BLANK\", but found a blank one {remedy}")),
+        (
+            "{ file = \"/nowhere/secret\" }",
+            "expected a secret in the file \"/nowhere/secret\", but found none: No such file or directory (os error 2) (create it, readable for the user that runs scopegate)".to_owned(),
+        ),
+    ];
+    for (secret, fault) in cases {
+        let report = format!("gateway.toml:2: development.clients[0].secret: {fault}");
+        assert_eq!(read(&client(secret)).err(), Some(report), "{secret}");
+    }
+    assert_faults(&[
+        (
+            "[upstreams.push]\ntargets = \"http://user:hunter2@10.0.0.7\"",
+            "gateway.toml:2: upstreams.push.targets: expected an http or https URL of only scheme, host and port, but found one with credentials",
+        ),
+        (
+            "[upstreams.push]\ntargets = \"http://user:hunter2@\"",
+            "gateway.toml:2: upstreams.push.targets: expected an http or https URL of only scheme, host and port, but found one with credentials",
+        ),
+        (
+            "[issuers.corp]\nissuer = \"https://user:hunter2@id.example.com\"\naudience = \"api\"",
+            "gateway.toml:2: issuers.corp.issuer: expected an http or https URL without query and fragment, but found one with credentials (to name an issuer otherwise, give jwks_uri, jwks_file or shared_secret)",
+        ),
+        (
+            "[[development.clients]]\nsecret = \"hunter2",
+            "gateway.toml:2: not TOML: invalid basic string, expected `\"`",
+        ),
+    ]);
+    let debug = format!("{:?}", good(&client("\"hunter2\"")));
+    assert!(!debug.contains("hunter2"), "{debug}");
+}
+
+#[test]
+fn a_file_with_a_dozen_faults_reports_them_all_in_the_order_of_their_places() {
+    let text = r#"
+[server]
+lisen = "127.0.0.1:8080"
+workers = 0
+[development]
+token_format = "opaque"
+[issuers.corp]
+issuer = "corp"
+algorithms = ["HS256", "RS265"]
+[upstreams.push]
+targets = ["http://10.0.0.7:9000", "ftp://10.0.0.8"]
+health = { path = "/" }
+[[routes]]
+path = "/a"
+upstream = "psh"
+[[routes]]
+methods = "post"
+public = true
+issuers = ["crop"]
+"#;
+    let places: Vec<_> = [
+        "3: server.lisen",
+        "4: server.workers",
+        "6: development.token_format",
+        "7: issuers.corp.audience",
+        "8: issuers.corp.issuer",
+        "9: issuers.corp.algorithms[0]",
+        "9: issuers.corp.algorithms[1]",
+        "11: upstreams.push.targets[1]",
+        "12: upstreams.push.health",
+        "15: routes[0].upstream",
+        "16: routes[1].path",
+        "16: routes[1].upstream",
+        "17: routes[1].methods",
+        "19: routes[1].issuers",
+        "19: routes[1].issuers[0]",
+    ]
+    .map(|place| format!("gateway.toml:{place}: expected "))
+    .into();
+    let report = read(text).expect_err("a broken file");
+    let lines: Vec<_> = report.lines().collect();
+    assert_eq!(lines.len(), places.len(), "{report}");
+    for (line, place) in lines.iter().zip(places) {
+        assert!(line.starts_with(&place), "{line} at {place}");
+    }
+}
+
+#[test]
+fn every_syntax_error_is_reported_and_nothing_else() {
+    assert_faults(&[
+        (
+            "a = 1\na = 2\n[server]\nworkers = 0\n[server]",
+            "gateway.toml:2: not TOML: duplicate key \"a\"\ngateway.toml:5: not TOML: duplicate key \"server\"",
+        ),
+        ("[routes\nb = 1", "gateway.toml:1: not TOML: unclosed table, expected `]`"),
+    ]);
+}
+
+#[test]
+fn a_file_that_cannot_be_read_is_a_report_as_well() {
+    let report = |path: &Path| load(path).map(|_| ()).expect_err("unreadable").to_string();
+    let missing = Path::new("/nowhere/gateway.toml");
+    let none = "/nowhere/gateway.toml: expected a file to read, but found none: No such file or directory (os error 2)";
+    assert_eq!(report(missing), none);
+    let folder = tempfile::tempdir().expect("a folder");
+    let path = folder.path().join("gateway.toml");
+    std::fs::write(&path, b"a = 1\nb = \"\xff\"").expect("a writable folder");
+    assert_eq!(report(&path), format!("{}:2: expected UTF-8, but found other bytes", path.display()));
+}
+
+#[test]
+fn later_faults_are_reported_at_the_places_kept_here() {
+    let text = format!("{PUSH}[[routes]]\npath = \"nonsense\"\nupstream = \"push\"");
+    let (config, source) = parse("gateway.toml", &text).expect("a good file");
+    let fault = config.routes[0].path.fault("expected a path that starts with \"/\", but found \"nonsense\"");
+    let report = source.report(vec![fault.with_help("write \"/nonsense\"")]);
+    let line = "gateway.toml:4: routes[0].path: expected a path that starts with \"/\", but found \"nonsense\" (write \"/nonsense\")";
+    assert_eq!(report.to_string(), line);
+}

@@ -1,0 +1,124 @@
+//! `[upstreams.NAME]`: where permitted requests go.
+
+use std::path::PathBuf;
+use std::time::Duration;
+
+use http::uri::Authority;
+use toml::de::DeValue;
+use url::Url;
+
+use super::read::Table;
+use super::report::Placed;
+use super::units::{DAY, HOUR, MILLISECOND, MINUTE, SECOND, count, duration};
+use super::values::{Mismatch, expected, origin, path, text, word};
+
+/// `[upstreams.NAME]`.
+#[derive(Clone, Debug)]
+pub struct Upstream {
+    /// The name by which routes speak of it.
+    pub name: Placed<String>,
+    /// Scheme, host and port of each of its servers, at least one.
+    pub targets: Vec<Placed<Url>>,
+    /// What is spoken with them.
+    pub protocol: Protocol,
+    /// Which of them gets a request.
+    pub balance: Balance,
+    /// How long connecting may take.
+    pub connect_timeout: Duration,
+    /// How long the head of a response may take.
+    pub response_timeout: Duration,
+    /// How often a request is tried again that cannot have had an effect.
+    pub retries: usize,
+    /// Idle connections kept, for each worker and target.
+    pub pool_idle: usize,
+    /// How long an idle connection is kept.
+    pub pool_idle_timeout: Duration,
+    /// The Host header they get.
+    pub host: UpstreamHost,
+    /// The name their certificates must have, if not that of the target.
+    pub tls_server_name: Option<Placed<String>>,
+    /// The roots their certificates must lead to, if not the system's.
+    pub tls_ca: Option<Placed<PathBuf>>,
+    /// Our own certificate.
+    pub tls_client: Option<TlsClient>,
+}
+
+/// What is spoken with an upstream.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Protocol {
+    /// HTTP/1.1.
+    Http1,
+}
+
+/// Which target gets a request.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Balance {
+    /// Each in turn.
+    RoundRobin,
+}
+
+/// The Host header that an upstream gets.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum UpstreamHost {
+    /// The client's.
+    Pass,
+    /// The target's host and port.
+    Target,
+    /// This one.
+    Name(Authority),
+}
+
+/// The certificate that we show to an upstream.
+#[derive(Clone, Debug)]
+pub struct TlsClient {
+    /// The chain in PEM, ours first.
+    pub certificate: Placed<PathBuf>,
+    /// Its private key in PEM.
+    pub key: Placed<PathBuf>,
+}
+
+impl Upstream {
+    pub(super) fn read(name: Placed<String>, table: &mut Table<'_>) -> Option<Self> {
+        let targets = table.required_one_or_many("targets", "the URL of at least one server", origin);
+        Some(Self {
+            name,
+            protocol: table.or("protocol", Protocol::Http1, word(&PROTOCOLS)),
+            balance: table.or("balance", Balance::RoundRobin, word(&BALANCES)),
+            connect_timeout: table.or("connect_timeout", 2 * SECOND, duration(MILLISECOND..=MINUTE)),
+            response_timeout: table.or("response_timeout", MINUTE, duration(MILLISECOND..=DAY)),
+            retries: table.or("retries", 1, count(0..=10)),
+            pool_idle: table.or("pool_idle", 256, count(0..=65_536)),
+            pool_idle_timeout: table.or("pool_idle_timeout", 4 * SECOND, duration(MILLISECOND..=HOUR)),
+            host: table.or("host", UpstreamHost::Pass, upstream_host),
+            tls_server_name: table.optional("tls_server_name", text),
+            tls_ca: table.optional("tls_ca", path(table.folder())),
+            tls_client: table.optional_section("tls_client", TlsClient::read).flatten(),
+            // What may be missing comes last, when every key was taken.
+            targets: targets?,
+        })
+    }
+}
+
+impl TlsClient {
+    fn read(table: &mut Table<'_>) -> Option<Self> {
+        let certificate = table.required("certificate", "the path of a certificate", path(table.folder()));
+        let key = table.required("key", "the path of its private key", path(table.folder()));
+        Some(Self { certificate: certificate?, key: key? })
+    }
+}
+
+const PROTOCOLS: [(&str, Protocol); 1] = [("http1", Protocol::Http1)];
+
+const BALANCES: [(&str, Balance); 1] = [("round_robin", Balance::RoundRobin)];
+
+fn upstream_host(value: &DeValue<'_>) -> Result<UpstreamHost, Mismatch> {
+    let authority = |text: &str| text.parse::<Authority>().ok().filter(|authority| !authority.as_str().contains('@'));
+    match value.as_str() {
+        Some("pass") => Ok(UpstreamHost::Pass),
+        Some("target") => Ok(UpstreamHost::Target),
+        name => name
+            .and_then(authority)
+            .map(UpstreamHost::Name)
+            .ok_or_else(|| expected("\"pass\", \"target\" or the name of a host")),
+    }
+}

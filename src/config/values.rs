@@ -1,0 +1,131 @@
+//! How single values are read: texts, addresses, URLs, one of several words.
+
+use std::net::{IpAddr, SocketAddr};
+use std::path::{Path, PathBuf};
+
+use ipnet::IpNet;
+use toml::de::DeValue;
+use url::Url;
+
+use super::names::{did_you_mean, quoted_list};
+
+/// A value that is not what it should be.
+#[derive(Debug)]
+pub(super) struct Mismatch {
+    pub(super) expected: String,
+    /// What stands there instead, unless [`describe`] may print it.
+    pub(super) found: Option<String>,
+    pub(super) help: Option<String>,
+}
+
+pub(super) fn expected(what: impl Into<String>) -> Mismatch {
+    Mismatch { expected: what.into(), found: None, help: None }
+}
+
+impl Mismatch {
+    pub(super) fn but_found(self, what: impl Into<String>) -> Self {
+        Self { found: Some(what.into()), ..self }
+    }
+
+    pub(super) fn with_help(self, help: impl Into<String>) -> Self {
+        Self { help: Some(help.into()), ..self }
+    }
+}
+
+/// A value as a message shows it: what is short is quoted, the rest is named by its kind.
+pub(super) fn describe(value: &DeValue<'_>) -> String {
+    const LONGEST: usize = 80;
+    match value {
+        DeValue::String(text) if text.chars().count() <= LONGEST => format!("{text:?}"),
+        DeValue::String(text) => format!("{:?}…", text.chars().take(LONGEST).collect::<String>()),
+        DeValue::Integer(number) => number.to_string(),
+        DeValue::Float(number) => number.to_string(),
+        DeValue::Boolean(value) => value.to_string(),
+        DeValue::Datetime(_) | DeValue::Array(_) | DeValue::Table(_) => kind(value).to_owned(),
+    }
+}
+
+/// The kind of a value whose content no message may show.
+pub(super) fn kind(value: &DeValue<'_>) -> &'static str {
+    match value {
+        DeValue::String(_) => "a string",
+        DeValue::Integer(_) => "an integer",
+        DeValue::Float(_) => "a float",
+        DeValue::Boolean(_) => "a boolean",
+        DeValue::Datetime(_) => "a date",
+        DeValue::Array(_) => "a list",
+        DeValue::Table(_) => "a table",
+    }
+}
+
+pub(super) fn boolean(value: &DeValue<'_>) -> Result<bool, Mismatch> {
+    value.as_bool().ok_or_else(|| expected("true or false"))
+}
+
+/// Any text, the empty one included.
+pub(super) fn any_text(value: &DeValue<'_>) -> Result<String, Mismatch> {
+    value.as_str().map(str::to_owned).ok_or_else(|| expected("a string"))
+}
+
+pub(super) fn text(value: &DeValue<'_>) -> Result<String, Mismatch> {
+    let text = value.as_str().filter(|text| !text.is_empty());
+    text.map(str::to_owned).ok_or_else(|| expected("a string that is not empty"))
+}
+
+/// One of several words.
+pub(super) fn word<T: Copy>(words: &'static [(&'static str, T)]) -> impl Fn(&DeValue<'_>) -> Result<T, Mismatch> {
+    move |value| {
+        let text = value.as_str().unwrap_or_default();
+        words.iter().find(|(word, _)| *word == text).map(|&(_, meaning)| meaning).ok_or_else(|| {
+            let known: Vec<_> = words.iter().map(|(word, _)| *word).collect();
+            Mismatch { help: did_you_mean(text, &known), ..expected(quoted_list(&known, "or")) }
+        })
+    }
+}
+
+pub(super) fn socket_address(value: &DeValue<'_>) -> Result<SocketAddr, Mismatch> {
+    value.as_str().and_then(|text| text.parse().ok()).ok_or_else(|| {
+        expected("an IP address and a port")
+            .with_help("such as \"127.0.0.1:8080\" or \"[::1]:8080\"; names are not resolved")
+    })
+}
+
+/// A network, or one address as a network of its own.
+pub(super) fn network(value: &DeValue<'_>) -> Result<IpNet, Mismatch> {
+    let parse = |text: &str| text.parse().ok().or_else(|| text.parse::<IpAddr>().ok().map(IpNet::from));
+    value.as_str().and_then(parse).ok_or_else(|| expected("a network such as \"10.0.0.0/8\""))
+}
+
+/// A path, taken from `folder` where it is relative.
+pub(super) fn path(folder: &Path) -> impl Fn(&DeValue<'_>) -> Result<PathBuf, Mismatch> {
+    move |value| text(value).map(|path| folder.join(path)).map_err(|_| expected("the path of a file"))
+}
+
+/// An `http` or `https` URL with a host, without credentials or fragment.
+pub(super) fn url(value: &DeValue<'_>) -> Result<Url, Mismatch> {
+    let mismatch = || expected("an http or https URL");
+    let text = value.as_str().ok_or_else(mismatch)?;
+    // The parser forgives what browsers forgive: missing or extra slashes, tabs, backslashes. A gateway should not guess
+    // where it sends its tokens.
+    let written_plainly = text.split_once("://").is_some_and(|(_, rest)| !rest.starts_with('/'))
+        && !text.contains(|character: char| character.is_whitespace() || character.is_control() || character == '\\');
+    let url = Url::parse(text).ok().filter(|_| written_plainly);
+    let is_good = |url: &Url| {
+        matches!(url.scheme(), "http" | "https")
+            && url.fragment().is_none()
+            && url.username().is_empty()
+            && url.password().is_none()
+    };
+    url.filter(is_good).ok_or_else(|| {
+        // Credentials are secrets, so what may hold some is not shown.
+        if text.contains('@') { mismatch().but_found("one with credentials") } else { mismatch() }
+    })
+}
+
+/// A URL of scheme, host and port alone.
+pub(super) fn origin(value: &DeValue<'_>) -> Result<Url, Mismatch> {
+    let bare = |url: &Url| url.path() == "/" && url.query().is_none() && url.port() != Some(0);
+    let mismatch = || expected("an http or https URL of only scheme, host and port");
+    let url = url(value).map_err(|cause| Mismatch { found: cause.found, ..mismatch() })?;
+    Some(url).filter(bare).ok_or_else(mismatch)
+}
