@@ -1,2 +1,7 @@
-//! The binary.
-fn main() {}
+//! The `scopegate` binary: arguments in, exit code out.
+
+use std::process::ExitCode;
+
+fn main() -> ExitCode {
+    scopegate::cli::main()
+}

@@ -33,7 +33,7 @@ fn every_algorithm_verifies_tokens_of_another_library() {
         let token = vectors.token(algorithm);
         let jws = jwt(&token);
         assert_eq!(jws.header().algorithm, algorithm);
-        assert_eq!(vectors.keys(&[algorithm], algorithm.is_hmac()).verify(&jws), Ok(()), "{algorithm}");
+        assert_eq!(vectors.keys(&[algorithm], algorithm.is_hmac()).verify(&jws).map(|_| ()), Ok(()), "{algorithm}");
 
         let expectation = expectation("https://id.example.com", "https://api.example.com");
         let claims = Claims::parse(jws.payload()).expect("the payload is a JSON object");

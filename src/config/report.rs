@@ -86,8 +86,8 @@ impl Source {
     #[must_use]
     pub fn report(&self, mut faults: Vec<Fault>) -> Report {
         faults.sort_by_key(|fault| fault.span.as_ref().map(|span| span.start));
-        let lines = faults.iter().map(|fault| fault.span.as_ref().map(|span| self.line(span.start))).collect();
-        Report { file_name: self.file_name.clone(), lines, faults }
+        let places = faults.iter().map(|fault| fault.span.as_ref().map(|span| self.line(span.start))).collect();
+        Report { file_name: self.file_name.clone(), places, faults }
     }
 
     fn line(&self, offset: usize) -> usize {
@@ -99,7 +99,7 @@ impl Source {
 #[derive(Clone, Debug)]
 pub struct Report {
     file_name: String,
-    lines: Vec<Option<usize>>,
+    places: Vec<Option<usize>>,
     faults: Vec<Fault>,
 }
 
@@ -109,25 +109,25 @@ impl Report {
     pub fn faults(&self) -> &[Fault] {
         &self.faults
     }
+
+    /// A line for each fault.
+    pub fn lines(&self) -> impl Iterator<Item = String> {
+        self.faults.iter().zip(&self.places).map(|(fault, place)| {
+            let line = place.map(|line| format!(":{line}")).unwrap_or_default();
+            let key = if fault.key.is_empty() { String::new() } else { format!(": {}", fault.key) };
+            let help = fault.help.as_ref().map(|help| format!(" ({help})")).unwrap_or_default();
+            format!("{}{line}{key}: {}{help}", self.file_name, fault.message)
+        })
+    }
 }
 
 impl fmt::Display for Report {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        for (index, (fault, line)) in self.faults.iter().zip(&self.lines).enumerate() {
+        for (index, line) in self.lines().enumerate() {
             if index > 0 {
                 writeln!(f)?;
             }
-            write!(f, "{}", self.file_name)?;
-            if let Some(line) = line {
-                write!(f, ":{line}")?;
-            }
-            if !fault.key.is_empty() {
-                write!(f, ": {}", fault.key)?;
-            }
-            write!(f, ": {}", fault.message)?;
-            if let Some(help) = &fault.help {
-                write!(f, " ({help})")?;
-            }
+            f.write_str(&line)?;
         }
         Ok(())
     }

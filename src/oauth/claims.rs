@@ -30,7 +30,11 @@ pub use error::ClaimsError;
 const UNBOUNDED: Duration = Duration::from_secs(3653 * 24 * 60 * 60);
 
 /// Claims that nobody has judged yet.
-pub struct Claims(Map<String, Value>);
+pub struct Claims {
+    members: Map<String, Value>,
+    /// Bytes of the JSON text that they were read from.
+    size: usize,
+}
 
 /// What an issuer's tokens must look like.
 #[derive(Clone, Debug)]
@@ -90,13 +94,13 @@ impl Claims {
     /// # Errors
     /// [`ClaimsError::DuplicateMember`] or [`ClaimsError::NotAnObject`].
     pub fn parse(payload: &[u8]) -> Result<Self, ClaimsError> {
-        Ok(Self(json::parse_object(payload)?))
+        Ok(Self { members: json::parse_object(payload)?, size: payload.len() })
     }
 
     /// `iss`, if it is a string: which issuer to ask about this token. It is only a claim so far.
     #[must_use]
     pub fn issuer(&self) -> Option<&str> {
-        self.0.get("iss").and_then(Value::as_str)
+        self.members.get("iss").and_then(Value::as_str)
     }
 
     /// Judges the claims. Whose they are must be known: by a signature, or by an answer to an introspection.
@@ -109,15 +113,21 @@ impl Claims {
         self.check_audience(&expected.audience)?;
         let expires_at = self.check_times(expected, now)?;
         for name in &expected.required_claims {
-            if self.0.get(name).is_none_or(Value::is_null) {
+            if self.members.get(name).is_none_or(Value::is_null) {
                 return Err(ClaimsError::MissingClaim(name.clone()));
             }
         }
-        if !expected.ignore_cnf && self.0.contains_key("cnf") {
+        if !expected.ignore_cnf && self.members.contains_key("cnf") {
             return Err(ClaimsError::SenderConstrained);
         }
         let scopes = self.scopes(expected)?;
-        Ok(ActiveToken { issuer_name: expected.issuer_name.clone(), claims: self.0, scopes, expires_at })
+        Ok(ActiveToken {
+            issuer_name: expected.issuer_name.clone(),
+            claims: self.members,
+            size: self.size,
+            scopes,
+            expires_at,
+        })
     }
 
     fn check_kind(&self) -> Result<(), ClaimsError> {
@@ -134,11 +144,12 @@ impl Claims {
         /// Claims in which issuers name the kind of a token: Cognito, Keycloak and Aidbox, ForgeRock, Curity.
         const NAMING: [&str; 4] = ["token_use", "typ", "tokenName", "purpose"];
 
-        if let Some(claim) = FOREIGN.into_iter().find(|claim| self.0.contains_key(*claim)) {
+        if let Some(claim) = FOREIGN.into_iter().find(|claim| self.members.contains_key(*claim)) {
             return Err(ClaimsError::OtherKindOfToken { claim });
         }
-        let names_another_kind =
-            |claim: &str| self.0.get(claim).is_some_and(|kind| !kind.as_str().is_some_and(is_name_of_an_access_token));
+        let names_another_kind = |claim: &str| {
+            self.members.get(claim).is_some_and(|kind| !kind.as_str().is_some_and(is_name_of_an_access_token))
+        };
         match NAMING.into_iter().find(|claim| names_another_kind(claim)) {
             Some(claim) => Err(ClaimsError::OtherKindOfToken { claim }),
             None => Ok(()),
@@ -146,7 +157,7 @@ impl Claims {
     }
 
     fn check_issuer(&self, expected: &Expectation) -> Result<(), ClaimsError> {
-        match self.0.get("iss") {
+        match self.members.get("iss") {
             None if !expected.issuer_required => Ok(()),
             None => Err(ClaimsError::MissingClaim("iss".to_owned())),
             Some(Value::String(issuer)) if expected.issuers.contains(issuer) => Ok(()),
@@ -157,7 +168,7 @@ impl Claims {
     fn check_audience(&self, expected: &ExpectedAudience) -> Result<(), ClaimsError> {
         let ExpectedAudience::OneOf { names, required } = expected else { return Ok(()) };
         let is_ours = |audience: &str| names.iter().any(|name| name == audience);
-        let fits = match self.0.get("aud") {
+        let fits = match self.members.get("aud") {
             None if *required => return Err(ClaimsError::MissingAudience),
             None => true,
             Some(Value::String(audience)) => is_ours(audience),
@@ -194,7 +205,7 @@ impl Claims {
     }
 
     fn time(&self, claim: &'static str, unit: ExpiryUnit) -> Result<Option<UnixTime>, ClaimsError> {
-        let Some(value) = self.0.get(claim) else { return Ok(None) };
+        let Some(value) = self.members.get(claim) else { return Ok(None) };
         let number = match value.as_i64() {
             Some(whole) => Some(whole),
             None if value.is_f64() => value.as_f64().and_then(whole_number),
@@ -211,7 +222,7 @@ impl Claims {
 
     fn scopes(&self, expected: &Expectation) -> Result<ScopeSet, ClaimsError> {
         let wildcards = expected.granted_wildcards;
-        let granted = match expected.scope_claims.iter().find_map(|claim| self.0.get(claim)) {
+        let granted = match expected.scope_claims.iter().find_map(|claim| self.members.get(claim)) {
             Some(Value::String(scopes)) => ScopeSet::parse(scopes, wildcards),
             Some(Value::Array(scopes)) => ScopeSet::from_elements(scopes.iter().filter_map(Value::as_str), wildcards),
             Some(Value::Null | Value::Bool(_) | Value::Number(_) | Value::Object(_)) | None => Ok(ScopeSet::empty()),

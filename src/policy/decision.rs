@@ -3,7 +3,7 @@
 //! It is made anew for every request. What is known of a token may be remembered, whether it suffices may not.
 
 use super::requirement::{Requirement, UnusableParameter};
-use super::route::{Found, Route};
+use super::route::Found;
 use crate::oauth::claims::ActiveToken;
 
 /// A request that may be sent on. Only [`decide`] makes one, and sending it on uses it up.
@@ -58,7 +58,7 @@ pub fn decide(found: &Found<'_, '_>, token: Option<&ActiveToken>) -> Result<Perm
         Requirement::Token { any_of } => any_of,
     };
     let token = token.ok_or(Denial::NoToken)?;
-    if !accepts_issuer(found.route, token.issuer_name()) {
+    if !found.route.accepts_issuer(token.issuer_name()) {
         return Err(Denial::IssuerNotAccepted);
     }
     let mut is_met = any_of.is_empty();
@@ -79,10 +79,6 @@ pub fn needed_scope(found: &Found<'_, '_>) -> Option<String> {
         Requirement::Public => None,
         Requirement::Token { any_of } => any_of.first()?.filled(&found.parameters).ok(),
     }
-}
-
-fn accepts_issuer(route: &Route, name: &str) -> bool {
-    route.issuers.is_empty() || route.issuers.iter().any(|accepted| **accepted == *name)
 }
 
 #[cfg(test)]

@@ -82,6 +82,14 @@ pub struct UnusableParameter {
     pub name: Box<str>,
 }
 
+impl Requirement {
+    /// Whether no token is asked for.
+    #[must_use]
+    pub fn is_public(&self) -> bool {
+        matches!(self, Self::Public)
+    }
+}
+
 impl ScopeRequirement {
     /// Reads scopes separated by spaces, in which `{name}` is a parameter of `path`.
     ///

@@ -80,6 +80,14 @@ pub enum NoRoute {
     },
 }
 
+impl Route {
+    /// Whether it takes tokens of the issuer of this name.
+    #[must_use]
+    pub fn accepts_issuer(&self, name: &str) -> bool {
+        self.issuers.is_empty() || self.issuers.iter().any(|accepted| **accepted == *name)
+    }
+}
+
 impl RouteTable {
     /// Makes the table.
     ///

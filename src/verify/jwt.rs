@@ -8,6 +8,8 @@
 //! `jsonwebtoken` does the arithmetic and nothing else. Its `decode` lets claims of the wrong type pass, and its
 //! `from_jwk` ignores what a key is for.
 
+use std::sync::Arc;
+
 use jsonwebtoken::DecodingKey;
 use jsonwebtoken::crypto::{self, aws_lc};
 
@@ -26,9 +28,18 @@ enum Keys {
     Shared { secret: DecodingKey, allowed: Vec<Algorithm> },
 }
 
+/// The key that a signature was made with, to be recognised in a later [`KeySet`].
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Signer {
+    /// A key that the issuer published.
+    Published(Arc<Jwk>),
+    /// The secret that it shares with us.
+    Shared,
+}
+
 #[derive(Debug)]
 struct PublishedKey {
-    jwk: Jwk,
+    jwk: Arc<Jwk>,
     prepared: DecodingKey,
 }
 
@@ -75,7 +86,8 @@ impl KeySet {
     #[must_use]
     pub fn new(jwks: &Jwks, allowed: &[Algorithm]) -> Self {
         install_cryptography();
-        let keys = jwks.keys.iter().map(|jwk| PublishedKey { prepared: prepare(&jwk.material), jwk: jwk.clone() });
+        let keys =
+            jwks.keys.iter().map(|jwk| PublishedKey { prepared: prepare(&jwk.material), jwk: Arc::new(jwk.clone()) });
         Self(Keys::Published {
             keys: keys.collect(),
             named: jwks.keys.iter().any(|jwk| jwk.kid.is_some()),
@@ -103,19 +115,37 @@ impl KeySet {
     ///
     /// # Errors
     /// [`SignatureError`]; [`SignatureError::UnknownKey`] is the only one that fresh keys could change.
-    pub fn verify(&self, token: &CompactJws<'_>) -> Result<(), SignatureError> {
+    pub fn verify(&self, token: &CompactJws<'_>) -> Result<Signer, SignatureError> {
         let algorithm = token.header().algorithm;
         match &self.0 {
             Keys::Published { allowed, .. } | Keys::Shared { allowed, .. } if !allowed.contains(&algorithm) => {
                 Err(SignatureError::AlgorithmNotAllowed)
             }
-            Keys::Shared { secret, .. } if is_signed_by(secret, token) => Ok(()),
+            Keys::Shared { secret, .. } if is_signed_by(secret, token) => Ok(Signer::Shared),
             Keys::Shared { .. } => Err(SignatureError::BadSignature),
             Keys::Published { keys, named, .. } => match &token.header().kid {
                 Some(kid) if *named => verify_by_named(keys, kid, token),
-                Some(_) | None if try_keys(keys.iter(), token) => Ok(()),
-                Some(_) | None => Err(SignatureError::UnknownKey),
+                Some(_) | None => try_keys(keys.iter(), token).ok_or(SignatureError::UnknownKey),
             },
+        }
+    }
+
+    /// Whether the key that made an earlier signature is still one of these.
+    #[must_use]
+    pub fn holds(&self, signer: &Signer) -> bool {
+        match (&self.0, signer) {
+            (Keys::Published { keys, .. }, Signer::Published(jwk)) => keys.iter().any(|key| key.jwk == *jwk),
+            (Keys::Shared { .. }, Signer::Shared) => true,
+            (Keys::Published { .. }, Signer::Shared) | (Keys::Shared { .. }, Signer::Published(_)) => false,
+        }
+    }
+
+    /// Whether it was prepared from the same keys, in the same order.
+    #[must_use]
+    pub fn is_made_of(&self, jwks: &Jwks) -> bool {
+        match &self.0 {
+            Keys::Published { keys, .. } => keys.iter().map(|key| &*key.jwk).eq(&jwks.keys),
+            Keys::Shared { .. } => false,
         }
     }
 }
@@ -128,7 +158,7 @@ pub fn install_cryptography() {
     let _ = aws_lc::DEFAULT_PROVIDER.install_default();
 }
 
-fn verify_by_named(keys: &[PublishedKey], kid: &str, token: &CompactJws<'_>) -> Result<(), SignatureError> {
+fn verify_by_named(keys: &[PublishedKey], kid: &str, token: &CompactJws<'_>) -> Result<Signer, SignatureError> {
     let named = || keys.iter().filter(|key| key.jwk.kid.as_deref() == Some(kid));
     if named().next().is_none() {
         return Err(SignatureError::UnknownKey);
@@ -137,13 +167,14 @@ fn verify_by_named(keys: &[PublishedKey], kid: &str, token: &CompactJws<'_>) -> 
     if !named().any(|key| key.jwk.fits(token.header().algorithm)) {
         return Err(SignatureError::AlgorithmNotAllowed);
     }
-    if try_keys(named(), token) { Ok(()) } else { Err(SignatureError::BadSignature) }
+    try_keys(named(), token).ok_or(SignatureError::BadSignature)
 }
 
-fn try_keys<'k>(keys: impl Iterator<Item = &'k PublishedKey>, token: &CompactJws<'_>) -> bool {
+fn try_keys<'k>(keys: impl Iterator<Item = &'k PublishedKey>, token: &CompactJws<'_>) -> Option<Signer> {
     keys.filter(|key| key.jwk.fits(token.header().algorithm))
         .take(MAX_KEYS_TRIED)
-        .any(|key| is_signed_by(&key.prepared, token))
+        .find(|key| is_signed_by(&key.prepared, token))
+        .map(|key| Signer::Published(Arc::clone(&key.jwk)))
 }
 
 // An error means a key that cannot be used, such as a point beside its curve: nothing is signed by it.

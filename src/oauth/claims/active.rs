@@ -16,6 +16,7 @@ use crate::oauth::scope::ScopeSet;
 pub struct ActiveToken {
     pub(super) issuer_name: Arc<str>,
     pub(super) claims: Map<String, Value>,
+    pub(super) size: usize,
     pub(super) scopes: ScopeSet,
     pub(super) expires_at: Option<UnixTime>,
 }
@@ -55,6 +56,12 @@ impl ActiveToken {
     #[must_use]
     pub fn expires_at(&self) -> Option<UnixTime> {
         self.expires_at
+    }
+
+    /// Bytes of the JSON text that said all this: a measure of how much memory it takes.
+    #[must_use]
+    pub fn size(&self) -> usize {
+        self.size
     }
 
     /// A claim as one text: a string as it is, a number or boolean printed, strings of an array joined by spaces.

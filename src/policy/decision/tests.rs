@@ -1,18 +1,37 @@
 //! Who may pass, and what the others are told.
 
+use std::time::Duration;
+
 use http::Method;
 
 use super::*;
-use crate::oauth::scope::{GrantedWildcards, ScopeSet};
+use crate::oauth::UnixTime;
+use crate::oauth::claims::{Claims, Expectation, ExpectedAudience, ExpiryUnit};
+use crate::oauth::scope::GrantedWildcards;
 use crate::policy::methods::Methods;
 use crate::policy::path::{NormalPath, PathParameters};
 use crate::policy::pattern::RoutePattern;
 use crate::policy::requirement::ScopeRequirement;
+use crate::policy::route::Route;
 use crate::policy::route::RouteTable;
 
 fn token(issuer_name: &str, scopes: &str) -> ActiveToken {
-    let scopes = ScopeSet::parse(scopes, GrantedWildcards::Honoured).expect("few scopes");
-    ActiveToken::for_tests(issuer_name, scopes)
+    let expectation = Expectation {
+        issuer_name: issuer_name.into(),
+        issuers: Vec::new(),
+        issuer_required: false,
+        audience: ExpectedAudience::Any,
+        required_claims: Vec::new(),
+        scope_claims: vec!["scope".to_owned()],
+        expiry_unit: ExpiryUnit::Seconds,
+        expiry_required: false,
+        accept_unbounded_expiry: false,
+        leeway: Duration::ZERO,
+        granted_wildcards: GrantedWildcards::Honoured,
+        ignore_cnf: false,
+    };
+    let claims = Claims::parse(serde_json::json!({ "scope": scopes }).to_string().as_bytes());
+    claims.and_then(|claims| claims.check(&expectation, UnixTime::from_seconds(0))).expect("good claims")
 }
 
 /// A route that asks for any of these sets of scopes, from issuer `corp` alone.

@@ -162,7 +162,7 @@ fn key_set(keys: &[Value]) -> KeySet {
 
 fn verify(keys: &KeySet, token: &str) -> Result<(), SignatureError> {
     match classify(token).expect("the token is well-formed") {
-        TokenShape::Jwt(jws) => keys.verify(&jws),
+        TokenShape::Jwt(jws) => keys.verify(&jws).map(|_| ()),
         TokenShape::Opaque => panic!("not a JWT: {token}"),
     }
 }

@@ -1,0 +1,92 @@
+//! The command line.
+//!
+//! Exit codes: 0 good, 1 a run that failed, 2 bad input. Logs go to standard error, answers to standard output.
+
+mod check;
+mod run;
+mod story;
+mod warnings;
+
+use std::path::{Path, PathBuf};
+use std::process::ExitCode;
+
+use clap::{Args, Parser, Subcommand, ValueEnum};
+
+use crate::config::{self, Config, Source};
+use crate::gateway::{Snapshot, compile};
+
+const DEFAULT_FILE: &str = "gateway.toml";
+
+/// A reverse proxy that lets a request through only with a good OAuth 2.0 bearer token.
+#[derive(Parser, Debug)]
+#[command(name = "scopegate", version, about, disable_help_subcommand = true)]
+struct Arguments {
+    #[command(subcommand)]
+    command: Option<Command>,
+    #[command(flatten)]
+    options: Options,
+}
+
+#[derive(Subcommand, Debug)]
+enum Command {
+    /// Run the gateway; this is also what happens without a command
+    Run,
+    /// Load and compile the file, print its routes and every weak choice; touches no network
+    Check,
+}
+
+#[derive(Args, Debug)]
+struct Options {
+    /// The configuration
+    #[arg(long, value_name = "FILE", default_value = DEFAULT_FILE, global = true)]
+    config: PathBuf,
+    /// How log lines are written, whatever the file says
+    #[arg(long, value_name = "FORMAT", global = true)]
+    log_format: Option<LogFormat>,
+    /// How much is logged, whatever the file says
+    #[arg(long, value_name = "LEVEL", global = true)]
+    log_level: Option<LogLevel>,
+}
+
+#[derive(ValueEnum, Clone, Copy, Debug)]
+enum LogFormat {
+    Pretty,
+    Json,
+}
+
+#[derive(ValueEnum, Clone, Copy, Debug)]
+enum LogLevel {
+    Error,
+    Warn,
+    Info,
+    Debug,
+    Trace,
+}
+
+/// Does what the command line asks for.
+#[must_use]
+pub fn main() -> ExitCode {
+    let arguments = Arguments::parse();
+    match arguments.command.unwrap_or(Command::Run) {
+        Command::Run => run::run(&arguments.options),
+        Command::Check => check::check(&arguments.options.config),
+    }
+}
+
+/// Reads and compiles the file; what is wrong with it goes to standard error.
+fn load(path: &Path) -> Result<(Config, Source, Snapshot), ExitCode> {
+    let bad_input = |message: String| {
+        eprintln!("{message}");
+        ExitCode::from(2)
+    };
+    if path == Path::new(DEFAULT_FILE) && !path.exists() {
+        return Err(bad_input(
+            "gateway.toml: expected a file in this folder, but found none (name another one with --config FILE, or \
+             start from the gateway.toml and the examples/ that come with scopegate)"
+                .to_owned(),
+        ));
+    }
+    let (config, source) = config::load(path).map_err(|report| bad_input(report.to_string()))?;
+    let snapshot = compile(&config).map_err(|faults| bad_input(source.report(faults).to_string()))?;
+    Ok((config, source, snapshot))
+}

@@ -1,0 +1,151 @@
+//! `scopegate run`: the control plane, from start to stop.
+
+use std::io;
+use std::process::ExitCode;
+use std::sync::Arc;
+
+use arc_swap::ArcSwap;
+use tokio::signal::unix::{Signal, SignalKind, signal};
+use tracing_subscriber::filter::LevelFilter;
+
+use super::{LogFormat, LogLevel, Options, story};
+use crate::clock::Clock;
+use crate::config::{self, Config};
+use crate::dev;
+use crate::gateway::{Publisher, Snapshot};
+use crate::oauth::scope::{GrantedWildcards, ScopeSet};
+use crate::server::{self, Server, listen};
+use crate::telemetry;
+use crate::verify::Keys;
+
+pub(super) fn run(options: &Options) -> ExitCode {
+    let (config, _, snapshot) = match super::load(&options.config) {
+        Ok(loaded) => loaded,
+        Err(code) => return code,
+    };
+    start_log(&config.log, options);
+    match serve(&config, snapshot) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            eprintln!("scopegate: {error}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+fn serve(config: &Config, snapshot: Snapshot) -> io::Result<()> {
+    let addresses: Vec<_> = config.server.listen.iter().map(|address| address.value).collect();
+    let listeners = listen(&addresses, config.server.workers, config.server.share_port).map_err(io::Error::other)?;
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
+    runtime.block_on(async {
+        let mut signals = Signals::new()?;
+        let development = match &config.development {
+            Some(development) => Some(dev::start(development_settings(development)).await?),
+            None => None,
+        };
+        let publisher: Publisher = Arc::new(ArcSwap::from_pointee(snapshot));
+        for issuer in publisher.load().verifier.issuers() {
+            if let Keys::Published(ring) = &issuer.keys {
+                tokio::spawn(Arc::clone(ring).keep());
+            }
+        }
+        let server = Server::start(listeners, &server_settings(&config.server), &publisher, &Clock::system())?;
+        for address in server.addresses() {
+            tracing::info!(%address, "listening");
+        }
+        if let Some(development) = &development {
+            tracing::warn!(
+                issuer = %development.issuer_address,
+                echo = %development.echo_address,
+                "[development]: an authorization server that everybody knows the secrets of; for trying things out only"
+            );
+            story::print(&publisher.load(), server.addresses(), development.issuer_address);
+        }
+
+        signals.next().await;
+        tracing::info!("stopping");
+        tokio::select! {
+            () = drain(server, &config.server) => {}
+            () = signals.next() => tracing::warn!("stopped at once"),
+        }
+        Ok(())
+    })
+}
+
+async fn drain(server: Server, settings: &config::Server) {
+    tokio::time::sleep(settings.drain_delay).await;
+    if server.drain(settings.drain_timeout).await {
+        tracing::info!("stopped");
+    } else {
+        tracing::warn!("stopped, with requests that did not end within drain_timeout cut off");
+    }
+}
+
+/// SIGTERM and SIGINT.
+struct Signals {
+    terminate: Signal,
+    interrupt: Signal,
+}
+
+impl Signals {
+    fn new() -> io::Result<Self> {
+        Ok(Self { terminate: signal(SignalKind::terminate())?, interrupt: signal(SignalKind::interrupt())? })
+    }
+
+    async fn next(&mut self) {
+        tokio::select! {
+            _ = self.terminate.recv() => {}
+            _ = self.interrupt.recv() => {}
+        }
+    }
+}
+
+fn server_settings(server: &config::Server) -> server::Settings {
+    server::Settings {
+        workers: server.workers,
+        max_connections: server.max_connections,
+        header_timeout: server.header_timeout,
+        body_idle_timeout: server.body_idle_timeout,
+        keep_alive_timeout: server.keep_alive_timeout,
+        max_header_size: server.max_header_size,
+        max_headers: server.max_headers,
+    }
+}
+
+fn development_settings(development: &config::Development) -> dev::Settings {
+    let clients = development.clients.iter().map(|client| dev::Client {
+        id: client.value.id.clone(),
+        secret: client.value.secret.expose().into(),
+        // More scopes than a token may grant could not be granted anyway.
+        allowed_scope: ScopeSet::parse(&client.value.allowed_scope, GrantedWildcards::Honoured)
+            .unwrap_or(ScopeSet::empty()),
+    });
+    dev::Settings {
+        listen: development.listen.value,
+        echo: development.echo.value,
+        runtime: development.runtime.clone(),
+        token_lifetime: development.token_lifetime,
+        audience: development.audience.clone(),
+        algorithm: match development.algorithm {
+            config::DevelopmentAlgorithm::RS256 => dev::SigningAlgorithm::Rs256,
+            config::DevelopmentAlgorithm::ES256 => dev::SigningAlgorithm::Es256,
+            config::DevelopmentAlgorithm::EdDSA => dev::SigningAlgorithm::EdDsa,
+        },
+        clients: clients.collect(),
+    }
+}
+
+fn start_log(log: &config::Log, options: &Options) {
+    let format = match (options.log_format, log.format) {
+        (Some(LogFormat::Pretty), _) | (None, config::LogFormat::Pretty) => telemetry::LogFormat::Pretty,
+        (Some(LogFormat::Json), _) | (None, config::LogFormat::Json) => telemetry::LogFormat::Json,
+    };
+    let level = match (options.log_level, log.level) {
+        (Some(LogLevel::Error), _) | (None, config::LogLevel::Error) => LevelFilter::ERROR,
+        (Some(LogLevel::Warn), _) | (None, config::LogLevel::Warn) => LevelFilter::WARN,
+        (Some(LogLevel::Info), _) | (None, config::LogLevel::Info) => LevelFilter::INFO,
+        (Some(LogLevel::Debug), _) | (None, config::LogLevel::Debug) => LevelFilter::DEBUG,
+        (Some(LogLevel::Trace), _) | (None, config::LogLevel::Trace) => LevelFilter::TRACE,
+    };
+    telemetry::start_log(format, level);
+}

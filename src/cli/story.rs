@@ -1,0 +1,72 @@
+//! What a newcomer can type next, with the addresses and a route of the running gateway filled in.
+
+use std::net::SocketAddr;
+
+use crate::gateway::Snapshot;
+use crate::policy::requirement::Requirement;
+use crate::policy::route::Route;
+
+/// What stands for a path parameter in the story.
+const EXAMPLE: &str = "com.acme";
+
+/// Prints the story to standard output, if some route of the file can tell it.
+pub(super) fn print(snapshot: &Snapshot, gateway: &[SocketAddr], issuer: SocketAddr) {
+    let (Some(gateway), Some((route, scope))) = (gateway.first(), storyteller(snapshot)) else { return };
+    let method = route.methods.listed().and_then(|methods| methods.first()).map_or("GET", |method| method.as_str());
+    let url = format!("http://{gateway}{}", example_path(route));
+    let scope = example(&scope);
+    println!(
+        r#"
+Try it, in another terminal:
+
+  # 1. Without a token: 401, WWW-Authenticate: Bearer
+  curl -i -X {method} {url}
+
+  # 2. With a token that grants nothing: 403, and the challenge names the scope that is needed
+  token() {{ curl -s -u test:test -d grant_type=client_credentials -d "scope=$1" http://{issuer}/token | sed 's/.*"access_token":"\([^"]*\)".*/\1/'; }}
+  curl -i -X {method} -H "Authorization: Bearer $(token '')" {url}
+
+  # 3. With a token that grants it: 200, from the upstream
+  curl -i -X {method} -H "Authorization: Bearer $(token '{scope}')" {url}
+
+  # 4. With one that was tampered with: 401, error="invalid_token"
+  curl -i -X {method} -H "Authorization: Bearer $(token '{scope}' | sed 's/.\{{20\}}$/AAAAAAAAAAAAAAAAAAAA/')" {url}
+"#
+    );
+}
+
+// The first route without a host of its own that asks for scopes.
+fn storyteller(snapshot: &Snapshot) -> Option<(&Route, String)> {
+    snapshot.routes.routes().iter().filter(|route| route.hosts.is_empty()).find_map(|route| match &route.requirement {
+        Requirement::Public => None,
+        Requirement::Token { any_of } => any_of.first().map(|scopes| (route, scopes.to_string())),
+    })
+}
+
+fn example_path(route: &Route) -> String {
+    example(route.path.as_str())
+}
+
+// `/apps/{id}` becomes `/apps/com.acme`, and `app.{id}` becomes `app.com.acme`; so does a wildcard.
+fn example(pattern: &str) -> String {
+    let mut text = String::new();
+    let mut rest = pattern;
+    while let Some((before, after)) = rest.split_once('{') {
+        text.push_str(before);
+        text.push_str(EXAMPLE);
+        rest = after.split_once('}').map_or("", |(_, rest)| rest);
+    }
+    text.push_str(rest);
+    text.replace('*', EXAMPLE)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn example_fills_in_parameters_and_wildcards() {
+        assert_eq!(example("/apps/{id}/files/{*rest}"), "/apps/com.acme/files/com.acme");
+        assert_eq!(example("messages.write app.{id} files.*"), "messages.write app.com.acme files.com.acme");
+    }
+}

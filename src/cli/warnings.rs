@@ -1,0 +1,61 @@
+//! Weak choices: what a file may say, and what somebody should have meant.
+
+use crate::config::{Access, Audience, Config, Fault, Issuer, KeySource, SecretOrigin};
+
+/// Every weak choice of the file.
+pub(super) fn weak_choices(config: &Config) -> Vec<Fault> {
+    let mut found = Vec::new();
+    for issuer in &config.issuers {
+        found.extend(of_issuer(issuer, config.development.is_some()));
+    }
+    for route in &config.routes {
+        match &route.access {
+            Access::Public => found.push(route.path.fault("public: nobody is asked for a token here")),
+            Access::AnyToken => {
+                found.push(route.path.fault("no scope: every valid token passes here"));
+                if config.issuers.is_empty() {
+                    found.push(route.path.fault("no issuer is declared, so no token passes here"));
+                }
+            }
+            Access::Scope(_) | Access::AnyScope(_) if config.issuers.is_empty() => {
+                found.push(route.path.fault("no issuer is declared, so no token passes here"));
+            }
+            Access::Scope(_) | Access::AnyScope(_) => {}
+        }
+    }
+    found.extend(
+        config
+            .upstreams
+            .iter()
+            .filter(|upstream| config.routes.iter().all(|route| route.upstream.value != upstream.name.value))
+            .map(|upstream| upstream.name.fault("no route leads to this upstream")),
+    );
+    found
+}
+
+fn of_issuer(issuer: &Issuer, in_development: bool) -> Vec<Fault> {
+    let mut found = Vec::new();
+    if let Audience::Any(place) = &issuer.audience {
+        found.push(place.fault("tokens that were issued for any other API pass here too"));
+    }
+    match &issuer.keys {
+        KeySource::SharedSecret(secret) if *secret.value.origin() == SecretOrigin::Bare => {
+            found.push(
+                secret.fault("a secret in this file is known to whoever reads it (use { env = … } or { file = … })"),
+            );
+        }
+        KeySource::Uri(url) if url.value.scheme() == "http" && !in_development => {
+            found.push(url.fault("keys that come over http can be replaced on their way"));
+        }
+        KeySource::Discovered if issuer.issuer.first().is_some_and(|iss| iss.value.starts_with("http://")) => {
+            if !in_development {
+                found.push(issuer.name.fault("metadata and keys that come over http can be replaced on their way"));
+            }
+        }
+        KeySource::SharedSecret(_) | KeySource::Uri(_) | KeySource::Discovered | KeySource::File(_) => {}
+    }
+    if issuer.insecure_ignore_cnf {
+        found.push(issuer.name.fault("insecure_ignore_cnf: a token bound to one client passes from any"));
+    }
+    found
+}

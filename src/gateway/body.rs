@@ -1,0 +1,89 @@
+//! The body of every answer, and the end of every request.
+
+use std::io;
+use std::pin::Pin;
+use std::rc::Rc;
+use std::task::{Context, Poll, ready};
+
+use bytes::Bytes;
+use http_body::{Body, Frame, SizeHint};
+
+use crate::net::Pace;
+use crate::telemetry::{Outcome, Record};
+use crate::upstream::{ForwardedBody, Progress};
+
+/// An answer's body: a refusal's few words, or an upstream's stream.
+///
+/// Its end is the request's end: the record is told, and the connection may wait for the next request.
+pub struct AnswerBody {
+    content: Content,
+    record: Record,
+    request: Option<Rc<Progress>>,
+    pace: Rc<Pace>,
+}
+
+enum Content {
+    Fixed(Bytes),
+    Forwarded(ForwardedBody),
+}
+
+impl AnswerBody {
+    pub(super) fn fixed(text: Bytes, record: Record, request: Option<Rc<Progress>>, pace: Rc<Pace>) -> Self {
+        Self { content: Content::Fixed(text), record, request, pace }
+    }
+
+    pub(super) fn forwarded(
+        body: ForwardedBody,
+        record: Record,
+        request: Option<Rc<Progress>>,
+        pace: Rc<Pace>,
+    ) -> Self {
+        Self { content: Content::Forwarded(body), record, request, pace }
+    }
+}
+
+impl Body for AnswerBody {
+    type Data = Bytes;
+    type Error = io::Error;
+
+    fn poll_frame(self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Option<io::Result<Frame<Bytes>>>> {
+        let this = self.get_mut();
+        let frame = match &mut this.content {
+            Content::Fixed(text) => {
+                let text = std::mem::take(text);
+                if text.is_empty() { None } else { Some(Ok(Frame::data(text))) }
+            }
+            Content::Forwarded(body) => ready!(Pin::new(body).poll_frame(context)),
+        };
+        match &frame {
+            Some(Ok(frame)) => this.record.response_bytes += frame.data_ref().map_or(0, |data| data.len() as u64),
+            Some(Err(error)) => {
+                this.record.outcome = Outcome::Broken("upstream_broke_off");
+                this.record.cause = Some(error.to_string());
+            }
+            None => {}
+        }
+        Poll::Ready(frame)
+    }
+
+    fn is_end_stream(&self) -> bool {
+        match &self.content {
+            Content::Fixed(text) => text.is_empty(),
+            Content::Forwarded(body) => body.is_end_stream(),
+        }
+    }
+
+    fn size_hint(&self) -> SizeHint {
+        match &self.content {
+            Content::Fixed(text) => SizeHint::with_exact(text.len() as u64),
+            Content::Forwarded(body) => body.size_hint(),
+        }
+    }
+}
+
+impl Drop for AnswerBody {
+    fn drop(&mut self) {
+        self.record.request_bytes = self.request.as_ref().map_or(0, |request| request.bytes());
+        self.pace.end_exchange();
+    }
+}

@@ -1,0 +1,89 @@
+//! From gateway.toml as written to a [`Snapshot`]: what patterns, scopes and files mean, and whether they fit together.
+//!
+//! No network is touched here, and every fault of the file is reported at once.
+
+mod issuers;
+mod routes;
+mod upstreams;
+
+use std::cell::OnceCell;
+use std::path::PathBuf;
+use std::sync::Arc;
+
+use http::HeaderValue;
+use rustls::RootCertStore;
+
+use super::respond::ChallengeSettings;
+use super::snapshot::Snapshot;
+use crate::config::{self, Config, Fault, Placed};
+use crate::net::tls::{self, TlsError};
+use crate::policy::path::PathParameters;
+use crate::upstream::headers::Reserved;
+use crate::verify::{Epoch, TokenCache, Verifier};
+
+/// Compiles a configuration.
+///
+/// # Errors
+/// All the faults that reading the file did not show.
+pub fn compile(config: &Config) -> Result<Snapshot, Vec<Fault>> {
+    let mut faults = Vec::new();
+    let trust = Trust::default();
+    let epoch = Epoch::default();
+    let issuers = issuers::compile(&config.issuers, &trust, &epoch, &mut faults);
+    issuers::refuse_ambiguous(config, &mut faults);
+    let upstreams = upstreams::compile(config, &trust, &mut faults);
+    let (table, forwarding) = routes::compile(config, &mut faults);
+    let Some(routes) = table.filter(|_| faults.is_empty()) else { return Err(faults) };
+
+    let entries: usize = config.issuers.iter().map(|issuer| issuer.cache_entries).sum();
+    let cache = Arc::new(TokenCache::new(entries as u64));
+    let set_by_routes = config.routes.iter().flat_map(|route| &route.claim_headers);
+    Ok(Snapshot {
+        routes,
+        forwarding,
+        verifier: Verifier::new(issuers, cache, epoch, config.server.max_token_size),
+        upstreams,
+        reserved: Reserved::new(set_by_routes.map(|claim| claim.header.value.clone())),
+        challenge: ChallengeSettings {
+            realm: config.challenge.realm.clone(),
+            describe: config.challenge.describe,
+            scope_when_unauthenticated: config.challenge.scope_when_unauthenticated,
+        },
+        path_parameters: match config.server.path_parameters {
+            config::PathParameters::Refuse => PathParameters::Refuse,
+            config::PathParameters::Allow => PathParameters::Allow,
+        },
+        trusted_proxies: config.server.trusted_proxies.clone(),
+        external_scheme: match &config.server.external_url {
+            Some(url) if url.value.scheme() == "https" => HeaderValue::from_static("https"),
+            Some(_) | None => HeaderValue::from_static("http"),
+        },
+        body_idle_timeout: config.server.body_idle_timeout,
+        access_log: config.log.access,
+    })
+}
+
+/// The roots that others are trusted by; the system's are read at most once, and only where they are needed.
+#[derive(Default)]
+struct Trust {
+    system: OnceCell<RootCertStore>,
+}
+
+impl Trust {
+    /// Whom to trust: `ca` where it is set; nobody where nothing is reached by TLS.
+    fn roots(&self, ca: Option<&Placed<PathBuf>>, uses_tls: bool) -> Result<RootCertStore, TlsError> {
+        match ca {
+            Some(ca) => tls::roots_from(&ca.value),
+            None if !uses_tls => Ok(RootCertStore::empty()),
+            None => self.system(),
+        }
+    }
+
+    fn system(&self) -> Result<RootCertStore, TlsError> {
+        if let Some(roots) = self.system.get() {
+            return Ok(roots.clone());
+        }
+        let roots = tls::system_roots()?;
+        Ok(self.system.get_or_init(|| roots).clone())
+    }
+}

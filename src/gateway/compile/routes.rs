@@ -1,0 +1,109 @@
+//! `[[routes]]`.
+
+use std::sync::Arc;
+
+use crate::config::{self, Access, Config, Fault, ForwardToken, Placed};
+use crate::gateway::snapshot::Forwarding;
+use crate::policy::host::HostPattern;
+use crate::policy::methods::Methods;
+use crate::policy::pattern::RoutePattern;
+use crate::policy::requirement::{Requirement, ScopeRequirement};
+use crate::policy::route::{Route, RouteTable};
+
+/// Compiles every route; there is a table only where none is faulty.
+pub(super) fn compile(config: &Config, faults: &mut Vec<Fault>) -> (Option<RouteTable>, Vec<Forwarding>) {
+    let before = faults.len();
+    let mut routes = Vec::new();
+    let mut forwarding = Vec::new();
+    for written in &config.routes {
+        let Some(path) = kept(faults, parsed(&written.path, RoutePattern::parse)) else { continue };
+        forwarding.extend(kept(faults, compile_forwarding(written, &path, config)));
+        if let Some(route) = compile_route(written, path, faults) {
+            routes.push(route);
+        }
+    }
+    if faults.len() > before {
+        return (None, forwarding);
+    }
+    match RouteTable::build(routes) {
+        Ok(table) => (Some(table), forwarding),
+        Err(overlaps) => {
+            for overlap in overlaps {
+                let (first, second) = (&config.routes[overlap.first], &config.routes[overlap.second]);
+                let message = format!(
+                    "expected a host, path and method that no other route has, but found that {} ({:?}) takes {} as well",
+                    first.path.key().trim_end_matches(".path"),
+                    first.path.value,
+                    overlap.method
+                );
+                faults.push(second.path.fault(message));
+            }
+            (None, forwarding)
+        }
+    }
+}
+
+fn compile_route(written: &config::Route, path: RoutePattern, faults: &mut Vec<Fault>) -> Option<Route> {
+    let hosts: Vec<_> = written.host.iter().filter_map(|host| kept(faults, parsed(host, HostPattern::parse))).collect();
+    let methods = if written.methods.is_empty() {
+        Some(Methods::all())
+    } else {
+        let names = written.methods.iter().map(|method| method.value.as_str());
+        kept(faults, Methods::parse(names).map_err(|error| Box::new(written.methods[0].fault(error.to_string()))))
+    };
+    let sets: &[Placed<String>] = match &written.access {
+        Access::Public | Access::AnyToken => &[],
+        Access::Scope(scope) => std::slice::from_ref(scope),
+        Access::AnyScope(sets) => sets,
+    };
+    let any_of: Vec<_> =
+        sets.iter().filter_map(|set| kept(faults, parsed(set, |text| ScopeRequirement::parse(text, &path)))).collect();
+    let requirement = match &written.access {
+        Access::Public => Requirement::Public,
+        Access::AnyToken | Access::Scope(_) | Access::AnyScope(_) => Requirement::Token { any_of },
+    };
+    let issuers = written.issuers.iter().map(|name| Arc::from(name.value.as_str())).collect();
+    Some(Route { hosts, path, methods: methods?, requirement, issuers })
+}
+
+fn compile_forwarding(written: &config::Route, path: &RoutePattern, config: &Config) -> Result<Forwarding, Box<Fault>> {
+    let upstream = config.upstreams.iter().position(|upstream| upstream.name.value == written.upstream.value);
+    Ok(Forwarding {
+        // Undeclared names were refused when the file was read.
+        upstream: upstream.ok_or_else(|| written.upstream.fault("expected a declared upstream, but found none"))?,
+        label: path.as_str().into(),
+        strip_segments: match &written.strip_prefix {
+            Some(prefix) => segments_to_strip(prefix, path)?,
+            None => 0,
+        },
+        forward_token: matches!(written.forward_token, ForwardToken::Keep),
+        claim_headers: written
+            .claim_headers
+            .iter()
+            .map(|claim| (claim.header.value.clone(), claim.claim.value.clone()))
+            .collect(),
+    })
+}
+
+fn segments_to_strip(prefix: &Placed<String>, path: &RoutePattern) -> Result<usize, Box<Fault>> {
+    let text = prefix.value.trim_end_matches('/');
+    let rest = path.as_str().strip_prefix(text).filter(|rest| rest.is_empty() || rest.starts_with('/'));
+    let is_literal = text.starts_with('/') && !text.contains(['{', '}']);
+    if rest.is_none() || !is_literal {
+        let message = format!(
+            "expected whole literal segments that the path {:?} begins with, but found {:?}",
+            path.as_str(),
+            prefix.value
+        );
+        return Err(Box::new(prefix.fault(message)));
+    }
+    Ok(text.matches('/').count())
+}
+
+fn parsed<T, E: ToString>(text: &Placed<String>, parse: impl FnOnce(&str) -> Result<T, E>) -> Result<T, Box<Fault>> {
+    parse(&text.value).map_err(|error| Box::new(text.fault(error.to_string())))
+}
+
+fn kept<T>(faults: &mut Vec<Fault>, outcome: Result<T, Box<Fault>>) -> Option<T> {
+    outcome.map_err(|fault| faults.push(*fault)).ok()
+}

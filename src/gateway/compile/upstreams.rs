@@ -1,0 +1,85 @@
+//! `[upstreams.*]`.
+
+use std::sync::Arc;
+
+use http::HeaderValue;
+use rustls::pki_types::ServerName;
+use url::Url;
+
+use super::Trust;
+use crate::config::{self, Config, Fault, Placed};
+use crate::net::tls;
+use crate::upstream::{HostSent, Settings, Target};
+
+/// Compiles every upstream; one that is faulty is left out.
+pub(super) fn compile(config: &Config, trust: &Trust, faults: &mut Vec<Fault>) -> Vec<Arc<Settings>> {
+    let mut compiled = Vec::new();
+    for upstream in &config.upstreams {
+        match compile_one(upstream, config, trust) {
+            Ok(settings) => compiled.push(Arc::new(settings)),
+            Err(fault) => faults.push(*fault),
+        }
+    }
+    compiled
+}
+
+fn compile_one(upstream: &config::Upstream, config: &Config, trust: &Trust) -> Result<Settings, Box<Fault>> {
+    let tls_name = upstream.tls_server_name.as_ref();
+    let targets: Vec<Target> =
+        upstream.targets.iter().map(|target| compile_target(target, tls_name)).collect::<Result<_, _>>()?;
+    let (ca, shown) = (upstream.tls_ca.as_ref(), upstream.tls_client.as_ref());
+    let uses_tls = targets.iter().any(|target| target.tls_name.is_some());
+    let roots = trust.roots(ca, uses_tls).map_err(|error| match ca {
+        Some(ca) => ca.fault(error.to_string()),
+        None => upstream.name.fault(error.to_string()),
+    })?;
+    let tls = tls::client(roots, shown.map(|shown| (&*shown.certificate.value, &*shown.key.value)));
+    let tls = tls.map_err(|error| match shown {
+        Some(shown) => shown.certificate.fault(error.to_string()),
+        None => upstream.name.fault(error.to_string()),
+    })?;
+    Ok(Settings {
+        name: upstream.name.value.as_str().into(),
+        targets,
+        connect_timeout: upstream.connect_timeout,
+        response_timeout: upstream.response_timeout,
+        body_idle_timeout: config.server.body_idle_timeout,
+        retries: u32::try_from(upstream.retries).unwrap_or(u32::MAX),
+        pool_idle: upstream.pool_idle,
+        pool_idle_timeout: upstream.pool_idle_timeout,
+        host: match &upstream.host {
+            config::UpstreamHost::Pass => HostSent::Pass,
+            config::UpstreamHost::Target => HostSent::Target,
+            config::UpstreamHost::Name(name) => HostSent::Fixed(header_value(name.as_str())),
+        },
+        tls: Arc::new(tls),
+    })
+}
+
+fn compile_target(target: &Placed<Url>, tls_name: Option<&Placed<String>>) -> Result<Target, Box<Fault>> {
+    let url = &target.value;
+    // Both were found in it when the file was read.
+    let (host, port) = (url.host_str().unwrap_or_default(), url.port_or_known_default().unwrap_or(80));
+    let authority = match url.port() {
+        Some(port) => header_value(&format!("{host}:{port}")),
+        None => header_value(host),
+    };
+    // A URL has an IPv6 address in brackets; neither a resolver nor a certificate does.
+    let host = host.trim_start_matches('[').trim_end_matches(']').to_owned();
+    let tls_name = match (url.scheme(), tls_name) {
+        ("https", Some(name)) => Some(server_name(&name.value).map_err(|message| name.fault(message))?),
+        ("https", None) => Some(server_name(&host).map_err(|message| target.fault(message))?),
+        _ => None,
+    };
+    Ok(Target { host, port, authority, tls_name })
+}
+
+fn server_name(name: &str) -> Result<ServerName<'static>, String> {
+    ServerName::try_from(name.to_owned())
+        .map_err(|_| format!("expected a name that a certificate can bear, but found {name:?}"))
+}
+
+// A URL's authority is visible ASCII throughout.
+fn header_value(authority: &str) -> HeaderValue {
+    HeaderValue::from_str(authority).unwrap_or(HeaderValue::from_static(""))
+}

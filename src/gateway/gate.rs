@@ -1,0 +1,250 @@
+//! One worker's door, and a request's way through it.
+
+use std::cell::RefCell;
+use std::net::IpAddr;
+use std::rc::Rc;
+use std::sync::Arc;
+
+use http::request::Parts;
+use http::uri::PathAndQuery;
+use http::{HeaderMap, HeaderValue, Request, Response, Uri, header};
+use hyper::body::Incoming;
+
+use super::admission;
+use super::body::AnswerBody;
+use super::refusal::{Ambiguity, Refusal};
+use super::respond::respond;
+use super::snapshot::{Forwarding, Publisher, Snapshot};
+use crate::clock::Ticker;
+use crate::net::Pace;
+use crate::oauth::bearer::{self, BearerError};
+use crate::oauth::claims::ActiveToken;
+use crate::policy::decision::{self, Permit};
+use crate::policy::path::NormalPath;
+use crate::policy::route::Found;
+use crate::telemetry::{Outcome, Record};
+use crate::upstream::headers::{self, Client};
+use crate::upstream::{ForwardedBody, RequestBody, Upstream};
+use crate::verify::Memo;
+
+/// One worker's door to the upstreams.
+pub struct Gate {
+    publisher: Publisher,
+    ticker: Rc<Ticker>,
+    view: RefCell<Rc<View>>,
+}
+
+/// The snapshot in force as this worker uses it, with its own connections to the upstreams.
+struct View {
+    snapshot: Arc<Snapshot>,
+    upstreams: Vec<Rc<Upstream>>,
+}
+
+/// One client's connection.
+pub struct Connection {
+    client: Client,
+    pace: Rc<Pace>,
+    memo: Memo,
+}
+
+/// A request that may go, and how.
+struct Passage {
+    permit: Permit,
+    route: usize,
+    token: Option<Arc<ActiveToken>>,
+    /// The path to send, where it is not the one that came.
+    path: Option<String>,
+}
+
+impl Gate {
+    /// A door that goes by whatever `publisher` publishes.
+    #[must_use]
+    pub fn new(publisher: Publisher, ticker: Rc<Ticker>) -> Self {
+        let view = View::new(publisher.load_full(), &[], &ticker);
+        Self { publisher, ticker, view: RefCell::new(Rc::new(view)) }
+    }
+
+    /// A client has connected from `address`.
+    #[must_use]
+    pub fn connection(&self, address: IpAddr, pace: Rc<Pace>) -> Connection {
+        let snapshot = self.publisher.load();
+        let address = address.to_canonical();
+        let client = Client {
+            address,
+            address_text: HeaderValue::from_str(&address.to_string()).unwrap_or(HeaderValue::from_static("unknown")),
+            trusted: snapshot.trusted_proxies.iter().any(|network| network.contains(&address)),
+            scheme: snapshot.external_scheme.clone(),
+        };
+        Connection { client, pace, memo: Memo::default() }
+    }
+
+    /// Takes a request to its upstream, or answers it.
+    pub async fn handle(&self, connection: &Connection, request: Request<Incoming>) -> Response<AnswerBody> {
+        connection.pace.begin_exchange();
+        let view = self.view();
+        let (parts, incoming) = request.into_parts();
+        let body = RequestBody::new(incoming, view.snapshot.body_idle_timeout, &self.ticker);
+        let progress = body.progress();
+        let mut record = Record::begin(connection.client.address, parts.method.clone(), view.snapshot.access_log);
+
+        let outcome = self.pass(&view, connection, parts, body, &mut record).await;
+        let pace = Rc::clone(&connection.pace);
+        match outcome {
+            Ok(answer) => {
+                record.status = Some(answer.status());
+                answer.map(|body| AnswerBody::forwarded(body, record, progress, pace))
+            }
+            Err(refusal) => {
+                // The upstream's trouble may be the client's own: a body that never came.
+                let refusal = match progress.as_ref().and_then(|progress| progress.fault()) {
+                    Some(fault) => Refusal::BodyFault(fault),
+                    None => refusal,
+                };
+                let answer = respond(&refusal, &view.snapshot.challenge);
+                record.status = Some(answer.status());
+                record.outcome = Outcome::Refused(refusal.reason());
+                record.cause = refusal.cause();
+                answer.map(|text| AnswerBody::fixed(text, record, progress, pace))
+            }
+        }
+    }
+
+    /// Closes the upstream connections that have been idle for too long.
+    pub fn prune(&self) {
+        self.view.borrow().upstreams.iter().for_each(|upstream| upstream.prune());
+    }
+
+    async fn pass(
+        &self,
+        view: &View,
+        connection: &Connection,
+        mut parts: Parts,
+        body: RequestBody,
+        record: &mut Record,
+    ) -> Result<Response<ForwardedBody>, Refusal> {
+        let snapshot = &*view.snapshot;
+        let passage = self.judge(snapshot, connection, &parts, record).await?;
+        let forwarding = &snapshot.forwarding[passage.route];
+
+        headers::to_upstream(&mut parts.headers, &snapshot.reserved, &connection.client)?;
+        if !forwarding.forward_token {
+            parts.headers.remove(header::AUTHORIZATION);
+        }
+        tell_claims(&mut parts.headers, forwarding, passage.token.as_deref());
+        set_target(&mut parts, passage.path.as_deref())?;
+
+        let upstream = &view.upstreams[forwarding.upstream];
+        let request = Request::from_parts(parts, body);
+        let mut answer = upstream.send(passage.permit, request).await.map_err(Refusal::Upstream)?;
+        headers::to_client(answer.headers_mut());
+        Ok(answer)
+    }
+
+    async fn judge(
+        &self,
+        snapshot: &Snapshot,
+        connection: &Connection,
+        parts: &Parts,
+        record: &mut Record,
+    ) -> Result<Passage, Refusal> {
+        let host = admission::host(parts)?;
+        let path = NormalPath::parse(parts.uri.path(), snapshot.path_parameters)?;
+        let found = snapshot.routes.find(&host, &path, &parts.method).map_err(Refusal::no_route)?;
+        let forwarding = &snapshot.forwarding[found.index];
+        record.route = Some(Arc::clone(&forwarding.label));
+
+        let token = if found.route.requirement.is_public() {
+            None
+        } else {
+            Some(self.token(snapshot, connection, &parts.headers, &found).await?)
+        };
+        record.token.clone_from(&token);
+        let permit = decision::decide(&found, token.as_deref()).map_err(|denial| {
+            Refusal::denied(denial, || token.as_deref().map_or_else(String::new, |token| token.scopes().to_string()))
+        })?;
+        record.outcome = if token.is_some() { Outcome::Permitted } else { Outcome::Public };
+
+        let sent = without_first_segments(path.as_str(), forwarding.strip_segments);
+        let path = (sent != parts.uri.path()).then(|| sent.to_owned());
+        Ok(Passage { permit, route: found.index, token, path })
+    }
+
+    async fn token(
+        &self,
+        snapshot: &Snapshot,
+        connection: &Connection,
+        headers: &HeaderMap,
+        found: &Found<'_, '_>,
+    ) -> Result<Arc<ActiveToken>, Refusal> {
+        let token = match bearer::extract(headers) {
+            Ok(token) => token,
+            Err(BearerError::Missing | BearerError::OtherScheme) => {
+                let scope =
+                    if snapshot.challenge.scope_when_unauthenticated { decision::needed_scope(found) } else { None };
+                return Err(Refusal::NoToken { scope });
+            }
+            Err(error @ (BearerError::Malformed | BearerError::Repeated)) => {
+                return Err(Refusal::BadAuthorization(error));
+            }
+        };
+        let accepts = |issuer: &str| found.route.accepts_issuer(issuer);
+        let now = self.ticker.wall();
+        snapshot.verifier.verify(token, &connection.memo, accepts, now).await.map_err(Refusal::not_verified)
+    }
+
+    // The same view until another snapshot is published; then upstreams that did not change keep their connections.
+    fn view(&self) -> Rc<View> {
+        let published = self.publisher.load();
+        let mut view = self.view.borrow_mut();
+        if !Arc::ptr_eq(&published, &view.snapshot) {
+            *view = Rc::new(View::new(Arc::clone(&published), &view.upstreams, &self.ticker));
+        }
+        Rc::clone(&view)
+    }
+}
+
+impl View {
+    fn new(snapshot: Arc<Snapshot>, earlier: &[Rc<Upstream>], ticker: &Rc<Ticker>) -> Self {
+        let upstreams = snapshot.upstreams.iter().map(|settings| {
+            earlier
+                .iter()
+                .find(|upstream| Arc::ptr_eq(upstream.settings(), settings))
+                .map_or_else(|| Rc::new(Upstream::new(Arc::clone(settings), Rc::clone(ticker))), Rc::clone)
+        });
+        let upstreams = upstreams.collect();
+        Self { snapshot, upstreams }
+    }
+}
+
+// Without its first segment, `/push/apps` is `/apps` and `/push` is `/`. Counted instead of compared: a route's
+// literal may be spelt in more than one way.
+fn without_first_segments(path: &str, segments: usize) -> &str {
+    match path.match_indices('/').nth(segments) {
+        Some((slash, _)) => &path[slash..],
+        None => "/",
+    }
+}
+
+// Origin-form, whatever form it came in: the path that was judged, and the query as it came (RFC 9112 §3.2.1).
+fn set_target(parts: &mut Parts, path: Option<&str>) -> Result<(), Ambiguity> {
+    if path.is_none() && parts.uri.authority().is_none() {
+        return Ok(());
+    }
+    let path = path.unwrap_or_else(|| parts.uri.path());
+    let target = match parts.uri.query() {
+        Some(query) => format!("{path}?{query}"),
+        None => path.to_owned(),
+    };
+    parts.uri = Uri::from(PathAndQuery::try_from(target)?);
+    Ok(())
+}
+
+fn tell_claims(headers: &mut HeaderMap, forwarding: &Forwarding, token: Option<&ActiveToken>) {
+    let Some(token) = token else { return };
+    for (name, claim) in &forwarding.claim_headers {
+        // A claim that cannot be told in a header, such as one with a line break, is not told at all.
+        if let Some(value) = token.claim(claim).and_then(|value| HeaderValue::from_bytes(value.as_bytes()).ok()) {
+            headers.insert(name.clone(), value);
+        }
+    }
+}

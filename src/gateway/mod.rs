@@ -1,0 +1,20 @@
+//! Where it all meets: one request from top to bottom.
+//!
+//! [`Snapshot`] is the configuration compiled: immutable, shared by all workers, swapped whole. A [`Gate`] is one
+//! worker's door: it takes each request past admission, route, token and decision to its upstream, or answers with the
+//! one [`Refusal`] that stopped it.
+
+mod admission;
+mod body;
+mod compile;
+mod gate;
+mod refusal;
+mod respond;
+mod snapshot;
+
+pub use body::AnswerBody;
+pub use compile::compile;
+pub use gate::{Connection, Gate};
+pub use refusal::Refusal;
+pub use respond::ChallengeSettings;
+pub use snapshot::{Forwarding, Publisher, Snapshot};

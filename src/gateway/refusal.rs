@@ -1,0 +1,156 @@
+//! Everything that can keep a request from its upstream's answer.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use http::HeaderValue;
+use http::uri::InvalidUri;
+
+use super::admission::Inadmissible;
+use crate::oauth::bearer::BearerError;
+use crate::policy::decision::Denial;
+use crate::policy::path::PathError;
+use crate::policy::requirement::UnusableParameter;
+use crate::policy::route::NoRoute;
+use crate::upstream::headers::Nominated;
+use crate::upstream::{RequestBodyFault, UpstreamError};
+use crate::verify::VerifyError;
+
+/// Why the gateway itself answers. What the client learns of it is [`respond`](super::respond)'s to say; the rest is
+/// for the operator.
+#[derive(Debug)]
+pub enum Refusal {
+    /// Two servers might read the request in two ways.
+    Ambiguous(Ambiguity),
+    /// No route leads there.
+    NoRoute,
+    /// A route does, but not for this method.
+    MethodNotAllowed {
+        /// The methods that it is for.
+        allow: HeaderValue,
+    },
+    /// No bearer token was sent.
+    NoToken {
+        /// The scope that the request needs, where the challenge is to tell it.
+        scope: Option<String>,
+    },
+    /// The Authorization header is not what RFC 6750 §2.1 asks for.
+    BadAuthorization(BearerError),
+    /// The token does not count.
+    InvalidToken {
+        /// From a closed set of names.
+        reason: &'static str,
+        /// For the operator.
+        detail: String,
+    },
+    /// The token does not suffice.
+    InsufficientScope {
+        /// What the request needs.
+        needed: String,
+        /// What the token grants.
+        granted: String,
+    },
+    /// Nobody can tell whether the token is good.
+    IssuerUnavailable {
+        /// The issuer's name in gateway.toml.
+        issuer: Arc<str>,
+        /// When it may be worth asking again.
+        retry_after: Duration,
+    },
+    /// The client did not send the body that it announced.
+    BodyFault(RequestBodyFault),
+    /// The upstream did not answer.
+    Upstream(UpstreamError),
+}
+
+/// What makes a request ambiguous.
+#[derive(Debug, thiserror::Error)]
+pub enum Ambiguity {
+    /// Its host or its framing.
+    #[error(transparent)]
+    Inadmissible(#[from] Inadmissible),
+    /// Its path.
+    #[error(transparent)]
+    Path(#[from] PathError),
+    /// Its `Connection` header.
+    #[error(transparent)]
+    Nominated(#[from] Nominated),
+    /// Its target, once it was made origin-form.
+    #[error("target: {0}")]
+    Target(#[from] InvalidUri),
+    /// The value of a path parameter that a scope is made of.
+    #[error(transparent)]
+    Parameter(#[from] UnusableParameter),
+}
+
+impl Refusal {
+    /// From a closed set of names, for logs and metrics.
+    #[must_use]
+    pub fn reason(&self) -> &'static str {
+        match self {
+            Self::Ambiguous(Ambiguity::Inadmissible(_)) => "inadmissible",
+            Self::Ambiguous(Ambiguity::Path(_) | Ambiguity::Target(_)) => "ambiguous_path",
+            Self::Ambiguous(Ambiguity::Nominated(_)) => "connection_nominates",
+            Self::Ambiguous(Ambiguity::Parameter(_)) => "unusable_parameter",
+            Self::NoRoute => "no_route",
+            Self::MethodNotAllowed { .. } => "method_not_allowed",
+            Self::NoToken { .. } => "no_token",
+            Self::BadAuthorization(_) => "bad_authorization",
+            Self::InvalidToken { reason, .. } => reason,
+            Self::InsufficientScope { .. } => "insufficient_scope",
+            Self::IssuerUnavailable { .. } => "issuer_unavailable",
+            Self::BodyFault(RequestBodyFault::TimedOut) => "request_body_timed_out",
+            Self::BodyFault(RequestBodyFault::Broken) => "request_body_broken",
+            Self::Upstream(UpstreamError::Connect { .. }) => "upstream_connect_failed",
+            Self::Upstream(UpstreamError::Broken { .. }) => "upstream_broke_off",
+            Self::Upstream(UpstreamError::TimedOut { .. }) => "upstream_timed_out",
+        }
+    }
+
+    /// What stands behind it, for the operator.
+    #[must_use]
+    pub fn cause(&self) -> Option<String> {
+        match self {
+            Self::Ambiguous(ambiguity) => Some(ambiguity.to_string()),
+            Self::BadAuthorization(error) => Some(error.to_string()),
+            Self::InvalidToken { detail, .. } => Some(detail.clone()),
+            Self::InsufficientScope { needed, granted } => Some(format!("needs {needed:?}, but has {granted:?}")),
+            Self::IssuerUnavailable { issuer, .. } => Some(format!("no keys of issuer {issuer:?}")),
+            Self::Upstream(error) => Some(error.to_string()),
+            Self::NoRoute | Self::MethodNotAllowed { .. } | Self::NoToken { .. } | Self::BodyFault(_) => None,
+        }
+    }
+}
+
+impl<E: Into<Ambiguity>> From<E> for Refusal {
+    fn from(ambiguity: E) -> Self {
+        Self::Ambiguous(ambiguity.into())
+    }
+}
+
+impl Refusal {
+    pub(super) fn no_route(error: NoRoute) -> Self {
+        match error {
+            NoRoute::NotFound => Self::NoRoute,
+            NoRoute::MethodNotAllowed { allow } => Self::MethodNotAllowed { allow },
+        }
+    }
+
+    pub(super) fn not_verified(error: VerifyError) -> Self {
+        match error {
+            VerifyError::Invalid { reason, detail } => Self::InvalidToken { reason, detail },
+            VerifyError::Unavailable { issuer, retry_after } => Self::IssuerUnavailable { issuer, retry_after },
+        }
+    }
+
+    pub(super) fn denied(denial: Denial, granted: impl FnOnce() -> String) -> Self {
+        match denial {
+            Denial::NoToken => Self::NoToken { scope: None },
+            Denial::IssuerNotAccepted => {
+                Self::InvalidToken { reason: "issuer_not_accepted", detail: "not an issuer of the route".to_owned() }
+            }
+            Denial::InsufficientScope { needed } => Self::InsufficientScope { needed, granted: granted() },
+            Denial::UnusableParameter(unusable) => unusable.into(),
+        }
+    }
+}

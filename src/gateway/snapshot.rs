@@ -1,0 +1,59 @@
+//! The configuration compiled: everything that a request is judged and forwarded by.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use arc_swap::ArcSwap;
+use http::{HeaderName, HeaderValue};
+use ipnet::IpNet;
+
+use super::respond::ChallengeSettings;
+use crate::policy::path::PathParameters;
+use crate::policy::route::RouteTable;
+use crate::upstream;
+use crate::upstream::headers::Reserved;
+use crate::verify::Verifier;
+
+/// The snapshot in force. Workers load it for each request; whoever reloads stores a new one.
+pub type Publisher = Arc<ArcSwap<Snapshot>>;
+
+/// One configuration, compiled. It never changes; another one takes its place.
+pub struct Snapshot {
+    /// Which route a request takes.
+    pub routes: RouteTable,
+    /// What becomes of a request, by the index of its route.
+    pub forwarding: Vec<Forwarding>,
+    /// Judges tokens.
+    pub verifier: Verifier,
+    /// Where requests go.
+    pub upstreams: Vec<Arc<upstream::Settings>>,
+    /// Header names that no client may set.
+    pub reserved: Reserved,
+    /// How a refusal is worded.
+    pub challenge: ChallengeSettings,
+    /// Whether `;` may stand in a path.
+    pub path_parameters: PathParameters,
+    /// Whose word on the clients behind them is taken.
+    pub trusted_proxies: Vec<IpNet>,
+    /// `http` or `https`, as clients see us.
+    pub external_scheme: HeaderValue,
+    /// Between two reads of a request's body.
+    pub body_idle_timeout: Duration,
+    /// Whether each request is logged.
+    pub access_log: bool,
+}
+
+/// What becomes of the requests of one route.
+#[derive(Debug)]
+pub struct Forwarding {
+    /// The index of its upstream in [`Snapshot::upstreams`].
+    pub upstream: usize,
+    /// The route as its pattern, for logs.
+    pub label: Arc<str>,
+    /// How many segments are taken off the front of the path.
+    pub strip_segments: usize,
+    /// Whether the upstream sees the access token.
+    pub forward_token: bool,
+    /// Headers that the token's claims are told in.
+    pub claim_headers: Vec<(HeaderName, String)>,
+}

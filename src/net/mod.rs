@@ -1,0 +1,8 @@
+//! Sockets, as both sides of the gateway use them: plain or TLS, and never waited for without end.
+
+mod paced;
+mod stream;
+pub mod tls;
+
+pub use paced::{Pace, PaceLimits, Paced};
+pub use stream::Stream;

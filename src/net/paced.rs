@@ -1,0 +1,188 @@
+//! A connection whose peer may not keep it waiting without end.
+//!
+//! 1. Between two requests the peer may be silent for the keep-alive time-out.
+//! 2. From the first byte of a request's head to its last it has the header time-out, however it trickles.
+//! 3. While an exchange is under way, reading is bounded by whoever reads the body; see [`Pace::begin_exchange`].
+//! 4. A write that makes no progress for the write time-out ends the connection, whatever the phase.
+
+use std::cell::Cell;
+use std::io;
+use std::pin::Pin;
+use std::rc::Rc;
+use std::task::{Context, Poll, ready};
+use std::time::Duration;
+
+use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
+
+use crate::clock::{Deadline, Ticker};
+
+/// How long a peer may keep a connection waiting.
+#[derive(Clone, Copy, Debug)]
+pub struct PaceLimits {
+    /// For the first byte of the next request.
+    pub keep_alive: Duration,
+    /// From the first byte of a request's head to its end.
+    pub header: Duration,
+    /// Between two writes that take at least one byte.
+    pub write: Duration,
+}
+
+/// What the connection is waiting for. Shared between the connection and whoever serves it.
+#[derive(Debug, Default)]
+pub struct Pace {
+    phase: Cell<Phase>,
+    bytes_read: Cell<u64>,
+}
+
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+enum Phase {
+    #[default]
+    Idle,
+    Head,
+    Exchange,
+}
+
+impl Pace {
+    /// The pace of a connection on which the peer is to speak first.
+    #[must_use]
+    pub fn idle() -> Rc<Self> {
+        Rc::default()
+    }
+
+    /// The pace of a connection on which we speak, and bound the answers ourselves.
+    #[must_use]
+    pub fn exchange() -> Rc<Self> {
+        let pace = Self::idle();
+        pace.begin_exchange();
+        pace
+    }
+
+    /// A request's head is complete: from here on its reader bounds the waiting.
+    pub fn begin_exchange(&self) {
+        self.phase.set(Phase::Exchange);
+    }
+
+    /// The answer is complete: the peer may send its next request, or nothing for the keep-alive time-out.
+    pub fn end_exchange(&self) {
+        self.phase.set(Phase::Idle);
+    }
+
+    /// Bytes that the peer has sent so far.
+    #[must_use]
+    pub fn bytes_read(&self) -> u64 {
+        self.bytes_read.get()
+    }
+}
+
+/// A connection that ends with [`io::ErrorKind::TimedOut`] when its peer keeps it waiting beyond its [`PaceLimits`].
+pub struct Paced<S> {
+    stream: S,
+    pace: Rc<Pace>,
+    limits: PaceLimits,
+    reading: Deadline,
+    /// The phase that `reading` was last set for.
+    reading_for: Phase,
+    writing: Deadline,
+    write_stalled: bool,
+}
+
+impl<S> Paced<S> {
+    /// Watches `stream` at the given pace.
+    pub fn new(stream: S, pace: Rc<Pace>, limits: PaceLimits, ticker: &Rc<Ticker>) -> Self {
+        let (reading, writing) = (ticker.deadline(), ticker.deadline());
+        Self { stream, pace, limits, reading, reading_for: Phase::Exchange, writing, write_stalled: false }
+    }
+
+    fn poll_read_time_out(&mut self, context: &mut Context<'_>) -> Poll<io::Result<()>> {
+        let phase = self.pace.phase.get();
+        if phase != self.reading_for {
+            self.reading_for = phase;
+            match phase {
+                Phase::Idle => self.reading.arm(self.limits.keep_alive),
+                Phase::Head => self.reading.arm(self.limits.header),
+                Phase::Exchange => self.reading.disarm(),
+            }
+        }
+        ready!(self.reading.poll_passed(context));
+        Poll::Ready(Err(timed_out("the peer sent nothing in time")))
+    }
+
+    fn poll_write_time_out(&mut self, context: &mut Context<'_>) -> Poll<io::Result<usize>> {
+        if !self.write_stalled {
+            self.write_stalled = true;
+            self.writing.arm(self.limits.write);
+        }
+        ready!(self.writing.poll_passed(context));
+        Poll::Ready(Err(timed_out("the peer took nothing in time")))
+    }
+
+    fn wrote(&mut self) {
+        if self.write_stalled {
+            self.write_stalled = false;
+            self.writing.disarm();
+        }
+    }
+}
+
+fn timed_out(what: &'static str) -> io::Error {
+    io::Error::new(io::ErrorKind::TimedOut, what)
+}
+
+impl<S: AsyncRead + Unpin> AsyncRead for Paced<S> {
+    fn poll_read(self: Pin<&mut Self>, context: &mut Context<'_>, buf: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
+        let this = self.get_mut();
+        let before = buf.filled().len();
+        let Poll::Ready(outcome) = Pin::new(&mut this.stream).poll_read(context, buf) else {
+            return this.poll_read_time_out(context);
+        };
+        let read = buf.filled().len() - before;
+        this.pace.bytes_read.set(this.pace.bytes_read.get() + read as u64);
+        if this.pace.phase.get() == Phase::Idle {
+            this.pace.phase.set(Phase::Head);
+            this.reading_for = Phase::Head;
+            this.reading.arm(this.limits.header);
+        }
+        Poll::Ready(outcome)
+    }
+}
+
+impl<S: AsyncWrite + Unpin> AsyncWrite for Paced<S> {
+    fn poll_write(self: Pin<&mut Self>, context: &mut Context<'_>, buf: &[u8]) -> Poll<io::Result<usize>> {
+        let this = self.get_mut();
+        let Poll::Ready(outcome) = Pin::new(&mut this.stream).poll_write(context, buf) else {
+            return this.poll_write_time_out(context);
+        };
+        this.wrote();
+        Poll::Ready(outcome)
+    }
+
+    fn poll_write_vectored(
+        self: Pin<&mut Self>,
+        context: &mut Context<'_>,
+        bufs: &[io::IoSlice<'_>],
+    ) -> Poll<io::Result<usize>> {
+        let this = self.get_mut();
+        let Poll::Ready(outcome) = Pin::new(&mut this.stream).poll_write_vectored(context, bufs) else {
+            return this.poll_write_time_out(context);
+        };
+        this.wrote();
+        Poll::Ready(outcome)
+    }
+
+    fn is_write_vectored(&self) -> bool {
+        self.stream.is_write_vectored()
+    }
+
+    fn poll_flush(self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {
+        let this = self.get_mut();
+        let Poll::Ready(outcome) = Pin::new(&mut this.stream).poll_flush(context) else {
+            return this.poll_write_time_out(context).map_ok(|_| ());
+        };
+        // Plain TCP flushes at once whatever was written before, so only a write may end the stall.
+        Poll::Ready(outcome)
+    }
+
+    fn poll_shutdown(self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.get_mut().stream).poll_shutdown(context)
+    }
+}

@@ -1,0 +1,120 @@
+//! Listening sockets: one for each worker and address, bound before anything else starts.
+
+use std::io;
+use std::net::{SocketAddr, TcpListener};
+
+use socket2::{Domain, Protocol, Socket, Type};
+
+/// How many connections may wait to be accepted; the kernel caps it at `net.core.somaxconn`.
+const BACKLOG: i32 = 4096;
+
+/// Sockets that listen, for each worker one on each address.
+#[derive(Debug)]
+pub struct Listeners {
+    addresses: Vec<SocketAddr>,
+    workers: Vec<Vec<TcpListener>>,
+}
+
+/// An address that cannot be listened on.
+#[derive(Debug, thiserror::Error)]
+#[error("cannot listen on {address}: {}", explained(.source))]
+pub struct ListenError {
+    /// The address.
+    pub address: SocketAddr,
+    /// Why.
+    pub source: io::Error,
+}
+
+/// Listens on each address with one socket for each of `workers`. Port 0 picks a free one.
+///
+/// The workers' sockets share a port (`SO_REUSEPORT`), and the kernel spreads connections over them. Unless
+/// `share_port` allows it, a port on which anybody else listens already is an error.
+///
+/// # Errors
+/// [`ListenError`] for the first address that cannot be listened on.
+pub fn listen(addresses: &[SocketAddr], workers: usize, share_port: bool) -> Result<Listeners, ListenError> {
+    let mut listeners = Listeners { addresses: Vec::new(), workers: (0..workers).map(|_| Vec::new()).collect() };
+    for &address in addresses {
+        let at = |source| ListenError { address, source };
+        // Without SO_REUSEPORT on it, this bind fails where any other socket listens. It is given up again only when
+        // the workers' own sockets are about to be bound.
+        let probe = socket(address, share_port).map_err(at)?;
+        let bound = probe.local_addr().map_err(at)?.as_socket().unwrap_or(address);
+        if !share_port {
+            drop(probe);
+        }
+        for sockets in &mut listeners.workers {
+            let socket = socket(bound, true).map_err(at)?;
+            socket.listen(BACKLOG).map_err(at)?;
+            sockets.push(socket.into());
+        }
+        listeners.addresses.push(bound);
+    }
+    Ok(listeners)
+}
+
+impl Listeners {
+    /// The addresses, with the ports that were picked for port 0.
+    #[must_use]
+    pub fn addresses(&self) -> &[SocketAddr] {
+        &self.addresses
+    }
+
+    pub(super) fn into_workers(self) -> Vec<Vec<TcpListener>> {
+        self.workers
+    }
+}
+
+fn socket(address: SocketAddr, share_port: bool) -> io::Result<Socket> {
+    let socket = Socket::new(Domain::for_address(address), Type::STREAM, Some(Protocol::TCP))?;
+    // Connections of an earlier process that linger in TIME_WAIT do not keep us from the port.
+    socket.set_reuse_address(true)?;
+    socket.set_reuse_port(share_port)?;
+    socket.set_nonblocking(true)?;
+    if address.is_ipv6() {
+        // `[::]` beside `0.0.0.0` are two addresses, as they are written.
+        socket.set_only_v6(true)?;
+    }
+    socket.bind(&address.into())?;
+    Ok(socket)
+}
+
+fn explained(error: &io::Error) -> String {
+    let known = [
+        (
+            io::ErrorKind::AddrInUse,
+            "the port is in use; stop what listens there, or choose another one in [server] listen",
+        ),
+        (io::ErrorKind::PermissionDenied, "permission denied; choose a port above 1023, or grant CAP_NET_BIND_SERVICE"),
+        (io::ErrorKind::AddrNotAvailable, "no interface of this machine has that address"),
+    ];
+    let known = known.into_iter().find(|(kind, _)| *kind == error.kind());
+    known.map_or_else(|| error.to_string(), |(_, explanation)| explanation.to_owned())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const ANY_PORT: SocketAddr = SocketAddr::new(std::net::IpAddr::V4(std::net::Ipv4Addr::LOCALHOST), 0);
+
+    #[test]
+    fn port_in_use_is_an_error_unless_it_may_be_shared() {
+        let first = listen(&[ANY_PORT], 2, true).expect("a free port");
+        let taken = first.addresses()[0];
+        let error = listen(&[taken], 2, false).expect_err("the port is taken");
+        assert_eq!(error.source.kind(), io::ErrorKind::AddrInUse);
+        assert!(error.to_string().starts_with(&format!("cannot listen on {taken}: the port is in use")), "{error}");
+        listen(&[taken], 2, true).expect("the port is shared");
+    }
+
+    #[test]
+    fn every_worker_listens_on_the_port_that_was_picked() {
+        let listeners = listen(&[ANY_PORT], 3, false).expect("a free port");
+        assert_ne!(listeners.addresses()[0].port(), 0);
+        for sockets in listeners.workers {
+            let bound = sockets[0].local_addr().expect("a bound socket");
+            assert_eq!(bound, listeners.addresses[0]);
+        }
+    }
+}

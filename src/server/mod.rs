@@ -1,0 +1,104 @@
+//! The data plane: listeners, and the workers that serve them.
+//!
+//! Each worker is a thread with a runtime of its own, a listening socket of its own on each address, and its own
+//! connections to the upstreams. A request is served from start to end on one thread: nothing is stolen, nothing is
+//! woken across threads, nothing on its way is locked.
+
+mod connection;
+mod limit;
+mod listen;
+mod worker;
+
+use std::io;
+use std::net::SocketAddr;
+use std::thread;
+use std::time::Duration;
+
+use tokio::sync::watch;
+
+use crate::clock::Clock;
+use crate::gateway::Publisher;
+
+pub use listen::{Listeners, listen};
+
+use limit::ConnectionLimit;
+use worker::Worker;
+
+/// How clients are served: `[server]`.
+#[derive(Debug, Clone)]
+pub struct Settings {
+    /// Threads that serve requests.
+    pub workers: usize,
+    /// Client connections of all workers together; beyond it, none is accepted.
+    pub max_connections: usize,
+    /// From the first byte of a request's head to its end.
+    pub header_timeout: Duration,
+    /// Between two writes of an answer.
+    pub body_idle_timeout: Duration,
+    /// Between an answer and the next request's first byte.
+    pub keep_alive_timeout: Duration,
+    /// Bytes of a request's head.
+    pub max_header_size: usize,
+    /// Fields of a request's head.
+    pub max_headers: usize,
+}
+
+/// What the data plane is to do.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+enum Phase {
+    Serve,
+    Drain,
+}
+
+/// The running data plane.
+pub struct Server {
+    addresses: Vec<SocketAddr>,
+    phase: watch::Sender<Phase>,
+    workers: Vec<thread::JoinHandle<()>>,
+}
+
+impl Server {
+    /// Starts the workers on sockets that already listen.
+    ///
+    /// # Errors
+    /// When a thread or its runtime cannot be made.
+    pub fn start(listeners: Listeners, settings: &Settings, publisher: &Publisher, clock: &Clock) -> io::Result<Self> {
+        let (phase, _) = watch::channel(Phase::Serve);
+        let limit = ConnectionLimit::new(settings.max_connections);
+        let addresses = listeners.addresses().to_vec();
+        let workers = listeners
+            .into_workers()
+            .into_iter()
+            .enumerate()
+            .map(|(index, sockets)| {
+                let worker = Worker {
+                    sockets,
+                    settings: settings.clone(),
+                    publisher: publisher.clone(),
+                    clock: clock.clone(),
+                    limit: limit.clone(),
+                    phase: phase.subscribe(),
+                };
+                thread::Builder::new().name(format!("worker-{index}")).spawn(move || worker.run())
+            })
+            .collect::<io::Result<Vec<_>>>()?;
+        Ok(Self { addresses, phase, workers })
+    }
+
+    /// The addresses that it listens on, with the ports that were picked for port 0.
+    #[must_use]
+    pub fn addresses(&self) -> &[SocketAddr] {
+        &self.addresses
+    }
+
+    /// Stops accepting, closes idle connections, lets the requests under way finish for at most `timeout`, and stops.
+    ///
+    /// Returns whether all of them finished.
+    pub async fn drain(self, timeout: Duration) -> bool {
+        // An error means that no worker is left to be told.
+        let _ = self.phase.send(Phase::Drain);
+        let workers = self.workers;
+        let finished = tokio::task::spawn_blocking(move || workers.into_iter().all(|worker| worker.join().is_ok()));
+        tokio::time::timeout(timeout, finished).await.is_ok_and(|joined| joined.unwrap_or(false))
+    }
+}

@@ -1,0 +1,96 @@
+//! One worker: a thread, a runtime, its sockets.
+
+use std::io;
+use std::net::TcpListener;
+use std::rc::Rc;
+use std::time::Duration;
+
+use tokio::sync::watch;
+use tokio::task::JoinSet;
+
+use super::connection::{Serving, serve};
+use super::limit::ConnectionLimit;
+use super::{Phase, Settings};
+use crate::clock::{Clock, TICK, Ticker};
+use crate::gateway::{Gate, Publisher};
+
+/// How long accepting pauses when the process or the machine has run out of something.
+const EXHAUSTED: Duration = Duration::from_millis(100);
+
+/// Everything that one worker thread needs.
+pub(super) struct Worker {
+    pub(super) sockets: Vec<TcpListener>,
+    pub(super) settings: Settings,
+    pub(super) publisher: Publisher,
+    pub(super) clock: Clock,
+    pub(super) limit: ConnectionLimit,
+    pub(super) phase: watch::Receiver<Phase>,
+}
+
+impl Worker {
+    /// Serves until it has drained.
+    pub(super) fn run(self) {
+        let runtime = match tokio::runtime::Builder::new_current_thread()
+            .enable_all()
+            .build_local(tokio::runtime::LocalOptions::default())
+        {
+            Ok(runtime) => runtime,
+            Err(error) => {
+                tracing::error!(%error, "a worker cannot start");
+                return;
+            }
+        };
+        runtime.block_on(self.serve());
+    }
+
+    async fn serve(self) {
+        let ticker = Ticker::new(self.clock);
+        let gate = Rc::new(Gate::new(self.publisher, Rc::clone(&ticker)));
+        let serving = Rc::new(Serving::new(Rc::clone(&gate), Rc::clone(&ticker), &self.settings));
+        tokio::task::spawn_local(Rc::clone(&ticker).run(move || gate.prune()));
+
+        let mut accepting = JoinSet::new();
+        for socket in self.sockets {
+            accepting.spawn_local(accept(socket, Rc::clone(&serving), self.limit.clone()));
+        }
+        let mut phase = self.phase;
+        // An error means that the server is gone: then there is nothing left to serve for.
+        let _ = phase.wait_for(|phase| *phase == Phase::Drain).await;
+        accepting.shutdown().await;
+        serving.drain().await;
+    }
+}
+
+async fn accept(socket: TcpListener, serving: Rc<Serving>, limit: ConnectionLimit) {
+    let listener = match tokio::net::TcpListener::from_std(socket) {
+        Ok(listener) => listener,
+        Err(error) => {
+            tracing::error!(%error, "a worker cannot accept connections");
+            return;
+        }
+    };
+    loop {
+        // The place first: a connection that was accepted is served.
+        let Some(place) = limit.take() else {
+            tokio::time::sleep(TICK).await;
+            continue;
+        };
+        match listener.accept().await {
+            Ok((socket, peer)) => serve(&serving, socket, peer, place),
+            Err(error) if concerns_one_connection(&error) => {}
+            Err(error) => {
+                tracing::error!(%error, "cannot accept a connection; accepting pauses");
+                tokio::time::sleep(EXHAUSTED).await;
+            }
+        }
+    }
+}
+
+// The client went away between knocking and being let in. Any other error, such as too many open files, would come
+// again at once.
+fn concerns_one_connection(error: &io::Error) -> bool {
+    matches!(
+        error.kind(),
+        io::ErrorKind::ConnectionAborted | io::ErrorKind::ConnectionReset | io::ErrorKind::Interrupted
+    )
+}

@@ -1,0 +1,116 @@
+//! What one request came to.
+
+use std::net::IpAddr;
+use std::sync::Arc;
+use std::time::Instant;
+
+use http::{Method, StatusCode};
+
+use crate::oauth::claims::ActiveToken;
+
+/// Everything that is told about one request. It is told when the record is dropped: with the last byte of the answer,
+/// or when the client went away before it.
+///
+/// It holds facts only and neither the token nor the raw path, so nothing that tells it can leak one.
+#[derive(Debug)]
+pub struct Record {
+    started: Instant,
+    tell: bool,
+    /// Who asked.
+    pub client: IpAddr,
+    /// The request's method.
+    pub method: Method,
+    /// The pattern of the route that it found.
+    pub route: Option<Arc<str>>,
+    /// The access token that it was judged by.
+    pub token: Option<Arc<ActiveToken>>,
+    /// The answer's status; none while there is no answer.
+    pub status: Option<StatusCode>,
+    /// What was decided.
+    pub outcome: Outcome,
+    /// For the operator: what stood behind a refusal or a failure.
+    pub cause: Option<String>,
+    /// Bytes of the request's body that were read.
+    pub request_bytes: u64,
+    /// Bytes of the answer's body that were handed to the connection.
+    pub response_bytes: u64,
+}
+
+/// What was decided about a request.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Outcome {
+    /// Nothing: the client went away first.
+    Undecided,
+    /// Forwarded by leave of a token.
+    Permitted,
+    /// Forwarded by a route that asks for no token.
+    Public,
+    /// Answered by the gateway. The reason is from a closed set of names.
+    Refused(&'static str),
+    /// Forwarded, but the upstream's answer broke off. The reason is from a closed set of names.
+    Broken(&'static str),
+}
+
+impl Outcome {
+    fn decision(self) -> &'static str {
+        match self {
+            Self::Undecided => "undecided",
+            Self::Permitted => "permitted",
+            Self::Public => "public",
+            Self::Refused(_) => "refused",
+            Self::Broken(_) => "broken",
+        }
+    }
+
+    fn reason(self) -> Option<&'static str> {
+        match self {
+            Self::Undecided => Some("client_went_away"),
+            Self::Permitted | Self::Public => None,
+            Self::Refused(reason) | Self::Broken(reason) => Some(reason),
+        }
+    }
+}
+
+impl Record {
+    /// Begins the record of a request. With `tell` unset nothing is logged at its end.
+    #[must_use]
+    pub fn begin(client: IpAddr, method: Method, tell: bool) -> Self {
+        Self {
+            started: Instant::now(),
+            tell,
+            client,
+            method,
+            route: None,
+            token: None,
+            status: None,
+            outcome: Outcome::Undecided,
+            cause: None,
+            request_bytes: 0,
+            response_bytes: 0,
+        }
+    }
+}
+
+impl Drop for Record {
+    fn drop(&mut self) {
+        if !self.tell {
+            return;
+        }
+        let token = self.token.as_deref();
+        tracing::info!(
+            method = %self.method,
+            route = self.route.as_deref(),
+            status = self.status.map(|status| status.as_u16()),
+            decision = self.outcome.decision(),
+            reason = self.outcome.reason(),
+            cause = self.cause.as_deref(),
+            issuer = token.map(ActiveToken::issuer_name),
+            client_id = token.and_then(ActiveToken::client_id),
+            client = %self.client,
+            duration_us = u64::try_from(self.started.elapsed().as_micros()).unwrap_or(u64::MAX),
+            request_bytes = self.request_bytes,
+            response_bytes = self.response_bytes,
+            "request"
+        );
+    }
+}

@@ -1,0 +1,206 @@
+//! Bodies on their way through: each frame is handed on as it comes, and none is waited for without end.
+
+use std::cell::Cell;
+use std::io;
+use std::pin::Pin;
+use std::rc::Rc;
+use std::task::{Context, Poll, ready};
+use std::time::Duration;
+
+use bytes::Bytes;
+use http_body::{Body, Frame, SizeHint};
+use hyper::body::Incoming;
+
+use super::pool::{Connection, Pool};
+use crate::clock::{Deadline, Ticker};
+
+/// A request's body on its way from the client to the upstream, if it has one.
+pub struct RequestBody(Option<(Incoming, Rc<Progress>)>);
+
+/// What became of a request's body, for whoever answers the client.
+pub struct Progress {
+    deadline: Deadline,
+    idle_timeout: Duration,
+    waiting: Cell<bool>,
+    bytes: Cell<u64>,
+    fault: Cell<Option<RequestBodyFault>>,
+}
+
+/// How a client failed to send the body that it announced.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum RequestBodyFault {
+    /// Nothing came for `body_idle_timeout`.
+    TimedOut,
+    /// It broke off, or was framed wrongly.
+    Broken,
+}
+
+impl RequestBody {
+    /// Watches `incoming`. What has no bytes needs no watching.
+    #[must_use]
+    pub fn new(incoming: Incoming, idle_timeout: Duration, ticker: &Rc<Ticker>) -> Self {
+        if incoming.is_end_stream() {
+            return Self::empty();
+        }
+        let progress = Progress {
+            deadline: ticker.deadline(),
+            idle_timeout,
+            waiting: Cell::new(false),
+            bytes: Cell::new(0),
+            fault: Cell::new(None),
+        };
+        Self(Some((incoming, Rc::new(progress))))
+    }
+
+    pub(super) fn empty() -> Self {
+        Self(None)
+    }
+
+    /// What becomes of it; none where there is no body.
+    #[must_use]
+    pub fn progress(&self) -> Option<Rc<Progress>> {
+        self.0.as_ref().map(|(_, progress)| Rc::clone(progress))
+    }
+}
+
+impl Progress {
+    /// Bytes that came so far.
+    #[must_use]
+    pub fn bytes(&self) -> u64 {
+        self.bytes.get()
+    }
+
+    /// How the client failed, if it did.
+    #[must_use]
+    pub fn fault(&self) -> Option<RequestBodyFault> {
+        self.fault.get()
+    }
+}
+
+impl Body for RequestBody {
+    type Data = Bytes;
+    type Error = io::Error;
+
+    fn poll_frame(self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Option<io::Result<Frame<Bytes>>>> {
+        let Some((incoming, progress)) = &mut self.get_mut().0 else { return Poll::Ready(None) };
+        let polled = Pin::new(incoming).poll_frame(context);
+        match polled {
+            Poll::Pending => {
+                if !progress.waiting.replace(true) {
+                    progress.deadline.arm(progress.idle_timeout);
+                }
+                ready!(progress.deadline.poll_passed(context));
+                progress.fault.set(Some(RequestBodyFault::TimedOut));
+                Poll::Ready(Some(Err(io::Error::new(io::ErrorKind::TimedOut, "the client's body stalled"))))
+            }
+            Poll::Ready(frame) => {
+                if progress.waiting.replace(false) {
+                    progress.deadline.disarm();
+                }
+                match frame {
+                    Some(Ok(frame)) => {
+                        let length = frame.data_ref().map_or(0, Bytes::len);
+                        progress.bytes.set(progress.bytes.get() + length as u64);
+                        Poll::Ready(Some(Ok(frame)))
+                    }
+                    Some(Err(error)) => {
+                        progress.fault.set(Some(RequestBodyFault::Broken));
+                        Poll::Ready(Some(Err(io::Error::other(error))))
+                    }
+                    None => Poll::Ready(None),
+                }
+            }
+        }
+    }
+
+    fn is_end_stream(&self) -> bool {
+        self.0.as_ref().is_none_or(|(incoming, _)| incoming.is_end_stream())
+    }
+
+    fn size_hint(&self) -> SizeHint {
+        self.0.as_ref().map_or(SizeHint::with_exact(0), |(incoming, _)| incoming.size_hint())
+    }
+}
+
+/// An answer's body on its way from the upstream to the client.
+///
+/// Its connection goes back to the pool with the last frame, and is closed when the body is dropped before.
+pub struct ForwardedBody {
+    incoming: Incoming,
+    lease: Option<Lease>,
+    deadline: Option<Deadline>,
+    waiting: bool,
+    idle_timeout: Duration,
+}
+
+/// A connection lent out for one exchange.
+pub(super) struct Lease {
+    pub(super) connection: Connection,
+    pub(super) pool: Rc<Pool>,
+    pub(super) ticker: Rc<Ticker>,
+}
+
+impl Lease {
+    fn give_back(self) {
+        self.pool.put(self.connection, self.ticker.now());
+    }
+}
+
+impl ForwardedBody {
+    pub(super) fn new(incoming: Incoming, lease: Lease, idle_timeout: Duration) -> Self {
+        let mut body = Self { incoming, lease: Some(lease), deadline: None, waiting: false, idle_timeout };
+        if body.incoming.is_end_stream() {
+            body.ended();
+        }
+        body
+    }
+
+    fn ended(&mut self) {
+        if let Some(lease) = self.lease.take() {
+            lease.give_back();
+        }
+    }
+
+    fn poll_time_out(&mut self, context: &mut Context<'_>) -> Poll<()> {
+        let Some(lease) = &self.lease else { return Poll::Pending };
+        let deadline = self.deadline.get_or_insert_with(|| lease.ticker.deadline());
+        if !self.waiting {
+            self.waiting = true;
+            deadline.arm(self.idle_timeout);
+        }
+        deadline.poll_passed(context)
+    }
+}
+
+impl Body for ForwardedBody {
+    type Data = Bytes;
+    type Error = io::Error;
+
+    fn poll_frame(self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Option<io::Result<Frame<Bytes>>>> {
+        let this = self.get_mut();
+        let frame = match Pin::new(&mut this.incoming).poll_frame(context) {
+            Poll::Pending => {
+                ready!(this.poll_time_out(context));
+                this.lease = None;
+                let stalled = io::Error::new(io::ErrorKind::TimedOut, "the upstream's body stalled");
+                return Poll::Ready(Some(Err(stalled)));
+            }
+            Poll::Ready(frame) => frame,
+        };
+        this.waiting = false;
+        match &frame {
+            Some(Ok(_)) if !this.incoming.is_end_stream() => {}
+            Some(Ok(_)) | None => this.ended(),
+            Some(Err(_)) => this.lease = None,
+        }
+        Poll::Ready(frame.map(|frame| frame.map_err(io::Error::other)))
+    }
+
+    fn is_end_stream(&self) -> bool {
+        self.incoming.is_end_stream()
+    }
+
+    fn size_hint(&self) -> SizeHint {
+        self.incoming.size_hint()
+    }
+}

@@ -1,0 +1,352 @@
+//! Which headers go through, and which ones the gateway sets.
+//!
+//! 1. Hop-by-hop fields end here, in both directions, with those that `Connection` names (RFC 9110 §7.6.1).
+//! 2. `Connection` may not name a field that the gateway sets or needs: such a request is refused.
+//! 3. Every field name that any route or the gateway sets is removed from every request first, in every spelling that an
+//!    upstream might read as the same name: upper case, `_` and `.` for `-`.
+//! 4. What the client's connection told is believed, what its headers told is not, unless it is a trusted proxy.
+
+use std::borrow::Cow;
+use std::net::IpAddr;
+
+use http::header::{self, Entry, HeaderMap, HeaderName, HeaderValue};
+
+const KEEP_ALIVE: HeaderName = HeaderName::from_static("keep-alive");
+const PROXY_CONNECTION: HeaderName = HeaderName::from_static("proxy-connection");
+const X_FORWARDED_FOR: HeaderName = HeaderName::from_static("x-forwarded-for");
+const X_FORWARDED_HOST: HeaderName = HeaderName::from_static("x-forwarded-host");
+const X_FORWARDED_PROTO: HeaderName = HeaderName::from_static("x-forwarded-proto");
+const X_REAL_IP: HeaderName = HeaderName::from_static("x-real-ip");
+
+/// Ours on `Via` (RFC 9110 §7.6.3).
+const VIA: &str = "1.1 scopegate";
+
+/// The names that no client may set.
+#[derive(Debug, Default)]
+pub struct Reserved {
+    names: Vec<HeaderName>,
+}
+
+impl Reserved {
+    /// The gateway's own names and those that routes set from claims.
+    #[must_use]
+    pub fn new(set_by_routes: impl IntoIterator<Item = HeaderName>) -> Self {
+        let mut names = vec![header::FORWARDED, X_REAL_IP];
+        names.extend(set_by_routes);
+        names.sort_by(|one, other| one.as_str().cmp(other.as_str()));
+        names.dedup();
+        Self { names }
+    }
+
+    fn holds(&self, name: &str) -> bool {
+        name.starts_with("x-forwarded-") || self.names.iter().any(|reserved| reserved.as_str() == name)
+    }
+
+    /// Removes every reserved name, in every spelling.
+    fn strip(&self, headers: &mut HeaderMap) {
+        let forged: Vec<HeaderName> =
+            headers.keys().filter(|name| self.holds(&usual_spelling(name.as_str()))).cloned().collect();
+        for name in forged {
+            headers.remove(name);
+        }
+    }
+}
+
+// Header names are in lower case already: `HeaderName` sees to that.
+fn usual_spelling(name: &str) -> Cow<'_, str> {
+    if name.bytes().any(|byte| matches!(byte, b'_' | b'.')) {
+        Cow::Owned(name.replace(['_', '.'], "-"))
+    } else {
+        Cow::Borrowed(name)
+    }
+}
+
+/// `Connection` names a field that the gateway sets or needs.
+#[derive(Debug, PartialEq, Eq, thiserror::Error)]
+#[error("Connection names {0}, which is no hop-by-hop field")]
+pub struct Nominated(String);
+
+/// What is known of a client by its connection.
+#[derive(Debug)]
+pub struct Client {
+    /// The peer's address.
+    pub address: IpAddr,
+    /// The same as a header value.
+    pub address_text: HeaderValue,
+    /// Whether what it says of clients behind it is believed.
+    pub trusted: bool,
+    /// `http` or `https`, as the client sees it.
+    pub scheme: HeaderValue,
+}
+
+/// Makes a client's headers an upstream's: rules 1 to 4.
+///
+/// # Errors
+/// [`Nominated`] by rule 2.
+pub fn to_upstream(headers: &mut HeaderMap, reserved: &Reserved, client: &Client) -> Result<(), Nominated> {
+    for name in nominated(headers) {
+        if is_needed(&name) || reserved.holds(&usual_spelling(&name)) {
+            return Err(Nominated(name));
+        }
+        headers.remove(name.as_str());
+    }
+    let trailers_welcome = headers.get_all(header::TE).iter().any(names_trailers);
+    strip_hop_by_hop(headers);
+    if trailers_welcome {
+        headers.insert(header::TE, HeaderValue::from_static("trailers"));
+    }
+
+    let told = if client.trusted { Told::by_proxy(headers) } else { Told::default() };
+    reserved.strip(headers);
+    set_forwarded(headers, client, told);
+    add_via(headers);
+    Ok(())
+}
+
+/// Makes an upstream's headers a client's: rule 1.
+pub fn to_client(headers: &mut HeaderMap) {
+    for name in nominated(headers) {
+        if !is_needed(&name) {
+            headers.remove(name.as_str());
+        }
+    }
+    strip_hop_by_hop(headers);
+    add_via(headers);
+}
+
+fn nominated(headers: &HeaderMap) -> Vec<String> {
+    headers
+        .get_all(header::CONNECTION)
+        .iter()
+        .filter_map(|value| value.to_str().ok())
+        .flat_map(|value| value.split(','))
+        .map(|name| name.trim().to_ascii_lowercase())
+        .filter(|name| !matches!(name.as_str(), "" | "close" | "keep-alive" | "te" | "upgrade"))
+        .collect()
+}
+
+fn is_needed(name: &str) -> bool {
+    matches!(
+        name,
+        "authorization"
+            | "content-length"
+            | "content-type"
+            | "content-encoding"
+            | "cookie"
+            | "date"
+            | "host"
+            | "set-cookie"
+            | "trailer"
+            | "via"
+            | "www-authenticate"
+    )
+}
+
+fn strip_hop_by_hop(headers: &mut HeaderMap) {
+    // Content-Length and `Trailer` stay: they describe the message, and hyper frames it again by what it reads.
+    const HOP_BY_HOP: [HeaderName; 8] = [
+        header::CONNECTION,
+        KEEP_ALIVE,
+        PROXY_CONNECTION,
+        header::PROXY_AUTHENTICATE,
+        header::PROXY_AUTHORIZATION,
+        header::TE,
+        header::TRANSFER_ENCODING,
+        header::UPGRADE,
+    ];
+    for name in &HOP_BY_HOP {
+        headers.remove(name);
+    }
+}
+
+fn names_trailers(value: &HeaderValue) -> bool {
+    let Ok(value) = value.to_str() else { return false };
+    value.split(',').any(|coding| {
+        let (name, weight) = coding.split_once(';').unwrap_or((coding, ""));
+        name.trim().eq_ignore_ascii_case("trailers") && weight.is_empty()
+    })
+}
+
+/// What a trusted proxy says of its client.
+#[derive(Default)]
+struct Told {
+    forwarded_for: Option<HeaderValue>,
+    forwarded: Option<HeaderValue>,
+    proto: Option<HeaderValue>,
+    host: Option<HeaderValue>,
+}
+
+impl Told {
+    fn by_proxy(headers: &HeaderMap) -> Self {
+        Self {
+            forwarded_for: joined(headers, &X_FORWARDED_FOR),
+            forwarded: joined(headers, &header::FORWARDED),
+            proto: headers.get(X_FORWARDED_PROTO).cloned(),
+            host: headers.get(X_FORWARDED_HOST).cloned(),
+        }
+    }
+}
+
+fn joined(headers: &HeaderMap, name: &HeaderName) -> Option<HeaderValue> {
+    let values: Vec<&[u8]> = headers.get_all(name).iter().map(HeaderValue::as_bytes).collect();
+    HeaderValue::from_bytes(&values.join(&b", "[..])).ok().filter(|value| !value.is_empty())
+}
+
+fn set_forwarded(headers: &mut HeaderMap, client: &Client, told: Told) {
+    let host = told.host.or_else(|| headers.get(header::HOST).cloned());
+    let proto = told.proto.unwrap_or_else(|| client.scheme.clone());
+    if let Some(forwarded) = forwarded(client, told.forwarded, host.as_ref(), &proto) {
+        headers.insert(header::FORWARDED, forwarded);
+    }
+    headers.insert(X_FORWARDED_FOR, appended(told.forwarded_for, &client.address_text));
+    headers.insert(X_FORWARDED_PROTO, proto);
+    if let Some(host) = host {
+        headers.insert(X_FORWARDED_HOST, host);
+    }
+}
+
+// RFC 7239 §4: an IPv6 address is bracketed and quoted, a host with a port quoted.
+fn forwarded(
+    client: &Client,
+    told: Option<HeaderValue>,
+    host: Option<&HeaderValue>,
+    proto: &HeaderValue,
+) -> Option<HeaderValue> {
+    let mut element = match client.address {
+        IpAddr::V4(address) => format!("for={address}"),
+        IpAddr::V6(address) => format!("for=\"[{address}]\""),
+    };
+    // A host that was admitted holds neither quote nor backslash; a trusted proxy's might.
+    if let Some(host) = host.and_then(|host| host.to_str().ok()).filter(|host| !host.contains(['"', '\\'])) {
+        element.push_str(&format!(";host=\"{host}\""));
+    }
+    if let Some(proto) = proto.to_str().ok().filter(|proto| proto.bytes().all(|byte| byte.is_ascii_alphanumeric())) {
+        element.push_str(&format!(";proto={proto}"));
+    }
+    HeaderValue::from_str(&element).ok().map(|element| appended(told, &element))
+}
+
+fn appended(list: Option<HeaderValue>, element: &HeaderValue) -> HeaderValue {
+    let Some(list) = list else { return element.clone() };
+    let longer = [list.as_bytes(), element.as_bytes()].join(&b", "[..]);
+    // Two header values and a comma make one.
+    HeaderValue::from_bytes(&longer).unwrap_or(list)
+}
+
+fn add_via(headers: &mut HeaderMap) {
+    let ours = HeaderValue::from_static(VIA);
+    match headers.entry(header::VIA) {
+        Entry::Vacant(vacant) => {
+            vacant.insert(ours);
+        }
+        Entry::Occupied(mut earlier) => {
+            earlier.append(ours);
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn client(trusted: bool) -> Client {
+        Client {
+            address: IpAddr::from([192, 0, 2, 7]),
+            address_text: HeaderValue::from_static("192.0.2.7"),
+            trusted,
+            scheme: HeaderValue::from_static("http"),
+        }
+    }
+
+    fn headers(fields: &[(&str, &str)]) -> HeaderMap {
+        fields
+            .iter()
+            .map(|(name, value)| {
+                let name = HeaderName::from_bytes(name.as_bytes()).expect("a header name");
+                (name, HeaderValue::from_str(value).expect("a header value"))
+            })
+            .collect()
+    }
+
+    fn forwarded(fields: &[(&str, &str)], reserved: &Reserved, trusted: bool) -> HeaderMap {
+        let mut headers = headers(fields);
+        to_upstream(&mut headers, reserved, &client(trusted)).expect("nothing is nominated");
+        headers
+    }
+
+    #[test]
+    fn r39_reserved_names_are_removed_in_every_spelling() {
+        let reserved = Reserved::new([HeaderName::from_static("x-client-id")]);
+        let spellings = ["X-Client-Id", "x_client_id", "x.client.id", "X-Client_Id", "x-client.id"];
+        let kept = forwarded(&spellings.map(|name| (name, "forged")), &reserved, false);
+        assert!(kept.iter().all(|(_, value)| value != "forged"), "{kept:?}");
+        let spellings =
+            ["X-Forwarded-For", "x_forwarded_for", "X-Forwarded-Prefix", "Forwarded", "X-Real-IP", "x_real.ip"];
+        let kept = forwarded(&spellings.map(|name| (name, "forged")), &reserved, false);
+        assert!(kept.iter().all(|(_, value)| value != "forged"), "{kept:?}");
+    }
+
+    #[test]
+    fn r39_connection_may_not_name_what_is_set_or_needed() {
+        let reserved = Reserved::new([HeaderName::from_static("x-client-id")]);
+        for name in ["Host", "authorization", "X-Client-Id", "x_client_id", "X-Forwarded-For", "content-length"] {
+            let mut headers = headers(&[("connection", &format!("close, {name}"))]);
+            let refused = to_upstream(&mut headers, &reserved, &client(false));
+            assert_eq!(refused, Err(Nominated(name.to_ascii_lowercase())));
+        }
+    }
+
+    #[test]
+    fn r40_hop_by_hop_fields_end_here_with_those_that_connection_names() {
+        let sent = forwarded(
+            &[
+                ("connection", "keep-alive, X-Hop"),
+                ("x-hop", "1"),
+                ("keep-alive", "timeout=5"),
+                ("proxy-connection", "keep-alive"),
+                ("te", "gzip, trailers"),
+                ("upgrade", "h2c"),
+                ("x-end", "to-end"),
+            ],
+            &Reserved::default(),
+            false,
+        );
+        for name in ["connection", "x-hop", "keep-alive", "proxy-connection", "upgrade"] {
+            assert!(!sent.contains_key(name), "{name} went through");
+        }
+        assert_eq!(sent["te"], "trailers");
+        assert_eq!(sent["x-end"], "to-end");
+    }
+
+    #[test]
+    fn client_is_told_to_the_upstream_by_its_connection() {
+        let fields =
+            [("host", "api.example.com:8080"), ("x-forwarded-for", "203.0.113.9"), ("x-forwarded-proto", "https")];
+        let sent = forwarded(&fields, &Reserved::new([]), false);
+        assert_eq!(sent["x-forwarded-for"], "192.0.2.7");
+        assert_eq!(sent["x-forwarded-proto"], "http");
+        assert_eq!(sent["x-forwarded-host"], "api.example.com:8080");
+        assert_eq!(sent["forwarded"], r#"for=192.0.2.7;host="api.example.com:8080";proto=http"#);
+        assert_eq!(sent["via"], "1.1 scopegate");
+    }
+
+    #[test]
+    fn trusted_proxy_is_believed_and_added_to() {
+        let fields = [
+            ("host", "inner"),
+            ("x-forwarded-for", "203.0.113.9"),
+            ("x-forwarded-for", "198.51.100.2"),
+            ("x-forwarded-proto", "https"),
+            ("x-forwarded-host", "api.example.com"),
+            ("forwarded", "for=203.0.113.9"),
+            ("via", "1.1 edge"),
+        ];
+        let sent = forwarded(&fields, &Reserved::new([]), true);
+        assert_eq!(sent["x-forwarded-for"], "203.0.113.9, 198.51.100.2, 192.0.2.7");
+        assert_eq!(sent["x-forwarded-proto"], "https");
+        assert_eq!(sent["x-forwarded-host"], "api.example.com");
+        assert_eq!(sent["forwarded"], r#"for=203.0.113.9, for=192.0.2.7;host="api.example.com";proto=https"#);
+        let via: Vec<_> = sent.get_all("via").iter().collect();
+        assert_eq!(via, ["1.1 edge", "1.1 scopegate"]);
+    }
+}

@@ -1,0 +1,161 @@
+//! One exchange with an upstream.
+
+use std::future::poll_fn;
+use std::io;
+use std::pin::pin;
+use std::rc::Rc;
+use std::task::{Poll, ready};
+
+use http::{Method, Request, Response, header};
+use http_body::Body;
+use hyper::client::conn::TrySendError;
+
+use super::Upstream;
+use super::body::{ForwardedBody, Lease, RequestBody};
+use super::connect::connect;
+use super::pool::Connection;
+use super::settings::{HostSent, Target};
+use crate::policy::decision::Permit;
+
+/// Why there is no answer from the upstream. It is never the client's fault.
+#[derive(Debug, thiserror::Error)]
+pub enum UpstreamError {
+    /// No connection.
+    #[error("cannot connect to {target}: {source}")]
+    Connect {
+        /// Host and port.
+        target: String,
+        /// Why.
+        source: io::Error,
+    },
+    /// The connection ended, or what came was not HTTP, before a whole head of an answer.
+    #[error("{target} broke off before an answer: {source}")]
+    Broken {
+        /// Host and port.
+        target: String,
+        /// Why.
+        source: hyper::Error,
+    },
+    /// No head of an answer within `response_timeout`.
+    #[error("{target} did not answer within response_timeout")]
+    TimedOut {
+        /// Host and port.
+        target: String,
+    },
+}
+
+impl Upstream {
+    /// Sends a permitted request on and waits for the head of the answer; both bodies stream.
+    ///
+    /// A request is sent again, at most `retries` times, only where that cannot do twice what was asked once: when
+    /// nothing of it was sent, or when it is a bodiless GET, HEAD or OPTIONS and no byte of an answer came
+    /// (RFC 9110 §9.2.2).
+    ///
+    /// # Errors
+    /// [`UpstreamError`] when no attempt brought an answer.
+    pub async fn send(
+        &self,
+        _permit: Permit,
+        mut request: Request<RequestBody>,
+    ) -> Result<Response<ForwardedBody>, UpstreamError> {
+        let mut retries = self.settings.retries;
+        loop {
+            let index = self.next_target();
+            let (target, pool) = (&self.settings.targets[index], &self.pools[index]);
+            // After a failure only a new connection will do: the idle ones may all be as dead as the last.
+            let first_attempt = retries == self.settings.retries;
+            let idle = if first_attempt { pool.take(self.ticker.now()) } else { None };
+            let mut connection = match idle {
+                Some(connection) => connection,
+                None => match connect(&self.settings, target, &self.ticker).await {
+                    Ok(connection) => connection,
+                    Err(_) if retries > 0 => {
+                        retries -= 1;
+                        continue;
+                    }
+                    Err(source) => return Err(UpstreamError::Connect { target: target.to_string(), source }),
+                },
+            };
+            self.set_host(&mut request, target);
+
+            let spare = if retries > 0 { copy_of_repeatable(&request) } else { None };
+            let bytes_before = connection.pace.bytes_read();
+            match self.exchange(&mut connection, request).await {
+                Ok(response) => {
+                    let lease = Lease { connection, pool: Rc::clone(pool), ticker: Rc::clone(&self.ticker) };
+                    let idle_timeout = self.settings.body_idle_timeout;
+                    return Ok(response.map(|incoming| ForwardedBody::new(incoming, lease, idle_timeout)));
+                }
+                Err(Failure::TimedOut) => return Err(UpstreamError::TimedOut { target: target.to_string() }),
+                Err(Failure::Broken(mut failure)) => {
+                    let unanswered = connection.pace.bytes_read() == bytes_before;
+                    match failure.take_message().or(spare.filter(|_| unanswered)) {
+                        Some(unspent) if retries > 0 => {
+                            retries -= 1;
+                            request = unspent;
+                        }
+                        Some(_) | None => {
+                            let source = failure.into_error();
+                            return Err(UpstreamError::Broken { target: target.to_string(), source });
+                        }
+                    }
+                }
+            }
+        }
+    }
+
+    async fn exchange(
+        &self,
+        connection: &mut Connection,
+        request: Request<RequestBody>,
+    ) -> Result<Response<hyper::body::Incoming>, Failure> {
+        let progress = request.body().progress();
+        let bytes_sent = || progress.as_ref().map_or(0, |progress| progress.bytes());
+        let deadline = self.ticker.deadline();
+        deadline.arm(self.settings.response_timeout);
+        let mut bytes_when_armed = bytes_sent();
+        let mut response = pin!(connection.sender.try_send_request(request));
+        poll_fn(|context| {
+            if let Poll::Ready(answered) = response.as_mut().poll(context) {
+                return Poll::Ready(answered.map_err(|error| Failure::Broken(Box::new(error))));
+            }
+            ready!(deadline.poll_passed(context));
+            if bytes_sent() == bytes_when_armed {
+                return Poll::Ready(Err(Failure::TimedOut));
+            }
+            // A long upload is not a slow answer.
+            bytes_when_armed = bytes_sent();
+            deadline.arm(self.settings.response_timeout);
+            deadline.poll_passed(context).map(|()| Err(Failure::TimedOut))
+        })
+        .await
+    }
+
+    fn set_host(&self, request: &mut Request<RequestBody>, target: &Target) {
+        let host = match &self.settings.host {
+            HostSent::Pass => return,
+            HostSent::Target => target.authority.clone(),
+            HostSent::Fixed(name) => name.clone(),
+        };
+        request.headers_mut().insert(header::HOST, host);
+    }
+}
+
+enum Failure {
+    TimedOut,
+    /// Boxed: it may hold the whole request.
+    Broken(Box<TrySendError<Request<RequestBody>>>),
+}
+
+// What may be sent twice has no body, so a copy of its head is a copy of it all.
+fn copy_of_repeatable(request: &Request<RequestBody>) -> Option<Request<RequestBody>> {
+    let repeatable = matches!(*request.method(), Method::GET | Method::HEAD | Method::OPTIONS);
+    if !repeatable || !request.body().is_end_stream() {
+        return None;
+    }
+    let mut copy = Request::new(RequestBody::empty());
+    *copy.method_mut() = request.method().clone();
+    *copy.uri_mut() = request.uri().clone();
+    *copy.headers_mut() = request.headers().clone();
+    Some(copy)
+}

@@ -1,0 +1,64 @@
+//! An upstream as it was compiled from `[upstreams.NAME]`.
+
+use std::fmt;
+use std::sync::Arc;
+use std::time::Duration;
+
+use http::HeaderValue;
+use rustls::ClientConfig;
+use rustls::pki_types::ServerName;
+
+/// Where and how to send an upstream's requests.
+#[derive(Debug)]
+pub struct Settings {
+    /// Its name in gateway.toml.
+    pub name: Arc<str>,
+    /// At least one.
+    pub targets: Vec<Target>,
+    /// For name look-up, TCP and TLS together.
+    pub connect_timeout: Duration,
+    /// From the request's last byte, or the last that the upstream took, to the head of the answer.
+    pub response_timeout: Duration,
+    /// Between two reads of the answer's body, and between two writes of the request.
+    pub body_idle_timeout: Duration,
+    /// How often a request may be repeated that cannot have had an effect.
+    pub retries: u32,
+    /// Idle connections kept for each worker and target.
+    pub pool_idle: usize,
+    /// How long an idle connection is kept.
+    pub pool_idle_timeout: Duration,
+    /// The `Host` that the upstream sees.
+    pub host: HostSent,
+    /// For `https` targets.
+    pub tls: Arc<ClientConfig>,
+}
+
+/// One address of an upstream.
+#[derive(Debug)]
+pub struct Target {
+    /// A name or an address, as a resolver takes it.
+    pub host: String,
+    /// The TCP port.
+    pub port: u16,
+    /// The `Host` of requests to it, where [`HostSent::Target`] asks for it.
+    pub authority: HeaderValue,
+    /// The name that its certificate must bear; none for `http`.
+    pub tls_name: Option<ServerName<'static>>,
+}
+
+/// Which `Host` an upstream sees.
+#[derive(Debug, Clone)]
+pub enum HostSent {
+    /// The client's.
+    Pass,
+    /// The target's own.
+    Target,
+    /// Always this one.
+    Fixed(HeaderValue),
+}
+
+impl fmt::Display for Target {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}:{}", self.host, self.port)
+    }
+}

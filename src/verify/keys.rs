@@ -1,0 +1,226 @@
+//! An issuer's keys over time (RFC 7517 §5, RFC 8414).
+//!
+//! 1. They are fetched in the background, on the control plane; a request waits for them only when it names a key that
+//!    is not there.
+//! 2. The whole set is replaced: a key that the issuer takes back stops working.
+//! 3. While the issuer cannot be reached, the old keys serve on, up to a bound; then there are none.
+//! 4. An unknown key starts at most one fetch per cooldown, however many requests name one: forging a `kid` costs
+//!    nothing, so it must not cost the issuer anything either.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use arc_swap::ArcSwapOption;
+use tokio::sync::{Notify, watch};
+use tokio::time::Instant;
+
+use super::discovery::{Discovery, DiscoveryError};
+use super::fetch::{FetchError, Fetcher};
+use super::jwt::KeySet;
+use super::{Epoch, jitter};
+use crate::oauth::jose::{Algorithm, Jwks, JwksError};
+
+/// When an issuer's keys are fetched.
+#[derive(Clone, Debug)]
+pub struct KeyTiming {
+    /// How long a set without `Cache-Control` is kept.
+    pub refresh: Duration,
+    /// No set is kept for less, whatever `Cache-Control` says.
+    pub shortest: Duration,
+    /// No set is kept for longer, whatever `Cache-Control` says.
+    pub longest: Duration,
+    /// How much longer the last set serves while no new one can be had.
+    pub max_stale: Duration,
+    /// The least time between two fetches that unknown keys start.
+    pub cooldown: Duration,
+    /// How long to wait after the first failure; each further one doubles it.
+    pub first_retry: Duration,
+    /// No failure is waited after for longer.
+    pub longest_retry: Duration,
+}
+
+/// The keys of one issuer that publishes them at a URL.
+#[derive(Debug)]
+pub struct KeyRing {
+    issuer: Arc<str>,
+    discovery: Discovery,
+    fetcher: Fetcher,
+    algorithms: Vec<Algorithm>,
+    timing: KeyTiming,
+    epoch: Epoch,
+    current: ArcSwapOption<KeySet>,
+    wanted: Notify,
+    attempts: watch::Sender<Attempts>,
+}
+
+/// What is known of the fetches so far.
+#[derive(Clone, Copy, Debug, Default)]
+struct Attempts {
+    begun: u64,
+    ended: u64,
+    last_succeeded: bool,
+    /// When an unknown key last started one.
+    for_unknown_key: Option<Instant>,
+}
+
+/// The authorization server did not give its keys.
+#[derive(Debug, thiserror::Error)]
+enum KeysError {
+    #[error(transparent)]
+    Discovery(#[from] DiscoveryError),
+    #[error("{url}: {source}")]
+    Fetch { url: String, source: FetchError },
+    #[error("{url}: {source}")]
+    NotKeys { url: String, source: JwksError },
+}
+
+/// There are no keys to judge by, and that is not the client's fault.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct NoKeys;
+
+impl KeyRing {
+    /// A ring without keys. It has them some time after [`keep`](Self::keep) is run.
+    #[must_use]
+    pub fn new(
+        issuer: Arc<str>,
+        discovery: Discovery,
+        fetcher: Fetcher,
+        algorithms: Vec<Algorithm>,
+        timing: KeyTiming,
+        epoch: Epoch,
+    ) -> Self {
+        let (current, wanted, attempts) = (ArcSwapOption::empty(), Notify::new(), watch::Sender::default());
+        Self { issuer, discovery, fetcher, algorithms, timing, epoch, current, wanted, attempts }
+    }
+
+    /// The keys as they are.
+    ///
+    /// # Errors
+    /// [`NoKeys`] when none came yet, or the last ones are too old.
+    pub fn current(&self) -> Result<Arc<KeySet>, NoKeys> {
+        self.current.load_full().ok_or(NoKeys)
+    }
+
+    /// The keys after an unknown one was met: fetched for this, unless that was done within the cooldown.
+    ///
+    /// # Errors
+    /// [`NoKeys`] when the fetch failed: then nobody knows whether the key is the issuer's.
+    pub async fn after_unknown_key(&self) -> Result<Arc<KeySet>, NoKeys> {
+        let mut attempts = self.attempts.subscribe();
+        let seen = *attempts.borrow_and_update();
+        let awaited = if seen.begun > seen.ended {
+            Some(seen.begun)
+        } else if seen.is_cooling_down(self.timing.cooldown) {
+            None
+        } else {
+            self.wanted.notify_one();
+            Some(seen.begun + 1)
+        };
+        let outcome = match awaited {
+            // An error would mean that the sender is gone, but it is a part of `self`.
+            Some(attempt) => attempts.wait_for(|now| now.ended >= attempt).await.map_or(seen, |now| *now),
+            None => seen,
+        };
+        if outcome.last_succeeded { self.current() } else { Err(NoKeys) }
+    }
+
+    /// Fetches the keys now and ever again; belongs in a task of the control plane.
+    pub async fn keep(self: Arc<Self>) {
+        let mut failures: u32 = 0;
+        let mut stale_at = Instant::now();
+        loop {
+            let wait = match self.attempt().await {
+                Ok(lifetime) => {
+                    failures = 0;
+                    stale_at = Instant::now() + lifetime + self.timing.max_stale;
+                    // Before it is too old, and not at the same time as every other gateway.
+                    jitter(lifetime.mul_f32(0.9))
+                }
+                Err(error) => {
+                    failures = failures.saturating_add(1);
+                    self.failed(&error, failures);
+                    let doubled = self.timing.first_retry.saturating_mul(1 << (failures - 1).min(16));
+                    jitter(doubled.min(self.timing.longest_retry))
+                }
+            };
+            self.rest(Instant::now() + wait, stale_at).await;
+        }
+    }
+
+    // Until the next attempt is due, or an unknown key wants one now.
+    async fn rest(&self, next: Instant, stale_at: Instant) {
+        let has_keys = || self.current.load().is_some();
+        loop {
+            tokio::select! {
+                () = tokio::time::sleep_until(next) => return,
+                () = tokio::time::sleep_until(stale_at), if has_keys() => {
+                    tracing::error!(issuer = %self.issuer, "the issuer's keys are too old to be used any longer");
+                    self.publish(None);
+                }
+                () = self.wanted.notified() => {
+                    // A request may have asked just as an earlier one's fetch began: it waits for that one.
+                    if !self.attempts.borrow().is_cooling_down(self.timing.cooldown) {
+                        self.attempts.send_modify(|attempts| attempts.for_unknown_key = Some(Instant::now()));
+                        return;
+                    }
+                }
+            }
+        }
+    }
+
+    async fn attempt(&self) -> Result<Duration, KeysError> {
+        self.attempts.send_modify(|attempts| attempts.begun += 1);
+        let outcome = self.fetch().await;
+        if let Ok((keys, _)) = &outcome {
+            self.replace(keys);
+        }
+        self.attempts.send_modify(|attempts| {
+            attempts.ended = attempts.begun;
+            attempts.last_succeeded = outcome.is_ok();
+        });
+        outcome.map(|(_, lifetime)| lifetime)
+    }
+
+    async fn fetch(&self) -> Result<(Jwks, Duration), KeysError> {
+        let url = self.discovery.jwks_uri(&self.fetcher).await?;
+        let document = match self.fetcher.get(&url).await {
+            Ok(document) => document,
+            Err(source) => {
+                // The issuer may have moved its keys: ask for the way again.
+                self.discovery.forget();
+                return Err(KeysError::Fetch { url, source });
+            }
+        };
+        let keys = Jwks::parse(&document.bytes).map_err(|source| KeysError::NotKeys { url, source })?;
+        let asked = document.fresh_for.unwrap_or(self.timing.refresh);
+        Ok((keys, asked.clamp(self.timing.shortest, self.timing.longest)))
+    }
+
+    fn replace(&self, keys: &Jwks) {
+        if self.current.load().as_ref().is_some_and(|current| current.is_made_of(keys)) {
+            return;
+        }
+        for skipped in &keys.skipped {
+            tracing::warn!(issuer = %self.issuer, key = skipped.index, error = %skipped.error, "key skipped");
+        }
+        tracing::info!(issuer = %self.issuer, keys = keys.keys.len(), "the issuer's keys are here");
+        self.publish(Some(Arc::new(KeySet::new(keys, &self.algorithms))));
+    }
+
+    fn publish(&self, keys: Option<Arc<KeySet>>) {
+        self.current.store(keys);
+        // After the keys: who sees the new epoch sees the new keys.
+        self.epoch.advance();
+    }
+
+    fn failed(&self, error: &KeysError, failures: u32) {
+        let keys = if self.current.load().is_some() { "the last ones serve on" } else { "none" };
+        tracing::warn!(issuer = %self.issuer, %error, failures, keys, "cannot fetch the issuer's keys");
+    }
+}
+
+impl Attempts {
+    fn is_cooling_down(&self, cooldown: Duration) -> bool {
+        self.for_unknown_key.is_some_and(|at| at.elapsed() < cooldown)
+    }
+}
