@@ -75,15 +75,7 @@ impl Trust {
         match ca {
             Some(ca) => tls::roots_from(&ca.value),
             None if !uses_tls => Ok(RootCertStore::empty()),
-            None => self.system(),
+            None => Ok(self.system.get_or_init(tls::system_roots).clone()),
         }
-    }
-
-    fn system(&self) -> Result<RootCertStore, TlsError> {
-        if let Some(roots) = self.system.get() {
-            return Ok(roots.clone());
-        }
-        let roots = tls::system_roots()?;
-        Ok(self.system.get_or_init(|| roots).clone())
     }
 }

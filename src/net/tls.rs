@@ -28,9 +28,6 @@ pub enum TlsError {
         /// Why.
         source: rustls::Error,
     },
-    /// The system trusts nobody.
-    #[error("expected trusted roots in the system's store, but found none: install ca-certificates, or set tls_ca")]
-    NoSystemRoots,
     /// The cryptography has none of the protocol versions.
     #[error(transparent)]
     Unusable(#[from] rustls::Error),
@@ -54,15 +51,16 @@ pub fn roots_from(path: &Path) -> Result<RootCertStore, TlsError> {
     Ok(roots)
 }
 
-/// The roots that this machine trusts.
-///
-/// # Errors
-/// [`TlsError::NoSystemRoots`]
-pub fn system_roots() -> Result<RootCertStore, TlsError> {
+/// The roots that this machine trusts; none where it has no store of them.
+#[must_use]
+pub fn system_roots() -> RootCertStore {
     let mut roots = RootCertStore::empty();
     // Some of a system's roots may be too old to be read; the others count.
     roots.add_parsable_certificates(rustls_native_certs::load_native_certs().certs);
-    if roots.is_empty() { Err(TlsError::NoSystemRoots) } else { Ok(roots) }
+    if roots.is_empty() {
+        tracing::warn!("the system trusts no roots, so no https works without tls_ca: install ca-certificates");
+    }
+    roots
 }
 
 /// How we connect to others: whom we trust, and as whom we show ourselves.
