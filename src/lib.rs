@@ -1,4 +1,59 @@
 //! scopegate: a reverse proxy that lets a request through only with a good OAuth 2.0 bearer token.
+//!
+//! This is the tour of the house: what the rooms are, how a request goes through them, and what holds everywhere.
+//! The README tells how to use it.
+//!
+//! # The rooms, from the ground up
+//!
+//! | room | what it knows | may import, of ours |
+//! |---|---|---|
+//! | [`oauth`] | the nouns of the RFCs: scopes, bearer tokens, challenges, signatures' wrapping, claims | nothing |
+//! | [`config`] | `gateway.toml` as written, with the place of every value | nothing |
+//! | [`clock`] | the time, and every time-out | `oauth` |
+//! | [`net`] | sockets that are not waited for without end, TLS towards others | `clock` |
+//! | [`policy`] | decisions: which path, which host, which route, what it requires | `oauth` |
+//! | [`telemetry`] | one record for each request, the log | `oauth`, `policy` |
+//! | [`verify`] | is this token active? Keys, signatures, and a cache of facts | `oauth`, `telemetry` |
+//! | [`upstream`] | the way of a permitted request to its upstream | `oauth`, `policy`, `telemetry`, `clock`, `net` |
+//! | [`gateway`] | where it meets: the compiled configuration, one request from top to bottom, every answer | all above |
+//! | [`server`] | listeners, workers, client connections, drain | `gateway`, `clock`, `net` |
+//! | [`cli`] | the command line and the control plane | everything |
+//! | [`dev`] | a development authorization server and an echo upstream; only `cli` imports it | `oauth`, `verify` |
+//!
+//! `oauth` and `policy` are pure: no IO, no clock, no async, no log. `verify` and `upstream` never see each other, nor
+//! `config`. `tests/architecture.rs` holds this table against the code.
+//!
+//! # One request
+//!
+//! 1. [`server`] accepts the connection and reads the head; deadlines of [`net`] bound both.
+//! 2. [`gateway::Gate::handle`] takes it from there: one valid host (`admission`), one normal path
+//!    ([`NormalPath`](policy::path::NormalPath)), one route ([`RouteTable::find`](policy::route::RouteTable::find)).
+//! 3. [`bearer::extract`](oauth::bearer::extract) finds the token, [`Verifier::verify`](verify::Verifier::verify) tells
+//!    whether it is active: from its memory, or by the issuer's keys.
+//! 4. [`decide`](policy::decision::decide) makes a [`Permit`](policy::decision::Permit) or a denial.
+//! 5. [`Upstream::send`](upstream::Upstream::send) spends the permit and brings the answer; both bodies stream.
+//! 6. The [`Record`](telemetry::Record) is told with the last byte. Whatever stopped the request on its way is one
+//!    [`Refusal`](gateway::Refusal), and one place makes an answer of it.
+//!
+//! # Two planes
+//!
+//! The **data plane** is one thread for each core, each with a runtime of its own, its own listening sockets and its own
+//! connections to the upstreams. A request is served on one thread from start to end. The **control plane** is one
+//! runtime on the main thread: signals, the fetching of keys, the development servers. Workers read what it makes
+//! through a [`Publisher`](gateway::Publisher) and through the key rings; they wait for it only when a token names a key
+//! that nobody has seen yet.
+//!
+//! # What holds everywhere
+//!
+//! - **Nothing undecided is forwarded.** `Upstream::send` takes a `Permit`, and only `decide` makes one.
+//! - **What is matched is what is forwarded.** A path has one normal form, which is both, or it is refused.
+//! - **The cache holds facts, never decisions.** Every rule of the route is evaluated again on a hit; a fact ends with
+//!   its token, its key and its issuer's configuration.
+//! - **The client is blamed for its own doing only.** An authorization server or an upstream that fails is a 5xx without
+//!   a Bearer error.
+//! - **Time is an argument.** Only [`clock`] reads one.
+//! - **Nothing waits without end**, and every input from the network is bounded before it is parsed.
+//! - **Tokens and secrets reach neither logs nor errors.** Types that hold them do not print them.
 
 pub mod cli;
 pub mod clock;

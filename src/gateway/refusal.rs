@@ -16,8 +16,8 @@ use crate::upstream::headers::Nominated;
 use crate::upstream::{RequestBodyFault, UpstreamError};
 use crate::verify::VerifyError;
 
-/// Why the gateway itself answers. What the client learns of it is [`respond`](super::respond)'s to say; the rest is
-/// for the operator.
+/// Why the gateway itself answers. What the client learns of it is said in one place, `respond`; the rest is for the
+/// operator.
 #[derive(Debug)]
 pub enum Refusal {
     /// Two servers might read the request in two ways.

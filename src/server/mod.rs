@@ -19,7 +19,7 @@ use tokio::sync::watch;
 use crate::clock::Clock;
 use crate::gateway::Publisher;
 
-pub use listen::{Listeners, listen};
+pub use listen::{ListenError, Listeners, listen};
 
 use limit::ConnectionLimit;
 use worker::Worker;

@@ -1,7 +1,7 @@
 //! The way of a permitted request to its upstream, and of the answer back.
 //!
 //! Each worker has its own connections: nothing here is shared between threads, and nothing is locked. [`Upstream::send`]
-//! takes a [`Permit`], which only [`policy::decide`](crate::policy::decision::decide) can make: what was not decided
+//! takes a [`Permit`](crate::policy::decision::Permit), which only [`decide`](crate::policy::decision::decide) can make: what was not decided
 //! cannot be forwarded.
 
 mod body;

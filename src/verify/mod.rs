@@ -21,8 +21,8 @@ use crate::oauth::claims::{ActiveToken, Claims};
 use crate::oauth::jose::{CompactJws, TokenShape, classify};
 
 pub use cache::{Epoch, Memo, TokenCache};
-pub use discovery::Discovery;
-pub use fetch::Fetcher;
+pub use discovery::{Discovery, DiscoveryError};
+pub use fetch::{Document, FetchError, Fetcher};
 pub use issuer::{Issuer, Keys};
 pub use keys::{KeyRing, KeyTiming};
 
