@@ -24,7 +24,7 @@ pub use cache::{Epoch, Memo, TokenCache};
 pub use discovery::{Discovery, DiscoveryError};
 pub use fetch::{Document, FetchError, Fetcher};
 pub use issuer::{Issuer, Keys};
-pub use keys::{KeyRing, KeyTiming};
+pub use keys::{KeyRing, KeyTiming, NoKeys};
 
 use jwt::{SignatureError, Signer};
 
