@@ -25,13 +25,14 @@ use crate::policy::route::Found;
 use crate::telemetry::{Outcome, Record};
 use crate::upstream::headers::{self, Client};
 use crate::upstream::{ForwardedBody, RequestBody, Upstream};
-use crate::verify::Memo;
+use crate::verify::{Memo, WorkerCache};
 
 /// One worker's door to the upstreams.
 pub struct Gate {
     publisher: Publisher,
     ticker: Rc<Ticker>,
     view: RefCell<Rc<View>>,
+    tokens: Rc<WorkerCache>,
 }
 
 /// The snapshot in force as this worker uses it, with its own connections to the upstreams.
@@ -61,7 +62,7 @@ impl Gate {
     #[must_use]
     pub fn new(publisher: Publisher, ticker: Rc<Ticker>) -> Self {
         let view = View::new(publisher.load_full(), &[], &ticker);
-        Self { publisher, ticker, view: RefCell::new(Rc::new(view)) }
+        Self { publisher, ticker, view: RefCell::new(Rc::new(view)), tokens: WorkerCache::new() }
     }
 
     /// A client has connected from `address`.
@@ -75,7 +76,7 @@ impl Gate {
             trusted: snapshot.trusted_proxies.iter().any(|network| network.contains(&address)),
             scheme: snapshot.external_scheme.clone(),
         };
-        Connection { client, pace, memo: Memo::default() }
+        Connection { client, pace, memo: Memo::new(Rc::clone(&self.tokens)) }
     }
 
     /// Takes a request to its upstream, or answers it.

@@ -57,6 +57,8 @@ pub enum Refusal {
         /// When it may be worth asking again.
         retry_after: Duration,
     },
+    /// More new tokens wait to be verified than can be.
+    Overloaded,
     /// The client did not send the body that it announced.
     BodyFault(RequestBodyFault),
     /// The upstream did not answer.
@@ -99,11 +101,13 @@ impl Refusal {
             Self::InvalidToken { reason, .. } => reason,
             Self::InsufficientScope { .. } => "insufficient_scope",
             Self::IssuerUnavailable { .. } => "issuer_unavailable",
+            Self::Overloaded => "overloaded",
             Self::BodyFault(RequestBodyFault::TimedOut) => "request_body_timed_out",
             Self::BodyFault(RequestBodyFault::Broken) => "request_body_broken",
             Self::Upstream(UpstreamError::Connect { .. }) => "upstream_connect_failed",
             Self::Upstream(UpstreamError::Broken { .. }) => "upstream_broke_off",
             Self::Upstream(UpstreamError::TimedOut { .. }) => "upstream_timed_out",
+            Self::Upstream(UpstreamError::NoTarget { .. }) => "no_target_available",
         }
     }
 
@@ -117,7 +121,11 @@ impl Refusal {
             Self::InsufficientScope { needed, granted } => Some(format!("needs {needed:?}, but has {granted:?}")),
             Self::IssuerUnavailable { issuer, .. } => Some(format!("no keys of issuer {issuer:?}")),
             Self::Upstream(error) => Some(error.to_string()),
-            Self::NoRoute | Self::MethodNotAllowed { .. } | Self::NoToken { .. } | Self::BodyFault(_) => None,
+            Self::NoRoute
+            | Self::MethodNotAllowed { .. }
+            | Self::NoToken { .. }
+            | Self::Overloaded
+            | Self::BodyFault(_) => None,
         }
     }
 }
@@ -140,6 +148,7 @@ impl Refusal {
         match error {
             VerifyError::Invalid { reason, detail } => Self::InvalidToken { reason, detail },
             VerifyError::Unavailable { issuer, retry_after } => Self::IssuerUnavailable { issuer, retry_after },
+            VerifyError::Overloaded => Self::Overloaded,
         }
     }
 

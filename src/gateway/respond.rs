@@ -58,6 +58,9 @@ pub(super) fn respond(refusal: &Refusal, settings: &ChallengeSettings) -> Respon
         Refusal::IssuerUnavailable { retry_after, .. } => {
             headers.insert(header::RETRY_AFTER, HeaderValue::from(retry_after.as_secs().max(1)));
         }
+        Refusal::Overloaded | Refusal::Upstream(UpstreamError::NoTarget { .. }) => {
+            headers.insert(header::RETRY_AFTER, HeaderValue::from_static("1"));
+        }
         // The rest of the body may still come, and must not be read as a request.
         Refusal::BodyFault(_) => {
             headers.insert(header::CONNECTION, HeaderValue::from_static("close"));
@@ -68,7 +71,9 @@ pub(super) fn respond(refusal: &Refusal, settings: &ChallengeSettings) -> Respon
         | Refusal::BadAuthorization(_)
         | Refusal::InvalidToken { .. }
         | Refusal::InsufficientScope { .. }
-        | Refusal::Upstream(_) => {}
+        | Refusal::Upstream(
+            UpstreamError::Connect { .. } | UpstreamError::Broken { .. } | UpstreamError::TimedOut { .. },
+        ) => {}
     }
     answer
 }
@@ -108,6 +113,10 @@ fn words(refusal: &Refusal) -> (StatusCode, Bytes) {
             StatusCode::SERVICE_UNAVAILABLE,
             problem!(503, "Service Unavailable", "The access token cannot be checked at the moment."),
         ),
+        Refusal::Overloaded => (
+            StatusCode::SERVICE_UNAVAILABLE,
+            problem!(503, "Service Unavailable", "Too many requests wait for their access token to be checked."),
+        ),
         Refusal::BodyFault(RequestBodyFault::TimedOut) => {
             (StatusCode::REQUEST_TIMEOUT, problem!(408, "Request Timeout", "The request's body did not come in time."))
         }
@@ -117,6 +126,10 @@ fn words(refusal: &Refusal) -> (StatusCode, Bytes) {
         Refusal::Upstream(UpstreamError::Connect { .. } | UpstreamError::Broken { .. }) => {
             (StatusCode::BAD_GATEWAY, problem!(502, "Bad Gateway", "The service behind this gateway did not answer."))
         }
+        Refusal::Upstream(UpstreamError::NoTarget { .. }) => (
+            StatusCode::SERVICE_UNAVAILABLE,
+            problem!(503, "Service Unavailable", "The service behind this gateway is not available."),
+        ),
         Refusal::Upstream(UpstreamError::TimedOut { .. }) => (
             StatusCode::GATEWAY_TIMEOUT,
             problem!(504, "Gateway Timeout", "The service behind this gateway did not answer in time."),
@@ -139,6 +152,7 @@ fn challenge(refusal: &Refusal, settings: &ChallengeSettings) -> Option<HeaderVa
         | Refusal::NoRoute
         | Refusal::MethodNotAllowed { .. }
         | Refusal::IssuerUnavailable { .. }
+        | Refusal::Overloaded
         | Refusal::BodyFault(_)
         | Refusal::Upstream(_) => return None,
     };

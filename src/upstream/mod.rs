@@ -7,6 +7,7 @@
 mod body;
 mod connect;
 pub mod headers;
+mod health;
 mod pool;
 mod send;
 mod settings;
@@ -14,6 +15,7 @@ mod settings;
 use std::cell::Cell;
 use std::rc::Rc;
 use std::sync::Arc;
+use std::time::Instant;
 
 use crate::clock::Ticker;
 
@@ -21,6 +23,7 @@ pub use body::{ForwardedBody, Progress, RequestBody, RequestBodyFault};
 pub use send::UpstreamError;
 pub use settings::{HostSent, Settings, Target};
 
+use health::Health;
 use pool::Pool;
 
 /// One worker's way to an upstream.
@@ -29,6 +32,8 @@ pub struct Upstream {
     ticker: Rc<Ticker>,
     /// One for each target, in the order of the settings.
     pools: Vec<Rc<Pool>>,
+    /// As the pools.
+    health: Vec<Health>,
     turn: Cell<usize>,
 }
 
@@ -37,7 +42,8 @@ impl Upstream {
     #[must_use]
     pub fn new(settings: Arc<Settings>, ticker: Rc<Ticker>) -> Self {
         let pools = settings.targets.iter().map(|_| Rc::new(Pool::new(&settings))).collect();
-        Self { settings, ticker, pools, turn: Cell::new(0) }
+        let health = settings.targets.iter().map(|_| Health::default()).collect();
+        Self { settings, ticker, pools, health, turn: Cell::new(0) }
     }
 
     /// What it was made from.
@@ -51,10 +57,12 @@ impl Upstream {
         self.pools.iter().for_each(|pool| pool.prune(self.ticker.now()));
     }
 
-    // Round robin.
-    fn next_target(&self) -> usize {
-        let turn = self.turn.get();
-        self.turn.set((turn + 1) % self.pools.len());
-        turn
+    // Round robin among those that are not given a rest.
+    fn next_target(&self, now: Instant) -> Option<usize> {
+        let (turn, targets) = (self.turn.get(), self.pools.len());
+        let index =
+            (turn..turn + targets).map(|place| place % targets).find(|&index| self.health[index].is_available(now))?;
+        self.turn.set((index + 1) % targets);
+        Some(index)
     }
 }

@@ -4,6 +4,7 @@ use std::future::poll_fn;
 use std::io;
 use std::pin::pin;
 use std::rc::Rc;
+use std::sync::Arc;
 use std::task::{Poll, ready};
 
 use http::{Method, Request, Response, header};
@@ -36,6 +37,12 @@ pub enum UpstreamError {
         /// Why.
         source: hyper::Error,
     },
+    /// Every target has failed of late, and none is to be tried again yet.
+    #[error("every target of {upstream} has failed and is given a rest")]
+    NoTarget {
+        /// The upstream's name in gateway.toml.
+        upstream: Arc<str>,
+    },
     /// No head of an answer within `response_timeout`.
     #[error("{target} did not answer within response_timeout")]
     TimedOut {
@@ -60,14 +67,17 @@ impl Upstream {
     ) -> Result<Response<ForwardedBody>, UpstreamError> {
         let mut retries = self.settings.retries;
         loop {
-            let index = self.next_target();
+            let now = self.ticker.now();
+            let Some(index) = self.next_target(now) else {
+                return Err(UpstreamError::NoTarget { upstream: Arc::clone(&self.settings.name) });
+            };
             let (target, pool) = (&self.settings.targets[index], &self.pools[index]);
             // After a failure only a new connection will do: the idle ones may all be as dead as the last.
             let first_attempt = retries == self.settings.retries;
-            let idle = if first_attempt { pool.take(self.ticker.now()) } else { None };
+            let idle = if first_attempt { pool.take(now) } else { None };
             let mut connection = match idle {
                 Some(connection) => connection,
-                None => match connect(&self.settings, target, &self.ticker).await {
+                None => match self.connect_to(index).await {
                     Ok(connection) => connection,
                     Err(_) if retries > 0 => {
                         retries -= 1;
@@ -102,6 +112,20 @@ impl Upstream {
                 }
             }
         }
+    }
+
+    async fn connect_to(&self, index: usize) -> io::Result<Connection> {
+        let (target, health) = (&self.settings.targets[index], &self.health[index]);
+        let connected = connect(&self.settings, target, &self.ticker).await;
+        match &connected {
+            Ok(_) => health.succeeded(),
+            Err(error) => {
+                if let Some(rest) = health.failed(self.ticker.now()) {
+                    tracing::warn!(upstream = %self.settings.name, %target, %error, ?rest, "target ejected");
+                }
+            }
+        }
+        connected
     }
 
     async fn exchange(

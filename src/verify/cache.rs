@@ -4,16 +4,32 @@
 //! 2. A fact is found by the whole token, compared byte for byte; a hash alone never identifies one.
 //! 3. A fact ends with its token (`exp` + leeway), with `cache_max_age`, and with the configuration or the key that it
 //!    stands on. The last two change rarely, and an [`Epoch`] tells cheaply that they did not.
-//! 4. It is bounded in entries and in bytes, and a flood of new tokens does not push out what is used often.
+//! 4. There are three tiers, the fastest first: the last token of a connection ([`Memo`]), the tokens of a worker
+//!    ([`WorkerCache`]), those of all workers ([`TokenCache`]). All hold the same fact, so it is in memory once.
+//! 5. Each is bounded in entries and in bytes. Only tokens that were verified come in, and a flood of new ones does not
+//!    push out those that are used often.
 
-use std::borrow::Borrow;
-use std::cell::RefCell;
+use std::cell::{Cell, RefCell};
+use std::hash::{Hash, Hasher};
+use std::rc::Rc;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
-use zeroize::Zeroize;
+use quick_cache::Equivalent;
+use quick_cache::unsync;
+use tokio::sync::{Semaphore, SemaphorePermit};
 
 use super::Verified;
+
+/// A fact larger than this counts as several entries, so that the bound in entries is one in bytes too.
+const ENTRY_BYTES: usize = 4096;
+
+/// Facts that one worker keeps for itself: what a worker uses often fits, and the rest is one tier away.
+const WORKER_ENTRIES: u64 = 16_384;
+
+/// Requests of one worker that may wait for their token's signature to be verified. Beyond it the worker is flooded, and
+/// to wait longer than this many signatures take helps nobody.
+const MAX_WAITING: usize = 1024;
 
 /// Counts the changes of keys and configuration, for whoever keeps what was true before.
 #[derive(Clone, Debug, Default)]
@@ -31,77 +47,167 @@ impl Epoch {
 }
 
 /// The facts that all workers share.
-pub struct TokenCache {
-    facts: moka::sync::Cache<TokenText, Arc<Verified>>,
-}
-
-/// A token larger than this counts as several entries, so that the bound in entries is one in bytes too.
-const ENTRY_BYTES: usize = 4096;
+pub struct TokenCache(moka::sync::Cache<Token, Arc<Verified>>);
 
 impl TokenCache {
     /// A cache of at most `entries` tokens of up to 4 KiB each, or fewer larger ones.
     #[must_use]
     pub fn new(entries: u64) -> Self {
-        let facts = moka::sync::Cache::builder()
-            .max_capacity(entries)
-            .weigher(|token: &TokenText, fact: &Arc<Verified>| {
-                let entries = (token.0.len() + fact.token.size()).div_ceil(ENTRY_BYTES).max(1);
-                u32::try_from(entries).unwrap_or(u32::MAX)
-            })
-            .build();
-        Self { facts }
+        let weigher = |_: &Token, fact: &Arc<Verified>| u32::try_from(weight(fact)).unwrap_or(u32::MAX);
+        Self(moka::sync::Cache::builder().max_capacity(entries).weigher(weigher).build())
     }
 
-    pub(super) fn find(&self, token: &str) -> Option<Arc<Verified>> {
-        self.facts.get(token)
+    fn find(&self, token: &str) -> Option<Arc<Verified>> {
+        self.0.get(&Text(token))
     }
 
-    pub(super) fn keep(&self, token: &str, fact: Arc<Verified>) {
-        self.facts.insert(TokenText::new(token), fact);
+    fn keep(&self, fact: &Arc<Verified>) {
+        self.0.insert(Token(Arc::clone(fact)), Arc::clone(fact));
     }
 
-    pub(super) fn forget(&self, token: &str) {
-        self.facts.invalidate(token);
+    fn forget(&self, token: &str) {
+        self.0.invalidate(&Text(token));
     }
 }
 
-/// The last token of one connection and what is known of it: a client that keeps its connection keeps its token.
-#[derive(Default)]
-pub struct Memo(RefCell<Option<(TokenText, Arc<Verified>)>>);
+/// The facts that one worker keeps for itself, without a lock; and its turns at verifying signatures.
+pub struct WorkerCache {
+    facts: RefCell<unsync::Cache<Token, Arc<Verified>, Weight>>,
+    turns: Semaphore,
+    waiting: Cell<usize>,
+}
+
+impl WorkerCache {
+    /// An empty one.
+    #[must_use]
+    pub fn new() -> Rc<Self> {
+        let facts = unsync::Cache::with_weighter(1024, WORKER_ENTRIES, Weight);
+        Rc::new(Self { facts: RefCell::new(facts), turns: Semaphore::new(1), waiting: Cell::new(0) })
+    }
+
+    /// Waits for the worker's turn to verify a signature; `None` where too many wait already.
+    ///
+    /// A signature takes up to a quarter of a millisecond, and forging a token takes nothing. One at a time, with
+    /// everything else that is ready in between, a flood of bad tokens cannot starve those who are known.
+    pub(super) async fn turn(&self) -> Option<SemaphorePermit<'_>> {
+        if self.waiting.get() >= MAX_WAITING {
+            return None;
+        }
+        self.waiting.set(self.waiting.get() + 1);
+        let _waiting = OnDrop(|| self.waiting.set(self.waiting.get() - 1));
+        // It is never closed, so there is always a turn.
+        self.turns.acquire().await.ok()
+    }
+}
+
+struct OnDrop<F: FnMut()>(F);
+
+impl<F: FnMut()> Drop for OnDrop<F> {
+    fn drop(&mut self) {
+        (self.0)();
+    }
+}
+
+/// What one connection remembers: its last token, for a client that keeps its connection keeps its token; and all that
+/// its worker does.
+pub struct Memo {
+    last: RefCell<Option<Arc<Verified>>>,
+    worker: Rc<WorkerCache>,
+}
 
 impl Memo {
-    pub(super) fn find(&self, token: &str) -> Option<Arc<Verified>> {
-        let memo = self.0.borrow();
-        memo.as_ref().filter(|(known, _)| *known.0 == *token).map(|(_, fact)| Arc::clone(fact))
+    /// The memory of a connection of `worker`.
+    #[must_use]
+    pub fn new(worker: Rc<WorkerCache>) -> Self {
+        Self { last: RefCell::default(), worker }
     }
 
-    pub(super) fn keep(&self, token: &str, fact: &Arc<Verified>) {
-        *self.0.borrow_mut() = Some((TokenText::new(token), Arc::clone(fact)));
+    /// Where this connection's worker keeps its facts.
+    pub(super) fn worker(&self) -> &WorkerCache {
+        &self.worker
     }
 
-    pub(super) fn forget(&self) {
-        *self.0.borrow_mut() = None;
+    /// Looks through all tiers, from the fastest to `shared`.
+    pub(super) fn find(&self, token: &str, shared: &TokenCache) -> Option<Arc<Verified>> {
+        if let Some(last) = self.last.borrow().as_ref().filter(|last| *last.text == *token) {
+            return Some(Arc::clone(last));
+        }
+        let of_worker = self.worker.facts.borrow().get(&Text(token)).map(Arc::clone);
+        let fact = match of_worker {
+            Some(fact) => fact,
+            None => {
+                let fact = shared.find(token)?;
+                self.worker.facts.borrow_mut().insert(Token(Arc::clone(&fact)), Arc::clone(&fact));
+                fact
+            }
+        };
+        *self.last.borrow_mut() = Some(Arc::clone(&fact));
+        Some(fact)
+    }
+
+    /// Keeps a fact in every tier.
+    pub(super) fn keep(&self, fact: &Arc<Verified>, shared: &TokenCache) {
+        shared.keep(fact);
+        self.worker.facts.borrow_mut().insert(Token(Arc::clone(fact)), Arc::clone(fact));
+        *self.last.borrow_mut() = Some(Arc::clone(fact));
+    }
+
+    /// Drops a fact from every tier; other workers and connections drop theirs when they come upon it.
+    pub(super) fn forget(&self, token: &str, shared: &TokenCache) {
+        *self.last.borrow_mut() = None;
+        self.worker.facts.borrow_mut().remove(&Text(token));
+        shared.forget(token);
     }
 }
 
-/// A token in memory. It is wiped when it leaves: a later leak of freed memory finds none.
-#[derive(PartialEq, Eq, Hash)]
-struct TokenText(Box<str>);
+/// A fact as the key to itself.
+struct Token(Arc<Verified>);
 
-impl TokenText {
-    fn new(token: &str) -> Self {
-        Self(token.into())
+/// The text of a token, to find the fact by.
+struct Text<'t>(&'t str);
+
+// The end of a JWT is its signature, which is as good as random and cannot be chosen by who does not hold the key:
+// hashing that alone is several times faster, and only verified tokens are kept.
+fn hash_end(text: &str, state: &mut impl Hasher) {
+    let bytes = text.as_bytes();
+    state.write(&bytes[bytes.len().saturating_sub(32)..]);
+}
+
+impl Hash for Token {
+    fn hash<H: Hasher>(&self, state: &mut H) {
+        hash_end(&self.0.text, state);
     }
 }
 
-impl Borrow<str> for TokenText {
-    fn borrow(&self) -> &str {
-        &self.0
+impl Hash for Text<'_> {
+    fn hash<H: Hasher>(&self, state: &mut H) {
+        hash_end(self.0, state);
     }
 }
 
-impl Drop for TokenText {
-    fn drop(&mut self) {
-        self.0.zeroize();
+impl PartialEq for Token {
+    fn eq(&self, other: &Self) -> bool {
+        *self.0.text == *other.0.text
     }
+}
+
+impl Eq for Token {}
+
+impl Equivalent<Token> for Text<'_> {
+    fn equivalent(&self, token: &Token) -> bool {
+        *self.0 == *token.0.text
+    }
+}
+
+#[derive(Clone)]
+struct Weight;
+
+impl quick_cache::Weighter<Token, Arc<Verified>> for Weight {
+    fn weight(&self, _: &Token, fact: &Arc<Verified>) -> u64 {
+        weight(fact) as u64
+    }
+}
+
+fn weight(fact: &Verified) -> usize {
+    (fact.text.len() + fact.token.size()).div_ceil(ENTRY_BYTES).max(1)
 }

@@ -20,13 +20,15 @@ use crate::oauth::bearer::BearerToken;
 use crate::oauth::claims::{ActiveToken, Claims};
 use crate::oauth::jose::{CompactJws, TokenShape, classify};
 
-pub use cache::{Epoch, Memo, TokenCache};
+pub use cache::{Epoch, Memo, TokenCache, WorkerCache};
 pub use discovery::{Discovery, DiscoveryError};
 pub use fetch::{Document, FetchError, Fetcher};
 pub use issuer::{Issuer, Keys};
 pub use keys::{KeyRing, KeyTiming, NoKeys};
 
-use jwt::{SignatureError, Signer};
+use zeroize::Zeroize;
+
+use jwt::{KeySet, SignatureError, Signer};
 
 /// When to come back for an issuer whose keys are not there.
 const RETRY_AFTER: Duration = Duration::from_secs(5);
@@ -40,8 +42,9 @@ pub struct Verifier {
 }
 
 /// That a token is active: its issuer, its signature and its claims are good.
-#[derive(Debug)]
 pub struct Verified {
+    /// The token as it is sent.
+    text: Box<str>,
     token: Arc<ActiveToken>,
     issuer: Arc<Issuer>,
     key: Signer,
@@ -70,6 +73,8 @@ pub enum VerifyError {
         /// When it may be worth asking again.
         retry_after: Duration,
     },
+    /// More new tokens than can be verified wait already.
+    Overloaded,
 }
 
 impl Verifier {
@@ -88,7 +93,8 @@ impl Verifier {
 
     /// Judges a token by those of the issuers that `accepts` names, at the time `now`.
     ///
-    /// Waits only for an issuer's keys, and only where the token names one that is not there.
+    /// Waits only for a token that nobody has seen before: for the worker's turn to verify it, and for the issuer's keys
+    /// where it names one that is not there.
     ///
     /// # Errors
     /// [`VerifyError`]
@@ -106,10 +112,8 @@ impl Verifier {
         if let Some(fact) = self.remembered(text, memo, &accepts, now) {
             return fact.judged(now);
         }
-        let fact = Arc::new(self.verify_anew(text, accepts, now).await?);
-        self.cache.keep(text, Arc::clone(&fact));
-        memo.keep(text, &fact);
-        Ok(Arc::clone(&fact.token))
+        let fact = self.verify_anew(text, memo, accepts, now).await?;
+        fact.judged(now)
     }
 
     fn remembered(
@@ -119,22 +123,16 @@ impl Verifier {
         accepts: impl Fn(&str) -> bool,
         now: UnixTime,
     ) -> Option<Arc<Verified>> {
-        let from_memo = memo.find(text);
-        let is_from_memo = from_memo.is_some();
-        let fact = from_memo.or_else(|| self.cache.find(text))?;
+        let fact = memo.find(text, &self.cache)?;
         // Two issuers of different routes may go by the same `iss`: this route may still accept the other one.
         if !accepts(&fact.issuer.name) {
             return None;
         }
-        if !self.still_stands(&fact) || now >= fact.stale {
-            memo.forget();
-            self.cache.forget(text);
-            return None;
+        if self.still_stands(&fact) && now < fact.stale {
+            return Some(fact);
         }
-        if !is_from_memo {
-            memo.keep(text, &fact);
-        }
-        Some(fact)
+        memo.forget(text, &self.cache);
+        None
     }
 
     // The configuration of its issuer and the key that signed it must still be there.
@@ -154,11 +152,10 @@ impl Verifier {
     async fn verify_anew(
         &self,
         text: &str,
+        memo: &Memo,
         accepts: impl Fn(&str) -> bool,
         now: UnixTime,
-    ) -> Result<Verified, VerifyError> {
-        // Before the keys are read: what changes meanwhile must be noticed at the next look.
-        let epoch = self.epoch.now();
+    ) -> Result<Arc<Verified>, VerifyError> {
         let jws = match classify(text) {
             Ok(TokenShape::Jwt(jws)) => jws,
             Ok(TokenShape::Opaque) => {
@@ -168,25 +165,57 @@ impl Verifier {
         };
         let claims = Claims::parse(jws.payload()).map_err(|error| invalid(error.reason(), error.to_string()))?;
         // Only to choose the keys: until the signature holds, `iss` is a stranger's word.
-        let Some(issuer) = claims
-            .issuer()
-            .and_then(|iss| self.issuers.iter().find(|issuer| accepts(&issuer.name) && issuer.is_called(iss)))
-        else {
+        let called = |iss: &str| self.issuers.iter().find(|issuer| accepts(&issuer.name) && issuer.is_called(iss));
+        let Some(issuer) = claims.issuer().and_then(called) else {
             let detail = format!("no issuer of the route is called {:?}", claims.issuer().unwrap_or_default());
             return Err(invalid("unknown_issuer", detail));
         };
         jws.check_type(&issuer.token_types).map_err(|error| invalid(error.reason(), error.to_string()))?;
-        let key = signed_by(issuer, &jws).await?;
+
+        // Before the keys are read: what changes meanwhile must be noticed at the next look.
+        let mut epoch = self.epoch.now();
+        let mut outcome = self.signed_by(issuer.keys.current(), issuer, &jws, memo).await?;
+        if outcome == Err(SignatureError::UnknownKey) {
+            epoch = self.epoch.now();
+            let keys = issuer.keys.after_unknown_key().await;
+            // Others may have waited for the same keys with the same token.
+            if let Some(fact) = self.remembered(text, memo, &accepts, now) {
+                return Ok(fact);
+            }
+            outcome = self.signed_by(keys, issuer, &jws, memo).await?;
+        }
+        let key = outcome.map_err(|error| invalid(error.reason(), error.to_string()))?;
         let token =
             claims.check(&issuer.expectation, now).map_err(|error| invalid(error.reason(), error.to_string()))?;
-        Ok(Verified {
+        let fact = Arc::new(Verified {
+            text: text.into(),
             ends: token.expires_at().map(|exp| exp.later_by(issuer.expectation.leeway)),
             stale: now.later_by(issuer.cache_max_age),
             token: Arc::new(token),
             issuer: Arc::clone(issuer),
             key,
             epoch: AtomicU64::new(epoch),
-        })
+        });
+        memo.keep(&fact, &self.cache);
+        Ok(fact)
+    }
+
+    async fn signed_by(
+        &self,
+        keys: Result<Arc<KeySet>, NoKeys>,
+        issuer: &Issuer,
+        jws: &CompactJws<'_>,
+        memo: &Memo,
+    ) -> Result<Result<Signer, SignatureError>, VerifyError> {
+        let keys = keys.map_err(|NoKeys| VerifyError::Unavailable {
+            issuer: Arc::clone(&issuer.name),
+            retry_after: RETRY_AFTER,
+        })?;
+        let _turn = memo.worker().turn().await.ok_or(VerifyError::Overloaded)?;
+        let outcome = keys.verify(jws);
+        // Whoever is ready goes before the next signature.
+        tokio::task::yield_now().await;
+        Ok(outcome)
     }
 }
 
@@ -199,14 +228,17 @@ impl Verified {
     }
 }
 
-async fn signed_by(issuer: &Issuer, jws: &CompactJws<'_>) -> Result<Signer, VerifyError> {
-    let unavailable = |_| VerifyError::Unavailable { issuer: Arc::clone(&issuer.name), retry_after: RETRY_AFTER };
-    let keys = issuer.keys.current().map_err(unavailable)?;
-    let outcome = match keys.verify(jws) {
-        Err(SignatureError::UnknownKey) => issuer.keys.after_unknown_key().await.map_err(unavailable)?.verify(jws),
-        known => known,
-    };
-    outcome.map_err(|error| invalid(error.reason(), error.to_string()))
+// A token in memory is wiped when it leaves: a later leak of freed memory finds none.
+impl Drop for Verified {
+    fn drop(&mut self) {
+        self.text.zeroize();
+    }
+}
+
+impl std::fmt::Debug for Verified {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Verified").field("token", &self.token).finish_non_exhaustive()
+    }
 }
 
 fn invalid(reason: &'static str, detail: String) -> VerifyError {
