@@ -12,11 +12,10 @@ use super::{LogFormat, LogLevel, Options, story};
 use crate::clock::Clock;
 use crate::config::{self, Config};
 use crate::dev;
-use crate::gateway::{Publisher, Snapshot};
+use crate::gateway::{self, Publisher, Snapshot};
 use crate::oauth::scope::{GrantedWildcards, ScopeSet};
 use crate::server::{self, Server, listen};
 use crate::telemetry;
-use crate::verify::Keys;
 
 pub(super) fn run(options: &Options) -> ExitCode {
     let (config, _, snapshot) = match super::load(&options.config) {
@@ -44,12 +43,8 @@ fn serve(config: &Config, snapshot: Snapshot) -> io::Result<()> {
             None => None,
         };
         let publisher: Publisher = Arc::new(ArcSwap::from_pointee(snapshot));
-        for issuer in publisher.load().verifier.issuers() {
-            if let Keys::Published(ring) = &issuer.keys {
-                tokio::spawn(Arc::clone(ring).keep());
-            }
-        }
-        let server = Server::start(listeners, &server_settings(&config.server), &publisher, &Clock::system())?;
+        gateway::keep_keys(&publisher.load());
+        let server = Server::start(listeners, &server::Settings::from(&config.server), &publisher, &Clock::system())?;
         for address in server.addresses() {
             tracing::info!(%address, "listening");
         }
@@ -97,18 +92,6 @@ impl Signals {
             _ = self.terminate.recv() => {}
             _ = self.interrupt.recv() => {}
         }
-    }
-}
-
-fn server_settings(server: &config::Server) -> server::Settings {
-    server::Settings {
-        workers: server.workers,
-        max_connections: server.max_connections,
-        header_timeout: server.header_timeout,
-        body_idle_timeout: server.body_idle_timeout,
-        keep_alive_timeout: server.keep_alive_timeout,
-        max_header_size: server.max_header_size,
-        max_headers: server.max_headers,
     }
 }
 

@@ -17,4 +17,4 @@ pub use compile::compile;
 pub use gate::{Connection, Gate};
 pub use refusal::Refusal;
 pub use respond::ChallengeSettings;
-pub use snapshot::{Forwarding, Publisher, Snapshot};
+pub use snapshot::{Forwarding, Publisher, Snapshot, keep_keys};

@@ -12,7 +12,7 @@ use crate::policy::path::PathParameters;
 use crate::policy::route::RouteTable;
 use crate::upstream;
 use crate::upstream::headers::Reserved;
-use crate::verify::Verifier;
+use crate::verify::{Keys, Verifier};
 
 /// The snapshot in force. Workers load it for each request; whoever reloads stores a new one.
 pub type Publisher = Arc<ArcSwap<Snapshot>>;
@@ -56,4 +56,13 @@ pub struct Forwarding {
     pub forward_token: bool,
     /// Headers that the token's claims are told in.
     pub claim_headers: Vec<(HeaderName, String)>,
+}
+
+/// Has the keys of every issuer fetched, now and ever again, on the runtime that this is called on.
+pub fn keep_keys(snapshot: &Snapshot) {
+    for issuer in snapshot.verifier.issuers() {
+        if let Keys::Published(ring) = &issuer.keys {
+            tokio::spawn(Arc::clone(ring).keep());
+        }
+    }
 }

@@ -17,6 +17,7 @@ use std::time::Duration;
 use tokio::sync::watch;
 
 use crate::clock::Clock;
+use crate::config;
 use crate::gateway::Publisher;
 
 pub use listen::{ListenError, Listeners, listen};
@@ -41,6 +42,20 @@ pub struct Settings {
     pub max_header_size: usize,
     /// Fields of a request's head.
     pub max_headers: usize,
+}
+
+impl From<&config::Server> for Settings {
+    fn from(server: &config::Server) -> Self {
+        Self {
+            workers: server.workers,
+            max_connections: server.max_connections,
+            header_timeout: server.header_timeout,
+            body_idle_timeout: server.body_idle_timeout,
+            keep_alive_timeout: server.keep_alive_timeout,
+            max_header_size: server.max_header_size,
+            max_headers: server.max_headers,
+        }
+    }
 }
 
 /// What the data plane is to do.

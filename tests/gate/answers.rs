@@ -1,0 +1,127 @@
+//! What a refused client is told, byte for byte (RFC 6750 §3), and how tokens are found (§2.1).
+
+use crate::harness::{Connection, Key, Reply, Stand, send};
+
+const ROUTE: &str = "[[routes]]\npath = \"/things/{id}\"\nmethods = [\"GET\", \"POST\"]\nscope = \"read things.{id}\"\n\
+                     upstream = \"up\"\n";
+
+fn with_authorization(stand: &Stand, lines: &str) -> (u16, Option<String>) {
+    let answer = send(stand.address, format!("GET /things/a HTTP/1.1\r\nHost: a\r\n{lines}\r\n"));
+    (answer.status, answer.challenge().map(str::to_owned))
+}
+
+#[test]
+fn r1_r2_r3_credentials_that_are_none_are_told_apart() {
+    let stand = Stand::routes(ROUTE);
+    let token = stand.token("read things.a");
+    let no_token = (401, Some("Bearer".to_owned()));
+    let malformed = (400, Some("Bearer error=\"invalid_request\"".to_owned()));
+    let invalid = (401, Some("Bearer error=\"invalid_token\"".to_owned()));
+    for (lines, expected) in [
+        (String::new(), &no_token),
+        ("Authorization: Basic dGVzdDp0ZXN0\r\n".to_owned(), &no_token),
+        (format!("Authorization: Bearer{token}\r\n"), &no_token),
+        (format!("Authorization: {token}\r\n"), &no_token),
+        ("Authorization: Bearer\r\n".to_owned(), &malformed),
+        ("Authorization: Bearer \r\n".to_owned(), &malformed),
+        (format!("Authorization: Bearer {token} x\r\n"), &malformed),
+        (format!("Authorization: Bearer {token},\r\n"), &malformed),
+        (format!("Authorization: Bearer \"{token}\"\r\n"), &malformed),
+        (format!("Authorization: Bearer {token}\r\nAuthorization: Bearer {token}\r\n"), &malformed),
+        (format!("Authorization: Bearer {token}\r\nAuthorization: Basic dGVzdDp0ZXN0\r\n"), &malformed),
+        ("Authorization: Bearer opaque\r\n".to_owned(), &invalid),
+        (format!("Authorization: Bearer {token}x\r\n"), &invalid),
+        (format!("Authorization: Bearer {token}==\r\n"), &invalid),
+    ] {
+        assert_eq!(&with_authorization(&stand, &lines), expected, "{lines}");
+    }
+    let in_the_query = send(stand.address, format!("GET /things/a?access_token={token} HTTP/1.1\r\nHost: a\r\n\r\n"));
+    assert_eq!((in_the_query.status, in_the_query.challenge()), (401, Some("Bearer")));
+    assert_eq!(stand.hits(), 0);
+
+    for lines in [format!("authorization: bEaReR {token}\r\n"), format!("Authorization: Bearer   {token}\r\n")] {
+        assert_eq!(with_authorization(&stand, &lines), (200, None), "{lines}");
+    }
+}
+
+#[test]
+fn r4_refusals_are_those_of_rfc_6750_to_the_byte() {
+    let stand = Stand::routes(ROUTE);
+    for (token, status, challenge) in [
+        (None, 401, "Bearer"),
+        (Some("garbage".to_owned()), 401, "Bearer error=\"invalid_token\""),
+        (Some(stand.token("")), 403, "Bearer error=\"insufficient_scope\", scope=\"read things.com.acme\""),
+        (Some(stand.token("read")), 403, "Bearer error=\"insufficient_scope\", scope=\"read things.com.acme\""),
+        (
+            Some(stand.token("read things.x")),
+            403,
+            "Bearer error=\"insufficient_scope\", scope=\"read things.com.acme\"",
+        ),
+    ] {
+        let answer = stand.get("/things/com.acme", token.as_deref());
+        assert_eq!((answer.status, answer.challenge()), (status, Some(challenge)));
+        assert_eq!(answer.header("content-type"), Some("application/problem+json"));
+        let problem: serde_json::Value = serde_json::from_slice(&answer.body).expect("problem details are JSON");
+        assert_eq!(problem["status"], status);
+    }
+    assert_eq!(stand.hits(), 0);
+}
+
+#[test]
+fn challenge_tells_more_where_it_is_asked_to() {
+    let challenge = "[challenge]\nrealm = \"things\"\ndescribe = true\nscope_when_unauthenticated = true\n";
+    let stand = Stand::toml(challenge, "", "", ROUTE);
+    for (token, expected) in [
+        (None, "Bearer realm=\"things\", scope=\"read things.a\""),
+        (Some("garbage".to_owned()), "Bearer realm=\"things\", error=\"invalid_token\", error_description=\"opaque\""),
+        (
+            Some(stand.token("")),
+            "Bearer realm=\"things\", error=\"insufficient_scope\", error_description=\"the access token does not \
+             grant the scope that this request needs\", scope=\"read things.a\"",
+        ),
+    ] {
+        assert_eq!(stand.get("/things/a", token.as_deref()).challenge(), Some(expected));
+    }
+    assert_eq!(stand.hits(), 0);
+}
+
+#[test]
+fn head_is_refused_without_a_body_and_the_connection_goes_on() {
+    let stand = Stand::routes(ROUTE);
+    let mut connection = Connection::open(stand.address);
+    let head = connection.ask("HEAD /things/a HTTP/1.1\r\nHost: a\r\n\r\n");
+    assert_eq!((head.status, head.challenge(), head.body.len()), (401, Some("Bearer"), 0));
+    let again = connection.ask("GET /nowhere HTTP/1.1\r\nHost: a\r\n\r\n");
+    assert_eq!((again.status, again.challenge()), (404, None));
+    let with_body = connection.ask("POST /things/a HTTP/1.1\r\nHost: a\r\nContent-Length: 5\r\n\r\nhello");
+    assert_eq!(with_body.status, 401);
+    let token = stand.token("*");
+    let good = connection.ask(format!("GET /things/a HTTP/1.1\r\nHost: a\r\nAuthorization: Bearer {token}\r\n\r\n"));
+    assert_eq!((good.status, good.text()), (200, "hello".to_owned()));
+    assert_eq!(stand.hits(), 1);
+}
+
+#[test]
+fn issuer_without_keys_is_a_503_without_blame_and_heals_by_itself() {
+    let stand = Stand::routes(ROUTE);
+    let (key, issuer) = (Key::es256("late"), crate::harness::Issuer::start(&[]));
+    issuer.fail(Reply::status(500));
+    let gateway = crate::harness::Gateway::start(&format!(
+        "[issuers.late]\nissuer = \"{}\"\naudience = \"https://api.test\"\n[upstreams.up]\ntargets = \"http://{}\"\n\
+         {ROUTE}",
+        issuer.url, stand.upstream.address
+    ));
+    let token = key.token(&issuer.claims("*"));
+    let answer = crate::harness::get(gateway.address, "/things/a", Some(&token));
+    assert_eq!((answer.status, answer.challenge()), (503, None));
+    assert!(
+        answer.header("retry-after").is_some_and(|seconds| seconds.parse::<u32>().is_ok_and(|seconds| seconds > 0))
+    );
+    assert_eq!(stand.hits(), 0);
+
+    issuer.publish(&[&key]);
+    issuer.recover();
+    crate::harness::eventually("keys", || {
+        crate::harness::get(gateway.address, "/things/a", Some(&token)).status == 200
+    });
+}

@@ -1,0 +1,1 @@
+//! How a permitted request reaches its upstream, and the answer its client.

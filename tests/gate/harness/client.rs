@@ -1,0 +1,185 @@
+//! A client that sends what it is told and sees every byte that comes back.
+
+use std::io::{Read, Write};
+use std::net::{Shutdown, SocketAddr, TcpStream};
+
+use super::PATIENCE;
+use super::server::find;
+
+/// An answer as it came.
+#[derive(Debug)]
+pub(crate) struct Answer {
+    pub(crate) status: u16,
+    pub(crate) headers: Vec<(String, String)>,
+    pub(crate) body: Vec<u8>,
+    /// Whether the body was as long as it said it would be.
+    pub(crate) complete: bool,
+}
+
+impl Answer {
+    /// The value of a header; a header that stands twice is a failure.
+    pub(crate) fn header(&self, name: &str) -> Option<&str> {
+        let mut values = self.headers.iter().filter(|(known, _)| known.eq_ignore_ascii_case(name));
+        let value = values.next().map(|(_, value)| &**value);
+        assert!(values.next().is_none(), "{name} stands twice");
+        value
+    }
+
+    pub(crate) fn challenge(&self) -> Option<&str> {
+        self.header("www-authenticate")
+    }
+
+    pub(crate) fn text(&self) -> String {
+        String::from_utf8_lossy(&self.body).into_owned()
+    }
+}
+
+/// A connection that is kept.
+pub(crate) struct Connection {
+    socket: TcpStream,
+    buffer: Vec<u8>,
+}
+
+impl Connection {
+    pub(crate) fn open(address: SocketAddr) -> Self {
+        let socket = TcpStream::connect(address).expect("somebody listens");
+        socket.set_read_timeout(Some(PATIENCE)).expect("a time-out");
+        socket.set_write_timeout(Some(PATIENCE)).expect("a time-out");
+        Self { socket, buffer: Vec::new() }
+    }
+
+    pub(crate) fn write(&mut self, bytes: impl AsRef<[u8]>) {
+        self.socket.write_all(bytes.as_ref()).expect("the gateway reads");
+    }
+
+    /// As [`write`](Self::write), where the other side may close before it has read all.
+    pub(crate) fn try_write(&mut self, bytes: impl AsRef<[u8]>) {
+        let _ = self.socket.write_all(bytes.as_ref());
+    }
+
+    /// Says that nothing more will be written.
+    pub(crate) fn finish(&mut self) {
+        self.socket.shutdown(Shutdown::Write).expect("an open socket");
+    }
+
+    /// Sends a request and reads its answer.
+    pub(crate) fn ask(&mut self, request: impl AsRef<[u8]>) -> Answer {
+        let bodiless = request.as_ref().starts_with(b"HEAD ");
+        self.write(request);
+        self.read(bodiless)
+    }
+
+    /// Reads one answer; interim ones are passed over.
+    pub(crate) fn read(&mut self, bodiless: bool) -> Answer {
+        loop {
+            let answer = self.try_read(bodiless).expect("an answer, but the connection was closed");
+            if answer.status >= 200 {
+                return answer;
+            }
+        }
+    }
+
+    /// Reads one answer, interim or not; `None` where the connection is closed instead.
+    pub(crate) fn try_read(&mut self, bodiless: bool) -> Option<Answer> {
+        let head_end = loop {
+            if let Some(end) = find(&self.buffer, b"\r\n\r\n") {
+                break end + 4;
+            }
+            if !self.read_more() {
+                assert!(self.buffer.is_empty(), "half an answer: {:?}", String::from_utf8_lossy(&self.buffer));
+                return None;
+            }
+        };
+        let head = String::from_utf8(self.buffer.drain(..head_end).collect()).expect("an ASCII head");
+        let mut lines = head.split("\r\n");
+        let status = lines.next().and_then(|line| line.split(' ').nth(1)?.parse().ok()).expect("a status line");
+        let headers: Vec<_> = lines
+            .filter_map(|line| line.split_once(':'))
+            .map(|(name, value)| (name.to_owned(), value.trim().to_owned()))
+            .collect();
+        let mut answer = Answer { status, headers, body: Vec::new(), complete: true };
+        if bodiless || status < 200 || status == 204 || status == 304 {
+            return Some(answer);
+        }
+        if let Some(length) = answer.header("content-length").and_then(|length| length.parse::<usize>().ok()) {
+            while self.buffer.len() < length && self.read_more() {}
+            answer.complete = self.buffer.len() >= length;
+            answer.body = self.buffer.drain(..length.min(self.buffer.len())).collect();
+        } else if answer.header("transfer-encoding") == Some("chunked") {
+            answer.complete = self.read_chunks(&mut answer);
+        } else {
+            while self.read_more() {}
+            answer.body = std::mem::take(&mut self.buffer);
+        }
+        Some(answer)
+    }
+
+    /// Whether the other side closes the connection without another byte.
+    pub(crate) fn is_closed(&mut self) -> bool {
+        self.buffer.is_empty() && !self.read_more()
+    }
+
+    fn read_chunks(&mut self, answer: &mut Answer) -> bool {
+        loop {
+            let Some(line) = self.line() else { return false };
+            let Ok(size) = usize::from_str_radix(&line, 16) else { panic!("no chunk size: {line:?}") };
+            if size == 0 {
+                break;
+            }
+            while self.buffer.len() < size + 2 {
+                if !self.read_more() {
+                    return false;
+                }
+            }
+            answer.body.extend(self.buffer.drain(..size));
+            self.buffer.drain(..2);
+        }
+        loop {
+            match self.line() {
+                Some(line) if line.is_empty() => return true,
+                Some(line) => {
+                    let (name, value) = line.split_once(':').expect("a trailer");
+                    answer.headers.push((format!("trailer {name}"), value.trim().to_owned()));
+                }
+                None => return false,
+            }
+        }
+    }
+
+    fn line(&mut self) -> Option<String> {
+        loop {
+            if let Some(end) = find(&self.buffer, b"\r\n") {
+                let line = String::from_utf8_lossy(&self.buffer[..end]).into_owned();
+                self.buffer.drain(..end + 2);
+                return Some(line);
+            }
+            if !self.read_more() {
+                return None;
+            }
+        }
+    }
+
+    // A reset ends a connection as surely as an end of file does.
+    fn read_more(&mut self) -> bool {
+        let mut chunk = [0; 65536];
+        match self.socket.read(&mut chunk) {
+            Ok(read) => {
+                self.buffer.extend_from_slice(&chunk[..read]);
+                read > 0
+            }
+            Err(error) if error.kind() == std::io::ErrorKind::ConnectionReset => false,
+            Err(error) => panic!("no answer: {error}"),
+        }
+    }
+}
+
+/// Sends one request on a connection of its own.
+pub(crate) fn send(address: SocketAddr, request: impl AsRef<[u8]>) -> Answer {
+    Connection::open(address).ask(request)
+}
+
+/// A GET, with a token if there is one.
+pub(crate) fn get(address: SocketAddr, path: &str, token: Option<&str>) -> Answer {
+    let authorization = token.map(|token| format!("Authorization: Bearer {token}\r\n")).unwrap_or_default();
+    send(address, format!("GET {path} HTTP/1.1\r\nHost: api.test\r\n{authorization}\r\n"))
+}

@@ -1,0 +1,69 @@
+//! A gateway in this process, at a time that the test sets.
+
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::thread;
+
+use arc_swap::ArcSwap;
+use scopegate::clock::Clock;
+use scopegate::gateway::{Publisher, compile};
+use scopegate::oauth::UnixTime;
+use scopegate::server::{Server, Settings, listen};
+use scopegate::{config, gateway};
+use tokio::sync::oneshot;
+
+use super::issuer::NOW;
+
+/// A running gateway; it stops when dropped.
+pub(crate) struct Gateway {
+    pub(crate) address: SocketAddr,
+    pub(crate) clock: Clock,
+    stop: Option<oneshot::Sender<()>>,
+    control: Option<thread::JoinHandle<()>>,
+}
+
+impl Gateway {
+    /// Starts it with a gateway.toml; `listen` and `workers` are seen to.
+    pub(crate) fn start(toml: &str) -> Self {
+        let server = if toml.contains("[server]") { "" } else { "[server]\n" };
+        let toml =
+            format!("{server}{toml}").replacen("[server]\n", "[server]\nlisten = \"127.0.0.1:0\"\nworkers = 1\n", 1);
+        let (config, source) = config::parse("gateway.toml", &toml).unwrap_or_else(|report| panic!("{report}"));
+        let snapshot = compile(&config).unwrap_or_else(|faults| panic!("{}", source.report(faults)));
+        let settings = Settings::from(&config.server);
+        let listeners = listen(&[config.server.listen[0].value], 1, false).expect("a free port");
+        let address = listeners.addresses()[0];
+        let clock = Clock::by_hand(UnixTime::from_seconds(NOW));
+        let (stop, stopped) = oneshot::channel();
+        let control = thread::spawn({
+            let clock = clock.clone();
+            move || {
+                let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().expect("a runtime");
+                runtime.block_on(async {
+                    let publisher: Publisher = Arc::new(ArcSwap::from_pointee(snapshot));
+                    gateway::keep_keys(&publisher.load());
+                    let server = Server::start(listeners, &settings, &publisher, &clock).expect("threads");
+                    let _ = stopped.await;
+                    let _ = server.drain(std::time::Duration::from_millis(100)).await;
+                });
+                // A worker that a test left hanging must not hold up the others.
+                runtime.shutdown_background();
+            }
+        });
+        Self { address, clock, stop: Some(stop), control: Some(control) }
+    }
+
+    /// Sets the time to so many seconds after [`NOW`].
+    pub(crate) fn at(&self, seconds: i64) {
+        self.clock.set(UnixTime::from_seconds(NOW + seconds));
+    }
+}
+
+impl Drop for Gateway {
+    fn drop(&mut self) {
+        drop(self.stop.take());
+        if let Some(control) = self.control.take() {
+            let _ = control.join();
+        }
+    }
+}

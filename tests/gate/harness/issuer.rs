@@ -1,0 +1,139 @@
+//! An authorization server: metadata, keys, tokens.
+
+use std::sync::{Arc, Mutex};
+
+use aws_lc_rs::signature::{ECDSA_P256_SHA256_FIXED_SIGNING, EcdsaKeyPair, Ed25519KeyPair, KeyPair};
+use base64::Engine;
+use base64::engine::general_purpose::URL_SAFE_NO_PAD;
+use jsonwebtoken::{Algorithm, EncodingKey, crypto};
+use serde_json::{Value, json};
+
+use super::server::{Received, Reply, Server};
+
+/// When every test takes place, in seconds since the epoch.
+pub(crate) const NOW: i64 = 1_800_000_000;
+
+/// A key pair with a name.
+pub(crate) struct Key {
+    kid: Option<String>,
+    algorithm: Algorithm,
+    private: EncodingKey,
+    public: Value,
+}
+
+impl Key {
+    pub(crate) fn es256(kid: &str) -> Self {
+        let pair = EcdsaKeyPair::generate(&ECDSA_P256_SHA256_FIXED_SIGNING).expect("a key");
+        let document = pair.to_pkcs8v1().expect("a key");
+        let point = pair.public_key().as_ref();
+        let (x, y) = (URL_SAFE_NO_PAD.encode(&point[1..33]), URL_SAFE_NO_PAD.encode(&point[33..]));
+        Self {
+            kid: Some(kid.to_owned()),
+            algorithm: Algorithm::ES256,
+            private: EncodingKey::from_ec_der(document.as_ref()),
+            public: json!({ "kty": "EC", "crv": "P-256", "x": x, "y": y, "use": "sig", "kid": kid }),
+        }
+    }
+
+    pub(crate) fn ed25519(kid: &str) -> Self {
+        let pair = Ed25519KeyPair::generate().expect("a key");
+        let document = pair.to_pkcs8().expect("a key");
+        Self {
+            kid: Some(kid.to_owned()),
+            algorithm: Algorithm::EdDSA,
+            private: EncodingKey::from_ed_der(document.as_ref()),
+            public: json!({
+                "kty": "OKP", "crv": "Ed25519", "kid": kid, "use": "sig",
+                "x": URL_SAFE_NO_PAD.encode(pair.public_key().as_ref()),
+            }),
+        }
+    }
+
+    /// A secret for HS256.
+    pub(crate) fn hs256(secret: &[u8]) -> Self {
+        Self { kid: None, algorithm: Algorithm::HS256, private: EncodingKey::from_secret(secret), public: Value::Null }
+    }
+
+    pub(crate) fn jwk(&self) -> Value {
+        self.public.clone()
+    }
+
+    /// A token with the usual header.
+    pub(crate) fn token(&self, claims: &Value) -> String {
+        let mut header = json!({ "typ": "at+jwt", "alg": format!("{:?}", self.algorithm) });
+        if let Some(kid) = &self.kid {
+            header["kid"] = json!(kid);
+        }
+        self.token_with(&header, claims)
+    }
+
+    /// A token with any header at all.
+    pub(crate) fn token_with(&self, header: &Value, claims: &Value) -> String {
+        self.sign(&header.to_string(), &claims.to_string())
+    }
+
+    /// A token of any two texts.
+    pub(crate) fn sign(&self, header: &str, claims: &str) -> String {
+        let message = format!("{}.{}", URL_SAFE_NO_PAD.encode(header), URL_SAFE_NO_PAD.encode(claims));
+        let signature = crypto::sign(message.as_bytes(), &self.private, self.algorithm).expect("a signature");
+        format!("{message}.{signature}")
+    }
+}
+
+/// A running authorization server.
+pub(crate) struct Issuer {
+    pub(crate) server: Server,
+    pub(crate) url: String,
+    keys: Arc<Mutex<Vec<Value>>>,
+}
+
+impl Issuer {
+    pub(crate) fn start(keys: &[&Key]) -> Self {
+        let issuer = Self { server: Server::start(|_| Reply::status(404)), url: String::new(), keys: Arc::default() };
+        let url = format!("http://{}", issuer.server.address);
+        let issuer = Self { url, ..issuer };
+        issuer.publish(keys);
+        issuer.recover();
+        issuer
+    }
+
+    /// Replaces its keys.
+    pub(crate) fn publish(&self, keys: &[&Key]) {
+        *self.keys.lock().expect("no panic") = keys.iter().map(|key| key.jwk()).collect();
+    }
+
+    /// Lets it answer everything so.
+    pub(crate) fn fail(&self, reply: Reply) {
+        self.server.script(move |_| reply.clone());
+    }
+
+    /// Lets it answer as it should.
+    pub(crate) fn recover(&self) {
+        let (url, keys) = (self.url.clone(), Arc::clone(&self.keys));
+        self.server.script(move |request: &Received| match request.target.as_str() {
+            "/.well-known/oauth-authorization-server" => {
+                Reply::json(json!({ "issuer": url, "jwks_uri": format!("{url}/jwks") }))
+            }
+            "/jwks" => Reply::json(json!({ "keys": *keys.lock().expect("no panic") })),
+            _ => Reply::status(404),
+        });
+    }
+
+    /// How often its keys were asked for.
+    pub(crate) fn fetches(&self) -> usize {
+        self.server.received().iter().filter(|request| request.target == "/jwks").count()
+    }
+
+    /// Good claims of a token of this issuer, with `scope`.
+    pub(crate) fn claims(&self, scope: &str) -> Value {
+        claims(&self.url, scope)
+    }
+}
+
+/// Good claims of a token of `issuer`.
+pub(crate) fn claims(issuer: &str, scope: &str) -> Value {
+    json!({
+        "iss": issuer, "aud": "https://api.test", "sub": "client-1", "client_id": "client-1",
+        "exp": NOW + 600, "iat": NOW, "jti": "1", "scope": scope,
+    })
+}

@@ -1,0 +1,28 @@
+//! Real servers on loopback: an issuer and an upstream that do what a test tells them, a gateway between them, and a
+//! client that sees every byte. Ports are picked by the kernel, and no wait is longer than [`PATIENCE`].
+
+mod client;
+mod gateway;
+mod issuer;
+mod server;
+mod stand;
+
+use std::time::{Duration, Instant};
+
+pub(crate) use client::{Answer, Connection, get, send};
+pub(crate) use gateway::Gateway;
+pub(crate) use issuer::{Issuer, Key, NOW, claims};
+pub(crate) use server::{Received, Reply, Server};
+pub(crate) use stand::Stand;
+
+/// How long anything may take.
+pub(crate) const PATIENCE: Duration = Duration::from_secs(10);
+
+/// Waits until `condition` holds.
+pub(crate) fn eventually(what: &str, mut condition: impl FnMut() -> bool) {
+    let deadline = Instant::now() + PATIENCE;
+    while !condition() {
+        assert!(Instant::now() < deadline, "not in {PATIENCE:?}: {what}");
+        std::thread::sleep(Duration::from_millis(5));
+    }
+}

@@ -1,0 +1,276 @@
+//! A server that answers as a test tells it, down to the single byte.
+
+use std::io::{Read, Write};
+use std::net::{SocketAddr, TcpListener, TcpStream};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex};
+use std::thread;
+use std::time::Duration;
+
+use super::PATIENCE;
+
+/// A request as it came.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Received {
+    pub(crate) method: String,
+    pub(crate) target: String,
+    pub(crate) headers: Vec<(String, String)>,
+    pub(crate) body: Vec<u8>,
+    /// On which connection of this server, counted from 0.
+    pub(crate) connection: usize,
+}
+
+impl Received {
+    /// All values of a header.
+    pub(crate) fn header(&self, name: &str) -> Vec<&str> {
+        self.headers.iter().filter(|(known, _)| known.eq_ignore_ascii_case(name)).map(|(_, value)| &**value).collect()
+    }
+}
+
+/// What a server does with a request.
+#[derive(Clone, Debug)]
+pub(crate) enum Reply {
+    /// Answers it, and keeps the connection.
+    Answer { status: u16, headers: Vec<(String, String)>, body: Vec<u8> },
+    /// Writes these bytes and keeps the connection.
+    Raw(Vec<u8>),
+    /// Writes these bytes and closes.
+    RawThenClose(Vec<u8>),
+    /// Writes these bytes and resets the connection.
+    RawThenReset(Vec<u8>),
+    /// Writes these bytes and then nothing, until the server is dropped.
+    RawThenHang(Vec<u8>),
+    /// Writes these bytes one at a time, with a pause after each.
+    Trickle(Vec<u8>, Duration),
+}
+
+impl Reply {
+    pub(crate) fn json(body: impl ToString) -> Self {
+        let headers = vec![("content-type".to_owned(), "application/json".to_owned())];
+        Self::Answer { status: 200, headers, body: body.to_string().into_bytes() }
+    }
+
+    pub(crate) fn text(body: &str) -> Self {
+        Self::Answer { status: 200, headers: Vec::new(), body: body.as_bytes().to_vec() }
+    }
+
+    pub(crate) fn status(status: u16) -> Self {
+        Self::Answer { status, headers: Vec::new(), body: Vec::new() }
+    }
+}
+
+type Script = Arc<dyn Fn(&Received) -> Reply + Send + Sync>;
+
+/// A running server; it stops when dropped.
+pub(crate) struct Server {
+    pub(crate) address: SocketAddr,
+    shared: Arc<Shared>,
+}
+
+struct Shared {
+    script: Mutex<Script>,
+    received: Mutex<Vec<Received>>,
+    connections: AtomicUsize,
+    closed: AtomicUsize,
+    stopped: AtomicBool,
+}
+
+impl Server {
+    pub(crate) fn start(script: impl Fn(&Received) -> Reply + Send + Sync + 'static) -> Self {
+        Self::start_at("127.0.0.1:0", script)
+    }
+
+    /// Starts it at an address that an earlier server has left.
+    pub(crate) fn start_at(address: &str, script: impl Fn(&Received) -> Reply + Send + Sync + 'static) -> Self {
+        let listener = TcpListener::bind(address).expect("a free port");
+        let address = listener.local_addr().expect("a bound socket");
+        let shared = Arc::new(Shared {
+            script: Mutex::new(Arc::new(script)),
+            received: Mutex::default(),
+            connections: AtomicUsize::default(),
+            closed: AtomicUsize::default(),
+            stopped: AtomicBool::default(),
+        });
+        let served = Arc::clone(&shared);
+        thread::spawn(move || {
+            for socket in listener.incoming() {
+                if served.stopped.load(Ordering::SeqCst) {
+                    return;
+                }
+                let (Ok(socket), shared) = (socket, Arc::clone(&served)) else { continue };
+                let connection = shared.connections.fetch_add(1, Ordering::SeqCst);
+                thread::spawn(move || {
+                    // An error is the other side going away, which is its right.
+                    let _ = serve(socket, connection, &shared);
+                    shared.closed.fetch_add(1, Ordering::SeqCst);
+                });
+            }
+        });
+        Self { address, shared }
+    }
+
+    /// From now on it answers so.
+    pub(crate) fn script(&self, script: impl Fn(&Received) -> Reply + Send + Sync + 'static) {
+        *self.shared.script.lock().expect("no panic") = Arc::new(script);
+    }
+
+    /// Everything that came so far.
+    pub(crate) fn received(&self) -> Vec<Received> {
+        self.shared.received.lock().expect("no panic").clone()
+    }
+
+    /// How many requests came so far.
+    pub(crate) fn hits(&self) -> usize {
+        self.shared.received.lock().expect("no panic").len()
+    }
+
+    /// How many connections came so far.
+    pub(crate) fn connections(&self) -> usize {
+        self.shared.connections.load(Ordering::SeqCst)
+    }
+
+    /// How many of them have ended.
+    pub(crate) fn closed(&self) -> usize {
+        self.shared.closed.load(Ordering::SeqCst)
+    }
+}
+
+impl Drop for Server {
+    fn drop(&mut self) {
+        self.shared.stopped.store(true, Ordering::SeqCst);
+        // Wakes the thread that waits for a connection, so that the port is free again.
+        let _ = TcpStream::connect(self.address);
+    }
+}
+
+fn serve(mut socket: TcpStream, connection: usize, shared: &Shared) -> std::io::Result<()> {
+    socket.set_read_timeout(Some(PATIENCE))?;
+    socket.set_write_timeout(Some(PATIENCE))?;
+    let mut buffer = Vec::new();
+    loop {
+        let Some(received) = read_request(&mut socket, &mut buffer, connection)? else { return Ok(()) };
+        let script = Arc::clone(&*shared.script.lock().expect("no panic"));
+        shared.received.lock().expect("no panic").push(received.clone());
+        match script(&received) {
+            Reply::Answer { status, headers, body } => {
+                let mut head = format!("HTTP/1.1 {status} Told\r\n");
+                for (name, value) in headers {
+                    head.push_str(&format!("{name}: {value}\r\n"));
+                }
+                if status != 204 && status != 304 {
+                    head.push_str(&format!("content-length: {}\r\n", body.len()));
+                }
+                head.push_str("\r\n");
+                socket.write_all(head.as_bytes())?;
+                if received.method != "HEAD" {
+                    socket.write_all(&body)?;
+                }
+            }
+            Reply::Raw(bytes) => socket.write_all(&bytes)?,
+            Reply::RawThenClose(bytes) => return socket.write_all(&bytes),
+            Reply::RawThenReset(bytes) => {
+                socket.write_all(&bytes)?;
+                socket2::SockRef::from(&socket).set_linger(Some(Duration::ZERO))?;
+                return Ok(());
+            }
+            Reply::RawThenHang(bytes) => {
+                socket.write_all(&bytes)?;
+                socket.set_read_timeout(Some(Duration::from_millis(20)))?;
+                while !shared.stopped.load(Ordering::SeqCst) {
+                    match socket.read(&mut [0; 64]) {
+                        Ok(0) => return Ok(()),
+                        Ok(_) => {}
+                        Err(error) if error.kind() == std::io::ErrorKind::WouldBlock => {}
+                        Err(error) => return Err(error),
+                    }
+                }
+                return Ok(());
+            }
+            Reply::Trickle(bytes, pause) => {
+                for byte in bytes {
+                    socket.write_all(&[byte])?;
+                    thread::sleep(pause);
+                }
+            }
+        }
+    }
+}
+
+fn read_request(socket: &mut TcpStream, buffer: &mut Vec<u8>, connection: usize) -> std::io::Result<Option<Received>> {
+    let head_end = loop {
+        if let Some(end) = find(buffer, b"\r\n\r\n") {
+            break end + 4;
+        }
+        if !read_more(socket, buffer)? {
+            return Ok(None);
+        }
+    };
+    let head = String::from_utf8_lossy(&buffer[..head_end]).into_owned();
+    buffer.drain(..head_end);
+    let mut lines = head.split("\r\n");
+    let mut request_line = lines.next().unwrap_or_default().split(' ').map(str::to_owned);
+    let headers: Vec<_> = lines
+        .filter_map(|line| line.split_once(':'))
+        .map(|(name, value)| (name.to_owned(), value.trim().to_owned()))
+        .collect();
+    let mut received = Received {
+        method: request_line.next().unwrap_or_default(),
+        target: request_line.next().unwrap_or_default(),
+        headers,
+        body: Vec::new(),
+        connection,
+    };
+    if let Some(length) = received.header("content-length").first().and_then(|length| length.parse().ok()) {
+        while buffer.len() < length {
+            if !read_more(socket, buffer)? {
+                return Ok(None);
+            }
+        }
+        received.body = buffer.drain(..length).collect();
+    } else if received.header("transfer-encoding") == ["chunked"] {
+        loop {
+            let Some(line) = read_line(socket, buffer)? else { return Ok(None) };
+            let size = usize::from_str_radix(line.split(';').next().unwrap_or_default(), 16).expect("a chunk size");
+            while buffer.len() < size + 2 && size > 0 {
+                if !read_more(socket, buffer)? {
+                    return Ok(None);
+                }
+            }
+            if size == 0 {
+                break;
+            }
+            received.body.extend(buffer.drain(..size));
+            buffer.drain(..2);
+        }
+        // Trailers are told as headers, for a test to find them.
+        while let Some(line) = read_line(socket, buffer)?.filter(|line| !line.is_empty()) {
+            let (name, value) = line.split_once(':').expect("a trailer");
+            received.headers.push((format!("trailer {name}"), value.trim().to_owned()));
+        }
+    }
+    Ok(Some(received))
+}
+
+fn read_line(socket: &mut TcpStream, buffer: &mut Vec<u8>) -> std::io::Result<Option<String>> {
+    loop {
+        if let Some(end) = find(buffer, b"\r\n") {
+            let line = String::from_utf8_lossy(&buffer[..end]).into_owned();
+            buffer.drain(..end + 2);
+            return Ok(Some(line));
+        }
+        if !read_more(socket, buffer)? {
+            return Ok(None);
+        }
+    }
+}
+
+fn read_more(socket: &mut TcpStream, buffer: &mut Vec<u8>) -> std::io::Result<bool> {
+    let mut chunk = [0; 65536];
+    let read = socket.read(&mut chunk)?;
+    buffer.extend_from_slice(&chunk[..read]);
+    Ok(read > 0)
+}
+
+pub(super) fn find(haystack: &[u8], needle: &[u8]) -> Option<usize> {
+    haystack.windows(needle.len()).position(|window| window == needle)
+}

@@ -1,0 +1,66 @@
+//! The usual stand: one key, one issuer, one upstream, one gateway.
+
+use std::ops::Deref;
+
+use super::{Answer, Gateway, Issuer, Key, Reply, Server, eventually, get};
+
+const READY: &str = "/_ready";
+
+/// Everything that most tests need, ready to judge tokens.
+pub(crate) struct Stand {
+    pub(crate) key: Key,
+    pub(crate) issuer: Issuer,
+    pub(crate) upstream: Server,
+    pub(crate) gateway: Gateway,
+}
+
+impl Stand {
+    /// A gateway with these routes to the upstream `up`, and the issuer `corp`.
+    pub(crate) fn routes(routes: &str) -> Self {
+        Self::toml("", "", "", routes)
+    }
+
+    /// The same with more keys: what stands in front, in `[issuers.corp]` and in `[upstreams.up]`.
+    pub(crate) fn toml(front: &str, of_issuer: &str, of_upstream: &str, routes: &str) -> Self {
+        let key = Key::es256("first");
+        let issuer = Issuer::start(&[&key]);
+        let upstream = Server::start(|_| Reply::text("hello"));
+        let gateway = Gateway::start(&format!(
+            "{front}\n[issuers.corp]\nissuer = \"{}\"\naudience = \"https://api.test\"\n{of_issuer}\n\
+             [upstreams.up]\ntargets = \"http://{}\"\n{of_upstream}\n{routes}\n\
+             [[routes]]\npath = \"{READY}\"\nissuers = \"corp\"\nupstream = \"up\"\n",
+            issuer.url, upstream.address
+        ));
+        let stand = Self { key, issuer, upstream, gateway };
+        let token = stand.token("");
+        eventually("the issuer's keys are here", || stand.get(READY, Some(&token)).status == 200);
+        stand
+    }
+
+    /// A good token with this scope.
+    pub(crate) fn token(&self, scope: &str) -> String {
+        self.key.token(&self.issuer.claims(scope))
+    }
+
+    pub(crate) fn get(&self, path: &str, token: Option<&str>) -> Answer {
+        get(self.gateway.address, path, token)
+    }
+
+    /// How many requests came to the upstream.
+    pub(crate) fn hits(&self) -> usize {
+        self.upstream.received().iter().filter(|request| request.target != READY).count()
+    }
+
+    /// The last request that came to the upstream.
+    pub(crate) fn last(&self) -> super::Received {
+        self.upstream.received().pop().expect("a request at the upstream")
+    }
+}
+
+impl Deref for Stand {
+    type Target = Gateway;
+
+    fn deref(&self) -> &Gateway {
+        &self.gateway
+    }
+}

@@ -1,0 +1,13 @@
+//! The gateway between real servers, seen from its wire.
+//!
+//! Every refusal also proves that nothing reached the upstream. `R…` names the requirement of a resource server that a
+//! test holds.
+
+mod answers;
+mod forwarding;
+mod harness;
+mod issuers;
+mod keys;
+mod routes;
+mod scopes;
+mod tokens;

@@ -1,0 +1,148 @@
+//! Which route a request takes, and which requests take none (R40, R41).
+
+use crate::harness::{Stand, send};
+
+const ROUTES: &str = "
+[[routes]]
+path = \"/open\"
+public = true
+upstream = \"up\"
+[[routes]]
+path = \"/things/{id}\"
+methods = [\"GET\", \"POST\"]
+scope = \"things\"
+upstream = \"up\"
+[[routes]]
+path = \"/things/special\"
+methods = \"GET\"
+scope = \"special\"
+upstream = \"up\"
+[[routes]]
+path = \"/files/{*rest}\"
+public = true
+upstream = \"up\"
+[[routes]]
+host = \"other.test\"
+path = \"/only\"
+public = true
+upstream = \"up\"
+[[routes]]
+host = \"*.wild.test\"
+path = \"/wild\"
+public = true
+upstream = \"up\"
+";
+
+#[test]
+fn what_belongs_to_no_route_is_404_and_a_wrong_method_405() {
+    let stand = Stand::routes(ROUTES);
+    for (method, host, path, status, allow) in [
+        ("GET", "a", "/", 404, None),
+        ("GET", "a", "/thing", 404, None),
+        ("GET", "a", "/things", 404, None),
+        ("GET", "a", "/things/a/b", 404, None),
+        ("GET", "other.test", "/open", 404, None),
+        ("GET", "a", "/only", 404, None),
+        ("GET", "wild.test", "/wild", 404, None),
+        ("DELETE", "a", "/things/a", 405, Some("GET, HEAD, POST")),
+        // Nothing falls through to the less specific route that would take a POST.
+        ("POST", "a", "/things/special", 405, Some("GET, HEAD")),
+    ] {
+        let answer = send(stand.address, format!("{method} {path} HTTP/1.1\r\nHost: {host}\r\n\r\n"));
+        assert_eq!((answer.status, answer.header("allow")), (status, allow), "{method} {host} {path}");
+        assert_eq!(answer.challenge(), None);
+    }
+    assert_eq!(stand.hits(), 0);
+}
+
+#[test]
+fn the_most_specific_route_answers() {
+    let stand = Stand::routes(ROUTES);
+    for (host, path, expected) in [
+        ("a", "/open", 200),
+        ("a", "/open/", 200),
+        ("a", "/files", 200),
+        ("a", "/files/", 200),
+        ("a", "/files/a/b", 200),
+        ("OTHER.test:8080", "/only", 200),
+        ("other.test.", "/only", 200),
+        ("x.y.wild.test", "/wild", 200),
+    ] {
+        let answer = send(stand.address, format!("GET {path} HTTP/1.1\r\nHost: {host}\r\n\r\n"));
+        assert_eq!(answer.status, expected, "{host} {path}");
+        assert_eq!(stand.last().target, path);
+    }
+    let special = stand.get("/things/special", Some(&stand.token("things")));
+    assert_eq!(special.challenge(), Some("Bearer error=\"insufficient_scope\", scope=\"special\""));
+}
+
+#[test]
+fn r41_paths_that_can_be_read_in_two_ways_are_refused() {
+    let stand = Stand::routes(ROUTES);
+    for path in [
+        "/files/../things/a",
+        "/files/%2e%2e/things/a",
+        "/files/.%2E/x",
+        "/files/./x",
+        "/files//x",
+        "//open",
+        "/files/a%2fb",
+        "/files/a%5Cb",
+        "/files/a\\b",
+        "/files/%00",
+        "/files/%252e",
+        "/files/%zz",
+        "/files/%",
+        "/files/%c0%af",
+        "/files/a;b",
+        "/files/%0d%0a",
+    ] {
+        let answer = send(stand.address, format!("GET {path} HTTP/1.1\r\nHost: a\r\n\r\n"));
+        assert_eq!((answer.status, answer.challenge()), (400, None), "{path}");
+    }
+    assert_eq!(stand.hits(), 0);
+}
+
+#[test]
+fn what_is_matched_is_what_is_forwarded() {
+    let stand = Stand::routes(ROUTES);
+    for (sent, forwarded) in [
+        ("/%6fpen", "/open"),
+        ("/files/a%7eb%3a", "/files/a~b%3A"),
+        ("/open?x=%2e%2e&y=a;b//", "/open?x=%2e%2e&y=a;b//"),
+        ("http://a/open?q", "/open?q"),
+    ] {
+        let answer = send(stand.address, format!("GET {sent} HTTP/1.1\r\nHost: a\r\n\r\n"));
+        assert_eq!((answer.status, stand.last().target), (200, forwarded.to_owned()), "{sent}");
+    }
+}
+
+#[test]
+fn one_valid_host_is_needed() {
+    let stand = Stand::routes(ROUTES);
+    for hosts in [
+        "",
+        "Host: a\r\nHost: a\r\n",
+        "Host: a\r\nhost: b\r\n",
+        "Host: \r\n",
+        "Host: a b\r\n",
+        "Host: user@a\r\n",
+        "Host: a:port\r\n",
+        "Host: a/open\r\n",
+        "Host: \u{e4}\r\n",
+    ] {
+        let answer = send(stand.address, format!("GET /open HTTP/1.1\r\n{hosts}\r\n"));
+        assert_eq!(answer.status, 400, "{hosts:?}");
+    }
+    let other = send(stand.address, "GET http://b/open HTTP/1.1\r\nHost: a\r\n\r\n");
+    assert_eq!(other.status, 400);
+    assert_eq!(stand.hits(), 0);
+}
+
+#[test]
+fn semicolons_pass_where_they_are_allowed() {
+    let stand = Stand::toml("[server]\npath_parameters = \"allow\"\n", "", "", ROUTES);
+    assert_eq!(stand.get("/files/a;v=1", None).status, 200);
+    assert_eq!(stand.last().target, "/files/a;v=1");
+    assert_eq!(stand.get("/files/..;/x", None).status, 400);
+}

@@ -1,0 +1,144 @@
+//! Tokens that do not count (R15-R23, R43).
+
+use serde_json::{Value, json};
+
+use crate::harness::{Key, NOW, Stand};
+
+const ROUTES: &str = "[[routes]]\npath = \"/things\"\nupstream = \"up\"\n";
+const INVALID: Option<&str> = Some("Bearer error=\"invalid_token\"");
+
+fn assert_refused(stand: &Stand, token: &str, what: &str) {
+    let answer = stand.get("/things", Some(token));
+    assert_eq!((answer.status, answer.challenge()), (401, INVALID), "{what}");
+}
+
+#[test]
+fn claims_that_are_wrong_are_an_invalid_token() {
+    let stand = Stand::routes(ROUTES);
+    for (name, value) in [
+        ("iss", json!("https://other.test")), // R16
+        ("iss", json!(7)),
+        ("aud", json!("https://other.test")), // R17
+        ("aud", json!(["https://other.test"])),
+        ("aud", json!(["https://api.test", 7])),
+        ("aud", Value::Null),
+        ("exp", json!(NOW - 31)), // R19
+        ("exp", json!(-1)),
+        ("exp", json!("never")),
+        ("exp", json!(i64::MAX)),
+        ("exp", json!(1e300)),
+        ("exp", json!(NOW * 1000)),
+        ("nbf", json!(NOW + 31)),
+        ("iat", json!(NOW + 31)),
+        ("cnf", json!({ "jkt": "x" })), // R43
+        ("nonce", json!("n")),          // R15
+        ("at_hash", json!("x")),
+        ("token_use", json!("id")),
+        ("typ", json!("refresh")),
+        ("tokenName", json!("id_token")),
+        ("purpose", json!("refresh_token")),
+    ] {
+        let mut claims = stand.issuer.claims("");
+        claims[name] = value.clone();
+        assert_refused(&stand, &stand.key.token(&claims), &format!("{name} = {value}"));
+    }
+    for name in ["iss", "aud", "exp"] {
+        let mut claims = stand.issuer.claims("");
+        claims.as_object_mut().expect("claims are an object").remove(name);
+        assert_refused(&stand, &stand.key.token(&claims), &format!("no {name}"));
+    }
+    assert_eq!(stand.hits(), 0);
+}
+
+#[test]
+fn headers_that_are_wrong_are_an_invalid_token() {
+    let stand = Stand::routes(ROUTES);
+    let claims = stand.issuer.claims("");
+    for header in [
+        json!({ "alg": "none", "typ": "at+jwt", "kid": "first" }), // R20
+        json!({ "alg": "NONE", "typ": "at+jwt", "kid": "first" }),
+        json!({ "alg": "HS256", "typ": "at+jwt", "kid": "first" }),
+        json!({ "alg": "RS256", "typ": "at+jwt", "kid": "first" }),
+        json!({ "alg": "ES384", "typ": "at+jwt", "kid": "first" }),
+        json!({ "alg": "ES256", "typ": "dpop+jwt", "kid": "first" }), // R15
+        json!({ "alg": "ES256", "typ": "logout+jwt", "kid": "first" }),
+        json!({ "alg": "ES256", "typ": "token-introspection+jwt", "kid": "first" }), // R14
+        json!({ "alg": "ES256", "typ": "at+jwt", "kid": "first", "crit": ["exp"], "exp": 1 }), // R21
+        json!({ "alg": "ES256", "typ": "at+jwt", "kid": "first", "b64": false }),
+        json!({ "alg": "ES256", "typ": "at+jwt", "kid": "../../first" }),
+    ] {
+        assert_refused(&stand, &stand.key.token_with(&header, &claims), &header.to_string());
+    }
+    // R22
+    let header = json!({ "alg": "ES256", "typ": "at+jwt", "kid": "first" }).to_string();
+    let doubled = claims.to_string().replacen('{', &format!("{{\"exp\":{},", NOW + 600), 1);
+    assert_refused(&stand, &stand.key.sign(&header, &doubled), "exp twice");
+    let doubled = header.replacen('{', "{\"alg\":\"ES256\",", 1);
+    assert_refused(&stand, &stand.key.sign(&doubled, &claims.to_string()), "alg twice");
+    let long = stand.key.token(&{
+        let mut claims = claims.clone();
+        claims["padding"] = json!("x".repeat(17 * 1024));
+        claims
+    });
+    assert_refused(&stand, &long, "longer than max_token_size");
+    assert_eq!(stand.hits(), 0);
+}
+
+#[test]
+fn r18_r21_signature_of_another_key_is_an_invalid_token_whatever_it_brings_along() {
+    let stand = Stand::routes(ROUTES);
+    let stranger = Key::es256("first");
+    let claims = stand.issuer.claims("");
+    assert_refused(&stand, &stranger.token(&claims), "a stranger's key of the same name");
+    let header = json!({ "alg": "ES256", "typ": "at+jwt", "kid": "first", "jwk": stranger.jwk() });
+    assert_refused(&stand, &stranger.token_with(&header, &claims), "a key in the header");
+    let url = format!("http://{}/jwks", stand.upstream.address);
+    let header = json!({ "alg": "ES256", "typ": "at+jwt", "kid": "first", "jku": url, "x5u": url });
+    assert_refused(&stand, &stranger.token_with(&header, &claims), "a key somewhere else");
+
+    let good = stand.token("");
+    let (signed, signature) = good.rsplit_once('.').expect("a JWT");
+    assert_refused(&stand, &format!("{signed}."), "no signature");
+    assert_refused(&stand, signed, "two parts");
+    assert_refused(&stand, &format!("{good}.x"), "four parts");
+    assert_refused(&stand, &format!("{signed}.{}", signature.to_lowercase()), "another signature");
+    assert_eq!(stand.hits(), 0);
+    assert_eq!(stand.get("/things", Some(&good)).status, 200);
+}
+
+#[test]
+fn cached_token_ends_with_its_expiry_and_leeway() {
+    let stand = Stand::routes(ROUTES);
+    let token = stand.token("");
+    for (seconds, status) in [(0, 200), (600, 200), (629, 200), (630, 401), (700, 401), (629, 200)] {
+        stand.at(seconds);
+        assert_eq!(stand.get("/things", Some(&token)).status, status, "{seconds} s later");
+    }
+}
+
+#[test]
+fn unbounded_expiry_milliseconds_and_bound_tokens_pass_where_configured() {
+    let lenient = "accept_unbounded_expiry = true\ninsecure_ignore_cnf = true\naudience_required = false\n";
+    let stand = Stand::toml("", lenient, "", ROUTES);
+    let mut claims = stand.issuer.claims("");
+    claims["exp"] = json!(i64::MAX);
+    claims["cnf"] = json!({ "jkt": "x" });
+    claims.as_object_mut().expect("claims are an object").remove("aud");
+    assert_eq!(stand.get("/things", Some(&stand.key.token(&claims))).status, 200);
+    claims["aud"] = json!("somebody else");
+    assert_refused(&stand, &stand.key.token(&claims), "a wrong audience");
+}
+
+#[test]
+fn token_types_can_be_narrowed() {
+    let stand = Stand::toml("", "token_types = [\"at+jwt\"]", "", ROUTES);
+    let claims = stand.issuer.claims("");
+    for (header, status) in [
+        (json!({ "alg": "ES256", "typ": "at+jwt", "kid": "first" }), 200),
+        (json!({ "alg": "ES256", "typ": "application/AT+JWT", "kid": "first" }), 200),
+        (json!({ "alg": "ES256", "typ": "JWT", "kid": "first" }), 401),
+        (json!({ "alg": "ES256", "kid": "first" }), 401),
+    ] {
+        assert_eq!(stand.get("/things", Some(&stand.key.token_with(&header, &claims))).status, status, "{header}");
+    }
+}
