@@ -1,1 +1,275 @@
-//! How a permitted request reaches its upstream, and the answer its client.
+//! How a permitted request reaches its upstream, and the answer its client (R39, R40, R45).
+
+use std::time::Duration;
+
+use serde_json::json;
+
+use crate::harness::{Connection, Reply, Server, Stand, eventually, send};
+
+const ROUTES: &str = "
+[[routes]]
+path = \"/open/{*rest}\"
+public = true
+upstream = \"up\"
+[[routes]]
+path = \"/told\"
+upstream = \"up\"
+forward_token = \"strip\"
+claim_headers = { \"X-Client-Id\" = \"client_id\", \"X-Scope\" = \"scope\", \"X-Missing\" = \"missing\" }
+[[routes]]
+path = \"/api/v1/{*rest}\"
+public = true
+strip_prefix = \"/api/v1\"
+upstream = \"up\"
+[[routes]]
+path = \"/kept\"
+upstream = \"up\"
+";
+
+fn stand() -> Stand {
+    Stand::routes(ROUTES)
+}
+
+fn ask(stand: &Stand, path: &str, lines: &str) -> u16 {
+    send(stand.address, format!("GET {path} HTTP/1.1\r\nHost: api.test\r\n{lines}\r\n")).status
+}
+
+#[test]
+fn r39_identity_headers_are_ours_in_every_spelling() {
+    let stand = stand();
+    let forged = "X-Client-Id: forged\r\nx_client_id: forged\r\nX.Client.Id: forged\r\nX-Forwarded-For: forged\r\n\
+                  x_forwarded_for: forged\r\nForwarded: for=forged\r\nX-Real-IP: forged\r\nX-Missing: forged\r\n\
+                  X-Forwarded-User: forged\r\n";
+    for path in ["/open/x", "/told"] {
+        let authorization = format!("Authorization: Bearer {}\r\n", stand.token("read write"));
+        assert_eq!(ask(&stand, path, &format!("{forged}{authorization}")), 200);
+        let received = stand.last();
+        assert!(received.headers.iter().all(|(_, value)| !value.contains("forged")), "{received:?}");
+        assert_eq!(received.header("x-forwarded-for"), ["127.0.0.1"]);
+        assert_eq!(received.header("x-forwarded-host"), ["api.test"]);
+        assert_eq!(received.header("x-forwarded-proto"), ["http"]);
+    }
+    let received = stand.last();
+    assert_eq!(received.header("x-client-id"), ["client-1"]);
+    assert_eq!(received.header("x-scope"), ["read write"]);
+    assert!(received.header("x-missing").is_empty());
+    assert!(received.header("authorization").is_empty(), "forward_token = \"strip\"");
+}
+
+#[test]
+fn r40_hop_by_hop_fields_end_here_both_ways() {
+    let stand = stand();
+    stand.upstream.script(|_| {
+        Reply::Raw(
+            b"HTTP/1.1 200 OK\r\nConnection: X-Hop\r\nX-Hop: 1\r\nKeep-Alive: timeout=5\r\nProxy-Authenticate: x\r\n\
+              X-End: 1\r\nContent-Length: 2\r\n\r\nok"
+                .to_vec(),
+        )
+    });
+    let lines = "Connection: X-Hop\r\nX-Hop: 1\r\nKeep-Alive: 5\r\nProxy-Authorization: x\r\nTE: gzip\r\nX-End: 1\r\n";
+    let answer = send(stand.address, format!("GET /open/x HTTP/1.1\r\nHost: a\r\n{lines}\r\n"));
+    assert_eq!((answer.status, answer.header("x-end"), answer.text()), (200, Some("1"), "ok".to_owned()));
+    for name in ["x-hop", "keep-alive", "proxy-authenticate", "connection"] {
+        assert_eq!(answer.header(name), None, "{name}");
+    }
+    let received = stand.last();
+    assert_eq!(received.header("x-end"), ["1"]);
+    for name in ["x-hop", "keep-alive", "proxy-authorization", "te", "connection"] {
+        assert!(received.header(name).is_empty(), "{name}");
+    }
+}
+
+#[test]
+fn r39_connection_may_not_name_what_is_set_or_needed() {
+    let stand = stand();
+    for name in ["Host", "Authorization", "X-Client-Id", "x_client_id", "X-Forwarded-For", "Content-Length"] {
+        assert_eq!(ask(&stand, "/open/x", &format!("Connection: close, {name}\r\n")), 400, "{name}");
+    }
+    assert_eq!(stand.hits(), 0);
+}
+
+#[test]
+fn prefix_is_stripped_and_the_query_kept() {
+    let stand = stand();
+    for (sent, forwarded) in
+        [("/api/v1/things?a=b", "/things?a=b"), ("/api/v1", "/"), ("/api/v1/", "/"), ("/api/v%31/x", "/x")]
+    {
+        assert_eq!(ask(&stand, sent, ""), 200);
+        assert_eq!(stand.last().target, forwarded, "{sent}");
+    }
+}
+
+#[test]
+fn token_is_kept_unless_it_is_to_be_stripped() {
+    let stand = stand();
+    let token = stand.token("");
+    assert_eq!(stand.get("/kept", Some(&token)).status, 200);
+    assert_eq!(stand.last().header("authorization"), [format!("Bearer {token}")]);
+}
+
+#[test]
+fn bodies_of_either_framing_go_through_both_ways() {
+    let stand = stand();
+    stand.upstream.script(|received| {
+        let body = String::from_utf8_lossy(&received.body).into_owned();
+        let chunk = format!("{:x}\r\n{body}\r\n0\r\n\r\n", body.len());
+        Reply::Raw(format!("HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n{chunk}").into_bytes())
+    });
+    let mut connection = Connection::open(stand.address);
+    for request in [
+        "POST /open/x HTTP/1.1\r\nHost: a\r\nContent-Length: 5\r\n\r\nhello".to_owned(),
+        "POST /open/x HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\n\r\n2\r\nhe\r\n3\r\nllo\r\n0\r\n\r\n"
+            .to_owned(),
+    ] {
+        let answer = connection.ask(request);
+        assert_eq!((answer.status, answer.complete, answer.text()), (200, true, "hello".to_owned()));
+    }
+    assert_eq!(stand.upstream.connections(), 1, "the readiness request, and these, on one connection");
+}
+
+#[test]
+fn trailers_go_through_both_ways() {
+    let stand = stand();
+    stand.upstream.script(|_| {
+        Reply::Raw(
+            b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\nTrailer: X-Sum\r\n\r\n2\r\nok\r\n0\r\nX-Sum: 1\r\n\r\n"
+                .to_vec(),
+        )
+    });
+    let answer = send(
+        stand.address,
+        "POST /open/x HTTP/1.1\r\nHost: a\r\nTE: trailers\r\nConnection: TE\r\nTrailer: X-Check\r\n\
+         Transfer-Encoding: chunked\r\n\r\n2\r\nhi\r\n0\r\nX-Check: 7\r\n\r\n",
+    );
+    assert!(answer.complete);
+    assert_eq!(answer.header("trailer x-sum"), Some("1"));
+    assert_eq!(stand.last().header("trailer x-check"), ["7"]);
+}
+
+#[test]
+fn bodiless_answers_are_bodiless() {
+    let stand = stand();
+    let mut connection = Connection::open(stand.address);
+    for status in [204, 304] {
+        stand.upstream.script(move |_| Reply::status(status));
+        let answer = connection.ask("GET /open/x HTTP/1.1\r\nHost: a\r\n\r\n");
+        assert_eq!((answer.status, answer.header("transfer-encoding")), (status, None));
+    }
+    stand.upstream.script(|_| Reply::text("hello"));
+    let head = connection.ask("HEAD /open/x HTTP/1.1\r\nHost: a\r\n\r\n");
+    assert_eq!((head.status, head.header("content-length")), (200, Some("5")));
+    assert_eq!(connection.ask("GET /open/x HTTP/1.1\r\nHost: a\r\n\r\n").text(), "hello");
+    assert_eq!(stand.upstream.connections(), 1);
+}
+
+#[test]
+fn refused_request_with_expect_is_refused_without_its_body() {
+    let stand = stand();
+    let mut connection = Connection::open(stand.address);
+    let head = "POST /kept HTTP/1.1\r\nHost: a\r\nContent-Length: 5\r\nExpect: 100-continue\r\n";
+    connection.write(format!("{head}\r\n"));
+    assert_eq!(connection.try_read(false).map(|answer| answer.status), Some(401));
+    assert_eq!(stand.hits(), 0);
+
+    let mut connection = Connection::open(stand.address);
+    connection.write(format!("{head}Authorization: Bearer {}\r\n\r\n", stand.token("")));
+    assert_eq!(connection.try_read(false).map(|answer| answer.status), Some(100));
+    connection.write("hello");
+    assert_eq!(connection.read(false).status, 200);
+    assert_eq!(stand.last().body, b"hello");
+}
+
+#[test]
+fn host_sent_is_the_clients_the_targets_or_a_name() {
+    for (host, expected) in [("pass", None), ("target", Some("")), ("inner.test", Some("inner.test"))] {
+        let stand = Stand::toml("", "", &format!("host = \"{host}\""), ROUTES);
+        assert_eq!(ask(&stand, "/open/x", ""), 200);
+        let target = stand.upstream.address.to_string();
+        let expected = expected.map_or("api.test", |name| if name.is_empty() { &target } else { name });
+        assert_eq!(stand.last().header("host"), [expected]);
+        assert_eq!(stand.last().header("x-forwarded-host"), ["api.test"]);
+    }
+}
+
+#[test]
+fn trusted_proxies_are_believed() {
+    let front = "[server]\ntrusted_proxies = \"127.0.0.0/8\"\n";
+    let stand = Stand::toml(front, "", "", ROUTES);
+    let lines = "X-Forwarded-For: 203.0.113.9\r\nX-Forwarded-Proto: https\r\nX-Forwarded-Host: api.example.com\r\n";
+    assert_eq!(ask(&stand, "/open/x", lines), 200);
+    let received = stand.last();
+    assert_eq!(received.header("x-forwarded-for"), ["203.0.113.9, 127.0.0.1"]);
+    assert_eq!(received.header("x-forwarded-proto"), ["https"]);
+    assert_eq!(received.header("forwarded"), ["for=127.0.0.1;host=\"api.example.com\";proto=https"]);
+}
+
+#[test]
+fn targets_take_turns_and_one_that_is_gone_is_left_alone() {
+    let (one, two) = (Server::start(|_| Reply::text("one")), Server::start(|_| Reply::text("two")));
+    let gone = { Server::start(|_| Reply::text("gone")).address };
+    let gateway = crate::harness::Gateway::start(&format!(
+        "[upstreams.up]\ntargets = [\"http://{}\", \"http://{}\", \"http://{gone}\"]\n\
+         [[routes]]\npath = \"/\"\npublic = true\nupstream = \"up\"\n",
+        one.address, two.address
+    ));
+    eventually("the port is free again", || std::net::TcpStream::connect(gone).is_err());
+    let mut connection = Connection::open(gateway.address);
+    for _ in 0..30 {
+        assert_eq!(connection.ask("GET / HTTP/1.1\r\nHost: a\r\n\r\n").status, 200);
+    }
+    assert!(one.hits() >= 10 && two.hits() >= 10, "{} and {}", one.hits(), two.hits());
+}
+
+#[test]
+fn upstream_without_a_target_to_try_is_a_503() {
+    let gone = { Server::start(|_| Reply::text("gone")).address };
+    let gateway = crate::harness::Gateway::start(&format!(
+        "[upstreams.up]\ntargets = \"http://{gone}\"\nretries = 0\n\
+         [[routes]]\npath = \"/\"\npublic = true\nupstream = \"up\"\n"
+    ));
+    eventually("the port is free again", || std::net::TcpStream::connect(gone).is_err());
+    let status = || send(gateway.address, "GET / HTTP/1.1\r\nHost: a\r\n\r\n").status;
+    assert_eq!([status(), status(), status(), status()], [502, 502, 502, 503]);
+    let back = Server::start_at(&gone.to_string(), |_| Reply::text("back"));
+    eventually("it is tried again", || status() == 200);
+    assert!(back.hits() > 0);
+}
+
+#[test]
+fn events_are_passed_on_as_they_come() {
+    let stand = stand();
+    stand.upstream.script(|_| {
+        Reply::RawThenHang(b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n7\r\ndata: 1\r\n".to_vec())
+    });
+    let mut connection = Connection::open(stand.address);
+    connection.write("GET /open/x HTTP/1.1\r\nHost: a\r\n\r\n");
+    assert!(connection.reads_until("data: 1"), "the first event waits for more");
+}
+
+#[test]
+fn claims_that_cannot_be_told_are_not_told() {
+    let stand = stand();
+    let mut claims = stand.issuer.claims("");
+    claims["client_id"] = json!("a\r\nX-Admin: true");
+    assert_eq!(stand.get("/told", Some(&stand.key.token(&claims))).status, 200);
+    assert!(stand.last().header("x-client-id").is_empty());
+    assert!(stand.last().header("x-admin").is_empty());
+}
+
+#[test]
+fn slow_answer_streams_and_a_big_body_is_not_buffered() {
+    let stand = stand();
+    stand.upstream.script(|received| {
+        Reply::Trickle(
+            format!("HTTP/1.1 200 OK\r\nContent-Length: 8\r\n\r\n{:08}", received.body.len()).into_bytes(),
+            Duration::from_millis(1),
+        )
+    });
+    let size = 32 * 1024 * 1024;
+    let mut connection = Connection::open(stand.address);
+    connection.write(format!("POST /open/x HTTP/1.1\r\nHost: a\r\nContent-Length: {size}\r\n\r\n"));
+    for _ in 0..32 {
+        connection.write(vec![b'x'; 1024 * 1024]);
+    }
+    assert_eq!(connection.read(false).text(), format!("{size:08}"));
+}

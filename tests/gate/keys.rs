@@ -1,1 +1,199 @@
 //! Keys over time (R24-R27).
+
+use std::thread;
+use std::time::Duration;
+
+use serde_json::json;
+
+use crate::harness::{Gateway, Issuer, Key, Reply, Server, Stand, eventually, get};
+
+const ROUTES: &str = "[[routes]]\npath = \"/things\"\nupstream = \"up\"\n";
+
+/// A stand whose issuer may be asked for an unknown key every second.
+fn eager() -> Stand {
+    Stand::toml("", "unknown_key_cooldown = \"1s\"", "", ROUTES)
+}
+
+#[test]
+fn r27_unknown_key_is_fetched_and_the_request_waits_for_it() {
+    let stand = eager();
+    let next = Key::es256("second");
+    stand.issuer.publish(&[&stand.key, &next]);
+    assert_eq!(stand.get("/things", Some(&next.token(&stand.issuer.claims("")))).status, 200);
+    assert_eq!(stand.issuer.fetches(), 2);
+    assert_eq!(stand.get("/things", Some(&stand.token(""))).status, 200);
+}
+
+#[test]
+fn r27_unknown_keys_start_one_fetch_per_cooldown_however_many_there_are() {
+    let stand = Stand::routes(ROUTES);
+    let stranger = Key::es256("stranger");
+    let claims = stand.issuer.claims("");
+    thread::scope(|scope| {
+        for client in 0..8 {
+            let (stand, stranger, claims) = (&stand, &stranger, &claims);
+            scope.spawn(move || {
+                for number in 0..25 {
+                    let header = json!({ "alg": "ES256", "typ": "at+jwt", "kid": format!("{client}-{number}") });
+                    let answer = stand.get("/things", Some(&stranger.token_with(&header, claims)));
+                    let challenge = Some("Bearer error=\"invalid_token\"");
+                    assert_eq!((answer.status, answer.challenge()), (401, challenge));
+                }
+            });
+        }
+    });
+    assert_eq!(stand.issuer.fetches(), 2, "one at the start and one for all of them");
+    assert_eq!(stand.hits(), 0);
+}
+
+#[test]
+fn r43_unknown_key_is_a_503_while_nobody_can_tell_whose_it_is() {
+    for failure in [
+        Reply::status(500),
+        Reply::text("<html>maintenance</html>"),
+        Reply::json(json!({ "keys": [] })),
+        Reply::RawThenClose(Vec::new()),
+        Reply::RawThenReset(b"HTTP/1.1 200 OK\r\ncontent-length: 100\r\n\r\n{\"keys\":".to_vec()),
+        Reply::Raw(b"HTTP/1.1 302 Found\r\nlocation: /elsewhere\r\ncontent-length: 0\r\n\r\n".to_vec()),
+        Reply::text(&format!("{{\"keys\":[],\"padding\":\"{}\"}}", "x".repeat(2 * 1024 * 1024))),
+    ] {
+        let stand = eager();
+        stand.issuer.fail(failure.clone());
+        let stranger = Key::es256("stranger").token(&stand.issuer.claims(""));
+        let answer = stand.get("/things", Some(&stranger));
+        let failure = format!("{failure:.100?}");
+        assert_eq!((answer.status, answer.challenge()), (503, None), "{failure}");
+        assert!(answer.header("retry-after").is_some());
+        assert_eq!(stand.hits(), 0, "{failure}");
+        // R26: the keys that are known serve on.
+        assert_eq!(stand.get("/things", Some(&stand.token(""))).status, 200, "{failure}");
+    }
+}
+
+#[test]
+fn r26_key_that_the_issuer_takes_back_stops_working_cached_tokens_included() {
+    let stand = eager();
+    let token = stand.token("");
+    assert_eq!(stand.get("/things", Some(&token)).status, 200);
+    let next = Key::es256("second");
+    stand.issuer.publish(&[&next]);
+    // The new key's first token has the set fetched; the old one goes with it.
+    assert_eq!(stand.get("/things", Some(&next.token(&stand.issuer.claims("")))).status, 200);
+    let answer = stand.get("/things", Some(&token));
+    assert_eq!((answer.status, answer.challenge()), (401, Some("Bearer error=\"invalid_token\"")));
+    assert_eq!(stand.hits(), 2);
+}
+
+#[test]
+fn r26_one_bad_key_does_not_spoil_the_set() {
+    let stand = eager();
+    let next = Key::es256("second");
+    let keys = json!({ "keys": [
+        7, { "kty": "oct", "k": "c2VjcmV0", "kid": "oct" }, { "kty": "RSA", "n": "AQAB", "e": "AQAB", "kid": "short" },
+        next.jwk(),
+    ] });
+    stand.issuer.server.script(move |_| Reply::json(&keys));
+    assert_eq!(stand.get("/things", Some(&next.token(&stand.issuer.claims("")))).status, 200);
+}
+
+#[test]
+fn hung_issuer_delays_nobody_who_does_not_need_it() {
+    let stand = eager();
+    stand.issuer.fail(Reply::RawThenHang(Vec::new()));
+    thread::scope(|scope| {
+        let stranger = Key::es256("stranger").token(&stand.issuer.claims(""));
+        let waiting = scope.spawn(|| stand.get("/things", Some(&{ stranger })).status);
+        eventually("the issuer is asked", || stand.issuer.fetches() == 2);
+        let began = std::time::Instant::now();
+        for _ in 0..20 {
+            assert_eq!(stand.get("/things", Some(&stand.token(""))).status, 200);
+        }
+        assert!(began.elapsed() < Duration::from_secs(2), "known keys waited {:?}", began.elapsed());
+        assert_eq!(waiting.join().expect("an answer"), 503);
+    });
+}
+
+#[test]
+fn r24_r25_metadata_is_found_at_either_place_and_must_name_the_issuer() {
+    let key = Key::es256("k");
+    let jwks = json!({ "keys": [key.jwk()] });
+    for (place, names_itself, found) in [
+        ("/.well-known/oauth-authorization-server/tenant", true, true),
+        ("/tenant/.well-known/openid-configuration", true, true),
+        ("/tenant/.well-known/oauth-authorization-server", true, true),
+        ("/tenant/.well-known/openid-configuration", false, false),
+        ("/.well-known/openid-configuration", true, false),
+    ] {
+        let server = Server::start(|_| Reply::status(404));
+        let issuer = format!("http://{}/tenant", server.address);
+        let metadata = json!({
+            "issuer": if names_itself { &*issuer } else { "https://other.test" },
+            "jwks_uri": format!("http://{}/keys", server.address),
+        });
+        let jwks = jwks.clone();
+        server.script(move |request| match &*request.target {
+            "/keys" => Reply::json(&jwks),
+            target if target == place => Reply::json(&metadata),
+            _ => Reply::status(404),
+        });
+        let upstream = Server::start(|_| Reply::text("hello"));
+        let gateway = Gateway::start(&format!(
+            "[issuers.corp]\nissuer = \"{issuer}\"\naudience = \"https://api.test\"\n[upstreams.up]\n\
+             targets = \"http://{}\"\n{ROUTES}",
+            upstream.address
+        ));
+        let token = key.token(&crate::harness::claims(&issuer, ""));
+        let status = || get(gateway.address, "/things", Some(&token)).status;
+        if found {
+            eventually(place, || status() == 200);
+        } else {
+            eventually("all places were asked", || server.hits() >= 3);
+            assert_eq!((status(), upstream.hits()), (503, 0), "{place}");
+        }
+    }
+}
+
+#[test]
+fn keys_of_a_file_and_a_shared_secret_need_no_server() {
+    let key = Key::es256("k");
+    let folder = tempfile::tempdir().expect("a folder");
+    let file = folder.path().join("keys.json");
+    std::fs::write(&file, json!({ "keys": [key.jwk()] }).to_string()).expect("a file");
+    let secret = "a secret of thirty-two bytes, or more";
+    let upstream = Server::start(|_| Reply::text("hello"));
+    let gateway = Gateway::start(&format!(
+        "[issuers.file]\nissuer = \"com.ibm.mfp\"\naudience = \"https://api.test\"\njwks_file = \"{}\"\n\
+         [issuers.secret]\nissuer = \"in-house\"\naudience = \"https://api.test\"\nshared_secret = \"{secret}\"\n\
+         [upstreams.up]\ntargets = \"http://{}\"\n{ROUTES}",
+        file.display(),
+        upstream.address
+    ));
+    let shared = Key::hs256(secret.as_bytes());
+    for (token, status) in [
+        (key.token(&crate::harness::claims("com.ibm.mfp", "")), 200),
+        (shared.token(&crate::harness::claims("in-house", "")), 200),
+        (key.token(&crate::harness::claims("in-house", "")), 401),
+        (shared.token(&crate::harness::claims("com.ibm.mfp", "")), 401),
+        (Key::hs256(b"another secret of thirty-two bytes").token(&crate::harness::claims("in-house", "")), 401),
+    ] {
+        assert_eq!(get(gateway.address, "/things", Some(&token)).status, status, "{token}");
+    }
+    assert_eq!(upstream.hits(), 2);
+}
+
+#[test]
+fn issuer_is_reached_over_tls_by_roots_of_its_own() {
+    // The handshake is refused, which is all that can be seen of it here: nothing is let in.
+    let key = Key::es256("k");
+    let issuer = Issuer::start(&[&key]);
+    let upstream = Server::start(|_| Reply::text("hello"));
+    let https = issuer.url.replace("http://", "https://");
+    let gateway = Gateway::start(&format!(
+        "[issuers.corp]\nissuer = \"{https}\"\naudience = \"https://api.test\"\n[upstreams.up]\n\
+         targets = \"http://{}\"\n{ROUTES}",
+        upstream.address
+    ));
+    let token = key.token(&crate::harness::claims(&https, ""));
+    let answer = get(gateway.address, "/things", Some(&token));
+    assert_eq!((answer.status, answer.challenge(), upstream.hits()), (503, None, 0));
+}

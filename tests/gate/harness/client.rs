@@ -114,6 +114,18 @@ impl Connection {
         Some(answer)
     }
 
+    /// Whether these bytes come, whatever stands around them.
+    pub(crate) fn reads_until(&mut self, bytes: &str) -> bool {
+        loop {
+            if find(&self.buffer, bytes.as_bytes()).is_some() {
+                return true;
+            }
+            if !self.read_more() {
+                return false;
+            }
+        }
+    }
+
     /// Whether the other side closes the connection without another byte.
     pub(crate) fn is_closed(&mut self) -> bool {
         self.buffer.is_empty() && !self.read_more()
