@@ -33,6 +33,17 @@ pub enum TlsError {
     Unusable(#[from] rustls::Error),
 }
 
+impl TlsError {
+    /// The file that is to blame.
+    #[must_use]
+    pub fn path(&self) -> Option<&Path> {
+        match self {
+            Self::Pem { path, .. } | Self::Certificate { path, .. } => Some(path),
+            Self::Unusable(_) => None,
+        }
+    }
+}
+
 /// The one implementation of cryptography in this process.
 #[must_use]
 pub fn cryptography() -> Arc<CryptoProvider> {

@@ -92,6 +92,8 @@ pub fn to_upstream(headers: &mut HeaderMap, reserved: &Reserved, client: &Client
     }
     let trailers_welcome = headers.get_all(header::TE).iter().any(names_trailers);
     strip_hop_by_hop(headers);
+    // Answered here: the client is told to go on when its body is read.
+    headers.remove(header::EXPECT);
     if trailers_welcome {
         headers.insert(header::TE, HeaderValue::from_static("trailers"));
     }

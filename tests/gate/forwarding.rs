@@ -177,6 +177,7 @@ fn refused_request_with_expect_is_refused_without_its_body() {
     connection.write("hello");
     assert_eq!(connection.read(false).status, 200);
     assert_eq!(stand.last().body, b"hello");
+    assert!(stand.last().header("expect").is_empty());
 }
 
 #[test]

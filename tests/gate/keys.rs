@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use serde_json::json;
 
-use crate::harness::{Gateway, Issuer, Key, Reply, Server, Stand, eventually, get};
+use crate::harness::{Gateway, Key, Reply, Server, Stand, eventually, get};
 
 const ROUTES: &str = "[[routes]]\npath = \"/things\"\nupstream = \"up\"\n";
 
@@ -179,21 +179,4 @@ fn keys_of_a_file_and_a_shared_secret_need_no_server() {
         assert_eq!(get(gateway.address, "/things", Some(&token)).status, status, "{token}");
     }
     assert_eq!(upstream.hits(), 2);
-}
-
-#[test]
-fn issuer_is_reached_over_tls_by_roots_of_its_own() {
-    // The handshake is refused, which is all that can be seen of it here: nothing is let in.
-    let key = Key::es256("k");
-    let issuer = Issuer::start(&[&key]);
-    let upstream = Server::start(|_| Reply::text("hello"));
-    let https = issuer.url.replace("http://", "https://");
-    let gateway = Gateway::start(&format!(
-        "[issuers.corp]\nissuer = \"{https}\"\naudience = \"https://api.test\"\n[upstreams.up]\n\
-         targets = \"http://{}\"\n{ROUTES}",
-        upstream.address
-    ));
-    let token = key.token(&crate::harness::claims(&https, ""));
-    let answer = get(gateway.address, "/things", Some(&token));
-    assert_eq!((answer.status, answer.challenge(), upstream.hits()), (503, None, 0));
 }

@@ -4,10 +4,12 @@
 //! test holds.
 
 mod answers;
+mod faults;
 mod forwarding;
 mod harness;
 mod issuers;
 mod keys;
 mod routes;
 mod scopes;
+mod tls;
 mod tokens;

@@ -35,6 +35,7 @@ fn compile_one(upstream: &config::Upstream, config: &Config, trust: &Trust) -> R
     })?;
     let tls = tls::client(roots, shown.map(|shown| (&*shown.certificate.value, &*shown.key.value)));
     let tls = tls.map_err(|error| match shown {
+        Some(shown) if error.path() == Some(&shown.key.value) => shown.key.fault(error.to_string()),
         Some(shown) => shown.certificate.fault(error.to_string()),
         None => upstream.name.fault(error.to_string()),
     })?;

@@ -6,6 +6,7 @@ mod gateway;
 mod issuer;
 mod server;
 mod stand;
+mod tls;
 
 use std::time::{Duration, Instant};
 
@@ -14,6 +15,7 @@ pub(crate) use gateway::Gateway;
 pub(crate) use issuer::{Issuer, Key, NOW, claims};
 pub(crate) use server::{Received, Reply, Server};
 pub(crate) use stand::Stand;
+pub(crate) use tls::Authority;
 
 /// How long anything may take.
 pub(crate) const PATIENCE: Duration = Duration::from_secs(10);

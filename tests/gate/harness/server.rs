@@ -7,6 +7,8 @@ use std::sync::{Arc, Mutex};
 use std::thread;
 use std::time::Duration;
 
+use rustls::{ServerConfig, ServerConnection, StreamOwned};
+
 use super::PATIENCE;
 
 /// A request as it came.
@@ -16,8 +18,6 @@ pub(crate) struct Received {
     pub(crate) target: String,
     pub(crate) headers: Vec<(String, String)>,
     pub(crate) body: Vec<u8>,
-    /// On which connection of this server, counted from 0.
-    pub(crate) connection: usize,
 }
 
 impl Received {
@@ -68,6 +68,7 @@ pub(crate) struct Server {
 }
 
 struct Shared {
+    tls: Option<Arc<ServerConfig>>,
     script: Mutex<Script>,
     received: Mutex<Vec<Received>>,
     connections: AtomicUsize,
@@ -80,11 +81,28 @@ impl Server {
         Self::start_at("127.0.0.1:0", script)
     }
 
+    /// Starts it with TLS.
+    pub(crate) fn start_tls(
+        tls: Arc<ServerConfig>,
+        script: impl Fn(&Received) -> Reply + Send + Sync + 'static,
+    ) -> Self {
+        Self::launch("127.0.0.1:0", Some(tls), script)
+    }
+
     /// Starts it at an address that an earlier server has left.
     pub(crate) fn start_at(address: &str, script: impl Fn(&Received) -> Reply + Send + Sync + 'static) -> Self {
+        Self::launch(address, None, script)
+    }
+
+    fn launch(
+        address: &str,
+        tls: Option<Arc<ServerConfig>>,
+        script: impl Fn(&Received) -> Reply + Send + Sync + 'static,
+    ) -> Self {
         let listener = TcpListener::bind(address).expect("a free port");
         let address = listener.local_addr().expect("a bound socket");
         let shared = Arc::new(Shared {
+            tls,
             script: Mutex::new(Arc::new(script)),
             received: Mutex::default(),
             connections: AtomicUsize::default(),
@@ -98,10 +116,16 @@ impl Server {
                     return;
                 }
                 let (Ok(socket), shared) = (socket, Arc::clone(&served)) else { continue };
-                let connection = shared.connections.fetch_add(1, Ordering::SeqCst);
+                shared.connections.fetch_add(1, Ordering::SeqCst);
                 thread::spawn(move || {
                     // An error is the other side going away, which is its right.
-                    let _ = serve(socket, connection, &shared);
+                    let _ = match &shared.tls {
+                        None => serve(socket, &shared),
+                        Some(tls) => {
+                            let session = ServerConnection::new(Arc::clone(tls)).expect("a session");
+                            serve(StreamOwned::new(session, socket), &shared)
+                        }
+                    };
                     shared.closed.fetch_add(1, Ordering::SeqCst);
                 });
             }
@@ -143,12 +167,29 @@ impl Drop for Server {
     }
 }
 
-fn serve(mut socket: TcpStream, connection: usize, shared: &Shared) -> std::io::Result<()> {
-    socket.set_read_timeout(Some(PATIENCE))?;
-    socket.set_write_timeout(Some(PATIENCE))?;
+/// A connection, in the clear or over TLS.
+trait Socket: Read + Write {
+    fn tcp(&self) -> &TcpStream;
+}
+
+impl Socket for TcpStream {
+    fn tcp(&self) -> &TcpStream {
+        self
+    }
+}
+
+impl Socket for StreamOwned<ServerConnection, TcpStream> {
+    fn tcp(&self) -> &TcpStream {
+        &self.sock
+    }
+}
+
+fn serve(mut socket: impl Socket, shared: &Shared) -> std::io::Result<()> {
+    socket.tcp().set_read_timeout(Some(PATIENCE))?;
+    socket.tcp().set_write_timeout(Some(PATIENCE))?;
     let mut buffer = Vec::new();
     loop {
-        let Some(received) = read_request(&mut socket, &mut buffer, connection)? else { return Ok(()) };
+        let Some(received) = read_request(&mut socket, &mut buffer)? else { return Ok(()) };
         let script = Arc::clone(&*shared.script.lock().expect("no panic"));
         shared.received.lock().expect("no panic").push(received.clone());
         match script(&received) {
@@ -170,12 +211,12 @@ fn serve(mut socket: TcpStream, connection: usize, shared: &Shared) -> std::io::
             Reply::RawThenClose(bytes) => return socket.write_all(&bytes),
             Reply::RawThenReset(bytes) => {
                 socket.write_all(&bytes)?;
-                socket2::SockRef::from(&socket).set_linger(Some(Duration::ZERO))?;
+                socket2::SockRef::from(socket.tcp()).set_linger(Some(Duration::ZERO))?;
                 return Ok(());
             }
             Reply::RawThenHang(bytes) => {
                 socket.write_all(&bytes)?;
-                socket.set_read_timeout(Some(Duration::from_millis(20)))?;
+                socket.tcp().set_read_timeout(Some(Duration::from_millis(20)))?;
                 while !shared.stopped.load(Ordering::SeqCst) {
                     match socket.read(&mut [0; 64]) {
                         Ok(0) => return Ok(()),
@@ -196,7 +237,7 @@ fn serve(mut socket: TcpStream, connection: usize, shared: &Shared) -> std::io::
     }
 }
 
-fn read_request(socket: &mut TcpStream, buffer: &mut Vec<u8>, connection: usize) -> std::io::Result<Option<Received>> {
+fn read_request(socket: &mut impl Socket, buffer: &mut Vec<u8>) -> std::io::Result<Option<Received>> {
     let head_end = loop {
         if let Some(end) = find(buffer, b"\r\n\r\n") {
             break end + 4;
@@ -218,7 +259,6 @@ fn read_request(socket: &mut TcpStream, buffer: &mut Vec<u8>, connection: usize)
         target: request_line.next().unwrap_or_default(),
         headers,
         body: Vec::new(),
-        connection,
     };
     if let Some(length) = received.header("content-length").first().and_then(|length| length.parse().ok()) {
         while buffer.len() < length {
@@ -251,7 +291,7 @@ fn read_request(socket: &mut TcpStream, buffer: &mut Vec<u8>, connection: usize)
     Ok(Some(received))
 }
 
-fn read_line(socket: &mut TcpStream, buffer: &mut Vec<u8>) -> std::io::Result<Option<String>> {
+fn read_line(socket: &mut impl Socket, buffer: &mut Vec<u8>) -> std::io::Result<Option<String>> {
     loop {
         if let Some(end) = find(buffer, b"\r\n") {
             let line = String::from_utf8_lossy(&buffer[..end]).into_owned();
@@ -264,7 +304,7 @@ fn read_line(socket: &mut TcpStream, buffer: &mut Vec<u8>) -> std::io::Result<Op
     }
 }
 
-fn read_more(socket: &mut TcpStream, buffer: &mut Vec<u8>) -> std::io::Result<bool> {
+fn read_more(socket: &mut impl Socket, buffer: &mut Vec<u8>) -> std::io::Result<bool> {
     let mut chunk = [0; 65536];
     let read = socket.read(&mut chunk)?;
     buffer.extend_from_slice(&chunk[..read]);

@@ -1,0 +1,95 @@
+//! Arguments, exit codes, and what is said when something is wrong.
+
+use crate::process::{Process, own_address, run, shipped};
+
+fn text(bytes: &[u8]) -> String {
+    String::from_utf8_lossy(bytes).into_owned()
+}
+
+#[test]
+fn version_and_help_are_answers() {
+    let version = run(None, &["--version"]);
+    assert_eq!((text(&version.stdout), version.status.code()), ("scopegate 0.1.0\n".to_owned(), Some(0)));
+    let help = run(None, &["--help"]);
+    assert_eq!(help.status.code(), Some(0));
+    for word in ["run", "check", "--config", "--log-format", "--log-level"] {
+        assert!(text(&help.stdout).contains(word), "{word}");
+    }
+}
+
+#[test]
+fn missing_file_and_unknown_argument_are_bad_input() {
+    let missing = run(None, &[]);
+    assert_eq!(missing.status.code(), Some(2));
+    assert!(text(&missing.stderr).starts_with("gateway.toml: expected a file in this folder, but found none"));
+    let named = run(None, &["check", "--config", "nowhere.toml"]);
+    assert_eq!(named.status.code(), Some(2));
+    assert!(text(&named.stderr).starts_with("nowhere.toml: expected a file to read, but found none"));
+    assert_eq!(run(None, &["--colour"]).status.code(), Some(2));
+}
+
+#[test]
+fn every_fault_of_a_file_is_told_in_one_run() {
+    let toml = "[server]\nlisten = \"here\"\n[upstreams.up]\ntargets = \"http://127.0.0.1:1\"\n\
+                [[routes]]\npath = \"/x\"\nupstream = \"upp\"\nscoop = \"a\"\n";
+    for command in ["run", "check"] {
+        let output = run(Some(toml), &[command]);
+        let told = text(&output.stderr);
+        assert_eq!(output.status.code(), Some(2), "{told}");
+        assert_eq!(told.lines().count(), 3, "{told}");
+        assert!(told.contains("gateway.toml:2: server.listen: expected"), "{told}");
+        assert!(
+            told.contains("gateway.toml:7: routes[0].upstream: expected a declared upstream, but found \"upp\""),
+            "{told}"
+        );
+        assert!(told.contains("gateway.toml:8: routes[0].scoop:") && told.contains("\"scope\""), "{told}");
+    }
+    // And those that only compiling shows.
+    let toml = "[upstreams.up]\ntargets = \"https://127.0.0.1:1\"\ntls_client = { certificate = \"no.crt\", key = \"no.key\" }\n\
+                [[routes]]\npath = \"/x\"\npublic = true\nupstream = \"up\"\n\
+                [[routes]]\npath = \"/x\"\nscope = \"{id}\"\nupstream = \"up\"\n";
+    let output = run(Some(toml), &["check"]);
+    let told = text(&output.stderr);
+    assert_eq!(output.status.code(), Some(2), "{told}");
+    assert!(told.contains("gateway.toml:3: upstreams.up.tls_client.key: expected PEM in no.key"), "{told}");
+    assert!(told.contains("gateway.toml:10: routes[1].scope: expected a parameter of the path"), "{told}");
+}
+
+#[test]
+fn check_prints_the_routes_and_warns_of_weak_choices() {
+    let output = run(Some(&shipped([127, 0, 0, 1].into())), &["check"]);
+    assert_eq!(output.status.code(), Some(0));
+    let told = text(&output.stdout);
+    assert!(told.starts_with("gateway.toml: good, with 4 routes, 1 issuer and 1 upstream\n"), "{told}");
+    assert!(
+        told.contains("/push/apps/{applicationId}/messages  messages.write push.application.{applicationId}"),
+        "{told}"
+    );
+    assert!(text(&output.stderr).contains("routes[3].path: public"));
+}
+
+#[test]
+fn port_in_use_is_one_clear_line() {
+    let address = own_address();
+    let _first = Process::start(address, &shipped(address));
+    let second = run(Some(&shipped(address)), &[]);
+    assert_eq!(second.status.code(), Some(1));
+    let told = text(&second.stderr);
+    assert_eq!(told.lines().count(), 1, "{told}");
+    assert!(told.starts_with(&format!("scopegate: cannot listen on {address}:8080: the port is in use")), "{told}");
+}
+
+#[test]
+fn log_can_be_json() {
+    let address = own_address();
+    let json = shipped(address).replace("[server]", "[log]\nformat = \"json\"\n[server]");
+    let mut process = Process::start(address, &json);
+    process.signal("INT");
+    assert_eq!(process.stopped().code(), Some(0));
+    let (_, log) = process.printed();
+    for line in log.lines() {
+        let line: serde_json::Value = serde_json::from_str(line).expect("every line is JSON");
+        assert!(line["message"].is_string() && line["level"].is_string(), "{line}");
+    }
+    assert!(log.contains("listening"));
+}

@@ -1,0 +1,112 @@
+//! `scopegate` as a process, at an address of its own.
+
+use std::fs;
+use std::io::Read;
+use std::net::{Ipv4Addr, TcpStream};
+use std::process::{Child, Command, ExitStatus, Output, Stdio};
+use std::sync::atomic::{AtomicU32, Ordering};
+use std::thread;
+use std::time::{Duration, Instant};
+
+use tempfile::TempDir;
+
+/// How long anything may take.
+const PATIENCE: Duration = Duration::from_secs(20);
+
+/// An address of the loopback network that no other test uses: all of 127/8 is this machine, so ports need not be free.
+pub(crate) fn own_address() -> Ipv4Addr {
+    static COUNT: AtomicU32 = AtomicU32::new(0);
+    let number = std::process::id() * 16 + COUNT.fetch_add(1, Ordering::SeqCst);
+    let [_, high, middle, low] = number.to_be_bytes();
+    Ipv4Addr::new(127, high | 0x80, middle, low.clamp(1, 254))
+}
+
+/// The shipped gateway.toml, at another address.
+pub(crate) fn shipped(address: Ipv4Addr) -> String {
+    let shipped = concat!(env!("CARGO_MANIFEST_DIR"), "/gateway.toml");
+    fs::read_to_string(shipped).expect("the shipped file").replace("127.0.0.1", &address.to_string())
+}
+
+/// A running gateway.
+pub(crate) struct Process {
+    child: Child,
+    folder: TempDir,
+}
+
+impl Process {
+    /// Starts it with this file, and waits until it listens on port 8080 of `address`.
+    pub(crate) fn start(address: Ipv4Addr, toml: &str) -> Self {
+        let folder = tempfile::tempdir().expect("a folder");
+        fs::write(folder.path().join("gateway.toml"), toml).expect("a file");
+        let log = |name: &str| Stdio::from(fs::File::create(folder.path().join(name)).expect("a file"));
+        let child = command().current_dir(folder.path()).stdout(log("out")).stderr(log("err")).spawn();
+        let process = Self { child: child.expect("the binary"), folder };
+        wait("it listens", || TcpStream::connect((address, 8080)).is_ok());
+        process
+    }
+
+    /// What it printed so far: its answers, its log.
+    pub(crate) fn printed(&self) -> (String, String) {
+        let read = |name: &str| fs::read_to_string(self.folder.path().join(name)).expect("a file");
+        (read("out"), read("err"))
+    }
+
+    /// Sends it a signal.
+    pub(crate) fn signal(&self, name: &str) {
+        let status = Command::new("kill").args([&format!("-{name}"), &self.child.id().to_string()]).status();
+        assert!(status.expect("kill is a part of every system").success());
+    }
+
+    /// Waits until it has stopped.
+    pub(crate) fn stopped(&mut self) -> ExitStatus {
+        let mut status = None;
+        wait("it stops", || {
+            status = self.child.try_wait().expect("a child");
+            status.is_some()
+        });
+        status.expect("it has stopped")
+    }
+}
+
+impl Drop for Process {
+    fn drop(&mut self) {
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
+}
+
+pub(crate) fn command() -> Command {
+    Command::new(env!("CARGO_BIN_EXE_scopegate"))
+}
+
+/// Runs the binary to its end in a folder with this gateway.toml, if there is one.
+pub(crate) fn run(toml: Option<&str>, arguments: &[&str]) -> Output {
+    let folder = tempfile::tempdir().expect("a folder");
+    if let Some(toml) = toml {
+        fs::write(folder.path().join("gateway.toml"), toml).expect("a file");
+    }
+    let child =
+        command().args(arguments).current_dir(folder.path()).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn();
+    let mut child = child.expect("the binary");
+    wait("it ends", || child.try_wait().expect("a child").is_some());
+    child.wait_with_output().expect("its output")
+}
+
+pub(crate) fn wait(what: &str, mut condition: impl FnMut() -> bool) {
+    let deadline = Instant::now() + PATIENCE;
+    while !condition() {
+        assert!(Instant::now() < deadline, "not in {PATIENCE:?}: {what}");
+        thread::sleep(Duration::from_millis(10));
+    }
+}
+
+/// Sends one request and reads until the connection is closed.
+pub(crate) fn ask(address: Ipv4Addr, port: u16, request: &str) -> String {
+    use std::io::Write;
+    let mut socket = TcpStream::connect((address, port)).expect("it listens");
+    socket.set_read_timeout(Some(PATIENCE)).expect("a time-out");
+    socket.write_all(request.as_bytes()).expect("it reads");
+    let mut answer = String::new();
+    socket.read_to_string(&mut answer).expect("an answer");
+    answer
+}

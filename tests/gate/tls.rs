@@ -1,0 +1,55 @@
+//! TLS towards authorization servers and upstreams.
+
+use serde_json::json;
+
+use crate::harness::{Authority, Gateway, Key, Reply, Server, claims, eventually, get, send};
+
+#[test]
+fn issuer_is_reached_over_tls_by_the_roots_it_was_given_and_no_others() {
+    let (authority, other) = (Authority::new(), Authority::new());
+    let key = Key::es256("k");
+    let jwks = json!({ "keys": [key.jwk()] });
+    let issuer = Server::start_tls(authority.server("127.0.0.1", false), move |request| match &*request.target {
+        "/jwks" => Reply::json(&jwks),
+        _ => Reply::status(404),
+    });
+    let upstream = Server::start(|_| Reply::text("hello"));
+    let url = format!("https://{}", issuer.address);
+    let token = key.token(&claims(&url, ""));
+    for (ca, status) in [(&authority, 200), (&other, 503)] {
+        let gateway = Gateway::start(&format!(
+            "[issuers.corp]\nissuer = \"{url}\"\naudience = \"https://api.test\"\njwks_uri = \"{url}/jwks\"\n\
+             tls_ca = \"{}\"\n[upstreams.up]\ntargets = \"http://{}\"\n[[routes]]\npath = \"/\"\nupstream = \"up\"\n",
+            ca.file().display(),
+            upstream.address
+        ));
+        eventually("an answer", || get(gateway.address, "/", Some(&token)).status == status);
+    }
+    assert!(issuer.hits() >= 1);
+}
+
+#[test]
+fn upstream_is_reached_over_tls_only_where_its_certificate_is_good() {
+    let (authority, other) = (Authority::new(), Authority::new());
+    let upstream = Server::start_tls(authority.server("inner.test", true), |_| Reply::text("hello"));
+    let (certificate, key) = authority.client();
+    let shown =
+        format!("tls_client = {{ certificate = \"{}\", key = \"{}\" }}\n", certificate.display(), key.display());
+    for (ca, name, client, status) in [
+        (&authority, "inner.test", &*shown, 200),
+        (&other, "inner.test", &*shown, 502),
+        (&authority, "outer.test", &*shown, 502),
+        (&authority, "inner.test", "", 502),
+    ] {
+        let hits = upstream.hits();
+        let gateway = Gateway::start(&format!(
+            "[upstreams.up]\ntargets = \"https://{}\"\ntls_ca = \"{}\"\ntls_server_name = \"{name}\"\n{client}\
+             [[routes]]\npath = \"/\"\npublic = true\nupstream = \"up\"\n",
+            upstream.address,
+            ca.file().display(),
+        ));
+        let answer = send(gateway.address, "GET / HTTP/1.1\r\nHost: a\r\n\r\n");
+        assert_eq!(answer.status, status, "{name} {client}");
+        assert_eq!(upstream.hits() - hits, usize::from(status == 200));
+    }
+}
