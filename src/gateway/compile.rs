@@ -43,7 +43,7 @@ pub fn compile(config: &Config) -> Result<Snapshot, Vec<Fault>> {
         forwarding,
         verifier: Verifier::new(issuers, cache, epoch, config.server.max_token_size),
         upstreams,
-        reserved: Reserved::new(set_by_routes.map(|claim| claim.header.value.clone())),
+        reserved: Arc::new(Reserved::new(set_by_routes.map(|claim| claim.header.value.clone()))),
         challenge: ChallengeSettings {
             realm: config.challenge.realm.clone(),
             describe: config.challenge.describe,

@@ -84,9 +84,10 @@ impl Gate {
         connection.pace.begin_exchange();
         let view = self.view();
         let (parts, incoming) = request.into_parts();
-        let body = RequestBody::new(incoming, view.snapshot.body_idle_timeout, &self.ticker);
+        let snapshot = &*view.snapshot;
+        let body = RequestBody::new(incoming, &snapshot.reserved, snapshot.body_idle_timeout, &self.ticker);
         let progress = body.progress();
-        let mut record = Record::begin(connection.client.address, parts.method.clone(), view.snapshot.access_log);
+        let mut record = Record::begin(connection.client.address, parts.method.clone(), snapshot.access_log);
 
         let outcome = self.pass(&view, connection, parts, body, &mut record).await;
         let pace = Rc::clone(&connection.pace);
@@ -101,7 +102,7 @@ impl Gate {
                     Some(fault) => Refusal::BodyFault(fault),
                     None => refusal,
                 };
-                let answer = respond(&refusal, &view.snapshot.challenge);
+                let answer = respond(&refusal, &snapshot.challenge);
                 record.status = Some(answer.status());
                 record.outcome = Outcome::Refused(refusal.reason());
                 record.cause = refusal.cause();

@@ -28,7 +28,7 @@ pub struct Snapshot {
     /// Where requests go.
     pub upstreams: Vec<Arc<upstream::Settings>>,
     /// Header names that no client may set.
-    pub reserved: Reserved,
+    pub reserved: Arc<Reserved>,
     /// How a refusal is worded.
     pub challenge: ChallengeSettings,
     /// Whether `;` may stand in a path.

@@ -4,6 +4,7 @@ use std::cell::Cell;
 use std::io;
 use std::pin::Pin;
 use std::rc::Rc;
+use std::sync::Arc;
 use std::task::{Context, Poll, ready};
 use std::time::Duration;
 
@@ -11,11 +12,18 @@ use bytes::Bytes;
 use http_body::{Body, Frame, SizeHint};
 use hyper::body::Incoming;
 
+use super::headers::{self, Reserved};
 use super::pool::{Connection, Pool};
 use crate::clock::{Deadline, Ticker};
 
 /// A request's body on its way from the client to the upstream, if it has one.
-pub struct RequestBody(Option<(Incoming, Rc<Progress>)>);
+pub struct RequestBody(Option<Watched>);
+
+struct Watched {
+    incoming: Incoming,
+    progress: Rc<Progress>,
+    reserved: Arc<Reserved>,
+}
 
 /// What became of a request's body, for whoever answers the client.
 pub struct Progress {
@@ -36,9 +44,9 @@ pub enum RequestBodyFault {
 }
 
 impl RequestBody {
-    /// Watches `incoming`. What has no bytes needs no watching.
+    /// Watches `incoming`, whose trailers may not set what is `reserved`. What has no bytes needs no watching.
     #[must_use]
-    pub fn new(incoming: Incoming, idle_timeout: Duration, ticker: &Rc<Ticker>) -> Self {
+    pub fn new(incoming: Incoming, reserved: &Arc<Reserved>, idle_timeout: Duration, ticker: &Rc<Ticker>) -> Self {
         if incoming.is_end_stream() {
             return Self::empty();
         }
@@ -49,7 +57,7 @@ impl RequestBody {
             bytes: Cell::new(0),
             fault: Cell::new(None),
         };
-        Self(Some((incoming, Rc::new(progress))))
+        Self(Some(Watched { incoming, progress: Rc::new(progress), reserved: Arc::clone(reserved) }))
     }
 
     pub(super) fn empty() -> Self {
@@ -59,7 +67,7 @@ impl RequestBody {
     /// What becomes of it; none where there is no body.
     #[must_use]
     pub fn progress(&self) -> Option<Rc<Progress>> {
-        self.0.as_ref().map(|(_, progress)| Rc::clone(progress))
+        self.0.as_ref().map(|watched| Rc::clone(&watched.progress))
     }
 }
 
@@ -82,7 +90,7 @@ impl Body for RequestBody {
     type Error = io::Error;
 
     fn poll_frame(self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Option<io::Result<Frame<Bytes>>>> {
-        let Some((incoming, progress)) = &mut self.get_mut().0 else { return Poll::Ready(None) };
+        let Some(Watched { incoming, progress, reserved }) = &mut self.get_mut().0 else { return Poll::Ready(None) };
         let polled = Pin::new(incoming).poll_frame(context);
         match polled {
             Poll::Pending => {
@@ -101,7 +109,7 @@ impl Body for RequestBody {
                     Some(Ok(frame)) => {
                         let length = frame.data_ref().map_or(0, Bytes::len);
                         progress.bytes.set(progress.bytes.get() + length as u64);
-                        Poll::Ready(Some(Ok(frame)))
+                        Poll::Ready(Some(Ok(without_reserved(frame, reserved))))
                     }
                     Some(Err(error)) => {
                         progress.fault.set(Some(RequestBodyFault::Broken));
@@ -114,11 +122,21 @@ impl Body for RequestBody {
     }
 
     fn is_end_stream(&self) -> bool {
-        self.0.as_ref().is_none_or(|(incoming, _)| incoming.is_end_stream())
+        self.0.as_ref().is_none_or(|watched| watched.incoming.is_end_stream())
     }
 
     fn size_hint(&self) -> SizeHint {
-        self.0.as_ref().map_or(SizeHint::with_exact(0), |(incoming, _)| incoming.size_hint())
+        self.0.as_ref().map_or(SizeHint::with_exact(0), |watched| watched.incoming.size_hint())
+    }
+}
+
+fn without_reserved(frame: Frame<Bytes>, reserved: &Reserved) -> Frame<Bytes> {
+    match frame.into_trailers() {
+        Ok(mut trailers) => {
+            headers::trailers_to_upstream(&mut trailers, reserved);
+            Frame::trailers(trailers)
+        }
+        Err(frame) => frame,
     }
 }
 

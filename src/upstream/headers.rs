@@ -4,7 +4,9 @@
 //! 2. `Connection` may not name a field that the gateway sets or needs: such a request is refused.
 //! 3. Every field name that any route or the gateway sets is removed from every request first, in every spelling that an
 //!    upstream might read as the same name: upper case, `_` and `.` for `-`.
-//! 4. What the client's connection told is believed, what its headers told is not, unless it is a trusted proxy.
+//! 4. The same holds for trailers, which some upstreams read as headers; of those that say how a message is to be read,
+//!    none goes through (RFC 9110 §6.5.1).
+//! 5. What the client's connection told is believed, what its headers told is not, unless it is a trusted proxy.
 
 use std::borrow::Cow;
 use std::net::IpAddr;
@@ -79,7 +81,7 @@ pub struct Client {
     pub scheme: HeaderValue,
 }
 
-/// Makes a client's headers an upstream's: rules 1 to 4.
+/// Makes a client's headers an upstream's: rules 1 to 3 and 5.
 ///
 /// # Errors
 /// [`Nominated`] by rule 2.
@@ -103,6 +105,16 @@ pub fn to_upstream(headers: &mut HeaderMap, reserved: &Reserved, client: &Client
     set_forwarded(headers, client, told);
     add_via(headers);
     Ok(())
+}
+
+/// Makes a client's trailers an upstream's: rule 4.
+pub(super) fn trailers_to_upstream(trailers: &mut HeaderMap, reserved: &Reserved) {
+    strip_hop_by_hop(trailers);
+    reserved.strip(trailers);
+    let needed: Vec<HeaderName> = trailers.keys().filter(|name| is_needed(name.as_str())).cloned().collect();
+    for name in needed {
+        trailers.remove(name);
+    }
 }
 
 /// Makes an upstream's headers a client's: rule 1.

@@ -147,6 +147,26 @@ fn trailers_go_through_both_ways() {
 }
 
 #[test]
+fn r39_trailers_set_nothing_that_headers_may_not() {
+    let stand = stand();
+    let names = ["X-Client-Id", "x_client_id", "X-Forwarded-For", "Authorization", "Host", "Content-Length", "X-Check"];
+    let trailers: String = names.iter().map(|name| format!("{name}: forged\r\n")).collect();
+    let answer = send(
+        stand.address,
+        format!(
+            "POST /open/x HTTP/1.1\r\nHost: a\r\nTrailer: {}\r\nTransfer-Encoding: chunked\r\n\r\n\
+             2\r\nhi\r\n0\r\n{trailers}\r\n",
+            names.join(", ")
+        ),
+    );
+    assert_eq!(answer.status, 200);
+    let received = stand.last();
+    let forged: Vec<_> = received.headers.iter().filter(|(_, value)| value == "forged").collect();
+    assert_eq!(forged.len(), 1, "{forged:?}");
+    assert_eq!(received.header("trailer x-check"), ["forged"]);
+}
+
+#[test]
 fn bodiless_answers_are_bodiless() {
     let stand = stand();
     let mut connection = Connection::open(stand.address);
