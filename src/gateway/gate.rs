@@ -7,7 +7,7 @@ use std::sync::Arc;
 
 use http::request::Parts;
 use http::uri::PathAndQuery;
-use http::{HeaderMap, HeaderValue, Request, Response, Uri, header};
+use http::{HeaderMap, HeaderValue, Request, Response, StatusCode, Uri, Version, header};
 use hyper::body::Incoming;
 
 use super::admission;
@@ -16,7 +16,7 @@ use super::refusal::{Ambiguity, Refusal};
 use super::respond::respond;
 use super::snapshot::{Forwarding, Publisher, Snapshot};
 use crate::clock::Ticker;
-use crate::net::Pace;
+use crate::net::{Interim, Pace};
 use crate::oauth::bearer::{self, BearerError};
 use crate::oauth::claims::ActiveToken;
 use crate::policy::decision::{self, Permit};
@@ -45,6 +45,7 @@ struct View {
 pub struct Connection {
     client: Client,
     pace: Rc<Pace>,
+    interim: Interim,
     memo: Memo,
 }
 
@@ -67,7 +68,7 @@ impl Gate {
 
     /// A client has connected from `address`.
     #[must_use]
-    pub fn connection(&self, address: IpAddr, pace: Rc<Pace>) -> Connection {
+    pub fn connection(&self, address: IpAddr, pace: Rc<Pace>, interim: Interim) -> Connection {
         let snapshot = self.publisher.load();
         let address = address.to_canonical();
         let client = Client {
@@ -76,7 +77,7 @@ impl Gate {
             trusted: snapshot.trusted_proxies.iter().any(|network| network.contains(&address)),
             scheme: snapshot.external_scheme.clone(),
         };
-        Connection { client, pace, memo: Memo::new(Rc::clone(&self.tokens)) }
+        Connection { client, pace, interim, memo: Memo::new(Rc::clone(&self.tokens)) }
     }
 
     /// Takes a request to its upstream, or answers it.
@@ -136,8 +137,11 @@ impl Gate {
         set_target(&mut parts, passage.path.as_deref())?;
 
         let upstream = &view.upstreams[forwarding.upstream];
-        let request = Request::from_parts(parts, body);
-        let mut answer = upstream.send(passage.permit, request).await.map_err(Refusal::Upstream)?;
+        let mut request = Request::from_parts(parts, body);
+        pass_interim_answers(&mut request, &connection.interim);
+        let answer = upstream.send(passage.permit, request).await;
+        connection.interim.settle();
+        let mut answer = answer.map_err(Refusal::Upstream)?;
         headers::to_client(answer.headers_mut());
         Ok(answer)
     }
@@ -239,6 +243,22 @@ fn set_target(parts: &mut Parts, path: Option<&str>) -> Result<(), Ambiguity> {
     };
     parts.uri = Uri::from(PathAndQuery::try_from(target)?);
     Ok(())
+}
+
+// RFC 9110 §15.2 has a proxy pass them on. A client of HTTP/1.0 does not know them, and 100 is the answer to an `Expect`
+// that was answered here.
+fn pass_interim_answers(request: &mut Request<RequestBody>, interim: &Interim) {
+    if request.version() != Version::HTTP_11 {
+        return;
+    }
+    let interim = interim.clone();
+    hyper::ext::on_informational(request, move |answer| {
+        if answer.status() != StatusCode::CONTINUE {
+            let mut headers = answer.headers().clone();
+            headers::to_client(&mut headers);
+            interim.tell(answer.status(), &headers);
+        }
+    });
 }
 
 fn tell_claims(headers: &mut HeaderMap, forwarding: &Forwarding, token: Option<&ActiveToken>) {

@@ -1,8 +1,10 @@
 //! Sockets, as both sides of the gateway use them: plain or TLS, and never waited for without end.
 
+mod interim;
 mod paced;
 mod stream;
 pub mod tls;
 
+pub use interim::Interim;
 pub use paced::{Pace, PaceLimits, Paced};
 pub use stream::Stream;

@@ -14,6 +14,7 @@ use std::time::Duration;
 
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 
+use super::interim::Interim;
 use crate::clock::{Deadline, Ticker};
 
 /// How long a peer may keep a connection waiting.
@@ -84,13 +85,31 @@ pub struct Paced<S> {
     reading_for: Phase,
     writing: Deadline,
     write_stalled: bool,
+    /// What is written past whoever owns this connection, if anything may be.
+    interim: Option<Interim>,
 }
 
 impl<S> Paced<S> {
     /// Watches `stream` at the given pace.
     pub fn new(stream: S, pace: Rc<Pace>, limits: PaceLimits, ticker: &Rc<Ticker>) -> Self {
         let (reading, writing) = (ticker.deadline(), ticker.deadline());
-        Self { stream, pace, limits, reading, reading_for: Phase::Exchange, writing, write_stalled: false }
+        Self {
+            stream,
+            pace,
+            limits,
+            reading,
+            reading_for: Phase::Exchange,
+            writing,
+            write_stalled: false,
+            interim: None,
+        }
+    }
+
+    /// Lets interim answers be written as well.
+    #[must_use]
+    pub fn with_interim(self, interim: Interim) -> Self {
+        interim.flushed();
+        Self { interim: Some(interim), ..self }
     }
 
     fn poll_read_time_out(&mut self, context: &mut Context<'_>) -> Poll<io::Result<()>> {
@@ -117,6 +136,9 @@ impl<S> Paced<S> {
     }
 
     fn wrote(&mut self) {
+        if let Some(interim) = &self.interim {
+            interim.written();
+        }
         if self.write_stalled {
             self.write_stalled = false;
             self.writing.disarm();
@@ -124,15 +146,43 @@ impl<S> Paced<S> {
     }
 }
 
+impl<S: AsyncWrite + Unpin> Paced<S> {
+    fn write_interim(&mut self, context: &mut Context<'_>) {
+        let Some(interim) = &self.interim else { return };
+        let mut stream = Pin::new(&mut self.stream);
+        // An error will be met again by whoever writes next.
+        interim.write_with(|bytes| match stream.as_mut().poll_write(context, bytes) {
+            Poll::Ready(written) => written.ok(),
+            Poll::Pending => None,
+        });
+        let _ = stream.poll_flush(context);
+    }
+
+    // Whether the way is free for another write.
+    fn poll_interim_written(&mut self, context: &mut Context<'_>) -> Poll<()> {
+        if self.interim.as_ref().is_some_and(Interim::goes_first) {
+            self.write_interim(context);
+            if self.interim.as_ref().is_some_and(Interim::goes_first) {
+                return Poll::Pending;
+            }
+        }
+        Poll::Ready(())
+    }
+}
+
 fn timed_out(what: &'static str) -> io::Error {
     io::Error::new(io::ErrorKind::TimedOut, what)
 }
 
-impl<S: AsyncRead + Unpin> AsyncRead for Paced<S> {
+impl<S: AsyncRead + AsyncWrite + Unpin> AsyncRead for Paced<S> {
     fn poll_read(self: Pin<&mut Self>, context: &mut Context<'_>, buf: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
         let this = self.get_mut();
+        let _ = this.poll_interim_written(context);
         let before = buf.filled().len();
         let Poll::Ready(outcome) = Pin::new(&mut this.stream).poll_read(context, buf) else {
+            if let Some(interim) = this.interim.as_ref().filter(|_| this.pace.phase.get() == Phase::Exchange) {
+                interim.register(context);
+            }
             return this.poll_read_time_out(context);
         };
         let read = buf.filled().len() - before;
@@ -149,6 +199,9 @@ impl<S: AsyncRead + Unpin> AsyncRead for Paced<S> {
 impl<S: AsyncWrite + Unpin> AsyncWrite for Paced<S> {
     fn poll_write(self: Pin<&mut Self>, context: &mut Context<'_>, buf: &[u8]) -> Poll<io::Result<usize>> {
         let this = self.get_mut();
+        if this.poll_interim_written(context).is_pending() {
+            return this.poll_write_time_out(context);
+        }
         let Poll::Ready(outcome) = Pin::new(&mut this.stream).poll_write(context, buf) else {
             return this.poll_write_time_out(context);
         };
@@ -162,6 +215,9 @@ impl<S: AsyncWrite + Unpin> AsyncWrite for Paced<S> {
         bufs: &[io::IoSlice<'_>],
     ) -> Poll<io::Result<usize>> {
         let this = self.get_mut();
+        if this.poll_interim_written(context).is_pending() {
+            return this.poll_write_time_out(context);
+        }
         let Poll::Ready(outcome) = Pin::new(&mut this.stream).poll_write_vectored(context, bufs) else {
             return this.poll_write_time_out(context);
         };
@@ -178,6 +234,9 @@ impl<S: AsyncWrite + Unpin> AsyncWrite for Paced<S> {
         let Poll::Ready(outcome) = Pin::new(&mut this.stream).poll_flush(context) else {
             return this.poll_write_time_out(context).map_ok(|_| ());
         };
+        if let Some(interim) = &this.interim {
+            interim.flushed();
+        }
         // Plain TCP flushes at once whatever was written before, so only a write may end the stall.
         Poll::Ready(outcome)
     }

@@ -17,7 +17,7 @@ use super::Settings;
 use super::limit::Place;
 use crate::clock::Ticker;
 use crate::gateway::Gate;
-use crate::net::{Pace, PaceLimits, Paced};
+use crate::net::{Interim, Pace, PaceLimits, Paced};
 
 /// What the connections of one worker have in common.
 pub(super) struct Serving {
@@ -64,9 +64,10 @@ pub(super) fn serve(serving: &Rc<Serving>, socket: TcpStream, peer: SocketAddr, 
         let serving = &*open.serving;
         // Without it small answers wait for the client's acknowledgement; a socket that cannot do so is about to close.
         let _ = socket.set_nodelay(true);
-        let pace = Pace::idle();
-        let io = TokioIo::new(Paced::new(socket, Rc::clone(&pace), serving.limits, &serving.ticker));
-        let connection = serving.gate.connection(peer.ip(), pace);
+        let (pace, interim) = (Pace::idle(), Interim::default());
+        let paced = Paced::new(socket, Rc::clone(&pace), serving.limits, &serving.ticker);
+        let io = TokioIo::new(paced.with_interim(interim.clone()));
+        let connection = serving.gate.connection(peer.ip(), pace, interim);
         let connection = &connection;
         let service =
             service_fn(async move |request| Ok::<_, Infallible>(serving.gate.handle(connection, request).await));

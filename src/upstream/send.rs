@@ -181,5 +181,6 @@ fn copy_of_repeatable(request: &Request<RequestBody>) -> Option<Request<RequestB
     *copy.method_mut() = request.method().clone();
     *copy.uri_mut() = request.uri().clone();
     *copy.headers_mut() = request.headers().clone();
+    *copy.extensions_mut() = request.extensions().clone();
     Some(copy)
 }

@@ -167,6 +167,36 @@ fn r39_trailers_set_nothing_that_headers_may_not() {
 }
 
 #[test]
+fn interim_answers_are_passed_on_before_the_final_one() {
+    let stand = stand();
+    stand.upstream.script(|_| {
+        Reply::Slowly(vec![
+            b"HTTP/1.1 100 Continue\r\n\r\n".to_vec(),
+            b"HTTP/1.1 103 Early Hints\r\nLink: </style.css>\r\nConnection: x\r\n\r\n".to_vec(),
+            b"HTTP/1.1 102 Processing\r\n\r\n".to_vec(),
+            b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok".to_vec(),
+        ])
+    });
+    let mut connection = Connection::open(stand.address);
+    for _ in 0..3 {
+        connection.write("GET /open/x HTTP/1.1\r\nHost: a\r\n\r\n");
+        let mut next = || connection.try_read(false).expect("an answer");
+        let hints = next();
+        assert_eq!((hints.status, hints.header("link"), hints.header("connection")), (103, Some("</style.css>"), None));
+        assert_eq!([next().status, next().status], [102, 200]);
+    }
+    stand.upstream.script(|_| {
+        Reply::Raw(b"HTTP/1.1 103 Early Hints\r\n\r\nHTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok".to_vec())
+    });
+    // Both at once, and two requests at once.
+    connection.write("GET /open/x HTTP/1.1\r\nHost: a\r\n\r\nGET /open/x HTTP/1.1\r\nHost: a\r\n\r\n");
+    let statuses: Vec<_> = (0..4).filter_map(|_| Some(connection.try_read(false)?.status)).collect();
+    assert_eq!(statuses, [103, 200, 103, 200]);
+    let old = send(stand.address, "GET /open/x HTTP/1.0\r\nHost: a\r\n\r\n");
+    assert_eq!((old.status, old.text()), (200, "ok".to_owned()));
+}
+
+#[test]
 fn bodiless_answers_are_bodiless() {
     let stand = stand();
     let mut connection = Connection::open(stand.address);

@@ -42,6 +42,8 @@ pub(crate) enum Reply {
     RawThenHang(Vec<u8>),
     /// Writes these bytes one at a time, with a pause after each.
     Trickle(Vec<u8>, Duration),
+    /// Writes these pieces, with a moment between them.
+    Slowly(Vec<Vec<u8>>),
 }
 
 impl Reply {
@@ -226,6 +228,12 @@ fn serve(mut socket: impl Socket, shared: &Shared) -> std::io::Result<()> {
                     }
                 }
                 return Ok(());
+            }
+            Reply::Slowly(pieces) => {
+                for piece in pieces {
+                    socket.write_all(&piece)?;
+                    thread::sleep(Duration::from_millis(30));
+                }
             }
             Reply::Trickle(bytes, pause) => {
                 for byte in bytes {
