@@ -36,10 +36,21 @@ pub(crate) struct Process {
 impl Process {
     /// Starts it with this file, and waits until it listens on port 8080 of `address`.
     pub(crate) fn start(address: Ipv4Addr, toml: &str) -> Self {
+        Self::launch(command(), address, toml)
+    }
+
+    /// The same, with so many files that it may open.
+    pub(crate) fn start_with_files(address: Ipv4Addr, toml: &str, files: u32) -> Self {
+        let mut shell = Command::new("sh");
+        shell.args(["-c", &format!("ulimit -n {files}; exec \"$0\""), env!("CARGO_BIN_EXE_scopegate")]);
+        Self::launch(shell, address, toml)
+    }
+
+    fn launch(mut command: Command, address: Ipv4Addr, toml: &str) -> Self {
         let folder = tempfile::tempdir().expect("a folder");
         fs::write(folder.path().join("gateway.toml"), toml).expect("a file");
         let log = |name: &str| Stdio::from(fs::File::create(folder.path().join(name)).expect("a file"));
-        let child = command().current_dir(folder.path()).stdout(log("out")).stderr(log("err")).spawn();
+        let child = command.current_dir(folder.path()).stdout(log("out")).stderr(log("err")).spawn();
         let process = Self { child: child.expect("the binary"), folder };
         wait("it listens", || TcpStream::connect((address, 8080)).is_ok());
         process

@@ -3,7 +3,7 @@
 use std::thread;
 use std::time::{Duration, Instant};
 
-use crate::harness::{Connection, Gateway, Reply, Server, Stand, eventually, send};
+use crate::harness::{Connection, Gateway, Issuer, Key, Reply, Server, Stand, eventually, get, send};
 
 const ROUTES: &str = "[[routes]]\npath = \"/open/{*rest}\"\npublic = true\nupstream = \"up\"\n\
                       [[routes]]\npath = \"/kept\"\nupstream = \"up\"\n";
@@ -59,6 +59,40 @@ fn upstream_body_that_breaks_off_breaks_off_towards_the_client_too() {
         let answer = connection.try_read(false);
         assert!(answer.is_none_or(|answer| answer.status == 200 && !answer.complete), "{reply:?}");
         assert!(connection.is_closed(), "{reply:?}");
+    }
+}
+
+#[test]
+fn issuer_that_fails_at_start_lets_nobody_in_and_is_asked_again() {
+    let key = Key::es256("k");
+    for failure in [
+        Reply::status(500),
+        Reply::status(404),
+        Reply::text("<html>maintenance</html>"),
+        Reply::RawThenClose(Vec::new()),
+        Reply::RawThenReset(b"HTTP/1.1 200 OK\r\ncontent-length: 100\r\n\r\n{\"issuer\":".to_vec()),
+        Reply::RawThenHang(Vec::new()),
+        Reply::RawThenHang(b"HTTP/1.1 200 OK\r\ncontent-length: 100\r\n\r\n{\"issuer\":".to_vec()),
+        Reply::Trickle(
+            format!("HTTP/1.1 200 OK\r\n{}", "x: y\r\n".repeat(1000)).into_bytes(),
+            Duration::from_millis(20),
+        ),
+    ] {
+        let issuer = Issuer::start(&[&key]);
+        issuer.fail(failure.clone());
+        let upstream = Server::start(|_| Reply::text("hello"));
+        let gateway = Gateway::start(&format!(
+            "[issuers.corp]\nissuer = \"{}\"\naudience = \"https://api.test\"\ntimeout = \"200ms\"\n\
+             [upstreams.up]\ntargets = \"http://{}\"\n{ROUTES}",
+            issuer.url, upstream.address
+        ));
+        let token = key.token(&issuer.claims(""));
+        let status = || get(gateway.address, "/kept", Some(&token)).status;
+        eventually("the issuer is asked", || issuer.server.hits() > 0);
+        assert_eq!((status(), upstream.hits()), (503, 0), "{failure:.80?}");
+        assert_eq!(send(gateway.address, GET).status, 200, "others are served");
+        issuer.recover();
+        eventually("the keys are here", || status() == 200);
     }
 }
 
@@ -229,7 +263,7 @@ fn no_answer_goes_to_another_request_than_its_own() {
         for client in 0..4_usize {
             let address = gateway.address;
             scope.spawn(move || {
-                for number in 0..100_usize {
+                for number in 0..750_usize {
                     let id = format!("{client}-{number}-{}", "x".repeat((client + number) % 3));
                     let answer = send(address, format!("GET /open/{id} HTTP/1.1\r\nHost: a\r\n\r\n"));
                     assert_eq!(answer.status, 200);

@@ -9,6 +9,7 @@ mod forwarding;
 mod harness;
 mod issuers;
 mod keys;
+mod load;
 mod routes;
 mod scopes;
 mod tls;

@@ -2,7 +2,10 @@
 
 use std::sync::{Arc, Mutex};
 
-use aws_lc_rs::signature::{ECDSA_P256_SHA256_FIXED_SIGNING, EcdsaKeyPair, Ed25519KeyPair, KeyPair};
+use aws_lc_rs::signature::{
+    ECDSA_P256_SHA256_FIXED_SIGNING, ECDSA_P384_SHA384_FIXED_SIGNING, EcdsaKeyPair, EcdsaSigningAlgorithm,
+    Ed25519KeyPair, KeyPair,
+};
 use base64::Engine;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use jsonwebtoken::{Algorithm, EncodingKey, crypto};
@@ -23,15 +26,25 @@ pub(crate) struct Key {
 
 impl Key {
     pub(crate) fn es256(kid: &str) -> Self {
-        let pair = EcdsaKeyPair::generate(&ECDSA_P256_SHA256_FIXED_SIGNING).expect("a key");
+        Self::ec(kid, Algorithm::ES256, &ECDSA_P256_SHA256_FIXED_SIGNING, "P-256")
+    }
+
+    pub(crate) fn es384(kid: &str) -> Self {
+        Self::ec(kid, Algorithm::ES384, &ECDSA_P384_SHA384_FIXED_SIGNING, "P-384")
+    }
+
+    fn ec(kid: &str, algorithm: Algorithm, signing: &'static EcdsaSigningAlgorithm, curve: &str) -> Self {
+        let pair = EcdsaKeyPair::generate(signing).expect("a key");
         let document = pair.to_pkcs8v1().expect("a key");
-        let point = pair.public_key().as_ref();
-        let (x, y) = (URL_SAFE_NO_PAD.encode(&point[1..33]), URL_SAFE_NO_PAD.encode(&point[33..]));
+        // `04`, x, y (SEC 1 §2.3.3).
+        let point = &pair.public_key().as_ref()[1..];
+        let (x, y) = point.split_at(point.len() / 2);
+        let (x, y) = (URL_SAFE_NO_PAD.encode(x), URL_SAFE_NO_PAD.encode(y));
         Self {
             kid: Some(kid.to_owned()),
-            algorithm: Algorithm::ES256,
+            algorithm,
             private: EncodingKey::from_ec_der(document.as_ref()),
-            public: json!({ "kty": "EC", "crv": "P-256", "x": x, "y": y, "use": "sig", "kid": kid }),
+            public: json!({ "kty": "EC", "crv": curve, "x": x, "y": y, "use": "sig", "kid": kid }),
         }
     }
 

@@ -1,0 +1,97 @@
+//! What must hold while much happens at once.
+
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::thread;
+use std::time::{Duration, Instant};
+
+use serde_json::json;
+
+use crate::harness::{Connection, Key, Stand};
+
+const ROUTES: &str = "[[routes]]\npath = \"/things\"\nscope = \"read\"\nupstream = \"up\"\n";
+
+fn request(token: &str) -> String {
+    format!("GET /things HTTP/1.1\r\nHost: a\r\nAuthorization: Bearer {token}\r\n\r\n")
+}
+
+#[test]
+fn keys_rotate_under_load_without_a_wrong_answer() {
+    let stand = Stand::toml("", "unknown_key_cooldown = \"1s\"", "", ROUTES);
+    let (rotated, stop) =
+        (std::sync::Mutex::new(stand.key.token(&stand.issuer.claims("read"))), AtomicBool::new(false));
+    thread::scope(|scope| {
+        for _ in 0..3 {
+            scope.spawn(|| {
+                let stranger = Key::es256("first").token(&stand.issuer.claims("read"));
+                let mut connection = Connection::open(stand.address);
+                while !stop.load(Ordering::SeqCst) {
+                    let token = rotated.lock().expect("no panic").clone();
+                    assert_eq!(connection.ask(request(&token)).status, 200);
+                    assert_eq!(connection.ask(request(&stranger)).status, 401);
+                }
+            });
+        }
+        let mut earlier = vec![];
+        for number in 0..3 {
+            let next = Key::es256(&format!("rotated-{number}"));
+            let published: Vec<&Key> = earlier.last().into_iter().chain([&stand.key, &next]).collect();
+            stand.issuer.publish(&published);
+            // Beyond the cooldown, or the first token of the new key could not have it fetched.
+            thread::sleep(Duration::from_millis(1100));
+            *rotated.lock().expect("no panic") = next.token(&stand.issuer.claims("read"));
+            thread::sleep(Duration::from_millis(200));
+            earlier.push(next);
+        }
+        stop.store(true, Ordering::SeqCst);
+    });
+}
+
+#[test]
+fn simultaneous_first_uses_of_one_token_all_pass() {
+    let stand = Stand::routes(ROUTES);
+    for _ in 0..5 {
+        let mut claims = stand.issuer.claims("read");
+        claims["jti"] = json!(format!("{:?}", Instant::now()));
+        let token = stand.key.token(&claims);
+        thread::scope(|scope| {
+            for _ in 0..16 {
+                scope.spawn(|| assert_eq!(stand.get("/things", Some(&token)).status, 200));
+            }
+        });
+    }
+}
+
+#[test]
+fn flood_of_expensive_bad_tokens_does_not_starve_a_known_one() {
+    let stand = Stand::routes(ROUTES);
+    let expensive = Key::es384("expensive");
+    stand.issuer.publish(&[&stand.key, &expensive]);
+    let claims = stand.issuer.claims("read");
+    assert_eq!(stand.get("/things", Some(&expensive.token(&claims))).status, 200);
+    let known = stand.token("read");
+    let mut connection = Connection::open(stand.address);
+    assert_eq!(connection.ask(request(&known)).status, 200);
+
+    let stop = AtomicBool::new(false);
+    let slowest = thread::scope(|scope| {
+        for _ in 0..32 {
+            scope.spawn(|| {
+                let bad = Key::es384("expensive").token(&claims);
+                let mut connection = Connection::open(stand.address);
+                while !stop.load(Ordering::SeqCst) {
+                    assert_eq!(connection.ask(request(&bad)).status, 401);
+                }
+            });
+        }
+        let mut slowest = Duration::ZERO;
+        for _ in 0..100 {
+            let began = Instant::now();
+            assert_eq!(connection.ask(request(&known)).status, 200);
+            slowest = slowest.max(began.elapsed());
+        }
+        stop.store(true, Ordering::SeqCst);
+        slowest
+    });
+    // Behind all thirty-two signatures it would wait ten times as long; the rest is the machine's own noise.
+    assert!(slowest < Duration::from_secs(1), "{slowest:?}");
+}
