@@ -184,6 +184,30 @@ fn client_that_goes_away_cancels_its_request() {
 }
 
 #[test]
+fn client_that_closes_its_sending_half_has_gone() {
+    let stand = Stand::routes(ROUTES);
+    stand.upstream.script(|_| Reply::RawThenHang(Vec::new()));
+    let closed = stand.upstream.closed();
+    let mut connection = Connection::open(stand.address);
+    connection.write(GET);
+    eventually("the upstream has it", || stand.hits() == 1);
+    connection.finish();
+    eventually("the upstream's connection is closed", || stand.upstream.closed() > closed);
+    assert!(connection.is_closed());
+}
+
+#[test]
+fn body_that_nobody_reads_ends_its_connection_and_is_never_taken_for_a_request() {
+    let stand = Stand::routes(ROUTES);
+    let mut connection = Connection::open(stand.address);
+    let smuggled = GET.repeat(4000);
+    connection.try_write(format!("POST /kept HTTP/1.1\r\nHost: a\r\nContent-Length: 1000000\r\n\r\n{smuggled}"));
+    assert_eq!(connection.read(false).status, 401);
+    assert!(connection.is_closed());
+    assert_eq!(stand.hits(), 0);
+}
+
+#[test]
 fn client_that_does_not_read_is_not_waited_for() {
     let stand = stand();
     let body = vec![b'x'; 64 * 1024 * 1024];

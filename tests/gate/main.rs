@@ -10,6 +10,7 @@ mod harness;
 mod issuers;
 mod keys;
 mod load;
+mod rings;
 mod routes;
 mod scopes;
 mod tls;

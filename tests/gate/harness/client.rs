@@ -1,7 +1,7 @@
 //! A client that sends what it is told and sees every byte that comes back.
 
 use std::io::{Read, Write};
-use std::net::{SocketAddr, TcpStream};
+use std::net::{Shutdown, SocketAddr, TcpStream};
 
 use super::PATIENCE;
 use super::server::find;
@@ -55,6 +55,11 @@ impl Connection {
     /// As [`write`](Self::write), where the other side may close before it has read all.
     pub(crate) fn try_write(&mut self, bytes: impl AsRef<[u8]>) {
         let _ = self.socket.write_all(bytes.as_ref());
+    }
+
+    /// Says that nothing more will be written.
+    pub(crate) fn finish(&mut self) {
+        self.socket.shutdown(Shutdown::Write).expect("an open socket");
     }
 
     /// Sends a request and reads its answer.

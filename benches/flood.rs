@@ -1,0 +1,102 @@
+//! Does a flood of distinct tokens leave memory bounded?
+//!
+//! A gateway in this process sees a million tokens, all different and all good. Its memory after the flood is held
+//! against its memory once its caches were full: the ratio is to be at most 1.2.
+//!
+//!     cargo bench --bench flood            # TOKENS=100000 for a short one
+
+use std::io::{Read, Write};
+use std::net::{SocketAddr, TcpListener, TcpStream};
+use std::sync::Arc;
+use std::{env, fs, thread};
+
+use arc_swap::ArcSwap;
+use jsonwebtoken::{EncodingKey, Header, encode};
+use scopegate::clock::Clock;
+use scopegate::server::{Server, Settings, listen};
+use scopegate::{config, gateway, verify};
+use serde_json::json;
+
+const SECRET: &str = "a secret of at least thirty-two bytes";
+const CACHE_ENTRIES: usize = 10_000;
+
+fn main() {
+    let tokens: usize = env::var("TOKENS").ok().and_then(|tokens| tokens.parse().ok()).unwrap_or(1_000_000);
+    verify::jwt::install_cryptography();
+    let upstream = serve_upstream();
+    let gateway = serve_gateway(upstream);
+
+    // Ten times what the shared tier holds: every tier is full, and the allocator has settled.
+    let mut seen = 10 * CACHE_ENTRIES;
+    flood(gateway, 0..seen);
+    let full = resident();
+    println!("with full caches:      {full} KiB");
+    while seen < tokens {
+        let next = (seen + tokens / 10).min(tokens);
+        flood(gateway, seen..next);
+        seen = next;
+        println!("after {seen:>8} tokens: {} KiB", resident());
+    }
+    let after = resident();
+    println!("ratio: {:.3}", after as f64 / full as f64);
+}
+
+fn flood(gateway: SocketAddr, numbers: std::ops::Range<usize>) {
+    let key = EncodingKey::from_secret(SECRET.as_bytes());
+    let mut socket = TcpStream::connect(gateway).expect("the gateway listens");
+    let mut answer = [0; 4096];
+    for number in numbers {
+        let claims = json!({
+            "iss": "flood", "aud": "https://api.test", "sub": "client", "client_id": "client", "scope": "read write",
+            "exp": 4_000_000_000_i64, "jti": number,
+        });
+        let token = encode(&Header::default(), &claims, &key).expect("a token");
+        let request = format!("GET / HTTP/1.1\r\nHost: a\r\nAuthorization: Bearer {token}\r\n\r\n");
+        socket.write_all(request.as_bytes()).expect("the gateway reads");
+        let read = socket.read(&mut answer).expect("the gateway answers");
+        assert!(answer[..read].starts_with(b"HTTP/1.1 200"), "{}", String::from_utf8_lossy(&answer[..read]));
+    }
+}
+
+fn serve_gateway(upstream: SocketAddr) -> SocketAddr {
+    let toml = format!(
+        "[server]\nlisten = \"127.0.0.1:0\"\nworkers = 1\n[log]\naccess = false\n\
+         [issuers.flood]\nissuer = \"flood\"\naudience = \"https://api.test\"\nshared_secret = \"{SECRET}\"\n\
+         cache_entries = {CACHE_ENTRIES}\naccept_unbounded_expiry = true\n\
+         [upstreams.up]\ntargets = \"http://{upstream}\"\n[[routes]]\npath = \"/\"\nscope = \"read\"\nupstream = \"up\"\n"
+    );
+    let (config, _) = config::parse("flood.toml", &toml).expect("a good file");
+    let snapshot = gateway::compile(&config).expect("a good file");
+    let listeners = listen(&[config.server.listen[0].value], 1, false).expect("a free port");
+    let address = listeners.addresses()[0];
+    let publisher = Arc::new(ArcSwap::from_pointee(snapshot));
+    let server = Server::start(listeners, &Settings::from(&config.server), &publisher, &Clock::system());
+    // It serves until the process ends.
+    std::mem::forget(server.expect("threads"));
+    address
+}
+
+fn serve_upstream() -> SocketAddr {
+    let listener = TcpListener::bind("127.0.0.1:0").expect("a free port");
+    let address = listener.local_addr().expect("a bound socket");
+    thread::spawn(move || {
+        for mut socket in listener.incoming().flatten() {
+            thread::spawn(move || {
+                let mut request = [0; 8192];
+                while socket.read(&mut request).is_ok_and(|read| read > 0) {
+                    if socket.write_all(b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok").is_err() {
+                        return;
+                    }
+                }
+            });
+        }
+    });
+    address
+}
+
+/// Resident memory of this process in KiB.
+fn resident() -> u64 {
+    let status = fs::read_to_string("/proc/self/status").expect("Linux");
+    let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:")).expect("VmRSS");
+    line.trim().trim_end_matches(" kB").parse().expect("a number")
+}
