@@ -8,8 +8,8 @@ use hyper_util::rt::TokioIo;
 use tokio::net::{TcpStream, lookup_host};
 use tokio_rustls::TlsConnector;
 
-use super::body::RequestBody;
 use super::pool::Connection;
+use super::request_body::RequestBody;
 use super::settings::{Settings, Target};
 use crate::clock::Ticker;
 use crate::net::{Pace, PaceLimits, Paced, Stream};

@@ -4,11 +4,12 @@
 //! takes a [`Permit`](crate::policy::decision::Permit), which only [`decide`](crate::policy::decision::decide) can make: what was not decided
 //! cannot be forwarded.
 
-mod body;
 mod connect;
+mod forwarded_body;
 pub mod headers;
 mod health;
 mod pool;
+mod request_body;
 mod send;
 mod settings;
 
@@ -19,7 +20,8 @@ use std::time::Instant;
 
 use crate::clock::Ticker;
 
-pub use body::{ForwardedBody, Progress, RequestBody, RequestBodyFault};
+pub use forwarded_body::ForwardedBody;
+pub use request_body::{Progress, RequestBody, RequestBodyFault};
 pub use send::UpstreamError;
 pub use settings::{HostSent, Settings, Target};
 

@@ -12,9 +12,10 @@ use http_body::Body;
 use hyper::client::conn::TrySendError;
 
 use super::Upstream;
-use super::body::{ForwardedBody, Lease, RequestBody};
 use super::connect::connect;
-use super::pool::Connection;
+use super::forwarded_body::ForwardedBody;
+use super::pool::{Connection, Lease};
+use super::request_body::RequestBody;
 use super::settings::{HostSent, Target};
 use crate::policy::decision::Permit;
 

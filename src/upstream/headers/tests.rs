@@ -1,0 +1,102 @@
+//! Names that are ours, names that end here.
+
+use super::*;
+
+fn client(trusted: bool) -> Client {
+    Client {
+        address: IpAddr::from([192, 0, 2, 7]),
+        address_text: HeaderValue::from_static("192.0.2.7"),
+        trusted,
+        scheme: HeaderValue::from_static("http"),
+    }
+}
+
+fn headers(fields: &[(&str, &str)]) -> HeaderMap {
+    fields
+        .iter()
+        .map(|(name, value)| {
+            let name = HeaderName::from_bytes(name.as_bytes()).expect("a header name");
+            (name, HeaderValue::from_str(value).expect("a header value"))
+        })
+        .collect()
+}
+
+fn forwarded(fields: &[(&str, &str)], reserved: &Reserved, trusted: bool) -> HeaderMap {
+    let mut headers = headers(fields);
+    to_upstream(&mut headers, reserved, &client(trusted)).expect("nothing is nominated");
+    headers
+}
+
+#[test]
+fn r39_reserved_names_are_removed_in_every_spelling() {
+    let reserved = Reserved::new([HeaderName::from_static("x-client-id")]);
+    let spellings = ["X-Client-Id", "x_client_id", "x.client.id", "X-Client_Id", "x-client.id"];
+    let kept = forwarded(&spellings.map(|name| (name, "forged")), &reserved, false);
+    assert!(kept.iter().all(|(_, value)| value != "forged"), "{kept:?}");
+    let spellings = ["X-Forwarded-For", "x_forwarded_for", "X-Forwarded-Prefix", "Forwarded", "X-Real-IP", "x_real.ip"];
+    let kept = forwarded(&spellings.map(|name| (name, "forged")), &reserved, false);
+    assert!(kept.iter().all(|(_, value)| value != "forged"), "{kept:?}");
+}
+
+#[test]
+fn r39_connection_may_not_name_what_is_set_or_needed() {
+    let reserved = Reserved::new([HeaderName::from_static("x-client-id")]);
+    for name in ["Host", "authorization", "X-Client-Id", "x_client_id", "X-Forwarded-For", "content-length"] {
+        let mut headers = headers(&[("connection", &format!("close, {name}"))]);
+        let refused = to_upstream(&mut headers, &reserved, &client(false));
+        assert_eq!(refused, Err(Nominated(name.to_ascii_lowercase())));
+    }
+}
+
+#[test]
+fn r40_hop_by_hop_fields_end_here_with_those_that_connection_names() {
+    let sent = forwarded(
+        &[
+            ("connection", "keep-alive, X-Hop"),
+            ("x-hop", "1"),
+            ("keep-alive", "timeout=5"),
+            ("proxy-connection", "keep-alive"),
+            ("te", "gzip, trailers"),
+            ("upgrade", "h2c"),
+            ("x-end", "to-end"),
+        ],
+        &Reserved::default(),
+        false,
+    );
+    for name in ["connection", "x-hop", "keep-alive", "proxy-connection", "upgrade"] {
+        assert!(!sent.contains_key(name), "{name} went through");
+    }
+    assert_eq!(sent["te"], "trailers");
+    assert_eq!(sent["x-end"], "to-end");
+}
+
+#[test]
+fn client_is_told_to_the_upstream_by_its_connection() {
+    let fields = [("host", "api.example.com:8080"), ("x-forwarded-for", "203.0.113.9"), ("x-forwarded-proto", "https")];
+    let sent = forwarded(&fields, &Reserved::new([]), false);
+    assert_eq!(sent["x-forwarded-for"], "192.0.2.7");
+    assert_eq!(sent["x-forwarded-proto"], "http");
+    assert_eq!(sent["x-forwarded-host"], "api.example.com:8080");
+    assert_eq!(sent["forwarded"], r#"for=192.0.2.7;host="api.example.com:8080";proto=http"#);
+    assert_eq!(sent["via"], "1.1 scopegate");
+}
+
+#[test]
+fn trusted_proxy_is_believed_and_added_to() {
+    let fields = [
+        ("host", "inner"),
+        ("x-forwarded-for", "203.0.113.9"),
+        ("x-forwarded-for", "198.51.100.2"),
+        ("x-forwarded-proto", "https"),
+        ("x-forwarded-host", "api.example.com"),
+        ("forwarded", "for=203.0.113.9"),
+        ("via", "1.1 edge"),
+    ];
+    let sent = forwarded(&fields, &Reserved::new([]), true);
+    assert_eq!(sent["x-forwarded-for"], "203.0.113.9, 198.51.100.2, 192.0.2.7");
+    assert_eq!(sent["x-forwarded-proto"], "https");
+    assert_eq!(sent["x-forwarded-host"], "api.example.com");
+    assert_eq!(sent["forwarded"], r#"for=203.0.113.9, for=192.0.2.7;host="api.example.com";proto=https"#);
+    let via: Vec<_> = sent.get_all("via").iter().collect();
+    assert_eq!(via, ["1.1 edge", "1.1 scopegate"]);
+}
