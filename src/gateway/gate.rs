@@ -52,7 +52,6 @@ pub struct Connection {
 /// A request that may go, and how.
 struct Passage {
     permit: Permit,
-    route: usize,
     token: Option<Arc<ActiveToken>>,
     /// The path to send, where it is not the one that came.
     path: Option<String>,
@@ -127,7 +126,7 @@ impl Gate {
     ) -> Result<Response<ForwardedBody>, Refusal> {
         let snapshot = &*view.snapshot;
         let passage = self.judge(snapshot, connection, &parts, record).await?;
-        let forwarding = &snapshot.forwarding[passage.route];
+        let forwarding = &snapshot.forwarding[passage.permit.route()];
 
         headers::to_upstream(&mut parts.headers, &snapshot.reserved, &connection.client)?;
         if !forwarding.forward_token {
@@ -139,6 +138,8 @@ impl Gate {
         let upstream = &view.upstreams[forwarding.upstream];
         let mut request = Request::from_parts(parts, body);
         pass_interim_answers(&mut request, &connection.interim);
+        // Ours, whatever the client's was (RFC 9110 §2.5): a connection of HTTP/1.0 could not be kept.
+        *request.version_mut() = Version::HTTP_11;
         let answer = upstream.send(passage.permit, request).await;
         connection.interim.settle();
         let mut answer = answer.map_err(Refusal::Upstream)?;
@@ -172,7 +173,7 @@ impl Gate {
 
         let sent = without_first_segments(path.as_str(), forwarding.strip_segments);
         let path = (sent != parts.uri.path()).then(|| sent.to_owned());
-        Ok(Passage { permit, route: found.index, token, path })
+        Ok(Passage { permit, token, path })
     }
 
     async fn token(

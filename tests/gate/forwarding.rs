@@ -194,6 +194,7 @@ fn interim_answers_are_passed_on_before_the_final_one() {
     assert_eq!(statuses, [103, 200, 103, 200]);
     let old = send(stand.address, "GET /open/x HTTP/1.0\r\nHost: a\r\n\r\n");
     assert_eq!((old.status, old.text()), (200, "ok".to_owned()));
+    assert_eq!(stand.last().version, "HTTP/1.1");
 }
 
 #[test]

@@ -16,6 +16,7 @@ use super::PATIENCE;
 pub(crate) struct Received {
     pub(crate) method: String,
     pub(crate) target: String,
+    pub(crate) version: String,
     pub(crate) headers: Vec<(String, String)>,
     pub(crate) body: Vec<u8>,
 }
@@ -265,6 +266,7 @@ fn read_request(socket: &mut impl Socket, buffer: &mut Vec<u8>) -> std::io::Resu
     let mut received = Received {
         method: request_line.next().unwrap_or_default(),
         target: request_line.next().unwrap_or_default(),
+        version: request_line.next().unwrap_or_default(),
         headers,
         body: Vec::new(),
     };
