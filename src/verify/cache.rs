@@ -211,3 +211,29 @@ impl quick_cache::Weighter<Token, Arc<Verified>> for Weight {
 fn weight(fact: &Verified) -> usize {
     (fact.text.len() + fact.token.size()).div_ceil(ENTRY_BYTES).max(1)
 }
+
+#[cfg(test)]
+mod tests {
+    use std::pin::pin;
+    use std::task::{Context, Poll, Waker};
+
+    use super::*;
+
+    #[test]
+    fn signatures_take_turns_and_a_flood_is_turned_away() {
+        let (cache, mut context) = (WorkerCache::new(), Context::from_waker(Waker::noop()));
+        let mut first = pin!(cache.turn());
+        let Poll::Ready(Some(turn)) = first.as_mut().poll(&mut context) else { panic!("nobody else is there") };
+        let mut waiting: Vec<_> = (0..MAX_WAITING).map(|_| Box::pin(cache.turn())).collect();
+        assert!(waiting.iter_mut().all(|one| one.as_mut().poll(&mut context).is_pending()));
+        let mut beyond = pin!(cache.turn());
+        assert!(matches!(beyond.as_mut().poll(&mut context), Poll::Ready(None)));
+
+        // Whoever goes away makes room, and the turn goes on to the next.
+        waiting.pop();
+        drop(turn);
+        let next = waiting[0].as_mut().poll(&mut context);
+        assert!(matches!(next, Poll::Ready(Some(_))));
+        assert!(waiting[1].as_mut().poll(&mut context).is_pending());
+    }
+}
