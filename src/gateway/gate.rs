@@ -252,12 +252,12 @@ fn pass_interim_answers(request: &mut Request<RequestBody>, interim: &Interim) {
     if request.version() != Version::HTTP_11 {
         return;
     }
-    let interim = interim.clone();
+    let (interim, exchange) = (interim.clone(), interim.exchange());
     hyper::ext::on_informational(request, move |answer| {
         if answer.status() != StatusCode::CONTINUE {
             let mut headers = answer.headers().clone();
             headers::to_client(&mut headers);
-            interim.tell(answer.status(), &headers);
+            interim.tell(exchange, answer.status(), &headers);
         }
     });
 }
