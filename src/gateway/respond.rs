@@ -72,7 +72,10 @@ pub(super) fn respond(refusal: &Refusal, settings: &ChallengeSettings) -> Respon
         | Refusal::InvalidToken { .. }
         | Refusal::InsufficientScope { .. }
         | Refusal::Upstream(
-            UpstreamError::Connect { .. } | UpstreamError::Broken { .. } | UpstreamError::TimedOut { .. },
+            UpstreamError::Connect { .. }
+            | UpstreamError::ConnectTimedOut { .. }
+            | UpstreamError::Broken { .. }
+            | UpstreamError::TimedOut { .. },
         ) => {}
     }
     answer
@@ -130,7 +133,7 @@ fn words(refusal: &Refusal) -> (StatusCode, Bytes) {
             StatusCode::SERVICE_UNAVAILABLE,
             problem!(503, "Service Unavailable", "The service behind this gateway is not available."),
         ),
-        Refusal::Upstream(UpstreamError::TimedOut { .. }) => (
+        Refusal::Upstream(UpstreamError::ConnectTimedOut { .. } | UpstreamError::TimedOut { .. }) => (
             StatusCode::GATEWAY_TIMEOUT,
             problem!(504, "Gateway Timeout", "The service behind this gateway did not answer in time."),
         ),

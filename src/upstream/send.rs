@@ -1,5 +1,6 @@
 //! One exchange with an upstream.
 
+use std::error::Error as _;
 use std::future::poll_fn;
 use std::io;
 use std::pin::pin;
@@ -30,6 +31,12 @@ pub enum UpstreamError {
         /// Why.
         source: io::Error,
     },
+    /// No connection within `connect_timeout`.
+    #[error("cannot connect to {target}: no connection within connect_timeout")]
+    ConnectTimedOut {
+        /// Host and port.
+        target: String,
+    },
     /// The connection ended, or what came was not HTTP, before a whole head of an answer.
     #[error("{target} broke off before an answer: {source}")]
     Broken {
@@ -44,8 +51,8 @@ pub enum UpstreamError {
         /// The upstream's name in gateway.toml.
         upstream: Arc<str>,
     },
-    /// No head of an answer within `response_timeout`.
-    #[error("{target} did not answer within response_timeout")]
+    /// No head of an answer within `response_timeout`, or nothing taken of the request within `body_idle_timeout`.
+    #[error("{target} did not answer within response_timeout, or take the request within body_idle_timeout")]
     TimedOut {
         /// Host and port.
         target: String,
@@ -84,6 +91,9 @@ impl Upstream {
                         retries -= 1;
                         continue;
                     }
+                    Err(source) if source.kind() == io::ErrorKind::TimedOut => {
+                        return Err(UpstreamError::ConnectTimedOut { target: target.to_string() });
+                    }
                     Err(source) => return Err(UpstreamError::Connect { target: target.to_string(), source }),
                 },
             };
@@ -106,8 +116,12 @@ impl Upstream {
                             request = unspent;
                         }
                         Some(_) | None => {
-                            let source = failure.into_error();
-                            return Err(UpstreamError::Broken { target: target.to_string(), source });
+                            let (target, source) = (target.to_string(), failure.into_error());
+                            return Err(if is_time_out(&source) {
+                                UpstreamError::TimedOut { target }
+                            } else {
+                                UpstreamError::Broken { target, source }
+                            });
                         }
                     }
                 }
@@ -170,6 +184,18 @@ enum Failure {
     TimedOut,
     /// Boxed: it may hold the whole request.
     Broken(Box<TrySendError<Request<RequestBody>>>),
+}
+
+// It took nothing of the request for `body_idle_timeout`.
+fn is_time_out(error: &hyper::Error) -> bool {
+    let mut cause = error.source();
+    while let Some(deeper) = cause {
+        if deeper.downcast_ref::<io::Error>().is_some_and(|error| error.kind() == io::ErrorKind::TimedOut) {
+            return true;
+        }
+        cause = deeper.source();
+    }
+    false
 }
 
 // What may be sent twice has no body, so a copy of its head is a copy of it all.

@@ -203,7 +203,8 @@ impl KeyRing {
         for skipped in &keys.skipped {
             tracing::warn!(issuer = %self.issuer, key = skipped.index, error = %skipped.error, "key skipped");
         }
-        tracing::info!(issuer = %self.issuer, keys = keys.keys.len(), "the issuer's keys are here");
+        let (usable, skipped) = (keys.keys.len(), keys.skipped.len());
+        tracing::info!(issuer = %self.issuer, keys = usable, skipped, "the issuer's keys are here");
         self.publish(Some(Arc::new(KeySet::new(keys, &self.algorithms))));
     }
 

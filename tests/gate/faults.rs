@@ -39,6 +39,34 @@ fn upstream_that_fails_before_its_answer_is_a_502_or_a_504() {
 }
 
 #[test]
+fn upstream_that_hangs_before_or_while_the_request_is_sent_is_a_504() {
+    // It accepts and then neither reads nor writes: a TLS handshake that never ends, an upload that nobody takes.
+    let listener = std::net::TcpListener::bind("127.0.0.1:0").expect("a free port");
+    let address = listener.local_addr().expect("a bound socket");
+    let gateway = Gateway::start(&format!(
+        "{SHORT}[upstreams.tls]\ntargets = \"https://{address}\"\nconnect_timeout = \"200ms\"\n\
+         [upstreams.plain]\ntargets = \"http://{address}\"\nresponse_timeout = \"300ms\"\n\
+         [[routes]]\npath = \"/tls\"\npublic = true\nupstream = \"tls\"\n\
+         [[routes]]\npath = \"/plain\"\npublic = true\nupstream = \"plain\"\n"
+    ));
+    let handshake = send(gateway.address, "GET /tls HTTP/1.1\r\nHost: a\r\n\r\n");
+    assert_eq!((handshake.status, handshake.challenge()), (504, None));
+
+    let mut connection = Connection::open(gateway.address);
+    let size = 64 * 1024 * 1024;
+    let mut writer = connection.another_hand();
+    let upload = thread::spawn(move || {
+        use std::io::Write;
+        let _ = write!(writer, "POST /plain HTTP/1.1\r\nHost: a\r\nContent-Length: {size}\r\n\r\n");
+        let _ = writer.write_all(&vec![b'x'; size]);
+    });
+    let answer = connection.read(false);
+    assert_eq!((answer.status, answer.challenge()), (504, None));
+    drop(connection);
+    upload.join().expect("no panic");
+}
+
+#[test]
 fn upstream_body_that_breaks_off_breaks_off_towards_the_client_too() {
     let stand = stand();
     for reply in [

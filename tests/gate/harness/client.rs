@@ -57,6 +57,11 @@ impl Connection {
         let _ = self.socket.write_all(bytes.as_ref());
     }
 
+    /// The same connection, to write to while an answer is awaited.
+    pub(crate) fn another_hand(&self) -> TcpStream {
+        self.socket.try_clone().expect("an open socket")
+    }
+
     /// Says that nothing more will be written.
     pub(crate) fn finish(&mut self) {
         self.socket.shutdown(Shutdown::Write).expect("an open socket");
