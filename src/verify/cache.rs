@@ -85,6 +85,11 @@ impl WorkerCache {
         Rc::new(Self { facts: RefCell::new(facts), turns: Semaphore::new(1), waiting: Cell::new(0) })
     }
 
+    /// Whether a signature is being verified, so that another one would have to wait.
+    pub(super) fn is_busy(&self) -> bool {
+        self.turns.available_permits() == 0
+    }
+
     /// Waits for the worker's turn to verify a signature; `None` where too many wait already.
     ///
     /// A signature takes up to a quarter of a millisecond, and forging a token takes nothing. One at a time, with

@@ -18,7 +18,7 @@ use std::time::Duration;
 use crate::oauth::UnixTime;
 use crate::oauth::bearer::BearerToken;
 use crate::oauth::claims::{ActiveToken, Claims};
-use crate::oauth::jose::{CompactJws, TokenShape, classify};
+use crate::oauth::jose::{TokenShape, classify};
 
 pub use cache::{Epoch, Memo, TokenCache, WorkerCache};
 pub use discovery::{Discovery, DiscoveryError};
@@ -28,7 +28,7 @@ pub use keys::{KeyRing, KeyTiming, NoKeys};
 
 use zeroize::Zeroize;
 
-use jwt::{KeySet, SignatureError, Signer};
+use jwt::{SignatureError, Signer};
 
 /// When to come back for an issuer whose keys are not there.
 const RETRY_AFTER: Duration = Duration::from_secs(5);
@@ -172,50 +172,60 @@ impl Verifier {
         };
         jws.check_type(&issuer.token_types).map_err(|error| invalid(error.reason(), error.to_string()))?;
 
+        let unavailable =
+            |NoKeys| VerifyError::Unavailable { issuer: Arc::clone(&issuer.name), retry_after: RETRY_AFTER };
+        let waits = memo.worker().is_busy();
+        let mut turn = memo.worker().turn().await.ok_or(VerifyError::Overloaded)?;
+        // Others may have come before with the same token.
+        if waits && let Some(fact) = self.remembered(text, memo, &accepts, now) {
+            return Ok(fact);
+        }
         // Before the keys are read: what changes meanwhile must be noticed at the next look.
         let mut epoch = self.epoch.now();
-        let mut outcome = self.signed_by(issuer.keys.current(), issuer, &jws, memo).await?;
+        let mut outcome = issuer.keys.current().map_err(unavailable)?.verify(&jws);
         if outcome == Err(SignatureError::UnknownKey) {
+            drop(turn);
             epoch = self.epoch.now();
-            let keys = issuer.keys.after_unknown_key().await;
-            // Others may have waited for the same keys with the same token.
+            let keys = issuer.keys.after_unknown_key().await.map_err(unavailable)?;
+            turn = memo.worker().turn().await.ok_or(VerifyError::Overloaded)?;
             if let Some(fact) = self.remembered(text, memo, &accepts, now) {
                 return Ok(fact);
             }
-            outcome = self.signed_by(keys, issuer, &jws, memo).await?;
+            outcome = keys.verify(&jws);
         }
-        let key = outcome.map_err(|error| invalid(error.reason(), error.to_string()))?;
-        let token =
-            claims.check(&issuer.expectation, now).map_err(|error| invalid(error.reason(), error.to_string()))?;
-        let fact = Arc::new(Verified {
+        let fact = outcome
+            .map_err(|error| invalid(error.reason(), error.to_string()))
+            .and_then(|key| issuer.judge(text, claims, key, epoch, now));
+        if let Ok(fact) = &fact {
+            memo.keep(fact, &self.cache);
+        }
+        // Whoever is ready goes before the next signature, above all after a bad one.
+        tokio::task::yield_now().await;
+        drop(turn);
+        fact
+    }
+}
+
+impl Issuer {
+    // Judges the claims of a token that this issuer has signed.
+    fn judge(
+        self: &Arc<Self>,
+        text: &str,
+        claims: Claims,
+        key: Signer,
+        epoch: u64,
+        now: UnixTime,
+    ) -> Result<Arc<Verified>, VerifyError> {
+        let token = claims.check(&self.expectation, now).map_err(|error| invalid(error.reason(), error.to_string()))?;
+        Ok(Arc::new(Verified {
             text: text.into(),
-            ends: token.expires_at().map(|exp| exp.later_by(issuer.expectation.leeway)),
-            stale: now.later_by(issuer.cache_max_age),
+            ends: token.expires_at().map(|exp| exp.later_by(self.expectation.leeway)),
+            stale: now.later_by(self.cache_max_age),
             token: Arc::new(token),
-            issuer: Arc::clone(issuer),
+            issuer: Arc::clone(self),
             key,
             epoch: AtomicU64::new(epoch),
-        });
-        memo.keep(&fact, &self.cache);
-        Ok(fact)
-    }
-
-    async fn signed_by(
-        &self,
-        keys: Result<Arc<KeySet>, NoKeys>,
-        issuer: &Issuer,
-        jws: &CompactJws<'_>,
-        memo: &Memo,
-    ) -> Result<Result<Signer, SignatureError>, VerifyError> {
-        let keys = keys.map_err(|NoKeys| VerifyError::Unavailable {
-            issuer: Arc::clone(&issuer.name),
-            retry_after: RETRY_AFTER,
-        })?;
-        let _turn = memo.worker().turn().await.ok_or(VerifyError::Overloaded)?;
-        let outcome = keys.verify(jws);
-        // Whoever is ready goes before the next signature.
-        tokio::task::yield_now().await;
-        Ok(outcome)
+        }))
     }
 }
 
