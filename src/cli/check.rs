@@ -4,17 +4,21 @@ use std::path::Path;
 use std::process::ExitCode;
 
 use super::warnings::weak_choices;
-use crate::config::Config;
+use crate::config::{Config, Source};
 use crate::gateway::Snapshot;
 use crate::policy::requirement::Requirement;
 use crate::policy::route::Route;
 
 pub(super) fn check(path: &Path) -> ExitCode {
-    let (config, source, snapshot) = match super::load(path) {
-        Ok(loaded) => loaded,
+    match super::read(path).and_then(|(config, source)| Ok((super::compiled(&config, &source)?, config, source))) {
+        Ok((snapshot, config, source)) => tell(&snapshot, &config, &source),
         Err(code) => return code,
-    };
-    let warnings = source.report(weak_choices(&config));
+    }
+    ExitCode::SUCCESS
+}
+
+fn tell(snapshot: &Snapshot, config: &Config, source: &Source) {
+    let warnings = source.report(weak_choices(config));
     for line in warnings.lines() {
         eprintln!("warning: {line}");
     }
@@ -25,8 +29,7 @@ pub(super) fn check(path: &Path) -> ExitCode {
         counted(config.issuers.len(), "issuer"),
         counted(config.upstreams.len(), "upstream"),
     );
-    println!("{}", route_table(&config, &snapshot));
-    ExitCode::SUCCESS
+    println!("{}", route_table(config, snapshot));
 }
 
 fn counted(count: usize, noun: &str) -> String {

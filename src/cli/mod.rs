@@ -73,20 +73,23 @@ pub fn main() -> ExitCode {
     }
 }
 
-/// Reads and compiles the file; what is wrong with it goes to standard error.
-fn load(path: &Path) -> Result<(Config, Source, Snapshot), ExitCode> {
-    let bad_input = |message: String| {
-        eprintln!("{message}");
-        ExitCode::from(2)
-    };
+/// Reads the file; what is wrong with it goes to standard error.
+fn read(path: &Path) -> Result<(Config, Source), ExitCode> {
     if path == Path::new(DEFAULT_FILE) && !path.exists() {
         return Err(bad_input(
             "gateway.toml: expected a file in this folder, but found none (name another one with --config FILE, or \
-             start from the gateway.toml and the examples/ that come with scopegate)"
-                .to_owned(),
+             start from the gateway.toml and the examples/ that come with scopegate)",
         ));
     }
-    let (config, source) = config::load(path).map_err(|report| bad_input(report.to_string()))?;
-    let snapshot = compile(&config).map_err(|faults| bad_input(source.report(faults).to_string()))?;
-    Ok((config, source, snapshot))
+    config::load(path).map_err(bad_input)
+}
+
+/// Compiles the file; what is wrong with it goes to standard error.
+fn compiled(config: &Config, source: &Source) -> Result<Snapshot, ExitCode> {
+    compile(config).map_err(|faults| bad_input(source.report(faults)))
+}
+
+fn bad_input(message: impl std::fmt::Display) -> ExitCode {
+    eprintln!("{message}");
+    ExitCode::from(2)
 }

@@ -18,11 +18,16 @@ use crate::server::{self, Server, listen};
 use crate::telemetry;
 
 pub(super) fn run(options: &Options) -> ExitCode {
-    let (config, _, snapshot) = match super::load(&options.config) {
-        Ok(loaded) => loaded,
+    let (config, source) = match super::read(&options.config) {
+        Ok(read) => read,
         Err(code) => return code,
     };
+    // Before the file is compiled: that may have something to warn of.
     start_log(&config.log, options);
+    let snapshot = match super::compiled(&config, &source) {
+        Ok(snapshot) => snapshot,
+        Err(code) => return code,
+    };
     match serve(&config, snapshot) {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
@@ -36,7 +41,7 @@ fn serve(config: &Config, snapshot: Snapshot) -> io::Result<()> {
     let addresses: Vec<_> = config.server.listen.iter().map(|address| address.value).collect();
     let listeners = listen(&addresses, config.server.workers, config.server.share_port).map_err(io::Error::other)?;
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
-    runtime.block_on(async {
+    let outcome = runtime.block_on(async {
         let mut signals = Signals::new()?;
         let development = match &config.development {
             Some(development) => Some(dev::start(development_settings(development)).await?),
@@ -64,7 +69,10 @@ fn serve(config: &Config, snapshot: Snapshot) -> io::Result<()> {
             () = signals.next() => tracing::warn!("stopped at once"),
         }
         Ok(())
-    })
+    });
+    // Not waited for: whoever still waits for the workers waits for requests that were to be cut off.
+    runtime.shutdown_background();
+    outcome
 }
 
 async fn drain(server: Server, settings: &config::Server) {

@@ -119,3 +119,25 @@ fn request_under_way_is_finished_after_sigterm() {
     assert!(answer.starts_with("HTTP/1.1 200 OK") && answer.contains("connection: close"), "{answer}");
     assert_eq!(process.stopped().code(), Some(0));
 }
+
+#[test]
+fn stragglers_are_cut_off_at_the_deadline_and_by_a_second_signal() {
+    use std::io::Write;
+    for (timeout, second_signal) in [("300ms", false), ("1h", true)] {
+        let address = own_address();
+        let toml = shipped(address).replace("[server]", &format!("[server]\ndrain_timeout = \"{timeout}\""));
+        let mut process = Process::start(address, &toml);
+        let mut busy = std::net::TcpStream::connect((address, 8080)).expect("it listens");
+        let head = format!("GET /health HTTP/1.1\r\nHost: {address}:8080\r\nContent-Length: 5\r\n\r\nhe");
+        busy.write_all(head.as_bytes()).expect("it reads");
+        std::thread::sleep(std::time::Duration::from_millis(200));
+        process.signal("TERM");
+        wait("it is stopping", || process.printed().1.contains("stopping"));
+        if second_signal {
+            process.signal("INT");
+        }
+        let began = std::time::Instant::now();
+        assert_eq!(process.stopped().code(), Some(0));
+        assert!(began.elapsed() < std::time::Duration::from_secs(5), "{:?}", began.elapsed());
+    }
+}
