@@ -22,7 +22,14 @@ pub(super) const PATIENCE: Duration = Duration::from_secs(10);
 
 /// Binds a loopback address; gives back the address bound, which is another one for port 0.
 pub(super) async fn bind(address: SocketAddr) -> io::Result<(TcpListener, SocketAddr)> {
-    let explain = |error: io::Error| io::Error::new(error.kind(), format!("cannot listen on {address}: {error}"));
+    let explain = |error: io::Error| {
+        let cause = if error.kind() == io::ErrorKind::AddrInUse {
+            "the port is in use; choose another one in [development]".to_owned()
+        } else {
+            error.to_string()
+        };
+        io::Error::new(error.kind(), format!("cannot listen on {address}: {cause}"))
+    };
     if !address.ip().is_loopback() {
         return Err(explain(io::Error::new(io::ErrorKind::InvalidInput, "expected a loopback address")));
     }
