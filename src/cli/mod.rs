@@ -13,7 +13,7 @@ use std::process::ExitCode;
 use clap::{Args, Parser, Subcommand, ValueEnum};
 
 use crate::config::{self, Config, Source};
-use crate::gateway::{Snapshot, compile};
+use crate::gateway::{Snapshot, compile, route_faults};
 
 const DEFAULT_FILE: &str = "gateway.toml";
 
@@ -81,7 +81,7 @@ fn read(path: &Path) -> Result<(Config, Source), ExitCode> {
              start from the gateway.toml and the examples/ that come with scopegate)",
         ));
     }
-    config::load(path).map_err(bad_input)
+    config::load_judged(path, &route_faults).map_err(bad_input)
 }
 
 /// Compiles the file; what is wrong with it goes to standard error.

@@ -66,6 +66,15 @@ pub struct Config {
 /// # Errors
 /// Everything that is wrong with it, or that it cannot be read.
 pub fn load(path: &Path) -> Result<(Config, Source), Report> {
+    load_judged(path, &|_| Vec::new())
+}
+
+/// As [`load`], but where the file is faulty, `judge` adds the faults of what could be read: so that one run tells those
+/// of reading and those of compiling.
+///
+/// # Errors
+/// Everything that is wrong with it, or that it cannot be read.
+pub fn load_judged(path: &Path, judge: &dyn Fn(&Config) -> Vec<Fault>) -> Result<(Config, Source), Report> {
     let file_name = path.display().to_string();
     let unreadable = |text: &str, fault| Source::new(&file_name, text).report(vec![fault]);
     let bytes = fs::read(path)
@@ -75,7 +84,7 @@ pub fn load(path: &Path) -> Result<(Config, Source), Report> {
         let fault = Fault::of_file("expected UTF-8, but found other bytes");
         unreadable(&String::from_utf8_lossy(error.as_bytes()), Fault { span: Some(offset..offset), ..fault })
     })?;
-    parse(&file_name, &text)
+    parse_judged(&file_name, &text, &environment, judge)
 }
 
 /// Reads `text`, which came from the file `file_name`; relative paths in it start in that file's folder.
@@ -83,7 +92,7 @@ pub fn load(path: &Path) -> Result<(Config, Source), Report> {
 /// # Errors
 /// Everything that is wrong with it.
 pub fn parse(file_name: &str, text: &str) -> Result<(Config, Source), Report> {
-    parse_with(file_name, text, &|name| std::env::var(name).ok())
+    parse_with(file_name, text, &environment)
 }
 
 /// As [`parse`], with `variable` in place of the environment.
@@ -95,6 +104,19 @@ pub fn parse_with(
     text: &str,
     variable: &dyn Fn(&str) -> Option<String>,
 ) -> Result<(Config, Source), Report> {
+    parse_judged(file_name, text, variable, &|_| Vec::new())
+}
+
+fn environment(name: &str) -> Option<String> {
+    std::env::var(name).ok()
+}
+
+fn parse_judged(
+    file_name: &str,
+    text: &str,
+    variable: &dyn Fn(&str) -> Option<String>,
+    judge: &dyn Fn(&Config) -> Vec<Fault>,
+) -> Result<(Config, Source), Report> {
     let source = Source::new(file_name, text);
     let (document, errors) = DeTable::parse_recoverable(text);
     if !errors.is_empty() {
@@ -103,8 +125,12 @@ pub fn parse_with(
     let folder = Path::new(file_name).parent().unwrap_or(Path::new("")).to_owned();
     let file = File { folder, variable, faults: RefCell::default() };
     let config = file.read(document.get_ref(), Config::read);
-    let faults = file.faults.into_inner();
-    if faults.is_empty() { Ok((config, source)) } else { Err(source.report(faults)) }
+    let mut faults = file.faults.into_inner();
+    if faults.is_empty() {
+        return Ok((config, source));
+    }
+    faults.extend(judge(&config));
+    Err(source.report(faults))
 }
 
 impl Config {

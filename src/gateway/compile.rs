@@ -63,6 +63,12 @@ pub fn compile(config: &Config) -> Result<Snapshot, Vec<Fault>> {
     })
 }
 
+/// What is wrong with the routes of a file that is faulty elsewhere, too.
+#[must_use]
+pub fn route_faults(config: &Config) -> Vec<Fault> {
+    routes::faults(config)
+}
+
 /// The roots that others are trusted by; the system's are read at most once, and only where they are needed.
 #[derive(Default)]
 struct Trust {

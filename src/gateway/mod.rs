@@ -13,7 +13,7 @@ mod respond;
 mod snapshot;
 
 pub use body::AnswerBody;
-pub use compile::compile;
+pub use compile::{compile, route_faults};
 pub use gate::{Connection, Gate};
 pub use refusal::Refusal;
 pub use respond::ChallengeSettings;

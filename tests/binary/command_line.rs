@@ -33,12 +33,14 @@ fn missing_file_and_unknown_argument_are_bad_input() {
 #[test]
 fn every_fault_of_a_file_is_told_in_one_run() {
     let toml = "[server]\nlisten = \"here\"\n[upstreams.up]\ntargets = \"http://127.0.0.1:1\"\n\
-                [[routes]]\npath = \"/x\"\nupstream = \"upp\"\nscoop = \"a\"\n";
+                [[routes]]\npath = \"/x\"\nupstream = \"upp\"\nscoop = \"a\"\n\
+                [[routes]]\npath = \"/y\"\nupstream = \"up\"\nscope = \"{id}\"\n";
     for command in ["run", "check"] {
         let output = run(Some(toml), &[command]);
         let told = text(&output.stderr);
         assert_eq!(output.status.code(), Some(2), "{told}");
-        assert_eq!(told.lines().count(), 3, "{told}");
+        assert_eq!(told.lines().count(), 4, "{told}");
+        assert!(told.contains("gateway.toml:12: routes[1].scope: expected a parameter of the path"), "{told}");
         assert!(told.contains("gateway.toml:2: server.listen: expected"), "{told}");
         assert!(
             told.contains("gateway.toml:7: routes[0].upstream: expected a declared upstream, but found \"upp\""),

@@ -43,6 +43,20 @@ pub(super) fn compile(config: &Config, faults: &mut Vec<Fault>) -> (Option<Route
     }
 }
 
+/// What is wrong with routes by themselves, whatever else is wrong with the file.
+pub(super) fn faults(config: &Config) -> Vec<Fault> {
+    let mut faults = Vec::new();
+    for written in &config.routes {
+        if let Some(path) = kept(&mut faults, parsed(&written.path, RoutePattern::parse)) {
+            if let Some(prefix) = &written.strip_prefix {
+                kept(&mut faults, segments_to_strip(prefix, &path));
+            }
+            compile_route(written, path, &mut faults);
+        }
+    }
+    faults
+}
+
 fn compile_route(written: &config::Route, path: RoutePattern, faults: &mut Vec<Fault>) -> Option<Route> {
     let hosts: Vec<_> = written.host.iter().filter_map(|host| kept(faults, parsed(host, HostPattern::parse))).collect();
     let methods = if written.methods.is_empty() {
