@@ -48,7 +48,7 @@ fn serve(config: &Config, snapshot: Snapshot) -> io::Result<()> {
             None => None,
         };
         let publisher: Publisher = Arc::new(ArcSwap::from_pointee(snapshot));
-        gateway::keep_keys(&publisher.load());
+        gateway::attend_to_issuers(&publisher.load());
         let server = Server::start(listeners, &server::Settings::from(&config.server), &publisher, &Clock::system())?;
         for address in server.addresses() {
             tracing::info!(%address, "listening");

@@ -1,6 +1,6 @@
 //! Weak choices: what a file may say, and what somebody should have meant.
 
-use crate::config::{Access, Audience, Config, Fault, Issuer, KeySource, SecretOrigin};
+use crate::config::{Access, Audience, Authentication, Config, Discovery, Fault, Introspection, Issuer, SecretOrigin};
 
 /// Every weak choice of the file.
 pub(super) fn weak_choices(config: &Config) -> Vec<Fault> {
@@ -44,21 +44,27 @@ fn of_issuer(issuer: &Issuer, in_development: bool) -> Vec<Fault> {
     if let Audience::Any(place) = &issuer.audience {
         found.push(place.fault("tokens that were issued for any other API pass here too"));
     }
-    match &issuer.keys {
-        KeySource::SharedSecret(secret) if *secret.value.origin() == SecretOrigin::Bare => {
-            found.push(
-                secret.fault("a secret in this file is known to whoever reads it (use { env = … } or { file = … })"),
-            );
+    for secret in issuer.secrets().filter(|secret| *secret.value.origin() == SecretOrigin::Bare) {
+        if !in_development {
+            let message = "a secret in this file is known to whoever reads it (use { env = … } or { file = … })";
+            found.push(secret.fault(message));
         }
-        KeySource::Uri(url) if url.value.scheme() == "http" && !in_development => {
-            found.push(url.fault("keys that come over http can be replaced on their way"));
+    }
+    if !in_development {
+        for url in issuer.written_endpoints().filter(|url| url.value.scheme() == "http") {
+            found.push(url.fault("what goes over http can be read and replaced on its way"));
         }
-        KeySource::Discovered if issuer.issuer.first().is_some_and(|iss| iss.value.starts_with("http://")) => {
-            if !in_development {
-                found.push(issuer.name.fault("metadata and keys that come over http can be replaced on their way"));
-            }
+        let in_the_clear = match &issuer.discovery {
+            Discovery::Off => false,
+            Discovery::WellKnown => issuer.issuer.first().is_some_and(|iss| iss.value.starts_with("http://")),
+            Discovery::At(url) => url.scheme() == "http",
+        };
+        if in_the_clear {
+            found.push(issuer.name.fault("metadata and keys that come over http can be replaced on their way"));
         }
-        KeySource::SharedSecret(_) | KeySource::Uri(_) | KeySource::Discovered | KeySource::File(_) => {}
+    }
+    if let Some(Introspection { authentication: Authentication::None(place), .. }) = &issuer.introspection {
+        found.push(place.fault("whoever reaches the introspection endpoint can ask about tokens there"));
     }
     if issuer.insecure_ignore_cnf {
         found.push(issuer.name.fault("insecure_ignore_cnf: a token bound to one client passes from any"));

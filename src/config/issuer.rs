@@ -3,15 +3,16 @@
 use std::path::PathBuf;
 use std::time::Duration;
 
-use toml::de::DeValue;
 use url::Url;
 
+use super::endpoints::{self, Discovery, KeySource};
+use super::introspection::{Accept, Authentication, Introspection};
 use super::names::{did_you_mean, quoted_list};
 use super::read::Table;
 use super::report::Placed;
-use super::secret::{Secret, secret};
-use super::units::{DAY, HOUR, MILLISECOND, MINUTE, MONTH, SECOND, count, duration};
-use super::values::{Mismatch, any_text, boolean, expected, path, text, url, word};
+use super::secret::Secret;
+use super::units::{DAY, HOUR, MILLISECOND, MINUTE, MONTH, SECOND, count, duration, whole_seconds};
+use super::values::{Mismatch, any_text, boolean, expected, path, text, word};
 
 /// `[issuers.NAME]`.
 #[derive(Clone, Debug)]
@@ -28,8 +29,12 @@ pub struct Issuer {
     pub validation: Validation,
     /// Where its metadata is.
     pub discovery: Discovery,
-    /// Where its keys are.
-    pub keys: KeySource,
+    /// Where its keys are; `None` where nothing is signed for us.
+    pub keys: Option<KeySource>,
+    /// How its server is asked about tokens, where it is.
+    pub introspection: Option<Introspection>,
+    /// What its opaque tokens begin with.
+    pub token_prefix: Placed<String>,
     /// Names of the signature algorithms it may use (RFC 7518 §3.1, RFC 8037 §3.1), at least one.
     pub algorithms: Vec<Placed<String>>,
     /// Accepted values of the header `typ`; "" for none.
@@ -80,30 +85,10 @@ pub enum Audience {
 pub enum Validation {
     /// By its signature and one of the issuer's keys.
     Jwks,
-}
-
-/// Where an issuer's metadata is (RFC 8414 §3).
-#[derive(Clone, Debug)]
-pub enum Discovery {
-    /// Nowhere.
-    Off,
-    /// At the well-known places of the first `issuer`.
-    WellKnown,
-    /// Here.
-    At(Url),
-}
-
-/// Where an issuer's keys are.
-#[derive(Clone, Debug)]
-pub enum KeySource {
-    /// Where its metadata says.
-    Discovered,
-    /// At this URL.
-    Uri(Placed<Url>),
-    /// In this file.
-    File(Placed<PathBuf>),
-    /// There is only one, and whoever can verify can sign.
-    SharedSecret(Placed<Secret>),
+    /// By asking the issuer's authorization server.
+    Introspection,
+    /// A JWT first by its signature; then, and anything else, by asking.
+    JwksAndIntrospection,
 }
 
 /// The unit of a token's times.
@@ -119,14 +104,22 @@ impl Issuer {
     pub(super) fn read(name: Placed<String>, table: &mut Table<'_>) -> Option<Self> {
         let issuer = table.required_one_or_many("issuer", "the iss of its tokens", text);
         let audience = audience(table);
-        let discovery = discovery(table, issuer.as_deref());
-        let keys = keys(table);
+        let validation = table.placed_or("validation", Validation::Jwks, word(&VALIDATIONS));
+        let introspection = introspection(table, &validation, audience.as_ref());
+        let validation = validation.value;
+        // Where the section could not be read, nobody knows whether it needs keys.
+        let needs_keys = validation != Validation::Introspection
+            || introspection.as_ref().map_or(table.has("introspection"), Introspection::needs_keys);
+        let keys = endpoints::keys(table, needs_keys);
+        let discovery = endpoints::discovery(table, issuer.as_deref(), keys.as_ref(), introspection.as_ref());
         let algorithms = algorithms(table);
-        refuse_short_secret(table, &keys, &algorithms);
+        refuse_short_secret(table, keys.as_ref(), &algorithms);
         Some(Self {
             name,
             audience_required: table.or("audience_required", true, boolean),
-            validation: table.or("validation", Validation::Jwks, word(&VALIDATIONS)),
+            token_prefix: table.placed_or("token_prefix", String::new(), any_text),
+            validation,
+            introspection,
             discovery,
             keys,
             algorithms,
@@ -135,9 +128,9 @@ impl Issuer {
             scope_claims: table.list_or("scope_claims", 1, &["scope", "scp"], text),
             expiry_unit: table.or("expiry_unit", ExpiryUnit::Seconds, word(&EXPIRY_UNITS)),
             accept_unbounded_expiry: table.or("accept_unbounded_expiry", false, boolean),
-            cache_max_age: table.or("cache_max_age", DAY, duration(Duration::ZERO..=MONTH)),
+            cache_max_age: table.or("cache_max_age", DAY, whole_seconds(Duration::ZERO..=MONTH)),
             cache_entries: table.or("cache_entries", 100_000, count(0..=10_000_000)),
-            leeway: table.or("leeway", 30 * SECOND, duration(Duration::ZERO..=5 * MINUTE)),
+            leeway: table.or("leeway", 30 * SECOND, whole_seconds(Duration::ZERO..=5 * MINUTE)),
             granted_wildcards: table.or("granted_wildcards", true, boolean),
             insecure_ignore_cnf: table.or("insecure_ignore_cnf", false, boolean),
             // The bounds are those to which Cache-Control is held: what an operator writes is never clamped unseen.
@@ -154,12 +147,59 @@ impl Issuer {
     }
 }
 
-const VALIDATIONS: [(&str, Validation); 1] = [("jwks", Validation::Jwks)];
+impl Issuer {
+    /// Whether any of its endpoints may be at an https URL.
+    #[must_use]
+    pub fn may_use_tls(&self) -> bool {
+        let metadata = match &self.discovery {
+            Discovery::At(url) => url.scheme() == "https",
+            Discovery::WellKnown => self.issuer.first().is_some_and(|iss| iss.value.starts_with("https://")),
+            Discovery::Off => false,
+        };
+        metadata || self.written_endpoints().any(|url| url.value.scheme() == "https")
+    }
+
+    /// The endpoints that the file names: of keys, of introspection, of our own tokens.
+    pub fn written_endpoints(&self) -> impl Iterator<Item = &Placed<Url>> {
+        let asked = self.introspection.as_ref();
+        let token_endpoint = asked.and_then(|asked| match &asked.authentication {
+            Authentication::Bearer { token_endpoint, .. } => token_endpoint.as_ref(),
+            Authentication::None(_)
+            | Authentication::Basic(_)
+            | Authentication::Form(_)
+            | Authentication::PrivateKeyJwt { .. } => None,
+        });
+        let keys = self.keys.as_ref().and_then(|keys| match keys {
+            KeySource::Uri(url) => Some(url),
+            KeySource::Discovered | KeySource::File(_) | KeySource::SharedSecret(_) => None,
+        });
+        [keys, asked.and_then(|asked| asked.endpoint.as_ref()), token_endpoint].into_iter().flatten()
+    }
+
+    /// The secrets that the file names or holds.
+    pub fn secrets(&self) -> impl Iterator<Item = &Placed<Secret>> {
+        let shared = self.keys.as_ref().and_then(|keys| match keys {
+            KeySource::SharedSecret(secret) => Some(secret),
+            KeySource::Discovered | KeySource::Uri(_) | KeySource::File(_) => None,
+        });
+        let ours = self.introspection.as_ref().and_then(|asked| match &asked.authentication {
+            Authentication::Basic(client) | Authentication::Form(client) | Authentication::Bearer { client, .. } => {
+                Some(&client.secret)
+            }
+            Authentication::None(_) | Authentication::PrivateKeyJwt { .. } => None,
+        });
+        [shared, ours].into_iter().flatten()
+    }
+}
+
+const VALIDATIONS: [(&str, Validation); 3] = [
+    ("jwks", Validation::Jwks),
+    ("introspection", Validation::Introspection),
+    ("jwks+introspection", Validation::JwksAndIntrospection),
+];
 
 const EXPIRY_UNITS: [(&str, ExpiryUnit); 2] =
     [("seconds", ExpiryUnit::Seconds), ("milliseconds", ExpiryUnit::Milliseconds)];
-
-const KEY_SOURCES: [&str; 3] = ["jwks_uri", "jwks_file", "shared_secret"];
 
 const PUBLIC_KEY_ALGORITHMS: [&str; 9] =
     ["RS256", "RS384", "RS512", "PS256", "PS384", "PS512", "ES256", "ES384", "EdDSA"];
@@ -180,57 +220,32 @@ fn audience(table: &mut Table<'_>) -> Option<Audience> {
     }
 }
 
-/// Where discovery is the only way to the keys, it must be possible.
-fn discovery(table: &mut Table<'_>, issuer: Option<&[Placed<String>]>) -> Discovery {
-    let discovery = table.or("discovery", Discovery::WellKnown, metadata_place);
-    if KEY_SOURCES.iter().any(|source| table.has(source)) {
-        return discovery;
+fn introspection(
+    table: &mut Table<'_>,
+    validation: &Placed<Validation>,
+    audience: Option<&Audience>,
+) -> Option<Introspection> {
+    let introspection = table.optional_section("introspection", Introspection::read).flatten();
+    // One that cannot be read may have been meant to ask.
+    let asks = validation.value != Validation::Jwks || (table.has("validation") && !validation.is_written());
+    if validation.value != Validation::Jwks && !table.has("introspection") {
+        let message = "expected a table that says how tokens are asked about, but found nothing";
+        table.push(table.fault("introspection", message));
     }
-    match &discovery {
-        Discovery::Off => {
-            let message = "expected discovery or another source of keys, but found neither";
-            table.push(table.fault("discovery", message).with_help("give jwks_uri, jwks_file or shared_secret"));
-        }
-        Discovery::WellKnown => {
-            if let Some(first) = issuer.and_then(<[_]>::first) {
-                refuse_undiscoverable(table, first);
-            }
-        }
-        Discovery::At(_) => {}
+    for name in ["introspection", "token_prefix"].into_iter().filter(|name| !asks && table.has(name)) {
+        let message = "expected it where tokens are asked about, but found validation \"jwks\"";
+        let help = "validation = \"introspection\" or \"jwks+introspection\" asks";
+        table.push(table.fault(name, message).with_help(help));
     }
-    discovery
-}
-
-fn metadata_place(value: &DeValue<'_>) -> Result<Discovery, Mismatch> {
-    let mismatch = || expected("true, false or the http or https URL of the metadata document");
-    match value.as_bool() {
-        Some(true) => Ok(Discovery::WellKnown),
-        Some(false) => Ok(Discovery::Off),
-        None => url(value).map(Discovery::At).map_err(|cause| Mismatch { found: cause.found, ..mismatch() }),
+    if let Some(Introspection { accept, authentication: Authentication::None(_), .. }) = &introspection
+        && accept.value == Accept::Jwt
+        && matches!(audience, Some(Audience::Any(_)))
+    {
+        // RFC 9701 §5: `aud` is the resource server.
+        let message = "expected a client_id or an audience that signed answers are meant for, but found neither";
+        table.push(accept.fault(message));
     }
-}
-
-/// The well-known places are made from the issuer (RFC 8414 §3.1), which has neither query nor fragment (§2).
-fn refuse_undiscoverable(table: &Table<'_>, issuer: &Placed<String>) {
-    let found = match url(&DeValue::String(issuer.value.as_str().into())) {
-        Ok(url) if url.query().is_none() => return,
-        Ok(_) => None,
-        Err(mismatch) => mismatch.found,
-    };
-    let found = found.unwrap_or_else(|| format!("{:?}", issuer.value));
-    let message = format!("expected an http or https URL without query and fragment, but found {found}");
-    let remedy = "to name an issuer otherwise, give jwks_uri, jwks_file or shared_secret";
-    table.push(issuer.fault(message).with_help(remedy));
-}
-
-fn keys(table: &mut Table<'_>) -> KeySource {
-    let uri = table.optional("jwks_uri", url).map(KeySource::Uri);
-    let file = table.optional("jwks_file", path(table.folder())).map(KeySource::File);
-    let shared_secret = table.optional("shared_secret", secret(table.file())).map(KeySource::SharedSecret);
-    for (first, second) in [("jwks_uri", "jwks_file"), ("jwks_uri", "shared_secret"), ("jwks_file", "shared_secret")] {
-        table.refuse_both(first, second);
-    }
-    uri.or(file).or(shared_secret).unwrap_or(KeySource::Discovered)
+    introspection
 }
 
 /// A public key must never serve as an HMAC secret (RFC 8725 §2.1), so the two families never share an issuer.
@@ -252,8 +267,8 @@ fn algorithms(table: &mut Table<'_>) -> Vec<Placed<String>> {
 }
 
 /// Whoever holds one token can try secrets at leisure: a secret must be as long as the hash (RFC 7518 §3.2).
-fn refuse_short_secret(table: &Table<'_>, keys: &KeySource, algorithms: &[Placed<String>]) {
-    let KeySource::SharedSecret(secret) = keys else { return };
+fn refuse_short_secret(table: &Table<'_>, keys: Option<&KeySource>, algorithms: &[Placed<String>]) {
+    let Some(KeySource::SharedSecret(secret)) = keys else { return };
     let least = |algorithm: &Placed<String>| match algorithm.value.as_str() {
         "HS512" => 64,
         "HS384" => 48,

@@ -2,7 +2,8 @@
 //!
 //! - `report`: a value that knows its place, a fault, and all the faults of a file.
 //! - `read`: tables, read key by key. `values`, `units`, `secret`: what single values look like. `names`: misspellings.
-//! - `server`, `development`, `issuer`, `upstream`, `route`: the sections, each with its data and how it is read.
+//! - `server`, `development`, `issuer` with `endpoints` and `introspection`, `upstream`, `route`: the sections, each with
+//!   its data and how it is read.
 //!
 //! 1. One run reports everything. Only where the text is no TOML, its keys are not judged: half-read tables would bring
 //!    faults that are none.
@@ -12,6 +13,8 @@
 //! 4. A secret is never printed, right or wrong.
 
 mod development;
+mod endpoints;
+mod introspection;
 mod issuer;
 mod names;
 mod read;
@@ -32,7 +35,9 @@ use std::path::Path;
 use toml::de::DeTable;
 
 pub use development::{Development, DevelopmentAlgorithm, DevelopmentClient, TokenFormat};
-pub use issuer::{Audience, Discovery, ExpiryUnit, Issuer, KeySource, Validation};
+pub use endpoints::{Discovery, KeySource};
+pub use introspection::{Accept, Authentication, ClientSecret, Introspection};
+pub use issuer::{Audience, ExpiryUnit, Issuer, Validation};
 pub use report::{Fault, Placed, Report, Source};
 pub use route::{Access, ClaimHeader, ForwardToken, Route};
 pub use secret::{Secret, SecretOrigin};

@@ -32,6 +32,12 @@ impl<T> Placed<T> {
         Placed { value, key: self.key.clone(), span: self.span.clone() }
     }
 
+    /// Whether it stands in the file.
+    #[must_use]
+    pub(super) fn is_written(&self) -> bool {
+        self.span.is_some()
+    }
+
     /// A fault of this value; `message` reads "expected X, but found Y".
     #[must_use]
     pub fn fault(&self, message: impl Into<String>) -> Fault {

@@ -77,7 +77,7 @@ fn what_is_left_out_has_the_default_of_the_contract() {
     assert_eq!(texts(&public.token_types), ["at+jwt", "JWT", ""]);
     assert_eq!(texts(&public.scope_claims), ["scope", "scp"]);
     assert_eq!(public.leeway, Duration::from_secs(30));
-    assert!(matches!((&public.keys, &public.discovery), (KeySource::Discovered, Discovery::WellKnown)));
+    assert!(matches!((&public.keys, &public.discovery), (Some(KeySource::Discovered), Discovery::WellKnown)));
     assert!(public.audience_required && public.granted_wildcards && !public.insecure_ignore_cnf);
 
     let upstream = &config.upstreams[0];

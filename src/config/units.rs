@@ -39,6 +39,15 @@ pub(super) fn duration(bounds: RangeInclusive<Duration>) -> impl Fn(&DeValue<'_>
     }
 }
 
+/// A duration of whole seconds: what is counted by the clock that tokens are counted by.
+pub(super) fn whole_seconds(bounds: RangeInclusive<Duration>) -> impl Fn(&DeValue<'_>) -> Result<Duration, Mismatch> {
+    let read = duration(bounds);
+    move |value| {
+        let duration = read(value)?;
+        if duration.subsec_nanos() == 0 { Ok(duration) } else { Err(expected("a duration of whole seconds")) }
+    }
+}
+
 /// A whole number and one of `B`, `KiB`, `MiB`, in bytes.
 pub(super) fn size(bounds: RangeInclusive<usize>) -> impl Fn(&DeValue<'_>) -> Result<usize, Mismatch> {
     move |value| {

@@ -2,6 +2,7 @@
 //!
 //! No network is touched here, and every fault of the file is reported at once.
 
+mod introspection;
 mod issuers;
 mod routes;
 mod upstreams;

@@ -25,7 +25,7 @@ use crate::policy::route::Found;
 use crate::telemetry::{Outcome, Record};
 use crate::upstream::headers::{self, Client};
 use crate::upstream::{ForwardedBody, RequestBody, Upstream};
-use crate::verify::{Memo, WorkerCache};
+use crate::verify::{Memo, Offer, Verified, WorkerCache};
 
 /// One worker's door to the upstreams.
 pub struct Gate {
@@ -52,7 +52,7 @@ pub struct Connection {
 /// A request that may go, and how.
 struct Passage {
     permit: Permit,
-    token: Option<Arc<ActiveToken>>,
+    token: Option<Arc<Verified>>,
     /// The path to send, where it is not the one that came.
     path: Option<String>,
 }
@@ -73,7 +73,7 @@ impl Gate {
         let client = Client {
             address,
             address_text: HeaderValue::from_str(&address.to_string()).unwrap_or(HeaderValue::from_static("unknown")),
-            trusted: snapshot.trusted_proxies.iter().any(|network| network.contains(&address)),
+            trusted: snapshot.trusts(address),
             scheme: snapshot.external_scheme.clone(),
         };
         Connection { client, pace, interim, memo: Memo::new(Rc::clone(&self.tokens)) }
@@ -129,10 +129,15 @@ impl Gate {
         let forwarding = &snapshot.forwarding[passage.permit.route()];
 
         headers::to_upstream(&mut parts.headers, &snapshot.reserved, &connection.client)?;
+        if let Some(fact) = &passage.token {
+            if let Some(replacement) = fact.replacement() {
+                parts.headers.insert(header::AUTHORIZATION, replacement.clone());
+            }
+            tell_claims(&mut parts.headers, forwarding, fact.token());
+        }
         if !forwarding.forward_token {
             parts.headers.remove(header::AUTHORIZATION);
         }
-        tell_claims(&mut parts.headers, forwarding, passage.token.as_deref());
         set_target(&mut parts, passage.path.as_deref())?;
 
         let upstream = &view.upstreams[forwarding.upstream];
@@ -160,20 +165,21 @@ impl Gate {
         let forwarding = &snapshot.forwarding[found.index];
         record.route = Some(Arc::clone(&forwarding.label));
 
-        let token = if found.route.requirement.is_public() {
+        let fact = if found.route.requirement.is_public() {
             None
         } else {
             Some(self.token(snapshot, connection, &parts.headers, &found).await?)
         };
-        record.token.clone_from(&token);
-        let permit = decision::decide(&found, token.as_deref()).map_err(|denial| {
-            Refusal::denied(denial, || token.as_deref().map_or_else(String::new, |token| token.scopes().to_string()))
-        })?;
+        let token = fact.as_ref().map(|fact| fact.token());
+        record.token = token.map(Arc::clone);
+        let granted = || token.map_or_else(String::new, |token| token.scopes().to_string());
+        let permit =
+            decision::decide(&found, token.map(|token| &**token)).map_err(|denial| Refusal::denied(denial, granted))?;
         record.outcome = if token.is_some() { Outcome::Permitted } else { Outcome::Public };
 
         let sent = without_first_segments(path.as_str(), forwarding.strip_segments);
         let path = (sent != parts.uri.path()).then(|| sent.to_owned());
-        Ok(Passage { permit, token, path })
+        Ok(Passage { permit, token: fact, path })
     }
 
     async fn token(
@@ -182,7 +188,7 @@ impl Gate {
         connection: &Connection,
         headers: &HeaderMap,
         found: &Found<'_, '_>,
-    ) -> Result<Arc<ActiveToken>, Refusal> {
+    ) -> Result<Arc<Verified>, Refusal> {
         let token = match bearer::extract(headers) {
             Ok(token) => token,
             Err(BearerError::Missing | BearerError::OtherScheme) => {
@@ -194,9 +200,14 @@ impl Gate {
                 return Err(Refusal::BadAuthorization(error));
             }
         };
-        let accepts = |issuer: &str| found.route.accepts_issuer(issuer);
-        let now = self.ticker.wall();
-        snapshot.verifier.verify(token, &connection.memo, accepts, now).await.map_err(Refusal::not_verified)
+        let offer = Offer {
+            token,
+            memo: &connection.memo,
+            accepts: |issuer: &str| found.route.accepts_issuer(issuer),
+            client: || connection.client.origin(headers, |address| snapshot.trusts(address)),
+            now: self.ticker.wall(),
+        };
+        snapshot.verifier.verify(&offer).await.map_err(Refusal::not_verified)
     }
 
     // The same view until another snapshot is published; then upstreams that did not change keep their connections.
@@ -262,8 +273,7 @@ fn pass_interim_answers(request: &mut Request<RequestBody>, interim: &Interim) {
     });
 }
 
-fn tell_claims(headers: &mut HeaderMap, forwarding: &Forwarding, token: Option<&ActiveToken>) {
-    let Some(token) = token else { return };
+fn tell_claims(headers: &mut HeaderMap, forwarding: &Forwarding, token: &ActiveToken) {
     for (name, claim) in &forwarding.claim_headers {
         // A claim that cannot be told in a header, such as one with a line break, is not told at all.
         if let Some(value) = token.claim(claim).and_then(|value| HeaderValue::from_bytes(value.as_bytes()).ok()) {

@@ -17,4 +17,4 @@ pub use compile::{compile, route_faults};
 pub use gate::{Connection, Gate};
 pub use refusal::Refusal;
 pub use respond::ChallengeSettings;
-pub use snapshot::{Forwarding, Publisher, Snapshot, keep_keys};
+pub use snapshot::{Forwarding, Publisher, Snapshot, attend_to_issuers};

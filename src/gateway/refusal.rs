@@ -56,9 +56,16 @@ pub enum Refusal {
         issuer: Arc<str>,
         /// When it may be worth asking again.
         retry_after: Duration,
+        /// For the operator.
+        cause: String,
     },
     /// More new tokens wait to be verified than can be.
-    Overloaded,
+    Overloaded {
+        /// What is at its bound.
+        bound: &'static str,
+    },
+    /// The authorization server's 409, which MobileFirst wants its clients to know.
+    Conflict,
     /// The client did not send the body that it announced.
     BodyFault(RequestBodyFault),
     /// The upstream did not answer.
@@ -101,7 +108,8 @@ impl Refusal {
             Self::InvalidToken { reason, .. } => reason,
             Self::InsufficientScope { .. } => "insufficient_scope",
             Self::IssuerUnavailable { .. } => "issuer_unavailable",
-            Self::Overloaded => "overloaded",
+            Self::Overloaded { .. } => "overloaded",
+            Self::Conflict => "conflict",
             Self::BodyFault(RequestBodyFault::TimedOut) => "request_body_timed_out",
             Self::BodyFault(RequestBodyFault::Broken) => "request_body_broken",
             Self::Upstream(UpstreamError::Connect { .. }) => "upstream_connect_failed",
@@ -120,13 +128,11 @@ impl Refusal {
             Self::BadAuthorization(error) => Some(error.to_string()),
             Self::InvalidToken { detail, .. } => Some(detail.clone()),
             Self::InsufficientScope { needed, granted } => Some(format!("needs {needed:?}, but has {granted:?}")),
-            Self::IssuerUnavailable { issuer, .. } => Some(format!("no keys of issuer {issuer:?}")),
+            Self::IssuerUnavailable { issuer, cause, .. } => Some(format!("issuer {issuer:?}: {cause}")),
+            Self::Overloaded { bound } => Some(format!("too many {bound}")),
+            Self::Conflict => Some("the authorization server answered 409".to_owned()),
             Self::Upstream(error) => Some(error.to_string()),
-            Self::NoRoute
-            | Self::MethodNotAllowed { .. }
-            | Self::NoToken { .. }
-            | Self::Overloaded
-            | Self::BodyFault(_) => None,
+            Self::NoRoute | Self::MethodNotAllowed { .. } | Self::NoToken { .. } | Self::BodyFault(_) => None,
         }
     }
 }
@@ -148,8 +154,11 @@ impl Refusal {
     pub(super) fn not_verified(error: VerifyError) -> Self {
         match error {
             VerifyError::Invalid { reason, detail } => Self::InvalidToken { reason, detail },
-            VerifyError::Unavailable { issuer, retry_after } => Self::IssuerUnavailable { issuer, retry_after },
-            VerifyError::Overloaded => Self::Overloaded,
+            VerifyError::Unavailable { issuer, retry_after, cause } => {
+                Self::IssuerUnavailable { issuer, retry_after, cause }
+            }
+            VerifyError::Overloaded { bound } => Self::Overloaded { bound },
+            VerifyError::Conflict => Self::Conflict,
         }
     }
 

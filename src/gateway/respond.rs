@@ -6,12 +6,14 @@
 //!    without a Bearer error.
 
 use bytes::Bytes;
-use http::header::{self, HeaderValue};
+use http::header::{self, HeaderName, HeaderValue};
 use http::{Response, StatusCode};
 
 use super::refusal::Refusal;
 use crate::oauth::challenge::{Challenge, ErrorCode};
 use crate::upstream::{RequestBodyFault, UpstreamError};
+
+const MFP_CONFLICT: HeaderName = HeaderName::from_static("mfp-conflict");
 
 /// How challenges are worded: `[challenge]`.
 #[derive(Debug, Clone, Default)]
@@ -58,7 +60,11 @@ pub(super) fn respond(refusal: &Refusal, settings: &ChallengeSettings) -> Respon
         Refusal::IssuerUnavailable { retry_after, .. } => {
             headers.insert(header::RETRY_AFTER, HeaderValue::from(retry_after.as_secs().max(1)));
         }
-        Refusal::Overloaded | Refusal::Upstream(UpstreamError::NoTarget { .. }) => {
+        // IBM's own resource filter answers so.
+        Refusal::Conflict => {
+            headers.insert(MFP_CONFLICT, HeaderValue::from_static("true"));
+        }
+        Refusal::Overloaded { .. } | Refusal::Upstream(UpstreamError::NoTarget { .. }) => {
             headers.insert(header::RETRY_AFTER, HeaderValue::from_static("1"));
         }
         // The rest of the body may still come, and must not be read as a request.
@@ -116,7 +122,11 @@ fn words(refusal: &Refusal) -> (StatusCode, Bytes) {
             StatusCode::SERVICE_UNAVAILABLE,
             problem!(503, "Service Unavailable", "The access token cannot be checked at the moment."),
         ),
-        Refusal::Overloaded => (
+        Refusal::Conflict => (
+            StatusCode::CONFLICT,
+            problem!(409, "Conflict", "The authorization server reports a conflict about the access token."),
+        ),
+        Refusal::Overloaded { .. } => (
             StatusCode::SERVICE_UNAVAILABLE,
             problem!(503, "Service Unavailable", "Too many requests wait for their access token to be checked."),
         ),
@@ -155,7 +165,8 @@ fn challenge(refusal: &Refusal, settings: &ChallengeSettings) -> Option<HeaderVa
         | Refusal::NoRoute
         | Refusal::MethodNotAllowed { .. }
         | Refusal::IssuerUnavailable { .. }
-        | Refusal::Overloaded
+        | Refusal::Overloaded { .. }
+        | Refusal::Conflict
         | Refusal::BodyFault(_)
         | Refusal::Upstream(_) => return None,
     };

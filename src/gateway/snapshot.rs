@@ -1,5 +1,6 @@
 //! The configuration compiled: everything that a request is judged and forwarded by.
 
+use std::net::IpAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -12,7 +13,7 @@ use crate::policy::path::PathParameters;
 use crate::policy::route::RouteTable;
 use crate::upstream;
 use crate::upstream::headers::Reserved;
-use crate::verify::{Keys, Verifier};
+use crate::verify::Verifier;
 
 /// The snapshot in force. Workers load it for each request; whoever reloads stores a new one.
 pub type Publisher = Arc<ArcSwap<Snapshot>>;
@@ -43,6 +44,13 @@ pub struct Snapshot {
     pub access_log: bool,
 }
 
+impl Snapshot {
+    /// Whether `address` is a trusted proxy's.
+    pub(super) fn trusts(&self, address: IpAddr) -> bool {
+        self.trusted_proxies.iter().any(|network| network.contains(&address))
+    }
+}
+
 /// What becomes of the requests of one route.
 #[derive(Debug)]
 pub struct Forwarding {
@@ -58,11 +66,7 @@ pub struct Forwarding {
     pub claim_headers: Vec<(HeaderName, String)>,
 }
 
-/// Has the keys of every issuer fetched, now and ever again, on the runtime that this is called on.
-pub fn keep_keys(snapshot: &Snapshot) {
-    for issuer in snapshot.verifier.issuers() {
-        if let Keys::Published(ring) = &issuer.keys {
-            tokio::spawn(Arc::clone(ring).keep());
-        }
-    }
+/// Does for every issuer what has to be done in the background, on the runtime that this is called on.
+pub fn attend_to_issuers(snapshot: &Snapshot) {
+    snapshot.verifier.issuers().iter().for_each(|issuer| issuer.attend());
 }

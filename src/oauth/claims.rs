@@ -1,7 +1,8 @@
 //! Claims of a token and the judgement over them (RFC 7519 §4.1, RFC 9068 §4, RFC 8725 §3).
 //!
 //! Where the claims come from is not asked here: from a JWT whose signature held, or from the issuer's answer to an
-//! introspection. A claim that is there counts as there, whatever its type: `null` is not a way to leave a claim out.
+//! introspection. A claim that is there counts as there, whatever its type: in a token, `null` is not a way to leave a
+//! claim out.
 //!
 //! 1. Claims that belong to another kind of token are refused: an ID token is signed by the same keys.
 //! 2. `iss` and `aud` are compared as strings, byte for byte (RFC 7519 §2, StringOrURI).
@@ -97,6 +98,30 @@ impl Claims {
         Ok(Self { members: json::parse_object(payload)?, size: payload.len() })
     }
 
+    /// A claims set that came within something else of `size` bytes.
+    pub(super) fn of_members(members: Map<String, Value>, size: usize) -> Self {
+        Self { members, size }
+    }
+
+    /// These claims, and those of `token` that these do not name.
+    ///
+    /// For a token that was judged by itself before its issuer was asked: the issuer has the last word on what it names.
+    #[must_use]
+    pub fn over(mut self, token: &ActiveToken) -> Self {
+        for (name, value) in &token.claims {
+            if !self.members.contains_key(name) {
+                self.members.insert(name.clone(), value.clone());
+            }
+        }
+        self.size += token.size;
+        self
+    }
+
+    #[cfg(test)]
+    pub(super) fn has(&self, name: &str) -> bool {
+        self.members.contains_key(name)
+    }
+
     /// `iss`, if it is a string: which issuer to ask about this token. It is only a claim so far.
     #[must_use]
     pub fn issuer(&self) -> Option<&str> {
@@ -109,6 +134,7 @@ impl Claims {
     /// [`ClaimsError`] names the first rule that is broken.
     pub fn check(self, expected: &Expectation, now: UnixTime) -> Result<ActiveToken, ClaimsError> {
         self.check_kind()?;
+        self.check_token_type(expected)?;
         self.check_issuer(expected)?;
         self.check_audience(&expected.audience)?;
         let expires_at = self.check_times(expected, now)?;
@@ -130,7 +156,11 @@ impl Claims {
         })
     }
 
-    fn check_kind(&self) -> Result<(), ClaimsError> {
+    /// Judges only whether they are claims of an access token, which needs no knowledge of whose they are.
+    ///
+    /// # Errors
+    /// [`ClaimsError::OtherKindOfToken`]
+    pub fn check_kind(&self) -> Result<(), ClaimsError> {
         /// Claims that access tokens do not have, and what does.
         const FOREIGN: [&str; 7] = [
             "nonce",               // ID token, OpenID Connect Core §2
@@ -153,6 +183,18 @@ impl Claims {
         match NAMING.into_iter().find(|claim| names_another_kind(claim)) {
             Some(claim) => Err(ClaimsError::OtherKindOfToken { claim }),
             None => Ok(()),
+        }
+    }
+
+    // How the token is to be used (RFC 6749 §7.1, RFC 7662 §2.2). A server that is asked about a refresh token may well say
+    // that it is active. Anything but Bearer asks for a proof.
+    fn check_token_type(&self, expected: &Expectation) -> Result<(), ClaimsError> {
+        match self.members.get("token_type") {
+            None => Ok(()),
+            Some(Value::String(kind)) if is_name_of_an_access_token(kind) => Ok(()),
+            Some(Value::String(kind)) if kind.eq_ignore_ascii_case("DPoP") && expected.ignore_cnf => Ok(()),
+            Some(Value::String(kind)) if kind.eq_ignore_ascii_case("DPoP") => Err(ClaimsError::SenderConstrained),
+            Some(_) => Err(ClaimsError::OtherKindOfToken { claim: "token_type" }),
         }
     }
 

@@ -3,6 +3,7 @@
 pub mod bearer;
 pub mod challenge;
 pub mod claims;
+pub mod introspection;
 pub mod jose;
 pub mod json;
 pub mod scope;

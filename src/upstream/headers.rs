@@ -9,7 +9,7 @@
 //! 5. What the client's connection told is believed, what its headers told is not, unless it is a trusted proxy.
 
 use std::borrow::Cow;
-use std::net::IpAddr;
+use std::net::{IpAddr, SocketAddr};
 
 use http::header::{self, Entry, HeaderMap, HeaderName, HeaderValue};
 
@@ -79,6 +79,34 @@ pub struct Client {
     pub trusted: bool,
     /// `http` or `https`, as the client sees it.
     pub scheme: HeaderValue,
+}
+
+impl Client {
+    /// Whose the request is, as far as it can be believed: the address nearest to us that is no trusted proxy's.
+    #[must_use]
+    pub fn origin(&self, headers: &HeaderMap, is_trusted: impl Fn(IpAddr) -> bool) -> IpAddr {
+        let mut origin = self.address;
+        if !self.trusted {
+            return origin;
+        }
+        let told = headers.get_all(X_FORWARDED_FOR).iter().filter_map(|value| value.to_str().ok()).collect::<Vec<_>>();
+        for address in told.join(",").rsplit(',').map(address) {
+            // What is no address says nothing, and neither does what stands before it.
+            let Some(address) = address else { break };
+            origin = address;
+            if !is_trusted(address) {
+                break;
+            }
+        }
+        origin
+    }
+}
+
+// Some proxies tell the port as well.
+fn address(told: &str) -> Option<IpAddr> {
+    let told = told.trim();
+    let address = told.parse().ok().or_else(|| told.parse::<SocketAddr>().ok().map(|socket| socket.ip()))?;
+    Some(address.to_canonical())
 }
 
 /// Makes a client's headers an upstream's: rules 1 to 3 and 5.

@@ -57,11 +57,11 @@ impl TokenCache {
         Self(moka::sync::Cache::builder().max_capacity(entries).weigher(weigher).build())
     }
 
-    fn find(&self, token: &str) -> Option<Arc<Verified>> {
+    pub(super) fn find(&self, token: &str) -> Option<Arc<Verified>> {
         self.0.get(&Text(token))
     }
 
-    fn keep(&self, fact: &Arc<Verified>) {
+    pub(super) fn keep(&self, fact: &Arc<Verified>) {
         self.0.insert(Token(Arc::clone(fact)), Arc::clone(fact));
     }
 
@@ -132,36 +132,38 @@ impl Memo {
         &self.worker
     }
 
-    /// Looks through all tiers, from the fastest to `shared`.
-    pub(super) fn find(&self, token: &str, shared: &TokenCache) -> Option<Arc<Verified>> {
-        if let Some(last) = self.last.borrow().as_ref().filter(|last| *last.text == *token) {
+    /// Looks through all tiers, from the fastest to `shared`, for a fact that `holds`. One that does not is dropped where it
+    /// is found, and the next tier may have a newer one.
+    pub(super) fn find(
+        &self,
+        token: &str,
+        shared: &TokenCache,
+        holds: impl Fn(&Verified) -> bool,
+    ) -> Option<Arc<Verified>> {
+        if let Some(last) = self.last.borrow().as_ref().filter(|last| *last.text == *token && holds(last)) {
             return Some(Arc::clone(last));
         }
         let of_worker = self.worker.facts.borrow().get(&Text(token)).map(Arc::clone);
-        let fact = match of_worker {
-            Some(fact) => fact,
-            None => {
-                let fact = shared.find(token)?;
-                self.worker.facts.borrow_mut().insert(Token(Arc::clone(&fact)), Arc::clone(&fact));
-                fact
+        if let Some(fact) = of_worker {
+            if holds(&fact) {
+                *self.last.borrow_mut() = Some(Arc::clone(&fact));
+                return Some(fact);
             }
-        };
-        *self.last.borrow_mut() = Some(Arc::clone(&fact));
+            self.worker.facts.borrow_mut().remove(&Text(token));
+        }
+        let fact = shared.find(token)?;
+        if !holds(&fact) {
+            shared.forget(token);
+            return None;
+        }
+        self.keep(&fact);
         Some(fact)
     }
 
-    /// Keeps a fact in every tier.
-    pub(super) fn keep(&self, fact: &Arc<Verified>, shared: &TokenCache) {
-        shared.keep(fact);
+    /// Keeps a fact with this connection and its worker.
+    pub(super) fn keep(&self, fact: &Arc<Verified>) {
         self.worker.facts.borrow_mut().insert(Token(Arc::clone(fact)), Arc::clone(fact));
         *self.last.borrow_mut() = Some(Arc::clone(fact));
-    }
-
-    /// Drops a fact from every tier; other workers and connections drop theirs when they come upon it.
-    pub(super) fn forget(&self, token: &str, shared: &TokenCache) {
-        *self.last.borrow_mut() = None;
-        self.worker.facts.borrow_mut().remove(&Text(token));
-        shared.forget(token);
     }
 }
 
@@ -172,21 +174,23 @@ struct Token(Arc<Verified>);
 struct Text<'t>(&'t str);
 
 // The end of a JWT is its signature, which is as good as random and cannot be chosen by who does not hold the key:
-// hashing that alone is several times faster, and only verified tokens are kept.
-fn hash_end(text: &str, state: &mut impl Hasher) {
-    let bytes = text.as_bytes();
+// hashing that alone is several times faster, and only verified tokens are kept. Opaque tokens may share an end, such as
+// the name of a tenant, so some of the middle counts as well.
+fn hash_some(text: &str, state: &mut impl Hasher) {
+    let (bytes, middle) = (text.as_bytes(), text.len() / 2);
+    state.write(&bytes[middle.saturating_sub(16)..middle]);
     state.write(&bytes[bytes.len().saturating_sub(32)..]);
 }
 
 impl Hash for Token {
     fn hash<H: Hasher>(&self, state: &mut H) {
-        hash_end(&self.0.text, state);
+        hash_some(&self.0.text, state);
     }
 }
 
 impl Hash for Text<'_> {
     fn hash<H: Hasher>(&self, state: &mut H) {
-        hash_end(self.0, state);
+        hash_some(self.0, state);
     }
 }
 
@@ -214,7 +218,7 @@ impl quick_cache::Weighter<Token, Arc<Verified>> for Weight {
 }
 
 fn weight(fact: &Verified) -> usize {
-    (fact.text.len() + fact.token.size()).div_ceil(ENTRY_BYTES).max(1)
+    fact.size().div_ceil(ENTRY_BYTES).max(1)
 }
 
 #[cfg(test)]

@@ -1,25 +1,43 @@
-//! Where an issuer's keys are: told by the configuration, or by the issuer's metadata (RFC 8414, OpenID Connect
+//! Where an authorization server's endpoints are: told by the configuration, or by its metadata (RFC 8414, OpenID Connect
 //! Discovery 1.0 §4).
 
-use std::sync::{Mutex, PoisonError};
+use std::sync::Arc;
+
+use serde_json::{Map, Value};
+use tokio::sync::Mutex;
 
 use super::fetch::{FetchError, Fetcher};
 use crate::oauth::json::{self, JsonError};
 
-/// How to find an issuer's keys.
-#[derive(Debug)]
-pub struct Discovery {
-    way: Way,
-    found: Mutex<Option<String>>,
-}
-
-#[derive(Debug)]
-enum Way {
+/// One endpoint of an authorization server.
+#[derive(Clone, Debug)]
+pub enum Endpoint {
+    /// At this URL.
     Known(String),
-    Metadata { issuer: String, urls: Vec<String> },
+    /// Where the metadata says.
+    Discovered(Arc<Metadata>, EndpointName),
 }
 
-/// The metadata did not tell where the keys are.
+/// Which endpoint (RFC 8414 §2).
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum EndpointName {
+    /// `jwks_uri`
+    Jwks,
+    /// `introspection_endpoint`
+    Introspection,
+    /// `token_endpoint`
+    Token,
+}
+
+/// The metadata of one authorization server, fetched when somebody wants to know.
+#[derive(Debug)]
+pub struct Metadata {
+    issuer: String,
+    urls: Vec<String>,
+    found: Mutex<Option<Map<String, Value>>>,
+}
+
+/// The metadata did not tell where an endpoint is.
 #[derive(Debug, thiserror::Error)]
 pub enum DiscoveryError {
     /// No document at any of the places; the last one's reason.
@@ -48,78 +66,108 @@ pub enum DiscoveryError {
         /// Its own.
         found: Option<String>,
     },
-    /// It names no keys.
-    #[error("{url}: expected an http or https URL as jwks_uri, but found none")]
-    NoJwksUri {
-        /// Where it came from.
-        url: String,
+    /// It does not name the endpoint, or names one that may not be believed.
+    #[error("the metadata of {issuer}: expected an http or https URL as {name}, but found none")]
+    NoEndpoint {
+        /// Whose metadata.
+        issuer: String,
+        /// What was looked for.
+        name: &'static str,
     },
 }
 
-impl Discovery {
-    /// The keys are at `jwks_uri`.
-    #[must_use]
-    pub fn known(jwks_uri: String) -> Self {
-        Self { way: Way::Known(jwks_uri), found: Mutex::default() }
+impl Endpoint {
+    /// Where it is; what the metadata said once is remembered.
+    ///
+    /// # Errors
+    /// [`DiscoveryError`] when no metadata document tells.
+    pub async fn url(&self, fetcher: &Fetcher) -> Result<String, DiscoveryError> {
+        match self {
+            Self::Known(url) => Ok(url.clone()),
+            Self::Discovered(metadata, name) => metadata.endpoint(*name, fetcher).await,
+        }
     }
 
+    /// Forgets what the metadata said, so that it is asked again: the endpoint may have moved.
+    pub async fn forget(&self) {
+        match self {
+            Self::Known(_) => {}
+            Self::Discovered(metadata, _) => *metadata.found.lock().await = None,
+        }
+    }
+}
+
+impl EndpointName {
+    /// Its name in the metadata.
+    #[must_use]
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Jwks => "jwks_uri",
+            Self::Introspection => "introspection_endpoint",
+            Self::Token => "token_endpoint",
+        }
+    }
+}
+
+impl Metadata {
     /// The metadata is at `url`, and must name `issuer` as its own.
     #[must_use]
     pub fn at(issuer: String, url: String) -> Self {
-        Self { way: Way::Metadata { issuer, urls: vec![url] }, found: Mutex::default() }
+        Self { issuer, urls: vec![url], found: Mutex::default() }
     }
 
     /// The metadata is at one of the well-known places of `issuer`, a URL.
     #[must_use]
     pub fn well_known(issuer: String) -> Self {
         let urls = well_known_urls(&issuer);
-        Self { way: Way::Metadata { issuer, urls }, found: Mutex::default() }
+        Self { issuer, urls, found: Mutex::default() }
     }
 
-    /// Whether some of its places are reached by TLS.
-    #[must_use]
-    pub fn uses_tls(&self) -> bool {
-        match &self.way {
-            Way::Known(jwks_uri) => jwks_uri.starts_with("https://"),
-            Way::Metadata { urls, .. } => urls.iter().any(|url| url.starts_with("https://")),
-        }
-    }
-
-    /// Where the keys are; once found it is remembered.
-    ///
-    /// # Errors
-    /// [`DiscoveryError`] when no metadata document tells.
-    pub async fn jwks_uri(&self, fetcher: &Fetcher) -> Result<String, DiscoveryError> {
-        let (issuer, urls) = match &self.way {
-            Way::Known(jwks_uri) => return Ok(jwks_uri.clone()),
-            Way::Metadata { issuer, urls } => (issuer, urls),
+    async fn endpoint(&self, name: EndpointName, fetcher: &Fetcher) -> Result<String, DiscoveryError> {
+        // Held while it is fetched: many may want to know at once, and one fetch serves them all.
+        let mut found = self.found.lock().await;
+        let members = match found.take() {
+            Some(members) => members,
+            None => self.fetch(fetcher).await?,
         };
-        if let Some(found) = self.remembered().clone() {
-            return Ok(found);
-        }
-        let (last, earlier) = urls.split_last().unwrap_or((issuer, &[]));
-        for url in earlier {
-            // Any failure here leaves the later places to look at.
-            if let Ok(found) = metadata(fetcher, url, issuer).await {
-                return Ok(self.remembered().insert(found).clone());
+        let members = found.insert(members);
+        match members.get(name.as_str()).and_then(Value::as_str) {
+            // Whoever may be reached in the clear says so by its own URL; an issuer at https may not send us off it.
+            Some(url)
+                if url.starts_with("https://")
+                    || (url.starts_with("http://") && self.issuer.starts_with("http://")) =>
+            {
+                Ok(url.to_owned())
+            }
+            Some(_) | None => {
+                *found = None;
+                Err(DiscoveryError::NoEndpoint { issuer: self.issuer.clone(), name: name.as_str() })
             }
         }
-        let found = metadata(fetcher, last, issuer).await?;
-        Ok(self.remembered().insert(found).clone())
     }
 
-    /// Forgets what was found, so that the metadata is asked again.
-    pub fn forget(&self) {
-        *self.remembered() = None;
-    }
-
-    fn remembered(&self) -> std::sync::MutexGuard<'_, Option<String>> {
-        // A panic elsewhere cannot leave half a URL here.
-        self.found.lock().unwrap_or_else(PoisonError::into_inner)
+    async fn fetch(&self, fetcher: &Fetcher) -> Result<Map<String, Value>, DiscoveryError> {
+        let mut failure = None;
+        for url in &self.urls {
+            match metadata(fetcher, url, &self.issuer).await {
+                Ok(members) => return Ok(members),
+                // A document that is no good tells the operator more than a place without any.
+                Err(error) if failure.as_ref().is_none_or(DiscoveryError::is_absence) => failure = Some(error),
+                Err(_) => {}
+            }
+        }
+        let no_place = || DiscoveryError::NoEndpoint { issuer: self.issuer.clone(), name: "anything" };
+        Err(failure.unwrap_or_else(no_place))
     }
 }
 
-async fn metadata(fetcher: &Fetcher, url: &str, issuer: &str) -> Result<String, DiscoveryError> {
+impl DiscoveryError {
+    fn is_absence(&self) -> bool {
+        matches!(self, Self::Fetch { .. })
+    }
+}
+
+async fn metadata(fetcher: &Fetcher, url: &str, issuer: &str) -> Result<Map<String, Value>, DiscoveryError> {
     let url = url.to_owned();
     let document = match fetcher.get(&url).await {
         Ok(document) => document,
@@ -129,17 +177,12 @@ async fn metadata(fetcher: &Fetcher, url: &str, issuer: &str) -> Result<String, 
         Ok(members) => members,
         Err(source) => return Err(DiscoveryError::NotJson { url, source }),
     };
-    let text = |name: &str| members.get(name).and_then(|value| value.as_str());
-    if text("issuer") != Some(issuer) {
-        let found = text("issuer").map(str::to_owned);
-        return Err(DiscoveryError::OtherIssuer { url, expected: issuer.to_owned(), found });
-    }
-    match text("jwks_uri") {
-        // Whoever may be reached in the clear says so by its own URL; an issuer at https may not send us off it.
-        Some(uri) if uri.starts_with("https://") || (uri.starts_with("http://") && issuer.starts_with("http://")) => {
-            Ok(uri.to_owned())
+    match members.get("issuer").and_then(Value::as_str) {
+        Some(found) if found == issuer => Ok(members),
+        other => {
+            let found = other.map(str::to_owned);
+            Err(DiscoveryError::OtherIssuer { url, expected: issuer.to_owned(), found })
         }
-        Some(_) | None => Err(DiscoveryError::NoJwksUri { url }),
     }
 }
 

@@ -1,12 +1,15 @@
-//! Documents from an authorization server: bounded in size and time, and never from where a redirect leads.
+//! What comes from an authorization server: bounded in size and time, and never from where a redirect leads.
 
 use std::time::Duration;
 
-use http::header;
+use http::{HeaderMap, HeaderValue, StatusCode, header};
 use reqwest::redirect;
 
 /// A metadata document or a key set of a megabyte is somebody's mistake or malice.
 const MAX_DOCUMENT: usize = 1024 * 1024;
+
+/// Answers to questions are kept by the hundred, so they are held to less.
+const MAX_ANSWER: usize = 128 * 1024;
 
 /// Asks one authorization server. Runs on the control plane.
 #[derive(Debug, Clone)]
@@ -21,6 +24,16 @@ pub struct Document {
     pub fresh_for: Option<Duration>,
 }
 
+/// An answer to a POST, whatever it may say.
+pub(super) struct Answer {
+    pub(super) status: StatusCode,
+    /// The media type without its parameters, in lower case.
+    pub(super) media_type: Option<String>,
+    /// How long it may be kept, where `Cache-Control` tells.
+    pub(super) fresh_for: Option<Duration>,
+    pub(super) body: Vec<u8>,
+}
+
 /// Why there is no document. None of it is a client's fault.
 #[derive(Debug, thiserror::Error)]
 pub enum FetchError {
@@ -31,8 +44,22 @@ pub enum FetchError {
     #[error("expected status 200, but found {0}")]
     Status(u16),
     /// More than the greatest size.
-    #[error("expected at most {MAX_DOCUMENT} bytes, but found more")]
-    TooLong,
+    #[error("expected at most {most} bytes, but found more")]
+    TooLong {
+        /// The greatest size.
+        most: usize,
+    },
+}
+
+impl FetchError {
+    /// Whether the server is down, as far as one can tell.
+    pub(super) fn is_outage(&self) -> bool {
+        match self {
+            Self::NoAnswer(_) => true,
+            Self::Status(status) => *status >= 500,
+            Self::TooLong { .. } => false,
+        }
+    }
 }
 
 impl Fetcher {
@@ -64,23 +91,56 @@ impl Fetcher {
     pub async fn get(&self, url: &str) -> Result<Document, FetchError> {
         let request = self.0.get(url).header(header::ACCEPT, "application/json, application/jwk-set+json");
         let mut answer = request.send().await.map_err(FetchError::NoAnswer)?;
-        if answer.status() != http::StatusCode::OK {
+        if answer.status() != StatusCode::OK {
             return Err(FetchError::Status(answer.status().as_u16()));
         }
-        let fresh_for = answer.headers().get_all(header::CACHE_CONTROL).iter().find_map(freshness);
-        let mut bytes = Vec::new();
-        while let Some(chunk) = answer.chunk().await.map_err(FetchError::NoAnswer)? {
-            if bytes.len() + chunk.len() > MAX_DOCUMENT {
-                return Err(FetchError::TooLong);
-            }
-            bytes.extend_from_slice(&chunk);
+        let fresh_for = freshness(answer.headers());
+        Ok(Document { bytes: read(&mut answer, MAX_DOCUMENT).await?, fresh_for })
+    }
+
+    /// Posts a form; asking twice must do no harm. The status is left to the caller.
+    ///
+    /// # Errors
+    /// [`FetchError::NoAnswer`] or [`FetchError::TooLong`]
+    pub(super) async fn post(&self, url: &str, headers: HeaderMap, form: String) -> Result<Answer, FetchError> {
+        let ask = || {
+            let request = self.0.post(url).headers(headers.clone());
+            request.header(header::CONTENT_TYPE, "application/x-www-form-urlencoded").body(form.clone()).send()
+        };
+        let mut answer = match ask().await {
+            // A kept connection that the server was just closing.
+            Err(error) if !error.is_connect() && !error.is_timeout() => ask().await,
+            other => other,
         }
-        Ok(Document { bytes, fresh_for })
+        .map_err(FetchError::NoAnswer)?;
+        let media_type = answer.headers().get(header::CONTENT_TYPE).and_then(media_type);
+        let (status, fresh_for) = (answer.status(), freshness(answer.headers()));
+        Ok(Answer { status, media_type, fresh_for, body: read(&mut answer, MAX_ANSWER).await? })
     }
 }
 
+async fn read(answer: &mut reqwest::Response, most: usize) -> Result<Vec<u8>, FetchError> {
+    let mut bytes = Vec::new();
+    while let Some(chunk) = answer.chunk().await.map_err(FetchError::NoAnswer)? {
+        if bytes.len() + chunk.len() > most {
+            return Err(FetchError::TooLong { most });
+        }
+        bytes.extend_from_slice(&chunk);
+    }
+    Ok(bytes)
+}
+
+fn media_type(value: &HeaderValue) -> Option<String> {
+    let media_type = value.to_str().ok()?.split(';').next()?;
+    Some(media_type.trim().to_ascii_lowercase())
+}
+
+fn freshness(headers: &HeaderMap) -> Option<Duration> {
+    headers.get_all(header::CACHE_CONTROL).iter().filter_map(freshness_of).min()
+}
+
 // `no-cache` and `no-store` ask for a lifetime of nothing; the key ring's lower bound makes it one it can live with.
-fn freshness(value: &http::HeaderValue) -> Option<Duration> {
+fn freshness_of(value: &HeaderValue) -> Option<Duration> {
     let directives = value.to_str().ok()?.split(',').map(|directive| directive.trim().to_ascii_lowercase());
     directives
         .filter_map(|directive| match directive.as_str() {
@@ -108,7 +168,6 @@ fn innermost(error: &reqwest::Error) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use http::HeaderValue;
 
     #[test]
     fn freshness_is_the_shortest_that_cache_control_tells() {
@@ -121,7 +180,7 @@ mod tests {
             ("max-age=soon", None),
             ("max-age=-1", None),
         ] {
-            let found = freshness(&HeaderValue::from_static(value));
+            let found = freshness_of(&HeaderValue::from_static(value));
             assert_eq!(found, expected.map(Duration::from_secs), "{value}");
         }
     }

@@ -191,7 +191,7 @@ fn prepare(material: &KeyMaterial) -> DecodingKey {
     }
 }
 
-const fn in_their_words(algorithm: Algorithm) -> jsonwebtoken::Algorithm {
+pub(super) const fn in_their_words(algorithm: Algorithm) -> jsonwebtoken::Algorithm {
     match algorithm {
         Algorithm::RS256 => jsonwebtoken::Algorithm::RS256,
         Algorithm::RS384 => jsonwebtoken::Algorithm::RS384,

@@ -14,7 +14,7 @@ use arc_swap::ArcSwapOption;
 use tokio::sync::{Notify, watch};
 use tokio::time::Instant;
 
-use super::discovery::{Discovery, DiscoveryError};
+use super::discovery::{DiscoveryError, Endpoint};
 use super::fetch::{FetchError, Fetcher};
 use super::jwt::KeySet;
 use super::{Epoch, jitter};
@@ -43,7 +43,7 @@ pub struct KeyTiming {
 #[derive(Debug)]
 pub struct KeyRing {
     issuer: Arc<str>,
-    discovery: Discovery,
+    endpoint: Endpoint,
     fetcher: Fetcher,
     algorithms: Vec<Algorithm>,
     timing: KeyTiming,
@@ -83,14 +83,14 @@ impl KeyRing {
     #[must_use]
     pub fn new(
         issuer: Arc<str>,
-        discovery: Discovery,
+        endpoint: Endpoint,
         fetcher: Fetcher,
         algorithms: Vec<Algorithm>,
         timing: KeyTiming,
         epoch: Epoch,
     ) -> Self {
         let (current, wanted, attempts) = (ArcSwapOption::empty(), Notify::new(), watch::Sender::default());
-        Self { issuer, discovery, fetcher, algorithms, timing, epoch, current, wanted, attempts }
+        Self { issuer, endpoint, fetcher, algorithms, timing, epoch, current, wanted, attempts }
     }
 
     /// The keys as they are.
@@ -182,12 +182,12 @@ impl KeyRing {
     }
 
     async fn fetch(&self) -> Result<(Jwks, Duration), KeysError> {
-        let url = self.discovery.jwks_uri(&self.fetcher).await?;
+        let url = self.endpoint.url(&self.fetcher).await?;
         let document = match self.fetcher.get(&url).await {
             Ok(document) => document,
             Err(source) => {
                 // The issuer may have moved its keys: ask for the way again.
-                self.discovery.forget();
+                self.endpoint.forget().await;
                 return Err(KeysError::Fetch { url, source });
             }
         };

@@ -1,36 +1,42 @@
 //! Is this token active, and what does it say?
 //!
-//! A token is looked for where it was last seen: with its connection, then among all that were verified. Only then is
-//! its signature verified and its claims judged. What comes out is a fact, [`Verified`]; whether it suffices for the
-//! request at hand is [`policy`](crate::policy)'s to decide, each time.
+//! A token is looked for where it was last seen: with its connection, then among all that were verified. Only then is it
+//! verified: by its signature, by asking the authorization server, or by both, as its issuer's configuration says. What
+//! comes out is a fact, [`Verified`]; whether it suffices for the request at hand is [`policy`](crate::policy)'s to
+//! decide, each time.
 
 mod cache;
 mod discovery;
+mod fact;
 mod fetch;
+pub mod introspection;
 mod issuer;
 pub mod jwt;
 mod keys;
 
+use std::net::IpAddr;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
+
+use zeroize::Zeroizing;
 
 use crate::oauth::UnixTime;
 use crate::oauth::bearer::BearerToken;
-use crate::oauth::claims::{ActiveToken, Claims};
-use crate::oauth::jose::{TokenShape, classify};
+use crate::oauth::claims::{Claims, ClaimsError};
+use crate::oauth::jose::{CompactJws, JwsError, TokenShape, classify};
 
 pub use cache::{Epoch, Memo, TokenCache, WorkerCache};
-pub use discovery::{Discovery, DiscoveryError};
+pub use discovery::{DiscoveryError, Endpoint, EndpointName, Metadata};
+pub use fact::Verified;
 pub use fetch::{Document, FetchError, Fetcher};
 pub use issuer::{Issuer, Keys};
 pub use keys::{KeyRing, KeyTiming, NoKeys};
 
-use zeroize::Zeroize;
-
+use fact::Basis;
+use introspection::{Introspection, Question, Signed};
 use jwt::{SignatureError, Signer};
 
-/// When to come back for an issuer whose keys are not there.
+/// When to come back for an issuer whose keys or answers are not there.
 const RETRY_AFTER: Duration = Duration::from_secs(5);
 
 /// Judges the tokens of all configured issuers.
@@ -41,23 +47,22 @@ pub struct Verifier {
     max_token_size: usize,
 }
 
-/// That a token is active: its issuer, its signature and its claims are good.
-pub struct Verified {
-    /// The token as it is sent.
-    text: Box<str>,
-    token: Arc<ActiveToken>,
-    issuer: Arc<Issuer>,
-    key: Signer,
-    /// `exp` + leeway.
-    ends: Option<UnixTime>,
-    /// When it must be verified anew.
-    stale: UnixTime,
-    /// The epoch in which issuer and key were last seen to stand.
-    epoch: AtomicU64,
+/// A token to judge, and what for.
+pub struct Offer<'t, A, C> {
+    /// The token.
+    pub token: BearerToken<'t>,
+    /// What the connection that it came by remembers.
+    pub memo: &'t Memo,
+    /// Whether the issuer of this name may vouch for it.
+    pub accepts: A,
+    /// Whose it is, for as far as it is known: asked only where it counts.
+    pub client: C,
+    /// The time.
+    pub now: UnixTime,
 }
 
 /// Why a token does not count.
-#[derive(Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub enum VerifyError {
     /// The token is to blame.
     Invalid {
@@ -66,15 +71,30 @@ pub enum VerifyError {
         /// For the operator.
         detail: String,
     },
-    /// Nobody can tell: the issuer's keys are not there.
+    /// Nobody can tell: the issuer's keys are not there, or its server does not say.
     Unavailable {
         /// The issuer's name in gateway.toml.
         issuer: Arc<str>,
         /// When it may be worth asking again.
         retry_after: Duration,
+        /// For the operator.
+        cause: String,
     },
     /// More new tokens than can be verified wait already.
-    Overloaded,
+    Overloaded {
+        /// What is at its bound.
+        bound: &'static str,
+    },
+    /// The authorization server answered 409, which MobileFirst wants the client to know.
+    Conflict,
+}
+
+/// What came of a signature.
+enum Signature {
+    /// Somebody else was faster: this is known by now.
+    Known(Arc<Verified>),
+    /// It is good.
+    Good { signer: Signer, epoch: u64 },
 }
 
 impl Verifier {
@@ -91,163 +111,184 @@ impl Verifier {
         &self.issuers
     }
 
-    /// Judges a token by those of the issuers that `accepts` names, at the time `now`.
+    /// Judges a token by those of the issuers that the offer accepts.
     ///
-    /// Waits only for a token that nobody has seen before: for the worker's turn to verify it, and for the issuer's keys
-    /// where it names one that is not there.
+    /// Waits only for a token that nobody has seen before, or not of late: for the worker's turn to verify its signature,
+    /// for the issuer's keys where it names one that is not there, and for the authorization server where it is asked.
     ///
     /// # Errors
     /// [`VerifyError`]
-    pub async fn verify(
+    pub async fn verify<A: Fn(&str) -> bool, C: Fn() -> IpAddr>(
         &self,
-        token: BearerToken<'_>,
-        memo: &Memo,
-        accepts: impl Fn(&str) -> bool,
-        now: UnixTime,
-    ) -> Result<Arc<ActiveToken>, VerifyError> {
-        let text = token.as_str();
+        offer: &Offer<'_, A, C>,
+    ) -> Result<Arc<Verified>, VerifyError> {
+        let text = offer.token.as_str();
         if text.len() > self.max_token_size {
             return Err(invalid("too_long", format!("a token of {} bytes", text.len())));
         }
-        if let Some(fact) = self.remembered(text, memo, &accepts, now) {
-            return fact.judged(now);
-        }
-        let fact = self.verify_anew(text, memo, accepts, now).await?;
-        fact.judged(now)
+        let fact = match self.remembered(offer) {
+            Some(fact) => fact,
+            None => self.verify_anew(offer).await?,
+        };
+        fact.check_end(offer.now)?;
+        Ok(fact)
     }
 
-    fn remembered(
-        &self,
-        text: &str,
-        memo: &Memo,
-        accepts: impl Fn(&str) -> bool,
-        now: UnixTime,
-    ) -> Option<Arc<Verified>> {
-        let fact = memo.find(text, &self.cache)?;
+    fn remembered<A: Fn(&str) -> bool, C>(&self, offer: &Offer<'_, A, C>) -> Option<Arc<Verified>> {
+        let fact = offer.memo.find(offer.token.as_str(), &self.cache, |fact| self.holds(fact, offer.now))?;
         // Two issuers of different routes may go by the same `iss`: this route may still accept the other one.
-        if !accepts(&fact.issuer.name) {
-            return None;
-        }
-        if self.still_stands(&fact) && now < fact.stale {
-            return Some(fact);
-        }
-        memo.forget(text, &self.cache);
-        None
+        (offer.accepts)(&fact.issuer.name).then_some(fact)
     }
 
-    // The configuration of its issuer and the key that signed it must still be there.
-    fn still_stands(&self, fact: &Verified) -> bool {
-        let epoch = self.epoch.now();
-        if fact.epoch.load(Ordering::Relaxed) == epoch {
-            return true;
-        }
-        let stands = self.issuers.iter().any(|issuer| Arc::ptr_eq(issuer, &fact.issuer))
-            && fact.issuer.keys.current().is_ok_and(|keys| keys.holds(&fact.key));
-        if stands {
-            fact.epoch.store(epoch, Ordering::Relaxed);
-        }
-        stands
+    fn holds(&self, fact: &Verified, now: UnixTime) -> bool {
+        fact.is_fresh(now) && fact.still_stands(&self.issuers, self.epoch.now())
     }
 
-    async fn verify_anew(
+    async fn verify_anew<A: Fn(&str) -> bool, C: Fn() -> IpAddr>(
         &self,
-        text: &str,
-        memo: &Memo,
-        accepts: impl Fn(&str) -> bool,
-        now: UnixTime,
+        offer: &Offer<'_, A, C>,
     ) -> Result<Arc<Verified>, VerifyError> {
-        let jws = match classify(text) {
-            Ok(TokenShape::Jwt(jws)) => jws,
-            Ok(TokenShape::Opaque) => {
-                return Err(invalid("opaque", "not a JWT, and no issuer of the route introspects".to_owned()));
+        let accepted = || self.issuers.iter().filter(|issuer| (offer.accepts)(&issuer.name));
+        match classify(offer.token.as_str())? {
+            TokenShape::Jwt(jws) => {
+                let claims = Claims::parse(jws.payload())?;
+                // Only to choose whom to believe: until it is verified, `iss` is a stranger's word.
+                let called = |iss: &str| accepted().find(|issuer| issuer.is_called(iss));
+                let Some(issuer) = claims.issuer().and_then(called) else {
+                    let detail = format!("no issuer of the route is called {:?}", claims.issuer().unwrap_or_default());
+                    return Err(invalid("unknown_issuer", detail));
+                };
+                jws.check_type(&issuer.token_types)?;
+                self.verify_jwt(offer, issuer, &jws, claims).await
             }
-            Err(error) => return Err(invalid(error.reason(), error.to_string())),
-        };
-        let claims = Claims::parse(jws.payload()).map_err(|error| invalid(error.reason(), error.to_string()))?;
-        // Only to choose the keys: until the signature holds, `iss` is a stranger's word.
-        let called = |iss: &str| self.issuers.iter().find(|issuer| accepts(&issuer.name) && issuer.is_called(iss));
-        let Some(issuer) = claims.issuer().and_then(called) else {
-            let detail = format!("no issuer of the route is called {:?}", claims.issuer().unwrap_or_default());
-            return Err(invalid("unknown_issuer", detail));
-        };
-        jws.check_type(&issuer.token_types).map_err(|error| invalid(error.reason(), error.to_string()))?;
+            TokenShape::Opaque => {
+                let asked = |issuer: &&Arc<Issuer>| {
+                    issuer.introspection.is_some() && offer.token.as_str().starts_with(&issuer.token_prefix)
+                };
+                match accepted().find(asked).and_then(|issuer| Some((issuer, issuer.introspection.as_ref()?))) {
+                    Some((issuer, server)) => self.ask(offer, issuer, server, None, self.epoch.now()).await,
+                    None => {
+                        Err(invalid("opaque", "not a JWT, and no issuer of the route is asked about it".to_owned()))
+                    }
+                }
+            }
+        }
+    }
 
-        let unavailable =
-            |NoKeys| VerifyError::Unavailable { issuer: Arc::clone(&issuer.name), retry_after: RETRY_AFTER };
-        let waits = memo.worker().is_busy();
-        let mut turn = memo.worker().turn().await.ok_or(VerifyError::Overloaded)?;
+    async fn verify_jwt<A: Fn(&str) -> bool, C: Fn() -> IpAddr>(
+        &self,
+        offer: &Offer<'_, A, C>,
+        issuer: &Arc<Issuer>,
+        jws: &CompactJws<'_>,
+        claims: Claims,
+    ) -> Result<Arc<Verified>, VerifyError> {
+        let keys = match (&issuer.keys, &issuer.introspection) {
+            (Some(keys), None) => keys,
+            (Some(keys), Some(_)) if issuer.verifies_signatures => keys,
+            (_, Some(server)) => {
+                // What it says of itself is not believed, but a token that is none for this is not asked about.
+                claims.check_kind()?;
+                return self.ask(offer, issuer, server, None, self.epoch.now()).await;
+            }
+            (None, None) => return Err(issuer.unavailable("neither keys nor introspection".to_owned())),
+        };
+        let (signer, epoch) = match self.verify_signature(offer, issuer, keys, jws).await? {
+            Signature::Known(fact) => return Ok(fact),
+            Signature::Good { signer, epoch } => (signer, epoch),
+        };
+        let token = claims.check(&issuer.expectation, offer.now)?;
+        match &issuer.introspection {
+            None => {
+                let issuer = Arc::clone(issuer);
+                let basis = Basis { issuer, key: Some(signer), epoch, kept_for: Duration::MAX };
+                let fact = Verified::new(offer.token.as_str(), token, None, basis, offer.now);
+                self.cache.keep(&fact);
+                offer.memo.keep(&fact);
+                Ok(fact)
+            }
+            Some(server) => self.ask(offer, issuer, server, Some(Signed { token, signer }), epoch).await,
+        }
+    }
+
+    async fn verify_signature<A: Fn(&str) -> bool, C>(
+        &self,
+        offer: &Offer<'_, A, C>,
+        issuer: &Issuer,
+        keys: &Keys,
+        jws: &CompactJws<'_>,
+    ) -> Result<Signature, VerifyError> {
+        let worker = offer.memo.worker();
+        let overloaded = || VerifyError::Overloaded { bound: "tokens that wait for their signature to be verified" };
+        let no_keys = |NoKeys| issuer.unavailable("no keys of the issuer".to_owned());
+        let waits = worker.is_busy();
+        let mut turn = worker.turn().await.ok_or_else(overloaded)?;
         // Others may have come before with the same token.
-        if waits && let Some(fact) = self.remembered(text, memo, &accepts, now) {
-            return Ok(fact);
+        if waits && let Some(fact) = self.remembered(offer) {
+            return Ok(Signature::Known(fact));
         }
         // Before the keys are read: what changes meanwhile must be noticed at the next look.
         let mut epoch = self.epoch.now();
-        let mut outcome = issuer.keys.current().map_err(unavailable)?.verify(&jws);
+        let mut outcome = keys.current().map_err(no_keys)?.verify(jws);
         if outcome == Err(SignatureError::UnknownKey) {
             drop(turn);
             epoch = self.epoch.now();
-            let keys = issuer.keys.after_unknown_key().await.map_err(unavailable)?;
-            turn = memo.worker().turn().await.ok_or(VerifyError::Overloaded)?;
-            if let Some(fact) = self.remembered(text, memo, &accepts, now) {
-                return Ok(fact);
+            let fresh = keys.after_unknown_key().await.map_err(no_keys)?;
+            turn = worker.turn().await.ok_or_else(overloaded)?;
+            if let Some(fact) = self.remembered(offer) {
+                return Ok(Signature::Known(fact));
             }
-            outcome = keys.verify(&jws);
-        }
-        let fact = outcome
-            .map_err(|error| invalid(error.reason(), error.to_string()))
-            .and_then(|key| issuer.judge(text, claims, key, epoch, now));
-        if let Ok(fact) = &fact {
-            memo.keep(fact, &self.cache);
+            outcome = fresh.verify(jws);
         }
         // Whoever is ready goes before the next signature, above all after a bad one.
         tokio::task::yield_now().await;
         drop(turn);
-        fact
+        Ok(Signature::Good { signer: outcome?, epoch })
     }
-}
 
-impl Issuer {
-    // Judges the claims of a token that this issuer has signed.
-    fn judge(
-        self: &Arc<Self>,
-        text: &str,
-        claims: Claims,
-        key: Signer,
+    async fn ask<A: Fn(&str) -> bool, C: Fn() -> IpAddr>(
+        &self,
+        offer: &Offer<'_, A, C>,
+        issuer: &Arc<Issuer>,
+        server: &Arc<Introspection>,
+        signed: Option<Signed>,
         epoch: u64,
-        now: UnixTime,
     ) -> Result<Arc<Verified>, VerifyError> {
-        let token = claims.check(&self.expectation, now).map_err(|error| invalid(error.reason(), error.to_string()))?;
-        Ok(Arc::new(Verified {
-            text: text.into(),
-            ends: token.expires_at().map(|exp| exp.later_by(self.expectation.leeway)),
-            stale: now.later_by(self.cache_max_age),
-            token: Arc::new(token),
-            issuer: Arc::clone(self),
-            key,
-            epoch: AtomicU64::new(epoch),
-        }))
-    }
-}
-
-impl Verified {
-    fn judged(&self, now: UnixTime) -> Result<Arc<ActiveToken>, VerifyError> {
-        match self.ends {
-            Some(ends) if now >= ends => Err(invalid("expired", format!("expired at {}", ends.as_seconds()))),
-            Some(_) | None => Ok(Arc::clone(&self.token)),
+        let text = offer.token.as_str();
+        let known = || {
+            let fact = self.cache.find(text).filter(|fact| Arc::ptr_eq(&fact.issuer, issuer));
+            fact.filter(|fact| self.holds(fact, offer.now))
+        };
+        let question = Question {
+            issuer: Arc::clone(issuer),
+            token: Zeroizing::new(text.to_owned()),
+            signed,
+            epoch,
+            now: offer.now,
+            cache: Arc::clone(&self.cache),
+        };
+        let fact = server.verify(question, (offer.client)(), known).await?;
+        if fact.is_fresh(offer.now) {
+            offer.memo.keep(&fact);
         }
+        Ok(fact)
     }
 }
 
-// A token in memory is wiped when it leaves: a later leak of freed memory finds none.
-impl Drop for Verified {
-    fn drop(&mut self) {
-        self.text.zeroize();
+impl From<JwsError> for VerifyError {
+    fn from(error: JwsError) -> Self {
+        invalid(error.reason(), error.to_string())
     }
 }
 
-impl std::fmt::Debug for Verified {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("Verified").field("token", &self.token).finish_non_exhaustive()
+impl From<ClaimsError> for VerifyError {
+    fn from(error: ClaimsError) -> Self {
+        invalid(error.reason(), error.to_string())
+    }
+}
+
+impl From<SignatureError> for VerifyError {
+    fn from(error: SignatureError) -> Self {
+        invalid(error.reason(), error.to_string())
     }
 }
 

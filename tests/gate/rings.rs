@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use scopegate::net::tls;
 use scopegate::oauth::jose::Algorithm;
-use scopegate::verify::{Discovery, Epoch, Fetcher, KeyRing, KeyTiming};
+use scopegate::verify::{Endpoint, Epoch, Fetcher, KeyRing, KeyTiming};
 use serde_json::json;
 
 use crate::harness::{Key, Reply, Server, eventually};
@@ -24,8 +24,8 @@ const TIMING: KeyTiming = KeyTiming {
 fn with_ring(server: &Server, timing: KeyTiming, test: impl FnOnce(&KeyRing)) {
     let client = tls::client(rustls::RootCertStore::empty(), None).expect("a TLS configuration");
     let fetcher = Fetcher::new(client, Duration::from_secs(1), Duration::from_secs(1)).expect("a client");
-    let discovery = Discovery::known(format!("http://{}/jwks", server.address));
-    let ring = KeyRing::new("corp".into(), discovery, fetcher, vec![Algorithm::ES256], timing, Epoch::default());
+    let endpoint = Endpoint::Known(format!("http://{}/jwks", server.address));
+    let ring = KeyRing::new("corp".into(), endpoint, fetcher, vec![Algorithm::ES256], timing, Epoch::default());
     let ring = Arc::new(ring);
     let runtime =
         tokio::runtime::Builder::new_multi_thread().worker_threads(1).enable_all().build().expect("a runtime");

@@ -4,14 +4,16 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 
-use super::Trust;
-use crate::config::{self, Config, Fault, KeySource};
+use url::Url;
+
+use super::{Trust, introspection};
+use crate::config::{self, Config, Fault, KeySource, Placed, Validation};
 use crate::net::tls;
 use crate::oauth::claims::{Expectation, ExpectedAudience, ExpiryUnit};
 use crate::oauth::jose::{Algorithm, Jwks};
 use crate::oauth::scope::GrantedWildcards;
 use crate::verify::jwt::KeySet;
-use crate::verify::{Discovery, Epoch, Fetcher, Issuer, KeyRing, KeyTiming, Keys};
+use crate::verify::{Endpoint, EndpointName, Epoch, Fetcher, Issuer, KeyRing, KeyTiming, Keys, Metadata};
 
 /// No key set is kept for less, whatever `Cache-Control` says.
 const SHORTEST_REFRESH: Duration = Duration::from_secs(60);
@@ -37,14 +39,33 @@ pub(super) fn compile(
     compiled
 }
 
-/// A token goes to the one issuer that its `iss` names, so no route may have two that go by the same name.
+/// A JWT goes to the one issuer that its `iss` names, and an opaque token to the one that its beginning names: no route
+/// may leave open which.
 pub(super) fn refuse_ambiguous(config: &Config, faults: &mut Vec<Fault>) {
     for route in config.routes.iter().filter(|route| !matches!(route.access, config::Access::Public)) {
-        let accepted = |issuer: &&config::Issuer| {
+        let is_accepted = |issuer: &&config::Issuer| {
             route.issuers.is_empty() || route.issuers.iter().any(|name| name.value == issuer.name.value)
         };
+        let accepted: Vec<_> = config.issuers.iter().filter(is_accepted).collect();
+        let asked: Vec<_> = accepted.iter().filter(|issuer| issuer.introspection.is_some()).collect();
+        for (index, issuer) in asked.iter().enumerate() {
+            let prefix = &issuer.token_prefix;
+            let is_alike = |other: &&&&config::Issuer| {
+                let other = &other.token_prefix.value;
+                prefix.value.starts_with(other.as_str()) || other.starts_with(&prefix.value)
+            };
+            if let Some(other) = asked[..index].iter().find(is_alike) {
+                let message = format!(
+                    "expected prefixes that tell the opaque tokens of two issuers of one route apart, but found {:?} for \
+                     {:?} and {:?} for {:?}",
+                    other.token_prefix.value, other.name.value, prefix.value, issuer.name.value
+                );
+                let help = "give both a token_prefix, or name one of them in the route's issuers";
+                faults.push(prefix.fault(message).with_help(help));
+            }
+        }
         let mut owners: BTreeMap<&str, &str> = BTreeMap::new();
-        for issuer in config.issuers.iter().filter(accepted) {
+        for issuer in accepted {
             for iss in &issuer.issuer {
                 if let Some(other) = owners.insert(&iss.value, &issuer.name.value) {
                     let message = format!(
@@ -61,56 +82,56 @@ pub(super) fn refuse_ambiguous(config: &Config, faults: &mut Vec<Fault>) {
 
 fn compile_one(issuer: &config::Issuer, trust: &Trust, epoch: &Epoch) -> Result<Issuer, Box<Fault>> {
     let name: Arc<str> = issuer.name.value.as_str().into();
+    let server = Server::new(issuer, trust)?;
+    let keys = match &issuer.keys {
+        Some(source) => Some(keys(issuer, source, &name, &server, epoch)?),
+        None => None,
+    };
+    let expectation = expectation(issuer, &name);
+    let introspection = match &issuer.introspection {
+        Some(asked) => {
+            let introspection = introspection::compile(issuer, asked, &server, keys.as_ref(), &expectation)?;
+            Some(Arc::new(introspection))
+        }
+        None => None,
+    };
+    Ok(Issuer {
+        name,
+        expectation,
+        token_types: texts(&issuer.token_types),
+        keys,
+        introspection,
+        verifies_signatures: issuer.validation != Validation::Introspection,
+        token_prefix: issuer.token_prefix.value.clone(),
+        cache_max_age: issuer.cache_max_age,
+    })
+}
+
+fn keys(
+    issuer: &config::Issuer,
+    source: &KeySource,
+    name: &Arc<str>,
+    server: &Server,
+    epoch: &Epoch,
+) -> Result<Keys, Box<Fault>> {
     // The names were checked when the file was read.
     let algorithms: Vec<_> = issuer.algorithms.iter().filter_map(|name| Algorithm::from_name(&name.value)).collect();
-    let keys = match &issuer.keys {
+    let endpoint = match source {
         KeySource::File(path) => {
             let document = std::fs::read(&path.value).map_err(|error| {
                 path.fault(format!("expected a JWK set in {}, but found none: {error}", path.value.display()))
             })?;
             let jwks =
                 Jwks::parse(&document).map_err(|error| path.fault(format!("expected a JWK set, but found {error}")))?;
-            Keys::Fixed(Arc::new(KeySet::new(&jwks, &algorithms)))
+            return Ok(Keys::Fixed(Arc::new(KeySet::new(&jwks, &algorithms))));
         }
         KeySource::SharedSecret(secret) => {
-            let keys = KeySet::shared_secret(secret.value.expose().as_bytes(), &algorithms)
-                .map_err(|error| secret.fault(error.to_string()))?;
-            Keys::Fixed(Arc::new(keys))
+            let keys = KeySet::shared_secret(secret.value.expose().as_bytes(), &algorithms);
+            return Ok(Keys::Fixed(Arc::new(keys.map_err(|error| secret.fault(error.to_string()))?)));
         }
-        KeySource::Uri(url) => {
-            let discovery = Discovery::known(url.value.to_string());
-            Keys::Published(Arc::new(ring(issuer, &name, discovery, algorithms, trust, epoch)?))
-        }
-        KeySource::Discovered => {
-            let first = issuer.issuer.first().map(|iss| iss.value.clone()).unwrap_or_default();
-            let discovery = match &issuer.discovery {
-                config::Discovery::At(url) => Discovery::at(first, url.to_string()),
-                config::Discovery::WellKnown | config::Discovery::Off => Discovery::well_known(first),
-            };
-            Keys::Published(Arc::new(ring(issuer, &name, discovery, algorithms, trust, epoch)?))
-        }
+        KeySource::Uri(url) => server.endpoint(Some(url), EndpointName::Jwks),
+        KeySource::Discovered => server.endpoint(None, EndpointName::Jwks),
     };
-    let expectation = expectation(issuer, &name);
-    let token_types = texts(&issuer.token_types);
-    Ok(Issuer { name, expectation, token_types, keys, cache_max_age: issuer.cache_max_age })
-}
-
-fn ring(
-    issuer: &config::Issuer,
-    name: &Arc<str>,
-    discovery: Discovery,
-    algorithms: Vec<Algorithm>,
-    trust: &Trust,
-    epoch: &Epoch,
-) -> Result<KeyRing, Box<Fault>> {
-    let ca = issuer.tls_ca.as_ref();
-    let fetcher =
-        trust.roots(ca, discovery.uses_tls()).and_then(|roots| tls::client(roots, None)).map_err(|error| match ca {
-            Some(ca) => ca.fault(error.to_string()),
-            None => issuer.name.fault(error.to_string()),
-        })?;
-    let fetcher = Fetcher::new(fetcher, issuer.connect_timeout, issuer.timeout)
-        .map_err(|error| issuer.name.fault(format!("cannot make an HTTP client: {error}")))?;
     let timing = KeyTiming {
         refresh: issuer.jwks_refresh,
         shortest: SHORTEST_REFRESH,
@@ -120,7 +141,41 @@ fn ring(
         first_retry: FIRST_RETRY,
         longest_retry: LONGEST_RETRY,
     };
-    Ok(KeyRing::new(Arc::clone(name), discovery, fetcher, algorithms, timing, epoch.clone()))
+    let (name, fetcher) = (Arc::clone(name), server.fetcher.clone());
+    Ok(Keys::Published(Arc::new(KeyRing::new(name, endpoint, fetcher, algorithms, timing, epoch.clone()))))
+}
+
+/// The way to an issuer's authorization server.
+pub(super) struct Server {
+    pub(super) fetcher: Fetcher,
+    metadata: Arc<Metadata>,
+}
+
+impl Server {
+    fn new(issuer: &config::Issuer, trust: &Trust) -> Result<Self, Box<Fault>> {
+        let first = issuer.issuer.first().map(|iss| iss.value.clone()).unwrap_or_default();
+        let metadata = match &issuer.discovery {
+            config::Discovery::At(url) => Metadata::at(first, url.to_string()),
+            config::Discovery::WellKnown | config::Discovery::Off => Metadata::well_known(first),
+        };
+        let ca = issuer.tls_ca.as_ref();
+        let tls = trust.roots(ca, issuer.may_use_tls()).and_then(|roots| tls::client(roots, None));
+        let tls = tls.map_err(|error| match ca {
+            Some(ca) => ca.fault(error.to_string()),
+            None => issuer.name.fault(error.to_string()),
+        })?;
+        let fetcher = Fetcher::new(tls, issuer.connect_timeout, issuer.timeout)
+            .map_err(|error| issuer.name.fault(format!("cannot make an HTTP client: {error}")))?;
+        Ok(Self { fetcher, metadata: Arc::new(metadata) })
+    }
+
+    /// An endpoint of it: at the URL that is written, or wherever the metadata says.
+    pub(super) fn endpoint(&self, written: Option<&Placed<Url>>, name: EndpointName) -> Endpoint {
+        match written {
+            Some(url) => Endpoint::Known(url.value.to_string()),
+            None => Endpoint::Discovered(Arc::clone(&self.metadata), name),
+        }
+    }
 }
 
 fn expectation(issuer: &config::Issuer, name: &Arc<str>) -> Expectation {

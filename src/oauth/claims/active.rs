@@ -58,6 +58,16 @@ impl ActiveToken {
         self.expires_at
     }
 
+    /// The same token, which ends no later than `at`; `None` sets no end.
+    #[must_use]
+    pub fn ending_by(self, at: Option<UnixTime>) -> Self {
+        let expires_at = match (self.expires_at, at) {
+            (Some(one), Some(other)) => Some(one.min(other)),
+            (one, other) => one.or(other),
+        };
+        Self { expires_at, ..self }
+    }
+
     /// Bytes of the JSON text that said all this: a measure of how much memory it takes.
     #[must_use]
     pub fn size(&self) -> usize {

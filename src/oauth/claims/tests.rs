@@ -50,6 +50,33 @@ fn claims_of_other_kinds_of_token_are_refused() {
     }
 }
 
+// R15
+#[test]
+fn token_that_is_not_to_be_used_as_bearer_is_refused() {
+    for used_as_bearer in ["Bearer", "bearer", "access_token"] {
+        assert_eq!(reason(&with("token_type", json!(used_as_bearer))), None, "{used_as_bearer}");
+    }
+    for other in [json!("refresh_token"), json!("N_A"), json!("mac"), json!(""), json!(null), json!(["Bearer"])] {
+        assert_eq!(reason(&with("token_type", other.clone())), Some("other_kind_of_token"), "{other}");
+    }
+    assert_eq!(reason(&with("token_type", json!("DPoP"))), Some("sender_constrained"));
+    let unproven = Expectation { ignore_cnf: true, ..expectation() };
+    assert_eq!(reason_by(&with("token_type", json!("DPoP")), &unproven), None);
+}
+
+#[test]
+fn issuer_has_the_last_word_on_what_its_answer_names() {
+    let token = check(&good(), &expectation()).expect("the claims are good");
+    let answer = Claims::parse(br#"{"scope":"a","exp":1800000600}"#).expect("an object");
+    let optional = Expectation { issuer_required: false, expiry_required: false, ..expectation() };
+    let now = UnixTime::from_seconds(NOW);
+    let both = answer.over(&token).check(&optional, now).expect("both are good").ending_by(token.expires_at());
+    assert_eq!((both.scopes().to_string().as_str(), both.subject()), ("a", Some("alice")));
+    assert_eq!(both.expires_at(), Some(UnixTime::from_seconds(NOW + 60)), "the earlier end counts");
+    let other = Claims::parse(br#"{"aud":"other"}"#).expect("an object");
+    assert_eq!(other.over(&token).check(&optional, now).err().map(|error| error.reason()), Some("wrong_audience"));
+}
+
 // R16
 #[test]
 fn the_issuer_is_compared_byte_for_byte() {

@@ -41,7 +41,7 @@ impl Gateway {
                 let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().expect("a runtime");
                 runtime.block_on(async {
                     let publisher: Publisher = Arc::new(ArcSwap::from_pointee(snapshot));
-                    gateway::keep_keys(&publisher.load());
+                    gateway::attend_to_issuers(&publisher.load());
                     let server = Server::start(listeners, &settings, &publisher, &clock).expect("threads");
                     let _ = stopped.await;
                     let _ = server.drain(std::time::Duration::from_millis(100)).await;

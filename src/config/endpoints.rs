@@ -1,0 +1,129 @@
+//! Where an issuer's keys and endpoints are: written in the file, or found by its metadata (RFC 8414).
+
+use std::path::PathBuf;
+
+use toml::de::DeValue;
+use url::Url;
+
+use super::introspection::{Authentication, Introspection};
+use super::read::Table;
+use super::report::Placed;
+use super::secret::{Secret, secret};
+use super::values::{Mismatch, expected, path, url};
+
+/// Where an issuer's metadata is (RFC 8414 §3).
+#[derive(Clone, Debug)]
+pub enum Discovery {
+    /// Nowhere, or nothing is left to it.
+    Off,
+    /// At the well-known places of the first `issuer`.
+    WellKnown,
+    /// Here.
+    At(Url),
+}
+
+/// Where an issuer's keys are.
+#[derive(Clone, Debug)]
+pub enum KeySource {
+    /// Where its metadata says.
+    Discovered,
+    /// At this URL.
+    Uri(Placed<Url>),
+    /// In this file.
+    File(Placed<PathBuf>),
+    /// There is only one, and whoever can verify can sign.
+    SharedSecret(Placed<Secret>),
+}
+
+const KEY_SOURCES: [&str; 3] = ["jwks_uri", "jwks_file", "shared_secret"];
+
+/// Reads where the keys are; `None` where nothing is signed for us.
+pub(super) fn keys(table: &mut Table<'_>, needed: bool) -> Option<KeySource> {
+    let uri = table.optional("jwks_uri", url).map(KeySource::Uri);
+    let file = table.optional("jwks_file", path(table.folder())).map(KeySource::File);
+    let shared_secret = table.optional("shared_secret", secret(table.file())).map(KeySource::SharedSecret);
+    for (first, second) in [("jwks_uri", "jwks_file"), ("jwks_uri", "shared_secret"), ("jwks_file", "shared_secret")] {
+        table.refuse_both(first, second);
+    }
+    let source = uri.or(file).or(shared_secret);
+    if needed {
+        return Some(source.unwrap_or(KeySource::Discovered));
+    }
+    for name in KEY_SOURCES.into_iter().filter(|name| table.has(name)) {
+        let message = "expected no keys where no signature is verified, but found them";
+        let help = "validation = \"jwks+introspection\" verifies signatures before it asks";
+        table.push(table.fault(name, message).with_help(help));
+    }
+    None
+}
+
+/// Reads where the metadata is, if anything is left to it; then discovery must be possible.
+pub(super) fn discovery(
+    table: &mut Table<'_>,
+    issuer: Option<&[Placed<String>]>,
+    keys: Option<&KeySource>,
+    introspection: Option<&Introspection>,
+) -> Discovery {
+    let discovery = table.or("discovery", Discovery::WellKnown, metadata_place);
+    let left_to_it = left_to_discovery(table, keys, introspection);
+    if left_to_it.is_empty() {
+        return Discovery::Off;
+    }
+    match &discovery {
+        Discovery::Off => {
+            for (what, remedy) in &left_to_it {
+                let message = format!("expected discovery or {what}, but found neither");
+                table.push(table.fault("discovery", message).with_help(format!("give {remedy}")));
+            }
+        }
+        Discovery::WellKnown => {
+            if let Some(first) = issuer.and_then(<[_]>::first) {
+                let remedies: Vec<_> = left_to_it.iter().map(|(_, remedy)| *remedy).collect();
+                refuse_undiscoverable(table, first, &remedies.join(", and "));
+            }
+        }
+        Discovery::At(_) => {}
+    }
+    discovery
+}
+
+// What it is, and what would make it known without discovery.
+fn left_to_discovery(
+    table: &Table<'_>,
+    keys: Option<&KeySource>,
+    introspection: Option<&Introspection>,
+) -> Vec<(&'static str, &'static str)> {
+    let mut left = Vec::new();
+    if keys.is_some() && !KEY_SOURCES.iter().any(|source| table.has(source)) {
+        left.push(("another source of keys", "jwks_uri, jwks_file or shared_secret"));
+    }
+    if introspection.is_some_and(|introspection| introspection.endpoint.is_none()) {
+        left.push(("introspection.endpoint", "introspection.endpoint"));
+    }
+    let authentication = introspection.map(|introspection| &introspection.authentication);
+    if let Some(Authentication::Bearer { token_endpoint: None, .. }) = authentication {
+        left.push(("introspection.token_endpoint", "introspection.token_endpoint"));
+    }
+    left
+}
+
+fn metadata_place(value: &DeValue<'_>) -> Result<Discovery, Mismatch> {
+    let mismatch = || expected("true, false or the http or https URL of the metadata document");
+    match value.as_bool() {
+        Some(true) => Ok(Discovery::WellKnown),
+        Some(false) => Ok(Discovery::Off),
+        None => url(value).map(Discovery::At).map_err(|cause| Mismatch { found: cause.found, ..mismatch() }),
+    }
+}
+
+/// The well-known places are made from the issuer (RFC 8414 §3.1), which has neither query nor fragment (§2).
+fn refuse_undiscoverable(table: &Table<'_>, issuer: &Placed<String>, remedy: &str) {
+    let found = match url(&DeValue::String(issuer.value.as_str().into())) {
+        Ok(url) if url.query().is_none() => return,
+        Ok(_) => None,
+        Err(mismatch) => mismatch.found,
+    };
+    let found = found.unwrap_or_else(|| format!("{:?}", issuer.value));
+    let message = format!("expected an http or https URL without query and fragment, but found {found}");
+    table.push(issuer.fault(message).with_help(format!("to name an issuer otherwise, give {remedy}")));
+}

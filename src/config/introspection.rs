@@ -1,0 +1,218 @@
+//! `[issuers.NAME.introspection]`: how an authorization server is asked about its tokens (RFC 7662, RFC 9701).
+
+use std::path::PathBuf;
+use std::time::Duration;
+
+use url::Url;
+
+use super::names::quoted_list;
+use super::read::Table;
+use super::report::Placed;
+use super::secret::{Secret, secret};
+use super::units::{DAY, HOUR, SECOND, count, whole_seconds};
+use super::values::{boolean, path, text, url, word};
+
+/// `[issuers.NAME.introspection]`.
+#[derive(Clone, Debug)]
+pub struct Introspection {
+    /// The section itself.
+    pub place: Placed<()>,
+    /// Where to ask; without it, where the metadata says.
+    pub endpoint: Option<Placed<Url>>,
+    /// How the gateway shows who asks.
+    pub authentication: Authentication,
+    /// Whether the server's 409 becomes the client's (MobileFirst).
+    pub conflict: bool,
+    /// What answers are asked for.
+    pub accept: Placed<Accept>,
+    /// How long an active answer is kept at most; zero keeps none.
+    pub cache_ttl: Duration,
+    /// How long an inactive answer is kept.
+    pub negative_ttl: Duration,
+    /// How many questions may be under way at once.
+    pub max_in_flight: usize,
+}
+
+/// How the gateway authenticates itself.
+#[derive(Clone, Debug)]
+pub enum Authentication {
+    /// Not at all.
+    None(Placed<()>),
+    /// `client_secret_basic` (RFC 6749 §2.3.1).
+    Basic(ClientSecret),
+    /// `client_secret_post` (RFC 6749 §2.3.1).
+    Form(ClientSecret),
+    /// By an access token of its own.
+    Bearer {
+        /// As whom it is fetched, by Basic.
+        client: ClientSecret,
+        /// Where it is fetched; without it, where the metadata says.
+        token_endpoint: Option<Placed<Url>>,
+        /// Its scope.
+        scope: String,
+    },
+    /// `private_key_jwt` (RFC 7523 §2.2).
+    PrivateKeyJwt {
+        /// `client_id`
+        client_id: String,
+        /// A private key in PEM.
+        key: Placed<PathBuf>,
+        /// Its `kid`.
+        key_id: Option<String>,
+        /// The name of the algorithm that it signs with.
+        algorithm: String,
+    },
+}
+
+/// A client and its secret.
+#[derive(Clone, Debug)]
+pub struct ClientSecret {
+    /// `client_id`
+    pub id: String,
+    /// `client_secret`
+    pub secret: Placed<Secret>,
+}
+
+/// What answers are asked for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Accept {
+    /// JSON (RFC 7662).
+    Json,
+    /// Signed (RFC 9701).
+    Jwt,
+    /// A JWT that stands for the token.
+    Phantom,
+}
+
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Kind {
+    None,
+    Basic,
+    Form,
+    Bearer,
+    PrivateKeyJwt,
+}
+
+const KINDS: [(&str, Kind); 5] = [
+    ("basic", Kind::Basic),
+    ("form", Kind::Form),
+    ("bearer", Kind::Bearer),
+    ("private_key_jwt", Kind::PrivateKeyJwt),
+    ("none", Kind::None),
+];
+
+const ACCEPT: [(&str, Accept); 3] = [("json", Accept::Json), ("jwt", Accept::Jwt), ("phantom", Accept::Phantom)];
+
+/// Keys that only some kinds of authentication use, and whether those need them.
+const USES: [(&str, &[Kind], bool); 7] = [
+    ("client_id", &[Kind::Basic, Kind::Form, Kind::Bearer, Kind::PrivateKeyJwt], true),
+    ("client_secret", &[Kind::Basic, Kind::Form, Kind::Bearer], true),
+    ("client_key", &[Kind::PrivateKeyJwt], true),
+    ("client_key_id", &[Kind::PrivateKeyJwt], false),
+    ("client_key_algorithm", &[Kind::PrivateKeyJwt], false),
+    ("token_endpoint", &[Kind::Bearer], false),
+    ("scope", &[Kind::Bearer], false),
+];
+
+const KEY_ALGORITHMS: [(&str, &str); 9] = [
+    ("RS256", "RS256"),
+    ("RS384", "RS384"),
+    ("RS512", "RS512"),
+    ("PS256", "PS256"),
+    ("PS384", "PS384"),
+    ("PS512", "PS512"),
+    ("ES256", "ES256"),
+    ("ES384", "ES384"),
+    ("EdDSA", "EdDSA"),
+];
+
+impl Introspection {
+    pub(super) fn read(table: &mut Table<'_>) -> Option<Self> {
+        let authentication = authentication(table);
+        Some(Self {
+            place: table.placed(()),
+            endpoint: table.optional("endpoint", url),
+            conflict: table.or("conflict", false, boolean),
+            accept: table.placed_or("accept", Accept::Json, word(&ACCEPT)),
+            cache_ttl: table.or("cache_ttl", 60 * SECOND, whole_seconds(Duration::ZERO..=DAY)),
+            negative_ttl: table.or("negative_ttl", 5 * SECOND, whole_seconds(Duration::ZERO..=HOUR)),
+            max_in_flight: table.or("max_in_flight", 256, count(1..=65_536)),
+            authentication: authentication?,
+        })
+    }
+
+    /// Whether answers are signed with the issuer's keys.
+    #[must_use]
+    pub fn needs_keys(&self) -> bool {
+        match self.accept.value {
+            Accept::Json => false,
+            Accept::Jwt | Accept::Phantom => true,
+        }
+    }
+
+    /// `client_id`, where the gateway has one.
+    #[must_use]
+    pub fn client_id(&self) -> Option<&str> {
+        match &self.authentication {
+            Authentication::None(_) => None,
+            Authentication::Basic(client) | Authentication::Form(client) | Authentication::Bearer { client, .. } => {
+                Some(&client.id)
+            }
+            Authentication::PrivateKeyJwt { client_id, .. } => Some(client_id),
+        }
+    }
+}
+
+fn authentication(table: &mut Table<'_>) -> Option<Authentication> {
+    let kind = table.placed_or("authentication", Kind::Basic, word(&KINDS));
+    // One that cannot be read needs nothing that one knows of.
+    let written = !table.has("authentication") || kind.is_written();
+    let id = table.optional("client_id", text);
+    let secret = table.optional("client_secret", secret(table.file()));
+    let key = table.optional("client_key", path(table.folder()));
+    let key_id = table.optional("client_key_id", text);
+    let algorithm = table.or("client_key_algorithm", "RS256", word(&KEY_ALGORITHMS));
+    let token_endpoint = table.optional("token_endpoint", url);
+    let scope = table.optional("scope", text);
+    if written {
+        refuse_what_does_not_fit(table, kind.value);
+    }
+
+    let client = |id: Option<Placed<String>>, secret| Some(ClientSecret { id: id?.value, secret: secret? });
+    match kind.value {
+        Kind::None => Some(Authentication::None(kind.with_value(()))),
+        Kind::Basic => client(id, secret).map(Authentication::Basic),
+        Kind::Form => client(id, secret).map(Authentication::Form),
+        Kind::Bearer => Some(Authentication::Bearer {
+            client: client(id, secret)?,
+            token_endpoint,
+            scope: scope.map_or_else(|| "authorization.introspect".to_owned(), |scope| scope.value),
+        }),
+        Kind::PrivateKeyJwt => Some(Authentication::PrivateKeyJwt {
+            client_id: id?.value,
+            key: key?,
+            key_id: key_id.map(|id| id.value),
+            algorithm: algorithm.to_owned(),
+        }),
+    }
+}
+
+fn refuse_what_does_not_fit(table: &Table<'_>, kind: Kind) {
+    let name_of = |kind| KINDS.iter().find(|(_, known)| *known == kind).map_or("", |(name, _)| *name);
+    for (key, kinds, needed) in USES {
+        let fits = kinds.contains(&kind);
+        if fits && needed && !table.has(key) {
+            let message = format!("expected what authentication {:?} needs, but found nothing", name_of(kind));
+            table.push(table.fault(key, message));
+        }
+        if !fits && table.has(key) {
+            let users: Vec<_> = kinds.iter().map(|kind| name_of(*kind)).collect();
+            let message = format!(
+                "expected authentication {} beside it, but found {:?}",
+                quoted_list(&users, "or"),
+                name_of(kind)
+            );
+            table.push(table.fault(key, message));
+        }
+    }
+}

@@ -1,0 +1,95 @@
+//! `[issuers.*.introspection]`.
+
+use secrecy::SecretString;
+
+use super::issuers::Server;
+use crate::config::{self, Accept, Authentication, ClientSecret, Fault, Placed};
+use crate::oauth::claims::{Expectation, ExpectedAudience};
+use crate::oauth::jose::Algorithm;
+use crate::verify::introspection::{
+    Accepted, Assertions, ClientAuthentication, Credentials, Introspection, OwnToken, Settings,
+};
+use crate::verify::{EndpointName, Keys};
+
+/// What is expected of a token that the server is asked about: what is expected of a JWT, but that it may leave out who
+/// issued it and when it ends.
+pub(super) fn compile(
+    issuer: &config::Issuer,
+    written: &config::Introspection,
+    server: &Server,
+    keys: Option<&Keys>,
+    expectation: &Expectation,
+) -> Result<Introspection, Box<Fault>> {
+    let keys = || {
+        let missing = || Box::new(written.accept.fault("expected keys to verify answers with, but found none"));
+        keys.cloned().ok_or_else(missing)
+    };
+    Ok(Introspection::new(Settings {
+        endpoint: server.endpoint(written.endpoint.as_ref(), EndpointName::Introspection),
+        fetcher: server.fetcher.clone(),
+        credentials: credentials(issuer, written, server)?,
+        accepted: match written.accept.value {
+            Accept::Json => Accepted::Json,
+            Accept::Jwt => Accepted::Signed { keys: keys()?, recipients: recipients(written, expectation) },
+            Accept::Phantom => Accepted::Phantom { keys: keys()? },
+        },
+        expectation: Expectation { issuer_required: false, expiry_required: false, ..expectation.clone() },
+        conflict: written.conflict,
+        cache_ttl: written.cache_ttl,
+        negative_ttl: written.negative_ttl,
+        max_in_flight: written.max_in_flight,
+        // For a fresh token of our own and a second try as well.
+        patience: issuer.timeout * 2,
+    }))
+}
+
+// RFC 9701 §5: `aud` names the resource server, as a client of the authorization server or as an audience of tokens.
+fn recipients(written: &config::Introspection, expectation: &Expectation) -> Vec<String> {
+    let audiences = match &expectation.audience {
+        ExpectedAudience::Any => &[][..],
+        ExpectedAudience::OneOf { names, .. } => names,
+    };
+    written.client_id().map(str::to_owned).into_iter().chain(audiences.iter().cloned()).collect()
+}
+
+fn credentials(
+    issuer: &config::Issuer,
+    written: &config::Introspection,
+    server: &Server,
+) -> Result<Credentials, Box<Fault>> {
+    let secret = |client: &ClientSecret| SecretString::from(client.secret.value.expose());
+    Ok(Credentials::Client(match &written.authentication {
+        Authentication::None(_) => ClientAuthentication::None,
+        Authentication::Basic(client) => ClientAuthentication::basic(&client.id, &secret(client)),
+        Authentication::Form(client) => {
+            ClientAuthentication::Form { client_id: client.id.clone(), client_secret: secret(client) }
+        }
+        Authentication::Bearer { client, token_endpoint, scope } => {
+            let endpoint = server.endpoint(token_endpoint.as_ref(), EndpointName::Token);
+            let authentication = ClientAuthentication::basic(&client.id, &secret(client));
+            return Ok(Credentials::OwnToken(OwnToken::new(endpoint, authentication, scope.clone())));
+        }
+        Authentication::PrivateKeyJwt { client_id, key, key_id, algorithm } => {
+            let pem = std::fs::read(&key.value).map_err(|error| {
+                key.fault(format!("expected a private key in {}, but found none: {error}", key.value.display()))
+            })?;
+            let assertions = assertions(issuer, client_id, &pem, algorithm, key_id.clone(), key)?;
+            ClientAuthentication::PrivateKeyJwt(Box::new(assertions))
+        }
+    }))
+}
+
+fn assertions<T>(
+    issuer: &config::Issuer,
+    client_id: &str,
+    pem: &[u8],
+    algorithm: &str,
+    key_id: Option<String>,
+    place: &Placed<T>,
+) -> Result<Assertions, Box<Fault>> {
+    // The name was checked when the file was read.
+    let algorithm = Algorithm::from_name(algorithm).unwrap_or(Algorithm::RS256);
+    let audience = issuer.issuer.first().map(|iss| iss.value.clone()).unwrap_or_default();
+    Assertions::new(client_id.to_owned(), audience, pem, algorithm, key_id)
+        .map_err(|error| Box::new(place.fault(error.to_string())))
+}

@@ -1,0 +1,133 @@
+//! What is known of a token that was found active.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::Duration;
+
+use bytes::Bytes;
+use http::HeaderValue;
+use zeroize::{Zeroize, Zeroizing};
+
+use super::issuer::Issuer;
+use super::jwt::Signer;
+use super::{VerifyError, invalid};
+use crate::oauth::UnixTime;
+use crate::oauth::claims::ActiveToken;
+
+/// That a token is active: its issuer vouches for it, and its claims are good.
+pub struct Verified {
+    /// The token as it is sent.
+    pub(super) text: Box<str>,
+    token: Arc<ActiveToken>,
+    pub(super) issuer: Arc<Issuer>,
+    /// The key that it stands on, where there is one.
+    key: Option<Signer>,
+    /// What is sent on in place of the token.
+    replacement: Option<HeaderValue>,
+    /// `exp` + leeway.
+    ends: Option<UnixTime>,
+    /// When it must be verified anew.
+    stale: UnixTime,
+    /// The epoch in which issuer and key were last seen to stand.
+    epoch: AtomicU64,
+}
+
+/// What a fact stands on.
+pub(super) struct Basis {
+    pub(super) issuer: Arc<Issuer>,
+    pub(super) key: Option<Signer>,
+    /// The epoch before issuer and key were looked at: what changes later must be noticed.
+    pub(super) epoch: u64,
+    /// No longer than this, and no longer than the issuer's `cache_max_age`.
+    pub(super) kept_for: Duration,
+}
+
+impl Verified {
+    pub(super) fn new(
+        text: &str,
+        token: ActiveToken,
+        replacement: Option<HeaderValue>,
+        basis: Basis,
+        now: UnixTime,
+    ) -> Arc<Self> {
+        let Basis { issuer, key, epoch, kept_for } = basis;
+        Arc::new(Self {
+            text: text.into(),
+            ends: token.expires_at().map(|exp| exp.later_by(issuer.expectation.leeway)),
+            stale: now.later_by(kept_for.min(issuer.cache_max_age)),
+            token: Arc::new(token),
+            issuer,
+            key,
+            replacement,
+            epoch: AtomicU64::new(epoch),
+        })
+    }
+
+    /// What the token says.
+    #[must_use]
+    pub fn token(&self) -> &Arc<ActiveToken> {
+        &self.token
+    }
+
+    /// The value of `Authorization` that goes on in place of the client's (phantom tokens).
+    #[must_use]
+    pub fn replacement(&self) -> Option<&HeaderValue> {
+        self.replacement.as_ref()
+    }
+
+    /// Whether it need not be verified anew yet.
+    pub(super) fn is_fresh(&self, now: UnixTime) -> bool {
+        now < self.stale
+    }
+
+    /// Whether one of `issuers` is its own still, and has the key that it stands on; looked at once in each epoch.
+    pub(super) fn still_stands(&self, issuers: &[Arc<Issuer>], epoch: u64) -> bool {
+        if self.epoch.load(Ordering::Relaxed) == epoch {
+            return true;
+        }
+        let has_key = |signer: &Signer| {
+            self.issuer.keys.as_ref().is_some_and(|keys| keys.current().is_ok_and(|keys| keys.holds(signer)))
+        };
+        let stands =
+            issuers.iter().any(|issuer| Arc::ptr_eq(issuer, &self.issuer)) && self.key.as_ref().is_none_or(has_key);
+        if stands {
+            self.epoch.store(epoch, Ordering::Relaxed);
+        }
+        stands
+    }
+
+    /// # Errors
+    /// [`VerifyError::Invalid`] when the token has ended since.
+    pub(super) fn check_end(&self, now: UnixTime) -> Result<(), VerifyError> {
+        match self.ends {
+            Some(ends) if now >= ends => Err(invalid("expired", format!("expired at {}", ends.as_seconds()))),
+            Some(_) | None => Ok(()),
+        }
+    }
+
+    /// Bytes that it takes, more or less.
+    pub(super) fn size(&self) -> usize {
+        self.text.len() + self.token.size() + self.replacement.as_ref().map_or(0, HeaderValue::len)
+    }
+}
+
+/// The `Authorization` that sends `jwt` on; its memory is wiped with its last copy. `None` where no header can hold it.
+pub(super) fn replacement(jwt: &str) -> Option<HeaderValue> {
+    let text = Zeroizing::new(format!("Bearer {jwt}").into_bytes());
+    let mut value = HeaderValue::from_maybe_shared(Bytes::from_owner(text)).ok()?;
+    value.set_sensitive(true);
+    Some(value)
+}
+
+// A token in memory is wiped when it leaves: a later leak of freed memory finds none.
+impl Drop for Verified {
+    fn drop(&mut self) {
+        self.text.zeroize();
+    }
+}
+
+impl std::fmt::Debug for Verified {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Verified").field("token", &self.token).finish_non_exhaustive()
+    }
+}

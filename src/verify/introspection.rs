@@ -1,0 +1,284 @@
+//! Tokens that only their authorization server understands, judged by asking it (RFC 7662, RFC 9701).
+//!
+//! 1. Only a clear answer counts. A server that fails, refuses the gateway or says something else leaves it open whether
+//!    the token is good, and that is no fault of the client's.
+//! 2. What an active answer says is judged as the claims of a JWT are: issuer, audience, times, kind, binding.
+//! 3. A fact is kept no longer than `cache_ttl`, which is how long a revoked token may still pass; a refusal for
+//!    `negative_ttl`; a failure not at all.
+//! 4. Questions are asked on the control plane: one for all who have the same token, whoever of them hangs up.
+//!
+//! - `lookups`: which questions are under way, how many there may be, and what was refused a moment ago
+//! - `ask`: one question, and what an answer must look like
+//! - `credentials`, `own_token`: how the gateway shows who asks
+//! - `breaker`: a server that is down is asked rarely
+
+mod ask;
+mod breaker;
+mod credentials;
+mod lookups;
+mod own_token;
+
+use std::net::IpAddr;
+use std::sync::atomic::{AtomicU32, Ordering};
+use std::sync::{Arc, OnceLock};
+use std::time::Duration;
+
+use tokio::runtime::Handle;
+use tokio::time::Instant;
+use zeroize::Zeroizing;
+
+use super::cache::TokenCache;
+use super::discovery::Endpoint;
+use super::fact::{Basis, Verified, replacement};
+use super::fetch::Fetcher;
+use super::issuer::{Issuer, Keys};
+use super::jwt::Signer;
+use super::{VerifyError, invalid};
+use crate::oauth::UnixTime;
+use crate::oauth::claims::{ActiveToken, Expectation};
+
+pub use credentials::{Assertions, ClientAuthentication, Credentials, UnusableKey};
+pub use own_token::OwnToken;
+
+use ask::{AskError, Said};
+use breaker::Breaker;
+use lookups::{Begun, Entry, Lookups, Outcome};
+
+/// How an authorization server is asked about its tokens.
+pub struct Settings {
+    /// Where.
+    pub endpoint: Endpoint,
+    /// With what.
+    pub fetcher: Fetcher,
+    /// As whom.
+    pub credentials: Credentials,
+    /// What answers are taken.
+    pub accepted: Accepted,
+    /// What an active answer must say.
+    pub expectation: Expectation,
+    /// Whether the server's 409 is the client's to hear of (MobileFirst).
+    pub conflict: bool,
+    /// How long what it says of an active token is kept at most.
+    pub cache_ttl: Duration,
+    /// How long a token is refused without asking again.
+    pub negative_ttl: Duration,
+    /// How many tokens may be asked about at once.
+    pub max_in_flight: usize,
+    /// How long a question may take, with all that it takes to ask it.
+    pub patience: Duration,
+}
+
+/// What answers are taken.
+#[derive(Debug)]
+pub enum Accepted {
+    /// JSON (RFC 7662 §2.2).
+    Json,
+    /// A JWT that the server has signed (RFC 9701).
+    Signed {
+        /// With which of these.
+        keys: Keys,
+        /// Of which its `aud` must name one.
+        recipients: Vec<String>,
+    },
+    /// A JWT that stands for the token and is sent on in its place.
+    Phantom {
+        /// What it is signed with.
+        keys: Keys,
+    },
+}
+
+/// Asks one authorization server.
+pub struct Introspection {
+    endpoint: Endpoint,
+    fetcher: Fetcher,
+    credentials: Credentials,
+    accepted: Accepted,
+    expectation: Expectation,
+    conflict: bool,
+    cache_ttl: Duration,
+    negative_ttl: Duration,
+    patience: Duration,
+    lookups: Arc<Lookups>,
+    breaker: Breaker,
+    failures: AtomicU32,
+    /// The control plane, once it is there.
+    control_plane: OnceLock<Handle>,
+}
+
+/// A question about a token.
+pub(super) struct Question {
+    pub(super) issuer: Arc<Issuer>,
+    pub(super) token: Zeroizing<String>,
+    /// What the token itself says, where its signature is good.
+    pub(super) signed: Option<Signed>,
+    /// The epoch before anything was asked.
+    pub(super) epoch: u64,
+    pub(super) now: UnixTime,
+    pub(super) cache: Arc<TokenCache>,
+}
+
+/// What a token says that was verified by its signature.
+pub(super) struct Signed {
+    pub(super) token: ActiveToken,
+    pub(super) signer: Signer,
+}
+
+impl Introspection {
+    /// Asks by these settings, once [`attend`](Self::attend) is called.
+    #[must_use]
+    pub fn new(settings: Settings) -> Self {
+        let Settings { endpoint, fetcher, credentials, accepted, expectation, .. } = settings;
+        Self {
+            endpoint,
+            fetcher,
+            credentials,
+            accepted,
+            expectation,
+            conflict: settings.conflict,
+            cache_ttl: settings.cache_ttl,
+            negative_ttl: settings.negative_ttl,
+            patience: settings.patience,
+            lookups: Lookups::new(settings.max_in_flight),
+            breaker: Breaker::default(),
+            failures: AtomicU32::new(0),
+            control_plane: OnceLock::new(),
+        }
+    }
+
+    /// From now on questions are asked on the runtime that this is called on.
+    pub fn attend(&self) {
+        // Called again, it is the same runtime.
+        let _ = self.control_plane.set(Handle::current());
+    }
+
+    /// Finds out what the server says of a token; waits for it, but asks only where nobody else does already. `known` looks
+    /// for a fact that came in this very moment.
+    pub(super) async fn verify(
+        self: &Arc<Self>,
+        question: Question,
+        client: IpAddr,
+        known: impl FnOnce() -> Option<Arc<Verified>>,
+    ) -> Outcome {
+        let Some(control_plane) = self.control_plane.get() else {
+            return Err(self.unavailable("not started yet".to_owned(), None));
+        };
+        let admit = || {
+            let resting = "it has failed again and again, and is given a rest";
+            self.breaker.admit(Instant::now()).map_err(|rest| self.unavailable(resting.to_owned(), Some(rest)))
+        };
+        let digest = self.lookups.digest(&question.token);
+        let mut outcome = match self.lookups.enter(digest, client, question.now, known, admit) {
+            Entry::Known(outcome) => return *outcome,
+            Entry::Full => return Err(VerifyError::Overloaded { bound: "questions under way (max_in_flight)" }),
+            Entry::Joined(outcome) => outcome,
+            Entry::Begun(begun) => {
+                let outcome = begun.outcome();
+                control_plane.spawn(Arc::clone(self).look_up(question, begun));
+                outcome
+            }
+        };
+        let outcome = match outcome.wait_for(Option::is_some).await {
+            Ok(outcome) => outcome.clone(),
+            // The control plane has stopped.
+            Err(_) => None,
+        };
+        outcome.unwrap_or_else(|| Err(self.unavailable("stopping".to_owned(), None)))
+    }
+
+    // Keeps what comes of it before it tells it: who comes next finds the one or the other.
+    async fn look_up(self: Arc<Self>, question: Question, begun: Begun) {
+        let asked = OnDrop(|| self.breaker.abandoned());
+        let said = self.ask(&question.token, &question.issuer.token_types, question.now);
+        let said = tokio::time::timeout(self.patience, said).await.unwrap_or(Err(AskError::TooSlow));
+        self.take_note(said.as_ref().err());
+        drop(asked);
+        let now = question.now;
+        let (cache, digest) = (Arc::clone(&question.cache), begun.digest());
+        let outcome = match said {
+            Ok((said, fresh_for)) => self.judge(said, fresh_for, question),
+            Err(AskError::Conflict { .. }) => Err(VerifyError::Conflict),
+            Err(error) => Err(self.unavailable(error.to_string(), None)),
+        };
+        match &outcome {
+            Ok(fact) if fact.is_fresh(now) => cache.keep(fact),
+            Err(VerifyError::Invalid { reason, .. }) => {
+                self.lookups.refuse(digest, reason, now.later_by(self.negative_ttl));
+            }
+            Ok(_) | Err(VerifyError::Unavailable { .. } | VerifyError::Overloaded { .. } | VerifyError::Conflict) => {}
+        }
+        begun.end(outcome);
+    }
+
+    fn judge(&self, said: Said, fresh_for: Option<Duration>, question: Question) -> Outcome {
+        let Question { issuer, token: text, signed, epoch, now, .. } = question;
+        let (token, key, replacement) = match said {
+            Said::Inactive => {
+                return Err(invalid("inactive", "the authorization server says that it is not active".to_owned()));
+            }
+            Said::Active(claims) => match signed {
+                None => (claims.check(&self.expectation, now)?, None, None),
+                Some(Signed { token, signer }) => {
+                    let ends = token.expires_at();
+                    let told = claims.over(&token).check(&self.expectation, now)?;
+                    (told.ending_by(ends), Some(signer), None)
+                }
+            },
+            Said::Phantom(phantom) => {
+                let token = phantom.claims.check(&issuer.expectation, now)?;
+                (token, Some(phantom.signer), replacement(&phantom.jwt))
+            }
+        };
+        let kept_for = fresh_for.map_or(self.cache_ttl, |fresh_for| fresh_for.min(self.cache_ttl));
+        Ok(Verified::new(&text, token, replacement, Basis { issuer, key, epoch, kept_for }, now))
+    }
+
+    // Asking may fail a thousand times a second, and once is enough to be told.
+    fn take_note(&self, error: Option<&AskError>) {
+        let issuer = &self.expectation.issuer_name;
+        match error {
+            Some(AskError::Conflict { .. }) | None => {
+                self.breaker.answered();
+                if self.failures.swap(0, Ordering::Relaxed) > 0 {
+                    tracing::info!(%issuer, "the authorization server tells about tokens again");
+                }
+            }
+            Some(error) => {
+                let rest = if error.is_outage() {
+                    self.breaker.failed(Instant::now())
+                } else {
+                    self.breaker.answered();
+                    None
+                };
+                let failures = self.failures.fetch_add(1, Ordering::Relaxed).saturating_add(1);
+                if failures.is_power_of_two() {
+                    tracing::error!(%issuer, %error, failures, ?rest, "cannot ask the authorization server about tokens");
+                }
+            }
+        }
+    }
+
+    fn unavailable(&self, cause: String, retry_after: Option<Duration>) -> VerifyError {
+        VerifyError::Unavailable {
+            issuer: Arc::clone(&self.expectation.issuer_name),
+            retry_after: retry_after.unwrap_or(super::RETRY_AFTER),
+            cause,
+        }
+    }
+}
+
+struct OnDrop<F: FnMut()>(F);
+
+impl<F: FnMut()> Drop for OnDrop<F> {
+    fn drop(&mut self) {
+        (self.0)();
+    }
+}
+
+impl std::fmt::Debug for Introspection {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Introspection")
+            .field("endpoint", &self.endpoint)
+            .field("credentials", &self.credentials)
+            .finish_non_exhaustive()
+    }
+}

@@ -1,0 +1,214 @@
+//! Which tokens are being asked about, and by whom.
+//!
+//! 1. One question serves all who have the same token at the same time, and goes on when they hang up.
+//! 2. There are at most `max_in_flight` questions, and one client may have started a quarter of them: inventing tokens
+//!    costs nothing, and whoever does so must not keep the others from being asked about.
+//! 3. A token that was found to be no good is remembered for a moment, as a keyed digest: nobody can make two tokens meet
+//!    in one, and what is remembered is no use to who reads it.
+
+use std::collections::HashMap;
+use std::net::{IpAddr, Ipv6Addr};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+use aws_lc_rs::{hmac, rand};
+use tokio::sync::watch;
+
+use crate::oauth::UnixTime;
+use crate::verify::{Verified, VerifyError};
+
+/// Refused tokens that are remembered, of less than 200 bytes each.
+const REFUSED_ENTRIES: u64 = 16_384;
+
+/// What came of a question.
+pub(super) type Outcome = Result<Arc<Verified>, VerifyError>;
+
+/// A token that can be recognised and not be read.
+pub(super) type Digest = [u8; 32];
+
+/// The questions about the tokens of one issuer.
+pub(super) struct Lookups {
+    key: hmac::Key,
+    most: usize,
+    under_way: Mutex<HashMap<Digest, Lookup>>,
+    refused: moka::sync::Cache<Digest, Refused>,
+}
+
+struct Lookup {
+    started_by: IpAddr,
+    outcome: watch::Receiver<Option<Outcome>>,
+}
+
+#[derive(Clone, Copy)]
+struct Refused {
+    reason: &'static str,
+    until: UnixTime,
+}
+
+/// What is to be done about a token.
+pub(super) enum Entry {
+    /// Nothing: this is known already.
+    Known(Box<Outcome>),
+    /// Somebody asks already; wait for what comes of it.
+    Joined(watch::Receiver<Option<Outcome>>),
+    /// Ask.
+    Begun(Begun),
+    /// Too much is asked already.
+    Full,
+}
+
+/// A question that is under way, until it ends or is dropped.
+pub(super) struct Begun {
+    lookups: Arc<Lookups>,
+    digest: Digest,
+    outcome: watch::Sender<Option<Outcome>>,
+}
+
+impl Lookups {
+    pub(super) fn new(most: usize) -> Arc<Self> {
+        let mut secret = [0_u8; 32];
+        // Without randomness there is no TLS and no key either: the process does not come this far.
+        let _ = rand::fill(&mut secret);
+        Arc::new(Self {
+            key: hmac::Key::new(hmac::HMAC_SHA256, &secret),
+            most,
+            under_way: Mutex::default(),
+            refused: moka::sync::Cache::new(REFUSED_ENTRIES),
+        })
+    }
+
+    pub(super) fn digest(&self, token: &str) -> Digest {
+        let mut digest = Digest::default();
+        digest.copy_from_slice(hmac::sign(&self.key, token.as_bytes()).as_ref());
+        digest
+    }
+
+    /// Finds out what is to be done. `known` looks for an outcome that came in this very moment, and `admit` says whether
+    /// the server may be asked at all; its error is an outcome.
+    pub(super) fn enter(
+        self: &Arc<Self>,
+        digest: Digest,
+        client: IpAddr,
+        now: UnixTime,
+        known: impl FnOnce() -> Option<Arc<Verified>>,
+        admit: impl FnOnce() -> Result<(), VerifyError>,
+    ) -> Entry {
+        let mut under_way = self.under_way();
+        if let Some(lookup) = under_way.get(&digest) {
+            return Entry::Joined(lookup.outcome.clone());
+        }
+        // An outcome is kept before its question ends, so what has just ended is found here.
+        if let Some(refused) = self.refused.get(&digest).filter(|refused| now < refused.until) {
+            let detail = "refused a moment ago, which is remembered for negative_ttl".to_owned();
+            return Entry::Known(Box::new(Err(VerifyError::Invalid { reason: refused.reason, detail })));
+        }
+        if let Some(fact) = known() {
+            return Entry::Known(Box::new(Ok(fact)));
+        }
+        let started_by = network_of(client);
+        let own = under_way.values().filter(|lookup| lookup.started_by == started_by).count();
+        if under_way.len() >= self.most || own >= (self.most / 4).max(1) {
+            return Entry::Full;
+        }
+        if let Err(error) = admit() {
+            return Entry::Known(Box::new(Err(error)));
+        }
+        let (sender, outcome) = watch::channel(None);
+        under_way.insert(digest, Lookup { started_by, outcome });
+        Entry::Begun(Begun { lookups: Arc::clone(self), digest, outcome: sender })
+    }
+
+    /// Remembers that a token is no good.
+    pub(super) fn refuse(&self, digest: Digest, reason: &'static str, until: UnixTime) {
+        self.refused.insert(digest, Refused { reason, until });
+    }
+
+    fn under_way(&self) -> MutexGuard<'_, HashMap<Digest, Lookup>> {
+        // A panic elsewhere cannot leave it half changed.
+        self.under_way.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Begun {
+    pub(super) fn digest(&self) -> Digest {
+        self.digest
+    }
+
+    /// Where the outcome will be told.
+    pub(super) fn outcome(&self) -> watch::Receiver<Option<Outcome>> {
+        self.outcome.subscribe()
+    }
+
+    /// Tells the outcome to all who wait.
+    pub(super) fn end(self, outcome: Outcome) {
+        self.outcome.send_replace(Some(outcome));
+    }
+}
+
+// However it ends, the next one may ask.
+impl Drop for Begun {
+    fn drop(&mut self) {
+        self.lookups.under_way().remove(&self.digest);
+    }
+}
+
+// A household has 2^64 addresses of IPv6, and counts as one.
+fn network_of(client: IpAddr) -> IpAddr {
+    match client.to_canonical() {
+        IpAddr::V4(address) => address.into(),
+        IpAddr::V6(address) => Ipv6Addr::from_bits(address.to_bits() >> 64 << 64).into(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const NOW: UnixTime = UnixTime::from_seconds(0);
+
+    fn enter(lookups: &Arc<Lookups>, token: &str, client: &str) -> Entry {
+        let client = client.parse().expect("an address");
+        lookups.enter(lookups.digest(token), client, NOW, || None, || Ok(()))
+    }
+
+    #[test]
+    fn one_client_starts_a_quarter_of_the_questions_and_all_together_no_more_than_there_may_be() {
+        let lookups = Lookups::new(8);
+        let mut begun = Vec::new();
+        for number in 0..12 {
+            for client in ["10.0.0.1", "10.0.0.2", "2001:db8::1", "2001:db8::ffff", "10.0.0.3", "10.0.0.4"] {
+                if let Entry::Begun(one) = enter(&lookups, &format!("{client} {number}"), client) {
+                    begun.push(client);
+                    std::mem::forget(one);
+                }
+            }
+        }
+        let started_by = |network: &str| begun.iter().filter(|client| client.starts_with(network)).count();
+        assert_eq!(begun.len(), 8, "{begun:?}");
+        assert_eq!((started_by("10.0.0.1"), started_by("10.0.0.2"), started_by("2001:db8:")), (2, 2, 2), "{begun:?}");
+    }
+
+    #[test]
+    fn who_joins_starts_nothing_and_what_is_over_leaves_room() {
+        let lookups = Lookups::new(1);
+        let Entry::Begun(first) = enter(&lookups, "a", "10.0.0.1") else { panic!("the first begins") };
+        assert!(matches!(enter(&lookups, "a", "10.0.0.2"), Entry::Joined(_)));
+        assert!(matches!(enter(&lookups, "b", "10.0.0.2"), Entry::Full));
+        first.end(Err(VerifyError::Invalid { reason: "inactive", detail: String::new() }));
+        let Entry::Begun(second) = enter(&lookups, "b", "10.0.0.2") else { panic!("there is room again") };
+        drop(second);
+        assert!(matches!(enter(&lookups, "c", "10.0.0.2"), Entry::Begun(_)));
+    }
+
+    #[test]
+    fn refusal_is_remembered_until_its_time() {
+        let lookups = Lookups::new(4);
+        let digest = lookups.digest("a");
+        lookups.refuse(digest, "inactive", UnixTime::from_seconds(5));
+        let client = "10.0.0.1".parse().expect("an address");
+        let at = |seconds| lookups.enter(digest, client, UnixTime::from_seconds(seconds), || None, || Ok(()));
+        let Entry::Known(outcome) = at(4) else { panic!("it is known") };
+        assert!(matches!(*outcome, Err(VerifyError::Invalid { reason: "inactive", .. })));
+        assert!(matches!(at(5), Entry::Begun(_)));
+        assert!(matches!(enter(&lookups, "A", "10.0.0.1"), Entry::Begun(_)), "another token");
+    }
+}

@@ -1,0 +1,205 @@
+//! An access token of the gateway's own, for servers that want to be asked with one (RFC 7662 §2.1).
+//!
+//! 1. It is fetched by the client credentials grant (RFC 6749 §4.4) when it is first needed, and once for all who need it.
+//! 2. It is renewed [`EARLY`] before its end. Where that fails, it serves until its end.
+//! 3. One that the server refuses is dropped and replaced once; whether that was of use is for the caller to see.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use http::{HeaderMap, HeaderValue, StatusCode, header};
+use serde_json::Value;
+use tokio::sync::Mutex;
+use tokio::time::Instant;
+use url::form_urlencoded::Serializer;
+
+use super::credentials::ClientAuthentication;
+use crate::oauth::UnixTime;
+use crate::oauth::bearer::BearerToken;
+use crate::oauth::json::{self, JsonError};
+use crate::verify::discovery::{DiscoveryError, Endpoint};
+use crate::verify::fetch::{Answer, FetchError, Fetcher};
+
+/// No request starts with a token that ends while it is on its way.
+const EARLY: Duration = Duration::from_secs(30);
+
+/// For a server that does not say how long its tokens live: soon enough, and it may refuse one before.
+const UNSPOKEN_LIFETIME: Duration = Duration::from_secs(300);
+
+/// A failure is remembered for this long, so that all who wait share it instead of failing one after the other.
+const FAILURE_SHARED: Duration = Duration::from_secs(1);
+
+/// The gateway's own access token, while it has one.
+pub struct OwnToken {
+    endpoint: Endpoint,
+    client: ClientAuthentication,
+    scope: String,
+    state: Mutex<State>,
+}
+
+#[derive(Default)]
+struct State {
+    held: Option<Held>,
+    failure: Option<(Instant, Arc<OwnTokenError>)>,
+}
+
+struct Held {
+    authorization: HeaderValue,
+    renewed_from: Instant,
+    ends: Instant,
+}
+
+/// The gateway could not get a token for itself.
+#[derive(Debug, thiserror::Error)]
+pub(super) enum OwnTokenError {
+    /// Nobody says where.
+    #[error(transparent)]
+    Discovery(#[from] DiscoveryError),
+    /// No answer.
+    #[error("{url}: {source}")]
+    Fetch {
+        /// The token endpoint.
+        url: String,
+        /// Why.
+        source: FetchError,
+    },
+    /// Not a 200.
+    #[error("{url}: expected status 200, but found {status}{}", described(.error.as_deref()))]
+    Status {
+        /// The token endpoint.
+        url: String,
+        /// What came.
+        status: u16,
+        /// `error` of the answer (RFC 6749 §5.2).
+        error: Option<String>,
+    },
+    /// Not JSON.
+    #[error("{url}: {source}")]
+    NotJson {
+        /// The token endpoint.
+        url: String,
+        /// What is wrong with it.
+        source: JsonError,
+    },
+    /// JSON without a bearer token.
+    #[error("{url}: expected access_token and token_type Bearer, but found something else")]
+    NoBearerToken {
+        /// The token endpoint.
+        url: String,
+    },
+}
+
+impl OwnToken {
+    /// Asks `endpoint` for tokens of this scope.
+    #[must_use]
+    pub fn new(endpoint: Endpoint, client: ClientAuthentication, scope: String) -> Self {
+        Self { endpoint, client, scope, state: Mutex::default() }
+    }
+
+    /// The value of an `Authorization` header.
+    ///
+    /// # Errors
+    /// [`OwnTokenError`]
+    pub(super) async fn authorization(
+        &self,
+        fetcher: &Fetcher,
+        now: UnixTime,
+    ) -> Result<HeaderValue, Arc<OwnTokenError>> {
+        // Held while it is fetched: one request serves all who wait.
+        let mut state = self.state.lock().await;
+        if let Some(held) = state.held.as_ref().filter(|held| Instant::now() < held.renewed_from) {
+            return Ok(held.authorization.clone());
+        }
+        if let Some((at, failure)) = &state.failure
+            && at.elapsed() < FAILURE_SHARED
+            && state.held.is_none()
+        {
+            return Err(Arc::clone(failure));
+        }
+        match self.fetch(fetcher, now).await {
+            Ok(held) => {
+                let authorization = held.authorization.clone();
+                *state = State { held: Some(held), failure: None };
+                Ok(authorization)
+            }
+            Err(error) => {
+                self.endpoint.forget().await;
+                let error = Arc::new(error);
+                state.failure = Some((Instant::now(), Arc::clone(&error)));
+                match state.held.take().filter(|held| Instant::now() < held.ends) {
+                    Some(held) => Ok(state.held.insert(held).authorization.clone()),
+                    None => Err(error),
+                }
+            }
+        }
+    }
+
+    /// Drops the token that the server has refused, unless another one is here already.
+    pub(super) async fn refused(&self, authorization: &HeaderValue) {
+        let mut state = self.state.lock().await;
+        state.held = state.held.take().filter(|held| held.authorization != authorization);
+    }
+
+    async fn fetch(&self, fetcher: &Fetcher, now: UnixTime) -> Result<Held, OwnTokenError> {
+        let asked_at = Instant::now();
+        let url = self.endpoint.url(fetcher).await?;
+        let (headers, form) = self.request(now);
+        match fetcher.post(&url, headers, form).await {
+            Ok(answer) => read(&answer, &url, asked_at),
+            Err(source) => Err(OwnTokenError::Fetch { url, source }),
+        }
+    }
+
+    // RFC 6749 §4.4.2.
+    fn request(&self, now: UnixTime) -> (HeaderMap, String) {
+        let mut headers = HeaderMap::new();
+        headers.insert(header::ACCEPT, HeaderValue::from_static("application/json"));
+        let mut form = Serializer::new(String::new());
+        form.append_pair("grant_type", "client_credentials").append_pair("scope", &self.scope);
+        self.client.show(&mut headers, &mut form, now);
+        (headers, form.finish())
+    }
+}
+
+impl OwnTokenError {
+    /// Whether the server is down, as far as one can tell.
+    pub(super) fn is_outage(&self) -> bool {
+        match self {
+            Self::Discovery(DiscoveryError::Fetch { source, .. }) | Self::Fetch { source, .. } => source.is_outage(),
+            Self::Status { status, .. } => *status >= 500,
+            Self::Discovery(_) | Self::NotJson { .. } | Self::NoBearerToken { .. } => false,
+        }
+    }
+}
+
+fn read(answer: &Answer, url: &str, asked_at: Instant) -> Result<Held, OwnTokenError> {
+    let url = url.to_owned();
+    let members = json::parse_object(&answer.body);
+    if answer.status != StatusCode::OK {
+        let error = members.ok().and_then(|members| Some(members.get("error")?.as_str()?.to_owned()));
+        return Err(OwnTokenError::Status { url, status: answer.status.as_u16(), error });
+    }
+    let members = match members {
+        Ok(members) => members,
+        Err(source) => return Err(OwnTokenError::NotJson { url, source }),
+    };
+    let text = |name: &str| members.get(name).and_then(Value::as_str);
+    let is_bearer = text("token_type").is_some_and(|kind| kind.eq_ignore_ascii_case("Bearer"));
+    let token = text("access_token").filter(|_| is_bearer).and_then(BearerToken::parse);
+    let value = token.and_then(|token| HeaderValue::try_from(format!("Bearer {}", token.as_str())).ok());
+    let Some(mut authorization) = value else { return Err(OwnTokenError::NoBearerToken { url }) };
+    authorization.set_sensitive(true);
+    let lifetime = members.get("expires_in").and_then(Value::as_u64).map_or(UNSPOKEN_LIFETIME, Duration::from_secs);
+    // Nobody waits longer than a day for a token to be looked at anew, whatever its server says (WSO2 says 292 million
+    // years).
+    let lifetime = lifetime.min(Duration::from_secs(24 * 3600));
+    let renewed_after = lifetime.checked_sub(EARLY).filter(|span| !span.is_zero()).unwrap_or(lifetime / 2);
+    Ok(Held { authorization, renewed_from: asked_at + renewed_after, ends: asked_at + lifetime })
+}
+
+// The server's word, as far as it is a word.
+fn described(error: Option<&str>) -> String {
+    let is_word =
+        |error: &&str| error.len() <= 64 && error.bytes().all(|byte| byte.is_ascii_lowercase() || byte == b'_');
+    error.filter(is_word).map(|error| format!(" ({error})")).unwrap_or_default()
+}
