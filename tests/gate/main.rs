@@ -7,6 +7,7 @@ mod answers;
 mod faults;
 mod forwarding;
 mod harness;
+mod introspection;
 mod issuers;
 mod keys;
 mod load;

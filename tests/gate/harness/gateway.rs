@@ -25,6 +25,7 @@ pub(crate) struct Gateway {
 impl Gateway {
     /// Starts it with a gateway.toml; `listen` and `workers` are seen to.
     pub(crate) fn start(toml: &str) -> Self {
+        super::logs::keep();
         let server = if toml.contains("[server]") { "" } else { "[server]\n" };
         let toml =
             format!("{server}{toml}").replacen("[server]\n", "[server]\nlisten = \"127.0.0.1:0\"\nworkers = 1\n", 1);

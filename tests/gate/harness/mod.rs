@@ -4,6 +4,7 @@
 mod client;
 mod gateway;
 mod issuer;
+mod logs;
 mod server;
 mod stand;
 mod tls;
@@ -13,6 +14,7 @@ use std::time::{Duration, Instant};
 pub(crate) use client::{Answer, Connection, get, send};
 pub(crate) use gateway::Gateway;
 pub(crate) use issuer::{Issuer, Key, NOW, claims};
+pub(crate) use logs::logged;
 pub(crate) use server::{Received, Reply, Server};
 pub(crate) use stand::Stand;
 pub(crate) use tls::Authority;

@@ -1,0 +1,36 @@
+//! Everything that this process logs, at every level, for a test to look through.
+
+use std::io;
+use std::sync::{Mutex, Once};
+
+use tracing_subscriber::filter::LevelFilter;
+
+use super::server::find;
+
+static LOG: Mutex<Vec<u8>> = Mutex::new(Vec::new());
+
+struct Pen;
+
+impl io::Write for Pen {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        LOG.lock().expect("no panic").extend_from_slice(bytes);
+        Ok(bytes.len())
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        Ok(())
+    }
+}
+
+/// Begins to keep the log of this process.
+pub(super) fn keep() {
+    static BEGUN: Once = Once::new();
+    BEGUN.call_once(|| {
+        tracing_subscriber::fmt().with_ansi(false).with_max_level(LevelFilter::TRACE).with_writer(|| Pen).init();
+    });
+}
+
+/// Whether `text` stands in the log.
+pub(crate) fn logged(text: &str) -> bool {
+    find(&LOG.lock().expect("no panic"), text.as_bytes()).is_some()
+}

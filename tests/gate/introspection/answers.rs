@@ -1,0 +1,273 @@
+//! What the server is asked, and what becomes of what it says.
+
+use serde_json::{Value, json};
+
+use super::{INVALID, Stand, form, inactive};
+use crate::harness::{Gateway, Key, NOW, Reply, Server, claims, eventually, get};
+
+#[test]
+fn r7_question_is_a_form_that_the_gateway_signs_with_its_name() {
+    let stand = Stand::start();
+    let token = "a-._~+/0==";
+    assert_eq!(stand.get(token).status, 200);
+    let [question] = &stand.questions()[..] else { panic!("one question") };
+    assert_eq!((&*question.method, question.header("accept")), ("POST", vec!["application/json"]));
+    assert_eq!(question.header("content-type"), ["application/x-www-form-urlencoded"]);
+    // gateway:of+the+gateway
+    assert_eq!(question.header("authorization"), ["Basic Z2F0ZXdheTpvZit0aGUrZ2F0ZXdheQ=="]);
+    let told = [("token", token), ("token_type_hint", "access_token")];
+    assert_eq!(form(question), told.map(|(name, value)| (name.to_owned(), value.to_owned())));
+    let sent = stand.upstream.received();
+    assert_eq!(sent[0].header("authorization"), [format!("Bearer {token}")]);
+}
+
+#[test]
+fn active_token_passes_where_its_scope_suffices() {
+    let stand = Stand::start();
+    assert_eq!(stand.get("good").status, 200);
+    stand.answers(Reply::json(stand.active("write")));
+    let answer = stand.get("narrow");
+    let challenge = Some("Bearer error=\"insufficient_scope\", scope=\"read\"");
+    assert_eq!((answer.status, answer.challenge()), (403, challenge));
+    for scope in ["re*", "*"] {
+        stand.answers(Reply::json(stand.active(scope)));
+        assert_eq!(stand.get(&format!("wide{}", scope.len())).status, 200, "{scope}");
+    }
+    assert_eq!(stand.hits(), 3);
+}
+
+#[test]
+fn r8_inactive_token_is_invalid() {
+    let stand = Stand::start();
+    stand.answers(inactive());
+    stand.assert_refused("revoked", "active: false");
+    stand.answers(Reply::json(json!({ "active": false, "scope": "read", "error": "odd" })));
+    stand.assert_refused("revoked-too", "active: false with more");
+}
+
+#[test]
+fn r11_what_an_answer_says_is_judged_as_claims_are() {
+    let stand = Stand::start();
+    for (name, value) in [
+        ("iss", json!("https://other.test")),
+        ("iss", json!(7)),
+        ("aud", json!("https://other.test")),
+        ("aud", json!(["https://other.test", 7])),
+        ("aud", json!([])),
+        ("aud", Value::Null),
+        ("exp", json!(NOW - 31)),
+        ("exp", json!((NOW + 600) * 1000)),
+        ("exp", json!(i64::MAX)),
+        ("exp", json!("never")),
+        ("nbf", json!(NOW + 31)),
+        ("iat", json!(NOW + 31)),
+        ("cnf", json!({ "jkt": "x" })),
+        ("cnf", json!({ "x5t#S256": "x" })),
+        ("token_type", json!("DPoP")),
+        ("token_type", json!("refresh_token")),
+        ("token_use", json!("id")),
+        ("purpose", json!("refresh_token")),
+        ("nonce", json!("x")),
+    ] {
+        let mut answer = stand.active("read");
+        answer[name] = value.clone();
+        stand.answers(Reply::json(&answer));
+        stand.assert_refused(&format!("{name}{}", stand.questions().len()), &format!("{name} = {value}"));
+    }
+}
+
+#[test]
+fn answer_may_leave_out_issuer_and_expiry_and_holds_for_cache_ttl_then() {
+    let stand = Stand::with("audience_required = false", "cache_ttl = \"10s\"");
+    stand.answers(Reply::json(json!({ "active": true, "scope": "read" })));
+    for (seconds, questions) in [(0, 1), (9, 1), (10, 2), (19, 2), (20, 3)] {
+        stand.at(seconds);
+        assert_eq!((stand.get("bare").status, stand.questions().len()), (200, questions), "at {seconds}");
+    }
+}
+
+#[test]
+fn r10_revoked_token_is_refused_within_cache_ttl_and_expired_one_at_its_expiry() {
+    let stand = Stand::with("leeway = \"2s\"", "cache_ttl = \"10s\"");
+    assert_eq!((stand.get("token").status, stand.questions().len()), (200, 1));
+    stand.answers(inactive());
+    stand.at(9);
+    assert_eq!((stand.get("token").status, stand.questions().len()), (200, 1), "known for cache_ttl");
+    stand.at(10);
+    let answer = stand.get("token");
+    assert_eq!((answer.status, answer.challenge(), stand.questions().len()), (401, INVALID, 2));
+
+    let mut brief = stand.active("read");
+    brief["exp"] = json!(NOW + 13);
+    stand.answers(Reply::json(brief));
+    assert_eq!(stand.get("brief").status, 200);
+    stand.at(14);
+    assert_eq!((stand.get("brief").status, stand.questions().len()), (200, 3), "within the leeway");
+    stand.at(15);
+    let answer = stand.get("brief");
+    assert_eq!((answer.status, answer.challenge(), stand.questions().len()), (401, INVALID, 3), "cached or not");
+}
+
+#[test]
+fn zero_cache_ttl_asks_each_time_and_cache_max_age_bounds_it() {
+    let stand = Stand::with("", "cache_ttl = \"0s\"");
+    for questions in 1..=3 {
+        assert_eq!((stand.get("token").status, stand.questions().len()), (200, questions));
+    }
+    let stand = Stand::with("cache_max_age = \"5s\"", "cache_ttl = \"60s\"");
+    for (seconds, questions) in [(0, 1), (4, 1), (5, 2)] {
+        stand.at(seconds);
+        assert_eq!((stand.get("token").status, stand.questions().len()), (200, questions), "at {seconds}");
+    }
+    let stand = Stand::start();
+    let answer = stand.active("read").to_string();
+    stand.answers(Reply::Answer {
+        status: 200,
+        headers: [("content-type", "application/json"), ("cache-control", "no-store")]
+            .map(|(name, value)| (name.to_owned(), value.to_owned()))
+            .to_vec(),
+        body: answer.into_bytes(),
+    });
+    for questions in 1..=2 {
+        assert_eq!((stand.get("token").status, stand.questions().len()), (200, questions), "no-store");
+    }
+}
+
+#[test]
+fn refused_token_is_not_asked_about_again_for_negative_ttl() {
+    let stand = Stand::with("", "negative_ttl = \"5s\"");
+    stand.answers(inactive());
+    for (seconds, questions) in [(0, 1), (0, 1), (4, 1), (5, 2)] {
+        stand.at(seconds);
+        stand.assert_refused("token", "inactive");
+        assert_eq!(stand.questions().len(), questions, "at {seconds}");
+    }
+    stand.answers(Reply::json(stand.active("read")));
+    stand.at(10);
+    assert_eq!(stand.get("token").status, 200, "active by now");
+}
+
+#[test]
+fn jwt_is_asked_about_by_the_issuer_that_it_names() {
+    let stand = Stand::start();
+    let token = stand.key.token(&claims(&stand.url, "nothing that counts"));
+    assert_eq!(stand.get(&token).status, 200);
+    assert_eq!(form(&stand.questions()[0])[0].1, token);
+    // Another issuer's token is not shown to this one, nor what is no access token.
+    stand.assert_not_asked(&stand.key.token(&claims("https://other.test", "read")));
+    let mut refresh = claims(&stand.url, "read");
+    refresh["typ"] = json!("refresh");
+    stand.assert_not_asked(&stand.key.token(&refresh));
+    let header = json!({ "alg": "ES256", "typ": "token-introspection+jwt", "kid": "first" });
+    stand.assert_not_asked(&stand.key.token_with(&header, &claims(&stand.url, "read")));
+    let header = json!({ "alg": "none" });
+    stand.assert_not_asked(&stand.key.token_with(&header, &claims(&stand.url, "read")));
+}
+
+#[test]
+fn with_keys_and_introspection_a_jwt_must_pass_both() {
+    let stand = Stand::with("validation = \"jwks+introspection\"", "");
+    stand.has_keys();
+    let token = |change: fn(&mut Value)| {
+        let mut claims = claims(&stand.url, "read");
+        change(&mut claims);
+        stand.key.token(&claims)
+    };
+    eventually("keys", || stand.get(&token(|claims| claims["jti"] = json!("first"))).status == 200);
+    let (asked, hits) = (stand.questions().len(), stand.hits());
+
+    // What is forged or expired is not asked about.
+    stand.assert_not_asked(&Key::es256("first").token(&claims(&stand.url, "read")));
+    stand.assert_not_asked(&token(|claims| claims["exp"] = json!(NOW - 31)));
+    assert_eq!(stand.questions().len(), asked);
+
+    // What is revoked does not pass by its signature.
+    stand.answers(inactive());
+    let answer = stand.get(&token(|claims| claims["jti"] = json!("revoked")));
+    assert_eq!((answer.status, answer.challenge(), stand.hits()), (401, INVALID, hits));
+
+    // The server has the last word on what it names, and the token says the rest.
+    stand.answers(Reply::json(json!({ "active": true, "scope": "write" })));
+    let answer = stand.get(&token(|claims| claims["jti"] = json!("narrowed")));
+    assert_eq!((answer.status, stand.hits()), (403, hits));
+    stand.answers(Reply::json(json!({ "active": true })));
+    assert_eq!(stand.get(&token(|claims| claims["jti"] = json!("plain"))).status, 200);
+    // It ends when the first of the two does.
+    let brief = token(|claims| claims["exp"] = json!(NOW + 20));
+    stand.answers(Reply::json(json!({ "active": true, "exp": NOW + 500 })));
+    assert_eq!(stand.get(&brief).status, 200);
+    stand.at(50);
+    assert_eq!(stand.get(&brief).status, 401, "exp and 30 s of leeway");
+    // Opaque tokens are asked about, too.
+    stand.answers(Reply::json(stand.active("read")));
+    assert_eq!(stand.get("opaque").status, 200);
+}
+
+#[test]
+fn r11_routes_of_two_issuers_share_no_facts_about_one_token() {
+    let said = |scope: &str| Reply::json(json!({ "active": true, "scope": scope, "aud": "https://api.test" }));
+    let (one, other) = (Server::start(move |_| said("read")), Server::start(|_| inactive()));
+    let upstream = Server::start(|_| Reply::text("hello"));
+    let issuer = |name: &str, server: &Server| {
+        format!(
+            "[issuers.{name}]\nissuer = \"https://{name}.test\"\naudience = \"https://api.test\"\n\
+             validation = \"introspection\"\n[issuers.{name}.introspection]\nendpoint = \"http://{}/ask\"\n\
+             authentication = \"none\"\n",
+            server.address
+        )
+    };
+    let gateway = Gateway::start(&format!(
+        "{}{}[upstreams.up]\ntargets = \"http://{}\"\n\
+         [[routes]]\npath = \"/one\"\nissuers = \"one\"\nupstream = \"up\"\n\
+         [[routes]]\npath = \"/other\"\nissuers = \"other\"\nupstream = \"up\"\n\
+         [[routes]]\npath = \"/written\"\nissuers = \"one\"\nscope = \"write\"\nupstream = \"up\"\n",
+        issuer("one", &one),
+        issuer("other", &other),
+        upstream.address
+    ));
+    for _ in 0..2 {
+        assert_eq!(get(gateway.address, "/one", Some("token")).status, 200);
+        let answer = get(gateway.address, "/other", Some("token"));
+        assert_eq!((answer.status, answer.challenge()), (401, INVALID));
+        // The fact is known, and the other route's scope is asked for all the same.
+        assert_eq!(get(gateway.address, "/written", Some("token")).status, 403);
+    }
+    assert_eq!((one.hits(), other.hits(), upstream.hits()), (1, 1, 2));
+}
+
+#[test]
+fn opaque_tokens_of_two_issuers_of_one_route_are_told_apart_by_their_prefix() {
+    let active = |_: &_| Reply::json(json!({ "active": true, "aud": "https://api.test" }));
+    let (one, other) = (Server::start(active), Server::start(active));
+    let upstream = Server::start(|_| Reply::text("hello"));
+    let issuer = |name: &str, server: &Server| {
+        format!(
+            "[issuers.{name}]\nissuer = \"https://{name}.test\"\naudience = \"https://api.test\"\n\
+             validation = \"introspection\"\ntoken_prefix = \"{name}_\"\n[issuers.{name}.introspection]\n\
+             endpoint = \"http://{}/ask\"\nauthentication = \"none\"\n",
+            server.address
+        )
+    };
+    let gateway = Gateway::start(&format!(
+        "{}{}[upstreams.up]\ntargets = \"http://{}\"\n[[routes]]\npath = \"/\"\nupstream = \"up\"\n",
+        issuer("one", &one),
+        issuer("other", &other),
+        upstream.address
+    ));
+    for (token, status, hits) in
+        [("one_x", 200, (1, 0)), ("other_x", 200, (1, 1)), ("x", 401, (1, 1)), ("on_x", 401, (1, 1))]
+    {
+        assert_eq!(get(gateway.address, "/", Some(token)).status, status, "{token}");
+        assert_eq!((one.hits(), other.hits()), hits, "{token}");
+    }
+}
+
+impl Stand {
+    #[track_caller]
+    fn assert_not_asked(&self, token: &str) {
+        let (questions, hits) = (self.questions().len(), self.hits());
+        let answer = self.get(token);
+        let found = (answer.status, answer.challenge(), self.questions().len(), self.hits());
+        assert_eq!(found, (401, INVALID, questions, hits), "{token}");
+    }
+}

@@ -1,0 +1,282 @@
+//! How the gateway shows who asks, and that it is no client's fault when that is refused (R7, R9).
+
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex};
+use std::thread;
+
+use jsonwebtoken::{DecodingKey, Validation};
+use serde_json::{Value, json};
+
+use super::{Gate, Stand, form, inactive};
+use crate::harness::{Key, Received, Reply, claims, eventually, logged};
+
+const BEARER: &str = "authentication = \"bearer\"\nclient_id = \"gateway\"\nclient_secret = \"secret-of-ours\"";
+
+/// What a token endpoint and an introspection endpoint do that know of tokens `own-1`, `own-2`, …
+struct Bearer {
+    issued: Arc<AtomicUsize>,
+    accepted: Arc<Mutex<Vec<usize>>>,
+}
+
+impl Bearer {
+    /// Tokens last for `lifetime` seconds; what is not accepted is refused with `refusal`.
+    fn script(stand: &Stand, lifetime: Value, refusal: u16) -> Self {
+        let bearer = Self { issued: Arc::default(), accepted: Arc::new(Mutex::new((1..100).collect())) };
+        let (issued, accepted) = (Arc::clone(&bearer.issued), Arc::clone(&bearer.accepted));
+        let active = stand.active("read");
+        stand.script(move |request| {
+            if request.target == "/token" {
+                let number = issued.fetch_add(1, Ordering::SeqCst) + 1;
+                return Reply::json(json!({
+                    "access_token": format!("own-{number}"), "token_type": "bearer", "expires_in": lifetime,
+                }));
+            }
+            let shown = request.header("authorization").first().and_then(|value| value.strip_prefix("Bearer own-"));
+            let number = shown.and_then(|number| number.parse().ok()).unwrap_or(0);
+            if accepted.lock().expect("no panic").contains(&number) {
+                Reply::json(&active)
+            } else {
+                Reply::status(refusal)
+            }
+        });
+        bearer
+    }
+
+    fn issued(&self) -> usize {
+        self.issued.load(Ordering::SeqCst)
+    }
+
+    /// Only these are good from now on.
+    fn accept(&self, numbers: impl IntoIterator<Item = usize>) {
+        *self.accepted.lock().expect("no panic") = numbers.into_iter().collect();
+    }
+}
+
+#[test]
+fn r7_secret_in_the_form() {
+    let stand = Stand::with("", "authentication = \"form\"\nclient_id = \"gate way\"\nclient_secret = \"a&b=c+d\"");
+    assert_eq!(stand.get("token").status, 200);
+    let question = &stand.questions()[0];
+    assert!(question.header("authorization").is_empty());
+    let told = [
+        ("token", "token"),
+        ("token_type_hint", "access_token"),
+        ("client_id", "gate way"),
+        ("client_secret", "a&b=c+d"),
+    ];
+    assert_eq!(form(question), told.map(|(name, value)| (name.to_owned(), value.to_owned())));
+}
+
+#[test]
+fn nothing_is_shown_where_nothing_is_asked_for() {
+    let stand = Stand::with("", "authentication = \"none\"");
+    assert_eq!(stand.get("token").status, 200);
+    assert!(stand.questions()[0].header("authorization").is_empty());
+}
+
+#[test]
+fn own_token_is_fetched_once_and_shown() {
+    let stand = Stand::with("", BEARER);
+    let bearer = Bearer::script(&stand, json!(3600), 401);
+    for number in 0..5 {
+        assert_eq!(stand.get(&format!("token-{number}")).status, 200);
+    }
+    assert_eq!((bearer.issued(), stand.questions().len()), (1, 5));
+    let [request] = &stand.came_to("/token")[..] else { panic!("one token request") };
+    // gateway:secret-of-ours
+    assert_eq!(request.header("authorization"), ["Basic Z2F0ZXdheTpzZWNyZXQtb2Ytb3Vycw=="]);
+    let told = [("grant_type", "client_credentials"), ("scope", "authorization.introspect")];
+    assert_eq!(form(request), told.map(|(name, value)| (name.to_owned(), value.to_owned())));
+    assert_eq!(stand.questions()[4].header("authorization"), ["Bearer own-1"]);
+    for secret in ["secret-of-ours", "Z2F0ZXdheTpzZWNyZXQtb2Ytb3Vycw", "own-1"] {
+        assert!(!logged(secret), "{secret} is in the log");
+    }
+}
+
+#[test]
+fn own_token_that_is_refused_is_replaced_once() {
+    for refusal in [401, 403] {
+        let stand = Stand::with("", BEARER);
+        let bearer = Bearer::script(&stand, json!(3600), refusal);
+        assert_eq!(stand.get("first").status, 200);
+        bearer.accept([2]);
+        assert_eq!(stand.get("second").status, 200, "{refusal}");
+        assert_eq!((bearer.issued(), stand.questions().len()), (2, 3));
+        // Where a fresh one is refused as well, that is that for this question: no loop.
+        bearer.accept([]);
+        stand.assert_unavailable("third", "our credentials are bad");
+        assert_eq!((bearer.issued(), stand.questions().len()), (3, 5));
+    }
+}
+
+#[test]
+fn own_token_that_is_refused_to_many_at_once_is_replaced_once() {
+    let stand = Stand::with("", &format!("{BEARER}\nmax_in_flight = 64"));
+    let bearer = Bearer::script(&stand, json!(3600), 401);
+    assert_eq!(stand.get("first").status, 200);
+    bearer.accept([2]);
+    thread::scope(|scope| {
+        for number in 0..12 {
+            let stand = &stand;
+            scope.spawn(move || assert_eq!(stand.get(&format!("token-{number}")).status, 200));
+        }
+    });
+    assert_eq!(bearer.issued(), 2);
+}
+
+#[test]
+fn own_token_is_renewed_thirty_seconds_before_its_end() {
+    // The lifetimes are in real time; one of 31 s is renewed after one second, one of 10 s after half of it.
+    let stand = Stand::with("", BEARER);
+    let bearer = Bearer::script(&stand, json!(31), 401);
+    assert_eq!((stand.get("first").status, bearer.issued()), (200, 1));
+    let mut number = 0;
+    eventually("it is renewed", || {
+        number += 1;
+        assert_eq!(stand.get(&format!("token-{number}")).status, 200);
+        bearer.issued() == 2
+    });
+    // Where no new one is to be had, the old one serves to its end.
+    let stand = Stand::with("", BEARER);
+    let bearer = Bearer::script(&stand, json!(31), 401);
+    assert_eq!(stand.get("first").status, 200);
+    let active = stand.active("read");
+    stand.script(move |request| if request.target == "/token" { Reply::status(500) } else { Reply::json(&active) });
+    thread::sleep(std::time::Duration::from_millis(1200));
+    assert_eq!(stand.get("second").status, 200);
+    assert_eq!(stand.questions()[1].header("authorization"), ["Bearer own-1"]);
+    assert_eq!((bearer.issued(), stand.came_to("/token").len()), (1, 2));
+}
+
+#[test]
+fn r9_failure_to_get_a_token_of_our_own_is_no_fault_of_the_client() {
+    for (what, reply) in [
+        ("401", Reply::status(401)),
+        (
+            "400",
+            Reply::Answer {
+                status: 400,
+                headers: vec![("content-type".to_owned(), "application/json".to_owned())],
+                body: br#"{"error":"invalid_scope"}"#.to_vec(),
+            },
+        ),
+        ("500", Reply::status(500)),
+        ("hung up", Reply::RawThenClose(Vec::new())),
+        ("no JSON", Reply::text("own-1")),
+        ("no token", Reply::json(json!({ "token_type": "Bearer", "expires_in": 60 }))),
+        ("not a bearer token", Reply::json(json!({ "access_token": "own-1", "token_type": "DPoP" }))),
+        ("no type", Reply::json(json!({ "access_token": "own-1" }))),
+        ("not a token", Reply::json(json!({ "access_token": "own 1\r\nX: y", "token_type": "Bearer" }))),
+    ] {
+        let stand = Stand::with("", BEARER);
+        stand.script(move |request| if request.target == "/token" { reply.clone() } else { inactive() });
+        stand.assert_unavailable("token", what);
+        assert_eq!(stand.questions().len(), 0, "{what}: nobody is asked without a token");
+    }
+    assert!(logged("invalid_scope"), "the operator learns what the server said");
+}
+
+#[test]
+fn one_fetch_of_our_own_token_serves_all_who_wait() {
+    let stand = Stand::with("", &format!("{BEARER}\nmax_in_flight = 64"));
+    let (gate, active) = (Gate::closed(), stand.active("read"));
+    let opened = gate.wait();
+    stand.script(move |request| {
+        if request.target == "/token" {
+            opened();
+            return Reply::json(json!({ "access_token": "own", "token_type": "Bearer", "expires_in": 3600 }));
+        }
+        Reply::json(&active)
+    });
+    thread::scope(|scope| {
+        for number in 0..12 {
+            let stand = &stand;
+            scope.spawn(move || assert_eq!(stand.get(&format!("token-{number}")).status, 200));
+        }
+        eventually("it is fetched", || stand.came_to("/token").len() == 1);
+        gate.open();
+    });
+    assert_eq!(stand.came_to("/token").len(), 1);
+}
+
+#[test]
+fn private_key_signs_an_assertion_for_each_question() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let path = folder.path().join("gateway.pem");
+    let pair = rcgen::KeyPair::generate_for(&rcgen::PKCS_ECDSA_P256_SHA256).expect("a key");
+    std::fs::write(&path, pair.serialize_pem()).expect("a file");
+    let stand = Stand::with(
+        "",
+        &format!(
+            "authentication = \"private_key_jwt\"\nclient_id = \"gateway\"\nclient_key = \"{}\"\n\
+             client_key_id = \"ours\"\nclient_key_algorithm = \"ES256\"",
+            path.display()
+        ),
+    );
+    for token in ["one", "two"] {
+        assert_eq!(stand.get(token).status, 200);
+    }
+    let assertion = |question: &Received| {
+        let form = form(question);
+        let told = |name: &str| form.iter().find(|(known, _)| known == name).map(|(_, value)| value.clone());
+        assert_eq!(told("client_id").as_deref(), Some("gateway"));
+        let kind = "urn:ietf:params:oauth:client-assertion-type:jwt-bearer";
+        assert_eq!(told("client_assertion_type").as_deref(), Some(kind));
+        told("client_assertion").expect("an assertion")
+    };
+    let questions = stand.questions();
+    let mut ids = Vec::new();
+    for question in &questions {
+        let mut rules = Validation::new(jsonwebtoken::Algorithm::ES256);
+        // RFC 7523 §3: the audience is the authorization server.
+        rules.set_audience(&[&stand.url]);
+        rules.set_issuer(&["gateway"]);
+        rules.validate_exp = false;
+        let key = DecodingKey::from_ec_der(pair.public_key_raw());
+        let decoded = jsonwebtoken::decode::<Value>(assertion(question), &key, &rules).expect("a good assertion");
+        assert_eq!(decoded.header.kid.as_deref(), Some("ours"));
+        assert_eq!(decoded.claims["sub"], "gateway");
+        let lifetime = decoded.claims["exp"].as_i64().zip(decoded.claims["iat"].as_i64());
+        assert_eq!(lifetime.map(|(exp, iat)| exp - iat), Some(60));
+        ids.push(decoded.claims["jti"].as_str().map(str::to_owned));
+    }
+    assert!(ids[0].is_some() && ids[0] != ids[1], "{ids:?}");
+}
+
+#[test]
+fn conflict_is_the_clients_to_hear_of_where_that_is_wanted() {
+    let stand = Stand::with("", "conflict = true");
+    stand.answers(Reply::status(409));
+    for _ in 0..2 {
+        let answer = stand.get("token");
+        assert_eq!((answer.status, answer.challenge(), answer.header("mfp-conflict")), (409, None, Some("true")));
+    }
+    assert_eq!((stand.questions().len(), stand.hits()), (2, 0), "it is not remembered");
+    stand.answers(Reply::json(stand.active("read")));
+    assert_eq!(stand.get("token").status, 200);
+
+    let stand = Stand::start();
+    stand.answers(Reply::status(409));
+    let answer = stand.get("token");
+    assert_eq!((answer.status, answer.challenge(), answer.header("mfp-conflict")), (503, None, None));
+}
+
+#[test]
+fn jwt_of_mobile_first_is_asked_about_with_a_token_of_our_own() {
+    let stand = Stand::with("expiry_unit = \"milliseconds\"", &format!("{BEARER}\nconflict = true"));
+    let mut active = stand.active("read");
+    for name in ["exp", "iat"] {
+        active[name] = json!(active[name].as_i64().map(|seconds| seconds * 1000));
+    }
+    stand.script(move |request| {
+        if request.target == "/token" {
+            return Reply::json(json!({ "access_token": "own", "token_type": "Bearer", "expires_in": 3599 }));
+        }
+        Reply::json(&active)
+    });
+    let header = json!({ "alg": "RS256", "jwk": { "kty": "RSA", "kid": "test", "n": "AM0Dd7x", "e": "AQAB" } });
+    let token = Key::es256("x").token_with(&header, &claims(&stand.url, ""));
+    assert_eq!(stand.get(&token).status, 200);
+    stand.gateway.at(631);
+    assert_eq!(stand.get(&token).status, 401, "exp and 30 s of leeway");
+}

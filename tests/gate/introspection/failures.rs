@@ -1,0 +1,214 @@
+//! A server that does not say clearly whether a token is good: nobody gets in, and nobody is blamed (R8, R9, R43).
+
+use std::thread;
+use std::time::{Duration, Instant};
+
+use serde_json::json;
+
+use super::{Gate, Stand};
+use crate::harness::{NOW, Reply, Server, eventually, get, logged};
+
+/// Nothing else in the log of this process looks like it.
+const TOKEN: &str = "cAnArY-0123456789-tOkEn";
+
+fn answer(status: u16, content_type: &str, body: &str) -> Reply {
+    let headers = vec![("content-type".to_owned(), content_type.to_owned())];
+    Reply::Answer { status, headers, body: body.as_bytes().to_vec() }
+}
+
+fn raw(bytes: &str) -> Vec<u8> {
+    bytes.as_bytes().to_vec()
+}
+
+/// Everything that is no clear answer to a question for JSON.
+fn unclear() -> Vec<(&'static str, Reply)> {
+    let active = json!({ "active": true, "aud": "https://api.test", "scope": "read", "exp": NOW + 600 }).to_string();
+    let head = "HTTP/1.1 200 OK\r\ncontent-type: application/json\r\n";
+    vec![
+        ("400", answer(400, "application/json", r#"{"error":"invalid_request"}"#)),
+        ("401", answer(401, "application/json", r#"{"error":"invalid_client"}"#)),
+        ("401 that says active", answer(401, "application/json", &active)),
+        ("403", answer(403, "application/json", r#"{"error":"insufficient_scope"}"#)),
+        ("403 that says inactive", answer(403, "application/json", r#"{"active":false}"#)),
+        ("404", answer(404, "application/json", &active)),
+        ("409", answer(409, "application/json", "{}")),
+        ("429", answer(429, "application/json", "{}")),
+        ("500", answer(500, "application/json", &active)),
+        ("503", answer(503, "text/html", "<html>maintenance</html>")),
+        ("201", answer(201, "application/json", &active)),
+        ("204", Reply::status(204)),
+        ("206", answer(206, "application/json", &active)),
+        ("redirect", Reply::Raw(raw("HTTP/1.1 302 Found\r\nlocation: /introspect2\r\ncontent-length: 0\r\n\r\n"))),
+        ("redirect that keeps the method", {
+            Reply::Raw(raw("HTTP/1.1 307 Moved\r\nlocation: /introspect2\r\ncontent-length: 0\r\n\r\n"))
+        }),
+        ("HTML", answer(200, "text/html", "<html>log in</html>")),
+        ("HTML that calls itself JSON", answer(200, "application/json", "<html>log in</html>")),
+        ("JSON that calls itself text", answer(200, "text/plain", &active)),
+        ("JSON that calls itself a JWT", answer(200, "application/jwt", &active)),
+        ("JSON of no type", Reply::text(&active)),
+        ("nothing", answer(200, "application/json", "")),
+        ("truncated JSON", answer(200, "application/json", &active[..active.len() - 1])),
+        ("truncated answer", Reply::RawThenClose(raw(&format!("{head}content-length: 999\r\n\r\n{active}")))),
+        ("truncated chunks", {
+            let chunk = format!("{:x}\r\n{active}\r\n", active.len());
+            Reply::RawThenClose(raw(&format!("{head}transfer-encoding: chunked\r\n\r\n{chunk}")))
+        }),
+        (
+            "oversized",
+            answer(200, "application/json", &active.replacen('{', &format!("{{\"x\":\"{}\",", "x".repeat(200_000)), 1)),
+        ),
+        ("two objects", answer(200, "application/json", &format!("{active}{active}"))),
+        ("array", answer(200, "application/json", &format!("[{active}]"))),
+        ("no active", answer(200, "application/json", &active.replacen("\"active\":true,", "", 1))),
+        ("active \"true\"", answer(200, "application/json", &active.replacen("true", "\"true\"", 1))),
+        ("active \"false\"", answer(200, "application/json", r#"{"active":"false"}"#)),
+        ("active 1", answer(200, "application/json", &active.replacen("true", "1", 1))),
+        ("active null", answer(200, "application/json", &active.replacen("true", "null", 1))),
+        ("active twice", answer(200, "application/json", &active.replacen('{', "{\"active\":false,", 1))),
+        ("closed", Reply::RawThenClose(Vec::new())),
+        ("reset", Reply::RawThenReset(raw(head))),
+        ("not HTTP", Reply::RawThenClose(raw("SSH-2.0-x\r\n"))),
+    ]
+}
+
+#[test]
+fn r8_whatever_is_no_clear_answer_is_a_503_and_told_to_no_log() {
+    for (number, (what, reply)) in unclear().into_iter().enumerate() {
+        let stand = Stand::start();
+        stand.answers(reply);
+        let token = format!("{TOKEN}{number}");
+        stand.assert_unavailable(&token, what);
+        assert!(!stand.get(&token).text().contains(TOKEN), "{what}");
+        // A failure is not remembered: as soon as the server is well, the token passes.
+        let questions = stand.questions().len();
+        stand.answers(Reply::json(stand.active("read")));
+        assert_eq!((stand.get(&token).status, stand.questions().len()), (200, questions + 1), "{what}");
+    }
+    assert!(logged("cannot ask the authorization server about tokens"), "the operator is told");
+    assert!(!logged(TOKEN), "a token is in the log");
+}
+
+#[test]
+fn r43_server_that_hangs_or_is_gone_is_a_503_in_bounded_time() {
+    let head = "HTTP/1.1 200 OK\r\ncontent-type: application/json\r\ncontent-length: 40\r\n\r\n";
+    for (what, reply) in [
+        ("hung", Reply::RawThenHang(Vec::new())),
+        ("hung within the head", Reply::RawThenHang(raw(&head[..20]))),
+        ("hung within the body", Reply::RawThenHang(raw(&format!("{head}{{\"active\":true")))),
+        ("trickling", Reply::Trickle(raw(&format!("{head}{{\"active\":true")), Duration::from_millis(50))),
+    ] {
+        let stand = Stand::with("timeout = \"300ms\"", "");
+        stand.answers(reply);
+        let began = Instant::now();
+        stand.assert_unavailable(TOKEN, what);
+        assert!(began.elapsed() < Duration::from_secs(3), "{what}: after {:?}", began.elapsed());
+    }
+    // Nobody listens at a port that was just given back.
+    let gone = Server::start(|_| Reply::status(500)).address;
+    eventually("the port is free", || std::net::TcpStream::connect(gone).is_err());
+    let stand = Stand::with("", &format!("endpoint = \"http://{gone}/introspect\""));
+    stand.assert_unavailable(TOKEN, "refused");
+    assert!(!logged(TOKEN), "a token is in the log");
+}
+
+#[test]
+fn r25_metadata_that_does_not_tell_the_way_is_a_503() {
+    for metadata in [
+        json!({ "issuer": "https://other.test", "introspection_endpoint": "http://127.0.0.1:1/" }),
+        json!({ "introspection_endpoint": "http://127.0.0.1:1/" }),
+        json!({ "issuer": "SELF" }),
+        json!({ "issuer": "SELF", "introspection_endpoint": 7 }),
+        json!({ "issuer": "SELF", "introspection_endpoint": "file:///etc/passwd" }),
+    ] {
+        let stand = Stand::start();
+        let told = metadata.to_string().replace("SELF", &stand.url);
+        stand.server.script(move |_| Reply::json(&told));
+        stand.assert_unavailable(TOKEN, &metadata.to_string());
+        // Once it is mended, the way is found.
+        stand.answers(Reply::json(stand.active("read")));
+        assert_eq!(stand.get(TOKEN).status, 200);
+    }
+}
+
+#[test]
+fn only_a_plain_inactive_is_remembered_as_a_refusal() {
+    let stand = Stand::start();
+    for _ in 0..3 {
+        stand.answers(answer(200, "application/json", r#"{"active":"false"}"#));
+        stand.assert_unavailable("token", "unclear");
+    }
+    assert_eq!(stand.questions().len(), 3);
+}
+
+#[test]
+fn server_that_fails_again_and_again_is_asked_rarely() {
+    let stand = Stand::start();
+    stand.answers(Reply::status(500));
+    for number in 0..40 {
+        stand.assert_unavailable(&format!("token-{number}"), "down");
+    }
+    assert_eq!(stand.questions().len(), 5, "five failures in a row are enough");
+    // One tries after a second, and then nobody for two.
+    stand.answers(Reply::json(stand.active("read")));
+    eventually("it is asked again", || stand.get("token").status == 200);
+    assert_eq!(stand.questions().len(), 6);
+    for number in 0..10 {
+        assert_eq!(stand.get(&format!("fresh-{number}")).status, 200);
+    }
+}
+
+#[test]
+fn one_tries_a_server_that_was_down_while_the_others_are_told_to_wait() {
+    let stand = Stand::start();
+    stand.answers(Reply::status(502));
+    for number in 0..6 {
+        stand.assert_unavailable(&format!("token-{number}"), "down");
+    }
+    let (gate, reply) = (Gate::closed(), Reply::json(stand.active("read")));
+    let opened = gate.wait();
+    stand.script(move |_| {
+        opened();
+        reply.clone()
+    });
+    thread::scope(|scope| {
+        let trial = scope.spawn(|| {
+            eventually("the server is tried", || stand.get("trial").status == 200);
+        });
+        eventually("somebody tries", || stand.questions().len() == 6);
+        for number in 0..10 {
+            stand.assert_unavailable(&format!("other-{number}"), "one is enough");
+        }
+        assert_eq!(stand.questions().len(), 6);
+        gate.open();
+        trial.join().expect("the trial passes");
+    });
+    assert_eq!(stand.get("after").status, 200);
+}
+
+#[test]
+fn what_a_token_may_bring_about_does_not_count_against_the_server() {
+    let stand = Stand::start();
+    for (number, status) in [400, 401, 403, 404, 409, 414, 422, 429].into_iter().cycle().take(24).enumerate() {
+        stand.answers(answer(status, "application/json", "{}"));
+        stand.assert_unavailable(&format!("token-{number}"), "4xx");
+    }
+    assert_eq!(stand.questions().len(), 24);
+    stand.answers(Reply::json(stand.active("read")));
+    assert_eq!(stand.get("token").status, 200);
+}
+
+#[test]
+fn known_tokens_pass_while_the_server_is_down() {
+    let stand = Stand::start();
+    assert_eq!(stand.get("known").status, 200);
+    stand.answers(Reply::RawThenClose(Vec::new()));
+    for number in 0..10 {
+        stand.assert_unavailable(&format!("token-{number}"), "down");
+        assert_eq!(get(stand.gateway.address, "/things", Some("known")).status, 200);
+    }
+    // But no longer than for cache_ttl.
+    stand.gateway.at(60);
+    let answer = stand.get("known");
+    assert_eq!((answer.status, answer.challenge()), (503, None));
+}

@@ -1,0 +1,154 @@
+//! One question for all, no matter who hangs up, and nobody takes up all the room.
+
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex};
+use std::thread;
+
+use super::{Gate, Stand, form, inactive};
+use crate::harness::{Connection, Reply, eventually};
+
+fn request(token: &str) -> String {
+    format!("GET /things HTTP/1.1\r\nHost: a\r\nAuthorization: Bearer {token}\r\n\r\n")
+}
+
+fn request_of(client: &str, token: &str) -> String {
+    request(token).replacen("Host: a\r\n", &format!("Host: a\r\nX-Forwarded-For: {client}\r\n"), 1)
+}
+
+/// Lets the server answer when the gate is opened.
+fn answer_behind(stand: &Stand, reply: Reply) -> Gate {
+    let gate = Gate::closed();
+    let opened = gate.wait();
+    stand.script(move |_| {
+        opened();
+        reply.clone()
+    });
+    gate
+}
+
+#[test]
+fn simultaneous_requests_with_one_new_token_make_one_question() {
+    for (reply, status) in [(None, 200), (Some(inactive()), 401), (Some(Reply::status(500)), 503)] {
+        let stand = Stand::start();
+        let reply = reply.unwrap_or_else(|| Reply::json(stand.active("read")));
+        let gate = answer_behind(&stand, reply);
+        let mut connections: Vec<_> = (0..200).map(|_| Connection::open(stand.address)).collect();
+        for connection in &mut connections {
+            connection.write(request("token"));
+        }
+        eventually("the server is asked", || stand.questions().len() == 1);
+        gate.open();
+        for connection in &mut connections {
+            assert_eq!(connection.read(false).status, status);
+        }
+        // A failure is nothing to keep: whoever came only after it asks again.
+        if status != 503 {
+            assert_eq!(stand.questions().len(), 1, "{status}");
+        }
+    }
+}
+
+#[test]
+fn question_goes_on_when_the_client_that_began_it_hangs_up() {
+    let stand = Stand::start();
+    let gate = answer_behind(&stand, Reply::json(stand.active("read")));
+    let mut first = Connection::open(stand.address);
+    first.write(request("token"));
+    eventually("the server is asked", || stand.questions().len() == 1);
+    drop(first);
+    let mut second = Connection::open(stand.address);
+    second.write(request("token"));
+    gate.open();
+    assert_eq!(second.read(false).status, 200);
+    assert_eq!((stand.questions().len(), stand.hits()), (1, 1));
+    assert_eq!(stand.get("token").status, 200);
+    assert_eq!(stand.questions().len(), 1, "what the first one wanted to know is kept");
+}
+
+#[test]
+fn one_client_has_a_quarter_of_the_room_and_all_together_no_more_than_there_is() {
+    let stand =
+        Stand::with_file("[server]\ntrusted_proxies = \"127.0.0.0/8\"", "", "max_in_flight = 8\nnegative_ttl = \"0s\"");
+    let gate = answer_behind(&stand, inactive());
+    let mut waiting = Vec::new();
+    let mut number = 0;
+    let mut ask = |client: &str| {
+        number += 1;
+        let mut connection = Connection::open(stand.address);
+        connection.write(request_of(client, &format!("token-{number}")));
+        connection
+    };
+    let too_many = |mut connection: Connection| {
+        let answer = connection.read(false);
+        assert_eq!((answer.status, answer.challenge(), answer.header("retry-after")), (503, None, Some("1")));
+    };
+    for (client, questions) in [("10.0.0.1", 1), ("10.0.0.1", 2)] {
+        waiting.push(ask(client));
+        eventually("the server is asked", || stand.questions().len() == questions);
+    }
+    // Its own word for its address is not taken, wherever it puts it.
+    for client in ["10.0.0.1", "192.0.2.9, 10.0.0.1", "10.0.0.1, 127.0.0.1", "10.0.0.1:4711"] {
+        too_many(ask(client));
+    }
+    for (index, client) in
+        ["10.0.0.2", "10.0.0.2", "[2001:db8::1]:80", "2001:db8::2", "10.0.0.4", "10.0.0.5"].iter().enumerate()
+    {
+        waiting.push(ask(client));
+        eventually("the server is asked", || stand.questions().len() == 3 + index);
+    }
+    too_many(ask("2001:db8::ffff"));
+    too_many(ask("10.0.0.6"));
+    gate.open();
+    for mut connection in waiting {
+        assert_eq!(connection.read(false).status, 401);
+    }
+    let mut connection = ask("10.0.0.1");
+    assert_eq!(connection.read(false).status, 401, "there is room again");
+    assert_eq!(stand.hits(), 0);
+}
+
+#[test]
+fn renewed_fact_serves_every_connection() {
+    let stand = Stand::with("", "cache_ttl = \"10s\"");
+    let mut connections: Vec<_> = (0..8).map(|_| Connection::open(stand.address)).collect();
+    for (seconds, questions) in [(0, 1), (10, 2), (20, 3)] {
+        stand.gateway.at(seconds);
+        for connection in &mut connections {
+            assert_eq!(connection.ask(request("token")).status, 200);
+        }
+        // Each connection remembers the old fact, and must find the new one.
+        assert_eq!(stand.questions().len(), questions);
+    }
+}
+
+#[test]
+fn answers_go_to_the_token_that_was_asked_about() {
+    let stand = Stand::with("", "max_in_flight = 1024\ncache_ttl = \"0s\"\nnegative_ttl = \"0s\"");
+    let (active, asked) = (stand.active("read"), Arc::new(AtomicUsize::new(0)));
+    let counted = Arc::clone(&asked);
+    stand.script(move |question| {
+        counted.fetch_add(1, Ordering::SeqCst);
+        let good = form(question)[0].1.starts_with("good");
+        if good { Reply::json(&active) } else { inactive() }
+    });
+    let wrong = Mutex::new(Vec::new());
+    thread::scope(|scope| {
+        for client in 0..8 {
+            let (stand, wrong) = (&stand, &wrong);
+            scope.spawn(move || {
+                let mut connection = Connection::open(stand.address);
+                for number in 0..40 {
+                    // Every token is used by several clients at once.
+                    let good = (client + number) % 3 == 0;
+                    let token = format!("{}-{}", if good { "good" } else { "bad" }, number % 5);
+                    let status = connection.ask(request(&token)).status;
+                    if status != if good { 200 } else { 401 } {
+                        wrong.lock().expect("no panic").push((token, status));
+                    }
+                }
+            });
+        }
+    });
+    assert_eq!(*wrong.lock().expect("no panic"), []);
+    assert!(asked.load(Ordering::SeqCst) <= 8 * 40);
+}

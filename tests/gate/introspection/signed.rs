@@ -1,0 +1,202 @@
+//! Answers that are signed: RFC 9701, and the phantom tokens of Curity.
+
+use serde_json::{Value, json};
+
+use super::{INVALID, Stand};
+use crate::harness::{Key, NOW, Reply, claims, eventually};
+
+const SIGNED: &str = "application/token-introspection+jwt";
+
+fn signed(content_type: &str, cache_control: Option<&str>, body: &str) -> Reply {
+    let mut headers = vec![("content-type".to_owned(), content_type.to_owned())];
+    headers.extend(cache_control.map(|value| ("cache-control".to_owned(), value.to_owned())));
+    Reply::Answer { status: 200, headers, body: body.as_bytes().to_vec() }
+}
+
+/// A stand whose keys are known.
+fn ready(of_issuer: &str, of_introspection: &str, reply: impl Fn(&Stand) -> Reply) -> Stand {
+    let stand = Stand::with(of_issuer, of_introspection);
+    stand.answers(reply(&stand));
+    eventually("keys", || stand.get("first").status == 200);
+    stand
+}
+
+fn signed_answer(stand: &Stand, header: &Value, change: impl FnOnce(&mut Value)) -> String {
+    let mut answer = json!({
+        "iss": stand.url, "aud": "gateway", "iat": NOW, "token_introspection": stand.active("read"),
+    });
+    change(&mut answer);
+    stand.key.token_with(header, &answer)
+}
+
+fn header() -> Value {
+    json!({ "typ": "token-introspection+jwt", "alg": "ES256", "kid": "first" })
+}
+
+#[test]
+fn r12_signed_answer_counts_when_it_is_of_the_issuer_and_for_us() {
+    let good =
+        |stand: &Stand| signed(&format!("{SIGNED}; charset=utf-8"), None, &signed_answer(stand, &header(), |_| ()));
+    let stand = ready("", "accept = \"jwt\"", good);
+    assert_eq!(stand.questions()[0].header("accept"), [SIGNED]);
+    let hits = stand.hits();
+
+    let answer = |change: fn(&mut Value)| signed(SIGNED, None, &signed_answer(&stand, &header(), change));
+    stand.answers(answer(|answer| answer["token_introspection"] = json!({ "active": false })));
+    let refused = stand.get("inactive");
+    assert_eq!((refused.status, refused.challenge()), (401, INVALID));
+    stand.answers(answer(|answer| answer["token_introspection"]["aud"] = json!("https://other.test")));
+    let refused = stand.get("for-another-api");
+    assert_eq!((refused.status, refused.challenge()), (401, INVALID));
+
+    let wrong_type = json!({ "typ": "at+jwt", "alg": "ES256", "kid": "first" });
+    let no_type = json!({ "alg": "ES256", "kid": "first" });
+    let unsigned = json!({ "typ": "token-introspection+jwt", "alg": "none" });
+    let forged = Key::es256("first").token_with(
+        &header(),
+        &json!({
+            "iss": stand.url, "aud": "gateway", "token_introspection": stand.active("read"),
+        }),
+    );
+    for (what, reply) in [
+        ("of another issuer", answer(|answer| answer["iss"] = json!("https://other.test"))),
+        ("for another resource server", answer(|answer| answer["aud"] = json!("another-gateway"))),
+        ("for nobody", answer(|answer| answer["aud"] = Value::Null)),
+        ("of an unclear active", answer(|answer| answer["token_introspection"]["active"] = json!("true"))),
+        ("not nested", answer(|answer| *answer = json!({ "iss": answer["iss"], "aud": "gateway", "active": true }))),
+        ("of another type", signed(SIGNED, None, &signed_answer(&stand, &wrong_type, |_| ()))),
+        ("of no type", signed(SIGNED, None, &signed_answer(&stand, &no_type, |_| ()))),
+        ("unsigned", signed(SIGNED, None, &signed_answer(&stand, &unsigned, |_| ()))),
+        ("forged", signed(SIGNED, None, &forged)),
+        ("JSON", Reply::json(stand.active("read"))),
+        ("JSON that calls itself signed", signed(SIGNED, None, &stand.active("read").to_string())),
+        ("a JWT that calls itself JSON", signed("application/json", None, &signed_answer(&stand, &header(), |_| ()))),
+        ("a phantom token", signed("application/jwt", None, &stand.key.token(&claims(&stand.url, "read")))),
+        ("nothing", signed(SIGNED, None, "")),
+        ("204", Reply::status(204)),
+    ] {
+        stand.answers(reply);
+        stand.assert_unavailable(&what.replace(' ', "-"), what);
+    }
+    assert_eq!(stand.hits(), hits);
+}
+
+#[test]
+fn r14_signed_answer_is_no_access_token() {
+    let stand = ready("validation = \"jwks+introspection\"", "accept = \"jwt\"", |stand| {
+        signed(SIGNED, None, &signed_answer(stand, &header(), |_| ()))
+    });
+    let hits = stand.hits();
+    for header in [header(), json!({ "typ": "at+jwt", "alg": "ES256", "kid": "first" })] {
+        let answer = signed_answer(&stand, &header, |answer| {
+            answer["aud"] = json!("https://api.test");
+            answer["exp"] = json!(NOW + 600);
+            answer["scope"] = json!("read");
+        });
+        let refused = stand.get(&answer);
+        assert_eq!((refused.status, refused.challenge(), stand.hits()), (401, INVALID, hits));
+    }
+}
+
+#[test]
+fn r13_phantom_token_goes_on_in_place_of_the_opaque_one() {
+    let phantom = |stand: &Stand| stand.key.token(&claims(&stand.url, "read"));
+    let stand = ready("", "accept = \"phantom\"", |stand| signed("application/jwt", None, &phantom(stand)));
+    assert_eq!(stand.questions()[0].header("accept"), ["application/jwt"]);
+    let jwt = phantom(&stand);
+    stand.answers(signed("application/jwt;charset=UTF-8", Some("max-age=10"), &format!("{jwt}\n")));
+    for (seconds, questions) in [(0, 2), (9, 2), (10, 3)] {
+        stand.gateway.at(seconds);
+        let answer = stand.get("opaque");
+        assert_eq!((answer.status, stand.questions().len()), (200, questions), "at {seconds}");
+        let sent = stand.upstream.received().pop().expect("a request");
+        assert_eq!(sent.header("authorization"), [format!("Bearer {jwt}")]);
+    }
+    // `max-age` does not reach beyond cache_ttl.
+    stand.answers(signed("application/jwt", Some("max-age=3600"), &jwt));
+    let (asked, begin) = (stand.questions().len(), 20);
+    for (seconds, questions) in [(0, 1), (59, 1), (60, 2)] {
+        stand.gateway.at(begin + seconds);
+        assert_eq!((stand.get("long").status, stand.questions().len()), (200, asked + questions), "at {seconds}");
+    }
+}
+
+#[test]
+fn r13_phantom_token_is_judged_as_any_jwt_and_204_is_inactive() {
+    let stand = ready("", "accept = \"phantom\"", |stand| {
+        signed("application/jwt", None, &stand.key.token(&claims(&stand.url, "read")))
+    });
+    let hits = stand.hits();
+    let mut number = 0;
+    let mut ask = |reply: Reply| {
+        stand.answers(reply);
+        number += 1;
+        let answer = stand.get(&format!("opaque-{number}"));
+        (answer.status, answer.challenge().map(str::to_owned))
+    };
+    let invalid = (401, INVALID.map(str::to_owned));
+    assert_eq!(ask(Reply::status(204)), invalid);
+    for (name, value) in [
+        ("aud", json!("https://other.test")),
+        ("exp", json!(NOW - 31)),
+        ("iss", json!("https://other.test")),
+        ("cnf", json!({ "jkt": "x" })),
+        ("purpose", json!("id_token")),
+    ] {
+        let mut claims = claims(&stand.url, "read");
+        claims[name] = value;
+        assert_eq!(ask(signed("application/jwt", None, &stand.key.token(&claims))), invalid, "{name}");
+    }
+    let claims = claims(&stand.url, "read");
+    let narrow = crate::harness::claims(&stand.url, "write");
+    assert_eq!(ask(signed("application/jwt", None, &stand.key.token(&narrow))).0, 403);
+    let jwt = stand.key.token(&claims);
+    for (what, reply) in [
+        ("forged", signed("application/jwt", None, &Key::es256("first").token(&claims))),
+        ("of an unknown key", signed("application/jwt", None, &Key::es256("other").token(&claims))),
+        ("unsigned", { signed("application/jwt", None, &stand.key.token_with(&json!({ "alg": "none" }), &claims)) }),
+        ("of another type", {
+            let header = json!({ "typ": "logout+jwt", "alg": "ES256", "kid": "first" });
+            signed("application/jwt", None, &stand.key.token_with(&header, &claims))
+        }),
+        ("called JSON", signed("application/json", None, &jwt)),
+        ("called nothing", Reply::text(&jwt)),
+        ("JSON", Reply::json(stand.active("read"))),
+        ("JSON called a JWT", signed("application/jwt", None, &stand.active("read").to_string())),
+        ("an opaque token", signed("application/jwt", None, "0470b16b-7bf8-4fa3-9ae1-6a10e0f0b699")),
+        ("nothing", signed("application/jwt", None, "")),
+        ("404", Reply::status(404)),
+        ("500", Reply::status(500)),
+    ] {
+        assert_eq!(ask(reply), (503, None), "{what}");
+    }
+    assert_eq!(stand.hits(), hits);
+}
+
+#[test]
+fn r26_phantom_token_ends_with_the_key_that_signed_it() {
+    let stand = ready("unknown_key_cooldown = \"1s\"", "accept = \"phantom\"\ncache_ttl = \"1h\"", |stand| {
+        signed("application/jwt", None, &stand.key.token(&claims(&stand.url, "read")))
+    });
+    assert_eq!(stand.get("known").status, 200);
+    let next = Key::es256("second");
+    let (url, jwk) = (stand.url.clone(), next.jwk());
+    let (good, endpoint) = (next.token(&claims(&stand.url, "read")), format!("{url}/introspect"));
+    stand.server.script(move |request| match request.target.as_str() {
+        "/jwks" => Reply::json(json!({ "keys": [jwk] })),
+        "/introspect" => signed("application/jwt", None, &good),
+        _ => {
+            Reply::json(json!({ "issuer": url, "introspection_endpoint": endpoint, "jwks_uri": format!("{url}/jwks") }))
+        }
+    });
+    // Another token has the new keys fetched, and with the old key goes what stood on it.
+    eventually("the new keys", || stand.get("fresh").status == 200);
+    let asked = stand.questions().len();
+    assert_eq!((stand.get("known").status, stand.questions().len()), (200, asked + 1));
+    let sent = stand.upstream.received().pop().expect("a request");
+    assert_eq!(
+        sent.header("authorization"),
+        [format!("Bearer {}", next.token(&claims(&stand.url, "read")))]
+            .map(|_| sent.header("authorization")[0].to_owned())
+    );
+}
