@@ -5,16 +5,18 @@
 //! whose own name resolves to 127.0.0.1 (DNS rebinding) can ask for tokens as little as a neighbour on the network.
 //!
 //! - `authorization_server`: what it answers: tokens, keys, metadata
-//! - `token_request`: token requests as clients send them, and what may be wrong with them
+//! - `request`: what clients' requests have in common, and what may be wrong with them
+//! - `access_tokens`: the tokens that it issues
 //! - `keys`: the signing key, made fresh at each start
 //! - `echo`: the upstream that describes the request it got
 //! - `listener`: the sockets, the time-outs and the check of the Host header
 
+mod access_tokens;
 mod authorization_server;
 mod echo;
 mod keys;
 mod listener;
-mod token_request;
+mod request;
 
 use std::io;
 use std::net::SocketAddr;

@@ -1,0 +1,162 @@
+//! What all requests that clients post have in common, and what may be wrong with them (RFC 6749 §5.2).
+//!
+//! 1. Parameters come as a form, as the RFC says, or as a JSON object, as Aidbox's clients send them.
+//! 2. A parameter without a value counts as left out, and none may stand twice (§3.2).
+//! 3. A client authenticates by Basic or in the body, never both at once (§2.3).
+
+use std::collections::BTreeMap;
+use std::fmt;
+
+use base64::Engine;
+use base64::engine::general_purpose::STANDARD;
+use http::header::{AUTHORIZATION, CONTENT_TYPE};
+use http::{HeaderMap, HeaderValue, StatusCode};
+use serde::de::value::{Error as ValueError, MapDeserializer};
+use serde::de::{Deserialize, Deserializer, Error as _, MapAccess, Visitor};
+use serde_json::Value;
+use url::form_urlencoded;
+
+/// Why a request is refused (RFC 6749 §5.2). Each description is a constant: no secret can slip into an answer or a log.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum RequestError {
+    InvalidRequest(&'static str),
+    InvalidClient(&'static str),
+    InvalidScope(&'static str),
+    UnsupportedGrantType,
+    BodyTooLarge,
+    TooSlow,
+    ServerError,
+}
+
+impl RequestError {
+    pub(super) fn code(self) -> &'static str {
+        match self {
+            Self::InvalidRequest(_) | Self::BodyTooLarge | Self::TooSlow => "invalid_request",
+            Self::InvalidClient(_) => "invalid_client",
+            Self::InvalidScope(_) => "invalid_scope",
+            Self::UnsupportedGrantType => "unsupported_grant_type",
+            Self::ServerError => "server_error",
+        }
+    }
+
+    pub(super) fn description(self) -> &'static str {
+        match self {
+            Self::InvalidRequest(text) | Self::InvalidClient(text) | Self::InvalidScope(text) => text,
+            Self::UnsupportedGrantType => "expected grant_type client_credentials",
+            Self::BodyTooLarge => "expected a body of at most 64 KiB",
+            Self::TooSlow => "expected the body within 10 seconds",
+            Self::ServerError => "no token could be made",
+        }
+    }
+
+    pub(super) fn status(self) -> StatusCode {
+        match self {
+            Self::InvalidClient(_) => StatusCode::UNAUTHORIZED,
+            Self::InvalidRequest(_) | Self::InvalidScope(_) | Self::UnsupportedGrantType => StatusCode::BAD_REQUEST,
+            Self::BodyTooLarge => StatusCode::PAYLOAD_TOO_LARGE,
+            Self::TooSlow => StatusCode::REQUEST_TIMEOUT,
+            Self::ServerError => StatusCode::INTERNAL_SERVER_ERROR,
+        }
+    }
+}
+
+/// The parameters of one request, each named once.
+pub(super) struct Parameters(BTreeMap<String, String>);
+
+/// Who a client says it is; whether it is that client is not known yet.
+pub(super) struct Credentials {
+    pub(super) id: String,
+    pub(super) secret: String,
+}
+
+impl Parameters {
+    pub(super) fn parse(headers: &HeaderMap, body: &[u8]) -> Result<Self, RequestError> {
+        let content_type = headers.get(CONTENT_TYPE).and_then(|value| value.to_str().ok()).unwrap_or_default();
+        let media_type = content_type.split(';').next().unwrap_or_default().trim();
+        let parameters = if media_type.eq_ignore_ascii_case("application/x-www-form-urlencoded") {
+            Self::deserialize(MapDeserializer::<_, ValueError>::new(form_urlencoded::parse(body))).ok()
+        } else if media_type.eq_ignore_ascii_case("application/json") {
+            serde_json::from_slice(body).ok()
+        } else {
+            return Err(RequestError::InvalidRequest("expected a form, or JSON, and the Content-Type that says so"));
+        };
+        parameters.ok_or(RequestError::InvalidRequest("expected each parameter at most once, with a text as its value"))
+    }
+
+    pub(super) fn get(&self, name: &str) -> Option<&str> {
+        self.0.get(name).map(String::as_str).filter(|value| !value.is_empty())
+    }
+}
+
+impl Credentials {
+    /// Reads them from the one place where they stand (RFC 6749 §2.3.1).
+    pub(super) fn read(headers: &HeaderMap, parameters: &Parameters) -> Result<Self, RequestError> {
+        let mut authorizations = headers.get_all(AUTHORIZATION).iter();
+        let credentials = match (authorizations.next(), authorizations.next(), parameters.get("client_secret")) {
+            (Some(_), Some(_), _) | (Some(_), None, Some(_)) => {
+                return Err(RequestError::InvalidRequest("expected one way of client authentication, but found more"));
+            }
+            (Some(header), None, None) => basic_credentials(header)
+                .ok_or(RequestError::InvalidClient("expected well-formed Basic credentials"))?,
+            (None, _, Some(secret)) => match parameters.get("client_id") {
+                Some(id) => Self { id: id.to_owned(), secret: secret.to_owned() },
+                None => return Err(RequestError::InvalidRequest("expected client_id beside client_secret")),
+            },
+            (None, _, None) => return Err(RequestError::InvalidClient("expected client authentication")),
+        };
+        // Many clients repeat their client_id beside Basic; it proves nothing, but it must not name somebody else.
+        if parameters.get("client_id").is_some_and(|repeated| repeated != credentials.id) {
+            return Err(RequestError::InvalidRequest("expected client_id to be the client that authenticates"));
+        }
+        Ok(credentials)
+    }
+}
+
+fn basic_credentials(header: &HeaderValue) -> Option<Credentials> {
+    let (scheme, encoded) = header.to_str().ok()?.split_once(' ')?;
+    if !scheme.eq_ignore_ascii_case("Basic") {
+        return None;
+    }
+    let decoded = String::from_utf8(STANDARD.decode(encoded.trim_start_matches(' ')).ok()?).ok()?;
+    let (id, secret) = decoded.split_once(':')?;
+    Some(Credentials { id: decode_form_value(id), secret: decode_form_value(secret) })
+}
+
+// Id and secret are form-encoded before they are joined (RFC 6749 §2.3.1), so that an id may hold a colon.
+fn decode_form_value(text: &str) -> String {
+    let pair = format!("={}", text.replace('&', "%26"));
+    form_urlencoded::parse(pair.as_bytes()).map(|(_, value)| value.into_owned()).collect()
+}
+
+impl<'de> Deserialize<'de> for Parameters {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        deserializer.deserialize_map(EachOnce)
+    }
+}
+
+// serde's own maps let the last of two win.
+struct EachOnce;
+
+impl<'de> Visitor<'de> for EachOnce {
+    type Value = Parameters;
+
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("parameters")
+    }
+
+    fn visit_map<M: MapAccess<'de>>(self, mut map: M) -> Result<Parameters, M::Error> {
+        let mut parameters = BTreeMap::new();
+        while let Some((name, value)) = map.next_entry::<String, Value>()? {
+            let text = match value {
+                Value::String(text) => text,
+                Value::Number(number) => number.to_string(),
+                Value::Null => String::new(),
+                Value::Bool(_) | Value::Array(_) | Value::Object(_) => return Err(M::Error::custom("not a text")),
+            };
+            if parameters.insert(name, text).is_some() {
+                return Err(M::Error::custom("named twice"));
+            }
+        }
+        Ok(Parameters(parameters))
+    }
+}
