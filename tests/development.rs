@@ -2,6 +2,8 @@
 
 use std::time::Duration;
 
+use base64::Engine;
+use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use jsonwebtoken::jwk::JwkSet;
 use jsonwebtoken::{Algorithm, DecodingKey, Validation, decode, decode_header};
 use reqwest::{Client as HttpClient, RequestBuilder, Response, StatusCode};
@@ -65,6 +67,23 @@ impl Fixture {
         request.header("content-type", FORM).body(body.to_owned())
     }
 
+    /// A token for the client `test`.
+    async fn token(&self, body: &str) -> String {
+        let (_, answer) = self.ask(&format!("grant_type=client_credentials&{body}")).await;
+        answer["access_token"].as_str().unwrap_or_else(|| panic!("no token: {answer}")).to_owned()
+    }
+
+    fn introspection_request(&self, token: &str) -> RequestBuilder {
+        self.http.post(format!("{}/introspect", self.issuer())).form(&[("token", token)])
+    }
+
+    /// What the client `test` is told of a token.
+    async fn introspect(&self, token: &str) -> Value {
+        let (status, answer) = read(self.introspection_request(token).basic_auth("test", Some("test"))).await;
+        assert_eq!(status, StatusCode::OK, "{answer}");
+        answer
+    }
+
     /// Asks as the client `test`.
     async fn ask(&self, body: &str) -> (StatusCode, Value) {
         read(self.token_request(body).basic_auth("test", Some("test"))).await
@@ -91,6 +110,12 @@ impl Fixture {
         let key = DecodingKey::from_jwk(key).expect("a usable key");
         decode::<Value>(token, &key, &validation).expect("a token that verifies").claims
     }
+}
+
+/// What a JWT says; nobody verifies it here.
+fn payload(token: &str) -> Value {
+    let payload = token.split('.').nth(1).expect("a payload");
+    serde_json::from_slice(&URL_SAFE_NO_PAD.decode(payload).expect("base64url")).expect("JSON")
 }
 
 async fn send(request: RequestBuilder) -> Response {
@@ -326,12 +351,115 @@ async fn mobile_first_token_endpoint_answers_too() {
 }
 
 #[tokio::test]
+async fn introspection_tells_the_claims_of_an_active_token() {
+    for algorithm in [SigningAlgorithm::Rs256, SigningAlgorithm::Es256, SigningAlgorithm::EdDsa] {
+        let fixture = Fixture::with(algorithm).await;
+        let token = fixture.token("scope=a+b&audience=orders").await;
+        let response = send(fixture.introspection_request(&token).basic_auth("test", Some("test"))).await;
+        assert_eq!(response.status(), StatusCode::OK);
+        assert_eq!(response.headers()["cache-control"], "no-store");
+        assert_eq!(response.headers()["content-type"], "application/json");
+        let mut told: Value = response.json().await.expect("JSON");
+        let told = told.as_object_mut().expect("an object");
+        assert_eq!((told.remove("active"), told.remove("token_type")), (Some(json!(true)), Some(json!("Bearer"))));
+        assert_eq!(Value::Object(told.clone()), payload(&token), "{algorithm:?}");
+    }
+}
+
+#[tokio::test]
+async fn client_and_bearer_may_introspect_at_both_endpoints() {
+    let fixture = Fixture::new().await;
+    let token = fixture.token("scope=a").await;
+    for path in ["/introspect", "/mfp/api/az/v1/introspection"] {
+        let request = |form: &[(&str, &str)]| fixture.http.post(format!("{}{path}", fixture.issuer())).form(form);
+        let form = [("token", &*token), ("token_type_hint", "refresh_token")];
+        let mut requests = vec![
+            request(&form).basic_auth("narrow", Some("narrow")),
+            request(&[form[0], ("client_id", "test"), ("client_secret", "test")]),
+        ];
+        for scope in ["authorization.introspect", "a+authorization.*", "*"] {
+            requests.push(request(&form).bearer_auth(fixture.token(&format!("scope={scope}")).await));
+        }
+        for request in requests {
+            let (status, answer) = read(request).await;
+            assert_eq!((status, &answer["active"]), (StatusCode::OK, &json!(true)), "{path}: {answer}");
+        }
+    }
+}
+
+#[tokio::test]
+async fn introspection_without_authority_is_challenged_by_the_scheme_that_was_tried() {
+    let fixture = Fixture::new().await;
+    let token = fixture.token("scope=a").await;
+    let request = || fixture.introspection_request(&token);
+    let basic = r#"Basic realm="scopegate development""#;
+    let no_scope = r#"Bearer error="insufficient_scope", scope="authorization.introspect""#;
+    let (invalid, malformed) = (r#"Bearer error="invalid_token""#, r#"Bearer error="invalid_request""#);
+    for (request, status, error, challenge) in [
+        (request(), 401, "invalid_client", basic),
+        (request().basic_auth("test", Some("wrong")), 401, "invalid_client", basic),
+        (request().bearer_auth(&token), 403, "insufficient_scope", no_scope),
+        (request().bearer_auth("wrong"), 401, "invalid_token", invalid),
+        (request().bearer_auth(Fixture::new().await.token("scope=*").await), 401, "invalid_token", invalid),
+        (request().bearer_auth("two words"), 400, "invalid_request", malformed),
+    ] {
+        let response = send(request).await;
+        assert_eq!(response.status(), status);
+        assert_eq!(response.headers()["www-authenticate"], challenge);
+        assert_eq!(response.headers()["cache-control"], "no-store");
+        let answer: Value = response.json().await.expect("JSON");
+        assert_eq!(answer["error"], error);
+    }
+}
+
+#[tokio::test]
+async fn introspection_without_a_token_or_with_two_authorities_is_an_invalid_request() {
+    let fixture = Fixture::new().await;
+    let bearer = fixture.token("scope=*").await;
+    let request = |form: &[(&str, &str)]| fixture.http.post(format!("{}/introspect", fixture.issuer())).form(form);
+    for request in [
+        request(&[("token_type_hint", "access_token")]).basic_auth("test", Some("test")),
+        request(&[("token", "")]).bearer_auth(&bearer),
+        request(&[("token", "a"), ("client_id", "test"), ("client_secret", "test")]).bearer_auth(&bearer),
+        request(&[("token", "a")]).bearer_auth(&bearer).bearer_auth(&bearer),
+    ] {
+        let (status, answer) = read(request).await;
+        assert_eq!((status, &answer["error"]), (StatusCode::BAD_REQUEST, &json!("invalid_request")), "{answer}");
+    }
+}
+
+#[tokio::test]
+async fn foreign_and_garbled_tokens_are_inactive_and_nothing_more_is_told() {
+    let fixture = Fixture::new().await;
+    let good = fixture.token("scope=a").await;
+    let foreign = Fixture::new().await.token("scope=a").await;
+    let (head, signature) = good.rsplit_once('.').expect("a signature");
+    let (header, _) = head.split_once('.').expect("a header");
+    let (_, foreign_payload) = foreign.rsplit_once('.').expect("a signature").0.split_once('.').expect("a payload");
+    for token in [
+        &foreign,
+        "garbage",
+        "a.b.c",
+        &format!("{head}."),
+        &format!("{good}="),
+        &format!("{head}.{}", signature.chars().rev().collect::<String>()),
+        &format!("{header}.{foreign_payload}.{signature}"),
+    ] {
+        assert_eq!(fixture.introspect(token).await, json!({ "active": false }), "{token}");
+    }
+}
+
+#[tokio::test]
 async fn both_metadata_documents_lead_to_tokens_and_keys() {
     let fixture = Fixture::new().await;
     for document in ["oauth-authorization-server", "openid-configuration"] {
         let (_, metadata) = read(fixture.http.get(format!("{}/.well-known/{document}", fixture.issuer()))).await;
         assert_eq!(metadata["issuer"], fixture.issuer());
         assert_eq!(metadata["token_endpoint"], format!("{}/token", fixture.issuer()));
+        assert_eq!(metadata["introspection_endpoint"], format!("{}/introspect", fixture.issuer()));
+        let methods = json!(["client_secret_basic", "client_secret_post"]);
+        assert_eq!(metadata["token_endpoint_auth_methods_supported"], methods);
+        assert_eq!(metadata["introspection_endpoint_auth_methods_supported"], methods);
         assert_eq!(metadata["jwks_uri"], format!("{}/jwks", fixture.issuer()));
         assert_eq!(metadata["grant_types_supported"], json!(["client_credentials"]));
     }

@@ -1,4 +1,6 @@
 //! The access tokens of the development authorization server.
+//!
+//! A token is active from its issue until, and not at, its `exp`: this server's own clock made it, so there is no leeway.
 
 use std::io;
 
@@ -6,13 +8,15 @@ use aws_lc_rs::rand;
 use base64::Engine;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use jsonwebtoken::jwk::JwkSet;
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 
 use super::keys::{SigningAlgorithm, SigningKey};
 use super::request::RequestError;
+use crate::oauth::UnixTime;
+use crate::oauth::jose::{TokenShape, classify};
 
 /// The claims of an access token (RFC 9068 §2.2).
-#[derive(Serialize)]
+#[derive(Serialize, Deserialize)]
 pub(super) struct Claims {
     pub(super) iss: String,
     pub(super) sub: String,
@@ -24,7 +28,7 @@ pub(super) struct Claims {
     pub(super) scope: String,
 }
 
-/// Makes access tokens.
+/// Makes access tokens and knows them again.
 pub(super) struct AccessTokens {
     key: SigningKey,
 }
@@ -45,6 +49,17 @@ impl AccessTokens {
     /// Issues a token that says `claims`.
     pub(super) fn issue(&self, claims: &Claims) -> Result<String, RequestError> {
         self.key.sign(claims).map_err(|_| RequestError::ServerError)
+    }
+
+    /// What a token says, if it is one of these and active (RFC 7662 §2.2).
+    pub(super) fn find_active(&self, token: &str, now: UnixTime) -> Option<Claims> {
+        let claims = match classify(token) {
+            Ok(TokenShape::Jwt(jws)) if self.key.has_signed(&jws) => {
+                serde_json::from_slice::<Claims>(jws.payload()).ok()
+            }
+            Ok(TokenShape::Jwt(_) | TokenShape::Opaque) | Err(_) => None,
+        };
+        claims.filter(|claims| now < UnixTime::from_seconds(claims.exp))
     }
 
     /// The key that verifies them (RFC 7517 §5).

@@ -3,9 +3,11 @@
 //! | target | answer |
 //! |---|---|
 //! | `POST /token`, `POST /{runtime}/api/az/v1/token` | an access token (RFC 6749 §4.4, RFC 9068) |
+//! | `POST /introspect`, `POST /{runtime}/api/az/v1/introspection` | what a token says (RFC 7662 §2) |
 //! | `GET /jwks` | the key that verifies it (RFC 7517 §5) |
 //! | `GET /.well-known/oauth-authorization-server`, `GET /.well-known/openid-configuration` | metadata (RFC 8414 §3) |
 
+mod introspection;
 mod token;
 
 use std::io;
@@ -31,6 +33,9 @@ use crate::oauth::UnixTime;
 
 const MAX_BODY: usize = 64 * 1024;
 
+/// How clients may authenticate (RFC 8414 §2), at each endpoint where they do.
+const AUTH_METHODS: [&str; 2] = ["client_secret_basic", "client_secret_post"];
+
 pub(super) struct AuthorizationServer {
     settings: Settings,
     issuer: String,
@@ -44,6 +49,7 @@ enum Target {
     Keys,
     Metadata,
     Token,
+    Introspection,
 }
 
 /// Makes the server whose issuer is `http://` and `address`, with a fresh key.
@@ -65,8 +71,9 @@ pub(super) async fn answer(server: Arc<AuthorizationServer>, request: Request<In
         (Target::Keys, &Method::GET | &Method::HEAD) => json(StatusCode::OK, &server.tokens.jwks()),
         (Target::Metadata, &Method::GET | &Method::HEAD) => json(StatusCode::OK, &server.metadata()),
         (Target::Token, &Method::POST) => server.answer_post(request, AuthorizationServer::issue).await,
+        (Target::Introspection, &Method::POST) => server.answer_post(request, AuthorizationServer::introspect).await,
         (Target::Keys | Target::Metadata, _) => method_not_allowed("GET, HEAD"),
-        (Target::Token, _) => method_not_allowed("POST"),
+        (Target::Token | Target::Introspection, _) => method_not_allowed("POST"),
     }
 }
 
@@ -74,6 +81,7 @@ impl AuthorizationServer {
     fn target(&self, path: &str) -> Option<Target> {
         match path.strip_prefix(&self.mobile_first) {
             Some("/token") => Some(Target::Token),
+            Some("/introspection") => Some(Target::Introspection),
             Some(_) => None,
             None => match path {
                 "/jwks" => Some(Target::Keys),
@@ -81,6 +89,7 @@ impl AuthorizationServer {
                     Some(Target::Metadata)
                 }
                 "/token" => Some(Target::Token),
+                "/introspect" => Some(Target::Introspection),
                 _ => None,
             },
         }
@@ -108,10 +117,12 @@ impl AuthorizationServer {
         json!({
             "issuer": self.issuer,
             "token_endpoint": format!("{}/token", self.issuer),
+            "introspection_endpoint": format!("{}/introspect", self.issuer),
             "jwks_uri": format!("{}/jwks", self.issuer),
             "response_types_supported": [],
             "grant_types_supported": ["client_credentials"],
-            "token_endpoint_auth_methods_supported": ["client_secret_basic", "client_secret_post"],
+            "token_endpoint_auth_methods_supported": AUTH_METHODS,
+            "introspection_endpoint_auth_methods_supported": AUTH_METHODS,
         })
     }
 }
@@ -153,8 +164,7 @@ fn now() -> UnixTime {
 fn refuse(error: RequestError) -> Answer {
     tracing::debug!(error = error.code(), description = error.description(), "request refused");
     let mut answer = json(error.status(), &json!({ "error": error.code(), "error_description": error.description() }));
-    if error.status() == StatusCode::UNAUTHORIZED {
-        let challenge = HeaderValue::from_static(r#"Basic realm="scopegate development""#);
+    if let Some(challenge) = error.challenge() {
         answer.headers_mut().insert(WWW_AUTHENTICATE, challenge);
     }
     answer

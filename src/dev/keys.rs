@@ -11,6 +11,9 @@ use base64::engine::general_purpose::STANDARD;
 use jsonwebtoken::jwk::{Jwk, JwkSet, PublicKeyUse, ThumbprintHash};
 use jsonwebtoken::{Algorithm, EncodingKey, Header};
 
+use crate::oauth::jose::{self, CompactJws, Jwks};
+use crate::verify::jwt::KeySet;
+
 /// What access tokens are signed with (RFC 7518 §3.1, RFC 8037 §3.1).
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum SigningAlgorithm {
@@ -23,11 +26,13 @@ pub enum SigningAlgorithm {
     EdDsa,
 }
 
-/// A private key that nothing prints and that leaves this process as a public one only.
+/// A private key that nothing prints and that leaves this process as a public one only; it signs nothing but access
+/// tokens.
 pub(super) struct SigningKey {
     algorithm: Algorithm,
     private: EncodingKey,
     public: Jwk,
+    published: KeySet,
 }
 
 impl SigningKey {
@@ -50,7 +55,9 @@ impl SigningKey {
         public.common.public_key_use = Some(PublicKeyUse::Signature);
         // The thumbprint (RFC 7638) is another one after each restart, so a cached key is never mistaken for its heir.
         public.common.key_id = Some(public.thumbprint(ThumbprintHash::SHA256).map_err(io::Error::other)?);
-        Ok(Self { algorithm, private, public })
+        let document = serde_json::to_vec(&JwkSet { keys: vec![public.clone()] }).map_err(io::Error::other)?;
+        let published = KeySet::new(&Jwks::parse(&document).map_err(io::Error::other)?, &jose::Algorithm::ALL);
+        Ok(Self { algorithm, private, public, published })
     }
 
     /// Signs claims as a JWT access token (RFC 9068 §2.1).
@@ -59,6 +66,11 @@ impl SigningKey {
         header.typ = Some("at+jwt".to_owned());
         header.kid.clone_from(&self.public.common.key_id);
         jsonwebtoken::encode(&header, claims, &self.private)
+    }
+
+    /// Whether this key signed the token (RFC 7515 §5.2). What the token says is not looked at.
+    pub(super) fn has_signed(&self, token: &CompactJws<'_>) -> bool {
+        self.published.verify(token).is_ok()
     }
 
     /// The public half (RFC 7517 §5).

@@ -1,8 +1,9 @@
-//! What all requests that clients post have in common, and what may be wrong with them (RFC 6749 §5.2).
+//! What requests to the endpoints have in common, and what may be wrong with them (RFC 6749 §5.2, RFC 6750 §3.1).
 //!
 //! 1. Parameters come as a form, as the RFC says, or as a JSON object, as Aidbox's clients send them.
 //! 2. A parameter without a value counts as left out, and none may stand twice (§3.2).
 //! 3. A client authenticates by Basic or in the body, never both at once (§2.3).
+//! 4. An access token in place of a client's secret stands in the `Authorization` header and nowhere else.
 
 use std::collections::BTreeMap;
 use std::fmt;
@@ -16,7 +17,9 @@ use serde::de::{Deserialize, Deserializer, Error as _, MapAccess, Visitor};
 use serde_json::Value;
 use url::form_urlencoded;
 
-/// Why a request is refused (RFC 6749 §5.2). Each description is a constant: no secret can slip into an answer or a log.
+use crate::oauth::challenge::{Challenge, ErrorCode};
+
+/// Why a request is refused (RFC 6749 §5.2). Each text is a constant: no secret can slip into an answer or a log.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum RequestError {
     InvalidRequest(&'static str),
@@ -26,16 +29,27 @@ pub(super) enum RequestError {
     BodyTooLarge,
     TooSlow,
     ServerError,
+    /// `Bearer` without exactly one token (RFC 6750 §3.1).
+    MalformedBearer,
+    /// The token in the `Authorization` header is not active (RFC 6750 §3.1).
+    InvalidToken,
+    /// That token does not grant this scope (RFC 6750 §3.1).
+    InsufficientScope(&'static str),
 }
 
 impl RequestError {
+    /// Whoever authenticates twice might be taken for either (RFC 6749 §2.3).
+    pub(super) const TWO_WAYS: Self = Self::InvalidRequest("expected one way of authentication, but found more");
+
     pub(super) fn code(self) -> &'static str {
         match self {
-            Self::InvalidRequest(_) | Self::BodyTooLarge | Self::TooSlow => "invalid_request",
+            Self::InvalidRequest(_) | Self::BodyTooLarge | Self::TooSlow | Self::MalformedBearer => "invalid_request",
             Self::InvalidClient(_) => "invalid_client",
             Self::InvalidScope(_) => "invalid_scope",
             Self::UnsupportedGrantType => "unsupported_grant_type",
             Self::ServerError => "server_error",
+            Self::InvalidToken => ErrorCode::InvalidToken.as_str(),
+            Self::InsufficientScope(_) => ErrorCode::InsufficientScope.as_str(),
         }
     }
 
@@ -46,16 +60,39 @@ impl RequestError {
             Self::BodyTooLarge => "expected a body of at most 64 KiB",
             Self::TooSlow => "expected the body within 10 seconds",
             Self::ServerError => "no token could be made",
+            Self::MalformedBearer => "expected exactly one token after the scheme Bearer",
+            Self::InvalidToken => "expected an active access token of this server",
+            Self::InsufficientScope(_) => "expected an access token that grants the scope of the challenge",
         }
     }
 
     pub(super) fn status(self) -> StatusCode {
         match self {
-            Self::InvalidClient(_) => StatusCode::UNAUTHORIZED,
-            Self::InvalidRequest(_) | Self::InvalidScope(_) | Self::UnsupportedGrantType => StatusCode::BAD_REQUEST,
+            Self::InvalidClient(_) | Self::InvalidToken => StatusCode::UNAUTHORIZED,
+            Self::InsufficientScope(_) => StatusCode::FORBIDDEN,
+            Self::InvalidRequest(_) | Self::InvalidScope(_) | Self::UnsupportedGrantType | Self::MalformedBearer => {
+                StatusCode::BAD_REQUEST
+            }
             Self::BodyTooLarge => StatusCode::PAYLOAD_TOO_LARGE,
             Self::TooSlow => StatusCode::REQUEST_TIMEOUT,
             Self::ServerError => StatusCode::INTERNAL_SERVER_ERROR,
+        }
+    }
+
+    /// `WWW-Authenticate`, by the scheme that the client tried or should have tried (RFC 6749 §5.2, RFC 6750 §3).
+    pub(super) fn challenge(self) -> Option<HeaderValue> {
+        let bearer = |error, scope| Some(Challenge { error, scope, ..Challenge::default() }.to_header_value());
+        match self {
+            Self::InvalidClient(_) => Some(HeaderValue::from_static(r#"Basic realm="scopegate development""#)),
+            Self::MalformedBearer => bearer(Some(ErrorCode::InvalidRequest), None),
+            Self::InvalidToken => bearer(Some(ErrorCode::InvalidToken), None),
+            Self::InsufficientScope(scope) => bearer(Some(ErrorCode::InsufficientScope), Some(scope)),
+            Self::InvalidRequest(_)
+            | Self::InvalidScope(_)
+            | Self::UnsupportedGrantType
+            | Self::BodyTooLarge
+            | Self::TooSlow
+            | Self::ServerError => None,
         }
     }
 }
@@ -86,6 +123,12 @@ impl Parameters {
     pub(super) fn get(&self, name: &str) -> Option<&str> {
         self.0.get(name).map(String::as_str).filter(|value| !value.is_empty())
     }
+
+    /// The token that the request is about (RFC 7009 §2.1, RFC 7662 §2.1). Of what type the client takes it to be does
+    /// not matter: there are none but access tokens.
+    pub(super) fn token(&self) -> Result<&str, RequestError> {
+        self.get("token").ok_or(RequestError::InvalidRequest("expected the parameter token"))
+    }
 }
 
 impl Credentials {
@@ -94,7 +137,7 @@ impl Credentials {
         let mut authorizations = headers.get_all(AUTHORIZATION).iter();
         let credentials = match (authorizations.next(), authorizations.next(), parameters.get("client_secret")) {
             (Some(_), Some(_), _) | (Some(_), None, Some(_)) => {
-                return Err(RequestError::InvalidRequest("expected one way of client authentication, but found more"));
+                return Err(RequestError::TWO_WAYS);
             }
             (Some(header), None, None) => basic_credentials(header)
                 .ok_or(RequestError::InvalidClient("expected well-formed Basic credentials"))?,
