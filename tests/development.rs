@@ -7,13 +7,15 @@ use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use jsonwebtoken::jwk::JwkSet;
 use jsonwebtoken::{Algorithm, DecodingKey, Validation, decode, decode_header};
 use reqwest::{Client as HttpClient, RequestBuilder, Response, StatusCode};
-use scopegate::dev::{Client, Development, Settings, SigningAlgorithm, start};
+use scopegate::dev::{Client, Development, Settings, SigningAlgorithm, TokenFormat, start};
 use scopegate::oauth::scope::{GrantedWildcards, ScopeSet};
 use serde_json::{Value, json};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream};
 
 const FORM: &str = "application/x-www-form-urlencoded";
+
+const FORMATS: [TokenFormat; 2] = [TokenFormat::Jwt, TokenFormat::Opaque];
 
 /// Running servers and a client for them.
 struct Fixture {
@@ -32,6 +34,7 @@ fn settings(algorithm: SigningAlgorithm) -> Settings {
         echo: ([127, 0, 0, 1], 0).into(),
         runtime: "mfp".to_owned(),
         token_lifetime: Duration::from_secs(3600),
+        token_format: TokenFormat::Jwt,
         audience: "scopegate-development".to_owned(),
         algorithm,
         clients: vec![
@@ -49,8 +52,16 @@ impl Fixture {
     }
 
     async fn with(algorithm: SigningAlgorithm) -> Self {
+        Self::started(settings(algorithm)).await
+    }
+
+    async fn issuing(token_format: TokenFormat) -> Self {
+        Self::started(Settings { token_format, ..settings(SigningAlgorithm::EdDsa) }).await
+    }
+
+    async fn started(settings: Settings) -> Self {
         let _ = rustls::crypto::aws_lc_rs::default_provider().install_default();
-        let servers = start(settings(algorithm)).await.expect("both servers start");
+        let servers = start(settings).await.expect("both servers start");
         Self { servers, http: HttpClient::builder().no_proxy().build().expect("a client") }
     }
 
@@ -367,23 +378,58 @@ async fn introspection_tells_the_claims_of_an_active_token() {
 }
 
 #[tokio::test]
-async fn client_and_bearer_may_introspect_at_both_endpoints() {
-    let fixture = Fixture::new().await;
+async fn opaque_token_stands_for_the_claims_that_a_jwt_would_carry() {
+    let fixture = Fixture::issuing(TokenFormat::Opaque).await;
+    let token = fixture.token("scope=a+b&audience=orders&validity_period=60").await;
+    assert_eq!(URL_SAFE_NO_PAD.decode(&token).expect("base64url").len(), 32);
+    let opaque = fixture.introspect(&token).await;
+    let (iat, jti) = (opaque["iat"].as_i64().expect("a time"), opaque["jti"].as_str().expect("an id"));
+    let expected = json!({
+        "active": true, "token_type": "Bearer", "iss": fixture.issuer(), "sub": "test", "client_id": "test",
+        "aud": "orders", "exp": iat + 60, "iat": iat, "jti": jti, "scope": "a b",
+    });
+    assert_eq!(opaque, expected);
+}
+
+#[tokio::test]
+async fn expired_tokens_are_inactive_and_authorize_nothing() {
+    let (jwt, opaque) = (Fixture::issuing(TokenFormat::Jwt).await, Fixture::issuing(TokenFormat::Opaque).await);
+    let mut tokens = Vec::new();
+    for fixture in [&jwt, &opaque] {
+        tokens.push((fixture, fixture.token("scope=*&validity_period=1").await));
+    }
+    tokio::time::sleep(Duration::from_millis(1100)).await;
+    for (fixture, token) in tokens {
+        assert_eq!(fixture.introspect(&token).await, json!({ "active": false }));
+        let response = send(fixture.introspection_request(&token).bearer_auth(&token)).await;
+        assert_eq!(response.headers()["www-authenticate"], r#"Bearer error="invalid_token""#);
+    }
+}
+
+#[tokio::test]
+async fn clients_and_bearers_may_introspect_at_both_endpoints() {
+    for token_format in FORMATS {
+        let fixture = Fixture::issuing(token_format).await;
+        for path in ["/introspect", "/mfp/api/az/v1/introspection"] {
+            introspect_with_every_authority(&fixture, path).await;
+        }
+    }
+}
+
+async fn introspect_with_every_authority(fixture: &Fixture, path: &str) {
     let token = fixture.token("scope=a").await;
-    for path in ["/introspect", "/mfp/api/az/v1/introspection"] {
-        let request = |form: &[(&str, &str)]| fixture.http.post(format!("{}{path}", fixture.issuer())).form(form);
-        let form = [("token", &*token), ("token_type_hint", "refresh_token")];
-        let mut requests = vec![
-            request(&form).basic_auth("narrow", Some("narrow")),
-            request(&[form[0], ("client_id", "test"), ("client_secret", "test")]),
-        ];
-        for scope in ["authorization.introspect", "a+authorization.*", "*"] {
-            requests.push(request(&form).bearer_auth(fixture.token(&format!("scope={scope}")).await));
-        }
-        for request in requests {
-            let (status, answer) = read(request).await;
-            assert_eq!((status, &answer["active"]), (StatusCode::OK, &json!(true)), "{path}: {answer}");
-        }
+    let request = |form: &[(&str, &str)]| fixture.http.post(format!("{}{path}", fixture.issuer())).form(form);
+    let form = [("token", &*token), ("token_type_hint", "refresh_token")];
+    let mut requests = vec![
+        request(&form).basic_auth("narrow", Some("narrow")),
+        request(&[form[0], ("client_id", "test"), ("client_secret", "test")]),
+    ];
+    for scope in ["authorization.introspect", "a+authorization.*", "*"] {
+        requests.push(request(&form).bearer_auth(fixture.token(&format!("scope={scope}")).await));
+    }
+    for request in requests {
+        let (status, answer) = read(request).await;
+        assert_eq!((status, &answer["active"]), (StatusCode::OK, &json!(true)), "{path}: {answer}");
     }
 }
 

@@ -116,6 +116,10 @@ fn development_settings(development: &config::Development) -> dev::Settings {
         echo: development.echo.value,
         runtime: development.runtime.clone(),
         token_lifetime: development.token_lifetime,
+        token_format: match development.token_format {
+            config::TokenFormat::Jwt => dev::TokenFormat::Jwt,
+            config::TokenFormat::Opaque => dev::TokenFormat::Opaque,
+        },
         audience: development.audience.clone(),
         algorithm: match development.algorithm {
             config::DevelopmentAlgorithm::RS256 => dev::SigningAlgorithm::Rs256,

@@ -38,6 +38,8 @@ pub struct Development {
 pub enum TokenFormat {
     /// JSON Web Tokens.
     Jwt,
+    /// Random texts, for introspection.
+    Opaque,
 }
 
 /// What the development authorization server can sign with.
@@ -90,7 +92,7 @@ impl Development {
     }
 }
 
-const TOKEN_FORMATS: [(&str, TokenFormat); 1] = [("jwt", TokenFormat::Jwt)];
+const TOKEN_FORMATS: [(&str, TokenFormat); 2] = [("jwt", TokenFormat::Jwt), ("opaque", TokenFormat::Opaque)];
 
 const ALGORITHMS: [(&str, DevelopmentAlgorithm); 3] = [
     ("RS256", DevelopmentAlgorithm::RS256),

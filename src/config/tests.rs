@@ -92,6 +92,18 @@ fn what_is_left_out_has_the_default_of_the_contract() {
 }
 
 #[test]
+fn development_tokens_are_jwts_unless_they_are_to_be_opaque() {
+    for (line, format) in [
+        ("", TokenFormat::Jwt),
+        ("token_format = \"jwt\"", TokenFormat::Jwt),
+        ("token_format = \"opaque\"", TokenFormat::Opaque),
+    ] {
+        let development = good(&format!("[development]\n{line}")).development.expect("declared");
+        assert_eq!(development.token_format, format, "{line}");
+    }
+}
+
+#[test]
 fn an_issuer_that_is_no_url_is_good_where_nothing_must_be_discovered() {
     for source in ["jwks_uri = \"https://h/keys\"", "jwks_file = \"keys\"", "shared_secret = { env = \"LONG\" }"] {
         let config = good(&format!("[issuers.mfp]\nissuer = \"com.ibm.mfp\"\naudience = \"any\"\n{source}"));

@@ -57,7 +57,7 @@ pub(super) fn new(settings: Settings, address: SocketAddr) -> io::Result<Arc<Aut
     Ok(Arc::new(AuthorizationServer {
         issuer: format!("http://{address}"),
         mobile_first: format!("/{}/api/az/v1", settings.runtime),
-        tokens: AccessTokens::new(settings.algorithm)?,
+        tokens: AccessTokens::new(settings.token_format, settings.algorithm)?,
         settings,
     }))
 }

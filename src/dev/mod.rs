@@ -7,6 +7,7 @@
 //! - `authorization_server`: what it answers: tokens, what they say, keys, metadata
 //! - `request`: what clients' requests have in common, and what may be wrong with them
 //! - `access_tokens`: the tokens that it issues, and how it knows them again
+//! - `memory`: what is remembered of tokens until they expire
 //! - `keys`: the signing key, made fresh at each start
 //! - `echo`: the upstream that describes the request it got
 //! - `listener`: the sockets, the time-outs and the check of the Host header
@@ -16,6 +17,7 @@ mod authorization_server;
 mod echo;
 mod keys;
 mod listener;
+mod memory;
 mod request;
 
 use std::io;
@@ -29,6 +31,7 @@ use http_body_util::Full;
 use secrecy::SecretString;
 use tokio::task::JoinSet;
 
+pub use self::access_tokens::TokenFormat;
 pub use self::keys::SigningAlgorithm;
 use crate::oauth::scope::ScopeSet;
 
@@ -43,6 +46,8 @@ pub struct Settings {
     pub runtime: String,
     /// How long a token lives when the client asks for no `validity_period`.
     pub token_lifetime: Duration,
+    /// What a token looks like.
+    pub token_format: TokenFormat,
     /// The audience of a token when the client asks for no other.
     pub audience: String,
     /// What tokens are signed with.

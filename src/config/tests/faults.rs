@@ -65,6 +65,10 @@ fn a_value_that_is_not_what_it_should_be_is_reported_with_place_and_remedy() {
             "gateway.toml:2: challenge.realm: expected a string of printable ASCII characters, but found \"caf\u{e9}\"",
         ),
         (
+            "[development]\ntoken_format = \"opaq\"",
+            "gateway.toml:2: development.token_format: expected \"jwt\" or \"opaque\", but found \"opaq\"",
+        ),
+        (
             "[upstreams.push]\ntargets = \"http://10.0.0.7:9000\"\nbalance = \"least_requests\"",
             "gateway.toml:3: upstreams.push.balance: expected \"round_robin\", but found \"least_requests\"",
         ),
@@ -320,7 +324,7 @@ fn a_file_with_a_dozen_faults_reports_them_all_in_the_order_of_their_places() {
 lisen = "127.0.0.1:8080"
 workers = 0
 [development]
-token_format = "opaque"
+token_format = "reference"
 [issuers.corp]
 issuer = "corp"
 algorithms = ["HS256", "RS265"]

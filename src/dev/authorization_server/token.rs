@@ -47,7 +47,7 @@ impl AuthorizationServer {
             jti: random::<16>()?,
             scope: request.scope.to_owned(),
         };
-        let access_token = self.tokens.issue(&claims)?;
+        let access_token = self.tokens.issue(&claims, now)?;
         tracing::debug!(client = client.id, scope = request.scope, "access token issued");
         let expires_in = lifetime.as_secs();
         Ok(json(StatusCode::OK, &TokenAnswer { access_token, token_type: "Bearer", expires_in, scope: request.scope }))
