@@ -1,6 +1,7 @@
 //! The access tokens of the development authorization server.
 //!
-//! A JWT carries its claims; those of an opaque token are remembered here, by the SHA-256 of the token.
+//! A JWT carries its claims; those of an opaque token are remembered here, by the SHA-256 of the token. To revoke an
+//! opaque token is to forget it; of a revoked JWT the `jti` is remembered.
 //!
 //! A token is active from its issue until, and not at, its `exp`: this server's own clock made it, so there is no leeway.
 
@@ -19,7 +20,7 @@ use super::request::RequestError;
 use crate::oauth::UnixTime;
 use crate::oauth::jose::{TokenShape, classify};
 
-/// Opaque tokens that are remembered, at most.
+/// How many opaque tokens are remembered, and how many revoked JWTs.
 const MAX_REMEMBERED: usize = 100_000;
 
 /// What access tokens look like to those who do not issue them.
@@ -50,6 +51,8 @@ pub(super) struct AccessTokens {
     format: TokenFormat,
     key: SigningKey,
     opaque: Mutex<Memory<Claims>>,
+    /// By `jti`.
+    revoked: Mutex<Memory<()>>,
 }
 
 /// Text that nobody guesses: so many random bytes in base64url.
@@ -63,7 +66,8 @@ impl AccessTokens {
     /// Makes them with a fresh key.
     pub(super) fn new(format: TokenFormat, algorithm: SigningAlgorithm) -> io::Result<Self> {
         let key = SigningKey::generate(algorithm)?;
-        Ok(Self { format, key, opaque: Mutex::new(Memory::new(MAX_REMEMBERED)) })
+        let (opaque, revoked) = (Memory::new(MAX_REMEMBERED), Memory::new(MAX_REMEMBERED));
+        Ok(Self { format, key, opaque: Mutex::new(opaque), revoked: Mutex::new(revoked) })
     }
 
     /// Issues a token that stands for `claims`.
@@ -72,7 +76,7 @@ impl AccessTokens {
             TokenFormat::Jwt => self.key.sign(claims).map_err(|_| RequestError::ServerError),
             TokenFormat::Opaque => {
                 let token = random::<32>()?;
-                self.opaque().remember(&token, claims.clone(), claims.expires_at(), now);
+                locked(&self.opaque).remember(&token, claims.clone(), claims.expires_at(), now);
                 Ok(token)
             }
         }
@@ -83,21 +87,25 @@ impl AccessTokens {
         match classify(token) {
             Ok(TokenShape::Jwt(jws)) if self.key.has_signed(&jws) => {
                 let claims: Claims = serde_json::from_slice(jws.payload()).ok()?;
-                (now < claims.expires_at()).then_some(claims)
+                let is_revoked = || locked(&self.revoked).recall(&claims.jti, now).is_some();
+                (now < claims.expires_at() && !is_revoked()).then_some(claims)
             }
-            Ok(TokenShape::Opaque) => self.opaque().recall(token, now).cloned(),
+            Ok(TokenShape::Opaque) => locked(&self.opaque).recall(token, now).cloned(),
             Ok(TokenShape::Jwt(_)) | Err(_) => None,
         }
+    }
+
+    /// Makes an active token, and what it stands for, inactive (RFC 7009 §2.1).
+    pub(super) fn revoke(&self, token: &str, claims: &Claims, now: UnixTime) {
+        if !locked(&self.opaque).forget(token) {
+            locked(&self.revoked).remember(&claims.jti, (), claims.expires_at(), now);
+        }
+        tracing::debug!(client = claims.client_id, "access token revoked");
     }
 
     /// The key that verifies them (RFC 7517 §5).
     pub(super) fn jwks(&self) -> JwkSet {
         self.key.jwks()
-    }
-
-    fn opaque(&self) -> MutexGuard<'_, Memory<Claims>> {
-        // Nothing that holds the lock can panic halfway.
-        self.opaque.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
@@ -105,4 +113,9 @@ impl Claims {
     fn expires_at(&self) -> UnixTime {
         UnixTime::from_seconds(self.exp)
     }
+}
+
+// Nothing that holds the lock can panic halfway.
+fn locked<T>(memory: &Mutex<Memory<T>>) -> MutexGuard<'_, Memory<T>> {
+    memory.lock().unwrap_or_else(PoisonError::into_inner)
 }

@@ -3,11 +3,14 @@
 //! | target | answer |
 //! |---|---|
 //! | `POST /token`, `POST /{runtime}/api/az/v1/token` | an access token (RFC 6749 §4.4, RFC 9068) |
-//! | `POST /introspect`, `POST /{runtime}/api/az/v1/introspection` | what a token says (RFC 7662 §2) |
-//! | `GET /jwks` | the key that verifies it (RFC 7517 §5) |
+//! | `POST /introspect`, `POST /{runtime}/api/az/v1/introspection` | whether a token is active, and what it says (RFC 7662 §2) |
+//! | `POST /revoke` | nothing: the token ends before its time (RFC 7009 §2) |
+//! | `DELETE /Session` | nothing: the token that the request brings ends, as Aidbox has it |
+//! | `GET /jwks` | the key that JWTs are verified with (RFC 7517 §5) |
 //! | `GET /.well-known/oauth-authorization-server`, `GET /.well-known/openid-configuration` | metadata (RFC 8414 §3) |
 
 mod introspection;
+mod revocation;
 mod token;
 
 use std::io;
@@ -50,6 +53,8 @@ enum Target {
     Metadata,
     Token,
     Introspection,
+    Revocation,
+    Session,
 }
 
 /// Makes the server whose issuer is `http://` and `address`, with a fresh key.
@@ -72,8 +77,11 @@ pub(super) async fn answer(server: Arc<AuthorizationServer>, request: Request<In
         (Target::Metadata, &Method::GET | &Method::HEAD) => json(StatusCode::OK, &server.metadata()),
         (Target::Token, &Method::POST) => server.answer_post(request, AuthorizationServer::issue).await,
         (Target::Introspection, &Method::POST) => server.answer_post(request, AuthorizationServer::introspect).await,
+        (Target::Revocation, &Method::POST) => server.answer_post(request, AuthorizationServer::revoke).await,
+        (Target::Session, &Method::DELETE) => uncached(server.end_session(request.headers())),
         (Target::Keys | Target::Metadata, _) => method_not_allowed("GET, HEAD"),
-        (Target::Token | Target::Introspection, _) => method_not_allowed("POST"),
+        (Target::Token | Target::Introspection | Target::Revocation, _) => method_not_allowed("POST"),
+        (Target::Session, _) => method_not_allowed("DELETE"),
     }
 }
 
@@ -90,6 +98,8 @@ impl AuthorizationServer {
                 }
                 "/token" => Some(Target::Token),
                 "/introspect" => Some(Target::Introspection),
+                "/revoke" => Some(Target::Revocation),
+                "/Session" => Some(Target::Session),
                 _ => None,
             },
         }
@@ -118,11 +128,13 @@ impl AuthorizationServer {
             "issuer": self.issuer,
             "token_endpoint": format!("{}/token", self.issuer),
             "introspection_endpoint": format!("{}/introspect", self.issuer),
+            "revocation_endpoint": format!("{}/revoke", self.issuer),
             "jwks_uri": format!("{}/jwks", self.issuer),
             "response_types_supported": [],
             "grant_types_supported": ["client_credentials"],
             "token_endpoint_auth_methods_supported": AUTH_METHODS,
             "introspection_endpoint_auth_methods_supported": AUTH_METHODS,
+            "revocation_endpoint_auth_methods_supported": AUTH_METHODS,
         })
     }
 }

@@ -1,6 +1,6 @@
 //! What is remembered of tokens until they expire.
 //!
-//! 1. A token is remembered by its SHA-256, so that nothing in here is good for a request.
+//! 1. A text is remembered by its SHA-256, so that no token in here is good for a request.
 //! 2. There is a bound: where it is reached, the expired make room, or else the oldest.
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
@@ -11,7 +11,7 @@ use crate::oauth::UnixTime;
 
 type Digest = [u8; 32];
 
-/// Values by secret texts, each until a time of its own.
+/// Values by texts that are not kept, each until a time of its own.
 pub(super) struct Memory<T> {
     capacity: usize,
     entries: BTreeMap<Age, Entry<T>>,
@@ -37,12 +37,12 @@ impl<T> Memory<T> {
     }
 
     /// Remembers `value` until, and not at, `expires_at`.
-    pub(super) fn remember(&mut self, secret: &str, value: T, expires_at: UnixTime, now: UnixTime) {
-        self.forget(secret);
+    pub(super) fn remember(&mut self, text: &str, value: T, expires_at: UnixTime, now: UnixTime) {
+        self.forget(text);
         if self.entries.len() >= self.capacity {
             self.make_room(now);
         }
-        let (digest, age) = (sha256(secret), self.next);
+        let (digest, age) = (sha256(text), self.next);
         self.next += 1;
         self.ages.insert(digest, age);
         self.expiries.insert((expires_at, age));
@@ -50,14 +50,14 @@ impl<T> Memory<T> {
     }
 
     /// What is remembered of it, unless it has expired.
-    pub(super) fn recall(&self, secret: &str, now: UnixTime) -> Option<&T> {
-        let entry = self.entries.get(self.ages.get(&sha256(secret))?)?;
+    pub(super) fn recall(&self, text: &str, now: UnixTime) -> Option<&T> {
+        let entry = self.entries.get(self.ages.get(&sha256(text))?)?;
         (now < entry.expires_at).then_some(&entry.value)
     }
 
     /// Forgets it; tells whether there was anything to forget.
-    pub(super) fn forget(&mut self, secret: &str) -> bool {
-        match self.ages.get(&sha256(secret)) {
+    pub(super) fn forget(&mut self, text: &str) -> bool {
+        match self.ages.get(&sha256(text)) {
             Some(&age) => self.drop_entry(age),
             None => false,
         }
@@ -83,9 +83,9 @@ impl<T> Memory<T> {
     }
 }
 
-fn sha256(secret: &str) -> Digest {
+fn sha256(text: &str) -> Digest {
     let mut bytes = [0; 32];
-    bytes.copy_from_slice(digest(&SHA256, secret.as_bytes()).as_ref());
+    bytes.copy_from_slice(digest(&SHA256, text.as_bytes()).as_ref());
     bytes
 }
 

@@ -4,7 +4,7 @@
 //! it listens on loopback alone, and it answers only who calls it by a loopback name: a page in the developer's browser
 //! whose own name resolves to 127.0.0.1 (DNS rebinding) can ask for tokens as little as a neighbour on the network.
 //!
-//! - `authorization_server`: what it answers: tokens, what they say, keys, metadata
+//! - `authorization_server`: what it answers: tokens, their introspection and revocation, keys, metadata
 //! - `request`: what clients' requests have in common, and what may be wrong with them
 //! - `access_tokens`: the tokens that it issues, and how it knows them again
 //! - `memory`: what is remembered of tokens until they expire

@@ -17,6 +17,7 @@ use serde::de::{Deserialize, Deserializer, Error as _, MapAccess, Visitor};
 use serde_json::Value;
 use url::form_urlencoded;
 
+use crate::oauth::bearer::BearerError;
 use crate::oauth::challenge::{Challenge, ErrorCode};
 
 /// Why a request is refused (RFC 6749 §5.2). Each text is a constant: no secret can slip into an answer or a log.
@@ -24,11 +25,14 @@ use crate::oauth::challenge::{Challenge, ErrorCode};
 pub(super) enum RequestError {
     InvalidRequest(&'static str),
     InvalidClient(&'static str),
+    UnauthorizedClient(&'static str),
     InvalidScope(&'static str),
     UnsupportedGrantType,
     BodyTooLarge,
     TooSlow,
     ServerError,
+    /// There is no access token where one is needed (RFC 6750 §3.1).
+    NoToken,
     /// `Bearer` without exactly one token (RFC 6750 §3.1).
     MalformedBearer,
     /// The token in the `Authorization` header is not active (RFC 6750 §3.1).
@@ -45,9 +49,12 @@ impl RequestError {
         match self {
             Self::InvalidRequest(_) | Self::BodyTooLarge | Self::TooSlow | Self::MalformedBearer => "invalid_request",
             Self::InvalidClient(_) => "invalid_client",
+            Self::UnauthorizedClient(_) => "unauthorized_client",
             Self::InvalidScope(_) => "invalid_scope",
             Self::UnsupportedGrantType => "unsupported_grant_type",
             Self::ServerError => "server_error",
+            // No code of RFC 6750: it has none for this.
+            Self::NoToken => "unauthorized",
             Self::InvalidToken => ErrorCode::InvalidToken.as_str(),
             Self::InsufficientScope(_) => ErrorCode::InsufficientScope.as_str(),
         }
@@ -55,11 +62,15 @@ impl RequestError {
 
     pub(super) fn description(self) -> &'static str {
         match self {
-            Self::InvalidRequest(text) | Self::InvalidClient(text) | Self::InvalidScope(text) => text,
+            Self::InvalidRequest(text)
+            | Self::InvalidClient(text)
+            | Self::UnauthorizedClient(text)
+            | Self::InvalidScope(text) => text,
             Self::UnsupportedGrantType => "expected grant_type client_credentials",
             Self::BodyTooLarge => "expected a body of at most 64 KiB",
             Self::TooSlow => "expected the body within 10 seconds",
             Self::ServerError => "no token could be made",
+            Self::NoToken => "expected an access token in the Authorization header",
             Self::MalformedBearer => "expected exactly one token after the scheme Bearer",
             Self::InvalidToken => "expected an active access token of this server",
             Self::InsufficientScope(_) => "expected an access token that grants the scope of the challenge",
@@ -68,11 +79,13 @@ impl RequestError {
 
     pub(super) fn status(self) -> StatusCode {
         match self {
-            Self::InvalidClient(_) | Self::InvalidToken => StatusCode::UNAUTHORIZED,
+            Self::InvalidClient(_) | Self::NoToken | Self::InvalidToken => StatusCode::UNAUTHORIZED,
             Self::InsufficientScope(_) => StatusCode::FORBIDDEN,
-            Self::InvalidRequest(_) | Self::InvalidScope(_) | Self::UnsupportedGrantType | Self::MalformedBearer => {
-                StatusCode::BAD_REQUEST
-            }
+            Self::InvalidRequest(_)
+            | Self::UnauthorizedClient(_)
+            | Self::InvalidScope(_)
+            | Self::UnsupportedGrantType
+            | Self::MalformedBearer => StatusCode::BAD_REQUEST,
             Self::BodyTooLarge => StatusCode::PAYLOAD_TOO_LARGE,
             Self::TooSlow => StatusCode::REQUEST_TIMEOUT,
             Self::ServerError => StatusCode::INTERNAL_SERVER_ERROR,
@@ -84,15 +97,26 @@ impl RequestError {
         let bearer = |error, scope| Some(Challenge { error, scope, ..Challenge::default() }.to_header_value());
         match self {
             Self::InvalidClient(_) => Some(HeaderValue::from_static(r#"Basic realm="scopegate development""#)),
+            Self::NoToken => bearer(None, None),
             Self::MalformedBearer => bearer(Some(ErrorCode::InvalidRequest), None),
             Self::InvalidToken => bearer(Some(ErrorCode::InvalidToken), None),
             Self::InsufficientScope(scope) => bearer(Some(ErrorCode::InsufficientScope), Some(scope)),
             Self::InvalidRequest(_)
+            | Self::UnauthorizedClient(_)
             | Self::InvalidScope(_)
             | Self::UnsupportedGrantType
             | Self::BodyTooLarge
             | Self::TooSlow
             | Self::ServerError => None,
+        }
+    }
+}
+
+impl From<BearerError> for RequestError {
+    fn from(error: BearerError) -> Self {
+        match error {
+            BearerError::Missing | BearerError::OtherScheme => Self::NoToken,
+            BearerError::Malformed | BearerError::Repeated => Self::MalformedBearer,
         }
     }
 }

@@ -39,7 +39,7 @@ impl AuthorizationServer {
             Err(BearerError::Missing | BearerError::OtherScheme | BearerError::Repeated) => {
                 return self.authenticate(headers, parameters).map(drop);
             }
-            Err(BearerError::Malformed) => return Err(RequestError::MalformedBearer),
+            Err(error @ BearerError::Malformed) => return Err(error.into()),
             Ok(_) if parameters.get("client_secret").is_some() => return Err(RequestError::TWO_WAYS),
             Ok(token) => token,
         };
