@@ -3,7 +3,7 @@
 //! A JWT carries its claims; those of an opaque token are remembered here, by the SHA-256 of the token. To revoke an
 //! opaque token is to forget it; of a revoked JWT the `jti` is remembered.
 //!
-//! A token is active from its issue until, and not at, its `exp`: this server's own clock made it, so there is no leeway.
+//! A token is active until, and not at, its `exp`: this server's own clock made it, so there is no leeway.
 
 use std::io;
 use std::sync::{Mutex, MutexGuard, PoisonError};

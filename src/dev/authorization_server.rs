@@ -3,7 +3,7 @@
 //! | target | answer |
 //! |---|---|
 //! | `POST /token`, `POST /{runtime}/api/az/v1/token` | an access token (RFC 6749 §4.4, RFC 9068) |
-//! | `POST /introspect`, `POST /{runtime}/api/az/v1/introspection` | whether a token is active, and what it says (RFC 7662 §2) |
+//! | `POST /introspect`, `POST /{runtime}/api/az/v1/introspection` | what a token says while it is active (RFC 7662 §2) |
 //! | `POST /revoke` | nothing: the token ends before its time (RFC 7009 §2) |
 //! | `DELETE /Session` | nothing: the token that the request brings ends, as Aidbox has it |
 //! | `GET /jwks` | the key that JWTs are verified with (RFC 7517 §5) |
