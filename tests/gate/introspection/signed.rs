@@ -105,10 +105,11 @@ fn r13_phantom_token_goes_on_in_place_of_the_opaque_one() {
     assert_eq!(stand.questions()[0].header("accept"), ["application/jwt"]);
     let jwt = phantom(&stand);
     stand.answers(signed("application/jwt;charset=UTF-8", Some("max-age=10"), &format!("{jwt}\n")));
-    for (seconds, questions) in [(0, 2), (9, 2), (10, 3)] {
+    let asked = stand.questions().len();
+    for (seconds, questions) in [(0, 1), (9, 1), (10, 2)] {
         stand.gateway.at(seconds);
         let answer = stand.get("opaque");
-        assert_eq!((answer.status, stand.questions().len()), (200, questions), "at {seconds}");
+        assert_eq!((answer.status, stand.questions().len()), (200, asked + questions), "at {seconds}");
         let sent = stand.upstream.received().pop().expect("a request");
         assert_eq!(sent.header("authorization"), [format!("Bearer {jwt}")]);
     }
@@ -181,7 +182,8 @@ fn r26_phantom_token_ends_with_the_key_that_signed_it() {
     assert_eq!(stand.get("known").status, 200);
     let next = Key::es256("second");
     let (url, jwk) = (stand.url.clone(), next.jwk());
-    let (good, endpoint) = (next.token(&claims(&stand.url, "read")), format!("{url}/introspect"));
+    let (phantom, endpoint) = (next.token(&claims(&stand.url, "read")), format!("{url}/introspect"));
+    let good = phantom.clone();
     stand.server.script(move |request| match request.target.as_str() {
         "/jwks" => Reply::json(json!({ "keys": [jwk] })),
         "/introspect" => signed("application/jwt", None, &good),
@@ -194,9 +196,5 @@ fn r26_phantom_token_ends_with_the_key_that_signed_it() {
     let asked = stand.questions().len();
     assert_eq!((stand.get("known").status, stand.questions().len()), (200, asked + 1));
     let sent = stand.upstream.received().pop().expect("a request");
-    assert_eq!(
-        sent.header("authorization"),
-        [format!("Bearer {}", next.token(&claims(&stand.url, "read")))]
-            .map(|_| sent.header("authorization")[0].to_owned())
-    );
+    assert_eq!(sent.header("authorization"), [format!("Bearer {phantom}")]);
 }
