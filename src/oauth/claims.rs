@@ -156,11 +156,7 @@ impl Claims {
         })
     }
 
-    /// Judges only whether they are claims of an access token, which needs no knowledge of whose they are.
-    ///
-    /// # Errors
-    /// [`ClaimsError::OtherKindOfToken`]
-    pub fn check_kind(&self) -> Result<(), ClaimsError> {
+    fn check_kind(&self) -> Result<(), ClaimsError> {
         /// Claims that access tokens do not have, and what does.
         const FOREIGN: [&str; 7] = [
             "nonce",               // ID token, OpenID Connect Core §2

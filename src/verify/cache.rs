@@ -19,7 +19,7 @@ use quick_cache::Equivalent;
 use quick_cache::unsync;
 use tokio::sync::{Semaphore, SemaphorePermit};
 
-use super::Verified;
+use super::{OnDrop, Verified};
 
 /// A fact larger than this counts as several entries, so that the bound in entries is one in bytes too.
 const ENTRY_BYTES: usize = 4096;
@@ -102,14 +102,6 @@ impl WorkerCache {
         let _waiting = OnDrop(|| self.waiting.set(self.waiting.get() - 1));
         // It is never closed, so there is always a turn.
         self.turns.acquire().await.ok()
-    }
-}
-
-struct OnDrop<F: FnMut()>(F);
-
-impl<F: FnMut()> Drop for OnDrop<F> {
-    fn drop(&mut self) {
-        (self.0)();
     }
 }
 

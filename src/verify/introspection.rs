@@ -33,9 +33,9 @@ use super::fact::{Basis, Verified, replacement};
 use super::fetch::Fetcher;
 use super::issuer::{Issuer, Keys};
 use super::jwt::Signer;
-use super::{VerifyError, invalid};
+use super::{OnDrop, VerifyError, invalid};
 use crate::oauth::UnixTime;
-use crate::oauth::claims::{ActiveToken, Expectation};
+use crate::oauth::claims::{ActiveToken, Expectation, ExpectedAudience};
 
 pub use credentials::{Assertions, ClientAuthentication, Credentials, UnusableKey};
 pub use own_token::OwnToken;
@@ -94,6 +94,7 @@ pub struct Introspection {
     credentials: Credentials,
     accepted: Accepted,
     expectation: Expectation,
+    expected_of_jwt: Expectation,
     conflict: bool,
     cache_ttl: Duration,
     negative_ttl: Duration,
@@ -133,6 +134,7 @@ impl Introspection {
             fetcher,
             credentials,
             accepted,
+            expected_of_jwt: before_asking(expectation.clone()),
             expectation,
             conflict: settings.conflict,
             cache_ttl: settings.cache_ttl,
@@ -149,6 +151,12 @@ impl Introspection {
     pub fn attend(&self) {
         // Called again, it is the same runtime.
         let _ = self.control_plane.set(Handle::current());
+    }
+
+    /// What a JWT whose signature is not verified here may not say of itself: that it is expired, for somebody else or
+    /// another kind of token.
+    pub(super) fn expected_of_jwt(&self) -> &Expectation {
+        &self.expected_of_jwt
     }
 
     /// Finds out what the server says of a token; waits for it, but asks only where nobody else does already. `known` looks
@@ -266,12 +274,13 @@ impl Introspection {
     }
 }
 
-struct OnDrop<F: FnMut()>(F);
-
-impl<F: FnMut()> Drop for OnDrop<F> {
-    fn drop(&mut self) {
-        (self.0)();
-    }
+// What it leaves out may come with the answer.
+fn before_asking(expectation: Expectation) -> Expectation {
+    let audience = match expectation.audience {
+        ExpectedAudience::Any => ExpectedAudience::Any,
+        ExpectedAudience::OneOf { names, .. } => ExpectedAudience::OneOf { names, required: false },
+    };
+    Expectation { audience, required_claims: Vec::new(), ..expectation }
 }
 
 impl std::fmt::Debug for Introspection {

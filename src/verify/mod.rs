@@ -186,8 +186,8 @@ impl Verifier {
             (Some(keys), None) => keys,
             (Some(keys), Some(_)) if issuer.verifies_signatures => keys,
             (_, Some(server)) => {
-                // What it says of itself is not believed, but a token that is none for this is not asked about.
-                claims.check_kind()?;
+                // What it says against itself is believed: there is nothing to ask about then.
+                claims.check(server.expected_of_jwt(), offer.now)?;
                 return self.ask(offer, issuer, server, None, self.epoch.now()).await;
             }
             (None, None) => return Err(issuer.unavailable("neither keys nor introspection".to_owned())),
@@ -302,4 +302,13 @@ fn jitter(span: Duration) -> Duration {
     // Without randomness there is no jitter, and nothing else is lost.
     let _ = aws_lc_rs::rand::fill(&mut random);
     span.mul_f32(0.8 + 0.2 * f32::from(u16::from_ne_bytes(random)) / f32::from(u16::MAX))
+}
+
+/// Does something however a future ends, dropped ones included.
+struct OnDrop<F: FnMut()>(F);
+
+impl<F: FnMut()> Drop for OnDrop<F> {
+    fn drop(&mut self) {
+        (self.0)();
+    }
 }

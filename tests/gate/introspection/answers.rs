@@ -155,9 +155,17 @@ fn jwt_is_asked_about_by_the_issuer_that_it_names() {
     assert_eq!(form(&stand.questions()[0])[0].1, token);
     // Another issuer's token is not shown to this one, nor what is no access token.
     stand.assert_not_asked(&stand.key.token(&claims("https://other.test", "read")));
-    let mut refresh = claims(&stand.url, "read");
-    refresh["typ"] = json!("refresh");
-    stand.assert_not_asked(&stand.key.token(&refresh));
+    // What speaks against itself needs no server to be refused.
+    for (name, value) in [
+        ("typ", json!("refresh")),
+        ("aud", json!("https://other.test")),
+        ("exp", json!(NOW - 31)),
+        ("cnf", json!({ "jkt": "x" })),
+    ] {
+        let mut claims = claims(&stand.url, "read");
+        claims[name] = value;
+        stand.assert_not_asked(&stand.key.token(&claims));
+    }
     let header = json!({ "alg": "ES256", "typ": "token-introspection+jwt", "kid": "first" });
     stand.assert_not_asked(&stand.key.token_with(&header, &claims(&stand.url, "read")));
     let header = json!({ "alg": "none" });

@@ -275,7 +275,11 @@ fn jwt_of_mobile_first_is_asked_about_with_a_token_of_our_own() {
         Reply::json(&active)
     });
     let header = json!({ "alg": "RS256", "jwk": { "kty": "RSA", "kid": "test", "n": "AM0Dd7x", "e": "AQAB" } });
-    let token = Key::es256("x").token_with(&header, &claims(&stand.url, ""));
+    let mut claims = claims(&stand.url, "");
+    for name in ["exp", "iat"] {
+        claims[name] = json!(claims[name].as_i64().map(|seconds| seconds * 1000));
+    }
+    let token = Key::es256("x").token_with(&header, &claims);
     assert_eq!(stand.get(&token).status, 200);
     stand.gateway.at(631);
     assert_eq!(stand.get(&token).status, 401, "exp and 30 s of leeway");

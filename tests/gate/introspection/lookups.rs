@@ -1,11 +1,20 @@
 //! One question for all, no matter who hangs up, and nobody takes up all the room.
 
+use std::net::IpAddr;
+use std::rc::Rc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
 use std::thread;
 
+use http::header::{AUTHORIZATION, HeaderMap, HeaderValue};
+use scopegate::config;
+use scopegate::gateway::{attend_to_issuers, compile};
+use scopegate::oauth::UnixTime;
+use scopegate::oauth::bearer;
+use scopegate::verify::{Memo, Offer, WorkerCache};
+
 use super::{Gate, Stand, form, inactive};
-use crate::harness::{Connection, Reply, eventually};
+use crate::harness::{Connection, NOW, Reply, eventually};
 
 fn request(token: &str) -> String {
     format!("GET /things HTTP/1.1\r\nHost: a\r\nAuthorization: Bearer {token}\r\n\r\n")
@@ -46,6 +55,50 @@ fn simultaneous_requests_with_one_new_token_make_one_question() {
             assert_eq!(stand.questions().len(), 1, "{status}");
         }
     }
+}
+
+#[test]
+fn thousand_simultaneous_verifications_of_one_new_token_make_one_question() {
+    let stand = Stand::start();
+    let gate = answer_behind(&stand, Reply::json(stand.active("read")));
+    // Without sockets of clients: not every machine lets a process open two thousand.
+    let toml = format!(
+        "[issuers.corp]\nissuer = \"{}\"\naudience = \"https://api.test\"\nvalidation = \"introspection\"\n\
+         [issuers.corp.introspection]\nclient_id = \"gateway\"\nclient_secret = \"secret\"\n",
+        stand.url
+    );
+    let (config, _) = config::parse("gateway.toml", &toml).unwrap_or_else(|report| panic!("{report}"));
+    let snapshot = compile(&config).unwrap_or_else(|faults| panic!("{faults:?}"));
+    let control =
+        tokio::runtime::Builder::new_multi_thread().worker_threads(1).enable_all().build().expect("a runtime");
+    control.block_on(async { attend_to_issuers(&snapshot) });
+    let worker = tokio::runtime::Builder::new_current_thread().enable_all().build().expect("a runtime");
+    worker.block_on(tokio::task::LocalSet::new().run_until(async {
+        let (snapshot, cache) = (Rc::new(snapshot), WorkerCache::new());
+        let verifications: Vec<_> = (0..1000)
+            .map(|_| {
+                let (snapshot, memo) = (Rc::clone(&snapshot), Memo::new(Rc::clone(&cache)));
+                let headers = HeaderMap::from_iter([(AUTHORIZATION, HeaderValue::from_static("Bearer opaque"))]);
+                tokio::task::spawn_local(async move {
+                    let offer = Offer {
+                        token: bearer::extract(&headers).expect("a token"),
+                        memo: &memo,
+                        accepts: |_: &str| true,
+                        client: || IpAddr::from([127, 0, 0, 1]),
+                        now: UnixTime::from_seconds(NOW),
+                    };
+                    snapshot.verifier.verify(&offer).await.map(|fact| fact.token().client_id().map(str::to_owned))
+                })
+            })
+            .collect();
+        tokio::task::yield_now().await;
+        gate.open();
+        for verification in verifications {
+            assert_eq!(verification.await.expect("no panic"), Ok(Some("client-1".to_owned())));
+        }
+    }));
+    assert_eq!(stand.questions().len(), 1);
+    control.shutdown_background();
 }
 
 #[test]
