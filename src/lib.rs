@@ -13,7 +13,7 @@
 //! | [`net`] | sockets that are not waited for without end, TLS towards others | `clock` |
 //! | [`policy`] | decisions: which path, which host, which route, what it requires | `oauth` |
 //! | [`telemetry`] | one record for each request, the log | `oauth`, `policy` |
-//! | [`verify`] | is this token active? Keys, signatures, and a cache of facts | `oauth`, `telemetry` |
+//! | [`verify`] | is this token active? Keys, signatures, introspection, and a cache of facts | `oauth`, `telemetry` |
 //! | [`upstream`] | the way of a permitted request to its upstream | `oauth`, `policy`, `telemetry`, `clock`, `net` |
 //! | [`gateway`] | where it meets: the compiled configuration, one request from top to bottom, every answer | all above |
 //! | [`server`] | listeners, workers, client connections, drain | `gateway`, `config`, `clock`, `net` |
@@ -29,7 +29,7 @@
 //! 2. [`gateway::Gate::handle`] takes it from there: one valid host (`admission`), one normal path
 //!    ([`NormalPath`](policy::path::NormalPath)), one route ([`RouteTable::find`](policy::route::RouteTable::find)).
 //! 3. [`bearer::extract`](oauth::bearer::extract) finds the token, [`Verifier::verify`](verify::Verifier::verify) tells
-//!    whether it is active: from its memory, or by the issuer's keys.
+//!    whether it is active: from its memory, by the issuer's keys, or by asking the authorization server.
 //! 4. [`decide`](policy::decision::decide) makes a [`Permit`](policy::decision::Permit) or a denial.
 //! 5. [`Upstream::send`](upstream::Upstream::send) spends the permit and brings the answer; both bodies stream.
 //! 6. The [`Record`](telemetry::Record) is told with the last byte. Whatever stopped the request on its way is one
@@ -39,9 +39,9 @@
 //!
 //! The **data plane** is one thread for each core, each with a runtime of its own, its own listening sockets and its own
 //! connections to the upstreams. A request is served on one thread from start to end. The **control plane** is one
-//! runtime on the main thread: signals, the fetching of keys, the development servers. Workers read what it makes
-//! through a [`Publisher`](gateway::Publisher) and through the key rings; they wait for it only when a token names a key
-//! that nobody has seen yet.
+//! runtime on the main thread: signals, the fetching of keys, questions to authorization servers, the development
+//! servers. Workers read what it makes through a [`Publisher`](gateway::Publisher), the key rings and the cache of facts;
+//! they wait for it only when a token names a key that nobody has seen yet, or has to be asked about.
 //!
 //! # What holds everywhere
 //!

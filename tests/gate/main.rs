@@ -14,5 +14,6 @@ mod load;
 mod rings;
 mod routes;
 mod scopes;
+mod servers;
 mod tls;
 mod tokens;

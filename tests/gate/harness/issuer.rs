@@ -1,13 +1,16 @@
 //! An authorization server: metadata, keys, tokens.
 
-use std::sync::{Arc, Mutex};
+use std::sync::{Arc, Mutex, OnceLock};
 
+use aws_lc_rs::encoding::AsDer;
+use aws_lc_rs::rsa;
 use aws_lc_rs::signature::{
     ECDSA_P256_SHA256_FIXED_SIGNING, ECDSA_P384_SHA384_FIXED_SIGNING, EcdsaKeyPair, EcdsaSigningAlgorithm,
     Ed25519KeyPair, KeyPair,
 };
 use base64::Engine;
-use base64::engine::general_purpose::URL_SAFE_NO_PAD;
+use base64::engine::general_purpose::{STANDARD, URL_SAFE_NO_PAD};
+use jsonwebtoken::jwk::Jwk;
 use jsonwebtoken::{Algorithm, EncodingKey, crypto};
 use serde_json::{Value, json};
 
@@ -60,6 +63,25 @@ impl Key {
                 "x": URL_SAFE_NO_PAD.encode(pair.public_key().as_ref()),
             }),
         }
+    }
+
+    /// RS256 or PS256; all of them in one process are the same key, which takes a while to make.
+    pub(crate) fn rsa(kid: Option<&str>, algorithm: Algorithm) -> Self {
+        static PEM: OnceLock<String> = OnceLock::new();
+        let pem = PEM.get_or_init(|| {
+            let pair = rsa::KeyPair::generate(rsa::KeySize::Rsa2048).expect("a key");
+            let der = pair.as_der().expect("a key");
+            format!("-----BEGIN PRIVATE KEY-----\n{}\n-----END PRIVATE KEY-----\n", STANDARD.encode(der.as_ref()))
+        });
+        scopegate::verify::jwt::install_cryptography();
+        let private = EncodingKey::from_rsa_pem(pem.as_bytes()).expect("a key");
+        let jwk = Jwk::from_encoding_key(&private, algorithm).expect("a key");
+        let mut public = serde_json::to_value(jwk).expect("a key");
+        public["use"] = json!("sig");
+        if let Some(kid) = kid {
+            public["kid"] = json!(kid);
+        }
+        Self { kid: kid.map(str::to_owned), algorithm, private, public }
     }
 
     /// A secret for HS256.

@@ -1,0 +1,115 @@
+//! Aidbox.
+//!
+//! Token requests in JSON, answers without `expires_in` and `scope`, opaque tokens that are the base64 of a UUID or JWTs
+//! without `kid`, a key set without `kid`, refresh tokens signed with the same keys, `DELETE /Session` to revoke.
+
+use std::net::SocketAddr;
+
+use base64::Engine;
+use base64::engine::general_purpose::STANDARD;
+use serde_json::{Value, json};
+
+use super::desk::{Desk, Grant, basic, bearer, error, form, uuid};
+use super::{Kind, Want};
+use crate::harness::{Received, Reply, send};
+
+pub(super) fn reply(desk: &Desk, url: &str, request: &Received) -> Reply {
+    match (&*request.method, &*request.target) {
+        ("GET", "/.well-known/smart-configuration") => Reply::json(json!({
+            "token_endpoint": format!("{url}/auth/token"), "introspection_endpoint": format!("{url}/auth/introspect"),
+        })),
+        ("GET", "/.well-known/jwks.json") => Reply::json(json!({ "keys": [desk.key.jwk()] })),
+        ("POST", "/auth/token") => token(desk, url, request),
+        ("POST", "/auth/introspect") => introspect(desk, url, request),
+        ("DELETE", "/Session") => {
+            let token = bearer(request).filter(|token| desk.active(token).is_some());
+            token.map_or(Reply::status(401), |token| {
+                desk.revoke(token);
+                Reply::status(200)
+            })
+        }
+        _ => Reply::status(404),
+    }
+}
+
+fn token(desk: &Desk, url: &str, request: &Received) -> Reply {
+    assert_eq!(request.header("content-type"), ["application/json"]);
+    let body: Value = serde_json::from_slice(&request.body).expect("JSON");
+    let text = |name: &str| body[name].as_str().unwrap_or_default().to_owned();
+    let client = (text("client_id"), text("client_secret"));
+    if !desk.allows(&client, &text("scope")) || body["grant_type"] != "client_credentials" {
+        return error(401, &json!({ "error": "invalid_client", "error_description": "Wrong client credentials" }));
+    }
+    let (issued, expires) = (desk.now(), desk.now() + 3000);
+    let audience = body["audience"].as_str().map(str::to_owned);
+    let mut claims = json!({
+        "iss": url, "sub": client.0, "iat": issued, "jti": uuid(desk.number()), "exp": expires, "scope": text("scope"),
+        "atv": 2,
+    });
+    if let Some(audience) = &audience {
+        claims["aud"] = json!(audience);
+    }
+    let header = json!({ "alg": "RS256", "typ": "JWT" });
+    let mut told = json!({ "token_type": "Bearer" });
+    let token = if body["token_format"] == "jwt" {
+        let mut refresh = claims.clone();
+        refresh["typ"] = json!("refresh");
+        refresh.as_object_mut().expect("an object").remove("exp");
+        told["refresh_token"] = json!(desk.key.token_with(&header, &refresh));
+        desk.key.token_with(&header, &claims)
+    } else {
+        STANDARD.encode(uuid(desk.number()))
+    };
+    told["access_token"] = json!(token);
+    desk.grant(&token, Grant { client: client.0, scope: text("scope"), audience, issued, expires });
+    Reply::json(told)
+}
+
+fn introspect(desk: &Desk, url: &str, request: &Received) -> Reply {
+    if !basic(request).is_some_and(|client| desk.allows(&client, "")) {
+        return error(401, &json!({ "error": "invalid_client" }));
+    }
+    Reply::json(match desk.active(&form(request)["token"]) {
+        None => json!({ "active": false }),
+        Some(grant) => {
+            let mut told = json!({
+                "active": true, "iss": url, "sub": grant.client, "client_id": grant.client, "scope": grant.scope,
+                "exp": grant.expires, "iat": grant.issued,
+            });
+            if let Some(audience) = grant.audience {
+                told["aud"] = json!(audience);
+            }
+            told
+        }
+    })
+}
+
+/// The whole answer of the token endpoint.
+pub(super) fn session(base: SocketAddr, want: &Want<'_>) -> Value {
+    let (id, secret) = want.client();
+    let body = json!({
+        "grant_type": "client_credentials", "client_id": id, "client_secret": secret, "scope": want.scope,
+        "audience": if want.for_another { "https://other.example.com" } else { "https://api.example.com" },
+        "token_format": if want.kind == Kind::Jwt { "jwt" } else { "opaque" },
+    })
+    .to_string();
+    let answer = send(
+        base,
+        format!(
+            "POST /auth/token HTTP/1.1\r\nHost: a\r\nContent-Type: application/json\r\nContent-Length: {}\r\n\r\n{body}",
+            body.len()
+        ),
+    );
+    let told: Value = serde_json::from_slice(&answer.body).expect("JSON");
+    assert!(told.get("expires_in").is_none() && told.get("scope").is_none(), "{told}");
+    told
+}
+
+pub(super) fn ask(base: SocketAddr, want: &Want<'_>) -> String {
+    session(base, want)["access_token"].as_str().expect("a token").to_owned()
+}
+
+pub(super) fn revoke(_: &Desk, base: SocketAddr, token: &str) {
+    let request = format!("DELETE /Session HTTP/1.1\r\nHost: a\r\nAuthorization: Bearer {token}\r\n\r\n");
+    assert_eq!(send(base, request).status, 200);
+}

@@ -1,0 +1,135 @@
+//! The Curity Identity Server.
+//!
+//! Opaque tokens, `token_type` in lower case, `scope` only where one was asked for; introspection in JSON or, for who
+//! accepts `application/jwt`, as a phantom token: 200 and a bare JWT, or an empty 204.
+
+use std::net::SocketAddr;
+
+use serde_json::{Value, json};
+
+use super::desk::{Desk, Grant, basic, error, form, uuid};
+use super::{Kind, Want, post};
+use crate::harness::{Received, Reply};
+
+pub(super) fn reply(desk: &Desk, url: &str, request: &Received) -> Reply {
+    let issuer = format!("{url}/oauth/v2/oauth-anonymous");
+    match (&*request.method, &*request.target) {
+        (
+            "GET",
+            "/oauth/v2/oauth-anonymous/.well-known/openid-configuration"
+            | "/oauth/v2/oauth-anonymous/.well-known/oauth-authorization-server",
+        ) => Reply::json(json!({
+            "issuer": issuer, "jwks_uri": format!("{issuer}/jwks"),
+            "token_endpoint": format!("{url}/oauth/v2/oauth-token"),
+            "introspection_endpoint": format!("{url}/oauth/v2/oauth-introspect"),
+            "revocation_endpoint": format!("{url}/oauth/v2/oauth-revoke"),
+        })),
+        ("GET", "/oauth/v2/oauth-anonymous/jwks") => Reply::json(json!({ "keys": [desk.key.jwk()] })),
+        ("POST", "/oauth/v2/oauth-token") => token(desk, &issuer, request),
+        ("POST", "/oauth/v2/oauth-introspect") => introspect(desk, &issuer, request),
+        ("POST", "/oauth/v2/oauth-revoke") => {
+            if client(desk, request).is_none() {
+                return error(401, &json!({ "error": "invalid_client" }));
+            }
+            desk.revoke(&form(request)["token"]);
+            Reply::status(200)
+        }
+        _ => Reply::status(404),
+    }
+}
+
+fn client(desk: &Desk, request: &Received) -> Option<(String, String)> {
+    let form = form(request);
+    let in_form = || Some((form.get("client_id")?.clone(), form.get("client_secret")?.clone()));
+    basic(request).or_else(in_form).filter(|client| desk.allows(client, ""))
+}
+
+fn token(desk: &Desk, issuer: &str, request: &Received) -> Reply {
+    let (form, Some(client)) = (form(request), client(desk, request)) else {
+        return error(401, &json!({ "error": "invalid_client" }));
+    };
+    let scope = form.get("scope").cloned().unwrap_or_default();
+    let audience = if client.0 == "stranger" { "other.example.com" } else { "api.example.com" };
+    let grant = Grant {
+        client: client.0,
+        scope: scope.clone(),
+        audience: Some(audience.to_owned()),
+        issued: desk.now(),
+        expires: desk.now() + 300,
+    };
+    // Which it is, is a setting of the client's there.
+    let token = if form.contains_key("jwt") {
+        desk.key.token_with(&header(), &claims(desk, issuer, &grant))
+    } else if desk.number().is_multiple_of(2) {
+        format!("_0XBPWQQ_{}", uuid(desk.number()))
+    } else {
+        uuid(desk.number())
+    };
+    desk.grant(&token, grant);
+    let mut told = json!({ "access_token": token, "token_type": "bearer", "expires_in": 299 });
+    if !scope.is_empty() {
+        told["scope"] = json!(scope);
+    }
+    Reply::json(told)
+}
+
+fn header() -> Value {
+    json!({ "kid": "-1725417167", "x5t": "JgRqBFxyNSDjnKyeVp3hUpFOOdE", "alg": "PS256" })
+}
+
+fn claims(desk: &Desk, issuer: &str, grant: &Grant) -> Value {
+    json!({
+        "jti": uuid(desk.number()), "delegationId": uuid(0), "exp": grant.expires, "nbf": grant.issued,
+        "scope": grant.scope, "iss": issuer, "sub": grant.client, "aud": grant.audience, "iat": grant.issued,
+        "purpose": "access_token",
+    })
+}
+
+fn introspect(desk: &Desk, issuer: &str, request: &Received) -> Reply {
+    if client(desk, request).is_none() {
+        return error(401, &json!({ "error": "invalid_client" }));
+    }
+    let grant = desk.active(&form(request)["token"]);
+    if request.header("accept") == ["application/jwt"] {
+        return match grant {
+            None => Reply::status(204),
+            Some(grant) => Reply::Answer {
+                status: 200,
+                headers: vec![
+                    ("content-type".to_owned(), "application/jwt;charset=UTF-8".to_owned()),
+                    ("cache-control".to_owned(), format!("max-age={}", grant.expires - desk.now())),
+                ],
+                body: desk.key.token_with(&header(), &claims(desk, issuer, &grant)).into_bytes(),
+            },
+        };
+    }
+    Reply::json(match grant {
+        None => json!({ "active": false }),
+        Some(grant) => {
+            let mut told = claims(desk, issuer, &grant);
+            told["active"] = json!(true);
+            told["token_type"] = json!("bearer");
+            told["client_id"] = json!(grant.client);
+            told
+        }
+    })
+}
+
+pub(super) fn ask(base: SocketAddr, want: &Want<'_>) -> String {
+    let client = want.client();
+    let mut form = vec![
+        ("grant_type", "client_credentials"),
+        ("client_id", client.0),
+        ("client_secret", client.1),
+        ("scope", want.scope),
+    ];
+    if want.kind == Kind::Jwt {
+        form.push(("jwt", "true"));
+    }
+    super::access_token(&post(base, "/oauth/v2/oauth-token", None, &form), "bearer")
+}
+
+pub(super) fn revoke(_: &Desk, base: SocketAddr, token: &str) {
+    let form = [("token", token), ("client_id", "app"), ("client_secret", "secret of app")];
+    assert_eq!(post(base, "/oauth/v2/oauth-revoke", None, &form).status, 200);
+}

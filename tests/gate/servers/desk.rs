@@ -1,0 +1,121 @@
+//! What every emulated authorization server keeps: who its clients are, what it has granted, what time it is.
+
+use std::collections::HashMap;
+use std::sync::Mutex;
+use std::sync::atomic::{AtomicI64, AtomicUsize, Ordering};
+
+use base64::Engine;
+use base64::engine::general_purpose::STANDARD;
+use scopegate::oauth::scope::{GrantedWildcards, ScopeSet};
+use serde_json::Value;
+
+use crate::harness::{Key, NOW, Received, Reply};
+
+/// What one token was granted.
+#[derive(Clone)]
+pub(super) struct Grant {
+    pub(super) client: String,
+    pub(super) scope: String,
+    pub(super) audience: Option<String>,
+    pub(super) issued: i64,
+    /// In seconds; `i64::MAX` is never.
+    pub(super) expires: i64,
+}
+
+pub(super) struct Desk {
+    pub(super) key: Key,
+    now: AtomicI64,
+    number: AtomicUsize,
+    grants: Mutex<HashMap<String, Grant>>,
+}
+
+/// A client of the API, one of another API, and the gateway.
+const CLIENTS: [(&str, &str, &str); 3] = [
+    ("app", "secret of app", "*"),
+    ("stranger", "secret of stranger", "*"),
+    ("gateway", GATEWAY_SECRET, "authorization.introspect"),
+];
+
+/// As the examples name it by an environment variable.
+pub(super) const GATEWAY_SECRET: &str = "a secret of the gateway's: 100% & more";
+
+impl Desk {
+    pub(super) fn new(key: Key) -> Self {
+        Self { key, now: AtomicI64::new(NOW), number: AtomicUsize::new(1), grants: Mutex::default() }
+    }
+
+    pub(super) fn now(&self) -> i64 {
+        self.now.load(Ordering::SeqCst)
+    }
+
+    /// Sets the time to so many seconds after [`NOW`].
+    pub(super) fn at(&self, seconds: i64) {
+        self.now.store(NOW + seconds, Ordering::SeqCst);
+    }
+
+    /// Another number each time, for ids.
+    pub(super) fn number(&self) -> usize {
+        self.number.fetch_add(1, Ordering::SeqCst)
+    }
+
+    pub(super) fn grant(&self, token: &str, grant: Grant) {
+        self.grants.lock().expect("no panic").insert(token.to_owned(), grant);
+    }
+
+    pub(super) fn revoke(&self, token: &str) {
+        self.grants.lock().expect("no panic").remove(token);
+    }
+
+    /// What an active token was granted.
+    pub(super) fn active(&self, token: &str) -> Option<Grant> {
+        let grant = self.grants.lock().expect("no panic").get(token).cloned();
+        grant.filter(|grant| self.now() < grant.expires)
+    }
+
+    /// Whether this client exists, and may ask for the scope.
+    pub(super) fn allows(&self, client: &(String, String), scope: &str) -> bool {
+        let known = CLIENTS.iter().find(|(id, secret, _)| client.0 == *id && client.1 == *secret);
+        known.is_some_and(|(_, _, allowed)| {
+            let allowed = ScopeSet::parse(allowed, GrantedWildcards::Honoured).expect("a scope");
+            scope.split(' ').filter(|scope| !scope.is_empty()).all(|scope| allowed.meets_literal(scope))
+        })
+    }
+}
+
+/// The parameters of a form, each named once.
+pub(super) fn form(request: &Received) -> HashMap<String, String> {
+    assert_eq!(request.header("content-type"), ["application/x-www-form-urlencoded"], "{}", request.target);
+    let mut form = HashMap::new();
+    for (name, value) in url::form_urlencoded::parse(&request.body).into_owned() {
+        assert!(form.insert(name.clone(), value).is_none(), "{name} stands twice");
+    }
+    form
+}
+
+/// Id and secret of a Basic header (RFC 6749 §2.3.1).
+pub(super) fn basic(request: &Received) -> Option<(String, String)> {
+    let encoded = request.header("authorization").first()?.strip_prefix("Basic ")?;
+    let pair = String::from_utf8(STANDARD.decode(encoded).ok()?).ok()?;
+    let (id, secret) = pair.split_once(':')?;
+    let decoded = |text: &str| {
+        let pair = format!("x={}", text.replace('&', "%26"));
+        url::form_urlencoded::parse(pair.as_bytes()).next().map(|(_, value)| value.into_owned())
+    };
+    Some((decoded(id)?, decoded(secret)?))
+}
+
+/// The token of a Bearer header.
+pub(super) fn bearer(request: &Received) -> Option<&str> {
+    request.header("authorization").first()?.strip_prefix("Bearer ")
+}
+
+/// JSON with another status than 200.
+pub(super) fn error(status: u16, body: &Value) -> Reply {
+    let headers = vec![("content-type".to_owned(), "application/json".to_owned())];
+    Reply::Answer { status, headers, body: body.to_string().into_bytes() }
+}
+
+/// A UUID, all but its number the same.
+pub(super) fn uuid(number: usize) -> String {
+    format!("4c27f899-6f9c-3217-b974-{number:012x}")
+}

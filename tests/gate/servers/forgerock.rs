@@ -1,0 +1,103 @@
+//! ForgeRock Access Management, now PingAM.
+//!
+//! Opaque tokens of 27 characters or JWTs with `zip`, a `kid` in base64 and the scopes in an array; answers about a token
+//! have them in a string and name no audience; who may not know about a token is told that it is inactive.
+
+use std::net::SocketAddr;
+
+use serde_json::json;
+
+use super::desk::{Desk, Grant, basic, error, form, uuid};
+use super::{Kind, Want, post};
+use crate::harness::{Received, Reply};
+
+const REALM: &str = "/am/oauth2/realms/root/realms/customers";
+const KID: &str = "Fo+Ap2m8COtNootf1xMh4lg70YA=";
+
+pub(super) fn reply(desk: &Desk, url: &str, request: &Received) -> Reply {
+    let issuer = format!("{url}{REALM}");
+    let Some(place) = request.target.strip_prefix(REALM) else { return Reply::status(404) };
+    match (&*request.method, place) {
+        ("GET", "/.well-known/openid-configuration") => Reply::json(json!({
+            "issuer": issuer, "jwks_uri": format!("{issuer}/connect/jwk_uri"),
+            "token_endpoint": format!("{issuer}/access_token"),
+            "introspection_endpoint": format!("{issuer}/introspect"),
+            "revocation_endpoint": format!("{issuer}/token/revoke"),
+        })),
+        ("GET", "/connect/jwk_uri") => {
+            let mut key = desk.key.jwk();
+            key["kid"] = json!(KID);
+            Reply::json(json!({ "keys": [key] }))
+        }
+        ("POST", "/access_token") => token(desk, &issuer, request),
+        ("POST", "/introspect") => introspect(desk, &issuer, request),
+        ("POST", "/token/revoke") => {
+            if !basic(request).is_some_and(|client| desk.allows(&client, "")) {
+                return error(401, &json!({ "error": "invalid_client" }));
+            }
+            desk.revoke(&form(request)["token"]);
+            Reply::json(json!({}))
+        }
+        _ => Reply::status(404),
+    }
+}
+
+fn token(desk: &Desk, issuer: &str, request: &Received) -> Reply {
+    let (form, Some(client)) = (form(request), basic(request).filter(|client| desk.allows(client, ""))) else {
+        let told = json!({ "error": "invalid_client", "error_description": "Client authentication failed" });
+        return error(401, &told);
+    };
+    let scope = form.get("scope").cloned().unwrap_or_default();
+    let audience = if client.0 == "stranger" { "stranger" } else { "MedicationsClient" };
+    let grant = Grant {
+        client: audience.to_owned(),
+        scope: scope.clone(),
+        audience: Some(audience.to_owned()),
+        issued: desk.now(),
+        expires: desk.now() + 3600,
+    };
+    let token = if form.contains_key("jwt") {
+        let header = json!({ "typ": "JWT", "zip": "NONE", "kid": KID, "alg": "RS256" });
+        desk.key.token_with(&header, &json!({
+            "sub": grant.client, "cts": "OAUTH2_STATELESS_GRANT", "iss": issuer, "tokenName": "access_token",
+            "token_type": "Bearer", "authGrantId": "x", "aud": grant.audience, "nbf": grant.issued,
+            "grant_type": "client_credentials", "scope": scope.split(' ').collect::<Vec<_>>(), "auth_time": grant.issued,
+            "realm": "/customers", "exp": grant.expires, "iat": grant.issued, "expires_in": 3600,
+            "jti": uuid(desk.number()),
+        }))
+    } else {
+        format!("sbQZuveFumUDV5R1vVBl6QAG{:03}", desk.number())
+    };
+    desk.grant(&token, grant);
+    Reply::json(json!({ "access_token": token, "scope": scope, "token_type": "Bearer", "expires_in": 3599 }))
+}
+
+fn introspect(desk: &Desk, issuer: &str, request: &Received) -> Reply {
+    if !basic(request).is_some_and(|client| desk.allows(&client, "")) {
+        return error(401, &json!({ "error": "invalid_client" }));
+    }
+    // Here the gateway may know of the tokens of one client, and not of the stranger's.
+    let grant = desk.active(&form(request)["token"]).filter(|grant| grant.client == "MedicationsClient");
+    Reply::json(match grant {
+        None => json!({ "active": false }),
+        Some(grant) => json!({
+            "active": true, "scope": grant.scope, "realm": "/customers", "client_id": grant.client,
+            "user_id": grant.client, "username": grant.client, "token_type": "Bearer", "exp": grant.expires,
+            "sub": grant.client, "iss": issuer, "subname": grant.client, "auth_level": 0, "authGrantId": "x",
+            "expires_in": grant.expires - desk.now(),
+        }),
+    })
+}
+
+pub(super) fn ask(base: SocketAddr, want: &Want<'_>) -> String {
+    let mut form = vec![("grant_type", "client_credentials"), ("scope", want.scope)];
+    if want.kind == Kind::Jwt {
+        form.push(("jwt", "true"));
+    }
+    super::access_token(&post(base, &format!("{REALM}/access_token"), Some(want.client()), &form), "Bearer")
+}
+
+pub(super) fn revoke(_: &Desk, base: SocketAddr, token: &str) {
+    let answer = post(base, &format!("{REALM}/token/revoke"), Some(("app", "secret of app")), &[("token", token)]);
+    assert_eq!(answer.status, 200);
+}

@@ -1,0 +1,78 @@
+//! IBM MobileFirst Platform Foundation 8.0.
+//!
+//! JWTs that bring their key along and have neither `typ` nor `kid`, times in milliseconds, introspection for who shows
+//! an access token of its own, no metadata, no key set. It documents no revocation; an administrator may block a client.
+
+use serde_json::json;
+
+use super::desk::{Desk, Grant, basic, bearer, error, form};
+use super::{Kind, Want};
+use crate::harness::{Received, Reply};
+
+const ISSUER: &str = "com.ibm.mfp";
+
+pub(super) fn reply(desk: &Desk, _: &str, request: &Received) -> Reply {
+    match (&*request.method, &*request.target) {
+        ("POST", "/mfp/api/az/v1/token") => token(desk, request),
+        ("POST", "/mfp/api/az/v1/introspection") => introspect(desk, request),
+        _ => Reply::status(404),
+    }
+}
+
+fn token(desk: &Desk, request: &Received) -> Reply {
+    let form = form(request);
+    let scope = form.get("scope").cloned().unwrap_or_default();
+    let Some(client) = basic(request).filter(|client| desk.allows(client, "")) else {
+        return error(401, &json!({ "errorCode": "INVALID_CLIENT", "errorMsg": "Invalid client credentials" }));
+    };
+    if form.get("grant_type").map(String::as_str) != Some("client_credentials") {
+        return error(400, &json!({ "errorCode": "INVALID_REQUEST" }));
+    }
+    if !desk.allows(&client, &scope) {
+        return error(400, &json!({ "errorCode": "INVALID_SCOPE" }));
+    }
+    let (issued, lifetime) = (desk.now(), 3599);
+    // What no client can ask for there, so that there is a token for somebody else.
+    let audience = if client.0 == "stranger" { "com.example.other" } else { ISSUER };
+    let mut jwk = desk.key.jwk();
+    jwk["kid"] = json!("test");
+    let claims = json!({
+        "iss": ISSUER, "sub": client.0, "aud": audience, "exp": (issued + lifetime) * 1000 + 5, "scope": scope,
+        "jti": desk.number(),
+    });
+    let token = desk.key.token_with(&json!({ "alg": "RS256", "jwk": jwk }), &claims);
+    let grant = Grant { client: client.0, scope: scope.clone(), audience: None, issued, expires: issued + lifetime };
+    desk.grant(&token, grant);
+    Reply::json(json!({ "access_token": token, "token_type": "Bearer", "expires_in": lifetime, "scope": scope }))
+}
+
+fn introspect(desk: &Desk, request: &Received) -> Reply {
+    let asking = bearer(request).and_then(|token| desk.active(token));
+    match asking.map(|grant| grant.scope) {
+        None => return error(401, &json!({ "errorCode": "INVALID_TOKEN" })),
+        Some(scope) if scope.split(' ').all(|scope| scope != "authorization.introspect") => {
+            return error(403, &json!({ "errorCode": "INSUFFICIENT_SCOPE" }));
+        }
+        Some(_) => {}
+    }
+    let form = form(request);
+    assert_eq!(form.get("token_type_hint").map(String::as_str), Some("access_token"));
+    match desk.active(&form["token"]) {
+        None => Reply::json(json!({ "active": false })),
+        Some(grant) => Reply::json(json!({
+            "active": true, "scope": grant.scope, "username": "anonymous", "client_id": grant.client,
+            "exp": grant.expires * 1000 + 76,
+            "mfp-application": { "id": "com.demo.test", "clientPlatform": "android", "version": "1.0" },
+            "mfp-device": { "id": "d", "status": "ACTIVE" }, "mfp-user": null, "mfp-checks": {},
+        })),
+    }
+}
+
+pub(super) fn ask(base: std::net::SocketAddr, want: &Want<'_>) -> String {
+    assert_eq!(want.kind, Kind::Jwt);
+    super::token_by_basic(base, "/mfp/api/az/v1/token", want, "Bearer")
+}
+
+pub(super) fn revoke(desk: &Desk, _: std::net::SocketAddr, token: &str) {
+    desk.revoke(token);
+}

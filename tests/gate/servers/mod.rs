@@ -1,0 +1,376 @@
+//! Five authorization servers, each emulated as it is on the wire, with the configuration that is shipped for it.
+//!
+//! They are commercial and none of them can be run here. What they do is taken from their documentation and from what
+//! others have seen of them; every one has its quirks, and its example has to cope with them.
+
+mod aidbox;
+mod curity;
+mod desk;
+mod forgerock;
+mod mobilefirst;
+mod wso2;
+
+use std::fmt::Write as _;
+use std::net::SocketAddr;
+use std::path::Path;
+use std::sync::Arc;
+
+use base64::Engine;
+use base64::engine::general_purpose::STANDARD;
+use jsonwebtoken::Algorithm;
+use serde_json::{Value, json};
+
+use crate::harness::{Answer, Gateway, Key, Received, Reply, Server, eventually, send};
+use desk::{Desk, GATEWAY_SECRET};
+
+const INVALID: Option<&str> = Some("Bearer error=\"invalid_token\"");
+
+/// What a token is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Kind {
+    Jwt,
+    Opaque,
+}
+
+/// The token that a client asks for.
+struct Want<'w> {
+    kind: Kind,
+    scope: &'w str,
+    /// Whether it is for another API.
+    for_another: bool,
+}
+
+impl Want<'_> {
+    /// Who asks for it.
+    fn client(&self) -> (&'static str, &'static str) {
+        if self.for_another { ("stranger", "secret of stranger") } else { ("app", "secret of app") }
+    }
+}
+
+/// An authorization server, and one request to an API behind the gateway.
+struct Vendor {
+    name: &'static str,
+    /// Where the example says that it is.
+    base: &'static str,
+    /// The key of its tokens.
+    key: (Option<&'static str>, Algorithm),
+    kinds: &'static [Kind],
+    reply: fn(&Desk, &str, &Received) -> Reply,
+    ask: fn(SocketAddr, &Want<'_>) -> String,
+    revoke: fn(&Desk, SocketAddr, &str),
+    method: &'static str,
+    path: &'static str,
+    /// What the request needs, and a granted wildcard that meets it.
+    scope: &'static str,
+    wildcard: &'static str,
+    /// When a token has expired for sure, in seconds after it was issued.
+    expired_after: i64,
+}
+
+const BOTH: &[Kind] = &[Kind::Jwt, Kind::Opaque];
+
+const VENDORS: [Vendor; 5] = [
+    Vendor {
+        name: "mobilefirst",
+        base: "https://mfp.example.com:9443",
+        key: (None, Algorithm::RS256),
+        kinds: &[Kind::Jwt],
+        reply: mobilefirst::reply,
+        ask: mobilefirst::ask,
+        revoke: mobilefirst::revoke,
+        method: "POST",
+        path: "/push/apps/com.acme/messages",
+        scope: "messages.write push.application.com.acme",
+        wildcard: "messages.write push.application.*",
+        expired_after: 3630,
+    },
+    Vendor {
+        name: "curity",
+        base: "https://login.example.com",
+        key: (Some("-1725417167"), Algorithm::PS256),
+        kinds: BOTH,
+        reply: curity::reply,
+        ask: curity::ask,
+        revoke: curity::revoke,
+        method: "GET",
+        path: "/orders/7",
+        scope: "orders.read",
+        wildcard: "orders.*",
+        expired_after: 330,
+    },
+    Vendor {
+        name: "aidbox",
+        base: "https://box.example.com",
+        key: (None, Algorithm::RS256),
+        kinds: BOTH,
+        reply: aidbox::reply,
+        ask: aidbox::ask,
+        revoke: aidbox::revoke,
+        method: "GET",
+        path: "/fhir/Patient/7",
+        scope: "system/Patient.read",
+        wildcard: "system/*.read",
+        expired_after: 3030,
+    },
+    Vendor {
+        name: "wso2",
+        base: "https://is.example.com:9443",
+        key: (None, Algorithm::RS256),
+        kinds: BOTH,
+        reply: wso2::reply,
+        ask: wso2::ask,
+        revoke: wso2::revoke,
+        method: "POST",
+        path: "/orders/7",
+        scope: "orders.write",
+        wildcard: "*.write",
+        expired_after: 3630,
+    },
+    Vendor {
+        name: "forgerock",
+        base: "https://am.example.com:8443",
+        key: (None, Algorithm::RS256),
+        kinds: BOTH,
+        reply: forgerock::reply,
+        ask: forgerock::ask,
+        revoke: forgerock::revoke,
+        method: "GET",
+        path: "/records/Medication",
+        scope: "user/Medication.read",
+        wildcard: "user/*.read",
+        expired_after: 3630,
+    },
+];
+
+/// A running authorization server with its gateway.
+struct Stand<'v> {
+    vendor: &'v Vendor,
+    desk: Arc<Desk>,
+    server: Server,
+    upstream: Server,
+    gateway: Gateway,
+}
+
+impl<'v> Stand<'v> {
+    /// Starts it with its example; of that, only the addresses and the secret are changed.
+    fn start(vendor: &'v Vendor) -> Self {
+        let desk = Arc::new(Desk::new(Key::rsa(vendor.key.0, vendor.key.1)));
+        let server = Server::start(|_| Reply::status(503));
+        let upstream = Server::start(|_| Reply::text("hello"));
+        let url = format!("http://{}", server.address);
+        server.script({
+            let (desk, url, reply) = (Arc::clone(&desk), url.clone(), vendor.reply);
+            move |request| reply(&desk, &url, request)
+        });
+        let file = Path::new(env!("CARGO_MANIFEST_DIR")).join(format!("examples/{}.toml", vendor.name));
+        let example = std::fs::read_to_string(file).expect("an example");
+        let listen = "listen = \"127.0.0.1:8080\"\n";
+        for text in [vendor.base, "http://127.0.0.1:9000", "{ env = \"GATEWAY_SECRET\" }", listen] {
+            assert!(example.contains(text), "{}.toml has no {text}", vendor.name);
+        }
+        let toml = example
+            .replace(vendor.base, &url)
+            .replace("http://127.0.0.1:9000", &format!("http://{}", upstream.address))
+            .replace("{ env = \"GATEWAY_SECRET\" }", &format!("{GATEWAY_SECRET:?}"))
+            .replace(listen, "");
+        let stand = Self { vendor, desk, server, upstream, gateway: Gateway::start(&toml) };
+        eventually("the issuer's keys are here", || {
+            let token = stand.token(vendor.kinds[0], vendor.scope);
+            stand.status(&token) == 200
+        });
+        stand
+    }
+
+    fn token(&self, kind: Kind, scope: &str) -> String {
+        (self.vendor.ask)(self.server.address, &Want { kind, scope, for_another: false })
+    }
+
+    fn ask(&self, token: Option<&str>) -> Answer {
+        let authorization = token.map(|token| format!("Authorization: Bearer {token}\r\n")).unwrap_or_default();
+        let Vendor { method, path, .. } = self.vendor;
+        send(
+            self.gateway.address,
+            format!("{method} {path} HTTP/1.1\r\nHost: a\r\n{authorization}Content-Length: 0\r\n\r\n"),
+        )
+    }
+
+    fn status(&self, token: &str) -> u16 {
+        self.ask(Some(token)).status
+    }
+
+    fn at(&self, seconds: i64) {
+        self.desk.at(seconds);
+        self.gateway.at(seconds);
+    }
+
+    /// What the client is told, in short; a request that reached the upstream without a good answer is told as such.
+    fn outcome(&self, token: Option<&str>) -> String {
+        let hits = self.upstream.hits();
+        let answer = self.ask(token);
+        let mut told = answer.status.to_string();
+        for name in ["www-authenticate", "retry-after"] {
+            if let Some(value) = answer.header(name) {
+                write!(told, " {name}: {value}").expect("a string");
+            }
+        }
+        if (self.upstream.hits() > hits) != (answer.status == 200) {
+            told.push_str(" and the upstream was reached");
+        }
+        told
+    }
+}
+
+/// Every question, with its answer.
+fn questions(stand: &Stand<'_>, kind: Kind) -> Vec<(&'static str, String, String)> {
+    let Vendor { scope, wildcard, ask, revoke, expired_after, .. } = *stand.vendor;
+    let invalid = "401 www-authenticate: Bearer error=\"invalid_token\"".to_owned();
+    let mut told = Vec::new();
+    told.push(("no token", stand.outcome(None), "401 www-authenticate: Bearer".to_owned()));
+
+    let good = stand.token(kind, scope);
+    told.push(("good", stand.outcome(Some(&good)), "200".to_owned()));
+
+    // A client that does not know the scope asks without one, and reads it off the 403.
+    let narrow = stand.token(kind, "");
+    let insufficient = format!("403 www-authenticate: Bearer error=\"insufficient_scope\", scope=\"{scope}\"");
+    told.push(("too little scope", stand.outcome(Some(&narrow)), insufficient));
+
+    let wide = stand.token(kind, wildcard);
+    told.push(("wildcard scope", stand.outcome(Some(&wide)), "200".to_owned()));
+
+    let foreign = ask(stand.server.address, &Want { kind, scope, for_another: true });
+    told.push(("wrong audience", stand.outcome(Some(&foreign)), invalid.clone()));
+
+    let revoked = stand.token(kind, scope);
+    revoke(&stand.desk, stand.server.address, &revoked);
+    told.push(("revoked", stand.outcome(Some(&revoked)), invalid.clone()));
+
+    // One that was in use when it was revoked ends within cache_ttl.
+    revoke(&stand.desk, stand.server.address, &good);
+    stand.at(60);
+    told.push(("revoked in use, after 60 s", stand.outcome(Some(&good)), invalid.clone()));
+
+    stand.at(expired_after);
+    told.push(("expired in use", stand.outcome(Some(&wide)), invalid.clone()));
+    stand.at(0);
+    let unused = stand.token(kind, scope);
+    stand.at(expired_after);
+    told.push(("expired", stand.outcome(Some(&unused)), invalid));
+    stand.at(0);
+
+    let (known, fresh) = (stand.token(kind, scope), stand.token(kind, scope));
+    assert_eq!(stand.status(&known), 200);
+    stand.server.script(|_| Reply::RawThenClose(Vec::new()));
+    told.push(("server down", stand.outcome(Some(&fresh)), "503 retry-after: 5".to_owned()));
+    told.push(("server down, token known", stand.outcome(Some(&known)), "200".to_owned()));
+    told
+}
+
+#[test]
+fn every_server_is_asked_every_question() {
+    let (mut asked, mut wrong) = (0, String::new());
+    for vendor in &VENDORS {
+        for &kind in vendor.kinds {
+            let stand = Stand::start(vendor);
+            for (question, found, expected) in questions(&stand, kind) {
+                asked += 1;
+                if found != expected {
+                    writeln!(wrong, "{} {kind:?}, {question}: expected {expected}, but found {found}", vendor.name)
+                        .expect("a string");
+                }
+            }
+        }
+    }
+    assert!(wrong.is_empty(), "{wrong}");
+    assert_eq!(asked, 9 * 11);
+}
+
+#[test]
+fn phantom_token_of_curity_goes_on_to_the_api() {
+    let stand = Stand::start(&VENDORS[1]);
+    assert_eq!(stand.status(&stand.token(Kind::Opaque, "orders.read")), 200);
+    let sent = stand.upstream.received().pop().expect("a request");
+    let [authorization] = sent.header("authorization")[..] else { panic!("one Authorization header") };
+    assert_eq!(authorization.strip_prefix("Bearer ").map(|jwt| jwt.split('.').count()), Some(3), "{authorization}");
+    assert_eq!(sent.header("x-subject"), ["app"]);
+}
+
+#[test]
+fn refresh_token_of_aidbox_is_no_access_token() {
+    let stand = Stand::start(&VENDORS[2]);
+    let want = Want { kind: Kind::Jwt, scope: "system/Patient.read", for_another: false };
+    let session = aidbox::session(stand.server.address, &want);
+    assert_eq!(stand.status(session["access_token"].as_str().expect("a token")), 200);
+    let answer = stand.ask(session["refresh_token"].as_str());
+    assert_eq!((answer.status, answer.challenge()), (401, INVALID));
+}
+
+#[test]
+fn tokens_of_wso2_may_live_for_ever_and_list_their_scopes_in_an_array() {
+    let stand = Stand::start(&VENDORS[3]);
+    for kind in [Kind::Jwt, Kind::Opaque] {
+        for more in [&[("validity_period", "-1")][..], &[("array", "true")], &[("validity_period", "3200")]] {
+            let want = Want { kind, scope: "orders.read orders.write", for_another: false };
+            let token = wso2::ask_with(stand.server.address, &want, more);
+            assert_eq!(stand.status(&token), 200, "{kind:?} {more:?}");
+            if more[0].1 == "-1" {
+                stand.at(10 * 365 * 24 * 3600);
+                assert_eq!(stand.status(&token), 200, "{kind:?} in ten years");
+                stand.at(0);
+            }
+        }
+    }
+}
+
+#[test]
+fn own_token_of_mobile_first_is_replaced_when_the_server_has_forgotten_it() {
+    let stand = Stand::start(&VENDORS[0]);
+    let introspections =
+        || stand.server.received().into_iter().filter(|request| request.target.ends_with("introspection"));
+    let own = introspections().last().expect("a question").header("authorization")[0].to_owned();
+    stand.desk.revoke(own.strip_prefix("Bearer ").expect("a token"));
+    assert_eq!(stand.status(&stand.token(Kind::Jwt, stand.vendor.scope)), 200);
+    assert_ne!(introspections().last().expect("a question").header("authorization"), [own]);
+}
+
+#[test]
+fn jwt_of_mobile_first_is_not_believed_for_the_key_that_it_brings() {
+    let stand = Stand::start(&VENDORS[0]);
+    let (key, mut jwk) = (Key::es256("test"), Key::es256("test").jwk());
+    jwk["kid"] = json!("test");
+    let claims = json!({
+        "iss": "com.ibm.mfp", "sub": "app", "aud": "com.ibm.mfp", "scope": stand.vendor.scope,
+        "exp": (crate::harness::NOW + 600) * 1000,
+    });
+    let answer = stand.ask(Some(&key.token_with(&json!({ "alg": "ES256", "jwk": jwk }), &claims)));
+    assert_eq!((answer.status, answer.challenge()), (401, INVALID));
+}
+
+/// Posts a form, with Basic credentials if there are any.
+fn post(base: SocketAddr, path: &str, client: Option<(&str, &str)>, form: &[(&str, &str)]) -> Answer {
+    let body = url::form_urlencoded::Serializer::new(String::new()).extend_pairs(form).finish();
+    let encoded = |text: &str| url::form_urlencoded::byte_serialize(text.as_bytes()).collect::<String>();
+    let authorization = client.map(|(id, secret)| {
+        format!("Authorization: Basic {}\r\n", STANDARD.encode(format!("{}:{}", encoded(id), encoded(secret))))
+    });
+    send(
+        base,
+        format!(
+            "POST {path} HTTP/1.1\r\nHost: a\r\n{}Content-Type: application/x-www-form-urlencoded\r\nContent-Length: {}\r\n\
+             \r\n{body}",
+            authorization.unwrap_or_default(),
+            body.len()
+        ),
+    )
+}
+
+fn token_by_basic(base: SocketAddr, path: &str, want: &Want<'_>, token_type: &str) -> String {
+    let form = [("grant_type", "client_credentials"), ("scope", want.scope)];
+    access_token(&post(base, path, Some(want.client()), &form), token_type)
+}
+
+fn access_token(answer: &Answer, token_type: &str) -> String {
+    let told: Value = serde_json::from_slice(&answer.body).expect("JSON");
+    assert_eq!((answer.status, &told["token_type"]), (200, &json!(token_type)), "{told}");
+    told["access_token"].as_str().expect("a token").to_owned()
+}

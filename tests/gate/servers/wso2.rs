@@ -1,0 +1,103 @@
+//! WSO2 Identity Server and API Manager.
+//!
+//! Opaque UUIDs or JWTs of type `at+jwt`; `aud` is the client's id; scopes in a string or an array; lifetimes by
+//! `validity_period`, up to for ever; every question about a token that is no good is answered `{"active":false}`.
+
+use std::net::SocketAddr;
+
+use serde_json::{Value, json};
+
+use super::desk::{Desk, Grant, basic, error, form, uuid};
+use super::{Kind, Want, post};
+use crate::harness::{Received, Reply};
+
+const KID: &str = "OTg1ZmU3MmI4OWE4ZjU4YjJkN2Y2MDk1NjI2ZGI_RS256";
+
+pub(super) fn reply(desk: &Desk, url: &str, request: &Received) -> Reply {
+    match (&*request.method, &*request.target) {
+        ("GET", "/oauth2/jwks") => {
+            let mut key = desk.key.jwk();
+            key["kid"] = json!(KID);
+            Reply::json(json!({ "keys": [key] }))
+        }
+        ("POST", "/oauth2/token") => token(desk, url, request),
+        ("POST", "/oauth2/introspect") => introspect(desk, request),
+        ("POST", "/oauth2/revoke") => {
+            if !basic(request).is_some_and(|client| desk.allows(&client, "")) {
+                return error(401, &json!({ "error": "invalid_client" }));
+            }
+            desk.revoke(&form(request)["token"]);
+            Reply::status(200)
+        }
+        _ => Reply::status(404),
+    }
+}
+
+fn token(desk: &Desk, url: &str, request: &Received) -> Reply {
+    let (form, Some(client)) = (form(request), basic(request).filter(|client| desk.allows(client, ""))) else {
+        return error(401, &json!({ "error": "invalid_client" }));
+    };
+    let period = form.get("validity_period").map_or(3600, |period| period.parse().expect("a number"));
+    let expires = if period < 0 { i64::MAX } else { desk.now() + period };
+    let scope = form.get("scope").filter(|scope| !scope.is_empty()).cloned().unwrap_or_else(|| "default".to_owned());
+    // Names that the configuration has for ours, and one that it has not.
+    let audience = if client.0 == "stranger" { "stranger" } else { "mB8YfT2nQ0" };
+    let (issued, audience) = (desk.now(), Some(audience.to_owned()));
+    let grant = Grant { client: client.0, scope: scope.clone(), audience, issued, expires };
+    let token = if form.contains_key("jwt") {
+        let header =
+            json!({ "x5t": "NmU3MmI4OWE4ZjU4YjJkN2Y2MDk1NjI2ZGI", "kid": KID, "typ": "at+jwt", "alg": "RS256" });
+        let scopes =
+            if form.contains_key("array") { json!(scope.split(' ').collect::<Vec<_>>()) } else { json!(scope) };
+        desk.key.token_with(&header, &json!({
+            "sub": grant.client, "aut": "APPLICATION", "iss": format!("{url}/oauth2/token"), "client_id": grant.client,
+            "aud": grant.audience, "nbf": grant.issued, "azp": grant.client, "scope": scopes, "exp": grant.expires,
+            "iat": grant.issued, "jti": uuid(desk.number()),
+        }))
+    } else {
+        uuid(desk.number())
+    };
+    desk.grant(&token, grant);
+    let expires_in = if period < 0 { 9_223_372_036_854_775 } else { period };
+    Reply::json(json!({ "access_token": token, "scope": scope, "token_type": "Bearer", "expires_in": expires_in }))
+}
+
+fn introspect(desk: &Desk, request: &Received) -> Reply {
+    if !basic(request).is_some_and(|client| desk.allows(&client, "")) {
+        return error(401, &json!({ "error": "invalid_client" }));
+    }
+    let token = &form(request)["token"];
+    if token.trim().is_empty() {
+        return error(400, &json!({ "error": "Invalid input" }));
+    }
+    Reply::json(match desk.active(token) {
+        None => json!({ "active": false }),
+        Some(grant) => json!({
+            "active": true, "token_type": "Bearer", "exp": grant.expires, "iat": grant.issued, "nbf": grant.issued,
+            "client_id": grant.client, "username": "admin@carbon.super", "scope": grant.scope, "aut": "APPLICATION",
+            "aud": [grant.audience], "act": "carbon.super",
+        }),
+    })
+}
+
+pub(super) fn ask(base: SocketAddr, want: &Want<'_>) -> String {
+    ask_with(base, want, &[])
+}
+
+/// Asks with more parameters: `validity_period`, or the settings of the application.
+pub(super) fn ask_with(base: SocketAddr, want: &Want<'_>, more: &[(&str, &str)]) -> String {
+    let mut form = vec![("grant_type", "client_credentials"), ("scope", want.scope)];
+    if want.kind == Kind::Jwt {
+        form.push(("jwt", "true"));
+    }
+    form.extend(more);
+    let answer = post(base, "/oauth2/token", Some(want.client()), &form);
+    let told: Value = serde_json::from_slice(&answer.body).expect("JSON");
+    assert!(told.get("refresh_token").is_none());
+    super::access_token(&answer, "Bearer")
+}
+
+pub(super) fn revoke(_: &Desk, base: SocketAddr, token: &str) {
+    let answer = post(base, "/oauth2/revoke", Some(("app", "secret of app")), &[("token", token)]);
+    assert_eq!(answer.status, 200);
+}
