@@ -4,7 +4,8 @@
 //!    the token is good, and that is no fault of the client's.
 //! 2. What an active answer says is judged as the claims of a JWT are: issuer, audience, times, kind, binding.
 //! 3. A fact is kept no longer than `cache_ttl`, which is how long a revoked token may still pass; a refusal for
-//!    `negative_ttl`; a failure not at all.
+//!    `negative_ttl`; a failure not at all. `Cache-Control` counts for phantom tokens only: servers put `no-store` on every
+//!    other answer, for the sake of caches between us, and RFC 7662 §4 leaves it to us how long one is believed.
 //! 4. Questions are asked on the control plane: one for all who have the same token, whoever of them hangs up.
 //!
 //! - `lookups`: which questions are under way, how many there may be, and what was refused a moment ago
@@ -203,7 +204,7 @@ impl Introspection {
         let now = question.now;
         let (cache, digest) = (Arc::clone(&question.cache), begun.digest());
         let outcome = match said {
-            Ok((said, fresh_for)) => self.judge(said, fresh_for, question),
+            Ok(said) => self.judge(said, question),
             Err(AskError::Conflict { .. }) => Err(VerifyError::Conflict),
             Err(error) => Err(self.unavailable(error.to_string(), None)),
         };
@@ -217,8 +218,9 @@ impl Introspection {
         begun.end(outcome);
     }
 
-    fn judge(&self, said: Said, fresh_for: Option<Duration>, question: Question) -> Outcome {
+    fn judge(&self, said: Said, question: Question) -> Outcome {
         let Question { issuer, token: text, signed, epoch, now, .. } = question;
+        let mut kept_for = self.cache_ttl;
         let (token, key, replacement) = match said {
             Said::Inactive => {
                 return Err(invalid("inactive", "the authorization server says that it is not active".to_owned()));
@@ -232,11 +234,11 @@ impl Introspection {
                 }
             },
             Said::Phantom(phantom) => {
+                kept_for = phantom.fresh_for.map_or(kept_for, |fresh_for| fresh_for.min(kept_for));
                 let token = phantom.claims.check(&issuer.expectation, now)?;
                 (token, Some(phantom.signer), replacement(&phantom.jwt))
             }
         };
-        let kept_for = fresh_for.map_or(self.cache_ttl, |fresh_for| fresh_for.min(self.cache_ttl));
         Ok(Verified::new(&text, token, replacement, Basis { issuer, key, epoch, kept_for }, now))
     }
 

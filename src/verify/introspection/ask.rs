@@ -4,6 +4,7 @@
 //! a client gets a 503.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use http::{HeaderMap, HeaderValue, StatusCode, header};
 use url::form_urlencoded::Serializer;
@@ -40,6 +41,8 @@ pub(super) struct Phantom {
     pub(super) jwt: Zeroizing<String>,
     pub(super) claims: Claims,
     pub(super) signer: Signer,
+    /// How long it may be kept, where `Cache-Control` tells.
+    pub(super) fresh_for: Option<Duration>,
 }
 
 /// Nobody knows more about the token than before.
@@ -96,13 +99,8 @@ impl AskError {
 }
 
 impl super::Introspection {
-    /// Asks about a token. With what it says comes how long that may be kept, where `Cache-Control` tells.
-    pub(super) async fn ask(
-        &self,
-        token: &str,
-        token_types: &[String],
-        now: UnixTime,
-    ) -> Result<(Said, Option<std::time::Duration>), AskError> {
+    /// Asks about a token.
+    pub(super) async fn ask(&self, token: &str, token_types: &[String], now: UnixTime) -> Result<Said, AskError> {
         let url = self.endpoint.url(&self.fetcher).await?;
         let answer = match self.answer(&url, token, now).await {
             Ok(answer) => answer,
@@ -111,13 +109,11 @@ impl super::Introspection {
                 return Err(error);
             }
         };
-        let fresh_for = answer.fresh_for;
-        let said = match &self.accepted {
-            Accepted::Json => self.read_json(&answer, url)?,
-            Accepted::Signed { keys, recipients } => self.read_signed(&answer, url, keys, recipients).await?,
-            Accepted::Phantom { keys } => read_phantom(answer, url, keys, token_types).await?,
-        };
-        Ok((said, fresh_for))
+        match &self.accepted {
+            Accepted::Json => self.read_json(&answer, url),
+            Accepted::Signed { keys, recipients } => self.read_signed(&answer, url, keys, recipients).await,
+            Accepted::Phantom { keys } => read_phantom(answer, url, keys, token_types).await,
+        }
     }
 
     async fn answer(&self, url: &str, token: &str, now: UnixTime) -> Result<Answer, AskError> {
@@ -220,13 +216,14 @@ async fn read_phantom(answer: Answer, url: String, keys: &Keys, token_types: &[S
         status => return Err(AskError::Status { url, status: status.as_u16() }),
     }
     expect_media_type(&answer, &url, PHANTOM)?;
+    let fresh_for = answer.fresh_for;
     let body = Zeroizing::new(answer.body);
     let text = text(&body);
     let jws = jwt(text, &url)?;
     jws.check_type(token_types).map_err(|source| AskError::Jws { url: url.clone(), source })?;
     let signer = verified(&jws, keys, &url).await?;
     let claims = Claims::parse(jws.payload()).map_err(|source| AskError::Claims { url, source })?;
-    Ok(Said::Phantom(Phantom { jwt: Zeroizing::new(text.to_owned()), claims, signer }))
+    Ok(Said::Phantom(Phantom { jwt: Zeroizing::new(text.to_owned()), claims, signer, fresh_for }))
 }
 
 impl From<Introspection> for Said {

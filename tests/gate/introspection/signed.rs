@@ -113,6 +113,11 @@ fn r13_phantom_token_goes_on_in_place_of_the_opaque_one() {
         let sent = stand.upstream.received().pop().expect("a request");
         assert_eq!(sent.header("authorization"), [format!("Bearer {jwt}")]);
     }
+    stand.answers(signed("application/jwt", Some("no-store"), &jwt));
+    let asked = stand.questions().len();
+    for questions in 1..=2 {
+        assert_eq!((stand.get("unkept").status, stand.questions().len()), (200, asked + questions));
+    }
     // `max-age` does not reach beyond cache_ttl.
     stand.answers(signed("application/jwt", Some("max-age=3600"), &jwt));
     let (asked, begin) = (stand.questions().len(), 20);
