@@ -261,7 +261,8 @@ impl Introspection {
                 };
                 let failures = self.failures.fetch_add(1, Ordering::Relaxed).saturating_add(1);
                 if failures.is_power_of_two() {
-                    tracing::error!(%issuer, %error, failures, ?rest, "cannot ask the authorization server about tokens");
+                    let rest = rest.map(tracing::field::debug);
+                    tracing::error!(%issuer, %error, failures, rest, "cannot ask the authorization server about tokens");
                 }
             }
         }

@@ -64,7 +64,7 @@ pub(super) enum OwnTokenError {
         source: FetchError,
     },
     /// Not a 200.
-    #[error("{url}: expected status 200, but found {status}{}", described(.error.as_deref()))]
+    #[error("{url}: expected status 200, but found {status}{} (see client_id, its secret and scope)", described(.error.as_deref()))]
     Status {
         /// The token endpoint.
         url: String,
