@@ -327,10 +327,10 @@ fn own_token_of_mobile_first_is_replaced_when_the_server_has_forgotten_it() {
     let stand = Stand::start(&VENDORS[0]);
     let introspections =
         || stand.server.received().into_iter().filter(|request| request.target.ends_with("introspection"));
-    let own = introspections().last().expect("a question").header("authorization")[0].to_owned();
+    let own = introspections().next_back().expect("a question").header("authorization")[0].to_owned();
     stand.desk.revoke(own.strip_prefix("Bearer ").expect("a token"));
     assert_eq!(stand.status(&stand.token(Kind::Jwt, stand.vendor.scope)), 200);
-    assert_ne!(introspections().last().expect("a question").header("authorization"), [own]);
+    assert_ne!(introspections().next_back().expect("a question").header("authorization"), [own]);
 }
 
 #[test]
