@@ -230,7 +230,8 @@ fn introspection(
     let asks = validation.value != Validation::Jwks || (table.has("validation") && !validation.is_written());
     if validation.value != Validation::Jwks && !table.has("introspection") {
         let message = "expected a table that says how tokens are asked about, but found nothing";
-        table.push(table.fault("introspection", message));
+        let help = "[issuers.NAME.introspection] with client_id and client_secret, in the least";
+        table.push(table.fault("introspection", message).with_help(help));
     }
     for name in ["introspection", "token_prefix"].into_iter().filter(|name| !asks && table.has(name)) {
         let message = "expected it where tokens are asked about, but found validation \"jwks\"";

@@ -34,7 +34,7 @@ impl<T> Placed<T> {
 
     /// Whether it stands in the file.
     #[must_use]
-    pub(super) fn is_written(&self) -> bool {
+    pub fn is_written(&self) -> bool {
         self.span.is_some()
     }
 

@@ -114,6 +114,94 @@ fn an_unknown_key_is_reported_with_the_nearest_known_one() {
 }
 
 #[test]
+fn introspection_is_told_how_and_where_and_as_whom() {
+    let issuer = |of_issuer: &str, of_introspection: &str| {
+        format!("[issuers.corp]\n{GOOD_ISSUER}{of_issuer}\n[issuers.corp.introspection]\n{of_introspection}")
+    };
+    let asks = "validation = \"introspection\"";
+    let client = "client_id = \"a\"\nclient_secret = { env = \"LONG\" }\n";
+    let at = "gateway.toml:";
+    for (text, reports) in [
+        (
+            format!("[issuers.corp]\n{GOOD_ISSUER}{asks}"),
+            &[
+                "1: issuers.corp.introspection: expected a table that says how tokens are asked about, but found nothing ([issuers.NAME.introspection] with client_id and client_secret, in the least)",
+            ][..],
+        ),
+        (
+            issuer("", client),
+            &[
+                "5: issuers.corp.introspection: expected it where tokens are asked about, but found validation \"jwks\" (validation = \"introspection\" or \"jwks+introspection\" asks)",
+            ],
+        ),
+        (
+            issuer("validation = \"introspect\"", client),
+            &[
+                "4: issuers.corp.validation: expected \"jwks\", \"introspection\" or \"jwks+introspection\", but found \"introspect\" (did you mean \"introspection\"?)",
+            ],
+        ),
+        (
+            issuer(asks, ""),
+            &[
+                "5: issuers.corp.introspection.client_id: expected what authentication \"basic\" needs, but found nothing",
+                "5: issuers.corp.introspection.client_secret: expected what authentication \"basic\" needs, but found nothing",
+            ],
+        ),
+        (
+            issuer(asks, "authentication = \"bearrer\"\nclient_id = \"a\""),
+            &[
+                "6: issuers.corp.introspection.authentication: expected \"basic\", \"form\", \"bearer\", \"private_key_jwt\" or \"none\", but found \"bearrer\" (did you mean \"bearer\"?)",
+            ],
+        ),
+        (
+            issuer(asks, &format!("{client}token_endpoint = \"https://id.example.com/token\"")),
+            &[
+                "8: issuers.corp.introspection.token_endpoint: expected authentication \"bearer\" beside it, but found \"basic\"",
+            ],
+        ),
+        (
+            issuer(&format!("{asks}\njwks_uri = \"https://id.example.com/keys\""), client),
+            &[
+                "5: issuers.corp.jwks_uri: expected no keys where no signature is verified, but found them (validation = \"jwks+introspection\" verifies signatures before it asks)",
+            ],
+        ),
+        (
+            issuer(
+                &format!("{asks}\ndiscovery = false"),
+                &format!("authentication = \"bearer\"\naccept = \"phantom\"\n{client}"),
+            ),
+            &[
+                "5: issuers.corp.discovery: expected discovery or another source of keys, but found neither (give jwks_uri, jwks_file or shared_secret)",
+                "5: issuers.corp.discovery: expected discovery or introspection.endpoint, but found neither (give introspection.endpoint)",
+                "5: issuers.corp.discovery: expected discovery or introspection.token_endpoint, but found neither (give introspection.token_endpoint)",
+            ],
+        ),
+        (
+            issuer(asks, &format!("{client}cache_ttl = \"500ms\"")),
+            &["8: issuers.corp.introspection.cache_ttl: expected a duration of whole seconds, but found \"500ms\""],
+        ),
+        (
+            issuer(asks, "authentication = \"none\"\naccept = \"jwt\"").replace("\"api\"", "\"any\""),
+            &[
+                "7: issuers.corp.introspection.accept: expected a client_id or an audience that signed answers are meant for, but found neither",
+            ],
+        ),
+        (
+            format!("[issuers.corp]\n{GOOD_ISSUER}token_prefix = \"x\""),
+            &[
+                "4: issuers.corp.token_prefix: expected it where tokens are asked about, but found validation \"jwks\" (validation = \"introspection\" or \"jwks+introspection\" asks)",
+            ],
+        ),
+    ] {
+        let expected: Vec<_> = reports.iter().map(|report| format!("{at}{report}")).collect();
+        assert_eq!(read(&text).err(), Some(expected.join("\n")), "{text}");
+    }
+    // Where every endpoint is given, an issuer may go by any name.
+    let given = "authentication = \"none\"\nendpoint = \"https://id.example.com/introspect\"";
+    good(&issuer(asks, given).replace("https://id.example.com\"\n", "com.ibm.mfp\"\n"));
+}
+
+#[test]
 fn an_issuer_says_who_it_is_whom_its_tokens_are_for_and_where_its_keys_are() {
     let secret_too_short =
         format!("[issuers.corp]\n{GOOD_ISSUER}shared_secret = {{ env = \"LONG\" }}\nalgorithms = [\"HS512\"]");

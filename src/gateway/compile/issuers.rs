@@ -61,7 +61,8 @@ pub(super) fn refuse_ambiguous(config: &Config, faults: &mut Vec<Fault>) {
                     other.token_prefix.value, other.name.value, prefix.value, issuer.name.value
                 );
                 let help = "give both a token_prefix, or name one of them in the route's issuers";
-                faults.push(prefix.fault(message).with_help(help));
+                let fault = if prefix.is_written() { prefix.fault(message) } else { issuer.name.fault(message) };
+                faults.push(fault.with_help(help));
             }
         }
         let mut owners: BTreeMap<&str, &str> = BTreeMap::new();

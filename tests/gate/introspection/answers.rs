@@ -271,6 +271,33 @@ fn opaque_tokens_of_two_issuers_of_one_route_are_told_apart_by_their_prefix() {
     }
 }
 
+#[test]
+fn prefixes_that_tell_nobody_apart_are_refused_when_the_file_is_loaded() {
+    let issuer = |name: &str, prefix: &str| {
+        format!(
+            "[issuers.{name}]\nissuer = \"https://{name}.test\"\naudience = \"any\"\nvalidation = \"introspection\"\n\
+             {prefix}\n[issuers.{name}.introspection]\nauthentication = \"none\"\n"
+        )
+    };
+    let faults = |one: &str, other: &str, issuers: &str| {
+        let toml = format!(
+            "{}{}[upstreams.up]\ntargets = \"http://127.0.0.1:1\"\n[[routes]]\npath = \"/\"\nupstream = \"up\"\n{issuers}",
+            issuer("one", one),
+            issuer("other", other)
+        );
+        let (config, _) = scopegate::config::parse("gateway.toml", &toml).unwrap_or_else(|report| panic!("{report}"));
+        let faults = scopegate::gateway::compile(&config).err().unwrap_or_default();
+        faults.into_iter().map(|fault| fault.key).collect::<Vec<_>>()
+    };
+    let prefix = |prefix: &str| format!("token_prefix = \"{prefix}\"");
+    assert_eq!(faults("", "", ""), ["issuers.other"]);
+    assert_eq!(faults("", &prefix("a"), ""), ["issuers.other.token_prefix"]);
+    assert_eq!(faults(&prefix("a"), &prefix("ab"), ""), ["issuers.other.token_prefix"]);
+    assert_eq!(faults(&prefix("ab"), &prefix("ab"), ""), ["issuers.other.token_prefix"]);
+    assert!(faults(&prefix("ab"), &prefix("b"), "").is_empty());
+    assert!(faults("", "", "issuers = \"one\"").is_empty());
+}
+
 impl Stand {
     #[track_caller]
     fn assert_not_asked(&self, token: &str) {
