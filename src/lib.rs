@@ -26,7 +26,7 @@
 //! # One request
 //!
 //! 1. [`server`] accepts the connection and reads the head; deadlines of [`net`] bound both.
-//! 2. [`gateway::Gate::handle`] takes it from there: one valid host (`admission`), one normal path
+//! 2. [`gateway::Gate::handle`] takes it from there: one framing and one valid host (`admission`), one normal path
 //!    ([`NormalPath`](policy::path::NormalPath)), one route ([`RouteTable::find`](policy::route::RouteTable::find)).
 //! 3. [`bearer::extract`](oauth::bearer::extract) finds the token, [`Verifier::verify`](verify::Verifier::verify) tells
 //!    whether it is active: from its memory, by the issuer's keys, or by asking the authorization server.

@@ -1,9 +1,15 @@
 //! What a request must be before it is looked at any further.
+//!
+//! hyper refuses most of what is malformed, and hides some of the rest: a Content-Length beside chunks is dropped, and
+//! the connection closed after the answer; the same Content-Length twice counts once (RFC 9112 §6.3); a line may end with
+//! a bare LF (§2.2). In each case the upstream gets a message that was written anew from what was read. What is left to refuse here is what hyper reads in one way and
+//! others may read in another.
 
 use std::borrow::Cow;
 
 use http::request::Parts;
-use http::{HeaderValue, header};
+use http::uri::Scheme;
+use http::{HeaderMap, HeaderValue, Method, header};
 
 use crate::policy::host::{HostError, normal_host};
 
@@ -25,6 +31,71 @@ pub enum Inadmissible {
     /// An absolute-form target that names another host (RFC 9112 §3.2.2).
     #[error("expected the target's host to be the Host header's, but found another")]
     OtherTarget,
+    /// An absolute-form target of `ftp` or the like.
+    #[error("expected a target of http or https, but found another scheme")]
+    OtherScheme,
+    /// Control characters or bytes outside ASCII in the query (RFC 3986 §3.4).
+    #[error("expected a query of visible ASCII characters, but found others")]
+    UnprintableQuery,
+    /// More than one way to tell where the body ends, or one that only some can read (RFC 9112 §6.1, §6.3).
+    #[error("expected Transfer-Encoding to be \"chunked\", once, but found something else")]
+    BadTransferEncoding,
+    /// What follows the head would be a body to one server and another protocol to the next (RFC 9110 §7.8).
+    #[error("expected no body beside Upgrade, but found one")]
+    UpgradeWithBody,
+}
+
+impl Inadmissible {
+    /// Whether nobody can tell where the next request begins.
+    pub(super) fn is_of_framing(&self) -> bool {
+        match self {
+            Self::BadTransferEncoding | Self::UpgradeWithBody => true,
+            Self::NoHost
+            | Self::SeveralHosts
+            | Self::BadHost(_)
+            | Self::UnprintableHost
+            | Self::OtherTarget
+            | Self::OtherScheme
+            | Self::UnprintableQuery => false,
+        }
+    }
+}
+
+/// What `Allow` tells whoever tries another one, before any route is known.
+pub(super) const FORWARDED_METHODS: &str = "GET, HEAD, POST, PUT, PATCH, DELETE, OPTIONS";
+
+/// Whether a method is one that goes through: CONNECT asks for a tunnel past every rule, and TRACE tells back what the
+/// upstream got, our own headers and all (RFC 9110 §9.3.6, §9.3.8).
+pub(super) fn is_forwarded(method: &Method) -> bool {
+    *method != Method::CONNECT && *method != Method::TRACE
+}
+
+/// Refuses what can be framed in two ways, and a target that is none for a gateway.
+pub(super) fn check(parts: &Parts) -> Result<(), Inadmissible> {
+    let headers = &parts.headers;
+    let is_chunked = is_chunked(headers)?;
+    let has_body = || is_chunked || headers.get(header::CONTENT_LENGTH).is_some_and(|length| length != "0");
+    if headers.contains_key(header::UPGRADE) && has_body() {
+        return Err(Inadmissible::UpgradeWithBody);
+    }
+    if parts.uri.scheme().is_some_and(|scheme| *scheme != Scheme::HTTP && *scheme != Scheme::HTTPS) {
+        return Err(Inadmissible::OtherScheme);
+    }
+    let is_printable = |query: &str| query.bytes().all(|byte| byte.is_ascii_graphic());
+    if parts.uri.query().is_some_and(|query| !is_printable(query)) {
+        return Err(Inadmissible::UnprintableQuery);
+    }
+    Ok(())
+}
+
+// hyper takes any list that ends with `chunked` (RFC 9112 §6.1), and other servers may not.
+fn is_chunked(headers: &HeaderMap) -> Result<bool, Inadmissible> {
+    let mut codings = headers.get_all(header::TRANSFER_ENCODING).iter();
+    match (codings.next(), codings.next()) {
+        (None, _) => Ok(false),
+        (Some(coding), None) if coding.as_bytes().eq_ignore_ascii_case(b"chunked") => Ok(true),
+        (Some(_), _) => Err(Inadmissible::BadTransferEncoding),
+    }
 }
 
 /// The one host that a request names, in lower case, without port or trailing dot.

@@ -159,6 +159,10 @@ impl Gate {
         parts: &Parts,
         record: &mut Record,
     ) -> Result<Passage, Refusal> {
+        if !admission::is_forwarded(&parts.method) {
+            return Err(Refusal::MethodNotAllowed { allow: HeaderValue::from_static(admission::FORWARDED_METHODS) });
+        }
+        admission::check(parts)?;
         let host = admission::host(parts)?;
         let path = NormalPath::parse(parts.uri.path(), snapshot.path_parameters)?;
         let found = snapshot.routes.find(&host, &path, &parts.method).map_err(Refusal::no_route)?;

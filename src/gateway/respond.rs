@@ -9,7 +9,7 @@ use bytes::Bytes;
 use http::header::{self, HeaderName, HeaderValue};
 use http::{Response, StatusCode};
 
-use super::refusal::Refusal;
+use super::refusal::{Ambiguity, Refusal};
 use crate::oauth::challenge::{Challenge, ErrorCode};
 use crate::upstream::{RequestBodyFault, UpstreamError};
 
@@ -69,6 +69,9 @@ pub(super) fn respond(refusal: &Refusal, settings: &ChallengeSettings) -> Respon
         }
         // The rest of the body may still come, and must not be read as a request.
         Refusal::BodyFault(_) => {
+            headers.insert(header::CONNECTION, HeaderValue::from_static("close"));
+        }
+        Refusal::Ambiguous(Ambiguity::Inadmissible(inadmissible)) if inadmissible.is_of_framing() => {
             headers.insert(header::CONNECTION, HeaderValue::from_static("close"));
         }
         Refusal::Ambiguous(_)

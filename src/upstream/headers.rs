@@ -4,6 +4,8 @@
 //! 2. `Connection` may not name a field that the gateway sets or needs: such a request is refused.
 //! 3. Every field name that any route or the gateway sets is removed from every request first, in every spelling that an
 //!    upstream might read as the same name: upper case, `_` and `.` for `-`.
+//!    So is what asks an upstream for another method or path than the one that was judged: `X-HTTP-Method-Override`,
+//!    `X-Original-URL` and their kind.
 //! 4. The same holds for trailers, which some upstreams read as headers; of those that say how a message is to be read,
 //!    none goes through (RFC 9110 §6.5.1).
 //! 5. What the client's connection told is believed, what its headers told is not, unless it is a trusted proxy.
@@ -20,6 +22,15 @@ const X_FORWARDED_HOST: HeaderName = HeaderName::from_static("x-forwarded-host")
 const X_FORWARDED_PROTO: HeaderName = HeaderName::from_static("x-forwarded-proto");
 const X_REAL_IP: HeaderName = HeaderName::from_static("x-real-ip");
 
+/// What some frameworks take for the method or the path of a request, whatever its first line says.
+const OVERRIDES: [HeaderName; 5] = [
+    HeaderName::from_static("x-http-method"),
+    HeaderName::from_static("x-http-method-override"),
+    HeaderName::from_static("x-method-override"),
+    HeaderName::from_static("x-original-url"),
+    HeaderName::from_static("x-rewrite-url"),
+];
+
 /// Ours on `Via` (RFC 9110 §7.6.3).
 const VIA: &str = "1.1 scopegate";
 
@@ -30,10 +41,11 @@ pub struct Reserved {
 }
 
 impl Reserved {
-    /// The gateway's own names and those that routes set from claims.
+    /// The gateway's own names, those that override what was judged, and those that routes set from claims.
     #[must_use]
     pub fn new(set_by_routes: impl IntoIterator<Item = HeaderName>) -> Self {
         let mut names = vec![header::FORWARDED, X_REAL_IP];
+        names.extend(OVERRIDES);
         names.extend(set_by_routes);
         names.sort_by(|one, other| one.as_str().cmp(other.as_str()));
         names.dedup();
@@ -128,6 +140,7 @@ pub fn to_upstream(headers: &mut HeaderMap, reserved: &Reserved, client: &Client
         headers.insert(header::TE, HeaderValue::from_static("trailers"));
     }
 
+    shorten_length(headers);
     let told = if client.trusted { Told::by_proxy(headers) } else { Told::default() };
     reserved.strip(headers);
     set_forwarded(headers, client, told);
@@ -198,6 +211,18 @@ fn strip_hop_by_hop(headers: &mut HeaderMap) {
     ];
     for name in &HOP_BY_HOP {
         headers.remove(name);
+    }
+}
+
+// `03` is three (RFC 9110 §8.6), but not to everybody.
+fn shorten_length(headers: &mut HeaderMap) {
+    let Some(length) = headers.get_mut(header::CONTENT_LENGTH) else { return };
+    let digits = length.as_bytes();
+    let zeros = digits.iter().take_while(|digit| **digit == b'0').count().min(digits.len().saturating_sub(1));
+    if zeros > 0
+        && let Ok(shorter) = HeaderValue::from_bytes(&digits[zeros..])
+    {
+        *length = shorter;
     }
 }
 

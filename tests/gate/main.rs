@@ -3,6 +3,7 @@
 //! Every refusal also proves that nothing reached the upstream. `R…` names the requirement of a resource server that a
 //! test holds.
 
+mod admission;
 mod answers;
 mod faults;
 mod forwarding;

@@ -1,0 +1,189 @@
+//! What is turned away before any route is looked for, because others might read it in another way (R40, R41).
+
+use crate::harness::{Connection, Stand, send};
+
+const ROUTES: &str = "[[routes]]\npath = \"/{*rest}\"\npublic = true\nupstream = \"up\"\n";
+
+/// Sends these bytes, and then a request that must not be answered where the connection has to end.
+fn closes(stand: &Stand, request: &str) -> (u16, bool) {
+    let mut connection = Connection::open(stand.address);
+    connection.write(request);
+    let status = connection.read(false).status;
+    connection.try_write("GET /after HTTP/1.1\r\nHost: a\r\n\r\n");
+    (status, connection.is_closed())
+}
+
+#[test]
+fn r40_framing_that_can_be_read_in_two_ways_is_refused_and_ends_the_connection() {
+    let stand = Stand::routes(ROUTES);
+    for lines in [
+        "Transfer-Encoding: chunked\r\nTransfer-Encoding: chunked\r\n",
+        "Transfer-Encoding: ,chunked\r\n",
+        "Transfer-Encoding: chunked,\r\n",
+        "Transfer-Encoding: chunked, chunked\r\n",
+        "Transfer-Encoding: cow, chunked\r\n",
+        "Transfer-Encoding: gzip, chunked\r\n",
+        "Transfer-Encoding: identity, chunked\r\n",
+        "Transfer-Encoding: cow\r\nTransfer-Encoding: chunked\r\n",
+        "Transfer-Encoding: identity\r\n",
+        "Transfer-Encoding: xchunked\r\n",
+        "Transfer-Encoding: \"chunked\"\r\n",
+        "Transfer-Encoding: chunked;q=1\r\n",
+        "Transfer-Encoding: \u{b}chunked\r\n",
+        "Transfer-Encoding : chunked\r\n",
+        "Transfer-Encoding:\r\n chunked\r\n",
+        "Content-Length: 5\r\nContent-Length: 0\r\n",
+        "Content-Length: 5, 5\r\n",
+        "Content-Length: +5\r\n",
+        "Content-Length: -5\r\n",
+        "Content-Length: 0x5\r\n",
+        "Content-Length: 5 5\r\n",
+        "Content-Length:\r\n",
+        "Content-Length: 99999999999999999999\r\n",
+        "Content-Length : 5\r\n",
+        "Connection: upgrade\r\nUpgrade: websocket\r\nContent-Length: 5\r\n",
+        "Connection: upgrade\r\nUpgrade: h2c\r\nTransfer-Encoding: chunked\r\n",
+    ] {
+        let request = format!("POST /x HTTP/1.1\r\nHost: a\r\n{lines}\r\n0\r\n\r\n");
+        assert_eq!(closes(&stand, &request), (400, true), "{lines:?}");
+    }
+    let old = "POST /x HTTP/1.0\r\nHost: a\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n\r\n";
+    assert_eq!(closes(&stand, old), (400, true));
+    assert_eq!(stand.hits(), 0);
+}
+
+#[test]
+fn r40_what_hyper_hides_reaches_the_upstream_with_one_framing_and_ends_the_connection() {
+    let stand = Stand::routes(ROUTES);
+    for lines in [
+        "Transfer-Encoding: chunked\r\nContent-Length: 5\r\n",
+        "Content-Length: 5\r\nTransfer-Encoding: chunked\r\n",
+        "Content-Length: 5\r\nContent-Length: 6\r\nTransfer-Encoding: CHUNKED\r\n",
+    ] {
+        let hits = stand.hits();
+        let (status, closed) =
+            closes(&stand, &format!("POST /x HTTP/1.1\r\nHost: a\r\n{lines}\r\n3\r\nabc\r\n0\r\n\r\n"));
+        assert!(closed, "{lines:?}");
+        assert!(matches!(status, 200 | 400), "{lines:?}: {status}");
+        if status == 200 {
+            let sent = stand.last();
+            assert_eq!(sent.header("transfer-encoding").len() + sent.header("content-length").len(), 1, "{lines:?}");
+            assert_eq!((sent.body, stand.hits()), (b"abc".to_vec(), hits + 1), "{lines:?}");
+        } else {
+            assert_eq!(stand.hits(), hits, "{lines:?}");
+        }
+    }
+}
+
+#[test]
+fn lengths_go_on_as_others_write_them() {
+    let stand = Stand::routes(ROUTES);
+    for (length, sent) in [("0005", "5"), ("05", "5"), ("5", "5")] {
+        let answer =
+            send(stand.address, format!("POST /x HTTP/1.1\r\nHost: a\r\nContent-Length: {length}\r\n\r\nhello"));
+        assert_eq!((answer.status, stand.last().header("content-length")), (200, vec![sent]), "{length}");
+    }
+    // The same length twice is that length (RFC 9112 §6.3).
+    let twice = "POST /x HTTP/1.1\r\nHost: a\r\nContent-Length: 5\r\nContent-Length: 5\r\n\r\nhello";
+    assert_eq!((send(stand.address, twice).status, stand.last().header("content-length")), (200, vec!["5"]));
+    let answer = send(stand.address, "POST /x HTTP/1.1\r\nHost: a\r\nContent-Length: 00\r\n\r\n");
+    assert_eq!((answer.status, stand.last().header("content-length")), (200, vec!["0"]));
+}
+
+#[test]
+fn tunnels_and_traces_are_refused_whatever_a_route_says() {
+    let stand = Stand::routes(ROUTES);
+    for request in ["CONNECT /x", "CONNECT a:80", "CONNECT a", "TRACE /x", "TRACE http://a/x"] {
+        let answer = send(stand.address, format!("{request} HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n"));
+        assert_eq!(answer.status, 405, "{request}");
+        let allow = answer.header("allow").expect("Allow");
+        assert!(!allow.contains("CONNECT") && !allow.contains("TRACE"), "{allow}");
+    }
+    assert_eq!(stand.hits(), 0);
+}
+
+#[test]
+fn r41_targets_of_other_forms_are_refused() {
+    let stand = Stand::routes(ROUTES);
+    for target in [
+        "!",
+        "*",
+        "a",
+        "a:80",
+        "x",
+        "ftp://a/x",
+        "ws://a/x",
+        "file:///x",
+        "http://b/x",
+        "http://a:81/x",
+        "http://u@a/x",
+        "//a/x",
+        "http:///x",
+        "/x?\u{e4}",
+        "/\u{e4}",
+        "/x?a\tb",
+        "/x\u{7f}",
+        "/x?a b",
+    ] {
+        let answer = send(stand.address, format!("GET {target} HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n"));
+        assert_eq!(answer.status, 400, "{target:?}");
+    }
+    assert_eq!(stand.hits(), 0);
+    // Absolute-form is for proxies, and read by everybody (RFC 9112 §3.2.2).
+    assert_eq!(send(stand.address, "GET http://a/x?y HTTP/1.1\r\nHost: a\r\n\r\n").status, 200);
+    assert_eq!(stand.last().target, "/x?y");
+}
+
+#[test]
+fn malformed_heads_are_refused() {
+    let stand = Stand::routes(ROUTES);
+    for head in [
+        "GET  /x HTTP/1.1\r\nHost: a\r\n",
+        "GET /x\r\nHost: a\r\n",
+        "GET /x HTTP/1.2\r\nHost: a\r\n",
+        "GET /x HTTP/2.0\r\nHost: a\r\n",
+        "GET /x http/1.1\r\nHost: a\r\n",
+        "G(T /x HTTP/1.1\r\nHost: a\r\n",
+        "G\u{e4}T /x HTTP/1.1\r\nHost: a\r\n",
+        "GET /x HTTP/1.1\r\n Host: a\r\nHost: a\r\n",
+        "GET /x HTTP/1.1\r\nHost: a\r\nX: y\r\n z\r\n",
+        "GET /x HTTP/1.1\r\nHost: a\r\nX: y\r\n\tz\r\n",
+        "GET /x HTTP/1.1\r\nHost: a\r\nX : y\r\n",
+        "GET /x HTTP/1.1\r\nHost: a\r\nX\u{e4}: y\r\n",
+        "GET /x HTTP/1.1\r\nHost: a\r\n: y\r\n",
+        "GET /x HTTP/1.1\r\nHost: a\r\n\"X\": y\r\n",
+        "GET /x HTTP/1.1\r\nHost: a\r\nX\r\n",
+        "GET /x HTTP/1.1\r\nHost: a\r\nX: a\0b\r\n",
+        "GET /x HTTP/1.1\r\nHost: a\r\nX: a\rb\r\n",
+        "GET /x HTTP/1.1\r\nHost: a\r\nX: a\u{1}b\r\n",
+    ] {
+        assert_eq!(closes(&stand, &format!("{head}\r\n")), (400, true), "{head:?}");
+    }
+    assert_eq!(stand.hits(), 0);
+}
+
+#[test]
+fn r39_headers_that_override_method_or_path_end_here() {
+    let stand = Stand::routes(ROUTES);
+    let lines = [
+        "X-HTTP-Method-Override: DELETE",
+        "X-HTTP-Method: DELETE",
+        "X-Method-Override: DELETE",
+        "X_HTTP_Method_Override: DELETE",
+        "X.Http-Method: DELETE",
+        "X-Original-URL: /secret",
+        "X_Rewrite_URL: /secret",
+    ];
+    let answer = send(stand.address, format!("GET /x HTTP/1.1\r\nHost: a\r\n{}\r\n\r\n", lines.join("\r\n")));
+    assert_eq!(answer.status, 200);
+    let sent = stand.last();
+    assert!(sent.headers.iter().all(|(_, value)| value != "DELETE" && value != "/secret"), "{:?}", sent.headers);
+}
+
+#[test]
+fn bare_line_feeds_end_lines_and_never_go_on() {
+    // RFC 9112 §2.2 lets a recipient take one for a line end, and hyper does.
+    let stand = Stand::routes(ROUTES);
+    assert_eq!(send(stand.address, "GET /x HTTP/1.1\nHost: a\nX-One: 1\n\n").status, 200);
+    assert_eq!(stand.last().header("x-one"), ["1"]);
+}
