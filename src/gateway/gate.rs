@@ -165,7 +165,9 @@ impl Gate {
         admission::check(parts)?;
         let host = admission::host(parts)?;
         let path = NormalPath::parse(parts.uri.path(), snapshot.path_parameters)?;
-        let found = snapshot.routes.find(&host, &path, &parts.method).map_err(Refusal::no_route)?;
+        let path_of = |index: usize| snapshot.routes.routes()[index].path.as_str().to_owned();
+        let found = snapshot.routes.find(&host, &path, &parts.method);
+        let found = found.map_err(|error| Refusal::no_route(error, path_of))?;
         let forwarding = &snapshot.forwarding[found.index];
         record.route = Some(Arc::clone(&forwarding.label));
 

@@ -81,6 +81,14 @@ pub enum Ambiguity {
     /// Its path.
     #[error(transparent)]
     Path(#[from] PathError),
+    /// Its path, which some servers take for that of another route.
+    #[error(
+        "expected a path that is not like that of another route, but found one that some servers take for {route:?}"
+    )]
+    Lookalike {
+        /// The other route's path.
+        route: String,
+    },
     /// Its `Connection` header.
     #[error(transparent)]
     Nominated(#[from] Nominated),
@@ -99,6 +107,7 @@ impl Refusal {
         match self {
             Self::Ambiguous(Ambiguity::Inadmissible(_)) => "inadmissible",
             Self::Ambiguous(Ambiguity::Path(_) | Ambiguity::Target(_)) => "ambiguous_path",
+            Self::Ambiguous(Ambiguity::Lookalike { .. }) => "lookalike_path",
             Self::Ambiguous(Ambiguity::Nominated(_)) => "connection_nominates",
             Self::Ambiguous(Ambiguity::Parameter(_)) => "unusable_parameter",
             Self::NoRoute => "no_route",
@@ -144,9 +153,11 @@ impl<E: Into<Ambiguity>> From<E> for Refusal {
 }
 
 impl Refusal {
-    pub(super) fn no_route(error: NoRoute) -> Self {
+    /// `path_of` tells the path of the route at a position.
+    pub(super) fn no_route(error: NoRoute, path_of: impl FnOnce(usize) -> String) -> Self {
         match error {
             NoRoute::NotFound => Self::NoRoute,
+            NoRoute::Lookalike { of } => Self::Ambiguous(Ambiguity::Lookalike { route: path_of(of) }),
             NoRoute::MethodNotAllowed { allow } => Self::MethodNotAllowed { allow },
         }
     }

@@ -2,6 +2,7 @@
 
 pub mod decision;
 pub mod host;
+mod lookalike;
 pub mod methods;
 pub mod parameters;
 pub mod path;

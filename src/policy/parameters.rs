@@ -45,6 +45,10 @@ impl<'p> Values<'p> {
         self.length = self.length.saturating_sub(1);
     }
 
+    pub(super) fn len(&self) -> usize {
+        self.length
+    }
+
     fn as_slice(&self) -> &[&'p str] {
         &self.pieces[..self.length]
     }

@@ -5,7 +5,8 @@
 //! 2. Then the path, as `tree` has it. A path owns its form with a trailing slash unless that is
 //!    declared, and `/files/{*rest}` takes `/files` and `/files/` as well.
 //! 3. Then the method. Nothing falls through to a route that is less specific: it may ask for less.
-//! 4. Two routes that could both answer are an error when the table is built, so order in the file means nothing.
+//! 4. A path that an upstream might take for another route's is refused, as `lookalike` has it.
+//! 5. Two routes that could both answer are an error when the table is built, so order in the file means nothing.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -13,6 +14,7 @@ use std::sync::Arc;
 use http::{HeaderValue, Method};
 
 use super::host::HostPattern;
+use super::lookalike::LenientPaths;
 use super::methods::Methods;
 use super::parameters::{Parameters, Values};
 use super::path::NormalPath;
@@ -40,8 +42,15 @@ pub struct Route {
 pub struct RouteTable {
     routes: Vec<Route>,
     // By `api.example.com` and, for everything beneath, by `.example.com`. No normal host starts with a dot.
-    hosts: BTreeMap<Box<str>, Node>,
-    any_host: Node,
+    hosts: BTreeMap<Box<str>, Paths>,
+    any_host: Paths,
+}
+
+/// The paths of a host.
+#[derive(Debug, Default)]
+struct Paths {
+    tree: Node,
+    lenient: LenientPaths,
 }
 
 /// Two routes that could both answer a request.
@@ -72,6 +81,12 @@ pub enum NoRoute {
     /// The host has no such path: 404.
     #[error("expected the path of a route, but found another one")]
     NotFound,
+    /// An upstream may take the path for that of a more specific route: 400.
+    #[error("expected a path that can be read in one way, but found one that looks like another route's")]
+    Lookalike {
+        /// The position of that route.
+        of: usize,
+    },
     /// The path has routes, but not for this method: 405.
     #[error("expected one of the methods {allow:?}, but found another one")]
     MethodNotAllowed {
@@ -94,8 +109,8 @@ impl RouteTable {
     /// # Errors
     /// Every pair of routes with a host, a path and a method in common.
     pub fn build(routes: Vec<Route>) -> Result<Self, Vec<Overlap>> {
-        let mut hosts: BTreeMap<Box<str>, Node> = BTreeMap::new();
-        let mut any_host = Node::default();
+        let mut hosts: BTreeMap<Box<str>, Paths> = BTreeMap::new();
+        let mut any_host = Paths::default();
         let mut overlaps = Vec::new();
         for (index, route) in routes.iter().enumerate() {
             if route.hosts.is_empty() {
@@ -130,7 +145,15 @@ impl RouteTable {
     ) -> Result<Found<'t, 'p>, NoRoute> {
         let mut values = Values::default();
         let after_slash = path.as_str().strip_prefix('/');
-        let same_path = self.tree(host).find(after_slash, &mut values).ok_or(NoRoute::NotFound)?;
+        let paths = self.paths(host);
+        let same_path = paths.tree.find(after_slash, &mut values).ok_or(NoRoute::NotFound)?;
+        // A path of literals alone is what its route says it is.
+        if values.len() > 0
+            && let Some(&first) = same_path.first()
+            && let Some(of) = self.lookalike(paths.lenient.others_than(first, path.as_str()), same_path, method)
+        {
+            return Err(NoRoute::Lookalike { of });
+        }
         match same_path.iter().find(|&&index| self.routes[index].methods.contains(method)) {
             Some(&index) => {
                 let route = &self.routes[index];
@@ -140,7 +163,18 @@ impl RouteTable {
         }
     }
 
-    fn tree(&self, host: &str) -> &Node {
+    // Where both ask for the same, it does not matter which one the upstream takes it for.
+    fn lookalike(&self, others: &[usize], ours: &[usize], method: &Method) -> Option<usize> {
+        let (&first, _) = others.split_first()?;
+        let of = |indices: &[usize]| {
+            let found =
+                indices.iter().map(|&index| &self.routes[index]).find(|route| route.methods.contains(method))?;
+            Some((&found.requirement, &found.issuers))
+        };
+        if of(others).is_some() && of(others) == of(ours) { None } else { Some(first) }
+    }
+
+    fn paths(&self, host: &str) -> &Paths {
         // The first dot starts the longest suffix.
         let suffixes = host.match_indices('.').map(|(dot, _)| &host[dot..]);
         std::iter::once(host).chain(suffixes).find_map(|name| self.hosts.get(name)).unwrap_or(&self.any_host)
@@ -153,8 +187,8 @@ impl RouteTable {
     }
 }
 
-fn insert(tree: &mut Node, second: usize, routes: &[Route]) -> Vec<Overlap> {
-    let same_path = tree.routes_at(&routes[second].path.segments);
+fn insert(paths: &mut Paths, second: usize, routes: &[Route]) -> Vec<Overlap> {
+    let same_path = paths.tree.routes_at(&routes[second].path.segments);
     // A route that names a host twice does not overlap with itself.
     if same_path.last() == Some(&second) {
         return Vec::new();
@@ -165,6 +199,7 @@ fn insert(tree: &mut Node, second: usize, routes: &[Route]) -> Vec<Overlap> {
     };
     let overlaps = same_path.iter().filter_map(overlap).collect();
     same_path.push(second);
+    paths.lenient.insert(second, &routes[second].path);
     overlaps
 }
 

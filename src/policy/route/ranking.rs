@@ -118,6 +118,7 @@ proptest! {
                         prop_assert_eq!(names.contains(&name), takes(name));
                     }
                 }
+                // All names are in lower case here.
                 (Err(refused), expected) => prop_assert!(false, "{refused:?} but {expected:?}"),
             }
         }

@@ -2,6 +2,7 @@
 
 use super::*;
 use crate::policy::path::PathParameters;
+use crate::policy::requirement::ScopeRequirement;
 
 pub(super) fn route(hosts: &str, path: &str, methods: &str) -> Route {
     let methods = match methods {
@@ -214,4 +215,65 @@ fn hostile_path_visits_each_node_once() {
     let table = RouteTable::build(numbered.map(|path: String| route("", &path, "")).collect()).expect("no overlap");
     assert_eq!(found(&table, "", &"/a".repeat(1 << 18)), None);
     assert_eq!(found(&table, "", &format!("{}/end", "/a".repeat(12))), Some("/a/a/a/a/a/a/a/a/a/a/a/a/end"));
+}
+
+#[test]
+fn path_that_an_upstream_may_take_for_another_routes_is_refused() {
+    let asking = |path: &str, scope: &str| {
+        let mut route = route("", path, "GET");
+        if !scope.is_empty() {
+            let needed = ScopeRequirement::parse(scope, &route.path).expect("a scope");
+            route.requirement = Requirement::Token { any_of: vec![needed] };
+        }
+        route
+    };
+    let table = RouteTable::build(vec![
+        asking("/{*rest}", ""),
+        asking("/admin", "admin"),
+        asking("/Reports/{name}", "reports"),
+        asking("/users/{id}", "users"),
+        asking("/users/me", "users"),
+        asking("/users/root", "root"),
+        asking("/files/{*rest}", "files"),
+    ])
+    .expect("no overlap");
+    let find = |path: &str| match table.find("", &normal(path), &Method::GET) {
+        Ok(found) => found.route.path.as_str().to_owned(),
+        Err(NoRoute::Lookalike { of }) => format!("like {}", table.routes()[of].path.as_str()),
+        Err(error) => panic!("{path}: {error}"),
+    };
+    for (path, expected) in [
+        ("/admin", "/admin"),
+        ("/admin/", "/admin"),
+        ("/administrator", "/{*rest}"),
+        ("/admin/x", "/{*rest}"),
+        ("/Admin", "like /admin"),
+        ("/ADMIN/", "like /admin"),
+        ("/admin.", "like /admin"),
+        ("/admin..", "like /admin"),
+        ("/admin%20", "like /admin"),
+        ("/admin;v=1", "like /admin"),
+        ("/admin%3Bv", "like /admin"),
+        ("/admin%3Fx=/y", "like /admin"),
+        ("/admin%23", "like /admin"),
+        ("/%61dmin", "/admin"),
+        ("/Reports/x", "/Reports/{name}"),
+        ("/reports/x", "like /Reports/{name}"),
+        ("/reports", "/{*rest}"),
+        ("/FILES/x/y", "like /files/{*rest}"),
+        ("/FILES", "like /files/{*rest}"),
+        // Nothing else is asked for there, so it may be either.
+        ("/users/ME", "/users/{id}"),
+        ("/users/Root", "like /users/root"),
+        ("/Users/x", "like /users/{id}"),
+        ("/users/%C5%BFam", "/users/{id}"),
+        ("/u%C5%BFers/x", "like /users/{id}"),
+    ] {
+        assert_eq!(find(path), expected, "{path}");
+    }
+    // A path that has no route is not made one.
+    let table = RouteTable::build(vec![asking("/admin", "admin"), asking("/x/{y}", "x")]).expect("no overlap");
+    assert_eq!(table.find("", &normal("/Admin"), &Method::GET).map(|found| found.index), Err(NoRoute::NotFound));
+    let refused = table.find("", &normal("/x/Y"), &Method::POST).map(|found| found.index);
+    assert!(matches!(refused, Err(NoRoute::MethodNotAllowed { .. })), "{refused:?}");
 }

@@ -1,0 +1,107 @@
+//! Paths that an upstream may take for another one than the gateway does.
+//!
+//! Routes tell `/admin` from `/Admin`, `/admin.` and `/admin;v=1`. Some servers do not: they ignore case, drop dots and
+//! spaces at the end of a name, decode once more, or cut off what follows a `;`, `?` or `#` that came encoded. Beside a
+//! route for `/admin`, such a path would slip through a route for `/{*rest}` that asks for less. So it is read in the most
+//! lenient way as well; where that leads to a route that asks for something else, the request is refused.
+
+use std::borrow::Cow;
+
+use super::parameters::Values;
+use super::path::decoded;
+use super::pattern::{RoutePattern, Segment};
+use super::tree::Node;
+
+/// The paths of all routes of a host, as the most lenient server would read them.
+#[derive(Debug, Default)]
+pub(super) struct LenientPaths {
+    tree: Node,
+    /// Whether some literal is not as a lenient server reads it.
+    folds: bool,
+}
+
+impl LenientPaths {
+    pub(super) fn insert(&mut self, index: usize, pattern: &RoutePattern) {
+        let fold = |segment: &Segment| match segment {
+            Segment::Literal(text) => Segment::Literal(folded_name(text).into()),
+            Segment::Parameter => Segment::Parameter,
+            Segment::Rest => Segment::Rest,
+        };
+        let segments: Vec<_> = pattern.segments.iter().map(fold).collect();
+        self.folds |= segments != pattern.segments;
+        self.tree.routes_at(&segments).push(index);
+    }
+
+    /// The routes that a lenient server would choose for a path for which ours is `index`; none where that is among them,
+    /// or where there are none.
+    pub(super) fn others_than(&self, index: usize, path: &str) -> &[usize] {
+        let path = folded(path);
+        if matches!(path, Cow::Borrowed(_)) && !self.folds {
+            return &[];
+        }
+        let same_path = self.tree.find(path.strip_prefix('/'), &mut Values::default()).unwrap_or_default();
+        if same_path.contains(&index) { &[] } else { same_path }
+    }
+}
+
+/// A normal path as the most lenient server reads it; borrowed where there is nothing to be lenient about.
+fn folded(path: &str) -> Cow<'_, str> {
+    let is_plain = |byte: u8| !byte.is_ascii_uppercase() && byte != b'%' && byte != b';';
+    if path.bytes().all(is_plain) && !path.contains("./") && !path.ends_with('.') {
+        return Cow::Borrowed(path);
+    }
+    let mut names = String::with_capacity(path.len());
+    for (position, segment) in path.split('/').enumerate() {
+        if position > 0 {
+            names.push('/');
+        }
+        let segment = decoded(segment);
+        // What would begin a query or a fragment ends the path.
+        let end = segment.find(['?', '#']);
+        names.push_str(&folded_name(&segment[..end.unwrap_or(segment.len())]));
+        if end.is_some() {
+            break;
+        }
+    }
+    Cow::Owned(names)
+}
+
+/// One decoded name of a path as the most lenient server reads it.
+fn folded_name(name: &str) -> String {
+    let name = &name[..name.find(';').unwrap_or(name.len())];
+    let trimmed = name.trim_end_matches(['.', ' ']);
+    // Of a name of dots alone nobody knows what is left.
+    let name = if trimmed.is_empty() { name } else { trimmed };
+    // Upper case first: some letters outside ASCII have one in it.
+    let name = if name.is_ascii() { name.to_ascii_lowercase() } else { name.to_uppercase().to_lowercase() };
+    // The tree decodes what it looks for.
+    name.replace('%', "%25")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn lenient_servers_ignore_case_trailing_dots_and_what_is_cut_off() {
+        for (path, expected) in [
+            ("/admin", "/admin"),
+            ("/Admin/X", "/admin/x"),
+            ("/admin./x..", "/admin/x"),
+            ("/admin%20/x", "/admin/x"),
+            ("/admin;v=1/x", "/admin/x"),
+            ("/admin%3Bv=1/x", "/admin/x"),
+            ("/admin%3Fx/y", "/admin"),
+            ("/admin%23x/y", "/admin"),
+            ("/%E2%84%AAeys", "/keys"),
+            ("/u%C5%BFers", "/users"),
+            ("/a.b/.c", "/a.b/.c"),
+            ("/.../x", "/.../x"),
+            ("/100%25", "/100%25"),
+            ("/admin/", "/admin/"),
+        ] {
+            assert_eq!(folded(path), expected, "{path}");
+        }
+        assert!(matches!(folded("/orders/7/items.json"), Cow::Borrowed(_)));
+    }
+}
