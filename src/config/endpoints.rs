@@ -69,6 +69,8 @@ pub(super) fn discovery(
     if left_to_it.is_empty() {
         return Discovery::Off;
     }
+    // An issuer that could not be read has faults enough.
+    let Some(issuer) = issuer.and_then(<[_]>::first) else { return discovery };
     match &discovery {
         Discovery::Off => {
             for (what, remedy) in &left_to_it {
@@ -77,10 +79,8 @@ pub(super) fn discovery(
             }
         }
         Discovery::WellKnown => {
-            if let Some(first) = issuer.and_then(<[_]>::first) {
-                let remedies: Vec<_> = left_to_it.iter().map(|(_, remedy)| *remedy).collect();
-                refuse_undiscoverable(table, first, &remedies.join(", and "));
-            }
+            let remedies: Vec<_> = left_to_it.iter().map(|(_, remedy)| *remedy).collect();
+            refuse_undiscoverable(table, issuer, &remedies.join(", and "));
         }
         Discovery::At(_) => {}
     }
@@ -95,7 +95,9 @@ fn left_to_discovery(
 ) -> Vec<(&'static str, &'static str)> {
     let mut left = Vec::new();
     if keys.is_some() && !KEY_SOURCES.iter().any(|source| table.has(source)) {
-        left.push(("another source of keys", "jwks_uri, jwks_file or shared_secret"));
+        let signed = introspection.is_some_and(Introspection::needs_keys);
+        let what = if signed { "another source of keys for answers that are signed" } else { "another source of keys" };
+        left.push((what, "jwks_uri, jwks_file or shared_secret"));
     }
     if introspection.is_some_and(|introspection| introspection.endpoint.is_none()) {
         left.push(("introspection.endpoint", "introspection.endpoint"));

@@ -202,7 +202,8 @@ fn refuse_what_does_not_fit(table: &Table<'_>, kind: Kind) {
     for (key, kinds, needed) in USES {
         let fits = kinds.contains(&kind);
         if fits && needed && !table.has(key) {
-            let message = format!("expected what authentication {:?} needs, but found nothing", name_of(kind));
+            let message =
+                format!("expected the {key} that authentication {:?} needs, but found nothing", name_of(kind));
             table.push(table.fault(key, message));
         }
         if !fits && table.has(key) {

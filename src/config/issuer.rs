@@ -3,6 +3,7 @@
 use std::path::PathBuf;
 use std::time::Duration;
 
+use toml::de::DeValue;
 use url::Url;
 
 use super::endpoints::{self, Discovery, KeySource};
@@ -104,20 +105,22 @@ impl Issuer {
     pub(super) fn read(name: Placed<String>, table: &mut Table<'_>) -> Option<Self> {
         let issuer = table.required_one_or_many("issuer", "the iss of its tokens", text);
         let audience = audience(table);
-        let validation = table.placed_or("validation", Validation::Jwks, word(&VALIDATIONS));
+        let validation = table.placed_or("validation", Validation::Jwks, validation);
         let introspection = introspection(table, &validation, audience.as_ref());
         let validation = validation.value;
-        // Where the section could not be read, nobody knows whether it needs keys.
-        let needs_keys = validation != Validation::Introspection
-            || introspection.as_ref().map_or(table.has("introspection"), Introspection::needs_keys);
+        // Where the section could not be read, nobody knows what it needs.
+        let is_known = introspection.is_some() || !table.has("introspection");
+        let needs_keys =
+            validation != Validation::Introspection || introspection.as_ref().is_none_or(Introspection::needs_keys);
         let keys = endpoints::keys(table, needs_keys);
-        let discovery = endpoints::discovery(table, issuer.as_deref(), keys.as_ref(), introspection.as_ref());
+        let issuer_to_judge = issuer.as_deref().filter(|_| is_known);
+        let discovery = endpoints::discovery(table, issuer_to_judge, keys.as_ref(), introspection.as_ref());
         let algorithms = algorithms(table);
         refuse_short_secret(table, keys.as_ref(), &algorithms);
         Some(Self {
             name,
             audience_required: table.or("audience_required", true, boolean),
-            token_prefix: table.placed_or("token_prefix", String::new(), any_text),
+            token_prefix: table.placed_or("token_prefix", String::new(), token_prefix),
             validation,
             introspection,
             discovery,
@@ -220,6 +223,15 @@ fn audience(table: &mut Table<'_>) -> Option<Audience> {
     }
 }
 
+/// Whoever writes two words of which we know but one means both: a hint at one of them would leave the other out.
+fn validation(value: &DeValue<'_>) -> Result<Validation, Mismatch> {
+    let both = value.as_str().is_some_and(|text| text.contains("introspection") && text.contains("jwks"));
+    let hint = |mismatch: Mismatch| {
+        if both { mismatch.with_help("did you mean \"jwks+introspection\"?") } else { mismatch }
+    };
+    word(&VALIDATIONS)(value).map_err(hint)
+}
+
 fn introspection(
     table: &mut Table<'_>,
     validation: &Placed<Validation>,
@@ -230,8 +242,8 @@ fn introspection(
     let asks = validation.value != Validation::Jwks || (table.has("validation") && !validation.is_written());
     if validation.value != Validation::Jwks && !table.has("introspection") {
         let message = "expected a table that says how tokens are asked about, but found nothing";
-        let help = "[issuers.NAME.introspection] with client_id and client_secret, in the least";
-        table.push(table.fault("introspection", message).with_help(help));
+        let section = format!("[{}] with client_id and client_secret", table.fault("introspection", "").key);
+        table.push(table.fault("introspection", message).with_help(format!("add {section}")));
     }
     for name in ["introspection", "token_prefix"].into_iter().filter(|name| !asks && table.has(name)) {
         let message = "expected it where tokens are asked about, but found validation \"jwks\"";
@@ -247,6 +259,12 @@ fn introspection(
         table.push(accept.fault(message));
     }
     introspection
+}
+
+fn token_prefix(value: &DeValue<'_>) -> Result<String, Mismatch> {
+    let is_of_tokens = |byte: u8| byte.is_ascii_alphanumeric() || b"-._~+/=".contains(&byte);
+    let text = value.as_str().filter(|text| text.bytes().all(is_of_tokens));
+    text.map(str::to_owned).ok_or_else(|| expected("characters that tokens are made of: letters, digits and -._~+/="))
 }
 
 /// A public key must never serve as an HMAC secret (RFC 8725 §2.1), so the two families never share an issuer.

@@ -113,7 +113,7 @@ impl<'f> Table<'f> {
         self.elements(found, least, &read)
     }
 
-    /// [`Table::list`] of texts, or `default`.
+    /// [`Table::one_or_many`] texts, or `default`.
     pub(super) fn list_or(
         &mut self,
         name: &'static str,
@@ -121,7 +121,7 @@ impl<'f> Table<'f> {
         default: &[&str],
         read: impl Reads<String>,
     ) -> Vec<Placed<String>> {
-        self.list(name, least, read).unwrap_or_else(|| {
+        self.one_or_many(name, least, read).unwrap_or_else(|| {
             let key = join(&self.key, name);
             default.iter().map(|text| Placed::at((*text).to_owned(), key.clone(), None)).collect()
         })

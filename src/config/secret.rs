@@ -78,7 +78,7 @@ fn from_file(path: PathBuf) -> Result<Secret, Mismatch> {
     let text = fs::read_to_string(&path).map(SecretString::from).map_err(|error| {
         expected(format!("a secret in the file {path:?}"))
             .but_found(format!("none: {error}"))
-            .with_help("create it, readable for the user that runs scopegate")
+            .with_help("it must be a file that the user who runs scopegate may read")
     })?;
     // Editors and `echo` end a file with a newline that is no part of the secret.
     not_blank(text.expose_secret().trim_end_matches(['\r', '\n']), SecretOrigin::File(path))

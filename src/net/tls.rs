@@ -103,5 +103,8 @@ fn explained(error: &pem::Error) -> String {
     {
         return "there is no such file".to_owned();
     }
+    if matches!(error, pem::Error::NoItemsFound) {
+        return "what is in it is something else".to_owned();
+    }
     error.to_string()
 }

@@ -125,7 +125,7 @@ fn introspection_is_told_how_and_where_and_as_whom() {
         (
             format!("[issuers.corp]\n{GOOD_ISSUER}{asks}"),
             &[
-                "1: issuers.corp.introspection: expected a table that says how tokens are asked about, but found nothing ([issuers.NAME.introspection] with client_id and client_secret, in the least)",
+                "1: issuers.corp.introspection: expected a table that says how tokens are asked about, but found nothing (add [issuers.corp.introspection] with client_id and client_secret)",
             ][..],
         ),
         (
@@ -143,8 +143,8 @@ fn introspection_is_told_how_and_where_and_as_whom() {
         (
             issuer(asks, ""),
             &[
-                "5: issuers.corp.introspection.client_id: expected what authentication \"basic\" needs, but found nothing",
-                "5: issuers.corp.introspection.client_secret: expected what authentication \"basic\" needs, but found nothing",
+                "5: issuers.corp.introspection.client_id: expected the client_id that authentication \"basic\" needs, but found nothing",
+                "5: issuers.corp.introspection.client_secret: expected the client_secret that authentication \"basic\" needs, but found nothing",
             ],
         ),
         (
@@ -171,7 +171,7 @@ fn introspection_is_told_how_and_where_and_as_whom() {
                 &format!("authentication = \"bearer\"\naccept = \"phantom\"\n{client}"),
             ),
             &[
-                "5: issuers.corp.discovery: expected discovery or another source of keys, but found neither (give jwks_uri, jwks_file or shared_secret)",
+                "5: issuers.corp.discovery: expected discovery or another source of keys for answers that are signed, but found neither (give jwks_uri, jwks_file or shared_secret)",
                 "5: issuers.corp.discovery: expected discovery or introspection.endpoint, but found neither (give introspection.endpoint)",
                 "5: issuers.corp.discovery: expected discovery or introspection.token_endpoint, but found neither (give introspection.token_endpoint)",
             ],
@@ -196,6 +196,18 @@ fn introspection_is_told_how_and_where_and_as_whom() {
         let expected: Vec<_> = reports.iter().map(|report| format!("{at}{report}")).collect();
         assert_eq!(read(&text).err(), Some(expected.join("\n")), "{text}");
     }
+    // A section that cannot be read has one fault, and none that follow from it.
+    let unreadable = "client_id = \"a\"\nclient_secret = { env = \"NONE\" }";
+    for more in ["", "\ndiscovery = false"] {
+        let named =
+            issuer(&format!("{asks}{more}"), unreadable).replace("https://id.example.com\"\n", "com.ibm.mfp\"\n");
+        let told = read(&named).expect_err("no such variable");
+        assert_eq!((told.lines().count(), told.contains("client_secret")), (1, true), "{told}");
+    }
+    let told = read(&issuer("validation = \"introspection+jwks\"", client)).expect_err("another order");
+    assert!(told.ends_with("(did you mean \"jwks+introspection\"?)"), "{told}");
+    let told = read(&issuer(&format!("{asks}\ntoken_prefix = \"a b\""), client)).expect_err("a space");
+    assert!(told.contains("token_prefix: expected characters that tokens are made of"), "{told}");
     // Where every endpoint is given, an issuer may go by any name.
     let given = "authentication = \"none\"\nendpoint = \"https://id.example.com/introspect\"";
     good(&issuer(asks, given).replace("https://id.example.com\"\n", "com.ibm.mfp\"\n"));
@@ -376,7 +388,7 @@ fn a_secret_that_cannot_be_had_is_reported_with_the_remedy_and_never_printed() {
         ("{ env = \"BLANK\" }", format!("{variable} \"BLANK\", but found a blank one {remedy}")),
         (
             "{ file = \"/nowhere/secret\" }",
-            "expected a secret in the file \"/nowhere/secret\", but found none: No such file or directory (os error 2) (create it, readable for the user that runs scopegate)".to_owned(),
+            "expected a secret in the file \"/nowhere/secret\", but found none: No such file or directory (os error 2) (it must be a file that the user who runs scopegate may read)".to_owned(),
         ),
     ];
     for (secret, fault) in cases {

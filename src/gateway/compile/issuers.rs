@@ -60,7 +60,10 @@ pub(super) fn refuse_ambiguous(config: &Config, faults: &mut Vec<Fault>) {
                      {:?} and {:?} for {:?}",
                     other.token_prefix.value, other.name.value, prefix.value, issuer.name.value
                 );
-                let help = "give both a token_prefix, or name one of them in the route's issuers";
+                let help = format!(
+                    "give both a token_prefix that the other's does not begin with, or name one of them in the issuers of {:?}",
+                    route.path.value
+                );
                 let fault = if prefix.is_written() { prefix.fault(message) } else { issuer.name.fault(message) };
                 faults.push(fault.with_help(help));
             }
@@ -122,8 +125,9 @@ fn keys(
             let document = std::fs::read(&path.value).map_err(|error| {
                 path.fault(format!("expected a JWK set in {}, but found none: {error}", path.value.display()))
             })?;
-            let jwks =
-                Jwks::parse(&document).map_err(|error| path.fault(format!("expected a JWK set, but found {error}")))?;
+            let jwks = Jwks::parse(&document).map_err(|error| {
+                path.fault(format!("expected a JWK set in {}, but found none: {error}", path.value.display()))
+            })?;
             return Ok(Keys::Fixed(Arc::new(KeySet::new(&jwks, &algorithms))));
         }
         KeySource::SharedSecret(secret) => {

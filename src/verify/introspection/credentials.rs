@@ -54,7 +54,9 @@ pub struct Assertions {
 #[derive(Debug, thiserror::Error)]
 pub enum UnusableKey {
     /// Not a PEM of a key for the algorithm.
-    #[error("expected a private key for {algorithm} in PEM, but found something else")]
+    #[error(
+        "expected a private key for {algorithm} in PEM, not encrypted, but found something else (\"openssl pkcs8 -topk8 -nocrypt\" writes what is needed)"
+    )]
     NotPem {
         /// The algorithm.
         algorithm: Algorithm,
