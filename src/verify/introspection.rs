@@ -90,16 +90,8 @@ pub enum Accepted {
 
 /// Asks one authorization server.
 pub struct Introspection {
-    endpoint: Endpoint,
-    fetcher: Fetcher,
-    credentials: Credentials,
-    accepted: Accepted,
-    expectation: Expectation,
+    settings: Settings,
     expected_of_jwt: Expectation,
-    conflict: bool,
-    cache_ttl: Duration,
-    negative_ttl: Duration,
-    patience: Duration,
     lookups: Arc<Lookups>,
     breaker: Breaker,
     failures: AtomicU32,
@@ -129,19 +121,10 @@ impl Introspection {
     /// Asks by these settings, once [`attend`](Self::attend) is called.
     #[must_use]
     pub fn new(settings: Settings) -> Self {
-        let Settings { endpoint, fetcher, credentials, accepted, expectation, .. } = settings;
         Self {
-            endpoint,
-            fetcher,
-            credentials,
-            accepted,
-            expected_of_jwt: before_asking(expectation.clone()),
-            expectation,
-            conflict: settings.conflict,
-            cache_ttl: settings.cache_ttl,
-            negative_ttl: settings.negative_ttl,
-            patience: settings.patience,
+            expected_of_jwt: before_asking(settings.expectation.clone()),
             lookups: Lookups::new(settings.max_in_flight),
+            settings,
             breaker: Breaker::default(),
             failures: AtomicU32::new(0),
             control_plane: OnceLock::new(),
@@ -154,8 +137,7 @@ impl Introspection {
         let _ = self.control_plane.set(Handle::current());
     }
 
-    /// What a JWT whose signature is not verified here may not say of itself: that it is expired, for somebody else or
-    /// another kind of token.
+    /// What a JWT must say of itself to be asked about at all, where its signature is not verified here.
     pub(super) fn expected_of_jwt(&self) -> &Expectation {
         &self.expected_of_jwt
     }
@@ -197,8 +179,8 @@ impl Introspection {
     // Keeps what comes of it before it tells it: who comes next finds the one or the other.
     async fn look_up(self: Arc<Self>, question: Question, begun: Begun) {
         let asked = OnDrop(|| self.breaker.abandoned());
-        let said = self.ask(&question.token, &question.issuer.token_types, question.now);
-        let said = tokio::time::timeout(self.patience, said).await.unwrap_or(Err(AskError::TooSlow));
+        let said = self.settings.ask(&question.token, &question.issuer.token_types, question.now);
+        let said = tokio::time::timeout(self.settings.patience, said).await.unwrap_or(Err(AskError::TooSlow));
         self.take_note(said.as_ref().err());
         drop(asked);
         let now = question.now;
@@ -211,7 +193,7 @@ impl Introspection {
         match &outcome {
             Ok(fact) if fact.is_fresh(now) => cache.keep(fact),
             Err(VerifyError::Invalid { reason, .. }) => {
-                self.lookups.refuse(digest, reason, now.later_by(self.negative_ttl));
+                self.lookups.refuse(digest, reason, now.later_by(self.settings.negative_ttl));
             }
             Ok(_) | Err(VerifyError::Unavailable { .. } | VerifyError::Overloaded { .. } | VerifyError::Conflict) => {}
         }
@@ -220,16 +202,16 @@ impl Introspection {
 
     fn judge(&self, said: Said, question: Question) -> Outcome {
         let Question { issuer, token: text, signed, epoch, now, .. } = question;
-        let mut kept_for = self.cache_ttl;
+        let mut kept_for = self.settings.cache_ttl;
         let (token, key, replacement) = match said {
             Said::Inactive => {
                 return Err(invalid("inactive", "the authorization server says that it is not active".to_owned()));
             }
             Said::Active(claims) => match signed {
-                None => (claims.check(&self.expectation, now)?, None, None),
+                None => (claims.check(&self.settings.expectation, now)?, None, None),
                 Some(Signed { token, signer }) => {
                     let ends = token.expires_at();
-                    let told = claims.over(&token).check(&self.expectation, now)?;
+                    let told = claims.over(&token).check(&self.settings.expectation, now)?;
                     (told.ending_by(ends), Some(signer), None)
                 }
             },
@@ -244,7 +226,7 @@ impl Introspection {
 
     // Asking may fail a thousand times a second, and once is enough to be told.
     fn take_note(&self, error: Option<&AskError>) {
-        let issuer = &self.expectation.issuer_name;
+        let issuer = &self.settings.expectation.issuer_name;
         match error {
             Some(AskError::Conflict { .. }) | None => {
                 self.breaker.answered();
@@ -270,7 +252,7 @@ impl Introspection {
 
     fn unavailable(&self, cause: String, retry_after: Option<Duration>) -> VerifyError {
         VerifyError::Unavailable {
-            issuer: Arc::clone(&self.expectation.issuer_name),
+            issuer: Arc::clone(&self.settings.expectation.issuer_name),
             retry_after: retry_after.unwrap_or(super::RETRY_AFTER),
             cause,
         }
@@ -289,8 +271,8 @@ fn before_asking(expectation: Expectation) -> Expectation {
 impl std::fmt::Debug for Introspection {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.debug_struct("Introspection")
-            .field("endpoint", &self.endpoint)
-            .field("credentials", &self.credentials)
+            .field("endpoint", &self.settings.endpoint)
+            .field("credentials", &self.settings.credentials)
             .finish_non_exhaustive()
     }
 }

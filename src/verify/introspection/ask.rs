@@ -10,9 +10,9 @@ use http::{HeaderMap, HeaderValue, StatusCode, header};
 use url::form_urlencoded::Serializer;
 use zeroize::Zeroizing;
 
-use super::Accepted;
 use super::credentials::Credentials;
 use super::own_token::OwnTokenError;
+use super::{Accepted, Settings};
 use crate::oauth::UnixTime;
 use crate::oauth::claims::{Claims, ClaimsError};
 use crate::oauth::introspection::{Introspection, SIGNED_ANSWER, UnclearAnswer};
@@ -98,7 +98,7 @@ impl AskError {
     }
 }
 
-impl super::Introspection {
+impl Settings {
     /// Asks about a token.
     pub(super) async fn ask(&self, token: &str, token_types: &[String], now: UnixTime) -> Result<Said, AskError> {
         let url = self.endpoint.url(&self.fetcher).await?;
