@@ -195,11 +195,10 @@ fn well_known_urls(issuer: &str) -> Vec<String> {
     let mut urls = vec![
         format!("{host}/.well-known/oauth-authorization-server{path}"),
         format!("{base}/.well-known/openid-configuration"),
-        format!("{base}/.well-known/oauth-authorization-server"),
     ];
-    urls.dedup();
-    if path.is_empty() {
-        urls.truncate(2);
+    // Without a path it is the first of them.
+    if !path.is_empty() {
+        urls.push(format!("{base}/.well-known/oauth-authorization-server"));
     }
     urls
 }
