@@ -15,8 +15,6 @@ use super::values::{boolean, path, text, url, word};
 /// `[issuers.NAME.introspection]`.
 #[derive(Clone, Debug)]
 pub struct Introspection {
-    /// The section itself.
-    pub place: Placed<()>,
     /// Where to ask; without it, where the metadata says.
     pub endpoint: Option<Placed<Url>>,
     /// How the gateway shows who asks.
@@ -130,7 +128,6 @@ impl Introspection {
     pub(super) fn read(table: &mut Table<'_>) -> Option<Self> {
         let authentication = authentication(table);
         Some(Self {
-            place: table.placed(()),
             endpoint: table.optional("endpoint", url),
             conflict: table.or("conflict", false, boolean),
             accept: table.placed_or("accept", Accept::Json, word(&ACCEPT)),
