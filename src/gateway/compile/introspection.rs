@@ -3,7 +3,7 @@
 use secrecy::SecretString;
 
 use super::issuers::Server;
-use crate::config::{self, Accept, Authentication, ClientSecret, Fault, Placed};
+use crate::config::{self, Accept, Authentication, ClientSecret, Fault};
 use crate::oauth::claims::{Expectation, ExpectedAudience};
 use crate::oauth::jose::Algorithm;
 use crate::verify::introspection::{
@@ -11,8 +11,7 @@ use crate::verify::introspection::{
 };
 use crate::verify::{EndpointName, Keys};
 
-/// What is expected of a token that the server is asked about: what is expected of a JWT, but that it may leave out who
-/// issued it and when it ends.
+/// How the issuer's server is asked; `keys` are the issuer's, which signed answers are verified with.
 pub(super) fn compile(
     issuer: &config::Issuer,
     written: &config::Introspection,
@@ -33,6 +32,7 @@ pub(super) fn compile(
             Accept::Jwt => Accepted::Signed { keys: keys()?, recipients: recipients(written, expectation) },
             Accept::Phantom => Accepted::Phantom { keys: keys()? },
         },
+        // An answer is the issuer's by where it came from, and may leave out when the token ends (RFC 7662 §2.2).
         expectation: Expectation { issuer_required: false, expiry_required: false, ..expectation.clone() },
         conflict: written.conflict,
         cache_ttl: written.cache_ttl,
@@ -58,38 +58,28 @@ fn credentials(
     server: &Server,
 ) -> Result<Credentials, Box<Fault>> {
     let secret = |client: &ClientSecret| SecretString::from(client.secret.value.expose());
-    Ok(Credentials::Client(match &written.authentication {
+    let basic = |client: &ClientSecret| ClientAuthentication::basic(&client.id, &secret(client));
+    let client = match &written.authentication {
         Authentication::None(_) => ClientAuthentication::None,
-        Authentication::Basic(client) => ClientAuthentication::basic(&client.id, &secret(client)),
+        Authentication::Basic(client) => basic(client),
         Authentication::Form(client) => {
             ClientAuthentication::Form { client_id: client.id.clone(), client_secret: secret(client) }
         }
         Authentication::Bearer { client, token_endpoint, scope } => {
             let endpoint = server.endpoint(token_endpoint.as_ref(), EndpointName::Token);
-            let authentication = ClientAuthentication::basic(&client.id, &secret(client));
-            return Ok(Credentials::OwnToken(OwnToken::new(endpoint, authentication, scope.clone())));
+            return Ok(Credentials::OwnToken(OwnToken::new(endpoint, basic(client), scope.clone())));
         }
         Authentication::PrivateKeyJwt { client_id, key, key_id, algorithm } => {
             let pem = std::fs::read(&key.value).map_err(|error| {
                 key.fault(format!("expected a private key in {}, but found none: {error}", key.value.display()))
             })?;
-            let assertions = assertions(issuer, client_id, &pem, algorithm, key_id.clone(), key)?;
+            // The name was checked when the file was read.
+            let algorithm = Algorithm::from_name(algorithm).unwrap_or(Algorithm::RS256);
+            let audience = issuer.issuer.first().map(|iss| iss.value.clone()).unwrap_or_default();
+            let assertions = Assertions::new(client_id.clone(), audience, &pem, algorithm, key_id.clone())
+                .map_err(|error| key.fault(error.to_string()))?;
             ClientAuthentication::PrivateKeyJwt(Box::new(assertions))
         }
-    }))
-}
-
-fn assertions<T>(
-    issuer: &config::Issuer,
-    client_id: &str,
-    pem: &[u8],
-    algorithm: &str,
-    key_id: Option<String>,
-    place: &Placed<T>,
-) -> Result<Assertions, Box<Fault>> {
-    // The name was checked when the file was read.
-    let algorithm = Algorithm::from_name(algorithm).unwrap_or(Algorithm::RS256);
-    let audience = issuer.issuer.first().map(|iss| iss.value.clone()).unwrap_or_default();
-    Assertions::new(client_id.to_owned(), audience, pem, algorithm, key_id)
-        .map_err(|error| Box::new(place.fault(error.to_string())))
+    };
+    Ok(Credentials::Client(client))
 }
