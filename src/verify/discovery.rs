@@ -39,7 +39,7 @@ pub struct Metadata {
 
 /// The metadata did not tell where an endpoint is.
 #[derive(Debug, thiserror::Error)]
-pub enum DiscoveryError {
+pub(super) enum DiscoveryError {
     /// No document at any of the places; the last one's reason.
     #[error("no metadata at {url}: {source}")]
     Fetch {
@@ -81,7 +81,7 @@ impl Endpoint {
     ///
     /// # Errors
     /// [`DiscoveryError`] when no metadata document tells.
-    pub async fn url(&self, fetcher: &Fetcher) -> Result<String, DiscoveryError> {
+    pub(super) async fn url(&self, fetcher: &Fetcher) -> Result<String, DiscoveryError> {
         match self {
             Self::Known(url) => Ok(url.clone()),
             Self::Discovered(metadata, name) => metadata.endpoint(*name, fetcher).await,
@@ -89,7 +89,7 @@ impl Endpoint {
     }
 
     /// Forgets what the metadata said, so that it is asked again: the endpoint may have moved.
-    pub async fn forget(&self) {
+    pub(super) async fn forget(&self) {
         match self {
             Self::Known(_) => {}
             Self::Discovered(metadata, _) => *metadata.found.lock().await = None,
@@ -99,8 +99,7 @@ impl Endpoint {
 
 impl EndpointName {
     /// Its name in the metadata.
-    #[must_use]
-    pub const fn as_str(self) -> &'static str {
+    const fn as_str(self) -> &'static str {
         match self {
             Self::Jwks => "jwks_uri",
             Self::Introspection => "introspection_endpoint",

@@ -17,11 +17,11 @@ pub struct Fetcher(reqwest::Client);
 
 /// A document as it came.
 #[derive(Debug)]
-pub struct Document {
+pub(super) struct Document {
     /// The body.
-    pub bytes: Vec<u8>,
+    pub(super) bytes: Vec<u8>,
     /// How long it may be kept, where `Cache-Control` tells (RFC 9111 §5.2.2).
-    pub fresh_for: Option<Duration>,
+    pub(super) fresh_for: Option<Duration>,
 }
 
 /// An answer to a POST, whatever it may say.
@@ -36,7 +36,7 @@ pub(super) struct Answer {
 
 /// Why there is no document. None of it is a client's fault.
 #[derive(Debug, thiserror::Error)]
-pub enum FetchError {
+pub(super) enum FetchError {
     /// No answer: refused, timed out, reset, untrusted.
     #[error("no answer: {}", innermost(.0))]
     NoAnswer(#[source] reqwest::Error),
@@ -88,7 +88,7 @@ impl Fetcher {
     ///
     /// # Errors
     /// [`FetchError`] when there is none within the client's time-out.
-    pub async fn get(&self, url: &str) -> Result<Document, FetchError> {
+    pub(super) async fn get(&self, url: &str) -> Result<Document, FetchError> {
         let request = self.0.get(url).header(header::ACCEPT, "application/json, application/jwk-set+json");
         let mut answer = request.send().await.map_err(FetchError::NoAnswer)?;
         if answer.status() != StatusCode::OK {

@@ -26,9 +26,9 @@ use crate::oauth::claims::{Claims, ClaimsError};
 use crate::oauth::jose::{CompactJws, JwsError, TokenShape, classify};
 
 pub use cache::{Epoch, Memo, TokenCache, WorkerCache};
-pub use discovery::{DiscoveryError, Endpoint, EndpointName, Metadata};
+pub use discovery::{Endpoint, EndpointName, Metadata};
 pub use fact::Verified;
-pub use fetch::{Document, FetchError, Fetcher};
+pub use fetch::Fetcher;
 pub use issuer::{Issuer, Keys};
 pub use keys::{KeyRing, KeyTiming, NoKeys};
 
