@@ -1,8 +1,10 @@
 //! An authorization server that is down is asked rarely.
 //!
 //! 1. What counts is what no client can provoke with a token: no connection, no answer in time, a status of 5xx.
-//! 2. After [`THRESHOLD`] of them in a row nobody asks for a while; each further failure doubles it.
-//! 3. Then one may try. The others go on waiting until it is known how that one fared.
+//! 2. After [`THRESHOLD`] of them in a row nobody asks for a while.
+//! 3. Then one may try. The others go on waiting until it is known how that one fared; each failure doubles the while.
+//! 4. Questions that were under way when a rest began say nothing new by failing, too: a hundred connections that break
+//!    at once are one outage.
 
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
@@ -50,6 +52,9 @@ impl Breaker {
     /// It failed. Says how long it is left alone, where that begins now.
     pub(super) fn failed(&self, now: Instant) -> Option<Duration> {
         let mut state = self.state();
+        if state.resting_until.is_some_and(|until| now < until) {
+            return None;
+        }
         state.failures = state.failures.saturating_add(1);
         state.someone_tries = false;
         let doublings = state.failures.checked_sub(THRESHOLD)?;
@@ -85,6 +90,15 @@ mod tests {
             assert_eq!(breaker.admit(now), Err(rest));
             now += rest;
         }
+    }
+
+    #[test]
+    fn many_that_fail_at_once_are_one_outage() {
+        let (breaker, start) = (Breaker::default(), Instant::now());
+        let rests: Vec<_> = (0..100).filter_map(|_| breaker.failed(start)).collect();
+        assert_eq!(rests, [SHORTEST_REST]);
+        assert_eq!(breaker.admit(start), Err(SHORTEST_REST));
+        assert_eq!(breaker.admit(start + SHORTEST_REST), Ok(()));
     }
 
     #[test]
