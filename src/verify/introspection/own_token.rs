@@ -1,7 +1,8 @@
 //! An access token of the gateway's own, for servers that want to be asked with one (RFC 7662 §2.1).
 //!
 //! 1. It is fetched by the client credentials grant (RFC 6749 §4.4) when it is first needed, and once for all who need it.
-//! 2. It is renewed [`EARLY`] before its end. Where that fails, it serves until its end.
+//! 2. It is renewed [`EARLY`] before its end. Where that fails, it serves until its end, and is tried again after
+//!    [`FAILURE_SHARED`].
 //! 3. One that the server refuses is dropped and replaced once; whether that was of use is for the caller to see.
 
 use std::sync::Arc;
@@ -110,27 +111,25 @@ impl OwnToken {
         if let Some(held) = state.held.as_ref().filter(|held| Instant::now() < held.renewed_from) {
             return Ok(held.authorization.clone());
         }
-        if let Some((at, failure)) = &state.failure
-            && at.elapsed() < FAILURE_SHARED
-            && state.held.is_none()
-        {
-            return Err(Arc::clone(failure));
-        }
-        match self.fetch(fetcher, now).await {
-            Ok(held) => {
-                let authorization = held.authorization.clone();
-                *state = State { held: Some(held), failure: None };
-                Ok(authorization)
-            }
-            Err(error) => {
-                self.endpoint.forget().await;
-                let error = Arc::new(error);
-                state.failure = Some((Instant::now(), Arc::clone(&error)));
-                match state.held.take().filter(|held| Instant::now() < held.ends) {
-                    Some(held) => Ok(state.held.insert(held).authorization.clone()),
-                    None => Err(error),
+        let failure = match &state.failure {
+            Some((at, failure)) if at.elapsed() < FAILURE_SHARED => Arc::clone(failure),
+            Some(_) | None => match self.fetch(fetcher, now).await {
+                Ok(held) => {
+                    let authorization = held.authorization.clone();
+                    *state = State { held: Some(held), failure: None };
+                    return Ok(authorization);
                 }
-            }
+                Err(error) => {
+                    self.endpoint.forget().await;
+                    let error = Arc::new(error);
+                    state.failure = Some((Instant::now(), Arc::clone(&error)));
+                    error
+                }
+            },
+        };
+        match state.held.as_ref().filter(|held| Instant::now() < held.ends) {
+            Some(held) => Ok(held.authorization.clone()),
+            None => Err(failure),
         }
     }
 
