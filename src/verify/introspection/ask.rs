@@ -102,13 +102,17 @@ impl Settings {
     /// Asks about a token.
     pub(super) async fn ask(&self, token: &str, token_types: &[String], now: UnixTime) -> Result<Said, AskError> {
         let url = self.endpoint.url(&self.fetcher).await?;
-        let answer = match self.answer(&url, token, now).await {
-            Ok(answer) => answer,
-            Err(error) => {
-                self.endpoint.forget().await;
-                return Err(error);
+        let answer = self.answer(&url, token, now).await;
+        let may_have_moved = match &answer {
+            Ok(Answer { status, .. }) => {
+                status.is_redirection() || matches!(*status, StatusCode::NOT_FOUND | StatusCode::GONE)
             }
+            Err(_) => true,
         };
+        if may_have_moved {
+            self.endpoint.forget().await;
+        }
+        let answer = answer?;
         match &self.accepted {
             Accepted::Json => self.read_json(&answer, url),
             Accepted::Signed { keys, recipients } => self.read_signed(&answer, url, keys, recipients).await,

@@ -132,6 +132,24 @@ fn r25_metadata_that_does_not_tell_the_way_is_a_503() {
 }
 
 #[test]
+fn endpoint_that_is_not_there_any_more_is_looked_up_again() {
+    let moved =
+        |status| Reply::Answer { status, headers: vec![("location".to_owned(), "/x".to_owned())], body: vec![] };
+    for gone in [Reply::status(404), Reply::status(410), moved(308), Reply::RawThenClose(Vec::new())] {
+        let stand = Stand::start();
+        assert_eq!(stand.get("first").status, 200);
+        let (url, active, reply) = (stand.url.clone(), stand.active("read"), gone.clone());
+        stand.server.script(move |request| match request.target.as_str() {
+            "/introspect" => reply.clone(),
+            "/elsewhere" => Reply::json(&active),
+            _ => Reply::json(json!({ "issuer": url, "introspection_endpoint": format!("{url}/elsewhere") })),
+        });
+        stand.assert_unavailable("second", &format!("{gone:?}"));
+        assert_eq!(stand.get("second").status, 200, "{gone:?}");
+    }
+}
+
+#[test]
 fn only_a_plain_inactive_is_remembered_as_a_refusal() {
     let stand = Stand::start();
     for _ in 0..3 {
