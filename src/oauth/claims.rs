@@ -105,11 +105,14 @@ impl Claims {
 
     /// These claims, and those of `token` that these do not name.
     ///
-    /// For a token that was judged by itself before its issuer was asked: the issuer has the last word on what it names.
+    /// For a token that was judged by itself before its issuer was asked: the issuer has the last word on what it names,
+    /// and on the scope by whichever of its names.
     #[must_use]
-    pub fn over(mut self, token: &ActiveToken) -> Self {
+    pub fn over(mut self, token: &ActiveToken, scope_claims: &[String]) -> Self {
+        let names_scope = scope_claims.iter().any(|claim| self.members.contains_key(claim));
         for (name, value) in &token.claims {
-            if !self.members.contains_key(name) {
+            let is_named = self.members.contains_key(name) || (names_scope && scope_claims.contains(name));
+            if !is_named {
                 self.members.insert(name.clone(), value.clone());
             }
         }

@@ -211,7 +211,8 @@ impl Introspection {
                 None => (claims.check(&self.settings.expectation, now)?, None, None),
                 Some(Signed { token, signer }) => {
                     let ends = token.expires_at();
-                    let told = claims.over(&token).check(&self.settings.expectation, now)?;
+                    let expected = &self.settings.expectation;
+                    let told = claims.over(&token, &expected.scope_claims).check(expected, now)?;
                     (told.ending_by(ends), Some(signer), None)
                 }
             },

@@ -67,14 +67,17 @@ fn token_that_is_not_to_be_used_as_bearer_is_refused() {
 #[test]
 fn issuer_has_the_last_word_on_what_its_answer_names() {
     let token = check(&good(), &expectation()).expect("the claims are good");
-    let answer = Claims::parse(br#"{"scope":"a","exp":1800000600}"#).expect("an object");
     let optional = Expectation { issuer_required: false, expiry_required: false, ..expectation() };
-    let now = UnixTime::from_seconds(NOW);
-    let both = answer.over(&token).check(&optional, now).expect("both are good").ending_by(token.expires_at());
-    assert_eq!((both.scopes().to_string().as_str(), both.subject()), ("a", Some("alice")));
-    assert_eq!(both.expires_at(), Some(UnixTime::from_seconds(NOW + 60)), "the earlier end counts");
-    let other = Claims::parse(br#"{"aud":"other"}"#).expect("an object");
-    assert_eq!(other.over(&token).check(&optional, now).err().map(|error| error.reason()), Some("wrong_audience"));
+    let both = |answer: &str| {
+        let answer = Claims::parse(answer.as_bytes()).expect("an object");
+        answer.over(&token, &optional.scope_claims).check(&optional, UnixTime::from_seconds(NOW))
+    };
+    let narrowed = both(r#"{"scope":"a","exp":1800000600}"#).expect("both are good").ending_by(token.expires_at());
+    assert_eq!((narrowed.scopes().to_string().as_str(), narrowed.subject()), ("a", Some("alice")));
+    assert_eq!(narrowed.expires_at(), Some(UnixTime::from_seconds(NOW + 60)), "the earlier end counts");
+    let renamed = both(r#"{"scp":["a"]}"#).expect("both are good");
+    assert_eq!(renamed.scopes().to_string(), "a", "the token's own scope, of another name, is not in force");
+    assert_eq!(both(r#"{"aud":"other"}"#).err().map(|error| error.reason()), Some("wrong_audience"));
 }
 
 // R16
