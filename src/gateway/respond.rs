@@ -5,6 +5,8 @@
 //! 2. The client is blamed only for what is its own doing: an authorization server or an upstream that fails is a 5xx
 //!    without a Bearer error.
 
+use std::time::Duration;
+
 use bytes::Bytes;
 use http::header::{self, HeaderName, HeaderValue};
 use http::{Response, StatusCode};
@@ -57,8 +59,10 @@ pub(super) fn respond(refusal: &Refusal, settings: &ChallengeSettings) -> Respon
         Refusal::MethodNotAllowed { allow } => {
             headers.insert(header::ALLOW, allow.clone());
         }
+        // Whole seconds (RFC 9110 §10.2.3), rounded up: who comes too early is refused once more.
         Refusal::IssuerUnavailable { retry_after, .. } => {
-            headers.insert(header::RETRY_AFTER, HeaderValue::from(retry_after.as_secs().max(1)));
+            let seconds = retry_after.saturating_add(Duration::from_nanos(999_999_999)).as_secs();
+            headers.insert(header::RETRY_AFTER, HeaderValue::from(seconds.max(1)));
         }
         // IBM's own resource filter answers so.
         Refusal::Conflict => {
@@ -181,4 +185,19 @@ fn challenge(refusal: &Refusal, settings: &ChallengeSettings) -> Option<HeaderVa
         resource_metadata: None,
     };
     Some(challenge.to_header_value())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn nobody_is_told_to_come_before_it_is_worth_it() {
+        for (millis, told) in [(0, "1"), (1, "1"), (1000, "1"), (1001, "2"), (5000, "5"), (29_500, "30")] {
+            let retry_after = Duration::from_millis(millis);
+            let refusal = Refusal::IssuerUnavailable { issuer: "corp".into(), retry_after, cause: String::new() };
+            let answer = respond(&refusal, &ChallengeSettings::default());
+            assert_eq!(answer.headers()[header::RETRY_AFTER], told, "{millis} ms");
+        }
+    }
 }
