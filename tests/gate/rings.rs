@@ -37,11 +37,7 @@ fn with_ring(server: &Server, timing: KeyTiming, test: impl FnOnce(&KeyRing)) {
 
 fn keys(cache_control: Option<&'static str>) -> impl Fn(&crate::harness::Received) -> Reply + Send + Sync {
     let body = json!({ "keys": [Key::es256("k").jwk()] }).to_string();
-    move |_| Reply::Answer {
-        status: 200,
-        headers: cache_control.map(|value| ("cache-control".to_owned(), value.to_owned())).into_iter().collect(),
-        body: body.clone().into_bytes(),
-    }
+    move |_| Reply::answer(200, cache_control.map(|value| ("cache-control", value)).as_slice(), &body)
 }
 
 #[test]

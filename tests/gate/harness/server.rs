@@ -48,17 +48,21 @@ pub(crate) enum Reply {
 }
 
 impl Reply {
+    pub(crate) fn answer(status: u16, headers: &[(&str, &str)], body: impl ToString) -> Self {
+        let headers = headers.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned())).collect();
+        Self::Answer { status, headers, body: body.to_string().into_bytes() }
+    }
+
     pub(crate) fn json(body: impl ToString) -> Self {
-        let headers = vec![("content-type".to_owned(), "application/json".to_owned())];
-        Self::Answer { status: 200, headers, body: body.to_string().into_bytes() }
+        Self::answer(200, &[("content-type", "application/json")], body)
     }
 
     pub(crate) fn text(body: &str) -> Self {
-        Self::Answer { status: 200, headers: Vec::new(), body: body.as_bytes().to_vec() }
+        Self::answer(200, &[], body)
     }
 
     pub(crate) fn status(status: u16) -> Self {
-        Self::Answer { status, headers: Vec::new(), body: Vec::new() }
+        Self::answer(status, &[], "")
     }
 }
 

@@ -120,14 +120,8 @@ fn zero_cache_ttl_asks_each_time_and_cache_max_age_bounds_it() {
         assert_eq!((stand.get("token").status, stand.questions().len()), (200, questions), "at {seconds}");
     }
     let stand = Stand::start();
-    let answer = stand.active("read").to_string();
-    stand.answers(Reply::Answer {
-        status: 200,
-        headers: [("content-type", "application/json"), ("cache-control", "no-store")]
-            .map(|(name, value)| (name.to_owned(), value.to_owned()))
-            .to_vec(),
-        body: answer.into_bytes(),
-    });
+    let headers = [("content-type", "application/json"), ("cache-control", "no-store")];
+    stand.answers(Reply::answer(200, &headers, stand.active("read")));
     for _ in 0..2 {
         // It is meant for caches between server and gateway (RFC 7662 §4), and most servers say it each time.
         assert_eq!((stand.get("token").status, stand.questions().len()), (200, 1), "no-store");

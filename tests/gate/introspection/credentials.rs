@@ -159,14 +159,7 @@ fn own_token_is_renewed_thirty_seconds_before_its_end() {
 fn r9_failure_to_get_a_token_of_our_own_is_no_fault_of_the_client() {
     for (what, reply) in [
         ("401", Reply::status(401)),
-        (
-            "400",
-            Reply::Answer {
-                status: 400,
-                headers: vec![("content-type".to_owned(), "application/json".to_owned())],
-                body: br#"{"error":"invalid_scope"}"#.to_vec(),
-            },
-        ),
+        ("400", Reply::answer(400, &[("content-type", "application/json")], r#"{"error":"invalid_scope"}"#)),
         ("500", Reply::status(500)),
         ("hung up", Reply::RawThenClose(Vec::new())),
         ("no JSON", Reply::text("own-1")),

@@ -12,8 +12,7 @@ use crate::harness::{NOW, Reply, Server, eventually, get, logged};
 const TOKEN: &str = "cAnArY-0123456789-tOkEn";
 
 fn answer(status: u16, content_type: &str, body: &str) -> Reply {
-    let headers = vec![("content-type".to_owned(), content_type.to_owned())];
-    Reply::Answer { status, headers, body: body.as_bytes().to_vec() }
+    Reply::answer(status, &[("content-type", content_type)], body)
 }
 
 fn raw(bytes: &str) -> Vec<u8> {
@@ -133,9 +132,8 @@ fn r25_metadata_that_does_not_tell_the_way_is_a_503() {
 
 #[test]
 fn endpoint_that_is_not_there_any_more_is_looked_up_again() {
-    let moved =
-        |status| Reply::Answer { status, headers: vec![("location".to_owned(), "/x".to_owned())], body: vec![] };
-    for gone in [Reply::status(404), Reply::status(410), moved(308), Reply::RawThenClose(Vec::new())] {
+    let moved = Reply::answer(308, &[("location", "/elsewhere")], "");
+    for gone in [Reply::status(404), Reply::status(410), moved, Reply::RawThenClose(Vec::new())] {
         let stand = Stand::start();
         assert_eq!(stand.get("first").status, 200);
         let (url, active, reply) = (stand.url.clone(), stand.active("read"), gone.clone());

@@ -8,9 +8,9 @@ use crate::harness::{Key, NOW, Reply, claims, eventually};
 const SIGNED: &str = "application/token-introspection+jwt";
 
 fn signed(content_type: &str, cache_control: Option<&str>, body: &str) -> Reply {
-    let mut headers = vec![("content-type".to_owned(), content_type.to_owned())];
-    headers.extend(cache_control.map(|value| ("cache-control".to_owned(), value.to_owned())));
-    Reply::Answer { status: 200, headers, body: body.as_bytes().to_vec() }
+    let mut headers = vec![("content-type", content_type)];
+    headers.extend(cache_control.map(|value| ("cache-control", value)));
+    Reply::answer(200, &headers, body)
 }
 
 /// A stand whose keys are known.

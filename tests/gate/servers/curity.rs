@@ -93,14 +93,11 @@ fn introspect(desk: &Desk, issuer: &str, request: &Received) -> Reply {
     if request.header("accept") == ["application/jwt"] {
         return match grant {
             None => Reply::status(204),
-            Some(grant) => Reply::Answer {
-                status: 200,
-                headers: vec![
-                    ("content-type".to_owned(), "application/jwt;charset=UTF-8".to_owned()),
-                    ("cache-control".to_owned(), format!("max-age={}", grant.expires - desk.now())),
-                ],
-                body: desk.key.token_with(&header(), &claims(desk, issuer, &grant)).into_bytes(),
-            },
+            Some(grant) => {
+                let cache_control = format!("max-age={}", grant.expires - desk.now());
+                let headers = [("content-type", "application/jwt;charset=UTF-8"), ("cache-control", &*cache_control)];
+                Reply::answer(200, &headers, desk.key.token_with(&header(), &claims(desk, issuer, &grant)))
+            }
         };
     }
     Reply::json(match grant {

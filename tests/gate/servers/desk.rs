@@ -111,8 +111,7 @@ pub(super) fn bearer(request: &Received) -> Option<&str> {
 
 /// JSON with another status than 200.
 pub(super) fn error(status: u16, body: &Value) -> Reply {
-    let headers = vec![("content-type".to_owned(), "application/json".to_owned())];
-    Reply::Answer { status, headers, body: body.to_string().into_bytes() }
+    Reply::answer(status, &[("content-type", "application/json")], body)
 }
 
 /// A UUID, all but its number the same.
