@@ -178,11 +178,12 @@ impl Introspection {
 
     // Keeps what comes of it before it tells it: who comes next finds the one or the other.
     async fn look_up(self: Arc<Self>, question: Question, begun: Begun) {
-        let asked = OnDrop(|| self.breaker.abandoned());
+        // Even if asking panics: as long as somebody is believed to try the server, nobody else does.
+        let trial = OnDrop(|| self.breaker.abandoned());
         let said = self.settings.ask(&question.token, &question.issuer.token_types, question.now);
         let said = tokio::time::timeout(self.settings.patience, said).await.unwrap_or(Err(AskError::TooSlow));
         self.take_note(said.as_ref().err());
-        drop(asked);
+        drop(trial);
         let now = question.now;
         let (cache, digest) = (Arc::clone(&question.cache), begun.digest());
         let outcome = match said {
