@@ -138,9 +138,11 @@ impl Begun {
         self.outcome.subscribe()
     }
 
-    /// Tells the outcome to all who wait.
+    /// Tells the outcome to all who wait, and to nobody who comes after them: a failure must not outlast its question.
     pub(super) fn end(self, outcome: Outcome) {
-        self.outcome.send_replace(Some(outcome));
+        let waiting = self.outcome.clone();
+        drop(self);
+        waiting.send_replace(Some(outcome));
     }
 }
 
@@ -161,6 +163,10 @@ fn network_of(client: IpAddr) -> IpAddr {
 
 #[cfg(test)]
 mod tests {
+    use std::pin::pin;
+    use std::sync::atomic::{AtomicBool, Ordering};
+    use std::task::{Context, Wake};
+
     use super::*;
 
     const NOW: UnixTime = UnixTime::from_seconds(0);
@@ -197,6 +203,27 @@ mod tests {
         let Entry::Begun(second) = enter(&lookups, "b", "10.0.0.2") else { panic!("there is room again") };
         drop(second);
         assert!(matches!(enter(&lookups, "c", "10.0.0.2"), Entry::Begun(_)));
+    }
+
+    #[test]
+    fn who_is_told_of_a_failure_and_comes_again_asks_again() {
+        /// Comes again in the very moment in which it is told.
+        struct Impatient(Arc<Lookups>, AtomicBool);
+
+        impl Wake for Impatient {
+            fn wake(self: Arc<Self>) {
+                self.1.store(matches!(enter(&self.0, "a", "10.0.0.1"), Entry::Begun(_)), Ordering::SeqCst);
+            }
+        }
+
+        let lookups = Lookups::new(4);
+        let Entry::Begun(begun) = enter(&lookups, "a", "10.0.0.1") else { panic!("the first begins") };
+        let client = Arc::new(Impatient(Arc::clone(&lookups), AtomicBool::new(false)));
+        let (waker, mut outcome) = (Arc::clone(&client).into(), begun.outcome());
+        let mut told = pin!(outcome.wait_for(Option::is_some));
+        assert!(told.as_mut().poll(&mut Context::from_waker(&waker)).is_pending());
+        begun.end(Err(VerifyError::Conflict));
+        assert!(client.1.load(Ordering::SeqCst), "the failure is over");
     }
 
     #[test]
