@@ -105,8 +105,8 @@ impl Claims {
 
     /// These claims, and those of `token` that these do not name.
     ///
-    /// For a token that was judged by itself before its issuer was asked: the issuer has the last word on what it names,
-    /// and on the scope by whichever of its names.
+    /// For a token that was judged by itself before its issuer was asked: the issuer has the last word on what it
+    /// names, and on the scope by whichever of its names.
     #[must_use]
     pub fn over(mut self, token: &ActiveToken, scope_claims: &[String]) -> Self {
         let names_scope = scope_claims.iter().any(|claim| self.members.contains_key(claim));
