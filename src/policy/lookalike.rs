@@ -23,11 +23,11 @@ pub(super) struct LenientPaths {
 impl LenientPaths {
     pub(super) fn insert(&mut self, index: usize, pattern: &RoutePattern) {
         let fold = |segment: &Segment| match segment {
-            Segment::Literal(text) => Segment::Literal(folded_name(text).into()),
-            Segment::Parameter => Segment::Parameter,
-            Segment::Rest => Segment::Rest,
+            Segment::Literal(text) => folded_name(text).map(|name| Segment::Literal(name.into())),
+            Segment::Parameter => Some(Segment::Parameter),
+            Segment::Rest => Some(Segment::Rest),
         };
-        let segments: Vec<_> = pattern.segments.iter().map(fold).collect();
+        let segments: Vec<_> = pattern.segments.iter().filter_map(fold).collect();
         self.folds |= segments != pattern.segments;
         self.tree.routes_at(&segments).push(index);
     }
@@ -51,31 +51,36 @@ fn folded(path: &str) -> Cow<'_, str> {
         return Cow::Borrowed(path);
     }
     let mut names = String::with_capacity(path.len());
-    for (position, segment) in path.split('/').enumerate() {
-        if position > 0 {
-            names.push('/');
-        }
+    for segment in path.split('/').skip(1) {
         let segment = decoded(segment);
         // What would begin a query or a fragment ends the path.
         let end = segment.find(['?', '#']);
-        names.push_str(&folded_name(&segment[..end.unwrap_or(segment.len())]));
+        if let Some(name) = folded_name(&segment[..end.unwrap_or(segment.len())]) {
+            names.push('/');
+            names.push_str(&name);
+        }
         if end.is_some() {
             break;
         }
     }
+    if names.is_empty() {
+        names.push('/');
+    }
     Cow::Owned(names)
 }
 
-/// One decoded name of a path as the most lenient server reads it.
-fn folded_name(name: &str) -> String {
-    let name = &name[..name.find(';').unwrap_or(name.len())];
-    let trimmed = name.trim_end_matches(['.', ' ']);
-    // Of a name of dots alone nobody knows what is left.
-    let name = if trimmed.is_empty() { name } else { trimmed };
+/// One decoded name of a path as the most lenient server reads it; `None` where it reads nothing. The empty name after a
+/// trailing slash stays.
+fn folded_name(name: &str) -> Option<String> {
+    let trimmed = name[..name.find(';').unwrap_or(name.len())].trim_end_matches(['.', ' ']);
+    if trimmed.is_empty() && !name.is_empty() {
+        return None;
+    }
+    let name = trimmed;
     // Upper case first: some letters outside ASCII have one in it.
     let name = if name.is_ascii() { name.to_ascii_lowercase() } else { name.to_uppercase().to_lowercase() };
     // The tree decodes what it looks for.
-    name.replace('%', "%25")
+    Some(name.replace('%', "%25"))
 }
 
 #[cfg(test)]
@@ -96,7 +101,10 @@ mod tests {
             ("/%E2%84%AAeys", "/keys"),
             ("/u%C5%BFers", "/users"),
             ("/a.b/.c", "/a.b/.c"),
-            ("/.../x", "/.../x"),
+            ("/.../x", "/x"),
+            ("/x/%20", "/x"),
+            ("/x/%20/", "/x/"),
+            ("/...", "/"),
             ("/100%25", "/100%25"),
             ("/admin/", "/admin/"),
         ] {

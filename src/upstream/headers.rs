@@ -133,7 +133,12 @@ pub fn to_upstream(headers: &mut HeaderMap, reserved: &Reserved, client: &Client
         headers.remove(name.as_str());
     }
     let trailers_welcome = headers.get_all(header::TE).iter().any(names_trailers);
+    let is_chunked = headers.contains_key(header::TRANSFER_ENCODING);
     strip_hop_by_hop(headers);
+    // Chunks are written anew; without this hyper would send a GET without its body.
+    if is_chunked {
+        headers.insert(header::TRANSFER_ENCODING, HeaderValue::from_static("chunked"));
+    }
     // Answered here: the client is told to go on when its body is read.
     headers.remove(header::EXPECT);
     if trailers_welcome {

@@ -120,6 +120,10 @@ fn bodies_of_either_framing_go_through_both_ways() {
         "POST /open/x HTTP/1.1\r\nHost: a\r\nContent-Length: 5\r\n\r\nhello".to_owned(),
         "POST /open/x HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\n\r\n2\r\nhe\r\n3\r\nllo\r\n0\r\n\r\n"
             .to_owned(),
+        // Few send a body with these methods, and those that do want it to arrive.
+        "GET /open/x HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\n\r\n5\r\nhello\r\n0\r\n\r\n".to_owned(),
+        "GET /open/x HTTP/1.1\r\nHost: a\r\nContent-Length: 5\r\n\r\nhello".to_owned(),
+        "DELETE /open/x HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\n\r\n5\r\nhello\r\n0\r\n\r\n".to_owned(),
     ] {
         let answer = connection.ask(request);
         assert_eq!((answer.status, answer.complete, answer.text()), (200, true, "hello".to_owned()));

@@ -5,6 +5,7 @@
 
 mod admission;
 mod answers;
+mod bypass;
 mod faults;
 mod forwarding;
 mod harness;

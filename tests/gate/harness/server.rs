@@ -155,6 +155,11 @@ impl Server {
         self.shared.received.lock().expect("no panic").len()
     }
 
+    /// Forgets everything that came so far.
+    pub(crate) fn forget(&self) {
+        self.shared.received.lock().expect("no panic").clear();
+    }
+
     /// How many connections came so far.
     pub(crate) fn connections(&self) -> usize {
         self.shared.connections.load(Ordering::SeqCst)
@@ -192,6 +197,8 @@ impl Socket for StreamOwned<ServerConnection, TcpStream> {
 }
 
 fn serve(mut socket: impl Socket, shared: &Shared) -> std::io::Result<()> {
+    // Head and body are written one after the other.
+    socket.tcp().set_nodelay(true)?;
     socket.tcp().set_read_timeout(Some(PATIENCE))?;
     socket.tcp().set_write_timeout(Some(PATIENCE))?;
     let mut buffer = Vec::new();

@@ -1,0 +1,339 @@
+//! Requests that somebody would send who looks for a way past the gateway.
+
+/// A small generator of numbers that anybody can repeat (SplitMix64).
+pub(super) struct Random(u64);
+
+impl Random {
+    /// The numbers of one case.
+    pub(super) fn new(seed: usize, case: usize) -> Self {
+        Self((seed as u64).wrapping_mul(0xD134_2543_DE82_EF95) ^ (case as u64).wrapping_mul(0x9E37_79B9_7F4A_7C15))
+    }
+
+    fn next(&mut self) -> u64 {
+        self.0 = self.0.wrapping_add(0x9E37_79B9_7F4A_7C15);
+        let mut number = self.0;
+        number = (number ^ (number >> 30)).wrapping_mul(0xBF58_476D_1CE4_E5B9);
+        number = (number ^ (number >> 27)).wrapping_mul(0x94D0_49BB_1331_11EB);
+        number ^ (number >> 31)
+    }
+
+    fn below(&mut self, bound: usize) -> usize {
+        usize::try_from(self.next() % bound.max(1) as u64).expect("below a usize")
+    }
+
+    /// One time in so many.
+    fn once_in(&mut self, times: usize) -> bool {
+        self.below(times) == 0
+    }
+
+    fn pick<'c, T: ?Sized>(&mut self, choices: &[&'c T]) -> &'c T {
+        choices[self.below(choices.len())]
+    }
+}
+
+/// A request as it is sent, and as it was meant.
+#[derive(Clone, Debug)]
+pub(super) struct Case {
+    pub(super) bytes: Vec<u8>,
+    pub(super) method: String,
+    pub(super) path: String,
+    pub(super) query: Option<String>,
+    pub(super) body: Vec<u8>,
+}
+
+const PATHS: [&str; 26] = [
+    "/",
+    "/other",
+    "/admin",
+    "/admin/users/7",
+    "/orders/7",
+    "/orders/new",
+    "/orders/7/items/3",
+    "/orders/7/items",
+    "/Reports/2026",
+    "/tenants/acme/files",
+    "/tenants/*/files",
+    "/me",
+    "/open/x",
+    "/open/secret",
+    "/open/x/keys",
+    "/open",
+    "/files/a/b.txt",
+    "/files",
+    "/health",
+    "/api/v1/x",
+    "/api/v1",
+    "/v1/x",
+    "/open/a/b/c",
+    "/orders/7/other",
+    "/tenants/acme",
+    "/open/x/keys/y",
+];
+const HOSTS: [&str; 6] = ["a", "admin.example.com", "x.example.com", "y.x.example.com", "stripped.test", "example.com"];
+const METHODS: [&str; 10] = ["GET", "GET", "GET", "POST", "PUT", "DELETE", "HEAD", "PATCH", "OPTIONS", "get"];
+const ODD_METHODS: [&str; 8] = ["delete", "Get", "TRACE", "CONNECT", "PROPFIND", "G-T", "GET\t", "GE T"];
+
+/// What is put somewhere into a path.
+const PIECES: [&str; 58] = [
+    "/",
+    "//",
+    "/./",
+    "/../",
+    "..",
+    ".",
+    "...",
+    "/..;/",
+    ";",
+    ";x=y",
+    ";/..",
+    "%2e",
+    "%2E%2e",
+    ".%2e",
+    "%2e%2e/",
+    "%2f",
+    "%2F",
+    "%5c",
+    "%5C",
+    "\\",
+    "..\\",
+    "%00",
+    "%0a",
+    "%0d%0a",
+    "%09",
+    "%20",
+    "%7f",
+    "%25",
+    "%252e",
+    "%252f",
+    "%2561",
+    "%25%36%31",
+    "%c0%ae",
+    "%c0%af",
+    "%e0%80%af",
+    "%ef%bc%8f",
+    "%E2%84%AA",
+    "%C5%BF",
+    "%ff",
+    "%u002e",
+    "%3b",
+    "%3Bx",
+    "%3f",
+    "%3F",
+    "%23",
+    "#",
+    "#/admin",
+    "?",
+    "?x=/admin",
+    "%",
+    "%6",
+    "%zz",
+    "%41",
+    "%7e",
+    "~",
+    "*",
+    "{id}",
+    "\u{e9}",
+];
+
+/// Lines that are added to the head.
+const LINES: [&str; 43] = [
+    "X-Client-Id: forged",
+    "X_Client_Id: forged",
+    "x.client.id: forged",
+    "X-Client_Id: forged",
+    "X-CLIENT-ID: forged",
+    "X-Forwarded-For: forged",
+    "X_Forwarded_For: forged",
+    "X-Forwarded-Host: forged",
+    "X-Forwarded-Prefix: forged",
+    "Forwarded: for=forged",
+    "X-Real-IP: forged",
+    "X.Real.IP: forged",
+    "X-Original-URL: /admin",
+    "X_Original_URL: /admin",
+    "X-Rewrite-URL: /admin",
+    "X-HTTP-Method-Override: DELETE",
+    "X-HTTP-Method: DELETE",
+    "X_HTTP_Method_Override: PUT",
+    "X-Method-Override: DELETE",
+    "Connection: X-Client-Id",
+    "Connection: x_client_id",
+    "Connection: Authorization",
+    "Connection: Host",
+    "Connection: close, X-Forwarded-For",
+    "Connection: Via",
+    "Authorization: Bearer x",
+    "Authorization: Basic dGVzdDp0ZXN0",
+    "authorization : Bearer x",
+    "Host: admin.example.com",
+    "Host: a",
+    "host: a",
+    "X-Fold: a\r\n b",
+    "X-Fold: a\r\n\tX-Client-Id: forged",
+    "X: ",
+    " X-Client-Id: forged",
+    "X-Nul: \0",
+    "X-Bare: a\rX-Client-Id: forged",
+    "X-Lf: a\nX-Client-Id: forged",
+    "Expect: 100-continue",
+    "TE: trailers",
+    "Upgrade: websocket",
+    "Upgrade: h2c",
+    "Via: 1.1 x",
+];
+
+/// Framings of a body `smuggled`; what follows says whether it is one that may pass.
+const FRAMINGS: [(&str, &str); 16] = [
+    ("Content-Length: LEN", "BODY"),
+    ("Transfer-Encoding: chunked", "CHUNKS"),
+    ("Transfer-Encoding: chunked", "CHUNKS WITH EXTENSIONS"),
+    ("Content-Length: LEN\r\nTransfer-Encoding: chunked", "CHUNKS"),
+    ("Transfer-Encoding: chunked\r\nContent-Length: 0", "CHUNKS"),
+    ("Transfer-Encoding: chunked\r\nTransfer-Encoding: identity", "CHUNKS"),
+    ("Transfer-Encoding: identity, chunked", "CHUNKS"),
+    ("Transfer-Encoding: xchunked", "CHUNKS"),
+    ("Transfer-Encoding:\u{b}chunked", "CHUNKS"),
+    ("Transfer-Encoding : chunked", "CHUNKS"),
+    ("Transfer_Encoding: chunked\r\nContent-Length: LEN", "BODY"),
+    ("Content-Length: LEN\r\nContent-Length: LEN", "BODY"),
+    ("Content-Length: 0\r\nContent-Length: LEN", "BODY"),
+    ("Content-Length: +LEN", "BODY"),
+    ("Content-Length: 0LEN", "BODY"),
+    ("Content-Length: LEN, LEN", "BODY"),
+];
+
+impl Case {
+    pub(super) fn generate(index: usize, random: &mut Random, tokens: &[String]) -> Self {
+        let mut target = random.pick(&PATHS).to_owned();
+        for _ in 0..[0, 0, 0, 1, 1, 1, 2, 3][random.below(8)] {
+            target = mutated(&target, random);
+        }
+        let method = if random.once_in(20) { random.pick(&ODD_METHODS) } else { random.pick(&METHODS) };
+        let host = random.pick(&HOSTS);
+        let mut head = format!("{method} {} HTTP/1.1\r\n", in_form(&target, host, random));
+        head.push_str(&host_lines(host, random));
+        if !random.once_in(6) {
+            // The last one grants everything, so that something comes through to be looked at.
+            let token = if random.once_in(3) { tokens.len() - 1 } else { random.below(tokens.len()) };
+            head.push_str(&format!("Authorization: Bearer {}\r\n", tokens[token]));
+        }
+        for _ in 0..[0, 0, 0, 0, 0, 1, 1, 2][random.below(8)] {
+            head.push_str(&format!("{}\r\n", random.pick(&LINES)));
+        }
+        let body = if random.once_in(5) { smuggled(index) } else { Vec::new() };
+        let mut bytes = Vec::new();
+        if body.is_empty() {
+            bytes.extend_from_slice(format!("{head}X-Case: {index}\r\nConnection: close\r\n\r\n").as_bytes());
+        } else {
+            let (lines, form) = FRAMINGS[random.below(FRAMINGS.len())];
+            let lines = lines.replace("LEN", &body.len().to_string());
+            head.push_str(&format!("X-Case: {index}\r\nConnection: close\r\n{lines}\r\n\r\n"));
+            bytes.extend_from_slice(head.as_bytes());
+            bytes.extend(framed(&body, form));
+        }
+        Self::meant(bytes, method, &target, body)
+    }
+
+    /// A GET without any tricks.
+    pub(super) fn plain(index: usize, path: &str) -> Self {
+        let head = format!("GET {path} HTTP/1.1\r\nHost: a\r\nX-Case: {index}\r\n\r\n");
+        Self::meant(head.into_bytes(), "GET", path, Vec::new())
+    }
+
+    fn meant(bytes: Vec<u8>, method: &str, target: &str, body: Vec<u8>) -> Self {
+        // A fragment is no part of what is asked for (RFC 9110 §4.2.5).
+        let target = target.split('#').next().unwrap_or_default();
+        let (path, query) = match target.split_once('?') {
+            Some((path, query)) => (path, Some(query.to_owned())),
+            None => (target, None),
+        };
+        // An absolute-form target without a path asks for the root (RFC 9110 §4.2.3).
+        let path = if path.is_empty() { "/" } else { path };
+        Self { bytes, method: method.to_owned(), path: path.to_owned(), query, body }
+    }
+}
+
+fn mutated(path: &str, random: &mut Random) -> String {
+    // Paths hold characters of more than one byte once they were changed.
+    let places: Vec<usize> = path.char_indices().map(|(place, _)| place).chain([path.len()]).collect();
+    let place = places[random.below(places.len())];
+    let (before, after) = path.split_at(place);
+    let piece = random.pick(&PIECES);
+    match random.below(9) {
+        0 | 1 => format!("{before}{piece}{after}"),
+        2 => format!("{path}{piece}"),
+        3 => format!("/open/{piece}{path}"),
+        4 => format!("/open/x/..{path}"),
+        // One character in another spelling.
+        5 | 6 => {
+            let Some(character) = after.chars().next().filter(char::is_ascii) else { return path.to_owned() };
+            let rest = &after[1..];
+            match random.below(5) {
+                0 => format!("{before}%{:02x}{rest}", u32::from(character)),
+                1 => format!("{before}%{:02X}{rest}", u32::from(character)),
+                2 => format!("{before}%25{:02x}{rest}", u32::from(character)),
+                3 => format!("{before}{}{rest}", character.to_ascii_uppercase()),
+                _ => format!("{before}{}{rest}", character.to_ascii_lowercase()),
+            }
+        }
+        7 => {
+            let flipped = |character: char| {
+                if character.is_ascii_lowercase() {
+                    character.to_ascii_uppercase()
+                } else {
+                    character.to_ascii_lowercase()
+                }
+            };
+            path.chars().map(flipped).collect()
+        }
+        _ => format!("{path}{}", random.pick(&["/", ".", "..", "%20", "%2e", "/.", "/..", ";", "?", "#"])),
+    }
+}
+
+fn in_form(target: &str, host: &str, random: &mut Random) -> String {
+    match random.below(80) {
+        0 => format!("http://{host}{target}"),
+        1 => format!("http://a{target}"),
+        2 => format!("//{host}{target}"),
+        3 => target.trim_start_matches('/').to_owned(),
+        _ => target.to_owned(),
+    }
+}
+
+fn host_lines(host: &str, random: &mut Random) -> String {
+    match random.below(66) {
+        0 => String::new(),
+        1 => format!("Host: {host}\r\nHost: a\r\n"),
+        2 => format!("Host: a@{host}\r\n"),
+        3 => format!("Host: {host}/admin\r\n"),
+        4 => format!("Host : {host}\r\n"),
+        5 => format!("Host: {host}.\r\n"),
+        6 => format!("Host: {host}:80\r\n"),
+        7 => format!("Host: {}\r\n", host.to_uppercase()),
+        8 => format!("Host: {host}, a\r\n"),
+        9 => format!("Host: {host}%00\r\n"),
+        10 => format!("Host:\t{host} \r\n"),
+        _ => format!("Host: {host}\r\n"),
+    }
+}
+
+// A request within a body: whoever frames it in another way than the gateway takes it for one.
+fn smuggled(index: usize) -> Vec<u8> {
+    format!("0\r\n\r\nGET /admin HTTP/1.1\r\nHost: a\r\nX-Smuggled-By: {index}\r\n\r\n").into_bytes()
+}
+
+fn framed(body: &[u8], form: &str) -> Vec<u8> {
+    let extension = if form.ends_with("EXTENSIONS") { ";x=\"y\"" } else { "" };
+    if form == "BODY" {
+        return body.to_vec();
+    }
+    let (first, second) = body.split_at(body.len() / 2);
+    let mut chunks = Vec::new();
+    for chunk in [first, second] {
+        chunks.extend_from_slice(format!("{:x}{extension}\r\n", chunk.len()).as_bytes());
+        chunks.extend_from_slice(chunk);
+        chunks.extend_from_slice(b"\r\n");
+    }
+    chunks.extend_from_slice(b"0\r\n\r\n");
+    chunks
+}

@@ -1,0 +1,217 @@
+//! A hunt for requests that reach what they have no token for (R39-R41).
+//!
+//! Generated requests go through a real gateway to an upstream that judges what arrives: once read to the letter, and
+//! once as leniently as any server might. A request that either of them would take for a resource whose scope the token
+//! that came with it does not grant is a bypass; so is one that differs from what was asked and judged, and one that
+//! nobody sent.
+//!
+//! `BYPASS_CASES` sets how many are tried, `BYPASS_SEED` where it begins:
+//! `BYPASS_CASES=1000000 cargo test --release --test gate bypass -- --nocapture`
+
+mod generator;
+mod oracle;
+
+use std::collections::BTreeMap;
+use std::net::SocketAddr;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex};
+use std::thread;
+
+use generator::{Case, Random};
+use oracle::{Needs, Resource};
+use serde_json::json;
+
+use crate::harness::{Connection, Key, Reply, Server, claims, get};
+
+/// What is behind the gateway. Routes and the upstream's own idea of its resources are both made of this.
+const RESOURCES: [Resource; 20] = [
+    Resource::new("", "/{*rest}", "", Needs::Nothing),
+    Resource::new("", "/admin", "", Needs::Scope("admin")),
+    Resource::new("", "/admin/{*rest}", "", Needs::Scope("admin")),
+    Resource::new("", "/orders/{id}", "GET HEAD", Needs::Scope("orders.read")),
+    Resource::new("", "/orders/{id}", "POST DELETE", Needs::Scope("orders.write")),
+    Resource::new("", "/orders/new", "", Needs::Scope("orders.create")),
+    Resource::new("", "/orders/{id}/items/{*rest}", "GET HEAD", Needs::Scope("orders.read items.read")),
+    Resource::new("", "/Reports/{name}", "GET HEAD", Needs::Scope("reports")),
+    Resource::new("", "/tenants/{tenant}/files", "", Needs::Scope("tenant.{tenant}.read")),
+    Resource::new("", "/me", "", Needs::AnyToken),
+    Resource::new("", "/open/{*rest}", "", Needs::Nothing),
+    Resource::new("", "/open/secret", "", Needs::Scope("secret")),
+    Resource::new("", "/open/{name}/keys", "GET HEAD PUT", Needs::Scope("keys")),
+    Resource::new("", "/files/{*rest}", "GET HEAD", Needs::AnyScope(&["files.read", "files.admin files.all"])),
+    Resource::new("", "/files/{*rest}", "PUT", Needs::Scope("files.admin")),
+    Resource::new("admin.example.com", "/{*rest}", "", Needs::Scope("host.admin")),
+    Resource::new("admin.example.com", "/health", "GET HEAD", Needs::Nothing),
+    Resource::new("*.example.com", "/{*rest}", "GET HEAD", Needs::Scope("host.any")),
+    Resource::new("*.example.com", "/open/{*rest}", "", Needs::Nothing),
+    Resource::new("stripped.test", "/v1/{*rest}", "", Needs::Scope("v1")),
+];
+
+/// What tokens grant; the first one grants nothing.
+const GRANTS: [&str; 16] = [
+    "",
+    "admin",
+    "orders.read",
+    "orders.write",
+    "orders.create",
+    "orders.read items.read",
+    "reports",
+    "tenant.acme.read",
+    "tenant.*.read",
+    "secret",
+    "keys files.read",
+    "files.admin",
+    "files.all files.admin",
+    "host.admin",
+    "host.any v1",
+    "*",
+];
+
+/// What came of the cases.
+#[derive(Default)]
+struct Tally {
+    by_status: Mutex<BTreeMap<u16, usize>>,
+    forwarded: Mutex<BTreeMap<&'static str, usize>>,
+    bypasses: Mutex<Vec<String>>,
+}
+
+#[test]
+fn no_generated_request_reaches_what_it_has_no_token_for() {
+    let number = |name: &str, default| std::env::var(name).map_or(default, |text| text.parse().expect("a number"));
+    let (cases, seed) = (number("BYPASS_CASES", 20_000), number("BYPASS_SEED", 1));
+    let began = std::time::Instant::now();
+
+    let key = Key::es256("k");
+    let tokens = GRANTS.map(|scope| key.token(&claims("https://issuer.test", scope)));
+    let folder = tempfile::tempdir().expect("a folder");
+    let jwks = folder.path().join("keys.json");
+    std::fs::write(&jwks, json!({ "keys": [key.jwk()] }).to_string()).expect("a file");
+
+    let (tally, sent) = (Arc::new(Tally::default()), Arc::new(Mutex::new(BTreeMap::new())));
+    let upstream = Server::start({
+        let (tally, sent, tokens) = (Arc::clone(&tally), Arc::clone(&sent), tokens.clone());
+        move |received| {
+            let granted = |token: &str| tokens.iter().position(|known| known == token).map(|index| GRANTS[index]);
+            match oracle::judge(&RESOURCES, received, granted, &sent) {
+                Ok(resource) => *tally.forwarded.lock().expect("no panic").entry(resource).or_default() += 1,
+                Err(bypass) => tally.bypasses.lock().expect("no panic").push(bypass),
+            }
+            Reply::text("served")
+        }
+    });
+    let gateway = crate::harness::Gateway::start(&toml(&upstream, &jwks));
+    // Ready once it answers; what comes of this is no case.
+    assert_eq!(get(gateway.address, "/me", None).status, 401);
+
+    let (next, workers) = (AtomicUsize::new(0), 2);
+    thread::scope(|scope| {
+        for _ in 0..workers {
+            scope.spawn(|| {
+                loop {
+                    let index = next.fetch_add(1, Ordering::Relaxed);
+                    if index >= cases || !tally.bypasses.lock().expect("no panic").is_empty() {
+                        return;
+                    }
+                    let case = Case::generate(index, &mut Random::new(seed, index), &tokens);
+                    sent.lock().expect("no panic").insert(index, case.clone());
+                    let status = send(gateway.address, &case.bytes);
+                    *tally.by_status.lock().expect("no panic").entry(status).or_default() += 1;
+                    if index % 1000 == 999 {
+                        upstream.forget();
+                        // A case that is long over can arrive no more: it would be one that nobody sent.
+                        sent.lock().expect("no panic").retain(|known, _| known + 2000 > index);
+                    }
+                }
+            });
+        }
+    });
+    let bypasses = tally.bypasses.lock().expect("no panic");
+    assert!(bypasses.is_empty(), "{} bypasses with seed {seed}, the first: {}", bypasses.len(), bypasses[0]);
+
+    // A hunt that gets nothing through finds nothing.
+    let (by_status, forwarded) = (tally.by_status.lock().expect("no panic"), tally.forwarded.lock().expect("no panic"));
+    println!(
+        "{cases} cases from seed {seed} in {:?}, 0 bypasses; statuses {by_status:?}; {forwarded:?}",
+        began.elapsed()
+    );
+    for resource in &RESOURCES {
+        assert!(forwarded.contains_key(resource.path), "nothing was forwarded to {}", resource.path);
+    }
+    for status in [200, 400, 401, 403, 404, 405] {
+        assert!(by_status.contains_key(&status), "no answer was {status}: {by_status:?}");
+    }
+    drop(by_status);
+}
+
+/// The answer's status; 0 where there was none.
+fn send(address: SocketAddr, bytes: &[u8]) -> u16 {
+    let mut connection = Connection::open(address);
+    connection.try_write(bytes);
+    loop {
+        match connection.try_read(bytes.starts_with(b"HEAD ")) {
+            Some(answer) if answer.status < 200 => {}
+            Some(answer) => return answer.status,
+            None => return 0,
+        }
+    }
+}
+
+fn toml(upstream: &Server, jwks: &std::path::Path) -> String {
+    let mut toml = format!(
+        "[server]\nbody_idle_timeout = \"300ms\"\nheader_timeout = \"300ms\"\n\
+         [issuers.corp]\nissuer = \"https://issuer.test\"\naudience = \"https://api.test\"\njwks_file = \"{}\"\n\
+         [upstreams.up]\ntargets = \"http://{}\"\npool_idle_timeout = \"60s\"\n",
+        jwks.display(),
+        upstream.address
+    );
+    for resource in &RESOURCES {
+        toml.push_str(&resource.route());
+    }
+    toml
+}
+
+#[test]
+fn the_oracle_knows_a_bypass_when_it_sees_one() {
+    let sent = Mutex::new(BTreeMap::new());
+    let case = Case::plain(7, "/orders/7");
+    sent.lock().expect("no panic").insert(7, case);
+    let arrived = |method: &str, target: &str, lines: &[(&str, &str)]| {
+        let mut headers = vec![("host".to_owned(), "a".to_owned()), ("x-case".to_owned(), "7".to_owned())];
+        headers.extend(lines.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned())));
+        let received = crate::harness::Received {
+            method: method.to_owned(),
+            target: target.to_owned(),
+            version: "HTTP/1.1".to_owned(),
+            headers,
+            body: Vec::new(),
+        };
+        oracle::judge(&RESOURCES, &received, |token| (token == "good").then_some("orders.read"), &sent)
+    };
+    let token = [("authorization", "Bearer good")];
+    assert_eq!(arrived("GET", "/orders/7", &token), Ok("/orders/{id}"));
+    for (method, target, lines) in [
+        ("GET", "/orders/7", &[][..]),
+        ("GET", "/orders/7", &[("authorization", "Bearer bad")]),
+        ("DELETE", "/orders/7", &token),
+        ("GET", "/admin", &token),
+        ("GET", "/Admin", &token),
+        ("GET", "/admin.", &token),
+        ("GET", "/open/../admin", &token),
+        ("GET", "/open/%2e%2e/admin", &token),
+        ("GET", "/open/%252e%252e/admin", &token),
+        ("GET", "/open/..%2fadmin", &token),
+        ("GET", "/open%5c..%5cadmin", &token),
+        ("GET", "/%61dmin", &token),
+        ("GET", "/%2561dmin", &token),
+        ("GET", "/open//secret", &token),
+        ("GET", "/admin;x", &token),
+        ("GET", "/admin%3fx", &token),
+        ("GET", "/orders/7", &[("authorization", "Bearer good"), ("X_HTTP.Method-Override", "DELETE")]),
+        ("GET", "/orders/7", &[("authorization", "Bearer good"), ("X-Original-URL", "/admin")]),
+        ("GET", "/orders/7", &[("authorization", "Bearer good"), ("x_client.id", "forged")]),
+        ("GET", "/orders/7", &[("authorization", "Bearer good"), ("authorization", "Bearer good")]),
+        ("GET", "/orders/8", &token),
+    ] {
+        assert!(arrived(method, target, lines).is_err(), "{method} {target} {lines:?}");
+    }
+}

@@ -1,0 +1,277 @@
+//! The upstream's own idea of what it serves, and to whom. It shares no code with the gateway.
+
+use std::collections::BTreeMap;
+use std::sync::Mutex;
+
+use super::generator::Case;
+use crate::harness::Received;
+
+/// Who may have a resource.
+#[derive(Clone, Copy, Debug)]
+pub(super) enum Needs {
+    Nothing,
+    AnyToken,
+    /// All of these; `{name}` is the value of a parameter.
+    Scope(&'static str),
+    AnyScope(&'static [&'static str]),
+}
+
+/// Something that is served, and its route.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Resource {
+    host: &'static str,
+    pub(super) path: &'static str,
+    methods: &'static str,
+    needs: Needs,
+}
+
+/// How a server may read what arrives.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Reading {
+    /// To the letter.
+    Strict,
+    /// Decoded once, as RFC 3986 has it.
+    Decoded,
+    /// In every way that some server has read a request wrongly.
+    Lenient,
+}
+
+impl Resource {
+    pub(super) const fn new(host: &'static str, path: &'static str, methods: &'static str, needs: Needs) -> Self {
+        Self { host, path, methods, needs }
+    }
+
+    /// Its `[[routes]]`.
+    pub(super) fn route(&self) -> String {
+        let stripped = self.host == "stripped.test";
+        let prefix = if stripped { "/api" } else { "" };
+        let mut route = format!("[[routes]]\npath = \"{prefix}{}\"\nupstream = \"up\"\n", self.path);
+        if stripped {
+            route.push_str("strip_prefix = \"/api\"\n");
+        }
+        if !self.host.is_empty() {
+            route.push_str(&format!("host = \"{}\"\n", self.host));
+        }
+        // GET covers HEAD there.
+        let methods: Vec<_> = self.methods.split_whitespace().filter(|method| *method != "HEAD").collect();
+        if !methods.is_empty() {
+            route.push_str(&format!("methods = {methods:?}\n"));
+        }
+        route.push_str(&match self.needs {
+            Needs::Nothing => "public = true\n".to_owned(),
+            Needs::AnyToken => "claim_headers = { \"X-Client-Id\" = \"client_id\" }\n".to_owned(),
+            Needs::Scope(scope) => format!("scope = \"{scope}\"\n"),
+            Needs::AnyScope(sets) => format!("any_scope = {sets:?}\n"),
+        });
+        route
+    }
+
+    fn host_rank(&self, host: &str) -> Option<usize> {
+        match self.host.strip_prefix('*') {
+            _ if self.host.is_empty() => Some(0),
+            Some(suffix) => host.ends_with(suffix).then_some(suffix.len()),
+            None => (host == self.host).then_some(usize::MAX),
+        }
+    }
+
+    // How well it fits, segment by segment, and what its parameters are.
+    fn fit(&self, segments: &[String], reading: Reading) -> Option<(Vec<u8>, BTreeMap<&'static str, String>)> {
+        let (mut rank, mut values) = (Vec::new(), BTreeMap::new());
+        let mut segments = segments.iter();
+        for expected in self.path.split('/').skip(1) {
+            if expected.starts_with("{*") {
+                rank.push(0);
+                return Some((rank, values));
+            }
+            let segment = segments.next()?;
+            let literal = if reading == Reading::Lenient { expected.to_lowercase() } else { expected.to_owned() };
+            if let Some(name) = expected.strip_prefix('{').and_then(|name| name.strip_suffix('}')) {
+                if segment.is_empty() {
+                    return None;
+                }
+                rank.push(1);
+                values.insert(name, segment.clone());
+            } else if *segment == literal {
+                rank.push(2);
+            } else {
+                return None;
+            }
+        }
+        rank.push(1);
+        let rest: Vec<_> = segments.collect();
+        (rest.is_empty() || rest == [""]).then_some((rank, values))
+    }
+
+    fn takes(&self, method: &str) -> bool {
+        self.methods.is_empty() || self.methods.split(' ').any(|known| known == method)
+    }
+
+    fn is_met(&self, token: Option<&str>, values: &BTreeMap<&'static str, String>) -> bool {
+        let grants = |scopes: &str| {
+            let granted = token.unwrap_or_default();
+            scopes.split(' ').all(|scope| {
+                let needed = values
+                    .iter()
+                    .fold(scope.to_owned(), |scope, (name, value)| scope.replace(&format!("{{{name}}}"), value));
+                granted.split(' ').any(|granted| covers(granted, &needed))
+            })
+        };
+        match self.needs {
+            Needs::Nothing => true,
+            Needs::AnyToken => token.is_some(),
+            Needs::Scope(scopes) => grants(scopes),
+            Needs::AnyScope(sets) => sets.iter().any(|scopes| grants(scopes)),
+        }
+    }
+}
+
+fn covers(granted: &str, needed: &str) -> bool {
+    match granted.split_once('*') {
+        None => granted == needed,
+        Some((before, after)) => {
+            needed.len() > before.len() + after.len() && needed.starts_with(before) && needed.ends_with(after)
+        }
+    }
+}
+
+/// Judges what arrived; `granted` tells what a token grants, `sent` what is on its way. Tells the resource it was for.
+pub(super) fn judge(
+    resources: &[Resource],
+    received: &Received,
+    granted: impl Fn(&str) -> Option<&'static str>,
+    sent: &Mutex<BTreeMap<usize, Case>>,
+) -> Result<&'static str, String> {
+    let case = match received.header("x-case")[..] {
+        [case] => case.parse().ok().and_then(|case: usize| sent.lock().expect("no panic").get(&case).cloned()),
+        _ => None,
+    };
+    let Some(case) = case else { return Err(format!("a request that nobody sent: {received:?}")) };
+    let bypass = |what: &str| format!("{what}:\nsent {:?}\narrived {received:?}", String::from_utf8_lossy(&case.bytes));
+
+    differs_from(received, &case).map_err(|what| bypass(&what))?;
+    // Where no token is asked for, whatever came as one goes through and counts for nothing.
+    let token = match received.header("authorization")[..] {
+        [one] => one.strip_prefix("Bearer ").and_then(&granted),
+        _ => None,
+    };
+    let mut served = None;
+    for reading in [Reading::Strict, Reading::Decoded, Reading::Lenient] {
+        for (method, path) in requests(received, reading) {
+            let host = host(received);
+            let best_host = resources.iter().filter_map(|resource| resource.host_rank(&host)).max();
+            let of_host = resources.iter().filter(|resource| resource.host_rank(&host) == best_host);
+            let segments = segments(&path, reading);
+            let fits: Vec<_> =
+                of_host.filter_map(|resource| Some((resource, resource.fit(&segments, reading)?))).collect();
+            let Some(best) = fits.iter().map(|(_, (rank, _))| rank).max() else { continue };
+            let best: Vec<_> = fits.iter().filter(|(_, (rank, _))| rank == best).collect();
+            match best.iter().find(|(resource, _)| resource.takes(&method)) {
+                Some((resource, (_, values))) if resource.is_met(token, values) => {
+                    served = served.or(Some(resource.path));
+                }
+                Some((resource, _)) => {
+                    return Err(bypass(&format!("{reading:?}: {method} {path} is {} to this upstream", resource.path)));
+                }
+                None => return Err(bypass(&format!("{reading:?}: no route takes {method} {path}"))),
+            }
+        }
+    }
+    served.ok_or_else(|| bypass("nothing that is served"))
+}
+
+// Whether it is another request than the one that was sent.
+fn differs_from(received: &Received, case: &Case) -> Result<(), String> {
+    if received.method != case.method {
+        return Err("another method".to_owned());
+    }
+    let (mut path, query) = match received.target.split_once('?') {
+        Some((path, query)) => (path.to_owned(), Some(query)),
+        None => (received.target.clone(), None),
+    };
+    if host(received) == "stripped.test" {
+        path.insert_str(0, "/api");
+    }
+    if decode(&path) != decode(&case.path) || query != case.query.as_deref() {
+        return Err(format!("another target than {} {:?}", case.path, case.query));
+    }
+    if received.body != case.body {
+        return Err("another body".to_owned());
+    }
+    if received.header("transfer-encoding").len() + received.header("content-length").len() > 1 {
+        return Err("two framings".to_owned());
+    }
+    for (name, value) in &received.headers {
+        let usual = name.to_lowercase().replace(['_', '.'], "-");
+        let ours = ["x-client-id", "forwarded", "x-real-ip"].contains(&&*usual) || usual.starts_with("x-forwarded-");
+        if ours && value.contains("forged") {
+            return Err(format!("a forged {name}"));
+        }
+    }
+    Ok(())
+}
+
+fn host(received: &Received) -> String {
+    let host = received.header("host").first().map(|host| host.to_lowercase()).unwrap_or_default();
+    let name = host.split(':').next().unwrap_or_default();
+    name.trim_end_matches('.').to_owned()
+}
+
+// What a server may take for method and path.
+fn requests(received: &Received, reading: Reading) -> Vec<(String, String)> {
+    let path = received.target.split('?').next().unwrap_or_default().to_owned();
+    let mut requests = vec![(received.method.clone(), path.clone())];
+    if reading == Reading::Lenient {
+        requests.push((received.method.to_uppercase(), path.clone()));
+        for (name, value) in &received.headers {
+            match &*name.to_lowercase().replace(['_', '.'], "-") {
+                "x-http-method" | "x-http-method-override" | "x-method-override" => {
+                    requests.push((value.to_uppercase(), path.clone()));
+                }
+                "x-original-url" | "x-rewrite-url" => requests.push((received.method.clone(), value.clone())),
+                _ => {}
+            }
+        }
+    }
+    requests
+}
+
+fn segments(path: &str, reading: Reading) -> Vec<String> {
+    match reading {
+        Reading::Strict => path.split('/').skip(1).map(str::to_owned).collect(),
+        Reading::Decoded => path.split('/').skip(1).map(decode).collect(),
+        Reading::Lenient => {
+            let decoded = decode(&decode(path)).replace('\\', "/").to_lowercase();
+            let path = decoded.split(['?', '#', '\0']).next().unwrap_or_default();
+            let mut segments: Vec<String> = Vec::new();
+            for segment in path.split('/') {
+                match segment.split(';').next().unwrap_or_default() {
+                    "" | "." => {}
+                    ".." => {
+                        segments.pop();
+                    }
+                    name => segments.push(name.trim_end_matches(['.', ' ']).to_owned()),
+                }
+            }
+            segments
+        }
+    }
+}
+
+fn decode(text: &str) -> String {
+    let (mut octets, bytes) = (Vec::new(), text.as_bytes());
+    let mut place = 0;
+    while place < bytes.len() {
+        let encoded = bytes.get(place + 1..place + 3).and_then(|digits| std::str::from_utf8(digits).ok());
+        match encoded.and_then(|digits| u8::from_str_radix(digits, 16).ok()).filter(|_| bytes[place] == b'%') {
+            Some(octet) => {
+                octets.push(octet);
+                place += 3;
+            }
+            None => {
+                octets.push(bytes[place]);
+                place += 1;
+            }
+        }
+    }
+    String::from_utf8_lossy(&octets).into_owned()
+}
