@@ -136,7 +136,11 @@ impl Refusal {
             Self::Ambiguous(ambiguity) => Some(ambiguity.to_string()),
             Self::BadAuthorization(error) => Some(error.to_string()),
             Self::InvalidToken { detail, .. } => Some(detail.clone()),
-            Self::InsufficientScope { needed, granted } => Some(format!("needs {needed:?}, but has {granted:?}")),
+            Self::InsufficientScope { needed, granted } => Some(if granted.is_empty() {
+                format!("expected {needed:?}, but found no scope (see scope_claims)")
+            } else {
+                format!("expected {needed:?}, but found {granted:?}")
+            }),
             Self::IssuerUnavailable { issuer, cause, .. } => Some(format!("issuer {issuer:?}: {cause}")),
             Self::Overloaded { bound } => Some(format!("too many {bound}")),
             Self::Conflict => Some("the authorization server answered 409".to_owned()),

@@ -23,6 +23,7 @@ use serde_json::{Map, Value};
 use super::UnixTime;
 use super::json;
 use super::scope::{GrantedWildcards, ScopeSet};
+use super::shortened;
 
 pub use active::ActiveToken;
 pub use error::ClaimsError;
@@ -202,24 +203,27 @@ impl Claims {
             None if !expected.issuer_required => Ok(()),
             None => Err(ClaimsError::MissingClaim("iss".to_owned())),
             Some(Value::String(issuer)) if expected.issuers.contains(issuer) => Ok(()),
-            Some(other) => Err(ClaimsError::WrongIssuer { found: other.as_str().map(str::to_owned) }),
+            Some(other) => Err(ClaimsError::WrongIssuer { found: other.as_str().map(shortened) }),
         }
     }
 
     fn check_audience(&self, expected: &ExpectedAudience) -> Result<(), ClaimsError> {
         let ExpectedAudience::OneOf { names, required } = expected else { return Ok(()) };
         let is_ours = |audience: &str| names.iter().any(|name| name == audience);
-        let fits = match self.members.get("aud") {
+        let audience = match self.members.get("aud") {
             None if *required => return Err(ClaimsError::MissingAudience),
-            None => true,
-            Some(Value::String(audience)) => is_ours(audience),
+            None => return Ok(()),
+            Some(audience) => audience,
+        };
+        let fits = match audience {
+            Value::String(audience) => is_ours(audience),
             // An array is good as a whole or not at all: a number in it means that somebody else wrote it.
-            Some(Value::Array(audiences)) => {
+            Value::Array(audiences) => {
                 audiences.iter().all(Value::is_string) && audiences.iter().filter_map(Value::as_str).any(is_ours)
             }
-            Some(Value::Null | Value::Bool(_) | Value::Number(_) | Value::Object(_)) => false,
+            Value::Null | Value::Bool(_) | Value::Number(_) | Value::Object(_) => false,
         };
-        if fits { Ok(()) } else { Err(ClaimsError::WrongAudience) }
+        if fits { Ok(()) } else { Err(ClaimsError::WrongAudience { found: shortened(&audience.to_string()) }) }
     }
 
     // Answers when the token expires: `None` means never, or that nobody said.
@@ -228,7 +232,7 @@ impl Claims {
             None if expected.expiry_required => return Err(ClaimsError::MissingClaim("exp".to_owned())),
             None => None,
             Some(at) if at > now.later_by(UNBOUNDED) && expected.accept_unbounded_expiry => None,
-            Some(at) if at > now.later_by(UNBOUNDED) => return Err(ClaimsError::UnboundedExpiry),
+            Some(at) if at > now.later_by(UNBOUNDED) => return Err(ClaimsError::UnboundedExpiry { at }),
             Some(at) if now >= at.later_by(expected.leeway) => return Err(ClaimsError::Expired { at }),
             Some(at) => Some(at),
         };

@@ -11,6 +11,7 @@ use serde_json::{Map, Value};
 
 use super::claims::Claims;
 use super::json::{self, JsonError};
+use super::{quoted, shortened};
 
 /// `typ` of a signed answer (RFC 9701 §5).
 pub const SIGNED_ANSWER: &str = "token-introspection+jwt";
@@ -37,7 +38,7 @@ pub enum UnclearAnswer {
     #[error("expected an object in claim \"token_introspection\", but found none")]
     NoAnswerWithin,
     /// A signed answer of another server.
-    #[error("expected a signed answer of the issuer, but found iss {0:?}")]
+    #[error("expected a signed answer of the issuer, but found {} as iss", quoted(.0.as_deref()))]
     OtherIssuer(Option<String>),
     /// A signed answer for another resource server.
     #[error("expected a signed answer for this resource server, but its aud names another")]
@@ -62,7 +63,7 @@ impl Introspection {
         let mut members = json::parse_object(claims)?;
         let issuer = members.get("iss").and_then(Value::as_str);
         if !issuer.is_some_and(|issuer| issuers.iter().any(|name| name == issuer)) {
-            return Err(UnclearAnswer::OtherIssuer(issuer.map(str::to_owned)));
+            return Err(UnclearAnswer::OtherIssuer(issuer.map(shortened)));
         }
         let is_ours = |audience: &Value| recipients.iter().any(|name| audience == name);
         let is_for_us = match members.get("aud") {

@@ -101,8 +101,9 @@ impl Client {
         if !self.trusted {
             return origin;
         }
-        let told = headers.get_all(X_FORWARDED_FOR).iter().filter_map(|value| value.to_str().ok()).collect::<Vec<_>>();
-        for address in told.join(",").rsplit(',').map(address) {
+        let lines = headers.get_all(X_FORWARDED_FOR).iter().rev();
+        let told = lines.flat_map(|line| line.as_bytes().rsplit(|byte| *byte == b','));
+        for address in told.map(address) {
             // What is no address says nothing, and neither does what stands before it.
             let Some(address) = address else { break };
             origin = address;
@@ -115,8 +116,8 @@ impl Client {
 }
 
 // Some proxies tell the port as well.
-fn address(told: &str) -> Option<IpAddr> {
-    let told = told.trim();
+fn address(told: &[u8]) -> Option<IpAddr> {
+    let told = str::from_utf8(told).ok()?.trim();
     let address = told.parse().ok().or_else(|| told.parse::<SocketAddr>().ok().map(|socket| socket.ip()))?;
     Some(address.to_canonical())
 }

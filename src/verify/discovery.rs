@@ -8,6 +8,7 @@ use tokio::sync::Mutex;
 
 use super::fetch::{FetchError, Fetcher};
 use crate::oauth::json::{self, JsonError};
+use crate::oauth::{quoted, shortened};
 
 /// One endpoint of an authorization server.
 #[derive(Clone, Debug)]
@@ -41,7 +42,7 @@ pub struct Metadata {
 #[derive(Debug, thiserror::Error)]
 pub(super) enum DiscoveryError {
     /// No document at any of the places; the last one's reason.
-    #[error("no metadata at {url}: {source}")]
+    #[error("no metadata at {url}: {source} (see issuer and discovery, or give the endpoint itself)")]
     Fetch {
         /// The last place looked at.
         url: String,
@@ -57,7 +58,7 @@ pub(super) enum DiscoveryError {
         source: JsonError,
     },
     /// It speaks for another issuer (RFC 8414 §3.3).
-    #[error("{url}: expected issuer {expected:?}, but found {found:?}")]
+    #[error("{url}: expected issuer {expected:?}, but found {} (see issuer)", quoted(found.as_deref()))]
     OtherIssuer {
         /// Where it came from.
         url: String,
@@ -67,7 +68,7 @@ pub(super) enum DiscoveryError {
         found: Option<String>,
     },
     /// It does not name the endpoint, or names one that may not be believed.
-    #[error("the metadata of {issuer}: expected an http or https URL as {name}, but found none")]
+    #[error("the metadata of {issuer}: expected an http or https URL as {name}, but found none (give it in the file)")]
     NoEndpoint {
         /// Whose metadata.
         issuer: String,
@@ -179,7 +180,7 @@ async fn metadata(fetcher: &Fetcher, url: &str, issuer: &str) -> Result<Map<Stri
     match members.get("issuer").and_then(Value::as_str) {
         Some(found) if found == issuer => Ok(members),
         other => {
-            let found = other.map(str::to_owned);
+            let found = other.map(shortened);
             Err(DiscoveryError::OtherIssuer { url, expected: issuer.to_owned(), found })
         }
     }

@@ -20,8 +20,8 @@ pub struct Verified {
     pub(super) text: Box<str>,
     token: Arc<ActiveToken>,
     pub(super) issuer: Arc<Issuer>,
-    /// The key that it stands on, where there is one.
-    key: Option<Signer>,
+    /// The keys that it stands on, where there are any.
+    signers: Vec<Signer>,
     /// What is sent on in place of the token.
     replacement: Option<HeaderValue>,
     /// `exp` + leeway.
@@ -35,7 +35,7 @@ pub struct Verified {
 /// What a fact stands on.
 pub(super) struct Basis {
     pub(super) issuer: Arc<Issuer>,
-    pub(super) key: Option<Signer>,
+    pub(super) signers: Vec<Signer>,
     /// The epoch before issuer and key were looked at: what changes later must be noticed.
     pub(super) epoch: u64,
     /// No longer than this, and no longer than the issuer's `cache_max_age`.
@@ -50,14 +50,14 @@ impl Verified {
         basis: Basis,
         now: UnixTime,
     ) -> Arc<Self> {
-        let Basis { issuer, key, epoch, kept_for } = basis;
+        let Basis { issuer, signers, epoch, kept_for } = basis;
         Arc::new(Self {
             text: text.into(),
             ends: token.expires_at().map(|exp| exp.later_by(issuer.expectation.leeway)),
             stale: now.later_by(kept_for.min(issuer.cache_max_age)),
             token: Arc::new(token),
             issuer,
-            key,
+            signers,
             replacement,
             epoch: AtomicU64::new(epoch),
         })
@@ -80,7 +80,7 @@ impl Verified {
         now < self.stale
     }
 
-    /// Whether one of `issuers` is its own still, and has the key that it stands on; looked at once in each epoch.
+    /// Whether one of `issuers` is its own still, and has the keys that it stands on; looked at once in each epoch.
     pub(super) fn still_stands(&self, issuers: &[Arc<Issuer>], epoch: u64) -> bool {
         if self.epoch.load(Ordering::Relaxed) == epoch {
             return true;
@@ -88,8 +88,7 @@ impl Verified {
         let has_key = |signer: &Signer| {
             self.issuer.keys.as_ref().is_some_and(|keys| keys.current().is_ok_and(|keys| keys.holds(signer)))
         };
-        let stands =
-            issuers.iter().any(|issuer| Arc::ptr_eq(issuer, &self.issuer)) && self.key.as_ref().is_none_or(has_key);
+        let stands = issuers.iter().any(|issuer| Arc::ptr_eq(issuer, &self.issuer)) && self.signers.iter().all(has_key);
         if stands {
             self.epoch.store(epoch, Ordering::Relaxed);
         }

@@ -52,6 +52,14 @@ pub(super) enum FetchError {
 }
 
 impl FetchError {
+    /// Whether there was no connection, so that nothing was said.
+    pub(super) fn is_connect(&self) -> bool {
+        match self {
+            Self::NoAnswer(error) => error.is_connect(),
+            Self::Status(_) | Self::TooLong { .. } => false,
+        }
+    }
+
     /// Whether the server is down, as far as one can tell.
     pub(super) fn is_outage(&self) -> bool {
         match self {
@@ -162,7 +170,15 @@ fn innermost(error: &reqwest::Error) -> String {
     while let Some(deeper) = cause.source() {
         cause = deeper;
     }
-    cause.to_string()
+    let text = cause.to_string();
+    let remedy = if text.contains("invalid peer certificate") {
+        " (see tls_ca)"
+    } else if text.contains("received corrupt message") {
+        " (it may not speak TLS: see the URL)"
+    } else {
+        ""
+    };
+    text + remedy
 }
 
 #[cfg(test)]

@@ -20,8 +20,7 @@ mod lookups;
 mod own_token;
 
 use std::net::IpAddr;
-use std::sync::atomic::{AtomicU32, Ordering};
-use std::sync::{Arc, OnceLock};
+use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 use std::time::Duration;
 
 use tokio::runtime::Handle;
@@ -36,14 +35,14 @@ use super::issuer::{Issuer, Keys};
 use super::jwt::Signer;
 use super::{OnDrop, VerifyError, invalid};
 use crate::oauth::UnixTime;
-use crate::oauth::claims::{ActiveToken, Expectation, ExpectedAudience};
+use crate::oauth::claims::{ActiveToken, ClaimsError, Expectation, ExpectedAudience};
 
 pub use credentials::{Assertions, ClientAuthentication, Credentials, UnusableKey};
 pub use own_token::OwnToken;
 
 use ask::{AskError, Said};
-use breaker::Breaker;
-use lookups::{Begun, Entry, Lookups, Outcome};
+use breaker::{Admission, Breaker};
+use lookups::{Begun, Entry, Lookups, Outcome, network_of};
 
 /// How an authorization server is asked about its tokens.
 pub struct Settings {
@@ -94,7 +93,7 @@ pub struct Introspection {
     expected_of_jwt: Expectation,
     lookups: Arc<Lookups>,
     breaker: Breaker,
-    failures: AtomicU32,
+    failures: Failures,
     /// The control plane, once it is there.
     control_plane: OnceLock<Handle>,
 }
@@ -103,18 +102,29 @@ pub struct Introspection {
 pub(super) struct Question {
     pub(super) issuer: Arc<Issuer>,
     pub(super) token: Zeroizing<String>,
-    /// What the token itself says, where its signature is good.
-    pub(super) signed: Option<Signed>,
+    /// What the token says of itself.
+    pub(super) own: Own,
     /// The epoch before anything was asked.
     pub(super) epoch: u64,
     pub(super) now: UnixTime,
     pub(super) cache: Arc<TokenCache>,
 }
 
-/// What a token says that was verified by its signature.
-pub(super) struct Signed {
-    pub(super) token: ActiveToken,
-    pub(super) signer: Signer,
+/// What a token says of itself.
+pub(super) enum Own {
+    /// Nothing that was verified; where it is a JWT, it may set its own end.
+    Unsigned { expires_at: Option<UnixTime> },
+    /// What its signature is good for.
+    Signed { token: ActiveToken, signer: Signer },
+}
+
+impl Own {
+    fn expires_at(&self) -> Option<UnixTime> {
+        match self {
+            Self::Unsigned { expires_at } => *expires_at,
+            Self::Signed { token, .. } => token.expires_at(),
+        }
+    }
 }
 
 impl Introspection {
@@ -126,7 +136,7 @@ impl Introspection {
             lookups: Lookups::new(settings.max_in_flight),
             settings,
             breaker: Breaker::default(),
-            failures: AtomicU32::new(0),
+            failures: Failures::default(),
             control_plane: OnceLock::new(),
         }
     }
@@ -153,18 +163,19 @@ impl Introspection {
         let Some(control_plane) = self.control_plane.get() else {
             return Err(self.unavailable("not started yet".to_owned(), None));
         };
+        let client = network_of(client);
         let admit = || {
             let resting = "it has failed again and again, and is given a rest";
-            self.breaker.admit(Instant::now()).map_err(|rest| self.unavailable(resting.to_owned(), Some(rest)))
+            self.breaker.admit(client, Instant::now()).map_err(|rest| self.unavailable(resting.to_owned(), Some(rest)))
         };
         let digest = self.lookups.digest(&question.token);
         let mut outcome = match self.lookups.enter(digest, client, question.now, known, admit) {
             Entry::Known(outcome) => return *outcome,
             Entry::Full => return Err(VerifyError::Overloaded { bound: "questions under way (max_in_flight)" }),
             Entry::Joined(outcome) => outcome,
-            Entry::Begun(begun) => {
+            Entry::Begun(begun, admission) => {
                 let outcome = begun.outcome();
-                control_plane.spawn(Arc::clone(self).look_up(question, begun));
+                control_plane.spawn(Arc::clone(self).look_up(question, begun, admission));
                 outcome
             }
         };
@@ -177,12 +188,12 @@ impl Introspection {
     }
 
     // Keeps what comes of it before it tells it: who comes next finds the one or the other.
-    async fn look_up(self: Arc<Self>, question: Question, begun: Begun) {
+    async fn look_up(self: Arc<Self>, question: Question, begun: Begun, admission: Admission) {
         // Even if asking panics: as long as somebody is believed to try the server, nobody else does.
-        let trial = OnDrop(|| self.breaker.abandoned());
+        let trial = OnDrop(|| self.breaker.abandoned(admission));
         let said = self.settings.ask(&question.token, &question.issuer.token_types, question.now);
         let said = tokio::time::timeout(self.settings.patience, said).await.unwrap_or(Err(AskError::TooSlow));
-        self.take_note(said.as_ref().err());
+        self.take_note(said.as_ref().err(), admission);
         drop(trial);
         let now = question.now;
         let (cache, digest) = (Arc::clone(&question.cache), begun.digest());
@@ -202,53 +213,66 @@ impl Introspection {
     }
 
     fn judge(&self, said: Said, question: Question) -> Outcome {
-        let Question { issuer, token: text, signed, epoch, now, .. } = question;
+        let Question { issuer, token: text, own, epoch, now, .. } = question;
         let mut kept_for = self.settings.cache_ttl;
-        let (token, key, replacement) = match said {
+        let expected = &self.settings.expectation;
+        let mut signers: Vec<Signer> = Vec::new();
+        let (token, replacement) = match said {
             Said::Inactive => {
                 return Err(invalid("inactive", "the authorization server says that it is not active".to_owned()));
             }
-            Said::Active(claims) => match signed {
-                None => (claims.check(&self.settings.expectation, now)?, None, None),
-                Some(Signed { token, signer }) => {
-                    let ends = token.expires_at();
-                    let expected = &self.settings.expectation;
-                    let told = claims.over(&token, &expected.scope_claims).check(expected, now)?;
-                    (told.ending_by(ends), Some(signer), None)
-                }
-            },
+            Said::Active { claims, signer } => {
+                signers.extend(signer);
+                let claims = match &own {
+                    Own::Signed { token, .. } => claims.over(token, &expected.scope_claims),
+                    Own::Unsigned { .. } => claims,
+                };
+                (self.judged(claims.check(expected, now))?, None)
+            }
             Said::Phantom(phantom) => {
                 kept_for = phantom.fresh_for.map_or(kept_for, |fresh_for| fresh_for.min(kept_for));
-                let token = phantom.claims.check(&issuer.expectation, now)?;
-                (token, Some(phantom.signer), replacement(&phantom.jwt))
+                signers.push(phantom.signer);
+                (self.judged(phantom.claims.check(&issuer.expectation, now))?, replacement(&phantom.jwt))
             }
         };
-        Ok(Verified::new(&text, token, replacement, Basis { issuer, key, epoch, kept_for }, now))
+        // Whatever the server says, the token ends when it says so itself.
+        let token = token.ending_by(own.expires_at());
+        if let Own::Signed { signer, .. } = own {
+            signers.push(signer);
+        }
+        Ok(Verified::new(&text, token, replacement, Basis { issuer, signers, epoch, kept_for }, now))
     }
 
-    // Asking may fail a thousand times a second, and once is enough to be told.
-    fn take_note(&self, error: Option<&AskError>) {
+    // Claims that are none, such as a time in a string, are the server's mistake and not the token's.
+    fn judged(&self, outcome: Result<ActiveToken, ClaimsError>) -> Result<ActiveToken, VerifyError> {
+        outcome.map_err(|error| {
+            if error.is_malformed() {
+                self.unavailable(format!("an answer that cannot be understood: {error}"), None)
+            } else {
+                error.into()
+            }
+        })
+    }
+
+    fn take_note(&self, error: Option<&AskError>, admission: Admission) {
         let issuer = &self.settings.expectation.issuer_name;
-        match error {
-            Some(AskError::Conflict { .. }) | None => {
-                self.breaker.answered();
-                if self.failures.swap(0, Ordering::Relaxed) > 0 {
-                    tracing::info!(%issuer, "the authorization server tells about tokens again");
-                }
+        let Some(error) = error.filter(|error| !matches!(error, AskError::Conflict { .. })) else {
+            self.breaker.answered(admission);
+            if self.failures.is_over() {
+                tracing::info!(%issuer, "the authorization server tells about tokens again");
             }
-            Some(error) => {
-                let rest = if error.is_outage() {
-                    self.breaker.failed(Instant::now())
-                } else {
-                    self.breaker.answered();
-                    None
-                };
-                let failures = self.failures.fetch_add(1, Ordering::Relaxed).saturating_add(1);
-                if failures.is_power_of_two() {
-                    let rest = rest.map(tracing::field::debug);
-                    tracing::error!(%issuer, %error, failures, rest, "cannot ask the authorization server about tokens");
-                }
+            return;
+        };
+        let rest = match error.outage() {
+            Some(outage) => self.breaker.failed(admission, outage, Instant::now()),
+            None => {
+                self.breaker.answered(admission);
+                None
             }
+        };
+        if let Some(failures) = self.failures.to_tell(error) {
+            let rest = rest.map(tracing::field::debug);
+            tracing::error!(%issuer, %error, failures, rest, "cannot ask the authorization server about tokens");
         }
     }
 
@@ -258,6 +282,44 @@ impl Introspection {
             retry_after: retry_after.unwrap_or(super::RETRY_AFTER),
             cause,
         }
+    }
+}
+
+/// What was told of failures. Asking may fail a thousand times a second: the same is told once a second, and something new
+/// ten times at the most.
+#[derive(Default)]
+struct Failures(Mutex<Told>);
+
+#[derive(Default)]
+struct Told {
+    failures: u64,
+    last: Option<(Instant, String)>,
+}
+
+impl Failures {
+    // How many there were so far, where this one is to be told.
+    fn to_tell(&self, error: &AskError) -> Option<u64> {
+        let mut told = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        told.failures = told.failures.saturating_add(1);
+        let text = error.to_string();
+        let is_due = told
+            .last
+            .as_ref()
+            .is_none_or(|(at, last)| at.elapsed() >= Duration::from_millis(if *last == text { 1000 } else { 100 }));
+        if is_due {
+            told.last = Some((Instant::now(), text));
+        }
+        is_due.then_some(told.failures)
+    }
+
+    // Told once the server has been well for a second: where it answers one question and not the next, it is not.
+    fn is_over(&self) -> bool {
+        let mut told = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let over = told.last.as_ref().is_some_and(|(at, _)| at.elapsed() >= Duration::from_secs(1));
+        if over {
+            *told = Told::default();
+        }
+        over
     }
 }
 

@@ -215,8 +215,11 @@ impl KeyRing {
     }
 
     fn failed(&self, error: &KeysError, failures: u32) {
-        let keys = if self.current.load().is_some() { "the last ones serve on" } else { "none" };
-        tracing::warn!(issuer = %self.issuer, %error, failures, keys, "cannot fetch the issuer's keys");
+        if self.current.load().is_some() {
+            tracing::warn!(issuer = %self.issuer, %error, failures, "cannot fetch the issuer's keys: the last ones serve on");
+        } else {
+            tracing::error!(issuer = %self.issuer, %error, failures, "cannot fetch the issuer's keys: there are none");
+        }
     }
 }
 

@@ -20,10 +20,10 @@ use std::time::Duration;
 
 use zeroize::Zeroizing;
 
-use crate::oauth::UnixTime;
 use crate::oauth::bearer::BearerToken;
 use crate::oauth::claims::{Claims, ClaimsError};
 use crate::oauth::jose::{CompactJws, JwsError, TokenShape, classify};
+use crate::oauth::{UnixTime, quoted, shortened};
 
 pub use cache::{Epoch, Memo, TokenCache, WorkerCache};
 pub use discovery::{Endpoint, EndpointName, Metadata};
@@ -33,7 +33,7 @@ pub use issuer::{Issuer, Keys};
 pub use keys::{KeyRing, KeyTiming, NoKeys};
 
 use fact::Basis;
-use introspection::{Introspection, Question, Signed};
+use introspection::{Introspection, Own, Question};
 use jwt::{SignatureError, Signer};
 
 /// When to come back for an issuer whose keys or answers are not there.
@@ -155,7 +155,8 @@ impl Verifier {
                 // Only to choose whom to believe: until it is verified, `iss` is a stranger's word.
                 let called = |iss: &str| accepted().find(|issuer| issuer.is_called(iss));
                 let Some(issuer) = claims.issuer().and_then(called) else {
-                    let detail = format!("no issuer of the route is called {:?}", claims.issuer().unwrap_or_default());
+                    let called = quoted(claims.issuer().map(shortened).as_deref());
+                    let detail = format!("expected iss to name an issuer of the route, but found {called}");
                     return Err(invalid("unknown_issuer", detail));
                 };
                 jws.check_type(&issuer.token_types)?;
@@ -166,10 +167,11 @@ impl Verifier {
                     issuer.introspection.is_some() && offer.token.as_str().starts_with(&issuer.token_prefix)
                 };
                 match accepted().find(asked).and_then(|issuer| Some((issuer, issuer.introspection.as_ref()?))) {
-                    Some((issuer, server)) => self.ask(offer, issuer, server, None, self.epoch.now()).await,
-                    None => {
-                        Err(invalid("opaque", "not a JWT, and no issuer of the route is asked about it".to_owned()))
+                    Some((issuer, server)) => {
+                        let own = Own::Unsigned { expires_at: None };
+                        self.ask(offer, issuer, server, own, self.epoch.now()).await
                     }
+                    None => Err(invalid("opaque", why_not_asked(accepted()).to_owned())),
                 }
             }
         }
@@ -187,8 +189,8 @@ impl Verifier {
             (Some(keys), Some(_)) if issuer.verifies_signatures => keys,
             (_, Some(server)) => {
                 // What it says against itself is believed: there is nothing to ask about then.
-                claims.check(server.expected_of_jwt(), offer.now)?;
-                return self.ask(offer, issuer, server, None, self.epoch.now()).await;
+                let expires_at = claims.check(server.expected_of_jwt(), offer.now)?.expires_at();
+                return self.ask(offer, issuer, server, Own::Unsigned { expires_at }, self.epoch.now()).await;
             }
             (None, None) => return Err(issuer.unavailable("neither keys nor introspection".to_owned())),
         };
@@ -200,13 +202,13 @@ impl Verifier {
         match &issuer.introspection {
             None => {
                 let issuer = Arc::clone(issuer);
-                let basis = Basis { issuer, key: Some(signer), epoch, kept_for: Duration::MAX };
+                let basis = Basis { issuer, signers: vec![signer], epoch, kept_for: Duration::MAX };
                 let fact = Verified::new(offer.token.as_str(), token, None, basis, offer.now);
                 self.cache.keep(&fact);
                 offer.memo.keep(&fact);
                 Ok(fact)
             }
-            Some(server) => self.ask(offer, issuer, server, Some(Signed { token, signer }), epoch).await,
+            Some(server) => self.ask(offer, issuer, server, Own::Signed { token, signer }, epoch).await,
         }
     }
 
@@ -250,7 +252,7 @@ impl Verifier {
         offer: &Offer<'_, A, C>,
         issuer: &Arc<Issuer>,
         server: &Arc<Introspection>,
-        signed: Option<Signed>,
+        own: Own,
         epoch: u64,
     ) -> Result<Arc<Verified>, VerifyError> {
         let text = offer.token.as_str();
@@ -261,7 +263,7 @@ impl Verifier {
         let question = Question {
             issuer: Arc::clone(issuer),
             token: Zeroizing::new(text.to_owned()),
-            signed,
+            own,
             epoch,
             now: offer.now,
             cache: Arc::clone(&self.cache),
@@ -289,6 +291,14 @@ impl From<ClaimsError> for VerifyError {
 impl From<SignatureError> for VerifyError {
     fn from(error: SignatureError) -> Self {
         invalid(error.reason(), error.to_string())
+    }
+}
+
+fn why_not_asked<'i>(mut accepted: impl Iterator<Item = &'i Arc<Issuer>>) -> &'static str {
+    if accepted.any(|issuer| issuer.introspection.is_some()) {
+        "expected a token that begins with a token_prefix of the route's issuers, but found another"
+    } else {
+        "expected a JWT, but found another token (validation = \"introspection\" would ask about it)"
     }
 }
 

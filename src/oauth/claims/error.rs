@@ -1,7 +1,7 @@
 //! Why claims do not make a good access token.
 
-use crate::oauth::UnixTime;
 use crate::oauth::json::JsonError;
+use crate::oauth::{UnixTime, quoted};
 
 /// The rule that a token's claims break. The client hears `invalid_token` for all of them; the reason is for the log.
 ///
@@ -15,55 +15,61 @@ pub enum ClaimsError {
     #[error("the claims are no JSON object")]
     NotAnObject(#[source] JsonError),
     /// A claim that must be there is not.
-    #[error("claim {0:?} is missing")]
+    #[error("expected claim {0:?}, but found none")]
     MissingClaim(String),
     /// `iss` is not one of those that this issuer goes by.
-    #[error("issuer {found:?} is not the one expected")]
+    #[error("expected one of the issuer's names as iss, but found {}", quoted(found.as_deref()))]
     WrongIssuer {
         /// Its value; `None` if it is no string.
         found: Option<String>,
     },
     /// `aud` is missing.
-    #[error("the token names no audience")]
+    #[error("expected aud, but found none (see audience_required)")]
     MissingAudience,
     /// `aud` does not name us.
-    #[error("the token is meant for another audience")]
-    WrongAudience,
+    #[error("expected one of audience as aud, but found {found}")]
+    WrongAudience {
+        /// Its value as JSON, as far as it is not too long.
+        found: String,
+    },
     /// `exp`, and the leeway after it, has passed.
-    #[error("the token expired at {}", .at.as_seconds())]
+    #[error("expected a token that is in time, but found one that expired at {}", .at.as_seconds())]
     Expired {
         /// `exp`
         at: UnixTime,
     },
     /// `nbf`, less the leeway before it, has not come.
-    #[error("the token is not valid before {}", .from.as_seconds())]
+    #[error("expected a token that is in time, but found one that is not valid before {}", .from.as_seconds())]
     NotYetValid {
         /// `nbf`
         from: UnixTime,
     },
     /// `iat` lies ahead by more than the leeway.
-    #[error("the token was issued in the future, at {}", .at.as_seconds())]
+    #[error("expected a token of the past, but found one that was issued at {}", .at.as_seconds())]
     IssuedInFuture {
         /// `iat`
         at: UnixTime,
     },
     /// A time that is not a number from 0 to what 64 bits hold.
-    #[error("claim {claim:?} is not a point in time")]
+    #[error("expected a point in time as {claim}, but found something else")]
     NotANumericDate {
         /// `exp`, `nbf` or `iat`.
         claim: &'static str,
     },
     /// `exp` lies more than ten years ahead: a token for ever, or a wrong unit.
-    #[error("the token expires in more than ten years")]
-    UnboundedExpiry,
+    #[error("expected exp within ten years, but found {} (see expiry_unit and accept_unbounded_expiry)", .at.as_seconds())]
+    UnboundedExpiry {
+        /// `exp`
+        at: UnixTime,
+    },
     /// The claim says that this is an ID token, a refresh token, a DPoP proof or the like.
-    #[error("claim {claim:?} belongs to another kind of token")]
+    #[error("expected an access token, but found claim {claim:?} of another kind of token")]
     OtherKindOfToken {
         /// Its name.
         claim: &'static str,
     },
     /// `cnf` binds the token to a key whose possession nobody has proven.
-    #[error("the token is bound to a key, and there is no proof of it")]
+    #[error("expected a token for whoever bears it, but found one that is bound to a key")]
     SenderConstrained,
     /// More scopes than one token may grant.
     #[error("the token grants too many scopes")]
@@ -71,6 +77,28 @@ pub enum ClaimsError {
 }
 
 impl ClaimsError {
+    /// Whether the claims are none, rather than bad ones: somebody wrote a value where it cannot stand.
+    #[must_use]
+    pub const fn is_malformed(&self) -> bool {
+        match self {
+            Self::DuplicateMember
+            | Self::NotAnObject(_)
+            | Self::NotANumericDate { .. }
+            | Self::WrongIssuer { found: None } => true,
+            Self::MissingClaim(_)
+            | Self::WrongIssuer { found: Some(_) }
+            | Self::MissingAudience
+            | Self::WrongAudience { .. }
+            | Self::Expired { .. }
+            | Self::NotYetValid { .. }
+            | Self::IssuedInFuture { .. }
+            | Self::UnboundedExpiry { .. }
+            | Self::OtherKindOfToken { .. }
+            | Self::SenderConstrained
+            | Self::TooManyScopes => false,
+        }
+    }
+
     /// A constant label for logs and metrics.
     #[must_use]
     pub const fn reason(&self) -> &'static str {
@@ -80,12 +108,12 @@ impl ClaimsError {
             Self::MissingClaim(_) => "missing_claim",
             Self::WrongIssuer { .. } => "wrong_issuer",
             Self::MissingAudience => "missing_audience",
-            Self::WrongAudience => "wrong_audience",
+            Self::WrongAudience { .. } => "wrong_audience",
             Self::Expired { .. } => "expired",
             Self::NotYetValid { .. } => "not_yet_valid",
             Self::IssuedInFuture { .. } => "issued_in_future",
             Self::NotANumericDate { .. } => "not_a_numeric_date",
-            Self::UnboundedExpiry => "unbounded_expiry",
+            Self::UnboundedExpiry { .. } => "unbounded_expiry",
             Self::OtherKindOfToken { .. } => "other_kind_of_token",
             Self::SenderConstrained => "sender_constrained",
             Self::TooManyScopes => "too_many_scopes",

@@ -14,6 +14,7 @@ use serde_json::{Map, Value};
 
 use super::{Algorithm, decode_base64url};
 use crate::oauth::json::{self, JsonError};
+use crate::oauth::{quoted, shortened};
 
 /// What a bearer token looks like from outside.
 #[derive(Debug)]
@@ -55,7 +56,7 @@ pub enum JwsError {
     #[error("the token is not signed")]
     Unsigned,
     /// `alg` is something that scopegate does not verify.
-    #[error("algorithm {found:?} is not supported")]
+    #[error("expected an algorithm of digital signatures, but found {found:?}")]
     UnknownAlgorithm {
         /// The value of `alg`.
         found: String,
@@ -76,7 +77,7 @@ pub enum JwsError {
     #[error("payload or signature is not base64url")]
     NotBase64Url,
     /// `typ` is not one that the issuer uses for access tokens.
-    #[error("token type {found:?} is not accepted")]
+    #[error("expected one of token_types as typ, but found {}", quoted(found.as_deref()))]
     WrongType {
         /// The value of `typ`, if there is one.
         found: Option<String>,
@@ -161,7 +162,11 @@ impl<'t> CompactJws<'t> {
             // A `typ` that is there and says nothing is not an absent one.
             Some(token_type) => !accepted.is_empty() && subtype(accepted).eq_ignore_ascii_case(subtype(token_type)),
         });
-        if is_accepted { Ok(()) } else { Err(JwsError::WrongType { found: self.header.token_type.clone() }) }
+        if is_accepted {
+            Ok(())
+        } else {
+            Err(JwsError::WrongType { found: self.header.token_type.as_deref().map(shortened) })
+        }
     }
 }
 
@@ -178,7 +183,7 @@ impl JoseHeader {
             return Err(JwsError::Unsigned);
         }
         let algorithm = Algorithm::from_name(algorithm)
-            .ok_or_else(|| JwsError::UnknownAlgorithm { found: algorithm.to_owned() })?;
+            .ok_or_else(|| JwsError::UnknownAlgorithm { found: shortened(algorithm) })?;
         for parameter in ["crit", "b64"] {
             if others.contains_key(parameter) {
                 return Err(JwsError::UnsupportedParameter { parameter });

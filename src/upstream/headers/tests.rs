@@ -100,3 +100,29 @@ fn trusted_proxy_is_believed_and_added_to() {
     let via: Vec<_> = sent.get_all("via").iter().collect();
     assert_eq!(via, ["1.1 edge", "1.1 scopegate"]);
 }
+
+#[test]
+fn request_is_the_nearest_clients_that_is_no_trusted_proxy() {
+    let proxies = |address: IpAddr| address == IpAddr::from([192, 0, 2, 7]) || address == IpAddr::from([192, 0, 2, 8]);
+    let origin = |lines: &[&[u8]], trusted| {
+        let values = lines.iter().map(|line| (X_FORWARDED_FOR, HeaderValue::from_bytes(line).expect("a header value")));
+        let headers: HeaderMap = values.collect();
+        client(trusted).origin(&headers, proxies).to_string()
+    };
+    for (lines, expected) in [
+        (&[][..], "192.0.2.7"),
+        (&[&b"10.0.0.1"[..]], "10.0.0.1"),
+        (&[b"10.9.9.9, 10.0.0.1"], "10.0.0.1"),
+        (&[b"10.0.0.1, 192.0.2.8"], "10.0.0.1"),
+        (&[b"10.9.9.9", b"10.0.0.1,192.0.2.8"], "10.0.0.1"),
+        (&[b"10.0.0.1:4711"], "10.0.0.1"),
+        (&[b"[2001:db8::1]:80"], "2001:db8::1"),
+        (&[b"::ffff:10.0.0.1"], "10.0.0.1"),
+        (&[b"\xff, 10.0.0.1"], "10.0.0.1"),
+        (&[b"10.9.9.9, \xff"], "192.0.2.7"),
+        (&[b"10.9.9.9, unknown, 192.0.2.8"], "192.0.2.8"),
+    ] {
+        assert_eq!(origin(lines, true), expected, "{lines:?}");
+        assert_eq!(origin(lines, false), "192.0.2.7", "{lines:?}");
+    }
+}

@@ -10,13 +10,14 @@ use http::{HeaderMap, HeaderValue, StatusCode, header};
 use url::form_urlencoded::Serializer;
 use zeroize::Zeroizing;
 
+use super::breaker::Outage;
 use super::credentials::Credentials;
 use super::own_token::OwnTokenError;
 use super::{Accepted, Settings};
-use crate::oauth::UnixTime;
 use crate::oauth::claims::{Claims, ClaimsError};
 use crate::oauth::introspection::{Introspection, SIGNED_ANSWER, UnclearAnswer};
 use crate::oauth::jose::{CompactJws, JwsError, TokenShape, classify};
+use crate::oauth::{UnixTime, quoted, shortened};
 use crate::verify::discovery::DiscoveryError;
 use crate::verify::fetch::{Answer, FetchError};
 use crate::verify::issuer::Keys;
@@ -28,8 +29,8 @@ const SIGNED: &str = "application/token-introspection+jwt";
 
 /// What the server says.
 pub(super) enum Said {
-    /// The token is active; what is said of it is yet to be judged.
-    Active(Claims),
+    /// The token is active; what is said of it is yet to be judged, and by this key it was said.
+    Active { claims: Claims, signer: Option<Signer> },
     /// It is not.
     Inactive,
     /// It is active, and this stands for it.
@@ -56,7 +57,7 @@ pub(super) enum AskError {
     OwnToken(#[from] Arc<OwnTokenError>),
     #[error("{url}: expected status 200, but found {status}{}", explained(*.status))]
     Status { url: String, status: u16 },
-    #[error("{url}: expected content type {expected}, but found {found:?}")]
+    #[error("{url}: expected content type {expected}, but found {} (see introspection.accept)", quoted(found.as_deref()))]
     MediaType { url: String, expected: &'static str, found: Option<String> },
     #[error("{url}: {source}")]
     Unclear { url: String, source: UnclearAnswer },
@@ -78,13 +79,17 @@ pub(super) enum AskError {
 }
 
 impl AskError {
-    /// Whether the server is down, as far as one can tell; nothing that a token could bring about.
-    pub(super) fn is_outage(&self) -> bool {
+    /// Whether the server is down, as far as one can tell.
+    pub(super) fn outage(&self) -> Option<Outage> {
+        let when = |condition: bool, outage| condition.then_some(outage);
         match self {
-            Self::TooSlow => true,
-            Self::Discovery(DiscoveryError::Fetch { source, .. }) | Self::Fetch { source, .. } => source.is_outage(),
-            Self::OwnToken(error) => error.is_outage(),
-            Self::Status { status, .. } => *status >= 500,
+            Self::TooSlow => Some(Outage::Failing),
+            Self::Fetch { source, .. } if source.is_connect() => Some(Outage::Unreachable),
+            Self::Fetch { source, .. } => when(source.is_outage(), Outage::Failing),
+            Self::Status { status, .. } => when(*status >= 500 || *status == 429, Outage::Failing),
+            // Neither depends on the token.
+            Self::Discovery(DiscoveryError::Fetch { source, .. }) => when(source.is_outage(), Outage::Unreachable),
+            Self::OwnToken(error) => when(error.is_outage(), Outage::Unreachable),
             Self::Discovery(_)
             | Self::MediaType { .. }
             | Self::Unclear { .. }
@@ -93,7 +98,7 @@ impl AskError {
             | Self::NotJwt { .. }
             | Self::Signature { .. }
             | Self::NoKeys
-            | Self::Conflict { .. } => false,
+            | Self::Conflict { .. } => None,
         }
     }
 }
@@ -128,8 +133,7 @@ impl Settings {
             return Ok(answer);
         };
         // It may have been revoked, or the server has forgotten it. A fresh one is tried once.
-        own.refused(&authorization).await;
-        Ok(self.post(url, token, now).await?.answer)
+        if own.refused(&authorization).await { Ok(self.post(url, token, now).await?.answer) } else { Ok(answer) }
     }
 
     async fn post(&self, url: &str, token: &str, now: UnixTime) -> Result<Exchange, AskError> {
@@ -163,11 +167,11 @@ impl Settings {
         self.expect_ok(answer, &url)?;
         let is_json = |found: &str| found == "application/json" || found.ends_with("+json");
         if !answer.media_type.as_deref().is_some_and(is_json) {
-            let found = answer.media_type.clone();
+            let found = answer.media_type.as_deref().map(shortened);
             return Err(AskError::MediaType { url, expected: "application/json", found });
         }
         let said = Introspection::parse(&answer.body);
-        said.map(Said::from).map_err(|source| AskError::Unclear { url, source })
+        said.map(|said| Said::by(said, None)).map_err(|source| AskError::Unclear { url, source })
     }
 
     async fn read_signed(
@@ -181,10 +185,10 @@ impl Settings {
         expect_media_type(answer, &url, SIGNED)?;
         let jws = jwt(text(&answer.body), &url)?;
         jws.check_type(&[SIGNED_ANSWER.to_owned()]).map_err(|source| AskError::Jws { url: url.clone(), source })?;
-        verified(&jws, keys, &url).await?;
+        let signer = verified(&jws, keys, &url).await?;
         let issuers = &self.expectation.issuers;
         let said = Introspection::parse_signed(jws.payload(), issuers, recipients);
-        said.map(Said::from).map_err(|source| AskError::Unclear { url, source })
+        said.map(|said| Said::by(said, Some(signer))).map_err(|source| AskError::Unclear { url, source })
     }
 
     fn expect_ok(&self, answer: &Answer, url: &str) -> Result<(), AskError> {
@@ -230,10 +234,10 @@ async fn read_phantom(answer: Answer, url: String, keys: &Keys, token_types: &[S
     Ok(Said::Phantom(Phantom { jwt: Zeroizing::new(text.to_owned()), claims, signer, fresh_for }))
 }
 
-impl From<Introspection> for Said {
-    fn from(said: Introspection) -> Self {
+impl Said {
+    fn by(said: Introspection, signer: Option<Signer>) -> Self {
         match said {
-            Introspection::Active(claims) => Self::Active(claims),
+            Introspection::Active(claims) => Self::Active { claims, signer },
             Introspection::Inactive => Self::Inactive,
         }
     }
@@ -248,7 +252,7 @@ fn expect_media_type(answer: &Answer, url: &str, expected: &'static str) -> Resu
     if answer.media_type.as_deref() == Some(expected) {
         return Ok(());
     }
-    Err(AskError::MediaType { url: url.to_owned(), expected, found: answer.media_type.clone() })
+    Err(AskError::MediaType { url: url.to_owned(), expected, found: answer.media_type.as_deref().map(shortened) })
 }
 
 fn jwt<'t>(text: &'t str, url: &str) -> Result<CompactJws<'t>, AskError> {
@@ -269,10 +273,11 @@ async fn verified(jws: &CompactJws<'_>, keys: &Keys, url: &str) -> Result<Signer
 
 fn explained(status: u16) -> &'static str {
     match status {
-        401 => " (the gateway's own credentials are refused: see client_id and its secret)",
+        300..=399 | 400 | 404 | 405 | 410 => " (see introspection.endpoint)",
+        401 => " (the gateway is refused: see client_id and its secret, or the scope of its own token)",
         403 => " (the gateway may not introspect: see its rights and scopes at the authorization server)",
-        404 => " (see introspection.endpoint)",
         409 => " (MobileFirst: see introspection.conflict)",
+        429 => " (the gateway asks more than it may)",
         _ => "",
     }
 }

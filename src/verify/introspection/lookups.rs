@@ -45,13 +45,13 @@ struct Refused {
 }
 
 /// What is to be done about a token.
-pub(super) enum Entry {
+pub(super) enum Entry<A> {
     /// Nothing: this is known already.
     Known(Box<Outcome>),
     /// Somebody asks already; wait for what comes of it.
     Joined(watch::Receiver<Option<Outcome>>),
-    /// Ask.
-    Begun(Begun),
+    /// Ask, by this leave.
+    Begun(Begun, A),
     /// Too much is asked already.
     Full,
 }
@@ -72,7 +72,11 @@ impl Lookups {
             key: hmac::Key::new(hmac::HMAC_SHA256, &secret),
             most,
             under_way: Mutex::default(),
-            refused: moka::sync::Cache::new(REFUSED_ENTRIES),
+            // The last ones: how often a token was refused before says nothing about the next one.
+            refused: moka::sync::Cache::builder()
+                .max_capacity(REFUSED_ENTRIES)
+                .eviction_policy(moka::policy::EvictionPolicy::lru())
+                .build(),
         })
     }
 
@@ -82,16 +86,16 @@ impl Lookups {
         digest
     }
 
-    /// Finds out what is to be done. `known` looks for an outcome that came in this very moment, and `admit` says whether
+    /// Finds out what is to be done for a client, as [`network_of`] has it. `known` looks for an outcome that came in this very moment, and `admit` says whether
     /// the server may be asked at all; its error is an outcome.
-    pub(super) fn enter(
+    pub(super) fn enter<A>(
         self: &Arc<Self>,
         digest: Digest,
         client: IpAddr,
         now: UnixTime,
         known: impl FnOnce() -> Option<Arc<Verified>>,
-        admit: impl FnOnce() -> Result<(), VerifyError>,
-    ) -> Entry {
+        admit: impl FnOnce() -> Result<A, VerifyError>,
+    ) -> Entry<A> {
         let mut under_way = self.under_way();
         if let Some(lookup) = under_way.get(&digest) {
             return Entry::Joined(lookup.outcome.clone());
@@ -104,17 +108,17 @@ impl Lookups {
         if let Some(fact) = known() {
             return Entry::Known(Box::new(Ok(fact)));
         }
-        let started_by = network_of(client);
-        let own = under_way.values().filter(|lookup| lookup.started_by == started_by).count();
+        let own = under_way.values().filter(|lookup| lookup.started_by == client).count();
         if under_way.len() >= self.most || own >= (self.most / 4).max(1) {
             return Entry::Full;
         }
-        if let Err(error) = admit() {
-            return Entry::Known(Box::new(Err(error)));
-        }
+        let leave = match admit() {
+            Ok(leave) => leave,
+            Err(error) => return Entry::Known(Box::new(Err(error))),
+        };
         let (sender, outcome) = watch::channel(None);
-        under_way.insert(digest, Lookup { started_by, outcome });
-        Entry::Begun(Begun { lookups: Arc::clone(self), digest, outcome: sender })
+        under_way.insert(digest, Lookup { started_by: client, outcome });
+        Entry::Begun(Begun { lookups: Arc::clone(self), digest, outcome: sender }, leave)
     }
 
     /// Remembers that a token is no good.
@@ -153,8 +157,8 @@ impl Drop for Begun {
     }
 }
 
-// A household has 2^64 addresses of IPv6, and counts as one.
-fn network_of(client: IpAddr) -> IpAddr {
+/// Whom an address stands for: a household has 2^64 addresses of IPv6, and counts as one.
+pub(super) fn network_of(client: IpAddr) -> IpAddr {
     match client.to_canonical() {
         IpAddr::V4(address) => address.into(),
         IpAddr::V6(address) => Ipv6Addr::from_bits(address.to_bits() >> 64 << 64).into(),
@@ -171,8 +175,8 @@ mod tests {
 
     const NOW: UnixTime = UnixTime::from_seconds(0);
 
-    fn enter(lookups: &Arc<Lookups>, token: &str, client: &str) -> Entry {
-        let client = client.parse().expect("an address");
+    fn enter(lookups: &Arc<Lookups>, token: &str, client: &str) -> Entry<()> {
+        let client = network_of(client.parse().expect("an address"));
         lookups.enter(lookups.digest(token), client, NOW, || None, || Ok(()))
     }
 
@@ -182,7 +186,7 @@ mod tests {
         let mut begun = Vec::new();
         for number in 0..12 {
             for client in ["10.0.0.1", "10.0.0.2", "2001:db8::1", "2001:db8::ffff", "10.0.0.3", "10.0.0.4"] {
-                if let Entry::Begun(one) = enter(&lookups, &format!("{client} {number}"), client) {
+                if let Entry::Begun(one, ()) = enter(&lookups, &format!("{client} {number}"), client) {
                     begun.push(client);
                     std::mem::forget(one);
                 }
@@ -196,13 +200,13 @@ mod tests {
     #[test]
     fn who_joins_starts_nothing_and_what_is_over_leaves_room() {
         let lookups = Lookups::new(1);
-        let Entry::Begun(first) = enter(&lookups, "a", "10.0.0.1") else { panic!("the first begins") };
+        let Entry::Begun(first, ()) = enter(&lookups, "a", "10.0.0.1") else { panic!("the first begins") };
         assert!(matches!(enter(&lookups, "a", "10.0.0.2"), Entry::Joined(_)));
         assert!(matches!(enter(&lookups, "b", "10.0.0.2"), Entry::Full));
         first.end(Err(VerifyError::Invalid { reason: "inactive", detail: String::new() }));
-        let Entry::Begun(second) = enter(&lookups, "b", "10.0.0.2") else { panic!("there is room again") };
+        let Entry::Begun(second, ()) = enter(&lookups, "b", "10.0.0.2") else { panic!("there is room again") };
         drop(second);
-        assert!(matches!(enter(&lookups, "c", "10.0.0.2"), Entry::Begun(_)));
+        assert!(matches!(enter(&lookups, "c", "10.0.0.2"), Entry::Begun(..)));
     }
 
     #[test]
@@ -212,12 +216,12 @@ mod tests {
 
         impl Wake for Impatient {
             fn wake(self: Arc<Self>) {
-                self.1.store(matches!(enter(&self.0, "a", "10.0.0.1"), Entry::Begun(_)), Ordering::SeqCst);
+                self.1.store(matches!(enter(&self.0, "a", "10.0.0.1"), Entry::Begun(..)), Ordering::SeqCst);
             }
         }
 
         let lookups = Lookups::new(4);
-        let Entry::Begun(begun) = enter(&lookups, "a", "10.0.0.1") else { panic!("the first begins") };
+        let Entry::Begun(begun, ()) = enter(&lookups, "a", "10.0.0.1") else { panic!("the first begins") };
         let client = Arc::new(Impatient(Arc::clone(&lookups), AtomicBool::new(false)));
         let (waker, mut outcome) = (Arc::clone(&client).into(), begun.outcome());
         let mut told = pin!(outcome.wait_for(Option::is_some));
@@ -235,7 +239,7 @@ mod tests {
         let at = |seconds| lookups.enter(digest, client, UnixTime::from_seconds(seconds), || None, || Ok(()));
         let Entry::Known(outcome) = at(4) else { panic!("it is known") };
         assert!(matches!(*outcome, Err(VerifyError::Invalid { reason: "inactive", .. })));
-        assert!(matches!(at(5), Entry::Begun(_)));
-        assert!(matches!(enter(&lookups, "A", "10.0.0.1"), Entry::Begun(_)), "another token");
+        assert!(matches!(at(5), Entry::Begun(..)));
+        assert!(matches!(enter(&lookups, "A", "10.0.0.1"), Entry::Begun(..)), "another token");
     }
 }

@@ -3,7 +3,8 @@
 //! 1. It is fetched by the client credentials grant (RFC 6749 §4.4) when it is first needed, and once for all who need it.
 //! 2. It is renewed [`EARLY`] before its end. Where that fails, it serves until its end, and is tried again after
 //!    [`FAILURE_SHARED`].
-//! 3. One that the server refuses is dropped and replaced once; whether that was of use is for the caller to see.
+//! 3. One that the server refuses is dropped and replaced, but no more often than each [`DROPPED_EACH`]: some servers
+//!    answer so for a token that they are asked about, and whoever brings such tokens must not have ours replaced each time.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -30,6 +31,8 @@ const UNSPOKEN_LIFETIME: Duration = Duration::from_secs(300);
 /// A failure is remembered for this long, so that all who wait share it instead of failing one after the other.
 const FAILURE_SHARED: Duration = Duration::from_secs(1);
 
+const DROPPED_EACH: Duration = Duration::from_secs(10);
+
 /// The gateway's own access token, while it has one.
 pub struct OwnToken {
     endpoint: Endpoint,
@@ -42,6 +45,7 @@ pub struct OwnToken {
 struct State {
     held: Option<Held>,
     failure: Option<(Instant, Arc<OwnTokenError>)>,
+    dropped: Option<Instant>,
 }
 
 struct Held {
@@ -116,7 +120,7 @@ impl OwnToken {
             Some(_) | None => match self.fetch(fetcher, now).await {
                 Ok(held) => {
                     let authorization = held.authorization.clone();
-                    *state = State { held: Some(held), failure: None };
+                    *state = State { held: Some(held), failure: None, dropped: state.dropped };
                     return Ok(authorization);
                 }
                 Err(error) => {
@@ -133,10 +137,19 @@ impl OwnToken {
         }
     }
 
-    /// Drops the token that the server has refused, unless another one is here already.
-    pub(super) async fn refused(&self, authorization: &HeaderValue) {
+    /// Drops the token that the server has refused, unless another one is here already. Says whether it is worth asking
+    /// again.
+    pub(super) async fn refused(&self, authorization: &HeaderValue) -> bool {
         let mut state = self.state.lock().await;
-        state.held = state.held.take().filter(|held| held.authorization != authorization);
+        if state.held.as_ref().is_none_or(|held| held.authorization != authorization) {
+            return true;
+        }
+        if state.dropped.is_some_and(|at| at.elapsed() < DROPPED_EACH) {
+            return false;
+        }
+        state.held = None;
+        state.dropped = Some(Instant::now());
+        true
     }
 
     async fn fetch(&self, fetcher: &Fetcher, now: UnixTime) -> Result<Held, OwnTokenError> {

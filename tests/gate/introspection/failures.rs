@@ -5,8 +5,8 @@ use std::time::{Duration, Instant};
 
 use serde_json::json;
 
-use super::{Gate, Stand};
-use crate::harness::{NOW, Reply, Server, eventually, get, logged};
+use super::{Gate, Stand, form};
+use crate::harness::{NOW, Reply, Server, eventually, get, logged, send};
 
 /// Nothing else in the log of this process looks like it.
 const TOKEN: &str = "cAnArY-0123456789-tOkEn";
@@ -215,6 +215,26 @@ fn what_a_token_may_bring_about_does_not_count_against_the_server() {
     assert_eq!(stand.questions().len(), 24);
     stand.answers(Reply::json(stand.active("read")));
     assert_eq!(stand.get("token").status, 200);
+}
+
+#[test]
+fn client_on_whose_tokens_the_server_fails_keeps_nobody_else_from_being_judged() {
+    let stand = Stand::with_file("[server]\ntrusted_proxies = \"127.0.0.0/8\"", "", "");
+    let active = stand.active("read");
+    stand.script(move |question| {
+        let provokes = form(question)[0].1.starts_with("bad");
+        if provokes { Reply::status(500) } else { Reply::json(&active) }
+    });
+    let ask = |client: &str, token: &str| {
+        let lines = format!("X-Forwarded-For: {client}\r\nAuthorization: Bearer {token}\r\n");
+        send(stand.address, format!("GET /things HTTP/1.1\r\nHost: a\r\n{lines}\r\n")).status
+    };
+    for number in 0..20 {
+        assert_eq!(ask("10.0.0.1", &format!("bad-{number}")), 503);
+        assert_eq!(ask("10.0.0.2", &format!("good-{number}")), 200);
+    }
+    assert_eq!(ask("10.0.0.1", "good"), 503, "it has had its chances");
+    assert_eq!(stand.questions().len(), 5 + 20);
 }
 
 #[test]
