@@ -210,3 +210,5 @@ pub(super) const fn in_their_words(algorithm: Algorithm) -> jsonwebtoken::Algori
 
 #[cfg(test)]
 mod tests;
+#[cfg(test)]
+mod vectors;

