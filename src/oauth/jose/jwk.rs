@@ -2,7 +2,8 @@
 //!
 //! 1. A key is taken whole or not at all.
 //! 2. What a key says of its purpose binds: `use`, `key_ops` and `alg` (RFC 7517 §4.2-4.4).
-//! 3. A symmetric key in a published set is no key: everybody knows it. Nor is a key published with its private half.
+//! 3. A symmetric key in a published set is no key: everybody knows it. Nor is a key published with its private half, or one
+//!    for which anybody can sign: RSA with `e` = 1, Ed25519 with a point of small order.
 
 use std::fmt;
 
@@ -106,6 +107,9 @@ pub enum JwkError {
         /// `n` or `e`.
         member: &'static str,
     },
+    /// An Ed25519 point of small order: whoever likes could sign for it (RFC 8032 §5.1.7).
+    #[error("\"x\" is a point of small order, for which anybody can sign")]
+    SmallOrder,
 }
 
 impl Jwk {
@@ -137,7 +141,7 @@ impl KeyMaterial {
         let material = match string(key, "kty")? {
             "RSA" => Self::parse_rsa(key),
             "EC" => Self::parse_ec(key),
-            "OKP" if string(key, "crv")? == "Ed25519" => Ok(Self::Ed25519 { x: coordinate(key, "x", 32)? }),
+            "OKP" if string(key, "crv")? == "Ed25519" => Self::parse_ed25519(key),
             "OKP" => Err(JwkError::Unsupported { member: "crv" }),
             "oct" => Err(JwkError::Symmetric),
             _ => Err(JwkError::Unsupported { member: "kty" }),
@@ -172,6 +176,11 @@ impl KeyMaterial {
         Ok(Self::Ec { curve, point })
     }
 
+    fn parse_ed25519(key: &Map<String, Value>) -> Result<Self, JwkError> {
+        let x = coordinate(key, "x", 32)?;
+        if is_of_small_order(&x) { Err(JwkError::SmallOrder) } else { Ok(Self::Ed25519 { x }) }
+    }
+
     /// Whether a key of this kind can have made a signature of that algorithm (RFC 8725 §3.1).
     #[must_use]
     pub const fn fits(&self, algorithm: Algorithm) -> bool {
@@ -200,6 +209,27 @@ impl fmt::Debug for KeyMaterial {
             Self::Ec { curve: Curve::P384, .. } => "P-384",
             Self::Ed25519 { .. } => "Ed25519",
         })
+    }
+}
+
+// aws-lc takes such a key, as RFC 8032 lets it, and then S = 0 with one of eight points R is a signature of any text.
+//
+// A point is written as its y, least significant byte first, with the sign of its x in the last bit. Those of small order
+// are eight: y is 0, 1, -1 or one of two others. 0 and 1 can also be written as the field's size and one more than that.
+fn is_of_small_order(point: &[u8]) -> bool {
+    const ORDER_8: [[u8; 32]; 2] = [
+        *b"\x26\xe8\x95\x8f\xc2\xb2\x27\xb0\x45\xc3\xf4\x89\xf2\xef\x98\xf0\
+           \xd5\xdf\xac\x05\xd3\xc6\x33\x39\xb1\x38\x02\x88\x6d\x53\xfc\x05",
+        *b"\xc7\x17\x6a\x70\x3d\x4d\xd8\x4f\xba\x3c\x0b\x76\x0d\x10\x67\x0f\
+           \x2a\x20\x53\xfa\x2c\x39\xcc\xc6\x4e\xc7\xfd\x77\x92\xac\x03\x7a",
+    ];
+    let [first, middle @ .., last] = point else { return false };
+    let y_last = last & 0x7f;
+    let all = |byte| middle.iter().all(|found| *found == byte);
+    match (first, y_last) {
+        (0x00 | 0x01, 0x00) if all(0x00) => true,
+        (0xec..=0xee, 0x7f) if all(0xff) => true,
+        _ => ORDER_8.iter().any(|y| y[..31] == point[..31] && y[31] == y_last),
     }
 }
 

@@ -91,6 +91,33 @@ fn bad_keys_are_refused() {
 }
 
 #[test]
+fn points_of_small_order_are_refused_in_every_spelling() {
+    let field = |first: u8| [&[first][..], &[0xff; 30], &[0x7f]].concat();
+    let small = |first: u8| [&[first][..], &[0; 31]].concat();
+    for (y, refused) in [
+        (small(0), true),
+        (small(1), true),
+        (small(2), false),
+        (field(0xeb), false),
+        (field(0xec), true),
+        (field(0xed), true),
+        (field(0xee), true),
+        (field(0xef), false),
+        (decoded("JuiVj8KyJ7BFw_SJ8u-Y8NXfrAXTxjM5sTgCiG1T_AU"), true),
+        (decoded("xxdqcD1N2E-6PAt2DRBnDyogU_osOczGTsf9d5KsA3o"), true),
+        (decoded("JuiVj8KyJ7BFw_SJ8u-Y8NXfrAXTxjM5sTgCiG1T_AQ"), false),
+        (decoded("11qYAYKxCrfVS_7TyWQHOg7hcvPapiMlrwIaaPcHURo"), false),
+    ] {
+        for sign in [0, 0x80] {
+            let mut x = y.clone();
+            x[31] |= sign;
+            let found = parse(&with(ed25519(), "x", base64url(&x))).err();
+            assert_eq!(found, refused.then_some(JwkError::SmallOrder), "{x:x?}");
+        }
+    }
+}
+
+#[test]
 fn leading_zeros_are_tolerated_and_do_not_count_as_bits() {
     let padded = [&[0][..], &modulus(256)].concat();
     assert_eq!(parse(&with(rsa(256), "n", base64url(&padded))), parse(&rsa(256)));
@@ -158,6 +185,10 @@ fn even(length: usize) -> Vec<u8> {
 
 fn base64url(bytes: &[u8]) -> Value {
     URL_SAFE_NO_PAD.encode(bytes).into()
+}
+
+fn decoded(text: &str) -> Vec<u8> {
+    URL_SAFE_NO_PAD.decode(text).expect("base64url")
 }
 
 fn with(mut key: Value, member: &str, value: Value) -> Value {
