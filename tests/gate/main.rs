@@ -12,6 +12,7 @@ mod harness;
 mod introspection;
 mod issuers;
 mod keys;
+mod lies;
 mod load;
 mod rings;
 mod routes;

@@ -86,7 +86,19 @@ impl Key {
 
     /// A secret for HS256.
     pub(crate) fn hs256(secret: &[u8]) -> Self {
-        Self { kid: None, algorithm: Algorithm::HS256, private: EncodingKey::from_secret(secret), public: Value::Null }
+        Self::hmac(secret, Algorithm::HS256)
+    }
+
+    /// A secret for any HMAC.
+    pub(crate) fn hmac(secret: &[u8], algorithm: Algorithm) -> Self {
+        scopegate::verify::jwt::install_cryptography();
+        Self { kid: None, algorithm, private: EncodingKey::from_secret(secret), public: Value::Null }
+    }
+
+    /// A private key on P-256 that somebody else made, as PKCS #8.
+    pub(crate) fn es256_of(der: &[u8]) -> Self {
+        let private = EncodingKey::from_ec_der(der);
+        Self { kid: None, algorithm: Algorithm::ES256, private, public: Value::Null }
     }
 
     pub(crate) fn jwk(&self) -> Value {
@@ -109,7 +121,11 @@ impl Key {
 
     /// A token of any two texts.
     pub(crate) fn sign(&self, header: &str, claims: &str) -> String {
-        let message = format!("{}.{}", URL_SAFE_NO_PAD.encode(header), URL_SAFE_NO_PAD.encode(claims));
+        self.seal(&format!("{}.{}", URL_SAFE_NO_PAD.encode(header), URL_SAFE_NO_PAD.encode(claims)))
+    }
+
+    /// A token of any text at all: the signature is good, whatever it signs.
+    pub(crate) fn seal(&self, message: &str) -> String {
         let signature = crypto::sign(message.as_bytes(), &self.private, self.algorithm).expect("a signature");
         format!("{message}.{signature}")
     }

@@ -1,0 +1,162 @@
+//! Claims of the wrong type (R15-R17, R19, R43, RFC 7519 §4).
+
+use super::*;
+
+/// JSON values that some issuer, some day, will write where they do not belong.
+const VALUES: [&str; 22] = [
+    "null",
+    "true",
+    "false",
+    "0",
+    "-0",
+    "-1",
+    "1.5",
+    "1e400",
+    "-1e400",
+    "9223372036854775808",
+    "18446744073709551616",
+    "1e19",
+    "\"\"",
+    "\" \"",
+    "\"x\"",
+    "\"\\u0000\"",
+    "[]",
+    "[\"x\"]",
+    "[[\"x\"]]",
+    "{}",
+    "{\"x\":{\"x\":[{\"x\":null}]}}",
+    "\"\\r\\nX-Evil: 1\"",
+];
+
+/// What is JSON by its grammar and holds a number that nobody can hold.
+const NO_NUMBERS: [&str; 2] = ["1e400", "-1e400"];
+
+const MATRIX: &str = "[[routes]]
+path = \"/things\"
+upstream = \"up\"
+claim_headers = { \"X-Sub\" = \"sub\", \"X-Client\" = \"client_id\", \"X-Jti\" = \"jti\", \"X-Azp\" = \"azp\" }
+[[routes]]
+path = \"/scoped\"
+scope = \"x\"
+upstream = \"up\"
+";
+
+#[test]
+fn claim_of_the_wrong_type_is_an_invalid_token_or_says_nothing() {
+    let stand = Stand::routes(MATRIX);
+    let any: Vec<&str> = VALUES.into_iter().filter(|value| !NO_NUMBERS.contains(value)).collect();
+    let (mut let_in, mut refused) = (0, 0);
+    for (claim, allowed) in [
+        // Compared with texts, byte for byte, and none of these is one of ours.
+        ("iss", &[][..]),
+        ("aud", &[]),
+        // Passed: past, or beyond what is a point in time.
+        ("exp", &[]),
+        // From the epoch on; a fraction of a second is cut off.
+        ("nbf", &["0", "-0", "1.5"]),
+        ("iat", &["0", "-0", "1.5"]),
+        // Nobody judges them, and what is no text is no name: a header is set from some of them, or left out.
+        ("sub", &any),
+        ("jti", &any),
+        ("client_id", &any),
+        ("azp", &any),
+        // Grants what it says, which is nothing unless it says "x".
+        ("scope", &any),
+        // There, whatever it is: the token is bound to a key.
+        ("cnf", &[]),
+        // Names another kind of token than an access token.
+        ("typ", &[]),
+    ] {
+        for value in VALUES {
+            let token = stand.key.sign(&header(""), &claims_with(&stand, claim, value));
+            let name = format!("{claim} = {value}");
+            let hits = stand.hits();
+            let answer = stand.get("/things", Some(&token));
+            if allowed.contains(&value) {
+                let_in += 1;
+                assert_eq!((answer.status, stand.hits() - hits), (200, 1), "{name}");
+                assert!(stand.last().header("x-evil").is_empty(), "{name}");
+            } else {
+                refused += 1;
+                assert_eq!((answer.status, answer.challenge(), stand.hits() - hits), told(INVALID_TOKEN), "{name}");
+            }
+            let scoped = stand.get("/scoped", Some(&token)).status;
+            let expected = match allowed.contains(&value) {
+                true if claim == "scope" && ["\"x\"", "[\"x\"]"].contains(&value) => 200,
+                true => 403,
+                false => 401,
+            };
+            assert_eq!(scoped, expected, "{name}, where a scope is needed");
+        }
+    }
+    assert_eq!((let_in, refused), (106, 158));
+}
+
+fn told((status, challenge): Told) -> (u16, Option<&'static str>, usize) {
+    (status, challenge, 0)
+}
+
+// R19
+#[test]
+fn time_that_is_none_neither_wraps_nor_rounds_into_validity() {
+    let stand = Stand::routes(ROUTES);
+    let mut hits = 0;
+    for (claim, value, status) in [
+        ("exp", "1800000600", 200),
+        ("exp", "1800000600.9", 200),
+        ("exp", "18000006e2", 200),
+        ("exp", "1.8000006E9", 200),
+        ("exp", "1800000600000e-3", 200),
+        ("exp", "-1800000600", 401),
+        ("exp", "-0.0", 401),
+        ("exp", "-1", 401),
+        ("exp", "-9223372036854775808", 401),
+        ("exp", "-9223372036854775809", 401),
+        ("exp", "1e-400", 401),
+        ("exp", "1e400", 401),
+        ("exp", "-1e400", 401),
+        ("exp", "1e308", 401),
+        ("exp", "9007199254740993", 401),
+        ("exp", "9223372036854775807", 401),
+        ("exp", "9223372036854775808", 401),
+        ("exp", "9223372036854775808.0", 401),
+        ("exp", "18446744073709551615", 401),
+        // As often 2^64 as it takes for the rest to be a good time, were it cut off.
+        ("exp", "18446744075509552216", 401),
+        ("exp", "36893488149219104432", 401),
+        ("exp", "4294967296", 401),
+        // A good time above 2^32 is as good as one below: this one lies within ten years.
+        ("exp", "2100000000", 200),
+        ("exp", "\"1800000600\"", 401),
+        ("exp", "[1800000600]", 401),
+        ("exp", "{\"$numberLong\":\"1800000600\"}", 401),
+        ("exp", "\"2027-01-15T08:10:00Z\"", 401),
+        ("nbf", "1800000000", 200),
+        ("nbf", "1800000030.9", 200),
+        ("nbf", "1800000031", 401),
+        ("nbf", "-1", 401),
+        ("nbf", "-1e308", 401),
+        ("nbf", "1e400", 401),
+        ("nbf", "9223372036854775807", 401),
+        ("nbf", "9223372036854775808", 401),
+        ("nbf", "18446744073709551616", 401),
+        ("nbf", "18446744073709551615", 401),
+        ("nbf", "1e-400", 200),
+        ("iat", "1800000030.9", 200),
+        ("iat", "1800000031", 401),
+        ("iat", "-1", 401),
+        ("iat", "-0.5", 401),
+        ("iat", "1e400", 401),
+        ("iat", "9223372036854775807", 401),
+        ("iat", "9223372036854775808", 401),
+        ("iat", "18446744073709551616", 401),
+        ("iat", "1e-400", 200),
+    ] {
+        let token = stand.key.sign(&header(""), &claims_with(&stand, claim, value));
+        let answer = stand.get("/things", Some(&token));
+        assert_eq!(answer.status, status, "{claim} = {value}");
+        assert_eq!(answer.challenge(), INVALID_TOKEN.1.filter(|_| status == 401), "{claim} = {value}");
+        hits += usize::from(status == 200);
+        assert_eq!(stand.hits(), hits, "{claim} = {value}");
+    }
+}

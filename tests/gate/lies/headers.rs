@@ -1,0 +1,358 @@
+//! Headers that choose how the token is to be judged (R20, R21, RFC 8725 §2.1, §3.1, §3.10).
+
+use base64::engine::general_purpose::STANDARD;
+use jsonwebtoken::Algorithm;
+use rcgen::generate_simple_self_signed;
+use scopegate::oauth::jose::{Algorithm as Ours, Jwks, TokenShape, classify};
+use scopegate::verify::jwt::{KeySet, SignatureError};
+
+use super::*;
+use crate::harness::{Reply, Server};
+
+#[test]
+fn r20_unsigned_token_is_refused_however_it_says_so() {
+    let stand = Stand::routes(ROUTES);
+    let mut lies = Vec::new();
+    for algorithm in [
+        "\"none\"",
+        "\"None\"",
+        "\"NONE\"",
+        "\"nOnE\"",
+        "\"NoNe\"",
+        "\"\\u006eone\"",
+        "\"none \"",
+        "\" none\"",
+        "\"none\\u0000\"",
+        "\"no\\u006ee\\n\"",
+        "\"\u{ff4e}\u{ff4f}\u{ff4e}\u{ff45}\"",
+        "\"n\u{43e}ne\"",
+        "\"no\u{200b}ne\"",
+        "\"\"",
+        "\"null\"",
+        "\"false\"",
+        "\"ES256,none\"",
+        "\"es256\"",
+        "\"ES256 \"",
+        "\"ES256K\"",
+        "\"ES512\"",
+        "\"RS1\"",
+        "\"dir\"",
+        "null",
+        "false",
+        "0",
+        "[]",
+        "[\"none\"]",
+        "[\"ES256\"]",
+        "{}",
+        "{\"alg\":\"ES256\"}",
+    ] {
+        let header = format!(r#"{{"alg":{algorithm},"typ":"at+jwt","kid":"first"}}"#);
+        let message = format!("{}.{}", base64url(header), base64url(claims(&stand, "")));
+        lies.push((format!("{algorithm} without a signature"), format!("{message}.")));
+        lies.push((format!("{algorithm} with zeros"), format!("{message}.{}", base64url([0; 64]))));
+        lies.push((format!("{algorithm} with a good ES256"), stand.key.seal(&message)));
+    }
+    let nameless = stand.key.sign(r#"{"typ":"at+jwt","kid":"first"}"#, &claims(&stand, ""));
+    lies.push(("no alg at all".to_owned(), nameless));
+    assert_refused(&stand, lies);
+}
+
+#[test]
+fn r20_public_key_is_no_shared_secret_in_whatever_form() {
+    let stand = Stand::routes(ROUTES);
+    let keys = [Key::rsa(Some("rsa"), Algorithm::RS256), Key::es256("ec"), Key::ed25519("ed")];
+    stand.issuer.publish(&[&stand.key, &keys[0], &keys[1], &keys[2]]);
+    let set = json!({ "keys": keys.each_ref().map(Key::jwk) }).to_string();
+    // What the issuer publishes is here: each key is good for what it was made for.
+    for key in &keys {
+        assert_eq!(stand.get("/_ready", Some(&key.token(&stand.issuer.claims("")))).status, 200, "{}", key.jwk());
+    }
+    let jwks = Jwks::parse(set.as_bytes()).expect("a set of keys");
+    let mut lies = Vec::new();
+    for key in &keys {
+        let jwk = key.jwk();
+        for (form, secret) in forms(&jwk, &set) {
+            for algorithm in [Algorithm::HS256, Algorithm::HS384, Algorithm::HS512] {
+                let header = json!({ "alg": format!("{algorithm:?}"), "typ": "at+jwt", "kid": jwk["kid"] });
+                let lie = Key::hmac(&secret, algorithm).token_with(&header, &stand.issuer.claims(""));
+                let name = format!("{algorithm:?} with the {} key as {form}", jwk["kty"]);
+                // Not even a configuration that allowed it, which the file cannot say, would take it.
+                let Ok(TokenShape::Jwt(jws)) = classify(&lie) else { panic!("{name}: no JWT") };
+                let verdict = KeySet::new(&jwks, &Ours::ALL).verify(&jws);
+                assert_eq!(verdict, Err(SignatureError::AlgorithmNotAllowed), "{name}");
+                lies.push((name, lie));
+            }
+        }
+    }
+    assert_eq!(lies.len(), 90);
+    assert_refused(&stand, lies);
+}
+
+/// All that an attacker could take for the bytes of a public key.
+fn forms(jwk: &Value, set: &str) -> Vec<(&'static str, Vec<u8>)> {
+    let (der, raw) = match jwk["kty"].as_str().expect("a kind") {
+        "RSA" => {
+            let numbers = [integer(&member(jwk, "n")), integer(&member(jwk, "e"))].concat();
+            // 1.2.840.113549.1.1.1 and NULL.
+            let kind = b"\x06\x09\x2a\x86\x48\x86\xf7\x0d\x01\x01\x01\x05\x00";
+            (public_key(kind, &der(0x30, &numbers)), der(0x30, &numbers))
+        }
+        "EC" => {
+            let point = [&[4][..], &member(jwk, "x"), &member(jwk, "y")].concat();
+            // 1.2.840.10045.2.1 on 1.2.840.10045.3.1.7.
+            let kind = b"\x06\x07\x2a\x86\x48\xce\x3d\x02\x01\x06\x08\x2a\x86\x48\xce\x3d\x03\x01\x07";
+            (public_key(kind, &point), point)
+        }
+        // 1.3.101.112.
+        _ => (public_key(b"\x06\x03\x2b\x65\x70", &member(jwk, "x")), member(jwk, "x")),
+    };
+    let number = if jwk["kty"] == "RSA" { "n" } else { "x" };
+    let lines: Vec<_> = STANDARD.encode(&der).as_bytes().chunks(64).map(<[u8]>::to_vec).collect();
+    let pem = [b"-----BEGIN PUBLIC KEY-----\n", &*lines.join(&b'\n'), b"\n-----END PUBLIC KEY-----\n"].concat();
+    vec![
+        ("PEM without its last line end", pem.trim_ascii_end().to_vec()),
+        ("PEM on one line", pem.iter().copied().filter(|byte| *byte != b'\n').collect()),
+        ("PEM", pem),
+        ("DER", der),
+        ("what is in the DER", raw),
+        ("JWK", jwk.to_string().into_bytes()),
+        ("set of keys", set.as_bytes().to_vec()),
+        ("number", member(jwk, number)),
+        ("text of a number", jwk[number].as_str().expect("a text").into()),
+        ("nothing", Vec::new()),
+    ]
+}
+
+fn public_key(kind: &[u8], key: &[u8]) -> Vec<u8> {
+    der(0x30, &[der(0x30, kind), der(3, &[&[0], key].concat())].concat())
+}
+
+fn integer(number: &[u8]) -> Vec<u8> {
+    der(2, &[if number[0] < 0x80 { &[][..] } else { &[0] }, number].concat())
+}
+
+fn der(tag: u8, content: &[u8]) -> Vec<u8> {
+    let [.., high, low] = content.len().to_be_bytes();
+    let length = match content.len() {
+        ..0x80 => vec![low],
+        0x80..0x100 => vec![0x81, low],
+        _ => vec![0x82, high, low],
+    };
+    [&[tag][..], &length, content].concat()
+}
+
+#[test]
+fn r21_embedded_key_is_never_used_and_nobody_is_asked_for_another() {
+    let stand = Stand::routes(ROUTES);
+    let certified = generate_simple_self_signed(["id.test".to_owned()]).expect("a certificate");
+    let stranger = Key::es256("stranger");
+    let canary = Server::start({
+        let set = json!({ "keys": [stranger.jwk()] });
+        move |_| Reply::json(&set)
+    });
+    let url = format!("http://{}/jwks", canary.address);
+    let with_kid = |kid: &str| {
+        let mut jwk = stranger.jwk();
+        jwk["kid"] = json!(kid);
+        jwk
+    };
+    let x5c = STANDARD.encode(certified.cert.der());
+    let secret = Key::hs256(&[7; 32]);
+    let certificate = Key::es256_of(&certified.signing_key.serialize_der());
+    let mut lies = Vec::new();
+    for (name, key, more) in [
+        ("jwk", &stranger, json!({ "jwk": stranger.jwk() })),
+        ("jwk of our kid", &stranger, json!({ "jwk": with_kid("first") })),
+        ("jwk as a text", &stranger, json!({ "jwk": stranger.jwk().to_string() })),
+        ("jwk in a list", &stranger, json!({ "jwk": [stranger.jwk()] })),
+        ("jwk of the issuer's own key", &stranger, json!({ "jwk": stand.key.jwk() })),
+        ("jwks", &stranger, json!({ "jwks": { "keys": [with_kid("first")] } })),
+        ("a secret in jwk", &secret, json!({ "alg": "HS256", "jwk": { "kty": "oct", "k": base64url([7; 32]) } })),
+        ("jku", &stranger, json!({ "jku": url })),
+        (
+            "jku behind the issuer's name",
+            &stranger,
+            json!({ "jku": format!("{}@{}/jwks", stand.issuer.url, canary.address) }),
+        ),
+        ("x5u", &stranger, json!({ "x5u": url })),
+        ("jku, x5u and jwk", &stranger, json!({ "jku": url, "x5u": url, "jwk": with_kid("first") })),
+        ("x5c", &certificate, json!({ "x5c": [x5c] })),
+        ("x5c as a text", &certificate, json!({ "x5c": x5c })),
+        ("x5c and x5t", &certificate, json!({ "x5c": [x5c], "x5t": "AA", "x5t#S256": "AA" })),
+        ("iss in the header", &stranger, json!({ "iss": format!("http://{}", canary.address) })),
+    ] {
+        for kid in [json!("first"), json!("stranger"), json!(url), Value::Null] {
+            let mut header = json!({ "alg": "ES256", "typ": "at+jwt" });
+            let members = more.as_object().expect("an object").clone();
+            header.as_object_mut().expect("an object").extend(members);
+            if !kid.is_null() {
+                header["kid"] = kid.clone();
+            }
+            lies.push((format!("{name}, kid {kid}"), key.token_with(&header, &stand.issuer.claims(""))));
+        }
+    }
+    // Claims name keys and places too.
+    for claim in ["jwk", "jku", "x5u", "jwks_uri", "sub_jwk"] {
+        let mut claims = stand.issuer.claims("");
+        claims[claim] = if claim.ends_with("jwk") { stranger.jwk() } else { json!(url) };
+        lies.push((format!("{claim} among the claims"), stranger.token(&claims)));
+    }
+    // An issuer that is not configured is not asked for its keys either.
+    let mut foreign = stand.issuer.claims("");
+    foreign["iss"] = json!(format!("http://{}", canary.address));
+    lies.push(("a stranger's issuer".to_owned(), stranger.token(&foreign)));
+    assert_refused(&stand, lies);
+    assert_eq!(canary.connections(), 0);
+    // What is not used does no harm to a token that our key signed.
+    let carrying = header(&format!(r#","jwk":{},"jku":"{url}","x5u":"{url}","x5c":["{x5c}"]"#, stranger.jwk()));
+    assert_eq!(stand.get("/things", Some(&stand.key.sign(&carrying, &claims(&stand, "")))).status, 200);
+    assert_eq!(canary.connections(), 0);
+}
+
+#[test]
+fn r21_kid_is_compared_and_nothing_else_is_done_with_it() {
+    let stand = Stand::toml(WIDE, "", "", ROUTES);
+    let canary = Server::start(|_| Reply::status(404));
+    let stranger = Key::es256("first");
+    // What a program that opened its kid would find there: nothing, which is a secret that everybody knows.
+    let nothing = Key::hs256(b"");
+    let mut lies = Vec::new();
+    for kid in [
+        json!("../../dev/null"),
+        json!("/dev/null"),
+        json!("file:///dev/null"),
+        json!(format!("http://{}/first", canary.address)),
+        json!("' OR 1=1--"),
+        json!("first' OR '1'='1"),
+        json!("first' UNION SELECT 'AA"),
+        json!("$(first)"),
+        json!("{{first}}"),
+        json!("fir%73t"),
+        json!("%00"),
+        json!("*"),
+        json!("f.*"),
+        json!("first,second"),
+        json!("first first"),
+        json!("x".repeat(64 * 1024)),
+        json!("first".repeat(13_108)),
+        json!("F\u{130}RST"),
+        json!("f\u{131}rst"),
+        json!("\u{fb01}rst"),
+        json!("first\u{301}"),
+        json!("\u{202e}tsrif"),
+        json!("\u{1f511}"),
+        json!("first\u{0}"),
+        json!("\u{0}first"),
+        json!("\u{0}"),
+        json!("first\r\nX-Evil: 1"),
+        json!(" first"),
+        json!("first "),
+        json!("First"),
+        json!("firs"),
+        json!("firstfirst"),
+        json!(""),
+        json!(" "),
+        json!(0),
+        json!(1.5),
+        json!(true),
+        json!(null),
+        json!([]),
+        json!(["first"]),
+        json!({}),
+        json!({ "first": "first" }),
+    ] {
+        let header = json!({ "alg": "ES256", "typ": "at+jwt", "kid": kid });
+        let name = format!("{:.40}", kid.to_string());
+        // The issuer's own signature shows that it is the name that is refused.
+        lies.push((format!("{name}, our key"), stand.key.token_with(&header, &stand.issuer.claims(""))));
+        lies.push((format!("{name}, a stranger's"), stranger.token_with(&header, &stand.issuer.claims(""))));
+        let header = json!({ "alg": "HS256", "typ": "at+jwt", "kid": kid });
+        lies.push((format!("{name}, an empty secret"), nothing.token_with(&header, &stand.issuer.claims(""))));
+    }
+    assert_refused(&stand, lies);
+    assert_eq!(canary.connections(), 0);
+}
+
+#[test]
+fn kid_of_64_kib_is_too_large_for_a_usual_gateway() {
+    let stand = Stand::routes(ROUTES);
+    let header = json!({ "alg": "ES256", "typ": "at+jwt", "kid": "x".repeat(64 * 1024) });
+    let lie = stand.key.token_with(&header, &stand.issuer.claims(""));
+    assert_told(&stand, [("64 KiB".to_owned(), lie, TOO_LARGE)]);
+}
+
+#[test]
+fn r21_header_that_changes_the_meaning_of_the_token_is_refused() {
+    let stand = Stand::toml(WIDE, "", "", ROUTES);
+    let mut lies = Vec::new();
+    for (parameter, values) in [
+        (
+            "crit",
+            &[
+                "[]",
+                "[\"exp\"]",
+                "[\"alg\"]",
+                "[\"kid\"]",
+                "[\"crit\"]",
+                "[\"b64\"]",
+                "[\"b64\",\"b64\"]",
+                "[\"http://example.com/UNDEFINED\"]",
+                "[\"\"]",
+                "[null]",
+                "[1]",
+                "[[\"exp\"]]",
+                "\"exp\"",
+                "\"\"",
+                "{}",
+                "{\"exp\":true}",
+                "null",
+                "true",
+                "false",
+                "0",
+            ][..],
+        ),
+        ("b64", &["true", "false", "null", "0", "1", "\"false\"", "\"\"", "[]", "{}"]),
+        ("zip", &["\"DEF\"", "\"def\"", "\"GZIP\"", "\"none\"", "\"\"", "null", "true", "0", "[\"DEF\"]", "{}"]),
+    ] {
+        for value in values {
+            let header = header(&format!(r#","{parameter}":{value},"exp":1"#));
+            lies.push((format!("{parameter} {value}"), stand.key.sign(&header, &claims(&stand, ""))));
+        }
+    }
+    let spelt = header(r#","\u0063rit":["exp"]"#);
+    lies.push(("crit with an escape".to_owned(), stand.key.sign(&spelt, &claims(&stand, ""))));
+    // RFC 7797: the payload stands there as it is.
+    let unencoded = format!("{}.eyJ", base64url(header(r#","b64":false,"crit":["b64"]"#)));
+    lies.push(("a payload that is not encoded".to_owned(), stand.key.seal(&unencoded)));
+
+    let bomb = deflated(&claims(&stand, ""), 4 * 1024 * 1024);
+    for zip in ["\"DEF\"", "\"def\"", "\"NONE\"", "\"GZIP\""] {
+        let header = header(&format!(r#","zip":{zip}"#));
+        let message = format!("{}.{}", base64url(header), base64url(&bomb));
+        lies.push((format!("4 MiB of spaces as zip {zip}"), stand.key.seal(&message)));
+    }
+    let message = format!("{}.{}", base64url(header("")), base64url(&bomb));
+    lies.push(("4 MiB of spaces, unannounced".to_owned(), stand.key.seal(&message)));
+    assert_refused(&stand, lies);
+    // The one that says that nothing was done.
+    let harmless = stand.key.sign(&header(r#","zip":"NONE""#), &claims(&stand, ""));
+    assert_eq!(stand.get("/things", Some(&harmless)).status, 200);
+}
+
+/// `text` and at least so many spaces, as RFC 1951 §3.2.6 packs them: one block of fixed Huffman codes, in which 13 bits
+/// stand for 258 spaces.
+fn deflated(text: &str, spaces: usize) -> Vec<u8> {
+    let mut bits: Vec<bool> = vec![true, true, false];
+    // Codes are packed from their most significant bit.
+    let mut code = |code: u16, length: u32| bits.extend((0..length).rev().map(|bit| code >> bit & 1 == 1));
+    for literal in text.bytes().chain([b' ']) {
+        assert!(literal.is_ascii(), "nine bits are needed beyond 143");
+        code(0x30 + u16::from(literal), 8);
+    }
+    for _ in 0..=spaces / 258 {
+        code(0b1100_0101, 8);
+        code(0, 5);
+    }
+    code(0, 7);
+    bits.chunks(8).map(|byte| byte.iter().rev().fold(0, |sum, bit| sum << 1 | u8::from(*bit))).collect()
+}

@@ -1,0 +1,85 @@
+//! Tokens that lie, and keys that do (R15-R23, R26).
+//!
+//! Each lie is a row of a table, and the row's name is what a failure says. A lie is refused in the words that belong to
+//! it, and nothing of it reaches the upstream; wherever a lie is about the text and not about the signature, the signature
+//! over that text is good, so that nothing but the rule in question can refuse it. A gateway that has heard all of them
+//! still takes a good token.
+
+mod claims;
+mod forms;
+mod headers;
+mod keys;
+mod scopes;
+mod signatures;
+
+use base64::Engine as _;
+use base64::engine::general_purpose::URL_SAFE_NO_PAD;
+use serde_json::{Value, json};
+
+use crate::harness::{Key, Stand};
+
+const ROUTES: &str = "[[routes]]\npath = \"/things\"\nupstream = \"up\"\n";
+/// Lets a lie of any size come to be judged as a token.
+const WIDE: &str = "[server]\nmax_header_size = \"1MiB\"\nmax_token_size = \"512KiB\"\n";
+
+/// A status and a challenge.
+type Told = (u16, Option<&'static str>);
+const INVALID_TOKEN: Told = (401, Some("Bearer error=\"invalid_token\""));
+const INVALID_REQUEST: Told = (400, Some("Bearer error=\"invalid_request\""));
+const TOO_LARGE: Told = (431, None);
+
+/// Says each lie, and then the truth.
+fn assert_told(stand: &Stand, lies: impl IntoIterator<Item = (String, String, Told)>) {
+    let truth = stand.token("");
+    let mut wrong = Vec::new();
+    for (name, lie, expected) in lies {
+        assert_ne!(lie, truth, "{name}: no lie");
+        let answer = stand.get("/things", Some(&lie));
+        let told = (answer.status, answer.challenge());
+        if told != expected || stand.hits() != 0 {
+            wrong.push(format!("{name}: told {told:?} instead of {expected:?}, {} requests upstream", stand.hits()));
+        }
+    }
+    assert!(wrong.is_empty(), "{}", wrong.join("\n"));
+    assert_eq!((stand.get("/things", Some(&truth)).status, stand.hits()), (200, 1), "the truth");
+}
+
+/// Says each lie; all of them are invalid tokens.
+fn assert_refused(stand: &Stand, lies: impl IntoIterator<Item = (String, String)>) {
+    assert_told(stand, lies.into_iter().map(|(name, lie)| (name, lie, INVALID_TOKEN)));
+}
+
+fn base64url(bytes: impl AsRef<[u8]>) -> String {
+    URL_SAFE_NO_PAD.encode(bytes)
+}
+
+fn bytes(text: &str) -> Vec<u8> {
+    URL_SAFE_NO_PAD.decode(text).expect("base64url")
+}
+
+/// The bytes of a member of a JWK.
+fn member(jwk: &Value, name: &str) -> Vec<u8> {
+    bytes(jwk[name].as_str().expect("a text"))
+}
+
+/// The usual header of a token of `stand.key`, as text that ends before its last brace.
+const HEADER: &str = r#"{"alg":"ES256","typ":"at+jwt","kid":"first""#;
+
+/// The usual header with more members.
+fn header(more: &str) -> String {
+    format!("{HEADER}{more}}}")
+}
+
+/// The good claims of `stand`, as text, with more members.
+fn claims(stand: &Stand, more: &str) -> String {
+    let claims = stand.issuer.claims("").to_string();
+    format!("{}{more}}}", claims.strip_suffix('}').expect("an object"))
+}
+
+/// The good claims of `stand`, with the text `value` for one of them.
+fn claims_with(stand: &Stand, name: &str, value: &str) -> String {
+    let mut claims = stand.issuer.claims("");
+    claims.as_object_mut().expect("an object").remove(name);
+    let claims = claims.to_string();
+    format!("{},\"{name}\":{value}}}", claims.strip_suffix('}').expect("an object"))
+}
