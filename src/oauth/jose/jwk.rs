@@ -2,7 +2,7 @@
 //!
 //! 1. A key is taken whole or not at all.
 //! 2. What a key says of its purpose binds: `use`, `key_ops` and `alg` (RFC 7517 §4.2-4.4).
-//! 3. A symmetric key in a published set is no key: everybody knows it. Nor is a key published with its private half, or one
+//! 3. A symmetric key in a published set is no key: everybody knows it. Nor is one published with its private half, or one
 //!    for which anybody can sign: RSA with `e` = 1, Ed25519 with a point of small order.
 
 use std::fmt;
@@ -214,8 +214,9 @@ impl fmt::Debug for KeyMaterial {
 
 // aws-lc takes such a key, as RFC 8032 lets it, and then S = 0 with one of eight points R is a signature of any text.
 //
-// A point is written as its y, least significant byte first, with the sign of its x in the last bit. Those of small order
-// are eight: y is 0, 1, -1 or one of two others. 0 and 1 can also be written as the field's size and one more than that.
+// A point is written as its y, least significant byte first, with the sign of its x in the last bit. Those of small
+// order are eight: y is 0, 1, -1 or one of two others. 0 and 1 can also be written as the field's size and one more
+// than that.
 fn is_of_small_order(point: &[u8]) -> bool {
     const ORDER_8: [[u8; 32]; 2] = [
         *b"\x26\xe8\x95\x8f\xc2\xb2\x27\xb0\x45\xc3\xf4\x89\xf2\xef\x98\xf0\

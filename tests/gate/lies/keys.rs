@@ -1,5 +1,5 @@
-//! Key sets that lie (R18, R23, R26): of what an issuer publishes, only a public key for signatures verifies one, and the
-//! rest takes nothing from it.
+//! Key sets that lie (R18, R23, R26): of what an issuer publishes, only a public key for signatures verifies one, and
+//! the rest takes nothing from it.
 
 use std::time::{Duration, Instant};
 
@@ -205,13 +205,15 @@ fn r23_key_that_must_not_verify_never_does_and_the_good_one_of_the_set_still_wor
 }
 
 /// RSA keys are made of 2048 bits and more nowadays: this one was made for the purpose, and its private half is gone.
-const SHORT_MODULUS: &str = "tqLUdMYEbXJs7dSWx-O-pcEkVBAb5-dzX-1xkT9n63v0ONBLC-B7Fs9baznMZiW-I3vApng4SNvm7Ng8_RrdFBrvXesWPToz5YleIfinO\
--dLtACsi0BGo9ag8AbRhZky8HY4p9ap4FG907FaXk4i_qK0CWCwrTYXnkp9thN7Ask";
-const SHORT_SIGNATURE: &str = "FmPq_5hQFO4h8GHH4t0tBYzV9Ee2EUGrOOPyfXBs_PEvGRV7YcJTP-Tm1HxXsmY39LralxaxcczAfZyiRgo7QxgzSAkX4cSSiMgiQZsGY\
-MKMLHNqRLAVeKZhtofAsEuOxyGbdXmllbEHshK7M8lRZp9ku7AAU8ZUDPt9pgTqppA";
+const SHORT_MODULUS: &str = "\
+    tqLUdMYEbXJs7dSWx-O-pcEkVBAb5-dzX-1xkT9n63v0ONBLC-B7Fs9baznMZiW-I3vApng4SNvm7Ng8_RrdFBrvXesWPToz5Yle\
+    IfinO-dLtACsi0BGo9ag8AbRhZky8HY4p9ap4FG907FaXk4i_qK0CWCwrTYXnkp9thN7Ask";
+const SHORT_SIGNATURE: &str = "\
+    FmPq_5hQFO4h8GHH4t0tBYzV9Ee2EUGrOOPyfXBs_PEvGRV7YcJTP-Tm1HxXsmY39LralxaxcczAfZyiRgo7QxgzSAkX4cSSiMgi\
+    QZsGYMKMLHNqRLAVeKZhtofAsEuOxyGbdXmllbEHshK7M8lRZp9ku7AAU8ZUDPt9pgTqppA";
 
-// RFC 8032 §5.1.7: with a key of small order, whoever likes signs: [S]B = R + [k]A holds for S = 0 and R = -[k]A, of which
-// there are eight at most to try.
+// RFC 8032 §5.1.7: with a key of small order, whoever likes signs: [S]B = R + [k]A holds for S = 0 and R = -[k]A, of
+// which there are eight at most to try.
 #[test]
 fn r23_ed25519_key_of_small_order_never_verifies() {
     let good = Key::ed25519("good");
@@ -393,8 +395,9 @@ fn blank_or_short_shared_secret_is_refused_at_load() {
         ("32 bytes", "\"01234567890123456789012345678901\"", true),
     ] {
         let toml = format!(
-            "[server]\nlisten = \"127.0.0.1:0\"\n[issuers.corp]\nissuer = \"{ISSUER}\"\naudience = \"https://api.test\"\n\
-             shared_secret = {secret}\n[upstreams.up]\ntargets = \"http://127.0.0.1:1\"\n{ROUTES}"
+            "[server]\nlisten = \"127.0.0.1:0\"\n[issuers.corp]\nissuer = \"{ISSUER}\"\n\
+             audience = \"https://api.test\"\nshared_secret = {secret}\n\
+             [upstreams.up]\ntargets = \"http://127.0.0.1:1\"\n{ROUTES}"
         );
         let loaded = config::parse("gateway.toml", &toml).is_ok_and(|(config, _)| compile(&config).is_ok());
         assert_eq!(loaded, loads, "{name}");

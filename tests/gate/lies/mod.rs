@@ -1,9 +1,9 @@
 //! Tokens that lie, and keys that do (R15-R23, R26).
 //!
-//! Each lie is a row of a table, and the row's name is what a failure says. A lie is refused in the words that belong to
-//! it, and nothing of it reaches the upstream; wherever a lie is about the text and not about the signature, the signature
-//! over that text is good, so that nothing but the rule in question can refuse it. A gateway that has heard all of them
-//! still takes a good token.
+//! Each lie is a row of a table, and the row's name is what a failure says. A lie is refused in the words that belong
+//! to it, and nothing of it reaches the upstream; wherever a lie is about the text and not about the signature, the
+//! signature over that text is good, so that nothing but the rule in question can refuse it. A gateway that has heard
+//! all of them still takes a good token.
 
 mod claims;
 mod forms;

@@ -131,8 +131,8 @@ fn r18_ecdsa_signature_is_two_numbers_of_the_curve() {
         &stand,
         lies.map(|(name, signature)| (name.to_owned(), format!("{message}.{}", base64url(signature)))),
     );
-    // (r, n - s) is a good signature too, by the arithmetic itself: RFC 7518 §3.4 asks for no smaller one of the two, and
-    // issuers send either. Nothing here may therefore take the text of a token for its name.
+    // (r, n - s) is a good signature too, by the arithmetic itself: RFC 7518 §3.4 asks for no smaller one of the two,
+    // and issuers send either. Nothing here may therefore take the text of a token for its name.
     let other = format!("{message}.{}", base64url(p1363(r, &difference(&order, s))));
     assert_eq!(stand.get("/things", Some(&other)).status, 200);
 }
