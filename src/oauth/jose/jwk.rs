@@ -2,8 +2,8 @@
 //!
 //! 1. A key is taken whole or not at all.
 //! 2. What a key says of its purpose binds: `use`, `key_ops` and `alg` (RFC 7517 §4.2-4.4).
-//! 3. A symmetric key in a published set is no key: everybody knows it. Nor is one published with its private half, or one
-//!    for which anybody can sign: RSA with `e` = 1, Ed25519 with a point of small order.
+//! 3. A symmetric key in a published set is no key: everybody knows it. Nor is one published with its private half, or
+//!    one for which anybody can sign: RSA with `e` = 1, Ed25519 with a point of small order.
 
 use std::fmt;
 
