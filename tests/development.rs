@@ -699,6 +699,22 @@ async fn dropped_servers_close_their_connections_and_free_their_ports() {
     TcpListener::bind(address).await.expect("the port is free");
 }
 
+#[tokio::test]
+async fn pages_of_other_sites_are_refused() {
+    let fixture = Fixture::new().await;
+    for (name, value) in [("origin", "https://evil.example"), ("origin", "null"), ("sec-fetch-site", "cross-site")] {
+        let address = fixture.servers.issuer_address;
+        let body = "grant_type=client_credentials&client_id=test&client_secret=test";
+        let head = format!(
+            "POST /token HTTP/1.1\r\nHost: {address}\r\n{name}: {value}\r\nConnection: close\r\n\
+             Content-Type: application/x-www-form-urlencoded\r\nContent-Length: {}\r\n\r\n{body}",
+            body.len()
+        );
+        let answer = raw(address, &head).await;
+        assert!(answer.starts_with("HTTP/1.1 403"), "{name}: {answer}");
+    }
+}
+
 #[test]
 fn settings_do_not_print_secrets() {
     assert!(!format!("{:?}", settings(SigningAlgorithm::default())).contains("100% +s"));

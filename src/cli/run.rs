@@ -8,6 +8,7 @@ use arc_swap::ArcSwap;
 use tokio::signal::unix::{Signal, SignalKind, signal};
 use tracing_subscriber::filter::LevelFilter;
 
+use super::warnings::weak_choices;
 use super::{LogFormat, LogLevel, Options, story};
 use crate::clock::Clock;
 use crate::config::{self, Config};
@@ -28,6 +29,10 @@ pub(super) fn run(options: &Options) -> ExitCode {
         Ok(snapshot) => snapshot,
         Err(code) => return code,
     };
+    let weak = weak_choices(&config).len();
+    if weak > 0 && config.development.is_none() {
+        tracing::warn!(weak, "the file has weak choices; `scopegate check` tells which");
+    }
     match serve(&config, snapshot) {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {

@@ -21,7 +21,7 @@ use std::time::SystemTime;
 use aws_lc_rs::constant_time::verify_slices_are_equal;
 use aws_lc_rs::digest;
 use bytes::Bytes;
-use http::header::{ALLOW, CACHE_CONTROL, PRAGMA, WWW_AUTHENTICATE};
+use http::header::{ALLOW, CACHE_CONTROL, ORIGIN, PRAGMA, WWW_AUTHENTICATE};
 use http::{HeaderMap, HeaderValue, Method, Request, StatusCode};
 use http_body_util::{BodyExt, LengthLimitError, Limited};
 use hyper::body::Incoming;
@@ -69,6 +69,10 @@ pub(super) fn new(settings: Settings, address: SocketAddr) -> io::Result<Arc<Aut
 
 /// Answers one request.
 pub(super) async fn answer(server: Arc<AuthorizationServer>, request: Request<Incoming>) -> Answer {
+    if is_of_another_site(request.headers()) {
+        let hint = "this server is not for the pages of other sites";
+        return json(StatusCode::FORBIDDEN, &json!({ "error": "cross_site_request", "hint": hint }));
+    }
     let Some(target) = server.target(request.uri().path()) else {
         return json(StatusCode::NOT_FOUND, &json!({ "error": "not_found" }));
     };
@@ -137,6 +141,12 @@ impl AuthorizationServer {
             "revocation_endpoint_auth_methods_supported": AUTH_METHODS,
         })
     }
+}
+
+// A page anywhere may have a browser post a form here, and everybody knows the secrets. Browsers tell what they do (Fetch
+// Metadata), older ones at least whose page it is.
+fn is_of_another_site(headers: &HeaderMap) -> bool {
+    headers.get("sec-fetch-site").is_some_and(|site| site == "cross-site") || headers.contains_key(ORIGIN)
 }
 
 fn method_not_allowed(allowed: &'static str) -> Answer {

@@ -106,6 +106,7 @@ impl Gate {
                 record.status = Some(answer.status());
                 record.outcome = Outcome::Refused(refusal.reason());
                 record.cause = refusal.cause();
+                record.issuer = refusal.issuer().cloned();
                 answer.map(|text| AnswerBody::fixed(text, record, progress, pace))
             }
         }

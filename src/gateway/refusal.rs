@@ -42,6 +42,8 @@ pub enum Refusal {
         reason: &'static str,
         /// For the operator.
         detail: String,
+        /// The name in gateway.toml of the issuer that judged it, where it came to that.
+        issuer: Option<Arc<str>>,
     },
     /// The token does not suffice.
     InsufficientScope {
@@ -129,6 +131,25 @@ impl Refusal {
         }
     }
 
+    /// The name in gateway.toml of the issuer that it has to do with.
+    #[must_use]
+    pub fn issuer(&self) -> Option<&Arc<str>> {
+        match self {
+            Self::InvalidToken { issuer, .. } => issuer.as_ref(),
+            Self::IssuerUnavailable { issuer, .. } => Some(issuer),
+            Self::Ambiguous(_)
+            | Self::NoRoute
+            | Self::MethodNotAllowed { .. }
+            | Self::NoToken { .. }
+            | Self::BadAuthorization(_)
+            | Self::InsufficientScope { .. }
+            | Self::Overloaded { .. }
+            | Self::Conflict
+            | Self::BodyFault(_)
+            | Self::Upstream(_) => None,
+        }
+    }
+
     /// What stands behind it, for the operator.
     #[must_use]
     pub fn cause(&self) -> Option<String> {
@@ -141,7 +162,7 @@ impl Refusal {
             } else {
                 format!("expected {needed:?}, but found {granted:?}")
             }),
-            Self::IssuerUnavailable { issuer, cause, .. } => Some(format!("issuer {issuer:?}: {cause}")),
+            Self::IssuerUnavailable { cause, .. } => Some(cause.clone()),
             Self::Overloaded { bound } => Some(format!("too many {bound}")),
             Self::Conflict => Some("the authorization server answered 409".to_owned()),
             Self::Upstream(error) => Some(error.to_string()),
@@ -168,7 +189,7 @@ impl Refusal {
 
     pub(super) fn not_verified(error: VerifyError) -> Self {
         match error {
-            VerifyError::Invalid { reason, detail } => Self::InvalidToken { reason, detail },
+            VerifyError::Invalid { reason, detail, issuer } => Self::InvalidToken { reason, detail, issuer },
             VerifyError::Unavailable { issuer, retry_after, cause } => {
                 Self::IssuerUnavailable { issuer, retry_after, cause }
             }
@@ -181,7 +202,8 @@ impl Refusal {
         match denial {
             Denial::NoToken => Self::NoToken { scope: None },
             Denial::IssuerNotAccepted => {
-                Self::InvalidToken { reason: "issuer_not_accepted", detail: "not an issuer of the route".to_owned() }
+                let detail = "not an issuer of the route".to_owned();
+                Self::InvalidToken { reason: "issuer_not_accepted", detail, issuer: None }
             }
             Denial::InsufficientScope { needed } => Self::InsufficientScope { needed, granted: granted() },
             Denial::UnusableParameter(unusable) => unusable.into(),

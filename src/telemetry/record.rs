@@ -24,6 +24,8 @@ pub struct Record {
     pub route: Option<Arc<str>>,
     /// The access token that it was judged by.
     pub token: Option<Arc<ActiveToken>>,
+    /// The name of the issuer that a refusal has to do with; that of a good token is its own.
+    pub issuer: Option<Arc<str>>,
     /// The answer's status; none while there is no answer.
     pub status: Option<StatusCode>,
     /// What was decided.
@@ -82,6 +84,7 @@ impl Record {
             method,
             route: None,
             token: None,
+            issuer: None,
             status: None,
             outcome: Outcome::Undecided,
             cause: None,
@@ -104,7 +107,7 @@ impl Drop for Record {
             decision = self.outcome.decision(),
             reason = self.outcome.reason(),
             cause = self.cause.as_deref(),
-            issuer = token.map(ActiveToken::issuer_name),
+            issuer = token.map(ActiveToken::issuer_name).or(self.issuer.as_deref()),
             client_id = token.and_then(ActiveToken::client_id),
             client = %self.client,
             duration_us = u64::try_from(self.started.elapsed().as_micros()).unwrap_or(u64::MAX),

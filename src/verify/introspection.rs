@@ -141,10 +141,20 @@ impl Introspection {
         }
     }
 
-    /// From now on questions are asked on the runtime that this is called on.
-    pub fn attend(&self) {
+    /// From now on questions are asked on the runtime that this is called on. What can be found out before the first one
+    /// is told at once: somebody may be watching the log of a start.
+    pub fn attend(self: &Arc<Self>) {
         // Called again, it is the same runtime.
         let _ = self.control_plane.set(Handle::current());
+        let this = Arc::clone(self);
+        tokio::spawn(async move {
+            let Settings { expectation, endpoint, fetcher, credentials, .. } = &this.settings;
+            let issuer = &expectation.issuer_name;
+            match endpoint.url(fetcher).await {
+                Ok(url) => tracing::info!(%issuer, %url, authentication = ?credentials, "tokens are asked about"),
+                Err(error) => tracing::error!(%issuer, %error, "cannot ask the authorization server about tokens yet"),
+            }
+        });
     }
 
     /// What a JWT must say of itself to be asked about at all, where its signature is not verified here.

@@ -70,6 +70,8 @@ pub enum VerifyError {
         reason: &'static str,
         /// For the operator.
         detail: String,
+        /// The name in gateway.toml of the issuer that judged it, where it came to that.
+        issuer: Option<Arc<str>>,
     },
     /// Nobody can tell: the issuer's keys are not there, or its server does not say.
     Unavailable {
@@ -130,7 +132,7 @@ impl Verifier {
             Some(fact) => fact,
             None => self.verify_anew(offer).await?,
         };
-        fact.check_end(offer.now)?;
+        fact.check_end(offer.now).map_err(|error| error.of(&fact.issuer))?;
         Ok(fact)
     }
 
@@ -159,8 +161,11 @@ impl Verifier {
                     let detail = format!("expected iss to name an issuer of the route, but found {called}");
                     return Err(invalid("unknown_issuer", detail));
                 };
-                jws.check_type(&issuer.token_types)?;
-                self.verify_jwt(offer, issuer, &jws, claims).await
+                let judged = match jws.check_type(&issuer.token_types) {
+                    Ok(()) => self.verify_jwt(offer, issuer, &jws, claims).await,
+                    Err(error) => Err(error.into()),
+                };
+                judged.map_err(|error| error.of(issuer))
             }
             TokenShape::Opaque => {
                 let asked = |issuer: &&Arc<Issuer>| {
@@ -169,7 +174,8 @@ impl Verifier {
                 match accepted().find(asked).and_then(|issuer| Some((issuer, issuer.introspection.as_ref()?))) {
                     Some((issuer, server)) => {
                         let own = Own::Unsigned { expires_at: None };
-                        self.ask(offer, issuer, server, own, self.epoch.now()).await
+                        let judged = self.ask(offer, issuer, server, own, self.epoch.now()).await;
+                        judged.map_err(|error| error.of(issuer))
                     }
                     None => Err(invalid("opaque", why_not_asked(accepted()).to_owned())),
                 }
@@ -276,6 +282,18 @@ impl Verifier {
     }
 }
 
+impl VerifyError {
+    // It came of judging the token by this issuer.
+    fn of(self, issuer: &Issuer) -> Self {
+        match self {
+            Self::Invalid { reason, detail, .. } => {
+                Self::Invalid { reason, detail, issuer: Some(Arc::clone(&issuer.name)) }
+            }
+            Self::Unavailable { .. } | Self::Overloaded { .. } | Self::Conflict => self,
+        }
+    }
+}
+
 impl From<JwsError> for VerifyError {
     fn from(error: JwsError) -> Self {
         invalid(error.reason(), error.to_string())
@@ -303,7 +321,7 @@ fn why_not_asked<'i>(mut accepted: impl Iterator<Item = &'i Arc<Issuer>>) -> &'s
 }
 
 fn invalid(reason: &'static str, detail: String) -> VerifyError {
-    VerifyError::Invalid { reason, detail }
+    VerifyError::Invalid { reason, detail, issuer: None }
 }
 
 // Between 80 and 100 percent of `span`: many gateways that start together do not ask together for ever.

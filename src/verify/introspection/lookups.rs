@@ -14,7 +14,7 @@ use aws_lc_rs::{hmac, rand};
 use tokio::sync::watch;
 
 use crate::oauth::UnixTime;
-use crate::verify::{Verified, VerifyError};
+use crate::verify::{Verified, VerifyError, invalid};
 
 /// Refused tokens that are remembered, of less than 200 bytes each.
 const REFUSED_ENTRIES: u64 = 16_384;
@@ -103,7 +103,7 @@ impl Lookups {
         // An outcome is kept before its question ends, so what has just ended is found here.
         if let Some(refused) = self.refused.get(&digest).filter(|refused| now < refused.until) {
             let detail = "refused a moment ago, which is remembered for negative_ttl".to_owned();
-            return Entry::Known(Box::new(Err(VerifyError::Invalid { reason: refused.reason, detail })));
+            return Entry::Known(Box::new(Err(invalid(refused.reason, detail))));
         }
         if let Some(fact) = known() {
             return Entry::Known(Box::new(Ok(fact)));
@@ -203,7 +203,7 @@ mod tests {
         let Entry::Begun(first, ()) = enter(&lookups, "a", "10.0.0.1") else { panic!("the first begins") };
         assert!(matches!(enter(&lookups, "a", "10.0.0.2"), Entry::Joined(_)));
         assert!(matches!(enter(&lookups, "b", "10.0.0.2"), Entry::Full));
-        first.end(Err(VerifyError::Invalid { reason: "inactive", detail: String::new() }));
+        first.end(Err(invalid("inactive", String::new())));
         let Entry::Begun(second, ()) = enter(&lookups, "b", "10.0.0.2") else { panic!("there is room again") };
         drop(second);
         assert!(matches!(enter(&lookups, "c", "10.0.0.2"), Entry::Begun(..)));
