@@ -9,8 +9,11 @@
 //! 5. Each is bounded in entries and in bytes. Only tokens that were verified come in, and a flood of new ones does not
 //!    push out those that are used often.
 
-use std::cell::{Cell, RefCell};
+use std::cell::RefCell;
+use std::collections::HashMap;
+use std::collections::hash_map::Entry;
 use std::hash::{Hash, Hasher};
+use std::net::IpAddr;
 use std::rc::Rc;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -28,7 +31,7 @@ const ENTRY_BYTES: usize = 4096;
 const WORKER_ENTRIES: u64 = 16_384;
 
 /// Requests of one worker that may wait for their token's signature to be verified. Beyond it the worker is flooded, and
-/// to wait longer than this many signatures take helps nobody.
+/// to wait longer than this many signatures take helps nobody. One client may be a quarter of them.
 const MAX_WAITING: usize = 1024;
 
 /// Counts the changes of keys and configuration, for whoever keeps what was true before.
@@ -74,7 +77,13 @@ impl TokenCache {
 pub struct WorkerCache {
     facts: RefCell<unsync::Cache<Token, Arc<Verified>, Weight>>,
     turns: Semaphore,
-    waiting: Cell<usize>,
+    waiting: RefCell<Waiting>,
+}
+
+#[derive(Default)]
+struct Waiting {
+    all: usize,
+    by_client: HashMap<IpAddr, usize>,
 }
 
 impl WorkerCache {
@@ -82,7 +91,7 @@ impl WorkerCache {
     #[must_use]
     pub fn new() -> Rc<Self> {
         let facts = unsync::Cache::with_weighter(1024, WORKER_ENTRIES, Weight);
-        Rc::new(Self { facts: RefCell::new(facts), turns: Semaphore::new(1), waiting: Cell::new(0) })
+        Rc::new(Self { facts: RefCell::new(facts), turns: Semaphore::new(1), waiting: RefCell::default() })
     }
 
     /// Whether a signature is being verified, so that another one would have to wait.
@@ -90,18 +99,42 @@ impl WorkerCache {
         self.turns.available_permits() == 0
     }
 
-    /// Waits for the worker's turn to verify a signature; `None` where too many wait already.
+    /// Waits for the worker's turn to verify a signature for a client, as [`network_of`](super::network_of) has it; `None`
+    /// where too many wait already.
     ///
     /// A signature takes up to a quarter of a millisecond, and forging a token takes nothing. One at a time, with
     /// everything else that is ready in between, a flood of bad tokens cannot starve those who are known.
-    pub(super) async fn turn(&self) -> Option<SemaphorePermit<'_>> {
-        if self.waiting.get() >= MAX_WAITING {
+    pub(super) async fn turn(&self, client: IpAddr) -> Option<SemaphorePermit<'_>> {
+        if !self.waiting.borrow_mut().enter(client) {
             return None;
         }
-        self.waiting.set(self.waiting.get() + 1);
-        let _waiting = OnDrop(|| self.waiting.set(self.waiting.get() - 1));
+        let _waiting = OnDrop(|| self.waiting.borrow_mut().leave(client));
         // It is never closed, so there is always a turn.
         self.turns.acquire().await.ok()
+    }
+}
+
+impl Waiting {
+    fn enter(&mut self, client: IpAddr) -> bool {
+        let own = self.by_client.entry(client).or_default();
+        let enters = self.all < MAX_WAITING && *own < MAX_WAITING / 4;
+        if enters {
+            *own += 1;
+            self.all += 1;
+        } else if *own == 0 {
+            self.by_client.remove(&client);
+        }
+        enters
+    }
+
+    fn leave(&mut self, client: IpAddr) {
+        self.all -= 1;
+        if let Entry::Occupied(mut own) = self.by_client.entry(client) {
+            *own.get_mut() -= 1;
+            if *own.get() == 0 {
+                own.remove();
+            }
+        }
     }
 }
 
@@ -220,14 +253,24 @@ mod tests {
 
     use super::*;
 
+    fn client(number: usize) -> IpAddr {
+        IpAddr::from(u32::try_from(number).expect("a small number").to_be_bytes())
+    }
+
     #[test]
     fn signatures_take_turns_and_a_flood_is_turned_away() {
         let (cache, mut context) = (WorkerCache::new(), Context::from_waker(Waker::noop()));
-        let mut first = pin!(cache.turn());
+        let mut first = pin!(cache.turn(client(0)));
         let Poll::Ready(Some(turn)) = first.as_mut().poll(&mut context) else { panic!("nobody else is there") };
-        let mut waiting: Vec<_> = (0..MAX_WAITING).map(|_| Box::pin(cache.turn())).collect();
+        // One client has a quarter of the room.
+        let mut waiting: Vec<_> = (0..MAX_WAITING / 4).map(|_| Box::pin(cache.turn(client(1)))).collect();
         assert!(waiting.iter_mut().all(|one| one.as_mut().poll(&mut context).is_pending()));
-        let mut beyond = pin!(cache.turn());
+        let mut beyond = pin!(cache.turn(client(1)));
+        assert!(matches!(beyond.as_mut().poll(&mut context), Poll::Ready(None)));
+        // And all together no more than there is.
+        waiting.extend((waiting.len()..MAX_WAITING).map(|number| Box::pin(cache.turn(client(number)))));
+        assert!(waiting.iter_mut().all(|one| one.as_mut().poll(&mut context).is_pending()));
+        let mut beyond = pin!(cache.turn(client(9999)));
         assert!(matches!(beyond.as_mut().poll(&mut context), Poll::Ready(None)));
 
         // Whoever goes away makes room, and the turn goes on to the next.
@@ -236,5 +279,8 @@ mod tests {
         let next = waiting[0].as_mut().poll(&mut context);
         assert!(matches!(next, Poll::Ready(Some(_))));
         assert!(waiting[1].as_mut().poll(&mut context).is_pending());
+        drop(next);
+        drop(waiting);
+        assert!(cache.waiting.borrow().by_client.is_empty() && cache.waiting.borrow().all == 0);
     }
 }

@@ -42,7 +42,7 @@ pub use own_token::OwnToken;
 
 use ask::{AskError, Said};
 use breaker::{Admission, Breaker};
-use lookups::{Begun, Entry, Lookups, Outcome, network_of};
+use lookups::{Begun, Entry, Lookups, Outcome};
 
 /// How an authorization server is asked about its tokens.
 pub struct Settings {
@@ -173,7 +173,6 @@ impl Introspection {
         let Some(control_plane) = self.control_plane.get() else {
             return Err(self.unavailable("not started yet".to_owned(), None));
         };
-        let client = network_of(client);
         let admit = || {
             let resting = "it has failed again and again, and is given a rest";
             self.breaker.admit(client, Instant::now()).map_err(|rest| self.unavailable(resting.to_owned(), Some(rest)))

@@ -14,7 +14,7 @@ mod issuer;
 pub mod jwt;
 mod keys;
 
-use std::net::IpAddr;
+use std::net::{IpAddr, Ipv6Addr};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -218,7 +218,7 @@ impl Verifier {
         }
     }
 
-    async fn verify_signature<A: Fn(&str) -> bool, C>(
+    async fn verify_signature<A: Fn(&str) -> bool, C: Fn() -> IpAddr>(
         &self,
         offer: &Offer<'_, A, C>,
         issuer: &Issuer,
@@ -229,7 +229,8 @@ impl Verifier {
         let overloaded = || VerifyError::Overloaded { bound: "tokens that wait for their signature to be verified" };
         let no_keys = |NoKeys| issuer.unavailable("no keys of the issuer".to_owned());
         let waits = worker.is_busy();
-        let mut turn = worker.turn().await.ok_or_else(overloaded)?;
+        let client = network_of((offer.client)());
+        let mut turn = worker.turn(client).await.ok_or_else(overloaded)?;
         // Others may have come before with the same token.
         if waits && let Some(fact) = self.remembered(offer) {
             return Ok(Signature::Known(fact));
@@ -241,7 +242,7 @@ impl Verifier {
             drop(turn);
             epoch = self.epoch.now();
             let fresh = keys.after_unknown_key().await.map_err(no_keys)?;
-            turn = worker.turn().await.ok_or_else(overloaded)?;
+            turn = worker.turn(client).await.ok_or_else(overloaded)?;
             if let Some(fact) = self.remembered(offer) {
                 return Ok(Signature::Known(fact));
             }
@@ -274,7 +275,7 @@ impl Verifier {
             now: offer.now,
             cache: Arc::clone(&self.cache),
         };
-        let fact = server.verify(question, (offer.client)(), known).await?;
+        let fact = server.verify(question, network_of((offer.client)()), known).await?;
         if fact.is_fresh(offer.now) {
             offer.memo.keep(&fact);
         }
@@ -317,6 +318,14 @@ fn why_not_asked<'i>(mut accepted: impl Iterator<Item = &'i Arc<Issuer>>) -> &'s
         "expected a token that begins with a token_prefix of the route's issuers, but found another"
     } else {
         "expected a JWT, but found another token (validation = \"introspection\" would ask about it)"
+    }
+}
+
+/// Whom an address stands for: a household has 2^64 addresses of IPv6, and counts as one.
+pub(super) fn network_of(client: IpAddr) -> IpAddr {
+    match client.to_canonical() {
+        IpAddr::V4(address) => address.into(),
+        IpAddr::V6(address) => Ipv6Addr::from_bits(address.to_bits() >> 64 << 64).into(),
     }
 }
 

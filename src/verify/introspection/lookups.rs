@@ -7,7 +7,7 @@
 //!    in one, and what is remembered is no use to who reads it.
 
 use std::collections::HashMap;
-use std::net::{IpAddr, Ipv6Addr};
+use std::net::IpAddr;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use aws_lc_rs::{hmac, rand};
@@ -86,7 +86,7 @@ impl Lookups {
         digest
     }
 
-    /// Finds out what is to be done for a client, as [`network_of`] has it. `known` looks for an outcome that came in this very moment, and `admit` says whether
+    /// Finds out what is to be done for a client, as [`network_of`](crate::verify::network_of) has it. `known` looks for an outcome that came in this very moment, and `admit` says whether
     /// the server may be asked at all; its error is an outcome.
     pub(super) fn enter<A>(
         self: &Arc<Self>,
@@ -157,14 +157,6 @@ impl Drop for Begun {
     }
 }
 
-/// Whom an address stands for: a household has 2^64 addresses of IPv6, and counts as one.
-pub(super) fn network_of(client: IpAddr) -> IpAddr {
-    match client.to_canonical() {
-        IpAddr::V4(address) => address.into(),
-        IpAddr::V6(address) => Ipv6Addr::from_bits(address.to_bits() >> 64 << 64).into(),
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use std::pin::pin;
@@ -172,6 +164,7 @@ mod tests {
     use std::task::{Context, Wake};
 
     use super::*;
+    use crate::verify::network_of;
 
     const NOW: UnixTime = UnixTime::from_seconds(0);
 
