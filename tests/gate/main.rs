@@ -6,6 +6,7 @@
 mod admission;
 mod answers;
 mod bypass;
+mod facts;
 mod faults;
 mod forwarding;
 mod harness;

@@ -1,0 +1,129 @@
+//! Facts that are cached, replayed where they do not belong; and tokens looked for where nobody should find them.
+//!
+//! Two families of holes that other gateways had: a token that was found good once was let through where more was asked
+//! for (CVE-2021-32701), and what one authorization server had said was believed where another should have been asked
+//! (CVE-2026-33496).
+
+use serde_json::json;
+
+use crate::harness::{Connection, Gateway, Key, Reply, Server, Stand, claims, get, logged, send};
+
+const INVALID: Option<&str> = Some("Bearer error=\"invalid_token\"");
+
+fn introspecting(name: &str, iss: &str, server: &Server) -> String {
+    format!(
+        "[issuers.{name}]\nissuer = \"{iss}\"\naudience = \"https://api.test\"\nvalidation = \"introspection\"\n\
+         [issuers.{name}.introspection]\nendpoint = \"http://{}/ask\"\nauthentication = \"none\"\n",
+        server.address
+    )
+}
+
+fn route(path: &str, more: &str) -> String {
+    format!("[[routes]]\npath = \"{path}\"\nupstream = \"up\"\n{more}\n")
+}
+
+#[test]
+fn cve_2021_32701_cached_token_meets_each_routes_own_scope() {
+    let routes = [route("/read", "scope = \"read\""), route("/write", "scope = \"write\""), route("/any", "")].concat();
+    let stand = Stand::routes(&routes);
+    let asked = Server::start(|_| Reply::json(json!({ "active": true, "scope": "read", "aud": "https://api.test" })));
+    let introspecting = Gateway::start(&format!(
+        "{}[upstreams.up]\ntargets = \"http://{}\"\n{routes}",
+        introspecting("corp", "https://issuer.test", &asked),
+        stand.upstream.address
+    ));
+    for (address, token) in [(stand.address, stand.token("read")), (introspecting.address, "opaque".to_owned())] {
+        let mut connection = Connection::open(address);
+        let mut ask = |path: &str| {
+            let head = format!("GET {path} HTTP/1.1\r\nHost: a\r\nAuthorization: Bearer {token}\r\n\r\n");
+            let answer = connection.ask(head);
+            (answer.status, answer.challenge().map(str::to_owned))
+        };
+        let insufficient = "Bearer error=\"insufficient_scope\", scope=\"write\"".to_owned();
+        for _ in 0..3 {
+            assert_eq!(ask("/read"), (200, None));
+            assert_eq!(ask("/write"), (403, Some(insufficient.clone())));
+            assert_eq!(ask("/any"), (200, None));
+        }
+        assert_eq!(get(address, "/write", Some(&token)).status, 403, "from another connection");
+    }
+}
+
+#[test]
+fn cve_2026_33496_what_one_server_said_is_not_believed_in_the_name_of_another() {
+    let said = |active: bool| json!({ "active": active, "scope": "read", "aud": "https://api.test" }).to_string();
+    let (lenient, strict) = (said(true), said(false));
+    // Two endpoints of servers that go by the same name, as tenants of one do.
+    let (lenient, strict) =
+        (Server::start(move |_| Reply::json(&lenient)), Server::start(move |_| Reply::json(&strict)));
+    let upstream = Server::start(|_| Reply::text("hello"));
+    let gateway = Gateway::start(&format!(
+        "{}{}[upstreams.up]\ntargets = \"http://{}\"\n{}{}",
+        introspecting("lenient", "https://issuer.test", &lenient),
+        introspecting("strict", "https://issuer.test", &strict),
+        upstream.address,
+        route("/lenient", "issuers = \"lenient\""),
+        route("/strict", "issuers = \"strict\""),
+    ));
+    let jwt = Key::es256("k").token(&claims("https://issuer.test", "read"));
+    for token in ["opaque", &jwt] {
+        let mut connection = Connection::open(gateway.address);
+        let mut ask = |path: &str| {
+            connection.ask(format!("GET {path} HTTP/1.1\r\nHost: a\r\nAuthorization: Bearer {token}\r\n\r\n"))
+        };
+        for _ in 0..3 {
+            assert_eq!(ask("/lenient").status, 200);
+            let answer = ask("/strict");
+            assert_eq!((answer.status, answer.challenge()), (401, INVALID));
+        }
+    }
+    assert_eq!((lenient.hits(), strict.hits(), upstream.hits()), (2, 2, 6));
+}
+
+#[test]
+fn r42_canary_tokens_are_in_no_log_and_no_answer() {
+    const CANARY: &str = "c4n4ryT0k3n";
+    let routes = [route("/read", "scope = \"read\""), route("/open", "public = true")].concat();
+    let stand = Stand::routes(&routes);
+    let mut good = stand.issuer.claims("read");
+    good["jti"] = json!(CANARY);
+    let good = stand.key.token(&good);
+    let bad = Key::es256("first").token(&json!({ "iss": stand.issuer.url, "sub": CANARY, "scope": CANARY }));
+    let (signature, other_signature) = (good.rsplit('.').next(), bad.rsplit('.').next());
+    let mut told = Vec::new();
+    for token in [
+        &good,
+        &bad,
+        CANARY,
+        &format!("{CANARY}.{CANARY}.{CANARY}"),
+        &format!("{CANARY} {CANARY}"),
+        &format!("{CANARY}\""),
+    ] {
+        for head in [
+            format!("GET /read HTTP/1.1\r\nHost: a\r\nAuthorization: Bearer {token}\r\n"),
+            format!("GET /open HTTP/1.1\r\nHost: a\r\nAuthorization: Bearer {token}\r\n"),
+            format!("GET /nowhere HTTP/1.1\r\nHost: a\r\nAuthorization: Bearer {token}\r\n"),
+            format!(
+                "DELETE /read HTTP/1.1\r\nHost: a\r\nAuthorization: Bearer {token}\r\nConnection: Authorization\r\n"
+            ),
+            format!("GET /read HTTP/1.1\r\nHost: a\r\nAuthorization: Basic {token}\r\n"),
+            format!("GET /read?access_token={token} HTTP/1.1\r\nHost: a\r\n"),
+            format!("GET /{token} HTTP/1.1\r\nHost: a\r\n"),
+            format!("GET /read HTTP/1.1\r\nHost: {token}\r\n"),
+        ] {
+            let answer = send(stand.address, format!("{head}Connection: close\r\n\r\n"));
+            told.push(format!("{:?}{}", answer.headers, answer.text()));
+        }
+    }
+    stand.issuer.fail(Reply::status(500));
+    told.push(
+        stand
+            .get("/read", Some(&Key::es256("stranger").token(&json!({ "iss": stand.issuer.url, "jti": CANARY }))))
+            .text(),
+    );
+    for canary in [Some(CANARY), signature, other_signature].into_iter().flatten() {
+        assert!(!logged(canary), "{canary} is in the log");
+        assert!(told.iter().all(|answer| !answer.contains(canary)), "{canary} is in an answer");
+    }
+    assert!(logged("request"), "there is a log to look through");
+}
