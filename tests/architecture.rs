@@ -94,3 +94,33 @@ fn files_of(room: &str) -> Vec<(PathBuf, String)> {
 fn source() -> &'static Path {
     Path::new(concat!(env!("CARGO_MANIFEST_DIR"), "/src"))
 }
+
+#[test]
+fn every_test_that_the_threat_model_names_exists() {
+    let root = Path::new(env!("CARGO_MANIFEST_DIR"));
+    let model = fs::read_to_string(root.join("SECURITY.md")).expect("the threat model");
+    let mut sources = String::new();
+    for folder in ["src", "tests"] {
+        read_all(&root.join(folder), &mut sources);
+    }
+    let is_name = |text: &&str| text.matches('_').count() > 2 && !text.contains([' ', '=', '.', ':']);
+    let named: BTreeSet<&str> = model.split('`').skip(1).step_by(2).filter(is_name).collect();
+    assert!(named.len() > 40, "{} tests are named", named.len());
+    for name in named {
+        assert!(sources.contains(&format!("fn {name}(")), "SECURITY.md names {name}, which is no test");
+    }
+    for threat in 1..=18 {
+        assert!(model.contains(&format!("**T{threat}. ")), "T{threat}");
+    }
+}
+
+fn read_all(folder: &Path, sources: &mut String) {
+    for entry in fs::read_dir(folder).expect("a folder") {
+        let path = entry.expect("an entry").path();
+        if path.is_dir() {
+            read_all(&path, sources);
+        } else if path.extension().is_some_and(|extension| extension == "rs") {
+            sources.push_str(&fs::read_to_string(&path).expect("a source"));
+        }
+    }
+}
