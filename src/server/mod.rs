@@ -11,6 +11,7 @@ mod worker;
 
 use std::io;
 use std::net::SocketAddr;
+use std::sync::mpsc;
 use std::thread;
 use std::time::Duration;
 
@@ -61,6 +62,7 @@ impl From<&config::Server> for Settings {
 /// What the data plane is to do.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 enum Phase {
+    Start,
     Serve,
     Drain,
 }
@@ -73,12 +75,14 @@ pub struct Server {
 }
 
 impl Server {
-    /// Starts the workers on sockets that already listen.
+    /// Starts the workers on sockets that already listen. None of them accepts a connection before all are ready: a socket
+    /// that nobody serves would keep those waiting that the kernel gives it.
     ///
     /// # Errors
-    /// When a thread or its runtime cannot be made.
+    /// When a worker cannot be started.
     pub fn start(listeners: Listeners, settings: &Settings, publisher: &Publisher, clock: &Clock) -> io::Result<Self> {
-        let (phase, _) = watch::channel(Phase::Serve);
+        let (phase, _) = watch::channel(Phase::Start);
+        let (ready, started) = mpsc::channel();
         let limit = ConnectionLimit::new(settings.max_connections);
         let addresses = listeners.addresses().to_vec();
         let workers = listeners
@@ -94,9 +98,14 @@ impl Server {
                     limit: limit.clone(),
                     phase: phase.subscribe(),
                 };
-                thread::Builder::new().name(format!("worker-{index}")).spawn(move || worker.run())
+                let ready = ready.clone();
+                thread::Builder::new().name(format!("worker-{index}")).spawn(move || worker.run(&ready))
             })
             .collect::<io::Result<Vec<_>>>()?;
+        drop(ready);
+        started.iter().take(workers.len()).collect::<io::Result<()>>()?;
+        // An error means that a worker is gone already, which its thread tells.
+        let _ = phase.send(Phase::Serve);
         Ok(Self { addresses, phase, workers })
     }
 

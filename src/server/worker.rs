@@ -3,6 +3,7 @@
 use std::io;
 use std::net::TcpListener;
 use std::rc::Rc;
+use std::sync::mpsc;
 use std::time::Duration;
 
 use tokio::sync::watch;
@@ -28,47 +29,44 @@ pub(super) struct Worker {
 }
 
 impl Worker {
-    /// Serves until it has drained.
-    pub(super) fn run(self) {
-        let runtime = match tokio::runtime::Builder::new_current_thread()
-            .enable_all()
-            .build_local(tokio::runtime::LocalOptions::default())
-        {
+    /// Says whether it is ready, and serves until it has drained.
+    pub(super) fn run(self, ready: &mpsc::Sender<io::Result<()>>) {
+        // An error means that nobody waits for it any more: another worker was not ready.
+        let tell = |outcome| _ = ready.send(outcome);
+        let mut builder = tokio::runtime::Builder::new_current_thread();
+        let runtime = match builder.enable_all().build_local(tokio::runtime::LocalOptions::default()) {
             Ok(runtime) => runtime,
-            Err(error) => {
-                tracing::error!(%error, "a worker cannot start");
+            Err(error) => return tell(Err(error)),
+        };
+        let Self { sockets, settings, publisher, clock, limit, mut phase } = self;
+        runtime.block_on(async {
+            let listeners = sockets.into_iter().map(tokio::net::TcpListener::from_std).collect::<io::Result<Vec<_>>>();
+            let listeners = match listeners {
+                Ok(listeners) => listeners,
+                Err(error) => return tell(Err(error)),
+            };
+            tell(Ok(()));
+            if phase.wait_for(|phase| *phase >= Phase::Serve).await.is_err() {
                 return;
             }
-        };
-        runtime.block_on(self.serve());
-    }
+            let ticker = Ticker::new(clock);
+            let gate = Rc::new(Gate::new(publisher, Rc::clone(&ticker)));
+            let serving = Rc::new(Serving::new(Rc::clone(&gate), Rc::clone(&ticker), &settings));
+            tokio::task::spawn_local(Rc::clone(&ticker).run(move || gate.prune()));
 
-    async fn serve(self) {
-        let ticker = Ticker::new(self.clock);
-        let gate = Rc::new(Gate::new(self.publisher, Rc::clone(&ticker)));
-        let serving = Rc::new(Serving::new(Rc::clone(&gate), Rc::clone(&ticker), &self.settings));
-        tokio::task::spawn_local(Rc::clone(&ticker).run(move || gate.prune()));
-
-        let mut accepting = JoinSet::new();
-        for socket in self.sockets {
-            accepting.spawn_local(accept(socket, Rc::clone(&serving), self.limit.clone()));
-        }
-        let mut phase = self.phase;
-        // An error means that the server is gone: then there is nothing left to serve for.
-        let _ = phase.wait_for(|phase| *phase == Phase::Drain).await;
-        accepting.shutdown().await;
-        serving.drain().await;
+            let mut accepting = JoinSet::new();
+            for listener in listeners {
+                accepting.spawn_local(accept(listener, Rc::clone(&serving), limit.clone()));
+            }
+            // An error means that the server is gone: then there is nothing left to serve for.
+            let _ = phase.wait_for(|phase| *phase == Phase::Drain).await;
+            accepting.shutdown().await;
+            serving.drain().await;
+        });
     }
 }
 
-async fn accept(socket: TcpListener, serving: Rc<Serving>, limit: ConnectionLimit) {
-    let listener = match tokio::net::TcpListener::from_std(socket) {
-        Ok(listener) => listener,
-        Err(error) => {
-            tracing::error!(%error, "a worker cannot accept connections");
-            return;
-        }
-    };
+async fn accept(listener: tokio::net::TcpListener, serving: Rc<Serving>, limit: ConnectionLimit) {
     loop {
         // The place first: a connection that was accepted is served.
         let Some(place) = limit.take() else {
