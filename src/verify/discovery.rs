@@ -35,12 +35,20 @@ pub enum EndpointName {
 pub struct Metadata {
     issuer: String,
     urls: Vec<String>,
-    found: Mutex<Option<Map<String, Value>>>,
+    found: Mutex<Option<Endpoints>>,
+}
+
+/// What one metadata document of the right issuer says.
+#[derive(Debug)]
+pub struct Endpoints {
+    members: Map<String, Value>,
+    // Whoever may be reached in the clear says so by its own URL; an issuer at https may not send us off it.
+    in_the_clear: bool,
 }
 
 /// The metadata did not tell where an endpoint is.
 #[derive(Debug, thiserror::Error)]
-pub(super) enum DiscoveryError {
+pub enum DiscoveryError {
     /// No document at any of the places; the last one's reason.
     #[error("no metadata at {url}: {source} (see issuer and discovery, or give the endpoint itself)")]
     Fetch {
@@ -126,31 +134,24 @@ impl Metadata {
     async fn endpoint(&self, name: EndpointName, fetcher: &Fetcher) -> Result<String, DiscoveryError> {
         // Held while it is fetched: many may want to know at once, and one fetch serves them all.
         let mut found = self.found.lock().await;
-        let members = match found.take() {
-            Some(members) => members,
+        let endpoints = match found.take() {
+            Some(endpoints) => endpoints,
             None => self.fetch(fetcher).await?,
         };
-        let members = found.insert(members);
-        match members.get(name.as_str()).and_then(Value::as_str) {
-            // Whoever may be reached in the clear says so by its own URL; an issuer at https may not send us off it.
-            Some(url)
-                if url.starts_with("https://")
-                    || (url.starts_with("http://") && self.issuer.starts_with("http://")) =>
-            {
-                Ok(url.to_owned())
-            }
-            Some(_) | None => {
+        match found.insert(endpoints).url(name) {
+            Some(url) => Ok(url.to_owned()),
+            None => {
                 *found = None;
                 Err(DiscoveryError::NoEndpoint { issuer: self.issuer.clone(), name: name.as_str() })
             }
         }
     }
 
-    async fn fetch(&self, fetcher: &Fetcher) -> Result<Map<String, Value>, DiscoveryError> {
+    async fn fetch(&self, fetcher: &Fetcher) -> Result<Endpoints, DiscoveryError> {
         let mut failure = None;
         for url in &self.urls {
-            match metadata(fetcher, url, &self.issuer).await {
-                Ok(members) => return Ok(members),
+            match endpoints(fetcher, url, &self.issuer).await {
+                Ok(endpoints) => return Ok(endpoints),
                 // A document that is no good tells the operator more than a place without any.
                 Err(error) if failure.as_ref().is_none_or(DiscoveryError::is_absence) => failure = Some(error),
                 Err(_) => {}
@@ -167,22 +168,39 @@ impl DiscoveryError {
     }
 }
 
-async fn metadata(fetcher: &Fetcher, url: &str, issuer: &str) -> Result<Map<String, Value>, DiscoveryError> {
-    let url = url.to_owned();
-    let document = match fetcher.get(&url).await {
-        Ok(document) => document,
-        Err(source) => return Err(DiscoveryError::Fetch { url, source }),
-    };
-    let members = match json::parse_object(&document.bytes) {
-        Ok(members) => members,
-        Err(source) => return Err(DiscoveryError::NotJson { url, source }),
-    };
-    match members.get("issuer").and_then(Value::as_str) {
-        Some(found) if found == issuer => Ok(members),
-        other => {
-            let found = other.map(shortened);
-            Err(DiscoveryError::OtherIssuer { url, expected: issuer.to_owned(), found })
+async fn endpoints(fetcher: &Fetcher, url: &str, issuer: &str) -> Result<Endpoints, DiscoveryError> {
+    match fetcher.get(url).await {
+        Ok(document) => Endpoints::read(&document.bytes, url, issuer),
+        Err(source) => Err(DiscoveryError::Fetch { url: url.to_owned(), source }),
+    }
+}
+
+impl Endpoints {
+    /// Reads a document that came from `url`; it must name `issuer` as its own (RFC 8414 §3.3).
+    ///
+    /// # Errors
+    /// [`DiscoveryError::NotJson`] or [`DiscoveryError::OtherIssuer`]
+    pub fn read(document: &[u8], url: &str, issuer: &str) -> Result<Self, DiscoveryError> {
+        let url = url.to_owned();
+        let members = match json::parse_object(document) {
+            Ok(members) => members,
+            Err(source) => return Err(DiscoveryError::NotJson { url, source }),
+        };
+        match members.get("issuer").and_then(Value::as_str) {
+            Some(found) if found == issuer => Ok(Self { members, in_the_clear: issuer.starts_with("http://") }),
+            other => {
+                let found = other.map(shortened);
+                Err(DiscoveryError::OtherIssuer { url, expected: issuer.to_owned(), found })
+            }
         }
+    }
+
+    /// Where that endpoint is; `None` where the document does not say, or names what may not be believed.
+    #[must_use]
+    pub fn url(&self, name: EndpointName) -> Option<&str> {
+        let url = self.members.get(name.as_str())?.as_str()?;
+        let is_believed = url.starts_with("https://") || self.in_the_clear && url.starts_with("http://");
+        is_believed.then_some(url)
     }
 }
 

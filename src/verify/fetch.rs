@@ -36,7 +36,7 @@ pub(super) struct Answer {
 
 /// Why there is no document. None of it is a client's fault.
 #[derive(Debug, thiserror::Error)]
-pub(super) enum FetchError {
+pub enum FetchError {
     /// No answer: refused, timed out, reset, untrusted.
     #[error("no answer: {}", innermost(.0))]
     NoAnswer(#[source] reqwest::Error),

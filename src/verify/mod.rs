@@ -26,9 +26,9 @@ use crate::oauth::jose::{CompactJws, JwsError, TokenShape, classify};
 use crate::oauth::{UnixTime, quoted, shortened};
 
 pub use cache::{Epoch, Memo, TokenCache, WorkerCache};
-pub use discovery::{Endpoint, EndpointName, Metadata};
+pub use discovery::{DiscoveryError, Endpoint, EndpointName, Endpoints, Metadata};
 pub use fact::Verified;
-pub use fetch::Fetcher;
+pub use fetch::{FetchError, Fetcher};
 pub use issuer::{Issuer, Keys};
 pub use keys::{KeyRing, KeyTiming, NoKeys};
 
