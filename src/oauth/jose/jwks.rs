@@ -4,6 +4,7 @@
 //! slip of the issuer never takes the place of good keys.
 
 use serde::Deserialize;
+use serde::de::Error as _;
 
 use super::{Jwk, JwkError};
 use crate::oauth::json::Strict;
@@ -51,6 +52,10 @@ impl Jwks {
             keys: Vec<Strict>,
         }
 
+        // A derived reader takes an array for a struct: its first element would stand for `keys`.
+        if document.trim_ascii_start().first() != Some(&b'{') {
+            return Err(JwksError::NotAJwks(serde_json::Error::custom("expected an object")));
+        }
         let document: Document = serde_json::from_slice(document).map_err(JwksError::NotAJwks)?;
         let (mut keys, mut skipped) = (Vec::new(), Vec::new());
         for (index, key) in document.keys.into_iter().enumerate() {
@@ -108,6 +113,7 @@ mod tests {
             r#"{"keys":null}"#,
             ED25519,
             &format!("[{ED25519}]"),
+            &format!("[[{ED25519}]]"),
             &format!(r#"{{"keys":[{ED25519}]"#),
             &format!(r#"{{"keys":[{ED25519}]}}}}"#),
             &format!(r#"{{"keys":[{ED25519}],"keys":[]}}"#),
