@@ -1,0 +1,62 @@
+//! An answer about a token says yes, no or nothing, plain or signed, and what it says of an active token is judged as
+//! the same claims are that came in a token: members that are `null` left out, and nothing else changed.
+
+use scopegate::oauth::UnixTime;
+use scopegate::oauth::claims::{Claims, ClaimsError};
+use scopegate::oauth::introspection::{Introspection, UnclearAnswer};
+use serde_json::{Map, Value};
+
+use super::{claims, members};
+
+const ISSUER: &str = "https://id.example.com";
+const RECIPIENT: &str = "https://api.example.com";
+
+pub(crate) fn check(input: &[u8]) {
+    let members = members::of_object(input);
+    says(Introspection::parse(input), members.as_ref());
+    let signed = Introspection::parse_signed(input, &[ISSUER.to_owned()], &[RECIPIENT.to_owned()]);
+    says(signed, members.as_ref().filter(|members| is_of_the_issuer_for_us(members)).and_then(within));
+}
+
+fn says(answer: Result<Introspection, UnclearAnswer>, members: Option<&Map<String, Value>>) {
+    match (answer, members.and_then(|members| members.get("active")), members) {
+        (Ok(Introspection::Active(claims)), Some(Value::Bool(true)), Some(members)) => is_judged_alike(claims, members),
+        (Ok(Introspection::Inactive), Some(Value::Bool(false)), _) => {}
+        (Err(error), None | Some(Value::Null | Value::Number(_) | Value::String(_)), _)
+        | (Err(error), Some(Value::Array(_) | Value::Object(_)), _) => {
+            assert!(!error.to_string().contains(['\r', '\n']), "{error} forges a line of the log");
+        }
+        (answer, active, _) => panic!("{active:?} was read as {answer:?}"),
+    }
+}
+
+fn is_judged_alike(claims: Claims, members: &Map<String, Value>) {
+    assert_eq!(claims.issuer(), members.get("iss").and_then(Value::as_str));
+    let mut plain = members.clone();
+    plain.retain(|name, value| name != "active" && !value.is_null());
+    let plain = Claims::parse(Value::Object(plain).to_string().as_bytes()).expect("claims");
+    let now = UnixTime::from_seconds(1_800_000_000);
+    let expected = claims::lax();
+    let reason = |error: ClaimsError| error.reason();
+    let one = claims.check(&expected, now).map_err(reason);
+    let other = plain.check(&expected, now).map_err(reason);
+    match (one, other) {
+        (Ok(one), Ok(other)) => {
+            assert_eq!((one.scopes(), one.expires_at()), (other.scopes(), other.expires_at()));
+            assert_eq!((one.subject(), one.client_id()), (other.subject(), other.client_id()));
+        }
+        (one, other) => assert_eq!(one.err(), other.err()),
+    }
+}
+
+fn is_of_the_issuer_for_us(members: &Map<String, Value>) -> bool {
+    let is_for_us = match members.get("aud") {
+        Some(Value::Array(audiences)) => audiences.iter().any(|audience| audience == RECIPIENT),
+        audience => audience.is_some_and(|audience| audience == RECIPIENT),
+    };
+    is_for_us && members.get("iss").is_some_and(|issuer| issuer == ISSUER)
+}
+
+fn within(members: &Map<String, Value>) -> Option<&Map<String, Value>> {
+    members.get("token_introspection").and_then(Value::as_object)
+}

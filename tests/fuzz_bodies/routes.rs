@@ -1,0 +1,166 @@
+//! A table of routes, and requests to look up in it. A line is `METHODS HOSTS PATH`, with `*` for all methods or any
+//! host and commas between several; `? METHOD HOST PATH` is a request.
+//!
+//! The route found is the one that comes out when all of them are tried one after the other: the most specific host,
+//! then segment by segment a literal before `{name}` before `{*rest}`, then the method. Its parameters are what the
+//! path says.
+
+use http::Method;
+use scopegate::policy::host::{HostPattern, normal_host};
+use scopegate::policy::methods::Methods;
+use scopegate::policy::path::{NormalPath, PathParameters};
+use scopegate::policy::pattern::RoutePattern;
+use scopegate::policy::requirement::Requirement;
+use scopegate::policy::route::{NoRoute, Route, RouteTable};
+
+// Each request tries every route, and each route is compared with every other.
+const MOST_ROUTES: usize = 48;
+const MOST_REQUESTS: usize = 48;
+
+pub(crate) fn check(input: &[u8]) {
+    let Ok(text) = std::str::from_utf8(input) else { return };
+    let lines: Vec<Vec<&str>> = text.lines().map(|line| line.split(' ').collect()).collect();
+    let mut routes: Vec<Route> = Vec::new();
+    for route in lines.iter().filter_map(|words| route(words)).take(MOST_ROUTES) {
+        // A table with two routes for one request is refused, so the later one is left out.
+        let is_alone = routes.iter().all(|earlier| !could_both_answer(earlier, &route));
+        routes.push(route);
+        assert_eq!(RouteTable::build(routes.clone()).is_ok(), is_alone, "{:?}", routes.last());
+        if !is_alone {
+            routes.pop();
+        }
+    }
+    let table = RouteTable::build(routes).expect("what could answer beside another was left out");
+    for words in lines.iter().filter(|words| words[0] == "?").take(MOST_REQUESTS) {
+        let [_, method, host, path] = words[..] else { continue };
+        let (Ok(method), Ok(host)) = (Method::from_bytes(method.as_bytes()), normal_host(host)) else { continue };
+        let Ok(path) = NormalPath::parse(path, PathParameters::Allow) else { continue };
+        is_found_by_trying_each(&table, &host, &path, &method);
+    }
+}
+
+fn route(words: &[&str]) -> Option<Route> {
+    let [methods, hosts, path] = words else { return None };
+    let methods = match *methods {
+        "*" => Methods::all(),
+        listed => Methods::parse(listed.split(',')).ok()?,
+    };
+    let hosts = match *hosts {
+        "*" => Vec::new(),
+        listed => listed.split(',').map(|host| HostPattern::parse(host).ok()).collect::<Option<_>>()?,
+    };
+    let path = RoutePattern::parse(path).ok()?;
+    Some(Route { hosts, path, methods, requirement: Requirement::Public, issuers: Vec::new() })
+}
+
+fn could_both_answer(one: &Route, other: &Route) -> bool {
+    let have_a_host = match (&one.hosts[..], &other.hosts[..]) {
+        ([], []) => true,
+        (of_one, of_other) => of_one.iter().any(|host| of_other.contains(host)),
+    };
+    // A method that nobody listed stands for all the others.
+    let mut tried = vec![Method::from_bytes(b"UNHEARD-OF").expect("a method")];
+    tried.extend([one, other].iter().filter_map(|route| route.methods.listed()).flatten().cloned());
+    let have_a_method = tried.iter().any(|method| one.methods.contains(method) && other.methods.contains(method));
+    have_a_host && have_a_method && shape(one) == shape(other)
+}
+
+#[derive(Clone, Debug, PartialEq, Eq)]
+enum Segment {
+    Literal(Vec<u8>),
+    Name,
+    Rest,
+}
+
+fn shape(route: &Route) -> Vec<Segment> {
+    let segment = |written: &str| match written {
+        rest if rest.starts_with("{*") => Segment::Rest,
+        name if name.starts_with('{') => Segment::Name,
+        literal => Segment::Literal(decoded(literal)),
+    };
+    route.path.as_str().split('/').skip(1).map(segment).collect()
+}
+
+fn decoded(text: &str) -> Vec<u8> {
+    let mut octets = Vec::new();
+    let mut rest = text;
+    while let Some((before, after)) = rest.split_once('%') {
+        octets.extend_from_slice(before.as_bytes());
+        octets.push(u8::from_str_radix(&after[..2], 16).expect("what was let in is encoded well"));
+        rest = &after[2..];
+    }
+    octets.extend_from_slice(rest.as_bytes());
+    octets
+}
+
+/// How well a route fits a path, better ones being greater, and what it takes from the path for its parameters.
+fn fit(route: &Route, path: &str) -> Option<(Vec<u8>, Vec<Vec<u8>>)> {
+    let segments: Vec<&str> = path.split('/').skip(1).collect();
+    let (mut rank, mut values) = (Vec::new(), Vec::new());
+    let shape = shape(route);
+    for (place, expected) in shape.iter().enumerate() {
+        let found = segments.get(place);
+        match (expected, found) {
+            (Segment::Rest, _) => {
+                rank.push(0);
+                values.push(decoded(&segments.get(place..).unwrap_or_default().join("/")));
+                return Some((rank, values));
+            }
+            (Segment::Literal(literal), Some(found)) if decoded(found) == *literal => rank.push(4),
+            (Segment::Name, Some(found)) if !found.is_empty() => {
+                rank.push(3);
+                values.push(decoded(found));
+            }
+            _ => return None,
+        }
+    }
+    match segments.get(shape.len()..)? {
+        [] => rank.push(2),
+        // A path owns its form with a trailing slash.
+        [""] => rank.push(1),
+        _ => return None,
+    }
+    Some((rank, values))
+}
+
+fn host_rank(route: &Route, host: &str) -> Option<usize> {
+    let rank = |pattern: &HostPattern| match pattern.to_string() {
+        exact if exact == host => Some(usize::MAX),
+        pattern => pattern.strip_prefix('*').filter(|suffix| host.ends_with(*suffix)).map(str::len),
+    };
+    if route.hosts.is_empty() { Some(0) } else { route.hosts.iter().filter_map(rank).max() }
+}
+
+fn is_found_by_trying_each(table: &RouteTable, host: &str, path: &NormalPath<'_>, method: &Method) {
+    let best_host = table.routes().iter().filter_map(|route| host_rank(route, host)).max();
+    let of_host = |route: &Route| best_host.is_some() && host_rank(route, host) == best_host;
+    let fitting = || table.routes().iter().enumerate().filter(|(_, route)| of_host(route));
+    let best = fitting().filter_map(|(_, route)| fit(route, path.as_str())).map(|(rank, _)| rank).max();
+    let is_best = |route: &Route| fit(route, path.as_str()).is_some_and(|(rank, _)| Some(rank) == best);
+    let same: Vec<(usize, &Route)> = fitting().filter(|(_, route)| is_best(route)).collect();
+    let taking = same.iter().find(|(_, route)| route.methods.contains(method));
+    match (table.find(host, path, method), taking) {
+        (Ok(found), Some((index, route))) => {
+            assert_eq!(found.index, *index, "{method} {host} {path:?}");
+            let (_, values) = fit(route, path.as_str()).expect("it fits");
+            for (name, value) in route.path.parameters().zip(values) {
+                let given = found.parameters.get(name).map(|text| text.as_bytes().to_owned());
+                assert_eq!(given, Some(value), "{name} of {path:?}");
+            }
+        }
+        (Err(NoRoute::NotFound), None) => assert!(same.is_empty(), "{method} {host} {path:?}"),
+        (Err(NoRoute::MethodNotAllowed { allow }), None) => {
+            let allowed: Vec<&str> = allow.to_str().expect("ASCII").split(", ").collect();
+            for (_, route) in &same {
+                let listed = route.methods.listed().expect("what takes every method would have been found");
+                assert!(listed.iter().all(|method| allowed.contains(&method.as_str())), "{allowed:?} {listed:?}");
+            }
+            let is_taken = |name: &&str| {
+                let method = Method::from_bytes(name.as_bytes()).expect("a method");
+                same.iter().any(|(_, route)| route.methods.contains(&method))
+            };
+            assert!(!same.is_empty() && allowed.iter().all(is_taken), "{allowed:?}");
+        }
+        (found, taking) => panic!("{method} {host} {path:?}: {found:?}, but {taking:?}"),
+    }
+}
