@@ -108,7 +108,8 @@ impl Endpoint {
 
 impl EndpointName {
     /// Its name in the metadata.
-    const fn as_str(self) -> &'static str {
+    #[must_use]
+    pub const fn as_str(self) -> &'static str {
         match self {
             Self::Jwks => "jwks_uri",
             Self::Introspection => "introspection_endpoint",
