@@ -161,6 +161,41 @@ fn is_found_by_trying_each(table: &RouteTable, host: &str, path: &NormalPath<'_>
             };
             assert!(!same.is_empty() && allowed.iter().all(is_taken), "{allowed:?}");
         }
+        // Refused for the sake of another route: then a lenient server would choose that one, and nobody else would.
+        (Err(NoRoute::Lookalike { of }), _) => {
+            let other = &table.routes()[of];
+            assert!(of_host(other) && !same.iter().any(|(index, _)| *index == of), "{method} {host} {path:?}");
+            assert!(fits_leniently(other, path.as_str()), "{method} {host} {path:?}: {other:?}");
+        }
         (found, taking) => panic!("{method} {host} {path:?}: {found:?}, but {taking:?}"),
     }
+}
+
+fn fits_leniently(route: &Route, path: &str) -> bool {
+    let path = path.split("%3F").next().unwrap_or_default().split("%23").next().unwrap_or_default();
+    let segments: Vec<String> = path.split('/').skip(1).filter_map(|segment| lenient(&decoded(segment))).collect();
+    let expected: Vec<Segment> = shape(route)
+        .into_iter()
+        .filter_map(|segment| match segment {
+            Segment::Literal(text) => lenient(&text).map(|text| Segment::Literal(text.into_bytes())),
+            Segment::Name | Segment::Rest => Some(segment),
+        })
+        .collect();
+    for (place, expected) in expected.iter().enumerate() {
+        match (expected, segments.get(place)) {
+            (Segment::Rest, _) => return true,
+            (Segment::Literal(literal), Some(found)) if found.as_bytes() == literal => {}
+            (Segment::Name, Some(found)) if !found.is_empty() => {}
+            _ => return false,
+        }
+    }
+    matches!(segments.get(expected.len()..), Some([]) | Some([_]))
+        && segments.get(expected.len()).is_none_or(String::is_empty)
+}
+
+/// A name as a server reads it that ignores case and what it takes for the end; nothing where it reads none.
+fn lenient(name: &[u8]) -> Option<String> {
+    let name = String::from_utf8_lossy(name);
+    let read = name.split(';').next().unwrap_or_default().trim_end_matches(['.', ' ']);
+    (!read.is_empty() || name.is_empty()).then(|| read.to_uppercase().to_lowercase())
 }
