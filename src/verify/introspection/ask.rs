@@ -87,11 +87,10 @@ impl AskError {
             Self::Fetch { source, .. } if source.is_connect() => Some(Outage::Unreachable),
             Self::Fetch { source, .. } => when(source.is_outage(), Outage::Failing),
             Self::Status { status, .. } => when(*status >= 500 || *status == 429, Outage::Failing),
-            // Neither depends on the token.
-            Self::Discovery(DiscoveryError::Fetch { source, .. }) => when(source.is_outage(), Outage::Unreachable),
+            // Neither depends on the token. Metadata that does not tell the way is not to be fetched for each question.
+            Self::Discovery(_) => Some(Outage::Unreachable),
             Self::OwnToken(error) => when(error.is_outage(), Outage::Unreachable),
-            Self::Discovery(_)
-            | Self::MediaType { .. }
+            Self::MediaType { .. }
             | Self::Unclear { .. }
             | Self::Jws { .. }
             | Self::Claims { .. }
