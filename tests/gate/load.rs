@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 
 use serde_json::json;
 
-use crate::harness::{Connection, Key, Stand};
+use crate::harness::{Connection, Key, Stand, eventually};
 
 const ROUTES: &str = "[[routes]]\npath = \"/things\"\nscope = \"read\"\nupstream = \"up\"\n";
 
@@ -38,7 +38,10 @@ fn keys_rotate_under_load_without_a_wrong_answer() {
             stand.issuer.publish(&published);
             // Beyond the cooldown, or the first token of the new key could not have it fetched.
             thread::sleep(Duration::from_millis(1100));
+            let fetches = stand.issuer.fetches();
             *rotated.lock().expect("no panic") = next.token(&stand.issuer.claims("read"));
+            // The cooldown counts from the fetch, however long that took to begin.
+            eventually("the set is fetched", || stand.issuer.fetches() > fetches);
             thread::sleep(Duration::from_millis(200));
             earlier.push(next);
         }
