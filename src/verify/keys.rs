@@ -128,8 +128,9 @@ impl KeyRing {
     pub async fn keep(self: Arc<Self>) {
         let mut failures: u32 = 0;
         let mut stale_at = Instant::now();
+        let mut for_unknown_key = false;
         loop {
-            let wait = match self.attempt().await {
+            let wait = match self.attempt(for_unknown_key).await {
                 Ok(lifetime) => {
                     failures = 0;
                     stale_at = Instant::now() + lifetime + self.timing.max_stale;
@@ -143,16 +144,16 @@ impl KeyRing {
                     jitter(doubled.min(self.timing.longest_retry))
                 }
             };
-            self.rest(Instant::now() + wait, stale_at).await;
+            for_unknown_key = self.rest(Instant::now() + wait, stale_at).await;
         }
     }
 
-    // Until the next attempt is due, or an unknown key wants one now.
-    async fn rest(&self, next: Instant, stale_at: Instant) {
+    // Until the next attempt is due, or an unknown key wants one now; says whether it is that.
+    async fn rest(&self, next: Instant, stale_at: Instant) -> bool {
         let has_keys = || self.current.load().is_some();
         loop {
             tokio::select! {
-                () = tokio::time::sleep_until(next) => return,
+                () = tokio::time::sleep_until(next) => return false,
                 () = tokio::time::sleep_until(stale_at), if has_keys() => {
                     tracing::error!(issuer = %self.issuer, "the issuer's keys are too old to be used any longer");
                     self.publish(None);
@@ -160,16 +161,21 @@ impl KeyRing {
                 () = self.wanted.notified() => {
                     // A request may have asked just as an earlier one's fetch began: it waits for that one.
                     if !self.attempts.borrow().is_cooling_down(self.timing.cooldown) {
-                        self.attempts.send_modify(|attempts| attempts.for_unknown_key = Some(Instant::now()));
-                        return;
+                        return true;
                     }
                 }
             }
         }
     }
 
-    async fn attempt(&self) -> Result<Duration, KeysError> {
-        self.attempts.send_modify(|attempts| attempts.begun += 1);
+    async fn attempt(&self, for_unknown_key: bool) -> Result<Duration, KeysError> {
+        // In one: whoever saw the cooldown without the attempt that began it would not wait for its keys.
+        self.attempts.send_modify(|attempts| {
+            attempts.begun += 1;
+            if for_unknown_key {
+                attempts.for_unknown_key = Some(Instant::now());
+            }
+        });
         let outcome = self.fetch().await;
         if let Ok((keys, _)) = &outcome {
             self.replace(keys);
