@@ -5,7 +5,7 @@
 //! 3. While an exchange is under way, reading is bounded by whoever reads the body; see [`Pace::begin_exchange`].
 //! 4. A write that makes no progress for the write time-out ends the connection, whatever the phase.
 
-use std::cell::Cell;
+use std::cell::{Cell, OnceCell};
 use std::io;
 use std::pin::Pin;
 use std::rc::Rc;
@@ -29,10 +29,17 @@ pub struct PaceLimits {
 }
 
 /// What the connection is waiting for. Shared between the connection and whoever serves it.
-#[derive(Debug, Default)]
+#[derive(Default)]
 pub struct Pace {
     phase: Cell<Phase>,
     bytes_read: Cell<u64>,
+    reading: OnceCell<Reading>,
+}
+
+/// What ends the waiting for a peer that does not send.
+struct Reading {
+    deadline: Deadline,
+    limits: PaceLimits,
 }
 
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -60,12 +67,28 @@ impl Pace {
 
     /// A request's head is complete: from here on its reader bounds the waiting.
     pub fn begin_exchange(&self) {
-        self.phase.set(Phase::Exchange);
+        self.enter(Phase::Exchange);
     }
 
     /// The answer is complete: the peer may send its next request, or nothing for the keep-alive time-out.
     pub fn end_exchange(&self) {
-        self.phase.set(Phase::Idle);
+        self.enter(Phase::Idle);
+    }
+
+    // The deadline is set here and not where the connection is read: nobody reads again when an exchange ends, as long as
+    // the peer sends nothing.
+    fn enter(&self, phase: Phase) {
+        self.phase.set(phase);
+        let Some(Reading { deadline, limits }) = self.reading.get() else { return };
+        match phase {
+            Phase::Idle => deadline.arm(limits.keep_alive),
+            Phase::Head => deadline.arm(limits.header),
+            Phase::Exchange => deadline.disarm(),
+        }
+    }
+
+    fn poll_time_out(&self, context: &mut Context<'_>) -> Poll<()> {
+        self.reading.get().map_or(Poll::Pending, |reading| reading.deadline.poll_passed(context))
     }
 
     /// Bytes that the peer has sent so far.
@@ -80,9 +103,6 @@ pub struct Paced<S> {
     stream: S,
     pace: Rc<Pace>,
     limits: PaceLimits,
-    reading: Deadline,
-    /// The phase that `reading` was last set for.
-    reading_for: Phase,
     writing: Deadline,
     write_stalled: bool,
     /// What is written past whoever owns this connection, if anything may be.
@@ -92,17 +112,11 @@ pub struct Paced<S> {
 impl<S> Paced<S> {
     /// Watches `stream` at the given pace.
     pub fn new(stream: S, pace: Rc<Pace>, limits: PaceLimits, ticker: &Rc<Ticker>) -> Self {
-        let (reading, writing) = (ticker.deadline(), ticker.deadline());
-        Self {
-            stream,
-            pace,
-            limits,
-            reading,
-            reading_for: Phase::Exchange,
-            writing,
-            write_stalled: false,
-            interim: None,
-        }
+        let (reading, writing) = (Reading { deadline: ticker.deadline(), limits }, ticker.deadline());
+        // One pace watches one connection.
+        let _ = pace.reading.set(reading);
+        pace.enter(pace.phase.get());
+        Self { stream, pace, limits, writing, write_stalled: false, interim: None }
     }
 
     /// Lets interim answers be written as well.
@@ -113,16 +127,11 @@ impl<S> Paced<S> {
     }
 
     fn poll_read_time_out(&mut self, context: &mut Context<'_>) -> Poll<io::Result<()>> {
-        let phase = self.pace.phase.get();
-        if phase != self.reading_for {
-            self.reading_for = phase;
-            match phase {
-                Phase::Idle => self.reading.arm(self.limits.keep_alive),
-                Phase::Head => self.reading.arm(self.limits.header),
-                Phase::Exchange => self.reading.disarm(),
-            }
+        ready!(self.pace.poll_time_out(context));
+        // Who has not taken the whole answer yet does not keep anybody waiting for a request.
+        if self.write_stalled && self.pace.phase.get() == Phase::Idle {
+            return Poll::Pending;
         }
-        ready!(self.reading.poll_passed(context));
         Poll::Ready(Err(timed_out("the peer sent nothing in time")))
     }
 
@@ -142,6 +151,10 @@ impl<S> Paced<S> {
         if self.write_stalled {
             self.write_stalled = false;
             self.writing.disarm();
+        }
+        // The last of an answer may be written long after its end was handed over.
+        if self.pace.phase.get() == Phase::Idle {
+            self.pace.end_exchange();
         }
     }
 }
@@ -188,9 +201,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> AsyncRead for Paced<S> {
         let read = buf.filled().len() - before;
         this.pace.bytes_read.set(this.pace.bytes_read.get() + read as u64);
         if this.pace.phase.get() == Phase::Idle {
-            this.pace.phase.set(Phase::Head);
-            this.reading_for = Phase::Head;
-            this.reading.arm(this.limits.header);
+            this.pace.enter(Phase::Head);
         }
         Poll::Ready(outcome)
     }

@@ -162,6 +162,7 @@ fn client_that_dawdles_is_not_waited_for() {
     for (sent, what) in [
         ("", "nothing for keep_alive_timeout"),
         ("GET /open/x HTTP/1.1\r\nHo", "half a head"),
+        ("GET /open/x HTTP/1.1\r\nHost: a\r\n\r\n", "a whole request and nothing for keep_alive_timeout"),
         ("GET /open/x HTTP/1.1\r\nHost: a\r\n\r\nGET /open/y HTTP", "a whole request and half of one"),
     ] {
         let mut connection = Connection::open(stand.address);
