@@ -81,6 +81,8 @@ impl Stand {
                 Ok(0) => return (bytes, false),
                 Ok(read) => bytes.extend_from_slice(&chunk[..read]),
                 Err(error) if error.kind() == ErrorKind::ConnectionReset => return (bytes, true),
+                // A fuzzer watches the time with a signal.
+                Err(error) if error.kind() == ErrorKind::Interrupted => {}
                 Err(error) => panic!("neither answer nor close, but {error}: {}", input.escape_ascii()),
             }
         }
@@ -151,6 +153,7 @@ impl Reader {
     fn more(&mut self) -> Result<(), Stop> {
         let mut chunk = [0; 4096];
         match self.socket.read(&mut chunk) {
+            Err(error) if error.kind() == ErrorKind::Interrupted => Ok(()),
             Ok(0) | Err(_) => Err(Stop::Gone),
             Ok(read) => {
                 self.bytes.extend_from_slice(&chunk[..read]);
