@@ -11,7 +11,7 @@ use crate::policy::route::Route;
 
 pub(super) fn check(path: &Path) -> ExitCode {
     match super::read(path).and_then(|(config, source)| Ok((super::compiled(&config, &source)?, config, source))) {
-        Ok((snapshot, config, source)) => tell(&snapshot, &config, &source),
+        Ok(((snapshot, _), config, source)) => tell(&snapshot, &config, &source),
         Err(code) => return code,
     }
     ExitCode::SUCCESS

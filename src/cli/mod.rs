@@ -9,11 +9,13 @@ mod warnings;
 
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
+use std::sync::Arc;
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
 
 use crate::config::{self, Config, Source};
 use crate::gateway::{Snapshot, compile, route_faults};
+use crate::server::tls::{Certificates, certificates};
 
 const DEFAULT_FILE: &str = "gateway.toml";
 
@@ -84,9 +86,18 @@ fn read(path: &Path) -> Result<(Config, Source), ExitCode> {
     config::load_judged(path, &route_faults).map_err(bad_input)
 }
 
+/// A file, compiled, and what its listeners show.
+type Compiled = (Snapshot, Vec<Option<Arc<Certificates>>>);
+
 /// Compiles the file; what is wrong with it goes to standard error.
-fn compiled(config: &Config, source: &Source) -> Result<Snapshot, ExitCode> {
-    compile(config).map_err(|faults| bad_input(source.report(faults)))
+fn compiled(config: &Config, source: &Source) -> Result<Compiled, ExitCode> {
+    match (compile(config), certificates(&config.listeners)) {
+        (Ok(snapshot), Ok(certificates)) => Ok((snapshot, certificates)),
+        (snapshot, certificates) => {
+            let faults = [snapshot.err(), certificates.err()];
+            Err(bad_input(source.report(faults.into_iter().flatten().flatten().collect())))
+        }
+    }
 }
 
 fn bad_input(message: impl std::fmt::Display) -> ExitCode {

@@ -15,6 +15,7 @@ use crate::config::{self, Config};
 use crate::dev;
 use crate::gateway::{self, Publisher, Snapshot};
 use crate::oauth::scope::{GrantedWildcards, ScopeSet};
+use crate::server::tls::Certificates;
 use crate::server::{self, Server, listen};
 use crate::telemetry;
 
@@ -25,15 +26,15 @@ pub(super) fn run(options: &Options) -> ExitCode {
     };
     // Before the file is compiled: that may have something to warn of.
     start_log(&config.log, options);
-    let snapshot = match super::compiled(&config, &source) {
-        Ok(snapshot) => snapshot,
+    let (snapshot, certificates) = match super::compiled(&config, &source) {
+        Ok(compiled) => compiled,
         Err(code) => return code,
     };
     let weak = weak_choices(&config).len();
     if weak > 0 && config.development.is_none() {
         tracing::warn!(weak, "the file has weak choices; `scopegate check` tells which");
     }
-    match serve(&config, snapshot) {
+    match serve(&config, snapshot, &certificates) {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
             eprintln!("scopegate: {error}");
@@ -42,8 +43,8 @@ pub(super) fn run(options: &Options) -> ExitCode {
     }
 }
 
-fn serve(config: &Config, snapshot: Snapshot) -> io::Result<()> {
-    let addresses: Vec<_> = config.server.listen.iter().map(|address| address.value).collect();
+fn serve(config: &Config, snapshot: Snapshot, certificates: &[Option<Arc<Certificates>>]) -> io::Result<()> {
+    let addresses: Vec<_> = config.listeners.iter().map(|listener| listener.address.value).collect();
     let listeners = listen(&addresses, config.server.workers, config.server.share_port).map_err(io::Error::other)?;
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
     let outcome = runtime.block_on(async {
@@ -54,7 +55,11 @@ fn serve(config: &Config, snapshot: Snapshot) -> io::Result<()> {
         };
         let publisher: Publisher = Arc::new(ArcSwap::from_pointee(snapshot));
         gateway::attend_to_issuers(&publisher.load());
-        let server = Server::start(listeners, &server::Settings::from(&config.server), &publisher, &Clock::system())?;
+        for certificates in certificates.iter().flatten() {
+            tokio::spawn(Arc::clone(certificates).keep());
+        }
+        let settings = server::Settings::from(&config.server);
+        let server = Server::start(listeners, certificates, &settings, &publisher, &Clock::system())?;
         for address in server.addresses() {
             tracing::info!(%address, "listening");
         }

@@ -8,8 +8,8 @@ pub(super) fn weak_choices(config: &Config) -> Vec<Fault> {
     if let Some(development) = &config.development {
         found.push(development.listen.fault("development: anybody on this machine gets any token here"));
     }
-    if let (true, Some(listen)) = (config.routes.is_empty(), config.server.listen.first()) {
-        found.push(listen.fault("no route is declared, so every request is answered with 404"));
+    if let (true, Some(listen)) = (config.routes.is_empty(), config.listeners.first()) {
+        found.push(listen.address.fault("no route is declared, so every request is answered with 404"));
     }
     for issuer in &config.issuers {
         found.extend(of_issuer(issuer, config.development.is_some()));

@@ -5,10 +5,11 @@ use std::time::Duration;
 
 use toml::de::DeValue;
 
+use super::listener::Listener;
 use super::read::Table;
 use super::report::Placed;
 use super::secret::{Secret, secret};
-use super::server::{Server, loopback};
+use super::server::loopback;
 use super::units::{HOUR, MONTH, SECOND, duration};
 use super::values::{Mismatch, any_text, expected, socket_address, text, word};
 
@@ -81,8 +82,9 @@ impl Development {
     }
 
     /// Keys that everybody can read guard nothing, so nobody but this machine may reach what they open.
-    pub(super) fn refuse_what_others_can_reach(&self, table: &Table<'_>, server: &Server) {
-        for listener in server.listen.iter().chain([&self.listen, &self.echo]) {
+    pub(super) fn refuse_what_others_can_reach(&self, table: &Table<'_>, listeners: &[Listener]) {
+        let addresses = listeners.iter().map(|listener| &listener.address);
+        for listener in addresses.chain([&self.listen, &self.echo]) {
             if !listener.value.ip().is_loopback() {
                 let message =
                     format!("expected a loopback address beside [development], but found \"{}\"", listener.value);

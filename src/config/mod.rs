@@ -2,7 +2,7 @@
 //!
 //! - `report`: a value that knows its place, a fault, and all the faults of a file.
 //! - `read`: tables, read key by key. `values`, `units`, `secret`: what single values look like. `names`: misspellings.
-//! - `server`, `development`, `issuer` with `endpoints` and `introspection`, `upstream`, `route`: the sections, each with
+//! - `server`, `listener`, `development`, `issuer` with `endpoints` and `introspection`, `upstream`, `route`: the sections, each with
 //!   its data and how it is read.
 //!
 //! 1. One run reports everything. Only where the text is no TOML, its keys are not judged: half-read tables would bring
@@ -16,6 +16,7 @@ mod development;
 mod endpoints;
 mod introspection;
 mod issuer;
+mod listener;
 mod names;
 mod read;
 mod report;
@@ -38,11 +39,12 @@ pub use development::{Development, DevelopmentAlgorithm, DevelopmentClient, Toke
 pub use endpoints::{Discovery, KeySource};
 pub use introspection::{Accept, Authentication, ClientSecret, Introspection};
 pub use issuer::{Audience, ExpiryUnit, Issuer, Validation};
+pub use listener::{Certificate, Listener, ListenerTls};
 pub use report::{Fault, Placed, Report, Source};
 pub use route::{Access, ClaimHeader, ForwardToken, Route};
 pub use secret::{Secret, SecretOrigin};
 pub use server::{Challenge, Log, LogFormat, LogLevel, PathParameters, Server};
-pub use upstream::{Balance, Protocol, TlsClient, Upstream, UpstreamHost};
+pub use upstream::{Balance, Protocol, Upstream, UpstreamHost};
 
 use read::{File, Table};
 use route::Declared;
@@ -52,6 +54,8 @@ use route::Declared;
 pub struct Config {
     /// `[server]`.
     pub server: Server,
+    /// Where clients connect, at least one: `server.listen` first, then `[[listeners]]`.
+    pub listeners: Vec<Listener>,
     /// `[log]`.
     pub log: Log,
     /// `[challenge]`.
@@ -142,12 +146,21 @@ impl Config {
     fn read(table: &mut Table<'_>) -> Self {
         let declared = Declared { issuers: table.names("issuers"), upstreams: table.names("upstreams") };
         let server = table.section("server", Server::read);
+        let declared_listeners = table.each("listeners", Listener::read);
+        let plain = match &server.listen {
+            Some(listen) => listen.clone(),
+            // Whoever declares listeners says where to listen.
+            None if table.has("listeners") => Vec::new(),
+            None => vec![server::default_listen()],
+        };
+        let listeners: Vec<_> = plain.into_iter().map(Listener::plain).chain(declared_listeners).collect();
         let development = table.optional_section("development", Development::read);
         if let Some(development) = &development {
-            development.refuse_what_others_can_reach(table, &server);
+            development.refuse_what_others_can_reach(table, &listeners);
         }
         Self {
             server,
+            listeners,
             log: table.section("log", Log::read),
             challenge: table.section("challenge", Challenge::read),
             development,

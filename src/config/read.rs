@@ -71,6 +71,11 @@ impl<'f> Table<'f> {
         self.entries.contains_key(name)
     }
 
+    /// Whether the key is a list with elements, readable or not.
+    pub(super) fn has_elements(&self, name: &str) -> bool {
+        self.entries.get(name).and_then(|value| value.get_ref().as_array()).is_some_and(|list| !list.is_empty())
+    }
+
     /// A fault of the key `name`, placed at its value, or at the table where it is missing.
     pub(super) fn fault(&self, name: &str, message: impl Into<String>) -> Fault {
         let span = self.entries.get(name).map(|value| value.span()).or_else(|| self.span.clone());

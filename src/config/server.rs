@@ -18,8 +18,8 @@ const MOST_WORKERS: usize = 1024;
 /// `[server]`.
 #[derive(Clone, Debug)]
 pub struct Server {
-    /// Plain listeners, at least one; port 0 picks a free one.
-    pub listen: Vec<Placed<SocketAddr>>,
+    /// Plain listeners, where they are written; port 0 picks a free one.
+    pub(super) listen: Option<Vec<Placed<SocketAddr>>>,
     /// Whether another process may bind the same port beside this one.
     pub share_port: bool,
     /// Threads that serve requests, by default one for each core.
@@ -109,7 +109,7 @@ impl Server {
     pub(super) fn read(table: &mut Table<'_>) -> Self {
         let listen = table.one_or_many("listen", 1, socket_address);
         Self {
-            listen: listen.unwrap_or_else(|| vec![Placed::at(loopback(8080), "server.listen".to_owned(), None)]),
+            listen,
             share_port: table.or("share_port", false, boolean),
             workers: table.or("workers", cores(), count(1..=MOST_WORKERS)),
             external_url: table.optional("external_url", origin),
@@ -161,6 +161,10 @@ const LOG_LEVELS: [(&str, LogLevel); 5] = [
     ("debug", LogLevel::Debug),
     ("trace", LogLevel::Trace),
 ];
+
+pub(super) fn default_listen() -> Placed<SocketAddr> {
+    Placed::at(loopback(8080), "server.listen".to_owned(), None)
+}
 
 pub(super) fn loopback(port: u16) -> SocketAddr {
     SocketAddr::from((Ipv4Addr::LOCALHOST, port))

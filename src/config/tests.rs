@@ -45,8 +45,8 @@ fn a_secret_keeps_where_it_came_from_and_loses_the_newline_of_its_file() {
 fn an_empty_file_is_all_defaults() {
     let config = good("");
     let server = &config.server;
-    assert_eq!(server.listen.len(), 1);
-    assert_eq!(server.listen[0].value.to_string(), "127.0.0.1:8080");
+    assert_eq!(config.listeners.len(), 1);
+    assert_eq!(config.listeners[0].address.value.to_string(), "127.0.0.1:8080");
     assert_eq!(server.header_timeout, Duration::from_secs(10));
     assert_eq!(server.keep_alive_timeout, Duration::from_secs(75));
     assert_eq!(server.path_parameters, PathParameters::Refuse);

@@ -7,6 +7,7 @@ use http::uri::Authority;
 use toml::de::DeValue;
 use url::Url;
 
+use super::listener::Certificate;
 use super::read::Table;
 use super::report::Placed;
 use super::units::{DAY, HOUR, MILLISECOND, MINUTE, SECOND, count, duration};
@@ -40,7 +41,7 @@ pub struct Upstream {
     /// The roots their certificates must lead to, if not the system's.
     pub tls_ca: Option<Placed<PathBuf>>,
     /// Our own certificate.
-    pub tls_client: Option<TlsClient>,
+    pub tls_client: Option<Certificate>,
 }
 
 /// What is spoken with an upstream.
@@ -68,15 +69,6 @@ pub enum UpstreamHost {
     Name(Authority),
 }
 
-/// The certificate that we show to an upstream.
-#[derive(Clone, Debug)]
-pub struct TlsClient {
-    /// The chain in PEM, ours first.
-    pub certificate: Placed<PathBuf>,
-    /// Its private key in PEM.
-    pub key: Placed<PathBuf>,
-}
-
 impl Upstream {
     pub(super) fn read(name: Placed<String>, table: &mut Table<'_>) -> Option<Self> {
         let targets = table.required_one_or_many("targets", "the URL of at least one server", origin);
@@ -92,18 +84,10 @@ impl Upstream {
             host: table.or("host", UpstreamHost::Pass, upstream_host),
             tls_server_name: table.optional("tls_server_name", text),
             tls_ca: table.optional("tls_ca", path(table.folder())),
-            tls_client: table.optional_section("tls_client", TlsClient::read).flatten(),
+            tls_client: table.optional_section("tls_client", Certificate::read).flatten(),
             // What may be missing comes last, when every key was taken.
             targets: targets?,
         })
-    }
-}
-
-impl TlsClient {
-    fn read(table: &mut Table<'_>) -> Option<Self> {
-        let certificate = table.required("certificate", "the path of a certificate", path(table.folder()));
-        let key = table.required("key", "the path of its private key", path(table.folder()));
-        Some(Self { certificate: certificate?, key: key? })
     }
 }
 

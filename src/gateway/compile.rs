@@ -55,10 +55,10 @@ pub fn compile(config: &Config) -> Result<Snapshot, Vec<Fault>> {
             config::PathParameters::Allow => PathParameters::Allow,
         },
         trusted_proxies: config.server.trusted_proxies.clone(),
-        external_scheme: match &config.server.external_url {
-            Some(url) if url.value.scheme() == "https" => HeaderValue::from_static("https"),
-            Some(_) | None => HeaderValue::from_static("http"),
-        },
+        external_scheme: config.server.external_url.as_ref().map(|url| {
+            let is_https = url.value.scheme() == "https";
+            HeaderValue::from_static(if is_https { "https" } else { "http" })
+        }),
         body_idle_timeout: config.server.body_idle_timeout,
         access_log: config.log.access,
     })

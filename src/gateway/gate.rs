@@ -65,16 +65,20 @@ impl Gate {
         Self { publisher, ticker, view: RefCell::new(Rc::new(view)), tokens: WorkerCache::new() }
     }
 
-    /// A client has connected from `address`.
+    /// A client has connected from `address`, over TLS or not.
     #[must_use]
-    pub fn connection(&self, address: IpAddr, pace: Rc<Pace>, interim: Interim) -> Connection {
+    pub fn connection(&self, address: IpAddr, is_tls: bool, pace: Rc<Pace>, interim: Interim) -> Connection {
         let snapshot = self.publisher.load();
         let address = address.to_canonical();
         let client = Client {
             address,
             address_text: HeaderValue::from_str(&address.to_string()).unwrap_or(HeaderValue::from_static("unknown")),
             trusted: snapshot.trusts(address),
-            scheme: snapshot.external_scheme.clone(),
+            scheme: snapshot.external_scheme.clone().unwrap_or(HeaderValue::from_static(if is_tls {
+                "https"
+            } else {
+                "http"
+            })),
         };
         Connection { client, pace, interim, memo: Memo::new(Rc::clone(&self.tokens)) }
     }

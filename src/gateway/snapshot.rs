@@ -36,8 +36,8 @@ pub struct Snapshot {
     pub path_parameters: PathParameters,
     /// Whose word on the clients behind them is taken.
     pub trusted_proxies: Vec<IpNet>,
-    /// `http` or `https`, as clients see us.
-    pub external_scheme: HeaderValue,
+    /// `http` or `https`, as clients see us; where it is not told, as they connect to us.
+    pub external_scheme: Option<HeaderValue>,
     /// Between two reads of a request's body.
     pub body_idle_timeout: Duration,
     /// Whether each request is logged.

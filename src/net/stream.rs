@@ -6,15 +6,15 @@ use std::task::{Context, Poll};
 
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::net::TcpStream;
-use tokio_rustls::client;
+use tokio_rustls::TlsStream;
 
-/// A connection to an upstream.
+/// A connection to a client or an upstream.
 #[derive(Debug)]
 pub enum Stream {
     /// Bytes go as they are.
     Plain(TcpStream),
     /// Bytes go encrypted. Boxed: the TLS state is a kilobyte and more.
-    Tls(Box<client::TlsStream<TcpStream>>),
+    Tls(Box<TlsStream<TcpStream>>),
 }
 
 // Every method hands the call to whichever stream it is.

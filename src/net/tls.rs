@@ -1,13 +1,16 @@
-//! TLS towards authorization servers and upstreams.
+//! TLS towards authorization servers and upstreams, and towards clients.
 
 use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
+use rustls::client::verify_server_name;
 use rustls::crypto::{CryptoProvider, aws_lc_rs};
 use rustls::pki_types::pem::PemObject;
-use rustls::pki_types::{CertificateDer, PrivateKeyDer, pem};
-use rustls::{ClientConfig, RootCertStore};
+use rustls::pki_types::{CertificateDer, PrivateKeyDer, ServerName, pem};
+use rustls::server::{ClientHello, ParsedCertificate, ResolvesServerCert, WebPkiClientVerifier};
+use rustls::sign::CertifiedKey;
+use rustls::{ClientConfig, RootCertStore, ServerConfig};
 
 /// Why a TLS configuration cannot be made.
 #[derive(Debug, thiserror::Error)]
@@ -87,6 +90,60 @@ pub fn client(roots: RootCertStore, shown: Option<(&Path, &Path)>) -> Result<Cli
     config
         .with_client_auth_cert(certificates(certificate)?, private)
         .map_err(|source| TlsError::Certificate { path: certificate.to_owned(), source })
+}
+
+/// How clients connect to us: with a certificate of `pairs` (each its chain and its private key in PEM) that bears the name
+/// which the client asks for (RFC 6066 §3), else with the first; and whether they are asked for one of `client_ca`.
+///
+/// # Errors
+/// [`TlsError`] when a file is none of what it should be, or a certificate and its key do not fit each other.
+pub fn server(pairs: &[(&Path, &Path)], client_ca: Option<&Path>) -> Result<ServerConfig, TlsError> {
+    let provider = cryptography();
+    let mut named = Vec::new();
+    for &(certificate, key) in pairs {
+        let private =
+            PrivateKeyDer::from_pem_file(key).map_err(|source| TlsError::Pem { path: key.to_owned(), source })?;
+        let certified = CertifiedKey::from_der(certificates(certificate)?, private, &provider);
+        named.push(Arc::new(
+            certified.map_err(|source| TlsError::Certificate { path: certificate.to_owned(), source })?,
+        ));
+    }
+    let builder = ServerConfig::builder_with_provider(Arc::clone(&provider)).with_safe_default_protocol_versions()?;
+    let builder = match client_ca {
+        None => builder.with_no_client_auth(),
+        Some(path) => {
+            // Asked for, and not demanded: whether a request needs one is for its route to say.
+            let roots = Arc::new(roots_from(path)?);
+            let verifier = WebPkiClientVerifier::builder_with_provider(roots, Arc::clone(&provider))
+                .allow_unauthenticated()
+                .build()
+                .map_err(|error| TlsError::Certificate {
+                    path: path.to_owned(),
+                    source: rustls::Error::General(error.to_string()),
+                })?;
+            builder.with_client_cert_verifier(verifier)
+        }
+    };
+    let mut config = builder.with_cert_resolver(Arc::new(ByName(named)));
+    config.alpn_protocols = vec![b"http/1.1".to_vec()];
+    // Tickets are good for every worker; their keys change by themselves.
+    config.ticketer = aws_lc_rs::Ticketer::new()?;
+    Ok(config)
+}
+
+/// Certificates, to be chosen by the name that a client asks for.
+#[derive(Debug)]
+struct ByName(Vec<Arc<CertifiedKey>>);
+
+impl ResolvesServerCert for ByName {
+    fn resolve(&self, hello: ClientHello<'_>) -> Option<Arc<CertifiedKey>> {
+        let asked = hello.server_name().and_then(|name| ServerName::try_from(name).ok());
+        let bears = |key: &&Arc<CertifiedKey>| {
+            let certificate = key.end_entity_cert().ok().and_then(|der| ParsedCertificate::try_from(der).ok());
+            asked.as_ref().zip(certificate).is_some_and(|(name, own)| verify_server_name(&own, name).is_ok())
+        };
+        self.0.iter().find(bears).or_else(|| self.0.first()).map(Arc::clone)
+    }
 }
 
 fn certificates(path: &Path) -> Result<Vec<CertificateDer<'static>>, TlsError> {

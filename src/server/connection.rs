@@ -3,21 +3,27 @@
 use std::cell::Cell;
 use std::convert::Infallible;
 use std::future::poll_fn;
+use std::io;
 use std::net::SocketAddr;
 use std::pin::pin;
 use std::rc::Rc;
+use std::sync::Arc;
 
 use hyper::server::conn::http1;
 use hyper::service::service_fn;
 use hyper_util::rt::TokioIo;
+use rustls::ServerConfig;
 use tokio::net::TcpStream;
 use tokio::sync::Notify;
+use tokio_rustls::TlsAcceptor;
+use tokio_rustls::server::TlsStream;
 
 use super::Settings;
 use super::limit::Place;
+use super::tls::Certificates;
 use crate::clock::Ticker;
 use crate::gateway::Gate;
-use crate::net::{Interim, Pace, PaceLimits, Paced};
+use crate::net::{Interim, Pace, PaceLimits, Paced, Stream};
 
 /// What the connections of one worker have in common.
 pub(super) struct Serving {
@@ -28,6 +34,7 @@ pub(super) struct Serving {
     draining: Cell<bool>,
     open: Cell<usize>,
     closed: Notify,
+    drained: Notify,
 }
 
 impl Serving {
@@ -42,14 +49,24 @@ impl Serving {
             header: settings.header_timeout,
             write: settings.body_idle_timeout,
         };
-        let (draining, open, closed) = (Cell::new(false), Cell::new(0), Notify::new());
-        Self { gate, ticker, http, limits, draining, open, closed }
+        let (draining, open, closed, drained) = (Cell::new(false), Cell::new(0), Notify::new(), Notify::new());
+        Self { gate, ticker, http, limits, draining, open, closed, drained }
+    }
+
+    // A handshake takes as long as a head may, and ends when the gateway does.
+    async fn shake_hands(&self, socket: TcpStream, tls: Arc<ServerConfig>) -> io::Result<TlsStream<TcpStream>> {
+        let handshake = TlsAcceptor::from(tls).accept(socket);
+        tokio::select! {
+            outcome = tokio::time::timeout(self.limits.header, handshake) => outcome?,
+            () = self.drained.notified() => Err(io::ErrorKind::ConnectionAborted.into()),
+        }
     }
 
     /// Ends every connection after the request that is under way on it, at once where there is none; returns when all
     /// have ended.
     pub(super) async fn drain(&self) {
         self.draining.set(true);
+        self.drained.notify_waiters();
         self.ticker.wake_all();
         while self.open.get() > 0 {
             self.closed.notified().await;
@@ -58,16 +75,34 @@ impl Serving {
 }
 
 /// Serves one connection in a task of its own.
-pub(super) fn serve(serving: &Rc<Serving>, socket: TcpStream, peer: SocketAddr, place: Place) {
+pub(super) fn serve(
+    serving: &Rc<Serving>,
+    socket: TcpStream,
+    peer: SocketAddr,
+    certificates: Option<&Certificates>,
+    place: Place,
+) {
     let open = Open::new(Rc::clone(serving), place);
+    let tls = certificates.map(Certificates::current);
     tokio::task::spawn_local(async move {
         let serving = &*open.serving;
         // Without it small answers wait for the client's acknowledgement; a socket that cannot do so is about to close.
         let _ = socket.set_nodelay(true);
+        let is_tls = tls.is_some();
+        let stream = match tls {
+            None => Stream::Plain(socket),
+            Some(tls) => match serving.shake_hands(socket, tls).await {
+                Ok(stream) => Stream::Tls(Box::new(stream.into())),
+                Err(error) => {
+                    tracing::debug!(%peer, %error, "no TLS connection came about");
+                    return;
+                }
+            },
+        };
         let (pace, interim) = (Pace::idle(), Interim::default());
-        let paced = Paced::new(socket, Rc::clone(&pace), serving.limits, &serving.ticker);
+        let paced = Paced::new(stream, Rc::clone(&pace), serving.limits, &serving.ticker);
         let io = TokioIo::new(paced.with_interim(interim.clone()));
-        let connection = serving.gate.connection(peer.ip(), pace, interim);
+        let connection = serving.gate.connection(peer.ip(), is_tls, pace, interim);
         let connection = &connection;
         let service =
             service_fn(async move |request| Ok::<_, Infallible>(serving.gate.handle(connection, request).await));

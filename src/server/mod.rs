@@ -7,11 +7,12 @@
 mod connection;
 mod limit;
 mod listen;
+pub mod tls;
 mod worker;
 
 use std::io;
 use std::net::SocketAddr;
-use std::sync::mpsc;
+use std::sync::{Arc, mpsc};
 use std::thread;
 use std::time::Duration;
 
@@ -24,6 +25,7 @@ use crate::gateway::Publisher;
 pub use listen::{ListenError, Listeners, listen};
 
 use limit::ConnectionLimit;
+use tls::Certificates;
 use worker::Worker;
 
 /// How clients are served: `[server]`.
@@ -75,12 +77,18 @@ pub struct Server {
 }
 
 impl Server {
-    /// Starts the workers on sockets that already listen. None of them accepts a connection before all are ready: a socket
+    /// Starts the workers on sockets that already listen, in the order of `certificates`, where a plain one has none. None of them accepts a connection before all are ready: a socket
     /// that nobody serves would keep those waiting that the kernel gives it.
     ///
     /// # Errors
     /// When a worker cannot be started.
-    pub fn start(listeners: Listeners, settings: &Settings, publisher: &Publisher, clock: &Clock) -> io::Result<Self> {
+    pub fn start(
+        listeners: Listeners,
+        certificates: &[Option<Arc<Certificates>>],
+        settings: &Settings,
+        publisher: &Publisher,
+        clock: &Clock,
+    ) -> io::Result<Self> {
         let (phase, _) = watch::channel(Phase::Start);
         let (ready, started) = mpsc::channel();
         let limit = ConnectionLimit::new(settings.max_connections);
@@ -90,8 +98,9 @@ impl Server {
             .into_iter()
             .enumerate()
             .map(|(index, sockets)| {
+                let certificates = certificates.iter().cloned().chain(std::iter::repeat(None));
                 let worker = Worker {
-                    sockets,
+                    sockets: sockets.into_iter().zip(certificates).collect(),
                     settings: settings.clone(),
                     publisher: publisher.clone(),
                     clock: clock.clone(),

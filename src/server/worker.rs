@@ -3,7 +3,7 @@
 use std::io;
 use std::net::TcpListener;
 use std::rc::Rc;
-use std::sync::mpsc;
+use std::sync::{Arc, mpsc};
 use std::time::Duration;
 
 use tokio::sync::watch;
@@ -11,6 +11,7 @@ use tokio::task::JoinSet;
 
 use super::connection::{Serving, serve};
 use super::limit::ConnectionLimit;
+use super::tls::Certificates;
 use super::{Phase, Settings};
 use crate::clock::{Clock, TICK, Ticker};
 use crate::gateway::{Gate, Publisher};
@@ -20,7 +21,8 @@ const EXHAUSTED: Duration = Duration::from_millis(100);
 
 /// Everything that one worker thread needs.
 pub(super) struct Worker {
-    pub(super) sockets: Vec<TcpListener>,
+    /// Each with what it shows to clients who speak TLS.
+    pub(super) sockets: Vec<(TcpListener, Option<Arc<Certificates>>)>,
     pub(super) settings: Settings,
     pub(super) publisher: Publisher,
     pub(super) clock: Clock,
@@ -40,8 +42,8 @@ impl Worker {
         };
         let Self { sockets, settings, publisher, clock, limit, mut phase } = self;
         runtime.block_on(async {
-            let listeners = sockets.into_iter().map(tokio::net::TcpListener::from_std).collect::<io::Result<Vec<_>>>();
-            let listeners = match listeners {
+            let listener = |(socket, certificates)| Ok((tokio::net::TcpListener::from_std(socket)?, certificates));
+            let listeners = match sockets.into_iter().map(listener).collect::<io::Result<Vec<_>>>() {
                 Ok(listeners) => listeners,
                 Err(error) => return tell(Err(error)),
             };
@@ -55,8 +57,8 @@ impl Worker {
             tokio::task::spawn_local(Rc::clone(&ticker).run(move || gate.prune()));
 
             let mut accepting = JoinSet::new();
-            for listener in listeners {
-                accepting.spawn_local(accept(listener, Rc::clone(&serving), limit.clone()));
+            for (listener, certificates) in listeners {
+                accepting.spawn_local(accept(listener, certificates, Rc::clone(&serving), limit.clone()));
             }
             // An error means that the server is gone: then there is nothing left to serve for.
             let _ = phase.wait_for(|phase| *phase == Phase::Drain).await;
@@ -66,7 +68,12 @@ impl Worker {
     }
 }
 
-async fn accept(listener: tokio::net::TcpListener, serving: Rc<Serving>, limit: ConnectionLimit) {
+async fn accept(
+    listener: tokio::net::TcpListener,
+    certificates: Option<Arc<Certificates>>,
+    serving: Rc<Serving>,
+    limit: ConnectionLimit,
+) {
     loop {
         // The place first: a connection that was accepted is served.
         let Some(place) = limit.take() else {
@@ -74,7 +81,7 @@ async fn accept(listener: tokio::net::TcpListener, serving: Rc<Serving>, limit: 
             continue;
         };
         match listener.accept().await {
-            Ok((socket, peer)) => serve(&serving, socket, peer, place),
+            Ok((socket, peer)) => serve(&serving, socket, peer, certificates.as_deref(), place),
             Err(error) if concerns_one_connection(&error) => {}
             Err(error) => {
                 tracing::error!(%error, "cannot accept a connection; accepting pauses");

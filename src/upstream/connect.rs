@@ -45,7 +45,7 @@ async fn open(settings: &Settings, target: &Target) -> io::Result<Stream> {
         None => Ok(Stream::Plain(socket)),
         Some(name) => {
             let connector = TlsConnector::from(settings.tls.clone());
-            Ok(Stream::Tls(Box::new(connector.connect(name.clone(), socket).await?)))
+            Ok(Stream::Tls(Box::new(connector.connect(name.clone(), socket).await?.into())))
         }
     }
 }

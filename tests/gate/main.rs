@@ -14,6 +14,7 @@ mod introspection;
 mod issuers;
 mod keys;
 mod lies;
+mod listeners;
 mod load;
 mod rings;
 mod routes;

@@ -8,6 +8,7 @@ use arc_swap::ArcSwap;
 use scopegate::clock::Clock;
 use scopegate::gateway::{Publisher, compile};
 use scopegate::oauth::UnixTime;
+use scopegate::server::tls::certificates;
 use scopegate::server::{Server, Settings, listen};
 use scopegate::{config, gateway};
 use tokio::sync::oneshot;
@@ -17,6 +18,8 @@ use super::issuer::NOW;
 /// A running gateway; it stops when dropped.
 pub(crate) struct Gateway {
     pub(crate) address: SocketAddr,
+    /// Where all its listeners are, that one first.
+    pub(crate) addresses: Vec<SocketAddr>,
     pub(crate) clock: Clock,
     stop: Option<oneshot::Sender<()>>,
     control: Option<thread::JoinHandle<()>>,
@@ -32,8 +35,10 @@ impl Gateway {
         let (config, source) = config::parse("gateway.toml", &toml).unwrap_or_else(|report| panic!("{report}"));
         let snapshot = compile(&config).unwrap_or_else(|faults| panic!("{}", source.report(faults)));
         let settings = Settings::from(&config.server);
-        let listeners = listen(&[config.server.listen[0].value], 1, false).expect("a free port");
-        let address = listeners.addresses()[0];
+        let certificates = certificates(&config.listeners).unwrap_or_else(|faults| panic!("{}", source.report(faults)));
+        let addresses: Vec<_> = config.listeners.iter().map(|listener| listener.address.value).collect();
+        let listeners = listen(&addresses, 1, false).expect("a free port");
+        let addresses = listeners.addresses().to_vec();
         let clock = Clock::by_hand(UnixTime::from_seconds(NOW));
         let (stop, stopped) = oneshot::channel();
         let control = thread::spawn({
@@ -43,7 +48,11 @@ impl Gateway {
                 runtime.block_on(async {
                     let publisher: Publisher = Arc::new(ArcSwap::from_pointee(snapshot));
                     gateway::attend_to_issuers(&publisher.load());
-                    let server = Server::start(listeners, &settings, &publisher, &clock).expect("threads");
+                    for certificates in certificates.iter().flatten() {
+                        tokio::spawn(Arc::clone(certificates).keep());
+                    }
+                    let server = Server::start(listeners, &certificates, &settings, &publisher, &clock);
+                    let server = server.expect("threads");
                     let _ = stopped.await;
                     let _ = server.drain(std::time::Duration::from_millis(100)).await;
                 });
@@ -51,7 +60,7 @@ impl Gateway {
                 runtime.shutdown_background();
             }
         });
-        Self { address, clock, stop: Some(stop), control: Some(control) }
+        Self { address: addresses[0], addresses, clock, stop: Some(stop), control: Some(control) }
     }
 
     /// Sets the time to so many seconds after [`NOW`].

@@ -58,6 +58,22 @@ impl Authority {
         Arc::new(builder.with_single_cert(vec![certificate.der().clone()], key).expect("a certificate"))
     }
 
+    /// Where a server's certificate and key for `name` are, in files that are called `file`.
+    pub(crate) fn files(&self, file: &str, name: &str) -> (PathBuf, PathBuf) {
+        let (certificate, key) = self.sign(name, ExtendedKeyUsagePurpose::ServerAuth);
+        let files = (self.folder.path().join(format!("{file}.crt")), self.folder.path().join(format!("{file}.key")));
+        std::fs::write(&files.0, certificate.pem()).expect("a file");
+        std::fs::write(&files.1, key.serialize_pem()).expect("a file");
+        files
+    }
+
+    /// What a client trusts, and shows if it has something to show.
+    pub(crate) fn trusting(&self, shown: Option<&(PathBuf, PathBuf)>) -> rustls::ClientConfig {
+        let roots = scopegate::net::tls::roots_from(&self.file()).expect("roots");
+        let shown = shown.map(|(certificate, key)| (certificate.as_path(), key.as_path()));
+        scopegate::net::tls::client(roots, shown).expect("a TLS configuration")
+    }
+
     fn sign(&self, name: &str, usage: ExtendedKeyUsagePurpose) -> (rcgen::Certificate, KeyPair) {
         let key = KeyPair::generate().expect("a key");
         let mut params = CertificateParams::new(vec![name.to_owned()]).expect("a certificate");

@@ -1,0 +1,67 @@
+//! `[[listeners]]` and `server.listen`: where clients connect.
+
+use std::net::SocketAddr;
+use std::path::PathBuf;
+
+use super::read::Table;
+use super::report::Placed;
+use super::values::{path, socket_address};
+
+/// One address that clients connect to.
+#[derive(Clone, Debug)]
+pub struct Listener {
+    /// The address; port 0 picks a free one.
+    pub address: Placed<SocketAddr>,
+    /// With what it speaks TLS, where it does.
+    pub tls: Option<ListenerTls>,
+}
+
+/// How a listener shows who it is.
+#[derive(Clone, Debug)]
+pub struct ListenerTls {
+    /// At least one; chosen by the name that a client asks for, else the first.
+    pub certificates: Vec<Certificate>,
+    /// Whose certificates clients are asked for, if they are.
+    pub client_ca: Option<Placed<PathBuf>>,
+}
+
+/// A certificate that we show.
+#[derive(Clone, Debug)]
+pub struct Certificate {
+    /// The chain in PEM, ours first.
+    pub certificate: Placed<PathBuf>,
+    /// Its private key in PEM.
+    pub key: Placed<PathBuf>,
+}
+
+impl Listener {
+    pub(super) fn plain(address: Placed<SocketAddr>) -> Self {
+        Self { address, tls: None }
+    }
+
+    pub(super) fn read(table: &mut Table<'_>) -> Option<Self> {
+        let address = table.required("address", "an IP address and a port", socket_address);
+        let tls = table.optional_section("tls", ListenerTls::read);
+        Some(Self { address: address?, tls })
+    }
+}
+
+impl ListenerTls {
+    fn read(table: &mut Table<'_>) -> Self {
+        let certificates = table.each("certificates", Certificate::read);
+        if !table.has_elements("certificates") {
+            let message = "expected at least one certificate with its key, but found nothing";
+            let help = "certificates = [{ certificate = \"a.crt\", key = \"a.key\" }]";
+            table.push(table.fault("certificates", message).with_help(help));
+        }
+        Self { certificates, client_ca: table.optional("client_ca", path(table.folder())) }
+    }
+}
+
+impl Certificate {
+    pub(super) fn read(table: &mut Table<'_>) -> Option<Self> {
+        let certificate = table.required("certificate", "the path of a certificate", path(table.folder()));
+        let key = table.required("key", "the path of its private key", path(table.folder()));
+        Some(Self { certificate: certificate?, key: key? })
+    }
+}
