@@ -67,10 +67,10 @@ fn serve_gateway(upstream: SocketAddr) -> SocketAddr {
     );
     let (config, _) = config::parse("flood.toml", &toml).expect("a good file");
     let snapshot = gateway::compile(&config).expect("a good file");
-    let listeners = listen(&[config.server.listen[0].value], 1, false).expect("a free port");
+    let listeners = listen(&[config.listeners[0].address.value], 1, false).expect("a free port");
     let address = listeners.addresses()[0];
     let publisher = Arc::new(ArcSwap::from_pointee(snapshot));
-    let server = Server::start(listeners, &Settings::from(&config.server), &publisher, &Clock::system());
+    let server = Server::start(listeners, &[], &Settings::from(&config.server), &publisher, &Clock::system());
     // It serves until the process ends.
     std::mem::forget(server.expect("threads"));
     address

@@ -10,7 +10,7 @@
 //! | [`oauth`] | the nouns of the RFCs: scopes, bearer tokens, challenges, signatures' wrapping, claims | nothing |
 //! | [`config`] | `gateway.toml` as written, with the place of every value | nothing |
 //! | [`clock`] | the time, and every time-out | `oauth` |
-//! | [`net`] | sockets that are not waited for without end, TLS towards others | `clock` |
+//! | [`net`] | sockets that are not waited for without end, TLS on either side | `clock` |
 //! | [`policy`] | decisions: which path, which host, which route, what it requires | `oauth` |
 //! | [`telemetry`] | one record for each request, the log | `oauth`, `policy` |
 //! | [`verify`] | is this token active? Keys, signatures, introspection, and a cache of facts | `oauth`, `telemetry` |

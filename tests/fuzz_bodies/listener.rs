@@ -93,7 +93,7 @@ fn start_gateway(toml: &str) -> SocketAddr {
     let (config, source) = scopegate::config::parse("gateway.toml", toml).unwrap_or_else(|report| panic!("{report}"));
     let snapshot = compile(&config).unwrap_or_else(|faults| panic!("{}", source.report(faults)));
     let settings = Settings::from(&config.server);
-    let listeners = listen(&[config.server.listen[0].value], 1, false).expect("a free port");
+    let listeners = listen(&[config.listeners[0].address.value], 1, false).expect("a free port");
     let address = listeners.addresses()[0];
     thread::spawn(move || {
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().expect("a runtime");
@@ -101,7 +101,7 @@ fn start_gateway(toml: &str) -> SocketAddr {
             let publisher: Publisher = Arc::new(ArcSwap::from_pointee(snapshot));
             gateway::attend_to_issuers(&publisher.load());
             let clock = Clock::by_hand(UnixTime::from_seconds(NOW));
-            let _server = Server::start(listeners, &settings, &publisher, &clock).expect("threads");
+            let _server = Server::start(listeners, &[], &settings, &publisher, &clock).expect("threads");
             // It serves for as long as this process lives.
             std::future::pending::<()>().await;
         });

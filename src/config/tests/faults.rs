@@ -104,13 +104,41 @@ fn an_unknown_key_is_reported_with_the_nearest_known_one() {
         ),
         (
             "[admin]\nlisten = \"127.0.0.1:9090\"",
-            "gateway.toml:1: admin: expected a known key, but found \"admin\" (known: \"server\", \"development\", \"log\", \"challenge\", \"issuers\", \"upstreams\" and \"routes\")",
+            "gateway.toml:1: admin: expected a known key, but found \"admin\" (known: \"server\", \"listeners\", \"development\", \"log\", \"challenge\", \"issuers\", \"upstreams\" and \"routes\")",
         ),
         (
             "[upstreams.push]\ntargets = \"http://10.0.0.7:9000\"\ntls_client = { certificate = \"c\", key = \"k\", kee = 1 }",
             "gateway.toml:3: upstreams.push.tls_client.kee: expected a known key, but found \"kee\" (did you mean \"key\"?)",
         ),
     ]);
+}
+
+#[test]
+fn listener_with_tls_has_a_certificate() {
+    assert_faults(&[
+        ("[[listeners]]", "gateway.toml:1: listeners[0].address: expected an IP address and a port, but found nothing"),
+        (
+            "[[listeners]]\naddress = \"127.0.0.1:8443\"\ntls = {}",
+            "gateway.toml:3: listeners[0].tls.certificates: expected at least one certificate with its key, but found nothing (certificates = [{ certificate = \"a.crt\", key = \"a.key\" }])",
+        ),
+        (
+            "[[listeners]]\naddress = \"127.0.0.1:8443\"\ntls = { certificates = [{ certificate = \"a.crt\" }] }",
+            "gateway.toml:3: listeners[0].tls.certificates[0].key: expected the path of its private key, but found nothing",
+        ),
+        (
+            "[development]\n[[listeners]]\naddress = \"0.0.0.0:8443\"",
+            "gateway.toml:3: listeners[0].address: expected a loopback address beside [development], but found \"0.0.0.0:8443\" (listen on 127.0.0.1, or remove [development])",
+        ),
+    ]);
+    // Whoever declares listeners says where to listen.
+    let addresses =
+        |text: &str| good(text).listeners.iter().map(|listener| listener.address.value.to_string()).collect::<Vec<_>>();
+    let declared = "[[listeners]]\naddress = \"127.0.0.1:8443\"\n";
+    assert_eq!(addresses(declared), ["127.0.0.1:8443"]);
+    assert_eq!(
+        addresses(&format!("[server]\nlisten = \"127.0.0.1:80\"\n{declared}")),
+        ["127.0.0.1:80", "127.0.0.1:8443"]
+    );
 }
 
 #[test]
