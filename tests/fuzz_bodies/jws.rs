@@ -48,8 +48,10 @@ fn is_one_to_the_letter(token: &str, jws: &CompactJws<'_>) {
         };
         assert_eq!(jws.check_type(&[accepted.to_owned()]).is_ok(), is_accepted, "{accepted:?} of {token}");
     }
-    let shown = format!("{jws:?}");
-    assert!(jws.signature().len() < 16 || !shown.contains(jws.signature()), "{shown} shows the signature");
+    // What stands in the header as well is no secret.
+    let (shown, told) = (format!("{jws:?}"), Value::Object(header.clone()).to_string());
+    let is_told = jws.signature().len() < 16 || told.contains(jws.signature());
+    assert!(is_told || !shown.contains(jws.signature()), "{shown} shows the signature");
 }
 
 fn is_meant_as_a_jwt(token: &str) -> bool {
