@@ -31,7 +31,8 @@
 //! 3. [`bearer::extract`](oauth::bearer::extract) finds the token, [`Verifier::verify`](verify::Verifier::verify) tells
 //!    whether it is active: from its memory, by the issuer's keys, or by asking the authorization server.
 //! 4. [`decide`](policy::decision::decide) makes a [`Permit`](policy::decision::Permit) or a denial.
-//! 5. [`Upstream::send`](upstream::Upstream::send) spends the permit and brings the answer; both bodies stream.
+//! 5. [`Upstream::send`](upstream::Upstream::send) spends the permit and brings the answer; both bodies stream. Where the
+//!    upstream agrees to another protocol, a [`Tunnel`](gateway::Tunnel) carries what follows.
 //! 6. The [`Record`](telemetry::Record) is told with the last byte. Whatever stopped the request on its way is one
 //!    [`Refusal`](gateway::Refusal), and one place makes an answer of it.
 //!

@@ -17,7 +17,8 @@ use crate::upstream::{ForwardedBody, Progress};
 /// Its end is the request's end: the record is told, and the connection may wait for the next request.
 pub struct AnswerBody {
     content: Content,
-    record: Record,
+    /// None where the request does not end with its answer.
+    record: Option<Record>,
     request: Option<Rc<Progress>>,
     pace: Rc<Pace>,
 }
@@ -29,7 +30,12 @@ enum Content {
 
 impl AnswerBody {
     pub(super) fn fixed(text: Bytes, record: Record, request: Option<Rc<Progress>>, pace: Rc<Pace>) -> Self {
-        Self { content: Content::Fixed(text), record, request, pace }
+        Self { content: Content::Fixed(text), record: Some(record), request, pace }
+    }
+
+    /// Nothing: what follows the answer is another protocol, and whoever carries it tells the record.
+    pub(super) fn switched(pace: Rc<Pace>) -> Self {
+        Self { content: Content::Fixed(Bytes::new()), record: None, request: None, pace }
     }
 
     pub(super) fn forwarded(
@@ -38,7 +44,7 @@ impl AnswerBody {
         request: Option<Rc<Progress>>,
         pace: Rc<Pace>,
     ) -> Self {
-        Self { content: Content::Forwarded(body), record, request, pace }
+        Self { content: Content::Forwarded(body), record: Some(record), request, pace }
     }
 }
 
@@ -55,13 +61,15 @@ impl Body for AnswerBody {
             }
             Content::Forwarded(body) => ready!(Pin::new(body).poll_frame(context)),
         };
-        match &frame {
-            Some(Ok(frame)) => this.record.response_bytes += frame.data_ref().map_or(0, |data| data.len() as u64),
-            Some(Err(error)) => {
-                this.record.outcome = Outcome::Broken("upstream_broke_off");
-                this.record.cause = Some(error.to_string());
+        match (&frame, &mut this.record) {
+            (Some(Ok(frame)), Some(record)) => {
+                record.response_bytes += frame.data_ref().map_or(0, |data| data.len() as u64);
             }
-            None => {}
+            (Some(Err(error)), Some(record)) => {
+                record.outcome = Outcome::Broken("upstream_broke_off");
+                record.cause = Some(error.to_string());
+            }
+            (Some(_), None) | (None, _) => {}
         }
         Poll::Ready(frame)
     }
@@ -83,7 +91,9 @@ impl Body for AnswerBody {
 
 impl Drop for AnswerBody {
     fn drop(&mut self) {
-        self.record.request_bytes = self.request.as_ref().map_or(0, |request| request.bytes());
+        if let Some(record) = &mut self.record {
+            record.request_bytes = self.request.as_ref().map_or(0, |request| request.bytes());
+        }
         self.pace.end_exchange();
     }
 }

@@ -4,6 +4,7 @@ use std::cell::RefCell;
 use std::net::IpAddr;
 use std::rc::Rc;
 use std::sync::Arc;
+use std::time::Duration;
 
 use http::request::Parts;
 use http::uri::PathAndQuery;
@@ -16,7 +17,7 @@ use super::refusal::{Ambiguity, Refusal};
 use super::respond::respond;
 use super::snapshot::{Forwarding, Publisher, Snapshot};
 use crate::clock::Ticker;
-use crate::net::{Interim, Pace};
+use crate::net::{self, End, Interim, Pace, Paced, Stream};
 use crate::oauth::bearer::{self, BearerError};
 use crate::oauth::claims::ActiveToken;
 use crate::policy::decision::{self, Permit};
@@ -24,7 +25,7 @@ use crate::policy::path::NormalPath;
 use crate::policy::route::Found;
 use crate::telemetry::{Outcome, Record};
 use crate::upstream::headers::{self, Client};
-use crate::upstream::{ForwardedBody, RequestBody, Upstream};
+use crate::upstream::{FarEnd, ForwardedBody, RequestBody, Switching, Upstream};
 use crate::verify::{Memo, Offer, Verified, WorkerCache};
 
 /// One worker's door to the upstreams.
@@ -47,6 +48,20 @@ pub struct Connection {
     pace: Rc<Pace>,
     interim: Interim,
     memo: Memo,
+    tunnel: RefCell<Option<Tunnel>>,
+}
+
+/// What is left to do for a connection whose protocol was switched.
+pub struct Tunnel {
+    far_end: FarEnd,
+    record: Record,
+    idle_timeout: Duration,
+}
+
+/// What came of a request that was let through.
+enum Passed {
+    Answered(Response<ForwardedBody>),
+    Switched(Response<()>, FarEnd),
 }
 
 /// A request that may go, and how.
@@ -80,7 +95,7 @@ impl Gate {
                 "http"
             })),
         };
-        Connection { client, pace, interim, memo: Memo::new(Rc::clone(&self.tokens)) }
+        Connection { client, pace, interim, memo: Memo::new(Rc::clone(&self.tokens)), tunnel: RefCell::default() }
     }
 
     /// Takes a request to its upstream, or answers it.
@@ -96,9 +111,15 @@ impl Gate {
         let outcome = self.pass(&view, connection, parts, body, &mut record).await;
         let pace = Rc::clone(&connection.pace);
         match outcome {
-            Ok(answer) => {
+            Ok(Passed::Answered(answer)) => {
                 record.status = Some(answer.status());
                 answer.map(|body| AnswerBody::forwarded(body, record, progress, pace))
+            }
+            Ok(Passed::Switched(answer, far_end)) => {
+                record.status = Some(answer.status());
+                let idle_timeout = snapshot.body_idle_timeout;
+                *connection.tunnel.borrow_mut() = Some(Tunnel { far_end, record, idle_timeout });
+                answer.map(|()| AnswerBody::switched(pace))
             }
             Err(refusal) => {
                 // The upstream's trouble may be the client's own: a body that never came.
@@ -128,11 +149,12 @@ impl Gate {
         mut parts: Parts,
         body: RequestBody,
         record: &mut Record,
-    ) -> Result<Response<ForwardedBody>, Refusal> {
+    ) -> Result<Passed, Refusal> {
         let snapshot = &*view.snapshot;
         let passage = self.judge(snapshot, connection, &parts, record).await?;
         let forwarding = &snapshot.forwarding[passage.permit.route()];
 
+        let protocol = if parts.version == Version::HTTP_11 { headers::wanted_protocol(&parts.headers) } else { None };
         headers::to_upstream(&mut parts.headers, &snapshot.reserved, &connection.client)?;
         if let Some(fact) = &passage.token {
             if let Some(replacement) = fact.replacement() {
@@ -150,11 +172,25 @@ impl Gate {
         pass_interim_answers(&mut request, &connection.interim);
         // Ours, whatever the client's was (RFC 9110 §2.5): a connection of HTTP/1.0 could not be kept.
         *request.version_mut() = Version::HTTP_11;
+        if let Some(protocol) = protocol {
+            headers::set_protocol(request.headers_mut(), protocol);
+            let switching = upstream.switch(passage.permit, request).await;
+            connection.interim.settle();
+            return match switching.map_err(Refusal::Upstream)? {
+                Switching::Answered(answer) => Ok(Passed::Answered(to_client(answer))),
+                Switching::Switched(answer, far_end) => {
+                    let protocol = answer.headers().get(header::UPGRADE).cloned();
+                    let mut answer = to_client(answer);
+                    if let Some(protocol) = protocol {
+                        headers::set_protocol(answer.headers_mut(), protocol);
+                    }
+                    Ok(Passed::Switched(answer, far_end))
+                }
+            };
+        }
         let answer = upstream.send(passage.permit, request).await;
         connection.interim.settle();
-        let mut answer = answer.map_err(Refusal::Upstream)?;
-        headers::to_client(answer.headers_mut());
-        Ok(answer)
+        Ok(Passed::Answered(to_client(answer.map_err(Refusal::Upstream)?)))
     }
 
     async fn judge(
@@ -230,6 +266,30 @@ impl Gate {
         }
         Rc::clone(&view)
     }
+}
+
+impl Connection {
+    /// What is to be done once the connection is no longer HTTP, where it came to that.
+    #[must_use]
+    pub fn take_tunnel(&self) -> Option<Tunnel> {
+        self.tunnel.take()
+    }
+}
+
+impl Tunnel {
+    /// Carries bytes between the client and the upstream, until one of them ends or both are silent for
+    /// `body_idle_timeout`.
+    pub async fn carry(self, near: End<Paced<Stream>>, ticker: &Rc<Ticker>) {
+        let Self { far_end, mut record, idle_timeout } = self;
+        let far = End { stream: far_end.stream, early: far_end.early };
+        let carried = net::tunnel(near, far, idle_timeout, ticker).await;
+        (record.request_bytes, record.response_bytes) = (carried.there, carried.back);
+    }
+}
+
+fn to_client<B>(mut answer: Response<B>) -> Response<B> {
+    headers::to_client(answer.headers_mut());
+    answer
 }
 
 impl View {

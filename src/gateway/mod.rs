@@ -14,7 +14,7 @@ mod snapshot;
 
 pub use body::AnswerBody;
 pub use compile::{compile, route_faults};
-pub use gate::{Connection, Gate};
+pub use gate::{Connection, Gate, Tunnel};
 pub use refusal::Refusal;
 pub use respond::ChallengeSettings;
 pub use snapshot::{Forwarding, Publisher, Snapshot, attend_to_issuers};

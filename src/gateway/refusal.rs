@@ -125,7 +125,7 @@ impl Refusal {
             Self::BodyFault(RequestBodyFault::Broken) => "request_body_broken",
             Self::Upstream(UpstreamError::Connect { .. }) => "upstream_connect_failed",
             Self::Upstream(UpstreamError::ConnectTimedOut { .. }) => "upstream_connect_timed_out",
-            Self::Upstream(UpstreamError::Broken { .. }) => "upstream_broke_off",
+            Self::Upstream(UpstreamError::Broken { .. } | UpstreamError::NotSwitched { .. }) => "upstream_broke_off",
             Self::Upstream(UpstreamError::TimedOut { .. }) => "upstream_timed_out",
             Self::Upstream(UpstreamError::NoTarget { .. }) => "no_target_available",
         }

@@ -88,6 +88,7 @@ pub(super) fn respond(refusal: &Refusal, settings: &ChallengeSettings) -> Respon
             UpstreamError::Connect { .. }
             | UpstreamError::ConnectTimedOut { .. }
             | UpstreamError::Broken { .. }
+            | UpstreamError::NotSwitched { .. }
             | UpstreamError::TimedOut { .. },
         ) => {}
     }
@@ -143,9 +144,9 @@ fn words(refusal: &Refusal) -> (StatusCode, Bytes) {
         Refusal::BodyFault(RequestBodyFault::Broken) => {
             (StatusCode::BAD_REQUEST, problem!(400, "Bad Request", "The request's body is malformed or incomplete."))
         }
-        Refusal::Upstream(UpstreamError::Connect { .. } | UpstreamError::Broken { .. }) => {
-            (StatusCode::BAD_GATEWAY, problem!(502, "Bad Gateway", "The service behind this gateway did not answer."))
-        }
+        Refusal::Upstream(
+            UpstreamError::Connect { .. } | UpstreamError::Broken { .. } | UpstreamError::NotSwitched { .. },
+        ) => (StatusCode::BAD_GATEWAY, problem!(502, "Bad Gateway", "The service behind this gateway did not answer.")),
         Refusal::Upstream(UpstreamError::NoTarget { .. }) => (
             StatusCode::SERVICE_UNAVAILABLE,
             problem!(503, "Service Unavailable", "The service behind this gateway is not available."),

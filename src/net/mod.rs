@@ -4,7 +4,9 @@ mod interim;
 mod paced;
 mod stream;
 pub mod tls;
+mod tunnel;
 
 pub use interim::Interim;
 pub use paced::{Pace, PaceLimits, Paced};
 pub use stream::Stream;
+pub use tunnel::{Carried, End, tunnel};

@@ -5,7 +5,7 @@ use std::convert::Infallible;
 use std::future::poll_fn;
 use std::io;
 use std::net::SocketAddr;
-use std::pin::pin;
+use std::pin::Pin;
 use std::rc::Rc;
 use std::sync::Arc;
 
@@ -23,7 +23,7 @@ use super::limit::Place;
 use super::tls::Certificates;
 use crate::clock::Ticker;
 use crate::gateway::Gate;
-use crate::net::{Interim, Pace, PaceLimits, Paced, Stream};
+use crate::net::{End, Interim, Pace, PaceLimits, Paced, Stream};
 
 /// What the connections of one worker have in common.
 pub(super) struct Serving {
@@ -102,22 +102,27 @@ pub(super) fn serve(
         let (pace, interim) = (Pace::idle(), Interim::default());
         let paced = Paced::new(stream, Rc::clone(&pace), serving.limits, &serving.ticker);
         let io = TokioIo::new(paced.with_interim(interim.clone()));
-        let connection = serving.gate.connection(peer.ip(), is_tls, pace, interim);
+        let connection = serving.gate.connection(peer.ip(), is_tls, Rc::clone(&pace), interim);
         let connection = &connection;
         let service =
             service_fn(async move |request| Ok::<_, Infallible>(serving.gate.handle(connection, request).await));
-        let mut exchange = pin!(serving.http.serve_connection(io, service));
+        let mut exchange = serving.http.serve_connection(io, service);
         let mut told = false;
         let outcome = poll_fn(|context| {
             if serving.draining.get() && !told {
                 told = true;
-                exchange.as_mut().graceful_shutdown();
+                Pin::new(&mut exchange).graceful_shutdown();
             }
-            exchange.as_mut().poll(context)
+            Pin::new(&mut exchange).poll(context)
         })
         .await;
         if let Err(error) = outcome {
             tracing::debug!(%peer, %error, "connection ended");
+        } else if let Some(tunnel) = connection.take_tunnel() {
+            let parts = exchange.into_parts();
+            // The tunnel bounds the waiting from here on.
+            pace.begin_exchange();
+            tunnel.carry(End { stream: parts.io.into_inner(), early: parts.read_buf }, &serving.ticker).await;
         }
     });
 }

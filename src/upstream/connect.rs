@@ -3,9 +3,11 @@
 use std::io;
 use std::rc::Rc;
 
+use bytes::Bytes;
 use hyper::client::conn::http1;
 use hyper_util::rt::TokioIo;
 use tokio::net::{TcpStream, lookup_host};
+use tokio::sync::oneshot;
 use tokio_rustls::TlsConnector;
 
 use super::pool::Connection;
@@ -14,11 +16,50 @@ use super::settings::{Settings, Target};
 use crate::clock::Ticker;
 use crate::net::{Pace, PaceLimits, Paced, Stream};
 
+/// A connection whose protocol was switched, and what came on it after the 101.
+pub struct FarEnd {
+    /// The connection.
+    pub stream: Paced<Stream>,
+    /// Its first bytes in the new protocol.
+    pub early: Bytes,
+}
+
 /// Connects to `target`, in the clear or over TLS, and speaks HTTP/1.1 on it.
 ///
 /// # Errors
 /// The last address's, where a name has several; [`io::ErrorKind::TimedOut`] after `connect_timeout`.
 pub(super) async fn connect(settings: &Settings, target: &Target, ticker: &Rc<Ticker>) -> io::Result<Connection> {
+    let (connection, driver) = speak(settings, target, ticker).await?;
+    // Its errors reach the exchange that it breaks; an idle connection may end as it likes.
+    tokio::task::spawn_local(async move {
+        let _ = driver.await;
+    });
+    Ok(connection)
+}
+
+/// As [`connect`], for a request that asks for another protocol; the connection comes back when that was agreed to.
+///
+/// # Errors
+/// As [`connect`].
+pub(super) async fn connect_to_switch(
+    settings: &Settings,
+    target: &Target,
+    ticker: &Rc<Ticker>,
+) -> io::Result<(Connection, oneshot::Receiver<FarEnd>)> {
+    let (connection, driver) = speak(settings, target, ticker).await?;
+    let (tell, switched) = oneshot::channel();
+    tokio::task::spawn_local(async move {
+        if let Ok(parts) = driver.without_shutdown().await {
+            // An error means that nobody wants it any more: no 101 came.
+            let _ = tell.send(FarEnd { stream: parts.io.into_inner(), early: parts.read_buf });
+        }
+    });
+    Ok((connection, switched))
+}
+
+type Driver = http1::Connection<TokioIo<Paced<Stream>>, RequestBody>;
+
+async fn speak(settings: &Settings, target: &Target, ticker: &Rc<Ticker>) -> io::Result<(Connection, Driver)> {
     let stream = tokio::time::timeout(settings.connect_timeout, open(settings, target))
         .await
         .map_err(|_| io::Error::new(io::ErrorKind::TimedOut, "no connection within connect_timeout"))??;
@@ -30,12 +71,8 @@ pub(super) async fn connect(settings: &Settings, target: &Target, ticker: &Rc<Ti
         write: settings.body_idle_timeout,
     };
     let io = TokioIo::new(Paced::new(stream, Rc::clone(&pace), limits, ticker));
-    let (sender, connection) = http1::handshake::<_, RequestBody>(io).await.map_err(io::Error::other)?;
-    // Its errors reach the exchange that it breaks; an idle connection may end as it likes.
-    tokio::task::spawn_local(async move {
-        let _ = connection.await;
-    });
-    Ok(Connection { sender, pace })
+    let (sender, driver) = http1::handshake::<_, RequestBody>(io).await.map_err(io::Error::other)?;
+    Ok((Connection { sender, pace }, driver))
 }
 
 async fn open(settings: &Settings, target: &Target) -> io::Result<Stream> {

@@ -154,6 +154,30 @@ pub fn to_upstream(headers: &mut HeaderMap, reserved: &Reserved, client: &Client
     Ok(())
 }
 
+/// The protocol that a request asks to go on in (RFC 9110 §7.8), where it is one that may go through.
+///
+/// `h2c` may not: what is said in it after the 101 would pass the rules by (RFC 9113 dropped it anyway).
+#[must_use]
+pub fn wanted_protocol(headers: &HeaderMap) -> Option<HeaderValue> {
+    let mut wanted = headers.get_all(header::UPGRADE).iter();
+    let (Some(protocol), None) = (wanted.next(), wanted.next()) else { return None };
+    let names_upgrade = |value: &HeaderValue| {
+        value.to_str().is_ok_and(|value| value.split(',').any(|name| name.trim().eq_ignore_ascii_case("upgrade")))
+    };
+    let is_http = protocol.to_str().ok()?.split(',').any(|name| {
+        let name = name.trim().to_ascii_lowercase();
+        name.starts_with("h2") || name.starts_with("h3") || name.starts_with("http") || name.starts_with("tls")
+    });
+    let is_asked_for = headers.get_all(header::CONNECTION).iter().any(names_upgrade);
+    (is_asked_for && !is_http).then(|| protocol.clone())
+}
+
+/// Names the protocol that a connection goes on in.
+pub fn set_protocol(headers: &mut HeaderMap, protocol: HeaderValue) {
+    headers.insert(header::CONNECTION, HeaderValue::from_static("upgrade"));
+    headers.insert(header::UPGRADE, protocol);
+}
+
 /// Makes a client's trailers an upstream's: rule 4.
 pub(super) fn trailers_to_upstream(trailers: &mut HeaderMap, reserved: &Reserved) {
     strip_hop_by_hop(trailers);

@@ -20,9 +20,10 @@ use std::time::Instant;
 
 use crate::clock::Ticker;
 
+pub use connect::FarEnd;
 pub use forwarded_body::ForwardedBody;
 pub use request_body::{Progress, RequestBody, RequestBodyFault};
-pub use send::UpstreamError;
+pub use send::{Switching, UpstreamError};
 pub use settings::{HostSent, Settings, Target};
 
 use health::Health;

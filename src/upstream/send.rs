@@ -8,12 +8,12 @@ use std::rc::Rc;
 use std::sync::Arc;
 use std::task::{Poll, ready};
 
-use http::{Method, Request, Response, header};
+use http::{Method, Request, Response, StatusCode, header};
 use http_body::Body;
 use hyper::client::conn::TrySendError;
 
 use super::Upstream;
-use super::connect::connect;
+use super::connect::{FarEnd, connect, connect_to_switch};
 use super::forwarded_body::ForwardedBody;
 use super::pool::{Connection, Lease};
 use super::request_body::RequestBody;
@@ -45,6 +45,12 @@ pub enum UpstreamError {
         /// Why.
         source: hyper::Error,
     },
+    /// It went over to another protocol unasked, or the connection was gone when it did.
+    #[error("{target} switched protocols unasked, or broke off when it did")]
+    NotSwitched {
+        /// Host and port.
+        target: String,
+    },
     /// Every target has failed of late, and none is to be tried again yet.
     #[error("every target of {upstream} has failed and is given a rest")]
     NoTarget {
@@ -57,6 +63,14 @@ pub enum UpstreamError {
         /// Host and port.
         target: String,
     },
+}
+
+/// What an upstream says to a request for another protocol.
+pub enum Switching {
+    /// It goes on in that protocol.
+    Switched(Response<()>, FarEnd),
+    /// It answers, and does not.
+    Answered(Response<ForwardedBody>),
 }
 
 impl Upstream {
@@ -91,10 +105,7 @@ impl Upstream {
                         retries -= 1;
                         continue;
                     }
-                    Err(source) if source.kind() == io::ErrorKind::TimedOut => {
-                        return Err(UpstreamError::ConnectTimedOut { target: target.to_string() });
-                    }
-                    Err(source) => return Err(UpstreamError::Connect { target: target.to_string(), source }),
+                    Err(source) => return Err(no_connection(target, source)),
                 },
             };
             self.set_host(&mut request, target);
@@ -102,6 +113,10 @@ impl Upstream {
             let spare = if retries > 0 { copy_of_repeatable(&request) } else { None };
             let bytes_before = connection.pace.bytes_read();
             match self.exchange(&mut connection, request).await {
+                // hyper would wait for what the client has not asked for.
+                Ok(response) if response.status() == StatusCode::SWITCHING_PROTOCOLS => {
+                    return Err(UpstreamError::NotSwitched { target: target.to_string() });
+                }
                 Ok(response) => {
                     let lease = Lease { connection, pool: Rc::clone(pool), ticker: Rc::clone(&self.ticker) };
                     let idle_timeout = self.settings.body_idle_timeout;
@@ -115,23 +130,60 @@ impl Upstream {
                             retries -= 1;
                             request = unspent;
                         }
-                        Some(_) | None => {
-                            let (target, source) = (target.to_string(), failure.into_error());
-                            return Err(if is_time_out(&source) {
-                                UpstreamError::TimedOut { target }
-                            } else {
-                                UpstreamError::Broken { target, source }
-                            });
-                        }
+                        Some(_) | None => return Err(broken(target, failure.into_error())),
                     }
                 }
             }
         }
     }
 
+    /// Sends a permitted request that asks for another protocol (RFC 9110 §7.8), on a connection of its own. It is sent
+    /// again, to another target, only where nobody could be connected to.
+    ///
+    /// # Errors
+    /// [`UpstreamError`] when no attempt brought an answer.
+    pub async fn switch(&self, _permit: Permit, mut request: Request<RequestBody>) -> Result<Switching, UpstreamError> {
+        let mut retries = self.settings.retries;
+        let (index, (mut connection, switched)) = loop {
+            let Some(index) = self.next_target(self.ticker.now()) else {
+                return Err(UpstreamError::NoTarget { upstream: Arc::clone(&self.settings.name) });
+            };
+            let target = &self.settings.targets[index];
+            let connected = connect_to_switch(&self.settings, target, &self.ticker).await;
+            match self.noted(index, connected) {
+                Ok(connected) => break (index, connected),
+                Err(_) if retries > 0 => retries -= 1,
+                Err(source) => return Err(no_connection(target, source)),
+            }
+        };
+        let target = &self.settings.targets[index];
+        self.set_host(&mut request, target);
+        let answer = match self.exchange(&mut connection, request).await {
+            Ok(answer) => answer,
+            Err(Failure::TimedOut) => return Err(UpstreamError::TimedOut { target: target.to_string() }),
+            Err(Failure::Broken(failure)) => return Err(broken(target, failure.into_error())),
+        };
+        if answer.status() != StatusCode::SWITCHING_PROTOCOLS {
+            let lease = Lease { connection, pool: Rc::clone(&self.pools[index]), ticker: Rc::clone(&self.ticker) };
+            let idle_timeout = self.settings.body_idle_timeout;
+            return Ok(Switching::Answered(answer.map(|body| ForwardedBody::new(body, lease, idle_timeout))));
+        }
+        let (head, _) = answer.into_parts();
+        drop(connection);
+        match switched.await {
+            Ok(far_end) => Ok(Switching::Switched(Response::from_parts(head, ()), far_end)),
+            // The connection ended with its answer.
+            Err(_) => Err(UpstreamError::NotSwitched { target: target.to_string() }),
+        }
+    }
+
     async fn connect_to(&self, index: usize) -> io::Result<Connection> {
+        let connected = connect(&self.settings, &self.settings.targets[index], &self.ticker).await;
+        self.noted(index, connected)
+    }
+
+    fn noted<T>(&self, index: usize, connected: io::Result<T>) -> io::Result<T> {
         let (target, health) = (&self.settings.targets[index], &self.health[index]);
-        let connected = connect(&self.settings, target, &self.ticker).await;
         match &connected {
             Ok(_) => health.succeeded(),
             Err(error) => {
@@ -184,6 +236,20 @@ enum Failure {
     TimedOut,
     /// Boxed: it may hold the whole request.
     Broken(Box<TrySendError<Request<RequestBody>>>),
+}
+
+fn no_connection(target: &Target, source: io::Error) -> UpstreamError {
+    let target = target.to_string();
+    if source.kind() == io::ErrorKind::TimedOut {
+        UpstreamError::ConnectTimedOut { target }
+    } else {
+        UpstreamError::Connect { target, source }
+    }
+}
+
+fn broken(target: &Target, source: hyper::Error) -> UpstreamError {
+    let target = target.to_string();
+    if is_time_out(&source) { UpstreamError::TimedOut { target } } else { UpstreamError::Broken { target, source } }
 }
 
 // It took nothing of the request for `body_idle_timeout`.

@@ -22,3 +22,4 @@ mod scopes;
 mod servers;
 mod tls;
 mod tokens;
+mod upgrades;

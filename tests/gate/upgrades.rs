@@ -1,0 +1,206 @@
+//! WebSocket and other protocols that a connection may go on in (RFC 9110 §7.8).
+
+use std::io::{Read, Write};
+use std::net::{Shutdown, SocketAddr, TcpListener, TcpStream};
+use std::sync::mpsc::{Receiver, channel};
+use std::thread;
+use std::time::{Duration, Instant};
+
+use crate::harness::{Connection, PATIENCE, Reply, Stand, eventually, send};
+
+const ROUTES: &str = "[[routes]]\npath = \"/ws\"\nscope = \"read\"\nupstream = \"up\"\n";
+const ACCEPTED: &str =
+    "HTTP/1.1 101 Switching Protocols\r\nConnection: Upgrade\r\nUpgrade: echo\r\nX-Told: yes\r\n\r\n";
+
+/// An upstream that reads one head, does as it is told, and says what it read.
+fn upstream(serve: impl Fn(TcpStream) + Send + Sync + 'static) -> (SocketAddr, Receiver<String>) {
+    let listener = TcpListener::bind("127.0.0.1:0").expect("a port");
+    let (address, (tell, heads)) = (listener.local_addr().expect("bound"), channel());
+    thread::spawn(move || {
+        for socket in listener.incoming() {
+            let Ok(mut socket) = socket else { return };
+            socket.set_read_timeout(Some(PATIENCE)).expect("a time-out");
+            let mut head = Vec::new();
+            while !head.ends_with(b"\r\n\r\n") {
+                let mut byte = [0];
+                match socket.read(&mut byte) {
+                    Ok(1) => head.push(byte[0]),
+                    _ => break,
+                }
+            }
+            if tell.send(String::from_utf8(head).expect("ASCII")).is_err() {
+                return;
+            }
+            serve(socket);
+        }
+    });
+    (address, heads)
+}
+
+fn echo(mut socket: TcpStream) {
+    let mut buffer = [0; 4096];
+    while let Ok(read @ 1..) = socket.read(&mut buffer) {
+        if socket.write_all(&buffer[..read]).is_err() {
+            return;
+        }
+    }
+}
+
+fn stand(upstream: SocketAddr, front: &str) -> Stand {
+    Stand::toml(
+        front,
+        "",
+        "",
+        &format!("{ROUTES}[upstreams.far]\ntargets = \"http://{upstream}\"\n")
+            .replace("upstream = \"up\"", "upstream = \"far\""),
+    )
+}
+
+fn request(token: &str, lines: &str) -> String {
+    format!("GET /ws HTTP/1.1\r\nHost: a\r\nAuthorization: Bearer {token}\r\n{lines}\r\n")
+}
+
+const UPGRADE: &str = "Connection: keep-alive, Upgrade\r\nUpgrade: echo\r\nSec-WebSocket-Key: k\r\n";
+
+fn read_exactly(connection: &mut TcpStream, length: usize) -> Vec<u8> {
+    let mut bytes = vec![0; length];
+    connection.read_exact(&mut bytes).expect("what was sent");
+    bytes
+}
+
+#[test]
+fn bytes_go_both_ways_after_the_101_and_none_before() {
+    let (address, heads) = upstream(|mut socket| {
+        // Nothing may come before the 101.
+        socket.set_read_timeout(Some(Duration::from_millis(200))).expect("a time-out");
+        assert!(socket.read(&mut [0; 16]).is_err(), "a byte came before the 101");
+        socket.set_read_timeout(Some(PATIENCE)).expect("a time-out");
+        // The first bytes come with the head.
+        socket.write_all(format!("{ACCEPTED}first").as_bytes()).expect("it reads");
+        echo(socket);
+    });
+    let stand = stand(address, "");
+    let mut connection = Connection::open(stand.address);
+    // Whoever is sure of the answer does not wait for it.
+    connection.write(request(&stand.token("read"), UPGRADE) + "early");
+    let answer = connection.try_read(false).expect("an answer");
+    assert_eq!(
+        (answer.status, answer.header("upgrade"), answer.header("connection")),
+        (101, Some("echo"), Some("upgrade"))
+    );
+    assert_eq!(answer.header("x-told"), Some("yes"));
+    assert!(connection.reads_until("firstearly"));
+    let big = vec![b'x'; 1 << 20];
+    let mut hand = connection.another_hand();
+    thread::scope(|scope| {
+        scope.spawn(|| connection.another_hand().write_all(&big).expect("it reads"));
+        assert!(read_exactly(&mut hand, big.len()) == big);
+    });
+    let head = heads.recv_timeout(PATIENCE).expect("a head").to_lowercase();
+    for line in ["connection: upgrade\r\n", "upgrade: echo\r\n", "sec-websocket-key: k\r\n", "via: 1.1 scopegate\r\n"] {
+        assert!(head.contains(line), "{head}");
+    }
+}
+
+#[test]
+fn protocol_is_switched_for_who_has_the_scope_and_nobody_else() {
+    let (address, heads) = upstream(|mut socket| {
+        socket.write_all(ACCEPTED.as_bytes()).expect("it reads");
+        echo(socket);
+    });
+    let stand = stand(address, "");
+    let without = send(stand.address, format!("GET /ws HTTP/1.1\r\nHost: a\r\n{UPGRADE}\r\n"));
+    assert_eq!((without.status, without.challenge()), (401, Some("Bearer")));
+    let narrow = send(stand.address, request(&stand.token("other"), UPGRADE));
+    assert_eq!(narrow.status, 403);
+    assert!(heads.try_recv().is_err(), "the upstream was reached");
+}
+
+#[test]
+fn end_that_finishes_is_told_to_the_other_which_may_go_on() {
+    let (address, _heads) = upstream(|mut socket| {
+        socket.write_all(ACCEPTED.as_bytes()).expect("it reads");
+        let mut all = Vec::new();
+        socket.read_to_end(&mut all).expect("an end");
+        socket.write_all(&all).expect("it reads");
+    });
+    let stand = stand(address, "");
+    let mut connection = Connection::open(stand.address);
+    connection.write(request(&stand.token("read"), UPGRADE));
+    assert_eq!(connection.try_read(false).expect("an answer").status, 101);
+    let mut hand = connection.another_hand();
+    hand.write_all(b"all of it").expect("it reads");
+    hand.shutdown(Shutdown::Write).expect("open");
+    let mut all = String::new();
+    hand.read_to_string(&mut all).expect("an end");
+    assert_eq!(all, "all of it");
+}
+
+#[test]
+fn silence_ends_it() {
+    let (address, _heads) = upstream(|mut socket| {
+        socket.write_all(ACCEPTED.as_bytes()).expect("it reads");
+        echo(socket);
+    });
+    let stand = stand(
+        address,
+        "[server]\nbody_idle_timeout = \"400ms\"\nkeep_alive_timeout = \"100ms\"\nheader_timeout = \"5s\"\n",
+    );
+    let mut connection = Connection::open(stand.address);
+    connection.write(request(&stand.token("read"), UPGRADE));
+    assert_eq!(connection.try_read(false).expect("an answer").status, 101);
+    let (mut hand, began) = (connection.another_hand(), Instant::now());
+    for _ in 0..6 {
+        hand.write_all(b"ping").expect("it reads");
+        assert_eq!(read_exactly(&mut hand, 4), b"ping");
+        thread::sleep(Duration::from_millis(100));
+    }
+    assert!(connection.is_closed());
+    assert!((600..5000).contains(&began.elapsed().as_millis()), "after {:?}", began.elapsed());
+}
+
+#[test]
+fn upstream_that_declines_answers_as_usual() {
+    let stand = Stand::routes(ROUTES);
+    stand.upstream.script(|_| Reply::text("no"));
+    let mut connection = Connection::open(stand.address);
+    for _ in 0..2 {
+        let answer = connection.ask(request(&stand.token("read"), UPGRADE));
+        assert_eq!((answer.status, answer.text()), (200, "no".to_owned()));
+    }
+    let received = stand.last();
+    assert_eq!((received.header("upgrade"), received.header("connection")), (vec!["echo"], vec!["upgrade"]));
+}
+
+#[test]
+fn other_versions_of_http_are_not_switched_to() {
+    let stand = Stand::routes(ROUTES);
+    for lines in [
+        "Connection: Upgrade, HTTP2-Settings\r\nUpgrade: h2c\r\nHTTP2-Settings: AAMAAABkAAQCAAAAAAIAAAAA\r\n",
+        "Connection: Upgrade\r\nUpgrade: websocket, h2c\r\n",
+        "Connection: Upgrade\r\nUpgrade: TLS/1.2\r\n",
+        "Upgrade: websocket\r\n",
+        "Connection: Upgrade\r\nUpgrade: websocket\r\nUpgrade: echo\r\n",
+    ] {
+        assert_eq!(send(stand.address, request(&stand.token("read"), lines)).status, 200, "{lines}");
+        let received = stand.last();
+        assert!(received.header("upgrade").is_empty() && received.header("connection").is_empty(), "{received:?}");
+        assert!(received.header("http2-settings").is_empty(), "{received:?}");
+    }
+}
+
+#[test]
+fn switch_that_nobody_asked_for_is_a_broken_answer() {
+    let stand = Stand::routes(ROUTES);
+    stand.upstream.script(|_| Reply::RawThenHang(ACCEPTED.as_bytes().to_vec()));
+    let answer = send(stand.address, request(&stand.token("read"), ""));
+    assert_eq!((answer.status, answer.challenge()), (502, None));
+}
+
+#[test]
+fn upstream_that_is_gone_is_a_502_and_a_tunnel_is_logged_at_its_end() {
+    let gone = TcpListener::bind("127.0.0.1:0").expect("a port").local_addr().expect("bound");
+    let stand = stand(gone, "");
+    assert_eq!(send(stand.address, request(&stand.token("read"), UPGRADE)).status, 502);
+    eventually("it is logged", || crate::harness::logged("upstream_connect_failed"));
+}
