@@ -2,11 +2,17 @@
 
 use std::io::{Read, Write};
 use std::net::{Shutdown, SocketAddr, TcpListener, TcpStream};
+use std::sync::Arc;
 use std::sync::mpsc::{Receiver, channel};
 use std::thread;
 use std::time::{Duration, Instant};
 
-use crate::harness::{Connection, PATIENCE, Reply, Stand, eventually, send};
+use rustls::pki_types::ServerName;
+use rustls::{ClientConnection, StreamOwned};
+use tungstenite::Message;
+use tungstenite::client::IntoClientRequest;
+
+use crate::harness::{Authority, Connection, PATIENCE, Reply, Stand, eventually, send};
 
 const ROUTES: &str = "[[routes]]\npath = \"/ws\"\nscope = \"read\"\nupstream = \"up\"\n";
 const ACCEPTED: &str =
@@ -44,6 +50,66 @@ fn echo(mut socket: TcpStream) {
             return;
         }
     }
+}
+
+/// A WebSocket server that says everything back.
+fn websocket_upstream() -> SocketAddr {
+    let listener = TcpListener::bind("127.0.0.1:0").expect("a port");
+    let address = listener.local_addr().expect("bound");
+    thread::spawn(move || {
+        for socket in listener.incoming() {
+            let Ok(socket) = socket else { return };
+            thread::spawn(move || {
+                let Ok(mut session) = tungstenite::accept(socket) else { return };
+                while let Ok(message) = session.read() {
+                    if (message.is_binary() || message.is_text()) && session.send(message).is_err() {
+                        return;
+                    }
+                }
+            });
+        }
+    });
+    address
+}
+
+fn speaks_websocket<S: Read + Write>(stream: S, token: &str) {
+    let mut request = "ws://a.test/ws".into_client_request().expect("a request");
+    let value = format!("Bearer {token}").parse().expect("a header value");
+    request.headers_mut().insert("authorization", value);
+    let (mut session, answer) = tungstenite::client(request, stream).expect("a handshake");
+    assert_eq!(answer.status(), 101);
+    for length in [1, 125, 126, 65_535, 65_536, 1 << 20, 16 << 20] {
+        let message = Message::binary(vec![7; length]);
+        session.send(message.clone()).expect("it reads");
+        assert!(session.read().expect("an answer") == message, "{length} bytes");
+    }
+    session.send(Message::Ping(vec![1].into())).expect("it reads");
+    assert_eq!(session.read().expect("an answer"), Message::Pong(vec![1].into()));
+    session.close(None).expect("it reads");
+    assert!(session.read().is_ok_and(|message| message.is_close()));
+    assert!(session.read().is_err(), "both have closed");
+}
+
+#[test]
+fn websocket_of_other_peoples_making_goes_through_plain_and_over_tls() {
+    let authority = Authority::new();
+    let (certificate, key) = authority.files("a", "a.test");
+    let listener = format!(
+        "[[listeners]]\naddress = \"127.0.0.1:0\"\ntls = {{ certificates = [{{ certificate = \"{}\", key = \"{}\" }}] }}\n",
+        certificate.display(),
+        key.display()
+    );
+    let stand = stand(websocket_upstream(), &format!("[server]\n{listener}"));
+    let token = stand.token("read");
+    let connect = |address: SocketAddr| {
+        let socket = TcpStream::connect(address).expect("it listens");
+        socket.set_read_timeout(Some(PATIENCE)).expect("a time-out");
+        socket
+    };
+    speaks_websocket(connect(stand.address), &token);
+    let name = ServerName::try_from("a.test").expect("a name");
+    let session = ClientConnection::new(Arc::new(authority.trusting(None)), name).expect("a session");
+    speaks_websocket(StreamOwned::new(session, connect(stand.gateway.addresses[1])), &token);
 }
 
 fn stand(upstream: SocketAddr, front: &str) -> Stand {
