@@ -27,6 +27,8 @@ pub struct Route {
     pub strip_prefix: Option<Placed<String>>,
     /// Whether the upstream sees the access token.
     pub forward_token: ForwardToken,
+    /// Whether a stream ends when the token ends that it was let through by.
+    pub close_at_expiry: bool,
     /// Which claims the upstream gets as headers.
     pub claim_headers: Vec<ClaimHeader>,
 }
@@ -82,6 +84,7 @@ impl Route {
             issuers: issuers.unwrap_or_default(),
             strip_prefix: table.optional("strip_prefix", text),
             forward_token: table.or("forward_token", ForwardToken::Keep, word(&FORWARD_TOKEN)),
+            close_at_expiry: table.or("close_at_expiry", false, boolean),
             claim_headers: claim_headers(table),
             // What may be missing comes last, when every key was taken.
             path: path?,

@@ -8,6 +8,7 @@ use std::task::{Context, Poll, ready};
 use bytes::Bytes;
 use http_body::{Body, Frame, SizeHint};
 
+use crate::clock::Deadline;
 use crate::net::Pace;
 use crate::telemetry::{Outcome, Record};
 use crate::upstream::{ForwardedBody, Progress};
@@ -21,7 +22,12 @@ pub struct AnswerBody {
     record: Option<Record>,
     request: Option<Rc<Progress>>,
     pace: Rc<Pace>,
+    /// When the token ends, where the answer is to end with it.
+    expiry: Option<Deadline>,
 }
+
+/// Why a stream broke off that was to end with its token; for logs and metrics.
+pub(super) const TOKEN_ENDED: &str = "token_ended";
 
 enum Content {
     Fixed(Bytes),
@@ -30,12 +36,12 @@ enum Content {
 
 impl AnswerBody {
     pub(super) fn fixed(text: Bytes, record: Record, request: Option<Rc<Progress>>, pace: Rc<Pace>) -> Self {
-        Self { content: Content::Fixed(text), record: Some(record), request, pace }
+        Self { content: Content::Fixed(text), record: Some(record), request, pace, expiry: None }
     }
 
     /// Nothing: what follows the answer is another protocol, and whoever carries it tells the record.
     pub(super) fn switched(pace: Rc<Pace>) -> Self {
-        Self { content: Content::Fixed(Bytes::new()), record: None, request: None, pace }
+        Self { content: Content::Fixed(Bytes::new()), record: None, request: None, pace, expiry: None }
     }
 
     pub(super) fn forwarded(
@@ -43,8 +49,9 @@ impl AnswerBody {
         record: Record,
         request: Option<Rc<Progress>>,
         pace: Rc<Pace>,
+        expiry: Option<Deadline>,
     ) -> Self {
-        Self { content: Content::Forwarded(body), record: Some(record), request, pace }
+        Self { content: Content::Forwarded(body), record: Some(record), request, pace, expiry }
     }
 }
 
@@ -54,6 +61,13 @@ impl Body for AnswerBody {
 
     fn poll_frame(self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Option<io::Result<Frame<Bytes>>>> {
         let this = self.get_mut();
+        if this.expiry.as_ref().is_some_and(|expiry| expiry.poll_passed(context).is_ready()) {
+            if let Some(record) = &mut this.record {
+                record.outcome = Outcome::Broken(TOKEN_ENDED);
+            }
+            // Broken off, not finished: half a body must not look whole.
+            return Poll::Ready(Some(Err(io::Error::other("the access token has ended"))));
+        }
         let frame = match &mut this.content {
             Content::Fixed(text) => {
                 let text = std::mem::take(text);

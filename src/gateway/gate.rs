@@ -1,9 +1,11 @@
 //! One worker's door, and a request's way through it.
 
 use std::cell::RefCell;
+use std::future::poll_fn;
 use std::net::IpAddr;
 use std::rc::Rc;
 use std::sync::Arc;
+use std::task::Poll;
 use std::time::Duration;
 
 use http::request::Parts;
@@ -12,12 +14,12 @@ use http::{HeaderMap, HeaderValue, Request, Response, StatusCode, Uri, Version, 
 use hyper::body::Incoming;
 
 use super::admission;
-use super::body::AnswerBody;
+use super::body::{AnswerBody, TOKEN_ENDED};
 use super::refusal::{Ambiguity, Refusal};
 use super::respond::respond;
 use super::snapshot::{Forwarding, Publisher, Snapshot};
-use crate::clock::Ticker;
-use crate::net::{self, End, Interim, Pace, Paced, Stream};
+use crate::clock::{Deadline, Ticker};
+use crate::net::{self, Carried, End, Interim, Pace, Paced, Stream};
 use crate::oauth::bearer::{self, BearerError};
 use crate::oauth::claims::ActiveToken;
 use crate::policy::decision::{self, Permit};
@@ -56,12 +58,15 @@ pub struct Tunnel {
     far_end: FarEnd,
     record: Record,
     idle_timeout: Duration,
+    expiry: Option<Deadline>,
 }
 
 /// What came of a request that was let through.
+///
+/// The deadline is the end of its token, where the stream is to end with that.
 enum Passed {
-    Answered(Response<ForwardedBody>),
-    Switched(Response<()>, FarEnd),
+    Answered(Response<ForwardedBody>, Option<Deadline>),
+    Switched(Response<()>, FarEnd, Option<Deadline>),
 }
 
 /// A request that may go, and how.
@@ -111,14 +116,14 @@ impl Gate {
         let outcome = self.pass(&view, connection, parts, body, &mut record).await;
         let pace = Rc::clone(&connection.pace);
         match outcome {
-            Ok(Passed::Answered(answer)) => {
+            Ok(Passed::Answered(answer, expiry)) => {
                 record.status = Some(answer.status());
-                answer.map(|body| AnswerBody::forwarded(body, record, progress, pace))
+                answer.map(|body| AnswerBody::forwarded(body, record, progress, pace, expiry))
             }
-            Ok(Passed::Switched(answer, far_end)) => {
+            Ok(Passed::Switched(answer, far_end, expiry)) => {
                 record.status = Some(answer.status());
                 let idle_timeout = snapshot.body_idle_timeout;
-                *connection.tunnel.borrow_mut() = Some(Tunnel { far_end, record, idle_timeout });
+                *connection.tunnel.borrow_mut() = Some(Tunnel { far_end, record, idle_timeout, expiry });
                 answer.map(|()| AnswerBody::switched(pace))
             }
             Err(refusal) => {
@@ -165,6 +170,12 @@ impl Gate {
         if !forwarding.forward_token {
             parts.headers.remove(header::AUTHORIZATION);
         }
+        let ends = passage.token.as_ref().filter(|_| forwarding.close_at_expiry).and_then(|fact| fact.ends());
+        let expiry = ends.map(|ends| {
+            let deadline = self.ticker.deadline();
+            deadline.arm(ends.since(self.ticker.wall()));
+            deadline
+        });
         set_target(&mut parts, passage.path.as_deref())?;
 
         let upstream = &view.upstreams[forwarding.upstream];
@@ -177,20 +188,20 @@ impl Gate {
             let switching = upstream.switch(passage.permit, request).await;
             connection.interim.settle();
             return match switching.map_err(Refusal::Upstream)? {
-                Switching::Answered(answer) => Ok(Passed::Answered(to_client(answer))),
+                Switching::Answered(answer) => Ok(Passed::Answered(to_client(answer), expiry)),
                 Switching::Switched(answer, far_end) => {
                     let protocol = answer.headers().get(header::UPGRADE).cloned();
                     let mut answer = to_client(answer);
                     if let Some(protocol) = protocol {
                         headers::set_protocol(answer.headers_mut(), protocol);
                     }
-                    Ok(Passed::Switched(answer, far_end))
+                    Ok(Passed::Switched(answer, far_end, expiry))
                 }
             };
         }
         let answer = upstream.send(passage.permit, request).await;
         connection.interim.settle();
-        Ok(Passed::Answered(to_client(answer.map_err(Refusal::Upstream)?)))
+        Ok(Passed::Answered(to_client(answer.map_err(Refusal::Upstream)?), expiry))
     }
 
     async fn judge(
@@ -277,13 +288,17 @@ impl Connection {
 }
 
 impl Tunnel {
-    /// Carries bytes between the client and the upstream, until one of them ends or both are silent for
-    /// `body_idle_timeout`.
+    /// Carries bytes between the client and the upstream, until both have finished, one of them breaks, both are silent
+    /// for `body_idle_timeout`, or the token ends where that is asked for.
     pub async fn carry(self, near: End<Paced<Stream>>, ticker: &Rc<Ticker>) {
-        let Self { far_end, mut record, idle_timeout } = self;
-        let far = End { stream: far_end.stream, early: far_end.early };
-        let carried = net::tunnel(near, far, idle_timeout, ticker).await;
-        (record.request_bytes, record.response_bytes) = (carried.there, carried.back);
+        let Self { far_end, mut record, idle_timeout, expiry } = self;
+        let (far, carried) = (End { stream: far_end.stream, early: far_end.early }, Carried::default());
+        let expired = poll_fn(|context| expiry.as_ref().map_or(Poll::Pending, |expiry| expiry.poll_passed(context)));
+        tokio::select! {
+            () = net::tunnel(near, far, &carried, idle_timeout, ticker) => {}
+            () = expired => record.outcome = Outcome::Broken(TOKEN_ENDED),
+        }
+        (record.request_bytes, record.response_bytes) = (carried.there.get(), carried.back.get());
     }
 }
 

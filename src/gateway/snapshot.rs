@@ -62,6 +62,8 @@ pub struct Forwarding {
     pub strip_segments: usize,
     /// Whether the upstream sees the access token.
     pub forward_token: bool,
+    /// Whether a stream ends when the token ends that it was let through by.
+    pub close_at_expiry: bool,
     /// Headers that the token's claims are told in.
     pub claim_headers: Vec<(HeaderName, String)>,
 }

@@ -21,30 +21,30 @@ pub struct End<S> {
     pub early: Bytes,
 }
 
-/// What went through.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+/// What has gone through so far.
+#[derive(Debug, Default)]
 pub struct Carried {
     /// Bytes from the near end to the far one.
-    pub there: u64,
+    pub there: Cell<u64>,
     /// And back.
-    pub back: u64,
+    pub back: Cell<u64>,
 }
 
 /// Carries bytes both ways until both ends have finished, one of them breaks, or nothing moves for `idle_timeout`. An end
 /// that finishes is told to the other one, which may go on.
-pub async fn tunnel<N, F>(near: End<N>, far: End<F>, idle_timeout: Duration, ticker: &Rc<Ticker>) -> Carried
+pub async fn tunnel<N, F>(near: End<N>, far: End<F>, carried: &Carried, idle_timeout: Duration, ticker: &Rc<Ticker>)
 where
     N: AsyncRead + AsyncWrite + Unpin,
     F: AsyncRead + AsyncWrite + Unpin,
 {
     let (near_reads, near_writes) = split(near.stream);
     let (far_reads, far_writes) = split(far.stream);
-    let (there, back) = (Cell::new(0), Cell::new(0));
+    let Carried { there, back } = carried;
     let carrying = async {
         // One that breaks takes the other with it.
         let _ = tokio::try_join!(
-            carry(near_reads, near.early, far_writes, &there),
-            carry(far_reads, far.early, near_writes, &back)
+            carry(near_reads, near.early, far_writes, there),
+            carry(far_reads, far.early, near_writes, back)
         );
     };
     let idle = async {
@@ -62,7 +62,6 @@ where
         () = carrying => {}
         () = idle => {}
     }
-    Carried { there: there.get(), back: back.get() }
 }
 
 async fn carry<R: AsyncRead, W: AsyncWrite>(

@@ -69,6 +69,12 @@ impl Verified {
         &self.token
     }
 
+    /// When the token ends: `exp` and the leeway. `None` when nobody said.
+    #[must_use]
+    pub fn ends(&self) -> Option<UnixTime> {
+        self.ends
+    }
+
     /// The value of `Authorization` that goes on in place of the client's (phantom tokens).
     #[must_use]
     pub fn replacement(&self) -> Option<&HeaderValue> {

@@ -226,6 +226,40 @@ fn silence_ends_it() {
 }
 
 #[test]
+fn stream_ends_with_its_token_where_the_route_says_so() {
+    let (address, _heads) = upstream(|mut socket| {
+        socket.write_all(ACCEPTED.as_bytes()).expect("it reads");
+        echo(socket);
+    });
+    let events = format!(
+        "[upstreams.far]\ntargets = \"http://{address}\"\n\
+         [[routes]]\npath = \"/ws\"\nupstream = \"far\"\nclose_at_expiry = true\n\
+         [[routes]]\npath = \"/events\"\nupstream = \"up\"\nclose_at_expiry = true\n\
+         [[routes]]\npath = \"/patient\"\nupstream = \"up\"\n"
+    );
+    let stand = Stand::toml("[server]\nbody_idle_timeout = \"3s\"\n", "leeway = \"0s\"", "", &events);
+    let head = b"HTTP/1.1 200 OK\r\nContent-Type: text/event-stream\r\nTransfer-Encoding: chunked\r\n\r\n2\r\n\n\n\r\n";
+    stand.upstream.script(|_| Reply::RawThenHang(head.to_vec()));
+    let mut claims = stand.issuer.claims("read");
+    claims["exp"] = serde_json::json!(crate::harness::NOW + 1);
+    let brief = stand.key.token(&claims);
+    let ask = |path: &str, lines: &str| {
+        let mut connection = Connection::open(stand.address);
+        connection.write(request(&brief, lines).replace("/ws", path));
+        connection
+    };
+    let (mut switched, mut events, mut patient) = (ask("/ws", UPGRADE), ask("/events", ""), ask("/patient", ""));
+    assert_eq!(switched.try_read(false).expect("an answer").status, 101);
+    let began = Instant::now();
+    assert!(switched.is_closed());
+    assert!(events.reads_until("\n\n\r\n") && !events.reads_until("0\r\n\r\n"), "it breaks off");
+    assert!((800..2800).contains(&began.elapsed().as_millis()), "after {:?}", began.elapsed());
+    assert!(!patient.reads_until("0\r\n\r\n"));
+    assert!(began.elapsed() > Duration::from_millis(2800), "that one ends with its upstream's silence");
+    eventually("it is logged", || crate::harness::logged("token_ended"));
+}
+
+#[test]
 fn upstream_that_declines_answers_as_usual() {
     let stand = Stand::routes(ROUTES);
     stand.upstream.script(|_| Reply::text("no"));

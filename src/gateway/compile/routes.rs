@@ -91,6 +91,7 @@ fn compile_forwarding(written: &config::Route, path: &RoutePattern, config: &Con
             None => 0,
         },
         forward_token: matches!(written.forward_token, ForwardToken::Keep),
+        close_at_expiry: written.close_at_expiry,
         claim_headers: written
             .claim_headers
             .iter()
