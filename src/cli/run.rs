@@ -60,8 +60,8 @@ fn serve(config: &Config, snapshot: Snapshot, certificates: &[Option<Arc<Certifi
         }
         let settings = server::Settings::from(&config.server);
         let server = Server::start(listeners, certificates, &settings, &publisher, &Clock::system())?;
-        for address in server.addresses() {
-            tracing::info!(%address, "listening");
+        for (address, certificates) in server.addresses().iter().zip(certificates) {
+            tracing::info!(%address, tls = certificates.is_some(), "listening");
         }
         if let Some(development) = &development {
             tracing::warn!(
