@@ -173,7 +173,11 @@ fn is_found_by_trying_each(table: &RouteTable, host: &str, path: &NormalPath<'_>
 
 fn fits_leniently(route: &Route, path: &str) -> bool {
     let path = path.split("%3F").next().unwrap_or_default().split("%23").next().unwrap_or_default();
-    let segments: Vec<String> = path.split('/').skip(1).filter_map(|segment| lenient(&decoded(segment))).collect();
+    let mut segments: Vec<String> = path.split('/').skip(1).filter_map(|segment| lenient(&decoded(segment))).collect();
+    if segments.is_empty() {
+        // Of a path of dots alone the root is left.
+        segments.push(String::new());
+    }
     let expected: Vec<Segment> = shape(route)
         .into_iter()
         .filter_map(|segment| match segment {
