@@ -246,6 +246,45 @@ fn private_key_signs_an_assertion_for_each_question() {
 }
 
 #[test]
+fn private_key_that_cannot_sign_is_refused_when_the_file_is_loaded() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let pair = rcgen::KeyPair::generate_for(&rcgen::PKCS_ECDSA_P256_SHA256).expect("a key");
+    for (content, algorithm, expected) in [
+        (None, "ES256", "but found none: No such file"),
+        (Some(String::new()), "ES256", "but found something else"),
+        (Some("secret-secret-secret".to_owned()), "ES256", "but found something else"),
+        (Some(pair.public_key_pem()), "ES256", "but found something else"),
+        (Some(pair.serialize_pem()), "ES384", "but found something else"),
+        (Some(pair.serialize_pem()), "RS256", "but found something else"),
+        (Some(pair.serialize_pem()), "EdDSA", "but found something else"),
+        (Some(pair.serialize_pem()), "ES256", ""),
+    ] {
+        let path = folder.path().join("gateway.pem");
+        match &content {
+            Some(content) => std::fs::write(&path, content).expect("a file"),
+            None => assert!(!path.exists()),
+        }
+        let toml = format!(
+            "[issuers.corp]\nissuer = \"https://issuer.test\"\naudience = \"any\"\nvalidation = \"introspection\"\n\
+             [issuers.corp.introspection]\nendpoint = \"https://issuer.test/ask\"\nauthentication = \"private_key_jwt\"\n\
+             client_id = \"gateway\"\nclient_key = \"{}\"\nclient_key_algorithm = \"{algorithm}\"\n",
+            path.display()
+        );
+        let (config, source) =
+            scopegate::config::parse("gateway.toml", &toml).unwrap_or_else(|report| panic!("{report}"));
+        let told = scopegate::gateway::compile(&config)
+            .err()
+            .map_or_else(String::new, |faults| source.report(faults).to_string());
+        assert_eq!(
+            told.contains("gateway.toml:9: issuers.corp.introspection.client_key: "),
+            !expected.is_empty(),
+            "{told}"
+        );
+        assert!(told.contains(expected) && !told.contains("secret-secret"), "{algorithm}: {told}");
+    }
+}
+
+#[test]
 fn conflict_is_the_clients_to_hear_of_where_that_is_wanted() {
     let stand = Stand::with("", "conflict = true");
     stand.answers(Reply::status(409));
