@@ -10,7 +10,7 @@ use super::read::Table;
 use super::report::Placed;
 use super::secret::{Secret, secret};
 use super::units::{DAY, HOUR, SECOND, count, whole_seconds};
-use super::values::{boolean, path, text, url, word};
+use super::values::{PUBLIC_KEY_ALGORITHMS, boolean, name, path, text, url, word};
 
 /// `[issuers.NAME.introspection]`.
 #[derive(Clone, Debug)]
@@ -112,18 +112,6 @@ const USES: [(&str, &[Kind], bool); 7] = [
     ("scope", &[Kind::Bearer], false),
 ];
 
-const KEY_ALGORITHMS: [(&str, &str); 9] = [
-    ("RS256", "RS256"),
-    ("RS384", "RS384"),
-    ("RS512", "RS512"),
-    ("PS256", "PS256"),
-    ("PS384", "PS384"),
-    ("PS512", "PS512"),
-    ("ES256", "ES256"),
-    ("ES384", "ES384"),
-    ("EdDSA", "EdDSA"),
-];
-
 impl Introspection {
     pub(super) fn read(table: &mut Table<'_>) -> Option<Self> {
         let authentication = authentication(table);
@@ -168,7 +156,7 @@ fn authentication(table: &mut Table<'_>) -> Option<Authentication> {
     let secret = table.optional("client_secret", secret(table.file()));
     let key = table.optional("client_key", path(table.folder()));
     let key_id = table.optional("client_key_id", text);
-    let algorithm = table.or("client_key_algorithm", "RS256", word(&KEY_ALGORITHMS));
+    let algorithm = table.or("client_key_algorithm", "RS256", name(&PUBLIC_KEY_ALGORITHMS));
     let token_endpoint = table.optional("token_endpoint", url);
     let scope = table.optional("scope", text);
     if written {

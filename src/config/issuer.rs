@@ -13,7 +13,7 @@ use super::read::Table;
 use super::report::Placed;
 use super::secret::Secret;
 use super::units::{DAY, HOUR, MILLISECOND, MINUTE, MONTH, SECOND, count, duration, whole_seconds};
-use super::values::{Mismatch, any_text, boolean, expected, path, text, word};
+use super::values::{Mismatch, PUBLIC_KEY_ALGORITHMS, any_text, boolean, expected, path, text, word};
 
 /// `[issuers.NAME]`.
 #[derive(Clone, Debug)]
@@ -203,9 +203,6 @@ const VALIDATIONS: [(&str, Validation); 3] = [
 
 const EXPIRY_UNITS: [(&str, ExpiryUnit); 2] =
     [("seconds", ExpiryUnit::Seconds), ("milliseconds", ExpiryUnit::Milliseconds)];
-
-const PUBLIC_KEY_ALGORITHMS: [&str; 9] =
-    ["RS256", "RS384", "RS512", "PS256", "PS384", "PS512", "ES256", "ES384", "EdDSA"];
 
 const DEFAULT_ALGORITHMS: [&str; 5] = ["RS256", "PS256", "ES256", "ES384", "EdDSA"];
 

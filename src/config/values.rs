@@ -9,6 +9,10 @@ use url::Url;
 
 use super::names::{did_you_mean, quoted_list};
 
+/// Signature algorithms with a private and a public key (RFC 7518 §3.1, RFC 8037 §3.1).
+pub(super) const PUBLIC_KEY_ALGORITHMS: [&str; 9] =
+    ["RS256", "RS384", "RS512", "PS256", "PS384", "PS512", "ES256", "ES384", "EdDSA"];
+
 /// A value that is not what it should be.
 #[derive(Debug)]
 pub(super) struct Mismatch {
@@ -80,6 +84,18 @@ pub(super) fn word<T: Copy>(words: &'static [(&'static str, T)]) -> impl Fn(&DeV
             let known: Vec<_> = words.iter().map(|(word, _)| *word).collect();
             Mismatch { help: did_you_mean(text, &known), ..expected(quoted_list(&known, "or")) }
         })
+    }
+}
+
+/// One of several words that mean themselves.
+pub(super) fn name(names: &'static [&'static str]) -> impl Fn(&DeValue<'_>) -> Result<&'static str, Mismatch> {
+    move |value| {
+        let text = value.as_str().unwrap_or_default();
+        names
+            .iter()
+            .find(|name| **name == text)
+            .copied()
+            .ok_or_else(|| Mismatch { help: did_you_mean(text, names), ..expected(quoted_list(names, "or")) })
     }
 }
 
