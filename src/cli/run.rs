@@ -14,6 +14,7 @@ use crate::clock::Clock;
 use crate::config::{self, Config};
 use crate::dev;
 use crate::gateway::{self, Publisher, Snapshot};
+use crate::net::Renewed;
 use crate::oauth::scope::{GrantedWildcards, ScopeSet};
 use crate::server::tls::Certificates;
 use crate::server::{self, Server, listen};
@@ -54,9 +55,9 @@ fn serve(config: &Config, snapshot: Snapshot, certificates: &[Option<Arc<Certifi
             None => None,
         };
         let publisher: Publisher = Arc::new(ArcSwap::from_pointee(snapshot));
-        gateway::attend_to_issuers(&publisher.load());
+        gateway::attend_to(&publisher.load());
         for certificates in certificates.iter().flatten() {
-            tokio::spawn(Arc::clone(certificates).keep());
+            tokio::spawn(Renewed::keep(Arc::downgrade(certificates)));
         }
         let settings = server::Settings::from(&config.server);
         let server = Server::start(listeners, certificates, &settings, &publisher, &Clock::system())?;

@@ -49,6 +49,8 @@ pub struct Upstream {
 pub enum Protocol {
     /// HTTP/1.1.
     Http1,
+    /// HTTP/2: by ALPN over TLS, by prior knowledge in the clear.
+    Http2,
 }
 
 /// Which target gets a request.
@@ -91,7 +93,7 @@ impl Upstream {
     }
 }
 
-const PROTOCOLS: [(&str, Protocol); 1] = [("http1", Protocol::Http1)];
+const PROTOCOLS: [(&str, Protocol); 2] = [("http1", Protocol::Http1), ("http2", Protocol::Http2)];
 
 const BALANCES: [(&str, Balance); 1] = [("round_robin", Balance::RoundRobin)];
 

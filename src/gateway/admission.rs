@@ -40,6 +40,9 @@ pub enum Inadmissible {
     /// More than one way to tell where the body ends, or one that only some can read (RFC 9112 §6.1, §6.3).
     #[error("expected Transfer-Encoding to be \"chunked\", once, but found something else")]
     BadTransferEncoding,
+    /// HTTP/1's library takes equal ones for one; over HTTP/2 they are left to us (RFC 9110 §8.6).
+    #[error("expected one Content-Length, but found several")]
+    SeveralLengths,
     /// What follows the head would be a body to one server and another protocol to the next (RFC 9110 §7.8).
     #[error("expected no body beside Upgrade, but found one")]
     UpgradeWithBody,
@@ -49,7 +52,7 @@ impl Inadmissible {
     /// Whether nobody can tell where the next request begins.
     pub(super) fn is_of_framing(&self) -> bool {
         match self {
-            Self::BadTransferEncoding | Self::UpgradeWithBody => true,
+            Self::BadTransferEncoding | Self::SeveralLengths | Self::UpgradeWithBody => true,
             Self::NoHost
             | Self::SeveralHosts
             | Self::BadHost(_)
@@ -70,11 +73,33 @@ pub(super) fn is_forwarded(method: &Method) -> bool {
     *method != Method::CONNECT && *method != Method::TRACE
 }
 
+/// Makes an `:authority` the Host that everything else goes by (RFC 9113 §8.3.1), and says that a body follows whose
+/// length is not told.
+///
+/// # Errors
+/// As [`host`], where a Host stands beside it that is another one.
+pub(super) fn as_over_http1(parts: &mut Parts, has_body: bool) -> Result<(), Inadmissible> {
+    if let Some(authority) = parts.uri.authority() {
+        if !parts.headers.contains_key(header::HOST) {
+            let host = HeaderValue::from_str(authority.as_str()).map_err(|_| Inadmissible::UnprintableHost)?;
+            parts.headers.insert(header::HOST, host);
+        }
+        host(parts)?;
+    }
+    if has_body && !parts.headers.contains_key(header::CONTENT_LENGTH) {
+        parts.headers.insert(header::TRANSFER_ENCODING, HeaderValue::from_static("chunked"));
+    }
+    Ok(())
+}
+
 /// Refuses what can be framed in two ways, and a target that is none for a gateway.
 pub(super) fn check(parts: &Parts) -> Result<(), Inadmissible> {
     let headers = &parts.headers;
     let is_chunked = is_chunked(headers)?;
     let has_body = || is_chunked || headers.get(header::CONTENT_LENGTH).is_some_and(|length| length != "0");
+    if headers.get_all(header::CONTENT_LENGTH).iter().nth(1).is_some() {
+        return Err(Inadmissible::SeveralLengths);
+    }
     if headers.contains_key(header::UPGRADE) && has_body() {
         return Err(Inadmissible::UpgradeWithBody);
     }

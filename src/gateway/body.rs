@@ -9,7 +9,7 @@ use bytes::Bytes;
 use http_body::{Body, Frame, SizeHint};
 
 use crate::clock::Deadline;
-use crate::net::Pace;
+use crate::net::Exchange;
 use crate::telemetry::{Outcome, Record};
 use crate::upstream::{ForwardedBody, Progress};
 
@@ -21,7 +21,7 @@ pub struct AnswerBody {
     /// None where the request does not end with its answer.
     record: Option<Record>,
     request: Option<Rc<Progress>>,
-    pace: Rc<Pace>,
+    exchange: Exchange,
     /// When the token ends, where the answer is to end with it.
     expiry: Option<Deadline>,
 }
@@ -35,23 +35,23 @@ enum Content {
 }
 
 impl AnswerBody {
-    pub(super) fn fixed(text: Bytes, record: Record, request: Option<Rc<Progress>>, pace: Rc<Pace>) -> Self {
-        Self { content: Content::Fixed(text), record: Some(record), request, pace, expiry: None }
+    pub(super) fn fixed(text: Bytes, record: Record, request: Option<Rc<Progress>>, exchange: Exchange) -> Self {
+        Self { content: Content::Fixed(text), record: Some(record), request, exchange, expiry: None }
     }
 
     /// Nothing: what follows the answer is another protocol, and whoever carries it tells the record.
-    pub(super) fn switched(pace: Rc<Pace>) -> Self {
-        Self { content: Content::Fixed(Bytes::new()), record: None, request: None, pace, expiry: None }
+    pub(super) fn switched(exchange: Exchange) -> Self {
+        Self { content: Content::Fixed(Bytes::new()), record: None, request: None, exchange, expiry: None }
     }
 
     pub(super) fn forwarded(
         body: ForwardedBody,
         record: Record,
         request: Option<Rc<Progress>>,
-        pace: Rc<Pace>,
+        exchange: Exchange,
         expiry: Option<Deadline>,
     ) -> Self {
-        Self { content: Content::Forwarded(body), record: Some(record), request, pace, expiry }
+        Self { content: Content::Forwarded(body), record: Some(record), request, exchange, expiry }
     }
 }
 
@@ -77,7 +77,9 @@ impl Body for AnswerBody {
         };
         match (&frame, &mut this.record) {
             (Some(Ok(frame)), Some(record)) => {
-                record.response_bytes += frame.data_ref().map_or(0, |data| data.len() as u64);
+                let length = frame.data_ref().map_or(0, Bytes::len);
+                record.response_bytes += length as u64;
+                this.exchange.gave(length);
             }
             (Some(Err(error)), Some(record)) => {
                 record.outcome = Outcome::Broken("upstream_broke_off");
@@ -108,6 +110,5 @@ impl Drop for AnswerBody {
         if let Some(record) = &mut self.record {
             record.request_bytes = self.request.as_ref().map_or(0, |request| request.bytes());
         }
-        self.pace.end_exchange();
     }
 }

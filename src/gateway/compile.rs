@@ -82,7 +82,11 @@ impl Trust {
         match ca {
             Some(ca) => tls::roots_from(&ca.value),
             None if !uses_tls => Ok(RootCertStore::empty()),
-            None => Ok(self.system.get_or_init(tls::system_roots).clone()),
+            None => Ok(self.system()),
         }
+    }
+
+    fn system(&self) -> RootCertStore {
+        self.system.get_or_init(tls::system_roots).clone()
     }
 }

@@ -11,15 +11,15 @@ use std::time::Duration;
 use http::request::Parts;
 use http::uri::PathAndQuery;
 use http::{HeaderMap, HeaderValue, Request, Response, StatusCode, Uri, Version, header};
-use hyper::body::Incoming;
 
 use super::admission;
 use super::body::{AnswerBody, TOKEN_ENDED};
+use super::grpc;
 use super::refusal::{Ambiguity, Refusal};
-use super::respond::respond;
+use super::respond::{self, respond};
 use super::snapshot::{Forwarding, Publisher, Snapshot};
 use crate::clock::{Deadline, Ticker};
-use crate::net::{self, Carried, End, Interim, Pace, Paced, Stream};
+use crate::net::{self, Arriving, Carried, End, Interim, Pace, Paced, Stream};
 use crate::oauth::bearer::{self, BearerError};
 use crate::oauth::claims::ActiveToken;
 use crate::policy::decision::{self, Permit};
@@ -104,27 +104,34 @@ impl Gate {
     }
 
     /// Takes a request to its upstream, or answers it.
-    pub async fn handle(&self, connection: &Connection, request: Request<Incoming>) -> Response<AnswerBody> {
-        connection.pace.begin_exchange();
+    pub async fn handle(&self, connection: &Connection, request: Request<Arriving>) -> Response<AnswerBody> {
+        let exchange = connection.pace.begin_exchange();
         let view = self.view();
-        let (parts, incoming) = request.into_parts();
+        let (mut parts, incoming) = request.into_parts();
         let snapshot = &*view.snapshot;
         let body = RequestBody::new(incoming, &snapshot.reserved, snapshot.body_idle_timeout, &self.ticker);
         let progress = body.progress();
         let mut record = Record::begin(connection.client.address, parts.method.clone(), snapshot.access_log);
 
-        let outcome = self.pass(&view, connection, parts, body, &mut record).await;
-        let pace = Rc::clone(&connection.pace);
+        let client = if grpc::is_call(&parts.headers) { respond::Client::Grpc } else { respond::Client::Http };
+        let admitted = match parts.version {
+            Version::HTTP_2 => admission::as_over_http1(&mut parts, progress.is_some()).map_err(Refusal::from),
+            _ => Ok(()),
+        };
+        let outcome = match admitted {
+            Ok(()) => self.pass(&view, connection, parts, body, &mut record).await,
+            Err(refusal) => Err(refusal),
+        };
         match outcome {
             Ok(Passed::Answered(answer, expiry)) => {
                 record.status = Some(answer.status());
-                answer.map(|body| AnswerBody::forwarded(body, record, progress, pace, expiry))
+                answer.map(|body| AnswerBody::forwarded(body, record, progress, exchange, expiry))
             }
             Ok(Passed::Switched(answer, far_end, expiry)) => {
                 record.status = Some(answer.status());
                 let idle_timeout = snapshot.body_idle_timeout;
                 *connection.tunnel.borrow_mut() = Some(Tunnel { far_end, record, idle_timeout, expiry });
-                answer.map(|()| AnswerBody::switched(pace))
+                answer.map(|()| AnswerBody::switched(exchange))
             }
             Err(refusal) => {
                 // The upstream's trouble may be the client's own: a body that never came.
@@ -132,12 +139,12 @@ impl Gate {
                     Some(fault) => Refusal::BodyFault(fault),
                     None => refusal,
                 };
-                let answer = respond(&refusal, &snapshot.challenge);
+                let answer = respond(&refusal, &snapshot.challenge, client);
                 record.status = Some(answer.status());
                 record.outcome = Outcome::Refused(refusal.reason());
                 record.cause = refusal.cause();
                 record.issuer = refusal.issuer().cloned();
-                answer.map(|text| AnswerBody::fixed(text, record, progress, pace))
+                answer.map(|text| AnswerBody::fixed(text, record, progress, exchange))
             }
         }
     }
@@ -158,9 +165,11 @@ impl Gate {
         let snapshot = &*view.snapshot;
         let passage = self.judge(snapshot, connection, &parts, record).await?;
         let forwarding = &snapshot.forwarding[passage.permit.route()];
+        let upstream = &view.upstreams[forwarding.upstream];
 
         let protocol = if parts.version == Version::HTTP_11 { headers::wanted_protocol(&parts.headers) } else { None };
-        headers::to_upstream(&mut parts.headers, &snapshot.reserved, &connection.client)?;
+        let protocol = protocol.filter(|_| upstream.switches_protocols());
+        headers::to_upstream(&mut parts.headers, parts.version, &snapshot.reserved, &connection.client)?;
         if let Some(fact) = &passage.token {
             if let Some(replacement) = fact.replacement() {
                 parts.headers.insert(header::AUTHORIZATION, replacement.clone());
@@ -178,9 +187,8 @@ impl Gate {
         });
         set_target(&mut parts, passage.path.as_deref())?;
 
-        let upstream = &view.upstreams[forwarding.upstream];
         let mut request = Request::from_parts(parts, body);
-        pass_interim_answers(&mut request, &connection.interim);
+        pass_interim_answers(upstream, &mut request, &connection.interim);
         // Ours, whatever the client's was (RFC 9110 §2.5): a connection of HTTP/1.0 could not be kept.
         *request.version_mut() = Version::HTTP_11;
         if let Some(protocol) = protocol {
@@ -303,7 +311,8 @@ impl Tunnel {
 }
 
 fn to_client<B>(mut answer: Response<B>) -> Response<B> {
-    headers::to_client(answer.headers_mut());
+    let version = answer.version();
+    headers::to_client(answer.headers_mut(), version);
     answer
 }
 
@@ -345,16 +354,16 @@ fn set_target(parts: &mut Parts, path: Option<&str>) -> Result<(), Ambiguity> {
 
 // RFC 9110 §15.2 has a proxy pass them on. A client of HTTP/1.0 does not know them, and 100 is the answer to an `Expect`
 // that was answered here.
-fn pass_interim_answers(request: &mut Request<RequestBody>, interim: &Interim) {
+fn pass_interim_answers(upstream: &Upstream, request: &mut Request<RequestBody>, interim: &Interim) {
     if request.version() != Version::HTTP_11 {
         return;
     }
     let (interim, exchange) = (interim.clone(), interim.exchange());
-    hyper::ext::on_informational(request, move |answer| {
-        if answer.status() != StatusCode::CONTINUE {
-            let mut headers = answer.headers().clone();
-            headers::to_client(&mut headers);
-            interim.tell(exchange, answer.status(), &headers);
+    upstream.on_interim(request, move |status, headers| {
+        if status != StatusCode::CONTINUE {
+            let mut headers = headers.clone();
+            headers::to_client(&mut headers, Version::HTTP_11);
+            interim.tell(exchange, status, &headers);
         }
     });
 }

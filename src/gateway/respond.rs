@@ -11,11 +11,21 @@ use bytes::Bytes;
 use http::header::{self, HeaderName, HeaderValue};
 use http::{Response, StatusCode};
 
+use super::grpc;
 use super::refusal::{Ambiguity, Refusal};
 use crate::oauth::challenge::{Challenge, ErrorCode};
 use crate::upstream::{RequestBodyFault, UpstreamError};
 
 const MFP_CONFLICT: HeaderName = HeaderName::from_static("mfp-conflict");
+
+/// Whom a refusal is told to.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Client {
+    /// One that looks at status and body.
+    Http,
+    /// One that looks at `grpc-status`.
+    Grpc,
+}
 
 /// How challenges are worded: `[challenge]`.
 #[derive(Debug, Clone, Default)]
@@ -28,10 +38,20 @@ pub struct ChallengeSettings {
     pub scope_when_unauthenticated: bool,
 }
 
-macro_rules! problem {
+/// What a case of refusal is told by.
+struct Words {
+    status: StatusCode,
+    detail: &'static str,
+    /// Status, title and detail as problem details.
+    problem: &'static str,
+}
+
+macro_rules! words {
     ($status:literal, $title:literal, $detail:literal) => {
-        Bytes::from_static(
-            concat!(
+        Words {
+            status: const { status($status) },
+            detail: $detail,
+            problem: concat!(
                 "{\"type\":\"about:blank\",\"title\":\"",
                 $title,
                 "\",\"status\":",
@@ -39,19 +59,25 @@ macro_rules! problem {
                 ",\"detail\":\"",
                 $detail,
                 "\"}\n"
-            )
-            .as_bytes(),
-        )
+            ),
+        }
     };
 }
 
 /// The answer to a refused request.
-pub(super) fn respond(refusal: &Refusal, settings: &ChallengeSettings) -> Response<Bytes> {
-    let (status, problem) = words(refusal);
-    let mut answer = Response::new(problem);
-    *answer.status_mut() = status;
+pub(super) fn respond(refusal: &Refusal, settings: &ChallengeSettings, client: Client) -> Response<Bytes> {
+    let words = words(refusal);
+    let mut answer = Response::new(Bytes::new());
+    *answer.status_mut() = words.status;
+    match client {
+        Client::Http => {
+            *answer.body_mut() = Bytes::from_static(words.problem.as_bytes());
+            let problem = HeaderValue::from_static("application/problem+json");
+            answer.headers_mut().insert(header::CONTENT_TYPE, problem);
+        }
+        Client::Grpc => grpc::tell(refusal, words.detail, answer.headers_mut()),
+    }
     let headers = answer.headers_mut();
-    headers.insert(header::CONTENT_TYPE, HeaderValue::from_static("application/problem+json"));
     if let Some(challenge) = challenge(refusal, settings) {
         headers.insert(header::WWW_AUTHENTICATE, challenge);
     }
@@ -95,66 +121,58 @@ pub(super) fn respond(refusal: &Refusal, settings: &ChallengeSettings) -> Respon
     answer
 }
 
-fn words(refusal: &Refusal) -> (StatusCode, Bytes) {
+const fn status(code: u16) -> StatusCode {
+    match StatusCode::from_u16(code) {
+        Ok(status) => status,
+        Err(_) => panic!("a status has three digits"),
+    }
+}
+
+fn words(refusal: &Refusal) -> Words {
     match refusal {
-        Refusal::Ambiguous(_) => (
-            StatusCode::BAD_REQUEST,
-            problem!(400, "Bad Request", "The request is malformed or can be read in more than one way."),
-        ),
-        Refusal::NoRoute => (StatusCode::NOT_FOUND, problem!(404, "Not Found", "Nothing is published here.")),
-        Refusal::MethodNotAllowed { .. } => (
-            StatusCode::METHOD_NOT_ALLOWED,
-            problem!(405, "Method Not Allowed", "The Allow header names the methods that can be used here."),
-        ),
-        Refusal::NoToken { .. } => (
-            StatusCode::UNAUTHORIZED,
-            problem!(401, "Unauthorized", "An access token is needed: Authorization: Bearer TOKEN."),
-        ),
-        Refusal::BadAuthorization(_) => (
-            StatusCode::BAD_REQUEST,
-            problem!(400, "Bad Request", "Expected one Authorization header with one bearer token."),
-        ),
-        Refusal::InvalidToken { .. } => (
-            StatusCode::UNAUTHORIZED,
-            problem!(401, "Unauthorized", "The access token is expired, revoked, malformed or not for this API."),
-        ),
-        Refusal::InsufficientScope { .. } => (
-            StatusCode::FORBIDDEN,
-            problem!(
-                403,
-                "Forbidden",
-                "The access token lacks scope; the WWW-Authenticate header names what is needed."
-            ),
-        ),
-        Refusal::IssuerUnavailable { .. } => (
-            StatusCode::SERVICE_UNAVAILABLE,
-            problem!(503, "Service Unavailable", "The access token cannot be checked at the moment."),
-        ),
-        Refusal::Conflict => (
-            StatusCode::CONFLICT,
-            problem!(409, "Conflict", "The authorization server reports a conflict about the access token."),
-        ),
-        Refusal::Overloaded { .. } => (
-            StatusCode::SERVICE_UNAVAILABLE,
-            problem!(503, "Service Unavailable", "Too many requests wait for their access token to be checked."),
-        ),
+        Refusal::Ambiguous(_) => {
+            words!(400, "Bad Request", "The request is malformed or can be read in more than one way.")
+        }
+        Refusal::NoRoute => words!(404, "Not Found", "Nothing is published here."),
+        Refusal::MethodNotAllowed { .. } => {
+            words!(405, "Method Not Allowed", "The Allow header names the methods that can be used here.")
+        }
+        Refusal::NoToken { .. } => {
+            words!(401, "Unauthorized", "An access token is needed: Authorization: Bearer TOKEN.")
+        }
+        Refusal::BadAuthorization(_) => {
+            words!(400, "Bad Request", "Expected one Authorization header with one bearer token.")
+        }
+        Refusal::InvalidToken { .. } => {
+            words!(401, "Unauthorized", "The access token is expired, revoked, malformed or not for this API.")
+        }
+        Refusal::InsufficientScope { .. } => {
+            words!(403, "Forbidden", "The access token lacks scope; the WWW-Authenticate header names what is needed.")
+        }
+        Refusal::IssuerUnavailable { .. } => {
+            words!(503, "Service Unavailable", "The access token cannot be checked at the moment.")
+        }
+        Refusal::Conflict => {
+            words!(409, "Conflict", "The authorization server reports a conflict about the access token.")
+        }
+        Refusal::Overloaded { .. } => {
+            words!(503, "Service Unavailable", "Too many requests wait for their access token to be checked.")
+        }
         Refusal::BodyFault(RequestBodyFault::TimedOut) => {
-            (StatusCode::REQUEST_TIMEOUT, problem!(408, "Request Timeout", "The request's body did not come in time."))
+            words!(408, "Request Timeout", "The request's body did not come in time.")
         }
         Refusal::BodyFault(RequestBodyFault::Broken) => {
-            (StatusCode::BAD_REQUEST, problem!(400, "Bad Request", "The request's body is malformed or incomplete."))
+            words!(400, "Bad Request", "The request's body is malformed or incomplete.")
         }
         Refusal::Upstream(
             UpstreamError::Connect { .. } | UpstreamError::Broken { .. } | UpstreamError::NotSwitched { .. },
-        ) => (StatusCode::BAD_GATEWAY, problem!(502, "Bad Gateway", "The service behind this gateway did not answer.")),
-        Refusal::Upstream(UpstreamError::NoTarget { .. }) => (
-            StatusCode::SERVICE_UNAVAILABLE,
-            problem!(503, "Service Unavailable", "The service behind this gateway is not available."),
-        ),
-        Refusal::Upstream(UpstreamError::ConnectTimedOut { .. } | UpstreamError::TimedOut { .. }) => (
-            StatusCode::GATEWAY_TIMEOUT,
-            problem!(504, "Gateway Timeout", "The service behind this gateway did not answer in time."),
-        ),
+        ) => words!(502, "Bad Gateway", "The service behind this gateway did not answer."),
+        Refusal::Upstream(UpstreamError::NoTarget { .. }) => {
+            words!(503, "Service Unavailable", "The service behind this gateway is not available.")
+        }
+        Refusal::Upstream(UpstreamError::ConnectTimedOut { .. } | UpstreamError::TimedOut { .. }) => {
+            words!(504, "Gateway Timeout", "The service behind this gateway did not answer in time.")
+        }
     }
 }
 
@@ -197,7 +215,7 @@ mod tests {
         for (millis, told) in [(0, "1"), (1, "1"), (1000, "1"), (1001, "2"), (5000, "5"), (29_500, "30")] {
             let retry_after = Duration::from_millis(millis);
             let refusal = Refusal::IssuerUnavailable { issuer: "corp".into(), retry_after, cause: String::new() };
-            let answer = respond(&refusal, &ChallengeSettings::default());
+            let answer = respond(&refusal, &ChallengeSettings::default(), Client::Http);
             assert_eq!(answer.headers()[header::RETRY_AFTER], told, "{millis} ms");
         }
     }

@@ -9,6 +9,7 @@ use http::{HeaderName, HeaderValue};
 use ipnet::IpNet;
 
 use super::respond::ChallengeSettings;
+use crate::net::Renewed;
 use crate::policy::path::PathParameters;
 use crate::policy::route::RouteTable;
 use crate::upstream;
@@ -68,7 +69,10 @@ pub struct Forwarding {
     pub claim_headers: Vec<(HeaderName, String)>,
 }
 
-/// Does for every issuer what has to be done in the background, on the runtime that this is called on.
-pub fn attend_to_issuers(snapshot: &Snapshot) {
+/// Does in the background what has to be done for issuers and upstreams, on the runtime that this is called on.
+pub fn attend_to(snapshot: &Snapshot) {
     snapshot.verifier.issuers().iter().for_each(|issuer| issuer.attend());
+    for upstream in &snapshot.upstreams {
+        tokio::spawn(Renewed::keep(Arc::downgrade(&upstream.tls)));
+    }
 }

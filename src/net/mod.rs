@@ -1,12 +1,19 @@
 //! Sockets, as both sides of the gateway use them: plain or TLS, and never waited for without end.
 
+mod body;
+mod frames;
 mod interim;
 mod paced;
+mod renewed;
+mod sending;
 mod stream;
 pub mod tls;
 mod tunnel;
 
+pub use body::Arriving;
 pub use interim::Interim;
-pub use paced::{Pace, PaceLimits, Paced};
+pub use paced::{Exchange, Pace, PaceLimits, Paced};
+pub use renewed::Renewed;
+pub use sending::send_body;
 pub use stream::Stream;
 pub use tunnel::{Carried, End, tunnel};

@@ -8,6 +8,8 @@ use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::net::TcpStream;
 use tokio_rustls::TlsStream;
 
+use super::tls::HTTP2;
+
 /// A connection to a client or an upstream.
 #[derive(Debug)]
 pub enum Stream {
@@ -15,6 +17,17 @@ pub enum Stream {
     Plain(TcpStream),
     /// Bytes go encrypted. Boxed: the TLS state is a kilobyte and more.
     Tls(Box<TlsStream<TcpStream>>),
+}
+
+impl Stream {
+    /// Whether both sides have agreed to HTTP/2 (RFC 7301).
+    #[must_use]
+    pub fn speaks_http2(&self) -> bool {
+        match self {
+            Self::Plain(_) => false,
+            Self::Tls(stream) => stream.get_ref().1.alpn_protocol() == Some(HTTP2),
+        }
+    }
 }
 
 // Every method hands the call to whichever stream it is.

@@ -12,6 +12,11 @@ use rustls::server::{ClientHello, ParsedCertificate, ResolvesServerCert, WebPkiC
 use rustls::sign::CertifiedKey;
 use rustls::{ClientConfig, RootCertStore, ServerConfig};
 
+/// HTTP/2's name in the handshake (RFC 9113 §3.2).
+pub const HTTP2: &[u8] = b"h2";
+/// HTTP/1.1's.
+pub const HTTP1: &[u8] = b"http/1.1";
+
 /// Why a TLS configuration cannot be made.
 #[derive(Debug, thiserror::Error)]
 pub enum TlsError {
@@ -125,7 +130,7 @@ pub fn server(pairs: &[(&Path, &Path)], client_ca: Option<&Path>) -> Result<Serv
         }
     };
     let mut config = builder.with_cert_resolver(Arc::new(ByName(named)));
-    config.alpn_protocols = vec![b"http/1.1".to_vec()];
+    config.alpn_protocols = vec![HTTP2.to_vec(), HTTP1.to_vec()];
     // Tickets are good for every worker; their keys change by themselves.
     config.ticketer = aws_lc_rs::Ticketer::new()?;
     Ok(config)

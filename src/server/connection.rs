@@ -1,68 +1,112 @@
 //! One client's connection, from accept to close.
 
-use std::cell::Cell;
-use std::convert::Infallible;
-use std::future::poll_fn;
+use std::cell::{Cell, RefCell};
 use std::io;
 use std::net::SocketAddr;
-use std::pin::Pin;
 use std::rc::Rc;
 use std::sync::Arc;
+use std::time::{Duration, UNIX_EPOCH};
 
-use hyper::server::conn::http1;
-use hyper::service::service_fn;
-use hyper_util::rt::TokioIo;
+use bytes::BytesMut;
+use http::HeaderValue;
+use hyper::server::conn::http1::Builder;
 use rustls::ServerConfig;
+use tokio::io::AsyncReadExt;
 use tokio::net::TcpStream;
 use tokio::sync::Notify;
 use tokio_rustls::TlsAcceptor;
-use tokio_rustls::server::TlsStream;
 
-use super::Settings;
 use super::limit::Place;
 use super::tls::Certificates;
+use super::{Settings, http1, http2};
 use crate::clock::Ticker;
-use crate::gateway::Gate;
-use crate::net::{End, Interim, Pace, PaceLimits, Paced, Stream};
+use crate::gateway::{Connection, Gate};
+use crate::net::{Interim, Pace, PaceLimits, Paced, Stream};
+
+/// What a client begins with who speaks HTTP/2 without having agreed to it (RFC 9113 §3.4).
+const HTTP2_PREFACE: &[u8] = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n";
+/// Most heads fit into this, and are read in one go.
+const FIRST_READ: usize = 4096;
 
 /// What the connections of one worker have in common.
 pub(super) struct Serving {
-    gate: Rc<Gate>,
-    ticker: Rc<Ticker>,
-    http: http1::Builder,
-    limits: PaceLimits,
+    pub(super) gate: Rc<Gate>,
+    pub(super) ticker: Rc<Ticker>,
+    pub(super) http1: Builder,
+    pub(super) limits: PaceLimits,
+    pub(super) max_headers: usize,
+    pub(super) max_header_size: usize,
+    date: RefCell<(i64, HeaderValue)>,
     draining: Cell<bool>,
     open: Cell<usize>,
     closed: Notify,
     drained: Notify,
 }
 
+/// A client that has something to say.
+pub(super) struct Arrival {
+    pub(super) paced: Paced<Stream>,
+    pub(super) pace: Rc<Pace>,
+    peer: SocketAddr,
+    is_tls: bool,
+}
+
 impl Serving {
     pub(super) fn new(gate: Rc<Gate>, ticker: Rc<Ticker>, settings: &Settings) -> Self {
-        let mut http = http1::Builder::new();
-        http.max_headers(settings.max_headers).max_header_size(settings.max_header_size);
+        let mut http1 = Builder::new();
+        http1.max_headers(settings.max_headers).max_header_size(settings.max_header_size);
         // Our own deadlines bound the head; hyper's would take a timer for each request.
-        http.header_read_timeout(None);
-        http.half_close(false);
+        http1.header_read_timeout(None);
+        http1.half_close(false);
         let limits = PaceLimits {
             keep_alive: settings.keep_alive_timeout,
             header: settings.header_timeout,
             write: settings.body_idle_timeout,
         };
-        let (draining, open, closed, drained) = (Cell::new(false), Cell::new(0), Notify::new(), Notify::new());
-        Self { gate, ticker, http, limits, draining, open, closed, drained }
-    }
-
-    // A handshake takes as long as a head may, and ends when the gateway does.
-    async fn shake_hands(&self, socket: TcpStream, tls: Arc<ServerConfig>) -> io::Result<TlsStream<TcpStream>> {
-        let handshake = TlsAcceptor::from(tls).accept(socket);
-        tokio::select! {
-            outcome = tokio::time::timeout(self.limits.header, handshake) => outcome?,
-            () = self.drained.notified() => Err(io::ErrorKind::ConnectionAborted.into()),
+        Self {
+            gate,
+            ticker,
+            http1,
+            limits,
+            max_headers: settings.max_headers,
+            max_header_size: settings.max_header_size,
+            date: RefCell::new((i64::MIN, HeaderValue::from_static(""))),
+            draining: Cell::new(false),
+            open: Cell::new(0),
+            closed: Notify::new(),
+            drained: Notify::new(),
         }
     }
 
-    /// Ends every connection after the request that is under way on it, at once where there is none; returns when all
+    /// Whether no more requests are wanted.
+    pub(super) fn is_draining(&self) -> bool {
+        self.draining.get()
+    }
+
+    /// Waits for something, unless the gateway ends before.
+    pub(super) async fn unless_draining<T>(&self, waiting: impl Future<Output = T>) -> Option<T> {
+        if self.draining.get() {
+            return None;
+        }
+        tokio::select! {
+            outcome = waiting => Some(outcome),
+            () = self.drained.notified() => None,
+        }
+    }
+
+    /// The time as `Date` tells it (RFC 9110 §5.6.7), written once a second.
+    pub(super) fn date(&self) -> HeaderValue {
+        let now = self.ticker.wall().as_seconds();
+        let mut date = self.date.borrow_mut();
+        if date.0 != now {
+            let time = UNIX_EPOCH + Duration::from_secs(u64::try_from(now).unwrap_or_default());
+            let text = HeaderValue::from_str(&httpdate::fmt_http_date(time));
+            *date = (now, text.unwrap_or(HeaderValue::from_static("")));
+        }
+        date.1.clone()
+    }
+
+    /// Ends every connection after the requests that are under way on it, at once where there are none; returns when all
     /// have ended.
     pub(super) async fn drain(&self) {
         self.draining.set(true);
@@ -71,6 +115,13 @@ impl Serving {
         while self.open.get() > 0 {
             self.closed.notified().await;
         }
+    }
+}
+
+impl Arrival {
+    /// The client as the gate knows it.
+    pub(super) fn connection(&self, serving: &Serving, interim: Interim) -> Connection {
+        serving.gate.connection(self.peer.ip(), self.is_tls, Rc::clone(&self.pace), interim)
     }
 }
 
@@ -85,46 +136,67 @@ pub(super) fn serve(
     let open = Open::new(Rc::clone(serving), place);
     let tls = certificates.map(Certificates::current);
     tokio::task::spawn_local(async move {
-        let serving = &*open.serving;
-        // Without it small answers wait for the client's acknowledgement; a socket that cannot do so is about to close.
-        let _ = socket.set_nodelay(true);
-        let is_tls = tls.is_some();
-        let stream = match tls {
-            None => Stream::Plain(socket),
-            Some(tls) => match serving.shake_hands(socket, tls).await {
-                Ok(stream) => Stream::Tls(Box::new(stream.into())),
-                Err(error) => {
-                    tracing::debug!(%peer, %error, "no TLS connection came about");
-                    return;
-                }
-            },
-        };
-        let (pace, interim) = (Pace::idle(), Interim::default());
-        let paced = Paced::new(stream, Rc::clone(&pace), serving.limits, &serving.ticker);
-        let io = TokioIo::new(paced.with_interim(interim.clone()));
-        let connection = serving.gate.connection(peer.ip(), is_tls, Rc::clone(&pace), interim);
-        let connection = &connection;
-        let service =
-            service_fn(async move |request| Ok::<_, Infallible>(serving.gate.handle(connection, request).await));
-        let mut exchange = serving.http.serve_connection(io, service);
-        let mut told = false;
-        let outcome = poll_fn(|context| {
-            if serving.draining.get() && !told {
-                told = true;
-                Pin::new(&mut exchange).graceful_shutdown();
-            }
-            Pin::new(&mut exchange).poll(context)
-        })
-        .await;
-        if let Err(error) = outcome {
+        let ended = welcome(&open.serving, socket, peer, tls).await;
+        if let Err(error) = ended {
             tracing::debug!(%peer, %error, "connection ended");
-        } else if let Some(tunnel) = connection.take_tunnel() {
-            let parts = exchange.into_parts();
-            // The tunnel bounds the waiting from here on.
-            pace.begin_exchange();
-            tunnel.carry(End { stream: parts.io.into_inner(), early: parts.read_buf }, &serving.ticker).await;
         }
     });
+}
+
+async fn welcome(
+    serving: &Rc<Serving>,
+    socket: TcpStream,
+    peer: SocketAddr,
+    tls: Option<Arc<ServerConfig>>,
+) -> io::Result<()> {
+    // Without it small answers wait for the client's acknowledgement; a socket that cannot do so is about to close.
+    let _ = socket.set_nodelay(true);
+    let is_tls = tls.is_some();
+    let Some(stream) = serving.unless_draining(secured(socket, tls, serving.limits.header)).await else {
+        return Ok(());
+    };
+    let stream = stream?;
+    let agreed = stream.speaks_http2();
+    let pace = Pace::idle();
+    let mut paced = Paced::new(stream, Rc::clone(&pace), serving.limits, &serving.ticker);
+    let is_http2 = if is_tls {
+        agreed
+    } else {
+        let Some(begins) = serving.unless_draining(begins_with_http2(&mut paced)).await else { return Ok(()) };
+        begins?
+    };
+    let arrival = Arrival { paced, pace, peer, is_tls };
+    if is_http2 {
+        http2::serve(serving, arrival).await.map_err(io::Error::other)
+    } else {
+        http1::serve(serving, arrival).await.map_err(io::Error::other)
+    }
+}
+
+// A handshake takes as long as a head may.
+async fn secured(socket: TcpStream, tls: Option<Arc<ServerConfig>>, within: Duration) -> io::Result<Stream> {
+    let Some(tls) = tls else { return Ok(Stream::Plain(socket)) };
+    let stream = tokio::time::timeout(within, TlsAcceptor::from(tls).accept(socket)).await??;
+    Ok(Stream::Tls(Box::new(stream.into())))
+}
+
+// What is read is given back: whoever serves the connection reads it again.
+async fn begins_with_http2(paced: &mut Paced<Stream>) -> io::Result<bool> {
+    let mut read = BytesMut::with_capacity(FIRST_READ);
+    let begins = loop {
+        if paced.read_buf(&mut read).await? == 0 {
+            break false;
+        }
+        let length = read.len().min(HTTP2_PREFACE.len());
+        if read[..length] != HTTP2_PREFACE[..length] {
+            break false;
+        }
+        if length == HTTP2_PREFACE.len() {
+            break true;
+        }
+    };
+    paced.unread(read.freeze());
+    Ok(begins)
 }
 
 /// A connection that is counted as long as it is open.

@@ -5,6 +5,8 @@
 //! woken across threads, nothing on its way is locked.
 
 mod connection;
+mod http1;
+mod http2;
 mod limit;
 mod listen;
 pub mod tls;

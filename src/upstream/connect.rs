@@ -1,20 +1,34 @@
 //! A new connection to a target.
 
+use std::future::poll_fn;
 use std::io;
+use std::pin::pin;
 use std::rc::Rc;
+use std::task::Poll;
 
 use bytes::Bytes;
 use hyper::client::conn::http1;
 use hyper_util::rt::TokioIo;
 use tokio::net::{TcpStream, lookup_host};
 use tokio::sync::oneshot;
+use tokio::time::timeout;
 use tokio_rustls::TlsConnector;
 
 use super::pool::Connection;
 use super::request_body::RequestBody;
-use super::settings::{Settings, Target};
+use super::settings::{Protocol, Settings, Target};
+use super::streams::{MOST_PLACES, Shared};
 use crate::clock::Ticker;
 use crate::net::{Pace, PaceLimits, Paced, Stream};
+
+/// What an answer's body may fill of our memory before the client takes it. The connection's window is that of all its
+/// streams together: clients who take nothing leave the others theirs.
+const STREAM_WINDOW: u32 = 256 * 1024;
+const CONNECTION_WINDOW: u32 = STREAM_WINDOW * MOST_PLACES as u32;
+/// What a request's body may fill of our memory before the target takes it.
+const SEND_BUFFER: usize = 64 * 1024;
+/// The head of an answer, unpacked.
+const HEADER_LIST: u32 = 128 * 1024;
 
 /// A connection whose protocol was switched, and what came on it after the 101.
 pub struct FarEnd {
@@ -57,33 +71,78 @@ pub(super) async fn connect_to_switch(
     Ok((connection, switched))
 }
 
+/// Connects to `target` and speaks HTTP/2 on it: over TLS as the target agrees to (RFC 7301), in the clear by prior
+/// knowledge (RFC 9113 §3.3).
+///
+/// # Errors
+/// As [`connect`]; and when the target does not answer in HTTP/2.
+pub(super) async fn connect_shared(
+    settings: &Settings,
+    target: &Target,
+    ticker: &Rc<Ticker>,
+) -> io::Result<Rc<Shared>> {
+    let connecting = async {
+        let stream = open(settings, target).await?;
+        let (paced, pace) = paced(stream, settings, ticker);
+        let (sender, mut driver) = h2::client::Builder::new()
+            .enable_push(false)
+            .initial_window_size(STREAM_WINDOW)
+            .initial_connection_window_size(CONNECTION_WINDOW)
+            .max_header_list_size(HEADER_LIST)
+            .max_send_buffer_size(SEND_BUFFER)
+            .handshake(paced)
+            .await
+            .map_err(io::Error::other)?;
+        // The target's SETTINGS come first and tell how many streams it allows (RFC 9113 §3.4).
+        poll_fn(|context| match pin!(&mut driver).poll(context) {
+            Poll::Ready(Ok(())) => Poll::Ready(Err(io::ErrorKind::ConnectionAborted.into())),
+            Poll::Ready(Err(error)) => Poll::Ready(Err(no_http2(error))),
+            Poll::Pending if pace.bytes_read() > 0 => Poll::Ready(Ok(())),
+            Poll::Pending => Poll::Pending,
+        })
+        .await?;
+        let shared = Shared::new(sender, pace, ticker.now());
+        let driven = Rc::clone(&shared);
+        // Its errors reach the exchanges that it breaks.
+        tokio::task::spawn_local(async move {
+            let _ = driver.await;
+            driven.is_going();
+        });
+        Ok(shared)
+    };
+    timeout(settings.connect_timeout, connecting).await.map_err(|_| too_slow())?
+}
+
 type Driver = http1::Connection<TokioIo<Paced<Stream>>, RequestBody>;
 
 async fn speak(settings: &Settings, target: &Target, ticker: &Rc<Ticker>) -> io::Result<(Connection, Driver)> {
-    let stream = tokio::time::timeout(settings.connect_timeout, open(settings, target))
-        .await
-        .map_err(|_| io::Error::new(io::ErrorKind::TimedOut, "no connection within connect_timeout"))??;
+    let stream = timeout(settings.connect_timeout, open(settings, target)).await.map_err(|_| too_slow())??;
+    let (paced, pace) = paced(stream, settings, ticker);
+    let (sender, driver) = http1::handshake::<_, RequestBody>(TokioIo::new(paced)).await.map_err(io::Error::other)?;
+    Ok((Connection { sender, pace }, driver))
+}
 
-    let pace = Pace::exchange();
+fn paced(stream: Stream, settings: &Settings, ticker: &Rc<Ticker>) -> (Paced<Stream>, Rc<Pace>) {
+    let pace = Pace::ours();
     let limits = PaceLimits {
         keep_alive: settings.pool_idle_timeout,
         header: settings.response_timeout,
         write: settings.body_idle_timeout,
     };
-    let io = TokioIo::new(Paced::new(stream, Rc::clone(&pace), limits, ticker));
-    let (sender, driver) = http1::handshake::<_, RequestBody>(io).await.map_err(io::Error::other)?;
-    Ok((Connection { sender, pace }, driver))
+    (Paced::new(stream, Rc::clone(&pace), limits, ticker), pace)
 }
 
 async fn open(settings: &Settings, target: &Target) -> io::Result<Stream> {
     let socket = dial(target).await?;
     socket.set_nodelay(true)?;
-    match &target.tls_name {
-        None => Ok(Stream::Plain(socket)),
-        Some(name) => {
-            let connector = TlsConnector::from(settings.tls.clone());
-            Ok(Stream::Tls(Box::new(connector.connect(name.clone(), socket).await?.into())))
+    let Some(name) = &target.tls_name else { return Ok(Stream::Plain(socket)) };
+    let connector = TlsConnector::from(settings.tls.current());
+    let stream = Stream::Tls(Box::new(connector.connect(name.clone(), socket).await?.into()));
+    match settings.protocol {
+        Protocol::Http2 if !stream.speaks_http2() => {
+            Err(io::Error::other("expected the target to agree to HTTP/2 (ALPN \"h2\"), but found that it does not"))
         }
+        Protocol::Http1 | Protocol::Http2 => Ok(stream),
     }
 }
 
@@ -96,4 +155,12 @@ async fn dial(target: &Target) -> io::Result<TcpStream> {
         }
     }
     Err(last)
+}
+
+fn too_slow() -> io::Error {
+    io::Error::new(io::ErrorKind::TimedOut, "no connection within connect_timeout")
+}
+
+fn no_http2(error: h2::Error) -> io::Error {
+    io::Error::other(format!("expected HTTP/2 (protocol = \"http2\"), but found something else: {error}"))
 }

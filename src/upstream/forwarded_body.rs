@@ -2,30 +2,37 @@
 
 use std::io;
 use std::pin::Pin;
+use std::rc::Rc;
 use std::task::{Context, Poll, ready};
 use std::time::Duration;
 
 use bytes::Bytes;
 use http_body::{Body, Frame, SizeHint};
-use hyper::body::Incoming;
 
-use super::pool::Lease;
+use super::lease::Lease;
+use super::request_body::Progress;
 use crate::clock::Deadline;
+use crate::net::Arriving;
 
 /// An answer's body on its way from the upstream to the client.
 ///
-/// Its connection goes back to the pool with the last frame, and is closed when the body is dropped before.
+/// Its connection goes back to the pool with the last frame, and is closed when the body is dropped before; of a
+/// connection that exchanges share, it is only the stream.
 pub struct ForwardedBody {
-    incoming: Incoming,
+    incoming: Arriving,
     lease: Option<Lease>,
+    /// The request's body, which may still be on its way.
+    request: Option<Rc<Progress>>,
     deadline: Option<Deadline>,
-    waiting: bool,
+    /// How many frames had gone through when the waiting began.
+    waiting_since: Option<u64>,
     idle_timeout: Duration,
 }
 
 impl ForwardedBody {
-    pub(super) fn new(incoming: Incoming, lease: Lease, idle_timeout: Duration) -> Self {
-        let mut body = Self { incoming, lease: Some(lease), deadline: None, waiting: false, idle_timeout };
+    pub(super) fn new(incoming: Arriving, lease: Lease, request: Option<Rc<Progress>>, idle_timeout: Duration) -> Self {
+        let mut body =
+            Self { incoming, lease: Some(lease), request, deadline: None, waiting_since: None, idle_timeout };
         if body.incoming.is_end_stream() {
             body.ended();
         }
@@ -38,14 +45,26 @@ impl ForwardedBody {
         }
     }
 
+    fn frames(&self) -> u64 {
+        self.request.as_ref().map_or(0, |request| request.frames())
+    }
+
+    // Whoever still uploads is not idle, however long the answer takes.
     fn poll_time_out(&mut self, context: &mut Context<'_>) -> Poll<()> {
-        let Some(lease) = &self.lease else { return Poll::Pending };
-        let deadline = self.deadline.get_or_insert_with(|| lease.ticker.deadline());
-        if !self.waiting {
-            self.waiting = true;
-            deadline.arm(self.idle_timeout);
+        loop {
+            let frames = self.frames();
+            let Some(lease) = &self.lease else { return Poll::Pending };
+            let deadline = self.deadline.get_or_insert_with(|| lease.ticker().deadline());
+            let since = *self.waiting_since.get_or_insert_with(|| {
+                deadline.arm(self.idle_timeout);
+                frames
+            });
+            ready!(deadline.poll_passed(context));
+            if since == frames {
+                return Poll::Ready(());
+            }
+            self.waiting_since = None;
         }
-        deadline.poll_passed(context)
     }
 }
 
@@ -64,13 +83,16 @@ impl Body for ForwardedBody {
             }
             Poll::Ready(frame) => frame,
         };
-        this.waiting = false;
+        this.waiting_since = None;
+        if let Some(request) = &this.request {
+            request.moved();
+        }
         match &frame {
             Some(Ok(_)) if !this.incoming.is_end_stream() => {}
             Some(Ok(_)) | None => this.ended(),
             Some(Err(_)) => this.lease = None,
         }
-        Poll::Ready(frame.map(|frame| frame.map_err(io::Error::other)))
+        Poll::Ready(frame)
     }
 
     fn is_end_stream(&self) -> bool {

@@ -13,6 +13,7 @@
 use std::borrow::Cow;
 use std::net::{IpAddr, SocketAddr};
 
+use http::Version;
 use http::header::{self, Entry, HeaderMap, HeaderName, HeaderValue};
 
 const KEEP_ALIVE: HeaderName = HeaderName::from_static("keep-alive");
@@ -31,8 +32,9 @@ const OVERRIDES: [HeaderName; 5] = [
     HeaderName::from_static("x-rewrite-url"),
 ];
 
-/// Ours on `Via` (RFC 9110 §7.6.3).
-const VIA: &str = "1.1 scopegate";
+/// Ours on `Via`, after the version that a message came by (RFC 9110 §7.6.3).
+const VIA: HeaderValue = HeaderValue::from_static("1.1 scopegate");
+const VIA_HTTP2: HeaderValue = HeaderValue::from_static("2.0 scopegate");
 
 /// The names that no client may set.
 #[derive(Debug, Default)]
@@ -126,7 +128,12 @@ fn address(told: &[u8]) -> Option<IpAddr> {
 ///
 /// # Errors
 /// [`Nominated`] by rule 2.
-pub fn to_upstream(headers: &mut HeaderMap, reserved: &Reserved, client: &Client) -> Result<(), Nominated> {
+pub fn to_upstream(
+    headers: &mut HeaderMap,
+    version: Version,
+    reserved: &Reserved,
+    client: &Client,
+) -> Result<(), Nominated> {
     for name in nominated(headers) {
         if is_needed(&name) || reserved.holds(&usual_spelling(&name)) {
             return Err(Nominated(name));
@@ -147,10 +154,11 @@ pub fn to_upstream(headers: &mut HeaderMap, reserved: &Reserved, client: &Client
     }
 
     shorten_length(headers);
+    join_cookies(headers);
     let told = if client.trusted { Told::by_proxy(headers) } else { Told::default() };
     reserved.strip(headers);
     set_forwarded(headers, client, told);
-    add_via(headers);
+    add_via(headers, version);
     Ok(())
 }
 
@@ -189,14 +197,14 @@ pub(super) fn trailers_to_upstream(trailers: &mut HeaderMap, reserved: &Reserved
 }
 
 /// Makes an upstream's headers a client's: rule 1.
-pub fn to_client(headers: &mut HeaderMap) {
+pub fn to_client(headers: &mut HeaderMap, version: Version) {
     for name in nominated(headers) {
         if !is_needed(&name) {
             headers.remove(name.as_str());
         }
     }
     strip_hop_by_hop(headers);
-    add_via(headers);
+    add_via(headers, version);
 }
 
 fn nominated(headers: &HeaderMap) -> Vec<String> {
@@ -253,6 +261,16 @@ fn shorten_length(headers: &mut HeaderMap) {
         && let Ok(shorter) = HeaderValue::from_bytes(&digits[zeros..])
     {
         *length = shorter;
+    }
+}
+
+// HTTP/2 may send cookies in pieces, and HTTP/1 has them in one (RFC 9113 §8.2.3).
+fn join_cookies(headers: &mut HeaderMap) {
+    let pieces: Vec<&[u8]> = headers.get_all(header::COOKIE).iter().map(HeaderValue::as_bytes).collect();
+    if pieces.len() > 1
+        && let Ok(cookies) = HeaderValue::from_bytes(&pieces.join(&b"; "[..]))
+    {
+        headers.insert(header::COOKIE, cookies);
     }
 }
 
@@ -330,8 +348,8 @@ fn appended(list: Option<HeaderValue>, element: &HeaderValue) -> HeaderValue {
     HeaderValue::from_bytes(&longer).unwrap_or(list)
 }
 
-fn add_via(headers: &mut HeaderMap) {
-    let ours = HeaderValue::from_static(VIA);
+fn add_via(headers: &mut HeaderMap, version: Version) {
+    let ours = if version == Version::HTTP_2 { VIA_HTTP2 } else { VIA };
     match headers.entry(header::VIA) {
         Entry::Vacant(vacant) => {
             vacant.insert(ours);

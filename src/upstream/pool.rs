@@ -8,27 +8,12 @@ use hyper::client::conn::http1::SendRequest;
 
 use super::request_body::RequestBody;
 use super::settings::Settings;
-use crate::clock::Ticker;
 use crate::net::Pace;
 
 /// A connection on which no exchange is under way, or the one that is under way.
 pub(super) struct Connection {
     pub(super) sender: SendRequest<RequestBody>,
     pub(super) pace: Rc<Pace>,
-}
-
-/// A connection lent out for one exchange.
-pub(super) struct Lease {
-    pub(super) connection: Connection,
-    pub(super) pool: Rc<Pool>,
-    pub(super) ticker: Rc<Ticker>,
-}
-
-impl Lease {
-    /// The exchange is complete.
-    pub(super) fn give_back(self) {
-        self.pool.put(self.connection, self.ticker.now());
-    }
 }
 
 /// The last one used is the first one used again: it is the least likely to be closed at the other end, and what load

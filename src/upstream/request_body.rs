@@ -10,16 +10,16 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use http_body::{Body, Frame, SizeHint};
-use hyper::body::Incoming;
 
 use super::headers::{self, Reserved};
 use crate::clock::{Deadline, Ticker};
+use crate::net::Arriving;
 
 /// A request's body on its way from the client to the upstream, if it has one.
 pub struct RequestBody(Option<Watched>);
 
 struct Watched {
-    incoming: Incoming,
+    incoming: Arriving,
     progress: Rc<Progress>,
     reserved: Arc<Reserved>,
 }
@@ -30,13 +30,16 @@ pub struct Progress {
     idle_timeout: Duration,
     waiting: Cell<bool>,
     bytes: Cell<u64>,
+    /// Counts the frames of either direction.
+    frames: Cell<u64>,
+    frames_when_armed: Cell<u64>,
     fault: Cell<Option<RequestBodyFault>>,
 }
 
 /// How a client failed to send the body that it announced.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum RequestBodyFault {
-    /// Nothing came for `body_idle_timeout`.
+    /// Nothing came for `body_idle_timeout`, nor any part of the answer.
     TimedOut,
     /// It broke off, or was framed wrongly.
     Broken,
@@ -45,7 +48,7 @@ pub enum RequestBodyFault {
 impl RequestBody {
     /// Watches `incoming`, whose trailers may not set what is `reserved`. What has no bytes needs no watching.
     #[must_use]
-    pub fn new(incoming: Incoming, reserved: &Arc<Reserved>, idle_timeout: Duration, ticker: &Rc<Ticker>) -> Self {
+    pub fn new(incoming: Arriving, reserved: &Arc<Reserved>, idle_timeout: Duration, ticker: &Rc<Ticker>) -> Self {
         if incoming.is_end_stream() {
             return Self::empty();
         }
@@ -54,6 +57,8 @@ impl RequestBody {
             idle_timeout,
             waiting: Cell::new(false),
             bytes: Cell::new(0),
+            frames: Cell::new(0),
+            frames_when_armed: Cell::new(0),
             fault: Cell::new(None),
         };
         Self(Some(Watched { incoming, progress: Rc::new(progress), reserved: Arc::clone(reserved) }))
@@ -82,6 +87,31 @@ impl Progress {
     pub fn fault(&self) -> Option<RequestBodyFault> {
         self.fault.get()
     }
+
+    /// How many frames have gone through so far, there and back.
+    pub(super) fn frames(&self) -> u64 {
+        self.frames.get()
+    }
+
+    /// Another frame has gone through, in either direction.
+    pub(super) fn moved(&self) {
+        self.frames.set(self.frames.get() + 1);
+    }
+
+    // Who streams the answer does not ask for more of the request, and must not be taken for one that is silent.
+    fn poll_idle(&self, context: &mut Context<'_>) -> Poll<()> {
+        loop {
+            if !self.waiting.replace(true) {
+                self.frames_when_armed.set(self.frames.get());
+                self.deadline.arm(self.idle_timeout);
+            }
+            ready!(self.deadline.poll_passed(context));
+            if self.frames_when_armed.get() == self.frames.get() {
+                return Poll::Ready(());
+            }
+            self.waiting.set(false);
+        }
+    }
 }
 
 impl Body for RequestBody {
@@ -93,10 +123,7 @@ impl Body for RequestBody {
         let polled = Pin::new(incoming).poll_frame(context);
         match polled {
             Poll::Pending => {
-                if !progress.waiting.replace(true) {
-                    progress.deadline.arm(progress.idle_timeout);
-                }
-                ready!(progress.deadline.poll_passed(context));
+                ready!(progress.poll_idle(context));
                 progress.fault.set(Some(RequestBodyFault::TimedOut));
                 Poll::Ready(Some(Err(io::Error::new(io::ErrorKind::TimedOut, "the client's body stalled"))))
             }
@@ -108,11 +135,12 @@ impl Body for RequestBody {
                     Some(Ok(frame)) => {
                         let length = frame.data_ref().map_or(0, Bytes::len);
                         progress.bytes.set(progress.bytes.get() + length as u64);
+                        progress.moved();
                         Poll::Ready(Some(Ok(without_reserved(frame, reserved))))
                     }
                     Some(Err(error)) => {
                         progress.fault.set(Some(RequestBodyFault::Broken));
-                        Poll::Ready(Some(Err(io::Error::other(error))))
+                        Poll::Ready(Some(Err(error)))
                     }
                     None => Poll::Ready(None),
                 }

@@ -1,23 +1,21 @@
-//! One exchange with an upstream.
+//! One exchange with an upstream, in as many attempts as it takes and may take.
 
-use std::error::Error as _;
+use std::error::Error;
 use std::future::poll_fn;
 use std::io;
 use std::pin::pin;
 use std::rc::Rc;
 use std::sync::Arc;
 use std::task::{Poll, ready};
+use std::time::Duration;
 
-use http::{Method, Request, Response, StatusCode, header};
+use http::{HeaderValue, Method, Request, Response};
 use http_body::Body;
-use hyper::client::conn::TrySendError;
 
-use super::Upstream;
-use super::connect::{FarEnd, connect, connect_to_switch};
 use super::forwarded_body::ForwardedBody;
-use super::pool::{Connection, Lease};
-use super::request_body::RequestBody;
+use super::request_body::{Progress, RequestBody};
 use super::settings::{HostSent, Target};
+use super::{Upstream, Way};
 use crate::policy::decision::Permit;
 
 /// Why there is no answer from the upstream. It is never the client's fault.
@@ -43,7 +41,7 @@ pub enum UpstreamError {
         /// Host and port.
         target: String,
         /// Why.
-        source: hyper::Error,
+        source: Box<dyn Error + Send + Sync>,
     },
     /// It went over to another protocol unasked, or the connection was gone when it did.
     #[error("{target} switched protocols unasked, or broke off when it did")]
@@ -65,12 +63,29 @@ pub enum UpstreamError {
     },
 }
 
-/// What an upstream says to a request for another protocol.
-pub enum Switching {
-    /// It goes on in that protocol.
-    Switched(Response<()>, FarEnd),
-    /// It answers, and does not.
-    Answered(Response<ForwardedBody>),
+/// Which attempt it is.
+#[derive(Clone, Copy)]
+pub(super) struct Attempt {
+    pub(super) is_first: bool,
+    /// Whether there will be another one if this fails.
+    pub(super) may_repeat: bool,
+}
+
+/// An attempt that came to nothing.
+pub(super) struct Failed {
+    pub(super) error: UpstreamError,
+    /// The request, where sending it again cannot do twice what was asked once.
+    pub(super) unspent: Option<Request<RequestBody>>,
+}
+
+impl Failed {
+    pub(super) fn unsent(error: UpstreamError, request: Request<RequestBody>) -> Self {
+        Self { error, unspent: Some(request) }
+    }
+
+    pub(super) fn for_good(error: UpstreamError) -> Self {
+        Self { error, unspent: None }
+    }
 }
 
 impl Upstream {
@@ -89,100 +104,26 @@ impl Upstream {
     ) -> Result<Response<ForwardedBody>, UpstreamError> {
         let mut retries = self.settings.retries;
         loop {
-            let now = self.ticker.now();
-            let Some(index) = self.next_target(now) else {
-                return Err(UpstreamError::NoTarget { upstream: Arc::clone(&self.settings.name) });
-            };
-            let (target, pool) = (&self.settings.targets[index], &self.pools[index]);
-            // After a failure only a new connection will do: the idle ones may all be as dead as the last.
-            let first_attempt = retries == self.settings.retries;
-            let idle = if first_attempt { pool.take(now) } else { None };
-            let mut connection = match idle {
-                Some(connection) => connection,
-                None => match self.connect_to(index).await {
-                    Ok(connection) => connection,
-                    Err(_) if retries > 0 => {
-                        retries -= 1;
-                        continue;
-                    }
-                    Err(source) => return Err(no_connection(target, source)),
-                },
-            };
-            self.set_host(&mut request, target);
-
-            let spare = if retries > 0 { copy_of_repeatable(&request) } else { None };
-            let bytes_before = connection.pace.bytes_read();
-            match self.exchange(&mut connection, request).await {
-                // hyper would wait for what the client has not asked for.
-                Ok(response) if response.status() == StatusCode::SWITCHING_PROTOCOLS => {
-                    return Err(UpstreamError::NotSwitched { target: target.to_string() });
-                }
-                Ok(response) => {
-                    let lease = Lease { connection, pool: Rc::clone(pool), ticker: Rc::clone(&self.ticker) };
-                    let idle_timeout = self.settings.body_idle_timeout;
-                    return Ok(response.map(|incoming| ForwardedBody::new(incoming, lease, idle_timeout)));
-                }
-                Err(Failure::TimedOut) => return Err(UpstreamError::TimedOut { target: target.to_string() }),
-                Err(Failure::Broken(mut failure)) => {
-                    let unanswered = connection.pace.bytes_read() == bytes_before;
-                    match failure.take_message().or(spare.filter(|_| unanswered)) {
-                        Some(unspent) if retries > 0 => {
-                            retries -= 1;
-                            request = unspent;
-                        }
-                        Some(_) | None => return Err(broken(target, failure.into_error())),
-                    }
-                }
-            }
-        }
-    }
-
-    /// Sends a permitted request that asks for another protocol (RFC 9110 §7.8), on a connection of its own. It is sent
-    /// again, to another target, only where nobody could be connected to.
-    ///
-    /// # Errors
-    /// [`UpstreamError`] when no attempt brought an answer.
-    pub async fn switch(&self, _permit: Permit, mut request: Request<RequestBody>) -> Result<Switching, UpstreamError> {
-        let mut retries = self.settings.retries;
-        let (index, (mut connection, switched)) = loop {
             let Some(index) = self.next_target(self.ticker.now()) else {
                 return Err(UpstreamError::NoTarget { upstream: Arc::clone(&self.settings.name) });
             };
-            let target = &self.settings.targets[index];
-            let connected = connect_to_switch(&self.settings, target, &self.ticker).await;
-            match self.noted(index, connected) {
-                Ok(connected) => break (index, connected),
-                Err(_) if retries > 0 => retries -= 1,
-                Err(source) => return Err(no_connection(target, source)),
+            let attempt = Attempt { is_first: retries == self.settings.retries, may_repeat: retries > 0 };
+            let outcome = match &self.ways[index] {
+                Way::Http1(pool) => self.attempt_http1(index, pool, request, attempt).await,
+                Way::Http2(streams) => self.attempt_http2(index, streams, request, attempt).await,
+            };
+            match outcome {
+                Ok(answer) => return Ok(answer),
+                Err(Failed { error: _, unspent: Some(unspent) }) if retries > 0 => {
+                    retries -= 1;
+                    request = unspent;
+                }
+                Err(Failed { error, .. }) => return Err(error),
             }
-        };
-        let target = &self.settings.targets[index];
-        self.set_host(&mut request, target);
-        let answer = match self.exchange(&mut connection, request).await {
-            Ok(answer) => answer,
-            Err(Failure::TimedOut) => return Err(UpstreamError::TimedOut { target: target.to_string() }),
-            Err(Failure::Broken(failure)) => return Err(broken(target, failure.into_error())),
-        };
-        if answer.status() != StatusCode::SWITCHING_PROTOCOLS {
-            let lease = Lease { connection, pool: Rc::clone(&self.pools[index]), ticker: Rc::clone(&self.ticker) };
-            let idle_timeout = self.settings.body_idle_timeout;
-            return Ok(Switching::Answered(answer.map(|body| ForwardedBody::new(body, lease, idle_timeout))));
-        }
-        let (head, _) = answer.into_parts();
-        drop(connection);
-        match switched.await {
-            Ok(far_end) => Ok(Switching::Switched(Response::from_parts(head, ()), far_end)),
-            // The connection ended with its answer.
-            Err(_) => Err(UpstreamError::NotSwitched { target: target.to_string() }),
         }
     }
 
-    async fn connect_to(&self, index: usize) -> io::Result<Connection> {
-        let connected = connect(&self.settings, &self.settings.targets[index], &self.ticker).await;
-        self.noted(index, connected)
-    }
-
-    fn noted<T>(&self, index: usize, connected: io::Result<T>) -> io::Result<T> {
+    pub(super) fn noted<T>(&self, index: usize, connected: io::Result<T>) -> io::Result<T> {
         let (target, health) = (&self.settings.targets[index], &self.health[index]);
         match &connected {
             Ok(_) => health.succeeded(),
@@ -195,50 +136,53 @@ impl Upstream {
         connected
     }
 
-    async fn exchange(
+    /// Waits for the head of an answer; none came `within` the time where there is none. `progress` is that of the
+    /// request's body: a long upload is not a slow answer.
+    pub(super) async fn answered<T>(
         &self,
-        connection: &mut Connection,
-        request: Request<RequestBody>,
-    ) -> Result<Response<hyper::body::Incoming>, Failure> {
-        let progress = request.body().progress();
-        let bytes_sent = || progress.as_ref().map_or(0, |progress| progress.bytes());
+        within: Duration,
+        progress: Option<&Rc<Progress>>,
+        answer: impl Future<Output = T>,
+    ) -> Option<T> {
+        let bytes_sent = || progress.map_or(0, |progress| progress.bytes());
         let deadline = self.ticker.deadline();
-        deadline.arm(self.settings.response_timeout);
+        deadline.arm(within);
         let mut bytes_when_armed = bytes_sent();
-        let mut response = pin!(connection.sender.try_send_request(request));
+        let mut answer = pin!(answer);
         poll_fn(|context| {
-            if let Poll::Ready(answered) = response.as_mut().poll(context) {
-                return Poll::Ready(answered.map_err(|error| Failure::Broken(Box::new(error))));
+            if let Poll::Ready(answer) = answer.as_mut().poll(context) {
+                return Poll::Ready(Some(answer));
             }
             ready!(deadline.poll_passed(context));
             if bytes_sent() == bytes_when_armed {
-                return Poll::Ready(Err(Failure::TimedOut));
+                return Poll::Ready(None);
             }
-            // A long upload is not a slow answer.
             bytes_when_armed = bytes_sent();
-            deadline.arm(self.settings.response_timeout);
-            deadline.poll_passed(context).map(|()| Err(Failure::TimedOut))
+            deadline.arm(within);
+            deadline.poll_passed(context).map(|()| None)
         })
         .await
     }
 
-    fn set_host(&self, request: &mut Request<RequestBody>, target: &Target) {
-        let host = match &self.settings.host {
-            HostSent::Pass => return,
-            HostSent::Target => target.authority.clone(),
-            HostSent::Fixed(name) => name.clone(),
-        };
-        request.headers_mut().insert(header::HOST, host);
+    /// The `Host` that a target is to see, where it is not the client's.
+    pub(super) fn host(&self, target: &Target) -> Option<HeaderValue> {
+        match &self.settings.host {
+            HostSent::Pass => None,
+            HostSent::Target => Some(target.authority.clone()),
+            HostSent::Fixed(name) => Some(name.clone()),
+        }
     }
 }
 
-enum Failure {
-    TimedOut,
-    /// Boxed: it may hold the whole request.
-    Broken(Box<TrySendError<Request<RequestBody>>>),
+impl UpstreamError {
+    /// The connection failed under the exchange; or the upstream took nothing of the request for `body_idle_timeout`.
+    pub(super) fn broken(target: &Target, source: impl Error + Send + Sync + 'static) -> Self {
+        let target = target.to_string();
+        if is_time_out(&source) { Self::TimedOut { target } } else { Self::Broken { target, source: source.into() } }
+    }
 }
 
-fn no_connection(target: &Target, source: io::Error) -> UpstreamError {
+pub(super) fn no_connection(target: &Target, source: io::Error) -> UpstreamError {
     let target = target.to_string();
     if source.kind() == io::ErrorKind::TimedOut {
         UpstreamError::ConnectTimedOut { target }
@@ -247,13 +191,7 @@ fn no_connection(target: &Target, source: io::Error) -> UpstreamError {
     }
 }
 
-fn broken(target: &Target, source: hyper::Error) -> UpstreamError {
-    let target = target.to_string();
-    if is_time_out(&source) { UpstreamError::TimedOut { target } } else { UpstreamError::Broken { target, source } }
-}
-
-// It took nothing of the request for `body_idle_timeout`.
-fn is_time_out(error: &hyper::Error) -> bool {
+fn is_time_out(error: &dyn Error) -> bool {
     let mut cause = error.source();
     while let Some(deeper) = cause {
         if deeper.downcast_ref::<io::Error>().is_some_and(|error| error.kind() == io::ErrorKind::TimedOut) {
@@ -265,7 +203,7 @@ fn is_time_out(error: &hyper::Error) -> bool {
 }
 
 // What may be sent twice has no body, so a copy of its head is a copy of it all.
-fn copy_of_repeatable(request: &Request<RequestBody>) -> Option<Request<RequestBody>> {
+pub(super) fn copy_of_repeatable(request: &Request<RequestBody>) -> Option<Request<RequestBody>> {
     let repeatable = matches!(*request.method(), Method::GET | Method::HEAD | Method::OPTIONS);
     if !repeatable || !request.body().is_end_stream() {
         return None;

@@ -8,11 +8,15 @@ use http::HeaderValue;
 use rustls::ClientConfig;
 use rustls::pki_types::ServerName;
 
+use crate::net::Renewed;
+
 /// Where and how to send an upstream's requests.
 #[derive(Debug)]
 pub struct Settings {
     /// Its name in gateway.toml.
     pub name: Arc<str>,
+    /// What is spoken with it.
+    pub protocol: Protocol,
     /// At least one.
     pub targets: Vec<Target>,
     /// For name look-up, TCP and TLS together.
@@ -30,7 +34,16 @@ pub struct Settings {
     /// The `Host` that the upstream sees.
     pub host: HostSent,
     /// For `https` targets.
-    pub tls: Arc<ClientConfig>,
+    pub tls: Arc<Renewed<ClientConfig>>,
+}
+
+/// What is spoken with an upstream.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Protocol {
+    /// HTTP/1.1, one exchange on a connection at a time.
+    Http1,
+    /// HTTP/2, whose exchanges share connections.
+    Http2,
 }
 
 /// One address of an upstream.

@@ -25,6 +25,8 @@ const NOW: i64 = 1_800_000_000;
 /// How long an input may take, from the connection's start to its end.
 const PATIENCE: Duration = Duration::from_secs(10);
 
+const HTTP2_PREFACE: &[u8] = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n";
+
 const LAST: &[u8] = b"GET /public/last HTTP/1.1\r\nHost: api.test\r\nConnection: close\r\n\r\n";
 
 pub(crate) fn check(input: &[u8]) {
@@ -99,7 +101,7 @@ fn start_gateway(toml: &str) -> SocketAddr {
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().expect("a runtime");
         runtime.block_on(async {
             let publisher: Publisher = Arc::new(ArcSwap::from_pointee(snapshot));
-            gateway::attend_to_issuers(&publisher.load());
+            gateway::attend_to(&publisher.load());
             let clock = Clock::by_hand(UnixTime::from_seconds(NOW));
             let _server = Server::start(listeners, &[], &settings, &publisher, &clock).expect("threads");
             // It serves for as long as this process lives.
@@ -268,6 +270,9 @@ fn headers<'h>(lines: impl Iterator<Item = &'h str>) -> Option<Vec<(&'h str, &'h
 }
 
 fn are_answers(bytes: &[u8], is_reset: bool, input: &[u8]) {
+    if input.starts_with(HTTP2_PREFACE) {
+        return are_frames(bytes, is_reset, input);
+    }
     let text: String = bytes.iter().copied().map(char::from).collect();
     let mut rest = &*text;
     while !rest.is_empty() {
@@ -287,6 +292,22 @@ fn are_answers(bytes: &[u8], is_reset: bool, input: &[u8]) {
             }
         };
     }
+}
+
+/// What comes back over HTTP/2 are whole frames, SETTINGS first (RFC 9113 §3.4, §4.1).
+fn are_frames(bytes: &[u8], is_reset: bool, input: &[u8]) {
+    const SETTINGS: u8 = 4;
+    let mut rest = bytes;
+    while let [high, middle, low, kind, after @ ..] = rest {
+        let is_first = rest.len() == bytes.len();
+        assert!(!is_first || *kind == SETTINGS, "the first frame after {}", input.escape_ascii());
+        let length = usize::from(*high) << 16 | usize::from(*middle) << 8 | usize::from(*low);
+        match after.get(length + 5..) {
+            Some(further) => rest = further,
+            None => break,
+        }
+    }
+    assert!(rest.is_empty() || is_reset, "half a frame after {}: {rest:?}", input.escape_ascii());
 }
 
 /// How long the body of an answer is; `None` where the head is none of an answer with one framing.

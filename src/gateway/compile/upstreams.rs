@@ -4,12 +4,14 @@ use std::sync::Arc;
 
 use http::HeaderValue;
 use rustls::pki_types::ServerName;
+use rustls::{ClientConfig, RootCertStore};
 use url::Url;
 
 use super::Trust;
 use crate::config::{self, Config, Fault, Placed};
-use crate::net::tls;
-use crate::upstream::{HostSent, Settings, Target};
+use crate::net::Renewed;
+use crate::net::tls::{self, TlsError};
+use crate::upstream::{HostSent, Protocol, Settings, Target};
 
 /// Compiles every upstream; one that is faulty is left out.
 pub(super) fn compile(config: &Config, trust: &Trust, faults: &mut Vec<Fault>) -> Vec<Arc<Settings>> {
@@ -29,18 +31,22 @@ fn compile_one(upstream: &config::Upstream, config: &Config, trust: &Trust) -> R
         upstream.targets.iter().map(|target| compile_target(target, tls_name)).collect::<Result<_, _>>()?;
     let (ca, shown) = (upstream.tls_ca.as_ref(), upstream.tls_client.as_ref());
     let uses_tls = targets.iter().any(|target| target.tls_name.is_some());
-    let roots = trust.roots(ca, uses_tls).map_err(|error| match ca {
-        Some(ca) => ca.fault(error.to_string()),
-        None => upstream.name.fault(error.to_string()),
-    })?;
-    let tls = tls::client(roots, shown.map(|shown| (&*shown.certificate.value, &*shown.key.value)));
-    let tls = tls.map_err(|error| match shown {
-        Some(shown) if error.path() == Some(&shown.key.value) => shown.key.fault(error.to_string()),
-        Some(shown) => shown.certificate.fault(error.to_string()),
-        None => upstream.name.fault(error.to_string()),
+    let system = if uses_tls && ca.is_none() { trust.system() } else { RootCertStore::empty() };
+    let protocol = match upstream.protocol {
+        config::Protocol::Http1 => Protocol::Http1,
+        config::Protocol::Http2 => Protocol::Http2,
+    };
+    let tls = credentials(upstream, protocol, system).map_err(|error| {
+        let written = shown.map_or([None, None], |shown| [Some(&shown.certificate), Some(&shown.key)]);
+        let mut files = written.into_iter().flatten().chain(ca);
+        match files.find(|file| error.path() == Some(&*file.value)) {
+            Some(file) => file.fault(error.to_string()),
+            None => upstream.name.fault(error.to_string()),
+        }
     })?;
     Ok(Settings {
         name: upstream.name.value.as_str().into(),
+        protocol,
         targets,
         connect_timeout: upstream.connect_timeout,
         response_timeout: upstream.response_timeout,
@@ -54,6 +60,27 @@ fn compile_one(upstream: &config::Upstream, config: &Config, trust: &Trust) -> R
             config::UpstreamHost::Name(name) => HostSent::Fixed(header_value(name.as_str())),
         },
         tls: Arc::new(tls),
+    })
+}
+
+// The system's roots are read once: who replaces those restarts what trusts them.
+fn credentials(
+    upstream: &config::Upstream,
+    protocol: Protocol,
+    system: RootCertStore,
+) -> Result<Renewed<ClientConfig>, TlsError> {
+    let ca = upstream.tls_ca.as_ref().map(|ca| ca.value.clone());
+    let shown = upstream.tls_client.as_ref().map(|shown| (shown.certificate.value.clone(), shown.key.value.clone()));
+    let files = ca.iter().chain(shown.iter().flat_map(|(certificate, key)| [certificate, key])).cloned().collect();
+    Renewed::new(format!("upstream {}", upstream.name.value), files, move || {
+        let roots = ca.as_deref().map_or_else(|| Ok(system.clone()), tls::roots_from)?;
+        let shown = shown.as_ref().map(|(certificate, key)| (certificate.as_path(), key.as_path()));
+        let mut config = tls::client(roots, shown)?;
+        config.alpn_protocols = match protocol {
+            Protocol::Http1 => vec![tls::HTTP1.to_vec()],
+            Protocol::Http2 => vec![tls::HTTP2.to_vec()],
+        };
+        Ok(config)
     })
 }
 

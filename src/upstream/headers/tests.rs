@@ -23,7 +23,7 @@ fn headers(fields: &[(&str, &str)]) -> HeaderMap {
 
 fn forwarded(fields: &[(&str, &str)], reserved: &Reserved, trusted: bool) -> HeaderMap {
     let mut headers = headers(fields);
-    to_upstream(&mut headers, reserved, &client(trusted)).expect("nothing is nominated");
+    to_upstream(&mut headers, Version::HTTP_11, reserved, &client(trusted)).expect("nothing is nominated");
     headers
 }
 
@@ -43,7 +43,7 @@ fn r39_connection_may_not_name_what_is_set_or_needed() {
     let reserved = Reserved::new([HeaderName::from_static("x-client-id")]);
     for name in ["Host", "authorization", "X-Client-Id", "x_client_id", "X-Forwarded-For", "content-length"] {
         let mut headers = headers(&[("connection", &format!("close, {name}"))]);
-        let refused = to_upstream(&mut headers, &reserved, &client(false));
+        let refused = to_upstream(&mut headers, Version::HTTP_11, &reserved, &client(false));
         assert_eq!(refused, Err(Nominated(name.to_ascii_lowercase())));
     }
 }

@@ -7,6 +7,7 @@ use std::thread;
 use arc_swap::ArcSwap;
 use scopegate::clock::Clock;
 use scopegate::gateway::{Publisher, compile};
+use scopegate::net::Renewed;
 use scopegate::oauth::UnixTime;
 use scopegate::server::tls::certificates;
 use scopegate::server::{Server, Settings, listen};
@@ -47,9 +48,9 @@ impl Gateway {
                 let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().expect("a runtime");
                 runtime.block_on(async {
                     let publisher: Publisher = Arc::new(ArcSwap::from_pointee(snapshot));
-                    gateway::attend_to_issuers(&publisher.load());
+                    gateway::attend_to(&publisher.load());
                     for certificates in certificates.iter().flatten() {
-                        tokio::spawn(Arc::clone(certificates).keep());
+                        tokio::spawn(Renewed::keep(Arc::downgrade(certificates)));
                     }
                     let server = Server::start(listeners, &certificates, &settings, &publisher, &clock);
                     let server = server.expect("threads");

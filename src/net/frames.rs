@@ -1,0 +1,191 @@
+//! What an HTTP/2 peer asks of us besides requests, and where it ends.
+//!
+//! Every frame costs us something, and most kinds of flood are made of frames that carry nothing (CVE-2019-9511 to
+//! 9518, rapid reset, CONTINUATION floods). The protocol's library bounds those that it has to remember; this counts the
+//! rest, whatever they are called:
+//!
+//! 1. A frame that carries neither a request nor a byte of a body costs one of an [`Allowance`], and so does a reset.
+//! 2. The allowance grows with time and with the answers that the peer takes: who downloads must send window updates.
+//! 3. Who has none left is disconnected.
+
+use std::cell::Cell;
+use std::time::Instant;
+
+/// What may be saved up, and is there at the beginning.
+const MOST: u32 = 1000;
+const EACH_SECOND: u32 = 200;
+/// An answer's frame is worth this, and one more for each KiB.
+const FOR_EACH_ANSWERED_FRAME: u32 = 2;
+
+/// The octets before each frame's payload (RFC 9113 §4.1).
+const HEADER: usize = 9;
+
+// RFC 9113 §6.
+const DATA: u8 = 0;
+const HEADERS: u8 = 1;
+const END_STREAM: u8 = 1;
+const END_HEADERS: u8 = 4;
+const PUSH_PROMISE: u8 = 5;
+const CONTINUATION: u8 = 9;
+
+/// How many frames without content a peer may still send.
+#[derive(Debug, Default)]
+pub(super) struct Allowance {
+    used: Cell<u32>,
+    /// When what time has brought was last counted.
+    since: Cell<Option<Instant>>,
+}
+
+/// A peer has sent more frames without content than it may.
+#[derive(Debug, PartialEq, Eq, thiserror::Error)]
+#[error("the peer floods us with frames that carry nothing")]
+pub(super) struct Flood;
+
+impl Allowance {
+    /// The peer took a frame of so many bytes.
+    pub(super) fn earn(&self, bytes: usize) {
+        let bytes = u32::try_from(bytes / 1024).unwrap_or(MOST);
+        self.used.set(self.used.get().saturating_sub(FOR_EACH_ANSWERED_FRAME.saturating_add(bytes)));
+    }
+
+    fn spend(&self, now: Instant) -> Result<(), Flood> {
+        let since = self.since.get().unwrap_or(now);
+        self.since.set(Some(since));
+        if self.used.get() >= MOST {
+            // The time is looked at only here. At most what may be saved up, so it is small.
+            let seconds = now.duration_since(since).as_secs_f64();
+            let earned = (seconds * f64::from(EACH_SECOND)).min(f64::from(MOST)) as u32;
+            if earned == 0 {
+                return Err(Flood);
+            }
+            self.used.set(self.used.get().saturating_sub(earned));
+            self.since.set(Some(now));
+        }
+        self.used.set(self.used.get() + 1);
+        Ok(())
+    }
+}
+
+/// Reads the frame headers in what a peer sends, wherever its reads begin and end.
+#[derive(Debug, Default)]
+pub(super) struct Frames {
+    header: [u8; HEADER],
+    header_read: usize,
+    payload_left: usize,
+    is_within_head: bool,
+}
+
+impl Frames {
+    /// For the connection of a client, which sends a preface of 24 octets before its first frame (RFC 9113 §3.4).
+    pub(super) fn after_preface() -> Self {
+        Self { payload_left: 24, is_within_head: true, ..Self::default() }
+    }
+
+    /// Whether something has begun that has to end before anything else: the preface, or the head of a request, whose
+    /// last frame is still to come.
+    pub(super) fn is_within_head(&self) -> bool {
+        self.is_within_head
+    }
+
+    /// Looks at what was read next.
+    ///
+    /// # Errors
+    /// [`Flood`] when the peer has used up its allowance.
+    pub(super) fn read(&mut self, mut bytes: &[u8], allowance: &Allowance, now: Instant) -> Result<(), Flood> {
+        while !bytes.is_empty() {
+            let skipped = self.payload_left.min(bytes.len());
+            self.payload_left -= skipped;
+            bytes = &bytes[skipped..];
+            let taken = (HEADER - self.header_read).min(bytes.len());
+            self.header[self.header_read..][..taken].copy_from_slice(&bytes[..taken]);
+            self.header_read += taken;
+            bytes = &bytes[taken..];
+            if self.header_read == HEADER {
+                self.header_read = 0;
+                self.begin(allowance, now)?;
+            }
+        }
+        Ok(())
+    }
+
+    fn begin(&mut self, allowance: &Allowance, now: Instant) -> Result<(), Flood> {
+        let [high, middle, low, kind, flags, ..] = self.header;
+        self.payload_left = usize::from(high) << 16 | usize::from(middle) << 8 | usize::from(low);
+        self.is_within_head = matches!(kind, HEADERS | PUSH_PROMISE | CONTINUATION) && flags & END_HEADERS == 0;
+        let has_content = match kind {
+            DATA => self.payload_left > 0 || flags & END_STREAM != 0,
+            HEADERS => true,
+            _ => false,
+        };
+        if has_content { Ok(()) } else { allowance.spend(now) }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::time::Duration;
+
+    const PING: u8 = 6;
+
+    fn frame(kind: u8, flags: u8, payload: usize) -> Vec<u8> {
+        let length = u32::try_from(payload).expect("short").to_be_bytes();
+        let mut frame = vec![length[1], length[2], length[3], kind, flags, 0, 0, 0, 1];
+        frame.resize(HEADER + payload, 0xff);
+        frame
+    }
+
+    #[test]
+    fn frames_are_found_wherever_reads_begin_and_end() {
+        let all =
+            [frame(HEADERS, 0, 20), frame(CONTINUATION, 0, 7), frame(CONTINUATION, END_HEADERS, 0), frame(DATA, 0, 30)]
+                .concat();
+        for size in 1..all.len() {
+            let (mut frames, allowance, now) = (Frames::default(), Allowance::default(), Instant::now());
+            let mut within = Vec::new();
+            for piece in all.chunks(size) {
+                assert_eq!(frames.read(piece, &allowance, now), Ok(()));
+                within.push(frames.is_within_head());
+            }
+            assert_eq!((frames.payload_left, frames.header_read), (0, 0), "reads of {size}");
+            assert_eq!(allowance.used.get(), 2, "each CONTINUATION");
+            assert_eq!(within.last(), Some(&false));
+            assert!(size > 9 || within.contains(&true));
+        }
+    }
+
+    #[test]
+    fn frames_without_content_are_a_flood_and_bodies_are_not() {
+        let (allowance, now) = (Allowance::default(), Instant::now());
+        let mut frames = Frames::default();
+        for bytes in [frame(DATA, 0, 1), frame(DATA, END_STREAM, 0), frame(HEADERS, END_HEADERS, 9)] {
+            for _ in 0..10 * MOST {
+                assert_eq!(frames.read(&bytes, &allowance, now), Ok(()));
+            }
+        }
+        for (kind, payload) in [(DATA, 0), (2, 5), (3, 4), (4, 0), (PING, 8), (8, 4), (CONTINUATION, 0), (77, 3)] {
+            let (allowance, mut frames) = (Allowance::default(), Frames::default());
+            let bytes = frame(kind, 0, payload);
+            let sent = (0..10 * MOST).take_while(|_| frames.read(&bytes, &allowance, now).is_ok()).count();
+            assert_eq!(sent, MOST as usize, "kind {kind}");
+        }
+    }
+
+    #[test]
+    fn allowance_grows_with_time_and_with_what_is_taken() {
+        let (allowance, now) = (Allowance::default(), Instant::now());
+        for _ in 0..MOST {
+            assert_eq!(allowance.spend(now), Ok(()));
+        }
+        allowance.earn(0);
+        assert_eq!([allowance.spend(now), allowance.spend(now), allowance.spend(now)], [Ok(()), Ok(()), Err(Flood)]);
+        allowance.earn(10 * 1024 * 1024);
+        assert_eq!(allowance.used.get(), 0);
+        // What is within the rate goes on for ever.
+        let mut later = now;
+        for _ in 0..20 * MOST {
+            later += Duration::from_secs(1) / (EACH_SECOND - 1);
+            assert_eq!(allowance.spend(later), Ok(()));
+        }
+    }
+}

@@ -1,0 +1,99 @@
+//! What is made of files, and made anew when they change.
+
+use std::path::PathBuf;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Weak};
+use std::time::Duration;
+
+use arc_swap::ArcSwap;
+use aws_lc_rs::digest::{Digest, SHA256, digest};
+
+use super::tls::TlsError;
+
+/// How often the files are looked at. Certificates are renewed days before they end, and a look costs a read of each.
+const LOOKED_AT_EACH: Duration = Duration::from_secs(1);
+
+/// A `T` that is made of files, as they are now.
+pub struct Renewed<T> {
+    name: String,
+    files: Vec<PathBuf>,
+    make: Box<dyn Fn() -> Result<T, TlsError> + Send + Sync>,
+    current: ArcSwap<T>,
+    /// What was in the files before it was made.
+    first: Option<Digest>,
+    renewals: AtomicU64,
+    refusals: AtomicU64,
+}
+
+impl<T: Send + Sync + 'static> Renewed<T> {
+    /// Makes it. `name` says in the log what it is.
+    ///
+    /// # Errors
+    /// That of `make`.
+    pub fn new(
+        name: String,
+        files: Vec<PathBuf>,
+        make: impl Fn() -> Result<T, TlsError> + Send + Sync + 'static,
+    ) -> Result<Self, TlsError> {
+        let first = content(&files);
+        let current = ArcSwap::from_pointee(make()?);
+        let (renewals, refusals) = (AtomicU64::new(0), AtomicU64::new(0));
+        Ok(Self { name, files, make: Box::new(make), current, first, renewals, refusals })
+    }
+
+    /// As the files were when they were last good.
+    pub fn current(&self) -> Arc<T> {
+        self.current.load_full()
+    }
+
+    /// How often new files have been taken up, and how often they were no good.
+    pub fn counts(&self) -> (u64, u64) {
+        (self.renewals.load(Ordering::Relaxed), self.refusals.load(Ordering::Relaxed))
+    }
+
+    /// Looks at the files for as long as somebody has use for what is made of them; belongs in a task of the control
+    /// plane. Files that are no good change nothing.
+    pub async fn keep(this: Weak<Self>) {
+        let Some(mut seen) = this.upgrade().map(|this| this.first) else { return };
+        loop {
+            tokio::time::sleep(LOOKED_AT_EACH).await;
+            let Some(this) = this.upgrade().filter(|this| !this.files.is_empty()) else { return };
+            let found = content(&this.files);
+            // Compared by content: a new file may bear an old date, and Kubernetes swaps links.
+            if found.as_ref().map(AsRef::as_ref) != seen.as_ref().map(AsRef::as_ref) {
+                this.renew();
+                seen = found;
+            }
+        }
+    }
+
+    fn renew(&self) {
+        match (self.make)() {
+            Ok(new) => {
+                self.current.store(Arc::new(new));
+                let renewals = self.renewals.fetch_add(1, Ordering::Relaxed) + 1;
+                tracing::info!(of = self.name, renewals, "new certificates are used from now on");
+            }
+            Err(error) => {
+                let refusals = self.refusals.fetch_add(1, Ordering::Relaxed) + 1;
+                tracing::error!(of = self.name, refusals, %error, "new certificates are no good: the old ones are used on");
+            }
+        }
+    }
+}
+
+// None where a file cannot be read: it may be about to be replaced.
+fn content(files: &[PathBuf]) -> Option<Digest> {
+    let mut content = Vec::new();
+    for file in files {
+        let bytes = zeroize::Zeroizing::new(std::fs::read(file).ok()?);
+        content.extend_from_slice(digest(&SHA256, &bytes).as_ref());
+    }
+    Some(digest(&SHA256, &content))
+}
+
+impl<T> std::fmt::Debug for Renewed<T> {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Renewed").field("name", &self.name).field("files", &self.files).finish_non_exhaustive()
+    }
+}

@@ -1,0 +1,43 @@
+//! A client that speaks HTTP/1.
+
+use std::convert::Infallible;
+use std::future::poll_fn;
+use std::pin::Pin;
+use std::rc::Rc;
+
+use hyper::service::service_fn;
+use hyper_util::rt::TokioIo;
+
+use super::connection::{Arrival, Serving};
+use crate::net::{Arriving, End, Interim};
+
+/// Serves a client until one side closes the connection, or has it switched to another protocol and is done with that.
+///
+/// # Errors
+/// What broke the connection.
+pub(super) async fn serve(serving: &Serving, arrival: Arrival) -> hyper::Result<()> {
+    let interim = Interim::default();
+    let connection = arrival.connection(serving, interim.clone());
+    let connection = &connection;
+    let service = service_fn(async move |request: http::Request<_>| {
+        Ok::<_, Infallible>(serving.gate.handle(connection, request.map(Arriving::Http1)).await)
+    });
+    let pace = Rc::clone(&arrival.pace);
+    let mut exchanges = serving.http1.serve_connection(TokioIo::new(arrival.paced.with_interim(interim)), service);
+    let mut told = false;
+    poll_fn(|context| {
+        if serving.is_draining() && !told {
+            told = true;
+            Pin::new(&mut exchanges).graceful_shutdown();
+        }
+        Pin::new(&mut exchanges).poll(context)
+    })
+    .await?;
+    if let Some(tunnel) = connection.take_tunnel() {
+        let parts = exchanges.into_parts();
+        // The tunnel bounds the waiting from here on.
+        let _exchange = pace.begin_exchange();
+        tunnel.carry(End { stream: parts.io.into_inner(), early: parts.read_buf }, &serving.ticker).await;
+    }
+    Ok(())
+}

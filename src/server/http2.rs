@@ -1,0 +1,108 @@
+//! A client that speaks HTTP/2 (RFC 9113).
+//!
+//! Each stream is an exchange in a task of its own. What a client may ask for is bounded for each stream and for the
+//! connection:
+//!
+//! 1. Streams at a time, and the heads and windows of each.
+//! 2. Streams that are reset as soon as they are begun (rapid reset, CVE-2023-44487), or that the client makes us reset
+//!    (MadeYouReset, CVE-2025-8671).
+//! 3. Frames that carry nothing; see [`Paced::sharing_exchanges`](crate::net::Paced::sharing_exchanges).
+//! 4. How long a stream takes nothing that was sent on it.
+
+use std::future::poll_fn;
+use std::pin::pin;
+use std::rc::Rc;
+use std::task::Poll;
+
+use bytes::Bytes;
+use h2::RecvStream;
+use h2::server::{Builder, SendResponse};
+use http::{HeaderValue, Method, Request, Response, StatusCode, header};
+use http_body::Body;
+
+use super::connection::{Arrival, Serving};
+use crate::gateway::Connection;
+use crate::net::{Arriving, Interim, send_body};
+
+const MOST_STREAMS: u32 = 100;
+/// What a request's body may fill of our memory before its upstream takes it, and the bodies of all streams together.
+const STREAM_WINDOW: u32 = 256 * 1024;
+const CONNECTION_WINDOW: u32 = 1024 * 1024;
+/// What an answer's body may fill of our memory before the client's socket takes it.
+const SEND_BUFFER: usize = 64 * 1024;
+/// Streams that were reset before we looked at them.
+const MOST_PENDING_RESETS: usize = 20;
+/// Streams that we had to reset because of what the client sent on them.
+const MOST_PROVOKED_RESETS: usize = 100;
+
+/// Serves a client until one side closes the connection.
+///
+/// # Errors
+/// What broke the connection.
+pub(super) async fn serve(serving: &Rc<Serving>, arrival: Arrival) -> Result<(), h2::Error> {
+    // Interim answers go by HTTP/1 only.
+    let connection = Rc::new(arrival.connection(serving, Interim::default()));
+    let pace = arrival.pace;
+    let handshake = Builder::new()
+        .max_concurrent_streams(MOST_STREAMS)
+        .max_header_list_size(u32::try_from(serving.max_header_size).unwrap_or(u32::MAX))
+        .initial_window_size(STREAM_WINDOW)
+        .initial_connection_window_size(CONNECTION_WINDOW)
+        .max_send_buffer_size(SEND_BUFFER)
+        .max_pending_accept_reset_streams(MOST_PENDING_RESETS)
+        .max_local_error_reset_streams(Some(MOST_PROVOKED_RESETS))
+        .handshake::<_, Bytes>(arrival.paced.sharing_exchanges());
+    let Some(handshake) = serving.unless_draining(handshake).await else { return Ok(()) };
+    let mut streams = handshake?;
+    let mut told = false;
+    loop {
+        let accepted = poll_fn(|context| {
+            if !told && (serving.is_draining() || pace.poll_idle(context).is_ready()) {
+                told = true;
+                pace.leave();
+                // What is on its way is still served (RFC 9113 §6.8).
+                streams.graceful_shutdown();
+            }
+            streams.poll_accept(context)
+        });
+        let Some(accepted) = accepted.await else { return Ok(()) };
+        let (request, respond) = accepted?;
+        tokio::task::spawn_local(exchange(Rc::clone(serving), Rc::clone(&connection), request, respond));
+    }
+}
+
+async fn exchange(
+    serving: Rc<Serving>,
+    connection: Rc<Connection>,
+    request: Request<RecvStream>,
+    mut respond: SendResponse<Bytes>,
+) {
+    if request.headers().len() > serving.max_headers {
+        // As hyper answers over HTTP/1.
+        let mut answer = Response::new(());
+        *answer.status_mut() = StatusCode::REQUEST_HEADER_FIELDS_TOO_LARGE;
+        // An error means that the stream is gone.
+        let _ = respond.send_response(answer, true);
+        return;
+    }
+    let is_head = request.method() == Method::HEAD;
+    let mut handling = pin!(serving.gate.handle(&connection, request.map(Arriving::Http2)));
+    let answer = poll_fn(|context| match handling.as_mut().poll(context) {
+        Poll::Ready(answer) => Poll::Ready(Some(answer)),
+        // The client wants no answer any more: to drop what is under way cancels it upstream as well.
+        Poll::Pending => respond.poll_reset(context).map(|_| None),
+    });
+    let Some(answer) = answer.await else { return };
+    let (mut head, body) = answer.into_parts();
+    head.headers.remove(header::CONNECTION);
+    if let Some(length) = body.size_hint().exact().filter(|&length| length > 0) {
+        head.headers.entry(header::CONTENT_LENGTH).or_insert(HeaderValue::from(length));
+    }
+    head.headers.entry(header::DATE).or_insert_with(|| serving.date());
+    let is_bodiless = is_head || body.is_end_stream();
+    let Ok(mut stream) = respond.send_response(Response::from_parts(head, ()), is_bodiless) else { return };
+    if !is_bodiless {
+        // The record of the request tells how far it came.
+        let _ = send_body(body, &mut stream, serving.ticker.deadline(), serving.limits.write).await;
+    }
+}

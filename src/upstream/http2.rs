@@ -1,0 +1,201 @@
+//! One attempt at an exchange over HTTP/2.
+
+use std::future::poll_fn;
+use std::io;
+use std::pin::Pin;
+use std::rc::Rc;
+use std::sync::Arc;
+use std::task::Poll;
+use std::time::Duration;
+
+use h2::client::ResponseFuture;
+use http::uri::{Authority, PathAndQuery, Scheme};
+use http::{HeaderMap, HeaderName, HeaderValue, Request, Response, StatusCode, Uri, header};
+use http_body::Body;
+
+use super::Upstream;
+use super::connect::connect_shared;
+use super::forwarded_body::ForwardedBody;
+use super::lease::{Lease, Upload};
+use super::request_body::RequestBody;
+use super::send::{Attempt, Failed, UpstreamError, copy_of_repeatable, no_connection};
+use super::settings::Target;
+use super::streams::{Place, Streams};
+use crate::net::{Arriving, send_body};
+
+const GRPC_TIMEOUT: HeaderName = HeaderName::from_static("grpc-timeout");
+
+/// Is told of interim answers (1xx) to the request that has it among its extensions.
+#[derive(Clone)]
+pub(super) struct OnInterim(pub(super) Arc<Tell>);
+
+type Tell = dyn Fn(StatusCode, &HeaderMap) + Send + Sync;
+
+impl Upstream {
+    /// Sends the request as a stream of a connection that exchanges share.
+    pub(super) async fn attempt_http2(
+        &self,
+        index: usize,
+        streams: &Rc<Streams>,
+        request: Request<RequestBody>,
+        Attempt { is_first: _, may_repeat }: Attempt,
+    ) -> Result<Response<ForwardedBody>, Failed> {
+        let target = &self.settings.targets[index];
+        let place = match self.place(index, streams).await {
+            Ok(place) => place,
+            Err(source) => return Err(Failed::unsent(no_connection(target, source), request)),
+        };
+        let (within, is_deadline) = match grpc_timeout(request.headers()) {
+            Some(timeout) if timeout < self.settings.response_timeout => (timeout, true),
+            Some(_) | None => (self.settings.response_timeout, false),
+        };
+        let mut sender = match self.answered(within, None, place.sender().ready()).await {
+            Some(Ok(sender)) => sender,
+            Some(Err(source)) => {
+                place.is_going();
+                return Err(Failed::unsent(UpstreamError::broken(target, source), request));
+            }
+            // It allows fewer streams than it did, and those under way do not end.
+            None => return Err(Failed::for_good(UpstreamError::TimedOut { target: target.to_string() })),
+        };
+        let spare = if may_repeat { copy_of_repeatable(&request) } else { None };
+        let on_interim = request.extensions().get::<OnInterim>().cloned();
+        let (head, body) = self.framed(request, target);
+        let (progress, is_bodiless) = (body.progress(), body.is_end_stream());
+        let bytes_before = place.bytes_read();
+        let (mut answer, mut stream) = match sender.send_request(head, is_bodiless) {
+            Ok(sent) => sent,
+            Err(source) => return Err(Failed { error: UpstreamError::broken(target, source), unspent: spare }),
+        };
+        let (stalled, idle_timeout) = (self.ticker.deadline(), self.settings.body_idle_timeout);
+        let upload = (!is_bodiless).then(|| {
+            Upload::begin(async move {
+                // What went wrong is told by the answer, or by the body's progress.
+                let _ = send_body(body, &mut stream, stalled, idle_timeout).await;
+            })
+        });
+        // Who set a deadline did so for the whole call, however much of it is still uploaded.
+        let watched = progress.as_ref().filter(|_| !is_deadline);
+        match self.answered(within, watched, head_of(&mut answer, on_interim.as_ref())).await {
+            Some(Ok(answer)) => {
+                let lease = Lease::of_stream(place, upload, &self.ticker);
+                let forwarded = |body| ForwardedBody::new(Arriving::Http2(body), lease, progress, idle_timeout);
+                Ok(answer.map(forwarded))
+            }
+            Some(Err(source)) => {
+                if !source.is_reset() {
+                    place.is_going();
+                }
+                // What was refused was not looked at (RFC 9113 §8.7).
+                Err(Failed { error: UpstreamError::broken(target, source), unspent: spare })
+            }
+            None => {
+                // Who says nothing at all may be gone: others had better not wait for it, too.
+                if place.bytes_read() == bytes_before {
+                    place.is_going();
+                }
+                Err(Failed::for_good(UpstreamError::TimedOut { target: target.to_string() }))
+            }
+        }
+    }
+
+    async fn place(&self, index: usize, streams: &Rc<Streams>) -> io::Result<Place> {
+        loop {
+            if let Some(place) = streams.take() {
+                return Ok(place);
+            }
+            let connect = || {
+                let (settings, ticker) = (Arc::clone(&self.settings), Rc::clone(&self.ticker));
+                async move { connect_shared(&settings, &settings.targets[index], &ticker).await }
+            };
+            let (is_ours, connected) = streams.more(connect).await;
+            if is_ours { self.noted(index, connected)? } else { connected? }
+        }
+    }
+
+    // The host becomes a part of the target, and nothing says how the body is framed (RFC 9113 §8.2.2, §8.3.1).
+    fn framed(&self, request: Request<RequestBody>, target: &Target) -> (Request<()>, RequestBody) {
+        let host = self.host(target);
+        let (mut parts, body) = request.into_parts();
+        let host = parts.headers.remove(header::HOST).map(|passed| host.unwrap_or(passed));
+        parts.headers.remove(header::TRANSFER_ENCODING);
+        let scheme = if target.tls_name.is_some() { Scheme::HTTPS } else { Scheme::HTTP };
+        parts.uri = absolute(parts.uri, scheme, host.as_ref());
+        parts.extensions.clear();
+        (Request::from_parts(parts, ()), body)
+    }
+}
+
+// A host that was admitted is an authority; where it should not be, none is sent rather than another one.
+fn absolute(uri: Uri, scheme: Scheme, host: Option<&HeaderValue>) -> Uri {
+    let authority = host.and_then(|host| Authority::try_from(host.as_bytes()).ok());
+    let mut parts = uri.into_parts();
+    parts.path_and_query.get_or_insert(PathAndQuery::from_static("/"));
+    if authority.is_some() {
+        (parts.scheme, parts.authority) = (Some(scheme), authority);
+    }
+    Uri::from_parts(parts).unwrap_or_default()
+}
+
+async fn head_of(
+    answer: &mut ResponseFuture,
+    on_interim: Option<&OnInterim>,
+) -> Result<Response<h2::RecvStream>, h2::Error> {
+    poll_fn(|context| {
+        while let Poll::Ready(Some(interim)) = answer.poll_informational(context) {
+            let interim = interim?;
+            if let Some(OnInterim(tell)) = on_interim {
+                tell(interim.status(), interim.headers());
+            }
+        }
+        Pin::new(&mut *answer).poll(context)
+    })
+    .await
+}
+
+/// How long a client of gRPC will wait for the end of its call: up to eight digits and a unit.
+fn grpc_timeout(headers: &HeaderMap) -> Option<Duration> {
+    let text = headers.get(GRPC_TIMEOUT)?.to_str().ok()?;
+    let (digits, unit) = text.split_at_checked(text.len().checked_sub(1)?)?;
+    let count =
+        digits.parse().ok().filter(|_| digits.len() <= 8 && digits.bytes().all(|byte| byte.is_ascii_digit()))?;
+    match unit {
+        "H" => Some(Duration::from_secs(count * 3600)),
+        "M" => Some(Duration::from_secs(count * 60)),
+        "S" => Some(Duration::from_secs(count)),
+        "m" => Some(Duration::from_millis(count)),
+        "u" => Some(Duration::from_micros(count)),
+        "n" => Some(Duration::from_nanos(count)),
+        _ => None,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn deadlines_of_grpc_are_up_to_eight_digits_and_a_unit() {
+        let told = [
+            ("5S", Some(Duration::from_secs(5))),
+            ("99999999H", Some(Duration::from_secs(99_999_999 * 3600))),
+            ("250m", Some(Duration::from_millis(250))),
+            ("1M", Some(Duration::from_secs(60))),
+            ("70u", Some(Duration::from_micros(70))),
+            ("8n", Some(Duration::from_nanos(8))),
+            ("0S", Some(Duration::ZERO)),
+            ("", None),
+            ("S", None),
+            ("5", None),
+            ("+5S", None),
+            ("5s", None),
+            ("999999999S", None),
+            ("5\u{e9}", None),
+        ];
+        for (text, expected) in told {
+            let mut headers = HeaderMap::new();
+            headers.insert(GRPC_TIMEOUT, HeaderValue::from_bytes(text.as_bytes()).expect("a header value"));
+            assert_eq!(grpc_timeout(&headers), expected, "{text:?}");
+        }
+    }
+}

@@ -1,0 +1,146 @@
+//! The connections to one target that exchanges share (HTTP/2), of one worker.
+//!
+//! 1. An exchange takes a place on the first connection that has one; the last ones get idle and go.
+//! 2. Where all places are taken, one more connection is made, and everybody waits for that one: a burst of requests does
+//!    not become a burst of connections.
+//! 3. A connection has as many places as the target allows, and no more than [`MOST_PLACES`].
+
+use std::cell::{Cell, RefCell};
+use std::io;
+use std::rc::Rc;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use bytes::Bytes;
+use h2::client::SendRequest;
+use tokio::sync::watch;
+
+use super::settings::Settings;
+use crate::clock::Ticker;
+use crate::net::Pace;
+
+/// What most servers allow; more connections serve more exchanges better than more streams do.
+pub(super) const MOST_PLACES: usize = 100;
+
+/// A connection that exchanges share.
+pub(super) struct Shared {
+    sender: SendRequest<Bytes>,
+    pace: Rc<Pace>,
+    taken: Cell<usize>,
+    is_gone: Cell<bool>,
+    idle_since: Cell<Instant>,
+}
+
+/// A place on a connection, taken until this is dropped.
+pub(super) struct Place {
+    connection: Rc<Shared>,
+    ticker: Rc<Ticker>,
+}
+
+/// The connections to one target.
+pub(super) struct Streams {
+    connections: RefCell<Vec<Rc<Shared>>>,
+    dialing: RefCell<Option<Dialing>>,
+    keep_for: Duration,
+    ticker: Rc<Ticker>,
+}
+
+/// What becomes of a connection that is being made.
+type Dialing = watch::Receiver<Option<Result<(), Arc<io::Error>>>>;
+
+impl Shared {
+    pub(super) fn new(sender: SendRequest<Bytes>, pace: Rc<Pace>, now: Instant) -> Rc<Self> {
+        let (taken, is_gone, idle_since) = (Cell::new(0), Cell::new(false), Cell::new(now));
+        Rc::new(Self { sender, pace, taken, is_gone, idle_since })
+    }
+
+    /// It takes no more exchanges; those that are under way may end.
+    pub(super) fn is_going(&self) {
+        self.is_gone.set(true);
+    }
+
+    fn has_room(&self) -> bool {
+        let places = self.sender.current_max_send_streams().clamp(1, MOST_PLACES);
+        !self.is_gone.get() && self.taken.get() < places
+    }
+}
+
+impl Place {
+    pub(super) fn sender(&self) -> SendRequest<Bytes> {
+        self.connection.sender.clone()
+    }
+
+    /// Bytes that the target has sent on this connection so far.
+    pub(super) fn bytes_read(&self) -> u64 {
+        self.connection.pace.bytes_read()
+    }
+
+    /// Its connection takes no more exchanges.
+    pub(super) fn is_going(&self) {
+        self.connection.is_going();
+    }
+}
+
+impl Drop for Place {
+    fn drop(&mut self) {
+        self.connection.taken.set(self.connection.taken.get() - 1);
+        self.connection.idle_since.set(self.ticker.now());
+    }
+}
+
+impl Streams {
+    pub(super) fn new(settings: &Settings, ticker: &Rc<Ticker>) -> Self {
+        let (connections, dialing) = (RefCell::default(), RefCell::default());
+        Self { connections, dialing, keep_for: settings.pool_idle_timeout, ticker: Rc::clone(ticker) }
+    }
+
+    /// A place on a connection that is there, if there is one.
+    pub(super) fn take(&self) -> Option<Place> {
+        let mut connections = self.connections.borrow_mut();
+        connections.retain(|connection| !connection.is_gone.get());
+        let connection = connections.iter().find(|connection| connection.has_room())?;
+        connection.taken.set(connection.taken.get() + 1);
+        Some(Place { connection: Rc::clone(connection), ticker: Rc::clone(&self.ticker) })
+    }
+
+    /// Waits for one more connection, which `connect` makes unless one is being made already. Returns whether it was this
+    /// call that had it made.
+    ///
+    /// # Errors
+    /// That of `connect`.
+    pub(super) async fn more<F>(self: &Rc<Self>, connect: impl FnOnce() -> F) -> (bool, io::Result<()>)
+    where
+        F: Future<Output = io::Result<Rc<Shared>>> + 'static,
+    {
+        let under_way = self.dialing.borrow().clone();
+        let begins = under_way.is_none();
+        let mut dialing = under_way.unwrap_or_else(|| self.dial(connect()));
+        let outcome = match dialing.wait_for(Option::is_some).await {
+            Ok(outcome) => outcome.clone().unwrap_or(Ok(())),
+            // The task that dials tells before it ends.
+            Err(_) => Err(Arc::new(io::ErrorKind::ConnectionAborted.into())),
+        };
+        (begins, outcome.map_err(|error| io::Error::new(error.kind(), error)))
+    }
+
+    // In a task of its own: whoever asked for it may go away, and others wait for it.
+    fn dial(self: &Rc<Self>, connecting: impl Future<Output = io::Result<Rc<Shared>>> + 'static) -> Dialing {
+        let (tell, dialing) = watch::channel(None);
+        *self.dialing.borrow_mut() = Some(dialing.clone());
+        let streams = Rc::clone(self);
+        tokio::task::spawn_local(async move {
+            let outcome = connecting.await.map(|connection| streams.connections.borrow_mut().push(connection));
+            *streams.dialing.borrow_mut() = None;
+            tell.send_replace(Some(outcome.map_err(Arc::new)));
+        });
+        dialing
+    }
+
+    /// Lets go of the connections that have been idle for too long.
+    pub(super) fn prune(&self, now: Instant) {
+        self.connections.borrow_mut().retain(|connection| {
+            let is_idle = connection.taken.get() == 0;
+            !(connection.is_gone.get() || is_idle && now.duration_since(connection.idle_since.get()) >= self.keep_for)
+        });
+    }
+}
