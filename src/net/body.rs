@@ -1,7 +1,10 @@
 //! A message's body as it comes in, whichever HTTP it comes by.
 
+use std::cell::RefCell;
+use std::future::poll_fn;
 use std::io;
 use std::pin::Pin;
+use std::rc::Rc;
 use std::task::{Context, Poll, ready};
 
 use bytes::Bytes;
@@ -15,7 +18,74 @@ pub enum Arriving {
     /// Over HTTP/1.
     Http1(Incoming),
     /// As a stream of HTTP/2. The peer may send on as what it sent is taken: nothing is held here.
-    Http2(RecvStream),
+    Http2(ArrivingStream),
+}
+
+/// A stream of HTTP/2, as long as it is read.
+#[derive(Debug)]
+pub struct ArrivingStream {
+    /// There until this is dropped.
+    stream: Option<RecvStream>,
+    rest: Option<Rest>,
+}
+
+/// Where a stream is left that is dropped before it was read to its end.
+#[derive(Clone, Debug, Default)]
+pub struct Rest(Rc<RefCell<Option<RecvStream>>>);
+
+impl Arriving {
+    /// The body of `stream`.
+    #[must_use]
+    pub fn over_http2(stream: RecvStream) -> Self {
+        Self::Http2(ArrivingStream { stream: Some(stream), rest: None })
+    }
+
+    /// The body of `stream`, which is left to `rest` if it is dropped before its end.
+    #[must_use]
+    pub fn over_http2_or_left(stream: RecvStream, rest: Rest) -> Self {
+        Self::Http2(ArrivingStream { stream: Some(stream), rest: Some(rest) })
+    }
+}
+
+impl Rest {
+    /// Reads what was left, if anything was, to its end; the peer may send no more than it was allowed before.
+    pub async fn discard(&self) {
+        let Some(mut stream) = self.0.take() else { return };
+        while let Some(Ok(_)) = poll_fn(|context| stream.poll_data(context)).await {}
+    }
+}
+
+impl Drop for ArrivingStream {
+    fn drop(&mut self) {
+        if let (Some(stream), Some(Rest(rest))) = (self.stream.take(), &self.rest)
+            && !stream.is_end_stream()
+        {
+            *rest.borrow_mut() = Some(stream);
+        }
+    }
+}
+
+impl ArrivingStream {
+    fn poll_frame(&mut self, context: &mut Context<'_>) -> Poll<Option<io::Result<Frame<Bytes>>>> {
+        let Some(stream) = &mut self.stream else { return Poll::Ready(None) };
+        match ready!(stream.poll_data(context)) {
+            Some(Ok(data)) => {
+                // An error means that the stream is gone, which the next poll tells.
+                let _ = stream.flow_control().release_capacity(data.len());
+                Poll::Ready(Some(Ok(Frame::data(data))))
+            }
+            // A stream that was reset is no whole body, whatever the reason: NO_ERROR is no end.
+            Some(Err(error)) => Poll::Ready(Some(Err(io::Error::other(error)))),
+            None => {
+                let trailers = ready!(stream.poll_trailers(context)).map_err(io::Error::other)?;
+                Poll::Ready(trailers.map(|trailers| Ok(Frame::trailers(trailers))))
+            }
+        }
+    }
+
+    fn is_end_stream(&self) -> bool {
+        self.stream.as_ref().is_none_or(RecvStream::is_end_stream)
+    }
 }
 
 impl Body for Arriving {
@@ -25,19 +95,7 @@ impl Body for Arriving {
     fn poll_frame(self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Option<io::Result<Frame<Bytes>>>> {
         match self.get_mut() {
             Self::Http1(incoming) => Pin::new(incoming).poll_frame(context).map_err(io::Error::other),
-            Self::Http2(stream) => match ready!(stream.poll_data(context)) {
-                Some(Ok(data)) => {
-                    // An error means that the stream is gone, which the next poll tells.
-                    let _ = stream.flow_control().release_capacity(data.len());
-                    Poll::Ready(Some(Ok(Frame::data(data))))
-                }
-                // A stream that was reset is no whole body, whatever the reason: NO_ERROR is no end.
-                Some(Err(error)) => Poll::Ready(Some(Err(io::Error::other(error)))),
-                None => {
-                    let trailers = ready!(stream.poll_trailers(context)).map_err(io::Error::other)?;
-                    Poll::Ready(trailers.map(|trailers| Ok(Frame::trailers(trailers))))
-                }
-            },
+            Self::Http2(stream) => stream.poll_frame(context),
         }
     }
 

@@ -10,7 +10,7 @@ mod stream;
 pub mod tls;
 mod tunnel;
 
-pub use body::Arriving;
+pub use body::{Arriving, Rest};
 pub use interim::Interim;
 pub use paced::{Exchange, Pace, PaceLimits, Paced};
 pub use renewed::Renewed;

@@ -13,6 +13,7 @@ use std::future::poll_fn;
 use std::pin::pin;
 use std::rc::Rc;
 use std::task::Poll;
+use std::time::Duration;
 
 use bytes::Bytes;
 use h2::RecvStream;
@@ -22,7 +23,7 @@ use http_body::Body;
 
 use super::connection::{Arrival, Serving};
 use crate::gateway::Connection;
-use crate::net::{Arriving, Interim, send_body};
+use crate::net::{Arriving, Interim, Rest, send_body};
 
 const MOST_STREAMS: u32 = 100;
 /// What a request's body may fill of our memory before its upstream takes it, and the bodies of all streams together.
@@ -34,6 +35,8 @@ const SEND_BUFFER: usize = 64 * 1024;
 const MOST_PENDING_RESETS: usize = 20;
 /// Streams that we had to reset because of what the client sent on them.
 const MOST_PROVOKED_RESETS: usize = 100;
+/// How long the rest of a request is waited for whose answer did not wait for it.
+const LINGERING: Duration = Duration::from_secs(1);
 
 /// Serves a client until one side closes the connection.
 ///
@@ -86,7 +89,9 @@ async fn exchange(
         return;
     }
     let is_head = request.method() == Method::HEAD;
-    let mut handling = pin!(serving.gate.handle(&connection, request.map(Arriving::Http2)));
+    let rest = Rest::default();
+    let request = request.map(|body| Arriving::over_http2_or_left(body, rest.clone()));
+    let mut handling = pin!(serving.gate.handle(&connection, request));
     let answer = poll_fn(|context| match handling.as_mut().poll(context) {
         Poll::Ready(answer) => Poll::Ready(Some(answer)),
         // The client wants no answer any more: to drop what is under way cancels it upstream as well.
@@ -104,5 +109,9 @@ async fn exchange(
     if !is_bodiless {
         // The record of the request tells how far it came.
         let _ = send_body(body, &mut stream, serving.ticker.deadline(), serving.limits.write).await;
+    } else {
+        drop(body);
     }
+    // Some clients that are still sending take an answer together with a reset for a broken stream.
+    let _ = tokio::time::timeout(LINGERING, rest.discard()).await;
 }

@@ -79,7 +79,7 @@ impl Upstream {
         match self.answered(within, watched, head_of(&mut answer, on_interim.as_ref())).await {
             Some(Ok(answer)) => {
                 let lease = Lease::of_stream(place, upload, &self.ticker);
-                let forwarded = |body| ForwardedBody::new(Arriving::Http2(body), lease, progress, idle_timeout);
+                let forwarded = |body| ForwardedBody::new(Arriving::over_http2(body), lease, progress, idle_timeout);
                 Ok(answer.map(forwarded))
             }
             Some(Err(source)) => {
