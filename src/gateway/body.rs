@@ -8,6 +8,7 @@ use std::task::{Context, Poll, ready};
 use bytes::Bytes;
 use http_body::{Body, Frame, SizeHint};
 
+use super::unread::Unread;
 use crate::clock::Deadline;
 use crate::net::Exchange;
 use crate::telemetry::{Outcome, Record};
@@ -30,18 +31,30 @@ pub struct AnswerBody {
 pub(super) const TOKEN_ENDED: &str = "token_ended";
 
 enum Content {
-    Fixed(Bytes),
+    Fixed(Bytes, Unread),
     Forwarded(ForwardedBody),
 }
 
 impl AnswerBody {
-    pub(super) fn fixed(text: Bytes, record: Record, request: Option<Rc<Progress>>, exchange: Exchange) -> Self {
-        Self { content: Content::Fixed(text), record: Some(record), request, exchange, expiry: None }
+    pub(super) fn fixed(
+        text: Bytes,
+        record: Record,
+        request: Option<Rc<Progress>>,
+        exchange: Exchange,
+        unread: Unread,
+    ) -> Self {
+        Self { content: Content::Fixed(text, unread), record: Some(record), request, exchange, expiry: None }
     }
 
     /// Nothing: what follows the answer is another protocol, and whoever carries it tells the record.
     pub(super) fn switched(exchange: Exchange) -> Self {
-        Self { content: Content::Fixed(Bytes::new()), record: None, request: None, exchange, expiry: None }
+        Self {
+            content: Content::Fixed(Bytes::new(), Unread::Nothing),
+            record: None,
+            request: None,
+            exchange,
+            expiry: None,
+        }
     }
 
     pub(super) fn forwarded(
@@ -69,7 +82,8 @@ impl Body for AnswerBody {
             return Poll::Ready(Some(Err(io::Error::other("the access token has ended"))));
         }
         let frame = match &mut this.content {
-            Content::Fixed(text) => {
+            Content::Fixed(text, unread) => {
+                ready!(unread.poll_read(context));
                 let text = std::mem::take(text);
                 if text.is_empty() { None } else { Some(Ok(Frame::data(text))) }
             }
@@ -92,14 +106,14 @@ impl Body for AnswerBody {
 
     fn is_end_stream(&self) -> bool {
         match &self.content {
-            Content::Fixed(text) => text.is_empty(),
+            Content::Fixed(text, _) => text.is_empty(),
             Content::Forwarded(body) => body.is_end_stream(),
         }
     }
 
     fn size_hint(&self) -> SizeHint {
         match &self.content {
-            Content::Fixed(text) => SizeHint::with_exact(text.len() as u64),
+            Content::Fixed(text, _) => SizeHint::with_exact(text.len() as u64),
             Content::Forwarded(body) => body.size_hint(),
         }
     }

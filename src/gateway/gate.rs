@@ -18,6 +18,7 @@ use super::grpc;
 use super::refusal::{Ambiguity, Refusal};
 use super::respond::{self, respond};
 use super::snapshot::{Forwarding, Publisher, Snapshot};
+use super::unread::Unread;
 use crate::clock::{Deadline, Ticker};
 use crate::net::{self, Arriving, Carried, End, Interim, Pace, Paced, Stream};
 use crate::oauth::bearer::{self, BearerError};
@@ -118,9 +119,17 @@ impl Gate {
             Version::HTTP_2 => admission::as_over_http1(&mut parts, progress.is_some()).map_err(Refusal::from),
             _ => Ok(()),
         };
-        let outcome = match admitted {
-            Ok(()) => self.pass(&view, connection, parts, body, &mut record).await,
+        let judged = match admitted {
+            Ok(()) => self.judge(snapshot, connection, &parts, &mut record).await,
             Err(refusal) => Err(refusal),
+        };
+        let mut unread = Unread::Nothing;
+        let outcome = match judged {
+            Ok(passage) => self.forward(&view, connection, passage, parts, body).await,
+            Err(refusal) => {
+                unread = Unread::of(&parts, body, &self.ticker);
+                Err(refusal)
+            }
         };
         match outcome {
             Ok(Passed::Answered(answer, expiry)) => {
@@ -139,12 +148,13 @@ impl Gate {
                     Some(fault) => Refusal::BodyFault(fault),
                     None => refusal,
                 };
-                let answer = respond(&refusal, &snapshot.challenge, client);
+                let mut answer = respond(&refusal, &snapshot.challenge, client);
+                unread.tell(answer.headers_mut());
                 record.status = Some(answer.status());
                 record.outcome = Outcome::Refused(refusal.reason());
                 record.cause = refusal.cause();
                 record.issuer = refusal.issuer().cloned();
-                answer.map(|text| AnswerBody::fixed(text, record, progress, exchange))
+                answer.map(|text| AnswerBody::fixed(text, record, progress, exchange, unread))
             }
         }
     }
@@ -154,16 +164,15 @@ impl Gate {
         self.view.borrow().upstreams.iter().for_each(|upstream| upstream.prune());
     }
 
-    async fn pass(
+    async fn forward(
         &self,
         view: &View,
         connection: &Connection,
+        passage: Passage,
         mut parts: Parts,
         body: RequestBody,
-        record: &mut Record,
     ) -> Result<Passed, Refusal> {
         let snapshot = &*view.snapshot;
-        let passage = self.judge(snapshot, connection, &parts, record).await?;
         let forwarding = &snapshot.forwarding[passage.permit.route()];
         let upstream = &view.upstreams[forwarding.upstream];
 

@@ -12,6 +12,7 @@ mod grpc;
 mod refusal;
 mod respond;
 mod snapshot;
+mod unread;
 
 pub use body::AnswerBody;
 pub use compile::{compile, route_faults};

@@ -11,9 +11,10 @@ use bytes::BytesMut;
 use http::HeaderValue;
 use hyper::server::conn::http1::Builder;
 use rustls::ServerConfig;
-use tokio::io::AsyncReadExt;
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
 use tokio::sync::Notify;
+use tokio::time::timeout;
 use tokio_rustls::TlsAcceptor;
 
 use super::limit::Place;
@@ -25,6 +26,8 @@ use crate::net::{Interim, Pace, PaceLimits, Paced, Stream};
 
 /// What a client begins with who speaks HTTP/2 without having agreed to it (RFC 9113 §3.4).
 const HTTP2_PREFACE: &[u8] = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n";
+/// How long the rest of a request is read whose answer did not wait for it.
+pub(super) const LINGERING: Duration = Duration::from_secs(1);
 /// Most heads fit into this, and are read in one go.
 const FIRST_READ: usize = 4096;
 
@@ -92,6 +95,21 @@ impl Serving {
             outcome = waiting => Some(outcome),
             () = self.drained.notified() => None,
         }
+    }
+
+    /// Closes a connection on which everything is said, but reads on for a while: a socket that is closed with bytes unread
+    /// takes back what was last sent, an answer that did not wait for its request's body for one.
+    pub(super) async fn linger(&self, mut stream: Paced<Stream>) {
+        let closing = async {
+            stream.shutdown().await?;
+            let mut discarded = BytesMut::with_capacity(FIRST_READ);
+            while stream.read_buf(&mut discarded).await? > 0 {
+                discarded.clear();
+            }
+            Ok::<_, io::Error>(())
+        };
+        // Whatever comes of it, the connection is over.
+        let _ = self.unless_draining(timeout(LINGERING, closing)).await;
     }
 
     /// The time as `Date` tells it (RFC 9110 §5.6.7), written once a second.
@@ -176,7 +194,7 @@ async fn welcome(
 // A handshake takes as long as a head may.
 async fn secured(socket: TcpStream, tls: Option<Arc<ServerConfig>>, within: Duration) -> io::Result<Stream> {
     let Some(tls) = tls else { return Ok(Stream::Plain(socket)) };
-    let stream = tokio::time::timeout(within, TlsAcceptor::from(tls).accept(socket)).await??;
+    let stream = timeout(within, TlsAcceptor::from(tls).accept(socket)).await??;
     Ok(Stream::Tls(Box::new(stream.into())))
 }
 

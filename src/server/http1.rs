@@ -5,6 +5,7 @@ use std::future::poll_fn;
 use std::pin::Pin;
 use std::rc::Rc;
 
+use hyper::server::conn::http1::Parts;
 use hyper::service::service_fn;
 use hyper_util::rt::TokioIo;
 
@@ -25,19 +26,26 @@ pub(super) async fn serve(serving: &Serving, arrival: Arrival) -> hyper::Result<
     let pace = Rc::clone(&arrival.pace);
     let mut exchanges = serving.http1.serve_connection(TokioIo::new(arrival.paced.with_interim(interim)), service);
     let mut told = false;
-    poll_fn(|context| {
+    let outcome = poll_fn(|context| {
         if serving.is_draining() && !told {
             told = true;
             Pin::new(&mut exchanges).graceful_shutdown();
         }
         Pin::new(&mut exchanges).poll(context)
     })
-    .await?;
-    if let Some(tunnel) = connection.take_tunnel() {
-        let parts = exchanges.into_parts();
-        // The tunnel bounds the waiting from here on.
-        let _exchange = pace.begin_exchange();
-        tunnel.carry(End { stream: parts.io.into_inner(), early: parts.read_buf }, &serving.ticker).await;
+    .await;
+    let Parts { io, read_buf, .. } = exchanges.into_parts();
+    let stream = io.into_inner();
+    match (&outcome, connection.take_tunnel()) {
+        (Ok(()), Some(tunnel)) => {
+            // The tunnel bounds the waiting from here on.
+            let _exchange = pace.begin_exchange();
+            tunnel.carry(End { stream, early: read_buf }, &serving.ticker).await;
+        }
+        (Ok(()), None) => serving.linger(stream).await,
+        (Err(error), _) if error.is_parse() => serving.linger(stream).await,
+        // Nobody is there to be told anything.
+        (Err(_), _) => {}
     }
-    Ok(())
+    outcome
 }

@@ -13,7 +13,6 @@ use std::future::poll_fn;
 use std::pin::pin;
 use std::rc::Rc;
 use std::task::Poll;
-use std::time::Duration;
 
 use bytes::Bytes;
 use h2::RecvStream;
@@ -21,7 +20,7 @@ use h2::server::{Builder, SendResponse};
 use http::{HeaderValue, Method, Request, Response, StatusCode, header};
 use http_body::Body;
 
-use super::connection::{Arrival, Serving};
+use super::connection::{Arrival, LINGERING, Serving};
 use crate::gateway::Connection;
 use crate::net::{Arriving, Interim, Rest, send_body};
 
@@ -35,8 +34,6 @@ const SEND_BUFFER: usize = 64 * 1024;
 const MOST_PENDING_RESETS: usize = 20;
 /// Streams that we had to reset because of what the client sent on them.
 const MOST_PROVOKED_RESETS: usize = 100;
-/// How long the rest of a request is waited for whose answer did not wait for it.
-const LINGERING: Duration = Duration::from_secs(1);
 
 /// Serves a client until one side closes the connection.
 ///

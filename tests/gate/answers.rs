@@ -125,3 +125,40 @@ fn issuer_without_keys_is_a_503_without_blame_and_heals_by_itself() {
         crate::harness::get(gateway.address, "/things/a", Some(&token)).status == 200
     });
 }
+
+#[test]
+fn refused_request_with_a_short_body_keeps_its_connection() {
+    let stand = Stand::routes("[[routes]]\npath = \"/{*rest}\"\nscope = \"read\"\nupstream = \"up\"\n");
+    let mut connection = Connection::open(stand.address);
+    for _ in 0..3 {
+        connection.write("POST /x HTTP/1.1\r\nHost: api.test\r\nContent-Length: 5\r\n\r\n");
+        connection.write("hello");
+        let answer = connection.read(false);
+        assert_eq!((answer.status, answer.header("connection"), answer.complete), (401, None, true));
+    }
+    assert_eq!(stand.hits(), 0);
+}
+
+#[test]
+fn refused_upload_has_its_answer_and_is_told_that_the_connection_ends() {
+    let stand = Stand::routes("[[routes]]\npath = \"/{*rest}\"\nscope = \"read\"\nupstream = \"up\"\n");
+    let heads = ["Content-Length: 8000000", "Transfer-Encoding: chunked", "Content-Length: 5\r\nExpect: 100-continue"];
+    for head in heads {
+        let mut connection = Connection::open(stand.address);
+        connection.write(format!("POST /x HTTP/1.1\r\nHost: api.test\r\n{head}\r\n\r\n"));
+        let is_upload = !head.contains("Expect");
+        let mut hand = connection.another_hand();
+        let uploading = std::thread::spawn(move || {
+            use std::io::Write;
+            // As many as the gateway takes.
+            let chunk = [b"10000\r\n".to_vec(), vec![b'x'; 0x10000], b"\r\n".to_vec()].concat();
+            while is_upload && hand.write_all(&chunk).is_ok() {}
+        });
+        let answer = connection.read(false);
+        assert_eq!((answer.status, answer.header("connection"), answer.complete), (401, Some("close"), true), "{head}");
+        assert!(connection.is_closed(), "{head}");
+        drop(connection);
+        uploading.join().expect("it ends");
+    }
+    assert_eq!(stand.hits(), 0);
+}

@@ -3,6 +3,7 @@
 
 mod client;
 mod gateway;
+mod hyper_server;
 mod issuer;
 mod logs;
 mod server;
@@ -13,6 +14,7 @@ use std::time::{Duration, Instant};
 
 pub(crate) use client::{Answer, Connection, get, send};
 pub(crate) use gateway::Gateway;
+pub(crate) use hyper_server::{Half, HyperServer};
 pub(crate) use issuer::{Issuer, Key, NOW, claims};
 pub(crate) use logs::logged;
 pub(crate) use server::{Received, Reply, Server};

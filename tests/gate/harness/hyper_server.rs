@@ -1,0 +1,160 @@
+//! An upstream of other people's making: hyper's server, over either HTTP, in the clear or over TLS.
+
+use std::convert::Infallible;
+use std::net::SocketAddr;
+use std::pin::Pin;
+use std::sync::{Arc, Mutex};
+use std::task::{Context, Poll};
+use std::thread;
+
+use bytes::Bytes;
+use http::{HeaderMap, Request, Response, Version};
+use http_body::{Body, Frame};
+use http_body_util::{BodyExt, Full, combinators::BoxBody};
+use hyper::body::Incoming;
+use hyper::service::service_fn;
+use hyper_util::rt::{TokioExecutor, TokioIo};
+use hyper_util::server::conn::auto::Builder;
+use rustls::ServerConfig;
+use tokio::net::{TcpListener, TcpStream};
+use tokio::sync::oneshot;
+use tokio_rustls::TlsAcceptor;
+
+/// A request as far as it came.
+#[derive(Clone, Debug)]
+pub(crate) struct Seen {
+    pub(crate) version: Version,
+    pub(crate) headers: HeaderMap,
+    pub(crate) body: usize,
+    /// Whether its body came to an end that was one.
+    pub(crate) whole: bool,
+}
+
+/// A running server; it stops when dropped. What it does is told by the path: see [`answer`].
+pub(crate) struct HyperServer {
+    pub(crate) address: SocketAddr,
+    seen: Arc<Mutex<Vec<Seen>>>,
+    _stop: oneshot::Sender<()>,
+}
+
+type AnyBody = BoxBody<Bytes, std::io::Error>;
+
+impl HyperServer {
+    /// It speaks HTTP/2 and nothing else where `is_http2` says so, else HTTP/1.1.
+    pub(crate) fn start(is_http2: bool, tls: Option<Arc<ServerConfig>>) -> Self {
+        let (stop, stopped) = oneshot::channel::<()>();
+        let seen: Arc<Mutex<Vec<Seen>>> = Arc::default();
+        let listener = std::net::TcpListener::bind("127.0.0.1:0").expect("a free port");
+        listener.set_nonblocking(true).expect("a socket");
+        let address = listener.local_addr().expect("a bound socket");
+        let served = Arc::clone(&seen);
+        thread::spawn(move || {
+            let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().expect("a runtime");
+            runtime.block_on(async move {
+                let listener = TcpListener::from_std(listener).expect("a socket");
+                let accepting = async {
+                    while let Ok((socket, _)) = listener.accept().await {
+                        tokio::spawn(serve(socket, is_http2, tls.clone(), Arc::clone(&served)));
+                    }
+                };
+                tokio::select! {
+                    () = accepting => {}
+                    _ = stopped => {}
+                }
+            });
+        });
+        Self { address, seen, _stop: stop }
+    }
+
+    /// Everything that came so far.
+    pub(crate) fn seen(&self) -> Vec<Seen> {
+        self.seen.lock().expect("no panic").clone()
+    }
+}
+
+async fn serve(socket: TcpStream, is_http2: bool, tls: Option<Arc<ServerConfig>>, seen: Arc<Mutex<Vec<Seen>>>) {
+    let builder = Builder::new(TokioExecutor::new());
+    let builder = if is_http2 { builder.http2_only() } else { builder.http1_only() };
+    let service = service_fn(move |request| answer(request, Arc::clone(&seen)));
+    // An error is the other side going away, which is its right.
+    let _ = match tls {
+        None => builder.serve_connection(TokioIo::new(socket), service).await,
+        Some(tls) => match TlsAcceptor::from(tls).accept(socket).await {
+            Ok(stream) => builder.serve_connection(TokioIo::new(stream), service).await,
+            Err(_) => return,
+        },
+    };
+}
+
+// `/echo` streams the body back, `/break` breaks off in the middle of an answer, everything else is greeted when its body
+// has come.
+async fn answer(request: Request<Incoming>, seen: Arc<Mutex<Vec<Seen>>>) -> Result<Response<AnyBody>, Infallible> {
+    let (head, body) = request.into_parts();
+    let index = {
+        let mut seen = seen.lock().expect("no panic");
+        seen.push(Seen { version: head.version, headers: head.headers, body: 0, whole: false });
+        seen.len() - 1
+    };
+    let mut counted = Counted { body, seen, index };
+    Ok(match head.uri.path() {
+        "/echo" => Response::new(counted.boxed()),
+        "/break" => {
+            let half = BoxBody::new(Half(Some(Bytes::from_static(b"half"))));
+            Response::builder().header("content-length", 8).body(half).expect("an answer")
+        }
+        _ => {
+            while let Some(Ok(_)) = counted.frame().await {}
+            Response::new(Full::new(Bytes::from_static(b"hello")).map_err(|never| match never {}).boxed())
+        }
+    })
+}
+
+struct Counted {
+    body: Incoming,
+    seen: Arc<Mutex<Vec<Seen>>>,
+    index: usize,
+}
+
+impl Body for Counted {
+    type Data = Bytes;
+    type Error = std::io::Error;
+
+    fn poll_frame(
+        mut self: Pin<&mut Self>,
+        context: &mut Context<'_>,
+    ) -> Poll<Option<Result<Frame<Bytes>, Self::Error>>> {
+        let polled = Pin::new(&mut self.body).poll_frame(context);
+        if let Poll::Ready(frame) = &polled {
+            let mut seen = self.seen.lock().expect("no panic");
+            let seen = &mut seen[self.index];
+            match frame {
+                Some(Ok(frame)) => seen.body += frame.data_ref().map_or(0, Bytes::len),
+                Some(Err(_)) => {}
+                None => seen.whole = true,
+            }
+            seen.whole |= matches!(frame, Some(Ok(_))) && self.body.is_end_stream();
+        }
+        polled.map_err(std::io::Error::other)
+    }
+
+    fn is_end_stream(&self) -> bool {
+        false
+    }
+}
+
+/// Some bytes, and then no end.
+pub(crate) struct Half(pub(crate) Option<Bytes>);
+
+impl Body for Half {
+    type Data = Bytes;
+    type Error = std::io::Error;
+
+    fn poll_frame(
+        mut self: Pin<&mut Self>,
+        context: &mut Context<'_>,
+    ) -> Poll<Option<Result<Frame<Bytes>, Self::Error>>> {
+        let Some(bytes) = self.0.take() else { return Poll::Ready(Some(Err(std::io::ErrorKind::BrokenPipe.into()))) };
+        context.waker().wake_by_ref();
+        Poll::Ready(Some(Ok(Frame::data(bytes))))
+    }
+}
