@@ -53,3 +53,37 @@ fn upstream_is_reached_over_tls_only_where_its_certificate_is_good() {
         assert_eq!(upstream.hits() - hits, usize::from(status == 200));
     }
 }
+
+#[test]
+fn renewed_certificates_towards_an_upstream_are_used_and_bad_ones_are_not() {
+    let (authority, other) = (Authority::new(), Authority::new());
+    let upstream = Server::start_tls(authority.server("inner.test", true), |_| Reply::text("hello"));
+    let folder = tempfile::tempdir().expect("a folder");
+    let at = |name: &str| folder.path().join(name);
+    let show = |authority: &Authority| {
+        let (certificate, key) = authority.client();
+        for (file, name) in [(authority.file(), "ca.pem"), (certificate, "client.crt"), (key, "client.key")] {
+            std::fs::copy(file, at(name)).expect("a file");
+        }
+    };
+    show(&other);
+    let gateway = Gateway::start(&format!(
+        "[upstreams.renewing]\ntargets = \"https://{}\"\ntls_server_name = \"inner.test\"\ntls_ca = \"{}\"\npool_idle = 0\n\
+         tls_client = {{ certificate = \"{}\", key = \"{}\" }}\n\
+         [[routes]]\npath = \"/\"\npublic = true\nupstream = \"renewing\"\n",
+        upstream.address,
+        at("ca.pem").display(),
+        at("client.crt").display(),
+        at("client.key").display(),
+    ));
+    let ask = || send(gateway.address, "GET / HTTP/1.1\r\nHost: a\r\n\r\n").status;
+    assert_eq!(ask(), 502);
+    show(&authority);
+    eventually("the new ones are used", || ask() == 200);
+    // A key of another certificate, and no roots at all.
+    std::fs::copy(other.client().1, at("client.key")).expect("a file");
+    std::fs::write(at("ca.pem"), "none").expect("a file");
+    let refused = || crate::harness::logged("upstream renewing") && crate::harness::logged("the old ones are used on");
+    eventually("they are looked at", refused);
+    assert_eq!(ask(), 200);
+}
