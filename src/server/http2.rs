@@ -67,7 +67,8 @@ pub(super) async fn serve(serving: &Rc<Serving>, arrival: Arrival) -> Result<(),
         });
         let Some(accepted) = accepted.await else { return Ok(()) };
         let (request, respond) = accepted?;
-        tokio::task::spawn_local(exchange(Rc::clone(serving), Rc::clone(&connection), request, respond));
+        // Boxed, because tasks are moved when they begin and end: 3 % of the instructions of an exchange.
+        tokio::task::spawn_local(Box::pin(exchange(Rc::clone(serving), Rc::clone(&connection), request, respond)));
     }
 }
 
