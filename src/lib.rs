@@ -17,6 +17,7 @@
 //! | [`upstream`] | the way of a permitted request to its upstream | `oauth`, `policy`, `telemetry`, `clock`, `net` |
 //! | [`gateway`] | where it meets: the compiled configuration, one request from top to bottom, every answer | all above |
 //! | [`server`] | listeners, workers, client connections, drain | `gateway`, `config`, `clock`, `net` |
+//! | [`reload`] | another configuration in the place of the one in force | `gateway`, `config`, `server`, `net` |
 //! | [`cli`] | the command line and the control plane | everything |
 //! | [`dev`] | a development authorization server and an echo upstream; only `cli` imports it | `oauth`, `verify` |
 //!
@@ -64,6 +65,7 @@ pub mod gateway;
 pub mod net;
 pub mod oauth;
 pub mod policy;
+pub mod reload;
 pub mod server;
 pub mod telemetry;
 pub mod upstream;

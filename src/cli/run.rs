@@ -9,24 +9,27 @@ use tokio::signal::unix::{Signal, SignalKind, signal};
 use tracing_subscriber::filter::LevelFilter;
 
 use super::warnings::weak_choices;
-use super::{LogFormat, LogLevel, Options, story};
+use super::{LogLevel, Options, story};
 use crate::clock::Clock;
 use crate::config::{self, Config};
 use crate::dev;
 use crate::gateway::{self, Publisher, Snapshot};
-use crate::net::Renewed;
 use crate::oauth::scope::{GrantedWildcards, ScopeSet};
-use crate::server::tls::Certificates;
+use crate::reload::{Reloaded, Reloader, Watched};
+use crate::server::tls::{Certificates, Shown};
 use crate::server::{self, Server, listen};
-use crate::telemetry;
+use crate::telemetry::{Log, LogFormat};
 
 pub(super) fn run(options: &Options) -> ExitCode {
+    // Before it is read: what changes while it is compiled has to be noticed.
+    let watched = Watched::new(&options.config);
     let (config, source) = match super::read(&options.config) {
         Ok(read) => read,
         Err(code) => return code,
     };
     // Before the file is compiled: that may have something to warn of.
-    start_log(&config.log, options);
+    let (format, level) = log_settings(&config.log, options);
+    let log = Log::start(format, level);
     let (snapshot, certificates) = match super::compiled(&config, &source) {
         Ok(compiled) => compiled,
         Err(code) => return code,
@@ -35,7 +38,7 @@ pub(super) fn run(options: &Options) -> ExitCode {
     if weak > 0 && config.development.is_none() {
         tracing::warn!(weak, "the file has weak choices; `scopegate check` tells which");
     }
-    match serve(&config, snapshot, &certificates) {
+    match serve(config, snapshot, certificates, watched, options, &log) {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
             eprintln!("scopegate: {error}");
@@ -44,7 +47,14 @@ pub(super) fn run(options: &Options) -> ExitCode {
     }
 }
 
-fn serve(config: &Config, snapshot: Snapshot, certificates: &[Option<Arc<Certificates>>]) -> io::Result<()> {
+fn serve(
+    config: Config,
+    snapshot: Snapshot,
+    certificates: Vec<Option<Arc<Certificates>>>,
+    mut watched: Watched,
+    options: &Options,
+    log: &Log,
+) -> io::Result<()> {
     let addresses: Vec<_> = config.listeners.iter().map(|listener| listener.address.value).collect();
     let listeners = listen(&addresses, config.server.workers, config.server.share_port).map_err(io::Error::other)?;
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
@@ -55,14 +65,13 @@ fn serve(config: &Config, snapshot: Snapshot, certificates: &[Option<Arc<Certifi
             None => None,
         };
         let publisher: Publisher = Arc::new(ArcSwap::from_pointee(snapshot));
-        gateway::attend_to(&publisher.load());
-        for certificates in certificates.iter().flatten() {
-            tokio::spawn(Renewed::keep(Arc::downgrade(certificates)));
-        }
+        gateway::attend_to(&publisher.load(), None);
+        let is_tls: Vec<_> = certificates.iter().map(Option::is_some).collect();
+        let shown: Vec<_> = certificates.into_iter().map(Shown::new).collect();
         let settings = server::Settings::from(&config.server);
-        let server = Server::start(listeners, certificates, &settings, &publisher, &Clock::system())?;
-        for (address, certificates) in server.addresses().iter().zip(certificates) {
-            tracing::info!(%address, tls = certificates.is_some(), "listening");
+        let server = Server::start(listeners, &shown, &settings, &publisher, &Clock::system())?;
+        for (address, tls) in server.addresses().iter().zip(is_tls) {
+            tracing::info!(%address, tls, "listening");
         }
         if let Some(development) = &development {
             tracing::warn!(
@@ -73,17 +82,45 @@ fn serve(config: &Config, snapshot: Snapshot, certificates: &[Option<Arc<Certifi
             story::print(&publisher.load(), server.addresses(), development.issuer_address);
         }
 
-        signals.next().await;
+        let mut reloader = Reloader::new(config, publisher, shown);
+        let reloading = async {
+            loop {
+                tokio::select! {
+                    _ = signals.hang_up.recv() => {}
+                    () = watched.changed() => {}
+                }
+                reload(&mut reloader, &server, options, log).await;
+            }
+        };
+        tokio::select! {
+            () = signals.stop.next() => {}
+            () = reloading => {}
+        }
         tracing::info!("stopping");
         tokio::select! {
-            () = drain(server, &config.server) => {}
-            () = signals.next() => tracing::warn!("stopped at once"),
+            () = drain(server, &reloader.config().server) => {}
+            () = signals.stop.next() => tracing::warn!("stopped at once"),
         }
         Ok(())
     });
     // Not waited for: whoever still waits for the workers waits for requests that were to be cut off.
     runtime.shutdown_background();
     outcome
+}
+
+async fn reload(reloader: &mut Reloader, server: &Server, options: &Options, log: &Log) {
+    let loaded = config::load_judged(&options.config, &gateway::route_faults);
+    match reloader.reload(server, loaded).await {
+        Ok(Reloaded::Same) => tracing::info!("the file was read again: nothing has changed"),
+        Ok(Reloaded::Changed) => {
+            let (format, level) = log_settings(&reloader.config().log, options);
+            log.change(format, level);
+            tracing::info!("the file was read again, and is in force");
+        }
+        Err(error) => {
+            tracing::error!(%error, "the file was read again, and is not taken up: what was in force stays so")
+        }
+    }
 }
 
 async fn drain(server: Server, settings: &config::Server) {
@@ -95,17 +132,26 @@ async fn drain(server: Server, settings: &config::Server) {
     }
 }
 
-/// SIGTERM and SIGINT.
+/// What an operator has to say while it runs.
 struct Signals {
+    stop: Stop,
+    hang_up: Signal,
+}
+
+/// SIGTERM and SIGINT.
+struct Stop {
     terminate: Signal,
     interrupt: Signal,
 }
 
 impl Signals {
     fn new() -> io::Result<Self> {
-        Ok(Self { terminate: signal(SignalKind::terminate())?, interrupt: signal(SignalKind::interrupt())? })
+        let stop = Stop { terminate: signal(SignalKind::terminate())?, interrupt: signal(SignalKind::interrupt())? };
+        Ok(Self { stop, hang_up: signal(SignalKind::hangup())? })
     }
+}
 
+impl Stop {
     async fn next(&mut self) {
         tokio::select! {
             _ = self.terminate.recv() => {}
@@ -141,10 +187,10 @@ fn development_settings(development: &config::Development) -> dev::Settings {
     }
 }
 
-fn start_log(log: &config::Log, options: &Options) {
+fn log_settings(log: &config::Log, options: &Options) -> (LogFormat, LevelFilter) {
     let format = match (options.log_format, log.format) {
-        (Some(LogFormat::Pretty), _) | (None, config::LogFormat::Pretty) => telemetry::LogFormat::Pretty,
-        (Some(LogFormat::Json), _) | (None, config::LogFormat::Json) => telemetry::LogFormat::Json,
+        (Some(super::LogFormat::Pretty), _) | (None, config::LogFormat::Pretty) => LogFormat::Pretty,
+        (Some(super::LogFormat::Json), _) | (None, config::LogFormat::Json) => LogFormat::Json,
     };
     let level = match (options.log_level, log.level) {
         (Some(LogLevel::Error), _) | (None, config::LogLevel::Error) => LevelFilter::ERROR,
@@ -153,5 +199,5 @@ fn start_log(log: &config::Log, options: &Options) {
         (Some(LogLevel::Debug), _) | (None, config::LogLevel::Debug) => LevelFilter::DEBUG,
         (Some(LogLevel::Trace), _) | (None, config::LogLevel::Trace) => LevelFilter::TRACE,
     };
-    telemetry::start_log(format, level);
+    (format, level)
 }

@@ -14,7 +14,7 @@ use super::units::{HOUR, MONTH, SECOND, duration};
 use super::values::{Mismatch, any_text, expected, socket_address, text, word};
 
 /// `[development]`.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, PartialEq)]
 pub struct Development {
     /// Where the authorization server listens.
     pub listen: Placed<SocketAddr>,
@@ -55,7 +55,7 @@ pub enum DevelopmentAlgorithm {
 }
 
 /// `[[development.clients]]`.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, PartialEq)]
 pub struct DevelopmentClient {
     /// The `client_id`.
     pub id: String,

@@ -12,7 +12,7 @@ use super::secret::{Secret, secret};
 use super::values::{Mismatch, expected, path, url};
 
 /// Where an issuer's metadata is (RFC 8414 §3).
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, PartialEq)]
 pub enum Discovery {
     /// Nowhere, or nothing is left to it.
     Off,
@@ -23,7 +23,7 @@ pub enum Discovery {
 }
 
 /// Where an issuer's keys are.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, PartialEq)]
 pub enum KeySource {
     /// Where its metadata says.
     Discovered,

@@ -13,7 +13,7 @@ use super::units::{DAY, HOUR, SECOND, count, whole_seconds};
 use super::values::{PUBLIC_KEY_ALGORITHMS, boolean, name, path, text, url, word};
 
 /// `[issuers.NAME.introspection]`.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, PartialEq)]
 pub struct Introspection {
     /// Where to ask; without it, where the metadata says.
     pub endpoint: Option<Placed<Url>>,
@@ -32,7 +32,7 @@ pub struct Introspection {
 }
 
 /// How the gateway authenticates itself.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, PartialEq)]
 pub enum Authentication {
     /// Not at all.
     None(Placed<()>),
@@ -63,7 +63,7 @@ pub enum Authentication {
 }
 
 /// A client and its secret.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, PartialEq)]
 pub struct ClientSecret {
     /// `client_id`
     pub id: String,

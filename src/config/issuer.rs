@@ -16,7 +16,7 @@ use super::units::{DAY, HOUR, MILLISECOND, MINUTE, MONTH, SECOND, count, duratio
 use super::values::{Mismatch, PUBLIC_KEY_ALGORITHMS, any_text, boolean, expected, path, text, word};
 
 /// `[issuers.NAME]`.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, PartialEq)]
 pub struct Issuer {
     /// The name by which routes speak of it.
     pub name: Placed<String>,
@@ -73,7 +73,7 @@ pub struct Issuer {
 }
 
 /// Whom tokens must be meant for.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, PartialEq)]
 pub enum Audience {
     /// Anybody: every resource server that takes this issuer's tokens can replay them here.
     Any(Placed<()>),

@@ -8,7 +8,7 @@ use super::report::Placed;
 use super::values::{path, socket_address};
 
 /// One address that clients connect to.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, PartialEq)]
 pub struct Listener {
     /// The address; port 0 picks a free one.
     pub address: Placed<SocketAddr>,
@@ -17,7 +17,7 @@ pub struct Listener {
 }
 
 /// How a listener shows who it is.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, PartialEq)]
 pub struct ListenerTls {
     /// At least one; chosen by the name that a client asks for, else the first.
     pub certificates: Vec<Certificate>,
@@ -26,7 +26,7 @@ pub struct ListenerTls {
 }
 
 /// A certificate that we show.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, PartialEq)]
 pub struct Certificate {
     /// The chain in PEM, ours first.
     pub certificate: Placed<PathBuf>,

@@ -50,7 +50,7 @@ use read::{File, Table};
 use route::Declared;
 
 /// A whole gateway.toml.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, PartialEq)]
 pub struct Config {
     /// `[server]`.
     pub server: Server,

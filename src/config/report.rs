@@ -45,6 +45,13 @@ impl<T> Placed<T> {
     }
 }
 
+// What a file says is the same wherever it says so.
+impl<T: PartialEq> PartialEq for Placed<T> {
+    fn eq(&self, other: &Self) -> bool {
+        self.value == other.value
+    }
+}
+
 /// One thing wrong with a file.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Fault {

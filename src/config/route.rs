@@ -9,7 +9,7 @@ use super::report::Placed;
 use super::values::{Mismatch, boolean, expected, text, word};
 
 /// One of `[[routes]]`. Whether its patterns and scopes are well-formed is judged where they are compiled.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, PartialEq)]
 pub struct Route {
     /// Patterns of hosts; empty for any.
     pub host: Vec<Placed<String>>,
@@ -34,7 +34,7 @@ pub struct Route {
 }
 
 /// Who may pass on a route: exactly one of the four.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, PartialEq)]
 pub enum Access {
     /// Anybody; a token is neither asked for nor judged.
     Public,
@@ -56,7 +56,7 @@ pub enum ForwardToken {
 }
 
 /// A header that tells the upstream what the token says.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, PartialEq)]
 pub struct ClaimHeader {
     /// The header.
     pub header: Placed<HeaderName>,

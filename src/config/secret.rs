@@ -47,6 +47,12 @@ impl Secret {
     }
 }
 
+impl PartialEq for Secret {
+    fn eq(&self, other: &Self) -> bool {
+        self.expose() == other.expose() && self.origin == other.origin
+    }
+}
+
 pub(super) fn secret(file: &File<'_>) -> impl Fn(&DeValue<'_>) -> Result<Secret, Mismatch> {
     move |value| match value {
         DeValue::String(text) => not_blank(text, SecretOrigin::Bare),

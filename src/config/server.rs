@@ -16,7 +16,7 @@ use super::values::{Mismatch, boolean, expected, network, origin, socket_address
 const MOST_WORKERS: usize = 1024;
 
 /// `[server]`.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, PartialEq)]
 pub struct Server {
     /// Plain listeners, where they are written; port 0 picks a free one.
     pub(super) listen: Option<Vec<Placed<SocketAddr>>>,

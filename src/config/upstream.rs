@@ -14,7 +14,7 @@ use super::units::{DAY, HOUR, MILLISECOND, MINUTE, SECOND, count, duration};
 use super::values::{Mismatch, expected, origin, path, text, word};
 
 /// `[upstreams.NAME]`.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, PartialEq)]
 pub struct Upstream {
     /// The name by which routes speak of it.
     pub name: Placed<String>,

@@ -4,6 +4,7 @@
 
 mod introspection;
 mod issuers;
+mod origins;
 mod routes;
 mod upstreams;
 
@@ -13,6 +14,8 @@ use std::sync::Arc;
 
 use http::HeaderValue;
 use rustls::RootCertStore;
+
+pub(super) use origins::Origins;
 
 use super::respond::ChallengeSettings;
 use super::snapshot::Snapshot;
@@ -27,17 +30,36 @@ use crate::verify::{Epoch, TokenCache, Verifier};
 /// # Errors
 /// All the faults that reading the file did not show.
 pub fn compile(config: &Config) -> Result<Snapshot, Vec<Fault>> {
+    compile_after(config, None)
+}
+
+/// Compiles a configuration that takes the place of `earlier`. Issuers and upstreams that are the same stay the same: with
+/// their keys, what is known of tokens, and their connections.
+///
+/// # Errors
+/// All the faults that reading the file did not show.
+pub fn compile_after(config: &Config, earlier: Option<&Snapshot>) -> Result<Snapshot, Vec<Fault>> {
     let mut faults = Vec::new();
     let trust = Trust::default();
-    let epoch = Epoch::default();
-    let issuers = issuers::compile(&config.issuers, &trust, &epoch, &mut faults);
+    let (cache, epoch) = match earlier {
+        Some(earlier) => earlier.verifier.memory(),
+        None => (Arc::new(TokenCache::new(entries(config))), Epoch::default()),
+    };
+    let cache = match earlier {
+        Some(earlier) if earlier.origins.entries != entries(config) => Arc::new(TokenCache::new(entries(config))),
+        Some(_) | None => cache,
+    };
+    let origins = Origins::of(config);
+    let issuers = issuers::compile(&config.issuers, &trust, &epoch, &mut faults, |index| {
+        origins.issuers[index].find(&earlier?.origins.issuers, earlier?.verifier.issuers())
+    });
     issuers::refuse_ambiguous(config, &mut faults);
-    let upstreams = upstreams::compile(config, &trust, &mut faults);
+    let upstreams = upstreams::compile(config, &trust, &mut faults, |index| {
+        origins.upstreams[index].find(&earlier?.origins.upstreams, &earlier?.upstreams)
+    });
     let (table, forwarding) = routes::compile(config, &mut faults);
     let Some(routes) = table.filter(|_| faults.is_empty()) else { return Err(faults) };
 
-    let entries: usize = config.issuers.iter().map(|issuer| issuer.cache_entries).sum();
-    let cache = Arc::new(TokenCache::new(entries as u64));
     let set_by_routes = config.routes.iter().flat_map(|route| &route.claim_headers);
     Ok(Snapshot {
         routes,
@@ -61,7 +83,12 @@ pub fn compile(config: &Config) -> Result<Snapshot, Vec<Fault>> {
         }),
         body_idle_timeout: config.server.body_idle_timeout,
         access_log: config.log.access,
+        origins,
     })
+}
+
+fn entries(config: &Config) -> u64 {
+    config.issuers.iter().map(|issuer| issuer.cache_entries as u64).sum()
 }
 
 /// What is wrong with the routes of a file that is faulty elsewhere, too.

@@ -47,11 +47,19 @@ struct View {
 
 /// One client's connection.
 pub struct Connection {
-    client: Client,
+    address: IpAddr,
+    is_tls: bool,
+    client: RefCell<Option<Known>>,
     pace: Rc<Pace>,
     interim: Interim,
     memo: Memo,
     tunnel: RefCell<Option<Tunnel>>,
+}
+
+/// A client as one configuration has it.
+struct Known {
+    by: Arc<Snapshot>,
+    client: Rc<Client>,
 }
 
 /// What is left to do for a connection whose protocol was switched.
@@ -89,19 +97,8 @@ impl Gate {
     /// A client has connected from `address`, over TLS or not.
     #[must_use]
     pub fn connection(&self, address: IpAddr, is_tls: bool, pace: Rc<Pace>, interim: Interim) -> Connection {
-        let snapshot = self.publisher.load();
-        let address = address.to_canonical();
-        let client = Client {
-            address,
-            address_text: HeaderValue::from_str(&address.to_string()).unwrap_or(HeaderValue::from_static("unknown")),
-            trusted: snapshot.trusts(address),
-            scheme: snapshot.external_scheme.clone().unwrap_or(HeaderValue::from_static(if is_tls {
-                "https"
-            } else {
-                "http"
-            })),
-        };
-        Connection { client, pace, interim, memo: Memo::new(Rc::clone(&self.tokens)), tunnel: RefCell::default() }
+        let (address, memo) = (address.to_canonical(), Memo::new(Rc::clone(&self.tokens)));
+        Connection { address, is_tls, client: RefCell::default(), pace, interim, memo, tunnel: RefCell::default() }
     }
 
     /// Takes a request to its upstream, or answers it.
@@ -112,7 +109,7 @@ impl Gate {
         let snapshot = &*view.snapshot;
         let body = RequestBody::new(incoming, &snapshot.reserved, snapshot.body_idle_timeout, &self.ticker);
         let progress = body.progress();
-        let mut record = Record::begin(connection.client.address, parts.method.clone(), snapshot.access_log);
+        let mut record = Record::begin(connection.address, parts.method.clone(), snapshot.access_log);
 
         let client = if grpc::is_call(&parts.headers) { respond::Client::Grpc } else { respond::Client::Http };
         let admitted = match parts.version {
@@ -120,7 +117,7 @@ impl Gate {
             _ => Ok(()),
         };
         let judged = match admitted {
-            Ok(()) => self.judge(snapshot, connection, &parts, &mut record).await,
+            Ok(()) => self.judge(&view.snapshot, connection, &parts, &mut record).await,
             Err(refusal) => Err(refusal),
         };
         let mut unread = Unread::Nothing;
@@ -178,7 +175,8 @@ impl Gate {
 
         let protocol = if parts.version == Version::HTTP_11 { headers::wanted_protocol(&parts.headers) } else { None };
         let protocol = protocol.filter(|_| upstream.switches_protocols());
-        headers::to_upstream(&mut parts.headers, parts.version, &snapshot.reserved, &connection.client)?;
+        let client = connection.client(&view.snapshot);
+        headers::to_upstream(&mut parts.headers, parts.version, &snapshot.reserved, &client)?;
         if let Some(fact) = &passage.token {
             if let Some(replacement) = fact.replacement() {
                 parts.headers.insert(header::AUTHORIZATION, replacement.clone());
@@ -223,7 +221,7 @@ impl Gate {
 
     async fn judge(
         &self,
-        snapshot: &Snapshot,
+        snapshot: &Arc<Snapshot>,
         connection: &Connection,
         parts: &Parts,
         record: &mut Record,
@@ -259,7 +257,7 @@ impl Gate {
 
     async fn token(
         &self,
-        snapshot: &Snapshot,
+        snapshot: &Arc<Snapshot>,
         connection: &Connection,
         headers: &HeaderMap,
         found: &Found<'_, '_>,
@@ -279,7 +277,7 @@ impl Gate {
             token,
             memo: &connection.memo,
             accepts: |issuer: &str| found.route.accepts_issuer(issuer),
-            client: || connection.client.origin(headers, |address| snapshot.trusts(address)),
+            client: || connection.client(snapshot).origin(headers, |address| snapshot.trusts(address)),
             now: self.ticker.wall(),
         };
         snapshot.verifier.verify(&offer).await.map_err(Refusal::not_verified)
@@ -297,6 +295,24 @@ impl Gate {
 }
 
 impl Connection {
+    // As the configuration has it that the request at hand is judged by: another one may trust another proxy.
+    fn client(&self, snapshot: &Arc<Snapshot>) -> Rc<Client> {
+        let mut known = self.client.borrow_mut();
+        if let Some(known) = known.as_ref().filter(|known| Arc::ptr_eq(&known.by, snapshot)) {
+            return Rc::clone(&known.client);
+        }
+        let scheme = HeaderValue::from_static(if self.is_tls { "https" } else { "http" });
+        let address_text = HeaderValue::from_str(&self.address.to_string());
+        let client = Rc::new(Client {
+            address: self.address,
+            address_text: address_text.unwrap_or(HeaderValue::from_static("unknown")),
+            trusted: snapshot.trusts(self.address),
+            scheme: snapshot.external_scheme.clone().unwrap_or(scheme),
+        });
+        *known = Some(Known { by: Arc::clone(snapshot), client: Rc::clone(&client) });
+        client
+    }
+
     /// What is to be done once the connection is no longer HTTP, where it came to that.
     #[must_use]
     pub fn take_tunnel(&self) -> Option<Tunnel> {

@@ -15,8 +15,8 @@ mod snapshot;
 mod unread;
 
 pub use body::AnswerBody;
-pub use compile::{compile, route_faults};
+pub use compile::{compile, compile_after, route_faults};
 pub use gate::{Connection, Gate, Tunnel};
 pub use refusal::Refusal;
 pub use respond::ChallengeSettings;
-pub use snapshot::{Forwarding, Publisher, Snapshot, attend_to};
+pub use snapshot::{Forwarding, Publisher, Snapshot, attend_to, dismiss, settle};

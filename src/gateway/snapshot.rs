@@ -2,12 +2,13 @@
 
 use std::net::IpAddr;
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use arc_swap::ArcSwap;
 use http::{HeaderName, HeaderValue};
 use ipnet::IpNet;
 
+use super::compile::Origins;
 use super::respond::ChallengeSettings;
 use crate::net::Renewed;
 use crate::policy::path::PathParameters;
@@ -43,6 +44,8 @@ pub struct Snapshot {
     pub body_idle_timeout: Duration,
     /// Whether each request is logged.
     pub access_log: bool,
+    /// What its parts were made of, for the one that comes after it.
+    pub(super) origins: Origins,
 }
 
 impl Snapshot {
@@ -69,10 +72,32 @@ pub struct Forwarding {
     pub claim_headers: Vec<(HeaderName, String)>,
 }
 
-/// Does in the background what has to be done for issuers and upstreams, on the runtime that this is called on.
-pub fn attend_to(snapshot: &Snapshot) {
-    snapshot.verifier.issuers().iter().for_each(|issuer| issuer.attend());
-    for upstream in &snapshot.upstreams {
+/// Does in the background what has to be done for the issuers and upstreams of a snapshot, on the runtime that this is
+/// called on; of those that `earlier` has as well, it is done already.
+pub fn attend_to(snapshot: &Snapshot, earlier: Option<&Snapshot>) {
+    let (issuers, upstreams) = (snapshot.verifier.issuers(), &snapshot.upstreams);
+    let known = earlier.map_or(&[][..], |earlier| earlier.verifier.issuers());
+    missing_from(known, issuers).for_each(|issuer| issuer.attend());
+    let known = earlier.map_or(&[][..], |earlier| &earlier.upstreams);
+    for upstream in missing_from(known, upstreams) {
         tokio::spawn(Renewed::keep(Arc::downgrade(&upstream.tls)));
     }
+}
+
+/// Waits until it is known of every issuer that `earlier` does not have whether its keys can be had, for at most
+/// `patience`.
+pub async fn settle(snapshot: &Snapshot, earlier: &Snapshot, patience: Duration) {
+    let deadline = Instant::now() + patience;
+    for issuer in missing_from(earlier.verifier.issuers(), snapshot.verifier.issuers()) {
+        issuer.settle(deadline.saturating_duration_since(Instant::now())).await;
+    }
+}
+
+/// Ends what is done for the issuers of a snapshot whose place `later` has taken.
+pub fn dismiss(snapshot: &Snapshot, later: &Snapshot) {
+    missing_from(later.verifier.issuers(), snapshot.verifier.issuers()).for_each(|issuer| Arc::clone(issuer).dismiss());
+}
+
+fn missing_from<'s, T>(known: &'s [Arc<T>], all: &'s [Arc<T>]) -> impl Iterator<Item = &'s Arc<T>> {
+    all.iter().filter(|one| !known.iter().any(|known| Arc::ptr_eq(known, one)))
 }

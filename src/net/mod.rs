@@ -13,7 +13,7 @@ mod tunnel;
 pub use body::{Arriving, Rest};
 pub use interim::Interim;
 pub use paced::{Exchange, Pace, PaceLimits, Paced};
-pub use renewed::Renewed;
+pub use renewed::{Content, Renewed};
 pub use sending::send_body;
 pub use stream::Stream;
 pub use tunnel::{Carried, End, tunnel};

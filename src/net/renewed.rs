@@ -6,7 +6,7 @@ use std::sync::{Arc, Weak};
 use std::time::Duration;
 
 use arc_swap::ArcSwap;
-use aws_lc_rs::digest::{Digest, SHA256, digest};
+use aws_lc_rs::digest::{SHA256, digest};
 
 use super::tls::TlsError;
 
@@ -20,7 +20,7 @@ pub struct Renewed<T> {
     make: Box<dyn Fn() -> Result<T, TlsError> + Send + Sync>,
     current: ArcSwap<T>,
     /// What was in the files before it was made.
-    first: Option<Digest>,
+    first: Content,
     renewals: AtomicU64,
     refusals: AtomicU64,
 }
@@ -35,7 +35,7 @@ impl<T: Send + Sync + 'static> Renewed<T> {
         files: Vec<PathBuf>,
         make: impl Fn() -> Result<T, TlsError> + Send + Sync + 'static,
     ) -> Result<Self, TlsError> {
-        let first = content(&files);
+        let first = Content::of(&files);
         let current = ArcSwap::from_pointee(make()?);
         let (renewals, refusals) = (AtomicU64::new(0), AtomicU64::new(0));
         Ok(Self { name, files, make: Box::new(make), current, first, renewals, refusals })
@@ -54,13 +54,13 @@ impl<T: Send + Sync + 'static> Renewed<T> {
     /// Looks at the files for as long as somebody has use for what is made of them; belongs in a task of the control
     /// plane. Files that are no good change nothing.
     pub async fn keep(this: Weak<Self>) {
-        let Some(mut seen) = this.upgrade().map(|this| this.first) else { return };
+        let Some(mut seen) = this.upgrade().map(|this| this.first.clone()) else { return };
         loop {
             tokio::time::sleep(LOOKED_AT_EACH).await;
             let Some(this) = this.upgrade().filter(|this| !this.files.is_empty()) else { return };
-            let found = content(&this.files);
+            let found = Content::of(&this.files);
             // Compared by content: a new file may bear an old date, and Kubernetes swaps links.
-            if found.as_ref().map(AsRef::as_ref) != seen.as_ref().map(AsRef::as_ref) {
+            if found != seen {
                 this.renew();
                 seen = found;
             }
@@ -82,14 +82,26 @@ impl<T: Send + Sync + 'static> Renewed<T> {
     }
 }
 
-// None where a file cannot be read: it may be about to be replaced.
-fn content(files: &[PathBuf]) -> Option<Digest> {
-    let mut content = Vec::new();
-    for file in files {
-        let bytes = zeroize::Zeroizing::new(std::fs::read(file).ok()?);
-        content.extend_from_slice(digest(&SHA256, &bytes).as_ref());
+/// What is in some files, to be compared with what is in them later.
+#[derive(Clone, PartialEq, Eq)]
+pub struct Content(Option<Vec<u8>>);
+
+impl Content {
+    /// What is in `files` now. One that cannot be read is like nothing but another one: it may be about to be replaced.
+    pub fn of<'f>(files: impl IntoIterator<Item = &'f PathBuf>) -> Self {
+        let mut digests = Vec::new();
+        for file in files {
+            let Ok(bytes) = std::fs::read(file).map(zeroize::Zeroizing::new) else { return Self(None) };
+            digests.extend_from_slice(digest(&SHA256, &bytes).as_ref());
+        }
+        Self(Some(digests))
     }
-    Some(digest(&SHA256, &content))
+
+    /// Whether all of them could be read.
+    #[must_use]
+    pub fn is_there(&self) -> bool {
+        self.0.is_some()
+    }
 }
 
 impl<T> std::fmt::Debug for Renewed<T> {

@@ -7,6 +7,7 @@ use std::rc::Rc;
 use std::sync::Arc;
 use std::time::{Duration, UNIX_EPOCH};
 
+use arc_swap::ArcSwap;
 use bytes::BytesMut;
 use http::HeaderValue;
 use hyper::server::conn::http1::Builder;
@@ -18,7 +19,6 @@ use tokio::time::timeout;
 use tokio_rustls::TlsAcceptor;
 
 use super::limit::Place;
-use super::tls::Certificates;
 use super::{Settings, http1, http2};
 use crate::clock::Ticker;
 use crate::gateway::{Connection, Gate};
@@ -35,10 +35,8 @@ const FIRST_READ: usize = 4096;
 pub(super) struct Serving {
     pub(super) gate: Rc<Gate>,
     pub(super) ticker: Rc<Ticker>,
-    pub(super) http1: Builder,
-    pub(super) limits: PaceLimits,
-    pub(super) max_headers: usize,
-    pub(super) max_header_size: usize,
+    settings: Arc<ArcSwap<Settings>>,
+    manners: RefCell<Rc<Manners>>,
     date: RefCell<(i64, HeaderValue)>,
     draining: Cell<bool>,
     open: Cell<usize>,
@@ -46,39 +44,46 @@ pub(super) struct Serving {
     drained: Notify,
 }
 
+/// How a connection is served.
+pub(super) struct Manners {
+    pub(super) settings: Arc<Settings>,
+    pub(super) http1: Builder,
+    pub(super) limits: PaceLimits,
+}
+
 /// A client that has something to say.
 pub(super) struct Arrival {
     pub(super) paced: Paced<Stream>,
     pub(super) pace: Rc<Pace>,
+    pub(super) manners: Rc<Manners>,
     peer: SocketAddr,
     is_tls: bool,
 }
 
 impl Serving {
-    pub(super) fn new(gate: Rc<Gate>, ticker: Rc<Ticker>, settings: &Settings) -> Self {
-        let mut http1 = Builder::new();
-        http1.max_headers(settings.max_headers).max_header_size(settings.max_header_size);
-        // Our own deadlines bound the head; hyper's would take a timer for each request.
-        http1.header_read_timeout(None);
-        http1.half_close(false);
-        let limits = PaceLimits {
-            keep_alive: settings.keep_alive_timeout,
-            header: settings.header_timeout,
-            write: settings.body_idle_timeout,
-        };
+    pub(super) fn new(gate: Rc<Gate>, ticker: Rc<Ticker>, settings: Arc<ArcSwap<Settings>>) -> Self {
+        let manners = RefCell::new(Rc::new(Manners::new(settings.load_full())));
         Self {
             gate,
             ticker,
-            http1,
-            limits,
-            max_headers: settings.max_headers,
-            max_header_size: settings.max_header_size,
+            settings,
+            manners,
             date: RefCell::new((i64::MIN, HeaderValue::from_static(""))),
             draining: Cell::new(false),
             open: Cell::new(0),
             closed: Notify::new(),
             drained: Notify::new(),
         }
+    }
+
+    /// How a new connection is served.
+    fn manners(&self) -> Rc<Manners> {
+        let mut manners = self.manners.borrow_mut();
+        let settings = self.settings.load();
+        if !Arc::ptr_eq(&settings, &manners.settings) {
+            *manners = Rc::new(Manners::new(Arc::clone(&settings)));
+        }
+        Rc::clone(&manners)
     }
 
     /// Whether no more requests are wanted.
@@ -136,6 +141,22 @@ impl Serving {
     }
 }
 
+impl Manners {
+    fn new(settings: Arc<Settings>) -> Self {
+        let mut http1 = Builder::new();
+        http1.max_headers(settings.max_headers).max_header_size(settings.max_header_size);
+        // Our own deadlines bound the head; hyper's would take a timer for each request.
+        http1.header_read_timeout(None);
+        http1.half_close(false);
+        let limits = PaceLimits {
+            keep_alive: settings.keep_alive_timeout,
+            header: settings.header_timeout,
+            write: settings.body_idle_timeout,
+        };
+        Self { settings, http1, limits }
+    }
+}
+
 impl Arrival {
     /// The client as the gate knows it.
     pub(super) fn connection(&self, serving: &Serving, interim: Interim) -> Connection {
@@ -148,11 +169,10 @@ pub(super) fn serve(
     serving: &Rc<Serving>,
     socket: TcpStream,
     peer: SocketAddr,
-    certificates: Option<&Certificates>,
+    tls: Option<Arc<ServerConfig>>,
     place: Place,
 ) {
     let open = Open::new(Rc::clone(serving), place);
-    let tls = certificates.map(Certificates::current);
     tokio::task::spawn_local(async move {
         let ended = welcome(&open.serving, socket, peer, tls).await;
         if let Err(error) = ended {
@@ -170,20 +190,21 @@ async fn welcome(
     // Without it small answers wait for the client's acknowledgement; a socket that cannot do so is about to close.
     let _ = socket.set_nodelay(true);
     let is_tls = tls.is_some();
-    let Some(stream) = serving.unless_draining(secured(socket, tls, serving.limits.header)).await else {
+    let manners = serving.manners();
+    let Some(stream) = serving.unless_draining(secured(socket, tls, manners.limits.header)).await else {
         return Ok(());
     };
     let stream = stream?;
     let agreed = stream.speaks_http2();
     let pace = Pace::idle();
-    let mut paced = Paced::new(stream, Rc::clone(&pace), serving.limits, &serving.ticker);
+    let mut paced = Paced::new(stream, Rc::clone(&pace), manners.limits, &serving.ticker);
     let is_http2 = if is_tls {
         agreed
     } else {
         let Some(begins) = serving.unless_draining(begins_with_http2(&mut paced)).await else { return Ok(()) };
         begins?
     };
-    let arrival = Arrival { paced, pace, peer, is_tls };
+    let arrival = Arrival { paced, pace, manners, peer, is_tls };
     if is_http2 {
         http2::serve(serving, arrival).await.map_err(io::Error::other)
     } else {

@@ -24,7 +24,8 @@ pub(super) async fn serve(serving: &Serving, arrival: Arrival) -> hyper::Result<
         Ok::<_, Infallible>(serving.gate.handle(connection, request.map(Arriving::Http1)).await)
     });
     let pace = Rc::clone(&arrival.pace);
-    let mut exchanges = serving.http1.serve_connection(TokioIo::new(arrival.paced.with_interim(interim)), service);
+    let mut exchanges =
+        arrival.manners.http1.serve_connection(TokioIo::new(arrival.paced.with_interim(interim)), service);
     let mut told = false;
     let outcome = poll_fn(|context| {
         if serving.is_draining() && !told {

@@ -20,7 +20,7 @@ use h2::server::{Builder, SendResponse};
 use http::{HeaderValue, Method, Request, Response, StatusCode, header};
 use http_body::Body;
 
-use super::connection::{Arrival, LINGERING, Serving};
+use super::connection::{Arrival, LINGERING, Manners, Serving};
 use crate::gateway::Connection;
 use crate::net::{Arriving, Interim, Rest, send_body};
 
@@ -42,10 +42,10 @@ const MOST_PROVOKED_RESETS: usize = 100;
 pub(super) async fn serve(serving: &Rc<Serving>, arrival: Arrival) -> Result<(), h2::Error> {
     // Interim answers go by HTTP/1 only.
     let connection = Rc::new(arrival.connection(serving, Interim::default()));
-    let pace = arrival.pace;
+    let (pace, manners) = (arrival.pace, arrival.manners);
     let handshake = Builder::new()
         .max_concurrent_streams(MOST_STREAMS)
-        .max_header_list_size(u32::try_from(serving.max_header_size).unwrap_or(u32::MAX))
+        .max_header_list_size(u32::try_from(manners.settings.max_header_size).unwrap_or(u32::MAX))
         .initial_window_size(STREAM_WINDOW)
         .initial_connection_window_size(CONNECTION_WINDOW)
         .max_send_buffer_size(SEND_BUFFER)
@@ -68,17 +68,19 @@ pub(super) async fn serve(serving: &Rc<Serving>, arrival: Arrival) -> Result<(),
         let Some(accepted) = accepted.await else { return Ok(()) };
         let (request, respond) = accepted?;
         // Boxed, because tasks are moved when they begin and end: 3 % of the instructions of an exchange.
-        tokio::task::spawn_local(Box::pin(exchange(Rc::clone(serving), Rc::clone(&connection), request, respond)));
+        let (serving, connection, manners) = (Rc::clone(serving), Rc::clone(&connection), Rc::clone(&manners));
+        tokio::task::spawn_local(Box::pin(exchange(serving, connection, manners, request, respond)));
     }
 }
 
 async fn exchange(
     serving: Rc<Serving>,
     connection: Rc<Connection>,
+    manners: Rc<Manners>,
     request: Request<RecvStream>,
     mut respond: SendResponse<Bytes>,
 ) {
-    if request.headers().len() > serving.max_headers {
+    if request.headers().len() > manners.settings.max_headers {
         // As hyper answers over HTTP/1.
         let mut answer = Response::new(());
         *answer.status_mut() = StatusCode::REQUEST_HEADER_FIELDS_TOO_LARGE;
@@ -106,7 +108,7 @@ async fn exchange(
     let Ok(mut stream) = respond.send_response(Response::from_parts(head, ()), is_bodiless) else { return };
     if !is_bodiless {
         // The record of the request tells how far it came.
-        let _ = send_body(body, &mut stream, serving.ticker.deadline(), serving.limits.write).await;
+        let _ = send_body(body, &mut stream, serving.ticker.deadline(), manners.limits.write).await;
     } else {
         drop(body);
     }

@@ -7,7 +7,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 #[derive(Clone, Debug)]
 pub(super) struct ConnectionLimit {
     taken: Arc<AtomicUsize>,
-    places: usize,
+    places: Arc<AtomicUsize>,
 }
 
 /// A place that is taken until this is dropped.
@@ -15,12 +15,18 @@ pub(super) struct Place(Arc<AtomicUsize>);
 
 impl ConnectionLimit {
     pub(super) fn new(places: usize) -> Self {
-        Self { taken: Arc::default(), places }
+        Self { taken: Arc::default(), places: Arc::new(AtomicUsize::new(places)) }
+    }
+
+    /// Has another number of places; those that are taken stay taken.
+    pub(super) fn set(&self, places: usize) {
+        self.places.store(places, Ordering::Relaxed);
     }
 
     /// A place, if one is free.
     pub(super) fn take(&self) -> Option<Place> {
-        let take = |taken: usize| (taken < self.places).then_some(taken + 1);
+        let places = self.places.load(Ordering::Relaxed);
+        let take = |taken: usize| (taken < places).then_some(taken + 1);
         self.taken.fetch_update(Ordering::Relaxed, Ordering::Relaxed, take).ok()?;
         Some(Place(Arc::clone(&self.taken)))
     }

@@ -18,6 +18,7 @@ use std::sync::{Arc, mpsc};
 use std::thread;
 use std::time::Duration;
 
+use arc_swap::ArcSwap;
 use tokio::sync::watch;
 
 use crate::clock::Clock;
@@ -27,11 +28,11 @@ use crate::gateway::Publisher;
 pub use listen::{ListenError, Listeners, listen};
 
 use limit::ConnectionLimit;
-use tls::Certificates;
+use tls::Shown;
 use worker::Worker;
 
 /// How clients are served: `[server]`.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Settings {
     /// Threads that serve requests.
     pub workers: usize,
@@ -74,19 +75,21 @@ enum Phase {
 /// The running data plane.
 pub struct Server {
     addresses: Vec<SocketAddr>,
+    settings: Arc<ArcSwap<Settings>>,
+    limit: ConnectionLimit,
     phase: watch::Sender<Phase>,
     workers: Vec<thread::JoinHandle<()>>,
 }
 
 impl Server {
-    /// Starts the workers on sockets that already listen, in the order of `certificates`, where a plain one has none. None of them accepts a connection before all are ready: a socket
-    /// that nobody serves would keep those waiting that the kernel gives it.
+    /// Starts the workers on sockets that already listen, each with what it shows, in the same order. None of them accepts a
+    /// connection before all are ready: a socket that nobody serves would keep those waiting that the kernel gives it.
     ///
     /// # Errors
     /// When a worker cannot be started.
     pub fn start(
         listeners: Listeners,
-        certificates: &[Option<Arc<Certificates>>],
+        shown: &[Arc<Shown>],
         settings: &Settings,
         publisher: &Publisher,
         clock: &Clock,
@@ -95,15 +98,15 @@ impl Server {
         let (ready, started) = mpsc::channel();
         let limit = ConnectionLimit::new(settings.max_connections);
         let addresses = listeners.addresses().to_vec();
+        let shared = Arc::new(ArcSwap::from_pointee(settings.clone()));
         let workers = listeners
             .into_workers()
             .into_iter()
             .enumerate()
             .map(|(index, sockets)| {
-                let certificates = certificates.iter().cloned().chain(std::iter::repeat(None));
                 let worker = Worker {
-                    sockets: sockets.into_iter().zip(certificates).collect(),
-                    settings: settings.clone(),
+                    sockets: sockets.into_iter().zip(shown.iter().cloned()).collect(),
+                    settings: Arc::clone(&shared),
                     publisher: publisher.clone(),
                     clock: clock.clone(),
                     limit: limit.clone(),
@@ -117,13 +120,19 @@ impl Server {
         started.iter().take(workers.len()).collect::<io::Result<()>>()?;
         // An error means that a worker is gone already, which its thread tells.
         let _ = phase.send(Phase::Serve);
-        Ok(Self { addresses, phase, workers })
+        Ok(Self { addresses, settings: shared, limit, phase, workers })
     }
 
     /// The addresses that it listens on, with the ports that were picked for port 0.
     #[must_use]
     pub fn addresses(&self) -> &[SocketAddr] {
         &self.addresses
+    }
+
+    /// Has new connections served by other settings; how many workers there are stays as it is.
+    pub fn set(&self, settings: Settings) {
+        self.limit.set(settings.max_connections);
+        self.settings.store(Arc::new(settings));
     }
 
     /// Stops accepting, closes idle connections, lets the requests under way finish for at most `timeout`, and stops.

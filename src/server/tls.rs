@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 
+use arc_swap::ArcSwapOption;
 use rustls::ServerConfig;
 
 use crate::config::{Fault, Listener, ListenerTls};
@@ -9,6 +10,35 @@ use crate::net::{Renewed, tls};
 
 /// The certificates of one listener, as they are now.
 pub type Certificates = Renewed<ServerConfig>;
+
+/// What one listener shows: in the clear where it is none.
+///
+/// Another configuration may have it show something else from the next connection on.
+#[derive(Debug, Default)]
+pub struct Shown(ArcSwapOption<Certificates>);
+
+impl Shown {
+    /// A listener that shows `certificates`, and what they are renewed to; belongs on the control plane.
+    #[must_use]
+    pub fn new(certificates: Option<Arc<Certificates>>) -> Arc<Self> {
+        let shown = Self::default();
+        shown.replace(certificates);
+        Arc::new(shown)
+    }
+
+    /// Has it show `certificates` from now on, and what they are renewed to; belongs on the control plane.
+    pub fn replace(&self, certificates: Option<Arc<Certificates>>) {
+        if let Some(certificates) = &certificates {
+            tokio::spawn(Renewed::keep(Arc::downgrade(certificates)));
+        }
+        self.0.store(certificates);
+    }
+
+    /// What the next handshake is made with, where there is to be one.
+    pub(super) fn current(&self) -> Option<Arc<ServerConfig>> {
+        self.0.load().as_ref().map(|certificates| certificates.current())
+    }
+}
 
 /// Loads the certificates of every listener, in their order; a plain one has none.
 ///

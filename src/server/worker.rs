@@ -6,12 +6,13 @@ use std::rc::Rc;
 use std::sync::{Arc, mpsc};
 use std::time::Duration;
 
+use arc_swap::ArcSwap;
 use tokio::sync::watch;
 use tokio::task::JoinSet;
 
 use super::connection::{Serving, serve};
 use super::limit::ConnectionLimit;
-use super::tls::Certificates;
+use super::tls::Shown;
 use super::{Phase, Settings};
 use crate::clock::{Clock, TICK, Ticker};
 use crate::gateway::{Gate, Publisher};
@@ -22,8 +23,8 @@ const EXHAUSTED: Duration = Duration::from_millis(100);
 /// Everything that one worker thread needs.
 pub(super) struct Worker {
     /// Each with what it shows to clients who speak TLS.
-    pub(super) sockets: Vec<(TcpListener, Option<Arc<Certificates>>)>,
-    pub(super) settings: Settings,
+    pub(super) sockets: Vec<(TcpListener, Arc<Shown>)>,
+    pub(super) settings: Arc<ArcSwap<Settings>>,
     pub(super) publisher: Publisher,
     pub(super) clock: Clock,
     pub(super) limit: ConnectionLimit,
@@ -42,7 +43,7 @@ impl Worker {
         };
         let Self { sockets, settings, publisher, clock, limit, mut phase } = self;
         runtime.block_on(async {
-            let listener = |(socket, certificates)| Ok((tokio::net::TcpListener::from_std(socket)?, certificates));
+            let listener = |(socket, shown)| Ok((tokio::net::TcpListener::from_std(socket)?, shown));
             let listeners = match sockets.into_iter().map(listener).collect::<io::Result<Vec<_>>>() {
                 Ok(listeners) => listeners,
                 Err(error) => return tell(Err(error)),
@@ -53,12 +54,12 @@ impl Worker {
             }
             let ticker = Ticker::new(clock);
             let gate = Rc::new(Gate::new(publisher, Rc::clone(&ticker)));
-            let serving = Rc::new(Serving::new(Rc::clone(&gate), Rc::clone(&ticker), &settings));
+            let serving = Rc::new(Serving::new(Rc::clone(&gate), Rc::clone(&ticker), settings));
             tokio::task::spawn_local(Rc::clone(&ticker).run(move || gate.prune()));
 
             let mut accepting = JoinSet::new();
-            for (listener, certificates) in listeners {
-                accepting.spawn_local(accept(listener, certificates, Rc::clone(&serving), limit.clone()));
+            for (listener, shown) in listeners {
+                accepting.spawn_local(accept(listener, shown, Rc::clone(&serving), limit.clone()));
             }
             // An error means that the server is gone: then there is nothing left to serve for.
             let _ = phase.wait_for(|phase| *phase == Phase::Drain).await;
@@ -68,12 +69,7 @@ impl Worker {
     }
 }
 
-async fn accept(
-    listener: tokio::net::TcpListener,
-    certificates: Option<Arc<Certificates>>,
-    serving: Rc<Serving>,
-    limit: ConnectionLimit,
-) {
+async fn accept(listener: tokio::net::TcpListener, shown: Arc<Shown>, serving: Rc<Serving>, limit: ConnectionLimit) {
     loop {
         // The place first: a connection that was accepted is served.
         let Some(place) = limit.take() else {
@@ -81,7 +77,7 @@ async fn accept(
             continue;
         };
         match listener.accept().await {
-            Ok((socket, peer)) => serve(&serving, socket, peer, certificates.as_deref(), place),
+            Ok((socket, peer)) => serve(&serving, socket, peer, shown.current(), place),
             Err(error) if concerns_one_connection(&error) => {}
             Err(error) => {
                 tracing::error!(%error, "cannot accept a connection; accepting pauses");

@@ -3,5 +3,5 @@
 mod log;
 mod record;
 
-pub use log::{LogFormat, start_log};
+pub use log::{Log, LogFormat};
 pub use record::{Outcome, Record};

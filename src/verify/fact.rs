@@ -86,15 +86,19 @@ impl Verified {
         now < self.stale
     }
 
-    /// Whether one of `issuers` is its own still, and has the keys that it stands on; looked at once in each epoch.
+    /// Whether one of `issuers` is its own still, and has the keys that it stands on. The keys are looked at once in each
+    /// epoch; the issuer always: while one configuration takes another's place, facts of both are in one cache.
     pub(super) fn still_stands(&self, issuers: &[Arc<Issuer>], epoch: u64) -> bool {
+        if !issuers.iter().any(|issuer| Arc::ptr_eq(issuer, &self.issuer)) {
+            return false;
+        }
         if self.epoch.load(Ordering::Relaxed) == epoch {
             return true;
         }
         let has_key = |signer: &Signer| {
             self.issuer.keys.as_ref().is_some_and(|keys| keys.current().is_ok_and(|keys| keys.holds(signer)))
         };
-        let stands = issuers.iter().any(|issuer| Arc::ptr_eq(issuer, &self.issuer)) && self.signers.iter().all(has_key);
+        let stands = self.signers.iter().all(has_key);
         if stands {
             self.epoch.store(epoch, Ordering::Relaxed);
         }

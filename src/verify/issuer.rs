@@ -1,7 +1,9 @@
 //! An issuer as it was compiled from `[issuers.NAME]`: whom to believe, and about what.
 
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
+
+use tokio::task::AbortHandle;
 
 use super::introspection::Introspection;
 use super::jwt::KeySet;
@@ -28,7 +30,16 @@ pub struct Issuer {
     pub token_prefix: String,
     /// No cached fact about its tokens is older.
     pub cache_max_age: Duration,
+    /// What goes on in the background for it.
+    pub background: Background,
 }
+
+/// What goes on in the background for an issuer.
+#[derive(Debug, Default)]
+pub struct Background(Mutex<Option<AbortHandle>>);
+
+/// Requests that were judged by a configuration when it was replaced have ended by then, or wait for something else.
+const LAST_REQUESTS: Duration = Duration::from_secs(60);
 
 /// Where an issuer's keys come from.
 #[derive(Clone, Debug)]
@@ -50,11 +61,30 @@ impl Issuer {
     /// again, and asks about tokens.
     pub fn attend(&self) {
         if let Some(Keys::Published(ring)) = &self.keys {
-            tokio::spawn(Arc::clone(ring).keep());
+            let keeping = tokio::spawn(Arc::clone(ring).keep()).abort_handle();
+            *self.background.0.lock().unwrap_or_else(PoisonError::into_inner) = Some(keeping);
         }
         if let Some(introspection) = &self.introspection {
             introspection.attend();
         }
+    }
+
+    /// Waits for the first answer to whether its keys can be had; no longer than `patience`.
+    pub async fn settle(&self, patience: Duration) {
+        if let Some(Keys::Published(ring)) = &self.keys {
+            // Whatever came of it: keys or no keys, it is judged by what is there.
+            let _ = tokio::time::timeout(patience, ring.attempted()).await;
+        }
+    }
+
+    /// No configuration has it any more: ends what goes on for it, as soon as the last requests are through.
+    pub fn dismiss(self: Arc<Self>) {
+        tokio::spawn(async move {
+            tokio::time::sleep(LAST_REQUESTS).await;
+            if let Some(keeping) = self.background.0.lock().unwrap_or_else(PoisonError::into_inner).take() {
+                keeping.abort();
+            }
+        });
     }
 
     pub(super) fn unavailable(&self, cause: String) -> VerifyError {

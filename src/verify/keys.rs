@@ -101,6 +101,12 @@ impl KeyRing {
         self.current.load_full().ok_or(NoKeys)
     }
 
+    /// Waits until the keys were asked for once.
+    pub(super) async fn attempted(&self) {
+        // An error would mean that the sender is gone, but it is a part of `self`.
+        let _ = self.attempts.subscribe().wait_for(|attempts| attempts.ended > 0).await;
+    }
+
     /// The keys after an unknown one was met: fetched for this, unless that was done within the cooldown.
     ///
     /// # Errors

@@ -29,7 +29,7 @@ pub use cache::{Epoch, Memo, TokenCache, WorkerCache};
 pub use discovery::{DiscoveryError, Endpoint, EndpointName, Endpoints, Metadata};
 pub use fact::Verified;
 pub use fetch::{FetchError, Fetcher};
-pub use issuer::{Issuer, Keys};
+pub use issuer::{Background, Issuer, Keys};
 pub use keys::{KeyRing, KeyTiming, NoKeys};
 
 use fact::Basis;
@@ -105,6 +105,12 @@ impl Verifier {
     pub fn new(issuers: Vec<Arc<Issuer>>, cache: Arc<TokenCache>, epoch: Epoch, max_token_size: usize) -> Self {
         epoch.advance();
         Self { issuers, cache, epoch, max_token_size }
+    }
+
+    /// What it remembers, for one that judges after it.
+    #[must_use]
+    pub fn memory(&self) -> (Arc<TokenCache>, Epoch) {
+        (Arc::clone(&self.cache), self.epoch.clone())
     }
 
     /// The issuers that it judges by.

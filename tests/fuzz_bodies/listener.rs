@@ -14,6 +14,7 @@ use arc_swap::ArcSwap;
 use scopegate::clock::Clock;
 use scopegate::gateway::{self, Publisher, compile};
 use scopegate::oauth::UnixTime;
+use scopegate::server::tls::Shown;
 use scopegate::server::{Server, Settings, listen};
 
 /// Signed with the shared secret of [`Stand::start`], good until long after [`NOW`], and grants `read`.
@@ -101,9 +102,10 @@ fn start_gateway(toml: &str) -> SocketAddr {
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().expect("a runtime");
         runtime.block_on(async {
             let publisher: Publisher = Arc::new(ArcSwap::from_pointee(snapshot));
-            gateway::attend_to(&publisher.load());
+            gateway::attend_to(&publisher.load(), None);
             let clock = Clock::by_hand(UnixTime::from_seconds(NOW));
-            let _server = Server::start(listeners, &[], &settings, &publisher, &clock).expect("threads");
+            let _server =
+                Server::start(listeners, &[Shown::new(None)], &settings, &publisher, &clock).expect("threads");
             // It serves for as long as this process lives.
             std::future::pending::<()>().await;
         });

@@ -19,6 +19,7 @@ mod lies;
 mod listeners;
 mod load;
 mod protocols;
+mod reload;
 mod rings;
 mod routes;
 mod scopes;

@@ -13,7 +13,7 @@ use crate::oauth::claims::{Expectation, ExpectedAudience, ExpiryUnit};
 use crate::oauth::jose::{Algorithm, Jwks};
 use crate::oauth::scope::GrantedWildcards;
 use crate::verify::jwt::KeySet;
-use crate::verify::{Endpoint, EndpointName, Epoch, Fetcher, Issuer, KeyRing, KeyTiming, Keys, Metadata};
+use crate::verify::{Background, Endpoint, EndpointName, Epoch, Fetcher, Issuer, KeyRing, KeyTiming, Keys, Metadata};
 
 /// No key set is kept for less, whatever `Cache-Control` says.
 const SHORTEST_REFRESH: Duration = Duration::from_secs(60);
@@ -22,15 +22,20 @@ const LONGEST_REFRESH: Duration = Duration::from_secs(3600);
 const FIRST_RETRY: Duration = Duration::from_millis(250);
 const LONGEST_RETRY: Duration = Duration::from_secs(15);
 
-/// Compiles every issuer; one that is faulty is left out.
+/// Compiles every issuer, unless there is the `same` already; one that is faulty is left out.
 pub(super) fn compile(
     issuers: &[config::Issuer],
     trust: &Trust,
     epoch: &Epoch,
     faults: &mut Vec<Fault>,
+    same: impl Fn(usize) -> Option<Arc<Issuer>>,
 ) -> Vec<Arc<Issuer>> {
     let mut compiled = Vec::new();
-    for issuer in issuers {
+    for (index, issuer) in issuers.iter().enumerate() {
+        if let Some(same) = same(index) {
+            compiled.push(same);
+            continue;
+        }
         match compile_one(issuer, trust, epoch) {
             Ok(issuer) => compiled.push(Arc::new(issuer)),
             Err(fault) => faults.push(*fault),
@@ -108,6 +113,7 @@ fn compile_one(issuer: &config::Issuer, trust: &Trust, epoch: &Epoch) -> Result<
         verifies_signatures: issuer.validation != Validation::Introspection,
         token_prefix: issuer.token_prefix.value.clone(),
         cache_max_age: issuer.cache_max_age,
+        background: Background::default(),
     })
 }
 

@@ -13,10 +13,19 @@ use crate::net::Renewed;
 use crate::net::tls::{self, TlsError};
 use crate::upstream::{HostSent, Protocol, Settings, Target};
 
-/// Compiles every upstream; one that is faulty is left out.
-pub(super) fn compile(config: &Config, trust: &Trust, faults: &mut Vec<Fault>) -> Vec<Arc<Settings>> {
+/// Compiles every upstream, unless there is the `same` already; one that is faulty is left out.
+pub(super) fn compile(
+    config: &Config,
+    trust: &Trust,
+    faults: &mut Vec<Fault>,
+    same: impl Fn(usize) -> Option<Arc<Settings>>,
+) -> Vec<Arc<Settings>> {
     let mut compiled = Vec::new();
-    for upstream in &config.upstreams {
+    for (index, upstream) in config.upstreams.iter().enumerate() {
+        if let Some(same) = same(index) {
+            compiled.push(same);
+            continue;
+        }
         match compile_one(upstream, config, trust) {
             Ok(settings) => compiled.push(Arc::new(settings)),
             Err(fault) => faults.push(*fault),

@@ -6,13 +6,14 @@ use std::thread;
 
 use arc_swap::ArcSwap;
 use scopegate::clock::Clock;
+use scopegate::config::{Config, Report, Source};
 use scopegate::gateway::{Publisher, compile};
-use scopegate::net::Renewed;
 use scopegate::oauth::UnixTime;
-use scopegate::server::tls::certificates;
+use scopegate::reload::{Reloaded, Reloader};
+use scopegate::server::tls::{Shown, certificates};
 use scopegate::server::{Server, Settings, listen};
 use scopegate::{config, gateway};
-use tokio::sync::oneshot;
+use tokio::sync::{mpsc, oneshot};
 
 use super::issuer::NOW;
 
@@ -22,7 +23,7 @@ pub(crate) struct Gateway {
     /// Where all its listeners are, that one first.
     pub(crate) addresses: Vec<SocketAddr>,
     pub(crate) clock: Clock,
-    stop: Option<oneshot::Sender<()>>,
+    orders: Option<mpsc::UnboundedSender<Order>>,
     control: Option<thread::JoinHandle<()>>,
 }
 
@@ -30,10 +31,7 @@ impl Gateway {
     /// Starts it with a gateway.toml; `listen` and `workers` are seen to.
     pub(crate) fn start(toml: &str) -> Self {
         super::logs::keep();
-        let server = if toml.contains("[server]") { "" } else { "[server]\n" };
-        let toml =
-            format!("{server}{toml}").replacen("[server]\n", "[server]\nlisten = \"127.0.0.1:0\"\nworkers = 1\n", 1);
-        let (config, source) = config::parse("gateway.toml", &toml).unwrap_or_else(|report| panic!("{report}"));
+        let (config, source) = parsed(toml).unwrap_or_else(|report| panic!("{report}"));
         let snapshot = compile(&config).unwrap_or_else(|faults| panic!("{}", source.report(faults)));
         let settings = Settings::from(&config.server);
         let certificates = certificates(&config.listeners).unwrap_or_else(|faults| panic!("{}", source.report(faults)));
@@ -41,27 +39,36 @@ impl Gateway {
         let listeners = listen(&addresses, 1, false).expect("a free port");
         let addresses = listeners.addresses().to_vec();
         let clock = Clock::by_hand(UnixTime::from_seconds(NOW));
-        let (stop, stopped) = oneshot::channel();
+        let (orders, mut ordered) = mpsc::unbounded_channel::<Order>();
         let control = thread::spawn({
             let clock = clock.clone();
             move || {
                 let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().expect("a runtime");
                 runtime.block_on(async {
                     let publisher: Publisher = Arc::new(ArcSwap::from_pointee(snapshot));
-                    gateway::attend_to(&publisher.load());
-                    for certificates in certificates.iter().flatten() {
-                        tokio::spawn(Renewed::keep(Arc::downgrade(certificates)));
+                    gateway::attend_to(&publisher.load(), None);
+                    let shown: Vec<_> = certificates.into_iter().map(Shown::new).collect();
+                    let server = Server::start(listeners, &shown, &settings, &publisher, &clock).expect("threads");
+                    let mut reloader = Reloader::new(config, publisher, shown);
+                    while let Some(Order { toml, answer }) = ordered.recv().await {
+                        let outcome = reloader.reload(&server, parsed(&toml)).await;
+                        let _ = answer.send(outcome.map_err(|refused| refused.to_string()));
                     }
-                    let server = Server::start(listeners, &certificates, &settings, &publisher, &clock);
-                    let server = server.expect("threads");
-                    let _ = stopped.await;
                     let _ = server.drain(std::time::Duration::from_millis(100)).await;
                 });
                 // A worker that a test left hanging must not hold up the others.
                 runtime.shutdown_background();
             }
         });
-        Self { address: addresses[0], addresses, clock, stop: Some(stop), control: Some(control) }
+        Self { address: addresses[0], addresses, clock, orders: Some(orders), control: Some(control) }
+    }
+
+    /// Has another gateway.toml take the place of the one in force.
+    pub(crate) fn reload(&self, toml: &str) -> Result<Reloaded, String> {
+        let (answer, answered) = oneshot::channel();
+        let orders = self.orders.as_ref().expect("it runs");
+        orders.send(Order { toml: toml.to_owned(), answer }).expect("it runs");
+        answered.blocking_recv().expect("an outcome")
     }
 
     /// Sets the time to so many seconds after [`NOW`].
@@ -70,9 +77,21 @@ impl Gateway {
     }
 }
 
+/// To put this file in force.
+struct Order {
+    toml: String,
+    answer: oneshot::Sender<Result<Reloaded, String>>,
+}
+
+fn parsed(toml: &str) -> Result<(Config, Source), Report> {
+    let server = if toml.contains("[server]") { "" } else { "[server]\n" };
+    let toml = format!("{server}{toml}").replacen("[server]\n", "[server]\nlisten = \"127.0.0.1:0\"\nworkers = 1\n", 1);
+    config::parse("gateway.toml", &toml)
+}
+
 impl Drop for Gateway {
     fn drop(&mut self) {
-        drop(self.stop.take());
+        drop(self.orders.take());
         if let Some(control) = self.control.take() {
             let _ = control.join();
         }

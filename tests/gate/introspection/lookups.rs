@@ -71,7 +71,7 @@ fn thousand_simultaneous_verifications_of_one_new_token_make_one_question() {
     let snapshot = compile(&config).unwrap_or_else(|faults| panic!("{faults:?}"));
     let control =
         tokio::runtime::Builder::new_multi_thread().worker_threads(1).enable_all().build().expect("a runtime");
-    control.block_on(async { attend_to(&snapshot) });
+    control.block_on(async { attend_to(&snapshot, None) });
     let worker = tokio::runtime::Builder::new_current_thread().enable_all().build().expect("a runtime");
     worker.block_on(tokio::task::LocalSet::new().run_until(async {
         let (snapshot, cache) = (Rc::new(snapshot), WorkerCache::new());

@@ -1,0 +1,63 @@
+//! What the parts of a snapshot were made of: whether they would come out the same again.
+
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::time::Duration;
+
+use crate::config::{self, Authentication, Config, KeySource};
+use crate::net::Content;
+
+/// What the parts of a snapshot were made of, in the order of the parts.
+pub(in crate::gateway) struct Origins {
+    pub(super) issuers: Vec<Origin<config::Issuer>>,
+    pub(super) upstreams: Vec<Origin<(config::Upstream, Duration)>>,
+    pub(super) entries: u64,
+}
+
+/// What stood in the file, and in the files that it names.
+#[derive(PartialEq)]
+pub(super) struct Origin<T> {
+    written: T,
+    files: Content,
+}
+
+impl Origins {
+    pub(super) fn of(config: &Config) -> Self {
+        let body_idle_timeout = config.server.body_idle_timeout;
+        Self {
+            issuers: config.issuers.iter().map(|issuer| Origin::new(issuer.clone(), files_of(issuer))).collect(),
+            // Their files are looked at all the time anyway.
+            upstreams: config
+                .upstreams
+                .iter()
+                .map(|upstream| Origin::new((upstream.clone(), body_idle_timeout), Vec::new()))
+                .collect(),
+            entries: super::entries(config),
+        }
+    }
+}
+
+impl<T: PartialEq> Origin<T> {
+    fn new(written: T, files: Vec<&PathBuf>) -> Self {
+        Self { written, files: Content::of(files) }
+    }
+
+    /// What was made of the same, among `made` of `origins`.
+    pub(super) fn find<M>(&self, origins: &[Self], made: &[Arc<M>]) -> Option<Arc<M>> {
+        let index = origins.iter().position(|origin| origin == self)?;
+        made.get(index).map(Arc::clone)
+    }
+}
+
+fn files_of(issuer: &config::Issuer) -> Vec<&PathBuf> {
+    let mut files: Vec<_> = issuer.tls_ca.iter().map(|file| &file.value).collect();
+    if let Some(KeySource::File(file)) = &issuer.keys {
+        files.push(&file.value);
+    }
+    if let Some(asked) = &issuer.introspection
+        && let Authentication::PrivateKeyJwt { key, .. } = &asked.authentication
+    {
+        files.push(&key.value);
+    }
+    files
+}

@@ -1,0 +1,190 @@
+//! Another configuration in the place of the one in force: without a restart, and without a request lost or judged by a
+//! mix of both.
+//!
+//! 1. A file is taken up as a whole or not at all. One that is faulty, or changes what only a restart can change, changes
+//!    nothing; what the matter is stands in the log.
+//! 2. Each request is judged and forwarded by the snapshot that was in force when it came; see
+//!    [`Gate`](crate::gateway::Gate).
+//! 3. Issuers and upstreams that are the same as before stay what they are: with their keys, what is known of tokens, and
+//!    their connections.
+//! 4. The keys of an issuer that is new are there when its routes are, or else it was tried.
+//! 5. The file is read every half second, and taken up when it has been the same twice: a file that is still being
+//!    written is no configuration, and not every file system tells that a file has changed (nor does any when a link on the
+//!    way to it is swapped, as Kubernetes does).
+
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::time::Duration;
+
+use crate::config::{Config, Report, Source};
+use crate::gateway::{self, Publisher, Snapshot, compile_after};
+use crate::net::Content;
+use crate::server::tls::{Shown, certificates};
+use crate::server::{Server, Settings};
+
+const LOOKED_AT_EACH: Duration = Duration::from_millis(500);
+
+/// What is in force, and what it takes to put something else there.
+pub struct Reloader {
+    config: Config,
+    publisher: Publisher,
+    /// In the order of the listeners.
+    shown: Vec<Arc<Shown>>,
+    counts: Counts,
+}
+
+/// What came of the reloads so far.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Counts {
+    /// Another configuration was taken up.
+    pub accepted: u64,
+    /// It was not, because of what it was.
+    pub refused: u64,
+}
+
+/// What a reload came to, where it was not refused.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Reloaded {
+    /// It is as it was.
+    Same,
+    /// Another configuration is in force.
+    Changed,
+}
+
+/// Why a configuration is not taken up.
+#[derive(Debug, thiserror::Error)]
+pub enum Refused {
+    /// It is faulty.
+    #[error("{0}")]
+    Faulty(Report),
+    /// It changes what is settled when the process starts.
+    #[error("{} changed, which takes a restart", .0.join(", "))]
+    TakesRestart(Vec<&'static str>),
+}
+
+impl Reloader {
+    /// `config` is in force: it was compiled to what `publisher` publishes and what the listeners show.
+    #[must_use]
+    pub fn new(config: Config, publisher: Publisher, shown: Vec<Arc<Shown>>) -> Self {
+        Self { config, publisher, shown, counts: Counts::default() }
+    }
+
+    /// The configuration in force.
+    #[must_use]
+    pub fn config(&self) -> &Config {
+        &self.config
+    }
+
+    /// Takes up what was loaded, if it is good. Waits for the keys of new issuers, for as long as asking for them may take.
+    ///
+    /// Dropped before its end, it changes nothing.
+    ///
+    /// # Errors
+    /// [`Refused`], and nothing is changed.
+    pub async fn reload(
+        &mut self,
+        server: &Server,
+        loaded: Result<(Config, Source), Report>,
+    ) -> Result<Reloaded, Refused> {
+        let outcome = self.take_up(server, loaded).await;
+        match &outcome {
+            Ok(Reloaded::Same) => {}
+            Ok(Reloaded::Changed) => self.counts.accepted += 1,
+            Err(_) => self.counts.refused += 1,
+        }
+        outcome
+    }
+
+    /// How often something else was taken up so far, and how often it was refused.
+    #[must_use]
+    pub fn counts(&self) -> Counts {
+        self.counts
+    }
+
+    async fn take_up(
+        &mut self,
+        server: &Server,
+        loaded: Result<(Config, Source), Report>,
+    ) -> Result<Reloaded, Refused> {
+        let (config, source) = loaded.map_err(Refused::Faulty)?;
+        let earlier = self.publisher.load_full();
+        let (snapshot, certificates) = match (compile_after(&config, Some(&earlier)), certificates(&config.listeners)) {
+            (Ok(snapshot), Ok(certificates)) => (snapshot, certificates),
+            (snapshot, certificates) => {
+                let faults = [snapshot.err(), certificates.err()];
+                return Err(Refused::Faulty(source.report(faults.into_iter().flatten().flatten().collect())));
+            }
+        };
+        if config == self.config && has_same_issuers(&snapshot, &earlier) {
+            return Ok(Reloaded::Same);
+        }
+        let settled = takes_restart(&self.config, &config);
+        if !settled.is_empty() {
+            return Err(Refused::TakesRestart(settled));
+        }
+        gateway::attend_to(&snapshot, Some(&earlier));
+        let longest = config.issuers.iter().map(|issuer| issuer.timeout).max().unwrap_or_default();
+        // For its metadata, and for its keys.
+        gateway::settle(&snapshot, &earlier, longest * 2).await;
+
+        let snapshot = Arc::new(snapshot);
+        self.publisher.store(Arc::clone(&snapshot));
+        let listeners = self.config.listeners.iter().zip(&config.listeners);
+        for ((shown, certificates), (before, after)) in self.shown.iter().zip(certificates).zip(listeners) {
+            // What is the same is renewed by itself, and its sessions can be resumed.
+            if before.tls != after.tls {
+                shown.replace(certificates);
+            }
+        }
+        server.set(Settings::from(&config.server));
+        gateway::dismiss(&earlier, &snapshot);
+        self.config = config;
+        Ok(Reloaded::Changed)
+    }
+}
+
+fn has_same_issuers(snapshot: &Snapshot, earlier: &Snapshot) -> bool {
+    let (issuers, known) = (snapshot.verifier.issuers(), earlier.verifier.issuers());
+    issuers.len() == known.len() && issuers.iter().zip(known).all(|(one, other)| Arc::ptr_eq(one, other))
+}
+
+fn takes_restart(from: &Config, to: &Config) -> Vec<&'static str> {
+    let addresses =
+        |config: &Config| config.listeners.iter().map(|listener| listener.address.value).collect::<Vec<_>>();
+    let changes = [
+        ("the addresses of the listeners", addresses(from) != addresses(to)),
+        ("server.workers", from.server.workers != to.server.workers),
+        ("server.share_port", from.server.share_port != to.server.share_port),
+        ("[development]", from.development != to.development),
+    ];
+    changes.into_iter().filter(|(_, is_changed)| *is_changed).map(|(what, _)| what).collect()
+}
+
+/// A file that is looked at for changes.
+pub struct Watched {
+    path: PathBuf,
+    known: Content,
+}
+
+impl Watched {
+    /// Looks for changes from what is in the file now.
+    #[must_use]
+    pub fn new(path: &Path) -> Self {
+        let path = path.to_owned();
+        Self { known: Content::of([&path]), path }
+    }
+
+    /// Waits until something else is in the file. A file that is gone is waited for.
+    pub async fn changed(&mut self) {
+        let mut last = self.known.clone();
+        loop {
+            tokio::time::sleep(LOOKED_AT_EACH).await;
+            let found = Content::of([&self.path]);
+            if found.is_there() && found == last && found != self.known {
+                self.known = found;
+                return;
+            }
+            last = found;
+        }
+    }
+}

@@ -1,0 +1,290 @@
+//! Another file in the place of the one in force: what changes, what stays, and what is refused.
+
+use std::collections::HashSet;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::thread;
+use std::time::{Duration, Instant};
+
+use scopegate::reload::Reloaded;
+
+use crate::harness::{Authority, Connection, Gateway, Issuer, Key, PATIENCE, Reply, Server, eventually, get};
+
+/// An issuer, and upstreams to choose from.
+struct Parts {
+    key: Key,
+    issuer: Issuer,
+    upstreams: [Server; 2],
+}
+
+impl Parts {
+    fn start() -> Self {
+        let key = Key::es256("first");
+        let issuer = Issuer::start(&[&key]);
+        Self { key, issuer, upstreams: [Server::start(|_| Reply::text("one")), Server::start(|_| Reply::text("two"))] }
+    }
+
+    /// A file with these routes, and what comes before everything else.
+    fn file(&self, front: &str, of_issuer: &str, routes: &str) -> String {
+        let [one, two] = [&self.upstreams[0], &self.upstreams[1]].map(|upstream| upstream.address);
+        format!(
+            "{front}\n[issuers.corp]\nissuer = \"{}\"\naudience = \"https://api.test\"\n{of_issuer}\n\
+             [upstreams.one]\ntargets = \"http://{one}\"\n[upstreams.two]\ntargets = \"http://{two}\"\n{routes}",
+            self.issuer.url
+        )
+    }
+
+    fn gateway(&self, file: &str) -> Gateway {
+        let gateway = Gateway::start(file);
+        eventually("the issuer's keys are here", || self.issuer.fetches() > 0);
+        let token = self.token("anything");
+        eventually("the issuer's keys are used", || get(gateway.address, "/one", Some(&token)).status != 503);
+        gateway
+    }
+
+    fn token(&self, scope: &str) -> String {
+        self.key.token(&self.issuer.claims(scope))
+    }
+}
+
+fn route(path: &str, rule: &str, upstream: &str) -> String {
+    format!("[[routes]]\npath = \"{path}\"\n{rule}\nupstream = \"{upstream}\"\n")
+}
+
+#[test]
+fn routes_change_for_the_next_request_of_a_connection_that_is_kept() {
+    let parts = Parts::start();
+    let gateway = parts.gateway(&parts.file("", "", &route("/one", "scope = \"a\"", "one")));
+    let token = parts.token("a");
+    let mut connection = Connection::open(gateway.address);
+    let request = |path: &str| format!("GET {path} HTTP/1.1\r\nHost: a\r\nAuthorization: Bearer {token}\r\n\r\n");
+    assert_eq!(connection.ask(request("/one")).text(), "one");
+    assert_eq!(connection.ask(request("/other")).status, 404);
+    let file = parts.file("", "", &[route("/one", "scope = \"b\"", "one"), route("/other", "", "two")].concat());
+    assert_eq!(gateway.reload(&file), Ok(Reloaded::Changed));
+    let refused = connection.ask(request("/one"));
+    assert_eq!((refused.status, refused.challenge()), (403, Some("Bearer error=\"insufficient_scope\", scope=\"b\"")));
+    assert_eq!(connection.ask(request("/other")).text(), "two");
+}
+
+#[test]
+fn what_is_the_same_stays_with_its_keys_and_connections() {
+    let parts = Parts::start();
+    let routes = |count: usize| (0..count).map(|index| route(&format!("/one{index}"), "", "one")).collect::<String>();
+    let with = |count: usize| parts.file("", "", &format!("{}{}", route("/one", "", "one"), routes(count)));
+    let gateway = parts.gateway(&with(0));
+    let token = parts.token("");
+    assert_eq!(get(gateway.address, "/one", Some(&token)).status, 200);
+    let (fetches, connections) = (parts.issuer.fetches(), parts.upstreams[0].connections());
+    assert_eq!(gateway.reload(&with(0)), Ok(Reloaded::Same));
+    // Where a line stands, and what is written about it, is nothing that changes.
+    assert_eq!(gateway.reload(&format!("# the same\n\n{}", with(0))), Ok(Reloaded::Same));
+    for count in 1..10 {
+        assert_eq!(gateway.reload(&with(count)), Ok(Reloaded::Changed));
+        assert_eq!(get(gateway.address, &format!("/one{}", count - 1), Some(&token)).status, 200);
+    }
+    assert_eq!(parts.issuer.fetches(), fetches, "the keys were not asked for again");
+    assert_eq!(parts.upstreams[0].connections(), connections, "the connection is the one from before");
+}
+
+#[test]
+fn faulty_file_changes_nothing_and_says_why() {
+    let parts = Parts::start();
+    let gateway = parts.gateway(&parts.file("", "", &route("/one", "", "one")));
+    let token = parts.token("");
+    let faulty = [
+        (parts.file("", "", &route("/two", "", "three")), "routes[0].upstream: expected a declared upstream"),
+        (parts.file("", "", &route("/two/{", "", "two")), "routes[0].path"),
+        (parts.file("", "leeway = \"9m\"", &route("/two", "", "two")), "leeway"),
+        (parts.file("[server]\nkeep_alive = 3", "", &route("/two", "", "two")), "keep_alive"),
+        ("not a file".to_owned(), "not TOML"),
+        (String::new(), "routes"),
+        (parts.file("[server]\nshare_port = true", "", &route("/two", "", "two")), "server.share_port changed"),
+        (
+            parts.file("[[listeners]]\naddress = \"127.0.0.1:0\"", "", &route("/two", "", "two")),
+            "the addresses of the listeners changed, which takes a restart",
+        ),
+    ];
+    for (file, said) in faulty {
+        match gateway.reload(&file) {
+            Err(error) => assert!(error.contains(said), "{error}"),
+            // A file without routes is one that answers 404 to everything.
+            Ok(_) if file.is_empty() => {
+                assert_eq!(gateway.reload(&parts.file("", "", &route("/one", "", "one"))), Ok(Reloaded::Changed));
+                eventually("the keys are here", || get(gateway.address, "/one", Some(&token)).status == 200);
+            }
+            Ok(outcome) => panic!("{outcome:?}: {file}"),
+        }
+        assert_eq!(get(gateway.address, "/one", Some(&token)).text(), "one");
+        assert_eq!(get(gateway.address, "/two", Some(&token)).status, 404);
+    }
+}
+
+#[test]
+fn facts_end_with_the_configuration_of_their_issuer() {
+    let parts = Parts::start();
+    let routes = route("/one", "", "one");
+    let gateway = parts.gateway(&parts.file("", "", &routes));
+    let token = parts.token("");
+    let mut connection = Connection::open(gateway.address);
+    let request = format!("GET /one HTTP/1.1\r\nHost: a\r\nAuthorization: Bearer {token}\r\n\r\n");
+    assert_eq!(connection.ask(&request).status, 200);
+    // The same issuer, but its tokens have to say something else now.
+    let stricter = parts.file("", "required_claims = [\"department\"]", &routes);
+    assert_eq!(gateway.reload(&stricter), Ok(Reloaded::Changed));
+    let refused = connection.ask(&request);
+    assert_eq!((refused.status, refused.challenge()), (401, Some("Bearer error=\"invalid_token\"")));
+    assert_eq!(gateway.reload(&parts.file("", "", &routes)), Ok(Reloaded::Changed));
+    assert_eq!(connection.ask(&request).status, 200);
+    // Another one in its place.
+    let other = Issuer::start(&[&parts.key]);
+    let file = parts.file("", "", &routes).replace(&parts.issuer.url, &other.url);
+    assert_eq!(gateway.reload(&file), Ok(Reloaded::Changed));
+    assert_eq!(connection.ask(&request).status, 401);
+}
+
+#[test]
+fn keys_of_a_new_issuer_are_there_with_its_routes_and_waiting_for_them_is_bounded() {
+    let parts = Parts::start();
+    let (key, routes) = (Key::es256("second"), route("/one", "", "one"));
+    let gateway = parts.gateway(&parts.file("", "", &routes));
+    let second = Issuer::start(&[&key]);
+    let with = |issuer: &Issuer| {
+        let declared = format!(
+            "[issuers.second]\nissuer = \"{}\"\naudience = \"https://api.test\"\ntimeout = \"200ms\"\n",
+            issuer.url
+        );
+        parts.file("", "timeout = \"200ms\"", &format!("{declared}{routes}"))
+    };
+    assert_eq!(gateway.reload(&with(&second)), Ok(Reloaded::Changed));
+    // At once, without waiting for anything.
+    assert_eq!(get(gateway.address, "/one", Some(&key.token(&second.claims("")))).status, 200);
+
+    let silent = Issuer::start(&[&key]);
+    silent.fail(Reply::RawThenHang(Vec::new()));
+    let began = Instant::now();
+    assert_eq!(gateway.reload(&with(&silent)), Ok(Reloaded::Changed));
+    assert!(began.elapsed() < Duration::from_secs(5), "{:?}", began.elapsed());
+    assert_eq!(get(gateway.address, "/one", Some(&key.token(&silent.claims("")))).status, 503);
+    assert_eq!(get(gateway.address, "/one", Some(&parts.token(""))).status, 200);
+}
+
+#[test]
+fn whom_to_trust_and_how_long_to_wait_change_as_well() {
+    let parts = Parts::start();
+    let routes = route("/one", "public = true", "one");
+    let gateway = parts.gateway(&parts.file("", "", &routes));
+    let mut connection = Connection::open(gateway.address);
+    let request = "GET /one HTTP/1.1\r\nHost: a\r\nX-Forwarded-For: 192.0.2.1\r\n\r\n";
+    let told = || parts.upstreams[0].received().pop().expect("a request").header("x-forwarded-for")[0].to_owned();
+    assert_eq!(connection.ask(request).status, 200);
+    assert_eq!(told(), "127.0.0.1");
+    let front = "[server]\ntrusted_proxies = \"127.0.0.1\"\nkeep_alive_timeout = \"50ms\"";
+    assert_eq!(gateway.reload(&parts.file(front, "", &routes)), Ok(Reloaded::Changed));
+    // Of a connection that is kept, too.
+    assert_eq!(connection.ask(request).status, 200);
+    assert_eq!(told(), "192.0.2.1, 127.0.0.1");
+    let mut idle = Connection::open(gateway.address);
+    assert!(idle.is_closed());
+}
+
+#[test]
+fn listener_shows_other_certificates() {
+    let (parts, authority) = (Parts::start(), Authority::new());
+    let routes = route("/one", "public = true", "one");
+    let with = |name: &str| {
+        let (certificate, key) = authority.files(name, &format!("{name}.test"));
+        let tls = format!(
+            "[[listeners]]\naddress = \"127.0.0.1:0\"\ntls = {{ certificates = [{{ certificate = \"{}\", key = \"{}\" }}] }}\n",
+            certificate.display(),
+            key.display()
+        );
+        parts.file(&format!("[server]\n{tls}"), "", &routes)
+    };
+    let gateway = parts.gateway(&with("before"));
+    let config = Arc::new(authority.trusting(None));
+    let is_shown = |name: &'static str| {
+        let socket = std::net::TcpStream::connect(gateway.addresses[1]).expect("somebody listens");
+        socket.set_read_timeout(Some(PATIENCE)).expect("a time-out");
+        let name = rustls::pki_types::ServerName::try_from(name).expect("a name");
+        let mut session = rustls::ClientConnection::new(Arc::clone(&config), name).expect("a session");
+        let mut socket = socket;
+        while session.is_handshaking() {
+            if session.complete_io(&mut socket).is_err() {
+                return false;
+            }
+        }
+        true
+    };
+    assert!(is_shown("before.test") && !is_shown("after.test"));
+    assert_eq!(gateway.reload(&with("after")), Ok(Reloaded::Changed));
+    assert!(is_shown("after.test") && !is_shown("before.test"));
+    assert!(gateway.reload(&with("after").replace("after.key", "before.key")).is_err());
+    assert!(is_shown("after.test"));
+}
+
+#[test]
+fn a_thousand_reloads_under_load_lose_nothing_and_judge_each_request_by_one_file() {
+    const RELOADS: usize = 1000;
+    let parts = Parts::start();
+    // Whoever has scope a gets to the one upstream by the one file, whoever has b to the other by the other.
+    let files = [("a", "one"), ("b", "two")]
+        .map(|(scope, upstream)| parts.file("", "", &route("/one", &format!("scope = \"{scope}\""), upstream)));
+    let gateway = parts.gateway(&files[0]);
+    parts.upstreams.iter().for_each(Server::forget);
+    let ended = AtomicBool::new(false);
+    let ledgers: Vec<_> = thread::scope(|scope| {
+        let asking: Vec<_> = (0..4)
+            .map(|asker| {
+                let (parts, gateway, ended) = (&parts, &gateway, &ended);
+                scope.spawn(move || ask_until(ended, parts, gateway, asker))
+            })
+            .collect();
+        for reload in 1..=RELOADS {
+            assert_eq!(gateway.reload(&files[reload % 2]), Ok(Reloaded::Changed));
+        }
+        ended.store(true, Ordering::SeqCst);
+        asking.into_iter().flat_map(|asking| asking.join().expect("no panic")).collect()
+    });
+    let seen = parts.upstreams.iter().map(|upstream| {
+        let ids: Vec<_> = upstream.received().iter().map(|request| request.header("x-id")[0].to_owned()).collect();
+        let distinct: HashSet<_> = ids.iter().cloned().collect();
+        assert_eq!(distinct.len(), ids.len(), "a request came twice");
+        distinct
+    });
+    let seen: Vec<_> = seen.collect();
+    for file in 0..2 {
+        let expected: HashSet<_> =
+            ledgers.iter().filter(|(_, answered)| *answered == Some(file)).map(|(id, _)| id.clone()).collect();
+        assert_eq!(expected, seen[file], "what was answered is what came");
+        assert!(expected.len() > 10, "both files were in force for a while: {}", expected.len());
+    }
+    assert!(ledgers.iter().any(|(_, answered)| answered.is_none()), "some were refused");
+}
+
+// Each request by its id, and by which upstream it was answered if it was not refused.
+fn ask_until(ended: &AtomicBool, parts: &Parts, gateway: &Gateway, asker: usize) -> Vec<(String, Option<usize>)> {
+    let tokens = ["a", "b"].map(|scope| parts.token(scope));
+    let refusals = ["a", "b"].map(|scope| format!("Bearer error=\"insufficient_scope\", scope=\"{scope}\""));
+    let mut connection = Connection::open(gateway.address);
+    let mut ledger = Vec::new();
+    for index in 0.. {
+        if ended.load(Ordering::SeqCst) {
+            break;
+        }
+        let (id, has) = (format!("{asker}-{index}"), index % 2);
+        let answer = connection.ask(format!(
+            "GET /one HTTP/1.1\r\nHost: a\r\nX-Id: {id}\r\nAuthorization: Bearer {}\r\n\r\n",
+            tokens[has]
+        ));
+        match answer.status {
+            // By the file that asks for what it has.
+            200 => assert_eq!(answer.text(), ["one", "two"][has], "{id}"),
+            // By the other one.
+            403 => assert_eq!(answer.challenge(), Some(&*refusals[1 - has]), "{id}"),
+            status => panic!("{id}: {status}"),
+        }
+        ledger.push((id, (answer.status == 200).then_some(has)));
+    }
+    ledger
+}
