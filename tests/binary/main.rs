@@ -2,4 +2,5 @@
 
 mod command_line;
 mod process;
+mod reload;
 mod story;

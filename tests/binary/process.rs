@@ -3,6 +3,7 @@
 use std::fs;
 use std::io::Read;
 use std::net::{Ipv4Addr, TcpStream};
+use std::path::Path;
 use std::process::{Child, Command, ExitStatus, Output, Stdio};
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::thread;
@@ -60,6 +61,11 @@ impl Process {
     pub(crate) fn printed(&self) -> (String, String) {
         let read = |name: &str| fs::read_to_string(self.folder.path().join(name)).expect("a file");
         (read("out"), read("err"))
+    }
+
+    /// The folder that it runs in.
+    pub(crate) fn folder(&self) -> &Path {
+        self.folder.path()
     }
 
     /// Sends it a signal.
