@@ -1,6 +1,7 @@
 //! The real binary: the story that README tells, and the command line.
 
 mod command_line;
+mod drain;
 mod process;
 mod reload;
 mod story;
