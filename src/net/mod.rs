@@ -3,6 +3,7 @@
 mod body;
 mod frames;
 mod interim;
+mod pace;
 mod paced;
 mod renewed;
 mod sending;
@@ -12,7 +13,8 @@ mod tunnel;
 
 pub use body::{Arriving, Rest};
 pub use interim::Interim;
-pub use paced::{Exchange, Pace, PaceLimits, Paced};
+pub use pace::{Exchange, Pace, PaceLimits};
+pub use paced::Paced;
 pub use renewed::{Content, Renewed};
 pub use sending::send_body;
 pub use stream::Stream;

@@ -1,0 +1,181 @@
+//! What a connection is waiting for, and for how long.
+//!
+//! 1. Between two requests the peer may be silent for the keep-alive time-out.
+//! 2. From the first byte of a request's head to its last it has the header time-out, however it trickles.
+//! 3. While an exchange is under way, reading is bounded by whoever reads the body; see [`Pace::begin_exchange`].
+//! 4. Where exchanges share the connection (HTTP/2), this holds for all of them together, and a head is what stands between
+//!    the first frame of its fields and the last. A peer that is silent too long is told to go, and has the header
+//!    time-out to do so. What it sends besides requests is counted; see [`frames`](super::frames).
+
+use std::cell::{Cell, OnceCell};
+use std::rc::Rc;
+use std::task::{Context, Poll};
+use std::time::Duration;
+
+use super::frames::{Allowance, Frames};
+use crate::clock::Deadline;
+
+/// How long a peer may keep a connection waiting.
+#[derive(Clone, Copy, Debug)]
+pub struct PaceLimits {
+    /// For the first byte of the next request.
+    pub keep_alive: Duration,
+    /// From the first byte of a request's head to its end.
+    pub header: Duration,
+    /// Between two writes that take at least one byte.
+    pub write: Duration,
+}
+
+/// What the connection is waiting for. Shared between the connection and whoever serves it.
+#[derive(Default)]
+pub struct Pace {
+    phase: Cell<Phase>,
+    exchanges: Cell<usize>,
+    is_shared: Cell<bool>,
+    is_leaving: Cell<bool>,
+    bytes_read: Cell<u64>,
+    allowance: Allowance,
+    reading: OnceCell<Reading>,
+}
+
+/// An exchange that is under way until this is dropped.
+pub struct Exchange(Rc<Pace>);
+
+/// What ends the waiting for a peer that does not send.
+pub(super) struct Reading {
+    pub(super) deadline: Deadline,
+    pub(super) limits: PaceLimits,
+}
+
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(super) enum Phase {
+    #[default]
+    Idle,
+    Head,
+    Exchange,
+    /// As idle, but the peer was asked to go.
+    Leaving,
+}
+
+impl Pace {
+    /// The pace of a connection on which the peer is to speak first.
+    #[must_use]
+    pub fn idle() -> Rc<Self> {
+        Rc::default()
+    }
+
+    /// The pace of a connection on which we speak, and bound the answers ourselves.
+    #[must_use]
+    pub fn ours() -> Rc<Self> {
+        let pace = Self::idle();
+        pace.enter(Phase::Exchange);
+        pace
+    }
+
+    /// A request's head is complete: from here on its reader bounds the waiting. When the exchange is dropped, the peer
+    /// may send its next request, or nothing for the keep-alive time-out.
+    #[must_use]
+    pub fn begin_exchange(self: &Rc<Self>) -> Exchange {
+        self.exchanges.set(self.exchanges.get() + 1);
+        // The head of the next one may have begun already.
+        if !(self.is_shared.get() && self.phase.get() == Phase::Head) {
+            self.enter(Phase::Exchange);
+        }
+        Exchange(Rc::clone(self))
+    }
+
+    /// Whether nothing was asked on a shared connection for the keep-alive time-out. The peer should be told to go then.
+    pub fn poll_idle(&self, context: &mut Context<'_>) -> Poll<()> {
+        if self.phase.get() == Phase::Idle && self.is_shared.get() {
+            self.poll_time_out(context)
+        } else {
+            Poll::Pending
+        }
+    }
+
+    /// The peer was told to go. It has the header time-out to do so, from when all exchanges are over.
+    pub fn leave(&self) {
+        self.is_leaving.set(true);
+        if self.phase.get() == Phase::Idle {
+            self.rest();
+        }
+    }
+
+    fn end_exchange(&self) {
+        self.exchanges.set(self.exchanges.get() - 1);
+        if self.exchanges.get() == 0 && self.phase.get() == Phase::Exchange {
+            self.rest();
+        }
+    }
+
+    pub(super) fn rest(&self) {
+        self.enter(if self.is_leaving.get() { Phase::Leaving } else { Phase::Idle });
+    }
+
+    pub(super) fn read_frames(&self, frames: &Frames) {
+        match (frames.is_within_head(), self.phase.get()) {
+            (true, Phase::Idle | Phase::Exchange | Phase::Leaving) => self.enter(Phase::Head),
+            (false, Phase::Head) if self.exchanges.get() > 0 => self.enter(Phase::Exchange),
+            (false, Phase::Head) => self.rest(),
+            (true, Phase::Head) | (false, Phase::Idle | Phase::Exchange | Phase::Leaving) => {}
+        }
+    }
+
+    // The deadline is set here and not where the connection is read: nobody reads again when an exchange ends, as long as
+    // the peer sends nothing.
+    pub(super) fn enter(&self, phase: Phase) {
+        self.phase.set(phase);
+        let Some(Reading { deadline, limits }) = self.reading.get() else { return };
+        match phase {
+            Phase::Idle => deadline.arm(limits.keep_alive),
+            Phase::Head | Phase::Leaving => deadline.arm(limits.header),
+            Phase::Exchange => deadline.disarm(),
+        }
+    }
+
+    pub(super) fn poll_time_out(&self, context: &mut Context<'_>) -> Poll<()> {
+        self.reading.get().map_or(Poll::Pending, |reading| reading.deadline.poll_passed(context))
+    }
+
+    pub(super) fn phase(&self) -> Phase {
+        self.phase.get()
+    }
+
+    pub(super) fn allowance(&self) -> &Allowance {
+        &self.allowance
+    }
+
+    /// One pace watches one connection.
+    pub(super) fn watch(&self, reading: Reading) {
+        let _ = self.reading.set(reading);
+        self.enter(self.phase.get());
+    }
+
+    pub(super) fn share(&self) {
+        self.is_shared.set(true);
+        self.enter(Phase::Head);
+    }
+
+    pub(super) fn count(&self, bytes: usize) {
+        self.bytes_read.set(self.bytes_read.get() + bytes as u64);
+    }
+
+    /// Bytes that the peer has sent so far.
+    #[must_use]
+    pub fn bytes_read(&self) -> u64 {
+        self.bytes_read.get()
+    }
+}
+
+impl Exchange {
+    /// The peer was given so many bytes of an answer.
+    pub fn gave(&self, bytes: usize) {
+        self.0.allowance.earn(bytes);
+    }
+}
+
+impl Drop for Exchange {
+    fn drop(&mut self) {
+        self.0.end_exchange();
+    }
+}
