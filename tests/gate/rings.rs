@@ -42,13 +42,17 @@ fn keys(cache_control: Option<&'static str>) -> impl Fn(&crate::harness::Receive
 
 #[test]
 fn cache_control_counts_within_bounds_and_sets_are_fetched_before_they_are_too_old() {
-    // What is asked for, and how many fetches that makes in about 1.2 s, with jitter and a slow machine allowed for.
+    // What is asked for, and how many fetches that makes in about 1.2 s, with jitter allowed for. A slow machine may take
+    // longer over the least of them.
     for (cache_control, fetches) in
         [(None, 4..=12), (Some("max-age=3600"), 2..=6), (Some("no-store"), 7..=25), (Some("max-age=0"), 7..=25)]
     {
         let server = Server::start(keys(cache_control));
-        with_ring(&server, TIMING, |_| std::thread::sleep(Duration::from_millis(1200)));
-        assert!(fetches.contains(&server.hits()), "{cache_control:?}: {}", server.hits());
+        with_ring(&server, TIMING, |_| {
+            std::thread::sleep(Duration::from_millis(1200));
+            assert!(server.hits() <= *fetches.end(), "{cache_control:?}: {}", server.hits());
+            eventually("they are fetched again", || server.hits() >= *fetches.start());
+        });
     }
 }
 
