@@ -1,11 +1,11 @@
 //! A message's body as it comes in, whichever HTTP it comes by.
 
-use std::cell::RefCell;
+use std::cell::{Cell, RefCell};
 use std::future::poll_fn;
 use std::io;
 use std::pin::Pin;
 use std::rc::Rc;
-use std::task::{Context, Poll, ready};
+use std::task::{Context, Poll, Waker, ready};
 
 use bytes::Bytes;
 use h2::RecvStream;
@@ -29,9 +29,16 @@ pub struct ArrivingStream {
     rest: Option<Rest>,
 }
 
-/// Where a stream is left that is dropped before it was read to its end.
+/// Where a stream is left that is dropped before it was read to its end, and whether it was asked for before that.
 #[derive(Clone, Debug, Default)]
-pub struct Rest(Rc<RefCell<Option<RecvStream>>>);
+pub struct Rest(Rc<Left>);
+
+#[derive(Debug, Default)]
+struct Left {
+    stream: RefCell<Option<RecvStream>>,
+    is_wanted: Cell<bool>,
+    waiting: RefCell<Option<Waker>>,
+}
 
 impl Arriving {
     /// The body of `stream`.
@@ -48,9 +55,26 @@ impl Arriving {
 }
 
 impl Rest {
+    /// Ready once somebody has asked for the body: its client may be waiting for that (RFC 9110 §10.1.1).
+    pub fn poll_wanted(&self, context: &mut Context<'_>) -> Poll<()> {
+        if self.0.is_wanted.get() {
+            return Poll::Ready(());
+        }
+        *self.0.waiting.borrow_mut() = Some(context.waker().clone());
+        Poll::Pending
+    }
+
+    fn is_wanted(&self) {
+        if !self.0.is_wanted.replace(true)
+            && let Some(waiting) = self.0.waiting.take()
+        {
+            waiting.wake();
+        }
+    }
+
     /// Reads what was left, if anything was, to its end; the peer may send no more than it was allowed before.
     pub async fn discard(&self) {
-        let Some(mut stream) = self.0.take() else { return };
+        let Some(mut stream) = self.0.stream.take() else { return };
         while let Some(Ok(_)) = poll_fn(|context| stream.poll_data(context)).await {}
     }
 }
@@ -60,7 +84,7 @@ impl Drop for ArrivingStream {
         if let (Some(stream), Some(Rest(rest))) = (self.stream.take(), &self.rest)
             && !stream.is_end_stream()
         {
-            *rest.borrow_mut() = Some(stream);
+            *rest.stream.borrow_mut() = Some(stream);
         }
     }
 }
@@ -68,6 +92,9 @@ impl Drop for ArrivingStream {
 impl ArrivingStream {
     fn poll_frame(&mut self, context: &mut Context<'_>) -> Poll<Option<io::Result<Frame<Bytes>>>> {
         let Some(stream) = &mut self.stream else { return Poll::Ready(None) };
+        if let Some(rest) = &self.rest {
+            rest.is_wanted();
+        }
         match ready!(stream.poll_data(context)) {
             Some(Ok(data)) => {
                 // An error means that the stream is gone, which the next poll tells.

@@ -72,19 +72,22 @@ pub(super) struct Frames {
     header: [u8; HEADER],
     header_read: usize,
     payload_left: usize,
-    is_within_head: bool,
+    /// Whether the payload is the preface, or a piece of a head.
+    is_of_head: bool,
+    /// Whether another piece has to follow.
+    is_continued: bool,
 }
 
 impl Frames {
     /// For the connection of a client, which sends a preface of 24 octets before its first frame (RFC 9113 §3.4).
     pub(super) fn after_preface() -> Self {
-        Self { payload_left: 24, is_within_head: true, ..Self::default() }
+        Self { payload_left: 24, is_of_head: true, is_continued: true, ..Self::default() }
     }
 
     /// Whether something has begun that has to end before anything else: the preface, or the head of a request, whose
-    /// last frame is still to come.
+    /// last byte is still to come.
     pub(super) fn is_within_head(&self) -> bool {
-        self.is_within_head
+        self.is_continued || self.is_of_head && self.payload_left > 0
     }
 
     /// Looks at what was read next.
@@ -111,7 +114,8 @@ impl Frames {
     fn begin(&mut self, allowance: &Allowance, now: Instant) -> Result<(), Flood> {
         let [high, middle, low, kind, flags, ..] = self.header;
         self.payload_left = usize::from(high) << 16 | usize::from(middle) << 8 | usize::from(low);
-        self.is_within_head = matches!(kind, HEADERS | PUSH_PROMISE | CONTINUATION) && flags & END_HEADERS == 0;
+        self.is_of_head = matches!(kind, HEADERS | PUSH_PROMISE | CONTINUATION);
+        self.is_continued = self.is_of_head && flags & END_HEADERS == 0;
         let has_content = match kind {
             DATA => self.payload_left > 0 || flags & END_STREAM != 0,
             HEADERS => true,

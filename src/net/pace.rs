@@ -10,7 +10,7 @@
 use std::cell::{Cell, OnceCell};
 use std::rc::Rc;
 use std::task::{Context, Poll};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use super::frames::{Allowance, Frames};
 use crate::clock::Deadline;
@@ -34,6 +34,7 @@ pub struct Pace {
     is_shared: Cell<bool>,
     is_leaving: Cell<bool>,
     bytes_read: Cell<u64>,
+    last_read: Cell<Option<Instant>>,
     allowance: Allowance,
     reading: OnceCell<Reading>,
 }
@@ -156,14 +157,21 @@ impl Pace {
         self.enter(Phase::Head);
     }
 
-    pub(super) fn count(&self, bytes: usize) {
+    pub(super) fn count(&self, bytes: usize, now: Instant) {
         self.bytes_read.set(self.bytes_read.get() + bytes as u64);
+        self.last_read.set(Some(now));
     }
 
     /// Bytes that the peer has sent so far.
     #[must_use]
     pub fn bytes_read(&self) -> u64 {
         self.bytes_read.get()
+    }
+
+    /// When the peer last sent something, give or take a tick.
+    #[must_use]
+    pub fn last_read(&self) -> Option<Instant> {
+        self.last_read.get()
     }
 }
 

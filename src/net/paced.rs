@@ -147,7 +147,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> AsyncRead for Paced<S> {
             return this.poll_read_time_out(context);
         };
         let read = buf.filled().len() - before;
-        this.pace.count(read);
+        this.pace.count(read, this.writing.now());
         if let Some(frames) = &mut this.frames {
             let counted = frames.read(&buf.filled()[before..], this.pace.allowance(), this.writing.now());
             counted.map_err(io::Error::other)?;

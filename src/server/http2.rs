@@ -15,8 +15,8 @@ use std::rc::Rc;
 use std::task::Poll;
 
 use bytes::Bytes;
-use h2::RecvStream;
 use h2::server::{Builder, SendResponse};
+use h2::{Reason, RecvStream};
 use http::{HeaderValue, Method, Request, Response, StatusCode, header};
 use http_body::Body;
 
@@ -30,6 +30,9 @@ const STREAM_WINDOW: u32 = 256 * 1024;
 const CONNECTION_WINDOW: u32 = 1024 * 1024;
 /// What an answer's body may fill of our memory before the client's socket takes it.
 const SEND_BUFFER: usize = 64 * 1024;
+/// What frames of a few bytes may cost beside their bytes: a whole window of messages of 30 bytes, whose upstream takes
+/// none for a moment, is no attack.
+const SMALL_FRAMES: usize = 8 * 1024 * 1024;
 /// Streams that were reset before we looked at them.
 const MOST_PENDING_RESETS: usize = 20;
 /// Streams that we had to reset because of what the client sent on them.
@@ -51,14 +54,17 @@ pub(super) async fn serve(serving: &Rc<Serving>, arrival: Arrival) -> Result<(),
         .max_send_buffer_size(SEND_BUFFER)
         .max_pending_accept_reset_streams(MOST_PENDING_RESETS)
         .max_local_error_reset_streams(Some(MOST_PROVOKED_RESETS))
+        .data_frame_budget(SMALL_FRAMES)
         .handshake::<_, Bytes>(arrival.paced.sharing_exchanges());
     let Some(handshake) = serving.unless_draining(handshake).await else { return Ok(()) };
     let mut streams = handshake?;
-    let mut told = false;
+    let (mut told, mut is_late, goodbye) = (false, false, serving.ticker.deadline());
     loop {
         let accepted = poll_fn(|context| {
+            is_late = told && goodbye.poll_passed(context).is_ready();
             if !told && (serving.is_draining() || pace.poll_idle(context).is_ready()) {
                 told = true;
+                goodbye.arm(manners.limits.header);
                 pace.leave();
                 // What is on its way is still served (RFC 9113 §6.8).
                 streams.graceful_shutdown();
@@ -66,7 +72,12 @@ pub(super) async fn serve(serving: &Rc<Serving>, arrival: Arrival) -> Result<(),
             streams.poll_accept(context)
         });
         let Some(accepted) = accepted.await else { return Ok(()) };
-        let (request, respond) = accepted?;
+        let (request, mut respond) = accepted?;
+        if is_late {
+            // It did not cross our goodbye on its way; its client knows now that nothing of it was looked at.
+            respond.send_reset(Reason::REFUSED_STREAM);
+            continue;
+        }
         // Boxed, because tasks are moved when they begin and end: 3 % of the instructions of an exchange.
         let (serving, connection, manners) = (Rc::clone(serving), Rc::clone(&connection), Rc::clone(&manners));
         tokio::task::spawn_local(Box::pin(exchange(serving, connection, manners, request, respond)));
@@ -89,13 +100,23 @@ async fn exchange(
         return;
     }
     let is_head = request.method() == Method::HEAD;
+    let mut expects = request.headers().get(header::EXPECT).is_some_and(|expected| expected == "100-continue");
     let rest = Rest::default();
     let request = request.map(|body| Arriving::over_http2_or_left(body, rest.clone()));
     let mut handling = pin!(serving.gate.handle(&connection, request));
     let answer = poll_fn(|context| match handling.as_mut().poll(context) {
         Poll::Ready(answer) => Poll::Ready(Some(answer)),
-        // The client wants no answer any more: to drop what is under way cancels it upstream as well.
-        Poll::Pending => respond.poll_reset(context).map(|_| None),
+        Poll::Pending => {
+            if expects && rest.poll_wanted(context).is_ready() {
+                expects = false;
+                let mut go_on = Response::new(());
+                *go_on.status_mut() = StatusCode::CONTINUE;
+                // An error means that the stream is gone.
+                let _ = respond.send_informational(go_on);
+            }
+            // The client wants no answer any more: to drop what is under way cancels it upstream as well.
+            respond.poll_reset(context).map(|_| None)
+        }
     });
     let Some(answer) = answer.await else { return };
     let (mut head, body) = answer.into_parts();

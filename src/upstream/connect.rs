@@ -27,6 +27,9 @@ const STREAM_WINDOW: u32 = 256 * 1024;
 const CONNECTION_WINDOW: u32 = STREAM_WINDOW * MOST_PLACES as u32;
 /// What a request's body may fill of our memory before the target takes it.
 const SEND_BUFFER: usize = 64 * 1024;
+/// What frames of a few bytes may cost beside their bytes. Clients who take nothing must not end the others' connection,
+/// so it is what full windows of messages of 20 bytes cost.
+const SMALL_FRAMES: usize = 12 * CONNECTION_WINDOW as usize;
 /// The head of an answer, unpacked.
 const HEADER_LIST: u32 = 128 * 1024;
 
@@ -90,6 +93,7 @@ pub(super) async fn connect_shared(
             .initial_connection_window_size(CONNECTION_WINDOW)
             .max_header_list_size(HEADER_LIST)
             .max_send_buffer_size(SEND_BUFFER)
+            .data_frame_budget(SMALL_FRAMES)
             .handshake(paced)
             .await
             .map_err(io::Error::other)?;
@@ -102,11 +106,14 @@ pub(super) async fn connect_shared(
         })
         .await?;
         let shared = Shared::new(sender, pace, ticker.now());
-        let driven = Rc::clone(&shared);
+        // Not the connection itself: it ends when nobody else has any use for it.
+        let driven = Rc::downgrade(&shared);
         // Its errors reach the exchanges that it breaks.
         tokio::task::spawn_local(async move {
             let _ = driver.await;
-            driven.is_going();
+            if let Some(shared) = driven.upgrade() {
+                shared.is_going();
+            }
         });
         Ok(shared)
     };

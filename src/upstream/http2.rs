@@ -1,5 +1,6 @@
 //! One attempt at an exchange over HTTP/2.
 
+use std::cell::Cell;
 use std::future::poll_fn;
 use std::io;
 use std::pin::Pin;
@@ -62,16 +63,18 @@ impl Upstream {
         let on_interim = request.extensions().get::<OnInterim>().cloned();
         let (head, body) = self.framed(request, target);
         let (progress, is_bodiless) = (body.progress(), body.is_end_stream());
-        let bytes_before = place.bytes_read();
         let (mut answer, mut stream) = match sender.send_request(head, is_bodiless) {
             Ok(sent) => sent,
             Err(source) => return Err(Failed { error: UpstreamError::broken(target, source), unspent: spare }),
         };
         let (stalled, idle_timeout) = (self.ticker.deadline(), self.settings.body_idle_timeout);
+        let is_untaken = Rc::new(Cell::new(false));
         let upload = (!is_bodiless).then(|| {
+            let is_untaken = Rc::clone(&is_untaken);
             Upload::begin(async move {
-                // What went wrong is told by the answer, or by the body's progress.
-                let _ = send_body(body, &mut stream, stalled, idle_timeout).await;
+                // What else went wrong is told by the answer, or by the body's progress.
+                let sent = send_body(body, &mut stream, stalled, idle_timeout).await;
+                is_untaken.set(sent.is_err_and(|error| error.kind() == io::ErrorKind::TimedOut));
             })
         });
         // Who set a deadline did so for the whole call, however much of it is still uploaded.
@@ -82,6 +85,10 @@ impl Upstream {
                 let forwarded = |body| ForwardedBody::new(Arriving::over_http2(body), lease, progress, idle_timeout);
                 Ok(answer.map(forwarded))
             }
+            // We reset the stream ourselves then.
+            Some(Err(_)) if is_untaken.get() => {
+                Err(Failed::for_good(UpstreamError::TimedOut { target: target.to_string() }))
+            }
             Some(Err(source)) => {
                 if !source.is_reset() {
                     place.is_going();
@@ -90,8 +97,9 @@ impl Upstream {
                 Err(Failed { error: UpstreamError::broken(target, source), unspent: spare })
             }
             None => {
-                // Who says nothing at all may be gone: others had better not wait for it, too.
-                if place.bytes_read() == bytes_before {
+                // Who says nothing at all may be gone: others had better not wait for it, too. A deadline that a client
+                // chose may be too short for anybody; and a new connection's settings are acknowledged, if nothing else is.
+                if !is_deadline && place.is_silent_for(within / 2) {
                     place.is_going();
                 }
                 Err(Failed::for_good(UpstreamError::TimedOut { target: target.to_string() }))

@@ -9,6 +9,7 @@ use std::cell::{Cell, RefCell};
 use std::io;
 use std::rc::Rc;
 use std::sync::Arc;
+use std::task::{Context, Poll, Waker};
 use std::time::{Duration, Instant};
 
 use bytes::Bytes;
@@ -61,7 +62,16 @@ impl Shared {
 
     fn has_room(&self) -> bool {
         let places = self.sender.current_max_send_streams().clamp(1, MOST_PLACES);
-        !self.is_gone.get() && self.taken.get() < places
+        !self.is_gone.get() && self.taken.get() < places && self.takes_more()
+    }
+
+    // One that has said goodbye is not at its end as long as answers are on their way.
+    fn takes_more(&self) -> bool {
+        let ready = self.sender.clone().poll_ready(&mut Context::from_waker(Waker::noop()));
+        if let Poll::Ready(Err(_)) = ready {
+            self.is_going();
+        }
+        !self.is_gone.get()
     }
 }
 
@@ -70,9 +80,10 @@ impl Place {
         self.connection.sender.clone()
     }
 
-    /// Bytes that the target has sent on this connection so far.
-    pub(super) fn bytes_read(&self) -> u64 {
-        self.connection.pace.bytes_read()
+    /// Whether the target has sent nothing at all on this connection for so long.
+    pub(super) fn is_silent_for(&self, time: Duration) -> bool {
+        let last_read = self.connection.pace.last_read();
+        last_read.is_none_or(|last_read| self.ticker.now().duration_since(last_read) >= time)
     }
 
     /// Its connection takes no more exchanges.

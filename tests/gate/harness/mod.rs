@@ -1,6 +1,8 @@
 //! Real servers on loopback: an issuer and an upstream that do what a test tells them, a gateway between them, and a
 //! client that sees every byte. Ports are picked by the kernel, and no wait is longer than [`PATIENCE`].
 
+mod bounded;
+mod calls;
 mod client;
 mod gateway;
 mod hyper_server;
@@ -12,6 +14,8 @@ mod tls;
 
 use std::time::{Duration, Instant};
 
+pub(crate) use bounded::bounded;
+pub(crate) use calls::{Both, Calls};
 pub(crate) use client::{Answer, Connection, get, send};
 pub(crate) use gateway::Gateway;
 pub(crate) use hyper_server::{Half, HyperServer};

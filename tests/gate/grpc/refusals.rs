@@ -1,0 +1,137 @@
+//! What a client of gRPC is told of a call that does not come to its upstream.
+
+use std::net::SocketAddr;
+
+use http::header;
+use tokio::net::TcpSocket;
+use tokio::sync::mpsc;
+use tonic::codegen::tokio_stream::wrappers::ReceiverStream;
+use tonic::{Code, Request};
+use tonic_health::pb::health_client::HealthClient;
+use tonic_reflection::pb::v1::server_reflection_client::ServerReflectionClient;
+use tonic_reflection::pb::v1alpha::server_reflection_client::ServerReflectionClient as OlderReflectionClient;
+
+use super::{CHECK, EMPTY_MESSAGE, about, call, channel, http2, routes, stand, with_token};
+use crate::harness::{Calls, Key, Reply, Stand, bounded};
+
+const INVALID: &str = "Bearer error=\"invalid_token\"";
+const NEEDS_HEALTH: &str = "Bearer error=\"insufficient_scope\", scope=\"health\"";
+const NEEDS_TALK: &str = "Bearer error=\"insufficient_scope\", scope=\"talk\"";
+
+/// A token that only an issuer could judge who does not answer any more.
+fn of_unknown_key(stand: &Stand) -> String {
+    stand.issuer.fail(Reply::status(500));
+    Key::es256("stranger").token(&stand.issuer.claims("health talk"))
+}
+
+/// A port that gives nobody a connection, and nobody else gets, as long as the socket is there.
+fn dead_end() -> (TcpSocket, SocketAddr) {
+    let socket = TcpSocket::new_v4().expect("a socket");
+    socket.bind(([127, 0, 0, 1], 0).into()).expect("a port");
+    let address = socket.local_addr().expect("bound");
+    (socket, address)
+}
+
+#[test]
+fn refusals_are_what_clients_of_grpc_take_them_for() {
+    bounded(async {
+        let mut calls = Calls::start();
+        let stand = stand("", calls.address);
+        let channel = channel(stand.address);
+        let mut health = HealthClient::new(channel.clone());
+        for (token, code, of_health, of_talk) in [
+            (None, Code::Unauthenticated, Some("Bearer"), Some("Bearer")),
+            (Some("no.good.token".to_owned()), Code::Unauthenticated, Some(INVALID), Some(INVALID)),
+            (Some(stand.token("other")), Code::PermissionDenied, Some(NEEDS_HEALTH), Some(NEEDS_TALK)),
+            (Some(of_unknown_key(&stand)), Code::Unavailable, None, None),
+        ] {
+            let asking =
+                || token.as_ref().map_or_else(|| Request::new(about("")), |token| with_token(about(""), token));
+            let check = health.check(asking()).await.expect_err("a refusal");
+            let watch = health.watch(asking()).await.expect_err("a refusal");
+            // This one is refused while its client may still have something to say.
+            let (_ask, questions) = mpsc::channel(1);
+            let mut talking = Request::new(ReceiverStream::new(questions));
+            *talking.metadata_mut() = asking().metadata().clone();
+            let talk = ServerReflectionClient::new(channel.clone()).server_reflection_info(talking).await;
+            let talk = talk.expect_err("a refusal");
+            for (refusal, challenge) in [(check, of_health), (watch, of_health), (talk, of_talk)] {
+                assert_eq!(refusal.code(), code, "{refusal:?}");
+                let told = refusal.metadata().get("www-authenticate");
+                assert_eq!(told.map(|told| told.to_str().expect("text")), challenge, "{refusal:?}");
+            }
+        }
+
+        let (_ask, questions) = mpsc::channel(1);
+        let talking = with_token(ReceiverStream::new(questions), &stand.token("health talk"));
+        let refusal = OlderReflectionClient::new(channel).server_reflection_info(talking).await;
+        assert_eq!(refusal.expect_err("nothing is published there").code(), Code::Unimplemented);
+
+        assert!(calls.is_untouched());
+        let good = with_token(about("good"), &stand.token("health"));
+        tokio::spawn(async move { health.check(good).await });
+        let first = calls.checks.recv().await.expect("a call");
+        assert_eq!(first.request.get_ref(), &about("good"));
+    });
+}
+
+#[test]
+fn upstream_that_is_down_is_unavailable() {
+    bounded(async {
+        let (_socket, nobody) = dead_end();
+        let stand = stand("", nobody);
+        let token = stand.token("health");
+        let mut health = HealthClient::new(channel(stand.address));
+        // Until the target is given a rest, and then.
+        for _ in 0..5 {
+            let refusal = health.check(with_token(about(""), &token)).await.expect_err("a refusal");
+            assert_eq!(refusal.code(), Code::Unavailable, "{refusal:?}");
+            assert!(refusal.metadata().get("www-authenticate").is_none(), "{refusal:?}");
+        }
+    });
+}
+
+#[test]
+fn refusal_is_one_head_that_keeps_its_status_and_ends_the_stream() {
+    bounded(async {
+        let calls = Calls::start();
+        let (_socket, nobody) = dead_end();
+        let upstreams = format!(
+            "targets = \"http://{}\"\n\
+             [upstreams.gone]\nprotocol = \"http2\"\ntargets = \"http://{nobody}\"\nretries = 0\n\
+             [[routes]]\npath = \"/gone.Gone/{{method}}\"\nupstream = \"gone\"\n",
+            calls.address
+        );
+        let stand = Stand::toml("", "", "", &routes(&upstreams));
+        let (narrow, good, stranger) = (stand.token("other"), stand.token("health"), of_unknown_key(&stand));
+        let (mut sender, _connection) = http2(stand.address).await;
+        let no_token = "An access token is needed: Authorization: Bearer TOKEN.";
+        let no_scope = "The access token lacks scope; the WWW-Authenticate header names what is needed.";
+        let no_keys = "The access token cannot be checked at the moment.";
+        let no_answer = "The service behind this gateway did not answer.";
+        for (path, token, status, code, message, challenge) in [
+            (CHECK, None, 401, "16", no_token, Some("Bearer")),
+            (CHECK, Some(&narrow), 403, "7", no_scope, Some(NEEDS_HEALTH)),
+            (CHECK, Some(&stranger), 503, "14", no_keys, None),
+            ("/other.Other/Call", Some(&good), 404, "12", "Nothing is published here.", None),
+            ("/gone.Gone/Call", Some(&good), 502, "14", no_answer, None),
+        ] {
+            for has_finished in [true, false] {
+                let request = call(path, token.map(String::as_str)).body(()).expect("a request");
+                let (answer, mut stream) = sender.send_request(request, false).expect("sent");
+                stream.send_data(EMPTY_MESSAGE, has_finished).expect("sent");
+                let (head, body) = answer.await.expect("an answer").into_parts();
+                let told = head.headers.iter().map(|(name, value)| (name.as_str(), value.to_str().expect("text")));
+                let mut told: Vec<_> = told.filter(|(name, _)| !matches!(*name, "date" | "retry-after")).collect();
+                told.sort_unstable();
+                let mut expected =
+                    vec![("content-type", "application/grpc"), ("grpc-message", message), ("grpc-status", code)];
+                expected.extend(challenge.map(|challenge| ("www-authenticate", challenge)));
+                assert_eq!((head.status.as_u16(), told), (status, expected), "{path}");
+                assert_eq!(head.headers.contains_key(header::RETRY_AFTER), status == 503, "{path}");
+                assert!(body.is_end_stream(), "{path}: END_STREAM is on the head");
+            }
+        }
+        assert!(calls.is_untouched());
+    });
+}

@@ -1,0 +1,138 @@
+//! Answers of upstreams over HTTP/2: whole, or seen to be broken off (R45).
+
+use super::far::{self, Far, answer};
+use super::frames::{
+    CANCEL, CONTINUATION, DATA, END_HEADERS, END_STREAM, GOAWAY, HEADERS, INTERNAL_ERROR, NO_ERROR, NONE, PUSH_PROMISE,
+    RST_STREAM, WHOLE, block, frame, request,
+};
+use super::wire::{End, Wire};
+use crate::harness::{Connection, send};
+
+const GET: &str = "GET /x HTTP/1.1\r\nHost: a\r\n\r\n";
+
+/// What an upstream says last on a stream.
+type LastFrame = fn(u32) -> Vec<u8>;
+
+#[test]
+fn answer_that_breaks_off_breaks_off_towards_every_client() {
+    let ends: [(&str, LastFrame); 5] = [
+        ("a reset", |stream| frame(RST_STREAM, NONE, stream, INTERNAL_ERROR.to_be_bytes())),
+        ("a reset that is no error", |stream| frame(RST_STREAM, NONE, stream, NO_ERROR.to_be_bytes())),
+        ("a cancellation", |stream| frame(RST_STREAM, NONE, stream, CANCEL.to_be_bytes())),
+        ("a connection error", |_| frame(DATA, NONE, 0, b"x")),
+        ("a goodbye that leaves it out", |_| frame(GOAWAY, NONE, 0, [0; 8])),
+    ];
+    for (what, end) in ends {
+        for length in [&[][..], &[("content-length", "10")]] {
+            let head = [&[0x88][..], &block(length)].concat();
+            let far = Far::start(&[], move |wire, call| {
+                let begun = [frame(HEADERS, END_HEADERS, call.stream, &head), frame(DATA, NONE, call.stream, b"hello")];
+                wire.try_write([begun.concat(), end(call.stream)].concat());
+            });
+            let stand = far::stand("", &far, "", "public = true");
+            let mut connection = Connection::open(stand.address);
+            connection.write(GET);
+            // What breaks at once may break before its head is written, and is then no answer at all.
+            let answered = connection.try_read(false);
+            assert!(answered.is_none_or(|answer| answer.status == 502 || !answer.complete), "{what} {length:?}");
+            let told = Wire::open(stand.address, &[]).ask(&request("GET", "/x"));
+            assert!(told.status == Some(502) || matches!(told.end, Some(End::Reset(_))), "{what} {length:?}: {told:?}");
+        }
+    }
+}
+
+#[test]
+fn answer_shorter_or_longer_than_it_said_breaks_off() {
+    for body in [&b"hell"[..], b"hello!"] {
+        let head = [&[0x88][..], &block(&[("content-length", "5")])].concat();
+        let far = Far::start(&[], move |wire, call| {
+            let head = frame(HEADERS, END_HEADERS, call.stream, &head);
+            wire.try_write([head, frame(DATA, END_STREAM, call.stream, body)].concat());
+        });
+        let stand = far::stand("", &far, "", "public = true");
+        let told = Wire::open(stand.address, &[]).ask(&request("GET", "/x"));
+        assert!(told.status == Some(502) || matches!(told.end, Some(End::Reset(_))), "{body:?}: {told:?}");
+        let mut connection = Connection::open(stand.address);
+        connection.write(GET);
+        let answered = connection.try_read(false);
+        assert!(answered.is_none_or(|answer| answer.status == 502 || !answer.complete), "{body:?}");
+    }
+}
+
+#[test]
+fn answer_that_is_whole_before_its_upload_arrives_whole_though_the_upload_is_refused() {
+    // As RFC 9113 §8.1 has it: the whole answer, and a reset that is no error.
+    let far = Far::start(&[], |wire, call| {
+        let reset = frame(RST_STREAM, NONE, call.stream, NO_ERROR.to_be_bytes());
+        wire.try_write([answer(call.stream, b"enough"), reset].concat());
+    });
+    let stand = far::stand("", &far, "", "public = true");
+    let mut connection = Connection::open(stand.address);
+    connection.write("POST /x HTTP/1.1\r\nHost: a\r\nContent-Length: 1000000\r\n\r\nhello");
+    let answered = connection.read(false);
+    assert_eq!((answered.status, answered.text(), answered.complete), (200, "enough".to_owned(), true));
+    let mut wire = Wire::open(stand.address, &[]);
+    let stream = wire.begin_request(END_HEADERS, &request("POST", "/x"));
+    wire.write(frame(DATA, NONE, stream, b"hello"));
+    let told = wire.answer(stream);
+    assert_eq!((told.status, told.end, &*told.body), (Some(200), Some(End::Whole), &b"enough"[..]));
+    assert_eq!(far.closed(), 0, "the connection goes on");
+}
+
+#[test]
+fn answer_with_a_flood_of_headers_is_a_502() {
+    let long = block(&[("x-long", &"x".repeat(16_000))]);
+    let many = block(&[("x", "y")]).repeat(2000);
+    // A status, twenty pieces and an end.
+    let pieces = |piece: &Vec<u8>| {
+        let (first, last) = ((HEADERS, END_STREAM, vec![0x88]), (CONTINUATION, END_HEADERS, Vec::new()));
+        [vec![first], vec![(CONTINUATION, NONE, piece.clone()); 20], vec![last]].concat()
+    };
+    let endless = [vec![(HEADERS, END_STREAM, vec![0x88])], vec![(CONTINUATION, NONE, Vec::new()); 500]].concat();
+    for (what, frames) in [
+        ("long fields", pieces(&long)),
+        ("many fields", pieces(&many)),
+        ("a head without end", endless),
+        ("no status", vec![(HEADERS, WHOLE, block(&[("x", "y")]))]),
+        ("a head that is none", vec![(HEADERS, WHOLE, vec![0xff; 9])]),
+    ] {
+        let far = Far::start(&[], move |wire, call| {
+            if call.earlier > 0 {
+                wire.try_write(answer(call.stream, b""));
+                return;
+            }
+            for (kind, flags, payload) in &frames {
+                wire.try_write(frame(*kind, *flags, call.stream, payload));
+            }
+        });
+        let stand = far::stand("", &far, "retries = 0", "public = true");
+        let answered = send(stand.address, GET);
+        assert_eq!((answered.status, answered.challenge()), (502, None), "{what}");
+        assert_eq!(send(stand.address, GET).status, 200, "after {what}");
+    }
+}
+
+#[test]
+fn interim_answers_and_pushes_of_an_upstream_do_no_harm() {
+    let far = Far::start(&[], |wire, call| {
+        // 103, twice, and then the answer.
+        let interim = frame(HEADERS, END_HEADERS, call.stream, block(&[(":status", "103"), ("link", "</x>")]));
+        wire.try_write([interim.repeat(2), answer(call.stream, b"hello")].concat());
+    });
+    let stand = far::stand("", &far, "", "public = true");
+    let mut connection = Connection::open(stand.address);
+    let answered = connection.ask(GET);
+    assert_eq!((answered.status, answered.text()), (200, "hello".to_owned()));
+    let told = Wire::open(stand.address, &[]).ask(&request("GET", "/x"));
+    assert_eq!((told.status, &*told.body), (Some(200), &b"hello"[..]));
+
+    // A promise is one that the gateway said it takes none of.
+    let far = Far::start(&[], |wire, call| {
+        let promised = [&2_u32.to_be_bytes()[..], &block(&request("GET", "/other"))].concat();
+        wire.try_write(
+            [frame(PUSH_PROMISE, END_HEADERS, call.stream, promised), answer(call.stream, b"hello")].concat(),
+        );
+    });
+    let stand = far::stand("", &far, "retries = 0", "public = true");
+    assert_eq!(send(stand.address, GET).status, 502);
+}

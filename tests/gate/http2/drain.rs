@@ -1,0 +1,105 @@
+//! The end of the gateway: clients are told to go, and what is on its way is finished (RFC 9113 §6.8).
+
+use std::net::TcpStream;
+use std::sync::Mutex;
+use std::sync::mpsc::{Sender, channel};
+use std::time::{Duration, Instant};
+
+use super::far::{self, Far, answer};
+use super::frames::{DATA, END_HEADERS, END_STREAM, NO_ERROR, PREFACE, WHOLE, frame, request};
+use super::wire::{End, Wire, connect};
+use crate::harness::{PATIENCE, Reply, Stand, eventually};
+
+const ROUTES: &str = "[[routes]]\npath = \"/{*rest}\"\npublic = true\nupstream = \"up\"\n";
+
+/// A stand whose upstream answers when it is told.
+fn waiting_stand() -> (Stand, Sender<()>) {
+    let stand = Stand::routes(ROUTES);
+    let (release, released) = channel();
+    let released = Mutex::new(released);
+    stand.upstream.script(move |_| {
+        let _ = released.lock().expect("no panic").recv_timeout(PATIENCE);
+        Reply::text("late")
+    });
+    (stand, release)
+}
+
+#[test]
+fn request_under_way_is_finished_and_its_client_told_to_go() {
+    let (stand, release) = waiting_stand();
+    let mut wire = Wire::open(stand.address, &[]);
+    let stream = wire.begin_request(WHOLE, &request("GET", "/x"));
+    eventually("the upstream has it", || stand.hits() == 1);
+    let Stand { gateway, upstream, .. } = stand;
+    drop(gateway);
+    assert!(wire.until(|wire| !wire.goaways.is_empty()));
+    assert_eq!(wire.told(stream).end, None);
+    release.send(()).expect("somebody waits");
+    let told = wire.answer(stream);
+    assert_eq!((told.status, told.end, &*told.body), (Some(200), Some(End::Whole), &b"late"[..]));
+    assert!(wire.is_closed());
+    assert!(wire.goaways.iter().all(|code| *code == NO_ERROR), "{:?}", wire.goaways);
+    drop(upstream);
+}
+
+#[test]
+fn upload_under_way_is_finished() {
+    let stand = Stand::routes(ROUTES);
+    let mut wire = Wire::open(stand.address, &[]);
+    let stream = wire.begin_request(END_HEADERS, &request("POST", "/x"));
+    wire.write(frame(DATA, 0, stream, b"hel"));
+    assert!(wire.ping());
+    let Stand { gateway, upstream, .. } = stand;
+    drop(gateway);
+    assert!(wire.until(|wire| !wire.goaways.is_empty()));
+    wire.write(frame(DATA, END_STREAM, stream, b"lo"));
+    assert_eq!(wire.answer(stream).status, Some(200));
+    assert_eq!(upstream.received().pop().expect("the upload").body, b"hello");
+    assert!(wire.is_closed());
+}
+
+#[test]
+fn request_that_crosses_the_goodbye_is_served_and_later_ones_are_not() {
+    let (stand, release) = waiting_stand();
+    let mut wire = Wire::open(stand.address, &[]);
+    let first = wire.begin_request(WHOLE, &request("GET", "/x"));
+    eventually("the upstream has it", || stand.hits() == 1);
+    let Stand { gateway, upstream, .. } = stand;
+    // A client that has not heard of it yet.
+    wire.answers = false;
+    drop(gateway);
+    assert!(wire.until(|wire| !wire.goaways.is_empty()));
+    let crossed = wire.begin_request(WHOLE, &request("GET", "/crossed"));
+    for _ in 0..3 {
+        release.send(()).expect("somebody waits");
+    }
+    for stream in [first, crossed] {
+        assert_eq!(wire.answer(stream).status, Some(200));
+    }
+    // It hears of it: the ping that goes with the goodbye is answered.
+    wire.acknowledge();
+    let later = wire.begin_request(WHOLE, &request("GET", "/later"));
+    assert_eq!(wire.answer(later).end, Some(End::Gone));
+    assert!(upstream.received().iter().all(|received| received.target != "/later"));
+}
+
+#[test]
+fn idle_clients_go_at_once() {
+    let far = Far::start(&[], |wire, call| _ = wire.try_write(answer(call.stream, b"hello")));
+    let stand = far::stand("[server]\nheader_timeout = \"300ms\"\n", &far, "", "public = true");
+    let mut idle = Wire::open(stand.address, &[]);
+    assert_eq!(idle.ask(&request("GET", "/x")).status, Some(200));
+    let mut halfway = Wire::over(connect(stand.address));
+    halfway.write(&PREFACE[..10]);
+    let mut silent = Wire::over(connect(stand.address));
+    silent.answers = false;
+    silent.write(PREFACE);
+    assert!(idle.ping());
+    let (address, began) = (stand.address, Instant::now());
+    drop(stand);
+    assert!(idle.is_closed() && !idle.goaways.is_empty());
+    assert!(halfway.is_closed() && silent.is_closed());
+    assert!(began.elapsed() < Duration::from_secs(5), "{:?}", began.elapsed());
+    assert!(TcpStream::connect(address).is_err(), "nobody is let in any more");
+    eventually("the upstream's connection is closed", || far.closed() == 1);
+}

@@ -1,0 +1,211 @@
+//! How long a client may keep its connection waiting for a head, a preface, a next request.
+
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::thread;
+use std::time::{Duration, Instant};
+
+use rustls::pki_types::ServerName;
+use rustls::{ClientConnection, StreamOwned};
+
+use super::at_once;
+use super::frames::{
+    CONTINUATION, DATA, END_HEADERS, END_STREAM, HEADERS, NO_ERROR, PREFACE, WHOLE, block, frame, request, settings,
+};
+use super::identity::tls_gateway;
+use super::wire::{End, Told, Wire, connect};
+use crate::harness::{Authority, Reply, Server, Stand, eventually};
+
+const ROUTES: &str = "[[routes]]\npath = \"/{*rest}\"\npublic = true\nupstream = \"up\"\n";
+/// All other time-outs are those of every day, and longer than any test waits.
+const SHORT_HEAD: &str = "[server]\nheader_timeout = \"300ms\"\n";
+
+/// Fails unless the other side closes soon, though not at once.
+fn is_cut_off_soon(wire: &mut Wire, began: Instant, what: &str) {
+    assert!(wire.is_closed(), "{what}");
+    assert!((250..4000).contains(&began.elapsed().as_millis()), "{what}: after {:?}", began.elapsed());
+}
+
+/// Writes a byte now and then until nobody reads them any more.
+fn trickle(wire: &mut Wire, bytes: &[u8]) {
+    for byte in bytes {
+        if !wire.try_write([*byte]) {
+            return;
+        }
+        thread::sleep(Duration::from_millis(20));
+    }
+}
+
+#[test]
+fn head_that_does_not_end_in_time_ends_the_connection() {
+    let stand = Stand::toml(SHORT_HEAD, "", "", ROUTES);
+    let bytes = block(&[&request("GET", "/x")[..], &[("x-long", &"x".repeat(200))]].concat());
+    let (one, other) = bytes.split_at(20);
+    let begun = frame(HEADERS, END_STREAM, 1, one);
+    let cases = [
+        ("half a head", begun.clone(), Vec::new()),
+        ("a trickle in a second frame", begun.clone(), frame(CONTINUATION, END_HEADERS, 1, other)),
+        ("a trickle in a first frame of two", Vec::new(), frame(HEADERS, END_STREAM, 1, &bytes)),
+        ("a trickle in the only frame", Vec::new(), frame(HEADERS, WHOLE, 1, &bytes)),
+        ("half of the only frame", frame(HEADERS, WHOLE, 1, &bytes)[..100].to_vec(), Vec::new()),
+    ];
+    at_once(cases, |(what, sent, trickled)| {
+        let mut wire = Wire::open(stand.address, &[]);
+        assert!(wire.ping());
+        let began = Instant::now();
+        wire.write(sent);
+        trickle(&mut wire, &trickled);
+        is_cut_off_soon(&mut wire, began, what);
+    });
+    assert_eq!(stand.hits(), 0);
+}
+
+#[test]
+fn head_that_does_not_end_ends_the_connection_while_a_request_is_under_way_on_it() {
+    let stand = Stand::toml(SHORT_HEAD, "", "", ROUTES);
+    stand.upstream.script(|_| Reply::RawThenHang(b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n".to_vec()));
+    let bytes = block(&request("GET", "/x"));
+    let cases = [
+        ("a frame that is not the last", frame(HEADERS, END_STREAM, 3, &bytes)),
+        ("half a frame", frame(HEADERS, WHOLE, 3, &bytes)[..30].to_vec()),
+    ];
+    let closed = stand.upstream.closed();
+    at_once(cases, |(what, half)| {
+        let mut wire = Wire::open(stand.address, &[]);
+        let stream = wire.begin_request(WHOLE, &request("GET", "/hangs"));
+        wire.until(|wire| wire.told(stream).status == Some(200));
+        let began = Instant::now();
+        wire.write(half);
+        is_cut_off_soon(&mut wire, began, what);
+    });
+    eventually("the requests are cancelled", || stand.upstream.closed() >= closed + 2);
+}
+
+#[test]
+fn request_whose_head_has_come_has_time() {
+    let stand = Stand::toml(SHORT_HEAD, "", "", ROUTES);
+    stand.upstream.script(|_| {
+        thread::sleep(Duration::from_millis(500));
+        Reply::text("late")
+    });
+    let mut wire = Wire::open(stand.address, &[]);
+    let upload = wire.begin_request(END_HEADERS, &request("POST", "/x"));
+    let bytes = block(&request("GET", "/x"));
+    let stream = wire.next_stream();
+    wire.write(frame(HEADERS, END_STREAM, stream, &bytes[..20]));
+    thread::sleep(Duration::from_millis(50));
+    wire.write(frame(CONTINUATION, END_HEADERS, stream, &bytes[20..]));
+    assert_eq!(wire.answer(stream).status, Some(200));
+    // Nor does an upload hurry because its head has come.
+    wire.write(frame(DATA, END_STREAM, upload, b"late"));
+    assert_eq!(wire.answer(upload).status, Some(200));
+}
+
+#[test]
+fn preface_that_does_not_end_in_time_ends_the_connection() {
+    let stand = Stand::toml(SHORT_HEAD, "", "", ROUTES);
+    let whole = [PREFACE, &settings(&[])].concat();
+    let cases = [
+        ("a trickle", &b""[..], &whole[..30]),
+        ("half a preface", &PREFACE[..10], &[][..]),
+        ("a preface and nothing", PREFACE, &[]),
+        ("a preface and half a frame", &whole[..30], &[]),
+    ];
+    at_once(cases, |(what, sent, trickled)| {
+        let mut wire = Wire::over(connect(stand.address));
+        wire.answers = false;
+        let began = Instant::now();
+        wire.write(sent);
+        trickle(&mut wire, trickled);
+        is_cut_off_soon(&mut wire, began, what);
+    });
+}
+
+/// A connection to `a.test` that has agreed to HTTP/2, and nothing else.
+pub(super) fn agreed(authority: &Authority, address: SocketAddr) -> Wire {
+    let mut config = authority.trusting(None);
+    config.alpn_protocols = vec![b"h2".to_vec(), b"http/1.1".to_vec()];
+    let name = ServerName::try_from("a.test").expect("a name");
+    let mut session = ClientConnection::new(Arc::new(config), name).expect("a session");
+    let mut socket = connect(address);
+    while session.is_handshaking() {
+        session.complete_io(&mut socket).expect("a handshake");
+    }
+    assert_eq!(session.alpn_protocol(), Some(&b"h2"[..]));
+    Wire::over(StreamOwned::new(session, socket))
+}
+
+#[test]
+fn client_that_agrees_to_http2_and_says_nothing_is_cut_off() {
+    let (authority, upstream) = (Authority::new(), Server::start(|_| Reply::text("hello")));
+    let gateway = tls_gateway(&authority, "header_timeout = \"300ms\"", &upstream);
+    at_once([&b""[..], &PREFACE[..10], PREFACE], |sent| {
+        let mut wire = agreed(&authority, gateway.addresses[1]);
+        wire.answers = false;
+        let began = Instant::now();
+        wire.write(sent);
+        is_cut_off_soon(&mut wire, began, "silence");
+    });
+    // What was agreed to is what is spoken.
+    let mut wire = agreed(&authority, gateway.addresses[1]);
+    wire.write("GET /x HTTP/1.1\r\nHost: a\r\n\r\nGET /x HTTP/1.1\r\nHost: a\r\n\r\n");
+    assert!(wire.is_closed());
+    assert_eq!(upstream.hits(), 0);
+}
+
+const SHORT_IDLE: &str = "[server]\nkeep_alive_timeout = \"300ms\"\nheader_timeout = \"300ms\"\n";
+
+#[test]
+fn idle_connection_is_told_to_go_however_often_it_pings() {
+    let stand = Stand::toml(SHORT_IDLE, "", "", ROUTES);
+    at_once([false, true], |first| {
+        let mut wire = Wire::open(stand.address, &[]);
+        if first {
+            assert_eq!(wire.ask(&request("GET", "/x")).status, Some(200));
+        }
+        let began = Instant::now();
+        while wire.goaways.is_empty() && wire.ping() {
+            assert!(began.elapsed() < Duration::from_secs(4));
+            thread::sleep(Duration::from_millis(20));
+        }
+        is_cut_off_soon(&mut wire, began, "a client that goes when it is told");
+        assert!(!wire.goaways.is_empty() && wire.goaways.iter().all(|code| *code == NO_ERROR), "{:?}", wire.goaways);
+    });
+}
+
+#[test]
+fn connection_with_a_request_under_way_is_not_idle() {
+    let stand = Stand::toml(SHORT_IDLE, "", "", ROUTES);
+    stand.upstream.script(|_| {
+        thread::sleep(Duration::from_millis(700));
+        Reply::text("late")
+    });
+    let mut wire = Wire::open(stand.address, &[]);
+    let told = wire.ask(&request("GET", "/x"));
+    assert_eq!((told.status, told.end, &*wire.goaways), (Some(200), Some(End::Whole), &[][..]));
+}
+
+#[test]
+fn client_that_does_not_go_when_it_is_told_is_cut_off() {
+    let stand = Stand::toml(SHORT_IDLE, "", "", ROUTES);
+    let mut wire = Wire::open(stand.address, &[]);
+    // It does not even say that it has heard.
+    wire.answers = false;
+    let began = Instant::now();
+    is_cut_off_soon(&mut wire, began, "a client that stays");
+    assert_eq!(wire.goaways.first(), Some(&NO_ERROR));
+}
+
+#[test]
+fn client_that_goes_on_asking_after_it_was_told_to_go_is_cut_off() {
+    let stand = Stand::toml(SHORT_IDLE, "", "", ROUTES);
+    let mut wire = Wire::open(stand.address, &[]);
+    wire.answers = false;
+    wire.until(|wire| !wire.goaways.is_empty());
+    let began = Instant::now();
+    // What crossed the GOAWAY on its way is served; this did not.
+    while !matches!(wire.ask(&request("GET", "/x")), Told { status: None, .. }) {
+        assert!(began.elapsed() < Duration::from_secs(4), "it is still served");
+        thread::sleep(Duration::from_millis(50));
+    }
+}

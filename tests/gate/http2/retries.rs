@@ -1,0 +1,242 @@
+//! Upstreams over HTTP/2 that turn a request away: what may be sent again is, and nothing else (RFC 9113 §8.7).
+
+use std::io::{Read, Write};
+use std::net::{SocketAddr, TcpListener};
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Arc, Condvar, Mutex};
+use std::thread;
+use std::time::Duration;
+
+use super::far::{self, FAR, Far, answer};
+use super::frames::{
+    CANCEL, DATA, END_HEADERS, END_STREAM, ENHANCE_YOUR_CALM, GOAWAY, HEADERS, INTERNAL_ERROR, LARGEST_WINDOW,
+    MAX_CONCURRENT_STREAMS, NO_ERROR, NONE, PREFACE, REFUSED_STREAM, RST_STREAM, WHOLE, block, frame, request,
+    settings,
+};
+use super::wire::{End, Wire};
+use crate::harness::{Gateway, PATIENCE, eventually, send};
+
+const GET: &str = "GET /x HTTP/1.1\r\nHost: a\r\n\r\n";
+const POST: &str = "POST /x HTTP/1.1\r\nHost: a\r\nContent-Length: 5\r\n\r\nhello";
+
+fn goaway(last_stream: u32, code: u32) -> Vec<u8> {
+    frame(GOAWAY, NONE, 0, [last_stream.to_be_bytes(), code.to_be_bytes()].concat())
+}
+
+fn reset(stream: u32, code: u32) -> Vec<u8> {
+    frame(RST_STREAM, NONE, stream, code.to_be_bytes())
+}
+
+#[test]
+fn request_that_was_refused_is_sent_again_where_it_may_be() {
+    // Every other one is refused.
+    let far = Far::start(&[], |wire, call| {
+        let refuses = call.earlier % 2 == 0;
+        let said = if refuses { reset(call.stream, REFUSED_STREAM) } else { answer(call.stream, b"hello") };
+        wire.try_write(said);
+    });
+    let stand = far::stand("", &far, "", "public = true");
+    let answered = send(stand.address, GET);
+    assert_eq!((answered.status, answered.text(), far.calls().len()), (200, "hello".to_owned(), 2));
+    assert_eq!(send(stand.address, POST).status, 502);
+    assert_eq!(far.calls().len(), 3, "a body is not sent twice");
+}
+
+#[test]
+fn request_that_an_upstream_did_not_look_at_before_it_went_is_sent_on_another_connection() {
+    for (request, status) in [(GET, 200), (POST, 502)] {
+        // The first connection goes with the request on its way.
+        let far = Far::start(&[], |wire, call| {
+            wire.try_write(if call.connection == 1 { goaway(0, NO_ERROR) } else { answer(call.stream, b"") });
+        });
+        let stand = far::stand("", &far, "", "public = true");
+        assert_eq!(send(stand.address, request).status, status);
+        assert_eq!(far.calls().len(), if status == 200 { 2 } else { 1 });
+        // Whatever became of that one, the next takes no connection that goes.
+        assert_eq!(send(stand.address, request).status, 200);
+        assert_eq!(far.connections(), 2);
+    }
+}
+
+#[test]
+fn request_that_may_have_had_an_effect_is_sent_once() {
+    let post = "POST /x HTTP/1.1\r\nHost: a\r\nContent-Length: 0\r\n\r\n";
+    let delete = "DELETE /x HTTP/1.1\r\nHost: a\r\n\r\n";
+    for request in [POST, post, delete] {
+        for code in [NO_ERROR, INTERNAL_ERROR, CANCEL, ENHANCE_YOUR_CALM] {
+            let far = Far::start(&[], move |wire, call| _ = wire.try_write(reset(call.stream, code)));
+            let stand = far::stand("", &far, "retries = 5", "public = true");
+            assert_eq!((send(stand.address, request).status, far.calls().len()), (502, 1), "{request} {code}");
+        }
+    }
+}
+
+#[test]
+fn request_without_effect_is_sent_again_as_often_as_retries_says() {
+    let far = Far::start(&[], |wire, call| _ = wire.try_write(reset(call.stream, INTERNAL_ERROR)));
+    for (retries, times) in [("retries = 0", 1), ("", 2), ("retries = 3", 4)] {
+        let calls = far.calls().len();
+        let stand = far::stand("", &far, retries, "public = true");
+        assert_eq!((send(stand.address, GET).status, far.calls().len() - calls), (502, times), "{retries}");
+    }
+}
+
+/// An upstream that says this on each connection and then closes it, and how many connections there were.
+fn greeting(said: Vec<u8>) -> (SocketAddr, Arc<AtomicUsize>) {
+    let listener = TcpListener::bind("127.0.0.1:0").expect("a free port");
+    let (address, connections) = (listener.local_addr().expect("bound"), Arc::new(AtomicUsize::new(0)));
+    let counted = Arc::clone(&connections);
+    thread::spawn(move || {
+        for socket in listener.incoming() {
+            let Ok(mut socket) = socket else { return };
+            counted.fetch_add(1, Ordering::SeqCst);
+            // So that nothing is left unread, which would take back what is said.
+            let mut preface = [0; PREFACE.len()];
+            let _ = socket.read_exact(&mut preface).and_then(|()| socket.write_all(&said));
+        }
+    });
+    (address, connections)
+}
+
+#[test]
+fn upstream_that_greets_and_goes_is_a_502_and_is_not_dialled_without_end() {
+    for said in [settings(&[]), [settings(&[]), goaway(0, NO_ERROR)].concat(), goaway(0, NO_ERROR)] {
+        for (request, retries) in [(GET, 0), (POST, 0), (GET, 3)] {
+            let (address, connections) = greeting(said.clone());
+            let gateway = Gateway::start(&format!(
+                "[upstreams.far]\ntargets = \"http://{address}\"\nprotocol = \"http2\"\nretries = {retries}\n{FAR}public = true\n"
+            ));
+            // 503 once the target is given a rest.
+            let status = send(gateway.address, request).status;
+            let connections = connections.load(Ordering::SeqCst);
+            assert!(matches!(status, 502 | 503), "{status}");
+            assert!(connections <= 2 * (retries + 1), "{connections} connections");
+        }
+    }
+}
+
+#[test]
+fn connection_that_goes_after_its_last_answer_is_not_used_again() {
+    for retries in ["", "retries = 0"] {
+        // As servers do that are restarted: they say that they will go, and finish what they have.
+        let far = Far::start(&[], |wire, call| {
+            if call.connection == 1 {
+                let begun = frame(HEADERS, END_HEADERS, call.stream, [0x88]);
+                let going = goaway(LARGEST_WINDOW, NO_ERROR);
+                wire.try_write([begun, frame(DATA, NONE, call.stream, b"begun"), going].concat());
+            } else {
+                wire.try_write(answer(call.stream, b""));
+            }
+        });
+        let stand = far::stand("", &far, retries, "public = true");
+        let mut wire = Wire::open(stand.address, &[]);
+        let stream = wire.begin_request(WHOLE, &request("GET", "/long"));
+        wire.until(|wire| !wire.told(stream).body.is_empty() || wire.told(stream).end.is_some());
+        // Nothing of it was sent on the connection that goes, so it is no second attempt.
+        for request in [POST, GET, POST] {
+            assert_eq!(send(stand.address, request).status, 200, "{retries}");
+        }
+        assert_eq!((wire.told(stream).end, far.connections(), far.closed()), (None, 2, 0));
+    }
+}
+
+#[test]
+fn upstream_that_allows_one_stream_gets_as_many_connections_as_there_are_requests() {
+    static HERE: (Mutex<usize>, Condvar) = (Mutex::new(0), Condvar::new());
+    let far = Far::start(&[(MAX_CONCURRENT_STREAMS, 1)], |wire, call| {
+        // None is answered before all are here.
+        let mut here = HERE.0.lock().expect("no panic");
+        *here += 1;
+        HERE.1.notify_all();
+        let waited = HERE.1.wait_timeout_while(here, PATIENCE, |here| *here < 5).expect("no panic");
+        assert!(!waited.1.timed_out());
+        wire.try_write(answer(call.stream, b""));
+    });
+    let stand = far::stand("", &far, "", "public = true");
+    thread::scope(|scope| {
+        for _ in 0..5 {
+            scope.spawn(|| assert_eq!(send(stand.address, POST).status, 200));
+        }
+    });
+    assert_eq!(far.connections(), 5);
+    // They are used again.
+    for _ in 0..5 {
+        assert_eq!(send(stand.address, GET).status, 200);
+    }
+    assert_eq!(far.connections(), 5);
+}
+
+#[test]
+fn burst_of_first_requests_makes_one_connection() {
+    let far = Far::start(&[], |wire, call| _ = wire.try_write(answer(call.stream, b"hello")));
+    let stand = far::stand("", &far, "", "public = true");
+    let mut wire = Wire::open(stand.address, &[]);
+    let head = block(&request("GET", "/x"));
+    let streams: Vec<u32> = (0..30).map(|_| wire.next_stream()).collect();
+    wire.write(streams.iter().flat_map(|&stream| frame(HEADERS, WHOLE, stream, &head)).collect::<Vec<_>>());
+    for stream in streams {
+        assert_eq!(wire.answer(stream).end, Some(End::Whole));
+    }
+    assert_eq!((far.connections(), far.calls().len()), (1, 30));
+}
+
+#[test]
+fn burst_of_first_requests_fails_together_where_there_is_no_upstream() {
+    let far = Far::start(&[], |_, _| {});
+    let stand = far::stand("", &far, "connect_timeout = \"1s\"", "public = true");
+    drop(far);
+    let mut wire = Wire::open(stand.address, &[]);
+    let head = block(&request("GET", "/x"));
+    let streams: Vec<u32> = (0..30).map(|_| wire.next_stream()).collect();
+    wire.write(streams.iter().flat_map(|&stream| frame(HEADERS, WHOLE, stream, &head)).collect::<Vec<_>>());
+    for stream in streams {
+        let told = wire.answer(stream);
+        // 503 once the target is given a rest.
+        assert!(matches!(told.status, Some(502 | 503)), "{told:?}");
+    }
+}
+
+#[test]
+fn idle_connection_is_closed_and_one_with_a_request_under_way_is_not() {
+    let far = Far::start(&[], |wire, call| {
+        if call.earlier == 0 {
+            wire.try_write(answer(call.stream, b""));
+        } else {
+            wire.try_write(frame(HEADERS, END_HEADERS, call.stream, [0x88]));
+        }
+    });
+    let stand = far::stand("", &far, "pool_idle_timeout = \"200ms\"", "public = true");
+    assert_eq!(send(stand.address, GET).status, 200);
+    eventually("it is closed", || far.closed() == 1);
+    let mut wire = Wire::open(stand.address, &[]);
+    let stream = wire.begin_request(WHOLE, &request("GET", "/x"));
+    wire.until(|wire| wire.told(stream).status == Some(200));
+    thread::sleep(Duration::from_millis(500));
+    assert_eq!((far.connections(), far.closed()), (2, 1));
+    wire.write(reset(stream, CANCEL));
+    eventually("it is closed as well", || far.closed() == 2);
+}
+
+#[test]
+fn bodies_that_are_whole_arrive_whole_over_one_connection() {
+    let far = Far::start(&[], |wire, call| {
+        if call.is_whole {
+            wire.try_write(answer(call.stream, b""));
+        } else {
+            let stream = call.stream;
+            wire.until(|wire| wire.told(stream).end.is_some());
+            let body = wire.told(stream).body;
+            wire.try_write(answer(stream, &body));
+        }
+    });
+    let stand = far::stand("", &far, "", "public = true");
+    let chunked = "POST /x HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\n\r\n5\r\nhello\r\n0\r\n\r\n";
+    for request in [POST, chunked] {
+        assert_eq!(send(stand.address, request).text(), "hello");
+    }
+    let mut wire = Wire::open(stand.address, &[]);
+    let stream = wire.begin_request(END_HEADERS, &request("POST", "/x"));
+    wire.write([frame(DATA, NONE, stream, b"hel"), frame(DATA, END_STREAM, stream, b"lo")].concat());
+    assert_eq!(wire.answer(stream).body, b"hello");
+    assert_eq!(far.connections(), 1);
+}

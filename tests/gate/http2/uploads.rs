@@ -1,0 +1,180 @@
+//! Uploads that are not sent or not taken to their end, and are seen to be broken off (R40).
+
+use std::io::{Read, Write};
+use std::net::{SocketAddr, TcpListener};
+use std::sync::mpsc::{Receiver, channel};
+use std::thread;
+
+use http::Request;
+
+use super::client;
+use super::far::{self, Far};
+use super::frames::{
+    CANCEL, DATA, END_HEADERS, END_STREAM, HEADERS, INITIAL_WINDOW_SIZE, INTERNAL_ERROR, NO_ERROR, NONE, RST_STREAM,
+    frame, request,
+};
+use super::wire::Wire;
+use crate::harness::{Gateway, PATIENCE, Stand, eventually, send};
+
+const ROUTES: &str = "[[routes]]\npath = \"/{*rest}\"\npublic = true\nupstream = \"up\"\n";
+
+/// An upstream over HTTP/1 that says when a head has come, writes `early`, and says all that came on the connection once
+/// that has ended.
+fn listening(early: &'static [u8]) -> (SocketAddr, Receiver<Vec<u8>>) {
+    let listener = TcpListener::bind("127.0.0.1:0").expect("a free port");
+    let (address, (tell, told)) = (listener.local_addr().expect("bound"), channel());
+    thread::spawn(move || {
+        for socket in listener.incoming() {
+            let (Ok(mut socket), tell) = (socket, tell.clone()) else { return };
+            socket.set_read_timeout(Some(PATIENCE)).expect("a time-out");
+            thread::spawn(move || {
+                let (mut all, mut chunk, mut answered) = (Vec::new(), [0; 4096], false);
+                while let Ok(read @ 1..) = socket.read(&mut chunk) {
+                    all.extend_from_slice(&chunk[..read]);
+                    if !answered && all.windows(4).any(|window| window == b"\r\n\r\n") {
+                        answered = true;
+                        // An error means that the test has failed already.
+                        let _ = tell.send(Vec::new());
+                        let _ = socket.write_all(early);
+                    }
+                }
+                let _ = tell.send(all);
+            });
+        }
+    });
+    (address, told)
+}
+
+/// The ways in which a client breaks off its upload; the last ones are the end of its connection.
+const BREAKS: [Option<u32>; 4] = [Some(CANCEL), Some(NO_ERROR), Some(INTERNAL_ERROR), None];
+
+fn break_off(mut wire: Wire, stream: u32, code: Option<u32>) -> Option<Wire> {
+    let code = code?;
+    wire.write(frame(RST_STREAM, NONE, stream, code.to_be_bytes()));
+    Some(wire)
+}
+
+#[test]
+fn r40_upload_that_breaks_off_never_looks_whole_to_an_upstream_over_http1() {
+    // Before and after the answer has begun.
+    for early in [&b""[..], b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n2\r\nok\r\n"] {
+        let (address, told) = listening(early);
+        let gateway = Gateway::start(&format!("[upstreams.up]\ntargets = \"http://{address}\"\n{ROUTES}"));
+        for code in BREAKS {
+            for fields in [&[][..], &[("content-length", "10")]] {
+                let mut wire = Wire::open(gateway.address, &[]);
+                let stream = wire.begin_request(END_HEADERS, &[&request("POST", "/x")[..], fields].concat());
+                wire.write(frame(DATA, NONE, stream, b"hello"));
+                assert_eq!(told.recv_timeout(PATIENCE).expect("a head"), b"");
+                if !early.is_empty() {
+                    wire.until(|wire| wire.told(stream).body == b"ok");
+                }
+                let wire = break_off(wire, stream, code);
+                let all = told.recv_timeout(PATIENCE).expect("the connection ends");
+                let all = String::from_utf8(all).expect("ASCII");
+                assert!(!all.ends_with("0\r\n\r\n"), "{code:?} {fields:?}: {all}");
+                drop(wire);
+            }
+        }
+    }
+}
+
+#[test]
+fn r40_upload_that_breaks_off_is_reset_towards_an_upstream_over_http2() {
+    for begins in [false, true] {
+        let far = Far::start(&[], move |wire, call| {
+            if begins {
+                let head = frame(HEADERS, END_HEADERS, call.stream, [0x88]);
+                wire.try_write([head, frame(DATA, NONE, call.stream, b"ok")].concat());
+            }
+        });
+        let stand = far::stand("", &far, "", "public = true");
+        for (place, code) in BREAKS.into_iter().enumerate() {
+            let mut wire = Wire::open(stand.address, &[]);
+            let stream = wire.begin_request(END_HEADERS, &request("POST", "/x"));
+            wire.write(frame(DATA, NONE, stream, b"hello"));
+            eventually("the upstream has it", || far.calls().len() == place + 1);
+            if begins {
+                wire.until(|wire| wire.told(stream).body == b"ok");
+            }
+            let wire = break_off(wire, stream, code);
+            eventually("the upstream's stream is reset", || far.resets() == place + 1);
+            drop(wire);
+        }
+        assert_eq!((far.whole_bodies(), far.connections(), far.closed()), (0, 1, 0), "it is the stream's end only");
+    }
+}
+
+#[test]
+fn upload_that_nobody_sends_is_408_and_one_that_nobody_takes_is_504() {
+    let short = "[server]\nbody_idle_timeout = \"400ms\"\n";
+    let far = Far::start(&[(INITIAL_WINDOW_SIZE, 0)], |_, _| {});
+    let over_http2 = far::stand(short, &far, "", "public = true");
+    let over_http1 = Stand::toml(short, "", "", ROUTES);
+    let unsent = |stand: &Stand| {
+        let mut wire = Wire::open(stand.address, &[]);
+        let stream = wire.begin_request(END_HEADERS, &request("POST", "/x"));
+        assert_eq!(wire.answer(stream).status, Some(408));
+        // Whoever else is on the connection is none the worse for it.
+        assert!(wire.ping());
+    };
+    let untaken = |stand: &Stand| {
+        let mut wire = Wire::open(stand.address, &[]);
+        let stream = wire.begin_request(END_HEADERS, &request("POST", "/x"));
+        wire.write(frame(DATA, END_STREAM, stream, b"hello"));
+        assert_eq!(wire.answer(stream).status, Some(504));
+    };
+    let untaken_of_http1 = |stand: &Stand| {
+        let post = "POST /x HTTP/1.1\r\nHost: a\r\nContent-Length: 5\r\n\r\nhello";
+        assert_eq!(send(stand.address, post).status, 504);
+    };
+    thread::scope(|scope| {
+        scope.spawn(|| unsent(&over_http1));
+        scope.spawn(|| unsent(&over_http2));
+        scope.spawn(|| untaken(&over_http2));
+        scope.spawn(|| untaken_of_http1(&over_http2));
+    });
+}
+
+#[test]
+fn uploads_that_are_refused_give_their_room_back() {
+    let stand = Stand::routes(&format!("[[routes]]\npath = \"/kept\"\nupstream = \"up\"\n{ROUTES}"));
+    client::block_on(async {
+        let socket = tokio::net::TcpStream::connect(stand.address).await.expect("it listens");
+        let (mut sender, connection) = h2::client::handshake(socket).await.expect("HTTP/2");
+        tokio::spawn(connection);
+        // Together more than all streams of a connection may hold.
+        for (path, status, length) in [("/kept", 401, 60_000); 30].into_iter().chain([("/open", 200, 500_000)]) {
+            sender = sender.ready().await.expect("room for a stream");
+            let request = Request::post(format!("http://api.test{path}")).body(()).expect("a request");
+            let (answer, mut stream) = sender.send_request(request, false).expect("a request");
+            let mut left = length;
+            while left > 0 {
+                stream.reserve_capacity(left);
+                // None where the answer did not wait for it.
+                let Some(Ok(room)) = std::future::poll_fn(|context| stream.poll_capacity(context)).await else { break };
+                left -= room;
+                if stream.send_data(vec![b'x'; room].into(), left == 0).is_err() {
+                    break;
+                }
+            }
+            assert_eq!(answer.await.expect("an answer").status(), status);
+        }
+    });
+    assert_eq!(stand.last().body.len(), 500_000);
+}
+
+#[test]
+fn expectation_is_answered_where_the_body_is_wanted() {
+    let stand = Stand::routes(&format!("[[routes]]\npath = \"/kept\"\nupstream = \"up\"\n{ROUTES}"));
+    let expects = [("expect", "100-continue"), ("content-length", "5")];
+    let mut wire = Wire::open(stand.address, &[]);
+    let refused = wire.begin_request(END_HEADERS, &[&request("POST", "/kept")[..], &expects].concat());
+    wire.until(|wire| wire.told(refused).status.is_some());
+    assert_eq!(wire.told(refused).status, Some(401));
+    let stream = wire.begin_request(END_HEADERS, &[&request("POST", "/x")[..], &expects].concat());
+    wire.until(|wire| wire.told(stream).status.is_some());
+    assert_eq!(wire.told(stream).status, Some(100));
+    wire.write(frame(DATA, END_STREAM, stream, b"hello"));
+    assert_eq!((wire.answer(stream).body, stand.last().body), (b"hello".to_vec(), b"hello".to_vec()));
+}

@@ -1,0 +1,196 @@
+//! Upstreams over HTTP/2: what they are told, and what their failures become (R45).
+
+use std::net::{SocketAddr, TcpListener};
+use std::sync::Arc;
+use std::sync::mpsc::{Receiver, channel};
+use std::thread;
+use std::time::Duration;
+
+use http::request::Parts;
+
+use super::client::{self, block_on, get};
+use super::far::{self, FAR, Far, answer};
+use super::frames::{WHOLE, request};
+use super::wire::Wire;
+use crate::harness::{Authority, Connection, Gateway, PATIENCE, Reply, Server, eventually, logged, send};
+
+const GET: &str = "GET /x HTTP/1.1\r\nHost: a\r\n\r\n";
+
+/// An upstream of other people's making that says which heads came.
+fn telling() -> (SocketAddr, Receiver<Parts>) {
+    let listener = TcpListener::bind("127.0.0.1:0").expect("a free port");
+    listener.set_nonblocking(true).expect("an open socket");
+    let (address, (tell, told)) = (listener.local_addr().expect("bound"), channel());
+    thread::spawn(move || {
+        block_on(async {
+            let listener = tokio::net::TcpListener::from_std(listener).expect("a socket");
+            let (socket, _) = listener.accept().await.expect("a connection");
+            let mut streams = h2::server::handshake(socket).await.expect("HTTP/2");
+            while let Some(Ok((request, mut respond))) = streams.accept().await {
+                // An error means that the test has failed already.
+                let _ = tell.send(request.into_parts().0);
+                let _ = respond.send_response(http::Response::new(()), true);
+            }
+        });
+    });
+    (address, told)
+}
+
+fn gateway(targets: &str, of_upstream: &str) -> Gateway {
+    Gateway::start(&format!(
+        "[upstreams.far]\ntargets = \"{targets}\"\nprotocol = \"http2\"\n{of_upstream}\n{FAR}public = true\n"
+    ))
+}
+
+#[test]
+fn request_is_what_http2_wants_and_tells_how_it_came() {
+    let (address, told) = telling();
+    let gateway = gateway(&format!("http://{address}"), "");
+    let lines = "Connection: close, X-Hop\r\nX-Hop: 1\r\nKeep-Alive: 5\r\nProxy-Connection: x\r\nTE: trailers, gzip\r\n\
+                 Cookie: a=1; b=2\r\nX-Forwarded-For: forged\r\nx_forwarded_for: forged\r\n";
+    let request = format!("GET /x?y HTTP/1.1\r\nHost: api.test:81\r\n{lines}\r\n");
+    assert_eq!(send(gateway.address, request).status, 200);
+    assert_eq!(client::ask(gateway.address, get("/x?y", None), b"", None).status, 200);
+    for (authority, via, forwarded_host) in
+        [("api.test:81", "1.1 scopegate", "api.test:81"), ("api.test", "2.0 scopegate", "api.test")]
+    {
+        let head = told.recv_timeout(PATIENCE).expect("a request");
+        assert_eq!(head.uri.to_string(), format!("http://{authority}/x?y"));
+        let header = |name: &str| {
+            let mut values = head.headers.get_all(name).iter();
+            let value = values.next().map(|value| value.to_str().expect("ASCII"));
+            assert!(values.next().is_none(), "{name} stands twice");
+            value
+        };
+        assert_eq!((header("via"), header("x-forwarded-for")), (Some(via), Some("127.0.0.1")));
+        assert_eq!((header("x-forwarded-host"), header("x-forwarded-proto")), (Some(forwarded_host), Some("http")));
+        for name in
+            ["host", "connection", "x-hop", "keep-alive", "proxy-connection", "transfer-encoding", "x_forwarded_for"]
+        {
+            assert_eq!(header(name), None, "{name}");
+        }
+        assert!(matches!(header("te"), None | Some("trailers")));
+    }
+}
+
+#[test]
+fn upgrade_goes_through_as_a_plain_request() {
+    let (address, told) = telling();
+    let gateway = gateway(&format!("http://{address}"), "");
+    for protocol in ["websocket", "h2c"] {
+        let lines = format!("Connection: Upgrade\r\nUpgrade: {protocol}\r\nSec-WebSocket-Key: k\r\n");
+        let mut connection = Connection::open(gateway.address);
+        for _ in 0..2 {
+            let answer = connection.ask(format!("GET /x HTTP/1.1\r\nHost: a\r\n{lines}\r\n"));
+            assert_eq!((answer.status, answer.header("upgrade")), (200, None));
+            let head = told.recv_timeout(PATIENCE).expect("a request");
+            assert!(head.headers.get("upgrade").is_none() && head.headers.get("connection").is_none());
+            assert_eq!(head.headers["sec-websocket-key"], "k");
+        }
+    }
+}
+
+#[test]
+fn upstream_that_speaks_something_else_is_a_502_that_says_so() {
+    let http1 = Server::start(|_| Reply::text("hello"));
+    let rude = Server::start(|_| Reply::RawThenClose(Vec::new()));
+    let smtp = Server::start(|_| Reply::RawThenClose(b"220 ready\r\n".to_vec()));
+    for upstream in [&http1, &rude, &smtp] {
+        let gateway = gateway(&format!("http://{}", upstream.address), "retries = 0");
+        let answer = send(gateway.address, GET);
+        assert_eq!((answer.status, answer.challenge()), (502, None));
+        assert_eq!(client::ask(gateway.address, get("/x", None), b"", None).status, 502);
+    }
+    let cause = format!("cannot connect to {}: expected HTTP/2 (protocol = ", http1.address);
+    eventually("the log says why", || logged(&cause) || logged(&cause.replace('"', "\\\"")));
+}
+
+#[test]
+fn upstream_over_tls_has_to_agree_to_http2() {
+    let authority = Authority::new();
+    let of_upstream =
+        format!("tls_ca = \"{}\"\ntls_server_name = \"inner.test\"\nretries = 0", authority.file().display());
+    let config = authority.server("inner.test", false);
+    let http1 = Server::start_tls(Arc::clone(&config), |_| Reply::text("hello"));
+    let stubborn = gateway(&format!("https://{}", http1.address), &of_upstream);
+    assert_eq!(send(stubborn.address, GET).status, 502);
+    assert_eq!(http1.hits(), 0);
+    let cause = format!("cannot connect to {}: expected the target to agree to HTTP/2", http1.address);
+    eventually("the log says why", || logged(&cause));
+
+    let mut config = (*config).clone();
+    config.alpn_protocols = vec![b"h2".to_vec()];
+    let far =
+        Far::start_over(Some(Arc::new(config)), &[], |wire, call| _ = wire.try_write(answer(call.stream, b"hello")));
+    let agreed = gateway(&format!("https://{}", far.address), &of_upstream);
+    for _ in 0..3 {
+        assert_eq!(send(agreed.address, GET).text(), "hello");
+    }
+    assert_eq!(far.connections(), 1);
+}
+
+#[test]
+fn upstream_that_is_not_there_is_a_502_and_one_that_never_greets_a_504() {
+    let address = TcpListener::bind("127.0.0.1:0").expect("a free port").local_addr().expect("bound");
+    let gone = gateway(&format!("http://{address}"), "");
+    assert_eq!(send(gone.address, GET).status, 502);
+    // It accepts, and says nothing.
+    let listener = TcpListener::bind("127.0.0.1:0").expect("a free port");
+    let address = listener.local_addr().expect("bound");
+    let silent = gateway(&format!("http://{address}"), "connect_timeout = \"200ms\"\nretries = 0");
+    let answer = send(silent.address, GET);
+    assert_eq!((answer.status, answer.challenge()), (504, None));
+}
+
+#[test]
+fn upstream_that_goes_silent_is_a_504_and_the_next_request_takes_a_new_connection() {
+    // From the beginning, and after some answers.
+    for answers in [0, 2] {
+        let far = Far::start(&[], move |wire, call| {
+            if call.connection == 2 || call.earlier < answers {
+                wire.try_write(answer(call.stream, b""));
+            }
+        });
+        let stand = far::stand("", &far, "response_timeout = \"300ms\"", "public = true");
+        for _ in 0..answers {
+            assert_eq!(send(stand.address, GET).status, 200);
+        }
+        let answered = send(stand.address, GET);
+        assert_eq!((answered.status, answered.challenge()), (504, None));
+        assert_eq!((send(stand.address, GET).status, far.connections()), (200, 2), "after {answers} answers");
+        assert_eq!(far.calls().len(), answers + 2, "a request that may be under way is not sent again");
+        eventually("the silent one is closed", || far.closed() == 1);
+    }
+}
+
+#[test]
+fn deadline_that_a_client_chose_says_nothing_of_the_upstream() {
+    let far = Far::start(&[], |_, _| {});
+    let stand = far::stand("", &far, "", "public = true");
+    let mut wire = Wire::open(stand.address, &[]);
+    let call = [&request("POST", "/x")[..], &[("content-type", "application/grpc"), ("grpc-timeout", "1m")]].concat();
+    for _ in 0..6 {
+        assert_eq!(wire.ask(&call).status, Some(504));
+    }
+    eventually("all are cancelled upstream", || far.resets() == far.calls().len());
+    assert_eq!(far.connections(), 1, "for {} requests", far.calls().len());
+}
+
+#[test]
+fn upstream_that_answers_others_keeps_its_connection() {
+    let far = Far::start(&[], |wire, call| {
+        if call.earlier != 0 {
+            wire.try_write(answer(call.stream, b""));
+        }
+    });
+    let stand = far::stand("", &far, "response_timeout = \"600ms\"", "public = true");
+    let mut wire = Wire::open(stand.address, &[]);
+    let slow = wire.begin_request(WHOLE, &request("GET", "/slow"));
+    eventually("the upstream has it", || far.calls().len() == 1);
+    while wire.told(slow).end.is_none() {
+        assert_eq!(wire.ask(&request("GET", "/quick")).status, Some(200));
+        thread::sleep(Duration::from_millis(20));
+    }
+    assert_eq!(wire.told(slow).status, Some(504));
+    assert_eq!((wire.ask(&request("GET", "/quick")).status, far.connections()), (Some(200), 1));
+}
