@@ -17,13 +17,18 @@ use crate::gateway::{self, Publisher, Snapshot};
 use crate::net::Renewed;
 use crate::oauth::scope::{GrantedWildcards, ScopeSet};
 use crate::server::tls::Certificates;
-use crate::server::{self, Server, listen};
+use crate::server::{self, Inherited, Server, listen_or_inherit};
 use crate::telemetry;
 
 pub(super) fn run(options: &Options) -> ExitCode {
     let (config, source) = match super::read(&options.config) {
         Ok(read) => read,
         Err(code) => return code,
+    };
+    // Before any thread is started.
+    let inherited = match Inherited::from_environment() {
+        Ok(inherited) => inherited,
+        Err(error) => return failed(error),
     };
     // Before the file is compiled: that may have something to warn of.
     start_log(&config.log, options);
@@ -35,18 +40,27 @@ pub(super) fn run(options: &Options) -> ExitCode {
     if weak > 0 && config.development.is_none() {
         tracing::warn!(weak, "the file has weak choices; `scopegate check` tells which");
     }
-    match serve(&config, snapshot, &certificates) {
+    match serve(&config, snapshot, &certificates, inherited) {
         Ok(()) => ExitCode::SUCCESS,
-        Err(error) => {
-            eprintln!("scopegate: {error}");
-            ExitCode::FAILURE
-        }
+        Err(error) => failed(error),
     }
 }
 
-fn serve(config: &Config, snapshot: Snapshot, certificates: &[Option<Arc<Certificates>>]) -> io::Result<()> {
+fn failed(error: impl std::fmt::Display) -> ExitCode {
+    eprintln!("scopegate: {error}");
+    ExitCode::FAILURE
+}
+
+fn serve(
+    config: &Config,
+    snapshot: Snapshot,
+    certificates: &[Option<Arc<Certificates>>],
+    mut inherited: Inherited,
+) -> io::Result<()> {
     let addresses: Vec<_> = config.listeners.iter().map(|listener| listener.address.value).collect();
-    let listeners = listen(&addresses, config.server.workers, config.server.share_port).map_err(io::Error::other)?;
+    let listeners = listen_or_inherit(&addresses, config.server.workers, config.server.share_port, &mut inherited)
+        .map_err(io::Error::other)?;
+    inherited.all_taken(&addresses).map_err(io::Error::other)?;
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
     let outcome = runtime.block_on(async {
         let mut signals = Signals::new()?;

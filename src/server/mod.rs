@@ -7,6 +7,7 @@
 mod connection;
 mod http1;
 mod http2;
+mod inherited;
 mod limit;
 mod listen;
 pub mod tls;
@@ -24,7 +25,8 @@ use crate::clock::Clock;
 use crate::config;
 use crate::gateway::Publisher;
 
-pub use listen::{ListenError, Listeners, listen};
+pub use inherited::{InheritError, Inherited};
+pub use listen::{ListenError, Listeners, listen, listen_or_inherit};
 
 use limit::ConnectionLimit;
 use tls::Certificates;

@@ -3,3 +3,4 @@
 mod command_line;
 mod process;
 mod story;
+mod systemd;
