@@ -9,7 +9,7 @@ use tokio::signal::unix::{Signal, SignalKind, signal};
 use tracing_subscriber::filter::LevelFilter;
 
 use super::warnings::weak_choices;
-use super::{LogFormat, LogLevel, Options, story};
+use super::{LogFormat, LogLevel, Options, service, story};
 use crate::clock::Clock;
 use crate::config::{self, Config};
 use crate::dev;
@@ -87,8 +87,12 @@ fn serve(
             story::print(&publisher.load(), server.addresses(), development.issuer_address);
         }
 
+        service::ready();
+        tokio::spawn(service::watchdog(server.pulse()));
+
         signals.next().await;
         tracing::info!("stopping");
+        service::stopping();
         tokio::select! {
             () = drain(server, &config.server) => {}
             () = signals.next() => tracing::warn!("stopped at once"),

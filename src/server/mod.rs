@@ -10,6 +10,7 @@ mod http2;
 mod inherited;
 mod limit;
 mod listen;
+mod pulse;
 pub mod tls;
 mod worker;
 
@@ -27,6 +28,7 @@ use crate::gateway::Publisher;
 
 pub use inherited::{InheritError, Inherited};
 pub use listen::{ListenError, Listeners, listen, listen_or_inherit};
+pub use pulse::Pulse;
 
 use limit::ConnectionLimit;
 use tls::Certificates;
@@ -76,6 +78,7 @@ enum Phase {
 /// The running data plane.
 pub struct Server {
     addresses: Vec<SocketAddr>,
+    pulse: Pulse,
     phase: watch::Sender<Phase>,
     workers: Vec<thread::JoinHandle<()>>,
 }
@@ -97,8 +100,9 @@ impl Server {
         let (ready, started) = mpsc::channel();
         let limit = ConnectionLimit::new(settings.max_connections);
         let addresses = listeners.addresses().to_vec();
-        let workers = listeners
-            .into_workers()
+        let workers = listeners.into_workers();
+        let pulse = Pulse::new(workers.len());
+        let workers = workers
             .into_iter()
             .enumerate()
             .map(|(index, sockets)| {
@@ -109,6 +113,7 @@ impl Server {
                     publisher: publisher.clone(),
                     clock: clock.clone(),
                     limit: limit.clone(),
+                    heart: pulse.heart(index),
                     phase: phase.subscribe(),
                 };
                 let ready = ready.clone();
@@ -119,13 +124,19 @@ impl Server {
         started.iter().take(workers.len()).collect::<io::Result<()>>()?;
         // An error means that a worker is gone already, which its thread tells.
         let _ = phase.send(Phase::Serve);
-        Ok(Self { addresses, phase, workers })
+        Ok(Self { addresses, pulse, phase, workers })
     }
 
     /// The addresses that it listens on, with the ports that were picked for port 0.
     #[must_use]
     pub fn addresses(&self) -> &[SocketAddr] {
         &self.addresses
+    }
+
+    /// Tells whether the workers live, before and after [`drain`](Self::drain).
+    #[must_use]
+    pub fn pulse(&self) -> Pulse {
+        self.pulse.clone()
     }
 
     /// Stops accepting, closes idle connections, lets the requests under way finish for at most `timeout`, and stops.

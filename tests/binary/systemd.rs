@@ -1,10 +1,13 @@
-//! The gateway as systemd runs it: sockets that it opened.
+//! The gateway as systemd runs it: sockets that it opened, and what it is told.
 
 use std::fs;
 use std::io::{Read, Write};
 use std::net::{Ipv4Addr, TcpListener, TcpStream, UdpSocket};
 use std::os::fd::OwnedFd;
-use std::os::unix::net::UnixListener;
+use std::os::unix::net::{UnixDatagram, UnixListener};
+use std::time::Instant;
+
+use tempfile::TempDir;
 
 use crate::process::{PATIENCE, Process, ask, command, finished, inheriting, own_address, shipped, wait};
 
@@ -76,4 +79,81 @@ fn sockets_for_another_process_are_not_looked_at() {
         wait("it listens", || process.printed().1.contains("listening"));
         assert!(ask(address, 8080, NOWHERE).starts_with("HTTP/1.1 404"));
     }
+}
+
+/// Whom `NOTIFY_SOCKET` leads to.
+struct Manager {
+    socket: UnixDatagram,
+    folder: TempDir,
+}
+
+impl Manager {
+    fn new() -> Self {
+        let folder = tempfile::tempdir().expect("a folder");
+        let socket = UnixDatagram::bind(folder.path().join("notify")).expect("a path of our own");
+        socket.set_read_timeout(Some(PATIENCE)).expect("a time-out");
+        Self { socket, folder }
+    }
+
+    fn starts(&self, toml: &str, within: Option<&str>) -> Process {
+        let mut command = command();
+        command.env("NOTIFY_SOCKET", self.folder.path().join("notify"));
+        command.envs(within.map(|within| ("WATCHDOG_USEC", within)));
+        Process::launch(command, toml)
+    }
+
+    fn is_told(&self) -> String {
+        let mut message = [0; 1024];
+        let length = self.socket.recv(&mut message).expect("a message");
+        String::from_utf8_lossy(&message[..length]).into_owned()
+    }
+}
+
+#[test]
+fn manager_is_told_when_the_gateway_serves_and_when_it_stops() {
+    let (manager, address) = (Manager::new(), own_address());
+    let mut process = manager.starts(&shipped(address), None);
+    assert_eq!(manager.is_told(), "READY=1\nSTATUS=serving\n");
+    // At once: who is told so does not try twice.
+    assert!(ask(address, 8080, NOWHERE).starts_with("HTTP/1.1 404"));
+    process.signal("TERM");
+    assert_eq!(manager.is_told(), "STOPPING=1\nSTATUS=finishing the requests under way\n");
+    assert_eq!(process.stopped().code(), Some(0));
+    manager.socket.set_nonblocking(true).expect("a socket");
+    assert!(manager.socket.recv(&mut [0; 16]).is_err(), "nobody watches, and nothing else is told");
+}
+
+#[test]
+fn watchdog_is_fed_twice_in_its_time_while_serving_and_while_stopping() {
+    let (manager, address) = (Manager::new(), own_address());
+    let toml = shipped(address).replace("[server]", "[server]\ndrain_delay = \"1h\"");
+    let began = Instant::now();
+    let mut process = manager.starts(&toml, Some("2000000"));
+    assert_eq!(manager.is_told(), "READY=1\nSTATUS=serving\n");
+    let ready = Instant::now();
+    for _ in 0..3 {
+        assert_eq!(manager.is_told(), "WATCHDOG=1\n");
+    }
+    // The first comes at once, so they take as long as the watchdog waits.
+    assert!(began.elapsed().as_millis() >= 1990 && ready.elapsed().as_millis() < 3500, "{:?}", ready.elapsed());
+    process.signal("TERM");
+    let mut told = manager.is_told();
+    if told == "WATCHDOG=1\n" {
+        told = manager.is_told();
+    }
+    assert_eq!(told, "STOPPING=1\nSTATUS=finishing the requests under way\n");
+    assert_eq!(manager.is_told(), "WATCHDOG=1\n");
+    process.signal("TERM");
+    assert_eq!(process.stopped().code(), Some(0));
+}
+
+#[test]
+fn manager_that_is_gone_keeps_nobody_from_being_served() {
+    let (manager, address) = (Manager::new(), own_address());
+    drop(manager.socket);
+    let mut command = command();
+    command.env("NOTIFY_SOCKET", manager.folder.path().join("notify"));
+    let process = Process::launch(command, &shipped(address));
+    wait("it says so", || process.printed().1.contains("the service manager cannot be told"));
+    assert!(ask(address, 8080, NOWHERE).starts_with("HTTP/1.1 404"));
 }
