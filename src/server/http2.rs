@@ -52,7 +52,7 @@ pub(super) async fn serve(serving: &Rc<Serving>, arrival: Arrival) -> Result<(),
         .max_pending_accept_reset_streams(MOST_PENDING_RESETS)
         .max_local_error_reset_streams(Some(MOST_PROVOKED_RESETS))
         .handshake::<_, Bytes>(arrival.paced.sharing_exchanges());
-    let Some(handshake) = serving.unless_draining(handshake).await else { return Ok(()) };
+    let Some(handshake) = serving.newcomer(handshake).await else { return Ok(()) };
     let mut streams = handshake?;
     let mut told = false;
     loop {

@@ -2,5 +2,6 @@
 
 mod command_line;
 mod process;
+mod restart;
 mod story;
 mod systemd;
