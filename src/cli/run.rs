@@ -172,4 +172,5 @@ fn start_log(log: &config::Log, options: &Options) {
         (Some(LogLevel::Trace), _) | (None, config::LogLevel::Trace) => LevelFilter::TRACE,
     };
     telemetry::start_log(format, level);
+    telemetry::log_panics();
 }

@@ -6,7 +6,7 @@ use std::thread;
 
 use arc_swap::ArcSwap;
 use scopegate::clock::Clock;
-use scopegate::gateway::{Publisher, compile};
+use scopegate::gateway::{Publisher, Snapshot, compile};
 use scopegate::net::Renewed;
 use scopegate::oauth::UnixTime;
 use scopegate::server::tls::certificates;
@@ -29,12 +29,18 @@ pub(crate) struct Gateway {
 impl Gateway {
     /// Starts it with a gateway.toml; `listen` and `workers` are seen to.
     pub(crate) fn start(toml: &str) -> Self {
+        Self::start_altered(toml, |_| {})
+    }
+
+    /// The same, with a snapshot that is not what the file says.
+    pub(crate) fn start_altered(toml: &str, alter: impl FnOnce(&mut Snapshot)) -> Self {
         super::logs::keep();
         let server = if toml.contains("[server]") { "" } else { "[server]\n" };
         let toml =
             format!("{server}{toml}").replacen("[server]\n", "[server]\nlisten = \"127.0.0.1:0\"\nworkers = 1\n", 1);
         let (config, source) = config::parse("gateway.toml", &toml).unwrap_or_else(|report| panic!("{report}"));
-        let snapshot = compile(&config).unwrap_or_else(|faults| panic!("{}", source.report(faults)));
+        let mut snapshot = compile(&config).unwrap_or_else(|faults| panic!("{}", source.report(faults)));
+        alter(&mut snapshot);
         let settings = Settings::from(&config.server);
         let certificates = certificates(&config.listeners).unwrap_or_else(|faults| panic!("{}", source.report(faults)));
         let addresses: Vec<_> = config.listeners.iter().map(|listener| listener.address.value).collect();
