@@ -4,6 +4,7 @@
 
 mod check;
 mod run;
+pub mod service;
 mod story;
 mod warnings;
 

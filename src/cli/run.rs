@@ -9,16 +9,16 @@ use tokio::signal::unix::{Signal, SignalKind, signal};
 use tracing_subscriber::filter::LevelFilter;
 
 use super::warnings::weak_choices;
-use super::{LogLevel, Options, story};
+use super::{LogLevel, Options, service, story};
 use crate::clock::Clock;
 use crate::config::{self, Config};
 use crate::dev;
 use crate::gateway::{self, Publisher, Snapshot};
 use crate::oauth::scope::{GrantedWildcards, ScopeSet};
-use crate::reload::{Reloaded, Reloader, Watched};
+use crate::reload::{Counts, Reloaded, Reloader, Watched};
 use crate::server::tls::{Certificates, Shown};
-use crate::server::{self, Server, listen};
-use crate::telemetry::{Log, LogFormat};
+use crate::server::{self, Inherited, Server, listen_or_inherit};
+use crate::telemetry::{self, Log, LogFormat};
 
 pub(super) fn run(options: &Options) -> ExitCode {
     // Before it is read: what changes while it is compiled has to be noticed.
@@ -27,9 +27,15 @@ pub(super) fn run(options: &Options) -> ExitCode {
         Ok(read) => read,
         Err(code) => return code,
     };
+    // Before any thread is started.
+    let inherited = match Inherited::from_environment() {
+        Ok(inherited) => inherited,
+        Err(error) => return failed(error),
+    };
     // Before the file is compiled: that may have something to warn of.
     let (format, level) = log_settings(&config.log, options);
     let log = Log::start(format, level);
+    telemetry::log_panics();
     let (snapshot, certificates) = match super::compiled(&config, &source) {
         Ok(compiled) => compiled,
         Err(code) => return code,
@@ -38,25 +44,30 @@ pub(super) fn run(options: &Options) -> ExitCode {
     if weak > 0 && config.development.is_none() {
         tracing::warn!(weak, "the file has weak choices; `scopegate check` tells which");
     }
-    match serve(config, snapshot, certificates, watched, options, &log) {
+    match serve(config, snapshot, certificates, inherited, watched, options, &log) {
         Ok(()) => ExitCode::SUCCESS,
-        Err(error) => {
-            eprintln!("scopegate: {error}");
-            ExitCode::FAILURE
-        }
+        Err(error) => failed(error),
     }
+}
+
+fn failed(error: impl std::fmt::Display) -> ExitCode {
+    eprintln!("scopegate: {error}");
+    ExitCode::FAILURE
 }
 
 fn serve(
     config: Config,
     snapshot: Snapshot,
     certificates: Vec<Option<Arc<Certificates>>>,
+    mut inherited: Inherited,
     mut watched: Watched,
     options: &Options,
     log: &Log,
 ) -> io::Result<()> {
     let addresses: Vec<_> = config.listeners.iter().map(|listener| listener.address.value).collect();
-    let listeners = listen(&addresses, config.server.workers, config.server.share_port).map_err(io::Error::other)?;
+    let listeners = listen_or_inherit(&addresses, config.server.workers, config.server.share_port, &mut inherited)
+        .map_err(io::Error::other)?;
+    inherited.all_taken(&addresses).map_err(io::Error::other)?;
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
     let outcome = runtime.block_on(async {
         let mut signals = Signals::new()?;
@@ -82,6 +93,9 @@ fn serve(
             story::print(&publisher.load(), server.addresses(), development.issuer_address);
         }
 
+        service::ready();
+        tokio::spawn(service::watchdog(server.pulse()));
+
         let mut reloader = Reloader::new(config, publisher, shown);
         let reloading = async {
             loop {
@@ -97,6 +111,7 @@ fn serve(
             () = reloading => {}
         }
         tracing::info!("stopping");
+        service::stopping();
         tokio::select! {
             () = drain(server, &reloader.config().server) => {}
             () = signals.stop.next() => tracing::warn!("stopped at once"),
@@ -109,18 +124,22 @@ fn serve(
 }
 
 async fn reload(reloader: &mut Reloader, server: &Server, options: &Options, log: &Log) {
+    service::reloading();
     let loaded = config::load_judged(&options.config, &gateway::route_faults);
-    match reloader.reload(server, loaded).await {
+    let outcome = reloader.reload(server, loaded).await;
+    let Counts { accepted, refused } = reloader.counts();
+    match outcome {
         Ok(Reloaded::Same) => tracing::info!("the file was read again: nothing has changed"),
         Ok(Reloaded::Changed) => {
             let (format, level) = log_settings(&reloader.config().log, options);
             log.change(format, level);
-            tracing::info!("the file was read again, and is in force");
+            tracing::info!(accepted, "the file was read again, and is in force");
         }
         Err(error) => {
-            tracing::error!(%error, "the file was read again, and is not taken up: what was in force stays so")
+            tracing::error!(refused, %error, "the file was read again, and is not taken up: what was in force stays so");
         }
     }
+    service::ready();
 }
 
 async fn drain(server: Server, settings: &config::Server) {

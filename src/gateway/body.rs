@@ -8,6 +8,7 @@ use std::task::{Context, Poll, ready};
 use bytes::Bytes;
 use http_body::{Body, Frame, SizeHint};
 
+use super::caught::or_none;
 use super::unread::Unread;
 use crate::clock::Deadline;
 use crate::net::Exchange;
@@ -17,8 +18,8 @@ use crate::upstream::{ForwardedBody, Progress};
 /// An answer's body: a refusal's few words, or an upstream's stream.
 ///
 /// Its end is the request's end: the record is told, and the connection may wait for the next request.
-pub struct AnswerBody {
-    content: Content,
+pub struct AnswerBody<B = ForwardedBody> {
+    content: Content<B>,
     /// None where the request does not end with its answer.
     record: Option<Record>,
     request: Option<Rc<Progress>>,
@@ -30,12 +31,14 @@ pub struct AnswerBody {
 /// Why a stream broke off that was to end with its token; for logs and metrics.
 pub(super) const TOKEN_ENDED: &str = "token_ended";
 
-enum Content {
+const PANICKED: &str = "panicked";
+
+enum Content<B> {
     Fixed(Bytes, Unread),
-    Forwarded(ForwardedBody),
+    Forwarded(B),
 }
 
-impl AnswerBody {
+impl<B> AnswerBody<B> {
     pub(super) fn fixed(
         text: Bytes,
         record: Record,
@@ -58,7 +61,7 @@ impl AnswerBody {
     }
 
     pub(super) fn forwarded(
-        body: ForwardedBody,
+        body: B,
         record: Record,
         request: Option<Rc<Progress>>,
         exchange: Exchange,
@@ -68,7 +71,20 @@ impl AnswerBody {
     }
 }
 
-impl Body for AnswerBody {
+impl<B: Body<Data = Bytes, Error = io::Error> + Unpin> Content<B> {
+    fn poll_frame(&mut self, context: &mut Context<'_>) -> Poll<Option<io::Result<Frame<Bytes>>>> {
+        match self {
+            Self::Fixed(text, unread) => {
+                ready!(unread.poll_read(context));
+                let text = std::mem::take(text);
+                Poll::Ready(if text.is_empty() { None } else { Some(Ok(Frame::data(text))) })
+            }
+            Self::Forwarded(body) => Pin::new(body).poll_frame(context),
+        }
+    }
+}
+
+impl<B: Body<Data = Bytes, Error = io::Error> + Unpin> Body for AnswerBody<B> {
     type Data = Bytes;
     type Error = io::Error;
 
@@ -81,14 +97,14 @@ impl Body for AnswerBody {
             // Broken off, not finished: half a body must not look whole.
             return Poll::Ready(Some(Err(io::Error::other("the access token has ended"))));
         }
-        let frame = match &mut this.content {
-            Content::Fixed(text, unread) => {
-                ready!(unread.poll_read(context));
-                let text = std::mem::take(text);
-                if text.is_empty() { None } else { Some(Ok(Frame::data(text))) }
+        let Some(polled) = or_none(|| this.content.poll_frame(context)) else {
+            if let Some(record) = &mut this.record {
+                record.outcome = Outcome::Broken(PANICKED);
+                record.panicked();
             }
-            Content::Forwarded(body) => ready!(Pin::new(body).poll_frame(context)),
+            return Poll::Ready(Some(Err(io::Error::other("a panic"))));
         };
+        let frame = ready!(polled);
         match (&frame, &mut this.record) {
             (Some(Ok(frame)), Some(record)) => {
                 let length = frame.data_ref().map_or(0, Bytes::len);
@@ -119,10 +135,50 @@ impl Body for AnswerBody {
     }
 }
 
-impl Drop for AnswerBody {
+impl<B> Drop for AnswerBody<B> {
     fn drop(&mut self) {
         if let Some(record) = &mut self.record {
             record.request_bytes = self.request.as_ref().map_or(0, |request| request.bytes());
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::net::{IpAddr, Ipv4Addr};
+    use std::task::Waker;
+
+    use http::Method;
+
+    use super::*;
+    use crate::net::Pace;
+    use crate::telemetry;
+
+    /// A frame, and then a panic.
+    struct Faulty(Option<Bytes>);
+
+    impl Body for Faulty {
+        type Data = Bytes;
+        type Error = io::Error;
+
+        fn poll_frame(mut self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<Option<io::Result<Frame<Bytes>>>> {
+            Poll::Ready(Some(Ok(Frame::data(self.0.take().expect("more")))))
+        }
+    }
+
+    #[test]
+    fn panic_breaks_the_answer_off_and_ends_the_exchange() {
+        let (pace, counted) = (Pace::idle(), telemetry::panicked_requests());
+        let record = Record::begin(IpAddr::V4(Ipv4Addr::LOCALHOST), Method::GET, true);
+        let body = Faulty(Some(Bytes::from_static(b"half")));
+        let mut body = AnswerBody::forwarded(body, record, None, pace.begin_exchange(), None);
+        let mut poll = || Pin::new(&mut body).poll_frame(&mut Context::from_waker(Waker::noop()));
+        assert!(matches!(poll(), Poll::Ready(Some(Ok(_)))));
+        assert!(matches!(poll(), Poll::Ready(Some(Err(_)))));
+        assert!(!pace.is_idle());
+        assert!(body.record.as_ref().is_some_and(|record| record.outcome == Outcome::Broken(PANICKED)));
+        drop(body);
+        assert!(pace.is_idle());
+        assert!(telemetry::panicked_requests() > counted);
     }
 }

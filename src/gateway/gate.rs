@@ -3,6 +3,7 @@
 use std::cell::RefCell;
 use std::future::poll_fn;
 use std::net::IpAddr;
+use std::pin::pin;
 use std::rc::Rc;
 use std::sync::Arc;
 use std::task::Poll;
@@ -14,6 +15,7 @@ use http::{HeaderMap, HeaderValue, Request, Response, StatusCode, Uri, Version, 
 
 use super::admission;
 use super::body::{AnswerBody, TOKEN_ENDED};
+use super::caught::caught;
 use super::grpc;
 use super::refusal::{Ambiguity, Refusal};
 use super::respond::{self, respond};
@@ -112,17 +114,21 @@ impl Gate {
         let mut record = Record::begin(connection.address, parts.method.clone(), snapshot.access_log);
 
         let client = if grpc::is_call(&parts.headers) { respond::Client::Grpc } else { respond::Client::Http };
-        let admitted = match parts.version {
-            Version::HTTP_2 => admission::as_over_http1(&mut parts, progress.is_some()).map_err(Refusal::from),
-            _ => Ok(()),
-        };
-        let judged = match admitted {
-            Ok(()) => self.judge(&view.snapshot, connection, &parts, &mut record).await,
-            Err(refusal) => Err(refusal),
+        let judged = {
+            let judging = pin!(async {
+                if parts.version == Version::HTTP_2 {
+                    admission::as_over_http1(&mut parts, progress.is_some())?;
+                }
+                self.judge(&view.snapshot, connection, &parts, &mut record).await
+            });
+            caught(judging).await
         };
         let mut unread = Unread::Nothing;
         let outcome = match judged {
-            Ok(passage) => self.forward(&view, connection, passage, parts, body).await,
+            Ok(passage) => {
+                let forwarding = pin!(self.forward(&view, connection, passage, parts, body));
+                caught(forwarding).await
+            }
             Err(refusal) => {
                 unread = Unread::of(&parts, body, &self.ticker);
                 Err(refusal)
@@ -140,10 +146,15 @@ impl Gate {
                 answer.map(|()| AnswerBody::switched(exchange))
             }
             Err(refusal) => {
-                // The upstream's trouble may be the client's own: a body that never came.
-                let refusal = match progress.as_ref().and_then(|progress| progress.fault()) {
-                    Some(fault) => Refusal::BodyFault(fault),
-                    None => refusal,
+                let refusal = match (refusal, progress.as_ref().and_then(|progress| progress.fault())) {
+                    (Refusal::Panicked, _) => {
+                        connection.interim.settle();
+                        record.panicked();
+                        Refusal::Panicked
+                    }
+                    // The upstream's trouble may be the client's own: a body that never came.
+                    (_, Some(fault)) => Refusal::BodyFault(fault),
+                    (refusal, None) => refusal,
                 };
                 let mut answer = respond(&refusal, &snapshot.challenge, client);
                 unread.tell(answer.headers_mut());

@@ -38,7 +38,10 @@ fn code(refusal: &Refusal) -> u16 {
     const UNAVAILABLE: u16 = 14;
     const UNAUTHENTICATED: u16 = 16;
     match refusal {
-        Refusal::Ambiguous(_) | Refusal::BadAuthorization(_) | Refusal::BodyFault(RequestBodyFault::Broken) => INTERNAL,
+        Refusal::Ambiguous(_)
+        | Refusal::BadAuthorization(_)
+        | Refusal::BodyFault(RequestBodyFault::Broken)
+        | Refusal::Panicked => INTERNAL,
         Refusal::NoRoute | Refusal::MethodNotAllowed { .. } => UNIMPLEMENTED,
         Refusal::NoToken { .. } | Refusal::InvalidToken { .. } => UNAUTHENTICATED,
         Refusal::InsufficientScope { .. } => PERMISSION_DENIED,

@@ -6,6 +6,7 @@
 
 mod admission;
 mod body;
+mod caught;
 mod compile;
 mod gate;
 mod grpc;

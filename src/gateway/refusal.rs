@@ -72,6 +72,8 @@ pub enum Refusal {
     BodyFault(RequestBodyFault),
     /// The upstream did not answer.
     Upstream(UpstreamError),
+    /// A fault of ours.
+    Panicked,
 }
 
 /// What makes a request ambiguous.
@@ -128,6 +130,7 @@ impl Refusal {
             Self::Upstream(UpstreamError::Broken { .. } | UpstreamError::NotSwitched { .. }) => "upstream_broke_off",
             Self::Upstream(UpstreamError::TimedOut { .. }) => "upstream_timed_out",
             Self::Upstream(UpstreamError::NoTarget { .. }) => "no_target_available",
+            Self::Panicked => "panicked",
         }
     }
 
@@ -146,7 +149,8 @@ impl Refusal {
             | Self::Overloaded { .. }
             | Self::Conflict
             | Self::BodyFault(_)
-            | Self::Upstream(_) => None,
+            | Self::Upstream(_)
+            | Self::Panicked => None,
         }
     }
 
@@ -166,7 +170,12 @@ impl Refusal {
             Self::Overloaded { bound } => Some(format!("too many {bound}")),
             Self::Conflict => Some("the authorization server answered 409".to_owned()),
             Self::Upstream(error) => Some(error.to_string()),
-            Self::NoRoute | Self::MethodNotAllowed { .. } | Self::NoToken { .. } | Self::BodyFault(_) => None,
+            // What stands behind a panic is told where it happens.
+            Self::NoRoute
+            | Self::MethodNotAllowed { .. }
+            | Self::NoToken { .. }
+            | Self::BodyFault(_)
+            | Self::Panicked => None,
         }
     }
 }

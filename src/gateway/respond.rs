@@ -98,7 +98,7 @@ pub(super) fn respond(refusal: &Refusal, settings: &ChallengeSettings, client: C
             headers.insert(header::RETRY_AFTER, HeaderValue::from_static("1"));
         }
         // The rest of the body may still come, and must not be read as a request.
-        Refusal::BodyFault(_) => {
+        Refusal::BodyFault(_) | Refusal::Panicked => {
             headers.insert(header::CONNECTION, HeaderValue::from_static("close"));
         }
         Refusal::Ambiguous(Ambiguity::Inadmissible(inadmissible)) if inadmissible.is_of_framing() => {
@@ -158,6 +158,7 @@ fn words(refusal: &Refusal) -> Words {
         Refusal::Overloaded { .. } => {
             words!(503, "Service Unavailable", "Too many requests wait for their access token to be checked.")
         }
+        Refusal::Panicked => words!(500, "Internal Server Error", "The gateway failed at this request."),
         Refusal::BodyFault(RequestBodyFault::TimedOut) => {
             words!(408, "Request Timeout", "The request's body did not come in time.")
         }
@@ -194,7 +195,8 @@ fn challenge(refusal: &Refusal, settings: &ChallengeSettings) -> Option<HeaderVa
         | Refusal::Overloaded { .. }
         | Refusal::Conflict
         | Refusal::BodyFault(_)
-        | Refusal::Upstream(_) => return None,
+        | Refusal::Upstream(_)
+        | Refusal::Panicked => return None,
     };
     let challenge = Challenge {
         realm: settings.realm.as_deref(),

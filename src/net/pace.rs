@@ -94,6 +94,18 @@ impl Pace {
         }
     }
 
+    /// Whether nothing was asked that is not answered, and nothing has begun to be asked.
+    #[must_use]
+    pub fn is_idle(&self) -> bool {
+        self.phase.get() == Phase::Idle
+    }
+
+    /// Whether a request's head has come in part.
+    #[must_use]
+    pub fn is_within_head(&self) -> bool {
+        self.phase.get() == Phase::Head
+    }
+
     /// The peer was told to go. It has the header time-out to do so, from when all exchanges are over.
     pub fn leave(&self) {
         self.is_leaving.set(true);

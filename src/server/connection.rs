@@ -3,6 +3,7 @@
 use std::cell::{Cell, RefCell};
 use std::io;
 use std::net::SocketAddr;
+use std::pin::pin;
 use std::rc::Rc;
 use std::sync::Arc;
 use std::time::{Duration, UNIX_EPOCH};
@@ -26,6 +27,8 @@ use crate::net::{Interim, Pace, PaceLimits, Paced, Stream};
 
 /// What a client begins with who speaks HTTP/2 without having agreed to it (RFC 9113 §3.4).
 const HTTP2_PREFACE: &[u8] = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n";
+/// How long a client is still awaited that was let in and has not said anything, once the gateway ends. What it sent is on its way.
+const NEWCOMER: Duration = Duration::from_secs(1);
 /// How long the rest of a request is read whose answer did not wait for it.
 pub(super) const LINGERING: Duration = Duration::from_secs(1);
 /// Most heads fit into this, and are read in one go.
@@ -91,15 +94,18 @@ impl Serving {
         self.draining.get()
     }
 
-    /// Waits for something, unless the gateway ends before.
-    pub(super) async fn unless_draining<T>(&self, waiting: impl Future<Output = T>) -> Option<T> {
-        if self.draining.get() {
-            return None;
+    /// Waits for what a client does first on its connection; only for a short time once the gateway ends.
+    ///
+    /// Whoever was let in counts on being served: its request may be on its way, and no other process will see it.
+    pub(super) async fn newcomer<T>(&self, waiting: impl Future<Output = T>) -> Option<T> {
+        let mut waiting = pin!(waiting);
+        if !self.draining.get() {
+            tokio::select! {
+                outcome = &mut waiting => return Some(outcome),
+                () = self.drained.notified() => {}
+            }
         }
-        tokio::select! {
-            outcome = waiting => Some(outcome),
-            () = self.drained.notified() => None,
-        }
+        timeout(NEWCOMER, waiting).await.ok()
     }
 
     /// Closes a connection on which everything is said, but reads on for a while: a socket that is closed with bytes unread
@@ -114,7 +120,7 @@ impl Serving {
             Ok::<_, io::Error>(())
         };
         // Whatever comes of it, the connection is over.
-        let _ = self.unless_draining(timeout(LINGERING, closing)).await;
+        let _ = timeout(LINGERING, closing).await;
     }
 
     /// The time as `Date` tells it (RFC 9110 §5.6.7), written once a second.
@@ -191,18 +197,17 @@ async fn welcome(
     let _ = socket.set_nodelay(true);
     let is_tls = tls.is_some();
     let manners = serving.manners();
-    let Some(stream) = serving.unless_draining(secured(socket, tls, manners.limits.header)).await else {
-        return Ok(());
-    };
+    let Some(stream) = serving.newcomer(secured(socket, tls, manners.limits.header)).await else { return Ok(()) };
     let stream = stream?;
     let agreed = stream.speaks_http2();
     let pace = Pace::idle();
     let mut paced = Paced::new(stream, Rc::clone(&pace), manners.limits, &serving.ticker);
-    let is_http2 = if is_tls {
-        agreed
+    let is_http2 = if agreed {
+        true
     } else {
-        let Some(begins) = serving.unless_draining(begins_with_http2(&mut paced)).await else { return Ok(()) };
-        begins?
+        let Some(begins) = serving.newcomer(begins_with_http2(&mut paced)).await else { return Ok(()) };
+        // Over TLS it is what was agreed.
+        begins? && !is_tls
     };
     let arrival = Arrival { paced, pace, manners, peer, is_tls };
     if is_http2 {

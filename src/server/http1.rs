@@ -5,6 +5,7 @@ use std::future::poll_fn;
 use std::pin::Pin;
 use std::rc::Rc;
 
+use http::{HeaderValue, StatusCode, header};
 use hyper::server::conn::http1::Parts;
 use hyper::service::service_fn;
 use hyper_util::rt::TokioIo;
@@ -21,17 +22,24 @@ pub(super) async fn serve(serving: &Serving, arrival: Arrival) -> hyper::Result<
     let connection = arrival.connection(serving, interim.clone());
     let connection = &connection;
     let service = service_fn(async move |request: http::Request<_>| {
-        Ok::<_, Infallible>(serving.gate.handle(connection, request.map(Arriving::Http1)).await)
+        let mut answer = serving.gate.handle(connection, request.map(Arriving::Http1)).await;
+        if serving.is_draining() && answer.status() != StatusCode::SWITCHING_PROTOCOLS {
+            answer.headers_mut().insert(header::CONNECTION, HeaderValue::from_static("close"));
+        }
+        Ok::<_, Infallible>(answer)
     });
     let pace = Rc::clone(&arrival.pace);
     let mut exchanges =
         arrival.manners.http1.serve_connection(TokioIo::new(arrival.paced.with_interim(interim)), service);
-    let mut told = false;
+    let (mut told, mut was_idle) = (false, false);
     let outcome = poll_fn(|context| {
-        if serving.is_draining() && !told {
-            told = true;
-            Pin::new(&mut exchanges).graceful_shutdown();
+        let polled = Pin::new(&mut exchanges).poll(context);
+        // After the poll, and not within a head: hyper would forget what it has read of a request.
+        if polled.is_ready() || told || !serving.is_draining() || pace.is_within_head() {
+            return polled;
         }
+        (told, was_idle) = (true, pace.is_idle());
+        Pin::new(&mut exchanges).graceful_shutdown();
         Pin::new(&mut exchanges).poll(context)
     })
     .await;
@@ -43,6 +51,8 @@ pub(super) async fn serve(serving: &Serving, arrival: Arrival) -> hyper::Result<
             let _exchange = pace.begin_exchange();
             tunnel.carry(End { stream, early: read_buf }, &serving.ticker).await;
         }
+        // It had its answer some time ago.
+        (Ok(()), None) if was_idle => {}
         (Ok(()), None) => serving.linger(stream).await,
         (Err(error), _) if error.is_parse() => serving.linger(stream).await,
         // Nobody is there to be told anything.

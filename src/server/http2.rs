@@ -56,7 +56,7 @@ pub(super) async fn serve(serving: &Rc<Serving>, arrival: Arrival) -> Result<(),
         .max_local_error_reset_streams(Some(MOST_PROVOKED_RESETS))
         .data_frame_budget(SMALL_FRAMES)
         .handshake::<_, Bytes>(arrival.paced.sharing_exchanges());
-    let Some(handshake) = serving.unless_draining(handshake).await else { return Ok(()) };
+    let Some(handshake) = serving.newcomer(handshake).await else { return Ok(()) };
     let mut streams = handshake?;
     let (mut told, mut is_late, goodbye) = (false, false, serving.ticker.deadline());
     loop {

@@ -1,9 +1,11 @@
-//! Listening sockets: one for each worker and address, bound before anything else starts.
+//! Listening sockets: one for each worker and address, bound or inherited before anything else starts.
 
 use std::io;
 use std::net::{SocketAddr, TcpListener};
 
 use socket2::{Domain, Protocol, Socket, Type};
+
+use super::inherited::Inherited;
 
 /// How many connections may wait to be accepted; the kernel caps it at `net.core.somaxconn`.
 const BACKLOG: i32 = 4096;
@@ -33,9 +35,31 @@ pub struct ListenError {
 /// # Errors
 /// [`ListenError`] for the first address that cannot be listened on.
 pub fn listen(addresses: &[SocketAddr], workers: usize, share_port: bool) -> Result<Listeners, ListenError> {
+    listen_or_inherit(addresses, workers, share_port, &mut Inherited::default())
+}
+
+/// As [`listen`], but where a socket was inherited for an address, that one is used.
+///
+/// All workers accept from it: what waits in its queue is served by whoever holds it, this process or the next one.
+///
+/// # Errors
+/// [`ListenError`] for the first address that cannot be listened on.
+pub fn listen_or_inherit(
+    addresses: &[SocketAddr],
+    workers: usize,
+    share_port: bool,
+    inherited: &mut Inherited,
+) -> Result<Listeners, ListenError> {
     let mut listeners = Listeners { addresses: Vec::new(), workers: (0..workers).map(|_| Vec::new()).collect() };
     for &address in addresses {
         let at = |source| ListenError { address, source };
+        if let Some(socket) = inherited.take(address) {
+            for sockets in &mut listeners.workers {
+                sockets.push(socket.try_clone().map_err(at)?);
+            }
+            listeners.addresses.push(address);
+            continue;
+        }
         // Without SO_REUSEPORT on it, this bind fails where any other socket listens. It is given up again only when
         // the workers' own sockets are about to be bound.
         let probe = socket(address, share_port).map_err(at)?;

@@ -7,8 +7,10 @@
 mod connection;
 mod http1;
 mod http2;
+mod inherited;
 mod limit;
 mod listen;
+mod pulse;
 pub mod tls;
 mod worker;
 
@@ -25,7 +27,9 @@ use crate::clock::Clock;
 use crate::config;
 use crate::gateway::Publisher;
 
-pub use listen::{ListenError, Listeners, listen};
+pub use inherited::{InheritError, Inherited};
+pub use listen::{ListenError, Listeners, listen, listen_or_inherit};
+pub use pulse::Pulse;
 
 use limit::ConnectionLimit;
 use tls::Shown;
@@ -77,6 +81,7 @@ pub struct Server {
     addresses: Vec<SocketAddr>,
     settings: Arc<ArcSwap<Settings>>,
     limit: ConnectionLimit,
+    pulse: Pulse,
     phase: watch::Sender<Phase>,
     workers: Vec<thread::JoinHandle<()>>,
 }
@@ -99,8 +104,9 @@ impl Server {
         let limit = ConnectionLimit::new(settings.max_connections);
         let addresses = listeners.addresses().to_vec();
         let shared = Arc::new(ArcSwap::from_pointee(settings.clone()));
-        let workers = listeners
-            .into_workers()
+        let workers = listeners.into_workers();
+        let pulse = Pulse::new(workers.len());
+        let workers = workers
             .into_iter()
             .enumerate()
             .map(|(index, sockets)| {
@@ -110,6 +116,7 @@ impl Server {
                     publisher: publisher.clone(),
                     clock: clock.clone(),
                     limit: limit.clone(),
+                    heart: pulse.heart(index),
                     phase: phase.subscribe(),
                 };
                 let ready = ready.clone();
@@ -120,7 +127,7 @@ impl Server {
         started.iter().take(workers.len()).collect::<io::Result<()>>()?;
         // An error means that a worker is gone already, which its thread tells.
         let _ = phase.send(Phase::Serve);
-        Ok(Self { addresses, settings: shared, limit, phase, workers })
+        Ok(Self { addresses, settings: shared, limit, pulse, phase, workers })
     }
 
     /// The addresses that it listens on, with the ports that were picked for port 0.
@@ -133,6 +140,12 @@ impl Server {
     pub fn set(&self, settings: Settings) {
         self.limit.set(settings.max_connections);
         self.settings.store(Arc::new(settings));
+    }
+
+    /// Tells whether the workers live, before and after [`drain`](Self::drain).
+    #[must_use]
+    pub fn pulse(&self) -> Pulse {
+        self.pulse.clone()
     }
 
     /// Stops accepting, closes idle connections, lets the requests under way finish for at most `timeout`, and stops.

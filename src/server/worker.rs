@@ -12,6 +12,7 @@ use tokio::task::JoinSet;
 
 use super::connection::{Serving, serve};
 use super::limit::ConnectionLimit;
+use super::pulse::Heart;
 use super::tls::Shown;
 use super::{Phase, Settings};
 use crate::clock::{Clock, TICK, Ticker};
@@ -28,6 +29,7 @@ pub(super) struct Worker {
     pub(super) publisher: Publisher,
     pub(super) clock: Clock,
     pub(super) limit: ConnectionLimit,
+    pub(super) heart: Heart,
     pub(super) phase: watch::Receiver<Phase>,
 }
 
@@ -41,7 +43,8 @@ impl Worker {
             Ok(runtime) => runtime,
             Err(error) => return tell(Err(error)),
         };
-        let Self { sockets, settings, publisher, clock, limit, mut phase } = self;
+        let Self { sockets, settings, publisher, clock, limit, heart, mut phase } = self;
+        let heart = Rc::new(heart);
         runtime.block_on(async {
             let listener = |(socket, shown)| Ok((tokio::net::TcpListener::from_std(socket)?, shown));
             let listeners = match sockets.into_iter().map(listener).collect::<io::Result<Vec<_>>>() {
@@ -55,7 +58,11 @@ impl Worker {
             let ticker = Ticker::new(clock);
             let gate = Rc::new(Gate::new(publisher, Rc::clone(&ticker)));
             let serving = Rc::new(Serving::new(Rc::clone(&gate), Rc::clone(&ticker), settings));
-            tokio::task::spawn_local(Rc::clone(&ticker).run(move || gate.prune()));
+            let beating = Rc::clone(&heart);
+            tokio::task::spawn_local(Rc::clone(&ticker).run(move || {
+                gate.prune();
+                beating.beat();
+            }));
 
             let mut accepting = JoinSet::new();
             for (listener, shown) in listeners {
@@ -65,6 +72,7 @@ impl Worker {
             let _ = phase.wait_for(|phase| *phase == Phase::Drain).await;
             accepting.shutdown().await;
             serving.drain().await;
+            heart.end();
         });
     }
 }

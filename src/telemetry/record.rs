@@ -92,6 +92,12 @@ impl Record {
             response_bytes: 0,
         }
     }
+
+    /// The request panicked: that is counted, and told whether or not requests are.
+    pub fn panicked(&self) {
+        super::panics::count_request();
+        tracing::error!(method = %self.method, route = self.route.as_deref(), "a request panicked");
+    }
 }
 
 impl Drop for Record {

@@ -123,7 +123,8 @@ impl Streams {
     where
         F: Future<Output = io::Result<Rc<Shared>>> + 'static,
     {
-        let under_way = self.dialing.borrow().clone();
+        // One whose task panicked told nothing, and is not waited for by everybody who comes after it.
+        let under_way = self.dialing.borrow().clone().filter(|dialing| dialing.has_changed().is_ok());
         let begins = under_way.is_none();
         let mut dialing = under_way.unwrap_or_else(|| self.dial(connect()));
         let outcome = match dialing.wait_for(Option::is_some).await {
@@ -152,6 +153,27 @@ impl Streams {
         self.connections.borrow_mut().retain(|connection| {
             let is_idle = connection.taken.get() == 0;
             !(connection.is_gone.get() || is_idle && now.duration_since(connection.idle_since.get()) >= self.keep_for)
+        });
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::clock::Clock;
+
+    #[test]
+    fn panic_while_dialing_does_not_keep_others_from_dialing() {
+        let ticker = Ticker::new(Clock::system());
+        let (connections, dialing) = (RefCell::default(), RefCell::default());
+        let streams = Rc::new(Streams { connections, dialing, keep_for: std::time::Duration::ZERO, ticker });
+        let runtime =
+            tokio::runtime::Builder::new_current_thread().build_local(tokio::runtime::LocalOptions::default());
+        runtime.expect("a runtime").block_on(async {
+            let (begins, outcome) = streams.more(|| async { panic!("a fault of ours") }).await;
+            assert_eq!((begins, outcome.map_err(|error| error.kind())), (true, Err(io::ErrorKind::ConnectionAborted)));
+            let (begins, outcome) = streams.more(|| async { Err(io::ErrorKind::ConnectionRefused.into()) }).await;
+            assert_eq!((begins, outcome.map_err(|error| error.kind())), (true, Err(io::ErrorKind::ConnectionRefused)));
         });
     }
 }

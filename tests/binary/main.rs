@@ -4,4 +4,6 @@ mod command_line;
 mod drain;
 mod process;
 mod reload;
+mod restart;
 mod story;
+mod systemd;

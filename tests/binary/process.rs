@@ -3,6 +3,7 @@
 use std::fs;
 use std::io::Read;
 use std::net::{Ipv4Addr, TcpStream};
+use std::os::fd::OwnedFd;
 use std::path::Path;
 use std::process::{Child, Command, ExitStatus, Output, Stdio};
 use std::sync::atomic::{AtomicU32, Ordering};
@@ -12,14 +13,15 @@ use std::time::{Duration, Instant};
 use tempfile::TempDir;
 
 /// How long anything may take.
-const PATIENCE: Duration = Duration::from_secs(20);
+pub(crate) const PATIENCE: Duration = Duration::from_secs(20);
 
 /// An address of the loopback network that no other test uses: all of 127/8 is this machine, so ports need not be free.
 pub(crate) fn own_address() -> Ipv4Addr {
     static COUNT: AtomicU32 = AtomicU32::new(0);
-    let number = std::process::id() * 16 + COUNT.fetch_add(1, Ordering::SeqCst);
-    let [_, high, middle, low] = number.to_be_bytes();
-    Ipv4Addr::new(127, high | 0x80, middle, low.clamp(1, 254))
+    let count = COUNT.fetch_add(1, Ordering::SeqCst);
+    assert!(count < 62, "more would be those of the next process");
+    let [_, high, middle, low] = (std::process::id() * 64 + 1 + count).to_be_bytes();
+    Ipv4Addr::new(127, high | 0x80, middle, low)
 }
 
 /// The shipped gateway.toml, at another address.
@@ -37,24 +39,29 @@ pub(crate) struct Process {
 impl Process {
     /// Starts it with this file, and waits until it listens on port 8080 of `address`.
     pub(crate) fn start(address: Ipv4Addr, toml: &str) -> Self {
-        Self::launch(command(), address, toml)
+        Self::launch(command(), toml).listening(address)
     }
 
     /// The same, with so many files that it may open.
     pub(crate) fn start_with_files(address: Ipv4Addr, toml: &str, files: u32) -> Self {
         let mut shell = Command::new("sh");
         shell.args(["-c", &format!("ulimit -n {files}; exec \"$0\""), env!("CARGO_BIN_EXE_scopegate")]);
-        Self::launch(shell, address, toml)
+        Self::launch(shell, toml).listening(address)
     }
 
-    fn launch(mut command: Command, address: Ipv4Addr, toml: &str) -> Self {
+    /// Starts a command in a folder with this file.
+    pub(crate) fn launch(mut command: Command, toml: &str) -> Self {
         let folder = tempfile::tempdir().expect("a folder");
         fs::write(folder.path().join("gateway.toml"), toml).expect("a file");
         let log = |name: &str| Stdio::from(fs::File::create(folder.path().join(name)).expect("a file"));
         let child = command.current_dir(folder.path()).stdout(log("out")).stderr(log("err")).spawn();
-        let process = Self { child: child.expect("the binary"), folder };
+        Self { child: child.expect("the binary"), folder }
+    }
+
+    /// Waits until it listens on port 8080 of `address`.
+    fn listening(self, address: Ipv4Addr) -> Self {
         wait("it listens", || TcpStream::connect((address, 8080)).is_ok());
-        process
+        self
     }
 
     /// What it printed so far: its answers, its log.
@@ -96,14 +103,29 @@ pub(crate) fn command() -> Command {
     Command::new(env!("CARGO_BIN_EXE_scopegate"))
 }
 
+/// The binary as systemd starts it: with a socket as fd 3, and variables that tell of it.
+pub(crate) fn inheriting(socket: impl Into<OwnedFd>) -> Command {
+    // The shell makes fd 3 of its standard input, and its process becomes the gateway's.
+    let mut shell = Command::new("sh");
+    let script = "exec 3<&0 0</dev/null; export LISTEN_PID=$$ LISTEN_FDS=1 LISTEN_FDNAMES=web; exec \"$0\"";
+    shell.args(["-c", script, env!("CARGO_BIN_EXE_scopegate")]).stdin(socket.into());
+    shell
+}
+
 /// Runs the binary to its end in a folder with this gateway.toml, if there is one.
 pub(crate) fn run(toml: Option<&str>, arguments: &[&str]) -> Output {
     let folder = tempfile::tempdir().expect("a folder");
     if let Some(toml) = toml {
         fs::write(folder.path().join("gateway.toml"), toml).expect("a file");
     }
-    let child =
-        command().args(arguments).current_dir(folder.path()).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn();
+    let mut command = command();
+    command.args(arguments);
+    finished(command, folder.path())
+}
+
+/// Runs a command to its end in a folder.
+pub(crate) fn finished(mut command: Command, folder: &Path) -> Output {
+    let child = command.current_dir(folder).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn();
     let mut child = child.expect("the binary");
     wait("it ends", || child.try_wait().expect("a child").is_some());
     child.wait_with_output().expect("its output")

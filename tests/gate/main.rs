@@ -18,6 +18,7 @@ mod keys;
 mod lies;
 mod listeners;
 mod load;
+mod panics;
 mod protocols;
 mod reload;
 mod rings;

@@ -7,7 +7,7 @@ use std::thread;
 use arc_swap::ArcSwap;
 use scopegate::clock::Clock;
 use scopegate::config::{Config, Report, Source};
-use scopegate::gateway::{Publisher, compile};
+use scopegate::gateway::{Publisher, Snapshot, compile};
 use scopegate::oauth::UnixTime;
 use scopegate::reload::{Reloaded, Reloader};
 use scopegate::server::tls::{Shown, certificates};
@@ -30,9 +30,15 @@ pub(crate) struct Gateway {
 impl Gateway {
     /// Starts it with a gateway.toml; `listen` and `workers` are seen to.
     pub(crate) fn start(toml: &str) -> Self {
+        Self::start_altered(toml, |_| {})
+    }
+
+    /// The same, with a snapshot that is not what the file says.
+    pub(crate) fn start_altered(toml: &str, alter: impl FnOnce(&mut Snapshot)) -> Self {
         super::logs::keep();
         let (config, source) = parsed(toml).unwrap_or_else(|report| panic!("{report}"));
-        let snapshot = compile(&config).unwrap_or_else(|faults| panic!("{}", source.report(faults)));
+        let mut snapshot = compile(&config).unwrap_or_else(|faults| panic!("{}", source.report(faults)));
+        alter(&mut snapshot);
         let settings = Settings::from(&config.server);
         let certificates = certificates(&config.listeners).unwrap_or_else(|faults| panic!("{}", source.report(faults)));
         let addresses: Vec<_> = config.listeners.iter().map(|listener| listener.address.value).collect();

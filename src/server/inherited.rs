@@ -1,0 +1,195 @@
+//! Sockets that whoever started this process opened for it: socket activation, as `sd_listen_fds(3)` has it.
+//!
+//! 1. They count only where `LISTEN_PID` names this very process: a parent's variables may be left in the environment.
+//! 2. A listener of the file takes the socket that is bound to its address. A wildcard is equal to itself only, and
+//!    port 0 to nothing: what it will be is not known yet.
+//! 3. A socket that no listener takes is an error. Its clients are let in by the kernel and would wait for ever.
+
+use std::env;
+use std::io;
+use std::net::{SocketAddr, TcpListener};
+
+use listenfd::ListenFd;
+use socket2::SockRef;
+
+const FIRST: usize = 3;
+
+/// Sockets that listen already, each to be taken by the listener with its address.
+#[derive(Debug, Default)]
+pub struct Inherited {
+    sockets: Vec<InheritedSocket>,
+}
+
+#[derive(Debug)]
+struct InheritedSocket {
+    label: String,
+    address: SocketAddr,
+    socket: TcpListener,
+}
+
+/// What is wrong with the sockets that this process was given.
+#[derive(Debug, thiserror::Error)]
+pub enum InheritError {
+    /// Their number.
+    #[error("LISTEN_FDS: expected a number, but found {found:?}")]
+    Count {
+        /// As it was given.
+        found: String,
+    },
+    /// One of them is something else.
+    #[error("inherited {label}: expected a TCP socket that listens, but found {found}")]
+    NotListening {
+        /// Which one.
+        label: String,
+        /// What it is.
+        found: String,
+    },
+    /// Two of them are bound to the same address.
+    #[error("inherited {label}: expected an address of its own, but found {address} once more")]
+    Twice {
+        /// Which one.
+        label: String,
+        /// Where it listens.
+        address: SocketAddr,
+    },
+    /// Nobody would serve it.
+    #[error(
+        "inherited {label}: expected the address of a listener of the file ({}), but found {address}; connections to it \
+         would wait for ever",
+        listed(.listeners)
+    )]
+    Unwanted {
+        /// Which one.
+        label: String,
+        /// Where it listens.
+        address: SocketAddr,
+        /// Where the file's listeners are.
+        listeners: Vec<SocketAddr>,
+    },
+}
+
+impl Inherited {
+    /// Takes the sockets that this process was given; none is the usual case.
+    ///
+    /// To be called once, and before any thread is started: the environment is changed, so that they are not taken twice.
+    ///
+    /// # Errors
+    /// When one of them is not a TCP socket that listens, or two have the same address.
+    pub fn from_environment() -> Result<Self, InheritError> {
+        // Asked here, because `ListenFd` takes what names no process as well.
+        if env::var("LISTEN_PID").ok().as_deref() != Some(&*std::process::id().to_string()) {
+            return Ok(Self::default());
+        }
+        let count = env::var("LISTEN_FDS").unwrap_or_default();
+        if count.parse::<u16>().is_err() {
+            return Err(InheritError::Count { found: count });
+        }
+        let names = env::var("LISTEN_FDNAMES").unwrap_or_default();
+        let mut names = names.split(':');
+        let mut given = ListenFd::from_env();
+        let mut inherited = Self::default();
+        for index in 0..given.len() {
+            let label = match names.next() {
+                Some(name) if !name.is_empty() => format!("fd {} ({name:?})", FIRST + index),
+                Some(_) | None => format!("fd {}", FIRST + index),
+            };
+            match taken(&mut given, index) {
+                Ok((address, socket)) => inherited.add(label, address, socket)?,
+                Err(error) => return Err(InheritError::NotListening { label, found: error.to_string() }),
+            }
+        }
+        Ok(inherited)
+    }
+
+    /// The socket that is bound to `address`.
+    pub fn take(&mut self, address: SocketAddr) -> Option<TcpListener> {
+        let place = self.sockets.iter().position(|inherited| inherited.address == address)?;
+        Some(self.sockets.swap_remove(place).socket)
+    }
+
+    /// To be called when every listener has taken its own.
+    ///
+    /// # Errors
+    /// [`InheritError::Unwanted`] for a socket that none of `listeners` has taken.
+    pub fn all_taken(self, listeners: &[SocketAddr]) -> Result<(), InheritError> {
+        match self.sockets.into_iter().next() {
+            Some(InheritedSocket { label, address, .. }) => {
+                Err(InheritError::Unwanted { label, address, listeners: listeners.to_vec() })
+            }
+            None => Ok(()),
+        }
+    }
+
+    fn add(&mut self, label: String, address: SocketAddr, socket: TcpListener) -> Result<(), InheritError> {
+        if self.sockets.iter().any(|inherited| inherited.address == address) {
+            return Err(InheritError::Twice { label, address });
+        }
+        self.sockets.push(InheritedSocket { label, address, socket });
+        Ok(())
+    }
+}
+
+fn taken(given: &mut ListenFd, index: usize) -> io::Result<(SocketAddr, TcpListener)> {
+    let socket = given.take_tcp_listener(index)?.ok_or_else(|| io::Error::other("nothing"))?;
+    if !SockRef::from(&socket).is_listener()? {
+        return Err(io::Error::other("one that does not"));
+    }
+    socket.set_nonblocking(true)?;
+    Ok((socket.local_addr()?, socket))
+}
+
+fn listed(addresses: &[SocketAddr]) -> String {
+    addresses.iter().map(ToString::to_string).collect::<Vec<_>>().join(", ")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn with(addresses: &[&str]) -> (Inherited, Vec<SocketAddr>) {
+        let (mut inherited, mut bound) = (Inherited::default(), Vec::new());
+        for (index, address) in addresses.iter().enumerate() {
+            let socket = TcpListener::bind(address).expect("a free port");
+            let address = socket.local_addr().expect("a bound socket");
+            bound.push(address);
+            inherited.add(format!("fd {index}"), address, socket).expect("an address of its own");
+        }
+        (inherited, bound)
+    }
+
+    #[test]
+    fn listener_takes_the_socket_with_its_address_and_no_other() {
+        let (mut inherited, bound) = with(&["127.0.0.1:0", "0.0.0.0:0", "[::1]:0"]);
+        let port = bound[1].port();
+        for other in [
+            format!("127.0.0.1:{port}"),
+            format!("[::]:{port}"),
+            format!("127.0.0.2:{}", bound[0].port()),
+            "127.0.0.1:0".to_owned(),
+            "0.0.0.0:0".to_owned(),
+        ] {
+            assert!(inherited.take(other.parse().expect("an address")).is_none(), "{other}");
+        }
+        for address in bound {
+            let socket = inherited.take(address).expect("the socket");
+            assert_eq!(socket.local_addr().expect("a bound socket"), address);
+            assert!(inherited.take(address).is_none(), "taken once");
+        }
+        assert!(inherited.all_taken(&[]).is_ok());
+    }
+
+    #[test]
+    fn socket_that_nobody_takes_is_an_error_and_so_is_an_address_that_comes_twice() {
+        let (mut inherited, bound) = with(&["127.0.0.1:0"]);
+        let again = TcpListener::bind("127.0.0.1:0").expect("a free port");
+        let error = inherited.add("fd 4".to_owned(), bound[0], again).expect_err("it is there already");
+        assert!(error.to_string().contains(&format!("fd 4: expected an address of its own, but found {}", bound[0])));
+        let error = inherited.all_taken(&["0.0.0.0:80".parse().expect("an address")]).expect_err("one is left");
+        let expected = format!(
+            "inherited fd 0: expected the address of a listener of the file (0.0.0.0:80), but found {}; connections to it \
+             would wait for ever",
+            bound[0]
+        );
+        assert_eq!(error.to_string(), expected);
+    }
+}

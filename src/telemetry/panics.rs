@@ -1,0 +1,96 @@
+//! Panics: faults of ours, each of which is told.
+
+use std::backtrace::{Backtrace, BacktraceStatus};
+use std::panic::{self, PanicHookInfo};
+use std::sync::atomic::{AtomicU64, Ordering};
+
+static REQUESTS: AtomicU64 = AtomicU64::new(0);
+
+/// How many requests have panicked since the process was started.
+#[must_use]
+pub fn panicked_requests() -> u64 {
+    REQUESTS.load(Ordering::Relaxed)
+}
+
+pub(super) fn count_request() {
+    REQUESTS.fetch_add(1, Ordering::Relaxed);
+}
+
+/// Has each panic of this process told by a line of the log, in place of the text that Rust would write.
+pub fn log_panics() {
+    panic::set_hook(Box::new(|panic| {
+        let backtrace = Backtrace::capture();
+        let is_captured = backtrace.status() == BacktraceStatus::Captured;
+        tracing::error!(
+            message_of_panic = told(panic),
+            location = panic.location().map(ToString::to_string),
+            thread = std::thread::current().name(),
+            backtrace = is_captured.then(|| backtrace.to_string()),
+            "panic"
+        );
+    }));
+}
+
+// A literal is ours. One with something formatted into it may quote a token or a path, as that of a slice within a character
+// does: it is told as far as nothing is quoted or shown. The location tells the rest.
+fn told<'a>(panic: &'a PanicHookInfo<'_>) -> &'a str {
+    match panic.payload().downcast_ref::<&'static str>() {
+        Some(literal) => literal,
+        None => panic.payload().downcast_ref::<String>().map_or("", |formatted| unquoted(formatted)),
+    }
+}
+
+fn unquoted(formatted: &str) -> &str {
+    formatted.split(['`', '"', '\'', ':']).next().unwrap_or_default()
+}
+
+#[cfg(test)]
+mod tests {
+    use std::process::{Command, Stdio};
+
+    use tracing_subscriber::filter::LevelFilter;
+
+    use super::*;
+    use crate::telemetry::{Log, LogFormat};
+
+    #[test]
+    fn panic_is_one_line_of_the_log() {
+        const CHILD: &str = "SCOPEGATE_TEST_PANICS";
+        if std::env::var_os(CHILD).is_some() {
+            let _ = Log::start(LogFormat::Json, LevelFilter::ERROR);
+            log_panics();
+            let _ = panic::catch_unwind(|| panic!("a literal: told"));
+            let _ = panic::catch_unwind(|| panic!("formatted: {}", "secret".to_owned()));
+            return;
+        }
+        // The hook is that of the whole process: this test once more, as a child.
+        let mut child = Command::new(std::env::current_exe().expect("a path"));
+        child.args(["--exact", "telemetry::panics::tests::panic_is_one_line_of_the_log", "--nocapture"]);
+        child.env(CHILD, "1").env("RUST_BACKTRACE", "0").stdout(Stdio::null());
+        let output = child.output().expect("a child");
+        let log = String::from_utf8_lossy(&output.stderr);
+        assert!(output.status.success(), "{log}");
+        let lines: Vec<serde_json::Value> = log.lines().map(|line| serde_json::from_str(line).expect("JSON")).collect();
+        let told: Vec<_> = lines.iter().map(|line| line["message_of_panic"].as_str()).collect();
+        assert_eq!(told, [Some("a literal: told"), Some("formatted")], "{log}");
+        for line in lines {
+            assert_eq!((&line["level"], &line["message"]), (&"ERROR".into(), &"panic".into()));
+            assert!(line["location"].as_str().is_some_and(|place| place.starts_with(file!())), "{line}");
+        }
+    }
+
+    #[test]
+    fn nothing_that_a_request_may_have_brought_is_told() {
+        for (formatted, expected) in [
+            ("index out of bounds: the len is 3 but the index is 7", "index out of bounds"),
+            (
+                "byte index 1 is not a char boundary; it is inside 'é' (bytes 0..2) of `é.secret`",
+                "byte index 1 is not a char boundary; it is inside ",
+            ),
+            ("a header: Error(\"secret\")", "a header"),
+            ("begin <= end (4 <= 2) when slicing `secret`", "begin <= end (4 <= 2) when slicing "),
+        ] {
+            assert_eq!(unquoted(formatted), expected);
+        }
+    }
+}
