@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 use serde_json::json;
 
 use super::{Gate, Stand, form};
-use crate::harness::{NOW, Reply, Server, eventually, get, logged, send};
+use crate::harness::{NOW, Reply, eventually, get, logged, send};
 
 /// Nothing else in the log of this process looks like it.
 const TOKEN: &str = "cAnArY-0123456789-tOkEn";
@@ -103,9 +103,10 @@ fn r43_server_that_hangs_or_is_gone_is_a_503_in_bounded_time() {
         stand.assert_unavailable(TOKEN, what);
         assert!(began.elapsed() < Duration::from_secs(3), "{what}: after {:?}", began.elapsed());
     }
-    // Nobody listens at a port that was just given back.
-    let gone = Server::start(|_| Reply::status(500)).address;
-    eventually("the port is free", || std::net::TcpStream::connect(gone).is_err());
+    // A port that is somebody's, and where nobody listens.
+    let held = socket2::Socket::new(socket2::Domain::IPV4, socket2::Type::STREAM, None).expect("a socket");
+    held.bind(&std::net::SocketAddr::from(([127, 0, 0, 1], 0)).into()).expect("a free port");
+    let gone = held.local_addr().ok().and_then(|address| address.as_socket()).expect("a bound socket");
     let stand = Stand::with("", &format!("endpoint = \"http://{gone}/introspect\""));
     stand.assert_unavailable(TOKEN, "refused");
     assert!(!logged(TOKEN), "a token is in the log");
