@@ -26,7 +26,7 @@
 //!
 //! # One request
 //!
-//! 1. [`server`] accepts the connection and reads the head; deadlines of [`net`] bound both.
+//! 1. [`server`] accepts the connection, tells HTTP/1 from HTTP/2 and reads the head; deadlines of [`net`] bound it all.
 //! 2. [`gateway::Gate::handle`] takes it from there: one framing and one valid host (`admission`), one normal path
 //!    ([`NormalPath`](policy::path::NormalPath)), one route ([`RouteTable::find`](policy::route::RouteTable::find)).
 //! 3. [`bearer::extract`](oauth::bearer::extract) finds the token, [`Verifier::verify`](verify::Verifier::verify) tells
@@ -43,7 +43,8 @@
 //! connections to the upstreams. A request is served on one thread from start to end. The **control plane** is one
 //! runtime on the main thread: signals, the fetching of keys, questions to authorization servers, the development
 //! servers. Workers read what it makes through a [`Publisher`](gateway::Publisher), the key rings and the cache of facts;
-//! they wait for it only when a token names a key that nobody has seen yet, or has to be asked about.
+//! they wait for it only when a token names a key that nobody has seen yet, or has to be asked about. A
+//! [`Reloader`](reload::Reloader) publishes another snapshot there; requests under way keep the one they began with.
 //!
 //! # What holds everywhere
 //!
