@@ -1,8 +1,19 @@
 //! The way of a permitted request to its upstream, and of the answer back.
 //!
-//! Each worker has its own connections: nothing here is shared between threads, and nothing is locked. [`Upstream::send`]
-//! takes a [`Permit`](crate::policy::decision::Permit), which only [`decide`](crate::policy::decision::decide) can make: what was not decided
-//! cannot be forwarded.
+//! Each worker has its own connections: nothing that a request passes is shared between threads but [`Endpoints`], where
+//! the control plane leaves what it finds out (see [`attend`]) and workers look by atomic loads. Nothing is locked.
+//!
+//! A request goes to an *endpoint*, an address of a *target*. Each has its own connections, health and place in the
+//! balance:
+//!
+//! 1. Only what active checks find well and what is not ejected is available, and of that what has not failed this very
+//!    request comes first.
+//! 2. Of what is available, [`Balance`] takes one.
+//! 3. Where nothing is available, what is well by active checks is used although it is ejected; without checks, and where
+//!    nothing is well, there is [`UpstreamError::NoTarget`].
+//!
+//! [`Upstream::send`] takes a [`Permit`](crate::policy::decision::Permit), which only
+//! [`decide`](crate::policy::decision::decide) can make: what was not decided cannot be forwarded.
 
 mod balance;
 mod budget;
