@@ -102,3 +102,52 @@ impl Endpoints {
         fresh
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use http::HeaderValue;
+
+    use super::*;
+
+    fn target(host: &str) -> Target {
+        Target { host: host.to_owned(), port: 80, authority: HeaderValue::from_static("a"), tls_name: None }
+    }
+
+    fn addresses<const N: usize>(last: [u8; N]) -> [SocketAddr; N] {
+        last.map(|last| ([10, 0, 0, last], 80).into())
+    }
+
+    fn shown(endpoints: &Endpoints) -> Vec<String> {
+        endpoints.current().iter().map(|endpoint| endpoint.to_string()).collect()
+    }
+
+    #[test]
+    fn endpoint_that_stays_is_the_same_one_and_targets_keep_their_order() {
+        let targets = [target("10.0.0.9"), target("api.test"), target("::1")];
+        let endpoints = Endpoints::of(&targets);
+        assert_eq!(shown(&endpoints), ["10.0.0.9:80", "api.test:80", "::1:80"]);
+        assert_eq!(endpoints.current().iter().filter(|endpoint| endpoint.address.is_none()).count(), 1);
+
+        assert_eq!(endpoints.replace(1, &targets[1], &addresses([1, 2])).len(), 2);
+        let expected = ["10.0.0.9:80", "api.test:80 (10.0.0.1)", "api.test:80 (10.0.0.2)", "::1:80"];
+        assert_eq!(shown(&endpoints), expected);
+        endpoints.current()[2].set_down(true);
+
+        let fresh = endpoints.replace(1, &targets[1], &addresses([3, 2]));
+        assert_eq!(fresh.iter().map(|endpoint| endpoint.to_string()).collect::<Vec<_>>(), ["api.test:80 (10.0.0.3)"]);
+        let down: Vec<_> = endpoints.current().iter().map(|endpoint| endpoint.is_down()).collect();
+        assert_eq!(down, [false, true, false, false]);
+    }
+
+    #[test]
+    fn same_addresses_in_another_order_change_nothing() {
+        let targets = [target("api.test")];
+        let endpoints = Endpoints::of(&targets);
+        endpoints.replace(0, &targets[0], &addresses([1, 2, 3]));
+        let generation = endpoints.generation();
+        assert!(endpoints.replace(0, &targets[0], &addresses([3, 1, 2])).is_empty());
+        assert_eq!(endpoints.generation(), generation);
+        assert!(endpoints.replace(0, &targets[0], &addresses([3, 1])).is_empty());
+        assert_ne!(endpoints.generation(), generation);
+    }
+}

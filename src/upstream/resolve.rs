@@ -4,6 +4,7 @@
 //! 2. A look-up that fails, or finds nothing, changes nothing: the addresses that were good go on being used.
 //! 3. Before the first answer, whoever connects looks the name up: no request waits for the control plane.
 
+use std::collections::HashSet;
 use std::fmt;
 use std::io;
 use std::net::SocketAddr;
@@ -53,12 +54,13 @@ impl Resolver {
 
     /// The addresses of a name, each once; at least one.
     pub(super) async fn look_up(&self, name: &str, port: u16) -> io::Result<Vec<SocketAddr>> {
-        let mut addresses = Vec::new();
-        for address in (self.ask)(name, port).await? {
-            if !addresses.contains(&address) && addresses.len() < MOST_ADDRESSES {
-                addresses.push(address);
-            }
+        let mut addresses = (self.ask)(name, port).await?;
+        if addresses.len() > MOST_ADDRESSES {
+            // Always the same ones, in whatever order they come.
+            addresses.sort_unstable();
         }
+        let mut seen = HashSet::new();
+        addresses.retain(|address| seen.len() < MOST_ADDRESSES && seen.insert(*address));
         if addresses.is_empty() {
             return Err(io::Error::new(io::ErrorKind::NotFound, "the name has no address"));
         }

@@ -65,6 +65,9 @@ pub enum UpstreamError {
     },
 }
 
+/// How many other addresses of a name are tried beside the retries when one refuses.
+const FURTHER_ADDRESSES: u32 = 3;
+
 /// Which attempt it is.
 #[derive(Clone, Copy)]
 pub(super) struct Attempt {
@@ -90,6 +93,8 @@ pub(super) struct Attempts {
     failed: Vec<Rc<Peer>>,
     /// The next one is to another address of this target, as a part of the last attempt.
     same_target: Option<usize>,
+    /// How many more of those there may be.
+    further_addresses: u32,
 }
 
 impl Failed {
@@ -140,7 +145,12 @@ impl Upstream {
     /// Begins an exchange.
     pub(super) fn attempts(&self) -> Attempts {
         self.budget.pay_in();
-        Attempts { retries: self.settings.retries, failed: Vec::new(), same_target: None }
+        Attempts {
+            retries: self.settings.retries,
+            failed: Vec::new(),
+            same_target: None,
+            further_addresses: FURTHER_ADDRESSES,
+        }
     }
 
     /// Whom to try next.
@@ -158,11 +168,13 @@ impl Upstream {
         was_idle: bool,
     ) -> bool {
         attempts.failed.push(Rc::clone(peer));
-        // A name has failed when all its addresses have. Who waited for a time-out has waited long enough.
+        // One address that refuses (IPv6 at a server that listens on IPv4 only, say) is not yet a target that does. Who
+        // waited for a time-out has waited long enough.
         let target = peer.endpoint.target;
         let refused = matches!(error, UpstreamError::Connect { .. });
-        if refused && self.has_another_address(target, &attempts.failed) {
+        if refused && attempts.further_addresses > 0 && self.has_another_address(target, &attempts.failed) {
             attempts.same_target = Some(target);
+            attempts.further_addresses -= 1;
             return true;
         }
         attempts.same_target = None;
