@@ -45,6 +45,10 @@
 //! servers. Workers read what it makes through a [`Publisher`](gateway::Publisher), the key rings and the cache of facts;
 //! they wait for it only when a token names a key that nobody has seen yet, or has to be asked about. A
 //! [`Reloader`](reload::Reloader) publishes another snapshot there; requests under way keep the one they began with.
+//! runtime on the main thread: signals, the fetching of keys, questions to authorization servers, the looking up and
+//! checking of upstreams, the development servers. Workers read what it makes through a
+//! [`Publisher`](gateway::Publisher), the key rings, the [`Endpoints`](upstream::Endpoints) and the cache of facts;
+//! they wait for it only when a token names a key that nobody has seen yet, or has to be asked about.
 //!
 //! # What holds everywhere
 //!

@@ -44,7 +44,7 @@ pub use report::{Fault, Placed, Report, Source};
 pub use route::{Access, ClaimHeader, ForwardToken, Route};
 pub use secret::{Secret, SecretOrigin};
 pub use server::{Challenge, Log, LogFormat, LogLevel, PathParameters, Server};
-pub use upstream::{Balance, Protocol, Upstream, UpstreamHost};
+pub use upstream::{Balance, Health, Protocol, Upstream, UpstreamHost};
 
 use read::{File, Table};
 use route::Declared;

@@ -83,12 +83,25 @@ fn what_is_left_out_has_the_default_of_the_contract() {
     let upstream = &config.upstreams[0];
     assert_eq!(upstream.host, UpstreamHost::Pass);
     assert_eq!((upstream.retries, upstream.pool_idle), (1, 256));
+    assert_eq!(upstream.balance, Balance::LeastRequests);
+    assert!(upstream.health.is_none(), "nobody is asked what nobody asked for");
     assert_eq!(upstream.pool_idle_timeout, Duration::from_secs(4));
 
     let route = &config.routes[0];
     assert!(matches!(route.access, Access::AnyToken), "no route is public unless it says so");
     assert!(route.host.is_empty() && route.methods.is_empty() && route.issuers.is_empty());
     assert_eq!(route.forward_token, ForwardToken::Keep);
+}
+
+#[test]
+fn checks_of_an_upstream_need_a_path_and_have_the_rest_by_default() {
+    let config = good(&format!("{PUSH}health = {{ path = \"/healthz?deep=1\" }}\nbalance = \"round_robin\""));
+    let upstream = &config.upstreams[0];
+    assert_eq!(upstream.balance, Balance::RoundRobin);
+    let health = upstream.health.as_ref().expect("declared");
+    assert_eq!(health.path, "/healthz?deep=1");
+    assert_eq!(health.interval, Duration::from_secs(5));
+    assert_eq!((health.unhealthy_after, health.healthy_after), (3, 2));
 }
 
 #[test]

@@ -3,7 +3,7 @@
 use std::path::PathBuf;
 use std::time::Duration;
 
-use http::uri::Authority;
+use http::uri::{Authority, PathAndQuery};
 use toml::de::DeValue;
 use url::Url;
 
@@ -24,6 +24,8 @@ pub struct Upstream {
     pub protocol: Protocol,
     /// Which of them gets a request.
     pub balance: Balance,
+    /// How they are asked whether they serve.
+    pub health: Option<Health>,
     /// How long connecting may take.
     pub connect_timeout: Duration,
     /// How long the head of a response may take.
@@ -56,8 +58,23 @@ pub enum Protocol {
 /// Which target gets a request.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Balance {
+    /// Of two drawn at random, the one with fewer requests under way.
+    LeastRequests,
     /// Each in turn.
     RoundRobin,
+}
+
+/// `health` of an upstream: how its servers are asked whether they serve.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Health {
+    /// What is asked for.
+    pub path: PathAndQuery,
+    /// From one check to the next.
+    pub interval: Duration,
+    /// Checks in a row that must fail before a server gets no requests.
+    pub unhealthy_after: usize,
+    /// Checks in a row that must be good before it gets some again.
+    pub healthy_after: usize,
 }
 
 /// The Host header that an upstream gets.
@@ -77,7 +94,8 @@ impl Upstream {
         Some(Self {
             name,
             protocol: table.or("protocol", Protocol::Http1, word(&PROTOCOLS)),
-            balance: table.or("balance", Balance::RoundRobin, word(&BALANCES)),
+            balance: table.or("balance", Balance::LeastRequests, word(&BALANCES)),
+            health: table.optional_section("health", Health::read).flatten(),
             connect_timeout: table.or("connect_timeout", 2 * SECOND, duration(MILLISECOND..=MINUTE)),
             response_timeout: table.or("response_timeout", MINUTE, duration(MILLISECOND..=DAY)),
             retries: table.or("retries", 1, count(0..=10)),
@@ -93,9 +111,27 @@ impl Upstream {
     }
 }
 
+impl Health {
+    fn read(table: &mut Table<'_>) -> Option<Self> {
+        let path = table.required("path", "the path of a check, such as \"/healthz\"", path_and_query);
+        Some(Self {
+            interval: table.or("interval", 5 * SECOND, duration(100 * MILLISECOND..=HOUR)),
+            unhealthy_after: table.or("unhealthy_after", 3, count(1..=100)),
+            healthy_after: table.or("healthy_after", 2, count(1..=100)),
+            path: path?.value,
+        })
+    }
+}
+
 const PROTOCOLS: [(&str, Protocol); 2] = [("http1", Protocol::Http1), ("http2", Protocol::Http2)];
 
-const BALANCES: [(&str, Balance); 1] = [("round_robin", Balance::RoundRobin)];
+const BALANCES: [(&str, Balance); 2] =
+    [("least_requests", Balance::LeastRequests), ("round_robin", Balance::RoundRobin)];
+
+fn path_and_query(value: &DeValue<'_>) -> Result<PathAndQuery, Mismatch> {
+    let text = value.as_str().filter(|text| text.starts_with('/') && !text.contains('#'));
+    text.and_then(|text| text.parse().ok()).ok_or_else(|| expected("a path that begins with \"/\""))
+}
 
 fn upstream_host(value: &DeValue<'_>) -> Result<UpstreamHost, Mismatch> {
     let authority = |text: &str| text.parse::<Authority>().ok().filter(|authority| !authority.as_str().contains('@'));

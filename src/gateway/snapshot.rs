@@ -10,7 +10,6 @@ use ipnet::IpNet;
 
 use super::compile::Origins;
 use super::respond::ChallengeSettings;
-use crate::net::Renewed;
 use crate::policy::path::PathParameters;
 use crate::policy::route::RouteTable;
 use crate::upstream;
@@ -79,9 +78,7 @@ pub fn attend_to(snapshot: &Snapshot, earlier: Option<&Snapshot>) {
     let known = earlier.map_or(&[][..], |earlier| earlier.verifier.issuers());
     missing_from(known, issuers).for_each(|issuer| issuer.attend());
     let known = earlier.map_or(&[][..], |earlier| &earlier.upstreams);
-    for upstream in missing_from(known, upstreams) {
-        tokio::spawn(Renewed::keep(Arc::downgrade(&upstream.tls)));
-    }
+    missing_from(known, upstreams).for_each(upstream::attend);
 }
 
 /// Waits until it is known of every issuer that `earlier` does not have whether its keys can be had, for at most

@@ -1,4 +1,4 @@
-//! A new connection to a target.
+//! A new connection to an endpoint.
 
 use std::future::poll_fn;
 use std::io;
@@ -9,14 +9,16 @@ use std::task::Poll;
 use bytes::Bytes;
 use hyper::client::conn::http1;
 use hyper_util::rt::TokioIo;
-use tokio::net::{TcpStream, lookup_host};
+use tokio::net::TcpStream;
 use tokio::sync::oneshot;
 use tokio::time::timeout;
 use tokio_rustls::TlsConnector;
 
+use super::endpoints::Endpoint;
+use super::peer::UnderWay;
 use super::pool::Connection;
 use super::request_body::RequestBody;
-use super::settings::{Protocol, Settings, Target};
+use super::settings::{Protocol, Settings};
 use super::streams::{MOST_PLACES, Shared};
 use crate::clock::Ticker;
 use crate::net::{Pace, PaceLimits, Paced, Stream};
@@ -39,14 +41,16 @@ pub struct FarEnd {
     pub stream: Paced<Stream>,
     /// Its first bytes in the new protocol.
     pub early: Bytes,
+    /// It counts as an exchange for as long as it lasts.
+    pub(super) _under_way: Option<UnderWay>,
 }
 
-/// Connects to `target`, in the clear or over TLS, and speaks HTTP/1.1 on it.
+/// Connects to `endpoint`, in the clear or over TLS, and speaks HTTP/1.1 on it.
 ///
 /// # Errors
-/// The last address's, where a name has several; [`io::ErrorKind::TimedOut`] after `connect_timeout`.
-pub(super) async fn connect(settings: &Settings, target: &Target, ticker: &Rc<Ticker>) -> io::Result<Connection> {
-    let (connection, driver) = speak(settings, target, ticker).await?;
+/// The last address's, where the endpoint is a name not yet looked up; [`io::ErrorKind::TimedOut`] after `connect_timeout`.
+pub(super) async fn connect(settings: &Settings, endpoint: &Endpoint, ticker: &Rc<Ticker>) -> io::Result<Connection> {
+    let (connection, driver) = speak(settings, endpoint, ticker).await?;
     // Its errors reach the exchange that it breaks; an idle connection may end as it likes.
     tokio::task::spawn_local(async move {
         let _ = driver.await;
@@ -60,32 +64,32 @@ pub(super) async fn connect(settings: &Settings, target: &Target, ticker: &Rc<Ti
 /// As [`connect`].
 pub(super) async fn connect_to_switch(
     settings: &Settings,
-    target: &Target,
+    endpoint: &Endpoint,
     ticker: &Rc<Ticker>,
 ) -> io::Result<(Connection, oneshot::Receiver<FarEnd>)> {
-    let (connection, driver) = speak(settings, target, ticker).await?;
+    let (connection, driver) = speak(settings, endpoint, ticker).await?;
     let (tell, switched) = oneshot::channel();
     tokio::task::spawn_local(async move {
         if let Ok(parts) = driver.without_shutdown().await {
             // An error means that nobody wants it any more: no 101 came.
-            let _ = tell.send(FarEnd { stream: parts.io.into_inner(), early: parts.read_buf });
+            let _ = tell.send(FarEnd { stream: parts.io.into_inner(), early: parts.read_buf, _under_way: None });
         }
     });
     Ok((connection, switched))
 }
 
-/// Connects to `target` and speaks HTTP/2 on it: over TLS as the target agrees to (RFC 7301), in the clear by prior
+/// Connects to `endpoint` and speaks HTTP/2 on it: over TLS as the target agrees to (RFC 7301), in the clear by prior
 /// knowledge (RFC 9113 §3.3).
 ///
 /// # Errors
 /// As [`connect`]; and when the target does not answer in HTTP/2.
 pub(super) async fn connect_shared(
     settings: &Settings,
-    target: &Target,
+    endpoint: &Endpoint,
     ticker: &Rc<Ticker>,
 ) -> io::Result<Rc<Shared>> {
     let connecting = async {
-        let stream = open(settings, target).await?;
+        let stream = open(settings, endpoint).await?;
         let (paced, pace) = paced(stream, settings, ticker);
         let (sender, mut driver) = h2::client::Builder::new()
             .enable_push(false)
@@ -122,8 +126,8 @@ pub(super) async fn connect_shared(
 
 type Driver = http1::Connection<TokioIo<Paced<Stream>>, RequestBody>;
 
-async fn speak(settings: &Settings, target: &Target, ticker: &Rc<Ticker>) -> io::Result<(Connection, Driver)> {
-    let stream = timeout(settings.connect_timeout, open(settings, target)).await.map_err(|_| too_slow())??;
+async fn speak(settings: &Settings, endpoint: &Endpoint, ticker: &Rc<Ticker>) -> io::Result<(Connection, Driver)> {
+    let stream = timeout(settings.connect_timeout, open(settings, endpoint)).await.map_err(|_| too_slow())??;
     let (paced, pace) = paced(stream, settings, ticker);
     let (sender, driver) = http1::handshake::<_, RequestBody>(TokioIo::new(paced)).await.map_err(io::Error::other)?;
     Ok((Connection { sender, pace }, driver))
@@ -139,8 +143,13 @@ fn paced(stream: Stream, settings: &Settings, ticker: &Rc<Ticker>) -> (Paced<Str
     (Paced::new(stream, Rc::clone(&pace), limits, ticker), pace)
 }
 
-async fn open(settings: &Settings, target: &Target) -> io::Result<Stream> {
-    let socket = dial(target).await?;
+/// A connection on which nothing is spoken yet; it takes as long as it takes.
+///
+/// # Errors
+/// As [`connect`], without a time-out.
+pub(super) async fn open(settings: &Settings, endpoint: &Endpoint) -> io::Result<Stream> {
+    let socket = dial(settings, endpoint).await?;
+    let target = &settings.targets[endpoint.target];
     socket.set_nodelay(true)?;
     let Some(name) = &target.tls_name else { return Ok(Stream::Plain(socket)) };
     let connector = TlsConnector::from(settings.tls.current());
@@ -153,9 +162,13 @@ async fn open(settings: &Settings, target: &Target) -> io::Result<Stream> {
     }
 }
 
-async fn dial(target: &Target) -> io::Result<TcpStream> {
+async fn dial(settings: &Settings, endpoint: &Endpoint) -> io::Result<TcpStream> {
+    if let Some(address) = endpoint.address {
+        return TcpStream::connect(address).await;
+    }
+    let target = &settings.targets[endpoint.target];
     let mut last = io::Error::new(io::ErrorKind::NotFound, "the name has no address");
-    for address in lookup_host((target.host.as_str(), target.port)).await? {
+    for address in settings.resolver.look_up(&target.host, target.port).await? {
         match TcpStream::connect(address).await {
             Ok(socket) => return Ok(socket),
             Err(error) => last = error,

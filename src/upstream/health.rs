@@ -1,28 +1,43 @@
-//! Which target is worth a try: one that keeps failing is left alone for a while (passive ejection).
+//! Which endpoint is worth a try: one that keeps failing is left alone for a while (passive ejection).
 //!
-//! 1. [`FAILURES`] failures to connect in a row eject a target. What happens on a connection does not count: a client
+//! 1. [`FAILURES`] failures to connect in a row eject an endpoint. What happens on a connection does not count: a client
 //!    could choose its requests so that they fail, and close an upstream to all others.
-//! 2. A rest grows with every further failure, up to [`LONGEST_REST`], and a first success ends it for good.
-//! 3. Each worker judges by what it has seen itself.
+//! 2. A rest grows with every further failure, up to [`LONGEST_REST`], and a first success ends it for good. Failures
+//!    during a rest began before it and lengthen nothing.
+//! 3. At most half of the endpoints, and at least one, are ejected at a time ([`most_ejected`]): where most fail, the
+//!    fault may be on our side, and the few that are left would get everything. What may not be ejected is asked last.
+//! 4. Each worker judges by what it has seen itself.
 
 use std::cell::Cell;
 use std::time::{Duration, Instant};
 
-/// Failures in a row that eject a target.
+/// Failures in a row that eject an endpoint.
 const FAILURES: u32 = 3;
 const FIRST_REST: Duration = Duration::from_millis(500);
 const LONGEST_REST: Duration = Duration::from_secs(10);
 
-/// What one worker has seen of one target.
+/// How many of so many endpoints one worker may have ejected at a time.
+pub(super) fn most_ejected(endpoints: usize) -> usize {
+    (endpoints / 2).max(1)
+}
+
+/// What one worker has seen of one endpoint.
 #[derive(Debug, Default)]
 pub(super) struct Health {
     failures: Cell<u32>,
     resting_until: Cell<Option<Instant>>,
+    may_eject: Cell<bool>,
 }
 
 impl Health {
-    pub(super) fn is_available(&self, now: Instant) -> bool {
-        self.resting_until.get().is_none_or(|until| now >= until)
+    /// Whether it is to get no requests.
+    pub(super) fn is_ejected(&self, now: Instant) -> bool {
+        self.may_eject.get() && self.is_resting(now)
+    }
+
+    /// Whether it has failed of late so that it would be ejected if that may be.
+    pub(super) fn is_resting(&self, now: Instant) -> bool {
+        self.resting_until.get().is_some_and(|until| now < until)
     }
 
     pub(super) fn succeeded(&self) {
@@ -30,13 +45,17 @@ impl Health {
         self.resting_until.set(None);
     }
 
-    /// Returns for how long the target is ejected, if it is.
-    pub(super) fn failed(&self, now: Instant) -> Option<Duration> {
+    /// Returns for how long it rests from now on, if it does; `may_eject` tells whether it is ejected for that time.
+    pub(super) fn failed(&self, now: Instant, may_eject: impl FnOnce() -> bool) -> Option<Duration> {
+        if self.is_resting(now) {
+            return None;
+        }
         let failures = self.failures.get().saturating_add(1);
         self.failures.set(failures);
         let further = failures.checked_sub(FAILURES)?;
         let rest = FIRST_REST.saturating_mul(1 << further.min(16)).min(LONGEST_REST);
         self.resting_until.set(Some(now + rest));
+        self.may_eject.set(may_eject());
         Some(rest)
     }
 }
@@ -46,25 +65,51 @@ mod tests {
     use super::*;
 
     #[test]
-    fn target_rests_after_failures_in_a_row_and_longer_each_time() {
+    fn endpoint_rests_after_failures_in_a_row_and_longer_each_time() {
         let (health, now) = (Health::default(), Instant::now());
-        assert_eq!([health.failed(now), health.failed(now)], [None, None]);
-        assert!(health.is_available(now));
-        assert_eq!(health.failed(now), Some(FIRST_REST));
-        assert!(!health.is_available(now));
+        let failed = |now| health.failed(now, || true);
+        assert_eq!([failed(now), failed(now)], [None, None]);
+        assert!(!health.is_ejected(now));
+        assert_eq!(failed(now), Some(FIRST_REST));
+        assert!(health.is_ejected(now));
         let later = now + FIRST_REST;
-        assert!(health.is_available(later));
-        assert_eq!(health.failed(later), Some(2 * FIRST_REST));
-        assert!(!health.is_available(later + FIRST_REST));
+        assert!(!health.is_ejected(later));
+        assert_eq!(failed(later), Some(2 * FIRST_REST));
+        assert!(health.is_ejected(later + FIRST_REST));
         health.succeeded();
-        assert!(health.is_available(now));
-        assert_eq!(health.failed(now), None);
+        assert!(!health.is_ejected(now));
+        assert_eq!(failed(now), None);
+    }
+
+    #[test]
+    fn failures_during_a_rest_do_not_lengthen_it() {
+        let (health, now) = (Health::default(), Instant::now());
+        let rests: Vec<_> = (0..1000).filter_map(|_| health.failed(now, || true)).collect();
+        assert_eq!(rests, [FIRST_REST]);
+        assert!(!health.is_ejected(now + FIRST_REST));
     }
 
     #[test]
     fn no_rest_is_longer_than_the_longest() {
+        let (health, mut now) = (Health::default(), Instant::now());
+        let mut longest = Duration::ZERO;
+        for _ in 0..1000 {
+            let rest = health.failed(now, || true).unwrap_or_default();
+            longest = longest.max(rest);
+            now += rest;
+        }
+        assert_eq!(longest, LONGEST_REST);
+    }
+
+    #[test]
+    fn what_may_not_be_ejected_rests_all_the_same() {
         let (health, now) = (Health::default(), Instant::now());
-        let longest = (0..1000).filter_map(|_| health.failed(now)).max();
-        assert_eq!(longest, Some(LONGEST_REST));
+        (0..3).for_each(|_| _ = health.failed(now, || false));
+        assert!(health.is_resting(now) && !health.is_ejected(now));
+    }
+
+    #[test]
+    fn at_most_half_and_at_least_one_is_ejected() {
+        assert_eq!([1, 2, 3, 4, 5, 10].map(most_ejected), [1, 1, 1, 2, 2, 5]);
     }
 }

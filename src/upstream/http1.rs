@@ -1,17 +1,15 @@
 //! One attempt at an exchange over HTTP/1.1.
 
-use std::rc::Rc;
-use std::sync::Arc;
-
 use http::{HeaderValue, Request, Response, StatusCode, header};
 
+use super::Upstream;
 use super::connect::{FarEnd, connect, connect_to_switch};
 use super::forwarded_body::ForwardedBody;
 use super::lease::Lease;
+use super::peer::{UnderWay, Way};
 use super::pool::Pool;
 use super::request_body::RequestBody;
 use super::send::{Attempt, Failed, UpstreamError, copy_of_repeatable, no_connection};
-use super::{Upstream, Way};
 use crate::net::Arriving;
 use crate::policy::decision::Permit;
 
@@ -28,21 +26,20 @@ impl Upstream {
     /// will do: the idle ones may all be as dead as the last.
     pub(super) async fn attempt_http1(
         &self,
-        index: usize,
-        pool: &Rc<Pool>,
+        under_way: UnderWay,
         mut request: Request<RequestBody>,
         Attempt { is_first, may_repeat }: Attempt,
     ) -> Result<Response<ForwardedBody>, Failed> {
-        let target = &self.settings.targets[index];
-        let idle = if is_first { pool.take(self.ticker.now()) } else { None };
+        let idle = if is_first { idle_of(&under_way).and_then(|pool| pool.take(self.ticker.now())) } else { None };
+        let was_idle = idle.is_some();
         let mut connection = match idle {
             Some(connection) => connection,
-            None => match self.noted(index, connect(&self.settings, target, &self.ticker).await) {
+            None => match self.noted(&under_way, connect(&self.settings, &under_way.endpoint, &self.ticker).await) {
                 Ok(connection) => connection,
-                Err(source) => return Err(Failed::unsent(no_connection(target, source), request)),
+                Err(source) => return Err(Failed::unsent(no_connection(&under_way.endpoint, source), request)),
             },
         };
-        set_host(&mut request, self.host(target));
+        set_host(&mut request, self.host(&under_way.endpoint));
         let progress = request.body().progress();
         let spare = if may_repeat { copy_of_repeatable(&request) } else { None };
         let bytes_before = connection.pace.bytes_read();
@@ -52,10 +49,10 @@ impl Upstream {
         {
             // hyper would wait for what the client has not asked for.
             Some(Ok(response)) if response.status() == StatusCode::SWITCHING_PROTOCOLS => {
-                Err(Failed::for_good(UpstreamError::NotSwitched { target: target.to_string() }))
+                Err(Failed::for_good(UpstreamError::NotSwitched { target: under_way.endpoint.to_string() }))
             }
             Some(Ok(response)) => {
-                let lease = Lease::of_connection(connection, pool, &self.ticker);
+                let lease = Lease::of_connection(connection, under_way, &self.ticker);
                 let idle_timeout = self.settings.body_idle_timeout;
                 let forwarded = |body| ForwardedBody::new(Arriving::Http1(body), lease, progress, idle_timeout);
                 Ok(response.map(forwarded))
@@ -63,9 +60,10 @@ impl Upstream {
             Some(Err(mut failure)) => {
                 let unanswered = connection.pace.bytes_read() == bytes_before;
                 let unspent = failure.take_message().or(spare.filter(|_| unanswered));
-                Err(Failed { error: UpstreamError::broken(target, failure.into_error()), unspent })
+                let error = UpstreamError::broken(&under_way.endpoint, failure.into_error());
+                Err(Failed { error, unspent, was_idle })
             }
-            None => Err(Failed::for_good(UpstreamError::TimedOut { target: target.to_string() })),
+            None => Err(Failed::for_good(UpstreamError::TimedOut { target: under_way.endpoint.to_string() })),
         }
     }
 
@@ -75,34 +73,32 @@ impl Upstream {
     /// # Errors
     /// [`UpstreamError`] when no attempt brought an answer.
     pub async fn switch(&self, _permit: Permit, mut request: Request<RequestBody>) -> Result<Switching, UpstreamError> {
-        let mut retries = self.settings.retries;
-        let (target, pool, (mut connection, switched)) = loop {
-            let Some(index) = self.next_target(self.ticker.now()) else {
-                return Err(UpstreamError::NoTarget { upstream: Arc::clone(&self.settings.name) });
-            };
-            let target = &self.settings.targets[index];
-            let Way::Http1(pool) = &self.ways[index] else {
-                return Err(UpstreamError::NotSwitched { target: target.to_string() });
-            };
-            let connected = connect_to_switch(&self.settings, target, &self.ticker).await;
-            match self.noted(index, connected) {
-                Ok(connected) => break (target, pool, connected),
-                Err(_) if retries > 0 => retries -= 1,
-                Err(source) => return Err(no_connection(target, source)),
+        let mut attempts = self.attempts();
+        let (under_way, (mut connection, switched)) = loop {
+            let under_way = self.next(&attempts)?;
+            let connected = connect_to_switch(&self.settings, &under_way.endpoint, &self.ticker).await;
+            match self.noted(&under_way, connected) {
+                Ok(connected) => break (under_way, connected),
+                Err(source) => {
+                    let error = no_connection(&under_way.endpoint, source);
+                    if !self.may_go_on(&mut attempts, &under_way, &error, false) {
+                        return Err(error);
+                    }
+                }
             }
         };
-        set_host(&mut request, self.host(target));
+        set_host(&mut request, self.host(&under_way.endpoint));
         let progress = request.body().progress();
         let answer = match self
             .answered(self.settings.response_timeout, progress.as_ref(), connection.sender.try_send_request(request))
             .await
         {
             Some(Ok(answer)) => answer,
-            Some(Err(failure)) => return Err(UpstreamError::broken(target, failure.into_error())),
-            None => return Err(UpstreamError::TimedOut { target: target.to_string() }),
+            Some(Err(failure)) => return Err(UpstreamError::broken(&under_way.endpoint, failure.into_error())),
+            None => return Err(UpstreamError::TimedOut { target: under_way.endpoint.to_string() }),
         };
         if answer.status() != StatusCode::SWITCHING_PROTOCOLS {
-            let lease = Lease::of_connection(connection, pool, &self.ticker);
+            let lease = Lease::of_connection(connection, under_way, &self.ticker);
             let idle_timeout = self.settings.body_idle_timeout;
             let forwarded = |body| ForwardedBody::new(Arriving::Http1(body), lease, progress, idle_timeout);
             return Ok(Switching::Answered(answer.map(forwarded)));
@@ -110,10 +106,20 @@ impl Upstream {
         let (head, _) = answer.into_parts();
         drop(connection);
         match switched.await {
-            Ok(far_end) => Ok(Switching::Switched(Response::from_parts(head, ()), far_end)),
+            Ok(far_end) => {
+                let far_end = FarEnd { _under_way: Some(under_way), ..far_end };
+                Ok(Switching::Switched(Response::from_parts(head, ()), far_end))
+            }
             // The connection ended with its answer.
-            Err(_) => Err(UpstreamError::NotSwitched { target: target.to_string() }),
+            Err(_) => Err(UpstreamError::NotSwitched { target: under_way.endpoint.to_string() }),
         }
+    }
+}
+
+fn idle_of(under_way: &UnderWay) -> Option<&Pool> {
+    match &under_way.way {
+        Way::Http1(pool) => Some(pool),
+        Way::Http2(_) => None,
     }
 }
 

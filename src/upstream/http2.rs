@@ -16,11 +16,12 @@ use http_body::Body;
 
 use super::Upstream;
 use super::connect::connect_shared;
+use super::endpoints::Endpoint;
 use super::forwarded_body::ForwardedBody;
 use super::lease::{Lease, Upload};
+use super::peer::{Peer, UnderWay};
 use super::request_body::RequestBody;
 use super::send::{Attempt, Failed, UpstreamError, copy_of_repeatable, no_connection};
-use super::settings::Target;
 use super::streams::{Place, Streams};
 use crate::net::{Arriving, send_body};
 
@@ -36,15 +37,15 @@ impl Upstream {
     /// Sends the request as a stream of a connection that exchanges share.
     pub(super) async fn attempt_http2(
         &self,
-        index: usize,
+        under_way: UnderWay,
         streams: &Rc<Streams>,
         request: Request<RequestBody>,
         Attempt { is_first: _, may_repeat }: Attempt,
     ) -> Result<Response<ForwardedBody>, Failed> {
-        let target = &self.settings.targets[index];
-        let place = match self.place(index, streams).await {
+        let endpoint = &under_way.endpoint;
+        let place = match self.place(&under_way, streams).await {
             Ok(place) => place,
-            Err(source) => return Err(Failed::unsent(no_connection(target, source), request)),
+            Err(source) => return Err(Failed::unsent(no_connection(endpoint, source), request)),
         };
         let (within, is_deadline) = match grpc_timeout(request.headers()) {
             Some(timeout) if timeout < self.settings.response_timeout => (timeout, true),
@@ -54,18 +55,24 @@ impl Upstream {
             Some(Ok(sender)) => sender,
             Some(Err(source)) => {
                 place.is_going();
-                return Err(Failed::unsent(UpstreamError::broken(target, source), request));
+                // It was found closed before anything was sent.
+                return Err(Failed {
+                    was_idle: true,
+                    ..Failed::unsent(UpstreamError::broken(endpoint, source), request)
+                });
             }
             // It allows fewer streams than it did, and those under way do not end.
-            None => return Err(Failed::for_good(UpstreamError::TimedOut { target: target.to_string() })),
+            None => return Err(Failed::for_good(UpstreamError::TimedOut { target: endpoint.to_string() })),
         };
         let spare = if may_repeat { copy_of_repeatable(&request) } else { None };
         let on_interim = request.extensions().get::<OnInterim>().cloned();
-        let (head, body) = self.framed(request, target);
+        let (head, body) = self.framed(request, endpoint);
         let (progress, is_bodiless) = (body.progress(), body.is_end_stream());
         let (mut answer, mut stream) = match sender.send_request(head, is_bodiless) {
             Ok(sent) => sent,
-            Err(source) => return Err(Failed { error: UpstreamError::broken(target, source), unspent: spare }),
+            Err(source) => {
+                return Err(Failed { error: UpstreamError::broken(endpoint, source), unspent: spare, was_idle: false });
+            }
         };
         let (stalled, idle_timeout) = (self.ticker.deadline(), self.settings.body_idle_timeout);
         let is_untaken = Rc::new(Cell::new(false));
@@ -81,20 +88,20 @@ impl Upstream {
         let watched = progress.as_ref().filter(|_| !is_deadline);
         match self.answered(within, watched, head_of(&mut answer, on_interim.as_ref())).await {
             Some(Ok(answer)) => {
-                let lease = Lease::of_stream(place, upload, &self.ticker);
+                let lease = Lease::of_stream(place, upload, under_way, &self.ticker);
                 let forwarded = |body| ForwardedBody::new(Arriving::over_http2(body), lease, progress, idle_timeout);
                 Ok(answer.map(forwarded))
             }
             // We reset the stream ourselves then.
             Some(Err(_)) if is_untaken.get() => {
-                Err(Failed::for_good(UpstreamError::TimedOut { target: target.to_string() }))
+                Err(Failed::for_good(UpstreamError::TimedOut { target: endpoint.to_string() }))
             }
             Some(Err(source)) => {
                 if !source.is_reset() {
                     place.is_going();
                 }
                 // What was refused was not looked at (RFC 9113 §8.7).
-                Err(Failed { error: UpstreamError::broken(target, source), unspent: spare })
+                Err(Failed { error: UpstreamError::broken(endpoint, source), unspent: spare, was_idle: false })
             }
             None => {
                 // Who says nothing at all may be gone: others had better not wait for it, too. A deadline that a client
@@ -102,40 +109,40 @@ impl Upstream {
                 if !is_deadline && place.is_silent_for(within / 2) {
                     place.is_going();
                 }
-                Err(Failed::for_good(UpstreamError::TimedOut { target: target.to_string() }))
+                Err(Failed::for_good(UpstreamError::TimedOut { target: endpoint.to_string() }))
             }
         }
     }
 
-    async fn place(&self, index: usize, streams: &Rc<Streams>) -> io::Result<Place> {
+    async fn place(&self, peer: &Peer, streams: &Rc<Streams>) -> io::Result<Place> {
         loop {
             if let Some(place) = streams.take() {
                 return Ok(place);
             }
             let connect = || {
-                let (settings, ticker) = (Arc::clone(&self.settings), Rc::clone(&self.ticker));
-                async move { connect_shared(&settings, &settings.targets[index], &ticker).await }
+                let (settings, endpoint) = (Arc::clone(&self.settings), Arc::clone(&peer.endpoint));
+                let ticker = Rc::clone(&self.ticker);
+                async move { connect_shared(&settings, &endpoint, &ticker).await }
             };
             let (is_ours, connected) = streams.more(connect).await;
-            if is_ours { self.noted(index, connected)? } else { connected? }
+            if is_ours { self.noted(peer, connected)? } else { connected? }
         }
     }
 
     // The host becomes a part of the target, and nothing says how the body is framed (RFC 9113 §8.2.2, §8.3.1).
-    fn framed(&self, request: Request<RequestBody>, target: &Target) -> (Request<()>, RequestBody) {
-        let host = self.host(target);
+    fn framed(&self, request: Request<RequestBody>, endpoint: &Endpoint) -> (Request<()>, RequestBody) {
+        let host = self.host(endpoint);
         let (mut parts, body) = request.into_parts();
         let host = parts.headers.remove(header::HOST).map(|passed| host.unwrap_or(passed));
         parts.headers.remove(header::TRANSFER_ENCODING);
-        let scheme = if target.tls_name.is_some() { Scheme::HTTPS } else { Scheme::HTTP };
-        parts.uri = absolute(parts.uri, scheme, host.as_ref());
+        parts.uri = absolute(parts.uri, self.settings.targets[endpoint.target].scheme(), host.as_ref());
         parts.extensions.clear();
         (Request::from_parts(parts, ()), body)
     }
 }
 
 // A host that was admitted is an authority; where it should not be, none is sent rather than another one.
-fn absolute(uri: Uri, scheme: Scheme, host: Option<&HeaderValue>) -> Uri {
+pub(super) fn absolute(uri: Uri, scheme: Scheme, host: Option<&HeaderValue>) -> Uri {
     let authority = host.and_then(|host| Authority::try_from(host.as_bytes()).ok());
     let mut parts = uri.into_parts();
     parts.path_and_query.get_or_insert(PathAndQuery::from_static("/"));

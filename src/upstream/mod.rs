@@ -1,23 +1,41 @@
 //! The way of a permitted request to its upstream, and of the answer back.
 //!
-//! Each worker has its own connections: nothing here is shared between threads, and nothing is locked. [`Upstream::send`]
-//! takes a [`Permit`](crate::policy::decision::Permit), which only [`decide`](crate::policy::decision::decide) can make: what was not decided
-//! cannot be forwarded.
+//! Each worker has its own connections: nothing that a request passes is shared between threads but [`Endpoints`], where
+//! the control plane leaves what it finds out (see [`attend`]) and workers look by atomic loads. Nothing is locked.
+//!
+//! A request goes to an *endpoint*, an address of a *target*. Each has its own connections, health and place in the
+//! balance:
+//!
+//! 1. Only what active checks find well and what is not ejected is available, and of that what has not failed this very
+//!    request comes first.
+//! 2. Of what is available, [`Balance`] takes one.
+//! 3. Where nothing is available, what is well by active checks is used although it is ejected; without checks, and where
+//!    nothing is well, there is [`UpstreamError::NoTarget`].
+//!
+//! [`Upstream::send`] takes a [`Permit`](crate::policy::decision::Permit), which only
+//! [`decide`](crate::policy::decision::decide) can make: what was not decided cannot be forwarded.
 
+mod balance;
+mod budget;
 mod connect;
+mod endpoints;
 mod forwarded_body;
 pub mod headers;
 mod health;
 mod http1;
 mod http2;
 mod lease;
+mod peer;
 mod pool;
+mod probe;
 mod request_body;
+mod resolve;
 mod send;
 mod settings;
 mod streams;
 
-use std::cell::Cell;
+use std::cell::{Cell, RefCell};
+use std::mem;
 use std::rc::Rc;
 use std::sync::Arc;
 use std::time::Instant;
@@ -25,47 +43,44 @@ use std::time::Instant;
 use http::{HeaderMap, Request, StatusCode};
 
 use crate::clock::Ticker;
+use crate::net::Renewed;
 
+pub use balance::Balance;
 pub use connect::FarEnd;
+pub use endpoints::Endpoints;
 pub use forwarded_body::ForwardedBody;
 pub use http1::Switching;
+pub use probe::Check;
 pub use request_body::{Progress, RequestBody, RequestBodyFault};
+pub use resolve::Resolver;
 pub use send::UpstreamError;
 pub use settings::{HostSent, Protocol, Settings, Target};
 
-use health::Health;
+use balance::Chooser;
+use budget::Budget;
+use health::most_ejected;
 use http2::OnInterim;
-use pool::Pool;
-use streams::Streams;
+use peer::{Peer, UnderWay};
 
 /// One worker's way to an upstream.
 pub struct Upstream {
     settings: Arc<Settings>,
     ticker: Rc<Ticker>,
-    /// One to each target, in the order of the settings.
-    ways: Vec<Way>,
-    /// As the ways.
-    health: Vec<Health>,
-    turn: Cell<usize>,
-}
-
-/// The connections to a target.
-enum Way {
-    Http1(Rc<Pool>),
-    Http2(Rc<Streams>),
+    /// One to each endpoint.
+    peers: RefCell<Vec<Rc<Peer>>>,
+    /// The generation of the endpoints that they are of.
+    generation: Cell<Option<u64>>,
+    chooser: Chooser,
+    budget: Budget,
 }
 
 impl Upstream {
     /// An upstream without connections; they are made as requests need them.
     #[must_use]
     pub fn new(settings: Arc<Settings>, ticker: Rc<Ticker>) -> Self {
-        let way = |_| match settings.protocol {
-            Protocol::Http1 => Way::Http1(Rc::new(Pool::new(&settings))),
-            Protocol::Http2 => Way::Http2(Rc::new(Streams::new(&settings, &ticker))),
-        };
-        let ways = settings.targets.iter().map(way).collect();
-        let health = settings.targets.iter().map(|_| Health::default()).collect();
-        Self { settings, ticker, ways, health, turn: Cell::new(0) }
+        let (peers, generation) = (RefCell::default(), Cell::new(None));
+        let (chooser, budget) = (Chooser::new(settings.balance), Budget::full(ticker.now()));
+        Self { settings, ticker, peers, generation, chooser, budget }
     }
 
     /// What it was made from.
@@ -74,13 +89,11 @@ impl Upstream {
         &self.settings
     }
 
-    /// Closes the connections that have been idle for too long, or that the upstream has closed.
+    /// Closes the connections that have been idle for too long, that the upstream has closed, or whose endpoint is gone.
     pub fn prune(&self) {
+        self.catch_up();
         let now = self.ticker.now();
-        self.ways.iter().for_each(|way| match way {
-            Way::Http1(pool) => pool.prune(now),
-            Way::Http2(streams) => streams.prune(now),
-        });
+        self.peers.borrow().iter().for_each(|peer| peer.prune(now));
     }
 
     /// Whether it can go on in another protocol: a connection that exchanges share cannot.
@@ -103,12 +116,64 @@ impl Upstream {
         }
     }
 
-    // Round robin among those that are not given a rest.
-    fn next_target(&self, now: Instant) -> Option<usize> {
-        let (turn, targets) = (self.turn.get(), self.ways.len());
-        let index =
-            (turn..turn + targets).map(|place| place % targets).find(|&index| self.health[index].is_available(now))?;
-        self.turn.set((index + 1) % targets);
-        Some(index)
+    /// Begins an exchange with one that is available: rather not with one that has `failed`, and only at `target` where
+    /// that is told.
+    fn choose(&self, failed: &[Rc<Peer>], target: Option<usize>) -> Option<UnderWay> {
+        self.catch_up();
+        let (peers, now) = (self.peers.borrow(), self.ticker.now());
+        let is_well = |index: usize| !peers[index].endpoint.is_down();
+        let is_available = |index: usize| is_well(index) && !peers[index].health.is_ejected(now);
+        let is_new = |index: usize| !failed.iter().any(|peer| Rc::ptr_eq(peer, &peers[index]));
+        let is_at = |index: usize| target.is_none_or(|target| peers[index].endpoint.target == target);
+        let load = |index: usize| peers[index].load(now);
+        let chosen =
+            self.chooser.choose(peers.len(), |index| is_available(index) && is_new(index) && is_at(index), load);
+        let chosen = chosen.or_else(|| self.chooser.choose(peers.len(), is_available, load));
+        let chosen = chosen.or_else(|| {
+            // Whoever checks knows better than we who rest.
+            self.settings.check.as_ref().and_then(|_| self.chooser.choose(peers.len(), is_well, load))
+        });
+        chosen.map(|index| peers[index].begin())
     }
+
+    /// Whether there is an address of the target that has not failed.
+    fn has_another_address(&self, target: usize, failed: &[Rc<Peer>]) -> bool {
+        let now = self.ticker.now();
+        let is_new = |peer: &Rc<Peer>| !failed.iter().any(|failed| Rc::ptr_eq(failed, peer));
+        self.peers.borrow().iter().any(|peer| {
+            let is_available = !peer.endpoint.is_down() && !peer.health.is_ejected(now);
+            peer.endpoint.target == target && is_available && is_new(peer)
+        })
+    }
+
+    fn may_eject(&self, now: Instant) -> bool {
+        let peers = self.peers.borrow();
+        peers.iter().filter(|peer| peer.health.is_ejected(now)).count() < most_ejected(peers.len())
+    }
+
+    // Those that stay keep their connections and what was seen of them.
+    fn catch_up(&self) {
+        let endpoints = &self.settings.endpoints;
+        let generation = Some(endpoints.generation());
+        if self.generation.replace(generation) == generation {
+            return;
+        }
+        let current = endpoints.current();
+        let mut peers = self.peers.borrow_mut();
+        let earlier = mem::take(&mut *peers);
+        peers.extend(current.iter().map(|endpoint| {
+            let known = earlier.iter().find(|peer| Arc::ptr_eq(&peer.endpoint, endpoint));
+            known.map_or_else(|| Peer::new(Arc::clone(endpoint), &self.settings, &self.ticker), Rc::clone)
+        }));
+        let stays = |peer: &&Rc<Peer>| current.iter().any(|endpoint| Arc::ptr_eq(&peer.endpoint, endpoint));
+        earlier.iter().filter(|peer| !stays(peer)).for_each(|peer| peer.retire());
+    }
+}
+
+/// Does in the background what has to be done for an upstream, on the runtime that this is called on, for as long as
+/// somebody has use for it: renews its certificates, looks up its names and checks its endpoints.
+pub fn attend(settings: &Arc<Settings>) {
+    tokio::spawn(Renewed::keep(Arc::downgrade(&settings.tls)));
+    probe::attend(settings, &settings.endpoints.current());
+    resolve::attend(settings);
 }

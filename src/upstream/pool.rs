@@ -1,6 +1,6 @@
-//! The idle connections to one target, of one worker.
+//! The idle connections to one endpoint, of one worker.
 
-use std::cell::RefCell;
+use std::cell::{Cell, RefCell};
 use std::rc::Rc;
 use std::time::{Duration, Instant};
 
@@ -20,7 +20,7 @@ pub(super) struct Connection {
 /// no longer needs gets old and goes.
 pub(super) struct Pool {
     idle: RefCell<Vec<Idle>>,
-    capacity: usize,
+    capacity: Cell<usize>,
     keep_for: Duration,
 }
 
@@ -31,7 +31,7 @@ struct Idle {
 
 impl Pool {
     pub(super) fn new(settings: &Settings) -> Self {
-        Self { idle: RefCell::default(), capacity: settings.pool_idle, keep_for: settings.pool_idle_timeout }
+        Self { idle: RefCell::default(), capacity: Cell::new(settings.pool_idle), keep_for: settings.pool_idle_timeout }
     }
 
     /// Takes a connection that can send a request at once.
@@ -48,10 +48,16 @@ impl Pool {
     /// Keeps a connection whose exchange is complete.
     pub(super) fn put(&self, connection: Connection, now: Instant) {
         let mut idle = self.idle.borrow_mut();
-        if connection.sender.is_closed() || idle.len() >= self.capacity {
+        if connection.sender.is_closed() || idle.len() >= self.capacity.get() {
             return;
         }
         idle.push(Idle { connection, since: now });
+    }
+
+    /// Closes what is idle, and keeps nothing from now on.
+    pub(super) fn retire(&self) {
+        self.capacity.set(0);
+        self.idle.borrow_mut().clear();
     }
 
     pub(super) fn prune(&self, now: Instant) {

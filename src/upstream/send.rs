@@ -12,10 +12,12 @@ use std::time::Duration;
 use http::{HeaderValue, Method, Request, Response};
 use http_body::Body;
 
+use super::Upstream;
+use super::endpoints::Endpoint;
 use super::forwarded_body::ForwardedBody;
+use super::peer::{Peer, UnderWay, Way};
 use super::request_body::{Progress, RequestBody};
-use super::settings::{HostSent, Target};
-use super::{Upstream, Way};
+use super::settings::HostSent;
 use crate::policy::decision::Permit;
 
 /// Why there is no answer from the upstream. It is never the client's fault.
@@ -49,8 +51,8 @@ pub enum UpstreamError {
         /// Host and port.
         target: String,
     },
-    /// Every target has failed of late, and none is to be tried again yet.
-    #[error("every target of {upstream} has failed and is given a rest")]
+    /// Every target has failed of late and is not to be tried again yet, or is not well by active checks.
+    #[error("every target of {upstream} has failed and is given a rest, or is not well")]
     NoTarget {
         /// The upstream's name in gateway.toml.
         upstream: Arc<str>,
@@ -62,6 +64,9 @@ pub enum UpstreamError {
         target: String,
     },
 }
+
+/// How many other addresses of a name are tried beside the retries when one refuses.
+const FURTHER_ADDRESSES: u32 = 3;
 
 /// Which attempt it is.
 #[derive(Clone, Copy)]
@@ -76,24 +81,38 @@ pub(super) struct Failed {
     pub(super) error: UpstreamError,
     /// The request, where sending it again cannot do twice what was asked once.
     pub(super) unspent: Option<Request<RequestBody>>,
+    /// Whether it was on a connection that had been idle. Such a one may close at any time, and has brought an answer
+    /// before: trying once more is not paid from the budget.
+    pub(super) was_idle: bool,
+}
+
+/// The attempts at one exchange so far.
+pub(super) struct Attempts {
+    retries: u32,
+    /// Where they failed. No allocation before something has.
+    failed: Vec<Rc<Peer>>,
+    /// The next one is to another address of this target, as a part of the last attempt.
+    same_target: Option<usize>,
+    /// How many more of those there may be.
+    further_addresses: u32,
 }
 
 impl Failed {
     pub(super) fn unsent(error: UpstreamError, request: Request<RequestBody>) -> Self {
-        Self { error, unspent: Some(request) }
+        Self { error, unspent: Some(request), was_idle: false }
     }
 
     pub(super) fn for_good(error: UpstreamError) -> Self {
-        Self { error, unspent: None }
+        Self { error, unspent: None, was_idle: false }
     }
 }
 
 impl Upstream {
     /// Sends a permitted request on and waits for the head of the answer; both bodies stream.
     ///
-    /// A request is sent again, at most `retries` times, only where that cannot do twice what was asked once: when
-    /// nothing of it was sent, or when it is a bodiless GET, HEAD or OPTIONS and no byte of an answer came
-    /// (RFC 9110 §9.2.2).
+    /// A request is sent again, at most `retries` times and within the budget of the upstream, only where that cannot do
+    /// twice what was asked once: when nothing of it was sent, or when it is a bodiless GET, HEAD or OPTIONS and no byte of
+    /// an answer came (RFC 9110 §9.2.2).
     ///
     /// # Errors
     /// [`UpstreamError`] when no attempt brought an answer.
@@ -102,20 +121,20 @@ impl Upstream {
         _permit: Permit,
         mut request: Request<RequestBody>,
     ) -> Result<Response<ForwardedBody>, UpstreamError> {
-        let mut retries = self.settings.retries;
+        let mut attempts = self.attempts();
         loop {
-            let Some(index) = self.next_target(self.ticker.now()) else {
-                return Err(UpstreamError::NoTarget { upstream: Arc::clone(&self.settings.name) });
-            };
-            let attempt = Attempt { is_first: retries == self.settings.retries, may_repeat: retries > 0 };
-            let outcome = match &self.ways[index] {
-                Way::Http1(pool) => self.attempt_http1(index, pool, request, attempt).await,
-                Way::Http2(streams) => self.attempt_http2(index, streams, request, attempt).await,
+            let under_way = self.next(&attempts)?;
+            let peer = Rc::clone(&under_way);
+            let attempt = Attempt { is_first: attempts.failed.is_empty(), may_repeat: attempts.retries > 0 };
+            let outcome = match &peer.way {
+                Way::Http1(_) => self.attempt_http1(under_way, request, attempt).await,
+                Way::Http2(streams) => self.attempt_http2(under_way, streams, request, attempt).await,
             };
             match outcome {
                 Ok(answer) => return Ok(answer),
-                Err(Failed { error: _, unspent: Some(unspent) }) if retries > 0 => {
-                    retries -= 1;
+                Err(Failed { error, unspent: Some(unspent), was_idle })
+                    if self.may_go_on(&mut attempts, &peer, &error, was_idle) =>
+                {
                     request = unspent;
                 }
                 Err(Failed { error, .. }) => return Err(error),
@@ -123,13 +142,61 @@ impl Upstream {
         }
     }
 
-    pub(super) fn noted<T>(&self, index: usize, connected: io::Result<T>) -> io::Result<T> {
-        let (target, health) = (&self.settings.targets[index], &self.health[index]);
+    /// Begins an exchange.
+    pub(super) fn attempts(&self) -> Attempts {
+        self.budget.pay_in();
+        Attempts {
+            retries: self.settings.retries,
+            failed: Vec::new(),
+            same_target: None,
+            further_addresses: FURTHER_ADDRESSES,
+        }
+    }
+
+    /// Whom to try next.
+    pub(super) fn next(&self, attempts: &Attempts) -> Result<UnderWay, UpstreamError> {
+        let chosen = self.choose(&attempts.failed, attempts.same_target);
+        chosen.ok_or_else(|| UpstreamError::NoTarget { upstream: Arc::clone(&self.settings.name) })
+    }
+
+    /// Whether there is to be another attempt after this failure of one that may be repeated.
+    pub(super) fn may_go_on(
+        &self,
+        attempts: &mut Attempts,
+        peer: &Rc<Peer>,
+        error: &UpstreamError,
+        was_idle: bool,
+    ) -> bool {
+        attempts.failed.push(Rc::clone(peer));
+        // One address that refuses (IPv6 at a server that listens on IPv4 only, say) is not yet a target that does. Who
+        // waited for a time-out has waited long enough.
+        let target = peer.endpoint.target;
+        let refused = matches!(error, UpstreamError::Connect { .. });
+        if refused && attempts.further_addresses > 0 && self.has_another_address(target, &attempts.failed) {
+            attempts.same_target = Some(target);
+            attempts.further_addresses -= 1;
+            return true;
+        }
+        attempts.same_target = None;
+        if attempts.retries == 0 || !(was_idle || self.budget.spend(self.ticker.now())) {
+            return false;
+        }
+        attempts.retries -= 1;
+        true
+    }
+
+    pub(super) fn noted<T>(&self, peer: &Peer, connected: io::Result<T>) -> io::Result<T> {
         match &connected {
-            Ok(_) => health.succeeded(),
+            Ok(_) => peer.health.succeeded(),
             Err(error) => {
-                if let Some(rest) = health.failed(self.ticker.now()) {
-                    tracing::warn!(upstream = %self.settings.name, %target, %error, ?rest, "target ejected");
+                let (now, target) = (self.ticker.now(), &peer.endpoint);
+                if let Some(rest) = peer.health.failed(now, || self.may_eject(now)) {
+                    let upstream = &self.settings.name;
+                    if peer.health.is_ejected(now) {
+                        tracing::warn!(%upstream, %target, %error, ?rest, "target ejected");
+                    } else {
+                        tracing::warn!(%upstream, %target, %error, ?rest, "target not ejected: too many are already");
+                    }
                 }
             }
         }
@@ -165,10 +232,10 @@ impl Upstream {
     }
 
     /// The `Host` that a target is to see, where it is not the client's.
-    pub(super) fn host(&self, target: &Target) -> Option<HeaderValue> {
+    pub(super) fn host(&self, endpoint: &Endpoint) -> Option<HeaderValue> {
         match &self.settings.host {
             HostSent::Pass => None,
-            HostSent::Target => Some(target.authority.clone()),
+            HostSent::Target => Some(self.settings.targets[endpoint.target].authority.clone()),
             HostSent::Fixed(name) => Some(name.clone()),
         }
     }
@@ -176,14 +243,14 @@ impl Upstream {
 
 impl UpstreamError {
     /// The connection failed under the exchange; or the upstream took nothing of the request for `body_idle_timeout`.
-    pub(super) fn broken(target: &Target, source: impl Error + Send + Sync + 'static) -> Self {
-        let target = target.to_string();
+    pub(super) fn broken(endpoint: &Endpoint, source: impl Error + Send + Sync + 'static) -> Self {
+        let target = endpoint.to_string();
         if is_time_out(&source) { Self::TimedOut { target } } else { Self::Broken { target, source: source.into() } }
     }
 }
 
-pub(super) fn no_connection(target: &Target, source: io::Error) -> UpstreamError {
-    let target = target.to_string();
+pub(super) fn no_connection(endpoint: &Endpoint, source: io::Error) -> UpstreamError {
+    let target = endpoint.to_string();
     if source.kind() == io::ErrorKind::TimedOut {
         UpstreamError::ConnectTimedOut { target }
     } else {

@@ -1,13 +1,19 @@
 //! An upstream as it was compiled from `[upstreams.NAME]`.
 
 use std::fmt;
+use std::net::IpAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
 use http::HeaderValue;
+use http::uri::Scheme;
 use rustls::ClientConfig;
 use rustls::pki_types::ServerName;
 
+use super::balance::Balance;
+use super::endpoints::Endpoints;
+use super::probe::Check;
+use super::resolve::Resolver;
 use crate::net::Renewed;
 
 /// Where and how to send an upstream's requests.
@@ -19,15 +25,23 @@ pub struct Settings {
     pub protocol: Protocol,
     /// At least one.
     pub targets: Vec<Target>,
-    /// For name look-up, TCP and TLS together.
+    /// Where they are, as the control plane finds it.
+    pub endpoints: Endpoints,
+    /// Who is asked where a name is.
+    pub resolver: Resolver,
+    /// Which of them gets a request.
+    pub balance: Balance,
+    /// How they are asked whether they serve; not at all where this is absent.
+    pub check: Option<Check>,
+    /// For TCP and TLS together, and for looking up a name that was not yet looked up.
     pub connect_timeout: Duration,
     /// From the request's last byte, or the last that the upstream took, to the head of the answer.
     pub response_timeout: Duration,
     /// Between two reads of the answer's body, and between two writes of the request.
     pub body_idle_timeout: Duration,
-    /// How often a request may be repeated that cannot have had an effect.
+    /// How often a request may be repeated that cannot have had an effect, where the budget allows it.
     pub retries: u32,
-    /// Idle connections kept for each worker and target.
+    /// Idle connections kept for each worker and endpoint.
     pub pool_idle: usize,
     /// How long an idle connection is kept.
     pub pool_idle_timeout: Duration,
@@ -46,7 +60,7 @@ pub enum Protocol {
     Http2,
 }
 
-/// One address of an upstream.
+/// One server of an upstream, or several behind one name.
 #[derive(Debug)]
 pub struct Target {
     /// A name or an address, as a resolver takes it.
@@ -68,6 +82,17 @@ pub enum HostSent {
     Target,
     /// Always this one.
     Fixed(HeaderValue),
+}
+
+impl Target {
+    pub(super) fn scheme(&self) -> Scheme {
+        if self.tls_name.is_some() { Scheme::HTTPS } else { Scheme::HTTP }
+    }
+
+    /// Whether it has to be looked up.
+    pub(super) fn is_name(&self) -> bool {
+        self.host.parse::<IpAddr>().is_err()
+    }
 }
 
 impl fmt::Display for Target {

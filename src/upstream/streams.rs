@@ -1,4 +1,4 @@
-//! The connections to one target that exchanges share (HTTP/2), of one worker.
+//! The connections to one endpoint that exchanges share (HTTP/2), of one worker.
 //!
 //! 1. An exchange takes a place on the first connection that has one; the last ones get idle and go.
 //! 2. Where all places are taken, one more connection is made, and everybody waits for that one: a burst of requests does
@@ -38,7 +38,7 @@ pub(super) struct Place {
     ticker: Rc<Ticker>,
 }
 
-/// The connections to one target.
+/// The connections to one endpoint.
 pub(super) struct Streams {
     connections: RefCell<Vec<Rc<Shared>>>,
     dialing: RefCell<Option<Dialing>>,
@@ -146,6 +146,11 @@ impl Streams {
             tell.send_replace(Some(outcome.map_err(Arc::new)));
         });
         dialing
+    }
+
+    /// Lets go of all connections; those that are in use end with the last exchange on them.
+    pub(super) fn retire(&self) {
+        self.connections.borrow_mut().clear();
     }
 
     /// Lets go of the connections that have been idle for too long.

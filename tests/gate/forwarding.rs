@@ -264,7 +264,7 @@ fn targets_take_turns_and_one_that_is_gone_is_left_alone() {
     let (one, two) = (Server::start(|_| Reply::text("one")), Server::start(|_| Reply::text("two")));
     let gone = { Server::start(|_| Reply::text("gone")).address };
     let gateway = crate::harness::Gateway::start(&format!(
-        "[upstreams.up]\ntargets = [\"http://{}\", \"http://{}\", \"http://{gone}\"]\n\
+        "[upstreams.up]\ntargets = [\"http://{}\", \"http://{}\", \"http://{gone}\"]\nbalance = \"round_robin\"\n\
          [[routes]]\npath = \"/\"\npublic = true\nupstream = \"up\"\n",
         one.address, two.address
     ));

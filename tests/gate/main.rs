@@ -29,3 +29,4 @@ mod sse;
 mod tls;
 mod tokens;
 mod upgrades;
+mod upstreams;

@@ -69,8 +69,19 @@ fn a_value_that_is_not_what_it_should_be_is_reported_with_place_and_remedy() {
             "gateway.toml:2: development.token_format: expected \"jwt\" or \"opaque\", but found \"opaq\"",
         ),
         (
-            "[upstreams.push]\ntargets = \"http://10.0.0.7:9000\"\nbalance = \"least_requests\"",
-            "gateway.toml:3: upstreams.push.balance: expected \"round_robin\", but found \"least_requests\"",
+            "[upstreams.push]\ntargets = \"http://10.0.0.7:9000\"\nbalance = \"least_request\"",
+            "gateway.toml:3: upstreams.push.balance: expected \"least_requests\" or \"round_robin\", but found \"least_request\" (did you mean \"least_requests\"?)",
+        ),
+        (
+            "[upstreams.push]\ntargets = \"http://10.0.0.7:9000\"\n[upstreams.push.health]\ninterval = \"0s\"\nunhealthy_after = 0\nhealthy_after = -1",
+            "gateway.toml:3: upstreams.push.health.path: expected the path of a check, such as \"/healthz\", but found nothing\n\
+             gateway.toml:4: upstreams.push.health.interval: expected a duration from \"100ms\" to \"1h\", but found \"0s\"\n\
+             gateway.toml:5: upstreams.push.health.unhealthy_after: expected an integer from 1 to 100, but found 0\n\
+             gateway.toml:6: upstreams.push.health.healthy_after: expected an integer from 1 to 100, but found -1",
+        ),
+        (
+            "[upstreams.push]\ntargets = \"http://10.0.0.7:9000\"\nhealth.path = \"/a b\"",
+            "gateway.toml:3: upstreams.push.health.path: expected a path that begins with \"/\", but found \"/a b\"",
         ),
         (
             "[upstreams.push]\ntargets = \"http:/10.0.0.7\"",
@@ -109,6 +120,10 @@ fn an_unknown_key_is_reported_with_the_nearest_known_one() {
         (
             "[upstreams.push]\ntargets = \"http://10.0.0.7:9000\"\ntls_client = { certificate = \"c\", key = \"k\", kee = 1 }",
             "gateway.toml:3: upstreams.push.tls_client.kee: expected a known key, but found \"kee\" (did you mean \"key\"?)",
+        ),
+        (
+            "[upstreams.push]\ntargets = \"http://10.0.0.7:9000\"\nhealth = { path = \"/\", intervall = \"5s\" }",
+            "gateway.toml:3: upstreams.push.health.intervall: expected a known key, but found \"intervall\" (did you mean \"interval\"?)",
         ),
     ]);
 }
@@ -458,7 +473,7 @@ issuer = "corp"
 algorithms = ["HS256", "RS265"]
 [upstreams.push]
 targets = ["http://10.0.0.7:9000", "ftp://10.0.0.8"]
-health = { path = "/" }
+health = { path = "health" }
 [[routes]]
 path = "/a"
 upstream = "psh"
@@ -476,7 +491,7 @@ issuers = ["crop"]
         "9: issuers.corp.algorithms[0]",
         "9: issuers.corp.algorithms[1]",
         "11: upstreams.push.targets[1]",
-        "12: upstreams.push.health",
+        "12: upstreams.push.health.path",
         "15: routes[0].upstream",
         "16: routes[1].path",
         "16: routes[1].upstream",

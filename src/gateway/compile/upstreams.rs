@@ -11,7 +11,7 @@ use super::Trust;
 use crate::config::{self, Config, Fault, Placed};
 use crate::net::Renewed;
 use crate::net::tls::{self, TlsError};
-use crate::upstream::{HostSent, Protocol, Settings, Target};
+use crate::upstream::{Balance, Check, Endpoints, HostSent, Protocol, Resolver, Settings, Target};
 
 /// Compiles every upstream, unless there is the `same` already; one that is faulty is left out.
 pub(super) fn compile(
@@ -56,7 +56,19 @@ fn compile_one(upstream: &config::Upstream, config: &Config, trust: &Trust) -> R
     Ok(Settings {
         name: upstream.name.value.as_str().into(),
         protocol,
+        endpoints: Endpoints::of(&targets),
         targets,
+        resolver: Resolver::system(),
+        balance: match upstream.balance {
+            config::Balance::LeastRequests => Balance::LeastRequests,
+            config::Balance::RoundRobin => Balance::RoundRobin,
+        },
+        check: upstream.health.as_ref().map(|health| Check {
+            path: health.path.clone(),
+            interval: health.interval,
+            unhealthy_after: u32::try_from(health.unhealthy_after).unwrap_or(u32::MAX),
+            healthy_after: u32::try_from(health.healthy_after).unwrap_or(u32::MAX),
+        }),
         connect_timeout: upstream.connect_timeout,
         response_timeout: upstream.response_timeout,
         body_idle_timeout: config.server.body_idle_timeout,

@@ -3,6 +3,7 @@
 use std::convert::Infallible;
 use std::net::SocketAddr;
 use std::pin::Pin;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
 use std::task::{Context, Poll};
 use std::thread;
@@ -34,6 +35,7 @@ pub(crate) struct Seen {
 pub(crate) struct HyperServer {
     pub(crate) address: SocketAddr,
     seen: Arc<Mutex<Vec<Seen>>>,
+    open: Arc<AtomicUsize>,
     _stop: oneshot::Sender<()>,
 }
 
@@ -48,13 +50,20 @@ impl HyperServer {
         listener.set_nonblocking(true).expect("a socket");
         let address = listener.local_addr().expect("a bound socket");
         let served = Arc::clone(&seen);
+        let open: Arc<AtomicUsize> = Arc::default();
+        let counted = Arc::clone(&open);
         thread::spawn(move || {
             let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().expect("a runtime");
             runtime.block_on(async move {
                 let listener = TcpListener::from_std(listener).expect("a socket");
                 let accepting = async {
                     while let Ok((socket, _)) = listener.accept().await {
-                        tokio::spawn(serve(socket, is_http2, tls.clone(), Arc::clone(&served)));
+                        let (tls, seen, open) = (tls.clone(), Arc::clone(&served), Arc::clone(&counted));
+                        open.fetch_add(1, Ordering::SeqCst);
+                        tokio::spawn(async move {
+                            serve(socket, is_http2, tls, seen).await;
+                            open.fetch_sub(1, Ordering::SeqCst);
+                        });
                     }
                 };
                 tokio::select! {
@@ -63,7 +72,12 @@ impl HyperServer {
                 }
             });
         });
-        Self { address, seen, _stop: stop }
+        Self { address, seen, open, _stop: stop }
+    }
+
+    /// How many connections are open.
+    pub(crate) fn open(&self) -> usize {
+        self.open.load(Ordering::SeqCst)
     }
 
     /// Everything that came so far.

@@ -1,0 +1,85 @@
+//! One worker's side of an endpoint: its connections, what it has seen of it, and how much it has under way there.
+
+use std::cell::Cell;
+use std::ops::Deref;
+use std::rc::Rc;
+use std::sync::Arc;
+use std::time::Instant;
+
+use super::endpoints::Endpoint;
+use super::health::Health;
+use super::pool::Pool;
+use super::settings::{Protocol, Settings};
+use super::streams::Streams;
+use crate::clock::Ticker;
+
+/// How much busier than it is an endpoint looks that should rest and may not be ejected: it gets requests when the
+/// others have so many times as many.
+const RESTING_WEIGHT: usize = 16;
+
+/// One worker's side of an endpoint.
+pub(super) struct Peer {
+    pub(super) endpoint: Arc<Endpoint>,
+    pub(super) way: Way,
+    pub(super) health: Health,
+    under_way: Cell<usize>,
+}
+
+/// The connections to an endpoint.
+pub(super) enum Way {
+    Http1(Pool),
+    Http2(Rc<Streams>),
+}
+
+/// An exchange with an endpoint, from the choice of it to the end of the answer.
+pub(super) struct UnderWay(Rc<Peer>);
+
+impl Peer {
+    pub(super) fn new(endpoint: Arc<Endpoint>, settings: &Settings, ticker: &Rc<Ticker>) -> Rc<Self> {
+        let way = match settings.protocol {
+            Protocol::Http1 => Way::Http1(Pool::new(settings)),
+            Protocol::Http2 => Way::Http2(Rc::new(Streams::new(settings, ticker))),
+        };
+        Rc::new(Self { endpoint, way, health: Health::default(), under_way: Cell::new(0) })
+    }
+
+    pub(super) fn begin(self: &Rc<Self>) -> UnderWay {
+        self.under_way.set(self.under_way.get() + 1);
+        UnderWay(Rc::clone(self))
+    }
+
+    /// How busy it is, for comparing.
+    pub(super) fn load(&self, now: Instant) -> usize {
+        let under_way = self.under_way.get();
+        if self.health.is_resting(now) { (under_way + 1) * RESTING_WEIGHT } else { under_way }
+    }
+
+    pub(super) fn prune(&self, now: Instant) {
+        match &self.way {
+            Way::Http1(pool) => pool.prune(now),
+            Way::Http2(streams) => streams.prune(now),
+        }
+    }
+
+    /// Its endpoint is gone: what is idle is closed, and what is under way will be when it is done.
+    pub(super) fn retire(&self) {
+        match &self.way {
+            Way::Http1(pool) => pool.retire(),
+            Way::Http2(streams) => streams.retire(),
+        }
+    }
+}
+
+impl Deref for UnderWay {
+    type Target = Rc<Peer>;
+
+    fn deref(&self) -> &Rc<Peer> {
+        &self.0
+    }
+}
+
+impl Drop for UnderWay {
+    fn drop(&mut self) {
+        self.0.under_way.set(self.0.under_way.get() - 1);
+    }
+}
