@@ -29,6 +29,9 @@ pub(crate) type Watch = Call<HealthCheckRequest, mpsc::Sender<Result<HealthCheck
 /// Many questions, many answers.
 pub(crate) type Talk = Call<Streaming<ServerReflectionRequest>, mpsc::Sender<Result<ServerReflectionResponse, Status>>>;
 
+/// Answers that may be given without anybody taking them.
+const AT_ONCE: usize = 64;
+
 /// A running upstream, and the calls that came to it.
 pub(crate) struct Calls {
     pub(crate) address: SocketAddr,
@@ -114,7 +117,7 @@ impl Health for Checks {
     }
 
     async fn watch(&self, request: Request<HealthCheckRequest>) -> Result<Response<Self::WatchStream>, Status> {
-        let (answer, answers) = mpsc::channel(1);
+        let (answer, answers) = mpsc::channel(AT_ONCE);
         self.watch.send(Call { request, answer }).map_err(is_over)?;
         Ok(Response::new(ReceiverStream::new(answers)))
     }
@@ -128,7 +131,7 @@ impl ServerReflection for Talks {
         &self,
         request: Request<Streaming<ServerReflectionRequest>>,
     ) -> Result<Response<Self::ServerReflectionInfoStream>, Status> {
-        let (answer, answers) = mpsc::channel(1);
+        let (answer, answers) = mpsc::channel(AT_ONCE);
         self.talk.send(Call { request, answer }).map_err(is_over)?;
         Ok(Response::new(ReceiverStream::new(answers)))
     }
