@@ -80,7 +80,7 @@ async fn talk(
     channel: &Channel,
     token: &str,
 ) -> (mpsc::Sender<ServerReflectionRequest>, Streaming<ServerReflectionResponse>) {
-    let (ask, questions) = mpsc::channel(1);
+    let (ask, questions) = mpsc::channel(64);
     let mut client = ServerReflectionClient::new(channel.clone());
     let answers = client.server_reflection_info(with_token(ReceiverStream::new(questions), token)).await;
     (ask, answers.expect("an answer").into_inner())
