@@ -87,8 +87,9 @@ pub struct Server {
 }
 
 impl Server {
-    /// Starts the workers on sockets that already listen, each with what it shows, in the same order. None of them accepts a
-    /// connection before all are ready: a socket that nobody serves would keep those waiting that the kernel gives it.
+    /// Starts the workers on sockets that already listen, each with what it shows, in the same order; one for which nothing
+    /// is said is plain. None of them accepts a connection before all are ready: a socket that nobody serves would keep
+    /// those waiting that the kernel gives it.
     ///
     /// # Errors
     /// When a worker cannot be started.
@@ -110,8 +111,9 @@ impl Server {
             .into_iter()
             .enumerate()
             .map(|(index, sockets)| {
+                let shown = shown.iter().cloned().chain(std::iter::repeat_with(|| Shown::new(None)));
                 let worker = Worker {
-                    sockets: sockets.into_iter().zip(shown.iter().cloned()).collect(),
+                    sockets: sockets.into_iter().zip(shown).collect(),
                     settings: Arc::clone(&shared),
                     publisher: publisher.clone(),
                     clock: clock.clone(),
