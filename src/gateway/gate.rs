@@ -211,9 +211,9 @@ impl Gate {
         *request.version_mut() = Version::HTTP_11;
         if let Some(protocol) = protocol {
             headers::set_protocol(request.headers_mut(), protocol);
-            let switching = upstream.switch(passage.permit, request).await;
+            let switching = before(expiry.as_ref(), upstream.switch(passage.permit, request)).await;
             connection.interim.settle();
-            return match switching.map_err(Refusal::Upstream)? {
+            return match switching.ok_or_else(token_ended)?.map_err(Refusal::Upstream)? {
                 Switching::Answered(answer) => Ok(Passed::Answered(to_client(answer), expiry)),
                 Switching::Switched(answer, far_end) => {
                     let protocol = answer.headers().get(header::UPGRADE).cloned();
@@ -225,9 +225,9 @@ impl Gate {
                 }
             };
         }
-        let answer = upstream.send(passage.permit, request).await;
+        let answer = before(expiry.as_ref(), upstream.send(passage.permit, request)).await;
         connection.interim.settle();
-        Ok(Passed::Answered(to_client(answer.map_err(Refusal::Upstream)?), expiry))
+        Ok(Passed::Answered(to_client(answer.ok_or_else(token_ended)?.map_err(Refusal::Upstream)?), expiry))
     }
 
     async fn judge(
@@ -344,6 +344,22 @@ impl Tunnel {
         }
         (record.request_bytes, record.response_bytes) = (carried.there.get(), carried.back.get());
     }
+}
+
+// What is waited for, unless `expiry` passes first: an upload is a stream, too.
+async fn before<T>(expiry: Option<&Deadline>, waited_for: impl Future<Output = T>) -> Option<T> {
+    let mut waited_for = pin!(waited_for);
+    poll_fn(|context| match (waited_for.as_mut().poll(context), expiry) {
+        (Poll::Ready(outcome), _) => Poll::Ready(Some(outcome)),
+        (Poll::Pending, Some(expiry)) => expiry.poll_passed(context).map(|()| None),
+        (Poll::Pending, None) => Poll::Pending,
+    })
+    .await
+}
+
+fn token_ended() -> Refusal {
+    let detail = "the token ended before there was an answer".to_owned();
+    Refusal::InvalidToken { reason: TOKEN_ENDED, detail, issuer: None }
 }
 
 fn to_client<B>(mut answer: Response<B>) -> Response<B> {

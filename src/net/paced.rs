@@ -127,6 +127,10 @@ impl<S: AsyncRead + Unpin> Paced<S> {
             return Pin::new(&mut self.stream).poll_read(context, buf);
         }
         buf.put_slice(&self.unread.split_to(self.unread.len().min(buf.remaining())));
+        if self.unread.is_empty() {
+            // What is left of it would hold the whole buffer for as long as the connection lasts.
+            self.unread = Bytes::new();
+        }
         Poll::Ready(Ok(()))
     }
 }

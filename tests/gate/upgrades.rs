@@ -304,3 +304,30 @@ fn upstream_that_is_gone_is_a_502_and_a_tunnel_is_logged_at_its_end() {
     assert_eq!(send(stand.address, request(&stand.token("read"), UPGRADE)).status, 502);
     eventually("it is logged", || crate::harness::logged("upstream_connect_failed"));
 }
+
+#[test]
+fn upload_ends_with_its_token_where_the_route_says_so() {
+    let routes = "[[routes]]\npath = \"/up\"\nupstream = \"up\"\nclose_at_expiry = true\n";
+    let stand = Stand::toml("", "leeway = \"0s\"", "", routes);
+    let mut claims = stand.issuer.claims("");
+    claims["exp"] = serde_json::json!(crate::harness::NOW + 1);
+    let brief = stand.key.token(&claims);
+    let mut connection = Connection::open(stand.address);
+    connection.write(format!(
+        "POST /up HTTP/1.1\r\nHost: a\r\nAuthorization: Bearer {brief}\r\nTransfer-Encoding: chunked\r\n\r\n"
+    ));
+    let mut hand = connection.another_hand();
+    let began = Instant::now();
+    // It goes on and on.
+    let uploading = std::thread::spawn(move || {
+        while hand.write_all(b"1\r\nx\r\n").is_ok() && began.elapsed() < Duration::from_secs(8) {
+            std::thread::sleep(Duration::from_millis(20));
+        }
+    });
+    let refused = connection.read(false);
+    assert_eq!((refused.status, refused.challenge()), (401, Some("Bearer error=\"invalid_token\"")));
+    assert!((800..5000).contains(&began.elapsed().as_millis()), "after {:?}", began.elapsed());
+    drop(connection);
+    uploading.join().expect("it ends");
+    assert_eq!(stand.hits(), 0, "half an upload is no request");
+}
