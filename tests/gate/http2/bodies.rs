@@ -46,6 +46,13 @@ fn body_arrives_with_the_one_framing_that_its_head_told() {
             (length.to_vec(), coding.to_vec())
         );
     }
+    // Whatever the method: what a GET brings is its body, too.
+    let mut wire = Wire::open(stand.address, &[]);
+    let stream = wire.begin_request(END_HEADERS, &request("GET", "/x"));
+    wire.write(frame(DATA, END_STREAM, stream, b"hello"));
+    assert_eq!(wire.answer(stream).status, Some(200));
+    let received = stand.last();
+    assert_eq!((received.header("transfer-encoding"), &*received.body), (vec!["chunked"], &b"hello"[..]));
     // Padding is no part of it (RFC 9113 §6.1).
     let mut wire = Wire::open(stand.address, &[]);
     let stream = wire.begin_request(END_HEADERS, &[&request("POST", "/x")[..], &[("content-length", "5")]].concat());

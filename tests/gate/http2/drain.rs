@@ -1,6 +1,5 @@
 //! The end of the gateway: clients are told to go, and what is on its way is finished (RFC 9113 §6.8).
 
-use std::net::TcpStream;
 use std::sync::Mutex;
 use std::sync::mpsc::{Sender, channel};
 use std::time::{Duration, Instant};
@@ -95,11 +94,10 @@ fn idle_clients_go_at_once() {
     silent.answers = false;
     silent.write(PREFACE);
     assert!(idle.ping());
-    let (address, began) = (stand.address, Instant::now());
+    let began = Instant::now();
     drop(stand);
     assert!(idle.is_closed() && !idle.goaways.is_empty());
     assert!(halfway.is_closed() && silent.is_closed());
     assert!(began.elapsed() < Duration::from_secs(5), "{:?}", began.elapsed());
-    assert!(TcpStream::connect(address).is_err(), "nobody is let in any more");
     eventually("the upstream's connection is closed", || far.closed() == 1);
 }

@@ -27,6 +27,12 @@ fn ends_cut_off(what: &str, stand: &Stand, flood: impl FnOnce(&mut Wire) + Send)
     let mut neighbour = Connection::open(stand.address);
     let get = format!("GET /_ready HTTP/1.1\r\nHost: a\r\nAuthorization: Bearer {}\r\n\r\n", stand.token(""));
     assert_eq!(neighbour.ask(&get).status, 200);
+    // How fast that is without a flood: a busy machine takes its time either way.
+    let alone = Instant::now();
+    for _ in 0..10 {
+        assert_eq!(neighbour.ask(&get).status, 200);
+    }
+    let alone = alone.elapsed();
     let address = stand.address;
     thread::scope(|scope| {
         scope.spawn(move || {
@@ -38,7 +44,8 @@ fn ends_cut_off(what: &str, stand: &Stand, flood: impl FnOnce(&mut Wire) + Send)
         for _ in 0..50 {
             assert_eq!(neighbour.ask(&get).status, 200, "{what}");
         }
-        assert!(began.elapsed() < Duration::from_secs(5), "{what}: {:?}", began.elapsed());
+        let bound = Duration::from_secs(5) + 50 * alone;
+        assert!(began.elapsed() < bound, "{what}: {:?} for 50 after {alone:?} for 10", began.elapsed());
     });
 }
 
@@ -109,11 +116,21 @@ fn streams_that_are_reset_before_they_are_looked_at_end_the_connection() {
     assert!(stand.hits() < 200, "{} requests went on to the upstream", stand.hits());
 }
 
+/// An upstream that answers one request and none after that, and is connected to: what goes there goes at once.
+fn silent_upstream() -> (Far, Stand) {
+    let far = Far::start(&[], |wire, call| {
+        if call.earlier == 0 {
+            wire.try_write(far::answer(call.stream, b""));
+        }
+    });
+    let stand = far::stand("", &far, "", "public = true");
+    assert_eq!(Wire::open(stand.address, &[]).ask(&request("GET", "/x")).status, Some(200));
+    (far, stand)
+}
+
 #[test]
 fn streams_that_are_reset_after_they_were_begun_end_the_connection_and_are_cancelled() {
-    // It never answers.
-    let far = Far::start(&[], |_, _| {});
-    let stand = far::stand("", &far, "", "public = true");
+    let (far, stand) = silent_upstream();
     let head = block(&request("GET", "/x"));
     ends_cut_off("resets", &stand, |wire| {
         let (began, mut sent) = (Instant::now(), 800);
@@ -134,13 +151,12 @@ fn streams_that_are_reset_after_they_were_begun_end_the_connection_and_are_cance
         assert!(sent as u64 <= bound, "{sent} in {:?}", began.elapsed());
     });
     assert!(far.calls().len() > 50, "{} went on to the upstream", far.calls().len());
-    eventually("all that began upstream is cancelled there", || far.resets() == far.calls().len());
+    eventually("all that began upstream is cancelled there", || far.resets() == far.calls().len() - 1);
 }
 
 #[test]
 fn streams_that_the_client_makes_the_gateway_reset_end_the_connection_and_are_cancelled() {
-    let far = Far::start(&[], |_, _| {});
-    let stand = far::stand("", &far, "", "public = true");
+    let (far, stand) = silent_upstream();
     ends_cut_off("MadeYouReset", &stand, |wire| {
         let mut sent = 0;
         while wire.ping() {
@@ -160,7 +176,7 @@ fn streams_that_the_client_makes_the_gateway_reset_end_the_connection_and_are_ca
         }
     });
     assert!(far.calls().len() > 50, "{} went on to the upstream", far.calls().len());
-    eventually("all that began upstream is cancelled there", || far.resets() == far.calls().len());
+    eventually("all that began upstream is cancelled there", || far.resets() == far.calls().len() - 1);
 }
 
 #[test]

@@ -13,6 +13,7 @@ use super::frames::{
     MAX_CONCURRENT_STREAMS, NO_ERROR, NONE, PREFACE, REFUSED_STREAM, RST_STREAM, WHOLE, block, frame, request,
     settings,
 };
+use super::held;
 use super::wire::{End, Wire};
 use crate::harness::{Gateway, PATIENCE, eventually, send};
 
@@ -182,10 +183,11 @@ fn burst_of_first_requests_makes_one_connection() {
 
 #[test]
 fn burst_of_first_requests_fails_together_where_there_is_no_upstream() {
-    let far = Far::start(&[], |_, _| {});
-    let stand = far::stand("", &far, "connect_timeout = \"1s\"", "public = true");
-    drop(far);
-    let mut wire = Wire::open(stand.address, &[]);
+    let (_held, address) = held();
+    let gateway = Gateway::start(&format!(
+        "[upstreams.far]\ntargets = \"http://{address}\"\nprotocol = \"http2\"\n{FAR}public = true\n"
+    ));
+    let mut wire = Wire::open(gateway.address, &[]);
     let head = block(&request("GET", "/x"));
     let streams: Vec<u32> = (0..30).map(|_| wire.next_stream()).collect();
     wire.write(streams.iter().flat_map(|&stream| frame(HEADERS, WHOLE, stream, &head)).collect::<Vec<_>>());

@@ -11,6 +11,7 @@ use http::request::Parts;
 use super::client::{self, block_on, get};
 use super::far::{self, FAR, Far, answer};
 use super::frames::{WHOLE, request};
+use super::held;
 use super::wire::Wire;
 use crate::harness::{Authority, Connection, Gateway, PATIENCE, Reply, Server, eventually, logged, send};
 
@@ -131,7 +132,7 @@ fn upstream_over_tls_has_to_agree_to_http2() {
 
 #[test]
 fn upstream_that_is_not_there_is_a_502_and_one_that_never_greets_a_504() {
-    let address = TcpListener::bind("127.0.0.1:0").expect("a free port").local_addr().expect("bound");
+    let (_held, address) = held();
     let gone = gateway(&format!("http://{address}"), "");
     assert_eq!(send(gone.address, GET).status, 502);
     // It accepts, and says nothing.
