@@ -15,6 +15,7 @@ use jsonwebtoken::{EncodingKey, Header, encode};
 use scopegate::clock::Clock;
 use scopegate::server::tls::Shown;
 use scopegate::server::{Server, Settings, listen};
+use scopegate::telemetry::Telemetry;
 use scopegate::{config, gateway, verify};
 use serde_json::json;
 
@@ -71,8 +72,14 @@ fn serve_gateway(upstream: SocketAddr) -> SocketAddr {
     let listeners = listen(&[config.listeners[0].address.value], 1, false).expect("a free port");
     let address = listeners.addresses()[0];
     let publisher = Arc::new(ArcSwap::from_pointee(snapshot));
-    let server =
-        Server::start(listeners, &[Shown::new(None)], &Settings::from(&config.server), &publisher, &Clock::system());
+    let server = Server::start(
+        listeners,
+        &[Shown::new(None)],
+        &Settings::from(&config.server),
+        &publisher,
+        &Clock::system(),
+        &Telemetry::new(),
+    );
     // It serves until the process ends.
     std::mem::forget(server.expect("threads"));
     address

@@ -16,7 +16,7 @@
 //! | [`verify`] | is this token active? Keys, signatures, introspection, and a cache of facts | `oauth`, `telemetry` |
 //! | [`upstream`] | the way of a permitted request to its upstream | `oauth`, `policy`, `telemetry`, `clock`, `net` |
 //! | [`gateway`] | where it meets: the compiled configuration, one request from top to bottom, every answer | all above |
-//! | [`server`] | listeners, workers, client connections, drain | `gateway`, `config`, `clock`, `net` |
+//! | [`server`] | listeners, workers, client connections, drain | `gateway`, `config`, `clock`, `net`, `telemetry` |
 //! | [`reload`] | another configuration in the place of the one in force | `gateway`, `config`, `server`, `net` |
 //! | [`cli`] | the command line and the control plane | everything |
 //! | [`dev`] | a development authorization server and an echo upstream; only `cli` imports it | `oauth`, `verify` |

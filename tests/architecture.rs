@@ -15,7 +15,7 @@ const MAY_IMPORT: [(&str, &[&str]); 12] = [
     ("verify", &["oauth", "telemetry"]),
     ("upstream", &["oauth", "policy", "telemetry", "clock", "net"]),
     ("gateway", &["oauth", "config", "clock", "net", "policy", "telemetry", "verify", "upstream"]),
-    ("server", &["gateway", "config", "clock", "net"]),
+    ("server", &["gateway", "config", "clock", "net", "telemetry"]),
     ("reload", &["gateway", "config", "server", "net"]),
     ("dev", &["oauth", "verify"]),
 ];

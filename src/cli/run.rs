@@ -18,7 +18,7 @@ use crate::oauth::scope::{GrantedWildcards, ScopeSet};
 use crate::reload::{Counts, Reloaded, Reloader, Watched};
 use crate::server::tls::{Certificates, Shown};
 use crate::server::{self, Inherited, Server, listen_or_inherit};
-use crate::telemetry::{self, Log, LogFormat};
+use crate::telemetry::{self, Log, LogFormat, Telemetry};
 
 pub(super) fn run(options: &Options) -> ExitCode {
     // Before it is read: what changes while it is compiled has to be noticed.
@@ -80,7 +80,8 @@ fn serve(
         let is_tls: Vec<_> = certificates.iter().map(Option::is_some).collect();
         let shown: Vec<_> = certificates.into_iter().map(Shown::new).collect();
         let settings = server::Settings::from(&config.server);
-        let server = Server::start(listeners, &shown, &settings, &publisher, &Clock::system())?;
+        let telemetry = Telemetry::new();
+        let server = Server::start(listeners, &shown, &settings, &publisher, &Clock::system(), &telemetry)?;
         for (address, tls) in server.addresses().iter().zip(is_tls) {
             tracing::info!(%address, tls, "listening");
         }

@@ -152,7 +152,7 @@ mod tests {
 
     use super::*;
     use crate::net::Pace;
-    use crate::telemetry;
+    use crate::telemetry::{self, Telemetry};
 
     /// A frame, and then a panic.
     struct Faulty(Option<Bytes>);
@@ -169,7 +169,7 @@ mod tests {
     #[test]
     fn panic_breaks_the_answer_off_and_ends_the_exchange() {
         let (pace, counted) = (Pace::idle(), telemetry::panicked_requests());
-        let record = Record::begin(IpAddr::V4(Ipv4Addr::LOCALHOST), Method::GET, true);
+        let record = Record::begin(&Telemetry::new().worker(), IpAddr::V4(Ipv4Addr::LOCALHOST), Method::GET, true);
         let body = Faulty(Some(Bytes::from_static(b"half")));
         let mut body = AnswerBody::forwarded(body, record, None, pace.begin_exchange(), None);
         let mut poll = || Pin::new(&mut body).poll_frame(&mut Context::from_waker(Waker::noop()));

@@ -28,7 +28,7 @@ use crate::oauth::claims::ActiveToken;
 use crate::policy::decision::{self, Permit};
 use crate::policy::path::NormalPath;
 use crate::policy::route::Found;
-use crate::telemetry::{Outcome, Record};
+use crate::telemetry::{Outcome, Record, RouteRequests, WorkerTelemetry};
 use crate::upstream::headers::{self, Client};
 use crate::upstream::{FarEnd, ForwardedBody, RequestBody, Switching, Upstream};
 use crate::verify::{Memo, Offer, Verified, WorkerCache};
@@ -37,6 +37,7 @@ use crate::verify::{Memo, Offer, Verified, WorkerCache};
 pub struct Gate {
     publisher: Publisher,
     ticker: Rc<Ticker>,
+    telemetry: Rc<WorkerTelemetry>,
     view: RefCell<Rc<View>>,
     tokens: Rc<WorkerCache>,
 }
@@ -45,6 +46,8 @@ pub struct Gate {
 struct View {
     snapshot: Arc<Snapshot>,
     upstreams: Vec<Rc<Upstream>>,
+    /// To be counted with, by the index of the route.
+    routes: Vec<Rc<RouteRequests>>,
 }
 
 /// One client's connection.
@@ -91,9 +94,10 @@ struct Passage {
 impl Gate {
     /// A door that goes by whatever `publisher` publishes.
     #[must_use]
-    pub fn new(publisher: Publisher, ticker: Rc<Ticker>) -> Self {
-        let view = View::new(publisher.load_full(), &[], &ticker);
-        Self { publisher, ticker, view: RefCell::new(Rc::new(view)), tokens: WorkerCache::new() }
+    pub fn new(publisher: Publisher, ticker: Rc<Ticker>, telemetry: Rc<WorkerTelemetry>) -> Self {
+        let view = RefCell::new(Rc::new(View::new(publisher.load_full(), &[], &ticker, &telemetry)));
+        let tokens = WorkerCache::new(Arc::clone(telemetry.tokens()));
+        Self { publisher, ticker, telemetry, view, tokens }
     }
 
     /// A client has connected from `address`, over TLS or not.
@@ -111,7 +115,7 @@ impl Gate {
         let snapshot = &*view.snapshot;
         let body = RequestBody::new(incoming, &snapshot.reserved, snapshot.body_idle_timeout, &self.ticker);
         let progress = body.progress();
-        let mut record = Record::begin(connection.address, parts.method.clone(), snapshot.access_log);
+        let mut record = Record::begin(&self.telemetry, connection.address, parts.method.clone(), snapshot.access_log);
 
         let client = if grpc::is_call(&parts.headers) { respond::Client::Grpc } else { respond::Client::Http };
         let judged = {
@@ -119,7 +123,7 @@ impl Gate {
                 if parts.version == Version::HTTP_2 {
                     admission::as_over_http1(&mut parts, progress.is_some())?;
                 }
-                self.judge(&view.snapshot, connection, &parts, &mut record).await
+                self.judge(&view, connection, &parts, &mut record).await
             });
             caught(judging).await
         };
@@ -232,11 +236,12 @@ impl Gate {
 
     async fn judge(
         &self,
-        snapshot: &Arc<Snapshot>,
+        view: &View,
         connection: &Connection,
         parts: &Parts,
         record: &mut Record,
     ) -> Result<Passage, Refusal> {
+        let snapshot = &view.snapshot;
         if !admission::is_forwarded(&parts.method) {
             return Err(Refusal::MethodNotAllowed { allow: HeaderValue::from_static(admission::FORWARDED_METHODS) });
         }
@@ -247,7 +252,7 @@ impl Gate {
         let found = snapshot.routes.find(&host, &path, &parts.method);
         let found = found.map_err(|error| Refusal::no_route(error, path_of))?;
         let forwarding = &snapshot.forwarding[found.index];
-        record.route = Some(Arc::clone(&forwarding.label));
+        record.route = Rc::clone(&view.routes[found.index]);
 
         let fact = if found.route.requirement.is_public() {
             None
@@ -299,7 +304,7 @@ impl Gate {
         let published = self.publisher.load();
         let mut view = self.view.borrow_mut();
         if !Arc::ptr_eq(&published, &view.snapshot) {
-            *view = Rc::new(View::new(Arc::clone(&published), &view.upstreams, &self.ticker));
+            *view = Rc::new(View::new(Arc::clone(&published), &view.upstreams, &self.ticker, &self.telemetry));
         }
         Rc::clone(&view)
     }
@@ -369,7 +374,12 @@ fn to_client<B>(mut answer: Response<B>) -> Response<B> {
 }
 
 impl View {
-    fn new(snapshot: Arc<Snapshot>, earlier: &[Rc<Upstream>], ticker: &Rc<Ticker>) -> Self {
+    fn new(
+        snapshot: Arc<Snapshot>,
+        earlier: &[Rc<Upstream>],
+        ticker: &Rc<Ticker>,
+        telemetry: &WorkerTelemetry,
+    ) -> Self {
         let upstreams = snapshot.upstreams.iter().map(|settings| {
             earlier
                 .iter()
@@ -377,7 +387,8 @@ impl View {
                 .map_or_else(|| Rc::new(Upstream::new(Arc::clone(settings), Rc::clone(ticker))), Rc::clone)
         });
         let upstreams = upstreams.collect();
-        Self { snapshot, upstreams }
+        let routes = telemetry.set_routes(snapshot.forwarding.iter().map(|forwarding| &forwarding.label));
+        Self { snapshot, upstreams, routes }
     }
 }
 

@@ -20,6 +20,7 @@ use tokio::time::timeout;
 use tokio_rustls::TlsAcceptor;
 
 use super::limit::Place;
+use super::worker::Counted;
 use super::{Settings, http1, http2};
 use crate::clock::Ticker;
 use crate::gateway::{Connection, Gate};
@@ -176,7 +177,7 @@ pub(super) fn serve(
     socket: TcpStream,
     peer: SocketAddr,
     tls: Option<Arc<ServerConfig>>,
-    place: Place,
+    place: (Place, Counted),
 ) {
     let open = Open::new(Rc::clone(serving), place);
     tokio::task::spawn_local(async move {
@@ -246,11 +247,11 @@ async fn begins_with_http2(paced: &mut Paced<Stream>) -> io::Result<bool> {
 /// A connection that is counted as long as it is open.
 struct Open {
     serving: Rc<Serving>,
-    _place: Place,
+    _place: (Place, Counted),
 }
 
 impl Open {
-    fn new(serving: Rc<Serving>, place: Place) -> Self {
+    fn new(serving: Rc<Serving>, place: (Place, Counted)) -> Self {
         serving.open.set(serving.open.get() + 1);
         Self { serving, _place: place }
     }

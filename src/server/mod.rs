@@ -26,6 +26,7 @@ use tokio::sync::watch;
 use crate::clock::Clock;
 use crate::config;
 use crate::gateway::Publisher;
+use crate::telemetry::Telemetry;
 
 pub use inherited::{InheritError, Inherited};
 pub use listen::{ListenError, Listeners, listen, listen_or_inherit};
@@ -33,7 +34,7 @@ pub use pulse::Pulse;
 
 use limit::ConnectionLimit;
 use tls::Shown;
-use worker::Worker;
+use worker::{Listener, Worker};
 
 /// How clients are served: `[server]`.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -99,24 +100,28 @@ impl Server {
         settings: &Settings,
         publisher: &Publisher,
         clock: &Clock,
+        telemetry: &Arc<Telemetry>,
     ) -> io::Result<Self> {
         let (phase, _) = watch::channel(Phase::Start);
         let (ready, started) = mpsc::channel();
         let limit = ConnectionLimit::new(settings.max_connections);
         let addresses = listeners.addresses().to_vec();
         let shared = Arc::new(ArcSwap::from_pointee(settings.clone()));
+        let shown = shown.iter().cloned().chain(std::iter::repeat_with(|| Shown::new(None)));
+        let at = |(shown, &address)| Listener { shown, connections: telemetry.connections(address) };
+        let at_addresses: Vec<_> = shown.zip(&addresses).map(at).collect();
         let workers = listeners.into_workers();
         let pulse = Pulse::new(workers.len());
         let workers = workers
             .into_iter()
             .enumerate()
             .map(|(index, sockets)| {
-                let shown = shown.iter().cloned().chain(std::iter::repeat_with(|| Shown::new(None)));
                 let worker = Worker {
-                    sockets: sockets.into_iter().zip(shown).collect(),
+                    sockets: sockets.into_iter().zip(at_addresses.iter().cloned()).collect(),
                     settings: Arc::clone(&shared),
                     publisher: publisher.clone(),
                     clock: clock.clone(),
+                    telemetry: Arc::clone(telemetry),
                     limit: limit.clone(),
                     heart: pulse.heart(index),
                     phase: phase.subscribe(),

@@ -17,20 +17,29 @@ use super::tls::Shown;
 use super::{Phase, Settings};
 use crate::clock::{Clock, TICK, Ticker};
 use crate::gateway::{Gate, Publisher};
+use crate::telemetry::{Connections, Telemetry};
 
 /// How long accepting pauses when the process or the machine has run out of something.
 const EXHAUSTED: Duration = Duration::from_millis(100);
 
 /// Everything that one worker thread needs.
 pub(super) struct Worker {
-    /// Each with what it shows to clients who speak TLS.
-    pub(super) sockets: Vec<(TcpListener, Arc<Shown>)>,
+    pub(super) sockets: Vec<(TcpListener, Listener)>,
     pub(super) settings: Arc<ArcSwap<Settings>>,
     pub(super) publisher: Publisher,
     pub(super) clock: Clock,
+    pub(super) telemetry: Arc<Telemetry>,
     pub(super) limit: ConnectionLimit,
     pub(super) heart: Heart,
     pub(super) phase: watch::Receiver<Phase>,
+}
+
+/// What the sockets of all workers at one address have in common.
+#[derive(Clone)]
+pub(super) struct Listener {
+    /// What clients see who speak TLS.
+    pub(super) shown: Arc<Shown>,
+    pub(super) connections: Arc<Connections>,
 }
 
 impl Worker {
@@ -43,11 +52,11 @@ impl Worker {
             Ok(runtime) => runtime,
             Err(error) => return tell(Err(error)),
         };
-        let Self { sockets, settings, publisher, clock, limit, heart, mut phase } = self;
+        let Self { sockets, settings, publisher, clock, telemetry, limit, heart, mut phase } = self;
         let heart = Rc::new(heart);
         runtime.block_on(async {
-            let listener = |(socket, shown)| Ok((tokio::net::TcpListener::from_std(socket)?, shown));
-            let listeners = match sockets.into_iter().map(listener).collect::<io::Result<Vec<_>>>() {
+            let listening = |(socket, listener)| Ok((tokio::net::TcpListener::from_std(socket)?, listener));
+            let listeners = match sockets.into_iter().map(listening).collect::<io::Result<Vec<_>>>() {
                 Ok(listeners) => listeners,
                 Err(error) => return tell(Err(error)),
             };
@@ -56,7 +65,7 @@ impl Worker {
                 return;
             }
             let ticker = Ticker::new(clock);
-            let gate = Rc::new(Gate::new(publisher, Rc::clone(&ticker)));
+            let gate = Rc::new(Gate::new(publisher, Rc::clone(&ticker), telemetry.worker()));
             let serving = Rc::new(Serving::new(Rc::clone(&gate), Rc::clone(&ticker), settings));
             let beating = Rc::clone(&heart);
             tokio::task::spawn_local(Rc::clone(&ticker).run(move || {
@@ -65,8 +74,8 @@ impl Worker {
             }));
 
             let mut accepting = JoinSet::new();
-            for (listener, shown) in listeners {
-                accepting.spawn_local(accept(listener, shown, Rc::clone(&serving), limit.clone()));
+            for (socket, listener) in listeners {
+                accepting.spawn_local(accept(socket, listener, Rc::clone(&serving), limit.clone()));
             }
             // An error means that the server is gone: then there is nothing left to serve for.
             let _ = phase.wait_for(|phase| *phase == Phase::Drain).await;
@@ -77,21 +86,41 @@ impl Worker {
     }
 }
 
-async fn accept(listener: tokio::net::TcpListener, shown: Arc<Shown>, serving: Rc<Serving>, limit: ConnectionLimit) {
+async fn accept(socket: tokio::net::TcpListener, listener: Listener, serving: Rc<Serving>, limit: ConnectionLimit) {
     loop {
         // The place first: a connection that was accepted is served.
         let Some(place) = limit.take() else {
             tokio::time::sleep(TICK).await;
             continue;
         };
-        match listener.accept().await {
-            Ok((socket, peer)) => serve(&serving, socket, peer, shown.current(), place),
+        match socket.accept().await {
+            Ok((socket, peer)) => {
+                let counted = Counted::new(&listener.connections);
+                serve(&serving, socket, peer, listener.shown.current(), (place, counted));
+            }
             Err(error) if concerns_one_connection(&error) => {}
             Err(error) => {
                 tracing::error!(%error, "cannot accept a connection; accepting pauses");
                 tokio::time::sleep(EXHAUSTED).await;
             }
         }
+    }
+}
+
+/// A connection that is counted for as long as it is open.
+pub(super) struct Counted(Arc<Connections>);
+
+impl Counted {
+    fn new(connections: &Arc<Connections>) -> Self {
+        connections.accepted.count();
+        connections.open.enter();
+        Self(Arc::clone(connections))
+    }
+}
+
+impl Drop for Counted {
+    fn drop(&mut self) {
+        self.0.open.leave();
     }
 }
 

@@ -1,9 +1,140 @@
-//! What happened, told to the operator: one [`Record`] for each request, and the log.
+//! What happened, told to the operator: one [`Record`] for each request, numbers, and the log.
+//!
+//! - [`Telemetry`] is the whole process's; each worker has a [`WorkerTelemetry`], which it alone writes to.
+//! - `numbers` are counted by one thread and read by another. `requests`: those about requests.
 
 mod log;
+pub mod numbers;
 mod panics;
 mod record;
+mod requests;
+
+use std::collections::BTreeMap;
+use std::net::SocketAddr;
+use std::rc::Rc;
+use std::sync::{Arc, Mutex, PoisonError};
 
 pub use log::{Log, LogFormat};
 pub use panics::{log_panics, panicked_requests};
 pub use record::{Outcome, Record};
+pub use requests::{Kind, RouteRequests};
+
+use numbers::{Counter, Distribution, Level};
+use requests::{Board, Counted};
+
+/// What is told of the whole process.
+#[derive(Debug, Default)]
+pub struct Telemetry {
+    workers: Mutex<Vec<Desk>>,
+    listeners: Mutex<Vec<(SocketAddr, Arc<Connections>)>>,
+}
+
+/// What one worker writes to and anybody reads.
+#[derive(Clone, Debug, Default)]
+struct Desk {
+    requests: Arc<Board>,
+    tokens: Arc<TokensFound>,
+}
+
+/// What one worker tells. It stays on the worker's thread.
+#[derive(Debug)]
+pub struct WorkerTelemetry {
+    requests: Counted,
+    unrouted: Rc<RouteRequests>,
+    tokens: Arc<TokensFound>,
+}
+
+/// Where the tokens of requests were found, fastest first.
+#[derive(Debug, Default)]
+pub struct TokensFound {
+    /// With the connection.
+    pub by_connection: Counter,
+    /// With the worker.
+    pub by_worker: Counter,
+    /// With any of the workers.
+    pub shared: Counter,
+    /// Nowhere: it had to be verified.
+    pub nowhere: Counter,
+}
+
+/// The connections of clients to one listener.
+#[derive(Debug, Default)]
+pub struct Connections {
+    /// Those that are open.
+    pub open: Level,
+    /// Those that there have been.
+    pub accepted: Counter,
+}
+
+impl Telemetry {
+    /// Of a process of which nothing is told yet.
+    #[must_use]
+    pub fn new() -> Arc<Self> {
+        Arc::default()
+    }
+
+    /// The part of one worker more; to be called on its thread.
+    #[must_use]
+    pub fn worker(&self) -> Rc<WorkerTelemetry> {
+        let (requests, tokens) = (Counted::default(), Arc::default());
+        let desk = Desk { requests: Arc::clone(requests.board()), tokens: Arc::clone(&tokens) };
+        self.workers.lock().unwrap_or_else(PoisonError::into_inner).push(desk);
+        let unrouted = RouteRequests::new(&"".into(), requests.board());
+        Rc::new(WorkerTelemetry { requests, unrouted, tokens })
+    }
+
+    /// Where connections to the listener at `address` are counted.
+    #[must_use]
+    pub fn connections(&self, address: SocketAddr) -> Arc<Connections> {
+        let mut listeners = self.listeners.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some((_, connections)) = listeners.iter().find(|(known, _)| *known == address) {
+            return Arc::clone(connections);
+        }
+        let connections = Arc::default();
+        listeners.push((address, Arc::clone(&connections)));
+        connections
+    }
+
+    /// The requests so far, of all workers.
+    #[must_use]
+    pub fn requests(&self) -> BTreeMap<Kind, Distribution> {
+        let mut all = BTreeMap::new();
+        self.desks().iter().for_each(|desk| desk.requests.read_into(&mut all));
+        all
+    }
+
+    /// What each worker has found of tokens.
+    #[must_use]
+    pub fn tokens(&self) -> Vec<Arc<TokensFound>> {
+        self.desks().into_iter().map(|desk| desk.tokens).collect()
+    }
+
+    /// Every listener, and who is connected to it.
+    #[must_use]
+    pub fn listeners(&self) -> Vec<(SocketAddr, Arc<Connections>)> {
+        self.listeners.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    fn desks(&self) -> Vec<Desk> {
+        self.workers.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+}
+
+impl WorkerTelemetry {
+    /// What takes the requests of these routes, in their order; those of any other one are not told from now on.
+    #[must_use]
+    pub fn set_routes<'r>(&self, labels: impl Iterator<Item = &'r Arc<str>>) -> Vec<Rc<RouteRequests>> {
+        self.requests.set_routes(labels)
+    }
+
+    /// Where it is counted what became of looking for tokens.
+    #[must_use]
+    pub fn tokens(&self) -> &Arc<TokensFound> {
+        &self.tokens
+    }
+
+    fn tell(&self, record: &Record) {
+        record.count();
+        record.log();
+    }
+}

@@ -1,11 +1,13 @@
 //! What one request came to.
 
 use std::net::IpAddr;
+use std::rc::Rc;
 use std::sync::Arc;
 use std::time::Instant;
 
 use http::{Method, StatusCode};
 
+use super::{RouteRequests, WorkerTelemetry};
 use crate::oauth::claims::ActiveToken;
 
 /// Everything that is told about one request. It is told when the record is dropped: with the last byte of the answer,
@@ -14,14 +16,15 @@ use crate::oauth::claims::ActiveToken;
 /// It holds facts only and neither the token nor the raw path, so nothing that tells it can leak one.
 #[derive(Debug)]
 pub struct Record {
+    worker: Rc<WorkerTelemetry>,
     started: Instant,
-    tell: bool,
+    is_logged: bool,
     /// Who asked.
     pub client: IpAddr,
     /// The request's method.
     pub method: Method,
-    /// The pattern of the route that it found.
-    pub route: Option<Arc<str>>,
+    /// The route that it found, or none.
+    pub route: Rc<RouteRequests>,
     /// The access token that it was judged by.
     pub token: Option<Arc<ActiveToken>>,
     /// The name of the issuer that a refusal has to do with; that of a good token is its own.
@@ -54,7 +57,8 @@ pub enum Outcome {
 }
 
 impl Outcome {
-    fn decision(self) -> &'static str {
+    /// From a closed set of names.
+    pub(super) fn decision(self) -> &'static str {
         match self {
             Self::Undecided => "undecided",
             Self::Permitted => "permitted",
@@ -64,7 +68,8 @@ impl Outcome {
         }
     }
 
-    fn reason(self) -> Option<&'static str> {
+    /// From a closed set of names.
+    pub(super) fn reason(self) -> Option<&'static str> {
         match self {
             Self::Undecided => Some("client_went_away"),
             Self::Permitted | Self::Public => None,
@@ -74,15 +79,16 @@ impl Outcome {
 }
 
 impl Record {
-    /// Begins the record of a request. With `tell` unset nothing is logged at its end.
+    /// Begins the record of a request, whose end is logged where `is_logged` is set.
     #[must_use]
-    pub fn begin(client: IpAddr, method: Method, tell: bool) -> Self {
+    pub fn begin(worker: &Rc<WorkerTelemetry>, client: IpAddr, method: Method, is_logged: bool) -> Self {
         Self {
+            worker: Rc::clone(worker),
             started: Instant::now(),
-            tell,
+            is_logged,
             client,
             method,
-            route: None,
+            route: Rc::clone(&worker.unrouted),
             token: None,
             issuer: None,
             status: None,
@@ -96,19 +102,26 @@ impl Record {
     /// The request panicked: that is counted, and told whether or not requests are.
     pub fn panicked(&self) {
         super::panics::count_request();
-        tracing::error!(method = %self.method, route = self.route.as_deref(), "a request panicked");
+        tracing::error!(method = %self.method, route = self.route_label(), "a request panicked");
     }
-}
 
-impl Drop for Record {
-    fn drop(&mut self) {
-        if !self.tell {
+    fn route_label(&self) -> Option<&str> {
+        Some(&**self.route.route()).filter(|route| !route.is_empty())
+    }
+
+    pub(super) fn count(&self) {
+        let status = self.status.map(|status| status.as_u16());
+        self.route.count(&self.method, status, self.outcome, self.started.elapsed());
+    }
+
+    pub(super) fn log(&self) {
+        if !self.is_logged {
             return;
         }
         let token = self.token.as_deref();
         tracing::info!(
             method = %self.method,
-            route = self.route.as_deref(),
+            route = self.route_label(),
             status = self.status.map(|status| status.as_u16()),
             decision = self.outcome.decision(),
             reason = self.outcome.reason(),
@@ -121,5 +134,11 @@ impl Drop for Record {
             response_bytes = self.response_bytes,
             "request"
         );
+    }
+}
+
+impl Drop for Record {
+    fn drop(&mut self) {
+        self.worker.tell(self);
     }
 }

@@ -23,6 +23,7 @@ use quick_cache::unsync;
 use tokio::sync::{Semaphore, SemaphorePermit};
 
 use super::{OnDrop, Verified};
+use crate::telemetry::TokensFound;
 
 /// A fact larger than this counts as several entries, so that the bound in entries is one in bytes too.
 const ENTRY_BYTES: usize = 4096;
@@ -78,6 +79,7 @@ pub struct WorkerCache {
     facts: RefCell<unsync::Cache<Token, Arc<Verified>, Weight>>,
     turns: Semaphore,
     waiting: RefCell<Waiting>,
+    found: Arc<TokensFound>,
 }
 
 #[derive(Default)]
@@ -87,11 +89,11 @@ struct Waiting {
 }
 
 impl WorkerCache {
-    /// An empty one.
+    /// An empty one, which counts where tokens are `found`.
     #[must_use]
-    pub fn new() -> Rc<Self> {
+    pub fn new(found: Arc<TokensFound>) -> Rc<Self> {
         let facts = unsync::Cache::with_weighter(1024, WORKER_ENTRIES, Weight);
-        Rc::new(Self { facts: RefCell::new(facts), turns: Semaphore::new(1), waiting: RefCell::default() })
+        Rc::new(Self { facts: RefCell::new(facts), turns: Semaphore::new(1), waiting: RefCell::default(), found })
     }
 
     /// Whether a signature is being verified, so that another one would have to wait.
@@ -166,12 +168,14 @@ impl Memo {
         holds: impl Fn(&Verified) -> bool,
     ) -> Option<Arc<Verified>> {
         if let Some(last) = self.last.borrow().as_ref().filter(|last| *last.text == *token && holds(last)) {
+            self.worker.found.by_connection.count();
             return Some(Arc::clone(last));
         }
         let of_worker = self.worker.facts.borrow().get(&Text(token)).map(Arc::clone);
         if let Some(fact) = of_worker {
             if holds(&fact) {
                 *self.last.borrow_mut() = Some(Arc::clone(&fact));
+                self.worker.found.by_worker.count();
                 return Some(fact);
             }
             self.worker.facts.borrow_mut().remove(&Text(token));
@@ -182,7 +186,13 @@ impl Memo {
             return None;
         }
         self.keep(&fact);
+        self.worker.found.shared.count();
         Some(fact)
+    }
+
+    /// There was no fact in any tier.
+    pub(super) fn missed(&self) {
+        self.worker.found.nowhere.count();
     }
 
     /// Keeps a fact with this connection and its worker.
@@ -259,7 +269,7 @@ mod tests {
 
     #[test]
     fn signatures_take_turns_and_a_flood_is_turned_away() {
-        let (cache, mut context) = (WorkerCache::new(), Context::from_waker(Waker::noop()));
+        let (cache, mut context) = (WorkerCache::new(Arc::default()), Context::from_waker(Waker::noop()));
         let mut first = pin!(cache.turn(client(0)));
         let Poll::Ready(Some(turn)) = first.as_mut().poll(&mut context) else { panic!("nobody else is there") };
         // One client has a quarter of the room.

@@ -136,7 +136,10 @@ impl Verifier {
         }
         let fact = match self.remembered(offer) {
             Some(fact) => fact,
-            None => self.verify_anew(offer).await?,
+            None => {
+                offer.memo.missed();
+                self.verify_anew(offer).await?
+            }
         };
         fact.check_end(offer.now).map_err(|error| error.of(&fact.issuer))?;
         Ok(fact)

@@ -16,6 +16,7 @@ use scopegate::gateway::{self, Publisher, compile};
 use scopegate::oauth::UnixTime;
 use scopegate::server::tls::Shown;
 use scopegate::server::{Server, Settings, listen};
+use scopegate::telemetry::Telemetry;
 
 /// Signed with the shared secret of [`Stand::start`], good until long after [`NOW`], and grants `read`.
 const TOKEN: &str = "eyJhbGciOiJIUzI1NiIsInR5cCI6ImF0K2p3dCJ9.eyJpc3MiOiJodHRwczovL2lkLnRlc3QiLCJhdWQiOiJodHRwc\
@@ -105,7 +106,8 @@ fn start_gateway(toml: &str) -> SocketAddr {
             gateway::attend_to(&publisher.load(), None);
             let clock = Clock::by_hand(UnixTime::from_seconds(NOW));
             let _server =
-                Server::start(listeners, &[Shown::new(None)], &settings, &publisher, &clock).expect("threads");
+                Server::start(listeners, &[Shown::new(None)], &settings, &publisher, &clock, &Telemetry::new())
+                    .expect("threads");
             // It serves for as long as this process lives.
             std::future::pending::<()>().await;
         });

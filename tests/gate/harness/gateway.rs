@@ -12,6 +12,7 @@ use scopegate::oauth::UnixTime;
 use scopegate::reload::{Reloaded, Reloader};
 use scopegate::server::tls::{Shown, certificates};
 use scopegate::server::{Server, Settings, listen};
+use scopegate::telemetry::Telemetry;
 use scopegate::{config, gateway};
 use tokio::sync::{mpsc, oneshot};
 
@@ -54,7 +55,9 @@ impl Gateway {
                     let publisher: Publisher = Arc::new(ArcSwap::from_pointee(snapshot));
                     gateway::attend_to(&publisher.load(), None);
                     let shown: Vec<_> = certificates.into_iter().map(Shown::new).collect();
-                    let server = Server::start(listeners, &shown, &settings, &publisher, &clock).expect("threads");
+                    let telemetry = Telemetry::new();
+                    let server =
+                        Server::start(listeners, &shown, &settings, &publisher, &clock, &telemetry).expect("threads");
                     let mut reloader = Reloader::new(config, publisher, shown);
                     while let Some(Order { toml, answer }) = ordered.recv().await {
                         let outcome = reloader.reload(&server, parsed(&toml)).await;

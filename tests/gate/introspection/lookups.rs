@@ -74,7 +74,7 @@ fn thousand_simultaneous_verifications_of_one_new_token_make_one_question() {
     control.block_on(async { attend_to(&snapshot, None) });
     let worker = tokio::runtime::Builder::new_current_thread().enable_all().build().expect("a runtime");
     worker.block_on(tokio::task::LocalSet::new().run_until(async {
-        let (snapshot, cache) = (Rc::new(snapshot), WorkerCache::new());
+        let (snapshot, cache) = (Rc::new(snapshot), WorkerCache::new(Arc::default()));
         let verifications: Vec<_> = (0..1000)
             .map(|_| {
                 let (snapshot, memo) = (Rc::clone(&snapshot), Memo::new(Rc::clone(&cache)));

@@ -1,0 +1,146 @@
+//! Numbers that one thread counts and another reads.
+//!
+//! Each worker has its own, so that no two threads ever write to the same: an atomic addition that nobody else wants is a
+//! few nanoseconds. Whoever reads adds up.
+
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::Duration;
+
+/// A number that only grows.
+#[derive(Debug, Default)]
+pub struct Counter(AtomicU64);
+
+/// A number of things that are there at the moment.
+#[derive(Debug, Default)]
+pub struct Level(AtomicU64);
+
+/// The upper bounds of the buckets that durations are counted in, in microseconds. A cached token costs some tens of
+/// them, an upstream in the next rack some hundreds, and a person does not wait for more than ten seconds.
+pub const BOUNDS_IN_MICROS: [u64; 18] = [
+    50, 100, 250, 500, 1_000, 2_500, 5_000, 10_000, 25_000, 50_000, 100_000, 250_000, 500_000, 1_000_000, 2_500_000,
+    5_000_000, 10_000_000, 60_000_000,
+];
+
+/// How long something took, time and again.
+#[derive(Debug, Default)]
+pub struct Durations {
+    /// The last one is of those beyond every bound.
+    counts: [AtomicU64; BOUNDS_IN_MICROS.len() + 1],
+    nanos: AtomicU64,
+}
+
+/// What [`Durations`] of one or more threads have come to.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Distribution {
+    /// How many fell into each bucket, not added up; the last one is beyond every bound.
+    pub counts: [u64; BOUNDS_IN_MICROS.len() + 1],
+    /// All of them together.
+    pub total: Duration,
+}
+
+impl Counter {
+    /// One more.
+    pub fn count(&self) {
+        self.add(1);
+    }
+
+    /// So many more.
+    pub fn add(&self, number: u64) {
+        self.0.fetch_add(number, Ordering::Relaxed);
+    }
+
+    /// How many there have been.
+    #[must_use]
+    pub fn read(&self) -> u64 {
+        self.0.load(Ordering::Relaxed)
+    }
+}
+
+impl Level {
+    /// One comes; it has to [`leave`](Self::leave).
+    pub fn enter(&self) {
+        self.0.fetch_add(1, Ordering::Relaxed);
+    }
+
+    /// One that came goes.
+    pub fn leave(&self) {
+        self.0.fetch_sub(1, Ordering::Relaxed);
+    }
+
+    /// How many there are.
+    #[must_use]
+    pub fn read(&self) -> u64 {
+        self.0.load(Ordering::Relaxed)
+    }
+}
+
+impl Durations {
+    /// It took so long, once more.
+    pub fn count(&self, duration: Duration) {
+        let nanos = u64::try_from(duration.as_nanos()).unwrap_or(u64::MAX);
+        let micros = nanos.div_ceil(1000);
+        // From the lowest: that is where most are.
+        let bucket = BOUNDS_IN_MICROS.iter().position(|bound| micros <= *bound).unwrap_or(BOUNDS_IN_MICROS.len());
+        self.counts[bucket].fetch_add(1, Ordering::Relaxed);
+        self.nanos.fetch_add(nanos, Ordering::Relaxed);
+    }
+
+    /// What it has come to.
+    #[must_use]
+    pub fn read(&self) -> Distribution {
+        let counts = std::array::from_fn(|bucket| self.counts[bucket].load(Ordering::Relaxed));
+        Distribution { counts, total: Duration::from_nanos(self.nanos.load(Ordering::Relaxed)) }
+    }
+}
+
+impl Distribution {
+    /// How many there have been.
+    #[must_use]
+    pub fn count(&self) -> u64 {
+        self.counts.iter().sum()
+    }
+
+    /// Those of another thread as well.
+    pub fn add(&mut self, other: &Self) {
+        self.counts.iter_mut().zip(other.counts).for_each(|(count, other)| *count += other);
+        self.total += other.total;
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn duration_falls_into_the_first_bucket_whose_bound_it_does_not_exceed() {
+        let durations = Durations::default();
+        for (duration, bucket) in [
+            (Duration::ZERO, 0),
+            (Duration::from_micros(50), 0),
+            (Duration::from_nanos(50_001), 1),
+            (Duration::from_micros(100), 1),
+            (Duration::from_millis(1), 4),
+            (Duration::from_secs(60), 17),
+            (Duration::from_nanos(60_000_000_001), 18),
+            (Duration::from_nanos(u64::MAX), 18),
+        ] {
+            let before = durations.read();
+            durations.count(duration);
+            let changed = (0..19).find(|&index| durations.read().counts[index] != before.counts[index]);
+            assert_eq!(changed, Some(bucket), "{duration:?}");
+        }
+        assert!(BOUNDS_IN_MICROS.is_sorted());
+    }
+
+    #[test]
+    fn what_two_threads_have_counted_is_added_up() {
+        let (one, other) = (Durations::default(), Durations::default());
+        one.count(Duration::from_millis(2));
+        one.count(Duration::from_millis(3));
+        other.count(Duration::from_millis(2));
+        let mut both = one.read();
+        both.add(&other.read());
+        assert_eq!((both.count(), both.total), (3, Duration::from_millis(7)));
+        assert_eq!((both.counts[5], both.counts[6]), (2, 1));
+    }
+}

@@ -1,0 +1,191 @@
+//! How many requests there were, of which kind, and how long they took.
+//!
+//! 1. A series is what requests have in common: route, method, status and outcome. All of these are from closed sets; a
+//!    method that nobody knows counts as another one.
+//! 2. A series begins with its first request. Each worker has its own series, and looks for one among the few of the route.
+//! 3. Series of a route that is no longer there are not told any more.
+
+use std::cell::RefCell;
+use std::collections::{BTreeMap, HashMap};
+use std::rc::Rc;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
+
+use http::Method;
+
+use super::Outcome;
+use super::numbers::{Distribution, Durations};
+
+/// What requests have in common.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Kind {
+    /// The route's pattern; empty for none.
+    pub route: Arc<str>,
+    /// The method, or `_OTHER`.
+    pub method: &'static str,
+    /// The answer's status; none where there was no answer.
+    pub status: Option<u16>,
+    /// What was decided.
+    pub decision: &'static str,
+    /// Why, where it was not to let it through.
+    pub reason: Option<&'static str>,
+}
+
+/// The requests of one kind, of one worker.
+#[derive(Debug)]
+struct Series {
+    route: Arc<str>,
+    method: &'static str,
+    status: Option<u16>,
+    outcome: Outcome,
+    durations: Durations,
+}
+
+/// The series of one worker, for whoever reads them.
+#[derive(Debug, Default)]
+pub(super) struct Board(Mutex<Vec<Arc<Series>>>);
+
+/// The series of one worker, as it counts.
+#[derive(Debug, Default)]
+pub(super) struct Counted {
+    board: Arc<Board>,
+    routes: RefCell<HashMap<Arc<str>, Rc<RouteRequests>>>,
+}
+
+/// The requests of one route, of one worker.
+#[derive(Debug)]
+pub struct RouteRequests {
+    route: Arc<str>,
+    board: Arc<Board>,
+    series: RefCell<Vec<Arc<Series>>>,
+}
+
+impl Counted {
+    pub(super) fn board(&self) -> &Arc<Board> {
+        &self.board
+    }
+
+    /// What takes the requests of these routes; those of any other one are not told from now on.
+    pub(super) fn set_routes<'r>(&self, labels: impl Iterator<Item = &'r Arc<str>>) -> Vec<Rc<RouteRequests>> {
+        let mut known = self.routes.borrow_mut();
+        let mut kept = HashMap::new();
+        let routes = labels
+            .map(|label| {
+                let route = kept
+                    .entry(Arc::clone(label))
+                    .or_insert_with(|| known.remove(label).unwrap_or_else(|| RouteRequests::new(label, &self.board)));
+                Rc::clone(route)
+            })
+            .collect();
+        if !known.is_empty() {
+            self.board.retain(|route| route.is_empty() || kept.contains_key(route));
+        }
+        *known = kept;
+        routes
+    }
+}
+
+impl RouteRequests {
+    pub(super) fn new(route: &Arc<str>, board: &Arc<Board>) -> Rc<Self> {
+        Rc::new(Self { route: Arc::clone(route), board: Arc::clone(board), series: RefCell::default() })
+    }
+
+    /// The route's pattern; empty for none.
+    #[must_use]
+    pub fn route(&self) -> &Arc<str> {
+        &self.route
+    }
+
+    pub(super) fn count(&self, method: &Method, status: Option<u16>, outcome: Outcome, duration: Duration) {
+        let method = label_of(method);
+        let mut all = self.series.borrow_mut();
+        let is_it =
+            |series: &&Arc<Series>| series.status == status && series.outcome == outcome && series.method == method;
+        if let Some(series) = all.iter().find(is_it) {
+            series.durations.count(duration);
+            return;
+        }
+        let durations = Durations::default();
+        durations.count(duration);
+        let series = Arc::new(Series { route: Arc::clone(&self.route), method, status, outcome, durations });
+        self.board.add(&series);
+        all.push(series);
+    }
+}
+
+impl Board {
+    fn add(&self, series: &Arc<Series>) {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner).push(Arc::clone(series));
+    }
+
+    fn retain(&self, is_kept: impl Fn(&str) -> bool) {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner).retain(|series| is_kept(&series.route));
+    }
+
+    pub(super) fn read_into(&self, all: &mut BTreeMap<Kind, Distribution>) {
+        for series in self.0.lock().unwrap_or_else(PoisonError::into_inner).iter() {
+            let kind = Kind {
+                route: Arc::clone(&series.route),
+                method: series.method,
+                status: series.status,
+                decision: series.outcome.decision(),
+                reason: series.outcome.reason(),
+            };
+            all.entry(kind).or_default().add(&series.durations.read());
+        }
+    }
+}
+
+// The methods that OpenTelemetry's conventions know; anybody may make up others.
+fn label_of(method: &Method) -> &'static str {
+    match *method {
+        Method::GET => "GET",
+        Method::HEAD => "HEAD",
+        Method::POST => "POST",
+        Method::PUT => "PUT",
+        Method::PATCH => "PATCH",
+        Method::DELETE => "DELETE",
+        Method::OPTIONS => "OPTIONS",
+        Method::CONNECT => "CONNECT",
+        Method::TRACE => "TRACE",
+        _ => "_OTHER",
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn read(board: &Board) -> Vec<(String, u64)> {
+        let mut all = BTreeMap::new();
+        board.read_into(&mut all);
+        let text = |kind: &Kind| format!("{} {} {:?} {}", kind.method, kind.route, kind.status, kind.decision);
+        all.iter().map(|(kind, distribution)| (text(kind), distribution.count())).collect()
+    }
+
+    #[test]
+    fn route_that_stays_goes_on_counting_and_one_that_is_gone_is_not_told() {
+        let counted = Counted::default();
+        let labels: [Arc<str>; 2] = ["/a".into(), "/b".into()];
+        let routes = counted.set_routes(labels.iter());
+        let count = |route: &RouteRequests| {
+            route.count(&Method::GET, Some(200), Outcome::Permitted, Duration::from_millis(1));
+        };
+        count(&routes[0]);
+        count(&routes[1]);
+        let routes = counted.set_routes(labels[1..].iter());
+        count(&routes[0]);
+        assert_eq!(read(counted.board()), [("GET /b Some(200) permitted".to_owned(), 2)]);
+    }
+
+    #[test]
+    fn methods_that_somebody_made_up_are_one() {
+        let counted = Counted::default();
+        let routes = counted.set_routes([Arc::from("/a")].iter());
+        for method in ["BREW", "PROPFIND", "get"] {
+            let method = Method::from_bytes(method.as_bytes()).expect("a method");
+            routes[0].count(&method, None, Outcome::Undecided, Duration::ZERO);
+        }
+        assert_eq!(read(counted.board()), [("_OTHER /a None undecided".to_owned(), 3)]);
+    }
+}
