@@ -17,7 +17,8 @@
 //! | [`upstream`] | the way of a permitted request to its upstream | `oauth`, `policy`, `telemetry`, `clock`, `net` |
 //! | [`gateway`] | where it meets: the compiled configuration, one request from top to bottom, every answer | all above |
 //! | [`server`] | listeners, workers, client connections, drain | `gateway`, `config`, `clock`, `net`, `telemetry` |
-//! | [`reload`] | another configuration in the place of the one in force | `gateway`, `config`, `server`, `net` |
+//! | [`reload`] | another configuration in the place of the one in force | `gateway`, `config`, `server`, `net`, `telemetry` |
+//! | [`admin`] | health, readiness and metrics, on a listener of their own | `gateway`, `clock`, `policy`, `telemetry`, `verify`, `server`, `reload` |
 //! | [`cli`] | the command line and the control plane | everything |
 //! | [`dev`] | a development authorization server and an echo upstream; only `cli` imports it | `oauth`, `verify` |
 //!
@@ -59,6 +60,7 @@
 //! - **Nothing waits without end**, and every input from the network is bounded before it is parsed.
 //! - **Tokens and secrets reach neither logs nor errors.** Types that hold them do not print them.
 
+pub mod admin;
 pub mod cli;
 pub mod clock;
 pub mod config;

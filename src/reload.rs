@@ -13,14 +13,15 @@
 //!    way to it is swapped, as Kubernetes does).
 
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
-use std::time::Duration;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::{Duration, Instant};
 
 use crate::config::{Config, Report, Source};
 use crate::gateway::{self, Publisher, Snapshot, compile_after};
 use crate::net::Content;
 use crate::server::tls::{Shown, certificates};
 use crate::server::{Server, Settings};
+use crate::telemetry::numbers::Counter;
 
 const LOOKED_AT_EACH: Duration = Duration::from_millis(500);
 
@@ -30,16 +31,23 @@ pub struct Reloader {
     publisher: Publisher,
     /// In the order of the listeners.
     shown: Vec<Arc<Shown>>,
-    counts: Counts,
+    counts: Arc<Counts>,
 }
 
 /// What came of the reloads so far.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[derive(Debug)]
 pub struct Counts {
     /// Another configuration was taken up.
-    pub accepted: u64,
+    pub accepted: Counter,
     /// It was not, because of what it was.
-    pub refused: u64,
+    pub refused: Counter,
+    last: Mutex<Last>,
+}
+
+#[derive(Debug)]
+struct Last {
+    is_good: bool,
+    success: Instant,
 }
 
 /// What a reload came to, where it was not refused.
@@ -66,7 +74,7 @@ impl Reloader {
     /// `config` is in force: it was compiled to what `publisher` publishes and what the listeners show.
     #[must_use]
     pub fn new(config: Config, publisher: Publisher, shown: Vec<Arc<Shown>>) -> Self {
-        Self { config, publisher, shown, counts: Counts::default() }
+        Self { config, publisher, shown, counts: Arc::new(Counts::new(Instant::now())) }
     }
 
     /// The configuration in force.
@@ -89,16 +97,17 @@ impl Reloader {
         let outcome = self.take_up(server, loaded).await;
         match &outcome {
             Ok(Reloaded::Same) => {}
-            Ok(Reloaded::Changed) => self.counts.accepted += 1,
-            Err(_) => self.counts.refused += 1,
+            Ok(Reloaded::Changed) => self.counts.accepted.count(),
+            Err(_) => self.counts.refused.count(),
         }
+        self.counts.came_out(outcome.is_ok(), Instant::now());
         outcome
     }
 
     /// How often something else was taken up so far, and how often it was refused.
     #[must_use]
-    pub fn counts(&self) -> Counts {
-        self.counts
+    pub fn counts(&self) -> &Arc<Counts> {
+        &self.counts
     }
 
     async fn take_up(
@@ -143,6 +152,29 @@ impl Reloader {
     }
 }
 
+impl Counts {
+    // What was started with was taken up as well.
+    fn new(now: Instant) -> Self {
+        let last = Mutex::new(Last { is_good: true, success: now });
+        Self { accepted: Counter::default(), refused: Counter::default(), last }
+    }
+
+    fn came_out(&self, is_good: bool, now: Instant) {
+        let mut last = self.last.lock().unwrap_or_else(PoisonError::into_inner);
+        last.is_good = is_good;
+        if is_good {
+            last.success = now;
+        }
+    }
+
+    /// Whether what was last read is in force; and when something last was, which it may have been already.
+    #[must_use]
+    pub fn last(&self) -> (bool, Instant) {
+        let last = self.last.lock().unwrap_or_else(PoisonError::into_inner);
+        (last.is_good, last.success)
+    }
+}
+
 fn has_same_issuers(snapshot: &Snapshot, earlier: &Snapshot) -> bool {
     let (issuers, known) = (snapshot.verifier.issuers(), earlier.verifier.issuers());
     issuers.len() == known.len() && issuers.iter().zip(known).all(|(one, other)| Arc::ptr_eq(one, other))
@@ -155,6 +187,7 @@ fn takes_restart(from: &Config, to: &Config) -> Vec<&'static str> {
         ("the addresses of the listeners", addresses(from) != addresses(to)),
         ("server.workers", from.server.workers != to.server.workers),
         ("server.share_port", from.server.share_port != to.server.share_port),
+        ("admin.listen", from.admin_address() != to.admin_address()),
         ("[development]", from.development != to.development),
     ];
     changes.into_iter().filter(|(_, is_changed)| *is_changed).map(|(what, _)| what).collect()

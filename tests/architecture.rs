@@ -5,7 +5,7 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 /// Who may import whom; a room that is not named may import everything.
-const MAY_IMPORT: [(&str, &[&str]); 12] = [
+const MAY_IMPORT: [(&str, &[&str]); 13] = [
     ("oauth", &[]),
     ("config", &[]),
     ("clock", &["oauth"]),
@@ -16,7 +16,8 @@ const MAY_IMPORT: [(&str, &[&str]); 12] = [
     ("upstream", &["oauth", "policy", "telemetry", "clock", "net"]),
     ("gateway", &["oauth", "config", "clock", "net", "policy", "telemetry", "verify", "upstream"]),
     ("server", &["gateway", "config", "clock", "net", "telemetry"]),
-    ("reload", &["gateway", "config", "server", "net"]),
+    ("reload", &["gateway", "config", "server", "net", "telemetry"]),
+    ("admin", &["gateway", "clock", "policy", "telemetry", "verify", "server", "reload"]),
     ("dev", &["oauth", "verify"]),
 ];
 

@@ -3,6 +3,7 @@
 use std::io;
 use std::process::ExitCode;
 use std::sync::Arc;
+use std::sync::atomic::AtomicBool;
 
 use arc_swap::ArcSwap;
 use tokio::signal::unix::{Signal, SignalKind, signal};
@@ -10,12 +11,13 @@ use tracing_subscriber::filter::LevelFilter;
 
 use super::warnings::weak_choices;
 use super::{LogLevel, Options, service, story};
+use crate::admin::Admin;
 use crate::clock::Clock;
 use crate::config::{self, Config};
 use crate::dev;
 use crate::gateway::{self, Publisher, Snapshot};
 use crate::oauth::scope::{GrantedWildcards, ScopeSet};
-use crate::reload::{Counts, Reloaded, Reloader, Watched};
+use crate::reload::{Reloaded, Reloader, Watched};
 use crate::server::tls::{Certificates, Shown};
 use crate::server::{self, Inherited, Server, listen_or_inherit};
 use crate::telemetry::{self, Log, LogFormat, Telemetry};
@@ -65,6 +67,7 @@ fn serve(
     log: &Log,
 ) -> io::Result<()> {
     let addresses: Vec<_> = config.listeners.iter().map(|listener| listener.address.value).collect();
+    let admin_listener = config.admin_address().map(Admin::listen).transpose()?;
     let listeners = listen_or_inherit(&addresses, config.server.workers, config.server.share_port, &mut inherited)
         .map_err(io::Error::other)?;
     inherited.all_taken(&addresses).map_err(io::Error::other)?;
@@ -94,10 +97,22 @@ fn serve(
             story::print(&publisher.load(), server.addresses(), development.issuer_address);
         }
 
+        let mut reloader = Reloader::new(config, Arc::clone(&publisher), shown);
+        let admin = Arc::new(Admin {
+            publisher,
+            telemetry,
+            reloads: Arc::clone(reloader.counts()),
+            pulse: server.pulse(),
+            clock: Clock::system(),
+            stopping: AtomicBool::new(false),
+        });
+        if let Some(listener) = admin_listener {
+            tracing::info!(address = %listener.local_addr()?, "the admin listener is there");
+            tokio::spawn(Arc::clone(&admin).serve(listener));
+        }
         service::ready();
         tokio::spawn(service::watchdog(server.pulse()));
 
-        let mut reloader = Reloader::new(config, publisher, shown);
         let reloading = async {
             loop {
                 tokio::select! {
@@ -112,6 +127,7 @@ fn serve(
             () = reloading => {}
         }
         tracing::info!("stopping");
+        admin.stop();
         service::stopping();
         tokio::select! {
             () = drain(server, &reloader.config().server) => {}
@@ -128,7 +144,7 @@ async fn reload(reloader: &mut Reloader, server: &Server, options: &Options, log
     service::reloading();
     let loaded = config::load_judged(&options.config, &gateway::route_faults);
     let outcome = reloader.reload(server, loaded).await;
-    let Counts { accepted, refused } = reloader.counts();
+    let (accepted, refused) = (reloader.counts().accepted.read(), reloader.counts().refused.read());
     match outcome {
         Ok(Reloaded::Same) => tracing::info!("the file was read again: nothing has changed"),
         Ok(Reloaded::Changed) => {

@@ -2,7 +2,7 @@
 //!
 //! Nothing depends on its listening: where a message cannot be sent, that is logged and the gateway goes on.
 
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use sd_notify::NotifyState;
 
@@ -37,7 +37,7 @@ pub(super) async fn watchdog(pulse: Pulse) {
     interval.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
     loop {
         interval.tick().await;
-        if pulse.beats() {
+        if pulse.beats_within(within / 2, Instant::now()) {
             tell(&[NotifyState::Watchdog]);
         } else {
             tracing::error!("a worker hangs: the watchdog is not told that all is well");

@@ -15,6 +15,12 @@ pub(super) fn weak_choices(config: &Config) -> Vec<Fault> {
         found.extend(of_issuer(issuer, config.development.is_some()));
     }
     for route in &config.routes {
+        if let Some(place) = config.unenforced_by(route) {
+            found.push(place.fault(format!(
+                "shadow mode: {:?} turns nobody away for lack of a good token, it only tells (enforce = true once the log is quiet)",
+                route.path.value
+            )));
+        }
         match &route.access {
             Access::Public => found.push(route.path.fault("public: nobody is asked for a token here")),
             Access::AnyToken => {

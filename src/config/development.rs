@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use toml::de::DeValue;
 
+use super::admin::Admin;
 use super::listener::Listener;
 use super::read::Table;
 use super::report::Placed;
@@ -82,8 +83,13 @@ impl Development {
     }
 
     /// Keys that everybody can read guard nothing, so nobody but this machine may reach what they open.
-    pub(super) fn refuse_what_others_can_reach(&self, table: &Table<'_>, listeners: &[Listener]) {
-        let addresses = listeners.iter().map(|listener| &listener.address);
+    pub(super) fn refuse_what_others_can_reach(
+        &self,
+        table: &Table<'_>,
+        listeners: &[Listener],
+        admin: Option<&Admin>,
+    ) {
+        let addresses = listeners.iter().map(|listener| &listener.address).chain(admin.map(|admin| &admin.listen));
         for listener in addresses.chain([&self.listen, &self.echo]) {
             if !listener.value.ip().is_loopback() {
                 let message =

@@ -12,6 +12,7 @@
 //!    overlap, is found out where they are compiled, with the places kept here.
 //! 4. A secret is never printed, right or wrong.
 
+mod admin;
 mod development;
 mod endpoints;
 mod introspection;
@@ -31,10 +32,12 @@ mod values;
 
 use std::cell::RefCell;
 use std::fs;
+use std::net::SocketAddr;
 use std::path::Path;
 
 use toml::de::DeTable;
 
+pub use admin::Admin;
 pub use development::{Development, DevelopmentAlgorithm, DevelopmentClient, TokenFormat};
 pub use endpoints::{Discovery, KeySource};
 pub use introspection::{Accept, Authentication, ClientSecret, Introspection};
@@ -56,6 +59,8 @@ pub struct Config {
     pub server: Server,
     /// Where clients connect, at least one: `server.listen` first, then `[[listeners]]`.
     pub listeners: Vec<Listener>,
+    /// `[admin]`, if there is one.
+    pub admin: Option<Admin>,
     /// `[log]`.
     pub log: Log,
     /// `[challenge]`.
@@ -143,6 +148,19 @@ fn parse_judged(
 }
 
 impl Config {
+    /// What says that a route is in shadow mode: it turns nobody away for lack of a good token. None for one that does.
+    #[must_use]
+    pub fn unenforced_by<'c>(&'c self, route: &'c Route) -> Option<&'c Placed<bool>> {
+        let is_public = route.access == Access::Public;
+        route.enforce.as_ref().or(self.server.enforce.as_ref()).filter(|enforce| !enforce.value && !is_public)
+    }
+
+    /// Where the admin listener is to be, if anywhere.
+    #[must_use]
+    pub fn admin_address(&self) -> Option<SocketAddr> {
+        self.admin.as_ref().map(|admin| admin.listen.value)
+    }
+
     fn read(table: &mut Table<'_>) -> Self {
         let declared = Declared { issuers: table.names("issuers"), upstreams: table.names("upstreams") };
         let server = table.section("server", Server::read);
@@ -154,13 +172,15 @@ impl Config {
             None => vec![server::default_listen()],
         };
         let listeners: Vec<_> = plain.into_iter().map(Listener::plain).chain(declared_listeners).collect();
+        let admin = table.optional_section("admin", Admin::read).flatten();
         let development = table.optional_section("development", Development::read);
         if let Some(development) = &development {
-            development.refuse_what_others_can_reach(table, &listeners);
+            development.refuse_what_others_can_reach(table, &listeners, admin.as_ref());
         }
         Self {
             server,
             listeners,
+            admin,
             log: table.section("log", Log::read),
             challenge: table.section("challenge", Challenge::read),
             development,

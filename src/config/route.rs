@@ -29,6 +29,8 @@ pub struct Route {
     pub forward_token: ForwardToken,
     /// Whether a stream ends when the token ends that it was let through by.
     pub close_at_expiry: bool,
+    /// Whether anybody is turned away for lack of a good token, if not as `[server]` says.
+    pub enforce: Option<Placed<bool>>,
     /// Which claims the upstream gets as headers.
     pub claim_headers: Vec<ClaimHeader>,
 }
@@ -85,6 +87,7 @@ impl Route {
             strip_prefix: table.optional("strip_prefix", text),
             forward_token: table.or("forward_token", ForwardToken::Keep, word(&FORWARD_TOKEN)),
             close_at_expiry: table.or("close_at_expiry", false, boolean),
+            enforce: table.optional("enforce", boolean),
             claim_headers: claim_headers(table),
             // What may be missing comes last, when every key was taken.
             path: path?,
@@ -123,7 +126,7 @@ fn access(table: &mut Table<'_>) -> Access {
     let any_scope = table.list("any_scope", 1, text);
     table.refuse_both("scope", "any_scope");
     if public {
-        for key in ["scope", "any_scope", "issuers"] {
+        for key in ["scope", "any_scope", "issuers", "enforce"] {
             table.refuse_both("public", key);
         }
         return Access::Public;

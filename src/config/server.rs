@@ -48,6 +48,8 @@ pub struct Server {
     pub max_headers: usize,
     /// Bytes of an access token.
     pub max_token_size: usize,
+    /// Whether routes turn anybody away for lack of a good token, where they do not say; they do by default.
+    pub enforce: Option<Placed<bool>>,
 }
 
 /// What to do about `;` in a path.
@@ -125,6 +127,7 @@ impl Server {
             max_header_size: table.or("max_header_size", 32 * KIBIBYTE, size(8 * KIBIBYTE..=MEBIBYTE)),
             max_headers: table.or("max_headers", 100, count(1..=1024)),
             max_token_size: table.or("max_token_size", 16 * KIBIBYTE, size(KIBIBYTE..=MEBIBYTE)),
+            enforce: table.optional("enforce", boolean),
         }
     }
 }

@@ -254,21 +254,42 @@ impl Gate {
         let forwarding = &snapshot.forwarding[found.index];
         record.route = Rc::clone(&view.routes[found.index]);
 
+        let (permit, token) = match self.admit(snapshot, connection, &parts.headers, &found, record).await {
+            Ok(admitted) => admitted,
+            Err(refusal) => {
+                let shadow = decision::unenforced(&found).filter(|_| refusal.is_for_lack_of_a_token());
+                let Some(permit) = shadow else { return Err(refusal) };
+                (record.outcome, record.cause) = (Outcome::Shadowed(refusal.reason()), refusal.cause());
+                record.issuer = refusal.issuer().cloned();
+                (permit, None)
+            }
+        };
+        let sent = without_first_segments(path.as_str(), forwarding.strip_segments);
+        let path = (sent != parts.uri.path()).then(|| sent.to_owned());
+        Ok(Passage { permit, token, path })
+    }
+
+    // Decides by the token, where one is asked for.
+    async fn admit(
+        &self,
+        snapshot: &Arc<Snapshot>,
+        connection: &Connection,
+        headers: &HeaderMap,
+        found: &Found<'_, '_>,
+        record: &mut Record,
+    ) -> Result<(Permit, Option<Arc<Verified>>), Refusal> {
         let fact = if found.route.requirement.is_public() {
             None
         } else {
-            Some(self.token(snapshot, connection, &parts.headers, &found).await?)
+            Some(self.token(snapshot, connection, headers, found).await?)
         };
         let token = fact.as_ref().map(|fact| fact.token());
         record.token = token.map(Arc::clone);
         let granted = || token.map_or_else(String::new, |token| token.scopes().to_string());
         let permit =
-            decision::decide(&found, token.map(|token| &**token)).map_err(|denial| Refusal::denied(denial, granted))?;
+            decision::decide(found, token.map(|token| &**token)).map_err(|denial| Refusal::denied(denial, granted))?;
         record.outcome = if token.is_some() { Outcome::Permitted } else { Outcome::Public };
-
-        let sent = without_first_segments(path.as_str(), forwarding.strip_segments);
-        let path = (sent != parts.uri.path()).then(|| sent.to_owned());
-        Ok(Passage { permit, token: fact, path })
+        Ok((permit, fact))
     }
 
     async fn token(

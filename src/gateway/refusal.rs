@@ -134,6 +134,26 @@ impl Refusal {
         }
     }
 
+    /// Whether it is for lack of a good token, which a route in shadow mode only tells.
+    #[must_use]
+    pub(super) fn is_for_lack_of_a_token(&self) -> bool {
+        match self {
+            Self::NoToken { .. }
+            | Self::InvalidToken { .. }
+            | Self::InsufficientScope { .. }
+            | Self::IssuerUnavailable { .. }
+            | Self::Overloaded { .. } => true,
+            Self::Ambiguous(_)
+            | Self::NoRoute
+            | Self::MethodNotAllowed { .. }
+            | Self::BadAuthorization(_)
+            | Self::Conflict
+            | Self::BodyFault(_)
+            | Self::Upstream(_)
+            | Self::Panicked => false,
+        }
+    }
+
     /// The name in gateway.toml of the issuer that it has to do with.
     #[must_use]
     pub fn issuer(&self) -> Option<&Arc<str>> {

@@ -6,7 +6,8 @@ use super::requirement::{Requirement, UnusableParameter};
 use super::route::Found;
 use crate::oauth::claims::ActiveToken;
 
-/// A request that may be sent on. Only [`decide`] makes one, and sending it on uses it up.
+/// A request that may be sent on. Only [`decide`] makes one, or [`unenforced`] where a route says so; sending it on uses it
+/// up.
 #[derive(Debug)]
 #[must_use]
 pub struct Permit {
@@ -69,6 +70,12 @@ pub fn decide(found: &Found<'_, '_>, token: Option<&ActiveToken>) -> Result<Perm
         Some(first) if !is_met => Err(Denial::InsufficientScope { needed: first.filled(&found.parameters)? }),
         _ => Ok(Permit { route: found.index, is_public: false }),
     }
+}
+
+/// Lets a request pass that would be refused for lack of a good token, on a route in shadow mode; `None` on any other.
+#[must_use]
+pub fn unenforced(found: &Found<'_, '_>) -> Option<Permit> {
+    (!found.route.is_enforced).then_some(Permit { route: found.index, is_public: true })
 }
 
 /// The scopes that a request needs, for the challenge to one that came without a token; of several sets the first.

@@ -35,6 +35,9 @@ pub struct Route {
     pub requirement: Requirement,
     /// The names of the issuers whose tokens it takes; empty for all.
     pub issuers: Vec<Arc<str>>,
+    /// Whether it turns anybody away for lack of a good token; where it does not, it only finds out whom it would (shadow
+    /// mode).
+    pub is_enforced: bool,
 }
 
 /// All routes of a gateway.

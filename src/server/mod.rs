@@ -18,7 +18,7 @@ use std::io;
 use std::net::SocketAddr;
 use std::sync::{Arc, mpsc};
 use std::thread;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use arc_swap::ArcSwap;
 use tokio::sync::watch;
@@ -111,7 +111,7 @@ impl Server {
         let at = |(shown, &address)| Listener { shown, connections: telemetry.connections(address) };
         let at_addresses: Vec<_> = shown.zip(&addresses).map(at).collect();
         let workers = listeners.into_workers();
-        let pulse = Pulse::new(workers.len());
+        let pulse = Pulse::new(workers.len(), Instant::now());
         let workers = workers
             .into_iter()
             .enumerate()

@@ -1,15 +1,19 @@
 //! Whether the workers live.
 
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU8, Ordering};
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::{Duration, Instant};
 
-const SILENT: u8 = 0;
-const BEATEN: u8 = 1;
-const ENDED: u8 = 2;
+/// A worker that has done its work, as it was told to.
+const ENDED: u64 = u64::MAX;
 
-/// The pulse of all workers, to be felt now and then.
+/// The pulse of all workers, for anybody to feel.
 #[derive(Clone, Debug)]
-pub struct Pulse(Arc<[AtomicU8]>);
+pub struct Pulse {
+    since: Instant,
+    /// When each worker last beat, in milliseconds since then.
+    beats: Arc<[AtomicU64]>,
+}
 
 /// The part of one worker, which has it beat at each tick of its clock.
 pub(super) struct Heart {
@@ -18,35 +22,36 @@ pub(super) struct Heart {
 }
 
 impl Pulse {
-    pub(super) fn new(workers: usize) -> Self {
-        Self((0..workers).map(|_| AtomicU8::new(BEATEN)).collect())
+    pub(super) fn new(workers: usize, now: Instant) -> Self {
+        Self { since: now, beats: (0..workers).map(|_| AtomicU64::new(0)).collect() }
     }
 
-    /// Whether every worker has gone round since this was last asked, or has ended as it was told to.
+    /// Whether every worker has gone round since so long before `now`, or has ended as it was told to.
     ///
-    /// To be asked no more often than every few [`TICK`](crate::clock::TICK)s.
+    /// A worker beats at each [`TICK`](crate::clock::TICK): less than a few of those says nothing.
     #[must_use]
-    pub fn beats(&self) -> bool {
-        let beats = |worker: &AtomicU8| {
-            worker.compare_exchange(BEATEN, SILENT, Ordering::Relaxed, Ordering::Relaxed) != Err(SILENT)
-        };
-        // Each is asked, so that a beat is not taken for one since.
-        self.0.iter().filter(|worker| !beats(worker)).count() == 0
+    pub fn beats_within(&self, time: Duration, now: Instant) -> bool {
+        let earliest = self.millis(now).saturating_sub(u64::try_from(time.as_millis()).unwrap_or(u64::MAX));
+        self.beats.iter().all(|beat| beat.load(Ordering::Relaxed) >= earliest)
     }
 
     pub(super) fn heart(&self, worker: usize) -> Heart {
         Heart { pulse: self.clone(), worker }
     }
+
+    fn millis(&self, now: Instant) -> u64 {
+        u64::try_from(now.saturating_duration_since(self.since).as_millis()).unwrap_or(ENDED - 1)
+    }
 }
 
 impl Heart {
-    pub(super) fn beat(&self) {
-        self.pulse.0[self.worker].store(BEATEN, Ordering::Relaxed);
+    pub(super) fn beat(&self, now: Instant) {
+        self.pulse.beats[self.worker].store(self.pulse.millis(now), Ordering::Relaxed);
     }
 
     /// The worker has done its work. Not at drop: that comes with a panic as well.
     pub(super) fn end(&self) {
-        self.pulse.0[self.worker].store(ENDED, Ordering::Relaxed);
+        self.pulse.beats[self.worker].store(ENDED, Ordering::Relaxed);
     }
 }
 
@@ -55,21 +60,21 @@ mod tests {
     use super::*;
 
     #[test]
-    fn every_worker_has_to_beat_between_two_questions_unless_it_has_ended() {
-        let pulse = Pulse::new(2);
+    fn every_worker_has_to_have_beaten_lately_unless_it_has_ended() {
+        let begin = Instant::now();
+        let at = |seconds| begin + Duration::from_secs(seconds);
+        let pulse = Pulse::new(2, begin);
         let (first, second) = (pulse.heart(0), pulse.heart(1));
-        assert!(pulse.beats(), "nobody had the time yet");
-        assert!(!pulse.beats());
-        first.beat();
-        assert!(!pulse.beats());
-        second.beat();
-        assert!(!pulse.beats(), "the first has beaten before, not since");
-        first.beat();
-        second.beat();
-        assert!(pulse.beats());
+        let beats_at = |seconds| pulse.beats_within(Duration::from_secs(5), at(seconds));
+        assert!(beats_at(5), "nobody had the time yet");
+        assert!(!beats_at(6));
+        first.beat(at(6));
+        assert!(!beats_at(6));
+        second.beat(at(7));
+        assert!(beats_at(11));
+        assert!(!beats_at(12), "the first has beaten before, not since");
         first.end();
-        second.beat();
-        assert!(pulse.beats());
-        assert!(!pulse.beats());
+        assert!(beats_at(12));
+        assert!(!beats_at(13));
     }
 }

@@ -68,9 +68,10 @@ impl Worker {
             let gate = Rc::new(Gate::new(publisher, Rc::clone(&ticker), telemetry.worker()));
             let serving = Rc::new(Serving::new(Rc::clone(&gate), Rc::clone(&ticker), settings));
             let beating = Rc::clone(&heart);
+            let beaten = Rc::clone(&ticker);
             tokio::task::spawn_local(Rc::clone(&ticker).run(move || {
                 gate.prune();
-                beating.beat();
+                beating.beat(beaten.now());
             }));
 
             let mut accepting = JoinSet::new();

@@ -50,6 +50,8 @@ pub enum Outcome {
     Permitted,
     /// Forwarded by a route that asks for no token.
     Public,
+    /// Forwarded by a route in shadow mode, which would have refused it otherwise. The reason is from a closed set of names.
+    Shadowed(&'static str),
     /// Answered by the gateway. The reason is from a closed set of names.
     Refused(&'static str),
     /// Forwarded, but the upstream's answer broke off. The reason is from a closed set of names.
@@ -63,6 +65,7 @@ impl Outcome {
             Self::Undecided => "undecided",
             Self::Permitted => "permitted",
             Self::Public => "public",
+            Self::Shadowed(_) => "shadowed",
             Self::Refused(_) => "refused",
             Self::Broken(_) => "broken",
         }
@@ -73,7 +76,7 @@ impl Outcome {
         match self {
             Self::Undecided => Some("client_went_away"),
             Self::Permitted | Self::Public => None,
-            Self::Refused(reason) | Self::Broken(reason) => Some(reason),
+            Self::Shadowed(reason) | Self::Refused(reason) | Self::Broken(reason) => Some(reason),
         }
     }
 }

@@ -35,7 +35,7 @@ impl Chooser {
         &self,
         count: usize,
         is_fit: impl Fn(usize) -> bool,
-        load: impl Fn(usize) -> usize,
+        load: impl Fn(usize) -> u64,
     ) -> Option<usize> {
         if count == 1 {
             return is_fit(0).then_some(0);
@@ -86,7 +86,7 @@ impl Random {
 mod tests {
     use super::*;
 
-    fn counts(chooser: &Chooser, rounds: usize, is_fit: [bool; 4], loads: [usize; 4]) -> [usize; 4] {
+    fn counts(chooser: &Chooser, rounds: usize, is_fit: [bool; 4], loads: [u64; 4]) -> [usize; 4] {
         let mut counts = [0; 4];
         for _ in 0..rounds {
             let chosen = chooser.choose(4, |index| is_fit[index], |index| loads[index]).expect("one is fit");

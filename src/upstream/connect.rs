@@ -4,6 +4,7 @@ use std::future::poll_fn;
 use std::io;
 use std::pin::pin;
 use std::rc::Rc;
+use std::sync::Arc;
 use std::task::Poll;
 
 use bytes::Bytes;
@@ -15,7 +16,8 @@ use tokio::time::timeout;
 use tokio_rustls::TlsConnector;
 
 use super::endpoints::Endpoint;
-use super::peer::UnderWay;
+use super::numbers::{Counted, Traffic};
+use super::peer::{Peer, UnderWay};
 use super::pool::Connection;
 use super::request_body::RequestBody;
 use super::settings::{Protocol, Settings};
@@ -41,19 +43,21 @@ pub struct FarEnd {
     pub stream: Paced<Stream>,
     /// Its first bytes in the new protocol.
     pub early: Bytes,
-    /// It counts as an exchange for as long as it lasts.
-    pub(super) _under_way: Option<UnderWay>,
+    /// It counts as an exchange and as a connection for as long as it lasts.
+    pub(super) _held: (Option<UnderWay>, Counted),
 }
 
 /// Connects to `endpoint`, in the clear or over TLS, and speaks HTTP/1.1 on it.
 ///
 /// # Errors
 /// The last address's, where the endpoint is a name not yet looked up; [`io::ErrorKind::TimedOut`] after `connect_timeout`.
-pub(super) async fn connect(settings: &Settings, endpoint: &Endpoint, ticker: &Rc<Ticker>) -> io::Result<Connection> {
-    let (connection, driver) = speak(settings, endpoint, ticker).await?;
+pub(super) async fn connect(settings: &Settings, peer: &Peer, ticker: &Rc<Ticker>) -> io::Result<Connection> {
+    let (connection, driver) = speak(settings, &peer.endpoint, ticker).await?;
+    let counted = Counted::new(&peer.traffic);
     // Its errors reach the exchange that it breaks; an idle connection may end as it likes.
     tokio::task::spawn_local(async move {
         let _ = driver.await;
+        drop(counted);
     });
     Ok(connection)
 }
@@ -64,15 +68,16 @@ pub(super) async fn connect(settings: &Settings, endpoint: &Endpoint, ticker: &R
 /// As [`connect`].
 pub(super) async fn connect_to_switch(
     settings: &Settings,
-    endpoint: &Endpoint,
+    peer: &Peer,
     ticker: &Rc<Ticker>,
 ) -> io::Result<(Connection, oneshot::Receiver<FarEnd>)> {
-    let (connection, driver) = speak(settings, endpoint, ticker).await?;
+    let (connection, driver) = speak(settings, &peer.endpoint, ticker).await?;
+    let counted = Counted::new(&peer.traffic);
     let (tell, switched) = oneshot::channel();
     tokio::task::spawn_local(async move {
         if let Ok(parts) = driver.without_shutdown().await {
             // An error means that nobody wants it any more: no 101 came.
-            let _ = tell.send(FarEnd { stream: parts.io.into_inner(), early: parts.read_buf, _under_way: None });
+            let _ = tell.send(FarEnd { stream: parts.io.into_inner(), early: parts.read_buf, _held: (None, counted) });
         }
     });
     Ok((connection, switched))
@@ -86,6 +91,7 @@ pub(super) async fn connect_to_switch(
 pub(super) async fn connect_shared(
     settings: &Settings,
     endpoint: &Endpoint,
+    traffic: &Arc<Traffic>,
     ticker: &Rc<Ticker>,
 ) -> io::Result<Rc<Shared>> {
     let connecting = async {
@@ -112,9 +118,11 @@ pub(super) async fn connect_shared(
         let shared = Shared::new(sender, pace, ticker.now());
         // Not the connection itself: it ends when nobody else has any use for it.
         let driven = Rc::downgrade(&shared);
+        let counted = Counted::new(traffic);
         // Its errors reach the exchanges that it breaks.
         tokio::task::spawn_local(async move {
             let _ = driver.await;
+            drop(counted);
             if let Some(shared) = driven.upgrade() {
                 shared.is_going();
             }

@@ -9,6 +9,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 use arc_swap::ArcSwap;
 
+use super::numbers::{OfAllWorkers, Traffic};
 use super::settings::Target;
 
 /// One address of a target; a target that has a name may have several.
@@ -18,6 +19,7 @@ pub(super) struct Endpoint {
     pub(super) target: usize,
     /// None for a name that was not looked up yet: whoever connects does so.
     pub(super) address: Option<SocketAddr>,
+    pub(super) traffic: OfAllWorkers<Traffic>,
     is_down: AtomicBool,
     text: String,
 }
@@ -37,7 +39,8 @@ impl Endpoint {
             Some(address) => format!("{target} ({})", address.ip()),
             None => target.to_string(),
         };
-        Arc::new(Self { target: index, address, is_down: AtomicBool::new(false), text })
+        let (traffic, is_down) = (OfAllWorkers::default(), AtomicBool::new(false));
+        Arc::new(Self { target: index, address, traffic, is_down, text })
     }
 
     /// Whether active checks have found that it does not serve.

@@ -40,9 +40,10 @@ impl Health {
         self.resting_until.get().is_some_and(|until| now < until)
     }
 
-    pub(super) fn succeeded(&self) {
+    /// Returns whether it was at rest.
+    pub(super) fn succeeded(&self) -> bool {
         self.failures.set(0);
-        self.resting_until.set(None);
+        self.resting_until.take().is_some()
     }
 
     /// Returns for how long it rests from now on, if it does; `may_eject` tells whether it is ejected for that time.

@@ -1,5 +1,7 @@
 //! One attempt at an exchange over HTTP/1.1.
 
+use std::time::Instant;
+
 use http::{HeaderValue, Request, Response, StatusCode, header};
 
 use super::Upstream;
@@ -34,7 +36,7 @@ impl Upstream {
         let was_idle = idle.is_some();
         let mut connection = match idle {
             Some(connection) => connection,
-            None => match self.noted(&under_way, connect(&self.settings, &under_way.endpoint, &self.ticker).await) {
+            None => match self.noted(&under_way, connect(&self.settings, &under_way, &self.ticker).await) {
                 Ok(connection) => connection,
                 Err(source) => return Err(Failed::unsent(no_connection(&under_way.endpoint, source), request)),
             },
@@ -73,10 +75,11 @@ impl Upstream {
     /// # Errors
     /// [`UpstreamError`] when no attempt brought an answer.
     pub async fn switch(&self, _permit: Permit, mut request: Request<RequestBody>) -> Result<Switching, UpstreamError> {
+        let began = Instant::now();
         let mut attempts = self.attempts();
         let (under_way, (mut connection, switched)) = loop {
             let under_way = self.next(&attempts)?;
-            let connected = connect_to_switch(&self.settings, &under_way.endpoint, &self.ticker).await;
+            let connected = connect_to_switch(&self.settings, &under_way, &self.ticker).await;
             match self.noted(&under_way, connected) {
                 Ok(connected) => break (under_way, connected),
                 Err(source) => {
@@ -93,7 +96,10 @@ impl Upstream {
             .answered(self.settings.response_timeout, progress.as_ref(), connection.sender.try_send_request(request))
             .await
         {
-            Some(Ok(answer)) => answer,
+            Some(Ok(answer)) => {
+                self.exchanges.durations.count(began.elapsed());
+                answer
+            }
             Some(Err(failure)) => return Err(UpstreamError::broken(&under_way.endpoint, failure.into_error())),
             None => return Err(UpstreamError::TimedOut { target: under_way.endpoint.to_string() }),
         };
@@ -107,7 +113,7 @@ impl Upstream {
         drop(connection);
         match switched.await {
             Ok(far_end) => {
-                let far_end = FarEnd { _under_way: Some(under_way), ..far_end };
+                let far_end = FarEnd { _held: (Some(under_way), far_end._held.1), ..far_end };
                 Ok(Switching::Switched(Response::from_parts(head, ()), far_end))
             }
             // The connection ended with its answer.

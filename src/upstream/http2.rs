@@ -121,8 +121,8 @@ impl Upstream {
             }
             let connect = || {
                 let (settings, endpoint) = (Arc::clone(&self.settings), Arc::clone(&peer.endpoint));
-                let ticker = Rc::clone(&self.ticker);
-                async move { connect_shared(&settings, &endpoint, &ticker).await }
+                let (traffic, ticker) = (Arc::clone(&peer.traffic), Rc::clone(&self.ticker));
+                async move { connect_shared(&settings, &endpoint, &traffic, &ticker).await }
             };
             let (is_ours, connected) = streams.more(connect).await;
             if is_ours { self.noted(peer, connected)? } else { connected? }

@@ -25,6 +25,7 @@ mod health;
 mod http1;
 mod http2;
 mod lease;
+mod numbers;
 mod peer;
 mod pool;
 mod probe;
@@ -50,6 +51,7 @@ pub use connect::FarEnd;
 pub use endpoints::Endpoints;
 pub use forwarded_body::ForwardedBody;
 pub use http1::Switching;
+pub use numbers::{Exchanges, OfAllWorkers, Report, TargetReport};
 pub use probe::Check;
 pub use request_body::{Progress, RequestBody, RequestBodyFault};
 pub use resolve::Resolver;
@@ -72,6 +74,7 @@ pub struct Upstream {
     generation: Cell<Option<u64>>,
     chooser: Chooser,
     budget: Budget,
+    exchanges: Arc<Exchanges>,
 }
 
 impl Upstream {
@@ -80,7 +83,8 @@ impl Upstream {
     pub fn new(settings: Arc<Settings>, ticker: Rc<Ticker>) -> Self {
         let (peers, generation) = (RefCell::default(), Cell::new(None));
         let (chooser, budget) = (Chooser::new(settings.balance), Budget::full(ticker.now()));
-        Self { settings, ticker, peers, generation, chooser, budget }
+        let exchanges = settings.exchanges.join();
+        Self { settings, ticker, peers, generation, chooser, budget, exchanges }
     }
 
     /// What it was made from.

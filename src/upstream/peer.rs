@@ -1,6 +1,5 @@
 //! One worker's side of an endpoint: its connections, what it has seen of it, and how much it has under way there.
 
-use std::cell::Cell;
 use std::ops::Deref;
 use std::rc::Rc;
 use std::sync::Arc;
@@ -8,6 +7,7 @@ use std::time::Instant;
 
 use super::endpoints::Endpoint;
 use super::health::Health;
+use super::numbers::Traffic;
 use super::pool::Pool;
 use super::settings::{Protocol, Settings};
 use super::streams::Streams;
@@ -15,14 +15,14 @@ use crate::clock::Ticker;
 
 /// How much busier than it is an endpoint looks that should rest and may not be ejected: it gets requests when the
 /// others have so many times as many.
-const RESTING_WEIGHT: usize = 16;
+const RESTING_WEIGHT: u64 = 16;
 
 /// One worker's side of an endpoint.
 pub(super) struct Peer {
     pub(super) endpoint: Arc<Endpoint>,
     pub(super) way: Way,
     pub(super) health: Health,
-    under_way: Cell<usize>,
+    pub(super) traffic: Arc<Traffic>,
 }
 
 /// The connections to an endpoint.
@@ -40,17 +40,18 @@ impl Peer {
             Protocol::Http1 => Way::Http1(Pool::new(settings)),
             Protocol::Http2 => Way::Http2(Rc::new(Streams::new(settings, ticker))),
         };
-        Rc::new(Self { endpoint, way, health: Health::default(), under_way: Cell::new(0) })
+        let traffic = endpoint.traffic.join();
+        Rc::new(Self { endpoint, way, health: Health::default(), traffic })
     }
 
     pub(super) fn begin(self: &Rc<Self>) -> UnderWay {
-        self.under_way.set(self.under_way.get() + 1);
+        self.traffic.under_way.enter();
         UnderWay(Rc::clone(self))
     }
 
     /// How busy it is, for comparing.
-    pub(super) fn load(&self, now: Instant) -> usize {
-        let under_way = self.under_way.get();
+    pub(super) fn load(&self, now: Instant) -> u64 {
+        let under_way = self.traffic.under_way.read();
         if self.health.is_resting(now) { (under_way + 1) * RESTING_WEIGHT } else { under_way }
     }
 
@@ -80,6 +81,6 @@ impl Deref for UnderWay {
 
 impl Drop for UnderWay {
     fn drop(&mut self) {
-        self.0.under_way.set(self.0.under_way.get() - 1);
+        self.0.traffic.under_way.leave();
     }
 }

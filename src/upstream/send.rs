@@ -7,7 +7,7 @@ use std::pin::pin;
 use std::rc::Rc;
 use std::sync::Arc;
 use std::task::{Poll, ready};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use http::{HeaderValue, Method, Request, Response};
 use http_body::Body;
@@ -121,6 +121,7 @@ impl Upstream {
         _permit: Permit,
         mut request: Request<RequestBody>,
     ) -> Result<Response<ForwardedBody>, UpstreamError> {
+        let began = Instant::now();
         let mut attempts = self.attempts();
         loop {
             let under_way = self.next(&attempts)?;
@@ -131,7 +132,10 @@ impl Upstream {
                 Way::Http2(streams) => self.attempt_http2(under_way, streams, request, attempt).await,
             };
             match outcome {
-                Ok(answer) => return Ok(answer),
+                Ok(answer) => {
+                    self.exchanges.durations.count(began.elapsed());
+                    return Ok(answer);
+                }
                 Err(Failed { error, unspent: Some(unspent), was_idle })
                     if self.may_go_on(&mut attempts, &peer, &error, was_idle) =>
                 {
@@ -175,6 +179,7 @@ impl Upstream {
         if refused && attempts.further_addresses > 0 && self.has_another_address(target, &attempts.failed) {
             attempts.same_target = Some(target);
             attempts.further_addresses -= 1;
+            self.exchanges.retries.count();
             return true;
         }
         attempts.same_target = None;
@@ -182,17 +187,23 @@ impl Upstream {
             return false;
         }
         attempts.retries -= 1;
+        self.exchanges.retries.count();
         true
     }
 
     pub(super) fn noted<T>(&self, peer: &Peer, connected: io::Result<T>) -> io::Result<T> {
         match &connected {
-            Ok(_) => peer.health.succeeded(),
+            Ok(_) => {
+                if peer.health.succeeded() {
+                    peer.traffic.readmitted();
+                }
+            }
             Err(error) => {
                 let (now, target) = (self.ticker.now(), &peer.endpoint);
                 if let Some(rest) = peer.health.failed(now, || self.may_eject(now)) {
                     let upstream = &self.settings.name;
                     if peer.health.is_ejected(now) {
+                        peer.traffic.ejected(now + rest);
                         tracing::warn!(%upstream, %target, %error, ?rest, "target ejected");
                     } else {
                         tracing::warn!(%upstream, %target, %error, ?rest, "target not ejected: too many are already");

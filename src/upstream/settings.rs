@@ -12,6 +12,7 @@ use rustls::pki_types::ServerName;
 
 use super::balance::Balance;
 use super::endpoints::Endpoints;
+use super::numbers::{Exchanges, OfAllWorkers};
 use super::probe::Check;
 use super::resolve::Resolver;
 use crate::net::Renewed;
@@ -49,6 +50,8 @@ pub struct Settings {
     pub host: HostSent,
     /// For `https` targets.
     pub tls: Arc<Renewed<ClientConfig>>,
+    /// What the workers count.
+    pub exchanges: OfAllWorkers<Exchanges>,
 }
 
 /// What is spoken with an upstream.

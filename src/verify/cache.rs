@@ -51,26 +51,44 @@ impl Epoch {
 }
 
 /// The facts that all workers share.
-pub struct TokenCache(moka::sync::Cache<Token, Arc<Verified>>);
+pub struct TokenCache {
+    facts: moka::sync::Cache<Token, Arc<Verified>>,
+    bytes: Arc<AtomicU64>,
+}
 
 impl TokenCache {
     /// A cache of at most `entries` tokens of up to 4 KiB each, or fewer larger ones.
     #[must_use]
     pub fn new(entries: u64) -> Self {
         let weigher = |_: &Token, fact: &Arc<Verified>| u32::try_from(weight(fact)).unwrap_or(u32::MAX);
-        Self(moka::sync::Cache::builder().max_capacity(entries).weigher(weigher).build())
+        let bytes = Arc::new(AtomicU64::new(0));
+        let left = Arc::clone(&bytes);
+        let leaves = move |_: Arc<Token>, fact: Arc<Verified>, _| {
+            left.fetch_sub(fact.size() as u64, Ordering::Relaxed);
+        };
+        let facts = moka::sync::Cache::builder().max_capacity(entries).weigher(weigher).eviction_listener(leaves);
+        Self { facts: facts.build(), bytes }
+    }
+
+    /// How many facts there are, and about how many bytes of memory they take.
+    #[must_use]
+    pub fn size(&self) -> (u64, u64) {
+        // What was thrown out lately is still counted before this.
+        self.facts.run_pending_tasks();
+        (self.facts.entry_count(), self.bytes.load(Ordering::Relaxed))
     }
 
     pub(super) fn find(&self, token: &str) -> Option<Arc<Verified>> {
-        self.0.get(&Text(token))
+        self.facts.get(&Text(token))
     }
 
     pub(super) fn keep(&self, fact: &Arc<Verified>) {
-        self.0.insert(Token(Arc::clone(fact)), Arc::clone(fact));
+        self.bytes.fetch_add(fact.size() as u64, Ordering::Relaxed);
+        self.facts.insert(Token(Arc::clone(fact)), Arc::clone(fact));
     }
 
     fn forget(&self, token: &str) {
-        self.0.invalidate(&Text(token));
+        self.facts.invalidate(&Text(token));
     }
 }
 

@@ -33,9 +33,11 @@ use super::fact::{Basis, Verified, replacement};
 use super::fetch::Fetcher;
 use super::issuer::{Issuer, Keys};
 use super::jwt::Signer;
+use super::report::QuestionsReport;
 use super::{OnDrop, VerifyError, invalid};
 use crate::oauth::UnixTime;
 use crate::oauth::claims::{ActiveToken, ClaimsError, Expectation, ExpectedAudience};
+use crate::telemetry::numbers::{Counter, Durations};
 
 pub use credentials::{Assertions, ClientAuthentication, Credentials, UnusableKey};
 pub use own_token::OwnToken;
@@ -94,6 +96,9 @@ pub struct Introspection {
     lookups: Arc<Lookups>,
     breaker: Breaker,
     failures: Failures,
+    answered: Counter,
+    failed: Counter,
+    durations: Durations,
     /// The control plane, once it is there.
     control_plane: OnceLock<Handle>,
 }
@@ -137,6 +142,9 @@ impl Introspection {
             settings,
             breaker: Breaker::default(),
             failures: Failures::default(),
+            answered: Counter::default(),
+            failed: Counter::default(),
+            durations: Durations::default(),
             control_plane: OnceLock::new(),
         }
     }
@@ -155,6 +163,12 @@ impl Introspection {
                 Err(error) => tracing::error!(%issuer, %error, "cannot ask the authorization server about tokens yet"),
             }
         });
+    }
+
+    /// What has come of asking so far.
+    #[must_use]
+    pub fn report(&self) -> QuestionsReport {
+        QuestionsReport { answered: self.answered.read(), failed: self.failed.read(), durations: self.durations.read() }
     }
 
     /// What a JWT must say of itself to be asked about at all, where its signature is not verified here.
@@ -200,8 +214,10 @@ impl Introspection {
     async fn look_up(self: Arc<Self>, question: Question, begun: Begun, admission: Admission) {
         // Even if asking panics: as long as somebody is believed to try the server, nobody else does.
         let trial = OnDrop(|| self.breaker.abandoned(admission));
+        let began = Instant::now();
         let said = self.settings.ask(&question.token, &question.issuer.token_types, question.now);
         let said = tokio::time::timeout(self.settings.patience, said).await.unwrap_or(Err(AskError::TooSlow));
+        self.durations.count(began.elapsed());
         self.take_note(said.as_ref().err(), admission);
         drop(trial);
         let now = question.now;
@@ -266,12 +282,14 @@ impl Introspection {
     fn take_note(&self, error: Option<&AskError>, admission: Admission) {
         let issuer = &self.settings.expectation.issuer_name;
         let Some(error) = error.filter(|error| !matches!(error, AskError::Conflict { .. })) else {
+            self.answered.count();
             self.breaker.answered(admission);
             if self.failures.is_over() {
                 tracing::info!(%issuer, "the authorization server tells about tokens again");
             }
             return;
         };
+        self.failed.count();
         let rest = match error.outage() {
             Some(outage) => self.breaker.failed(admission, outage, Instant::now()),
             None => {

@@ -1,15 +1,17 @@
 //! An issuer as it was compiled from `[issuers.NAME]`: whom to believe, and about what.
 
 use std::sync::{Arc, Mutex, PoisonError};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use tokio::task::AbortHandle;
 
 use super::introspection::Introspection;
 use super::jwt::KeySet;
 use super::keys::{KeyRing, NoKeys};
+use super::report::{KeysReport, Report};
 use super::{RETRY_AFTER, VerifyError};
 use crate::oauth::claims::Expectation;
+use crate::telemetry::numbers::Durations;
 
 /// An authorization server whose tokens are accepted.
 #[derive(Debug)]
@@ -30,6 +32,8 @@ pub struct Issuer {
     pub token_prefix: String,
     /// No cached fact about its tokens is older.
     pub cache_max_age: Duration,
+    /// How long its tokens' signatures take to verify.
+    pub verifications: Durations,
     /// What goes on in the background for it.
     pub background: Background,
 }
@@ -87,12 +91,38 @@ impl Issuer {
         });
     }
 
+    /// Has the verifying of a signature counted.
+    pub(super) fn timed<T>(&self, verify: impl FnOnce() -> T) -> T {
+        let began = Instant::now();
+        let outcome = verify();
+        self.verifications.count(began.elapsed());
+        outcome
+    }
+
+    /// How it is doing.
+    #[must_use]
+    pub fn report(&self) -> Report {
+        Report {
+            issuer: Arc::clone(&self.name),
+            keys: self.keys.as_ref().map(Keys::report),
+            questions: self.introspection.as_ref().map(|introspection| introspection.report()),
+            verifications: self.verifications.read(),
+        }
+    }
+
     pub(super) fn unavailable(&self, cause: String) -> VerifyError {
         VerifyError::Unavailable { issuer: Arc::clone(&self.name), retry_after: RETRY_AFTER, cause }
     }
 }
 
 impl Keys {
+    fn report(&self) -> KeysReport {
+        match self {
+            Self::Fixed(keys) => KeysReport { usable: Some(keys.len()), ..KeysReport::default() },
+            Self::Published(ring) => ring.report(),
+        }
+    }
+
     /// The keys as they are.
     pub(super) fn current(&self) -> Result<Arc<KeySet>, NoKeys> {
         match self {

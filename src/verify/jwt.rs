@@ -82,6 +82,21 @@ impl SignatureError {
 }
 
 impl KeySet {
+    /// How many keys there are; a secret is one.
+    #[must_use]
+    pub fn len(&self) -> usize {
+        match &self.0 {
+            Keys::Published { keys, .. } => keys.len(),
+            Keys::Shared { .. } => 1,
+        }
+    }
+
+    /// Whether there is none.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        self.len() == 0
+    }
+
     /// Prepares the keys that an issuer publishes. HMAC among `allowed` has no effect: no published key fits it.
     #[must_use]
     pub fn new(jwks: &Jwks, allowed: &[Algorithm]) -> Self {

@@ -17,6 +17,7 @@ use tokio::time::Instant;
 use super::discovery::{DiscoveryError, Endpoint};
 use super::fetch::{FetchError, Fetcher};
 use super::jwt::KeySet;
+use super::report::KeysReport;
 use super::{Epoch, jitter};
 use crate::oauth::jose::{Algorithm, Jwks, JwksError};
 
@@ -59,6 +60,9 @@ struct Attempts {
     begun: u64,
     ended: u64,
     last_succeeded: bool,
+    succeeded: u64,
+    /// When one last succeeded, and until when what it brought is fresh.
+    success: Option<(Instant, Instant)>,
     /// When an unknown key last started one.
     for_unknown_key: Option<Instant>,
 }
@@ -99,6 +103,19 @@ impl KeyRing {
     /// [`NoKeys`] when none came yet, or the last ones are too old.
     pub fn current(&self) -> Result<Arc<KeySet>, NoKeys> {
         self.current.load_full().ok_or(NoKeys)
+    }
+
+    /// How the keys are.
+    #[must_use]
+    pub fn report(&self) -> KeysReport {
+        let Attempts { ended, succeeded, success, .. } = *self.attempts.borrow();
+        KeysReport {
+            usable: self.current.load().as_ref().map(|keys| keys.len()),
+            since_success: success.map(|(at, _)| at.elapsed()),
+            stale: success.map_or(Duration::ZERO, |(_, fresh_until)| fresh_until.elapsed()),
+            fetched: succeeded,
+            failed: ended - succeeded,
+        }
     }
 
     /// Waits until the keys were asked for once.
@@ -189,6 +206,11 @@ impl KeyRing {
         self.attempts.send_modify(|attempts| {
             attempts.ended = attempts.begun;
             attempts.last_succeeded = outcome.is_ok();
+            if let Ok((_, lifetime)) = &outcome {
+                let now = Instant::now();
+                attempts.succeeded += 1;
+                attempts.success = Some((now, now + *lifetime));
+            }
         });
         outcome.map(|(_, lifetime)| lifetime)
     }

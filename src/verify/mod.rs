@@ -13,6 +13,7 @@ pub mod introspection;
 mod issuer;
 pub mod jwt;
 mod keys;
+mod report;
 
 use std::net::{IpAddr, Ipv6Addr};
 use std::sync::Arc;
@@ -31,6 +32,7 @@ pub use fact::Verified;
 pub use fetch::{FetchError, Fetcher};
 pub use issuer::{Background, Issuer, Keys};
 pub use keys::{KeyRing, KeyTiming, NoKeys};
+pub use report::{KeysReport, QuestionsReport, Report};
 
 use fact::Basis;
 use introspection::{Introspection, Own, Question};
@@ -246,7 +248,8 @@ impl Verifier {
         }
         // Before the keys are read: what changes meanwhile must be noticed at the next look.
         let mut epoch = self.epoch.now();
-        let mut outcome = keys.current().map_err(no_keys)?.verify(jws);
+        let current = keys.current().map_err(no_keys)?;
+        let mut outcome = issuer.timed(|| current.verify(jws));
         if outcome == Err(SignatureError::UnknownKey) {
             drop(turn);
             epoch = self.epoch.now();
@@ -255,7 +258,7 @@ impl Verifier {
             if let Some(fact) = self.remembered(offer) {
                 return Ok(Signature::Known(fact));
             }
-            outcome = fresh.verify(jws);
+            outcome = issuer.timed(|| fresh.verify(jws));
         }
         // Whoever is ready goes before the next signature, above all after a bad one.
         tokio::task::yield_now().await;

@@ -50,7 +50,7 @@ fn route(words: &[&str]) -> Option<Route> {
         listed => listed.split(',').map(|host| HostPattern::parse(host).ok()).collect::<Option<_>>()?,
     };
     let path = RoutePattern::parse(path).ok()?;
-    Some(Route { hosts, path, methods, requirement: Requirement::Public, issuers: Vec::new() })
+    Some(Route { hosts, path, methods, requirement: Requirement::Public, issuers: Vec::new(), is_enforced: true })
 }
 
 fn could_both_answer(one: &Route, other: &Route) -> bool {

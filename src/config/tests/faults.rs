@@ -114,8 +114,8 @@ fn an_unknown_key_is_reported_with_the_nearest_known_one() {
             "gateway.toml:2: log.colour: expected a known key, but found \"colour\" (known: \"format\", \"level\" and \"access\")",
         ),
         (
-            "[admin]\nlisten = \"127.0.0.1:9090\"",
-            "gateway.toml:1: admin: expected a known key, but found \"admin\" (known: \"server\", \"listeners\", \"development\", \"log\", \"challenge\", \"issuers\", \"upstreams\" and \"routes\")",
+            "[page]\nlisten = \"127.0.0.1:9090\"",
+            "gateway.toml:1: page: expected a known key, but found \"page\" (known: \"server\", \"listeners\", \"admin\", \"development\", \"log\", \"challenge\", \"issuers\", \"upstreams\" and \"routes\")",
         ),
         (
             "[upstreams.push]\ntargets = \"http://10.0.0.7:9000\"\ntls_client = { certificate = \"c\", key = \"k\", kee = 1 }",

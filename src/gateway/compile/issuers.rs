@@ -12,6 +12,7 @@ use crate::net::tls;
 use crate::oauth::claims::{Expectation, ExpectedAudience, ExpiryUnit};
 use crate::oauth::jose::{Algorithm, Jwks};
 use crate::oauth::scope::GrantedWildcards;
+use crate::telemetry::numbers::Durations;
 use crate::verify::jwt::KeySet;
 use crate::verify::{Background, Endpoint, EndpointName, Epoch, Fetcher, Issuer, KeyRing, KeyTiming, Keys, Metadata};
 
@@ -113,6 +114,7 @@ fn compile_one(issuer: &config::Issuer, trust: &Trust, epoch: &Epoch) -> Result<
         verifies_signatures: issuer.validation != Validation::Introspection,
         token_prefix: issuer.token_prefix.value.clone(),
         cache_max_age: issuer.cache_max_age,
+        verifications: Durations::default(),
         background: Background::default(),
     })
 }

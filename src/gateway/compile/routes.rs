@@ -18,7 +18,7 @@ pub(super) fn compile(config: &Config, faults: &mut Vec<Fault>) -> (Option<Route
     for written in &config.routes {
         let Some(path) = kept(faults, parsed(&written.path, RoutePattern::parse)) else { continue };
         forwarding.extend(kept(faults, compile_forwarding(written, &path, config)));
-        if let Some(route) = compile_route(written, path, faults) {
+        if let Some(route) = compile_route(written, path, config, faults) {
             routes.push(route);
         }
     }
@@ -51,13 +51,18 @@ pub(super) fn faults(config: &Config) -> Vec<Fault> {
             if let Some(prefix) = &written.strip_prefix {
                 kept(&mut faults, segments_to_strip(prefix, &path));
             }
-            compile_route(written, path, &mut faults);
+            compile_route(written, path, config, &mut faults);
         }
     }
     faults
 }
 
-fn compile_route(written: &config::Route, path: RoutePattern, faults: &mut Vec<Fault>) -> Option<Route> {
+fn compile_route(
+    written: &config::Route,
+    path: RoutePattern,
+    config: &Config,
+    faults: &mut Vec<Fault>,
+) -> Option<Route> {
     let hosts: Vec<_> = written.host.iter().filter_map(|host| kept(faults, parsed(host, HostPattern::parse))).collect();
     let methods = if written.methods.is_empty() {
         Some(Methods::all())
@@ -77,7 +82,8 @@ fn compile_route(written: &config::Route, path: RoutePattern, faults: &mut Vec<F
         Access::AnyToken | Access::Scope(_) | Access::AnyScope(_) => Requirement::Token { any_of },
     };
     let issuers = written.issuers.iter().map(|name| Arc::from(name.value.as_str())).collect();
-    Some(Route { hosts, path, methods: methods?, requirement, issuers })
+    let is_enforced = config.unenforced_by(written).is_none();
+    Some(Route { hosts, path, methods: methods?, requirement, issuers, is_enforced })
 }
 
 fn compile_forwarding(written: &config::Route, path: &RoutePattern, config: &Config) -> Result<Forwarding, Box<Fault>> {

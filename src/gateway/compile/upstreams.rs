@@ -11,7 +11,7 @@ use super::Trust;
 use crate::config::{self, Config, Fault, Placed};
 use crate::net::Renewed;
 use crate::net::tls::{self, TlsError};
-use crate::upstream::{Balance, Check, Endpoints, HostSent, Protocol, Resolver, Settings, Target};
+use crate::upstream::{Balance, Check, Endpoints, HostSent, OfAllWorkers, Protocol, Resolver, Settings, Target};
 
 /// Compiles every upstream, unless there is the `same` already; one that is faulty is left out.
 pub(super) fn compile(
@@ -81,6 +81,7 @@ fn compile_one(upstream: &config::Upstream, config: &Config, trust: &Trust) -> R
             config::UpstreamHost::Name(name) => HostSent::Fixed(header_value(name.as_str())),
         },
         tls: Arc::new(tls),
+        exchanges: OfAllWorkers::default(),
     })
 }
 

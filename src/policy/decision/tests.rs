@@ -39,7 +39,14 @@ fn asking_for(sets: &[&str]) -> Route {
     let path = RoutePattern::parse("/apps/{app}").expect("a route's path");
     let any_of = sets.iter().map(|set| ScopeRequirement::parse(set, &path).expect("a requirement")).collect();
     let requirement = Requirement::Token { any_of };
-    Route { hosts: Vec::new(), path, methods: Methods::all(), requirement, issuers: vec!["corp".into()] }
+    Route {
+        hosts: Vec::new(),
+        path,
+        methods: Methods::all(),
+        requirement,
+        issuers: vec!["corp".into()],
+        is_enforced: true,
+    }
 }
 
 fn on<T>(route: Route, path: &str, ask: impl FnOnce(&Found<'_, '_>) -> T) -> T {

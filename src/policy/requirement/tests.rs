@@ -26,6 +26,7 @@ fn on<T>(path: &str, ask: impl FnOnce(&Parameters<'_, '_>) -> T) -> T {
         methods: Methods::all(),
         requirement: Requirement::Public,
         issuers: Vec::new(),
+        is_enforced: true,
     };
     let table = RouteTable::build(vec![route]).expect("no overlap");
     let path = NormalPath::parse(path, PathParameters::Allow).expect("a normal path");

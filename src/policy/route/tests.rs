@@ -15,6 +15,7 @@ pub(super) fn route(hosts: &str, path: &str, methods: &str) -> Route {
         methods,
         requirement: Requirement::Public,
         issuers: Vec::new(),
+        is_enforced: true,
     }
 }
 

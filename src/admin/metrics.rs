@@ -1,0 +1,280 @@
+//! The numbers as text, for Prometheus (OpenMetrics 1.0).
+//!
+//! 1. Labels come from closed sets: route patterns and names of the configuration, methods, status, reasons. Never a
+//!    token, a subject, a client's address or a path.
+//! 2. Requests are told by OpenTelemetry's conventions (`http_server_request_duration_seconds`); what is ours alone begins
+//!    with `scopegate_`.
+//! 3. What ends, such as a route that is no longer in the file, is not told any more.
+
+use std::collections::BTreeMap;
+use std::fmt;
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::time::Instant;
+
+use prometheus_client::collector::Collector;
+use prometheus_client::encoding::{DescriptorEncoder, MetricEncoder, NoLabelSet};
+use prometheus_client::metrics::MetricType;
+use prometheus_client::registry::{Registry, Unit};
+
+use super::Admin;
+use crate::telemetry::numbers::{BOUNDS_IN_MICROS, Distribution};
+use crate::telemetry::{self, Kind};
+use crate::upstream::TargetReport;
+use crate::verify;
+
+pub(super) const MEDIA_TYPE: &str = "application/openmetrics-text; version=1.0.0; charset=utf-8";
+
+/// Everything that there is to tell.
+pub(super) fn text(admin: &Arc<Admin>) -> String {
+    let mut registry = Registry::default();
+    registry.register_collector(Box::new(Told(Arc::clone(admin))));
+    let mut text = String::new();
+    // Nothing is written but text into memory, which does not fail.
+    let _ = prometheus_client::encoding::text::encode(&mut text, &registry);
+    text
+}
+
+struct Told(Arc<Admin>);
+
+impl fmt::Debug for Told {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Told")
+    }
+}
+
+impl Collector for Told {
+    fn encode(&self, encoder: DescriptorEncoder<'_>) -> fmt::Result {
+        let mut page = Page(encoder);
+        self.0.tell_requests(&mut page)?;
+        self.0.tell_tokens(&mut page)?;
+        self.0.tell_issuers(&mut page)?;
+        self.0.tell_upstreams(&mut page)?;
+        self.0.tell_process(&mut page)
+    }
+}
+
+type Labels = Vec<(&'static str, String)>;
+
+impl Admin {
+    fn tell_requests(&self, page: &mut Page<'_>) -> fmt::Result {
+        let requests = self.telemetry.requests();
+        let mut counts: BTreeMap<Labels, u64> = BTreeMap::new();
+        let mut durations: BTreeMap<Labels, Distribution> = BTreeMap::new();
+        for (kind, distribution) in &requests {
+            *counts.entry(labels_of(kind)).or_default() += distribution.count();
+            durations.entry(http_labels_of(kind)).or_default().add(distribution);
+        }
+        page.histogram(
+            "http_server_request_duration",
+            "From the head of a request to the last byte of its answer",
+            durations,
+        )?;
+        page.counter("scopegate_requests", "Requests, by what was decided about them and why", counts)
+    }
+
+    fn tell_tokens(&self, page: &mut Page<'_>) -> fmt::Result {
+        let (mut hits, mut misses) = ([0; 3], 0);
+        for found in self.telemetry.tokens() {
+            let tiers = [&found.by_connection, &found.by_worker, &found.shared];
+            hits.iter_mut().zip(tiers).for_each(|(hits, tier)| *hits += tier.read());
+            misses += found.nowhere.read();
+        }
+        let tiers = ["connection", "worker", "shared"].map(|tier| vec![("tier", tier.to_owned())]);
+        page.counter(
+            "scopegate_token_cache_hits",
+            "Tokens of requests that were known, by where they were found",
+            tiers.into_iter().zip(hits),
+        )?;
+        let help = "Tokens of requests that had to be verified, or asked about";
+        page.counter("scopegate_token_cache_misses", help, [(Vec::new(), misses)])?;
+        let (entries, bytes) = self.publisher.load().verifier.memory().0.size();
+        page.gauge("scopegate_token_cache_entries", "Tokens that are known", [(Vec::new(), entries)])?;
+        page.gauge("scopegate_token_cache_bytes", "What they take of memory, about", [(Vec::new(), bytes)])
+    }
+
+    fn tell_issuers(&self, page: &mut Page<'_>) -> fmt::Result {
+        let snapshot = self.publisher.load();
+        let reports: Vec<_> = snapshot.verifier.issuers().iter().map(|issuer| issuer.report()).collect();
+        let of = |report: &verify::Report| vec![("issuer", report.issuer.to_string())];
+        let outcomes = |report: &verify::Report, good: u64, bad: u64| {
+            [("success", good), ("failure", bad)].map(|(outcome, count)| {
+                let mut labels = of(report);
+                labels.push(("outcome", outcome.to_owned()));
+                (labels, count)
+            })
+        };
+        let keys = || reports.iter().filter_map(|report| Some((report, report.keys.as_ref()?)));
+        let fetched = || keys().filter(|(_, keys)| keys.fetched + keys.failed > 0);
+        page.gauge(
+            "scopegate_issuer_keys",
+            "Keys to verify signatures with",
+            keys().map(|(report, keys)| (of(report), keys.usable.unwrap_or(0) as u64)),
+        )?;
+        let now = self.clock.now();
+        page.gauge(
+            "scopegate_issuer_keys_last_success_timestamp_seconds",
+            "When they were last fetched, in seconds since 1970",
+            fetched().filter_map(|(report, keys)| {
+                let at = now.as_seconds().saturating_sub(i64::try_from(keys.since_success?.as_secs()).ok()?);
+                Some((of(report), u64::try_from(at).ok()?))
+            }),
+        )?;
+        page.gauge(
+            "scopegate_issuer_keys_stale_seconds",
+            "For how long they have been older than the issuer allows",
+            fetched().map(|(report, keys)| (of(report), keys.stale.as_secs())),
+        )?;
+        page.counter(
+            "scopegate_issuer_key_fetches",
+            "Attempts to fetch them",
+            fetched().flat_map(|(report, keys)| outcomes(report, keys.fetched, keys.failed)),
+        )?;
+        page.histogram(
+            "scopegate_verification_duration",
+            "How long signatures of tokens took to verify",
+            keys().map(|(report, _)| (of(report), report.verifications.clone())),
+        )?;
+        let questions = || reports.iter().filter_map(|report| Some((report, report.questions.as_ref()?)));
+        page.counter(
+            "scopegate_introspection_calls",
+            "Questions about tokens",
+            questions().flat_map(|(report, asked)| outcomes(report, asked.answered, asked.failed)),
+        )?;
+        page.histogram(
+            "scopegate_introspection_duration",
+            "How long they took to be answered",
+            questions().map(|(report, asked)| (of(report), asked.durations.clone())),
+        )
+    }
+
+    fn tell_upstreams(&self, page: &mut Page<'_>) -> fmt::Result {
+        let (snapshot, now) = (self.publisher.load(), Instant::now());
+        let reports: Vec<_> =
+            snapshot.upstreams.iter().map(|upstream| (upstream.name.to_string(), upstream.report(now))).collect();
+        page.histogram(
+            "scopegate_upstream_duration",
+            "From the sending of a request to the head of its answer",
+            reports.iter().map(|(name, report)| (vec![("upstream", name.clone())], report.durations.clone())),
+        )?;
+        page.counter(
+            "scopegate_upstream_retries",
+            "Attempts beyond the first one of a request",
+            reports.iter().map(|(name, report)| (vec![("upstream", name.clone())], report.retries)),
+        )?;
+        let each = |number: fn(&TargetReport) -> u64| {
+            reports.iter().flat_map(move |(name, report)| {
+                report.targets.iter().map(move |target| {
+                    (vec![("upstream", name.clone()), ("target", target.target.clone())], number(target))
+                })
+            })
+        };
+        let help = "1 for a target that gets requests, 0 for one that checks or failures have put aside";
+        page.gauge("scopegate_upstream_target_up", help, each(|target| u64::from(target.is_up)))?;
+        let help = "Open connections to it";
+        page.gauge("scopegate_upstream_target_connections", help, each(|target| target.connections))?;
+        page.gauge("scopegate_upstream_target_in_flight", "Requests under way there", each(|target| target.in_flight))?;
+        let help = "How often a worker has put it aside after failures";
+        page.counter("scopegate_upstream_target_ejections", help, each(|target| target.ejections))
+    }
+
+    fn tell_process(&self, page: &mut Page<'_>) -> fmt::Result {
+        let listeners = self.telemetry.listeners();
+        let of = |address: &SocketAddr| vec![("listener", address.to_string())];
+        page.gauge(
+            "scopegate_connections",
+            "Open connections of clients",
+            listeners.iter().map(|(address, connections)| (of(address), connections.open.read())),
+        )?;
+        page.counter(
+            "scopegate_connections_accepted",
+            "Connections of clients",
+            listeners.iter().map(|(address, connections)| (of(address), connections.accepted.read())),
+        )?;
+        let reloads = [("accepted", &self.reloads.accepted), ("refused", &self.reloads.refused)];
+        page.counter(
+            "scopegate_reloads",
+            "Changes of the file, by whether they were taken up",
+            reloads.map(|(outcome, count)| (vec![("outcome", outcome.to_owned())], count.read())),
+        )?;
+        let (is_good, success) = self.reloads.last();
+        let help = "1 when the file that was last read is in force, 0 when it was refused";
+        page.gauge("scopegate_last_reload_successful", help, [(Vec::new(), u64::from(is_good))])?;
+        let age = i64::try_from(success.elapsed().as_secs()).unwrap_or(i64::MAX);
+        let at = u64::try_from(self.clock.now().as_seconds().saturating_sub(age)).unwrap_or_default();
+        let help = "When a file was last read that was good, in seconds since 1970";
+        page.gauge("scopegate_last_reload_success_timestamp_seconds", help, [(Vec::new(), at)])?;
+        let help = "Requests that ended in a fault of the gateway's own";
+        page.counter("scopegate_panicked_requests", help, [(Vec::new(), telemetry::panicked_requests())])?;
+        let open = self.publisher.load().routes.routes().iter().filter(|route| !route.is_enforced).count();
+        let help = "Routes in shadow mode: nobody is refused there for lack of a good token";
+        page.gauge("scopegate_shadow_routes", help, [(Vec::new(), open as u64)])?;
+        let is_ready = u64::from(self.readiness().is_ready());
+        page.gauge("scopegate_ready", "What /readyz says: 1 or 0", [(Vec::new(), is_ready)])?;
+        let version = vec![("version", env!("CARGO_PKG_VERSION").to_owned())];
+        page.gauge("scopegate_build_info", "Which scopegate this is", [(version, 1)])
+    }
+}
+
+fn labels_of(kind: &Kind) -> Labels {
+    let status = kind.status.map_or_else(|| "none".to_owned(), |status| format!("{}xx", status / 100));
+    vec![
+        ("route", kind.route.to_string()),
+        ("method", kind.method.to_owned()),
+        ("status", status),
+        ("decision", kind.decision.to_owned()),
+        ("reason", kind.reason.unwrap_or_default().to_owned()),
+    ]
+}
+
+fn http_labels_of(kind: &Kind) -> Labels {
+    let mut labels = vec![("http_request_method", kind.method.to_owned())];
+    if !kind.route.is_empty() {
+        labels.push(("http_route", kind.route.to_string()));
+    }
+    if let Some(status) = kind.status {
+        labels.push(("http_response_status_code", status.to_string()));
+    }
+    labels
+}
+
+/// What is being written.
+struct Page<'e>(DescriptorEncoder<'e>);
+
+impl Page<'_> {
+    fn counter(&mut self, name: &str, help: &str, all: impl IntoIterator<Item = (Labels, u64)>) -> fmt::Result {
+        let mut metric = self.0.encode_descriptor(name, help, None, MetricType::Counter)?;
+        each(&mut metric, all, |metric, count| metric.encode_counter::<NoLabelSet, _, u64>(&count, None))
+    }
+
+    fn gauge(&mut self, name: &str, help: &str, all: impl IntoIterator<Item = (Labels, u64)>) -> fmt::Result {
+        let mut metric = self.0.encode_descriptor(name, help, None, MetricType::Gauge)?;
+        each(&mut metric, all, |metric, level| metric.encode_gauge(&level))
+    }
+
+    fn histogram(
+        &mut self,
+        name: &str,
+        help: &str,
+        all: impl IntoIterator<Item = (Labels, Distribution)>,
+    ) -> fmt::Result {
+        let mut metric = self.0.encode_descriptor(name, help, Some(&Unit::Seconds), MetricType::Histogram)?;
+        each(&mut metric, all, |metric, distribution| {
+            let bounds = BOUNDS_IN_MICROS.iter().map(|&micros| micros as f64 / 1e6).chain([f64::INFINITY]);
+            let buckets: Vec<_> = bounds.zip(distribution.counts).collect();
+            let total = distribution.total.as_secs_f64();
+            metric.encode_histogram::<NoLabelSet>(total, distribution.count(), &buckets, None)
+        })
+    }
+}
+
+fn each<T>(
+    metric: &mut MetricEncoder<'_>,
+    all: impl IntoIterator<Item = (Labels, T)>,
+    encode: impl Fn(&mut MetricEncoder<'_>, T) -> fmt::Result,
+) -> fmt::Result {
+    for (labels, value) in all {
+        encode(&mut metric.encode_family(&labels)?, value)?;
+    }
+    Ok(())
+}

@@ -1,0 +1,103 @@
+//! Whether requests can be judged and sent on; and if not, what is missing.
+
+use std::time::Duration;
+
+use super::Admin;
+use crate::verify::Report;
+
+/// What was looked at.
+pub(super) struct Readiness(Vec<Check>);
+
+struct Check {
+    finding: Finding,
+    told: String,
+}
+
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Finding {
+    Good,
+    /// Ready all the same, but somebody should know.
+    Loud,
+    Missing,
+}
+
+impl Readiness {
+    pub(super) fn is_ready(&self) -> bool {
+        self.0.iter().all(|check| check.finding != Finding::Missing)
+    }
+
+    /// For people: all of it, or only what somebody should know of.
+    pub(super) fn told(&self, is_verbose: bool) -> String {
+        let mut text = String::from(if self.is_ready() { "ready\n" } else { "not ready\n" });
+        for Check { finding, told } in &self.0 {
+            let mark = match finding {
+                Finding::Good if is_verbose => "+",
+                Finding::Good => continue,
+                Finding::Loud => "!",
+                Finding::Missing => "-",
+            };
+            text.push_str(&format!("[{mark}] {told}\n"));
+        }
+        text
+    }
+}
+
+impl Admin {
+    pub(super) fn readiness(&self) -> Readiness {
+        let snapshot = self.publisher.load();
+        let routes = snapshot.routes.routes();
+        let mut checks = vec![good(format!("configuration: {} routes", routes.len()))];
+        if self.is_stopping() {
+            checks.push(Check { finding: Finding::Missing, told: "stopping".to_owned() });
+        }
+        if !self.reloads.last().0 {
+            let told = "configuration: the last file was refused, and the one before it is in force (see the log)";
+            checks.push(Check { finding: Finding::Loud, told: told.to_owned() });
+        }
+        let open: Vec<_> = routes.iter().filter(|route| !route.is_enforced).map(|route| route.path.as_str()).collect();
+        if !open.is_empty() {
+            let told = format!("shadow mode: nobody is refused for lack of a good token at {}", shortened(&open));
+            checks.push(Check { finding: Finding::Loud, told });
+        }
+        for (address, connections) in self.telemetry.listeners() {
+            checks.push(good(format!("listener {address}: {} connections", connections.open.read())));
+        }
+        checks.extend(snapshot.verifier.issuers().iter().map(|issuer| of_issuer(&issuer.report())));
+        Readiness(checks)
+    }
+}
+
+fn good(told: String) -> Check {
+    Check { finding: Finding::Good, told }
+}
+
+fn of_issuer(report: &Report) -> Check {
+    let issuer = &report.issuer;
+    let Some(keys) = &report.keys else { return good(format!("issuer {issuer}: is asked about its tokens")) };
+    let Some(usable) = keys.usable else {
+        let told = match (keys.since_success, keys.failed) {
+            (Some(_), _) => format!("issuer {issuer}: its keys are too old, and new ones cannot be had (see the log)"),
+            (None, 0) => format!("issuer {issuer}: its keys have not come yet"),
+            (None, failed) => {
+                format!("issuer {issuer}: no keys, after {failed} attempts that failed (see the log)")
+            }
+        };
+        return Check { finding: Finding::Missing, told };
+    };
+    let age = keys.since_success.map(|age| format!(", fetched {} s ago", age.as_secs())).unwrap_or_default();
+    if keys.stale > Duration::ZERO {
+        let told = format!("issuer {issuer}: {usable} keys{age}, which is too long (see the log)");
+        return Check { finding: Finding::Loud, told };
+    }
+    good(format!("issuer {issuer}: {usable} keys{age}"))
+}
+
+// A file may have thousands of routes.
+fn shortened(paths: &[&str]) -> String {
+    const MOST: usize = 10;
+    let mut text = paths.iter().take(MOST).copied().collect::<Vec<_>>().join(", ");
+    if paths.len() > MOST {
+        text.push_str(&format!(" and {} more", paths.len() - MOST));
+    }
+    text
+}
