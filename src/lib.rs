@@ -18,7 +18,7 @@
 //! | [`gateway`] | where it meets: the compiled configuration, one request from top to bottom, every answer | all above |
 //! | [`server`] | listeners, workers, client connections, drain | `gateway`, `config`, `clock`, `net`, `telemetry` |
 //! | [`reload`] | another configuration in the place of the one in force | `gateway`, `config`, `server`, `net`, `telemetry` |
-//! | [`admin`] | health, readiness and metrics, on a listener of their own | `gateway`, `clock`, `policy`, `telemetry`, `verify`, `server`, `reload` |
+//! | [`admin`] | health, readiness and metrics, on a listener of their own | `gateway`, `clock`, `telemetry`, `verify`, `upstream`, `server`, `reload` |
 //! | [`cli`] | the command line and the control plane | everything |
 //! | [`dev`] | a development authorization server and an echo upstream; only `cli` imports it | `oauth`, `verify` |
 //!

@@ -17,7 +17,7 @@ const MAY_IMPORT: [(&str, &[&str]); 13] = [
     ("gateway", &["oauth", "config", "clock", "net", "policy", "telemetry", "verify", "upstream"]),
     ("server", &["gateway", "config", "clock", "net", "telemetry"]),
     ("reload", &["gateway", "config", "server", "net", "telemetry"]),
-    ("admin", &["gateway", "clock", "policy", "telemetry", "verify", "server", "reload"]),
+    ("admin", &["gateway", "clock", "telemetry", "verify", "upstream", "server", "reload"]),
     ("dev", &["oauth", "verify"]),
 ];
 
