@@ -83,6 +83,12 @@ impl Reloader {
         &self.config
     }
 
+    /// What it was compiled to.
+    #[must_use]
+    pub fn snapshot(&self) -> Arc<Snapshot> {
+        self.publisher.load_full()
+    }
+
     /// Takes up what was loaded, if it is good. Waits for the keys of new issuers, for as long as asking for them may take.
     ///
     /// Dropped before its end, it changes nothing.

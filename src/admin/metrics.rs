@@ -15,7 +15,7 @@ use std::time::Instant;
 use prometheus_client::collector::Collector;
 use prometheus_client::encoding::{DescriptorEncoder, MetricEncoder, NoLabelSet};
 use prometheus_client::metrics::MetricType;
-use prometheus_client::registry::{Registry, Unit};
+use prometheus_client::registry::Registry;
 
 use super::Admin;
 use crate::telemetry::numbers::{BOUNDS_IN_MICROS, Distribution};
@@ -66,7 +66,7 @@ impl Admin {
             durations.entry(http_labels_of(kind)).or_default().add(distribution);
         }
         page.histogram(
-            "http_server_request_duration",
+            "http_server_request_duration_seconds",
             "From the head of a request to the last byte of its answer",
             durations,
         )?;
@@ -131,7 +131,7 @@ impl Admin {
             fetched().flat_map(|(report, keys)| outcomes(report, keys.fetched, keys.failed)),
         )?;
         page.histogram(
-            "scopegate_verification_duration",
+            "scopegate_verification_duration_seconds",
             "How long signatures of tokens took to verify",
             keys().map(|(report, _)| (of(report), report.verifications.clone())),
         )?;
@@ -142,7 +142,7 @@ impl Admin {
             questions().flat_map(|(report, asked)| outcomes(report, asked.answered, asked.failed)),
         )?;
         page.histogram(
-            "scopegate_introspection_duration",
+            "scopegate_introspection_duration_seconds",
             "How long they took to be answered",
             questions().map(|(report, asked)| (of(report), asked.durations.clone())),
         )
@@ -153,7 +153,7 @@ impl Admin {
         let reports: Vec<_> =
             snapshot.upstreams.iter().map(|upstream| (upstream.name.to_string(), upstream.report(now))).collect();
         page.histogram(
-            "scopegate_upstream_duration",
+            "scopegate_upstream_duration_seconds",
             "From the sending of a request to the head of its answer",
             reports.iter().map(|(name, report)| (vec![("upstream", name.clone())], report.durations.clone())),
         )?;
@@ -243,13 +243,13 @@ struct Page<'e>(DescriptorEncoder<'e>);
 
 impl Page<'_> {
     fn counter(&mut self, name: &str, help: &str, all: impl IntoIterator<Item = (Labels, u64)>) -> fmt::Result {
-        let mut metric = self.0.encode_descriptor(name, help, None, MetricType::Counter)?;
-        each(&mut metric, all, |metric, count| metric.encode_counter::<NoLabelSet, _, u64>(&count, None))
+        self.each(name, help, MetricType::Counter, all, |mut metric, count| {
+            metric.encode_counter::<NoLabelSet, _, u64>(&count, None)
+        })
     }
 
     fn gauge(&mut self, name: &str, help: &str, all: impl IntoIterator<Item = (Labels, u64)>) -> fmt::Result {
-        let mut metric = self.0.encode_descriptor(name, help, None, MetricType::Gauge)?;
-        each(&mut metric, all, |metric, level| metric.encode_gauge(&level))
+        self.each(name, help, MetricType::Gauge, all, |mut metric, level| metric.encode_gauge(&level))
     }
 
     fn histogram(
@@ -258,23 +258,28 @@ impl Page<'_> {
         help: &str,
         all: impl IntoIterator<Item = (Labels, Distribution)>,
     ) -> fmt::Result {
-        let mut metric = self.0.encode_descriptor(name, help, Some(&Unit::Seconds), MetricType::Histogram)?;
-        each(&mut metric, all, |metric, distribution| {
+        self.each(name, help, MetricType::Histogram, all, |mut metric, distribution| {
             let bounds = BOUNDS_IN_MICROS.iter().map(|&micros| micros as f64 / 1e6).chain([f64::INFINITY]);
             let buckets: Vec<_> = bounds.zip(distribution.counts).collect();
             let total = distribution.total.as_secs_f64();
             metric.encode_histogram::<NoLabelSet>(total, distribution.count(), &buckets, None)
         })
     }
-}
 
-fn each<T>(
-    metric: &mut MetricEncoder<'_>,
-    all: impl IntoIterator<Item = (Labels, T)>,
-    encode: impl Fn(&mut MetricEncoder<'_>, T) -> fmt::Result,
-) -> fmt::Result {
-    for (labels, value) in all {
-        encode(&mut metric.encode_family(&labels)?, value)?;
+    // Not all who read it take a name without a single number.
+    fn each<T>(
+        &mut self,
+        name: &str,
+        help: &str,
+        kind: MetricType,
+        all: impl IntoIterator<Item = (Labels, T)>,
+        encode: impl Fn(MetricEncoder<'_>, T) -> fmt::Result,
+    ) -> fmt::Result {
+        let mut all = all.into_iter().peekable();
+        if all.peek().is_none() {
+            return Ok(());
+        }
+        let mut metric = self.0.encode_descriptor(name, help, None, kind)?;
+        all.try_for_each(|(labels, value)| encode(metric.encode_family(&labels)?, value))
     }
-    Ok(())
 }

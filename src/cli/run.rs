@@ -46,6 +46,7 @@ pub(super) fn run(options: &Options) -> ExitCode {
     if weak > 0 && config.development.is_none() {
         tracing::warn!(weak, "the file has weak choices; `scopegate check` tells which");
     }
+    tell_shadow_mode(&snapshot);
     match serve(config, snapshot, certificates, inherited, watched, options, &log) {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => failed(error),
@@ -150,6 +151,7 @@ async fn reload(reloader: &mut Reloader, server: &Server, options: &Options, log
         Ok(Reloaded::Changed) => {
             let (format, level) = log_settings(&reloader.config().log, options);
             log.change(format, level);
+            tell_shadow_mode(&reloader.snapshot());
             tracing::info!(accepted, "the file was read again, and is in force");
         }
         Err(error) => {
@@ -157,6 +159,13 @@ async fn reload(reloader: &mut Reloader, server: &Server, options: &Options, log
         }
     }
     service::ready();
+}
+
+fn tell_shadow_mode(snapshot: &Snapshot) {
+    let routes = snapshot.routes.routes().iter().filter(|route| !route.is_enforced).count();
+    if routes > 0 {
+        tracing::warn!(routes, "shadow mode (enforce = false): nobody is refused there for lack of a good token");
+    }
 }
 
 async fn drain(server: Server, settings: &config::Server) {

@@ -3,6 +3,7 @@
 //! Every refusal also proves that nothing reached the upstream. `R…` names the requirement of a resource server that a
 //! test holds.
 
+mod admin;
 mod admission;
 mod answers;
 mod bypass;
@@ -25,6 +26,7 @@ mod rings;
 mod routes;
 mod scopes;
 mod servers;
+mod shadow;
 mod sse;
 mod tls;
 mod tokens;

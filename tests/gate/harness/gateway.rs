@@ -2,9 +2,11 @@
 
 use std::net::SocketAddr;
 use std::sync::Arc;
+use std::sync::atomic::AtomicBool;
 use std::thread;
 
 use arc_swap::ArcSwap;
+use scopegate::admin::Admin;
 use scopegate::clock::Clock;
 use scopegate::config::{Config, Report, Source};
 use scopegate::gateway::{Publisher, Snapshot, compile};
@@ -16,6 +18,7 @@ use scopegate::telemetry::Telemetry;
 use scopegate::{config, gateway};
 use tokio::sync::{mpsc, oneshot};
 
+use super::client::{Answer, send};
 use super::issuer::NOW;
 
 /// A running gateway; it stops when dropped.
@@ -23,6 +26,8 @@ pub(crate) struct Gateway {
     pub(crate) address: SocketAddr,
     /// Where all its listeners are, that one first.
     pub(crate) addresses: Vec<SocketAddr>,
+    /// Where its admin listener is.
+    pub(crate) admin: SocketAddr,
     pub(crate) clock: Clock,
     orders: Option<mpsc::UnboundedSender<Order>>,
     control: Option<thread::JoinHandle<()>>,
@@ -45,6 +50,8 @@ impl Gateway {
         let addresses: Vec<_> = config.listeners.iter().map(|listener| listener.address.value).collect();
         let listeners = listen(&addresses, 1, false).expect("a free port");
         let addresses = listeners.addresses().to_vec();
+        let admin_listener = Admin::listen(SocketAddr::from(([127, 0, 0, 1], 0))).expect("a free port");
+        let admin = admin_listener.local_addr().expect("a bound socket");
         let clock = Clock::by_hand(UnixTime::from_seconds(NOW));
         let (orders, mut ordered) = mpsc::unbounded_channel::<Order>();
         let control = thread::spawn({
@@ -58,7 +65,10 @@ impl Gateway {
                     let telemetry = Telemetry::new();
                     let server =
                         Server::start(listeners, &shown, &settings, &publisher, &clock, &telemetry).expect("threads");
-                    let mut reloader = Reloader::new(config, publisher, shown);
+                    let mut reloader = Reloader::new(config, Arc::clone(&publisher), shown);
+                    let (reloads, pulse) = (Arc::clone(reloader.counts()), server.pulse());
+                    let admin = Admin { publisher, telemetry, reloads, pulse, clock, stopping: AtomicBool::new(false) };
+                    tokio::spawn(Arc::new(admin).serve(admin_listener));
                     while let Some(Order { toml, answer }) = ordered.recv().await {
                         let outcome = reloader.reload(&server, parsed(&toml)).await;
                         let _ = answer.send(outcome.map_err(|refused| refused.to_string()));
@@ -69,7 +79,7 @@ impl Gateway {
                 runtime.shutdown_background();
             }
         });
-        Self { address: addresses[0], addresses, clock, orders: Some(orders), control: Some(control) }
+        Self { address: addresses[0], addresses, admin, clock, orders: Some(orders), control: Some(control) }
     }
 
     /// Has another gateway.toml take the place of the one in force.
@@ -78,6 +88,17 @@ impl Gateway {
         let orders = self.orders.as_ref().expect("it runs");
         orders.send(Order { toml: toml.to_owned(), answer }).expect("it runs");
         answered.blocking_recv().expect("an outcome")
+    }
+
+    /// What the admin listener answers to a GET.
+    pub(crate) fn ask_admin(&self, path: &str) -> Answer {
+        send(self.admin, format!("GET {path} HTTP/1.1\r\nHost: a\r\n\r\n"))
+    }
+
+    /// The value of a series of the metrics, which is written with all its labels; none while there is no such series.
+    pub(crate) fn metric(&self, series: &str) -> Option<f64> {
+        let text = self.ask_admin("/metrics").text();
+        text.lines().find_map(|line| line.strip_prefix(series)?.strip_prefix(' ')?.parse().ok())
     }
 
     /// Sets the time to so many seconds after [`NOW`].

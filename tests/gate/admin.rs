@@ -1,0 +1,235 @@
+//! The admin listener: health, readiness, metrics.
+
+use std::net::SocketAddr;
+
+use openmetrics_parser::openmetrics::parse_openmetrics;
+
+use crate::harness::{Connection, Gateway, Issuer, Key, Reply, Server, Stand, eventually, send};
+
+const ROUTE: &str = "[[routes]]\npath = \"/things/{id}\"\nscope = \"read\"\nupstream = \"up\"\n";
+
+fn requests(method: &str, status: &str, decision: &str, reason: &str) -> String {
+    format!(
+        "scopegate_requests_total{{route=\"/things/{{id}}\",method=\"{method}\",status=\"{status}\",decision=\"{decision}\",reason=\"{reason}\"}}"
+    )
+}
+
+#[test]
+fn requests_are_counted_by_route_method_status_decision_and_reason() {
+    let stand = Stand::routes(ROUTE);
+    let token = stand.token("read");
+    for _ in 0..3 {
+        assert_eq!(stand.get("/things/7", Some(&token)).status, 200);
+    }
+    assert_eq!(stand.get("/things/8", None).status, 401);
+    assert_eq!(stand.get("/things/8", Some(&stand.token("write"))).status, 403);
+    assert_eq!(stand.get("/nothing", None).status, 404);
+    assert_eq!(send(stand.gateway.address, "BREW /nothing HTTP/1.1\r\nHost: a\r\n\r\n").status, 404);
+    assert_eq!(stand.metric(&requests("GET", "2xx", "permitted", "")), Some(3.0));
+    assert_eq!(stand.metric(&requests("GET", "4xx", "refused", "no_token")), Some(1.0));
+    assert_eq!(stand.metric(&requests("GET", "4xx", "refused", "insufficient_scope")), Some(1.0));
+    for method in ["GET", "_OTHER"] {
+        let series = format!(
+            "scopegate_requests_total{{route=\"\",method=\"{method}\",status=\"4xx\",decision=\"refused\",reason=\"no_route\"}}"
+        );
+        assert_eq!(stand.metric(&series), Some(1.0), "{method}");
+    }
+    let duration = "http_server_request_duration_seconds";
+    let labels = "http_request_method=\"GET\",http_route=\"/things/{id}\",http_response_status_code=\"200\"";
+    assert_eq!(stand.metric(&format!("{duration}_count{{{labels}}}")), Some(3.0));
+    assert_eq!(stand.metric(&format!("{duration}_bucket{{le=\"+Inf\",{labels}}}")), Some(3.0));
+    assert!(stand.metric(&format!("{duration}_sum{{{labels}}}")).is_some_and(|sum| sum > 0.0));
+}
+
+#[test]
+fn request_that_nobody_waited_for_is_counted_without_a_status() {
+    let stand = Stand::routes(ROUTE);
+    stand.upstream.script(|_| Reply::RawThenHang(Vec::new()));
+    let token = stand.token("read");
+    let mut connection = Connection::open(stand.gateway.address);
+    connection.write(format!("GET /things/7 HTTP/1.1\r\nHost: a\r\nAuthorization: Bearer {token}\r\n\r\n"));
+    let in_flight =
+        format!("scopegate_upstream_target_in_flight{{upstream=\"up\",target=\"{}\"}}", stand.upstream.address);
+    eventually("it is under way", || stand.metric(&in_flight) == Some(1.0));
+    drop(connection);
+    // It was decided: whoever went away has passed.
+    eventually("it is counted", || stand.metric(&requests("GET", "none", "permitted", "")) == Some(1.0));
+    eventually("it is no longer under way", || stand.metric(&in_flight) == Some(0.0));
+}
+
+#[test]
+fn tokens_are_counted_by_where_they_were_found() {
+    let stand = Stand::routes(ROUTE);
+    let (hits, misses) =
+        (|tier| format!("scopegate_token_cache_hits_total{{tier=\"{tier}\"}}"), "scopegate_token_cache_misses_total{}");
+    let before = (stand.metric(&hits("connection")), stand.metric(misses).expect("a count"));
+    let token = stand.token("read");
+    let mut connection = Connection::open(stand.gateway.address);
+    let request = format!("GET /things/7 HTTP/1.1\r\nHost: a\r\nAuthorization: Bearer {token}\r\n\r\n");
+    for _ in 0..5 {
+        assert_eq!(connection.ask(&request).status, 200);
+    }
+    assert_eq!((before.0, stand.metric(&hits("connection"))), (Some(0.0), Some(4.0)));
+    let by_worker = stand.metric(&hits("worker")).expect("a count") + stand.metric(&hits("shared")).expect("a count");
+    assert_eq!(stand.get("/things/7", Some(&token)).status, 200);
+    let now = stand.metric(&hits("worker")).expect("a count") + stand.metric(&hits("shared")).expect("a count");
+    assert_eq!(now - by_worker, 1.0);
+    assert_eq!(stand.metric(misses), Some(before.1 + 1.0));
+    assert!(stand.metric("scopegate_token_cache_entries{}").is_some_and(|entries| entries >= 1.0));
+    assert!(stand.metric("scopegate_token_cache_bytes{}").is_some_and(|bytes| bytes > token.len() as f64));
+}
+
+#[test]
+fn issuer_and_upstream_are_told_of() {
+    let stand = Stand::routes(ROUTE);
+    assert_eq!(stand.metric("scopegate_issuer_keys{issuer=\"corp\"}"), Some(1.0));
+    let fetches =
+        |outcome| stand.metric(&format!("scopegate_issuer_key_fetches_total{{issuer=\"corp\",outcome=\"{outcome}\"}}"));
+    assert_eq!(fetches("success"), Some(1.0));
+    // While the issuer was not asked yet, and after that the server broke off.
+    assert_eq!(fetches("failure"), Some(0.0));
+    let verified = "scopegate_verification_duration_seconds_count{issuer=\"corp\"}";
+    let before = stand.metric(verified).expect("a count");
+    assert_eq!(stand.get("/things/7", Some(&stand.token("read write"))).status, 200);
+    assert_eq!(stand.metric(verified), Some(before + 1.0));
+
+    let of_target = format!("{{upstream=\"up\",target=\"{}\"}}", stand.upstream.address);
+    assert_eq!(stand.metric(&format!("scopegate_upstream_target_up{of_target}")), Some(1.0));
+    assert!(
+        stand.metric("scopegate_upstream_duration_seconds_count{upstream=\"up\"}").is_some_and(|count| count >= 1.0)
+    );
+    stand.upstream.script(|_| Reply::RawThenClose(Vec::new()));
+    assert_eq!(stand.get("/things/7", Some(&stand.token("read"))).status, 502);
+    assert_eq!(stand.metric("scopegate_upstream_retries_total{upstream=\"up\"}"), Some(1.0));
+    eventually("its connections are gone", || {
+        stand.metric(&format!("scopegate_upstream_target_connections{of_target}")) == Some(0.0)
+    });
+}
+
+#[test]
+fn target_that_refuses_is_ejected_and_told_of() {
+    let well = Server::start(|_| Reply::text("hello"));
+    let gone: SocketAddr = {
+        let listener = std::net::TcpListener::bind("127.0.0.67:0").expect("a free port");
+        listener.local_addr().expect("a bound socket")
+    };
+    let gateway = Gateway::start(&format!(
+        "[upstreams.up]\ntargets = [\"http://{gone}\", \"http://{}\"]\n[[routes]]\npath = \"/x\"\npublic = true\nupstream = \"up\"\n",
+        well.address
+    ));
+    let of = |name: &str, target| {
+        gateway.metric(&format!("scopegate_upstream_target_{name}{{upstream=\"up\",target=\"{target}\"}}"))
+    };
+    eventually("it is ejected", || {
+        assert_eq!(send(gateway.address, "GET /x HTTP/1.1\r\nHost: a\r\n\r\n").status, 200);
+        of("up", gone) == Some(0.0)
+    });
+    assert!(of("ejections_total", gone).is_some_and(|count| count >= 1.0));
+    assert_eq!((of("up", well.address), of("ejections_total", well.address)), (Some(1.0), Some(0.0)));
+}
+
+#[test]
+fn questions_about_tokens_are_counted() {
+    let server = Server::start(|_| Reply::json(serde_json::json!({ "active": true, "aud": "https://api.test" })));
+    let upstream = Server::start(|_| Reply::text("hello"));
+    let gateway = Gateway::start(&format!(
+        "[issuers.corp]\nissuer = \"http://{0}\"\naudience = \"https://api.test\"\nvalidation = \"introspection\"\n\
+         [issuers.corp.introspection]\nendpoint = \"http://{0}/introspect\"\nclient_id = \"a\"\nclient_secret = \"b\"\n\
+         [upstreams.up]\ntargets = \"http://{1}\"\n[[routes]]\npath = \"/x\"\nupstream = \"up\"\n",
+        server.address, upstream.address
+    ));
+    let calls = |outcome| {
+        gateway.metric(&format!("scopegate_introspection_calls_total{{issuer=\"corp\",outcome=\"{outcome}\"}}"))
+    };
+    let ask = |token| crate::harness::get(gateway.address, "/x", Some(token)).status;
+    assert_eq!((ask("one"), ask("one"), ask("two")), (200, 200, 200));
+    assert_eq!((calls("success"), calls("failure")), (Some(2.0), Some(0.0)));
+    server.script(|_| Reply::status(500));
+    assert_eq!(ask("three"), 503);
+    assert_eq!((calls("success"), calls("failure")), (Some(2.0), Some(1.0)));
+    assert_eq!(gateway.metric("scopegate_introspection_duration_seconds_count{issuer=\"corp\"}"), Some(3.0));
+    // Nobody has to have keys who is asked.
+    assert_eq!(gateway.ask_admin("/readyz").status, 200);
+}
+
+#[test]
+fn gateway_is_ready_when_every_issuer_has_keys() {
+    let key = Key::es256("first");
+    let issuer = Issuer::start(&[&key]);
+    issuer.fail(Reply::status(503));
+    let gateway = Gateway::start(&format!(
+        "[issuers.corp]\nissuer = \"{}\"\naudience = \"a\"\n[upstreams.up]\ntargets = \"http://127.0.0.1:1\"\n",
+        issuer.url
+    ));
+    eventually("its keys could not be had", || gateway.ask_admin("/readyz").text().contains("attempts that failed"));
+    let answer = gateway.ask_admin("/readyz");
+    assert_eq!(answer.status, 503);
+    let told = answer.text();
+    assert!(told.starts_with("not ready\n[-] issuer corp: no keys, after ") && !told.contains("[+]"), "{told}");
+    assert_eq!(gateway.metric("scopegate_ready{}"), Some(0.0));
+    assert_eq!(gateway.metric("scopegate_issuer_keys{issuer=\"corp\"}"), Some(0.0));
+    issuer.recover();
+    eventually("it is ready", || gateway.ask_admin("/readyz").status == 200);
+    assert_eq!(gateway.ask_admin("/readyz").text(), "ready\n");
+    let verbose = gateway.ask_admin("/readyz?verbose").text();
+    for told in ["[+] configuration: 0 routes", "[+] listener 127.0.0.1:", "[+] issuer corp: 1 keys, fetched "] {
+        assert!(verbose.contains(told), "{verbose}");
+    }
+}
+
+#[test]
+fn refused_reload_is_told() {
+    let stand = Stand::routes(ROUTE);
+    assert_eq!(stand.metric("scopegate_last_reload_successful{}"), Some(1.0));
+    stand.gateway.reload("[upstreams.up]\ntargets = 7\n").expect_err("it is faulty");
+    assert_eq!(stand.metric("scopegate_reloads_total{outcome=\"refused\"}"), Some(1.0));
+    assert_eq!(stand.metric("scopegate_last_reload_successful{}"), Some(0.0));
+    let answer = stand.ask_admin("/readyz");
+    assert_eq!(answer.status, 200, "what was in force stays so");
+    assert!(answer.text().contains("[!] configuration: the last file was refused"), "{}", answer.text());
+    // Routes that are gone are not told of any more.
+    assert_eq!(stand.get("/things/7", None).status, 401);
+    assert_eq!(stand.metric(&requests("GET", "4xx", "refused", "no_token")), Some(1.0));
+    stand.gateway.reload(&format!("[upstreams.up]\ntargets = \"http://{}\"\n", stand.upstream.address)).expect("good");
+    assert_eq!(stand.get("/things/7", None).status, 404);
+    assert_eq!(stand.metric(&requests("GET", "4xx", "refused", "no_token")), None);
+    assert_eq!(stand.metric("scopegate_reloads_total{outcome=\"accepted\"}"), Some(1.0));
+    assert_eq!(stand.metric("scopegate_last_reload_successful{}"), Some(1.0));
+}
+
+#[test]
+fn metrics_are_what_others_can_read() {
+    // A route whose pattern has to be escaped in a label.
+    let routes = format!("{ROUTE}[[routes]]\npath = \"/a%22b/{{x}}\"\npublic = true\nupstream = \"up\"\n");
+    let stand = Stand::routes(&routes);
+    let token = stand.token("read");
+    assert_eq!(stand.get("/things/7", Some(&token)).status, 200);
+    assert_eq!(stand.get("/a%22b/secret-in-a-path", Some(&token)).status, 200);
+    assert_eq!(stand.get("/things/7", Some("garbage-as-a-token")).status, 401);
+    let answer = stand.ask_admin("/metrics");
+    let media_type = "application/openmetrics-text; version=1.0.0; charset=utf-8";
+    assert_eq!((answer.status, answer.header("content-type")), (200, Some(media_type)));
+    let text = answer.text();
+    let exposition = parse_openmetrics(&text).unwrap_or_else(|error| panic!("{error:?}\n{text}"));
+    assert!(exposition.families.len() >= 22, "{}", exposition.families.len());
+    for family in exposition.families.values() {
+        assert!(!family.help.is_empty(), "{} has no help", family.family_name);
+    }
+    for hidden in ["garbage-as-a-token", "secret-in-a-path", token.as_str(), "client-1", "127.0.0.1\""] {
+        assert!(!text.contains(hidden), "{hidden} is told: {text}");
+    }
+}
+
+#[test]
+fn admin_listener_answers_to_what_it_knows_and_to_one_request_a_connection() {
+    let stand = Stand::routes(ROUTE);
+    let ask = |request: &str| send(stand.gateway.admin, request);
+    assert_eq!(ask("GET /livez HTTP/1.1\r\nHost: a\r\n\r\n").text(), "ok\n");
+    let answer = ask("POST /livez HTTP/1.1\r\nHost: a\r\nContent-Length: 0\r\n\r\n");
+    assert_eq!((answer.status, answer.header("allow")), (405, Some("GET, HEAD")));
+    assert_eq!(ask("GET /things/7 HTTP/1.1\r\nHost: a\r\n\r\n").status, 404);
+    let answer = ask("GET /readyz HTTP/1.1\r\nHost: a\r\n\r\n");
+    assert_eq!((answer.header("connection"), answer.header("cache-control")), (Some("close"), Some("no-store")));
+    // What is asked of the admin listener is nothing that the other ones know of.
+    assert_eq!(stand.get("/metrics", None).status, 404);
+}
