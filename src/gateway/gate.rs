@@ -345,6 +345,7 @@ impl Connection {
             address_text: address_text.unwrap_or(HeaderValue::from_static("unknown")),
             trusted: snapshot.trusts(self.address),
             scheme: snapshot.external_scheme.clone().unwrap_or(scheme),
+            last_forwarded: RefCell::default(),
         });
         *known = Some(Known { by: Arc::clone(snapshot), client: Rc::clone(&client) });
         client

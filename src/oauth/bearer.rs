@@ -56,7 +56,9 @@ pub fn extract(headers: &HeaderMap) -> Result<BearerToken<'_>, BearerError> {
 impl<'h> BearerToken<'h> {
     pub(crate) fn parse(text: &'h str) -> Option<Self> {
         let body = text.trim_end_matches('=');
-        (!body.is_empty() && body.bytes().all(is_b64token_character)).then_some(Self(text))
+        // Every byte is looked at, whatever the one before it was: so compilers look at many at a time.
+        let is_good = body.bytes().fold(true, |is_good, byte| is_good & is_b64token_character(byte));
+        (!body.is_empty() && is_good).then_some(Self(text))
     }
 
     /// The token itself. It never goes into a log, a metric or an error.
@@ -78,7 +80,8 @@ fn is_token_character(byte: u8) -> bool {
 }
 
 fn is_b64token_character(byte: u8) -> bool {
-    byte.is_ascii_alphanumeric() || b"-._~+/".contains(&byte)
+    // `-`, `.`, `/` and the digits stand in a row.
+    matches!(byte, b'-'..=b'9' | b'+' | b'A'..=b'Z' | b'_' | b'a'..=b'z' | b'~')
 }
 
 #[cfg(test)]

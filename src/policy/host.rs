@@ -48,9 +48,16 @@ pub fn normal_host(authority: &str) -> Result<Cow<'_, str>, HostError> {
         check_port(port)?;
         return Ok(Cow::Owned(format!("[{address}]")));
     }
-    let (name, port) = authority.split_at(authority.find(':').unwrap_or(authority.len()));
-    if !name.bytes().all(is_name_character) {
-        return Err(HostError::ForbiddenCharacter);
+    let end = authority.bytes().position(|byte| byte == b':').unwrap_or(authority.len());
+    let (name, port) = authority.split_at(end);
+    let (mut has_empty_label, mut has_upper_case, mut last) = (false, false, b'.');
+    for byte in name.bytes() {
+        if !is_name_character(byte) {
+            return Err(HostError::ForbiddenCharacter);
+        }
+        has_empty_label |= last == b'.' && byte == b'.';
+        has_upper_case |= byte.is_ascii_uppercase();
+        last = byte;
     }
     check_port(port)?;
     let name = name.strip_suffix('.').unwrap_or(name);
@@ -60,10 +67,9 @@ pub fn normal_host(authority: &str) -> Result<Cow<'_, str>, HostError> {
     if name.len() > LONGEST_NAME {
         return Err(HostError::TooLong);
     }
-    if name.split('.').any(str::is_empty) {
+    if has_empty_label {
         return Err(HostError::EmptyLabel);
     }
-    let has_upper_case = name.bytes().any(|byte| byte.is_ascii_uppercase());
     Ok(if has_upper_case { Cow::Owned(name.to_ascii_lowercase()) } else { Cow::Borrowed(name) })
 }
 
@@ -135,7 +141,7 @@ fn check_port(port: &str) -> Result<(), HostError> {
 }
 
 fn is_name_character(byte: u8) -> bool {
-    byte.is_ascii_alphanumeric() || b"-_.".contains(&byte)
+    byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'_' | b'.')
 }
 
 #[cfg(test)]

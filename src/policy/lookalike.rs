@@ -46,8 +46,12 @@ impl LenientPaths {
 
 /// A normal path as the most lenient server reads it; borrowed where there is nothing to be lenient about.
 fn folded(path: &str) -> Cow<'_, str> {
-    let is_plain = |byte: u8| !byte.is_ascii_uppercase() && byte != b'%' && byte != b';';
-    if path.bytes().all(is_plain) && !path.contains("./") && !path.ends_with('.') {
+    let (mut is_plain, mut last) = (true, 0);
+    for byte in path.bytes() {
+        is_plain &= !(matches!(byte, b'A'..=b'Z' | b'%' | b';') || last == b'.' && byte == b'/');
+        last = byte;
+    }
+    if is_plain && last != b'.' {
         return Cow::Borrowed(path);
     }
     let mut names = String::with_capacity(path.len());

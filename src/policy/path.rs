@@ -68,6 +68,10 @@ impl<'p> NormalPath<'p> {
     /// # Errors
     /// The first rule that the path breaks.
     pub fn parse(raw: &'p str, parameters: PathParameters) -> Result<Self, PathError> {
+        if is_plain(raw) { Ok(Self(Cow::Borrowed(raw))) } else { Self::parse_closely(raw, parameters) }
+    }
+
+    fn parse_closely(raw: &'p str, parameters: PathParameters) -> Result<Self, PathError> {
         let normal = normal_encoding(raw)?;
         let segments = normal.strip_prefix('/').ok_or(PathError::NotAbsolute)?;
         let mut segments = segments.split('/').peekable();
@@ -85,6 +89,18 @@ impl<'p> NormalPath<'p> {
     pub fn as_str(&self) -> &str {
         &self.0
     }
+}
+
+// Most paths need no second look: no rule speaks of their characters, and no segment is empty or begins with a dot.
+fn is_plain(raw: &str) -> bool {
+    let mut last = 0;
+    let mut is_plain = raw.starts_with('/');
+    for byte in raw.bytes() {
+        let is_ordinary = matches!(byte, 0x21..=0x7E) && !matches!(byte, b'%' | b'\\' | b';' | b'?' | b'#');
+        is_plain &= is_ordinary && !(last == b'/' && matches!(byte, b'/' | b'.'));
+        last = byte;
+    }
+    is_plain
 }
 
 /// A piece of a normal path, decoded once.

@@ -178,6 +178,9 @@ impl RouteTable {
     }
 
     fn paths(&self, host: &str) -> &Paths {
+        if self.hosts.is_empty() {
+            return &self.any_host;
+        }
         // The first dot starts the longest suffix.
         let suffixes = host.match_indices('.').map(|(dot, _)| &host[dot..]);
         std::iter::once(host).chain(suffixes).find_map(|name| self.hosts.get(name)).unwrap_or(&self.any_host)

@@ -11,6 +11,7 @@
 //! 5. What the client's connection told is believed, what its headers told is not, unless it is a trusted proxy.
 
 use std::borrow::Cow;
+use std::cell::RefCell;
 use std::net::{IpAddr, SocketAddr};
 
 use http::Version;
@@ -37,9 +38,17 @@ const VIA: HeaderValue = HeaderValue::from_static("1.1 scopegate");
 const VIA_HTTP2: HeaderValue = HeaderValue::from_static("2.0 scopegate");
 
 /// The names that no client may set.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub struct Reserved {
     names: Vec<HeaderName>,
+    /// The letters that they begin with, one bit each: most names of a request need no second look.
+    initials: u64,
+}
+
+impl Default for Reserved {
+    fn default() -> Self {
+        Self::new([])
+    }
 }
 
 impl Reserved {
@@ -51,20 +60,34 @@ impl Reserved {
         names.extend(set_by_routes);
         names.sort_by(|one, other| one.as_str().cmp(other.as_str()));
         names.dedup();
-        Self { names }
+        let initials = names.iter().fold(initial("x-forwarded-"), |initials, name| initials | initial(name.as_str()));
+        Self { names, initials }
     }
 
     fn holds(&self, name: &str) -> bool {
         name.starts_with("x-forwarded-") || self.names.iter().any(|reserved| reserved.as_str() == name)
     }
 
+    /// Whether a field is of a reserved name, in whatever spelling.
+    fn holds_spelt(&self, name: &str) -> bool {
+        initial(name) & self.initials != 0 && self.holds(&usual_spelling(name))
+    }
+
     /// Removes every reserved name, in every spelling.
     fn strip(&self, headers: &mut HeaderMap) {
-        let forged: Vec<HeaderName> =
-            headers.keys().filter(|name| self.holds(&usual_spelling(name.as_str()))).cloned().collect();
+        let forged: Vec<HeaderName> = headers.keys().filter(|name| self.holds_spelt(name.as_str())).cloned().collect();
         for name in forged {
             headers.remove(name);
         }
+    }
+}
+
+// `_` and `.` count as the `-` that they may stand for; two letters may share a bit.
+fn initial(name: &str) -> u64 {
+    match name.bytes().next() {
+        Some(b'_' | b'.') => 1 << (b'-' & 63),
+        Some(byte) => 1 << (byte & 63),
+        None => 0,
     }
 }
 
@@ -93,6 +116,8 @@ pub struct Client {
     pub trusted: bool,
     /// `http` or `https`, as the client sees it.
     pub scheme: HeaderValue,
+    /// The last host that it named, and what was made of that for `Forwarded`: most connections name one only.
+    pub last_forwarded: RefCell<Option<(HeaderValue, HeaderValue)>>,
 }
 
 impl Client {
@@ -134,32 +159,70 @@ pub fn to_upstream(
     reserved: &Reserved,
     client: &Client,
 ) -> Result<(), Nominated> {
-    for name in nominated(headers) {
-        if is_needed(&name) || reserved.holds(&usual_spelling(&name)) {
-            return Err(Nominated(name));
+    let special = Special::of(headers);
+    if special.connection {
+        for name in nominated(headers) {
+            if is_needed(&name) || reserved.holds(&usual_spelling(&name)) {
+                return Err(Nominated(name));
+            }
+            headers.remove(name.as_str());
         }
-        headers.remove(name.as_str());
     }
-    let trailers_welcome = headers.get_all(header::TE).iter().any(names_trailers);
-    let is_chunked = headers.contains_key(header::TRANSFER_ENCODING);
-    strip_hop_by_hop(headers);
-    // Chunks are written anew; without this hyper would send a GET without its body.
-    if is_chunked {
-        headers.insert(header::TRANSFER_ENCODING, HeaderValue::from_static("chunked"));
+    if special.hop_by_hop {
+        let trailers_welcome = headers.get_all(header::TE).iter().any(names_trailers);
+        let is_chunked = headers.contains_key(header::TRANSFER_ENCODING);
+        strip_hop_by_hop(headers);
+        // Chunks are written anew; without this hyper would send a GET without its body.
+        if is_chunked {
+            headers.insert(header::TRANSFER_ENCODING, HeaderValue::from_static("chunked"));
+        }
+        if trailers_welcome {
+            headers.insert(header::TE, HeaderValue::from_static("trailers"));
+        }
     }
-    // Answered here: the client is told to go on when its body is read.
-    headers.remove(header::EXPECT);
-    if trailers_welcome {
-        headers.insert(header::TE, HeaderValue::from_static("trailers"));
+    if special.rewritten {
+        // Answered here: the client is told to go on when its body is read.
+        headers.remove(header::EXPECT);
+        shorten_length(headers);
+        join_cookies(headers);
     }
-
-    shorten_length(headers);
-    join_cookies(headers);
     let told = if client.trusted { Told::by_proxy(headers) } else { Told::default() };
     reserved.strip(headers);
     set_forwarded(headers, client, told);
     add_via(headers, version);
     Ok(())
+}
+
+/// Which fields a message has that something is to be done about, found in one pass over their names: a look for each of
+/// them would cost a hash.
+#[derive(Default)]
+struct Special {
+    connection: bool,
+    /// One that ends here, that one among them.
+    hop_by_hop: bool,
+    /// One of a request that goes on in another form, or not at all.
+    rewritten: bool,
+}
+
+impl Special {
+    fn of(headers: &HeaderMap) -> Self {
+        let mut special = Self::default();
+        for name in headers.keys() {
+            match name.as_str() {
+                "connection" => (special.connection, special.hop_by_hop) = (true, true),
+                "keep-alive"
+                | "proxy-authenticate"
+                | "proxy-authorization"
+                | "proxy-connection"
+                | "te"
+                | "transfer-encoding"
+                | "upgrade" => special.hop_by_hop = true,
+                "content-length" | "cookie" | "expect" => special.rewritten = true,
+                _ => {}
+            }
+        }
+        special
+    }
 }
 
 /// The protocol that a request asks to go on in (RFC 9110 §7.8), where it is one that may go through.
@@ -198,12 +261,17 @@ pub(super) fn trailers_to_upstream(trailers: &mut HeaderMap, reserved: &Reserved
 
 /// Makes an upstream's headers a client's: rule 1.
 pub fn to_client(headers: &mut HeaderMap, version: Version) {
-    for name in nominated(headers) {
-        if !is_needed(&name) {
-            headers.remove(name.as_str());
+    let special = Special::of(headers);
+    if special.connection {
+        for name in nominated(headers) {
+            if !is_needed(&name) {
+                headers.remove(name.as_str());
+            }
         }
     }
-    strip_hop_by_hop(headers);
+    if special.hop_by_hop {
+        strip_hop_by_hop(headers);
+    }
     add_via(headers, version);
 }
 
@@ -310,7 +378,12 @@ fn joined(headers: &HeaderMap, name: &HeaderName) -> Option<HeaderValue> {
 fn set_forwarded(headers: &mut HeaderMap, client: &Client, told: Told) {
     let host = told.host.or_else(|| headers.get(header::HOST).cloned());
     let proto = told.proto.unwrap_or_else(|| client.scheme.clone());
-    if let Some(forwarded) = forwarded(client, told.forwarded, host.as_ref(), &proto) {
+    let forwarded = if client.trusted {
+        forwarded(client, told.forwarded, host.as_ref(), &proto)
+    } else {
+        forwarded_as_before(client, host.as_ref())
+    };
+    if let Some(forwarded) = forwarded {
         headers.insert(header::FORWARDED, forwarded);
     }
     headers.insert(X_FORWARDED_FOR, appended(told.forwarded_for, &client.address_text));
@@ -318,6 +391,19 @@ fn set_forwarded(headers: &mut HeaderMap, client: &Client, told: Told) {
     if let Some(host) = host {
         headers.insert(X_FORWARDED_HOST, host);
     }
+}
+
+// The same as for the last request of the connection, if that named the same host.
+fn forwarded_as_before(client: &Client, host: Option<&HeaderValue>) -> Option<HeaderValue> {
+    let mut last = client.last_forwarded.borrow_mut();
+    if let (Some((of, forwarded)), Some(host)) = (&*last, host)
+        && of == host
+    {
+        return Some(forwarded.clone());
+    }
+    let forwarded = forwarded(client, None, host, &client.scheme)?;
+    *last = host.map(|host| (host.clone(), forwarded.clone()));
+    Some(forwarded)
 }
 
 // RFC 7239 §4: an IPv6 address is bracketed and quoted, a host with a port quoted.

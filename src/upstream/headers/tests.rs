@@ -8,6 +8,7 @@ fn client(trusted: bool) -> Client {
         address_text: HeaderValue::from_static("192.0.2.7"),
         trusted,
         scheme: HeaderValue::from_static("http"),
+        last_forwarded: RefCell::default(),
     }
 }
 
