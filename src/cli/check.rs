@@ -57,14 +57,14 @@ fn route_table(config: &Config, snapshot: &Snapshot) -> String {
     lines.collect::<Vec<_>>().join("\n")
 }
 
-fn listed<T: ToString>(items: &[T], none: &str) -> String {
+pub(super) fn listed<T: ToString>(items: &[T], none: &str) -> String {
     if items.is_empty() {
         return none.to_owned();
     }
     items.iter().map(T::to_string).collect::<Vec<_>>().join(", ")
 }
 
-fn asked_for(route: &Route) -> String {
+pub(super) fn asked_for(route: &Route) -> String {
     match &route.requirement {
         Requirement::Public => "nothing".to_owned(),
         Requirement::Token { any_of } if any_of.is_empty() => "any valid token".to_owned(),

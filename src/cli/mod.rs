@@ -1,8 +1,9 @@
 //! The command line.
 //!
-//! Exit codes: 0 good, 1 a run that failed, 2 bad input. Logs go to standard error, answers to standard output.
+//! Exit codes: 0 good, 1 a run that failed or a request that would be refused, 2 bad input. Logs go to standard error, answers to standard output.
 
 mod check;
+mod explain;
 mod run;
 pub mod service;
 mod story;
@@ -36,6 +37,8 @@ enum Command {
     Run,
     /// Load and compile the file, print its routes and every weak choice; touches no network
     Check,
+    /// Tell what would become of a request, and why; it is not sent upstream
+    Explain(explain::Arguments),
 }
 
 #[derive(Args, Debug)]
@@ -73,6 +76,7 @@ pub fn main() -> ExitCode {
     match arguments.command.unwrap_or(Command::Run) {
         Command::Run => run::run(&arguments.options),
         Command::Check => check::check(&arguments.options.config),
+        Command::Explain(question) => explain::explain(&arguments.options.config, &question),
     }
 }
 

@@ -28,7 +28,8 @@ impl<T> Placed<T> {
     }
 
     /// Another value at the same place.
-    pub(super) fn with_value<U>(&self, value: U) -> Placed<U> {
+    #[must_use]
+    pub fn with_value<U>(&self, value: U) -> Placed<U> {
         Placed { value, key: self.key.clone(), span: self.span.clone() }
     }
 
@@ -93,6 +94,13 @@ impl Source {
     #[must_use]
     pub fn file_name(&self) -> &str {
         &self.file_name
+    }
+
+    /// Where a value stands: `gateway.toml:41`; the file alone for a default.
+    #[must_use]
+    pub fn place<T>(&self, placed: &Placed<T>) -> String {
+        let line = placed.span.as_ref().map(|span| format!(":{}", self.line(span.start)));
+        format!("{}{}", self.file_name, line.unwrap_or_default())
     }
 
     /// All these faults of this file, sorted by their place.

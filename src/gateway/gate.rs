@@ -9,6 +9,7 @@ use std::sync::Arc;
 use std::task::Poll;
 use std::time::Duration;
 
+use bytes::Bytes;
 use http::request::Parts;
 use http::uri::PathAndQuery;
 use http::{HeaderMap, HeaderValue, Request, Response, StatusCode, Uri, Version, header};
@@ -18,6 +19,7 @@ use super::body::{AnswerBody, TOKEN_ENDED};
 use super::caught::caught;
 use super::grpc;
 use super::refusal::{Ambiguity, Refusal};
+use super::rehearsal::Rehearsal;
 use super::respond::{self, respond};
 use super::snapshot::{Forwarding, Publisher, Snapshot};
 use super::unread::Unread;
@@ -59,6 +61,8 @@ pub struct Connection {
     interim: Interim,
     memo: Memo,
     tunnel: RefCell<Option<Tunnel>>,
+    /// Where what comes of its requests is written down, instead of sending them on.
+    rehearsal: Option<Rehearsal>,
 }
 
 /// A client as one configuration has it.
@@ -79,6 +83,7 @@ pub struct Tunnel {
 ///
 /// The deadline is the end of its token, where the stream is to end with that.
 enum Passed {
+    Rehearsed,
     Answered(Response<ForwardedBody>, Option<Deadline>),
     Switched(Response<()>, FarEnd, Option<Deadline>),
 }
@@ -104,7 +109,15 @@ impl Gate {
     #[must_use]
     pub fn connection(&self, address: IpAddr, is_tls: bool, pace: Rc<Pace>, interim: Interim) -> Connection {
         let (address, memo) = (address.to_canonical(), Memo::new(Rc::clone(&self.tokens)));
-        Connection { address, is_tls, client: RefCell::default(), pace, interim, memo, tunnel: RefCell::default() }
+        let (client, tunnel, rehearsal) = (RefCell::default(), RefCell::default(), None);
+        Connection { address, is_tls, client, pace, interim, memo, tunnel, rehearsal }
+    }
+
+    /// A connection whose requests are judged and prepared as any other's, and not sent on.
+    #[must_use]
+    pub fn rehearsal(&self, address: IpAddr, is_tls: bool, rehearsal: Rehearsal) -> Connection {
+        let connection = self.connection(address, is_tls, Pace::idle(), Interim::default());
+        Connection { rehearsal: Some(rehearsal), ..connection }
     }
 
     /// Takes a request to its upstream, or answers it.
@@ -139,6 +152,10 @@ impl Gate {
             }
         };
         match outcome {
+            Ok(Passed::Rehearsed) => {
+                connection.write_down(&record);
+                Response::new(AnswerBody::fixed(Bytes::new(), record, progress, exchange, unread))
+            }
             Ok(Passed::Answered(answer, expiry)) => {
                 record.status = Some(answer.status());
                 answer.map(|body| AnswerBody::forwarded(body, record, progress, exchange, expiry))
@@ -166,6 +183,7 @@ impl Gate {
                 record.outcome = Outcome::Refused(refusal.reason());
                 record.cause = refusal.cause();
                 record.issuer = refusal.issuer().cloned();
+                connection.write_down(&record);
                 answer.map(|text| AnswerBody::fixed(text, record, progress, exchange, unread))
             }
         }
@@ -208,6 +226,10 @@ impl Gate {
             deadline
         });
         set_target(&mut parts, passage.path.as_deref())?;
+        if let Some(rehearsal) = &connection.rehearsal {
+            rehearsal.would_send(upstream.settings(), parts);
+            return Ok(Passed::Rehearsed);
+        }
 
         let mut request = Request::from_parts(parts, body);
         pass_interim_answers(upstream, &mut request, &connection.interim);
@@ -349,6 +371,12 @@ impl Connection {
         });
         *known = Some(Known { by: Arc::clone(snapshot), client: Rc::clone(&client) });
         client
+    }
+
+    fn write_down(&self, record: &Record) {
+        if let Some(rehearsal) = &self.rehearsal {
+            rehearsal.write_down(record);
+        }
     }
 
     /// What is to be done once the connection is no longer HTTP, where it came to that.

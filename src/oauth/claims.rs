@@ -11,9 +11,12 @@
 //! 4. Times are numbers from 0 to what 64 bits hold. A string that looks like a number is none.
 //! 5. `cnf` binds a token to a key. Who cannot ask for the proof must not take the token (RFC 7800 §3, RFC 9449 §7.1).
 //! 6. Scopes that cannot be read are scopes that are not granted.
+//!
+//! - `rules`: each of them by itself, so that what is refused can be explained by what refused it.
 
 mod active;
 mod error;
+mod rules;
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -23,10 +26,12 @@ use serde_json::{Map, Value};
 use super::UnixTime;
 use super::json;
 use super::scope::{GrantedWildcards, ScopeSet};
-use super::shortened;
 
 pub use active::ActiveToken;
 pub use error::ClaimsError;
+pub use rules::{Check, Told};
+
+use rules::Rule;
 
 /// An `exp` further ahead than ten years means "never", or milliseconds.
 const UNBOUNDED: Duration = Duration::from_secs(3653 * 24 * 60 * 60);
@@ -137,19 +142,8 @@ impl Claims {
     /// # Errors
     /// [`ClaimsError`] names the first rule that is broken.
     pub fn check(self, expected: &Expectation, now: UnixTime) -> Result<ActiveToken, ClaimsError> {
-        self.check_kind()?;
-        self.check_token_type(expected)?;
-        self.check_issuer(expected)?;
-        self.check_audience(&expected.audience)?;
-        let expires_at = self.check_times(expected, now)?;
-        for name in &expected.required_claims {
-            if self.members.get(name).is_none_or(Value::is_null) {
-                return Err(ClaimsError::MissingClaim(name.clone()));
-            }
-        }
-        if !expected.ignore_cnf && self.members.contains_key("cnf") {
-            return Err(ClaimsError::SenderConstrained);
-        }
+        Rule::ALL.into_iter().try_for_each(|rule| rule.judge(&self, expected, now))?;
+        let expires_at = self.expiry(expected, now)?;
         let scopes = self.scopes(expected)?;
         Ok(ActiveToken {
             issuer_name: expected.issuer_name.clone(),
@@ -160,93 +154,16 @@ impl Claims {
         })
     }
 
-    fn check_kind(&self) -> Result<(), ClaimsError> {
-        /// Claims that access tokens do not have, and what does.
-        const FOREIGN: [&str; 7] = [
-            "nonce",               // ID token, OpenID Connect Core §2
-            "at_hash",             // ID token, OpenID Connect Core §3.1.3.6
-            "c_hash",              // ID token, OpenID Connect Core §3.3.2.11
-            "events",              // security event and logout tokens, RFC 8417 §2.2
-            "htm",                 // DPoP proof, RFC 9449 §4.2
-            "htu",                 // DPoP proof, RFC 9449 §4.2
-            "token_introspection", // introspection response, RFC 9701 §5
-        ];
-        /// Claims in which issuers name the kind of a token: Cognito, Keycloak and Aidbox, ForgeRock, Curity.
-        const NAMING: [&str; 4] = ["token_use", "typ", "tokenName", "purpose"];
-
-        if let Some(claim) = FOREIGN.into_iter().find(|claim| self.members.contains_key(*claim)) {
-            return Err(ClaimsError::OtherKindOfToken { claim });
+    // `None` means never, or that nobody said.
+    fn expiry(&self, expected: &Expectation, now: UnixTime) -> Result<Option<UnixTime>, ClaimsError> {
+        match self.time("exp", expected.expiry_unit)? {
+            None if expected.expiry_required => Err(ClaimsError::MissingClaim("exp".to_owned())),
+            None => Ok(None),
+            Some(at) if at > now.later_by(UNBOUNDED) && expected.accept_unbounded_expiry => Ok(None),
+            Some(at) if at > now.later_by(UNBOUNDED) => Err(ClaimsError::UnboundedExpiry { at }),
+            Some(at) if now >= at.later_by(expected.leeway) => Err(ClaimsError::Expired { at }),
+            Some(at) => Ok(Some(at)),
         }
-        let names_another_kind = |claim: &str| {
-            self.members.get(claim).is_some_and(|kind| !kind.as_str().is_some_and(is_name_of_an_access_token))
-        };
-        match NAMING.into_iter().find(|claim| names_another_kind(claim)) {
-            Some(claim) => Err(ClaimsError::OtherKindOfToken { claim }),
-            None => Ok(()),
-        }
-    }
-
-    // How the token is to be used (RFC 6749 §7.1, RFC 7662 §2.2). A server that is asked about a refresh token may well say
-    // that it is active. Anything but Bearer asks for a proof.
-    fn check_token_type(&self, expected: &Expectation) -> Result<(), ClaimsError> {
-        match self.members.get("token_type") {
-            None => Ok(()),
-            Some(Value::String(kind)) if is_name_of_an_access_token(kind) => Ok(()),
-            Some(Value::String(kind)) if kind.eq_ignore_ascii_case("DPoP") && expected.ignore_cnf => Ok(()),
-            Some(Value::String(kind)) if kind.eq_ignore_ascii_case("DPoP") => Err(ClaimsError::SenderConstrained),
-            Some(_) => Err(ClaimsError::OtherKindOfToken { claim: "token_type" }),
-        }
-    }
-
-    fn check_issuer(&self, expected: &Expectation) -> Result<(), ClaimsError> {
-        match self.members.get("iss") {
-            None if !expected.issuer_required => Ok(()),
-            None => Err(ClaimsError::MissingClaim("iss".to_owned())),
-            Some(Value::String(issuer)) if expected.issuers.contains(issuer) => Ok(()),
-            Some(other) => Err(ClaimsError::WrongIssuer { found: other.as_str().map(shortened) }),
-        }
-    }
-
-    fn check_audience(&self, expected: &ExpectedAudience) -> Result<(), ClaimsError> {
-        let ExpectedAudience::OneOf { names, required } = expected else { return Ok(()) };
-        let is_ours = |audience: &str| names.iter().any(|name| name == audience);
-        let audience = match self.members.get("aud") {
-            None if *required => return Err(ClaimsError::MissingAudience),
-            None => return Ok(()),
-            Some(audience) => audience,
-        };
-        let fits = match audience {
-            Value::String(audience) => is_ours(audience),
-            // An array is good as a whole or not at all: a number in it means that somebody else wrote it.
-            Value::Array(audiences) => {
-                audiences.iter().all(Value::is_string) && audiences.iter().filter_map(Value::as_str).any(is_ours)
-            }
-            Value::Null | Value::Bool(_) | Value::Number(_) | Value::Object(_) => false,
-        };
-        if fits { Ok(()) } else { Err(ClaimsError::WrongAudience { found: shortened(&audience.to_string()) }) }
-    }
-
-    // Answers when the token expires: `None` means never, or that nobody said.
-    fn check_times(&self, expected: &Expectation, now: UnixTime) -> Result<Option<UnixTime>, ClaimsError> {
-        let expires_at = match self.time("exp", expected.expiry_unit)? {
-            None if expected.expiry_required => return Err(ClaimsError::MissingClaim("exp".to_owned())),
-            None => None,
-            Some(at) if at > now.later_by(UNBOUNDED) && expected.accept_unbounded_expiry => None,
-            Some(at) if at > now.later_by(UNBOUNDED) => return Err(ClaimsError::UnboundedExpiry { at }),
-            Some(at) if now >= at.later_by(expected.leeway) => return Err(ClaimsError::Expired { at }),
-            Some(at) => Some(at),
-        };
-        if let Some(from) = self.time("nbf", expected.expiry_unit)?
-            && now < from.earlier_by(expected.leeway)
-        {
-            return Err(ClaimsError::NotYetValid { from });
-        }
-        if let Some(at) = self.time("iat", expected.expiry_unit)?
-            && at > now.later_by(expected.leeway)
-        {
-            return Err(ClaimsError::IssuedInFuture { at });
-        }
-        Ok(expires_at)
     }
 
     fn time(&self, claim: &'static str, unit: ExpiryUnit) -> Result<Option<UnixTime>, ClaimsError> {
@@ -281,12 +198,6 @@ impl std::fmt::Debug for Claims {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.debug_struct("Claims").finish_non_exhaustive()
     }
-}
-
-fn is_name_of_an_access_token(kind: &str) -> bool {
-    ["access_token", "access", "bearer", "at+jwt", "application/at+jwt", "at"]
-        .iter()
-        .any(|name| kind.eq_ignore_ascii_case(name))
 }
 
 // The bound is 2^63, the first whole number beyond an i64; every f64 below it fits once its fraction is cut off.

@@ -149,7 +149,13 @@ impl ScopeSet {
     /// Whether some granted scope meets `required`.
     #[must_use]
     pub fn meets(&self, required: &ScopePattern) -> bool {
-        self.0.iter().any(|granted| granted.overlaps(required))
+        self.meeting(required).is_some()
+    }
+
+    /// The first granted scope that meets `required`.
+    #[must_use]
+    pub fn meeting(&self, required: &ScopePattern) -> Option<&ScopePattern> {
+        self.0.iter().find(|granted| granted.overlaps(required))
     }
 
     /// Whether some granted scope meets the one scope-token `required`, in which `*` is itself.

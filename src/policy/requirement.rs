@@ -28,6 +28,20 @@ pub enum Requirement {
 #[derive(Clone, PartialEq, Eq)]
 pub struct ScopeRequirement(Vec<RequiredScope>);
 
+/// One scope of a [`ScopeRequirement`], for whoever asks what is missing.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct EachScope<'g> {
+    /// As the operator wrote it.
+    pub written: String,
+    /// With parameters filled in.
+    ///
+    /// # Errors
+    /// Names a parameter whose value cannot stand in a scope.
+    pub filled: Result<String, UnusableParameter>,
+    /// The granted scope that meets it.
+    pub met_by: Option<&'g str>,
+}
+
 #[derive(Clone, PartialEq, Eq)]
 enum RequiredScope {
     Fixed(ScopePattern),
@@ -108,9 +122,22 @@ impl ScopeRequirement {
     pub fn is_met_by(&self, granted: &ScopeSet, parameters: &Parameters<'_, '_>) -> Result<bool, UnusableParameter> {
         let mut is_met = true;
         for scope in &self.0 {
-            is_met &= scope.is_met_by(granted, parameters)?;
+            is_met &= scope.met_by(granted, parameters)?.is_some();
         }
         Ok(is_met)
+    }
+
+    /// Each scope by itself, in the order written: how it is asked for, and by which granted scope it is met.
+    ///
+    /// [`is_met_by`](Self::is_met_by) is the same for all of them.
+    #[must_use]
+    pub fn each<'g>(&self, granted: &'g ScopeSet, parameters: &Parameters<'_, '_>) -> Vec<EachScope<'g>> {
+        let each = |scope: &RequiredScope| EachScope {
+            written: scope.to_string(),
+            filled: scope.filled(parameters),
+            met_by: scope.met_by(granted, parameters).ok().flatten().map(ScopePattern::as_str),
+        };
+        self.0.iter().map(each).collect()
     }
 
     /// The scopes with parameters filled in, as a client asks for them: in the order written, separated by spaces.
@@ -123,10 +150,7 @@ impl ScopeRequirement {
             if !text.is_empty() {
                 text.push(' ');
             }
-            match scope {
-                RequiredScope::Fixed(pattern) => text.push_str(pattern.as_str()),
-                RequiredScope::WithParameters(pieces) => fill(pieces, parameters, &mut text)?,
-            }
+            scope.fill_into(parameters, &mut text)?;
         }
         Ok(text)
     }
@@ -156,14 +180,45 @@ impl RequiredScope {
         Ok(Self::WithParameters(pieces))
     }
 
-    fn is_met_by(&self, granted: &ScopeSet, parameters: &Parameters<'_, '_>) -> Result<bool, UnusableParameter> {
+    fn met_by<'g>(
+        &self,
+        granted: &'g ScopeSet,
+        parameters: &Parameters<'_, '_>,
+    ) -> Result<Option<&'g ScopePattern>, UnusableParameter> {
         match self {
-            Self::Fixed(pattern) => Ok(granted.meets(pattern)),
-            Self::WithParameters(pieces) => {
-                let mut text = String::new();
-                fill(pieces, parameters, &mut text)?;
-                Ok(ScopePattern::parse(&text).is_ok_and(|required| granted.meets(&required)))
+            Self::Fixed(pattern) => Ok(granted.meeting(pattern)),
+            Self::WithParameters(_) => {
+                let required = ScopePattern::parse(&self.filled(parameters)?);
+                Ok(required.ok().and_then(|required| granted.meeting(&required)))
             }
+        }
+    }
+
+    fn filled(&self, parameters: &Parameters<'_, '_>) -> Result<String, UnusableParameter> {
+        let mut text = String::new();
+        self.fill_into(parameters, &mut text)?;
+        Ok(text)
+    }
+
+    fn fill_into(&self, parameters: &Parameters<'_, '_>, text: &mut String) -> Result<(), UnusableParameter> {
+        match self {
+            Self::Fixed(pattern) => {
+                text.push_str(pattern.as_str());
+                Ok(())
+            }
+            Self::WithParameters(pieces) => fill(pieces, parameters, text),
+        }
+    }
+}
+
+impl fmt::Display for RequiredScope {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Fixed(pattern) => f.write_str(pattern.as_str()),
+            Self::WithParameters(pieces) => pieces.iter().try_for_each(|piece| match piece {
+                Piece::Text(text) => f.write_str(text),
+                Piece::Parameter(name) => write!(f, "{{{name}}}"),
+            }),
         }
     }
 }
@@ -172,17 +227,7 @@ impl fmt::Display for ScopeRequirement {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         for (index, scope) in self.0.iter().enumerate() {
             f.write_str(if index > 0 { " " } else { "" })?;
-            match scope {
-                RequiredScope::Fixed(pattern) => f.write_str(pattern.as_str())?,
-                RequiredScope::WithParameters(pieces) => {
-                    for piece in pieces {
-                        match piece {
-                            Piece::Text(text) => f.write_str(text)?,
-                            Piece::Parameter(name) => write!(f, "{{{name}}}")?,
-                        }
-                    }
-                }
-            }
+            fmt::Display::fmt(scope, f)?;
         }
         Ok(())
     }

@@ -56,6 +56,13 @@ struct Paths {
     lenient: LenientPaths,
 }
 
+impl Paths {
+    // The routes whose pattern fits best, whatever their methods.
+    fn find<'p>(&self, path: &'p NormalPath<'_>, values: &mut Values<'p>) -> Option<&[usize]> {
+        self.tree.find(path.as_str().strip_prefix('/'), values)
+    }
+}
+
 /// Two routes that could both answer a request.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Overlap {
@@ -147,9 +154,8 @@ impl RouteTable {
         method: &Method,
     ) -> Result<Found<'t, 'p>, NoRoute> {
         let mut values = Values::default();
-        let after_slash = path.as_str().strip_prefix('/');
         let paths = self.paths(host);
-        let same_path = paths.tree.find(after_slash, &mut values).ok_or(NoRoute::NotFound)?;
+        let same_path = paths.find(path, &mut values).ok_or(NoRoute::NotFound)?;
         // A path of literals alone is what its route says it is.
         if values.len() > 0
             && let Some(&first) = same_path.first()
@@ -178,12 +184,18 @@ impl RouteTable {
     }
 
     fn paths(&self, host: &str) -> &Paths {
+        self.owner(host).map_or(&self.any_host, |(_, paths)| paths)
+    }
+
+    // The name that stands for a host most closely; none where only routes for any host do.
+    fn owner(&self, host: &str) -> Option<(&str, &Paths)> {
         if self.hosts.is_empty() {
-            return &self.any_host;
+            return None;
         }
         // The first dot starts the longest suffix.
         let suffixes = host.match_indices('.').map(|(dot, _)| &host[dot..]);
-        std::iter::once(host).chain(suffixes).find_map(|name| self.hosts.get(name)).unwrap_or(&self.any_host)
+        let mut names = std::iter::once(host).chain(suffixes);
+        names.find_map(|name| self.hosts.get_key_value(name)).map(|(name, paths)| (&**name, paths))
     }
 
     fn allow(&self, same_path: &[usize]) -> HeaderValue {
@@ -208,6 +220,10 @@ fn insert(paths: &mut Paths, second: usize, routes: &[Route]) -> Vec<Overlap> {
     paths.lenient.insert(second, &routes[second].path);
     overlaps
 }
+
+mod standing;
+
+pub use standing::Standing;
 
 #[cfg(test)]
 mod ranking;

@@ -150,11 +150,7 @@ impl Serving {
 
 impl Manners {
     fn new(settings: Arc<Settings>) -> Self {
-        let mut http1 = Builder::new();
-        http1.max_headers(settings.max_headers).max_header_size(settings.max_header_size);
-        // Our own deadlines bound the head; hyper's would take a timer for each request.
-        http1.header_read_timeout(None);
-        http1.half_close(false);
+        let http1 = settings.http1();
         let limits = PaceLimits {
             keep_alive: settings.keep_alive_timeout,
             header: settings.header_timeout,

@@ -21,6 +21,7 @@ use std::thread;
 use std::time::{Duration, Instant};
 
 use arc_swap::ArcSwap;
+use hyper::server::conn::http1::Builder;
 use tokio::sync::watch;
 
 use crate::clock::Clock;
@@ -66,6 +67,19 @@ impl From<&config::Server> for Settings {
             max_header_size: server.max_header_size,
             max_headers: server.max_headers,
         }
+    }
+}
+
+impl Settings {
+    /// How HTTP/1 is read and written.
+    #[must_use]
+    pub fn http1(&self) -> Builder {
+        let mut http1 = Builder::new();
+        http1.max_headers(self.max_headers).max_header_size(self.max_header_size);
+        // Our own deadlines bound the head; hyper's would take a timer for each request.
+        http1.header_read_timeout(None);
+        http1.half_close(false);
+        http1
     }
 }
 

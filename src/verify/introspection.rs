@@ -171,6 +171,11 @@ impl Introspection {
         QuestionsReport { answered: self.answered.read(), failed: self.failed.read(), durations: self.durations.read() }
     }
 
+    /// What an active answer must say.
+    pub(super) fn expectation(&self) -> &Expectation {
+        &self.settings.expectation
+    }
+
     /// What a JWT must say of itself to be asked about at all, where its signature is not verified here.
     pub(super) fn expected_of_jwt(&self) -> &Expectation {
         &self.expected_of_jwt

@@ -61,6 +61,11 @@ impl Issuer {
         self.expectation.issuers.iter().any(|name| name == iss)
     }
 
+    /// What a JWT's own signature is verified with; `None` where its server is asked instead.
+    pub(super) fn keys_of_jwt(&self) -> Option<&Keys> {
+        self.keys.as_ref().filter(|_| self.introspection.is_none() || self.verifies_signatures)
+    }
+
     /// Does what has to be done in the background, on the runtime that this is called on: fetches its keys, now and ever
     /// again, and asks about tokens.
     pub fn attend(&self) {
@@ -129,6 +134,16 @@ impl Keys {
             Self::Fixed(keys) => Ok(Arc::clone(keys)),
             Self::Published(ring) => ring.current(),
         }
+    }
+
+    /// Why there are none, as far as it is known.
+    pub(super) fn why_none(&self) -> String {
+        let failure = match self {
+            Self::Fixed(_) => None,
+            Self::Published(ring) => ring.failure(),
+        };
+        failure
+            .map_or_else(|| "no keys of the issuer".to_owned(), |failure| format!("no keys of the issuer: {failure}"))
     }
 
     /// The keys once more, when a token names one that is not among them.

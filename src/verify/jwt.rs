@@ -155,6 +155,15 @@ impl KeySet {
         }
     }
 
+    /// The names of the keys; those without one are left out.
+    pub fn kids(&self) -> impl Iterator<Item = &str> {
+        let keys = match &self.0 {
+            Keys::Published { keys, .. } => &keys[..],
+            Keys::Shared { .. } => &[],
+        };
+        keys.iter().filter_map(|key| key.jwk.kid.as_deref())
+    }
+
     /// Whether it was prepared from the same keys, in the same order.
     #[must_use]
     pub fn is_made_of(&self, jwks: &Jwks) -> bool {

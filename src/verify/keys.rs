@@ -50,6 +50,8 @@ pub struct KeyRing {
     timing: KeyTiming,
     epoch: Epoch,
     current: ArcSwapOption<KeySet>,
+    /// Why the last fetch failed, where it did.
+    failure: ArcSwapOption<String>,
     wanted: Notify,
     attempts: watch::Sender<Attempts>,
 }
@@ -94,7 +96,8 @@ impl KeyRing {
         epoch: Epoch,
     ) -> Self {
         let (current, wanted, attempts) = (ArcSwapOption::empty(), Notify::new(), watch::Sender::default());
-        Self { issuer, endpoint, fetcher, algorithms, timing, epoch, current, wanted, attempts }
+        let failure = ArcSwapOption::empty();
+        Self { issuer, endpoint, fetcher, algorithms, timing, epoch, current, failure, wanted, attempts }
     }
 
     /// The keys as they are.
@@ -103,6 +106,11 @@ impl KeyRing {
     /// [`NoKeys`] when none came yet, or the last ones are too old.
     pub fn current(&self) -> Result<Arc<KeySet>, NoKeys> {
         self.current.load_full().ok_or(NoKeys)
+    }
+
+    /// Why the last fetch failed, where it did.
+    pub(super) fn failure(&self) -> Option<Arc<String>> {
+        self.failure.load_full()
     }
 
     /// How the keys are.
@@ -200,6 +208,8 @@ impl KeyRing {
             }
         });
         let outcome = self.fetch().await;
+        // Before the attempt has ended: whoever waits for it wants to know.
+        self.failure.store(outcome.as_ref().err().map(|error| Arc::new(error.to_string())));
         if let Ok((keys, _)) = &outcome {
             self.replace(keys);
         }

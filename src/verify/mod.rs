@@ -7,6 +7,7 @@
 
 mod cache;
 mod discovery;
+mod examine;
 mod fact;
 mod fetch;
 pub mod introspection;
@@ -28,6 +29,7 @@ use crate::oauth::{UnixTime, quoted, shortened};
 
 pub use cache::{Epoch, Memo, TokenCache, WorkerCache};
 pub use discovery::{DiscoveryError, Endpoint, EndpointName, Endpoints, Metadata};
+pub use examine::{Examined, Shape, Signed};
 pub use fact::Verified;
 pub use fetch::{FetchError, Fetcher};
 pub use issuer::{Background, Issuer, Keys};
@@ -161,13 +163,10 @@ impl Verifier {
         &self,
         offer: &Offer<'_, A, C>,
     ) -> Result<Arc<Verified>, VerifyError> {
-        let accepted = || self.issuers.iter().filter(|issuer| (offer.accepts)(&issuer.name));
         match classify(offer.token.as_str())? {
             TokenShape::Jwt(jws) => {
                 let claims = Claims::parse(jws.payload())?;
-                // Only to choose whom to believe: until it is verified, `iss` is a stranger's word.
-                let called = |iss: &str| accepted().find(|issuer| issuer.is_called(iss));
-                let Some(issuer) = claims.issuer().and_then(called) else {
+                let Some(issuer) = self.named_by(&claims, &offer.accepts) else {
                     let called = quoted(claims.issuer().map(shortened).as_deref());
                     let detail = format!("expected iss to name an issuer of the route, but found {called}");
                     return Err(invalid("unknown_issuer", detail));
@@ -178,20 +177,29 @@ impl Verifier {
                 };
                 judged.map_err(|error| error.of(issuer))
             }
-            TokenShape::Opaque => {
-                let asked = |issuer: &&Arc<Issuer>| {
-                    issuer.introspection.is_some() && offer.token.as_str().starts_with(&issuer.token_prefix)
-                };
-                match accepted().find(asked).and_then(|issuer| Some((issuer, issuer.introspection.as_ref()?))) {
-                    Some((issuer, server)) => {
-                        let own = Own::Unsigned { expires_at: None };
-                        let judged = self.ask(offer, issuer, server, own, self.epoch.now()).await;
-                        judged.map_err(|error| error.of(issuer))
-                    }
-                    None => Err(invalid("opaque", why_not_asked(accepted()).to_owned())),
+            TokenShape::Opaque => match self.asked_about(offer.token.as_str(), &offer.accepts) {
+                Some((issuer, server)) => {
+                    let own = Own::Unsigned { expires_at: None };
+                    let judged = self.ask(offer, issuer, server, own, self.epoch.now()).await;
+                    judged.map_err(|error| error.of(issuer))
                 }
-            }
+                None => Err(invalid("opaque", why_not_asked(self.accepted(&offer.accepts)).to_owned())),
+            },
         }
+    }
+
+    fn accepted(&self, accepts: &impl Fn(&str) -> bool) -> impl Iterator<Item = &Arc<Issuer>> {
+        self.issuers.iter().filter(|issuer| accepts(&issuer.name))
+    }
+
+    // Only to choose whom to believe: until it is verified, `iss` is a stranger's word.
+    fn named_by(&self, claims: &Claims, accepts: &impl Fn(&str) -> bool) -> Option<&Arc<Issuer>> {
+        claims.issuer().and_then(|iss| self.accepted(accepts).find(|issuer| issuer.is_called(iss)))
+    }
+
+    fn asked_about(&self, token: &str, accepts: &impl Fn(&str) -> bool) -> Option<(&Arc<Issuer>, &Arc<Introspection>)> {
+        let asked = |issuer: &&Arc<Issuer>| issuer.introspection.is_some() && token.starts_with(&issuer.token_prefix);
+        self.accepted(accepts).find(asked).and_then(|issuer| Some((issuer, issuer.introspection.as_ref()?)))
     }
 
     async fn verify_jwt<A: Fn(&str) -> bool, C: Fn() -> IpAddr>(
@@ -201,10 +209,9 @@ impl Verifier {
         jws: &CompactJws<'_>,
         claims: Claims,
     ) -> Result<Arc<Verified>, VerifyError> {
-        let keys = match (&issuer.keys, &issuer.introspection) {
-            (Some(keys), None) => keys,
-            (Some(keys), Some(_)) if issuer.verifies_signatures => keys,
-            (_, Some(server)) => {
+        let keys = match (issuer.keys_of_jwt(), &issuer.introspection) {
+            (Some(keys), _) => keys,
+            (None, Some(server)) => {
                 // What it says against itself is believed: there is nothing to ask about then.
                 let expires_at = claims.check(server.expected_of_jwt(), offer.now)?.expires_at();
                 return self.ask(offer, issuer, server, Own::Unsigned { expires_at }, self.epoch.now()).await;
@@ -238,7 +245,7 @@ impl Verifier {
     ) -> Result<Signature, VerifyError> {
         let worker = offer.memo.worker();
         let overloaded = || VerifyError::Overloaded { bound: "tokens that wait for their signature to be verified" };
-        let no_keys = |NoKeys| issuer.unavailable("no keys of the issuer".to_owned());
+        let no_keys = |NoKeys| issuer.unavailable(keys.why_none());
         let waits = worker.is_busy();
         let client = network_of((offer.client)());
         let mut turn = worker.turn(client).await.ok_or_else(overloaded)?;

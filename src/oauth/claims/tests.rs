@@ -410,7 +410,11 @@ proptest! {
             accept_unbounded_expiry: lax, expiry_required: !lax, issuer_required: !lax, ignore_cnf: lax, ..audience_optional()
         };
         let (claims, now) = (Claims::parse(members.to_string().as_bytes()), UnixTime::from_seconds(now));
-        if let Ok(active) = claims.expect("it is an object").check(&expected, now) {
+        let claims = claims.expect("it is an object");
+        let told = first_broken(&claims, &expected, now);
+        let outcome = claims.check(&expected, now);
+        prop_assert_eq!(told, outcome.as_ref().err().map(|error| error.reason()));
+        if let Ok(active) = outcome {
             prop_assert!(active.expires_at().is_none_or(|at| now < at.later_by(expected.leeway)));
             prop_assert!(lax || active.expires_at().is_some());
             for name in members.as_object().expect("it is an object").keys() {
@@ -466,7 +470,16 @@ fn without(claim: &str) -> Value {
 }
 
 fn check(claims: &Value, expected: &Expectation) -> Result<ActiveToken, ClaimsError> {
-    Claims::parse(claims.to_string().as_bytes())?.check(expected, UnixTime::from_seconds(NOW))
+    let (claims, now) = (Claims::parse(claims.to_string().as_bytes())?, UnixTime::from_seconds(NOW));
+    // Whatever is judged here is told in the same way: no case is left out.
+    let told = first_broken(&claims, expected, now);
+    let outcome = claims.check(expected, now);
+    assert_eq!(told, outcome.as_ref().err().map(|error| error.reason()));
+    outcome
+}
+
+fn first_broken(claims: &Claims, expected: &Expectation, now: UnixTime) -> Option<&'static str> {
+    claims.checks(expected, now).into_iter().find_map(|check| check.broken).map(|broken| broken.reason())
 }
 
 fn reason(claims: &Value) -> Option<&'static str> {

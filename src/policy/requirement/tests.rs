@@ -36,7 +36,16 @@ fn on<T>(path: &str, ask: impl FnOnce(&Parameters<'_, '_>) -> T) -> T {
 
 fn is_met(text: &str, granted: &str, path: &str) -> Result<bool, UnusableParameter> {
     let granted = ScopeSet::parse(granted, GrantedWildcards::Honoured).expect("few scopes");
-    on(path, |parameters| requirement(text).is_met_by(&granted, parameters))
+    on(path, |parameters| {
+        let requirement = requirement(text);
+        let outcome = requirement.is_met_by(&granted, parameters);
+        // Whatever is judged here is told scope by scope in the same way.
+        let each = requirement.each(&granted, parameters);
+        let unusable = each.iter().find_map(|scope| scope.filled.as_ref().err());
+        let told = unusable.map_or_else(|| Ok(each.iter().all(|scope| scope.met_by.is_some())), |one| Err(one.clone()));
+        assert_eq!(outcome, told);
+        outcome
+    })
 }
 
 #[test]

@@ -105,6 +105,11 @@ proptest! {
         for (host, path, method) in requests {
             let path = if path.is_empty() { "/" } else { &path };
             let expected = find_by_ranking(&kept, host, path, &method);
+            let standings = table.standings(host, &normal(path), &method);
+            let chosen: Vec<_> = (0..standings.len()).filter(|&index| standings[index] == Standing::Chosen).collect();
+            prop_assert_eq!(chosen, table.find(host, &normal(path), &method).map(|found| found.index).ok().into_iter().collect::<Vec<_>>());
+            let misses_only_the_method = standings.contains(&Standing::OtherMethod) && !standings.contains(&Standing::Chosen);
+            prop_assert_eq!(misses_only_the_method, matches!(expected, Err(Some(_))));
             match (table.find(host, &normal(path), &method), expected) {
                 (Ok(found), expected) => prop_assert_eq!(Ok(found.index), expected),
                 (Err(NoRoute::NotFound), expected) => prop_assert_eq!(expected, Err(None)),

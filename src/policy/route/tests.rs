@@ -278,3 +278,54 @@ fn path_that_an_upstream_may_take_for_another_routes_is_refused() {
     let refused = table.find("", &normal("/x/Y"), &Method::POST).map(|found| found.index);
     assert!(matches!(refused, Err(NoRoute::MethodNotAllowed { .. })), "{refused:?}");
 }
+
+#[test]
+fn every_route_stands_to_a_request_in_one_way_and_says_which() {
+    use Standing::{Chosen, InDoubt, LessSpecificHost, LessSpecificPath, Lookalike, OtherHost, OtherMethod, OtherPath};
+    let mut guarded = route("", "/admin", "");
+    guarded.requirement = Requirement::Token { any_of: Vec::new() };
+    let routes = vec![
+        route("", "/a/b", "GET"),
+        route("", "/a/b", "POST"),
+        route("", "/a/{x}", ""),
+        route("", "/{*rest}", ""),
+        route("api.test", "/a/b", ""),
+        route("*.test", "/a/{*rest}", ""),
+        guarded,
+    ];
+    let table = RouteTable::build(routes).expect("no overlap");
+    for (host, path, method, expected) in [
+        ("", "/a/b", "GET", [Chosen, OtherMethod, LessSpecificPath, LessSpecificPath, OtherHost, OtherHost, OtherPath]),
+        (
+            "",
+            "/a/b",
+            "PUT",
+            [OtherMethod, OtherMethod, LessSpecificPath, LessSpecificPath, OtherHost, OtherHost, OtherPath],
+        ),
+        (
+            "api.test",
+            "/a/b",
+            "GET",
+            [
+                LessSpecificHost,
+                LessSpecificHost,
+                LessSpecificHost,
+                LessSpecificHost,
+                Chosen,
+                LessSpecificHost,
+                OtherPath,
+            ],
+        ),
+        ("api.test", "/c", "GET", [OtherPath, OtherPath, OtherPath, LessSpecificHost, OtherPath, OtherPath, OtherPath]),
+        (
+            "b.test",
+            "/a/b",
+            "GET",
+            [LessSpecificHost, LessSpecificHost, LessSpecificHost, LessSpecificHost, OtherHost, Chosen, OtherPath],
+        ),
+        ("", "/Admin", "GET", [OtherPath, OtherPath, OtherPath, InDoubt, OtherPath, OtherPath, Lookalike]),
+    ] {
+        let method = Method::from_bytes(method.as_bytes()).expect("a method");
+        assert_eq!(table.standings(host, &normal(path), &method), expected, "{host} {path}");
+    }
+}

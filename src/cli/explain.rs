@@ -1,0 +1,86 @@
+//! `scopegate explain`: what would become of a request, and why. Nothing is sent upstream.
+//!
+//! The request is written as a client would write it, read by the HTTP/1 that listeners read with, and taken by a
+//! [`Gate`](crate::gateway::Gate) as any other; only its last step is left out. The answer is what that wrote. So the
+//! verdict is the gateway's own, and what is told around it comes from the functions that decide.
+//!
+//! - `question`: the command line and what it asks; `exchange`: the request's way and what came of it.
+//! - `account`: why; `story` and `json`: the same for people and for programs.
+
+mod account;
+mod exchange;
+mod json;
+mod question;
+mod story;
+
+use std::path::Path;
+use std::process::ExitCode;
+
+pub(super) use question::Arguments;
+
+use crate::config::{Config, KeySource, Source};
+use crate::gateway::compile;
+use crate::oauth::claims::Claims;
+use crate::oauth::jose::{Jwks, TokenShape, classify};
+use account::{Account, Verdict};
+use question::Question;
+
+/// Tells what would become of the request: exit code 0 if it would pass, 1 if not, 2 if that cannot even be asked.
+pub(super) fn explain(file: &Path, arguments: &Arguments) -> ExitCode {
+    match told(file, arguments) {
+        Ok(account) => {
+            print!("{}", if arguments.json { json::written(&account) } else { story::written(&account) });
+            match account.verdict {
+                Verdict::Passes => ExitCode::SUCCESS,
+                Verdict::Refused | Verdict::Unknown => ExitCode::FAILURE,
+            }
+        }
+        Err(code) => code,
+    }
+}
+
+fn told(file: &Path, arguments: &Arguments) -> Result<Account, ExitCode> {
+    let (mut config, source) = super::read(file)?;
+    let question = Question::new(arguments, &config).map_err(super::bad_input)?;
+    if let Some(jwks) = &arguments.jwks {
+        put_keys(&mut config, jwks, &question).map_err(super::bad_input)?;
+    }
+    let snapshot = compile(&config).map_err(|faults| super::bad_input(source.report(faults)))?;
+    let exchanged = exchange::rehearse(&question, snapshot, &config).map_err(|error| {
+        eprintln!("scopegate: {error}");
+        ExitCode::FAILURE
+    })?;
+    Ok(account(&question, exchanged, &config, &source))
+}
+
+fn account(question: &Question, exchanged: exchange::Exchanged, config: &Config, source: &Source) -> Account {
+    Account::of(question, exchanged, config, source)
+}
+
+// Into the place of the keys of the issuer that the token names.
+fn put_keys(config: &mut Config, file: &Path, question: &Question) -> Result<(), String> {
+    let name = file.display();
+    let document =
+        std::fs::read(file).map_err(|error| format!("{name}: expected a JWK set, but found none: {error}"))?;
+    Jwks::parse(&document).map_err(|error| format!("{name}: expected a JWK set, but found none: {error}"))?;
+    let iss = question.token().and_then(|token| match classify(token) {
+        Ok(TokenShape::Jwt(jws)) => Claims::parse(jws.payload()).ok()?.issuer().map(str::to_owned),
+        Ok(TokenShape::Opaque) | Err(_) => None,
+    });
+    let named = |iss: String| config.issuers.iter().position(|issuer| issuer.issuer.iter().any(|one| one.value == iss));
+    let position = iss.and_then(named).or_else(|| (config.issuers.len() == 1).then_some(0));
+    let Some(issuer) = position.map(|position| &mut config.issuers[position]) else {
+        return Err(
+            "--jwks: expected a token whose iss names an issuer of the file, or a file with one issuer".to_owned()
+        );
+    };
+    let keys = match &issuer.keys {
+        Some(KeySource::Discovered | KeySource::Uri(_) | KeySource::File(_)) => issuer.name.with_value(file.to_owned()),
+        Some(KeySource::SharedSecret(_)) | None => {
+            let name = &issuer.name.value;
+            return Err(format!("--jwks: expected an issuer that publishes keys, but found {name:?}, which has none"));
+        }
+    };
+    issuer.keys = Some(KeySource::File(keys));
+    Ok(())
+}

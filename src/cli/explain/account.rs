@@ -1,0 +1,279 @@
+//! Why it would become of the request what it would: everything that is told of it, in one place.
+
+use http::{HeaderMap, header};
+
+use super::exchange::Exchanged;
+use super::question::Question;
+use crate::config::{Config, KeySource, Source, UpstreamHost};
+use crate::gateway::{Outgoing, Seen, Snapshot};
+use crate::oauth::UnixTime;
+use crate::oauth::bearer::{self, BearerError};
+use crate::oauth::claims::Check;
+use crate::oauth::scope::ScopeSet;
+use crate::policy::requirement::Requirement;
+use crate::policy::route::{Found, Standing};
+use crate::telemetry::Outcome;
+use crate::verify::Examined;
+
+/// How many routes are told of that are not the chosen one.
+const NEAR: usize = 6;
+
+/// Everything that is told of a request.
+pub(super) struct Account {
+    pub(super) verdict: Verdict,
+    /// As the access log and the metrics name it; in shadow mode what it would be if the route enforced its rules.
+    pub(super) reason: Option<&'static str>,
+    pub(super) cause: Option<String>,
+    /// What to do, where nothing can be said without the network.
+    pub(super) remedy: Option<String>,
+    pub(super) asked: Asked,
+    pub(super) route: Option<RouteTold>,
+    pub(super) others: Vec<(RouteTold, Standing)>,
+    /// How many more there are, of another path all of them.
+    pub(super) omitted: usize,
+    pub(super) token: TokenTold,
+    /// Those of the authorization server's answer, where it is asked and says that the token is good.
+    pub(super) checks_of_answer: Vec<Check>,
+    /// What is required: sets of which one suffices.
+    pub(super) sets: Vec<Vec<ScopeTold>>,
+    /// What is granted, where anything is known of that.
+    pub(super) granted: Option<Vec<String>>,
+    /// The answer's first line and headers, where the gateway answers itself.
+    pub(super) head: Option<String>,
+    pub(super) sent: Option<Sent>,
+    pub(super) now: UnixTime,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Verdict {
+    /// To an upstream; in shadow mode whatever the token is.
+    Passes,
+    Refused,
+    /// The issuer that would have to be asked is out of reach on purpose.
+    Unknown,
+}
+
+pub(super) struct Asked {
+    pub(super) method: String,
+    pub(super) url: String,
+    pub(super) host: Option<String>,
+    pub(super) path: Option<String>,
+}
+
+pub(super) struct RouteTold {
+    pub(super) path: String,
+    pub(super) methods: String,
+    pub(super) hosts: String,
+    pub(super) place: String,
+    pub(super) asks_for: String,
+    pub(super) parameters: Vec<(String, String)>,
+}
+
+pub(super) enum TokenTold {
+    /// It did not come to that.
+    NotLookedAt,
+    /// The route is public.
+    NotAskedFor,
+    None(BearerError),
+    Examined(Box<Examined>),
+}
+
+pub(super) struct ScopeTold {
+    pub(super) written: String,
+    /// With parameters filled in; else why that cannot be.
+    pub(super) filled: Result<String, String>,
+    pub(super) met_by: Option<String>,
+}
+
+pub(super) struct Sent {
+    pub(super) upstream: String,
+    pub(super) targets: Vec<String>,
+    pub(super) method: String,
+    pub(super) path: String,
+    /// What the client's request does not have in this way.
+    pub(super) added: Vec<(String, String)>,
+    /// The names of what it has and the upstream does not get.
+    pub(super) removed: Vec<String>,
+}
+
+impl Account {
+    pub(super) fn of(question: &Question, exchanged: Exchanged, config: &Config, source: &Source) -> Self {
+        let Exchanged { snapshot, request, rehearsed, head, now } = exchanged;
+        let (shadowed, reason) = match rehearsed.outcome {
+            Some(Outcome::Refused(reason)) => (false, Some(reason)),
+            Some(Outcome::Shadowed(reason)) => (true, Some(reason)),
+            Some(Outcome::Permitted | Outcome::Public | Outcome::Undecided | Outcome::Broken(_)) | None => {
+                (false, None)
+            }
+        };
+        let sent = rehearsed.outgoing.as_ref().zip(request.as_ref());
+        let sent = sent.map(|(outgoing, request)| Sent::of(outgoing, &request.headers, config));
+        // Where the keys or the answer are missing because nobody was asked, the gateway may well say something else.
+        let is_unknown = question.offline && reason == Some("issuer_unavailable") && !shadowed;
+        let verdict = match (is_unknown, &sent) {
+            (true, _) => Verdict::Unknown,
+            (false, Some(_)) => Verdict::Passes,
+            (false, None) => Verdict::Refused,
+        };
+        let told = |index: usize| RouteTold::of(index, &snapshot, config, source);
+        let mut account = Self {
+            verdict,
+            reason,
+            cause: rehearsed.cause,
+            remedy: rehearsed.issuer.as_deref().filter(|_| is_unknown).map(|issuer| remedy(issuer, config)),
+            asked: Asked {
+                method: question.method.to_string(),
+                url: format!(
+                    "{}://{}{}",
+                    if question.is_tls { "https" } else { "http" },
+                    question.host(),
+                    question.path()
+                ),
+                host: None,
+                path: None,
+            },
+            route: None,
+            others: Vec::new(),
+            omitted: 0,
+            token: TokenTold::NotLookedAt,
+            checks_of_answer: Vec::new(),
+            sets: Vec::new(),
+            granted: None,
+            head: (verdict == Verdict::Refused).then_some(head),
+            sent,
+            now,
+        };
+        let Some(request) = request else { return account };
+        let seen = Seen::of(&request, &snapshot);
+        account.asked.host = seen.host.as_ref().map(ToString::to_string);
+        account.asked.path = seen.path.as_ref().map(|path| path.as_str().to_owned());
+        let (Some(host), Some(path)) = (&seen.host, &seen.path) else { return account };
+
+        let mut others: Vec<_> =
+            snapshot.routes.standings(host, path, &request.method).into_iter().enumerate().collect();
+        let alike = |index: usize| in_common(snapshot.routes.routes()[index].path.as_str(), path.as_str());
+        others.retain(|(_, standing)| *standing != Standing::Chosen);
+        others.sort_by_key(|&(index, standing)| (standing, std::cmp::Reverse(alike(index))));
+        let near = others.len().min(NEAR);
+        account.omitted = others.len() - near;
+        account.others = others[..near].iter().map(|&(index, standing)| (told(index), standing)).collect();
+
+        let Ok(found) = snapshot.routes.find(host, path, &request.method) else { return account };
+        let parameters = found.parameters.iter().map(|(name, value)| (name.to_owned(), value.into_owned()));
+        account.route = Some(RouteTold { parameters: parameters.collect(), ..told(found.index) });
+        account.token = token(&request.headers, &found, &snapshot, now);
+        let mut granted = rehearsed.token.as_ref().map(|token| token.scopes().clone());
+        if let TokenTold::Examined(examined) = &account.token {
+            if let (Some(issuer), Some(token)) = (&examined.issuer, &rehearsed.token) {
+                account.checks_of_answer = issuer.checks_of_answer(token, now);
+            }
+            granted = granted.or_else(|| examined.granted.clone());
+        }
+        account.sets = sets(&found, granted.as_ref());
+        account.granted = granted.map(|granted| granted.iter().map(str::to_owned).collect());
+        account
+    }
+
+    /// Whether the route lets pass what it would refuse if it enforced its rules.
+    pub(super) fn is_shadowed(&self) -> bool {
+        self.verdict == Verdict::Passes && self.reason.is_some()
+    }
+}
+
+impl RouteTold {
+    fn of(index: usize, snapshot: &Snapshot, config: &Config, source: &Source) -> Self {
+        let (route, written) = (&snapshot.routes.routes()[index], &config.routes[index]);
+        Self {
+            path: route.path.as_str().to_owned(),
+            methods: crate::cli::check::listed(route.methods.listed().unwrap_or_default(), "all"),
+            hosts: crate::cli::check::listed(&route.hosts, "any"),
+            place: source.place(&written.path),
+            asks_for: crate::cli::check::asked_for(route),
+            parameters: Vec::new(),
+        }
+    }
+}
+
+impl Sent {
+    fn of(outgoing: &Outgoing, came: &HeaderMap, config: &Config) -> Self {
+        let Outgoing { upstream, parts } = outgoing;
+        let written = config.upstreams.iter().find(|written| *written.name.value == **upstream);
+        let mut added = Vec::new();
+        for name in parts.headers.keys() {
+            if !came.get_all(name).iter().eq(parts.headers.get_all(name)) {
+                let shown = |value: &http::HeaderValue| match value.to_str() {
+                    Ok(text) if !value.is_sensitive() && name != header::AUTHORIZATION => text.to_owned(),
+                    Ok(_) => "(not shown)".to_owned(),
+                    Err(_) => String::from_utf8_lossy(value.as_bytes()).into_owned(),
+                };
+                added.extend(parts.headers.get_all(name).iter().map(|value| (name.to_string(), shown(value))));
+            }
+        }
+        match written.map(|written| &written.host) {
+            Some(UpstreamHost::Target) => added.push(("host".to_owned(), "(the target's)".to_owned())),
+            Some(UpstreamHost::Name(name)) => added.push(("host".to_owned(), name.to_string())),
+            Some(UpstreamHost::Pass) | None => {}
+        }
+        let removed = came.keys().filter(|name| !parts.headers.contains_key(*name)).map(ToString::to_string);
+        let targets = written.map(|written| written.targets.iter().map(|target| target.value.to_string()));
+        Self {
+            upstream: upstream.to_string(),
+            targets: targets.into_iter().flatten().map(|target| target.trim_end_matches('/').to_owned()).collect(),
+            method: parts.method.to_string(),
+            path: parts.uri.path().to_owned(),
+            added,
+            removed: removed.collect(),
+        }
+    }
+}
+
+fn token(headers: &HeaderMap, found: &Found<'_, '_>, snapshot: &Snapshot, now: UnixTime) -> TokenTold {
+    if found.route.requirement.is_public() {
+        return TokenTold::NotAskedFor;
+    }
+    match bearer::extract(headers) {
+        Ok(token) => {
+            let accepts = |issuer: &str| found.route.accepts_issuer(issuer);
+            TokenTold::Examined(Box::new(snapshot.verifier.examine(token.as_str(), &accepts, now)))
+        }
+        Err(error) => TokenTold::None(error),
+    }
+}
+
+fn sets(found: &Found<'_, '_>, granted: Option<&ScopeSet>) -> Vec<Vec<ScopeTold>> {
+    let any_of = match &found.route.requirement {
+        Requirement::Public => return Vec::new(),
+        Requirement::Token { any_of } => any_of,
+    };
+    let nothing = ScopeSet::empty();
+    let each = |set: &crate::policy::requirement::ScopeRequirement| {
+        let scopes = set.each(granted.unwrap_or(&nothing), &found.parameters).into_iter();
+        scopes
+            .map(|scope| ScopeTold {
+                written: scope.written,
+                filled: scope.filled.map_err(|unusable| unusable.to_string()),
+                met_by: scope.met_by.map(str::to_owned),
+            })
+            .collect()
+    };
+    any_of.iter().map(each).collect()
+}
+
+// How much of the beginning of a route's path is the request's, in segments.
+fn in_common(pattern: &str, path: &str) -> usize {
+    pattern.split('/').zip(path.split('/')).take_while(|(one, other)| one == other || one.starts_with('{')).count()
+}
+
+fn remedy(issuer: &str, config: &Config) -> String {
+    let written = config.issuers.iter().find(|written| written.name.value == issuer);
+    let has_keys =
+        written.is_some_and(|issuer| matches!(issuer.keys, Some(KeySource::File(_) | KeySource::SharedSecret(_))));
+    if written.is_some_and(|issuer| issuer.introspection.is_some())
+        && (has_keys || written.is_some_and(|issuer| issuer.keys.is_none()))
+    {
+        return format!("only the server of {issuer:?} can tell about its tokens: leave out --offline to ask it");
+    }
+    format!(
+        "give the keys of {issuer:?} with --jwks FILE (what its jwks_uri answers), or leave out --offline to fetch them"
+    )
+}

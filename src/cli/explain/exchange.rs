@@ -1,0 +1,105 @@
+//! The request's way: from the bytes of a client to the bytes of an answer.
+
+use std::cell::RefCell;
+use std::convert::Infallible;
+use std::io;
+use std::net::{IpAddr, Ipv4Addr};
+use std::rc::Rc;
+use std::sync::Arc;
+use std::time::Duration;
+
+use arc_swap::ArcSwap;
+use http::Request;
+use http::request::Parts;
+use hyper::body::Incoming;
+use hyper::service::service_fn;
+use hyper_util::rt::TokioIo;
+use tokio::io::{AsyncReadExt, AsyncWriteExt, DuplexStream};
+use tokio::task::LocalSet;
+
+use super::question::Question;
+use crate::clock::{Clock, Ticker};
+use crate::config::Config;
+use crate::gateway::{Gate, Publisher, Rehearsal, Rehearsed, Seen, Snapshot};
+use crate::net::Arriving;
+use crate::oauth::UnixTime;
+use crate::oauth::bearer;
+use crate::server::Settings;
+use crate::telemetry::Telemetry;
+
+/// Whose request it is, for want of a client.
+const CLIENT: IpAddr = IpAddr::V4(Ipv4Addr::LOCALHOST);
+/// Answers of the gateway's own are short.
+const LONGEST_ANSWER: u64 = 1024 * 1024;
+/// From metadata at one of its places to the keys.
+const FETCHES: u32 = 4;
+
+/// What came of a request.
+pub(super) struct Exchanged {
+    pub(super) snapshot: Arc<Snapshot>,
+    /// The request as it was read; `None` where it could not be.
+    pub(super) request: Option<Parts>,
+    pub(super) rehearsed: Rehearsed,
+    /// The answer's first line and headers, with the empty line behind them.
+    pub(super) head: String,
+    /// The time that it was judged at.
+    pub(super) now: UnixTime,
+}
+
+/// Takes the request as far as it goes. Where it is not to be kept offline, the issuer that its token goes to is asked for
+/// its keys, or about the token.
+pub(super) fn rehearse(question: &Question, snapshot: Snapshot, config: &Config) -> io::Result<Exchanged> {
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
+    let exchanged = LocalSet::new().block_on(&runtime, exchange(question, snapshot, config));
+    // What still goes on for an issuer is of no use any more.
+    runtime.shutdown_background();
+    exchanged
+}
+
+async fn exchange(question: &Question, snapshot: Snapshot, config: &Config) -> io::Result<Exchanged> {
+    let publisher: Publisher = Arc::new(ArcSwap::from_pointee(snapshot));
+    let snapshot = publisher.load_full();
+    let ticker = Ticker::new(Clock::system());
+    tokio::task::spawn_local(Rc::clone(&ticker).run(|| ()));
+    let gate = Gate::new(publisher, Rc::clone(&ticker), Telemetry::new().worker());
+    let rehearsal = Rehearsal::default();
+    let connection = gate.rehearsal(CLIENT, question.is_tls, rehearsal.clone());
+    let seen = RefCell::new(None);
+
+    let (client, gateway) = tokio::io::duplex(64 * 1024);
+    let service = service_fn(async |request: Request<Incoming>| {
+        let (parts, body) = request.into_parts();
+        *seen.borrow_mut() = Some(parts.clone());
+        if !question.offline {
+            meet_issuer(&parts, &snapshot, config, ticker.wall()).await;
+        }
+        Ok::<_, Infallible>(gate.handle(&connection, Request::from_parts(parts, Arriving::Http1(body))).await)
+    });
+    let serving = Settings::from(&config.server).http1().serve_connection(TokioIo::new(gateway), service);
+    // The client hangs up once it has the head, which ends the other side; one that cannot read the request ends before.
+    let (head, _) = tokio::join!(ask(client, question), serving);
+    let head = head?;
+    let (request, rehearsed, now) = (seen.borrow_mut().take(), rehearsal.outcome(), ticker.wall());
+    Ok(Exchanged { snapshot, request, rehearsed, head, now })
+}
+
+async fn ask(mut client: DuplexStream, question: &Question) -> io::Result<String> {
+    client.write_all(&question.written()).await?;
+    let mut answer = Vec::new();
+    while !answer.ends_with(b"\r\n\r\n") && (answer.len() as u64) < LONGEST_ANSWER {
+        answer.push(client.read_u8().await?);
+    }
+    Ok(String::from_utf8_lossy(&answer).into_owned())
+}
+
+// As the gateway does at its start and ever again, but for the one issuer that counts here.
+async fn meet_issuer(parts: &Parts, snapshot: &Snapshot, config: &Config, now: UnixTime) {
+    let Seen { host: Some(host), path: Some(path) } = Seen::of(parts, snapshot) else { return };
+    let Ok(found) = snapshot.routes.find(&host, &path, &parts.method) else { return };
+    let (false, Ok(token)) = (found.route.requirement.is_public(), bearer::extract(&parts.headers)) else { return };
+    let accepts = |name: &str| found.route.accepts_issuer(name);
+    let Some(issuer) = snapshot.verifier.examine(token.as_str(), &accepts, now).issuer else { return };
+    issuer.attend();
+    let timeout = config.issuers.iter().find(|written| *written.name.value == *issuer.name).map(|one| one.timeout);
+    issuer.settle(timeout.unwrap_or(Duration::from_secs(3)) * FETCHES).await;
+}

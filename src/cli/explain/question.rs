@@ -1,0 +1,243 @@
+//! What is asked: a request, from the command line.
+
+use std::fmt;
+use std::io::Read;
+use std::net::IpAddr;
+use std::path::PathBuf;
+use std::str::FromStr;
+
+use clap::Args;
+use http::{HeaderMap, HeaderName, HeaderValue, Method, header};
+use zeroize::Zeroizing;
+
+use crate::config::Config;
+use crate::oauth::bearer;
+
+/// A file of more is not a token's.
+const LONGEST_TOKEN: u64 = 1024 * 1024;
+
+/// The arguments of `scopegate explain`.
+#[derive(Args, Debug)]
+pub(in crate::cli) struct Arguments {
+    /// The method of the request
+    method: String,
+    /// Its URL, or a path: then the host is that of external_url, else the first listener's
+    url: String,
+    /// An access token; @FILE reads a file and - the standard input, which no list of processes shows
+    #[arg(long, value_name = "TOKEN", allow_hyphen_values = true)]
+    token: Option<TokenFrom>,
+    /// A header of the request, as in 'X-Tenant: acme'; may be given more than once
+    #[arg(long = "header", short = 'H', value_name = "NAME: VALUE")]
+    headers: Vec<HeaderFrom>,
+    /// Prints one JSON object instead of a story
+    #[arg(long)]
+    pub(super) json: bool,
+    /// Touches no network: an issuer's keys come from its jwks_file or from --jwks
+    #[arg(long)]
+    offline: bool,
+    /// The keys of the issuer that the token names, in place of those that it publishes
+    #[arg(long, value_name = "FILE")]
+    pub(super) jwks: Option<PathBuf>,
+}
+
+/// Where a token comes from. It does not print itself.
+#[derive(Clone)]
+enum TokenFrom {
+    Argument(Zeroizing<String>),
+    File(PathBuf),
+    StandardInput,
+}
+
+/// A header as it was given. It may hold a token, so it does not print itself; nor is it parsed where a mistake in it would
+/// be answered with its text.
+#[derive(Clone)]
+struct HeaderFrom(Zeroizing<String>);
+
+/// A request that nobody has sent.
+pub(super) struct Question {
+    pub(super) method: Method,
+    /// Path and query, as they would stand in the request's first line.
+    pub(super) target: String,
+    /// Whether the client would speak TLS.
+    pub(super) is_tls: bool,
+    /// `Host` is among them.
+    pub(super) headers: HeaderMap,
+    pub(super) offline: bool,
+}
+
+impl Question {
+    pub(super) fn new(arguments: &Arguments, config: &Config) -> Result<Self, String> {
+        let is_token = |byte: u8| byte.is_ascii_alphanumeric() || b"!#$%&'*+-.^_`|~".contains(&byte);
+        let method = Method::from_bytes(arguments.method.as_bytes()).ok();
+        let method = method.filter(|method| method.as_str().bytes().all(is_token)).ok_or_else(|| {
+            format!("METHOD: expected the name of a method such as GET, but found {:?}", arguments.method)
+        })?;
+        let Target { is_tls, host, target } = Target::parse(&arguments.url, config)?;
+
+        let mut headers = HeaderMap::new();
+        for HeaderFrom(text) in &arguments.headers {
+            let (name, value) = header_line(text)?;
+            headers.append(name, value);
+        }
+        if !headers.contains_key(header::HOST) {
+            let value = HeaderValue::from_str(&host).map_err(|_| "URL: expected a host, but found something else")?;
+            headers.insert(header::HOST, value);
+        }
+        if let Some(token) = &arguments.token {
+            let mut text = Zeroizing::new(b"Bearer ".to_vec());
+            text.extend_from_slice(&token.read()?);
+            let mut value = HeaderValue::from_bytes(&text)
+                .map_err(|_| "--token: expected a token on one line, but found control characters within it")?;
+            value.set_sensitive(true);
+            headers.append(header::AUTHORIZATION, value);
+        }
+        Ok(Self { method, target, is_tls, headers, offline: arguments.offline })
+    }
+
+    /// The access token that the request brings, where it brings one.
+    pub(super) fn token(&self) -> Option<&str> {
+        bearer::extract(&self.headers).ok().map(|token| token.as_str())
+    }
+
+    /// The request as a client of HTTP/1.1 sends it.
+    pub(super) fn written(&self) -> Zeroizing<Vec<u8>> {
+        let mut head = Zeroizing::new(format!("{} {} HTTP/1.1\r\n", self.method, self.target).into_bytes());
+        for (name, value) in &self.headers {
+            head.extend_from_slice(name.as_str().as_bytes());
+            head.extend_from_slice(b": ");
+            head.extend_from_slice(value.as_bytes());
+            head.extend_from_slice(b"\r\n");
+        }
+        head.extend_from_slice(b"\r\n");
+        head
+    }
+
+    /// `Host` as it would be sent.
+    pub(super) fn host(&self) -> String {
+        let host = self.headers.get(header::HOST).map(HeaderValue::as_bytes);
+        String::from_utf8_lossy(host.unwrap_or_default()).into_owned()
+    }
+
+    /// What is asked for without its query, which may hold what nobody else should see.
+    pub(super) fn path(&self) -> &str {
+        self.target.split('?').next().unwrap_or_default()
+    }
+}
+
+/// A URL, taken apart as it is written: to bring it into a normal form is the gateway's to refuse or to do.
+struct Target {
+    is_tls: bool,
+    host: String,
+    target: String,
+}
+
+impl Target {
+    fn parse(url: &str, config: &Config) -> Result<Self, String> {
+        if url.is_empty() || url.contains(|character: char| character.is_whitespace() || character.is_control()) {
+            return Err(format!("URL: expected no spaces (a client writes %20), but found {url:?}"));
+        }
+        // A client keeps the fragment to itself.
+        let url = url.split('#').next().unwrap_or_default();
+        let absolute = [("https://", true), ("http://", false)]
+            .into_iter()
+            .find_map(|(scheme, is_tls)| Some((strip_scheme(url, scheme)?, is_tls)));
+        if let Some((rest, is_tls)) = absolute {
+            let (host, target) = rest.split_at(rest.find(['/', '?']).unwrap_or(rest.len()));
+            let target = if target.starts_with('/') { target.to_owned() } else { format!("/{target}") };
+            return match host {
+                "" => Err(format!("URL: expected a host after the scheme, but found none in {url:?}")),
+                host => Ok(Self { is_tls, host: host.to_owned(), target }),
+            };
+        }
+        if !url.starts_with('/') && url != "*" {
+            return Err(format!("URL: expected a path that starts with / or an http or https URL, but found {url:?}"));
+        }
+        let (is_tls, host) = usual_host(config);
+        Ok(Self { is_tls, host, target: url.to_owned() })
+    }
+}
+
+fn strip_scheme<'u>(url: &'u str, scheme: &str) -> Option<&'u str> {
+    let (start, rest) = url.split_at_checked(scheme.len())?;
+    start.eq_ignore_ascii_case(scheme).then_some(rest)
+}
+
+// As clients see the gateway, as far as the file tells.
+fn usual_host(config: &Config) -> (bool, String) {
+    if let Some(url) = &config.server.external_url {
+        let port = url.value.port().map(|port| format!(":{port}")).unwrap_or_default();
+        return (url.value.scheme() == "https", format!("{}{port}", url.value.host_str().unwrap_or_default()));
+    }
+    let Some(first) = config.listeners.first() else { return (false, "localhost".to_owned()) };
+    let mut address = first.address.value;
+    if address.ip().is_unspecified() {
+        address.set_ip(match address.ip() {
+            IpAddr::V4(_) => std::net::Ipv4Addr::LOCALHOST.into(),
+            IpAddr::V6(_) => std::net::Ipv6Addr::LOCALHOST.into(),
+        });
+    }
+    (first.tls.is_some(), address.to_string())
+}
+
+impl TokenFrom {
+    fn read(&self) -> Result<Zeroizing<Vec<u8>>, String> {
+        let (from, mut source): (String, Box<dyn Read>) = match self {
+            Self::Argument(text) => return Ok(Zeroizing::new(text.as_bytes().to_vec())),
+            Self::File(path) => {
+                let unreadable =
+                    |error| format!("--token: expected a token in {}, but found none: {error}", path.display());
+                (path.display().to_string(), Box::new(std::fs::File::open(path).map_err(unreadable)?))
+            }
+            Self::StandardInput => ("the standard input".to_owned(), Box::new(std::io::stdin())),
+        };
+        let mut text = Zeroizing::new(Vec::new());
+        let unreadable = |error| format!("--token: expected a token in {from}, but found none: {error}");
+        source.by_ref().take(LONGEST_TOKEN).read_to_end(&mut text).map_err(unreadable)?;
+        match text.trim_ascii() {
+            [] => Err(format!("--token: expected a token in {from}, but found nothing")),
+            token => Ok(Zeroizing::new(token.to_vec())),
+        }
+    }
+}
+
+impl FromStr for TokenFrom {
+    type Err = std::convert::Infallible;
+
+    fn from_str(text: &str) -> Result<Self, Self::Err> {
+        Ok(match text.strip_prefix('@') {
+            Some(path) => Self::File(path.into()),
+            None if text == "-" => Self::StandardInput,
+            None => Self::Argument(Zeroizing::new(text.to_owned())),
+        })
+    }
+}
+
+fn header_line(text: &str) -> Result<(HeaderName, HeaderValue), String> {
+    let (name, value) = text.split_once(':').ok_or("--header: expected NAME: VALUE, but found no colon")?;
+    let name = HeaderName::from_bytes(name.trim().as_bytes())
+        .map_err(|_| "--header: expected the name of a header before the colon, but found something else")?;
+    let mut value = HeaderValue::from_bytes(value.trim_matches([' ', '\t']).as_bytes())
+        .map_err(|_| format!("--header: expected a value on one line for {name}, but found control characters"))?;
+    value.set_sensitive(name == header::AUTHORIZATION);
+    Ok((name, value))
+}
+
+impl FromStr for HeaderFrom {
+    type Err = std::convert::Infallible;
+
+    fn from_str(text: &str) -> Result<Self, Self::Err> {
+        Ok(Self(Zeroizing::new(text.to_owned())))
+    }
+}
+
+impl fmt::Debug for TokenFrom {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("TokenFrom(redacted)")
+    }
+}
+
+impl fmt::Debug for HeaderFrom {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("HeaderFrom(redacted)")
+    }
+}

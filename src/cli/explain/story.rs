@@ -1,0 +1,319 @@
+//! The account for people: from the route to the answer, and what is wrong is marked NO.
+
+use std::fmt::Write;
+use std::time::{Duration, UNIX_EPOCH};
+
+use super::account::{Account, RouteTold, ScopeTold, Sent, TokenTold, Verdict};
+use crate::oauth::UnixTime;
+use crate::oauth::claims::{Check, Told};
+use crate::policy::route::Standing;
+use crate::verify::jwt::Signer;
+use crate::verify::{Examined, Shape, Signed};
+
+/// Where what is told begins, behind what it is about.
+const INDENT: usize = 9;
+/// The last second of the year 9999, beyond which a date has no agreed form.
+const LAST_DATE: i64 = 253_402_300_799;
+
+pub(super) fn written(account: &Account) -> String {
+    let mut story = Story::default();
+    let asked = &account.asked;
+    story.line("request", format!("{} {}, at {}", asked.method, asked.url, at(account.now)));
+    if let Some(path) = asked.path.as_ref().filter(|path| !asked.url.ends_with(*path)) {
+        story.line("", format!("read as the path {path}"));
+    }
+    story.route(account);
+    story.token(&account.token);
+    story.checks("answer", &account.checks_of_answer);
+    story.scopes(account);
+    story.end(account);
+    printable(&story.0)
+}
+
+#[derive(Default)]
+struct Story(String);
+
+impl Story {
+    fn line(&mut self, about: &str, text: impl AsRef<str>) {
+        // Into a String, which is never full.
+        let _ = writeln!(self.0, "{about:INDENT$}{}", text.as_ref());
+    }
+
+    fn route(&mut self, account: &Account) {
+        match &account.route {
+            Some(route) => {
+                self.line("route", format!("{} ({}), asks for {}", summary(route), route.place, route.asks_for));
+                for (name, value) in &route.parameters {
+                    self.line("", format!("{{{name}}} is {value:?}"));
+                }
+            }
+            None if account.asked.host.is_none() || account.asked.path.is_none() => {
+                self.line("route", "none was looked for: the request can be read in more than one way, or in none");
+            }
+            None => self.line("route", "none"),
+        }
+        for (other, standing) in &account.others {
+            self.line("", format!("not {} ({}): {}", summary(other), other.place, why_not(other, *standing, account)));
+        }
+        if account.omitted > 0 {
+            self.line("", format!("nor {} more, whose path is another", account.omitted));
+        }
+    }
+
+    fn token(&mut self, told: &TokenTold) {
+        match told {
+            TokenTold::NotLookedAt => self.line("token", "not looked at"),
+            TokenTold::NotAskedFor => self.line("token", "not looked at: the route is public"),
+            TokenTold::None(error) => self.line("token", format!("NO  {error}")),
+            TokenTold::Examined(examined) => self.examined(examined),
+        }
+    }
+
+    fn examined(&mut self, examined: &Examined) {
+        self.line("token", shape_of(examined));
+        if let Some(Err(error)) = &examined.token_type {
+            self.line("", format!("NO  {error}"));
+        }
+        let accepted = || examined.accepted.iter().map(|name| &**name).collect::<Vec<_>>().join(", ");
+        match (&examined.issuer, &examined.shape) {
+            (Some(issuer), Shape::Jwt { iss, .. }) => {
+                self.line("issuer", format!("{}: iss is {}", issuer.name, quoted(iss.as_deref())));
+            }
+            (Some(issuer), _) if issuer.token_prefix.is_empty() => {
+                self.line(
+                    "issuer",
+                    format!("{}: the issuer of the route that is asked about opaque tokens", issuer.name),
+                );
+            }
+            (Some(issuer), _) => {
+                self.line("issuer", format!("{}: the token begins with {:?}", issuer.name, issuer.token_prefix));
+            }
+            (None, Shape::Jwt { iss, .. }) => self.line(
+                "issuer",
+                format!("NO  iss is {}, which no issuer of the route goes by ({})", quoted(iss.as_deref()), accepted()),
+            ),
+            (None, Shape::Opaque) => self.line(
+                "issuer",
+                format!(
+                    "NO  none of the route's ({}) is asked about opaque tokens that begin like this one",
+                    accepted()
+                ),
+            ),
+            (None, Shape::TooLong { .. } | Shape::Malformed(_) | Shape::NoClaims(..)) => {}
+        }
+        match &examined.signed {
+            Signed::Unjudged => {}
+            Signed::NotVerified => self.line("key", "none: the issuer's server is asked instead"),
+            Signed::NoKeys { why } => self.line("key", format!("NO  {why}")),
+            Signed::Bad { error, kids } if kids.is_empty() => self.line("key", format!("NO  {error}")),
+            Signed::Bad { error, kids } => {
+                let kids: Vec<_> = kids.iter().map(|kid| format!("{kid:?}")).collect();
+                self.line("key", format!("NO  {error}; the issuer's keys are {}", kids.join(", ")));
+            }
+            Signed::Good(Signer::Shared) => self.line("key", "ok  the signature is of the shared secret"),
+            Signed::Good(Signer::Published(jwk)) => {
+                self.line("key", format!("ok  the signature is of the key {}", quoted(jwk.kid.as_deref())));
+            }
+        }
+        self.checks("claims", &examined.checks);
+    }
+
+    // What is absent and may be is left out.
+    fn checks(&mut self, about: &str, checks: &[Check]) {
+        let mut about = about;
+        for check in checks.iter().filter(|check| check.found != Told::Nothing || check.broken.is_some()) {
+            let found = found(&check.found);
+            let text = match &check.broken {
+                None => format!("ok  {}: {found}", check.claim),
+                Some(broken) => {
+                    format!("NO  {}: {found}; expected {} [{}]", check.claim, check.expected, broken.reason())
+                }
+            };
+            self.line(std::mem::take(&mut about), text);
+        }
+    }
+
+    fn scopes(&mut self, account: &Account) {
+        for (index, set) in account.sets.iter().enumerate() {
+            for (position, scope) in set.iter().enumerate() {
+                let about = match (index, position) {
+                    (0, 0) => "scopes",
+                    (_, 0) => "     or",
+                    _ => "",
+                };
+                self.line(about, met(scope));
+            }
+        }
+        if let Some(granted) = account.granted.as_ref().filter(|_| !account.sets.is_empty()) {
+            let granted = if granted.is_empty() { "nothing".to_owned() } else { granted.join(" ") };
+            self.line("", format!("granted: {granted}"));
+        }
+    }
+
+    fn end(&mut self, account: &Account) {
+        let reason = account.reason.unwrap_or("not read");
+        self.0.push('\n');
+        match account.verdict {
+            Verdict::Refused => {
+                self.0.push_str(&format!("Refused: {reason}\n"));
+                self.cause(account);
+                self.0.push('\n');
+                self.0.push_str(&account.head.as_deref().unwrap_or_default().replace('\r', ""));
+            }
+            Verdict::Unknown => {
+                self.0.push_str("Not known, because nobody was asked (--offline)\n");
+                self.cause(account);
+                if let Some(remedy) = &account.remedy {
+                    self.0.push_str(&format!("  {remedy}\n"));
+                }
+            }
+            Verdict::Passes => {
+                if account.is_shadowed() {
+                    self.0.push_str(&format!("Shadow mode (enforce = false): {reason} is told and not enforced\n"));
+                    self.cause(account);
+                }
+                if let Some(sent) = &account.sent {
+                    self.sent(sent);
+                }
+            }
+        }
+    }
+
+    fn cause(&mut self, account: &Account) {
+        if let Some(cause) = &account.cause {
+            self.0.push_str(&format!("  {cause}\n"));
+        }
+    }
+
+    fn sent(&mut self, sent: &Sent) {
+        let Sent { upstream, targets, method, path, added, removed } = sent;
+        self.0.push_str(&format!("It would pass to upstream {upstream} ({}) as {method} {path}\n", targets.join(", ")));
+        for (name, value) in added {
+            self.0.push_str(&format!("  {name}: {value}\n"));
+        }
+        if !removed.is_empty() {
+            self.0.push_str(&format!("  without {}\n", removed.join(", ")));
+        }
+    }
+}
+
+/// What a token looks like, in a few words.
+pub(super) fn shape_of(examined: &Examined) -> String {
+    match &examined.shape {
+        Shape::TooLong { bytes, most } => {
+            format!("NO  {bytes} bytes, of which there may be {most} (max_token_size)")
+        }
+        Shape::Malformed(error) => format!("NO  meant as a JWT, but {error} [{}]", error.reason()),
+        Shape::NoClaims(_, error) => format!("NO  a JWT, but {error} [{}]", error.reason()),
+        Shape::Jwt { header, .. } => format!(
+            "a JWT: alg {}, kid {}, typ {}",
+            header.algorithm,
+            quoted(header.kid.as_deref()),
+            quoted(header.token_type.as_deref())
+        ),
+        Shape::Opaque => "no JWT, so an opaque one".to_owned(),
+    }
+}
+
+/// A point in time as people read it.
+pub(super) fn at(time: UnixTime) -> String {
+    match u64::try_from(time.as_seconds()) {
+        Ok(seconds) if time.as_seconds() <= LAST_DATE => {
+            httpdate::fmt_http_date(UNIX_EPOCH + Duration::from_secs(seconds))
+        }
+        Ok(_) | Err(_) => format!("{} seconds after 1970", time.as_seconds()),
+    }
+}
+
+fn found(told: &Told) -> String {
+    match told {
+        Told::Nothing => "none".to_owned(),
+        Told::Json(text) => text.clone(),
+        Told::Time { at: time, ahead, ago } => match (ahead.is_zero(), ago.is_zero()) {
+            (true, true) => format!("{}, now", at(*time)),
+            (false, _) => format!("{}, in {}", at(*time), span(*ahead)),
+            (true, false) => format!("{}, {} ago", at(*time), span(*ago)),
+        },
+    }
+}
+
+// The two largest units will do.
+fn span(span: Duration) -> String {
+    let seconds = span.as_secs();
+    let units = [(seconds / 86_400, "d"), (seconds / 3600 % 24, "h"), (seconds / 60 % 60, "min"), (seconds % 60, "s")];
+    let first = units.iter().position(|(count, _)| *count > 0).unwrap_or(units.len() - 1);
+    let shown = units[first..].iter().take(2).filter(|(count, _)| *count > 0 || seconds == 0);
+    shown.map(|(count, unit)| format!("{count} {unit}")).collect::<Vec<_>>().join(" ")
+}
+
+fn met(scope: &ScopeTold) -> String {
+    let as_written =
+        |filled: &str| if filled == scope.written { String::new() } else { format!(" ({})", scope.written) };
+    match (&scope.filled, &scope.met_by) {
+        (Err(unusable), _) => format!("NO  {}: {unusable}", scope.written),
+        (Ok(filled), Some(granted)) if granted == filled => format!("ok  {filled}{}: granted", as_written(filled)),
+        (Ok(filled), Some(granted)) => format!("ok  {filled}{}: met by {granted}", as_written(filled)),
+        (Ok(filled), None) => format!("NO  {filled}{}: missing", as_written(filled)),
+    }
+}
+
+fn summary(route: &RouteTold) -> String {
+    let hosts = if route.hosts == "any" { String::new() } else { format!(" on {}", route.hosts) };
+    let methods = if route.methods == "all" { String::new() } else { format!(" for {}", route.methods) };
+    format!("{}{methods}{hosts}", route.path)
+}
+
+fn why_not(other: &RouteTold, standing: Standing, account: &Account) -> String {
+    let host = account.asked.host.as_deref().unwrap_or_default();
+    match standing {
+        Standing::Chosen => "it is the one".to_owned(),
+        Standing::InDoubt => "it would fit, but a server may read the path as another route's".to_owned(),
+        Standing::Lookalike => "a server may read the path as this one's, which asks for something else".to_owned(),
+        Standing::OtherMethod => format!("its methods are {}", other.methods),
+        Standing::LessSpecificPath => "it would fit, but is less specific".to_owned(),
+        Standing::LessSpecificHost => format!("it would fit, but the host {host} has routes of its own"),
+        Standing::OtherHost => format!("its host is {}, not {host}", other.hosts),
+        Standing::OtherPath => "another path".to_owned(),
+    }
+}
+
+fn quoted(text: Option<&str>) -> String {
+    text.map_or_else(|| "none".to_owned(), |text| format!("{text:?}"))
+}
+
+// A token and a path say what they like: nothing of it may move a cursor or turn a line round.
+fn printable(text: &str) -> String {
+    let is_harmless = |character: char| {
+        let turns = matches!(character, '\u{200E}' | '\u{200F}' | '\u{202A}'..='\u{202E}' | '\u{2066}'..='\u{2069}');
+        character == '\n' || !(character.is_control() || turns)
+    };
+    text.chars().fold(String::with_capacity(text.len()), |mut shown, character| {
+        if is_harmless(character) {
+            shown.push(character);
+        } else {
+            shown.extend(character.escape_unicode());
+        }
+        shown
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn spans_are_told_in_their_two_largest_units() {
+        for (seconds, told) in
+            [(0, "0 s"), (59, "59 s"), (60, "1 min"), (3599, "59 min 59 s"), (3600, "1 h"), (90_061, "1 d 1 h")]
+        {
+            assert_eq!(span(Duration::from_secs(seconds)), told);
+        }
+    }
+
+    #[test]
+    fn no_text_of_a_stranger_moves_the_cursor() {
+        assert_eq!(printable("a\u{1b}[2Jb\u{202E}c\nd\r"), "a\\u{1b}[2Jb\\u{202e}c\nd\\u{d}");
+        assert_eq!(at(UnixTime::from_seconds(i64::MAX)), "9223372036854775807 seconds after 1970");
+        assert_eq!(at(UnixTime::from_seconds(0)), "Thu, 01 Jan 1970 00:00:00 GMT");
+    }
+}

@@ -1,0 +1,70 @@
+//! Why a request belongs to the one route and not to the others: for whoever asks.
+//!
+//! Nothing is matched here a second time. Who owns the path is asked as [`RouteTable::find`] asks it; whether another
+//! route would fit is found out by finding the request in a table of that route alone.
+
+use http::Method;
+
+use super::{NoRoute, Route, RouteTable};
+use crate::policy::methods::Methods;
+use crate::policy::parameters::Values;
+use crate::policy::path::NormalPath;
+
+/// How a route stands to a request.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Standing {
+    /// The request belongs to it.
+    Chosen,
+    /// It would be chosen, but an upstream may take the path for that of a [`Lookalike`](Self::Lookalike).
+    InDoubt,
+    /// The path looks like one of its own, and it asks for something else than the route that would be chosen.
+    Lookalike,
+    /// Host and path are its own, but not the method.
+    OtherMethod,
+    /// It would fit, but the path is that of a more specific route.
+    LessSpecificPath,
+    /// It would fit, but there are routes for a more specific host, and that has those only.
+    LessSpecificHost,
+    /// The path would be its own, but not the host.
+    OtherHost,
+    /// The path is another one.
+    OtherPath,
+}
+
+impl RouteTable {
+    /// How each route stands to a request, in the order of the routes. Exactly one is [`Standing::Chosen`] where
+    /// [`find`](Self::find) finds one.
+    #[must_use]
+    pub fn standings(&self, host: &str, path: &NormalPath<'_>, method: &Method) -> Vec<Standing> {
+        let outcome = self.find(host, path, method);
+        let same_path = self.paths(host).find(path, &mut Values::default()).unwrap_or_default();
+        let standing = |(index, route): (usize, &Route)| match &outcome {
+            Ok(found) if found.index == index => Standing::Chosen,
+            Err(NoRoute::Lookalike { of }) if *of == index => Standing::Lookalike,
+            Ok(_) | Err(_) if !same_path.contains(&index) => self.standing_of_stranger(route, host, path),
+            Err(NoRoute::Lookalike { .. }) if route.methods.contains(method) => Standing::InDoubt,
+            Ok(_) | Err(_) => Standing::OtherMethod,
+        };
+        self.routes.iter().enumerate().map(standing).collect()
+    }
+
+    fn standing_of_stranger(&self, route: &Route, host: &str, path: &NormalPath<'_>) -> Standing {
+        let anywhere = Route { hosts: Vec::new(), ..route.clone() };
+        if !fits_alone(anywhere, host, path) {
+            return Standing::OtherPath;
+        }
+        if !fits_alone(route.clone(), host, path) {
+            return Standing::OtherHost;
+        }
+        let is_of_owner = match self.owner(host) {
+            Some((owner, _)) => route.hosts.iter().any(|host| *host.name == *owner),
+            None => true,
+        };
+        if is_of_owner { Standing::LessSpecificPath } else { Standing::LessSpecificHost }
+    }
+}
+
+fn fits_alone(route: Route, host: &str, path: &NormalPath<'_>) -> bool {
+    let route = Route { methods: Methods::all(), ..route };
+    RouteTable::build(vec![route]).is_ok_and(|table| table.find(host, path, &Method::GET).is_ok())
+}
