@@ -36,7 +36,10 @@ pub(super) fn run(options: &Options) -> ExitCode {
     };
     // Before the file is compiled: that may have something to warn of.
     let (format, level) = log_settings(&config.log, options);
-    let log = Log::start(format, level);
+    let log = match Log::start(format, level) {
+        Ok(log) => log,
+        Err(error) => return failed(error),
+    };
     telemetry::log_panics();
     let (snapshot, certificates) = match super::compiled(&config, &source) {
         Ok(compiled) => compiled,
@@ -47,7 +50,10 @@ pub(super) fn run(options: &Options) -> ExitCode {
         tracing::warn!(weak, "the file has weak choices; `scopegate check` tells which");
     }
     tell_shadow_mode(&snapshot);
-    match serve(config, snapshot, certificates, inherited, watched, options, &log) {
+    let served = serve(config, snapshot, certificates, inherited, watched, options, &log);
+    // All of it is written before what is printed here.
+    drop(log);
+    match served {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => failed(error),
     }
@@ -84,7 +90,7 @@ fn serve(
         let is_tls: Vec<_> = certificates.iter().map(Option::is_some).collect();
         let shown: Vec<_> = certificates.into_iter().map(Shown::new).collect();
         let settings = server::Settings::from(&config.server);
-        let telemetry = Telemetry::new();
+        let telemetry = Telemetry::with_access_log(log.access().clone());
         let server = Server::start(listeners, &shown, &settings, &publisher, &Clock::system(), &telemetry)?;
         for (address, tls) in server.addresses().iter().zip(is_tls) {
             tracing::info!(%address, tls, "listening");
@@ -234,8 +240,9 @@ fn development_settings(development: &config::Development) -> dev::Settings {
 
 fn log_settings(log: &config::Log, options: &Options) -> (LogFormat, LevelFilter) {
     let format = match (options.log_format, log.format) {
-        (Some(super::LogFormat::Pretty), _) | (None, config::LogFormat::Pretty) => LogFormat::Pretty,
-        (Some(super::LogFormat::Json), _) | (None, config::LogFormat::Json) => LogFormat::Json,
+        (Some(super::LogFormat::Pretty), _) | (None, Some(config::LogFormat::Pretty)) => LogFormat::Pretty,
+        (Some(super::LogFormat::Json), _) | (None, Some(config::LogFormat::Json)) => LogFormat::Json,
+        (None, None) => LogFormat::of_standard_error(),
     };
     let level = match (options.log_level, log.level) {
         (Some(LogLevel::Error), _) | (None, config::LogLevel::Error) => LevelFilter::ERROR,

@@ -48,6 +48,8 @@ pub struct Server {
     pub max_headers: usize,
     /// Bytes of an access token.
     pub max_token_size: usize,
+    /// Whether each request has a name that client, log and upstream know (`X-Request-Id`).
+    pub request_id: bool,
     /// Whether routes turn anybody away for lack of a good token, where they do not say; they do by default.
     pub enforce: Option<Placed<bool>>,
 }
@@ -64,12 +66,18 @@ pub enum PathParameters {
 /// `[log]`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Log {
-    /// How a line is written.
-    pub format: LogFormat,
+    /// How a line is written; where it is not said, as whoever reads standard error is likely to want it.
+    pub format: Option<LogFormat>,
     /// The least important events that are written.
     pub level: LogLevel,
     /// Whether every request gets a line.
     pub access: bool,
+    /// Whether that tells the token's client.
+    pub client_id: bool,
+    /// Whether that tells the token's subject.
+    pub subject: bool,
+    /// How many lines about refusals are written in a second; 0 for all.
+    pub refusals_per_second: u32,
 }
 
 /// How a log line is written.
@@ -127,6 +135,7 @@ impl Server {
             max_header_size: table.or("max_header_size", 32 * KIBIBYTE, size(8 * KIBIBYTE..=MEBIBYTE)),
             max_headers: table.or("max_headers", 100, count(1..=1024)),
             max_token_size: table.or("max_token_size", 16 * KIBIBYTE, size(KIBIBYTE..=MEBIBYTE)),
+            request_id: table.or("request_id", true, boolean),
             enforce: table.optional("enforce", boolean),
         }
     }
@@ -135,9 +144,12 @@ impl Server {
 impl Log {
     pub(super) fn read(table: &mut Table<'_>) -> Self {
         Self {
-            format: table.or("format", LogFormat::Pretty, word(&LOG_FORMATS)),
+            format: table.optional("format", word(&LOG_FORMATS)).map(|format| format.value),
             level: table.or("level", LogLevel::Info, word(&LOG_LEVELS)),
             access: table.or("access", true, boolean),
+            client_id: table.or("client_id", true, boolean),
+            subject: table.or("subject", false, boolean),
+            refusals_per_second: table.or("refusals_per_second", 100, refusals_per_second),
         }
     }
 }
@@ -175,6 +187,10 @@ pub(super) fn loopback(port: u16) -> SocketAddr {
 
 pub(super) fn placeless<T>(list: Option<Vec<Placed<T>>>) -> Vec<T> {
     list.into_iter().flatten().map(|placed| placed.value).collect()
+}
+
+fn refusals_per_second(value: &DeValue<'_>) -> Result<u32, Mismatch> {
+    count(0..=1_000_000)(value).map(|count| u32::try_from(count).unwrap_or(u32::MAX))
 }
 
 fn cores() -> usize {

@@ -51,7 +51,16 @@ fn an_empty_file_is_all_defaults() {
     assert_eq!(server.keep_alive_timeout, Duration::from_secs(75));
     assert_eq!(server.path_parameters, PathParameters::Refuse);
     assert_eq!((server.max_header_size, server.max_headers, server.max_token_size), (32_768, 100, 16_384));
-    assert_eq!(config.log, Log { format: LogFormat::Pretty, level: LogLevel::Info, access: true });
+    let log = Log {
+        format: None,
+        level: LogLevel::Info,
+        access: true,
+        client_id: true,
+        subject: false,
+        refusals_per_second: 100,
+    };
+    assert_eq!(config.log, log);
+    assert!(server.request_id);
     let quiet = Challenge { realm: None, describe: false, scope_when_unauthenticated: false };
     assert_eq!(config.challenge, quiet);
     assert!(config.development.is_none() && config.issuers.is_empty() && config.routes.is_empty());

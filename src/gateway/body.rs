@@ -145,14 +145,14 @@ impl<B> Drop for AnswerBody<B> {
 
 #[cfg(test)]
 mod tests {
-    use std::net::{IpAddr, Ipv4Addr};
+    use std::net::Ipv4Addr;
     use std::task::Waker;
 
     use http::Method;
 
     use super::*;
     use crate::net::Pace;
-    use crate::telemetry::{self, Telemetry};
+    use crate::telemetry::{self, RequestLog, Telemetry};
 
     /// A frame, and then a panic.
     struct Faulty(Option<Bytes>);
@@ -169,7 +169,8 @@ mod tests {
     #[test]
     fn panic_breaks_the_answer_off_and_ends_the_exchange() {
         let (pace, counted) = (Pace::idle(), telemetry::panicked_requests());
-        let record = Record::begin(&Telemetry::new().worker(), IpAddr::V4(Ipv4Addr::LOCALHOST), Method::GET, true);
+        let record =
+            Record::begin(&Telemetry::new().worker(), Ipv4Addr::LOCALHOST.into(), Method::GET, RequestLog::default());
         let body = Faulty(Some(Bytes::from_static(b"half")));
         let mut body = AnswerBody::forwarded(body, record, None, pace.begin_exchange(), None);
         let mut poll = || Pin::new(&mut body).poll_frame(&mut Context::from_waker(Waker::noop()));

@@ -17,11 +17,13 @@ use rustls::RootCertStore;
 
 pub(super) use origins::Origins;
 
+use super::request_id::X_REQUEST_ID;
 use super::respond::ChallengeSettings;
 use super::snapshot::Snapshot;
 use crate::config::{self, Config, Fault, Placed};
 use crate::net::tls::{self, TlsError};
 use crate::policy::path::PathParameters;
+use crate::telemetry::RequestLog;
 use crate::upstream::headers::Reserved;
 use crate::verify::{Epoch, TokenCache, Verifier};
 
@@ -61,12 +63,14 @@ pub fn compile_after(config: &Config, earlier: Option<&Snapshot>) -> Result<Snap
     let Some(routes) = table.filter(|_| faults.is_empty()) else { return Err(faults) };
 
     let set_by_routes = config.routes.iter().flat_map(|route| &route.claim_headers);
+    let set_by_routes = set_by_routes.map(|claim| claim.header.value.clone());
+    let set_by_gateway = config.server.request_id.then_some(X_REQUEST_ID);
     Ok(Snapshot {
         routes,
         forwarding,
         verifier: Verifier::new(issuers, cache, epoch, config.server.max_token_size),
         upstreams,
-        reserved: Arc::new(Reserved::new(set_by_routes.map(|claim| claim.header.value.clone()))),
+        reserved: Arc::new(Reserved::new(set_by_routes.chain(set_by_gateway))),
         challenge: ChallengeSettings {
             realm: config.challenge.realm.clone(),
             describe: config.challenge.describe,
@@ -82,7 +86,13 @@ pub fn compile_after(config: &Config, earlier: Option<&Snapshot>) -> Result<Snap
             HeaderValue::from_static(if is_https { "https" } else { "http" })
         }),
         body_idle_timeout: config.server.body_idle_timeout,
-        access_log: config.log.access,
+        request_log: RequestLog {
+            is_on: config.log.access,
+            client_id: config.log.client_id,
+            subject: config.log.subject,
+            refusals_per_second: config.log.refusals_per_second,
+        },
+        request_ids: config.server.request_id,
         origins,
     })
 }

@@ -20,6 +20,7 @@ use super::caught::caught;
 use super::grpc;
 use super::refusal::{Ambiguity, Refusal};
 use super::rehearsal::Rehearsal;
+use super::request_id::{RequestIds, X_REQUEST_ID};
 use super::respond::{self, respond};
 use super::snapshot::{Forwarding, Publisher, Snapshot};
 use super::unread::Unread;
@@ -30,7 +31,7 @@ use crate::oauth::claims::ActiveToken;
 use crate::policy::decision::{self, Permit};
 use crate::policy::path::NormalPath;
 use crate::policy::route::Found;
-use crate::telemetry::{Outcome, Record, RouteRequests, WorkerTelemetry};
+use crate::telemetry::{Outcome, Record, RouteNames, RouteRequests, WorkerTelemetry};
 use crate::upstream::headers::{self, Client};
 use crate::upstream::{FarEnd, ForwardedBody, RequestBody, Switching, Upstream};
 use crate::verify::{Memo, Offer, Verified, WorkerCache};
@@ -42,6 +43,7 @@ pub struct Gate {
     telemetry: Rc<WorkerTelemetry>,
     view: RefCell<Rc<View>>,
     tokens: Rc<WorkerCache>,
+    request_ids: RequestIds,
 }
 
 /// The snapshot in force as this worker uses it, with its own connections to the upstreams.
@@ -50,6 +52,8 @@ struct View {
     upstreams: Vec<Rc<Upstream>>,
     /// To be counted with, by the index of the route.
     routes: Vec<Rc<RouteRequests>>,
+    /// To be told by, by the index of the route.
+    names: Vec<Rc<RouteNames>>,
 }
 
 /// One client's connection.
@@ -102,7 +106,7 @@ impl Gate {
     pub fn new(publisher: Publisher, ticker: Rc<Ticker>, telemetry: Rc<WorkerTelemetry>) -> Self {
         let view = RefCell::new(Rc::new(View::new(publisher.load_full(), &[], &ticker, &telemetry)));
         let tokens = WorkerCache::new(Arc::clone(telemetry.tokens()));
-        Self { publisher, ticker, telemetry, view, tokens }
+        Self { publisher, ticker, telemetry, view, tokens, request_ids: RequestIds::new() }
     }
 
     /// A client has connected from `address`, over TLS or not.
@@ -128,7 +132,15 @@ impl Gate {
         let snapshot = &*view.snapshot;
         let body = RequestBody::new(incoming, &snapshot.reserved, snapshot.body_idle_timeout, &self.ticker);
         let progress = body.progress();
-        let mut record = Record::begin(&self.telemetry, connection.address, parts.method.clone(), snapshot.access_log);
+        let mut record = Record::begin(&self.telemetry, connection.address, parts.method.clone(), snapshot.request_log);
+        record.version = parts.version;
+        record.is_asked_why = connection.rehearsal.is_some();
+        let sender = connection.client(&view.snapshot);
+        if sender.trusted {
+            record.client = sender.origin(&parts.headers, |address| snapshot.trusts(address));
+        }
+        let request_id = snapshot.request_ids.then(|| self.request_ids.of(&parts.headers, sender.trusted));
+        record.request_id.clone_from(&request_id);
 
         let client = if grpc::is_call(&parts.headers) { respond::Client::Grpc } else { respond::Client::Http };
         let judged = {
@@ -143,7 +155,8 @@ impl Gate {
         let mut unread = Unread::Nothing;
         let outcome = match judged {
             Ok(passage) => {
-                let forwarding = pin!(self.forward(&view, connection, passage, parts, body));
+                record.is_forwarded = true;
+                let forwarding = pin!(self.forward(&view, connection, passage, parts, body, &record));
                 caught(forwarding).await
             }
             Err(refusal) => {
@@ -151,7 +164,7 @@ impl Gate {
                 Err(refusal)
             }
         };
-        match outcome {
+        let mut answer = match outcome {
             Ok(Passed::Rehearsed) => {
                 connection.write_down(&record);
                 Response::new(AnswerBody::fixed(Bytes::new(), record, progress, exchange, unread))
@@ -180,13 +193,15 @@ impl Gate {
                 let mut answer = respond(&refusal, &snapshot.challenge, client);
                 unread.tell(answer.headers_mut());
                 record.status = Some(answer.status());
-                record.outcome = Outcome::Refused(refusal.reason());
-                record.cause = refusal.cause();
-                record.issuer = refusal.issuer().cloned();
+                record.refuse(Outcome::Refused(refusal.reason()), refusal.issuer(), || refusal.why());
                 connection.write_down(&record);
                 answer.map(|text| AnswerBody::fixed(text, record, progress, exchange, unread))
             }
+        };
+        if let Some(id) = request_id {
+            answer.headers_mut().insert(X_REQUEST_ID, id);
         }
+        answer
     }
 
     /// Closes the upstream connections that have been idle for too long.
@@ -201,6 +216,7 @@ impl Gate {
         passage: Passage,
         mut parts: Parts,
         body: RequestBody,
+        record: &Record,
     ) -> Result<Passed, Refusal> {
         let snapshot = &*view.snapshot;
         let forwarding = &snapshot.forwarding[passage.permit.route()];
@@ -210,6 +226,9 @@ impl Gate {
         let protocol = protocol.filter(|_| upstream.switches_protocols());
         let client = connection.client(&view.snapshot);
         headers::to_upstream(&mut parts.headers, parts.version, &snapshot.reserved, &client)?;
+        if let Some(id) = &record.request_id {
+            parts.headers.insert(X_REQUEST_ID, id.clone());
+        }
         if let Some(fact) = &passage.token {
             if let Some(replacement) = fact.replacement() {
                 parts.headers.insert(header::AUTHORIZATION, replacement.clone());
@@ -275,14 +294,14 @@ impl Gate {
         let found = found.map_err(|error| Refusal::no_route(error, path_of))?;
         let forwarding = &snapshot.forwarding[found.index];
         record.route = Rc::clone(&view.routes[found.index]);
+        record.names = Some(Rc::clone(&view.names[found.index]));
 
         let (permit, token) = match self.admit(snapshot, connection, &parts.headers, &found, record).await {
             Ok(admitted) => admitted,
             Err(refusal) => {
                 let shadow = decision::unenforced(&found).filter(|_| refusal.is_for_lack_of_a_token());
                 let Some(permit) = shadow else { return Err(refusal) };
-                (record.outcome, record.cause) = (Outcome::Shadowed(refusal.reason()), refusal.cause());
-                record.issuer = refusal.issuer().cloned();
+                record.refuse(Outcome::Shadowed(refusal.reason()), refusal.issuer(), || refusal.why());
                 (permit, None)
             }
         };
@@ -307,9 +326,8 @@ impl Gate {
         };
         let token = fact.as_ref().map(|fact| fact.token());
         record.token = token.map(Arc::clone);
-        let granted = || token.map_or_else(String::new, |token| token.scopes().to_string());
         let permit =
-            decision::decide(found, token.map(|token| &**token)).map_err(|denial| Refusal::denied(denial, granted))?;
+            decision::decide(found, token.map(|token| &**token)).map_err(|denial| Refusal::denied(denial, token))?;
         record.outcome = if token.is_some() { Outcome::Permitted } else { Outcome::Public };
         Ok((permit, fact))
     }
@@ -438,7 +456,12 @@ impl View {
         });
         let upstreams = upstreams.collect();
         let routes = telemetry.set_routes(snapshot.forwarding.iter().map(|forwarding| &forwarding.label));
-        Self { snapshot, upstreams, routes }
+        let names = snapshot.forwarding.iter().map(|forwarding| {
+            let upstream = snapshot.upstreams.get(forwarding.upstream).map_or("", |upstream| &*upstream.name);
+            Rc::new(RouteNames { host: forwarding.host.clone(), upstream: upstream.into() })
+        });
+        let names = names.collect();
+        Self { snapshot, upstreams, routes, names }
     }
 }
 

@@ -12,6 +12,7 @@ mod gate;
 mod grpc;
 mod refusal;
 mod rehearsal;
+mod request_id;
 mod respond;
 mod snapshot;
 mod unread;

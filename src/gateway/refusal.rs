@@ -8,10 +8,13 @@ use http::uri::InvalidUri;
 
 use super::admission::Inadmissible;
 use crate::oauth::bearer::BearerError;
+use crate::oauth::claims::ActiveToken;
+use crate::oauth::scope::ScopePattern;
 use crate::policy::decision::Denial;
 use crate::policy::path::PathError;
 use crate::policy::requirement::UnusableParameter;
 use crate::policy::route::NoRoute;
+use crate::telemetry::Why;
 use crate::upstream::headers::Nominated;
 use crate::upstream::{RequestBodyFault, UpstreamError};
 use crate::verify::VerifyError;
@@ -49,8 +52,8 @@ pub enum Refusal {
     InsufficientScope {
         /// What the request needs.
         needed: String,
-        /// What the token grants.
-        granted: String,
+        /// What was found.
+        token: Arc<ActiveToken>,
     },
     /// Nobody can tell whether the token is good.
     IssuerUnavailable {
@@ -174,6 +177,20 @@ impl Refusal {
         }
     }
 
+    /// All that an operator is told of it, beside its reason.
+    pub(super) fn why(&self) -> Why {
+        Why { cause: self.cause(), missing_scope: self.missing_scope() }
+    }
+
+    /// Of the scopes that the request needs, those that its token does not grant, where that is the matter.
+    #[must_use]
+    pub fn missing_scope(&self) -> Option<String> {
+        let Self::InsufficientScope { needed, token } = self else { return None };
+        let is_missing =
+            |scope: &&str| ScopePattern::parse(scope).map_or(true, |required| !token.scopes().meets(&required));
+        Some(needed.split(' ').filter(is_missing).collect::<Vec<_>>().join(" "))
+    }
+
     /// What stands behind it, for the operator.
     #[must_use]
     pub fn cause(&self) -> Option<String> {
@@ -181,10 +198,10 @@ impl Refusal {
             Self::Ambiguous(ambiguity) => Some(ambiguity.to_string()),
             Self::BadAuthorization(error) => Some(error.to_string()),
             Self::InvalidToken { detail, .. } => Some(detail.clone()),
-            Self::InsufficientScope { needed, granted } => Some(if granted.is_empty() {
+            Self::InsufficientScope { needed, token } => Some(if token.scopes().is_empty() {
                 format!("expected {needed:?}, but found no scope (see scope_claims)")
             } else {
-                format!("expected {needed:?}, but found {granted:?}")
+                format!("expected {needed:?}, but found {:?}", token.scopes().to_string())
             }),
             Self::IssuerUnavailable { cause, .. } => Some(cause.clone()),
             Self::Overloaded { bound } => Some(format!("too many {bound}")),
@@ -227,14 +244,18 @@ impl Refusal {
         }
     }
 
-    pub(super) fn denied(denial: Denial, granted: impl FnOnce() -> String) -> Self {
+    /// What is denied to whoever shows this token, if any.
+    pub(super) fn denied(denial: Denial, token: Option<&Arc<ActiveToken>>) -> Self {
         match denial {
             Denial::NoToken => Self::NoToken { scope: None },
             Denial::IssuerNotAccepted => {
                 let detail = "not an issuer of the route".to_owned();
                 Self::InvalidToken { reason: "issuer_not_accepted", detail, issuer: None }
             }
-            Denial::InsufficientScope { needed } => Self::InsufficientScope { needed, granted: granted() },
+            Denial::InsufficientScope { needed } => match token {
+                Some(token) => Self::InsufficientScope { needed, token: Arc::clone(token) },
+                None => Self::NoToken { scope: None },
+            },
             Denial::UnusableParameter(unusable) => unusable.into(),
         }
     }

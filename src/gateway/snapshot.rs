@@ -12,6 +12,7 @@ use super::compile::Origins;
 use super::respond::ChallengeSettings;
 use crate::policy::path::PathParameters;
 use crate::policy::route::RouteTable;
+use crate::telemetry::RequestLog;
 use crate::upstream;
 use crate::upstream::headers::Reserved;
 use crate::verify::Verifier;
@@ -41,8 +42,10 @@ pub struct Snapshot {
     pub external_scheme: Option<HeaderValue>,
     /// Between two reads of a request's body.
     pub body_idle_timeout: Duration,
-    /// Whether each request is logged.
-    pub access_log: bool,
+    /// What is logged of requests.
+    pub request_log: RequestLog,
+    /// Whether each request has a name that everybody on its way is told.
+    pub request_ids: bool,
     /// What its parts were made of, for the one that comes after it.
     pub(super) origins: Origins,
 }
@@ -61,6 +64,8 @@ pub struct Forwarding {
     pub upstream: usize,
     /// The route as its pattern, for logs.
     pub label: Arc<str>,
+    /// The patterns of its hosts, for logs; none where it is for any.
+    pub host: Option<Box<str>>,
     /// How many segments are taken off the front of the path.
     pub strip_segments: usize,
     /// Whether the upstream sees the access token.

@@ -1,11 +1,26 @@
 //! The log on standard error.
 
-use std::io::{self, IsTerminal};
+use std::io::{self, IsTerminal, Write};
+use std::sync::{Arc, OnceLock};
+use std::time::Duration;
 
 use tracing_subscriber::filter::LevelFilter;
+use tracing_subscriber::fmt::format::Writer;
+use tracing_subscriber::fmt::time::FormatTime;
+use tracing_subscriber::fmt::{self, MakeWriter};
 use tracing_subscriber::layer::{Layered, SubscriberExt};
 use tracing_subscriber::util::SubscriberInitExt;
-use tracing_subscriber::{Layer, Registry, fmt, reload};
+use tracing_subscriber::{Layer, Registry, reload};
+
+use super::access::AccessLog;
+use super::line::Style;
+use super::sink::{Lines as SinkLines, Sink};
+use super::timestamp::Timestamps;
+
+/// How long the end of the process waits for its last lines to be written: somebody may hold standard error and not read.
+const PARTING: Duration = Duration::from_secs(1);
+
+static STARTED: OnceLock<Sink> = OnceLock::new();
 
 /// How a line of the log is written.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -16,9 +31,20 @@ pub enum LogFormat {
     Json,
 }
 
-/// The log of this process, whose level and form can be changed.
-#[derive(Clone)]
+impl LogFormat {
+    /// What whoever reads standard error is likely to want: people look at terminals.
+    #[must_use]
+    pub fn of_standard_error() -> Self {
+        if io::stderr().is_terminal() { Self::Pretty } else { Self::Json }
+    }
+}
+
+/// The log of this process, whose level and form can be changed. What was logged is written before the last of it is dropped,
+/// as far as somebody reads it.
 pub struct Log {
+    sink: Sink,
+    events: Arc<SinkLines>,
+    access: AccessLog,
     level: reload::Handle<LevelFilter, Registry>,
     lines: reload::Handle<Lines, Leveled>,
 }
@@ -28,29 +54,97 @@ type Lines = Box<dyn Layer<Leveled> + Send + Sync>;
 
 impl Log {
     /// Starts logging to standard error, once for the process; what is logged by one started later goes nowhere.
-    #[must_use]
-    pub fn start(format: LogFormat, level: LevelFilter) -> Self {
-        let (level, of_level) = reload::Layer::new(level);
-        let (lines, of_lines) = reload::Layer::new(lines(format));
+    ///
+    /// # Errors
+    /// When standard error is closed, or there is no thread to be had.
+    pub fn start(format: LogFormat, level: LevelFilter) -> io::Result<Self> {
+        let sink = Sink::standard_error()?;
+        let events = sink.lines();
+        let access = AccessLog::styled(sink.clone(), style(format), level >= LevelFilter::INFO);
+        let (leveled, of_level) = reload::Layer::new(level);
+        let (lines, of_lines) = reload::Layer::new(lines(format, &events));
         // An error here means that a log was started before, which is then the one to keep.
-        let _ = tracing_subscriber::registry().with(level).with(lines).try_init();
-        Self { level: of_level, lines: of_lines }
+        if tracing_subscriber::registry().with(leveled).with(lines).try_init().is_ok() {
+            let _ = STARTED.set(sink.clone());
+        }
+        Ok(Self { sink, events, access, level: of_level, lines: of_lines })
     }
 
     /// Logs in another form or another level from now on.
     pub fn change(&self, format: LogFormat, level: LevelFilter) {
         // An error means that the log is gone, or never came about.
-        let _ = self.lines.reload(lines(format));
+        let _ = self.lines.reload(lines(format, &self.events));
         let _ = self.level.reload(level);
+        self.access.change(style(format), level >= LevelFilter::INFO);
+    }
+
+    /// What requests are told in.
+    #[must_use]
+    pub fn access(&self) -> &AccessLog {
+        &self.access
+    }
+}
+
+impl Drop for Log {
+    fn drop(&mut self) {
+        self.sink.flush(PARTING);
+    }
+}
+
+/// Has what was logged so far written: this may be the end.
+pub(super) fn flush_last_words() {
+    if let Some(sink) = STARTED.get() {
+        sink.flush_last_words();
     }
 }
 
 // Colours appear only on a terminal, and never where `NO_COLOR` is set to anything (no-color.org).
-fn lines(format: LogFormat) -> Lines {
+fn style(format: LogFormat) -> Style {
     let colours = io::stderr().is_terminal() && std::env::var_os("NO_COLOR").is_none_or(|value| value.is_empty());
-    let lines = fmt::layer().with_writer(io::stderr).with_ansi(colours).with_target(false);
     match format {
-        LogFormat::Pretty => Box::new(lines),
-        LogFormat::Json => Box::new(lines.json().flatten_event(true)),
+        LogFormat::Pretty if colours => Style::Coloured,
+        LogFormat::Pretty => Style::Plain,
+        LogFormat::Json => Style::Json,
+    }
+}
+
+fn lines(format: LogFormat, events: &Arc<SinkLines>) -> Lines {
+    let style = style(format);
+    let pen = Pen(Arc::clone(events));
+    let lines = fmt::layer().with_writer(pen).with_timer(Time).with_ansi(style == Style::Coloured).with_target(false);
+    match style {
+        Style::Plain | Style::Coloured => Box::new(lines),
+        Style::Json => Box::new(lines.json().flatten_event(true)),
+    }
+}
+
+/// The time as in the access log.
+struct Time;
+
+impl FormatTime for Time {
+    fn format_time(&self, writer: &mut Writer<'_>) -> std::fmt::Result {
+        writer.write_str(Timestamps::default().now())
+    }
+}
+
+/// Writes events to the sink, each in one go.
+struct Pen(Arc<SinkLines>);
+
+impl<'p> MakeWriter<'p> for Pen {
+    type Writer = &'p Pen;
+
+    fn make_writer(&'p self) -> Self::Writer {
+        self
+    }
+}
+
+impl Write for &Pen {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        self.0.add(|waiting| waiting.extend_from_slice(bytes));
+        Ok(bytes.len())
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        Ok(())
     }
 }

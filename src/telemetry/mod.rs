@@ -1,30 +1,40 @@
 //! What happened, told to the operator: one [`Record`] for each request, numbers, and the log.
 //!
 //! - [`Telemetry`] is the whole process's; each worker has a [`WorkerTelemetry`], which it alone writes to.
+//! - `access` makes a line of each record, which `line` writes; `log` is everything else that is logged. All of it goes out
+//!   through one `sink`, so that nobody waits for whoever reads it.
 //! - `numbers` are counted by one thread and read by another. `requests`: those about requests.
 
+mod access;
+mod line;
 mod log;
 pub mod numbers;
 mod panics;
 mod record;
 mod requests;
+mod sink;
+mod timestamp;
 
 use std::collections::BTreeMap;
 use std::net::SocketAddr;
 use std::rc::Rc;
 use std::sync::{Arc, Mutex, PoisonError};
 
+pub use access::{AccessLog, RequestLog};
 pub use log::{Log, LogFormat};
 pub use panics::{log_panics, panicked_requests};
-pub use record::{Outcome, Record};
+pub use record::{Outcome, Record, RouteNames, Why};
 pub use requests::{Kind, RouteRequests};
+pub use sink::Sink;
 
+use access::WorkerAccessLog;
 use numbers::{Counter, Distribution, Level};
 use requests::{Board, Counted};
 
 /// What is told of the whole process.
 #[derive(Debug, Default)]
 pub struct Telemetry {
+    access: Option<AccessLog>,
     workers: Mutex<Vec<Desk>>,
     listeners: Mutex<Vec<(SocketAddr, Arc<Connections>)>>,
 }
@@ -39,6 +49,7 @@ struct Desk {
 /// What one worker tells. It stays on the worker's thread.
 #[derive(Debug)]
 pub struct WorkerTelemetry {
+    access: Option<WorkerAccessLog>,
     requests: Counted,
     unrouted: Rc<RouteRequests>,
     tokens: Arc<TokensFound>,
@@ -73,6 +84,18 @@ impl Telemetry {
         Arc::default()
     }
 
+    /// The same, with an access log.
+    #[must_use]
+    pub fn with_access_log(access: AccessLog) -> Arc<Self> {
+        Arc::new(Self { access: Some(access), ..Self::default() })
+    }
+
+    /// The access log, where there is one.
+    #[must_use]
+    pub fn access_log(&self) -> Option<&AccessLog> {
+        self.access.as_ref()
+    }
+
     /// The part of one worker more; to be called on its thread.
     #[must_use]
     pub fn worker(&self) -> Rc<WorkerTelemetry> {
@@ -80,7 +103,7 @@ impl Telemetry {
         let desk = Desk { requests: Arc::clone(requests.board()), tokens: Arc::clone(&tokens) };
         self.workers.lock().unwrap_or_else(PoisonError::into_inner).push(desk);
         let unrouted = RouteRequests::new(&"".into(), requests.board());
-        Rc::new(WorkerTelemetry { requests, unrouted, tokens })
+        Rc::new(WorkerTelemetry { access: self.access.as_ref().map(AccessLog::worker), requests, unrouted, tokens })
     }
 
     /// Where connections to the listener at `address` are counted.
@@ -134,7 +157,10 @@ impl WorkerTelemetry {
     }
 
     fn tell(&self, record: &Record) {
-        record.count();
-        record.log();
+        let duration = record.duration();
+        record.count(duration);
+        if let Some(access) = self.access.as_ref().filter(|_| record.log.is_on) {
+            access.write(record, duration);
+        }
     }
 }

@@ -28,6 +28,8 @@ pub fn log_panics() {
             backtrace = is_captured.then(|| backtrace.to_string()),
             "panic"
         );
+        // It may end the process, as one within another does.
+        super::log::flush_last_words();
     }));
 }
 
@@ -57,7 +59,7 @@ mod tests {
     fn panic_is_one_line_of_the_log() {
         const CHILD: &str = "SCOPEGATE_TEST_PANICS";
         if std::env::var_os(CHILD).is_some() {
-            let _ = Log::start(LogFormat::Json, LevelFilter::ERROR);
+            let _log = Log::start(LogFormat::Json, LevelFilter::ERROR);
             log_panics();
             let _ = panic::catch_unwind(|| panic!("a literal: told"));
             let _ = panic::catch_unwind(|| panic!("formatted: {}", "secret".to_owned()));

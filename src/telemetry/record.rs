@@ -3,11 +3,11 @@
 use std::net::IpAddr;
 use std::rc::Rc;
 use std::sync::Arc;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
-use http::{Method, StatusCode};
+use http::{HeaderValue, Method, StatusCode, Version};
 
-use super::{RouteRequests, WorkerTelemetry};
+use super::{RequestLog, RouteRequests, WorkerTelemetry};
 use crate::oauth::claims::ActiveToken;
 
 /// Everything that is told about one request. It is told when the record is dropped: with the last byte of the answer,
@@ -18,13 +18,24 @@ use crate::oauth::claims::ActiveToken;
 pub struct Record {
     worker: Rc<WorkerTelemetry>,
     started: Instant,
-    is_logged: bool,
+    /// What is logged of it.
+    pub(super) log: RequestLog,
+    /// Whether somebody else than the log wants to know what stands behind a refusal.
+    pub is_asked_why: bool,
     /// Who asked.
     pub client: IpAddr,
     /// The request's method.
     pub method: Method,
+    /// The version of HTTP that it came by.
+    pub version: Version,
+    /// What it is called, here and at the upstream, and by its client.
+    pub request_id: Option<HeaderValue>,
     /// The route that it found, or none.
     pub route: Rc<RouteRequests>,
+    /// What the route is called by beside its path.
+    pub names: Option<Rc<RouteNames>>,
+    /// Whether it was let through to the upstream, whatever came of that.
+    pub is_forwarded: bool,
     /// The access token that it was judged by.
     pub token: Option<Arc<ActiveToken>>,
     /// The name of the issuer that a refusal has to do with; that of a good token is its own.
@@ -35,10 +46,30 @@ pub struct Record {
     pub outcome: Outcome,
     /// For the operator: what stood behind a refusal or a failure.
     pub cause: Option<String>,
+    /// Of the scopes that the request needs, those that its token does not grant.
+    pub missing_scope: Option<String>,
     /// Bytes of the request's body that were read.
     pub request_bytes: u64,
     /// Bytes of the answer's body that were handed to the connection.
     pub response_bytes: u64,
+}
+
+/// What a route is called by, beside its path.
+#[derive(Debug)]
+pub struct RouteNames {
+    /// Its hosts as they are written, where it is not for any.
+    pub host: Option<Box<str>>,
+    /// Its upstream.
+    pub upstream: Box<str>,
+}
+
+/// What stands behind a refusal, for the operator.
+#[derive(Debug, Default)]
+pub struct Why {
+    /// What was expected, and what was found.
+    pub cause: Option<String>,
+    /// Of the scopes that the request needs, those that its token does not grant.
+    pub missing_scope: Option<String>,
 }
 
 /// What was decided about a request.
@@ -82,23 +113,42 @@ impl Outcome {
 }
 
 impl Record {
-    /// Begins the record of a request, whose end is logged where `is_logged` is set.
+    /// Begins the record of a request.
     #[must_use]
-    pub fn begin(worker: &Rc<WorkerTelemetry>, client: IpAddr, method: Method, is_logged: bool) -> Self {
+    pub fn begin(worker: &Rc<WorkerTelemetry>, client: IpAddr, method: Method, log: RequestLog) -> Self {
+        let is_on = log.is_on && worker.access.as_ref().is_some_and(|access| access.is_on());
         Self {
             worker: Rc::clone(worker),
             started: Instant::now(),
-            is_logged,
+            log: RequestLog { is_on, ..log },
+            is_asked_why: false,
             client,
             method,
+            version: Version::HTTP_11,
+            request_id: None,
             route: Rc::clone(&worker.unrouted),
+            names: None,
+            is_forwarded: false,
             token: None,
             issuer: None,
             status: None,
             outcome: Outcome::Undecided,
             cause: None,
+            missing_scope: None,
             request_bytes: 0,
             response_bytes: 0,
+        }
+    }
+
+    /// It is refused, or would be. `why` is asked only where it will be told: a flood of refusals is not, and costs nothing.
+    pub fn refuse(&mut self, outcome: Outcome, issuer: Option<&Arc<str>>, why: impl FnOnce() -> Why) {
+        self.outcome = outcome;
+        self.issuer = issuer.cloned();
+        if let (true, Outcome::Refused(_), Some(access)) = (self.log.is_on, outcome, &self.worker.access) {
+            self.log.is_on = access.takes_refusal(self.log);
+        }
+        if self.log.is_on || self.is_asked_why {
+            Why { cause: self.cause, missing_scope: self.missing_scope } = why();
         }
     }
 
@@ -108,35 +158,17 @@ impl Record {
         tracing::error!(method = %self.method, route = self.route_label(), "a request panicked");
     }
 
-    fn route_label(&self) -> Option<&str> {
+    pub(super) fn route_label(&self) -> Option<&str> {
         Some(&**self.route.route()).filter(|route| !route.is_empty())
     }
 
-    pub(super) fn count(&self) {
+    pub(super) fn count(&self, duration: Duration) {
         let status = self.status.map(|status| status.as_u16());
-        self.route.count(&self.method, status, self.outcome, self.started.elapsed());
+        self.route.count(&self.method, status, self.outcome, duration);
     }
 
-    pub(super) fn log(&self) {
-        if !self.is_logged {
-            return;
-        }
-        let token = self.token.as_deref();
-        tracing::info!(
-            method = %self.method,
-            route = self.route_label(),
-            status = self.status.map(|status| status.as_u16()),
-            decision = self.outcome.decision(),
-            reason = self.outcome.reason(),
-            cause = self.cause.as_deref(),
-            issuer = token.map(ActiveToken::issuer_name).or(self.issuer.as_deref()),
-            client_id = token.and_then(ActiveToken::client_id),
-            client = %self.client,
-            duration_us = u64::try_from(self.started.elapsed().as_micros()).unwrap_or(u64::MAX),
-            request_bytes = self.request_bytes,
-            response_bytes = self.response_bytes,
-            "request"
-        );
+    pub(super) fn duration(&self) -> Duration {
+        self.started.elapsed()
     }
 }
 

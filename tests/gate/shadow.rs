@@ -38,7 +38,7 @@ fn what_would_be_refused_for_lack_of_a_good_token_passes_and_is_told() {
         assert_eq!(received.header("x-client"), Vec::<&str>::new(), "{reason}");
         assert_eq!(received.header("authorization").len(), usize::from(token.is_some()), "{reason}");
     }
-    assert!(logged("decision=\"shadowed\""));
+    assert!(logged("\"decision\":\"shadowed\""));
     // A good token is what it always is.
     assert_eq!(stand.get("/things/7", Some(&stand.token("read thing.7"))).status, 200);
     assert_eq!(stand.last().header("x-client"), ["client-1"]);

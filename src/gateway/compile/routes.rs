@@ -88,10 +88,12 @@ fn compile_route(
 
 fn compile_forwarding(written: &config::Route, path: &RoutePattern, config: &Config) -> Result<Forwarding, Box<Fault>> {
     let upstream = config.upstreams.iter().position(|upstream| upstream.name.value == written.upstream.value);
+    let hosts: Vec<_> = written.host.iter().map(|host| host.value.as_str()).collect();
     Ok(Forwarding {
         // Undeclared names were refused when the file was read.
         upstream: upstream.ok_or_else(|| written.upstream.fault("expected a declared upstream, but found none"))?,
         label: path.as_str().into(),
+        host: Some(hosts.join(", ").into()).filter(|_| !hosts.is_empty()),
         strip_segments: match &written.strip_prefix {
             Some(prefix) => segments_to_strip(prefix, path)?,
             None => 0,

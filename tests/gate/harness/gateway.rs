@@ -62,7 +62,7 @@ impl Gateway {
                     let publisher: Publisher = Arc::new(ArcSwap::from_pointee(snapshot));
                     gateway::attend_to(&publisher.load(), None);
                     let shown: Vec<_> = certificates.into_iter().map(Shown::new).collect();
-                    let telemetry = Telemetry::new();
+                    let telemetry = Telemetry::with_access_log(super::logs::access());
                     let server =
                         Server::start(listeners, &shown, &settings, &publisher, &clock, &telemetry).expect("threads");
                     let mut reloader = Reloader::new(config, Arc::clone(&publisher), shown);

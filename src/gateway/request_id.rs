@@ -1,0 +1,118 @@
+//! What a request is called: by its client, here, and at its upstream (`X-Request-Id`).
+//!
+//! 1. A name that a trusted proxy gave stays, where it can be written anywhere: at most 128 letters, digits and a few
+//!    signs. What anybody else says is not looked at: names that a stranger chooses end up in other people's logs.
+//! 2. Else it is made here: 32 hexadecimal digits, of which the first half is the worker's and random, and the second
+//!    runs through all there are in an order that tells nobody how many requests there were.
+
+use std::cell::{Cell, RefCell};
+
+use bytes::BytesMut;
+use http::{HeaderMap, HeaderName, HeaderValue};
+
+/// The header that a request's name is told in.
+pub(super) const X_REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
+
+const LONGEST: usize = 128;
+const DIGITS: usize = 32;
+/// How many names are made of one allocation.
+const MADE_AT_ONCE: usize = 32;
+
+/// Names the requests of one worker.
+pub(super) struct RequestIds {
+    worker: u64,
+    next: Cell<u64>,
+    room: RefCell<BytesMut>,
+}
+
+impl RequestIds {
+    pub(super) fn new() -> Self {
+        let mut random = [0; 16];
+        // Without randomness names are not unique among processes, and nothing else is lost.
+        let _ = aws_lc_rs::rand::fill(&mut random);
+        let random = u128::from_ne_bytes(random);
+        Self { worker: (random >> 64) as u64, next: Cell::new(random as u64), room: RefCell::default() }
+    }
+
+    /// The name of a request: the one that it came with, where it `is_trusted`, or a new one.
+    pub(super) fn of(&self, headers: &HeaderMap, is_trusted: bool) -> HeaderValue {
+        let told = if is_trusted { told(headers) } else { None };
+        told.unwrap_or_else(|| self.make())
+    }
+
+    fn make(&self) -> HeaderValue {
+        // Odd, so that every number comes once before one comes again; the golden ratio's digits, so that neighbours differ.
+        let number = self.next.get().wrapping_add(0x9e37_79b9_7f4a_7c15);
+        self.next.set(number);
+        let mut room = self.room.borrow_mut();
+        if room.capacity() < DIGITS {
+            *room = BytesMut::with_capacity(DIGITS * MADE_AT_ONCE);
+        }
+        write_hex(&mut room, self.worker);
+        write_hex(&mut room, mixed(number));
+        // Hexadecimal digits are good in any header.
+        HeaderValue::from_maybe_shared(room.split().freeze()).unwrap_or(HeaderValue::from_static(""))
+    }
+}
+
+fn told(headers: &HeaderMap) -> Option<HeaderValue> {
+    let mut all = headers.get_all(X_REQUEST_ID).iter();
+    let (Some(one), None) = (all.next(), all.next()) else { return None };
+    let is_safe = |byte: &u8| byte.is_ascii_alphanumeric() || b"-._~+/=:@".contains(byte);
+    let is_good = (1..=LONGEST).contains(&one.len()) && one.as_bytes().iter().all(is_safe);
+    is_good.then(|| one.clone())
+}
+
+// Each step can be undone, so different numbers stay different.
+fn mixed(mut number: u64) -> u64 {
+    for factor in [0xff51_afd7_ed55_8ccd, 0xc4ce_b9fe_1a85_ec53] {
+        number = (number ^ (number >> 33)).wrapping_mul(factor);
+    }
+    number ^ (number >> 33)
+}
+
+fn write_hex(room: &mut BytesMut, number: u64) {
+    let mut digits = [0; 16];
+    for (digit, shift) in digits.iter_mut().zip((0..64).step_by(4).rev()) {
+        *digit = b"0123456789abcdef"[(number >> shift & 0xf) as usize];
+    }
+    room.extend_from_slice(&digits);
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::HashSet;
+
+    use super::*;
+
+    fn headers(values: &[&str]) -> HeaderMap {
+        let value = |value: &&str| (X_REQUEST_ID, HeaderValue::from_bytes(value.as_bytes()).expect("a value"));
+        values.iter().map(value).collect()
+    }
+
+    #[test]
+    fn names_are_unique_and_of_hexadecimal_digits() {
+        let (one, other) = (RequestIds::new(), RequestIds::new());
+        let made: Vec<_> = (0..50_000).flat_map(|_| [one.make(), other.make()]).collect();
+        assert!(made.iter().all(|id| {
+            id.len() == 32 && id.as_bytes().iter().all(|byte| byte.is_ascii_digit() || (b'a'..=b'f').contains(byte))
+        }));
+        assert_eq!(made.iter().collect::<HashSet<_>>().len(), made.len());
+    }
+
+    #[test]
+    fn name_is_kept_only_from_who_is_trusted_and_where_it_is_harmless() {
+        let ids = RequestIds::new();
+        let longest = "a".repeat(LONGEST);
+        for good in ["1", "0192-ab.c_d~e+f/g=:@", &longest] {
+            assert_eq!(ids.of(&headers(&[good]), true), good);
+            assert_ne!(ids.of(&headers(&[good]), false), good);
+        }
+        let too_long = "a".repeat(LONGEST + 1);
+        for bad in ["", "two words", "a\"b", "a\\b", "a,b", "a;b", "<a>", "{a}", "ü", "\u{7f}1", &too_long] {
+            let Ok(value) = HeaderValue::from_bytes(bad.as_bytes()) else { continue };
+            assert_eq!(ids.of(&HeaderMap::from_iter([(X_REQUEST_ID, value)]), true).len(), DIGITS, "{bad:?}");
+        }
+        assert_eq!(ids.of(&headers(&["one", "another"]), true).len(), DIGITS, "which of them?");
+    }
+}

@@ -1,0 +1,229 @@
+//! The access log: one line for each request.
+//!
+//! 1. A line holds facts of the [`Record`] only: the route's pattern and never the path, claims of a token and never the
+//!    token.
+//! 2. Who a token is about is told where the operator wants it told: `client_id`, `subject`.
+//! 3. Refusals cost whoever causes them next to nothing, so their lines are bounded, over all workers together. The next
+//!    line that is written says how many were left out.
+
+use std::cell::RefCell;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::time::{Duration, Instant};
+
+use http::Version;
+
+use super::line::{CurrentStyle, Line, Style, name};
+use super::numbers::Counter;
+use super::sink::{Lines, Sink};
+use super::timestamp::Timestamps;
+use super::{LogFormat, Record};
+use crate::oauth::claims::ActiveToken;
+
+/// What is logged of requests: `[log]`. By default nothing is.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct RequestLog {
+    /// Whether each request has a line.
+    pub is_on: bool,
+    /// Whether it tells the token's client.
+    pub client_id: bool,
+    /// Whether it tells the token's subject.
+    pub subject: bool,
+    /// How many lines about refusals are written in a second; 0 for all.
+    pub refusals_per_second: u32,
+}
+
+/// The access log of a process.
+#[derive(Clone, Debug)]
+pub struct AccessLog {
+    sink: Sink,
+    shared: Arc<Shared>,
+}
+
+#[derive(Debug)]
+struct Shared {
+    style: CurrentStyle,
+    /// Whether lines of this importance are written.
+    is_on: AtomicBool,
+    refusals: Refusals,
+}
+
+/// One worker's way into the access log.
+#[derive(Debug)]
+pub(super) struct WorkerAccessLog {
+    lines: Arc<Lines>,
+    shared: Arc<Shared>,
+    timestamps: RefCell<Timestamps>,
+}
+
+/// How many lines about refusals there are in the second at hand.
+#[derive(Debug)]
+struct Refusals {
+    began: Instant,
+    /// The second, and how many there were in it.
+    in_second: AtomicU64,
+    left_out: Counter,
+    /// How many of those that were left out the log has told of.
+    told: AtomicU64,
+}
+
+const COUNT_BITS: u32 = 24;
+
+impl AccessLog {
+    /// One that ends in `sink`. Its lines are coloured only by [`Log`](super::Log), which knows the terminal.
+    #[must_use]
+    pub fn new(sink: Sink, format: LogFormat) -> Self {
+        let style = match format {
+            LogFormat::Pretty => Style::Plain,
+            LogFormat::Json => Style::Json,
+        };
+        Self::styled(sink, style, true)
+    }
+
+    pub(super) fn styled(sink: Sink, style: Style, is_on: bool) -> Self {
+        let (style, is_on) = (CurrentStyle::new(style), AtomicBool::new(is_on));
+        Self { sink, shared: Arc::new(Shared { style, is_on, refusals: Refusals::beginning(Instant::now()) }) }
+    }
+
+    pub(super) fn change(&self, style: Style, is_on: bool) {
+        self.shared.style.set(style);
+        self.shared.is_on.store(is_on, Ordering::Relaxed);
+    }
+
+    pub(super) fn worker(&self) -> WorkerAccessLog {
+        WorkerAccessLog { lines: self.sink.lines(), shared: Arc::clone(&self.shared), timestamps: RefCell::default() }
+    }
+
+    /// How many lines, of whatever kind, were dropped because nobody read them in time.
+    #[must_use]
+    pub fn dropped_lines(&self) -> u64 {
+        self.sink.dropped()
+    }
+
+    /// How many refusals have no line because there were too many.
+    #[must_use]
+    pub fn refusals_left_out(&self) -> u64 {
+        self.shared.refusals.left_out.read()
+    }
+}
+
+impl WorkerAccessLog {
+    /// Whether lines of this importance are written at all.
+    pub(super) fn is_on(&self) -> bool {
+        self.shared.is_on.load(Ordering::Relaxed)
+    }
+
+    /// Whether one more refusal has a line; one that has none is counted.
+    pub(super) fn takes_refusal(&self, settings: RequestLog) -> bool {
+        self.shared.refusals.take(settings.refusals_per_second, Instant::now())
+    }
+
+    /// Writes the line of a request that took so long.
+    pub(super) fn write(&self, record: &Record, duration: Duration) {
+        let style = self.shared.style.read();
+        let left_out = self.shared.refusals.untold();
+        self.lines.add(|bytes| {
+            let mut timestamps = self.timestamps.borrow_mut();
+            let mut line = Line::begin(bytes, style, timestamps.now(), "request");
+            fill(&mut line, record, duration);
+            if left_out > 0 {
+                line.number(name!("refusals_left_out"), left_out);
+            }
+            line.end();
+        });
+    }
+}
+
+fn fill(line: &mut Line<'_>, record: &Record, duration: Duration) {
+    let (token, names, settings) = (record.token.as_deref(), record.names.as_deref(), record.log);
+    line.word(name!("method"), record.method.as_str());
+    line.optional(name!("host"), names.and_then(|names| names.host.as_deref()));
+    line.optional(name!("route"), record.route_label());
+    if let Some(status) = record.status {
+        line.number(name!("status"), status.as_u16().into());
+    }
+    line.text(name!("decision"), record.outcome.decision());
+    line.optional(name!("reason"), record.outcome.reason());
+    line.optional(name!("cause"), record.cause.as_deref());
+    line.optional(name!("missing_scope"), record.missing_scope.as_deref());
+    line.optional(name!("issuer"), token.map(ActiveToken::issuer_name).or(record.issuer.as_deref()));
+    line.optional(name!("client_id"), token.filter(|_| settings.client_id).and_then(ActiveToken::client_id));
+    line.optional(name!("subject"), token.filter(|_| settings.subject).and_then(ActiveToken::subject));
+    line.address(name!("client"), record.client);
+    if record.is_forwarded {
+        line.optional(name!("upstream"), names.map(|names| &*names.upstream));
+    }
+    line.optional(name!("http_version"), version(record.version));
+    line.number(name!("duration_us"), u64::try_from(duration.as_micros()).unwrap_or(u64::MAX));
+    line.number(name!("request_bytes"), record.request_bytes);
+    line.number(name!("response_bytes"), record.response_bytes);
+    line.optional(name!("request_id"), record.request_id.as_ref().and_then(|id| id.to_str().ok()));
+}
+
+fn version(version: Version) -> Option<&'static str> {
+    match version {
+        Version::HTTP_10 => Some("1.0"),
+        Version::HTTP_11 => Some("1.1"),
+        Version::HTTP_2 => Some("2"),
+        _ => None,
+    }
+}
+
+impl Refusals {
+    fn beginning(now: Instant) -> Self {
+        Self { began: now, in_second: AtomicU64::new(0), left_out: Counter::default(), told: AtomicU64::new(0) }
+    }
+
+    fn take(&self, most: u32, now: Instant) -> bool {
+        if most == 0 {
+            return true;
+        }
+        let second = now.saturating_duration_since(self.began).as_secs();
+        let one_more = |packed: u64| {
+            let (of, count) = (packed >> COUNT_BITS, packed & ((1 << COUNT_BITS) - 1));
+            // A worker that is late by a second counts with the others.
+            if of < second { Some(second << COUNT_BITS | 1) } else { (count < most.into()).then_some(packed + 1) }
+        };
+        let is_taken = self.in_second.fetch_update(Ordering::Relaxed, Ordering::Relaxed, one_more).is_ok();
+        if !is_taken {
+            self.left_out.count();
+        }
+        is_taken
+    }
+
+    // How many were left out that no line has told of yet.
+    fn untold(&self) -> u64 {
+        let left_out = self.left_out.read();
+        if left_out == self.told.load(Ordering::Relaxed) {
+            return 0;
+        }
+        // Two workers may come at the same time; the greater number is the one that was told.
+        left_out.saturating_sub(self.told.fetch_max(left_out, Ordering::Relaxed))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn refusals_are_bounded_in_each_second_and_those_left_out_are_told_once() {
+        let began = Instant::now();
+        let refusals = Refusals::beginning(began);
+        let at = |millis| began + Duration::from_millis(millis);
+        let taken = (0..1000).filter(|_| refusals.take(100, at(10))).count();
+        assert_eq!((taken, refusals.left_out.read()), (100, 900));
+        assert_eq!((refusals.untold(), refusals.untold()), (900, 0));
+        assert!(!refusals.take(100, at(999)));
+        assert!(refusals.take(100, at(1000)) && refusals.take(100, at(999)), "who is late is of the second at hand");
+        assert_eq!((0..1000).filter(|_| refusals.take(100, at(1999))).count(), 98);
+        assert_eq!(refusals.untold(), 1 + 902);
+    }
+
+    #[test]
+    fn no_bound_leaves_nothing_out() {
+        let refusals = Refusals::beginning(Instant::now());
+        assert!((0..100_000).all(|_| refusals.take(0, Instant::now())));
+        assert_eq!(refusals.untold(), 0);
+    }
+}

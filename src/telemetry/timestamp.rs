@@ -1,0 +1,122 @@
+//! The time as a line of the log tells it (RFC 3339): in UTC, to the millisecond.
+
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
+
+/// The last second of the year 9999; what comes after it is no longer written in four digits, and is not told apart.
+const LAST_SECOND: u64 = 253_402_300_799;
+/// The length of `2026-11-21T13:46:38.123Z`.
+const LENGTH: usize = 24;
+
+/// Tells times. The date is written once a second, and only the milliseconds each time.
+#[derive(Debug)]
+pub(super) struct Timestamps {
+    second: u64,
+    text: [u8; LENGTH],
+}
+
+impl Default for Timestamps {
+    fn default() -> Self {
+        Self { second: 0, text: *b"1970-01-01T00:00:00.000Z" }
+    }
+}
+
+impl Timestamps {
+    /// The time now. A machine whose clock stands before 1970 is taken to be at 1970.
+    pub(super) fn now(&mut self) -> &str {
+        self.at(SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default())
+    }
+
+    fn at(&mut self, since_1970: Duration) -> &str {
+        let second = since_1970.as_secs().min(LAST_SECOND);
+        if second != self.second {
+            self.second = second;
+            self.write_second();
+        }
+        digits(&mut self.text[20..23], u64::from(since_1970.subsec_millis()));
+        str::from_utf8(&self.text).unwrap_or_default()
+    }
+
+    fn write_second(&mut self) {
+        let (mut days, of_day) = (self.second / 86_400, self.second % 86_400);
+        let (mut year, mut month) = (1970, 1);
+        while days >= days_of_year(year) {
+            days -= days_of_year(year);
+            year += 1;
+        }
+        while days >= days_of_month(year, month) {
+            days -= days_of_month(year, month);
+            month += 1;
+        }
+        let numbers = [(0..4, year), (5..7, month), (8..10, days + 1)];
+        let of_day = [(11..13, of_day / 3600), (14..16, of_day / 60 % 60), (17..19, of_day % 60)];
+        for (place, number) in numbers.into_iter().chain(of_day) {
+            digits(&mut self.text[place], number);
+        }
+    }
+}
+
+fn digits(place: &mut [u8], mut number: u64) {
+    for digit in place.iter_mut().rev() {
+        *digit = b'0' + (number % 10) as u8;
+        number /= 10;
+    }
+}
+
+fn is_leap(year: u64) -> bool {
+    year.is_multiple_of(4) && (!year.is_multiple_of(100) || year.is_multiple_of(400))
+}
+
+fn days_of_year(year: u64) -> u64 {
+    if is_leap(year) { 366 } else { 365 }
+}
+
+fn days_of_month(year: u64, month: u64) -> u64 {
+    match month {
+        2 if is_leap(year) => 29,
+        2 => 28,
+        4 | 6 | 9 | 11 => 30,
+        _ => 31,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn times_are_those_of_the_calendar() {
+        let mut timestamps = Timestamps::default();
+        for (seconds, expected) in [
+            (0, "1970-01-01T00:00:00"),
+            (951_782_399, "2000-02-28T23:59:59"),
+            (951_782_400, "2000-02-29T00:00:00"),
+            (951_868_800, "2000-03-01T00:00:00"),
+            (1_709_164_800, "2024-02-29T00:00:00"),
+            (1_735_689_599, "2024-12-31T23:59:59"),
+            (1_795_268_798, "2026-11-21T13:46:38"),
+            (4_107_542_400, "2100-03-01T00:00:00"),
+        ] {
+            for millis in [0, 7, 123, 999] {
+                let told = timestamps.at(Duration::from_secs(seconds) + Duration::from_millis(millis));
+                assert_eq!(told, format!("{expected}.{millis:03}Z"));
+            }
+        }
+    }
+
+    #[test]
+    fn times_are_those_of_another_library() {
+        let mut timestamps = Timestamps::default();
+        for day in (0..60_000).step_by(13) {
+            let since_1970 = Duration::from_secs(day * 86_400 + day % 86_400);
+            let http = httpdate::fmt_http_date(UNIX_EPOCH + since_1970);
+            let (_, day, month, year, time) = {
+                let mut words = http.split(' ');
+                let mut next = || words.next().expect("five words");
+                (next(), next(), next(), next(), next())
+            };
+            let months = ["Jan", "Feb", "Mar", "Apr", "May", "Jun", "Jul", "Aug", "Sep", "Oct", "Nov", "Dec"];
+            let month = months.iter().position(|name| *name == month).expect("a month") + 1;
+            assert_eq!(timestamps.at(since_1970), format!("{year}-{month:02}-{day}T{time}.000Z"));
+        }
+    }
+}
