@@ -206,6 +206,12 @@ impl Admin {
         page.gauge("scopegate_last_reload_success_timestamp_seconds", help, [(Vec::new(), at)])?;
         let help = "Requests that ended in a fault of the gateway's own";
         page.counter("scopegate_panicked_requests", help, [(Vec::new(), telemetry::panicked_requests())])?;
+        if let Some(log) = self.telemetry.access_log() {
+            let help = "Lines of the log that nobody read in time";
+            page.counter("scopegate_log_dropped_lines", help, [(Vec::new(), log.dropped_lines())])?;
+            let help = "Refusals that have no line in the log because of refusals_per_second";
+            page.counter("scopegate_log_refusals_left_out", help, [(Vec::new(), log.refusals_left_out())])?;
+        }
         let open = self.publisher.load().routes.routes().iter().filter(|route| !route.is_enforced).count();
         let help = "Routes in shadow mode: nobody is refused there for lack of a good token";
         page.gauge("scopegate_shadow_routes", help, [(Vec::new(), open as u64)])?;

@@ -100,7 +100,7 @@ const FORWARD_TOKEN: [(&str, ForwardToken); 2] = [("keep", ForwardToken::Keep), 
 
 /// Fields by which the gateway frames, routes or vouches for a request: a claim, which its issuer's users may choose,
 /// must not write them.
-const GATEWAY_HEADERS: [&str; 17] = [
+const GATEWAY_HEADERS: [&str; 20] = [
     "authorization",
     "connection",
     "content-encoding",
@@ -114,10 +114,13 @@ const GATEWAY_HEADERS: [&str; 17] = [
     "proxy-authorization",
     "proxy-connection",
     "te",
+    "traceparent",
+    "tracestate",
     "trailer",
     "transfer-encoding",
     "upgrade",
     "via",
+    "x-request-id",
 ];
 
 fn access(table: &mut Table<'_>) -> Access {

@@ -270,7 +270,7 @@ impl Verifier {
         // Whoever is ready goes before the next signature, above all after a bad one.
         tokio::task::yield_now().await;
         drop(turn);
-        Ok(Signature::Good { signer: outcome?, epoch })
+        Ok(Signature::Good { signer: outcome.map_err(|error| not_signed(error, jws))?, epoch })
     }
 
     async fn ask<A: Fn(&str) -> bool, C: Fn() -> IpAddr>(
@@ -346,6 +346,13 @@ pub(super) fn network_of(client: IpAddr) -> IpAddr {
         IpAddr::V4(address) => address.into(),
         IpAddr::V6(address) => Ipv6Addr::from_bits(address.to_bits() >> 64 << 64).into(),
     }
+}
+
+// Which key it was to be: `kid` is a stranger's word.
+fn not_signed(error: SignatureError, jws: &CompactJws<'_>) -> VerifyError {
+    let (header, reason) = (jws.header(), error.reason());
+    let kid = quoted(header.kid.as_deref().map(shortened).as_deref());
+    invalid(reason, format!("{error} (kid {kid}, alg {})", header.algorithm.name()))
 }
 
 fn invalid(reason: &'static str, detail: String) -> VerifyError {

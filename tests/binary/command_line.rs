@@ -84,10 +84,9 @@ fn port_in_use_is_one_clear_line() {
 }
 
 #[test]
-fn log_can_be_json() {
+fn log_is_json_where_standard_error_is_no_terminal() {
     let address = own_address();
-    let json = shipped(address).replace("[server]", "[log]\nformat = \"json\"\n[server]");
-    let mut process = Process::start(address, &json);
+    let mut process = Process::start(address, &shipped(address));
     process.signal("INT");
     assert_eq!(process.stopped().code(), Some(0));
     let (_, log) = process.printed();

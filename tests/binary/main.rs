@@ -3,6 +3,7 @@
 mod admin;
 mod command_line;
 mod drain;
+mod log;
 mod process;
 mod reload;
 mod restart;

@@ -72,7 +72,11 @@ fn bad_file_is_refused_with_its_place_and_the_good_one_stays() {
     let logged = |text: &str| process.printed().1.contains(text);
     fs::write(&current, good.replace("upstream = \"up\"", "upstream = \"upp\"")).expect("a file");
     wait("it is refused", || logged("is not taken up"));
-    assert!(logged("routes[0].upstream: expected a declared upstream, but found \"upp\""), "{}", process.printed().1);
+    assert!(
+        logged("routes[0].upstream: expected a declared upstream, but found \\\"upp\\\""),
+        "{}",
+        process.printed().1
+    );
     assert!(is_route(address, "/good"));
     fs::remove_file(&current).expect("a file");
     process.signal("HUP");
@@ -107,7 +111,7 @@ fn hang_up_has_the_file_and_what_it_names_read_again() {
 fn log_changes_with_the_file() {
     let address = own_address();
     let pretty = file(address, "/x").replace("{ file = \"secret\" }", "\"bare\"");
-    let process = Process::start(address, &pretty);
+    let process = Process::start(address, &format!("[log]\nformat = \"pretty\"\n{pretty}"));
     assert!(is_route(address, "/x"));
     wait("it is logged", || process.printed().1.contains("INFO request"));
     let current = process.folder().join("gateway.toml");

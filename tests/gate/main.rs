@@ -3,6 +3,7 @@
 //! Every refusal also proves that nothing reached the upstream. `R…` names the requirement of a resource server that a
 //! test holds.
 
+mod access_log;
 mod admin;
 mod admission;
 mod answers;
@@ -22,6 +23,7 @@ mod load;
 mod panics;
 mod protocols;
 mod reload;
+mod request_id;
 mod rings;
 mod routes;
 mod scopes;

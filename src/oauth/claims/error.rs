@@ -33,19 +33,19 @@ pub enum ClaimsError {
         found: String,
     },
     /// `exp`, and the leeway after it, has passed.
-    #[error("expected a token that is in time, but found one that expired at {}", .at.as_seconds())]
+    #[error("expected exp to be in the future, but found {}", .at.as_seconds())]
     Expired {
         /// `exp`
         at: UnixTime,
     },
     /// `nbf`, less the leeway before it, has not come.
-    #[error("expected a token that is in time, but found one that is not valid before {}", .from.as_seconds())]
+    #[error("expected nbf to be in the past, but found {}", .from.as_seconds())]
     NotYetValid {
         /// `nbf`
         from: UnixTime,
     },
     /// `iat` lies ahead by more than the leeway.
-    #[error("expected a token of the past, but found one that was issued at {}", .at.as_seconds())]
+    #[error("expected iat to be in the past, but found {}", .at.as_seconds())]
     IssuedInFuture {
         /// `iat`
         at: UnixTime,
@@ -69,7 +69,7 @@ pub enum ClaimsError {
         claim: &'static str,
     },
     /// `cnf` binds the token to a key whose possession nobody has proven.
-    #[error("expected a token for whoever bears it, but found one that is bound to a key")]
+    #[error("expected a token for whoever bears it, but found one that is bound to a key (cnf)")]
     SenderConstrained,
     /// More scopes than one token may grant.
     #[error("the token grants too many scopes")]

@@ -20,6 +20,7 @@ use tokio::sync::{mpsc, oneshot};
 
 use super::client::{Answer, send};
 use super::issuer::NOW;
+use super::logs::Requests;
 
 /// A running gateway; it stops when dropped.
 pub(crate) struct Gateway {
@@ -29,6 +30,8 @@ pub(crate) struct Gateway {
     /// Where its admin listener is.
     pub(crate) admin: SocketAddr,
     pub(crate) clock: Clock,
+    /// What it logs of requests.
+    pub(crate) requests: Requests,
     orders: Option<mpsc::UnboundedSender<Order>>,
     control: Option<thread::JoinHandle<()>>,
 }
@@ -53,6 +56,8 @@ impl Gateway {
         let admin_listener = Admin::listen(SocketAddr::from(([127, 0, 0, 1], 0))).expect("a free port");
         let admin = admin_listener.local_addr().expect("a bound socket");
         let clock = Clock::by_hand(UnixTime::from_seconds(NOW));
+        let requests = Requests::keep();
+        let access_log = requests.access_log();
         let (orders, mut ordered) = mpsc::unbounded_channel::<Order>();
         let control = thread::spawn({
             let clock = clock.clone();
@@ -62,7 +67,7 @@ impl Gateway {
                     let publisher: Publisher = Arc::new(ArcSwap::from_pointee(snapshot));
                     gateway::attend_to(&publisher.load(), None);
                     let shown: Vec<_> = certificates.into_iter().map(Shown::new).collect();
-                    let telemetry = Telemetry::with_access_log(super::logs::access());
+                    let telemetry = Telemetry::with_access_log(access_log);
                     let server =
                         Server::start(listeners, &shown, &settings, &publisher, &clock, &telemetry).expect("threads");
                     let mut reloader = Reloader::new(config, Arc::clone(&publisher), shown);
@@ -79,7 +84,7 @@ impl Gateway {
                 runtime.shutdown_background();
             }
         });
-        Self { address: addresses[0], addresses, admin, clock, orders: Some(orders), control: Some(control) }
+        Self { address: addresses[0], addresses, admin, clock, requests, orders: Some(orders), control: Some(control) }
     }
 
     /// Has another gateway.toml take the place of the one in force.

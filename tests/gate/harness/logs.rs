@@ -1,18 +1,33 @@
 //! Everything that this process logs, at every level, for a test to look through.
 
 use std::io;
-use std::sync::{Mutex, Once, OnceLock};
+use std::sync::{Arc, Mutex, MutexGuard, Once, PoisonError};
 
 use scopegate::telemetry::{AccessLog, LogFormat, Sink};
+use serde_json::Value;
 use tracing_subscriber::filter::LevelFilter;
+
+use super::PATIENCE;
 
 static LOG: Mutex<Vec<u8>> = Mutex::new(Vec::new());
 
-struct Pen;
+/// Where the gateways that run have their lines about requests written.
+static SINKS: Mutex<Vec<(u64, Sink)>> = Mutex::new(Vec::new());
+
+/// The lines about requests of one gateway, which stand in the log of the process as well.
+pub(crate) struct Requests {
+    number: u64,
+    sink: Sink,
+    written: Arc<Mutex<Vec<u8>>>,
+}
+
+struct Pen(Option<Arc<Mutex<Vec<u8>>>>);
 
 impl io::Write for Pen {
     fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
-        LOG.lock().expect("no panic").extend_from_slice(bytes);
+        for log in [Some(&LOG), self.0.as_deref()].into_iter().flatten() {
+            held(log).extend_from_slice(bytes);
+        }
         Ok(bytes.len())
     }
 
@@ -21,31 +36,59 @@ impl io::Write for Pen {
     }
 }
 
-/// The lines about requests take their own way, and end in the same place.
-static SINK: OnceLock<Sink> = OnceLock::new();
-
-/// The access log of every gateway of this process.
-pub(super) fn access() -> AccessLog {
-    AccessLog::new(sink().clone(), LogFormat::Pretty)
+fn held<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
-fn sink() -> &'static Sink {
-    SINK.get_or_init(|| Sink::new(Pen).expect("a thread"))
+impl Requests {
+    /// Begins to keep the lines of one more gateway.
+    pub(super) fn keep() -> Self {
+        let written = Arc::default();
+        let sink = Sink::new(Pen(Some(Arc::clone(&written)))).expect("a thread");
+        let mut sinks = held(&SINKS);
+        let number = sinks.last().map_or(0, |(number, _)| number + 1);
+        sinks.push((number, sink.clone()));
+        Self { number, sink, written }
+    }
+
+    pub(super) fn access_log(&self) -> AccessLog {
+        AccessLog::new(self.sink.clone(), LogFormat::Json)
+    }
+
+    /// The lines as they were written so far.
+    pub(crate) fn text(&self) -> String {
+        assert!(self.sink.flush(PATIENCE), "the test reads as fast as it can");
+        String::from_utf8(held(&self.written).clone()).expect("UTF-8")
+    }
+
+    /// The lines so far, each of which has to be JSON.
+    pub(crate) fn lines(&self) -> Vec<Value> {
+        let parse = |line| serde_json::from_str(line).unwrap_or_else(|error| panic!("{error}: {line:?}"));
+        self.text().lines().map(parse).collect()
+    }
+}
+
+impl Drop for Requests {
+    fn drop(&mut self) {
+        self.sink.flush(PATIENCE);
+        held(&SINKS).retain(|(number, _)| *number != self.number);
+    }
 }
 
 /// Begins to keep the log of this process.
 pub(super) fn keep() {
     static BEGUN: Once = Once::new();
     BEGUN.call_once(|| {
-        let log = tracing_subscriber::fmt().with_ansi(false).with_max_level(LevelFilter::TRACE).with_writer(|| Pen);
+        let log = tracing_subscriber::fmt().with_ansi(false).with_max_level(LevelFilter::TRACE);
         // An error means that a test keeps another one, or none.
-        let _ = log.try_init();
+        let _ = log.with_writer(|| Pen(None)).try_init();
     });
 }
 
 /// Whether `text` stands in the log.
 pub(crate) fn logged(text: &str) -> bool {
-    assert!(sink().flush(super::PATIENCE), "nobody is slow to read");
+    let sinks = held(&SINKS).clone();
+    assert!(sinks.iter().all(|(_, sink)| sink.flush(PATIENCE)), "nobody is slow to read");
     // Whoever logs meanwhile waits.
-    memchr::memmem::find(&LOG.lock().expect("no panic"), text.as_bytes()).is_some()
+    memchr::memmem::find(&held(&LOG), text.as_bytes()).is_some()
 }

@@ -1,0 +1,211 @@
+//! The line that each request has in the log.
+
+use serde_json::{Value, json};
+
+use crate::harness::{Connection, Gateway, Key, Reply, Server, Stand, eventually, send};
+
+const ROUTES: &str = "
+[[routes]]
+path = \"/apps/{id}\"
+scope = \"write app.{id} *.audit\"
+issuers = \"corp\"
+upstream = \"up\"
+
+[[routes]]
+host = [\"open.test\", \"*.open.test\"]
+path = \"/{*rest}\"
+public = true
+upstream = \"up\"
+";
+
+/// The lines about requests of a stand, but for those that the stand asked for itself; at least so many.
+fn lines(stand: &Stand, least: usize) -> Vec<Value> {
+    let lines = || stand.requests.lines().into_iter().filter(|line| line["route"] != "/_ready").collect::<Vec<_>>();
+    eventually("every request has a line", || lines().len() >= least);
+    lines()
+}
+
+#[test]
+fn line_tells_what_became_of_a_request() {
+    let stand = Stand::routes(ROUTES);
+    let token = stand.token("write app.7 the.audit");
+    let request = format!(
+        "POST /apps/7 HTTP/1.1\r\nHost: api.test\r\nAuthorization: Bearer {token}\r\nContent-Length: 3\r\n\r\nabc"
+    );
+    let answer = send(stand.address, request);
+    assert_eq!(answer.status, 200);
+    let lines = lines(&stand, 1);
+    let [line] = lines.as_slice() else { panic!("one line: {lines:?}") };
+    let mut line = line.as_object().expect("an object").clone();
+    let timestamp = line.remove("timestamp").expect("a time");
+    assert!(timestamp.as_str().is_some_and(|time| time.len() == 24 && time.ends_with('Z')), "{timestamp}");
+    assert!(line.remove("duration_us").is_some_and(|duration| duration.as_u64().is_some_and(|micros| micros > 0)));
+    let expected = json!({
+        "level": "INFO", "message": "request", "method": "POST", "route": "/apps/{id}", "status": 200,
+        "decision": "permitted", "issuer": "corp", "client_id": "client-1", "client": "127.0.0.1", "upstream": "up",
+        "http_version": "1.1", "request_bytes": 3, "response_bytes": 5, "request_id": answer.header("x-request-id"),
+    });
+    assert_eq!(Value::Object(line), expected);
+}
+
+#[test]
+fn denial_tells_which_claim_which_key_and_which_scope() {
+    let stand = Stand::routes(ROUTES);
+    let claims = |name: &str, value: Value| {
+        let mut claims = stand.issuer.claims("write app.7 the.audit");
+        claims[name] = value;
+        stand.key.token(&claims)
+    };
+    let stranger = Key::es256("stranger").token(&stand.issuer.claims(""));
+    let fake = Key::es256("first").token(&stand.issuer.claims(""));
+    for (token, status, reason, cause) in [
+        (claims("aud", json!("https://other.test")), 401, "wrong_audience", "aud"),
+        (claims("exp", json!(7)), 401, "expired", "exp"),
+        (claims("nbf", json!(9_000_000_000_u64)), 401, "not_yet_valid", "nbf"),
+        (claims("iss", json!("https://other.test")), 401, "unknown_issuer", "https://other.test"),
+        (stranger, 401, "unknown_key", "\"stranger\""),
+        (fake, 401, "bad_signature", "signature"),
+        (stand.token("write the.audit"), 403, "insufficient_scope", "but found \"write the.audit\""),
+        (stand.token(""), 403, "insufficient_scope", "but found no scope"),
+    ] {
+        let before = lines(&stand, 0).len();
+        assert_eq!(stand.get("/apps/7", Some(&token)).status, status);
+        let line = lines(&stand, before + 1).pop().expect("a line");
+        assert_eq!((line["decision"].as_str(), line["reason"].as_str()), (Some("refused"), Some(reason)), "{line}");
+        assert!(line["cause"].as_str().is_some_and(|text| text.contains(cause)), "expected {cause:?} in {line}");
+        let missing = match (reason, cause) {
+            ("insufficient_scope", "but found no scope") => Some("write app.7 *.audit"),
+            ("insufficient_scope", _) => Some("app.7"),
+            _ => None,
+        };
+        assert_eq!(line["missing_scope"].as_str(), missing, "{line}");
+        assert_eq!(line.get("upstream"), None, "it got nowhere");
+    }
+}
+
+#[test]
+fn who_a_token_is_about_is_told_as_it_is_configured() {
+    for (log, client_id, subject) in [
+        ("", Some("client-1"), None),
+        ("client_id = false", None, None),
+        ("subject = true", Some("client-1"), Some("somebody")),
+        ("client_id = false\nsubject = true", None, Some("somebody")),
+    ] {
+        let stand = Stand::toml(&format!("[log]\n{log}"), "", "", ROUTES);
+        let mut claims = stand.issuer.claims("write app.7 the.audit");
+        claims["sub"] = json!("somebody");
+        assert_eq!(stand.get("/apps/7", Some(&stand.key.token(&claims))).status, 200);
+        let line = lines(&stand, 1).pop().expect("a line");
+        assert_eq!((line["client_id"].as_str(), line["subject"].as_str()), (client_id, subject), "{log}");
+    }
+}
+
+#[test]
+fn route_is_told_as_it_is_written_and_the_request_is_not() {
+    let stand = Stand::routes(ROUTES);
+    let request = "GET /secret-path?secret=query HTTP/1.1\r\nHost: secret-host.open.test\r\n\r\n";
+    assert_eq!(send(stand.address, request).status, 200);
+    let line = lines(&stand, 1).pop().expect("a line");
+    assert_eq!((&line["route"], &line["host"]), (&json!("/{*rest}"), &json!("open.test, *.open.test")));
+    assert_eq!(line["decision"], "public");
+    assert!(!stand.requests.text().contains("secret"));
+}
+
+#[test]
+fn request_without_answer_has_a_line_as_well() {
+    let upstream = Server::start(|_| Reply::RawThenHang(Vec::new()));
+    let gateway = Gateway::start(&format!(
+        "[upstreams.up]\ntargets = \"http://{}\"\n[[routes]]\npath = \"/\"\npublic = true\nupstream = \"up\"\n",
+        upstream.address
+    ));
+    let mut connection = Connection::open(gateway.address);
+    connection.write("GET / HTTP/1.1\r\nHost: a\r\n\r\n");
+    eventually("it is under way", || upstream.hits() == 1);
+    drop(connection);
+    eventually("it has a line", || gateway.requests.lines().len() == 1);
+    let line = &gateway.requests.lines()[0];
+    assert_eq!((&line["status"], &line["upstream"]), (&Value::Null, &json!("up")));
+}
+
+#[test]
+fn nothing_that_a_client_says_can_forge_a_line() {
+    let stand = Stand::toml("[server]\ntrusted_proxies = \"127.0.0.1\"", "", "", ROUTES);
+    let forged = "\"}\n{\"decision\":\"forged\"}\r\n\u{1b}[2J\u{2028}\\";
+    let mut claims = stand.issuer.claims(forged);
+    for name in ["client_id", "sub", "iss", "aud", "kid"] {
+        let mut claims = claims.clone();
+        claims[name] = json!(forged);
+        stand.get("/apps/7", Some(&stand.key.token(&claims)));
+    }
+    claims["client_id"] = json!(forged);
+    let header = json!({ "typ": forged, "alg": "ES256", "kid": forged }).to_string();
+    stand.get("/apps/7", Some(&stand.key.sign(&header, &claims.to_string())));
+    let mut sent = 6;
+    for field in [
+        "X-Request-Id: \"}{\"decision\":\"forged\"}",
+        "X-Request-Id: a\tb",
+        "X-Forwarded-For: \"}{\"decision\":\"forged\"}",
+        "X-Forwarded-For: 1.2.3.4\"}",
+        "Authorization: Bearer \"},{\"decision\":\"forged",
+        "Host: \"},{\"decision\":\"forged",
+    ] {
+        for line in ["GET /apps/7", "GE|T /apps/7", "GET /apps/\"},{\"decision\":\"forged\"", "GET /%22%7D%0A%7B"] {
+            let host = if field.starts_with("Host") { "" } else { "Host: api.test\r\n" };
+            send(stand.address, format!("{line} HTTP/1.1\r\n{host}{field}\r\nConnection: close\r\n\r\n"));
+            sent += 1;
+        }
+    }
+    // Some of them are no HTTP, and end before they are requests.
+    let lines = lines(&stand, 10);
+    assert!(lines.len() <= sent);
+    assert!(lines.iter().all(|line| line["decision"] == "refused" && line["message"] == "request"), "{lines:?}");
+    assert!(!stand.requests.text().contains('\u{1b}'));
+}
+
+#[test]
+fn client_behind_a_trusted_proxy_is_the_one_that_is_told() {
+    let stand = Stand::toml("[server]\ntrusted_proxies = \"127.0.0.1\"", "", "", ROUTES);
+    let ask = |field: &str| {
+        let before = lines(&stand, 0).len();
+        send(stand.address, format!("GET /apps/7 HTTP/1.1\r\nHost: a\r\n{field}\r\n"));
+        lines(&stand, before + 1).pop().expect("a line")["client"].clone()
+    };
+    assert_eq!(ask("X-Forwarded-For: 203.0.113.9, 198.51.100.7\r\n"), "198.51.100.7");
+    assert_eq!(ask("X-Forwarded-For: 2001:db8::7\r\n"), "2001:db8::7");
+    assert_eq!(ask(""), "127.0.0.1");
+    let stand = Stand::routes(ROUTES);
+    send(stand.address, "GET /apps/7 HTTP/1.1\r\nHost: a\r\nX-Forwarded-For: 203.0.113.9\r\n\r\n");
+    assert_eq!(lines(&stand, 1)[0]["client"], "127.0.0.1", "anybody may say so");
+}
+
+#[test]
+fn flood_of_refusals_has_few_lines_that_tell_how_many_there_were() {
+    const FLOOD: u64 = 300;
+    let stand = Stand::toml("[log]\nrefusals_per_second = 5", "", "", ROUTES);
+    let begun = std::time::Instant::now();
+    let mut connection = Connection::open(stand.address);
+    for _ in 0..FLOOD {
+        assert_eq!(connection.ask("GET /nowhere HTTP/1.1\r\nHost: a\r\n\r\n").status, 404);
+    }
+    let seconds = begun.elapsed().as_secs() + 2;
+    // Who is let through has a line, whatever else goes on.
+    assert_eq!(stand.get("/apps/7", Some(&stand.token("write app.7 the.audit"))).status, 200);
+    let lines = || stand.requests.lines();
+    eventually("the last one is there", || lines().iter().any(|line| line["route"] == "/apps/{id}"));
+    let refused = lines().iter().filter(|line| line["reason"] == "no_route").count() as u64;
+    assert!((1..=5 * seconds).contains(&refused), "{refused} lines in {seconds} s");
+    let left_out: u64 = lines().iter().filter_map(|line| line["refusals_left_out"].as_u64()).sum();
+    assert_eq!(refused + left_out, FLOOD);
+    let metrics = send(stand.admin, "GET /metrics HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n").text();
+    let line = format!("scopegate_log_refusals_left_out_total{{}} {left_out}");
+    assert!(metrics.lines().any(|told| told == line), "{metrics}");
+}
+
+#[test]
+fn nothing_is_logged_of_requests_where_access_is_off() {
+    let stand = Stand::toml("[log]\naccess = false", "", "", ROUTES);
+    assert_eq!(stand.get("/apps/7", None).status, 401);
+    assert_eq!(stand.get("/apps/7", Some(&stand.token("write app.7 the.audit"))).status, 200);
+    let front = stand.requests.text();
+    assert!(front.is_empty(), "{front}");
+}
