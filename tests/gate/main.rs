@@ -5,6 +5,7 @@
 
 mod admin;
 mod admission;
+mod alerts;
 mod answers;
 mod bypass;
 mod facts;
