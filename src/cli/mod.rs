@@ -3,12 +3,15 @@
 //! Exit codes: 0 good, 1 a run that failed or a request that would be refused, 2 bad input. Logs go to standard error, answers to standard output.
 
 mod check;
+mod completions;
 mod explain;
 mod run;
+mod schema;
 pub mod service;
 mod story;
 mod warnings;
 
+use std::io::{self, Write};
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use std::sync::Arc;
@@ -39,6 +42,13 @@ enum Command {
     Check,
     /// Tell what would become of a request, and why; it is not sent upstream
     Explain(explain::Arguments),
+    /// Print the JSON Schema of the file, for editors
+    Schema,
+    /// Print a script that has a shell complete commands and options
+    Completions {
+        /// Which shell
+        shell: clap_complete::Shell,
+    },
 }
 
 #[derive(Args, Debug)]
@@ -77,6 +87,8 @@ pub fn main() -> ExitCode {
         Command::Run => run::run(&arguments.options),
         Command::Check => check::check(&arguments.options.config),
         Command::Explain(question) => explain::explain(&arguments.options.config, &question),
+        Command::Schema => schema::schema(),
+        Command::Completions { shell } => completions::completions(shell),
     }
 }
 
@@ -102,6 +114,18 @@ fn compiled(config: &Config, source: &Source) -> Result<Compiled, ExitCode> {
             let faults = [snapshot.err(), certificates.err()];
             Err(bad_input(source.report(faults.into_iter().flatten().flatten().collect())))
         }
+    }
+}
+
+/// Writes to standard output; whoever closed it, as `| head` does, has read enough.
+fn answer(bytes: &[u8]) -> ExitCode {
+    let mut output = io::stdout().lock();
+    match output.write_all(bytes).and_then(|()| output.flush()) {
+        Err(error) if error.kind() != io::ErrorKind::BrokenPipe => {
+            eprintln!("scopegate: standard output: {error}");
+            ExitCode::FAILURE
+        }
+        _ => ExitCode::SUCCESS,
     }
 }
 

@@ -3,7 +3,7 @@
 //! - `report`: a value that knows its place, a fault, and all the faults of a file.
 //! - `read`: tables, read key by key. `values`, `units`, `secret`: what single values look like. `names`: misspellings.
 //! - `server`, `listener`, `development`, `issuer` with `endpoints` and `introspection`, `upstream`, `route`: the sections, each with
-//!   its data and how it is read.
+//!   its data and how it is read. `schema`: the same, told to editors.
 //!
 //! 1. One run reports everything. Only where the text is no TOML, its keys are not judged: half-read tables would bring
 //!    faults that are none.
@@ -22,6 +22,7 @@ mod names;
 mod read;
 mod report;
 mod route;
+mod schema;
 mod secret;
 mod server;
 #[cfg(test)]
@@ -45,6 +46,7 @@ pub use issuer::{Audience, ExpiryUnit, Issuer, Validation};
 pub use listener::{Certificate, Listener, ListenerTls};
 pub use report::{Fault, Placed, Report, Source};
 pub use route::{Access, ClaimHeader, ForwardToken, Route};
+pub use schema::SCHEMA;
 pub use secret::{Secret, SecretOrigin};
 pub use server::{Challenge, Log, LogFormat, LogLevel, PathParameters, Server};
 pub use upstream::{Balance, Health, Protocol, Upstream, UpstreamHost};

@@ -214,6 +214,8 @@ impl<'f> Table<'f> {
 
     fn read<T>(mut self, read: impl FnOnce(&mut Table<'_>) -> T) -> T {
         let value = read(&mut self);
+        #[cfg(test)]
+        super::tests::schema::asked(&self.key, &self.taken);
         for (name, _) in self.entries {
             let (span, name) = (name.span(), name.get_ref().as_ref());
             if !self.taken.contains(&name) {

@@ -1,4 +1,5 @@
 mod faults;
+pub(super) mod schema;
 
 use std::fmt::Write;
 use std::time::Duration;
@@ -17,7 +18,9 @@ fn read(text: &str) -> Result<Config, String> {
         "BLANK" => Some(" \n".to_owned()),
         _ => None,
     };
-    parse_with("gateway.toml", text, &variable).map(|(config, _)| config).map_err(|report| report.to_string())
+    let read = parse_with("gateway.toml", text, &variable).map(|(config, _)| config);
+    schema::assert_agrees(text, &read);
+    read.map_err(|report| report.to_string())
 }
 
 fn good(text: &str) -> Config {

@@ -14,7 +14,7 @@ fn version_and_help_are_answers() {
     assert_eq!((text(&version.stdout), version.status.code()), ("scopegate 0.1.0\n".to_owned(), Some(0)));
     let help = run(None, &["--help"]);
     assert_eq!(help.status.code(), Some(0));
-    for word in ["run", "check", "--config", "--log-format", "--log-level"] {
+    for word in ["run", "check", "schema", "completions", "--config", "--log-format", "--log-level"] {
         assert!(text(&help.stdout).contains(word), "{word}");
     }
 }
@@ -28,6 +28,13 @@ fn missing_file_and_unknown_argument_are_bad_input() {
     assert_eq!(named.status.code(), Some(2));
     assert!(text(&named.stderr).starts_with("nowhere.toml: expected a file to read, but found none"));
     assert_eq!(run(None, &["--colour"]).status.code(), Some(2));
+}
+
+#[test]
+fn schema_is_an_answer_that_needs_no_file() {
+    let output = run(None, &["schema"]);
+    assert_eq!((output.status.code(), text(&output.stdout).as_str()), (Some(0), scopegate::config::SCHEMA));
+    assert!(text(&output.stdout).starts_with("{\n  \"$schema\": \"https://json-schema.org/draft/2020-12/schema\""));
 }
 
 #[test]

@@ -2,6 +2,7 @@
 
 mod admin;
 mod command_line;
+mod completions;
 mod drain;
 mod log;
 mod process;

@@ -1,0 +1,428 @@
+//! `schema.json` and the code that reads say the same.
+//!
+//! Reading tells here which keys it asks for ([`asked`]), and its faults tell what it expects; `every_key.toml` has it
+//! ask for everything. Every text that any test of this room reads is held against the schema as well.
+
+use std::cell::RefCell;
+use std::collections::{BTreeMap, BTreeSet};
+use std::fs;
+use std::path::Path;
+use std::sync::LazyLock;
+
+use boon::{Compiler, SchemaIndex, Schemas};
+use serde_json::{Map, Value, json};
+
+use super::*;
+
+const EVERY_KEY: &str = include_str!("every_key.toml");
+
+/// Said wherever one of the two knows a key that the other does not.
+const REMEDY: &str = "a key is described in src/config/schema.json, stands in src/config/tests/every_key.toml with a \
+                      value that is not its default, and is named in README.md";
+
+/// What reading knows and no schema can: values beside which others stand, declarations, files, secrets.
+/// A fault that is not of these is one of shape, and the schema has to refuse it as well.
+const BY_MEANING: [&str; 17] = [
+    "a declared issuer, but",
+    "a declared upstream, but",
+    "a header that the gateway leaves alone",
+    "a loopback address beside [development]",
+    "a secret in the environment variable",
+    "a secret in the file",
+    "a secret of at least",
+    "a client_id or an audience that signed answers are meant for",
+    "an id of its own",
+    "an http or https URL without query and fragment",
+    "discovery or ",
+    "every header once",
+    "no keys where no signature is verified",
+    "a duration of whole seconds",
+    "\"any\" to stand alone",
+    "an IP address and a port, but found \"",
+    "a network such as \"10.0.0.0/8\", but found \"",
+];
+
+/// Quantities whose form is right and whose bounds are not.
+const BOUNDED: [&str; 2] = ["a duration from", "a size from"];
+
+thread_local! {
+    static ASKED: RefCell<BTreeMap<String, BTreeSet<&'static str>>> = RefCell::default();
+}
+
+/// To be told by reading, once for each table: every key that it asked for.
+pub(in super::super) fn asked(table: &str, keys: &[&'static str]) {
+    ASKED.with_borrow_mut(|asked| asked.entry(table.to_owned()).or_default().extend(keys));
+}
+
+/// Holds the schema against what reading made of `text`: it takes what reading takes, and refuses what is wrong by shape.
+#[track_caller]
+pub(super) fn assert_agrees(text: &str, read: &Result<Config, Report>) {
+    // What is no TOML has no shape.
+    let Ok(table) = text.parse::<toml::Table>() else { return };
+    let refused = refusal(&toml::Value::Table(table));
+    match (read, refused) {
+        (Ok(_), None) | (Err(_), Some(_)) => {}
+        (Ok(_), Some(refusal)) => panic!("the schema refuses what reading takes ({REMEDY}): {refusal}\n{text}"),
+        (Err(report), None) => {
+            let of_shape: Vec<_> = report.faults().iter().filter(|fault| !is_by_meaning(fault)).collect();
+            assert!(
+                of_shape.is_empty(),
+                "the schema takes what reading refuses: make src/config/schema.json refuse it, or, where no schema can \
+                 know it, add it to BY_MEANING in src/config/tests/schema.rs\n{of_shape:#?}\n{text}"
+            );
+        }
+    }
+}
+
+fn is_by_meaning(fault: &Fault) -> bool {
+    let Some(expected) = fault.message.strip_prefix("expected ") else { return true };
+    let is_quantity = BOUNDED.iter().any(|start| expected.starts_with(start)) && fault.help.is_none();
+    is_quantity || BY_MEANING.iter().any(|start| expected.starts_with(start))
+}
+
+fn refusal(file: &toml::Value) -> Option<String> {
+    static SCHEMAS: LazyLock<(Schemas, SchemaIndex)> = LazyLock::new(|| {
+        let (mut schemas, mut compiler) = (Schemas::new(), Compiler::new());
+        compiler.add_resource("schema.json", schema()).expect("a resource");
+        let index = compiler.compile("schema.json", &mut schemas).expect("a schema of draft 2020-12");
+        (schemas, index)
+    });
+    let (schemas, index) = &*SCHEMAS;
+    schemas.validate(&as_json(file), *index).err().map(|error| error.to_string())
+}
+
+fn schema() -> Value {
+    serde_json::from_str(SCHEMA).expect("JSON")
+}
+
+fn as_json(value: &toml::Value) -> Value {
+    match value {
+        toml::Value::String(text) => json!(text),
+        toml::Value::Integer(number) => json!(number),
+        toml::Value::Float(number) => json!(number),
+        toml::Value::Boolean(value) => json!(value),
+        // JSON has none, and no key of ours takes one.
+        toml::Value::Datetime(_) => Value::Null,
+        toml::Value::Array(elements) => elements.iter().map(as_json).collect(),
+        toml::Value::Table(entries) => {
+            Value::Object(entries.iter().map(|(key, value)| (key.clone(), as_json(value))).collect())
+        }
+    }
+}
+
+/// One step into a file: the key of a table, or the place in a list.
+#[derive(Clone, Debug, PartialEq)]
+enum Step {
+    Key(String),
+    Place(usize),
+}
+
+/// A key of `every_key.toml`, what is said of it there and in the schema.
+struct Leaf {
+    steps: Vec<Step>,
+    /// As a fault names it.
+    key: String,
+    /// Where it stands in the schema.
+    pointer: String,
+    described: Value,
+}
+
+/// Every key that has a description of its own, tables and lists of tables included.
+fn leaves() -> Vec<Leaf> {
+    let (file, mut leaves) = (every_key(), Vec::new());
+    collect(
+        &file,
+        &schema(),
+        &mut Leaf { steps: vec![], key: String::new(), pointer: String::new(), described: Value::Null },
+        &mut leaves,
+    );
+    assert!(leaves.len() > 100, "{} keys", leaves.len());
+    leaves
+}
+
+fn collect(value: &toml::Value, node: &Value, at: &mut Leaf, leaves: &mut Vec<Leaf>) {
+    match value {
+        toml::Value::Table(entries) if is_table(node) => {
+            for (name, value) in entries {
+                let key = if at.key.is_empty() { name.clone() } else { format!("{}.{name}", at.key) };
+                let (node, step, described) = match node["properties"].get(name) {
+                    Some(node) => (node, format!("/properties/{name}"), true),
+                    None => (&node["additionalProperties"], "/additionalProperties".to_owned(), false),
+                };
+                assert!(node.is_object(), "{key}: reading takes it, and the schema does not know it; {REMEDY}");
+                let steps = [at.steps.clone(), vec![Step::Key(name.clone())]].concat();
+                let mut leaf = Leaf { steps, key, pointer: format!("{}{step}", at.pointer), described: node.clone() };
+                collect(value, node, &mut leaf, leaves);
+                if described {
+                    leaves.push(leaf);
+                }
+            }
+        }
+        toml::Value::Array(elements) if is_table(&node["items"]) => {
+            for (place, element) in elements.iter().enumerate() {
+                let steps = [at.steps.clone(), vec![Step::Place(place)]].concat();
+                let (key, pointer) = (format!("{}[{place}]", at.key), format!("{}/items", at.pointer));
+                let mut leaf = Leaf { steps, key, pointer, described: Value::Null };
+                collect(element, &node["items"], &mut leaf, leaves);
+            }
+        }
+        toml::Value::Table(_)
+        | toml::Value::Array(_)
+        | toml::Value::String(_)
+        | toml::Value::Integer(_)
+        | toml::Value::Float(_)
+        | toml::Value::Boolean(_)
+        | toml::Value::Datetime(_) => {}
+    }
+}
+
+/// A secret may be a table, but is one value.
+fn is_table(node: &Value) -> bool {
+    node["type"] == "object"
+}
+
+fn every_key() -> toml::Value {
+    toml::Value::Table(EVERY_KEY.parse().expect("TOML"))
+}
+
+/// `every_key.toml` with another value at `steps`, or with none.
+fn with(steps: &[Step], value: Option<toml::Value>) -> String {
+    let mut file = every_key();
+    let (last, before) = steps.split_last().expect("a key");
+    let mut place = &mut file;
+    for step in before {
+        place = match step {
+            Step::Key(name) => &mut place[name.as_str()],
+            Step::Place(index) => &mut place[*index],
+        };
+    }
+    let (Step::Key(name), toml::Value::Table(table)) = (last, place) else { panic!("a key of a table") };
+    match value {
+        Some(value) => table.insert(name.clone(), value),
+        None => table.remove(name),
+    };
+    toml::to_string(&file).expect("TOML")
+}
+
+fn of_json(value: &Value) -> toml::Value {
+    toml::Value::try_from(value).expect("JSON without null")
+}
+
+/// Every table of the schema by its pointer, with its properties.
+fn tables(node: &Value, pointer: &str, found: &mut BTreeMap<String, Map<String, Value>>) {
+    if let Some(properties) = node["properties"].as_object().filter(|_| is_table(node)) {
+        assert_eq!(node["additionalProperties"], false, "{pointer}: a table takes known keys only");
+        for (name, node) in properties {
+            tables(node, &format!("{pointer}/properties/{name}"), found);
+        }
+        found.insert(pointer.to_owned(), properties.clone());
+    }
+    for inner in ["items", "additionalProperties"] {
+        if let Some(node) = node.get(inner) {
+            tables(node, &format!("{pointer}/{inner}"), found);
+        }
+    }
+}
+
+/// Where the schema describes the table that a fault would call `key`.
+fn pointer_of(key: &str, schema: &Value) -> String {
+    let mut pointer = String::new();
+    for part in key.split('.').filter(|part| !part.is_empty()) {
+        let (name, places) = part.split_once('[').unwrap_or((part, ""));
+        let node = schema.pointer(&pointer).unwrap_or(&Value::Null);
+        let known = node["properties"].get(name).is_some();
+        pointer += &if known { format!("/properties/{name}") } else { "/additionalProperties".to_owned() };
+        pointer += if places.is_empty() { "" } else { "/items" };
+    }
+    pointer
+}
+
+#[test]
+fn schema_has_every_key_that_reading_asks_for_and_no_other() {
+    ASKED.take();
+    good(EVERY_KEY);
+    let schema = schema();
+    let mut described = BTreeMap::new();
+    tables(&schema, "", &mut described);
+    let mut known: BTreeSet<_> = described
+        .iter()
+        .flat_map(|(table, properties)| properties.keys().map(move |name| format!("{table}/properties/{name}")))
+        .collect();
+    let mut unasked = known.clone();
+    for (table, keys) in ASKED.take() {
+        let pointer = pointer_of(&table, &schema);
+        for key in keys {
+            let at = format!("{pointer}/properties/{key}");
+            unasked.remove(&at);
+            assert!(
+                !known.insert(at),
+                "[{table}] {key}: reading asks for it, and the schema does not know it; {REMEDY}"
+            );
+        }
+    }
+    assert!(unasked.is_empty(), "reading does not ask for {unasked:?}; {REMEDY}");
+}
+
+#[test]
+fn every_key_of_the_schema_stands_in_every_key_toml_is_described_and_is_named_in_the_readme() {
+    let readme = fs::read_to_string(root().join("README.md")).expect("README.md");
+    let written: BTreeSet<_> = leaves().into_iter().map(|leaf| leaf.pointer).collect();
+    let mut described = BTreeMap::new();
+    tables(&schema(), "", &mut described);
+    for (table, properties) in described {
+        for (name, node) in properties {
+            let pointer = format!("{table}/properties/{name}");
+            assert!(written.contains(&pointer), "{pointer} does not stand in every_key.toml; {REMEDY}");
+            assert!(node["description"].as_str().is_some_and(|text| text.ends_with('.')), "{pointer}: description");
+            assert!(readme.contains(&name), "{pointer} is not named in README.md; {REMEDY}");
+        }
+    }
+}
+
+#[test]
+fn no_key_can_be_left_out_unseen_and_reading_and_schema_miss_the_same_ones() {
+    let whole = good(EVERY_KEY);
+    for leaf in leaves() {
+        let without = read(&with(&leaf.steps, None));
+        assert_ne!(without.as_ref().ok(), Some(&whole), "{} has its default in every_key.toml; {REMEDY}", leaf.key);
+    }
+}
+
+#[test]
+fn default_of_the_schema_is_what_reading_takes_for_a_key_that_is_left_out() {
+    // Those that cannot be left out of that file, because of what stands beside them, each in a file of its own.
+    let elsewhere = [
+        ("/properties/server/properties/listen", "[server]\n", "listen"),
+        (
+            "/properties/issuers/additionalProperties/properties/validation",
+            "[issuers.corp]\nissuer = \"https://id.example.com\"\naudience = \"api\"\n",
+            "validation",
+        ),
+        (
+            "/properties/issuers/additionalProperties/properties/introspection/properties/authentication",
+            "[issuers.corp]\nissuer = \"https://id.example.com\"\naudience = \"api\"\nvalidation = \"introspection\"\n\
+             [issuers.corp.introspection]\nclient_id = \"a\"\nclient_secret = \"b\"\n",
+            "authentication",
+        ),
+    ];
+    for leaf in leaves() {
+        let Some(default) = leaf.described.get("default") else { continue };
+        let (left_out, written) = match elsewhere.iter().find(|(pointer, ..)| *pointer == leaf.pointer) {
+            Some((_, text, key)) => ((*text).to_owned(), format!("{text}{key} = {default}")),
+            None => (with(&leaf.steps, None), with(&leaf.steps, Some(of_json(default)))),
+        };
+        assert!(same(&good(&left_out), &good(&written)), "{}: {default} is not its default; {REMEDY}", leaf.key);
+    }
+}
+
+/// Whether two files mean the same: that a default was written is no difference.
+fn same(one: &Config, other: &Config) -> bool {
+    let server = |config: &Config| Server { listen: None, ..config.server.clone() };
+    server(one) == server(other) && Config { server: one.server.clone(), ..other.clone() } == *one
+}
+
+#[test]
+fn whatever_stands_at_a_key_reading_and_schema_agree_on_it() {
+    for leaf in leaves() {
+        for value in VALUES {
+            let value: toml::Value = format!("a = {value}").parse::<toml::Table>().expect("TOML")["a"].clone();
+            for value in [toml::Value::Array(vec![value.clone()]), value] {
+                let _ = read(&with(&leaf.steps, Some(value)));
+            }
+        }
+    }
+}
+
+#[test]
+fn key_without_a_default_says_what_holds_without_it() {
+    for leaf in leaves() {
+        let (table, name) = leaf.pointer.rsplit_once("/properties/").expect("a property");
+        let required = schema()
+            .pointer(table)
+            .is_some_and(|node| node["required"].as_array().is_some_and(|names| names.contains(&json!(name))));
+        let has_default = leaf.described.get("default").is_some();
+        let is_section = is_table(&leaf.described) && leaf.described.get("properties").is_some();
+        let told = leaf.described["description"].as_str().is_some_and(|text| text.contains("Without it, "));
+        let of_all = leaf.pointer.matches("/properties/").count() == 1;
+        assert!(
+            required ^ (has_default || told) || is_section || of_all,
+            "{}: expected it to be required, or a default, or a description with \"Without it, …\"; {REMEDY}",
+            leaf.pointer
+        );
+    }
+}
+
+#[test]
+fn words_and_bounds_of_the_schema_are_those_that_reading_names() {
+    let mut words: BTreeMap<String, (BTreeSet<String>, Value)> = BTreeMap::new();
+    for leaf in leaves() {
+        // What no key takes: the fault says what it would take.
+        let date = toml::Value::Datetime("1979-05-27".parse().expect("a date"));
+        let report = read(&with(&leaf.steps, Some(date))).expect_err("a date");
+        let start = format!(": {}: expected ", leaf.key);
+        let fault = report.lines().find_map(|line| line.split_once(&start)).unwrap_or_else(|| panic!("{report}"));
+        let expected = fault.1.rsplit_once(", but found a date").expect("what was found").0;
+        let (key, described) = (&leaf.key, &leaf.described);
+        let said = described["description"].as_str().unwrap_or_default();
+        if expected == "true or false" {
+            assert_eq!(described["type"], "boolean", "{key}");
+        } else if let Some(bounds) = expected.strip_prefix("an integer from ") {
+            let told = format!("{} to {}", described["minimum"], described["maximum"]);
+            assert_eq!((&*told, &described["type"]), (bounds, &json!("integer")), "{key}");
+        } else if let Some(bounds) = BOUNDED.iter().find_map(|start| expected.strip_prefix(start)) {
+            let bounds = format!("rom{}.", bounds.replace('"', ""));
+            assert!(
+                said.ends_with(&bounds),
+                "{key}: expected a description that ends with \"F{bounds}\", but found {said}"
+            );
+        } else if let Some(list) = only_words(expected) {
+            words.entry(leaf.pointer.clone()).or_insert_with(|| (BTreeSet::new(), described.clone())).0.extend(list);
+        }
+    }
+    assert!(words.len() > 8, "{words:?}");
+    for (pointer, (words, described)) in words {
+        let told = described["enum"].as_array().or(described["anyOf"][0]["enum"].as_array());
+        let told: BTreeSet<_> = told.into_iter().flatten().filter_map(Value::as_str).map(str::to_owned).collect();
+        assert_eq!(told, words, "{pointer}: what the schema takes, and what reading does");
+    }
+}
+
+/// The words of `"a", "b" or "c"`, if it is no more than that.
+fn only_words(expected: &str) -> Option<Vec<String>> {
+    let parts = expected.split(", ").flat_map(|part| part.split(" or "));
+    parts.map(|part| part.strip_prefix('"')?.strip_suffix('"').map(str::to_owned)).collect()
+}
+
+#[test]
+fn schema_takes_every_file_that_is_shipped() {
+    let files = fs::read_dir(root().join("examples")).expect("examples").map(|entry| entry.expect("an entry").path());
+    let files = files.filter(|file| file.extension().is_some_and(|extension| extension == "toml"));
+    let files: Vec<_> = files.chain([root().join("gateway.toml")]).collect();
+    assert!(files.len() > 10, "{files:?}");
+    for file in files {
+        let text = fs::read_to_string(&file).expect("a file");
+        let refused = refusal(&toml::Value::Table(text.parse().expect("TOML")));
+        assert_eq!(refused, None, "{}", file.display());
+    }
+}
+
+#[test]
+fn schema_refuses_what_an_editor_should_underline() {
+    for text in [
+        "[server]\nlisen = \"127.0.0.1:1\"",
+        "[server]\nlisten = \"localhost:2\"",
+        "[server]\ndrain_timeout = \"30\"",
+        "[server]\nmax_token_size = \"16kb\"",
+        "[issuers.corp]\nissuer = \"https://id.example.com\"",
+        "[issuers.\"a b\"]\nissuer = \"a\"\naudience = \"b\"",
+        "[[routes]]\npath = \"/\"\nupstream = \"push\"\nscope = \"a\"\nany_scope = [\"b\"]",
+        "[[routes]]\npath = \"/\"\nupstream = \"push\"\npublic = true\nscope = \"a\"",
+        "[[development.clients]]\nsecret = { enw = \"A\" }",
+    ] {
+        assert!(refusal(&toml::Value::Table(text.parse().expect("TOML"))).is_some(), "{text}");
+    }
+}
+
+fn root() -> &'static Path {
+    Path::new(env!("CARGO_MANIFEST_DIR"))
+}

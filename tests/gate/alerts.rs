@@ -1,0 +1,71 @@
+//! `examples/prometheus/alerts.yml` asks for what the gateway tells.
+
+use std::collections::BTreeSet;
+use std::fs;
+use std::path::Path;
+
+use crate::harness::{Gateway, Stand};
+
+const ROUTE: &str = "[[routes]]\npath = \"/things/{id}\"\nscope = \"read\"\nupstream = \"up\"\n";
+
+const ASKS: &str = "[issuers.asks]\nissuer = \"asks\"\naudience = \"api\"\nvalidation = \"introspection\"\n\
+                    [issuers.asks.introspection]\nendpoint = \"http://127.0.0.1:9\"\nauthentication = \"none\"\n";
+
+/// Names that alerts may use before the gateway tells them; whoever adds the metric takes its name out of here.
+const TO_COME: [&str; 1] = ["scopegate_log_dropped_lines_total"];
+
+fn shipped(path: &str) -> String {
+    fs::read_to_string(Path::new(env!("CARGO_MANIFEST_DIR")).join(path)).expect("a shipped file")
+}
+
+/// The name of every series that `/metrics` may have, from its `# TYPE` lines.
+fn told() -> BTreeSet<String> {
+    // One has an issuer with keys, the other one that is asked.
+    let (stand, asking) = (Stand::routes(ROUTE), Gateway::start(ASKS));
+    let page = stand.gateway.ask_admin("/metrics").text() + &asking.ask_admin("/metrics").text();
+    let mut names = BTreeSet::new();
+    for line in page.lines().filter_map(|line| line.strip_prefix("# TYPE ")) {
+        let (name, kind) = line.split_once(' ').expect("a name and a type");
+        let suffixes: &[&str] = match kind {
+            "counter" => &["_total"],
+            "histogram" => &["", "_bucket", "_count", "_sum"],
+            _ => &[""],
+        };
+        names.extend(suffixes.iter().map(|suffix| format!("{name}{suffix}")));
+    }
+    assert!(names.len() > 30, "{names:?}");
+    names
+}
+
+#[test]
+fn alerts_ask_for_metrics_that_the_gateway_tells() {
+    let (alerts, told) = (shipped("examples/prometheus/alerts.yml"), told());
+    let words = alerts.split(|character: char| !character.is_ascii_alphanumeric() && character != '_');
+    let asked: BTreeSet<_> =
+        words.filter(|word| word.starts_with("scopegate_") || word.starts_with("http_server_")).collect();
+    assert!(asked.len() > 12, "{asked:?}");
+    for name in asked.into_iter().filter(|name| !TO_COME.contains(name)) {
+        assert!(told.contains(name), "alerts.yml asks for {name}, which /metrics does not tell: {told:?}");
+    }
+}
+
+#[test]
+fn alert_of_bad_tokens_leaves_out_every_other_reason() {
+    let alerts = shipped("examples/prometheus/alerts.yml");
+    let excluded = alerts.split("reason!~\"").nth(1).and_then(|rest| rest.split('"').next()).expect("a matcher");
+    let excluded: Vec<_> = excluded.split('|').collect();
+    let refusals = shipped("src/gateway/refusal.rs");
+    let reasons = refusals.split("pub fn reason(&self)").nth(1).and_then(|rest| rest.split("\n    }\n").next());
+    let reasons: Vec<_> = reasons.expect("the names of refusals").split('"').skip(1).step_by(2).collect();
+    assert!(reasons.len() > 15, "{reasons:?}");
+    for reason in &reasons {
+        let is_left_out = excluded.iter().any(|name| match name.strip_suffix(".*") {
+            Some(start) => reason.starts_with(start),
+            None => name == reason,
+        });
+        assert!(is_left_out, "ScopegateInvalidTokens takes {reason} for a bad token: add it to reason!~ in alerts.yml");
+    }
+    for name in excluded.iter().filter(|name| !name.ends_with(".*")) {
+        assert!(reasons.contains(name), "alerts.yml leaves out {name}, which is no reason of src/gateway/refusal.rs");
+    }
+}
