@@ -30,11 +30,8 @@ fn inherited_socket_is_used_and_serves_those_who_came_before_the_gateway() {
     let mut answer = String::new();
     early.read_to_string(&mut answer).expect("an answer");
     assert!(answer.starts_with("HTTP/1.1 404"), "{answer}");
-    assert!(
-        process.printed().1.contains(&format!("\"listening\",\"address\":\"{address}:8080\"")),
-        "{}",
-        process.printed().1
-    );
+    let line = format!("\"listening\",\"address\":\"{address}:8080\"");
+    wait("it says so", || process.printed().1.contains(&line));
 }
 
 #[test]
