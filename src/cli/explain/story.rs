@@ -201,8 +201,8 @@ impl Story {
     }
 }
 
-/// What a token looks like, in a few words.
-pub(super) fn shape_of(examined: &Examined) -> String {
+// In a few words.
+fn shape_of(examined: &Examined) -> String {
     match &examined.shape {
         Shape::TooLong { bytes, most } => {
             format!("NO  {bytes} bytes, of which there may be {most} (max_token_size)")
