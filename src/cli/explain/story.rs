@@ -56,7 +56,7 @@ impl Story {
             self.line("", format!("not {} ({}): {}", summary(other), other.place, why_not(other, *standing, account)));
         }
         if account.omitted > 0 {
-            self.line("", format!("nor {} more, which are less near", account.omitted));
+            self.line("", format!("nor {} others, which are further off", account.omitted));
         }
     }
 

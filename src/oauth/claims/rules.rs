@@ -159,7 +159,8 @@ impl Rule {
             Self::NotBefore | Self::IssuedAt => {
                 format!("a time that has come, with a leeway of {} s, or none", expected.leeway.as_secs())
             }
-            Self::RequiredClaims => format!("something for each of {:?}", expected.required_claims),
+            Self::RequiredClaims if expected.required_claims.is_empty() => "nothing more".to_owned(),
+            Self::RequiredClaims => format!("something for each of {}", expected.required_claims.join(", ")),
             Self::Binding if expected.ignore_cnf => "anything (insecure_ignore_cnf)".to_owned(),
             Self::Binding => "none: scopegate cannot ask for the proof".to_owned(),
         }
