@@ -245,6 +245,7 @@ fn denials(stand: &Stand) -> Vec<Denial> {
 fn refusals_are_explained_as_the_running_gateway_refuses() {
     let stand = Stand::start();
     let mut judged = 0;
+    let readme = fs::read_to_string(concat!(env!("CARGO_MANIFEST_DIR"), "/README.md")).expect("the README");
     for Denial { reason, method, target, headers } in denials(&stand) {
         let what = format!("{method} {target}: {reason:?}");
         let answered = stand.head(method, &target, &headers);
@@ -258,6 +259,9 @@ fn refusals_are_explained_as_the_running_gateway_refuses() {
         let told: Value = serde_json::from_slice(&document.stdout).expect("one JSON object");
         assert_eq!(undated(told["answer"]["head"].as_str().expect("a head")), answered, "{what}");
         assert_eq!((told["verdict"].as_str(), told["reason"].as_str()), (Some("refused"), reason), "{what}");
+        for name in told.as_object().expect("an object").keys() {
+            assert!(readme.contains(&format!("`{name}`")), "README does not tell of {name}");
+        }
         let status: u16 = answered.split(' ').nth(1).and_then(|status| status.parse().ok()).expect("a status");
         assert_eq!(told["answer"]["status"], status, "{what}");
         assert!(told["upstream_request"].is_null(), "{what}");

@@ -31,7 +31,7 @@ pub(super) fn weak_choices(config: &Config) -> Vec<Fault> {
             let fault = route.path.fault("no issuer is declared, so no token passes here");
             found.push(fault.with_help("add [issuers.NAME]"));
         }
-        found.extend(required(route).iter().flat_map(|set| wide_wildcards(set)));
+        found.extend(required(route).iter().flat_map(wide_wildcards));
         found.extend(config.routes.iter().find_map(|other| looser_method(route, other)));
     }
     found
