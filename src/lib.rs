@@ -38,6 +38,10 @@
 //! 6. The [`Record`](telemetry::Record) is told with the last byte. Whatever stopped the request on its way is one
 //!    [`Refusal`](gateway::Refusal), and one place makes an answer of it.
 //!
+//! `scopegate explain` takes a request on this very way, up to the upstream's door (`gateway::Rehearsal`). What it tells
+//! beside the verdict comes from what the verdict is made of: the list of rules that [`claims`](oauth::claims) are judged
+//! by, [`Verifier::examine`](verify::Verifier::examine), and how each [route stands](policy::route::Standing).
+//!
 //! # Two planes
 //!
 //! The **data plane** is one thread for each core, each with a runtime of its own, its own listening sockets and its own

@@ -9,6 +9,11 @@ use crate::gateway::Snapshot;
 use crate::policy::requirement::Requirement;
 use crate::policy::route::Route;
 
+/// What a row of the table shows.
+const COLUMNS: usize = 8;
+/// What stands before a route that lets in whom another one would not.
+const OPEN: &str = "!";
+
 pub(super) fn check(path: &Path) -> ExitCode {
     match super::read(path).and_then(|(config, source)| Ok((super::compiled(&config, &source)?, config, source))) {
         Ok(((snapshot, _), config, source)) => tell(&snapshot, &config, &source),
@@ -29,32 +34,58 @@ fn tell(snapshot: &Snapshot, config: &Config, source: &Source) {
         counted(config.issuers.len(), "issuer"),
         counted(config.upstreams.len(), "upstream"),
     );
-    println!("{}", route_table(config, snapshot));
+    if !config.routes.is_empty() {
+        println!("\n{}", route_table(config, snapshot, source));
+    }
 }
 
 fn counted(count: usize, noun: &str) -> String {
     format!("{count} {noun}{}", if count == 1 { "" } else { "s" })
 }
 
-fn route_table(config: &Config, snapshot: &Snapshot) -> String {
-    let mut rows = vec![["HOST", "METHODS", "PATH", "ASKS FOR", "ISSUERS", "UPSTREAM"].map(str::to_owned)];
-    for (route, written) in snapshot.routes.routes().iter().zip(&config.routes) {
+// A row for each host of each route, in the order in which a request is compared with them.
+fn route_table(config: &Config, snapshot: &Snapshot, source: &Source) -> String {
+    let heading = ["", "HOST", "PATH", "METHODS", "ASKS FOR", "ISSUERS", "UPSTREAM", "LINE"].map(str::to_owned);
+    let mut rows: Vec<[String; COLUMNS]> = vec![heading];
+    let has_hosts = config.routes.iter().any(|route| !route.host.is_empty());
+    for (host, index) in snapshot.routes.by_precedence() {
+        let (route, written) = (&snapshot.routes.routes()[index], &config.routes[index]);
+        let any_host = if has_hosts { "any other" } else { "any" };
         rows.push([
-            listed(&route.hosts, "any"),
-            listed(route.methods.listed().unwrap_or_default(), "all"),
+            if is_open(route) { OPEN.to_owned() } else { String::new() },
+            host.map_or_else(|| any_host.to_owned(), ToString::to_string),
             route.path.as_str().to_owned(),
-            asked_for(route),
+            listed(route.methods.listed().unwrap_or_default(), "all"),
+            asked_for(route) + if route.is_enforced { "" } else { " (shadow)" },
             if route.requirement.is_public() { "-".to_owned() } else { listed(&route.issuers, "all") },
             written.upstream.value.clone(),
+            source.line_of(&written.path).map(|line| line.to_string()).unwrap_or_default(),
         ]);
     }
-    let widths: [usize; 6] =
+    let any_open = rows.iter().any(|row| row[0] == OPEN);
+    let widths: [usize; COLUMNS] =
         std::array::from_fn(|column| rows.iter().map(|row| row[column].chars().count()).max().unwrap_or(0));
     let lines = rows.iter().map(|row| {
-        let cells: Vec<_> = row.iter().zip(widths).map(|(cell, width)| format!("{cell:width$}")).collect();
+        let cells = row.iter().zip(widths).filter(|(_, width)| *width > 0);
+        let cells: Vec<_> = cells.map(|(cell, width)| format!("{cell:width$}")).collect();
         cells.join("  ").trim_end().to_owned()
     });
-    lines.collect::<Vec<_>>().join("\n")
+    let mut table = lines.collect::<Vec<_>>().join("\n");
+    table.push_str(
+        "\n\nRead from the top: the first host that fits, there the first path, there the route that takes the method; \
+         else 404,\nor 405 for the method. `scopegate explain METHOD URL` tells what becomes of one request.",
+    );
+    if any_open {
+        table.push_str("\n! asks for no token, for no scope, or turns nobody away yet (shadow)");
+    }
+    table
+}
+
+fn is_open(route: &Route) -> bool {
+    match &route.requirement {
+        Requirement::Public => true,
+        Requirement::Token { any_of } => any_of.is_empty() || !route.is_enforced,
+    }
 }
 
 pub(super) fn listed<T: ToString>(items: &[T], none: &str) -> String {
@@ -66,7 +97,7 @@ pub(super) fn listed<T: ToString>(items: &[T], none: &str) -> String {
 
 pub(super) fn asked_for(route: &Route) -> String {
     match &route.requirement {
-        Requirement::Public => "nothing".to_owned(),
+        Requirement::Public => "nothing (public)".to_owned(),
         Requirement::Token { any_of } if any_of.is_empty() => "any valid token".to_owned(),
         Requirement::Token { any_of } => any_of.iter().map(ToString::to_string).collect::<Vec<_>>().join(" | "),
     }

@@ -18,7 +18,7 @@ use std::process::ExitCode;
 
 pub(super) use question::Arguments;
 
-use crate::config::{Config, KeySource, Source};
+use crate::config::{Config, KeySource};
 use crate::gateway::compile;
 use crate::oauth::claims::Claims;
 use crate::oauth::jose::{Jwks, TokenShape, classify};
@@ -50,11 +50,7 @@ fn told(file: &Path, arguments: &Arguments) -> Result<Account, ExitCode> {
         eprintln!("scopegate: {error}");
         ExitCode::FAILURE
     })?;
-    Ok(account(&question, exchanged, &config, &source))
-}
-
-fn account(question: &Question, exchanged: exchange::Exchanged, config: &Config, source: &Source) -> Account {
-    Account::of(question, exchanged, config, source)
+    Ok(Account::of(&question, exchanged, &config, &source))
 }
 
 // Into the place of the keys of the issuer that the token names.
@@ -62,7 +58,11 @@ fn put_keys(config: &mut Config, file: &Path, question: &Question) -> Result<(),
     let name = file.display();
     let document =
         std::fs::read(file).map_err(|error| format!("{name}: expected a JWK set, but found none: {error}"))?;
-    Jwks::parse(&document).map_err(|error| format!("{name}: expected a JWK set, but found none: {error}"))?;
+    let keys =
+        Jwks::parse(&document).map_err(|error| format!("{name}: expected a JWK set, but found none: {error}"))?;
+    for skipped in &keys.skipped {
+        eprintln!("{name}: key {} of the set is not used: {}", skipped.index, skipped.error);
+    }
     let iss = question.token().and_then(|token| match classify(token) {
         Ok(TokenShape::Jwt(jws)) => Claims::parse(jws.payload()).ok()?.issuer().map(str::to_owned),
         Ok(TokenShape::Opaque) | Err(_) => None,

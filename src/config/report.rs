@@ -99,8 +99,14 @@ impl Source {
     /// Where a value stands: `gateway.toml:41`; the file alone for a default.
     #[must_use]
     pub fn place<T>(&self, placed: &Placed<T>) -> String {
-        let line = placed.span.as_ref().map(|span| format!(":{}", self.line(span.start)));
+        let line = self.line_of(placed).map(|line| format!(":{line}"));
         format!("{}{}", self.file_name, line.unwrap_or_default())
+    }
+
+    /// The line that a value stands in, counted from 1; a default stands in none.
+    #[must_use]
+    pub fn line_of<T>(&self, placed: &Placed<T>) -> Option<usize> {
+        placed.span.as_ref().map(|span| self.line(span.start))
     }
 
     /// All these faults of this file, sorted by their place.

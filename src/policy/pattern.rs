@@ -93,6 +93,12 @@ impl RoutePattern {
         self.parameters.iter().map(AsRef::as_ref)
     }
 
+    /// Whether it stands for the same paths as `other`, whatever the parameters are called.
+    #[must_use]
+    pub fn is_alike(&self, other: &Self) -> bool {
+        self.segments == other.segments
+    }
+
     /// The name of `{*rest}`.
     #[must_use]
     pub fn rest(&self) -> Option<&str> {

@@ -221,6 +221,7 @@ fn insert(paths: &mut Paths, second: usize, routes: &[Route]) -> Vec<Overlap> {
     overlaps
 }
 
+mod precedence;
 mod standing;
 
 pub use standing::Standing;

@@ -14,7 +14,7 @@ fn version_and_help_are_answers() {
     assert_eq!((text(&version.stdout), version.status.code()), ("scopegate 0.1.0\n".to_owned(), Some(0)));
     let help = run(None, &["--help"]);
     assert_eq!(help.status.code(), Some(0));
-    for word in ["run", "check", "schema", "completions", "--config", "--log-format", "--log-level"] {
+    for word in ["run", "check", "explain", "schema", "completions", "--config", "--log-format", "--log-level"] {
         assert!(text(&help.stdout).contains(word), "{word}");
     }
 }
@@ -72,10 +72,14 @@ fn check_prints_the_routes_and_warns_of_weak_choices() {
     assert_eq!(output.status.code(), Some(0));
     let told = text(&output.stdout);
     assert!(told.starts_with("gateway.toml: good, with 4 routes, 1 issuer and 1 upstream\n"), "{told}");
-    assert!(
-        told.contains("/push/apps/{applicationId}/messages  messages.write push.application.{applicationId}"),
-        "{told}"
-    );
+    // The most specific first, and what is open is marked.
+    let files = told.find("   any   /files/{*rest}   ").expect("a row");
+    let health = told.find("!  any   /health  ").expect("a marked row");
+    let push = told
+        .find("   any   /push/apps/{applicationId}/messages  POST       messages.write push.application.{")
+        .expect("a row");
+    assert!(files < health && health < push, "{told}");
+    assert!(told.contains("nothing (public)") && told.contains("\n! asks for no token"), "{told}");
     assert!(text(&output.stderr).contains("routes[3].path: public"));
 }
 

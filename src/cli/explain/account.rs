@@ -29,7 +29,7 @@ pub(super) struct Account {
     pub(super) asked: Asked,
     pub(super) route: Option<RouteTold>,
     pub(super) others: Vec<(RouteTold, Standing)>,
-    /// How many more there are, of another path all of them.
+    /// How many more there are.
     pub(super) omitted: usize,
     pub(super) token: TokenTold,
     /// Those of the authorization server's answer, where it is asked and says that the token is good.
@@ -149,15 +149,11 @@ impl Account {
         account.asked.path = seen.path.as_ref().map(|path| path.as_str().to_owned());
         let (Some(host), Some(path)) = (&seen.host, &seen.path) else { return account };
 
-        let mut others: Vec<_> =
-            snapshot.routes.standings(host, path, &request.method).into_iter().enumerate().collect();
-        let alike = |index: usize| in_common(snapshot.routes.routes()[index].path.as_str(), path.as_str());
-        others.retain(|(_, standing)| *standing != Standing::Chosen);
-        others.sort_by_key(|&(index, standing)| (standing, std::cmp::Reverse(alike(index))));
-        let near = others.len().min(NEAR);
-        account.omitted = others.len() - near;
-        account.others = others[..near].iter().map(|&(index, standing)| (told(index), standing)).collect();
-
+        account.tell_others(
+            snapshot.routes.standings(host, path, &request.method),
+            |index| in_common(snapshot.routes.routes()[index].path.as_str(), path.as_str()),
+            told,
+        );
         let Ok(found) = snapshot.routes.find(host, path, &request.method) else { return account };
         let parameters = found.parameters.iter().map(|(name, value)| (name.to_owned(), value.into_owned()));
         account.route = Some(RouteTold { parameters: parameters.collect(), ..told(found.index) });
@@ -172,6 +168,23 @@ impl Account {
         account.sets = sets(&found, granted.as_ref());
         account.granted = granted.map(|granted| granted.iter().map(str::to_owned).collect());
         account
+    }
+
+    // The near ones only: those of another path tell something where no route is found, and then those most alike.
+    fn tell_others(
+        &mut self,
+        standings: Vec<Standing>,
+        alike: impl Fn(usize) -> usize,
+        told: impl Fn(usize) -> RouteTold,
+    ) {
+        let is_found = standings.contains(&Standing::Chosen);
+        let mut others: Vec<_> = standings.into_iter().enumerate().collect();
+        others.retain(|(_, standing)| *standing != Standing::Chosen);
+        others.sort_by_key(|&(index, standing)| (standing, std::cmp::Reverse(alike(index))));
+        let tells_something = |(_, standing): &&(usize, Standing)| *standing != Standing::OtherPath || !is_found;
+        let near = others.iter().take(NEAR).filter(tells_something).count();
+        self.omitted = others.len() - near;
+        self.others = others[..near].iter().map(|&(index, standing)| (told(index), standing)).collect();
     }
 
     /// Whether the route lets pass what it would refuse if it enforced its rules.

@@ -3,7 +3,7 @@
 use serde_json::{Value, json};
 
 use super::account::{Account, RouteTold, ScopeTold, TokenTold, Verdict};
-use super::story::{at, shape_of};
+use super::story::at;
 use crate::oauth::claims::{Check, Told};
 use crate::policy::route::Standing;
 use crate::verify::jwt::Signer;
@@ -89,16 +89,16 @@ fn token(told: &TokenTold) -> Value {
         TokenTold::NotAskedFor => json!({ "kind": "not_asked_for" }),
         TokenTold::None(error) => json!({ "kind": "none", "why": error.to_string() }),
         TokenTold::Examined(examined) => {
-            let (header, kind, why) = match &examined.shape {
-                Shape::TooLong { .. } => (None, "too_long", Some(shape_of(examined))),
-                Shape::Malformed(error) => (None, "malformed", Some(error.to_string())),
-                Shape::NoClaims(header, error) => (Some(header), "malformed", Some(error.to_string())),
+            let (header, kind, reason) = match &examined.shape {
+                Shape::TooLong { .. } => (None, "too_long", Some("too_long")),
+                Shape::Malformed(error) => (None, "malformed", Some(error.reason())),
+                Shape::NoClaims(header, error) => (Some(header), "malformed", Some(error.reason())),
                 Shape::Jwt { header, .. } => (Some(header), "jwt", None),
                 Shape::Opaque => (None, "opaque", None),
             };
             json!({
                 "kind": kind,
-                "why": why,
+                "reason": reason,
                 "alg": header.map(|header| header.algorithm.name()),
                 "kid": header.and_then(|header| header.kid.as_deref()),
                 "typ": header.and_then(|header| header.token_type.as_deref()),

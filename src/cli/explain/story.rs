@@ -56,7 +56,7 @@ impl Story {
             self.line("", format!("not {} ({}): {}", summary(other), other.place, why_not(other, *standing, account)));
         }
         if account.omitted > 0 {
-            self.line("", format!("nor {} more, whose path is another", account.omitted));
+            self.line("", format!("nor {} others, which are further off", account.omitted));
         }
     }
 
@@ -115,7 +115,11 @@ impl Story {
                 self.line("key", format!("ok  the signature is of the key {}", quoted(jwk.kid.as_deref())));
             }
         }
-        self.checks("claims", &examined.checks);
+        let is_believed = matches!(examined.signed, Signed::Good(_));
+        if !is_believed && !examined.checks.is_empty() {
+            self.line("claims", "as the token has them; nobody has vouched for them");
+        }
+        self.checks(if is_believed { "claims" } else { "" }, &examined.checks);
     }
 
     // What is absent and may be is left out.
@@ -141,7 +145,7 @@ impl Story {
                     (_, 0) => "     or",
                     _ => "",
                 };
-                self.line(about, met(scope));
+                self.line(about, met(scope, account.granted.is_some()));
             }
         }
         if let Some(granted) = account.granted.as_ref().filter(|_| !account.sets.is_empty()) {
@@ -197,8 +201,8 @@ impl Story {
     }
 }
 
-/// What a token looks like, in a few words.
-pub(super) fn shape_of(examined: &Examined) -> String {
+// In a few words.
+fn shape_of(examined: &Examined) -> String {
     match &examined.shape {
         Shape::TooLong { bytes, most } => {
             format!("NO  {bytes} bytes, of which there may be {most} (max_token_size)")
@@ -246,14 +250,15 @@ fn span(span: Duration) -> String {
     shown.map(|(count, unit)| format!("{count} {unit}")).collect::<Vec<_>>().join(" ")
 }
 
-fn met(scope: &ScopeTold) -> String {
+fn met(scope: &ScopeTold, is_judged: bool) -> String {
     let as_written =
         |filled: &str| if filled == scope.written { String::new() } else { format!(" ({})", scope.written) };
     match (&scope.filled, &scope.met_by) {
         (Err(unusable), _) => format!("NO  {}: {unusable}", scope.written),
         (Ok(filled), Some(granted)) if granted == filled => format!("ok  {filled}{}: granted", as_written(filled)),
         (Ok(filled), Some(granted)) => format!("ok  {filled}{}: met by {granted}", as_written(filled)),
-        (Ok(filled), None) => format!("NO  {filled}{}: missing", as_written(filled)),
+        (Ok(filled), None) if is_judged => format!("NO  {filled}{}: missing", as_written(filled)),
+        (Ok(filled), None) => format!("--  {filled}{}: needed", as_written(filled)),
     }
 }
 

@@ -5,8 +5,9 @@ use std::time::Duration;
 use serde_json::Value;
 
 use super::{ActiveToken, Claims, ClaimsError, Expectation, ExpectedAudience};
+use crate::oauth::UnixTime;
+use crate::oauth::scope::{MAX_GRANTED_SCOPES, ScopeSet};
 use crate::oauth::shortened;
-use crate::oauth::{UnixTime, scope::ScopeSet};
 
 /// One rule over claims.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -25,8 +26,8 @@ pub(super) enum Rule {
 /// What one rule has found, for whoever asks why a token is refused.
 #[derive(Debug)]
 pub struct Check {
-    /// The claim that it is about, or what several are about.
-    pub claim: &'static str,
+    /// The claim that it is about, or where it is about several and none of them is wrong, what they are.
+    pub claim: String,
     /// What stands there.
     pub found: Told,
     /// What should; empty where that is said by `found`.
@@ -112,20 +113,29 @@ impl Rule {
         }
     }
 
+    // Of several claims the one that is wrong.
+    fn about<'c>(self, claims: &Claims, expected: &'c Expectation) -> &'c str {
+        match self {
+            Self::Kind => claims.naming_another_kind().unwrap_or(self.claim()),
+            Self::RequiredClaims => claims.missing(expected).unwrap_or(self.claim()),
+            Self::TokenType
+            | Self::Issuer
+            | Self::Audience
+            | Self::Expiry
+            | Self::NotBefore
+            | Self::IssuedAt
+            | Self::Binding => self.claim(),
+        }
+    }
+
     fn found(self, claims: &Claims, expected: &Expectation, now: UnixTime) -> Told {
         match self {
-            Self::Kind => match claims.naming_another_kind() {
-                Some(claim) => Told::Json(format!("{claim}: {}", shown(claims.members.get(claim)))),
-                None => Told::Nothing,
-            },
+            Self::Kind => claims.naming_another_kind().map_or(Told::Nothing, |claim| claims.told(claim)),
             Self::Expiry | Self::NotBefore | Self::IssuedAt => match claims.time(self.claim(), expected.expiry_unit) {
                 Ok(Some(at)) => Told::Time { at, ahead: at.since(now), ago: now.since(at) },
                 Ok(None) | Err(_) => claims.told(self.claim()),
             },
-            Self::RequiredClaims => match claims.missing(expected) {
-                Some(name) => Told::Json(format!("no {name}")),
-                None => Told::Nothing,
-            },
+            Self::RequiredClaims => claims.missing(expected).map_or(Told::Nothing, |claim| claims.told(claim)),
             Self::TokenType | Self::Issuer | Self::Audience | Self::Binding => claims.told(self.claim()),
         }
     }
@@ -133,7 +143,7 @@ impl Rule {
     fn expected(self, expected: &Expectation) -> String {
         let or_none = |needed: bool| if needed { "" } else { ", or none" };
         match self {
-            Self::Kind => "nothing that names another kind, such as nonce or token_use".to_owned(),
+            Self::Kind => "no claim that other kinds of token have, such as nonce or token_use".to_owned(),
             Self::TokenType => "Bearer, or none".to_owned(),
             Self::Issuer => one_of(&expected.issuers) + or_none(expected.issuer_required),
             Self::Audience => match &expected.audience {
@@ -149,8 +159,8 @@ impl Rule {
             Self::NotBefore | Self::IssuedAt => {
                 format!("a time that has come, with a leeway of {} s, or none", expected.leeway.as_secs())
             }
-            Self::RequiredClaims if expected.required_claims.is_empty() => "none beyond those above".to_owned(),
-            Self::RequiredClaims => expected.required_claims.join(", "),
+            Self::RequiredClaims if expected.required_claims.is_empty() => "nothing more".to_owned(),
+            Self::RequiredClaims => format!("something for each of {}", expected.required_claims.join(", ")),
             Self::Binding if expected.ignore_cnf => "anything (insecure_ignore_cnf)".to_owned(),
             Self::Binding => "none: scopegate cannot ask for the proof".to_owned(),
         }
@@ -163,18 +173,16 @@ impl Claims {
     #[must_use]
     pub fn checks(&self, expected: &Expectation, now: UnixTime) -> Vec<Check> {
         let by_rule = Rule::ALL.into_iter().map(|rule| Check {
-            claim: rule.claim(),
+            claim: rule.about(self, expected).to_owned(),
             found: rule.found(self, expected, now),
             expected: rule.expected(expected),
             broken: rule.judge(self, expected, now).err(),
         });
+        let claim = expected.scope_claims.iter().find(|claim| self.members.contains_key(*claim));
         let scopes = Check {
-            claim: "scope",
-            found: match expected.scope_claims.iter().find(|claim| self.members.contains_key(*claim)) {
-                Some(claim) => Told::Json(format!("{claim}: {}", shown(self.members.get(claim)))),
-                None => Told::Nothing,
-            },
-            expected: format!("at most 1,024 scopes in {}", expected.scope_claims.join(" or ")),
+            claim: claim.map_or("scope", String::as_str).to_owned(),
+            found: claim.map_or(Told::Nothing, |claim| self.told(claim)),
+            expected: format!("at most {MAX_GRANTED_SCOPES} scopes, in {}", expected.scope_claims.join(" or ")),
             broken: self.scopes(expected).err(),
         };
         by_rule.chain([scopes]).collect()

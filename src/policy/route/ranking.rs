@@ -103,11 +103,27 @@ proptest! {
         }
         let table = build(&kept).expect("what overlaps was left out");
         for (host, path, method) in requests {
+            let host_of_request = host;
             let path = if path.is_empty() { "/" } else { &path };
             let expected = find_by_ranking(&kept, host, path, &method);
             let standings = table.standings(host, &normal(path), &method);
             let chosen: Vec<_> = (0..standings.len()).filter(|&index| standings[index] == Standing::Chosen).collect();
             prop_assert_eq!(chosen, table.find(host, &normal(path), &method).map(|found| found.index).ok().into_iter().collect::<Vec<_>>());
+            let fits = |&(host, index): &(Option<&HostPattern>, usize)| {
+                let alone = Route {
+                    hosts: host.cloned().into_iter().collect(),
+                    methods: Methods::all(),
+                    ..table.routes()[index].clone()
+                };
+                let alone = RouteTable::build(vec![alone]).expect("one route");
+                alone.find(host_of_request, &normal(path), &Method::GET).is_ok()
+            };
+            let first = table.by_precedence().into_iter().find(fits).map(|(_, index)| standings[index]);
+            // A host that has routes has those only: the first that fits may be of another one.
+            let is_owned = !matches!(expected, Err(None));
+            if is_owned {
+                prop_assert!(matches!(first, Some(Standing::Chosen | Standing::OtherMethod)), "{first:?}");
+            }
             let misses_only_the_method = standings.contains(&Standing::OtherMethod) && !standings.contains(&Standing::Chosen);
             prop_assert_eq!(misses_only_the_method, matches!(expected, Err(Some(_))));
             match (table.find(host, &normal(path), &method), expected) {

@@ -1,0 +1,227 @@
+//! Weak choices about who may pass.
+
+use http::Method;
+
+use crate::config::{Access, Config, Fault, Placed, Route};
+use crate::policy::host::HostPattern;
+use crate::policy::pattern::RoutePattern;
+
+/// What separates the parts of a scope-token: `files.read`, `files:read`, `https://api.example.com/files`.
+const SEPARATORS: [char; 6] = ['.', ':', '/', '-', '_', '|'];
+
+/// How much a route asks for.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+enum Strictness {
+    Public,
+    AnyToken,
+    Scope,
+}
+
+pub(super) fn weak_choices(config: &Config) -> Vec<Fault> {
+    let mut found = Vec::new();
+    for route in &config.routes {
+        if let Some(place) = config.unenforced_by(route) {
+            let path = &route.path.value;
+            let fault =
+                place.fault(format!("shadow mode: {path:?} turns nobody away for lack of a good token, it only tells"));
+            found.push(fault.with_help("enforce = true once the log is quiet"));
+        }
+        found.extend(too_open(route));
+        if config.issuers.is_empty() && route.access != Access::Public {
+            let fault = route.path.fault("no issuer is declared, so no token passes here");
+            found.push(fault.with_help("add [issuers.NAME]"));
+        }
+        found.extend(required(route).iter().flat_map(wide_wildcards));
+        found.extend(config.routes.iter().find_map(|other| looser_method(route, other)));
+    }
+    found
+}
+
+fn too_open(route: &Route) -> Option<Fault> {
+    let every_method = route.methods.is_empty();
+    let is_everything = route.path.value.starts_with("/{*");
+    match &route.access {
+        Access::Public if every_method => Some(
+            route
+                .path
+                .fault("public for every method: nobody is asked for a token here, whatever they change")
+                .with_help("methods = \"GET\" opens reading only; scope = \"…\" says what is needed"),
+        ),
+        Access::Public if is_everything => Some(
+            route
+                .path
+                .fault("public: nobody is asked for a token on any path that no other route takes")
+                .with_help("name the paths that are meant for everybody, if they are few"),
+        ),
+        Access::Public => Some(
+            route
+                .path
+                .fault("public: nobody is asked for a token here")
+                .with_help("scope = \"…\" says what is needed, unless everybody is meant"),
+        ),
+        Access::AnyToken => Some(
+            route
+                .path
+                .fault("no scope: every valid token passes here")
+                .with_help("scope = \"…\" says what is needed, unless every client of these issuers is meant"),
+        ),
+        Access::Scope(_) | Access::AnyScope(_) => None,
+    }
+}
+
+fn required(route: &Route) -> &[Placed<String>] {
+    match &route.access {
+        Access::Public | Access::AnyToken => &[],
+        Access::Scope(scope) => std::slice::from_ref(scope),
+        Access::AnyScope(sets) => sets,
+    }
+}
+
+// `files.*` is met by whatever is granted of files. `*.read` is met by reading anything at all, `file*` by `filesystem.admin`
+// and `app.{id}*` for the application `a` by what is granted of `ab`.
+fn wide_wildcards(set: &Placed<String>) -> impl Iterator<Item = Fault> {
+    set.value.split(' ').filter_map(|scope| {
+        let (before, _) = scope.split_once('*')?;
+        let (message, help) = if before.chars().all(|character| SEPARATORS.contains(&character)) {
+            (
+                format!(
+                    "{scope:?} is met by scopes that have nothing to do with this API, as far as their ends are alike"
+                ),
+                "put what they have in common in front of the *, as in \"orders.*\"",
+            )
+        } else if before.ends_with(SEPARATORS) {
+            return None;
+        } else {
+            let (one, other) = (format!("{before}.x"), format!("{before}x"));
+            (
+                format!("{scope:?} is met by {other:?} as well as by {one:?}: what begins alike may be something else"),
+                "put the separator in front of the *, as in \"orders.*\"",
+            )
+        };
+        Some(set.fault(message).with_help(help))
+    })
+}
+
+// Reading may be open where writing is not. The other way round, or one way of writing less guarded than another, is seldom
+// meant.
+fn looser_method(route: &Route, other: &Route) -> Option<Fault> {
+    let of = strictness(route);
+    if of >= strictness(other) || !is_same_place(route, other) {
+        return None;
+    }
+    let changing = route.methods.iter().find(|method| !reads(&method.value))?;
+    let guarded = other.methods.first()?;
+    let asked = match of {
+        Strictness::Public => "asks for no token",
+        Strictness::AnyToken | Strictness::Scope => "takes any valid token",
+    };
+    let message = format!("{} {:?} {asked}, while {} asks for more", changing.value, route.path.value, guarded.value);
+    Some(
+        changing
+            .fault(message)
+            .with_help(format!("give it a scope of its own, as the route at {} has", other.path.key())),
+    )
+}
+
+fn strictness(route: &Route) -> Strictness {
+    match &route.access {
+        Access::Public => Strictness::Public,
+        Access::AnyToken => Strictness::AnyToken,
+        Access::Scope(_) | Access::AnyScope(_) => Strictness::Scope,
+    }
+}
+
+// OPTIONS is how browsers ask before they send a token.
+fn reads(method: &Method) -> bool {
+    *method == Method::GET || *method == Method::HEAD || *method == Method::OPTIONS
+}
+
+fn is_same_place(one: &Route, other: &Route) -> bool {
+    let path = |route: &Route| RoutePattern::parse(&route.path.value).ok();
+    let hosts = |route: &Route| -> Vec<_> {
+        route.host.iter().filter_map(|host| HostPattern::parse(&host.value).ok()).collect()
+    };
+    let (ours, theirs) = (hosts(one), hosts(other));
+    let share_a_host = ours.is_empty() && theirs.is_empty() || ours.iter().any(|host| theirs.contains(host));
+    share_a_host && path(one).zip(path(other)).is_some_and(|(one, other)| one.is_alike(&other))
+}
+
+#[cfg(test)]
+mod tests {
+    use crate::config;
+
+    fn warnings(routes: &str) -> Vec<String> {
+        let toml = format!(
+            "[issuers.corp]\nissuer = \"https://id.test\"\naudience = \"a\"\n[upstreams.up]\n\
+             targets = \"http://127.0.0.1:1\"\n{routes}"
+        );
+        let (config, source) = config::parse("gateway.toml", &toml).unwrap_or_else(|report| panic!("{report}"));
+        source.report(super::weak_choices(&config)).lines().collect()
+    }
+
+    fn of_scope(scope: &str) -> Vec<String> {
+        warnings(&format!("[[routes]]\npath = \"/a/{{id}}\"\nscope = \"{scope}\"\nupstream = \"up\"\n"))
+    }
+
+    #[test]
+    fn wildcards_that_cover_what_is_not_meant_are_warned_of() {
+        for fine in ["a", "files.*", "files:*", "a/*", "app.{id}.*", "a.*.b", "files.* b"] {
+            assert_eq!(of_scope(fine), [""; 0], "{fine}");
+        }
+        for wide in ["*.read", "a*", "files*", "app.{id}*", "*a", ".*", "a.b *x", "*{id}"] {
+            let told = of_scope(wide);
+            assert_eq!(told.len(), 1, "{wide}: {told:?}");
+            assert!(told[0].starts_with("gateway.toml:8: routes[0].scope: ") && told[0].contains("put "), "{told:?}");
+        }
+    }
+
+    fn pair(one: &str, other: &str) -> Vec<String> {
+        let route = |rest: &str| format!("[[routes]]\npath = \"/a/{{x}}\"\nupstream = \"up\"\n{rest}\n");
+        let told = warnings(&(route(one) + &route(other).replace("{x}", "{y}")));
+        told.into_iter().filter(|line| line.contains("while")).collect()
+    }
+
+    #[test]
+    fn methods_that_are_left_open_beside_guarded_ones_are_warned_of() {
+        for (one, other) in [
+            ("methods = \"GET\"\npublic = true", "methods = \"POST\"\nscope = \"a\""),
+            ("methods = \"GET\"", "methods = \"POST\"\nscope = \"a\""),
+            ("methods = \"GET\"\nscope = \"a\"", "methods = \"POST\"\nscope = \"b\""),
+            ("methods = [\"OPTIONS\"]\npublic = true", "methods = [\"GET\", \"POST\"]\nscope = \"b\""),
+            ("methods = \"GET\"\nscope = \"a\"", "methods = \"POST\"\npublic = true\nhost = \"b.test\""),
+        ] {
+            assert_eq!(pair(one, other), [""; 0], "{one} {other}");
+            assert_eq!(pair(other, one), [""; 0], "{one} {other}");
+        }
+        for (one, other, message) in [
+            (
+                "methods = \"GET\"\nscope = \"a\"",
+                "methods = [\"OPTIONS\", \"DELETE\"]\npublic = true",
+                "routes[1].methods[1]: DELETE \"/a/{y}\" asks for no token, while GET asks for more",
+            ),
+            (
+                "methods = \"GET\"\nscope = \"a\"",
+                "methods = \"PUT\"",
+                "routes[1].methods: PUT \"/a/{y}\" takes any valid token, while GET asks for more",
+            ),
+            (
+                "methods = \"POST\"",
+                "methods = \"PUT\"\npublic = true",
+                "routes[1].methods: PUT \"/a/{y}\" asks for no token, while POST asks for more",
+            ),
+        ] {
+            let told = pair(one, other);
+            assert!(told.len() == 1 && told[0].contains(message), "{told:?}");
+        }
+    }
+
+    #[test]
+    fn public_routes_are_told_by_how_much_they_open() {
+        let told = |rest: &str| warnings(&format!("[[routes]]\nupstream = \"up\"\npublic = true\n{rest}\n"));
+        assert!(told("path = \"/a\"")[0].contains("public for every method"));
+        assert!(told("path = \"/{*rest}\"\nmethods = \"GET\"")[0].contains("on any path that no other route takes"));
+        assert!(
+            told("path = \"/a\"\nmethods = \"GET\"")[0].contains("public: nobody is asked for a token here (scope")
+        );
+    }
+}
