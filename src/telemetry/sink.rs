@@ -41,6 +41,8 @@ struct Shared {
     /// Tells of a flush that was asked for, and of one that is done.
     flush_asked: Condvar,
     flush_done: Condvar,
+    /// There is something to do for the writer. Its being unparked alone would not tell: what it writes to may park, too.
+    is_awake: AtomicBool,
     /// Whoever waited last for a flush did so in vain.
     is_stuck: AtomicBool,
     dropped: Counter,
@@ -97,7 +99,7 @@ impl Sink {
         let mut flushes = locked(&self.shared.flushes);
         flushes.asked += 1;
         let mine = flushes.asked;
-        self.writer.unpark();
+        self.shared.wake(&self.writer);
         self.shared.flush_asked.notify_one();
         let waited = self.shared.flush_done.wait_timeout_while(flushes, within, |flushes| flushes.done < mine);
         let is_done = waited.is_ok_and(|(flushes, _)| flushes.done >= mine);
@@ -132,16 +134,23 @@ impl Lines {
         write(&mut waiting);
         drop(waiting);
         if is_first {
-            self.writer.unpark();
+            self.shared.wake(&self.writer);
         }
     }
 }
 
 impl Shared {
+    fn wake(&self, writer: &Thread) {
+        self.is_awake.store(true, Ordering::Release);
+        writer.unpark();
+    }
+
     fn write_for_ever(&self, mut out: impl Write) {
         let (mut buffer, mut told) = (Vec::new(), 0);
         loop {
-            thread::park();
+            while !self.is_awake.swap(false, Ordering::Acquire) {
+                thread::park();
+            }
             // Not cut short by the next line, as parking would be.
             let gathering = self
                 .flush_asked
