@@ -18,8 +18,8 @@ use crate::oauth::scope::ScopeSet;
 pub struct Examined {
     /// What it looks like.
     pub shape: Shape,
-    /// The names of the issuers that may vouch for it.
-    pub accepted: Vec<Arc<str>>,
+    /// The issuers that may vouch for it.
+    pub accepted: Vec<Arc<Issuer>>,
     /// The one among them that it goes to.
     pub issuer: Option<Arc<Issuer>>,
     /// Whether `typ` is one of that issuer's access tokens, where that is known.
@@ -86,7 +86,7 @@ impl Verifier {
     pub fn examine(&self, token: &str, accepts: &impl Fn(&str) -> bool, now: UnixTime) -> Examined {
         let mut examined = Examined {
             shape: Shape::Opaque,
-            accepted: self.accepted(accepts).map(|issuer| Arc::clone(&issuer.name)).collect(),
+            accepted: self.accepted(accepts).cloned().collect(),
             issuer: None,
             token_type: None,
             signed: Signed::Unjudged,

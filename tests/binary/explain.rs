@@ -79,7 +79,6 @@ impl Stand {
         undated(&String::from_utf8(head).expect("text"))
     }
 
-    /// The reasons in the gateway's log so far, one for each request.
     /// How many requests the metrics tell of that were refused for this.
     fn refused(&self, reason: &str) -> u64 {
         let metrics = ask(self.address, 9090, "GET /metrics HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n");
@@ -88,6 +87,7 @@ impl Stand {
         series.filter_map(|line| line.split_once(&reason)?.1.parse::<u64>().ok()).sum()
     }
 
+    /// The reasons in the gateway's log so far, one for each request.
     fn reasons(&self) -> Vec<Option<String>> {
         let lines = self.gateway.printed().1;
         let requests = lines.lines().filter_map(|line| serde_json::from_str::<Value>(line).ok());
@@ -167,11 +167,13 @@ fn now() -> i64 {
     i64::try_from(now.as_secs()).expect("a small number")
 }
 
-// Two answers of the same second are rare, and no two requests have the same name.
+// What two answers to the same request never have in common is shown to be there, and no more.
 fn undated(head: &str) -> String {
-    let lines = head.replace('\r', "");
-    let is_own = |line: &&str| line.starts_with("date: ") || line.starts_with("x-request-id: ");
-    lines.lines().filter(|line| !is_own(line)).map(|line| format!("{line}\n")).collect()
+    let of_this_answer = |line: &str| match line.split_once(": ") {
+        Some((name @ ("date" | "x-request-id"), _)) => format!("{name}: …\n"),
+        _ => format!("{line}\n"),
+    };
+    head.replace('\r', "").lines().map(of_this_answer).collect()
 }
 
 fn text(bytes: &[u8]) -> String {

@@ -24,7 +24,7 @@ pub(super) struct Account {
     /// As the access log and the metrics name it; in shadow mode what it would be if the route enforced its rules.
     pub(super) reason: Option<&'static str>,
     pub(super) cause: Option<String>,
-    /// What to do, where nothing can be said without the network.
+    /// What to do, where an issuer could not be asked.
     pub(super) remedy: Option<String>,
     pub(super) asked: Asked,
     pub(super) route: Option<RouteTold>,
@@ -120,7 +120,14 @@ impl Account {
             verdict,
             reason,
             cause: rehearsed.cause,
-            remedy: rehearsed.issuer.as_deref().filter(|_| is_unknown).map(|issuer| remedy(issuer, config)),
+            remedy: match &rehearsed.issuer {
+                Some(issuer) if is_unknown => Some(remedy(issuer, config)),
+                Some(_) if reason == Some("issuer_unavailable") && config.development.is_some() => Some(
+                    "the server of [development] runs while the gateway does: start scopegate in another terminal"
+                        .to_owned(),
+                ),
+                Some(_) | None => None,
+            },
             asked: Asked {
                 method: question.method.to_string(),
                 url: format!(

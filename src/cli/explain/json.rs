@@ -116,7 +116,7 @@ fn issuer(told: &TokenTold) -> Value {
             Shape::Jwt { iss, .. } => iss.as_deref(),
             Shape::TooLong { .. } | Shape::Malformed(_) | Shape::NoClaims(..) | Shape::Opaque => None,
         },
-        "accepted": examined.accepted.iter().map(|name| &**name).collect::<Vec<_>>(),
+        "accepted": examined.accepted.iter().map(|issuer| &*issuer.name).collect::<Vec<_>>(),
     })
 }
 

@@ -241,3 +241,40 @@ impl fmt::Debug for HeaderFrom {
         f.write_str("HeaderFrom(redacted)")
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn config(server: &str) -> Config {
+        let text = format!("[server]\n{server}\n[upstreams.up]\ntargets = \"http://127.0.0.1:1\"\n");
+        crate::config::parse("gateway.toml", &text).unwrap_or_else(|report| panic!("{report}")).0
+    }
+
+    #[test]
+    fn url_is_taken_as_it_is_written() {
+        let plain = config("listen = \"0.0.0.0:8080\"");
+        for (url, expected) in [
+            ("/a/../b?c=d", (false, "127.0.0.1:8080", "/a/../b?c=d")),
+            ("/a#b", (false, "127.0.0.1:8080", "/a")),
+            ("*", (false, "127.0.0.1:8080", "*")),
+            ("http://API.test:81/%41", (false, "API.test:81", "/%41")),
+            ("HTTPS://api.test", (true, "api.test", "/")),
+            ("https://api.test?x", (true, "api.test", "/?x")),
+        ] {
+            let Target { is_tls, host, target } = Target::parse(url, &plain).expect("a URL");
+            assert_eq!((is_tls, &*host, &*target), expected, "{url}");
+        }
+        let named = config("listen = \"[::]:8080\"\nexternal_url = \"https://api.test\"");
+        let Target { is_tls, host, .. } = Target::parse("/a", &named).expect("a URL");
+        assert_eq!((is_tls, &*host), (true, "api.test"));
+        let unspecified = config("listen = \"[::]:8080\"");
+        assert_eq!(Target::parse("/a", &unspecified).expect("a URL").host, "[::1]:8080");
+    }
+
+    #[test]
+    fn what_may_hold_a_token_does_not_print_itself() {
+        let shown = format!("{:?} {:?}", "secret".parse::<TokenFrom>(), "A: secret".parse::<HeaderFrom>());
+        assert!(!shown.contains("secret"), "{shown}");
+    }
+}

@@ -19,6 +19,9 @@ pub(super) fn written(account: &Account) -> String {
     let mut story = Story::default();
     let asked = &account.asked;
     story.line("request", format!("{} {}, at {}", asked.method, asked.url, at(account.now)));
+    if asked.method.bytes().any(|byte| byte.is_ascii_lowercase()) {
+        story.line("", format!("methods are told apart by case: {} is another one", asked.method));
+    }
     if let Some(path) = asked.path.as_ref().filter(|path| !asked.url.ends_with(*path)) {
         story.line("", format!("read as the path {path}"));
     }
@@ -55,8 +58,10 @@ impl Story {
         for (other, standing) in &account.others {
             self.line("", format!("not {} ({}): {}", summary(other), other.place, why_not(other, *standing, account)));
         }
-        if account.omitted > 0 {
-            self.line("", format!("nor {} others, which are further off", account.omitted));
+        match account.omitted {
+            0 => {}
+            1 => self.line("", "nor one other, which is further off"),
+            omitted => self.line("", format!("nor {omitted} others, which are further off")),
         }
     }
 
@@ -74,7 +79,16 @@ impl Story {
         if let Some(Err(error)) = &examined.token_type {
             self.line("", format!("NO  {error}"));
         }
-        let accepted = || examined.accepted.iter().map(|name| &**name).collect::<Vec<_>>().join(", ");
+        let names = || {
+            let names: Vec<_> = examined.accepted.iter().map(|issuer| &*issuer.name).collect();
+            if names.is_empty() { "none is declared".to_owned() } else { names.join(", ") }
+        };
+        // A slash at the end is what they differ by, more often than not.
+        let called = || {
+            let called = examined.accepted.iter().flat_map(|issuer| &issuer.expectation.issuers);
+            let called: Vec<_> = called.map(|iss| format!("{iss:?}")).collect();
+            if called.is_empty() { "none is declared".to_owned() } else { called.join(", ") }
+        };
         match (&examined.issuer, &examined.shape) {
             (Some(issuer), Shape::Jwt { iss, .. }) => {
                 self.line("issuer", format!("{}: iss is {}", issuer.name, quoted(iss.as_deref())));
@@ -90,14 +104,11 @@ impl Story {
             }
             (None, Shape::Jwt { iss, .. }) => self.line(
                 "issuer",
-                format!("NO  iss is {}, which no issuer of the route goes by ({})", quoted(iss.as_deref()), accepted()),
+                format!("NO  iss is {}, which is none of the route's issuers ({})", quoted(iss.as_deref()), called()),
             ),
             (None, Shape::Opaque) => self.line(
                 "issuer",
-                format!(
-                    "NO  none of the route's ({}) is asked about opaque tokens that begin like this one",
-                    accepted()
-                ),
+                format!("NO  none of the route's ({}) is asked about opaque tokens that begin like this one", names()),
             ),
             (None, Shape::TooLong { .. } | Shape::Malformed(_) | Shape::NoClaims(..)) => {}
         }
@@ -161,15 +172,14 @@ impl Story {
             Verdict::Refused => {
                 self.0.push_str(&format!("Refused: {reason}\n"));
                 self.cause(account);
+                self.remedy(account);
                 self.0.push('\n');
                 self.0.push_str(&account.head.as_deref().unwrap_or_default().replace('\r', ""));
             }
             Verdict::Unknown => {
                 self.0.push_str("Not known, because nobody was asked (--offline)\n");
                 self.cause(account);
-                if let Some(remedy) = &account.remedy {
-                    self.0.push_str(&format!("  {remedy}\n"));
-                }
+                self.remedy(account);
             }
             Verdict::Passes => {
                 if account.is_shadowed() {
@@ -186,6 +196,12 @@ impl Story {
     fn cause(&mut self, account: &Account) {
         if let Some(cause) = &account.cause {
             self.0.push_str(&format!("  {cause}\n"));
+        }
+    }
+
+    fn remedy(&mut self, account: &Account) {
+        if let Some(remedy) = &account.remedy {
+            self.0.push_str(&format!("  {remedy}\n"));
         }
     }
 
