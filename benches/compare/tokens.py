@@ -1,7 +1,7 @@
 """Access tokens for measurements, signed with keys that are made anew each time.
 
-Python's own library signs with no asymmetric key, and the `openssl` command takes ten milliseconds a token: its library,
-which Python's `hashlib` rests on anyway, is asked directly.
+Python's own library signs with no asymmetric key, and the `openssl` command takes ten milliseconds a token: OpenSSL's
+library, which Python's `hashlib` rests on anyway, is asked directly.
 """
 
 import base64
@@ -10,13 +10,17 @@ import ctypes.util
 import json
 import pathlib
 import subprocess
+import sys
 import time
 
 ISSUER = "https://issuer.test"
 AUDIENCE = "https://api.test"
 SCOPE = "messages.read"
 
-_crypto = ctypes.CDLL(ctypes.util.find_library("crypto"))
+_library = ctypes.util.find_library("crypto")
+if not _library:
+    sys.exit("expected OpenSSL's libcrypto, but found none")
+_crypto = ctypes.CDLL(_library)
 _POINTER, _SIZE = ctypes.c_void_p, ctypes.c_size_t
 for _name, _result, _arguments in [
     ("BIO_new_mem_buf", _POINTER, [ctypes.c_char_p, ctypes.c_int]),
