@@ -1,0 +1,164 @@
+"""What is compared, and how each is started: alike, as far as that goes.
+
+Each has one worker on one core, no access log, connections to the upstream that are kept, and the token goes on to the
+upstream. Where a product cannot be set up like the others, its file of configuration says so.
+"""
+
+import os
+import pathlib
+import pwd
+import re
+import shutil
+
+from processes import free_ports
+
+HERE = pathlib.Path(__file__).resolve().parent
+
+
+class Product:
+    """One of those that are compared."""
+
+    def __init__(self, name, program, file, arguments, judges=None, routes=None, fragment=None, has_opaque_port=False):
+        self.name, self.program, self.file, self.arguments = name, program, file, arguments
+        # What it judges, in words; nothing where it is bare.
+        self.judges = judges
+        # How one more route is written; a file of its own for HAProxy.
+        self.routes = routes
+        self.fragment = fragment
+        self.has_opaque_port = has_opaque_port
+
+    def where(self):
+        """The program, where it is installed."""
+        # Debian keeps servers where not everybody looks.
+        path = os.environ.get("PATH", "") + ":/usr/sbin:/usr/local/sbin"
+        return self.program if pathlib.Path(self.program).is_absolute() else shutil.which(self.program, path=path)
+
+    def missing(self):
+        """What is not installed of it, if anything."""
+        program = self.where()
+        if not program or not pathlib.Path(program).exists():
+            return self.program
+        if self.program == "apache2":
+            module = modules_of(program) / "mod_auth_openidc.so"
+            return None if module.exists() else "mod_auth_openidc (libapache2-mod-auth-openidc)"
+        return None
+
+    def start(self, folder, stand, routes):
+        """Runs it with so many routes beside the usual ones."""
+        folder = pathlib.Path(folder, f"{self.name}-{routes}")
+        folder.mkdir()
+        ports = dict(zip(("plain", "tls", "h2c", "opaque"), free_ports(4)))
+        known = {**stand.known(), **ports, "folder": folder}
+        if self.program == "apache2":
+            known.update(modules=modules_of(self.where()), user=unprivileged())
+        known.update(judge="", filters="", routes="", scopes="")
+        if self.program == "haproxy":
+            known["scopes"] = haproxy_scopes(folder, routes)
+        elif routes:
+            known["routes"] = "\n".join(self.routes.replace("NUMBER", str(number)) for number in range(routes))
+        if self.fragment:
+            place, fragment = self.fragment
+            known[place] = filled(HERE / fragment, known).rstrip("\n")
+        configuration = folder / self.file
+        configuration.write_text(filled(HERE / self.file, known))
+        command = [self.where(), *(str(configuration) if part == "FILE" else part for part in self.arguments)]
+        running = Running(self, stand.begin(command, stand.proxy_cores, folder / "output"), ports)
+        if running.process.listens([ports["plain"], ports["tls"]]):
+            return running
+        stand.end(running.process)
+        told = [running.process.log, folder / "error.log"]
+        raise NotStarted("".join(log.read_text(errors="replace")[-1000:] for log in told if log.exists()))
+
+
+class NotStarted(Exception):
+    """It is installed, and does not run."""
+
+
+class Running:
+    """A product that runs."""
+
+    def __init__(self, product, process, ports):
+        self.product, self.process, self.ports = product, process, ports
+
+    def port(self, protocol, is_opaque):
+        """Where a case asks."""
+        if protocol == "h2c":
+            # Only some tell HTTP/2 in the clear by how it begins.
+            return self.ports["h2c" if self.product.program in ("nginx", "haproxy") else "plain"]
+        if is_opaque and self.product.has_opaque_port:
+            return self.ports["opaque"]
+        return self.ports["plain" if protocol == "http1" else "tls"]
+
+
+def filled(file, known):
+    """A file with what stands between two @ filled in."""
+    return re.sub("@([a-z0-9]+)@", lambda place: str(known[place[1]]), pathlib.Path(file).read_text())
+
+
+def modules_of(apache):
+    """Where Debian keeps the modules of the Apache at this place."""
+    return pathlib.Path(apache).resolve().parents[1] / "lib/apache2/modules"
+
+
+def unprivileged():
+    """Apache does not serve as root."""
+    if os.getuid() != 0:
+        return ""
+    nobody = pwd.getpwnam("nobody")
+    return f"User #{nobody.pw_uid}\nGroup #{nobody.pw_gid}"
+
+
+def haproxy_scopes(folder, routes):
+    """The rules about scopes: one for all, or by a table of prefixes, which HAProxy looks up in a tree."""
+    if not routes:
+        scope = "{ var(txn.token),jwt_payload_query('$.scope') -m reg (^|\\ )messages\\.read(\\ |$) }"
+        return f"  http-request deny deny_status 403 unless {scope}"
+    table = folder / "scopes.map"
+    table.write_text("".join(f"/service{number}/ messages.read\n" for number in range(routes)))
+    return f"""  http-request set-var(txn.scope) path,map_beg({table})
+  http-request deny deny_status 404 unless {{ var(txn.scope) -m found }}
+  http-request deny deny_status 403 unless {{ var(txn.token),jwt_payload_query('$.scope'),strcmp(txn.scope) eq 0 }}"""
+
+
+SCOPEGATE = str(HERE.parent.parent / "target/release/scopegate")
+ALL = "signature, iss, aud, exp, scope"
+
+NGINX_ROUTE = "location /serviceNUMBER/ { proxy_pass http://up; }"
+ENVOY_ROUTE = "              - {match: {prefix: /serviceNUMBER/}, route: {cluster: up}}"
+SCOPEGATE_ROUTE = """[[routes]]
+path = "/serviceNUMBER/apps/{id}/messages"
+scope = "messages.read"
+upstream = "bench"
+"""
+
+ENVOY = ["--concurrency", "1", "--disable-hot-restart", "--log-level", "error", "-c", "FILE"]
+NGINX, HAPROXY = ["-c", "FILE"], ["-db", "-q", "-f", "FILE"]
+PRODUCTS = [
+    Product("nginx", "nginx", "nginx.conf", NGINX, routes=NGINX_ROUTE),
+    Product("haproxy", "haproxy", "haproxy.cfg", HAPROXY),
+    Product("envoy", "envoy", "envoy.yaml", ENVOY, routes=ENVOY_ROUTE),
+    Product(
+        "haproxy-jwt", "haproxy", "haproxy.cfg", HAPROXY,
+        judges=f"{ALL}; of each request anew",
+        fragment=("judge", "haproxy-jwt.cfg"),
+    ),
+    Product(
+        "envoy-jwt", "envoy", "envoy.yaml", ENVOY,
+        judges=f"{ALL}; remembers tokens",
+        routes=ENVOY_ROUTE, fragment=("filters", "envoy-jwt.yaml"),
+    ),
+    Product(
+        "nginx-auth", "nginx", "nginx-auth.conf", NGINX,
+        judges="nothing itself; it asks a stub that takes every token, and remembers that for a minute",
+    ),
+    Product(
+        "apache-oidc", "apache2", "httpd.conf", ["-D", "FOREGROUND", "-f", "FILE"],
+        judges=f"{ALL}; remembers answers to introspection",
+        has_opaque_port=True,
+    ),
+    Product(
+        "scopegate", SCOPEGATE, "scopegate.toml", ["--config", "FILE"],
+        judges=f"{ALL}; remembers tokens",
+        routes=SCOPEGATE_ROUTE,
+    ),
+]
