@@ -339,7 +339,8 @@ impl Gate {
         headers: &HeaderMap,
         found: &Found<'_, '_>,
     ) -> Result<Arc<Verified>, Refusal> {
-        let token = match bearer::extract(headers) {
+        let last = connection.memo.last();
+        let token = match bearer::extract_beside(headers, last.as_ref().map(|fact| fact.text())) {
             Ok(token) => token,
             Err(BearerError::Missing | BearerError::OtherScheme) => {
                 let scope =

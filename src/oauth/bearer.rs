@@ -35,6 +35,14 @@ pub enum BearerError {
 /// # Errors
 /// See [`BearerError`].
 pub fn extract(headers: &HeaderMap) -> Result<BearerToken<'_>, BearerError> {
+    extract_beside(headers, None)
+}
+
+/// As [`extract`], where a token is `known` that was read before: if it is that one, it is compared and not read again.
+///
+/// # Errors
+/// See [`BearerError`].
+pub fn extract_beside<'h>(headers: &'h HeaderMap, known: Option<&'h str>) -> Result<BearerToken<'h>, BearerError> {
     let mut values = headers.get_all(AUTHORIZATION).iter();
     let Some(value) = values.next() else { return Err(BearerError::Missing) };
     if values.next().is_some() {
@@ -50,7 +58,15 @@ pub fn extract(headers: &HeaderMap) -> Result<BearerToken<'_>, BearerError> {
     if spaces == 0 {
         return Err(BearerError::Malformed);
     }
-    std::str::from_utf8(&rest[spaces..]).ok().and_then(BearerToken::parse).ok_or(BearerError::Malformed)
+    let text = &rest[spaces..];
+    match known {
+        Some(known) if known.as_bytes() == text => Ok(BearerToken(known)),
+        _ => read(text),
+    }
+}
+
+fn read(text: &[u8]) -> Result<BearerToken<'_>, BearerError> {
+    std::str::from_utf8(text).ok().and_then(BearerToken::parse).ok_or(BearerError::Malformed)
 }
 
 impl<'h> BearerToken<'h> {
@@ -103,6 +119,17 @@ mod tests {
         for value in ["Bearer a.b-c_d~e+f/g==", "bearer a.b-c_d~e+f/g==", "BEARER    a.b-c_d~e+f/g=="] {
             assert_eq!(extracted(&[value.as_bytes()]), Ok("a.b-c_d~e+f/g==".to_owned()), "{value}");
         }
+    }
+
+    #[test]
+    fn token_that_is_known_is_the_same_token_and_no_other() {
+        let mut headers = HeaderMap::new();
+        headers.append(AUTHORIZATION, HeaderValue::from_static("bearer  abc.d=="));
+        for known in ["abc.d==", "abc.d=", "abc", "", "bc.d==", "abc.d== "] {
+            assert_eq!(extract_beside(&headers, Some(known)), extract(&headers), "{known}");
+        }
+        headers.append(AUTHORIZATION, HeaderValue::from_static("bearer abc.d=="));
+        assert_eq!(extract_beside(&headers, Some("abc.d==")), Err(BearerError::Repeated));
     }
 
     #[test]

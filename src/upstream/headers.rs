@@ -37,6 +37,18 @@ const OVERRIDES: [HeaderName; 5] = [
 const VIA: HeaderValue = HeaderValue::from_static("1.1 scopegate");
 const VIA_HTTP2: HeaderValue = HeaderValue::from_static("2.0 scopegate");
 
+/// What ends here. Content-Length and `Trailer` do not: they describe the message, and hyper frames it again by what it reads.
+const HOP_BY_HOP: [HeaderName; 8] = [
+    header::CONNECTION,
+    KEEP_ALIVE,
+    PROXY_CONNECTION,
+    header::PROXY_AUTHENTICATE,
+    header::PROXY_AUTHORIZATION,
+    header::TE,
+    header::TRANSFER_ENCODING,
+    header::UPGRADE,
+];
+
 /// The names that no client may set.
 #[derive(Debug)]
 pub struct Reserved {
@@ -168,10 +180,10 @@ pub fn to_upstream(
             headers.remove(name.as_str());
         }
     }
-    if special.hop_by_hop {
+    if special.ends_here != 0 {
         let trailers_welcome = headers.get_all(header::TE).iter().any(names_trailers);
         let is_chunked = headers.contains_key(header::TRANSFER_ENCODING);
-        strip_hop_by_hop(headers);
+        special.strip_hop_by_hop(headers);
         // Chunks are written anew; without this hyper would send a GET without its body.
         if is_chunked {
             headers.insert(header::TRANSFER_ENCODING, HeaderValue::from_static("chunked"));
@@ -198,8 +210,8 @@ pub fn to_upstream(
 #[derive(Default)]
 struct Special {
     connection: bool,
-    /// One that ends here, that one among them.
-    hop_by_hop: bool,
+    /// Those that end here, that one among them: a bit for each of [`HOP_BY_HOP`].
+    ends_here: u8,
     /// One of a request that goes on in another form, or not at all.
     rewritten: bool,
 }
@@ -208,20 +220,33 @@ impl Special {
     fn of(headers: &HeaderMap) -> Self {
         let mut special = Self::default();
         for name in headers.keys() {
-            match name.as_str() {
-                "connection" => (special.connection, special.hop_by_hop) = (true, true),
-                "keep-alive"
-                | "proxy-authenticate"
-                | "proxy-authorization"
-                | "proxy-connection"
-                | "te"
-                | "transfer-encoding"
-                | "upgrade" => special.hop_by_hop = true,
-                "content-length" | "cookie" | "expect" => special.rewritten = true,
-                _ => {}
+            let bit = match name.as_str() {
+                "connection" => 0,
+                "keep-alive" => 1,
+                "proxy-connection" => 2,
+                "proxy-authenticate" => 3,
+                "proxy-authorization" => 4,
+                "te" => 5,
+                "transfer-encoding" => 6,
+                "upgrade" => 7,
+                "content-length" | "cookie" | "expect" => {
+                    special.rewritten = true;
+                    continue;
+                }
+                _ => continue,
+            };
+            special.ends_here |= 1 << bit;
+        }
+        special.connection = special.ends_here & 1 != 0;
+        special
+    }
+
+    fn strip_hop_by_hop(&self, headers: &mut HeaderMap) {
+        for (bit, name) in HOP_BY_HOP.iter().enumerate() {
+            if self.ends_here & 1 << bit != 0 {
+                headers.remove(name);
             }
         }
-        special
     }
 }
 
@@ -251,7 +276,7 @@ pub fn set_protocol(headers: &mut HeaderMap, protocol: HeaderValue) {
 
 /// Makes a client's trailers an upstream's: rule 4.
 pub(super) fn trailers_to_upstream(trailers: &mut HeaderMap, reserved: &Reserved) {
-    strip_hop_by_hop(trailers);
+    Special::of(trailers).strip_hop_by_hop(trailers);
     reserved.strip(trailers);
     let needed: Vec<HeaderName> = trailers.keys().filter(|name| is_needed(name.as_str())).cloned().collect();
     for name in needed {
@@ -269,16 +294,19 @@ pub fn to_client(headers: &mut HeaderMap, version: Version) {
             }
         }
     }
-    if special.hop_by_hop {
-        strip_hop_by_hop(headers);
-    }
+    special.strip_hop_by_hop(headers);
     add_via(headers, version);
 }
 
 fn nominated(headers: &HeaderMap) -> Vec<String> {
+    // What most connections say, and it names no field.
+    let is_usual = |value: &HeaderValue| {
+        ["keep-alive", "close"].iter().any(|usual| value.as_bytes().eq_ignore_ascii_case(usual.as_bytes()))
+    };
     headers
         .get_all(header::CONNECTION)
         .iter()
+        .filter(|value| !is_usual(value))
         .filter_map(|value| value.to_str().ok())
         .flat_map(|value| value.split(','))
         .map(|name| name.trim().to_ascii_lowercase())
@@ -301,23 +329,6 @@ fn is_needed(name: &str) -> bool {
             | "via"
             | "www-authenticate"
     )
-}
-
-fn strip_hop_by_hop(headers: &mut HeaderMap) {
-    // Content-Length and `Trailer` stay: they describe the message, and hyper frames it again by what it reads.
-    const HOP_BY_HOP: [HeaderName; 8] = [
-        header::CONNECTION,
-        KEEP_ALIVE,
-        PROXY_CONNECTION,
-        header::PROXY_AUTHENTICATE,
-        header::PROXY_AUTHORIZATION,
-        header::TE,
-        header::TRANSFER_ENCODING,
-        header::UPGRADE,
-    ];
-    for name in &HOP_BY_HOP {
-        headers.remove(name);
-    }
 }
 
 // `03` is three (RFC 9110 §8.6), but not to everybody.

@@ -177,6 +177,12 @@ impl Memo {
         &self.worker
     }
 
+    /// What is known of the connection's last token, whether or not it still holds.
+    #[must_use]
+    pub fn last(&self) -> Option<Arc<Verified>> {
+        self.last.borrow().clone()
+    }
+
     /// Looks through all tiers, from the fastest to `shared`, for a fact that `holds`. One that does not is dropped where it
     /// is found, and the next tier may have a newer one.
     pub(super) fn find(

@@ -114,6 +114,11 @@ impl Verified {
         }
     }
 
+    /// The token itself. It never goes into a log, a metric or an error.
+    pub(crate) fn text(&self) -> &str {
+        &self.text
+    }
+
     /// Bytes that it takes, more or less.
     pub(super) fn size(&self) -> usize {
         self.text.len() + self.token.size() + self.replacement.as_ref().map_or(0, HeaderValue::len)

@@ -127,3 +127,14 @@ fn request_is_the_nearest_clients_that_is_no_trusted_proxy() {
         assert_eq!(origin(lines, false), "192.0.2.7", "{lines:?}");
     }
 }
+
+#[test]
+fn every_field_that_ends_here_is_found() {
+    for name in HOP_BY_HOP {
+        let mut headers = headers(&[(name.as_str(), "x"), ("x-stays", "1")]);
+        let special = Special::of(&headers);
+        assert_eq!(special.connection, name == header::CONNECTION);
+        special.strip_hop_by_hop(&mut headers);
+        assert_eq!(headers.keys().map(HeaderName::as_str).collect::<Vec<_>>(), ["x-stays"], "{name}");
+    }
+}
