@@ -257,7 +257,8 @@ impl Finished {
         attributes.extend(self.issuer.as_deref().map(|issuer| KeyValue::new("scopegate.issuer", issuer.to_owned())));
         let id = self.request_id.as_ref().and_then(|id| id.to_str().ok());
         attributes.extend(id.map(|id| KeyValue::new("scopegate.request_id", id.to_owned())));
-        attributes.extend(self.outcome.reason().map(|reason| KeyValue::new("error.type", reason)));
+        let name = if matches!(self.outcome, Outcome::Shadowed(_)) { "scopegate.reason" } else { "error.type" };
+        attributes.extend(self.outcome.reason().map(|reason| KeyValue::new(name, reason)));
         // What a client has done wrong is no error of the server's.
         let is_broken = matches!(self.outcome, Outcome::Broken(_)) || self.status.is_some_and(|status| status >= 500);
         span.status = if is_broken { Status::error(self.outcome.reason().unwrap_or_default()) } else { Status::Unset };

@@ -87,7 +87,7 @@ impl Trace {
             span: ids.make().max(1),
             upstream_span: ids.make().max(1),
             flags,
-            began: SystemTime::now(),
+            began: if is_sampled { SystemTime::now() } else { SystemTime::UNIX_EPOCH },
             verified: Cell::default(),
             asked: Cell::default(),
             sent: Cell::default(),

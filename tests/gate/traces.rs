@@ -84,11 +84,12 @@ fn hex(bytes: &[u8]) -> String {
 
 fn attribute(span: &Span, name: &str) -> Option<String> {
     let attribute = span.attributes.iter().find(|attribute| attribute.key == name)?;
-    match attribute.value.clone()?.value? {
-        Value::StringValue(text) => Some(text),
-        Value::IntValue(number) => Some(number.to_string()),
-        other => panic!("{name}: {other:?}"),
+    let value = attribute.value.clone()?.value?;
+    if let Value::IntValue(number) = value {
+        return Some(number.to_string());
     }
+    let Value::StringValue(text) = value else { panic!("{name}: {value:?}") };
+    Some(text)
 }
 
 fn parent(flags: &str) -> String {
