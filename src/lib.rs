@@ -12,7 +12,7 @@
 //! | [`clock`] | the time, and every time-out | `oauth` |
 //! | [`net`] | sockets that are not waited for without end, TLS on either side | `clock` |
 //! | [`policy`] | decisions: which path, which host, which route, what it requires | `oauth` |
-//! | [`telemetry`] | one record for each request, the log | `oauth`, `policy` |
+//! | [`telemetry`] | one record for each request, the log, numbers, traces | `oauth`, `policy` |
 //! | [`verify`] | is this token active? Keys, signatures, introspection, and a cache of facts | `oauth`, `telemetry` |
 //! | [`upstream`] | the way of a permitted request to its upstream | `oauth`, `policy`, `telemetry`, `clock`, `net` |
 //! | [`gateway`] | where it meets: the compiled configuration, one request from top to bottom, every answer | all above |

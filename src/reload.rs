@@ -194,6 +194,7 @@ fn takes_restart(from: &Config, to: &Config) -> Vec<&'static str> {
         ("server.workers", from.server.workers != to.server.workers),
         ("server.share_port", from.server.share_port != to.server.share_port),
         ("admin.listen", from.admin_address() != to.admin_address()),
+        ("[telemetry]", from.telemetry != to.telemetry),
         ("[development]", from.development != to.development),
     ];
     changes.into_iter().filter(|(_, is_changed)| *is_changed).map(|(what, _)| what).collect()

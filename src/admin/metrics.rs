@@ -212,6 +212,10 @@ impl Admin {
             let help = "Refusals that have no line in the log because of refusals_per_second";
             page.counter("scopegate_log_refusals_left_out", help, [(Vec::new(), log.refusals_left_out())])?;
         }
+        if let Some(spans) = self.telemetry.spans() {
+            let help = "Spans that did not come to the collector";
+            page.counter("scopegate_dropped_spans", help, [(Vec::new(), spans.dropped())])?;
+        }
         let open = self.publisher.load().routes.routes().iter().filter(|route| !route.is_enforced).count();
         let help = "Routes in shadow mode: nobody is refused there for lack of a good token";
         page.gauge("scopegate_shadow_routes", help, [(Vec::new(), open as u64)])?;

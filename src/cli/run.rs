@@ -6,6 +6,7 @@ use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
 
 use arc_swap::ArcSwap;
+use rustls::RootCertStore;
 use tokio::signal::unix::{Signal, SignalKind, signal};
 use tracing_subscriber::filter::LevelFilter;
 
@@ -16,11 +17,12 @@ use crate::clock::Clock;
 use crate::config::{self, Config};
 use crate::dev;
 use crate::gateway::{self, Publisher, Snapshot};
+use crate::net::tls;
 use crate::oauth::scope::{GrantedWildcards, ScopeSet};
 use crate::reload::{Reloaded, Reloader, Watched};
 use crate::server::tls::{Certificates, Shown};
 use crate::server::{self, Inherited, Server, listen_or_inherit};
-use crate::telemetry::{self, Log, LogFormat, Telemetry};
+use crate::telemetry::{self, Collector, Log, LogFormat, Spans, Telemetry};
 
 pub(super) fn run(options: &Options) -> ExitCode {
     // Before it is read: what changes while it is compiled has to be noticed.
@@ -90,7 +92,18 @@ fn serve(
         let is_tls: Vec<_> = certificates.iter().map(Option::is_some).collect();
         let shown: Vec<_> = certificates.into_iter().map(Shown::new).collect();
         let settings = server::Settings::from(&config.server);
-        let telemetry = Telemetry::with_access_log(log.access().clone());
+        let (spans, exporting) = match collector(&config.telemetry) {
+            Some(collector) => {
+                let roots =
+                    if collector.endpoint.starts_with("https:") { tls::system_roots() } else { RootCertStore::empty() };
+                let client = tls::client(roots, None).map_err(io::Error::other)?;
+                let (spans, exporting) = Spans::start(&collector, client).map_err(io::Error::other)?;
+                tracing::info!(endpoint = collector.endpoint, "spans are sent to a collector");
+                (Some(spans), Some(exporting))
+            }
+            None => (None, None),
+        };
+        let telemetry = Telemetry::telling(log.access().clone(), spans);
         let server = Server::start(listeners, &shown, &settings, &publisher, &Clock::system(), &telemetry)?;
         for (address, tls) in server.addresses().iter().zip(is_tls) {
             tracing::info!(%address, tls, "listening");
@@ -139,6 +152,9 @@ fn serve(
         tokio::select! {
             () = drain(server, &reloader.config().server) => {}
             () = signals.stop.next() => tracing::warn!("stopped at once"),
+        }
+        if let Some(exporting) = exporting {
+            exporting.finish().await;
         }
         Ok(())
     });
@@ -236,6 +252,11 @@ fn development_settings(development: &config::Development) -> dev::Settings {
         },
         clients: clients.collect(),
     }
+}
+
+fn collector(telemetry: &config::Telemetry) -> Option<Collector> {
+    let endpoint = telemetry.otlp_endpoint.as_ref()?.value.to_string();
+    Some(Collector { endpoint, service_name: telemetry.service_name.clone() })
 }
 
 fn log_settings(log: &config::Log, options: &Options) -> (LogFormat, LevelFilter) {

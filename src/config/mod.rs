@@ -25,6 +25,7 @@ mod route;
 mod schema;
 mod secret;
 mod server;
+mod telemetry;
 #[cfg(test)]
 mod tests;
 mod units;
@@ -49,6 +50,7 @@ pub use route::{Access, ClaimHeader, ForwardToken, Route};
 pub use schema::SCHEMA;
 pub use secret::{Secret, SecretOrigin};
 pub use server::{Challenge, Log, LogFormat, LogLevel, PathParameters, Server};
+pub use telemetry::Telemetry;
 pub use upstream::{Balance, Health, Protocol, Upstream, UpstreamHost};
 
 use read::{File, Table};
@@ -65,6 +67,8 @@ pub struct Config {
     pub admin: Option<Admin>,
     /// `[log]`.
     pub log: Log,
+    /// `[telemetry]`.
+    pub telemetry: Telemetry,
     /// `[challenge]`.
     pub challenge: Challenge,
     /// `[development]`, if there is one.
@@ -184,6 +188,7 @@ impl Config {
             listeners,
             admin,
             log: table.section("log", Log::read),
+            telemetry: table.section("telemetry", Telemetry::read),
             challenge: table.section("challenge", Challenge::read),
             development,
             issuers: table.named("issuers", Issuer::read),

@@ -23,7 +23,7 @@ use super::snapshot::Snapshot;
 use crate::config::{self, Config, Fault, Placed};
 use crate::net::tls::{self, TlsError};
 use crate::policy::path::PathParameters;
-use crate::telemetry::RequestLog;
+use crate::telemetry::{RequestLog, SampleRatio};
 use crate::upstream::headers::Reserved;
 use crate::verify::{Epoch, TokenCache, Verifier};
 
@@ -93,6 +93,7 @@ pub fn compile_after(config: &Config, earlier: Option<&Snapshot>) -> Result<Snap
             refusals_per_second: config.log.refusals_per_second,
         },
         request_ids: config.server.request_id,
+        traces: config.telemetry.otlp_endpoint.as_ref().map(|_| SampleRatio::new(config.telemetry.sample_ratio)),
         origins,
     })
 }

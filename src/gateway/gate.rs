@@ -31,7 +31,7 @@ use crate::oauth::claims::ActiveToken;
 use crate::policy::decision::{self, Permit};
 use crate::policy::path::NormalPath;
 use crate::policy::route::Found;
-use crate::telemetry::{Outcome, Record, RouteNames, RouteRequests, WorkerTelemetry};
+use crate::telemetry::{Outcome, Record, RouteNames, RouteRequests, Trace, WorkerTelemetry};
 use crate::upstream::headers::{self, Client};
 use crate::upstream::{FarEnd, ForwardedBody, RequestBody, Switching, Upstream};
 use crate::verify::{Memo, Offer, Verified, WorkerCache};
@@ -141,6 +141,9 @@ impl Gate {
         }
         let request_id = snapshot.request_ids.then(|| self.request_ids.of(&parts.headers, sender.trusted));
         record.request_id.clone_from(&request_id);
+        if let Some(ratio) = snapshot.traces {
+            record.trace(ratio, &parts.headers, sender.trusted, sender.scheme == "https");
+        }
 
         let client = if grpc::is_call(&parts.headers) { respond::Client::Grpc } else { respond::Client::Http };
         let judged = {
@@ -229,6 +232,9 @@ impl Gate {
         if let Some(id) = &record.request_id {
             parts.headers.insert(X_REQUEST_ID, id.clone());
         }
+        if let Some(trace) = &record.trace {
+            trace.tell(&mut parts.headers);
+        }
         if let Some(fact) = &passage.token {
             if let Some(replacement) = fact.replacement() {
                 parts.headers.insert(header::AUTHORIZATION, replacement.clone());
@@ -250,6 +256,9 @@ impl Gate {
             return Ok(Passed::Rehearsed);
         }
 
+        if let Some(trace) = &record.trace {
+            trace.sends();
+        }
         let mut request = Request::from_parts(parts, body);
         pass_interim_answers(upstream, &mut request, &connection.interim);
         // Ours, whatever the client's was (RFC 9110 §2.5): a connection of HTTP/1.0 could not be kept.
@@ -288,6 +297,9 @@ impl Gate {
         }
         admission::check(parts)?;
         let host = admission::host(parts)?;
+        if let Some(trace) = record.trace.as_mut().filter(|trace| trace.is_sampled()) {
+            trace.host = Some((*host).into());
+        }
         let path = NormalPath::parse(parts.uri.path(), snapshot.path_parameters)?;
         let path_of = |index: usize| snapshot.routes.routes()[index].path.as_str().to_owned();
         let found = snapshot.routes.find(&host, &path, &parts.method);
@@ -322,7 +334,7 @@ impl Gate {
         let fact = if found.route.requirement.is_public() {
             None
         } else {
-            Some(self.token(snapshot, connection, headers, found).await?)
+            Some(self.token(snapshot, connection, headers, found, record.trace.as_deref()).await?)
         };
         let token = fact.as_ref().map(|fact| fact.token());
         record.token = token.map(Arc::clone);
@@ -338,6 +350,7 @@ impl Gate {
         connection: &Connection,
         headers: &HeaderMap,
         found: &Found<'_, '_>,
+        trace: Option<&Trace>,
     ) -> Result<Arc<Verified>, Refusal> {
         let last = connection.memo.last();
         let token = match bearer::extract_beside(headers, last.as_ref().map(|fact| fact.text())) {
@@ -357,6 +370,7 @@ impl Gate {
             accepts: |issuer: &str| found.route.accepts_issuer(issuer),
             client: || connection.client(snapshot).origin(headers, |address| snapshot.trusts(address)),
             now: self.ticker.wall(),
+            trace,
         };
         snapshot.verifier.verify(&offer).await.map_err(Refusal::not_verified)
     }

@@ -5,10 +5,12 @@
 //! 2. Else it is made here: 32 hexadecimal digits, of which the first half is the worker's and random, and the second
 //!    runs through all there are in an order that tells nobody how many requests there were.
 
-use std::cell::{Cell, RefCell};
+use std::cell::RefCell;
 
 use bytes::BytesMut;
 use http::{HeaderMap, HeaderName, HeaderValue};
+
+use crate::telemetry::Ids;
 
 /// The header that a request's name is told in.
 pub(super) const X_REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
@@ -20,18 +22,13 @@ const MADE_AT_ONCE: usize = 32;
 
 /// Names the requests of one worker.
 pub(super) struct RequestIds {
-    worker: u64,
-    next: Cell<u64>,
+    ids: Ids,
     room: RefCell<BytesMut>,
 }
 
 impl RequestIds {
     pub(super) fn new() -> Self {
-        let mut random = [0; 16];
-        // Without randomness names are not unique among processes, and nothing else is lost.
-        let _ = aws_lc_rs::rand::fill(&mut random);
-        let random = u128::from_ne_bytes(random);
-        Self { worker: (random >> 64) as u64, next: Cell::new(random as u64), room: RefCell::default() }
+        Self { ids: Ids::new(), room: RefCell::default() }
     }
 
     /// The name of a request: the one that it came with, where it `is_trusted`, or a new one.
@@ -41,15 +38,12 @@ impl RequestIds {
     }
 
     fn make(&self) -> HeaderValue {
-        // Odd, so that every number comes once before one comes again; the golden ratio's digits, so that neighbours differ.
-        let number = self.next.get().wrapping_add(0x9e37_79b9_7f4a_7c15);
-        self.next.set(number);
         let mut room = self.room.borrow_mut();
         if room.capacity() < DIGITS {
             *room = BytesMut::with_capacity(DIGITS * MADE_AT_ONCE);
         }
-        write_hex(&mut room, self.worker);
-        write_hex(&mut room, mixed(number));
+        write_hex(&mut room, self.ids.worker());
+        write_hex(&mut room, self.ids.make());
         // Hexadecimal digits are good in any header.
         HeaderValue::from_maybe_shared(room.split().freeze()).unwrap_or(HeaderValue::from_static(""))
     }
@@ -61,14 +55,6 @@ fn told(headers: &HeaderMap) -> Option<HeaderValue> {
     let is_safe = |byte: &u8| byte.is_ascii_alphanumeric() || b"-._~+/=:@".contains(byte);
     let is_good = (1..=LONGEST).contains(&one.len()) && one.as_bytes().iter().all(is_safe);
     is_good.then(|| one.clone())
-}
-
-// Each step can be undone, so different numbers stay different.
-fn mixed(mut number: u64) -> u64 {
-    for factor in [0xff51_afd7_ed55_8ccd, 0xc4ce_b9fe_1a85_ec53] {
-        number = (number ^ (number >> 33)).wrapping_mul(factor);
-    }
-    number ^ (number >> 33)
 }
 
 fn write_hex(room: &mut BytesMut, number: u64) {

@@ -12,7 +12,7 @@ use super::compile::Origins;
 use super::respond::ChallengeSettings;
 use crate::policy::path::PathParameters;
 use crate::policy::route::RouteTable;
-use crate::telemetry::RequestLog;
+use crate::telemetry::{RequestLog, SampleRatio};
 use crate::upstream;
 use crate::upstream::headers::Reserved;
 use crate::verify::Verifier;
@@ -44,6 +44,8 @@ pub struct Snapshot {
     pub body_idle_timeout: Duration,
     /// What is logged of requests.
     pub request_log: RequestLog,
+    /// How many of the traces are recorded that requests are a part of; none where there are no traces.
+    pub traces: Option<SampleRatio>,
     /// Whether each request has a name that everybody on its way is told.
     pub request_ids: bool,
     /// What its parts were made of, for the one that comes after it.

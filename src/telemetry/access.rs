@@ -157,10 +157,13 @@ fn fill(line: &mut Line<'_>, record: &Record, duration: Duration) {
     line.number(name!("duration_us"), u64::try_from(duration.as_micros()).unwrap_or(u64::MAX));
     line.number(name!("request_bytes"), record.request_bytes);
     line.number(name!("response_bytes"), record.response_bytes);
+    if let Some(trace) = &record.trace {
+        line.text(name!("trace_id"), &format!("{:032x}", trace.id));
+    }
     line.optional(name!("request_id"), record.request_id.as_ref().and_then(|id| id.to_str().ok()));
 }
 
-fn version(version: Version) -> Option<&'static str> {
+pub(super) fn version(version: Version) -> Option<&'static str> {
     match version {
         Version::HTTP_10 => Some("1.0"),
         Version::HTTP_11 => Some("1.1"),

@@ -3,9 +3,11 @@
 //! - [`Telemetry`] is the whole process's; each worker has a [`WorkerTelemetry`], which it alone writes to.
 //! - `access` makes a line of each record, which `line` writes; `log` is everything else that is logged. All of it goes out
 //!   through one `sink`, so that nobody waits for whoever reads it.
+//! - `trace` is a request's part in a trace, `spans` take it to a collector.
 //! - `numbers` are counted by one thread and read by another. `requests`: those about requests.
 
 mod access;
+mod ids;
 mod line;
 mod log;
 pub mod numbers;
@@ -13,7 +15,9 @@ mod panics;
 mod record;
 mod requests;
 mod sink;
+mod spans;
 mod timestamp;
+mod trace;
 
 use std::collections::BTreeMap;
 use std::net::SocketAddr;
@@ -21,11 +25,14 @@ use std::rc::Rc;
 use std::sync::{Arc, Mutex, PoisonError};
 
 pub use access::{AccessLog, RequestLog};
+pub use ids::Ids;
 pub use log::{Log, LogFormat};
 pub use panics::{log_panics, panicked_requests};
 pub use record::{Outcome, Record, RouteNames, Why};
 pub use requests::{Kind, RouteRequests};
 pub use sink::Sink;
+pub use spans::{Collector, CollectorError, Exporting, Spans};
+pub use trace::{SampleRatio, Trace};
 
 use access::WorkerAccessLog;
 use numbers::{Counter, Distribution, Level};
@@ -35,6 +42,7 @@ use requests::{Board, Counted};
 #[derive(Debug, Default)]
 pub struct Telemetry {
     access: Option<AccessLog>,
+    spans: Option<Spans>,
     workers: Mutex<Vec<Desk>>,
     listeners: Mutex<Vec<(SocketAddr, Arc<Connections>)>>,
 }
@@ -50,6 +58,8 @@ struct Desk {
 #[derive(Debug)]
 pub struct WorkerTelemetry {
     access: Option<WorkerAccessLog>,
+    spans: Option<Spans>,
+    ids: Ids,
     requests: Counted,
     unrouted: Rc<RouteRequests>,
     tokens: Arc<TokensFound>,
@@ -84,10 +94,16 @@ impl Telemetry {
         Arc::default()
     }
 
-    /// The same, with an access log.
+    /// The same, with an access log, and spans where they are wanted.
     #[must_use]
-    pub fn with_access_log(access: AccessLog) -> Arc<Self> {
-        Arc::new(Self { access: Some(access), ..Self::default() })
+    pub fn telling(access: AccessLog, spans: Option<Spans>) -> Arc<Self> {
+        Arc::new(Self { access: Some(access), spans, ..Self::default() })
+    }
+
+    /// Where spans go, if anywhere.
+    #[must_use]
+    pub fn spans(&self) -> Option<&Spans> {
+        self.spans.as_ref()
     }
 
     /// The access log, where there is one.
@@ -103,7 +119,14 @@ impl Telemetry {
         let desk = Desk { requests: Arc::clone(requests.board()), tokens: Arc::clone(&tokens) };
         self.workers.lock().unwrap_or_else(PoisonError::into_inner).push(desk);
         let unrouted = RouteRequests::new(&"".into(), requests.board());
-        Rc::new(WorkerTelemetry { access: self.access.as_ref().map(AccessLog::worker), requests, unrouted, tokens })
+        Rc::new(WorkerTelemetry {
+            access: self.access.as_ref().map(AccessLog::worker),
+            spans: self.spans.clone(),
+            ids: Ids::new(),
+            requests,
+            unrouted,
+            tokens,
+        })
     }
 
     /// Where connections to the listener at `address` are counted.
@@ -156,11 +179,15 @@ impl WorkerTelemetry {
         &self.tokens
     }
 
-    fn tell(&self, record: &Record) {
+    fn tell(&self, record: &mut Record) {
         let duration = record.duration();
         record.count(duration);
         if let Some(access) = self.access.as_ref().filter(|_| record.log.is_on) {
             access.write(record, duration);
+        }
+        let trace = record.trace.take_if(|trace| trace.is_sampled());
+        if let (Some(spans), Some(trace)) = (&self.spans, trace) {
+            spans.take(record.finished(trace, duration));
         }
     }
 }

@@ -5,8 +5,11 @@ use std::rc::Rc;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use http::{HeaderValue, Method, StatusCode, Version};
+use http::{HeaderMap, HeaderValue, Method, StatusCode, Version};
 
+use super::requests::label_of;
+use super::spans::Finished;
+use super::trace::{SampleRatio, Trace};
 use super::{RequestLog, RouteRequests, WorkerTelemetry};
 use crate::oauth::claims::ActiveToken;
 
@@ -30,6 +33,8 @@ pub struct Record {
     pub version: Version,
     /// What it is called, here and at the upstream, and by its client.
     pub request_id: Option<HeaderValue>,
+    /// Its part in a trace, where there are traces.
+    pub trace: Option<Box<Trace>>,
     /// The route that it found, or none.
     pub route: Rc<RouteRequests>,
     /// What the route is called by beside its path.
@@ -126,6 +131,7 @@ impl Record {
             method,
             version: Version::HTTP_11,
             request_id: None,
+            trace: None,
             route: Rc::clone(&worker.unrouted),
             names: None,
             is_forwarded: false,
@@ -167,6 +173,32 @@ impl Record {
         self.route.count(&self.method, status, self.outcome, duration);
     }
 
+    /// Continues the trace that these headers tell of, or begins one. `is_trusted` says whose word it is.
+    pub fn trace(&mut self, ratio: SampleRatio, headers: &HeaderMap, is_trusted: bool, is_https: bool) {
+        let mut trace = Trace::begin(&self.worker.ids, ratio, headers, is_trusted);
+        trace.is_https = is_https;
+        self.trace = Some(Box::new(trace));
+    }
+
+    pub(super) fn finished(&self, trace: Box<Trace>, duration: Duration) -> Finished {
+        let issuer = self.token.as_deref().map(ActiveToken::issuer_name).or(self.issuer.as_deref());
+        let upstream = self.names.as_ref().filter(|_| self.is_forwarded).map(|names| names.upstream.clone());
+        Finished {
+            trace,
+            began: self.started,
+            ended: self.started + duration,
+            method: label_of(&self.method),
+            route: Arc::clone(self.route.route()),
+            upstream,
+            status: self.status.map(|status| status.as_u16()),
+            outcome: self.outcome,
+            issuer: issuer.map(Into::into),
+            client: self.client,
+            version: self.version,
+            request_id: self.request_id.clone(),
+        }
+    }
+
     pub(super) fn duration(&self) -> Duration {
         self.started.elapsed()
     }
@@ -174,6 +206,6 @@ impl Record {
 
 impl Drop for Record {
     fn drop(&mut self) {
-        self.worker.tell(self);
+        Rc::clone(&self.worker).tell(self);
     }
 }

@@ -137,7 +137,7 @@ impl Board {
 }
 
 // The methods that OpenTelemetry's conventions know; anybody may make up others.
-fn label_of(method: &Method) -> &'static str {
+pub(super) fn label_of(method: &Method) -> &'static str {
     match *method {
         Method::GET => "GET",
         Method::HEAD => "HEAD",

@@ -26,6 +26,7 @@ use crate::oauth::bearer::BearerToken;
 use crate::oauth::claims::{Claims, ClaimsError};
 use crate::oauth::jose::{CompactJws, JwsError, TokenShape, classify};
 use crate::oauth::{UnixTime, quoted, shortened};
+use crate::telemetry::Trace;
 
 pub use cache::{Epoch, Memo, TokenCache, WorkerCache};
 pub use discovery::{DiscoveryError, Endpoint, EndpointName, Endpoints, Metadata};
@@ -63,6 +64,8 @@ pub struct Offer<'t, A, C> {
     pub client: C,
     /// The time.
     pub now: UnixTime,
+    /// Where it is noted how long it took, if anybody wants to know.
+    pub trace: Option<&'t Trace>,
 }
 
 /// Why a token does not count.
@@ -142,7 +145,12 @@ impl Verifier {
             Some(fact) => fact,
             None => {
                 offer.memo.missed();
-                self.verify_anew(offer).await?
+                let began = offer.trace.and_then(Trace::now);
+                let verified = self.verify_anew(offer).await;
+                if let Some(trace) = offer.trace {
+                    trace.verified(began);
+                }
+                verified?
             }
         };
         fact.check_end(offer.now).map_err(|error| error.of(&fact.issuer))?;
@@ -294,7 +302,12 @@ impl Verifier {
             now: offer.now,
             cache: Arc::clone(&self.cache),
         };
-        let fact = server.verify(question, network_of((offer.client)()), known).await?;
+        let began = offer.trace.and_then(Trace::now);
+        let answer = server.verify(question, network_of((offer.client)()), known).await;
+        if let Some(trace) = offer.trace {
+            trace.asked(began);
+        }
+        let fact = answer?;
         if fact.is_fresh(offer.now) {
             offer.memo.keep(&fact);
         }

@@ -33,5 +33,6 @@ mod shadow;
 mod sse;
 mod tls;
 mod tokens;
+mod traces;
 mod upgrades;
 mod upstreams;

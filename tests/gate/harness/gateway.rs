@@ -6,15 +6,17 @@ use std::sync::atomic::AtomicBool;
 use std::thread;
 
 use arc_swap::ArcSwap;
+use rustls::RootCertStore;
 use scopegate::admin::Admin;
 use scopegate::clock::Clock;
 use scopegate::config::{Config, Report, Source};
 use scopegate::gateway::{Publisher, Snapshot, compile};
+use scopegate::net::tls;
 use scopegate::oauth::UnixTime;
 use scopegate::reload::{Reloaded, Reloader};
 use scopegate::server::tls::{Shown, certificates};
 use scopegate::server::{Server, Settings, listen};
-use scopegate::telemetry::Telemetry;
+use scopegate::telemetry::{Collector, Spans, Telemetry};
 use scopegate::{config, gateway};
 use tokio::sync::{mpsc, oneshot};
 
@@ -67,7 +69,17 @@ impl Gateway {
                     let publisher: Publisher = Arc::new(ArcSwap::from_pointee(snapshot));
                     gateway::attend_to(&publisher.load(), None);
                     let shown: Vec<_> = certificates.into_iter().map(Shown::new).collect();
-                    let telemetry = Telemetry::with_access_log(access_log);
+                    let collector = config.telemetry.otlp_endpoint.as_ref().map(|endpoint| Collector {
+                        endpoint: endpoint.value.to_string(),
+                        service_name: config.telemetry.service_name.clone(),
+                    });
+                    let (spans, exporting) = collector
+                        .map(|collector| {
+                            let tls = tls::client(RootCertStore::empty(), None).expect("a client");
+                            Spans::start(&collector, tls).expect("a client")
+                        })
+                        .unzip();
+                    let telemetry = Telemetry::telling(access_log, spans);
                     let server =
                         Server::start(listeners, &shown, &settings, &publisher, &clock, &telemetry).expect("threads");
                     let mut reloader = Reloader::new(config, Arc::clone(&publisher), shown);
@@ -79,6 +91,9 @@ impl Gateway {
                         let _ = answer.send(outcome.map_err(|refused| refused.to_string()));
                     }
                     let _ = server.drain(std::time::Duration::from_millis(100)).await;
+                    if let Some(exporting) = exporting {
+                        exporting.finish().await;
+                    }
                 });
                 // A worker that a test left hanging must not hold up the others.
                 runtime.shutdown_background();

@@ -86,6 +86,7 @@ fn thousand_simultaneous_verifications_of_one_new_token_make_one_question() {
                         accepts: |_: &str| true,
                         client: || IpAddr::from([127, 0, 0, 1]),
                         now: UnixTime::from_seconds(NOW),
+                        trace: None,
                     };
                     snapshot.verifier.verify(&offer).await.map(|fact| fact.token().client_id().map(str::to_owned))
                 })

@@ -1,0 +1,326 @@
+//! Finished spans, and their way to a collector (OTLP over HTTP, in protobuf).
+//!
+//! A worker hands over what it knows of a request that is recorded, and goes on. On the control plane it becomes spans with
+//! the names of OpenTelemetry's HTTP conventions, and is sent in batches. A collector that is slow or gone costs spans, which
+//! are counted, and nothing else.
+
+use std::net::IpAddr;
+use std::sync::Arc;
+use std::time::{Duration, Instant, SystemTime};
+
+use http::{HeaderValue, Version};
+use opentelemetry::trace::{SpanContext, SpanId, SpanKind, Status, TraceFlags, TraceId, TraceState};
+use opentelemetry::{InstrumentationScope, KeyValue};
+use opentelemetry_otlp::{RetryPolicy, WithExportConfig, WithHttpConfig};
+use opentelemetry_sdk::Resource;
+use opentelemetry_sdk::trace::{SpanData, SpanEvents, SpanExporter as _, SpanLinks};
+use tokio::sync::{mpsc, oneshot};
+use tokio::task::JoinHandle;
+use tokio::time::{MissedTickBehavior, interval, timeout};
+
+use super::Outcome;
+use super::numbers::Counter;
+use super::trace::{Lap, Trace};
+
+/// How many requests may wait to become spans; at a few hundred bytes each.
+const MOST_WAITING: usize = 8192;
+/// How many spans are sent at a time.
+const BATCH: usize = 512;
+/// How long a span waits for others.
+const GATHERING: Duration = Duration::from_secs(1);
+/// How often it is looked whether there are any. Nobody is woken by a worker, for which that would be a system call.
+const LOOKED_AT_EACH: Duration = Duration::from_millis(50);
+const CONNECT_TIMEOUT: Duration = Duration::from_secs(2);
+/// How long a collector may take for a batch.
+const TIMEOUT: Duration = Duration::from_secs(5);
+/// How long the end of the process waits for its last spans to be sent.
+const PARTING: Duration = Duration::from_secs(2);
+
+/// Where spans go: `[telemetry]`.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Collector {
+    /// The URL that they are posted to.
+    pub endpoint: String,
+    /// What this gateway is called there.
+    pub service_name: String,
+}
+
+/// Why no spans can be sent.
+#[derive(Debug, thiserror::Error)]
+pub enum CollectorError {
+    /// Its client cannot be made.
+    #[error(transparent)]
+    Client(#[from] reqwest::Error),
+    /// Its settings are no good.
+    #[error("{0}")]
+    Settings(#[from] opentelemetry_otlp::ExporterBuildError),
+}
+
+/// Takes what is known of requests that are recorded.
+#[derive(Clone, Debug)]
+pub struct Spans {
+    waiting: mpsc::Sender<Finished>,
+    dropped: Arc<Counter>,
+}
+
+/// The sending of spans, until it is told to [`finish`](Self::finish).
+#[derive(Debug)]
+pub struct Exporting {
+    stop: oneshot::Sender<()>,
+    task: JoinHandle<()>,
+}
+
+/// What is known of a request that has ended.
+#[derive(Debug)]
+pub(super) struct Finished {
+    pub(super) trace: Box<Trace>,
+    pub(super) began: Instant,
+    pub(super) ended: Instant,
+    pub(super) method: &'static str,
+    pub(super) route: Arc<str>,
+    pub(super) upstream: Option<Box<str>>,
+    pub(super) status: Option<u16>,
+    pub(super) outcome: Outcome,
+    pub(super) issuer: Option<Box<str>>,
+    pub(super) client: IpAddr,
+    pub(super) version: Version,
+    pub(super) request_id: Option<HeaderValue>,
+}
+
+struct Exporter {
+    waiting: mpsc::Receiver<Finished>,
+    exporter: opentelemetry_otlp::SpanExporter,
+    scope: InstrumentationScope,
+    dropped: Arc<Counter>,
+    batch: Vec<SpanData>,
+    oldest: Option<Instant>,
+    is_failing: bool,
+}
+
+impl Spans {
+    /// Begins to send spans to a collector, on the runtime that this is called on.
+    ///
+    /// # Errors
+    /// [`CollectorError`]; whether the collector is there is found out later.
+    pub fn start(collector: &Collector, tls: rustls::ClientConfig) -> Result<(Self, Exporting), CollectorError> {
+        let client = reqwest::Client::builder()
+            .tls_backend_preconfigured(tls)
+            .connect_timeout(CONNECT_TIMEOUT)
+            .timeout(TIMEOUT)
+            .redirect(reqwest::redirect::Policy::none())
+            .no_proxy()
+            .user_agent(concat!("scopegate/", env!("CARGO_PKG_VERSION")))
+            .build()?;
+        let mut exporter = opentelemetry_otlp::SpanExporter::builder()
+            .with_http()
+            .with_endpoint(&collector.endpoint)
+            .with_timeout(TIMEOUT)
+            .with_http_client(client)
+            // What waits for a collector to come back would be dropped next.
+            .with_retry_policy(RetryPolicy::disabled())
+            .build()?;
+        let version = KeyValue::new("service.version", env!("CARGO_PKG_VERSION"));
+        let resource = Resource::builder_empty().with_service_name(collector.service_name.clone());
+        exporter.set_resource(&resource.with_attribute(version).build());
+        let (sender, waiting) = mpsc::channel(MOST_WAITING);
+        let dropped = Arc::<Counter>::default();
+        let scope = InstrumentationScope::builder("scopegate").with_version(env!("CARGO_PKG_VERSION")).build();
+        let batch = Vec::new();
+        let exporter = Exporter {
+            waiting,
+            exporter,
+            scope,
+            dropped: Arc::clone(&dropped),
+            batch,
+            oldest: None,
+            is_failing: false,
+        };
+        let (stop, stopped) = oneshot::channel();
+        let task = tokio::spawn(exporter.run(stopped));
+        Ok((Self { waiting: sender, dropped }, Exporting { stop, task }))
+    }
+
+    /// How many spans never came to the collector.
+    #[must_use]
+    pub fn dropped(&self) -> u64 {
+        self.dropped.read()
+    }
+
+    pub(super) fn take(&self, finished: Finished) {
+        if let Err(refused) = self.waiting.try_send(finished) {
+            self.dropped.add(refused.into_inner().spans());
+        }
+    }
+}
+
+impl Exporting {
+    /// Sends what there is, if that does not take long, and ends.
+    pub async fn finish(self) {
+        // An error means that it has ended already.
+        let _ = self.stop.send(());
+        let _ = timeout(PARTING, self.task).await;
+    }
+}
+
+impl Exporter {
+    async fn run(mut self, mut stopped: oneshot::Receiver<()>) {
+        let mut looking = interval(LOOKED_AT_EACH);
+        looking.set_missed_tick_behavior(MissedTickBehavior::Delay);
+        loop {
+            let is_last = tokio::select! {
+                _ = looking.tick() => false,
+                // An error means the same: whoever could tell so is gone.
+                _ = &mut stopped => true,
+            };
+            self.look(is_last).await;
+            if is_last {
+                return;
+            }
+        }
+    }
+
+    async fn look(&mut self, is_last: bool) {
+        loop {
+            while self.batch.len() < BATCH
+                && let Ok(finished) = self.waiting.try_recv()
+            {
+                self.oldest.get_or_insert_with(Instant::now);
+                finished.write(&self.scope, &mut self.batch);
+            }
+            let is_due = self.oldest.is_some_and(|oldest| oldest.elapsed() >= GATHERING);
+            if self.batch.is_empty() || (self.batch.len() < BATCH && !is_due && !is_last) {
+                return;
+            }
+            self.send().await;
+        }
+    }
+
+    async fn send(&mut self) {
+        let (batch, failed_before) = (std::mem::take(&mut self.batch), self.is_failing);
+        let spans = batch.len();
+        self.oldest = None;
+        let outcome = match timeout(TIMEOUT, self.exporter.export(batch)).await {
+            Ok(outcome) => outcome.map_err(|error| error.to_string()),
+            Err(_) => Err("timed out".to_owned()),
+        };
+        self.is_failing = outcome.is_err();
+        match outcome {
+            Ok(()) if failed_before => tracing::info!("the collector takes spans again"),
+            Ok(()) => {}
+            Err(error) => {
+                self.dropped.add(spans as u64);
+                if !failed_before {
+                    tracing::warn!(%error, "cannot send spans to the collector: they are dropped until it takes them");
+                }
+            }
+        }
+    }
+}
+
+impl Finished {
+    /// How many spans it is.
+    fn spans(&self) -> u64 {
+        let trace = &self.trace;
+        let steps = [trace.verified.get().is_some(), trace.asked.get().is_some(), trace.sent.get().is_some()];
+        1 + steps.into_iter().filter(|is_there| *is_there).count() as u64
+    }
+
+    fn write(self, scope: &InstrumentationScope, spans: &mut Vec<SpanData>) {
+        let trace = &*self.trace;
+        let verification = self.step(scope, "verify token", SpanKind::Internal, trace.span, trace.verified.get());
+        let asking =
+            verification.as_ref().map_or(trace.span, |span| u64::from_be_bytes(span.span_context.span_id().to_bytes()));
+        let asked = self.step(scope, "introspect token", SpanKind::Client, asking, trace.asked.get());
+        let sent = trace.sent.get().map(|began| self.upstream(scope, (began, self.ended)));
+        spans.push(self.server(scope));
+        spans.extend([verification, asked, sent].into_iter().flatten());
+    }
+
+    fn server(&self, scope: &InstrumentationScope) -> SpanData {
+        let trace = &*self.trace;
+        let name = [self.method, &self.route].join(" ").trim_end().to_owned();
+        let mut span = self.span(scope, name, trace.span, trace.parent.unwrap_or(0), (self.began, self.ended));
+        span.span_kind = SpanKind::Server;
+        span.parent_span_is_remote = trace.parent.is_some();
+        let attributes = &mut span.attributes;
+        attributes.push(KeyValue::new("http.request.method", self.method));
+        attributes.push(KeyValue::new("url.scheme", if trace.is_https { "https" } else { "http" }));
+        attributes.push(KeyValue::new("client.address", self.client.to_string()));
+        attributes.push(KeyValue::new("scopegate.decision", self.outcome.decision()));
+        let version = super::access::version(self.version);
+        attributes.extend(version.map(|version| KeyValue::new("network.protocol.version", version)));
+        if !self.route.is_empty() {
+            attributes.push(KeyValue::new("http.route", self.route.to_string()));
+        }
+        attributes.extend(trace.host.as_deref().map(|host| KeyValue::new("server.address", host.to_owned())));
+        attributes.extend(self.status.map(|status| KeyValue::new("http.response.status_code", i64::from(status))));
+        attributes.extend(self.issuer.as_deref().map(|issuer| KeyValue::new("scopegate.issuer", issuer.to_owned())));
+        let id = self.request_id.as_ref().and_then(|id| id.to_str().ok());
+        attributes.extend(id.map(|id| KeyValue::new("scopegate.request_id", id.to_owned())));
+        let name = if matches!(self.outcome, Outcome::Shadowed(_)) { "scopegate.reason" } else { "error.type" };
+        attributes.extend(self.outcome.reason().map(|reason| KeyValue::new(name, reason)));
+        // What a client has done wrong is no error of the server's.
+        let is_broken = matches!(self.outcome, Outcome::Broken(_)) || self.status.is_some_and(|status| status >= 500);
+        span.status = if is_broken { Status::error(self.outcome.reason().unwrap_or_default()) } else { Status::Unset };
+        span
+    }
+
+    fn upstream(&self, scope: &InstrumentationScope, lap: Lap) -> SpanData {
+        let trace = &*self.trace;
+        let mut span = self.span(scope, self.method.to_owned(), trace.upstream_span, trace.span, lap);
+        span.span_kind = SpanKind::Client;
+        span.attributes.push(KeyValue::new("http.request.method", self.method));
+        let upstream = self.upstream.as_deref();
+        span.attributes.extend(upstream.map(|name| KeyValue::new("scopegate.upstream", name.to_owned())));
+        let error = match (self.outcome, self.status) {
+            (Outcome::Refused(reason) | Outcome::Broken(reason), _) => Some(reason.to_owned()),
+            (Outcome::Permitted | Outcome::Public | Outcome::Shadowed(_), Some(status)) => {
+                span.attributes.push(KeyValue::new("http.response.status_code", i64::from(status)));
+                (status >= 400).then(|| status.to_string())
+            }
+            (Outcome::Undecided | Outcome::Permitted | Outcome::Public | Outcome::Shadowed(_), _) => None,
+        };
+        if let Some(error) = error {
+            span.status = Status::error(error.clone());
+            span.attributes.push(KeyValue::new("error.type", error));
+        }
+        span
+    }
+
+    fn step(
+        &self,
+        scope: &InstrumentationScope,
+        name: &'static str,
+        kind: SpanKind,
+        parent: u64,
+        lap: Option<Lap>,
+    ) -> Option<SpanData> {
+        // Unlike those of the request's two main spans, nobody else has to know its id.
+        let id = self.trace.span.rotate_left(if kind == SpanKind::Client { 21 } else { 42 }) ^ self.trace.upstream_span;
+        let mut span = self.span(scope, name.to_owned(), id.max(1), parent, lap?);
+        span.span_kind = kind;
+        let issuer = self.issuer.as_deref();
+        span.attributes.extend(issuer.map(|issuer| KeyValue::new("scopegate.issuer", issuer.to_owned())));
+        Some(span)
+    }
+
+    fn span(&self, scope: &InstrumentationScope, name: String, id: u64, parent: u64, lap: Lap) -> SpanData {
+        let at = |instant: Instant| -> SystemTime { self.trace.began + instant.saturating_duration_since(self.began) };
+        let trace = TraceId::from(self.trace.id);
+        SpanData {
+            span_context: SpanContext::new(trace, SpanId::from(id), TraceFlags::SAMPLED, false, TraceState::NONE),
+            parent_span_id: SpanId::from(parent),
+            parent_span_is_remote: false,
+            span_kind: SpanKind::Internal,
+            name: name.into(),
+            start_time: at(lap.0),
+            end_time: at(lap.1),
+            attributes: Vec::new(),
+            dropped_attributes_count: 0,
+            events: SpanEvents::default(),
+            links: SpanLinks::default(),
+            status: Status::Unset,
+            instrumentation_scope: scope.clone(),
+        }
+    }
+}
