@@ -214,15 +214,23 @@ impl Watched {
         Self { known: Content::of([&path]), path }
     }
 
-    /// Waits until something else is in the file. A file that is gone is waited for.
+    /// The file is read now, for another reason than a change.
+    pub fn is_read(&mut self) {
+        self.known = Content::of([&self.path]);
+    }
+
+    /// Waits until something else is in the file. A file that is gone is waited for; when it is back it has changed,
+    /// whatever is in it.
     pub async fn changed(&mut self) {
         let mut last = self.known.clone();
         loop {
             tokio::time::sleep(LOOKED_AT_EACH).await;
             let found = Content::of([&self.path]);
-            if found.is_there() && found == last && found != self.known {
-                self.known = found;
-                return;
+            if found == last && found != self.known {
+                self.known = found.clone();
+                if found.is_there() {
+                    return;
+                }
             }
             last = found;
         }

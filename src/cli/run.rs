@@ -136,7 +136,7 @@ fn serve(
         let reloading = async {
             loop {
                 tokio::select! {
-                    _ = signals.hang_up.recv() => {}
+                    _ = signals.hang_up.recv() => watched.is_read(),
                     () = watched.changed() => {}
                 }
                 reload(&mut reloader, &server, options, log).await;

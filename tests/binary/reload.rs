@@ -108,6 +108,21 @@ fn hang_up_has_the_file_and_what_it_names_read_again() {
 }
 
 #[test]
+fn file_that_was_gone_is_judged_again_when_it_is_back() {
+    let address = own_address();
+    let toml = file(address, "/x").replace("{ file = \"secret\" }", "\"bare\"");
+    let process = Process::start(address, &toml);
+    let (current, away) = (process.folder().join("gateway.toml"), process.folder().join("away"));
+    let said = |text: &str| process.printed().1.matches(text).count();
+    fs::rename(&current, &away).expect("a file");
+    process.signal("HUP");
+    wait("it is refused", || said("is not taken up") == 1);
+    fs::rename(&away, &current).expect("a file");
+    // The same file as before, which is what the metrics have to tell.
+    wait("it is good", || said("nothing has changed") == 1);
+}
+
+#[test]
 fn log_changes_with_the_file() {
     let address = own_address();
     let pretty = file(address, "/x").replace("{ file = \"secret\" }", "\"bare\"");
