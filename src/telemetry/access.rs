@@ -68,6 +68,8 @@ struct Refusals {
 }
 
 const COUNT_BITS: u32 = 24;
+/// Longer ones are cut off.
+const LONGEST_METHOD: usize = 32;
 
 impl AccessLog {
     /// One that ends in `sink`. Its lines are coloured only by [`Log`](super::Log), which knows the terminal.
@@ -136,7 +138,7 @@ impl WorkerAccessLog {
 
 fn fill(line: &mut Line<'_>, record: &Record, duration: Duration) {
     let (token, names, settings) = (record.token.as_deref(), record.names.as_deref(), record.log);
-    line.word(name!("method"), record.method.as_str());
+    line.word(name!("method"), shortened(record.method.as_str()));
     line.optional(name!("host"), names.and_then(|names| names.host.as_deref()));
     line.optional(name!("route"), record.route_label());
     if let Some(status) = record.status {
@@ -158,6 +160,11 @@ fn fill(line: &mut Line<'_>, record: &Record, duration: Duration) {
     line.number(name!("request_bytes"), record.request_bytes);
     line.number(name!("response_bytes"), record.response_bytes);
     line.optional(name!("request_id"), record.request_id.as_ref().and_then(|id| id.to_str().ok()));
+}
+
+// Methods are a client's to make up, as long as a head may be. They are ASCII.
+fn shortened(method: &str) -> &str {
+    method.get(..LONGEST_METHOD).unwrap_or(method)
 }
 
 fn version(version: Version) -> Option<&'static str> {

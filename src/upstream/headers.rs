@@ -165,7 +165,7 @@ pub fn to_upstream(
     if special.connection {
         for name in nominated(headers) {
             if is_needed(&name) || reserved.holds(&usual_spelling(&name)) {
-                return Err(Nominated(name));
+                return Err(Nominated(crate::oauth::shortened(&name)));
             }
             headers.remove(name.as_str());
         }
