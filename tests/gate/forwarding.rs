@@ -61,7 +61,8 @@ fn r39_identity_header_that_is_written_with_other_signs_is_ours_in_every_spellin
     let routes = "[[routes]]\npath = \"/told\"\nupstream = \"up\"\nclaim_headers = { x_user = \"client_id\", \"X.Role\" = \"none\" }\n\
                   [[routes]]\npath = \"/open\"\npublic = true\nupstream = \"up\"\n";
     let stand = Stand::routes(routes);
-    let forged = "x_user: forged\r\nX-User: forged\r\nx.user: forged\r\nX.Role: forged\r\nx-role: forged\r\nX_Role: forged\r\n";
+    let forged =
+        "x_user: forged\r\nX-User: forged\r\nx.user: forged\r\nX.Role: forged\r\nx-role: forged\r\nX_Role: forged\r\n";
     let authorization = format!("Authorization: Bearer {}\r\n", stand.token(""));
     for path in ["/open", "/told"] {
         assert_eq!(ask(&stand, path, &format!("{forged}{authorization}")), 200);
