@@ -252,6 +252,9 @@ impl Gate {
         });
         set_target(&mut parts, passage.path.as_deref())?;
         if let Some(rehearsal) = &connection.rehearsal {
+            if let Some(protocol) = protocol {
+                headers::set_protocol(&mut parts.headers, protocol);
+            }
             rehearsal.would_send(upstream.settings(), parts);
             return Ok(Passed::Rehearsed);
         }

@@ -2,15 +2,13 @@
 //!
 //! 1. A name that a trusted proxy gave stays, where it can be written anywhere: at most 128 letters, digits and a few
 //!    signs. What anybody else says is not looked at: names that a stranger chooses end up in other people's logs.
-//! 2. Else it is made here: 32 hexadecimal digits, of which the first half is the worker's and random, and the second
-//!    runs through all there are in an order that tells nobody how many requests there were.
+//! 2. Else it is made here: 32 hexadecimal digits, random ones. A number that is only mixed can be unmixed, and would tell
+//!    whoever gets two of them how many requests there were in between, and what all others are called.
 
 use std::cell::RefCell;
 
 use bytes::BytesMut;
 use http::{HeaderMap, HeaderName, HeaderValue};
-
-use crate::telemetry::Ids;
 
 /// The header that a request's name is told in.
 pub(super) const X_REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
@@ -22,13 +20,13 @@ const MADE_AT_ONCE: usize = 32;
 
 /// Names the requests of one worker.
 pub(super) struct RequestIds {
-    ids: Ids,
     room: RefCell<BytesMut>,
+    random: RefCell<Vec<u8>>,
 }
 
 impl RequestIds {
     pub(super) fn new() -> Self {
-        Self { ids: Ids::new(), room: RefCell::default() }
+        Self { room: RefCell::default(), random: RefCell::default() }
     }
 
     /// The name of a request: the one that it came with, where it `is_trusted`, or a new one.
@@ -42,8 +40,15 @@ impl RequestIds {
         if room.capacity() < DIGITS {
             *room = BytesMut::with_capacity(DIGITS * MADE_AT_ONCE);
         }
-        write_hex(&mut room, self.ids.worker());
-        write_hex(&mut room, self.ids.make());
+        let mut random = self.random.borrow_mut();
+        if random.is_empty() {
+            random.resize(DIGITS / 2 * MADE_AT_ONCE, 0);
+            // Without randomness names are not unique, and nothing else is lost.
+            let _ = aws_lc_rs::rand::fill(&mut random);
+        }
+        let rest = random.len() - DIGITS / 2;
+        write_hex(&mut room, &random[rest..]);
+        random.truncate(rest);
         // Hexadecimal digits are good in any header.
         HeaderValue::from_maybe_shared(room.split().freeze()).unwrap_or(HeaderValue::from_static(""))
     }
@@ -57,10 +62,10 @@ fn told(headers: &HeaderMap) -> Option<HeaderValue> {
     is_good.then(|| one.clone())
 }
 
-fn write_hex(room: &mut BytesMut, number: u64) {
-    let mut digits = [0; 16];
-    for (digit, shift) in digits.iter_mut().zip((0..64).step_by(4).rev()) {
-        *digit = b"0123456789abcdef"[(number >> shift & 0xf) as usize];
+fn write_hex(room: &mut BytesMut, bytes: &[u8]) {
+    let mut digits = [0; DIGITS];
+    for (pair, byte) in digits.chunks_exact_mut(2).zip(bytes) {
+        pair.copy_from_slice(&[byte >> 4, byte & 0xf].map(|digit| b"0123456789abcdef"[usize::from(digit)]));
     }
     room.extend_from_slice(&digits);
 }
@@ -84,6 +89,33 @@ mod tests {
             id.len() == 32 && id.as_bytes().iter().all(|byte| byte.is_ascii_digit() || (b'a'..=b'f').contains(byte))
         }));
         assert_eq!(made.iter().collect::<HashSet<_>>().len(), made.len());
+    }
+
+    #[test]
+    fn names_tell_nobody_how_many_requests_there_were() {
+        let ids = RequestIds::new();
+        let made: Vec<_> = (0..1000).map(|_| ids.make()).collect();
+        let number = |id: &HeaderValue, half: std::ops::Range<usize>| {
+            u64::from_str_radix(&id.to_str().expect("ASCII")[half], 16).expect("digits")
+        };
+        // What a name says of the worker, and of a number that is mixed without a key, is in each of them anew.
+        let halves = [0..16, 16..32].map(|half| made.iter().map(|id| number(id, half.clone())).collect::<HashSet<_>>());
+        assert_eq!(halves.map(|half| half.len()), [1000, 1000]);
+        let steps: HashSet<_> = made
+            .windows(2)
+            .map(|two| unmixed(number(&two[1], 16..32)).wrapping_sub(unmixed(number(&two[0], 16..32))))
+            .collect();
+        assert_eq!(steps.len(), 999, "neighbours are as far apart as any two");
+    }
+
+    // The finalizer of MurmurHash3, undone.
+    fn unmixed(mut number: u64) -> u64 {
+        number ^= number >> 33;
+        for inverse in [0x9cb4_b2f8_1293_37db, 0x4f74_430c_22a5_4005] {
+            number = number.wrapping_mul(inverse);
+            number ^= number >> 33;
+        }
+        number
     }
 
     #[test]

@@ -178,7 +178,7 @@ impl RouteTable {
         let of = |indices: &[usize]| {
             let found =
                 indices.iter().map(|&index| &self.routes[index]).find(|route| route.methods.contains(method))?;
-            Some((&found.requirement, &found.issuers))
+            Some((&found.requirement, &found.issuers, found.is_enforced))
         };
         if of(others).is_some() && of(others) == of(ours) { None } else { Some(first) }
     }

@@ -68,6 +68,8 @@ struct Refusals {
 }
 
 const COUNT_BITS: u32 = 24;
+/// Longer ones are cut off.
+const LONGEST_METHOD: usize = 32;
 
 impl AccessLog {
     /// One that ends in `sink`. Its lines are coloured only by [`Log`](super::Log), which knows the terminal.
@@ -136,7 +138,7 @@ impl WorkerAccessLog {
 
 fn fill(line: &mut Line<'_>, record: &Record, duration: Duration) {
     let (token, names, settings) = (record.token.as_deref(), record.names.as_deref(), record.log);
-    line.word(name!("method"), record.method.as_str());
+    line.word(name!("method"), shortened(record.method.as_str()));
     line.optional(name!("host"), names.and_then(|names| names.host.as_deref()));
     line.optional(name!("route"), record.route_label());
     if let Some(status) = record.status {
@@ -161,6 +163,11 @@ fn fill(line: &mut Line<'_>, record: &Record, duration: Duration) {
         line.text(name!("trace_id"), &format!("{:032x}", trace.id));
     }
     line.optional(name!("request_id"), record.request_id.as_ref().and_then(|id| id.to_str().ok()));
+}
+
+// Methods are a client's to make up, as long as a head may be. They are ASCII.
+fn shortened(method: &str) -> &str {
+    method.get(..LONGEST_METHOD).unwrap_or(method)
 }
 
 pub(super) fn version(version: Version) -> Option<&'static str> {

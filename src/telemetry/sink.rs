@@ -156,10 +156,12 @@ impl Shared {
                 .flush_asked
                 .wait_timeout_while(locked(&self.flushes), GATHERING, |flushes| flushes.asked == flushes.done);
             let asked = gathering.unwrap_or_else(PoisonError::into_inner).0.asked;
+            let mut is_read = true;
             // The first ones last: those of the control plane, whose word is often the last.
             for lines in self.all_in_use().iter().rev() {
                 mem::swap(&mut *locked(&lines.waiting), &mut buffer);
                 if !buffer.is_empty() && write_whole(&mut out, &buffer).is_err() {
+                    is_read = false;
                     self.dropped.add(buffer.iter().filter(|byte| **byte == b'\n').count() as u64);
                 }
                 buffer.clear();
@@ -169,7 +171,8 @@ impl Shared {
             self.flush_done.notify_all();
             self.is_stuck.store(false, Ordering::Relaxed);
             let dropped = self.dropped.read();
-            if dropped > told {
+            // Where nothing can be written, a line about that could not be either, and would be followed by one about itself.
+            if dropped > told && is_read {
                 tracing::warn!(lines = dropped - told, "lines of the log were dropped: nobody read them in time");
                 told = dropped;
             }
@@ -266,6 +269,17 @@ mod tests {
         drop(leave);
         assert!(sink.flush(PATIENCE));
         assert_eq!(sink.dropped(), 7 + 1 + MOST_WAITING as u64 / 1024, "and what could not be written counts as well");
+    }
+
+    #[test]
+    fn log_that_nobody_can_read_any_more_is_not_told_so_for_ever() {
+        let (sink, writes, leave) = slow();
+        drop(leave);
+        let (lines, before) = (sink.lines(), sink.dropped());
+        add(&lines, "lost\n");
+        assert!(sink.flush(PATIENCE));
+        thread::sleep(GATHERING * 20);
+        assert_eq!((sink.dropped() - before, writes.try_iter().count()), (1, 1));
     }
 
     #[test]

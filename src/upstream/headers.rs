@@ -52,7 +52,8 @@ const HOP_BY_HOP: [HeaderName; 8] = [
 /// The names that no client may set.
 #[derive(Debug)]
 pub struct Reserved {
-    names: Vec<HeaderName>,
+    /// In their usual spelling: what is set as `x_user` may not come as `x-user` either.
+    names: Vec<String>,
     /// The letters that they begin with, one bit each: most names of a request need no second look.
     initials: u64,
 }
@@ -70,14 +71,15 @@ impl Reserved {
         let mut names = vec![header::FORWARDED, X_REAL_IP];
         names.extend(OVERRIDES);
         names.extend(set_by_routes);
-        names.sort_by(|one, other| one.as_str().cmp(other.as_str()));
+        let mut names: Vec<_> = names.iter().map(|name| usual_spelling(name.as_str()).into_owned()).collect();
+        names.sort();
         names.dedup();
-        let initials = names.iter().fold(initial("x-forwarded-"), |initials, name| initials | initial(name.as_str()));
+        let initials = names.iter().fold(initial("x-forwarded-"), |initials, name| initials | initial(name));
         Self { names, initials }
     }
 
     fn holds(&self, name: &str) -> bool {
-        name.starts_with("x-forwarded-") || self.names.iter().any(|reserved| reserved.as_str() == name)
+        name.starts_with("x-forwarded-") || self.names.iter().any(|reserved| reserved == name)
     }
 
     /// Whether a field is of a reserved name, in whatever spelling.
@@ -175,7 +177,7 @@ pub fn to_upstream(
     if special.connection {
         for name in nominated(headers) {
             if is_needed(&name) || reserved.holds(&usual_spelling(&name)) {
-                return Err(Nominated(name));
+                return Err(Nominated(crate::oauth::shortened(&name)));
             }
             headers.remove(name.as_str());
         }

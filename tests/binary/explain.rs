@@ -408,6 +408,24 @@ fn requests_that_would_pass_are_told_with_what_the_upstream_would_get_and_not_se
 }
 
 #[test]
+fn protocol_that_would_be_switched_to_is_told_as_it_would_be_sent() {
+    let stand = Stand::start();
+    let told = stand.explain(&["GET", "/open", "-H", "Connection: keep-alive, Upgrade", "-H", "Upgrade: websocket"]);
+    let story = text(&told.stdout);
+    assert!(story.contains("  connection: upgrade\n") && !story.contains("without"), "{story}");
+}
+
+#[test]
+fn head_that_is_too_long_is_explained_with_the_answer_that_it_gets() {
+    let stand = Stand::start();
+    for bytes in [40_000, 120_000] {
+        let told = stand.explain(&["GET", "/open", "--json", "-H", &format!("X-Long: {}", "a".repeat(bytes))]);
+        let told: Value = serde_json::from_slice(&told.stdout).unwrap_or_else(|_| panic!("{}", text(&told.stderr)));
+        assert_eq!((&told["verdict"], &told["answer"]["status"]), (&json!("refused"), &json!(431)), "{told}");
+    }
+}
+
+#[test]
 fn offline_nobody_is_asked_and_what_cannot_be_known_is_told_as_such() {
     let stand = Stand::start();
     let fetched = stand.issuer.server.received().len();
@@ -499,12 +517,14 @@ fn what_cannot_be_asked_is_bad_input_and_shows_no_token() {
     fs::write(stand.folder().join("no.json"), "{}").expect("a file");
     let leaky = format!("Authorization Bearer {good}");
     let broken = format!("{good}\nb");
+    let in_query = format!("/things?access_token={good} b");
     for (arguments, message) in [
         (vec!["GET"], "<URL>"),
         (vec!["G T", "/things"], "METHOD: expected the name of a method such as GET, but found \"G T\""),
         (vec!["GET", "things"], "URL: expected a path that starts with / or an http or https URL"),
         (vec!["GET", "ftp://a/b"], "URL: expected a path that starts with / or an http or https URL"),
         (vec!["GET", "/a b"], "URL: expected no spaces (a client writes %20)"),
+        (vec!["GET", &in_query], "URL: expected no spaces (a client writes %20), but found \"/things\""),
         (vec!["GET", "http:///a"], "URL: expected a host after the scheme"),
         (
             vec!["GET", "/things", "--token", "@nowhere"],

@@ -202,6 +202,44 @@ fn flood_of_refusals_has_few_lines_that_tell_how_many_there_were() {
 }
 
 #[test]
+fn flood_of_clients_that_go_away_undecided_has_few_lines_too() {
+    const FLOOD: u64 = 60;
+    let stand = Stand::toml("[log]\nrefusals_per_second = 5", "unknown_key_cooldown = \"1s\"", "", ROUTES);
+    stand.issuer.fail(Reply::RawThenHang(Vec::new()));
+    let unknown = Key::es256("second").token(&stand.issuer.claims("write"));
+    let begun = std::time::Instant::now();
+    let waiting: Vec<_> = (0..FLOOD)
+        .map(|_| {
+            let mut connection = Connection::open(stand.address);
+            connection.write(format!("GET /apps/7 HTTP/1.1\r\nHost: a\r\nAuthorization: Bearer {unknown}\r\n\r\n"));
+            connection
+        })
+        .collect();
+    std::thread::sleep(std::time::Duration::from_millis(300));
+    drop(waiting);
+    let series = "scopegate_requests_total{route=\"/apps/{id}\",method=\"GET\",status=\"none\",decision=\"undecided\",\
+                  reason=\"client_went_away\"}";
+    eventually("all have gone away", || stand.metric(series) == Some(FLOOD as f64));
+    let told = stand.requests.lines().iter().filter(|line| line["reason"] == "client_went_away").count() as u64;
+    let seconds = begun.elapsed().as_secs() + 2;
+    assert!((1..=5 * seconds).contains(&told), "{told} lines in {seconds} s");
+    assert_eq!(stand.metric("scopegate_log_refusals_left_out_total{}"), Some((FLOOD - told) as f64));
+}
+
+#[test]
+fn long_method_or_nominated_field_makes_no_long_line() {
+    let stand = Stand::routes(ROUTES);
+    let long = "m".repeat(20_000);
+    send(stand.address, format!("{long} /apps/7 HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n"));
+    let authorization = format!("Authorization: Bearer {}\r\n", stand.token("write app.7 the.audit"));
+    let nominated = format!("Connection: close, x-forwarded-{long}\r\n");
+    send(stand.address, format!("GET /apps/7 HTTP/1.1\r\nHost: a\r\n{authorization}{nominated}\r\n"));
+    let lines = lines(&stand, 2);
+    assert!(lines.iter().any(|line| line["reason"] == "connection_nominates"), "{lines:?}");
+    assert!(lines.iter().all(|line| line.to_string().len() < 1000), "{lines:?}");
+}
+
+#[test]
 fn nothing_is_logged_of_requests_where_access_is_off() {
     let stand = Stand::toml("[log]\naccess = false", "", "", ROUTES);
     assert_eq!(stand.get("/apps/7", None).status, 401);

@@ -57,6 +57,25 @@ fn r39_identity_headers_are_ours_in_every_spelling() {
 }
 
 #[test]
+fn r39_identity_header_that_is_written_with_other_signs_is_ours_in_every_spelling_too() {
+    let routes = "[[routes]]\npath = \"/told\"\nupstream = \"up\"\nclaim_headers = { x_user = \"client_id\", \"X.Role\" = \"none\" }\n\
+                  [[routes]]\npath = \"/open\"\npublic = true\nupstream = \"up\"\n";
+    let stand = Stand::routes(routes);
+    let forged =
+        "x_user: forged\r\nX-User: forged\r\nx.user: forged\r\nX.Role: forged\r\nx-role: forged\r\nX_Role: forged\r\n";
+    let authorization = format!("Authorization: Bearer {}\r\n", stand.token(""));
+    for path in ["/open", "/told"] {
+        assert_eq!(ask(&stand, path, &format!("{forged}{authorization}")), 200);
+        let received = stand.last();
+        assert!(received.headers.iter().all(|(_, value)| value != "forged"), "{path}: {:?}", received.headers);
+    }
+    assert_eq!(stand.last().header("x_user"), ["client-1"]);
+    for name in ["x_user", "X-User", "x.role"] {
+        assert_eq!(ask(&stand, "/told", &format!("Connection: {name}\r\n{authorization}")), 400, "{name}");
+    }
+}
+
+#[test]
 fn r40_hop_by_hop_fields_end_here_both_ways() {
     let stand = stand();
     stand.upstream.script(|_| {

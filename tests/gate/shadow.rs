@@ -96,3 +96,16 @@ fn route_may_be_enforced_where_the_server_is_not() {
     // That route, and the one that the stand has for itself.
     assert_eq!(stand.metric("scopegate_shadow_routes{}"), Some(2.0));
 }
+
+#[test]
+fn shadow_mode_opens_no_lookalike_of_a_path_that_is_enforced() {
+    let routes = "[[routes]]\npath = \"/admin\"\nscope = \"api\"\nupstream = \"up\"\n\
+                  [[routes]]\npath = \"/{*rest}\"\nscope = \"api\"\nupstream = \"up\"\nenforce = false\n";
+    let stand = Stand::routes(routes);
+    assert_eq!(stand.get("/admin", None).status, 401);
+    for path in ["/Admin", "/admin.", "/admin%20", "/ADMIN%3Fx"] {
+        assert_eq!(stand.get(path, None).status, 400, "{path}");
+    }
+    assert_eq!(stand.hits(), 0);
+    assert_eq!(stand.get("/other", None).status, 200);
+}

@@ -84,10 +84,14 @@ async fn exchange(question: &Question, snapshot: Snapshot, config: &Config) -> i
 }
 
 async fn ask(mut client: DuplexStream, question: &Question) -> io::Result<String> {
-    client.write_all(&question.written()).await?;
+    // Who refuses a head that is too long has not read all of it, and has answered.
+    let written = client.write_all(&question.written()).await;
     let mut answer = Vec::new();
     while !answer.ends_with(b"\r\n\r\n") && (answer.len() as u64) < LONGEST_ANSWER {
-        answer.push(client.read_u8().await?);
+        match client.read_u8().await {
+            Ok(byte) => answer.push(byte),
+            Err(error) => return Err(written.err().unwrap_or(error)),
+        }
     }
     Ok(String::from_utf8_lossy(&answer).into_owned())
 }

@@ -133,8 +133,10 @@ struct Target {
 
 impl Target {
     fn parse(url: &str, config: &Config) -> Result<Self, String> {
+        // What follows may be what nobody else should see.
+        let shown = url.split(['?', '#']).next().unwrap_or_default();
         if url.is_empty() || url.contains(|character: char| character.is_whitespace() || character.is_control()) {
-            return Err(format!("URL: expected no spaces (a client writes %20), but found {url:?}"));
+            return Err(format!("URL: expected no spaces (a client writes %20), but found {shown:?}"));
         }
         // A client keeps the fragment to itself.
         let url = url.split('#').next().unwrap_or_default();
@@ -145,12 +147,14 @@ impl Target {
             let (host, target) = rest.split_at(rest.find(['/', '?']).unwrap_or(rest.len()));
             let target = if target.starts_with('/') { target.to_owned() } else { format!("/{target}") };
             return match host {
-                "" => Err(format!("URL: expected a host after the scheme, but found none in {url:?}")),
+                "" => Err(format!("URL: expected a host after the scheme, but found none in {shown:?}")),
                 host => Ok(Self { is_tls, host: host.to_owned(), target }),
             };
         }
         if !url.starts_with('/') && url != "*" {
-            return Err(format!("URL: expected a path that starts with / or an http or https URL, but found {url:?}"));
+            return Err(format!(
+                "URL: expected a path that starts with / or an http or https URL, but found {shown:?}"
+            ));
         }
         let (is_tls, host) = usual_host(config);
         Ok(Self { is_tls, host, target: url.to_owned() })
