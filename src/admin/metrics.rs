@@ -6,6 +6,8 @@
 //!    with `scopegate_`.
 //! 3. What ends, such as a route that is no longer in the file, is not told any more.
 
+mod page;
+
 use std::collections::BTreeMap;
 use std::fmt;
 use std::net::SocketAddr;
@@ -13,15 +15,15 @@ use std::sync::Arc;
 use std::time::Instant;
 
 use prometheus_client::collector::Collector;
-use prometheus_client::encoding::{DescriptorEncoder, MetricEncoder, NoLabelSet};
-use prometheus_client::metrics::MetricType;
+use prometheus_client::encoding::DescriptorEncoder;
 use prometheus_client::registry::Registry;
 
 use super::Admin;
-use crate::telemetry::numbers::{BOUNDS_IN_MICROS, Distribution};
+use crate::telemetry::numbers::Distribution;
 use crate::telemetry::{self, Kind};
 use crate::upstream::TargetReport;
 use crate::verify;
+use page::{Labels, Page};
 
 pub(super) const MEDIA_TYPE: &str = "application/openmetrics-text; version=1.0.0; charset=utf-8";
 
@@ -45,7 +47,7 @@ impl fmt::Debug for Told {
 
 impl Collector for Told {
     fn encode(&self, encoder: DescriptorEncoder<'_>) -> fmt::Result {
-        let mut page = Page(encoder);
+        let mut page = Page::new(encoder);
         self.0.tell_requests(&mut page)?;
         self.0.tell_tokens(&mut page)?;
         self.0.tell_issuers(&mut page)?;
@@ -53,8 +55,6 @@ impl Collector for Told {
         self.0.tell_process(&mut page)
     }
 }
-
-type Labels = Vec<(&'static str, String)>;
 
 impl Admin {
     fn tell_requests(&self, page: &mut Page<'_>) -> fmt::Result {
@@ -246,50 +246,4 @@ fn http_labels_of(kind: &Kind) -> Labels {
         labels.push(("http_response_status_code", status.to_string()));
     }
     labels
-}
-
-/// What is being written.
-struct Page<'e>(DescriptorEncoder<'e>);
-
-impl Page<'_> {
-    fn counter(&mut self, name: &str, help: &str, all: impl IntoIterator<Item = (Labels, u64)>) -> fmt::Result {
-        self.each(name, help, MetricType::Counter, all, |mut metric, count| {
-            metric.encode_counter::<NoLabelSet, _, u64>(&count, None)
-        })
-    }
-
-    fn gauge(&mut self, name: &str, help: &str, all: impl IntoIterator<Item = (Labels, u64)>) -> fmt::Result {
-        self.each(name, help, MetricType::Gauge, all, |mut metric, level| metric.encode_gauge(&level))
-    }
-
-    fn histogram(
-        &mut self,
-        name: &str,
-        help: &str,
-        all: impl IntoIterator<Item = (Labels, Distribution)>,
-    ) -> fmt::Result {
-        self.each(name, help, MetricType::Histogram, all, |mut metric, distribution| {
-            let bounds = BOUNDS_IN_MICROS.iter().map(|&micros| micros as f64 / 1e6).chain([f64::INFINITY]);
-            let buckets: Vec<_> = bounds.zip(distribution.counts).collect();
-            let total = distribution.total.as_secs_f64();
-            metric.encode_histogram::<NoLabelSet>(total, distribution.count(), &buckets, None)
-        })
-    }
-
-    // Not all who read it take a name without a single number.
-    fn each<T>(
-        &mut self,
-        name: &str,
-        help: &str,
-        kind: MetricType,
-        all: impl IntoIterator<Item = (Labels, T)>,
-        encode: impl Fn(MetricEncoder<'_>, T) -> fmt::Result,
-    ) -> fmt::Result {
-        let mut all = all.into_iter().peekable();
-        if all.peek().is_none() {
-            return Ok(());
-        }
-        let mut metric = self.0.encode_descriptor(name, help, None, kind)?;
-        all.try_for_each(|(labels, value)| encode(metric.encode_family(&labels)?, value))
-    }
 }
