@@ -197,10 +197,10 @@ impl Admin {
             "Changes of the file, by whether they were taken up",
             reloads.map(|(outcome, count)| (vec![("outcome", outcome.to_owned())], count.read())),
         )?;
-        let (is_good, success) = self.reloads.last();
+        let last = self.reloads.last();
         let help = "1 when the file that was last read is in force, 0 when it was refused";
-        page.gauge("scopegate_last_reload_successful", help, [(Vec::new(), u64::from(is_good))])?;
-        let age = i64::try_from(success.elapsed().as_secs()).unwrap_or(i64::MAX);
+        page.gauge("scopegate_last_reload_successful", help, [(Vec::new(), u64::from(last.is_good))])?;
+        let age = i64::try_from(last.success.elapsed().as_secs()).unwrap_or(i64::MAX);
         let at = u64::try_from(self.clock.now().as_seconds().saturating_sub(age)).unwrap_or_default();
         let help = "When a file was last read that was good, in seconds since 1970";
         page.gauge("scopegate_last_reload_success_timestamp_seconds", help, [(Vec::new(), at)])?;

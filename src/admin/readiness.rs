@@ -50,7 +50,7 @@ impl Admin {
         if self.is_stopping() {
             checks.push(Check { finding: Finding::Missing, told: "stopping".to_owned() });
         }
-        if !self.reloads.last().0 {
+        if !self.reloads.last().is_good {
             let told = "configuration: the last file was refused, and the one before it is in force (see the log)";
             checks.push(Check { finding: Finding::Loud, told: told.to_owned() });
         }
