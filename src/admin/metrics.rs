@@ -20,9 +20,9 @@ use prometheus_client::registry::Registry;
 
 use super::Admin;
 use crate::telemetry::numbers::Distribution;
-use crate::telemetry::{self, Kind};
+use crate::telemetry::{self, RequestKind};
 use crate::upstream::TargetReport;
-use crate::verify;
+use crate::verify::IssuerReport;
 use page::{Labels, Page};
 
 pub(super) const MEDIA_TYPE: &str = "application/openmetrics-text; version=1.0.0; charset=utf-8";
@@ -30,22 +30,22 @@ pub(super) const MEDIA_TYPE: &str = "application/openmetrics-text; version=1.0.0
 /// Everything that there is to tell.
 pub(super) fn text(admin: &Arc<Admin>) -> String {
     let mut registry = Registry::default();
-    registry.register_collector(Box::new(Told(Arc::clone(admin))));
+    registry.register_collector(Box::new(Everything(Arc::clone(admin))));
     let mut text = String::new();
     // Nothing is written but text into memory, which does not fail.
     let _ = prometheus_client::encoding::text::encode(&mut text, &registry);
     text
 }
 
-struct Told(Arc<Admin>);
+struct Everything(Arc<Admin>);
 
-impl fmt::Debug for Told {
+impl fmt::Debug for Everything {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("Told")
+        f.write_str("Everything")
     }
 }
 
-impl Collector for Told {
+impl Collector for Everything {
     fn encode(&self, encoder: DescriptorEncoder<'_>) -> fmt::Result {
         let mut page = Page::new(encoder);
         self.0.tell_requests(&mut page)?;
@@ -96,8 +96,8 @@ impl Admin {
     fn tell_issuers(&self, page: &mut Page<'_>) -> fmt::Result {
         let snapshot = self.publisher.load();
         let reports: Vec<_> = snapshot.verifier.issuers().iter().map(|issuer| issuer.report()).collect();
-        let of = |report: &verify::Report| vec![("issuer", report.issuer.to_string())];
-        let outcomes = |report: &verify::Report, good: u64, bad: u64| {
+        let of = |report: &IssuerReport| vec![("issuer", report.issuer.to_string())];
+        let outcomes = |report: &IssuerReport, good: u64, bad: u64| {
             [("success", good), ("failure", bad)].map(|(outcome, count)| {
                 let mut labels = of(report);
                 labels.push(("outcome", outcome.to_owned()));
@@ -226,7 +226,7 @@ impl Admin {
     }
 }
 
-fn labels_of(kind: &Kind) -> Labels {
+fn labels_of(kind: &RequestKind) -> Labels {
     let status = kind.status.map_or_else(|| "none".to_owned(), |status| format!("{}xx", status / 100));
     vec![
         ("route", kind.route.to_string()),
@@ -237,7 +237,7 @@ fn labels_of(kind: &Kind) -> Labels {
     ]
 }
 
-fn http_labels_of(kind: &Kind) -> Labels {
+fn http_labels_of(kind: &RequestKind) -> Labels {
     let mut labels = vec![("http_request_method", kind.method.to_owned())];
     if !kind.route.is_empty() {
         labels.push(("http_route", kind.route.to_string()));

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use super::Admin;
-use crate::verify::Report;
+use crate::verify::IssuerReport;
 
 /// What was looked at.
 pub(super) struct Readiness(Vec<Check>);
@@ -71,7 +71,7 @@ fn good(told: String) -> Check {
     Check { finding: Finding::Good, told }
 }
 
-fn of_issuer(report: &Report) -> Check {
+fn of_issuer(report: &IssuerReport) -> Check {
     let issuer = &report.issuer;
     let Some(keys) = &report.keys else { return good(format!("issuer {issuer}: is asked about its tokens")) };
     let Some(usable) = keys.usable else {
