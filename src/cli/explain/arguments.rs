@@ -1,7 +1,8 @@
 //! The arguments as they are given. What may hold a token does not print itself.
 
 use std::fmt;
-use std::io::Read;
+use std::fs::File;
+use std::io::{self, Read};
 use std::path::PathBuf;
 use std::str::FromStr;
 
@@ -50,18 +51,15 @@ pub(super) struct HeaderFrom(pub(super) Zeroizing<String>);
 
 impl TokenFrom {
     pub(super) fn read(&self) -> Result<Zeroizing<Vec<u8>>, String> {
-        let (from, mut source): (String, Box<dyn Read>) = match self {
+        let (from, source): (String, io::Result<Box<dyn Read>>) = match self {
             Self::Argument(text) => return Ok(Zeroizing::new(text.as_bytes().to_vec())),
-            Self::File(path) => {
-                let unreadable =
-                    |error| format!("--token: expected a token in {}, but found none: {error}", path.display());
-                (path.display().to_string(), Box::new(std::fs::File::open(path).map_err(unreadable)?))
-            }
-            Self::StandardInput => ("the standard input".to_owned(), Box::new(std::io::stdin())),
+            Self::File(path) => (path.display().to_string(), File::open(path).map(|file| Box::new(file) as _)),
+            Self::StandardInput => ("the standard input".to_owned(), Ok(Box::new(io::stdin()))),
         };
         let mut text = Zeroizing::new(Vec::new());
-        let unreadable = |error| format!("--token: expected a token in {from}, but found none: {error}");
-        source.by_ref().take(LONGEST_TOKEN).read_to_end(&mut text).map_err(unreadable)?;
+        source
+            .and_then(|source| source.take(LONGEST_TOKEN).read_to_end(&mut text))
+            .map_err(|error| format!("--token: expected a token in {from}, but found none: {error}"))?;
         match text.trim_ascii() {
             [] => Err(format!("--token: expected a token in {from}, but found nothing")),
             token => Ok(Zeroizing::new(token.to_vec())),

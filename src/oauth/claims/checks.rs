@@ -14,7 +14,7 @@ pub struct Check {
     pub claim: String,
     /// What stands there.
     pub found: Told,
-    /// What should; empty where that is said by `found`.
+    /// What should.
     pub expected: String,
     /// The rule that is broken, where it is.
     pub broken: Option<ClaimsError>,
