@@ -49,10 +49,8 @@ fn told(file: &Path, arguments: &Arguments) -> Result<Account, ExitCode> {
         put_keys(&mut config, jwks, &question).map_err(super::bad_input)?;
     }
     let snapshot = compile(&config).map_err(|faults| super::bad_input(source.report(faults)))?;
-    let exchanged = exchange::rehearse(&question, snapshot, &config).map_err(|error| {
-        eprintln!("scopegate: {error}");
-        ExitCode::FAILURE
-    })?;
+    let exchanged = exchange::rehearse(&question, snapshot, &config);
+    let exchanged = exchanged.map_err(|error| super::bad_input(format!("scopegate: {error}")))?;
     Ok(Account::of(&question, exchanged, &config, &source))
 }
 
