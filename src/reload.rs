@@ -31,23 +31,26 @@ pub struct Reloader {
     publisher: Publisher,
     /// In the order of the listeners.
     shown: Vec<Arc<Shown>>,
-    counts: Arc<Counts>,
+    reloads: Arc<Reloads>,
 }
 
 /// What came of the reloads so far.
 #[derive(Debug)]
-pub struct Counts {
+pub struct Reloads {
     /// Another configuration was taken up.
     pub accepted: Counter,
     /// It was not, because of what it was.
     pub refused: Counter,
-    last: Mutex<Last>,
+    last: Mutex<LastReload>,
 }
 
-#[derive(Debug)]
-struct Last {
-    is_good: bool,
-    success: Instant,
+/// What came of the reload that was last.
+#[derive(Clone, Copy, Debug)]
+pub struct LastReload {
+    /// Whether what was read is in force.
+    pub is_good: bool,
+    /// When something last was, which it may have been already.
+    pub success: Instant,
 }
 
 /// What a reload came to, where it was not refused.
@@ -74,7 +77,7 @@ impl Reloader {
     /// `config` is in force: it was compiled to what `publisher` publishes and what the listeners show.
     #[must_use]
     pub fn new(config: Config, publisher: Publisher, shown: Vec<Arc<Shown>>) -> Self {
-        Self { config, publisher, shown, counts: Arc::new(Counts::new(Instant::now())) }
+        Self { config, publisher, shown, reloads: Arc::new(Reloads::new(Instant::now())) }
     }
 
     /// The configuration in force.
@@ -103,17 +106,17 @@ impl Reloader {
         let outcome = self.take_up(server, loaded).await;
         match &outcome {
             Ok(Reloaded::Same) => {}
-            Ok(Reloaded::Changed) => self.counts.accepted.count(),
-            Err(_) => self.counts.refused.count(),
+            Ok(Reloaded::Changed) => self.reloads.accepted.count(),
+            Err(_) => self.reloads.refused.count(),
         }
-        self.counts.came_out(outcome.is_ok(), Instant::now());
+        self.reloads.came_out(outcome.is_ok(), Instant::now());
         outcome
     }
 
-    /// How often something else was taken up so far, and how often it was refused.
+    /// What came of the reloads so far.
     #[must_use]
-    pub fn counts(&self) -> &Arc<Counts> {
-        &self.counts
+    pub fn reloads(&self) -> &Arc<Reloads> {
+        &self.reloads
     }
 
     async fn take_up(
@@ -158,10 +161,10 @@ impl Reloader {
     }
 }
 
-impl Counts {
+impl Reloads {
     // What was started with was taken up as well.
     fn new(now: Instant) -> Self {
-        let last = Mutex::new(Last { is_good: true, success: now });
+        let last = Mutex::new(LastReload { is_good: true, success: now });
         Self { accepted: Counter::default(), refused: Counter::default(), last }
     }
 
@@ -173,11 +176,10 @@ impl Counts {
         }
     }
 
-    /// Whether what was last read is in force; and when something last was, which it may have been already.
+    /// What came of the last one.
     #[must_use]
-    pub fn last(&self) -> (bool, Instant) {
-        let last = self.last.lock().unwrap_or_else(PoisonError::into_inner);
-        (last.is_good, last.success)
+    pub fn last(&self) -> LastReload {
+        *self.last.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 

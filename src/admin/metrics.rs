@@ -6,6 +6,8 @@
 //!    with `scopegate_`.
 //! 3. What ends, such as a route that is no longer in the file, is not told any more.
 
+mod page;
+
 use std::collections::BTreeMap;
 use std::fmt;
 use std::net::SocketAddr;
@@ -13,39 +15,39 @@ use std::sync::Arc;
 use std::time::Instant;
 
 use prometheus_client::collector::Collector;
-use prometheus_client::encoding::{DescriptorEncoder, MetricEncoder, NoLabelSet};
-use prometheus_client::metrics::MetricType;
+use prometheus_client::encoding::DescriptorEncoder;
 use prometheus_client::registry::Registry;
 
 use super::Admin;
-use crate::telemetry::numbers::{BOUNDS_IN_MICROS, Distribution};
-use crate::telemetry::{self, Kind};
+use crate::telemetry::numbers::Distribution;
+use crate::telemetry::{self, RequestKind};
 use crate::upstream::TargetReport;
-use crate::verify;
+use crate::verify::IssuerReport;
+use page::{Labels, Page};
 
 pub(super) const MEDIA_TYPE: &str = "application/openmetrics-text; version=1.0.0; charset=utf-8";
 
 /// Everything that there is to tell.
 pub(super) fn text(admin: &Arc<Admin>) -> String {
     let mut registry = Registry::default();
-    registry.register_collector(Box::new(Told(Arc::clone(admin))));
+    registry.register_collector(Box::new(Everything(Arc::clone(admin))));
     let mut text = String::new();
     // Nothing is written but text into memory, which does not fail.
     let _ = prometheus_client::encoding::text::encode(&mut text, &registry);
     text
 }
 
-struct Told(Arc<Admin>);
+struct Everything(Arc<Admin>);
 
-impl fmt::Debug for Told {
+impl fmt::Debug for Everything {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("Told")
+        f.write_str("Everything")
     }
 }
 
-impl Collector for Told {
+impl Collector for Everything {
     fn encode(&self, encoder: DescriptorEncoder<'_>) -> fmt::Result {
-        let mut page = Page(encoder);
+        let mut page = Page::new(encoder);
         self.0.tell_requests(&mut page)?;
         self.0.tell_tokens(&mut page)?;
         self.0.tell_issuers(&mut page)?;
@@ -53,8 +55,6 @@ impl Collector for Told {
         self.0.tell_process(&mut page)
     }
 }
-
-type Labels = Vec<(&'static str, String)>;
 
 impl Admin {
     fn tell_requests(&self, page: &mut Page<'_>) -> fmt::Result {
@@ -96,8 +96,8 @@ impl Admin {
     fn tell_issuers(&self, page: &mut Page<'_>) -> fmt::Result {
         let snapshot = self.publisher.load();
         let reports: Vec<_> = snapshot.verifier.issuers().iter().map(|issuer| issuer.report()).collect();
-        let of = |report: &verify::Report| vec![("issuer", report.issuer.to_string())];
-        let outcomes = |report: &verify::Report, good: u64, bad: u64| {
+        let of = |report: &IssuerReport| vec![("issuer", report.issuer.to_string())];
+        let outcomes = |report: &IssuerReport, good: u64, bad: u64| {
             [("success", good), ("failure", bad)].map(|(outcome, count)| {
                 let mut labels = of(report);
                 labels.push(("outcome", outcome.to_owned()));
@@ -197,10 +197,10 @@ impl Admin {
             "Changes of the file, by whether they were taken up",
             reloads.map(|(outcome, count)| (vec![("outcome", outcome.to_owned())], count.read())),
         )?;
-        let (is_good, success) = self.reloads.last();
+        let last = self.reloads.last();
         let help = "1 when the file that was last read is in force, 0 when it was refused";
-        page.gauge("scopegate_last_reload_successful", help, [(Vec::new(), u64::from(is_good))])?;
-        let age = i64::try_from(success.elapsed().as_secs()).unwrap_or(i64::MAX);
+        page.gauge("scopegate_last_reload_successful", help, [(Vec::new(), u64::from(last.is_good))])?;
+        let age = i64::try_from(last.success.elapsed().as_secs()).unwrap_or(i64::MAX);
         let at = u64::try_from(self.clock.now().as_seconds().saturating_sub(age)).unwrap_or_default();
         let help = "When a file was last read that was good, in seconds since 1970";
         page.gauge("scopegate_last_reload_success_timestamp_seconds", help, [(Vec::new(), at)])?;
@@ -226,7 +226,7 @@ impl Admin {
     }
 }
 
-fn labels_of(kind: &Kind) -> Labels {
+fn labels_of(kind: &RequestKind) -> Labels {
     let status = kind.status.map_or_else(|| "none".to_owned(), |status| format!("{}xx", status / 100));
     vec![
         ("route", kind.route.to_string()),
@@ -237,7 +237,7 @@ fn labels_of(kind: &Kind) -> Labels {
     ]
 }
 
-fn http_labels_of(kind: &Kind) -> Labels {
+fn http_labels_of(kind: &RequestKind) -> Labels {
     let mut labels = vec![("http_request_method", kind.method.to_owned())];
     if !kind.route.is_empty() {
         labels.push(("http_route", kind.route.to_string()));
@@ -246,50 +246,4 @@ fn http_labels_of(kind: &Kind) -> Labels {
         labels.push(("http_response_status_code", status.to_string()));
     }
     labels
-}
-
-/// What is being written.
-struct Page<'e>(DescriptorEncoder<'e>);
-
-impl Page<'_> {
-    fn counter(&mut self, name: &str, help: &str, all: impl IntoIterator<Item = (Labels, u64)>) -> fmt::Result {
-        self.each(name, help, MetricType::Counter, all, |mut metric, count| {
-            metric.encode_counter::<NoLabelSet, _, u64>(&count, None)
-        })
-    }
-
-    fn gauge(&mut self, name: &str, help: &str, all: impl IntoIterator<Item = (Labels, u64)>) -> fmt::Result {
-        self.each(name, help, MetricType::Gauge, all, |mut metric, level| metric.encode_gauge(&level))
-    }
-
-    fn histogram(
-        &mut self,
-        name: &str,
-        help: &str,
-        all: impl IntoIterator<Item = (Labels, Distribution)>,
-    ) -> fmt::Result {
-        self.each(name, help, MetricType::Histogram, all, |mut metric, distribution| {
-            let bounds = BOUNDS_IN_MICROS.iter().map(|&micros| micros as f64 / 1e6).chain([f64::INFINITY]);
-            let buckets: Vec<_> = bounds.zip(distribution.counts).collect();
-            let total = distribution.total.as_secs_f64();
-            metric.encode_histogram::<NoLabelSet>(total, distribution.count(), &buckets, None)
-        })
-    }
-
-    // Not all who read it take a name without a single number.
-    fn each<T>(
-        &mut self,
-        name: &str,
-        help: &str,
-        kind: MetricType,
-        all: impl IntoIterator<Item = (Labels, T)>,
-        encode: impl Fn(MetricEncoder<'_>, T) -> fmt::Result,
-    ) -> fmt::Result {
-        let mut all = all.into_iter().peekable();
-        if all.peek().is_none() {
-            return Ok(());
-        }
-        let mut metric = self.0.encode_descriptor(name, help, None, kind)?;
-        all.try_for_each(|(labels, value)| encode(metric.encode_family(&labels)?, value))
-    }
 }

@@ -30,7 +30,7 @@ use tokio::sync::Semaphore;
 
 use crate::clock::Clock;
 use crate::gateway::Publisher;
-use crate::reload::Counts;
+use crate::reload::Reloads;
 use crate::server::Pulse;
 use crate::telemetry::Telemetry;
 
@@ -38,26 +38,35 @@ use crate::telemetry::Telemetry;
 const PATIENCE: Duration = Duration::from_secs(10);
 /// How many connections there may be.
 const MOST_CONNECTIONS: usize = 64;
+/// How long accepting pauses when the process or the machine has run out of something.
+const EXHAUSTED: Duration = Duration::from_millis(100);
 /// A worker that has not gone round for so long hangs.
 const HANGS_AFTER: Duration = Duration::from_secs(5);
 
 /// Everything that can be asked about.
 pub struct Admin {
-    /// The configuration in force.
-    pub publisher: Publisher,
-    /// What has happened.
-    pub telemetry: Arc<Telemetry>,
-    /// What came of reloads.
-    pub reloads: Arc<Counts>,
-    /// Whether the workers live.
-    pub pulse: Pulse,
-    /// The time.
-    pub clock: Clock,
+    publisher: Publisher,
+    telemetry: Arc<Telemetry>,
+    reloads: Arc<Reloads>,
+    pulse: Pulse,
+    clock: Clock,
     /// Whether the gateway was asked to stop.
-    pub stopping: AtomicBool,
+    stopping: AtomicBool,
 }
 
 impl Admin {
+    /// Tells of a gateway that runs.
+    #[must_use]
+    pub fn new(
+        publisher: Publisher,
+        telemetry: Arc<Telemetry>,
+        reloads: Arc<Reloads>,
+        pulse: Pulse,
+        clock: Clock,
+    ) -> Arc<Self> {
+        Arc::new(Self { publisher, telemetry, reloads, pulse, clock, stopping: AtomicBool::new(false) })
+    }
+
     /// Listens on `address`; port 0 picks a free one.
     ///
     /// # Errors
@@ -93,7 +102,7 @@ impl Admin {
                 // Out of file descriptors, most likely: they come back as connections close.
                 Err(error) => {
                     tracing::warn!(%error, "the admin listener cannot accept a connection");
-                    tokio::time::sleep(Duration::from_millis(100)).await;
+                    tokio::time::sleep(EXHAUSTED).await;
                 }
             }
         }

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use super::Admin;
-use crate::verify::Report;
+use crate::verify::IssuerReport;
 
 /// What was looked at.
 pub(super) struct Readiness(Vec<Check>);
@@ -50,7 +50,7 @@ impl Admin {
         if self.is_stopping() {
             checks.push(Check { finding: Finding::Missing, told: "stopping".to_owned() });
         }
-        if !self.reloads.last().0 {
+        if !self.reloads.last().is_good {
             let told = "configuration: the last file was refused, and the one before it is in force (see the log)";
             checks.push(Check { finding: Finding::Loud, told: told.to_owned() });
         }
@@ -71,7 +71,7 @@ fn good(told: String) -> Check {
     Check { finding: Finding::Good, told }
 }
 
-fn of_issuer(report: &Report) -> Check {
+fn of_issuer(report: &IssuerReport) -> Check {
     let issuer = &report.issuer;
     let Some(keys) = &report.keys else { return good(format!("issuer {issuer}: is asked about its tokens")) };
     let Some(usable) = keys.usable else {

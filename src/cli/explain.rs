@@ -4,19 +4,22 @@
 //! [`Gate`](crate::gateway::Gate) as any other; only its last step is left out. The answer is what that wrote. So the
 //! verdict is the gateway's own, and what is told around it comes from the functions that decide.
 //!
-//! - `question`: the command line and what it asks; `exchange`: the request's way and what came of it.
-//! - `account`: why; `story` and `json`: the same for people and for programs.
+//! - `arguments`: the command line; `question`: the request that it asks about; `exchange`: the request's way and what
+//!   came of it.
+//! - `account`: why; `story` and `json`: the same for people and for programs, with `times` as people read them.
 
 mod account;
+mod arguments;
 mod exchange;
 mod json;
 mod question;
 mod story;
+mod times;
 
 use std::path::Path;
 use std::process::ExitCode;
 
-pub(super) use question::Arguments;
+pub(super) use arguments::Arguments;
 
 use crate::config::{Config, KeySource};
 use crate::gateway::compile;
@@ -46,10 +49,8 @@ fn told(file: &Path, arguments: &Arguments) -> Result<Account, ExitCode> {
         put_keys(&mut config, jwks, &question).map_err(super::bad_input)?;
     }
     let snapshot = compile(&config).map_err(|faults| super::bad_input(source.report(faults)))?;
-    let exchanged = exchange::rehearse(&question, snapshot, &config).map_err(|error| {
-        eprintln!("scopegate: {error}");
-        ExitCode::FAILURE
-    })?;
+    let exchanged = exchange::rehearse(&question, snapshot, &config);
+    let exchanged = exchanged.map_err(|error| super::bad_input(format!("scopegate: {error}")))?;
     Ok(Account::of(&question, exchanged, &config, &source))
 }
 

@@ -3,7 +3,6 @@
 use std::io;
 use std::process::ExitCode;
 use std::sync::Arc;
-use std::sync::atomic::AtomicBool;
 
 use arc_swap::ArcSwap;
 use rustls::RootCertStore;
@@ -118,14 +117,8 @@ fn serve(
         }
 
         let mut reloader = Reloader::new(config, Arc::clone(&publisher), shown);
-        let admin = Arc::new(Admin {
-            publisher,
-            telemetry,
-            reloads: Arc::clone(reloader.counts()),
-            pulse: server.pulse(),
-            clock: Clock::system(),
-            stopping: AtomicBool::new(false),
-        });
+        let reloads = Arc::clone(reloader.reloads());
+        let admin = Admin::new(publisher, telemetry, reloads, server.pulse(), Clock::system());
         if let Some(listener) = admin_listener {
             tracing::info!(address = %listener.local_addr()?, "the admin listener is there");
             tokio::spawn(Arc::clone(&admin).serve(listener));
@@ -167,7 +160,7 @@ async fn reload(reloader: &mut Reloader, server: &Server, options: &Options, log
     service::reloading();
     let loaded = config::load_judged(&options.config, &gateway::route_faults);
     let outcome = reloader.reload(server, loaded).await;
-    let (accepted, refused) = (reloader.counts().accepted.read(), reloader.counts().refused.read());
+    let (accepted, refused) = (reloader.reloads().accepted.read(), reloader.reloads().refused.read());
     match outcome {
         Ok(Reloaded::Same) => tracing::info!("the file was read again: nothing has changed"),
         Ok(Reloaded::Changed) => {

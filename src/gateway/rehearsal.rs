@@ -58,7 +58,7 @@ pub struct Seen<'r> {
 impl Rehearsal {
     /// What became of the last request.
     #[must_use]
-    pub fn outcome(&self) -> Rehearsed {
+    pub fn rehearsed(&self) -> Rehearsed {
         self.0.borrow().clone()
     }
 

@@ -12,9 +12,10 @@
 //! 5. `cnf` binds a token to a key. Who cannot ask for the proof must not take the token (RFC 7800 §3, RFC 9449 §7.1).
 //! 6. Scopes that cannot be read are scopes that are not granted.
 //!
-//! - `rules`: each of them by itself, so that what is refused can be explained by what refused it.
+//! - `rules`: each of them by itself, so that what is refused can be explained by what refused it; `checks` tells that.
 
 mod active;
+mod checks;
 mod error;
 mod rules;
 
@@ -28,8 +29,8 @@ use super::json;
 use super::scope::{GrantedWildcards, ScopeSet};
 
 pub use active::ActiveToken;
+pub use checks::{Check, Told};
 pub use error::ClaimsError;
-pub use rules::{Check, Told};
 
 use rules::Rule;
 

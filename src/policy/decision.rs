@@ -12,7 +12,6 @@ use crate::oauth::claims::ActiveToken;
 #[must_use]
 pub struct Permit {
     route: usize,
-    is_public: bool,
 }
 
 impl Permit {
@@ -20,12 +19,6 @@ impl Permit {
     #[must_use]
     pub fn route(&self) -> usize {
         self.route
-    }
-
-    /// Whether nobody's token was judged: the request is anonymous, whatever token it carries.
-    #[must_use]
-    pub fn is_public(&self) -> bool {
-        self.is_public
     }
 }
 
@@ -55,7 +48,7 @@ pub enum Denial {
 /// See [`Denial`].
 pub fn decide(found: &Found<'_, '_>, token: Option<&ActiveToken>) -> Result<Permit, Denial> {
     let any_of = match &found.route.requirement {
-        Requirement::Public => return Ok(Permit { route: found.index, is_public: true }),
+        Requirement::Public => return Ok(Permit { route: found.index }),
         Requirement::Token { any_of } => any_of,
     };
     let token = token.ok_or(Denial::NoToken)?;
@@ -68,14 +61,14 @@ pub fn decide(found: &Found<'_, '_>, token: Option<&ActiveToken>) -> Result<Perm
     }
     match any_of.first() {
         Some(first) if !is_met => Err(Denial::InsufficientScope { needed: first.filled(&found.parameters)? }),
-        _ => Ok(Permit { route: found.index, is_public: false }),
+        _ => Ok(Permit { route: found.index }),
     }
 }
 
 /// Lets a request pass that would be refused for lack of a good token, on a route in shadow mode; `None` on any other.
 #[must_use]
 pub fn unenforced(found: &Found<'_, '_>) -> Option<Permit> {
-    (!found.route.is_enforced).then_some(Permit { route: found.index, is_public: true })
+    (!found.route.is_enforced).then_some(Permit { route: found.index })
 }
 
 /// The scopes that a request needs, for the challenge to one that came without a token; of several sets the first.

@@ -67,6 +67,8 @@ struct Refusals {
     told: AtomicU64,
 }
 
+/// Of the number that a second and its count are packed in, so that both change at once; `refusals_per_second` is a million
+/// at the most.
 const COUNT_BITS: u32 = 24;
 /// Longer ones are cut off.
 const LONGEST_METHOD: usize = 32;

@@ -29,14 +29,14 @@ pub use ids::Ids;
 pub use log::{Log, LogFormat};
 pub use panics::{log_panics, panicked_requests};
 pub use record::{Outcome, Record, RouteNames, Why};
-pub use requests::{Kind, RouteRequests};
+pub use requests::{RequestKind, RouteRequests};
 pub use sink::Sink;
 pub use spans::{Collector, CollectorError, Exporting, Spans};
 pub use trace::{SampleRatio, Trace};
 
 use access::WorkerAccessLog;
 use numbers::{Counter, Distribution, Level};
-use requests::{Board, Counted};
+use requests::{Board, WorkerRequests};
 
 /// What is told of the whole process.
 #[derive(Debug, Default)]
@@ -60,7 +60,7 @@ pub struct WorkerTelemetry {
     access: Option<WorkerAccessLog>,
     spans: Option<Spans>,
     ids: Ids,
-    requests: Counted,
+    requests: WorkerRequests,
     unrouted: Rc<RouteRequests>,
     tokens: Arc<TokensFound>,
 }
@@ -115,7 +115,7 @@ impl Telemetry {
     /// The part of one worker more; to be called on its thread.
     #[must_use]
     pub fn worker(&self) -> Rc<WorkerTelemetry> {
-        let (requests, tokens) = (Counted::default(), Arc::default());
+        let (requests, tokens) = (WorkerRequests::default(), Arc::default());
         let desk = Desk { requests: Arc::clone(requests.board()), tokens: Arc::clone(&tokens) };
         self.workers.lock().unwrap_or_else(PoisonError::into_inner).push(desk);
         let unrouted = RouteRequests::new(&"".into(), requests.board());
@@ -143,7 +143,7 @@ impl Telemetry {
 
     /// The requests so far, of all workers.
     #[must_use]
-    pub fn requests(&self) -> BTreeMap<Kind, Distribution> {
+    pub fn requests(&self) -> BTreeMap<RequestKind, Distribution> {
         let mut all = BTreeMap::new();
         self.desks().iter().for_each(|desk| desk.requests.read_into(&mut all));
         all

@@ -18,7 +18,7 @@ use super::numbers::{Distribution, Durations};
 
 /// What requests have in common.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub struct Kind {
+pub struct RequestKind {
     /// The route's pattern; empty for none.
     pub route: Arc<str>,
     /// The method, or `_OTHER`.
@@ -47,7 +47,7 @@ pub(super) struct Board(Mutex<Vec<Arc<Series>>>);
 
 /// The series of one worker, as it counts.
 #[derive(Debug, Default)]
-pub(super) struct Counted {
+pub(super) struct WorkerRequests {
     board: Arc<Board>,
     routes: RefCell<HashMap<Arc<str>, Rc<RouteRequests>>>,
 }
@@ -60,7 +60,7 @@ pub struct RouteRequests {
     series: RefCell<Vec<Arc<Series>>>,
 }
 
-impl Counted {
+impl WorkerRequests {
     pub(super) fn board(&self) -> &Arc<Board> {
         &self.board
     }
@@ -122,9 +122,9 @@ impl Board {
         self.0.lock().unwrap_or_else(PoisonError::into_inner).retain(|series| is_kept(&series.route));
     }
 
-    pub(super) fn read_into(&self, all: &mut BTreeMap<Kind, Distribution>) {
+    pub(super) fn read_into(&self, all: &mut BTreeMap<RequestKind, Distribution>) {
         for series in self.0.lock().unwrap_or_else(PoisonError::into_inner).iter() {
-            let kind = Kind {
+            let kind = RequestKind {
                 route: Arc::clone(&series.route),
                 method: series.method,
                 status: series.status,
@@ -159,33 +159,33 @@ mod tests {
     fn read(board: &Board) -> Vec<(String, u64)> {
         let mut all = BTreeMap::new();
         board.read_into(&mut all);
-        let text = |kind: &Kind| format!("{} {} {:?} {}", kind.method, kind.route, kind.status, kind.decision);
+        let text = |kind: &RequestKind| format!("{} {} {:?} {}", kind.method, kind.route, kind.status, kind.decision);
         all.iter().map(|(kind, distribution)| (text(kind), distribution.count())).collect()
     }
 
     #[test]
     fn route_that_stays_goes_on_counting_and_one_that_is_gone_is_not_told() {
-        let counted = Counted::default();
+        let requests = WorkerRequests::default();
         let labels: [Arc<str>; 2] = ["/a".into(), "/b".into()];
-        let routes = counted.set_routes(labels.iter());
+        let routes = requests.set_routes(labels.iter());
         let count = |route: &RouteRequests| {
             route.count(&Method::GET, Some(200), Outcome::Permitted, Duration::from_millis(1));
         };
         count(&routes[0]);
         count(&routes[1]);
-        let routes = counted.set_routes(labels[1..].iter());
+        let routes = requests.set_routes(labels[1..].iter());
         count(&routes[0]);
-        assert_eq!(read(counted.board()), [("GET /b Some(200) permitted".to_owned(), 2)]);
+        assert_eq!(read(requests.board()), [("GET /b Some(200) permitted".to_owned(), 2)]);
     }
 
     #[test]
     fn methods_that_somebody_made_up_are_one() {
-        let counted = Counted::default();
-        let routes = counted.set_routes([Arc::from("/a")].iter());
+        let requests = WorkerRequests::default();
+        let routes = requests.set_routes([Arc::from("/a")].iter());
         for method in ["BREW", "PROPFIND", "get"] {
             let method = Method::from_bytes(method.as_bytes()).expect("a method");
             routes[0].count(&method, None, Outcome::Undecided, Duration::ZERO);
         }
-        assert_eq!(read(counted.board()), [("_OTHER /a None undecided".to_owned(), 3)]);
+        assert_eq!(read(requests.board()), [("_OTHER /a None undecided".to_owned(), 3)]);
     }
 }

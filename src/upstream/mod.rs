@@ -51,7 +51,7 @@ pub use connect::FarEnd;
 pub use endpoints::Endpoints;
 pub use forwarded_body::ForwardedBody;
 pub use http1::Switching;
-pub use numbers::{Exchanges, OfAllWorkers, Report, TargetReport};
+pub use numbers::{Exchanges, OfAllWorkers, TargetReport, UpstreamReport};
 pub use probe::Check;
 pub use request_body::{Progress, RequestBody, RequestBodyFault};
 pub use resolve::Resolver;

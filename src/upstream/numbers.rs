@@ -32,7 +32,7 @@ pub struct OfAllWorkers<T>(Mutex<Vec<Arc<T>>>);
 
 /// What has come of an upstream so far.
 #[derive(Clone, Debug)]
-pub struct Report {
+pub struct UpstreamReport {
     /// From the sending of a request to the head of its answer.
     pub durations: Distribution,
     /// Attempts beyond the first one of each exchange.
@@ -107,8 +107,8 @@ impl<T: Default> OfAllWorkers<T> {
 impl Settings {
     /// What has come of the upstream so far, with all workers.
     #[must_use]
-    pub fn report(&self, now: Instant) -> Report {
-        let mut report = Report { durations: Distribution::default(), retries: 0, targets: Vec::new() };
+    pub fn report(&self, now: Instant) -> UpstreamReport {
+        let mut report = UpstreamReport { durations: Distribution::default(), retries: 0, targets: Vec::new() };
         for exchanges in self.exchanges.all() {
             report.durations.add(&exchanges.durations.read());
             report.retries += exchanges.retries.read();

@@ -8,7 +8,7 @@ use tokio::task::AbortHandle;
 use super::introspection::Introspection;
 use super::jwt::KeySet;
 use super::keys::{KeyRing, NoKeys};
-use super::report::{KeysReport, Report};
+use super::report::{IssuerReport, KeysReport};
 use super::{RETRY_AFTER, VerifyError};
 use crate::oauth::claims::Expectation;
 use crate::telemetry::numbers::Durations;
@@ -106,8 +106,8 @@ impl Issuer {
 
     /// How it is doing.
     #[must_use]
-    pub fn report(&self) -> Report {
-        Report {
+    pub fn report(&self) -> IssuerReport {
+        IssuerReport {
             issuer: Arc::clone(&self.name),
             keys: self.keys.as_ref().map(Keys::report),
             questions: self.introspection.as_ref().map(|introspection| introspection.report()),
@@ -123,7 +123,7 @@ impl Issuer {
 impl Keys {
     fn report(&self) -> KeysReport {
         match self {
-            Self::Fixed(keys) => KeysReport { usable: Some(keys.len()), ..KeysReport::default() },
+            Self::Fixed(keys) => KeysReport { usable: Some(keys.count()), ..KeysReport::default() },
             Self::Published(ring) => ring.report(),
         }
     }

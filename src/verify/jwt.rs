@@ -82,21 +82,6 @@ impl SignatureError {
 }
 
 impl KeySet {
-    /// How many keys there are; a secret is one.
-    #[must_use]
-    pub fn len(&self) -> usize {
-        match &self.0 {
-            Keys::Published { keys, .. } => keys.len(),
-            Keys::Shared { .. } => 1,
-        }
-    }
-
-    /// Whether there is none.
-    #[must_use]
-    pub fn is_empty(&self) -> bool {
-        self.len() == 0
-    }
-
     /// Prepares the keys that an issuer publishes. HMAC among `allowed` has no effect: no published key fits it.
     #[must_use]
     pub fn new(jwks: &Jwks, allowed: &[Algorithm]) -> Self {
@@ -155,8 +140,16 @@ impl KeySet {
         }
     }
 
+    /// How many keys there are; a secret is one.
+    pub(super) fn count(&self) -> usize {
+        match &self.0 {
+            Keys::Published { keys, .. } => keys.len(),
+            Keys::Shared { .. } => 1,
+        }
+    }
+
     /// The names of the keys; those without one are left out.
-    pub fn kids(&self) -> impl Iterator<Item = &str> {
+    pub(super) fn kids(&self) -> impl Iterator<Item = &str> {
         let keys = match &self.0 {
             Keys::Published { keys, .. } => &keys[..],
             Keys::Shared { .. } => &[],

@@ -118,7 +118,7 @@ impl KeyRing {
     pub fn report(&self) -> KeysReport {
         let Attempts { ended, succeeded, success, .. } = *self.attempts.borrow();
         KeysReport {
-            usable: self.current.load().as_ref().map(|keys| keys.len()),
+            usable: self.current.load().as_ref().map(|keys| keys.count()),
             since_success: success.map(|(at, _)| at.elapsed()),
             stale: success.map_or(Duration::ZERO, |(_, fresh_until)| fresh_until.elapsed()),
             fetched: succeeded,

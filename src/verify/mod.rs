@@ -35,7 +35,7 @@ pub use fact::Verified;
 pub use fetch::{FetchError, Fetcher};
 pub use issuer::{Background, Issuer, Keys};
 pub use keys::{KeyRing, KeyTiming, NoKeys};
-pub use report::{KeysReport, QuestionsReport, Report};
+pub use report::{IssuerReport, KeysReport, QuestionsReport};
 
 use fact::Basis;
 use introspection::{Introspection, Own, Question};

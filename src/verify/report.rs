@@ -7,7 +7,7 @@ use crate::telemetry::numbers::Distribution;
 
 /// How an issuer is doing.
 #[derive(Clone, Debug)]
-pub struct Report {
+pub struct IssuerReport {
     /// Its name in gateway.toml.
     pub issuer: Arc<str>,
     /// Its keys, where any are needed.
@@ -44,7 +44,7 @@ pub struct QuestionsReport {
     pub durations: Distribution,
 }
 
-impl Report {
+impl IssuerReport {
     /// Whether its tokens can be judged, as far as that is known without one.
     #[must_use]
     pub fn is_ready(&self) -> bool {

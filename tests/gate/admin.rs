@@ -86,7 +86,6 @@ fn issuer_and_upstream_are_told_of() {
     let fetches =
         |outcome| stand.metric(&format!("scopegate_issuer_key_fetches_total{{issuer=\"corp\",outcome=\"{outcome}\"}}"));
     assert_eq!(fetches("success"), Some(1.0));
-    // While the issuer was not asked yet, and after that the server broke off.
     assert_eq!(fetches("failure"), Some(0.0));
     let verified = "scopegate_verification_duration_seconds_count{issuer=\"corp\"}";
     let before = stand.metric(verified).expect("a count");

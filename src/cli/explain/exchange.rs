@@ -30,7 +30,7 @@ use crate::telemetry::Telemetry;
 /// Whose request it is, for want of a client.
 const CLIENT: IpAddr = IpAddr::V4(Ipv4Addr::LOCALHOST);
 /// Answers of the gateway's own are short.
-const LONGEST_ANSWER: u64 = 1024 * 1024;
+const LONGEST_ANSWER: usize = 1024 * 1024;
 /// From metadata at one of its places to the keys.
 const FETCHES: u32 = 4;
 
@@ -79,7 +79,7 @@ async fn exchange(question: &Question, snapshot: Snapshot, config: &Config) -> i
     // The client hangs up once it has the head, which ends the other side; one that cannot read the request ends before.
     let (head, _) = tokio::join!(ask(client, question), serving);
     let head = head?;
-    let (request, rehearsed, now) = (seen.borrow_mut().take(), rehearsal.outcome(), ticker.wall());
+    let (request, rehearsed, now) = (seen.borrow_mut().take(), rehearsal.rehearsed(), ticker.wall());
     Ok(Exchanged { snapshot, request, rehearsed, head, now })
 }
 
@@ -87,7 +87,7 @@ async fn ask(mut client: DuplexStream, question: &Question) -> io::Result<String
     // Who refuses a head that is too long has not read all of it, and has answered.
     let written = client.write_all(&question.written()).await;
     let mut answer = Vec::new();
-    while !answer.ends_with(b"\r\n\r\n") && (answer.len() as u64) < LONGEST_ANSWER {
+    while !answer.ends_with(b"\r\n\r\n") && answer.len() < LONGEST_ANSWER {
         match client.read_u8().await {
             Ok(byte) => answer.push(byte),
             Err(error) => return Err(written.err().unwrap_or(error)),

@@ -3,7 +3,7 @@
 use serde_json::{Value, json};
 
 use super::account::{Account, RouteTold, ScopeTold, TokenTold, Verdict};
-use super::story::at;
+use super::times::at;
 use crate::oauth::claims::{Check, Told};
 use crate::policy::route::Standing;
 use crate::verify::jwt::Signer;

@@ -1,57 +1,13 @@
-//! What is asked: a request, from the command line.
+//! What is asked: a request that nobody has sent.
 
-use std::fmt;
-use std::io::Read;
 use std::net::IpAddr;
-use std::path::PathBuf;
-use std::str::FromStr;
 
-use clap::Args;
 use http::{HeaderMap, HeaderName, HeaderValue, Method, header};
 use zeroize::Zeroizing;
 
+use super::arguments::{Arguments, HeaderFrom};
 use crate::config::Config;
 use crate::oauth::bearer;
-
-/// A file of more is not a token's.
-const LONGEST_TOKEN: u64 = 1024 * 1024;
-
-/// The arguments of `scopegate explain`.
-#[derive(Args, Debug)]
-pub(in crate::cli) struct Arguments {
-    /// The method of the request
-    method: String,
-    /// Its URL, or a path: then the host is that of external_url, else the first listener's
-    url: String,
-    /// An access token; @FILE reads a file and - the standard input, which no list of processes shows
-    #[arg(long, value_name = "TOKEN", allow_hyphen_values = true)]
-    token: Option<TokenFrom>,
-    /// A header of the request, as in 'X-Tenant: acme'; may be given more than once
-    #[arg(long = "header", short = 'H', value_name = "NAME: VALUE")]
-    headers: Vec<HeaderFrom>,
-    /// Prints one JSON object instead of a story
-    #[arg(long)]
-    pub(super) json: bool,
-    /// Touches no network: an issuer's keys come from its jwks_file or from --jwks
-    #[arg(long)]
-    offline: bool,
-    /// The keys of the issuer that the token names, in place of those that it publishes
-    #[arg(long, value_name = "FILE")]
-    pub(super) jwks: Option<PathBuf>,
-}
-
-/// Where a token comes from. It does not print itself.
-#[derive(Clone)]
-enum TokenFrom {
-    Argument(Zeroizing<String>),
-    File(PathBuf),
-    StandardInput,
-}
-
-/// A header as it was given. It may hold a token, so it does not print itself; nor is it parsed where a mistake in it would
-/// be answered with its text.
-#[derive(Clone)]
-struct HeaderFrom(Zeroizing<String>);
 
 /// A request that nobody has sent.
 pub(super) struct Question {
@@ -183,39 +139,6 @@ fn usual_host(config: &Config) -> (bool, String) {
     (first.tls.is_some(), address.to_string())
 }
 
-impl TokenFrom {
-    fn read(&self) -> Result<Zeroizing<Vec<u8>>, String> {
-        let (from, mut source): (String, Box<dyn Read>) = match self {
-            Self::Argument(text) => return Ok(Zeroizing::new(text.as_bytes().to_vec())),
-            Self::File(path) => {
-                let unreadable =
-                    |error| format!("--token: expected a token in {}, but found none: {error}", path.display());
-                (path.display().to_string(), Box::new(std::fs::File::open(path).map_err(unreadable)?))
-            }
-            Self::StandardInput => ("the standard input".to_owned(), Box::new(std::io::stdin())),
-        };
-        let mut text = Zeroizing::new(Vec::new());
-        let unreadable = |error| format!("--token: expected a token in {from}, but found none: {error}");
-        source.by_ref().take(LONGEST_TOKEN).read_to_end(&mut text).map_err(unreadable)?;
-        match text.trim_ascii() {
-            [] => Err(format!("--token: expected a token in {from}, but found nothing")),
-            token => Ok(Zeroizing::new(token.to_vec())),
-        }
-    }
-}
-
-impl FromStr for TokenFrom {
-    type Err = std::convert::Infallible;
-
-    fn from_str(text: &str) -> Result<Self, Self::Err> {
-        Ok(match text.strip_prefix('@') {
-            Some(path) => Self::File(path.into()),
-            None if text == "-" => Self::StandardInput,
-            None => Self::Argument(Zeroizing::new(text.to_owned())),
-        })
-    }
-}
-
 fn header_line(text: &str) -> Result<(HeaderName, HeaderValue), String> {
     let (name, value) = text.split_once(':').ok_or("--header: expected NAME: VALUE, but found no colon")?;
     let name = HeaderName::from_bytes(name.trim().as_bytes())
@@ -224,26 +147,6 @@ fn header_line(text: &str) -> Result<(HeaderName, HeaderValue), String> {
         .map_err(|_| format!("--header: expected a value on one line for {name}, but found control characters"))?;
     value.set_sensitive(name == header::AUTHORIZATION);
     Ok((name, value))
-}
-
-impl FromStr for HeaderFrom {
-    type Err = std::convert::Infallible;
-
-    fn from_str(text: &str) -> Result<Self, Self::Err> {
-        Ok(Self(Zeroizing::new(text.to_owned())))
-    }
-}
-
-impl fmt::Debug for TokenFrom {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("TokenFrom(redacted)")
-    }
-}
-
-impl fmt::Debug for HeaderFrom {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("HeaderFrom(redacted)")
-    }
 }
 
 #[cfg(test)]
@@ -274,11 +177,5 @@ mod tests {
         assert_eq!((is_tls, &*host), (true, "api.test"));
         let unspecified = config("listen = \"[::]:8080\"");
         assert_eq!(Target::parse("/a", &unspecified).expect("a URL").host, "[::1]:8080");
-    }
-
-    #[test]
-    fn what_may_hold_a_token_does_not_print_itself() {
-        let shown = format!("{:?} {:?}", "secret".parse::<TokenFrom>(), "A: secret".parse::<HeaderFrom>());
-        assert!(!shown.contains("secret"), "{shown}");
     }
 }

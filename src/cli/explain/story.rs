@@ -1,10 +1,9 @@
 //! The account for people: from the route to the answer, and what is wrong is marked NO.
 
 use std::fmt::Write;
-use std::time::{Duration, UNIX_EPOCH};
 
 use super::account::{Account, RouteTold, ScopeTold, Sent, TokenTold, Verdict};
-use crate::oauth::UnixTime;
+use super::times::{at, span};
 use crate::oauth::claims::{Check, Told};
 use crate::policy::route::Standing;
 use crate::verify::jwt::Signer;
@@ -12,9 +11,6 @@ use crate::verify::{Examined, Shape, Signed};
 
 /// Where what is told begins, behind what it is about.
 const INDENT: usize = 9;
-/// The last second of the year 9999, beyond which a date has no agreed form.
-const LAST_DATE: i64 = 253_402_300_799;
-
 pub(super) fn written(account: &Account) -> String {
     let mut story = Story::default();
     let asked = &account.asked;
@@ -235,16 +231,6 @@ fn shape_of(examined: &Examined) -> String {
     }
 }
 
-/// A point in time as people read it.
-pub(super) fn at(time: UnixTime) -> String {
-    match u64::try_from(time.as_seconds()) {
-        Ok(seconds) if time.as_seconds() <= LAST_DATE => {
-            httpdate::fmt_http_date(UNIX_EPOCH + Duration::from_secs(seconds))
-        }
-        Ok(_) | Err(_) => format!("{} seconds after 1970", time.as_seconds()),
-    }
-}
-
 fn found(told: &Told) -> String {
     match told {
         Told::Nothing => "none".to_owned(),
@@ -255,15 +241,6 @@ fn found(told: &Told) -> String {
             (true, false) => format!("{}, {} ago", at(*time), span(*ago)),
         },
     }
-}
-
-// The two largest units will do.
-fn span(span: Duration) -> String {
-    let seconds = span.as_secs();
-    let units = [(seconds / 86_400, "d"), (seconds / 3600 % 24, "h"), (seconds / 60 % 60, "min"), (seconds % 60, "s")];
-    let first = units.iter().position(|(count, _)| *count > 0).unwrap_or(units.len() - 1);
-    let shown = units[first..].iter().take(2).filter(|(count, _)| *count > 0 || seconds == 0);
-    shown.map(|(count, unit)| format!("{count} {unit}")).collect::<Vec<_>>().join(" ")
 }
 
 fn met(scope: &ScopeTold, is_judged: bool) -> String {
@@ -323,18 +300,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn spans_are_told_in_their_two_largest_units() {
-        for (seconds, told) in
-            [(0, "0 s"), (59, "59 s"), (60, "1 min"), (3599, "59 min 59 s"), (3600, "1 h"), (90_061, "1 d 1 h")]
-        {
-            assert_eq!(span(Duration::from_secs(seconds)), told);
-        }
-    }
-
-    #[test]
     fn no_text_of_a_stranger_moves_the_cursor() {
         assert_eq!(printable("a\u{1b}[2Jb\u{202E}c\nd\r"), "a\\u{1b}[2Jb\\u{202e}c\nd\\u{d}");
-        assert_eq!(at(UnixTime::from_seconds(i64::MAX)), "9223372036854775807 seconds after 1970");
-        assert_eq!(at(UnixTime::from_seconds(0)), "Thu, 01 Jan 1970 00:00:00 GMT");
     }
 }

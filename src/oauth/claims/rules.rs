@@ -1,12 +1,9 @@
 //! The rules over claims, one by one: [`Claims::check`] goes by this list, and [`Claims::checks`] tells it.
 
-use std::time::Duration;
-
 use serde_json::Value;
 
-use super::{ActiveToken, Claims, ClaimsError, Expectation, ExpectedAudience};
+use super::{Claims, ClaimsError, Expectation, ExpectedAudience};
 use crate::oauth::UnixTime;
-use crate::oauth::scope::{MAX_GRANTED_SCOPES, ScopeSet};
 use crate::oauth::shortened;
 
 /// One rule over claims.
@@ -21,37 +18,6 @@ pub(super) enum Rule {
     IssuedAt,
     RequiredClaims,
     Binding,
-}
-
-/// What one rule has found, for whoever asks why a token is refused.
-#[derive(Debug)]
-pub struct Check {
-    /// The claim that it is about, or where it is about several and none of them is wrong, what they are.
-    pub claim: String,
-    /// What stands there.
-    pub found: Told,
-    /// What should; empty where that is said by `found`.
-    pub expected: String,
-    /// The rule that is broken, where it is.
-    pub broken: Option<ClaimsError>,
-}
-
-/// What a claim says.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Told {
-    /// It is not there.
-    Nothing,
-    /// Its value as JSON; the beginning of a long one.
-    Json(String),
-    /// A point in time, `ahead` of now or that long ago.
-    Time {
-        /// The time.
-        at: UnixTime,
-        /// How long it is until then; zero where it has passed.
-        ahead: Duration,
-        /// How long ago it was; zero where it is to come.
-        ago: Duration,
-    },
 }
 
 /// Claims that access tokens do not have, and what does.
@@ -98,116 +64,10 @@ impl Rule {
             Self::Binding => Ok(()),
         }
     }
-
-    fn claim(self) -> &'static str {
-        match self {
-            Self::Kind => "kind of token",
-            Self::TokenType => "token_type",
-            Self::Issuer => "iss",
-            Self::Audience => "aud",
-            Self::Expiry => "exp",
-            Self::NotBefore => "nbf",
-            Self::IssuedAt => "iat",
-            Self::RequiredClaims => "required_claims",
-            Self::Binding => "cnf",
-        }
-    }
-
-    // Of several claims the one that is wrong.
-    fn about<'c>(self, claims: &Claims, expected: &'c Expectation) -> &'c str {
-        match self {
-            Self::Kind => claims.naming_another_kind().unwrap_or(self.claim()),
-            Self::RequiredClaims => claims.missing(expected).unwrap_or(self.claim()),
-            Self::TokenType
-            | Self::Issuer
-            | Self::Audience
-            | Self::Expiry
-            | Self::NotBefore
-            | Self::IssuedAt
-            | Self::Binding => self.claim(),
-        }
-    }
-
-    fn found(self, claims: &Claims, expected: &Expectation, now: UnixTime) -> Told {
-        match self {
-            Self::Kind => claims.naming_another_kind().map_or(Told::Nothing, |claim| claims.told(claim)),
-            Self::Expiry | Self::NotBefore | Self::IssuedAt => match claims.time(self.claim(), expected.expiry_unit) {
-                Ok(Some(at)) => Told::Time { at, ahead: at.since(now), ago: now.since(at) },
-                Ok(None) | Err(_) => claims.told(self.claim()),
-            },
-            Self::RequiredClaims => claims.missing(expected).map_or(Told::Nothing, |claim| claims.told(claim)),
-            Self::TokenType | Self::Issuer | Self::Audience | Self::Binding => claims.told(self.claim()),
-        }
-    }
-
-    fn expected(self, expected: &Expectation) -> String {
-        let or_none = |needed: bool| if needed { "" } else { ", or none" };
-        match self {
-            Self::Kind => "no claim that other kinds of token have, such as nonce or token_use".to_owned(),
-            Self::TokenType => "Bearer, or none".to_owned(),
-            Self::Issuer => one_of(&expected.issuers) + or_none(expected.issuer_required),
-            Self::Audience => match &expected.audience {
-                ExpectedAudience::Any => "anything (audience = \"any\")".to_owned(),
-                ExpectedAudience::OneOf { names, required } => one_of(names) + or_none(*required),
-            },
-            Self::Expiry => format!(
-                "a time to come, at most ten years ahead{}, with a leeway of {} s{}",
-                if expected.accept_unbounded_expiry { " or for ever" } else { "" },
-                expected.leeway.as_secs(),
-                or_none(expected.expiry_required)
-            ),
-            Self::NotBefore | Self::IssuedAt => {
-                format!("a time that has come, with a leeway of {} s, or none", expected.leeway.as_secs())
-            }
-            Self::RequiredClaims if expected.required_claims.is_empty() => "nothing more".to_owned(),
-            Self::RequiredClaims => format!("something for each of {}", expected.required_claims.join(", ")),
-            Self::Binding if expected.ignore_cnf => "anything (insecure_ignore_cnf)".to_owned(),
-            Self::Binding => "none: scopegate cannot ask for the proof".to_owned(),
-        }
-    }
 }
 
 impl Claims {
-    /// What each rule finds, those after the first broken one as well. The first `broken` is what [`Claims::check`] answers;
-    /// where there is none, the claims are good.
-    #[must_use]
-    pub fn checks(&self, expected: &Expectation, now: UnixTime) -> Vec<Check> {
-        let by_rule = Rule::ALL.into_iter().map(|rule| Check {
-            claim: rule.about(self, expected).to_owned(),
-            found: rule.found(self, expected, now),
-            expected: rule.expected(expected),
-            broken: rule.judge(self, expected, now).err(),
-        });
-        let claim = expected.scope_claims.iter().find(|claim| self.members.contains_key(*claim));
-        let scopes = Check {
-            claim: claim.map_or("scope", String::as_str).to_owned(),
-            found: claim.map_or(Told::Nothing, |claim| self.told(claim)),
-            expected: format!("at most {MAX_GRANTED_SCOPES} scopes, in {}", expected.scope_claims.join(" or ")),
-            broken: self.scopes(expected).err(),
-        };
-        by_rule.chain([scopes]).collect()
-    }
-
-    /// What they grant, good or not; nothing where that cannot be read.
-    #[must_use]
-    pub fn granted(&self, expected: &Expectation) -> ScopeSet {
-        self.scopes(expected).unwrap_or(ScopeSet::empty())
-    }
-
-    /// The claims of a good token, to be looked at once more.
-    #[must_use]
-    pub fn of(token: &ActiveToken) -> Self {
-        Self { members: token.claims.clone(), size: token.size }
-    }
-
-    fn told(&self, claim: &str) -> Told {
-        match self.members.get(claim) {
-            None => Told::Nothing,
-            value => Told::Json(shown(value)),
-        }
-    }
-
-    fn naming_another_kind(&self) -> Option<&'static str> {
+    pub(super) fn naming_another_kind(&self) -> Option<&'static str> {
         if let Some(claim) = FOREIGN.into_iter().find(|claim| self.members.contains_key(*claim)) {
             return Some(claim);
         }
@@ -278,7 +138,7 @@ impl Claims {
         }
     }
 
-    fn missing<'e>(&self, expected: &'e Expectation) -> Option<&'e str> {
+    pub(super) fn missing<'e>(&self, expected: &'e Expectation) -> Option<&'e str> {
         let mut names = expected.required_claims.iter().map(String::as_str);
         names.find(|name| self.members.get(*name).is_none_or(Value::is_null))
     }
@@ -297,10 +157,6 @@ fn is_name_of_an_access_token(kind: &str) -> bool {
         .any(|name| kind.eq_ignore_ascii_case(name))
 }
 
-fn shown(value: Option<&Value>) -> String {
+pub(super) fn shown(value: Option<&Value>) -> String {
     value.map_or_else(|| "nothing".to_owned(), |value| shortened(&value.to_string()))
-}
-
-fn one_of(names: &[String]) -> String {
-    names.iter().map(|name| format!("{name:?}")).collect::<Vec<_>>().join(" or ")
 }

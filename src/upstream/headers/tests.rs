@@ -1,5 +1,9 @@
 //! Names that are ours, names that end here.
 
+use std::cell::RefCell;
+use std::net::IpAddr;
+
+use super::forwarded::X_FORWARDED_FOR;
 use super::*;
 
 fn client(trusted: bool) -> Client {

@@ -2,7 +2,6 @@
 
 use std::net::SocketAddr;
 use std::sync::Arc;
-use std::sync::atomic::AtomicBool;
 use std::thread;
 
 use arc_swap::ArcSwap;
@@ -83,9 +82,8 @@ impl Gateway {
                     let server =
                         Server::start(listeners, &shown, &settings, &publisher, &clock, &telemetry).expect("threads");
                     let mut reloader = Reloader::new(config, Arc::clone(&publisher), shown);
-                    let (reloads, pulse) = (Arc::clone(reloader.counts()), server.pulse());
-                    let admin = Admin { publisher, telemetry, reloads, pulse, clock, stopping: AtomicBool::new(false) };
-                    tokio::spawn(Arc::new(admin).serve(admin_listener));
+                    let (reloads, pulse) = (Arc::clone(reloader.reloads()), server.pulse());
+                    tokio::spawn(Admin::new(publisher, telemetry, reloads, pulse, clock).serve(admin_listener));
                     while let Some(Order { toml, answer }) = ordered.recv().await {
                         let outcome = reloader.reload(&server, parsed(&toml)).await;
                         let _ = answer.send(outcome.map_err(|refused| refused.to_string()));

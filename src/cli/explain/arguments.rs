@@ -1,0 +1,111 @@
+//! The arguments as they are given. What may hold a token does not print itself.
+
+use std::fmt;
+use std::fs::File;
+use std::io::{self, Read};
+use std::path::PathBuf;
+use std::str::FromStr;
+
+use clap::Args;
+use zeroize::Zeroizing;
+
+/// A file of more is not a token's.
+const LONGEST_TOKEN: u64 = 1024 * 1024;
+
+/// The arguments of `scopegate explain`.
+#[derive(Args, Debug)]
+pub(in crate::cli) struct Arguments {
+    /// The method of the request
+    pub(super) method: String,
+    /// Its URL, or a path: then the host is that of external_url, else the first listener's
+    pub(super) url: String,
+    /// An access token; @FILE reads a file and - the standard input, which no list of processes shows
+    #[arg(long, value_name = "TOKEN", allow_hyphen_values = true)]
+    pub(super) token: Option<TokenFrom>,
+    /// A header of the request, as in 'X-Tenant: acme'; may be given more than once
+    #[arg(long = "header", short = 'H', value_name = "NAME: VALUE")]
+    pub(super) headers: Vec<HeaderFrom>,
+    /// Prints one JSON object instead of a story
+    #[arg(long)]
+    pub(super) json: bool,
+    /// Touches no network: an issuer's keys come from its jwks_file or from --jwks
+    #[arg(long)]
+    pub(super) offline: bool,
+    /// The keys of the issuer that the token names, in place of those that it publishes
+    #[arg(long, value_name = "FILE")]
+    pub(super) jwks: Option<PathBuf>,
+}
+
+/// Where a token comes from. It does not print itself.
+#[derive(Clone)]
+pub(super) enum TokenFrom {
+    Argument(Zeroizing<String>),
+    File(PathBuf),
+    StandardInput,
+}
+
+/// A header as it was given. It may hold a token, so it does not print itself; nor is it parsed where a mistake in it would
+/// be answered with its text.
+#[derive(Clone)]
+pub(super) struct HeaderFrom(pub(super) Zeroizing<String>);
+
+impl TokenFrom {
+    pub(super) fn read(&self) -> Result<Zeroizing<Vec<u8>>, String> {
+        let (from, source): (String, io::Result<Box<dyn Read>>) = match self {
+            Self::Argument(text) => return Ok(Zeroizing::new(text.as_bytes().to_vec())),
+            Self::File(path) => (path.display().to_string(), File::open(path).map(|file| Box::new(file) as _)),
+            Self::StandardInput => ("the standard input".to_owned(), Ok(Box::new(io::stdin()))),
+        };
+        let mut text = Zeroizing::new(Vec::new());
+        source
+            .and_then(|source| source.take(LONGEST_TOKEN).read_to_end(&mut text))
+            .map_err(|error| format!("--token: expected a token in {from}, but found none: {error}"))?;
+        match text.trim_ascii() {
+            [] => Err(format!("--token: expected a token in {from}, but found nothing")),
+            token => Ok(Zeroizing::new(token.to_vec())),
+        }
+    }
+}
+
+impl FromStr for TokenFrom {
+    type Err = std::convert::Infallible;
+
+    fn from_str(text: &str) -> Result<Self, Self::Err> {
+        Ok(match text.strip_prefix('@') {
+            Some(path) => Self::File(path.into()),
+            None if text == "-" => Self::StandardInput,
+            None => Self::Argument(Zeroizing::new(text.to_owned())),
+        })
+    }
+}
+
+impl FromStr for HeaderFrom {
+    type Err = std::convert::Infallible;
+
+    fn from_str(text: &str) -> Result<Self, Self::Err> {
+        Ok(Self(Zeroizing::new(text.to_owned())))
+    }
+}
+
+impl fmt::Debug for TokenFrom {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("TokenFrom(redacted)")
+    }
+}
+
+impl fmt::Debug for HeaderFrom {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("HeaderFrom(redacted)")
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_may_hold_a_token_does_not_print_itself() {
+        let shown = format!("{:?} {:?}", "secret".parse::<TokenFrom>(), "A: secret".parse::<HeaderFrom>());
+        assert!(!shown.contains("secret"), "{shown}");
+    }
+}

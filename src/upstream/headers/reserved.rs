@@ -1,0 +1,81 @@
+//! The names that no client may set, in whatever spelling.
+
+use std::borrow::Cow;
+
+use http::header::{self, HeaderMap, HeaderName};
+
+const X_REAL_IP: HeaderName = HeaderName::from_static("x-real-ip");
+
+/// What some frameworks take for the method or the path of a request, whatever its first line says.
+const OVERRIDES: [HeaderName; 5] = [
+    HeaderName::from_static("x-http-method"),
+    HeaderName::from_static("x-http-method-override"),
+    HeaderName::from_static("x-method-override"),
+    HeaderName::from_static("x-original-url"),
+    HeaderName::from_static("x-rewrite-url"),
+];
+
+/// The names that no client may set.
+#[derive(Debug)]
+pub struct Reserved {
+    /// In their usual spelling: what is set as `x_user` may not come as `x-user` either.
+    names: Vec<String>,
+    /// The letters that they begin with, one bit each: most names of a request need no second look.
+    initials: u64,
+}
+
+impl Default for Reserved {
+    fn default() -> Self {
+        Self::new([])
+    }
+}
+
+impl Reserved {
+    /// The gateway's own names, those that override what was judged, and those that routes set from claims.
+    #[must_use]
+    pub fn new(set_by_routes: impl IntoIterator<Item = HeaderName>) -> Self {
+        let mut names = vec![header::FORWARDED, X_REAL_IP];
+        names.extend(OVERRIDES);
+        names.extend(set_by_routes);
+        let mut names: Vec<_> = names.iter().map(|name| usual_spelling(name.as_str()).into_owned()).collect();
+        names.sort();
+        names.dedup();
+        let initials = names.iter().fold(initial("x-forwarded-"), |initials, name| initials | initial(name));
+        Self { names, initials }
+    }
+
+    pub(super) fn holds(&self, name: &str) -> bool {
+        name.starts_with("x-forwarded-") || self.names.iter().any(|reserved| reserved == name)
+    }
+
+    /// Whether a field is of a reserved name, in whatever spelling.
+    fn holds_spelt(&self, name: &str) -> bool {
+        initial(name) & self.initials != 0 && self.holds(&usual_spelling(name))
+    }
+
+    /// Removes every reserved name, in every spelling.
+    pub(super) fn strip(&self, headers: &mut HeaderMap) {
+        let forged: Vec<HeaderName> = headers.keys().filter(|name| self.holds_spelt(name.as_str())).cloned().collect();
+        for name in forged {
+            headers.remove(name);
+        }
+    }
+}
+
+// `_` and `.` count as the `-` that they may stand for; two letters may share a bit.
+fn initial(name: &str) -> u64 {
+    match name.bytes().next() {
+        Some(b'_' | b'.') => 1 << (b'-' & 63),
+        Some(byte) => 1 << (byte & 63),
+        None => 0,
+    }
+}
+
+// Header names are in lower case already: `HeaderName` sees to that.
+pub(super) fn usual_spelling(name: &str) -> Cow<'_, str> {
+    if name.bytes().any(|byte| matches!(byte, b'_' | b'.')) {
+        Cow::Owned(name.replace(['_', '.'], "-"))
+    } else {
+        Cow::Borrowed(name)
+    }
+}
