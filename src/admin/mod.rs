@@ -9,6 +9,7 @@
 //! addresses of upstreams, and nothing of any request. A connection is for one request, and bounded in time as a whole.
 
 mod metrics;
+mod places;
 mod readiness;
 
 use std::convert::Infallible;
@@ -26,7 +27,6 @@ use hyper::server::conn::http1;
 use hyper::service::service_fn;
 use hyper_util::rt::{TokioIo, TokioTimer};
 use tokio::net::TcpStream;
-use tokio::sync::Semaphore;
 
 use crate::clock::Clock;
 use crate::gateway::Publisher;
@@ -34,10 +34,12 @@ use crate::reload::Reloads;
 use crate::server::Pulse;
 use crate::telemetry::Telemetry;
 
+use places::Places;
+
 /// How long a connection may take, from its first byte to its last.
 const PATIENCE: Duration = Duration::from_secs(10);
-/// How many connections there may be.
-const MOST_CONNECTIONS: usize = 64;
+/// How long its head may take.
+const FOR_A_HEAD: Duration = Duration::from_secs(2);
 /// How long accepting pauses when the process or the machine has run out of something.
 const EXHAUSTED: Duration = Duration::from_millis(100);
 /// A worker that has not gone round for so long hangs.
@@ -86,12 +88,12 @@ impl Admin {
     /// When the socket is none that can be waited for.
     pub async fn serve(self: Arc<Self>, listener: TcpListener) -> io::Result<()> {
         let listener = tokio::net::TcpListener::from_std(listener)?;
-        let places = Arc::new(Semaphore::new(MOST_CONNECTIONS));
+        let places = Arc::new(Places::default());
         loop {
-            // It is never closed, so there is a place at some time.
-            let place = Arc::clone(&places).acquire_owned().await;
             match listener.accept().await {
-                Ok((socket, _)) => {
+                Ok((socket, peer)) => {
+                    // Who may have no more is turned away at once, and stands in nobody's way.
+                    let Some(place) = places.take(peer.ip().to_canonical()) else { continue };
                     let this = Arc::clone(&self);
                     tokio::spawn(async move {
                         let _place = place;
@@ -123,7 +125,7 @@ impl Admin {
             async move { Ok::<_, Infallible>(this.answer(request).await) }
         });
         let mut builder = http1::Builder::new();
-        builder.timer(TokioTimer::new()).header_read_timeout(PATIENCE).keep_alive(false).max_buf_size(16 * 1024);
+        builder.timer(TokioTimer::new()).header_read_timeout(FOR_A_HEAD).keep_alive(false).max_buf_size(16 * 1024);
         builder.serve_connection(TokioIo::new(socket), service).await
     }
 

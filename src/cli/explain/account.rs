@@ -222,7 +222,9 @@ impl Sent {
         for name in parts.headers.keys() {
             if !came.get_all(name).iter().eq(parts.headers.get_all(name)) {
                 let shown = |value: &http::HeaderValue| match value.to_str() {
-                    Ok(text) if !value.is_sensitive() && name != header::AUTHORIZATION => text.to_owned(),
+                    Ok(text) if !value.is_sensitive() && name != header::AUTHORIZATION && name != header::COOKIE => {
+                        text.to_owned()
+                    }
                     Ok(_) => "(not shown)".to_owned(),
                     Err(_) => String::from_utf8_lossy(value.as_bytes()).into_owned(),
                 };
