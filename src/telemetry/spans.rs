@@ -4,13 +4,17 @@
 //! the names of OpenTelemetry's HTTP conventions, and is sent in batches. A collector that is slow or gone costs spans, which
 //! are counted, and nothing else.
 
+use std::error::Error;
 use std::net::IpAddr;
-use std::sync::Arc;
+use std::pin::Pin;
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant, SystemTime};
 
-use http::{HeaderValue, Version};
+use bytes::Bytes;
+use http::{HeaderValue, Request, Response, Version};
 use opentelemetry::trace::{SpanContext, SpanId, SpanKind, Status, TraceFlags, TraceId, TraceState};
 use opentelemetry::{InstrumentationScope, KeyValue};
+use opentelemetry_http::{HttpClient, HttpError};
 use opentelemetry_otlp::{RetryPolicy, WithExportConfig, WithHttpConfig};
 use opentelemetry_sdk::Resource;
 use opentelemetry_sdk::trace::{SpanData, SpanEvents, SpanExporter as _, SpanLinks};
@@ -33,6 +37,8 @@ const LOOKED_AT_EACH: Duration = Duration::from_millis(50);
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(2);
 /// How long a collector may take for a batch.
 const TIMEOUT: Duration = Duration::from_secs(5);
+/// What a collector says is a few words.
+const MAX_ANSWER: usize = 64 * 1024;
 /// How long the end of the process waits for its last spans to be sent.
 const PARTING: Duration = Duration::from_secs(2);
 
@@ -95,6 +101,15 @@ struct Exporter {
     batch: Vec<SpanData>,
     oldest: Option<Instant>,
     is_failing: bool,
+    /// What its last exchange came to, if nothing good.
+    failure: Arc<Mutex<Option<String>>>,
+}
+
+/// Talks to the collector, and remembers in words for an operator what went wrong: the exporter has only "network error".
+#[derive(Debug)]
+struct Client {
+    http: reqwest::Client,
+    failure: Arc<Mutex<Option<String>>>,
 }
 
 impl Spans {
@@ -103,7 +118,8 @@ impl Spans {
     /// # Errors
     /// [`CollectorError`]; whether the collector is there is found out later.
     pub fn start(collector: &Collector, tls: rustls::ClientConfig) -> Result<(Self, Exporting), CollectorError> {
-        let client = reqwest::Client::builder()
+        let failure = Arc::<Mutex<Option<String>>>::default();
+        let http = reqwest::Client::builder()
             .tls_backend_preconfigured(tls)
             .connect_timeout(CONNECT_TIMEOUT)
             .timeout(TIMEOUT)
@@ -115,7 +131,7 @@ impl Spans {
             .with_http()
             .with_endpoint(&collector.endpoint)
             .with_timeout(TIMEOUT)
-            .with_http_client(client)
+            .with_http_client(Client { http, failure: Arc::clone(&failure) })
             // What waits for a collector to come back would be dropped next.
             .with_retry_policy(RetryPolicy::disabled())
             .build()?;
@@ -134,6 +150,7 @@ impl Spans {
             batch,
             oldest: None,
             is_failing: false,
+            failure,
         };
         let (stop, stopped) = oneshot::channel();
         let task = tokio::spawn(exporter.run(stopped));
@@ -199,10 +216,9 @@ impl Exporter {
         let (batch, failed_before) = (std::mem::take(&mut self.batch), self.is_failing);
         let spans = batch.len();
         self.oldest = None;
-        let outcome = match timeout(TIMEOUT, self.exporter.export(batch)).await {
-            Ok(outcome) => outcome.map_err(|error| error.to_string()),
-            Err(_) => Err("timed out".to_owned()),
-        };
+        let outcome = self.exporter.export(batch).await;
+        let failure = self.failure.lock().unwrap_or_else(PoisonError::into_inner).take();
+        let outcome = outcome.map_err(|error| failure.unwrap_or_else(|| error.to_string()));
         self.is_failing = outcome.is_err();
         match outcome {
             Ok(()) if failed_before => tracing::info!("the collector takes spans again"),
@@ -215,6 +231,57 @@ impl Exporter {
             }
         }
     }
+}
+
+impl HttpClient for Client {
+    fn send_bytes<'client, 'exchange>(
+        &'client self,
+        request: Request<Bytes>,
+    ) -> Pin<Box<dyn Future<Output = Result<Response<Bytes>, HttpError>> + Send + 'exchange>>
+    where
+        'client: 'exchange,
+        Self: 'exchange,
+    {
+        Box::pin(async {
+            let outcome = self.exchange(request).await;
+            let failure = match &outcome {
+                Ok(answer) if answer.status().is_success() => None,
+                Ok(answer) => Some(format!("expected status 200, but found {}", answer.status().as_u16())),
+                Err(error) => Some(innermost(&**error)),
+            };
+            *self.failure.lock().unwrap_or_else(PoisonError::into_inner) = failure;
+            outcome
+        })
+    }
+}
+
+impl Client {
+    async fn exchange(&self, request: Request<Bytes>) -> Result<Response<Bytes>, HttpError> {
+        let mut answer = self.http.execute(request.try_into()?).await?;
+        let mut body = Vec::new();
+        while let Some(chunk) = answer.chunk().await? {
+            if body.len() + chunk.len() > MAX_ANSWER {
+                return Err(format!("expected an answer of at most {MAX_ANSWER} bytes, but found more").into());
+            }
+            body.extend_from_slice(&chunk);
+        }
+        let mut told = Response::new(Bytes::from(body));
+        *told.status_mut() = answer.status();
+        *told.headers_mut() = std::mem::take(answer.headers_mut());
+        Ok(told)
+    }
+}
+
+// reqwest leaves what the operator needs to the last of its causes.
+fn innermost(error: &(dyn Error + 'static)) -> String {
+    if error.downcast_ref().is_some_and(reqwest::Error::is_timeout) {
+        return "timed out".to_owned();
+    }
+    let mut cause = error;
+    while let Some(deeper) = cause.source() {
+        cause = deeper;
+    }
+    cause.to_string()
 }
 
 impl Finished {

@@ -254,7 +254,10 @@ fn collector_that_is_gone_costs_spans_and_no_request() {
         assert_eq!(send(gateway.address, "GET /open HTTP/1.1\r\nHost: a\r\n\r\n").status, 200);
         eventually("they are counted", || dropped(&gateway) == 2);
     }
-    assert!(logged("cannot send spans to the collector"));
+    for error in ["Connection refused", "expected status 200, but found 500"] {
+        let line = format!("they are dropped until it takes them error={error}");
+        assert!(logged(&line), "the operator is told: {error}");
+    }
     let gateway = Gateway::start(&toml(&format!("http://{}/other/path", hanging.address)));
     for _ in 0..100 {
         assert_eq!(send(gateway.address, "GET /open HTTP/1.1\r\nHost: a\r\n\r\n").status, 200);
