@@ -3,7 +3,7 @@
 use std::cell::RefCell;
 use std::future::poll_fn;
 use std::net::IpAddr;
-use std::pin::pin;
+use std::pin::{Pin, pin};
 use std::rc::Rc;
 use std::sync::Arc;
 use std::task::Poll;
@@ -268,7 +268,7 @@ impl Gate {
         *request.version_mut() = Version::HTTP_11;
         if let Some(protocol) = protocol {
             headers::set_protocol(request.headers_mut(), protocol);
-            let switching = before(expiry.as_ref(), upstream.switch(passage.permit, request)).await;
+            let switching = before(expiry.as_ref(), pin!(upstream.switch(passage.permit, request))).await;
             connection.interim.settle();
             return match switching.ok_or_else(token_ended)?.map_err(Refusal::Upstream)? {
                 Switching::Answered(answer) => Ok(Passed::Answered(to_client(answer), expiry)),
@@ -282,7 +282,7 @@ impl Gate {
                 }
             };
         }
-        let answer = before(expiry.as_ref(), upstream.send(passage.permit, request)).await;
+        let answer = before(expiry.as_ref(), pin!(upstream.send(passage.permit, request))).await;
         connection.interim.settle();
         Ok(Passed::Answered(to_client(answer.ok_or_else(token_ended)?.map_err(Refusal::Upstream)?), expiry))
     }
@@ -438,8 +438,8 @@ impl Tunnel {
 }
 
 // What is waited for, unless `expiry` passes first: an upload is a stream, too.
-async fn before<T>(expiry: Option<&Deadline>, waited_for: impl Future<Output = T>) -> Option<T> {
-    let mut waited_for = pin!(waited_for);
+// It is pinned by who waits, and not moved: the state of a whole exchange is large.
+async fn before<T>(expiry: Option<&Deadline>, mut waited_for: Pin<&mut impl Future<Output = T>>) -> Option<T> {
     poll_fn(|context| match (waited_for.as_mut().poll(context), expiry) {
         (Poll::Ready(outcome), _) => Poll::Ready(Some(outcome)),
         (Poll::Pending, Some(expiry)) => expiry.poll_passed(context).map(|()| None),
@@ -486,6 +486,9 @@ impl View {
 // Without its first segment, `/push/apps` is `/apps` and `/push` is `/`. Counted instead of compared: a route's
 // literal may be spelt in more than one way.
 fn without_first_segments(path: &str, segments: usize) -> &str {
+    if segments == 0 {
+        return path;
+    }
     match path.match_indices('/').nth(segments) {
         Some((slash, _)) => &path[slash..],
         None => "/",

@@ -1,0 +1,313 @@
+//! What the parts of a request's way cost, each for itself: its path, route, token, signature, scopes and challenge.
+//!
+//!     cargo bench --bench parts                  # or with a part of a name, such as `signature`
+//!
+//! At the end a token that is verified for the first time is held against its signature and its parsing, each for
+//! itself: what comes on top of them is to be at most 15 percent.
+
+use std::error::Error;
+use std::net::{IpAddr, Ipv4Addr};
+use std::pin::pin;
+use std::sync::Arc;
+use std::task::{Context, Poll, Waker};
+use std::time::{Duration, Instant, SystemTime};
+
+use aws_lc_rs::encoding::AsDer;
+use aws_lc_rs::rand::SystemRandom;
+use aws_lc_rs::rsa;
+use aws_lc_rs::signature::{
+    ECDSA_P256_SHA256_FIXED, ECDSA_P256_SHA256_FIXED_SIGNING, ED25519, EcdsaKeyPair, Ed25519KeyPair, KeyPair,
+    ParsedPublicKey, RSA_PKCS1_2048_8192_SHA256,
+};
+use base64::Engine;
+use base64::engine::general_purpose::{STANDARD, URL_SAFE_NO_PAD};
+use divan::{Bencher, black_box};
+use http::header::AUTHORIZATION;
+use http::{HeaderMap, HeaderValue, Method};
+use jsonwebtoken::jwk::{Jwk, JwkSet};
+use jsonwebtoken::{Algorithm, EncodingKey, Header};
+use scopegate::gateway::Snapshot;
+use scopegate::oauth::UnixTime;
+use scopegate::oauth::bearer;
+use scopegate::oauth::challenge::{Challenge, ErrorCode};
+use scopegate::oauth::claims::Claims;
+use scopegate::oauth::jose::{CompactJws, TokenShape, classify};
+use scopegate::oauth::scope::{GrantedWildcards, ScopeSet};
+use scopegate::policy::path::{NormalPath, PathParameters};
+use scopegate::policy::pattern::RoutePattern;
+use scopegate::policy::requirement::ScopeRequirement;
+use scopegate::verify::jwt::{KeySet, install_cryptography};
+use scopegate::verify::{Keys, Memo, Offer, Verified, WorkerCache};
+use scopegate::{config, gateway};
+
+const ALGORITHMS: [Algorithm; 3] = [Algorithm::RS256, Algorithm::ES256, Algorithm::EdDSA];
+
+/// How many tokens are verified for the first time at the end.
+const NEW_TOKENS: u64 = 1000;
+
+fn main() {
+    install_cryptography();
+    divan::main();
+    // Not where only some parts were asked for, by name.
+    if std::env::args().skip(1).all(|argument| argument == "--bench") {
+        ALGORITHMS.into_iter().for_each(hold_a_new_token_against_its_parts);
+    }
+}
+
+/// A configuration with one issuer, and the issuer's key.
+struct Stand {
+    algorithm: Algorithm,
+    key: EncodingKey,
+    parsed: ParsedPublicKey,
+    snapshot: Snapshot,
+}
+
+impl Stand {
+    fn new(algorithm: Algorithm) -> Self {
+        Self::with_routes(algorithm, 0)
+    }
+
+    fn with_routes(algorithm: Algorithm, number: usize) -> Self {
+        let (key, parsed) = new_key(algorithm).expect("a key");
+        let mut public = Jwk::from_encoding_key(&key, algorithm).expect("a public key");
+        public.common.key_id = Some("key".to_owned());
+        let folder = tempfile::tempdir().expect("a folder");
+        let file = folder.path().join("jwks.json");
+        let document = serde_json::to_vec(&JwkSet { keys: vec![public] }).expect("JSON");
+        std::fs::write(&file, document).expect("a file");
+        let mut toml = format!(
+            "[server]\nlisten = \"127.0.0.1:0\"\n[issuers.bench]\nissuer = \"https://issuer.test\"\n\
+             audience = \"https://api.test\"\njwks_file = {file:?}\n[upstreams.up]\ntargets = \"http://127.0.0.1:9\"\n\
+             [[routes]]\npath = \"/apps/{{id}}/messages\"\nscope = \"messages.read\"\nupstream = \"up\"\n"
+        );
+        for route in 0..number {
+            let path = format!("/service{route}/apps/{{id}}/messages");
+            toml += &format!("[[routes]]\npath = {path:?}\nscope = \"messages.read\"\nupstream = \"up\"\n");
+        }
+        let (config, _) = config::parse("parts.toml", &toml).expect("a good file");
+        Self { algorithm, key, parsed, snapshot: gateway::compile(&config).expect("a good file") }
+    }
+
+    /// A request with the token of this number.
+    fn headers(&self, number: u64) -> HeaderMap {
+        let now = now().as_seconds();
+        let claims = serde_json::json!({
+            "iss": "https://issuer.test", "aud": "https://api.test", "sub": "client", "client_id": "client",
+            "scope": "messages.read", "iat": now, "exp": now + 3600, "jti": number.to_string(),
+        });
+        let mut header = Header::new(self.algorithm);
+        (header.typ, header.kid) = (Some("at+jwt".to_owned()), Some("key".to_owned()));
+        let token = jsonwebtoken::encode(&header, &claims, &self.key).expect("a token");
+        let value = HeaderValue::try_from(format!("Bearer {token}")).expect("a header value");
+        HeaderMap::from_iter([(AUTHORIZATION, value)])
+    }
+
+    fn verify(&self, headers: &HeaderMap, memo: &Memo) -> Arc<Verified> {
+        let token = bearer::extract(headers).expect("a token");
+        let client = || IpAddr::V4(Ipv4Addr::LOCALHOST);
+        let offer = Offer { token, memo, accepts: |_: &str| true, client, now: now() };
+        finished(self.snapshot.verifier.verify(&offer)).expect("a good token")
+    }
+
+    fn keys(&self) -> &KeySet {
+        match &self.snapshot.verifier.issuers()[0].keys {
+            Some(Keys::Fixed(keys)) => keys,
+            Some(Keys::Published(_)) | None => unreachable!("the keys are those of a file"),
+        }
+    }
+
+    fn read(&self, headers: &HeaderMap) {
+        let jws = jws(headers);
+        let claims = Claims::parse(jws.payload()).expect("claims");
+        let expectation = &self.snapshot.verifier.issuers()[0].expectation;
+        black_box(claims.check(expectation, now()).expect("good claims"));
+    }
+}
+
+#[divan::bench]
+fn path_is_made_normal(bencher: Bencher) {
+    bencher.bench(|| NormalPath::parse(black_box("/apps/com.acme/messages"), PathParameters::Refuse));
+}
+
+#[divan::bench(args = [10, 1_000, 10_000], sample_size = 1000)]
+fn route_is_found(bencher: Bencher, routes: usize) {
+    let stand = Stand::with_routes(Algorithm::ES256, routes);
+    let text = format!("/service{}/apps/com.acme/messages", routes / 2);
+    let path = NormalPath::parse(&text, PathParameters::Refuse).expect("a good path");
+    bencher.bench(|| stand.snapshot.routes.find("api.test", black_box(&path), &Method::GET).map(|found| found.index));
+}
+
+#[divan::bench(sample_size = 1000)]
+fn token_is_extracted(bencher: Bencher) {
+    let headers = Stand::new(Algorithm::RS256).headers(0);
+    bencher.bench(|| bearer::extract(black_box(&headers)).map(|token| token.as_str().len()));
+}
+
+#[divan::bench]
+fn token_is_found_with_the_connection(bencher: Bencher) {
+    let (stand, memo) = (Stand::new(Algorithm::RS256), new_memo());
+    let headers = stand.headers(0);
+    stand.verify(&headers, &memo);
+    bencher.bench_local(|| stand.verify(black_box(&headers), &memo));
+}
+
+#[divan::bench]
+fn token_is_found_with_the_worker(bencher: Bencher) {
+    let (stand, memo) = (Stand::new(Algorithm::RS256), new_memo());
+    // In turn: the connection remembers the one before.
+    let both = [stand.headers(0), stand.headers(1)];
+    both.iter().for_each(|headers| drop(stand.verify(headers, &memo)));
+    let mut turn = 0;
+    bencher.bench_local(|| {
+        turn ^= 1;
+        stand.verify(black_box(&both[turn]), &memo)
+    });
+}
+
+#[divan::bench]
+fn token_is_found_with_all_workers(bencher: Bencher) {
+    let stand = Stand::new(Algorithm::RS256);
+    let headers = stand.headers(0);
+    stand.verify(&headers, &new_memo());
+    // Each time another worker, which has not seen it.
+    bencher.with_inputs(new_memo).bench_local_refs(|memo| stand.verify(black_box(&headers), memo));
+}
+
+#[divan::bench(args = ALGORITHMS)]
+fn signature_is_verified(bencher: Bencher, algorithm: Algorithm) {
+    let stand = Stand::new(algorithm);
+    let headers = stand.headers(0);
+    let jws = jws(&headers);
+    bencher.bench_local(|| stand.keys().verify(black_box(&jws)).expect("a good signature"));
+}
+
+// As near to the arithmetic alone as one gets: the key was parsed once, and the signature decoded before.
+#[divan::bench(args = ALGORITHMS)]
+fn signature_is_verified_by_a_parsed_key(bencher: Bencher, algorithm: Algorithm) {
+    let stand = Stand::new(algorithm);
+    let headers = stand.headers(0);
+    let jws = jws(&headers);
+    let signature = URL_SAFE_NO_PAD.decode(jws.signature()).expect("base64url");
+    bencher.bench_local(|| stand.parsed.verify_sig(black_box(jws.signing_input()).as_bytes(), &signature).is_ok());
+}
+
+#[divan::bench(args = ALGORITHMS)]
+fn token_is_parsed_and_its_claims_are_judged(bencher: Bencher, algorithm: Algorithm) {
+    let stand = Stand::new(algorithm);
+    let headers = stand.headers(0);
+    bencher.bench_local(|| stand.read(black_box(&headers)));
+}
+
+#[divan::bench(args = ALGORITHMS, sample_count = 200, sample_size = 1)]
+fn new_token_is_verified(bencher: Bencher, algorithm: Algorithm) {
+    let (stand, memo, mut number) = (Stand::new(algorithm), new_memo(), 0);
+    let next = || {
+        number += 1;
+        stand.headers(number)
+    };
+    bencher.with_inputs(next).bench_local_refs(|headers| stand.verify(headers, &memo));
+}
+
+#[divan::bench(args = ["one", "one-of-twenty", "parameter", "granted-wildcard"])]
+fn scope_is_met(bencher: Bencher, case: &str) {
+    let stand = Stand::new(Algorithm::ES256);
+    let path = NormalPath::parse("/apps/com.acme/messages", PathParameters::Refuse).expect("a good path");
+    let found = stand.snapshot.routes.find("api.test", &path, &Method::GET).expect("a route");
+    let twenty: String = (0..20).map(|number| format!("scope.{number} ")).collect();
+    let (required, granted) = match case {
+        "one" => ("messages.read", "messages.read".to_owned()),
+        "one-of-twenty" => ("messages.read", twenty + "messages.read"),
+        "parameter" => ("push.{id}", "push.com.acme".to_owned()),
+        _ => ("push.{id}", "push.*".to_owned()),
+    };
+    let pattern = RoutePattern::parse("/apps/{id}/messages").expect("a good pattern");
+    let required = ScopeRequirement::parse(required, &pattern).expect("scopes");
+    let granted = ScopeSet::parse(&granted, GrantedWildcards::Honoured).expect("few scopes");
+    assert_eq!(required.is_met_by(&granted, &found.parameters), Ok(true));
+    bencher.bench_local(|| required.is_met_by(black_box(&granted), &found.parameters));
+}
+
+#[divan::bench(sample_size = 1000)]
+fn challenge_is_made(bencher: Bencher) {
+    let (error, scope) = (Some(ErrorCode::InsufficientScope), Some("messages.write push.application.com.acme"));
+    bencher.bench(|| black_box(Challenge { error, scope, ..Challenge::default() }).to_header_value());
+}
+
+// Taken in turn, token by token, so that a machine whose speed drifts is slow for all three.
+fn hold_a_new_token_against_its_parts(algorithm: Algorithm) {
+    let (stand, memo) = (Stand::new(algorithm), new_memo());
+    let [mut signature, mut parsing, mut whole] = [const { Vec::new() }; 3];
+    for number in 0..NEW_TOKENS {
+        let headers = stand.headers(number);
+        let jws = jws(&headers);
+        signature.push(timed(|| drop(stand.keys().verify(&jws).expect("a good signature"))));
+        parsing.push(timed(|| stand.read(&headers)));
+        whole.push(timed(|| drop(stand.verify(&headers, &memo))));
+    }
+    let [signature, parsing, whole] = [signature, parsing, whole].map(|mut times: Vec<Duration>| {
+        times.sort_unstable();
+        times[times.len() / 2]
+    });
+    let ratio = whole.as_secs_f64() / (signature + parsing).as_secs_f64();
+    println!(
+        "new {algorithm:?} token: {whole:.1?}, which is {ratio:.2} times its signature ({signature:.1?}) and parsing \
+         ({parsing:.1?})"
+    );
+}
+
+fn timed(work: impl FnOnce()) -> Duration {
+    let began = Instant::now();
+    work();
+    began.elapsed()
+}
+
+fn new_memo() -> Memo {
+    Memo::new(WorkerCache::new(Arc::default()))
+}
+
+fn jws(headers: &HeaderMap) -> CompactJws<'_> {
+    match classify(bearer::extract(headers).expect("a token").as_str()) {
+        Ok(TokenShape::Jwt(jws)) => jws,
+        Ok(TokenShape::Opaque) | Err(_) => unreachable!("it is a JWT"),
+    }
+}
+
+// Nothing that it waits for takes any time.
+fn finished<T>(work: impl Future<Output = T>) -> T {
+    let (mut work, mut context) = (pin!(work), Context::from_waker(Waker::noop()));
+    loop {
+        if let Poll::Ready(outcome) = work.as_mut().poll(&mut context) {
+            return outcome;
+        }
+    }
+}
+
+fn now() -> UnixTime {
+    let since = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).expect("a time after 1970");
+    UnixTime::from_seconds(since.as_secs().try_into().expect("a time before the end of all times"))
+}
+
+fn new_key(algorithm: Algorithm) -> Result<(EncodingKey, ParsedPublicKey), Box<dyn Error>> {
+    let random = SystemRandom::new();
+    Ok(match algorithm {
+        Algorithm::RS256 => {
+            let pair = rsa::KeyPair::generate(rsa::KeySize::Rsa2048)?;
+            // jsonwebtoken takes PKCS #8 out of PEM only.
+            let text = STANDARD.encode(pair.as_der()?.as_ref());
+            let pem = format!("-----BEGIN PRIVATE KEY-----\n{text}\n-----END PRIVATE KEY-----\n");
+            let parsed = ParsedPublicKey::new(&RSA_PKCS1_2048_8192_SHA256, pair.public_key())?;
+            (EncodingKey::from_rsa_pem(pem.as_bytes())?, parsed)
+        }
+        Algorithm::ES256 => {
+            let document = EcdsaKeyPair::generate_pkcs8(&ECDSA_P256_SHA256_FIXED_SIGNING, &random)?;
+            let pair = EcdsaKeyPair::from_pkcs8(&ECDSA_P256_SHA256_FIXED_SIGNING, document.as_ref())?;
+            let parsed = ParsedPublicKey::new(&ECDSA_P256_SHA256_FIXED, pair.public_key())?;
+            (EncodingKey::from_ec_der(document.as_ref()), parsed)
+        }
+        _ => {
+            let document = Ed25519KeyPair::generate_pkcs8v1(&random)?;
+            let pair = Ed25519KeyPair::from_pkcs8(document.as_ref())?;
+            (EncodingKey::from_ed_der(document.as_ref()), ParsedPublicKey::new(&ED25519, pair.public_key())?)
+        }
+    })
+}
