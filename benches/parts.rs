@@ -105,7 +105,7 @@ impl Stand {
     fn verify(&self, headers: &HeaderMap, memo: &Memo) -> Arc<Verified> {
         let token = bearer::extract(headers).expect("a token");
         let client = || IpAddr::V4(Ipv4Addr::LOCALHOST);
-        let offer = Offer { token, memo, accepts: |_: &str| true, client, now: now() };
+        let offer = Offer { token, memo, accepts: |_: &str| true, client, now: now(), trace: None };
         finished(self.snapshot.verifier.verify(&offer)).expect("a good token")
     }
 
