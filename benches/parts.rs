@@ -287,6 +287,7 @@ fn now() -> UnixTime {
     UnixTime::from_seconds(since.as_secs().try_into().expect("a time before the end of all times"))
 }
 
+#[allow(clippy::wildcard_enum_match_arm, reason = "it is asked for these three only")]
 fn new_key(algorithm: Algorithm) -> Result<(EncodingKey, ParsedPublicKey), Box<dyn Error>> {
     let random = SystemRandom::new();
     Ok(match algorithm {
