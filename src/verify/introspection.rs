@@ -190,7 +190,7 @@ impl Introspection {
         known: impl FnOnce() -> Option<Arc<Verified>>,
     ) -> Outcome {
         let Some(control_plane) = self.control_plane.get() else {
-            return Err(self.unavailable("not started yet".to_owned(), None));
+            return Err(self.unavailable("its server was not asked".to_owned(), None));
         };
         let admit = || {
             let resting = "it has failed again and again, and is given a rest";

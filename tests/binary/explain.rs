@@ -439,6 +439,9 @@ fn offline_nobody_is_asked_and_what_cannot_be_known_is_told_as_such() {
     assert!(story.contains("give the keys of \"corp\" with --jwks FILE") && !story.contains("HTTP/1.1"), "{story}");
     let document: Value = serde_json::from_slice(&offline(&["--token", &good, "--json"]).stdout).expect("JSON");
     assert_eq!((&document["verdict"], &document["answer"]), (&json!("unknown"), &Value::Null));
+    let expired = offline(&["--token", &stand.token(|claims| claims["exp"] = json!(now() - 7300))]);
+    let story = text(&expired.stdout);
+    assert!(story.contains("Not known") && story.contains("whatever its signature, it would not pass: expired\n"));
     // What needs no keys is known all the same.
     assert!(text(&offline(&[]).stdout).contains("Refused: no_token"));
 
@@ -497,6 +500,7 @@ fn answers_of_an_authorization_server_are_explained() {
     let asked = server.received().len();
     let told = explained(&folder, &toml, &["GET", "/things", "--token", "good", "--json", "--offline"]);
     assert_eq!(told["verdict"], "unknown");
+    assert_eq!(told["cause"], "its server was not asked (--offline)");
     assert!(told["remedy"].as_str().is_some_and(|remedy| remedy.contains("leave out --offline")), "{told}");
     assert_eq!(server.received().len(), asked);
 }
@@ -510,11 +514,41 @@ fn explained(folder: &TempDir, toml: &str, arguments: &[&str]) -> Value {
 }
 
 #[test]
+fn a_development_server_is_to_be_started_only_where_nobody_listens() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let server = Server::start(|_| Reply::status(401));
+    let free = own_address();
+    let toml = |listen: &str, issuer: &str| {
+        format!(
+            "[development]\nlisten = \"{listen}\"\necho = \"{free}:8081\"\n\
+             [issuers.other]\nissuer = \"https://as.test\"\naudience = \"any\"\nvalidation = \"introspection\"\n\
+             [issuers.other.introspection]\nendpoint = \"http://{issuer}/introspect\"\nclient_id = \"gate\"\n\
+             client_secret = \"secret\"\n[upstreams.up]\ntargets = \"http://{free}:8081\"\n\
+             [[routes]]\npath = \"/things\"\nissuers = \"other\"\nupstream = \"up\"\n"
+        )
+    };
+    let (nobody, elsewhere, listens) = (format!("{free}:9080"), format!("{free}:9"), server.address.to_string());
+    for (listen, issuer, is_told) in
+        [(&nobody, &nobody, true), (&nobody, &elsewhere, false), (&listens, &listens, false)]
+    {
+        let told = explained(&folder, &toml(listen, issuer), &["GET", "/things", "--token", "opaque", "--json"]);
+        assert_eq!(told["reason"], "issuer_unavailable", "{told}");
+        let remedy = told["remedy"].as_str();
+        assert_eq!(
+            remedy.is_some_and(|remedy| remedy.contains("start scopegate in another terminal")),
+            is_told,
+            "{told}"
+        );
+    }
+}
+
+#[test]
 fn what_cannot_be_asked_is_bad_input_and_shows_no_token() {
     let stand = Stand::start();
     let good = stand.token(|_| ());
     fs::write(stand.folder().join("blank"), " \n").expect("a file");
     fs::write(stand.folder().join("no.json"), "{}").expect("a file");
+    let schemed = format!("bearer {good}");
     let leaky = format!("Authorization Bearer {good}");
     let broken = format!("{good}\nb");
     let in_query = format!("/things?access_token={good} b");
@@ -532,6 +566,8 @@ fn what_cannot_be_asked_is_bad_input_and_shows_no_token() {
         ),
         (vec!["GET", "/things", "--token", "@blank"], "--token: expected a token in blank, but found nothing"),
         (vec!["GET", "/things", "--token", &broken], "--token: expected a token on one line"),
+        (vec!["GET", "/things", "--token", ""], "--token: expected a token, but found an empty one"),
+        (vec!["GET", "/things", "--token", &schemed], "--token takes the token alone, without \"Bearer\""),
         (vec!["GET", "/things", "--header", &leaky], "--header: expected NAME: VALUE, but found no colon"),
         (vec!["GET", "/things", "--jwks", "nowhere"], "nowhere: expected a JWK set, but found none: No such"),
         (vec!["GET", "/things", "--jwks", "no.json"], "no.json: expected a JWK set, but found none"),

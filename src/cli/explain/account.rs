@@ -1,5 +1,8 @@
 //! Why it would become of the request what it would: everything that is told of it, in one place.
 
+use std::net::TcpStream;
+use std::time::Duration;
+
 use http::{HeaderMap, header};
 
 use super::exchange::Exchanged;
@@ -17,6 +20,8 @@ use crate::verify::Examined;
 
 /// How many routes are told of that are not the chosen one.
 const NEAR: usize = 6;
+/// For a connection to this host.
+const PATIENCE: Duration = Duration::from_secs(1);
 
 /// Everything that is told of a request.
 pub(super) struct Account {
@@ -115,14 +120,16 @@ impl Account {
             (false, Some(_)) => Verdict::Passes,
             (false, None) => Verdict::Refused,
         };
+        // The gateway does not know that it is kept from asking.
+        let cause = rehearsed.cause.map(|cause| if is_unknown { cause + " (--offline)" } else { cause });
         let told = |index: usize| RouteTold::of(index, &snapshot, config, source);
         let mut account = Self {
             verdict,
             reason,
-            cause: rehearsed.cause,
+            cause: cause.clone(),
             remedy: match &rehearsed.issuer {
                 Some(issuer) if is_unknown => Some(remedy(issuer, config)),
-                Some(_) if reason == Some("issuer_unavailable") && config.development.is_some() => Some(
+                Some(_) if reason == Some("issuer_unavailable") && lacks_development_server(&cause, config) => Some(
                     "the server of [development] runs while the gateway does: start scopegate in another terminal"
                         .to_owned(),
                 ),
@@ -284,6 +291,13 @@ fn sets(found: &Found<'_, '_>, granted: Option<&ScopeSet>) -> Vec<Vec<ScopeTold>
 // How much of the beginning of a route's path is the request's, in segments.
 fn in_common(pattern: &str, path: &str) -> usize {
     pattern.split('/').zip(path.split('/')).take_while(|(one, other)| one == other || one.starts_with('{')).count()
+}
+
+// It was the one that was asked, and nobody listens there: one that answers badly runs.
+fn lacks_development_server(cause: &Option<String>, config: &Config) -> bool {
+    let (Some(cause), Some(development)) = (cause, &config.development) else { return false };
+    let address = development.listen.value;
+    cause.contains(&format!("http://{address}/")) && TcpStream::connect_timeout(&address, PATIENCE).is_err()
 }
 
 fn remedy(issuer: &str, config: &Config) -> String {

@@ -52,6 +52,9 @@ pub(super) struct HeaderFrom(pub(super) Zeroizing<String>);
 impl TokenFrom {
     pub(super) fn read(&self) -> Result<Zeroizing<Vec<u8>>, String> {
         let (from, source): (String, io::Result<Box<dyn Read>>) = match self {
+            Self::Argument(text) if text.trim().is_empty() => {
+                return Err("--token: expected a token, but found an empty one".to_owned());
+            }
             Self::Argument(text) => return Ok(Zeroizing::new(text.as_bytes().to_vec())),
             Self::File(path) => (path.display().to_string(), File::open(path).map(|file| Box::new(file) as _)),
             Self::StandardInput => ("the standard input".to_owned(), Ok(Box::new(io::stdin()))),

@@ -41,7 +41,11 @@ impl Question {
         }
         if let Some(token) = &arguments.token {
             let mut text = Zeroizing::new(b"Bearer ".to_vec());
-            text.extend_from_slice(&token.read()?);
+            let token = token.read()?;
+            if token.get(..7).is_some_and(|start| start.eq_ignore_ascii_case(b"Bearer ")) {
+                return Err("--token takes the token alone, without \"Bearer\"".to_owned());
+            }
+            text.extend_from_slice(&token);
             let mut value = HeaderValue::from_bytes(&text)
                 .map_err(|_| "--token: expected a token on one line, but found control characters within it")?;
             value.set_sensitive(true);

@@ -54,10 +54,12 @@ impl Story {
         for (other, standing) in &account.others {
             self.line("", format!("not {} ({}): {}", summary(other), other.place, why_not(other, *standing, account)));
         }
-        match account.omitted {
-            0 => {}
-            1 => self.line("", "nor one other, which is further off"),
-            omitted => self.line("", format!("nor {omitted} others, which are further off")),
+        match (account.omitted, account.others.is_empty()) {
+            (0, _) => {}
+            (1, false) => self.line("", "nor one other, which is further off"),
+            (1, true) => self.line("", "one other is further off"),
+            (omitted, false) => self.line("", format!("nor {omitted} others, which are further off")),
+            (omitted, true) => self.line("", format!("{omitted} others are further off")),
         }
     }
 
@@ -175,6 +177,7 @@ impl Story {
             Verdict::Unknown => {
                 self.0.push_str("Not known, because nobody was asked (--offline)\n");
                 self.cause(account);
+                self.fault_without_signature(&account.token);
                 self.remedy(account);
             }
             Verdict::Passes => {
@@ -192,6 +195,14 @@ impl Story {
     fn cause(&mut self, account: &Account) {
         if let Some(cause) = &account.cause {
             self.0.push_str(&format!("  {cause}\n"));
+        }
+    }
+
+    // Keys that are not there cannot make good what its claims break.
+    fn fault_without_signature(&mut self, told: &TokenTold) {
+        let TokenTold::Examined(examined) = told else { return };
+        if let Some(broken) = examined.checks.iter().find_map(|check| check.broken.as_ref()) {
+            self.0.push_str(&format!("  whatever its signature, it would not pass: {}\n", broken.reason()));
         }
     }
 
