@@ -296,7 +296,8 @@ impl Gate {
     ) -> Result<Passage, Refusal> {
         let snapshot = &view.snapshot;
         if !admission::is_forwarded(&parts.method) {
-            return Err(Refusal::MethodNotAllowed { allow: HeaderValue::from_static(admission::FORWARDED_METHODS) });
+            let allow = HeaderValue::from_static(admission::FORWARDED_METHODS);
+            return Err(Refusal::MethodNotAllowed { allow, found: parts.method.clone() });
         }
         admission::check(parts)?;
         let host = admission::host(parts)?;
@@ -306,7 +307,7 @@ impl Gate {
         let path = NormalPath::parse(parts.uri.path(), snapshot.path_parameters)?;
         let path_of = |index: usize| snapshot.routes.routes()[index].path.as_str().to_owned();
         let found = snapshot.routes.find(&host, &path, &parts.method);
-        let found = found.map_err(|error| Refusal::no_route(error, path_of))?;
+        let found = found.map_err(|error| Refusal::no_route(error, &parts.method, path_of))?;
         let forwarding = &snapshot.forwarding[found.index];
         record.route = Rc::clone(&view.routes[found.index]);
         record.names = Some(Rc::clone(&view.names[found.index]));
@@ -358,10 +359,10 @@ impl Gate {
         let last = connection.memo.last();
         let token = match bearer::extract_beside(headers, last.as_ref().map(|fact| fact.text())) {
             Ok(token) => token,
-            Err(BearerError::Missing | BearerError::OtherScheme) => {
+            Err(error @ (BearerError::Missing | BearerError::OtherScheme)) => {
                 let scope =
                     if snapshot.challenge.scope_when_unauthenticated { decision::needed_scope(found) } else { None };
-                return Err(Refusal::NoToken { scope });
+                return Err(Refusal::NoToken { scope, error });
             }
             Err(error @ (BearerError::Malformed | BearerError::Repeated)) => {
                 return Err(Refusal::BadAuthorization(error));

@@ -3,13 +3,14 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use http::HeaderValue;
 use http::uri::InvalidUri;
+use http::{HeaderValue, Method};
 
 use super::admission::Inadmissible;
 use crate::oauth::bearer::BearerError;
 use crate::oauth::claims::ActiveToken;
 use crate::oauth::scope::ScopePattern;
+use crate::oauth::shortened;
 use crate::policy::decision::Denial;
 use crate::policy::path::PathError;
 use crate::policy::requirement::UnusableParameter;
@@ -31,11 +32,15 @@ pub enum Refusal {
     MethodNotAllowed {
         /// The methods that it is for.
         allow: HeaderValue,
+        /// The one that was asked for.
+        found: Method,
     },
     /// No bearer token was sent.
     NoToken {
         /// The scope that the request needs, where the challenge is to tell it.
         scope: Option<String>,
+        /// What there was instead.
+        error: BearerError,
     },
     /// The Authorization header is not what RFC 6750 §2.1 asks for.
     BadAuthorization(BearerError),
@@ -196,7 +201,16 @@ impl Refusal {
     pub fn cause(&self) -> Option<String> {
         match self {
             Self::Ambiguous(ambiguity) => Some(ambiguity.to_string()),
-            Self::BadAuthorization(error) => Some(error.to_string()),
+            Self::MethodNotAllowed { allow, found } => {
+                let allow = allow.to_str().unwrap_or_default();
+                let expected = allow.rsplit_once(", ").map(|(others, last)| format!("{others} or {last}"));
+                let expected = expected.as_deref().unwrap_or(allow);
+                Some(format!("expected {expected}, but found {}", shortened(found.as_str())))
+            }
+            // Without any header there is nothing to tell beyond the reason.
+            Self::NoToken { error: error @ BearerError::OtherScheme, .. } | Self::BadAuthorization(error) => {
+                Some(error.to_string())
+            }
             Self::InvalidToken { detail, .. } => Some(detail.clone()),
             Self::InsufficientScope { needed, token } => Some(if token.scopes().is_empty() {
                 format!("expected {needed:?}, but found no scope (see scope_claims)")
@@ -208,11 +222,7 @@ impl Refusal {
             Self::Conflict => Some("the authorization server answered 409".to_owned()),
             Self::Upstream(error) => Some(error.to_string()),
             // What stands behind a panic is told where it happens.
-            Self::NoRoute
-            | Self::MethodNotAllowed { .. }
-            | Self::NoToken { .. }
-            | Self::BodyFault(_)
-            | Self::Panicked => None,
+            Self::NoRoute | Self::NoToken { .. } | Self::BodyFault(_) | Self::Panicked => None,
         }
     }
 }
@@ -225,11 +235,11 @@ impl<E: Into<Ambiguity>> From<E> for Refusal {
 
 impl Refusal {
     /// `path_of` tells the path of the route at a position.
-    pub(super) fn no_route(error: NoRoute, path_of: impl FnOnce(usize) -> String) -> Self {
+    pub(super) fn no_route(error: NoRoute, method: &Method, path_of: impl FnOnce(usize) -> String) -> Self {
         match error {
             NoRoute::NotFound => Self::NoRoute,
             NoRoute::Lookalike { of } => Self::Ambiguous(Ambiguity::Lookalike { route: path_of(of) }),
-            NoRoute::MethodNotAllowed { allow } => Self::MethodNotAllowed { allow },
+            NoRoute::MethodNotAllowed { allow } => Self::MethodNotAllowed { allow, found: method.clone() },
         }
     }
 
@@ -247,14 +257,14 @@ impl Refusal {
     /// What is denied to whoever shows this token, if any.
     pub(super) fn denied(denial: Denial, token: Option<&Arc<ActiveToken>>) -> Self {
         match denial {
-            Denial::NoToken => Self::NoToken { scope: None },
+            Denial::NoToken => Self::NoToken { scope: None, error: BearerError::Missing },
             Denial::IssuerNotAccepted => {
                 let detail = "not an issuer of the route".to_owned();
                 Self::InvalidToken { reason: "issuer_not_accepted", detail, issuer: None }
             }
             Denial::InsufficientScope { needed } => match token {
                 Some(token) => Self::InsufficientScope { needed, token: Arc::clone(token) },
-                None => Self::NoToken { scope: None },
+                None => Self::NoToken { scope: None, error: BearerError::Missing },
             },
             Denial::UnusableParameter(unusable) => unusable.into(),
         }

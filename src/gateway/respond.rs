@@ -82,7 +82,7 @@ pub(super) fn respond(refusal: &Refusal, settings: &ChallengeSettings, client: C
         headers.insert(header::WWW_AUTHENTICATE, challenge);
     }
     match refusal {
-        Refusal::MethodNotAllowed { allow } => {
+        Refusal::MethodNotAllowed { allow, .. } => {
             headers.insert(header::ALLOW, allow.clone());
         }
         // Whole seconds (RFC 9110 §10.2.3), rounded up: who comes too early is refused once more.
@@ -179,7 +179,7 @@ fn words(refusal: &Refusal) -> Words {
 
 fn challenge(refusal: &Refusal, settings: &ChallengeSettings) -> Option<HeaderValue> {
     let (error, description, scope) = match refusal {
-        Refusal::NoToken { scope } => (None, None, scope.as_deref()),
+        Refusal::NoToken { scope, .. } => (None, None, scope.as_deref()),
         Refusal::BadAuthorization(_) => {
             (Some(ErrorCode::InvalidRequest), Some("expected one bearer token in one Authorization header"), None)
         }

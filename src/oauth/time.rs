@@ -1,7 +1,10 @@
 //! Time as tokens write it: whole seconds since 1970-01-01T00:00:00Z (RFC 7519 §2, NumericDate).
 
 use std::fmt;
-use std::time::Duration;
+use std::time::{Duration, UNIX_EPOCH};
+
+/// The last second of the year 9999, beyond which a date has no agreed form.
+const LAST_DATE: i64 = 253_402_300_799;
 
 /// A point in time in seconds since the Unix epoch, leap seconds ignored (RFC 7519 §2).
 ///
@@ -41,6 +44,18 @@ impl UnixTime {
     }
 }
 
+/// As people read it.
+impl fmt::Display for UnixTime {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match u64::try_from(self.0) {
+            Ok(seconds) if self.0 <= LAST_DATE => {
+                f.write_str(&httpdate::fmt_http_date(UNIX_EPOCH + Duration::from_secs(seconds)))
+            }
+            Ok(_) | Err(_) => write!(f, "{} seconds after 1970", self.0),
+        }
+    }
+}
+
 impl fmt::Debug for UnixTime {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "UnixTime({})", self.0)
@@ -54,6 +69,13 @@ fn whole_seconds(span: Duration) -> i64 {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn times_are_told_as_dates_as_far_as_there_are_any() {
+        assert_eq!(UnixTime::from_seconds(i64::MAX).to_string(), "9223372036854775807 seconds after 1970");
+        assert_eq!(UnixTime::from_seconds(-1).to_string(), "-1 seconds after 1970");
+        assert_eq!(UnixTime::from_seconds(0).to_string(), "Thu, 01 Jan 1970 00:00:00 GMT");
+    }
 
     #[test]
     fn arithmetic_saturates_instead_of_wrapping() {

@@ -8,11 +8,11 @@ use bytes::Bytes;
 use http::HeaderValue;
 use zeroize::{Zeroize, Zeroizing};
 
+use super::VerifyError;
 use super::issuer::Issuer;
 use super::jwt::Signer;
-use super::{VerifyError, invalid};
 use crate::oauth::UnixTime;
-use crate::oauth::claims::ActiveToken;
+use crate::oauth::claims::{ActiveToken, ClaimsError};
 
 /// That a token is active: its issuer vouches for it, and its claims are good.
 pub struct Verified {
@@ -108,9 +108,9 @@ impl Verified {
     /// # Errors
     /// [`VerifyError::Invalid`] when the token has ended since.
     pub(super) fn check_end(&self, now: UnixTime) -> Result<(), VerifyError> {
-        match self.ends {
-            Some(ends) if now >= ends => Err(invalid("expired", format!("expired at {}", ends.as_seconds()))),
-            Some(_) | None => Ok(()),
+        match (self.ends, self.token.expires_at()) {
+            (Some(ends), Some(at)) if now >= ends => Err(ClaimsError::Expired { at }.into()),
+            (Some(_) | None, _) => Ok(()),
         }
     }
 

@@ -56,11 +56,14 @@ fn denial_tells_which_claim_which_key_and_which_scope() {
         claims[name] = value;
         stand.key.token(&claims)
     };
+    let header = json!({ "alg": "ES256", "typ": "dpop+jwt", "kid": "first" });
+    let other_type = stand.key.token_with(&header, &stand.issuer.claims(""));
     let stranger = Key::es256("stranger").token(&stand.issuer.claims(""));
     let fake = Key::es256("first").token(&stand.issuer.claims(""));
     for (token, status, reason, cause) in [
-        (claims("aud", json!("https://other.test")), 401, "wrong_audience", "aud"),
-        (claims("exp", json!(7)), 401, "expired", "exp"),
+        (claims("aud", json!("https://other.test")), 401, "wrong_audience", "expected \"https://api.test\" as aud"),
+        (claims("exp", json!(7)), 401, "expired", "but found Thu, 01 Jan 1970 00:00:07 GMT"),
+        (other_type, 401, "wrong_type", "expected \"at+jwt\""),
         (claims("nbf", json!(9_000_000_000_u64)), 401, "not_yet_valid", "nbf"),
         (claims("iss", json!("https://other.test")), 401, "unknown_issuer", "https://other.test"),
         (stranger, 401, "unknown_key", "\"stranger\""),
@@ -80,6 +83,27 @@ fn denial_tells_which_claim_which_key_and_which_scope() {
         };
         assert_eq!(line["missing_scope"].as_str(), missing, "{line}");
         assert_eq!(line.get("upstream"), None, "it got nowhere");
+    }
+}
+
+#[test]
+fn another_method_and_another_scheme_are_told() {
+    let routes = ROUTES.replacen("scope =", "methods = [\"GET\", \"PUT\"]\nscope =", 1);
+    let stand = Stand::routes(&routes);
+    for (method, headers, reason, cause) in [
+        ("POST", "", "method_not_allowed", Some("expected GET, HEAD or PUT, but found POST")),
+        (
+            "GET",
+            "Authorization: Basic dGVzdDp0ZXN0\r\n",
+            "no_token",
+            Some("expected the scheme Bearer, but found another one"),
+        ),
+        ("GET", "", "no_token", None),
+    ] {
+        let before = lines(&stand, 0).len();
+        send(stand.address, format!("{method} /apps/7 HTTP/1.1\r\nHost: api.test\r\n{headers}\r\n"));
+        let line = lines(&stand, before + 1).pop().expect("a line");
+        assert_eq!((line["reason"].as_str(), line["cause"].as_str()), (Some(reason), cause), "{line}");
     }
 }
 

@@ -3,7 +3,6 @@
 use serde_json::{Value, json};
 
 use super::account::{Account, RouteTold, ScopeTold, TokenTold, Verdict};
-use super::times::at;
 use crate::oauth::claims::{Check, Told};
 use crate::policy::route::Standing;
 use crate::verify::jwt::Signer;
@@ -138,7 +137,7 @@ fn checks(checks: &[Check]) -> Value {
         let (found, seconds) = match &check.found {
             Told::Nothing => (None, None),
             Told::Json(text) => (Some(text.clone()), None),
-            Told::Time { at: time, .. } => (Some(at(*time)), Some(time.as_seconds())),
+            Told::Time { at: time, .. } => (Some(time.to_string()), Some(time.as_seconds())),
         };
         json!({
             "claim": check.claim,

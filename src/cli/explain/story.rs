@@ -3,7 +3,7 @@
 use std::fmt::Write;
 
 use super::account::{Account, RouteTold, ScopeTold, Sent, TokenTold, Verdict};
-use super::times::{at, span};
+use super::times::span;
 use crate::oauth::claims::{Check, Told};
 use crate::policy::route::Standing;
 use crate::verify::jwt::Signer;
@@ -14,7 +14,7 @@ const INDENT: usize = 9;
 pub(super) fn written(account: &Account) -> String {
     let mut story = Story::default();
     let asked = &account.asked;
-    story.line("request", format!("{} {}, at {}", asked.method, asked.url, at(account.now)));
+    story.line("request", format!("{} {}, at {}", asked.method, asked.url, account.now));
     if asked.method.bytes().any(|byte| byte.is_ascii_lowercase()) {
         story.line("", format!("methods are told apart by case: {} is another one", asked.method));
     }
@@ -247,9 +247,9 @@ fn found(told: &Told) -> String {
         Told::Nothing => "none".to_owned(),
         Told::Json(text) => text.clone(),
         Told::Time { at: time, ahead, ago } => match (ahead.is_zero(), ago.is_zero()) {
-            (true, true) => format!("{}, now", at(*time)),
-            (false, _) => format!("{}, in {}", at(*time), span(*ahead)),
-            (true, false) => format!("{}, {} ago", at(*time), span(*ago)),
+            (true, true) => format!("{}, now", time),
+            (false, _) => format!("{}, in {}", time, span(*ahead)),
+            (true, false) => format!("{}, {} ago", time, span(*ago)),
         },
     }
 }

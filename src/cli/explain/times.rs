@@ -1,21 +1,6 @@
-//! Times as people read them.
+//! Spans of time as people read them.
 
-use std::time::{Duration, UNIX_EPOCH};
-
-use crate::oauth::UnixTime;
-
-/// The last second of the year 9999, beyond which a date has no agreed form.
-const LAST_DATE: i64 = 253_402_300_799;
-
-/// A point in time.
-pub(super) fn at(time: UnixTime) -> String {
-    match u64::try_from(time.as_seconds()) {
-        Ok(seconds) if time.as_seconds() <= LAST_DATE => {
-            httpdate::fmt_http_date(UNIX_EPOCH + Duration::from_secs(seconds))
-        }
-        Ok(_) | Err(_) => format!("{} seconds after 1970", time.as_seconds()),
-    }
-}
+use std::time::Duration;
 
 /// How long it is; the two largest units will do.
 pub(super) fn span(span: Duration) -> String {
@@ -37,11 +22,5 @@ mod tests {
         {
             assert_eq!(span(Duration::from_secs(seconds)), told);
         }
-    }
-
-    #[test]
-    fn dates_are_told_as_far_as_they_have_a_form() {
-        assert_eq!(at(UnixTime::from_seconds(i64::MAX)), "9223372036854775807 seconds after 1970");
-        assert_eq!(at(UnixTime::from_seconds(0)), "Thu, 01 Jan 1970 00:00:00 GMT");
     }
 }

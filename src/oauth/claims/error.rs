@@ -27,25 +27,27 @@ pub enum ClaimsError {
     #[error("expected aud, but found none (see audience_required)")]
     MissingAudience,
     /// `aud` does not name us.
-    #[error("expected one of audience as aud, but found {found}")]
+    #[error("expected {expected} as aud (see audience), but found {found}")]
     WrongAudience {
+        /// Those that do, as far as they are not too long.
+        expected: String,
         /// Its value as JSON, as far as it is not too long.
         found: String,
     },
     /// `exp`, and the leeway after it, has passed.
-    #[error("expected exp to be in the future, but found {}", .at.as_seconds())]
+    #[error("expected exp to be in the future, but found {at}")]
     Expired {
         /// `exp`
         at: UnixTime,
     },
     /// `nbf`, less the leeway before it, has not come.
-    #[error("expected nbf to be in the past, but found {}", .from.as_seconds())]
+    #[error("expected nbf to be in the past, but found {from}")]
     NotYetValid {
         /// `nbf`
         from: UnixTime,
     },
     /// `iat` lies ahead by more than the leeway.
-    #[error("expected iat to be in the past, but found {}", .at.as_seconds())]
+    #[error("expected iat to be in the past, but found {at}")]
     IssuedInFuture {
         /// `iat`
         at: UnixTime,
@@ -57,7 +59,7 @@ pub enum ClaimsError {
         claim: &'static str,
     },
     /// `exp` lies more than ten years ahead: a token for ever, or a wrong unit.
-    #[error("expected exp within ten years, but found {} (see expiry_unit and accept_unbounded_expiry)", .at.as_seconds())]
+    #[error("expected exp within ten years, but found {at} (see expiry_unit and accept_unbounded_expiry)")]
     UnboundedExpiry {
         /// `exp`
         at: UnixTime,

@@ -2,6 +2,7 @@
 
 use serde_json::Value;
 
+use super::checks::one_of;
 use super::{Claims, ClaimsError, Expectation, ExpectedAudience};
 use crate::oauth::UnixTime;
 use crate::oauth::shortened;
@@ -121,7 +122,10 @@ impl Claims {
             }
             Value::Null | Value::Bool(_) | Value::Number(_) | Value::Object(_) => false,
         };
-        if fits { Ok(()) } else { Err(ClaimsError::WrongAudience { found: shown(Some(audience)) }) }
+        if fits {
+            return Ok(());
+        }
+        Err(ClaimsError::WrongAudience { expected: shortened(&one_of(names)), found: shown(Some(audience)) })
     }
 
     fn check_not_before(&self, expected: &Expectation, now: UnixTime) -> Result<(), ClaimsError> {

@@ -77,8 +77,10 @@ pub enum JwsError {
     #[error("payload or signature is not base64url")]
     NotBase64Url,
     /// `typ` is not one that the issuer uses for access tokens.
-    #[error("expected one of token_types as typ, but found {}", quoted(found.as_deref()))]
+    #[error("expected {expected} as typ (see token_types), but found {}", quoted(found.as_deref()))]
     WrongType {
+        /// The values that it does use, as far as they are not too long.
+        expected: String,
         /// The value of `typ`, if there is one.
         found: Option<String>,
     },
@@ -165,7 +167,10 @@ impl<'t> CompactJws<'t> {
         if is_accepted {
             Ok(())
         } else {
-            Err(JwsError::WrongType { found: self.header.token_type.as_deref().map(shortened) })
+            let name = |accepted: &String| quoted(Some(&**accepted).filter(|name| !name.is_empty()));
+            let expected = accepted.iter().map(name).collect::<Vec<_>>().join(" or ");
+            let found = token_type.map(shortened);
+            Err(JwsError::WrongType { expected: shortened(&expected), found })
         }
     }
 }
