@@ -384,6 +384,7 @@ fn requests_that_would_pass_are_told_with_what_the_upstream_would_get_and_not_se
     let added = sent["headers_added"].as_array().expect("a list");
     assert!(added.contains(&json!(["x-client-id", "client-1"])), "{sent}");
     assert!(added.contains(&json!(["x-forwarded-for", "127.0.0.1"])), "{sent}");
+    assert_eq!(thing["route"]["methods"], json!(["GET", "HEAD"]));
     assert_eq!(thing["route"]["parameters"], json!({ "id": "7" }));
     assert_eq!(thing["required_scopes"][0][1]["met_by"], "thing.7");
 

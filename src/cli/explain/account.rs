@@ -67,7 +67,8 @@ pub(super) struct Asked {
 
 pub(super) struct RouteTold {
     pub(super) path: String,
-    pub(super) methods: String,
+    /// Empty for all.
+    pub(super) methods: Vec<String>,
     pub(super) hosts: String,
     pub(super) place: String,
     pub(super) asks_for: String,
@@ -212,7 +213,7 @@ impl RouteTold {
         let (route, written) = (&snapshot.routes.routes()[index], &config.routes[index]);
         Self {
             path: route.path.as_str().to_owned(),
-            methods: crate::cli::check::listed(route.methods.listed().unwrap_or_default(), "all"),
+            methods: route.methods.listed().unwrap_or_default().iter().map(ToString::to_string).collect(),
             hosts: crate::cli::check::listed(&route.hosts, "any"),
             place: source.place(&written.path),
             asks_for: crate::cli::check::asked_for(route),

@@ -268,7 +268,7 @@ fn met(scope: &ScopeTold, is_judged: bool) -> String {
 
 fn summary(route: &RouteTold) -> String {
     let hosts = if route.hosts == "any" { String::new() } else { format!(" on {}", route.hosts) };
-    let methods = if route.methods == "all" { String::new() } else { format!(" for {}", route.methods) };
+    let methods = if route.methods.is_empty() { String::new() } else { format!(" for {}", route.methods.join(", ")) };
     format!("{}{methods}{hosts}", route.path)
 }
 
@@ -278,7 +278,7 @@ fn why_not(other: &RouteTold, standing: Standing, account: &Account) -> String {
         Standing::Chosen => "it is the one".to_owned(),
         Standing::InDoubt => "it would fit, but a server may read the path as another route's".to_owned(),
         Standing::Lookalike => "a server may read the path as this one's, which asks for something else".to_owned(),
-        Standing::OtherMethod => format!("its methods are {}", other.methods),
+        Standing::OtherMethod => format!("its methods are {}", other.methods.join(", ")),
         Standing::LessSpecificPath => "it would fit, but is less specific".to_owned(),
         Standing::LessSpecificHost => format!("it would fit, but the host {host} has routes of its own"),
         Standing::OtherHost => format!("its host is {}, not {host}", other.hosts),
