@@ -1,5 +1,6 @@
 //! Whether requests can be judged and sent on; and if not, what is missing.
 
+use std::fmt::Display;
 use std::time::Duration;
 
 use super::Admin;
@@ -46,7 +47,7 @@ impl Admin {
     pub(super) fn readiness(&self) -> Readiness {
         let snapshot = self.publisher.load();
         let routes = snapshot.routes.routes();
-        let mut checks = vec![good(format!("configuration: {} routes", routes.len()))];
+        let mut checks = vec![good(format!("configuration: {}", counted(routes.len(), "route")))];
         if self.is_stopping() {
             checks.push(Check { finding: Finding::Missing, told: "stopping".to_owned() });
         }
@@ -60,7 +61,7 @@ impl Admin {
             checks.push(Check { finding: Finding::Loud, told });
         }
         for (address, connections) in self.telemetry.listeners() {
-            checks.push(good(format!("listener {address}: {} connections", connections.open.read())));
+            checks.push(good(format!("listener {address}: {}", counted(connections.open.read(), "connection"))));
         }
         checks.extend(snapshot.verifier.issuers().iter().map(|issuer| of_issuer(&issuer.report())));
         Readiness(checks)
@@ -71,6 +72,11 @@ fn good(told: String) -> Check {
     Check { finding: Finding::Good, told }
 }
 
+fn counted<N: Display + PartialEq + From<u8>>(count: N, noun: &str) -> String {
+    let plural = if count == N::from(1) { "" } else { "s" };
+    format!("{count} {noun}{plural}")
+}
+
 fn of_issuer(report: &IssuerReport) -> Check {
     let issuer = &report.issuer;
     let Some(keys) = &report.keys else { return good(format!("issuer {issuer}: is asked about its tokens")) };
@@ -79,17 +85,18 @@ fn of_issuer(report: &IssuerReport) -> Check {
             (Some(_), _) => format!("issuer {issuer}: its keys are too old, and new ones cannot be had (see the log)"),
             (None, 0) => format!("issuer {issuer}: its keys have not come yet"),
             (None, failed) => {
-                format!("issuer {issuer}: no keys, after {failed} attempts that failed (see the log)")
+                format!("issuer {issuer}: no keys, after {} that failed (see the log)", counted(failed, "attempt"))
             }
         };
         return Check { finding: Finding::Missing, told };
     };
     let age = keys.since_success.map(|age| format!(", fetched {} s ago", age.as_secs())).unwrap_or_default();
+    let usable = counted(usable, "key");
     if keys.stale > Duration::ZERO {
-        let told = format!("issuer {issuer}: {usable} keys{age}, which is too long (see the log)");
+        let told = format!("issuer {issuer}: {usable}{age}, which is too long (see the log)");
         return Check { finding: Finding::Loud, told };
     }
-    good(format!("issuer {issuer}: {usable} keys{age}"))
+    good(format!("issuer {issuer}: {usable}{age}"))
 }
 
 // A file may have thousands of routes.

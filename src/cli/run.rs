@@ -139,7 +139,8 @@ fn serve(
             () = signals.stop.next() => {}
             () = reloading => {}
         }
-        tracing::info!("stopping");
+        let config::Server { drain_delay, drain_timeout, .. } = reloader.config().server;
+        tracing::info!(?drain_delay, ?drain_timeout, "stopping");
         admin.stop();
         service::stopping();
         tokio::select! {

@@ -171,7 +171,7 @@ fn gateway_is_ready_when_every_issuer_has_keys() {
     eventually("it is ready", || gateway.ask_admin("/readyz").status == 200);
     assert_eq!(gateway.ask_admin("/readyz").text(), "ready\n");
     let verbose = gateway.ask_admin("/readyz?verbose").text();
-    for told in ["[+] configuration: 0 routes", "[+] listener 127.0.0.1:", "[+] issuer corp: 1 keys, fetched "] {
+    for told in ["[+] configuration: 0 routes", "[+] listener 127.0.0.1:", "[+] issuer corp: 1 key, fetched "] {
         assert!(verbose.contains(told), "{verbose}");
     }
 }
