@@ -74,11 +74,8 @@ impl Admin {
     /// # Errors
     /// When the port is in use, say.
     pub fn listen(address: SocketAddr) -> io::Result<TcpListener> {
-        let told = |error: io::Error| {
-            io::Error::new(error.kind(), format!("cannot listen on {address} (admin.listen): {error}"))
-        };
-        let listener = TcpListener::bind(address).map_err(told)?;
-        listener.set_nonblocking(true).map_err(told)?;
+        let listener = TcpListener::bind(address)?;
+        listener.set_nonblocking(true)?;
         Ok(listener)
     }
 

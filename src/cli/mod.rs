@@ -17,6 +17,7 @@ use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use std::sync::Arc;
 
+use clap::error::{ContextKind, ContextValue};
 use clap::{Args, Parser, Subcommand, ValueEnum};
 
 use crate::config::{self, Config, Source};
@@ -83,7 +84,7 @@ enum LogLevel {
 /// Does what the command line asks for.
 #[must_use]
 pub fn main() -> ExitCode {
-    let arguments = Arguments::parse();
+    let arguments = Arguments::try_parse().unwrap_or_else(|error| named_file(error).exit());
     match arguments.command.unwrap_or(Command::Run) {
         Command::Run => run::run(&arguments.options),
         Command::Check => check::check(&arguments.options.config),
@@ -91,6 +92,20 @@ pub fn main() -> ExitCode {
         Command::Schema => schema::schema(),
         Command::Completions { shell } => completions::completions(shell),
     }
+}
+
+// Where other programs take the file as it is.
+fn named_file(mut error: clap::Error) -> clap::Error {
+    let unknown = [ContextKind::InvalidArg, ContextKind::InvalidSubcommand].into_iter();
+    let file = unknown.filter_map(|kind| match error.get(kind) {
+        Some(ContextValue::String(text)) if text.ends_with(".toml") && !text.starts_with('-') => Some(text.clone()),
+        _ => None,
+    });
+    if let Some(file) = file.take(1).next() {
+        let tip = format!("the file is named by an option: --config {file}");
+        error.insert(ContextKind::Suggested, ContextValue::StyledStrs(vec![tip.into()]));
+    }
+    error
 }
 
 /// Reads the file; what is wrong with it goes to standard error.

@@ -20,7 +20,7 @@ use crate::net::tls;
 use crate::oauth::scope::{GrantedWildcards, ScopeSet};
 use crate::reload::{Reloaded, Reloader, Watched};
 use crate::server::tls::{Certificates, Shown};
-use crate::server::{self, Inherited, Server, listen_or_inherit};
+use crate::server::{self, Inherited, ListenError, Server, listen_or_inherit};
 use crate::telemetry::{self, Collector, Log, LogFormat, Spans, Telemetry};
 
 pub(super) fn run(options: &Options) -> ExitCode {
@@ -75,9 +75,18 @@ fn serve(
     log: &Log,
 ) -> io::Result<()> {
     let addresses: Vec<_> = config.listeners.iter().map(|listener| listener.address.value).collect();
-    let admin_listener = config.admin_address().map(Admin::listen).transpose()?;
+    let admin_listener = match config.admin_address() {
+        Some(address) => {
+            let told = |source| not_listening("admin.listen", &ListenError { address, source });
+            Some(Admin::listen(address).map_err(told)?)
+        }
+        None => None,
+    };
     let listeners = listen_or_inherit(&addresses, config.server.workers, config.server.share_port, &mut inherited)
-        .map_err(io::Error::other)?;
+        .map_err(|error| {
+            let at_fault = config.listeners.iter().find(|listener| listener.address.value == error.address);
+            not_listening(at_fault.map_or("server.listen", |listener| listener.address.key()), &error)
+        })?;
     inherited.all_taken(&addresses).map_err(io::Error::other)?;
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
     let outcome = runtime.block_on(async {
@@ -155,6 +164,10 @@ fn serve(
     // Not waited for: whoever still waits for the workers waits for requests that were to be cut off.
     runtime.shutdown_background();
     outcome
+}
+
+fn not_listening(key: &str, error: &ListenError) -> io::Error {
+    io::Error::other(format!("{key}: {error}"))
 }
 
 async fn reload(reloader: &mut Reloader, server: &Server, options: &Options, log: &Log) {

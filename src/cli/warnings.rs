@@ -15,8 +15,9 @@ pub(super) fn weak_choices(config: &Config) -> Vec<Fault> {
         let fault = development.listen.fault("development: anybody on this machine gets any token here");
         found.push(fault.with_help("for trying things out only: remove [development] and its issuer before you go on"));
     }
-    if let (true, Some(listen)) = (config.routes.is_empty(), config.listeners.first()) {
-        let fault = listen.address.fault("no route is declared, so every request is answered with 404");
+    if config.routes.is_empty() {
+        let message = "none is declared, so every request is answered with 404".to_owned();
+        let fault = Fault { key: "routes".to_owned(), span: None, message, help: None };
         found.push(fault.with_help("add [[routes]]"));
     }
     for issuer in &config.issuers {

@@ -46,6 +46,26 @@ impl Listener {
     }
 }
 
+/// Only one of two could be listened on, so the gateway would not start.
+pub(super) fn refuse_collisions(table: &Table<'_>, addresses: &[&Placed<SocketAddr>]) {
+    for (index, address) in addresses.iter().enumerate() {
+        if let Some(other) = addresses[..index].iter().find(|other| collide(other.value, address.value)) {
+            let message =
+                format!("expected an address that nothing else of this file has, but found that of {}", other.key());
+            table.push(address.fault(message));
+        }
+    }
+}
+
+// Port 0 picks a free one each time. An unspecified address has those of its own family only.
+fn collide(one: SocketAddr, other: SocketAddr) -> bool {
+    let is_any = one.ip().is_unspecified() || other.ip().is_unspecified();
+    one.port() != 0
+        && one.port() == other.port()
+        && one.is_ipv4() == other.is_ipv4()
+        && (is_any || one.ip() == other.ip())
+}
+
 impl ListenerTls {
     fn read(table: &mut Table<'_>) -> Self {
         let certificates = table.each("certificates", Certificate::read);

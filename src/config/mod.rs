@@ -33,9 +33,9 @@ mod upstream;
 mod values;
 
 use std::cell::RefCell;
-use std::fs;
 use std::net::SocketAddr;
 use std::path::Path;
+use std::{fs, io};
 
 use toml::de::DeTable;
 
@@ -86,19 +86,25 @@ pub struct Config {
 /// # Errors
 /// Everything that is wrong with it, or that it cannot be read.
 pub fn load(path: &Path) -> Result<(Config, Source), Report> {
-    load_judged(path, &|_| Vec::new())
+    load_judged(path, &|_, _| Vec::new())
 }
+
+/// Finds more faults in what could be read, beside those of reading.
+pub type Judge<'j> = dyn Fn(&Config, &[Fault]) -> Vec<Fault> + 'j;
 
 /// As [`load`], but where the file is faulty, `judge` adds the faults of what could be read: so that one run tells those
 /// of reading and those of compiling.
 ///
 /// # Errors
 /// Everything that is wrong with it, or that it cannot be read.
-pub fn load_judged(path: &Path, judge: &dyn Fn(&Config) -> Vec<Fault>) -> Result<(Config, Source), Report> {
+pub fn load_judged(path: &Path, judge: &Judge<'_>) -> Result<(Config, Source), Report> {
     let file_name = path.display().to_string();
     let unreadable = |text: &str, fault| Source::new(&file_name, text).report(vec![fault]);
-    let bytes = fs::read(path)
-        .map_err(|error| unreadable("", Fault::of_file(format!("expected a file to read, but found none: {error}"))))?;
+    let bytes = fs::read(path).map_err(|error| {
+        let is_folder = error.kind() == io::ErrorKind::IsADirectory;
+        let found = if is_folder { "a folder".to_owned() } else { format!("none: {error}") };
+        unreadable("", Fault::of_file(format!("expected a file to read, but found {found}")))
+    })?;
     let text = String::from_utf8(bytes).map_err(|error| {
         let offset = error.utf8_error().valid_up_to();
         let fault = Fault::of_file("expected UTF-8, but found other bytes");
@@ -124,7 +130,7 @@ pub fn parse_with(
     text: &str,
     variable: &dyn Fn(&str) -> Option<String>,
 ) -> Result<(Config, Source), Report> {
-    parse_judged(file_name, text, variable, &|_| Vec::new())
+    parse_judged(file_name, text, variable, &|_, _| Vec::new())
 }
 
 fn environment(name: &str) -> Option<String> {
@@ -135,7 +141,7 @@ fn parse_judged(
     file_name: &str,
     text: &str,
     variable: &dyn Fn(&str) -> Option<String>,
-    judge: &dyn Fn(&Config) -> Vec<Fault>,
+    judge: &Judge<'_>,
 ) -> Result<(Config, Source), Report> {
     let source = Source::new(file_name, text);
     let (document, errors) = DeTable::parse_recoverable(text);
@@ -149,7 +155,8 @@ fn parse_judged(
     if faults.is_empty() {
         return Ok((config, source));
     }
-    faults.extend(judge(&config));
+    let more = judge(&config, &faults);
+    faults.extend(more);
     Err(source.report(faults))
 }
 
@@ -183,6 +190,10 @@ impl Config {
         if let Some(development) = &development {
             development.refuse_what_others_can_reach(table, &listeners, admin.as_ref());
         }
+        let addresses = listeners.iter().map(|listener| &listener.address);
+        let addresses = addresses.chain(admin.iter().map(|admin| &admin.listen));
+        let addresses = addresses.chain(development.iter().flat_map(|one| [&one.listen, &one.echo]));
+        listener::refuse_collisions(table, &addresses.collect::<Vec<_>>());
         Self {
             server,
             listeners,

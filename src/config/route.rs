@@ -125,7 +125,7 @@ const GATEWAY_HEADERS: [&str; 20] = [
 
 fn access(table: &mut Table<'_>) -> Access {
     let public = table.or("public", false, boolean);
-    let scope = table.optional("scope", text);
+    let scope = table.optional("scope", scopes_in_one);
     let any_scope = table.list("any_scope", 1, text);
     table.refuse_both("scope", "any_scope");
     if public {
@@ -135,6 +135,11 @@ fn access(table: &mut Table<'_>) -> Access {
         return Access::Public;
     }
     scope.map(Access::Scope).or(any_scope.map(Access::AnyScope)).unwrap_or(Access::AnyToken)
+}
+
+fn scopes_in_one(value: &DeValue<'_>) -> Result<String, Mismatch> {
+    let help = "scopes that are all needed stand in one string: \"a b\"; any_scope takes a list";
+    text(value).map_err(|mismatch| if value.is_array() { mismatch.with_help(help) } else { mismatch })
 }
 
 fn declared_name(kind: &'static str, declared: &[String]) -> impl Reads<String> {

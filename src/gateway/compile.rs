@@ -102,10 +102,12 @@ fn entries(config: &Config) -> u64 {
     config.issuers.iter().map(|issuer| issuer.cache_entries as u64).sum()
 }
 
-/// What is wrong with the routes of a file that is faulty elsewhere, too.
+/// What is wrong with the routes, and the files of keys, of a file that is faulty elsewhere: there `known` is wrong.
 #[must_use]
-pub fn route_faults(config: &Config) -> Vec<Fault> {
-    routes::faults(config)
+pub fn route_faults(config: &Config, known: &[Fault]) -> Vec<Fault> {
+    let mut faults = routes::faults(config, known);
+    faults.extend(issuers::faults_of_keys(&config.issuers));
+    faults
 }
 
 /// The roots that others are trusted by; the system's are read at most once, and only where they are needed.

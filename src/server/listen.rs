@@ -105,10 +105,7 @@ fn socket(address: SocketAddr, share_port: bool) -> io::Result<Socket> {
 
 fn explained(error: &io::Error) -> String {
     let known = [
-        (
-            io::ErrorKind::AddrInUse,
-            "the port is in use; stop what listens there, or choose another one in [server] listen",
-        ),
+        (io::ErrorKind::AddrInUse, "the port is in use; stop what listens there, or choose another one"),
         (io::ErrorKind::PermissionDenied, "permission denied; choose a port above 1023, or grant CAP_NET_BIND_SERVICE"),
         (io::ErrorKind::AddrNotAvailable, "no interface of this machine has that address"),
     ];

@@ -39,7 +39,7 @@ fn admin_address_that_is_in_use_is_an_error_and_a_change_of_it_takes_a_restart()
     let output = finished(command(), folder.path());
     let told = String::from_utf8_lossy(&output.stderr);
     assert_eq!(output.status.code(), Some(1), "{told}");
-    assert!(told.contains(&format!("cannot listen on {address}:9090 (admin.listen): ")), "{told}");
+    assert!(told.contains(&format!("admin.listen: cannot listen on {address}:9090: the port is in use")), "{told}");
     drop(taken);
 
     let process = Process::start(address, &toml);

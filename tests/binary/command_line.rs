@@ -27,6 +27,15 @@ fn missing_file_and_unknown_argument_are_bad_input() {
     let named = run(None, &["check", "--config", "nowhere.toml"]);
     assert_eq!(named.status.code(), Some(2));
     assert!(text(&named.stderr).starts_with("nowhere.toml: expected a file to read, but found none"));
+    for arguments in [&["check", "gateway.toml"][..], &["run", "gateway.toml"], &["gateway.toml"]] {
+        let positional = run(None, arguments);
+        assert_eq!(positional.status.code(), Some(2));
+        let told = text(&positional.stderr);
+        assert!(told.contains("tip: the file is named by an option: --config gateway.toml"), "{told}");
+    }
+    let folder = run(None, &["check", "--config", "."]);
+    assert_eq!(folder.status.code(), Some(2));
+    assert!(text(&folder.stderr).contains("expected a file to read, but found a folder"));
     assert_eq!(run(None, &["--colour"]).status.code(), Some(2));
 }
 
@@ -55,6 +64,20 @@ fn every_fault_of_a_file_is_told_in_one_run() {
         );
         assert!(told.contains("gateway.toml:8: routes[0].scoop:") && told.contains("\"scope\""), "{told}");
     }
+    let toml = "[issuers.a]\nissuer = \"https://as.test\"\naudience = \"b\"\njwks_file = \"none.json\"\n\
+                [upstreams.up]\ntargets = \"http://127.0.0.1:1\"\n\
+                [[routes]]\npath = \"/x\"\nupstream = \"upp\"\n\
+                [[routes]]\npath = \"/y\"\nupstream = \"up\"\n[[routes]]\npath = \"/y\"\nupstream = \"up\"\n";
+    let told = text(&run(Some(toml), &["check"]).stderr);
+    assert_eq!(told.lines().count(), 3, "{told}");
+    assert!(told.contains("gateway.toml:4: issuers.a.jwks_file: expected a JWK set in "), "{told}");
+    assert!(told.contains("gateway.toml:14: routes[2].path: expected a host, path and method that no"), "{told}");
+    // What a route could not say is not taken for a clash.
+    let toml = "[upstreams.up]\ntargets = \"http://127.0.0.1:1\"\n\
+                [[routes]]\npath = \"/x\"\nmethods = \"get\"\nupstream = \"up\"\n\
+                [[routes]]\npath = \"/x\"\nmethods = \"POST\"\nupstream = \"up\"\n";
+    let told = text(&run(Some(toml), &["check"]).stderr);
+    assert!(told.lines().count() == 1 && told.contains("did you mean \"GET\"?"), "{told}");
     // And those that only compiling shows.
     let toml = "[upstreams.up]\ntargets = \"https://127.0.0.1:1\"\ntls_client = { certificate = \"no.crt\", key = \"no.key\" }\n\
                 [[routes]]\npath = \"/x\"\npublic = true\nupstream = \"up\"\n\
@@ -91,7 +114,10 @@ fn port_in_use_is_one_clear_line() {
     assert_eq!(second.status.code(), Some(1));
     let told = text(&second.stderr);
     assert_eq!(told.lines().count(), 1, "{told}");
-    assert!(told.starts_with(&format!("scopegate: cannot listen on {address}:8080: the port is in use")), "{told}");
+    assert!(
+        told.starts_with(&format!("scopegate: server.listen: cannot listen on {address}:8080: the port is in use")),
+        "{told}"
+    );
 }
 
 #[test]

@@ -27,6 +27,7 @@ pub(super) fn weak_choices(config: &Config) -> Vec<Fault> {
             found.push(fault.with_help("enforce = true once the log is quiet"));
         }
         found.extend(too_open(route));
+        found.extend(colon(&route.path));
         if config.issuers.is_empty() && route.access != Access::Public {
             let fault = route.path.fault("no issuer is declared, so no token passes here");
             found.push(fault.with_help("add [issuers.NAME]"));
@@ -67,6 +68,14 @@ fn too_open(route: &Route) -> Option<Fault> {
         ),
         Access::Scope(_) | Access::AnyScope(_) => None,
     }
+}
+
+// Other gateways write their parameters so.
+fn colon(path: &Placed<String>) -> Option<Fault> {
+    let segment = path.value.split('/').find(|segment| segment.len() > 1 && segment.starts_with(':'))?;
+    let name = &segment[1..];
+    let fault = path.fault(format!("{segment:?} is taken literally"));
+    Some(fault.with_help(format!("{{{name}}} takes any segment")))
 }
 
 fn required(route: &Route) -> &[Placed<String>] {
@@ -173,6 +182,17 @@ mod tests {
             assert_eq!(told.len(), 1, "{wide}: {told:?}");
             assert!(told[0].starts_with("gateway.toml:8: routes[0].scope: ") && told[0].contains("put "), "{told:?}");
         }
+    }
+
+    #[test]
+    fn parameters_in_the_way_of_others_are_warned_of() {
+        let told = |path: &str| warnings(&format!("[[routes]]\npath = \"{path}\"\nscope = \"a\"\nupstream = \"up\"\n"));
+        assert_eq!(told("/a/x:y/:"), [""; 0]);
+        let told = told("/orders/:id/items");
+        assert!(
+            told.len() == 1 && told[0].ends_with("\":id\" is taken literally ({id} takes any segment)"),
+            "{told:?}"
+        );
     }
 
     fn pair(one: &str, other: &str) -> Vec<String> {

@@ -335,6 +335,10 @@ fn a_route_says_what_it_is_for_and_who_may_pass() {
             "10: routes[0].issuers: expected only one of \"public\" and \"issuers\", but found both",
         ),
         ("any_scope = \"a\"", "9: routes[0].any_scope: expected a list, but found \"a\""),
+        (
+            "scope = [\"a\", \"b\"]",
+            "9: routes[0].scope: expected a string that is not empty, but found a list (scopes that are all needed stand in one string: \"a b\"; any_scope takes a list)",
+        ),
         ("scope = \"\"", "9: routes[0].scope: expected a string that is not empty, but found \"\""),
         (
             "issuers = [\"corp\", \"acme\"]",
@@ -401,8 +405,8 @@ fn a_broken_declaration_is_not_an_undeclared_name() {
 fn nobody_else_can_reach_what_development_keys_open() {
     assert_faults(&[
         (
-            "[server]\nlisten = [\"127.0.0.1:8080\", \"0.0.0.0:8080\"]\n[development]",
-            "gateway.toml:2: server.listen[1]: expected a loopback address beside [development], but found \"0.0.0.0:8080\" (listen on 127.0.0.1, or remove [development])",
+            "[server]\nlisten = [\"127.0.0.1:8080\", \"0.0.0.0:8090\"]\n[development]",
+            "gateway.toml:2: server.listen[1]: expected a loopback address beside [development], but found \"0.0.0.0:8090\" (listen on 127.0.0.1, or remove [development])",
         ),
         (
             "[development]\necho = \"10.0.0.1:9081\"",
@@ -510,6 +514,43 @@ issuers = ["crop"]
 }
 
 #[test]
+fn addresses_that_collide_are_refused_and_free_ports_never_do() {
+    let same = "expected an address that nothing else of this file has, but found that of";
+    let cases = [
+        ("[server]\nlisten = \"127.0.0.1:1\"\n[admin]\nlisten = \"127.0.0.1:1\"", 4, "admin.listen", "server.listen"),
+        ("[server]\nlisten = [\"127.0.0.1:1\", \"0.0.0.0:1\"]", 2, "server.listen[1]", "server.listen[0]"),
+        (
+            "[server]\nlisten = \"[::1]:1\"\n[[listeners]]\naddress = \"[::]:1\"",
+            4,
+            "listeners[0].address",
+            "server.listen",
+        ),
+        (
+            "[server]\nlisten = \"127.0.0.1:1\"\n[development]\nlisten = \"127.0.0.1:1\"",
+            4,
+            "development.listen",
+            "server.listen",
+        ),
+        (
+            "[development]\nlisten = \"127.0.0.1:1\"\necho = \"127.0.0.1:1\"",
+            3,
+            "development.echo",
+            "development.listen",
+        ),
+    ];
+    for (text, line, key, other) in cases {
+        assert_faults(&[(text, &format!("gateway.toml:{line}: {key}: {same} {other}"))]);
+    }
+    for text in [
+        "[server]\nlisten = [\"127.0.0.1:0\", \"127.0.0.1:0\"]",
+        "[server]\nlisten = [\"127.0.0.1:1\", \"127.0.0.2:1\", \"[::1]:1\"]",
+        "[server]\nlisten = [\"0.0.0.0:1\", \"[::]:1\"]",
+    ] {
+        good(text);
+    }
+}
+
+#[test]
 fn every_syntax_error_is_reported_and_nothing_else() {
     assert_faults(&[
         (
@@ -527,6 +568,8 @@ fn a_file_that_cannot_be_read_is_a_report_as_well() {
     let none = "/nowhere/gateway.toml: expected a file to read, but found none: No such file or directory (os error 2)";
     assert_eq!(report(missing), none);
     let folder = tempfile::tempdir().expect("a folder");
+    let of_folder = format!("{}: expected a file to read, but found a folder", folder.path().display());
+    assert_eq!(report(folder.path()), of_folder);
     let path = folder.path().join("gateway.toml");
     std::fs::write(&path, b"a = 1\nb = \"\xff\"").expect("a writable folder");
     assert_eq!(report(&path), format!("{}:2: expected UTF-8, but found other bytes", path.display()));

@@ -22,7 +22,7 @@ const REMEDY: &str = "a key is described in src/config/schema.json, stands in sr
 
 /// What reading knows and no schema can: values beside which others stand, declarations, files, secrets.
 /// A fault that is not of these is one of shape, and the schema has to refuse it as well.
-const BY_MEANING: [&str; 17] = [
+const BY_MEANING: [&str; 18] = [
     "a declared issuer, but",
     "a declared upstream, but",
     "a header that the gateway leaves alone",
@@ -39,6 +39,7 @@ const BY_MEANING: [&str; 17] = [
     "a duration of whole seconds",
     "\"any\" to stand alone",
     "an IP address and a port, but found \"",
+    "an address that nothing else of this file has, but found that of ",
     "a network such as \"10.0.0.0/8\", but found \"",
 ];
 

@@ -1,6 +1,7 @@
 //! `[issuers.*]`.
 
 use std::collections::BTreeMap;
+use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -130,12 +131,7 @@ fn keys(
     let algorithms: Vec<_> = issuer.algorithms.iter().filter_map(|name| Algorithm::from_name(&name.value)).collect();
     let endpoint = match source {
         KeySource::File(path) => {
-            let document = std::fs::read(&path.value).map_err(|error| {
-                path.fault(format!("expected a JWK set in {}, but found none: {error}", path.value.display()))
-            })?;
-            let jwks = Jwks::parse(&document).map_err(|error| {
-                path.fault(format!("expected a JWK set in {}, but found none: {error}", path.value.display()))
-            })?;
+            let jwks = keys_in(path)?;
             return Ok(Keys::Fixed(Arc::new(KeySet::new(&jwks, &algorithms))));
         }
         KeySource::SharedSecret(secret) => {
@@ -156,6 +152,21 @@ fn keys(
     };
     let (name, fetcher) = (Arc::clone(name), server.fetcher.clone());
     Ok(Keys::Published(Arc::new(KeyRing::new(name, endpoint, fetcher, algorithms, timing, epoch.clone()))))
+}
+
+fn keys_in(path: &Placed<PathBuf>) -> Result<Jwks, Box<Fault>> {
+    let unusable =
+        |error: String| path.fault(format!("expected a JWK set in {}, but found none: {error}", path.value.display()));
+    let document = std::fs::read(&path.value).map_err(|error| unusable(error.to_string()))?;
+    Ok(Jwks::parse(&document).map_err(|error| unusable(error.to_string()))?)
+}
+
+/// What is wrong with the files of keys, whatever else is wrong with the issuers.
+pub(super) fn faults_of_keys(issuers: &[config::Issuer]) -> impl Iterator<Item = Fault> {
+    issuers.iter().filter_map(|issuer| match &issuer.keys {
+        Some(KeySource::File(path)) => keys_in(path).err().map(|fault| *fault),
+        Some(KeySource::Discovered | KeySource::Uri(_) | KeySource::SharedSecret(_)) | None => None,
+    })
 }
 
 /// The way to an issuer's authorization server.

@@ -8,7 +8,7 @@ use crate::policy::host::HostPattern;
 use crate::policy::methods::Methods;
 use crate::policy::pattern::RoutePattern;
 use crate::policy::requirement::{Requirement, ScopeRequirement};
-use crate::policy::route::{Route, RouteTable};
+use crate::policy::route::{Overlap, Route, RouteTable};
 
 /// Compiles every route; there is a table only where none is faulty.
 pub(super) fn compile(config: &Config, faults: &mut Vec<Fault>) -> (Option<RouteTable>, Vec<Forwarding>) {
@@ -28,32 +28,45 @@ pub(super) fn compile(config: &Config, faults: &mut Vec<Fault>) -> (Option<Route
     match RouteTable::build(routes) {
         Ok(table) => (Some(table), forwarding),
         Err(overlaps) => {
-            for overlap in overlaps {
-                let (first, second) = (&config.routes[overlap.first], &config.routes[overlap.second]);
-                let message = format!(
-                    "expected a host, path and method that no other route has, but found that {} ({:?}) takes {} as well",
-                    first.path.key().trim_end_matches(".path"),
-                    first.path.value,
-                    overlap.method
-                );
-                faults.push(second.path.fault(message));
-            }
+            let written: Vec<_> = config.routes.iter().collect();
+            faults.extend(overlaps.iter().map(|overlap| clash(overlap, &written)));
             (None, forwarding)
         }
     }
 }
 
+fn clash(overlap: &Overlap, routes: &[&config::Route]) -> Fault {
+    let (first, second) = (routes[overlap.first], routes[overlap.second]);
+    let message = format!(
+        "expected a host, path and method that no other route has, but found that {} ({:?}) takes {} as well",
+        first.path.key().trim_end_matches(".path"),
+        first.path.value,
+        overlap.method
+    );
+    second.path.fault(message)
+}
+
 /// What is wrong with routes by themselves, whatever else is wrong with the file.
-pub(super) fn faults(config: &Config) -> Vec<Fault> {
-    let mut faults = Vec::new();
+pub(super) fn faults(config: &Config, known: &[Fault]) -> Vec<Fault> {
+    let (mut faults, mut routes, mut sources) = (Vec::new(), Vec::new(), Vec::new());
     for written in &config.routes {
+        let before = faults.len();
         if let Some(path) = kept(&mut faults, parsed(&written.path, RoutePattern::parse)) {
             if let Some(prefix) = &written.strip_prefix {
                 kept(&mut faults, segments_to_strip(prefix, &path));
             }
-            compile_route(written, path, config, &mut faults);
+            // A host or method that could not be read may be what tells two of them apart.
+            let place = written.path.key().trim_end_matches("path");
+            let is_whole = !known.iter().any(|fault| fault.key.starts_with(place));
+            let route = compile_route(written, path, config, &mut faults);
+            if let Some(route) = route.filter(|_| is_whole && faults.len() == before) {
+                routes.push(route);
+                sources.push(written);
+            }
         }
     }
+    let overlaps = RouteTable::build(routes).err().unwrap_or_default();
+    faults.extend(overlaps.iter().map(|overlap| clash(overlap, &sources)));
     faults
 }
 
