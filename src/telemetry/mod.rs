@@ -182,9 +182,10 @@ impl WorkerTelemetry {
     fn tell(&self, record: &mut Record) {
         let duration = record.duration();
         record.count(duration);
-        let Some(access) = self.access.as_ref().filter(|_| record.log.is_on) else { return };
         // Whoever goes away before anything is decided has paid no more than for a refusal.
-        if record.outcome != Outcome::Undecided || access.takes_refusal(record.log) {
+        if let Some(access) = self.access.as_ref().filter(|_| record.log.is_on)
+            && (record.outcome != Outcome::Undecided || access.takes_refusal(record.log))
+        {
             access.write(record, duration);
         }
         let trace = record.trace.take_if(|trace| trace.is_sampled());

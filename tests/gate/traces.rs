@@ -228,6 +228,17 @@ fn trace_begins_here_where_none_was_begun_and_takes_no_strangers_state_along() {
 }
 
 #[test]
+fn spans_come_whether_or_not_the_request_has_a_line_in_the_log() {
+    for log in ["[log]\naccess = false", "[log]\nrefusals_per_second = 1"] {
+        let traced = Traced::start("", log);
+        for _ in 0..5 {
+            assert_eq!(traced.ask("/apps/7", &parent("01")).status, 401);
+        }
+        eventually("the spans are there", || traced.spans(TRACE).len() == 5);
+    }
+}
+
+#[test]
 fn where_no_spans_are_wanted_traceparent_passes_as_it_comes() {
     let stand = Stand::routes(ROUTES);
     let fields = parent("01");
