@@ -12,7 +12,7 @@ use std::collections::BTreeMap;
 use std::fmt;
 use std::net::SocketAddr;
 use std::sync::Arc;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use prometheus_client::collector::Collector;
 use prometheus_client::encoding::DescriptorEncoder;
@@ -111,14 +111,10 @@ impl Admin {
             "Keys to verify signatures with",
             keys().map(|(report, keys)| (of(report), keys.usable.unwrap_or(0) as u64)),
         )?;
-        let now = self.clock.now();
         page.gauge(
             "scopegate_issuer_keys_last_success_timestamp_seconds",
             "When they were last fetched, in seconds since 1970",
-            fetched().filter_map(|(report, keys)| {
-                let at = now.as_seconds().saturating_sub(i64::try_from(keys.since_success?.as_secs()).ok()?);
-                Some((of(report), u64::try_from(at).ok()?))
-            }),
+            fetched().filter_map(|(report, keys)| Some((of(report), self.seconds_when(keys.since_success?)))),
         )?;
         page.gauge(
             "scopegate_issuer_keys_stale_seconds",
@@ -200,8 +196,7 @@ impl Admin {
         let last = self.reloads.last();
         let help = "1 when the file that was last read is in force, 0 when it was refused";
         page.gauge("scopegate_last_reload_successful", help, [(Vec::new(), u64::from(last.is_good))])?;
-        let age = i64::try_from(last.success.elapsed().as_secs()).unwrap_or(i64::MAX);
-        let at = u64::try_from(self.clock.now().as_seconds().saturating_sub(age)).unwrap_or_default();
+        let at = self.seconds_when(last.success.elapsed());
         let help = "When a file was last read that was good, in seconds since 1970";
         page.gauge("scopegate_last_reload_success_timestamp_seconds", help, [(Vec::new(), at)])?;
         let help = "Requests that ended in a fault of the gateway's own";
@@ -216,13 +211,18 @@ impl Admin {
             let help = "Spans that did not come to the collector";
             page.counter("scopegate_dropped_spans", help, [(Vec::new(), spans.dropped())])?;
         }
-        let open = self.publisher.load().routes.routes().iter().filter(|route| !route.is_enforced).count();
+        let open = self.publisher.load().routes.unenforced().count();
         let help = "Routes in shadow mode: nobody is refused there for lack of a good token";
         page.gauge("scopegate_shadow_routes", help, [(Vec::new(), open as u64)])?;
         let is_ready = u64::from(self.readiness().is_ready());
         page.gauge("scopegate_ready", "What /readyz says: 1 or 0", [(Vec::new(), is_ready)])?;
         let version = vec![("version", env!("CARGO_PKG_VERSION").to_owned())];
         page.gauge("scopegate_build_info", "Which scopegate this is", [(version, 1)])
+    }
+
+    // When it was so long ago, in seconds since 1970.
+    fn seconds_when(&self, age: Duration) -> u64 {
+        u64::try_from(self.clock.now().earlier_by(age).as_seconds()).unwrap_or_default()
     }
 }
 

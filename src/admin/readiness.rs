@@ -55,7 +55,7 @@ impl Admin {
             let told = "configuration: the last file was refused, and the one before it is in force (see the log)";
             checks.push(Check { finding: Finding::Loud, told: told.to_owned() });
         }
-        let open: Vec<_> = routes.iter().filter(|route| !route.is_enforced).map(|route| route.path.as_str()).collect();
+        let open: Vec<_> = snapshot.routes.unenforced().map(|route| route.path.as_str()).collect();
         if !open.is_empty() {
             let told = format!("shadow mode: nobody is refused for lack of a good token at {}", shortened(&open));
             checks.push(Check { finding: Finding::Loud, told });

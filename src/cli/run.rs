@@ -191,7 +191,7 @@ async fn reload(reloader: &mut Reloader, server: &Server, options: &Options, log
 }
 
 fn tell_shadow_mode(snapshot: &Snapshot) {
-    let routes = snapshot.routes.routes().iter().filter(|route| !route.is_enforced).count();
+    let routes = snapshot.routes.unenforced().count();
     if routes > 0 {
         tracing::warn!(routes, "shadow mode (enforce = false): nobody is refused there for lack of a good token");
     }

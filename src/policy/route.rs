@@ -142,6 +142,11 @@ impl RouteTable {
         &self.routes
     }
 
+    /// The routes in shadow mode, which turn nobody away for lack of a good token.
+    pub fn unenforced(&self) -> impl Iterator<Item = &Route> {
+        self.routes.iter().filter(|route| !route.is_enforced)
+    }
+
     /// Finds the route of a request, without allocating. `host` is as [`normal_host`](super::host::normal_host) leaves
     /// it, or empty where a request names none.
     ///

@@ -20,11 +20,11 @@ use tokio::time::timeout;
 use tokio_rustls::TlsAcceptor;
 
 use super::limit::Place;
-use super::worker::Counted;
 use super::{Settings, http1, http2};
 use crate::clock::Ticker;
 use crate::gateway::{Connection, Gate};
 use crate::net::{Interim, Pace, PaceLimits, Paced, Stream};
+use crate::telemetry::numbers::Entered;
 
 /// What a client begins with who speaks HTTP/2 without having agreed to it (RFC 9113 §3.4).
 const HTTP2_PREFACE: &[u8] = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n";
@@ -173,7 +173,7 @@ pub(super) fn serve(
     socket: TcpStream,
     peer: SocketAddr,
     tls: Option<Arc<ServerConfig>>,
-    place: (Place, Counted),
+    place: (Place, Entered),
 ) {
     let open = Open::new(Rc::clone(serving), place);
     tokio::task::spawn_local(async move {
@@ -243,11 +243,11 @@ async fn begins_with_http2(paced: &mut Paced<Stream>) -> io::Result<bool> {
 /// A connection that is counted as long as it is open.
 struct Open {
     serving: Rc<Serving>,
-    _place: (Place, Counted),
+    _place: (Place, Entered),
 }
 
 impl Open {
-    fn new(serving: Rc<Serving>, place: (Place, Counted)) -> Self {
+    fn new(serving: Rc<Serving>, place: (Place, Entered)) -> Self {
         serving.open.set(serving.open.get() + 1);
         Self { serving, _place: place }
     }

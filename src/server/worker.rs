@@ -96,8 +96,9 @@ async fn accept(socket: tokio::net::TcpListener, listener: Listener, serving: Rc
         };
         match socket.accept().await {
             Ok((socket, peer)) => {
-                let counted = Counted::new(&listener.connections);
-                serve(&serving, socket, peer, listener.shown.current(), (place, counted));
+                listener.connections.accepted.count();
+                let entered = listener.connections.open.enter();
+                serve(&serving, socket, peer, listener.shown.current(), (place, entered));
             }
             Err(error) if concerns_one_connection(&error) => {}
             Err(error) => {
@@ -105,23 +106,6 @@ async fn accept(socket: tokio::net::TcpListener, listener: Listener, serving: Rc
                 tokio::time::sleep(EXHAUSTED).await;
             }
         }
-    }
-}
-
-/// A connection that is counted for as long as it is open.
-pub(super) struct Counted(Arc<Connections>);
-
-impl Counted {
-    fn new(connections: &Arc<Connections>) -> Self {
-        connections.accepted.count();
-        connections.open.enter();
-        Self(Arc::clone(connections))
-    }
-}
-
-impl Drop for Counted {
-    fn drop(&mut self) {
-        self.0.open.leave();
     }
 }
 

@@ -1,45 +1,27 @@
-//! Numbers that are never the same twice.
+//! Numbers of spans and traces.
 
 use std::cell::Cell;
 
 /// One worker's numbers. It takes neither a lock nor a system call to make one.
 #[derive(Debug)]
-pub struct Ids {
-    worker: u64,
-    next: Cell<u64>,
-}
+pub(super) struct Ids(Cell<u64>);
 
 impl Ids {
     /// Numbers that begin anywhere.
-    #[must_use]
-    pub fn new() -> Self {
-        let mut random = [0; 16];
+    pub(super) fn new() -> Self {
+        let mut random = [0; 8];
         // Without randomness they are not unique among processes, and nothing else is lost.
         let _ = aws_lc_rs::rand::fill(&mut random);
-        let random = u128::from_ne_bytes(random);
-        Self { worker: (random >> 64) as u64, next: Cell::new(random as u64) }
+        Self(Cell::new(u64::from_ne_bytes(random)))
     }
 
-    /// The worker's own number, random.
-    #[must_use]
-    pub fn worker(&self) -> u64 {
-        self.worker
-    }
-
-    /// The next number: each of the 2^64 comes once before one comes again, in an order that tells nobody how many there
-    /// were.
-    #[must_use]
-    pub fn make(&self) -> u64 {
+    /// The next number: each of the 2^64 comes once before one comes again. They are spread, which sampling by them needs,
+    /// and no secret: whoever gets two can tell how many there were in between.
+    pub(super) fn make(&self) -> u64 {
         // Odd, so that every number comes; the golden ratio's digits, so that neighbours differ.
-        let number = self.next.get().wrapping_add(0x9e37_79b9_7f4a_7c15);
-        self.next.set(number);
+        let number = self.0.get().wrapping_add(0x9e37_79b9_7f4a_7c15);
+        self.0.set(number);
         mixed(number)
-    }
-}
-
-impl Default for Ids {
-    fn default() -> Self {
-        Self::new()
     }
 }
 

@@ -25,7 +25,6 @@ use std::rc::Rc;
 use std::sync::{Arc, Mutex, PoisonError};
 
 pub use access::{AccessLog, RequestLog};
-pub use ids::Ids;
 pub use log::{Log, LogFormat};
 pub use panics::{log_panics, panicked_requests};
 pub use record::{Outcome, Record, RouteNames, Why};
@@ -35,6 +34,7 @@ pub use spans::{Collector, CollectorError, Exporting, Spans};
 pub use trace::{SampleRatio, Trace};
 
 use access::WorkerAccessLog;
+use ids::Ids;
 use numbers::{Counter, Distribution, Level};
 use requests::{Board, WorkerRequests};
 

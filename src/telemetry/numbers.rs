@@ -3,6 +3,7 @@
 //! Each worker has its own, so that no two threads ever write to the same: an atomic addition that nobody else wants is a
 //! few nanoseconds. Whoever reads adds up.
 
+use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
@@ -12,7 +13,11 @@ pub struct Counter(AtomicU64);
 
 /// A number of things that are there at the moment.
 #[derive(Debug, Default)]
-pub struct Level(AtomicU64);
+pub struct Level(Arc<AtomicU64>);
+
+/// One of the things that are there, until it is dropped.
+#[derive(Debug)]
+pub struct Entered(Arc<AtomicU64>);
 
 /// The upper bounds of the buckets that durations are counted in, in microseconds. A cached token costs some tens of
 /// them, an upstream in the next rack some hundreds, and a person does not wait for more than ten seconds.
@@ -57,20 +62,23 @@ impl Counter {
 }
 
 impl Level {
-    /// One comes; it has to [`leave`](Self::leave).
-    pub fn enter(&self) {
+    /// One comes.
+    #[must_use]
+    pub fn enter(&self) -> Entered {
         self.0.fetch_add(1, Ordering::Relaxed);
-    }
-
-    /// One that came goes.
-    pub fn leave(&self) {
-        self.0.fetch_sub(1, Ordering::Relaxed);
+        Entered(Arc::clone(&self.0))
     }
 
     /// How many there are.
     #[must_use]
     pub fn read(&self) -> u64 {
         self.0.load(Ordering::Relaxed)
+    }
+}
+
+impl Drop for Entered {
+    fn drop(&mut self) {
+        self.0.fetch_sub(1, Ordering::Relaxed);
     }
 }
 

@@ -16,7 +16,7 @@ use tokio::time::timeout;
 use tokio_rustls::TlsConnector;
 
 use super::endpoints::Endpoint;
-use super::numbers::{Counted, Traffic};
+use super::numbers::Traffic;
 use super::peer::{Peer, UnderWay};
 use super::pool::Connection;
 use super::request_body::RequestBody;
@@ -24,6 +24,7 @@ use super::settings::{Protocol, Settings};
 use super::streams::{MOST_PLACES, Shared};
 use crate::clock::Ticker;
 use crate::net::{Pace, PaceLimits, Paced, Stream};
+use crate::telemetry::numbers::Entered;
 
 /// What an answer's body may fill of our memory before the client takes it. The connection's window is that of all its
 /// streams together: clients who take nothing leave the others theirs.
@@ -44,7 +45,7 @@ pub struct FarEnd {
     /// Its first bytes in the new protocol.
     pub early: Bytes,
     /// It counts as an exchange and as a connection for as long as it lasts.
-    pub(super) _held: (Option<UnderWay>, Counted),
+    pub(super) _held: (Option<UnderWay>, Entered),
 }
 
 /// Connects to `endpoint`, in the clear or over TLS, and speaks HTTP/1.1 on it.
@@ -53,7 +54,7 @@ pub struct FarEnd {
 /// The last address's, where the endpoint is a name not yet looked up; [`io::ErrorKind::TimedOut`] after `connect_timeout`.
 pub(super) async fn connect(settings: &Settings, peer: &Peer, ticker: &Rc<Ticker>) -> io::Result<Connection> {
     let (connection, driver) = speak(settings, &peer.endpoint, ticker).await?;
-    let counted = Counted::new(&peer.traffic);
+    let counted = peer.traffic.connections.enter();
     // Its errors reach the exchange that it breaks; an idle connection may end as it likes.
     tokio::task::spawn_local(async move {
         let _ = driver.await;
@@ -72,7 +73,7 @@ pub(super) async fn connect_to_switch(
     ticker: &Rc<Ticker>,
 ) -> io::Result<(Connection, oneshot::Receiver<FarEnd>)> {
     let (connection, driver) = speak(settings, &peer.endpoint, ticker).await?;
-    let counted = Counted::new(&peer.traffic);
+    let counted = peer.traffic.connections.enter();
     let (tell, switched) = oneshot::channel();
     tokio::task::spawn_local(async move {
         if let Ok(parts) = driver.without_shutdown().await {
@@ -118,7 +119,7 @@ pub(super) async fn connect_shared(
         let shared = Shared::new(sender, pace, ticker.now());
         // Not the connection itself: it ends when nobody else has any use for it.
         let driven = Rc::downgrade(&shared);
-        let counted = Counted::new(traffic);
+        let counted = traffic.connections.enter();
         // Its errors reach the exchanges that it breaks.
         tokio::task::spawn_local(async move {
             let _ = driver.await;

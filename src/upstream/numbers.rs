@@ -23,9 +23,6 @@ pub(super) struct Traffic {
     ejected_until: Mutex<Option<Instant>>,
 }
 
-/// A connection that is counted for as long as it is open.
-pub(super) struct Counted(Arc<Traffic>);
-
 /// What every worker counts.
 #[derive(Debug)]
 pub struct OfAllWorkers<T>(Mutex<Vec<Arc<T>>>);
@@ -69,19 +66,6 @@ impl Traffic {
 
     fn is_ejected(&self, now: Instant) -> bool {
         self.ejected_until.lock().unwrap_or_else(PoisonError::into_inner).is_some_and(|until| now < until)
-    }
-}
-
-impl Counted {
-    pub(super) fn new(traffic: &Arc<Traffic>) -> Self {
-        traffic.connections.enter();
-        Self(Arc::clone(traffic))
-    }
-}
-
-impl Drop for Counted {
-    fn drop(&mut self) {
-        self.0.connections.leave();
     }
 }
 

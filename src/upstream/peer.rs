@@ -12,6 +12,7 @@ use super::pool::Pool;
 use super::settings::{Protocol, Settings};
 use super::streams::Streams;
 use crate::clock::Ticker;
+use crate::telemetry::numbers::Entered;
 
 /// How much busier than it is an endpoint looks that should rest and may not be ejected: it gets requests when the
 /// others have so many times as many.
@@ -32,7 +33,10 @@ pub(super) enum Way {
 }
 
 /// An exchange with an endpoint, from the choice of it to the end of the answer.
-pub(super) struct UnderWay(Rc<Peer>);
+pub(super) struct UnderWay {
+    peer: Rc<Peer>,
+    _entered: Entered,
+}
 
 impl Peer {
     pub(super) fn new(endpoint: Arc<Endpoint>, settings: &Settings, ticker: &Rc<Ticker>) -> Rc<Self> {
@@ -45,8 +49,7 @@ impl Peer {
     }
 
     pub(super) fn begin(self: &Rc<Self>) -> UnderWay {
-        self.traffic.under_way.enter();
-        UnderWay(Rc::clone(self))
+        UnderWay { peer: Rc::clone(self), _entered: self.traffic.under_way.enter() }
     }
 
     /// How busy it is, for comparing.
@@ -75,12 +78,6 @@ impl Deref for UnderWay {
     type Target = Rc<Peer>;
 
     fn deref(&self) -> &Rc<Peer> {
-        &self.0
-    }
-}
-
-impl Drop for UnderWay {
-    fn drop(&mut self) {
-        self.0.traffic.under_way.leave();
+        &self.peer
     }
 }

@@ -58,13 +58,11 @@ fn claim_headers_of_a_client_are_removed_in_shadow_mode_too() {
 
 #[test]
 fn authorization_server_that_is_down_stops_nobody_in_shadow_mode() {
-    let key = Key::es256("first");
     let stand = shadow("unknown_key_cooldown = \"1s\"");
     stand.issuer.fail(Reply::status(503));
     let unknown = Key::es256("second").token(&stand.issuer.claims("read"));
     assert_eq!(stand.get("/things/7", Some(&unknown)).status, 200);
     assert_eq!(series(&stand, "2xx", "shadowed", "issuer_unavailable"), Some(1.0));
-    drop(key);
 }
 
 #[test]
