@@ -85,7 +85,7 @@ impl Admin {
     /// When the socket is none that can be waited for.
     pub async fn serve(self: Arc<Self>, listener: TcpListener) -> io::Result<()> {
         let listener = tokio::net::TcpListener::from_std(listener)?;
-        let places = Arc::new(Places::default());
+        let places = Places::new();
         loop {
             match listener.accept().await {
                 Ok((socket, peer)) => {

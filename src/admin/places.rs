@@ -1,17 +1,16 @@
 //! Who is connected to the admin listener: nobody takes all places, or those who watch over the gateway find none.
 
-use std::collections::HashMap;
 use std::net::IpAddr;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+use crate::verify::Shares;
 
 /// How many connections there may be.
 const MOST: usize = 64;
-/// How many of them may be one peer's.
-const MOST_OF_ONE: usize = MOST / 4;
 
 /// The places that are taken, by whom.
-#[derive(Debug, Default)]
-pub(super) struct Places(Mutex<HashMap<IpAddr, usize>>);
+#[derive(Debug)]
+pub(super) struct Places(Mutex<Shares>);
 
 /// A place that is taken until this is dropped.
 pub(super) struct Place {
@@ -20,26 +19,23 @@ pub(super) struct Place {
 }
 
 impl Places {
+    pub(super) fn new() -> Arc<Self> {
+        Arc::new(Self(Mutex::new(Shares::new(MOST))))
+    }
+
     /// A place for a connection of this peer, if it may have one more.
     pub(super) fn take(self: &Arc<Self>, peer: IpAddr) -> Option<Place> {
-        let mut taken = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        if taken.values().sum::<usize>() >= MOST || taken.get(&peer).is_some_and(|own| *own >= MOST_OF_ONE) {
-            return None;
-        }
-        *taken.entry(peer).or_default() += 1;
-        Some(Place { places: Arc::clone(self), peer })
+        self.shares().enter(peer).then(|| Place { places: Arc::clone(self), peer })
+    }
+
+    fn shares(&self) -> MutexGuard<'_, Shares> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
 impl Drop for Place {
     fn drop(&mut self) {
-        let mut taken = self.places.0.lock().unwrap_or_else(PoisonError::into_inner);
-        if let Some(own) = taken.get_mut(&self.peer) {
-            *own -= 1;
-            if *own == 0 {
-                taken.remove(&self.peer);
-            }
-        }
+        self.places.shares().leave(self.peer);
     }
 }
 
@@ -47,9 +43,11 @@ impl Drop for Place {
 mod tests {
     use super::*;
 
+    const MOST_OF_ONE: usize = MOST / 4;
+
     #[test]
     fn one_peer_has_a_quarter_of_the_places_and_gives_them_back() {
-        let places = Arc::new(Places::default());
+        let places = Places::new();
         let peer = |last| IpAddr::from([10, 0, 0, last]);
         let mut taken: Vec<_> = (0..MOST_OF_ONE).map(|_| places.take(peer(1)).expect("a place")).collect();
         assert!(places.take(peer(1)).is_none());
@@ -58,6 +56,6 @@ mod tests {
         }
         assert!(places.take(peer(5)).is_none(), "all are taken");
         taken.clear();
-        assert!(places.take(peer(5)).is_some() && places.0.lock().expect("no panic").is_empty());
+        assert!(places.take(peer(5)).is_some() && places.shares().is_empty());
     }
 }

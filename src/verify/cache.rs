@@ -10,8 +10,6 @@
 //!    push out those that are used often.
 
 use std::cell::RefCell;
-use std::collections::HashMap;
-use std::collections::hash_map::Entry;
 use std::hash::{Hash, Hasher};
 use std::net::IpAddr;
 use std::rc::Rc;
@@ -22,7 +20,7 @@ use quick_cache::Equivalent;
 use quick_cache::unsync;
 use tokio::sync::{Semaphore, SemaphorePermit};
 
-use super::{OnDrop, Verified};
+use super::{OnDrop, Shares, Verified};
 use crate::telemetry::TokensFound;
 
 /// A fact larger than this counts as several entries, so that the bound in entries is one in bytes too.
@@ -96,22 +94,17 @@ impl TokenCache {
 pub struct WorkerCache {
     facts: RefCell<unsync::Cache<Token, Arc<Verified>, Weight>>,
     turns: Semaphore,
-    waiting: RefCell<Waiting>,
+    waiting: RefCell<Shares>,
     found: Arc<TokensFound>,
-}
-
-#[derive(Default)]
-struct Waiting {
-    all: usize,
-    by_client: HashMap<IpAddr, usize>,
 }
 
 impl WorkerCache {
     /// An empty one, which counts where tokens are `found`.
     #[must_use]
     pub fn new(found: Arc<TokensFound>) -> Rc<Self> {
+        let waiting = RefCell::new(Shares::new(MAX_WAITING));
         let facts = unsync::Cache::with_weighter(1024, WORKER_ENTRIES, Weight);
-        Rc::new(Self { facts: RefCell::new(facts), turns: Semaphore::new(1), waiting: RefCell::default(), found })
+        Rc::new(Self { facts: RefCell::new(facts), turns: Semaphore::new(1), waiting, found })
     }
 
     /// Whether a signature is being verified, so that another one would have to wait.
@@ -131,30 +124,6 @@ impl WorkerCache {
         let _waiting = OnDrop(|| self.waiting.borrow_mut().leave(client));
         // It is never closed, so there is always a turn.
         self.turns.acquire().await.ok()
-    }
-}
-
-impl Waiting {
-    fn enter(&mut self, client: IpAddr) -> bool {
-        let own = self.by_client.entry(client).or_default();
-        let enters = self.all < MAX_WAITING && *own < MAX_WAITING / 4;
-        if enters {
-            *own += 1;
-            self.all += 1;
-        } else if *own == 0 {
-            self.by_client.remove(&client);
-        }
-        enters
-    }
-
-    fn leave(&mut self, client: IpAddr) {
-        self.all -= 1;
-        if let Entry::Occupied(mut own) = self.by_client.entry(client) {
-            *own.get_mut() -= 1;
-            if *own.get() == 0 {
-                own.remove();
-            }
-        }
     }
 }
 
@@ -315,6 +284,6 @@ mod tests {
         assert!(waiting[1].as_mut().poll(&mut context).is_pending());
         drop(next);
         drop(waiting);
-        assert!(cache.waiting.borrow().by_client.is_empty() && cache.waiting.borrow().all == 0);
+        assert!(cache.waiting.borrow().is_empty());
     }
 }

@@ -15,6 +15,7 @@ mod issuer;
 pub mod jwt;
 mod keys;
 mod report;
+mod shares;
 
 use std::net::{IpAddr, Ipv6Addr};
 use std::sync::Arc;
@@ -36,6 +37,7 @@ pub use fetch::{FetchError, Fetcher};
 pub use issuer::{Background, Issuer, Keys};
 pub use keys::{KeyRing, KeyTiming, NoKeys};
 pub use report::{IssuerReport, KeysReport, QuestionsReport};
+pub use shares::Shares;
 
 use fact::Basis;
 use introspection::{Introspection, Own, Question};
