@@ -1,5 +1,6 @@
 //! The time as a line of the log tells it (RFC 3339): in UTC, to the millisecond.
 
+use std::io::Write;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 /// The last second of the year 9999; what comes after it is no longer written in four digits, and is not told apart.
@@ -32,50 +33,21 @@ impl Timestamps {
             self.second = second;
             self.write_second();
         }
-        digits(&mut self.text[20..23], u64::from(since_1970.subsec_millis()));
+        digits(&mut self.text[20..23], since_1970.subsec_millis());
         str::from_utf8(&self.text).unwrap_or_default()
     }
 
     fn write_second(&mut self) {
-        let (mut days, of_day) = (self.second / 86_400, self.second % 86_400);
-        let (mut year, mut month) = (1970, 1);
-        while days >= days_of_year(year) {
-            days -= days_of_year(year);
-            year += 1;
-        }
-        while days >= days_of_month(year, month) {
-            days -= days_of_month(year, month);
-            month += 1;
-        }
-        let numbers = [(0..4, year), (5..7, month), (8..10, days + 1)];
-        let of_day = [(11..13, of_day / 3600), (14..16, of_day / 60 % 60), (17..19, of_day % 60)];
-        for (place, number) in numbers.into_iter().chain(of_day) {
-            digits(&mut self.text[place], number);
-        }
+        let date = humantime::format_rfc3339_millis(UNIX_EPOCH + Duration::from_secs(self.second));
+        // It has four digits for the year up to the last second, so it is as long as there is room for.
+        let _ = write!(&mut self.text[..], "{date}");
     }
 }
 
-fn digits(place: &mut [u8], mut number: u64) {
+fn digits(place: &mut [u8], mut number: u32) {
     for digit in place.iter_mut().rev() {
         *digit = b'0' + (number % 10) as u8;
         number /= 10;
-    }
-}
-
-fn is_leap(year: u64) -> bool {
-    year.is_multiple_of(4) && (!year.is_multiple_of(100) || year.is_multiple_of(400))
-}
-
-fn days_of_year(year: u64) -> u64 {
-    if is_leap(year) { 366 } else { 365 }
-}
-
-fn days_of_month(year: u64, month: u64) -> u64 {
-    match month {
-        2 if is_leap(year) => 29,
-        2 => 28,
-        4 | 6 | 9 | 11 => 30,
-        _ => 31,
     }
 }
 
