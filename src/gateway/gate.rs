@@ -263,12 +263,17 @@ impl Gate {
             trace.sends();
         }
         let mut request = Request::from_parts(parts, body);
-        pass_interim_answers(upstream, &mut request, &connection.interim);
+        let is_http11 = request.version() == Version::HTTP_11;
+        let on_interim = |status, headers: &HeaderMap| {
+            if is_http11 {
+                pass_interim_answer(&connection.interim, status, headers);
+            }
+        };
         // Ours, whatever the client's was (RFC 9110 §2.5): a connection of HTTP/1.0 could not be kept.
         *request.version_mut() = Version::HTTP_11;
         if let Some(protocol) = protocol {
             headers::set_protocol(request.headers_mut(), protocol);
-            let switching = before(expiry.as_ref(), pin!(upstream.switch(passage.permit, request))).await;
+            let switching = before(expiry.as_ref(), pin!(upstream.switch(passage.permit, request, &on_interim))).await;
             connection.interim.settle();
             return match switching.ok_or_else(token_ended)?.map_err(Refusal::Upstream)? {
                 Switching::Answered(answer) => Ok(Passed::Answered(to_client(answer), expiry)),
@@ -282,7 +287,7 @@ impl Gate {
                 }
             };
         }
-        let answer = before(expiry.as_ref(), pin!(upstream.send(passage.permit, request))).await;
+        let answer = before(expiry.as_ref(), pin!(upstream.send(passage.permit, request, &on_interim))).await;
         connection.interim.settle();
         Ok(Passed::Answered(to_client(answer.ok_or_else(token_ended)?.map_err(Refusal::Upstream)?), expiry))
     }
@@ -512,18 +517,12 @@ fn set_target(parts: &mut Parts, path: Option<&str>) -> Result<(), Ambiguity> {
 
 // RFC 9110 §15.2 has a proxy pass them on. A client of HTTP/1.0 does not know them, and 100 is the answer to an `Expect`
 // that was answered here.
-fn pass_interim_answers(upstream: &Upstream, request: &mut Request<RequestBody>, interim: &Interim) {
-    if request.version() != Version::HTTP_11 {
-        return;
+fn pass_interim_answer(interim: &Interim, status: StatusCode, headers: &HeaderMap) {
+    if status != StatusCode::CONTINUE {
+        let mut headers = headers.clone();
+        headers::to_client(&mut headers, Version::HTTP_11);
+        interim.tell(status, &headers);
     }
-    let (interim, exchange) = (interim.clone(), interim.exchange());
-    upstream.on_interim(request, move |status, headers| {
-        if status != StatusCode::CONTINUE {
-            let mut headers = headers.clone();
-            headers::to_client(&mut headers, Version::HTTP_11);
-            interim.tell(exchange, status, &headers);
-        }
-    });
 }
 
 fn tell_claims(headers: &mut HeaderMap, forwarding: &Forwarding, token: &ActiveToken) {

@@ -5,7 +5,7 @@
 //! is dropped; a client cannot tell it from one that was never sent.
 
 use std::fmt::Write as _;
-use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::task::{Context, Waker};
 
@@ -24,8 +24,6 @@ struct Shared {
     is_waiting: AtomicBool,
     /// Whether all that was written before has been flushed.
     is_flushed: AtomicBool,
-    /// Counts the exchanges, so that a word from an upstream that was given up is not taken for one to the next request.
-    exchange: AtomicU64,
     waiting: Mutex<Waiting>,
 }
 
@@ -38,17 +36,8 @@ struct Waiting {
 }
 
 impl Interim {
-    /// The exchange that is under way, for [`tell`](Self::tell).
-    #[must_use]
-    pub fn exchange(&self) -> u64 {
-        self.0.exchange.load(Ordering::Relaxed)
-    }
-
-    /// Has an interim answer written to the client, soon; one of an exchange that is over is dropped.
-    pub fn tell(&self, exchange: u64, status: StatusCode, headers: &HeaderMap) {
-        if exchange != self.exchange() {
-            return;
-        }
+    /// Has an interim answer written to the client, soon.
+    pub fn tell(&self, status: StatusCode, headers: &HeaderMap) {
         let mut head = format!("HTTP/1.1 {} {}\r\n", status.as_u16(), status.canonical_reason().unwrap_or_default());
         let mut waiting = self.waiting();
         for (name, value) in headers {
@@ -68,7 +57,6 @@ impl Interim {
 
     /// The exchange has its final answer: drops what cannot be written in front of it.
     pub fn settle(&self) {
-        self.0.exchange.fetch_add(1, Ordering::Relaxed);
         if self.is_waiting() && !self.may_be_written() {
             self.waiting().bytes.clear();
             self.0.is_waiting.store(false, Ordering::Release);

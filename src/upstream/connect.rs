@@ -8,18 +8,14 @@ use std::sync::Arc;
 use std::task::Poll;
 
 use bytes::Bytes;
-use hyper::client::conn::http1;
-use hyper_util::rt::TokioIo;
 use tokio::net::TcpStream;
-use tokio::sync::oneshot;
 use tokio::time::timeout;
 use tokio_rustls::TlsConnector;
 
 use super::endpoints::Endpoint;
+use super::http1::Wire;
 use super::numbers::Traffic;
 use super::peer::{Peer, UnderWay};
-use super::pool::Connection;
-use super::request_body::RequestBody;
 use super::settings::{Protocol, Settings};
 use super::streams::{MOST_PLACES, Shared};
 use crate::clock::Ticker;
@@ -45,43 +41,17 @@ pub struct FarEnd {
     /// Its first bytes in the new protocol.
     pub early: Bytes,
     /// It counts as an exchange and as a connection for as long as it lasts.
-    pub(super) _held: (Option<UnderWay>, Entered),
+    pub(super) _held: (UnderWay, Entered),
 }
 
-/// Connects to `endpoint`, in the clear or over TLS, and speaks HTTP/1.1 on it.
+/// Connects to `endpoint`, in the clear or over TLS, to speak HTTP/1.1.
 ///
 /// # Errors
 /// The last address's, where the endpoint is a name not yet looked up; [`io::ErrorKind::TimedOut`] after `connect_timeout`.
-pub(super) async fn connect(settings: &Settings, peer: &Peer, ticker: &Rc<Ticker>) -> io::Result<Connection> {
-    let (connection, driver) = speak(settings, &peer.endpoint, ticker).await?;
-    let counted = peer.traffic.connections.enter();
-    // Its errors reach the exchange that it breaks; an idle connection may end as it likes.
-    tokio::task::spawn_local(async move {
-        let _ = driver.await;
-        drop(counted);
-    });
-    Ok(connection)
-}
-
-/// As [`connect`], for a request that asks for another protocol; the connection comes back when that was agreed to.
-///
-/// # Errors
-/// As [`connect`].
-pub(super) async fn connect_to_switch(
-    settings: &Settings,
-    peer: &Peer,
-    ticker: &Rc<Ticker>,
-) -> io::Result<(Connection, oneshot::Receiver<FarEnd>)> {
-    let (connection, driver) = speak(settings, &peer.endpoint, ticker).await?;
-    let counted = peer.traffic.connections.enter();
-    let (tell, switched) = oneshot::channel();
-    tokio::task::spawn_local(async move {
-        if let Ok(parts) = driver.without_shutdown().await {
-            // An error means that nobody wants it any more: no 101 came.
-            let _ = tell.send(FarEnd { stream: parts.io.into_inner(), early: parts.read_buf, _held: (None, counted) });
-        }
-    });
-    Ok((connection, switched))
+pub(super) async fn connect(settings: &Settings, peer: &Peer) -> io::Result<Wire> {
+    let opening = open(settings, &peer.endpoint);
+    let stream = timeout(settings.connect_timeout, opening).await.map_err(|_| too_slow())??;
+    Ok(Wire::new(stream, peer.traffic.connections.enter()))
 }
 
 /// Connects to `endpoint` and speaks HTTP/2 on it: over TLS as the target agrees to (RFC 7301), in the clear by prior
@@ -133,16 +103,8 @@ pub(super) async fn connect_shared(
     timeout(settings.connect_timeout, connecting).await.map_err(|_| too_slow())?
 }
 
-type Driver = http1::Connection<TokioIo<Paced<Stream>>, RequestBody>;
-
-async fn speak(settings: &Settings, endpoint: &Endpoint, ticker: &Rc<Ticker>) -> io::Result<(Connection, Driver)> {
-    let stream = timeout(settings.connect_timeout, open(settings, endpoint)).await.map_err(|_| too_slow())??;
-    let (paced, pace) = paced(stream, settings, ticker);
-    let (sender, driver) = http1::handshake::<_, RequestBody>(TokioIo::new(paced)).await.map_err(io::Error::other)?;
-    Ok((Connection { sender, pace }, driver))
-}
-
-fn paced(stream: Stream, settings: &Settings, ticker: &Rc<Ticker>) -> (Paced<Stream>, Rc<Pace>) {
+/// The connection as it is watched whose protocol is not HTTP/1.1.
+pub(super) fn paced(stream: Stream, settings: &Settings, ticker: &Rc<Ticker>) -> (Paced<Stream>, Rc<Pace>) {
     let pace = Pace::ours();
     let limits = PaceLimits {
         keep_alive: settings.pool_idle_timeout,

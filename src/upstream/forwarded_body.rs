@@ -9,9 +9,12 @@ use std::time::Duration;
 use bytes::Bytes;
 use http_body::{Body, Frame, SizeHint};
 
-use super::lease::Lease;
+use super::http1::Receiving;
+use super::peer::UnderWay;
 use super::request_body::Progress;
-use crate::clock::Deadline;
+use super::streams::Place;
+use super::upload::Upload;
+use crate::clock::{Deadline, Ticker};
 use crate::net::Arriving;
 
 /// An answer's body on its way from the upstream to the client.
@@ -19,42 +22,55 @@ use crate::net::Arriving;
 /// Its connection goes back to the pool with the last frame, and is closed when the body is dropped before; of a
 /// connection that exchanges share, it is only the stream.
 pub struct ForwardedBody {
-    incoming: Arriving,
-    lease: Option<Lease>,
+    /// None once it has ended or broken off.
+    incoming: Option<(Incoming, UnderWay)>,
+    /// Why it broke off, to be told at the next poll.
+    broken: Option<io::Error>,
     /// The request's body, which may still be on its way.
     request: Option<Rc<Progress>>,
+    ticker: Rc<Ticker>,
     deadline: Option<Deadline>,
     /// How many frames had gone through when the waiting began.
     waiting_since: Option<u64>,
     idle_timeout: Duration,
 }
 
+/// What an exchange holds of its upstream.
+pub(super) enum Incoming {
+    /// A whole connection.
+    Connection(Receiving),
+    /// A stream of a connection, and the sending of the request's body where that goes on beside the answer.
+    Stream { arriving: Arriving, _place: Place, _upload: Option<Upload> },
+}
+
 impl ForwardedBody {
-    pub(super) fn new(incoming: Arriving, lease: Lease, request: Option<Rc<Progress>>, idle_timeout: Duration) -> Self {
-        let mut body =
-            Self { incoming, lease: Some(lease), request, deadline: None, waiting_since: None, idle_timeout };
-        if body.incoming.is_end_stream() {
-            body.ended();
-        }
+    pub(super) fn new(
+        incoming: Incoming,
+        under_way: UnderWay,
+        request: Option<Rc<Progress>>,
+        ticker: &Rc<Ticker>,
+        idle_timeout: Duration,
+    ) -> Self {
+        let (incoming, ticker) = (Some((incoming, under_way)), Rc::clone(ticker));
+        let (broken, deadline, waiting_since) = (None, None, None);
+        let mut body = Self { incoming, broken, request, ticker, deadline, waiting_since, idle_timeout };
+        body.end_if_ended();
         body
     }
 
-    fn ended(&mut self) {
-        if let Some(lease) = self.lease.take() {
-            lease.give_back();
+    fn end_if_ended(&mut self) {
+        let is_ended = |(incoming, _): &mut (Incoming, UnderWay)| incoming.is_ended();
+        match self.incoming.take_if(is_ended) {
+            Some((Incoming::Connection(receiving), under_way)) => receiving.give_back(under_way, &self.ticker),
+            Some((Incoming::Stream { .. }, _)) | None => {}
         }
-    }
-
-    fn frames(&self) -> u64 {
-        self.request.as_ref().map_or(0, |request| request.frames())
     }
 
     // Whoever still uploads is not idle, however long the answer takes.
     fn poll_time_out(&mut self, context: &mut Context<'_>) -> Poll<()> {
         loop {
-            let frames = self.frames();
-            let Some(lease) = &self.lease else { return Poll::Pending };
-            let deadline = self.deadline.get_or_insert_with(|| lease.ticker().deadline());
+            let frames = self.request.as_ref().map_or(0, |request| request.frames());
+            let deadline = self.deadline.get_or_insert_with(|| self.ticker.deadline());
             let since = *self.waiting_since.get_or_insert_with(|| {
                 deadline.arm(self.idle_timeout);
                 frames
@@ -68,38 +84,65 @@ impl ForwardedBody {
     }
 }
 
+impl Incoming {
+    fn poll_frame(&mut self, context: &mut Context<'_>) -> Poll<Option<io::Result<Frame<Bytes>>>> {
+        match self {
+            Self::Connection(receiving) => receiving.poll_frame(context),
+            Self::Stream { arriving, .. } => Pin::new(arriving).poll_frame(context),
+        }
+    }
+
+    fn is_ended(&self) -> bool {
+        match self {
+            Self::Connection(receiving) => receiving.is_ended(),
+            Self::Stream { arriving, .. } => arriving.is_end_stream(),
+        }
+    }
+}
+
 impl Body for ForwardedBody {
     type Data = Bytes;
     type Error = io::Error;
 
     fn poll_frame(self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Option<io::Result<Frame<Bytes>>>> {
         let this = self.get_mut();
-        let frame = match Pin::new(&mut this.incoming).poll_frame(context) {
-            Poll::Pending => {
-                ready!(this.poll_time_out(context));
-                this.lease = None;
-                let stalled = io::Error::new(io::ErrorKind::TimedOut, "the upstream's body stalled");
-                return Poll::Ready(Some(Err(stalled)));
-            }
-            Poll::Ready(frame) => frame,
+        let Some((incoming, _)) = &mut this.incoming else { return Poll::Ready(this.broken.take().map(Err)) };
+        let Poll::Ready(frame) = incoming.poll_frame(context) else {
+            ready!(this.poll_time_out(context));
+            this.incoming = None;
+            let stalled = io::Error::new(io::ErrorKind::TimedOut, "the upstream's body stalled");
+            return Poll::Ready(Some(Err(stalled)));
         };
         this.waiting_since = None;
         if let Some(request) = &this.request {
             request.moved();
         }
-        match &frame {
-            Some(Ok(_)) if !this.incoming.is_end_stream() => {}
-            Some(Ok(_)) | None => this.ended(),
-            Some(Err(_)) => this.lease = None,
+        match frame {
+            Some(Ok(_)) => this.end_if_ended(),
+            None => {
+                this.end_if_ended();
+                this.incoming = None;
+            }
+            Some(Err(error)) => {
+                // Whoever writes it to the client drops what is not written yet when it breaks off: first what came.
+                (this.incoming, this.broken) = (None, Some(error));
+                context.waker().wake_by_ref();
+                return Poll::Pending;
+            }
         }
         Poll::Ready(frame)
     }
 
     fn is_end_stream(&self) -> bool {
-        self.incoming.is_end_stream()
+        self.incoming.is_none() && self.broken.is_none()
     }
 
     fn size_hint(&self) -> SizeHint {
-        self.incoming.size_hint()
+        match &self.incoming {
+            Some((Incoming::Connection(receiving), _)) => receiving.size_hint(),
+            Some((Incoming::Stream { arriving, .. }, _)) => arriving.size_hint(),
+            None if self.broken.is_some() => SizeHint::default(),
+            None => SizeHint::with_exact(0),
+        }
     }
 }

@@ -31,7 +31,11 @@ const PROXY_CONNECTION: HeaderName = HeaderName::from_static("proxy-connection")
 const VIA: HeaderValue = HeaderValue::from_static("1.1 scopegate");
 const VIA_HTTP2: HeaderValue = HeaderValue::from_static("2.0 scopegate");
 
-/// What ends here. Content-Length and `Trailer` do not: they describe the message, and hyper frames it again by what it reads.
+/// For the fields that the gateway adds to a request: a map that has to grow is hashed anew.
+const ROOM: usize = 8;
+
+/// What ends here. Content-Length and `Trailer` do not: they describe the message, and whoever writes it frames it again by
+/// what was read.
 const HOP_BY_HOP: [HeaderName; 8] = [
     header::CONNECTION,
     KEEP_ALIVE,
@@ -58,6 +62,7 @@ pub fn to_upstream(
     reserved: &Reserved,
     client: &Client,
 ) -> Result<(), Nominated> {
+    headers.reserve(ROOM);
     let special = Special::of(headers);
     if special.connection {
         for name in nominated(headers) {
@@ -69,12 +74,7 @@ pub fn to_upstream(
     }
     if special.ends_here != 0 {
         let trailers_welcome = headers.get_all(header::TE).iter().any(names_trailers);
-        let is_chunked = headers.contains_key(header::TRANSFER_ENCODING);
         special.strip_hop_by_hop(headers);
-        // Chunks are written anew; without this hyper would send a GET without its body.
-        if is_chunked {
-            headers.insert(header::TRANSFER_ENCODING, HeaderValue::from_static("chunked"));
-        }
         if trailers_welcome {
             headers.insert(header::TE, HeaderValue::from_static("trailers"));
         }

@@ -1,19 +1,39 @@
 //! One attempt at an exchange over HTTP/1.1.
+//!
+//! The request is written, and its answer read, by the task of the client's connection itself: no other task has to be
+//! woken for an exchange, nothing goes through a channel, and a request that was not sent is still at hand. Only what is
+//! left of a request whose answer has begun is sent by a task of its own.
+//!
+//! - `wire`: a connection; `head`, `chunks`: what is spoken on it; `sending`, `receiving`: the two halves of an exchange.
 
+mod chunks;
+mod head;
+mod receiving;
+mod sending;
+mod wire;
+
+use std::future::poll_fn;
+use std::mem;
+use std::rc::Rc;
 use std::time::Instant;
 
-use http::{HeaderValue, Request, Response, StatusCode, header};
+use http::{Request, Response, StatusCode};
+use http_body::Body;
 
 use super::Upstream;
-use super::connect::{FarEnd, connect, connect_to_switch};
-use super::forwarded_body::ForwardedBody;
-use super::lease::Lease;
+use super::connect::{FarEnd, connect, paced};
+use super::forwarded_body::{ForwardedBody, Incoming};
 use super::peer::{UnderWay, Way};
-use super::pool::Pool;
-use super::request_body::RequestBody;
-use super::send::{Attempt, Failed, UpstreamError, copy_of_repeatable, no_connection};
-use crate::net::Arriving;
+use super::request_body::{Progress, RequestBody};
+use super::send::{Attempt, Failed, OnInterim, UpstreamError, is_repeatable, no_connection};
 use crate::policy::decision::Permit;
+
+pub(super) use receiving::Receiving;
+pub(super) use wire::Wire;
+
+use head::Head;
+use receiving::Exchange;
+use sending::Sending;
 
 /// What an upstream says to a request for another protocol.
 pub enum Switching {
@@ -29,43 +49,30 @@ impl Upstream {
     pub(super) async fn attempt_http1(
         &self,
         under_way: UnderWay,
-        mut request: Request<RequestBody>,
-        Attempt { is_first, may_repeat }: Attempt,
+        request: &mut Request<RequestBody>,
+        on_interim: OnInterim<'_>,
+        Attempt { is_first, .. }: Attempt,
     ) -> Result<Response<ForwardedBody>, Failed> {
-        let idle = if is_first { idle_of(&under_way).and_then(|pool| pool.take(self.ticker.now())) } else { None };
+        let idle = match &under_way.way {
+            Way::Http1(pool) if is_first => pool.take(self.ticker.now()),
+            Way::Http1(_) | Way::Http2(_) => None,
+        };
         let was_idle = idle.is_some();
-        let mut connection = match idle {
-            Some(connection) => connection,
-            None => match self.noted(&under_way, connect(&self.settings, &under_way, &self.ticker).await) {
-                Ok(connection) => connection,
-                Err(source) => return Err(Failed::unsent(no_connection(&under_way.endpoint, source), request)),
+        let wire = match idle {
+            Some(wire) => wire,
+            None => match self.noted(&under_way, connect(&self.settings, &under_way).await) {
+                Ok(wire) => wire,
+                Err(source) => return Err(Failed::unsent(no_connection(&under_way.endpoint, source))),
             },
         };
-        set_host(&mut request, self.host(&under_way.endpoint));
         let progress = request.body().progress();
-        let spare = if may_repeat { copy_of_repeatable(&request) } else { None };
-        let bytes_before = connection.pace.bytes_read();
-        match self
-            .answered(self.settings.response_timeout, progress.as_ref(), connection.sender.try_send_request(request))
-            .await
-        {
-            // hyper would wait for what the client has not asked for.
-            Some(Ok(response)) if response.status() == StatusCode::SWITCHING_PROTOCOLS => {
+        match self.exchange(&under_way, wire, request, on_interim).await {
+            // The client would not understand it: it has not asked.
+            Ok((_, head)) if head.answer.status() == StatusCode::SWITCHING_PROTOCOLS => {
                 Err(Failed::for_good(UpstreamError::NotSwitched { target: under_way.endpoint.to_string() }))
             }
-            Some(Ok(response)) => {
-                let lease = Lease::of_connection(connection, under_way, &self.ticker);
-                let idle_timeout = self.settings.body_idle_timeout;
-                let forwarded = |body| ForwardedBody::new(Arriving::Http1(body), lease, progress, idle_timeout);
-                Ok(response.map(forwarded))
-            }
-            Some(Err(mut failure)) => {
-                let unanswered = connection.pace.bytes_read() == bytes_before;
-                let unspent = failure.take_message().or(spare.filter(|_| unanswered));
-                let error = UpstreamError::broken(&under_way.endpoint, failure.into_error());
-                Err(Failed { error, unspent, was_idle })
-            }
-            None => Err(Failed::for_good(UpstreamError::TimedOut { target: under_way.endpoint.to_string() })),
+            Ok((exchange, head)) => Ok(self.forwarded(under_way, exchange, head, progress)),
+            Err(failed) => Err(Failed { was_idle, ..failed }),
         }
     }
 
@@ -74,14 +81,18 @@ impl Upstream {
     ///
     /// # Errors
     /// [`UpstreamError`] when no attempt brought an answer.
-    pub async fn switch(&self, _permit: Permit, mut request: Request<RequestBody>) -> Result<Switching, UpstreamError> {
+    pub async fn switch(
+        &self,
+        _permit: Permit,
+        mut request: Request<RequestBody>,
+        on_interim: OnInterim<'_>,
+    ) -> Result<Switching, UpstreamError> {
         let began = Instant::now();
         let mut attempts = self.attempts();
-        let (under_way, (mut connection, switched)) = loop {
+        let (under_way, wire) = loop {
             let under_way = self.next(&attempts)?;
-            let connected = connect_to_switch(&self.settings, &under_way, &self.ticker).await;
-            match self.noted(&under_way, connected) {
-                Ok(connected) => break (under_way, connected),
+            match self.noted(&under_way, connect(&self.settings, &under_way).await) {
+                Ok(wire) => break (under_way, wire),
                 Err(source) => {
                     let error = no_connection(&under_way.endpoint, source);
                     if !self.may_go_on(&mut attempts, &under_way, &error, false) {
@@ -90,47 +101,57 @@ impl Upstream {
                 }
             }
         };
-        set_host(&mut request, self.host(&under_way.endpoint));
-        let progress = request.body().progress();
-        let answer = match self
-            .answered(self.settings.response_timeout, progress.as_ref(), connection.sender.try_send_request(request))
-            .await
-        {
-            Some(Ok(answer)) => {
-                self.exchanges.durations.count(began.elapsed());
-                answer
-            }
-            Some(Err(failure)) => return Err(UpstreamError::broken(&under_way.endpoint, failure.into_error())),
-            None => return Err(UpstreamError::TimedOut { target: under_way.endpoint.to_string() }),
-        };
-        if answer.status() != StatusCode::SWITCHING_PROTOCOLS {
-            let lease = Lease::of_connection(connection, under_way, &self.ticker);
-            let idle_timeout = self.settings.body_idle_timeout;
-            let forwarded = |body| ForwardedBody::new(Arriving::Http1(body), lease, progress, idle_timeout);
-            return Ok(Switching::Answered(answer.map(forwarded)));
+        let answered = self.exchange(&under_way, wire, &mut request, on_interim).await;
+        let (exchange, head) = answered.map_err(|failed| failed.error)?;
+        self.exchanges.durations.count(began.elapsed());
+        if head.answer.status() != StatusCode::SWITCHING_PROTOCOLS {
+            return Ok(Switching::Answered(self.forwarded(under_way, exchange, head, None)));
         }
-        let (head, _) = answer.into_parts();
-        drop(connection);
-        match switched.await {
-            Ok(far_end) => {
-                let far_end = FarEnd { _held: (Some(under_way), far_end._held.1), ..far_end };
-                Ok(Switching::Switched(Response::from_parts(head, ()), far_end))
+        match exchange.wire.into_parts() {
+            // It has the whole request: one that asks for another protocol has no body.
+            Ok((stream, early, counted)) => {
+                let (stream, _) = paced(stream, &self.settings, &self.ticker);
+                Ok(Switching::Switched(head.answer, FarEnd { stream, early, _held: (under_way, counted) }))
             }
-            // The connection ended with its answer.
             Err(_) => Err(UpstreamError::NotSwitched { target: under_way.endpoint.to_string() }),
         }
     }
-}
 
-fn idle_of(under_way: &UnderWay) -> Option<&Pool> {
-    match &under_way.way {
-        Way::Http1(pool) => Some(pool),
-        Way::Http2(_) => None,
+    async fn exchange(
+        &self,
+        under_way: &UnderWay,
+        mut wire: Wire,
+        request: &mut Request<RequestBody>,
+        on_interim: OnInterim<'_>,
+    ) -> Result<(Exchange, Head), Failed> {
+        let body = mem::take(request.body_mut());
+        let (progress, is_bodiless) = (body.progress(), body.is_end_stream());
+        let host = self.host(&under_way.endpoint);
+        let idle_timeout = self.settings.body_idle_timeout;
+        let sending = Sending::new(wire.take_head(), request, host.as_ref(), body, &self.ticker, idle_timeout);
+        let mut exchange = Exchange::new(wire, sending);
+        let head = poll_fn(|context| exchange.poll_head(request.method(), on_interim, context));
+        let error = match self.answered(self.settings.response_timeout, progress.as_ref(), head).await {
+            Some(Ok(head)) => return Ok((exchange, head)),
+            Some(Err(source)) => UpstreamError::broken(&under_way.endpoint, source),
+            None => return Err(Failed::for_good(UpstreamError::TimedOut { target: under_way.endpoint.to_string() })),
+        };
+        let is_harmless = is_bodiless && is_repeatable(request.method()) && !exchange.is_answered;
+        let is_unspent = is_harmless || !exchange.sending.has_begun();
+        *request.body_mut() = exchange.sending.into_body();
+        Err(Failed { error, is_unspent, was_idle: false })
     }
-}
 
-fn set_host(request: &mut Request<RequestBody>, host: Option<HeaderValue>) {
-    if let Some(host) = host {
-        request.headers_mut().insert(header::HOST, host);
+    fn forwarded(
+        &self,
+        under_way: UnderWay,
+        exchange: Exchange,
+        head: Head,
+        progress: Option<Rc<Progress>>,
+    ) -> Response<ForwardedBody> {
+        let (answer, receiving) = exchange.into_receiving(head);
+        let idle_timeout = self.settings.body_idle_timeout;
+        let incoming = Incoming::Connection(receiving);
+        answer.map(|()| ForwardedBody::new(incoming, under_way, progress, &self.ticker, idle_timeout))
     }
 }

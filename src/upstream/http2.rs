@@ -3,6 +3,7 @@
 use std::cell::Cell;
 use std::future::poll_fn;
 use std::io;
+use std::mem;
 use std::pin::Pin;
 use std::rc::Rc;
 use std::sync::Arc;
@@ -11,27 +12,21 @@ use std::time::Duration;
 
 use h2::client::ResponseFuture;
 use http::uri::{Authority, PathAndQuery, Scheme};
-use http::{HeaderMap, HeaderName, HeaderValue, Request, Response, StatusCode, Uri, header};
+use http::{HeaderMap, HeaderName, HeaderValue, Request, Response, Uri, header};
 use http_body::Body;
 
 use super::Upstream;
 use super::connect::connect_shared;
 use super::endpoints::Endpoint;
-use super::forwarded_body::ForwardedBody;
-use super::lease::{Lease, Upload};
+use super::forwarded_body::{ForwardedBody, Incoming};
 use super::peer::{Peer, UnderWay};
 use super::request_body::RequestBody;
-use super::send::{Attempt, Failed, UpstreamError, copy_of_repeatable, no_connection};
+use super::send::{Attempt, Failed, OnInterim, UpstreamError, copy_of_repeatable, no_connection};
 use super::streams::{Place, Streams};
+use super::upload::Upload;
 use crate::net::{Arriving, send_body};
 
 const GRPC_TIMEOUT: HeaderName = HeaderName::from_static("grpc-timeout");
-
-/// Is told of interim answers (1xx) to the request that has it among its extensions.
-#[derive(Clone)]
-pub(super) struct OnInterim(pub(super) Arc<Tell>);
-
-type Tell = dyn Fn(StatusCode, &HeaderMap) + Send + Sync;
 
 impl Upstream {
     /// Sends the request as a stream of a connection that exchanges share.
@@ -39,13 +34,14 @@ impl Upstream {
         &self,
         under_way: UnderWay,
         streams: &Rc<Streams>,
-        request: Request<RequestBody>,
+        request: &mut Request<RequestBody>,
+        on_interim: OnInterim<'_>,
         Attempt { is_first: _, may_repeat }: Attempt,
     ) -> Result<Response<ForwardedBody>, Failed> {
         let endpoint = &under_way.endpoint;
         let place = match self.place(&under_way, streams).await {
             Ok(place) => place,
-            Err(source) => return Err(Failed::unsent(no_connection(endpoint, source), request)),
+            Err(source) => return Err(Failed::unsent(no_connection(endpoint, source))),
         };
         let (within, is_deadline) = match grpc_timeout(request.headers()) {
             Some(timeout) if timeout < self.settings.response_timeout => (timeout, true),
@@ -56,22 +52,18 @@ impl Upstream {
             Some(Err(source)) => {
                 place.is_going();
                 // It was found closed before anything was sent.
-                return Err(Failed {
-                    was_idle: true,
-                    ..Failed::unsent(UpstreamError::broken(endpoint, source), request)
-                });
+                return Err(Failed { was_idle: true, ..Failed::unsent(UpstreamError::broken(endpoint, source)) });
             }
             // It allows fewer streams than it did, and those under way do not end.
             None => return Err(Failed::for_good(UpstreamError::TimedOut { target: endpoint.to_string() })),
         };
-        let spare = if may_repeat { copy_of_repeatable(&request) } else { None };
-        let on_interim = request.extensions().get::<OnInterim>().cloned();
-        let (head, body) = self.framed(request, endpoint);
+        let spare = if may_repeat { copy_of_repeatable(request) } else { None };
+        let (head, body) = self.framed(mem::take(request), endpoint);
         let (progress, is_bodiless) = (body.progress(), body.is_end_stream());
         let (mut answer, mut stream) = match sender.send_request(head, is_bodiless) {
             Ok(sent) => sent,
             Err(source) => {
-                return Err(Failed { error: UpstreamError::broken(endpoint, source), unspent: spare, was_idle: false });
+                return Err(put_back(spare, request, UpstreamError::broken(endpoint, source)));
             }
         };
         let (stalled, idle_timeout) = (self.ticker.deadline(), self.settings.body_idle_timeout);
@@ -81,17 +73,18 @@ impl Upstream {
             Upload::begin(async move {
                 // What else went wrong is told by the answer, or by the body's progress.
                 let sent = send_body(body, &mut stream, stalled, idle_timeout).await;
-                is_untaken.set(sent.is_err_and(|error| error.kind() == io::ErrorKind::TimedOut));
+                is_untaken.set(sent.as_ref().is_err_and(|error| error.kind() == io::ErrorKind::TimedOut));
+                sent.is_ok()
             })
         });
         // Who set a deadline did so for the whole call, however much of it is still uploaded.
         let watched = progress.as_ref().filter(|_| !is_deadline);
-        match self.answered(within, watched, head_of(&mut answer, on_interim.as_ref())).await {
-            Some(Ok(answer)) => {
-                let lease = Lease::of_stream(place, upload, under_way, &self.ticker);
-                let forwarded = |body| ForwardedBody::new(Arriving::over_http2(body), lease, progress, idle_timeout);
-                Ok(answer.map(forwarded))
-            }
+        match self.answered(within, watched, head_of(&mut answer, on_interim)).await {
+            Some(Ok(answer)) => Ok(answer.map(|body| {
+                let arriving = Arriving::over_http2(body);
+                let incoming = Incoming::Stream { arriving, _place: place, _upload: upload };
+                ForwardedBody::new(incoming, under_way, progress, &self.ticker, idle_timeout)
+            })),
             // We reset the stream ourselves then.
             Some(Err(_)) if is_untaken.get() => {
                 Err(Failed::for_good(UpstreamError::TimedOut { target: endpoint.to_string() }))
@@ -101,7 +94,7 @@ impl Upstream {
                     place.is_going();
                 }
                 // What was refused was not looked at (RFC 9113 §8.7).
-                Err(Failed { error: UpstreamError::broken(endpoint, source), unspent: spare, was_idle: false })
+                Err(put_back(spare, request, UpstreamError::broken(endpoint, source)))
             }
             None => {
                 // Who says nothing at all may be gone: others had better not wait for it, too. A deadline that a client
@@ -129,16 +122,21 @@ impl Upstream {
         }
     }
 
-    // The host becomes a part of the target, and nothing says how the body is framed (RFC 9113 §8.2.2, §8.3.1).
+    // The host becomes a part of the target (RFC 9113 §8.3.1).
     fn framed(&self, request: Request<RequestBody>, endpoint: &Endpoint) -> (Request<()>, RequestBody) {
         let host = self.host(endpoint);
         let (mut parts, body) = request.into_parts();
         let host = parts.headers.remove(header::HOST).map(|passed| host.unwrap_or(passed));
-        parts.headers.remove(header::TRANSFER_ENCODING);
         parts.uri = absolute(parts.uri, self.settings.targets[endpoint.target].scheme(), host.as_ref());
         parts.extensions.clear();
         (Request::from_parts(parts, ()), body)
     }
+}
+
+fn put_back(spare: Option<Request<RequestBody>>, request: &mut Request<RequestBody>, error: UpstreamError) -> Failed {
+    let is_unspent = spare.is_some();
+    *request = spare.unwrap_or_default();
+    Failed { error, is_unspent, was_idle: false }
 }
 
 // A host that was admitted is an authority; where it should not be, none is sent rather than another one.
@@ -154,14 +152,12 @@ pub(super) fn absolute(uri: Uri, scheme: Scheme, host: Option<&HeaderValue>) -> 
 
 async fn head_of(
     answer: &mut ResponseFuture,
-    on_interim: Option<&OnInterim>,
+    on_interim: OnInterim<'_>,
 ) -> Result<Response<h2::RecvStream>, h2::Error> {
     poll_fn(|context| {
         while let Poll::Ready(Some(interim)) = answer.poll_informational(context) {
             let interim = interim?;
-            if let Some(OnInterim(tell)) = on_interim {
-                tell(interim.status(), interim.headers());
-            }
+            on_interim(interim.status(), interim.headers());
         }
         Pin::new(&mut *answer).poll(context)
     })

@@ -24,7 +24,6 @@ pub mod headers;
 mod health;
 mod http1;
 mod http2;
-mod lease;
 mod numbers;
 mod peer;
 mod pool;
@@ -34,14 +33,13 @@ mod resolve;
 mod send;
 mod settings;
 mod streams;
+mod upload;
 
 use std::cell::{Cell, RefCell};
 use std::mem;
 use std::rc::Rc;
 use std::sync::Arc;
 use std::time::Instant;
-
-use http::{HeaderMap, Request, StatusCode};
 
 use crate::clock::Ticker;
 use crate::net::Renewed;
@@ -55,13 +53,12 @@ pub use numbers::{Exchanges, OfAllWorkers, TargetReport, UpstreamReport};
 pub use probe::Check;
 pub use request_body::{Progress, RequestBody, RequestBodyFault};
 pub use resolve::Resolver;
-pub use send::UpstreamError;
+pub use send::{OnInterim, UpstreamError};
 pub use settings::{HostSent, Protocol, Settings, Target};
 
 use balance::Chooser;
 use budget::Budget;
 use health::most_ejected;
-use http2::OnInterim;
 use peer::{Peer, UnderWay};
 
 /// One worker's way to an upstream.
@@ -104,20 +101,6 @@ impl Upstream {
     #[must_use]
     pub fn switches_protocols(&self) -> bool {
         self.settings.protocol == Protocol::Http1
-    }
-
-    /// Has `tell` told of the interim answers (1xx) to `request`.
-    pub fn on_interim(
-        &self,
-        request: &mut Request<RequestBody>,
-        tell: impl Fn(StatusCode, &HeaderMap) + Send + Sync + 'static,
-    ) {
-        match self.settings.protocol {
-            Protocol::Http1 => {
-                hyper::ext::on_informational(request, move |answer| tell(answer.status(), answer.headers()));
-            }
-            Protocol::Http2 => _ = request.extensions_mut().insert(OnInterim(Arc::new(tell))),
-        }
     }
 
     /// Begins an exchange with one that is available: rather not with one that has `failed`, and only at `target` where

@@ -7,6 +7,7 @@ use std::time::Instant;
 
 use super::endpoints::Endpoint;
 use super::health::Health;
+use super::http1::Wire;
 use super::numbers::Traffic;
 use super::pool::Pool;
 use super::settings::{Protocol, Settings};
@@ -70,6 +71,15 @@ impl Peer {
         match &self.way {
             Way::Http1(pool) => pool.retire(),
             Way::Http2(streams) => streams.retire(),
+        }
+    }
+}
+
+impl UnderWay {
+    /// The exchange is complete, and its connection may be used again.
+    pub(super) fn keep(&self, wire: Wire, now: Instant) {
+        if let Way::Http1(pool) = &self.way {
+            pool.put(wire, now);
         }
     }
 }

@@ -1,20 +1,10 @@
 //! The idle connections to one endpoint, of one worker.
 
 use std::cell::{Cell, RefCell};
-use std::rc::Rc;
 use std::time::{Duration, Instant};
 
-use hyper::client::conn::http1::SendRequest;
-
-use super::request_body::RequestBody;
+use super::http1::Wire;
 use super::settings::Settings;
-use crate::net::Pace;
-
-/// A connection on which no exchange is under way, or the one that is under way.
-pub(super) struct Connection {
-    pub(super) sender: SendRequest<RequestBody>,
-    pub(super) pace: Rc<Pace>,
-}
 
 /// The last one used is the first one used again: it is the least likely to be closed at the other end, and what load
 /// no longer needs gets old and goes.
@@ -25,7 +15,7 @@ pub(super) struct Pool {
 }
 
 struct Idle {
-    connection: Connection,
+    wire: Wire,
     since: Instant,
 }
 
@@ -35,34 +25,42 @@ impl Pool {
     }
 
     /// Takes a connection that can send a request at once.
-    pub(super) fn take(&self, now: Instant) -> Option<Connection> {
+    pub(super) fn take(&self, now: Instant) -> Option<Wire> {
         let mut idle = self.idle.borrow_mut();
-        // From the most recent one: behind one that is too old all are too old. One that is not ready has not yet sent
-        // the last request to its end, or is closed; it stays where it is until it is ready or pruned.
-        let place = idle
-            .iter()
-            .rposition(|idle| idle.connection.sender.is_ready() && now.duration_since(idle.since) < self.keep_for)?;
-        Some(idle.remove(place).connection)
+        while let Some(last) = idle.pop() {
+            if last.is_good(now, self.keep_for) {
+                return Some(last.wire);
+            }
+            last.wire.close();
+        }
+        None
     }
 
     /// Keeps a connection whose exchange is complete.
-    pub(super) fn put(&self, connection: Connection, now: Instant) {
+    pub(super) fn put(&self, wire: Wire, now: Instant) {
         let mut idle = self.idle.borrow_mut();
-        if connection.sender.is_closed() || idle.len() >= self.capacity.get() {
-            return;
+        if idle.len() < self.capacity.get() && wire.is_quiet() {
+            idle.push(Idle { wire, since: now });
+        } else {
+            wire.close();
         }
-        idle.push(Idle { connection, since: now });
     }
 
     /// Closes what is idle, and keeps nothing from now on.
     pub(super) fn retire(&self) {
         self.capacity.set(0);
-        self.idle.borrow_mut().clear();
+        self.idle.take().into_iter().for_each(|idle| idle.wire.close());
     }
 
+    /// Closes what has been idle for too long, or what the target has closed.
     pub(super) fn prune(&self, now: Instant) {
-        self.idle
-            .borrow_mut()
-            .retain(|idle| !idle.connection.sender.is_closed() && now.duration_since(idle.since) < self.keep_for);
+        let ended = |idle: &mut Idle| !idle.is_good(now, self.keep_for);
+        self.idle.borrow_mut().extract_if(.., ended).for_each(|idle| idle.wire.close());
+    }
+}
+
+impl Idle {
+    fn is_good(&self, now: Instant, keep_for: Duration) -> bool {
+        now.duration_since(self.since) < keep_for && self.wire.is_quiet()
     }
 }

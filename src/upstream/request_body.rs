@@ -16,6 +16,7 @@ use crate::clock::{Deadline, Ticker};
 use crate::net::Arriving;
 
 /// A request's body on its way from the client to the upstream, if it has one.
+#[derive(Default)]
 pub struct RequestBody(Option<Watched>);
 
 struct Watched {
@@ -50,7 +51,7 @@ impl RequestBody {
     #[must_use]
     pub fn new(incoming: Arriving, reserved: &Arc<Reserved>, idle_timeout: Duration, ticker: &Rc<Ticker>) -> Self {
         if incoming.is_end_stream() {
-            return Self::empty();
+            return Self::default();
         }
         let progress = Progress {
             deadline: ticker.deadline(),
@@ -62,10 +63,6 @@ impl RequestBody {
             fault: Cell::new(None),
         };
         Self(Some(Watched { incoming, progress: Rc::new(progress), reserved: Arc::clone(reserved) }))
-    }
-
-    pub(super) fn empty() -> Self {
-        Self(None)
     }
 
     /// What becomes of it; none where there is no body.

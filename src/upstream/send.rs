@@ -9,7 +9,7 @@ use std::sync::Arc;
 use std::task::{Poll, ready};
 use std::time::{Duration, Instant};
 
-use http::{HeaderValue, Method, Request, Response};
+use http::{HeaderMap, HeaderValue, Method, Request, Response, StatusCode};
 use http_body::Body;
 
 use super::Upstream;
@@ -65,6 +65,9 @@ pub enum UpstreamError {
     },
 }
 
+/// Is told of interim answers (1xx).
+pub type OnInterim<'a> = &'a dyn Fn(StatusCode, &HeaderMap);
+
 /// How many other addresses of a name are tried beside the retries when one refuses.
 const FURTHER_ADDRESSES: u32 = 3;
 
@@ -79,8 +82,8 @@ pub(super) struct Attempt {
 /// An attempt that came to nothing.
 pub(super) struct Failed {
     pub(super) error: UpstreamError,
-    /// The request, where sending it again cannot do twice what was asked once.
-    pub(super) unspent: Option<Request<RequestBody>>,
+    /// Whether the request is still whole, and sending it again cannot do twice what was asked once.
+    pub(super) is_unspent: bool,
     /// Whether it was on a connection that had been idle. Such a one may close at any time, and has brought an answer
     /// before: trying once more is not paid from the budget.
     pub(super) was_idle: bool,
@@ -98,12 +101,12 @@ pub(super) struct Attempts {
 }
 
 impl Failed {
-    pub(super) fn unsent(error: UpstreamError, request: Request<RequestBody>) -> Self {
-        Self { error, unspent: Some(request), was_idle: false }
+    pub(super) fn unsent(error: UpstreamError) -> Self {
+        Self { error, is_unspent: true, was_idle: false }
     }
 
     pub(super) fn for_good(error: UpstreamError) -> Self {
-        Self { error, unspent: None, was_idle: false }
+        Self { error, is_unspent: false, was_idle: false }
     }
 }
 
@@ -112,7 +115,7 @@ impl Upstream {
     ///
     /// A request is sent again, at most `retries` times and within the budget of the upstream, only where that cannot do
     /// twice what was asked once: when nothing of it was sent, or when it is a bodiless GET, HEAD or OPTIONS and no byte of
-    /// an answer came (RFC 9110 §9.2.2).
+    /// an answer came (RFC 9110 §9.2.2). `on_interim` is told of interim answers.
     ///
     /// # Errors
     /// [`UpstreamError`] when no attempt brought an answer.
@@ -120,6 +123,7 @@ impl Upstream {
         &self,
         _permit: Permit,
         mut request: Request<RequestBody>,
+        on_interim: OnInterim<'_>,
     ) -> Result<Response<ForwardedBody>, UpstreamError> {
         let began = Instant::now();
         let mut attempts = self.attempts();
@@ -128,20 +132,19 @@ impl Upstream {
             let peer = Rc::clone(&under_way);
             let attempt = Attempt { is_first: attempts.failed.is_empty(), may_repeat: attempts.retries > 0 };
             let outcome = match &peer.way {
-                Way::Http1(_) => self.attempt_http1(under_way, request, attempt).await,
-                Way::Http2(streams) => self.attempt_http2(under_way, streams, request, attempt).await,
+                Way::Http1(_) => self.attempt_http1(under_way, &mut request, on_interim, attempt).await,
+                Way::Http2(streams) => self.attempt_http2(under_way, streams, &mut request, on_interim, attempt).await,
             };
             match outcome {
                 Ok(answer) => {
                     self.exchanges.durations.count(began.elapsed());
                     return Ok(answer);
                 }
-                Err(Failed { error, unspent: Some(unspent), was_idle })
-                    if self.may_go_on(&mut attempts, &peer, &error, was_idle) =>
-                {
-                    request = unspent;
+                Err(Failed { error, is_unspent, was_idle }) => {
+                    if !(is_unspent && self.may_go_on(&mut attempts, &peer, &error, was_idle)) {
+                        return Err(error);
+                    }
                 }
-                Err(Failed { error, .. }) => return Err(error),
             }
         }
     }
@@ -269,27 +272,30 @@ pub(super) fn no_connection(endpoint: &Endpoint, source: io::Error) -> UpstreamE
     }
 }
 
-fn is_time_out(error: &dyn Error) -> bool {
-    let mut cause = error.source();
-    while let Some(deeper) = cause {
-        if deeper.downcast_ref::<io::Error>().is_some_and(|error| error.kind() == io::ErrorKind::TimedOut) {
+fn is_time_out(error: &(dyn Error + 'static)) -> bool {
+    let mut error = Some(error);
+    while let Some(cause) = error {
+        if cause.downcast_ref::<io::Error>().is_some_and(|error| error.kind() == io::ErrorKind::TimedOut) {
             return true;
         }
-        cause = deeper.source();
+        error = cause.source();
     }
     false
 }
 
+/// Whether it may be sent twice where it has no body (RFC 9110 §9.2.1).
+pub(super) fn is_repeatable(method: &Method) -> bool {
+    matches!(*method, Method::GET | Method::HEAD | Method::OPTIONS)
+}
+
 // What may be sent twice has no body, so a copy of its head is a copy of it all.
 pub(super) fn copy_of_repeatable(request: &Request<RequestBody>) -> Option<Request<RequestBody>> {
-    let repeatable = matches!(*request.method(), Method::GET | Method::HEAD | Method::OPTIONS);
-    if !repeatable || !request.body().is_end_stream() {
+    if !is_repeatable(request.method()) || !request.body().is_end_stream() {
         return None;
     }
-    let mut copy = Request::new(RequestBody::empty());
+    let mut copy = Request::new(RequestBody::default());
     *copy.method_mut() = request.method().clone();
     *copy.uri_mut() = request.uri().clone();
     *copy.headers_mut() = request.headers().clone();
-    *copy.extensions_mut() = request.extensions().clone();
     Some(copy)
 }

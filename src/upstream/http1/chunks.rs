@@ -1,0 +1,270 @@
+//! Chunked content, as it is read (RFC 9112 §7.1).
+//!
+//! Read strictly, for the same bytes must not end in different places for two readers: lines end with CRLF, a size is up
+//! to 16 hexadecimal digits, and extensions are passed over.
+
+use std::io;
+
+use bytes::{Buf, Bytes, BytesMut};
+use http::HeaderMap;
+
+use super::head::{MOST_FIELDS, fields};
+
+/// How long the extensions of all chunks of a content may be together, and its trailers.
+const MOST_BESIDE: usize = 16 * 1024;
+/// How long the line before a chunk may be.
+const LONGEST_LINE: usize = 4096;
+
+/// Where in the chunks of a content the reading is.
+#[derive(Debug, Default, PartialEq, Eq)]
+pub(super) struct Chunks {
+    state: State,
+    /// Bytes that were neither content nor needed.
+    beside: usize,
+}
+
+#[derive(Debug, Default, PartialEq, Eq)]
+enum State {
+    #[default]
+    Size,
+    Data(u64),
+    DataEnd,
+    Trailers,
+    Ended,
+}
+
+/// A piece of the content.
+#[derive(Debug, PartialEq, Eq)]
+pub(super) enum Piece {
+    Data(Bytes),
+    Trailers(HeaderMap),
+    End,
+}
+
+/// What came is not chunked content.
+#[derive(Debug, PartialEq, Eq, thiserror::Error)]
+pub(super) enum ChunkError {
+    #[error("expected the size of a chunk in hexadecimal digits and CRLF, but found something else")]
+    Size,
+    #[error("expected CRLF after a chunk, but found something else")]
+    DataEnd,
+    #[error("expected at most 16 KiB of extensions beside the chunks, but found more")]
+    Beside,
+    #[error("expected trailers of at most 16 KiB and {MOST_FIELDS} fields, but found something else")]
+    Trailers,
+}
+
+impl From<ChunkError> for io::Error {
+    fn from(error: ChunkError) -> Self {
+        Self::new(io::ErrorKind::InvalidData, error)
+    }
+}
+
+impl Chunks {
+    /// How much is to come at least.
+    pub(super) fn expected(&self) -> u64 {
+        match self.state {
+            State::Data(left) => left,
+            State::Size | State::DataEnd | State::Trailers | State::Ended => 0,
+        }
+    }
+
+    pub(super) fn is_ended(&self) -> bool {
+        self.state == State::Ended
+    }
+
+    /// The next piece of what was `read`; none where more has to be read first.
+    ///
+    /// # Errors
+    /// [`ChunkError`], after which nothing more can be told from it.
+    pub(super) fn next(&mut self, read: &mut BytesMut) -> Result<Option<Piece>, ChunkError> {
+        loop {
+            match self.state {
+                State::Size => {
+                    let Some(size) = self.size(read)? else { return Ok(None) };
+                    self.state = if size == 0 { State::Trailers } else { State::Data(size) };
+                }
+                State::Data(left) => {
+                    if read.is_empty() {
+                        return Ok(None);
+                    }
+                    let taken = read.len().min(usize::try_from(left).unwrap_or(usize::MAX));
+                    let left = left - taken as u64;
+                    self.state = if left == 0 { State::DataEnd } else { State::Data(left) };
+                    return Ok(Some(Piece::Data(read.split_to(taken).freeze())));
+                }
+                State::DataEnd => {
+                    if read.len() < 2 {
+                        return if b"\r\n".starts_with(read) { Ok(None) } else { Err(ChunkError::DataEnd) };
+                    }
+                    if !read.starts_with(b"\r\n") {
+                        return Err(ChunkError::DataEnd);
+                    }
+                    read.advance(2);
+                    self.state = State::Size;
+                }
+                State::Trailers => {
+                    let Some(trailers) = trailers(read)? else { return Ok(None) };
+                    self.state = State::Ended;
+                    return Ok(Some(if trailers.is_empty() { Piece::End } else { Piece::Trailers(trailers) }));
+                }
+                State::Ended => return Ok(Some(Piece::End)),
+            }
+        }
+    }
+
+    fn size(&mut self, read: &mut BytesMut) -> Result<Option<u64>, ChunkError> {
+        let Some(end) = read.iter().position(|byte| *byte == b'\n') else {
+            return if read.len() > LONGEST_LINE { Err(ChunkError::Size) } else { Ok(None) };
+        };
+        let line = read.split_to(end + 1);
+        let line = line.strip_suffix(b"\r\n").ok_or(ChunkError::Size)?;
+        let digits = line.iter().take_while(|byte| byte.is_ascii_hexdigit()).count();
+        let (digits, extensions) = line.split_at(digits);
+        let is_extension = extensions.trim_ascii_start().first().is_none_or(|byte| *byte == b';');
+        if digits.len() > 16 || !is_extension || extensions.contains(&b'\r') {
+            return Err(ChunkError::Size);
+        }
+        self.beside += extensions.len();
+        if self.beside > MOST_BESIDE {
+            return Err(ChunkError::Beside);
+        }
+        let digits = str::from_utf8(digits).unwrap_or_default();
+        u64::from_str_radix(digits, 16).map(Some).map_err(|_| ChunkError::Size)
+    }
+}
+
+fn trailers(read: &mut BytesMut) -> Result<Option<HeaderMap>, ChunkError> {
+    if read.starts_with(b"\r\n") {
+        read.advance(2);
+        return Ok(Some(HeaderMap::new()));
+    }
+    let Some(end) = read.windows(4).position(|bytes| bytes == b"\r\n\r\n") else {
+        return if read.len() > MOST_BESIDE { Err(ChunkError::Trailers) } else { Ok(None) };
+    };
+    let block = read.split_to(end + 4).freeze();
+    let mut parsed = [httparse::EMPTY_HEADER; MOST_FIELDS];
+    match httparse::parse_headers(&block, &mut parsed) {
+        Ok(httparse::Status::Complete((length, trailers))) if length == block.len() => {
+            let places = trailers.iter().map(|field| (field.name, block.slice_ref(field.value)));
+            fields(places).map(Some).ok_or(ChunkError::Trailers)
+        }
+        Ok(_) | Err(_) => Err(ChunkError::Trailers),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    /// The content, the trailers, and what is left.
+    type Read = (Vec<u8>, Option<HeaderMap>, Vec<u8>);
+
+    /// What is read where the bytes come in pieces of so many.
+    fn read(wire: &[u8], piece: usize) -> Result<Read, ChunkError> {
+        let (mut chunks, mut buffer) = (Chunks::default(), BytesMut::new());
+        let (mut content, mut trailers) = (Vec::new(), None);
+        let mut pieces = wire.chunks(piece);
+        loop {
+            match chunks.next(&mut buffer)? {
+                Some(Piece::Data(data)) => content.extend_from_slice(&data),
+                Some(Piece::Trailers(found)) => trailers = Some(found),
+                Some(Piece::End) => {
+                    assert!(chunks.is_ended());
+                    buffer.extend(pieces.flatten());
+                    return Ok((content, trailers, buffer.to_vec()));
+                }
+                None => buffer.extend_from_slice(pieces.next().expect("the end is among what was written")),
+            }
+        }
+    }
+
+    #[test]
+    fn content_is_read_whatever_the_pieces_it_comes_in() {
+        let wire =
+            b"5\r\nhello\r\n00001;a=b;c=\"d\"\r\n \r\nA \t; x\r\n0123456789\r\n0\r\nx-sum: 7\r\nX-End:\r\n\r\nHTTP/1.1";
+        for piece in 1..wire.len() {
+            let (content, trailers, rest) = read(wire, piece).expect("chunks");
+            assert_eq!((&*content, &*rest), (&b"hello 0123456789"[..], &b"HTTP/1.1"[..]));
+            let trailers = trailers.expect("two");
+            assert_eq!(
+                (trailers.len(), &trailers["x-sum"], &trailers["x-end"]),
+                (2, &"7".parse().expect("a value"), &"".parse().expect("a value"))
+            );
+        }
+        assert_eq!(read(b"0\r\n\r\n", 1).expect("chunks"), (Vec::new(), None, Vec::new()));
+    }
+
+    #[test]
+    fn what_others_may_read_otherwise_is_not_read_at_all() {
+        for (wire, error) in [
+            ("\r\n", ChunkError::Size),
+            ("x\r\n", ChunkError::Size),
+            ("5\nhello", ChunkError::Size),
+            ("-5\r\nhello", ChunkError::Size),
+            ("+5\r\nhello", ChunkError::Size),
+            ("0x5\r\nhello", ChunkError::Size),
+            (" 5\r\nhello", ChunkError::Size),
+            ("5 5\r\nhello", ChunkError::Size),
+            ("5\r;\r\nhello", ChunkError::Size),
+            ("5;a\rb\r\nhello", ChunkError::Size),
+            ("5;a\nb\r\nhello", ChunkError::Size),
+            (";a=b\r\n", ChunkError::Size),
+            ("00000000000000005\r\nhello", ChunkError::Size),
+            ("1ffffffffffffffff\r\nhello", ChunkError::Size),
+            ("5\r\nhello5\r\nhello\r\n", ChunkError::DataEnd),
+            ("5\r\nhello\n0\r\n\r\n", ChunkError::DataEnd),
+            ("5\r\nhello\rx", ChunkError::DataEnd),
+            ("0\r\nno colon\r\n\r\n", ChunkError::Trailers),
+            ("0\r\na: b\r\n folded\r\n\r\n", ChunkError::Trailers),
+            ("0\r\na: b\n\nc: d\r\n\r\n", ChunkError::Trailers),
+        ] {
+            for piece in [1, 3, wire.len()] {
+                assert_eq!(read(wire.as_bytes(), piece).expect_err(wire), error, "{wire:?}");
+            }
+        }
+    }
+
+    #[test]
+    fn what_is_beside_the_content_is_bounded() {
+        let line = "1".repeat(LONGEST_LINE + 1);
+        assert_eq!(read(line.as_bytes(), 100).expect_err("long"), ChunkError::Size);
+        let extension = format!("1;{}\r\nx\r\n", "a".repeat(1000));
+        assert_eq!(read(extension.repeat(17).as_bytes(), 1000).expect_err("many"), ChunkError::Beside);
+        let trailers = format!("0\r\n{}", "a: b\r\n".repeat(3000));
+        assert_eq!(read(trailers.as_bytes(), 1000).expect_err("long"), ChunkError::Trailers);
+        let trailers = format!("0\r\n{}\r\n", "a: b\r\n".repeat(MOST_FIELDS + 1));
+        assert_eq!(read(trailers.as_bytes(), 1000).expect_err("many"), ChunkError::Trailers);
+    }
+
+    proptest! {
+        #[test]
+        fn what_is_written_in_chunks_is_read_again(
+            pieces in prop::collection::vec(prop::collection::vec(any::<u8>(), 1..300), 0..10),
+            at_once in 1..400_usize,
+            rest in prop::collection::vec(any::<u8>(), 0..20),
+        ) {
+            let mut wire = Vec::new();
+            for piece in &pieces {
+                wire.extend_from_slice(format!("{:x}\r\n", piece.len()).as_bytes());
+                wire.extend_from_slice(piece);
+                wire.extend_from_slice(b"\r\n");
+            }
+            wire.extend_from_slice(b"0\r\n\r\n");
+            wire.extend_from_slice(&rest);
+            prop_assert_eq!(read(&wire, at_once).expect("chunks"), (pieces.concat(), None, rest));
+        }
+
+        #[test]
+        fn nothing_makes_it_panic_or_wait_with_much_unread(wire in "[0-9a-f;\r\n x:]{0,300}") {
+            let (mut chunks, mut buffer) = (Chunks::default(), BytesMut::from(wire.as_bytes()));
+            while let Ok(Some(piece)) = chunks.next(&mut buffer) {
+                if piece == Piece::End {
+                    break;
+                }
+            }
+        }
+    }
+}

@@ -1,0 +1,361 @@
+//! Heads: a request's, as it is written, and an answer's, as it is read (RFC 9112 §2 to §6).
+
+use std::io;
+use std::mem::MaybeUninit;
+
+use bytes::{Bytes, BytesMut};
+use http::{HeaderMap, HeaderName, HeaderValue, Method, Request, Response, StatusCode, Version, header};
+use hyper::ext::ReasonPhrase;
+
+use super::chunks::Chunks;
+
+/// How many fields a head may have, or the trailers.
+pub(super) const MOST_FIELDS: usize = 100;
+/// How long the head of an answer may be.
+const LONGEST_HEAD: usize = 128 * 1024;
+
+/// For the fields that the gateway adds to an answer: a map that has to grow is hashed anew.
+const ROOM: usize = 4;
+
+/// How the end of a request's content is told.
+#[derive(Debug, PartialEq, Eq)]
+pub(super) enum Sent {
+    /// There is so much of it, yet to be sent.
+    Length(u64),
+    Chunked,
+}
+
+/// How the end of an answer's content is told.
+#[derive(Debug, PartialEq, Eq)]
+pub(super) enum Framing {
+    /// There is so much of it, yet to be read.
+    Length(u64),
+    Chunked(Chunks),
+    /// It ends with the connection.
+    UntilClosed,
+}
+
+/// An answer's head, and what it says of the connection.
+#[derive(Debug)]
+pub(super) struct Head {
+    pub(super) answer: Response<()>,
+    pub(super) framing: Framing,
+    /// Whether another request may follow.
+    pub(super) keeps: bool,
+}
+
+/// What came is no answer, or one that two readers may read in different ways.
+#[derive(Debug, PartialEq, Eq, thiserror::Error)]
+pub(super) enum HeadError {
+    #[error("expected the head of an answer in HTTP/1, but found something else: {0}")]
+    Malformed(httparse::Error),
+    #[error("expected a head of at most {} KiB, but found a longer one", LONGEST_HEAD / 1024)]
+    TooLong,
+    #[error(
+        "expected Transfer-Encoding to be \"chunked\", in HTTP/1.1 and without Content-Length, but found something else"
+    )]
+    TransferEncoding,
+    #[error("expected one Content-Length in digits, but found something else")]
+    ContentLength,
+}
+
+impl From<HeadError> for io::Error {
+    fn from(error: HeadError) -> Self {
+        Self::new(io::ErrorKind::InvalidData, error)
+    }
+}
+
+/// Writes the head of a request, to `host` where that is not the client's, and tells how its content is to be sent.
+pub(super) fn write_head<B>(
+    head: &mut Vec<u8>,
+    request: &Request<B>,
+    host: Option<&HeaderValue>,
+    has_content: bool,
+) -> Sent {
+    let length = request.headers().get(header::CONTENT_LENGTH).and_then(|length| length.to_str().ok()?.parse().ok());
+    let sent = match length {
+        Some(length) if has_content => Sent::Length(length),
+        None if has_content => Sent::Chunked,
+        Some(_) | None => Sent::Length(0),
+    };
+    head.extend_from_slice(request.method().as_str().as_bytes());
+    head.push(b' ');
+    head.extend_from_slice(request.uri().path_and_query().map_or("/", |target| target.as_str()).as_bytes());
+    head.extend_from_slice(b" HTTP/1.1\r\n");
+    if let Some(host) = host {
+        write_field(head, "host", host);
+    }
+    for (name, value) in request.headers() {
+        let is_ours = match name.as_str() {
+            "host" => host.is_some(),
+            "content-length" => sent == Sent::Chunked,
+            "transfer-encoding" => true,
+            _ => false,
+        };
+        if !is_ours {
+            write_field(head, name.as_str(), value);
+        }
+    }
+    head.extend_from_slice(if sent == Sent::Chunked { b"transfer-encoding: chunked\r\n\r\n" } else { b"\r\n" });
+    sent
+}
+
+/// Writes fields, and the empty line behind them.
+pub(super) fn write_trailers(out: &mut Vec<u8>, trailers: &HeaderMap) {
+    trailers.iter().for_each(|(name, value)| write_field(out, name.as_str(), value));
+    out.extend_from_slice(b"\r\n");
+}
+
+fn write_field(out: &mut Vec<u8>, name: &str, value: &HeaderValue) {
+    out.reserve(name.len() + value.len() + 4);
+    out.extend_from_slice(name.as_bytes());
+    out.extend_from_slice(b": ");
+    out.extend_from_slice(value.as_bytes());
+    out.extend_from_slice(b"\r\n");
+}
+
+/// Takes the head of an answer to `method` from what was `read`; none where it is not there to its end.
+///
+/// # Errors
+/// [`HeadError`].
+pub(super) fn read_head(read: &mut BytesMut, method: &Method) -> Result<Option<Head>, HeadError> {
+    let Some(end) = end_of_head(read) else {
+        return if read.len() > LONGEST_HEAD { Err(HeadError::TooLong) } else { Ok(None) };
+    };
+    let block = read.split_to(end).freeze();
+    let mut fields_read = [const { MaybeUninit::uninit() }; MOST_FIELDS];
+    let mut parsed = httparse::Response::new(&mut []);
+    let complete = httparse::ParserConfig::default()
+        .parse_response_with_uninit_headers(&mut parsed, &block, &mut fields_read)
+        .map_err(HeadError::Malformed)?;
+    let code = parsed.code.and_then(|code| StatusCode::from_u16(code).ok());
+    let (Some(status), true) = (code, complete == httparse::Status::Complete(end)) else {
+        return Err(HeadError::Malformed(httparse::Error::Status));
+    };
+    let places = parsed.headers.iter().map(|field| (field.name, block.slice_ref(field.value)));
+    let mut answer = Response::new(());
+    *answer.headers_mut() = fields(places).ok_or(HeadError::Malformed(httparse::Error::HeaderValue))?;
+    *answer.status_mut() = status;
+    *answer.version_mut() = if parsed.version == Some(1) { Version::HTTP_11 } else { Version::HTTP_10 };
+    if let Some(reason) = parsed.reason.filter(|reason| Some(*reason) != status.canonical_reason())
+        && let Ok(reason) = ReasonPhrase::try_from(reason.as_bytes())
+    {
+        answer.extensions_mut().insert(reason);
+    }
+    let (framing, keeps) = framing(&answer, method)?;
+    Ok(Some(Head { answer, framing, keeps }))
+}
+
+/// Makes a map of fields as they came; none where they do not fit into one.
+pub(super) fn fields<'a>(places: impl ExactSizeIterator<Item = (&'a str, Bytes)>) -> Option<HeaderMap> {
+    let mut fields = HeaderMap::with_capacity(places.len() + ROOM);
+    for (name, value) in places {
+        let name = HeaderName::from_bytes(name.as_bytes()).ok()?;
+        fields.try_append(name, HeaderValue::from_maybe_shared(value).ok()?).ok()?;
+    }
+    Some(fields)
+}
+
+// Behind the first empty line, whichever way lines end (RFC 9112 §2.2).
+fn end_of_head(read: &[u8]) -> Option<usize> {
+    memchr::memchr_iter(b'\n', read).find_map(|place| match read.get(place + 1..)? {
+        [b'\n', ..] => Some(place + 2),
+        [b'\r', b'\n', ..] => Some(place + 3),
+        _ => None,
+    })
+}
+
+// RFC 9112 §6.3 and §9.3, in one pass over the names.
+fn framing(answer: &Response<()>, method: &Method) -> Result<(Framing, bool), HeadError> {
+    let is_http11 = answer.version() == Version::HTTP_11;
+    let (mut codings, mut length, mut closes, mut keeps) = (0, None, false, is_http11);
+    for (name, value) in answer.headers() {
+        match name.as_str() {
+            "transfer-encoding" if value.as_bytes().eq_ignore_ascii_case(b"chunked") => codings += 1,
+            "transfer-encoding" => codings = usize::MAX,
+            "content-length" => {
+                for told in value.as_bytes().split(|byte| *byte == b',') {
+                    let told = length_told(told).ok_or(HeadError::ContentLength)?;
+                    if length.replace(told).is_some_and(|before| before != told) {
+                        return Err(HeadError::ContentLength);
+                    }
+                }
+            }
+            "connection" => {
+                for option in value.as_bytes().split(|byte| *byte == b',').map(<[u8]>::trim_ascii) {
+                    closes |= option.eq_ignore_ascii_case(b"close");
+                    keeps |= option.eq_ignore_ascii_case(b"keep-alive");
+                }
+            }
+            _ => {}
+        }
+    }
+    let keeps = keeps && !closes;
+    let status = answer.status();
+    if status.is_informational()
+        || matches!(status, StatusCode::NO_CONTENT | StatusCode::NOT_MODIFIED)
+        || method == Method::HEAD
+    {
+        return Ok((Framing::Length(0), keeps));
+    }
+    match (codings, length) {
+        (0, Some(length)) => Ok((Framing::Length(length), keeps)),
+        (0, None) => Ok((Framing::UntilClosed, false)),
+        (1, None) if is_http11 => Ok((Framing::Chunked(Chunks::default()), keeps)),
+        (_, _) => Err(HeadError::TransferEncoding),
+    }
+}
+
+fn length_told(told: &[u8]) -> Option<u64> {
+    let digits = told.trim_ascii();
+    let is_number = !digits.is_empty() && digits.iter().all(u8::is_ascii_digit);
+    str::from_utf8(digits).ok().filter(|_| is_number)?.parse().ok()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn parse(wire: &str, method: &Method) -> Result<Option<Head>, HeadError> {
+        read_head(&mut BytesMut::from(wire.as_bytes()), method)
+    }
+
+    fn framing_of(fields: &str) -> Result<(Framing, bool), HeadError> {
+        let head = parse(&format!("HTTP/1.1 200 OK\r\n{fields}\r\n"), &Method::GET)?.expect("a head");
+        Ok((head.framing, head.keeps))
+    }
+
+    #[test]
+    fn answer_is_read_with_what_follows_left() {
+        let mut read =
+            BytesMut::from(&b"HTTP/1.1 299 Fine By Me\r\nA: b\r\na:  c \r\nContent-Length: 2\r\n\r\nokHTTP"[..]);
+        let head = read_head(&mut read, &Method::GET).expect("a head").expect("a whole one");
+        assert_eq!(read, &b"okHTTP"[..]);
+        assert_eq!((head.answer.status().as_u16(), head.answer.version(), head.keeps), (299, Version::HTTP_11, true));
+        assert_eq!(head.answer.headers().get_all("a").iter().collect::<Vec<_>>(), ["b", "c"]);
+        let reason = head.answer.extensions().get::<ReasonPhrase>().expect("another than usual");
+        assert_eq!(reason.as_bytes(), b"Fine By Me");
+    }
+
+    #[test]
+    fn head_that_comes_byte_by_byte_is_the_same_head() {
+        for wire in
+            ["HTTP/1.1 200 OK\r\nA: b\r\nContent-Length: 0\r\n\r\n", "HTTP/1.1 200\nA: b\nContent-Length: 0\n\n"]
+        {
+            let mut read = BytesMut::new();
+            for (place, byte) in wire.bytes().enumerate() {
+                assert!(read_head(&mut read, &Method::GET).is_ok_and(|head| head.is_none()), "{place}");
+                read.extend_from_slice(&[byte]);
+            }
+            let head = read_head(&mut read, &Method::GET).expect("a head").expect("a whole one");
+            assert_eq!((&head.answer.headers()["a"], head.answer.headers().len()), (&HeaderValue::from_static("b"), 2));
+            assert!(read.is_empty());
+        }
+    }
+
+    #[test]
+    fn end_of_the_content_is_told_in_one_way_or_the_answer_is_none() {
+        for (fields, expected) in [
+            ("Content-Length: 5\r\n", Ok((Framing::Length(5), true))),
+            ("Content-Length: 5\r\nContent-Length: 5\r\n", Ok((Framing::Length(5), true))),
+            ("Content-Length: 5, 5\r\nConnection: close\r\n", Ok((Framing::Length(5), false))),
+            ("Content-Length: 0005\r\n", Ok((Framing::Length(5), true))),
+            ("Transfer-Encoding: Chunked\r\n", Ok((Framing::Chunked(Chunks::default()), true))),
+            (
+                "Transfer-Encoding: chunked\r\nConnection: keep-alive, Close\r\n",
+                Ok((Framing::Chunked(Chunks::default()), false)),
+            ),
+            ("", Ok((Framing::UntilClosed, false))),
+            ("Content-Length: 5\r\nContent-Length: 6\r\n", Err(HeadError::ContentLength)),
+            ("Content-Length: 5, 6\r\n", Err(HeadError::ContentLength)),
+            ("Content-Length: 5,\r\n", Err(HeadError::ContentLength)),
+            ("Content-Length: +5\r\n", Err(HeadError::ContentLength)),
+            ("Content-Length: -5\r\n", Err(HeadError::ContentLength)),
+            ("Content-Length: 5 5\r\n", Err(HeadError::ContentLength)),
+            ("Content-Length: 0x5\r\n", Err(HeadError::ContentLength)),
+            ("Content-Length:\r\n", Err(HeadError::ContentLength)),
+            ("Content-Length: 18446744073709551616\r\n", Err(HeadError::ContentLength)),
+            ("Transfer-Encoding: chunked\r\nContent-Length: 5\r\n", Err(HeadError::TransferEncoding)),
+            ("Content-Length: 5\r\nTransfer-Encoding: chunked\r\n", Err(HeadError::TransferEncoding)),
+            ("Transfer-Encoding: chunked\r\nTransfer-Encoding: chunked\r\n", Err(HeadError::TransferEncoding)),
+            ("Transfer-Encoding: gzip, chunked\r\n", Err(HeadError::TransferEncoding)),
+            ("Transfer-Encoding: gzip\r\n", Err(HeadError::TransferEncoding)),
+            ("Transfer-Encoding: identity\r\n", Err(HeadError::TransferEncoding)),
+            ("Transfer-Encoding: xchunked\r\n", Err(HeadError::TransferEncoding)),
+            ("Transfer-Encoding:\r\n", Err(HeadError::TransferEncoding)),
+        ] {
+            assert_eq!(framing_of(fields), expected, "{fields:?}");
+        }
+    }
+
+    #[test]
+    fn old_answers_end_with_their_connection_unless_they_say_otherwise() {
+        let old = |fields: &str| {
+            let head = parse(&format!("HTTP/1.0 200 OK\r\n{fields}\r\n"), &Method::GET)?.expect("a head");
+            assert_eq!(head.answer.version(), Version::HTTP_10);
+            Ok((head.framing, head.keeps))
+        };
+        assert_eq!(old(""), Ok((Framing::UntilClosed, false)));
+        assert_eq!(old("Content-Length: 5\r\n"), Ok((Framing::Length(5), false)));
+        assert_eq!(old("Content-Length: 5\r\nConnection: Keep-Alive\r\n"), Ok((Framing::Length(5), true)));
+        assert_eq!(old("Transfer-Encoding: chunked\r\n"), Err(HeadError::TransferEncoding));
+    }
+
+    #[test]
+    fn some_answers_have_no_content_whatever_they_say() {
+        for (method, status) in [("HEAD", 200), ("GET", 204), ("GET", 304), ("GET", 103)] {
+            let wire = format!("HTTP/1.1 {status} X\r\nContent-Length: 5\r\n\r\n");
+            let head = parse(&wire, &method.parse().expect("a method")).expect("a head").expect("a whole one");
+            assert!(matches!(head.framing, Framing::Length(0)) && head.keeps, "{method} {status}");
+        }
+    }
+
+    #[test]
+    fn what_is_no_answer_is_refused() {
+        let many = format!("HTTP/1.1 200 OK\r\n{}\r\n", "a: b\r\n".repeat(MOST_FIELDS + 1));
+        for wire in [
+            "HTTP/2.0 200 OK\r\n\r\n",
+            "HTTP/1.1 20 OK\r\n\r\n",
+            "HTTP/1.1 099 OK\r\n\r\n",
+            "200 OK\r\n\r\n",
+            "\r\n\r\nHTTP/1.1 200 OK\r\n\r\n",
+            "HTTP/1.1 200 OK\r\nno colon\r\n\r\n",
+            "HTTP/1.1 200 OK\r\nContent-Length : 5\r\n\r\n",
+            "HTTP/1.1 200 OK\r\na: b\r\n folded\r\n\r\n",
+            "HTTP/1.1 200 OK\r\n: b\r\n\r\n",
+            "HTTP/1.1 200 OK\r\na: b\0c\r\n\r\n",
+            "HTTP/1.1 200 OK\r\na: b\rc: d\r\n\r\n",
+            &many,
+        ] {
+            assert!(matches!(parse(wire, &Method::GET), Err(HeadError::Malformed(_))), "{wire:.60?}");
+        }
+        let long = format!("HTTP/1.1 200 OK\r\na: {}", "b".repeat(LONGEST_HEAD));
+        assert_eq!(parse(&long, &Method::GET).expect_err("too long"), HeadError::TooLong);
+    }
+
+    #[test]
+    fn request_is_written_as_it_is_framed() {
+        let written = |request: &Request<()>, host: Option<&str>, has_content| {
+            let mut head = Vec::new();
+            let host = host.map(|host| host.parse().expect("a value"));
+            let sent = write_head(&mut head, request, host.as_ref(), has_content);
+            (String::from_utf8(head).expect("ASCII"), sent)
+        };
+        let request =
+            Request::post("/a?b=c").header("host", "client").header("content-length", "5").body(()).expect("a request");
+        let head = "POST /a?b=c HTTP/1.1\r\nhost: client\r\ncontent-length: 5\r\n\r\n";
+        assert_eq!(written(&request, None, true), (head.to_owned(), Sent::Length(5)));
+        let head = "POST /a?b=c HTTP/1.1\r\nhost: target\r\ncontent-length: 5\r\n\r\n";
+        assert_eq!(written(&request, Some("target"), true), (head.to_owned(), Sent::Length(5)));
+        let request =
+            Request::get("/").header("host", "a").header("transfer-encoding", "chunked").body(()).expect("a request");
+        let head = "GET / HTTP/1.1\r\nhost: a\r\ntransfer-encoding: chunked\r\n\r\n";
+        assert_eq!(written(&request, None, true), (head.to_owned(), Sent::Chunked));
+        assert_eq!(written(&request, None, false), ("GET / HTTP/1.1\r\nhost: a\r\n\r\n".to_owned(), Sent::Length(0)));
+        let request = Request::post("/").header("content-length", "0").body(()).expect("a request");
+        assert_eq!(
+            written(&request, None, false),
+            ("POST / HTTP/1.1\r\ncontent-length: 0\r\n\r\n".to_owned(), Sent::Length(0))
+        );
+    }
+}

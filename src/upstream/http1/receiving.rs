@@ -1,0 +1,179 @@
+//! An answer on its way in.
+
+use std::future::poll_fn;
+use std::io;
+use std::pin::Pin;
+use std::rc::Rc;
+use std::task::{Context, Poll, ready};
+
+use bytes::Bytes;
+use http::{Method, Response, StatusCode};
+use http_body::{Frame, SizeHint};
+use tokio::io::AsyncWrite;
+
+use super::chunks::Piece;
+use super::head::{Framing, Head, read_head};
+use super::sending::{SendError, Sending};
+use super::wire::Wire;
+use crate::clock::Ticker;
+use crate::upstream::peer::UnderWay;
+use crate::upstream::send::OnInterim;
+use crate::upstream::upload::Upload;
+
+/// One exchange on a connection, until the head of its answer.
+pub(super) struct Exchange {
+    pub(super) wire: Wire,
+    pub(super) sending: Sending,
+    /// Whether a byte of an answer came.
+    pub(super) is_answered: bool,
+    /// Why not all was sent, where an answer may have come before.
+    broken: Option<io::Error>,
+}
+
+/// The content of an answer, as it is read.
+pub(in crate::upstream) struct Receiving {
+    wire: Wire,
+    framing: Framing,
+    keeps: bool,
+    /// What is still being sent of the request.
+    upload: Option<Upload>,
+}
+
+impl Exchange {
+    pub(super) fn new(wire: Wire, sending: Sending) -> Self {
+        Self { wire, sending, is_answered: false, broken: None }
+    }
+
+    /// Sends the request and waits for the head of the answer; the sending need not have ended then.
+    ///
+    /// # Errors
+    /// When the connection or the request's body broke, or what came is no answer.
+    pub(super) fn poll_head(
+        &mut self,
+        method: &Method,
+        on_interim: OnInterim<'_>,
+        context: &mut Context<'_>,
+    ) -> Poll<io::Result<Head>> {
+        if self.broken.is_none()
+            && !self.sending.is_done()
+            && let Poll::Ready(Err(error)) = self.sending.poll(self.wire.stream(), context)
+        {
+            match error {
+                SendError::Connection(error) => self.broken = Some(error),
+                SendError::Body(error) | SendError::Stalled(error) => return Poll::Ready(Err(error)),
+            }
+        }
+        loop {
+            while let Some(head) = self.take_head(method)? {
+                let status = head.answer.status();
+                if !status.is_informational() || status == StatusCode::SWITCHING_PROTOCOLS {
+                    return Poll::Ready(Ok(head));
+                }
+                on_interim(status, head.answer.headers());
+            }
+            match ready!(self.wire.poll_read(0, context)) {
+                Ok(0) => return Poll::Ready(Err(self.broken.take().unwrap_or_else(closed_early))),
+                Ok(_) => self.is_answered = true,
+                Err(error) => return Poll::Ready(Err(self.broken.take().unwrap_or(error))),
+            }
+        }
+    }
+
+    fn take_head(&mut self, method: &Method) -> io::Result<Option<Head>> {
+        let read = self.wire.unread();
+        if read.is_empty() { Ok(None) } else { Ok(read_head(read, method)?) }
+    }
+
+    /// What follows the head. What is left of the request is sent on beside it.
+    pub(super) fn into_receiving(self, head: Head) -> (Response<()>, Receiving) {
+        let Self { mut wire, mut sending, broken, .. } = self;
+        let keeps = head.keeps && broken.is_none();
+        let mut upload = None;
+        if sending.is_done() {
+            wire.put_head(sending.into_line());
+        } else if broken.is_none() {
+            let stream = Rc::clone(wire.stream());
+            upload = Some(Upload::begin(async move {
+                let sent = poll_fn(|context| sending.poll(&stream, context)).await;
+                if sent.is_err() {
+                    // Half a request must not look as if the rest were still to come.
+                    let _ = poll_fn(|context| Pin::new(&mut *stream.borrow_mut()).poll_shutdown(context)).await;
+                }
+                sent.is_ok()
+            }));
+        }
+        (head.answer, Receiving { wire, framing: head.framing, keeps, upload })
+    }
+}
+
+impl Receiving {
+    pub(in crate::upstream) fn is_ended(&self) -> bool {
+        match &self.framing {
+            Framing::Length(left) => *left == 0,
+            Framing::Chunked(chunks) => chunks.is_ended(),
+            Framing::UntilClosed => false,
+        }
+    }
+
+    pub(in crate::upstream) fn size_hint(&self) -> SizeHint {
+        match &self.framing {
+            Framing::Length(left) => SizeHint::with_exact(*left),
+            Framing::Chunked(_) | Framing::UntilClosed => SizeHint::default(),
+        }
+    }
+
+    pub(in crate::upstream) fn poll_frame(
+        &mut self,
+        context: &mut Context<'_>,
+    ) -> Poll<Option<io::Result<Frame<Bytes>>>> {
+        loop {
+            let read = self.wire.unread();
+            let expected = match &mut self.framing {
+                Framing::Length(0) => return Poll::Ready(None),
+                Framing::Length(left) if read.is_empty() => *left,
+                Framing::Length(left) => {
+                    let taken = read.len().min(usize::try_from(*left).unwrap_or(usize::MAX));
+                    *left -= taken as u64;
+                    return Poll::Ready(Some(Ok(Frame::data(read.split_to(taken).freeze()))));
+                }
+                Framing::Chunked(chunks) => match chunks.next(read).map_err(io::Error::from) {
+                    Ok(Some(Piece::Data(data))) => return Poll::Ready(Some(Ok(Frame::data(data)))),
+                    Ok(Some(Piece::Trailers(trailers))) => return Poll::Ready(Some(Ok(Frame::trailers(trailers)))),
+                    Ok(Some(Piece::End)) => return Poll::Ready(None),
+                    Ok(None) => chunks.expected(),
+                    Err(error) => return Poll::Ready(Some(Err(error))),
+                },
+                Framing::UntilClosed if read.is_empty() => u64::MAX,
+                Framing::UntilClosed => return Poll::Ready(Some(Ok(Frame::data(read.split().freeze())))),
+            };
+            match (ready!(self.wire.poll_read(expected, context)), &mut self.framing) {
+                (Ok(0), framing @ Framing::UntilClosed) => *framing = Framing::Length(0),
+                (Ok(0), Framing::Length(_) | Framing::Chunked(_)) => return Poll::Ready(Some(Err(closed_early()))),
+                (Ok(_), _) => {}
+                (Err(error), _) => return Poll::Ready(Some(Err(error))),
+            }
+        }
+    }
+
+    /// Gives the connection back where it may be used again, and lets go of `under_way`.
+    pub(in crate::upstream) fn give_back(self, under_way: UnderWay, ticker: &Rc<Ticker>) {
+        let Self { wire, keeps, upload, .. } = self;
+        let Some(upload) = upload else {
+            if keeps {
+                under_way.keep(wire, ticker.now());
+            }
+            return;
+        };
+        // Answered before all was said: the target may still want it.
+        let ticker = Rc::clone(ticker);
+        tokio::task::spawn_local(async move {
+            if upload.ended().await && keeps {
+                under_way.keep(wire, ticker.now());
+            }
+        });
+    }
+}
+
+fn closed_early() -> io::Error {
+    io::Error::new(io::ErrorKind::UnexpectedEof, "the connection was closed before the end of the answer")
+}

@@ -1,0 +1,88 @@
+//! A connection on which HTTP/1.1 is spoken.
+
+use std::cell::RefCell;
+use std::io;
+use std::pin::{Pin, pin};
+use std::rc::Rc;
+use std::task::{Context, Poll, Waker};
+
+use bytes::{Bytes, BytesMut};
+use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, ReadBuf};
+
+use crate::net::Stream;
+use crate::telemetry::numbers::Entered;
+
+/// Most heads fit into this, with a short content, and are read in one go.
+const USUAL_READ: usize = 4096;
+/// How much is read at once where much is to come.
+const LARGEST_READ: usize = 64 * 1024;
+
+/// A connection to a target; it is closed when this is dropped.
+pub(in crate::upstream) struct Wire {
+    /// Shared with the task that sends what is left of a request while its answer is read.
+    stream: Rc<RefCell<Stream>>,
+    /// What was read, and not yet taken.
+    read: BytesMut,
+    /// Where heads are written before they are sent, kept for the next one.
+    head: Vec<u8>,
+    counted: Entered,
+}
+
+impl Wire {
+    pub(in crate::upstream) fn new(stream: Stream, counted: Entered) -> Self {
+        Self { stream: Rc::new(RefCell::new(stream)), read: BytesMut::new(), head: Vec::new(), counted }
+    }
+
+    /// Whether the target has neither closed it nor said anything unasked, as far as is known without asking the system.
+    pub(in crate::upstream) fn is_quiet(&self) -> bool {
+        let mut byte = [0];
+        let mut read = ReadBuf::new(&mut byte);
+        let mut stream = self.stream.borrow_mut();
+        self.read.is_empty()
+            && Pin::new(&mut *stream).poll_read(&mut Context::from_waker(Waker::noop()), &mut read).is_pending()
+    }
+
+    /// Closes it between two exchanges; a peer that speaks TLS is told, if that can be done at once (RFC 8446 §6.1).
+    pub(in crate::upstream) fn close(self) {
+        if let stream @ Stream::Tls(_) = &mut *self.stream.borrow_mut() {
+            let _ = Pin::new(stream).poll_shutdown(&mut Context::from_waker(Waker::noop()));
+        }
+    }
+
+    pub(super) fn stream(&self) -> &Rc<RefCell<Stream>> {
+        &self.stream
+    }
+
+    /// What was read, and not yet taken.
+    pub(super) fn unread(&mut self) -> &mut BytesMut {
+        &mut self.read
+    }
+
+    /// Reads more, with room for so much as is `expected`; returns how much was read, which is nothing at the end.
+    pub(super) fn poll_read(&mut self, expected: u64, context: &mut Context<'_>) -> Poll<io::Result<usize>> {
+        let expected = usize::try_from(expected).unwrap_or(LARGEST_READ).min(LARGEST_READ);
+        // A read that fills its buffer would be followed by another one, for nothing.
+        self.read.reserve(if expected < USUAL_READ { USUAL_READ } else { expected + 1 });
+        pin!(self.stream.borrow_mut().read_buf(&mut self.read)).poll(context)
+    }
+
+    pub(super) fn take_head(&mut self) -> Vec<u8> {
+        std::mem::take(&mut self.head)
+    }
+
+    pub(super) fn put_head(&mut self, mut head: Vec<u8>) {
+        if head.capacity() <= USUAL_READ {
+            head.clear();
+            self.head = head;
+        }
+    }
+
+    /// The connection itself, what was read from it, and what it is counted by.
+    ///
+    /// # Errors
+    /// When a request is still being sent on it.
+    pub(super) fn into_parts(self) -> io::Result<(Stream, Bytes, Entered)> {
+        let stream = Rc::try_unwrap(self.stream).map_err(|_| io::Error::from(io::ErrorKind::ResourceBusy))?;
+        Ok((stream.into_inner(), self.read.freeze(), self.counted))
+    }
+}
