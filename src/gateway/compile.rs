@@ -17,7 +17,6 @@ use rustls::RootCertStore;
 
 pub(super) use origins::Origins;
 
-use super::request_id::X_REQUEST_ID;
 use super::respond::ChallengeSettings;
 use super::snapshot::Snapshot;
 use crate::config::{self, Config, Fault, Placed};
@@ -25,6 +24,7 @@ use crate::net::tls::{self, TlsError};
 use crate::policy::path::PathParameters;
 use crate::telemetry::{RequestLog, SampleRatio};
 use crate::upstream::headers::Reserved;
+use crate::upstream::headers::X_REQUEST_ID;
 use crate::verify::{Epoch, TokenCache, Verifier};
 
 /// Compiles a configuration.

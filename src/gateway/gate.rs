@@ -20,7 +20,7 @@ use super::caught::caught;
 use super::grpc;
 use super::refusal::{Ambiguity, Refusal};
 use super::rehearsal::Rehearsal;
-use super::request_id::{RequestIds, X_REQUEST_ID};
+use super::request_id::RequestIds;
 use super::respond::{self, respond};
 use super::snapshot::{Forwarding, Publisher, Snapshot};
 use super::unread::Unread;
@@ -32,8 +32,8 @@ use crate::policy::decision::{self, Permit};
 use crate::policy::path::NormalPath;
 use crate::policy::route::Found;
 use crate::telemetry::{Outcome, Record, RouteNames, RouteRequests, Trace, WorkerTelemetry};
-use crate::upstream::headers::{self, Client};
-use crate::upstream::{FarEnd, ForwardedBody, RequestBody, Switching, Upstream};
+use crate::upstream::headers::{self, Client, X_REQUEST_ID};
+use crate::upstream::{FarEnd, ForwardedBody, Outgoing, RequestBody, Switching, Upstream};
 use crate::verify::{Memo, Offer, Verified, WorkerCache};
 
 /// One worker's door to the upstreams.
@@ -228,10 +228,8 @@ impl Gate {
         let protocol = if parts.version == Version::HTTP_11 { headers::wanted_protocol(&parts.headers) } else { None };
         let protocol = protocol.filter(|_| upstream.switches_protocols());
         let client = connection.client(&view.snapshot);
-        headers::to_upstream(&mut parts.headers, parts.version, &snapshot.reserved, &client)?;
-        if let Some(id) = &record.request_id {
-            parts.headers.insert(X_REQUEST_ID, id.clone());
-        }
+        let mut added = headers::to_upstream(&mut parts.headers, parts.version, &snapshot.reserved, &client)?;
+        added.request_id.clone_from(&record.request_id);
         if let Some(trace) = &record.trace {
             trace.tell(&mut parts.headers);
         }
@@ -255,6 +253,7 @@ impl Gate {
             if let Some(protocol) = protocol {
                 headers::set_protocol(&mut parts.headers, protocol);
             }
+            added.put_into(&mut parts.headers);
             rehearsal.would_send(upstream.settings(), parts);
             return Ok(Passed::Rehearsed);
         }
@@ -271,9 +270,12 @@ impl Gate {
         };
         // Ours, whatever the client's was (RFC 9110 §2.5): a connection of HTTP/1.0 could not be kept.
         *request.version_mut() = Version::HTTP_11;
-        if let Some(protocol) = protocol {
-            headers::set_protocol(request.headers_mut(), protocol);
-            let switching = before(expiry.as_ref(), pin!(upstream.switch(passage.permit, request, &on_interim))).await;
+        if let Some(protocol) = &protocol {
+            headers::set_protocol(request.headers_mut(), protocol.clone());
+        }
+        let outgoing = Outgoing { request, added: &added, on_interim: &on_interim };
+        if protocol.is_some() {
+            let switching = before(expiry.as_ref(), pin!(upstream.switch(passage.permit, outgoing))).await;
             connection.interim.settle();
             return match switching.ok_or_else(token_ended)?.map_err(Refusal::Upstream)? {
                 Switching::Answered(answer) => Ok(Passed::Answered(to_client(answer), expiry)),
@@ -287,7 +289,7 @@ impl Gate {
                 }
             };
         }
-        let answer = before(expiry.as_ref(), pin!(upstream.send(passage.permit, request, &on_interim))).await;
+        let answer = before(expiry.as_ref(), pin!(upstream.send(passage.permit, outgoing))).await;
         connection.interim.settle();
         Ok(Passed::Answered(to_client(answer.ok_or_else(token_ended)?.map_err(Refusal::Upstream)?), expiry))
     }
@@ -409,7 +411,7 @@ impl Connection {
             address_text: address_text.unwrap_or(HeaderValue::from_static("unknown")),
             trusted: snapshot.trusts(self.address),
             scheme: snapshot.external_scheme.clone().unwrap_or(scheme),
-            last_forwarded: RefCell::default(),
+            last_added: RefCell::default(),
         });
         *known = Some(Known { by: Arc::clone(snapshot), client: Rc::clone(&client) });
         client

@@ -8,10 +8,9 @@
 use std::cell::RefCell;
 
 use bytes::BytesMut;
-use http::{HeaderMap, HeaderName, HeaderValue};
+use http::{HeaderMap, HeaderValue};
 
-/// The header that a request's name is told in.
-pub(super) const X_REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
+use crate::upstream::headers::X_REQUEST_ID;
 
 const LONGEST: usize = 128;
 const DIGITS: usize = 32;

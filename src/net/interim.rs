@@ -4,10 +4,9 @@
 //! between two answers: when all that it wrote before has been flushed. While an earlier answer is still on its way, one
 //! is dropped; a client cannot tell it from one that was never sent.
 
+use std::cell::{Cell, RefCell};
 use std::fmt::Write as _;
-use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
-use std::task::{Context, Waker};
+use std::rc::Rc;
 
 use http::{HeaderMap, StatusCode};
 
@@ -15,97 +14,73 @@ use http::{HeaderMap, StatusCode};
 const MAX_WAITING_BYTES: usize = 16 * 1024;
 
 /// Interim answers that wait to be written to one client. Clones share them.
+///
+/// They are told by the task that serves the client, which flushes what it wrote whenever it waits for more: nobody has to
+/// be woken to write them.
 #[derive(Clone, Debug, Default)]
-pub struct Interim(Arc<Shared>);
+pub struct Interim(Rc<Shared>);
 
 #[derive(Debug, Default)]
 struct Shared {
     /// Whether something waits: all that is looked at where nothing does.
-    is_waiting: AtomicBool,
+    is_waiting: Cell<bool>,
     /// Whether all that was written before has been flushed.
-    is_flushed: AtomicBool,
-    waiting: Mutex<Waiting>,
-}
-
-#[derive(Debug, Default)]
-struct Waiting {
-    bytes: Vec<u8>,
-    /// Whether some of the first bytes are on their way already.
-    has_begun: bool,
-    waker: Option<Waker>,
+    is_flushed: Cell<bool>,
+    /// Whether some of the first bytes that wait are on their way already.
+    has_begun: Cell<bool>,
+    bytes: RefCell<Vec<u8>>,
 }
 
 impl Interim {
     /// Has an interim answer written to the client, soon.
     pub fn tell(&self, status: StatusCode, headers: &HeaderMap) {
         let mut head = format!("HTTP/1.1 {} {}\r\n", status.as_u16(), status.canonical_reason().unwrap_or_default());
-        let mut waiting = self.waiting();
         for (name, value) in headers {
             // Writing to a String cannot fail, and what is no text is no hint.
             let _ = value.to_str().map(|value| write!(head, "{name}: {value}\r\n"));
         }
         head.push_str("\r\n");
-        if waiting.bytes.len() + head.len() > MAX_WAITING_BYTES {
+        let mut bytes = self.0.bytes.borrow_mut();
+        if bytes.len() + head.len() > MAX_WAITING_BYTES {
             return;
         }
-        waiting.bytes.extend_from_slice(head.as_bytes());
-        self.0.is_waiting.store(true, Ordering::Release);
-        if let Some(waker) = waiting.waker.take() {
-            waker.wake();
-        }
+        bytes.extend_from_slice(head.as_bytes());
+        self.0.is_waiting.set(true);
     }
 
     /// The exchange has its final answer: drops what cannot be written in front of it.
     pub fn settle(&self) {
-        if self.is_waiting() && !self.may_be_written() {
-            self.waiting().bytes.clear();
-            self.0.is_waiting.store(false, Ordering::Release);
+        if self.0.is_waiting.get() && !self.may_be_written() {
+            self.0.bytes.borrow_mut().clear();
+            self.0.is_waiting.set(false);
         }
     }
 
     /// Whether something waits that has to be written before anything else.
     pub(super) fn goes_first(&self) -> bool {
-        self.is_waiting() && self.may_be_written()
+        self.0.is_waiting.get() && self.may_be_written()
     }
 
     pub(super) fn flushed(&self) {
-        self.0.is_flushed.store(true, Ordering::Relaxed);
+        self.0.is_flushed.set(true);
     }
 
     pub(super) fn written(&self) {
-        self.0.is_flushed.store(false, Ordering::Relaxed);
+        self.0.is_flushed.set(false);
     }
 
     fn may_be_written(&self) -> bool {
-        self.0.is_flushed.load(Ordering::Relaxed) || self.waiting().has_begun
-    }
-
-    fn is_waiting(&self) -> bool {
-        self.0.is_waiting.load(Ordering::Acquire)
-    }
-
-    /// Has the task woken when something comes.
-    pub(super) fn register(&self, context: &Context<'_>) {
-        let mut waiting = self.waiting();
-        match &mut waiting.waker {
-            Some(waker) => waker.clone_from(context.waker()),
-            None => waiting.waker = Some(context.waker().clone()),
-        }
+        self.0.is_flushed.get() || self.0.has_begun.get()
     }
 
     /// Writes as much as `write` takes; what is left waits on.
     pub(super) fn write_with(&self, mut write: impl FnMut(&[u8]) -> Option<usize>) {
-        let mut waiting = self.waiting();
-        while !waiting.bytes.is_empty() {
-            let Some(written) = write(&waiting.bytes).filter(|&written| written > 0) else { return };
-            waiting.bytes.drain(..written);
-            waiting.has_begun = !waiting.bytes.is_empty();
+        let mut bytes = self.0.bytes.borrow_mut();
+        while !bytes.is_empty() {
+            let Some(written) = write(&bytes).filter(|&written| written > 0) else { return };
+            bytes.drain(..written);
+            self.0.has_begun.set(!bytes.is_empty());
         }
-        self.0.is_waiting.store(false, Ordering::Release);
-    }
-
-    fn waiting(&self) -> MutexGuard<'_, Waiting> {
-        // Bytes are added whole, so a panic elsewhere leaves nothing half-told.
-        self.0.waiting.lock().unwrap_or_else(PoisonError::into_inner)
+        self.0.is_waiting.set(false);
     }
 }

@@ -145,9 +145,6 @@ impl<S: AsyncRead + AsyncWrite + Unpin> AsyncRead for Paced<S> {
         let _ = this.poll_interim_written(context);
         let before = buf.filled().len();
         let Poll::Ready(outcome) = this.poll_read_anew(context, buf) else {
-            if let Some(interim) = this.interim.as_ref().filter(|_| this.pace.phase() == Phase::Exchange) {
-                interim.register(context);
-            }
             return this.poll_read_time_out(context);
         };
         let read = buf.filled().len() - before;
@@ -203,6 +200,9 @@ impl<S: AsyncWrite + Unpin> AsyncWrite for Paced<S> {
         };
         if let Some(interim) = &this.interim {
             interim.flushed();
+            if this.poll_interim_written(context).is_pending() {
+                return this.poll_write_time_out(context).map_ok(|_| ());
+            }
         }
         // Plain TCP flushes at once whatever was written before, so only a write may end the stall.
         Poll::Ready(outcome)

@@ -16,12 +16,13 @@ mod forwarded;
 mod reserved;
 
 use http::Version;
-use http::header::{self, Entry, HeaderMap, HeaderName, HeaderValue};
+use http::header::{self, HeaderMap, HeaderName, HeaderValue};
 
-pub use forwarded::Client;
+pub use forwarded::{Added, Client, X_REQUEST_ID};
 pub use reserved::Reserved;
 
-use forwarded::{Told, set_forwarded};
+use forwarded::Told;
+pub(super) use forwarded::write_field;
 use reserved::usual_spelling;
 
 const KEEP_ALIVE: HeaderName = HeaderName::from_static("keep-alive");
@@ -30,9 +31,6 @@ const PROXY_CONNECTION: HeaderName = HeaderName::from_static("proxy-connection")
 /// Ours on `Via`, after the version that a message came by (RFC 9110 §7.6.3).
 const VIA: HeaderValue = HeaderValue::from_static("1.1 scopegate");
 const VIA_HTTP2: HeaderValue = HeaderValue::from_static("2.0 scopegate");
-
-/// For the fields that the gateway adds to a request: a map that has to grow is hashed anew.
-const ROOM: usize = 8;
 
 /// What ends here. Content-Length and `Trailer` do not: they describe the message, and whoever writes it frames it again by
 /// what was read.
@@ -54,6 +52,8 @@ pub struct Nominated(String);
 
 /// Makes a client's headers an upstream's: rules 1 to 3 and 5.
 ///
+/// Returns what goes out behind them.
+///
 /// # Errors
 /// [`Nominated`] by rule 2.
 pub fn to_upstream(
@@ -61,8 +61,7 @@ pub fn to_upstream(
     version: Version,
     reserved: &Reserved,
     client: &Client,
-) -> Result<(), Nominated> {
-    headers.reserve(ROOM);
+) -> Result<Added, Nominated> {
     let special = Special::of(headers);
     if special.connection {
         for name in nominated(headers) {
@@ -87,9 +86,7 @@ pub fn to_upstream(
     }
     let told = if client.trusted { Told::by_proxy(headers) } else { Told::default() };
     reserved.strip(headers);
-    set_forwarded(headers, client, told);
-    add_via(headers, version);
-    Ok(())
+    Ok(Added::of(client, headers, version, told))
 }
 
 /// Which fields a message has that something is to be done about, found in one pass over their names: a look for each of
@@ -182,7 +179,7 @@ pub fn to_client(headers: &mut HeaderMap, version: Version) {
         }
     }
     special.strip_hop_by_hop(headers);
-    add_via(headers, version);
+    headers.append(header::VIA, via(version));
 }
 
 fn nominated(headers: &HeaderMap) -> Vec<String> {
@@ -248,16 +245,8 @@ fn names_trailers(value: &HeaderValue) -> bool {
     })
 }
 
-fn add_via(headers: &mut HeaderMap, version: Version) {
-    let ours = if version == Version::HTTP_2 { VIA_HTTP2 } else { VIA };
-    match headers.entry(header::VIA) {
-        Entry::Vacant(vacant) => {
-            vacant.insert(ours);
-        }
-        Entry::Occupied(mut earlier) => {
-            earlier.append(ours);
-        }
-    }
+fn via(version: Version) -> HeaderValue {
+    if version == Version::HTTP_2 { VIA_HTTP2 } else { VIA }
 }
 
 #[cfg(test)]

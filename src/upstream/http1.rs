@@ -13,19 +13,18 @@ mod sending;
 mod wire;
 
 use std::future::poll_fn;
-use std::mem;
 use std::rc::Rc;
 use std::time::Instant;
 
-use http::{Request, Response, StatusCode};
+use http::{Response, StatusCode};
 use http_body::Body;
 
 use super::Upstream;
 use super::connect::{FarEnd, connect, paced};
 use super::forwarded_body::{ForwardedBody, Incoming};
 use super::peer::{UnderWay, Way};
-use super::request_body::{Progress, RequestBody};
-use super::send::{Attempt, Failed, OnInterim, UpstreamError, is_repeatable, no_connection};
+use super::request_body::Progress;
+use super::send::{Attempt, Failed, Outgoing, UpstreamError, is_repeatable, no_connection};
 use crate::policy::decision::Permit;
 
 pub(super) use receiving::Receiving;
@@ -49,8 +48,7 @@ impl Upstream {
     pub(super) async fn attempt_http1(
         &self,
         under_way: UnderWay,
-        request: &mut Request<RequestBody>,
-        on_interim: OnInterim<'_>,
+        outgoing: &mut Outgoing<'_>,
         Attempt { is_first, .. }: Attempt,
     ) -> Result<Response<ForwardedBody>, Failed> {
         let idle = match &under_way.way {
@@ -65,8 +63,8 @@ impl Upstream {
                 Err(source) => return Err(Failed::unsent(no_connection(&under_way.endpoint, source))),
             },
         };
-        let progress = request.body().progress();
-        match self.exchange(&under_way, wire, request, on_interim).await {
+        let progress = outgoing.request.body().progress();
+        match self.exchange(&under_way, wire, outgoing).await {
             // The client would not understand it: it has not asked.
             Ok((_, head)) if head.answer.status() == StatusCode::SWITCHING_PROTOCOLS => {
                 Err(Failed::for_good(UpstreamError::NotSwitched { target: under_way.endpoint.to_string() }))
@@ -81,12 +79,7 @@ impl Upstream {
     ///
     /// # Errors
     /// [`UpstreamError`] when no attempt brought an answer.
-    pub async fn switch(
-        &self,
-        _permit: Permit,
-        mut request: Request<RequestBody>,
-        on_interim: OnInterim<'_>,
-    ) -> Result<Switching, UpstreamError> {
+    pub async fn switch(&self, _permit: Permit, mut outgoing: Outgoing<'_>) -> Result<Switching, UpstreamError> {
         let began = Instant::now();
         let mut attempts = self.attempts();
         let (under_way, wire) = loop {
@@ -101,7 +94,7 @@ impl Upstream {
                 }
             }
         };
-        let answered = self.exchange(&under_way, wire, &mut request, on_interim).await;
+        let answered = self.exchange(&under_way, wire, &mut outgoing).await;
         let (exchange, head) = answered.map_err(|failed| failed.error)?;
         self.exchanges.durations.count(began.elapsed());
         if head.answer.status() != StatusCode::SWITCHING_PROTOCOLS {
@@ -121,24 +114,24 @@ impl Upstream {
         &self,
         under_way: &UnderWay,
         mut wire: Wire,
-        request: &mut Request<RequestBody>,
-        on_interim: OnInterim<'_>,
+        outgoing: &mut Outgoing<'_>,
     ) -> Result<(Exchange, Head), Failed> {
-        let body = mem::take(request.body_mut());
+        let body = outgoing.request.body();
         let (progress, is_bodiless) = (body.progress(), body.is_end_stream());
         let host = self.host(&under_way.endpoint);
         let idle_timeout = self.settings.body_idle_timeout;
-        let sending = Sending::new(wire.take_head(), request, host.as_ref(), body, &self.ticker, idle_timeout);
+        let sending = Sending::new(wire.take_head(), outgoing, host.as_ref(), &self.ticker, idle_timeout);
         let mut exchange = Exchange::new(wire, sending);
-        let head = poll_fn(|context| exchange.poll_head(request.method(), on_interim, context));
+        let (method, on_interim) = (outgoing.request.method(), outgoing.on_interim);
+        let head = poll_fn(|context| exchange.poll_head(method, on_interim, context));
         let error = match self.answered(self.settings.response_timeout, progress.as_ref(), head).await {
             Some(Ok(head)) => return Ok((exchange, head)),
             Some(Err(source)) => UpstreamError::broken(&under_way.endpoint, source),
             None => return Err(Failed::for_good(UpstreamError::TimedOut { target: under_way.endpoint.to_string() })),
         };
-        let is_harmless = is_bodiless && is_repeatable(request.method()) && !exchange.is_answered;
+        let is_harmless = is_bodiless && is_repeatable(outgoing.request.method()) && !exchange.is_answered;
         let is_unspent = is_harmless || !exchange.sending.has_begun();
-        *request.body_mut() = exchange.sending.into_body();
+        *outgoing.request.body_mut() = exchange.sending.into_body();
         Err(Failed { error, is_unspent, was_idle: false })
     }
 

@@ -19,9 +19,10 @@ use super::Upstream;
 use super::connect::connect_shared;
 use super::endpoints::Endpoint;
 use super::forwarded_body::{ForwardedBody, Incoming};
+use super::headers::Added;
 use super::peer::{Peer, UnderWay};
 use super::request_body::RequestBody;
-use super::send::{Attempt, Failed, OnInterim, UpstreamError, copy_of_repeatable, no_connection};
+use super::send::{Attempt, Failed, OnInterim, Outgoing, UpstreamError, copy_of_repeatable, no_connection};
 use super::streams::{Place, Streams};
 use super::upload::Upload;
 use crate::net::{Arriving, send_body};
@@ -34,8 +35,7 @@ impl Upstream {
         &self,
         under_way: UnderWay,
         streams: &Rc<Streams>,
-        request: &mut Request<RequestBody>,
-        on_interim: OnInterim<'_>,
+        Outgoing { request, added, on_interim }: &mut Outgoing<'_>,
         Attempt { is_first: _, may_repeat }: Attempt,
     ) -> Result<Response<ForwardedBody>, Failed> {
         let endpoint = &under_way.endpoint;
@@ -58,7 +58,7 @@ impl Upstream {
             None => return Err(Failed::for_good(UpstreamError::TimedOut { target: endpoint.to_string() })),
         };
         let spare = if may_repeat { copy_of_repeatable(request) } else { None };
-        let (head, body) = self.framed(mem::take(request), endpoint);
+        let (head, body) = self.framed(mem::take(request), added, endpoint);
         let (progress, is_bodiless) = (body.progress(), body.is_end_stream());
         let (mut answer, mut stream) = match sender.send_request(head, is_bodiless) {
             Ok(sent) => sent,
@@ -123,12 +123,13 @@ impl Upstream {
     }
 
     // The host becomes a part of the target (RFC 9113 §8.3.1).
-    fn framed(&self, request: Request<RequestBody>, endpoint: &Endpoint) -> (Request<()>, RequestBody) {
+    fn framed(&self, request: Request<RequestBody>, added: &Added, endpoint: &Endpoint) -> (Request<()>, RequestBody) {
         let host = self.host(endpoint);
         let (mut parts, body) = request.into_parts();
         let host = parts.headers.remove(header::HOST).map(|passed| host.unwrap_or(passed));
         parts.uri = absolute(parts.uri, self.settings.targets[endpoint.target].scheme(), host.as_ref());
         parts.extensions.clear();
+        added.put_into(&mut parts.headers);
         (Request::from_parts(parts, ()), body)
     }
 }

@@ -53,7 +53,7 @@ pub use numbers::{Exchanges, OfAllWorkers, TargetReport, UpstreamReport};
 pub use probe::Check;
 pub use request_body::{Progress, RequestBody, RequestBodyFault};
 pub use resolve::Resolver;
-pub use send::{OnInterim, UpstreamError};
+pub use send::{OnInterim, Outgoing, UpstreamError};
 pub use settings::{HostSent, Protocol, Settings, Target};
 
 use balance::Chooser;

@@ -39,7 +39,7 @@ impl Pool {
     /// Keeps a connection whose exchange is complete.
     pub(super) fn put(&self, wire: Wire, now: Instant) {
         let mut idle = self.idle.borrow_mut();
-        if idle.len() < self.capacity.get() && wire.is_quiet() {
+        if idle.len() < self.capacity.get() && wire.is_read_to_its_end() {
             idle.push(Idle { wire, since: now });
         } else {
             wire.close();

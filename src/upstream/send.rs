@@ -15,6 +15,7 @@ use http_body::Body;
 use super::Upstream;
 use super::endpoints::Endpoint;
 use super::forwarded_body::ForwardedBody;
+use super::headers::Added;
 use super::peer::{Peer, UnderWay, Way};
 use super::request_body::{Progress, RequestBody};
 use super::settings::HostSent;
@@ -63,6 +64,16 @@ pub enum UpstreamError {
         /// Host and port.
         target: String,
     },
+}
+
+/// A request, ready for its upstream.
+pub struct Outgoing<'a> {
+    /// Its headers are an upstream's: see [`headers::to_upstream`](super::headers::to_upstream).
+    pub request: Request<RequestBody>,
+    /// What goes out behind them.
+    pub added: &'a Added,
+    /// Is told of interim answers.
+    pub on_interim: OnInterim<'a>,
 }
 
 /// Is told of interim answers (1xx).
@@ -115,15 +126,14 @@ impl Upstream {
     ///
     /// A request is sent again, at most `retries` times and within the budget of the upstream, only where that cannot do
     /// twice what was asked once: when nothing of it was sent, or when it is a bodiless GET, HEAD or OPTIONS and no byte of
-    /// an answer came (RFC 9110 §9.2.2). `on_interim` is told of interim answers.
+    /// an answer came (RFC 9110 §9.2.2).
     ///
     /// # Errors
     /// [`UpstreamError`] when no attempt brought an answer.
     pub async fn send(
         &self,
         _permit: Permit,
-        mut request: Request<RequestBody>,
-        on_interim: OnInterim<'_>,
+        mut outgoing: Outgoing<'_>,
     ) -> Result<Response<ForwardedBody>, UpstreamError> {
         let began = Instant::now();
         let mut attempts = self.attempts();
@@ -132,8 +142,8 @@ impl Upstream {
             let peer = Rc::clone(&under_way);
             let attempt = Attempt { is_first: attempts.failed.is_empty(), may_repeat: attempts.retries > 0 };
             let outcome = match &peer.way {
-                Way::Http1(_) => self.attempt_http1(under_way, &mut request, on_interim, attempt).await,
-                Way::Http2(streams) => self.attempt_http2(under_way, streams, &mut request, on_interim, attempt).await,
+                Way::Http1(_) => self.attempt_http1(under_way, &mut outgoing, attempt).await,
+                Way::Http2(streams) => self.attempt_http2(under_way, streams, &mut outgoing, attempt).await,
             };
             match outcome {
                 Ok(answer) => {

@@ -2,8 +2,15 @@
 
 use std::cell::RefCell;
 use std::net::{IpAddr, SocketAddr};
+use std::rc::Rc;
 
+use http::Version;
 use http::header::{self, HeaderMap, HeaderName, HeaderValue};
+
+use super::via;
+
+/// The header that a request's name is told in.
+pub const X_REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
 
 pub(super) const X_FORWARDED_FOR: HeaderName = HeaderName::from_static("x-forwarded-for");
 const X_FORWARDED_HOST: HeaderName = HeaderName::from_static("x-forwarded-host");
@@ -20,8 +27,24 @@ pub struct Client {
     pub trusted: bool,
     /// `http` or `https`, as the client sees it.
     pub scheme: HeaderValue,
-    /// The last host that it named, and what was made of that for `Forwarded`: most connections name one only.
-    pub last_forwarded: RefCell<Option<(HeaderValue, HeaderValue)>>,
+    /// The last host that it named, and what was made of that: most connections name one only.
+    pub last_added: RefCell<Option<(HeaderValue, Version, Rc<OfClient>)>>,
+}
+
+/// Fields that go out behind those of a request. They stand in no map: it would be grown, and hashed for each of them.
+#[derive(Clone, Debug, Default)]
+pub struct Added {
+    of_client: Rc<OfClient>,
+    /// What the request is called (`X-Request-Id`).
+    pub request_id: Option<HeaderValue>,
+}
+
+/// What is added to every request of a client to one host.
+#[derive(Debug, Default)]
+pub struct OfClient {
+    fields: Vec<(HeaderName, HeaderValue)>,
+    /// The same, as it is written.
+    lines: Vec<u8>,
 }
 
 impl Client {
@@ -78,41 +101,75 @@ fn joined(headers: &HeaderMap, name: &HeaderName) -> Option<HeaderValue> {
     HeaderValue::from_bytes(&values.join(&b", "[..])).ok().filter(|value| !value.is_empty())
 }
 
-pub(super) fn set_forwarded(headers: &mut HeaderMap, client: &Client, told: Told) {
-    let host = told.host.or_else(|| headers.get(header::HOST).cloned());
-    let proto = told.proto.unwrap_or_else(|| client.scheme.clone());
-    let forwarded = if client.trusted {
-        forwarded(client, told.forwarded, host.as_ref(), &proto)
-    } else {
-        forwarded_as_before(client, host.as_ref())
-    };
-    if let Some(forwarded) = forwarded {
-        headers.insert(header::FORWARDED, forwarded);
+impl Added {
+    /// What is added for a client's requests to one host.
+    ///
+    /// It is the same as for the last request of the connection, if that named the same host.
+    pub(super) fn of(client: &Client, headers: &HeaderMap, version: Version, told: Told) -> Self {
+        let host = told.host.as_ref().or_else(|| headers.get(header::HOST));
+        if client.trusted {
+            return Self { of_client: Rc::new(OfClient::new(client, host, version, &told)), request_id: None };
+        }
+        let mut last = client.last_added.borrow_mut();
+        if let (Some((of, at, of_client)), Some(host)) = (&*last, host)
+            && (of, *at) == (host, version)
+        {
+            return Self { of_client: Rc::clone(of_client), request_id: None };
+        }
+        let of_client = Rc::new(OfClient::new(client, host, version, &told));
+        *last = host.map(|host| (host.clone(), version, Rc::clone(&of_client)));
+        Self { of_client, request_id: None }
     }
-    headers.insert(X_FORWARDED_FOR, appended(told.forwarded_for, &client.address_text));
-    headers.insert(X_FORWARDED_PROTO, proto);
-    if let Some(host) = host {
-        headers.insert(X_FORWARDED_HOST, host);
+
+    /// Puts them into a map.
+    pub fn put_into(&self, headers: &mut HeaderMap) {
+        for (name, value) in self.of_client.fields.iter().cloned() {
+            headers.append(name, value);
+        }
+        if let Some(id) = &self.request_id {
+            headers.insert(X_REQUEST_ID, id.clone());
+        }
+    }
+
+    /// Writes them as lines (RFC 9112 §5).
+    pub(in crate::upstream) fn write(&self, out: &mut Vec<u8>) {
+        out.extend_from_slice(&self.of_client.lines);
+        if let Some(id) = &self.request_id {
+            write_field(out, X_REQUEST_ID.as_str(), id);
+        }
     }
 }
 
-// The same as for the last request of the connection, if that named the same host.
-fn forwarded_as_before(client: &Client, host: Option<&HeaderValue>) -> Option<HeaderValue> {
-    let mut last = client.last_forwarded.borrow_mut();
-    if let (Some((of, forwarded)), Some(host)) = (&*last, host)
-        && of == host
-    {
-        return Some(forwarded.clone());
+impl OfClient {
+    fn new(client: &Client, host: Option<&HeaderValue>, version: Version, told: &Told) -> Self {
+        let proto = told.proto.as_ref().unwrap_or(&client.scheme);
+        let mut fields = Vec::with_capacity(5);
+        if let Some(forwarded) = forwarded(client, told.forwarded.as_ref(), host, proto) {
+            fields.push((header::FORWARDED, forwarded));
+        }
+        fields.push((X_FORWARDED_FOR, appended(told.forwarded_for.as_ref(), &client.address_text)));
+        fields.push((X_FORWARDED_PROTO, proto.clone()));
+        fields.extend(host.map(|host| (X_FORWARDED_HOST, host.clone())));
+        fields.push((header::VIA, via(version)));
+        let mut lines = Vec::new();
+        fields.iter().for_each(|(name, value)| write_field(&mut lines, name.as_str(), value));
+        Self { fields, lines }
     }
-    let forwarded = forwarded(client, None, host, &client.scheme)?;
-    *last = host.map(|host| (host.clone(), forwarded.clone()));
-    Some(forwarded)
+}
+
+/// Writes a field as a line (RFC 9112 §5).
+pub(in crate::upstream) fn write_field(out: &mut Vec<u8>, name: &str, value: &HeaderValue) {
+    out.reserve(name.len() + value.len() + 4);
+    out.extend_from_slice(name.as_bytes());
+    out.extend_from_slice(b": ");
+    out.extend_from_slice(value.as_bytes());
+    out.extend_from_slice(b"\r\n");
 }
 
 // RFC 7239 §4: an IPv6 address is bracketed and quoted, a host with a port quoted.
 fn forwarded(
     client: &Client,
-    told: Option<HeaderValue>,
+    told: Option<&HeaderValue>,
     host: Option<&HeaderValue>,
     proto: &HeaderValue,
 ) -> Option<HeaderValue> {
@@ -130,9 +187,9 @@ fn forwarded(
     HeaderValue::from_str(&element).ok().map(|element| appended(told, &element))
 }
 
-fn appended(list: Option<HeaderValue>, element: &HeaderValue) -> HeaderValue {
+fn appended(list: Option<&HeaderValue>, element: &HeaderValue) -> HeaderValue {
     let Some(list) = list else { return element.clone() };
     let longer = [list.as_bytes(), element.as_bytes()].join(&b", "[..]);
     // Two header values and a comma make one.
-    HeaderValue::from_bytes(&longer).unwrap_or(list)
+    HeaderValue::from_bytes(&longer).unwrap_or_else(|_| list.clone())
 }

@@ -8,6 +8,7 @@ use http::{HeaderMap, HeaderName, HeaderValue, Method, Request, Response, Status
 use hyper::ext::ReasonPhrase;
 
 use super::chunks::Chunks;
+use crate::upstream::headers::{Added, write_field};
 
 /// How many fields a head may have, or the trailers.
 pub(super) const MOST_FIELDS: usize = 100;
@@ -69,6 +70,7 @@ impl From<HeadError> for io::Error {
 pub(super) fn write_head<B>(
     head: &mut Vec<u8>,
     request: &Request<B>,
+    added: &Added,
     host: Option<&HeaderValue>,
     has_content: bool,
 ) -> Sent {
@@ -96,6 +98,7 @@ pub(super) fn write_head<B>(
             write_field(head, name.as_str(), value);
         }
     }
+    added.write(head);
     head.extend_from_slice(if sent == Sent::Chunked { b"transfer-encoding: chunked\r\n\r\n" } else { b"\r\n" });
     sent
 }
@@ -103,14 +106,6 @@ pub(super) fn write_head<B>(
 /// Writes fields, and the empty line behind them.
 pub(super) fn write_trailers(out: &mut Vec<u8>, trailers: &HeaderMap) {
     trailers.iter().for_each(|(name, value)| write_field(out, name.as_str(), value));
-    out.extend_from_slice(b"\r\n");
-}
-
-fn write_field(out: &mut Vec<u8>, name: &str, value: &HeaderValue) {
-    out.reserve(name.len() + value.len() + 4);
-    out.extend_from_slice(name.as_bytes());
-    out.extend_from_slice(b": ");
-    out.extend_from_slice(value.as_bytes());
     out.extend_from_slice(b"\r\n");
 }
 
@@ -338,7 +333,7 @@ mod tests {
         let written = |request: &Request<()>, host: Option<&str>, has_content| {
             let mut head = Vec::new();
             let host = host.map(|host| host.parse().expect("a value"));
-            let sent = write_head(&mut head, request, host.as_ref(), has_content);
+            let sent = write_head(&mut head, request, &Added::default(), host.as_ref(), has_content);
             (String::from_utf8(head).expect("ASCII"), sent)
         };
         let request =

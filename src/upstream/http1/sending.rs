@@ -2,13 +2,14 @@
 
 use std::cell::RefCell;
 use std::io::{self, IoSlice, Write as _};
+use std::mem;
 use std::pin::Pin;
 use std::rc::Rc;
 use std::task::{Context, Poll, ready};
 use std::time::Duration;
 
 use bytes::{Buf, Bytes};
-use http::{HeaderMap, HeaderValue, Request};
+use http::{HeaderMap, HeaderValue};
 use http_body::{Body, Frame};
 use tokio::io::AsyncWrite;
 
@@ -16,6 +17,7 @@ use super::head::{Sent, write_head, write_trailers};
 use crate::clock::{Deadline, Ticker};
 use crate::net::Stream;
 use crate::upstream::request_body::RequestBody;
+use crate::upstream::send::Outgoing;
 
 /// A request on its way out: what is written and not yet sent, and the body behind it.
 pub(super) struct Sending {
@@ -54,17 +56,17 @@ pub(super) enum SendError {
 }
 
 impl Sending {
-    /// A request whose head is written to `line`.
+    /// A request whose head is written to `line`, and whose body is taken.
     pub(super) fn new(
         mut line: Vec<u8>,
-        request: &Request<RequestBody>,
+        outgoing: &mut Outgoing<'_>,
         host: Option<&HeaderValue>,
-        body: RequestBody,
         ticker: &Rc<Ticker>,
         idle_timeout: Duration,
     ) -> Self {
+        let body = mem::take(outgoing.request.body_mut());
         let is_body_ended = body.is_end_stream();
-        let framing = write_head(&mut line, request, host, !is_body_ended);
+        let framing = write_head(&mut line, &outgoing.request, outgoing.added, host, !is_body_ended);
         Self {
             line,
             sent_of_line: 0,
@@ -210,7 +212,7 @@ impl Sending {
 impl Stalled {
     fn poll(&mut self, context: &mut Context<'_>) -> Poll<Result<(), SendError>> {
         let deadline = self.deadline.get_or_insert_with(|| self.ticker.deadline());
-        if !std::mem::replace(&mut self.is_waiting, true) {
+        if !mem::replace(&mut self.is_waiting, true) {
             deadline.arm(self.after);
         }
         ready!(deadline.poll_passed(context));
@@ -219,7 +221,7 @@ impl Stalled {
     }
 
     fn ended(&mut self) {
-        if std::mem::replace(&mut self.is_waiting, false)
+        if mem::replace(&mut self.is_waiting, false)
             && let Some(deadline) = &self.deadline
         {
             deadline.disarm();

@@ -42,6 +42,11 @@ impl Wire {
             && Pin::new(&mut *stream).poll_read(&mut Context::from_waker(Waker::noop()), &mut read).is_pending()
     }
 
+    /// Whether nothing was read that stands behind the answer.
+    pub(in crate::upstream) fn is_read_to_its_end(&self) -> bool {
+        self.read.is_empty()
+    }
+
     /// Closes it between two exchanges; a peer that speaks TLS is told, if that can be done at once (RFC 8446 §6.1).
     pub(in crate::upstream) fn close(self) {
         if let stream @ Stream::Tls(_) = &mut *self.stream.borrow_mut() {
