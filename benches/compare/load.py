@@ -47,11 +47,17 @@ def h2load(url, token, connections, streams, seconds, folder):
     command = ["h2load", "-t1", f"-c{connections}", f"-m{streams}", "-D", str(seconds), f"--log-file={log}"]
     command += ["-H", f"Authorization: Bearer {token}", url]
     _output(command, seconds)
-    # When it began, status, microseconds.
-    lines = [line.split() for line in log.read_text().splitlines()]
-    if any(status != "200" for _, status, _ in lines):
-        raise Failed(f"expected 200 each time, but found {collections.Counter(status for _, status, _ in lines)}")
-    return _measured([int(duration) for _, _, duration in lines], seconds)
+    return _of_log(log, seconds)
+
+
+def at_rate(url, token, connections, rate, seconds, folder):
+    """One request of HTTP/1.1 again and again, so many of them a second, whatever the answers take."""
+    log = pathlib.Path(folder, "h2load")
+    log.unlink(missing_ok=True)
+    command = ["h2load", "--h1", "-t1", f"-c{connections}", "-m1", "-D", str(seconds), f"--log-file={log}"]
+    command += [f"--rps={rate / connections:.3f}", "-H", f"Authorization: Bearer {token}", url]
+    _output(command, seconds)
+    return _of_log(log, seconds)
 
 
 def each_once(port, requests, status, connections):
@@ -112,6 +118,14 @@ def status_of(port, message):
         connection.sendall(message)
         answer = connection.recv(65536)
     return int(answer.split(b" ", 2)[1])
+
+
+def _of_log(log, seconds):
+    # When it began, status, microseconds.
+    lines = [line.split() for line in log.read_text().splitlines()]
+    if any(status != "200" for _, status, _ in lines):
+        raise Failed(f"expected 200 each time, but found {collections.Counter(status for _, status, _ in lines)}")
+    return _measured([int(duration) for _, _, duration in lines], seconds)
 
 
 def _measured(durations, seconds):

@@ -43,12 +43,12 @@ class Product:
             return None if module.exists() else "mod_auth_openidc (libapache2-mod-auth-openidc)"
         return None
 
-    def start(self, folder, stand, routes):
+    def start(self, folder, stand, routes, workers=1):
         """Runs it with so many routes beside the usual ones."""
-        folder = pathlib.Path(folder, f"{self.name}-{routes}")
+        folder = pathlib.Path(folder, f"{self.name}-{routes}-{workers}")
         folder.mkdir()
         ports = dict(zip(("plain", "tls", "h2c", "opaque"), free_ports(4)))
-        known = {**stand.known(), **ports, "folder": folder}
+        known = {**stand.known(), **ports, "folder": folder, "workers": workers}
         if self.program == "apache2":
             known.update(modules=modules_of(self.where()), user=unprivileged())
         known.update(judge="", filters="", routes="", scopes="")
