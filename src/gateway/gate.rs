@@ -7,7 +7,6 @@ use std::pin::{Pin, pin};
 use std::rc::Rc;
 use std::sync::Arc;
 use std::task::Poll;
-use std::time::Duration;
 
 use bytes::Bytes;
 use http::request::Parts;
@@ -17,23 +16,26 @@ use http::{HeaderMap, HeaderValue, Request, Response, StatusCode, Uri, Version, 
 use super::admission;
 use super::body::{AnswerBody, TOKEN_ENDED};
 use super::caught::caught;
+use super::connection::Connection;
 use super::grpc;
 use super::refusal::{Ambiguity, Refusal};
 use super::rehearsal::Rehearsal;
 use super::request_id::RequestIds;
 use super::respond::{self, respond};
 use super::snapshot::{Forwarding, Publisher, Snapshot};
+use super::tunnel::Tunnel;
 use super::unread::Unread;
+use super::view::View;
 use crate::clock::{Deadline, Ticker};
-use crate::net::{self, Arriving, Carried, End, Interim, Pace, Paced, Stream};
+use crate::net::{Arriving, Interim, Pace};
 use crate::oauth::bearer::{self, BearerError};
 use crate::oauth::claims::ActiveToken;
 use crate::policy::decision::{self, Permit};
 use crate::policy::path::NormalPath;
 use crate::policy::route::Found;
-use crate::telemetry::{Outcome, Record, RouteNames, RouteRequests, Trace, WorkerTelemetry};
-use crate::upstream::headers::{self, Client, X_REQUEST_ID};
-use crate::upstream::{FarEnd, ForwardedBody, Outgoing, RequestBody, Switching, Upstream};
+use crate::telemetry::{Outcome, Record, Trace, WorkerTelemetry};
+use crate::upstream::headers::{self, X_REQUEST_ID};
+use crate::upstream::{FarEnd, ForwardedBody, Outgoing, RequestBody, Switching};
 use crate::verify::{Memo, Offer, Verified, WorkerCache};
 
 /// One worker's door to the upstreams.
@@ -44,43 +46,6 @@ pub struct Gate {
     view: RefCell<Rc<View>>,
     tokens: Rc<WorkerCache>,
     request_ids: RequestIds,
-}
-
-/// The snapshot in force as this worker uses it, with its own connections to the upstreams.
-struct View {
-    snapshot: Arc<Snapshot>,
-    upstreams: Vec<Rc<Upstream>>,
-    /// To be counted with, by the index of the route.
-    routes: Vec<Rc<RouteRequests>>,
-    /// To be told by, by the index of the route.
-    names: Vec<Rc<RouteNames>>,
-}
-
-/// One client's connection.
-pub struct Connection {
-    address: IpAddr,
-    is_tls: bool,
-    client: RefCell<Option<Known>>,
-    pace: Rc<Pace>,
-    interim: Interim,
-    memo: Memo,
-    tunnel: RefCell<Option<Tunnel>>,
-    /// Where what comes of its requests is written down, instead of sending them on.
-    rehearsal: Option<Rehearsal>,
-}
-
-/// A client as one configuration has it.
-struct Known {
-    by: Arc<Snapshot>,
-    client: Rc<Client>,
-}
-
-/// What is left to do for a connection whose protocol was switched.
-pub struct Tunnel {
-    far_end: FarEnd,
-    record: Record,
-    idle_timeout: Duration,
-    expiry: Option<Deadline>,
 }
 
 /// What came of a request that was let through.
@@ -112,16 +77,13 @@ impl Gate {
     /// A client has connected from `address`, over TLS or not.
     #[must_use]
     pub fn connection(&self, address: IpAddr, is_tls: bool, pace: Rc<Pace>, interim: Interim) -> Connection {
-        let (address, memo) = (address.to_canonical(), Memo::new(Rc::clone(&self.tokens)));
-        let (client, tunnel, rehearsal) = (RefCell::default(), RefCell::default(), None);
-        Connection { address, is_tls, client, pace, interim, memo, tunnel, rehearsal }
+        Connection::new(address, is_tls, pace, interim, Memo::new(Rc::clone(&self.tokens)))
     }
 
     /// A connection whose requests are judged and prepared as any other's, and not sent on.
     #[must_use]
     pub fn rehearsal(&self, address: IpAddr, is_tls: bool, rehearsal: Rehearsal) -> Connection {
-        let connection = self.connection(address, is_tls, Pace::idle(), Interim::default());
-        Connection { rehearsal: Some(rehearsal), ..connection }
+        self.connection(address, is_tls, Pace::idle(), Interim::default()).rehearsing(rehearsal)
     }
 
     /// Takes a request to its upstream, or answers it.
@@ -209,7 +171,7 @@ impl Gate {
 
     /// Closes the upstream connections that have been idle for too long.
     pub fn prune(&self) {
-        self.view.borrow().upstreams.iter().for_each(|upstream| upstream.prune());
+        self.view.borrow().upstreams().iter().for_each(|upstream| upstream.prune());
     }
 
     async fn forward(
@@ -222,8 +184,7 @@ impl Gate {
         record: &Record,
     ) -> Result<Passed, Refusal> {
         let snapshot = &*view.snapshot;
-        let forwarding = &snapshot.forwarding[passage.permit.route()];
-        let upstream = &view.upstreams[forwarding.upstream];
+        let (forwarding, upstream) = view.way(&passage.permit);
 
         let protocol = if parts.version == Version::HTTP_11 { headers::wanted_protocol(&parts.headers) } else { None };
         let protocol = protocol.filter(|_| upstream.switches_protocols());
@@ -316,8 +277,8 @@ impl Gate {
         let found = snapshot.routes.find(&host, &path, &parts.method);
         let found = found.map_err(|error| Refusal::no_route(error, &parts.method, path_of))?;
         let forwarding = &snapshot.forwarding[found.index];
-        record.route = Rc::clone(&view.routes[found.index]);
-        record.names = Some(Rc::clone(&view.names[found.index]));
+        let told = view.told(found.index);
+        (record.route, record.names) = (Rc::clone(&told.requests), Some(Rc::clone(&told.names)));
 
         let (permit, token) = match self.admit(snapshot, connection, &parts.headers, &found, record).await {
             Ok(admitted) => admitted,
@@ -391,57 +352,9 @@ impl Gate {
         let published = self.publisher.load();
         let mut view = self.view.borrow_mut();
         if !Arc::ptr_eq(&published, &view.snapshot) {
-            *view = Rc::new(View::new(Arc::clone(&published), &view.upstreams, &self.ticker, &self.telemetry));
+            *view = Rc::new(View::new(Arc::clone(&published), view.upstreams(), &self.ticker, &self.telemetry));
         }
         Rc::clone(&view)
-    }
-}
-
-impl Connection {
-    // As the configuration has it that the request at hand is judged by: another one may trust another proxy.
-    fn client(&self, snapshot: &Arc<Snapshot>) -> Rc<Client> {
-        let mut known = self.client.borrow_mut();
-        if let Some(known) = known.as_ref().filter(|known| Arc::ptr_eq(&known.by, snapshot)) {
-            return Rc::clone(&known.client);
-        }
-        let scheme = HeaderValue::from_static(if self.is_tls { "https" } else { "http" });
-        let address_text = HeaderValue::from_str(&self.address.to_string());
-        let client = Rc::new(Client {
-            address: self.address,
-            address_text: address_text.unwrap_or(HeaderValue::from_static("unknown")),
-            trusted: snapshot.trusts(self.address),
-            scheme: snapshot.external_scheme.clone().unwrap_or(scheme),
-            last_added: RefCell::default(),
-        });
-        *known = Some(Known { by: Arc::clone(snapshot), client: Rc::clone(&client) });
-        client
-    }
-
-    fn write_down(&self, record: &Record) {
-        if let Some(rehearsal) = &self.rehearsal {
-            rehearsal.write_down(record);
-        }
-    }
-
-    /// What is to be done once the connection is no longer HTTP, where it came to that.
-    #[must_use]
-    pub fn take_tunnel(&self) -> Option<Tunnel> {
-        self.tunnel.take()
-    }
-}
-
-impl Tunnel {
-    /// Carries bytes between the client and the upstream, until both have finished, one of them breaks, both are silent
-    /// for `body_idle_timeout`, or the token ends where that is asked for.
-    pub async fn carry(self, near: End<Paced<Stream>>, ticker: &Rc<Ticker>) {
-        let Self { far_end, mut record, idle_timeout, expiry } = self;
-        let (far, carried) = (End { stream: far_end.stream, early: far_end.early }, Carried::default());
-        let expired = poll_fn(|context| expiry.as_ref().map_or(Poll::Pending, |expiry| expiry.poll_passed(context)));
-        tokio::select! {
-            () = net::tunnel(near, far, &carried, idle_timeout, ticker) => {}
-            () = expired => record.outcome = Outcome::Broken(TOKEN_ENDED),
-        }
-        (record.request_bytes, record.response_bytes) = (carried.there.get(), carried.back.get());
     }
 }
 
@@ -465,30 +378,6 @@ fn to_client<B>(mut answer: Response<B>) -> Response<B> {
     let version = answer.version();
     headers::to_client(answer.headers_mut(), version);
     answer
-}
-
-impl View {
-    fn new(
-        snapshot: Arc<Snapshot>,
-        earlier: &[Rc<Upstream>],
-        ticker: &Rc<Ticker>,
-        telemetry: &WorkerTelemetry,
-    ) -> Self {
-        let upstreams = snapshot.upstreams.iter().map(|settings| {
-            earlier
-                .iter()
-                .find(|upstream| Arc::ptr_eq(upstream.settings(), settings))
-                .map_or_else(|| Rc::new(Upstream::new(Arc::clone(settings), Rc::clone(ticker))), Rc::clone)
-        });
-        let upstreams = upstreams.collect();
-        let routes = telemetry.set_routes(snapshot.forwarding.iter().map(|forwarding| &forwarding.label));
-        let names = snapshot.forwarding.iter().map(|forwarding| {
-            let upstream = snapshot.upstreams.get(forwarding.upstream).map_or("", |upstream| &*upstream.name);
-            Rc::new(RouteNames { host: forwarding.host.clone(), upstream: upstream.into() })
-        });
-        let names = names.collect();
-        Self { snapshot, upstreams, routes, names }
-    }
 }
 
 // Without its first segment, `/push/apps` is `/apps` and `/push` is `/`. Counted instead of compared: a route's

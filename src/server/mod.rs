@@ -70,12 +70,18 @@ impl From<&config::Server> for Settings {
     }
 }
 
+/// How much of a body is held at once: hyper itself would hold seven times as much for each upload that keeps up.
+const BODY_BUFFER: usize = 64 * 1024;
+/// What may be read behind a head before that is found to be too long.
+const BEHIND_HEAD: usize = 8 * 1024;
+
 impl Settings {
     /// How HTTP/1 is read and written.
     #[must_use]
     pub fn http1(&self) -> Builder {
         let mut http1 = Builder::new();
         http1.max_headers(self.max_headers).max_header_size(self.max_header_size);
+        http1.max_buf_size(self.max_header_size.max(BODY_BUFFER) + BEHIND_HEAD);
         // Our own deadlines bound the head; hyper's would take a timer for each request.
         http1.header_read_timeout(None);
         http1.half_close(false);

@@ -1,0 +1,77 @@
+//! One client's connection, as the gate knows it.
+
+use std::cell::RefCell;
+use std::net::IpAddr;
+use std::rc::Rc;
+use std::sync::Arc;
+
+use http::HeaderValue;
+
+use super::rehearsal::Rehearsal;
+use super::snapshot::Snapshot;
+use super::tunnel::Tunnel;
+use crate::net::{Interim, Pace};
+use crate::telemetry::Record;
+use crate::upstream::headers::Client;
+use crate::verify::Memo;
+
+/// One client's connection.
+pub struct Connection {
+    pub(super) address: IpAddr,
+    is_tls: bool,
+    client: RefCell<Option<Known>>,
+    pub(super) pace: Rc<Pace>,
+    pub(super) interim: Interim,
+    pub(super) memo: Memo,
+    pub(super) tunnel: RefCell<Option<Tunnel>>,
+    /// Where what comes of its requests is written down, instead of sending them on.
+    pub(super) rehearsal: Option<Rehearsal>,
+}
+
+/// A client as one configuration has it.
+struct Known {
+    by: Arc<Snapshot>,
+    client: Rc<Client>,
+}
+
+impl Connection {
+    pub(super) fn new(address: IpAddr, is_tls: bool, pace: Rc<Pace>, interim: Interim, memo: Memo) -> Self {
+        let (address, client, tunnel) = (address.to_canonical(), RefCell::default(), RefCell::default());
+        Self { address, is_tls, client, pace, interim, memo, tunnel, rehearsal: None }
+    }
+
+    pub(super) fn rehearsing(self, rehearsal: Rehearsal) -> Self {
+        Self { rehearsal: Some(rehearsal), ..self }
+    }
+
+    /// The client as the configuration has it that the request at hand is judged by: another one may trust another proxy.
+    pub(super) fn client(&self, snapshot: &Arc<Snapshot>) -> Rc<Client> {
+        let mut known = self.client.borrow_mut();
+        if let Some(known) = known.as_ref().filter(|known| Arc::ptr_eq(&known.by, snapshot)) {
+            return Rc::clone(&known.client);
+        }
+        let scheme = HeaderValue::from_static(if self.is_tls { "https" } else { "http" });
+        let address_text = HeaderValue::from_str(&self.address.to_string());
+        let client = Rc::new(Client {
+            address: self.address,
+            address_text: address_text.unwrap_or(HeaderValue::from_static("unknown")),
+            trusted: snapshot.trusts(self.address),
+            scheme: snapshot.external_scheme.clone().unwrap_or(scheme),
+            last_added: RefCell::default(),
+        });
+        *known = Some(Known { by: Arc::clone(snapshot), client: Rc::clone(&client) });
+        client
+    }
+
+    pub(super) fn write_down(&self, record: &Record) {
+        if let Some(rehearsal) = &self.rehearsal {
+            rehearsal.write_down(record);
+        }
+    }
+
+    /// What is to be done once the connection is no longer HTTP, where it came to that.
+    #[must_use]
+    pub fn take_tunnel(&self) -> Option<Tunnel> {
+        self.tunnel.take()
+    }
+}

@@ -1,0 +1,35 @@
+//! What follows an answer that switched protocols.
+
+use std::future::poll_fn;
+use std::rc::Rc;
+use std::task::Poll;
+use std::time::Duration;
+
+use super::body::TOKEN_ENDED;
+use crate::clock::{Deadline, Ticker};
+use crate::net::{self, Carried, End, Paced, Stream};
+use crate::telemetry::{Outcome, Record};
+use crate::upstream::FarEnd;
+
+/// What is left to do for a connection whose protocol was switched.
+pub struct Tunnel {
+    pub(super) far_end: FarEnd,
+    pub(super) record: Record,
+    pub(super) idle_timeout: Duration,
+    pub(super) expiry: Option<Deadline>,
+}
+
+impl Tunnel {
+    /// Carries bytes between the client and the upstream, until both have finished, one of them breaks, both are silent
+    /// for `body_idle_timeout`, or the token ends where that is asked for.
+    pub async fn carry(self, near: End<Paced<Stream>>, ticker: &Rc<Ticker>) {
+        let Self { far_end, mut record, idle_timeout, expiry } = self;
+        let (far, carried) = (End { stream: far_end.stream, early: far_end.early }, Carried::default());
+        let expired = poll_fn(|context| expiry.as_ref().map_or(Poll::Pending, |expiry| expiry.poll_passed(context)));
+        tokio::select! {
+            () = net::tunnel(near, far, &carried, idle_timeout, ticker) => {}
+            () = expired => record.outcome = Outcome::Broken(TOKEN_ENDED),
+        }
+        (record.request_bytes, record.response_bytes) = (carried.there.get(), carried.back.get());
+    }
+}

@@ -1,0 +1,64 @@
+//! The snapshot in force as one worker uses it.
+
+use std::rc::Rc;
+use std::sync::Arc;
+
+use super::snapshot::{Forwarding, Snapshot};
+use crate::clock::Ticker;
+use crate::policy::decision::Permit;
+use crate::telemetry::{RouteNames, RouteRequests, WorkerTelemetry};
+use crate::upstream::Upstream;
+
+/// The snapshot in force as this worker uses it, with its own connections to the upstreams.
+pub(super) struct View {
+    pub(super) snapshot: Arc<Snapshot>,
+    upstreams: Vec<Rc<Upstream>>,
+    /// By the index of the route.
+    routes: Vec<Told>,
+}
+
+/// What a route's requests are counted with, and told by.
+pub(super) struct Told {
+    pub(super) requests: Rc<RouteRequests>,
+    pub(super) names: Rc<RouteNames>,
+}
+
+impl View {
+    /// Upstreams that did not change keep their connections.
+    pub(super) fn new(
+        snapshot: Arc<Snapshot>,
+        earlier: &[Rc<Upstream>],
+        ticker: &Rc<Ticker>,
+        telemetry: &WorkerTelemetry,
+    ) -> Self {
+        let upstreams = snapshot.upstreams.iter().map(|settings| {
+            earlier
+                .iter()
+                .find(|upstream| Arc::ptr_eq(upstream.settings(), settings))
+                .map_or_else(|| Rc::new(Upstream::new(Arc::clone(settings), Rc::clone(ticker))), Rc::clone)
+        });
+        let upstreams = upstreams.collect();
+        let requests = telemetry.set_routes(snapshot.forwarding.iter().map(|forwarding| &forwarding.label));
+        let routes = snapshot.forwarding.iter().zip(requests).map(|(forwarding, requests)| {
+            let upstream = snapshot.upstreams.get(forwarding.upstream).map_or("", |upstream| &*upstream.name);
+            let names = Rc::new(RouteNames { host: forwarding.host.clone(), upstream: upstream.into() });
+            Told { requests, names }
+        });
+        let routes = routes.collect();
+        Self { snapshot, upstreams, routes }
+    }
+
+    pub(super) fn upstreams(&self) -> &[Rc<Upstream>] {
+        &self.upstreams
+    }
+
+    /// How a request may go that was let through, and where.
+    pub(super) fn way(&self, permit: &Permit) -> (&Forwarding, &Upstream) {
+        let forwarding = &self.snapshot.forwarding[permit.route()];
+        (forwarding, &self.upstreams[forwarding.upstream])
+    }
+
+    pub(super) fn told(&self, route: usize) -> &Told {
+        &self.routes[route]
+    }
+}
