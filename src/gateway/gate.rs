@@ -392,9 +392,11 @@ fn without_first_segments(path: &str, segments: usize) -> &str {
     }
 }
 
-// Origin-form, whatever form it came in: the path that was judged, and the query as it came (RFC 9112 §3.2.1).
+// Origin-form, whatever form it came in: the path that was judged, and the query as it came (RFC 9112 §3.2.1). Over
+// HTTP/2 a query may come alone, and its path is `/`.
 fn set_target(parts: &mut Parts, path: Option<&str>) -> Result<(), Ambiguity> {
-    if path.is_none() && parts.uri.authority().is_none() {
+    let begins_with_path = parts.uri.path_and_query().is_some_and(|target| target.as_str().starts_with('/'));
+    if path.is_none() && parts.uri.authority().is_none() && begins_with_path {
         return Ok(());
     }
     let path = path.unwrap_or_else(|| parts.uri.path());

@@ -100,14 +100,13 @@ impl Upstream {
         if head.answer.status() != StatusCode::SWITCHING_PROTOCOLS {
             return Ok(Switching::Answered(self.forwarded(under_way, exchange, head, None)));
         }
-        match exchange.wire.into_parts() {
-            // It has the whole request: one that asks for another protocol has no body.
-            Ok((stream, early, counted)) => {
-                let (stream, _) = paced(stream, &self.settings, &self.ticker);
-                Ok(Switching::Switched(head.answer, FarEnd { stream, early, _held: (under_way, counted) }))
-            }
-            Err(_) => Err(UpstreamError::NotSwitched { target: under_way.endpoint.to_string() }),
-        }
+        // What it has of the request must be all of it: what follows is not ours to read.
+        let switched = if exchange.sending.is_done() { exchange.wire.into_parts() } else { None };
+        let Some((stream, early, counted)) = switched else {
+            return Err(UpstreamError::NotSwitched { target: under_way.endpoint.to_string() });
+        };
+        let (stream, _) = paced(stream, &self.settings, &self.ticker);
+        Ok(Switching::Switched(head.answer, FarEnd { stream, early, _held: (under_way, counted) }))
     }
 
     async fn exchange(

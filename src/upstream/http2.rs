@@ -24,7 +24,7 @@ use super::peer::{Peer, UnderWay};
 use super::request_body::RequestBody;
 use super::send::{Attempt, Failed, OnInterim, Outgoing, UpstreamError, copy_of_repeatable, no_connection};
 use super::streams::{Place, Streams};
-use super::upload::Upload;
+use super::upload::{Upload, Uploaded};
 use crate::net::{Arriving, send_body};
 
 const GRPC_TIMEOUT: HeaderName = HeaderName::from_static("grpc-timeout");
@@ -73,8 +73,9 @@ impl Upstream {
             Upload::begin(async move {
                 // What else went wrong is told by the answer, or by the body's progress.
                 let sent = send_body(body, &mut stream, stalled, idle_timeout).await;
-                is_untaken.set(sent.as_ref().is_err_and(|error| error.kind() == io::ErrorKind::TimedOut));
-                sent.is_ok()
+                let Err(error) = sent else { return Uploaded::Whole };
+                is_untaken.set(error.kind() == io::ErrorKind::TimedOut);
+                Uploaded::Broken
             })
         });
         // Who set a deadline did so for the whole call, however much of it is still uploaded.

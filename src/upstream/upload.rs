@@ -1,19 +1,34 @@
 //! The sending of a request's body that goes on beside its answer.
 
+use std::pin::Pin;
+use std::task::{Context, Poll, ready};
+
 use tokio::task::JoinHandle;
 
 /// The sending of a body in a task of its own; it ends when this is dropped.
-pub(super) struct Upload(JoinHandle<bool>);
+pub(super) struct Upload(JoinHandle<Uploaded>);
+
+/// What became of a body.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Uploaded {
+    /// All of it was sent.
+    Whole,
+    /// The target wants no more of it. What it answers counts all the same.
+    Unwanted,
+    /// It broke off, or the target took nothing in time: the exchange is broken.
+    Broken,
+}
 
 impl Upload {
-    /// `sending` tells whether the whole body was sent.
-    pub(super) fn begin(sending: impl Future<Output = bool> + 'static) -> Self {
+    pub(super) fn begin(sending: impl Future<Output = Uploaded> + 'static) -> Self {
         Self(tokio::task::spawn_local(sending))
     }
 
-    /// Waits for its end, and tells whether the whole body was sent.
-    pub(super) async fn ended(mut self) -> bool {
-        (&mut self.0).await.unwrap_or(false)
+    /// Ready when it has ended; not to be polled again then.
+    pub(super) fn poll(&mut self, context: &mut Context<'_>) -> Poll<Uploaded> {
+        // A panic, or the end of the worker.
+        let outcome = ready!(Pin::new(&mut self.0).poll(context));
+        Poll::Ready(outcome.unwrap_or(Uploaded::Broken))
     }
 }
 

@@ -8,7 +8,7 @@ use std::io;
 use bytes::{Buf, Bytes, BytesMut};
 use http::HeaderMap;
 
-use super::head::{MOST_FIELDS, fields};
+use super::head::{MOST_FIELDS, end_of_fields, fields};
 
 /// How long the extensions of all chunks of a content may be together, and its trailers.
 const MOST_BESIDE: usize = 16 * 1024;
@@ -21,6 +21,8 @@ pub(super) struct Chunks {
     state: State,
     /// Bytes that were neither content nor needed.
     beside: usize,
+    /// How much of what was read holds no end of the trailers.
+    searched: usize,
 }
 
 #[derive(Debug, Default, PartialEq, Eq)]
@@ -104,7 +106,7 @@ impl Chunks {
                     self.state = State::Size;
                 }
                 State::Trailers => {
-                    let Some(trailers) = trailers(read)? else { return Ok(None) };
+                    let Some(trailers) = trailers(read, &mut self.searched)? else { return Ok(None) };
                     self.state = State::Ended;
                     return Ok(Some(if trailers.is_empty() { Piece::End } else { Piece::Trailers(trailers) }));
                 }
@@ -114,7 +116,7 @@ impl Chunks {
     }
 
     fn size(&mut self, read: &mut BytesMut) -> Result<Option<u64>, ChunkError> {
-        let Some(end) = read.iter().position(|byte| *byte == b'\n') else {
+        let Some(end) = memchr::memchr(b'\n', read) else {
             return if read.len() > LONGEST_LINE { Err(ChunkError::Size) } else { Ok(None) };
         };
         let line = read.split_to(end + 1);
@@ -134,18 +136,18 @@ impl Chunks {
     }
 }
 
-fn trailers(read: &mut BytesMut) -> Result<Option<HeaderMap>, ChunkError> {
+fn trailers(read: &mut BytesMut, searched: &mut usize) -> Result<Option<HeaderMap>, ChunkError> {
     if read.starts_with(b"\r\n") {
         read.advance(2);
         return Ok(Some(HeaderMap::new()));
     }
-    let Some(end) = read.windows(4).position(|bytes| bytes == b"\r\n\r\n") else {
+    let Some(end) = end_of_fields(read, searched) else {
         return if read.len() > MOST_BESIDE { Err(ChunkError::Trailers) } else { Ok(None) };
     };
-    let block = read.split_to(end + 4).freeze();
+    let block = read.split_to(end).freeze();
     let mut parsed = [httparse::EMPTY_HEADER; MOST_FIELDS];
     match httparse::parse_headers(&block, &mut parsed) {
-        Ok(httparse::Status::Complete((length, trailers))) if length == block.len() => {
+        Ok(httparse::Status::Complete((length, trailers))) if length == block.len() && block.ends_with(b"\r\n\r\n") => {
             let places = trailers.iter().map(|field| (field.name, block.slice_ref(field.value)));
             fields(places).map(Some).ok_or(ChunkError::Trailers)
         }

@@ -1,7 +1,7 @@
 //! Heads: a request's, as it is written, and an answer's, as it is read (RFC 9112 §2 to §6).
 
 use std::io;
-use std::mem::MaybeUninit;
+use std::mem::{self, MaybeUninit};
 
 use bytes::{Bytes, BytesMut};
 use http::{HeaderMap, HeaderName, HeaderValue, Method, Request, Response, StatusCode, Version, header};
@@ -74,7 +74,7 @@ pub(super) fn write_head<B>(
     host: Option<&HeaderValue>,
     has_content: bool,
 ) -> Sent {
-    let length = request.headers().get(header::CONTENT_LENGTH).and_then(|length| length.to_str().ok()?.parse().ok());
+    let length = request.headers().get(header::CONTENT_LENGTH).and_then(|length| length_told(length.as_bytes()));
     let sent = match length {
         Some(length) if has_content => Sent::Length(length),
         None if has_content => Sent::Chunked,
@@ -90,7 +90,7 @@ pub(super) fn write_head<B>(
     for (name, value) in request.headers() {
         let is_ours = match name.as_str() {
             "host" => host.is_some(),
-            "content-length" => sent == Sent::Chunked,
+            "content-length" => length.is_none(),
             "transfer-encoding" => true,
             _ => false,
         };
@@ -109,12 +109,13 @@ pub(super) fn write_trailers(out: &mut Vec<u8>, trailers: &HeaderMap) {
     out.extend_from_slice(b"\r\n");
 }
 
-/// Takes the head of an answer to `method` from what was `read`; none where it is not there to its end.
+/// Takes the head of an answer to `method` from what was `read`; none where it is not there to its end, which is not
+/// looked for again in what was `searched`.
 ///
 /// # Errors
 /// [`HeadError`].
-pub(super) fn read_head(read: &mut BytesMut, method: &Method) -> Result<Option<Head>, HeadError> {
-    let Some(end) = end_of_head(read) else {
+pub(super) fn read_head(read: &mut BytesMut, searched: &mut usize, method: &Method) -> Result<Option<Head>, HeadError> {
+    let Some(end) = end_of_fields(read, searched) else {
         return if read.len() > LONGEST_HEAD { Err(HeadError::TooLong) } else { Ok(None) };
     };
     let block = read.split_to(end).freeze();
@@ -137,7 +138,7 @@ pub(super) fn read_head(read: &mut BytesMut, method: &Method) -> Result<Option<H
     {
         answer.extensions_mut().insert(reason);
     }
-    let (framing, keeps) = framing(&answer, method)?;
+    let (framing, keeps) = framing(&mut answer, method)?;
     Ok(Some(Head { answer, framing, keeps }))
 }
 
@@ -151,26 +152,40 @@ pub(super) fn fields<'a>(places: impl ExactSizeIterator<Item = (&'a str, Bytes)>
     Some(fields)
 }
 
-// Behind the first empty line, whichever way lines end (RFC 9112 §2.2).
-fn end_of_head(read: &[u8]) -> Option<usize> {
-    memchr::memchr_iter(b'\n', read).find_map(|place| match read.get(place + 1..)? {
-        [b'\n', ..] => Some(place + 2),
-        [b'\r', b'\n', ..] => Some(place + 3),
-        _ => None,
-    })
+/// Where the first empty line ends, whichever way lines end (RFC 9112 §2.2); it does not begin in what was `searched`.
+pub(super) fn end_of_fields(read: &[u8], searched: &mut usize) -> Option<usize> {
+    let from = mem::take(searched);
+    for place in memchr::memchr_iter(b'\n', read.get(from..)?) {
+        let behind = from + place + 1;
+        match read.get(behind..)? {
+            [b'\n', ..] => return Some(behind + 1),
+            [b'\r', b'\n', ..] => return Some(behind + 2),
+            // What this line begins with is to come.
+            [] | [b'\r'] => {
+                *searched = behind - 1;
+                return None;
+            }
+            [..] => {}
+        }
+    }
+    *searched = read.len();
+    None
 }
 
 // RFC 9112 §6.3 and §9.3, in one pass over the names.
-fn framing(answer: &Response<()>, method: &Method) -> Result<(Framing, bool), HeadError> {
+fn framing(answer: &mut Response<()>, method: &Method) -> Result<(Framing, bool), HeadError> {
     let is_http11 = answer.version() == Version::HTTP_11;
-    let (mut codings, mut length, mut closes, mut keeps) = (0, None, false, is_http11);
+    let (mut is_chunked, mut length, mut lengths) = (None, None, 0);
+    let (mut closes, mut keeps) = (false, is_http11);
     for (name, value) in answer.headers() {
         match name.as_str() {
-            "transfer-encoding" if value.as_bytes().eq_ignore_ascii_case(b"chunked") => codings += 1,
-            "transfer-encoding" => codings = usize::MAX,
+            "transfer-encoding" => {
+                is_chunked = Some(is_chunked.is_none() && value.as_bytes().eq_ignore_ascii_case(b"chunked"));
+            }
             "content-length" => {
                 for told in value.as_bytes().split(|byte| *byte == b',') {
                     let told = length_told(told).ok_or(HeadError::ContentLength)?;
+                    lengths += 1;
                     if length.replace(told).is_some_and(|before| before != told) {
                         return Err(HeadError::ContentLength);
                     }
@@ -185,19 +200,23 @@ fn framing(answer: &Response<()>, method: &Method) -> Result<(Framing, bool), He
             _ => {}
         }
     }
+    if let (Some(length), 2..) = (length, lengths) {
+        // Told more than once, and alike: once is enough (RFC 9110 §8.6).
+        answer.headers_mut().insert(header::CONTENT_LENGTH, HeaderValue::from(length));
+    }
     let keeps = keeps && !closes;
     let status = answer.status();
-    if status.is_informational()
+    let is_bodiless = status.is_informational()
         || matches!(status, StatusCode::NO_CONTENT | StatusCode::NOT_MODIFIED)
-        || method == Method::HEAD
-    {
+        || method == Method::HEAD;
+    if is_bodiless {
         return Ok((Framing::Length(0), keeps));
     }
-    match (codings, length) {
-        (0, Some(length)) => Ok((Framing::Length(length), keeps)),
-        (0, None) => Ok((Framing::UntilClosed, false)),
-        (1, None) if is_http11 => Ok((Framing::Chunked(Chunks::default()), keeps)),
-        (_, _) => Err(HeadError::TransferEncoding),
+    match (is_chunked, length) {
+        (None, Some(length)) => Ok((Framing::Length(length), keeps)),
+        (None, None) => Ok((Framing::UntilClosed, false)),
+        (Some(true), None) if is_http11 => Ok((Framing::Chunked(Chunks::default()), keeps)),
+        (Some(_), _) => Err(HeadError::TransferEncoding),
     }
 }
 
@@ -212,7 +231,7 @@ mod tests {
     use super::*;
 
     fn parse(wire: &str, method: &Method) -> Result<Option<Head>, HeadError> {
-        read_head(&mut BytesMut::from(wire.as_bytes()), method)
+        read_head(&mut BytesMut::from(wire.as_bytes()), &mut 0, method)
     }
 
     fn framing_of(fields: &str) -> Result<(Framing, bool), HeadError> {
@@ -224,7 +243,7 @@ mod tests {
     fn answer_is_read_with_what_follows_left() {
         let mut read =
             BytesMut::from(&b"HTTP/1.1 299 Fine By Me\r\nA: b\r\na:  c \r\nContent-Length: 2\r\n\r\nokHTTP"[..]);
-        let head = read_head(&mut read, &Method::GET).expect("a head").expect("a whole one");
+        let head = read_head(&mut read, &mut 0, &Method::GET).expect("a head").expect("a whole one");
         assert_eq!(read, &b"okHTTP"[..]);
         assert_eq!((head.answer.status().as_u16(), head.answer.version(), head.keeps), (299, Version::HTTP_11, true));
         assert_eq!(head.answer.headers().get_all("a").iter().collect::<Vec<_>>(), ["b", "c"]);
@@ -234,18 +253,27 @@ mod tests {
 
     #[test]
     fn head_that_comes_byte_by_byte_is_the_same_head() {
+        let mut searched = 0;
         for wire in
             ["HTTP/1.1 200 OK\r\nA: b\r\nContent-Length: 0\r\n\r\n", "HTTP/1.1 200\nA: b\nContent-Length: 0\n\n"]
         {
             let mut read = BytesMut::new();
             for (place, byte) in wire.bytes().enumerate() {
-                assert!(read_head(&mut read, &Method::GET).is_ok_and(|head| head.is_none()), "{place}");
+                assert!(read_head(&mut read, &mut searched, &Method::GET).is_ok_and(|head| head.is_none()), "{place}");
                 read.extend_from_slice(&[byte]);
             }
-            let head = read_head(&mut read, &Method::GET).expect("a head").expect("a whole one");
+            let head = read_head(&mut read, &mut searched, &Method::GET).expect("a head").expect("a whole one");
             assert_eq!((&head.answer.headers()["a"], head.answer.headers().len()), (&HeaderValue::from_static("b"), 2));
             assert!(read.is_empty());
+            assert_eq!(searched, 0, "the next one is searched from its beginning");
         }
+    }
+
+    #[test]
+    fn length_that_is_told_twice_goes_on_once() {
+        let wire = "HTTP/1.1 200 OK\r\nContent-Length: 5\r\nA: b\r\nContent-Length: 5, 005\r\n\r\n";
+        let head = parse(wire, &Method::GET).expect("a head").expect("a whole one");
+        assert_eq!(head.answer.headers().get_all("content-length").iter().collect::<Vec<_>>(), ["5"]);
     }
 
     #[test]
@@ -273,6 +301,8 @@ mod tests {
             ("Transfer-Encoding: chunked\r\nContent-Length: 5\r\n", Err(HeadError::TransferEncoding)),
             ("Content-Length: 5\r\nTransfer-Encoding: chunked\r\n", Err(HeadError::TransferEncoding)),
             ("Transfer-Encoding: chunked\r\nTransfer-Encoding: chunked\r\n", Err(HeadError::TransferEncoding)),
+            ("Transfer-Encoding: gzip\r\nTransfer-Encoding: chunked\r\n", Err(HeadError::TransferEncoding)),
+            ("Transfer-Encoding: chunked\r\nTransfer-Encoding: gzip\r\n", Err(HeadError::TransferEncoding)),
             ("Transfer-Encoding: gzip, chunked\r\n", Err(HeadError::TransferEncoding)),
             ("Transfer-Encoding: gzip\r\n", Err(HeadError::TransferEncoding)),
             ("Transfer-Encoding: identity\r\n", Err(HeadError::TransferEncoding)),
@@ -347,6 +377,8 @@ mod tests {
         let head = "GET / HTTP/1.1\r\nhost: a\r\ntransfer-encoding: chunked\r\n\r\n";
         assert_eq!(written(&request, None, true), (head.to_owned(), Sent::Chunked));
         assert_eq!(written(&request, None, false), ("GET / HTTP/1.1\r\nhost: a\r\n\r\n".to_owned(), Sent::Length(0)));
+        let request = Request::post("/").header("content-length", "").body(()).expect("a request");
+        assert_eq!(written(&request, None, false), ("POST / HTTP/1.1\r\n\r\n".to_owned(), Sent::Length(0)));
         let request = Request::post("/").header("content-length", "0").body(()).expect("a request");
         assert_eq!(
             written(&request, None, false),

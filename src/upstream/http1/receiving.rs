@@ -2,14 +2,12 @@
 
 use std::future::poll_fn;
 use std::io;
-use std::pin::Pin;
 use std::rc::Rc;
 use std::task::{Context, Poll, ready};
 
 use bytes::Bytes;
 use http::{Method, Response, StatusCode};
 use http_body::{Frame, SizeHint};
-use tokio::io::AsyncWrite;
 
 use super::chunks::Piece;
 use super::head::{Framing, Head, read_head};
@@ -18,7 +16,7 @@ use super::wire::Wire;
 use crate::clock::Ticker;
 use crate::upstream::peer::UnderWay;
 use crate::upstream::send::OnInterim;
-use crate::upstream::upload::Upload;
+use crate::upstream::upload::{Upload, Uploaded};
 
 /// One exchange on a connection, until the head of its answer.
 pub(super) struct Exchange {
@@ -28,6 +26,8 @@ pub(super) struct Exchange {
     pub(super) is_answered: bool,
     /// Why not all was sent, where an answer may have come before.
     broken: Option<io::Error>,
+    /// How much of what was read holds no end of a head.
+    searched: usize,
 }
 
 /// The content of an answer, as it is read.
@@ -41,7 +41,7 @@ pub(in crate::upstream) struct Receiving {
 
 impl Exchange {
     pub(super) fn new(wire: Wire, sending: Sending) -> Self {
-        Self { wire, sending, is_answered: false, broken: None }
+        Self { wire, sending, is_answered: false, broken: None, searched: 0 }
     }
 
     /// Sends the request and waits for the head of the answer; the sending need not have ended then.
@@ -80,8 +80,7 @@ impl Exchange {
     }
 
     fn take_head(&mut self, method: &Method) -> io::Result<Option<Head>> {
-        let read = self.wire.unread();
-        if read.is_empty() { Ok(None) } else { Ok(read_head(read, method)?) }
+        Ok(read_head(self.wire.unread(), &mut self.searched, method)?)
     }
 
     /// What follows the head. What is left of the request is sent on beside it.
@@ -94,12 +93,11 @@ impl Exchange {
         } else if broken.is_none() {
             let stream = Rc::clone(wire.stream());
             upload = Some(Upload::begin(async move {
-                let sent = poll_fn(|context| sending.poll(&stream, context)).await;
-                if sent.is_err() {
-                    // Half a request must not look as if the rest were still to come.
-                    let _ = poll_fn(|context| Pin::new(&mut *stream.borrow_mut()).poll_shutdown(context)).await;
+                match poll_fn(|context| sending.poll(&stream, context)).await {
+                    Ok(()) => Uploaded::Whole,
+                    Err(SendError::Connection(_)) => Uploaded::Unwanted,
+                    Err(SendError::Body(_) | SendError::Stalled(_)) => Uploaded::Broken,
                 }
-                sent.is_ok()
             }));
         }
         (head.answer, Receiving { wire, framing: head.framing, keeps, upload })
@@ -126,6 +124,11 @@ impl Receiving {
         &mut self,
         context: &mut Context<'_>,
     ) -> Poll<Option<io::Result<Frame<Bytes>>>> {
+        // Whoever sends no more of a request, and has not ended it, gets no more of the answer either.
+        if self.poll_upload(context) == Poll::Ready(Uploaded::Broken) {
+            let broken = io::Error::new(io::ErrorKind::BrokenPipe, "the request's body broke off, or was not taken");
+            return Poll::Ready(Some(Err(broken)));
+        }
         loop {
             let read = self.wire.unread();
             let expected = match &mut self.framing {
@@ -155,22 +158,35 @@ impl Receiving {
         }
     }
 
+    // Ready once, when it has ended.
+    fn poll_upload(&mut self, context: &mut Context<'_>) -> Poll<Uploaded> {
+        let Some(upload) = &mut self.upload else { return Poll::Pending };
+        let outcome = ready!(upload.poll(context));
+        self.upload = None;
+        self.keeps &= outcome == Uploaded::Whole;
+        Poll::Ready(outcome)
+    }
+
     /// Gives the connection back where it may be used again, and lets go of `under_way`.
-    pub(in crate::upstream) fn give_back(self, under_way: UnderWay, ticker: &Rc<Ticker>) {
-        let Self { wire, keeps, upload, .. } = self;
-        let Some(upload) = upload else {
-            if keeps {
-                under_way.keep(wire, ticker.now());
-            }
+    pub(in crate::upstream) fn give_back(mut self, under_way: UnderWay, ticker: &Rc<Ticker>) {
+        if self.upload.is_none() {
+            self.end(&under_way, ticker);
             return;
-        };
+        }
         // Answered before all was said: the target may still want it.
         let ticker = Rc::clone(ticker);
         tokio::task::spawn_local(async move {
-            if upload.ended().await && keeps {
-                under_way.keep(wire, ticker.now());
-            }
+            poll_fn(|context| self.poll_upload(context)).await;
+            self.end(&under_way, &ticker);
         });
+    }
+
+    fn end(self, under_way: &UnderWay, ticker: &Ticker) {
+        if self.keeps {
+            under_way.keep(self.wire, ticker.now());
+        } else {
+            self.wire.close();
+        }
     }
 }
 

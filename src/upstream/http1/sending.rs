@@ -32,6 +32,7 @@ pub(super) struct Sending {
     framing: Sent,
     /// Whether anything was sent at all, or taken from the body.
     has_begun: bool,
+    is_flushed: bool,
     stalled: Stalled,
 }
 
@@ -76,13 +77,14 @@ impl Sending {
             is_body_ended,
             framing,
             has_begun: false,
+            is_flushed: false,
             stalled: Stalled { ticker: Rc::clone(ticker), after: idle_timeout, deadline: None, is_waiting: false },
         }
     }
 
     /// Whether nothing is left to be sent.
     pub(super) fn is_done(&self) -> bool {
-        self.is_body_ended && self.is_written()
+        self.is_body_ended && self.is_written() && self.is_flushed
     }
 
     /// Whether neither the target nor anybody else has had anything of it.
@@ -192,6 +194,7 @@ impl Sending {
         }
         match stream.poll_flush(context) {
             Poll::Ready(flushed) => {
+                self.is_flushed = flushed.is_ok();
                 self.stalled.ended();
                 Poll::Ready(flushed.map_err(SendError::Connection))
             }
@@ -200,7 +203,7 @@ impl Sending {
     }
 
     fn advance(&mut self, written: usize) {
-        self.has_begun = true;
+        (self.has_begun, self.is_flushed) = (true, false);
         let of_line = written.min(self.line.len() - self.sent_of_line);
         self.sent_of_line += of_line;
         let of_piece = (written - of_line).min(self.piece.len());

@@ -1,6 +1,7 @@
 //! A connection on which HTTP/1.1 is spoken.
 
 use std::cell::RefCell;
+use std::future::poll_fn;
 use std::io;
 use std::pin::{Pin, pin};
 use std::rc::Rc;
@@ -8,6 +9,7 @@ use std::task::{Context, Poll, Waker};
 
 use bytes::{Bytes, BytesMut};
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, ReadBuf};
+use tokio::task::coop::unconstrained;
 
 use crate::net::Stream;
 use crate::telemetry::numbers::Entered;
@@ -38,8 +40,10 @@ impl Wire {
         let mut byte = [0];
         let mut read = ReadBuf::new(&mut byte);
         let mut stream = self.stream.borrow_mut();
-        self.read.is_empty()
-            && Pin::new(&mut *stream).poll_read(&mut Context::from_waker(Waker::noop()), &mut read).is_pending()
+        let reading = poll_fn(|context| Pin::new(&mut *stream).poll_read(context, &mut read));
+        // A task that has done much is told to wait, whatever there is to read.
+        let reading = pin!(unconstrained(reading));
+        self.read.is_empty() && reading.poll(&mut Context::from_waker(Waker::noop())).is_pending()
     }
 
     /// Whether nothing was read that stands behind the answer.
@@ -82,12 +86,9 @@ impl Wire {
         }
     }
 
-    /// The connection itself, what was read from it, and what it is counted by.
-    ///
-    /// # Errors
-    /// When a request is still being sent on it.
-    pub(super) fn into_parts(self) -> io::Result<(Stream, Bytes, Entered)> {
-        let stream = Rc::try_unwrap(self.stream).map_err(|_| io::Error::from(io::ErrorKind::ResourceBusy))?;
-        Ok((stream.into_inner(), self.read.freeze(), self.counted))
+    /// The connection itself, what was read from it, and what it is counted by; none where a request is still being sent.
+    pub(super) fn into_parts(self) -> Option<(Stream, Bytes, Entered)> {
+        let stream = Rc::into_inner(self.stream)?;
+        Some((stream.into_inner(), self.read.freeze(), self.counted))
     }
 }

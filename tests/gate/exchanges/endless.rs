@@ -1,0 +1,44 @@
+//! Answers without end, where an end must be.
+
+use std::io::Write;
+use std::time::{Duration, Instant};
+
+use super::{GET, read_head, target_metric, upstream};
+use crate::harness::{Connection, Gateway, Reply, Server, eventually, send};
+
+#[test]
+fn answer_that_never_gets_to_the_point_ends_and_delays_nobody_else() {
+    for (what, begins, goes_on, status) in [
+        ("hints", "", "HTTP/1.1 103 Early Hints\r\nLink: </a>\r\n\r\n", 504),
+        ("continue", "", "HTTP/1.1 100 Continue\r\n\r\n", 504),
+        ("fields", "HTTP/1.1 200 OK\r\n", "a:b\r\n", 502),
+        ("reason", "HTTP/1.1 200 O", "O", 502),
+        ("extensions", "HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n5;", "a", 200),
+        ("trailers", "HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n", "a:b\r\n", 200),
+    ] {
+        let address = upstream(move |mut socket| {
+            read_head(&mut socket);
+            let _ = socket.write_all(begins.as_bytes());
+            let pieces = goes_on.repeat(200);
+            while socket.write_all(pieces.as_bytes()).is_ok() {}
+        });
+        let quick = Server::start(|_| Reply::text("hello"));
+        let gateway = Gateway::start(&format!(
+            "[upstreams.up]\ntargets = \"http://{address}\"\nresponse_timeout = \"1s\"\n\
+             [upstreams.quick]\ntargets = \"http://{}\"\n\
+             [[routes]]\npath = \"/\"\npublic = true\nupstream = \"up\"\n\
+             [[routes]]\npath = \"/quick\"\npublic = true\nupstream = \"quick\"\n",
+            quick.address
+        ));
+        let mut connection = Connection::open(gateway.address);
+        connection.write(GET);
+        let began = Instant::now();
+        while began.elapsed() < Duration::from_millis(500) {
+            assert_eq!(send(gateway.address, "GET /quick HTTP/1.1\r\nHost: a\r\n\r\n").status, 200);
+        }
+        let answer = connection.read(false);
+        assert_eq!((answer.status, answer.complete && status == 200), (status, false), "{what}");
+        drop(connection);
+        eventually("it is let go of", || target_metric(&gateway, "connections", address) == Some(0.0));
+    }
+}
