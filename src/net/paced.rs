@@ -110,6 +110,7 @@ impl<S: AsyncWrite + Unpin> Paced<S> {
     }
 
     // Whether the way is free for another write.
+    #[inline]
     fn poll_interim_written(&mut self, context: &mut Context<'_>) -> Poll<()> {
         if self.interim.as_ref().is_some_and(Interim::goes_first) {
             self.write_interim(context);

@@ -30,7 +30,6 @@ use crate::policy::decision::Permit;
 pub(super) use receiving::Receiving;
 pub(super) use wire::Wire;
 
-use head::Head;
 use receiving::Exchange;
 use sending::Sending;
 
@@ -66,10 +65,10 @@ impl Upstream {
         let progress = outgoing.request.body().progress();
         match self.exchange(&under_way, wire, outgoing).await {
             // The client would not understand it: it has not asked.
-            Ok((_, head)) if head.answer.status() == StatusCode::SWITCHING_PROTOCOLS => {
+            Ok((answer, _)) if answer.status() == StatusCode::SWITCHING_PROTOCOLS => {
                 Err(Failed::for_good(UpstreamError::NotSwitched { target: under_way.endpoint.to_string() }))
             }
-            Ok((exchange, head)) => Ok(self.forwarded(under_way, exchange, head, progress)),
+            Ok((answer, receiving)) => Ok(self.forwarded(under_way, answer, receiving, progress)),
             Err(failed) => Err(Failed { was_idle, ..failed }),
         }
     }
@@ -95,18 +94,17 @@ impl Upstream {
             }
         };
         let answered = self.exchange(&under_way, wire, &mut outgoing).await;
-        let (exchange, head) = answered.map_err(|failed| failed.error)?;
+        let (answer, receiving) = answered.map_err(|failed| failed.error)?;
         self.exchanges.durations.count(began.elapsed());
-        if head.answer.status() != StatusCode::SWITCHING_PROTOCOLS {
-            return Ok(Switching::Answered(self.forwarded(under_way, exchange, head, None)));
+        if answer.status() != StatusCode::SWITCHING_PROTOCOLS {
+            return Ok(Switching::Answered(self.forwarded(under_way, answer, receiving, None)));
         }
         // What it has of the request must be all of it: what follows is not ours to read.
-        let switched = if exchange.sending.is_done() { exchange.wire.into_parts() } else { None };
-        let Some((stream, early, counted)) = switched else {
+        let Some((stream, early, counted)) = receiving.into_parts() else {
             return Err(UpstreamError::NotSwitched { target: under_way.endpoint.to_string() });
         };
         let (stream, _) = paced(stream, &self.settings, &self.ticker);
-        Ok(Switching::Switched(head.answer, FarEnd { stream, early, _held: (under_way, counted) }))
+        Ok(Switching::Switched(answer, FarEnd { stream, early, _held: (under_way, counted) }))
     }
 
     async fn exchange(
@@ -114,7 +112,7 @@ impl Upstream {
         under_way: &UnderWay,
         mut wire: Wire,
         outgoing: &mut Outgoing<'_>,
-    ) -> Result<(Exchange, Head), Failed> {
+    ) -> Result<(Response<()>, Receiving), Failed> {
         let body = outgoing.request.body();
         let (progress, is_bodiless) = (body.progress(), body.is_end_stream());
         let host = self.host(&under_way.endpoint);
@@ -124,7 +122,7 @@ impl Upstream {
         let (method, on_interim) = (outgoing.request.method(), outgoing.on_interim);
         let head = poll_fn(|context| exchange.poll_head(method, on_interim, context));
         let error = match self.answered(self.settings.response_timeout, progress.as_ref(), head).await {
-            Some(Ok(head)) => return Ok((exchange, head)),
+            Some(Ok(head)) => return Ok(exchange.into_receiving(head)),
             Some(Err(source)) => UpstreamError::broken(&under_way.endpoint, source),
             None => return Err(Failed::for_good(UpstreamError::TimedOut { target: under_way.endpoint.to_string() })),
         };
@@ -137,13 +135,11 @@ impl Upstream {
     fn forwarded(
         &self,
         under_way: UnderWay,
-        exchange: Exchange,
-        head: Head,
+        answer: Response<()>,
+        receiving: Receiving,
         progress: Option<Rc<Progress>>,
     ) -> Response<ForwardedBody> {
-        let (answer, receiving) = exchange.into_receiving(head);
-        let idle_timeout = self.settings.body_idle_timeout;
-        let incoming = Incoming::Connection(receiving);
+        let (incoming, idle_timeout) = (Incoming::Connection(receiving), self.settings.body_idle_timeout);
         answer.map(|()| ForwardedBody::new(incoming, under_way, progress, &self.ticker, idle_timeout))
     }
 }

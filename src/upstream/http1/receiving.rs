@@ -14,6 +14,8 @@ use super::head::{Framing, Head, read_head};
 use super::sending::{SendError, Sending};
 use super::wire::Wire;
 use crate::clock::Ticker;
+use crate::net::Stream;
+use crate::telemetry::numbers::Entered;
 use crate::upstream::peer::UnderWay;
 use crate::upstream::send::OnInterim;
 use crate::upstream::upload::{Upload, Uploaded};
@@ -35,7 +37,8 @@ pub(in crate::upstream) struct Receiving {
     wire: Wire,
     framing: Framing,
     keeps: bool,
-    /// What is still being sent of the request.
+    /// Whether the whole request had been sent when the answer began; what is still being sent of it.
+    was_sent: bool,
     upload: Option<Upload>,
 }
 
@@ -87,8 +90,8 @@ impl Exchange {
     pub(super) fn into_receiving(self, head: Head) -> (Response<()>, Receiving) {
         let Self { mut wire, mut sending, broken, .. } = self;
         let keeps = head.keeps && broken.is_none();
-        let mut upload = None;
-        if sending.is_done() {
+        let (was_sent, mut upload) = (sending.is_done(), None);
+        if was_sent {
             wire.put_head(sending.into_line());
         } else if broken.is_none() {
             let stream = Rc::clone(wire.stream());
@@ -100,7 +103,7 @@ impl Exchange {
                 }
             }));
         }
-        (head.answer, Receiving { wire, framing: head.framing, keeps, upload })
+        (head.answer, Receiving { wire, framing: head.framing, keeps, was_sent, upload })
     }
 }
 
@@ -156,6 +159,12 @@ impl Receiving {
                 (Err(error), _) => return Poll::Ready(Some(Err(error))),
             }
         }
+    }
+
+    /// The connection itself, what was read from it, and what it is counted by; none where something was still
+    /// to be sent.
+    pub(super) fn into_parts(self) -> Option<(Stream, Bytes, Entered)> {
+        if self.was_sent { self.wire.into_parts() } else { None }
     }
 
     // Ready once, when it has ended.

@@ -20,7 +20,10 @@ const USUAL_READ: usize = 4096;
 const LARGEST_READ: usize = 64 * 1024;
 
 /// A connection to a target; it is closed when this is dropped.
-pub(in crate::upstream) struct Wire {
+pub(in crate::upstream) struct Wire(Box<Inner>);
+
+/// In a box of its own: it goes from hand to hand with each exchange.
+struct Inner {
     /// Shared with the task that sends what is left of a request while its answer is read.
     stream: Rc<RefCell<Stream>>,
     /// What was read, and not yet taken.
@@ -32,63 +35,64 @@ pub(in crate::upstream) struct Wire {
 
 impl Wire {
     pub(in crate::upstream) fn new(stream: Stream, counted: Entered) -> Self {
-        Self { stream: Rc::new(RefCell::new(stream)), read: BytesMut::new(), head: Vec::new(), counted }
+        let (read, head) = (BytesMut::new(), Vec::new());
+        Self(Box::new(Inner { stream: Rc::new(RefCell::new(stream)), read, head, counted }))
     }
 
     /// Whether the target has neither closed it nor said anything unasked, as far as is known without asking the system.
     pub(in crate::upstream) fn is_quiet(&self) -> bool {
         let mut byte = [0];
         let mut read = ReadBuf::new(&mut byte);
-        let mut stream = self.stream.borrow_mut();
+        let mut stream = self.0.stream.borrow_mut();
         let reading = poll_fn(|context| Pin::new(&mut *stream).poll_read(context, &mut read));
         // A task that has done much is told to wait, whatever there is to read.
         let reading = pin!(unconstrained(reading));
-        self.read.is_empty() && reading.poll(&mut Context::from_waker(Waker::noop())).is_pending()
+        self.0.read.is_empty() && reading.poll(&mut Context::from_waker(Waker::noop())).is_pending()
     }
 
     /// Whether nothing was read that stands behind the answer.
     pub(in crate::upstream) fn is_read_to_its_end(&self) -> bool {
-        self.read.is_empty()
+        self.0.read.is_empty()
     }
 
     /// Closes it between two exchanges; a peer that speaks TLS is told, if that can be done at once (RFC 8446 §6.1).
     pub(in crate::upstream) fn close(self) {
-        if let stream @ Stream::Tls(_) = &mut *self.stream.borrow_mut() {
+        if let stream @ Stream::Tls(_) = &mut *self.0.stream.borrow_mut() {
             let _ = Pin::new(stream).poll_shutdown(&mut Context::from_waker(Waker::noop()));
         }
     }
 
     pub(super) fn stream(&self) -> &Rc<RefCell<Stream>> {
-        &self.stream
+        &self.0.stream
     }
 
     /// What was read, and not yet taken.
     pub(super) fn unread(&mut self) -> &mut BytesMut {
-        &mut self.read
+        &mut self.0.read
     }
 
     /// Reads more, with room for so much as is `expected`; returns how much was read, which is nothing at the end.
     pub(super) fn poll_read(&mut self, expected: u64, context: &mut Context<'_>) -> Poll<io::Result<usize>> {
         let expected = usize::try_from(expected).unwrap_or(LARGEST_READ).min(LARGEST_READ);
         // A read that fills its buffer would be followed by another one, for nothing.
-        self.read.reserve(if expected < USUAL_READ { USUAL_READ } else { expected + 1 });
-        pin!(self.stream.borrow_mut().read_buf(&mut self.read)).poll(context)
+        self.0.read.reserve(if expected < USUAL_READ { USUAL_READ } else { expected + 1 });
+        pin!(self.0.stream.borrow_mut().read_buf(&mut self.0.read)).poll(context)
     }
 
     pub(super) fn take_head(&mut self) -> Vec<u8> {
-        std::mem::take(&mut self.head)
+        std::mem::take(&mut self.0.head)
     }
 
     pub(super) fn put_head(&mut self, mut head: Vec<u8>) {
         if head.capacity() <= USUAL_READ {
             head.clear();
-            self.head = head;
+            self.0.head = head;
         }
     }
 
     /// The connection itself, what was read from it, and what it is counted by; none where a request is still being sent.
     pub(super) fn into_parts(self) -> Option<(Stream, Bytes, Entered)> {
-        let stream = Rc::into_inner(self.stream)?;
-        Some((stream.into_inner(), self.read.freeze(), self.counted))
+        let Inner { stream, read, counted, .. } = *self.0;
+        Some((Rc::into_inner(stream)?.into_inner(), read.freeze(), counted))
     }
 }
