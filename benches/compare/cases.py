@@ -4,11 +4,12 @@ import dataclasses
 
 # Those who verify a JWT, and of them those who take a key of an elliptic curve; those who remember or ask about a token
 # that is none.
-JWT = ["haproxy-jwt", "envoy-jwt", "apache-oidc", "scopegate"]
+OURS = ["scopegate", "scopegate-pgo"]
+JWT = ["haproxy-jwt", "envoy-jwt", "apache-oidc", *OURS]
 BARE = ["nginx", "haproxy", "envoy"]
 ES256 = [name for name in JWT if name != "apache-oidc"]
-OPAQUE = ["nginx", "nginx-auth", "apache-oidc", "scopegate"]
-ALL = [*BARE, "haproxy-jwt", "envoy-jwt", "nginx-auth", "apache-oidc", "scopegate"]
+OPAQUE = ["nginx", "nginx-auth", "apache-oidc", *OURS]
+ALL = [*BARE, "haproxy-jwt", "envoy-jwt", "nginx-auth", "apache-oidc", *OURS]
 
 # How many tokens a round of the case `many` has in turn, and how many a round of `new`.
 MANY, NEW = 10_000, 3_000
@@ -65,7 +66,7 @@ CASES = [
         Case(
             f"routes-{number}",
             f"one RS256 token, {number:,} routes, of which the one in the middle is asked for",
-            ["nginx", "haproxy-jwt", "envoy-jwt", "scopegate"],
+            ["nginx", "haproxy-jwt", "envoy-jwt", *OURS],
             path=f"/service{number // 2}/apps/com.acme/messages",
             routes=number,
         )

@@ -36,6 +36,8 @@ class Product:
     def missing(self):
         """What is not installed of it, if anything."""
         program = self.where()
+        if program == SCOPEGATE_PGO and not pathlib.Path(program).exists():
+            return "what benches/pgo builds"
         if not program or not pathlib.Path(program).exists():
             return self.program
         if self.program == "apache2":
@@ -121,6 +123,7 @@ def haproxy_scopes(folder, routes):
 
 
 SCOPEGATE = str(HERE.parent.parent / "target/release/scopegate")
+SCOPEGATE_PGO = str(HERE.parent.parent / "target/pgo/release/scopegate")
 ALL = "signature, iss, aud, exp, scope"
 
 NGINX_ROUTE = "location /serviceNUMBER/ { proxy_pass http://up; }"
@@ -158,6 +161,11 @@ PRODUCTS = [
     ),
     Product(
         "scopegate", SCOPEGATE, "scopegate.toml", ["--config", "FILE"],
+        judges=f"{ALL}; remembers tokens",
+        routes=SCOPEGATE_ROUTE,
+    ),
+    Product(
+        "scopegate-pgo", SCOPEGATE_PGO, "scopegate.toml", ["--config", "FILE"],
         judges=f"{ALL}; remembers tokens",
         routes=SCOPEGATE_ROUTE,
     ),
