@@ -45,15 +45,15 @@
 //! # Two planes
 //!
 //! The **data plane** is one thread for each core, each with a runtime of its own, its own listening sockets and its
-//! own connections to the upstreams. A request is served on one thread from start to end, and over HTTP/1.1 by one
-//! task: that of its client's connection also writes to the upstream and reads from it. The **control plane** is one
-//! runtime on the main thread: signals, the fetching of keys, questions to authorization servers, the looking up and
-//! checking of upstreams, the admin listener, the development servers. Workers read what it makes through a
-//! [`Publisher`](gateway::Publisher), the key rings, the [`Endpoints`](upstream::Endpoints) and the cache of facts;
-//! they wait for it only when a token names a key that nobody has seen yet, or has to be asked about. A
-//! [`Reloader`](reload::Reloader) publishes another snapshot there; requests under way keep the one they began with.
-//! What workers count and log, each does for itself: `admin` adds the numbers up, and a thread of its own writes the
-//! lines.
+//! own connections to the upstreams. A request is served on one thread from start to end, and where its upstream speaks
+//! HTTP/1.1 by one task: the one that serves the client also writes to the upstream and reads from it; what is left of
+//! a request whose answer has begun has a task of its own. The **control plane** is one runtime on the main thread:
+//! signals, the fetching of keys, questions to authorization servers, the looking up and checking of upstreams, the
+//! admin listener, the development servers. Workers read what it makes through a [`Publisher`](gateway::Publisher), the
+//! key rings, the [`Endpoints`](upstream::Endpoints) and the cache of facts; they wait for it only when a token names a
+//! key that nobody has seen yet, or has to be asked about. A [`Reloader`](reload::Reloader) publishes another snapshot
+//! there; requests under way keep the one they began with. What workers count and log, each does for itself: `admin`
+//! adds the numbers up, and a thread of its own writes the lines.
 //!
 //! # What holds everywhere
 //!

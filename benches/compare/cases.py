@@ -2,9 +2,10 @@
 
 import dataclasses
 
+# scopegate as cargo builds it, and as benches/pgo does.
+OURS = ["scopegate", "scopegate-pgo"]
 # Those who verify a JWT, and of them those who take a key of an elliptic curve; those who remember or ask about a token
 # that is none.
-OURS = ["scopegate", "scopegate-pgo"]
 JWT = ["haproxy-jwt", "envoy-jwt", "apache-oidc", *OURS]
 BARE = ["nginx", "haproxy", "envoy"]
 ES256 = [name for name in JWT if name != "apache-oidc"]

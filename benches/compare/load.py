@@ -42,22 +42,12 @@ def wrk(url, requests, status, connections, seconds, folder):
 
 def h2load(url, token, connections, streams, seconds, folder):
     """One request again and again, over so many connections with so many streams on each."""
-    log = pathlib.Path(folder, "h2load")
-    log.unlink(missing_ok=True)
-    command = ["h2load", "-t1", f"-c{connections}", f"-m{streams}", "-D", str(seconds), f"--log-file={log}"]
-    command += ["-H", f"Authorization: Bearer {token}", url]
-    _output(command, seconds)
-    return _of_log(log, seconds)
+    return _h2load([f"-m{streams}"], url, token, connections, seconds, folder)
 
 
 def at_rate(url, token, connections, rate, seconds, folder):
-    """One request of HTTP/1.1 again and again, so many of them a second, whatever the answers take."""
-    log = pathlib.Path(folder, "h2load")
-    log.unlink(missing_ok=True)
-    command = ["h2load", "--h1", "-t1", f"-c{connections}", "-m1", "-D", str(seconds), f"--log-file={log}"]
-    command += [f"--rps={rate / connections:.3f}", "-H", f"Authorization: Bearer {token}", url]
-    _output(command, seconds)
-    return _of_log(log, seconds)
+    """One request of HTTP/1.1 again and again, so many of them a second, as long as answers come in time for that."""
+    return _h2load(["--h1", "-m1", f"--rps={rate / connections:.3f}"], url, token, connections, seconds, folder)
 
 
 def each_once(port, requests, status, connections):
@@ -120,7 +110,11 @@ def status_of(port, message):
     return int(answer.split(b" ", 2)[1])
 
 
-def _of_log(log, seconds):
+def _h2load(how, url, token, connections, seconds, folder):
+    log = pathlib.Path(folder, "h2load")
+    log.unlink(missing_ok=True)
+    command = ["h2load", *how, "-t1", f"-c{connections}", "-D", str(seconds), f"--log-file={log}"]
+    _output([*command, "-H", f"Authorization: Bearer {token}", url], seconds)
     # When it began, status, microseconds.
     lines = [line.split() for line in log.read_text().splitlines()]
     if any(status != "200" for _, status, _ in lines):

@@ -45,9 +45,9 @@ class Product:
             return None if module.exists() else "mod_auth_openidc (libapache2-mod-auth-openidc)"
         return None
 
-    def start(self, folder, stand, routes, workers=1):
+    def start(self, stand, routes, workers=1):
         """Runs it with so many routes beside the usual ones."""
-        folder = pathlib.Path(folder, f"{self.name}-{routes}-{workers}")
+        folder = stand.folder / f"{self.name}-{routes}-{workers}"
         folder.mkdir()
         ports = dict(zip(("plain", "tls", "h2c", "opaque"), free_ports(4)))
         known = {**stand.known(), **ports, "folder": folder, "workers": workers}
@@ -82,7 +82,7 @@ class Running:
     def __init__(self, product, process, ports):
         self.product, self.process, self.ports = product, process, ports
 
-    def port(self, protocol, is_opaque):
+    def port(self, protocol, is_opaque=False):
         """Where a case asks."""
         if protocol == "h2c":
             # Only some tell HTTP/2 in the clear by how it begins.

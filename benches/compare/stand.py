@@ -8,30 +8,32 @@ import subprocess
 import sys
 import time
 
-from cases import MANY, NEW
-from load import each_once, h2load, request, wrk
 from processes import Process, free_ports
-from products import NotStarted, filled
+from products import filled
 from tokens import AUDIENCE, ISSUER, Signer
 
 HERE = pathlib.Path(__file__).resolve().parent
+# What everything here needs; Debian keeps servers where not everybody looks.
+TOOLS = ("nginx", "wrk", "h2load", "taskset", "openssl")
+
+
+def missing_tool():
+    """Which of the tools that everything here needs is not installed, if any."""
+    return next((tool for tool in TOOLS if not shutil.which(tool, path=os.environ["PATH"] + ":/usr/sbin")), None)
 
 
 class Stand:
     """Upstream, keys, tokens, and the products that run. All of it ends with the block."""
 
     def __init__(self, folder, proxy_cores, other_cores):
-        self.folder, self.proxy_cores = folder, proxy_cores
+        self.folder, self.proxy_cores, self.other_cores = folder, proxy_cores, other_cores
         # nginx and Apache read as somebody else than root.
         folder.chmod(0o755)
-        self.processes, self.left_out = [], []
+        self.processes = []
         self.signers = {algorithm: Signer(algorithm, folder) for algorithm in ("RS256", "ES256")}
         (folder / "jwks.json").write_text(json.dumps({"keys": [signer.jwk() for signer in self.signers.values()]}))
         self.make_certificate()
         self.upstream_port, self.asked_port = free_ports(2)
-        self.numbers = iter(range(1, 1 << 40))
-        self.many = None
-        self.other_cores = other_cores
 
     def __enter__(self):
         try:
@@ -92,25 +94,6 @@ class Stand:
         process.end()
         self.processes.remove(process)
 
-    def start(self, products, routes):
-        running = []
-        for product in products:
-            missing = product.missing()
-            if missing:
-                self.leave_out(f"{product.name}: {missing} is not installed")
-                continue
-            try:
-                one = product.start(self.folder, self, routes)
-            except NotStarted as error:
-                self.leave_out(f"{product.name}: it does not start: {error}")
-                continue
-            running.append(one)
-        return running
-
-    def leave_out(self, line):
-        print(f"LEFT OUT: {line}", file=sys.stderr)
-        self.left_out.append(line)
-
     def token(self, kind):
         match kind:
             case "none":
@@ -121,44 +104,3 @@ class Stand:
                 return self.signers["RS256"].token(scope="profile")
             case algorithm:
                 return self.signers[algorithm].token()
-
-    def requests(self, case):
-        """What is asked in one round."""
-
-        def one(token):
-            return request(case.path, token, b"x" * case.body, case.closes)
-
-        if case.tokens == 0:
-            return [one(self.signers[case.token].token(next(self.numbers))) for _ in range(NEW)]
-        if case.tokens == MANY:
-            self.many = self.many or [self.signers[case.token].token(next(self.numbers)) for _ in range(MANY)]
-            return [one(token) for token in self.many]
-        return [one(self.token(case.token))]
-
-    def round(self, case, one, requests, seconds):
-        began, before = time.monotonic(), one.process.cpu_seconds()
-        load = self.load(case, one, requests, seconds)
-        cpu, took = one.process.cpu_seconds() - before, time.monotonic() - began
-        return {
-            "requests_per_second": load.requests / load.seconds,
-            "cpu_micros": cpu / load.requests * 1e6,
-            "p50_millis": load.p50 / 1e3,
-            "p99_millis": load.p99 / 1e3,
-            "peak_bytes": one.process.peak_bytes(),
-            "busy": cpu / min(load.seconds, took),
-        }
-
-    def load(self, case, one, requests, seconds):
-        port, status = one.port(case.protocol, case.token == "opaque"), status_for(case, one)
-        if case.tokens == 0:
-            return each_once(port, requests, status, case.connections)
-        if case.protocol in ("h2c", "h2"):
-            url = f"{'http' if case.protocol == 'h2c' else 'https'}://127.0.0.1:{port}{case.path}"
-            return h2load(url, self.token(case.token), case.connections, case.streams, seconds, self.folder)
-        url = f"{'http' if case.protocol == 'http1' else 'https'}://127.0.0.1:{port}{case.path}"
-        return wrk(url, requests, status, case.connections, seconds, self.folder)
-
-
-def status_for(case, one):
-    """A bare proxy lets everybody in."""
-    return case.status if one.product.judges else 200

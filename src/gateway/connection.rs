@@ -51,14 +51,8 @@ impl Connection {
             return Rc::clone(&known.client);
         }
         let scheme = HeaderValue::from_static(if self.is_tls { "https" } else { "http" });
-        let address_text = HeaderValue::from_str(&self.address.to_string());
-        let client = Rc::new(Client {
-            address: self.address,
-            address_text: address_text.unwrap_or(HeaderValue::from_static("unknown")),
-            trusted: snapshot.trusts(self.address),
-            scheme: snapshot.external_scheme.clone().unwrap_or(scheme),
-            last_added: RefCell::default(),
-        });
+        let scheme = snapshot.external_scheme.clone().unwrap_or(scheme);
+        let client = Rc::new(Client::new(self.address, snapshot.trusts(self.address), scheme));
         *known = Some(Known { by: Arc::clone(snapshot), client: Rc::clone(&client) });
         client
     }

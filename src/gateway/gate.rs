@@ -2,6 +2,7 @@
 
 use std::cell::RefCell;
 use std::future::poll_fn;
+use std::mem;
 use std::net::IpAddr;
 use std::pin::{Pin, pin};
 use std::rc::Rc;
@@ -169,7 +170,7 @@ impl Gate {
         answer
     }
 
-    /// Closes the upstream connections that have been idle for too long.
+    /// Closes the upstream connections that are of no more use: see [`Upstream::prune`](crate::upstream::Upstream::prune).
     pub fn prune(&self) {
         self.view.borrow().upstreams().iter().for_each(|upstream| upstream.prune());
     }
@@ -375,7 +376,8 @@ fn token_ended() -> Refusal {
 }
 
 fn to_client<B>(mut answer: Response<B>) -> Response<B> {
-    let version = answer.version();
+    // Ours, whatever the upstream's was (RFC 9110 §2.5).
+    let version = mem::replace(answer.version_mut(), Version::HTTP_11);
     headers::to_client(answer.headers_mut(), version);
     answer
 }

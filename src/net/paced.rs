@@ -4,6 +4,7 @@
 //! whatever the phase.
 
 use std::io;
+use std::mem;
 use std::pin::Pin;
 use std::rc::Rc;
 use std::task::{Context, Poll, ready};
@@ -86,13 +87,16 @@ impl<S> Paced<S> {
         if let Some(interim) = &self.interim {
             interim.written();
         }
-        if self.write_stalled {
-            self.write_stalled = false;
-            self.writing.disarm();
-        }
+        self.end_stall();
         // The last of an answer may be written long after its end was handed over.
         if self.pace.phase() == Phase::Idle && self.frames.is_none() {
             self.pace.rest();
+        }
+    }
+
+    fn end_stall(&mut self) {
+        if mem::replace(&mut self.write_stalled, false) {
+            self.writing.disarm();
         }
     }
 }
@@ -101,9 +105,10 @@ impl<S: AsyncWrite + Unpin> Paced<S> {
     fn write_interim(&mut self, context: &mut Context<'_>) {
         let Some(interim) = &self.interim else { return };
         let mut stream = Pin::new(&mut self.stream);
-        // An error will be met again by whoever writes next.
+        // Whoever writes next will meet an error again: nothing may stand before that.
         interim.write_with(|bytes| match stream.as_mut().poll_write(context, bytes) {
-            Poll::Ready(written) => written.ok(),
+            Poll::Ready(Ok(written)) => Some(written),
+            Poll::Ready(Err(_)) => Some(bytes.len()),
             Poll::Pending => None,
         });
         let _ = stream.poll_flush(context);
@@ -117,6 +122,7 @@ impl<S: AsyncWrite + Unpin> Paced<S> {
             if self.interim.as_ref().is_some_and(Interim::goes_first) {
                 return Poll::Pending;
             }
+            self.end_stall();
         }
         Poll::Ready(())
     }

@@ -44,7 +44,7 @@ pub struct FarEnd {
     pub(super) _held: (UnderWay, Entered),
 }
 
-/// Connects to `endpoint`, in the clear or over TLS, to speak HTTP/1.1.
+/// Connects to the endpoint of `peer`, in the clear or over TLS, to speak HTTP/1.1.
 ///
 /// # Errors
 /// The last address's, where the endpoint is a name not yet looked up; [`io::ErrorKind::TimedOut`] after `connect_timeout`.
@@ -103,7 +103,7 @@ pub(super) async fn connect_shared(
     timeout(settings.connect_timeout, connecting).await.map_err(|_| too_slow())?
 }
 
-/// The connection as it is watched whose protocol is not HTTP/1.1.
+/// Watches a connection on which something else than HTTP/1.1 is spoken: that watches itself.
 pub(super) fn paced(stream: Stream, settings: &Settings, ticker: &Rc<Ticker>) -> (Paced<Stream>, Rc<Pace>) {
     let pace = Pace::ours();
     let limits = PaceLimits {

@@ -19,8 +19,8 @@ use crate::net::Arriving;
 
 /// An answer's body on its way from the upstream to the client.
 ///
-/// Its connection goes back to the pool with the last frame, and is closed when the body is dropped before; of a
-/// connection that exchanges share, it is only the stream.
+/// Its connection goes back to the pool with the last frame, or once the rest of the request is sent, and is closed when
+/// the body is dropped before; of a connection that exchanges share, it is only the stream.
 pub struct ForwardedBody {
     /// None once it has ended or broken off.
     incoming: Option<(Incoming, UnderWay)>,

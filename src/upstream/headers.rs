@@ -30,6 +30,7 @@ const PROXY_CONNECTION: HeaderName = HeaderName::from_static("proxy-connection")
 
 /// Ours on `Via`, after the version that a message came by (RFC 9110 §7.6.3).
 const VIA: HeaderValue = HeaderValue::from_static("1.1 scopegate");
+const VIA_HTTP10: HeaderValue = HeaderValue::from_static("1.0 scopegate");
 const VIA_HTTP2: HeaderValue = HeaderValue::from_static("2.0 scopegate");
 
 /// What ends here. Content-Length and `Trailer` do not: they describe the message, and whoever writes it frames it again by
@@ -63,7 +64,7 @@ pub fn to_upstream(
     client: &Client,
 ) -> Result<Added, Nominated> {
     let special = Special::of(headers);
-    if special.connection {
+    if special.has_connection() {
         for name in nominated(headers) {
             if is_needed(&name) || reserved.holds(&usual_spelling(&name)) {
                 return Err(Nominated(crate::oauth::shortened(&name)));
@@ -93,8 +94,7 @@ pub fn to_upstream(
 /// them would cost a hash.
 #[derive(Default)]
 struct Special {
-    connection: bool,
-    /// Those that end here, that one among them: a bit for each of [`HOP_BY_HOP`].
+    /// Those that end here: a bit for each of [`HOP_BY_HOP`].
     ends_here: u8,
     /// One of a request that goes on in another form, or not at all.
     rewritten: bool,
@@ -121,8 +121,11 @@ impl Special {
             };
             special.ends_here |= 1 << bit;
         }
-        special.connection = special.ends_here & 1 != 0;
         special
+    }
+
+    fn has_connection(&self) -> bool {
+        self.ends_here & 1 != 0
     }
 
     fn strip_hop_by_hop(&self, headers: &mut HeaderMap) {
@@ -171,7 +174,7 @@ pub(super) fn trailers_to_upstream(trailers: &mut HeaderMap, reserved: &Reserved
 /// Makes an upstream's headers a client's: rule 1.
 pub fn to_client(headers: &mut HeaderMap, version: Version) {
     let special = Special::of(headers);
-    if special.connection {
+    if special.has_connection() {
         for name in nominated(headers) {
             if !is_needed(&name) {
                 headers.remove(name.as_str());
@@ -246,7 +249,11 @@ fn names_trailers(value: &HeaderValue) -> bool {
 }
 
 fn via(version: Version) -> HeaderValue {
-    if version == Version::HTTP_2 { VIA_HTTP2 } else { VIA }
+    match version {
+        Version::HTTP_10 => VIA_HTTP10,
+        Version::HTTP_2 => VIA_HTTP2,
+        _ => VIA,
+    }
 }
 
 #[cfg(test)]

@@ -1,8 +1,8 @@
 //! One attempt at an exchange over HTTP/1.1.
 //!
-//! The request is written, and its answer read, by the task of the client's connection itself: no other task has to be
-//! woken for an exchange, nothing goes through a channel, and a request that was not sent is still at hand. Only what is
-//! left of a request whose answer has begun is sent by a task of its own.
+//! The request is written, and its answer read, by the task that serves the client: no other task has to be woken for an
+//! exchange, nothing goes through a channel, and a request that was not sent is still at hand. Only what is left of a
+//! request whose answer has begun is sent by a task of its own.
 //!
 //! - `wire`: a connection; `head`, `chunks`: what is spoken on it; `sending`, `receiving`: the two halves of an exchange.
 

@@ -22,7 +22,7 @@ use super::forwarded_body::{ForwardedBody, Incoming};
 use super::headers::Added;
 use super::peer::{Peer, UnderWay};
 use super::request_body::RequestBody;
-use super::send::{Attempt, Failed, OnInterim, Outgoing, UpstreamError, copy_of_repeatable, no_connection};
+use super::send::{Attempt, Failed, OnInterim, Outgoing, UpstreamError, is_repeatable, no_connection};
 use super::streams::{Place, Streams};
 use super::upload::{Upload, Uploaded};
 use crate::net::{Arriving, send_body};
@@ -133,6 +133,18 @@ impl Upstream {
         added.put_into(&mut parts.headers);
         (Request::from_parts(parts, ()), body)
     }
+}
+
+// What may be sent twice has no body, so a copy of its head is a copy of it all.
+fn copy_of_repeatable(request: &Request<RequestBody>) -> Option<Request<RequestBody>> {
+    if !is_repeatable(request.method()) || !request.body().is_end_stream() {
+        return None;
+    }
+    let mut copy = Request::new(RequestBody::default());
+    *copy.method_mut() = request.method().clone();
+    *copy.uri_mut() = request.uri().clone();
+    *copy.headers_mut() = request.headers().clone();
+    Some(copy)
 }
 
 fn put_back(spare: Option<Request<RequestBody>>, request: &mut Request<RequestBody>, error: UpstreamError) -> Failed {

@@ -33,7 +33,7 @@ pub(super) enum Way {
     Http2(Rc<Streams>),
 }
 
-/// An exchange with an endpoint, from the choice of it to the end of the answer.
+/// An exchange with an endpoint, from the choice of it to the end of the answer, and of the request where that is sent on.
 pub(super) struct UnderWay {
     peer: Rc<Peer>,
     _entered: Entered,

@@ -10,7 +10,6 @@ use std::task::{Poll, ready};
 use std::time::{Duration, Instant};
 
 use http::{HeaderMap, HeaderValue, Method, Request, Response, StatusCode};
-use http_body::Body;
 
 use super::Upstream;
 use super::endpoints::Endpoint;
@@ -46,8 +45,8 @@ pub enum UpstreamError {
         /// Why.
         source: Box<dyn Error + Send + Sync>,
     },
-    /// It went over to another protocol unasked, or the connection was gone when it did.
-    #[error("{target} switched protocols unasked, or broke off when it did")]
+    /// It went over to another protocol unasked, or before it had the whole request.
+    #[error("{target} switched protocols unasked, or before it had the whole request")]
     NotSwitched {
         /// Host and port.
         target: String,
@@ -296,16 +295,4 @@ fn is_time_out(error: &(dyn Error + 'static)) -> bool {
 /// Whether it may be sent twice where it has no body (RFC 9110 §9.2.1).
 pub(super) fn is_repeatable(method: &Method) -> bool {
     matches!(*method, Method::GET | Method::HEAD | Method::OPTIONS)
-}
-
-// What may be sent twice has no body, so a copy of its head is a copy of it all.
-pub(super) fn copy_of_repeatable(request: &Request<RequestBody>) -> Option<Request<RequestBody>> {
-    if !is_repeatable(request.method()) || !request.body().is_end_stream() {
-        return None;
-    }
-    let mut copy = Request::new(RequestBody::default());
-    *copy.method_mut() = request.method().clone();
-    *copy.uri_mut() = request.uri().clone();
-    *copy.headers_mut() = request.headers().clone();
-    Some(copy)
 }

@@ -26,8 +26,8 @@ impl Upload {
 
     /// Ready when it has ended; not to be polled again then.
     pub(super) fn poll(&mut self, context: &mut Context<'_>) -> Poll<Uploaded> {
-        // A panic, or the end of the worker.
         let outcome = ready!(Pin::new(&mut self.0).poll(context));
+        // It panicked, or the worker ends.
         Poll::Ready(outcome.unwrap_or(Uploaded::Broken))
     }
 }

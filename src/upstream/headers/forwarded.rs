@@ -19,16 +19,15 @@ const X_FORWARDED_PROTO: HeaderName = HeaderName::from_static("x-forwarded-proto
 /// What is known of a client by its connection.
 #[derive(Debug)]
 pub struct Client {
-    /// The peer's address.
-    pub address: IpAddr,
+    address: IpAddr,
     /// The same as a header value.
-    pub address_text: HeaderValue,
+    address_text: HeaderValue,
     /// Whether what it says of clients behind it is believed.
     pub trusted: bool,
     /// `http` or `https`, as the client sees it.
     pub scheme: HeaderValue,
     /// The last host that it named, and what was made of that: most connections name one only.
-    pub last_added: RefCell<Option<(HeaderValue, Version, Rc<OfClient>)>>,
+    last_added: RefCell<Option<(HeaderValue, Version, Rc<OfClient>)>>,
 }
 
 /// Fields that go out behind those of a request. They stand in no map: it would be grown, and hashed for each of them.
@@ -41,13 +40,21 @@ pub struct Added {
 
 /// What is added to every request of a client to one host.
 #[derive(Debug, Default)]
-pub struct OfClient {
+struct OfClient {
     fields: Vec<(HeaderName, HeaderValue)>,
     /// The same, as it is written.
     lines: Vec<u8>,
 }
 
 impl Client {
+    /// A client that connected from `address`, by `scheme` as it sees it.
+    #[must_use]
+    pub fn new(address: IpAddr, trusted: bool, scheme: HeaderValue) -> Self {
+        let text = HeaderValue::from_str(&address.to_string());
+        let address_text = text.unwrap_or(HeaderValue::from_static("unknown"));
+        Self { address, address_text, trusted, scheme, last_added: RefCell::default() }
+    }
+
     /// Whose the request is, as far as it can be believed: the address nearest to us that is no trusted proxy's.
     #[must_use]
     pub fn origin(&self, headers: &HeaderMap, is_trusted: impl Fn(IpAddr) -> bool) -> IpAddr {
@@ -104,7 +111,8 @@ fn joined(headers: &HeaderMap, name: &HeaderName) -> Option<HeaderValue> {
 impl Added {
     /// What is added for a client's requests to one host.
     ///
-    /// It is the same as for the last request of the connection, if that named the same host.
+    /// It is the same as for the last request of the connection, if that named the same host by the same version and comes
+    /// from no trusted proxy.
     pub(super) fn of(client: &Client, headers: &HeaderMap, version: Version, told: Told) -> Self {
         let host = told.host.as_ref().or_else(|| headers.get(header::HOST));
         if client.trusted {

@@ -128,9 +128,9 @@ pub(super) fn read_head(read: &mut BytesMut, searched: &mut usize, method: &Meth
     let (Some(status), true) = (code, complete == httparse::Status::Complete(end)) else {
         return Err(HeadError::Malformed(httparse::Error::Status));
     };
-    let places = parsed.headers.iter().map(|field| (field.name, block.slice_ref(field.value)));
+    let named_values = parsed.headers.iter().map(|field| (field.name, block.slice_ref(field.value)));
     let mut answer = Response::new(());
-    *answer.headers_mut() = fields(places).ok_or(HeadError::Malformed(httparse::Error::HeaderValue))?;
+    *answer.headers_mut() = fields(named_values).ok_or(HeadError::Malformed(httparse::Error::HeaderValue))?;
     *answer.status_mut() = status;
     *answer.version_mut() = if parsed.version == Some(1) { Version::HTTP_11 } else { Version::HTTP_10 };
     if let Some(reason) = parsed.reason.filter(|reason| Some(*reason) != status.canonical_reason())
@@ -143,9 +143,9 @@ pub(super) fn read_head(read: &mut BytesMut, searched: &mut usize, method: &Meth
 }
 
 /// Makes a map of fields as they came; none where they do not fit into one.
-pub(super) fn fields<'a>(places: impl ExactSizeIterator<Item = (&'a str, Bytes)>) -> Option<HeaderMap> {
-    let mut fields = HeaderMap::with_capacity(places.len() + ROOM);
-    for (name, value) in places {
+pub(super) fn fields<'a>(named_values: impl ExactSizeIterator<Item = (&'a str, Bytes)>) -> Option<HeaderMap> {
+    let mut fields = HeaderMap::with_capacity(named_values.len() + ROOM);
+    for (name, value) in named_values {
         let name = HeaderName::from_bytes(name.as_bytes()).ok()?;
         fields.try_append(name, HeaderValue::from_maybe_shared(value).ok()?).ok()?;
     }

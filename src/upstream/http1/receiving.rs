@@ -22,7 +22,7 @@ use crate::upstream::upload::{Upload, Uploaded};
 
 /// One exchange on a connection, until the head of its answer.
 pub(super) struct Exchange {
-    pub(super) wire: Wire,
+    wire: Wire,
     pub(super) sending: Sending,
     /// Whether a byte of an answer came.
     pub(super) is_answered: bool,

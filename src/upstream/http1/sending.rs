@@ -87,7 +87,7 @@ impl Sending {
         self.is_body_ended && self.is_written() && self.is_flushed
     }
 
-    /// Whether neither the target nor anybody else has had anything of it.
+    /// Whether anything was sent, or taken from the body: the request is no longer whole then.
     pub(super) fn has_begun(&self) -> bool {
         self.has_begun
     }

@@ -71,7 +71,7 @@ impl Wire {
         &mut self.0.read
     }
 
-    /// Reads more, with room for so much as is `expected`; returns how much was read, which is nothing at the end.
+    /// Reads more, with room for as much as is `expected`; returns how much was read, which is nothing at the end.
     pub(super) fn poll_read(&mut self, expected: u64, context: &mut Context<'_>) -> Poll<io::Result<usize>> {
         let expected = usize::try_from(expected).unwrap_or(LARGEST_READ).min(LARGEST_READ);
         // A read that fills its buffer would be followed by another one, for nothing.

@@ -53,6 +53,7 @@ fn upstream(serve: impl Fn(TcpStream) + Send + Sync + 'static) -> SocketAddr {
         for socket in listener.incoming() {
             let (socket, serve) = (socket.expect("a connection"), Arc::clone(&serve));
             socket.set_read_timeout(Some(PATIENCE)).expect("an open socket");
+            socket.set_write_timeout(Some(PATIENCE)).expect("an open socket");
             thread::spawn(move || serve(socket));
         }
     });
@@ -68,6 +69,7 @@ fn upstream_once<T: Send + 'static>(
     let serving = thread::spawn(move || {
         let (socket, _) = listener.accept().expect("a connection");
         socket.set_read_timeout(Some(PATIENCE)).expect("an open socket");
+        socket.set_write_timeout(Some(PATIENCE)).expect("an open socket");
         serve(socket)
     });
     (address, serving)
@@ -144,10 +146,12 @@ fn old_upstream_answers_until_it_closes() {
     let server =
         Server::start(|_| Reply::RawThenClose(b"HTTP/1.0 200 Well Done\nContent-Type: text/plain\n\nhello".to_vec()));
     let gateway = gateway(server.address);
+    // The client's connection is not the upstream's.
+    let mut connection = Connection::open(gateway.address);
     for _ in 0..3 {
-        let answer = send(gateway.address, GET);
+        let answer = connection.ask(GET);
         assert_eq!((answer.status, answer.text(), answer.complete), (200, "hello".to_owned(), true));
-        assert_eq!(answer.header("content-type"), Some("text/plain"));
+        assert_eq!((answer.header("content-type"), answer.header("via")), (Some("text/plain"), Some("1.0 scopegate")));
     }
 }
 

@@ -77,7 +77,8 @@ fn both_ways_at_once_bring_all_of_it() {
             };
             let mut body = vec![0; size];
             let reading = async { reads.read_exact(&mut body).await.map(|_| ()) };
-            tokio::try_join!(reading, writing).map(|_| ())
+            let both = async { tokio::try_join!(reading, writing).map(|_| ()) };
+            tokio::time::timeout(PATIENCE, both).await.expect("in time")
         })
     });
     let gateway = gateway("", &authority, address);
