@@ -2,9 +2,11 @@
 //!
 //! Everything that judges takes the time as an argument. [`Clock`] tells the wall time that tokens are judged by;
 //! tests set theirs by hand. A [`Ticker`] belongs to one worker: it reads both clocks once a tick and keeps every
-//! [`Deadline`] of that worker, so that neither a token's expiry nor a time-out costs a system call or a timer.
+//! [`Deadline`] of that worker, so that neither a token's expiry nor a time-out costs a system call or a timer. A
+//! [`Stall`] is the end of the waiting for a peer that takes nothing.
 
 mod deadline;
+mod stall;
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicI64, Ordering};
@@ -13,6 +15,7 @@ use std::time::{SystemTime, UNIX_EPOCH};
 use crate::oauth::UnixTime;
 
 pub use deadline::{Deadline, TICK, Ticker};
+pub use stall::Stall;
 
 /// Tells the wall time.
 #[derive(Clone, Debug, Default)]

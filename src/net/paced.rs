@@ -4,7 +4,6 @@
 //! whatever the phase.
 
 use std::io;
-use std::mem;
 use std::pin::Pin;
 use std::rc::Rc;
 use std::task::{Context, Poll, ready};
@@ -15,15 +14,14 @@ use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use super::frames::Frames;
 use super::interim::Interim;
 use super::pace::{Pace, PaceLimits, Phase, Reading};
-use crate::clock::{Deadline, Ticker};
+use crate::clock::{Stall, Ticker};
 
 /// A connection that ends with [`io::ErrorKind::TimedOut`] when its peer keeps it waiting beyond its [`PaceLimits`].
 pub struct Paced<S> {
     stream: S,
     pace: Rc<Pace>,
-    limits: PaceLimits,
-    writing: Deadline,
-    write_stalled: bool,
+    writing: Stall,
+    ticker: Rc<Ticker>,
     /// What is written past whoever owns this connection, if anything may be.
     interim: Option<Interim>,
     /// What was read, and given back to be read again.
@@ -36,9 +34,9 @@ impl<S> Paced<S> {
     /// Watches `stream` at the given pace.
     pub fn new(stream: S, pace: Rc<Pace>, limits: PaceLimits, ticker: &Rc<Ticker>) -> Self {
         pace.watch(Reading { deadline: ticker.deadline(), limits });
-        let writing = ticker.deadline();
+        let (writing, ticker) = (Stall::new(ticker, limits.write), Rc::clone(ticker));
         let (interim, unread, frames) = (None, Bytes::new(), None);
-        Self { stream, pace, limits, writing, write_stalled: false, interim, unread, frames }
+        Self { stream, pace, writing, ticker, interim, unread, frames }
     }
 
     /// Gives back what was read, to be read again first.
@@ -68,17 +66,13 @@ impl<S> Paced<S> {
         }
         ready!(timed_out);
         // Who has not taken the whole answer yet does not keep anybody waiting for a request.
-        if self.write_stalled && self.pace.phase() == Phase::Idle {
+        if self.writing.is_waiting() && self.pace.phase() == Phase::Idle {
             return Poll::Pending;
         }
         Poll::Ready(Err(time_out("the peer sent nothing in time")))
     }
 
     fn poll_write_time_out(&mut self, context: &mut Context<'_>) -> Poll<io::Result<usize>> {
-        if !self.write_stalled {
-            self.write_stalled = true;
-            self.writing.arm(self.limits.write);
-        }
         ready!(self.writing.poll_passed(context));
         Poll::Ready(Err(time_out("the peer took nothing in time")))
     }
@@ -87,16 +81,10 @@ impl<S> Paced<S> {
         if let Some(interim) = &self.interim {
             interim.written();
         }
-        self.end_stall();
+        self.writing.moved();
         // The last of an answer may be written long after its end was handed over.
         if self.pace.phase() == Phase::Idle && self.frames.is_none() {
             self.pace.rest();
-        }
-    }
-
-    fn end_stall(&mut self) {
-        if mem::replace(&mut self.write_stalled, false) {
-            self.writing.disarm();
         }
     }
 }
@@ -122,7 +110,7 @@ impl<S: AsyncWrite + Unpin> Paced<S> {
             if self.interim.as_ref().is_some_and(Interim::goes_first) {
                 return Poll::Pending;
             }
-            self.end_stall();
+            self.writing.moved();
         }
         Poll::Ready(())
     }
@@ -155,9 +143,9 @@ impl<S: AsyncRead + AsyncWrite + Unpin> AsyncRead for Paced<S> {
             return this.poll_read_time_out(context);
         };
         let read = buf.filled().len() - before;
-        this.pace.count(read, this.writing.now());
+        this.pace.count(read, this.ticker.now());
         if let Some(frames) = &mut this.frames {
-            let counted = frames.read(&buf.filled()[before..], this.pace.allowance(), this.writing.now());
+            let counted = frames.read(&buf.filled()[before..], this.pace.allowance(), this.ticker.now());
             counted.map_err(io::Error::other)?;
             this.pace.read_frames(frames);
         } else if this.pace.phase() == Phase::Idle {

@@ -4,13 +4,12 @@ use std::future::poll_fn;
 use std::io;
 use std::pin::{Pin, pin};
 use std::task::{Context, Poll, ready};
-use std::time::Duration;
 
 use bytes::Bytes;
 use h2::{Reason, SendStream};
 use http_body::Body;
 
-use crate::clock::Deadline;
+use crate::clock::Stall;
 
 /// The peer is asked for room for this much at a time: what waits for it is spread over all streams.
 const SLICE: usize = 16 * 1024;
@@ -18,19 +17,14 @@ const SLICE: usize = 16 * 1024;
 /// Sends a body as the peer makes room for it (RFC 9113 §5.2): no more is taken from `body` than can be sent.
 ///
 /// # Errors
-/// When the body breaks off, the peer wants no more of it, or makes no room for `idle_timeout`. The stream is reset
-/// then: half a body must not look whole.
-pub async fn send_body<B>(
-    body: B,
-    stream: &mut SendStream<Bytes>,
-    stalled: Deadline,
-    idle_timeout: Duration,
-) -> io::Result<()>
+/// When the body breaks off, the peer wants no more of it, or makes no room for as long as `stall` allows. The stream is
+/// reset then: half a body must not look whole.
+pub async fn send_body<B>(body: B, stream: &mut SendStream<Bytes>, stall: Stall) -> io::Result<()>
 where
     B: Body<Data = Bytes, Error = io::Error>,
 {
     let mut body = pin!(body);
-    let mut sending = Sending { stream, stalled, is_waiting: false, idle_timeout };
+    let mut sending = Sending { stream, stall };
     loop {
         let Some(frame) = poll_fn(|context| sending.poll_next(body.as_mut(), context)).await? else {
             return sending.stream.send_data(Bytes::new(), true).map_err(io::Error::other);
@@ -53,9 +47,7 @@ where
 
 struct Sending<'a> {
     stream: &'a mut SendStream<Bytes>,
-    stalled: Deadline,
-    is_waiting: bool,
-    idle_timeout: Duration,
+    stall: Stall,
 }
 
 impl Sending<'_> {
@@ -93,16 +85,11 @@ impl Sending<'_> {
             room => Poll::Ready(Some(Ok(room))),
         };
         let Poll::Ready(room) = room else {
-            if !std::mem::replace(&mut self.is_waiting, true) {
-                self.stalled.arm(self.idle_timeout);
-            }
-            ready!(self.stalled.poll_passed(context));
+            ready!(self.stall.poll_passed(context));
             self.stream.send_reset(Reason::CANCEL);
             return Poll::Ready(Err(io::Error::new(io::ErrorKind::TimedOut, "the peer made no room in time")));
         };
-        if std::mem::replace(&mut self.is_waiting, false) {
-            self.stalled.disarm();
-        }
+        self.stall.moved();
         Poll::Ready(room.ok_or(io::Error::from(io::ErrorKind::BrokenPipe))?.map_err(io::Error::other))
     }
 }

@@ -21,6 +21,7 @@ use http::{HeaderValue, Method, Request, Response, StatusCode, header};
 use http_body::Body;
 
 use super::connection::{Arrival, LINGERING, Manners, Serving};
+use crate::clock::Stall;
 use crate::gateway::Connection;
 use crate::net::{Arriving, Interim, Rest, send_body};
 
@@ -129,7 +130,7 @@ async fn exchange(
     let Ok(mut stream) = respond.send_response(Response::from_parts(head, ()), is_bodiless) else { return };
     if !is_bodiless {
         // The record of the request tells how far it came.
-        let _ = send_body(body, &mut stream, serving.ticker.deadline(), manners.limits.write).await;
+        let _ = send_body(body, &mut stream, Stall::new(&serving.ticker, manners.limits.write)).await;
     } else {
         drop(body);
     }

@@ -25,6 +25,7 @@ use super::request_body::RequestBody;
 use super::send::{Attempt, Failed, OnInterim, Outgoing, UpstreamError, is_repeatable, no_connection};
 use super::streams::{Place, Streams};
 use super::upload::{Upload, Uploaded};
+use crate::clock::Stall;
 use crate::net::{Arriving, send_body};
 
 const GRPC_TIMEOUT: HeaderName = HeaderName::from_static("grpc-timeout");
@@ -66,13 +67,14 @@ impl Upstream {
                 return Err(put_back(spare, request, UpstreamError::broken(endpoint, source)));
             }
         };
-        let (stalled, idle_timeout) = (self.ticker.deadline(), self.settings.body_idle_timeout);
+        let idle_timeout = self.settings.body_idle_timeout;
+        let stall = Stall::new(&self.ticker, idle_timeout);
         let is_untaken = Rc::new(Cell::new(false));
         let upload = (!is_bodiless).then(|| {
             let is_untaken = Rc::clone(&is_untaken);
             Upload::begin(async move {
                 // What else went wrong is told by the answer, or by the body's progress.
-                let sent = send_body(body, &mut stream, stalled, idle_timeout).await;
+                let sent = send_body(body, &mut stream, stall).await;
                 let Err(error) = sent else { return Uploaded::Whole };
                 is_untaken.set(error.kind() == io::ErrorKind::TimedOut);
                 Uploaded::Broken

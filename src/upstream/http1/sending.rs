@@ -14,7 +14,7 @@ use http_body::{Body, Frame};
 use tokio::io::AsyncWrite;
 
 use super::head::{Sent, write_head, write_trailers};
-use crate::clock::{Deadline, Ticker};
+use crate::clock::{Stall, Ticker};
 use crate::net::Stream;
 use crate::upstream::request_body::RequestBody;
 use crate::upstream::send::Outgoing;
@@ -33,16 +33,7 @@ pub(super) struct Sending {
     /// Whether anything was sent at all, or taken from the body.
     has_begun: bool,
     is_flushed: bool,
-    stalled: Stalled,
-}
-
-/// Ends the waiting for a target that takes nothing.
-struct Stalled {
-    ticker: Rc<Ticker>,
-    after: Duration,
-    /// None before the first time.
-    deadline: Option<Deadline>,
-    is_waiting: bool,
+    stall: Stall,
 }
 
 /// Why a request was not sent to its end.
@@ -78,7 +69,7 @@ impl Sending {
             framing,
             has_begun: false,
             is_flushed: false,
-            stalled: Stalled { ticker: Rc::clone(ticker), after: idle_timeout, deadline: None, is_waiting: false },
+            stall: Stall::new(ticker, idle_timeout),
         }
     }
 
@@ -184,8 +175,8 @@ impl Sending {
                 let slices = [IoSlice::new(line), IoSlice::new(&self.piece), IoSlice::new(self.end_of_piece)];
                 stream.as_mut().poll_write_vectored(context, &slices)
             };
-            let Poll::Ready(written) = polled else { return self.stalled.poll(context) };
-            self.stalled.ended();
+            let Poll::Ready(written) = polled else { return self.poll_stalled(context) };
+            self.stall.moved();
             match written {
                 Ok(0) => return Poll::Ready(Err(SendError::Connection(io::ErrorKind::WriteZero.into()))),
                 Ok(written) => self.advance(written),
@@ -195,11 +186,17 @@ impl Sending {
         match stream.poll_flush(context) {
             Poll::Ready(flushed) => {
                 self.is_flushed = flushed.is_ok();
-                self.stalled.ended();
+                self.stall.moved();
                 Poll::Ready(flushed.map_err(SendError::Connection))
             }
-            Poll::Pending => self.stalled.poll(context),
+            Poll::Pending => self.poll_stalled(context),
         }
+    }
+
+    fn poll_stalled(&mut self, context: &mut Context<'_>) -> Poll<Result<(), SendError>> {
+        ready!(self.stall.poll_passed(context));
+        let error = io::Error::new(io::ErrorKind::TimedOut, "the target took nothing in time");
+        Poll::Ready(Err(SendError::Stalled(error)))
     }
 
     fn advance(&mut self, written: usize) {
@@ -209,26 +206,6 @@ impl Sending {
         let of_piece = (written - of_line).min(self.piece.len());
         self.piece.advance(of_piece);
         self.end_of_piece = &self.end_of_piece[written - of_line - of_piece..];
-    }
-}
-
-impl Stalled {
-    fn poll(&mut self, context: &mut Context<'_>) -> Poll<Result<(), SendError>> {
-        let deadline = self.deadline.get_or_insert_with(|| self.ticker.deadline());
-        if !mem::replace(&mut self.is_waiting, true) {
-            deadline.arm(self.after);
-        }
-        ready!(deadline.poll_passed(context));
-        let error = io::Error::new(io::ErrorKind::TimedOut, "the target took nothing in time");
-        Poll::Ready(Err(SendError::Stalled(error)))
-    }
-
-    fn ended(&mut self) {
-        if mem::replace(&mut self.is_waiting, false)
-            && let Some(deadline) = &self.deadline
-        {
-            deadline.disarm();
-        }
     }
 }
 
