@@ -96,6 +96,7 @@ async fn exchange(
         // As hyper answers over HTTP/1.
         let mut answer = Response::new(());
         *answer.status_mut() = StatusCode::REQUEST_HEADER_FIELDS_TOO_LARGE;
+        answer.headers_mut().insert(header::DATE, serving.date());
         // An error means that the stream is gone.
         let _ = respond.send_response(answer, true);
         return;

@@ -1,12 +1,13 @@
 //! Answers of upstreams over HTTP/2: whole, or seen to be broken off (R45).
 
+use super::client::{ask, get};
 use super::far::{self, Far, answer};
 use super::frames::{
     CANCEL, CONTINUATION, DATA, END_HEADERS, END_STREAM, GOAWAY, HEADERS, INTERNAL_ERROR, NO_ERROR, NONE, PUSH_PROMISE,
     RST_STREAM, WHOLE, block, frame, request,
 };
 use super::wire::{End, Wire};
-use crate::harness::{Connection, send};
+use crate::harness::{Connection, Reply, Stand, send};
 
 const GET: &str = "GET /x HTTP/1.1\r\nHost: a\r\n\r\n";
 
@@ -135,4 +136,29 @@ fn interim_answers_and_pushes_of_an_upstream_do_no_harm() {
     });
     let stand = far::stand("", &far, "retries = 0", "public = true");
     assert_eq!(send(stand.address, GET).status, 502);
+}
+
+#[test]
+fn date_follows_the_wall_clock_forward_and_back_over_either_version() {
+    let stand = Stand::routes("[[routes]]\npath = \"/x\"\npublic = true\nupstream = \"up\"\n");
+    let mut kept = Connection::open(stand.address);
+    let request = |path: &str| format!("GET {path} HTTP/1.1\r\nHost: a\r\n\r\n");
+    for (seconds, date) in [
+        (0, "Fri, 15 Jan 2027 08:00:00 GMT"),
+        (1, "Fri, 15 Jan 2027 08:00:01 GMT"),
+        (-3600, "Fri, 15 Jan 2027 07:00:00 GMT"),
+        (-3599, "Fri, 15 Jan 2027 07:00:01 GMT"),
+    ] {
+        stand.at(seconds);
+        // Forwarded, and a response of our own.
+        for path in ["/x", "/nowhere"] {
+            assert_eq!(kept.ask(request(path)).header("date"), Some(date), "{path} over HTTP/1.1");
+            assert_eq!(ask(stand.address, get(path, None), b"", None).header("date"), Some(date), "{path} over HTTP/2");
+        }
+    }
+    // The upstream's own date is the older one, and it stays.
+    let date = "Fri, 01 Jan 2027 00:00:00 GMT";
+    stand.upstream.script(move |_| Reply::answer(200, &[("Date", date)], ""));
+    assert_eq!(kept.ask(request("/x")).header("date"), Some(date));
+    assert_eq!(ask(stand.address, get("/x", None), b"", None).header("date"), Some(date));
 }
