@@ -136,12 +136,15 @@ impl Serving {
         date.1.clone()
     }
 
-    /// Ends every connection after the requests that are under way on it, at once where there are none; returns when all
-    /// have ended.
-    pub(super) async fn drain(&self) {
+    /// Ends every connection after the requests that are under way on it, at once where there are none.
+    pub(super) fn begin_drain(&self) {
         self.draining.set(true);
         self.drained.notify_waiters();
         self.ticker.wake_all();
+    }
+
+    /// Returns when all connections have ended.
+    pub(super) async fn drained(&self) {
         while self.open.get() > 0 {
             self.closed.notified().await;
         }

@@ -8,13 +8,25 @@ use socket2::{Domain, Protocol, Socket, Type};
 use super::inherited::Inherited;
 
 /// How many connections may wait to be accepted; the kernel caps it at `net.core.somaxconn`.
-const BACKLOG: i32 = 4096;
+pub(super) const BACKLOG: i32 = 4096;
 
 /// Sockets that listen, for each worker one on each address.
 #[derive(Debug)]
 pub struct Listeners {
     addresses: Vec<SocketAddr>,
+    sharing: Vec<Sharing>,
     workers: Vec<Vec<TcpListener>>,
+}
+
+/// Who else may accept what clients send to a listener's address.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Sharing {
+    /// This process alone.
+    Nobody,
+    /// Another process, on sockets of its own: `server.share_port`.
+    Port,
+    /// Another process, on the very same socket: it was inherited.
+    Inherited,
 }
 
 /// An address that cannot be listened on.
@@ -50,7 +62,8 @@ pub fn listen_or_inherit(
     share_port: bool,
     inherited: &mut Inherited,
 ) -> Result<Listeners, ListenError> {
-    let mut listeners = Listeners { addresses: Vec::new(), workers: (0..workers).map(|_| Vec::new()).collect() };
+    let workers = (0..workers).map(|_| Vec::new()).collect();
+    let mut listeners = Listeners { addresses: Vec::new(), sharing: Vec::new(), workers };
     for &address in addresses {
         let at = |source| ListenError { address, source };
         if let Some(socket) = inherited.take(address) {
@@ -58,6 +71,7 @@ pub fn listen_or_inherit(
                 sockets.push(socket.try_clone().map_err(at)?);
             }
             listeners.addresses.push(address);
+            listeners.sharing.push(Sharing::Inherited);
             continue;
         }
         // Without SO_REUSEPORT on it, this bind fails where any other socket listens. It is given up again only when
@@ -73,6 +87,7 @@ pub fn listen_or_inherit(
             sockets.push(socket.into());
         }
         listeners.addresses.push(bound);
+        listeners.sharing.push(if share_port { Sharing::Port } else { Sharing::Nobody });
     }
     Ok(listeners)
 }
@@ -82,6 +97,11 @@ impl Listeners {
     #[must_use]
     pub fn addresses(&self) -> &[SocketAddr] {
         &self.addresses
+    }
+
+    /// Who else may listen there, in the order of the addresses.
+    pub(super) fn sharing(&self) -> &[Sharing] {
+        &self.sharing
     }
 
     pub(super) fn into_workers(self) -> Vec<Vec<TcpListener>> {

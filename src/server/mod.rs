@@ -4,6 +4,7 @@
 //! connections to the upstreams. A request is served from start to end on one thread: nothing is stolen, nothing is
 //! woken across threads, nothing on its way is locked.
 
+mod closing;
 mod connection;
 mod http1;
 mod http2;
@@ -30,7 +31,7 @@ use crate::gateway::Publisher;
 use crate::telemetry::Telemetry;
 
 pub use inherited::{InheritError, Inherited};
-pub use listen::{ListenError, Listeners, listen, listen_or_inherit};
+pub use listen::{ListenError, Listeners, Sharing, listen, listen_or_inherit};
 pub use pulse::Pulse;
 
 use limit::ConnectionLimit;
@@ -128,8 +129,9 @@ impl Server {
         let addresses = listeners.addresses().to_vec();
         let shared = Arc::new(ArcSwap::from_pointee(settings.clone()));
         let shown = shown.iter().cloned().chain(std::iter::repeat_with(|| Shown::new(None)));
-        let at = |(shown, &address)| Listener { shown, connections: telemetry.connections(address) };
-        let at_addresses: Vec<_> = shown.zip(&addresses).map(at).collect();
+        let at =
+            |((shown, &address), &sharing)| Listener { shown, sharing, connections: telemetry.connections(address) };
+        let at_addresses: Vec<_> = shown.zip(&addresses).zip(listeners.sharing()).map(at).collect();
         let workers = listeners.into_workers();
         let pulse = Pulse::new(workers.len(), Instant::now());
         let workers = workers

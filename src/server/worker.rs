@@ -1,17 +1,20 @@
 //! One worker: a thread, a runtime, its sockets.
 
 use std::io;
-use std::net::TcpListener;
+use std::net::{SocketAddr, TcpListener};
 use std::rc::Rc;
 use std::sync::{Arc, mpsc};
 use std::time::Duration;
 
 use arc_swap::ArcSwap;
+use tokio::net::TcpStream;
 use tokio::sync::watch;
 use tokio::task::JoinSet;
 
+use super::closing::{close, concerns_one_connection};
 use super::connection::{Serving, serve};
-use super::limit::ConnectionLimit;
+use super::limit::{ConnectionLimit, Place};
+use super::listen::Sharing;
 use super::pulse::Heart;
 use super::tls::Shown;
 use super::{Phase, Settings};
@@ -39,6 +42,7 @@ pub(super) struct Worker {
 pub(super) struct Listener {
     /// What clients see who speak TLS.
     pub(super) shown: Arc<Shown>,
+    pub(super) sharing: Sharing,
     pub(super) connections: Arc<Connections>,
 }
 
@@ -76,44 +80,64 @@ impl Worker {
 
             let mut accepting = JoinSet::new();
             for (socket, listener) in listeners {
-                accepting.spawn_local(accept(socket, listener, Rc::clone(&serving), limit.clone()));
+                let accept = Accept { listener, serving: Rc::clone(&serving), limit: limit.clone() };
+                let mut phase = phase.clone();
+                accepting.spawn_local(async move {
+                    tokio::select! {
+                        () = accept.from(&socket) => {}
+                        // An error means that the server is gone: then there is nothing left to serve for.
+                        _ = phase.wait_for(|phase| *phase == Phase::Drain) => accept.rest_of(socket).await,
+                    }
+                });
             }
-            // An error means that the server is gone: then there is nothing left to serve for.
             let _ = phase.wait_for(|phase| *phase == Phase::Drain).await;
-            accepting.shutdown().await;
-            serving.drain().await;
+            serving.begin_drain();
+            while accepting.join_next().await.is_some() {}
+            serving.drained().await;
             heart.end();
         });
     }
 }
 
-async fn accept(socket: tokio::net::TcpListener, listener: Listener, serving: Rc<Serving>, limit: ConnectionLimit) {
-    loop {
-        // The place first: a connection that was accepted is served.
-        let Some(place) = limit.take() else {
-            tokio::time::sleep(TICK).await;
-            continue;
-        };
-        match socket.accept().await {
-            Ok((socket, peer)) => {
-                listener.connections.accepted.count();
-                let entered = listener.connections.open.enter();
-                serve(&serving, socket, peer, listener.shown.current(), (place, entered));
-            }
-            Err(error) if concerns_one_connection(&error) => {}
-            Err(error) => {
-                tracing::error!(%error, "cannot accept a connection; accepting pauses");
-                tokio::time::sleep(EXHAUSTED).await;
+/// What it takes to serve the clients of one listener.
+struct Accept {
+    listener: Listener,
+    serving: Rc<Serving>,
+    limit: ConnectionLimit,
+}
+
+impl Accept {
+    async fn from(&self, socket: &tokio::net::TcpListener) {
+        loop {
+            // The place first: a connection that was accepted is served.
+            let Some(place) = self.limit.take() else {
+                tokio::time::sleep(TICK).await;
+                continue;
+            };
+            match socket.accept().await {
+                Ok((socket, peer)) => self.serve(socket, peer, place),
+                Err(error) if concerns_one_connection(&error) => {}
+                Err(error) => {
+                    tracing::error!(%error, "cannot accept a connection; accepting pauses");
+                    tokio::time::sleep(EXHAUSTED).await;
+                }
             }
         }
     }
-}
 
-// The client went away between knocking and being let in. Any other error, such as too many open files, would come
-// again at once.
-fn concerns_one_connection(error: &io::Error) -> bool {
-    matches!(
-        error.kind(),
-        io::ErrorKind::ConnectionAborted | io::ErrorKind::ConnectionReset | io::ErrorKind::Interrupted
-    )
+    async fn rest_of(&self, socket: tokio::net::TcpListener) {
+        close(socket, self.listener.sharing, |socket, peer| {
+            // Without a place it is turned away, as it would have been a moment later.
+            if let Some(place) = self.limit.take() {
+                self.serve(socket, peer, place);
+            }
+        })
+        .await;
+    }
+
+    fn serve(&self, socket: TcpStream, peer: SocketAddr, place: Place) {
+        self.listener.connections.accepted.count();
+        let entered = self.listener.connections.open.enter();
+        serve(&self.serving, socket, peer, self.listener.shown.current(), (place, entered));
+    }
 }

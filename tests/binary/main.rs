@@ -13,6 +13,7 @@ mod log;
 mod process;
 mod reload;
 mod restart;
+mod rolling;
 #[path = "../gate/harness/server.rs"]
 #[allow(dead_code, reason = "the tests of the gate use more of it")]
 mod server;

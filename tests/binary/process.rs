@@ -1,8 +1,8 @@
 //! `scopegate` as a process, at an address of its own.
 
 use std::fs;
-use std::io::Read;
-use std::net::{Ipv4Addr, TcpStream};
+use std::io::{self, Read, Write};
+use std::net::{Ipv4Addr, SocketAddr, TcpListener, TcpStream};
 use std::os::fd::OwnedFd;
 use std::path::Path;
 use std::process::{Child, Command, ExitStatus, Output, Stdio};
@@ -141,11 +141,32 @@ pub(crate) fn wait(what: &str, mut condition: impl FnMut() -> bool) {
 
 /// Sends one request and reads until the connection is closed.
 pub(crate) fn ask(address: Ipv4Addr, port: u16, request: &str) -> String {
-    use std::io::Write;
     let mut socket = TcpStream::connect((address, port)).expect("it listens");
     socket.set_read_timeout(Some(PATIENCE)).expect("a time-out");
     socket.write_all(request.as_bytes()).expect("it reads");
     let mut answer = String::new();
     socket.read_to_string(&mut answer).expect("an answer");
     answer
+}
+
+/// An upstream that answers whatever it is asked, and closes nothing.
+pub(crate) fn upstream(address: Ipv4Addr) -> SocketAddr {
+    let listener = TcpListener::bind((address, 0)).expect("a free port");
+    let bound = listener.local_addr().expect("a bound socket");
+    thread::spawn(move || {
+        for socket in listener.incoming().flatten() {
+            thread::spawn(move || while answer(&socket).is_ok() {});
+        }
+    });
+    bound
+}
+
+fn answer(mut socket: &TcpStream) -> io::Result<()> {
+    let mut head = Vec::new();
+    while !head.ends_with(b"\r\n\r\n") {
+        let mut byte = [0];
+        socket.read_exact(&mut byte)?;
+        head.push(byte[0]);
+    }
+    socket.write_all(b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok")
 }

@@ -10,33 +10,11 @@ use std::time::{Duration, Instant};
 
 use bytes::Bytes;
 
-use crate::process::{PATIENCE, Process, ask, inheriting, own_address, shipped, wait};
+use crate::process::{PATIENCE, Process, ask, inheriting, own_address, shipped, upstream, wait};
 
 const RESTARTS: usize = 6;
 /// Requests of each kind between two restarts.
 const BETWEEN: usize = 20;
-
-/// An upstream that answers whatever it is asked, and closes nothing.
-fn upstream(address: Ipv4Addr) -> SocketAddr {
-    let listener = TcpListener::bind((address, 0)).expect("a free port");
-    let bound = listener.local_addr().expect("a bound socket");
-    thread::spawn(move || {
-        for socket in listener.incoming().flatten() {
-            thread::spawn(move || while answer(&socket).is_ok() {});
-        }
-    });
-    bound
-}
-
-fn answer(mut socket: &TcpStream) -> io::Result<()> {
-    let mut head = Vec::new();
-    while !head.ends_with(b"\r\n\r\n") {
-        let mut byte = [0];
-        socket.read_exact(&mut byte)?;
-        head.push(byte[0]);
-    }
-    socket.write_all(b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok")
-}
 
 fn public(address: Ipv4Addr, upstream: SocketAddr) -> String {
     format!(

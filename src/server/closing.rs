@@ -1,0 +1,230 @@
+//! How a listening socket is closed without turning away anybody whom the kernel has let in.
+//!
+//! The kernel completes handshakes by itself. When a listening socket is closed, it resets every connection that waits
+//! there to be accepted, and every handshake that has not ended.
+//!
+//! 1. What waits is accepted before the socket is closed.
+//! 2. Where another process may share the port, the kernel gives each socket its part of the new connections until the
+//!    moment it is closed: accepting alone leaves a race. There a packet filter drops the first packet of every further
+//!    handshake. Its client repeats it after a second (RFC 6298 §2.1), and by then only the other process listens.
+//!    Handshakes that have begun are waited for; the less time that takes, the fewer clients wait for their second.
+//! 3. Where the kernel hands connections of a closed socket to the others of its port (`net.ipv4.tcp_migrate_req`), it
+//!    needs no help, and nobody waits for a second.
+//! 4. Without another process, to be refused at once is better than to be refused a second later: no filter.
+//! 5. An inherited socket stays open in the process that made it, and keeps its queue. A filter on it would be one for the
+//!    next process as well.
+
+use std::fs;
+use std::io;
+use std::net::SocketAddr;
+use std::pin::pin;
+use std::time::Duration;
+
+use socket2::{SockFilter, SockRef};
+use tokio::net::{TcpListener, TcpStream};
+use tokio::time::Instant;
+
+use super::listen::{BACKLOG, Sharing};
+
+/// How long handshakes that have begun are waited for at most. Clients to whom a packet takes longer than this, there and
+/// back, lose their connection.
+const MAX_HANDSHAKE: Duration = Duration::from_millis(200);
+/// How often the kernel is asked whether one is still under way.
+const HANDSHAKE_POLL: Duration = Duration::from_millis(2);
+
+/// Whether the kernel hands connections of a closed socket to other sockets of the same port (Linux 5.14 and later).
+const MIGRATES: &str = "/proc/sys/net/ipv4/tcp_migrate_req";
+
+/// Accepts what the kernel still holds for a socket, and closes it.
+pub(crate) async fn close(listener: TcpListener, sharing: Sharing, mut accepted: impl FnMut(TcpStream, SocketAddr)) {
+    match sharing {
+        Sharing::Port if !kernel_migrates() => match begin_no_handshake(&listener) {
+            Ok(()) => accept_begun(&listener, &mut accepted).await,
+            Err(error) => {
+                tracing::warn!(%error, "cannot filter handshakes; connections may be lost while the listener closes");
+            }
+        },
+        Sharing::Inherited => return,
+        Sharing::Port | Sharing::Nobody => {}
+    }
+    // An error means that the socket is closed already.
+    let Ok(listener) = listener.into_std() else { return };
+    // The kernel is asked directly: the runtime learns of a connection only when it waits for events again. The bound is
+    // for a socket that fills as fast as it is emptied.
+    for _ in 0..BACKLOG {
+        match listener.accept() {
+            Ok((socket, peer)) => {
+                if let Ok(socket) = socket.set_nonblocking(true).and_then(|()| TcpStream::from_std(socket)) {
+                    accepted(socket, peer);
+                }
+            }
+            Err(error) if concerns_one_connection(&error) => {}
+            Err(_) => break,
+        }
+    }
+}
+
+/// Whether an error of accepting concerns one client, who went away between its handshake and being accepted. Any other
+/// error, such as too many open files, would come again at once.
+pub(super) fn concerns_one_connection(error: &io::Error) -> bool {
+    matches!(
+        error.kind(),
+        io::ErrorKind::ConnectionAborted | io::ErrorKind::ConnectionReset | io::ErrorKind::Interrupted
+    )
+}
+
+// What has begun its handshake.
+async fn accept_begun(listener: &TcpListener, accepted: &mut impl FnMut(TcpStream, SocketAddr)) {
+    let mut given_up = pin!(tokio::time::sleep(MAX_HANDSHAKE));
+    // Not at once: a packet may have passed the filter a moment before it was there.
+    let mut asking = tokio::time::interval_at(Instant::now() + HANDSHAKE_POLL, HANDSHAKE_POLL);
+    loop {
+        tokio::select! {
+            outcome = listener.accept() => match outcome {
+                Ok((socket, peer)) => accepted(socket, peer),
+                Err(error) if concerns_one_connection(&error) => {}
+                Err(_) => return,
+            },
+            _ = asking.tick() => {
+                // Where the kernel cannot be asked, there may be some.
+                if listener.local_addr().and_then(has_handshakes).is_ok_and(|has_some| !has_some) {
+                    return;
+                }
+            }
+            () = &mut given_up => return,
+        }
+    }
+}
+
+/// Whether any handshake is under way at the port of `address`, at this process or at another one.
+fn has_handshakes(address: SocketAddr) -> io::Result<bool> {
+    const SYN_RECV: &str = "03";
+    let table = fs::read_to_string(if address.is_ipv4() { "/proc/net/tcp" } else { "/proc/net/tcp6" })?;
+    let port = format!(":{:04X}", address.port());
+    // sl, local_address, rem_address, st, and more (proc_pid_net(5)).
+    Ok(table.lines().skip(1).any(|line| {
+        let mut fields = line.split_ascii_whitespace().skip(1);
+        let is_here = fields.next().is_some_and(|local| local.ends_with(&port));
+        is_here && fields.nth(1) == Some(SYN_RECV)
+    }))
+}
+
+fn kernel_migrates() -> bool {
+    fs::read(MIGRATES).is_ok_and(|setting| setting.trim_ascii() == b"1")
+}
+
+/// Drops packets that begin a handshake: those with SYN and without ACK.
+fn begin_no_handshake(listener: &TcpListener) -> io::Result<()> {
+    const LOAD_BYTE: u16 = 0x30;
+    const AND: u16 = 0x54;
+    const JUMP_IF_EQUAL: u16 = 0x15;
+    const RETURN: u16 = 0x06;
+    /// Where the flags are: the kernel shows a filter of a TCP socket the packet from its TCP header on (RFC 9293 §3.1).
+    const FLAGS: u32 = 13;
+    const SYN: u32 = 0x02;
+    const ACK: u32 = 0x10;
+    SockRef::from(listener).attach_filter(&[
+        SockFilter::new(LOAD_BYTE, 0, 0, FLAGS),
+        SockFilter::new(AND, 0, 0, SYN | ACK),
+        SockFilter::new(JUMP_IF_EQUAL, 0, 1, SYN),
+        SockFilter::new(RETURN, 0, 0, 0),
+        // As much of the packet as there is.
+        SockFilter::new(RETURN, 0, 0, u32::MAX),
+    ])
+}
+
+#[cfg(test)]
+mod tests {
+    use std::net::{Ipv4Addr, Ipv6Addr};
+
+    use socket2::{Domain, Socket, Type};
+
+    use super::*;
+    use crate::server::listen;
+
+    fn run<T>(test: impl Future<Output = T>) -> T {
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().expect("a runtime");
+        runtime.block_on(test)
+    }
+
+    fn shared(address: SocketAddr) -> (TcpListener, SocketAddr) {
+        let listeners = listen(&[address], 1, true).expect("a free port");
+        let bound = listeners.addresses()[0];
+        let mut sockets = listeners.into_workers().remove(0);
+        (TcpListener::from_std(sockets.remove(0)).expect("a runtime"), bound)
+    }
+
+    #[test]
+    fn queue_is_accepted_before_the_socket_is_closed() {
+        for sharing in [Sharing::Nobody, Sharing::Port] {
+            run(async {
+                let (listener, address) = shared(SocketAddr::from((Ipv4Addr::LOCALHOST, 0)));
+                let waiting: Vec<_> =
+                    (0..20).map(|_| std::net::TcpStream::connect(address).expect("it listens")).collect();
+                let mut accepted = Vec::new();
+                close(listener, sharing, |_, peer| accepted.push(peer)).await;
+                let mut expected: Vec<_> = waiting.iter().map(|one| one.local_addr().expect("connected")).collect();
+                accepted.sort();
+                expected.sort();
+                assert_eq!(accepted, expected, "{sharing:?}");
+                assert!(std::net::TcpStream::connect(address).is_err(), "{sharing:?}");
+            });
+        }
+    }
+
+    #[test]
+    fn handshake_that_begins_while_a_shared_socket_closes_ends_at_the_next_one() {
+        for address in [SocketAddr::from((Ipv4Addr::LOCALHOST, 0)), SocketAddr::from((Ipv6Addr::LOCALHOST, 0))] {
+            run(async {
+                let (listener, address) = shared(address);
+                begin_no_handshake(&listener).expect("a filter");
+                let connecting = tokio::spawn(TcpStream::connect(address));
+                let unanswered = tokio::time::timeout(MAX_HANDSHAKE, listener.accept()).await;
+                assert!(unanswered.is_err() && !connecting.is_finished(), "{address}");
+                assert!(!has_handshakes(address).expect("Linux tells"), "{address}");
+                let (next, _) = shared(address);
+                close(listener, Sharing::Nobody, |_, _| panic!("no handshake began")).await;
+                next.accept().await.expect("the client");
+                connecting.await.expect("no panic").expect("a connection");
+            });
+        }
+    }
+
+    #[test]
+    fn handshake_that_has_begun_is_waited_for_but_not_without_end() {
+        for address in [SocketAddr::from((Ipv4Addr::LOCALHOST, 0)), SocketAddr::from((Ipv6Addr::LOCALHOST, 0))] {
+            run(async {
+                let (listener, address) = shared(address);
+                let client = Socket::new(Domain::for_address(address), Type::STREAM, None).expect("a socket");
+                // It hears nothing, so its handshake does not end.
+                client.attach_filter(&[SockFilter::new(0x06, 0, 0, 0)]).expect("a filter");
+                client.set_nonblocking(true).expect("a socket");
+                client.connect(&address.into()).expect_err("it is not connected yet");
+                while !has_handshakes(address).expect("Linux tells") {
+                    tokio::time::sleep(HANDSHAKE_POLL).await;
+                }
+                let began = Instant::now();
+                close(listener, Sharing::Port, |_, _| panic!("its handshake does not end")).await;
+                let lasted = began.elapsed();
+                assert!(lasted >= MAX_HANDSHAKE && lasted < MAX_HANDSHAKE * 10, "{address}: {lasted:?}");
+            });
+        }
+    }
+
+    #[test]
+    fn filter_of_a_socket_lets_handshakes_end_that_have_begun() {
+        run(async {
+            let (listener, address) = shared(SocketAddr::from((Ipv4Addr::LOCALHOST, 0)));
+            let mut client = TcpStream::connect(address).await.expect("it listens");
+            begin_no_handshake(&listener).expect("a filter");
+            let (mut server, _) = listener.accept().await.expect("the client");
+            drop(listener);
+            // Its connections are under the same filter, and none of their packets begins a handshake.
+            use tokio::io::{AsyncReadExt, AsyncWriteExt};
+            client.write_all(b"ping").await.expect("it reads");
+            let mut read = [0; 4];
+            server.read_exact(&mut read).await.expect("it writes");
+            assert_eq!(&read, b"ping");
+        });
+    }
+}

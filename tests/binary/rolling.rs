@@ -1,0 +1,114 @@
+//! Rolling restarts on a shared port (`server.share_port`): the next process starts beside the one that ends, and no
+//! connection is lost in between.
+//!
+//! `ROLLING_RESTARTS` sets how many there are:
+//! `ROLLING_RESTARTS=100 cargo test --release --test binary rolling -- --nocapture`
+
+use std::io::{Read, Write};
+use std::net::{Ipv4Addr, SocketAddr, TcpStream};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::thread;
+use std::time::{Duration, Instant};
+
+use crate::process::{PATIENCE, Process, command, own_address, upstream, wait};
+
+/// Clients of the gateway, and how often each of them connects: 1,500 connections a second together.
+const CLIENTS: usize = 15;
+const PACE: Duration = Duration::from_millis(10);
+/// Connections that there are at least between two restarts.
+const BETWEEN: usize = 200;
+/// What takes so long has waited for its handshake to be tried again.
+const LATE: Duration = Duration::from_millis(500);
+
+fn file(address: Ipv4Addr, upstream: SocketAddr, drain_delay: &str) -> String {
+    format!(
+        "[server]\nlisten = \"{address}:8080\"\nshare_port = true\nworkers = 2\ndrain_delay = \"{drain_delay}\"\n\
+         [log]\naccess = false\n[upstreams.up]\ntargets = \"http://{upstream}\"\n\
+         [[routes]]\npath = \"/{{*rest}}\"\npublic = true\nupstream = \"up\"\n"
+    )
+}
+
+/// What came of the connections to one listener.
+#[derive(Default)]
+struct Tally {
+    answered: AtomicUsize,
+    late: AtomicUsize,
+    lost: AtomicUsize,
+}
+
+impl Tally {
+    fn try_once(&self, address: SocketAddr) {
+        let began = Instant::now();
+        match exchange(address) {
+            Ok(answer) if answer.starts_with("HTTP/1.1 200 OK\r\n") && answer.ends_with("\r\n\r\nok") => {
+                self.answered.fetch_add(1, Ordering::SeqCst);
+            }
+            other => {
+                eprintln!("lost after {:?}: {other:?}", began.elapsed());
+                self.lost.fetch_add(1, Ordering::SeqCst);
+            }
+        }
+        if began.elapsed() > LATE {
+            self.late.fetch_add(1, Ordering::SeqCst);
+        }
+    }
+
+    fn answered(&self) -> usize {
+        self.answered.load(Ordering::SeqCst)
+    }
+}
+
+fn exchange(address: SocketAddr) -> std::io::Result<String> {
+    let mut socket = TcpStream::connect_timeout(&address, PATIENCE)?;
+    socket.set_read_timeout(Some(PATIENCE))?;
+    socket.write_all(b"GET / HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n")?;
+    let mut answer = String::new();
+    socket.read_to_string(&mut answer)?;
+    Ok(answer)
+}
+
+#[test]
+fn rolling_restarts_on_a_shared_port_lose_no_connection() {
+    let restarts = std::env::var("ROLLING_RESTARTS").map_or(4, |text| text.parse().expect("a number"));
+    let address = own_address();
+    let upstream = upstream(address);
+    let start = |drain_delay| {
+        let process = Process::launch(command(), &file(address, upstream, drain_delay));
+        wait("it serves", || process.printed().1.contains("listening"));
+        process
+    };
+    let mut process = start("0s");
+    let (tally, stop) = (Arc::new(Tally::default()), Arc::new(AtomicBool::new(false)));
+    let clients: Vec<_> = (0..CLIENTS)
+        .map(|_| {
+            let (tally, stop) = (Arc::clone(&tally), Arc::clone(&stop));
+            thread::spawn(move || {
+                let mut next = Instant::now();
+                while !stop.load(Ordering::SeqCst) {
+                    tally.try_once(SocketAddr::from((address, 8080)));
+                    next += PACE;
+                    thread::sleep(next.saturating_duration_since(Instant::now()));
+                }
+            })
+        })
+        .collect();
+    let began = Instant::now();
+    let go_on = || {
+        let before = tally.answered();
+        wait("clients go on", || tally.answered() >= before + BETWEEN);
+    };
+    for restart in 0..restarts {
+        go_on();
+        let next = start(if restart % 2 == 0 { "200ms" } else { "0s" });
+        process.signal("TERM");
+        assert_eq!(process.stopped().code(), Some(0));
+        process = next;
+    }
+    go_on();
+    stop.store(true, Ordering::SeqCst);
+    clients.into_iter().for_each(|client| client.join().expect("no client gives up"));
+    let [answered, late, lost] = [&tally.answered, &tally.late, &tally.lost].map(|count| count.load(Ordering::SeqCst));
+    println!("{restarts} restarts in {:?}: {answered} answered, {late} of them late, {lost} lost", began.elapsed());
+    assert_eq!(lost, 0);
+}
