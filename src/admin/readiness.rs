@@ -81,17 +81,22 @@ fn of_issuer(report: &IssuerReport) -> Check {
     let issuer = &report.issuer;
     let Some(keys) = &report.keys else { return good(format!("issuer {issuer}: is asked about its tokens")) };
     let Some(usable) = keys.usable else {
-        let told = match (keys.since_success, keys.failed) {
-            (Some(_), _) => format!("issuer {issuer}: its keys are too old, and new ones cannot be had (see the log)"),
-            (None, 0) => format!("issuer {issuer}: its keys have not come yet"),
-            (None, failed) => {
-                format!("issuer {issuer}: no keys, after {} that failed (see the log)", counted(failed, "attempt"))
+        let told = match (keys.since_success, &keys.failures) {
+            (Some(age), Some(failures)) => {
+                format!("issuer {issuer}: its keys are too old, fetched {} s ago: {failures}", age.as_secs())
             }
+            (Some(age), None) => format!("issuer {issuer}: its keys are too old, fetched {} s ago", age.as_secs()),
+            (None, Some(failures)) => format!("issuer {issuer}: no keys: {failures}"),
+            (None, None) => format!("issuer {issuer}: its keys have not come yet"),
         };
         return Check { finding: Finding::Missing, told };
     };
     let age = keys.since_success.map(|age| format!(", fetched {} s ago", age.as_secs())).unwrap_or_default();
     let usable = counted(usable, "key");
+    if let Some(failures) = &keys.failures {
+        let told = format!("issuer {issuer}: {usable}{age}, and newer ones cannot be fetched: {failures}");
+        return Check { finding: Finding::Loud, told };
+    }
     if keys.stale > Duration::ZERO {
         let told = format!("issuer {issuer}: {usable}{age}, which is too long (see the log)");
         return Check { finding: Finding::Loud, told };

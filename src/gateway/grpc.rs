@@ -40,6 +40,7 @@ fn code(refusal: &Refusal) -> u16 {
     match refusal {
         Refusal::Ambiguous(_)
         | Refusal::BadAuthorization(_)
+        | Refusal::TokenTooLarge { .. }
         | Refusal::BodyFault(RequestBodyFault::Broken)
         | Refusal::Panicked => INTERNAL,
         Refusal::NoRoute | Refusal::MethodNotAllowed { .. } => UNIMPLEMENTED,

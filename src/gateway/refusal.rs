@@ -53,6 +53,13 @@ pub enum Refusal {
         /// The name in gateway.toml of the issuer that judged it, where it came to that.
         issuer: Option<Arc<str>>,
     },
+    /// The token is larger than `max_token_size`.
+    TokenTooLarge {
+        /// Bytes of the token.
+        size: usize,
+        /// The limit in bytes.
+        limit: usize,
+    },
     /// The token does not suffice.
     InsufficientScope {
         /// What the request needs.
@@ -127,6 +134,7 @@ impl Refusal {
             Self::NoToken { .. } => "no_token",
             Self::BadAuthorization(_) => "bad_authorization",
             Self::InvalidToken { reason, .. } => reason,
+            Self::TokenTooLarge { .. } => "too_long",
             Self::InsufficientScope { .. } => "insufficient_scope",
             Self::IssuerUnavailable { .. } => "issuer_unavailable",
             Self::Overloaded { .. } => "overloaded",
@@ -148,6 +156,7 @@ impl Refusal {
         match self {
             Self::NoToken { .. }
             | Self::InvalidToken { .. }
+            | Self::TokenTooLarge { .. }
             | Self::InsufficientScope { .. }
             | Self::IssuerUnavailable { .. }
             | Self::Overloaded { .. } => true,
@@ -173,6 +182,7 @@ impl Refusal {
             | Self::MethodNotAllowed { .. }
             | Self::NoToken { .. }
             | Self::BadAuthorization(_)
+            | Self::TokenTooLarge { .. }
             | Self::InsufficientScope { .. }
             | Self::Overloaded { .. }
             | Self::Conflict
@@ -212,6 +222,9 @@ impl Refusal {
                 Some(error.to_string())
             }
             Self::InvalidToken { detail, .. } => Some(detail.clone()),
+            Self::TokenTooLarge { size, limit } => {
+                Some(format!("expected a token of at most {limit} bytes (max_token_size), but found {size} bytes"))
+            }
             Self::InsufficientScope { needed, token } => Some(if token.scopes().is_empty() {
                 format!("expected {needed:?}, but found no scope (see scope_claims)")
             } else {
@@ -246,6 +259,7 @@ impl Refusal {
     pub(super) fn not_verified(error: VerifyError) -> Self {
         match error {
             VerifyError::Invalid { reason, detail, issuer } => Self::InvalidToken { reason, detail, issuer },
+            VerifyError::TooLarge { size, limit } => Self::TokenTooLarge { size, limit },
             VerifyError::Unavailable { issuer, retry_after, cause } => {
                 Self::IssuerUnavailable { issuer, retry_after, cause }
             }

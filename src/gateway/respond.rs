@@ -109,6 +109,7 @@ pub(super) fn respond(refusal: &Refusal, settings: &ChallengeSettings, client: C
         | Refusal::NoToken { .. }
         | Refusal::BadAuthorization(_)
         | Refusal::InvalidToken { .. }
+        | Refusal::TokenTooLarge { .. }
         | Refusal::InsufficientScope { .. }
         | Refusal::Upstream(
             UpstreamError::Connect { .. }
@@ -145,6 +146,10 @@ fn words(refusal: &Refusal) -> Words {
         }
         Refusal::InvalidToken { .. } => {
             words!(401, "Unauthorized", "The access token is expired, revoked, malformed or not for this API.")
+        }
+        // RFC 6585 §5. A 401 would have the client fetch another token, which would be as large, for ever.
+        Refusal::TokenTooLarge { .. } => {
+            words!(431, "Request Header Fields Too Large", "The access token is larger than this gateway accepts.")
         }
         Refusal::InsufficientScope { .. } => {
             words!(403, "Forbidden", "The access token lacks scope; the WWW-Authenticate header names what is needed.")
@@ -191,6 +196,7 @@ fn challenge(refusal: &Refusal, settings: &ChallengeSettings) -> Option<HeaderVa
         Refusal::Ambiguous(_)
         | Refusal::NoRoute
         | Refusal::MethodNotAllowed { .. }
+        | Refusal::TokenTooLarge { .. }
         | Refusal::IssuerUnavailable { .. }
         | Refusal::Overloaded { .. }
         | Refusal::Conflict

@@ -11,7 +11,7 @@ use serde_json::{Map, Value};
 
 use super::claims::Claims;
 use super::json::{self, JsonError};
-use super::{quoted, shortened};
+use super::{issuer_name, quoted, shortened};
 
 /// `typ` of a signed answer (RFC 9701 §5).
 pub const SIGNED_ANSWER: &str = "token-introspection+jwt";
@@ -38,8 +38,15 @@ pub enum UnclearAnswer {
     #[error("expected an object in claim \"token_introspection\", but found none")]
     NoAnswerWithin,
     /// A signed answer of another server.
-    #[error("expected a signed answer of the issuer, but found {} as iss", quoted(.0.as_deref()))]
-    OtherIssuer(Option<String>),
+    #[error("expected {expected} as iss of a signed answer, but found {}{hint}", quoted(found.as_deref()))]
+    OtherIssuer {
+        /// The names of the issuer, as far as they are not too many.
+        expected: String,
+        /// `iss`, if it is a string.
+        found: Option<String>,
+        /// In what it differs from the one of them that it is nearly, if it is.
+        hint: String,
+    },
     /// A signed answer for another resource server.
     #[error("expected a signed answer for this resource server, but its aud names another")]
     OtherRecipient,
@@ -63,7 +70,9 @@ impl Introspection {
         let mut members = json::parse_object(claims)?;
         let issuer = members.get("iss").and_then(Value::as_str);
         if !issuer.is_some_and(|issuer| issuers.iter().any(|name| name == issuer)) {
-            return Err(UnclearAnswer::OtherIssuer(issuer.map(shortened)));
+            let names = || issuers.iter().map(String::as_str);
+            let (expected, hint) = (issuer_name::listed(names()), issuer_name::hint(issuer, names()));
+            return Err(UnclearAnswer::OtherIssuer { expected, found: issuer.map(shortened), hint });
         }
         let is_ours = |audience: &Value| recipients.iter().any(|name| audience == name);
         let is_for_us = match members.get("aud") {

@@ -4,6 +4,7 @@ pub mod bearer;
 pub mod challenge;
 pub mod claims;
 pub mod introspection;
+pub mod issuer_name;
 pub mod jose;
 pub mod json;
 pub mod scope;

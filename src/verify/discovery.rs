@@ -8,7 +8,7 @@ use tokio::sync::Mutex;
 
 use super::fetch::{FetchError, Fetcher};
 use crate::oauth::json::{self, JsonError};
-use crate::oauth::{quoted, shortened};
+use crate::oauth::{issuer_name, quoted, shortened};
 
 /// One endpoint of an authorization server.
 #[derive(Clone, Debug)]
@@ -66,7 +66,7 @@ pub enum DiscoveryError {
         source: JsonError,
     },
     /// It speaks for another issuer (RFC 8414 §3.3).
-    #[error("{url}: expected issuer {expected:?}, but found {} (see issuer)", quoted(found.as_deref()))]
+    #[error("{url}: expected issuer {expected:?}, but found {} (see issuer)", quoted(found.as_deref()) + hint)]
     OtherIssuer {
         /// Where it came from.
         url: String,
@@ -74,6 +74,8 @@ pub enum DiscoveryError {
         expected: String,
         /// Its own.
         found: Option<String>,
+        /// In what that differs from the configured one, if it is nearly that.
+        hint: String,
     },
     /// It does not name the endpoint, or names one that may not be believed.
     #[error("the metadata of {issuer}: expected an http or https URL as {name}, but found none (give it in the file)")]
@@ -190,8 +192,8 @@ impl Endpoints {
         match members.get("issuer").and_then(Value::as_str) {
             Some(found) if found == issuer => Ok(Self { members, in_the_clear: issuer.starts_with("http://") }),
             other => {
-                let found = other.map(shortened);
-                Err(DiscoveryError::OtherIssuer { url, expected: issuer.to_owned(), found })
+                let (found, hint) = (other.map(shortened), issuer_name::hint(other, [issuer]));
+                Err(DiscoveryError::OtherIssuer { url, expected: issuer.to_owned(), found, hint })
             }
         }
     }

@@ -237,7 +237,13 @@ impl Introspection {
             Err(VerifyError::Invalid { reason, .. }) => {
                 self.lookups.refuse(digest, reason, now.later_by(self.settings.negative_ttl));
             }
-            Ok(_) | Err(VerifyError::Unavailable { .. } | VerifyError::Overloaded { .. } | VerifyError::Conflict) => {}
+            Ok(_)
+            | Err(
+                VerifyError::TooLarge { .. }
+                | VerifyError::Unavailable { .. }
+                | VerifyError::Overloaded { .. }
+                | VerifyError::Conflict,
+            ) => {}
         }
         begun.end(outcome);
     }

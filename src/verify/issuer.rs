@@ -8,9 +8,11 @@ use tokio::task::AbortHandle;
 use super::introspection::Introspection;
 use super::jwt::KeySet;
 use super::keys::{KeyRing, NoKeys};
-use super::report::{IssuerReport, KeysReport};
+use super::report::{FailuresReport, IssuerReport, KeysReport};
 use super::{RETRY_AFTER, VerifyError};
 use crate::oauth::claims::Expectation;
+use crate::oauth::jose::CompactJws;
+use crate::oauth::{issuer_name, shortened};
 use crate::telemetry::numbers::Durations;
 
 /// An authorization server whose tokens are accepted.
@@ -138,12 +140,37 @@ impl Keys {
 
     /// Why there are none, as far as it is known.
     pub(super) fn why_none(&self) -> String {
-        let failure = match self {
-            Self::Fixed(_) => None,
-            Self::Published(ring) => ring.failure(),
+        match self.failures() {
+            Some(failures) => format!("no keys of the issuer: {failures}"),
+            None => "no keys of the issuer".to_owned(),
+        }
+    }
+
+    /// Why nobody can tell whether the issuer has the key of this token: it is none of those that are there, and no newer
+    /// ones can be had.
+    pub(super) fn why_unknown(&self, token: &CompactJws<'_>) -> String {
+        let Ok(current) = self.current() else { return self.why_none() };
+        let kid = token.header().kid.as_deref().map(shortened);
+        let why = match (kid, current.kids().next()) {
+            (Some(kid), Some(_)) => {
+                format!(
+                    "expected {} as kid (the issuer's keys), but found {kid:?}",
+                    issuer_name::listed(current.kids())
+                )
+            }
+            (Some(_), None) | (None, _) => format!("none of the issuer's {} keys fits the token", current.count()),
         };
-        failure
-            .map_or_else(|| "no keys of the issuer".to_owned(), |failure| format!("no keys of the issuer: {failure}"))
+        match self.failures() {
+            Some(failures) => format!("{why}, and newer keys cannot be fetched: {failures}"),
+            None => why,
+        }
+    }
+
+    fn failures(&self) -> Option<FailuresReport> {
+        match self {
+            Self::Fixed(_) => None,
+            Self::Published(ring) => ring.failures(),
+        }
     }
 
     /// The keys once more, when a token names one that is not among them.

@@ -17,7 +17,7 @@ use tokio::time::Instant;
 use super::discovery::{DiscoveryError, Endpoint};
 use super::fetch::{FetchError, Fetcher};
 use super::jwt::KeySet;
-use super::report::KeysReport;
+use super::report::{FailuresReport, KeysReport};
 use super::{Epoch, jitter};
 use crate::oauth::jose::{Algorithm, Jwks, JwksError};
 
@@ -50,8 +50,8 @@ pub struct KeyRing {
     timing: KeyTiming,
     epoch: Epoch,
     current: ArcSwapOption<KeySet>,
-    /// Why the last fetch failed, where it did.
-    failure: ArcSwapOption<String>,
+    /// The fetches that have failed since the last one that succeeded.
+    failures: ArcSwapOption<FetchFailures>,
     wanted: Notify,
     attempts: watch::Sender<Attempts>,
 }
@@ -67,6 +67,14 @@ struct Attempts {
     success: Option<(Instant, Instant)>,
     /// When an unknown key last started one.
     for_unknown_key: Option<Instant>,
+}
+
+/// Fetches that failed in a row.
+#[derive(Debug)]
+struct FetchFailures {
+    count: u64,
+    last_at: Instant,
+    last_error: String,
 }
 
 /// The authorization server did not give its keys.
@@ -96,8 +104,8 @@ impl KeyRing {
         epoch: Epoch,
     ) -> Self {
         let (current, wanted, attempts) = (ArcSwapOption::empty(), Notify::new(), watch::Sender::default());
-        let failure = ArcSwapOption::empty();
-        Self { issuer, endpoint, fetcher, algorithms, timing, epoch, current, failure, wanted, attempts }
+        let failures = ArcSwapOption::empty();
+        Self { issuer, endpoint, fetcher, algorithms, timing, epoch, current, failures, wanted, attempts }
     }
 
     /// The keys as they are.
@@ -108,9 +116,13 @@ impl KeyRing {
         self.current.load_full().ok_or(NoKeys)
     }
 
-    /// Why the last fetch failed, where it did.
-    pub(super) fn failure(&self) -> Option<Arc<String>> {
-        self.failure.load_full()
+    /// The fetches that have failed since the last one that succeeded; `None` where that was the last one.
+    pub(super) fn failures(&self) -> Option<FailuresReport> {
+        self.failures.load().as_ref().map(|failures| FailuresReport {
+            count: failures.count,
+            since_last: failures.last_at.elapsed(),
+            last_error: failures.last_error.clone(),
+        })
     }
 
     /// How the keys are.
@@ -123,6 +135,7 @@ impl KeyRing {
             stale: success.map_or(Duration::ZERO, |(_, fresh_until)| fresh_until.elapsed()),
             fetched: succeeded,
             failed: ended - succeeded,
+            failures: self.failures(),
         }
     }
 
@@ -209,7 +222,10 @@ impl KeyRing {
         });
         let outcome = self.fetch().await;
         // Before the attempt has ended: whoever waits for it wants to know.
-        self.failure.store(outcome.as_ref().err().map(|error| Arc::new(error.to_string())));
+        self.failures.store(outcome.as_ref().err().map(|error| {
+            let earlier = self.failures.load().as_ref().map_or(0, |failures| failures.count);
+            Arc::new(FetchFailures { count: earlier + 1, last_at: Instant::now(), last_error: error.to_string() })
+        }));
         if let Ok((keys, _)) = &outcome {
             self.replace(keys);
         }

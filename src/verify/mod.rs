@@ -26,7 +26,7 @@ use zeroize::Zeroizing;
 use crate::oauth::bearer::BearerToken;
 use crate::oauth::claims::{Claims, ClaimsError};
 use crate::oauth::jose::{CompactJws, JwsError, TokenShape, classify};
-use crate::oauth::{UnixTime, quoted, shortened};
+use crate::oauth::{UnixTime, issuer_name, quoted, shortened};
 use crate::telemetry::Trace;
 
 pub use cache::{Epoch, Memo, TokenCache, WorkerCache};
@@ -36,7 +36,7 @@ pub use fact::Verified;
 pub use fetch::{FetchError, Fetcher};
 pub use issuer::{Background, Issuer, Keys};
 pub use keys::{KeyRing, KeyTiming, NoKeys};
-pub use report::{IssuerReport, KeysReport, QuestionsReport};
+pub use report::{FailuresReport, IssuerReport, KeysReport, QuestionsReport};
 pub use shares::Shares;
 
 use fact::Basis;
@@ -81,6 +81,13 @@ pub enum VerifyError {
         detail: String,
         /// The name in gateway.toml of the issuer that judged it, where it came to that.
         issuer: Option<Arc<str>>,
+    },
+    /// The token is larger than `max_token_size`, so that nobody judged it. A new one would be no smaller.
+    TooLarge {
+        /// Bytes of the token.
+        size: usize,
+        /// The limit in bytes.
+        limit: usize,
     },
     /// Nobody can tell: the issuer's keys are not there, or its server does not say.
     Unavailable {
@@ -141,7 +148,7 @@ impl Verifier {
     ) -> Result<Arc<Verified>, VerifyError> {
         let text = offer.token.as_str();
         if text.len() > self.max_token_size {
-            return Err(invalid("too_long", format!("a token of {} bytes", text.len())));
+            return Err(VerifyError::TooLarge { size: text.len(), limit: self.max_token_size });
         }
         let fact = match self.remembered(offer) {
             Some(fact) => fact,
@@ -177,9 +184,7 @@ impl Verifier {
             TokenShape::Jwt(jws) => {
                 let claims = Claims::parse(jws.payload())?;
                 let Some(issuer) = self.named_by(&claims, &offer.accepts) else {
-                    let called = quoted(claims.issuer().map(shortened).as_deref());
-                    let detail = format!("expected iss to name an issuer of the route, but found {called}");
-                    return Err(invalid("unknown_issuer", detail));
+                    return Err(invalid("unknown_issuer", self.why_unknown(claims.issuer(), &offer.accepts)));
                 };
                 let judged = match jws.check_type(&issuer.token_types) {
                     Ok(()) => self.verify_jwt(offer, issuer, &jws, claims).await,
@@ -205,6 +210,20 @@ impl Verifier {
     // Only to choose whom to believe: until it is verified, `iss` is a stranger's word.
     fn named_by(&self, claims: &Claims, accepts: &impl Fn(&str) -> bool) -> Option<&Arc<Issuer>> {
         claims.issuer().and_then(|iss| self.accepted(accepts).find(|issuer| issuer.is_called(iss)))
+    }
+
+    // What the operator has to compare: the token's `iss`, the issuers of the route, and what is nearly one of them.
+    fn why_unknown(&self, iss: Option<&str>, accepts: &impl Fn(&str) -> bool) -> String {
+        let accepted =
+            || self.accepted(accepts).flat_map(|issuer| issuer.expectation.issuers.iter().map(String::as_str));
+        let declared = |iss: &str| {
+            let issuer = self.issuers.iter().find(|issuer| issuer.is_called(iss))?;
+            Some(format!(", which is issuer {:?}, but not one of the route (see issuers)", issuer.name))
+        };
+        let expected = issuer_name::listed(accepted());
+        let found = quoted(iss.map(shortened).as_deref());
+        let hint = iss.and_then(declared).unwrap_or_else(|| issuer_name::hint(iss, accepted()));
+        format!("expected {expected} as iss (the route's issuers), but found {found}{hint}")
     }
 
     fn asked_about(&self, token: &str, accepts: &impl Fn(&str) -> bool) -> Option<(&Arc<Issuer>, &Arc<Introspection>)> {
@@ -270,7 +289,8 @@ impl Verifier {
         if outcome == Err(SignatureError::UnknownKey) {
             drop(turn);
             epoch = self.epoch.now();
-            let fresh = keys.after_unknown_key().await.map_err(no_keys)?;
+            let fresh = keys.after_unknown_key().await;
+            let fresh = fresh.map_err(|NoKeys| issuer.unavailable(keys.why_unknown(jws)))?;
             turn = worker.turn(client).await.ok_or_else(overloaded)?;
             if let Some(fact) = self.remembered(offer) {
                 return Ok(Signature::Known(fact));
@@ -324,7 +344,7 @@ impl VerifyError {
             Self::Invalid { reason, detail, .. } => {
                 Self::Invalid { reason, detail, issuer: Some(Arc::clone(&issuer.name)) }
             }
-            Self::Unavailable { .. } | Self::Overloaded { .. } | Self::Conflict => self,
+            Self::TooLarge { .. } | Self::Unavailable { .. } | Self::Overloaded { .. } | Self::Conflict => self,
         }
     }
 }

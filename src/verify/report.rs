@@ -1,5 +1,6 @@
 //! What can be told of an issuer at a moment: for metrics, readiness and whoever asks what is wrong.
 
+use std::fmt;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -31,6 +32,19 @@ pub struct KeysReport {
     pub fetched: u64,
     /// Fetches that failed.
     pub failed: u64,
+    /// Those that failed since the last one that succeeded; `None` where that was the last one.
+    pub failures: Option<FailuresReport>,
+}
+
+/// Attempts that failed in a row.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct FailuresReport {
+    /// How many there were.
+    pub count: u64,
+    /// How long ago the last one failed.
+    pub since_last: Duration,
+    /// Why the last one failed.
+    pub last_error: String,
 }
 
 /// Questions about an issuer's tokens.
@@ -42,6 +56,17 @@ pub struct QuestionsReport {
     pub failed: u64,
     /// How long both took.
     pub durations: Distribution,
+}
+
+impl fmt::Display for FailuresReport {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self { count, since_last, last_error } = self;
+        write!(f, "{last_error} (failed {} {} s ago)", times(*count), since_last.as_secs())
+    }
+}
+
+fn times(count: u64) -> String {
+    if count == 1 { "once,".to_owned() } else { format!("{count} times in a row, last") }
 }
 
 impl IssuerReport {

@@ -160,11 +160,12 @@ fn gateway_is_ready_when_every_issuer_has_keys() {
         "[issuers.corp]\nissuer = \"{}\"\naudience = \"a\"\n[upstreams.up]\ntargets = \"http://127.0.0.1:1\"\n",
         issuer.url
     ));
-    eventually("its keys could not be had", || gateway.ask_admin("/readyz").text().contains("attempts that failed"));
+    eventually("its keys could not be had", || gateway.ask_admin("/readyz").text().contains("times in a row"));
     let answer = gateway.ask_admin("/readyz");
     assert_eq!(answer.status, 503);
     let told = answer.text();
-    assert!(told.starts_with("not ready\n[-] issuer corp: no keys, after ") && !told.contains("[+]"), "{told}");
+    assert!(told.starts_with("not ready\n[-] issuer corp: no keys: ") && !told.contains("[+]"), "{told}");
+    assert!(told.contains("expected status 200, but found 503"), "{told}");
     assert_eq!(gateway.metric("scopegate_ready{}"), Some(0.0));
     assert_eq!(gateway.metric("scopegate_issuer_keys{issuer=\"corp\"}"), Some(0.0));
     issuer.recover();

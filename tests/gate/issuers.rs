@@ -1,6 +1,6 @@
 //! Several issuers: a token goes to the one that its `iss` names, among the route's (R16, R18).
 
-use crate::harness::{Gateway, Issuer, Key, Reply, Server, eventually, get};
+use crate::harness::{Gateway, Issuer, Key, Reply, Server, claims, eventually, get};
 
 struct Two {
     keys: [Key; 2],
@@ -48,6 +48,35 @@ fn token_of_an_issuer_that_is_not_the_routes_is_invalid_there_cached_or_not() {
         assert_eq!(answer.status, status, "{path}");
         assert_eq!(answer.challenge(), (status == 401).then_some("Bearer error=\"invalid_token\""));
     }
+}
+
+#[test]
+fn unknown_issuer_is_told_beside_the_issuers_that_are_accepted() {
+    let two = two();
+    let [one, other] = [&two.issuers[0].url, &two.issuers[1].url];
+    let (host, port) = one.rsplit_once(':').expect("a port");
+    let tls = one.replacen("http", "https", 1);
+    let cause = |path: &str, iss: &str| {
+        let token = two.keys[0].token(&claims(iss, ""));
+        assert_eq!(get(two.gateway.address, path, Some(&token)).status, 401);
+        let line = two.gateway.requests.lines().pop().expect("a line");
+        assert_eq!(line["reason"], "unknown_issuer");
+        line["cause"].as_str().expect("a cause").to_owned()
+    };
+    let expected = format!("expected {one:?} as iss (the route's issuers), but found ");
+    let differs = |by: &str| format!(", which differs from {one:?} by {by}");
+    for (iss, hint) in [
+        (format!("{one}/"), differs("a trailing slash")),
+        (tls, differs("the scheme")),
+        (one.to_uppercase(), differs("upper and lower case")),
+        (format!("{host}:1{port}/"), differs("the port and a trailing slash")),
+        ("https://id.example.com".to_owned(), String::new()),
+        (other.clone(), ", which is issuer \"two\", but not one of the route (see issuers)".to_owned()),
+    ] {
+        assert_eq!(cause("/one", &iss), format!("{expected}{iss:?}{hint}"));
+    }
+    let both = format!("expected {one:?} or {other:?} as iss (the route's issuers), but found \"x\"");
+    assert_eq!(cause("/both", "x"), both);
 }
 
 #[test]

@@ -71,6 +71,31 @@ fn r43_unknown_key_is_a_503_while_nobody_can_tell_whose_it_is() {
 }
 
 #[test]
+fn unknown_key_of_an_issuer_that_is_down_is_told_with_the_fetches_that_failed() {
+    let stand = eager();
+    let down = "http://127.0.0.1:";
+    let readiness = || stand.ask_admin("/readyz?verbose").text();
+    assert!(readiness().contains("[+] issuer corp: 1 key, fetched 0 s ago\n"), "{}", readiness());
+    stand.issuer.fail(Reply::status(502));
+    let next = Key::es256("new").token(&stand.issuer.claims(""));
+    assert_eq!(stand.get("/things", Some(&next)).status, 503);
+    let cause = || stand.requests.lines().pop().expect("a line")["cause"].as_str().expect("a cause").to_owned();
+    let told = cause();
+    let begins = "expected \"first\" as kid (the issuer's keys), but found \"new\", and newer keys cannot be fetched: ";
+    assert!(told.starts_with(&format!("{begins}{down}")), "{told}");
+    assert!(told.ends_with("expected status 200, but found 502 (failed once, 0 s ago)"), "{told}");
+    // The attempts go on in the background, and the operator is told of all of them.
+    eventually("another attempt", || readiness().contains("(failed 2 times in a row, last 0 s ago)"));
+    let told = readiness();
+    assert!(told.starts_with("ready\n"), "the keys that are there serve on: {told}");
+    let begins = "[!] issuer corp: 1 key, fetched 0 s ago, and newer ones cannot be fetched: ";
+    assert!(told.contains(begins), "{told}");
+    stand.issuer.recover();
+    eventually("the failures are over", || !readiness().contains("failed"));
+    assert_eq!(stand.get("/things", Some(&next)).status, 401, "now it is known that it is nobody's");
+}
+
+#[test]
 fn r26_key_that_the_issuer_takes_back_stops_working_cached_tokens_included() {
     let stand = eager();
     let token = stand.token("");

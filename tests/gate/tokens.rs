@@ -75,13 +75,32 @@ fn headers_that_are_wrong_are_an_invalid_token() {
     assert_refused(&stand, &stand.key.sign(&header, &doubled), "exp twice");
     let doubled = header.replacen('{', "{\"alg\":\"ES256\",", 1);
     assert_refused(&stand, &stand.key.sign(&doubled, &claims.to_string()), "alg twice");
-    let long = stand.key.token(&{
-        let mut claims = claims.clone();
-        claims["padding"] = json!("x".repeat(17 * 1024));
-        claims
-    });
-    assert_refused(&stand, &long, "longer than max_token_size");
     assert_eq!(stand.hits(), 0);
+}
+
+#[test]
+fn token_above_max_token_size_is_a_431_that_asks_for_no_other_token() {
+    let stand = Stand::toml("[server]\nmax_token_size = \"1KiB\"", "", "", ROUTES);
+    let padded = |length: usize| {
+        let mut claims = stand.issuer.claims("");
+        claims["padding"] = json!("x".repeat(length));
+        stand.key.token(&claims)
+    };
+    // Within the limit it is judged; the same with a longer padding is not.
+    assert_eq!(stand.get("/things", Some(&padded(300))).status, 200);
+    let opaque = "o".repeat(1025);
+    for token in [padded(1024), opaque] {
+        let answer = stand.get("/things", Some(&token));
+        assert_eq!((answer.status, answer.challenge()), (431, None));
+        assert_eq!(answer.header("content-type"), Some("application/problem+json"));
+        let line = stand.requests.lines().pop().expect("a line");
+        assert_eq!((&line["status"], &line["reason"]), (&json!(431), &json!("too_long")));
+        let cause = format!("expected a token of at most 1024 bytes (max_token_size), but found {} bytes", token.len());
+        assert_eq!(line["cause"], json!(cause));
+        assert!(!stand.requests.text().contains(&token), "the token is in the log");
+    }
+    assert_eq!(stand.get("/things", Some(&"o".repeat(1024))).status, 401, "of the largest size it is judged");
+    assert_eq!(stand.hits(), 1);
 }
 
 #[test]

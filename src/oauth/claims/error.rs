@@ -18,8 +18,12 @@ pub enum ClaimsError {
     #[error("expected claim {0:?}, but found none")]
     MissingClaim(String),
     /// `iss` is not one of those that this issuer goes by.
-    #[error("expected one of the issuer's names as iss, but found {}", quoted(found.as_deref()))]
+    #[error("expected {expected} as iss (see issuer), but found {}{}", quoted(found.as_deref()), hint)]
     WrongIssuer {
+        /// The names of the issuer, as far as they are not too many.
+        expected: String,
+        /// In what the value differs from the one of them that it is nearly, if it is.
+        hint: String,
         /// Its value; `None` if it is no string.
         found: Option<String>,
     },
@@ -86,9 +90,9 @@ impl ClaimsError {
             Self::DuplicateMember
             | Self::NotAnObject(_)
             | Self::NotANumericDate { .. }
-            | Self::WrongIssuer { found: None } => true,
+            | Self::WrongIssuer { found: None, .. } => true,
             Self::MissingClaim(_)
-            | Self::WrongIssuer { found: Some(_) }
+            | Self::WrongIssuer { found: Some(_), .. }
             | Self::MissingAudience
             | Self::WrongAudience { .. }
             | Self::Expired { .. }

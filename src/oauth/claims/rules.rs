@@ -4,8 +4,7 @@ use serde_json::Value;
 
 use super::checks::one_of;
 use super::{Claims, ClaimsError, Expectation, ExpectedAudience};
-use crate::oauth::UnixTime;
-use crate::oauth::shortened;
+use crate::oauth::{UnixTime, issuer_name, shortened};
 
 /// One rule over claims.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -102,7 +101,11 @@ impl Claims {
             None if !expected.issuer_required => Ok(()),
             None => Err(ClaimsError::MissingClaim("iss".to_owned())),
             Some(Value::String(issuer)) if expected.issuers.contains(issuer) => Ok(()),
-            Some(other) => Err(ClaimsError::WrongIssuer { found: other.as_str().map(shortened) }),
+            Some(other) => {
+                let names = || expected.issuers.iter().map(String::as_str);
+                let (expected, hint) = (issuer_name::listed(names()), issuer_name::hint(other.as_str(), names()));
+                Err(ClaimsError::WrongIssuer { expected, hint, found: other.as_str().map(shortened) })
+            }
         }
     }
 

@@ -69,8 +69,8 @@ pub(super) enum AskError {
     NotJwt { url: String },
     #[error("{url}: expected an answer signed with a key of the issuer, but found another: {source}")]
     Signature { url: String, source: SignatureError },
-    #[error("no keys of the issuer to verify its answers with")]
-    NoKeys,
+    #[error("{url}: cannot verify the signed answer: {why}")]
+    NoKeys { url: String, why: String },
     /// MobileFirst's 409, which is the client's to hear of.
     #[error("{url}: status 409")]
     Conflict { url: String },
@@ -96,7 +96,7 @@ impl AskError {
             | Self::Claims { .. }
             | Self::NotJwt { .. }
             | Self::Signature { .. }
-            | Self::NoKeys
+            | Self::NoKeys { .. }
             | Self::Conflict { .. } => None,
         }
     }
@@ -263,9 +263,11 @@ fn jwt<'t>(text: &'t str, url: &str) -> Result<CompactJws<'t>, AskError> {
 }
 
 async fn verified(jws: &CompactJws<'_>, keys: &Keys, url: &str) -> Result<Signer, AskError> {
-    let mut outcome = keys.current().map_err(|NoKeys| AskError::NoKeys)?.verify(jws);
+    let no_keys = |why| AskError::NoKeys { url: url.to_owned(), why };
+    let mut outcome = keys.current().map_err(|NoKeys| no_keys(keys.why_none()))?.verify(jws);
     if outcome == Err(SignatureError::UnknownKey) {
-        outcome = keys.after_unknown_key().await.map_err(|NoKeys| AskError::NoKeys)?.verify(jws);
+        let fresh = keys.after_unknown_key().await.map_err(|NoKeys| no_keys(keys.why_unknown(jws)))?;
+        outcome = fresh.verify(jws);
     }
     outcome.map_err(|source| AskError::Signature { url: url.to_owned(), source })
 }

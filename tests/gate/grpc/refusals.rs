@@ -107,11 +107,14 @@ fn refusal_is_one_head_that_keeps_its_status_and_ends_the_stream() {
         let (mut sender, _connection) = http2(stand.address).await;
         let no_token = "An access token is needed: Authorization: Bearer TOKEN.";
         let no_scope = "The access token lacks scope; the WWW-Authenticate header names what is needed.";
+        let too_large = "The access token is larger than this gateway accepts.";
+        let large = "x".repeat(17 * 1024);
         let no_keys = "The access token cannot be checked at the moment.";
         let no_answer = "The service behind this gateway did not answer.";
         for (path, token, status, code, message, challenge) in [
             (CHECK, None, 401, "16", no_token, Some("Bearer")),
             (CHECK, Some(&narrow), 403, "7", no_scope, Some(NEEDS_HEALTH)),
+            (CHECK, Some(&large), 431, "13", too_large, None),
             (CHECK, Some(&stranger), 503, "14", no_keys, None),
             ("/other.Other/Call", Some(&good), 404, "12", "Nothing is published here.", None),
             ("/gone.Gone/Call", Some(&good), 502, "14", no_answer, None),

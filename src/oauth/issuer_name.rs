@@ -1,0 +1,114 @@
+//! Issuer identifiers are compared as strings (RFC 8414 §3.3, RFC 7519 §2), so a slash too many is another issuer.
+//!
+//! 1. Nothing here decides: what differs in a slash stays another issuer. It only tells an operator that two identifiers
+//!    were probably meant to be the same.
+//! 2. Host and path must be the same but for case and slashes at the end. Everything else is another server, or another
+//!    tenant of the same one.
+
+/// Names that a message lists at most: a file may declare hundreds of issuers.
+const MAX_LISTED: usize = 8;
+
+/// In what `found` differs from `expected`, where both look like one identifier: "a trailing slash", "the scheme".
+#[must_use]
+pub fn difference(found: &str, expected: &str) -> Option<String> {
+    let (one, other) = (Parts::of(found), Parts::of(expected));
+    if !one.host.eq_ignore_ascii_case(other.host) || !one.path.eq_ignore_ascii_case(other.path) {
+        return None;
+    }
+    let differs_in_case = one.scheme.eq_ignore_ascii_case(other.scheme)
+        && (one.scheme, one.host, one.path) != (other.scheme, other.host, other.path);
+    let differences = [
+        (found.trim().len() != found.len(), "white space around it"),
+        (!one.scheme.eq_ignore_ascii_case(other.scheme), "the scheme"),
+        (differs_in_case, "upper and lower case"),
+        (one.port != other.port, "the port"),
+        (one.slashes != other.slashes, "a trailing slash"),
+    ];
+    let differences: Vec<_> = differences.iter().filter(|(differs, _)| *differs).map(|(_, name)| *name).collect();
+    (!differences.is_empty()).then(|| differences.join(" and "))
+}
+
+/// `, which differs from "…" by …` for the first of `expected` that `found` is nearly; nothing where it is near none.
+pub(crate) fn hint<'e>(found: Option<&str>, expected: impl IntoIterator<Item = &'e str>) -> String {
+    let near = |expected: &str| {
+        let difference = difference(found?, expected)?;
+        Some(format!(", which differs from {:?} by {difference}", super::shortened(expected)))
+    };
+    expected.into_iter().find_map(near).unwrap_or_default()
+}
+
+/// `"a", "b" or "c"`: the first ones, where there are many.
+pub(crate) fn listed<'e>(names: impl IntoIterator<Item = &'e str>) -> String {
+    let mut names = names.into_iter();
+    let mut shown: Vec<_> =
+        names.by_ref().take(MAX_LISTED).map(|name| format!("{:?}", super::shortened(name))).collect();
+    let more = names.count();
+    if more > 0 {
+        shown.push(format!("one of {more} more"));
+    }
+    match shown.as_slice() {
+        [] => "nothing".to_owned(),
+        [only] => only.clone(),
+        [first @ .., last] => format!("{} or {last}", first.join(", ")),
+    }
+}
+
+/// An identifier taken apart without judging it: most are URLs, and some are names.
+struct Parts<'t> {
+    scheme: &'t str,
+    host: &'t str,
+    port: &'t str,
+    path: &'t str,
+    slashes: usize,
+}
+
+impl<'t> Parts<'t> {
+    fn of(text: &'t str) -> Self {
+        let (scheme, rest) = text.trim().split_once("://").unwrap_or(("", text.trim()));
+        let whole = rest.trim_end_matches('/');
+        let (authority, path) = whole.split_at(whole.find('/').unwrap_or(whole.len()));
+        let is_port = |port: &str| port.bytes().all(|byte| byte.is_ascii_digit());
+        let (host, port) = authority.rsplit_once(':').filter(|(_, port)| is_port(port)).unwrap_or((authority, ""));
+        Self { scheme, host, port, path, slashes: rest.len() - whole.len() }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn difference_is_told_where_two_identifiers_are_nearly_one() {
+        for (found, expected, told) in [
+            ("https://id.example.com/", "https://id.example.com", Some("a trailing slash")),
+            ("https://id.example.com", "https://id.example.com/", Some("a trailing slash")),
+            ("https://id.example.com/realms/a/", "https://id.example.com/realms/a", Some("a trailing slash")),
+            ("http://id.example.com", "https://id.example.com", Some("the scheme")),
+            ("id.example.com", "https://id.example.com", Some("the scheme")),
+            ("http://id.example.com/", "https://id.example.com", Some("the scheme and a trailing slash")),
+            ("https://id.example.com:443", "https://id.example.com", Some("the port")),
+            ("https://id.example.com:8443/a", "https://id.example.com:9443/a", Some("the port")),
+            ("https://ID.example.com/Realms/a", "https://id.example.com/realms/a", Some("upper and lower case")),
+            ("Corp", "corp", Some("upper and lower case")),
+            (" https://id.example.com", "https://id.example.com", Some("white space around it")),
+            ("https://[::1]:8443", "https://[::1]", Some("the port")),
+            ("https://id.example.com", "https://id.example.com", None),
+            ("https://id.example.org", "https://id.example.com", None),
+            ("https://id.example.com/realms/b", "https://id.example.com/realms/a", None),
+            ("https://id.example.com/realms", "https://id.example.com", None),
+            ("", "https://id.example.com", None),
+        ] {
+            assert_eq!(difference(found, expected).as_deref(), told, "{found:?} and {expected:?}");
+        }
+    }
+
+    #[test]
+    fn list_of_many_names_is_short() {
+        assert_eq!(listed([]), "nothing");
+        assert_eq!(listed(["a"]), "\"a\"");
+        assert_eq!(listed(["a", "b", "c"]), "\"a\", \"b\" or \"c\"");
+        let many: Vec<_> = (0..20).map(|number| number.to_string()).collect();
+        let told = listed(many.iter().map(String::as_str));
+        assert_eq!(told, "\"0\", \"1\", \"2\", \"3\", \"4\", \"5\", \"6\", \"7\" or one of 12 more");
+    }
+}
