@@ -176,7 +176,7 @@ pub(super) fn serve(
     socket: TcpStream,
     peer: SocketAddr,
     tls: Option<Arc<ServerConfig>>,
-    place: (Place, Entered),
+    place: (Option<Place>, Entered),
 ) {
     let open = Open::new(Rc::clone(serving), place);
     tokio::task::spawn_local(async move {
@@ -246,11 +246,11 @@ async fn begins_with_http2(paced: &mut Paced<Stream>) -> io::Result<bool> {
 /// A connection that is counted as long as it is open.
 struct Open {
     serving: Rc<Serving>,
-    _place: (Place, Entered),
+    _place: (Option<Place>, Entered),
 }
 
 impl Open {
-    fn new(serving: Rc<Serving>, place: (Place, Entered)) -> Self {
+    fn new(serving: Rc<Serving>, place: (Option<Place>, Entered)) -> Self {
         serving.open.set(serving.open.get() + 1);
         Self { serving, _place: place }
     }

@@ -1,39 +1,136 @@
 //! How many clients may be connected at a time.
 
-use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
+
+use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
 /// Places for connections, shared by all workers.
+///
+/// A place that becomes free goes to the accept loop that has waited longest. Loops without a connection hold none.
 #[derive(Clone, Debug)]
-pub(super) struct ConnectionLimit {
-    taken: Arc<AtomicUsize>,
-    places: Arc<AtomicUsize>,
+pub(super) struct ConnectionLimit(Arc<Shared>);
+
+#[derive(Debug)]
+struct Shared {
+    places: Arc<Semaphore>,
+    max: Mutex<usize>,
+    /// Places that are still taken although the limit was lowered below them. They are not given back.
+    surplus: AtomicUsize,
 }
 
 /// A place that is taken until this is dropped.
-pub(super) struct Place(Arc<AtomicUsize>);
+pub(super) struct Place {
+    permit: Option<OwnedSemaphorePermit>,
+    limit: ConnectionLimit,
+}
 
 impl ConnectionLimit {
-    pub(super) fn new(places: usize) -> Self {
-        Self { taken: Arc::default(), places: Arc::new(AtomicUsize::new(places)) }
+    pub(super) fn new(max: usize) -> Self {
+        let places = Arc::new(Semaphore::new(max));
+        Self(Arc::new(Shared { places, max: Mutex::new(max), surplus: AtomicUsize::new(0) }))
     }
 
     /// Has another number of places; those that are taken stay taken.
-    pub(super) fn set(&self, places: usize) {
-        self.places.store(places, Ordering::Relaxed);
+    pub(super) fn set(&self, max: usize) {
+        let Shared { places, max: current, surplus } = &*self.0;
+        let mut current = current.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(fewer) = current.checked_sub(max) {
+            let free = places.forget_permits(fewer);
+            surplus.fetch_add(fewer - free, Ordering::Relaxed);
+        } else {
+            let mut more = max - *current;
+            while more > 0 && self.take_surplus() {
+                more -= 1;
+            }
+            places.add_permits(more);
+        }
+        *current = max;
     }
 
-    /// A place, if one is free.
-    pub(super) fn take(&self) -> Option<Place> {
-        let places = self.places.load(Ordering::Relaxed);
-        let take = |taken: usize| (taken < places).then_some(taken + 1);
-        self.taken.fetch_update(Ordering::Relaxed, Ordering::Relaxed, take).ok()?;
-        Some(Place(Arc::clone(&self.taken)))
+    /// Takes a place; waits for one while none is free.
+    pub(super) async fn take(&self) -> Place {
+        // The semaphore is never closed, so there is a permit.
+        let permit = Arc::clone(&self.0.places).acquire_owned().await.ok();
+        Place { permit, limit: self.clone() }
+    }
+
+    /// Takes a place, if one is free and nobody waits for it.
+    pub(super) fn try_take(&self) -> Option<Place> {
+        let permit = Arc::clone(&self.0.places).try_acquire_owned().ok()?;
+        Some(Place { permit: Some(permit), limit: self.clone() })
+    }
+
+    fn take_surplus(&self) -> bool {
+        let one_less = |surplus: usize| surplus.checked_sub(1);
+        self.0.surplus.fetch_update(Ordering::Relaxed, Ordering::Relaxed, one_less).is_ok()
     }
 }
 
 impl Drop for Place {
     fn drop(&mut self) {
-        self.0.fetch_sub(1, Ordering::Relaxed);
+        if self.limit.take_surplus()
+            && let Some(permit) = self.permit.take()
+        {
+            permit.forget();
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::pin::pin;
+    use std::task::{Context, Waker};
+
+    #[test]
+    fn place_goes_to_whoever_has_waited_longest() {
+        let limit = ConnectionLimit::new(1);
+        let first = limit.try_take().expect("a place");
+        let mut context = Context::from_waker(Waker::noop());
+        let (mut second, mut third) = (pin!(limit.take()), pin!(limit.take()));
+        assert!(second.as_mut().poll(&mut context).is_pending() && third.as_mut().poll(&mut context).is_pending());
+        drop(first);
+        assert!(third.as_mut().poll(&mut context).is_pending());
+        assert!(limit.try_take().is_none(), "nobody overtakes those who wait");
+        assert!(second.poll(&mut context).is_ready());
+    }
+
+    #[test]
+    fn place_whose_taker_went_away_is_free() {
+        let limit = ConnectionLimit::new(1);
+        let first = limit.try_take().expect("a place");
+        {
+            let mut waiting = pin!(limit.take());
+            assert!(waiting.as_mut().poll(&mut Context::from_waker(Waker::noop())).is_pending());
+            drop(first);
+        }
+        assert!(limit.try_take().is_some());
+    }
+
+    #[test]
+    fn lowered_limit_holds_as_soon_as_places_are_given_back() {
+        let limit = ConnectionLimit::new(3);
+        let mut taken: Vec<_> = (0..3).map(|_| limit.try_take().expect("a place")).collect();
+        limit.set(1);
+        taken.truncate(1);
+        assert!(limit.try_take().is_none());
+        taken.clear();
+        let one = limit.try_take().expect("a place");
+        assert!(limit.try_take().is_none());
+        drop(one);
+        limit.set(2);
+        assert!([limit.try_take(), limit.try_take(), limit.try_take()].iter().flatten().count() == 2);
+    }
+
+    #[test]
+    fn raised_limit_first_makes_up_for_places_that_were_too_many() {
+        let limit = ConnectionLimit::new(3);
+        let taken: Vec<_> = (0..3).map(|_| limit.try_take().expect("a place")).collect();
+        limit.set(1);
+        limit.set(3);
+        assert!(limit.try_take().is_none());
+        drop(taken);
+        assert_eq!((0..4).map_while(|_| limit.try_take()).collect::<Vec<_>>().len(), 3);
     }
 }

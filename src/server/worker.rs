@@ -2,6 +2,7 @@
 
 use std::io;
 use std::net::{SocketAddr, TcpListener};
+use std::pin::pin;
 use std::rc::Rc;
 use std::sync::{Arc, mpsc};
 use std::time::Duration;
@@ -18,7 +19,7 @@ use super::listen::Sharing;
 use super::pulse::Heart;
 use super::tls::Shown;
 use super::{Phase, Settings};
-use crate::clock::{Clock, TICK, Ticker};
+use crate::clock::{Clock, Ticker};
 use crate::gateway::{Gate, Publisher};
 use crate::telemetry::{Connections, Telemetry};
 
@@ -83,11 +84,9 @@ impl Worker {
                 let accept = Accept { listener, serving: Rc::clone(&serving), limit: limit.clone() };
                 let mut phase = phase.clone();
                 accepting.spawn_local(async move {
-                    tokio::select! {
-                        () = accept.from(&socket) => {}
-                        // An error means that the server is gone: then there is nothing left to serve for.
-                        _ = phase.wait_for(|phase| *phase == Phase::Drain) => accept.rest_of(socket).await,
-                    }
+                    // An error means that the server is gone: then there is nothing left to serve for.
+                    accept.until(phase.wait_for(|phase| *phase == Phase::Drain), &socket).await;
+                    accept.rest_of(socket).await;
                 });
             }
             let _ = phase.wait_for(|phase| *phase == Phase::Drain).await;
@@ -107,15 +106,32 @@ struct Accept {
 }
 
 impl Accept {
-    async fn from(&self, socket: &tokio::net::TcpListener) {
+    /// Accepts connections until the worker drains.
+    ///
+    /// The connection comes first and its place second: a loop that waited for connections with a place in hand would
+    /// keep it from the other loops. A connection that was accepted is served. Where there is no place for it when the
+    /// worker begins to drain, it is served without one: no new connections follow.
+    async fn until(&self, draining: impl Future, socket: &tokio::net::TcpListener) {
+        let mut draining = pin!(draining);
         loop {
-            // The place first: a connection that was accepted is served.
-            let Some(place) = self.limit.take() else {
-                tokio::time::sleep(TICK).await;
-                continue;
+            let accepted = tokio::select! {
+                biased;
+                _ = &mut draining => return,
+                accepted = socket.accept() => accepted,
             };
-            match socket.accept().await {
-                Ok((socket, peer)) => self.serve(socket, peer, place),
+            match accepted {
+                Ok((socket, peer)) => {
+                    let place = tokio::select! {
+                        biased;
+                        place = self.limit.take() => Some(place),
+                        _ = &mut draining => None,
+                    };
+                    let is_last = place.is_none();
+                    self.serve(socket, peer, place);
+                    if is_last {
+                        return;
+                    }
+                }
                 Err(error) if concerns_one_connection(&error) => {}
                 Err(error) => {
                     tracing::error!(%error, "cannot accept a connection; accepting pauses");
@@ -128,14 +144,14 @@ impl Accept {
     async fn rest_of(&self, socket: tokio::net::TcpListener) {
         close(socket, self.listener.sharing, |socket, peer| {
             // Without a place it is turned away, as it would have been a moment later.
-            if let Some(place) = self.limit.take() {
-                self.serve(socket, peer, place);
+            if let Some(place) = self.limit.try_take() {
+                self.serve(socket, peer, Some(place));
             }
         })
         .await;
     }
 
-    fn serve(&self, socket: TcpStream, peer: SocketAddr, place: Place) {
+    fn serve(&self, socket: TcpStream, peer: SocketAddr, place: Option<Place>) {
         self.listener.connections.accepted.count();
         let entered = self.listener.connections.open.enter();
         serve(&self.serving, socket, peer, self.listener.shown.current(), (place, entered));
