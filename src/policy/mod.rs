@@ -9,4 +9,5 @@ pub mod path;
 pub mod pattern;
 pub mod requirement;
 pub mod route;
+mod skeleton;
 mod tree;

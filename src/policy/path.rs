@@ -4,9 +4,17 @@
 //!    else is repaired: a path that two servers might read in two ways is an attack on the one behind us.
 //! 2. Refused, in every spelling: dot segments, empty segments, encoded slashes, backslashes, control characters, a
 //!    percent sign that would decode to a second encoding, text that is not UTF-8, and `;` unless it is allowed.
-//! 3. The rules are judged on the normal form, so a normal path is normal again.
+//! 3. A segment is a dot segment as well where only what may end a name follows the dots. A server that decodes a path
+//!    before it splits it reads `/a/..%23` as `/a/..`, and one that folds Unicode reads two full-width dots as `..`.
+//! 4. The rules are judged on the normal form, so a normal path is normal again.
 
 use std::borrow::Cow;
+
+use super::skeleton::skeleton;
+
+/// What ends a name for some server: path parameters, a stream of NTFS, the query and the fragment of a server that
+/// decodes first, and the space at which such a server ends the target of a request line.
+const NAME_ENDS: [u8; 5] = *b";:?# ";
 
 /// What becomes of a `;` in a path (RFC 3986 §3.3).
 ///
@@ -158,25 +166,38 @@ fn check_segment(segment: &str, parameters: PathParameters) -> Result<(), PathEr
         let is_control = forbidden.is_ascii_control();
         return Err(if is_control { PathError::ControlCharacter } else { PathError::ForbiddenCharacter });
     }
-    if segment.contains('%') {
-        check_encoded(segment)?;
-    }
+    let is_ascii = !segment.contains('%') || check_encoded(segment)?;
     if segment.contains('\\') || segment.contains("%5C") {
         return Err(PathError::Backslash);
     }
-    // Some servers decode first and cut path parameters off then: `..;` and `..%3B` are dot segments to them.
-    let name_ends = [segment.find(';'), segment.find("%3B")].into_iter().flatten().min();
-    if name_ends.is_some() && parameters == PathParameters::Refuse {
+    // Some servers decode first and cut path parameters off then.
+    if parameters == PathParameters::Refuse && (segment.contains(';') || segment.contains("%3B")) {
         return Err(PathError::PathParameter);
     }
-    match &segment[..name_ends.unwrap_or(segment.len())] {
-        "" => Err(PathError::EmptySegment),
-        "." | ".." => Err(PathError::DotSegment),
-        _ => Ok(()),
+    if segment.is_empty() || segment.starts_with(';') || segment.starts_with("%3B") {
+        return Err(PathError::EmptySegment);
     }
+    if is_dot_segment(segment) || !is_ascii && has_dot_segment_when_folded(segment) {
+        return Err(PathError::DotSegment);
+    }
+    Ok(())
 }
 
-fn check_encoded(segment: &str) -> Result<(), PathError> {
+fn is_dot_segment(segment: &str) -> bool {
+    let begun = segment.trim_start_matches("%20").trim_start_matches(' ');
+    let after = begun.trim_start_matches('.');
+    let dots = begun.len() - after.len();
+    matches!(dots, 1 | 2) && octets(after).next().is_none_or(|octet| NAME_ENDS.contains(&octet))
+}
+
+// A full-width slash separates, too, where full-width dots are dots.
+fn has_dot_segment_when_folded(segment: &str) -> bool {
+    let folded: String = skeleton(decoded(segment).chars()).collect();
+    folded.split('/').any(is_dot_segment)
+}
+
+// Whether all of it is ASCII.
+fn check_encoded(segment: &str) -> Result<bool, PathError> {
     if segment.contains("%2F") {
         return Err(PathError::EncodedSlash);
     }
@@ -190,7 +211,9 @@ fn check_encoded(segment: &str) -> Result<(), PathError> {
     // The octets of a character whose last one is still to come.
     let mut begun = [0; 4];
     let mut length = 0;
+    let mut is_ascii = true;
     for octet in octets(segment) {
+        is_ascii &= octet.is_ascii();
         begun[length] = octet;
         length += 1;
         match std::str::from_utf8(&begun[..length]) {
@@ -200,7 +223,7 @@ fn check_encoded(segment: &str) -> Result<(), PathError> {
             Err(_) => {}
         }
     }
-    if length == 0 { Ok(()) } else { Err(PathError::NotUtf8) }
+    if length == 0 { Ok(is_ascii) } else { Err(PathError::NotUtf8) }
 }
 
 fn hex_octet(high: u8, low: u8) -> Option<u8> {

@@ -103,6 +103,26 @@ fn r41_paths_that_can_be_read_in_two_ways_are_refused() {
     assert_eq!(stand.hits(), 0);
 }
 
+// Servers that decode a path before they split it, or that fold Unicode, read these as `/files/..`, which no route takes.
+#[test]
+fn r41_dot_segments_before_an_encoded_delimiter_are_refused() {
+    let stand = Stand::toml("[server]\npath_parameters = \"allow\"\n", "", "", ROUTES);
+    for dots in ["..", ".", "%2e%2e", ".%2E", "%EF%BC%8E%EF%BC%8E", "%E2%80%A5", ".%E2%80%8B."] {
+        for end in ["%23", "%3F", "%3b", ";", "%23x", "%3Fx=y", "%20", ":", "%3A:$DATA"] {
+            for method in ["GET", "DELETE"] {
+                let path = format!("/files/{dots}{end}");
+                let answer = send(stand.address, format!("{method} {path} HTTP/1.1\r\nHost: a\r\n\r\n"));
+                assert_eq!((answer.status, answer.challenge()), (400, None), "{method} {path}");
+            }
+        }
+    }
+    assert_eq!(stand.hits(), 0);
+    for fine in ["/files/...%23", "/files/.a%23", "/files/a..%23", "/files/%23", "/files/.hidden", "/files/a%EF%BC%8Fb"]
+    {
+        assert_eq!(stand.get(fine, None).status, 200, "{fine}");
+    }
+}
+
 #[test]
 fn what_is_matched_is_what_is_forwarded() {
     let stand = Stand::routes(ROUTES);

@@ -97,6 +97,51 @@ fn ambiguous_path_is_refused() {
 }
 
 #[test]
+fn dot_segment_is_refused_before_whatever_ends_a_name() {
+    for dots in
+        [".", "..", "%2e", ".%2E", "%20..", "%EF%BC%8E", "%ef%bc%8e.", "%E2%80%A5", ".%E2%80%8B.", "%E2%80%8B.."]
+    {
+        for end in
+            ["", "%23", "%3F", "%3f", "%23x", "%3Fx=/", "%20", "%20x", ":", ":x", "%3A%3a$DATA", "%EF%BC%9A", "%C2%A0"]
+        {
+            for path in [format!("/{dots}{end}"), format!("/open/{dots}{end}"), format!("/open/{dots}{end}/admin")] {
+                assert_eq!(parse(&path), Err(PathError::DotSegment), "{path}");
+                assert_eq!(parse_allowing(&path), Err(PathError::DotSegment), "{path}");
+            }
+        }
+    }
+    for end in ["%3B", "%3bx", ";", ";x=1", "%EF%BC%9B"] {
+        for path in [format!("/open/..{end}"), format!("/open/.{end}/x")] {
+            assert_eq!(parse_allowing(&path), Err(PathError::DotSegment), "{path}");
+        }
+    }
+    // A full-width slash, or what is taken for one, ends a name as well.
+    for path in ["/open/x%EF%BC%8F..%EF%BC%8Fadmin", "/open/..%E2%88%95admin", "/open/x%EF%BC%BC%EF%BC%8E%EF%BC%8E"] {
+        assert_eq!(parse(path), Err(PathError::DotSegment), "{path}");
+    }
+    for fine in [
+        "/...%23",
+        "/.a%23",
+        "/..a",
+        "/a..%23",
+        "/a..",
+        "/a%23/..b",
+        "/.well-known",
+        "/%23x",
+        "/%3F",
+        "/..-%23",
+        "/%20.a",
+        "/caf%C3%A9..",
+        "/%E2%80%A6",
+        "/%EF%BC%8Ea",
+        "/a%EF%BC%8Fb",
+        "/..%C3%A9",
+    ] {
+        assert_eq!(parse(fine).as_deref(), Ok(fine));
+    }
+}
+
+#[test]
 fn path_parameter_passes_where_allowed_and_hides_nothing() {
     assert_eq!(parse_allowing("/a;v=1/b").as_deref(), Ok("/a;v=1/b"));
     assert_eq!(parse_allowing("/a%3bb").as_deref(), Ok("/a%3Bb"));
@@ -164,7 +209,12 @@ proptest! {
         let inner = text.strip_prefix('/').expect("absolute");
         for segment in inner.strip_suffix('/').unwrap_or(inner).split('/').filter(|_| !inner.is_empty()) {
             let name = String::from_utf8(octets(segment).collect()).expect("UTF-8 after decoding");
-            prop_assert!(!["", ".", ".."].contains(&name.as_str()) && !name.contains(['/', '\\', ';', '\0']));
+            prop_assert!(!name.is_empty() && !name.contains(['/', '\\', ';', '\0']));
+            // Under any reading: however much of the name a server takes for its end.
+            for cut in [&['?', '#'][..], &[':'], &[' '], &['?', '#', ':', ' ']] {
+                let read = name.trim_start_matches(' ').split(cut).next().unwrap_or_default();
+                prop_assert!(![".", ".."].contains(&read), "{name:?}");
+            }
             prop_assert_eq!(decoded(segment), name);
         }
     }

@@ -1,0 +1,98 @@
+//! Text outside ASCII as the most lenient server compares it.
+//!
+//! Many servers find a file, a handler or a database row by less than the octets of its name. NTFS and APFS ignore case,
+//! HFS+ passes over characters that are not shown (CVE-2014-9390), IIS and Windows' best-fit tables turn full-width
+//! letters into ASCII, and the default collation of MySQL ignores accents. Two texts with one skeleton may be one name to
+//! such a server. Deliberately absent: characters of other scripts that only look alike, which no server takes for Latin.
+
+use icu_normalizer::DecomposingNormalizerBorrowed;
+use icu_properties::props::{CanonicalCombiningClass, DefaultIgnorableCodePoint};
+use icu_properties::{CodePointMapData, CodePointMapDataBorrowed, CodePointSetData, CodePointSetDataBorrowed};
+
+const COMPATIBILITY: DecomposingNormalizerBorrowed<'static> = DecomposingNormalizerBorrowed::new_nfkd();
+const IGNORABLE: CodePointSetDataBorrowed<'static> = CodePointSetData::new::<DefaultIgnorableCodePoint>();
+const COMBINING_CLASS: CodePointMapDataBorrowed<'static, CanonicalCombiningClass> = CodePointMapData::new();
+
+/// The characters of a decoded text in compatibility form, without case, accents and what is not shown. White space is a
+/// space and every slash is `/`.
+pub(super) fn skeleton(text: impl Iterator<Item = char>) -> impl Iterator<Item = char> {
+    let compatible = COMPATIBILITY.normalize_iter(text);
+    // By way of upper case: some letters outside ASCII, such as the long s, have one in it. The capital sharp s has none
+    // but itself, though its lower case has.
+    let lower = compatible.flat_map(char::to_lowercase);
+    let without_case = lower.flat_map(char::to_uppercase).flat_map(char::to_lowercase);
+    // The other case may be a letter with an accent again.
+    COMPATIBILITY.normalize_iter(without_case).filter(is_shown).map(plain)
+}
+
+fn is_shown(character: &char) -> bool {
+    let is_accent = COMBINING_CLASS.get(*character) != CanonicalCombiningClass::NotReordered;
+    !is_accent && !IGNORABLE.contains(*character)
+}
+
+fn plain(character: char) -> char {
+    match character {
+        // Windows' best fit for the division and fraction slashes and for the set minus.
+        '\\' | '\u{2044}' | '\u{2215}' | '\u{2216}' => '/',
+        space if space.is_whitespace() => ' ',
+        other => other,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    fn of(text: &str) -> String {
+        skeleton(text.chars()).collect()
+    }
+
+    #[test]
+    fn texts_that_a_server_may_take_for_one_have_one_skeleton() {
+        for (text, expected) in [
+            ("reports", "reports"),
+            ("\u{ff32}\u{ff45}ports", "reports"),
+            ("\u{24e1}epo\u{2b3}ts", "reports"),
+            ("re\u{301}p\u{f6}rts", "reports"),
+            ("\u{212a}eys", "keys"),
+            ("u\u{17f}ers", "users"),
+            ("adm\u{131}n", "admin"),
+            ("ADM\u{130}N", "admin"),
+            ("stra\u{df}e", "strasse"),
+            ("o\u{fb03}ce", "office"),
+            ("\u{3c3}\u{3c2}\u{3a3}", "\u{3c3}\u{3c3}\u{3c3}"),
+            ("re\u{200b}po\u{ad}r\u{200d}ts\u{feff}", "reports"),
+            ("\u{202e}reports\u{e0041}", "reports"),
+            ("a\u{a0}\u{3000}\u{1680}\u{2028}b", "a    b"),
+            ("a\u{ff0f}b\u{ff3c}c\u{2215}d", "a/b/c/d"),
+            ("\u{ff0e}\u{2024}", ".."),
+            ("\u{2025}", ".."),
+            ("me\u{ff1b}x\u{ff1a}y\u{ff1f}z", "me;x:y?z"),
+            ("\u{43c}\u{435}", "\u{43c}\u{435}"),
+            ("\u{304c}", "\u{304b}"),
+        ] {
+            assert_eq!(of(text), expected, "{text:?}");
+        }
+    }
+
+    proptest! {
+        #[test]
+        fn skeleton_has_no_other_skeleton(text in ".{0,12}") {
+            let once = of(&text);
+            prop_assert_eq!(of(&once), once);
+        }
+    }
+
+    #[test]
+    fn every_character_is_judged_alone_or_among_others_in_the_same_way() {
+        let blocks = [0..=0x33FF, 0xA000..=0xABFF, 0xF900..=0x104FF, 0x1D000..=0x1F2FF, 0xE0000..=0xE01FF];
+        for character in blocks.into_iter().flatten().filter_map(char::from_u32) {
+            let once: String = skeleton(std::iter::once(character)).collect();
+            assert_eq!(of(&once), once, "{character:?}");
+            assert_eq!(of(&format!("a{character}b")), format!("a{once}b"), "{character:?}");
+            assert!(!character.is_ascii() || once.len() == 1, "{character:?}");
+        }
+    }
+}
