@@ -11,32 +11,36 @@ use crate::policy::route::Route;
 
 /// What a row of the table shows.
 const COLUMNS: usize = 8;
+/// The width of a column at the most, in characters.
+const MAX_WIDTH: usize = 80;
 /// What stands before a route that lets in whom another one would not.
 const OPEN: &str = "!";
 
 pub(super) fn check(path: &Path) -> ExitCode {
     match super::read(path).and_then(|(config, source)| Ok((super::compiled(&config, &source)?, config, source))) {
         Ok(((snapshot, _), config, source)) => tell(&snapshot, &config, &source),
-        Err(code) => return code,
+        Err(code) => code,
     }
-    ExitCode::SUCCESS
 }
 
-fn tell(snapshot: &Snapshot, config: &Config, source: &Source) {
-    let warnings = source.report(weak_choices(config));
-    for line in warnings.lines() {
-        eprintln!("warning: {line}");
+fn tell(snapshot: &Snapshot, config: &Config, source: &Source) -> ExitCode {
+    let mut warnings = String::new();
+    for line in source.report(weak_choices(config)).lines() {
+        warnings += &format!("warning: {line}\n");
     }
-    println!(
-        "{}: good, with {}, {} and {}",
+    // In one piece: a file with many routes may have as many of them.
+    eprint!("{warnings}");
+    let mut text = format!(
+        "{}: good, with {}, {} and {}\n",
         source.file_name(),
         counted(config.routes.len(), "route"),
         counted(config.issuers.len(), "issuer"),
         counted(config.upstreams.len(), "upstream"),
     );
     if !config.routes.is_empty() {
-        println!("\n{}", route_table(config, snapshot, source));
+        text += &format!("\n{}\n", route_table(config, snapshot, source));
     }
+    super::answer(text.as_bytes())
 }
 
 fn counted(count: usize, noun: &str) -> String {
@@ -63,8 +67,11 @@ fn route_table(config: &Config, snapshot: &Snapshot, source: &Source) -> String 
         ]);
     }
     let any_open = rows.iter().any(|row| row[0] == OPEN);
-    let widths: [usize; COLUMNS] =
-        std::array::from_fn(|column| rows.iter().map(|row| row[column].chars().count()).max().unwrap_or(0));
+    let widths: [usize; COLUMNS] = std::array::from_fn(|column| {
+        // One long cell stands out of its column instead of widening it for every row.
+        let widths = rows.iter().map(|row| row[column].chars().count());
+        widths.filter(|width| *width <= MAX_WIDTH).max().unwrap_or(0)
+    });
     let lines = rows.iter().map(|row| {
         let cells = row.iter().zip(widths).filter(|(_, width)| *width > 0);
         let cells: Vec<_> = cells.map(|(cell, width)| format!("{cell:width$}")).collect();

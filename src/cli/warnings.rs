@@ -6,6 +6,8 @@
 mod issuers;
 mod routes;
 
+use std::collections::HashSet;
+
 use crate::config::{Config, Fault};
 
 /// Every weak choice of the file.
@@ -24,8 +26,8 @@ pub(super) fn weak_choices(config: &Config) -> Vec<Fault> {
         found.extend(issuers::weak_choices(issuer, config.development.is_some()));
     }
     found.extend(routes::weak_choices(config));
-    let is_used = |name: &str| config.routes.iter().any(|route| route.upstream.value == name);
-    for upstream in config.upstreams.iter().filter(|upstream| !is_used(&upstream.name.value)) {
+    let used: HashSet<_> = config.routes.iter().map(|route| route.upstream.value.as_str()).collect();
+    for upstream in config.upstreams.iter().filter(|upstream| !used.contains(upstream.name.value.as_str())) {
         found.push(upstream.name.fault("no route leads to this upstream").with_help("remove it, or add its routes"));
     }
     found

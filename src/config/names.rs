@@ -1,17 +1,35 @@
 //! Names in messages: how they are listed, and which known one somebody probably meant.
 
+/// Somebody who declares more than this does not want to read all of them beside one misspelling.
+const MAX_LISTED: usize = 40;
+
 /// `did you mean "listen"?`, if one of `known` is near enough to `name` to be its misspelling.
-pub(super) fn did_you_mean(name: &str, known: &[impl AsRef<str>]) -> Option<String> {
+pub(super) fn did_you_mean<K: AsRef<str>>(name: &str, known: impl IntoIterator<Item = K>) -> Option<String> {
     let name = folded(name);
-    let allowed = (name.chars().count() / 3).max(1);
-    let distances = known.iter().map(|known| (strsim::osa_distance(&name, &folded(known.as_ref())), known.as_ref()));
-    let (distance, nearest) = distances.min_by_key(|&(distance, _)| distance)?;
-    (distance <= allowed).then(|| format!("did you mean {nearest:?}?"))
+    let length = name.chars().count();
+    let allowed = (length / 3).max(1);
+    let mut nearest: Option<(usize, K)> = None;
+    for known in known {
+        // No distance is shorter than the difference in length, which is found sooner.
+        if known.as_ref().chars().count().abs_diff(length) > allowed {
+            continue;
+        }
+        let distance = strsim::osa_distance(&name, &folded(known.as_ref()));
+        if distance <= allowed && nearest.as_ref().is_none_or(|(shortest, _)| distance < *shortest) {
+            nearest = Some((distance, known));
+        }
+    }
+    nearest.map(|(_, known)| format!("did you mean {:?}?", known.as_ref()))
 }
 
-/// `"a", "b" or "c"`, with `last` before the last.
-pub(super) fn quoted_list(names: &[impl AsRef<str>], last: &str) -> String {
-    let quoted: Vec<_> = names.iter().map(|name| format!("{:?}", name.as_ref())).collect();
+/// `"a", "b" or "c"`, with `last` before the last; of many, the first and how many more there are.
+pub(super) fn quoted_list<N: AsRef<str>>(names: impl IntoIterator<Item = N>, last: &str) -> String {
+    let mut names = names.into_iter();
+    let mut quoted: Vec<_> = names.by_ref().take(MAX_LISTED).map(|name| format!("{:?}", name.as_ref())).collect();
+    match names.count() {
+        0 => {}
+        more => quoted.push(format!("{more} more")),
+    }
     match quoted.as_slice() {
         [] => "none".to_owned(),
         [only] => only.clone(),

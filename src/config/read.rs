@@ -5,6 +5,7 @@
 //! closure did not ask for: no section can forget to.
 
 use std::cell::RefCell;
+use std::collections::BTreeSet;
 use std::ops::Range;
 use std::path::{Path, PathBuf};
 
@@ -207,7 +208,7 @@ impl<'f> Table<'f> {
     }
 
     /// The names declared as `[name.NAME]`, readable or not: a broken declaration is not an undeclared name.
-    pub(super) fn names(&self, name: &str) -> Vec<String> {
+    pub(super) fn names(&self, name: &str) -> BTreeSet<String> {
         let tables = self.entries.get(name).and_then(|value| value.get_ref().as_table());
         tables.into_iter().flat_map(|tables| tables.keys()).map(|name| name.get_ref().to_string()).collect()
     }

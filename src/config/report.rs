@@ -78,16 +78,20 @@ impl Fault {
     }
 }
 
-/// The text that was read and the name of its file.
+/// The name of the file that was read, and where its lines begin.
+///
+/// The text is not kept: it may hold secrets.
 #[derive(Clone, Debug)]
 pub struct Source {
     file_name: String,
-    text: String,
+    /// The place of each line feed.
+    line_ends: Vec<usize>,
 }
 
 impl Source {
     pub(super) fn new(file_name: &str, text: &str) -> Self {
-        Self { file_name: file_name.to_owned(), text: text.to_owned() }
+        let line_ends = memchr::memchr_iter(b'\n', text.as_bytes()).collect();
+        Self { file_name: file_name.to_owned(), line_ends }
     }
 
     /// The file as the operator named it.
@@ -118,7 +122,7 @@ impl Source {
     }
 
     fn line(&self, offset: usize) -> usize {
-        self.text.bytes().take(offset).filter(|&byte| byte == b'\n').count() + 1
+        self.line_ends.partition_point(|&end| end < offset) + 1
     }
 }
 

@@ -1,5 +1,7 @@
 //! `[[routes]]`: who may send what where.
 
+use std::collections::BTreeSet;
+
 use http::{HeaderName, Method};
 use toml::de::DeValue;
 
@@ -68,8 +70,8 @@ pub struct ClaimHeader {
 
 /// What routes may refer to, readable or not: a broken declaration is not an undeclared name.
 pub(super) struct Declared {
-    pub(super) issuers: Vec<String>,
-    pub(super) upstreams: Vec<String>,
+    pub(super) issuers: BTreeSet<String>,
+    pub(super) upstreams: BTreeSet<String>,
 }
 
 impl Route {
@@ -142,9 +144,9 @@ fn scopes_in_one(value: &DeValue<'_>) -> Result<String, Mismatch> {
     text(value).map_err(|mismatch| if value.is_array() { mismatch.with_help(help) } else { mismatch })
 }
 
-fn declared_name(kind: &'static str, declared: &[String]) -> impl Reads<String> {
+fn declared_name(kind: &'static str, declared: &BTreeSet<String>) -> impl Reads<String> {
     move |value| {
-        let name = value.as_str().filter(|name| declared.iter().any(|declared| declared == name));
+        let name = value.as_str().filter(|name| declared.contains(*name));
         name.map(str::to_owned).ok_or_else(|| {
             let list = if declared.is_empty() { "none is".to_owned() } else { quoted_list(declared, "and") };
             let near = did_you_mean(value.as_str().unwrap_or_default(), declared);

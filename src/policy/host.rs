@@ -74,7 +74,7 @@ pub fn normal_host(authority: &str) -> Result<Cow<'_, str>, HostError> {
 }
 
 /// A host that a route answers to, or every host beneath one.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub struct HostPattern {
     // `api.example.com`, or `.example.com` for everything beneath it.
     pub(super) name: Box<str>,

@@ -21,15 +21,21 @@ pub(super) struct LenientPaths {
 }
 
 impl LenientPaths {
-    pub(super) fn insert(&mut self, index: usize, pattern: &RoutePattern) {
+    /// Makes it of the routes of a host: their positions and their paths.
+    pub(super) fn build<'r>(routes: impl IntoIterator<Item = (usize, &'r RoutePattern)>) -> Self {
         let fold = |segment: &Segment| match segment {
             Segment::Literal(text) => folded_name(text).map(|name| Segment::Literal(name.into())),
             Segment::Parameter => Some(Segment::Parameter),
             Segment::Rest => Some(Segment::Rest),
         };
-        let segments: Vec<_> = pattern.segments.iter().filter_map(fold).collect();
-        self.folds |= segments != pattern.segments;
-        self.tree.routes_at(&segments).push(index);
+        let mut folds = false;
+        let folded = routes.into_iter().map(|(index, pattern)| {
+            let segments: Vec<_> = pattern.segments.iter().filter_map(fold).collect();
+            folds |= segments != pattern.segments;
+            (segments, index)
+        });
+        let tree = Node::build(folded);
+        Self { tree, folds }
     }
 
     /// The routes that a lenient server would choose for a path for which ours is `index`; none where that is among them,

@@ -5,6 +5,7 @@
 //!    upstream takes both for the same, so a rule for one is a rule for the other.
 
 use std::fmt;
+use std::hash::Hash;
 
 use super::path::{NormalPath, PathError, PathParameters, decoded};
 
@@ -20,7 +21,7 @@ pub struct RoutePattern {
     pub(super) parameters: Vec<Box<str>>,
 }
 
-#[derive(Clone, PartialEq, Eq)]
+#[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub(super) enum Segment {
     // Decoded; empty for a trailing slash.
     Literal(Box<str>),
@@ -93,10 +94,10 @@ impl RoutePattern {
         self.parameters.iter().map(AsRef::as_ref)
     }
 
-    /// Whether it stands for the same paths as `other`, whatever the parameters are called.
+    /// Equal for patterns that stand for the same paths, whatever their parameters are called.
     #[must_use]
-    pub fn is_alike(&self, other: &Self) -> bool {
-        self.segments == other.segments
+    pub fn shape(&self) -> impl Clone + Eq + Hash + '_ {
+        self.segments.as_slice()
     }
 
     /// The name of `{*rest}`.

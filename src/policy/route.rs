@@ -8,7 +8,7 @@
 //! 4. A path that an upstream might take for another route's is refused, as `lookalike` has it.
 //! 5. Two routes that could both answer are an error when the table is built, so order in the file means nothing.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
 
 use http::{HeaderValue, Method};
@@ -57,6 +57,27 @@ struct Paths {
 }
 
 impl Paths {
+    // `indices` are those of the host's routes, in their order.
+    fn build(mut indices: Vec<usize>, routes: &[Route], overlaps: &mut Vec<Overlap>) -> Self {
+        // Sorting brings the routes of one path together, and leaves them in their order.
+        let segments = |index: usize| &routes[index].path.segments;
+        indices.sort_by(|&one, &other| segments(one).cmp(segments(other)));
+        for same_path in indices.chunk_by(|&one, &other| segments(one) == segments(other)) {
+            let mut taken = Taken::default();
+            for &second in same_path {
+                let methods = &routes[second].methods;
+                let overlap = taken.earliest_beside(methods).and_then(|first| {
+                    let method = routes[first].methods.in_common(methods)?;
+                    Some(Overlap { first, second, method })
+                });
+                overlaps.extend(overlap);
+                taken.take(second, methods);
+            }
+        }
+        let tree = Node::build(indices.iter().map(|&index| (segments(index), index)));
+        Self { tree, lenient: LenientPaths::build(indices.iter().map(|&index| (index, &routes[index].path))) }
+    }
+
     // The routes whose pattern fits best, whatever their methods.
     fn find<'p>(&self, path: &'p NormalPath<'_>, values: &mut Values<'p>) -> Option<&[usize]> {
         self.tree.find(path.as_str().strip_prefix('/'), values)
@@ -116,20 +137,28 @@ impl Route {
 impl RouteTable {
     /// Makes the table.
     ///
+    /// Takes time in proportion to `n log n` of the routes.
+    ///
     /// # Errors
-    /// Every pair of routes with a host, a path and a method in common.
+    /// Every route that has a host, a path and a method in common with an earlier one, beside the earliest of those.
     pub fn build(routes: Vec<Route>) -> Result<Self, Vec<Overlap>> {
-        let mut hosts: BTreeMap<Box<str>, Paths> = BTreeMap::new();
-        let mut any_host = Paths::default();
-        let mut overlaps = Vec::new();
+        let (mut any_host, mut by_host) = (Vec::new(), BTreeMap::<Box<str>, Vec<usize>>::new());
         for (index, route) in routes.iter().enumerate() {
             if route.hosts.is_empty() {
-                overlaps.extend(insert(&mut any_host, index, &routes));
+                any_host.push(index);
             }
             for host in &route.hosts {
-                overlaps.extend(insert(hosts.entry(host.name.clone()).or_default(), index, &routes));
+                let of_host = by_host.entry(host.name.clone()).or_default();
+                // A route that names a host twice does not overlap with itself.
+                if of_host.last() != Some(&index) {
+                    of_host.push(index);
+                }
             }
         }
+        let mut overlaps = Vec::new();
+        let any_host = Paths::build(any_host, &routes, &mut overlaps);
+        let paths_of = |(host, of_host)| (host, Paths::build(of_host, &routes, &mut overlaps));
+        let hosts = by_host.into_iter().map(paths_of).collect();
         // Two routes may meet at several hosts.
         overlaps.sort_by_key(|overlap| (overlap.second, overlap.first));
         overlaps.dedup();
@@ -210,20 +239,35 @@ impl RouteTable {
     }
 }
 
-fn insert(paths: &mut Paths, second: usize, routes: &[Route]) -> Vec<Overlap> {
-    let same_path = paths.tree.routes_at(&routes[second].path.segments);
-    // A route that names a host twice does not overlap with itself.
-    if same_path.last() == Some(&second) {
-        return Vec::new();
+/// The routes of one host and path, while overlaps are looked for: who takes what.
+///
+/// Each route is compared with what is taken, and not with each of the others: a path may have many routes.
+#[derive(Default)]
+struct Taken<'r> {
+    first: Option<usize>,
+    first_for_all: Option<usize>,
+    first_for: HashMap<&'r Method, usize>,
+}
+
+impl<'r> Taken<'r> {
+    /// The earliest of the routes so far that takes a method of this one.
+    fn earliest_beside(&self, methods: &Methods) -> Option<usize> {
+        match methods.listed() {
+            None => self.first,
+            Some(listed) => {
+                let for_one = listed.iter().filter_map(|method| self.first_for.get(method).copied());
+                for_one.chain(self.first_for_all).min()
+            }
+        }
     }
-    let overlap = |&first: &usize| {
-        let method = routes[first].methods.in_common(&routes[second].methods)?;
-        Some(Overlap { first, second, method })
-    };
-    let overlaps = same_path.iter().filter_map(overlap).collect();
-    same_path.push(second);
-    paths.lenient.insert(second, &routes[second].path);
-    overlaps
+
+    fn take(&mut self, index: usize, methods: &'r Methods) {
+        self.first.get_or_insert(index);
+        match methods.listed() {
+            None => _ = self.first_for_all.get_or_insert(index),
+            Some(listed) => listed.iter().for_each(|method| _ = self.first_for.entry(method).or_insert(index)),
+        }
+    }
 }
 
 mod precedence;

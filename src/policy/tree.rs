@@ -21,8 +21,23 @@ pub(super) struct Node {
 }
 
 impl Node {
+    /// Makes the tree of these patterns, each with the position of its route. Routes of one pattern are in
+    /// ascending order.
+    ///
+    /// They are sorted first, so that each literal is appended to its node. In any other order, a node with `n` literals
+    /// would move them in the order of `n²` times.
+    pub(super) fn build<S: AsRef<[Segment]>>(patterns: impl IntoIterator<Item = (S, usize)>) -> Self {
+        let mut patterns: Vec<_> = patterns.into_iter().collect();
+        patterns.sort_by(|(one, first), (other, second)| (one.as_ref(), first).cmp(&(other.as_ref(), second)));
+        let mut root = Self::default();
+        for (segments, index) in &patterns {
+            root.routes_at(segments.as_ref()).push(*index);
+        }
+        root
+    }
+
     /// The routes with exactly this pattern, names of parameters aside.
-    pub(super) fn routes_at(&mut self, segments: &[Segment]) -> &mut Vec<usize> {
+    fn routes_at(&mut self, segments: &[Segment]) -> &mut Vec<usize> {
         match segments.split_first() {
             None => &mut self.here,
             Some((Segment::Rest, _)) => &mut self.rest,

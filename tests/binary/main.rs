@@ -15,6 +15,7 @@ mod process;
 mod reload;
 mod restart;
 mod rolling;
+mod scale;
 #[path = "../gate/harness/server.rs"]
 #[allow(dead_code, reason = "the tests of the gate use more of it")]
 mod server;

@@ -1,5 +1,7 @@
 //! Weak choices about who may pass.
 
+use std::collections::HashMap;
+
 use http::Method;
 
 use crate::config::{Access, Config, Fault, Placed, Route};
@@ -10,7 +12,7 @@ use crate::policy::pattern::RoutePattern;
 const SEPARATORS: [char; 6] = ['.', ':', '/', '-', '_', '|'];
 
 /// How much a route asks for.
-#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 enum Strictness {
     Public,
     AnyToken,
@@ -33,8 +35,8 @@ pub(super) fn weak_choices(config: &Config) -> Vec<Fault> {
             found.push(fault.with_help("add [issuers.NAME]"));
         }
         found.extend(required(route).iter().flat_map(wide_wildcards));
-        found.extend(config.routes.iter().find_map(|other| looser_method(route, other)));
     }
+    found.extend(looser_methods(&config.routes));
     found
 }
 
@@ -113,14 +115,34 @@ fn wide_wildcards(set: &Placed<String>) -> impl Iterator<Item = Fault> {
 
 // Reading may be open where writing is not. The other way round, or one way of writing less guarded than another, is seldom
 // meant.
-fn looser_method(route: &Route, other: &Route) -> Option<Fault> {
-    let of = strictness(route);
-    if of >= strictness(other) || !is_same_place(route, other) {
-        return None;
+fn looser_methods(routes: &[Route]) -> Vec<Fault> {
+    let patterns: Vec<_> = routes.iter().map(|route| RoutePattern::parse(&route.path.value).ok()).collect();
+    let hosts: Vec<_> = routes.iter().map(hosts).collect();
+    let places = |index: usize| {
+        let shape = patterns[index].as_ref().map(RoutePattern::shape);
+        let hosts = hosts[index].iter().map(Option::as_ref);
+        shape.into_iter().flat_map(move |shape| hosts.clone().map(move |host| (host, shape.clone())))
+    };
+    // Of the routes of one place that say for which methods they are, the first that asks for so much.
+    let mut guarded: HashMap<_, usize> = HashMap::new();
+    for index in (0..routes.len()).filter(|&index| !routes[index].methods.is_empty()) {
+        for place in places(index) {
+            guarded.entry((place, strictness(&routes[index]))).or_insert(index);
+        }
     }
+    let beside = |index: usize| {
+        let stricter =
+            [Strictness::AnyToken, Strictness::Scope].into_iter().filter(|of| *of > strictness(&routes[index]));
+        let first = |of| places(index).filter_map(|place| guarded.get(&(place, of)).copied()).min();
+        stricter.filter_map(first).min()
+    };
+    (0..routes.len()).filter_map(|index| looser_method(&routes[index], &routes[beside(index)?])).collect()
+}
+
+fn looser_method(route: &Route, other: &Route) -> Option<Fault> {
     let changing = route.methods.iter().find(|method| !reads(&method.value))?;
     let guarded = other.methods.first()?;
-    let asked = match of {
+    let asked = match strictness(route) {
         Strictness::Public => "asks for no token",
         Strictness::AnyToken | Strictness::Scope => "takes any valid token",
     };
@@ -130,6 +152,14 @@ fn looser_method(route: &Route, other: &Route) -> Option<Fault> {
             .fault(message)
             .with_help(format!("give it a scope of its own, as the route at {} has", other.path.key())),
     )
+}
+
+// `None` stands for any.
+fn hosts(route: &Route) -> Vec<Option<HostPattern>> {
+    if route.host.is_empty() {
+        return vec![None];
+    }
+    route.host.iter().filter_map(|host| HostPattern::parse(&host.value).ok()).map(Some).collect()
 }
 
 fn strictness(route: &Route) -> Strictness {
@@ -143,16 +173,6 @@ fn strictness(route: &Route) -> Strictness {
 // OPTIONS is how browsers ask before they send a token.
 fn reads(method: &Method) -> bool {
     *method == Method::GET || *method == Method::HEAD || *method == Method::OPTIONS
-}
-
-fn is_same_place(one: &Route, other: &Route) -> bool {
-    let path = |route: &Route| RoutePattern::parse(&route.path.value).ok();
-    let hosts = |route: &Route| -> Vec<_> {
-        route.host.iter().filter_map(|host| HostPattern::parse(&host.value).ok()).collect()
-    };
-    let (ours, theirs) = (hosts(one), hosts(other));
-    let share_a_host = ours.is_empty() && theirs.is_empty() || ours.iter().any(|host| theirs.contains(host));
-    share_a_host && path(one).zip(path(other)).is_some_and(|(one, other)| one.is_alike(&other))
 }
 
 #[cfg(test)]

@@ -49,46 +49,73 @@ pub(super) fn compile(
 /// A JWT goes to the one issuer that its `iss` names, and an opaque token to the one that its beginning names: no route
 /// may leave open which.
 pub(super) fn refuse_ambiguous(config: &Config, faults: &mut Vec<Fault>) {
+    // Many routes accept the same issuers: the first of them is judged for all.
+    let mut alike: BTreeMap<Vec<&str>, Vec<&config::Route>> = BTreeMap::new();
     for route in config.routes.iter().filter(|route| !matches!(route.access, config::Access::Public)) {
-        let is_accepted = |issuer: &&config::Issuer| {
-            route.issuers.is_empty() || route.issuers.iter().any(|name| name.value == issuer.name.value)
-        };
+        let mut names: Vec<_> = route.issuers.iter().map(|name| name.value.as_str()).collect();
+        names.sort_unstable();
+        alike.entry(names).or_default().push(route);
+    }
+    for (names, routes) in alike {
+        let Some(first) = routes.first() else { continue };
+        let is_accepted =
+            |issuer: &&config::Issuer| names.is_empty() || names.binary_search(&issuer.name.value.as_str()).is_ok();
         let accepted: Vec<_> = config.issuers.iter().filter(is_accepted).collect();
-        let asked: Vec<_> = accepted.iter().filter(|issuer| issuer.introspection.is_some()).collect();
-        for (index, issuer) in asked.iter().enumerate() {
-            let prefix = &issuer.token_prefix;
-            let is_alike = |other: &&&&config::Issuer| {
-                let other = &other.token_prefix.value;
-                prefix.value.starts_with(other.as_str()) || other.starts_with(&prefix.value)
-            };
-            if let Some(other) = asked[..index].iter().find(is_alike) {
-                let message = format!(
-                    "expected prefixes that tell the opaque tokens of two issuers of one route apart, but found {:?} for \
-                     {:?} and {:?} for {:?}",
-                    other.token_prefix.value, other.name.value, prefix.value, issuer.name.value
-                );
-                let help = format!(
-                    "give both a token_prefix that the other's does not begin with, or name one of them in the issuers of {:?}",
-                    route.path.value
-                );
-                let fault = if prefix.is_written() { prefix.fault(message) } else { issuer.name.fault(message) };
-                faults.push(fault.with_help(help));
-            }
+        let others = match routes.len() - 1 {
+            0 => String::new(),
+            1 => ", and of one more route".to_owned(),
+            more => format!(", and of {more} more routes"),
+        };
+        faults.extend(alike_prefixes(&accepted, first, &others));
+        faults.extend(issuers_of_one_name(&accepted, first, &others));
+    }
+}
+
+fn alike_prefixes(accepted: &[&config::Issuer], route: &config::Route, others: &str) -> Vec<Fault> {
+    let mut faults = Vec::new();
+    let asked: Vec<_> = accepted.iter().filter(|issuer| issuer.introspection.is_some()).collect();
+    for (index, issuer) in asked.iter().enumerate() {
+        let prefix = &issuer.token_prefix;
+        let is_alike = |other: &&&&config::Issuer| {
+            let other = &other.token_prefix.value;
+            prefix.value.starts_with(other.as_str()) || other.starts_with(&prefix.value)
+        };
+        if let Some(other) = asked[..index].iter().find(is_alike) {
+            let message = format!(
+                "expected prefixes that tell the opaque tokens of two issuers of one route apart, but found {:?} for \
+                 {:?} and {:?} for {:?}",
+                other.token_prefix.value, other.name.value, prefix.value, issuer.name.value
+            );
+            let help = format!(
+                "give both a token_prefix that the other's does not begin with, or name one of them in the issuers of \
+                 {:?}{others}",
+                route.path.value
+            );
+            let fault = if prefix.is_written() { prefix.fault(message) } else { issuer.name.fault(message) };
+            faults.push(fault.with_help(help));
         }
-        let mut owners: BTreeMap<&str, &str> = BTreeMap::new();
-        for issuer in accepted {
-            for iss in &issuer.issuer {
-                if let Some(other) = owners.insert(&iss.value, &issuer.name.value) {
-                    let message = format!(
-                        "expected issuers that go by different names, but found {:?} for both {:?} and {:?}",
-                        iss.value, other, issuer.name.value
-                    );
-                    let place = route.issuers.first().unwrap_or(&route.path);
-                    faults.push(place.fault(message).with_help("name one of them in the route's issuers"));
-                }
+    }
+    faults
+}
+
+fn issuers_of_one_name(accepted: &[&config::Issuer], route: &config::Route, others: &str) -> Vec<Fault> {
+    let mut faults = Vec::new();
+    let mut owners: BTreeMap<&str, &str> = BTreeMap::new();
+    for issuer in accepted {
+        for iss in &issuer.issuer {
+            if let Some(other) = owners.insert(&iss.value, &issuer.name.value) {
+                let message = format!(
+                    "expected issuers that go by different names, but found {:?} for both {:?} and {:?}",
+                    iss.value, other, issuer.name.value
+                );
+                let place = route.issuers.first().unwrap_or(&route.path);
+                faults.push(
+                    place.fault(message).with_help(format!("name one of them in the issuers of the route{others}")),
+                );
             }
         }
     }
+    faults
 }
 
 fn compile_one(issuer: &config::Issuer, trust: &Trust, epoch: &Epoch) -> Result<Issuer, Box<Fault>> {

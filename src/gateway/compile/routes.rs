@@ -1,5 +1,6 @@
 //! `[[routes]]`.
 
+use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
 
 use crate::config::{self, Access, Config, Fault, ForwardToken, Placed};
@@ -15,9 +16,11 @@ pub(super) fn compile(config: &Config, faults: &mut Vec<Fault>) -> (Option<Route
     let before = faults.len();
     let mut routes = Vec::new();
     let mut forwarding = Vec::new();
+    let named = config.upstreams.iter().enumerate();
+    let upstreams: Upstreams<'_> = named.map(|(index, upstream)| (upstream.name.value.as_str(), index)).collect();
     for written in &config.routes {
         let Some(path) = kept(faults, parsed(&written.path, RoutePattern::parse)) else { continue };
-        forwarding.extend(kept(faults, compile_forwarding(written, &path, config)));
+        forwarding.extend(kept(faults, compile_forwarding(written, &path, &upstreams)));
         if let Some(route) = compile_route(written, path, config, faults) {
             routes.push(route);
         }
@@ -35,6 +38,9 @@ pub(super) fn compile(config: &Config, faults: &mut Vec<Fault>) -> (Option<Route
     }
 }
 
+/// The positions of the upstreams, by their names.
+type Upstreams<'c> = HashMap<&'c str, usize>;
+
 fn clash(overlap: &Overlap, routes: &[&config::Route]) -> Fault {
     let (first, second) = (routes[overlap.first], routes[overlap.second]);
     let message = format!(
@@ -49,6 +55,7 @@ fn clash(overlap: &Overlap, routes: &[&config::Route]) -> Fault {
 /// What is wrong with routes by themselves, whatever else is wrong with the file.
 pub(super) fn faults(config: &Config, known: &[Fault]) -> Vec<Fault> {
     let (mut faults, mut routes, mut sources) = (Vec::new(), Vec::new(), Vec::new());
+    let faulty: HashSet<_> = known.iter().filter_map(|fault| route_key(&fault.key)).collect();
     for written in &config.routes {
         let before = faults.len();
         if let Some(path) = kept(&mut faults, parsed(&written.path, RoutePattern::parse)) {
@@ -56,8 +63,7 @@ pub(super) fn faults(config: &Config, known: &[Fault]) -> Vec<Fault> {
                 kept(&mut faults, segments_to_strip(prefix, &path));
             }
             // A host or method that could not be read may be what tells two of them apart.
-            let place = written.path.key().trim_end_matches("path");
-            let is_whole = !known.iter().any(|fault| fault.key.starts_with(place));
+            let is_whole = route_key(written.path.key()).is_none_or(|route| !faulty.contains(route));
             let route = compile_route(written, path, config, &mut faults);
             if let Some(route) = route.filter(|_| is_whole && faults.len() == before) {
                 routes.push(route);
@@ -68,6 +74,12 @@ pub(super) fn faults(config: &Config, known: &[Fault]) -> Vec<Fault> {
     let overlaps = RouteTable::build(routes).err().unwrap_or_default();
     faults.extend(overlaps.iter().map(|overlap| clash(overlap, &sources)));
     faults
+}
+
+/// `routes[3]` of `routes[3].claim_headers.X-User`.
+fn route_key(key: &str) -> Option<&str> {
+    let route = key.split('.').next()?;
+    route.starts_with("routes[").then_some(route)
 }
 
 fn compile_route(
@@ -99,8 +111,12 @@ fn compile_route(
     Some(Route { hosts, path, methods: methods?, requirement, issuers, is_enforced })
 }
 
-fn compile_forwarding(written: &config::Route, path: &RoutePattern, config: &Config) -> Result<Forwarding, Box<Fault>> {
-    let upstream = config.upstreams.iter().position(|upstream| upstream.name.value == written.upstream.value);
+fn compile_forwarding(
+    written: &config::Route,
+    path: &RoutePattern,
+    upstreams: &Upstreams<'_>,
+) -> Result<Forwarding, Box<Fault>> {
+    let upstream = upstreams.get(written.upstream.value.as_str()).copied();
     let hosts: Vec<_> = written.host.iter().map(|host| host.value.as_str()).collect();
     Ok(Forwarding {
         // Undeclared names were refused when the file was read.
