@@ -1,7 +1,9 @@
 //! Chunked content, as it is read (RFC 9112 §7.1).
 //!
 //! Read strictly, for the same bytes must not end in different places for two readers: the line of a size, a chunk and the
-//! trailers as a whole end with CRLF, a size is up to 16 hexadecimal digits, and extensions are passed over.
+//! trailers as a whole end with CRLF, a size is up to 16 hexadecimal digits, and extensions are passed over. Between a size
+//! and its extensions there may be spaces and tabs, and no other white space. They may also stand without an extension
+//! behind them: old servers pad their sizes so, and every reader takes that for the same size.
 
 use std::io;
 
@@ -123,8 +125,10 @@ impl Chunks {
         let line = line.strip_suffix(b"\r\n").ok_or(ChunkError::Size)?;
         let digits = line.iter().take_while(|byte| byte.is_ascii_hexdigit()).count();
         let (digits, extensions) = line.split_at(digits);
-        let is_extension = extensions.trim_ascii_start().first().is_none_or(|byte| *byte == b';');
-        if digits.len() > 16 || !is_extension || extensions.contains(&b'\r') {
+        let mut behind_white_space = extensions.iter().skip_while(|byte| matches!(byte, b' ' | b'\t'));
+        let is_extension = behind_white_space.next().is_none_or(|byte| *byte == b';');
+        let is_text = extensions.iter().all(|byte| !byte.is_ascii_control() || *byte == b'\t');
+        if digits.len() > 16 || !is_extension || !is_text {
             return Err(ChunkError::Size);
         }
         self.beside += extensions.len();
@@ -186,7 +190,7 @@ mod tests {
     #[test]
     fn content_is_read_whatever_the_pieces_it_comes_in() {
         let wire =
-            b"5\r\nhello\r\n00001;a=b;c=\"d\"\r\n \r\nA \t; x\r\n0123456789\r\n0\r\nx-sum: 7\r\nX-End:\r\n\r\nHTTP/1.1";
+            b"5 \t\r\nhello\r\n00001;a=b;c=\"d\"\r\n \r\nA \t; x\r\n0123456789\r\n0\r\nx-sum: 7\r\nX-End:\r\n\r\nHTTP/1.1";
         for piece in 1..wire.len() {
             let (content, trailers, rest) = read(wire, piece).expect("chunks");
             assert_eq!((&*content, &*rest), (&b"hello 0123456789"[..], &b"HTTP/1.1"[..]));
@@ -210,6 +214,14 @@ mod tests {
             ("0x5\r\nhello", ChunkError::Size),
             (" 5\r\nhello", ChunkError::Size),
             ("5 5\r\nhello", ChunkError::Size),
+            ("5\x0c\r\nhello", ChunkError::Size),
+            ("5 \x0c\r\nhello", ChunkError::Size),
+            ("5\x0c;a=b\r\nhello", ChunkError::Size),
+            ("5\x0b\r\nhello", ChunkError::Size),
+            ("5\0\r\nhello", ChunkError::Size),
+            ("5;a=\x0c\r\nhello", ChunkError::Size),
+            ("5;a=\"\0\"\r\nhello", ChunkError::Size),
+            ("5\u{a0}\r\nhello", ChunkError::Size),
             ("5\r;\r\nhello", ChunkError::Size),
             ("5;a\rb\r\nhello", ChunkError::Size),
             ("5;a\nb\r\nhello", ChunkError::Size),

@@ -133,13 +133,22 @@ pub(super) fn read_head(read: &mut BytesMut, searched: &mut usize, method: &Meth
     *answer.headers_mut() = fields(named_values).ok_or(HeadError::Malformed(httparse::Error::HeaderValue))?;
     *answer.status_mut() = status;
     *answer.version_mut() = if parsed.version == Some(1) { Version::HTTP_11 } else { Version::HTTP_10 };
-    if let Some(reason) = parsed.reason.filter(|reason| Some(*reason) != status.canonical_reason())
-        && let Ok(reason) = ReasonPhrase::try_from(reason.as_bytes())
-    {
-        answer.extensions_mut().insert(reason);
+    if let Some(reason) = parsed.reason.filter(|reason| Some(*reason) != status.canonical_reason()) {
+        // The parser takes a reason outside ASCII for none at all (RFC 9112 §4: obs-text may stand there).
+        let reason = if reason.is_empty() { reason_in(&block) } else { reason.as_bytes() };
+        if let Ok(reason) = ReasonPhrase::try_from(reason) {
+            answer.extensions_mut().insert(reason);
+        }
     }
     let (framing, keeps) = framing(&mut answer, method)?;
     Ok(Some(Head { answer, framing, keeps }))
+}
+
+// What stands behind `HTTP/1.1 200 `.
+fn reason_in(head: &[u8]) -> &[u8] {
+    const BEFORE: usize = "HTTP/1.1 200 ".len();
+    let line = head.split(|byte| *byte == b'\n').next().unwrap_or_default();
+    line.strip_suffix(b"\r").unwrap_or(line).get(BEFORE..).unwrap_or_default()
 }
 
 /// Makes a map of fields as they came; none where they do not fit into one.
@@ -206,11 +215,18 @@ fn framing(answer: &mut Response<()>, method: &Method) -> Result<(Framing, bool)
     }
     let keeps = keeps && !closes;
     let status = answer.status();
+    // A server that announces content where there can be none may send it as well (RFC 9110 §8.6, RFC 9112 §6.1): it would
+    // be read as the next response. The Content-Length of a 304 tells that of the 200, and is no such announcement.
+    let announces_content = match status {
+        StatusCode::NO_CONTENT => is_chunked.is_some() || length.is_some_and(|length| length > 0),
+        StatusCode::NOT_MODIFIED => is_chunked.is_some(),
+        _ => false,
+    };
     let is_bodiless = status.is_informational()
         || matches!(status, StatusCode::NO_CONTENT | StatusCode::NOT_MODIFIED)
         || method == Method::HEAD;
     if is_bodiless {
-        return Ok((Framing::Length(0), keeps));
+        return Ok((Framing::Length(0), keeps && !announces_content));
     }
     match (is_chunked, length) {
         (None, Some(length)) => Ok((Framing::Length(length), keeps)),
@@ -327,11 +343,41 @@ mod tests {
     }
 
     #[test]
-    fn some_answers_have_no_content_whatever_they_say() {
-        for (method, status) in [("HEAD", 200), ("GET", 204), ("GET", 304), ("GET", 103)] {
-            let wire = format!("HTTP/1.1 {status} X\r\nContent-Length: 5\r\n\r\n");
+    fn some_responses_have_no_content_and_those_that_announce_it_end_their_connection() {
+        for (method, status, fields, keeps) in [
+            ("HEAD", 200, "Content-Length: 5\r\n", true),
+            ("HEAD", 200, "Transfer-Encoding: chunked\r\n", true),
+            ("HEAD", 204, "Content-Length: 5\r\n", false),
+            ("GET", 103, "Content-Length: 5\r\n", true),
+            ("GET", 204, "", true),
+            ("GET", 204, "Content-Length: 0\r\n", true),
+            ("GET", 204, "Content-Length: 5\r\n", false),
+            ("GET", 204, "Transfer-Encoding: chunked\r\n", false),
+            ("GET", 204, "Transfer-Encoding: gzip\r\n", false),
+            ("GET", 304, "Content-Length: 5\r\n", true),
+            ("GET", 304, "Transfer-Encoding: chunked\r\n", false),
+            ("HEAD", 304, "Transfer-Encoding: chunked\r\n", false),
+        ] {
+            let wire = format!("HTTP/1.1 {status} X\r\n{fields}\r\n");
             let head = parse(&wire, &method.parse().expect("a method")).expect("a head").expect("a whole one");
-            assert!(matches!(head.framing, Framing::Length(0)) && head.keeps, "{method} {status}");
+            assert_eq!((head.framing, head.keeps), (Framing::Length(0), keeps), "{method} {status} {fields}");
+        }
+    }
+
+    #[test]
+    fn reason_is_kept_as_it_came_unless_it_is_the_usual_one() {
+        for (line, expected) in [
+            (&b"HTTP/1.1 200 OK\r\n"[..], None),
+            (b"HTTP/1.1 200 Fine\r\n", Some(&b"Fine"[..])),
+            (b"HTTP/1.1 299 Tout va bien \xe9\r\n", Some(b"Tout va bien \xe9")),
+            (b"HTTP/1.1 200 \xd0\x9e\xd0\x9a\n", Some(b"\xd0\x9e\xd0\x9a")),
+            (b"HTTP/1.1 200 \r\n", Some(b"")),
+            (b"HTTP/1.1 200\r\n", Some(b"")),
+        ] {
+            let mut read = BytesMut::from(&[line, b"\r\n"].concat()[..]);
+            let head = read_head(&mut read, &mut 0, &Method::GET).expect("a head").expect("a whole one");
+            let reason = head.answer.extensions().get::<ReasonPhrase>().map(|reason| reason.as_bytes().to_vec());
+            assert_eq!(reason.as_deref(), expected, "{:?}", String::from_utf8_lossy(line));
         }
     }
 
