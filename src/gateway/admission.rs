@@ -34,6 +34,9 @@ pub enum Inadmissible {
     /// An absolute-form target of `ftp` or the like.
     #[error("expected a target of http or https, but found another scheme")]
     OtherScheme,
+    /// A `#`: what stands behind it is for the client only (RFC 9112 §3.2).
+    #[error("expected a target without a fragment, but found a #")]
+    Fragment,
     /// Control characters or bytes outside ASCII in the query (RFC 3986 §3.4).
     #[error("expected a query of visible ASCII characters, but found others")]
     UnprintableQuery,
@@ -59,6 +62,7 @@ impl Inadmissible {
             | Self::UnprintableHost
             | Self::OtherTarget
             | Self::OtherScheme
+            | Self::Fragment
             | Self::UnprintableQuery => false,
         }
     }
@@ -109,6 +113,18 @@ pub(super) fn check(parts: &Parts) -> Result<(), Inadmissible> {
     let is_printable = |query: &str| query.bytes().all(|byte| byte.is_ascii_graphic());
     if parts.uri.query().is_some_and(|query| !is_printable(query)) {
         return Err(Inadmissible::UnprintableQuery);
+    }
+    Ok(())
+}
+
+/// Refuses a target that has a fragment, which is found behind so many bytes of the request line.
+///
+/// The line is looked at as it is read, before anybody knows for certain where requests begin: what stands before the `#`
+/// must be as long as what was made of the line.
+pub(super) fn check_fragment(parts: &Parts, bytes_before: usize) -> Result<(), Inadmissible> {
+    let target = parts.uri.path_and_query().map_or("", |target| target.as_str());
+    if parts.uri.authority().is_some() || bytes_before == parts.method.as_str().len() + " ".len() + target.len() {
+        return Err(Inadmissible::Fragment);
     }
     Ok(())
 }

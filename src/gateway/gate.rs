@@ -114,6 +114,9 @@ impl Gate {
                 if parts.version == Version::HTTP_2 {
                     admission::as_over_http1(&mut parts, progress.is_some())?;
                 }
+                if let Some(bytes_before) = connection.pace.take_fragment() {
+                    admission::check_fragment(&parts, bytes_before)?;
+                }
                 self.judge(&view, connection, &parts, &mut record).await
             });
             caught(judging).await

@@ -6,6 +6,7 @@ mod interim;
 mod pace;
 mod paced;
 mod renewed;
+mod request_line;
 mod sending;
 mod stream;
 pub mod tls;

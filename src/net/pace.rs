@@ -35,6 +35,7 @@ pub struct Pace {
     is_leaving: Cell<bool>,
     bytes_read: Cell<u64>,
     last_read: Cell<Option<Instant>>,
+    fragment: Cell<Option<usize>>,
     allowance: Allowance,
     reading: OnceCell<Reading>,
 }
@@ -172,6 +173,16 @@ impl Pace {
     pub(super) fn count(&self, bytes: usize, now: Instant) {
         self.bytes_read.set(self.bytes_read.get() + bytes as u64);
         self.last_read.set(Some(now));
+    }
+
+    /// A request line has a `#` behind so many bytes.
+    pub(super) fn found_fragment(&self, bytes_before: usize) {
+        self.fragment.set(Some(bytes_before));
+    }
+
+    /// How many bytes of the request line stand before a fragment, where it has one; known once.
+    pub fn take_fragment(&self) -> Option<usize> {
+        self.fragment.take()
     }
 
     /// Bytes that the peer has sent so far.

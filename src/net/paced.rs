@@ -14,6 +14,7 @@ use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use super::frames::Frames;
 use super::interim::Interim;
 use super::pace::{Pace, PaceLimits, Phase, Reading};
+use super::request_line::RequestLine;
 use crate::clock::{Stall, Ticker};
 
 /// A connection that ends with [`io::ErrorKind::TimedOut`] when its peer keeps it waiting beyond its [`PaceLimits`].
@@ -28,6 +29,8 @@ pub struct Paced<S> {
     unread: Bytes,
     /// Where exchanges share the connection.
     frames: Option<Frames>,
+    /// Where they do not.
+    request_line: RequestLine,
 }
 
 impl<S> Paced<S> {
@@ -35,13 +38,14 @@ impl<S> Paced<S> {
     pub fn new(stream: S, pace: Rc<Pace>, limits: PaceLimits, ticker: &Rc<Ticker>) -> Self {
         pace.watch(Reading { deadline: ticker.deadline(), limits });
         let (writing, ticker) = (Stall::new(ticker, limits.write), Rc::clone(ticker));
-        let (interim, unread, frames) = (None, Bytes::new(), None);
-        Self { stream, pace, writing, ticker, interim, unread, frames }
+        let (interim, unread, frames, request_line) = (None, Bytes::new(), None, RequestLine::default());
+        Self { stream, pace, writing, ticker, interim, unread, frames, request_line }
     }
 
     /// Gives back what was read, to be read again first.
     pub fn unread(&mut self, bytes: Bytes) {
         self.unread = bytes;
+        self.request_line.begin();
     }
 
     /// From the next byte on it is HTTP/2 that the client speaks, its preface first.
@@ -148,8 +152,14 @@ impl<S: AsyncRead + AsyncWrite + Unpin> AsyncRead for Paced<S> {
             let counted = frames.read(&buf.filled()[before..], this.pace.allowance(), this.ticker.now());
             counted.map_err(io::Error::other)?;
             this.pace.read_frames(frames);
-        } else if this.pace.phase() == Phase::Idle {
-            this.pace.enter(Phase::Head);
+        } else {
+            if this.pace.phase() == Phase::Idle {
+                this.pace.enter(Phase::Head);
+                this.request_line.begin();
+            }
+            if let Some(bytes_before) = this.request_line.read(&buf.filled()[before..]) {
+                this.pace.found_fragment(bytes_before);
+            }
         }
         Poll::Ready(outcome)
     }

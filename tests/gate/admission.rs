@@ -91,6 +91,38 @@ fn lengths_go_on_as_others_write_them() {
 }
 
 #[test]
+fn r41_fragment_in_a_target_is_refused_however_it_arrives() {
+    let stand = Stand::routes(ROUTES);
+    let targets =
+        ["/x#", "/x#b", "/x#/../admin", "/x?a=b#c", "/x?#", "/x##", "/#", "http://a/x#b", "http://a/?a#b", "#b"];
+    for target in targets {
+        let request = format!("GET {target} HTTP/1.1\r\nHost: a\r\n\r\n");
+        assert_eq!(send(stand.address, &request).status, 400, "{target}");
+        // Behind an empty line, and in two reads.
+        let (one, other) = request.split_at(request.len() / 3);
+        let mut connection = Connection::open(stand.address);
+        connection.write(format!("\r\n{one}"));
+        std::thread::sleep(std::time::Duration::from_millis(20));
+        connection.write(other);
+        assert_eq!(connection.read(false).status, 400, "{target} in two pieces");
+    }
+    assert_eq!(stand.hits(), 0);
+    // The connection goes on, with whatever has a `#` elsewhere.
+    let mut connection = Connection::open(stand.address);
+    for _ in 0..2 {
+        assert_eq!(connection.ask("GET /x#b HTTP/1.1\r\nHost: a\r\n\r\n").status, 400);
+        let post = "POST /x HTTP/1.1\r\nHost: a\r\nCookie: a#b\r\nContent-Length: 12\r\n\r\nGET /a#b\r\n#\n";
+        assert_eq!(connection.ask(post).status, 200);
+        assert_eq!(stand.last().body.len(), 12);
+    }
+    // A head that began behind another request may go on with anything.
+    connection.write("GET /x HTTP/1.1\r\nHost: a\r\n\r\nGET /y HTTP/1.1\r\nHost: a\r\nX: ");
+    assert_eq!(connection.read(false).status, 200);
+    connection.write("GET /#\r\n\r\n");
+    assert_eq!((connection.read(false).status, &*stand.last().target), (200, "/y"));
+}
+
+#[test]
 fn tunnels_and_traces_are_refused_whatever_a_route_says() {
     let stand = Stand::routes(ROUTES);
     for request in ["CONNECT /x", "CONNECT a:80", "CONNECT a", "TRACE /x", "TRACE http://a/x"] {
