@@ -190,7 +190,7 @@ impl Gate {
         let snapshot = &*view.snapshot;
         let (forwarding, upstream) = view.way(&passage.permit);
 
-        let protocol = if parts.version == Version::HTTP_11 { headers::wanted_protocol(&parts.headers) } else { None };
+        let protocol = if parts.version == Version::HTTP_11 { headers::wanted_protocols(&parts.headers) } else { None };
         let protocol = protocol.filter(|_| upstream.switches_protocols());
         let client = connection.client(&view.snapshot);
         let mut added = headers::to_upstream(&mut parts.headers, parts.version, &snapshot.reserved, &client)?;
@@ -381,7 +381,8 @@ fn token_ended() -> Refusal {
 fn to_client<B>(mut answer: Response<B>) -> Response<B> {
     // Ours, whatever the upstream's was (RFC 9110 §2.5).
     let version = mem::replace(answer.version_mut(), Version::HTTP_11);
-    headers::to_client(answer.headers_mut(), version);
+    let status = answer.status();
+    headers::to_client(answer.headers_mut(), version, status);
     answer
 }
 
@@ -418,7 +419,7 @@ fn set_target(parts: &mut Parts, path: Option<&str>) -> Result<(), Ambiguity> {
 fn pass_interim_answer(interim: &Interim, status: StatusCode, headers: &HeaderMap) {
     if status != StatusCode::CONTINUE {
         let mut headers = headers.clone();
-        headers::to_client(&mut headers, Version::HTTP_11);
+        headers::to_client(&mut headers, Version::HTTP_11, status);
         interim.tell(status, &headers);
     }
 }

@@ -91,7 +91,7 @@ impl fmt::Debug for BearerToken<'_> {
 }
 
 // tchar of RFC 9110 §5.6.2: what a scheme is made of. `Bearergood` is thus another scheme, and `Bearer,good` is Bearer.
-fn is_token_character(byte: u8) -> bool {
+pub(crate) fn is_token_character(byte: u8) -> bool {
     byte.is_ascii_alphanumeric() || b"!#$%&'*+-.^_`|~".contains(&byte)
 }
 

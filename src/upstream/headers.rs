@@ -1,30 +1,40 @@
 //! Which headers go through, and which ones the gateway sets.
 //!
-//! 1. Hop-by-hop fields end here, in both directions, with those that `Connection` names (RFC 9110 §7.6.1).
+//! 1. Hop-by-hop fields end here, in both directions, with those that `Connection` names (RFC 9110 §7.6.1). An element of
+//!    `Connection` that is not a token names no field; the elements beside it count all the same, so that garbage in the
+//!    list never keeps a field in the message.
 //! 2. `Connection` may not name a field that the gateway sets or needs: such a request is refused.
 //! 3. Every field name that any route or the gateway sets is removed from every request first, in every spelling that an
 //!    upstream might read as the same name: upper case, `_` and `.` for `-`.
 //!    So is what asks an upstream for another method or path than the one that was judged: `X-HTTP-Method-Override`,
-//!    `X-Original-URL` and their kind.
+//!    `X-Original-URL` and their kind; `Proxy`, which CGI programs read as `HTTP_PROXY` (httpoxy, CVE-2016-5385); and
+//!    every other spelling of the names that frame a message or end here, such as `Transfer_Encoding`.
 //! 4. The same holds for trailers, which some upstreams read as headers; of those that say how a message is to be read,
 //!    none goes through (RFC 9110 §6.5.1).
 //! 5. What the client's connection told is believed, what its headers told is not, unless it is a trusted proxy.
 //!
-//! - `reserved`: the names of rule 3; `forwarded`: what rule 5 makes of a client.
+//! - `connection`: the options of `Connection`; `reserved`: the names of rule 3; `forwarded`: what rule 5 makes of a
+//!   client; `upgrade`: the protocols that a connection may go on in.
 
+mod connection;
 mod forwarded;
 mod reserved;
+mod upgrade;
 
-use http::Version;
 use http::header::{self, HeaderMap, HeaderName, HeaderValue};
+use http::{StatusCode, Version};
 
 pub use forwarded::{Added, Client, X_REQUEST_ID};
 pub use reserved::Reserved;
+pub use upgrade::{set_protocol, wanted_protocols};
 
+use connection::nominated;
 use forwarded::Told;
 pub(super) use forwarded::write_field;
 use reserved::usual_spelling;
+pub(super) use upgrade::is_agreement;
 
+const HTTP2_SETTINGS: HeaderName = HeaderName::from_static("http2-settings");
 const KEEP_ALIVE: HeaderName = HeaderName::from_static("keep-alive");
 const PROXY_CONNECTION: HeaderName = HeaderName::from_static("proxy-connection");
 
@@ -35,7 +45,7 @@ const VIA_HTTP2: HeaderValue = HeaderValue::from_static("2.0 scopegate");
 
 /// What ends here. Content-Length and `Trailer` do not: they describe the message, and whoever writes it frames it again by
 /// what was read.
-const HOP_BY_HOP: [HeaderName; 8] = [
+const HOP_BY_HOP: [HeaderName; 9] = [
     header::CONNECTION,
     KEEP_ALIVE,
     PROXY_CONNECTION,
@@ -44,6 +54,8 @@ const HOP_BY_HOP: [HeaderName; 8] = [
     header::TE,
     header::TRANSFER_ENCODING,
     header::UPGRADE,
+    // Belongs to an upgrade to `h2c`, which never goes through (RFC 9113 §3.1 has withdrawn both).
+    HTTP2_SETTINGS,
 ];
 
 /// `Connection` names a field that the gateway sets or needs.
@@ -66,10 +78,10 @@ pub fn to_upstream(
     let special = Special::of(headers);
     if special.has_connection() {
         for name in nominated(headers) {
-            if is_needed(&name) || reserved.holds(&usual_spelling(&name)) {
-                return Err(Nominated(crate::oauth::shortened(&name)));
+            if is_needed(name.as_str()) || reserved.holds(&usual_spelling(name.as_str())) {
+                return Err(Nominated(crate::oauth::shortened(name.as_str())));
             }
-            headers.remove(name.as_str());
+            headers.remove(name);
         }
     }
     if special.ends_here != 0 {
@@ -95,7 +107,7 @@ pub fn to_upstream(
 #[derive(Default)]
 struct Special {
     /// Those that end here: a bit for each of [`HOP_BY_HOP`].
-    ends_here: u8,
+    ends_here: u16,
     /// One of a request that goes on in another form, or not at all.
     rewritten: bool,
 }
@@ -113,6 +125,7 @@ impl Special {
                 "te" => 5,
                 "transfer-encoding" => 6,
                 "upgrade" => 7,
+                "http2-settings" => 8,
                 "content-length" | "cookie" | "expect" => {
                     special.rewritten = true;
                     continue;
@@ -137,30 +150,6 @@ impl Special {
     }
 }
 
-/// The protocol that a request asks to go on in (RFC 9110 §7.8), where it is one that may go through.
-///
-/// `h2c` may not: what is said in it after the 101 would pass the rules by (RFC 9113 dropped it anyway).
-#[must_use]
-pub fn wanted_protocol(headers: &HeaderMap) -> Option<HeaderValue> {
-    let mut wanted = headers.get_all(header::UPGRADE).iter();
-    let (Some(protocol), None) = (wanted.next(), wanted.next()) else { return None };
-    let names_upgrade = |value: &HeaderValue| {
-        value.to_str().is_ok_and(|value| value.split(',').any(|name| name.trim().eq_ignore_ascii_case("upgrade")))
-    };
-    let is_http = protocol.to_str().ok()?.split(',').any(|name| {
-        let name = name.trim().to_ascii_lowercase();
-        name.starts_with("h2") || name.starts_with("h3") || name.starts_with("http") || name.starts_with("tls")
-    });
-    let is_asked_for = headers.get_all(header::CONNECTION).iter().any(names_upgrade);
-    (is_asked_for && !is_http).then(|| protocol.clone())
-}
-
-/// Names the protocol that a connection goes on in.
-pub fn set_protocol(headers: &mut HeaderMap, protocol: HeaderValue) {
-    headers.insert(header::CONNECTION, HeaderValue::from_static("upgrade"));
-    headers.insert(header::UPGRADE, protocol);
-}
-
 /// Makes a client's trailers an upstream's: rule 4.
 pub(super) fn trailers_to_upstream(trailers: &mut HeaderMap, reserved: &Reserved) {
     Special::of(trailers).strip_hop_by_hop(trailers);
@@ -171,34 +160,24 @@ pub(super) fn trailers_to_upstream(trailers: &mut HeaderMap, reserved: &Reserved
     }
 }
 
-/// Makes an upstream's headers a client's: rule 1.
-pub fn to_client(headers: &mut HeaderMap, version: Version) {
+/// Makes the headers of an upstream's response a client's: rule 1.
+///
+/// A 1xx or 204 loses its Content-Length, which it must not have (RFC 9110 §8.6): a reader that believes it takes the head
+/// of the next response for a body.
+pub fn to_client(headers: &mut HeaderMap, version: Version, status: StatusCode) {
+    if status.is_informational() || status == StatusCode::NO_CONTENT {
+        headers.remove(header::CONTENT_LENGTH);
+    }
     let special = Special::of(headers);
     if special.has_connection() {
         for name in nominated(headers) {
-            if !is_needed(&name) {
-                headers.remove(name.as_str());
+            if !is_needed(name.as_str()) {
+                headers.remove(name);
             }
         }
     }
     special.strip_hop_by_hop(headers);
     headers.append(header::VIA, via(version));
-}
-
-fn nominated(headers: &HeaderMap) -> Vec<String> {
-    // What most connections say, and it names no field.
-    let is_usual = |value: &HeaderValue| {
-        ["keep-alive", "close"].iter().any(|usual| value.as_bytes().eq_ignore_ascii_case(usual.as_bytes()))
-    };
-    headers
-        .get_all(header::CONNECTION)
-        .iter()
-        .filter(|value| !is_usual(value))
-        .filter_map(|value| value.to_str().ok())
-        .flat_map(|value| value.split(','))
-        .map(|name| name.trim().to_ascii_lowercase())
-        .filter(|name| !matches!(name.as_str(), "" | "close" | "keep-alive" | "te" | "transfer-encoding" | "upgrade"))
-        .collect()
 }
 
 fn is_needed(name: &str) -> bool {

@@ -16,12 +16,13 @@ use std::future::poll_fn;
 use std::rc::Rc;
 use std::time::Instant;
 
-use http::{Response, StatusCode};
+use http::{Response, StatusCode, header};
 use http_body::Body;
 
 use super::Upstream;
 use super::connect::{FarEnd, connect, paced};
 use super::forwarded_body::{ForwardedBody, Incoming};
+use super::headers::is_agreement;
 use super::peer::{UnderWay, Way};
 use super::request_body::Progress;
 use super::send::{Attempt, Failed, Outgoing, UpstreamError, is_repeatable, no_connection};
@@ -74,7 +75,8 @@ impl Upstream {
     }
 
     /// Sends a permitted request that asks for another protocol (RFC 9110 §7.8), on a connection of its own. It is sent
-    /// again, to another target, only where nobody could be connected to.
+    /// again, to another target, only where nobody could be connected to. A 101 that does not agree to what was asked for
+    /// is a broken response, and ends its connection.
     ///
     /// # Errors
     /// [`UpstreamError`] when no attempt brought an answer.
@@ -99,8 +101,9 @@ impl Upstream {
         if answer.status() != StatusCode::SWITCHING_PROTOCOLS {
             return Ok(Switching::Answered(self.forwarded(under_way, answer, receiving, None)));
         }
+        let is_agreement = is_agreement(outgoing.request.headers().get(header::UPGRADE), &answer);
         // What it has of the request must be all of it: what follows is not ours to read.
-        let Some((stream, early, counted)) = receiving.into_parts() else {
+        let Some((stream, early, counted)) = receiving.into_parts().filter(|_| is_agreement) else {
             return Err(UpstreamError::NotSwitched { target: under_way.endpoint.to_string() });
         };
         let (stream, _) = paced(stream, &self.settings, &self.ticker);

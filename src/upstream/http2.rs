@@ -10,9 +10,10 @@ use std::sync::Arc;
 use std::task::Poll;
 use std::time::Duration;
 
+use h2::Reason;
 use h2::client::ResponseFuture;
 use http::uri::{Authority, PathAndQuery, Scheme};
-use http::{HeaderMap, HeaderName, HeaderValue, Request, Response, Uri, header};
+use http::{HeaderMap, HeaderName, HeaderValue, Request, Response, StatusCode, Uri, header};
 use http_body::Body;
 
 use super::Upstream;
@@ -61,7 +62,7 @@ impl Upstream {
         let spare = if may_repeat { copy_of_repeatable(request) } else { None };
         let (head, body) = self.framed(mem::take(request), added, endpoint);
         let (progress, is_bodiless) = (body.progress(), body.is_end_stream());
-        let (mut answer, mut stream) = match sender.send_request(head, is_bodiless) {
+        let (mut answer, stream) = match sender.send_request(head, is_bodiless) {
             Ok(sent) => sent,
             Err(source) => {
                 return Err(put_back(spare, request, UpstreamError::broken(endpoint, source)));
@@ -70,7 +71,9 @@ impl Upstream {
         let idle_timeout = self.settings.body_idle_timeout;
         let stall = Stall::new(&self.ticker, idle_timeout);
         let is_untaken = Rc::new(Cell::new(false));
-        let upload = (!is_bodiless).then(|| {
+        let mut stream = Some(stream);
+        let body_stream = stream.take_if(|_| !is_bodiless);
+        let upload = body_stream.map(|mut stream| {
             let is_untaken = Rc::clone(&is_untaken);
             Upload::begin(async move {
                 // What else went wrong is told by the answer, or by the body's progress.
@@ -83,7 +86,14 @@ impl Upstream {
         // Who set a deadline did so for the whole call, however much of it is still uploaded.
         let watched = progress.as_ref().filter(|_| !is_deadline);
         match self.answered(within, watched, head_of(&mut answer, on_interim)).await {
-            Some(Ok(answer)) => Ok(answer.map(|body| {
+            Some(Ok(Head::SwitchingProtocols)) => {
+                // A stream error (RFC 9113 §8.1.1); an upload that is under way is cancelled with it.
+                if let Some(stream) = &mut stream {
+                    stream.send_reset(Reason::PROTOCOL_ERROR);
+                }
+                Err(Failed::for_good(UpstreamError::NotSwitched { target: endpoint.to_string() }))
+            }
+            Some(Ok(Head::Final(answer))) => Ok(answer.map(|body| {
                 let arriving = Arriving::over_http2(body);
                 let incoming = Incoming::Stream { arriving, _place: place, _upload: upload };
                 ForwardedBody::new(incoming, under_way, progress, &self.ticker, idle_timeout)
@@ -166,16 +176,24 @@ pub(super) fn absolute(uri: Uri, scheme: Scheme, host: Option<&HeaderValue>) -> 
     Uri::from_parts(parts).unwrap_or_default()
 }
 
-async fn head_of(
-    answer: &mut ResponseFuture,
-    on_interim: OnInterim<'_>,
-) -> Result<Response<h2::RecvStream>, h2::Error> {
+/// The head that ends the waiting for a response.
+enum Head {
+    Final(Response<h2::RecvStream>),
+    /// A 101, which HTTP/2 does not have (RFC 9113 §8.6). To a client of HTTP/1.1 it would look like a real one, and what
+    /// follows like another protocol.
+    SwitchingProtocols,
+}
+
+async fn head_of(answer: &mut ResponseFuture, on_interim: OnInterim<'_>) -> Result<Head, h2::Error> {
     poll_fn(|context| {
         while let Poll::Ready(Some(interim)) = answer.poll_informational(context) {
             let interim = interim?;
+            if interim.status() == StatusCode::SWITCHING_PROTOCOLS {
+                return Poll::Ready(Ok(Head::SwitchingProtocols));
+            }
             on_interim(interim.status(), interim.headers());
         }
-        Pin::new(&mut *answer).poll(context)
+        Pin::new(&mut *answer).poll(context).map_ok(Head::Final)
     })
     .await
 }

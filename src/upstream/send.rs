@@ -45,8 +45,12 @@ pub enum UpstreamError {
         /// Why.
         source: Box<dyn Error + Send + Sync>,
     },
-    /// It went over to another protocol unasked, or before it had the whole request.
-    #[error("{target} switched protocols unasked, or before it had the whole request")]
+    /// It answered 101 over HTTP/2, or without agreeing to a protocol that was asked for, or before it had the whole
+    /// request.
+    #[error(
+        "expected {target} to switch to one of the protocols that were asked for, over HTTP/1.1 and after the whole \
+         request, but found another 101"
+    )]
     NotSwitched {
         /// Host and port.
         target: String,

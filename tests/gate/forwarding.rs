@@ -76,6 +76,56 @@ fn r39_identity_header_that_is_written_with_other_signs_is_ours_in_every_spellin
 }
 
 #[test]
+fn r39_names_that_servers_read_in_another_spelling_end_here() {
+    let stand = stand();
+    // CGI makes `HTTP_PROXY` of the first, and of the others what it makes of the names that count.
+    let names = [
+        "Proxy",
+        "Transfer_Encoding",
+        "transfer.encoding",
+        "Content_Length",
+        "Content.Length",
+        "Content_Type",
+        "Content_Encoding",
+        "Keep_Alive",
+        "Proxy_Connection",
+        "Proxy_Authorization",
+        "HTTP2_Settings",
+        "HTTP2-Settings",
+    ];
+    let lines: String = names.iter().map(|name| format!("{name}: forged\r\n")).collect();
+    assert_eq!(ask(&stand, "/open/x", &format!("{lines}X_Other: stays\r\n")), 200);
+    let received = stand.last();
+    assert!(received.headers.iter().all(|(_, value)| value != "forged"), "{received:?}");
+    assert_eq!(received.header("x_other"), ["stays"]);
+    let request = format!(
+        "POST /open/x HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\n\r\n2\r\nhi\r\n0\r\n{lines}X-Check: stays\r\n\r\n"
+    );
+    assert_eq!(send(stand.address, request).status, 200);
+    let received = stand.last();
+    assert!(received.headers.iter().all(|(_, value)| value != "forged"), "{received:?}");
+    assert_eq!(received.header("trailer x-check"), ["stays"]);
+}
+
+#[test]
+fn r40_garbage_in_connection_hides_no_field_that_it_names() {
+    let stand = stand();
+    stand.upstream.script(|_| {
+        let head = b"HTTP/1.1 200 OK\r\nConnection: \xff, X-Hop,\"X-End\"\r\nX-Hop: 1\r\nX-End: 1\r\nContent-Length: 2\r\n\r\nok";
+        Reply::Raw(head.to_vec())
+    });
+    for garbage in [&b"\xff"[..], b"a b", b"\"", b"\xc3\xa9", b","] {
+        let mut request = b"GET /open/x HTTP/1.1\r\nHost: a\r\nX-Hop: 1\r\nX-Other: 1\r\nConnection: ".to_vec();
+        request.extend([garbage, b", X-Hop ,", garbage, b"\r\n\r\n"].concat());
+        let response = send(stand.address, request);
+        assert_eq!((response.status, response.header("x-hop"), response.header("x-end")), (200, None, Some("1")));
+        let received = stand.last();
+        assert!(received.header("x-hop").is_empty() && received.header("connection").is_empty(), "{received:?}");
+        assert_eq!(received.header("x-other"), ["1"]);
+    }
+}
+
+#[test]
 fn r40_hop_by_hop_fields_end_here_both_ways() {
     let stand = stand();
     stand.upstream.script(|_| {
@@ -218,6 +268,58 @@ fn interim_answers_are_passed_on_before_the_final_one() {
     let old = send(stand.address, "GET /open/x HTTP/1.0\r\nHost: a\r\n\r\n");
     assert_eq!((old.status, old.text()), (200, "ok".to_owned()));
     assert_eq!(stand.last().version, "HTTP/1.1");
+}
+
+#[test]
+fn interim_responses_have_no_length() {
+    let stand = stand();
+    stand.upstream.script(|_| {
+        let interim =
+            "HTTP/1.1 103 Early Hints\r\nLink: </x>\r\nContent-Length: 5\r\nTransfer-Encoding: chunked\r\n\r\n";
+        Reply::Raw(format!("{interim}HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok").into_bytes())
+    });
+    let mut connection = Connection::open(stand.address);
+    connection.write("GET /open/x HTTP/1.1\r\nHost: a\r\n\r\n");
+    let hints = connection.try_read(false).expect("a response");
+    assert_eq!((hints.status, hints.header("link")), (103, Some("</x>")));
+    for name in ["content-length", "transfer-encoding"] {
+        assert_eq!(hints.header(name), None, "{name} (RFC 9110 §8.6, RFC 9112 §6.1)");
+    }
+    assert_eq!(connection.read(false).text(), "ok");
+}
+
+#[test]
+fn response_that_announces_content_and_can_have_none_ends_its_connection_upstream() {
+    for (status, lines, is_kept) in [
+        (204, "", true),
+        (204, "Content-Length: 0\r\n", true),
+        (204, "Content-Length: 4\r\n", false),
+        (204, "Transfer-Encoding: chunked\r\n", false),
+        (304, "Content-Length: 4\r\n", true),
+        (304, "Transfer-Encoding: chunked\r\n", false),
+    ] {
+        let stand = stand();
+        stand.upstream.script(move |_| Reply::Raw(format!("HTTP/1.1 {status} X\r\n{lines}\r\n").into_bytes()));
+        let before = stand.upstream.connections();
+        for _ in 0..3 {
+            let response = send(stand.address, "GET /open/x HTTP/1.1\r\nHost: a\r\n\r\n");
+            assert_eq!((response.status, response.header("transfer-encoding")), (status, None), "{lines:?}");
+            assert!(status == 304 || response.header("content-length").is_none(), "{lines:?} (RFC 9110 §8.6)");
+        }
+        let more = stand.upstream.connections() - before;
+        assert_eq!(more < 2, is_kept, "{status} {lines:?}: {more} more connections");
+    }
+}
+
+#[test]
+fn reason_outside_ascii_goes_through_as_it_came() {
+    let stand = stand();
+    stand.upstream.script(|_| Reply::Raw(b"HTTP/1.1 404 Nicht verf\xfcgbar\r\nContent-Length: 2\r\n\r\nno".to_vec()));
+    let mut connection = Connection::open(stand.address);
+    connection.write("GET /open/x HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n");
+    let mut response = Vec::new();
+    std::io::Read::read_to_end(&mut connection.another_hand(), &mut response).expect("an end");
+    assert!(response.starts_with(b"HTTP/1.1 404 Nicht verf\xfcgbar\r\n"), "{:?}", String::from_utf8_lossy(&response));
 }
 
 #[test]

@@ -277,8 +277,15 @@ fn other_versions_of_http_are_not_switched_to() {
     let stand = Stand::routes(ROUTES);
     for lines in [
         "Connection: Upgrade, HTTP2-Settings\r\nUpgrade: h2c\r\nHTTP2-Settings: AAMAAABkAAQCAAAAAAIAAAAA\r\n",
-        "Connection: Upgrade\r\nUpgrade: websocket, h2c\r\n",
         "Connection: Upgrade\r\nUpgrade: TLS/1.2\r\n",
+        "Connection: Upgrade\r\nUpgrade: \"h2c\"\r\n",
+        "Connection: Upgrade\r\nUpgrade: x/h2c\r\n",
+        "Connection: Upgrade\r\nUpgrade:\r\n",
+        "Connection: Upgrade\r\nUpgrade: ,\r\n",
+        "Connection: Upgrade\r\nUpgrade: \"websocket\"\r\n",
+        "Connection: Upgrade\r\nUpgrade: web socket\r\n",
+        "Connection: Upgrade\r\nUpgrade: websocket/13/h2c\r\n",
+        "HTTP2-Settings: AAMAAABkAAQCAAAAAAIAAAAA\r\n",
         "Upgrade: websocket\r\n",
         "Connection: Upgrade\r\nUpgrade: websocket\r\nUpgrade: echo\r\n",
     ] {
@@ -287,6 +294,12 @@ fn other_versions_of_http_are_not_switched_to() {
         assert!(received.header("upgrade").is_empty() && received.header("connection").is_empty(), "{received:?}");
         assert!(received.header("http2-settings").is_empty(), "{received:?}");
     }
+    // What is left of a list goes on.
+    let lines = "Connection: Upgrade, HTTP2-Settings\r\nUpgrade: h2c, WebSocket\r\nHTTP2-Settings: AAMAAABk\r\n";
+    assert_eq!(send(stand.address, request(&stand.token("read"), lines)).status, 200);
+    let received = stand.last();
+    assert_eq!((received.header("upgrade"), received.header("connection")), (vec!["WebSocket"], vec!["upgrade"]));
+    assert!(received.header("http2-settings").is_empty(), "{received:?}");
 }
 
 #[test]
@@ -295,6 +308,48 @@ fn switch_that_nobody_asked_for_is_a_broken_answer() {
     stand.upstream.script(|_| Reply::RawThenHang(ACCEPTED.as_bytes().to_vec()));
     let answer = send(stand.address, request(&stand.token("read"), ""));
     assert_eq!((answer.status, answer.challenge()), (502, None));
+}
+
+#[test]
+fn switch_to_another_protocol_than_was_asked_for_is_a_broken_answer_and_ends_its_connection() {
+    let stand = Stand::routes(ROUTES);
+    for (asked, head) in [
+        ("websocket", "HTTP/1.1 101 X\r\nConnection: Upgrade\r\nUpgrade: h2c\r\n\r\n"),
+        ("websocket", "HTTP/1.1 101 X\r\nConnection: Upgrade\r\n\r\n"),
+        ("websocket", "HTTP/1.1 101 X\r\nConnection: Upgrade\r\nUpgrade:\r\n\r\n"),
+        ("websocket", "HTTP/1.1 101 X\r\nUpgrade: websocket\r\n\r\n"),
+        ("websocket", "HTTP/1.0 101 X\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n\r\n"),
+        ("websocket", "HTTP/1.1 101 X\r\nConnection: Upgrade\r\nUpgrade: websocket/13\r\n\r\n"),
+        ("websocket, echo", "HTTP/1.1 101 X\r\nConnection: Upgrade\r\nUpgrade: websocket, echo\r\n\r\n"),
+        ("websocket, h2c", "HTTP/1.1 101 X\r\nConnection: Upgrade\r\nUpgrade: h2c\r\n\r\n"),
+    ] {
+        stand.upstream.script(move |_| Reply::RawThenHang(format!("{head}HTTP/1.1 200 OK\r\n\r\nstray").into_bytes()));
+        let lines = format!("Connection: Upgrade\r\nUpgrade: {asked}\r\n");
+        let response = send(stand.address, request(&stand.token("read"), &lines));
+        assert_eq!((response.status, response.text().contains("stray")), (502, false), "{head:?} for {asked}");
+    }
+    stand.upstream.script(|_| Reply::text("hello"));
+    assert_eq!(send(stand.address, request(&stand.token("read"), "")).text(), "hello");
+    // The one that answers, at most, is open still.
+    eventually("their connections are closed", || stand.upstream.closed() + 2 >= stand.upstream.connections());
+    eventually("it is logged", || crate::harness::logged("to one of the protocols that were asked for"));
+}
+
+#[test]
+fn head_of_a_switch_has_no_length() {
+    let (address, _heads) = upstream(|mut socket| {
+        let head = ACCEPTED.replace("X-Told: yes", "Content-Length: 5\r\nTransfer-Encoding: chunked");
+        socket.write_all(head.as_bytes()).expect("it reads");
+        echo(socket);
+    });
+    let stand = stand(address, "");
+    let mut connection = Connection::open(stand.address);
+    connection.write(request(&stand.token("read"), UPGRADE));
+    let response = connection.try_read(false).expect("a response");
+    assert_eq!((response.status, response.header("upgrade")), (101, Some("echo")));
+    assert_eq!((response.header("content-length"), response.header("transfer-encoding")), (None, None));
+    connection.write("hello");
+    assert!(connection.reads_until("hello"));
 }
 
 #[test]

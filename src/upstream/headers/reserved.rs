@@ -15,6 +15,32 @@ const OVERRIDES: [HeaderName; 5] = [
     HeaderName::from_static("x-rewrite-url"),
 ];
 
+/// What CGI programs find as `HTTP_PROXY`, and many libraries then send their requests to (httpoxy, CVE-2016-5385).
+const PROXY: HeaderName = HeaderName::from_static("proxy");
+
+/// Names by which messages are framed, read or kept to one connection. In this spelling each is understood and handled; in
+/// another one, such as `Transfer_Encoding`, it is a different field to us and the same one to servers that make variables
+/// of names.
+const READ_BY_SPELLING: [&str; 9] = [
+    "content-encoding",
+    "content-length",
+    "content-type",
+    "http2-settings",
+    "keep-alive",
+    "proxy-authenticate",
+    "proxy-authorization",
+    "proxy-connection",
+    "transfer-encoding",
+];
+const READ_BY_SPELLING_INITIALS: u64 = {
+    let (mut initials, mut place) = (0, 0);
+    while place < READ_BY_SPELLING.len() {
+        initials |= initial(READ_BY_SPELLING[place]);
+        place += 1;
+    }
+    initials
+};
+
 /// The names that no client may set.
 #[derive(Debug)]
 pub struct Reserved {
@@ -34,7 +60,7 @@ impl Reserved {
     /// The gateway's own names, those that override what was judged, and those that routes set from claims.
     #[must_use]
     pub fn new(set_by_routes: impl IntoIterator<Item = HeaderName>) -> Self {
-        let mut names = vec![header::FORWARDED, X_REAL_IP];
+        let mut names = vec![header::FORWARDED, X_REAL_IP, PROXY];
         names.extend(OVERRIDES);
         names.extend(set_by_routes);
         let mut names: Vec<_> = names.iter().map(|name| usual_spelling(name.as_str()).into_owned()).collect();
@@ -48,12 +74,17 @@ impl Reserved {
         name.starts_with("x-forwarded-") || self.names.iter().any(|reserved| reserved == name)
     }
 
-    /// Whether a field is of a reserved name, in whatever spelling.
+    /// Whether a field is of a reserved name in any spelling, or of a name that is read by its spelling in another one.
     fn holds_spelt(&self, name: &str) -> bool {
-        initial(name) & self.initials != 0 && self.holds(&usual_spelling(name))
+        let initial = initial(name);
+        if initial & self.initials != 0 && self.holds(&usual_spelling(name)) {
+            return true;
+        }
+        initial & READ_BY_SPELLING_INITIALS != 0
+            && matches!(usual_spelling(name), Cow::Owned(usual) if READ_BY_SPELLING.contains(&&*usual))
     }
 
-    /// Removes every reserved name, in every spelling.
+    /// Removes every reserved name in every spelling, and other spellings of the names that are read by theirs.
     pub(super) fn strip(&self, headers: &mut HeaderMap) {
         let forged: Vec<HeaderName> = headers.keys().filter(|name| self.holds_spelt(name.as_str())).cloned().collect();
         for name in forged {
@@ -63,11 +94,11 @@ impl Reserved {
 }
 
 // `_` and `.` count as the `-` that they may stand for; two letters may share a bit.
-fn initial(name: &str) -> u64 {
-    match name.bytes().next() {
-        Some(b'_' | b'.') => 1 << (b'-' & 63),
-        Some(byte) => 1 << (byte & 63),
-        None => 0,
+const fn initial(name: &str) -> u64 {
+    match name.as_bytes() {
+        [b'_' | b'.', ..] => 1 << (b'-' & 63),
+        [byte, ..] => 1 << (*byte & 63),
+        [] => 0,
     }
 }
 

@@ -7,7 +7,7 @@ use super::frames::{
     RST_STREAM, WHOLE, block, frame, request,
 };
 use super::wire::{End, Wire};
-use crate::harness::{Connection, Reply, Stand, send};
+use crate::harness::{Connection, Reply, Stand, eventually, send};
 
 const GET: &str = "GET /x HTTP/1.1\r\nHost: a\r\n\r\n";
 
@@ -161,4 +161,24 @@ fn date_follows_the_wall_clock_forward_and_back_over_either_version() {
     stand.upstream.script(move |_| Reply::answer(200, &[("Date", date)], ""));
     assert_eq!(kept.ask(request("/x")).header("date"), Some(date));
     assert_eq!(ask(stand.address, get("/x", None), b"", None).header("date"), Some(date));
+}
+
+#[test]
+fn switching_protocols_over_http2_is_a_broken_answer_and_no_client_sees_it() {
+    let far = Far::start(&[], |wire, call| {
+        if call.earlier > 0 {
+            wire.try_write(answer(call.stream, b""));
+            return;
+        }
+        let fields = block(&[(":status", "101"), ("link", "</x>")]);
+        wire.try_write(frame(HEADERS, END_HEADERS, call.stream, fields));
+    });
+    let stand = far::stand("", &far, "", "public = true");
+    let mut connection = Connection::open(stand.address);
+    connection.write("GET /x HTTP/1.1\r\nHost: a\r\nConnection: upgrade\r\nUpgrade: websocket\r\n\r\n");
+    // The first head of all, interim or not.
+    assert_eq!(connection.try_read(false).expect("a response").status, 502);
+    eventually("the stream is reset", || far.resets() == 1);
+    assert_eq!(connection.ask(GET).status, 200);
+    assert_eq!((far.connections(), far.calls().len()), (1, 2), "a stream error, and no retry");
 }

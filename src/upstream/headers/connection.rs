@@ -1,0 +1,35 @@
+//! The options of `Connection` (RFC 9110 §7.6.1).
+
+use http::header::{self, HeaderMap, HeaderName, HeaderValue};
+
+/// Whether `Connection` has this option.
+pub(super) fn has_option(headers: &HeaderMap, option: &str) -> bool {
+    headers
+        .get_all(header::CONNECTION)
+        .iter()
+        .flat_map(options)
+        .any(|found| found.eq_ignore_ascii_case(option.as_bytes()))
+}
+
+/// The fields that `Connection` names, besides those that end here anyway.
+///
+/// Options that are not tokens are passed over: no field has such a name. The rest of the list still counts.
+pub(super) fn nominated(headers: &HeaderMap) -> Vec<HeaderName> {
+    // What most connections say, and it names no field.
+    let is_usual = |value: &&HeaderValue| {
+        ["keep-alive", "close"].iter().any(|usual| value.as_bytes().eq_ignore_ascii_case(usual.as_bytes()))
+    };
+    headers
+        .get_all(header::CONNECTION)
+        .iter()
+        .filter(|value| !is_usual(value))
+        .flat_map(options)
+        .filter_map(|option| HeaderName::from_bytes(option).ok())
+        .filter(|name| !matches!(name.as_str(), "close" | "keep-alive" | "te" | "transfer-encoding" | "upgrade"))
+        .collect()
+}
+
+// Octets, not text: one byte outside ASCII must not hide the options beside it.
+fn options(value: &HeaderValue) -> impl Iterator<Item = &[u8]> {
+    value.as_bytes().split(|byte| *byte == b',').map(<[u8]>::trim_ascii)
+}

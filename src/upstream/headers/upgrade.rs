@@ -1,0 +1,159 @@
+//! The protocols that a connection may go on in (RFC 9110 §7.8).
+//!
+//! 1. Other versions of HTTP, and TLS, are taken out of a client's list: a request that follows the 101 in one of them
+//!    would pass every rule by. RFC 9113 §3.1 has withdrawn `h2c` anyway.
+//! 2. A list outside the grammar, or on more than one line, asks for nothing. A server may ignore an upgrade, and the
+//!    request itself is still one that can be answered; a 400 would refuse it for a header that is optional.
+//! 3. A 101 is an agreement: the client named the protocol, and the upstream picked one of them. Anything else leaves the
+//!    two ends speaking different protocols over one connection, so it does not go through.
+
+use http::header::{self, HeaderMap, HeaderValue};
+use http::{Response, StatusCode, Version};
+
+use super::connection::has_option;
+use crate::oauth::bearer::is_token_character;
+
+/// The protocols that a request asks to go on in and that may go through: rules 1 and 2.
+#[must_use]
+pub fn wanted_protocols(headers: &HeaderMap) -> Option<HeaderValue> {
+    let asked = only_line(headers).filter(|_| has_option(headers, "upgrade"))?;
+    let mut wanted = protocols(asked)?;
+    wanted.retain(|protocol| !protocol.split('/').any(passes_the_rules_by));
+    HeaderValue::from_str(&wanted.join(", ")).ok().filter(|_| !wanted.is_empty())
+}
+
+/// Names the protocols of [`wanted_protocols`] in a request, or the one of an agreement in a response.
+pub fn set_protocol(headers: &mut HeaderMap, protocol: HeaderValue) {
+    headers.insert(header::CONNECTION, HeaderValue::from_static("upgrade"));
+    headers.insert(header::UPGRADE, protocol);
+}
+
+/// Whether a 101 agrees to one of the protocols that were `asked` for: rule 3.
+///
+/// Protocol names are compared without regard to case, versions as they are (RFC 9110 §16.7).
+pub(in crate::upstream) fn is_agreement(asked: Option<&HeaderValue>, response: &Response<()>) -> bool {
+    let headers = response.headers();
+    let (Some(asked), Some(agreed)) = (asked.and_then(protocols), only_line(headers).and_then(protocols)) else {
+        return false;
+    };
+    let [agreed] = *agreed else { return false };
+    response.status() == StatusCode::SWITCHING_PROTOCOLS
+        // HTTP/1.0 has no 101 (RFC 9110 §15.2).
+        && response.version() == Version::HTTP_11
+        && has_option(headers, "upgrade")
+        && asked.iter().any(|asked| is_same(asked, agreed))
+}
+
+fn only_line(headers: &HeaderMap) -> Option<&HeaderValue> {
+    let mut lines = headers.get_all(header::UPGRADE).iter();
+    let line = lines.next();
+    line.filter(|_| lines.next().is_none())
+}
+
+// `protocol-name ["/" protocol-version]`, a list of them; none where there is something else among them.
+fn protocols(list: &HeaderValue) -> Option<Vec<&str>> {
+    let is_token = |text: &str| !text.is_empty() && text.bytes().all(is_token_character);
+    let elements = list.to_str().ok()?.split(',').map(|element| element.trim_matches([' ', '\t']));
+    // A recipient passes over empty elements (RFC 9110 §5.6.1.2).
+    let elements = elements.filter(|element| !element.is_empty());
+    let is_protocol = |element: &str| match element.split_once('/') {
+        Some((name, version)) => is_token(name) && is_token(version),
+        None => is_token(element),
+    };
+    elements.map(|element| is_protocol(element).then_some(element)).collect()
+}
+
+fn is_same(one: &str, other: &str) -> bool {
+    let name_and_version = |protocol: &'_ str| -> (String, String) {
+        let (name, version) = protocol.split_once('/').unwrap_or((protocol, ""));
+        (name.to_ascii_lowercase(), version.to_owned())
+    };
+    name_and_version(one) == name_and_version(other)
+}
+
+// Said of names and of versions alike: some servers look for `h2c` anywhere in the value.
+fn passes_the_rules_by(name_or_version: &str) -> bool {
+    let lower = name_or_version.to_ascii_lowercase();
+    ["h2", "h3", "http", "tls"].iter().any(|prefix| lower.starts_with(prefix))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn upgrade(lines: &[&[u8]]) -> HeaderMap {
+        let values = lines.iter().map(|line| HeaderValue::from_bytes(line).expect("a header value"));
+        let mut headers: HeaderMap = values.map(|value| (header::UPGRADE, value)).collect();
+        headers.insert(header::CONNECTION, HeaderValue::from_static("Upgrade"));
+        headers
+    }
+
+    #[test]
+    fn only_protocols_beside_http_go_upstream() {
+        for (lines, wanted) in [
+            (&[&b"websocket"[..]][..], Some("websocket")),
+            (&[b"websocket, echo/2 "], Some("websocket, echo/2")),
+            (&[b"websocket, h2c"], Some("websocket")),
+            (&[b"h2c,\twebsocket, HTTP/2.0 , echo"], Some("websocket, echo")),
+            (&[b"h2c"], None),
+            (&[b"H2C, http/3, TLS/1.3, h3"], None),
+            (&[b"x/h2c"], None),
+            (&[b"\"h2c\""], None),
+            (&[b"\"websocket\""], None),
+            (&[b"websocket, a b"], None),
+            (&[b"websocket/"], None),
+            (&[b"/13"], None),
+            (&[b"a/b/c"], None),
+            (&[b"websocket, \xff"], None),
+            (&[b""], None),
+            (&[b" , ,"], None),
+            (&[b"websocket", b"echo"], None),
+            (&[], None),
+        ] {
+            let sent = wanted_protocols(&upgrade(lines));
+            assert_eq!(sent.as_ref().map(|value| value.to_str().expect("ASCII")), wanted, "{lines:?}");
+        }
+        let mut unasked = upgrade(&[b"websocket"]);
+        unasked.insert(header::CONNECTION, HeaderValue::from_static("keep-alive"));
+        assert_eq!(wanted_protocols(&unasked), None);
+        unasked.insert(header::CONNECTION, HeaderValue::from_bytes(b"\xff, UPGRADE").expect("a header value"));
+        assert!(wanted_protocols(&unasked).is_some());
+    }
+
+    #[test]
+    fn agreement_is_on_one_protocol_that_was_asked_for() {
+        let agrees = |asked: &'static str, lines: &[&[u8]]| {
+            let mut response = Response::new(());
+            *response.status_mut() = StatusCode::SWITCHING_PROTOCOLS;
+            *response.headers_mut() = upgrade(lines);
+            is_agreement(Some(&HeaderValue::from_static(asked)), &response)
+        };
+        for (asked, lines, expected) in [
+            ("websocket", &[&b"websocket"[..]][..], true),
+            ("WebSocket", &[b"websocket"], true),
+            ("echo/1, echo/2", &[b"ECHO/2"], true),
+            ("echo/1", &[b"echo"], false),
+            ("echo", &[b"echo/1"], false),
+            ("echo/a", &[b"echo/A"], false),
+            ("websocket", &[b"h2c"], false),
+            ("websocket", &[b"websocket, h2c"], false),
+            ("websocket, echo", &[b"websocket, echo"], false),
+            ("websocket", &[b"websocket", b"websocket"], false),
+            ("websocket", &[b""], false),
+            ("websocket", &[b"web socket"], false),
+            ("websocket", &[], false),
+        ] {
+            assert_eq!(agrees(asked, lines), expected, "{asked}: {lines:?}");
+        }
+        let mut response = Response::new(());
+        *response.status_mut() = StatusCode::SWITCHING_PROTOCOLS;
+        *response.headers_mut() = upgrade(&[b"websocket"]);
+        let asked = HeaderValue::from_static("websocket");
+        assert!(is_agreement(Some(&asked), &response) && !is_agreement(None, &response));
+        *response.version_mut() = Version::HTTP_10;
+        assert!(!is_agreement(Some(&asked), &response));
+        *response.version_mut() = Version::HTTP_11;
+        response.headers_mut().remove(header::CONNECTION);
+        assert!(!is_agreement(Some(&asked), &response));
+    }
+}
