@@ -11,13 +11,16 @@
 //!    every other spelling of the names that frame a message or end here, such as `Transfer_Encoding`.
 //! 4. The same holds for trailers, which some upstreams read as headers; of those that say how a message is to be read,
 //!    none goes through (RFC 9110 §6.5.1).
-//! 5. What the client's connection told is believed, what its headers told is not, unless it is a trusted proxy.
+//! 5. What the client's connection told is believed, what its headers told is not, unless it is a trusted proxy. What a
+//!    trusted proxy passes on without having checked it is believed only as far as it can be read.
 //!
 //! - `connection`: the options of `Connection`; `reserved`: the names of rule 3; `forwarded`: what rule 5 makes of a
-//!   client; `upgrade`: the protocols that a connection may go on in.
+//!   client, `proxy_fields`: what it reads in a trusted proxy's fields; `upgrade`: the protocols that a connection may go
+//!   on in.
 
 mod connection;
 mod forwarded;
+mod proxy_fields;
 mod reserved;
 mod upgrade;
 

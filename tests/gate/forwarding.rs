@@ -381,6 +381,27 @@ fn trusted_proxies_are_believed() {
 }
 
 #[test]
+fn trusted_proxies_are_believed_as_far_as_they_can_be_read() {
+    let front = "[server]\ntrusted_proxies = \"127.0.0.0/8\"\n";
+    let stand = Stand::toml(front, "", "", ROUTES);
+    let lines = "X-Forwarded-For: 192.0.2.1, <script>, 203.0.113.9\r\nX-Forwarded-Proto: javascript\r\n\
+                 X-Forwarded-Host: a\"b\r\nForwarded: for=192.0.2.1, for=<script>, for=203.0.113.9;proto=https\r\n";
+    assert_eq!(ask(&stand, "/open/x", lines), 200);
+    let received = stand.last();
+    assert_eq!(received.header("x-forwarded-for"), ["203.0.113.9, 127.0.0.1"]);
+    assert_eq!(received.header("x-forwarded-proto"), ["http"]);
+    assert_eq!(received.header("x-forwarded-host"), ["api.test"]);
+    let forwarded = "for=203.0.113.9;proto=https, for=127.0.0.1;host=\"api.test\";proto=http";
+    assert_eq!(received.header("forwarded"), [forwarded]);
+    // Two lines: the second one is the proxy's.
+    let lines = "X-Forwarded-Proto: https\r\nX-Forwarded-Proto: http\r\n\
+                 X-Forwarded-For: unknown\r\nX-Forwarded-For: 203.0.113.9\r\n";
+    assert_eq!(ask(&stand, "/open/x", lines), 200);
+    assert_eq!(stand.last().header("x-forwarded-proto"), ["http"]);
+    assert_eq!(stand.last().header("x-forwarded-for"), ["203.0.113.9, 127.0.0.1"]);
+}
+
+#[test]
 fn targets_take_turns_and_one_that_is_gone_is_left_alone() {
     let (one, two) = (Server::start(|_| Reply::text("one")), Server::start(|_| Reply::text("two")));
     let gone = { Server::start(|_| Reply::text("gone")).address };

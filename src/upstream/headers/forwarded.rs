@@ -1,13 +1,13 @@
 //! Whose a request is, and how its upstream is told: `Forwarded` (RFC 7239) and the names before it.
 
 use std::cell::RefCell;
-use std::net::{IpAddr, SocketAddr};
+use std::net::{IpAddr, Ipv6Addr, SocketAddr};
 use std::rc::Rc;
 
 use http::Version;
 use http::header::{self, HeaderMap, HeaderName, HeaderValue};
 
-use super::via;
+use super::{proxy_fields, via};
 
 /// The header that a request's name is told in.
 pub const X_REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
@@ -76,14 +76,16 @@ impl Client {
     }
 }
 
-// Some proxies tell the port as well.
-fn address(told: &[u8]) -> Option<IpAddr> {
-    let told = str::from_utf8(told).ok()?.trim();
-    let address = told.parse().ok().or_else(|| told.parse::<SocketAddr>().ok().map(|socket| socket.ip()))?;
+// Some proxies tell the port as well, or write an IPv6 address in brackets.
+pub(super) fn address(told: &[u8]) -> Option<IpAddr> {
+    let told = str::from_utf8(told).ok()?.trim_matches([' ', '\t']);
+    let with_port = || told.parse::<SocketAddr>().ok().map(|socket| socket.ip());
+    let bracketed = || told.strip_prefix('[')?.strip_suffix(']')?.parse::<Ipv6Addr>().ok().map(IpAddr::V6);
+    let address = told.parse().ok().or_else(with_port).or_else(bracketed)?;
     Some(address.to_canonical())
 }
 
-/// What a trusted proxy says of its client.
+/// What a trusted proxy says of its client, as far as it can be read: see [`proxy_fields`].
 #[derive(Default)]
 pub(super) struct Told {
     forwarded_for: Option<HeaderValue>,
@@ -95,17 +97,12 @@ pub(super) struct Told {
 impl Told {
     pub(super) fn by_proxy(headers: &HeaderMap) -> Self {
         Self {
-            forwarded_for: joined(headers, &X_FORWARDED_FOR),
-            forwarded: joined(headers, &header::FORWARDED),
-            proto: headers.get(X_FORWARDED_PROTO).cloned(),
-            host: headers.get(X_FORWARDED_HOST).cloned(),
+            forwarded_for: proxy_fields::addresses(headers.get_all(X_FORWARDED_FOR)),
+            forwarded: proxy_fields::elements(headers.get_all(header::FORWARDED)),
+            proto: proxy_fields::scheme(headers.get_all(X_FORWARDED_PROTO)),
+            host: proxy_fields::hosts(headers.get_all(X_FORWARDED_HOST)),
         }
     }
-}
-
-fn joined(headers: &HeaderMap, name: &HeaderName) -> Option<HeaderValue> {
-    let values: Vec<&[u8]> = headers.get_all(name).iter().map(HeaderValue::as_bytes).collect();
-    HeaderValue::from_bytes(&values.join(&b", "[..])).ok().filter(|value| !value.is_empty())
 }
 
 impl Added {

@@ -1,0 +1,169 @@
+//! What a trusted proxy's fields say of its client, as far as it can be read.
+//!
+//! A proxy appends to `X-Forwarded-For` and `Forwarded` (RFC 7239) and often passes on what stood there before, written by
+//! anybody. So an element that cannot be read ends the list: it and everything to its left are dropped, and what is to its
+//! right goes on. Of `X-Forwarded-Proto` and `X-Forwarded-Host` the last line counts, which the proxy itself has written, and
+//! of the former its last element. Where that is no scheme of HTTP or no host, it is dropped: upstreams build links and
+//! redirects with it.
+
+use std::net::{Ipv4Addr, Ipv6Addr};
+
+use http::HeaderValue;
+use http::header::GetAll;
+
+use super::forwarded::address;
+use crate::oauth::bearer::is_token_character;
+use crate::policy::host::normal_host;
+
+/// The addresses of `X-Forwarded-For` behind the last element that is none.
+pub(super) fn addresses(lines: GetAll<'_, HeaderValue>) -> Option<HeaderValue> {
+    readable_end(lines, |line| {
+        let mut start = line.len();
+        for element in line.rsplit(|byte| *byte == b',') {
+            if address(element).is_none() {
+                return Some(start).filter(|start| *start < line.len());
+            }
+            // Behind the comma that stands before the element.
+            start = start - element.len() - usize::from(start < line.len());
+        }
+        Some(0)
+    })
+}
+
+/// The elements of `Forwarded` behind the last one that RFC 7239 §4 does not have.
+pub(super) fn elements(lines: GetAll<'_, HeaderValue>) -> Option<HeaderValue> {
+    readable_end(lines, |line| {
+        let (mut start, mut place) = (Some(0), 0);
+        while place <= line.len() {
+            let length = element_length(&line[place..]);
+            let is_readable = is_element(&line[place..place + length]);
+            place += length + 1;
+            match (is_readable, start) {
+                (true, None) => start = Some(place - length - 1),
+                (true, Some(_)) => {}
+                (false, _) => start = None,
+            }
+        }
+        start
+    })
+}
+
+/// The scheme in `X-Forwarded-Proto`.
+///
+/// `wss` is what some proxies say of a WebSocket over TLS (RFC 6455 §3), and means `https` here.
+pub(super) fn scheme(lines: GetAll<'_, HeaderValue>) -> Option<HeaderValue> {
+    let line = lines.iter().next_back()?.as_bytes();
+    let last = line.rsplit(|byte| *byte == b',').next()?.trim_ascii();
+    let is_one_of = |names: [&str; 2]| names.iter().any(|name| last.eq_ignore_ascii_case(name.as_bytes()));
+    if is_one_of(["https", "wss"]) {
+        Some(HeaderValue::from_static("https"))
+    } else if is_one_of(["http", "ws"]) {
+        Some(HeaderValue::from_static("http"))
+    } else {
+        None
+    }
+}
+
+/// The host in `X-Forwarded-Host`, or the list of hosts.
+pub(super) fn hosts(lines: GetAll<'_, HeaderValue>) -> Option<HeaderValue> {
+    let line = lines.iter().next_back()?;
+    let is_host = |host: &str| normal_host(host.trim_matches([' ', '\t'])).is_ok();
+    line.to_str().is_ok_and(|hosts| hosts.split(',').all(is_host)).then(|| line.clone())
+}
+
+// Lines are one list (RFC 9110 §5.3). `start_of` tells where the readable end of a line begins.
+fn readable_end(lines: GetAll<'_, HeaderValue>, start_of: impl Fn(&[u8]) -> Option<usize>) -> Option<HeaderValue> {
+    let mut readable = Vec::new();
+    for line in lines.iter().rev() {
+        let bytes = line.as_bytes();
+        let start = start_of(bytes);
+        readable.extend(start.map(|start| bytes[start..].trim_ascii()));
+        if start != Some(0) {
+            break;
+        }
+        if readable.len() == 1 && lines.iter().nth(1).is_none() {
+            return Some(line.clone()).filter(|line| !line.is_empty());
+        }
+    }
+    readable.reverse();
+    HeaderValue::from_bytes(&readable.join(&b", "[..])).ok().filter(|value| !value.is_empty())
+}
+
+// Up to the next comma that is not quoted.
+fn element_length(bytes: &[u8]) -> usize {
+    let (mut is_quoted, mut is_escaped) = (false, false);
+    let ends = bytes.iter().position(|byte| {
+        is_quoted ^= *byte == b'"' && !is_escaped;
+        is_escaped = is_quoted && !is_escaped && *byte == b'\\';
+        *byte == b',' && !is_quoted
+    });
+    ends.unwrap_or(bytes.len())
+}
+
+// `forwarded-pair *( ";" forwarded-pair )`; many write a space behind the semicolon.
+fn is_element(element: &[u8]) -> bool {
+    let Ok(mut rest) = str::from_utf8(element) else { return false };
+    let mut named = Vec::new();
+    loop {
+        let Some((name, behind)) = rest.split_once('=') else { return false };
+        let name = name.trim_matches([' ', '\t']).to_ascii_lowercase();
+        let Some((value, behind)) = value(behind) else { return false };
+        // Each parameter stands once at most (RFC 7239 §4).
+        if name.is_empty() || !name.bytes().all(is_token_character) || named.contains(&name) || !is_usable(&name, value)
+        {
+            return false;
+        }
+        named.push(name);
+        match behind.trim_matches([' ', '\t']).strip_prefix(';') {
+            Some(behind) => rest = behind,
+            None => return behind.trim_matches([' ', '\t']).is_empty(),
+        }
+    }
+}
+
+// A token or a quoted string, without its quotes, and what stands behind it.
+fn value(text: &str) -> Option<(&str, &str)> {
+    if let Some(quoted) = text.strip_prefix('"') {
+        let mut is_escaped = false;
+        let end = quoted.bytes().position(|byte| {
+            let ends = byte == b'"' && !is_escaped;
+            is_escaped = !is_escaped && byte == b'\\';
+            ends
+        })?;
+        let is_text = quoted[..end].bytes().all(|byte| matches!(byte, b'\t' | b' '..=b'~'));
+        return is_text.then(|| (&quoted[..end], &quoted[end + 1..]));
+    }
+    let end = text.bytes().position(|byte| !is_token_character(byte)).unwrap_or(text.len());
+    (end > 0).then(|| text.split_at(end))
+}
+
+// RFC 7239 §5.
+fn is_usable(name: &str, value: &str) -> bool {
+    match name {
+        "for" | "by" => is_node(value),
+        "proto" => ["http", "https", "ws", "wss"].iter().any(|scheme| value.eq_ignore_ascii_case(scheme)),
+        "host" => normal_host(value).is_ok(),
+        _ => true,
+    }
+}
+
+// RFC 7239 §6: an address, `unknown` or a name that hides one, and a port.
+fn is_node(node: &str) -> bool {
+    let is_hidden = |text: &str| {
+        text.strip_prefix('_').is_some_and(|name| {
+            !name.is_empty() && name.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"._-".contains(&byte))
+        })
+    };
+    let is_port =
+        |text: &str| is_hidden(text) || text.parse::<u16>().is_ok() && text.bytes().all(|byte| byte.is_ascii_digit());
+    let (name, port) = match node.strip_prefix('[').and_then(|node| node.split_once(']')) {
+        Some((address, port)) if address.parse::<Ipv6Addr>().is_ok() => ("unknown", port),
+        Some(_) => return false,
+        None => node.split_at(node.find(':').unwrap_or(node.len())),
+    };
+    let is_name = name.eq_ignore_ascii_case("unknown") || name.parse::<Ipv4Addr>().is_ok() || is_hidden(name);
+    is_name && (port.is_empty() || port.strip_prefix(':').is_some_and(is_port))
+}
+
+#[cfg(test)]
+mod tests;
