@@ -46,7 +46,7 @@ pub use introspection::{Accept, Authentication, ClientSecret, Introspection};
 pub use issuer::{Audience, ExpiryUnit, Issuer, Validation};
 pub use listener::{Certificate, Listener, ListenerTls};
 pub use report::{Fault, Placed, Report, Source};
-pub use route::{Access, ClaimHeader, ForwardToken, Route};
+pub use route::{Access, ClaimFormat, ClaimHeader, ForwardToken, Route};
 pub use schema::SCHEMA;
 pub use secret::{Secret, SecretOrigin};
 pub use server::{Challenge, Log, LogFormat, LogLevel, PathParameters, Server};

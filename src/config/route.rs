@@ -8,7 +8,7 @@ use toml::de::DeValue;
 use super::names::{did_you_mean, quoted_list};
 use super::read::{Reads, Table};
 use super::report::Placed;
-use super::values::{Mismatch, boolean, expected, text, word};
+use super::values::{Mismatch, boolean, describe, expected, text, word};
 
 /// One of `[[routes]]`. Whether its patterns and scopes are well-formed is judged where they are compiled.
 #[derive(Clone, Debug, PartialEq)]
@@ -65,7 +65,18 @@ pub struct ClaimHeader {
     /// The header.
     pub header: Placed<HeaderName>,
     /// The claim whose value it gets.
-    pub claim: Placed<String>,
+    pub claim: String,
+    /// How the value is written.
+    pub format: ClaimFormat,
+}
+
+/// How a claim's value is written in a header.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum ClaimFormat {
+    /// One string, or the items of a list that have no white space.
+    Text,
+    /// Compact JSON in ASCII.
+    Json,
 }
 
 /// What routes may refer to, readable or not: a broken declaration is not an undeclared name.
@@ -169,7 +180,7 @@ fn method(value: &DeValue<'_>) -> Result<Method, Mismatch> {
 
 fn claim_headers(table: &mut Table<'_>) -> Vec<ClaimHeader> {
     let mut headers: Vec<ClaimHeader> = Vec::new();
-    for (name, claim) in table.map("claim_headers", text) {
+    for (name, claim) in table.map("claim_headers", claim) {
         let spelling = canonical_spelling(&name.value);
         let Ok(header) = HeaderName::from_bytes(name.value.as_bytes()) else {
             table.push(name.fault(format!("expected the name of a header, but found {:?}", name.value)));
@@ -182,9 +193,39 @@ fn claim_headers(table: &mut Table<'_>) -> Vec<ClaimHeader> {
         if headers.iter().any(|earlier| canonical_spelling(earlier.header.value.as_str()) == spelling) {
             table.push(name.fault(format!("expected every header once, but found {:?} again", name.value)));
         }
-        headers.push(ClaimHeader { header: name.with_value(header), claim });
+        let (claim, format) = claim.value;
+        headers.push(ClaimHeader { header: name.with_value(header), claim, format });
     }
     headers
+}
+
+const CLAIM_FORMS: &str = "the name of a claim or { claim = \"NAME\", format = \"text\" or \"json\" }";
+
+const CLAIM_FORMATS: [(&str, ClaimFormat); 2] = [("text", ClaimFormat::Text), ("json", ClaimFormat::Json)];
+
+fn claim(value: &DeValue<'_>) -> Result<(String, ClaimFormat), Mismatch> {
+    let Some(table) = value.as_table() else {
+        return text(value).map(|claim| (claim, ClaimFormat::Text)).map_err(|_| expected(CLAIM_FORMS));
+    };
+    let (mut claim, mut format) = (None, ClaimFormat::Text);
+    for (key, value) in table {
+        match key.get_ref().as_ref() {
+            "claim" => {
+                claim = Some(text(value.get_ref()).map_err(|_| expected(CLAIM_FORMS).but_found("another table"))?)
+            }
+            "format" => format = claim_format(value.get_ref())?,
+            other => return Err(expected(CLAIM_FORMS).but_found(format!("a table with {other:?}"))),
+        }
+    }
+    let claim = claim.ok_or_else(|| expected(CLAIM_FORMS).but_found("a table without a claim"))?;
+    Ok((claim, format))
+}
+
+fn claim_format(value: &DeValue<'_>) -> Result<ClaimFormat, Mismatch> {
+    word(&CLAIM_FORMATS)(value).map_err(|mismatch| {
+        let expected = format!("{} as format", mismatch.expected);
+        Mismatch { expected, found: Some(describe(value)), help: mismatch.help }
+    })
 }
 
 /// Many upstreams take `X_Client.Id` for `X-Client-Id`, so they are one header here.

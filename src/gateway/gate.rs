@@ -23,14 +23,13 @@ use super::refusal::{Ambiguity, Refusal};
 use super::rehearsal::Rehearsal;
 use super::request_id::RequestIds;
 use super::respond::{self, respond};
-use super::snapshot::{Forwarding, Publisher, Snapshot};
+use super::snapshot::{Publisher, Snapshot};
 use super::tunnel::Tunnel;
 use super::unread::Unread;
 use super::view::View;
 use crate::clock::{Deadline, Ticker};
 use crate::net::{Arriving, Interim, Pace};
 use crate::oauth::bearer::{self, BearerError};
-use crate::oauth::claims::ActiveToken;
 use crate::policy::decision::{self, Permit};
 use crate::policy::path::NormalPath;
 use crate::policy::route::Found;
@@ -202,7 +201,9 @@ impl Gate {
             if let Some(replacement) = fact.replacement() {
                 parts.headers.insert(header::AUTHORIZATION, replacement.clone());
             }
-            tell_claims(&mut parts.headers, forwarding, fact.token());
+            for header in &forwarding.claim_headers {
+                header.set(&mut parts.headers, fact.token(), &forwarding.label, self.ticker.wall());
+            }
         }
         if !forwarding.forward_token {
             parts.headers.remove(header::AUTHORIZATION);
@@ -219,7 +220,11 @@ impl Gate {
                 headers::set_protocol(&mut parts.headers, protocol);
             }
             added.put_into(&mut parts.headers);
-            rehearsal.would_send(upstream.settings(), parts);
+            let token = passage.token.as_ref().map(|fact| fact.token());
+            let left_out = token
+                .into_iter()
+                .flat_map(|token| forwarding.claim_headers.iter().map(|header| header.left_out(token)));
+            rehearsal.would_send(upstream.settings(), parts, left_out.flatten().collect());
             return Ok(Passed::Rehearsed);
         }
 
@@ -421,14 +426,5 @@ fn pass_interim_answer(interim: &Interim, status: StatusCode, headers: &HeaderMa
         let mut headers = headers.clone();
         headers::to_client(&mut headers, Version::HTTP_11, status);
         interim.tell(status, &headers);
-    }
-}
-
-fn tell_claims(headers: &mut HeaderMap, forwarding: &Forwarding, token: &ActiveToken) {
-    for (name, claim) in &forwarding.claim_headers {
-        // A claim that cannot be told in a header, such as one with a line break, is not told at all.
-        if let Some(value) = token.claim(claim).and_then(|value| HeaderValue::from_bytes(value.as_bytes()).ok()) {
-            headers.insert(name.clone(), value);
-        }
     }
 }

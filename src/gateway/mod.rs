@@ -7,6 +7,7 @@
 mod admission;
 mod body;
 mod caught;
+mod claim_headers;
 mod compile;
 mod connection;
 mod gate;
@@ -21,6 +22,7 @@ mod unread;
 mod view;
 
 pub use body::AnswerBody;
+pub use claim_headers::{ClaimHeader, LeftOutClaim};
 pub use compile::{compile, compile_after, route_faults};
 pub use connection::Connection;
 pub use gate::Gate;

@@ -12,6 +12,7 @@ use std::sync::Arc;
 use http::request::Parts;
 
 use super::admission;
+use super::claim_headers::LeftOutClaim;
 use super::snapshot::Snapshot;
 use crate::oauth::claims::ActiveToken;
 use crate::policy::path::NormalPath;
@@ -44,6 +45,8 @@ pub struct Outgoing {
     pub upstream: Arc<str>,
     /// What it would get; its `Host`, where that is not the client's, is up to the target that is chosen.
     pub parts: Parts,
+    /// The claim headers that it does not get, because they cannot tell their claims.
+    pub left_out: Vec<LeftOutClaim>,
 }
 
 /// What a request asks for, as the gateway reads it; each is `None` where it can be read in more than one way.
@@ -70,8 +73,8 @@ impl Rehearsal {
         rehearsed.token = record.token.clone();
     }
 
-    pub(super) fn would_send(&self, upstream: &upstream::Settings, parts: Parts) {
-        self.0.borrow_mut().outgoing = Some(Outgoing { upstream: Arc::clone(&upstream.name), parts });
+    pub(super) fn would_send(&self, upstream: &upstream::Settings, parts: Parts, left_out: Vec<LeftOutClaim>) {
+        self.0.borrow_mut().outgoing = Some(Outgoing { upstream: Arc::clone(&upstream.name), parts, left_out });
     }
 }
 

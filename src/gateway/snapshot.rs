@@ -5,9 +5,10 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use arc_swap::ArcSwap;
-use http::{HeaderName, HeaderValue};
+use http::HeaderValue;
 use ipnet::IpNet;
 
+use super::claim_headers::ClaimHeader;
 use super::compile::Origins;
 use super::respond::ChallengeSettings;
 use crate::policy::path::PathParameters;
@@ -75,7 +76,7 @@ pub struct Forwarding {
     /// Whether a stream ends when the token ends that it was let through by.
     pub close_at_expiry: bool,
     /// Headers that the token's claims are told in.
-    pub claim_headers: Vec<(HeaderName, String)>,
+    pub claim_headers: Vec<ClaimHeader>,
 }
 
 /// Does in the background what has to be done for the issuers and upstreams of a snapshot, on the runtime that this is

@@ -17,6 +17,7 @@
 mod active;
 mod checks;
 mod error;
+mod exact;
 mod rules;
 
 use std::sync::Arc;
@@ -31,6 +32,7 @@ use super::scope::{GrantedWildcards, ScopeSet};
 pub use active::ActiveToken;
 pub use checks::{Check, Told};
 pub use error::ClaimsError;
+pub use exact::Inexact;
 
 use rules::Rule;
 

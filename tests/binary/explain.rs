@@ -388,6 +388,16 @@ fn requests_that_would_pass_are_told_with_what_the_upstream_would_get_and_not_se
     assert_eq!(thing["route"]["parameters"], json!({ "id": "7" }));
     assert_eq!(thing["required_scopes"][0][1]["met_by"], "thing.7");
 
+    let padded = stand.token(|claims| {
+        (claims["client_id"], claims["scope"]) = (json!("client-1 "), json!("thing.7 things.read"));
+    });
+    let sent = &told(&["GET", "/things/7", "--token", &padded])["upstream_request"];
+    let left_out = json!({
+        "header": "x-client-id", "claim": "client_id", "found": "white space at its start or end",
+    });
+    assert_eq!(sent["claim_headers_left_out"], json!([left_out]), "{sent}");
+    assert!(!sent.to_string().contains("client-1"), "{sent}");
+
     let either = told(&["DELETE", &format!("http://{}:8080/either", stand.address), "--token", &good]);
     assert_eq!(either["upstream_request"]["headers_removed"], json!(["authorization"]));
     assert_eq!(either["required_scopes"][1][0]["met_by"], "c.d");

@@ -2,9 +2,9 @@
 
 use std::time::Duration;
 
-use serde_json::json;
+use serde_json::{Value, json};
 
-use crate::harness::{Connection, Reply, Server, Stand, eventually, send};
+use crate::harness::{Connection, Reply, Server, Stand, eventually, logged, send};
 
 const ROUTES: &str = "
 [[routes]]
@@ -123,6 +123,42 @@ fn r40_garbage_in_connection_hides_no_field_that_it_names() {
         assert!(received.header("x-hop").is_empty() && received.header("connection").is_empty(), "{received:?}");
         assert_eq!(received.header("x-other"), ["1"]);
     }
+}
+
+#[test]
+fn claim_that_its_header_cannot_tell_exactly_is_left_out_and_logged() {
+    let routes = "[[routes]]\npath = \"/text\"\nupstream = \"up\"\nclaim_headers = { \"X-Identity\" = \"identity\" }\n\
+                  [[routes]]\npath = \"/json\"\nupstream = \"up\"\n\
+                  claim_headers = { \"X-Identity\" = { claim = \"identity\", format = \"json\" } }\n";
+    let stand = Stand::routes(routes);
+    let told = |path: &str, identity: &Value| {
+        let mut claims = stand.issuer.claims("");
+        claims["identity"] = identity.clone();
+        let authorization = format!("Authorization: Bearer {}\r\n", stand.key.token(&claims));
+        // Whatever becomes of the claim, the client's own header ends here.
+        assert_eq!(ask(&stand, path, &format!("x_identity: forged\r\nX-Identity: forged\r\n{authorization}")), 200);
+        let received = stand.last();
+        assert!(received.header("x_identity").is_empty());
+        received.header("x-identity").join("|")
+    };
+    for (identity, text, json) in [
+        (json!("admin"), "admin", r#""admin""#),
+        (json!("admin "), "", r#""admin ""#),
+        (json!("admin\u{a0}"), "", r#""admin\u00a0""#),
+        (json!("admin\t"), "", r#""admin\t""#),
+        (json!(["a b"]), "", r#"["a b"]"#),
+        (json!(["a", "b"]), "a b", r#"["a","b"]"#),
+        (json!(["a", ""]), "", r#"["a",""]"#),
+        (json!({ "role": ["ü"] }), "", r#"{"role":["\u00fc"]}"#),
+        (json!(7), "7", "7"),
+    ] {
+        assert_eq!((told("/text", &identity).as_str(), told("/json", &identity).as_str()), (text, json), "{identity}");
+    }
+    // One line tells of all that are left out within a minute.
+    assert!(logged(
+        "claim header left out route=\"/text\" header=\"x-identity\" claim=\"identity\" found=white space at its start or end requests=1"
+    ));
+    assert!(!logged("admin\u{a0}"), "the value of a claim is in the log");
 }
 
 #[test]

@@ -8,7 +8,7 @@ use http::{HeaderMap, header};
 use super::exchange::Exchanged;
 use super::question::Question;
 use crate::config::{Config, KeySource, Source, UpstreamHost};
-use crate::gateway::{Outgoing, Seen, Snapshot};
+use crate::gateway::{LeftOutClaim, Outgoing, Seen, Snapshot};
 use crate::oauth::UnixTime;
 use crate::oauth::bearer::{self, BearerError};
 use crate::oauth::claims::Check;
@@ -100,6 +100,8 @@ pub(super) struct Sent {
     pub(super) added: Vec<(String, String)>,
     /// The names of what it has and the upstream does not get.
     pub(super) removed: Vec<String>,
+    /// Claim headers that it does not get, because they cannot tell their claims.
+    pub(super) left_out: Vec<LeftOutClaim>,
 }
 
 impl Account {
@@ -224,7 +226,7 @@ impl RouteTold {
 
 impl Sent {
     fn of(outgoing: &Outgoing, came: &HeaderMap, config: &Config) -> Self {
-        let Outgoing { upstream, parts } = outgoing;
+        let Outgoing { upstream, parts, left_out } = outgoing;
         let written = config.upstreams.iter().find(|written| *written.name.value == **upstream);
         let mut added = Vec::new();
         for name in parts.headers.keys() {
@@ -253,6 +255,7 @@ impl Sent {
             path: parts.uri.path().to_owned(),
             added,
             removed: removed.collect(),
+            left_out: left_out.clone(),
         }
     }
 }

@@ -3,6 +3,7 @@
 use serde_json::{Value, json};
 
 use super::account::{Account, RouteTold, ScopeTold, TokenTold, Verdict};
+use crate::gateway::LeftOutClaim;
 use crate::oauth::claims::{Check, Told};
 use crate::policy::route::Standing;
 use crate::verify::jwt::Signer;
@@ -52,9 +53,14 @@ pub(super) fn written(account: &Account) -> String {
             "path": sent.path,
             "headers_added": sent.added.iter().map(|(name, value)| json!([name, value])).collect::<Vec<_>>(),
             "headers_removed": sent.removed,
+            "claim_headers_left_out": sent.left_out.iter().map(left_out).collect::<Vec<_>>(),
         })),
     });
     format!("{document:#}\n")
+}
+
+fn left_out(left_out: &LeftOutClaim) -> Value {
+    json!({ "header": left_out.header.as_str(), "claim": left_out.claim, "found": left_out.found.to_string() })
 }
 
 fn route(told: &RouteTold) -> Value {

@@ -4,7 +4,8 @@ use std::fmt::Write;
 
 use super::account::{Account, RouteTold, ScopeTold, Sent, TokenTold, Verdict};
 use super::times::span;
-use crate::oauth::claims::{Check, Told};
+use crate::gateway::LeftOutClaim;
+use crate::oauth::claims::{Check, Inexact, Told};
 use crate::policy::route::Standing;
 use crate::verify::jwt::Signer;
 use crate::verify::{Examined, Shape, Signed};
@@ -213,13 +214,17 @@ impl Story {
     }
 
     fn sent(&mut self, sent: &Sent) {
-        let Sent { upstream, targets, method, path, added, removed } = sent;
+        let Sent { upstream, targets, method, path, added, removed, left_out } = sent;
         self.0.push_str(&format!("It would pass to upstream {upstream} ({}) as {method} {path}\n", targets.join(", ")));
         for (name, value) in added {
             self.0.push_str(&format!("  {name}: {value}\n"));
         }
         if !removed.is_empty() {
             self.0.push_str(&format!("  without {}\n", removed.join(", ")));
+        }
+        for LeftOutClaim { header, claim, found } in left_out {
+            let remedy = if *found == Inexact::Number { "" } else { " (see format of claim_headers)" };
+            self.0.push_str(&format!("  without {header}: claim {claim:?} is or has {found}{remedy}\n"));
         }
     }
 }

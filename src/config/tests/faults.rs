@@ -355,6 +355,18 @@ fn a_route_says_what_it_is_for_and_who_may_pass() {
             "9: routes[0].claim_headers.\"a b\": expected the name of a header, but found \"a b\"",
         ),
         (
+            "claim_headers = { X-Groups = { format = \"json\" } }",
+            "9: routes[0].claim_headers.X-Groups: expected the name of a claim or { claim = \"NAME\", format = \"text\" or \"json\" }, but found a table without a claim",
+        ),
+        (
+            "claim_headers = { X-Groups = { claim = \"groups\", format = \"jsn\" } }",
+            "9: routes[0].claim_headers.X-Groups: expected \"text\" or \"json\" as format, but found \"jsn\" (did you mean \"json\"?)",
+        ),
+        (
+            "claim_headers = { X-Groups = { claim = \"groups\", from = \"x\" } }",
+            "9: routes[0].claim_headers.X-Groups: expected the name of a claim or { claim = \"NAME\", format = \"text\" or \"json\" }, but found a table with \"from\"",
+        ),
+        (
             "claim_headers = { Content_Length = \"sub\" }",
             "9: routes[0].claim_headers.Content_Length: expected a header that the gateway leaves alone, but found \"Content_Length\" (choose a name of your own, such as \"X-Client-Id\")",
         ),

@@ -4,6 +4,7 @@ use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
 
 use crate::config::{self, Access, Config, Fault, ForwardToken, Placed};
+use crate::gateway::claim_headers::{ClaimFormat, ClaimHeader};
 use crate::gateway::snapshot::Forwarding;
 use crate::policy::host::HostPattern;
 use crate::policy::methods::Methods;
@@ -132,7 +133,13 @@ fn compile_forwarding(
         claim_headers: written
             .claim_headers
             .iter()
-            .map(|claim| (claim.header.value.clone(), claim.claim.value.clone()))
+            .map(|written| {
+                let format = match written.format {
+                    config::ClaimFormat::Text => ClaimFormat::Text,
+                    config::ClaimFormat::Json => ClaimFormat::Json,
+                };
+                ClaimHeader::new(written.header.value.clone(), written.claim.clone(), format)
+            })
             .collect(),
     })
 }

@@ -74,21 +74,6 @@ impl ActiveToken {
         self.size
     }
 
-    /// A claim as one text: a string as it is, a number or boolean printed, strings of an array joined by spaces.
-    /// `None` when it is missing, or nothing of these.
-    #[must_use]
-    pub fn claim(&self, name: &str) -> Option<String> {
-        match self.claims.get(name)? {
-            Value::String(text) => Some(text.clone()),
-            Value::Number(number) => Some(number.to_string()),
-            Value::Bool(boolean) => Some(boolean.to_string()),
-            Value::Array(elements) => {
-                elements.iter().map(Value::as_str).collect::<Option<Vec<_>>>().map(|texts| texts.join(" "))
-            }
-            Value::Null | Value::Object(_) => None,
-        }
-    }
-
     fn text(&self, name: &str) -> Option<&str> {
         self.claims.get(name).and_then(Value::as_str)
     }

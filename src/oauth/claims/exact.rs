@@ -1,0 +1,258 @@
+//! A claim as a text that no other value of the claim has.
+//!
+//! Whoever reads the text decides by it who a client is: `"admin "` must not arrive as `admin`, nor `["a b"]` as
+//! `["a", "b"]`. A value that a text cannot tell exactly has no text.
+//!
+//! 1. Recipients of a header field drop white space around its value (RFC 9110 §5.5), and some drop or replace control
+//!    characters, so a text has neither.
+//! 2. The items of a list are joined by spaces, so an item is not empty and has no white space.
+//! 3. A whole number beyond 64 bits is read as the nearest floating-point number, which others are read as, too.
+
+use std::borrow::Cow;
+use std::io;
+
+use serde::Serialize;
+use serde_json::ser::{CompactFormatter, Formatter, Serializer};
+use serde_json::{Number, Value};
+
+use super::ActiveToken;
+
+/// From here on, two whole numbers may be the same floating-point number.
+const INEXACT_FROM: f64 = 9_007_199_254_740_992.0;
+
+/// Why no text tells a claim's value exactly.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum Inexact {
+    /// A text with white space at an end.
+    #[error("white space at its start or end")]
+    OuterWhiteSpace,
+    /// A text with a control character, such as a tab or a line break.
+    #[error("a control character")]
+    Control,
+    /// An empty item of a list.
+    #[error("an empty item")]
+    EmptyItem,
+    /// An item of a list with white space in it.
+    #[error("an item with white space")]
+    ItemWithWhiteSpace,
+    /// An object, or a list of anything but strings.
+    #[error("an object, or a list of something else than strings")]
+    Structure,
+    /// A number of more digits than can be read exactly.
+    #[error("a number of too many digits")]
+    Number,
+}
+
+impl ActiveToken {
+    /// A claim as plain text: a string as it is, a number or boolean printed, the strings of a list joined by spaces.
+    /// `None` when it is missing or `null`.
+    ///
+    /// # Errors
+    /// [`Inexact`] when other values of the claim would have the same text.
+    pub fn claim_as_text(&self, name: &str) -> Result<Option<Cow<'_, str>>, Inexact> {
+        match self.claims.get(name) {
+            None | Some(Value::Null) => Ok(None),
+            Some(Value::String(text)) => text_exactly(text).map(|text| Some(Cow::Borrowed(text))),
+            Some(Value::Number(number)) => number_exactly(number).map(|number| Some(Cow::Owned(number.to_string()))),
+            Some(Value::Bool(boolean)) => Ok(Some(Cow::Borrowed(if *boolean { "true" } else { "false" }))),
+            Some(Value::Array(items)) => {
+                let items = items.iter().map(item_exactly).collect::<Result<Vec<_>, _>>()?;
+                Ok(Some(Cow::Owned(items.join(" "))))
+            }
+            Some(Value::Object(_)) => Err(Inexact::Structure),
+        }
+    }
+
+    /// A claim as compact JSON in ASCII, whatever its type. `None` when it is missing.
+    ///
+    /// # Errors
+    /// [`Inexact::Number`]; everything else can be told in JSON.
+    pub fn claim_as_json(&self, name: &str) -> Result<Option<String>, Inexact> {
+        let Some(value) = self.claims.get(name) else { return Ok(None) };
+        numbers_exactly(value)?;
+        let mut json = Vec::new();
+        // Memory does not fail to be written to, and a value that was read can be written.
+        let _ = value.serialize(&mut Serializer::with_formatter(&mut json, Ascii));
+        Ok(String::from_utf8(json).ok())
+    }
+}
+
+fn text_exactly(text: &str) -> Result<&str, Inexact> {
+    if text.chars().any(char::is_control) {
+        return Err(Inexact::Control);
+    }
+    // Of Unicode, too: who reads the bytes as Latin-1, or trims as many languages do, drops more than RFC 9110 has dropped.
+    if text.trim().len() == text.len() { Ok(text) } else { Err(Inexact::OuterWhiteSpace) }
+}
+
+fn item_exactly(item: &Value) -> Result<&str, Inexact> {
+    let text = text_exactly(item.as_str().ok_or(Inexact::Structure)?)?;
+    if text.is_empty() {
+        return Err(Inexact::EmptyItem);
+    }
+    if text.contains(char::is_whitespace) { Err(Inexact::ItemWithWhiteSpace) } else { Ok(text) }
+}
+
+fn number_exactly(number: &Number) -> Result<&Number, Inexact> {
+    let is_exact =
+        number.is_i64() || number.is_u64() || number.as_f64().is_some_and(|float| float.abs() < INEXACT_FROM);
+    if is_exact { Ok(number) } else { Err(Inexact::Number) }
+}
+
+// As deep as a value may be that was read: 128 levels.
+fn numbers_exactly(value: &Value) -> Result<(), Inexact> {
+    match value {
+        Value::Null | Value::Bool(_) | Value::String(_) => Ok(()),
+        Value::Number(number) => number_exactly(number).map(|_| ()),
+        Value::Array(items) => items.iter().try_for_each(numbers_exactly),
+        Value::Object(members) => members.values().try_for_each(numbers_exactly),
+    }
+}
+
+/// Writes what is not printable ASCII as `\uXXXX` (RFC 8259 §7): a field value is safe as ASCII only (RFC 9110 §5.5).
+struct Ascii;
+
+impl Formatter for Ascii {
+    fn write_string_fragment<W: ?Sized + io::Write>(&mut self, writer: &mut W, fragment: &str) -> io::Result<()> {
+        let is_escaped = |character: char| !character.is_ascii() || character.is_ascii_control();
+        let mut rest = fragment;
+        while let Some(at) = rest.find(is_escaped) {
+            let (plain, after) = rest.split_at(at);
+            CompactFormatter.write_string_fragment(writer, plain)?;
+            let mut characters = after.chars();
+            for unit in characters.next().into_iter().flat_map(utf16) {
+                write!(writer, "\\u{unit:04x}")?;
+            }
+            rest = characters.as_str();
+        }
+        CompactFormatter.write_string_fragment(writer, rest)
+    }
+}
+
+fn utf16(character: char) -> impl Iterator<Item = u16> {
+    let mut units = [0; 2];
+    let length = character.encode_utf16(&mut units).len();
+    units.into_iter().take(length)
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+    use serde_json::json;
+
+    use super::*;
+    use crate::oauth::scope::ScopeSet;
+
+    fn token(claim: &Value) -> ActiveToken {
+        ActiveToken {
+            issuer_name: "corp".into(),
+            claims: [("claim".to_owned(), claim.clone())].into_iter().collect(),
+            size: 0,
+            scopes: ScopeSet::empty(),
+            expires_at: None,
+        }
+    }
+
+    fn text_of(claim: &Value) -> Result<Option<String>, Inexact> {
+        token(claim).claim_as_text("claim").map(|text| text.map(Cow::into_owned))
+    }
+
+    fn json_of(claim: &Value) -> Result<Option<String>, Inexact> {
+        token(claim).claim_as_json("claim")
+    }
+
+    #[test]
+    fn text_tells_a_value_exactly_or_not_at_all() {
+        let told = |text: &str| Ok(Some(text.to_owned()));
+        for (claim, expected) in [
+            (json!("admin"), told("admin")),
+            (json!("a b"), told("a b")),
+            (json!("Zoë"), told("Zoë")),
+            (json!(""), told("")),
+            (json!(7), told("7")),
+            (json!(u64::MAX), told("18446744073709551615")),
+            (json!(i64::MIN), told("-9223372036854775808")),
+            (json!(1.5), told("1.5")),
+            (json!(true), told("true")),
+            (json!(["a", "b"]), told("a b")),
+            (json!([]), told("")),
+            (Value::Null, Ok(None)),
+            (json!("admin "), Err(Inexact::OuterWhiteSpace)),
+            (json!(" admin"), Err(Inexact::OuterWhiteSpace)),
+            (json!("admin\u{a0}"), Err(Inexact::OuterWhiteSpace)),
+            (json!(" "), Err(Inexact::OuterWhiteSpace)),
+            (json!("admin\t"), Err(Inexact::Control)),
+            (json!("a\tb"), Err(Inexact::Control)),
+            (json!("a\r\nX-Evil: 1"), Err(Inexact::Control)),
+            (json!("a\u{7f}"), Err(Inexact::Control)),
+            (json!("a\u{85}"), Err(Inexact::Control)),
+            (json!(["a b"]), Err(Inexact::ItemWithWhiteSpace)),
+            (json!(["a", "b\u{2003}c"]), Err(Inexact::ItemWithWhiteSpace)),
+            (json!(["a", " b"]), Err(Inexact::OuterWhiteSpace)),
+            (json!(["a", ""]), Err(Inexact::EmptyItem)),
+            (json!([""]), Err(Inexact::EmptyItem)),
+            (json!(["a", 7]), Err(Inexact::Structure)),
+            (json!([["a"]]), Err(Inexact::Structure)),
+            (json!({ "a": 1 }), Err(Inexact::Structure)),
+            (json!(1e19), Err(Inexact::Number)),
+            (json!(18_446_744_073_709_551_616.0), Err(Inexact::Number)),
+        ] {
+            assert_eq!(text_of(&claim), expected, "{claim}");
+        }
+        assert_eq!(token(&json!("x")).claim_as_text("other"), Ok(None));
+    }
+
+    #[test]
+    fn json_tells_every_value_in_printable_ascii() {
+        let told = |text: &str| Ok(Some(text.to_owned()));
+        for (claim, expected) in [
+            (json!("admin "), told(r#""admin ""#)),
+            (json!(["a b", "", "\t"]), told(r#"["a b","","\t"]"#)),
+            (
+                json!({ "b": [1, null], "a": "é😀\u{7f}\u{2028}" }),
+                told(r#"{"a":"\u00e9\ud83d\ude00\u007f\u2028","b":[1,null]}"#),
+            ),
+            (json!("\"\\"), told(r#""\"\\""#)),
+            (Value::Null, told("null")),
+            (json!({ "a": [1e300] }), Err(Inexact::Number)),
+        ] {
+            assert_eq!(json_of(&claim), expected, "{claim}");
+        }
+        assert_eq!(token(&json!("x")).claim_as_json("other"), Ok(None));
+    }
+
+    fn any_claim() -> impl Strategy<Value = Value> {
+        let text = "[ab \\t\\n\u{7f}\u{a0}é😀\"\\\\,]{0,4}";
+        let leaf = prop_oneof![
+            Just(Value::Null),
+            any::<bool>().prop_map(Value::from),
+            any::<i64>().prop_map(Value::from),
+            text.prop_map(Value::from),
+        ];
+        leaf.prop_recursive(3, 16, 4, move |inner| {
+            prop_oneof![
+                prop::collection::vec(inner.clone(), 0..4).prop_map(Value::from),
+                prop::collection::btree_map(text, inner, 0..3).prop_map(|members| members.into_iter().collect()),
+            ]
+        })
+    }
+
+    proptest! {
+        #[test]
+        fn json_of_a_claim_is_the_claim_and_a_field_value(claim in any_claim()) {
+            let told = json_of(&claim).expect("no large numbers").expect("it is there");
+            prop_assert!(told.bytes().all(|byte| (0x20..0x7f).contains(&byte)), "{}", told);
+            prop_assert_eq!(serde_json::from_str::<Value>(&told).expect("JSON"), claim);
+        }
+
+        #[test]
+        fn two_strings_or_two_lists_with_the_same_text_are_the_same(one in any_claim(), other in any_claim()) {
+            if let (Ok(Some(text)), Ok(Some(same))) = (text_of(&one), text_of(&other)) {
+                prop_assert_eq!(text.trim(), &text);
+                if one.is_string() == other.is_string() && one.is_array() == other.is_array() && text == same {
+                    prop_assert_eq!(one, other);
+                }
+            }
+        }
+    }
+}
