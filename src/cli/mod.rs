@@ -1,7 +1,7 @@
 //! The command line.
 //!
-//! Exit codes: 0 good, 1 a run that failed or a request that would not pass, 2 bad input. Logs go to standard error, answers
-//! to standard output.
+//! Exit codes: 0 good, 1 a run that failed or cut requests off or a request that would not pass, 2 bad input. Logs go to
+//! standard error, answers to standard output.
 
 mod check;
 mod completions;

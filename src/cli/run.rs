@@ -20,7 +20,7 @@ use crate::net::tls;
 use crate::oauth::scope::{GrantedWildcards, ScopeSet};
 use crate::reload::{Reloaded, Reloader, Watched};
 use crate::server::tls::{Certificates, Shown};
-use crate::server::{self, Inherited, ListenError, Server, listen_or_inherit};
+use crate::server::{self, Drained, Inherited, ListenError, Server, listen_or_inherit};
 use crate::telemetry::{self, Collector, Log, LogFormat, Spans, Telemetry};
 
 pub(super) fn run(options: &Options) -> ExitCode {
@@ -55,7 +55,7 @@ pub(super) fn run(options: &Options) -> ExitCode {
     // All of it is written before what is printed here.
     drop(log);
     match served {
-        Ok(()) => ExitCode::SUCCESS,
+        Ok(code) => code,
         Err(error) => failed(error),
     }
 }
@@ -73,7 +73,7 @@ fn serve(
     mut watched: Watched,
     options: &Options,
     log: &Log,
-) -> io::Result<()> {
+) -> io::Result<ExitCode> {
     let addresses: Vec<_> = config.listeners.iter().map(|listener| listener.address.value).collect();
     let admin_listener = match config.admin_address() {
         Some(address) => {
@@ -152,14 +152,17 @@ fn serve(
         tracing::info!(?drain_delay, ?drain_timeout, "stopping");
         admin.stop();
         service::stopping();
-        tokio::select! {
-            () = drain(server, &reloader.config().server) => {}
-            () = signals.stop.next() => tracing::warn!("stopped at once"),
-        }
+        let code = tokio::select! {
+            code = drain(server, &reloader.config().server) => code,
+            () = signals.stop.next() => {
+                tracing::warn!("stopped at once");
+                ExitCode::SUCCESS
+            }
+        };
         if let Some(exporting) = exporting {
             exporting.finish().await;
         }
-        Ok(())
+        Ok(code)
     });
     // Not waited for: whoever still waits for the workers waits for requests that were to be cut off.
     runtime.shutdown_background();
@@ -197,13 +200,18 @@ fn tell_shadow_mode(snapshot: &Snapshot) {
     }
 }
 
-async fn drain(server: Server, settings: &config::Server) {
-    tokio::time::sleep(settings.drain_delay).await;
-    if server.drain(settings.drain_timeout).await {
-        tracing::info!("stopped");
-    } else {
-        tracing::warn!("stopped, with requests that did not end within drain_timeout cut off");
+async fn drain(server: Server, settings: &config::Server) -> ExitCode {
+    if !settings.drain_delay.is_zero() {
+        server.begin_ending();
+        tokio::time::sleep(settings.drain_delay).await;
     }
+    let Drained { requests, streams, hanging_workers } = server.drain(settings.drain_timeout).await;
+    if requests == 0 && hanging_workers == 0 {
+        tracing::info!(streams, "stopped");
+        return ExitCode::SUCCESS;
+    }
+    tracing::warn!(requests, streams, hanging_workers, "stopped; requests were cut off after drain_timeout");
+    ExitCode::FAILURE
 }
 
 /// What an operator has to say while it runs.

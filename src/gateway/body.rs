@@ -6,9 +6,11 @@ use std::rc::Rc;
 use std::task::{Context, Poll, ready};
 
 use bytes::Bytes;
+use http::{HeaderValue, Response, header};
 use http_body::{Body, Frame, SizeHint};
 
 use super::caught::or_none;
+use super::grpc;
 use super::unread::Unread;
 use crate::clock::Deadline;
 use crate::net::Exchange;
@@ -36,6 +38,18 @@ const PANICKED: &str = "panicked";
 enum Content<B> {
     Fixed(Bytes, Unread),
     Forwarded(B),
+}
+
+/// Whether a response lasts for as long as its client likes: server-sent events, and messages of a gRPC method that
+/// streams.
+pub(super) fn is_stream(answer: &Response<impl Body>) -> bool {
+    const EVENTS: &str = "text/event-stream";
+    if answer.body().is_end_stream() || answer.body().size_hint().exact().is_some() {
+        return false;
+    }
+    let content_type = answer.headers().get(header::CONTENT_TYPE).map_or(&b""[..], HeaderValue::as_bytes);
+    let is_events = content_type.get(..EVENTS.len()).is_some_and(|name| name.eq_ignore_ascii_case(EVENTS.as_bytes()));
+    is_events || grpc::is_call(answer.headers())
 }
 
 impl<B> AnswerBody<B> {

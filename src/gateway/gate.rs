@@ -15,7 +15,7 @@ use http::uri::PathAndQuery;
 use http::{HeaderMap, HeaderValue, Request, Response, StatusCode, Uri, Version, header};
 
 use super::admission;
-use super::body::{AnswerBody, TOKEN_ENDED};
+use super::body::{AnswerBody, TOKEN_ENDED, is_stream};
 use super::caught::caught;
 use super::connection::Connection;
 use super::grpc;
@@ -139,10 +139,14 @@ impl Gate {
             }
             Ok(Passed::Answered(answer, expiry)) => {
                 record.status = Some(answer.status());
+                if is_stream(&answer) {
+                    record.becomes_stream();
+                }
                 answer.map(|body| AnswerBody::forwarded(body, record, progress, exchange, expiry))
             }
             Ok(Passed::Switched(answer, far_end, expiry)) => {
                 record.status = Some(answer.status());
+                record.becomes_stream();
                 let idle_timeout = snapshot.body_idle_timeout;
                 *connection.tunnel.borrow_mut() = Some(Tunnel { far_end, record, idle_timeout, expiry });
                 answer.map(|()| AnswerBody::switched(exchange))

@@ -42,6 +42,7 @@ pub(super) struct Serving {
     settings: Arc<ArcSwap<Settings>>,
     manners: RefCell<Rc<Manners>>,
     date: RefCell<(i64, HeaderValue)>,
+    ending: Cell<bool>,
     draining: Cell<bool>,
     open: Cell<usize>,
     closed: Notify,
@@ -73,6 +74,7 @@ impl Serving {
             settings,
             manners,
             date: RefCell::new((i64::MIN, HeaderValue::from_static(""))),
+            ending: Cell::new(false),
             draining: Cell::new(false),
             open: Cell::new(0),
             closed: Notify::new(),
@@ -88,6 +90,11 @@ impl Serving {
             *manners = Rc::new(Manners::new(Arc::clone(&settings)));
         }
         Rc::clone(&manners)
+    }
+
+    /// Whether clients are told that their connections end: with the next response, or by GOAWAY.
+    pub(super) fn is_ending(&self) -> bool {
+        self.ending.get()
     }
 
     /// Whether no more requests are wanted.
@@ -136,8 +143,15 @@ impl Serving {
         date.1.clone()
     }
 
+    /// Tells clients from now on that their connections end, and goes on serving them.
+    pub(super) fn begin_ending(&self) {
+        self.ending.set(true);
+        self.ticker.wake_all();
+    }
+
     /// Ends every connection after the requests that are under way on it, at once where there are none.
     pub(super) fn begin_drain(&self) {
+        self.ending.set(true);
         self.draining.set(true);
         self.drained.notify_waiters();
         self.ticker.wake_all();

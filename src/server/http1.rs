@@ -23,7 +23,7 @@ pub(super) async fn serve(serving: &Serving, arrival: Arrival) -> hyper::Result<
     let connection = &connection;
     let service = service_fn(async move |request: http::Request<_>| {
         let mut answer = serving.gate.handle(connection, request.map(Arriving::Http1)).await;
-        if serving.is_draining() && answer.status() != StatusCode::SWITCHING_PROTOCOLS {
+        if serving.is_ending() && answer.status() != StatusCode::SWITCHING_PROTOCOLS {
             answer.headers_mut().insert(header::CONNECTION, HeaderValue::from_static("close"));
         }
         // hyper compares its cached date with the wall clock: when that clock steps back, the date stands still until the

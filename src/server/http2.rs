@@ -59,11 +59,13 @@ pub(super) async fn serve(serving: &Rc<Serving>, arrival: Arrival) -> Result<(),
         .handshake::<_, Bytes>(arrival.paced.sharing_exchanges());
     let Some(handshake) = serving.newcomer(handshake).await else { return Ok(()) };
     let mut streams = handshake?;
-    let (mut told, mut is_late, goodbye) = (false, false, serving.ticker.deadline());
+    let (mut has_asked, mut told, mut is_late, goodbye) = (false, false, false, serving.ticker.deadline());
     loop {
         let accepted = poll_fn(|context| {
             is_late = told && goodbye.poll_passed(context).is_ready();
-            if !told && (serving.is_draining() || pace.poll_idle(context).is_ready()) {
+            // A client that has only just come asks first: told to go at once, it would come back, and find the same.
+            let is_ending = serving.is_draining() || has_asked && serving.is_ending();
+            if !told && (is_ending || pace.poll_idle(context).is_ready()) {
                 told = true;
                 goodbye.arm(manners.limits.header);
                 pace.leave();
@@ -74,6 +76,7 @@ pub(super) async fn serve(serving: &Rc<Serving>, arrival: Arrival) -> Result<(),
         });
         let Some(accepted) = accepted.await else { return Ok(()) };
         let (request, mut respond) = accepted?;
+        has_asked = true;
         if is_late {
             // It did not cross our goodbye on its way; its client knows now that nothing of it was looked at.
             respond.send_reset(Reason::REFUSED_STREAM);

@@ -24,11 +24,12 @@ use std::time::{Duration, Instant};
 use arc_swap::ArcSwap;
 use hyper::server::conn::http1::Builder;
 use tokio::sync::watch;
+use tokio::task::JoinSet;
 
 use crate::clock::Clock;
 use crate::config;
 use crate::gateway::Publisher;
-use crate::telemetry::Telemetry;
+use crate::telemetry::{InFlight, Telemetry};
 
 pub use inherited::{InheritError, Inherited};
 pub use listen::{ListenError, Listeners, Sharing, listen, listen_or_inherit};
@@ -90,12 +91,32 @@ impl Settings {
     }
 }
 
+/// How long a worker may take to cut off what has not ended.
+const CUTTING_OFF: Duration = Duration::from_secs(1);
+
 /// What the data plane is to do.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 enum Phase {
     Start,
     Serve,
+    /// As before, but clients are told that their connections end.
+    Ending,
+    /// No more connections are accepted, and those that are idle end.
     Drain,
+    /// What has not ended is cut off.
+    CutOff,
+}
+
+/// What a drain has come to.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Drained {
+    /// Requests that were cut off.
+    pub requests: usize,
+    /// Of those that have no end of their own, such as event streams and connections in another protocol, how many were
+    /// ended.
+    pub streams: usize,
+    /// Workers that hang, whose requests nobody knows.
+    pub hanging_workers: usize,
 }
 
 /// The running data plane.
@@ -105,7 +126,7 @@ pub struct Server {
     limit: ConnectionLimit,
     pulse: Pulse,
     phase: watch::Sender<Phase>,
-    workers: Vec<thread::JoinHandle<()>>,
+    workers: Vec<thread::JoinHandle<InFlight>>,
 }
 
 impl Server {
@@ -177,14 +198,38 @@ impl Server {
         self.pulse.clone()
     }
 
-    /// Stops accepting, closes idle connections, lets the requests under way finish for at most `timeout`, and stops.
-    ///
-    /// Returns whether all of them finished.
-    pub async fn drain(self, timeout: Duration) -> bool {
+    /// Tells clients from now on that their connections end, and goes on accepting and serving them.
+    pub fn begin_ending(&self) {
+        // An error means that no worker is left to be told.
+        let _ = self.phase.send(Phase::Ending);
+    }
+
+    /// Stops accepting, closes idle connections, lets the requests under way finish for at most `timeout`, cuts off the
+    /// others, and stops.
+    pub async fn drain(self, timeout: Duration) -> Drained {
         // An error means that no worker is left to be told.
         let _ = self.phase.send(Phase::Drain);
-        let workers = self.workers;
-        let finished = tokio::task::spawn_blocking(move || workers.into_iter().all(|worker| worker.join().is_ok()));
-        tokio::time::timeout(timeout, finished).await.is_ok_and(|joined| joined.unwrap_or(false))
+        let mut joining = JoinSet::new();
+        for worker in self.workers {
+            joining.spawn_blocking(move || worker.join().unwrap_or_default());
+        }
+        let mut drained = Drained::default();
+        if tokio::time::timeout(timeout, drained.join(&mut joining)).await.is_err() {
+            let _ = self.phase.send(Phase::CutOff);
+            // An error means that the time is over: whoever is left hangs.
+            let _ = tokio::time::timeout(CUTTING_OFF, drained.join(&mut joining)).await;
+        }
+        drained.hanging_workers = joining.len();
+        drained
+    }
+}
+
+impl Drained {
+    async fn join(&mut self, workers: &mut JoinSet<InFlight>) {
+        while let Some(worker) = workers.join_next().await {
+            let InFlight { requests, streams } = worker.unwrap_or_default();
+            self.requests += requests;
+            self.streams += streams;
+        }
     }
 }

@@ -21,7 +21,7 @@ use super::tls::Shown;
 use super::{Phase, Settings};
 use crate::clock::{Clock, Ticker};
 use crate::gateway::{Gate, Publisher};
-use crate::telemetry::{Connections, Telemetry};
+use crate::telemetry::{Connections, InFlight, Telemetry};
 
 /// How long accepting pauses when the process or the machine has run out of something.
 const EXHAUSTED: Duration = Duration::from_millis(100);
@@ -48,10 +48,13 @@ pub(super) struct Listener {
 }
 
 impl Worker {
-    /// Says whether it is ready, and serves until it has drained.
-    pub(super) fn run(self, ready: &mpsc::Sender<io::Result<()>>) {
-        // An error means that nobody waits for it any more: another worker was not ready.
-        let tell = |outcome| _ = ready.send(outcome);
+    /// Says whether it is ready, and serves until it has drained. Returns the requests that it cut off.
+    pub(super) fn run(self, ready: &mpsc::Sender<io::Result<()>>) -> InFlight {
+        let tell = |outcome| {
+            // An error means that nobody waits for it any more: another worker was not ready.
+            let _ = ready.send(outcome);
+            InFlight::default()
+        };
         let mut builder = tokio::runtime::Builder::new_current_thread();
         let runtime = match builder.enable_all().build_local(tokio::runtime::LocalOptions::default()) {
             Ok(runtime) => runtime,
@@ -67,10 +70,11 @@ impl Worker {
             };
             tell(Ok(()));
             if phase.wait_for(|phase| *phase >= Phase::Serve).await.is_err() {
-                return;
+                return InFlight::default();
             }
             let ticker = Ticker::new(clock);
-            let gate = Rc::new(Gate::new(publisher, Rc::clone(&ticker), telemetry.worker()));
+            let telemetry = telemetry.worker();
+            let gate = Rc::new(Gate::new(publisher, Rc::clone(&ticker), Rc::clone(&telemetry)));
             let serving = Rc::new(Serving::new(Rc::clone(&gate), Rc::clone(&ticker), settings));
             let beating = Rc::clone(&heart);
             let beaten = Rc::clone(&ticker);
@@ -85,16 +89,25 @@ impl Worker {
                 let mut phase = phase.clone();
                 accepting.spawn_local(async move {
                     // An error means that the server is gone: then there is nothing left to serve for.
-                    accept.until(phase.wait_for(|phase| *phase == Phase::Drain), &socket).await;
+                    accept.until(phase.wait_for(|phase| *phase >= Phase::Drain), &socket).await;
                     accept.rest_of(socket).await;
                 });
             }
-            let _ = phase.wait_for(|phase| *phase == Phase::Drain).await;
+            let _ = phase.wait_for(|phase| *phase >= Phase::Ending).await;
+            serving.begin_ending();
+            let _ = phase.wait_for(|phase| *phase >= Phase::Drain).await;
             serving.begin_drain();
-            while accepting.join_next().await.is_some() {}
-            serving.drained().await;
+            tokio::select! {
+                () = async {
+                    while accepting.join_next().await.is_some() {}
+                    serving.drained().await;
+                } => {}
+                _ = phase.wait_for(|phase| *phase >= Phase::CutOff) => {}
+            }
             heart.end();
-        });
+            // Those that are left end with the runtime.
+            telemetry.in_flight()
+        })
     }
 }
 

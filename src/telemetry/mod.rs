@@ -19,6 +19,7 @@ mod spans;
 mod timestamp;
 mod trace;
 
+use std::cell::Cell;
 use std::collections::BTreeMap;
 use std::net::SocketAddr;
 use std::rc::Rc;
@@ -63,6 +64,16 @@ pub struct WorkerTelemetry {
     requests: WorkerRequests,
     unrouted: Rc<RouteRequests>,
     tokens: Arc<TokensFound>,
+    in_flight: Cell<InFlight>,
+}
+
+/// Requests that have begun and not ended.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct InFlight {
+    /// Those that end by themselves.
+    pub requests: usize,
+    /// The others: see [`Record::becomes_stream`].
+    pub streams: usize,
 }
 
 /// Where the tokens of requests were found, fastest first.
@@ -126,6 +137,7 @@ impl Telemetry {
             requests,
             unrouted,
             tokens,
+            in_flight: Cell::default(),
         })
     }
 
@@ -177,6 +189,12 @@ impl WorkerTelemetry {
     #[must_use]
     pub fn tokens(&self) -> &Arc<TokensFound> {
         &self.tokens
+    }
+
+    /// The requests of this worker that have not ended.
+    #[must_use]
+    pub fn in_flight(&self) -> InFlight {
+        self.in_flight.get()
     }
 
     fn tell(&self, record: &mut Record) {

@@ -10,7 +10,7 @@ use http::{HeaderMap, HeaderValue, Method, StatusCode, Version};
 use super::requests::label_of;
 use super::spans::Finished;
 use super::trace::{SampleRatio, Trace};
-use super::{RequestLog, RouteRequests, WorkerTelemetry};
+use super::{InFlight, RequestLog, RouteRequests, WorkerTelemetry};
 use crate::oauth::claims::ActiveToken;
 
 /// Everything that is told about one request. It is told when the record is dropped: with the last byte of the answer,
@@ -21,6 +21,8 @@ use crate::oauth::claims::ActiveToken;
 pub struct Record {
     worker: Rc<WorkerTelemetry>,
     started: Instant,
+    /// Whether it has no end of its own.
+    is_stream: bool,
     /// What is logged of it.
     pub(super) log: RequestLog,
     /// Whether somebody else than the log wants to know what stands behind a refusal.
@@ -122,9 +124,12 @@ impl Record {
     #[must_use]
     pub fn begin(worker: &Rc<WorkerTelemetry>, client: IpAddr, method: Method, log: RequestLog) -> Self {
         let is_on = log.is_on && worker.access.as_ref().is_some_and(|access| access.is_on());
+        let in_flight = worker.in_flight.get();
+        worker.in_flight.set(InFlight { requests: in_flight.requests + 1, ..in_flight });
         Self {
             worker: Rc::clone(worker),
             started: Instant::now(),
+            is_stream: false,
             log: RequestLog { is_on, ..log },
             is_asked_why: false,
             client,
@@ -144,6 +149,23 @@ impl Record {
             request_bytes: 0,
             response_bytes: 0,
         }
+    }
+
+    /// From here on it lasts for as long as its client likes: to end it is not to cut it off.
+    pub fn becomes_stream(&mut self) {
+        if !self.is_stream {
+            self.is_stream = true;
+            let InFlight { requests, streams } = self.worker.in_flight.get();
+            self.worker.in_flight.set(InFlight { requests: requests - 1, streams: streams + 1 });
+        }
+    }
+
+    fn end(&self) {
+        let InFlight { requests, streams } = self.worker.in_flight.get();
+        self.worker.in_flight.set(match self.is_stream {
+            true => InFlight { requests, streams: streams - 1 },
+            false => InFlight { requests: requests - 1, streams },
+        });
     }
 
     /// It is refused, or would be. `why` is asked only where it will be told: a flood of refusals is not, and costs nothing.
@@ -206,6 +228,7 @@ impl Record {
 
 impl Drop for Record {
     fn drop(&mut self) {
+        self.end();
         Rc::clone(&self.worker).tell(self);
     }
 }
