@@ -76,6 +76,8 @@ pub struct Log {
     pub client_id: bool,
     /// Whether that tells the token's subject.
     pub subject: bool,
+    /// Whether that tells the path, without the query.
+    pub path: bool,
     /// How many lines about refusals are written in a second; 0 for all.
     pub refusals_per_second: u32,
 }
@@ -149,6 +151,7 @@ impl Log {
             access: table.or("access", true, boolean),
             client_id: table.or("client_id", true, boolean),
             subject: table.or("subject", false, boolean),
+            path: table.or("path", false, boolean),
             refusals_per_second: table.or("refusals_per_second", 100, refusals_per_second),
         }
     }

@@ -60,6 +60,7 @@ fn an_empty_file_is_all_defaults() {
         access: true,
         client_id: true,
         subject: false,
+        path: false,
         refusals_per_second: 100,
     };
     assert_eq!(config.log, log);

@@ -90,6 +90,7 @@ pub fn compile_after(config: &Config, earlier: Option<&Snapshot>) -> Result<Snap
             is_on: config.log.access,
             client_id: config.log.client_id,
             subject: config.log.subject,
+            path: config.log.path,
             refusals_per_second: config.log.refusals_per_second,
         },
         request_ids: config.server.request_id,

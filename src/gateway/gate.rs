@@ -32,7 +32,7 @@ use crate::net::{Arriving, Interim, Pace};
 use crate::oauth::bearer::{self, BearerError};
 use crate::policy::decision::{self, Permit};
 use crate::policy::path::NormalPath;
-use crate::policy::route::Found;
+use crate::policy::route::{Found, NoRoute};
 use crate::telemetry::{Outcome, Record, Trace, WorkerTelemetry};
 use crate::upstream::headers::{self, X_REQUEST_ID};
 use crate::upstream::{FarEnd, ForwardedBody, Outgoing, RequestBody, Switching};
@@ -287,11 +287,15 @@ impl Gate {
         }
         let path = NormalPath::parse(parts.uri.path(), snapshot.path_parameters)?;
         let path_of = |index: usize| snapshot.routes.routes()[index].path.as_str().to_owned();
+        record.tell_path(path.as_str());
         let found = snapshot.routes.find(&host, &path, &parts.method);
-        let found = found.map_err(|error| Refusal::no_route(error, &parts.method, path_of))?;
+        // A wrong method is one of the route's path.
+        if let Ok(Found { index, .. }) | Err(NoRoute::MethodNotAllowed { of: index, .. }) = found {
+            let told = view.told(index);
+            (record.route, record.names) = (Rc::clone(&told.requests), Some(Rc::clone(&told.names)));
+        }
+        let found = found.map_err(|error| Refusal::no_route(error, &host, &parts.method, path_of))?;
         let forwarding = &snapshot.forwarding[found.index];
-        let told = view.told(found.index);
-        (record.route, record.names) = (Rc::clone(&told.requests), Some(Rc::clone(&told.names)));
 
         let (permit, token) = match self.admit(snapshot, connection, &parts.headers, &found, record).await {
             Ok(admitted) => admitted,

@@ -43,7 +43,7 @@ fn code(refusal: &Refusal) -> u16 {
         | Refusal::TokenTooLarge { .. }
         | Refusal::BodyFault(RequestBodyFault::Broken)
         | Refusal::Panicked => INTERNAL,
-        Refusal::NoRoute | Refusal::MethodNotAllowed { .. } => UNIMPLEMENTED,
+        Refusal::NoRoute { .. } | Refusal::MethodNotAllowed { .. } => UNIMPLEMENTED,
         Refusal::NoToken { .. } | Refusal::InvalidToken { .. } => UNAUTHENTICATED,
         Refusal::InsufficientScope { .. } => PERMISSION_DENIED,
         Refusal::Conflict => UNKNOWN,

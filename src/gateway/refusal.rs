@@ -14,7 +14,7 @@ use crate::oauth::shortened;
 use crate::policy::decision::Denial;
 use crate::policy::path::PathError;
 use crate::policy::requirement::UnusableParameter;
-use crate::policy::route::NoRoute;
+use crate::policy::route::{HostRoutes, NoRoute};
 use crate::telemetry::Why;
 use crate::upstream::headers::Nominated;
 use crate::upstream::{RequestBodyFault, UpstreamError};
@@ -27,7 +27,12 @@ pub enum Refusal {
     /// Two servers might read the request in two ways.
     Ambiguous(Ambiguity),
     /// No route leads there.
-    NoRoute,
+    NoRoute {
+        /// The host that was asked for; empty for none.
+        host: Box<str>,
+        /// Which routes the path was looked for in.
+        among: HostRoutes,
+    },
     /// A route does, but not for this method.
     MethodNotAllowed {
         /// The methods that it is for.
@@ -129,7 +134,7 @@ impl Refusal {
             Self::Ambiguous(Ambiguity::Lookalike { .. }) => "lookalike_path",
             Self::Ambiguous(Ambiguity::Nominated(_)) => "connection_nominates",
             Self::Ambiguous(Ambiguity::Parameter(_)) => "unusable_parameter",
-            Self::NoRoute => "no_route",
+            Self::NoRoute { .. } => "no_route",
             Self::MethodNotAllowed { .. } => "method_not_allowed",
             Self::NoToken { .. } => "no_token",
             Self::BadAuthorization(_) => "bad_authorization",
@@ -161,7 +166,7 @@ impl Refusal {
             | Self::IssuerUnavailable { .. }
             | Self::Overloaded { .. } => true,
             Self::Ambiguous(_)
-            | Self::NoRoute
+            | Self::NoRoute { .. }
             | Self::MethodNotAllowed { .. }
             | Self::BadAuthorization(_)
             | Self::Conflict
@@ -178,7 +183,7 @@ impl Refusal {
             Self::InvalidToken { issuer, .. } => issuer.as_ref(),
             Self::IssuerUnavailable { issuer, .. } => Some(issuer),
             Self::Ambiguous(_)
-            | Self::NoRoute
+            | Self::NoRoute { .. }
             | Self::MethodNotAllowed { .. }
             | Self::NoToken { .. }
             | Self::BadAuthorization(_)
@@ -211,6 +216,7 @@ impl Refusal {
     pub fn cause(&self) -> Option<String> {
         match self {
             Self::Ambiguous(ambiguity) => Some(ambiguity.to_string()),
+            Self::NoRoute { host, among } => Some(not_found(host, *among)),
             Self::MethodNotAllowed { allow, found } => {
                 let allow = allow.to_str().unwrap_or_default();
                 let expected = allow.rsplit_once(", ").map(|(others, last)| format!("{others} or {last}"));
@@ -235,8 +241,21 @@ impl Refusal {
             Self::Conflict => Some("the authorization server answered 409".to_owned()),
             Self::Upstream(error) => Some(error.to_string()),
             // What stands behind a panic is told where it happens.
-            Self::NoRoute | Self::NoToken { .. } | Self::BodyFault(_) | Self::Panicked => None,
+            Self::NoToken { .. } | Self::BodyFault(_) | Self::Panicked => None,
         }
+    }
+}
+
+// A host is short and of few characters, or it is refused; a path may hold what nobody else should see.
+fn not_found(host: &str, among: HostRoutes) -> String {
+    match (among, host) {
+        (HostRoutes::Own, _) => format!("expected the path of a route for host {host:?}, but found another one"),
+        (HostRoutes::Any, "") => "expected the path of a route for any host, but found another one".to_owned(),
+        (HostRoutes::Any, _) => {
+            format!("expected the path of a route for any host, but found another one; none is for host {host:?} alone")
+        }
+        (HostRoutes::None, "") => "expected a host that has routes, but found none".to_owned(),
+        (HostRoutes::None, _) => format!("expected a host that has routes, but found {host:?}"),
     }
 }
 
@@ -248,11 +267,11 @@ impl<E: Into<Ambiguity>> From<E> for Refusal {
 
 impl Refusal {
     /// `path_of` tells the path of the route at a position.
-    pub(super) fn no_route(error: NoRoute, method: &Method, path_of: impl FnOnce(usize) -> String) -> Self {
+    pub(super) fn no_route(error: NoRoute, host: &str, method: &Method, path_of: impl FnOnce(usize) -> String) -> Self {
         match error {
-            NoRoute::NotFound => Self::NoRoute,
+            NoRoute::NotFound { among } => Self::NoRoute { host: host.into(), among },
             NoRoute::Lookalike { of } => Self::Ambiguous(Ambiguity::Lookalike { route: path_of(of) }),
-            NoRoute::MethodNotAllowed { allow } => Self::MethodNotAllowed { allow, found: method.clone() },
+            NoRoute::MethodNotAllowed { allow, of: _ } => Self::MethodNotAllowed { allow, found: method.clone() },
         }
     }
 

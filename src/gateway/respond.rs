@@ -105,7 +105,7 @@ pub(super) fn respond(refusal: &Refusal, settings: &ChallengeSettings, client: C
             headers.insert(header::CONNECTION, HeaderValue::from_static("close"));
         }
         Refusal::Ambiguous(_)
-        | Refusal::NoRoute
+        | Refusal::NoRoute { .. }
         | Refusal::NoToken { .. }
         | Refusal::BadAuthorization(_)
         | Refusal::InvalidToken { .. }
@@ -134,7 +134,7 @@ fn words(refusal: &Refusal) -> Words {
         Refusal::Ambiguous(_) => {
             words!(400, "Bad Request", "The request is malformed or can be read in more than one way.")
         }
-        Refusal::NoRoute => words!(404, "Not Found", "Nothing is published here."),
+        Refusal::NoRoute { .. } => words!(404, "Not Found", "Nothing is published here."),
         Refusal::MethodNotAllowed { .. } => {
             words!(405, "Method Not Allowed", "The Allow header names the methods that can be used here.")
         }
@@ -194,7 +194,7 @@ fn challenge(refusal: &Refusal, settings: &ChallengeSettings) -> Option<HeaderVa
             (Some(ErrorCode::InsufficientScope), Some(description), Some(needed.as_str()))
         }
         Refusal::Ambiguous(_)
-        | Refusal::NoRoute
+        | Refusal::NoRoute { .. }
         | Refusal::MethodNotAllowed { .. }
         | Refusal::TokenTooLarge { .. }
         | Refusal::IssuerUnavailable { .. }

@@ -111,7 +111,10 @@ pub struct Found<'t, 'p> {
 pub enum NoRoute {
     /// The host has no such path: 404.
     #[error("expected the path of a route, but found another one")]
-    NotFound,
+    NotFound {
+        /// Which routes the path was looked for in.
+        among: HostRoutes,
+    },
     /// An upstream may take the path for that of a more specific route: 400.
     #[error("expected a path that can be read in one way, but found one that looks like another route's")]
     Lookalike {
@@ -123,7 +126,20 @@ pub enum NoRoute {
     MethodNotAllowed {
         /// Every method of the path (RFC 9110 §10.2.1).
         allow: HeaderValue,
+        /// The position of the first route of that path.
+        of: usize,
     },
+}
+
+/// The routes that a host has.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum HostRoutes {
+    /// Those for this host, or for all hosts beneath one that it is beneath.
+    Own,
+    /// Those for any host.
+    Any,
+    /// None at all.
+    None,
 }
 
 impl Route {
@@ -189,7 +205,7 @@ impl RouteTable {
     ) -> Result<Found<'t, 'p>, NoRoute> {
         let mut values = Values::default();
         let paths = self.paths(host);
-        let same_path = paths.find(path, &mut values).ok_or(NoRoute::NotFound)?;
+        let same_path = paths.find(path, &mut values).ok_or_else(|| self.not_found(host))?;
         // A path of literals alone is what its route says it is.
         if values.len() > 0
             && let Some(&first) = same_path.first()
@@ -202,8 +218,20 @@ impl RouteTable {
                 let route = &self.routes[index];
                 Ok(Found { index, route, parameters: Parameters::new(&route.path.parameters, values) })
             }
-            None => Err(NoRoute::MethodNotAllowed { allow: self.allow(same_path) }),
+            None => {
+                let of = same_path.first().copied().unwrap_or_default();
+                Err(NoRoute::MethodNotAllowed { allow: self.allow(same_path), of })
+            }
         }
+    }
+
+    fn not_found(&self, host: &str) -> NoRoute {
+        let among = match self.owner(host) {
+            Some(_) => HostRoutes::Own,
+            None if self.any_host.tree.is_empty() => HostRoutes::None,
+            None => HostRoutes::Any,
+        };
+        NoRoute::NotFound { among }
     }
 
     // Where both ask for the same, it does not matter which one the upstream takes it for.

@@ -52,6 +52,11 @@ impl Node {
         }
     }
 
+    /// Whether it has no routes at all.
+    pub(super) fn is_empty(&self) -> bool {
+        self.literals.is_empty() && self.parameter.is_none() && self.here.is_empty() && self.rest.is_empty()
+    }
+
     /// The routes whose pattern fits a path best. `path` is what follows the last slash that was taken; `None` when
     /// nothing does.
     pub(super) fn find<'p>(&self, path: Option<&'p str>, values: &mut Values<'p>) -> Option<&[usize]> {

@@ -1,8 +1,8 @@
 //! The access log: one line for each request.
 //!
-//! 1. A line holds facts of the [`Record`] only: the route's pattern and never the path, claims of a token and never the
+//! 1. A line holds facts of the [`Record`] only: the route's pattern and never the query, claims of a token and never the
 //!    token.
-//! 2. Who a token is about is told where the operator wants it told: `client_id`, `subject`.
+//! 2. What may be personal or secret is told where the operator wants it told: `client_id`, `subject`, `path`.
 //! 3. Refusals cost whoever causes them next to nothing, so their lines are bounded, over all workers together. The next
 //!    line that is written says how many were left out.
 
@@ -29,6 +29,8 @@ pub struct RequestLog {
     pub client_id: bool,
     /// Whether it tells the token's subject.
     pub subject: bool,
+    /// Whether it tells the path as it was judged.
+    pub path: bool,
     /// How many lines about refusals are written in a second; 0 for all.
     pub refusals_per_second: u32,
 }
@@ -143,6 +145,7 @@ fn fill(line: &mut Line<'_>, record: &Record, duration: Duration) {
     line.word(name!("method"), shortened(record.method.as_str()));
     line.optional(name!("host"), names.and_then(|names| names.host.as_deref()));
     line.optional(name!("route"), record.route_label());
+    line.optional(name!("path"), record.path.as_deref());
     if let Some(status) = record.status {
         line.number(name!("status"), status.as_u16().into());
     }

@@ -13,10 +13,14 @@ use super::trace::{SampleRatio, Trace};
 use super::{InFlight, RequestLog, RouteRequests, WorkerTelemetry};
 use crate::oauth::claims::ActiveToken;
 
+/// Bytes of a path in the log. Longer ones are cut off, which "…" shows.
+const MAX_PATH: usize = 512;
+
 /// Everything that is told about one request. It is told when the record is dropped: with the last byte of the answer,
 /// or when the client went away before it.
 ///
-/// It holds facts only and neither the token nor the raw path, so nothing that tells it can leak one.
+/// It holds facts only and neither the token nor the raw path, so nothing that tells it can leak one. The path as it was
+/// judged is there only where the operator asks for it.
 #[derive(Debug)]
 pub struct Record {
     worker: Rc<WorkerTelemetry>,
@@ -39,6 +43,8 @@ pub struct Record {
     pub trace: Option<Box<Trace>>,
     /// The route that it found, or none.
     pub route: Rc<RouteRequests>,
+    /// The path as it was judged, without the query, where it is logged.
+    pub(super) path: Option<Box<str>>,
     /// What the route is called by beside its path.
     pub names: Option<Rc<RouteNames>>,
     /// Whether it was let through to the upstream, whatever came of that.
@@ -138,6 +144,7 @@ impl Record {
             request_id: None,
             trace: None,
             route: Rc::clone(&worker.unrouted),
+            path: None,
             names: None,
             is_forwarded: false,
             token: None,
@@ -166,6 +173,13 @@ impl Record {
             true => InFlight { requests, streams: streams - 1 },
             false => InFlight { requests: requests - 1, streams },
         });
+    }
+
+    /// The path as it was judged: kept only where the operator wants it in the log.
+    pub fn tell_path(&mut self, path: &str) {
+        if self.log.is_on && self.log.path {
+            self.path = Some(bounded(path));
+        }
     }
 
     /// It is refused, or would be. `why` is asked only where it will be told: a flood of refusals is not, and costs nothing.
@@ -223,6 +237,14 @@ impl Record {
 
     pub(super) fn duration(&self) -> Duration {
         self.started.elapsed()
+    }
+}
+
+// A client may send one that is as long as a head may be. A normal path is ASCII.
+fn bounded(path: &str) -> Box<str> {
+    match path.get(..MAX_PATH) {
+        Some(start) if path.len() > MAX_PATH => format!("{start}…").into(),
+        Some(_) | None => path.into(),
     }
 }
 

@@ -148,8 +148,8 @@ fn is_found_by_trying_each(table: &RouteTable, host: &str, path: &NormalPath<'_>
                 assert_eq!(given, Some(value), "{name} of {path:?}");
             }
         }
-        (Err(NoRoute::NotFound), None) => assert!(same.is_empty(), "{method} {host} {path:?}"),
-        (Err(NoRoute::MethodNotAllowed { allow }), None) => {
+        (Err(NoRoute::NotFound { .. }), None) => assert!(same.is_empty(), "{method} {host} {path:?}"),
+        (Err(NoRoute::MethodNotAllowed { allow, .. }), None) => {
             let allowed: Vec<&str> = allow.to_str().expect("ASCII").split(", ").collect();
             for (_, route) in &same {
                 let listed = route.methods.listed().expect("what takes every method would have been found");

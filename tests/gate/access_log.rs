@@ -108,6 +108,61 @@ fn another_method_and_another_scheme_are_told() {
 }
 
 #[test]
+fn what_no_route_takes_is_told_by_its_host_and_a_wrong_method_by_its_route() {
+    let of_any = "[[routes]]\npath = \"/apps/{id}\"\nmethods = \"GET\"\npublic = true\nupstream = \"up\"\n";
+    let of_hosts =
+        "[[routes]]\nhost = \"*.open.test\"\npath = \"/a\"\nmethods = \"GET\"\npublic = true\nupstream = \"up\"\n";
+    let stand = Stand::routes(&format!("{of_any}{of_hosts}"));
+    for (method, host, path, route, cause) in [
+        (
+            "GET",
+            "API.test",
+            "/b",
+            None,
+            "expected the path of a route for any host, but found another one; none is for host \"api.test\" alone",
+        ),
+        (
+            "GET",
+            "x.open.test",
+            "/b",
+            None,
+            "expected the path of a route for host \"x.open.test\", but found another one",
+        ),
+        ("PUT", "api.test", "/apps/7?a=b", Some("/apps/{id}"), "expected GET or HEAD, but found PUT"),
+        ("PUT", "x.open.test", "/a", Some("/a"), "expected GET or HEAD, but found PUT"),
+    ] {
+        let before = lines(&stand, 0).len();
+        send(stand.address, format!("{method} {path} HTTP/1.1\r\nHost: {host}\r\n\r\n"));
+        let line = lines(&stand, before + 1).pop().expect("a line");
+        assert_eq!((line["route"].as_str(), line["cause"].as_str()), (route, Some(cause)), "{line}");
+        assert_eq!(line.get("path"), None, "nobody asked for it");
+    }
+}
+
+#[test]
+fn path_is_told_where_it_is_asked_for_as_it_was_judged_and_never_the_query() {
+    let routes = "[[routes]]\npath = \"/v/{*rest}\"\nmethods = \"GET\"\npublic = true\nstrip_prefix = \"/v\"\nupstream = \"up\"\n";
+    let stand = Stand::toml("[log]\npath = true", "", "", routes);
+    let long = format!("/v/{}", "a".repeat(600));
+    for (target, status, path) in [
+        ("/v/a%7eb%2b?secret=hush", 200, Some("/v/a~b%2B".to_owned())),
+        ("/v/%22%0D", 400, None),
+        ("/v/%22%E2%9C%93", 200, Some("/v/%22%E2%9C%93".to_owned())),
+        ("/v/a/../b", 400, None),
+        (&*long, 200, Some(format!("{}…", &long[..512]))),
+    ] {
+        let before = lines(&stand, 0).len();
+        assert_eq!(stand.get(target, None).status, status, "{target}");
+        let line = lines(&stand, before + 1).pop().expect("a line");
+        assert_eq!(line["path"].as_str(), path.as_deref(), "{line}");
+        assert!(!line.to_string().contains("hush"), "{line}");
+    }
+    send(stand.address, "PUT /v/b?hush HTTP/1.1\r\nHost: a\r\n\r\n");
+    let line = lines(&stand, 6).pop().expect("a line");
+    assert_eq!((line["path"].as_str(), line["route"].as_str()), (Some("/v/b"), Some("/v/{*rest}")), "{line}");
+}
+
+#[test]
 fn who_a_token_is_about_is_told_as_it_is_configured() {
     for (log, client_id, subject) in [
         ("", Some("client-1"), None),

@@ -111,7 +111,7 @@ fn an_unknown_key_is_reported_with_the_nearest_known_one() {
         ),
         (
             "[log]\ncolour = true",
-            "gateway.toml:2: log.colour: expected a known key, but found \"colour\" (known: \"format\", \"level\", \"access\", \"client_id\", \"subject\" and \"refusals_per_second\")",
+            "gateway.toml:2: log.colour: expected a known key, but found \"colour\" (known: \"format\", \"level\", \"access\", \"client_id\", \"subject\", \"path\" and \"refusals_per_second\")",
         ),
         (
             "[page]\nlisten = \"127.0.0.1:9090\"",

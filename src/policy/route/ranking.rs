@@ -128,8 +128,9 @@ proptest! {
             prop_assert_eq!(misses_only_the_method, matches!(expected, Err(Some(_))));
             match (table.find(host, &normal(path), &method), expected) {
                 (Ok(found), expected) => prop_assert_eq!(Ok(found.index), expected),
-                (Err(NoRoute::NotFound), expected) => prop_assert_eq!(expected, Err(None)),
-                (Err(NoRoute::MethodNotAllowed { allow }), Err(Some(same))) => {
+                (Err(NoRoute::NotFound { .. }), expected) => prop_assert_eq!(expected, Err(None)),
+                (Err(NoRoute::MethodNotAllowed { allow, of }), Err(Some(same))) => {
+                    prop_assert_eq!(Some(&of), same.first());
                     let names: Vec<&str> = allow.to_str().expect("ASCII").split(", ").collect();
                     let takes = |name: &str| same.iter().any(|&index| {
                         let method = Method::from_bytes(name.as_bytes()).expect("a method");

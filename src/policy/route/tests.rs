@@ -129,13 +129,13 @@ fn wrong_method_is_answered_with_every_method_of_the_path() {
         route("", "/b", "DELETE"),
     ];
     let table = RouteTable::build(routes).expect("no overlap");
-    for (path, method, allow) in [
-        ("/a/1", Method::DELETE, "GET, HEAD, POST, PUT"),
-        ("/a/1/", Method::OPTIONS, "GET, HEAD, POST, PUT"),
-        ("/b", Method::GET, "DELETE"),
+    for (path, method, allow, of) in [
+        ("/a/1", Method::DELETE, "GET, HEAD, POST, PUT", 0),
+        ("/a/1/", Method::OPTIONS, "GET, HEAD, POST, PUT", 0),
+        ("/b", Method::GET, "DELETE", 3),
     ] {
         let refused = table.find("", &normal(path), &method).err();
-        assert_eq!(refused, Some(NoRoute::MethodNotAllowed { allow: HeaderValue::from_static(allow) }), "{path}");
+        assert_eq!(refused, Some(NoRoute::MethodNotAllowed { allow: HeaderValue::from_static(allow), of }), "{path}");
     }
     assert_eq!(table.find("", &normal("/a/1"), &Method::HEAD).map(|found| found.index), Ok(0));
     assert_eq!(table.find("", &normal("/a"), &Method::DELETE).map(|found| found.index), Ok(2));
@@ -168,8 +168,17 @@ fn host_with_routes_of_its_own_has_no_others() {
     let table = table.expect("no overlap");
     assert_eq!(found(&table, "a.example", "/b"), None);
     assert_eq!(found(&table, "b.example", "/b"), Some("/b"));
+    let not_found = |table: &RouteTable, host| match table.find(host, &normal("/c"), &Method::GET) {
+        Err(NoRoute::NotFound { among }) => among,
+        other => panic!("{other:?}"),
+    };
+    assert_eq!(not_found(&table, "a.example"), HostRoutes::Own);
+    assert_eq!(not_found(&table, "b.example"), HostRoutes::Any);
+    let of_host = RouteTable::build(vec![route("*.example", "/a", "")]).expect("no overlap");
+    assert_eq!(not_found(&of_host, "a.example"), HostRoutes::Own);
+    assert_eq!(not_found(&of_host, "example"), HostRoutes::None);
     let refused = table.find("a.example", &normal("/a"), &Method::POST).err();
-    assert_eq!(refused, Some(NoRoute::MethodNotAllowed { allow: HeaderValue::from_static("GET, HEAD") }));
+    assert_eq!(refused, Some(NoRoute::MethodNotAllowed { allow: HeaderValue::from_static("GET, HEAD"), of: 0 }));
 }
 
 #[test]
@@ -277,7 +286,10 @@ fn path_that_an_upstream_may_take_for_another_routes_is_refused() {
     }
     // A path that has no route is not made one.
     let table = RouteTable::build(vec![asking("/admin", "admin"), asking("/x/{y}", "x")]).expect("no overlap");
-    assert_eq!(table.find("", &normal("/Admin"), &Method::GET).map(|found| found.index), Err(NoRoute::NotFound));
+    assert_eq!(
+        table.find("", &normal("/Admin"), &Method::GET).map(|found| found.index),
+        Err(NoRoute::NotFound { among: HostRoutes::Any })
+    );
     let refused = table.find("", &normal("/x/Y"), &Method::POST).map(|found| found.index);
     assert!(matches!(refused, Err(NoRoute::MethodNotAllowed { .. })), "{refused:?}");
 }
