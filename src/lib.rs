@@ -8,9 +8,10 @@
 //! | room | what it knows | may import, of ours |
 //! |---|---|---|
 //! | [`oauth`] | the nouns of the RFCs: scopes, bearer tokens, challenges, signatures' wrapping, claims | nothing |
-//! | [`config`] | `gateway.toml` as written, with the place of every value | nothing |
+//! | [`files`] | the files that an operator names, read whole and bounded | nothing |
+//! | [`config`] | `gateway.toml` as written, with the place of every value | `files` |
 //! | [`clock`] | the time, and every time-out | `oauth` |
-//! | [`net`] | sockets that are not waited for without end, TLS on either side | `clock` |
+//! | [`net`] | sockets that are not waited for without end, TLS on either side | `clock`, `files` |
 //! | [`policy`] | decisions: which path, which host, which route, what it requires | `oauth` |
 //! | [`telemetry`] | one record for each request, the log, numbers, traces | `oauth`, `policy` |
 //! | [`verify`] | is this token active? Keys, signatures, introspection, and a cache of facts | `oauth`, `telemetry` |
@@ -73,6 +74,7 @@ pub mod cli;
 pub mod clock;
 pub mod config;
 pub mod dev;
+pub mod files;
 pub mod gateway;
 pub mod net;
 pub mod oauth;

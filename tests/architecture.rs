@@ -5,16 +5,17 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 /// Who may import whom; a room that is not named may import everything.
-const MAY_IMPORT: [(&str, &[&str]); 13] = [
+const MAY_IMPORT: [(&str, &[&str]); 14] = [
     ("oauth", &[]),
-    ("config", &[]),
+    ("files", &[]),
+    ("config", &["files"]),
     ("clock", &["oauth"]),
-    ("net", &["clock"]),
+    ("net", &["clock", "files"]),
     ("policy", &["oauth"]),
     ("telemetry", &["oauth", "policy"]),
     ("verify", &["oauth", "telemetry"]),
     ("upstream", &["oauth", "policy", "telemetry", "clock", "net"]),
-    ("gateway", &["oauth", "config", "clock", "net", "policy", "telemetry", "verify", "upstream"]),
+    ("gateway", &["oauth", "files", "config", "clock", "net", "policy", "telemetry", "verify", "upstream"]),
     ("server", &["gateway", "config", "clock", "net", "telemetry"]),
     ("reload", &["gateway", "config", "server", "net", "telemetry"]),
     ("admin", &["gateway", "clock", "telemetry", "verify", "upstream", "server", "reload"]),

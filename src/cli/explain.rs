@@ -22,6 +22,7 @@ use std::process::ExitCode;
 pub(super) use arguments::Arguments;
 
 use crate::config::{Config, KeySource};
+use crate::files::{self, MAX_NAMED};
 use crate::gateway::compile;
 use crate::oauth::claims::Claims;
 use crate::oauth::jose::{Jwks, TokenShape, classify};
@@ -58,7 +59,7 @@ fn told(file: &Path, arguments: &Arguments) -> Result<Account, ExitCode> {
 fn put_keys(config: &mut Config, file: &Path, question: &Question) -> Result<(), String> {
     let name = file.display();
     let document =
-        std::fs::read(file).map_err(|error| format!("{name}: expected a JWK set, but found none: {error}"))?;
+        files::read_once(file, MAX_NAMED).map_err(|error| format!("{name}: expected a JWK set, but found {error}"))?;
     let keys =
         Jwks::parse(&document).map_err(|error| format!("{name}: expected a JWK set, but found none: {error}"))?;
     for skipped in &keys.skipped {

@@ -35,7 +35,6 @@ mod values;
 use std::cell::RefCell;
 use std::net::SocketAddr;
 use std::path::Path;
-use std::{fs, io};
 
 use toml::de::DeTable;
 
@@ -53,6 +52,7 @@ pub use server::{Challenge, Log, LogFormat, LogLevel, PathParameters, Server};
 pub use telemetry::Telemetry;
 pub use upstream::{Balance, Health, Protocol, Upstream, UpstreamHost};
 
+use crate::files::{self, FileError, MAX_CONFIGURATION};
 use read::{File, Table};
 use route::Declared;
 
@@ -100,10 +100,14 @@ pub type Judge<'j> = dyn Fn(&Config, &[Fault]) -> Vec<Fault> + 'j;
 pub fn load_judged(path: &Path, judge: &Judge<'_>) -> Result<(Config, Source), Report> {
     let file_name = path.display().to_string();
     let unreadable = |text: &str, fault| Source::new(&file_name, text).report(vec![fault]);
-    let bytes = fs::read(path).map_err(|error| {
-        let is_folder = error.kind() == io::ErrorKind::IsADirectory;
-        let found = if is_folder { "a folder".to_owned() } else { format!("none: {error}") };
-        unreadable("", Fault::of_file(format!("expected a file to read, but found {found}")))
+    let bytes = files::read(path, MAX_CONFIGURATION).map_err(|error| {
+        let fault = Fault::of_file(format!("expected a file to read, but found {error}"));
+        let help = match &error {
+            FileError::Unreadable { .. } => None,
+            FileError::NotRegular(_) => Some("what is read again for reloads has to be a file, or a link to one"),
+            FileError::TooLarge(_) => Some("routes that differ in a segment only can be one with {name}"),
+        };
+        unreadable("", Fault { help: help.map(str::to_owned), ..fault })
     })?;
     let text = String::from_utf8(bytes).map_err(|error| {
         let offset = error.utf8_error().valid_up_to();

@@ -1,13 +1,14 @@
 //! Secrets: written bare, named by a variable of the environment or by a file. None of them ever prints itself.
 
-use std::fs;
 use std::path::PathBuf;
 
 use secrecy::{ExposeSecret, SecretString};
 use toml::de::DeValue;
+use zeroize::Zeroizing;
 
 use super::read::File;
 use super::values::{Mismatch, expected, kind};
+use crate::files::{self, MAX_NAMED};
 
 const FORMS: &str = "a string, { env = \"NAME\" } or { file = \"PATH\" }";
 
@@ -81,11 +82,19 @@ fn from_variable(file: &File<'_>, name: &str) -> Result<Secret, Mismatch> {
 }
 
 fn from_file(path: PathBuf) -> Result<Secret, Mismatch> {
-    let text = fs::read_to_string(&path).map(SecretString::from).map_err(|error| {
+    let unusable = |found: String| {
         expected(format!("a secret in the file {path:?}"))
-            .but_found(format!("none: {error}"))
+            .but_found(found)
             .with_help("it must be a file that the user who runs scopegate may read")
-    })?;
+    };
+    let bytes = files::read(&path, MAX_NAMED).map_err(|error| unusable(error.to_string()))?;
+    let text = match String::from_utf8(bytes) {
+        Ok(text) => SecretString::from(text),
+        Err(error) => {
+            drop(Zeroizing::new(error.into_bytes()));
+            return Err(unusable("bytes that are not UTF-8".to_owned()));
+        }
+    };
     // Editors and `echo` end a file with a newline that is no part of the secret.
     not_blank(text.expose_secret().trim_end_matches(['\r', '\n']), SecretOrigin::File(path))
 }

@@ -9,6 +9,7 @@ use arc_swap::ArcSwap;
 use aws_lc_rs::digest::{SHA256, digest};
 
 use super::tls::TlsError;
+use crate::files::{self, MAX_CONFIGURATION};
 
 /// How often the files are looked at. Certificates are renewed days before they end, and a look costs a read of each.
 const LOOKED_AT_EACH: Duration = Duration::from_secs(1);
@@ -91,7 +92,9 @@ impl Content {
     pub fn of<'f>(files: impl IntoIterator<Item = &'f PathBuf>) -> Self {
         let mut digests = Vec::new();
         for file in files {
-            let Ok(bytes) = std::fs::read(file).map(zeroize::Zeroizing::new) else { return Self(None) };
+            let Ok(bytes) = files::read(file, MAX_CONFIGURATION).map(zeroize::Zeroizing::new) else {
+                return Self(None);
+            };
             digests.extend_from_slice(digest(&SHA256, &bytes).as_ref());
         }
         Self(Some(digests))

@@ -1,6 +1,5 @@
 //! TLS towards authorization servers and upstreams, and towards clients.
 
-use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
@@ -11,6 +10,9 @@ use rustls::pki_types::{CertificateDer, PrivateKeyDer, ServerName, pem};
 use rustls::server::{ClientHello, ParsedCertificate, ResolvesServerCert, WebPkiClientVerifier};
 use rustls::sign::CertifiedKey;
 use rustls::{ClientConfig, RootCertStore, ServerConfig};
+use zeroize::Zeroizing;
+
+use crate::files::{self, FileError, MAX_NAMED};
 
 /// HTTP/2's name in the handshake (RFC 9113 §3.2).
 pub const HTTP2: &[u8] = b"h2";
@@ -20,7 +22,15 @@ pub const HTTP1: &[u8] = b"http/1.1";
 /// Why a TLS configuration cannot be made.
 #[derive(Debug, thiserror::Error)]
 pub enum TlsError {
-    /// A file cannot be read, or is no PEM.
+    /// A file cannot be read.
+    #[error("expected PEM in {}, but found {source}", path.display())]
+    File {
+        /// The file.
+        path: PathBuf,
+        /// Why.
+        source: FileError,
+    },
+    /// What is in a file is no PEM.
     #[error("expected PEM in {}, but found none: {}", path.display(), explained(source))]
     Pem {
         /// The file.
@@ -46,7 +56,7 @@ impl TlsError {
     #[must_use]
     pub fn path(&self) -> Option<&Path> {
         match self {
-            Self::Pem { path, .. } | Self::Certificate { path, .. } => Some(path),
+            Self::File { path, .. } | Self::Pem { path, .. } | Self::Certificate { path, .. } => Some(path),
             Self::Unusable(_) => None,
         }
     }
@@ -91,7 +101,7 @@ pub fn client(roots: RootCertStore, shown: Option<(&Path, &Path)>) -> Result<Cli
         .with_safe_default_protocol_versions()?
         .with_root_certificates(roots);
     let Some((certificate, key)) = shown else { return Ok(config.with_no_client_auth()) };
-    let private = PrivateKeyDer::from_pem_file(key).map_err(|source| TlsError::Pem { path: key.to_owned(), source })?;
+    let private = private_key(key)?;
     config
         .with_client_auth_cert(certificates(certificate)?, private)
         .map_err(|source| TlsError::Certificate { path: certificate.to_owned(), source })
@@ -106,8 +116,7 @@ pub fn server(pairs: &[(&Path, &Path)], client_ca: Option<&Path>) -> Result<Serv
     let provider = cryptography();
     let mut named = Vec::new();
     for &(certificate, key) in pairs {
-        let private =
-            PrivateKeyDer::from_pem_file(key).map_err(|source| TlsError::Pem { path: key.to_owned(), source })?;
+        let private = private_key(key)?;
         let certified = CertifiedKey::from_der(certificates(certificate)?, private, &provider);
         named.push(Arc::new(
             certified.map_err(|source| TlsError::Certificate { path: certificate.to_owned(), source })?,
@@ -151,20 +160,23 @@ impl ResolvesServerCert for ByName {
     }
 }
 
+fn private_key(path: &Path) -> Result<PrivateKeyDer<'static>, TlsError> {
+    let pem = Zeroizing::new(read(path)?);
+    PrivateKeyDer::from_pem_slice(&pem).map_err(|source| TlsError::Pem { path: path.to_owned(), source })
+}
+
+fn read(path: &Path) -> Result<Vec<u8>, TlsError> {
+    files::read(path, MAX_NAMED).map_err(|source| TlsError::File { path: path.to_owned(), source })
+}
+
 fn certificates(path: &Path) -> Result<Vec<CertificateDer<'static>>, TlsError> {
     let unreadable = |source| TlsError::Pem { path: path.to_owned(), source };
-    let certificates: Vec<_> = CertificateDer::pem_file_iter(path)
-        .and_then(|certificates| certificates.collect::<Result<_, _>>())
-        .map_err(unreadable)?;
+    let pem = read(path)?;
+    let certificates: Vec<_> = CertificateDer::pem_slice_iter(&pem).collect::<Result<_, _>>().map_err(unreadable)?;
     if certificates.is_empty() { Err(unreadable(pem::Error::NoItemsFound)) } else { Ok(certificates) }
 }
 
 fn explained(error: &pem::Error) -> String {
-    if let pem::Error::Io(error) = error
-        && error.kind() == io::ErrorKind::NotFound
-    {
-        return "there is no such file".to_owned();
-    }
     if matches!(error, pem::Error::NoItemsFound) {
         return "what is in it is something else".to_owned();
     }

@@ -40,6 +40,41 @@ fn missing_file_and_unknown_argument_are_bad_input() {
 }
 
 #[test]
+fn what_is_no_regular_file_is_refused_and_not_waited_for() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let pipe = folder.path().join("pipe").display().to_string();
+    assert!(std::process::Command::new("mkfifo").arg(&pipe).status().expect("mkfifo").success());
+    let large = folder.path().join("large").display().to_string();
+    std::fs::File::create(&large).and_then(|file| file.set_len(1 << 40)).expect("a file with a hole");
+    for (file, found) in [
+        ("/dev/zero", "a device, which is no regular file"),
+        (pipe.as_str(), "a pipe, which is no regular file"),
+        (large.as_str(), "more than "),
+    ] {
+        for command in ["check", "run"] {
+            let named = run(None, &[command, "--config", file]);
+            assert_eq!(named.status.code(), Some(2));
+            let told = text(&named.stderr);
+            assert!(told.starts_with(&format!("{file}: expected a file to read, but found {found}")), "{told}");
+        }
+        let toml = format!(
+            "[[listeners]]\naddress = \"127.0.0.1:0\"\ntls = {{ certificates = [{{ certificate = {file:?}, key = {file:?} }}] }}\n\
+             [issuers.a]\nissuer = \"https://as.test\"\naudience = \"b\"\njwks_file = {file:?}\n\
+             [issuers.b]\nissuer = \"https://bs.test\"\naudience = \"b\"\ntls_ca = {file:?}\n\
+             [upstreams.u]\ntargets = \"https://127.0.0.1:1\"\ntls_ca = {file:?}\n"
+        );
+        let told = text(&run(Some(&toml), &["check"]).stderr);
+        assert_eq!((told.lines().count(), told.matches(found).count()), (4, 4), "{told}");
+        let told = text(&run(Some(&toml.replace("jwks_file = ", "shared_secret.file = ")), &["check"]).stderr);
+        assert!(told.contains(&format!("issuers.a.shared_secret: expected a secret in the file {file:?}")), "{told}");
+    }
+    // A link is followed, wherever it leads.
+    let link = folder.path().join("link");
+    std::os::unix::fs::symlink(concat!(env!("CARGO_MANIFEST_DIR"), "/gateway.toml"), &link).expect("a link");
+    assert!(run(None, &["check", "--config", &link.display().to_string()]).status.success());
+}
+
+#[test]
 fn schema_is_an_answer_that_needs_no_file() {
     let output = run(None, &["schema"]);
     assert_eq!((output.status.code(), text(&output.stdout).as_str()), (Some(0), scopegate::config::SCHEMA));

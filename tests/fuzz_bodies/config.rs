@@ -12,8 +12,8 @@ const OF_THE_ENVIRONMENT: &str = "environment-5b1c-0123456789abcdef0123456789abc
 
 pub(crate) fn check(input: &[u8]) {
     let Ok(text) = std::str::from_utf8(input) else { return };
-    // A secret may be named by its file, and some files of a machine have no end.
-    if text.contains("/dev/") || text.contains("/proc/") {
+    // A secret may be named by its file, and some of the kernel's files are waited for without end.
+    if text.contains("/proc/") {
         return;
     }
     let told = match parse_with("gateway.toml", text, &|_| Some(OF_THE_ENVIRONMENT.to_owned())) {

@@ -580,7 +580,10 @@ fn a_file_that_cannot_be_read_is_a_report_as_well() {
     let none = "/nowhere/gateway.toml: expected a file to read, but found none: No such file or directory (os error 2)";
     assert_eq!(report(missing), none);
     let folder = tempfile::tempdir().expect("a folder");
-    let of_folder = format!("{}: expected a file to read, but found a folder", folder.path().display());
+    let of_folder = format!(
+        "{}: expected a file to read, but found a folder, which is no regular file (what is read again for reloads has to be a file, or a link to one)",
+        folder.path().display()
+    );
     assert_eq!(report(folder.path()), of_folder);
     let path = folder.path().join("gateway.toml");
     std::fs::write(&path, b"a = 1\nb = \"\xff\"").expect("a writable folder");

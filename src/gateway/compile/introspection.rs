@@ -1,9 +1,11 @@
 //! `[issuers.*.introspection]`.
 
 use secrecy::SecretString;
+use zeroize::Zeroizing;
 
 use super::issuers::Server;
 use crate::config::{self, Accept, Authentication, ClientSecret, Fault};
+use crate::files::{self, MAX_NAMED};
 use crate::oauth::claims::{Expectation, ExpectedAudience};
 use crate::oauth::jose::Algorithm;
 use crate::verify::introspection::{
@@ -70,8 +72,8 @@ fn credentials(
             return Ok(Credentials::OwnToken(OwnToken::new(endpoint, basic(client), scope.clone())));
         }
         Authentication::PrivateKeyJwt { client_id, key, key_id, algorithm } => {
-            let pem = std::fs::read(&key.value).map_err(|error| {
-                key.fault(format!("expected a private key in {}, but found none: {error}", key.value.display()))
+            let pem = files::read(&key.value, MAX_NAMED).map(Zeroizing::new).map_err(|error| {
+                key.fault(format!("expected a private key in {}, but found {error}", key.value.display()))
             })?;
             // The name was checked when the file was read.
             let algorithm = Algorithm::from_name(algorithm).unwrap_or(Algorithm::RS256);

@@ -9,6 +9,7 @@ use url::Url;
 
 use super::{Trust, introspection};
 use crate::config::{self, Config, Fault, KeySource, Placed, Validation};
+use crate::files::{self, MAX_NAMED};
 use crate::net::tls;
 use crate::oauth::claims::{Expectation, ExpectedAudience, ExpiryUnit};
 use crate::oauth::jose::{Algorithm, Jwks};
@@ -183,9 +184,9 @@ fn keys(
 
 fn keys_in(path: &Placed<PathBuf>) -> Result<Jwks, Box<Fault>> {
     let unusable =
-        |error: String| path.fault(format!("expected a JWK set in {}, but found none: {error}", path.value.display()));
-    let document = std::fs::read(&path.value).map_err(|error| unusable(error.to_string()))?;
-    Ok(Jwks::parse(&document).map_err(|error| unusable(error.to_string()))?)
+        |found: String| path.fault(format!("expected a JWK set in {}, but found {found}", path.value.display()));
+    let document = files::read(&path.value, MAX_NAMED).map_err(|error| unusable(error.to_string()))?;
+    Ok(Jwks::parse(&document).map_err(|error| unusable(format!("none: {error}")))?)
 }
 
 /// What is wrong with the files of keys, whatever else is wrong with the issuers.
