@@ -20,7 +20,7 @@ mod lookups;
 mod own_token;
 
 use std::net::IpAddr;
-use std::sync::{Arc, Mutex, OnceLock, PoisonError};
+use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
 use tokio::runtime::Handle;
@@ -30,6 +30,7 @@ use zeroize::Zeroizing;
 use super::cache::TokenCache;
 use super::discovery::Endpoint;
 use super::fact::{Basis, Verified, replacement};
+use super::failures::Failures;
 use super::fetch::Fetcher;
 use super::issuer::{Issuer, Keys};
 use super::jwt::Signer;
@@ -308,7 +309,7 @@ impl Introspection {
                 None
             }
         };
-        if let Some(failures) = self.failures.to_tell(error) {
+        if let Some(failures) = self.failures.to_tell(error.to_string()) {
             let rest = rest.map(tracing::field::debug);
             tracing::error!(%issuer, %error, failures, rest, "cannot ask the authorization server about tokens");
         }
@@ -320,44 +321,6 @@ impl Introspection {
             retry_after: retry_after.unwrap_or(super::RETRY_AFTER),
             cause,
         }
-    }
-}
-
-/// What was told of failures. Asking may fail a thousand times a second: the same is told once a second, and something new
-/// ten times at the most.
-#[derive(Default)]
-struct Failures(Mutex<Told>);
-
-#[derive(Default)]
-struct Told {
-    failures: u64,
-    last: Option<(Instant, String)>,
-}
-
-impl Failures {
-    // How many there were so far, where this one is to be told.
-    fn to_tell(&self, error: &AskError) -> Option<u64> {
-        let mut told = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        told.failures = told.failures.saturating_add(1);
-        let text = error.to_string();
-        let is_due = told
-            .last
-            .as_ref()
-            .is_none_or(|(at, last)| at.elapsed() >= Duration::from_millis(if *last == text { 1000 } else { 100 }));
-        if is_due {
-            told.last = Some((Instant::now(), text));
-        }
-        is_due.then_some(told.failures)
-    }
-
-    // Told once the server has been well for a second: where it answers one question and not the next, it is not.
-    fn is_over(&self) -> bool {
-        let mut told = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        let over = told.last.as_ref().is_some_and(|(at, _)| at.elapsed() >= Duration::from_secs(1));
-        if over {
-            *told = Told::default();
-        }
-        over
     }
 }
 

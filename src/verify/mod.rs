@@ -9,6 +9,7 @@ mod cache;
 mod discovery;
 mod examine;
 mod fact;
+mod failures;
 mod fetch;
 pub mod introspection;
 mod issuer;

@@ -1,0 +1,55 @@
+//! Probes of a server that cannot be reached, until one reaches it.
+//!
+//! 1. A probe is a question about a token that nobody has: no token of a client's is kept for it. What the server answers
+//!    says nothing about any token, only that it is there.
+//! 2. A probe begins every [`LONGEST_REST`], whatever becomes of the one before: a server that comes back while a probe
+//!    hangs is found by the next.
+
+use std::sync::{Arc, Weak};
+
+use aws_lc_rs::rand;
+use tokio::time::Instant;
+
+use super::Introspection;
+use super::ask::AskError;
+use super::breaker::{FIRST_REST, LONGEST_REST, Opened, Outage};
+use crate::oauth::UnixTime;
+use crate::verify::jitter;
+
+impl Introspection {
+    /// Probes the server as long as the breaker is open since then; belongs in a task of the control plane. `now` is when
+    /// this is called.
+    pub(super) async fn probe(this: Weak<Self>, opened: Opened, now: UnixTime) {
+        let began = Instant::now();
+        let mut rest = FIRST_REST;
+        loop {
+            // Not at the same time as every other gateway.
+            tokio::time::sleep(jitter(rest)).await;
+            // Its issuer may be in no configuration any more.
+            let Some(this) = this.upgrade().filter(|this| this.breaker.is_still(opened)) else { return };
+            tokio::spawn(this.probe_once(opened, now.later_by(began.elapsed())));
+            rest = LONGEST_REST;
+        }
+    }
+
+    async fn probe_once(self: Arc<Self>, opened: Opened, now: UnixTime) {
+        let began = Instant::now();
+        let token = nobodys_token();
+        let said = tokio::time::timeout(self.settings.patience, self.settings.ask(&token, &[], now)).await;
+        let error = said.unwrap_or(Err(AskError::TooSlow)).err();
+        self.count(began.elapsed(), error.as_ref());
+        let is_reached = error.as_ref().and_then(AskError::outage) != Some(Outage::Unreachable);
+        // A probe that hung through it all says nothing of a later outage.
+        if is_reached && self.breaker.is_still(opened) {
+            self.breaker.close();
+        }
+    }
+}
+
+// It is as no server issues them, and says in the server's log whose it is.
+fn nobodys_token() -> String {
+    let mut random = [0; 16];
+    // Without randomness there is no TLS and no key either: the process does not come this far.
+    let _ = rand::fill(&mut random);
+    format!("scopegate-probe-{:032x}", u128::from_ne_bytes(random))
+}
