@@ -4,7 +4,7 @@ use std::fmt::Display;
 use std::time::Duration;
 
 use super::Admin;
-use crate::verify::IssuerReport;
+use crate::verify::{KeysReport, QuestionsReport};
 
 /// What was looked at.
 pub(super) struct Readiness(Vec<Check>);
@@ -63,7 +63,10 @@ impl Admin {
         for (address, connections) in self.telemetry.listeners() {
             checks.push(good(format!("listener {address}: {}", counted(connections.open.read(), "connection"))));
         }
-        checks.extend(snapshot.verifier.issuers().iter().map(|issuer| of_issuer(&issuer.report())));
+        for report in snapshot.verifier.issuers().iter().map(|issuer| issuer.report()) {
+            checks.extend(report.keys.as_ref().map(|keys| of_keys(&report.issuer, keys)));
+            checks.extend(report.questions.as_ref().map(|asked| of_introspection(&report.issuer, asked)));
+        }
         Readiness(checks)
     }
 }
@@ -77,9 +80,15 @@ fn counted<N: Display + PartialEq + From<u8>>(count: N, noun: &str) -> String {
     format!("{count} {noun}{plural}")
 }
 
-fn of_issuer(report: &IssuerReport) -> Check {
-    let issuer = &report.issuer;
-    let Some(keys) = &report.keys else { return good(format!("issuer {issuer}: is asked about its tokens")) };
+// One that fails leaves the gateway ready: tokens that are known pass, and no other gateway could ask it either.
+fn of_introspection(issuer: &str, asked: &QuestionsReport) -> Check {
+    let Some(failures) = &asked.failures else { return good(format!("issuer {issuer}: is asked about its tokens")) };
+    let probed = if asked.is_asked { "" } else { "; no new token is asked about until a probe reaches it" };
+    let told = format!("issuer {issuer}: cannot be asked about its tokens: {failures}{probed}");
+    Check { finding: Finding::Loud, told }
+}
+
+fn of_keys(issuer: &str, keys: &KeysReport) -> Check {
     let Some(usable) = keys.usable else {
         let told = match (keys.since_success, &keys.failures) {
             (Some(age), Some(failures)) => {

@@ -1,43 +1,77 @@
-//! What the log tells of questions that fail.
+//! Failures of one authorization server, as the log and readiness tell them: of introspection, of fetching keys.
 
-use std::sync::{Mutex, PoisonError};
+use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use tokio::time::Instant;
 
-/// What was told of failures. Asking may fail a thousand times a second: the same is told once a second, and something new
-/// ten times at the most.
-#[derive(Default)]
-pub(super) struct Failures(Mutex<Told>);
+use super::report::FailuresReport;
 
-#[derive(Default)]
-struct Told {
-    failures: u64,
-    last: Option<(Instant, String)>,
+/// Requests may fail a thousand times a second: what is new is told ten times a second at the most, and the same again each
+/// ten seconds.
+const NEW_FAILURE_INTERVAL: Duration = Duration::from_millis(100);
+const SAME_FAILURE_INTERVAL: Duration = Duration::from_secs(10);
+
+/// A server that fails every other time is not well: an outage is over once nothing has failed for so long.
+const WELL_AFTER: Duration = Duration::from_secs(1);
+
+/// Requests to one server that failed.
+#[derive(Debug, Default)]
+pub(super) struct Failures(Mutex<State>);
+
+#[derive(Debug, Default)]
+struct State {
+    /// Since the server was well.
+    count: u64,
+    /// Since the last one that succeeded.
+    in_a_row: u64,
+    last: Option<Failure>,
+    logged: Option<Failure>,
+}
+
+#[derive(Debug)]
+struct Failure {
+    at: Instant,
+    error: String,
 }
 
 impl Failures {
-    // How many there were so far, where this one is to be told.
-    pub(super) fn to_tell(&self, text: String) -> Option<u64> {
-        let mut told = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        told.failures = told.failures.saturating_add(1);
-        let is_due = told
-            .last
-            .as_ref()
-            .is_none_or(|(at, last)| at.elapsed() >= Duration::from_millis(if *last == text { 1000 } else { 100 }));
+    /// Counts one. Says how many there were since the server was well, where a line of the log is due.
+    pub(super) fn count(&self, error: String) -> Option<u64> {
+        let (mut state, now) = (self.state(), Instant::now());
+        state.count += 1;
+        state.in_a_row += 1;
+        let is_due = state.logged.as_ref().is_none_or(|logged| {
+            let interval = if logged.error == error { SAME_FAILURE_INTERVAL } else { NEW_FAILURE_INTERVAL };
+            now - logged.at >= interval
+        });
         if is_due {
-            told.last = Some((Instant::now(), text));
+            state.logged = Some(Failure { at: now, error: error.clone() });
         }
-        is_due.then_some(told.failures)
+        state.last = Some(Failure { at: now, error });
+        is_due.then_some(state.count)
     }
 
-    // Told once the server has been well for a second: where it answers one question and not the next, it is not.
+    /// One succeeded. Says whether that ends an outage that the log tells of.
     pub(super) fn is_over(&self) -> bool {
-        let mut told = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        let over = told.last.as_ref().is_some_and(|(at, _)| at.elapsed() >= Duration::from_secs(1));
-        if over {
-            *told = Told::default();
+        let mut state = self.state();
+        state.in_a_row = 0;
+        let is_over = state.last.as_ref().is_some_and(|last| last.at.elapsed() >= WELL_AFTER);
+        if is_over {
+            *state = State::default();
         }
-        over
+        is_over
+    }
+
+    /// Those since the last one that succeeded; `None` where that was the last one.
+    pub(super) fn report(&self) -> Option<FailuresReport> {
+        let state = self.state();
+        let last = state.last.as_ref().filter(|_| state.in_a_row > 0)?;
+        Some(FailuresReport { count: state.in_a_row, since_last: last.at.elapsed(), last_error: last.error.clone() })
+    }
+
+    fn state(&self) -> MutexGuard<'_, State> {
+        // A panic elsewhere cannot leave it half changed.
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }

@@ -11,13 +11,14 @@
 //! - `lookups`: which questions are under way, how many there may be, and what was refused a moment ago
 //! - `ask`: one question, and what an answer must look like
 //! - `credentials`, `own_token`: how the gateway shows who asks
-//! - `breaker`: a server that is down is asked rarely
+//! - `breaker`: a server that is down is asked rarely; `probe`: how it is found to be back
 
 mod ask;
 mod breaker;
 mod credentials;
 mod lookups;
 mod own_token;
+mod probe;
 
 use std::net::IpAddr;
 use std::sync::{Arc, OnceLock};
@@ -35,7 +36,7 @@ use super::fetch::Fetcher;
 use super::issuer::{Issuer, Keys};
 use super::jwt::Signer;
 use super::report::QuestionsReport;
-use super::{OnDrop, VerifyError, invalid};
+use super::{VerifyError, invalid};
 use crate::oauth::UnixTime;
 use crate::oauth::claims::{ActiveToken, ClaimsError, Expectation, ExpectedAudience};
 use crate::telemetry::numbers::{Counter, Durations};
@@ -44,7 +45,7 @@ pub use credentials::{Assertions, ClientAuthentication, Credentials, UnusableKey
 pub use own_token::OwnToken;
 
 use ask::{AskError, Said};
-use breaker::{Admission, Breaker};
+use breaker::{Admission, Breaker, Rest};
 use lookups::{Begun, Entry, Lookups, Outcome};
 
 /// How an authorization server is asked about its tokens.
@@ -169,7 +170,13 @@ impl Introspection {
     /// What has come of asking so far.
     #[must_use]
     pub fn report(&self) -> QuestionsReport {
-        QuestionsReport { answered: self.answered.read(), failed: self.failed.read(), durations: self.durations.read() }
+        QuestionsReport {
+            answered: self.answered.read(),
+            failed: self.failed.read(),
+            durations: self.durations.read(),
+            failures: self.failures.report(),
+            is_asked: !self.breaker.is_open(),
+        }
     }
 
     /// What an active answer must say.
@@ -194,8 +201,9 @@ impl Introspection {
             return Err(self.unavailable("its server was not asked".to_owned(), None));
         };
         let admit = || {
-            let resting = "it has failed again and again, and is given a rest";
-            self.breaker.admit(client, Instant::now()).map_err(|rest| self.unavailable(resting.to_owned(), Some(rest)))
+            self.breaker
+                .admit(client, Instant::now())
+                .map_err(|rest| self.unavailable(self.why_not_asked(), Some(rest)))
         };
         let digest = self.lookups.digest(&question.token);
         let mut outcome = match self.lookups.enter(digest, client, question.now, known, admit) {
@@ -218,14 +226,11 @@ impl Introspection {
 
     // Keeps what comes of it before it tells it: who comes next finds the one or the other.
     async fn look_up(self: Arc<Self>, question: Question, begun: Begun, admission: Admission) {
-        // Even if asking panics: as long as somebody is believed to try the server, nobody else does.
-        let trial = OnDrop(|| self.breaker.abandoned(admission));
         let began = Instant::now();
         let said = self.settings.ask(&question.token, &question.issuer.token_types, question.now);
         let said = tokio::time::timeout(self.settings.patience, said).await.unwrap_or(Err(AskError::TooSlow));
-        self.durations.count(began.elapsed());
-        self.take_note(said.as_ref().err(), admission);
-        drop(trial);
+        self.count(began.elapsed(), said.as_ref().err());
+        self.tell_breaker(said.as_ref().err(), admission, question.now);
         let now = question.now;
         let (cache, digest) = (Arc::clone(&question.cache), begun.digest());
         let outcome = match said {
@@ -291,28 +296,43 @@ impl Introspection {
         })
     }
 
-    fn take_note(&self, error: Option<&AskError>, admission: Admission) {
+    // For the log and the metrics.
+    fn count(&self, took: Duration, error: Option<&AskError>) {
+        self.durations.count(took);
         let issuer = &self.settings.expectation.issuer_name;
-        let Some(error) = error.filter(|error| !matches!(error, AskError::Conflict { .. })) else {
-            self.answered.count();
-            self.breaker.answered(admission);
-            if self.failures.is_over() {
-                tracing::info!(%issuer, "the authorization server tells about tokens again");
+        match error {
+            None | Some(AskError::Conflict { .. }) => {
+                self.answered.count();
+                if self.failures.is_over() {
+                    tracing::info!(%issuer, "the authorization server tells about tokens again");
+                }
             }
-            return;
-        };
-        self.failed.count();
-        let rest = match error.outage() {
-            Some(outage) => self.breaker.failed(admission, outage, Instant::now()),
-            None => {
-                self.breaker.answered(admission);
-                None
+            Some(error) => {
+                self.failed.count();
+                if let Some(failures) = self.failures.count(error.to_string()) {
+                    tracing::error!(%issuer, %error, failures, "cannot ask the authorization server about tokens");
+                }
             }
-        };
-        if let Some(failures) = self.failures.to_tell(error.to_string()) {
-            let rest = rest.map(tracing::field::debug);
-            tracing::error!(%issuer, %error, failures, rest, "cannot ask the authorization server about tokens");
         }
+    }
+
+    fn tell_breaker(self: &Arc<Self>, error: Option<&AskError>, admission: Admission, now: UnixTime) {
+        let Some(outage) = error.and_then(AskError::outage) else { return self.breaker.answered(admission) };
+        let issuer = &self.settings.expectation.issuer_name;
+        match self.breaker.failed(admission, outage, Instant::now()) {
+            Some(Rest::OfServer(opened)) => {
+                tracing::warn!(%issuer, "introspection suspended: the server is probed until it can be reached");
+                tokio::spawn(Self::probe(Arc::downgrade(self), opened, now));
+            }
+            // It may be one of many, each time that it tries.
+            Some(Rest::OfClient(rest)) => tracing::debug!(%issuer, ?rest, "introspection suspended for one client"),
+            None => {}
+        }
+    }
+
+    fn why_not_asked(&self) -> String {
+        let why = "its server has failed again and again, and is asked about no new token for up to 2 s";
+        self.failures.report().map_or_else(|| why.to_owned(), |failures| format!("{why}: {failures}"))
     }
 
     fn unavailable(&self, cause: String, retry_after: Option<Duration>) -> VerifyError {

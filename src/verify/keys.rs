@@ -15,6 +15,7 @@ use tokio::sync::{Notify, watch};
 use tokio::time::Instant;
 
 use super::discovery::{DiscoveryError, Endpoint};
+use super::failures::Failures;
 use super::fetch::{FetchError, Fetcher};
 use super::jwt::KeySet;
 use super::report::{FailuresReport, KeysReport};
@@ -51,7 +52,7 @@ pub struct KeyRing {
     epoch: Epoch,
     current: ArcSwapOption<KeySet>,
     /// The fetches that have failed since the last one that succeeded.
-    failures: ArcSwapOption<FetchFailures>,
+    failures: Failures,
     wanted: Notify,
     attempts: watch::Sender<Attempts>,
 }
@@ -67,14 +68,6 @@ struct Attempts {
     success: Option<(Instant, Instant)>,
     /// When an unknown key last started one.
     for_unknown_key: Option<Instant>,
-}
-
-/// Fetches that failed in a row.
-#[derive(Debug)]
-struct FetchFailures {
-    count: u64,
-    last_at: Instant,
-    last_error: String,
 }
 
 /// The authorization server did not give its keys.
@@ -104,7 +97,7 @@ impl KeyRing {
         epoch: Epoch,
     ) -> Self {
         let (current, wanted, attempts) = (ArcSwapOption::empty(), Notify::new(), watch::Sender::default());
-        let failures = ArcSwapOption::empty();
+        let failures = Failures::default();
         Self { issuer, endpoint, fetcher, algorithms, timing, epoch, current, failures, wanted, attempts }
     }
 
@@ -118,11 +111,7 @@ impl KeyRing {
 
     /// The fetches that have failed since the last one that succeeded; `None` where that was the last one.
     pub(super) fn failures(&self) -> Option<FailuresReport> {
-        self.failures.load().as_ref().map(|failures| FailuresReport {
-            count: failures.count,
-            since_last: failures.last_at.elapsed(),
-            last_error: failures.last_error.clone(),
-        })
+        self.failures.report()
     }
 
     /// How the keys are.
@@ -181,9 +170,8 @@ impl KeyRing {
                     // Before it is too old, and not at the same time as every other gateway.
                     jitter(lifetime.mul_f32(0.9))
                 }
-                Err(error) => {
+                Err(_) => {
                     failures = failures.saturating_add(1);
-                    self.failed(&error, failures);
                     let doubled = self.timing.first_retry.saturating_mul(1 << (failures - 1).min(16));
                     jitter(doubled.min(self.timing.longest_retry))
                 }
@@ -222,10 +210,10 @@ impl KeyRing {
         });
         let outcome = self.fetch().await;
         // Before the attempt has ended: whoever waits for it wants to know.
-        self.failures.store(outcome.as_ref().err().map(|error| {
-            let earlier = self.failures.load().as_ref().map_or(0, |failures| failures.count);
-            Arc::new(FetchFailures { count: earlier + 1, last_at: Instant::now(), last_error: error.to_string() })
-        }));
+        match &outcome {
+            Ok(_) => _ = self.failures.is_over(),
+            Err(error) => self.failed(error),
+        }
         if let Ok((keys, _)) = &outcome {
             self.replace(keys);
         }
@@ -274,7 +262,8 @@ impl KeyRing {
         self.epoch.advance();
     }
 
-    fn failed(&self, error: &KeysError, failures: u32) {
+    fn failed(&self, error: &KeysError) {
+        let Some(failures) = self.failures.count(error.to_string()) else { return };
         if self.current.load().is_some() {
             tracing::warn!(issuer = %self.issuer, %error, failures, "cannot fetch the issuer's keys: the last ones serve on");
         } else {

@@ -56,6 +56,10 @@ pub struct QuestionsReport {
     pub failed: u64,
     /// How long both took.
     pub durations: Distribution,
+    /// Those that failed since the last one that was answered; `None` where that was the last one.
+    pub failures: Option<FailuresReport>,
+    /// Whether new tokens are asked about; while the server cannot be reached, it is only probed.
+    pub is_asked: bool,
 }
 
 impl fmt::Display for FailuresReport {

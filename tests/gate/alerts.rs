@@ -55,7 +55,8 @@ fn alert_of_bad_tokens_leaves_out_every_other_reason() {
     let reasons = refusals.split("pub fn reason(&self)").nth(1).and_then(|rest| rest.split("\n    }\n").next());
     let reasons: Vec<_> = reasons.expect("the names of refusals").split('"').skip(1).step_by(2).collect();
     assert!(reasons.len() > 15, "{reasons:?}");
-    for reason in &reasons {
+    // A token that is too large is a bad token, whatever its status.
+    for reason in reasons.iter().filter(|reason| **reason != "too_long") {
         let is_left_out = excluded.iter().any(|name| match name.strip_suffix(".*") {
             Some(start) => reason.starts_with(start),
             None => name == reason,

@@ -23,7 +23,8 @@ const SHORTEST_REFRESH: Duration = Duration::from_secs(60);
 /// No key set is kept for longer, whatever `Cache-Control` says.
 const LONGEST_REFRESH: Duration = Duration::from_secs(3600);
 const FIRST_RETRY: Duration = Duration::from_millis(250);
-const LONGEST_RETRY: Duration = Duration::from_secs(15);
+/// How long an issuer that is back may go unnoticed, while tokens with its new keys get 503.
+const LONGEST_RETRY: Duration = Duration::from_secs(2);
 
 /// Compiles every issuer, unless there is the `same` already; one that is faulty is left out.
 pub(super) fn compile(

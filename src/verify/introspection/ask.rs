@@ -86,7 +86,9 @@ impl AskError {
             Self::TooSlow => Some(Outage::Failing),
             Self::Fetch { source, .. } if source.is_connect() => Some(Outage::Unreachable),
             Self::Fetch { source, .. } => when(source.is_outage(), Outage::Failing),
-            Self::Status { status, .. } => when(*status >= 500 || *status == 429, Outage::Failing),
+            // A redirect is followed nowhere, so the server answers no question. It is told of the client that asked, as
+            // the others are: something in front of the server may redirect what it takes for an attack.
+            Self::Status { status, .. } => when(matches!(status, 300..=399 | 429 | 500..), Outage::Failing),
             // Neither depends on the token. Metadata that does not tell the way is not to be fetched for each question.
             Self::Discovery(_) => Some(Outage::Unreachable),
             Self::OwnToken(error) => when(error.is_outage(), Outage::Unreachable),

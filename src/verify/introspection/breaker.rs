@@ -1,15 +1,17 @@
-//! An authorization server that is down is asked rarely.
+//! A circuit breaker: an authorization server that is down is asked rarely, and is asked again soon.
 //!
-//! 1. Whoever cannot reach the server at all has found out something about the server: after [`THRESHOLD`] such failures
-//!    in a row nobody asks for a while.
-//! 2. An answer that does not come in time, breaks off or is a 5xx or 429 may be the doing of a token, or of many: there
-//!    are servers that fail on tokens they do not like. It counts against the client that brought it, and against nobody
-//!    else, or one client could keep all others from being judged.
-//! 3. After a rest one question may try. The others go on waiting until it is known how that one fared; each failure
-//!    doubles the rest.
+//! 1. A server that cannot be reached is down for everybody: after [`THRESHOLD`] such failures in a row no question goes
+//!    to it. It is probed in the background instead, and the first probe that reaches it closes the breaker. So no client
+//!    waits for a server that is down, and new tokens are judged at most [`LONGEST_REST`] after it is back.
+//! 2. A response that does not come in time, breaks off, redirects or is a 5xx or 429 may be the doing of a token, or of
+//!    many: there are servers that fail on tokens they do not like. It counts against the client that brought it, and
+//!    against nobody else, or one client could keep all others from being judged.
+//! 3. Such a client may try again after each rest with one question. The next rest begins with that question and not with
+//!    its end, so that one that hangs holds nothing up.
 //! 4. Questions that were under way when a rest began say nothing new by failing, too: a hundred connections that break
 //!    at once are one outage.
 
+use std::cmp::Ordering;
 use std::collections::HashMap;
 use std::net::IpAddr;
 use std::sync::{Mutex, MutexGuard, PoisonError};
@@ -17,9 +19,15 @@ use std::time::Duration;
 
 use tokio::time::Instant;
 
+/// Failures in a row after which there is a rest.
 const THRESHOLD: u32 = 5;
-const SHORTEST_REST: Duration = Duration::from_secs(1);
-const LONGEST_REST: Duration = Duration::from_secs(30);
+
+/// The first rest: many outages are a restart.
+pub(super) const FIRST_REST: Duration = Duration::from_secs(1);
+
+/// Every other rest, and the time between two probes. Whoever has a new token waits for it after the server is back; and
+/// half a question a second is no load for a server that starts.
+pub(super) const LONGEST_REST: Duration = Duration::from_secs(2);
 
 /// Clients that failures are remembered of; more than that at once are many clients, and no one client's doing.
 const MOST_CLIENTS: usize = 4096;
@@ -27,8 +35,8 @@ const MOST_CLIENTS: usize = 4096;
 /// Knows whether a server is worth asking.
 #[derive(Debug, Default)]
 pub(super) struct Breaker {
-    server: Mutex<State>,
-    clients: Mutex<HashMap<IpAddr, State>>,
+    server: Mutex<Server>,
+    clients: Mutex<HashMap<IpAddr, Client>>,
 }
 
 /// How a question failed.
@@ -40,19 +48,39 @@ pub(super) enum Outage {
     Failing,
 }
 
-/// A question that was let through, and what depends on it.
+/// A question that was let through.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct Admission {
     client: IpAddr,
-    tries_server: bool,
-    tries_for_client: bool,
+    /// It is the one that tries again after a rest.
+    is_trial: bool,
+}
+
+/// What begins with a failure.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Rest {
+    /// The breaker has opened: from now on the server has to be probed.
+    OfServer(Opened),
+    /// This client's questions are not asked for so long.
+    OfClient(Duration),
+}
+
+/// One time that the breaker was open, told apart from every other.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Opened(u64);
+
+#[derive(Debug, Default)]
+struct Server {
+    failures: u32,
+    /// How often it has opened.
+    opened: u64,
+    is_open: bool,
 }
 
 #[derive(Debug, Default)]
-struct State {
+struct Client {
     failures: u32,
     resting_until: Option<Instant>,
-    someone_tries: bool,
 }
 
 impl Breaker {
@@ -61,33 +89,25 @@ impl Breaker {
     /// # Errors
     /// How long to wait, at most, before it is worth another try.
     pub(super) fn admit(&self, client: IpAddr, now: Instant) -> Result<Admission, Duration> {
-        let mut server = locked(&self.server);
-        let tries_server = server.admit(now)?;
-        match locked(&self.clients).get_mut(&client).map_or(Ok(false), |state| state.admit(now)) {
-            Ok(tries_for_client) => Ok(Admission { client, tries_server, tries_for_client }),
-            Err(rest) => {
-                server.someone_tries &= !tries_server;
-                Err(rest)
-            }
+        if self.is_open() {
+            return Err(LONGEST_REST);
         }
+        let is_trial = locked(&self.clients).get_mut(&client).map_or(Ok(false), |state| state.admit(now))?;
+        Ok(Admission { client, is_trial })
     }
 
     /// It answered.
     pub(super) fn answered(&self, admission: Admission) {
-        *locked(&self.server) = State::default();
+        self.close();
         locked(&self.clients).remove(&admission.client);
     }
 
-    /// It failed. Says how long it is left alone, by all or by this client, where that begins now.
-    pub(super) fn failed(&self, admission: Admission, outage: Outage, now: Instant) -> Option<Duration> {
+    /// It failed. Says what begins with that, if anything does.
+    pub(super) fn failed(&self, admission: Admission, outage: Outage, now: Instant) -> Option<Rest> {
         match outage {
-            Outage::Unreachable => {
-                let rest = locked(&self.server).failed(admission.tries_server, now);
-                self.abandoned(admission);
-                rest
-            }
+            Outage::Unreachable => locked(&self.server).failed().map(Rest::OfServer),
             Outage::Failing => {
-                *locked(&self.server) = State::default();
+                self.close();
                 let mut clients = locked(&self.clients);
                 if clients.len() >= MOST_CLIENTS {
                     clients.retain(|_, state| state.is_resting(now));
@@ -95,29 +115,50 @@ impl Breaker {
                 if clients.len() >= MOST_CLIENTS {
                     clients.clear();
                 }
-                clients.entry(admission.client).or_default().failed(admission.tries_for_client, now)
+                let state = clients.entry(admission.client).or_default();
+                state.failed(admission.is_trial, now).map(Rest::OfClient)
             }
         }
     }
 
-    /// Nothing came of it.
-    pub(super) fn abandoned(&self, admission: Admission) {
-        locked(&self.server).someone_tries &= !admission.tries_server;
-        if let Some(state) = locked(&self.clients).get_mut(&admission.client) {
-            state.someone_tries &= !admission.tries_for_client;
-        }
+    /// A probe has reached the server: clients may ask.
+    pub(super) fn close(&self) {
+        let mut server = locked(&self.server);
+        *server = Server { opened: server.opened, ..Server::default() };
+    }
+
+    /// Whether no question is asked.
+    pub(super) fn is_open(&self) -> bool {
+        locked(&self.server).is_open
+    }
+
+    /// Whether it is still open since then.
+    pub(super) fn is_still(&self, opened: Opened) -> bool {
+        let server = locked(&self.server);
+        server.is_open && server.opened == opened.0
     }
 }
 
-impl State {
-    // Whether this one tries for all who wait.
+impl Server {
+    fn failed(&mut self) -> Option<Opened> {
+        self.failures = self.failures.saturating_add(1);
+        if self.is_open || self.failures < THRESHOLD {
+            return None;
+        }
+        self.is_open = true;
+        self.opened += 1;
+        Some(Opened(self.opened))
+    }
+}
+
+impl Client {
+    // Whether this one tries for all of the client's that wait.
     fn admit(&mut self, now: Instant) -> Result<bool, Duration> {
         match self.resting_until {
             None => Ok(false),
             Some(until) if now < until => Err(until - now),
-            Some(_) if self.someone_tries => Err(SHORTEST_REST),
             Some(_) => {
-                self.someone_tries = true;
+                self.resting_until = Some(now + LONGEST_REST);
                 Ok(true)
             }
         }
@@ -128,9 +169,11 @@ impl State {
             return None;
         }
         self.failures = self.failures.saturating_add(1);
-        self.someone_tries = false;
-        let doublings = self.failures.checked_sub(THRESHOLD)?;
-        let rest = SHORTEST_REST.saturating_mul(1 << doublings.min(16)).min(LONGEST_REST);
+        let rest = match self.failures.cmp(&THRESHOLD) {
+            Ordering::Less => return None,
+            Ordering::Equal => FIRST_REST,
+            Ordering::Greater => LONGEST_REST,
+        };
         self.resting_until = Some(now + rest);
         Some(rest)
     }
@@ -153,21 +196,27 @@ mod tests {
     const OTHER: IpAddr = IpAddr::V4(std::net::Ipv4Addr::new(192, 0, 2, 2));
 
     #[test]
-    fn server_that_cannot_be_reached_is_left_alone_by_all_for_longer_and_longer() {
-        let (breaker, start) = (Breaker::default(), Instant::now());
-        let fail = |client, now| {
-            let admission = breaker.admit(client, now).expect("it may be asked");
-            breaker.failed(admission, Outage::Unreachable, now)
-        };
-        for _ in 1..THRESHOLD {
-            assert_eq!(fail(CLIENT, start), None);
+    fn server_that_cannot_be_reached_is_not_asked_until_a_probe_reaches_it() {
+        let (breaker, now) = (Breaker::default(), Instant::now());
+        let begun: Vec<_> = (0..100).map(|_| breaker.admit(CLIENT, now).expect("it may be asked")).collect();
+        // All that were under way break off at once: one outage.
+        let rests: Vec<_> = begun.iter().filter_map(|one| breaker.failed(*one, Outage::Unreachable, now)).collect();
+        let [Rest::OfServer(opened)] = rests[..] else { panic!("{rests:?}") };
+        for later in [now, now + LONGEST_REST, now + 100 * LONGEST_REST] {
+            assert_eq!(
+                (breaker.admit(CLIENT, later), breaker.admit(OTHER, later)),
+                (Err(LONGEST_REST), Err(LONGEST_REST))
+            );
         }
-        let mut now = start;
-        for rest in [1, 2, 4, 8, 16, 30, 30].map(Duration::from_secs) {
-            assert_eq!(fail(CLIENT, now), Some(rest));
-            assert_eq!((breaker.admit(CLIENT, now), breaker.admit(OTHER, now)), (Err(rest), Err(rest)));
-            now += rest;
-        }
+        assert!(breaker.is_still(opened));
+        breaker.close();
+        assert!(breaker.admit(CLIENT, now).is_ok() && breaker.admit(OTHER, now).is_ok());
+        assert!(!breaker.is_still(opened));
+        // It starts from nothing, and is another time.
+        let fail = || breaker.failed(breaker.admit(OTHER, now).expect("it may be asked"), Outage::Unreachable, now);
+        assert!((1..THRESHOLD).all(|_| fail().is_none()));
+        assert!(fail().is_some_and(|rest| rest != Rest::OfServer(opened)));
+        assert!(!breaker.is_still(opened));
     }
 
     #[test]
@@ -176,37 +225,33 @@ mod tests {
         for failure in 1..=THRESHOLD {
             let admission = breaker.admit(CLIENT, start).expect("it may be asked");
             let rest = breaker.failed(admission, Outage::Failing, start);
-            assert_eq!(rest, (failure == THRESHOLD).then_some(SHORTEST_REST));
+            assert_eq!(rest, (failure == THRESHOLD).then_some(Rest::OfClient(FIRST_REST)));
         }
-        assert_eq!(breaker.admit(CLIENT, start), Err(SHORTEST_REST));
+        assert_eq!(breaker.admit(CLIENT, start), Err(FIRST_REST));
         let other = breaker.admit(OTHER, start).expect("nothing is known against it");
         breaker.answered(other);
-        assert_eq!(breaker.admit(CLIENT, start), Err(SHORTEST_REST), "another one's luck");
-        let later = start + SHORTEST_REST;
-        let trial = breaker.admit(CLIENT, later).expect("it may try");
-        assert_eq!(breaker.admit(CLIENT, later), Err(SHORTEST_REST), "one tries");
+        assert_eq!(breaker.admit(CLIENT, start), Err(FIRST_REST), "another one's luck");
+        let mut now = start + FIRST_REST;
+        for _ in 0..10 {
+            let trial = breaker.admit(CLIENT, now).expect("it may try");
+            assert_eq!(breaker.admit(CLIENT, now), Err(LONGEST_REST), "one tries");
+            assert_eq!(breaker.failed(trial, Outage::Failing, now), Some(Rest::OfClient(LONGEST_REST)));
+            now += LONGEST_REST;
+        }
+        // One that hangs is not waited for.
+        let _hung = breaker.admit(CLIENT, now).expect("it may try");
+        let trial = breaker.admit(CLIENT, now + LONGEST_REST).expect("it may try");
         breaker.answered(trial);
-        assert!(breaker.admit(CLIENT, later).is_ok());
+        assert!(breaker.admit(CLIENT, now + LONGEST_REST).is_ok());
     }
 
     #[test]
-    fn one_tries_and_the_others_wait() {
+    fn failures_of_questions_from_before_a_rest_make_it_no_longer() {
         let (breaker, start) = (Breaker::default(), Instant::now());
         let begun: Vec<_> = (0..100).map(|_| breaker.admit(CLIENT, start).expect("it may be asked")).collect();
-        // All that were under way break off at once: one outage, and one rest.
-        let rests = begun.iter().filter_map(|one| breaker.failed(*one, Outage::Unreachable, start));
-        assert_eq!(rests.collect::<Vec<_>>(), [SHORTEST_REST]);
-        let later = start + SHORTEST_REST;
-        let trial = breaker.admit(OTHER, later).expect("one tries");
-        // What ends of the earlier ones ends no trial.
-        breaker.failed(begun[0], Outage::Unreachable, later);
-        breaker.abandoned(begun[1]);
-        assert_eq!(breaker.admit(CLIENT, later), Err(SHORTEST_REST));
-        breaker.abandoned(trial);
-        let trial = breaker.admit(CLIENT, later).expect("the next one tries");
-        breaker.answered(trial);
-        assert!(breaker.admit(CLIENT, later).is_ok() && breaker.admit(OTHER, later).is_ok());
-        assert_eq!(breaker.failed(trial, Outage::Unreachable, later), None, "it starts from nothing");
+        let rests = begun.iter().filter_map(|one| breaker.failed(*one, Outage::Failing, start));
+        assert_eq!(rests.collect::<Vec<_>>(), [Rest::OfClient(FIRST_REST)]);
+        assert!(breaker.admit(CLIENT, start + FIRST_REST).is_ok());
     }
 
     #[test]

@@ -5,8 +5,8 @@ use std::time::{Duration, Instant};
 
 use serde_json::json;
 
-use super::{Gate, Stand, form};
-use crate::harness::{NOW, Reply, eventually, get, logged, send};
+use super::{Gate, Stand, form, inactive};
+use crate::harness::{NOW, Reply, Server, eventually, get, logged, send};
 
 /// Nothing else in the log of this process looks like it.
 const TOKEN: &str = "cAnArY-0123456789-tOkEn";
@@ -176,6 +176,52 @@ fn server_that_fails_again_and_again_is_asked_rarely() {
     for number in 0..10 {
         assert_eq!(stand.get(&format!("fresh-{number}")).status, 200);
     }
+}
+
+#[test]
+fn server_that_redirects_is_asked_as_rarely_as_one_that_fails() {
+    for status in [301, 302, 303, 307, 308] {
+        let stand = Stand::start();
+        let began = Instant::now();
+        stand.answers(Reply::answer(status, &[("location", "/login")], ""));
+        for number in 0..20 {
+            stand.assert_unavailable(&format!("token-{number}"), "redirects");
+        }
+        let questions = stand.questions().len();
+        assert!(questions == 5 || began.elapsed() >= Duration::from_secs(1), "{status}: {questions} questions");
+    }
+}
+
+#[test]
+fn server_that_was_gone_is_found_by_a_probe_and_new_tokens_pass_at_once() {
+    // An address of its own, so that nobody else takes the port meanwhile.
+    let address = std::net::TcpListener::bind("127.0.0.118:0").expect("a free port").local_addr().expect("bound");
+    let stand = Stand::with("", &format!("endpoint = \"http://{address}/introspect\""));
+    let failed = || stand.metric("scopegate_introspection_calls_total{issuer=\"corp\",outcome=\"failure\"}");
+    for number in 0..30 {
+        stand.assert_unavailable(&format!("token-{number}"), "nobody listens");
+    }
+    assert!(failed().is_some_and(|failed| (5.0..=6.0).contains(&failed)), "five failures, and no more questions");
+    let readiness = stand.ask_admin("/readyz").text();
+    assert!(readiness.starts_with("ready\n[!] issuer corp: cannot be asked about its tokens: http://"), "{readiness}");
+    assert!(readiness.ends_with("no new token is asked about until a probe reaches it\n"), "{readiness}");
+    // Nobody asks for anything, and probes go on: the first after a second, and each other two seconds after the last.
+    let began = Instant::now();
+    eventually("three probes", || failed().is_some_and(|failed| failed >= 8.0));
+    assert!(began.elapsed() >= Duration::from_secs(3), "after {:?}", began.elapsed());
+
+    let active = stand.active("read");
+    let server = Server::start_at(&address.to_string(), move |question| {
+        let probes = form(question)[0].1.starts_with("scopegate-probe-");
+        if probes { inactive() } else { Reply::json(&active) }
+    });
+    let back = Instant::now();
+    eventually("a new token passes", || stand.get("new").status == 200);
+    let waited = back.elapsed();
+    assert!(waited < Duration::from_secs(3), "{waited:?} after the server was back");
+    let questions: Vec<_> = server.received().iter().map(|question| form(question)[0].1.clone()).collect();
+    assert_eq!(questions.len(), 2, "one probe and one question: {questions:?}");
+    assert!(stand.ask_admin("/readyz").text() == "ready\n", "{}", stand.ask_admin("/readyz").text());
 }
 
 #[test]
