@@ -52,7 +52,7 @@ pub(super) fn keys(table: &mut Table<'_>, needed: bool) -> Option<KeySource> {
     for name in KEY_SOURCES.into_iter().filter(|name| table.has(name)) {
         let message = "expected no keys where no signature is verified, but found them";
         let help = "validation = \"jwks+introspection\" verifies signatures before it asks";
-        table.push(table.fault(name, message).with_help(help));
+        table.push_absent(&["validation"], table.fault(name, message).with_help(help));
     }
     None
 }
@@ -75,7 +75,8 @@ pub(super) fn discovery(
         Discovery::Off => {
             for (what, remedy) in &left_to_it {
                 let message = format!("expected discovery or {what}, but found neither");
-                table.push(table.fault("discovery", message).with_help(format!("give {remedy}")));
+                let fault = table.fault("discovery", message).with_help(format!("give {remedy}"));
+                table.push_absent(&KEY_SOURCES, fault);
             }
         }
         Discovery::WellKnown => {
@@ -127,5 +128,6 @@ fn refuse_undiscoverable(table: &Table<'_>, issuer: &Placed<String>, remedy: &st
     };
     let found = found.unwrap_or_else(|| format!("{:?}", issuer.value));
     let message = format!("expected an http or https URL without query and fragment, but found {found}");
-    table.push(issuer.fault(message).with_help(format!("to name an issuer otherwise, give {remedy}")));
+    let fault = issuer.fault(message).with_help(format!("to name an issuer otherwise, give {remedy}"));
+    table.push_absent(&["discovery", "jwks_uri", "jwks_file", "shared_secret", "introspection"], fault);
 }

@@ -189,7 +189,7 @@ fn refuse_what_does_not_fit(table: &Table<'_>, kind: Kind) {
         if fits && needed && !table.has(key) {
             let message =
                 format!("expected the {key} that authentication {:?} needs, but found nothing", name_of(kind));
-            table.push(table.fault(key, message));
+            table.push_absent(&[key, "authentication"], table.fault(key, message));
         }
         if !fits && table.has(key) {
             let users: Vec<_> = kinds.iter().map(|kind| name_of(*kind)).collect();
@@ -198,7 +198,7 @@ fn refuse_what_does_not_fit(table: &Table<'_>, kind: Kind) {
                 quoted_list(&users, "or"),
                 name_of(kind)
             );
-            table.push(table.fault(key, message));
+            table.push_absent(&["authentication"], table.fault(key, message));
         }
     }
 }

@@ -240,12 +240,13 @@ fn introspection(
     if validation.value != Validation::Jwks && !table.has("introspection") {
         let message = "expected a table that says how tokens are asked about, but found nothing";
         let section = format!("[{}] with client_id and client_secret", table.fault("introspection", "").key);
-        table.push(table.fault("introspection", message).with_help(format!("add {section}")));
+        table
+            .push_absent(&["introspection"], table.fault("introspection", message).with_help(format!("add {section}")));
     }
     for name in ["introspection", "token_prefix"].into_iter().filter(|name| !asks && table.has(name)) {
         let message = "expected it where tokens are asked about, but found validation \"jwks\"";
         let help = "validation = \"introspection\" or \"jwks+introspection\" asks";
-        table.push(table.fault(name, message).with_help(help));
+        table.push_absent(&["validation"], table.fault(name, message).with_help(help));
     }
     if let Some(Introspection { accept, authentication: Authentication::None(_), .. }) = &introspection
         && accept.value == Accept::Jwt

@@ -72,7 +72,7 @@ impl ListenerTls {
         if !table.has_elements("certificates") {
             let message = "expected at least one certificate with its key, but found nothing";
             let help = "certificates = [{ certificate = \"a.crt\", key = \"a.key\" }]";
-            table.push(table.fault("certificates", message).with_help(help));
+            table.push_absent(&["certificates"], table.fault("certificates", message).with_help(help));
         }
         Self { certificates, client_ca: table.optional("client_ca", path(table.folder())) }
     }

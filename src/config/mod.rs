@@ -1,7 +1,7 @@
 //! gateway.toml as written: plain data, every default filled in, every fault reported at once.
 //!
 //! - `report`: a value that knows its place, a fault, and all the faults of a file.
-//! - `read`: tables, read key by key. `values`, `units`, `secret`: what single values look like. `names`: misspellings.
+//! - `syntax`: what makes a text no TOML. `read`: tables, read key by key. `values`, `units`, `secret`: what single values look like. `names`: misspellings.
 //! - `server`, `listener`, `development`, `issuer` with `endpoints` and `introspection`, `upstream`, `route`: the sections, each with
 //!   its data and how it is read. `schema`: the same, told to editors.
 //!
@@ -25,6 +25,7 @@ mod route;
 mod schema;
 mod secret;
 mod server;
+mod syntax;
 mod telemetry;
 #[cfg(test)]
 mod tests;
@@ -54,7 +55,7 @@ pub use upstream::{Balance, Health, Protocol, Upstream, UpstreamHost};
 
 use crate::files::{self, FileError, MAX_CONFIGURATION};
 use read::{File, Table};
-use route::Declared;
+use route::{Declared, DeclaredNames};
 
 /// A whole gateway.toml.
 #[derive(Clone, Debug, PartialEq)]
@@ -150,7 +151,7 @@ fn parse_judged(
     let source = Source::new(file_name, text);
     let (document, errors) = DeTable::parse_recoverable(text);
     if !errors.is_empty() {
-        return Err(source.report(errors.iter().map(|error| syntax_fault(error, text)).collect()));
+        return Err(source.report(syntax::faults(&errors, text)));
     }
     let folder = Path::new(file_name).parent().unwrap_or(Path::new("")).to_owned();
     let file = File { folder, variable, faults: RefCell::default() };
@@ -179,7 +180,10 @@ impl Config {
     }
 
     fn read(table: &mut Table<'_>) -> Self {
-        let declared = Declared { issuers: table.names("issuers"), upstreams: table.names("upstreams") };
+        let declared = Declared {
+            issuers: DeclaredNames::new(table.names("issuers")),
+            upstreams: DeclaredNames::new(table.names("upstreams")),
+        };
         let server = table.section("server", Server::read);
         let declared_listeners = table.each("listeners", Listener::read);
         let plain = match &server.listen {
@@ -211,12 +215,4 @@ impl Config {
             routes: table.each("routes", |route| Route::read(route, &declared)),
         }
     }
-}
-
-/// What is not closed properly may be a secret, so of the text only a repeated key is shown.
-fn syntax_fault(error: &toml::de::Error, text: &str) -> Fault {
-    let (message, span) = (error.message().replace('\n', " "), error.span());
-    let repeated = span.clone().filter(|_| message == "duplicate key").and_then(|span| text.get(span));
-    let repeated = repeated.map(|key| format!(" {key:?}")).unwrap_or_default();
-    Fault { span, ..Fault::of_file(format!("not TOML: {message}{repeated}")) }
 }

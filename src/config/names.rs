@@ -3,8 +3,42 @@
 /// Somebody who declares more than this does not want to read all of them beside one misspelling.
 const MAX_LISTED: usize = 40;
 
+/// What other programs and RFCs call what is called otherwise here.
+const OTHERWISE: [(&str, &str); 16] = [
+    ("address", "listen"),
+    ("addr", "address"),
+    ("aud", "audience"),
+    ("audiences", "audience"),
+    ("backend", "upstream"),
+    ("bind", "listen"),
+    ("hosts", "host"),
+    ("iss", "issuer"),
+    ("listen", "address"),
+    ("prefix", "path"),
+    ("servers", "targets"),
+    ("service", "upstream"),
+    ("url", "targets"),
+    ("urls", "targets"),
+    ("uri", "path"),
+    ("verb", "methods"),
+];
+
 /// `did you mean "listen"?`, if one of `known` is near enough to `name` to be its misspelling.
 pub(super) fn did_you_mean<K: AsRef<str>>(name: &str, known: impl IntoIterator<Item = K>) -> Option<String> {
+    nearest(name, known).map(|known| format!("did you mean {:?}?", known.as_ref()))
+}
+
+/// The key of a table that `name` is a misspelling of, or another word for.
+pub(super) fn meant<'k>(name: &str, known: &[&'k str]) -> Option<&'k str> {
+    let otherwise = || {
+        let ours = OTHERWISE.iter().filter(|(word, _)| *word == name).map(|(_, ours)| *ours);
+        ours.filter_map(|ours| known.iter().copied().find(|known| *known == ours)).next()
+    };
+    nearest(name, known.iter().copied()).or_else(otherwise)
+}
+
+/// The one of `known` that is near enough to `name` for `name` to be its misspelling.
+pub(super) fn nearest<K: AsRef<str>>(name: &str, known: impl IntoIterator<Item = K>) -> Option<K> {
     let name = folded(name);
     let length = name.chars().count();
     let allowed = (length / 3).max(1);
@@ -19,7 +53,7 @@ pub(super) fn did_you_mean<K: AsRef<str>>(name: &str, known: impl IntoIterator<I
             nearest = Some((distance, known));
         }
     }
-    nearest.map(|(_, known)| format!("did you mean {:?}?", known.as_ref()))
+    nearest.map(|(_, known)| known)
 }
 
 /// `"a", "b" or "c"`, with `last` before the last; of many, the first and how many more there are.

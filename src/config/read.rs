@@ -11,9 +11,9 @@ use std::path::{Path, PathBuf};
 
 use toml::de::{DeArray, DeTable, DeValue};
 
-use super::names::{did_you_mean, is_bare_key, quoted_list};
+use super::names::{is_bare_key, meant, nearest, quoted_list};
 use super::report::{Fault, Placed};
-use super::values::{Mismatch, describe, expected};
+use super::values::{Mismatch, describe, expected, kind};
 
 /// The file that is being read: what its values lean on, and the faults found so far.
 pub(super) struct File<'e> {
@@ -32,6 +32,8 @@ pub(super) struct Table<'f> {
     span: Option<Range<usize>>,
     entries: &'f DeTable<'f>,
     taken: Vec<&'static str>,
+    /// Faults that are none where one of these keys is misspelt, which is a fault of its own.
+    absent: RefCell<Vec<(Vec<&'static str>, Fault)>>,
 }
 
 /// One value and its place.
@@ -44,11 +46,15 @@ struct Found<'f> {
 impl File<'_> {
     /// Reads the whole document.
     pub(super) fn read<T>(&self, document: &DeTable<'_>, read: impl FnOnce(&mut Table<'_>) -> T) -> T {
-        Table { file: self, key: String::new(), span: None, entries: document, taken: Vec::new() }.read(read)
+        Table::new(self, String::new(), None, document).read(read)
     }
 }
 
 impl<'f> Table<'f> {
+    fn new(file: &'f File<'f>, key: String, span: Option<Range<usize>>, entries: &'f DeTable<'f>) -> Self {
+        Self { file, key, span, entries, taken: Vec::new(), absent: RefCell::default() }
+    }
+
     pub(super) fn file(&self) -> &'f File<'f> {
         self.file
     }
@@ -60,6 +66,12 @@ impl<'f> Table<'f> {
 
     pub(super) fn push(&self, fault: Fault) {
         self.file.faults.borrow_mut().push(fault);
+    }
+
+    /// Pushes a fault that follows from `keys` being absent, unless one of them turns out to be misspelt: then that is the
+    /// fault, and the only one.
+    pub(super) fn push_absent(&self, keys: &[&'static str], fault: Fault) {
+        self.absent.borrow_mut().push((keys.to_vec(), fault));
     }
 
     /// A value at the place of this table.
@@ -161,7 +173,7 @@ impl<'f> Table<'f> {
     pub(super) fn section<T>(&mut self, name: &'static str, read: impl Fn(&mut Table<'_>) -> T) -> T {
         self.optional_section(name, &read).unwrap_or_else(|| {
             let (key, entries) = (join(&self.key, name), &DeTable::new());
-            Table { file: self.file, key, span: None, entries, taken: Vec::new() }.read(read)
+            Table::new(self.file, key, None, entries).read(read)
         })
     }
 
@@ -190,7 +202,17 @@ impl<'f> Table<'f> {
         name: &'static str,
         read: impl Fn(Placed<String>, &mut Table<'_>) -> Option<T>,
     ) -> Vec<T> {
-        let entries = self.pairs(name);
+        let (entries, nameless): (Vec<_>, Vec<_>) = self
+            .pairs(name, || format!("tables, written [{name}.NAME]"))
+            .into_iter()
+            .partition(|(_, found)| found.value.is_table());
+        // Whoever leaves out the name has all the keys at the wrong place, for one reason.
+        if let Some((key, found)) = nameless.first() {
+            let message = format!("expected a table, written [{name}.NAME], but found {}", kind(found.value));
+            self.push(
+                key.fault(message).with_help(format!("write [{name}.NAME] above its keys, with a name of your own")),
+            );
+        }
         for (name, _) in entries.iter().filter(|(name, _)| !is_bare_key(&name.value)) {
             // Names become labels of metrics and fields of logs.
             let message = format!("expected a name of letters, digits, \"-\" and \"_\", but found {:?}", name.value);
@@ -202,31 +224,45 @@ impl<'f> Table<'f> {
 
     /// Every `NAME = value` of the table `name`, in the order of the file.
     pub(super) fn map<T>(&mut self, name: &'static str, read: impl Reads<T>) -> Vec<(Placed<String>, Placed<T>)> {
-        let entries = self.pairs(name);
+        let entries = self.pairs(name, || "a table".to_owned());
         let read_one = |(name, found)| Some((name, self.value(found, &read)?));
         entries.into_iter().filter_map(read_one).collect()
     }
 
-    /// The names declared as `[name.NAME]`, readable or not: a broken declaration is not an undeclared name.
-    pub(super) fn names(&self, name: &str) -> BTreeSet<String> {
-        let tables = self.entries.get(name).and_then(|value| value.get_ref().as_table());
-        tables.into_iter().flat_map(|tables| tables.keys()).map(|name| name.get_ref().to_string()).collect()
+    /// The names declared as `[name.NAME]`, readable or not: a broken declaration is not an undeclared name. `None` where
+    /// what stands there, or under a misspelling of it, does not tell the names.
+    pub(super) fn names(&self, name: &str) -> Option<BTreeSet<String>> {
+        let mut names = BTreeSet::new();
+        for (key, value) in self.entries {
+            if key.get_ref() == name || nearest(key.get_ref(), [name]).is_some() {
+                let tables =
+                    value.get_ref().as_table().filter(|tables| tables.values().all(|one| one.get_ref().is_table()));
+                names.extend(tables?.keys().map(|name| name.get_ref().to_string()));
+            }
+        }
+        Some(names)
     }
 
     fn read<T>(mut self, read: impl FnOnce(&mut Table<'_>) -> T) -> T {
         let value = read(&mut self);
         #[cfg(test)]
         super::tests::schema::asked(&self.key, &self.taken);
+        let mut absent = self.absent.take();
         for (name, _) in self.entries {
             let (span, name) = (name.span(), name.get_ref().as_ref());
-            if !self.taken.contains(&name) {
-                let near = did_you_mean(name, &self.taken);
-                let help = near.unwrap_or_else(|| format!("known: {}", quoted_list(&self.taken, "and")));
-                let message = format!("expected a known key, but found {name:?}");
-                let fault = Fault { key: join(&self.key, name), span: Some(span), message, help: Some(help) };
-                self.push(fault);
+            if self.taken.contains(&name) {
+                continue;
             }
+            let meant = meant(name, &self.taken);
+            absent.retain(|(keys, _)| !keys.iter().any(|key| Some(*key) == meant));
+            let help = match meant {
+                Some(meant) => format!("did you mean {meant:?}?"),
+                None => format!("known: {}", quoted_list(&self.taken, "and")),
+            };
+            let message = format!("expected a known key, but found {name:?}");
+            self.push(Fault { key: join(&self.key, name), span: Some(span), message, help: Some(help) });
         }
+        absent.into_iter().for_each(|(_, fault)| self.push(fault));
         value
     }
 
@@ -236,10 +272,10 @@ impl<'f> Table<'f> {
         Some(Found { key: join(&self.key, name), span: value.span(), value: value.get_ref() })
     }
 
-    fn pairs(&mut self, name: &'static str) -> Vec<(Placed<String>, Found<'f>)> {
+    fn pairs(&mut self, name: &'static str, what: impl FnOnce() -> String) -> Vec<(Placed<String>, Found<'f>)> {
         let Some(found) = self.take(name) else { return Vec::new() };
         let DeValue::Table(entries) = found.value else {
-            self.mismatch(&found, expected("a table"));
+            self.mismatch(&found, expected(what()));
             return Vec::new();
         };
         let mut pairs: Vec<_> = entries
@@ -256,11 +292,12 @@ impl<'f> Table<'f> {
 
     fn table<T>(&self, found: Found<'_>, read: impl FnOnce(&mut Table<'_>) -> T) -> Option<T> {
         let DeValue::Table(entries) = found.value else {
-            self.mismatch(&found, expected("a table"));
+            // Of what has a place of its own, the form is known.
+            let form = if found.key.contains('[') { String::new() } else { format!(", written [{}]", found.key) };
+            self.mismatch(&found, expected(format!("a table{form}")));
             return None;
         };
-        let table = Table { file: self.file, key: found.key, span: Some(found.span), entries, taken: Vec::new() };
-        Some(table.read(read))
+        Some(Table::new(self.file, found.key, Some(found.span), entries).read(read))
     }
 
     /// The readable elements; those that are not have left their faults.
@@ -289,9 +326,9 @@ impl<'f> Table<'f> {
         self.push(Fault { key: found.key.clone(), span: Some(found.span.clone()), message, help: mismatch.help });
     }
 
-    fn refuse_missing(&self, name: &str, what: &str) {
+    fn refuse_missing(&self, name: &'static str, what: &str) {
         if !self.has(name) {
-            self.push(self.fault(name, format!("expected {what}, but found nothing")));
+            self.push_absent(&[name], self.fault(name, format!("expected {what}, but found nothing")));
         }
     }
 }

@@ -1,10 +1,15 @@
 //! What is wrong with a file: every fault with its place, in the order in which an editor would reach them.
 //!
 //! A fault is one line: `gateway.toml:41: routes[3].upstream: expected a declared upstream, but found "acme" (…)`.
-//! The index of a list counts from 0.
+//! The index of a list counts from 0. Of very many faults the first are printed, and how many more there are.
 
 use std::fmt;
 use std::ops::Range;
+
+/// Faults that are printed at the most. Whoever mends these runs it again.
+const MAX_PRINTED: usize = 50;
+/// Characters of a line at the most.
+const MAX_LINE: usize = 1000;
 
 /// A value of the file that remembers where it stands, so that whoever finds it wrong later can still say where.
 #[derive(Clone, Debug)]
@@ -147,20 +152,31 @@ impl Report {
             let line = place.map(|line| format!(":{line}")).unwrap_or_default();
             let key = if fault.key.is_empty() { String::new() } else { format!(": {}", fault.key) };
             let help = fault.help.as_ref().map(|help| format!(" ({help})")).unwrap_or_default();
-            format!("{}{line}{key}: {}{help}", self.file_name, fault.message)
+            bounded(format!("{}{line}{key}: {}{help}", self.file_name, fault.message))
         })
+    }
+}
+
+fn bounded(line: String) -> String {
+    match line.char_indices().nth(MAX_LINE) {
+        Some((end, _)) => format!("{}…", &line[..end]),
+        None => line,
     }
 }
 
 impl fmt::Display for Report {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        for (index, line) in self.lines().enumerate() {
+        for (index, line) in self.lines().take(MAX_PRINTED).enumerate() {
             if index > 0 {
                 writeln!(f)?;
             }
             f.write_str(&line)?;
         }
-        Ok(())
+        match self.faults.len().saturating_sub(MAX_PRINTED) {
+            0 => Ok(()),
+            1 => write!(f, "\n{}: 1 more error is not shown", self.file_name),
+            more => write!(f, "\n{}: {more} more errors are not shown", self.file_name),
+        }
     }
 }
 

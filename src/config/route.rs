@@ -1,5 +1,6 @@
 //! `[[routes]]`: who may send what where.
 
+use std::cell::Cell;
 use std::collections::BTreeSet;
 
 use http::{HeaderName, Method};
@@ -79,19 +80,55 @@ pub enum ClaimFormat {
     Json,
 }
 
-/// What routes may refer to, readable or not: a broken declaration is not an undeclared name.
+/// What routes may refer to.
 pub(super) struct Declared {
-    pub(super) issuers: BTreeSet<String>,
-    pub(super) upstreams: BTreeSet<String>,
+    pub(super) issuers: DeclaredNames,
+    pub(super) upstreams: DeclaredNames,
+}
+
+/// The names of a section, readable or not: a broken declaration is not an undeclared name.
+pub(super) struct DeclaredNames {
+    /// None where nobody can tell, which is a fault of its own.
+    names: Option<BTreeSet<String>>,
+    /// How many hints there still are. The first faults are printed, and to look for what each of very many names was
+    /// meant to be, among very many, takes minutes.
+    hints: Cell<usize>,
+}
+
+impl DeclaredNames {
+    pub(super) fn new(names: Option<BTreeSet<String>>) -> Self {
+        Self { names, hints: Cell::new(100) }
+    }
+
+    fn reads(&self, kind: &'static str) -> impl Reads<String> {
+        move |value| {
+            let name = text(value).ok();
+            match &self.names {
+                None => name.ok_or_else(|| expected(format!("a declared {kind}"))),
+                Some(names) => {
+                    name.filter(|name| names.contains(name)).ok_or_else(|| self.undeclared(value, kind, names))
+                }
+            }
+        }
+    }
+
+    fn undeclared(&self, value: &DeValue<'_>, kind: &str, names: &BTreeSet<String>) -> Mismatch {
+        let undeclared = expected(format!("a declared {kind}"));
+        let Some(left) = self.hints.get().checked_sub(1) else { return undeclared };
+        self.hints.set(left);
+        let list = if names.is_empty() { "none is".to_owned() } else { quoted_list(names, "and") };
+        let near = did_you_mean(value.as_str().unwrap_or_default(), names);
+        let near = near.map(|near| format!("; {near}")).unwrap_or_default();
+        undeclared.with_help(format!("declared: {list}{near}"))
+    }
 }
 
 impl Route {
     pub(super) fn read(table: &mut Table<'_>, declared: &Declared) -> Option<Self> {
         let path = table.required("path", "the path it is for", text);
         let access = access(table);
-        let issuers = table.one_or_many("issuers", 1, declared_name("issuer", &declared.issuers));
-        let upstream =
-            table.required("upstream", "the name of an upstream", declared_name("upstream", &declared.upstreams));
+        let issuers = table.one_or_many("issuers", 1, declared.issuers.reads("issuer"));
+        let upstream = table.required("upstream", "the name of an upstream", declared.upstreams.reads("upstream"));
         Some(Self {
             host: table.one_or_many("host", 1, text).unwrap_or_default(),
             methods: table.one_or_many("methods", 1, method).unwrap_or_default(),
@@ -153,18 +190,6 @@ fn access(table: &mut Table<'_>) -> Access {
 fn scopes_in_one(value: &DeValue<'_>) -> Result<String, Mismatch> {
     let help = "scopes that are all needed stand in one string: \"a b\"; any_scope takes a list";
     text(value).map_err(|mismatch| if value.is_array() { mismatch.with_help(help) } else { mismatch })
-}
-
-fn declared_name(kind: &'static str, declared: &BTreeSet<String>) -> impl Reads<String> {
-    move |value| {
-        let name = value.as_str().filter(|name| declared.contains(*name));
-        name.map(str::to_owned).ok_or_else(|| {
-            let list = if declared.is_empty() { "none is".to_owned() } else { quoted_list(declared, "and") };
-            let near = did_you_mean(value.as_str().unwrap_or_default(), declared);
-            let near = near.map(|near| format!("; {near}")).unwrap_or_default();
-            expected(format!("a declared {kind}")).with_help(format!("declared: {list}{near}"))
-        })
-    }
 }
 
 /// Methods are case-sensitive (RFC 9110 §9.1), and no registered one has a small letter.

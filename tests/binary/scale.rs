@@ -75,6 +75,14 @@ fn path_with_many_methods_is_checked_in_proportion_to_them() {
 
 #[test]
 fn faults_of_many_routes_are_found_in_proportion_to_them() {
+    let toml = file(own_address(), |number| format!("path = \"/a\"\nissuers = \"i{number}\""));
+    let issuers: String = (0..ROUTES / 4).map(|number| format!("[issuers.is{number}]\n")).collect();
+    let (status, _, told) = check(&(toml + &issuers));
+    assert_eq!(status.code(), Some(2));
+    assert!(
+        told.contains("expected a declared issuer, but found \"i0\" (declared: ") && told.len() < 100_000,
+        "{told}"
+    );
     for (route, message) in [
         ("path = \"/a\"\nscope = \"a\"", "expected a host, path and method that no other route has"),
         ("path = \"/a\"\nskope = \"a\"", "expected a known key, but found \"skope\" (did you mean \"scope\"?)"),

@@ -16,7 +16,7 @@ fn assert_faults(cases: &[(&str, &str)]) {
 #[test]
 fn a_value_that_is_not_what_it_should_be_is_reported_with_place_and_remedy() {
     assert_faults(&[
-        ("server = 5", "gateway.toml:1: server: expected a table, but found 5"),
+        ("server = 5", "gateway.toml:1: server: expected a table, written [server], but found 5"),
         ("[server]\nworkers = 0", "gateway.toml:2: server.workers: expected an integer from 1 to 1024, but found 0"),
         ("[server]\nworkers = -1", "gateway.toml:2: server.workers: expected an integer from 1 to 1024, but found -1"),
         (
@@ -567,10 +567,115 @@ fn every_syntax_error_is_reported_and_nothing_else() {
     assert_faults(&[
         (
             "a = 1\na = 2\n[server]\nworkers = 0\n[server]",
-            "gateway.toml:2: not TOML: duplicate key \"a\"\ngateway.toml:5: not TOML: duplicate key \"server\"",
+            "gateway.toml:2: not TOML: duplicate key \"a\" (it stands there once)\n\
+             gateway.toml:5: not TOML: duplicate key \"server\" (it stands there once)",
         ),
         ("[routes\nb = 1", "gateway.toml:1: not TOML: unclosed table, expected `]`"),
     ]);
+}
+
+#[test]
+fn what_is_written_twice_is_one_fault_with_its_remedy() {
+    let several = "(there may be several, so each begins with [[routes]])";
+    let routes = |lines: &[usize]| {
+        let lines =
+            lines.iter().map(|line| format!("gateway.toml:{line}: expected [[routes]], but found [routes] {several}"));
+        lines.collect::<Vec<_>>().join("\n")
+    };
+    let single = "[routes]\npath = \"/a\"\nupstream = \"u\"\n";
+    let listed = "[[routes]]\npath = \"/a\"\nupstream = \"u\"\n";
+    for (text, report) in [
+        (single.repeat(4), routes(&[1, 4, 7, 10])),
+        (format!("{single}{listed}{listed}"), routes(&[1])),
+        (format!("{listed}{single}[server]\n"), routes(&[4])),
+        (
+            "[server]\nworkers = 1\n[server] # again\nworkers = 2\n[log]\naccess = true\naccess = true".to_owned(),
+            "gateway.toml:3: not TOML: duplicate key \"server\" (it stands there once)\n\
+             gateway.toml:7: not TOML: duplicate key \"access\" (it stands there once)"
+                .to_owned(),
+        ),
+    ] {
+        assert_faults(&[(&text, &report)]);
+    }
+}
+
+#[test]
+fn misspelt_key_is_one_fault_and_what_follows_from_it_none() {
+    let corp = "[issuers.corp]\nissuer = \"https://id.example.com\"\naudience = \"api\"\n";
+    let meant = |line: usize, key: &str, found: &str, meant: &str| {
+        format!("gateway.toml:{line}: {key}: expected a known key, but found {found:?} (did you mean {meant:?}?)")
+    };
+    for (text, report) in [
+        (format!("{PUSH}[[routes]]\npth = \"/\"\nupstream = \"push\""), meant(4, "routes[0].pth", "pth", "path")),
+        (
+            format!("{PUSH}[[routes]]\npath = \"/\"\nbackend = \"push\""),
+            meant(5, "routes[0].backend", "backend", "upstream"),
+        ),
+        (corp.replace("audience", "aud"), meant(3, "issuers.corp.aud", "aud", "audience")),
+        (
+            format!(
+                "[upstream.push]\ntargets = \"http://10.0.0.7\"\n{}",
+                "[[routes]]\npath = \"/\"\nupstream = \"push\"\n"
+            ),
+            meant(1, "upstream", "upstream", "upstreams"),
+        ),
+        (
+            format!(
+                "{corp}validaton = \"introspection\"\n[issuers.corp.introspection]\nclient_id = \"a\"\nclient_secret = {{ env = \"LONG\" }}"
+            ),
+            meant(4, "issuers.corp.validaton", "validaton", "validation"),
+        ),
+        (
+            format!("{corp}validation = \"introspection\"\n[issuers.corp.introspecton]\nclient_id = \"a\""),
+            meant(5, "issuers.corp.introspecton", "introspecton", "introspection"),
+        ),
+        (
+            format!(
+                "{corp}validation = \"introspection\"\n[issuers.corp.introspection]\nclient_ident = \"a\"\nclient_secret = {{ env = \"LONG\" }}"
+            ),
+            meant(6, "issuers.corp.introspection.client_ident", "client_ident", "client_id"),
+        ),
+        (
+            format!("{corp}discovery = false\njwk_uri = \"https://a/b\""),
+            meant(5, "issuers.corp.jwk_uri", "jwk_uri", "jwks_uri"),
+        ),
+        (
+            "[[listeners]]\naddress = \"127.0.0.1:1\"\ntls = { certificate = [] }".to_owned(),
+            meant(3, "listeners[0].tls.certificate", "certificate", "certificates"),
+        ),
+    ] {
+        assert_faults(&[(&text, &report)]);
+    }
+}
+
+#[test]
+fn section_of_another_form_is_one_fault() {
+    let route = "[[routes]]\npath = \"/\"\nupstream = \"push\"\n";
+    for (text, report) in [
+        (
+            format!("[upstreams]\ntargets = \"http://10.0.0.7\"\nprotocol = \"http2\"\n{route}"),
+            "2: upstreams.targets: expected a table, written [upstreams.NAME], but found a string (write [upstreams.NAME] above its keys, with a name of your own)",
+        ),
+        (
+            format!("[[upstreams]]\nname = \"push\"\n{route}"),
+            "1: upstreams: expected tables, written [upstreams.NAME], but found a list",
+        ),
+        ("[[server]]\nworkers = 1".to_owned(), "1: server: expected a table, written [server], but found a list"),
+    ] {
+        assert_faults(&[(&text, &format!("gateway.toml:{report}"))]);
+    }
+}
+
+#[test]
+fn of_very_many_faults_the_first_are_printed_and_the_rest_are_counted() {
+    let routes = "[[routes]]\npath = \"/\"\nupstream = \"push\"\nskope = \"a\"\n".repeat(3000);
+    let report = read(&format!("{PUSH}{routes}")).expect_err("misspelt").to_string();
+    let lines: Vec<_> = report.lines().collect();
+    assert_eq!(lines.len(), 51);
+    assert!(lines[0].starts_with("gateway.toml:6: routes[0].skope: "), "{}", lines[0]);
+    assert_eq!(lines[50], "gateway.toml: 2950 more errors are not shown");
+    let long = read(&format!("{} = 1", "a".repeat(100_000))).expect_err("no key").to_string();
+    assert!(long.len() < 1100 && long.ends_with('…'), "{}", long.len());
 }
 
 #[test]

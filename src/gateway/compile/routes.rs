@@ -18,9 +18,13 @@ pub(super) fn compile(config: &Config, faults: &mut Vec<Fault>) -> (Option<Route
     let mut routes = Vec::new();
     let mut forwarding = Vec::new();
     let named = config.upstreams.iter().enumerate();
+    let issuers: HashSet<_> = config.issuers.iter().map(|issuer| issuer.name.value.as_str()).collect();
     let upstreams: Upstreams<'_> = named.map(|(index, upstream)| (upstream.name.value.as_str(), index)).collect();
     for written in &config.routes {
         let Some(path) = kept(faults, parsed(&written.path, RoutePattern::parse)) else { continue };
+        // Undeclared names were refused when the file was read; here they would be issuers that nobody is.
+        let undeclared = written.issuers.iter().filter(|name| !issuers.contains(name.value.as_str()));
+        faults.extend(undeclared.map(|name| name.fault("expected a declared issuer, but found none")));
         forwarding.extend(kept(faults, compile_forwarding(written, &path, &upstreams)));
         if let Some(route) = compile_route(written, path, config, faults) {
             routes.push(route);
