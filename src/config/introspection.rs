@@ -27,6 +27,8 @@ pub struct Introspection {
     pub cache_ttl: Duration,
     /// How long an inactive answer is kept.
     pub negative_ttl: Duration,
+    /// Whether a token in use is asked about again before its answer ends.
+    pub refresh_ahead: bool,
     /// How many questions may be under way at once.
     pub max_in_flight: usize,
 }
@@ -121,6 +123,7 @@ impl Introspection {
             accept: table.placed_or("accept", Accept::Json, word(&ACCEPT)),
             cache_ttl: table.or("cache_ttl", 60 * SECOND, whole_seconds(Duration::ZERO..=DAY)),
             negative_ttl: table.or("negative_ttl", 5 * SECOND, whole_seconds(Duration::ZERO..=HOUR)),
+            refresh_ahead: table.or("refresh_ahead", true, boolean),
             max_in_flight: table.or("max_in_flight", 256, count(1..=65_536)),
             authentication: authentication?,
         })

@@ -85,7 +85,7 @@ impl TokenCache {
         self.facts.insert(Token(Arc::clone(fact)), Arc::clone(fact));
     }
 
-    fn forget(&self, token: &str) {
+    pub(super) fn forget(&self, token: &str) {
         self.facts.invalidate(&Text(token));
     }
 }

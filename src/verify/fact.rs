@@ -1,7 +1,7 @@
 //! What is known of a token that was found active.
 
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicI64, AtomicU64, Ordering};
 use std::time::Duration;
 
 use bytes::Bytes;
@@ -26,8 +26,11 @@ pub struct Verified {
     replacement: Option<HeaderValue>,
     /// `exp` + leeway.
     ends: Option<UnixTime>,
-    /// When it must be verified anew.
-    stale: UnixTime,
+    /// When it must be verified anew, in seconds since 1970. Only ever earlier than it was.
+    stale: AtomicI64,
+    /// From when on its answer is asked for again while it is used, in seconds since 1970; the greatest number where it
+    /// is not, or was.
+    renewed_from: AtomicI64,
     /// The epoch in which issuer and key were last seen to stand.
     epoch: AtomicU64,
 }
@@ -40,7 +43,18 @@ pub(super) struct Basis {
     pub(super) epoch: u64,
     /// No longer than this, and no longer than the issuer's `cache_max_age`.
     pub(super) kept_for: Duration,
+    /// Whether its answer is asked for again before it ends.
+    pub(super) is_renewed_ahead: bool,
 }
+
+/// Never.
+const NEVER: i64 = i64::MAX;
+
+/// The last fifth of an answer's life is when it is asked for again.
+const LAST_PART: u32 = 5;
+
+/// The clock that facts live by has whole seconds, so the last part is at least one.
+const SHORTEST_LAST_PART: Duration = Duration::from_secs(1);
 
 impl Verified {
     pub(super) fn new(
@@ -50,11 +64,18 @@ impl Verified {
         basis: Basis,
         now: UnixTime,
     ) -> Arc<Self> {
-        let Basis { issuer, signers, epoch, kept_for } = basis;
+        let Basis { issuer, signers, epoch, kept_for, is_renewed_ahead } = basis;
+        let kept_for = kept_for.min(issuer.cache_max_age);
+        let stale = now.later_by(kept_for);
+        let ends = token.expires_at().map(|exp| exp.later_by(issuer.expectation.leeway));
+        let renewed_from = stale.earlier_by((kept_for / LAST_PART).max(SHORTEST_LAST_PART));
+        // A token that ends no later than its answer has no use for another one.
+        let is_renewed = is_renewed_ahead && renewed_from > now && ends.is_none_or(|ends| ends > stale);
         Arc::new(Self {
             text: text.into(),
-            ends: token.expires_at().map(|exp| exp.later_by(issuer.expectation.leeway)),
-            stale: now.later_by(kept_for.min(issuer.cache_max_age)),
+            ends,
+            stale: AtomicI64::new(stale.as_seconds()),
+            renewed_from: AtomicI64::new(if is_renewed { renewed_from.as_seconds() } else { NEVER }),
             token: Arc::new(token),
             issuer,
             signers,
@@ -83,7 +104,23 @@ impl Verified {
 
     /// Whether it need not be verified anew yet.
     pub(super) fn is_fresh(&self, now: UnixTime) -> bool {
-        now < self.stale
+        now.as_seconds() < self.stale.load(Ordering::Relaxed)
+    }
+
+    /// Whether its answer is to be asked for again now; says so to one caller only.
+    pub(super) fn takes_renewal(&self, now: UnixTime) -> bool {
+        now.as_seconds() >= self.renewed_from.load(Ordering::Relaxed)
+            && self.renewed_from.swap(NEVER, Ordering::Relaxed) != NEVER
+    }
+
+    /// Its answer was not asked for again; it may be from `at` on.
+    pub(super) fn renew_from(&self, at: UnixTime) {
+        self.renewed_from.store(at.as_seconds(), Ordering::Relaxed);
+    }
+
+    /// Another answer has taken its place: it counts nowhere any more, in whichever tier it is found.
+    pub(super) fn retire(&self) {
+        self.stale.store(i64::MIN, Ordering::Relaxed);
     }
 
     /// Whether one of `issuers` is its own still, and has the keys that it stands on. The keys are looked at once in each

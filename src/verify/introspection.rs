@@ -35,6 +35,7 @@ use super::failures::Failures;
 use super::fetch::Fetcher;
 use super::issuer::{Issuer, Keys};
 use super::jwt::Signer;
+use super::renewal::Renewal;
 use super::report::QuestionsReport;
 use super::{VerifyError, invalid};
 use crate::oauth::UnixTime;
@@ -66,6 +67,8 @@ pub struct Settings {
     pub cache_ttl: Duration,
     /// How long a token is refused without asking again.
     pub negative_ttl: Duration,
+    /// Whether a token in use is asked about again before its answer ends.
+    pub refresh_ahead: bool,
     /// How many tokens may be asked about at once.
     pub max_in_flight: usize,
     /// How long a question may take, with all that it takes to ask it.
@@ -200,13 +203,8 @@ impl Introspection {
         let Some(control_plane) = self.control_plane.get() else {
             return Err(self.unavailable("its server was not asked".to_owned(), None));
         };
-        let admit = || {
-            self.breaker
-                .admit(client, Instant::now())
-                .map_err(|rest| self.unavailable(self.why_not_asked(), Some(rest)))
-        };
         let digest = self.lookups.digest(&question.token);
-        let mut outcome = match self.lookups.enter(digest, client, question.now, known, admit) {
+        let mut outcome = match self.lookups.enter(digest, client, question.now, known, || self.admit(client)) {
             Entry::Known(outcome) => return *outcome,
             Entry::Full => return Err(VerifyError::Overloaded { bound: "questions under way (max_in_flight)" }),
             Entry::Joined(outcome) => outcome,
@@ -222,6 +220,37 @@ impl Introspection {
             Err(_) => None,
         };
         outcome.unwrap_or_else(|| Err(self.unavailable("stopping".to_owned(), None)))
+    }
+
+    /// Asks for an answer once more, in the background and only where a question may be asked.
+    pub(super) fn renew(self: &Arc<Self>, renewal: Renewal) {
+        // A fact came of an answer, so there is one.
+        if let Some(control_plane) = self.control_plane.get() {
+            control_plane.spawn(Arc::clone(self).look_up_again(renewal));
+        }
+    }
+
+    async fn look_up_again(self: Arc<Self>, renewal: Renewal) {
+        let Some(question) = renewal.question(&self) else { return };
+        let digest = self.lookups.digest(&question.token);
+        let admit = || self.admit(renewal.client);
+        match self.lookups.enter(digest, renewal.client, renewal.now, || renewal.newer(), admit) {
+            Entry::Begun(begun, admission) => {
+                let outcome = begun.outcome();
+                self.look_up(question, begun, admission).await;
+                if let Some(outcome) = &*outcome.borrow() {
+                    renewal.conclude(outcome);
+                }
+            }
+            Entry::Full => renewal.postpone(),
+            Entry::Known(outcome) if matches!(*outcome, Err(VerifyError::Unavailable { .. })) => renewal.postpone(),
+            // Somebody else has found out, or is about to.
+            Entry::Known(_) | Entry::Joined(_) => {}
+        }
+    }
+
+    fn admit(&self, client: IpAddr) -> Result<Admission, VerifyError> {
+        self.breaker.admit(client, Instant::now()).map_err(|rest| self.unavailable(self.why_not_asked(), Some(rest)))
     }
 
     // Keeps what comes of it before it tells it: who comes next finds the one or the other.
@@ -282,7 +311,8 @@ impl Introspection {
         if let Own::Signed { signer, .. } = own {
             signers.push(signer);
         }
-        Ok(Verified::new(&text, token, replacement, Basis { issuer, signers, epoch, kept_for }, now))
+        let basis = Basis { issuer, signers, epoch, kept_for, is_renewed_ahead: self.settings.refresh_ahead };
+        Ok(Verified::new(&text, token, replacement, basis, now))
     }
 
     // Claims that are none, such as a time in a string, are the server's mistake and not the token's.

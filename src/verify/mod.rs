@@ -15,6 +15,7 @@ pub mod introspection;
 mod issuer;
 pub mod jwt;
 mod keys;
+mod renewal;
 mod report;
 mod shares;
 
@@ -152,7 +153,12 @@ impl Verifier {
             return Err(VerifyError::TooLarge { size: text.len(), limit: self.max_token_size });
         }
         let fact = match self.remembered(offer) {
-            Some(fact) => fact,
+            Some(fact) => {
+                if fact.takes_renewal(offer.now) {
+                    self.renew(&fact, network_of((offer.client)()), offer.now);
+                }
+                fact
+            }
             None => {
                 offer.memo.missed();
                 let began = offer.trace.and_then(Trace::now);
@@ -256,7 +262,8 @@ impl Verifier {
         match &issuer.introspection {
             None => {
                 let issuer = Arc::clone(issuer);
-                let basis = Basis { issuer, signers: vec![signer], epoch, kept_for: Duration::MAX };
+                let basis =
+                    Basis { issuer, signers: vec![signer], epoch, kept_for: Duration::MAX, is_renewed_ahead: false };
                 let fact = Verified::new(offer.token.as_str(), token, None, basis, offer.now);
                 self.cache.keep(&fact);
                 offer.memo.keep(&fact);

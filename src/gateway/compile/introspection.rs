@@ -39,6 +39,7 @@ pub(super) fn compile(
         conflict: written.conflict,
         cache_ttl: written.cache_ttl,
         negative_ttl: written.negative_ttl,
+        refresh_ahead: written.refresh_ahead,
         max_in_flight: written.max_in_flight,
         // For a fresh token of our own and a second try as well.
         patience: issuer.timeout * 2,

@@ -107,7 +107,7 @@ fn r19_token_ends_when_it_says_so_itself_whatever_the_server_says() {
 
 #[test]
 fn answer_may_leave_out_issuer_and_expiry_and_holds_for_cache_ttl_then() {
-    let stand = Stand::with("audience_required = false", "cache_ttl = \"10s\"");
+    let stand = Stand::with("audience_required = false", "cache_ttl = \"10s\"\nrefresh_ahead = false");
     stand.answers(Reply::json(json!({ "active": true, "scope": "read" })));
     for (seconds, questions) in [(0, 1), (9, 1), (10, 2), (19, 2), (20, 3)] {
         stand.at(seconds);
@@ -117,7 +117,7 @@ fn answer_may_leave_out_issuer_and_expiry_and_holds_for_cache_ttl_then() {
 
 #[test]
 fn r10_revoked_token_is_refused_within_cache_ttl_and_expired_one_at_its_expiry() {
-    let stand = Stand::with("leeway = \"2s\"", "cache_ttl = \"10s\"");
+    let stand = Stand::with("leeway = \"2s\"", "cache_ttl = \"10s\"\nrefresh_ahead = false");
     assert_eq!((stand.get("token").status, stand.questions().len()), (200, 1));
     stand.answers(inactive());
     stand.at(9);
@@ -143,7 +143,7 @@ fn zero_cache_ttl_asks_each_time_and_cache_max_age_bounds_it() {
     for questions in 1..=3 {
         assert_eq!((stand.get("token").status, stand.questions().len()), (200, questions));
     }
-    let stand = Stand::with("cache_max_age = \"5s\"", "cache_ttl = \"60s\"");
+    let stand = Stand::with("cache_max_age = \"5s\"", "cache_ttl = \"60s\"\nrefresh_ahead = false");
     for (seconds, questions) in [(0, 1), (4, 1), (5, 2)] {
         stand.at(seconds);
         assert_eq!((stand.get("token").status, stand.questions().len()), (200, questions), "at {seconds}");

@@ -4,6 +4,7 @@ mod answers;
 mod credentials;
 mod failures;
 mod lookups;
+mod renewal;
 mod signed;
 
 use std::ops::Deref;

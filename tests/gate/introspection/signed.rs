@@ -101,7 +101,8 @@ fn r14_signed_answer_is_no_access_token() {
 #[test]
 fn r13_phantom_token_goes_on_in_place_of_the_opaque_one() {
     let phantom = |stand: &Stand| stand.key.token(&claims(&stand.url, "read"));
-    let stand = ready("", "accept = \"phantom\"", |stand| signed("application/jwt", None, &phantom(stand)));
+    let keys = "accept = \"phantom\"\nrefresh_ahead = false";
+    let stand = ready("", keys, |stand| signed("application/jwt", None, &phantom(stand)));
     assert_eq!(stand.questions()[0].header("accept"), ["application/jwt"]);
     let jwt = phantom(&stand);
     stand.answers(signed("application/jwt;charset=UTF-8", Some("max-age=10"), &format!("{jwt}\n")));
