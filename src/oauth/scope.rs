@@ -202,6 +202,14 @@ pub fn check_scope_token(text: &str) -> Result<(), ScopeTokenError> {
     }
 }
 
+/// Whether every text that fits the pattern `narrower` fits the pattern `wider`, for certain.
+///
+/// A `*` of the narrower one stands for one or more characters, which only a `*` of the wider one takes all of.
+#[must_use]
+pub fn covers(wider: &str, narrower: &str) -> bool {
+    wildcard_fits(wider, narrower)
+}
+
 fn is_scope_character(character: char) -> bool {
     matches!(character, '\x21' | '\x23'..='\x5B' | '\x5D'..='\x7E')
 }

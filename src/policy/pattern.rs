@@ -94,6 +94,14 @@ impl RoutePattern {
         self.parameters.iter().map(AsRef::as_ref)
     }
 
+    /// The place of the parameter of this name among the segments.
+    pub(super) fn segment_of(&self, name: &str) -> Option<usize> {
+        let number = self.parameters().position(|known| known == name)?;
+        let parameters =
+            self.segments.iter().enumerate().filter(|(_, segment)| !matches!(segment, Segment::Literal(_)));
+        parameters.map(|(place, _)| place).nth(number)
+    }
+
     /// Equal for patterns that stand for the same paths, whatever their parameters are called.
     #[must_use]
     pub fn shape(&self) -> impl Clone + Eq + Hash + '_ {

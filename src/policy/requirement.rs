@@ -51,7 +51,11 @@ enum RequiredScope {
 #[derive(Clone, PartialEq, Eq)]
 enum Piece {
     Text(Box<str>),
-    Parameter(Box<str>),
+    Parameter {
+        name: Box<str>,
+        /// Its place in the path.
+        segment: usize,
+    },
 }
 
 /// Why a text is no [`ScopeRequirement`].
@@ -217,7 +221,7 @@ impl fmt::Display for RequiredScope {
             Self::Fixed(pattern) => f.write_str(pattern.as_str()),
             Self::WithParameters(pieces) => pieces.iter().try_for_each(|piece| match piece {
                 Piece::Text(text) => f.write_str(text),
-                Piece::Parameter(name) => write!(f, "{{{name}}}"),
+                Piece::Parameter { name, .. } => write!(f, "{{{name}}}"),
             }),
         }
     }
@@ -244,8 +248,8 @@ fn parameter(name: &str, path: &RoutePattern) -> Result<Piece, ScopeRequirementE
     if path.rest() == Some(bare) {
         return Err(ScopeRequirementError::Rest(bare.to_owned()));
     }
-    match path.parameters().find(|known| *known == name) {
-        Some(known) => Ok(Piece::Parameter(known.into())),
+    match path.segment_of(name) {
+        Some(segment) => Ok(Piece::Parameter { name: name.into(), segment }),
         None => Err(ScopeRequirementError::UnknownParameter { name: name.to_owned(), path: path.to_string() }),
     }
 }
@@ -254,7 +258,7 @@ fn fill(pieces: &[Piece], parameters: &Parameters<'_, '_>, text: &mut String) ->
     for piece in pieces {
         match piece {
             Piece::Text(fixed) => text.push_str(fixed),
-            Piece::Parameter(name) => match parameters.get(name) {
+            Piece::Parameter { name, .. } => match parameters.get(name) {
                 Some(value) if check_scope_token(&value).is_ok() && !value.contains('*') => text.push_str(&value),
                 _ => return Err(UnusableParameter { name: name.clone() }),
             },
@@ -262,6 +266,10 @@ fn fill(pieces: &[Piece], parameters: &Parameters<'_, '_>, text: &mut String) ->
     }
     Ok(())
 }
+
+mod implication;
+
+pub use implication::SharedParameters;
 
 #[cfg(test)]
 mod tests;
