@@ -107,11 +107,14 @@ pub enum Ambiguity {
     Path(#[from] PathError),
     /// Its path, which some servers take for that of another route.
     #[error(
-        "expected a path that is not like that of another route, but found one that some servers take for {route:?}"
+        "expected a path that no server takes for that of a stricter route, but found one of {through:?} that some take \
+         for {route:?} (declare the path itself if it is meant)"
     )]
     Lookalike {
         /// The other route's path.
         route: String,
+        /// That of the route that the request belongs to.
+        through: String,
     },
     /// Its `Connection` header.
     #[error(transparent)]
@@ -267,10 +270,12 @@ impl<E: Into<Ambiguity>> From<E> for Refusal {
 
 impl Refusal {
     /// `path_of` tells the path of the route at a position.
-    pub(super) fn no_route(error: NoRoute, host: &str, method: &Method, path_of: impl FnOnce(usize) -> String) -> Self {
+    pub(super) fn no_route(error: NoRoute, host: &str, method: &Method, path_of: impl Fn(usize) -> String) -> Self {
         match error {
             NoRoute::NotFound { among } => Self::NoRoute { host: host.into(), among },
-            NoRoute::Lookalike { of } => Self::Ambiguous(Ambiguity::Lookalike { route: path_of(of) }),
+            NoRoute::Lookalike { of, through } => {
+                Self::Ambiguous(Ambiguity::Lookalike { route: path_of(of), through: path_of(through) })
+            }
             NoRoute::MethodNotAllowed { allow, of: _ } => Self::MethodNotAllowed { allow, found: method.clone() },
         }
     }

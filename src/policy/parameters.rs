@@ -35,11 +35,14 @@ impl<'t, 'p> Parameters<'t, 'p> {
 pub(super) struct Values<'p> {
     pieces: [&'p str; MAX_PARAMETERS],
     length: usize,
+    are_contested: bool,
 }
 
 impl<'p> Values<'p> {
-    // No pattern has more parameters than there is room for, so nothing is ever left out.
-    pub(super) fn push(&mut self, piece: &'p str) {
+    // No pattern has more parameters than there is room for, so nothing is ever left out. `is_contested` says whether a
+    // more specific pattern would take another piece there.
+    pub(super) fn push(&mut self, piece: &'p str, is_contested: bool) {
+        self.are_contested |= is_contested;
         if let Some(free) = self.pieces.get_mut(self.length) {
             *free = piece;
             self.length += 1;
@@ -52,6 +55,11 @@ impl<'p> Values<'p> {
 
     pub(super) fn len(&self) -> usize {
         self.length
+    }
+
+    /// Whether some value, or one that was tried, stands where other patterns are more specific.
+    pub(super) fn are_contested(&self) -> bool {
+        self.are_contested
     }
 
     fn as_slice(&self) -> &[&'p str] {

@@ -30,7 +30,10 @@ pub enum PathParameters {
 
 /// The path of a request in normal form.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct NormalPath<'p>(Cow<'p, str>);
+pub struct NormalPath<'p> {
+    text: Cow<'p, str>,
+    is_plain: bool,
+}
 
 /// Why a path is refused.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
@@ -76,10 +79,13 @@ impl<'p> NormalPath<'p> {
     /// # Errors
     /// The first rule that the path breaks.
     pub fn parse(raw: &'p str, parameters: PathParameters) -> Result<Self, PathError> {
-        if is_plain(raw) { Ok(Self(Cow::Borrowed(raw))) } else { Self::parse_closely(raw, parameters) }
+        if is_plain(raw) {
+            return Ok(Self { text: Cow::Borrowed(raw), is_plain: true });
+        }
+        Ok(Self { text: Self::parse_closely(raw, parameters)?, is_plain: false })
     }
 
-    fn parse_closely(raw: &'p str, parameters: PathParameters) -> Result<Self, PathError> {
+    fn parse_closely(raw: &'p str, parameters: PathParameters) -> Result<Cow<'p, str>, PathError> {
         let normal = normal_encoding(raw)?;
         let segments = normal.strip_prefix('/').ok_or(PathError::NotAbsolute)?;
         let mut segments = segments.split('/').peekable();
@@ -89,13 +95,18 @@ impl<'p> NormalPath<'p> {
                 check_segment(segment, parameters)?;
             }
         }
-        Ok(Self(normal))
+        Ok(normal)
     }
 
     /// The path, as it is matched and forwarded.
     #[must_use]
     pub fn as_str(&self) -> &str {
-        &self.0
+        &self.text
+    }
+
+    /// Whether nothing in it is encoded, no segment begins with a dot and none has path parameters.
+    pub(super) fn is_plain(&self) -> bool {
+        self.is_plain
     }
 }
 
@@ -125,14 +136,19 @@ pub(super) fn decoded(piece: &str) -> Cow<'_, str> {
 pub(super) fn octets(piece: &str) -> impl Iterator<Item = u8> {
     let mut rest = piece.as_bytes();
     std::iter::from_fn(move || {
-        let (octet, length) = match *rest {
-            [b'%', high, low, ..] => (hex_octet(high, low)?, 3),
-            [first, ..] => (first, 1),
-            [] => return None,
-        };
+        let (octet, length) = first_octet(rest)?;
         rest = &rest[length..];
         Some(octet)
     })
+}
+
+/// The first octet of a piece of a normal path, decoded once, and how many bytes it takes there.
+pub(super) fn first_octet(piece: &[u8]) -> Option<(u8, usize)> {
+    match *piece {
+        [b'%', high, low, ..] => Some((hex_octet(high, low)?, 3)),
+        [first, ..] => Some((first, 1)),
+        [] => None,
+    }
 }
 
 fn normal_encoding(raw: &str) -> Result<Cow<'_, str>, PathError> {

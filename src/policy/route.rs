@@ -5,10 +5,12 @@
 //! 2. Then the path, as `tree` has it. A path owns its form with a trailing slash unless that is
 //!    declared, and `/files/{*rest}` takes `/files` and `/files/` as well.
 //! 3. Then the method. Nothing falls through to a route that is less specific: it may ask for less.
-//! 4. A path that an upstream might take for another route's is refused, as `lookalike` has it.
+//! 4. A path that an upstream might take for another route's is refused, as `lookalike` has it, unless the route that it
+//!    belongs to is as strict as that one.
 //! 5. Two routes that could both answer are an error when the table is built, so order in the file means nothing.
 
 use std::collections::{BTreeMap, HashMap};
+use std::ops::ControlFlow;
 use std::sync::Arc;
 
 use http::{HeaderValue, Method};
@@ -19,7 +21,7 @@ use super::methods::Methods;
 use super::parameters::{Parameters, Values};
 use super::path::NormalPath;
 use super::pattern::RoutePattern;
-use super::requirement::Requirement;
+use super::requirement::{Requirement, SharedParameters};
 use super::tree::Node;
 
 /// What is let in where, and on which condition.
@@ -75,7 +77,8 @@ impl Paths {
             }
         }
         let tree = Node::build(indices.iter().map(|&index| (segments(index), index)));
-        Self { tree, lenient: LenientPaths::build(indices.iter().map(|&index| (index, &routes[index].path))) }
+        let lenient = LenientPaths::build(indices.iter().map(|&index| (index, &routes[index].path)), &tree);
+        Self { tree, lenient }
     }
 
     // The routes whose pattern fits best, whatever their methods.
@@ -115,11 +118,13 @@ pub enum NoRoute {
         /// Which routes the path was looked for in.
         among: HostRoutes,
     },
-    /// An upstream may take the path for that of a more specific route: 400.
+    /// An upstream may take the path for that of another route, which the one that it belongs to is not as strict as: 400.
     #[error("expected a path that can be read in one way, but found one that looks like another route's")]
     Lookalike {
         /// The position of that route.
         of: usize,
+        /// The position of the route that the path belongs to.
+        through: usize,
     },
     /// The path has routes, but not for this method: 405.
     #[error("expected one of the methods {allow:?}, but found another one")]
@@ -147,6 +152,19 @@ impl Route {
     #[must_use]
     pub fn accepts_issuer(&self, name: &str) -> bool {
         self.issuers.is_empty() || self.issuers.iter().any(|accepted| **accepted == *name)
+    }
+
+    /// Whether every request that this route lets pass would pass `other` with the same token, for certain. Path and
+    /// methods aside: `shared` says which parameters of their paths have the same value.
+    #[must_use]
+    pub fn is_as_strict_as(&self, other: &Self, shared: SharedParameters) -> bool {
+        // Whatever else comes to decide who may pass has to be compared here.
+        let Self { hosts: _, path: _, methods: _, requirement, issuers, is_enforced } = other;
+        if requirement.is_public() || !is_enforced {
+            return true;
+        }
+        let accepts_ours = || !self.issuers.is_empty() && self.issuers.iter().all(|name| other.accepts_issuer(name));
+        self.is_enforced && (issuers.is_empty() || accepts_ours()) && self.requirement.implies(requirement, shared)
     }
 }
 
@@ -206,23 +224,19 @@ impl RouteTable {
         let mut values = Values::default();
         let paths = self.paths(host);
         let same_path = paths.find(path, &mut values).ok_or_else(|| self.not_found(host))?;
+        let Some(index) = self.taking(method, same_path) else {
+            let of = same_path.first().copied().unwrap_or_default();
+            return Err(NoRoute::MethodNotAllowed { allow: self.allow(same_path), of });
+        };
         // A path of literals alone is what its route says it is.
         if values.len() > 0
-            && let Some(&first) = same_path.first()
-            && let Some(of) = self.lookalike(paths.lenient.others_than(first, path.as_str()), same_path, method)
+            && paths.lenient.may_be_misread(path, &values)
+            && let ControlFlow::Break(of) = self.lookalike(index, &paths.lenient, path, method)
         {
-            return Err(NoRoute::Lookalike { of });
+            return Err(NoRoute::Lookalike { of, through: index });
         }
-        match same_path.iter().find(|&&index| self.routes[index].methods.contains(method)) {
-            Some(&index) => {
-                let route = &self.routes[index];
-                Ok(Found { index, route, parameters: Parameters::new(&route.path.parameters, values) })
-            }
-            None => {
-                let of = same_path.first().copied().unwrap_or_default();
-                Err(NoRoute::MethodNotAllowed { allow: self.allow(same_path), of })
-            }
-        }
+        let route = &self.routes[index];
+        Ok(Found { index, route, parameters: Parameters::new(&route.path.parameters, values) })
     }
 
     fn not_found(&self, host: &str) -> NoRoute {
@@ -234,15 +248,34 @@ impl RouteTable {
         NoRoute::NotFound { among }
     }
 
-    // Where both ask for the same, it does not matter which one the upstream takes it for.
-    fn lookalike(&self, others: &[usize], ours: &[usize], method: &Method) -> Option<usize> {
-        let (&first, _) = others.split_first()?;
-        let of = |indices: &[usize]| {
-            let found =
-                indices.iter().map(|&index| &self.routes[index]).find(|route| route.methods.contains(method))?;
-            Some((&found.requirement, &found.issuers, found.is_enforced))
-        };
-        if of(others).is_some() && of(others) == of(ours) { None } else { Some(first) }
+    fn taking(&self, method: &Method, same_path: &[usize]) -> Option<usize> {
+        same_path.iter().copied().find(|&index| self.routes[index].methods.contains(method))
+    }
+
+    // Stops at a route whose path some server may take `path` for, and which asks for what the chosen one does not.
+    fn lookalike(
+        &self,
+        chosen: usize,
+        paths: &LenientPaths,
+        path: &NormalPath<'_>,
+        method: &Method,
+    ) -> ControlFlow<usize> {
+        let route = &self.routes[chosen];
+        paths.find_all(path, &route.path, |same_path, shared| {
+            if same_path.contains(&chosen) {
+                return ControlFlow::Continue(());
+            }
+            let asks_for_more = |index: &usize| !route.is_as_strict_as(&self.routes[*index], shared);
+            let of = match self.taking(method, same_path) {
+                Some(index) => Some(index).filter(asks_for_more),
+                // That path is a 405. Whoever may do all else there may read there as well, but not change anything.
+                None => {
+                    let unsafe_method = || same_path.first().filter(|_| !method.is_safe());
+                    same_path.iter().find(|index| asks_for_more(index)).or_else(unsafe_method).copied()
+                }
+            };
+            of.map_or(ControlFlow::Continue(()), ControlFlow::Break)
+        })
     }
 
     fn paths(&self, host: &str) -> &Paths {
@@ -303,6 +336,8 @@ mod standing;
 
 pub use standing::Standing;
 
+#[cfg(test)]
+mod lookalikes;
 #[cfg(test)]
 mod ranking;
 #[cfg(test)]

@@ -14,10 +14,10 @@ use super::pattern::Segment;
 #[derive(Debug, Default)]
 pub(super) struct Node {
     // Decoded, and sorted by their bytes: found without hashing what a client chose.
-    literals: Vec<(Box<str>, Node)>,
-    parameter: Option<Box<Node>>,
-    here: Vec<usize>,
-    rest: Vec<usize>,
+    pub(super) literals: Vec<(Box<str>, Node)>,
+    pub(super) parameter: Option<Box<Node>>,
+    pub(super) here: Vec<usize>,
+    pub(super) rest: Vec<usize>,
 }
 
 impl Node {
@@ -76,7 +76,7 @@ impl Node {
             return if self.here.is_empty() { self.find_rest("", values) } else { Some(&self.here) };
         }
         if let Some(node) = &self.parameter {
-            values.push(segment);
+            values.push(segment, !self.literals.is_empty());
             if let Some(found) = node.find(further, values) {
                 return Some(found);
             }
@@ -89,8 +89,21 @@ impl Node {
         if self.rest.is_empty() {
             return None;
         }
-        values.push(path);
+        values.push(path, !self.literals.is_empty() || self.parameter.is_some());
         Some(&self.rest)
+    }
+
+    /// How many places there are, this one and those beneath it.
+    pub(super) fn size(&self) -> usize {
+        let children = self.literals.iter().map(|(_, node)| node).chain(self.parameter.as_deref());
+        1 + usize::from(!self.rest.is_empty()) + children.map(Self::size).sum::<usize>()
+    }
+
+    /// The place of a literal in lower case that a segment is but for the case of ASCII.
+    pub(super) fn literal_like(&self, segment: &str) -> Option<&Self> {
+        let in_lower_case = || octets(segment).map(|octet| octet.to_ascii_lowercase());
+        let place = self.literals.binary_search_by(|(literal, _)| literal.bytes().cmp(in_lower_case()));
+        place.ok().map(|place| &self.literals[place].1)
     }
 
     fn literal(&self, segment: &str) -> Option<&Self> {

@@ -361,6 +361,14 @@ fn stories_tell_what_was_found_and_what_was_expected() {
         story.contains("not /things for GET, HEAD (gateway.toml:18): it would fit, but the host look.test"),
         "{story}"
     );
+    let story = told(&["GET", "http://look.test/admin.json"]);
+    for line in [
+        "/{*rest} on look.test (gateway.toml:57): it would fit, but a server may read the path as another route's\n",
+        "/admin on look.test (gateway.toml:52): a server may read the path as this one's, which asks for more\n",
+        "but found one of \"/{*rest}\" that some take for \"/admin\" (declare the path itself if it is meant)\n",
+    ] {
+        assert!(story.contains(line), "{line:?} in {story}");
+    }
     let gone = stand.token(|claims| claims["iss"] = json!(format!("http://{}:9", stand.address)));
     let story = told(&["GET", "/gone", "--token", &gone]);
     assert!(story.contains("key      NO  no keys of the issuer: no metadata at http://"), "{story}");

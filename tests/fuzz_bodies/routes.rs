@@ -1,16 +1,18 @@
-//! A table of routes, and requests to look up in it. A line is `METHODS HOSTS PATH`, with `*` for all methods or any
-//! host and commas between several; `? METHOD HOST PATH` is a request.
+//! A table of routes, and requests to look up in it. A line is `METHODS HOSTS PATH [SCOPE]`, with `*` for all methods or any
+//! host and commas between several, and `-` for a valid token without any scope; `? METHOD HOST PATH` is a request.
 //!
 //! The route found is the one that comes out when all of them are tried one after the other: the most specific host,
 //! then segment by segment a literal before `{name}` before `{*rest}`, then the method. Its parameters are what the
-//! path says.
+//! path says. No way of reading the path leads to a route that asks for something else.
+
+mod lenient;
 
 use http::Method;
 use scopegate::policy::host::{HostPattern, normal_host};
 use scopegate::policy::methods::Methods;
 use scopegate::policy::path::{NormalPath, PathParameters};
 use scopegate::policy::pattern::RoutePattern;
-use scopegate::policy::requirement::Requirement;
+use scopegate::policy::requirement::{Requirement, ScopeRequirement};
 use scopegate::policy::route::{NoRoute, Route, RouteTable};
 
 // Each request tries every route, and each route is compared with every other.
@@ -40,7 +42,11 @@ pub(crate) fn check(input: &[u8]) {
 }
 
 fn route(words: &[&str]) -> Option<Route> {
-    let [methods, hosts, path] = words else { return None };
+    let (methods, hosts, path, scope) = match words {
+        [methods, hosts, path] => (methods, hosts, path, None),
+        [methods, hosts, path, scope] => (methods, hosts, path, Some(*scope)),
+        _ => return None,
+    };
     let methods = match *methods {
         "*" => Methods::all(),
         listed => Methods::parse(listed.split(',')).ok()?,
@@ -50,7 +56,14 @@ fn route(words: &[&str]) -> Option<Route> {
         listed => listed.split(',').map(|host| HostPattern::parse(host).ok()).collect::<Option<_>>()?,
     };
     let path = RoutePattern::parse(path).ok()?;
-    Some(Route { hosts, path, methods, requirement: Requirement::Public, issuers: Vec::new(), is_enforced: true })
+    let requirement = match scope {
+        None => Requirement::Public,
+        Some("-") => Requirement::Token { any_of: Vec::new() },
+        // Which scope implies which is another matter.
+        Some(scope) if scope.contains(['*', '{']) => return None,
+        Some(scope) => Requirement::Token { any_of: vec![ScopeRequirement::parse(scope, &path).ok()?] },
+    };
+    Some(Route { hosts, path, methods, requirement, issuers: Vec::new(), is_enforced: true })
 }
 
 fn could_both_answer(one: &Route, other: &Route) -> bool {
@@ -147,6 +160,7 @@ fn is_found_by_trying_each(table: &RouteTable, host: &str, path: &NormalPath<'_>
                 let given = found.parameters.get(name).map(|text| text.as_bytes().to_owned());
                 assert_eq!(given, Some(value), "{name} of {path:?}");
             }
+            is_read_in_one_way(route, &fitting().collect::<Vec<_>>(), path.as_str(), method);
         }
         (Err(NoRoute::NotFound { .. }), None) => assert!(same.is_empty(), "{method} {host} {path:?}"),
         (Err(NoRoute::MethodNotAllowed { allow, .. }), None) => {
@@ -161,45 +175,51 @@ fn is_found_by_trying_each(table: &RouteTable, host: &str, path: &NormalPath<'_>
             };
             assert!(!same.is_empty() && allowed.iter().all(is_taken), "{allowed:?}");
         }
-        // Refused for the sake of another route: then a lenient server would choose that one, and nobody else would.
-        (Err(NoRoute::Lookalike { of }), _) => {
+        (Err(NoRoute::Lookalike { of, through }), Some((index, chosen))) => {
+            assert_eq!(through, *index, "{method} {host} {path:?}");
             let other = &table.routes()[of];
-            assert!(of_host(other) && !same.iter().any(|(index, _)| *index == of), "{method} {host} {path:?}");
-            assert!(fits_leniently(other, path.as_str()), "{method} {host} {path:?}: {other:?}");
+            assert!(of_host(other) && !is_passed_by(chosen, other, method), "{method} {host} {path:?}: {other:?}");
+            if let Some(readings) = lenient::readings(path.as_str(), chosen) {
+                let fits = readings.iter().any(|reading| lenient::fit(other, reading).is_some());
+                assert!(fits, "{method} {host} {path:?}: {other:?}");
+            }
         }
         (found, taking) => panic!("{method} {host} {path:?}: {found:?}, but {taking:?}"),
     }
 }
 
-fn fits_leniently(route: &Route, path: &str) -> bool {
-    let path = path.split("%3F").next().unwrap_or_default().split("%23").next().unwrap_or_default();
-    let mut segments: Vec<String> = path.split('/').skip(1).filter_map(|segment| lenient(&decoded(segment))).collect();
-    if segments.is_empty() {
-        // Of a path of dots alone the root is left.
-        segments.push(String::new());
-    }
-    let expected: Vec<Segment> = shape(route)
-        .into_iter()
-        .filter_map(|segment| match segment {
-            Segment::Literal(text) => lenient(&text).map(|text| Segment::Literal(text.into_bytes())),
-            Segment::Name | Segment::Rest => Some(segment),
-        })
-        .collect();
-    for (place, expected) in expected.iter().enumerate() {
-        match (expected, segments.get(place)) {
-            (Segment::Rest, _) => return true,
-            (Segment::Literal(literal), Some(found)) if found.as_bytes() == literal => {}
-            (Segment::Name, Some(found)) if !found.is_empty() => {}
-            _ => return false,
+// What a client that passes the one route may do at the other's path.
+fn is_passed_by(one: &Route, other: &Route, method: &Method) -> bool {
+    let is_as_strict = match (&one.requirement, &other.requirement) {
+        (_, Requirement::Public) => true,
+        (Requirement::Public, Requirement::Token { .. }) => false,
+        (Requirement::Token { any_of }, Requirement::Token { any_of: of_other }) => {
+            of_other.is_empty() || any_of == of_other
         }
-    }
-    matches!(segments.get(expected.len()..), Some([]) | Some([_]))
-        && segments.get(expected.len()).is_none_or(String::is_empty)
+    };
+    is_as_strict && (other.methods.contains(method) || method.is_safe())
 }
 
-/// A name as a server reads it that ignores case and what it takes for the end; nothing where it reads none.
-fn lenient(name: &[u8]) -> Option<String> {
-    let name = String::from_utf8_lossy(name);
-    let read = name.split(';').next().unwrap_or_default().trim_end_matches(['.', ' ']);
-    (!read.is_empty() || name.is_empty()).then(|| read.to_uppercase().to_lowercase())
+// Whatever way a path is read that has placeholders for values: the routes that are most specific for it then are passed by
+// who passes the one that was found.
+fn is_read_in_one_way(chosen: &Route, of_host: &[(usize, &Route)], path: &str, method: &Method) {
+    if !path.split('/').skip(1).zip(shape(chosen)).any(|(_, segment)| !matches!(segment, Segment::Literal(_))) {
+        // A path of literals alone is what its route says.
+        return;
+    }
+    for reading in lenient::readings(path, chosen).into_iter().flatten() {
+        let fit = |route: &Route| lenient::fit(route, &reading);
+        let best = of_host.iter().filter_map(|(_, route)| fit(route)).max();
+        let same: Vec<_> = of_host.iter().filter(|(_, route)| best.is_some() && fit(route) == best).collect();
+        if same.iter().any(|(_, route)| std::ptr::eq(*route, chosen)) {
+            continue;
+        }
+        let taking = same.iter().find(|(_, route)| route.methods.contains(method));
+        for (_, other) in taking.map_or(&same[..], std::slice::from_ref) {
+            assert!(
+                is_passed_by(chosen, other, method),
+                "{method} {path} of {chosen:?} read as {reading:?} of {other:?}"
+            );
+        }
+    }
 }

@@ -4,4 +4,5 @@
 mod differential;
 #[path = "../fuzz_bodies/mod.rs"]
 mod fuzz_bodies;
+mod generated;
 mod replay;

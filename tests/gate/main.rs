@@ -22,6 +22,7 @@ mod keys;
 mod lies;
 mod listeners;
 mod load;
+mod lookalikes;
 mod panics;
 mod protocols;
 mod reload;

@@ -282,7 +282,7 @@ fn why_not(other: &RouteTold, standing: Standing, account: &Account) -> String {
     match standing {
         Standing::Chosen => "it is the one".to_owned(),
         Standing::InDoubt => "it would fit, but a server may read the path as another route's".to_owned(),
-        Standing::Lookalike => "a server may read the path as this one's, which asks for something else".to_owned(),
+        Standing::Lookalike => "a server may read the path as this one's, which asks for more".to_owned(),
         Standing::OtherMethod => format!("its methods are {}", other.methods.join(", ")),
         Standing::LessSpecificPath => "it would fit, but is less specific".to_owned(),
         Standing::LessSpecificHost => format!("it would fit, but the host {host} has routes of its own"),

@@ -17,7 +17,7 @@ fn normal_path_is_borrowed() {
     for raw in ["/", "/a", "/a/", "/a/b.c", "/...", "/.a/..b", "/caf%C3%A9", "/a%20b", "/100%25", "/v1/x:y@z", "/a{b}|"]
     {
         let path = NormalPath::parse(raw, PathParameters::Refuse).expect("a normal path");
-        assert!(matches!(path.0, Cow::Borrowed(text) if text == raw), "{raw}");
+        assert!(matches!(path.text, Cow::Borrowed(text) if text == raw), "{raw}");
     }
 }
 
@@ -179,9 +179,9 @@ proptest! {
     fn what_needs_no_second_look_would_pass_one(raw in "(/[a-zA-Z0-9%.;?#\\\\ \u{e9}~:@-]{0,4}){0,4}/{0,2}") {
         for parameters in [PathParameters::Refuse, PathParameters::Allow] {
             let closely = NormalPath::parse_closely(&raw, parameters);
-            prop_assert_eq!(NormalPath::parse(&raw, parameters), closely.clone());
+            prop_assert_eq!(NormalPath::parse(&raw, parameters).map(|path| path.text), closely.clone());
             if is_plain(&raw) {
-                prop_assert_eq!(closely, Ok(NormalPath(Cow::Borrowed(&raw))));
+                prop_assert_eq!(closely, Ok(Cow::Borrowed(&*raw)));
             }
         }
     }
@@ -191,7 +191,8 @@ proptest! {
         for parameters in [PathParameters::Refuse, PathParameters::Allow] {
             if let Ok(path) = NormalPath::parse(&raw, parameters) {
                 let again = NormalPath::parse(path.as_str(), parameters);
-                prop_assert!(matches!(&again, Ok(NormalPath(Cow::Borrowed(text))) if *text == path.as_str()));
+                let text = again.as_ref().map(|again| &again.text);
+                prop_assert!(matches!(text, Ok(Cow::Borrowed(text)) if *text == path.as_str()));
             }
         }
     }

@@ -17,7 +17,7 @@ pub enum Standing {
     Chosen,
     /// It would be chosen, but an upstream may take the path for that of a [`Lookalike`](Self::Lookalike).
     InDoubt,
-    /// The path looks like one of its own, and it asks for something else than the route that would be chosen.
+    /// The path looks like one of its own, and it asks for what the route that would be chosen does not.
     Lookalike,
     /// Host and path are its own, but not the method.
     OtherMethod,
@@ -40,9 +40,9 @@ impl RouteTable {
         let same_path = self.paths(host).find(path, &mut Values::default()).unwrap_or_default();
         let standing = |(index, route): (usize, &Route)| match &outcome {
             Ok(found) if found.index == index => Standing::Chosen,
-            Err(NoRoute::Lookalike { of }) if *of == index => Standing::Lookalike,
+            Err(NoRoute::Lookalike { of, .. }) if *of == index => Standing::Lookalike,
+            Err(NoRoute::Lookalike { through, .. }) if *through == index => Standing::InDoubt,
             Ok(_) | Err(_) if !same_path.contains(&index) => self.standing_of_stranger(route, host, path),
-            Err(NoRoute::Lookalike { .. }) if route.methods.contains(method) => Standing::InDoubt,
             Ok(_) | Err(_) => Standing::OtherMethod,
         };
         self.routes.iter().enumerate().map(standing).collect()

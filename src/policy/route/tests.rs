@@ -252,7 +252,7 @@ fn path_that_an_upstream_may_take_for_another_routes_is_refused() {
     .expect("no overlap");
     let find = |path: &str| match table.find("", &normal(path), &Method::GET) {
         Ok(found) => found.route.path.as_str().to_owned(),
-        Err(NoRoute::Lookalike { of }) => format!("like {}", table.routes()[of].path.as_str()),
+        Err(NoRoute::Lookalike { of, .. }) => format!("like {}", table.routes()[of].path.as_str()),
         Err(error) => panic!("{path}: {error}"),
     };
     for (path, expected) in [

@@ -1,0 +1,100 @@
+//! Paths that a lenient upstream takes for another route's (R41).
+
+use serde_json::Value;
+
+use crate::harness::{Stand, send};
+
+const ROUTES: &str = "
+[[routes]]
+path = \"/{*rest}\"
+scope = \"read\"
+upstream = \"up\"
+[[routes]]
+path = \"/reports\"
+scope = \"admin\"
+upstream = \"up\"
+[[routes]]
+path = \"/users/{id}\"
+scope = \"read\"
+upstream = \"up\"
+[[routes]]
+path = \"/users/me\"
+scope = \"me\"
+upstream = \"up\"
+[[routes]]
+path = \"/users/jane\"
+scope = \"read\"
+upstream = \"up\"
+[[routes]]
+path = \"/login\"
+public = true
+upstream = \"up\"
+[[routes]]
+path = \"/app\"
+scope = \"admin\"
+upstream = \"up\"
+[[routes]]
+path = \"/app.js\"
+scope = \"read\"
+upstream = \"up\"
+[[routes]]
+path = \"/admin/{*rest}\"
+scope = \"admin\"
+upstream = \"up\"
+";
+
+#[test]
+fn r41_lookalike_of_a_stricter_routes_path_is_refused() {
+    let stand = Stand::routes(ROUTES);
+    let token = stand.token("read");
+    for path in [
+        "/reports.json",
+        "/reports%2ejson",
+        "/reports::$DATA",
+        "/reports%c2%a0",
+        "/reports%e2%80%8b",
+        "/%EF%BD%92%EF%BD%85%EF%BD%90%EF%BD%8F%EF%BD%92%EF%BD%94%EF%BD%93",
+        "/Reports.JSON",
+        "/reports.json/",
+        "/reports.json%23",
+        "/r%C3%A9ports",
+        "/users/me.json",
+        "/users/me%20",
+        "/users.x/me",
+        "/admin.json/x",
+        "/admin::$INDEX_ALLOCATION/x",
+        "/admin%EF%BC%8Fx",
+    ] {
+        for method in ["GET", "POST"] {
+            let request = format!("{method} {path} HTTP/1.1\r\nHost: a\r\nAuthorization: Bearer {token}\r\n\r\n");
+            let answer = send(stand.address, request);
+            assert_eq!((answer.status, answer.challenge()), (400, None), "{method} {path}");
+        }
+    }
+    assert_eq!(stand.hits(), 0);
+}
+
+#[test]
+fn lookalike_of_a_path_that_asks_for_no_more_passes() {
+    let stand = Stand::routes(ROUTES);
+    let token = stand.token("read");
+    for path in
+        ["/login.css", "/LOGIN", "/users/jane.doe", "/app.js", "/users/7.json", "/caf%C3%A9", "/reports-2026.json"]
+    {
+        assert_eq!(stand.get(path, Some(&token)).status, 200, "{path}");
+        assert_eq!(stand.last().target, path);
+    }
+    assert_eq!(stand.get("/app.css", Some(&token)).status, 400);
+}
+
+#[test]
+fn log_names_both_routes_of_a_lookalike() {
+    let stand = Stand::routes(ROUTES);
+    let token = stand.token("read");
+    assert_eq!(stand.get("/users/me.json", Some(&token)).status, 400);
+    let lines = stand.requests.lines();
+    let line = lines.iter().find(|line| line["reason"] == "lookalike_path").expect("its line");
+    let cause = line["cause"].as_str().unwrap_or_default();
+    assert!(cause.contains("\"/users/{id}\"") && cause.contains("\"/users/me\""), "{line}");
+    assert_eq!(line["status"], Value::from(400));
+}
