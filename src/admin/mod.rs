@@ -6,40 +6,46 @@
 //! - `/metrics`: the numbers, as text for Prometheus (OpenMetrics 1.0).
 //!
 //! It has a listener of its own, on the control plane: whoever reaches it learns route patterns, names of issuers and
-//! addresses of upstreams, and nothing of any request. A connection is for one request, and bounded in time as a whole.
+//! addresses of upstreams, and nothing of any request. Only requests whose Host is known are answered. A connection is for
+//! one request, and bounded in time as a whole.
 
+mod connections;
+mod host;
 mod metrics;
-mod places;
 mod readiness;
 
 use std::convert::Infallible;
 use std::io;
-use std::net::{SocketAddr, TcpListener};
-use std::sync::Arc;
+use std::net::SocketAddr;
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
 use bytes::Bytes;
+use http::request::Parts;
 use http::{HeaderValue, Method, Request, Response, StatusCode, header};
 use http_body_util::Full;
 use hyper::body::Incoming;
 use hyper::server::conn::http1;
 use hyper::service::service_fn;
 use hyper_util::rt::{TokioIo, TokioTimer};
-use tokio::net::TcpStream;
+use tokio::net::{TcpListener, TcpStream};
+use tokio::sync::Notify;
 
-use crate::clock::Clock;
+use crate::clock::{Clock, http_date};
 use crate::gateway::Publisher;
 use crate::reload::Reloads;
-use crate::server::Pulse;
+use crate::server::{ListenError, Listeners, Pulse, close, listen};
 use crate::telemetry::Telemetry;
 
-use places::Places;
+use connections::{Connections, OpenConnection};
 
 /// How long a connection may take, from its first byte to its last.
 const PATIENCE: Duration = Duration::from_secs(10);
 /// How long its head may take.
 const FOR_A_HEAD: Duration = Duration::from_secs(2);
+/// How long those who are connected may still take when the listener is closed.
+const LAST_REQUESTS: Duration = Duration::from_secs(1);
 /// How long accepting pauses when the process or the machine has run out of something.
 const EXHAUSTED: Duration = Duration::from_millis(100);
 /// A worker that has not gone round for so long hangs.
@@ -54,6 +60,9 @@ pub struct Admin {
     clock: Clock,
     /// Whether the gateway was asked to stop.
     stopping: AtomicBool,
+    closing: Notify,
+    /// When it was last logged that a request was meant for another host.
+    misdirected_logged: Mutex<Option<Instant>>,
 }
 
 impl Admin {
@@ -66,45 +75,44 @@ impl Admin {
         pulse: Pulse,
         clock: Clock,
     ) -> Arc<Self> {
-        Arc::new(Self { publisher, telemetry, reloads, pulse, clock, stopping: AtomicBool::new(false) })
+        let (stopping, closing) = (AtomicBool::new(false), Notify::new());
+        let misdirected_logged = Mutex::default();
+        Arc::new(Self { publisher, telemetry, reloads, pulse, clock, stopping, closing, misdirected_logged })
     }
 
-    /// Listens on `address`; port 0 picks a free one.
+    /// Listens on `address`; port 0 picks a free one. With `share_port` another process may listen there as well.
     ///
     /// # Errors
     /// When the port is in use, say.
-    pub fn listen(address: SocketAddr) -> io::Result<TcpListener> {
-        let listener = TcpListener::bind(address)?;
-        listener.set_nonblocking(true)?;
-        Ok(listener)
+    pub fn listen(address: SocketAddr, share_port: bool) -> Result<Listeners, ListenError> {
+        listen(&[address], 1, share_port)
     }
 
-    /// Answers for ever; belongs on the control plane.
+    /// Answers until [`close`](Self::close) is called, and what has been asked by then; belongs on the control plane.
     ///
     /// # Errors
     /// When the socket is none that can be waited for.
-    pub async fn serve(self: Arc<Self>, listener: TcpListener) -> io::Result<()> {
-        let listener = tokio::net::TcpListener::from_std(listener)?;
-        let places = Places::new();
-        loop {
-            match listener.accept().await {
-                Ok((socket, peer)) => {
-                    // Who may have no more is turned away at once, and stands in nobody's way.
-                    let Some(place) = places.take(peer.ip().to_canonical()) else { continue };
-                    let this = Arc::clone(&self);
-                    tokio::spawn(async move {
-                        let _place = place;
-                        // Whoever is too slow, or gone, hears nothing more.
-                        let _ = tokio::time::timeout(PATIENCE, this.serve_connection(socket)).await;
-                    });
-                }
-                // Out of file descriptors, most likely: they come back as connections close.
-                Err(error) => {
-                    tracing::warn!(%error, "the admin listener cannot accept a connection");
-                    tokio::time::sleep(EXHAUSTED).await;
-                }
-            }
+    pub async fn serve(self: Arc<Self>, listeners: Listeners) -> io::Result<()> {
+        let Some((socket, sharing)) = listeners.into_first() else { return Ok(()) };
+        let socket = TcpListener::from_std(socket)?;
+        let connections = Connections::new();
+        let serve = |socket, peer: SocketAddr| {
+            let connection = connections.open(peer.ip().to_canonical());
+            tokio::spawn(Arc::clone(&self).serve_connection(socket, connection));
+        };
+        tokio::select! {
+            () = accept(&socket, serve) => {}
+            () = self.closing.notified() => {}
         }
+        close(socket, sharing, serve).await;
+        // An error means that somebody has still not asked anything, or does not take what was asked for.
+        let _ = tokio::time::timeout(LAST_REQUESTS, connections.all_ended()).await;
+        Ok(())
+    }
+
+    /// Has [`serve`](Self::serve) accept no more connections, and return.
+    pub fn close(&self) {
+        self.closing.notify_one();
     }
 
     /// The gateway was asked to stop: it is not ready from now on.
@@ -116,28 +124,44 @@ impl Admin {
         self.stopping.load(Ordering::Relaxed)
     }
 
-    async fn serve_connection(self: Arc<Self>, socket: TcpStream) -> hyper::Result<()> {
+    async fn serve_connection(self: Arc<Self>, socket: TcpStream, connection: OpenConnection) {
         let service = service_fn(|request| {
+            connection.has_asked();
             let this = Arc::clone(&self);
             async move { Ok::<_, Infallible>(this.answer(request).await) }
         });
         let mut builder = http1::Builder::new();
         builder.timer(TokioTimer::new()).header_read_timeout(FOR_A_HEAD).keep_alive(false).max_buf_size(16 * 1024);
-        builder.serve_connection(TokioIo::new(socket), service).await
+        let served = tokio::time::timeout(PATIENCE, builder.serve_connection(TokioIo::new(socket), service));
+        tokio::select! {
+            // Whoever is too slow, or gone, hears nothing more.
+            _ = served => {}
+            () = connection.evicted() => {}
+        }
     }
 
     async fn answer(self: Arc<Self>, request: Request<Incoming>) -> Response<Full<Bytes>> {
-        if !matches!(*request.method(), Method::GET | Method::HEAD) {
+        let date = http_date(self.clock.now());
+        let (parts, _) = request.into_parts();
+        let mut answer = match self.misdirected(&parts) {
+            Some(refusal) => refusal,
+            None => self.answer_to(&parts).await,
+        };
+        answer.headers_mut().insert(header::DATE, date);
+        answer
+    }
+
+    async fn answer_to(self: Arc<Self>, parts: &Parts) -> Response<Full<Bytes>> {
+        if !matches!(parts.method, Method::GET | Method::HEAD) {
             let mut answer = text(StatusCode::METHOD_NOT_ALLOWED, "expected GET\n".to_owned());
             answer.headers_mut().insert(header::ALLOW, HeaderValue::from_static("GET, HEAD"));
             return answer;
         }
-        match request.uri().path() {
+        match parts.uri.path() {
             "/livez" if self.pulse.beats_within(HANGS_AFTER, Instant::now()) => text(StatusCode::OK, "ok\n".to_owned()),
             "/livez" => text(StatusCode::SERVICE_UNAVAILABLE, "a worker hangs\n".to_owned()),
             "/readyz" => {
-                let is_verbose =
-                    request.uri().query().is_some_and(|query| query.split('&').any(|key| key == "verbose"));
+                let is_verbose = parts.uri.query().is_some_and(|query| query.split('&').any(|key| key == "verbose"));
                 let readiness = self.readiness();
                 let status = if readiness.is_ready() { StatusCode::OK } else { StatusCode::SERVICE_UNAVAILABLE };
                 text(status, readiness.told(is_verbose))
@@ -152,6 +176,19 @@ impl Admin {
                 Err(_) => text(StatusCode::INTERNAL_SERVER_ERROR, "the metrics could not be told\n".to_owned()),
             },
             _ => text(StatusCode::NOT_FOUND, "expected /livez, /readyz or /metrics\n".to_owned()),
+        }
+    }
+}
+
+async fn accept(listener: &TcpListener, serve: impl Fn(TcpStream, SocketAddr)) {
+    loop {
+        match listener.accept().await {
+            Ok((socket, peer)) => serve(socket, peer),
+            // Out of file descriptors, most likely: they come back as connections close.
+            Err(error) => {
+                tracing::warn!(%error, "the admin listener cannot accept a connection");
+                tokio::time::sleep(EXHAUSTED).await;
+            }
         }
     }
 }

@@ -7,6 +7,7 @@ use std::sync::Arc;
 use arc_swap::ArcSwap;
 use rustls::RootCertStore;
 use tokio::signal::unix::{Signal, SignalKind, signal};
+use tokio::task::JoinHandle;
 use tracing_subscriber::filter::LevelFilter;
 
 use super::warnings::weak_choices;
@@ -77,8 +78,8 @@ fn serve(
     let addresses: Vec<_> = config.listeners.iter().map(|listener| listener.address.value).collect();
     let admin_listener = match config.admin_address() {
         Some(address) => {
-            let told = |source| not_listening("admin.listen", &ListenError { address, source });
-            Some(Admin::listen(address).map_err(told)?)
+            let listener = Admin::listen(address, config.server.share_port);
+            Some(listener.map_err(|error| not_listening("admin.listen", &error))?)
         }
         None => None,
     };
@@ -128,10 +129,12 @@ fn serve(
         let mut reloader = Reloader::new(config, Arc::clone(&publisher), shown);
         let reloads = Arc::clone(reloader.reloads());
         let admin = Admin::new(publisher, telemetry, reloads, server.pulse(), Clock::system());
-        if let Some(listener) = admin_listener {
-            tracing::info!(address = %listener.local_addr()?, "the admin listener is there");
-            tokio::spawn(Arc::clone(&admin).serve(listener));
-        }
+        let admin_served = admin_listener.map(|listener| {
+            for address in listener.addresses() {
+                tracing::info!(%address, "the admin listener is there");
+            }
+            tokio::spawn(Arc::clone(&admin).serve(listener))
+        });
         service::ready();
         tokio::spawn(service::watchdog(server.pulse()));
 
@@ -153,7 +156,7 @@ fn serve(
         admin.stop();
         service::stopping();
         let code = tokio::select! {
-            code = drain(server, &reloader.config().server) => code,
+            code = drain(server, &reloader.config().server, &admin, admin_served) => code,
             () = signals.stop.next() => {
                 tracing::warn!("stopped at once");
                 ExitCode::SUCCESS
@@ -200,12 +203,31 @@ fn tell_shadow_mode(snapshot: &Snapshot) {
     }
 }
 
-async fn drain(server: Server, settings: &config::Server) -> ExitCode {
+/// What becomes of the admin listener's task.
+type AdminServed = Option<JoinHandle<io::Result<()>>>;
+
+async fn drain(server: Server, settings: &config::Server, admin: &Admin, admin_served: AdminServed) -> ExitCode {
     if !settings.drain_delay.is_zero() {
         server.begin_ending();
         tokio::time::sleep(settings.drain_delay).await;
     }
-    let Drained { requests, streams, hanging_workers } = server.drain(settings.drain_timeout).await;
+    let close_admin = async {
+        admin.close();
+        if let Some(served) = admin_served {
+            // An error means that it has ended before.
+            let _ = served.await;
+        }
+    };
+    let drained = if settings.share_port {
+        // The other process tells of the gateway from here on, as it accepts all connections. Probes that still came here
+        // would find a gateway that is not ready.
+        tokio::join!(server.drain(settings.drain_timeout), close_admin).0
+    } else {
+        let drained = server.drain(settings.drain_timeout).await;
+        close_admin.await;
+        drained
+    };
+    let Drained { requests, streams, hanging_workers } = drained;
     if requests == 0 && hanging_workers == 0 {
         tracing::info!(streams, "stopped");
         return ExitCode::SUCCESS;

@@ -8,7 +8,7 @@ mod routes;
 
 use std::collections::HashSet;
 
-use crate::config::{Config, Fault};
+use crate::config::{Admin, Config, Fault};
 
 /// Every weak choice of the file.
 pub(super) fn weak_choices(config: &Config) -> Vec<Fault> {
@@ -17,6 +17,7 @@ pub(super) fn weak_choices(config: &Config) -> Vec<Fault> {
         let fault = development.listen.fault("development: anybody on this machine gets any token here");
         found.push(fault.with_help("for trying things out only: remove [development] and its issuer before you go on"));
     }
+    found.extend(config.admin.as_ref().and_then(any_admin_host));
     if config.routes.is_empty() {
         let message = "none is declared, so every request is answered with 404".to_owned();
         let fault = Fault { key: "routes".to_owned(), span: None, message, help: None };
@@ -31,4 +32,15 @@ pub(super) fn weak_choices(config: &Config) -> Vec<Fault> {
         found.push(upstream.name.fault("no route leads to this upstream").with_help("remove it, or add its routes"));
     }
     found
+}
+
+fn any_admin_host(admin: &Admin) -> Option<Fault> {
+    let address = admin.listen.value;
+    if admin.hosts.is_some() || address.ip().is_loopback() {
+        return None;
+    }
+    let message = format!("{address} is no loopback address and hosts is not set, so it answers whatever the Host is");
+    let help = "set hosts to the names that it is asked by, or to [] for IP addresses alone: a web page could read it (DNS \
+                rebinding)";
+    Some(admin.listen.fault(message).with_help(help))
 }

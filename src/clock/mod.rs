@@ -6,6 +6,7 @@
 //! [`Stall`] is the end of the waiting for a peer that takes nothing.
 
 mod deadline;
+mod http_date;
 mod stall;
 
 use std::sync::Arc;
@@ -15,6 +16,7 @@ use std::time::{SystemTime, UNIX_EPOCH};
 use crate::oauth::UnixTime;
 
 pub use deadline::{Deadline, TICK, Ticker};
+pub use http_date::http_date;
 pub use stall::Stall;
 
 /// Tells the wall time.

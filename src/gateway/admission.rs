@@ -140,7 +140,10 @@ fn is_chunked(headers: &HeaderMap) -> Result<bool, Inadmissible> {
 }
 
 /// The one host that a request names, in lower case, without port or trailing dot.
-pub(super) fn host(parts: &Parts) -> Result<Cow<'_, str>, Inadmissible> {
+///
+/// # Errors
+/// Where it names none, or several, or one that is none.
+pub fn host(parts: &Parts) -> Result<Cow<'_, str>, Inadmissible> {
     let mut hosts = parts.headers.get_all(header::HOST).iter();
     let host = hosts.next().ok_or(Inadmissible::NoHost)?;
     if hosts.next().is_some() {

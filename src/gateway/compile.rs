@@ -2,6 +2,7 @@
 //!
 //! No network is touched here, and every fault of the file is reported at once.
 
+mod admin;
 mod introspection;
 mod issuers;
 mod origins;
@@ -59,6 +60,7 @@ pub fn compile_after(config: &Config, earlier: Option<&Snapshot>) -> Result<Snap
     let upstreams = upstreams::compile(config, &trust, &mut faults, |index| {
         origins.upstreams[index].find(&earlier?.origins.upstreams, &earlier?.upstreams)
     });
+    let admin_hosts = admin::known_hosts(config, &mut faults);
     let (table, forwarding) = routes::compile(config, &mut faults);
     let Some(routes) = table.filter(|_| faults.is_empty()) else { return Err(faults) };
 
@@ -94,6 +96,7 @@ pub fn compile_after(config: &Config, earlier: Option<&Snapshot>) -> Result<Snap
             refusals_per_second: config.log.refusals_per_second,
         },
         request_ids: config.server.request_id,
+        admin_hosts,
         traces: config.telemetry.otlp_endpoint.as_ref().map(|_| SampleRatio::new(config.telemetry.sample_ratio)),
         origins,
     })
@@ -108,6 +111,7 @@ fn entries(config: &Config) -> u64 {
 pub fn route_faults(config: &Config, known: &[Fault]) -> Vec<Fault> {
     let mut faults = routes::faults(config, known);
     faults.extend(issuers::faults_of_keys(&config.issuers));
+    admin::known_hosts(config, &mut faults);
     faults
 }
 

@@ -21,6 +21,7 @@ mod tunnel;
 mod unread;
 mod view;
 
+pub use admission::{Inadmissible, host};
 pub use body::AnswerBody;
 pub use claim_headers::{ClaimHeader, LeftOutClaim};
 pub use compile::{compile, compile_after, route_faults};

@@ -11,6 +11,7 @@ use ipnet::IpNet;
 use super::claim_headers::ClaimHeader;
 use super::compile::Origins;
 use super::respond::ChallengeSettings;
+use crate::policy::known_hosts::KnownHosts;
 use crate::policy::path::PathParameters;
 use crate::policy::route::RouteTable;
 use crate::telemetry::{RequestLog, SampleRatio};
@@ -49,6 +50,8 @@ pub struct Snapshot {
     pub traces: Option<SampleRatio>,
     /// Whether each request has a name that everybody on its way is told.
     pub request_ids: bool,
+    /// The hosts that the admin listener answers to.
+    pub admin_hosts: KnownHosts,
     /// What its parts were made of, for the one that comes after it.
     pub(super) origins: Origins,
 }

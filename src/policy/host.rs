@@ -120,6 +120,12 @@ impl HostPattern {
         }
     }
 
+    /// Whether it stands for this host, as [`normal_host`] reads it.
+    #[must_use]
+    pub fn matches(&self, host: &str) -> bool {
+        if self.is_beneath() { host.ends_with(&*self.name) } else { *host == *self.name }
+    }
+
     pub(super) fn is_beneath(&self) -> bool {
         self.name.starts_with('.')
     }

@@ -2,6 +2,7 @@
 
 pub mod decision;
 pub mod host;
+pub mod known_hosts;
 mod lookalike;
 pub mod methods;
 pub mod parameters;

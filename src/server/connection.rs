@@ -6,7 +6,7 @@ use std::net::SocketAddr;
 use std::pin::pin;
 use std::rc::Rc;
 use std::sync::Arc;
-use std::time::{Duration, UNIX_EPOCH};
+use std::time::Duration;
 
 use arc_swap::ArcSwap;
 use bytes::BytesMut;
@@ -21,7 +21,7 @@ use tokio_rustls::TlsAcceptor;
 
 use super::limit::Place;
 use super::{Settings, http1, http2};
-use crate::clock::Ticker;
+use crate::clock::{Ticker, http_date};
 use crate::gateway::{Connection, Gate};
 use crate::net::{Interim, Pace, PaceLimits, Paced, Stream};
 use crate::telemetry::numbers::Entered;
@@ -133,12 +133,10 @@ impl Serving {
 
     /// The time as `Date` tells it (RFC 9110 §5.6.7), written once a second.
     pub(super) fn date(&self) -> HeaderValue {
-        let now = self.ticker.wall().as_seconds();
+        let now = self.ticker.wall();
         let mut date = self.date.borrow_mut();
-        if date.0 != now {
-            let time = UNIX_EPOCH + Duration::from_secs(u64::try_from(now).unwrap_or_default());
-            let text = HeaderValue::from_str(&httpdate::fmt_http_date(time));
-            *date = (now, text.unwrap_or(HeaderValue::from_static("")));
+        if date.0 != now.as_seconds() {
+            *date = (now.as_seconds(), http_date(now));
         }
         date.1.clone()
     }

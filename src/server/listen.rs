@@ -104,6 +104,13 @@ impl Listeners {
         &self.sharing
     }
 
+    /// The first socket of the first worker, and who else may listen at its address: what [`listen`] makes of one address
+    /// and one worker.
+    pub(crate) fn into_first(self) -> Option<(TcpListener, Sharing)> {
+        let socket = self.workers.into_iter().next()?.into_iter().next()?;
+        Some((socket, *self.sharing.first()?))
+    }
+
     pub(super) fn into_workers(self) -> Vec<Vec<TcpListener>> {
         self.workers
     }

@@ -31,6 +31,7 @@ use crate::config;
 use crate::gateway::Publisher;
 use crate::telemetry::{InFlight, Telemetry};
 
+pub(crate) use closing::close;
 pub use inherited::{InheritError, Inherited};
 pub use listen::{ListenError, Listeners, Sharing, listen, listen_or_inherit};
 pub use pulse::Pulse;

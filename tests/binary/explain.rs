@@ -81,7 +81,7 @@ impl Stand {
 
     /// How many requests the metrics tell of that were refused for this.
     fn refused(&self, reason: &str) -> u64 {
-        let metrics = ask(self.address, 9090, "GET /metrics HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n");
+        let metrics = ask(self.address, 9090, "GET /metrics HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n");
         let reason = format!(",decision=\"refused\",reason=\"{reason}\"}} ");
         let series = metrics.lines().filter(|line| line.starts_with("scopegate_requests_total{"));
         series.filter_map(|line| line.split_once(&reason)?.1.parse::<u64>().ok()).sum()

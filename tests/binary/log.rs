@@ -45,7 +45,7 @@ impl Unread {
         let mut answers = socket.try_clone().expect("a socket");
         let writing = thread::spawn(move || {
             let one = "GET /nowhere HTTP/1.1\r\nHost: a\r\n\r\n";
-            let last = "GET /nowhere HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n";
+            let last = "GET /nowhere HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n";
             socket.write_all((one.repeat(requests - 1) + last).as_bytes()).expect("it reads");
         });
         let mut all = String::new();
@@ -55,7 +55,7 @@ impl Unread {
     }
 
     fn dropped(&self) -> u64 {
-        let metrics = ask(self.address, 9090, "GET /metrics HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n");
+        let metrics = ask(self.address, 9090, "GET /metrics HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n");
         let line = metrics.lines().find(|line| line.starts_with("scopegate_log_dropped_lines_total"));
         line.and_then(|line| line.rsplit(' ').next()?.parse().ok()).expect("a number")
     }

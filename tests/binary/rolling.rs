@@ -13,8 +13,10 @@ use std::time::{Duration, Instant};
 
 use crate::process::{PATIENCE, Process, command, own_address, upstream, wait};
 
-/// Clients of the gateway, and how often each of them connects: 1,500 connections a second together.
-const CLIENTS: usize = 15;
+/// Clients of the gateway and of its admin listener, and how often each of them connects: 1,500 connections a second, and
+/// 300.
+const CLIENTS: [usize; 2] = [15, 3];
+const PORTS: [u16; 2] = [8080, 9090];
 const PACE: Duration = Duration::from_millis(10);
 /// Connections that there are at least between two restarts.
 const BETWEEN: usize = 200;
@@ -24,7 +26,7 @@ const LATE: Duration = Duration::from_millis(500);
 fn file(address: Ipv4Addr, upstream: SocketAddr, drain_delay: &str) -> String {
     format!(
         "[server]\nlisten = \"{address}:8080\"\nshare_port = true\nworkers = 2\ndrain_delay = \"{drain_delay}\"\n\
-         [log]\naccess = false\n[upstreams.up]\ntargets = \"http://{upstream}\"\n\
+         [admin]\nlisten = \"{address}:9090\"\n[log]\naccess = false\n[upstreams.up]\ntargets = \"http://{upstream}\"\n\
          [[routes]]\npath = \"/{{*rest}}\"\npublic = true\nupstream = \"up\"\n"
     )
 }
@@ -41,7 +43,7 @@ impl Tally {
     fn try_once(&self, address: SocketAddr) {
         let began = Instant::now();
         match exchange(address) {
-            Ok(answer) if answer.starts_with("HTTP/1.1 200 OK\r\n") && answer.ends_with("\r\n\r\nok") => {
+            Ok(answer) if answer.starts_with("HTTP/1.1 200 OK\r\n") && answer.trim_end().ends_with("\r\n\r\nok") => {
                 self.answered.fetch_add(1, Ordering::SeqCst);
             }
             other => {
@@ -62,7 +64,7 @@ impl Tally {
 fn exchange(address: SocketAddr) -> std::io::Result<String> {
     let mut socket = TcpStream::connect_timeout(&address, PATIENCE)?;
     socket.set_read_timeout(Some(PATIENCE))?;
-    socket.write_all(b"GET / HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n")?;
+    socket.write_all(b"GET /livez HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n")?;
     let mut answer = String::new();
     socket.read_to_string(&mut answer)?;
     Ok(answer)
@@ -75,28 +77,29 @@ fn rolling_restarts_on_a_shared_port_lose_no_connection() {
     let upstream = upstream(address);
     let start = |drain_delay| {
         let process = Process::launch(command(), &file(address, upstream, drain_delay));
-        wait("it serves", || process.printed().1.contains("listening"));
+        wait("it serves", || process.printed().1.contains("the admin listener is there"));
         process
     };
     let mut process = start("0s");
-    let (tally, stop) = (Arc::new(Tally::default()), Arc::new(AtomicBool::new(false)));
-    let clients: Vec<_> = (0..CLIENTS)
-        .map(|_| {
-            let (tally, stop) = (Arc::clone(&tally), Arc::clone(&stop));
-            thread::spawn(move || {
+    let (tallies, stop) = (PORTS.map(|_| Arc::new(Tally::default())), Arc::new(AtomicBool::new(false)));
+    let mut clients = Vec::new();
+    for ((tally, port), count) in tallies.iter().zip(PORTS).zip(CLIENTS) {
+        for _ in 0..count {
+            let (tally, stop) = (Arc::clone(tally), Arc::clone(&stop));
+            clients.push(thread::spawn(move || {
                 let mut next = Instant::now();
                 while !stop.load(Ordering::SeqCst) {
-                    tally.try_once(SocketAddr::from((address, 8080)));
+                    tally.try_once(SocketAddr::from((address, port)));
                     next += PACE;
                     thread::sleep(next.saturating_duration_since(Instant::now()));
                 }
-            })
-        })
-        .collect();
+            }));
+        }
+    }
     let began = Instant::now();
     let go_on = || {
-        let before = tally.answered();
-        wait("clients go on", || tally.answered() >= before + BETWEEN);
+        let before = tallies[0].answered();
+        wait("clients go on", || tallies[0].answered() >= before + BETWEEN);
     };
     for restart in 0..restarts {
         go_on();
@@ -108,7 +111,11 @@ fn rolling_restarts_on_a_shared_port_lose_no_connection() {
     go_on();
     stop.store(true, Ordering::SeqCst);
     clients.into_iter().for_each(|client| client.join().expect("no client gives up"));
-    let [answered, late, lost] = [&tally.answered, &tally.late, &tally.lost].map(|count| count.load(Ordering::SeqCst));
-    println!("{restarts} restarts in {:?}: {answered} answered, {late} of them late, {lost} lost", began.elapsed());
-    assert_eq!(lost, 0);
+    println!("{restarts} restarts in {:?}", began.elapsed());
+    for (tally, port) in tallies.iter().zip(PORTS) {
+        let [answered, late, lost] =
+            [&tally.answered, &tally.late, &tally.lost].map(|count| count.load(Ordering::SeqCst));
+        println!("port {port}: {answered} answered, {late} of them late, {lost} lost");
+        assert_eq!(lost, 0);
+    }
 }

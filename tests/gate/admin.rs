@@ -1,8 +1,11 @@
 //! The admin listener: health, readiness, metrics.
 
-use std::net::SocketAddr;
+use std::io::Write;
+use std::net::{Ipv4Addr, SocketAddr, TcpStream};
+use std::time::{Duration, Instant};
 
 use openmetrics_parser::openmetrics::parse_openmetrics;
+use socket2::{Domain, Socket, Type};
 
 use crate::harness::{Connection, Gateway, Issuer, Key, Reply, Server, Stand, eventually, send};
 
@@ -224,12 +227,133 @@ fn metrics_are_what_others_can_read() {
 fn admin_listener_answers_to_what_it_knows_and_to_one_request_a_connection() {
     let stand = Stand::routes(ROUTE);
     let ask = |request: &str| send(stand.gateway.admin, request);
-    assert_eq!(ask("GET /livez HTTP/1.1\r\nHost: a\r\n\r\n").text(), "ok\n");
-    let answer = ask("POST /livez HTTP/1.1\r\nHost: a\r\nContent-Length: 0\r\n\r\n");
+    assert_eq!(ask("GET /livez HTTP/1.1\r\nHost: localhost\r\n\r\n").text(), "ok\n");
+    let answer = ask("POST /livez HTTP/1.1\r\nHost: localhost\r\nContent-Length: 0\r\n\r\n");
     assert_eq!((answer.status, answer.header("allow")), (405, Some("GET, HEAD")));
-    assert_eq!(ask("GET /things/7 HTTP/1.1\r\nHost: a\r\n\r\n").status, 404);
-    let answer = ask("GET /readyz HTTP/1.1\r\nHost: a\r\n\r\n");
+    assert_eq!(ask("GET /things/7 HTTP/1.1\r\nHost: localhost\r\n\r\n").status, 404);
+    let answer = ask("GET /readyz HTTP/1.1\r\nHost: localhost\r\n\r\n");
     assert_eq!((answer.header("connection"), answer.header("cache-control")), (Some("close"), Some("no-store")));
     // What is asked of the admin listener is nothing that the other ones know of.
     assert_eq!(stand.get("/metrics", None).status, 404);
+}
+
+/// Connections to the admin listener from an address of the loopback network, on each of which these bytes are sent.
+fn held(admin: SocketAddr, from: [u8; 4], count: usize, bytes: &str) -> Vec<TcpStream> {
+    let open = |_| {
+        let socket = Socket::new(Domain::IPV4, Type::STREAM, None).expect("a socket");
+        socket.bind(&SocketAddr::from((Ipv4Addr::from(from), 0)).into()).expect("all of 127/8 is this machine");
+        socket.connect(&admin.into()).expect("it listens");
+        let mut socket = TcpStream::from(socket);
+        socket.write_all(bytes.as_bytes()).expect("the kernel takes it");
+        socket
+    };
+    (0..count).map(open).collect()
+}
+
+#[test]
+fn clients_that_hold_connections_keep_no_probe_from_its_answer() {
+    let stand = Stand::routes(ROUTE);
+    let admin = stand.gateway.admin;
+    let holders: [(&str, Vec<[u8; 4]>, usize); 3] = [
+        ("16 of the probe's own address", vec![[127, 0, 0, 1]], 16),
+        ("17 of each of four others", (2..6).map(|last| [127, 0, 0, last]).collect(), 17),
+        ("hundreds of many", (0..60).map(|last| [127, 0, 1, last]).collect(), 5),
+    ];
+    let metrics = "GET /metrics HTTP/1.1\r\nHost: localhost\r\n\r\n";
+    for (who, addresses, count) in holders {
+        // Nothing, half a head, and a request whose answer is not read.
+        for bytes in ["", "GET /livez HTTP/1.1\r\nHo", metrics] {
+            let _held: Vec<_> = addresses.iter().flat_map(|&address| held(admin, address, count, bytes)).collect();
+            for _ in 0..50 {
+                assert_eq!(stand.ask_admin("/livez").text(), "ok\n", "{who}, {bytes:?}");
+                assert_eq!(stand.ask_admin("/readyz").text(), "ready\n", "{who}, {bytes:?}");
+            }
+        }
+    }
+}
+
+#[test]
+fn client_that_sends_no_whole_head_is_disconnected_soon() {
+    let stand = Stand::routes(ROUTE);
+    for bytes in ["", "GET /livez HTTP/1.1\r\nHo"] {
+        let began = Instant::now();
+        let mut connection = Connection::open(stand.gateway.admin);
+        connection.write(bytes);
+        assert!(connection.is_closed(), "{bytes:?}");
+        assert!(began.elapsed() < Duration::from_secs(5), "{bytes:?}: {:?}", began.elapsed());
+    }
+}
+
+/// The status that a GET of `/livez` gets with these lines, and the text.
+fn livez(stand: &Stand, version: &str, lines: &str) -> (u16, String) {
+    let answer = send(stand.gateway.admin, format!("GET /livez HTTP/{version}\r\n{lines}\r\n"));
+    (answer.status, answer.text())
+}
+
+const MISDIRECTED: &str = "expected an IP address, localhost or a name of admin.hosts as Host\n";
+
+#[test]
+fn admin_listener_answers_to_addresses_localhost_and_listed_hosts_alone() {
+    let stand = Stand::routes(ROUTE);
+    let with_host = |host: &str| livez(&stand, "1.1", &format!("Host: {host}\r\nOrigin: http://{host}\r\n"));
+    for host in ["127.0.0.1:9090", "10.0.0.7", "[::1]:9090", "localhost:9090", "LOCALHOST"] {
+        assert_eq!(with_host(host), (200, "ok\n".to_owned()), "{host}");
+    }
+    for host in ["evil.example", "evil.example:9090", "localhost.evil.example", "gateway.internal"] {
+        assert_eq!(with_host(host), (421, MISDIRECTED.to_owned()), "{host}");
+    }
+    // Whatever is asked for.
+    for request in ["POST /livez", "GET /metrics", "GET /"] {
+        let answer = send(stand.gateway.admin, format!("{request} HTTP/1.1\r\nHost: evil.example\r\n\r\n"));
+        assert_eq!(answer.status, 421, "{request}");
+    }
+    // An absolute target is a host as well.
+    let answer = send(stand.gateway.admin, "GET http://evil.example/livez HTTP/1.1\r\nHost: localhost\r\n\r\n");
+    assert_eq!(answer.status, 400);
+    // A reload brings the names.
+    let toml = |hosts: &str| {
+        format!(
+            "[admin]\nlisten = \"127.0.0.1:1\"\nhosts = {hosts}\n[upstreams.up]\ntargets = \"http://{}\"\n\
+             [[routes]]\npath = \"/x\"\npublic = true\nupstream = \"up\"\n",
+            stand.upstream.address
+        )
+    };
+    let gateway = Gateway::start(&toml("[]"));
+    let status = |host: &str| send(gateway.admin, format!("GET /livez HTTP/1.1\r\nHost: {host}\r\n\r\n")).status;
+    assert_eq!((status("gateway.internal"), status("127.0.0.1")), (421, 200));
+    gateway.reload(&toml("[\"gateway.internal\", \"*.svc\"]")).expect("good");
+    assert_eq!(
+        (status("Gateway.internal:80"), status("a.b.svc"), status("svc"), status("127.0.0.1")),
+        (200, 200, 421, 200)
+    );
+    let error = gateway.reload(&toml("\"gateway.internal:80\"")).expect_err("a port");
+    assert!(
+        error.contains("admin.hosts[0]: expected a host without port") || error.contains("admin.hosts: "),
+        "{error}"
+    );
+}
+
+#[test]
+fn admin_listener_takes_one_host_and_none_only_over_http_1_0() {
+    let stand = Stand::routes(ROUTE);
+    let none = (400, "expected one Host header, but found none\n".to_owned());
+    let several = (400, "expected one Host header, but found several\n".to_owned());
+    assert_eq!(livez(&stand, "1.1", ""), none);
+    for version in ["1.0", "1.1"] {
+        assert_eq!(livez(&stand, version, "Host: localhost\r\nHost: localhost\r\n"), several, "{version}");
+        assert_eq!(livez(&stand, version, "Host: a b\r\n").0, 400, "{version}");
+        assert_eq!(livez(&stand, version, "Host: evil.example\r\n").0, 421, "{version}");
+    }
+    // As load balancers still ask.
+    assert_eq!(livez(&stand, "1.0", ""), (200, "ok\n".to_owned()));
+}
+
+#[test]
+fn admin_listener_that_others_reach_answers_probes_by_any_host_unless_hosts_are_listed() {
+    let stand = Stand::toml("[admin]\nlisten = \"0.0.0.0:1\"", "", "", ROUTE);
+    let ask = |path: &str| send(stand.gateway.admin, format!("GET {path} HTTP/1.1\r\nHost: a.example\r\n\r\n")).status;
+    assert_eq!((ask("/livez"), ask("/readyz?verbose"), ask("/metrics"), ask("/")), (200, 200, 200, 421));
+    let stand = Stand::toml("[admin]\nlisten = \"0.0.0.0:1\"\nhosts = \"b.example\"", "", "", ROUTE);
+    let ask = |host: &str| send(stand.gateway.admin, format!("GET /livez HTTP/1.1\r\nHost: {host}\r\n\r\n")).status;
+    assert_eq!((ask("a.example"), ask("b.example")), (421, 200));
 }

@@ -1,8 +1,9 @@
 //! A gateway in this process, at a time that the test sets.
 
 use std::net::SocketAddr;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex};
 use std::thread;
+use std::time::Duration;
 
 use arc_swap::ArcSwap;
 use rustls::RootCertStore;
@@ -19,6 +20,7 @@ use scopegate::telemetry::{Collector, Spans, Telemetry};
 use scopegate::{config, gateway};
 use tokio::sync::{mpsc, oneshot};
 
+use super::PATIENCE;
 use super::client::{Answer, send};
 use super::issuer::NOW;
 use super::logs::Requests;
@@ -33,6 +35,7 @@ pub(crate) struct Gateway {
     pub(crate) clock: Clock,
     /// What it logs of requests.
     pub(crate) requests: Requests,
+    drain_timeout: Arc<Mutex<Duration>>,
     orders: Option<mpsc::UnboundedSender<Order>>,
     control: Option<thread::JoinHandle<()>>,
 }
@@ -54,14 +57,16 @@ impl Gateway {
         let addresses: Vec<_> = config.listeners.iter().map(|listener| listener.address.value).collect();
         let listeners = listen(&addresses, 1, false).expect("a free port");
         let addresses = listeners.addresses().to_vec();
-        let admin_listener = Admin::listen(SocketAddr::from(([127, 0, 0, 1], 0))).expect("a free port");
-        let admin = admin_listener.local_addr().expect("a bound socket");
+        let admin_listener = Admin::listen(SocketAddr::from(([127, 0, 0, 1], 0)), false).expect("a free port");
+        let admin = admin_listener.addresses()[0];
         let clock = Clock::by_hand(UnixTime::from_seconds(NOW));
         let requests = Requests::keep();
         let access_log = requests.access_log();
         let (orders, mut ordered) = mpsc::unbounded_channel::<Order>();
+        // What a test leaves under way is not waited for.
+        let drain_timeout = Arc::new(Mutex::new(Duration::from_millis(100)));
         let control = thread::spawn({
-            let clock = clock.clone();
+            let (clock, drain_timeout) = (clock.clone(), Arc::clone(&drain_timeout));
             move || {
                 let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().expect("a runtime");
                 runtime.block_on(async {
@@ -88,7 +93,8 @@ impl Gateway {
                         let outcome = reloader.reload(&server, parsed(&toml)).await;
                         let _ = answer.send(outcome.map_err(|refused| refused.to_string()));
                     }
-                    let _ = server.drain(std::time::Duration::from_millis(100)).await;
+                    let drain_timeout = *drain_timeout.lock().expect("no panic");
+                    let _ = server.drain(drain_timeout).await;
                     if let Some(exporting) = exporting {
                         exporting.finish().await;
                     }
@@ -97,7 +103,16 @@ impl Gateway {
                 runtime.shutdown_background();
             }
         });
-        Self { address: addresses[0], addresses, admin, clock, requests, orders: Some(orders), control: Some(control) }
+        Self {
+            address: addresses[0],
+            addresses,
+            admin,
+            clock,
+            requests,
+            drain_timeout,
+            orders: Some(orders),
+            control: Some(control),
+        }
     }
 
     /// Has another gateway.toml take the place of the one in force.
@@ -108,9 +123,15 @@ impl Gateway {
         answered.blocking_recv().expect("an outcome")
     }
 
+    /// Stops it, and lets what is under way end; returns at once.
+    pub(crate) fn begin_drain(mut self) {
+        *self.drain_timeout.lock().expect("no panic") = PATIENCE;
+        drop((self.orders.take(), self.control.take()));
+    }
+
     /// What the admin listener answers to a GET.
     pub(crate) fn ask_admin(&self, path: &str) -> Answer {
-        send(self.admin, format!("GET {path} HTTP/1.1\r\nHost: a\r\n\r\n"))
+        send(self.admin, format!("GET {path} HTTP/1.1\r\nHost: localhost\r\n\r\n"))
     }
 
     /// The value of a series of the metrics, which is written with all its labels; none while there is no such series.

@@ -30,7 +30,7 @@ fn request_under_way_is_finished_and_its_client_told_to_go() {
     let stream = wire.begin_request(WHOLE, &request("GET", "/x"));
     eventually("the upstream has it", || stand.hits() == 1);
     let Stand { gateway, upstream, .. } = stand;
-    drop(gateway);
+    gateway.begin_drain();
     assert!(wire.until(|wire| !wire.goaways.is_empty()));
     assert_eq!(wire.told(stream).end, None);
     release.send(()).expect("somebody waits");
@@ -49,7 +49,7 @@ fn upload_under_way_is_finished() {
     wire.write(frame(DATA, 0, stream, b"hel"));
     assert!(wire.ping());
     let Stand { gateway, upstream, .. } = stand;
-    drop(gateway);
+    gateway.begin_drain();
     assert!(wire.until(|wire| !wire.goaways.is_empty()));
     wire.write(frame(DATA, END_STREAM, stream, b"lo"));
     assert_eq!(wire.answer(stream).status, Some(200));
@@ -66,7 +66,7 @@ fn request_that_crosses_the_goodbye_is_served_and_later_ones_are_not() {
     let Stand { gateway, upstream, .. } = stand;
     // A client that has not heard of it yet.
     wire.answers = false;
-    drop(gateway);
+    gateway.begin_drain();
     assert!(wire.until(|wire| !wire.goaways.is_empty()));
     let crossed = wire.begin_request(WHOLE, &request("GET", "/crossed"));
     for _ in 0..3 {
