@@ -15,6 +15,7 @@
 //!    next process as well.
 
 use std::fs;
+use std::future::pending;
 use std::io;
 use std::net::SocketAddr;
 use std::pin::pin;
@@ -73,11 +74,9 @@ pub(super) fn concerns_one_connection(error: &io::Error) -> bool {
     )
 }
 
-// What has begun its handshake.
+// Connections whose handshake has begun.
 async fn accept_begun(listener: &TcpListener, accepted: &mut impl FnMut(TcpStream, SocketAddr)) {
-    let mut given_up = pin!(tokio::time::sleep(MAX_HANDSHAKE));
-    // Not at once: a packet may have passed the filter a moment before it was there.
-    let mut asking = tokio::time::interval_at(Instant::now() + HANDSHAKE_POLL, HANDSHAKE_POLL);
+    let mut no_more = pin!(tokio::time::timeout(MAX_HANDSHAKE, handshakes_ended(listener.local_addr())));
     loop {
         tokio::select! {
             outcome = listener.accept() => match outcome {
@@ -85,13 +84,20 @@ async fn accept_begun(listener: &TcpListener, accepted: &mut impl FnMut(TcpStrea
                 Err(error) if concerns_one_connection(&error) => {}
                 Err(_) => return,
             },
-            _ = asking.tick() => {
-                // Where the kernel cannot be asked, there may be some.
-                if listener.local_addr().and_then(has_handshakes).is_ok_and(|has_some| !has_some) {
-                    return;
-                }
-            }
-            () = &mut given_up => return,
+            _ = &mut no_more => return,
+        }
+    }
+}
+
+// Never, where the kernel cannot be asked.
+async fn handshakes_ended(address: io::Result<SocketAddr>) {
+    let Ok(address) = address else { return pending().await };
+    loop {
+        // Before the first time as well: a packet may have passed the filter a moment before it was there.
+        tokio::time::sleep(HANDSHAKE_POLL).await;
+        // The kernel goes over its whole table, which takes 10 ms: not on the thread of the worker.
+        if let Ok(Ok(false)) = tokio::task::spawn_blocking(move || has_handshakes(address)).await {
+            return;
         }
     }
 }
@@ -204,9 +210,9 @@ mod tests {
                     tokio::time::sleep(HANDSHAKE_POLL).await;
                 }
                 let began = Instant::now();
-                close(listener, Sharing::Port, |_, _| panic!("its handshake does not end")).await;
+                close(listener, Sharing::Port, |_, peer| panic!("the handshake of {peer} does not end")).await;
                 let lasted = began.elapsed();
-                assert!(lasted >= MAX_HANDSHAKE && lasted < MAX_HANDSHAKE * 10, "{address}: {lasted:?}");
+                assert!(lasted >= MAX_HANDSHAKE && lasted < Duration::from_secs(10), "{address}: {lasted:?}");
             });
         }
     }
