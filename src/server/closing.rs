@@ -23,7 +23,6 @@ use std::time::Duration;
 
 use socket2::{SockFilter, SockRef};
 use tokio::net::{TcpListener, TcpStream};
-use tokio::time::Instant;
 
 use super::listen::{BACKLOG, Sharing};
 
@@ -144,6 +143,7 @@ mod tests {
     use std::net::{Ipv4Addr, Ipv6Addr};
 
     use socket2::{Domain, Socket, Type};
+    use tokio::time::Instant;
 
     use super::*;
     use crate::server::listen;
