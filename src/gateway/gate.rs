@@ -27,7 +27,7 @@ use super::snapshot::{Publisher, Snapshot};
 use super::tunnel::Tunnel;
 use super::unread::Unread;
 use super::view::View;
-use crate::clock::{Deadline, Ticker};
+use crate::clock::{CachedHttpDate, Deadline, Ticker};
 use crate::net::{Arriving, Interim, Pace};
 use crate::oauth::bearer::{self, BearerError};
 use crate::policy::decision::{self, Permit};
@@ -46,6 +46,7 @@ pub struct Gate {
     view: RefCell<Rc<View>>,
     tokens: Rc<WorkerCache>,
     request_ids: RequestIds,
+    date: CachedHttpDate,
 }
 
 /// What came of a request that was let through.
@@ -71,7 +72,8 @@ impl Gate {
     pub fn new(publisher: Publisher, ticker: Rc<Ticker>, telemetry: Rc<WorkerTelemetry>) -> Self {
         let view = RefCell::new(Rc::new(View::new(publisher.load_full(), &[], &ticker, &telemetry)));
         let tokens = WorkerCache::new(Arc::clone(telemetry.tokens()));
-        Self { publisher, ticker, telemetry, view, tokens, request_ids: RequestIds::new() }
+        let date = CachedHttpDate::new(ticker.wall());
+        Self { publisher, ticker, telemetry, view, tokens, request_ids: RequestIds::new(), date }
     }
 
     /// A client has connected from `address`, over TLS or not.
@@ -173,7 +175,16 @@ impl Gate {
         if let Some(id) = request_id {
             answer.headers_mut().insert(X_REQUEST_ID, id);
         }
+        // hyper compares its cached date with the wall clock: when that clock steps back, the date stands still until the
+        // clock has caught up. It remains for the responses that hyper writes itself, to what is no HTTP.
+        answer.headers_mut().entry(header::DATE).or_insert_with(|| self.date());
         answer
+    }
+
+    /// The time as `Date` tells it.
+    #[must_use]
+    pub fn date(&self) -> HeaderValue {
+        self.date.at(self.ticker.wall())
     }
 
     /// Closes the upstream connections that are of no more use: see [`Upstream::prune`](crate::upstream::Upstream::prune).

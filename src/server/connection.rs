@@ -10,7 +10,6 @@ use std::time::Duration;
 
 use arc_swap::ArcSwap;
 use bytes::BytesMut;
-use http::HeaderValue;
 use hyper::server::conn::http1::Builder;
 use rustls::ServerConfig;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
@@ -21,7 +20,7 @@ use tokio_rustls::TlsAcceptor;
 
 use super::limit::Place;
 use super::{Settings, http1, http2};
-use crate::clock::{Ticker, http_date};
+use crate::clock::Ticker;
 use crate::gateway::{Connection, Gate};
 use crate::net::{Interim, Pace, PaceLimits, Paced, Stream};
 use crate::telemetry::numbers::Entered;
@@ -41,7 +40,6 @@ pub(super) struct Serving {
     pub(super) ticker: Rc<Ticker>,
     settings: Arc<ArcSwap<Settings>>,
     manners: RefCell<Rc<Manners>>,
-    date: RefCell<(i64, HeaderValue)>,
     ending: Cell<bool>,
     draining: Cell<bool>,
     open: Cell<usize>,
@@ -73,7 +71,6 @@ impl Serving {
             ticker,
             settings,
             manners,
-            date: RefCell::new((i64::MIN, HeaderValue::from_static(""))),
             ending: Cell::new(false),
             draining: Cell::new(false),
             open: Cell::new(0),
@@ -129,16 +126,6 @@ impl Serving {
         };
         // Whatever comes of it, the connection is over.
         let _ = timeout(LINGERING, closing).await;
-    }
-
-    /// The time as `Date` tells it (RFC 9110 §5.6.7), written once a second.
-    pub(super) fn date(&self) -> HeaderValue {
-        let now = self.ticker.wall();
-        let mut date = self.date.borrow_mut();
-        if date.0 != now.as_seconds() {
-            *date = (now.as_seconds(), http_date(now));
-        }
-        date.1.clone()
     }
 
     /// Tells clients from now on that their connections end, and goes on serving them.

@@ -26,9 +26,6 @@ pub(super) async fn serve(serving: &Serving, arrival: Arrival) -> hyper::Result<
         if serving.is_ending() && answer.status() != StatusCode::SWITCHING_PROTOCOLS {
             answer.headers_mut().insert(header::CONNECTION, HeaderValue::from_static("close"));
         }
-        // hyper compares its cached date with the wall clock: when that clock steps back, the date stands still until the
-        // clock has caught up. It remains for the responses that hyper writes itself, to what is no HTTP.
-        answer.headers_mut().entry(header::DATE).or_insert_with(|| serving.date());
         Ok::<_, Infallible>(answer)
     });
     let pace = Rc::clone(&arrival.pace);

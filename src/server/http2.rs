@@ -99,7 +99,7 @@ async fn exchange(
         // As hyper answers over HTTP/1.
         let mut answer = Response::new(());
         *answer.status_mut() = StatusCode::REQUEST_HEADER_FIELDS_TOO_LARGE;
-        answer.headers_mut().insert(header::DATE, serving.date());
+        answer.headers_mut().insert(header::DATE, serving.gate.date());
         // An error means that the stream is gone.
         let _ = respond.send_response(answer, true);
         return;
@@ -129,7 +129,6 @@ async fn exchange(
     if let Some(length) = body.size_hint().exact().filter(|&length| length > 0) {
         head.headers.entry(header::CONTENT_LENGTH).or_insert(HeaderValue::from(length));
     }
-    head.headers.entry(header::DATE).or_insert_with(|| serving.date());
     let is_bodiless = is_head || body.is_end_stream();
     let Ok(mut stream) = respond.send_response(Response::from_parts(head, ()), is_bodiless) else { return };
     if !is_bodiless {
