@@ -142,7 +142,8 @@ fn stragglers_are_cut_off_at_the_deadline_and_by_a_second_signal() {
             process.signal("INT");
         }
         let began = std::time::Instant::now();
-        assert_eq!(process.stopped().code(), Some(0));
+        // A second signal is the will of the operator.
+        assert_eq!(process.stopped().code(), Some(if second_signal { 0 } else { 1 }));
         assert!(began.elapsed() < std::time::Duration::from_secs(5), "{:?}", began.elapsed());
     }
 }
