@@ -37,9 +37,7 @@ fn tell(snapshot: &Snapshot, config: &Config, source: &Source) -> ExitCode {
         counted(config.issuers.len(), "issuer"),
         counted(config.upstreams.len(), "upstream"),
     );
-    if !config.routes.is_empty() {
-        text += &format!("\n{}\n", route_table(config, snapshot, source));
-    }
+    text += &format!("\n{}\n", route_table(config, snapshot, source));
     super::answer(text.as_bytes())
 }
 

@@ -18,11 +18,6 @@ pub(super) fn weak_choices(config: &Config) -> Vec<Fault> {
         found.push(fault.with_help("for trying things out only: remove [development] and its issuer before you go on"));
     }
     found.extend(config.admin.as_ref().and_then(any_admin_host));
-    if config.routes.is_empty() {
-        let message = "none is declared, so every request is answered with 404".to_owned();
-        let fault = Fault { key: "routes".to_owned(), span: None, message, help: None };
-        found.push(fault.with_help("add [[routes]]"));
-    }
     for issuer in &config.issuers {
         found.extend(issuers::weak_choices(issuer, config.development.is_some()));
     }

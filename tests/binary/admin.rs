@@ -5,6 +5,15 @@ use std::net::{Ipv4Addr, TcpListener, TcpStream};
 
 use crate::process::{Process, ask, command, finished, own_address, run, wait};
 
+/// A gateway with an admin listener, and more keys of `[server]`.
+fn file(address: Ipv4Addr, keys: &str) -> String {
+    format!(
+        "[server]\nlisten = \"{address}:8080\"\nworkers = 1\n{keys}\n[admin]\nlisten = \"{address}:9090\"\n\
+         [upstreams.up]\ntargets = \"http://{address}:1\"\n\
+         [[routes]]\npath = \"/x\"\npublic = true\nupstream = \"up\"\n"
+    )
+}
+
 fn asked(address: Ipv4Addr, port: u16, path: &str) -> String {
     ask(address, port, &format!("GET {path} HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n"))
 }
@@ -12,13 +21,7 @@ fn asked(address: Ipv4Addr, port: u16, path: &str) -> String {
 #[test]
 fn process_that_was_asked_to_stop_is_not_ready_and_serves_on_for_drain_delay() {
     let address = own_address();
-    let mut process = Process::start(
-        address,
-        &format!(
-            "[server]\nlisten = \"{address}:8080\"\nworkers = 1\ndrain_delay = \"2s\"\ndrain_timeout = \"1s\"\n\
-             [admin]\nlisten = \"{address}:9090\"\n"
-        ),
-    );
+    let mut process = Process::start(address, &file(address, "drain_delay = \"2s\"\ndrain_timeout = \"1s\""));
     wait("it is ready", || asked(address, 9090, "/readyz").starts_with("HTTP/1.1 200"));
     process.signal("TERM");
     wait("it is not", || asked(address, 9090, "/readyz").starts_with("HTTP/1.1 503"));
@@ -34,7 +37,7 @@ fn process_that_was_asked_to_stop_is_not_ready_and_serves_on_for_drain_delay() {
 fn admin_address_that_is_in_use_is_an_error_and_a_change_of_it_takes_a_restart() {
     let address = own_address();
     let taken = TcpListener::bind((address, 9090)).expect("an address of our own");
-    let toml = format!("[server]\nlisten = \"{address}:8080\"\nworkers = 1\n[admin]\nlisten = \"{address}:9090\"\n");
+    let toml = file(address, "");
     let folder = tempfile::tempdir().expect("a folder");
     std::fs::write(folder.path().join("gateway.toml"), &toml).expect("a file");
     let output = finished(command(), folder.path());
@@ -53,10 +56,7 @@ fn admin_address_that_is_in_use_is_an_error_and_a_change_of_it_takes_a_restart()
 #[test]
 fn request_for_another_host_is_logged_with_the_key_and_not_each_time() {
     let address = own_address();
-    let process = Process::start(
-        address,
-        &format!("[server]\nlisten = \"{address}:8080\"\nworkers = 1\n[admin]\nlisten = \"{address}:9090\"\n"),
-    );
+    let process = Process::start(address, &file(address, ""));
     for _ in 0..3 {
         let answer = ask(address, 9090, "GET /livez HTTP/1.1\r\nHost: evil.example\r\n\r\n");
         assert!(answer.starts_with("HTTP/1.1 421 "), "{answer}");
@@ -69,7 +69,10 @@ fn request_for_another_host_is_logged_with_the_key_and_not_each_time() {
 #[test]
 fn check_warns_of_an_admin_listener_that_others_reach_by_any_host() {
     let toml = |listen: &str, hosts: &str| {
-        format!("[admin]\nlisten = \"{listen}\"\n{hosts}\n[upstreams.up]\ntargets = \"http://127.0.0.1:1\"\n")
+        format!(
+            "[admin]\nlisten = \"{listen}\"\n{hosts}\n[upstreams.up]\ntargets = \"http://127.0.0.1:1\"\n\
+             [[routes]]\npath = \"/x\"\npublic = true\nupstream = \"up\"\n"
+        )
     };
     let warned = |toml: String| {
         let output = run(Some(&toml), &["check"]);
@@ -83,9 +86,7 @@ fn check_warns_of_an_admin_listener_that_others_reach_by_any_host() {
 #[test]
 fn admin_port_is_shared_where_ports_are_and_is_refused_once_the_process_ends() {
     let address = own_address();
-    let toml = format!(
-        "[server]\nlisten = \"{address}:8080\"\nshare_port = true\nworkers = 1\n[admin]\nlisten = \"{address}:9090\"\n"
-    );
+    let toml = file(address, "share_port = true");
     let start = || {
         let process = Process::launch(command(), &toml);
         wait("it is there", || process.printed().1.contains("the admin listener is there"));
@@ -103,10 +104,7 @@ fn admin_port_is_shared_where_ports_are_and_is_refused_once_the_process_ends() {
 #[test]
 fn admin_request_that_was_accepted_is_answered_though_the_process_ends() {
     let address = own_address();
-    let mut process = Process::start(
-        address,
-        &format!("[server]\nlisten = \"{address}:8080\"\nworkers = 1\n[admin]\nlisten = \"{address}:9090\"\n"),
-    );
+    let mut process = Process::start(address, &file(address, ""));
     let mut early = TcpStream::connect((address, 9090)).expect("it listens");
     assert!(asked(address, 9090, "/livez").ends_with("ok\n"), "so it has accepted the other one, too");
     process.signal("TERM");

@@ -61,7 +61,8 @@ fn what_is_no_regular_file_is_refused_and_not_waited_for() {
             "[[listeners]]\naddress = \"127.0.0.1:0\"\ntls = {{ certificates = [{{ certificate = {file:?}, key = {file:?} }}] }}\n\
              [issuers.a]\nissuer = \"https://as.test\"\naudience = \"b\"\njwks_file = {file:?}\n\
              [issuers.b]\nissuer = \"https://bs.test\"\naudience = \"b\"\ntls_ca = {file:?}\n\
-             [upstreams.u]\ntargets = \"https://127.0.0.1:1\"\ntls_ca = {file:?}\n"
+             [upstreams.u]\ntargets = \"https://127.0.0.1:1\"\ntls_ca = {file:?}\n\
+             [[routes]]\npath = \"/x\"\npublic = true\nupstream = \"u\"\n"
         );
         let told = text(&run(Some(&toml), &["check"]).stderr);
         assert_eq!((told.lines().count(), told.matches(found).count()), (4, 4), "{told}");
@@ -122,6 +123,26 @@ fn every_fault_of_a_file_is_told_in_one_run() {
     assert_eq!(output.status.code(), Some(2), "{told}");
     assert!(told.contains("gateway.toml:3: upstreams.up.tls_client.key: expected PEM in no.key"), "{told}");
     assert!(told.contains("gateway.toml:10: routes[1].scope: expected a parameter of the path"), "{told}");
+}
+
+#[test]
+fn file_without_routes_is_refused_with_the_remedy() {
+    let expected = "gateway.toml: routes: expected at least one [[routes]], but found none (without a route every request \
+                    gets 404; add one, with path, upstream, and scope or public)\n";
+    let upstream = "[upstreams.up]\ntargets = \"http://127.0.0.1:1\"\n";
+    for toml in ["", "[server]\nlisten = \"127.0.0.1:0\"\n", upstream] {
+        for command in ["check", "run"] {
+            let output = run(Some(toml), &[command]);
+            assert_eq!((output.status.code(), &*text(&output.stderr)), (Some(2), expected), "{command}, {toml:?}");
+        }
+    }
+    // It is told beside other faults, and not where there are routes that cannot be read.
+    let told = text(&run(Some("[server]\nworkers = 0\n"), &["check"]).stderr);
+    assert!(told.lines().count() == 2 && told.contains(expected.trim_end()), "{told}");
+    for routes in ["[[routes]]\npath = 7\nupstream = \"up\"\n", "[routes]\npath = \"/x\"\n", "routes = 7\n"] {
+        let told = text(&run(Some(&format!("{routes}{upstream}")), &["check"]).stderr);
+        assert!(!told.is_empty() && !told.contains("at least one"), "{told}");
+    }
 }
 
 #[test]

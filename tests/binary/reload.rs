@@ -78,6 +78,10 @@ fn bad_file_is_refused_with_its_place_and_the_good_one_stays() {
         process.printed().1
     );
     assert!(is_route(address, "/good"));
+    // Cut short, as by a disk that is full.
+    fs::write(&current, &good[..good.find("[[routes]]").expect("a route")]).expect("a file");
+    wait("it is refused", || logged("routes: expected at least one [[routes]], but found none"));
+    assert!(is_route(address, "/good"));
     fs::remove_file(&current).expect("a file");
     process.signal("HUP");
     wait("it is refused", || logged("expected a file to read, but found none"));

@@ -160,7 +160,8 @@ fn gateway_is_ready_when_every_issuer_has_keys() {
     let issuer = Issuer::start(&[&key]);
     issuer.fail(Reply::status(503));
     let gateway = Gateway::start(&format!(
-        "[issuers.corp]\nissuer = \"{}\"\naudience = \"a\"\n[upstreams.up]\ntargets = \"http://127.0.0.1:1\"\n",
+        "[issuers.corp]\nissuer = \"{}\"\naudience = \"a\"\n[upstreams.up]\ntargets = \"http://127.0.0.1:1\"\n\
+         [[routes]]\npath = \"/x\"\nupstream = \"up\"\n",
         issuer.url
     ));
     eventually("its keys could not be had", || gateway.ask_admin("/readyz").text().contains("times in a row"));
@@ -175,7 +176,7 @@ fn gateway_is_ready_when_every_issuer_has_keys() {
     eventually("it is ready", || gateway.ask_admin("/readyz").status == 200);
     assert_eq!(gateway.ask_admin("/readyz").text(), "ready\n");
     let verbose = gateway.ask_admin("/readyz?verbose").text();
-    for told in ["[+] configuration: 0 routes", "[+] listener 127.0.0.1:", "[+] issuer corp: 1 key, fetched "] {
+    for told in ["[+] configuration: 1 route\n", "[+] listener 127.0.0.1:", "[+] issuer corp: 1 key, fetched "] {
         assert!(verbose.contains(told), "{verbose}");
     }
 }
@@ -193,7 +194,9 @@ fn refused_reload_is_told() {
     // Routes that are gone are not told of any more.
     assert_eq!(stand.get("/things/7", None).status, 401);
     assert_eq!(stand.metric(&requests("GET", "4xx", "refused", "no_token")), Some(1.0));
-    stand.gateway.reload(&format!("[upstreams.up]\ntargets = \"http://{}\"\n", stand.upstream.address)).expect("good");
+    let other = "[[routes]]\npath = \"/other\"\npublic = true\nupstream = \"up\"\n";
+    let toml = format!("[upstreams.up]\ntargets = \"http://{}\"\n{other}", stand.upstream.address);
+    stand.gateway.reload(&toml).expect("good");
     assert_eq!(stand.get("/things/7", None).status, 404);
     assert_eq!(stand.metric(&requests("GET", "4xx", "refused", "no_token")), None);
     assert_eq!(stand.metric("scopegate_reloads_total{outcome=\"accepted\"}"), Some(1.0));

@@ -9,7 +9,8 @@ use crate::harness::{Gateway, Stand};
 const ROUTE: &str = "[[routes]]\npath = \"/things/{id}\"\nscope = \"read\"\nupstream = \"up\"\n";
 
 const ASKS: &str = "[issuers.asks]\nissuer = \"asks\"\naudience = \"api\"\nvalidation = \"introspection\"\n\
-                    [issuers.asks.introspection]\nendpoint = \"http://127.0.0.1:9\"\nauthentication = \"none\"\n";
+                    [issuers.asks.introspection]\nendpoint = \"http://127.0.0.1:9\"\nauthentication = \"none\"\n\
+                    [upstreams.up]\ntargets = \"http://127.0.0.1:9\"\n[[routes]]\npath = \"/x\"\nupstream = \"up\"\n";
 
 fn shipped(path: &str) -> String {
     fs::read_to_string(Path::new(env!("CARGO_MANIFEST_DIR")).join(path)).expect("a shipped file")

@@ -15,6 +15,7 @@ use crate::policy::route::{Overlap, Route, RouteTable};
 /// Compiles every route; there is a table only where none is faulty.
 pub(super) fn compile(config: &Config, faults: &mut Vec<Fault>) -> (Option<RouteTable>, Vec<Forwarding>) {
     let before = faults.len();
+    faults.extend(none_declared(config, &[]));
     let mut routes = Vec::new();
     let mut forwarding = Vec::new();
     let named = config.upstreams.iter().enumerate();
@@ -57,9 +58,21 @@ fn clash(overlap: &Overlap, routes: &[&config::Route]) -> Fault {
     second.path.fault(message)
 }
 
+/// A gateway without a route answers everything with 404: such a file was cut short, or is somebody's beginning.
+fn none_declared(config: &Config, known: &[Fault]) -> Option<Fault> {
+    // Those that could not be read are declared all the same.
+    if !config.routes.is_empty() || known.iter().any(|fault| fault.key.starts_with("routes")) {
+        return None;
+    }
+    let message = "expected at least one [[routes]], but found none".to_owned();
+    let help = "without a route every request gets 404; add one, with path, upstream, and scope or public".to_owned();
+    Some(Fault { key: "routes".to_owned(), span: None, message, help: Some(help) })
+}
+
 /// What is wrong with routes by themselves, whatever else is wrong with the file.
 pub(super) fn faults(config: &Config, known: &[Fault]) -> Vec<Fault> {
     let (mut faults, mut routes, mut sources) = (Vec::new(), Vec::new(), Vec::new());
+    faults.extend(none_declared(config, known));
     let faulty: HashSet<_> = known.iter().filter_map(|fault| route_key(&fault.key)).collect();
     for written in &config.routes {
         let before = faults.len();

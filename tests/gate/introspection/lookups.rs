@@ -64,7 +64,8 @@ fn thousand_simultaneous_verifications_of_one_new_token_make_one_question() {
     // Without sockets of clients: not every machine lets a process open two thousand.
     let toml = format!(
         "[issuers.corp]\nissuer = \"{}\"\naudience = \"https://api.test\"\nvalidation = \"introspection\"\n\
-         [issuers.corp.introspection]\nclient_id = \"gateway\"\nclient_secret = \"secret\"\n",
+         [issuers.corp.introspection]\nclient_id = \"gateway\"\nclient_secret = \"secret\"\n\
+         [upstreams.up]\ntargets = \"http://127.0.0.1:1\"\n[[routes]]\npath = \"/x\"\nupstream = \"up\"\n",
         stand.url
     );
     let (config, _) = config::parse("gateway.toml", &toml).unwrap_or_else(|report| panic!("{report}"));
