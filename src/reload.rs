@@ -141,9 +141,7 @@ impl Reloader {
             return Err(Refused::TakesRestart(settled));
         }
         gateway::attend_to(&snapshot, Some(&earlier));
-        let longest = config.issuers.iter().map(|issuer| issuer.timeout).max().unwrap_or_default();
-        // For its metadata, and for its keys.
-        gateway::settle(&snapshot, &earlier, longest * 2).await;
+        settle_new_issuers(&config, &snapshot, &earlier).await;
 
         let snapshot = Arc::new(snapshot);
         self.publisher.store(Arc::clone(&snapshot));
@@ -181,6 +179,20 @@ impl Reloads {
     pub fn last(&self) -> LastReload {
         *self.last.lock().unwrap_or_else(PoisonError::into_inner)
     }
+}
+
+// Whoever reloads reads in the log why nothing happens yet.
+async fn settle_new_issuers(config: &Config, snapshot: &Snapshot, earlier: &Snapshot) {
+    let new = gateway::to_settle(snapshot, earlier);
+    if new.is_empty() {
+        return;
+    }
+    let names: Vec<_> = new.iter().map(|issuer| &*issuer.name).collect();
+    let timeouts = config.issuers.iter().filter(|issuer| names.contains(&issuer.name.value.as_str()));
+    // For its metadata, and for its keys.
+    let longest = timeouts.map(|issuer| issuer.timeout * 2).max().unwrap_or_default();
+    tracing::info!(issuers = names.join(", "), at_most = ?longest, "reload waits for the keys of new issuers");
+    gateway::settle(&new, longest).await;
 }
 
 fn has_same_issuers(snapshot: &Snapshot, earlier: &Snapshot) -> bool {

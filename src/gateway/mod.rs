@@ -30,5 +30,5 @@ pub use gate::Gate;
 pub use refusal::Refusal;
 pub use rehearsal::{Outgoing, Rehearsal, Rehearsed, Seen};
 pub use respond::ChallengeSettings;
-pub use snapshot::{Forwarding, Publisher, Snapshot, attend_to, dismiss, settle};
+pub use snapshot::{Forwarding, Publisher, Snapshot, attend_to, dismiss, settle, to_settle};
 pub use tunnel::Tunnel;

@@ -17,7 +17,7 @@ use crate::policy::route::RouteTable;
 use crate::telemetry::{RequestLog, SampleRatio};
 use crate::upstream;
 use crate::upstream::headers::Reserved;
-use crate::verify::Verifier;
+use crate::verify::{Issuer, Verifier};
 
 /// The snapshot in force. Workers load it for each request; whoever reloads stores a new one.
 pub type Publisher = Arc<ArcSwap<Snapshot>>;
@@ -92,11 +92,16 @@ pub fn attend_to(snapshot: &Snapshot, earlier: Option<&Snapshot>) {
     missing_from(known, upstreams).for_each(upstream::attend);
 }
 
-/// Waits until it is known of every issuer that `earlier` does not have whether its keys can be had, for at most
-/// `patience`.
-pub async fn settle(snapshot: &Snapshot, earlier: &Snapshot, patience: Duration) {
+/// The issuers that `earlier` does not have, and whose keys are fetched.
+pub fn to_settle<'s>(snapshot: &'s Snapshot, earlier: &'s Snapshot) -> Vec<&'s Arc<Issuer>> {
+    let new = missing_from(earlier.verifier.issuers(), snapshot.verifier.issuers());
+    new.filter(|issuer| issuer.fetches_keys()).collect()
+}
+
+/// Waits until it is known of every issuer whether its keys can be had, for at most `patience` together.
+pub async fn settle(issuers: &[&Arc<Issuer>], patience: Duration) {
     let deadline = Instant::now() + patience;
-    for issuer in missing_from(earlier.verifier.issuers(), snapshot.verifier.issuers()) {
+    for issuer in issuers {
         issuer.settle(deadline.saturating_duration_since(Instant::now())).await;
     }
 }

@@ -80,6 +80,12 @@ impl Issuer {
         }
     }
 
+    /// Whether its keys are fetched, and may be late.
+    #[must_use]
+    pub fn fetches_keys(&self) -> bool {
+        matches!(self.keys, Some(Keys::Published(_)))
+    }
+
     /// Waits for the first answer to whether its keys can be had; no longer than `patience`.
     pub async fn settle(&self, patience: Duration) {
         if let Some(Keys::Published(ring)) = &self.keys {

@@ -8,7 +8,7 @@ use std::time::{Duration, Instant};
 
 use scopegate::reload::Reloaded;
 
-use crate::harness::{Authority, Connection, Gateway, Issuer, Key, PATIENCE, Reply, Server, eventually, get};
+use crate::harness::{Authority, Connection, Gateway, Issuer, Key, PATIENCE, Reply, Server, eventually, get, logged};
 
 /// An issuer, and upstreams to choose from.
 struct Parts {
@@ -167,6 +167,23 @@ fn keys_of_a_new_issuer_are_there_with_its_routes_and_waiting_for_them_is_bounde
     assert!(began.elapsed() < Duration::from_secs(5), "{:?}", began.elapsed());
     assert_eq!(get(gateway.address, "/one", Some(&key.token(&silent.claims("")))).status, 503);
     assert_eq!(get(gateway.address, "/one", Some(&parts.token(""))).status, 200);
+}
+
+#[test]
+fn reload_says_at_its_start_which_new_issuers_it_waits_for_and_how_long_at_most() {
+    let parts = Parts::start();
+    let routes = route("/one", "", "one");
+    let gateway = parts.gateway(&parts.file("", "timeout = \"1m\"", &routes));
+    let hanging = Issuer::start(&[&parts.key]);
+    hanging.fail(Reply::RawThenHang(Vec::new()));
+    let declared = format!("[issuers.hanging]\nissuer = \"{}\"\naudience = \"a\"\ntimeout = \"2s\"\n", hanging.url);
+    let file = parts.file("", "timeout = \"1m\"", &format!("{declared}{routes}"));
+    thread::scope(|scope| {
+        let reload = scope.spawn(|| gateway.reload(&file));
+        eventually("it says so", || logged("reload waits for the keys of new issuers issuers=\"hanging\" at_most=4s"));
+        assert!(!reload.is_finished());
+        assert_eq!(reload.join().expect("no panic"), Ok(Reloaded::Changed));
+    });
 }
 
 #[test]
