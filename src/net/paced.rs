@@ -13,7 +13,7 @@ use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 
 use super::frames::Frames;
 use super::interim::Interim;
-use super::pace::{Pace, PaceLimits, Phase, Reading};
+use super::pace::{Pace, PaceLimits, Phase};
 use super::request_line::RequestLine;
 use crate::clock::{Stall, Ticker};
 
@@ -22,6 +22,8 @@ pub struct Paced<S> {
     stream: S,
     pace: Rc<Pace>,
     writing: Stall,
+    /// It was a flush that waited: of TLS, which holds what it has encrypted.
+    is_flushing: bool,
     ticker: Rc<Ticker>,
     /// What is written past whoever owns this connection, if anything may be.
     interim: Option<Interim>,
@@ -36,10 +38,10 @@ pub struct Paced<S> {
 impl<S> Paced<S> {
     /// Watches `stream` at the given pace.
     pub fn new(stream: S, pace: Rc<Pace>, limits: PaceLimits, ticker: &Rc<Ticker>) -> Self {
-        pace.watch(Reading { deadline: ticker.deadline(), limits });
+        pace.watch(limits, ticker);
         let (writing, ticker) = (Stall::new(ticker, limits.write), Rc::clone(ticker));
         let (interim, unread, frames, request_line) = (None, Bytes::new(), None, RequestLine::default());
-        Self { stream, pace, writing, ticker, interim, unread, frames, request_line }
+        Self { stream, pace, writing, is_flushing: false, ticker, interim, unread, frames, request_line }
     }
 
     /// Gives back what was read, to be read again first.
@@ -77,6 +79,7 @@ impl<S> Paced<S> {
     }
 
     fn poll_write_time_out(&mut self, context: &mut Context<'_>) -> Poll<io::Result<usize>> {
+        self.pace.set_unwritten(true);
         ready!(self.writing.poll_passed(context));
         Poll::Ready(Err(time_out("the peer took nothing in time")))
     }
@@ -85,6 +88,12 @@ impl<S> Paced<S> {
         if let Some(interim) = &self.interim {
             interim.written();
         }
+        self.progressed();
+    }
+
+    fn progressed(&mut self) {
+        self.pace.set_unwritten(false);
+        self.is_flushing = false;
         self.writing.moved();
         // The last of an answer may be written long after its end was handed over.
         if self.pace.phase() == Phase::Idle && self.frames.is_none() {
@@ -201,6 +210,7 @@ impl<S: AsyncWrite + Unpin> AsyncWrite for Paced<S> {
     fn poll_flush(self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {
         let this = self.get_mut();
         let Poll::Ready(outcome) = Pin::new(&mut this.stream).poll_flush(context) else {
+            this.is_flushing = true;
             return this.poll_write_time_out(context).map_ok(|_| ());
         };
         if let Some(interim) = &this.interim {
@@ -209,11 +219,74 @@ impl<S: AsyncWrite + Unpin> AsyncWrite for Paced<S> {
                 return this.poll_write_time_out(context).map_ok(|_| ());
             }
         }
-        // Plain TCP flushes at once whatever was written before, so only a write may end the stall.
+        // Plain TCP flushes at once whatever was written before: what ends a stalled write is a write.
+        if this.is_flushing {
+            this.progressed();
+        }
         Poll::Ready(outcome)
     }
 
     fn poll_shutdown(self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {
         Pin::new(&mut self.get_mut().stream).poll_shutdown(context)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::future::poll_fn;
+    use std::task::Waker;
+    use std::time::Duration;
+
+    use super::*;
+    use crate::clock::Clock;
+
+    /// Takes everything at once, sends nothing, and flushes when it is told to, as TLS over a full socket does.
+    struct Held {
+        is_full: bool,
+    }
+
+    impl AsyncRead for Held {
+        fn poll_read(self: Pin<&mut Self>, _: &mut Context<'_>, _: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
+            Poll::Pending
+        }
+    }
+
+    impl AsyncWrite for Held {
+        fn poll_write(self: Pin<&mut Self>, _: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
+            Poll::Ready(Ok(bytes.len()))
+        }
+
+        fn poll_flush(self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<io::Result<()>> {
+            if self.is_full { Poll::Pending } else { Poll::Ready(Ok(())) }
+        }
+
+        fn poll_shutdown(self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<io::Result<()>> {
+            Poll::Ready(Ok(()))
+        }
+    }
+
+    #[test]
+    fn connection_is_idle_when_its_peer_has_taken_what_a_flush_waited_for() {
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_time().build().expect("a runtime starts");
+        runtime.block_on(async {
+            let (ticker, pace) = (Ticker::new(Clock::system()), Pace::idle());
+            let day = Duration::from_secs(86_400);
+            let limits = PaceLimits { keep_alive: Duration::from_millis(1), header: day, write: day };
+            let mut paced = Paced::new(Held { is_full: true }, Rc::clone(&pace), limits, &ticker);
+            let mut noop = Context::from_waker(Waker::noop());
+            assert!(Pin::new(&mut paced).poll_flush(&mut noop).is_pending());
+            assert_eq!(pace.idle_since(), None, "it has not taken everything");
+            paced.stream.is_full = false;
+            assert!(Pin::new(&mut paced).poll_flush(&mut noop).is_ready());
+            assert!(pace.idle_since().is_some());
+            let mut bytes = [0];
+            let mut read = ReadBuf::new(&mut bytes);
+            let ended = async { poll_fn(|context| Pin::new(&mut paced).poll_read(context, &mut read)).await };
+            let error = tokio::select! {
+                () = Rc::clone(&ticker).run(|| ()) => unreachable!("a ticker runs for ever"),
+                ended = tokio::time::timeout(Duration::from_secs(10), ended) => ended.expect("it ends by itself"),
+            };
+            assert_eq!(error.map_err(|error| error.kind()), Err(io::ErrorKind::TimedOut));
+        });
     }
 }

@@ -35,7 +35,8 @@ pub(super) async fn serve(serving: &Serving, arrival: Arrival) -> hyper::Result<
     let outcome = poll_fn(|context| {
         let polled = Pin::new(&mut exchanges).poll(context);
         // After the poll, and not within a head: hyper would forget what it has read of a request.
-        if polled.is_ready() || told || !serving.is_draining() || pace.is_within_head() {
+        let ends = || serving.is_draining() && !pace.is_within_head() || serving.is_evicted(&pace);
+        if polled.is_ready() || told || !ends() {
             return polled;
         }
         (told, was_idle) = (true, pace.is_idle());
@@ -53,8 +54,8 @@ pub(super) async fn serve(serving: &Serving, arrival: Arrival) -> hyper::Result<
         }
         // It had its answer some time ago.
         (Ok(()), None) if was_idle => {}
-        (Ok(()), None) => serving.linger(stream).await,
-        (Err(error), _) if error.is_parse() => serving.linger(stream).await,
+        (Ok(()), None) => serving.linger(stream, &pace).await,
+        (Err(error), _) if error.is_parse() => serving.linger(stream, &pace).await,
         // Nobody is there to be told anything.
         (Err(_), _) => {}
     }
