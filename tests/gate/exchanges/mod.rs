@@ -3,6 +3,7 @@
 mod early;
 mod endless;
 mod gone;
+mod strays;
 mod targets;
 mod tls;
 
