@@ -20,6 +20,7 @@ use tokio::sync::Notify;
 use tokio::time::timeout;
 use tokio_rustls::TlsAcceptor;
 
+use super::clients::Counted;
 use super::eviction::{OpenConnections, is_idle};
 use super::limit::Place;
 use super::{Settings, http1, http2};
@@ -309,6 +310,7 @@ struct Open {
 /// What a connection holds for as long as it is open.
 pub(super) struct Held {
     pub(super) _place: Option<Place>,
+    pub(super) _counted: Option<Counted>,
     pub(super) _entered: Entered,
     pub(super) connections: Arc<Connections>,
 }

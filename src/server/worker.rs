@@ -1,7 +1,7 @@
 //! One worker: a thread, a runtime, its sockets.
 
 use std::io;
-use std::net::{SocketAddr, TcpListener};
+use std::net::{IpAddr, SocketAddr, TcpListener};
 use std::pin::pin;
 use std::rc::Rc;
 use std::sync::{Arc, mpsc};
@@ -14,6 +14,7 @@ use tokio::sync::watch;
 use tokio::task::JoinSet;
 use tokio::time::timeout;
 
+use super::clients::{Clients, Counted};
 use super::closing::{close, concerns_one_connection};
 use super::connection::{Held, Serving, serve};
 use super::eviction::{Ask, Evictors};
@@ -39,6 +40,7 @@ pub(super) struct Worker {
     pub(super) clock: Clock,
     pub(super) telemetry: Arc<Telemetry>,
     pub(super) limit: ConnectionLimit,
+    pub(super) clients: Arc<Clients>,
     pub(super) evictors: Evictors,
     /// What the workers ask this one.
     pub(super) asked: UnboundedReceiver<Ask>,
@@ -68,7 +70,8 @@ impl Worker {
             Ok(runtime) => runtime,
             Err(error) => return tell(Err(error)),
         };
-        let Self { sockets, settings, publisher, clock, telemetry, limit, evictors, asked, heart, mut phase } = self;
+        let Self { sockets, settings, publisher, clock, telemetry, limit, clients, evictors, asked, heart, mut phase } =
+            self;
         let heart = Rc::new(heart);
         runtime.block_on(async {
             let listening = |(socket, listener)| Ok((tokio::net::TcpListener::from_std(socket)?, listener));
@@ -96,8 +99,13 @@ impl Worker {
 
             let mut accepting = JoinSet::new();
             for (socket, listener) in listeners {
-                let accept =
-                    Accept { listener, serving: Rc::clone(&serving), limit: limit.clone(), evictors: evictors.clone() };
+                let accept = Accept {
+                    listener,
+                    serving: Rc::clone(&serving),
+                    limit: limit.clone(),
+                    clients: Arc::clone(&clients),
+                    evictors: evictors.clone(),
+                };
                 let mut phase = phase.clone();
                 accepting.spawn_local(async move {
                     // An error means that the server is gone: then there is nothing left to serve for.
@@ -128,6 +136,7 @@ struct Accept {
     listener: Listener,
     serving: Rc<Serving>,
     limit: ConnectionLimit,
+    clients: Arc<Clients>,
     evictors: Evictors,
 }
 
@@ -147,13 +156,14 @@ impl Accept {
             };
             match accepted {
                 Ok((socket, peer)) => {
+                    let Ok(counted) = self.count(peer.ip()) else { continue };
                     let place = tokio::select! {
                         biased;
                         place = self.place() => Some(place),
                         _ = &mut draining => None,
                     };
                     let is_last = place.is_none();
-                    self.serve(socket, peer, place);
+                    self.serve(socket, peer, place, counted);
                     if is_last {
                         return;
                     }
@@ -170,11 +180,26 @@ impl Accept {
     async fn rest_of(&self, socket: tokio::net::TcpListener) {
         close(socket, self.listener.sharing, |socket, peer| {
             // Without a place it is turned away, as it would have been a moment later.
-            if let Some(place) = self.limit.try_take() {
-                self.serve(socket, peer, Some(place));
+            if let (Ok(counted), Some(place)) = (self.count(peer.ip()), self.limit.try_take()) {
+                self.serve(socket, peer, Some(place), counted);
             }
         })
         .await;
+    }
+
+    /// Counts a connection for its client, where that is limited. An error means that the client has too many.
+    fn count(&self, client: IpAddr) -> Result<Option<Counted>, ()> {
+        let settings = self.serving.settings();
+        let max = settings.max_connections_per_client;
+        if max == 0 || settings.trusts(client) {
+            return Ok(None);
+        }
+        let counted = self.clients.enter(client, max);
+        if counted.is_none() {
+            self.listener.connections.refused.count();
+            self.clients.log_refused(client, max, self.serving.ticker.now());
+        }
+        counted.map(Some).ok_or(())
     }
 
     /// Takes a place. While none is free, the connections that have been idle longest are closed to make room.
@@ -198,10 +223,10 @@ impl Accept {
         }
     }
 
-    fn serve(&self, socket: TcpStream, peer: SocketAddr, place: Option<Place>) {
+    fn serve(&self, socket: TcpStream, peer: SocketAddr, place: Option<Place>, counted: Option<Counted>) {
         let connections = Arc::clone(&self.listener.connections);
         connections.accepted.count();
-        let held = Held { _place: place, _entered: connections.open.enter(), connections };
+        let held = Held { _place: place, _counted: counted, _entered: connections.open.enter(), connections };
         serve(&self.serving, socket, peer, self.listener.shown.current(), held);
     }
 }

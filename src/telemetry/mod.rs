@@ -101,6 +101,8 @@ pub struct Connections {
     pub accepted: Counter,
     /// Those that were closed to make room for others.
     pub evicted: Counter,
+    /// Those that were closed at once because their client had too many.
+    pub refused: Counter,
 }
 
 impl Telemetry {

@@ -1,4 +1,4 @@
-//! More connections than there are places for: whose is closed, and whose waits.
+//! More connections than there are places for: whose is closed, whose waits, and whose is refused.
 
 use std::io::ErrorKind;
 use std::sync::mpsc::{Sender, channel};
@@ -147,6 +147,35 @@ fn silent_client_of_a_tls_listener_makes_room_and_one_in_its_handshake_does_not(
     let mut new = Connection::open(gateway.address);
     assert_eq!(new.ask(GET).status, 200);
     assert!(silent.is_closed() && is_open(&shaking));
+}
+
+#[test]
+fn client_has_no_more_connections_than_it_may() {
+    let (upstream, _release) = upstream();
+    let limited = "max_connections_per_client = 2";
+    let gateway = gateway(limited, &upstream);
+    let refused = format!("scopegate_connections_refused_total{{listener=\"{}\"}}", gateway.address);
+    let is_served = |connection: &mut Connection| {
+        connection.try_write(GET);
+        connection.try_read(false).is_some_and(|answer| answer.status == 200)
+    };
+    let mut held: Vec<_> = (0..2).map(|_| Connection::open(gateway.address)).collect();
+    assert!(held.iter_mut().all(is_served));
+    assert!(Connection::open(gateway.address).is_closed());
+    assert_eq!(gateway.metric(&refused), Some(1.0));
+    assert!(logged("connection refused; the client has too many client=127.0.0.1 max_connections_per_client=2"));
+    assert!(held.iter_mut().all(is_served), "those that it has stay");
+    drop(held.pop());
+    eventually("the place is free", || is_served(&mut Connection::open(gateway.address)));
+
+    // Proxies of ours stand for many clients, and a limit can be lifted.
+    let exempt = format!("{limited}\ntrusted_proxies = \"127.0.0.0/8\"");
+    for server in [&*exempt, "max_connections_per_client = 0"] {
+        gateway.reload(&toml(limited, &upstream)).expect("a good file");
+        gateway.reload(&toml(server, &upstream)).expect("a good file");
+        let mut many: Vec<_> = (0..5).map(|_| Connection::open(gateway.address)).collect();
+        assert!(many.iter_mut().all(is_served), "{server}");
+    }
 }
 
 #[test]
