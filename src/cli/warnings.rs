@@ -4,14 +4,16 @@
 //! is open beside writing that is not, `files.*` as a scope, a granted `*`.
 
 mod issuers;
+mod paths;
 mod routes;
 
 use std::collections::HashSet;
 
 use crate::config::{Admin, Config, Fault};
+use crate::gateway::Snapshot;
 
-/// Every weak choice of the file.
-pub(super) fn weak_choices(config: &Config) -> Vec<Fault> {
+/// Every weak choice of the file, which compiles to this snapshot.
+pub(super) fn weak_choices(config: &Config, snapshot: &Snapshot) -> Vec<Fault> {
     let mut found = Vec::new();
     if let Some(development) = &config.development {
         let fault = development.listen.fault("development: anybody on this machine gets any token here");
@@ -22,11 +24,17 @@ pub(super) fn weak_choices(config: &Config) -> Vec<Fault> {
         found.extend(issuers::weak_choices(issuer, config.development.is_some()));
     }
     found.extend(routes::weak_choices(config));
+    found.extend(paths::weak_choices(config, snapshot));
     let used: HashSet<_> = config.routes.iter().map(|route| route.upstream.value.as_str()).collect();
     for upstream in config.upstreams.iter().filter(|upstream| !used.contains(upstream.name.value.as_str())) {
         found.push(upstream.name.fault("no route leads to this upstream").with_help("remove it, or add its routes"));
     }
     found
+}
+
+/// What is no weak choice, and good to know.
+pub(super) fn notes(config: &Config, snapshot: &Snapshot) -> Vec<Fault> {
+    paths::notes(config, snapshot)
 }
 
 fn any_admin_host(admin: &Admin) -> Option<Fault> {
