@@ -40,6 +40,8 @@ pub struct Pace {
     bytes_read: Cell<u64>,
     last_read: Cell<Option<Instant>>,
     fragment: Cell<Option<usize>>,
+    /// A response is in flight whose end is that of the connection.
+    is_delimited_by_close: Cell<bool>,
     allowance: Allowance,
     reading: OnceCell<Reading>,
 }
@@ -232,6 +234,18 @@ impl Pace {
         self.last_read.set(Some(now));
     }
 
+    /// The response in flight ends with the connection (RFC 9112 §6.3): until all of it has been handed over, the connection
+    /// breaks off where it ends.
+    pub fn delimit_by_close(&self) {
+        self.is_delimited_by_close.set(true);
+    }
+
+    /// Whether the end of the connection would look like that of the response.
+    #[must_use]
+    pub fn is_delimited_by_close(&self) -> bool {
+        self.is_delimited_by_close.get()
+    }
+
     /// A request line has a `#` behind so many bytes.
     pub(super) fn found_fragment(&self, bytes_before: usize) {
         self.fragment.set(Some(bytes_before));
@@ -259,6 +273,11 @@ impl Exchange {
     /// The peer was given so many bytes of an answer.
     pub fn gave(&self, bytes: usize) {
         self.0.allowance.earn(bytes);
+    }
+
+    /// All of the response has been handed over.
+    pub fn complete(&self) {
+        self.0.is_delimited_by_close.set(false);
     }
 }
 

@@ -15,6 +15,7 @@ use super::frames::Frames;
 use super::interim::Interim;
 use super::pace::{Pace, PaceLimits, Phase};
 use super::request_line::RequestLine;
+use super::stream::BreakOff;
 use crate::clock::{Stall, Ticker};
 
 /// A connection that ends with [`io::ErrorKind::TimedOut`] when its peer keeps it waiting beyond its [`PaceLimits`].
@@ -33,6 +34,8 @@ pub struct Paced<S> {
     frames: Option<Frames>,
     /// Where they do not.
     request_line: RequestLine,
+    /// Whether it is reset when it is dropped.
+    resets: bool,
 }
 
 impl<S> Paced<S> {
@@ -41,7 +44,8 @@ impl<S> Paced<S> {
         pace.watch(limits, ticker);
         let (writing, ticker) = (Stall::new(ticker, limits.write), Rc::clone(ticker));
         let (interim, unread, frames, request_line) = (None, Bytes::new(), None, RequestLine::default());
-        Self { stream, pace, writing, is_flushing: false, ticker, interim, unread, frames, request_line }
+        let (is_flushing, resets) = (false, false);
+        Self { stream, pace, writing, is_flushing, ticker, interim, unread, frames, request_line, resets }
     }
 
     /// Gives back what was read, to be read again first.
@@ -129,6 +133,29 @@ impl<S: AsyncWrite + Unpin> Paced<S> {
     }
 }
 
+impl<S: BreakOff> Paced<S> {
+    /// Closes it as usual after a response that was delimited by its end, where that has come to its own.
+    pub fn settle(&mut self) {
+        if self.resets && !self.pace.is_delimited_by_close() {
+            self.reset_when_dropped(false);
+        }
+    }
+
+    // Before the first byte of the response, not when it breaks off: nobody may be there to do it then.
+    #[inline]
+    fn before_write(&mut self) {
+        if self.pace.is_delimited_by_close() && !self.resets {
+            self.reset_when_dropped(true);
+        }
+    }
+
+    #[cold]
+    fn reset_when_dropped(&mut self, resets: bool) {
+        self.resets = resets;
+        self.stream.reset_when_dropped(resets);
+    }
+}
+
 impl<S: AsyncRead + Unpin> Paced<S> {
     fn poll_read_anew(&mut self, context: &mut Context<'_>, buf: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
         if self.unread.is_empty() {
@@ -174,9 +201,10 @@ impl<S: AsyncRead + AsyncWrite + Unpin> AsyncRead for Paced<S> {
     }
 }
 
-impl<S: AsyncWrite + Unpin> AsyncWrite for Paced<S> {
+impl<S: AsyncWrite + BreakOff + Unpin> AsyncWrite for Paced<S> {
     fn poll_write(self: Pin<&mut Self>, context: &mut Context<'_>, buf: &[u8]) -> Poll<io::Result<usize>> {
         let this = self.get_mut();
+        this.before_write();
         if this.poll_interim_written(context).is_pending() {
             return this.poll_write_time_out(context);
         }
@@ -193,6 +221,7 @@ impl<S: AsyncWrite + Unpin> AsyncWrite for Paced<S> {
         bufs: &[io::IoSlice<'_>],
     ) -> Poll<io::Result<usize>> {
         let this = self.get_mut();
+        this.before_write();
         if this.poll_interim_written(context).is_pending() {
             return this.poll_write_time_out(context);
         }
@@ -227,7 +256,12 @@ impl<S: AsyncWrite + Unpin> AsyncWrite for Paced<S> {
     }
 
     fn poll_shutdown(self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {
-        Pin::new(&mut self.get_mut().stream).poll_shutdown(context)
+        let this = self.get_mut();
+        if this.resets && this.pace.is_delimited_by_close() {
+            // Half a body must not look whole.
+            return Poll::Ready(Err(io::ErrorKind::ConnectionAborted.into()));
+        }
+        Pin::new(&mut this.stream).poll_shutdown(context)
     }
 }
 
@@ -243,6 +277,10 @@ mod tests {
     /// Takes everything at once, sends nothing, and flushes when it is told to, as TLS over a full socket does.
     struct Held {
         is_full: bool,
+    }
+
+    impl BreakOff for Held {
+        fn reset_when_dropped(&self, _: bool) {}
     }
 
     impl AsyncRead for Held {
