@@ -9,7 +9,7 @@ use super::admin::Admin;
 use super::listener::Listener;
 use super::read::Table;
 use super::report::Placed;
-use super::secret::{Secret, secret};
+use super::secret::Secret;
 use super::server::loopback;
 use super::units::{HOUR, MONTH, SECOND, duration};
 use super::values::{Mismatch, any_text, expected, socket_address, text, word};
@@ -115,8 +115,8 @@ fn clients(table: &mut Table<'_>) -> Vec<Placed<DevelopmentClient>> {
         return vec![Placed::at(test, "development.clients".to_owned(), None)];
     }
     table.each("clients", |client| {
-        let (id, secret_of_file) = (client.or("id", "test".to_owned(), text), secret(client.file()));
-        let secret = client.or("secret", Secret::bare("test"), secret_of_file);
+        let id = client.or("id", "test".to_owned(), text);
+        let secret = client.secret("secret").map_or_else(|| Secret::bare("test"), |secret| secret.value);
         let allowed_scope = client.or("allowed_scope", "*".to_owned(), any_text);
         Some(client.placed(DevelopmentClient { id, secret, allowed_scope }))
     })

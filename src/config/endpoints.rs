@@ -8,7 +8,7 @@ use url::Url;
 use super::introspection::{Authentication, Introspection};
 use super::read::Table;
 use super::report::Placed;
-use super::secret::{Secret, secret};
+use super::secret::Secret;
 use super::values::{Mismatch, expected, path, url};
 
 /// Where an issuer's metadata is (RFC 8414 §3).
@@ -39,9 +39,9 @@ const KEY_SOURCES: [&str; 3] = ["jwks_uri", "jwks_file", "shared_secret"];
 
 /// Reads where the keys are; `None` where nothing is signed for us.
 pub(super) fn keys(table: &mut Table<'_>, needed: bool) -> Option<KeySource> {
-    let uri = table.optional("jwks_uri", url).map(KeySource::Uri);
+    let uri = table.optional("jwks_uri", url_of_keys).map(KeySource::Uri);
     let file = table.optional("jwks_file", path(table.folder())).map(KeySource::File);
-    let shared_secret = table.optional("shared_secret", secret(table.file())).map(KeySource::SharedSecret);
+    let shared_secret = table.secret("shared_secret").map(KeySource::SharedSecret);
     for (first, second) in [("jwks_uri", "jwks_file"), ("jwks_uri", "shared_secret"), ("jwks_file", "shared_secret")] {
         table.refuse_both(first, second);
     }
@@ -110,24 +110,32 @@ fn left_to_discovery(
     left
 }
 
+fn url_of_keys(value: &DeValue<'_>) -> Result<Url, Mismatch> {
+    let is_file = |text: &str| !text.contains("://") && (text.contains('/') || text.ends_with(".json"));
+    let hint = || value.as_str().filter(|text| is_file(text)).map(|_| "jwks_file takes the path of a file".to_owned());
+    url(value).map_err(|mismatch| mismatch.or_help(hint()))
+}
+
 fn metadata_place(value: &DeValue<'_>) -> Result<Discovery, Mismatch> {
     let mismatch = || expected("true, false or the http or https URL of the metadata document");
     match value.as_bool() {
         Some(true) => Ok(Discovery::WellKnown),
         Some(false) => Ok(Discovery::Off),
-        None => url(value).map(Discovery::At).map_err(|cause| Mismatch { found: cause.found, ..mismatch() }),
+        None => url(value).map(Discovery::At).map_err(|cause| Mismatch { expected: mismatch().expected, ..cause }),
     }
 }
 
 /// The well-known places are made from the issuer (RFC 8414 §3.1), which has neither query nor fragment (§2).
 fn refuse_undiscoverable(table: &Table<'_>, issuer: &Placed<String>, remedy: &str) {
-    let found = match url(&DeValue::String(issuer.value.as_str().into())) {
+    let (found, hint) = match url(&DeValue::String(issuer.value.as_str().into())) {
         Ok(url) if url.query().is_none() => return,
-        Ok(_) => None,
-        Err(mismatch) => mismatch.found,
+        Ok(_) => (None, None),
+        // A bare name may be one on purpose.
+        Err(mismatch) => (mismatch.found, mismatch.help.filter(|_| issuer.value.contains([':', '/', '$', '{']))),
     };
     let found = found.unwrap_or_else(|| format!("{:?}", issuer.value));
     let message = format!("expected an http or https URL without query and fragment, but found {found}");
-    let fault = issuer.fault(message).with_help(format!("to name an issuer otherwise, give {remedy}"));
+    let hint = hint.map(|hint| format!("{hint}; ")).unwrap_or_default();
+    let fault = issuer.fault(message).with_help(format!("{hint}to name an issuer otherwise, give {remedy}"));
     table.push_absent(&["discovery", "jwks_uri", "jwks_file", "shared_secret", "introspection"], fault);
 }

@@ -8,7 +8,7 @@ use url::Url;
 use super::names::quoted_list;
 use super::read::Table;
 use super::report::Placed;
-use super::secret::{Secret, secret};
+use super::secret::Secret;
 use super::units::{DAY, HOUR, SECOND, count, whole_seconds};
 use super::values::{PUBLIC_KEY_ALGORITHMS, boolean, name, path, text, url, word};
 
@@ -49,7 +49,7 @@ pub enum Authentication {
         /// Where it is fetched; without it, where the metadata says.
         token_endpoint: Option<Placed<Url>>,
         /// Its scope.
-        scope: String,
+        scope: Placed<String>,
     },
     /// `private_key_jwt` (RFC 7523 §2.2).
     PrivateKeyJwt {
@@ -156,12 +156,12 @@ fn authentication(table: &mut Table<'_>) -> Option<Authentication> {
     // One that cannot be read needs nothing that one knows of.
     let written = !table.has("authentication") || kind.is_written();
     let id = table.optional("client_id", text);
-    let secret = table.optional("client_secret", secret(table.file()));
+    let secret = table.secret("client_secret");
     let key = table.optional("client_key", path(table.folder()));
     let key_id = table.optional("client_key_id", text);
     let algorithm = table.or("client_key_algorithm", "RS256", name(&PUBLIC_KEY_ALGORITHMS));
     let token_endpoint = table.optional("token_endpoint", url);
-    let scope = table.optional("scope", text);
+    let scope = table.placed_or("scope", "authorization.introspect".to_owned(), text);
     if written {
         refuse_what_does_not_fit(table, kind.value);
     }
@@ -171,11 +171,7 @@ fn authentication(table: &mut Table<'_>) -> Option<Authentication> {
         Kind::None => Some(Authentication::None(kind.with_value(()))),
         Kind::Basic => client(id, secret).map(Authentication::Basic),
         Kind::Form => client(id, secret).map(Authentication::Form),
-        Kind::Bearer => Some(Authentication::Bearer {
-            client: client(id, secret)?,
-            token_endpoint,
-            scope: scope.map_or_else(|| "authorization.introspect".to_owned(), |scope| scope.value),
-        }),
+        Kind::Bearer => Some(Authentication::Bearer { client: client(id, secret)?, token_endpoint, scope }),
         Kind::PrivateKeyJwt => Some(Authentication::PrivateKeyJwt {
             client_id: id?.value,
             key: key?,

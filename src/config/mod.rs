@@ -15,6 +15,7 @@
 mod admin;
 mod development;
 mod endpoints;
+mod hints;
 mod introspection;
 mod issuer;
 mod listener;
@@ -42,9 +43,11 @@ use toml::de::DeTable;
 pub use admin::Admin;
 pub use development::{Development, DevelopmentAlgorithm, DevelopmentClient, TokenFormat};
 pub use endpoints::{Discovery, KeySource};
+pub use hints::{host as host_hint, path as path_hint};
 pub use introspection::{Accept, Authentication, ClientSecret, Introspection};
 pub use issuer::{Audience, ExpiryUnit, Issuer, Validation};
 pub use listener::{Certificate, Listener, ListenerTls};
+pub use names::did_you_mean;
 pub use report::{Fault, Placed, Report, Source};
 pub use route::{Access, ClaimFormat, ClaimHeader, ForwardToken, Route};
 pub use schema::SCHEMA;
@@ -154,11 +157,11 @@ fn parse_judged(
         return Err(source.report(syntax::faults(&errors, text)));
     }
     let folder = Path::new(file_name).parent().unwrap_or(Path::new("")).to_owned();
-    let file = File { folder, variable, faults: RefCell::default() };
+    let file = File { folder, variable, faults: RefCell::default(), warnings: RefCell::default() };
     let config = file.read(document.get_ref(), Config::read);
-    let mut faults = file.faults.into_inner();
+    let (mut faults, warnings) = (file.faults.into_inner(), file.warnings.into_inner());
     if faults.is_empty() {
-        return Ok((config, source));
+        return Ok((config, source.with_warnings(warnings)));
     }
     let more = judge(&config, &faults);
     faults.extend(more);

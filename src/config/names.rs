@@ -24,7 +24,8 @@ const OTHERWISE: [(&str, &str); 16] = [
 ];
 
 /// `did you mean "listen"?`, if one of `known` is near enough to `name` to be its misspelling.
-pub(super) fn did_you_mean<K: AsRef<str>>(name: &str, known: impl IntoIterator<Item = K>) -> Option<String> {
+#[must_use]
+pub fn did_you_mean<K: AsRef<str>>(name: &str, known: impl IntoIterator<Item = K>) -> Option<String> {
     nearest(name, known).map(|known| format!("did you mean {:?}?", known.as_ref()))
 }
 
@@ -41,7 +42,8 @@ pub(super) fn meant<'k>(name: &str, known: &[&'k str]) -> Option<&'k str> {
 pub(super) fn nearest<K: AsRef<str>>(name: &str, known: impl IntoIterator<Item = K>) -> Option<K> {
     let name = folded(name);
     let length = name.chars().count();
-    let allowed = (length / 3).max(1);
+    // Of a single letter nothing would be left.
+    let allowed = if length > 1 { (length / 3).max(1) } else { 0 };
     let mut nearest: Option<(usize, K)> = None;
     for known in known {
         // No distance is shorter than the difference in length, which is found sooner.

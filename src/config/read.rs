@@ -11,8 +11,10 @@ use std::path::{Path, PathBuf};
 
 use toml::de::{DeArray, DeTable, DeValue};
 
+use super::hints;
 use super::names::{is_bare_key, meant, nearest, quoted_list};
 use super::report::{Fault, Placed};
+use super::secret::{Secret, secret};
 use super::values::{Mismatch, describe, expected, kind};
 
 /// The file that is being read: what its values lean on, and the faults found so far.
@@ -23,6 +25,8 @@ pub(super) struct File<'e> {
     pub(super) variable: &'e dyn Fn(&str) -> Option<String>,
     /// What is wrong with it so far.
     pub(super) faults: RefCell<Vec<Fault>>,
+    /// What can be read, and is not likely to be what was meant.
+    pub(super) warnings: RefCell<Vec<Fault>>,
 }
 
 /// One table of the file.
@@ -53,10 +57,6 @@ impl File<'_> {
 impl<'f> Table<'f> {
     fn new(file: &'f File<'f>, key: String, span: Option<Range<usize>>, entries: &'f DeTable<'f>) -> Self {
         Self { file, key, span, entries, taken: Vec::new(), absent: RefCell::default() }
-    }
-
-    pub(super) fn file(&self) -> &'f File<'f> {
-        self.file
     }
 
     /// Where relative paths start.
@@ -108,6 +108,18 @@ impl<'f> Table<'f> {
         self.value(found, &read)
     }
 
+    /// A secret: nothing of it is ever told, so nothing is proposed for one that cannot be read.
+    pub(super) fn secret(&mut self, name: &'static str) -> Option<Placed<Secret>> {
+        let found = self.take(name)?;
+        match secret(self.file, found.value) {
+            Ok(secret) => Some(Placed::at(secret, found.key, Some(found.span))),
+            Err(mismatch) => {
+                self.mismatch(&found, mismatch);
+                None
+            }
+        }
+    }
+
     pub(super) fn or<T>(&mut self, name: &'static str, default: T, read: impl Reads<T>) -> T {
         self.optional(name, read).map_or(default, |placed| placed.value)
     }
@@ -125,7 +137,8 @@ impl<'f> Table<'f> {
     pub(super) fn list<T>(&mut self, name: &'static str, least: usize, read: impl Reads<T>) -> Option<Vec<Placed<T>>> {
         let found = self.take(name)?;
         if !found.value.is_array() {
-            self.mismatch(&found, expected("a list"));
+            let bracketed = read(found.value).ok().map(|_| format!("did you mean [{}]?", describe(found.value)));
+            self.mismatch(&found, expected("a list").or_help(bracketed));
             return None;
         }
         self.elements(found, least, &read)
@@ -156,7 +169,17 @@ impl<'f> Table<'f> {
         if found.value.is_array() {
             return self.elements(found, least, &read);
         }
-        self.value(found, &read).map(|only| vec![only])
+        // `"a, b"` may be a value, and is seldom meant to be one.
+        if let (Some(text), Ok(_), Some(list)) = (found.value.as_str(), read(found.value), listed(found.value, &read))
+            && text.contains(',')
+        {
+            self.warn(&found, &format!("{} is one value", describe(found.value)), format!("a list is written {list}"));
+        }
+        self.value(found, &|value: &DeValue<'_>| {
+            read(value)
+                .map_err(|mismatch| mismatch.or_help(listed(value, &read).map(|list| format!("did you mean {list}?"))))
+        })
+        .map(|only| vec![only])
     }
 
     pub(super) fn required_one_or_many<T>(
@@ -312,12 +335,25 @@ impl<'f> Table<'f> {
 
     fn value<T>(&self, found: Found<'_>, read: &impl Reads<T>) -> Option<Placed<T>> {
         match read(found.value) {
-            Ok(value) => Some(Placed::at(value, found.key, Some(found.span))),
+            Ok(value) => {
+                if let Some(placeholder) = found.value.as_str().and_then(hints::placeholder) {
+                    let message = format!("{placeholder:?} is taken as it stands");
+                    self.warn(&found, &message, hints::unfilled(placeholder));
+                }
+                Some(Placed::at(value, found.key, Some(found.span)))
+            }
             Err(mismatch) => {
+                let mismatch = mismatch.or_help(brackets(found.value, read));
                 self.mismatch(&found, mismatch);
                 None
             }
         }
+    }
+
+    fn warn(&self, found: &Found<'_>, message: &str, help: String) {
+        let (key, span) = (found.key.clone(), Some(found.span.clone()));
+        let fault = Fault { key, span, message: message.to_owned(), help: Some(help) };
+        self.file.warnings.borrow_mut().push(fault);
     }
 
     fn mismatch(&self, found: &Found<'_>, mismatch: Mismatch) {
@@ -331,6 +367,19 @@ impl<'f> Table<'f> {
             self.push_absent(&[name], self.fault(name, format!("expected {what}, but found nothing")));
         }
     }
+}
+
+// Of a list of one where there may be no list.
+fn brackets<T>(value: &DeValue<'_>, read: &impl Reads<T>) -> Option<String> {
+    let only = value.as_array().filter(|list| list.len() == 1)?.first()?.get_ref();
+    read(only).ok().map(|_| format!("write {}, without brackets", describe(only)))
+}
+
+// The list that a text is likely to be: each part of it could be an element.
+fn listed<T>(value: &DeValue<'_>, read: &impl Reads<T>) -> Option<String> {
+    let parts = hints::parts(value.as_str()?)?;
+    let is_good = |part: &&str| read(&DeValue::String((*part).into())).is_ok();
+    parts.iter().all(is_good).then(|| format!("{parts:?}"))
 }
 
 /// Reads one value.

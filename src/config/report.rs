@@ -83,7 +83,7 @@ impl Fault {
     }
 }
 
-/// The name of the file that was read, and where its lines begin.
+/// The name of the file that was read, where its lines begin, and what reading it warns of.
 ///
 /// The text is not kept: it may hold secrets.
 #[derive(Clone, Debug)]
@@ -91,12 +91,23 @@ pub struct Source {
     file_name: String,
     /// The place of each line feed.
     line_ends: Vec<usize>,
+    warnings: Vec<Fault>,
 }
 
 impl Source {
     pub(super) fn new(file_name: &str, text: &str) -> Self {
         let line_ends = memchr::memchr_iter(b'\n', text.as_bytes()).collect();
-        Self { file_name: file_name.to_owned(), line_ends }
+        Self { file_name: file_name.to_owned(), line_ends, warnings: Vec::new() }
+    }
+
+    pub(super) fn with_warnings(self, warnings: Vec<Fault>) -> Self {
+        Self { warnings, ..self }
+    }
+
+    /// What can be read, and is not likely to be what was meant.
+    #[must_use]
+    pub fn warnings(&self) -> &[Fault] {
+        &self.warnings
     }
 
     /// The file as the operator named it.

@@ -119,7 +119,12 @@ impl DeclaredNames {
         let list = if names.is_empty() { "none is".to_owned() } else { quoted_list(names, "and") };
         let near = did_you_mean(value.as_str().unwrap_or_default(), names);
         let near = near.map(|near| format!("; {near}")).unwrap_or_default();
-        undeclared.with_help(format!("declared: {list}{near}"))
+        let remedy = match value.as_str().unwrap_or_default() {
+            "*" | "all" | "any" => format!("; without {kind}s, every {kind} counts"),
+            text if text.contains("://") => format!("; what has a URL is declared as [{kind}s.NAME]"),
+            _ => near,
+        };
+        undeclared.with_help(format!("declared: {list}{remedy}"))
     }
 }
 

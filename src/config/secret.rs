@@ -6,6 +6,7 @@ use secrecy::{ExposeSecret, SecretString};
 use toml::de::DeValue;
 use zeroize::Zeroizing;
 
+use super::hints::placeholder;
 use super::read::File;
 use super::values::{Mismatch, expected, kind};
 use crate::files::{self, MAX_NAMED};
@@ -54,8 +55,13 @@ impl PartialEq for Secret {
     }
 }
 
-pub(super) fn secret(file: &File<'_>) -> impl Fn(&DeValue<'_>) -> Result<Secret, Mismatch> {
-    move |value| match value {
+pub(super) fn secret(file: &File<'_>, value: &DeValue<'_>) -> Result<Secret, Mismatch> {
+    match value {
+        // Everybody can guess it.
+        DeValue::String(text) if placeholder(text).is_some_and(|placeholder| placeholder == text.trim()) => {
+            let found = "a placeholder, which nothing is filled in for";
+            Err(expected(FORMS).but_found(found).with_help("{ env = \"NAME\" } takes it from the environment"))
+        }
         DeValue::String(text) => not_blank(text, SecretOrigin::Bare),
         DeValue::Table(table) => {
             let mut entries = table.iter().map(|(name, value)| (name.get_ref().as_ref(), value.get_ref().as_str()));
@@ -76,7 +82,11 @@ fn from_variable(file: &File<'_>, name: &str) -> Result<Secret, Mismatch> {
     let text = (file.variable)(name).ok_or_else(|| {
         expected(format!("a secret in the environment variable {name:?}"))
             .but_found("no such variable, or one that is not UTF-8")
-            .with_help("set it where scopegate starts")
+            .with_help(if name.contains('$') {
+                "a variable is named without $ and braces"
+            } else {
+                "set it where scopegate starts"
+            })
     })?;
     not_blank(&text, SecretOrigin::Variable(name.to_owned()))
 }

@@ -24,9 +24,11 @@ const SIZE_UNITS: [(&str, u64); 3] = [("MiB", 1024 * 1024), ("KiB", 1024), ("B",
 pub(super) fn count(bounds: RangeInclusive<usize>) -> impl Fn(&DeValue<'_>) -> Result<usize, Mismatch> {
     move |value| {
         let number = value.as_integer().and_then(|number| usize::from_str_radix(number.as_str(), number.radix()).ok());
-        number
-            .filter(|number| bounds.contains(number))
-            .ok_or_else(|| expected(format!("an integer from {} to {}", bounds.start(), bounds.end())))
+        number.filter(|number| bounds.contains(number)).ok_or_else(|| {
+            let quoted = value.as_str().filter(|text| text.parse().is_ok_and(|number: usize| bounds.contains(&number)));
+            let hint = quoted.map(|number| format!("write {number}, without quotes"));
+            expected(format!("an integer from {} to {}", bounds.start(), bounds.end())).or_help(hint)
+        })
     }
 }
 
@@ -68,8 +70,14 @@ fn quantity(
         expected(format!("a {what} from \"{least}\" to \"{most}\""))
     };
     let quantity = value.as_str().and_then(|text| parse(text, units)).ok_or_else(|| {
-        let names: Vec<_> = units.iter().rev().map(|(name, _)| *name).collect();
-        mismatch().with_help(format!("a whole number and a unit: {}", names.join(", ")))
+        let meant = meant(value, units).filter(|quantity| bounds.contains(quantity));
+        mismatch().with_help(match meant {
+            Some(quantity) => format!("did you mean {:?}?", written(quantity, units)),
+            None => {
+                let names: Vec<_> = units.iter().rev().map(|(name, _)| *name).collect();
+                format!("a whole number and a unit: {}", names.join(", "))
+            }
+        })
     })?;
     Some(quantity).filter(|quantity| bounds.contains(quantity)).ok_or_else(mismatch)
 }
@@ -78,6 +86,66 @@ fn parse(text: &str, units: &[(&str, u64)]) -> Option<u64> {
     let (digits, unit) = text.split_at(text.find(|character: char| !character.is_ascii_digit())?);
     let (_, factor) = units.iter().find(|(name, _)| *name == unit)?;
     digits.parse::<u64>().ok()?.checked_mul(*factor)
+}
+
+/// Units as other programs write them.
+const OTHER_UNITS: [(&str, &str); 20] = [
+    ("milliseconds", "ms"),
+    ("millis", "ms"),
+    ("msec", "ms"),
+    ("seconds", "s"),
+    ("second", "s"),
+    ("secs", "s"),
+    ("sec", "s"),
+    ("minutes", "m"),
+    ("minute", "m"),
+    ("mins", "m"),
+    ("min", "m"),
+    ("hours", "h"),
+    ("hour", "h"),
+    ("k", "KiB"),
+    ("kb", "KiB"),
+    ("m", "MiB"),
+    ("mb", "MiB"),
+    ("bytes", "B"),
+    ("days", "d"),
+    ("day", "d"),
+];
+
+/// What somebody meant who wrote `30`, `"30"`, `"1m30s"`, `"1.5s"`, `"2 hours"`, `"1d"` or `"16kb"`.
+fn meant(value: &DeValue<'_>, units: &[(&str, u64)]) -> Option<u64> {
+    let of_seconds = units.iter().any(|(name, _)| *name == "s");
+    // Without a unit, seconds and bytes are what others take.
+    let bare = if of_seconds { "s" } else { "B" };
+    let number = value.as_integer().map(ToString::to_string);
+    let text = number.as_deref().or(value.as_str())?.to_ascii_lowercase();
+    let mut rest = text.as_str();
+    let mut sum: u64 = 0;
+    while !rest.trim().is_empty() {
+        rest = rest.trim_start();
+        let (number, after) = rest.split_at(rest.find(|c: char| !c.is_ascii_digit() && c != '.').unwrap_or(rest.len()));
+        let after = after.trim_start();
+        let (unit, after) = after.split_at(after.find(|c: char| !c.is_ascii_alphabetic()).unwrap_or(after.len()));
+        let factor = factor(if unit.is_empty() { bare } else { unit }, units)?;
+        let (whole, part) = number.split_once('.').unwrap_or((number, ""));
+        let parts = 10_u64.checked_pow(u32::try_from(part.len()).ok()?)?;
+        let scaled = format!("{whole}{part}").parse::<u64>().ok()?.checked_mul(factor)?;
+        sum = sum.checked_add(Some(scaled / parts).filter(|_| scaled.is_multiple_of(parts))?)?;
+        rest = after;
+    }
+    Some(sum).filter(|_| !text.trim().is_empty())
+}
+
+fn factor(unit: &str, units: &[(&str, u64)]) -> Option<u64> {
+    let ours = |name: &str| units.iter().find(|(ours, _)| ours.eq_ignore_ascii_case(name)).map(|(_, factor)| *factor);
+    let days = || units.iter().find(|(name, _)| *name == "h").map(|(_, factor)| factor * 24);
+    let other = || {
+        OTHER_UNITS.iter().filter(|(other, _)| *other == unit).find_map(|(_, name)| match *name {
+            "d" => days(),
+            name => ours(name),
+        })
+    };
+    ours(unit).or_else(other).or_else(|| days().filter(|_| unit == "d"))
 }
 
 /// The shortest way to write a quantity: in its greatest unit that divides it.
@@ -108,6 +176,31 @@ mod tests {
         assert_eq!(parse("1MiB", &SIZE_UNITS), Some(1_048_576));
         assert_eq!(parse("512B", &SIZE_UNITS), Some(512));
         assert_eq!(parse("16kb", &SIZE_UNITS), None);
+    }
+
+    #[test]
+    fn quantities_of_other_programs_are_proposed_as_ours() {
+        let proposed = |text: &str, units| meant(&DeValue::String(text.into()), units).map(|one| written(one, units));
+        for (text, ours) in [
+            ("30", "30s"),
+            ("5 s", "5s"),
+            ("5S", "5s"),
+            ("1.5s", "1500ms"),
+            ("1m30s", "90s"),
+            ("2 hours 5 min", "125m"),
+            ("1d", "24h"),
+            ("250 msec", "250ms"),
+        ] {
+            assert_eq!(proposed(text, &DURATION_UNITS).as_deref(), Some(ours), "{text}");
+        }
+        for (text, ours) in
+            [("16kb", "16KiB"), ("16 KB", "16KiB"), ("1M", "1MiB"), ("1.5MiB", "1536KiB"), ("512", "512B")]
+        {
+            assert_eq!(proposed(text, &SIZE_UNITS).as_deref(), Some(ours), "{text}");
+        }
+        for none in ["", "s", "-5s", "1.2345s", "5 parsecs", "1..5s", "99999999999999999999h", "5s!"] {
+            assert_eq!(proposed(none, &DURATION_UNITS), None, "{none}");
+        }
     }
 
     #[test]

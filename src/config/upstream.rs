@@ -7,11 +7,12 @@ use http::uri::{Authority, PathAndQuery};
 use toml::de::DeValue;
 use url::Url;
 
+use super::hints;
 use super::listener::Certificate;
 use super::read::Table;
 use super::report::Placed;
 use super::units::{DAY, HOUR, MILLISECOND, MINUTE, SECOND, count, duration};
-use super::values::{Mismatch, expected, origin, path, text, word};
+use super::values::{Mismatch, expected, host_name, origin, path, word};
 
 /// `[upstreams.NAME]`.
 #[derive(Clone, Debug, PartialEq)]
@@ -102,7 +103,7 @@ impl Upstream {
             pool_idle: table.or("pool_idle", 256, count(0..=65_536)),
             pool_idle_timeout: table.or("pool_idle_timeout", 4 * SECOND, duration(MILLISECOND..=HOUR)),
             host: table.or("host", UpstreamHost::Pass, upstream_host),
-            tls_server_name: table.optional("tls_server_name", text),
+            tls_server_name: table.optional("tls_server_name", host_name),
             tls_ca: table.optional("tls_ca", path(table.folder())),
             tls_client: table.optional_section("tls_client", Certificate::read).flatten(),
             // What may be missing comes last, when every key was taken.
@@ -134,13 +135,16 @@ fn path_and_query(value: &DeValue<'_>) -> Result<PathAndQuery, Mismatch> {
 }
 
 fn upstream_host(value: &DeValue<'_>) -> Result<UpstreamHost, Mismatch> {
-    let authority = |text: &str| text.parse::<Authority>().ok().filter(|authority| !authority.as_str().contains('@'));
+    let authority = |text: &str| {
+        let is_of_name = |byte: u8| byte.is_ascii_alphanumeric() || b"-._~:[]".contains(&byte);
+        text.parse::<Authority>().ok().filter(|_| text.bytes().all(is_of_name))
+    };
     match value.as_str() {
         Some("pass") => Ok(UpstreamHost::Pass),
         Some("target") => Ok(UpstreamHost::Target),
-        name => name
-            .and_then(authority)
-            .map(UpstreamHost::Name)
-            .ok_or_else(|| expected("\"pass\", \"target\" or the name of a host")),
+        name => name.and_then(authority).map(UpstreamHost::Name).ok_or_else(|| {
+            let hint = name.and_then(|name| hints::host(name, |host| authority(host).is_some()));
+            expected("\"pass\", \"target\" or the name of a host").or_help(hint)
+        }),
     }
 }

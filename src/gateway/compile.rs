@@ -22,6 +22,7 @@ use super::respond::ChallengeSettings;
 use super::snapshot::Snapshot;
 use crate::config::{self, Config, Fault, Placed};
 use crate::net::tls::{self, TlsError};
+use crate::policy::host::HostPattern;
 use crate::policy::path::PathParameters;
 use crate::telemetry::{RequestLog, SampleRatio};
 use crate::upstream::headers::Reserved;
@@ -113,6 +114,16 @@ pub fn route_faults(config: &Config, known: &[Fault]) -> Vec<Fault> {
     faults.extend(issuers::faults_of_keys(&config.issuers));
     admin::known_hosts(config, &mut faults);
     faults
+}
+
+/// The pattern of a host as it is written, for routes and for the admin listener.
+fn host_pattern(host: &Placed<String>) -> Result<HostPattern, Box<Fault>> {
+    let hint = || config::host_hint(&host.value, |proposed| HostPattern::parse(proposed).is_ok());
+    HostPattern::parse(&host.value).map_err(|error| {
+        let (message, found) = (error.to_string(), format!("{:?}", host.value));
+        let message = if message.contains(&found) { message } else { format!("{message} in {found}") };
+        Box::new(Fault { help: hint(), ..host.fault(message) })
+    })
 }
 
 /// The roots that others are trusted by; the system's are read at most once, and only where they are needed.

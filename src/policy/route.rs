@@ -332,10 +332,8 @@ impl<'r> Taken<'r> {
 }
 
 mod precedence;
-mod shadowed;
 mod standing;
 
-pub use shadowed::{LostMethods, RefusedLookalikes};
 pub use standing::Standing;
 
 #[cfg(test)]

@@ -29,7 +29,7 @@ pub(super) fn weak_choices(config: &Config) -> Vec<Fault> {
             found.push(fault.with_help("enforce = true once the log is quiet"));
         }
         found.extend(too_open(route));
-        found.extend(colon(&route.path));
+        found.extend(literal(&route.path));
         if config.issuers.is_empty() && route.access != Access::Public {
             let fault = route.path.fault("no issuer is declared, so no token passes here");
             found.push(fault.with_help("add [issuers.NAME]"));
@@ -72,10 +72,17 @@ fn too_open(route: &Route) -> Option<Fault> {
     }
 }
 
-// Other gateways write their parameters so.
-fn colon(path: &Placed<String>) -> Option<Fault> {
-    let segment = path.value.split('/').find(|segment| segment.len() > 1 && segment.starts_with(':'))?;
-    let name = &segment[1..];
+// Other gateways write their parameters so, and their patterns.
+fn literal(path: &Placed<String>) -> Option<Fault> {
+    let name_of = |segment: &&str| {
+        let colon = segment.strip_prefix(':').filter(|name| !name.is_empty());
+        let angled = || segment.strip_prefix('<')?.strip_suffix('>');
+        colon.map(str::to_owned).or_else(|| angled().map(|name| name.rsplit(':').next().unwrap_or(name).to_owned()))
+    };
+    let found = path.value.split('/').find_map(|segment| Some((segment, name_of(&segment)?)));
+    let is_expression = |segment: &&str| [".*", "(.*)", ".+", "[^/]+", "([^/]+)", "[0-9]+", "\\d+"].contains(segment);
+    let expression = || path.value.split('/').find(is_expression).map(|segment| (segment, "name".to_owned()));
+    let (segment, name) = found.or_else(expression)?;
     let fault = path.fault(format!("{segment:?} is taken literally"));
     Some(fault.with_help(format!("{{{name}}} takes any segment")))
 }
@@ -208,11 +215,14 @@ mod tests {
     fn parameters_in_the_way_of_others_are_warned_of() {
         let told = |path: &str| warnings(&format!("[[routes]]\npath = \"{path}\"\nscope = \"a\"\nupstream = \"up\"\n"));
         assert_eq!(told("/a/x:y/:"), [""; 0]);
-        let told = told("/orders/:id/items");
-        assert!(
-            told.len() == 1 && told[0].ends_with("\":id\" is taken literally ({id} takes any segment)"),
-            "{told:?}"
-        );
+        for (path, message) in [
+            ("/orders/:id/items", "\":id\" is taken literally ({id} takes any segment)"),
+            ("/orders/<int:id>", "\"<int:id>\" is taken literally ({id} takes any segment)"),
+            ("/orders/[0-9]+", "\"[0-9]+\" is taken literally ({name} takes any segment)"),
+        ] {
+            let told = told(path);
+            assert!(told.len() == 1 && told[0].ends_with(message), "{told:?}");
+        }
     }
 
     fn pair(one: &str, other: &str) -> Vec<String> {

@@ -2,7 +2,7 @@
 
 use std::path::Path;
 
-use super::super::{load, parse};
+use super::super::{load, parse, parse_with};
 use super::{GOOD_ISSUER, PUSH, good, read};
 
 /// Each text has exactly one fault, which is reported with exactly this line.
@@ -21,12 +21,15 @@ fn a_value_that_is_not_what_it_should_be_is_reported_with_place_and_remedy() {
         ("[server]\nworkers = -1", "gateway.toml:2: server.workers: expected an integer from 1 to 1024, but found -1"),
         (
             "[server]\nworkers = \"2\"",
-            "gateway.toml:2: server.workers: expected an integer from 1 to 1024, but found \"2\"",
+            "gateway.toml:2: server.workers: expected an integer from 1 to 1024, but found \"2\" (write 2, without quotes)",
         ),
-        ("[server]\nshare_port = 1", "gateway.toml:2: server.share_port: expected true or false, but found 1"),
+        (
+            "[server]\nshare_port = 1",
+            "gateway.toml:2: server.share_port: expected true or false, but found 1 (write true)",
+        ),
         (
             "[server]\ndrain_timeout = \"30\"",
-            "gateway.toml:2: server.drain_timeout: expected a duration from \"0s\" to \"1h\", but found \"30\" (a whole number and a unit: ms, s, m, h)",
+            "gateway.toml:2: server.drain_timeout: expected a duration from \"0s\" to \"1h\", but found \"30\" (did you mean \"30s\"?)",
         ),
         (
             "[server]\ndrain_timeout = \"2h\"",
@@ -38,7 +41,7 @@ fn a_value_that_is_not_what_it_should_be_is_reported_with_place_and_remedy() {
         ),
         (
             "[server]\nlisten = [\"127.0.0.1:1\",\n  \"localhost:2\"]",
-            "gateway.toml:3: server.listen[1]: expected an IP address and a port, but found \"localhost:2\" (such as \"127.0.0.1:8080\" or \"[::1]:8080\"; names are not resolved)",
+            "gateway.toml:3: server.listen[1]: expected an IP address and a port, but found \"localhost:2\" (did you mean \"127.0.0.1:2\"?)",
         ),
         (
             "[server]\nlisten = []",
@@ -46,7 +49,7 @@ fn a_value_that_is_not_what_it_should_be_is_reported_with_place_and_remedy() {
         ),
         (
             "[server]\nexternal_url = \"https://api.example.com/v1\"",
-            "gateway.toml:2: server.external_url: expected an http or https URL of only scheme, host and port, but found \"https://api.example.com/v1\"",
+            "gateway.toml:2: server.external_url: expected an http or https URL of only scheme, host and port, but found \"https://api.example.com/v1\" (did you mean \"https://api.example.com\"?)",
         ),
         (
             "[server]\ntrusted_proxies = [\"10.0.0.0/33\"]",
@@ -85,7 +88,7 @@ fn a_value_that_is_not_what_it_should_be_is_reported_with_place_and_remedy() {
         ),
         (
             "[upstreams.push]\ntargets = \"http:/10.0.0.7\"",
-            "gateway.toml:2: upstreams.push.targets: expected an http or https URL of only scheme, host and port, but found \"http:/10.0.0.7\"",
+            "gateway.toml:2: upstreams.push.targets: expected an http or https URL of only scheme, host and port, but found \"http:/10.0.0.7\" (did you mean \"http://10.0.0.7\"?)",
         ),
         (
             "[upstreams.\"a b\"]\ntargets = \"http://10.0.0.7:9000\"",
@@ -96,6 +99,94 @@ fn a_value_that_is_not_what_it_should_be_is_reported_with_place_and_remedy() {
             "gateway.toml:1: routes: expected a list of tables, written [[routes]], but found a table",
         ),
     ]);
+}
+
+#[test]
+fn value_of_another_form_is_reported_with_the_form_that_was_meant() {
+    let target = |value: &str| format!("[upstreams.u]\ntargets = {value}");
+    let issuer = |keys: &str| format!("[issuers.a]\nissuer = \"https://a.test\"\naudience = \"b\"\n{keys}");
+    let route = |keys: &str| format!("{PUSH}[[routes]]\npath = \"/\"\nupstream = \"push\"\n{keys}");
+    let filled = |placeholder: &str| format!("nothing is filled in for {placeholder}: write the value itself");
+    let meant = |text: &str| format!("did you mean {text}?");
+    for (text, remedy) in [
+        (target("\"127.0.0.1:9081\""), meant("\"http://127.0.0.1:9081\"")),
+        (target("\"localhost:9081\""), meant("\"http://localhost:9081\"")),
+        (target("\"api.test\""), meant("\"https://api.test\"")),
+        (target("\"api.test:443/v1\""), meant("\"https://api.test:443\"")),
+        (target("\"[::1]:9081\""), meant("\"http://[::1]:9081\"")),
+        (target("\"http:/10.0.0.7\""), meant("\"http://10.0.0.7\"")),
+        (target("\"htpp://10.0.0.7\""), meant("\"http://10.0.0.7\"")),
+        (target("\"h2c://10.0.0.7:9000\""), meant("\"http://10.0.0.7:9000\"")),
+        (target("\"wss://10.0.0.7\""), meant("\"https://10.0.0.7\"")),
+        (target("\"http://10.0.0.7/v1?a\""), meant("\"http://10.0.0.7\"")),
+        (target("\"http://${API_HOST}:9000\""), filled("${API_HOST}")),
+        (target("\"http://$API_HOST:9000\""), filled("$API_HOST")),
+        (target("\"http://{{ .Values.host }}\""), filled("{{ .Values.host }}")),
+        (
+            target("\"http://10.0.0.7:80, http://10.0.0.8:80\""),
+            meant("[\"http://10.0.0.7:80\", \"http://10.0.0.8:80\"]"),
+        ),
+        (target("[[\"http://10.0.0.7\"]]"), "write \"http://10.0.0.7\", without brackets".to_owned()),
+        (target("\"http://10.0.0.7\"\nhost = \"https://a.test/\""), meant("\"a.test\"")),
+        (target("\"http://10.0.0.7\"\nhost = \"${NAME}\""), filled("${NAME}")),
+        (target("\"http://10.0.0.7\"\ntls_server_name = \"https://a.test\""), meant("\"a.test\"")),
+        (target("\"http://10.0.0.7\"\nconnect_timeout = 2"), meant("\"2s\"")),
+        (target("\"http://10.0.0.7\"\nconnect_timeout = \"1.5 sec\""), meant("\"1500ms\"")),
+        (target("\"http://10.0.0.7\"\nretries = \"1\""), "write 1, without quotes".to_owned()),
+        (
+            issuer("").replace("https://a.test", "https://a.test/<tenant>/v2.0"),
+            format!("{}; to name an issuer otherwise, give jwks_uri, jwks_file or shared_secret", filled("<tenant>")),
+        ),
+        (issuer("jwks_uri = \"https://${HOST}/keys\""), filled("${HOST}")),
+        (issuer("jwks_uri = \"keys.json\""), "jwks_file takes the path of a file".to_owned()),
+        (issuer("jwks_file = \"https://a.test/keys\""), "a URL is none".to_owned()),
+        (issuer("discovery = \"a.test/metadata\""), meant("\"https://a.test/metadata\"")),
+        (issuer("granted_wildcards = \"yes\""), "write true, without quotes".to_owned()),
+        (
+            "[server]\nlisten = 8080".to_owned(),
+            "\"127.0.0.1:8080\" is for this machine alone, \"0.0.0.0:8080\" for everybody".to_owned(),
+        ),
+        ("[server]\nlisten = \"localhost:8080\"".to_owned(), meant("\"127.0.0.1:8080\"")),
+        ("[server]\nexternal_url = \"api.test\"".to_owned(), meant("\"https://api.test\"")),
+        ("[server]\ntrusted_proxies = \"10.0.0.*\"".to_owned(), meant("\"10.0.0.0/24\"")),
+        ("[server]\nmax_token_size = \"16kb\"".to_owned(), meant("\"16KiB\"")),
+        ("[server]\nmax_token_size = 16384".to_owned(), meant("\"16KiB\"")),
+        (route("methods = \"GET, POST\""), meant("[\"GET\", \"POST\"]")),
+        (route("any_scope = \"a\""), meant("[\"a\"]")),
+        (route("").replace("upstream = \"push\"", "upstream = [\"push\"]"), "declared: \"push\"".to_owned()),
+        (
+            "[[development.clients]]\nsecret = \"${SECRET}\"".to_owned(),
+            "{ env = \"NAME\" } takes it from the environment".to_owned(),
+        ),
+        (
+            "[[development.clients]]\nsecret = { env = \"${SECRET}\" }".to_owned(),
+            "a variable is named without $ and braces".to_owned(),
+        ),
+    ] {
+        let report = read(&text).expect_err(&text);
+        assert!(report.ends_with(&format!(" ({remedy})")) && report.lines().count() == 1, "{text}:\n{report}");
+    }
+    let credentials = read(&target("\"user:hunter2@api.test\"")).expect_err("credentials");
+    assert!(!credentials.contains("hunter2"), "{credentials}");
+}
+
+#[test]
+fn value_that_is_not_likely_to_be_meant_is_warned_of_and_secrets_are_not_looked_at() {
+    let warned = |text: &str| {
+        let (_, source) =
+            parse_with("gateway.toml", text, &|_| Some("${A}".repeat(20))).unwrap_or_else(|report| panic!("{report}"));
+        let lines: Vec<_> = source.report(source.warnings().to_vec()).lines().collect();
+        lines.join("\n")
+    };
+    let issuer = |audience: &str| format!("[issuers.a]\nissuer = \"https://a.test\"\naudience = {audience}");
+    let unfilled = "gateway.toml:3: issuers.a.audience: \"${AUD}\" is taken as it stands (nothing is filled in for ${AUD}: write the value itself)";
+    assert_eq!(warned(&issuer("\"${AUD}\"")), unfilled);
+    assert_eq!(warned(&issuer("[\"a\", \"x-${AUD}\"]")), unfilled.replace("audience:", "audience[1]:"));
+    let listed = "gateway.toml:3: issuers.a.audience: \"a, b\" is one value (a list is written [\"a\", \"b\"])";
+    assert_eq!(warned(&issuer("\"a, b\"")), listed);
+    assert_eq!(warned(&issuer("[\"a\", \"b c\"]")), "");
+    assert_eq!(warned(&format!("{}\nshared_secret = {{ env = \"A\" }}", issuer("\"b\""))), "");
+    assert_eq!(warned("[[development.clients]]\nsecret = \"a${B}c\""), "");
 }
 
 #[test]
@@ -334,7 +425,7 @@ fn a_route_says_what_it_is_for_and_who_may_pass() {
             "public = true\nissuers = \"corp\"",
             "10: routes[0].issuers: expected only one of \"public\" and \"issuers\", but found both",
         ),
-        ("any_scope = \"a\"", "9: routes[0].any_scope: expected a list, but found \"a\""),
+        ("any_scope = \"a\"", "9: routes[0].any_scope: expected a list, but found \"a\" (did you mean [\"a\"]?)"),
         (
             "scope = [\"a\", \"b\"]",
             "9: routes[0].scope: expected a string that is not empty, but found a list (scopes that are all needed stand in one string: \"a b\"; any_scope takes a list)",

@@ -22,13 +22,14 @@ const REMEDY: &str = "a key is described in src/config/schema.json, stands in sr
 
 /// What reading knows and no schema can: values beside which others stand, declarations, files, secrets.
 /// A fault that is not of these is one of shape, and the schema has to refuse it as well.
-const BY_MEANING: [&str; 18] = [
+const BY_MEANING: [&str; 20] = [
     "a declared issuer, but",
     "a declared upstream, but",
     "a header that the gateway leaves alone",
     "a loopback address beside [development]",
     "a secret in the environment variable",
     "a secret in the file",
+    "a string, { env = \"NAME\" } or { file = \"PATH\" }, but found a placeholder",
     "a secret of at least",
     "a client_id or an audience that signed answers are meant for",
     "an id of its own",
@@ -39,6 +40,7 @@ const BY_MEANING: [&str; 18] = [
     "a duration of whole seconds",
     "\"any\" to stand alone",
     "an IP address and a port, but found \"",
+    "the path of a file, but found \"",
     "an address that nothing else of this file has, but found that of ",
     "a network such as \"10.0.0.0/8\", but found \"",
 ];

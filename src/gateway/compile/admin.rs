@@ -1,7 +1,7 @@
 //! `[admin]`.
 
+use super::host_pattern;
 use crate::config::{Config, Fault};
-use crate::policy::host::HostPattern;
 use crate::policy::known_hosts::KnownHosts;
 
 /// The hosts that the admin listener answers to.
@@ -14,8 +14,6 @@ pub(super) fn known_hosts(config: &Config, faults: &mut Vec<Fault>) -> KnownHost
         let is_loopback = admin.listen.value.ip().is_loopback();
         return if is_loopback { KnownHosts::listed(Vec::new()) } else { KnownHosts::unlisted() };
     };
-    let parsed = hosts.iter().filter_map(|host| {
-        HostPattern::parse(&host.value).map_err(|error| faults.push(host.fault(error.to_string()))).ok()
-    });
+    let parsed = hosts.iter().filter_map(|host| host_pattern(host).map_err(|fault| faults.push(*fault)).ok());
     KnownHosts::listed(parsed.collect())
 }

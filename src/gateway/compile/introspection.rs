@@ -70,7 +70,7 @@ fn credentials(
         }
         Authentication::Bearer { client, token_endpoint, scope } => {
             let endpoint = server.endpoint(token_endpoint.as_ref(), EndpointName::Token);
-            return Ok(Credentials::OwnToken(OwnToken::new(endpoint, basic(client), scope.clone())));
+            return Ok(Credentials::OwnToken(OwnToken::new(endpoint, basic(client), scope.value.clone())));
         }
         Authentication::PrivateKeyJwt { client_id, key, key_id, algorithm } => {
             let pem = files::read(&key.value, MAX_NAMED).map(Zeroizing::new).map_err(|error| {

@@ -3,13 +3,13 @@
 use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
 
+use super::host_pattern;
 use crate::config::{self, Access, Config, Fault, ForwardToken, Placed};
 use crate::gateway::claim_headers::{ClaimFormat, ClaimHeader};
 use crate::gateway::snapshot::Forwarding;
-use crate::policy::host::HostPattern;
 use crate::policy::methods::Methods;
 use crate::policy::pattern::RoutePattern;
-use crate::policy::requirement::{Requirement, ScopeRequirement};
+use crate::policy::requirement::{Requirement, ScopeRequirement, ScopeRequirementError};
 use crate::policy::route::{Overlap, Route, RouteTable};
 
 /// Compiles every route; there is a table only where none is faulty.
@@ -22,7 +22,7 @@ pub(super) fn compile(config: &Config, faults: &mut Vec<Fault>) -> (Option<Route
     let issuers: HashSet<_> = config.issuers.iter().map(|issuer| issuer.name.value.as_str()).collect();
     let upstreams: Upstreams<'_> = named.map(|(index, upstream)| (upstream.name.value.as_str(), index)).collect();
     for written in &config.routes {
-        let Some(path) = kept(faults, parsed(&written.path, RoutePattern::parse)) else { continue };
+        let Some(path) = kept(faults, pattern(&written.path)) else { continue };
         // Undeclared names were refused when the file was read; here they would be issuers that nobody is.
         let undeclared = written.issuers.iter().filter(|name| !issuers.contains(name.value.as_str()));
         faults.extend(undeclared.map(|name| name.fault("expected a declared issuer, but found none")));
@@ -55,13 +55,13 @@ fn clash(overlap: &Overlap, routes: &[&config::Route]) -> Fault {
         first.path.value,
         overlap.method
     );
-    second.path.fault(message)
+    second.path.fault(message).with_help("another host, path or methods in one of them tell them apart")
 }
 
 /// A gateway without a route answers everything with 404: such a file was cut short, or is somebody's beginning.
 fn none_declared(config: &Config, known: &[Fault]) -> Option<Fault> {
-    // Those that could not be read are declared all the same.
-    if !config.routes.is_empty() || known.iter().any(|fault| fault.key.starts_with("routes")) {
+    // Those that could not be read, or stand under a misspelling, are declared all the same.
+    if !config.routes.is_empty() || known.iter().any(|fault| fault.key.starts_with("route")) {
         return None;
     }
     let message = "expected at least one [[routes]], but found none".to_owned();
@@ -76,7 +76,7 @@ pub(super) fn faults(config: &Config, known: &[Fault]) -> Vec<Fault> {
     let faulty: HashSet<_> = known.iter().filter_map(|fault| route_key(&fault.key)).collect();
     for written in &config.routes {
         let before = faults.len();
-        if let Some(path) = kept(&mut faults, parsed(&written.path, RoutePattern::parse)) {
+        if let Some(path) = kept(&mut faults, pattern(&written.path)) {
             if let Some(prefix) = &written.strip_prefix {
                 kept(&mut faults, segments_to_strip(prefix, &path));
             }
@@ -106,7 +106,7 @@ fn compile_route(
     config: &Config,
     faults: &mut Vec<Fault>,
 ) -> Option<Route> {
-    let hosts: Vec<_> = written.host.iter().filter_map(|host| kept(faults, parsed(host, HostPattern::parse))).collect();
+    let hosts: Vec<_> = written.host.iter().filter_map(|host| kept(faults, host_pattern(host))).collect();
     let methods = if written.methods.is_empty() {
         Some(Methods::all())
     } else {
@@ -118,8 +118,7 @@ fn compile_route(
         Access::Scope(scope) => std::slice::from_ref(scope),
         Access::AnyScope(sets) => sets,
     };
-    let any_of: Vec<_> =
-        sets.iter().filter_map(|set| kept(faults, parsed(set, |text| ScopeRequirement::parse(text, &path)))).collect();
+    let any_of: Vec<_> = sets.iter().filter_map(|set| kept(faults, scope_requirement(set, &path))).collect();
     let requirement = match &written.access {
         Access::Public => Requirement::Public,
         Access::AnyToken | Access::Scope(_) | Access::AnyScope(_) => Requirement::Token { any_of },
@@ -171,9 +170,34 @@ fn segments_to_strip(prefix: &Placed<String>, path: &RoutePattern) -> Result<usi
             path.as_str(),
             prefix.value
         );
-        return Err(Box::new(prefix.fault(message)));
+        let meant = format!("/{}", prefix.value.trim_matches('/'));
+        let fits = meant != prefix.value && segments_to_strip(&prefix.with_value(meant.clone()), path).is_ok();
+        let help = fits.then(|| format!("did you mean {meant:?}?"));
+        return Err(Box::new(Fault { help, ..prefix.fault(message) }));
     }
     Ok(text.matches('/').count())
+}
+
+fn scope_requirement(set: &Placed<String>, path: &RoutePattern) -> Result<ScopeRequirement, Box<Fault>> {
+    let hint = |error: &ScopeRequirementError| match error {
+        ScopeRequirementError::UnknownParameter { name, .. } => {
+            let names: Vec<_> = path.parameters().map(|name| format!("{{{name}}}")).collect();
+            let near = config::did_you_mean(name, path.parameters());
+            near.or_else(|| Some(format!("the path has {}", names.join(", "))).filter(|_| !names.is_empty()))
+        }
+        ScopeRequirementError::NotAScopeToken { .. }
+        | ScopeRequirementError::NoScope
+        | ScopeRequirementError::LoneWildcard(_)
+        | ScopeRequirementError::Braces(_)
+        | ScopeRequirementError::Rest(_) => None,
+    };
+    let refuse = |error: ScopeRequirementError| Box::new(Fault { help: hint(&error), ..set.fault(error.to_string()) });
+    ScopeRequirement::parse(&set.value, path).map_err(refuse)
+}
+
+fn pattern(path: &Placed<String>) -> Result<RoutePattern, Box<Fault>> {
+    let hint = || config::path_hint(&path.value, |proposed| RoutePattern::parse(proposed).is_ok());
+    parsed(path, RoutePattern::parse).map_err(|fault| Box::new(Fault { help: hint(), ..*fault }))
 }
 
 fn parsed<T, E: ToString>(text: &Placed<String>, parse: impl FnOnce(&str) -> Result<T, E>) -> Result<T, Box<Fault>> {

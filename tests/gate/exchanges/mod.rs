@@ -3,8 +3,6 @@
 mod early;
 mod endless;
 mod gone;
-mod old_clients;
-mod strays;
 mod targets;
 mod tls;
 

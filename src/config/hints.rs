@@ -1,0 +1,330 @@
+//! What a value looks like that is none: the mistake that somebody is likely to have made, and the remedy.
+//!
+//! 1. Where a value is proposed, reading would take it: it was tried.
+//! 2. What may be a credential is never repeated.
+//! 3. Nothing is filled into a file: `${NAME}` and its like stand for themselves, which is never what was meant.
+
+use std::net::{IpAddr, Ipv6Addr, SocketAddr};
+
+use ipnet::{IpNet, Ipv4Net};
+use toml::de::DeValue;
+
+use super::names::nearest;
+
+/// How templates write what is to be filled in.
+const TEMPLATES: [(&str, &str); 3] = [("${", "}"), ("$(", ")"), ("{{", "}}")];
+
+/// Schemes of others for what is asked over HTTP, or over HTTPS.
+const SCHEMES: [(&str, &str); 8] = [
+    ("ws", "http"),
+    ("wss", "https"),
+    ("h2", "https"),
+    ("h2c", "http"),
+    ("grpc", "http"),
+    ("grpcs", "https"),
+    ("tcp", "http"),
+    ("tls", "https"),
+];
+
+const TRUE: [&str; 4] = ["true", "yes", "on", "1"];
+const FALSE: [&str; 4] = ["false", "no", "off", "0"];
+
+/// The first `${NAME}`, `$(NAME)` or `{{ NAME }}` of a text.
+pub(super) fn placeholder(text: &str) -> Option<&str> {
+    let found = TEMPLATES.iter().filter_map(|(opening, closing)| {
+        let start = text.find(opening)?;
+        let length = text[start..].find(closing)? + closing.len();
+        let placeholder = &text[start..start + length];
+        (length > opening.len() + closing.len()).then_some((start, placeholder))
+    });
+    found.min_by_key(|(start, _)| *start).map(|(_, placeholder)| placeholder)
+}
+
+/// As [`placeholder`], where `<name>` and `$NAME` can be nothing else.
+fn any_placeholder(text: &str) -> Option<&str> {
+    let angled = || {
+        let start = text.find('<')?;
+        let length = text[start..].find('>')? + 1;
+        Some(&text[start..start + length])
+    };
+    let bare = || {
+        let (before, rest) = text.split_once('$')?;
+        let is_of_name = |character: char| character.is_ascii_uppercase() || character == '_';
+        let length = rest.find(|character: char| !is_of_name(character)).unwrap_or(rest.len());
+        (length > 0).then(|| &text[before.len()..before.len() + 1 + length])
+    };
+    placeholder(text).or_else(angled).or_else(bare)
+}
+
+/// The remedy for a value with a placeholder in it.
+pub(super) fn unfilled(placeholder: &str) -> String {
+    format!("nothing is filled in for {placeholder}: write the value itself")
+}
+
+/// For what is no URL, or none that `is_good` takes.
+pub(super) fn url(text: &str, is_good: impl Fn(&str) -> bool) -> Option<String> {
+    if text.contains('@') {
+        return None;
+    }
+    if let Some(placeholder) = any_placeholder(text) {
+        return Some(unfilled(placeholder));
+    }
+    let written = text.trim().replace('\\', "/");
+    let absolute = match written.split_once("://") {
+        Some((scheme, rest)) => {
+            let scheme = scheme.to_ascii_lowercase();
+            let ours = SCHEMES.iter().find(|(other, _)| *other == scheme).map(|(_, ours)| *ours);
+            let scheme = ours.or_else(|| nearest(&scheme, ["http", "https"]))?;
+            format!("{scheme}://{}", rest.trim_start_matches('/'))
+        }
+        None => match ["https:", "http:"].iter().find_map(|scheme| Some((*scheme, written.strip_prefix(scheme)?))) {
+            Some((scheme, rest)) => format!("{scheme}//{}", rest.trim_start_matches('/')),
+            None => format!("{}://{written}", usual_scheme(&written)?),
+        },
+    };
+    // A gateway's own parts of a URL are elsewhere.
+    let start = absolute.find("://")? + 3;
+    let authority = absolute[start..].find(['/', '?', '#']).map_or(absolute.len(), |length| start + length);
+    [absolute.as_str(), &absolute[..authority]].into_iter().find(|one| is_good(one)).map(did_you_mean)
+}
+
+// What begins with the name or the address of a host; a file and a word do not.
+fn usual_scheme(text: &str) -> Option<&'static str> {
+    let authority = &text[..text.find(['/', '?', '#']).unwrap_or(text.len())];
+    let (host, port) = match authority.rsplit_once(':') {
+        Some((host, port)) if port.parse::<u16>().is_ok() => (host, Some(port)),
+        _ => (authority, None),
+    };
+    let is_address = host.trim_matches(['[', ']']).parse::<IpAddr>().is_ok() || host == "localhost";
+    let is_file = host.ends_with(".json") || host.ends_with(".pem") || host.starts_with('.');
+    if is_file || !(is_address || port.is_some() || host.contains('.')) {
+        return None;
+    }
+    Some(match port {
+        Some("443" | "8443") => "https",
+        None if !is_address => "https",
+        Some(_) | None => "http",
+    })
+}
+
+/// For what is no IP address with a port.
+pub(super) fn socket_address(value: &DeValue<'_>) -> Option<String> {
+    let number = value.as_integer().map(ToString::to_string);
+    let text = number.as_deref().or(value.as_str())?.trim();
+    if let Some(placeholder) = any_placeholder(text) {
+        return Some(unfilled(placeholder));
+    }
+    let text = text.split_once("://").map_or(text, |(_, rest)| rest).trim_end_matches('/');
+    let port = text.strip_prefix(':').unwrap_or(text);
+    if port.parse::<u16>().is_ok() {
+        return Some(format!("\"127.0.0.1:{port}\" is for this machine alone, \"0.0.0.0:{port}\" for everybody"));
+    }
+    let (host, port) = match text.rsplit_once(':') {
+        Some((host, port)) if port.parse::<u16>().is_ok() && !host.is_empty() => (host, port),
+        _ => (text, "8080"),
+    };
+    let host = match host {
+        "localhost" => "127.0.0.1",
+        "*" => "0.0.0.0",
+        other => other,
+    };
+    let bracketed = host.parse::<Ipv6Addr>().is_ok().then(|| format!("[{host}]:{port}"));
+    let address = bracketed.unwrap_or_else(|| format!("{host}:{port}"));
+    address.parse::<SocketAddr>().is_ok().then(|| did_you_mean(&address))
+}
+
+/// For what is no network.
+pub(super) fn network(text: &str) -> Option<String> {
+    if let Some(placeholder) = any_placeholder(text) {
+        return Some(unfilled(placeholder));
+    }
+    let masked = || {
+        let (address, mask) = text.split_once('/')?;
+        let network = Ipv4Net::with_netmask(address.parse().ok()?, mask.parse().ok()?).ok()?;
+        Some(network.to_string())
+    };
+    // `10.0.*` and `10.0.0.*`
+    let starred = || {
+        let octets: Vec<_> = text.split('.').take_while(|octet| *octet != "*").collect();
+        let is_starred = text.ends_with('*') && (1..4).contains(&octets.len());
+        is_starred.then(|| {
+            let zeros = ".0".repeat(4 - octets.len());
+            format!("{}{zeros}/{}", octets.join("."), octets.len() * 8)
+        })
+    };
+    let ported = || text.parse::<SocketAddr>().ok().map(|address| address.ip().to_string());
+    let local = || (text == "localhost").then(|| "127.0.0.0/8".to_owned());
+    let network = masked().or_else(starred).or_else(ported).or_else(local)?;
+    let is_good = network.parse::<IpNet>().is_ok() || network.parse::<IpAddr>().is_ok();
+    is_good.then(|| did_you_mean(&network))
+}
+
+/// For what is neither true nor false.
+pub(super) fn boolean(value: &DeValue<'_>) -> Option<String> {
+    let number = value.as_integer().map(ToString::to_string);
+    let text = number.as_deref().or(value.as_str())?.to_ascii_lowercase();
+    let meant = [(TRUE, true), (FALSE, false)].into_iter().find(|(words, _)| words.contains(&&*text))?;
+    Some(format!("write {}{}", meant.1, if number.is_none() { ", without quotes" } else { "" }))
+}
+
+/// For a host of a route, where `is_good` says what is one.
+#[must_use]
+pub fn host(text: &str, is_good: impl Fn(&str) -> bool) -> Option<String> {
+    if let Some(placeholder) = any_placeholder(text) {
+        return Some(unfilled(placeholder));
+    }
+    if text == "*" {
+        return Some("without host, a route is for every host".to_owned());
+    }
+    if let Some(hosts) = parts(text).filter(|hosts| hosts.iter().all(|host| is_good(host))) {
+        return Some(format!("did you mean {hosts:?}?"));
+    }
+    let name = text.trim();
+    let name = name.split_once("://").map_or(name, |(_, rest)| rest);
+    let name = &name[..name.find(['/', '?', '#']).unwrap_or(name.len())];
+    let name = match name.rsplit_once(':') {
+        Some((host, port)) if port.bytes().all(|byte| byte.is_ascii_digit()) && !host.ends_with(':') => host,
+        _ => name,
+    };
+    // As requests have it (RFC 5890 §2.3.2.1).
+    let ascii = url::Url::parse(&format!("http://{name}")).ok().and_then(|url| url.host_str().map(str::to_owned));
+    let name = ascii.as_deref().filter(|_| !name.is_ascii()).unwrap_or(name);
+    let beneath = name.strip_prefix('.').map(|rest| format!("*.{rest}"));
+    let name = beneath.as_deref().unwrap_or(name);
+    (name != text && is_good(name)).then(|| did_you_mean(name))
+}
+
+/// For a path of a route, where `is_good` says what is one.
+#[must_use]
+pub fn path(text: &str, is_good: impl Fn(&str) -> bool) -> Option<String> {
+    if let Some(placeholder) = placeholder(text) {
+        return Some(unfilled(placeholder));
+    }
+    let path = text.trim().trim_start_matches('^').trim_end_matches('$');
+    let path = match path.split_once("://") {
+        Some((_, rest)) => rest.find('/').map_or("/", |slash| &rest[slash..]),
+        None => path,
+    };
+    let path = &path[..path.find(['?', '#']).unwrap_or(path.len())];
+    let segments: Vec<_> = path.split('/').filter(|segment| !segment.is_empty()).map(segment).collect();
+    let slash = if path.ends_with('/') && !segments.is_empty() { "/" } else { "" };
+    let path = format!("/{}{slash}", segments.join("/"));
+    (path != text && is_good(&path)).then(|| did_you_mean(&path))
+}
+
+// `<id>`, `<int:id>`, `{id:[0-9]+}`, `{id?}` and `{id...}` as other programs have them.
+fn segment(text: &str) -> String {
+    let braced = text.strip_prefix('{').and_then(|rest| rest.strip_suffix('}'));
+    let angled = || text.strip_prefix('<').and_then(|rest| rest.strip_suffix('>'));
+    match (braced, angled()) {
+        (Some(name), _) => {
+            let is_rest = name.starts_with('*') || name.ends_with('*') || name.ends_with("...");
+            let name = name.split(':').next().unwrap_or_default().trim_matches(['*', '?', '.']);
+            if is_rest { format!("{{*{name}}}") } else { format!("{{{name}}}") }
+        }
+        (None, Some(name)) => {
+            let (kind, name) = name.split_once(':').unwrap_or(("", name));
+            if kind == "path" { format!("{{*{name}}}") } else { format!("{{{name}}}") }
+        }
+        (None, None) => text.chars().map(encoded).collect(),
+    }
+}
+
+// As clients send it (RFC 3986 §2.1).
+fn encoded(character: char) -> String {
+    if character.is_ascii_graphic() {
+        return character.to_string();
+    }
+    character.to_string().bytes().map(|byte| format!("%{byte:02X}")).collect()
+}
+
+/// What a single text holds that was to be a list: `a, b`.
+pub(super) fn parts(text: &str) -> Option<Vec<&str>> {
+    let parts: Vec<_> = text.split([',', ';', '|', ' ']).map(str::trim).filter(|part| !part.is_empty()).collect();
+    (parts.len() > 1).then_some(parts)
+}
+
+fn did_you_mean(text: &str) -> String {
+    format!("did you mean {text:?}?")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn placeholders_of_every_template_are_found() {
+        for (text, found) in [
+            ("http://${API_HOST}:9000", Some("${API_HOST}")),
+            ("${A:-b}/${C}", Some("${A:-b}")),
+            ("a{{ .Values.host }}b", Some("{{ .Values.host }}")),
+            ("$(HOST)", Some("$(HOST)")),
+            ("/a/{id}", None),
+            ("${}", None),
+            ("price in $", None),
+            ("${never closed", None),
+        ] {
+            assert_eq!(placeholder(text), found, "{text}");
+        }
+        assert_eq!(any_placeholder("https://id.test/<tenant>/v2.0"), Some("<tenant>"));
+        assert_eq!(any_placeholder("http://$API_HOST:9000"), Some("$API_HOST"));
+        assert_eq!(any_placeholder("a$b"), None);
+    }
+
+    #[test]
+    fn addresses_and_networks_are_proposed_as_they_would_be_taken() {
+        let address = |text: &str| socket_address(&DeValue::String(text.into()));
+        for (text, meant) in [
+            ("localhost:8081", "127.0.0.1:8081"),
+            ("*:80", "0.0.0.0:80"),
+            ("10.0.0.1", "10.0.0.1:8080"),
+            ("::1:8081", "[::1]:8081"),
+            ("http://127.0.0.1:80/", "127.0.0.1:80"),
+        ] {
+            assert_eq!(address(text), Some(did_you_mean(meant)), "{text}");
+        }
+        assert!(address(":8080").is_some_and(|hint| hint.starts_with("\"127.0.0.1:8080\" is for this machine alone")));
+        assert_eq!(address("api.test:8080"), None);
+        for (text, meant) in [
+            ("10.0.0.0/255.255.0.0", "10.0.0.0/16"),
+            ("10.0.*", "10.0.0.0/16"),
+            ("10.1.2.*", "10.1.2.0/24"),
+            ("10.0.0.1:80", "10.0.0.1"),
+            ("localhost", "127.0.0.0/8"),
+        ] {
+            assert_eq!(network(text), Some(did_you_mean(meant)), "{text}");
+        }
+        for none in ["*", "any", "10.0.0.0/33", "999.*"] {
+            assert_eq!(network(none), None, "{none}");
+        }
+    }
+
+    #[test]
+    fn paths_and_hosts_of_other_programs_are_proposed_as_ours() {
+        let is_good = |path: &str| path.starts_with('/') && !path.contains([' ', '<']);
+        for (text, meant) in [
+            ("files", "/files"),
+            ("https://api.test/a/b", "/a/b"),
+            ("/a?b=c", "/a"),
+            ("/a/<int:id>/<path:rest>", "/a/{id}/{*rest}"),
+            ("/a/{id:[0-9]+}", "/a/{id}"),
+            ("/a/{rest...}", "/a/{*rest}"),
+            ("^/a/$", "/a/"),
+            ("//a", "/a"),
+            ("/a b/\u{e4}", "/a%20b/%C3%A4"),
+        ] {
+            assert_eq!(path(text, is_good), Some(did_you_mean(meant)), "{text}");
+        }
+        assert_eq!(path("/a<", is_good), None);
+        let is_host = |host: &str| host.bytes().all(|byte| byte.is_ascii_alphanumeric() || b".-*".contains(&byte));
+        for (text, meant) in [
+            ("https://api.test:443/x", "\"api.test\""),
+            ("api.test:80", "\"api.test\""),
+            (".api.test", "\"*.api.test\""),
+            ("b\u{fc}cher.test", "\"xn--bcher-kva.test\""),
+            ("a.test, b.test", "[\"a.test\", \"b.test\"]"),
+        ] {
+            assert_eq!(host(text, is_host), Some(format!("did you mean {meant}?")), "{text}");
+        }
+    }
+}
