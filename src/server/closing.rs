@@ -7,7 +7,7 @@
 //! 2. Where another process may share the port, the kernel gives each socket its part of the new connections until the
 //!    moment it is closed: accepting alone leaves a race. There a packet filter drops the first packet of every further
 //!    handshake. Its client repeats it after a second (RFC 6298 §2.1), and by then only the other process listens.
-//!    Handshakes that have begun are waited for; the less time that takes, the fewer clients wait for their second.
+//!    Handshakes that have begun are waited for.
 //! 3. Where the kernel hands connections of a closed socket to the others of its port (`net.ipv4.tcp_migrate_req`), it
 //!    needs no help, and nobody waits for a second.
 //! 4. Without another process, to be refused at once is better than to be refused a second later: no filter.
@@ -15,10 +15,8 @@
 //!    next process as well.
 
 use std::fs;
-use std::future::pending;
 use std::io;
 use std::net::SocketAddr;
-use std::pin::pin;
 use std::time::Duration;
 
 use socket2::{SockFilter, SockRef};
@@ -26,11 +24,12 @@ use tokio::net::{TcpListener, TcpStream};
 
 use super::listen::{BACKLOG, Sharing};
 
-/// How long handshakes that have begun are waited for at most. Clients to whom a packet takes longer than this, there and
-/// back, lose their connection.
-const MAX_HANDSHAKE: Duration = Duration::from_millis(200);
-/// How often the kernel is asked whether one is still under way.
-const HANDSHAKE_POLL: Duration = Duration::from_millis(2);
+/// How long handshakes that have begun are waited for: the time that a packet takes to a client and back.
+///
+/// Clients that are further away lose their connection; of those that begin a handshake meanwhile, a part waits for a second.
+/// The former is worse, so that it is longer than most clients need. Nothing tells cheaply whether any handshake is under
+/// way: to read /proc/net/tcp costs the kernel 10 ms for its empty table, and much more for a full one.
+const HANDSHAKE: Duration = Duration::from_millis(100);
 
 /// Whether the kernel hands connections of a closed socket to other sockets of the same port (Linux 5.14 and later).
 const MIGRATES: &str = "/proc/sys/net/ipv4/tcp_migrate_req";
@@ -75,43 +74,17 @@ pub(super) fn concerns_one_connection(error: &io::Error) -> bool {
 
 // Connections whose handshake has begun.
 async fn accept_begun(listener: &TcpListener, accepted: &mut impl FnMut(TcpStream, SocketAddr)) {
-    let mut no_more = pin!(tokio::time::timeout(MAX_HANDSHAKE, handshakes_ended(listener.local_addr())));
-    loop {
-        tokio::select! {
-            outcome = listener.accept() => match outcome {
+    let accepting = async {
+        loop {
+            match listener.accept().await {
                 Ok((socket, peer)) => accepted(socket, peer),
                 Err(error) if concerns_one_connection(&error) => {}
                 Err(_) => return,
-            },
-            _ = &mut no_more => return,
+            }
         }
-    }
-}
-
-// Never, where the kernel cannot be asked.
-async fn handshakes_ended(address: io::Result<SocketAddr>) {
-    let Ok(address) = address else { return pending().await };
-    loop {
-        // Before the first time as well: a packet may have passed the filter a moment before it was there.
-        tokio::time::sleep(HANDSHAKE_POLL).await;
-        // The kernel goes over its whole table, which takes 10 ms: not on the thread of the worker.
-        if let Ok(Ok(false)) = tokio::task::spawn_blocking(move || has_handshakes(address)).await {
-            return;
-        }
-    }
-}
-
-/// Whether any handshake is under way at the port of `address`, at this process or at another one.
-fn has_handshakes(address: SocketAddr) -> io::Result<bool> {
-    const SYN_RECV: &str = "03";
-    let table = fs::read_to_string(if address.is_ipv4() { "/proc/net/tcp" } else { "/proc/net/tcp6" })?;
-    let port = format!(":{:04X}", address.port());
-    // sl, local_address, rem_address, st, and more (proc_pid_net(5)).
-    Ok(table.lines().skip(1).any(|line| {
-        let mut fields = line.split_ascii_whitespace().skip(1);
-        let is_here = fields.next().is_some_and(|local| local.ends_with(&port));
-        is_here && fields.nth(1) == Some(SYN_RECV)
-    }))
+    };
+    // An error means that the time is over.
+    let _ = tokio::time::timeout(HANDSHAKE, accepting).await;
 }
 
 fn kernel_migrates() -> bool {
@@ -141,9 +114,6 @@ fn begin_no_handshake(listener: &TcpListener) -> io::Result<()> {
 #[cfg(test)]
 mod tests {
     use std::net::{Ipv4Addr, Ipv6Addr};
-
-    use socket2::{Domain, Socket, Type};
-    use tokio::time::Instant;
 
     use super::*;
     use crate::server::listen;
@@ -185,34 +155,12 @@ mod tests {
                 let (listener, address) = shared(address);
                 begin_no_handshake(&listener).expect("a filter");
                 let connecting = tokio::spawn(TcpStream::connect(address));
-                let unanswered = tokio::time::timeout(MAX_HANDSHAKE, listener.accept()).await;
+                let unanswered = tokio::time::timeout(HANDSHAKE, listener.accept()).await;
                 assert!(unanswered.is_err() && !connecting.is_finished(), "{address}");
-                assert!(!has_handshakes(address).expect("Linux tells"), "{address}");
                 let (next, _) = shared(address);
                 close(listener, Sharing::Nobody, |_, _| panic!("no handshake began")).await;
                 next.accept().await.expect("the client");
                 connecting.await.expect("no panic").expect("a connection");
-            });
-        }
-    }
-
-    #[test]
-    fn handshake_that_has_begun_is_waited_for_but_not_without_end() {
-        for address in [SocketAddr::from((Ipv4Addr::LOCALHOST, 0)), SocketAddr::from((Ipv6Addr::LOCALHOST, 0))] {
-            run(async {
-                let (listener, address) = shared(address);
-                let client = Socket::new(Domain::for_address(address), Type::STREAM, None).expect("a socket");
-                // It hears nothing, so its handshake does not end.
-                client.attach_filter(&[SockFilter::new(0x06, 0, 0, 0)]).expect("a filter");
-                client.set_nonblocking(true).expect("a socket");
-                client.connect(&address.into()).expect_err("it is not connected yet");
-                while !has_handshakes(address).expect("Linux tells") {
-                    tokio::time::sleep(HANDSHAKE_POLL).await;
-                }
-                let began = Instant::now();
-                close(listener, Sharing::Port, |_, peer| panic!("the handshake of {peer} does not end")).await;
-                let lasted = began.elapsed();
-                assert!(lasted >= MAX_HANDSHAKE && lasted < Duration::from_secs(10), "{address}: {lasted:?}");
             });
         }
     }
