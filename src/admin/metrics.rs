@@ -187,6 +187,16 @@ impl Admin {
             "Connections of clients",
             listeners.iter().map(|(address, connections)| (of(address), connections.accepted.read())),
         )?;
+        page.counter(
+            "scopegate_connections_evicted",
+            "Idle connections of clients that were closed to make room for new ones",
+            listeners.iter().map(|(address, connections)| (of(address), connections.evicted.read())),
+        )?;
+        page.counter(
+            "scopegate_connections_refused",
+            "Connections that were closed at once because their client had max_connections_per_client",
+            listeners.iter().map(|(address, connections)| (of(address), connections.refused.read())),
+        )?;
         let reloads = [("accepted", &self.reloads.accepted), ("refused", &self.reloads.refused)];
         page.counter(
             "scopegate_reloads",

@@ -3,7 +3,7 @@
 use std::path::Path;
 use std::process::ExitCode;
 
-use super::warnings::weak_choices;
+use super::warnings::{notes, weak_choices};
 use crate::config::{Config, Source};
 use crate::gateway::Snapshot;
 use crate::policy::requirement::Requirement;
@@ -24,12 +24,14 @@ pub(super) fn check(path: &Path) -> ExitCode {
 }
 
 fn tell(snapshot: &Snapshot, config: &Config, source: &Source) -> ExitCode {
-    let mut warnings = String::new();
-    for line in source.report(weak_choices(config, source)).lines() {
-        warnings += &format!("warning: {line}\n");
+    let mut findings = String::new();
+    for (kind, found) in [("warning", weak_choices(config, source, snapshot)), ("note", notes(config, snapshot))] {
+        for line in source.report(found).lines() {
+            findings += &format!("{kind}: {line}\n");
+        }
     }
     // In one piece: a file with many routes may have as many of them.
-    eprint!("{warnings}");
+    eprint!("{findings}");
     let mut text = format!(
         "{}: good, with {}, {} and {}\n",
         source.file_name(),

@@ -47,7 +47,7 @@ pub(super) fn run(options: &Options) -> ExitCode {
         Ok(compiled) => compiled,
         Err(code) => return code,
     };
-    let weak = weak_choices(&config, &source).len();
+    let weak = weak_choices(&config, &source, &snapshot).len();
     if weak > 0 && config.development.is_none() {
         tracing::warn!(weak, "the file has weak choices; `scopegate check` tells which");
     }

@@ -4,15 +4,17 @@
 //! is open beside writing that is not, `files.*` as a scope, a granted `*`.
 
 mod issuers;
+mod paths;
 mod routes;
 mod words;
 
 use std::collections::HashSet;
 
 use crate::config::{Admin, Config, Fault, Source};
+use crate::gateway::Snapshot;
 
-/// Every weak choice of the file.
-pub(super) fn weak_choices(config: &Config, source: &Source) -> Vec<Fault> {
+/// Every weak choice of the file, which compiles to this snapshot.
+pub(super) fn weak_choices(config: &Config, source: &Source, snapshot: &Snapshot) -> Vec<Fault> {
     let mut found = source.warnings().to_vec();
     found.extend(words::weak_choices(config));
     if let Some(development) = &config.development {
@@ -24,11 +26,17 @@ pub(super) fn weak_choices(config: &Config, source: &Source) -> Vec<Fault> {
         found.extend(issuers::weak_choices(issuer, config.development.is_some()));
     }
     found.extend(routes::weak_choices(config));
+    found.extend(paths::weak_choices(config, snapshot));
     let used: HashSet<_> = config.routes.iter().map(|route| route.upstream.value.as_str()).collect();
     for upstream in config.upstreams.iter().filter(|upstream| !used.contains(upstream.name.value.as_str())) {
         found.push(upstream.name.fault("no route leads to this upstream").with_help("remove it, or add its routes"));
     }
     found
+}
+
+/// What is no weak choice, and good to know.
+pub(super) fn notes(config: &Config, snapshot: &Snapshot) -> Vec<Fault> {
+    paths::notes(config, snapshot)
 }
 
 fn any_admin_host(admin: &Admin) -> Option<Fault> {

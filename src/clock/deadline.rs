@@ -37,7 +37,7 @@ struct Entry {
 enum Due {
     Never,
     At(Instant),
-    Passed,
+    Passed(Instant),
 }
 
 /// One time-out of one worker; it leaves the table when dropped.
@@ -109,10 +109,10 @@ impl Ticker {
         for entry in &mut self.deadlines.borrow_mut().entries {
             match entry.due {
                 Due::At(at) if at <= now => {
-                    entry.due = Due::Passed;
+                    entry.due = Due::Passed(at);
                     due.extend(entry.waker.take());
                 }
-                Due::Never | Due::At(_) | Due::Passed => {}
+                Due::Never | Due::At(_) | Due::Passed(_) => {}
             }
         }
         due.into_iter().for_each(Waker::wake);
@@ -138,11 +138,29 @@ impl Deadline {
         self.ticker.deadlines.borrow_mut().entries[self.index].due = Due::Never;
     }
 
+    /// When it passes or has passed, if it is armed.
+    #[must_use]
+    pub fn due(&self) -> Option<Instant> {
+        match self.ticker.deadlines.borrow().entries[self.index].due {
+            Due::At(at) | Due::Passed(at) => Some(at),
+            Due::Never => None,
+        }
+    }
+
+    /// Wakes the task that waits beside it, so that it notices what else has changed.
+    pub fn wake(&self) {
+        let waker = self.ticker.deadlines.borrow_mut().entries[self.index].waker.take();
+        // Outside the borrow: a waker may run code that comes back here.
+        if let Some(waker) = waker {
+            waker.wake();
+        }
+    }
+
     /// Ready once it has passed. Until then the task is woken when it does, and at [`Ticker::wake_all`].
     pub fn poll_passed(&self, context: &mut Context<'_>) -> Poll<()> {
         let mut table = self.ticker.deadlines.borrow_mut();
         let entry = &mut table.entries[self.index];
-        if entry.due == Due::Passed {
+        if let Due::Passed(_) = entry.due {
             return Poll::Ready(());
         }
         match &mut entry.waker {

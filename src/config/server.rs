@@ -42,6 +42,8 @@ pub struct Server {
     pub path_parameters: PathParameters,
     /// Client connections at one time.
     pub max_connections: usize,
+    /// Client connections at one time of one client address (IPv4) or network (/64 of IPv6); 0 for no limit.
+    pub max_connections_per_client: usize,
     /// Bytes of a request's head.
     pub max_header_size: usize,
     /// Fields of a request's head.
@@ -133,6 +135,7 @@ impl Server {
             drain_timeout: table.or("drain_timeout", 30 * SECOND, duration(Duration::ZERO..=HOUR)),
             path_parameters: table.or("path_parameters", PathParameters::Refuse, word(&PATH_PARAMETERS)),
             max_connections: table.or("max_connections", 16_384, count(1..=1_000_000)),
+            max_connections_per_client: table.or("max_connections_per_client", 0, count(0..=1_000_000)),
             // hyper takes no buffer below 8 KiB.
             max_header_size: table.or("max_header_size", 32 * KIBIBYTE, size(8 * KIBIBYTE..=MEBIBYTE)),
             max_headers: table.or("max_headers", 100, count(1..=1024)),

@@ -20,7 +20,7 @@ use crate::upstream::{ForwardedBody, Progress};
 /// An answer's body: a refusal's few words, or an upstream's stream.
 ///
 /// Its end is the request's end: the record is told, and the connection may wait for the next request.
-pub struct AnswerBody<B = ForwardedBody> {
+pub struct AnswerBody<B: Body<Data = Bytes, Error = io::Error> + Unpin = ForwardedBody> {
     content: Content<B>,
     /// None where the request does not end with its answer.
     record: Option<Record>,
@@ -52,7 +52,7 @@ pub(super) fn is_stream(answer: &Response<impl Body>) -> bool {
     is_events || grpc::is_call(answer.headers())
 }
 
-impl<B> AnswerBody<B> {
+impl<B: Body<Data = Bytes, Error = io::Error> + Unpin> AnswerBody<B> {
     pub(super) fn fixed(
         text: Bytes,
         record: Record,
@@ -149,8 +149,12 @@ impl<B: Body<Data = Bytes, Error = io::Error> + Unpin> Body for AnswerBody<B> {
     }
 }
 
-impl<B> Drop for AnswerBody<B> {
+impl<B: Body<Data = Bytes, Error = io::Error> + Unpin> Drop for AnswerBody<B> {
     fn drop(&mut self) {
+        let is_broken = self.record.as_ref().is_some_and(|record| matches!(record.outcome, Outcome::Broken(_)));
+        if !is_broken && self.is_end_stream() {
+            self.exchange.complete();
+        }
         if let Some(record) = &mut self.record {
             record.request_bytes = self.request.as_ref().map_or(0, |request| request.bytes());
         }

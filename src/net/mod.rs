@@ -18,5 +18,5 @@ pub use pace::{Exchange, Pace, PaceLimits};
 pub use paced::Paced;
 pub use renewed::{Content, Renewed};
 pub use sending::send_body;
-pub use stream::Stream;
+pub use stream::{BreakOff, Stream};
 pub use tunnel::{Carried, End, tunnel};

@@ -6,6 +6,7 @@
 //! 4. Where exchanges share the connection (HTTP/2), this holds for all of them together, and a head is what stands between
 //!    the first frame of its fields and the last. A peer that is silent too long is told to go, and has the header
 //!    time-out to do so. What it sends besides requests is counted; see [`frames`](super::frames).
+//! 5. A connection with no request in flight may be asked to make room for another one; see [`Pace::evict`].
 
 use std::cell::{Cell, OnceCell};
 use std::rc::Rc;
@@ -13,7 +14,7 @@ use std::task::{Context, Poll};
 use std::time::{Duration, Instant};
 
 use super::frames::{Allowance, Frames};
-use crate::clock::Deadline;
+use crate::clock::{Deadline, TICK, Ticker};
 
 /// How long a peer may keep a connection waiting.
 #[derive(Clone, Copy, Debug)]
@@ -33,9 +34,14 @@ pub struct Pace {
     exchanges: Cell<usize>,
     is_shared: Cell<bool>,
     is_leaving: Cell<bool>,
+    /// The peer has not taken all that was written.
+    is_unwritten: Cell<bool>,
+    is_evicted: Cell<bool>,
     bytes_read: Cell<u64>,
     last_read: Cell<Option<Instant>>,
     fragment: Cell<Option<usize>>,
+    /// A response is in flight whose end is that of the connection.
+    is_delimited_by_close: Cell<bool>,
     allowance: Allowance,
     reading: OnceCell<Reading>,
 }
@@ -44,9 +50,9 @@ pub struct Pace {
 pub struct Exchange(Rc<Pace>);
 
 /// What ends the waiting for a peer that does not send.
-pub(super) struct Reading {
-    pub(super) deadline: Deadline,
-    pub(super) limits: PaceLimits,
+struct Reading {
+    deadline: Deadline,
+    limits: PaceLimits,
 }
 
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -99,6 +105,45 @@ impl Pace {
     #[must_use]
     pub fn is_idle(&self) -> bool {
         self.phase.get() == Phase::Idle
+    }
+
+    /// Since when the connection has had no request in flight: since it was accepted, or since its last exchange ended.
+    /// `None` while there is one, while its head arrives, or while the peer has not taken the whole response.
+    ///
+    /// It is read off the deadline that ends the waiting. Nothing is recorded for it when requests begin and end.
+    #[must_use]
+    pub fn idle_since(&self) -> Option<Instant> {
+        let Reading { deadline, limits } = self.reading.get()?;
+        let timeout = match self.phase.get() {
+            Phase::Idle if !self.is_unwritten.get() => limits.keep_alive,
+            Phase::Leaving => limits.header,
+            Phase::Idle | Phase::Head | Phase::Exchange => return None,
+        };
+        deadline.due()?.checked_sub(timeout + TICK)
+    }
+
+    /// Asks whoever serves the connection to close it, unless a request has begun meanwhile. Its task is woken.
+    pub fn evict(&self) {
+        self.is_evicted.set(true);
+        if let Some(reading) = self.reading.get() {
+            reading.deadline.wake();
+        }
+    }
+
+    /// Whether the connection is to make room for another one.
+    #[must_use]
+    pub fn is_evicted(&self) -> bool {
+        self.is_evicted.get()
+    }
+
+    /// A request has begun on a connection that was to make room: it stays.
+    pub fn stay(&self) {
+        self.is_evicted.set(false);
+    }
+
+    /// Waits for the peer beside something else that is waited for: the task is woken by [`evict`](Self::evict).
+    pub fn watch_eviction(&self, context: &mut Context<'_>) {
+        let _ = self.poll_time_out(context);
     }
 
     /// Whether a request's head has come in part.
@@ -159,10 +204,24 @@ impl Pace {
         &self.allowance
     }
 
-    /// One pace watches one connection.
-    pub(super) fn watch(&self, reading: Reading) {
-        let _ = self.reading.set(reading);
+    /// Begins to bound the waiting. One pace watches one connection; what bounded it before still does.
+    pub fn watch(&self, limits: PaceLimits, ticker: &Rc<Ticker>) {
+        self.reading.get_or_init(|| Reading { deadline: ticker.deadline(), limits });
         self.enter(self.phase.get());
+    }
+
+    /// The peer has begun what comes before its first request, such as a TLS handshake.
+    pub fn begin_handshake(&self) {
+        self.enter(Phase::Head);
+    }
+
+    /// It has ended that.
+    pub fn end_handshake(&self) {
+        self.rest();
+    }
+
+    pub(super) fn set_unwritten(&self, is_unwritten: bool) {
+        self.is_unwritten.set(is_unwritten);
     }
 
     pub(super) fn share(&self) {
@@ -173,6 +232,18 @@ impl Pace {
     pub(super) fn count(&self, bytes: usize, now: Instant) {
         self.bytes_read.set(self.bytes_read.get() + bytes as u64);
         self.last_read.set(Some(now));
+    }
+
+    /// The response in flight ends with the connection (RFC 9112 §6.3): until all of it has been handed over, the connection
+    /// breaks off where it ends.
+    pub fn delimit_by_close(&self) {
+        self.is_delimited_by_close.set(true);
+    }
+
+    /// Whether the end of the connection would look like that of the response.
+    #[must_use]
+    pub fn is_delimited_by_close(&self) -> bool {
+        self.is_delimited_by_close.get()
     }
 
     /// A request line has a `#` behind so many bytes.
@@ -202,6 +273,11 @@ impl Exchange {
     /// The peer was given so many bytes of an answer.
     pub fn gave(&self, bytes: usize) {
         self.0.allowance.earn(bytes);
+    }
+
+    /// All of the response has been handed over.
+    pub fn complete(&self) {
+        self.0.is_delimited_by_close.set(false);
     }
 }
 

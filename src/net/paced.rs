@@ -13,8 +13,9 @@ use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 
 use super::frames::Frames;
 use super::interim::Interim;
-use super::pace::{Pace, PaceLimits, Phase, Reading};
+use super::pace::{Pace, PaceLimits, Phase};
 use super::request_line::RequestLine;
+use super::stream::BreakOff;
 use crate::clock::{Stall, Ticker};
 
 /// A connection that ends with [`io::ErrorKind::TimedOut`] when its peer keeps it waiting beyond its [`PaceLimits`].
@@ -22,6 +23,8 @@ pub struct Paced<S> {
     stream: S,
     pace: Rc<Pace>,
     writing: Stall,
+    /// It was a flush that waited: of TLS, which holds what it has encrypted.
+    is_flushing: bool,
     ticker: Rc<Ticker>,
     /// What is written past whoever owns this connection, if anything may be.
     interim: Option<Interim>,
@@ -31,15 +34,18 @@ pub struct Paced<S> {
     frames: Option<Frames>,
     /// Where they do not.
     request_line: RequestLine,
+    /// Whether it is reset when it is dropped.
+    resets: bool,
 }
 
 impl<S> Paced<S> {
     /// Watches `stream` at the given pace.
     pub fn new(stream: S, pace: Rc<Pace>, limits: PaceLimits, ticker: &Rc<Ticker>) -> Self {
-        pace.watch(Reading { deadline: ticker.deadline(), limits });
+        pace.watch(limits, ticker);
         let (writing, ticker) = (Stall::new(ticker, limits.write), Rc::clone(ticker));
         let (interim, unread, frames, request_line) = (None, Bytes::new(), None, RequestLine::default());
-        Self { stream, pace, writing, ticker, interim, unread, frames, request_line }
+        let (is_flushing, resets) = (false, false);
+        Self { stream, pace, writing, is_flushing, ticker, interim, unread, frames, request_line, resets }
     }
 
     /// Gives back what was read, to be read again first.
@@ -77,6 +83,7 @@ impl<S> Paced<S> {
     }
 
     fn poll_write_time_out(&mut self, context: &mut Context<'_>) -> Poll<io::Result<usize>> {
+        self.pace.set_unwritten(true);
         ready!(self.writing.poll_passed(context));
         Poll::Ready(Err(time_out("the peer took nothing in time")))
     }
@@ -85,6 +92,12 @@ impl<S> Paced<S> {
         if let Some(interim) = &self.interim {
             interim.written();
         }
+        self.progressed();
+    }
+
+    fn progressed(&mut self) {
+        self.pace.set_unwritten(false);
+        self.is_flushing = false;
         self.writing.moved();
         // The last of an answer may be written long after its end was handed over.
         if self.pace.phase() == Phase::Idle && self.frames.is_none() {
@@ -117,6 +130,29 @@ impl<S: AsyncWrite + Unpin> Paced<S> {
             self.writing.moved();
         }
         Poll::Ready(())
+    }
+}
+
+impl<S: BreakOff> Paced<S> {
+    /// Closes it as usual after a response that was delimited by its end, where that has come to its own.
+    pub fn settle(&mut self) {
+        if self.resets && !self.pace.is_delimited_by_close() {
+            self.reset_when_dropped(false);
+        }
+    }
+
+    // Before the first byte of the response, not when it breaks off: nobody may be there to do it then.
+    #[inline]
+    fn before_write(&mut self) {
+        if self.pace.is_delimited_by_close() && !self.resets {
+            self.reset_when_dropped(true);
+        }
+    }
+
+    #[cold]
+    fn reset_when_dropped(&mut self, resets: bool) {
+        self.resets = resets;
+        self.stream.reset_when_dropped(resets);
     }
 }
 
@@ -165,9 +201,10 @@ impl<S: AsyncRead + AsyncWrite + Unpin> AsyncRead for Paced<S> {
     }
 }
 
-impl<S: AsyncWrite + Unpin> AsyncWrite for Paced<S> {
+impl<S: AsyncWrite + BreakOff + Unpin> AsyncWrite for Paced<S> {
     fn poll_write(self: Pin<&mut Self>, context: &mut Context<'_>, buf: &[u8]) -> Poll<io::Result<usize>> {
         let this = self.get_mut();
+        this.before_write();
         if this.poll_interim_written(context).is_pending() {
             return this.poll_write_time_out(context);
         }
@@ -184,6 +221,7 @@ impl<S: AsyncWrite + Unpin> AsyncWrite for Paced<S> {
         bufs: &[io::IoSlice<'_>],
     ) -> Poll<io::Result<usize>> {
         let this = self.get_mut();
+        this.before_write();
         if this.poll_interim_written(context).is_pending() {
             return this.poll_write_time_out(context);
         }
@@ -201,6 +239,7 @@ impl<S: AsyncWrite + Unpin> AsyncWrite for Paced<S> {
     fn poll_flush(self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {
         let this = self.get_mut();
         let Poll::Ready(outcome) = Pin::new(&mut this.stream).poll_flush(context) else {
+            this.is_flushing = true;
             return this.poll_write_time_out(context).map_ok(|_| ());
         };
         if let Some(interim) = &this.interim {
@@ -209,11 +248,83 @@ impl<S: AsyncWrite + Unpin> AsyncWrite for Paced<S> {
                 return this.poll_write_time_out(context).map_ok(|_| ());
             }
         }
-        // Plain TCP flushes at once whatever was written before, so only a write may end the stall.
+        // Plain TCP flushes at once whatever was written before: what ends a stalled write is a write.
+        if this.is_flushing {
+            this.progressed();
+        }
         Poll::Ready(outcome)
     }
 
     fn poll_shutdown(self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {
-        Pin::new(&mut self.get_mut().stream).poll_shutdown(context)
+        let this = self.get_mut();
+        if this.resets && this.pace.is_delimited_by_close() {
+            // Half a body must not look whole.
+            return Poll::Ready(Err(io::ErrorKind::ConnectionAborted.into()));
+        }
+        Pin::new(&mut this.stream).poll_shutdown(context)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::future::poll_fn;
+    use std::task::Waker;
+    use std::time::Duration;
+
+    use super::*;
+    use crate::clock::Clock;
+
+    /// Takes everything at once, sends nothing, and flushes when it is told to, as TLS over a full socket does.
+    struct Held {
+        is_full: bool,
+    }
+
+    impl BreakOff for Held {
+        fn reset_when_dropped(&self, _: bool) {}
+    }
+
+    impl AsyncRead for Held {
+        fn poll_read(self: Pin<&mut Self>, _: &mut Context<'_>, _: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
+            Poll::Pending
+        }
+    }
+
+    impl AsyncWrite for Held {
+        fn poll_write(self: Pin<&mut Self>, _: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
+            Poll::Ready(Ok(bytes.len()))
+        }
+
+        fn poll_flush(self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<io::Result<()>> {
+            if self.is_full { Poll::Pending } else { Poll::Ready(Ok(())) }
+        }
+
+        fn poll_shutdown(self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<io::Result<()>> {
+            Poll::Ready(Ok(()))
+        }
+    }
+
+    #[test]
+    fn connection_is_idle_when_its_peer_has_taken_what_a_flush_waited_for() {
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_time().build().expect("a runtime starts");
+        runtime.block_on(async {
+            let (ticker, pace) = (Ticker::new(Clock::system()), Pace::idle());
+            let day = Duration::from_secs(86_400);
+            let limits = PaceLimits { keep_alive: Duration::from_millis(1), header: day, write: day };
+            let mut paced = Paced::new(Held { is_full: true }, Rc::clone(&pace), limits, &ticker);
+            let mut noop = Context::from_waker(Waker::noop());
+            assert!(Pin::new(&mut paced).poll_flush(&mut noop).is_pending());
+            assert_eq!(pace.idle_since(), None, "it has not taken everything");
+            paced.stream.is_full = false;
+            assert!(Pin::new(&mut paced).poll_flush(&mut noop).is_ready());
+            assert!(pace.idle_since().is_some());
+            let mut bytes = [0];
+            let mut read = ReadBuf::new(&mut bytes);
+            let ended = async { poll_fn(|context| Pin::new(&mut paced).poll_read(context, &mut read)).await };
+            let error = tokio::select! {
+                () = Rc::clone(&ticker).run(|| ()) => unreachable!("a ticker runs for ever"),
+                ended = tokio::time::timeout(Duration::from_secs(10), ended) => ended.expect("it ends by itself"),
+            };
+            assert_eq!(error.map_err(|error| error.kind()), Err(io::ErrorKind::TimedOut));
+        });
     }
 }

@@ -58,6 +58,28 @@ impl Methods {
         self.0.as_deref()
     }
 
+    /// The methods that one of these takes.
+    pub(super) fn any_of<'m>(all: impl IntoIterator<Item = &'m Self>) -> Self {
+        let mut methods = Vec::new();
+        for one in all {
+            let Some(listed) = &one.0 else { return Self::all() };
+            methods.extend(listed.iter().filter(|method| !methods.contains(*method)).cloned().collect::<Vec<_>>());
+        }
+        Self(Some(methods))
+    }
+
+    /// Those that `other` does not take; all where this takes all and the other does not. `None` where none are left.
+    pub(super) fn without(&self, other: &Self) -> Option<Self> {
+        match (&self.0, &other.0) {
+            (_, None) => None,
+            (None, Some(_)) => Some(Self::all()),
+            (Some(listed), Some(_)) => {
+                let left: Vec<_> = listed.iter().filter(|method| !other.contains(method)).cloned().collect();
+                (!left.is_empty()).then_some(Self(Some(left)))
+            }
+        }
+    }
+
     /// A method that both take.
     pub(super) fn in_common(&self, other: &Self) -> Option<Method> {
         match (&self.0, &other.0) {

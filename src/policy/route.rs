@@ -332,8 +332,10 @@ impl<'r> Taken<'r> {
 }
 
 mod precedence;
+mod shadowed;
 mod standing;
 
+pub use shadowed::{LostMethods, RefusedLookalikes};
 pub use standing::Standing;
 
 #[cfg(test)]

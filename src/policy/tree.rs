@@ -52,6 +52,46 @@ impl Node {
         }
     }
 
+    /// The routes with exactly this pattern, names of parameters aside.
+    pub(super) fn exactly(&self, pattern: &[Segment]) -> &[usize] {
+        match pattern.split_first() {
+            None => &self.here,
+            Some((Segment::Rest, _)) => &self.rest,
+            Some((Segment::Parameter, further)) => self.parameter.as_deref().map_or(&[], |node| node.exactly(further)),
+            Some((Segment::Literal(text), further)) => self.written(text).map_or(&[], |node| node.exactly(further)),
+        }
+    }
+
+    /// The routes that take the paths of a pattern; without those that have exactly this one, where so asked. A parameter
+    /// has a value there that no route has written out.
+    pub(super) fn taking(&self, pattern: &[Segment], exactly_too: bool) -> Option<&[usize]> {
+        self.taking_as(pattern, true, exactly_too)
+    }
+
+    fn taking_as<'n>(&'n self, pattern: &[Segment], is_exact: bool, exactly_too: bool) -> Option<&'n [usize]> {
+        let counts = exactly_too || !is_exact;
+        let rest = || Some(&self.rest[..]).filter(|rest| !rest.is_empty());
+        let here = || Some(&self.here[..]).filter(|here| !here.is_empty());
+        let beneath = |node: Option<&'n Self>, further, is_exact| node?.taking_as(further, is_exact, exactly_too);
+        match pattern.split_first() {
+            None => here().filter(|_| counts).or_else(rest),
+            Some((Segment::Rest, _)) => rest().filter(|_| counts),
+            Some((Segment::Parameter, further)) => beneath(self.parameter.as_deref(), further, is_exact).or_else(rest),
+            Some((Segment::Literal(text), further)) => {
+                let literal = beneath(self.written(text), further, is_exact);
+                if text.is_empty() {
+                    return literal.or_else(here).or_else(rest);
+                }
+                literal.or_else(|| beneath(self.parameter.as_deref(), further, false)).or_else(rest)
+            }
+        }
+    }
+
+    fn written(&self, text: &str) -> Option<&Self> {
+        let place = self.literals.binary_search_by(|(literal, _)| literal.as_ref().cmp(text));
+        place.ok().map(|place| &self.literals[place].1)
+    }
+
     /// Whether it has no routes at all.
     pub(super) fn is_empty(&self) -> bool {
         self.literals.is_empty() && self.parameter.is_none() && self.here.is_empty() && self.rest.is_empty()
@@ -110,7 +150,7 @@ impl Node {
         let place = if segment.bytes().any(|byte| byte == b'%') {
             self.literals.binary_search_by(|(literal, _)| literal.bytes().cmp(octets(segment)))
         } else {
-            self.literals.binary_search_by(|(literal, _)| literal.as_ref().cmp(segment))
+            return self.written(segment);
         };
         place.ok().map(|place| &self.literals[place].1)
     }

@@ -1,14 +1,16 @@
 //! One client's connection, from accept to close.
 
 use std::cell::{Cell, RefCell};
+use std::future::poll_fn;
 use std::io;
 use std::net::SocketAddr;
 use std::pin::pin;
 use std::rc::Rc;
 use std::sync::Arc;
+use std::task::Poll;
 use std::time::Duration;
 
-use arc_swap::ArcSwap;
+use arc_swap::{ArcSwap, Guard};
 use bytes::BytesMut;
 use hyper::server::conn::http1::Builder;
 use rustls::ServerConfig;
@@ -18,11 +20,14 @@ use tokio::sync::Notify;
 use tokio::time::timeout;
 use tokio_rustls::TlsAcceptor;
 
+use super::clients::Counted;
+use super::eviction::{OpenConnections, is_idle};
 use super::limit::Place;
 use super::{Settings, http1, http2};
 use crate::clock::Ticker;
 use crate::gateway::{Connection, Gate};
 use crate::net::{Interim, Pace, PaceLimits, Paced, Stream};
+use crate::telemetry::Connections;
 use crate::telemetry::numbers::Entered;
 
 /// What a client begins with who speaks HTTP/2 without having agreed to it (RFC 9113 §3.4).
@@ -38,6 +43,7 @@ const FIRST_READ: usize = 4096;
 pub(super) struct Serving {
     pub(super) gate: Rc<Gate>,
     pub(super) ticker: Rc<Ticker>,
+    pub(super) connections: Rc<OpenConnections>,
     settings: Arc<ArcSwap<Settings>>,
     manners: RefCell<Rc<Manners>>,
     ending: Cell<bool>,
@@ -69,6 +75,7 @@ impl Serving {
         Self {
             gate,
             ticker,
+            connections: Rc::default(),
             settings,
             manners,
             ending: Cell::new(false),
@@ -89,6 +96,11 @@ impl Serving {
         Rc::clone(&manners)
     }
 
+    /// The settings in force.
+    pub(super) fn settings(&self) -> Guard<Arc<Settings>> {
+        self.settings.load()
+    }
+
     /// Whether clients are told that their connections end: with the next response, or by GOAWAY.
     pub(super) fn is_ending(&self) -> bool {
         self.ending.get()
@@ -99,23 +111,50 @@ impl Serving {
         self.draining.get()
     }
 
-    /// Waits for what a client does first on its connection; only for a short time once the gateway ends.
+    /// Waits for what a client does first on its connection, unless that is to make room for another one; only for a
+    /// short time once the gateway ends.
     ///
     /// Whoever was let in counts on being served: its request may be on its way, and no other process will see it.
-    pub(super) async fn newcomer<T>(&self, waiting: impl Future<Output = T>) -> Option<T> {
-        let mut waiting = pin!(waiting);
+    pub(super) async fn newcomer<T>(&self, pace: &Pace, waiting: impl Future<Output = T>) -> Option<T> {
+        let mut waiting = pin!(self.unless_evicted(pace, waiting));
         if !self.draining.get() {
             tokio::select! {
-                outcome = &mut waiting => return Some(outcome),
+                outcome = &mut waiting => return outcome,
                 () = self.drained.notified() => {}
             }
         }
-        timeout(NEWCOMER, waiting).await.ok()
+        timeout(NEWCOMER, waiting).await.ok().flatten()
+    }
+
+    /// Waits for something, unless the connection is to make room for another one.
+    async fn unless_evicted<T>(&self, pace: &Pace, waiting: impl Future<Output = T>) -> Option<T> {
+        let mut waiting = pin!(waiting);
+        poll_fn(|context| {
+            if let Poll::Ready(outcome) = waiting.as_mut().poll(context) {
+                return Poll::Ready(Some(outcome));
+            }
+            if self.is_evicted(pace) {
+                return Poll::Ready(None);
+            }
+            pace.watch_eviction(context);
+            Poll::Pending
+        })
+        .await
+    }
+
+    /// Whether a connection is to be closed now to make room for another one. What its client has sent must have been
+    /// read: a request that has begun meanwhile is served, and the next longest idle connection is closed instead.
+    pub(super) fn is_evicted(&self, pace: &Pace) -> bool {
+        if pace.is_evicted() && !is_idle(pace, self.ticker.now()) {
+            pace.stay();
+            self.connections.evict(self.ticker.now());
+        }
+        pace.is_evicted()
     }
 
     /// Closes a connection on which everything is said, but reads on for a while: a socket that is closed with bytes unread
     /// takes back what was last sent, an answer that did not wait for its request's body for one.
-    pub(super) async fn linger(&self, mut stream: Paced<Stream>) {
+    pub(super) async fn linger(&self, mut stream: Paced<Stream>, pace: &Pace) {
         let closing = async {
             stream.shutdown().await?;
             let mut discarded = BytesMut::with_capacity(FIRST_READ);
@@ -125,7 +164,7 @@ impl Serving {
             Ok::<_, io::Error>(())
         };
         // Whatever comes of it, the connection is over.
-        let _ = timeout(LINGERING, closing).await;
+        let _ = timeout(LINGERING, self.unless_evicted(pace, closing)).await;
     }
 
     /// Tells clients from now on that their connections end, and goes on serving them.
@@ -175,11 +214,15 @@ pub(super) fn serve(
     socket: TcpStream,
     peer: SocketAddr,
     tls: Option<Arc<ServerConfig>>,
-    place: (Option<Place>, Entered),
+    held: Held,
 ) {
-    let open = Open::new(Rc::clone(serving), place);
+    let open = Open::new(Rc::clone(serving), held);
     tokio::task::spawn_local(async move {
-        let ended = welcome(&open.serving, socket, peer, tls).await;
+        let pace = Pace::idle();
+        let ended = welcome(&open.serving, socket, peer, tls, &pace).await;
+        if pace.is_evicted() {
+            open.held.connections.evicted.count();
+        }
         if let Err(error) = ended {
             tracing::debug!(%peer, %error, "connection ended");
         }
@@ -191,24 +234,27 @@ async fn welcome(
     socket: TcpStream,
     peer: SocketAddr,
     tls: Option<Arc<ServerConfig>>,
+    pace: &Rc<Pace>,
 ) -> io::Result<()> {
     // Without it small answers wait for the client's acknowledgement; a socket that cannot do so is about to close.
     let _ = socket.set_nodelay(true);
     let is_tls = tls.is_some();
     let manners = serving.manners();
-    let Some(stream) = serving.newcomer(secured(socket, tls, manners.limits.header)).await else { return Ok(()) };
+    pace.watch(manners.limits, &serving.ticker);
+    let _listed = serving.connections.enter(pace);
+    let securing = secured(socket, tls, manners.limits.header, pace);
+    let Some(stream) = serving.newcomer(pace, securing).await else { return Ok(()) };
     let stream = stream?;
     let agreed = stream.speaks_http2();
-    let pace = Pace::idle();
-    let mut paced = Paced::new(stream, Rc::clone(&pace), manners.limits, &serving.ticker);
+    let mut paced = Paced::new(stream, Rc::clone(pace), manners.limits, &serving.ticker);
     let is_http2 = if agreed {
         true
     } else {
-        let Some(begins) = serving.newcomer(begins_with_http2(&mut paced)).await else { return Ok(()) };
+        let Some(begins) = serving.newcomer(pace, begins_with_http2(&mut paced)).await else { return Ok(()) };
         // Over TLS it is what was agreed.
         begins? && !is_tls
     };
-    let arrival = Arrival { paced, pace, manners, peer, is_tls };
+    let arrival = Arrival { paced, pace: Rc::clone(pace), manners, peer, is_tls };
     if is_http2 {
         http2::serve(serving, arrival).await.map_err(io::Error::other)
     } else {
@@ -216,10 +262,23 @@ async fn welcome(
     }
 }
 
-// A handshake takes as long as a head may.
-async fn secured(socket: TcpStream, tls: Option<Arc<ServerConfig>>, within: Duration) -> io::Result<Stream> {
+// A handshake takes as long as a head may, the time before its first byte included. Until then the client is silent, and its
+// connection may make room for another one.
+async fn secured(
+    socket: TcpStream,
+    tls: Option<Arc<ServerConfig>>,
+    within: Duration,
+    pace: &Pace,
+) -> io::Result<Stream> {
     let Some(tls) = tls else { return Ok(Stream::Plain(socket)) };
-    let stream = timeout(within, TlsAcceptor::from(tls).accept(socket)).await??;
+    let handshake = async {
+        // Not readable(): that may be ready although nothing has come.
+        socket.peek(&mut [0]).await?;
+        pace.begin_handshake();
+        TlsAcceptor::from(tls).accept(socket).await
+    };
+    let stream = timeout(within, handshake).await??;
+    pace.end_handshake();
     Ok(Stream::Tls(Box::new(stream.into())))
 }
 
@@ -245,13 +304,21 @@ async fn begins_with_http2(paced: &mut Paced<Stream>) -> io::Result<bool> {
 /// A connection that is counted as long as it is open.
 struct Open {
     serving: Rc<Serving>,
-    _place: (Option<Place>, Entered),
+    held: Held,
+}
+
+/// What a connection holds for as long as it is open.
+pub(super) struct Held {
+    pub(super) _place: Option<Place>,
+    pub(super) _counted: Option<Counted>,
+    pub(super) _entered: Entered,
+    pub(super) connections: Arc<Connections>,
 }
 
 impl Open {
-    fn new(serving: Rc<Serving>, place: (Option<Place>, Entered)) -> Self {
+    fn new(serving: Rc<Serving>, held: Held) -> Self {
         serving.open.set(serving.open.get() + 1);
-        Self { serving, _place: place }
+        Self { serving, held }
     }
 }
 

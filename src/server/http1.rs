@@ -3,9 +3,9 @@
 use std::convert::Infallible;
 use std::future::poll_fn;
 use std::pin::Pin;
-use std::rc::Rc;
 
-use http::{HeaderValue, StatusCode, header};
+use http::{HeaderValue, Response, StatusCode, Version, header};
+use http_body::Body;
 use hyper::server::conn::http1::Parts;
 use hyper::service::service_fn;
 use hyper_util::rt::TokioIo;
@@ -20,22 +20,26 @@ use crate::net::{Arriving, End, Interim};
 pub(super) async fn serve(serving: &Serving, arrival: Arrival) -> hyper::Result<()> {
     let interim = Interim::default();
     let connection = arrival.connection(serving, interim.clone());
-    let connection = &connection;
+    let (connection, pace) = (&connection, &arrival.pace);
     let service = service_fn(async move |request: http::Request<_>| {
+        let is_http10 = request.version() == Version::HTTP_10;
         let mut answer = serving.gate.handle(connection, request.map(Arriving::Http1)).await;
+        if is_http10 && is_delimited_by_close(&answer) {
+            pace.delimit_by_close();
+        }
         if serving.is_ending() && answer.status() != StatusCode::SWITCHING_PROTOCOLS {
             answer.headers_mut().insert(header::CONNECTION, HeaderValue::from_static("close"));
         }
         Ok::<_, Infallible>(answer)
     });
-    let pace = Rc::clone(&arrival.pace);
     let mut exchanges =
         arrival.manners.http1.serve_connection(TokioIo::new(arrival.paced.with_interim(interim)), service);
     let (mut told, mut was_idle) = (false, false);
     let outcome = poll_fn(|context| {
         let polled = Pin::new(&mut exchanges).poll(context);
         // After the poll, and not within a head: hyper would forget what it has read of a request.
-        if polled.is_ready() || told || !serving.is_draining() || pace.is_within_head() {
+        let ends = || serving.is_draining() && !pace.is_within_head() || serving.is_evicted(pace);
+        if polled.is_ready() || told || !ends() {
             return polled;
         }
         (told, was_idle) = (true, pace.is_idle());
@@ -44,7 +48,8 @@ pub(super) async fn serve(serving: &Serving, arrival: Arrival) -> hyper::Result<
     })
     .await;
     let Parts { io, read_buf, .. } = exchanges.into_parts();
-    let stream = io.into_inner();
+    let mut stream = io.into_inner();
+    stream.settle();
     match (&outcome, connection.take_tunnel()) {
         (Ok(()), Some(tunnel)) => {
             // The tunnel bounds the waiting from here on.
@@ -53,10 +58,15 @@ pub(super) async fn serve(serving: &Serving, arrival: Arrival) -> hyper::Result<
         }
         // It had its answer some time ago.
         (Ok(()), None) if was_idle => {}
-        (Ok(()), None) => serving.linger(stream).await,
-        (Err(error), _) if error.is_parse() => serving.linger(stream).await,
+        (Ok(()), None) => serving.linger(stream, pace).await,
+        (Err(error), _) if error.is_parse() => serving.linger(stream, pace).await,
         // Nobody is there to be told anything.
         (Err(_), _) => {}
     }
     outcome
+}
+
+// HTTP/1.0 has no chunks: what does not tell its length ends with the connection (RFC 9112 §6.3).
+fn is_delimited_by_close<B: Body>(response: &Response<B>) -> bool {
+    response.body().size_hint().exact().is_none() && !response.headers().contains_key(header::CONTENT_LENGTH)
 }

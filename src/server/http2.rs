@@ -57,7 +57,7 @@ pub(super) async fn serve(serving: &Rc<Serving>, arrival: Arrival) -> Result<(),
         .max_local_error_reset_streams(Some(MOST_PROVOKED_RESETS))
         .data_frame_budget(SMALL_FRAMES)
         .handshake::<_, Bytes>(arrival.paced.sharing_exchanges());
-    let Some(handshake) = serving.newcomer(handshake).await else { return Ok(()) };
+    let Some(handshake) = serving.newcomer(&pace, handshake).await else { return Ok(()) };
     let mut streams = handshake?;
     let (mut has_asked, mut told, mut is_late, goodbye) = (false, false, false, serving.ticker.deadline());
     loop {
@@ -72,7 +72,15 @@ pub(super) async fn serve(serving: &Rc<Serving>, arrival: Arrival) -> Result<(),
                 // What is on its way is still served (RFC 9113 §6.8).
                 streams.graceful_shutdown();
             }
-            streams.poll_accept(context)
+            let polled = streams.poll_accept(context);
+            if polled.is_ready() || !serving.is_evicted(&pace) {
+                return polled;
+            }
+            // There is no stream, and a client that begins one meanwhile is told that nobody has looked at it (RFC 9113
+            // §6.8). A client that does not take even this is not waited for.
+            streams.abrupt_shutdown(Reason::NO_ERROR);
+            let _ = streams.poll_accept(context);
+            Poll::Ready(None)
         });
         let Some(accepted) = accepted.await else { return Ok(()) };
         let (request, mut respond) = accepted?;

@@ -4,8 +4,10 @@
 //! connections to the upstreams. A request is served from start to end on one thread: nothing is stolen, nothing is
 //! woken across threads, nothing on its way is locked.
 
+mod clients;
 mod closing;
 mod connection;
+mod eviction;
 mod http1;
 mod http2;
 mod inherited;
@@ -16,13 +18,14 @@ pub mod tls;
 mod worker;
 
 use std::io;
-use std::net::SocketAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::sync::{Arc, mpsc};
 use std::thread;
 use std::time::{Duration, Instant};
 
 use arc_swap::ArcSwap;
 use hyper::server::conn::http1::Builder;
+use ipnet::IpNet;
 use tokio::sync::watch;
 use tokio::task::JoinSet;
 
@@ -36,6 +39,8 @@ pub use inherited::{InheritError, Inherited};
 pub use listen::{ListenError, Listeners, Sharing, listen, listen_or_inherit};
 pub use pulse::Pulse;
 
+use clients::Clients;
+use eviction::Evictors;
 use limit::ConnectionLimit;
 use tls::Shown;
 use worker::{Listener, Worker};
@@ -45,8 +50,12 @@ use worker::{Listener, Worker};
 pub struct Settings {
     /// Threads that serve requests.
     pub workers: usize,
-    /// Client connections of all workers together; beyond it, none is accepted.
+    /// Client connections of all workers together; beyond it, idle ones make room or new ones wait.
     pub max_connections: usize,
+    /// Client connections of one client; 0 for no limit.
+    pub max_connections_per_client: usize,
+    /// Whose connections that limit does not count.
+    pub trusted_proxies: Vec<IpNet>,
     /// From the first byte of a request's head to its end.
     pub header_timeout: Duration,
     /// Between two writes of an answer.
@@ -59,11 +68,21 @@ pub struct Settings {
     pub max_headers: usize,
 }
 
+impl Settings {
+    /// Whether an address is that of a proxy of ours.
+    fn trusts(&self, address: IpAddr) -> bool {
+        let address = address.to_canonical();
+        self.trusted_proxies.iter().any(|network| network.contains(&address))
+    }
+}
+
 impl From<&config::Server> for Settings {
     fn from(server: &config::Server) -> Self {
         Self {
             workers: server.workers,
             max_connections: server.max_connections,
+            max_connections_per_client: server.max_connections_per_client,
+            trusted_proxies: server.trusted_proxies.clone(),
             header_timeout: server.header_timeout,
             body_idle_timeout: server.body_idle_timeout,
             keep_alive_timeout: server.keep_alive_timeout,
@@ -156,10 +175,13 @@ impl Server {
         let at_addresses: Vec<_> = shown.zip(&addresses).zip(listeners.sharing()).map(at).collect();
         let workers = listeners.into_workers();
         let pulse = Pulse::new(workers.len(), Instant::now());
+        let (evictors, asked) = Evictors::new(workers.len());
+        let clients = Clients::new();
         let workers = workers
             .into_iter()
+            .zip(asked)
             .enumerate()
-            .map(|(index, sockets)| {
+            .map(|(index, (sockets, asked))| {
                 let worker = Worker {
                     sockets: sockets.into_iter().zip(at_addresses.iter().cloned()).collect(),
                     settings: Arc::clone(&shared),
@@ -167,6 +189,9 @@ impl Server {
                     clock: clock.clone(),
                     telemetry: Arc::clone(telemetry),
                     limit: limit.clone(),
+                    clients: Arc::clone(&clients),
+                    evictors: evictors.clone(),
+                    asked,
                     heart: pulse.heart(index),
                     phase: phase.subscribe(),
                 };

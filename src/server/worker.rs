@@ -1,7 +1,7 @@
 //! One worker: a thread, a runtime, its sockets.
 
 use std::io;
-use std::net::{SocketAddr, TcpListener};
+use std::net::{IpAddr, SocketAddr, TcpListener};
 use std::pin::pin;
 use std::rc::Rc;
 use std::sync::{Arc, mpsc};
@@ -9,22 +9,28 @@ use std::time::Duration;
 
 use arc_swap::ArcSwap;
 use tokio::net::TcpStream;
+use tokio::sync::mpsc::UnboundedReceiver;
 use tokio::sync::watch;
 use tokio::task::JoinSet;
+use tokio::time::timeout;
 
+use super::clients::{Clients, Counted};
 use super::closing::{close, concerns_one_connection};
-use super::connection::{Serving, serve};
+use super::connection::{Held, Serving, serve};
+use super::eviction::{Ask, Evictors};
 use super::limit::{ConnectionLimit, Place};
 use super::listen::Sharing;
 use super::pulse::Heart;
 use super::tls::Shown;
 use super::{Phase, Settings};
-use crate::clock::{Clock, Ticker};
+use crate::clock::{Clock, TICK, Ticker};
 use crate::gateway::{Gate, Publisher};
 use crate::telemetry::{Connections, InFlight, Telemetry};
 
 /// How long accepting pauses when the process or the machine has run out of something.
 const EXHAUSTED: Duration = Duration::from_millis(100);
+/// How often a client that waits for a place has an idle connection searched for.
+const EVICTED_EACH: Duration = TICK;
 
 /// Everything that one worker thread needs.
 pub(super) struct Worker {
@@ -34,6 +40,10 @@ pub(super) struct Worker {
     pub(super) clock: Clock,
     pub(super) telemetry: Arc<Telemetry>,
     pub(super) limit: ConnectionLimit,
+    pub(super) clients: Arc<Clients>,
+    pub(super) evictors: Evictors,
+    /// What the workers ask this one.
+    pub(super) asked: UnboundedReceiver<Ask>,
     pub(super) heart: Heart,
     pub(super) phase: watch::Receiver<Phase>,
 }
@@ -60,7 +70,8 @@ impl Worker {
             Ok(runtime) => runtime,
             Err(error) => return tell(Err(error)),
         };
-        let Self { sockets, settings, publisher, clock, telemetry, limit, heart, mut phase } = self;
+        let Self { sockets, settings, publisher, clock, telemetry, limit, clients, evictors, asked, heart, mut phase } =
+            self;
         let heart = Rc::new(heart);
         runtime.block_on(async {
             let listening = |(socket, listener)| Ok((tokio::net::TcpListener::from_std(socket)?, listener));
@@ -83,9 +94,18 @@ impl Worker {
                 beating.beat(beaten.now());
             }));
 
+            let attending = Rc::clone(&serving);
+            tokio::task::spawn_local(async move { attending.connections.attend(asked, &attending.ticker).await });
+
             let mut accepting = JoinSet::new();
             for (socket, listener) in listeners {
-                let accept = Accept { listener, serving: Rc::clone(&serving), limit: limit.clone() };
+                let accept = Accept {
+                    listener,
+                    serving: Rc::clone(&serving),
+                    limit: limit.clone(),
+                    clients: Arc::clone(&clients),
+                    evictors: evictors.clone(),
+                };
                 let mut phase = phase.clone();
                 accepting.spawn_local(async move {
                     // An error means that the server is gone: then there is nothing left to serve for.
@@ -116,6 +136,8 @@ struct Accept {
     listener: Listener,
     serving: Rc<Serving>,
     limit: ConnectionLimit,
+    clients: Arc<Clients>,
+    evictors: Evictors,
 }
 
 impl Accept {
@@ -134,13 +156,14 @@ impl Accept {
             };
             match accepted {
                 Ok((socket, peer)) => {
+                    let Ok(counted) = self.count(peer.ip()) else { continue };
                     let place = tokio::select! {
                         biased;
-                        place = self.limit.take() => Some(place),
+                        place = self.place() => Some(place),
                         _ = &mut draining => None,
                     };
                     let is_last = place.is_none();
-                    self.serve(socket, peer, place);
+                    self.serve(socket, peer, place, counted);
                     if is_last {
                         return;
                     }
@@ -157,16 +180,53 @@ impl Accept {
     async fn rest_of(&self, socket: tokio::net::TcpListener) {
         close(socket, self.listener.sharing, |socket, peer| {
             // Without a place it is turned away, as it would have been a moment later.
-            if let Some(place) = self.limit.try_take() {
-                self.serve(socket, peer, Some(place));
+            if let (Ok(counted), Some(place)) = (self.count(peer.ip()), self.limit.try_take()) {
+                self.serve(socket, peer, Some(place), counted);
             }
         })
         .await;
     }
 
-    fn serve(&self, socket: TcpStream, peer: SocketAddr, place: Option<Place>) {
-        self.listener.connections.accepted.count();
-        let entered = self.listener.connections.open.enter();
-        serve(&self.serving, socket, peer, self.listener.shown.current(), (place, entered));
+    /// Counts a connection for its client, where that is limited. An error means that the client has too many.
+    fn count(&self, client: IpAddr) -> Result<Option<Counted>, ()> {
+        let settings = self.serving.settings();
+        let max = settings.max_connections_per_client;
+        if max == 0 || settings.trusts(client) {
+            return Ok(None);
+        }
+        let counted = self.clients.enter(client, max);
+        if counted.is_none() {
+            self.listener.connections.refused.count();
+            self.clients.log_refused(client, max, self.serving.ticker.now());
+        }
+        counted.map(Some).ok_or(())
+    }
+
+    /// Takes a place. While none is free, the connections that have been idle longest are closed to make room.
+    async fn place(&self) -> Place {
+        if let Some(place) = self.limit.try_take() {
+            return place;
+        }
+        self.evictors.log_exhausted(self.serving.settings().max_connections, self.serving.ticker.now());
+        let mut place = pin!(self.limit.take());
+        loop {
+            tokio::select! {
+                biased;
+                place = &mut place => return place,
+                () = self.evictors.make_room() => {}
+            }
+            // A place that becomes free is taken at once. What is repeated is the search for an idle connection: there may
+            // have been none.
+            if let Ok(place) = timeout(EVICTED_EACH, &mut place).await {
+                return place;
+            }
+        }
+    }
+
+    fn serve(&self, socket: TcpStream, peer: SocketAddr, place: Option<Place>, counted: Option<Counted>) {
+        let connections = Arc::clone(&self.listener.connections);
+        connections.accepted.count();
+        let held = Held { _place: place, _counted: counted, _entered: connections.open.enter(), connections };
+        serve(&self.serving, socket, peer, self.listener.shown.current(), held);
     }
 }

@@ -4,6 +4,7 @@
 //! - `access` makes a line of each record, which `line` writes; `log` is everything else that is logged. All of it goes out
 //!   through one `sink`, so that nobody waits for whoever reads it.
 //! - `trace` is a request's part in a trace, `spans` take it to a collector.
+//! - `throttle` bounds what is logged of events that others cause.
 //! - `numbers` are counted by one thread and read by another. `requests`: those about requests.
 
 mod access;
@@ -16,6 +17,7 @@ mod record;
 mod requests;
 mod sink;
 mod spans;
+mod throttle;
 mod timestamp;
 mod trace;
 
@@ -32,6 +34,7 @@ pub use record::{Outcome, Record, RouteNames, Why};
 pub use requests::{RequestKind, RouteRequests};
 pub use sink::Sink;
 pub use spans::{Collector, CollectorError, Exporting, Spans};
+pub use throttle::Throttle;
 pub use trace::{SampleRatio, Trace};
 
 use access::WorkerAccessLog;
@@ -96,6 +99,10 @@ pub struct Connections {
     pub open: Level,
     /// Those that there have been.
     pub accepted: Counter,
+    /// Those that were closed to make room for others.
+    pub evicted: Counter,
+    /// Those that were closed at once because their client had too many.
+    pub refused: Counter,
 }
 
 impl Telemetry {

@@ -4,7 +4,7 @@
 
 use std::fmt;
 use std::net::{IpAddr, SocketAddr};
-use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 
 use arc_swap::ArcSwap;
@@ -21,6 +21,8 @@ pub(super) struct Endpoint {
     pub(super) address: Option<SocketAddr>,
     pub(super) traffic: OfAllWorkers<Traffic>,
     is_down: AtomicBool,
+    /// How many times it has sent what answers no request.
+    unsolicited: AtomicU32,
     text: String,
 }
 
@@ -40,7 +42,17 @@ impl Endpoint {
             None => target.to_string(),
         };
         let (traffic, is_down) = (OfAllWorkers::default(), AtomicBool::new(false));
-        Arc::new(Self { target: index, address, traffic, is_down, text })
+        Arc::new(Self { target: index, address, traffic, is_down, unsolicited: AtomicU32::new(0), text })
+    }
+
+    /// How many times it has sent what answers no request, to any worker.
+    pub(super) fn unsolicited(&self) -> u32 {
+        self.unsolicited.load(Ordering::Relaxed)
+    }
+
+    /// It has sent what answers no request.
+    pub(super) fn has_sent_unsolicited(&self) {
+        self.unsolicited.fetch_add(1, Ordering::Relaxed);
     }
 
     /// Whether active checks have found that it does not serve.

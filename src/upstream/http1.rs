@@ -29,7 +29,7 @@ use super::send::{Attempt, Failed, Outgoing, UpstreamError, is_repeatable, no_co
 use crate::policy::decision::Permit;
 
 pub(super) use receiving::Receiving;
-pub(super) use wire::Wire;
+pub(super) use wire::{Heard, Wire};
 
 use receiving::Exchange;
 use sending::Sending;

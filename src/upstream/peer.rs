@@ -42,7 +42,7 @@ pub(super) struct UnderWay {
 impl Peer {
     pub(super) fn new(endpoint: Arc<Endpoint>, settings: &Settings, ticker: &Rc<Ticker>) -> Rc<Self> {
         let way = match settings.protocol {
-            Protocol::Http1 => Way::Http1(Pool::new(settings)),
+            Protocol::Http1 => Way::Http1(Pool::new(settings, Arc::clone(&endpoint))),
             Protocol::Http2 => Way::Http2(Rc::new(Streams::new(settings, ticker))),
         };
         let traffic = endpoint.traffic.join();

@@ -4,6 +4,8 @@ use std::io::{Read, Write};
 use std::net::{Ipv4Addr, TcpStream};
 use std::sync::Mutex;
 use std::sync::mpsc::channel;
+use std::thread;
+use std::time::{Duration, Instant};
 
 use crate::process::{PATIENCE, Process, ask, own_address, wait};
 use crate::server::{Reply, Server};
@@ -79,4 +81,29 @@ fn accept_queue(address: Ipv4Addr, port: u16) -> u32 {
     let sockets = std::fs::read_to_string("/proc/net/tcp").expect("the sockets of this machine");
     let queues = sockets.lines().filter_map(|line| line.split_once(&*local)?.1.split_once(' '));
     queues.map(|(queues, _)| u32::from_str_radix(&queues[9..], 16).expect("a number")).sum()
+}
+
+#[test]
+fn idle_connections_of_every_worker_make_room_at_once() {
+    let upstream = Server::start(|_| Reply::text("hello"));
+    let address = own_address();
+    let _gateway = gateway(address, &[8080], "workers = 4\nmax_connections = 40", &upstream);
+    let mut silent: Vec<_> = (0..40).map(|_| TcpStream::connect((address, 8080)).expect("it listens")).collect();
+    wait("all places are taken", || accept_queue(address, 8080) == 0);
+    // Idleness is measured in ticks of 50 ms.
+    thread::sleep(Duration::from_millis(100));
+    // The kernel chooses a worker for each of these, and another one may have the connection that makes room.
+    let mut served: Vec<_> = (0..40).map(|_| send(address, REQUEST.replace("close", "keep-alive").as_str())).collect();
+    let began = Instant::now();
+    for socket in &mut served {
+        let mut head = [0; 12];
+        socket.read_exact(&mut head).expect("an answer");
+        assert_eq!(&head, b"HTTP/1.1 200");
+    }
+    // With polling they would take a tick each, or wait for the keep-alive time-out.
+    assert!(began.elapsed() < Duration::from_secs(5), "{:?}", began.elapsed());
+    for socket in &mut silent {
+        socket.set_read_timeout(Some(PATIENCE)).expect("a time-out");
+        assert!(matches!(socket.read(&mut [0]), Ok(0)), "it made room");
+    }
 }

@@ -1,6 +1,6 @@
 //! What becomes of connections and requests when the process is to stop, and what its exit code says of them.
 
-use std::io::{Read, Write};
+use std::io::{ErrorKind, Read, Write};
 use std::net::{Ipv4Addr, SocketAddr, TcpListener, TcpStream};
 use std::thread;
 use std::time::{Duration, Instant};
@@ -148,6 +148,29 @@ fn exit_code_is_1_when_requests_were_cut_off_and_they_are_counted() {
     assert!(log.contains(stopped), "{log}");
     // What was cut off is told as what it came to.
     assert_eq!(log.matches("\"message\":\"request\"").count(), 3, "{log}");
+}
+
+#[test]
+fn response_that_the_end_of_the_process_cuts_off_does_not_look_whole_to_a_client_of_http10() {
+    let address = own_address();
+    let upstream = Server::start(|_| {
+        Reply::RawThenHang(b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n4\r\nhalf\r\n".to_vec())
+    });
+    for signal in ["TERM", "KILL"] {
+        let mut process = Process::start(address, &file(address, upstream.address, "drain_timeout = \"300ms\""));
+        let mut client = connected(address);
+        client.write_all(b"GET / HTTP/1.0\r\nHost: a\r\n\r\n").expect("it reads");
+        let mut read = Vec::new();
+        while !read.ends_with(b"half") {
+            let mut byte = [0];
+            client.read_exact(&mut byte).expect("half a response");
+            read.push(byte[0]);
+        }
+        process.signal(signal);
+        let end = client.read(&mut [0]).map_err(|error| error.kind());
+        assert_eq!(end, Err(ErrorKind::ConnectionReset), "{signal}");
+        process.stopped();
+    }
 }
 
 #[test]

@@ -9,6 +9,7 @@ mod admission;
 mod alerts;
 mod answers;
 mod bypass;
+mod connection_limits;
 mod exchanges;
 mod facts;
 mod faults;

@@ -19,6 +19,27 @@ const USUAL_READ: usize = 4096;
 /// How much is read at once where much is to come.
 const LARGEST_READ: usize = 64 * 1024;
 
+/// As much of a response as tells its status.
+const STATUS_LINE: usize = "HTTP/1.1 408".len();
+
+/// What came on an idle connection.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(in crate::upstream) enum Heard {
+    Nothing,
+    /// The target has closed it, or is about to.
+    End,
+    /// Something that answers no request.
+    Bytes,
+}
+
+impl Heard {
+    // A server that closes an idle connection may say so with a 408 (RFC 9110 §15.5.9).
+    fn in_bytes(bytes: &[u8]) -> Self {
+        let is_goodbye = bytes.is_empty() || bytes.starts_with(b"HTTP/1.") && bytes.ends_with(b" 408");
+        if is_goodbye { Self::End } else { Self::Bytes }
+    }
+}
+
 /// A connection to a target; it is closed when this is dropped.
 pub(in crate::upstream) struct Wire(Box<Inner>);
 
@@ -39,15 +60,35 @@ impl Wire {
         Self(Box::new(Inner { stream: Rc::new(RefCell::new(stream)), read, head, counted }))
     }
 
-    /// Whether the target has neither closed it nor said anything unasked, as far as is known without asking the system.
-    pub(in crate::upstream) fn is_quiet(&self) -> bool {
-        let mut byte = [0];
-        let mut read = ReadBuf::new(&mut byte);
+    /// What came while it was idle, as far as is known without asking the system.
+    pub(in crate::upstream) fn heard(&self) -> Heard {
+        let mut bytes = [0; STATUS_LINE];
+        let mut read = ReadBuf::new(&mut bytes);
         let mut stream = self.0.stream.borrow_mut();
         let reading = poll_fn(|context| Pin::new(&mut *stream).poll_read(context, &mut read));
         // A task that has done much is told to wait, whatever there is to read.
         let reading = pin!(unconstrained(reading));
-        self.0.read.is_empty() && reading.poll(&mut Context::from_waker(Waker::noop())).is_pending()
+        match reading.poll(&mut Context::from_waker(Waker::noop())) {
+            _ if !self.0.read.is_empty() => Heard::Bytes,
+            Poll::Pending => Heard::Nothing,
+            Poll::Ready(Ok(())) => Heard::in_bytes(read.filled()),
+            Poll::Ready(Err(_)) => Heard::End,
+        }
+    }
+
+    /// What came while it was idle: the system is asked as well. After anything but nothing the connection is of no use.
+    pub(in crate::upstream) fn heard_by_now(&self) -> Heard {
+        let mut bytes = [0; STATUS_LINE];
+        let read = match self.heard() {
+            Heard::Nothing => self.0.stream.borrow().read_at_once(&mut bytes),
+            heard @ (Heard::Bytes | Heard::End) => return heard,
+        };
+        match (read, &*self.0.stream.borrow()) {
+            (Err(error), _) if error.kind() == io::ErrorKind::WouldBlock => Heard::Nothing,
+            (Ok(read), Stream::Plain(_)) => Heard::in_bytes(&bytes[..read]),
+            // Nobody knows what it is: it may be of the session only.
+            (Ok(_), Stream::Tls(_)) | (Err(_), _) => Heard::End,
+        }
     }
 
     /// Whether nothing was read that stands behind the answer.
@@ -67,12 +108,16 @@ impl Wire {
     }
 
     /// What was read, and not yet taken.
-    pub(super) fn unread(&mut self) -> &mut BytesMut {
+    pub(in crate::upstream) fn unread(&mut self) -> &mut BytesMut {
         &mut self.0.read
     }
 
     /// Reads more, with room for as much as is `expected`; returns how much was read, which is nothing at the end.
-    pub(super) fn poll_read(&mut self, expected: u64, context: &mut Context<'_>) -> Poll<io::Result<usize>> {
+    pub(in crate::upstream) fn poll_read(
+        &mut self,
+        expected: u64,
+        context: &mut Context<'_>,
+    ) -> Poll<io::Result<usize>> {
         let expected = usize::try_from(expected).unwrap_or(LARGEST_READ).min(LARGEST_READ);
         // A read that fills its buffer would be followed by another one, for nothing.
         self.0.read.reserve(if expected < USUAL_READ { USUAL_READ } else { expected + 1 });

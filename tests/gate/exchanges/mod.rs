@@ -3,6 +3,8 @@
 mod early;
 mod endless;
 mod gone;
+mod old_clients;
+mod strays;
 mod targets;
 mod tls;
 

@@ -1,7 +1,8 @@
 //! How long a client may keep its connection waiting for a head, a preface, a next request.
 
 use std::net::SocketAddr;
-use std::sync::Arc;
+use std::sync::mpsc::channel;
+use std::sync::{Arc, Mutex};
 use std::thread;
 use std::time::{Duration, Instant};
 
@@ -14,7 +15,7 @@ use super::frames::{
 };
 use super::identity::tls_gateway;
 use super::wire::{End, Told, Wire, connect};
-use crate::harness::{Authority, Reply, Server, Stand, eventually};
+use crate::harness::{Authority, PATIENCE, Reply, Server, Stand, eventually};
 
 const ROUTES: &str = "[[routes]]\npath = \"/{*rest}\"\npublic = true\nupstream = \"up\"\n";
 /// All other time-outs are those of every day, and longer than any test waits.
@@ -208,4 +209,26 @@ fn client_that_goes_on_asking_after_it_was_told_to_go_is_cut_off() {
         assert!(began.elapsed() < Duration::from_secs(4), "it is still served");
         thread::sleep(Duration::from_millis(50));
     }
+}
+
+#[test]
+fn idle_connection_makes_room_with_a_goodbye_and_one_with_a_stream_does_not() {
+    let stand = Stand::toml("[server]\nmax_connections = 2\n", "", "", ROUTES);
+    let (release, released) = channel();
+    let released = Mutex::new(released);
+    stand.upstream.script(move |received| {
+        if received.target == "/held" {
+            let _ = released.lock().expect("no panic").recv_timeout(PATIENCE);
+        }
+        Reply::text("hello")
+    });
+    let (mut busy, mut idle) = (Wire::open(stand.address, &[]), Wire::open(stand.address, &[]));
+    let stream = busy.begin_request(WHOLE, &request("GET", "/held"));
+    assert_eq!(idle.ask(&request("GET", "/x")).status, Some(200));
+    eventually("both requests came", || stand.hits() == 2);
+    assert_eq!(stand.get("/x", None).status, 200);
+    assert!(idle.is_closed());
+    assert_eq!(idle.goaways, [NO_ERROR]);
+    release.send(()).expect("the upstream waits");
+    assert_eq!(busy.answer(stream).status, Some(200));
 }

@@ -1,0 +1,120 @@
+//! What routes take from each other: a path belongs to its most specific route, and what looks like it to no other.
+
+use std::collections::BTreeMap;
+
+use http::Method;
+
+use crate::config::{Config, Fault};
+use crate::gateway::Snapshot;
+use crate::policy::route::RefusedLookalikes;
+
+pub(super) fn weak_choices(config: &Config, snapshot: &Snapshot) -> Vec<Fault> {
+    let lost = snapshot.routes.lost_methods().into_iter().filter_map(|lost| {
+        let [here, there] = [lost.at, lost.of].map(|index| &config.routes[index].path);
+        let methods = match lost.methods.listed() {
+            Some(listed) => joined(listed),
+            None => "every other method".to_owned(),
+        };
+        let fault = config.routes[lost.at].methods.first()?.fault(format!(
+            "{methods} of {:?} is a 405, though {:?} at {} takes it: a path belongs to its most specific route alone",
+            here.value,
+            there.value,
+            there.key()
+        ));
+        Some(fault.with_help(format!("add {methods} here, or a route for it at {:?}, if it is meant", here.value)))
+    });
+    lost.collect()
+}
+
+/// What is right and may surprise: the paths of a route that are refused for the sake of others.
+pub(super) fn notes(config: &Config, snapshot: &Snapshot) -> Vec<Fault> {
+    let mut by_route: BTreeMap<usize, (RefusedLookalikes, usize)> = BTreeMap::new();
+    for refused in snapshot.routes.refused_lookalikes() {
+        by_route.entry(refused.through).and_modify(|(_, more)| *more += 1).or_insert((refused, 0));
+    }
+    let note = |(refused, more): (RefusedLookalikes, usize)| {
+        let [through, of] = [refused.through, refused.of].map(|index| &config.routes[index].path);
+        let others = match more {
+            0 => String::new(),
+            1 => "; so for 1 other route".to_owned(),
+            more => format!("; so for {more} other routes"),
+        };
+        let fault = through.fault(format!(
+            "{:?} does not take what some servers take for a path of {:?} at {}, which asks for more: {:?} is a 400{others}",
+            through.value,
+            of.value,
+            of.key(),
+            refused.example
+        ));
+        fault.with_help("declare such a path as a route of its own if it is meant")
+    };
+    by_route.into_values().map(note).collect()
+}
+
+fn joined(methods: &[Method]) -> String {
+    // GET covers HEAD.
+    let has_get = methods.contains(&Method::GET);
+    let names = methods.iter().filter(|method| !(has_get && **method == Method::HEAD)).map(Method::as_str);
+    names.collect::<Vec<_>>().join(", ")
+}
+
+#[cfg(test)]
+mod tests {
+    use crate::config;
+    use crate::gateway::compile;
+
+    const HEAD: &str = "[issuers.corp]\nissuer = \"https://id.test\"\naudience = \"a\"\n\
+                        [upstreams.up]\ntargets = \"http://127.0.0.1:1\"\n";
+
+    /// The warnings and the notes of a file with these routes, each as its path, its scope and what else it says.
+    fn told(routes: &[(&str, &str, &str)]) -> (Vec<String>, Vec<String>) {
+        let route = |(path, scope, more): &(&str, &str, &str)| {
+            format!("[[routes]]\npath = \"{path}\"\nscope = \"{scope}\"\nupstream = \"up\"\n{more}\n")
+        };
+        let toml = HEAD.to_owned() + &routes.iter().map(route).collect::<String>();
+        let (config, source) = config::parse("gateway.toml", &toml).unwrap_or_else(|report| panic!("{report}"));
+        let snapshot = compile(&config).unwrap_or_else(|faults| panic!("{}", source.report(faults)));
+        let lines = |faults| source.report(faults).lines().collect();
+        (lines(super::weak_choices(&config, &snapshot)), lines(super::notes(&config, &snapshot)))
+    }
+
+    #[test]
+    fn method_that_a_literal_takes_from_a_parameter_is_warned_of() {
+        let (warnings, _) =
+            told(&[("/orders/{id}", "read", "methods = \"GET\""), ("/orders/export", "export", "methods = \"POST\"")]);
+        assert_eq!(
+            warnings,
+            ["gateway.toml:15: routes[1].methods: GET of \"/orders/export\" is a 405, though \"/orders/{id}\" at \
+              routes[0].path takes it: a path belongs to its most specific route alone (add GET here, or a route for it \
+              at \"/orders/export\", if it is meant)"]
+        );
+        for fine in [["methods = \"GET\"", "methods = [\"GET\", \"POST\"]"], ["methods = \"GET\"", ""]] {
+            let [of_parameter, of_literal] = fine;
+            let (warnings, _) = told(&[("/orders/{id}", "a", of_parameter), ("/orders/export", "a", of_literal)]);
+            assert_eq!(warnings, [""; 0]);
+        }
+    }
+
+    #[test]
+    fn routes_whose_lookalikes_are_refused_are_noted_once_with_an_example() {
+        let (_, notes) = told(&[
+            ("/{*rest}", "read", ""),
+            ("/reports", "admin", ""),
+            ("/users/{id}", "read", ""),
+            ("/users/me", "me", ""),
+            ("/login", "read", ""),
+            ("/vault/{*rest}", "vault", ""),
+        ]);
+        assert_eq!(notes.len(), 2, "{notes:?}");
+        assert_eq!(
+            notes[0],
+            "gateway.toml:7: routes[0].path: \"/{*rest}\" does not take what some servers take for a path of \"/reports\" \
+             at routes[1].path, which asks for more: \"/reports.json\" is a 400; so for 1 other route (declare such a path \
+             as a route of its own if it is meant)"
+        );
+        assert!(
+            notes[1].contains("routes[2].path: \"/users/{id}\" does not take")
+                && notes[1].contains("\"/users/me.json\"")
+        );
+    }
+}

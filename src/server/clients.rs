@@ -1,0 +1,106 @@
+//! How many connections one client may have: `max_connections_per_client`.
+//!
+//! A client is an IPv4 address, or a /64 network of IPv6 addresses: a household has 2^64 of those.
+
+use std::collections::HashMap;
+use std::collections::hash_map::Entry;
+use std::net::{IpAddr, Ipv6Addr};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::{Duration, Instant};
+
+use crate::telemetry::Throttle;
+
+/// How often it is logged that a client has too many.
+const LOGGED_EACH: Duration = Duration::from_secs(10);
+
+/// How many connections each client has, of all workers.
+#[derive(Debug)]
+pub(super) struct Clients {
+    connections: Mutex<HashMap<IpAddr, usize>>,
+    refused: Throttle,
+}
+
+/// A connection that counts for its client until this is dropped.
+pub(super) struct Counted {
+    clients: Arc<Clients>,
+    client: IpAddr,
+}
+
+impl Clients {
+    pub(super) fn new() -> Arc<Self> {
+        Arc::new(Self { connections: Mutex::default(), refused: Throttle::new(LOGGED_EACH) })
+    }
+
+    /// One more connection of the client at `address`, unless it has `max` already.
+    pub(super) fn enter(self: &Arc<Self>, address: IpAddr, max: usize) -> Option<Counted> {
+        let client = client_of(address);
+        let mut connections = self.connections();
+        let own = connections.entry(client).or_default();
+        // What is refused leaves no entry behind: `max` is at least one.
+        (*own < max).then(|| {
+            *own += 1;
+            Counted { clients: Arc::clone(self), client }
+        })
+    }
+
+    /// Logs that a client has too many connections, from time to time.
+    pub(super) fn log_refused(&self, client: IpAddr, max_connections_per_client: usize, now: Instant) {
+        if let Some(left_out) = self.refused.admit(now) {
+            tracing::warn!(%client, max_connections_per_client, left_out, "connection refused; the client has too many");
+        }
+    }
+
+    fn connections(&self) -> MutexGuard<'_, HashMap<IpAddr, usize>> {
+        self.connections.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Drop for Counted {
+    fn drop(&mut self) {
+        if let Entry::Occupied(mut own) = self.clients.connections().entry(self.client) {
+            *own.get_mut() -= 1;
+            if *own.get() == 0 {
+                own.remove();
+            }
+        }
+    }
+}
+
+fn client_of(address: IpAddr) -> IpAddr {
+    match address.to_canonical() {
+        IpAddr::V4(address) => address.into(),
+        IpAddr::V6(address) => Ipv6Addr::from_bits(address.to_bits() >> 64 << 64).into(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn address(text: &str) -> IpAddr {
+        text.parse().expect("an address")
+    }
+
+    #[test]
+    fn client_has_no_more_connections_than_it_may_and_gives_them_back() {
+        let clients = Clients::new();
+        let enter = |text| clients.enter(address(text), 2);
+        let (first, second) = (enter("192.0.2.1"), enter("192.0.2.1"));
+        assert!(first.is_some() && second.is_some() && enter("192.0.2.1").is_none());
+        assert!(enter("192.0.2.2").is_some());
+        drop(first);
+        let third = enter("192.0.2.1");
+        assert!(third.is_some());
+        drop((second, third));
+        assert!(clients.connections().is_empty(), "nobody is remembered");
+    }
+
+    #[test]
+    fn addresses_of_one_ipv6_network_are_one_client_and_mapped_ones_are_ipv4() {
+        let clients = Clients::new();
+        let enter = |text| clients.enter(address(text), 1);
+        let _held = [enter("2001:db8:0:1::1"), enter("192.0.2.1")].map(|counted| counted.expect("the first one"));
+        assert!(enter("2001:db8:0:1:ffff::2").is_none() && enter("2001:db8:0:2::1").is_some());
+        assert!(enter("::ffff:192.0.2.1").is_none() && enter("::ffff:192.0.2.2").is_some());
+    }
+}

@@ -1,0 +1,200 @@
+//! More connections than there are places for: whose is closed, whose waits, and whose is refused.
+
+use std::io::ErrorKind;
+use std::sync::mpsc::{Sender, channel};
+use std::sync::{Arc, Mutex};
+use std::thread;
+
+use rustls::ClientConnection;
+use rustls::pki_types::ServerName;
+use scopegate::clock::TICK;
+
+use crate::harness::{Authority, Connection, Gateway, PATIENCE, Reply, Server, eventually, logged};
+
+const GET: &str = "GET /x HTTP/1.1\r\nHost: a\r\n\r\n";
+const HELD: &str = "GET /held HTTP/1.1\r\nHost: a\r\n\r\n";
+
+fn gateway(server: &str, upstream: &Server) -> Gateway {
+    Gateway::start(&toml(server, upstream))
+}
+
+fn toml(server: &str, upstream: &Server) -> String {
+    format!(
+        "[server]\n{server}\n[upstreams.up]\ntargets = \"http://{}\"\n\
+         [[routes]]\npath = \"/{{*rest}}\"\npublic = true\nupstream = \"up\"\n",
+        upstream.address
+    )
+}
+
+/// An upstream that answers requests for `/held` when it is told to.
+fn upstream() -> (Server, Sender<()>) {
+    let (release, released) = channel();
+    let released = Mutex::new(released);
+    let upstream = Server::start(move |received| {
+        if received.target == "/held" {
+            let _ = released.lock().expect("no panic").recv_timeout(PATIENCE);
+        }
+        Reply::text("hello")
+    });
+    (upstream, release)
+}
+
+/// Lets connections differ in how long they have been idle: that is measured in ticks.
+fn grow_older() {
+    thread::sleep(TICK * 2);
+}
+
+/// Whether the other side has not closed the connection so far.
+fn is_open(connection: &Connection) -> bool {
+    let socket = connection.another_hand();
+    socket.set_nonblocking(true).expect("an open socket");
+    let peeked = socket.peek(&mut [0]);
+    socket.set_nonblocking(false).expect("an open socket");
+    matches!(peeked, Err(error) if error.kind() == ErrorKind::WouldBlock)
+}
+
+fn evicted(gateway: &Gateway) -> f64 {
+    let series = format!("scopegate_connections_evicted_total{{listener=\"{}\"}}", gateway.address);
+    gateway.metric(&series).expect("it is counted")
+}
+
+#[test]
+fn connection_that_has_been_idle_longest_makes_room_for_a_new_one() {
+    let (upstream, release) = upstream();
+    let gateway = gateway("max_connections = 3", &upstream);
+    let mut busy = Connection::open(gateway.address);
+    busy.write(HELD);
+    eventually("the request is in flight", || upstream.hits() == 1);
+    let mut silent = Connection::open(gateway.address);
+    grow_older();
+    let mut idle = Connection::open(gateway.address);
+    assert_eq!(idle.ask(GET).status, 200);
+    grow_older();
+
+    let mut fourth = Connection::open(gateway.address);
+    assert_eq!(fourth.ask(GET).status, 200);
+    grow_older();
+    assert!(silent.is_closed() && is_open(&idle) && is_open(&busy));
+    let mut fifth = Connection::open(gateway.address);
+    assert_eq!(fifth.ask(GET).status, 200);
+    assert!(idle.is_closed() && is_open(&fourth) && is_open(&busy));
+    grow_older();
+    // Who asks again has been idle for less time.
+    assert_eq!(fourth.ask(GET).status, 200);
+    let mut sixth = Connection::open(gateway.address);
+    assert_eq!(sixth.ask(GET).status, 200);
+    assert!(fifth.is_closed() && is_open(&fourth));
+
+    release.send(()).expect("the upstream waits");
+    assert_eq!(busy.read(false).status, 200);
+    eventually("all three are counted", || evicted(&gateway) == 3.0);
+    assert!(logged("max_connections reached; idle connections are closed for new ones"));
+}
+
+#[test]
+fn connection_with_a_request_in_flight_makes_no_room() {
+    let (upstream, release) = upstream();
+    let large = vec![b'x'; 64 * 1024 * 1024];
+    let gateway = gateway("max_connections = 3", &upstream);
+    let mut busy = Connection::open(gateway.address);
+    busy.write(HELD);
+    eventually("the request is in flight", || upstream.hits() == 1);
+    let mut half = Connection::open(gateway.address);
+    half.write("GET /x HTTP/1.1\r\nHo");
+    upstream.script(move |_| Reply::Answer { status: 200, headers: Vec::new(), body: large.clone() });
+    let mut slow = Connection::open(gateway.address);
+    slow.write(GET);
+    eventually("the large answer is on its way", || upstream.hits() == 2);
+    upstream.script(|_| Reply::text("hello"));
+
+    let mut new = Connection::open(gateway.address);
+    new.write(GET);
+    grow_older();
+    grow_older();
+    assert_eq!((upstream.hits(), evicted(&gateway)), (2, 0.0));
+    assert!(is_open(&half) && is_open(&busy));
+    half.write("st: a\r\n\r\n");
+    assert_eq!(half.read(false).status, 200);
+    // Now it is idle.
+    assert_eq!(new.read(false).status, 200);
+    assert!(half.is_closed());
+    let answer = slow.read(false);
+    assert!(answer.complete && answer.body.len() == 64 * 1024 * 1024);
+    release.send(()).expect("the upstream waits");
+    assert_eq!(busy.read(false).status, 200);
+}
+
+#[test]
+fn silent_client_of_a_tls_listener_makes_room_and_one_in_its_handshake_does_not() {
+    let (authority, (upstream, _release)) = (Authority::new(), upstream());
+    let (certificate, key) = authority.files("a", "a.test");
+    let listener = format!(
+        "max_connections = 2\n[[listeners]]\naddress = \"127.0.0.1:0\"\n\
+         tls = {{ certificates = [{{ certificate = \"{}\", key = \"{}\" }}] }}",
+        certificate.display(),
+        key.display()
+    );
+    let gateway = gateway(&listener, &upstream);
+    let mut shaking = Connection::open(gateway.addresses[1]);
+    let name = ServerName::try_from("a.test").expect("a name");
+    let mut session = ClientConnection::new(Arc::new(authority.trusting(None)), name).expect("a session");
+    let mut hello = Vec::new();
+    session.write_tls(&mut hello).expect("memory");
+    shaking.write(&hello[..100]);
+    let mut silent = Connection::open(gateway.addresses[1]);
+    let open = format!("scopegate_connections{{listener=\"{}\"}}", gateway.addresses[1]);
+    eventually("both have a place", || gateway.metric(&open) == Some(2.0));
+    let mut new = Connection::open(gateway.address);
+    assert_eq!(new.ask(GET).status, 200);
+    assert!(silent.is_closed() && is_open(&shaking));
+}
+
+#[test]
+fn client_has_no_more_connections_than_it_may() {
+    let (upstream, _release) = upstream();
+    let limited = "max_connections_per_client = 2";
+    let gateway = gateway(limited, &upstream);
+    let refused = format!("scopegate_connections_refused_total{{listener=\"{}\"}}", gateway.address);
+    let is_served = |connection: &mut Connection| {
+        connection.try_write(GET);
+        connection.try_read(false).is_some_and(|answer| answer.status == 200)
+    };
+    let mut held: Vec<_> = (0..2).map(|_| Connection::open(gateway.address)).collect();
+    assert!(held.iter_mut().all(is_served));
+    assert!(Connection::open(gateway.address).is_closed());
+    assert_eq!(gateway.metric(&refused), Some(1.0));
+    assert!(logged("connection refused; the client has too many client=127.0.0.1 max_connections_per_client=2"));
+    assert!(held.iter_mut().all(is_served), "those that it has stay");
+    drop(held.pop());
+    eventually("the place is free", || is_served(&mut Connection::open(gateway.address)));
+
+    // Proxies of ours stand for many clients, and a limit can be lifted.
+    let exempt = format!("{limited}\ntrusted_proxies = \"127.0.0.0/8\"");
+    for server in [&*exempt, "max_connections_per_client = 0"] {
+        gateway.reload(&toml(limited, &upstream)).expect("a good file");
+        gateway.reload(&toml(server, &upstream)).expect("a good file");
+        let mut many: Vec<_> = (0..5).map(|_| Connection::open(gateway.address)).collect();
+        assert!(many.iter_mut().all(is_served), "{server}");
+    }
+}
+
+#[test]
+fn lowered_limit_holds_for_new_connections_after_a_reload() {
+    let (upstream, release) = upstream();
+    let gateway = gateway("max_connections = 2", &upstream);
+    let mut busy: Vec<_> = (0..2).map(|_| Connection::open(gateway.address)).collect();
+    busy.iter_mut().for_each(|connection| connection.write(HELD));
+    eventually("both requests are in flight", || upstream.hits() == 2);
+    gateway.reload(&toml("max_connections = 1", &upstream)).expect("a good file");
+    let mut new = Connection::open(gateway.address);
+    new.write(GET);
+    release.send(()).expect("the upstream waits");
+    let ended = busy.iter().position(|connection| !is_open(connection));
+    assert_eq!(ended, None, "what is in flight stays");
+    drop(busy.pop());
+    grow_older();
+    assert_eq!(upstream.hits(), 2, "one is still there");
+    release.send(()).expect("the upstream waits");
+    drop(busy);
+    assert_eq!(new.read(false).status, 200);
+}
