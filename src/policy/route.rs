@@ -333,9 +333,11 @@ impl<'r> Taken<'r> {
 
 mod precedence;
 mod shadowed;
+mod side_doors;
 mod standing;
 
 pub use shadowed::{LostMethods, RefusedLookalikes};
+pub use side_doors::{Sent, SideDoor, SideDoors};
 pub use standing::Standing;
 
 #[cfg(test)]

@@ -1,4 +1,5 @@
-//! What routes take from each other: a path belongs to its most specific route, and what looks like it to no other.
+//! What routes take from each other: a path belongs to its most specific route, what looks like it to no other, and what
+//! an upstream is sent may belong to several.
 
 use std::collections::BTreeMap;
 
@@ -6,9 +7,28 @@ use http::Method;
 
 use crate::config::{Config, Fault};
 use crate::gateway::Snapshot;
-use crate::policy::route::RefusedLookalikes;
+use crate::policy::route::{RefusedLookalikes, Sent, SideDoor};
+use crate::upstream::HostSent;
+
+/// Findings of one kind that are printed at the most. Whoever mends these runs it again.
+const MAX_PRINTED: usize = 50;
 
 pub(super) fn weak_choices(config: &Config, snapshot: &Snapshot) -> Vec<Fault> {
+    let mut found = bounded(lost_methods(config, snapshot));
+    found.extend(bounded(side_doors(config, snapshot)));
+    found
+}
+
+fn bounded(mut found: Vec<Fault>) -> Vec<Fault> {
+    let more = found.len().saturating_sub(MAX_PRINTED);
+    if let Some(last) = found.get_mut(MAX_PRINTED) {
+        (last.message, last.help) = (format!("{more} more of this kind from here on"), None);
+    }
+    found.truncate(MAX_PRINTED + 1);
+    found
+}
+
+fn lost_methods(config: &Config, snapshot: &Snapshot) -> Vec<Fault> {
     let lost = snapshot.routes.lost_methods().into_iter().filter_map(|lost| {
         let [here, there] = [lost.at, lost.of].map(|index| &config.routes[index].path);
         let methods = match lost.methods.listed() {
@@ -24,6 +44,44 @@ pub(super) fn weak_choices(config: &Config, snapshot: &Snapshot) -> Vec<Fault> {
         Some(fault.with_help(format!("add {methods} here, or a route for it at {:?}, if it is meant", here.value)))
     });
     lost.collect()
+}
+
+fn side_doors(config: &Config, snapshot: &Snapshot) -> Vec<Fault> {
+    let sent = snapshot.forwarding.iter().map(|forwarding| Sent {
+        upstream: forwarding.upstream,
+        skipped: forwarding.strip_segments,
+        is_host_passed: matches!(snapshot.upstreams[forwarding.upstream].host, HostSent::Pass),
+    });
+    let found = snapshot.routes.side_doors(&sent.collect::<Vec<_>>());
+    let mut faults: Vec<_> = found.doors.iter().map(|door| side_door(config, door)).collect();
+    let rewritten = config.routes.iter().find_map(|route| route.strip_prefix.as_ref());
+    if let Some(prefix) = rewritten.filter(|_| found.is_incomplete) {
+        let fault =
+            prefix.fault("too many paths meet behind strip_prefix to compare them all: side doors may be missing here");
+        faults.push(fault.with_help("check parts of the file by themselves"));
+    }
+    faults
+}
+
+fn side_door(config: &Config, door: &SideDoor) -> Fault {
+    let [through, to] = [door.through, door.to].map(|index| &config.routes[index]);
+    let place = through.strip_prefix.as_ref().unwrap_or(&through.path);
+    let more = if door.has_more { ", and others" } else { "" };
+    let fault = place.fault(format!(
+        "side door: {:?} reaches the upstream {:?} as {:?}, like requests for {:?} at {}{more}, and {:?} does not ask \
+         for all that they need",
+        door.asked,
+        through.upstream.value,
+        door.sent,
+        to.path.value,
+        to.path.key(),
+        through.path.value,
+    ));
+    fault.with_help(format!(
+        "ask for what {} asks for, declare {:?} with that, or send one of them to an upstream of its own",
+        to.path.key().trim_end_matches(".path"),
+        door.asked
+    ))
 }
 
 /// What is right and may surprise: the paths of a route that are refused for the sake of others.
@@ -48,7 +106,7 @@ pub(super) fn notes(config: &Config, snapshot: &Snapshot) -> Vec<Fault> {
         ));
         fault.with_help("declare such a path as a route of its own if it is meant")
     };
-    by_route.into_values().map(note).collect()
+    bounded(by_route.into_values().map(note).collect())
 }
 
 fn joined(methods: &[Method]) -> String {
@@ -93,6 +151,46 @@ mod tests {
             let (warnings, _) = told(&[("/orders/{id}", "a", of_parameter), ("/orders/export", "a", of_literal)]);
             assert_eq!(warnings, [""; 0]);
         }
+    }
+
+    #[test]
+    fn path_that_is_rewritten_to_a_stricter_routes_is_warned_of() {
+        let (warnings, _) = told(&[
+            ("/v1/{*rest}", "read", "strip_prefix = \"/v1\""),
+            ("/reports", "admin", ""),
+            ("/open", "read", ""),
+        ]);
+        assert_eq!(
+            warnings,
+            [
+                "gateway.toml:10: routes[0].strip_prefix: side door: \"/v1/reports\" reaches the upstream \"up\" as \"/reports\", \
+              like requests for \"/reports\" at routes[1].path, and \"/v1/{*rest}\" does not ask for all that they need (ask for what routes[1] \
+              asks for, declare \"/v1/reports\" with that, or send one of them to an upstream of its own)"
+            ]
+        );
+        let (warnings, _) =
+            told(&[("/{*rest}", "read", ""), ("/api/{*rest}", "admin read", "strip_prefix = \"/api\"")]);
+        assert_eq!(warnings.len(), 1, "{warnings:?}");
+        assert!(warnings[0].starts_with(
+            "gateway.toml:7: routes[0].path: side door: \"/{*rest}\" reaches the upstream \"up\" as \"/{*rest}\", like requests \
+             for \"/api/{*rest}\" at routes[1].path, and \"/{*rest}\" does not ask for"
+        ));
+        for scope in ["admin", "admin read"] {
+            let (warnings, _) = told(&[("/v1/{*rest}", scope, "strip_prefix = \"/v1\""), ("/reports", "admin", "")]);
+            assert_eq!(warnings, [""; 0]);
+        }
+    }
+
+    #[test]
+    fn very_many_findings_of_a_kind_are_counted() {
+        let paths: Vec<String> = (0..70).map(|number| format!("/s{number}/{{*rest}}")).collect();
+        let route = |number: usize| (format!("s{number}"), format!("strip_prefix = \"/s{number}\""));
+        let more: Vec<(String, String)> = (0..70).map(route).collect();
+        let routes = paths.iter().zip(&more).map(|(path, (scope, more))| (&**path, &**scope, &**more));
+        let (warnings, _) = told(&routes.collect::<Vec<_>>());
+        assert_eq!(warnings.len(), 51);
+        assert!(warnings[49].contains("side door: \"/s49/{*rest}\" reaches the upstream \"up\" as \"/{*rest}\""));
+        assert_eq!(warnings[50], "gateway.toml:260: routes[50].strip_prefix: 20 more of this kind from here on");
     }
 
     #[test]
