@@ -3,8 +3,9 @@
 use std::path::Path;
 use std::process::ExitCode;
 
+use super::absent;
 use super::warnings::{notes, weak_choices};
-use crate::config::{Config, Source};
+use crate::config::{Config, Fault, Purpose, Source};
 use crate::gateway::Snapshot;
 use crate::policy::requirement::Requirement;
 use crate::policy::route::Route;
@@ -17,15 +18,19 @@ const MAX_WIDTH: usize = 80;
 const OPEN: &str = "!";
 
 pub(super) fn check(path: &Path) -> ExitCode {
-    match super::read(path).and_then(|(config, source)| Ok((super::compiled(&config, &source)?, config, source))) {
-        Ok(((snapshot, _), config, source)) => tell(&snapshot, &config, &source),
-        Err(code) => code,
-    }
+    let checked = super::read(path, Purpose::Look).and_then(|(config, source)| {
+        let (here, absent) = absent::left_out(&config);
+        let (snapshot, _) = super::compiled(&here, &source)?;
+        Ok(tell(&snapshot, &config, &source, absent))
+    });
+    checked.unwrap_or_else(|code| code)
 }
 
-fn tell(snapshot: &Snapshot, config: &Config, source: &Source) -> ExitCode {
+fn tell(snapshot: &Snapshot, config: &Config, source: &Source, absent: Vec<Fault>) -> ExitCode {
+    let mut warnings = weak_choices(config, source, snapshot);
+    warnings.extend(absent);
     let mut findings = String::new();
-    for (kind, found) in [("warning", weak_choices(config, source, snapshot)), ("note", notes(config, snapshot))] {
+    for (kind, found) in [("warning", warnings), ("note", notes(config, snapshot))] {
         for line in source.report(found).lines() {
             findings += &format!("{kind}: {line}\n");
         }

@@ -21,7 +21,8 @@ use std::process::ExitCode;
 
 pub(super) use arguments::Arguments;
 
-use crate::config::{Config, KeySource};
+use super::absent;
+use crate::config::{Config, KeySource, Purpose};
 use crate::files::{self, MAX_NAMED};
 use crate::gateway::compile;
 use crate::oauth::claims::Claims;
@@ -44,12 +45,22 @@ pub(super) fn explain(file: &Path, arguments: &Arguments) -> ExitCode {
 }
 
 fn told(file: &Path, arguments: &Arguments) -> Result<Account, ExitCode> {
-    let (mut config, source) = super::read(file)?;
+    let purpose = if arguments.offline { Purpose::Look } else { Purpose::Try };
+    let (mut config, source) = super::read(file, purpose)?;
     let question = Question::new(arguments, &config).map_err(super::bad_input)?;
     if let Some(jwks) = &arguments.jwks {
         put_keys(&mut config, jwks, &question).map_err(super::bad_input)?;
     }
-    let snapshot = compile(&config).map_err(|faults| super::bad_input(source.report(faults)))?;
+    let compiled = match purpose {
+        Purpose::Run | Purpose::Try => compile(&config),
+        Purpose::Look => {
+            let (here, mut absent) = absent::left_out(&config);
+            absent.extend_from_slice(source.warnings());
+            source.report(absent).lines().for_each(|line| eprintln!("warning: {line}"));
+            compile(&here)
+        }
+    };
+    let snapshot = compiled.map_err(|faults| super::bad_input(source.report(faults)))?;
     let exchanged = exchange::rehearse(&question, snapshot, &config);
     let exchanged = exchanged.map_err(|error| super::bad_input(format!("scopegate: {error}")))?;
     Ok(Account::of(&question, exchanged, &config, &source))

@@ -3,6 +3,7 @@
 //! Exit codes: 0 good, 1 a run that failed or cut requests off or a request that would not pass, 2 bad input. Logs go to
 //! standard error, answers to standard output.
 
+mod absent;
 mod check;
 mod completions;
 mod explain;
@@ -20,7 +21,7 @@ use std::sync::Arc;
 use clap::error::{ContextKind, ContextValue};
 use clap::{Args, Parser, Subcommand, ValueEnum};
 
-use crate::config::{self, Config, Source};
+use crate::config::{self, Config, Purpose, Source};
 use crate::gateway::{Snapshot, compile, route_faults};
 use crate::server::tls::{Certificates, certificates};
 
@@ -109,14 +110,14 @@ fn named_file(mut error: clap::Error) -> clap::Error {
 }
 
 /// Reads the file; what is wrong with it goes to standard error.
-fn read(path: &Path) -> Result<(Config, Source), ExitCode> {
+fn read(path: &Path, purpose: Purpose) -> Result<(Config, Source), ExitCode> {
     if path == Path::new(DEFAULT_FILE) && !path.exists() {
         return Err(bad_input(
             "gateway.toml: expected a file in this folder, but found none (name another one with --config FILE, or \
              start from the gateway.toml and the examples/ that come with scopegate)",
         ));
     }
-    config::load_judged(path, &route_faults).map_err(bad_input)
+    config::load_judged(path, purpose, &route_faults).map_err(bad_input)
 }
 
 /// A file, compiled, and what its listeners show.

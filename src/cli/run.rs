@@ -14,7 +14,7 @@ use super::warnings::weak_choices;
 use super::{LogLevel, Options, service, story};
 use crate::admin::Admin;
 use crate::clock::Clock;
-use crate::config::{self, Config};
+use crate::config::{self, Config, Purpose};
 use crate::dev;
 use crate::gateway::{self, Publisher, Snapshot};
 use crate::net::tls;
@@ -27,7 +27,7 @@ use crate::telemetry::{self, Collector, Log, LogFormat, Spans, Telemetry};
 pub(super) fn run(options: &Options) -> ExitCode {
     // Before it is read: what changes while it is compiled has to be noticed.
     let watched = Watched::new(&options.config);
-    let (config, source) = match super::read(&options.config) {
+    let (config, source) = match super::read(&options.config, Purpose::Run) {
         Ok(read) => read,
         Err(code) => return code,
     };
@@ -178,7 +178,7 @@ fn not_listening(key: &str, error: &ListenError) -> io::Error {
 
 async fn reload(reloader: &mut Reloader, server: &Server, options: &Options, log: &Log) {
     service::reloading();
-    let loaded = config::load_judged(&options.config, &gateway::route_faults);
+    let loaded = config::load_judged(&options.config, Purpose::Run, &gateway::route_faults);
     let outcome = reloader.reload(server, loaded).await;
     let (accepted, refused) = (reloader.reloads().accepted.read(), reloader.reloads().refused.read());
     match outcome {

@@ -35,6 +35,14 @@ pub enum KeySource {
     SharedSecret(Placed<Secret>),
 }
 
+impl KeySource {
+    /// Whether it is a secret that is not here.
+    #[must_use]
+    pub fn is_missing(&self) -> bool {
+        matches!(self, Self::SharedSecret(secret) if secret.value.is_missing())
+    }
+}
+
 const KEY_SOURCES: [&str; 3] = ["jwks_uri", "jwks_file", "shared_secret"];
 
 /// Reads where the keys are; `None` where nothing is signed for us.

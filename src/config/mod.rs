@@ -85,12 +85,23 @@ pub struct Config {
     pub routes: Vec<Route>,
 }
 
-/// Reads the file at `path`.
+/// What a file is read for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Purpose {
+    /// To run by it, and to read it again when it changes: every secret has to be there.
+    Run,
+    /// To take one request by it as the gateway would: every secret has to be there.
+    Try,
+    /// To look at it, on a laptop or for a pull request: secrets may be missing, and what needs one is never used.
+    Look,
+}
+
+/// Reads the file at `path`, to run by it.
 ///
 /// # Errors
 /// Everything that is wrong with it, or that it cannot be read.
 pub fn load(path: &Path) -> Result<(Config, Source), Report> {
-    load_judged(path, &|_, _| Vec::new())
+    load_judged(path, Purpose::Run, &|_, _| Vec::new())
 }
 
 /// Finds more faults in what could be read, beside those of reading.
@@ -101,10 +112,14 @@ pub type Judge<'j> = dyn Fn(&Config, &[Fault]) -> Vec<Fault> + 'j;
 ///
 /// # Errors
 /// Everything that is wrong with it, or that it cannot be read.
-pub fn load_judged(path: &Path, judge: &Judge<'_>) -> Result<(Config, Source), Report> {
+pub fn load_judged(path: &Path, purpose: Purpose, judge: &Judge<'_>) -> Result<(Config, Source), Report> {
     let file_name = path.display().to_string();
     let unreadable = |text: &str, fault| Source::new(&file_name, text).report(vec![fault]);
-    let bytes = files::read(path, MAX_CONFIGURATION).map_err(|error| {
+    let bytes = match purpose {
+        Purpose::Run => files::read(path, MAX_CONFIGURATION),
+        Purpose::Try | Purpose::Look => files::read_once(path, MAX_CONFIGURATION),
+    };
+    let bytes = bytes.map_err(|error| {
         let fault = Fault::of_file(format!("expected a file to read, but found {error}"));
         let help = match &error {
             FileError::Unreadable { .. } => None,
@@ -118,7 +133,7 @@ pub fn load_judged(path: &Path, judge: &Judge<'_>) -> Result<(Config, Source), R
         let fault = Fault::of_file("expected UTF-8, but found other bytes");
         unreadable(&String::from_utf8_lossy(error.as_bytes()), Fault { span: Some(offset..offset), ..fault })
     })?;
-    parse_judged(&file_name, &text, &environment, judge)
+    parse_judged(&file_name, &text, purpose, &environment, judge)
 }
 
 /// Reads `text`, which came from the file `file_name`; relative paths in it start in that file's folder.
@@ -138,7 +153,7 @@ pub fn parse_with(
     text: &str,
     variable: &dyn Fn(&str) -> Option<String>,
 ) -> Result<(Config, Source), Report> {
-    parse_judged(file_name, text, variable, &|_, _| Vec::new())
+    parse_judged(file_name, text, Purpose::Run, variable, &|_, _| Vec::new())
 }
 
 fn environment(name: &str) -> Option<String> {
@@ -148,6 +163,7 @@ fn environment(name: &str) -> Option<String> {
 fn parse_judged(
     file_name: &str,
     text: &str,
+    purpose: Purpose,
     variable: &dyn Fn(&str) -> Option<String>,
     judge: &Judge<'_>,
 ) -> Result<(Config, Source), Report> {
@@ -157,7 +173,7 @@ fn parse_judged(
         return Err(source.report(syntax::faults(&errors, text)));
     }
     let folder = Path::new(file_name).parent().unwrap_or(Path::new("")).to_owned();
-    let file = File { folder, variable, faults: RefCell::default(), warnings: RefCell::default() };
+    let file = File { folder, purpose, variable, faults: RefCell::default(), warnings: RefCell::default() };
     let config = file.read(document.get_ref(), Config::read);
     let (mut faults, warnings) = (file.faults.into_inner(), file.warnings.into_inner());
     if faults.is_empty() {

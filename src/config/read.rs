@@ -11,16 +11,19 @@ use std::path::{Path, PathBuf};
 
 use toml::de::{DeArray, DeTable, DeValue};
 
+use super::Purpose;
 use super::hints;
 use super::names::{is_bare_key, meant, nearest, quoted_list};
 use super::report::{Fault, Placed};
-use super::secret::{Secret, secret};
+use super::secret::{Secret, Unusable, secret};
 use super::values::{Mismatch, describe, expected, kind};
 
 /// The file that is being read: what its values lean on, and the faults found so far.
 pub(super) struct File<'e> {
     /// Where relative paths start.
     pub(super) folder: PathBuf,
+    /// What it is read for.
+    pub(super) purpose: Purpose,
     /// Looks up a variable of the environment.
     pub(super) variable: &'e dyn Fn(&str) -> Option<String>,
     /// What is wrong with it so far.
@@ -113,7 +116,19 @@ impl<'f> Table<'f> {
         let found = self.take(name)?;
         match secret(self.file, found.value) {
             Ok(secret) => Some(Placed::at(secret, found.key, Some(found.span))),
-            Err(mismatch) => {
+            Err(Unusable::Missing(origin, mismatch)) if self.file.purpose == Purpose::Look => {
+                let help = "it is not needed to look at the file, and is to run the gateway";
+                let fault = self.mismatched(&found, mismatch).with_help(help);
+                self.file.warnings.borrow_mut().push(fault);
+                Some(Placed::at(Secret::missing(origin), found.key, Some(found.span)))
+            }
+            Err(Unusable::Missing(_, mismatch)) if self.file.purpose == Purpose::Try => {
+                let help = mismatch.help.as_deref().unwrap_or("it has to be there");
+                let help = format!("{help}; --offline does without it");
+                self.mismatch(&found, mismatch.with_help(help));
+                None
+            }
+            Err(Unusable::Missing(_, mismatch) | Unusable::Wrong(mismatch)) => {
                 self.mismatch(&found, mismatch);
                 None
             }
@@ -357,9 +372,13 @@ impl<'f> Table<'f> {
     }
 
     fn mismatch(&self, found: &Found<'_>, mismatch: Mismatch) {
+        self.push(self.mismatched(found, mismatch));
+    }
+
+    fn mismatched(&self, found: &Found<'_>, mismatch: Mismatch) -> Fault {
         let what = mismatch.found.unwrap_or_else(|| describe(found.value));
         let message = format!("expected {}, but found {what}", mismatch.expected);
-        self.push(Fault { key: found.key.clone(), span: Some(found.span.clone()), message, help: mismatch.help });
+        Fault { key: found.key.clone(), span: Some(found.span.clone()), message, help: mismatch.help }
     }
 
     fn refuse_missing(&self, name: &'static str, what: &str) {

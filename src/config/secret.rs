@@ -9,7 +9,7 @@ use zeroize::Zeroizing;
 use super::hints::placeholder;
 use super::read::File;
 use super::values::{Mismatch, expected, kind};
-use crate::files::{self, MAX_NAMED};
+use crate::files::{self, FileError, MAX_NAMED};
 
 const FORMS: &str = "a string, { env = \"NAME\" } or { file = \"PATH\" }";
 
@@ -18,6 +18,21 @@ const FORMS: &str = "a string, { env = \"NAME\" } or { file = \"PATH\" }";
 pub struct Secret {
     text: SecretString,
     origin: SecretOrigin,
+    is_missing: bool,
+}
+
+/// Why there is no secret.
+pub(super) enum Unusable {
+    /// What is written is wrong wherever it is read.
+    Wrong(Mismatch),
+    /// It is not here, and may be elsewhere.
+    Missing(SecretOrigin, Mismatch),
+}
+
+impl From<Mismatch> for Unusable {
+    fn from(mismatch: Mismatch) -> Self {
+        Self::Wrong(mismatch)
+    }
 }
 
 /// Where a secret came from.
@@ -33,7 +48,18 @@ pub enum SecretOrigin {
 
 impl Secret {
     pub(super) fn bare(text: &str) -> Self {
-        Self { text: text.into(), origin: SecretOrigin::Bare }
+        Self { text: text.into(), origin: SecretOrigin::Bare, is_missing: false }
+    }
+
+    /// One that is not here. It is empty, and whoever could use it asks first whether it is missing.
+    pub(super) fn missing(origin: SecretOrigin) -> Self {
+        Self { text: SecretString::default(), origin, is_missing: true }
+    }
+
+    /// Whether it is not here: only where a file is read to look at it.
+    #[must_use]
+    pub fn is_missing(&self) -> bool {
+        self.is_missing
     }
 
     /// The secret itself; the name makes its readers easy to find.
@@ -55,71 +81,78 @@ impl PartialEq for Secret {
     }
 }
 
-pub(super) fn secret(file: &File<'_>, value: &DeValue<'_>) -> Result<Secret, Mismatch> {
+pub(super) fn secret(file: &File<'_>, value: &DeValue<'_>) -> Result<Secret, Unusable> {
     match value {
         // Everybody can guess it.
         DeValue::String(text) if placeholder(text).is_some_and(|placeholder| placeholder == text.trim()) => {
             let found = "a placeholder, which nothing is filled in for";
-            Err(expected(FORMS).but_found(found).with_help("{ env = \"NAME\" } takes it from the environment"))
+            Err(expected(FORMS).but_found(found).with_help("{ env = \"NAME\" } takes it from the environment").into())
         }
-        DeValue::String(text) => not_blank(text, SecretOrigin::Bare),
+        DeValue::String(text) => not_blank(text),
         DeValue::Table(table) => {
             let mut entries = table.iter().map(|(name, value)| (name.get_ref().as_ref(), value.get_ref().as_str()));
             match (entries.next(), entries.next()) {
                 (Some(("env", Some(name))), None) => from_variable(file, name),
                 (Some(("file", Some(path))), None) => from_file(file.folder.join(path)),
-                _ => Err(expected(FORMS).but_found("another table")),
+                _ => Err(expected(FORMS).but_found("another table").into()),
             }
         }
         // Never described: `secret = 12345` is a secret all the same.
         DeValue::Integer(_) | DeValue::Float(_) | DeValue::Boolean(_) | DeValue::Datetime(_) | DeValue::Array(_) => {
-            Err(expected(FORMS).but_found(kind(value)))
+            Err(expected(FORMS).but_found(kind(value)).into())
         }
     }
 }
 
-fn from_variable(file: &File<'_>, name: &str) -> Result<Secret, Mismatch> {
-    let text = (file.variable)(name).ok_or_else(|| {
-        expected(format!("a secret in the environment variable {name:?}"))
-            .but_found("no such variable, or one that is not UTF-8")
-            .with_help(if name.contains('$') {
-                "a variable is named without $ and braces"
-            } else {
-                "set it where scopegate starts"
-            })
-    })?;
-    not_blank(&text, SecretOrigin::Variable(name.to_owned()))
+fn from_variable(file: &File<'_>, name: &str) -> Result<Secret, Unusable> {
+    let expected = || expected(format!("a secret in the environment variable {name:?}"));
+    let help =
+        if name.contains('$') { "a variable is named without $ and braces" } else { "set it where scopegate starts" };
+    let origin = SecretOrigin::Variable(name.to_owned());
+    let missing = |found: &str| expected().but_found(found).with_help(help);
+    match (file.variable)(name) {
+        None => Err(Unusable::Missing(origin, missing("no such variable, or one that is not UTF-8"))),
+        // As pipelines have it that were given no secrets.
+        Some(text) if text.trim().is_empty() => Err(Unusable::Missing(origin, missing("a blank one"))),
+        Some(text) => Ok(Secret { text: text.into(), origin, is_missing: false }),
+    }
 }
 
-fn from_file(path: PathBuf) -> Result<Secret, Mismatch> {
-    let unusable = |found: String| {
+fn from_file(path: PathBuf) -> Result<Secret, Unusable> {
+    let unusable = |found: &str| {
         expected(format!("a secret in the file {path:?}"))
             .but_found(found)
             .with_help("it must be a file that the user who runs scopegate may read")
     };
-    let bytes = files::read(&path, MAX_NAMED).map_err(|error| unusable(error.to_string()))?;
+    let bytes = match files::read(&path, MAX_NAMED) {
+        Ok(bytes) => bytes,
+        Err(error @ FileError::Unreadable { .. }) => {
+            let mismatch = unusable(&error.to_string());
+            return Err(Unusable::Missing(SecretOrigin::File(path), mismatch));
+        }
+        Err(error @ (FileError::NotRegular(_) | FileError::TooLarge(_))) => {
+            return Err(unusable(&error.to_string()).into());
+        }
+    };
     let text = match String::from_utf8(bytes) {
         Ok(text) => SecretString::from(text),
         Err(error) => {
             drop(Zeroizing::new(error.into_bytes()));
-            return Err(unusable("bytes that are not UTF-8".to_owned()));
+            return Err(unusable("bytes that are not UTF-8").into());
         }
     };
     // Editors and `echo` end a file with a newline that is no part of the secret.
-    not_blank(text.expose_secret().trim_end_matches(['\r', '\n']), SecretOrigin::File(path))
+    let text = text.expose_secret().trim_end_matches(['\r', '\n']);
+    if text.trim().is_empty() {
+        let blank = expected(format!("a secret in the file {path:?}")).but_found("a blank file");
+        return Err(blank.with_help("write the secret into it").into());
+    }
+    Ok(Secret { text: text.into(), origin: SecretOrigin::File(path), is_missing: false })
 }
 
-fn not_blank(text: &str, origin: SecretOrigin) -> Result<Secret, Mismatch> {
-    if !text.trim().is_empty() {
-        return Ok(Secret { text: text.into(), origin });
+fn not_blank(text: &str) -> Result<Secret, Unusable> {
+    if text.trim().is_empty() {
+        return Err(expected(FORMS).but_found("a blank string").into());
     }
-    Err(match origin {
-        SecretOrigin::Bare => expected(FORMS).but_found("a blank string"),
-        SecretOrigin::Variable(name) => expected(format!("a secret in the environment variable {name:?}"))
-            .but_found("a blank one")
-            .with_help("set it where scopegate starts"),
-        SecretOrigin::File(path) => expected(format!("a secret in the file {path:?}"))
-            .but_found("a blank file")
-            .with_help("write the secret into it"),
-    })
+    Ok(Secret { text: text.into(), origin: SecretOrigin::Bare, is_missing: false })
 }

@@ -1,5 +1,6 @@
 //! The real binary: the story that README tells, and the command line.
 
+mod absent;
 mod admin;
 mod command_line;
 mod completions;

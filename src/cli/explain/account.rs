@@ -306,6 +306,9 @@ fn lacks_development_server(cause: &Option<String>, config: &Config) -> bool {
 
 fn remedy(issuer: &str, config: &Config) -> String {
     let written = config.issuers.iter().find(|written| written.name.value == issuer);
+    if written.and_then(|issuer| issuer.keys.as_ref()).is_some_and(KeySource::is_missing) {
+        return format!("nobody can tell about tokens of {issuer:?} without its shared_secret, which is not here");
+    }
     let has_keys =
         written.is_some_and(|issuer| matches!(issuer.keys, Some(KeySource::File(_) | KeySource::SharedSecret(_))));
     if written.is_some_and(|issuer| issuer.introspection.is_some())

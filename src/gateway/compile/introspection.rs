@@ -60,6 +60,9 @@ fn credentials(
     written: &config::Introspection,
     server: &Server,
 ) -> Result<Credentials, Box<Fault>> {
+    if let Some(secret) = issuer.secrets().find(|secret| secret.value.is_missing()) {
+        return Err(Box::new(secret.fault("expected a secret, but found none here")));
+    }
     let secret = |client: &ClientSecret| SecretString::from(client.secret.value.expose());
     let basic = |client: &ClientSecret| ClientAuthentication::basic(&client.id, &secret(client));
     let client = match &written.authentication {

@@ -163,6 +163,9 @@ fn keys(
             let jwks = keys_in(path)?;
             return Ok(Keys::Fixed(Arc::new(KeySet::new(&jwks, &algorithms))));
         }
+        KeySource::SharedSecret(secret) if secret.value.is_missing() => {
+            return Err(Box::new(secret.fault("expected a secret, but found none here")));
+        }
         KeySource::SharedSecret(secret) => {
             let keys = KeySet::shared_secret(secret.value.expose().as_bytes(), &algorithms);
             return Ok(Keys::Fixed(Arc::new(keys.map_err(|error| secret.fault(error.to_string()))?)));
