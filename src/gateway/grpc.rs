@@ -54,6 +54,7 @@ fn code(refusal: &Refusal) -> u16 {
         | Refusal::Overloaded { .. }
         | Refusal::Upstream(
             UpstreamError::Connect { .. }
+            | UpstreamError::LocalSocket { .. }
             | UpstreamError::ConnectTimedOut { .. }
             | UpstreamError::Broken { .. }
             | UpstreamError::NotSwitched { .. }

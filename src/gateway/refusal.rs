@@ -150,6 +150,7 @@ impl Refusal {
             Self::BodyFault(RequestBodyFault::TimedOut) => "request_body_timed_out",
             Self::BodyFault(RequestBodyFault::Broken) => "request_body_broken",
             Self::Upstream(UpstreamError::Connect { .. }) => "upstream_connect_failed",
+            Self::Upstream(UpstreamError::LocalSocket { .. }) => "local_socket_error",
             Self::Upstream(UpstreamError::ConnectTimedOut { .. }) => "upstream_connect_timed_out",
             Self::Upstream(UpstreamError::Broken { .. } | UpstreamError::NotSwitched { .. }) => "upstream_broke_off",
             Self::Upstream(UpstreamError::TimedOut { .. }) => "upstream_timed_out",

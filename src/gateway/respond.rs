@@ -94,7 +94,8 @@ pub(super) fn respond(refusal: &Refusal, settings: &ChallengeSettings, client: C
         Refusal::Conflict => {
             headers.insert(MFP_CONFLICT, HeaderValue::from_static("true"));
         }
-        Refusal::Overloaded { .. } | Refusal::Upstream(UpstreamError::NoTarget { .. }) => {
+        Refusal::Overloaded { .. }
+        | Refusal::Upstream(UpstreamError::NoTarget { .. } | UpstreamError::LocalSocket { .. }) => {
             headers.insert(header::RETRY_AFTER, HeaderValue::from_static("1"));
         }
         // The rest of the body may still come, and must not be read as a request.
@@ -173,6 +174,9 @@ fn words(refusal: &Refusal) -> Words {
         Refusal::Upstream(
             UpstreamError::Connect { .. } | UpstreamError::Broken { .. } | UpstreamError::NotSwitched { .. },
         ) => words!(502, "Bad Gateway", "The service behind this gateway did not answer."),
+        Refusal::Upstream(UpstreamError::LocalSocket { .. }) => {
+            words!(503, "Service Unavailable", "The gateway is at a limit of its own.")
+        }
         Refusal::Upstream(UpstreamError::NoTarget { .. }) => {
             words!(503, "Service Unavailable", "The service behind this gateway is not available.")
         }

@@ -14,6 +14,7 @@ use tokio_rustls::TlsConnector;
 
 use super::endpoints::Endpoint;
 use super::http1::Wire;
+use super::local_error;
 use super::numbers::Traffic;
 use super::peer::{Peer, UnderWay};
 use super::settings::{Protocol, Settings};
@@ -135,12 +136,12 @@ pub(super) async fn open(settings: &Settings, endpoint: &Endpoint) -> io::Result
 
 async fn dial(settings: &Settings, endpoint: &Endpoint) -> io::Result<TcpStream> {
     if let Some(address) = endpoint.address {
-        return TcpStream::connect(address).await;
+        return local_error::connect(address).await;
     }
     let target = &settings.targets[endpoint.target];
     let mut last = io::Error::new(io::ErrorKind::NotFound, "the name has no address");
     for address in settings.resolver.look_up(&target.host, target.port).await? {
-        match TcpStream::connect(address).await {
+        match local_error::connect(address).await {
             Ok(socket) => return Ok(socket),
             Err(error) => last = error,
         }

@@ -1,7 +1,8 @@
 //! Which endpoint is worth a try: one that keeps failing is left alone for a while (passive ejection).
 //!
 //! 1. [`FAILURES`] failures to connect in a row eject an endpoint. What happens on a connection does not count: a client
-//!    could choose its requests so that they fail, and close an upstream to all others.
+//!    could choose its requests so that they fail, and close an upstream to all others. Nor does what this machine lacks
+//!    ([`local_error`](super::local_error)).
 //! 2. A rest grows with every further failure, up to [`LONGEST_REST`], and a first success ends it for good. Failures
 //!    during a rest began before it and lengthen nothing.
 //! 3. At most half of the endpoints, and at least one, are ejected at a time ([`most_ejected`]): where most fail, the

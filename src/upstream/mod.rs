@@ -24,6 +24,7 @@ pub mod headers;
 mod health;
 mod http1;
 mod http2;
+mod local_error;
 mod numbers;
 mod peer;
 mod pool;

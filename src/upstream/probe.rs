@@ -4,14 +4,15 @@
 //!    than the interval, or than requests may take, is not.
 //! 2. An endpoint counts as well until `unhealthy_after` checks in a row have failed, and again after `healthy_after` good
 //!    ones. Each change is logged once.
-//! 3. What is not well gets no requests. Where nothing is well, they are answered with 503 and go nowhere: an endpoint that
+//! 3. A check that fails for lack of something of our own says nothing ([`local_error`](super::local_error)).
+//! 4. What is not well gets no requests. Where nothing is well, they are answered with 503 and go nowhere: an endpoint that
 //!    says that it cannot serve is believed. Where all that is well rests because of failures that the workers have
 //!    seen ([`health`](super::health)), it is used all the same.
 
 use std::error::Error;
 use std::io;
 use std::sync::{Arc, Weak};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use bytes::Bytes;
 use http::uri::PathAndQuery;
@@ -26,6 +27,7 @@ use super::balance::Random;
 use super::connect::open;
 use super::endpoints::Endpoint;
 use super::http2::absolute;
+use super::local_error::local_error;
 use super::settings::{HostSent, Protocol, Settings};
 use crate::net::Stream;
 
@@ -98,7 +100,13 @@ async fn check_once(settings: &Weak<Settings>, endpoint: &Weak<Endpoint>, findin
     let found = match timeout(patience, ask(&settings, &endpoint, check)).await {
         Ok(Ok(status)) if status.is_success() || status.is_redirection() => Ok(()),
         Ok(Ok(status)) => Err(format!("status {}", status.as_u16())),
-        Ok(Err(error)) => Err(error.to_string()),
+        Ok(Err(error)) => {
+            if let Some(error) = error.downcast_ref().and_then(local_error) {
+                error.log(&settings.name, &endpoint, Instant::now());
+                return Some(check.interval);
+            }
+            Err(error.to_string())
+        }
         Err(_) => Err(format!("no answer within {patience:?}")),
     };
     if let Some(is_down) = findings.note(found.is_ok(), check) {

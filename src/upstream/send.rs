@@ -15,6 +15,7 @@ use super::Upstream;
 use super::endpoints::Endpoint;
 use super::forwarded_body::ForwardedBody;
 use super::headers::Added;
+use super::local_error::{LocalError, local_error};
 use super::peer::{Peer, UnderWay, Way};
 use super::request_body::{Progress, RequestBody};
 use super::settings::HostSent;
@@ -29,6 +30,14 @@ pub enum UpstreamError {
         /// Host and port.
         target: String,
         /// Why.
+        source: io::Error,
+    },
+    /// No connection, for lack of something of our own: a descriptor, a port, memory.
+    #[error("cannot open a socket to {target}: {source}")]
+    LocalSocket {
+        /// Host and port.
+        target: String,
+        /// Why, and what to do about it.
         source: io::Error,
     },
     /// No connection within `connect_timeout`.
@@ -191,7 +200,13 @@ impl Upstream {
         // One address that refuses (IPv6 at a server that listens on IPv4 only, say) is not yet a target that does. Who
         // waited for a time-out has waited long enough.
         let target = peer.endpoint.target;
-        let refused = matches!(error, UpstreamError::Connect { .. });
+        let refused = matches!(error, UpstreamError::Connect { .. } | UpstreamError::LocalSocket { .. });
+        if let UpstreamError::LocalSocket { source, .. } = error
+            && !local_error(source).is_some_and(LocalError::is_of_ports)
+        {
+            // What is missing here is missing whichever endpoint is tried.
+            return false;
+        }
         if refused && attempts.further_addresses > 0 && self.has_another_address(target, &attempts.failed) {
             attempts.same_target = Some(target);
             attempts.further_addresses -= 1;
@@ -216,7 +231,9 @@ impl Upstream {
             }
             Err(error) => {
                 let (now, target) = (self.ticker.now(), &peer.endpoint);
-                if let Some(rest) = peer.health.failed(now, || self.may_eject(now)) {
+                if let Some(error) = local_error(error) {
+                    error.log(&self.settings.name, target, now);
+                } else if let Some(rest) = peer.health.failed(now, || self.may_eject(now)) {
                     let upstream = &self.settings.name;
                     if peer.health.is_ejected(now) {
                         peer.traffic.ejected(now + rest);
@@ -278,7 +295,9 @@ impl UpstreamError {
 
 pub(super) fn no_connection(endpoint: &Endpoint, source: io::Error) -> UpstreamError {
     let target = endpoint.to_string();
-    if source.kind() == io::ErrorKind::TimedOut {
+    if local_error(&source).is_some() {
+        UpstreamError::LocalSocket { target, source }
+    } else if source.kind() == io::ErrorKind::TimedOut {
         UpstreamError::ConnectTimedOut { target }
     } else {
         UpstreamError::Connect { target, source }
