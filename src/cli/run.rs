@@ -21,7 +21,7 @@ use crate::net::tls;
 use crate::oauth::scope::{GrantedWildcards, ScopeSet};
 use crate::reload::{Reloaded, Reloader, Watched};
 use crate::server::tls::{Certificates, Shown};
-use crate::server::{self, Drained, Inherited, ListenError, Server, listen_or_inherit};
+use crate::server::{self, Descriptors, Drained, Inherited, ListenError, Server, listen_or_inherit};
 use crate::telemetry::{self, Collector, Log, LogFormat, Spans, Telemetry};
 
 pub(super) fn run(options: &Options) -> ExitCode {
@@ -75,6 +75,8 @@ fn serve(
     options: &Options,
     log: &Log,
 ) -> io::Result<ExitCode> {
+    // Before anything is opened.
+    let descriptors = Descriptors::raise();
     let addresses: Vec<_> = config.listeners.iter().map(|listener| listener.address.value).collect();
     let admin_listener = match config.admin_address() {
         Some(address) => {
@@ -113,7 +115,8 @@ fn serve(
             None => (None, None),
         };
         let telemetry = Telemetry::telling(log.access().clone(), spans);
-        let server = Server::start(listeners, &shown, &settings, &publisher, &Clock::system(), &telemetry)?;
+        let mut server = Server::start(listeners, &shown, &settings, &publisher, &Clock::system(), &telemetry)?;
+        server.fit_into(descriptors);
         for (address, tls) in server.addresses().iter().zip(is_tls) {
             tracing::info!(%address, tls, "listening");
         }

@@ -13,6 +13,7 @@
 
 use std::cell::RefCell;
 use std::cmp::Reverse;
+use std::io;
 use std::rc::Rc;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -43,6 +44,7 @@ struct Shared {
     workers: Box<[mpsc::UnboundedSender<Ask>]>,
     turn: Mutex<()>,
     exhausted: Throttle,
+    not_accepted: Throttle,
 }
 
 /// What a worker is asked.
@@ -57,7 +59,12 @@ impl Evictors {
     /// For so many workers, with what each of them is asked.
     pub(super) fn new(workers: usize) -> (Self, Vec<mpsc::UnboundedReceiver<Ask>>) {
         let (workers, asked): (Vec<_>, Vec<_>) = (0..workers).map(|_| mpsc::unbounded_channel()).unzip();
-        let shared = Shared { workers: workers.into(), turn: Mutex::default(), exhausted: Throttle::new(LOGGED_EACH) };
+        let shared = Shared {
+            workers: workers.into(),
+            turn: Mutex::default(),
+            exhausted: Throttle::new(LOGGED_EACH),
+            not_accepted: Throttle::new(LOGGED_EACH),
+        };
         (Self(Arc::new(shared)), asked)
     }
 
@@ -83,6 +90,13 @@ impl Evictors {
     pub(super) fn log_exhausted(&self, max_connections: usize, now: Instant) {
         if self.0.exhausted.admit(now).is_some() {
             tracing::warn!(max_connections, "max_connections reached; idle connections are closed for new ones");
+        }
+    }
+
+    /// Logs that the kernel gives no connection, from time to time.
+    pub(super) fn log_not_accepted(&self, error: &io::Error, now: Instant) {
+        if let Some(left_out) = self.0.not_accepted.admit(now) {
+            tracing::error!(%error, left_out, "cannot accept a connection; accepting pauses");
         }
     }
 }

@@ -48,6 +48,11 @@ impl ConnectionLimit {
         *current = max;
     }
 
+    /// How many places there are.
+    pub(super) fn max(&self) -> usize {
+        *self.0.max.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
     /// Takes a place; waits for one while none is free.
     pub(super) async fn take(&self) -> Place {
         // The semaphore is never closed, so there is a permit.

@@ -7,6 +7,7 @@
 mod clients;
 mod closing;
 mod connection;
+mod descriptors;
 mod eviction;
 mod http1;
 mod http2;
@@ -35,6 +36,7 @@ use crate::gateway::Publisher;
 use crate::telemetry::{InFlight, Telemetry};
 
 pub(crate) use closing::close;
+pub use descriptors::Descriptors;
 pub use inherited::{InheritError, Inherited};
 pub use listen::{ListenError, Listeners, Sharing, listen, listen_or_inherit};
 pub use pulse::Pulse;
@@ -139,11 +141,20 @@ pub struct Drained {
     pub hanging_workers: usize,
 }
 
+/// How many connections there are descriptors for.
+#[derive(Clone, Copy)]
+struct Fitting {
+    connections: usize,
+    descriptors: Descriptors,
+}
+
 /// The running data plane.
 pub struct Server {
     addresses: Vec<SocketAddr>,
     settings: Arc<ArcSwap<Settings>>,
     limit: ConnectionLimit,
+    /// What there are descriptors for, where that was looked at.
+    fitting: Option<Fitting>,
     pulse: Pulse,
     phase: watch::Sender<Phase>,
     workers: Vec<thread::JoinHandle<InFlight>>,
@@ -203,7 +214,7 @@ impl Server {
         started.iter().take(workers.len()).collect::<io::Result<()>>()?;
         // An error means that a worker is gone already, which its thread tells.
         let _ = phase.send(Phase::Serve);
-        Ok(Self { addresses, settings: shared, limit, pulse, phase, workers })
+        Ok(Self { addresses, settings: shared, limit, fitting: None, pulse, phase, workers })
     }
 
     /// The addresses that it listens on, with the ports that were picked for port 0.
@@ -214,8 +225,30 @@ impl Server {
 
     /// Has new connections served by other settings; how many workers there are stays as it is.
     pub fn set(&self, settings: Settings) {
-        self.limit.set(settings.max_connections);
+        if settings.max_connections != self.settings.load().max_connections {
+            self.limit_connections(settings.max_connections);
+        }
         self.settings.store(Arc::new(settings));
+    }
+
+    /// Serves no more connections from now on than there are descriptors for beside those that are open now.
+    pub fn fit_into(&mut self, descriptors: Descriptors) {
+        self.fitting = Some(Fitting { connections: descriptors.connections(), descriptors });
+        self.limit_connections(self.settings.load().max_connections);
+    }
+
+    fn limit_connections(&self, max_connections: usize) {
+        let fitting = self.fitting.filter(|fitting| fitting.connections < max_connections);
+        if let Some(Fitting { connections, descriptors }) = fitting {
+            tracing::warn!(
+                max_connections,
+                served = connections,
+                descriptors = descriptors.limit(),
+                "too few descriptors for max_connections: fewer connections are served at a time; raise the hard limit of \
+                 open files (LimitNOFILE, ulimit -Hn), or lower max_connections"
+            );
+        }
+        self.limit.set(fitting.map_or(max_connections, |fitting| fitting.connections));
     }
 
     /// Tells whether the workers live, before and after [`drain`](Self::drain).

@@ -170,7 +170,9 @@ impl Accept {
                 }
                 Err(error) if concerns_one_connection(&error) => {}
                 Err(error) => {
-                    tracing::error!(%error, "cannot accept a connection; accepting pauses");
+                    self.evictors.log_not_accepted(&error, self.serving.ticker.now());
+                    // What has run out may come back with it.
+                    self.evictors.make_room().await;
                     tokio::time::sleep(EXHAUSTED).await;
                 }
             }
@@ -207,7 +209,7 @@ impl Accept {
         if let Some(place) = self.limit.try_take() {
             return place;
         }
-        self.evictors.log_exhausted(self.serving.settings().max_connections, self.serving.ticker.now());
+        self.evictors.log_exhausted(self.limit.max(), self.serving.ticker.now());
         let mut place = pin!(self.limit.take());
         loop {
             tokio::select! {

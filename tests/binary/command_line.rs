@@ -1,8 +1,6 @@
 //! Arguments, exit codes, and what is said when something is wrong.
 
-use std::net::TcpStream;
-
-use crate::process::{Process, ask, own_address, run, shipped, wait};
+use crate::process::{Process, own_address, run, shipped};
 
 fn text(bytes: &[u8]) -> String {
     String::from_utf8_lossy(bytes).into_owned()
@@ -188,15 +186,4 @@ fn log_is_json_where_standard_error_is_no_terminal() {
         assert!(line["message"].is_string() && line["level"].is_string(), "{line}");
     }
     assert!(log.contains("listening"));
-}
-
-#[test]
-fn running_out_of_files_pauses_accepting_and_loses_nobody_for_good() {
-    let address = own_address();
-    let process = Process::start_with_files(address, &shipped(address), 64);
-    let crowd: Vec<_> = (0..100).filter_map(|_| TcpStream::connect((address, 8080)).ok()).collect();
-    wait("it runs out of files", || process.printed().1.contains("accepting pauses"));
-    drop(crowd);
-    let answer = ask(address, 8080, "GET /nowhere HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n");
-    assert!(answer.starts_with("HTTP/1.1 404"), "{answer}");
 }

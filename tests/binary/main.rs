@@ -5,6 +5,7 @@ mod admin;
 mod command_line;
 mod completions;
 mod connections;
+mod descriptors;
 mod drain;
 mod explain;
 // The issuer and the upstream of the tests of the gate, for a gateway that is a process.
