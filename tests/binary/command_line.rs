@@ -113,13 +113,13 @@ fn every_fault_of_a_file_is_told_in_one_run() {
     let told = text(&run(Some(toml), &["check"]).stderr);
     assert!(told.lines().count() == 1 && told.contains("did you mean \"GET\"?"), "{told}");
     // And those that only compiling shows.
-    let toml = "[upstreams.up]\ntargets = \"https://127.0.0.1:1\"\ntls_client = { certificate = \"no.crt\", key = \"no.key\" }\n\
+    let toml = "[upstreams.up]\ntargets = \"https://127.0.0.1:1\"\ntls_ca = \"no.pem\"\n\
                 [[routes]]\npath = \"/x\"\npublic = true\nupstream = \"up\"\n\
                 [[routes]]\npath = \"/x\"\nscope = \"{id}\"\nupstream = \"up\"\n";
     let output = run(Some(toml), &["check"]);
     let told = text(&output.stderr);
     assert_eq!(output.status.code(), Some(2), "{told}");
-    assert!(told.contains("gateway.toml:3: upstreams.up.tls_client.key: expected PEM in no.key"), "{told}");
+    assert!(told.contains("gateway.toml:3: upstreams.up.tls_ca: expected PEM in no.pem"), "{told}");
     assert!(told.contains("gateway.toml:10: routes[1].scope: expected a parameter of the path"), "{told}");
 }
 
