@@ -85,7 +85,7 @@ impl Pool {
             return;
         }
         // `now` is as coarse as the ticker.
-        let since = if self.is_wary(now) { Instant::now() } else { now };
+        let since = if self.wary_until.get().is_some() { Instant::now() } else { now };
         let mut idle = self.idle.borrow_mut();
         if idle.len() < self.capacity.get() {
             idle.push(Idle { wire, since });
@@ -123,17 +123,23 @@ impl Pool {
     }
 
     // Whether the endpoint is watched, which begins when any worker has found it out.
+    #[inline]
     fn is_wary(&self, now: Instant) -> bool {
-        let unsolicited = self.endpoint.unsolicited();
-        if self.known_unsolicited.replace(unsolicited) != unsolicited {
-            if self.wary_until.get().is_none_or(|until| until <= now) {
-                self.close_idle();
-                let (upstream, target) = (&self.upstream, &self.endpoint);
-                tracing::warn!(%upstream, %target, "target sent bytes that answer no request");
-            }
-            self.wary_until.set(Some(now + WARY));
+        if self.known_unsolicited.get() != self.endpoint.unsolicited() {
+            self.begin_to_watch(now);
         }
         self.wary_until.get().is_some_and(|until| now < until)
+    }
+
+    #[cold]
+    fn begin_to_watch(&self, now: Instant) {
+        self.known_unsolicited.set(self.endpoint.unsolicited());
+        if self.wary_until.get().is_none_or(|until| until <= now) {
+            self.close_idle();
+            let (upstream, target) = (&self.upstream, &self.endpoint);
+            tracing::warn!(%upstream, %target, "target sent bytes that answer no request");
+        }
+        self.wary_until.set(Some(now + WARY));
     }
 
     fn pop_rested(&self) -> Option<Idle> {

@@ -90,7 +90,6 @@ fn r39_names_that_servers_read_in_another_spelling_end_here() {
         "Keep_Alive",
         "Proxy_Connection",
         "Proxy_Authorization",
-        "HTTP2_Settings",
         "HTTP2-Settings",
     ];
     let lines: String = names.iter().map(|name| format!("{name}: forged\r\n")).collect();
