@@ -85,7 +85,7 @@ impl Pool {
             return;
         }
         // `now` is as coarse as the ticker.
-        let since = if self.wary_until.get().is_some() { Instant::now() } else { now };
+        let since = if self.is_wary(now) { Instant::now() } else { now };
         let mut idle = self.idle.borrow_mut();
         if idle.len() < self.capacity.get() {
             idle.push(Idle { wire, since });
