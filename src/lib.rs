@@ -60,7 +60,8 @@
 //!
 //! - **Nothing undecided is forwarded.** `Upstream::send` takes a `Permit`, and only `decide` makes one, or `unenforced`
 //!   where the operator has a route in shadow mode.
-//! - **What is matched is what is forwarded.** A path has one normal form, which is both, or it is refused.
+//! - **What is matched is what is forwarded.** A path has one normal form, which is both, or it is refused. A path that some
+//!   server reads as that of a stricter route is refused as well.
 //! - **The cache holds facts, never decisions.** Every rule of the route is evaluated again on a hit; a fact ends with
 //!   its token, its key and its issuer's configuration.
 //! - **The client is blamed for its own doing only.** An authorization server or an upstream that fails is a 5xx without

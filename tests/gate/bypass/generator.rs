@@ -41,7 +41,7 @@ pub(super) struct Case {
     pub(super) body: Vec<u8>,
 }
 
-const PATHS: [&str; 26] = [
+const PATHS: [&str; 35] = [
     "/",
     "/other",
     "/admin",
@@ -68,6 +68,15 @@ const PATHS: [&str; 26] = [
     "/orders/7/other",
     "/tenants/acme",
     "/open/x/keys/y",
+    "/users/7",
+    "/users/root",
+    "/users/jane",
+    "/users/jane.doe",
+    "/app",
+    "/app.js",
+    "/login",
+    "/vault/x",
+    "/vault.d/x",
 ];
 const HOSTS: [&str; 6] = ["a", "admin.example.com", "x.example.com", "y.x.example.com", "stripped.test", "example.com"];
 const METHODS: [&str; 10] = ["GET", "GET", "GET", "POST", "PUT", "DELETE", "HEAD", "PATCH", "OPTIONS", "get"];
@@ -133,6 +142,38 @@ const PIECES: [&str; 58] = [
     "*",
     "{id}",
     "\u{e9}",
+];
+
+/// What may stand for one or two dots,
+const DOTS: [&str; 10] =
+    ["..", "..", ".", "%2e%2e", ".%2E", "%2e", "%EF%BC%8E%EF%BC%8E", "%E2%80%A5", ".%E2%80%8B.", "%20.."];
+/// and what may end a name for a server that decodes before it splits.
+const ENDS: [&str; 14] =
+    ["", "%23", "%3F", "%3f", "%3B", "%3b", ";", ":", "%3a", "%20", "%C2%A0", "%EF%BC%83", "%EF%BC%9F", "%EF%BC%8F"];
+/// What some server takes for no part of a name.
+const SUFFIXES: [&str; 22] = [
+    ".json",
+    ".JSON",
+    "%2ejson",
+    ".x.y",
+    ".",
+    "..",
+    "%20",
+    "%20.",
+    "::$DATA",
+    "%3A%3a$DATA",
+    ":x",
+    ";v=1",
+    ".json;v",
+    "%c2%a0",
+    "%e3%80%80",
+    "%e2%80%8b",
+    "%EF%BB%BF",
+    "%C2%AD",
+    "%cc%81",
+    "%EF%BC%8Ejson",
+    "%EF%BC%9A$DATA",
+    ".json%23",
 ];
 
 /// Lines that are added to the head.
@@ -259,7 +300,7 @@ fn mutated(path: &str, random: &mut Random) -> String {
     let place = places[random.below(places.len())];
     let (before, after) = path.split_at(place);
     let piece = random.pick(&PIECES);
-    match random.below(9) {
+    match random.below(14) {
         0 | 1 => format!("{before}{piece}{after}"),
         2 => format!("{path}{piece}"),
         3 => format!("/open/{piece}{path}"),
@@ -286,8 +327,41 @@ fn mutated(path: &str, random: &mut Random) -> String {
             };
             path.chars().map(flipped).collect()
         }
-        _ => format!("{path}{}", random.pick(&["/", ".", "..", "%20", "%2e", "/.", "/..", ";", "?", "#"])),
+        8 => format!("{path}{}", random.pick(&["/", ".", "..", "%20", "%2e", "/.", "/..", ";", "?", "#"])),
+        // A dot segment in some spelling, and an end in front of which it is one.
+        9 => {
+            let (dots, end) = (random.pick(&DOTS), random.pick(&ENDS));
+            let more = random.pick(&["", "", "x", "/x"]);
+            match random.below(3) {
+                0 => format!("/open/{dots}{end}{more}"),
+                1 => format!("/open/{dots}{end}{path}"),
+                _ => format!("{path}/{dots}{end}{more}"),
+            }
+        }
+        // Something at the end of a segment, most often of the last one.
+        10 | 11 => {
+            let ends: Vec<usize> =
+                path.match_indices('/').map(|(slash, _)| slash).skip(1).chain([path.len()]).collect();
+            let end = if random.once_in(3) { ends[random.below(ends.len())] } else { path.len() };
+            format!("{}{}{}", &path[..end], random.pick(&SUFFIXES), &path[end..])
+        }
+        // A character that is compatible with the one that stands there, or has an accent.
+        _ => {
+            let Some(character) = after.chars().next().filter(char::is_ascii_graphic) else { return path.to_owned() };
+            let rest = &after[1..];
+            let full_width = char::from_u32(u32::from(character) + 0xFEE0).unwrap_or(character);
+            let other = match random.below(4) {
+                0 | 1 => full_width.to_string(),
+                2 => format!("{character}\u{301}"),
+                _ => format!("{}\u{200b}", character.to_ascii_uppercase()),
+            };
+            format!("{before}{}{rest}", encoded(&other))
+        }
     }
+}
+
+fn encoded(text: &str) -> String {
+    text.bytes().map(|octet| format!("%{octet:02X}")).collect()
 }
 
 fn in_form(target: &str, host: &str, random: &mut Random) -> String {

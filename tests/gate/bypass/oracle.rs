@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 use std::sync::Mutex;
 
 use super::generator::Case;
+use super::lenient::{self, decode};
 use crate::harness::Received;
 
 /// Who may have a resource.
@@ -84,7 +85,7 @@ impl Resource {
                 return Some((rank, values));
             }
             let segment = segments.next()?;
-            let literal = if reading == Reading::Lenient { expected.to_lowercase() } else { expected.to_owned() };
+            let literal = if reading == Reading::Lenient { lenient::folded(expected) } else { expected.to_owned() };
             if let Some(name) = expected.strip_prefix('{').and_then(|name| name.strip_suffix('}')) {
                 if segment.is_empty() {
                     return None;
@@ -100,6 +101,11 @@ impl Resource {
         rank.push(1);
         let rest: Vec<_> = segments.collect();
         (rest.is_empty() || rest == [""]).then_some((rank, values))
+    }
+
+    // Which segments of its paths are written out.
+    fn written(&self) -> Vec<bool> {
+        self.path.split('/').skip(1).map(|segment| !segment.starts_with('{')).collect()
     }
 
     fn takes(&self, method: &str) -> bool {
@@ -149,34 +155,49 @@ pub(super) fn judge(
     let bypass = |what: &str| format!("{what}:\nsent {:?}\narrived {received:?}", String::from_utf8_lossy(&case.bytes));
 
     differs_from(received, &case).map_err(|what| bypass(&what))?;
+    if lenient::has_dot_segment(received.target.split('?').next().unwrap_or_default()) {
+        return Err(bypass("a dot segment"));
+    }
     // Where no token is asked for, whatever came as one goes through and counts for nothing.
     let token = match received.header("authorization")[..] {
         [one] => one.strip_prefix("Bearer ").and_then(&granted),
         _ => None,
     };
-    let mut served = None;
+    let mut served: Option<&Resource> = None;
+    let host = host(received);
+    let best_host = resources.iter().filter_map(|resource| resource.host_rank(&host)).max();
+    let of_host: Vec<_> = resources.iter().filter(|resource| resource.host_rank(&host) == best_host).collect();
     for reading in [Reading::Strict, Reading::Decoded, Reading::Lenient] {
+        let written = served.map(Resource::written).unwrap_or_default();
+        if reading == Reading::Lenient && served.is_some() && written.iter().all(|is_written| *is_written) {
+            // What is declared to the letter is what it says.
+            break;
+        }
         for (method, path) in requests(received, reading) {
-            let host = host(received);
-            let best_host = resources.iter().filter_map(|resource| resource.host_rank(&host)).max();
-            let of_host = resources.iter().filter(|resource| resource.host_rank(&host) == best_host);
-            let segments = segments(&path, reading);
-            let fits: Vec<_> =
-                of_host.filter_map(|resource| Some((resource, resource.fit(&segments, reading)?))).collect();
-            let Some(best) = fits.iter().map(|(_, (rank, _))| rank).max() else { continue };
-            let best: Vec<_> = fits.iter().filter(|(_, (rank, _))| rank == best).collect();
-            match best.iter().find(|(resource, _)| resource.takes(&method)) {
-                Some((resource, (_, values))) if resource.is_met(token, values) => {
-                    served = served.or(Some(resource.path));
+            for segments in read(&path, reading, &written) {
+                let what = || format!("{reading:?}: {method} {path} as {segments:?}");
+                let fits: Vec<_> = of_host
+                    .iter()
+                    .filter_map(|resource| Some((*resource, resource.fit(&segments, reading)?)))
+                    .collect();
+                let Some(best) = fits.iter().map(|(_, (rank, _))| rank).max() else {
+                    return Err(bypass(&format!("{} is nothing that a route takes", what())));
+                };
+                let best: Vec<_> = fits.iter().filter(|(_, (rank, _))| rank == best).collect();
+                let is_met = |(resource, (_, values)): &&&(&Resource, (_, _))| resource.is_met(token, values);
+                match best.iter().find(|(resource, _)| resource.takes(&method)) {
+                    Some(found) if is_met(&found) => served = served.or(Some(found.0)),
+                    Some((resource, _)) => {
+                        return Err(bypass(&format!("{} is {} to this upstream", what(), resource.path)));
+                    }
+                    // Whoever may do all else there may read there as well.
+                    None if reading == Reading::Lenient && is_safe(&method) && best.iter().all(|one| is_met(&one)) => {}
+                    None => return Err(bypass(&format!("{} has no route for this method", what()))),
                 }
-                Some((resource, _)) => {
-                    return Err(bypass(&format!("{reading:?}: {method} {path} is {} to this upstream", resource.path)));
-                }
-                None => return Err(bypass(&format!("{reading:?}: no route takes {method} {path}"))),
             }
         }
     }
-    served.ok_or_else(|| bypass("nothing that is served"))
+    served.map(|resource| resource.path).ok_or_else(|| bypass("nothing that is served"))
 }
 
 // Whether it is another request than the one that was sent.
@@ -235,43 +256,14 @@ fn requests(received: &Received, reading: Reading) -> Vec<(String, String)> {
     requests
 }
 
-fn segments(path: &str, reading: Reading) -> Vec<String> {
-    match reading {
-        Reading::Strict => path.split('/').skip(1).map(str::to_owned).collect(),
-        Reading::Decoded => path.split('/').skip(1).map(decode).collect(),
-        Reading::Lenient => {
-            let decoded = decode(&decode(path)).replace('\\', "/").to_lowercase();
-            let path = decoded.split(['?', '#', '\0']).next().unwrap_or_default();
-            let mut segments: Vec<String> = Vec::new();
-            for segment in path.split('/') {
-                match segment.split(';').next().unwrap_or_default() {
-                    "" | "." => {}
-                    ".." => {
-                        segments.pop();
-                    }
-                    name => segments.push(name.trim_end_matches(['.', ' ']).to_owned()),
-                }
-            }
-            segments
-        }
-    }
+fn is_safe(method: &str) -> bool {
+    ["GET", "HEAD", "OPTIONS"].contains(&method)
 }
 
-fn decode(text: &str) -> String {
-    let (mut octets, bytes) = (Vec::new(), text.as_bytes());
-    let mut place = 0;
-    while place < bytes.len() {
-        let encoded = bytes.get(place + 1..place + 3).and_then(|digits| std::str::from_utf8(digits).ok());
-        match encoded.and_then(|digits| u8::from_str_radix(digits, 16).ok()).filter(|_| bytes[place] == b'%') {
-            Some(octet) => {
-                octets.push(octet);
-                place += 3;
-            }
-            None => {
-                octets.push(bytes[place]);
-                place += 1;
-            }
-        }
+fn read(path: &str, reading: Reading, written: &[bool]) -> Vec<Vec<String>> {
+    match reading {
+        Reading::Strict => vec![path.split('/').skip(1).map(str::to_owned).collect()],
+        Reading::Decoded => vec![path.split('/').skip(1).map(decode).collect()],
+        Reading::Lenient => lenient::readings(path, written),
     }
-    String::from_utf8_lossy(&octets).into_owned()
 }
