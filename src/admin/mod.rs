@@ -35,7 +35,7 @@ use tokio::sync::Notify;
 use crate::clock::{Clock, http_date};
 use crate::gateway::Publisher;
 use crate::reload::Reloads;
-use crate::server::{ListenError, Listeners, Pulse, close, listen};
+use crate::server::{ListenError, Listeners, Pulse, client_of, close, listen};
 use crate::telemetry::Telemetry;
 
 use connections::{Connections, OpenConnection};
@@ -97,7 +97,7 @@ impl Admin {
         let socket = TcpListener::from_std(socket)?;
         let connections = Connections::new();
         let serve = |socket, peer: SocketAddr| {
-            let connection = connections.open(peer.ip().to_canonical());
+            let connection = connections.open(client_of(peer.ip()));
             tokio::spawn(Arc::clone(&self).serve_connection(socket, connection));
         };
         tokio::select! {

@@ -220,15 +220,16 @@ fn ends(name: &str, longest: usize) -> impl Iterator<Item = &str> {
     std::iter::from_fn(move || {
         while octets_to_end <= longest {
             let (octet, length) = first_octet(&name.as_bytes()[place..])?;
-            let shorter = &name[..end];
             let is_end = matches!(octet, b'.' | b':') && end > last;
+            let end_before = end;
             (place, octets) = (place + length, octets + 1);
             if !matches!(octet, b'.' | b' ') {
                 (end, octets_to_end) = (place, octets);
             }
+            // Only here, before an ASCII character: anywhere else `end` may be within a character of several octets.
             if is_end {
-                last = shorter.len();
-                return Some(shorter);
+                last = end_before;
+                return Some(&name[..end_before]);
             }
         }
         None

@@ -3,7 +3,8 @@
 //! Many servers find a file, a handler or a database row by less than the octets of its name. NTFS and APFS ignore case,
 //! HFS+ passes over characters that are not shown (CVE-2014-9390), IIS and Windows' best-fit tables turn full-width
 //! letters into ASCII, and the default collation of MySQL ignores accents. Two texts with one skeleton may be one name to
-//! such a server. Deliberately absent: characters of other scripts that only look alike, which no server takes for Latin.
+//! such a server. Deliberately absent: letters of other scripts, although Windows' best-fit table for Western Europe takes
+//! some of Greek for Latin ones: names in Greek would be refused beside short Latin ones.
 
 use icu_normalizer::DecomposingNormalizerBorrowed;
 use icu_properties::props::{CanonicalCombiningClass, DefaultIgnorableCodePoint};
@@ -32,8 +33,16 @@ fn is_shown(character: &char) -> bool {
 
 fn plain(character: char) -> char {
     match character {
-        // Windows' best fit for the division and fraction slashes and for the set minus.
-        '\\' | '\u{2044}' | '\u{2215}' | '\u{2216}' => '/',
+        // Windows' best fit for the division and fraction slashes and for the set minus; the signs for yen and won are the
+        // backslash of code pages 932 and 949.
+        '\\' | '\u{a5}' | '\u{20a9}' | '\u{2044}' | '\u{2215}' | '\u{2216}' => '/',
+        // Letters with a stroke have no decomposition in Unicode; collations that ignore accents ignore the stroke as well
+        // (UTS #10), and so do Windows' best-fit tables.
+        '\u{111}' => 'd',
+        '\u{127}' => 'h',
+        '\u{142}' => 'l',
+        '\u{f8}' => 'o',
+        '\u{167}' => 't',
         space if space.is_whitespace() => ' ',
         other => other,
     }
@@ -70,6 +79,8 @@ mod tests {
             ("\u{ff0e}\u{2024}", ".."),
             ("\u{2025}", ".."),
             ("me\u{ff1b}x\u{ff1a}y\u{ff1f}z", "me;x:y?z"),
+            ("fi\u{142}es\u{111}\u{f8}\u{127}\u{167}", "filesdoht"),
+            ("\u{a5}..\u{20a9}\u{ffe5}\u{ffe6}", "/..///"),
             ("\u{43c}\u{435}", "\u{43c}\u{435}"),
             ("\u{304c}", "\u{304b}"),
         ] {

@@ -66,7 +66,8 @@ impl Drop for Counted {
     }
 }
 
-fn client_of(address: IpAddr) -> IpAddr {
+/// Whose connections are counted together: those of one IPv4 address, or of one IPv6 network (/64).
+pub(crate) fn client_of(address: IpAddr) -> IpAddr {
     match address.to_canonical() {
         IpAddr::V4(address) => address.into(),
         IpAddr::V6(address) => Ipv6Addr::from_bits(address.to_bits() >> 64 << 64).into(),

@@ -64,6 +64,7 @@ fn r41_lookalike_of_a_stricter_routes_path_is_refused() {
         "/admin.json/x",
         "/admin::$INDEX_ALLOCATION/x",
         "/admin%EF%BC%8Fx",
+        "/admin%C2%A5x",
     ] {
         for method in ["GET", "POST"] {
             let request = format!("{method} {path} HTTP/1.1\r\nHost: a\r\nAuthorization: Bearer {token}\r\n\r\n");
@@ -85,6 +86,16 @@ fn lookalike_of_a_path_that_asks_for_no_more_passes() {
         assert_eq!(stand.last().target, path);
     }
     assert_eq!(stand.get("/app.css", Some(&token)).status, 400);
+}
+
+#[test]
+fn name_in_another_script_is_no_lookalike() {
+    let stand = Stand::routes(ROUTES);
+    let token = stand.token("read");
+    for path in ["/%D0%AF", "/users/%D0%AF%D0%BD%D0%B0", "/users/%E6%9D%8E.%E6%9D%8E", "/users/%C3%A6:%F0%9F%98%80"] {
+        assert_eq!(stand.get(path, Some(&token)).status, 200, "{path}");
+        assert_eq!(stand.last().target, path);
+    }
 }
 
 #[test]

@@ -46,6 +46,9 @@ fn name_may_end_at_each_dot_and_colon() {
         ("r%C3%A9.x", 2, &[]),
         ("a%20.b", 9, &["a"]),
         ("a . .b:c", 9, &["a", "a . .b"]),
+        ("\u{44f}\u{43d}\u{430}", 9, &[]),
+        ("\u{44f}.\u{674e}:\u{1f600}", 9, &["\u{44f}", "\u{44f}.\u{674e}"]),
+        ("\u{44f}..\u{674e}", 9, &["\u{44f}"]),
         ("...", 9, &[]),
     ] {
         let expected: Vec<&str> = expected.to_vec();
@@ -146,4 +149,13 @@ fn hostile_path_visits_each_node_twice_at_the_most() {
     }
     let long = format!("{}/a", "/%20".repeat(10_000));
     assert_eq!(readings(&["/a", "/{*rest}"], &long, 1), [0]);
+}
+
+proptest::proptest! {
+    #[test]
+    fn names_end_at_whole_characters(name in "[a-z.: \u{e6}\u{44f}\u{674e}\u{1f600}]{0,12}|(%20|%3A|[.\u{44f}a]){0,12}", longest in 0..40_usize) {
+        for end in ends(&name, longest) {
+            proptest::prop_assert!(name.starts_with(end) && !end.is_empty());
+        }
+    }
 }
