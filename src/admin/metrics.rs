@@ -88,9 +88,28 @@ impl Admin {
         )?;
         let help = "Tokens of requests that had to be verified, or asked about";
         page.counter("scopegate_token_cache_misses", help, [(Vec::new(), misses)])?;
-        let (entries, bytes) = self.publisher.load().verifier.memory().0.size();
-        page.gauge("scopegate_token_cache_entries", "Tokens that are known", [(Vec::new(), entries)])?;
-        page.gauge("scopegate_token_cache_bytes", "What they take of memory, about", [(Vec::new(), bytes)])
+        let sizes = self.token_cache_sizes();
+        let each =
+            |number: fn((u64, u64)) -> u64| sizes.map(|(tier, size)| (vec![("tier", tier.to_owned())], number(size)));
+        let help = "Verified tokens, by tier; one may be in several tiers";
+        page.gauge("scopegate_token_cache_entries", help, each(|(entries, _)| entries))?;
+        let help =
+            "Memory of verified tokens, by tier; one that is in several tiers counts in each and is in memory once";
+        page.gauge("scopegate_token_cache_bytes", help, each(|(_, bytes)| bytes))
+    }
+
+    // Entries and bytes.
+    fn token_cache_sizes(&self) -> [(&'static str, (u64, u64)); 3] {
+        let (mut with_connections, mut in_workers) = ((0, 0), (0, 0));
+        for found in self.telemetry.tokens() {
+            for (all, (entries, bytes)) in
+                [(&mut with_connections, found.with_connections.read()), (&mut in_workers, found.in_worker.read())]
+            {
+                *all = (all.0 + entries, all.1 + bytes);
+            }
+        }
+        let shared = self.publisher.load().verifier.memory().0.size();
+        [("connection", with_connections), ("worker", in_workers), ("shared", shared)]
     }
 
     fn tell_issuers(&self, page: &mut Page<'_>) -> fmt::Result {

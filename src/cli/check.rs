@@ -9,6 +9,7 @@ use crate::config::{Config, Fault, Purpose, Source};
 use crate::gateway::Snapshot;
 use crate::policy::requirement::Requirement;
 use crate::policy::route::Route;
+use crate::verify::USUAL_ENTRY_BYTES;
 
 /// What a row of the table shows.
 const COLUMNS: usize = 8;
@@ -44,8 +45,28 @@ fn tell(snapshot: &Snapshot, config: &Config, source: &Source, absent: Vec<Fault
         counted(config.issuers.len(), "issuer"),
         counted(config.upstreams.len(), "upstream"),
     );
+    text += &token_memory(config);
     text += &format!("\n{}\n", route_table(config, snapshot, source));
     super::answer(text.as_bytes())
+}
+
+// The largest part of the gateway's memory, and the one that a file decides about.
+fn token_memory(config: &Config) -> String {
+    let mebibytes = |bytes: u64| bytes.div_ceil(1024 * 1024);
+    let mut lines = String::new();
+    let limited: u64 = config.issuers.iter().filter_map(|issuer| issuer.cache_bytes).map(|bytes| bytes as u64).sum();
+    if limited > 0 {
+        lines += &format!("verified tokens take up to {} MiB of memory (cache_bytes)\n", mebibytes(limited));
+    }
+    for issuer in config.issuers.iter().filter(|issuer| issuer.cache_bytes.is_none()) {
+        let (name, entries) = (&issuer.name.value, issuer.cache_entries);
+        let estimate = mebibytes(entries as u64 * USUAL_ENTRY_BYTES);
+        lines += &format!(
+            "verified tokens of {name:?} take about {estimate} MiB of memory, more where they are large: cache_entries is \
+             {entries}, and without cache_bytes there is no other limit\n"
+        );
+    }
+    lines
 }
 
 fn counted(count: usize, noun: &str) -> String {

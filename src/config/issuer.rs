@@ -12,7 +12,7 @@ use super::names::{did_you_mean, quoted_list};
 use super::read::Table;
 use super::report::Placed;
 use super::secret::Secret;
-use super::units::{DAY, HOUR, MILLISECOND, MINUTE, MONTH, SECOND, count, duration, whole_seconds};
+use super::units::{DAY, HOUR, MEBIBYTE, MILLISECOND, MINUTE, MONTH, SECOND, count, duration, size, whole_seconds};
 use super::values::{Mismatch, PUBLIC_KEY_ALGORITHMS, any_text, boolean, expected, path, text, word};
 
 /// `[issuers.NAME]`.
@@ -52,6 +52,8 @@ pub struct Issuer {
     pub cache_max_age: Duration,
     /// How many verified tokens are remembered.
     pub cache_entries: usize,
+    /// How many bytes of memory they may take; `None` where only their number is limited.
+    pub cache_bytes: Option<usize>,
     /// By how much clocks may differ.
     pub leeway: Duration,
     /// Whether `*` in a granted scope is a wildcard.
@@ -132,6 +134,11 @@ impl Issuer {
             expiry_unit: table.or("expiry_unit", ExpiryUnit::Seconds, word(&EXPIRY_UNITS)),
             accept_unbounded_expiry: table.or("accept_unbounded_expiry", false, boolean),
             cache_max_age: table.or("cache_max_age", DAY, whole_seconds(Duration::ZERO..=MONTH)),
+            // Whoever has written a number alone has meant it, whatever memory that takes.
+            cache_bytes: table
+                .optional("cache_bytes", size(0..=1024 * 1024 * MEBIBYTE))
+                .map(|bytes| bytes.value)
+                .or((!table.has("cache_entries")).then_some(64 * MEBIBYTE)),
             cache_entries: table.or("cache_entries", 100_000, count(0..=10_000_000)),
             leeway: table.or("leeway", 30 * SECOND, whole_seconds(Duration::ZERO..=5 * MINUTE)),
             granted_wildcards: table.or("granted_wildcards", true, boolean),

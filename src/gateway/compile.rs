@@ -27,7 +27,7 @@ use crate::policy::path::PathParameters;
 use crate::telemetry::{RequestLog, SampleRatio};
 use crate::upstream::headers::Reserved;
 use crate::upstream::headers::X_REQUEST_ID;
-use crate::verify::{Epoch, TokenCache, Verifier};
+use crate::verify::{CacheBudget, Epoch, TokenCache, Verifier};
 
 /// Compiles a configuration.
 ///
@@ -47,12 +47,10 @@ pub fn compile_after(config: &Config, earlier: Option<&Snapshot>) -> Result<Snap
     let trust = Trust::default();
     let (cache, epoch) = match earlier {
         Some(earlier) => earlier.verifier.memory(),
-        None => (Arc::new(TokenCache::new(entries(config))), Epoch::default()),
+        None => (Arc::new(TokenCache::new(cache_budget(config))), Epoch::default()),
     };
-    let cache = match earlier {
-        Some(earlier) if earlier.origins.entries != entries(config) => Arc::new(TokenCache::new(entries(config))),
-        Some(_) | None => cache,
-    };
+    let cache =
+        if cache.budget() == cache_budget(config) { cache } else { Arc::new(TokenCache::new(cache_budget(config))) };
     let origins = Origins::of(config);
     let issuers = issuers::compile(&config.issuers, &trust, &epoch, &mut faults, |index| {
         origins.issuers[index].find(&earlier?.origins.issuers, earlier?.verifier.issuers())
@@ -103,8 +101,8 @@ pub fn compile_after(config: &Config, earlier: Option<&Snapshot>) -> Result<Snap
     })
 }
 
-fn entries(config: &Config) -> u64 {
-    config.issuers.iter().map(|issuer| issuer.cache_entries as u64).sum()
+fn cache_budget(config: &Config) -> CacheBudget {
+    CacheBudget::of(config.issuers.iter().map(issuers::cache_limit), config.server.workers)
 }
 
 /// What is wrong with the routes, and the files of keys, of a file that is faulty elsewhere: there `known` is wrong.

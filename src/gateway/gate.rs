@@ -72,6 +72,7 @@ impl Gate {
     pub fn new(publisher: Publisher, ticker: Rc<Ticker>, telemetry: Rc<WorkerTelemetry>) -> Self {
         let view = RefCell::new(Rc::new(View::new(publisher.load_full(), &[], &ticker, &telemetry)));
         let tokens = WorkerCache::new(Arc::clone(telemetry.tokens()));
+        tokens.limit(view.borrow().snapshot.verifier.memory().0.budget());
         let date = CachedHttpDate::new(ticker.wall());
         Self { publisher, ticker, telemetry, view, tokens, request_ids: RequestIds::new(), date }
     }
@@ -380,6 +381,7 @@ impl Gate {
         let published = self.publisher.load();
         let mut view = self.view.borrow_mut();
         if !Arc::ptr_eq(&published, &view.snapshot) {
+            self.tokens.limit(published.verifier.memory().0.budget());
             *view = Rc::new(View::new(Arc::clone(&published), view.upstreams(), &self.ticker, &self.telemetry));
         }
         Rc::clone(&view)

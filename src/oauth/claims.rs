@@ -18,6 +18,7 @@ mod active;
 mod checks;
 mod error;
 mod exact;
+mod memory;
 mod rules;
 
 use std::sync::Arc;
@@ -33,6 +34,7 @@ pub use active::ActiveToken;
 pub use checks::{Check, Told};
 pub use error::ClaimsError;
 pub use exact::Inexact;
+pub(crate) use memory::{allocated, allocated_arc};
 
 use rules::Rule;
 

@@ -25,6 +25,7 @@ use std::cell::Cell;
 use std::collections::BTreeMap;
 use std::net::SocketAddr;
 use std::rc::Rc;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 
 pub use access::{AccessLog, RequestLog};
@@ -90,6 +91,37 @@ pub struct TokensFound {
     pub shared: Counter,
     /// Nowhere: it had to be verified.
     pub nowhere: Counter,
+    /// What the connections of this worker remember: each its last token.
+    pub with_connections: TierSize,
+    /// What this worker has in a tier of its own.
+    pub in_worker: TierSize,
+}
+
+/// How much one tier of the token cache holds. One thread writes, and another reads.
+#[derive(Debug, Default)]
+pub struct TierSize {
+    entries: AtomicU64,
+    bytes: AtomicU64,
+}
+
+impl TierSize {
+    /// It holds so many entries, of so many bytes of memory.
+    pub fn set(&self, entries: u64, bytes: u64) {
+        self.entries.store(entries, Ordering::Relaxed);
+        self.bytes.store(bytes, Ordering::Relaxed);
+    }
+
+    /// So many entries of so many bytes leave, and so many come.
+    pub fn replace(&self, (entries_left, bytes_left): (u64, u64), (entries, bytes): (u64, u64)) {
+        let (all_entries, all_bytes) = self.read();
+        self.set((all_entries + entries).saturating_sub(entries_left), (all_bytes + bytes).saturating_sub(bytes_left));
+    }
+
+    /// How many entries it holds, and how many bytes of memory they take.
+    #[must_use]
+    pub fn read(&self) -> (u64, u64) {
+        (self.entries.load(Ordering::Relaxed), self.bytes.load(Ordering::Relaxed))
+    }
 }
 
 /// The connections of clients to one listener.

@@ -6,28 +6,23 @@
 //!    stands on. The last two change rarely, and an [`Epoch`] tells cheaply that they did not.
 //! 4. There are three tiers, the fastest first: the last token of a connection ([`Memo`]), the tokens of a worker
 //!    ([`WorkerCache`]), those of all workers ([`TokenCache`]). All hold the same fact, so it is in memory once.
-//! 5. Each is bounded in entries and in bytes. Only tokens that were verified come in, and a flood of new ones does not
-//!    push out those that are used often.
+//! 5. Each is bounded in bytes of memory, by [`CacheBudget`]; a connection has one token at most. Only tokens that were
+//!    verified come in, and a flood of new ones does not push out those that are used often.
 
-use std::cell::RefCell;
+use std::cell::{Cell, RefCell};
 use std::hash::{Hash, Hasher};
 use std::net::IpAddr;
 use std::rc::Rc;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
-use quick_cache::Equivalent;
 use quick_cache::unsync;
+use quick_cache::{DefaultHashBuilder, Equivalent, Lifecycle};
 use tokio::sync::{Semaphore, SemaphorePermit};
 
+use super::budget::{CacheBudget, MAX_WORKER_BYTES, in_shared, in_worker};
 use super::{OnDrop, Shares, Verified};
 use crate::telemetry::TokensFound;
-
-/// A fact larger than this counts as several entries, so that the bound in entries is one in bytes too.
-const ENTRY_BYTES: usize = 4096;
-
-/// Facts that one worker keeps for itself: what a worker uses often fits, and the rest is one tier away.
-const WORKER_ENTRIES: u64 = 16_384;
 
 /// Requests of one worker that may wait for their token's signature to be verified. Beyond it the worker is flooded, and
 /// to wait longer than this many signatures take helps nobody. One client may be a quarter of them.
@@ -52,23 +47,31 @@ impl Epoch {
 pub struct TokenCache {
     facts: moka::sync::Cache<Token, Arc<Verified>>,
     bytes: Arc<AtomicU64>,
+    budget: CacheBudget,
 }
 
 impl TokenCache {
-    /// A cache of at most `entries` tokens of up to 4 KiB each, or fewer larger ones.
+    /// A cache that takes no more than the budget.
     #[must_use]
-    pub fn new(entries: u64) -> Self {
-        let weigher = |_: &Token, fact: &Arc<Verified>| u32::try_from(weight(fact)).unwrap_or(u32::MAX);
+    pub fn new(budget: CacheBudget) -> Self {
+        let weigher = |_: &Token, fact: &Arc<Verified>| fact.issuer.cache_limit.weight(fact);
         let bytes = Arc::new(AtomicU64::new(0));
         let left = Arc::clone(&bytes);
         let leaves = move |_: Arc<Token>, fact: Arc<Verified>, _| {
-            left.fetch_sub(fact.size() as u64, Ordering::Relaxed);
+            left.fetch_sub(in_shared(&fact), Ordering::Relaxed);
         };
-        let facts = moka::sync::Cache::builder().max_capacity(entries).weigher(weigher).eviction_listener(leaves);
-        Self { facts: facts.build(), bytes }
+        let facts = moka::sync::Cache::builder();
+        let facts = facts.max_capacity(budget.shared).weigher(weigher).eviction_listener(leaves).build();
+        Self { facts, bytes, budget }
     }
 
-    /// How many facts there are, and about how many bytes of memory they take.
+    /// What its tiers may take.
+    #[must_use]
+    pub fn budget(&self) -> CacheBudget {
+        self.budget
+    }
+
+    /// How many facts there are in this tier, and how many bytes of memory they take.
     #[must_use]
     pub fn size(&self) -> (u64, u64) {
         // What was thrown out lately is still counted before this.
@@ -81,7 +84,11 @@ impl TokenCache {
     }
 
     pub(super) fn keep(&self, fact: &Arc<Verified>) {
-        self.bytes.fetch_add(fact.size() as u64, Ordering::Relaxed);
+        // A cache of moka's without capacity takes nothing, and says of nothing that it leaves.
+        if self.budget.shared == 0 {
+            return;
+        }
+        self.bytes.fetch_add(in_shared(fact), Ordering::Relaxed);
         self.facts.insert(Token(Arc::clone(fact)), Arc::clone(fact));
     }
 
@@ -90,9 +97,25 @@ impl TokenCache {
     }
 }
 
+type Facts = unsync::Cache<Token, Arc<Verified>, Weight, DefaultHashBuilder, Leaving>;
+
+/// Takes the facts that leave off the bytes that they all take: evicted ones, those that another one of the same token
+/// replaces, and those that are not let in.
+struct Leaving(Rc<Cell<u64>>);
+
+impl Lifecycle<Token, Arc<Verified>> for Leaving {
+    type RequestState = ();
+
+    fn on_evict(&self, (): &mut (), _: Token, fact: Arc<Verified>) {
+        self.0.update(|bytes| bytes - in_worker(&fact));
+    }
+}
+
 /// The facts that one worker keeps for itself, without a lock; and its turns at verifying signatures.
 pub struct WorkerCache {
-    facts: RefCell<unsync::Cache<Token, Arc<Verified>, Weight>>,
+    facts: RefCell<Facts>,
+    /// Bytes of memory that they take.
+    bytes: Rc<Cell<u64>>,
     turns: Semaphore,
     waiting: RefCell<Shares>,
     found: Arc<TokensFound>,
@@ -103,8 +126,43 @@ impl WorkerCache {
     #[must_use]
     pub fn new(found: Arc<TokensFound>) -> Rc<Self> {
         let waiting = RefCell::new(Shares::new(MAX_WAITING));
-        let facts = unsync::Cache::with_weighter(1024, WORKER_ENTRIES, Weight);
-        Rc::new(Self { facts: RefCell::new(facts), turns: Semaphore::new(1), waiting, found })
+        let bytes = Rc::default();
+        let (hasher, leaving) = (DefaultHashBuilder::default(), Leaving(Rc::clone(&bytes)));
+        // The number of entries is only where it begins; it grows with what comes in.
+        let facts = RefCell::new(Facts::with(1024, MAX_WORKER_BYTES, Weight, hasher, leaving));
+        Rc::new(Self { facts, bytes, turns: Semaphore::new(1), waiting, found })
+    }
+
+    /// Keeps no more than the budget from now on.
+    pub fn limit(&self, budget: CacheBudget) {
+        let mut facts = self.facts.borrow_mut();
+        if facts.capacity() != budget.worker {
+            facts.set_capacity(budget.worker);
+            self.tell(&facts);
+        }
+    }
+
+    fn find(&self, text: &Text<'_>) -> Option<Arc<Verified>> {
+        self.facts.borrow().get(text).map(Arc::clone)
+    }
+
+    fn keep(&self, fact: &Arc<Verified>) {
+        let mut facts = self.facts.borrow_mut();
+        self.bytes.update(|bytes| bytes + in_worker(fact));
+        facts.insert(Token(Arc::clone(fact)), Arc::clone(fact));
+        self.tell(&facts);
+    }
+
+    fn forget(&self, text: &Text<'_>) {
+        let mut facts = self.facts.borrow_mut();
+        if let Some((_, fact)) = facts.remove(text) {
+            self.bytes.update(|bytes| bytes - in_worker(&fact));
+        }
+        self.tell(&facts);
+    }
+
+    fn tell(&self, facts: &Facts) {
+        self.found.in_worker.set(facts.len() as u64, self.bytes.get());
     }
 
     /// Whether a signature is being verified, so that another one would have to wait.
@@ -164,18 +222,20 @@ impl Memo {
             self.worker.found.by_connection.count();
             return Some(Arc::clone(last));
         }
-        let of_worker = self.worker.facts.borrow().get(&Text(token)).map(Arc::clone);
-        if let Some(fact) = of_worker {
+        if let Some(fact) = self.worker.find(&Text(token)) {
             if holds(&fact) {
-                *self.last.borrow_mut() = Some(Arc::clone(&fact));
+                self.replace(Some(Arc::clone(&fact)));
                 self.worker.found.by_worker.count();
                 return Some(fact);
             }
-            self.worker.facts.borrow_mut().remove(&Text(token));
+            self.worker.forget(&Text(token));
         }
         let fact = shared.find(token)?;
         if !holds(&fact) {
-            shared.forget(token);
+            // The one that took the place of a retired one may be there by now, and must stay.
+            if !fact.is_retired() {
+                shared.forget(token);
+            }
             return None;
         }
         self.keep(&fact);
@@ -190,8 +250,21 @@ impl Memo {
 
     /// Keeps a fact with this connection and its worker.
     pub(super) fn keep(&self, fact: &Arc<Verified>) {
-        self.worker.facts.borrow_mut().insert(Token(Arc::clone(fact)), Arc::clone(fact));
-        *self.last.borrow_mut() = Some(Arc::clone(fact));
+        self.worker.keep(fact);
+        self.replace(Some(Arc::clone(fact)));
+    }
+
+    fn replace(&self, fact: Option<Arc<Verified>>) {
+        let size = |fact: &Option<Arc<Verified>>| fact.as_ref().map_or((0, 0), |fact| (1, fact.memory() as u64));
+        let (comes, goes) = (size(&fact), size(&self.last.borrow()));
+        self.worker.found.with_connections.replace(goes, comes);
+        *self.last.borrow_mut() = fact;
+    }
+}
+
+impl Drop for Memo {
+    fn drop(&mut self) {
+        self.replace(None);
     }
 }
 
@@ -241,12 +314,8 @@ struct Weight;
 
 impl quick_cache::Weighter<Token, Arc<Verified>> for Weight {
     fn weight(&self, _: &Token, fact: &Arc<Verified>) -> u64 {
-        weight(fact) as u64
+        fact.issuer.cache_limit.weight_in_worker(fact)
     }
-}
-
-fn weight(fact: &Verified) -> usize {
-    fact.size().div_ceil(ENTRY_BYTES).max(1)
 }
 
 #[cfg(test)]

@@ -12,7 +12,7 @@ use super::VerifyError;
 use super::issuer::Issuer;
 use super::jwt::Signer;
 use crate::oauth::UnixTime;
-use crate::oauth::claims::{ActiveToken, ClaimsError};
+use crate::oauth::claims::{ActiveToken, ClaimsError, allocated, allocated_arc};
 
 /// That a token is active: its issuer vouches for it, and its claims are good.
 pub struct Verified {
@@ -33,6 +33,8 @@ pub struct Verified {
     renewed_from: AtomicI64,
     /// The epoch in which issuer and key were last seen to stand.
     epoch: AtomicU64,
+    /// Bytes of memory that it takes.
+    memory: usize,
 }
 
 /// What a fact stands on.
@@ -47,8 +49,14 @@ pub(super) struct Basis {
     pub(super) is_renewed_ahead: bool,
 }
 
+/// What `Bytes` holds an owner of its bytes in: a counter, two functions, and the owner.
+const REPLACEMENT_OWNER: usize = 48;
+
 /// Never.
 const NEVER: i64 = i64::MAX;
+
+/// When a fact whose place was taken had to be verified anew: always.
+const RETIRED: i64 = i64::MIN;
 
 /// The last fifth of an answer's life is when it is asked for again.
 const LAST_PART: u32 = 5;
@@ -71,8 +79,10 @@ impl Verified {
         let renewed_from = stale.earlier_by((kept_for / LAST_PART).max(SHORTEST_LAST_PART));
         // A token that ends no later than its answer has no use for another one.
         let is_renewed = is_renewed_ahead && renewed_from > now && ends.is_none_or(|ends| ends > stale);
+        let memory = memory(text, &token, &signers, replacement.as_ref());
         Arc::new(Self {
             text: text.into(),
+            memory,
             ends,
             stale: AtomicI64::new(stale.as_seconds()),
             renewed_from: AtomicI64::new(if is_renewed { renewed_from.as_seconds() } else { NEVER }),
@@ -120,7 +130,12 @@ impl Verified {
 
     /// Another answer has taken its place: it counts nowhere any more, in whichever tier it is found.
     pub(super) fn retire(&self) {
-        self.stale.store(i64::MIN, Ordering::Relaxed);
+        self.stale.store(RETIRED, Ordering::Relaxed);
+    }
+
+    /// Whether another answer has taken its place.
+    pub(super) fn is_retired(&self) -> bool {
+        self.stale.load(Ordering::Relaxed) == RETIRED
     }
 
     /// Whether one of `issuers` is its own still, and has the keys that it stands on. The keys are looked at once in each
@@ -156,10 +171,22 @@ impl Verified {
         &self.text
     }
 
-    /// Bytes that it takes, more or less.
-    pub(super) fn size(&self) -> usize {
+    /// Bytes of text that it was made of: the token, what was said of it, what is sent on in its place.
+    pub(super) fn length(&self) -> usize {
         self.text.len() + self.token.size() + self.replacement.as_ref().map_or(0, HeaderValue::len)
     }
+
+    /// Bytes of memory that it takes, with all that it owns.
+    pub(super) fn memory(&self) -> usize {
+        self.memory
+    }
+}
+
+fn memory(text: &str, token: &ActiveToken, signers: &Vec<Signer>, replacement: Option<&HeaderValue>) -> usize {
+    let signers = allocated(signers.capacity() * size_of::<Signer>());
+    // Its text, and what counts those who share it.
+    let replacement = replacement.map_or(0, |value| allocated(value.len()) + allocated(REPLACEMENT_OWNER));
+    allocated_arc::<Verified>() + allocated(text.len()) + token.memory() + signers + replacement
 }
 
 /// The `Authorization` that sends `jwt` on; its memory is wiped with its last copy. `None` where no header can hold it.

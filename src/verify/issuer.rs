@@ -5,6 +5,7 @@ use std::time::{Duration, Instant};
 
 use tokio::task::AbortHandle;
 
+use super::budget::CacheLimit;
 use super::introspection::Introspection;
 use super::jwt::KeySet;
 use super::keys::{KeyRing, NoKeys};
@@ -34,6 +35,8 @@ pub struct Issuer {
     pub token_prefix: String,
     /// No cached fact about its tokens is older.
     pub cache_max_age: Duration,
+    /// How much of the cache its tokens may take.
+    pub cache_limit: CacheLimit,
     /// How long its tokens' signatures take to verify.
     pub verifications: Durations,
     /// What goes on in the background for it.

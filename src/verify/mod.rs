@@ -5,6 +5,7 @@
 //! comes out is a fact, [`Verified`]; whether it suffices for the request at hand is [`policy`](crate::policy)'s to
 //! decide, each time.
 
+mod budget;
 mod cache;
 mod discovery;
 mod examine;
@@ -31,6 +32,7 @@ use crate::oauth::jose::{CompactJws, JwsError, TokenShape, classify};
 use crate::oauth::{UnixTime, issuer_name, quoted, shortened};
 use crate::telemetry::Trace;
 
+pub use budget::{CacheBudget, CacheLimit, USUAL_ENTRY_BYTES};
 pub use cache::{Epoch, Memo, TokenCache, WorkerCache};
 pub use discovery::{DiscoveryError, Endpoint, EndpointName, Endpoints, Metadata};
 pub use examine::{Examined, Shape, Signed};

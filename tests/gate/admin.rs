@@ -78,8 +78,16 @@ fn tokens_are_counted_by_where_they_were_found() {
     let now = stand.metric(&hits("worker")).expect("a count") + stand.metric(&hits("shared")).expect("a count");
     assert_eq!(now - by_worker, 1.0);
     assert_eq!(stand.metric(misses), Some(before.1 + 1.0));
-    assert!(stand.metric("scopegate_token_cache_entries{}").is_some_and(|entries| entries >= 1.0));
-    assert!(stand.metric("scopegate_token_cache_bytes{}").is_some_and(|bytes| bytes > token.len() as f64));
+    for tier in ["connection", "worker", "shared"] {
+        let size = |name: &str| stand.metric(&format!("scopegate_token_cache_{name}{{tier=\"{tier}\"}}"));
+        // Beside this token the stand's own is known, whose connection has ended.
+        let entries = if tier == "connection" { 1.0 } else { 2.0 };
+        eventually(&format!("{tier}: {:?}", size("entries")), || size("entries") == Some(entries));
+        assert!(size("bytes").is_some_and(|bytes| bytes > 1000.0 * entries), "{tier}: {:?}", size("bytes"));
+    }
+    drop(connection);
+    let of_connections = "scopegate_token_cache_bytes{tier=\"connection\"}";
+    eventually("nobody is connected", || stand.metric(of_connections) == Some(0.0));
 }
 
 #[test]

@@ -127,3 +127,40 @@ fn r42_canary_tokens_are_in_no_log_and_no_answer() {
     }
     assert!(logged("request"), "there is a log to look through");
 }
+
+#[test]
+fn flood_of_good_tokens_is_kept_within_the_limits_of_the_file() {
+    const SECRET: &str = "a secret of at least thirty-two bytes";
+    const MEBIBYTE: f64 = 1024.0 * 1024.0;
+    let key = Key::hs256(SECRET.as_bytes());
+    let upstream = Server::start(|_| Reply::text("hello"));
+    let route = route("/any", "");
+    for (limits, max_entries, max_bytes) in [
+        ("cache_bytes = \"1MiB\"", f64::MAX, MEBIBYTE),
+        ("cache_bytes = \"1MiB\"\ncache_entries = 50", 50.0, MEBIBYTE),
+        ("cache_bytes = \"0B\"", 0.0, 0.0),
+        ("cache_entries = 50", 50.0, f64::MAX),
+    ] {
+        let gateway = Gateway::start(&format!(
+            "[issuers.corp]\nissuer = \"in-house\"\naudience = \"https://api.test\"\nshared_secret = \"{SECRET}\"\n\
+             {limits}\n[upstreams.up]\ntargets = \"http://{}\"\n{route}",
+            upstream.address
+        ));
+        let mut connection = Connection::open(gateway.address);
+        for number in 0..1000 {
+            let mut claims = claims("in-house", "read");
+            claims["jti"] = json!(number);
+            let token = key.token(&claims);
+            let head = format!("GET /any HTTP/1.1\r\nHost: a\r\nAuthorization: Bearer {token}\r\n\r\n");
+            assert_eq!(connection.ask(head).status, 200);
+        }
+        let size = |name: &str, tier: &str| {
+            gateway.metric(&format!("scopegate_token_cache_{name}{{tier=\"{tier}\"}}")).expect("a size")
+        };
+        let (entries, bytes) = (size("entries", "shared"), size("bytes", "shared") + size("bytes", "worker"));
+        assert!(entries <= max_entries && bytes <= max_bytes, "{limits}: {entries} entries, {bytes} bytes");
+        assert_eq!(size("entries", "connection"), 1.0, "{limits}");
+        // It is not bounded by keeping nothing.
+        assert!(bytes >= 0.7 * max_bytes.min(0.1 * MEBIBYTE), "{limits}: {bytes} bytes");
+    }
+}

@@ -16,7 +16,9 @@ use crate::oauth::jose::{Algorithm, Jwks};
 use crate::oauth::scope::GrantedWildcards;
 use crate::telemetry::numbers::Durations;
 use crate::verify::jwt::KeySet;
-use crate::verify::{Background, Endpoint, EndpointName, Epoch, Fetcher, Issuer, KeyRing, KeyTiming, Keys, Metadata};
+use crate::verify::{
+    Background, CacheLimit, Endpoint, EndpointName, Epoch, Fetcher, Issuer, KeyRing, KeyTiming, Keys, Metadata,
+};
 
 /// No key set is kept for less, whatever `Cache-Control` says.
 const SHORTEST_REFRESH: Duration = Duration::from_secs(60);
@@ -144,9 +146,19 @@ fn compile_one(issuer: &config::Issuer, trust: &Trust, epoch: &Epoch) -> Result<
         verifies_signatures: issuer.validation != Validation::Introspection,
         token_prefix: issuer.token_prefix.value.clone(),
         cache_max_age: issuer.cache_max_age,
+        cache_limit: cache_limit(issuer),
         verifications: Durations::default(),
         background: Background::default(),
     })
+}
+
+/// How much of the cache its tokens may take.
+pub(super) fn cache_limit(issuer: &config::Issuer) -> CacheLimit {
+    let entries = issuer.cache_entries as u64;
+    match issuer.cache_bytes {
+        Some(bytes) => CacheLimit::Bytes { bytes: bytes as u64, entries },
+        None => CacheLimit::Entries(entries),
+    }
 }
 
 fn keys(

@@ -11,7 +11,6 @@ use crate::net::Content;
 pub(in crate::gateway) struct Origins {
     pub(super) issuers: Vec<Origin<config::Issuer>>,
     pub(super) upstreams: Vec<Origin<(config::Upstream, Duration)>>,
-    pub(super) entries: u64,
 }
 
 /// What stood in the file, and in the files that it names.
@@ -32,7 +31,6 @@ impl Origins {
                 .iter()
                 .map(|upstream| Origin::new((upstream.clone(), body_idle_timeout), Vec::new()))
                 .collect(),
-            entries: super::entries(config),
         }
     }
 }

@@ -1,0 +1,108 @@
+//! What the cache of tokens says that it takes is what it takes, and stays within `cache_bytes`. One test in a process of
+//! its own, because it is its memory that is looked at.
+
+use std::net::IpAddr;
+use std::sync::Arc;
+
+use http::header::{AUTHORIZATION, HeaderMap, HeaderValue};
+use jsonwebtoken::{EncodingKey, Header, encode};
+use scopegate::config;
+use scopegate::gateway::compile;
+use scopegate::oauth::UnixTime;
+use scopegate::oauth::bearer;
+use scopegate::telemetry::TokensFound;
+use scopegate::verify::{Memo, Offer, Verifier, WorkerCache};
+use serde_json::{Value, json};
+
+const SECRET: &str = "a secret of at least thirty-two bytes";
+const NOW: i64 = 1_800_000_000;
+/// `cache_bytes` by default.
+const LIMIT: f64 = 64.0 * 1024.0 * 1024.0;
+
+/// Tokens of several sizes and shapes, no two of them alike.
+fn claims(number: usize) -> Value {
+    let mut claims = json!({
+        "iss": "in-house", "aud": "https://api.test", "sub": format!("user-{number}"), "client_id": "client-1",
+        "scope": "read write", "exp": NOW + 3600, "jti": number.to_string(),
+    });
+    match number % 4 {
+        0 | 1 => {}
+        2 => {
+            claims["iat"] = json!(NOW);
+            claims["realm_access"] = json!({ "roles": ["reader", "writer", "offline_access"] });
+            claims["name"] = json!("Somebody With A Longer Name");
+            claims["email"] = json!(format!("user-{number}@example.com"));
+            claims["session_state"] = json!("0e2ad0e2-70a9-4c8f-8f6b-d8a1f0a3a9c5");
+            claims["acr"] = json!("1");
+            claims["azp"] = json!("client-1");
+        }
+        _ => claims["groups"] = (0..40).map(|group| format!("group-of-users-{group}")).collect(),
+    }
+    claims
+}
+
+fn verify(verifier: &Verifier, memo: &Memo, number: usize, key: &EncodingKey) {
+    let token = encode(&Header::default(), &claims(number), key).expect("a token");
+    let value = HeaderValue::try_from(format!("Bearer {token}")).expect("a header value");
+    let headers = HeaderMap::from_iter([(AUTHORIZATION, value)]);
+    let offer = Offer {
+        token: bearer::extract(&headers).expect("a token"),
+        memo,
+        accepts: |_: &str| true,
+        client: || IpAddr::from([127, 0, 0, 1]),
+        now: UnixTime::from_seconds(NOW),
+        trace: None,
+    };
+    let runtime = tokio::runtime::Builder::new_current_thread().build().expect("a runtime");
+    runtime.block_on(verifier.verify(&offer)).expect("it is good");
+}
+
+fn resident() -> f64 {
+    let pages = std::fs::read_to_string("/proc/self/statm").expect("Linux");
+    pages.split(' ').nth(1).and_then(|pages| pages.parse::<f64>().ok()).expect("a number") * 4096.0
+}
+
+#[test]
+fn cache_takes_the_memory_that_it_tells_and_no_more_than_cache_bytes() {
+    scopegate::verify::jwt::install_cryptography();
+    let key = EncodingKey::from_secret(SECRET.as_bytes());
+    let toml = format!(
+        "[server]\nworkers = 1\n[issuers.corp]\nissuer = \"in-house\"\naudience = \"https://api.test\"\n\
+         shared_secret = \"{SECRET}\"\n\
+         [upstreams.up]\ntargets = \"http://127.0.0.1:9\"\n[[routes]]\npath = \"/\"\nupstream = \"up\"\n"
+    );
+    let (config, _) = config::parse("gateway.toml", &toml).unwrap_or_else(|report| panic!("{report}"));
+    let snapshot = compile(&config).unwrap_or_else(|faults| panic!("{faults:?}"));
+    let (cache, found) = (snapshot.verifier.memory().0, Arc::new(TokensFound::default()));
+    let worker = WorkerCache::new(Arc::clone(&found));
+    worker.limit(cache.budget());
+    let memo = Memo::new(worker);
+    let told = || {
+        let ((_, shared), (_, worker)) = (cache.size(), found.in_worker.read());
+        (shared as f64, worker as f64)
+    };
+
+    let mut seen = 0;
+    let mut verify_until = |number| {
+        (seen..number).for_each(|number| verify(&snapshot.verifier, &memo, number, &key));
+        seen = number;
+    };
+    // What does not belong to the cache: keys, the allocator's first pages.
+    verify_until(500);
+    let before = resident() - told().0;
+
+    // As long as nothing is evicted, what a worker has is in the shared tier as well, and in memory once.
+    verify_until(8000);
+    let (taken, (shared, worker)) = (resident() - before, told());
+    assert_eq!(cache.size().0, 8000);
+    let ratio = taken / shared;
+    assert!((0.9..1.1).contains(&ratio), "{taken} bytes are taken, and {shared} told: {ratio:.3}");
+    assert!(worker > 0.2 * LIMIT, "its tier is full: {worker}");
+
+    // Three times as many as fit.
+    verify_until(32_000);
+    let (taken, (shared, worker)) = (resident() - before, told());
+    assert!(shared + worker > 0.8 * LIMIT && shared + worker < LIMIT, "{shared} and {worker} bytes are told");
+    let ratio = taken / LIMIT;
+    assert!((0.85..1.1).contains(&ratio), "{taken} bytes are taken of {LIMIT}: {ratio:.3}");
+}
