@@ -9,24 +9,16 @@
 //! 5. Each is bounded in bytes of memory, by [`CacheBudget`]; a connection has one token at most. Only tokens that were
 //!    verified come in, and a flood of new ones does not push out those that are used often.
 
-use std::cell::{Cell, RefCell};
+use std::cell::RefCell;
 use std::hash::{Hash, Hasher};
-use std::net::IpAddr;
 use std::rc::Rc;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
-use quick_cache::unsync;
-use quick_cache::{DefaultHashBuilder, Equivalent, Lifecycle};
-use tokio::sync::{Semaphore, SemaphorePermit};
+use quick_cache::Equivalent;
 
-use super::budget::{CacheBudget, MAX_WORKER_BYTES, in_shared, in_worker};
-use super::{OnDrop, Shares, Verified};
-use crate::telemetry::TokensFound;
-
-/// Requests of one worker that may wait for their token's signature to be verified. Beyond it the worker is flooded, and
-/// to wait longer than this many signatures take helps nobody. One client may be a quarter of them.
-const MAX_WAITING: usize = 1024;
+use super::budget::{CacheBudget, in_shared};
+use super::{Verified, WorkerCache};
 
 /// Counts the changes of keys and configuration, for whoever keeps what was true before.
 #[derive(Clone, Debug, Default)]
@@ -94,94 +86,6 @@ impl TokenCache {
 
     pub(super) fn forget(&self, token: &str) {
         self.facts.invalidate(&Text(token));
-    }
-}
-
-type Facts = unsync::Cache<Token, Arc<Verified>, Weight, DefaultHashBuilder, Leaving>;
-
-/// Takes the facts that leave off the bytes that they all take: evicted ones, those that another one of the same token
-/// replaces, and those that are not let in.
-struct Leaving(Rc<Cell<u64>>);
-
-impl Lifecycle<Token, Arc<Verified>> for Leaving {
-    type RequestState = ();
-
-    fn on_evict(&self, (): &mut (), _: Token, fact: Arc<Verified>) {
-        self.0.update(|bytes| bytes - in_worker(&fact));
-    }
-}
-
-/// The facts that one worker keeps for itself, without a lock; and its turns at verifying signatures.
-pub struct WorkerCache {
-    facts: RefCell<Facts>,
-    /// Bytes of memory that they take.
-    bytes: Rc<Cell<u64>>,
-    turns: Semaphore,
-    waiting: RefCell<Shares>,
-    found: Arc<TokensFound>,
-}
-
-impl WorkerCache {
-    /// An empty one, which counts where tokens are `found`.
-    #[must_use]
-    pub fn new(found: Arc<TokensFound>) -> Rc<Self> {
-        let waiting = RefCell::new(Shares::new(MAX_WAITING));
-        let bytes = Rc::default();
-        let (hasher, leaving) = (DefaultHashBuilder::default(), Leaving(Rc::clone(&bytes)));
-        // The number of entries is only where it begins; it grows with what comes in.
-        let facts = RefCell::new(Facts::with(1024, MAX_WORKER_BYTES, Weight, hasher, leaving));
-        Rc::new(Self { facts, bytes, turns: Semaphore::new(1), waiting, found })
-    }
-
-    /// Keeps no more than the budget from now on.
-    pub fn limit(&self, budget: CacheBudget) {
-        let mut facts = self.facts.borrow_mut();
-        if facts.capacity() != budget.worker {
-            facts.set_capacity(budget.worker);
-            self.tell(&facts);
-        }
-    }
-
-    fn find(&self, text: &Text<'_>) -> Option<Arc<Verified>> {
-        self.facts.borrow().get(text).map(Arc::clone)
-    }
-
-    fn keep(&self, fact: &Arc<Verified>) {
-        let mut facts = self.facts.borrow_mut();
-        self.bytes.update(|bytes| bytes + in_worker(fact));
-        facts.insert(Token(Arc::clone(fact)), Arc::clone(fact));
-        self.tell(&facts);
-    }
-
-    fn forget(&self, text: &Text<'_>) {
-        let mut facts = self.facts.borrow_mut();
-        if let Some((_, fact)) = facts.remove(text) {
-            self.bytes.update(|bytes| bytes - in_worker(&fact));
-        }
-        self.tell(&facts);
-    }
-
-    fn tell(&self, facts: &Facts) {
-        self.found.in_worker.set(facts.len() as u64, self.bytes.get());
-    }
-
-    /// Whether a signature is being verified, so that another one would have to wait.
-    pub(super) fn is_busy(&self) -> bool {
-        self.turns.available_permits() == 0
-    }
-
-    /// Waits for the worker's turn to verify a signature for a client, as [`network_of`](super::network_of) has it; `None`
-    /// where too many wait already.
-    ///
-    /// A signature takes up to a quarter of a millisecond, and forging a token takes nothing. One at a time, with
-    /// everything else that is ready in between, a flood of bad tokens cannot starve those who are known.
-    pub(super) async fn turn(&self, client: IpAddr) -> Option<SemaphorePermit<'_>> {
-        if !self.waiting.borrow_mut().enter(client) {
-            return None;
-        }
-        let _waiting = OnDrop(|| self.waiting.borrow_mut().leave(client));
-        // It is never closed, so there is always a turn.
-        self.turns.acquire().await.ok()
     }
 }
 
@@ -269,10 +173,10 @@ impl Drop for Memo {
 }
 
 /// A fact as the key to itself.
-struct Token(Arc<Verified>);
+pub(super) struct Token(pub(super) Arc<Verified>);
 
 /// The text of a token, to find the fact by.
-struct Text<'t>(&'t str);
+pub(super) struct Text<'t>(pub(super) &'t str);
 
 // The end of a JWT is its signature, which is as good as random and cannot be chosen by who does not hold the key:
 // hashing that alone is several times faster, and only verified tokens are kept. Opaque tokens may share an end, such as
@@ -306,53 +210,5 @@ impl Eq for Token {}
 impl Equivalent<Token> for Text<'_> {
     fn equivalent(&self, token: &Token) -> bool {
         *self.0 == *token.0.text
-    }
-}
-
-#[derive(Clone)]
-struct Weight;
-
-impl quick_cache::Weighter<Token, Arc<Verified>> for Weight {
-    fn weight(&self, _: &Token, fact: &Arc<Verified>) -> u64 {
-        fact.issuer.cache_limit.weight_in_worker(fact)
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use std::pin::pin;
-    use std::task::{Context, Poll, Waker};
-
-    use super::*;
-
-    fn client(number: usize) -> IpAddr {
-        IpAddr::from(u32::try_from(number).expect("a small number").to_be_bytes())
-    }
-
-    #[test]
-    fn signatures_take_turns_and_a_flood_is_turned_away() {
-        let (cache, mut context) = (WorkerCache::new(Arc::default()), Context::from_waker(Waker::noop()));
-        let mut first = pin!(cache.turn(client(0)));
-        let Poll::Ready(Some(turn)) = first.as_mut().poll(&mut context) else { panic!("nobody else is there") };
-        // One client has a quarter of the room.
-        let mut waiting: Vec<_> = (0..MAX_WAITING / 4).map(|_| Box::pin(cache.turn(client(1)))).collect();
-        assert!(waiting.iter_mut().all(|one| one.as_mut().poll(&mut context).is_pending()));
-        let mut beyond = pin!(cache.turn(client(1)));
-        assert!(matches!(beyond.as_mut().poll(&mut context), Poll::Ready(None)));
-        // And all together no more than there is.
-        waiting.extend((waiting.len()..MAX_WAITING).map(|number| Box::pin(cache.turn(client(number)))));
-        assert!(waiting.iter_mut().all(|one| one.as_mut().poll(&mut context).is_pending()));
-        let mut beyond = pin!(cache.turn(client(9999)));
-        assert!(matches!(beyond.as_mut().poll(&mut context), Poll::Ready(None)));
-
-        // Whoever goes away makes room, and the turn goes on to the next.
-        waiting.pop();
-        drop(turn);
-        let next = waiting[0].as_mut().poll(&mut context);
-        assert!(matches!(next, Poll::Ready(Some(_))));
-        assert!(waiting[1].as_mut().poll(&mut context).is_pending());
-        drop(next);
-        drop(waiting);
-        assert!(cache.waiting.borrow().is_empty());
     }
 }

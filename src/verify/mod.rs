@@ -19,6 +19,7 @@ mod keys;
 mod renewal;
 mod report;
 mod shares;
+mod worker_cache;
 
 use std::net::{IpAddr, Ipv6Addr};
 use std::sync::Arc;
@@ -33,7 +34,7 @@ use crate::oauth::{UnixTime, issuer_name, quoted, shortened};
 use crate::telemetry::Trace;
 
 pub use budget::{CacheBudget, CacheLimit, USUAL_ENTRY_BYTES};
-pub use cache::{Epoch, Memo, TokenCache, WorkerCache};
+pub use cache::{Epoch, Memo, TokenCache};
 pub use discovery::{DiscoveryError, Endpoint, EndpointName, Endpoints, Metadata};
 pub use examine::{Examined, Shape, Signed};
 pub use fact::Verified;
@@ -42,6 +43,7 @@ pub use issuer::{Background, Issuer, Keys};
 pub use keys::{KeyRing, KeyTiming, NoKeys};
 pub use report::{FailuresReport, IssuerReport, KeysReport, QuestionsReport};
 pub use shares::Shares;
+pub use worker_cache::WorkerCache;
 
 use fact::Basis;
 use introspection::{Introspection, Own, Question};
