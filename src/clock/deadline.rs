@@ -76,6 +76,12 @@ impl Ticker {
         self.clock.now()
     }
 
+    /// The clock of the wall time.
+    #[must_use]
+    pub fn clock(&self) -> &Clock {
+        &self.clock
+    }
+
     /// A new deadline, not armed.
     #[must_use]
     pub fn deadline(self: &Rc<Self>) -> Deadline {

@@ -16,7 +16,7 @@ use std::time::{SystemTime, UNIX_EPOCH};
 use crate::oauth::UnixTime;
 
 pub use deadline::{Deadline, TICK, Ticker};
-pub use http_date::{CachedHttpDate, http_date};
+pub use http_date::{ResponseDate, http_date};
 pub use stall::Stall;
 
 /// Tells the wall time.

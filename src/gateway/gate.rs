@@ -27,7 +27,7 @@ use super::snapshot::{Publisher, Snapshot};
 use super::tunnel::Tunnel;
 use super::unread::Unread;
 use super::view::View;
-use crate::clock::{CachedHttpDate, Deadline, Ticker};
+use crate::clock::{Deadline, ResponseDate, Ticker};
 use crate::net::{Arriving, Interim, Pace};
 use crate::oauth::bearer::{self, BearerError};
 use crate::policy::decision::{self, Permit};
@@ -46,7 +46,7 @@ pub struct Gate {
     view: RefCell<Rc<View>>,
     tokens: Rc<WorkerCache>,
     request_ids: RequestIds,
-    date: CachedHttpDate,
+    date: ResponseDate,
 }
 
 /// What came of a request that was let through.
@@ -73,7 +73,7 @@ impl Gate {
         let view = RefCell::new(Rc::new(View::new(publisher.load_full(), &[], &ticker, &telemetry)));
         let tokens = WorkerCache::new(Arc::clone(telemetry.tokens()));
         tokens.limit(view.borrow().snapshot.verifier.memory().0.budget());
-        let date = CachedHttpDate::new(ticker.wall());
+        let date = ResponseDate::new(ticker.clock());
         Self { publisher, ticker, telemetry, view, tokens, request_ids: RequestIds::new(), date }
     }
 
@@ -99,6 +99,7 @@ impl Gate {
         let progress = body.progress();
         let mut record = Record::begin(&self.telemetry, connection.address, parts.method.clone(), snapshot.request_log);
         record.version = parts.version;
+        let is_http2 = parts.version == Version::HTTP_2;
         record.is_asked_why = connection.rehearsal.is_some();
         let sender = connection.client(&view.snapshot);
         if sender.trusted {
@@ -113,7 +114,7 @@ impl Gate {
         let client = if grpc::is_call(&parts.headers) { respond::Client::Grpc } else { respond::Client::Http };
         let judged = {
             let judging = pin!(async {
-                if parts.version == Version::HTTP_2 {
+                if is_http2 {
                     admission::as_over_http1(&mut parts, progress.is_some())?;
                 }
                 if let Some(bytes_before) = connection.pace.take_fragment() {
@@ -176,9 +177,9 @@ impl Gate {
         if let Some(id) = request_id {
             answer.headers_mut().insert(X_REQUEST_ID, id);
         }
-        // hyper compares its cached date with the wall clock: when that clock steps back, the date stands still until the
-        // clock has caught up. It remains for the responses that hyper writes itself, to what is no HTTP.
-        answer.headers_mut().entry(header::DATE).or_insert_with(|| self.date());
+        if is_http2 || !self.date.is_hyper_right() {
+            answer.headers_mut().entry(header::DATE).or_insert_with(|| self.date());
+        }
         answer
     }
 
@@ -188,8 +189,10 @@ impl Gate {
         self.date.at(self.ticker.wall())
     }
 
-    /// Closes the upstream connections that are of no more use: see [`Upstream::prune`](crate::upstream::Upstream::prune).
-    pub fn prune(&self) {
+    /// Looks at the clock, and closes the upstream connections that are of no more use: see
+    /// [`Upstream::prune`](crate::upstream::Upstream::prune). To be called at each tick.
+    pub fn tick(&self) {
+        self.date.tick(self.ticker.clock());
         self.view.borrow().upstreams().iter().for_each(|upstream| upstream.prune());
     }
 

@@ -90,7 +90,7 @@ impl Worker {
             let beating = Rc::clone(&heart);
             let beaten = Rc::clone(&ticker);
             tokio::task::spawn_local(Rc::clone(&ticker).run(move || {
-                gate.prune();
+                gate.tick();
                 beating.beat(beaten.now());
             }));
 
