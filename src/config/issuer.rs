@@ -186,6 +186,22 @@ impl Issuer {
         [keys, asked.and_then(|asked| asked.endpoint.as_ref()), token_endpoint].into_iter().flatten()
     }
 
+    /// The files that it names.
+    pub fn files(&self) -> impl Iterator<Item = &Placed<PathBuf>> {
+        let keys = match &self.keys {
+            Some(KeySource::File(file)) => Some(file),
+            Some(KeySource::Discovered | KeySource::Uri(_) | KeySource::SharedSecret(_)) | None => None,
+        };
+        let own = self.introspection.as_ref().and_then(|asked| match &asked.authentication {
+            Authentication::PrivateKeyJwt { key, .. } => Some(key),
+            Authentication::None(_)
+            | Authentication::Basic(_)
+            | Authentication::Form(_)
+            | Authentication::Bearer { .. } => None,
+        });
+        [self.tls_ca.as_ref(), keys, own].into_iter().flatten()
+    }
+
     /// The secrets that the file names or holds.
     pub fn secrets(&self) -> impl Iterator<Item = &Placed<Secret>> {
         let shared = self.keys.as_ref().and_then(|keys| match keys {

@@ -67,6 +67,11 @@ fn collide(one: SocketAddr, other: SocketAddr) -> bool {
 }
 
 impl ListenerTls {
+    /// The files that it names.
+    pub fn files(&self) -> impl Iterator<Item = &Placed<PathBuf>> {
+        self.certificates.iter().flat_map(|pair| [&pair.certificate, &pair.key]).chain(&self.client_ca)
+    }
+
     fn read(table: &mut Table<'_>) -> Self {
         let certificates = table.each("certificates", Certificate::read);
         if !table.has_elements("certificates") {

@@ -5,6 +5,9 @@
 
 use std::fmt;
 use std::ops::Range;
+use std::path::PathBuf;
+
+use crate::files::{self, MAX_NAMED};
 
 /// Faults that are printed at the most. Whoever mends these runs it again.
 const MAX_PRINTED: usize = 50;
@@ -48,6 +51,16 @@ impl<T> Placed<T> {
     #[must_use]
     pub fn fault(&self, message: impl Into<String>) -> Fault {
         Fault { key: self.key.clone(), span: self.span.clone(), message: message.into(), help: None }
+    }
+}
+
+impl Placed<PathBuf> {
+    /// The fault of a file that cannot be read, unless that is `known`: compiling stops at the first file of a section, and
+    /// one run tells them all.
+    #[must_use]
+    pub fn unreadable_beside(&self, known: &Fault) -> Option<Fault> {
+        let error = files::read(&self.value, MAX_NAMED).err().filter(|_| self.key != known.key)?;
+        Some(self.fault(format!("expected a file at {}, but found {error}", self.value.display())))
     }
 }
 

@@ -112,6 +112,14 @@ impl Upstream {
     }
 }
 
+impl Upstream {
+    /// The files that it names.
+    pub fn files(&self) -> impl Iterator<Item = &Placed<PathBuf>> {
+        let shown = self.tls_client.iter().flat_map(|shown| [&shown.certificate, &shown.key]);
+        shown.chain(&self.tls_ca)
+    }
+}
+
 impl Health {
     fn read(table: &mut Table<'_>) -> Option<Self> {
         let path = table.required("path", "the path of a check, such as \"/healthz\"", path_and_query);

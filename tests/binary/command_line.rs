@@ -63,7 +63,8 @@ fn what_is_no_regular_file_is_refused_and_not_waited_for() {
              [[routes]]\npath = \"/x\"\npublic = true\nupstream = \"u\"\n"
         );
         let told = text(&run(Some(&toml), &["check"]).stderr);
-        assert_eq!((told.lines().count(), told.matches(found).count()), (4, 4), "{told}");
+        // The certificate and its key, the key set, and two files of roots.
+        assert_eq!((told.lines().count(), told.matches(found).count()), (5, 5), "{told}");
         let told = text(&run(Some(&toml.replace("jwks_file = ", "shared_secret.file = ")), &["check"]).stderr);
         assert!(told.contains(&format!("issuers.a.shared_secret: expected a secret in the file {file:?}")), "{told}");
     }

@@ -44,7 +44,10 @@ pub(super) fn compile(
         }
         match compile_one(issuer, trust, epoch) {
             Ok(issuer) => compiled.push(Arc::new(issuer)),
-            Err(fault) => faults.push(*fault),
+            Err(fault) => {
+                faults.extend(issuer.files().filter_map(|file| file.unreadable_beside(&fault)));
+                faults.push(*fault);
+            }
         }
     }
     compiled

@@ -4,7 +4,7 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
-use crate::config::{self, Authentication, Config, KeySource};
+use crate::config::{self, Config};
 use crate::net::Content;
 
 /// What the parts of a snapshot were made of, in the order of the parts.
@@ -24,7 +24,11 @@ impl Origins {
     pub(super) fn of(config: &Config) -> Self {
         let body_idle_timeout = config.server.body_idle_timeout;
         Self {
-            issuers: config.issuers.iter().map(|issuer| Origin::new(issuer.clone(), files_of(issuer))).collect(),
+            issuers: config
+                .issuers
+                .iter()
+                .map(|issuer| Origin::new(issuer.clone(), issuer.files().map(|file| &file.value).collect()))
+                .collect(),
             // Their files are looked at all the time anyway.
             upstreams: config
                 .upstreams
@@ -45,17 +49,4 @@ impl<T: PartialEq> Origin<T> {
         let index = origins.iter().position(|origin| origin == self)?;
         made.get(index).map(Arc::clone)
     }
-}
-
-fn files_of(issuer: &config::Issuer) -> Vec<&PathBuf> {
-    let mut files: Vec<_> = issuer.tls_ca.iter().map(|file| &file.value).collect();
-    if let Some(KeySource::File(file)) = &issuer.keys {
-        files.push(&file.value);
-    }
-    if let Some(asked) = &issuer.introspection
-        && let Authentication::PrivateKeyJwt { key, .. } = &asked.authentication
-    {
-        files.push(&key.value);
-    }
-    files
 }

@@ -28,7 +28,10 @@ pub(super) fn compile(
         }
         match compile_one(upstream, config, trust) {
             Ok(settings) => compiled.push(Arc::new(settings)),
-            Err(fault) => faults.push(*fault),
+            Err(fault) => {
+                faults.extend(upstream.files().filter_map(|file| file.unreadable_beside(&fault)));
+                faults.push(*fault);
+            }
         }
     }
     compiled
@@ -38,17 +41,14 @@ fn compile_one(upstream: &config::Upstream, config: &Config, trust: &Trust) -> R
     let tls_name = upstream.tls_server_name.as_ref();
     let targets: Vec<Target> =
         upstream.targets.iter().map(|target| compile_target(target, tls_name)).collect::<Result<_, _>>()?;
-    let (ca, shown) = (upstream.tls_ca.as_ref(), upstream.tls_client.as_ref());
     let uses_tls = targets.iter().any(|target| target.tls_name.is_some());
-    let system = if uses_tls && ca.is_none() { trust.system() } else { RootCertStore::empty() };
+    let system = if uses_tls && upstream.tls_ca.is_none() { trust.system() } else { RootCertStore::empty() };
     let protocol = match upstream.protocol {
         config::Protocol::Http1 => Protocol::Http1,
         config::Protocol::Http2 => Protocol::Http2,
     };
     let tls = credentials(upstream, protocol, system).map_err(|error| {
-        let written = shown.map_or([None, None], |shown| [Some(&shown.certificate), Some(&shown.key)]);
-        let mut files = written.into_iter().flatten().chain(ca);
-        match files.find(|file| error.path() == Some(&*file.value)) {
+        match upstream.files().find(|file| error.path() == Some(&*file.value)) {
             Some(file) => file.fault(error.to_string()),
             None => upstream.name.fault(error.to_string()),
         }
