@@ -1,5 +1,9 @@
 //! Requests that somebody would send who looks for a way past the gateway.
 
+mod pieces;
+
+use pieces::{DOTS, ENDS, FRAMINGS, HOSTS, LINES, METHODS, ODD_METHODS, PATHS, PIECES, SUFFIXES};
+
 /// A small generator of numbers that anybody can repeat (SplitMix64).
 pub(super) struct Random(u64);
 
@@ -40,208 +44,6 @@ pub(super) struct Case {
     pub(super) query: Option<String>,
     pub(super) body: Vec<u8>,
 }
-
-const PATHS: [&str; 35] = [
-    "/",
-    "/other",
-    "/admin",
-    "/admin/users/7",
-    "/orders/7",
-    "/orders/new",
-    "/orders/7/items/3",
-    "/orders/7/items",
-    "/Reports/2026",
-    "/tenants/acme/files",
-    "/tenants/*/files",
-    "/me",
-    "/open/x",
-    "/open/secret",
-    "/open/x/keys",
-    "/open",
-    "/files/a/b.txt",
-    "/files",
-    "/health",
-    "/api/v1/x",
-    "/api/v1",
-    "/v1/x",
-    "/open/a/b/c",
-    "/orders/7/other",
-    "/tenants/acme",
-    "/open/x/keys/y",
-    "/users/7",
-    "/users/root",
-    "/users/jane",
-    "/users/jane.doe",
-    "/app",
-    "/app.js",
-    "/login",
-    "/vault/x",
-    "/vault.d/x",
-];
-const HOSTS: [&str; 6] = ["a", "admin.example.com", "x.example.com", "y.x.example.com", "stripped.test", "example.com"];
-const METHODS: [&str; 10] = ["GET", "GET", "GET", "POST", "PUT", "DELETE", "HEAD", "PATCH", "OPTIONS", "get"];
-const ODD_METHODS: [&str; 8] = ["delete", "Get", "TRACE", "CONNECT", "PROPFIND", "G-T", "GET\t", "GE T"];
-
-/// What is put somewhere into a path.
-const PIECES: [&str; 58] = [
-    "/",
-    "//",
-    "/./",
-    "/../",
-    "..",
-    ".",
-    "...",
-    "/..;/",
-    ";",
-    ";x=y",
-    ";/..",
-    "%2e",
-    "%2E%2e",
-    ".%2e",
-    "%2e%2e/",
-    "%2f",
-    "%2F",
-    "%5c",
-    "%5C",
-    "\\",
-    "..\\",
-    "%00",
-    "%0a",
-    "%0d%0a",
-    "%09",
-    "%20",
-    "%7f",
-    "%25",
-    "%252e",
-    "%252f",
-    "%2561",
-    "%25%36%31",
-    "%c0%ae",
-    "%c0%af",
-    "%e0%80%af",
-    "%ef%bc%8f",
-    "%E2%84%AA",
-    "%C5%BF",
-    "%ff",
-    "%u002e",
-    "%3b",
-    "%3Bx",
-    "%3f",
-    "%3F",
-    "%23",
-    "#",
-    "#/admin",
-    "?",
-    "?x=/admin",
-    "%",
-    "%6",
-    "%zz",
-    "%41",
-    "%7e",
-    "~",
-    "*",
-    "{id}",
-    "\u{e9}",
-];
-
-/// What may stand for one or two dots,
-const DOTS: [&str; 10] =
-    ["..", "..", ".", "%2e%2e", ".%2E", "%2e", "%EF%BC%8E%EF%BC%8E", "%E2%80%A5", ".%E2%80%8B.", "%20.."];
-/// and what may end a name for a server that decodes before it splits.
-const ENDS: [&str; 14] =
-    ["", "%23", "%3F", "%3f", "%3B", "%3b", ";", ":", "%3a", "%20", "%C2%A0", "%EF%BC%83", "%EF%BC%9F", "%EF%BC%8F"];
-/// What some server takes for no part of a name.
-const SUFFIXES: [&str; 22] = [
-    ".json",
-    ".JSON",
-    "%2ejson",
-    ".x.y",
-    ".",
-    "..",
-    "%20",
-    "%20.",
-    "::$DATA",
-    "%3A%3a$DATA",
-    ":x",
-    ";v=1",
-    ".json;v",
-    "%c2%a0",
-    "%e3%80%80",
-    "%e2%80%8b",
-    "%EF%BB%BF",
-    "%C2%AD",
-    "%cc%81",
-    "%EF%BC%8Ejson",
-    "%EF%BC%9A$DATA",
-    ".json%23",
-];
-
-/// Lines that are added to the head.
-const LINES: [&str; 43] = [
-    "X-Client-Id: forged",
-    "X_Client_Id: forged",
-    "x.client.id: forged",
-    "X-Client_Id: forged",
-    "X-CLIENT-ID: forged",
-    "X-Forwarded-For: forged",
-    "X_Forwarded_For: forged",
-    "X-Forwarded-Host: forged",
-    "X-Forwarded-Prefix: forged",
-    "Forwarded: for=forged",
-    "X-Real-IP: forged",
-    "X.Real.IP: forged",
-    "X-Original-URL: /admin",
-    "X_Original_URL: /admin",
-    "X-Rewrite-URL: /admin",
-    "X-HTTP-Method-Override: DELETE",
-    "X-HTTP-Method: DELETE",
-    "X_HTTP_Method_Override: PUT",
-    "X-Method-Override: DELETE",
-    "Connection: X-Client-Id",
-    "Connection: x_client_id",
-    "Connection: Authorization",
-    "Connection: Host",
-    "Connection: close, X-Forwarded-For",
-    "Connection: Via",
-    "Authorization: Bearer x",
-    "Authorization: Basic dGVzdDp0ZXN0",
-    "authorization : Bearer x",
-    "Host: admin.example.com",
-    "Host: a",
-    "host: a",
-    "X-Fold: a\r\n b",
-    "X-Fold: a\r\n\tX-Client-Id: forged",
-    "X: ",
-    " X-Client-Id: forged",
-    "X-Nul: \0",
-    "X-Bare: a\rX-Client-Id: forged",
-    "X-Lf: a\nX-Client-Id: forged",
-    "Expect: 100-continue",
-    "TE: trailers",
-    "Upgrade: websocket",
-    "Upgrade: h2c",
-    "Via: 1.1 x",
-];
-
-/// Framings of a body `smuggled`; what follows says whether it is one that may pass.
-const FRAMINGS: [(&str, &str); 16] = [
-    ("Content-Length: LEN", "BODY"),
-    ("Transfer-Encoding: chunked", "CHUNKS"),
-    ("Transfer-Encoding: chunked", "CHUNKS WITH EXTENSIONS"),
-    ("Content-Length: LEN\r\nTransfer-Encoding: chunked", "CHUNKS"),
-    ("Transfer-Encoding: chunked\r\nContent-Length: 0", "CHUNKS"),
-    ("Transfer-Encoding: chunked\r\nTransfer-Encoding: identity", "CHUNKS"),
-    ("Transfer-Encoding: identity, chunked", "CHUNKS"),
-    ("Transfer-Encoding: xchunked", "CHUNKS"),
-    ("Transfer-Encoding:\u{b}chunked", "CHUNKS"),
-    ("Transfer-Encoding : chunked", "CHUNKS"),
-    ("Transfer_Encoding: chunked\r\nContent-Length: LEN", "BODY"),
-    ("Content-Length: LEN\r\nContent-Length: LEN", "BODY"),
-    ("Content-Length: 0\r\nContent-Length: LEN", "BODY"),
-    ("Content-Length: +LEN", "BODY"),
-    ("Content-Length: 0LEN", "BODY"),
-    ("Content-Length: LEN, LEN", "BODY"),
-];
 
 impl Case {
     pub(super) fn generate(index: usize, random: &mut Random, tokens: &[String]) -> Self {
@@ -328,36 +130,42 @@ fn mutated(path: &str, random: &mut Random) -> String {
             path.chars().map(flipped).collect()
         }
         8 => format!("{path}{}", random.pick(&["/", ".", "..", "%20", "%2e", "/.", "/..", ";", "?", "#"])),
-        // A dot segment in some spelling, and an end in front of which it is one.
-        9 => {
-            let (dots, end) = (random.pick(&DOTS), random.pick(&ENDS));
-            let more = random.pick(&["", "", "x", "/x"]);
-            match random.below(3) {
-                0 => format!("/open/{dots}{end}{more}"),
-                1 => format!("/open/{dots}{end}{path}"),
-                _ => format!("{path}/{dots}{end}{more}"),
-            }
-        }
-        // Something at the end of a segment, most often of the last one.
-        10 | 11 => {
-            let ends: Vec<usize> =
-                path.match_indices('/').map(|(slash, _)| slash).skip(1).chain([path.len()]).collect();
-            let end = if random.once_in(3) { ends[random.below(ends.len())] } else { path.len() };
-            format!("{}{}{}", &path[..end], random.pick(&SUFFIXES), &path[end..])
-        }
-        // A character that is compatible with the one that stands there, or has an accent.
-        _ => {
-            let Some(character) = after.chars().next().filter(char::is_ascii_graphic) else { return path.to_owned() };
-            let rest = &after[1..];
-            let full_width = char::from_u32(u32::from(character) + 0xFEE0).unwrap_or(character);
-            let other = match random.below(4) {
-                0 | 1 => full_width.to_string(),
-                2 => format!("{character}\u{301}"),
-                _ => format!("{}\u{200b}", character.to_ascii_uppercase()),
-            };
-            format!("{before}{}{rest}", encoded(&other))
-        }
+        9 => with_dot_segment(path, random),
+        10 | 11 => with_suffix(path, random),
+        _ => with_compatible_character(before, after, random),
     }
+}
+
+// A dot segment in some spelling, and an end in front of which it is one.
+fn with_dot_segment(path: &str, random: &mut Random) -> String {
+    let (dots, end) = (random.pick(&DOTS), random.pick(&ENDS));
+    let more = random.pick(&["", "", "x", "/x"]);
+    match random.below(3) {
+        0 => format!("/open/{dots}{end}{more}"),
+        1 => format!("/open/{dots}{end}{path}"),
+        _ => format!("{path}/{dots}{end}{more}"),
+    }
+}
+
+// Something at the end of a segment, most often of the last one.
+fn with_suffix(path: &str, random: &mut Random) -> String {
+    let ends: Vec<usize> = path.match_indices('/').map(|(slash, _)| slash).skip(1).chain([path.len()]).collect();
+    let end = if random.once_in(3) { ends[random.below(ends.len())] } else { path.len() };
+    format!("{}{}{}", &path[..end], random.pick(&SUFFIXES), &path[end..])
+}
+
+// A character that is compatible with the one that stands there, or has an accent.
+fn with_compatible_character(before: &str, after: &str, random: &mut Random) -> String {
+    let Some(character) = after.chars().next().filter(char::is_ascii_graphic) else {
+        return format!("{before}{after}");
+    };
+    let full_width = char::from_u32(u32::from(character) + 0xFEE0).unwrap_or(character);
+    let other = match random.below(4) {
+        0 | 1 => full_width.to_string(),
+        2 => format!("{character}\u{301}"),
+        _ => format!("{}\u{200b}", character.to_ascii_uppercase()),
+    };
+    format!("{before}{}{}", encoded(&other), &after[1..])
 }
 
 fn encoded(text: &str) -> String {
