@@ -2,10 +2,12 @@
 
 use std::future::poll_fn;
 use std::io;
+use std::net::SocketAddr;
 use std::pin::pin;
 use std::rc::Rc;
 use std::sync::Arc;
 use std::task::Poll;
+use std::time::Instant;
 
 use bytes::Bytes;
 use tokio::net::TcpStream;
@@ -14,7 +16,7 @@ use tokio_rustls::TlsConnector;
 
 use super::endpoints::Endpoint;
 use super::http1::Wire;
-use super::local_error;
+use super::local_error::{classified, socket_for};
 use super::numbers::Traffic;
 use super::peer::{Peer, UnderWay};
 use super::settings::{Protocol, Settings};
@@ -34,6 +36,11 @@ const SEND_BUFFER: usize = 64 * 1024;
 const SMALL_FRAMES: usize = 12 * CONNECTION_WINDOW as usize;
 /// The head of an answer, unpacked.
 const HEADER_LIST: u32 = 128 * 1024;
+
+/// What the kernel may hold of a response that its client does not take, where the target is [near](Endpoint::is_near); it
+/// takes twice as much for its own accounts. By itself it would let the buffer grow to several MiB as soon as it is read
+/// from fast.
+const NEAR_RECEIVE_BUFFER: u32 = 256 * 1024;
 
 /// A connection whose protocol was switched, and what came on it after the 101.
 pub struct FarEnd {
@@ -136,17 +143,30 @@ pub(super) async fn open(settings: &Settings, endpoint: &Endpoint) -> io::Result
 
 async fn dial(settings: &Settings, endpoint: &Endpoint) -> io::Result<TcpStream> {
     if let Some(address) = endpoint.address {
-        return local_error::connect(address).await;
+        return reach(settings, endpoint, address).await;
     }
     let target = &settings.targets[endpoint.target];
     let mut last = io::Error::new(io::ErrorKind::NotFound, "the name has no address");
     for address in settings.resolver.look_up(&target.host, target.port).await? {
-        match local_error::connect(address).await {
+        match reach(settings, endpoint, address).await {
             Ok(socket) => return Ok(socket),
             Err(error) => last = error,
         }
     }
     Err(last)
+}
+
+async fn reach(settings: &Settings, endpoint: &Endpoint, address: SocketAddr) -> io::Result<TcpStream> {
+    let socket = socket_for(address)?;
+    // Over HTTP/2 windows bound each response, and what the kernel holds is for all of them.
+    if settings.protocol == Protocol::Http1 && endpoint.is_near() {
+        // Without it the kernel has a bound of its own.
+        let _ = socket.set_recv_buffer_size(NEAR_RECEIVE_BUFFER);
+    }
+    let began = Instant::now();
+    let stream = socket.connect(address).await.map_err(|error| classified(error, address))?;
+    endpoint.took_to_connect(began.elapsed());
+    Ok(stream)
 }
 
 fn too_slow() -> io::Error {

@@ -14,7 +14,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use rustix::io::Errno;
-use tokio::net::{TcpSocket, TcpStream};
+use tokio::net::TcpSocket;
 
 use crate::telemetry::Throttle;
 
@@ -30,14 +30,18 @@ pub(super) struct LocalError {
     error: io::Error,
 }
 
-/// Connects to an address.
+/// A socket to connect to an address with.
 ///
 /// # Errors
-/// One that [`local_error`] knows, where the failure is not the endpoint's.
-pub(super) async fn connect(address: SocketAddr) -> io::Result<TcpStream> {
+/// One that [`local_error`] knows.
+pub(super) fn socket_for(address: SocketAddr) -> io::Result<TcpSocket> {
     let socket = if address.is_ipv4() { TcpSocket::new_v4() } else { TcpSocket::new_v6() };
-    let socket = socket.map_err(local)?;
-    socket.connect(address).await.map_err(|error| if is_local(&error, address) { local(error) } else { error })
+    socket.map_err(local)
+}
+
+/// Makes an error of connecting to an address one that [`local_error`] knows, where it is not the endpoint's.
+pub(super) fn classified(error: io::Error, address: SocketAddr) -> io::Error {
+    if is_local(&error, address) { local(error) } else { error }
 }
 
 /// The local failure behind an error of connecting, if it is one.

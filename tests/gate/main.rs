@@ -26,6 +26,7 @@ mod load;
 mod lookalikes;
 mod panics;
 mod protocols;
+mod read_ahead;
 mod reload;
 mod request_id;
 mod rings;
