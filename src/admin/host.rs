@@ -14,8 +14,8 @@ use crate::gateway::{self, Inadmissible};
 
 /// What probes and Prometheus ask for, under names that nobody told us where `hosts` is not set.
 const FOR_ANY_HOST: [&str; 3] = ["/livez", "/readyz", "/metrics"];
-/// How often it is logged that requests are refused.
-const LOGGED_EACH: Duration = Duration::from_secs(60);
+/// How often it is logged that requests are refused: anyone who can reach the listener could fill the log.
+pub(super) const LOGGED_EACH: Duration = Duration::from_secs(60);
 
 impl Admin {
     /// Refuses a request that was meant for another host.
@@ -31,21 +31,10 @@ impl Admin {
         if known.contains(&host) || !known.are_listed() && FOR_ANY_HOST.contains(&parts.uri.path()) {
             return None;
         }
-        if self.is_time_to_log_misdirected() {
+        if self.misdirected.admit(Instant::now()).is_some() {
             tracing::warn!(%host, "admin request refused: its Host is not in admin.hosts");
         }
         let told = "expected an IP address, localhost or a name of admin.hosts as Host\n";
         Some(text(StatusCode::MISDIRECTED_REQUEST, told.to_owned()))
-    }
-
-    // Whoever can reach the listener could fill the log.
-    fn is_time_to_log_misdirected(&self) -> bool {
-        let now = Instant::now();
-        let mut logged = self.misdirected_logged.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
-        let is_time = logged.is_none_or(|last| now.duration_since(last) >= LOGGED_EACH);
-        if is_time {
-            *logged = Some(now);
-        }
-        is_time
     }
 }

@@ -17,8 +17,8 @@ mod readiness;
 use std::convert::Infallible;
 use std::io;
 use std::net::SocketAddr;
+use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
 use bytes::Bytes;
@@ -36,7 +36,7 @@ use crate::clock::{Clock, http_date};
 use crate::gateway::Publisher;
 use crate::reload::Reloads;
 use crate::server::{ListenError, Listeners, Pulse, client_of, close, listen};
-use crate::telemetry::Telemetry;
+use crate::telemetry::{Telemetry, Throttle};
 
 use connections::{Connections, OpenConnection};
 
@@ -61,8 +61,8 @@ pub struct Admin {
     /// Whether the gateway was asked to stop.
     stopping: AtomicBool,
     closing: Notify,
-    /// When it was last logged that a request was meant for another host.
-    misdirected_logged: Mutex<Option<Instant>>,
+    /// Bounds how often it is logged that a request was meant for another host.
+    misdirected: Throttle,
 }
 
 impl Admin {
@@ -76,8 +76,8 @@ impl Admin {
         clock: Clock,
     ) -> Arc<Self> {
         let (stopping, closing) = (AtomicBool::new(false), Notify::new());
-        let misdirected_logged = Mutex::default();
-        Arc::new(Self { publisher, telemetry, reloads, pulse, clock, stopping, closing, misdirected_logged })
+        let misdirected = Throttle::new(host::LOGGED_EACH);
+        Arc::new(Self { publisher, telemetry, reloads, pulse, clock, stopping, closing, misdirected })
     }
 
     /// Listens on `address`; port 0 picks a free one. With `share_port` another process may listen there as well.

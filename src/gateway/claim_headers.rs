@@ -3,15 +3,15 @@
 //! The upstream decides by these headers who the client is. A claim that its header cannot tell exactly is left out; the
 //! client's own header of that name is removed before, as on every route.
 
-use std::sync::atomic::{AtomicI64, AtomicU64, Ordering};
+use std::time::{Duration, Instant};
 
 use http::{HeaderMap, HeaderName, HeaderValue};
 
-use crate::oauth::UnixTime;
 use crate::oauth::claims::{ActiveToken, Inexact};
+use crate::telemetry::Throttle;
 
-/// Any token may bring such a claim with any request: one line in so many seconds tells of all of them.
-const SECONDS_BETWEEN_LINES: i64 = 60;
+/// How often it is logged that a header was left out: any token may bring such a claim with any request.
+const LOGGED_EACH: Duration = Duration::from_secs(60);
 
 /// One of `claim_headers`.
 #[derive(Debug)]
@@ -19,7 +19,7 @@ pub struct ClaimHeader {
     name: HeaderName,
     claim: String,
     format: ClaimFormat,
-    left_out: LeftOut,
+    left_out: Throttle,
 }
 
 /// How a claim's value is written.
@@ -42,31 +42,24 @@ pub struct LeftOutClaim {
     pub found: Inexact,
 }
 
-/// How often it was left out since the last line of the log that tells so.
-#[derive(Debug, Default)]
-struct LeftOut {
-    count: AtomicU64,
-    next_line: AtomicI64,
-}
-
 impl ClaimHeader {
     /// A header that has the value of a claim.
     #[must_use]
     pub fn new(name: HeaderName, claim: String, format: ClaimFormat) -> Self {
-        Self { name, claim, format, left_out: LeftOut::default() }
+        Self { name, claim, format, left_out: Throttle::new(LOGGED_EACH) }
     }
 
     /// Sets it by what the token says. `route` is for the log.
-    pub(super) fn set(&self, headers: &mut HeaderMap, token: &ActiveToken, route: &str, now: UnixTime) {
+    pub(super) fn set(&self, headers: &mut HeaderMap, token: &ActiveToken, route: &str, now: Instant) {
         match self.value(token) {
             Ok(Some(value)) => {
                 headers.insert(self.name.clone(), value);
             }
             Ok(None) => {}
             Err(found) => {
-                if let Some(requests) = self.left_out.is_due(now) {
+                if let Some(earlier) = self.left_out.admit(now) {
                     // Never the value: it may name a person.
-                    let (header, claim) = (self.name.as_str(), &*self.claim);
+                    let (header, claim, requests) = (self.name.as_str(), &*self.claim, earlier + 1);
                     tracing::warn!(route, header, claim, %found, requests, "claim header left out");
                 }
             }
@@ -86,35 +79,5 @@ impl ClaimHeader {
         };
         // Either has control characters only if what is above is wrong.
         value.transpose().map_err(|_| Inexact::Control)
-    }
-}
-
-impl LeftOut {
-    // Counts one; says how many there were, where a line is due.
-    fn is_due(&self, now: UnixTime) -> Option<u64> {
-        self.count.fetch_add(1, Ordering::Relaxed);
-        let (now, next) = (now.as_seconds(), self.next_line.load(Ordering::Relaxed));
-        let later = now.saturating_add(SECONDS_BETWEEN_LINES);
-        // A clock that was set back must not silence it for longer.
-        let is_due = now >= next || next > later;
-        let is_first =
-            is_due && self.next_line.compare_exchange(next, later, Ordering::Relaxed, Ordering::Relaxed).is_ok();
-        is_first.then(|| self.count.swap(0, Ordering::Relaxed))
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn line_is_due_once_a_minute_however_many_are_left_out() {
-        let left_out = LeftOut::default();
-        let at = |seconds: i64| left_out.is_due(UnixTime::from_seconds(1_800_000_000 + seconds));
-        assert_eq!(at(0), Some(1));
-        assert!((0..1000).all(|_| at(30).is_none()));
-        assert_eq!((at(60), at(61)), (Some(1001), None));
-        // The clock was set back.
-        assert_eq!(at(-3600), Some(2));
     }
 }

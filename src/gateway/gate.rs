@@ -221,7 +221,7 @@ impl Gate {
                 parts.headers.insert(header::AUTHORIZATION, replacement.clone());
             }
             for header in &forwarding.claim_headers {
-                header.set(&mut parts.headers, fact.token(), &forwarding.label, self.ticker.wall());
+                header.set(&mut parts.headers, fact.token(), &forwarding.label, self.ticker.now());
             }
         }
         if !forwarding.forward_token {
