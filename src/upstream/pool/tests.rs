@@ -151,19 +151,22 @@ fn block_on(test: impl Future<Output = ()>) {
     runtime.enable_all().build_local(tokio::runtime::LocalOptions::default()).expect("a runtime").block_on(test);
 }
 
+/// The upstream does this, and it has come while the reactor stands still.
+fn happens(then: Then, upstream: &Upstream, seen: &TcpStream) {
+    match then {
+        Then::Nothing => return,
+        Then::Says(bytes) => upstream.says(bytes),
+        Then::Closes => upstream.closes(),
+    }
+    comes(seen);
+}
+
 /// Whether a connection is reused that has rested, once something has come on it that nobody has turned the reactor for.
 async fn is_reused(is_tls: bool, pool: &Pool, then: Then) -> bool {
     let (wire, upstream, seen) = connection(is_tls).await;
     let now = Instant::now();
     pool.put(wire, now);
-    match then {
-        Then::Nothing => {}
-        Then::Says(bytes) => upstream.says(bytes),
-        Then::Closes => upstream.closes(),
-    }
-    if then != Then::Nothing {
-        comes(&seen);
-    }
+    happens(then, &upstream, &seen);
     thread::sleep(REST);
     pool.take(now).is_some()
 }
@@ -198,14 +201,7 @@ fn connection_is_not_reused_once_the_reactor_knows_that_something_has_come_and_i
                     let (endpoint, now) = (endpoint(), Instant::now());
                     let pool = pool(&endpoint);
                     pool.put(wire, now);
-                    match then {
-                        Then::Nothing => {}
-                        Then::Says(bytes) => upstream.says(bytes),
-                        Then::Closes => upstream.closes(),
-                    }
-                    if then != Then::Nothing {
-                        comes(&seen);
-                    }
+                    happens(then, &upstream, &seen);
                     // The reactor turns.
                     tokio::time::sleep(Duration::from_millis(1)).await;
                     if prunes {

@@ -13,7 +13,7 @@ use scopegate::oauth::UnixTime;
 use scopegate::oauth::bearer;
 use scopegate::verify::{Memo, Offer, WorkerCache};
 
-use super::{Gate, Stand, form, inactive};
+use super::{Stand, form, inactive};
 use crate::harness::{Connection, NOW, Reply, eventually};
 
 fn request(token: &str) -> String {
@@ -24,23 +24,12 @@ fn request_of(client: &str, token: &str) -> String {
     request(token).replacen("Host: a\r\n", &format!("Host: a\r\nX-Forwarded-For: {client}\r\n"), 1)
 }
 
-/// Lets the server answer when the gate is opened.
-fn answer_behind(stand: &Stand, reply: Reply) -> Gate {
-    let gate = Gate::closed();
-    let opened = gate.wait();
-    stand.script(move |_| {
-        opened();
-        reply.clone()
-    });
-    gate
-}
-
 #[test]
 fn simultaneous_requests_with_one_new_token_make_one_question() {
     for (reply, status) in [(None, 200), (Some(inactive()), 401), (Some(Reply::status(500)), 503)] {
         let stand = Stand::start();
         let reply = reply.unwrap_or_else(|| Reply::json(stand.active("read")));
-        let gate = answer_behind(&stand, reply);
+        let gate = stand.respond_when_opened(reply);
         let mut connections: Vec<_> = (0..200).map(|_| Connection::open(stand.address)).collect();
         for connection in &mut connections {
             connection.write(request("token"));
@@ -60,7 +49,7 @@ fn simultaneous_requests_with_one_new_token_make_one_question() {
 #[test]
 fn thousand_simultaneous_verifications_of_one_new_token_make_one_question() {
     let stand = Stand::start();
-    let gate = answer_behind(&stand, Reply::json(stand.active("read")));
+    let gate = stand.respond_when_opened(Reply::json(stand.active("read")));
     // Without sockets of clients: not every machine lets a process open two thousand.
     let toml = format!(
         "[issuers.corp]\nissuer = \"{}\"\naudience = \"https://api.test\"\nvalidation = \"introspection\"\n\
@@ -106,7 +95,7 @@ fn thousand_simultaneous_verifications_of_one_new_token_make_one_question() {
 #[test]
 fn question_goes_on_when_the_client_that_began_it_hangs_up() {
     let stand = Stand::start();
-    let gate = answer_behind(&stand, Reply::json(stand.active("read")));
+    let gate = stand.respond_when_opened(Reply::json(stand.active("read")));
     let mut first = Connection::open(stand.address);
     first.write(request("token"));
     eventually("the server is asked", || stand.questions().len() == 1);
@@ -124,7 +113,7 @@ fn question_goes_on_when_the_client_that_began_it_hangs_up() {
 fn one_client_has_a_quarter_of_the_room_and_all_together_no_more_than_there_is() {
     let stand =
         Stand::with_file("[server]\ntrusted_proxies = \"127.0.0.0/8\"", "", "max_in_flight = 8\nnegative_ttl = \"0s\"");
-    let gate = answer_behind(&stand, inactive());
+    let gate = stand.respond_when_opened(inactive());
     let mut waiting = Vec::new();
     let mut number = 0;
     let mut ask = |client: &str| {

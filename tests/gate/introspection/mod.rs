@@ -64,6 +64,17 @@ impl Stand {
         self.script(move |_| reply.clone());
     }
 
+    /// Responds to introspection requests with `reply` once the gate is opened.
+    fn respond_when_opened(&self, reply: Reply) -> Gate {
+        let gate = Gate::closed();
+        let opened = gate.wait();
+        self.script(move |_| {
+            opened();
+            reply.clone()
+        });
+        gate
+    }
+
     /// From now on it answers questions so, and tells about itself as it should.
     fn script(&self, reply: impl Fn(&Received) -> Reply + Send + Sync + 'static) {
         let (url, key) = (self.url.clone(), self.key.jwk());

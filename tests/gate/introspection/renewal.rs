@@ -2,22 +2,11 @@
 
 use serde_json::json;
 
-use super::{Gate, INVALID, Stand, inactive};
+use super::{INVALID, Stand, inactive};
 use crate::harness::{NOW, Reply, eventually};
 
 /// Answers hold for ten seconds: the last part of their life begins after eight.
 const TTL: &str = "cache_ttl = \"10s\"";
-
-/// Answers `reply` when the gate is opened.
-fn answer_behind(stand: &Stand, reply: Reply) -> Gate {
-    let gate = Gate::closed();
-    let opened = gate.wait();
-    stand.script(move |_| {
-        opened();
-        reply.clone()
-    });
-    gate
-}
 
 #[test]
 fn token_in_use_is_asked_about_once_before_its_answer_ends_and_no_request_waits() {
@@ -26,7 +15,7 @@ fn token_in_use_is_asked_about_once_before_its_answer_ends_and_no_request_waits(
     stand.gateway.at(7);
     assert_eq!((stand.get("hot").status, stand.questions().len()), (200, 1), "it is early");
     // While the server is silent, every request passes by the old answer, and there is one question.
-    let gate = answer_behind(&stand, Reply::json(stand.active("read")));
+    let gate = stand.respond_when_opened(Reply::json(stand.active("read")));
     for second in [8, 9] {
         stand.gateway.at(second);
         for _ in 0..50 {
@@ -38,7 +27,7 @@ fn token_in_use_is_asked_about_once_before_its_answer_ends_and_no_request_waits(
     // The new answer is of when it was asked for: it holds until 18, and is renewed from 16 on.
     let answered = || stand.metric("scopegate_introspection_calls_total{issuer=\"corp\",outcome=\"success\"}");
     eventually("the answer is here", || answered() == Some(2.0));
-    let _silent = answer_behind(&stand, Reply::status(500));
+    let _silent = stand.respond_when_opened(Reply::status(500));
     for second in [10, 15] {
         stand.gateway.at(second);
         assert_eq!((stand.get("hot").status, stand.questions().len()), (200, 2), "at {second} s");
@@ -102,7 +91,7 @@ fn renewal_has_no_room_of_its_own_and_waits_for_the_breaker() {
     let stand = Stand::with("", &format!("{TTL}\nmax_in_flight = 1"));
     assert_eq!(stand.get("hot").status, 200);
     stand.gateway.at(8);
-    let gate = answer_behind(&stand, inactive());
+    let gate = stand.respond_when_opened(inactive());
     let mut other = crate::harness::Connection::open(stand.address);
     other.write("GET /things HTTP/1.1\r\nHost: a\r\nAuthorization: Bearer other\r\n\r\n");
     eventually("all room is taken", || stand.questions().len() == 2);
