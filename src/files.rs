@@ -1,8 +1,8 @@
 //! The files that an operator names: configuration, keys, certificates, secrets.
 //!
-//! 1. Only regular files are read. `/dev/zero` has no end, and a named pipe has no beginning until somebody writes to
-//!    it; and neither can be read again to see whether it has changed. What is read once may be a pipe that is there. Links are followed: Kubernetes puts two of them
-//!    in front of everything that it mounts.
+//! 1. Only regular files are read. `/dev/zero` has no end, a named pipe has no beginning until somebody writes to it, and
+//!    neither can be read again to detect a change. A file that is read only once may be a pipe. Symbolic links are
+//!    followed: Kubernetes mounts ConfigMaps and Secrets through two of them.
 //! 2. No file is read beyond a limit, whatever its size is said to be.
 
 use std::fs::{self, File, FileType};

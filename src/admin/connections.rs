@@ -1,4 +1,4 @@
-//! Who is connected to the admin listener. Nobody keeps a probe from its answer by holding connections.
+//! The open connections of the admin listener, bounded so that idle clients cannot block probes.
 //!
 //! 1. A connection waits for the head of its request, and then for its response to be taken. Either stage has a limit of
 //!    its own: clients that say nothing take no room from those that have asked.
@@ -23,7 +23,7 @@ pub(super) struct Connections {
 
 #[derive(Debug, Default)]
 struct Stages {
-    /// So many there have been.
+    /// Connections accepted so far; the next one's key.
     count: u64,
     silent: Stage,
     asking: Stage,

@@ -44,8 +44,8 @@ use connections::{Connections, OpenConnection};
 const PATIENCE: Duration = Duration::from_secs(10);
 /// How long its head may take.
 const FOR_A_HEAD: Duration = Duration::from_secs(2);
-/// How long those who are connected may still take when the listener is closed.
-const LAST_REQUESTS: Duration = Duration::from_secs(1);
+/// How long open connections may still take when the listener is closed.
+const DRAIN_TIMEOUT: Duration = Duration::from_secs(1);
 /// How long accepting pauses when the process or the machine has run out of something.
 const EXHAUSTED: Duration = Duration::from_millis(100);
 /// A worker that has not gone round for so long hangs.
@@ -106,7 +106,7 @@ impl Admin {
         }
         close(socket, sharing, serve).await;
         // An error means that somebody has still not asked anything, or does not take what was asked for.
-        let _ = tokio::time::timeout(LAST_REQUESTS, connections.all_ended()).await;
+        let _ = tokio::time::timeout(DRAIN_TIMEOUT, connections.all_ended()).await;
         Ok(())
     }
 

@@ -214,14 +214,14 @@ pub(super) fn serve(
     socket: TcpStream,
     peer: SocketAddr,
     tls: Option<Arc<ServerConfig>>,
-    held: Held,
+    guards: ConnectionGuards,
 ) {
-    let open = Open::new(Rc::clone(serving), held);
+    let open = Open::new(Rc::clone(serving), guards);
     tokio::task::spawn_local(async move {
         let pace = Pace::idle();
         let ended = welcome(&open.serving, socket, peer, tls, &pace).await;
         if pace.is_evicted() {
-            open.held.connections.evicted.count();
+            open.guards.connections.evicted.count();
         }
         if let Err(error) = ended {
             tracing::debug!(%peer, %error, "connection ended");
@@ -304,11 +304,11 @@ async fn begins_with_http2(paced: &mut Paced<Stream>) -> io::Result<bool> {
 /// A connection that is counted as long as it is open.
 struct Open {
     serving: Rc<Serving>,
-    held: Held,
+    guards: ConnectionGuards,
 }
 
 /// What a connection holds for as long as it is open.
-pub(super) struct Held {
+pub(super) struct ConnectionGuards {
     pub(super) _place: Option<Place>,
     pub(super) _counted: Option<Counted>,
     pub(super) _entered: Entered,
@@ -316,9 +316,9 @@ pub(super) struct Held {
 }
 
 impl Open {
-    fn new(serving: Rc<Serving>, held: Held) -> Self {
+    fn new(serving: Rc<Serving>, guards: ConnectionGuards) -> Self {
         serving.open.set(serving.open.get() + 1);
-        Self { serving, held }
+        Self { serving, guards }
     }
 }
 

@@ -143,8 +143,8 @@ impl OpenConnections {
         Listed { connections: Rc::clone(self), index }
     }
 
-    /// Answers what the worker is asked, for as long as anybody may ask.
-    pub(super) async fn attend(&self, mut asked: mpsc::UnboundedReceiver<Ask>, ticker: &Ticker) {
+    /// Serves the requests of other workers until the last evictor is dropped.
+    pub(super) async fn run(&self, mut asked: mpsc::UnboundedReceiver<Ask>, ticker: &Ticker) {
         while let Some(ask) = asked.recv().await {
             match ask {
                 Ask::LongestIdle(reply) => {

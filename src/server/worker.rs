@@ -16,7 +16,7 @@ use tokio::time::timeout;
 
 use super::clients::{Clients, Counted};
 use super::closing::{close, concerns_one_connection};
-use super::connection::{Held, Serving, serve};
+use super::connection::{ConnectionGuards, Serving, serve};
 use super::eviction::{Ask, Evictors};
 use super::limit::{ConnectionLimit, Place};
 use super::listen::Sharing;
@@ -95,7 +95,7 @@ impl Worker {
             }));
 
             let attending = Rc::clone(&serving);
-            tokio::task::spawn_local(async move { attending.connections.attend(asked, &attending.ticker).await });
+            tokio::task::spawn_local(async move { attending.connections.run(asked, &attending.ticker).await });
 
             let mut accepting = JoinSet::new();
             for (socket, listener) in listeners {
@@ -228,7 +228,8 @@ impl Accept {
     fn serve(&self, socket: TcpStream, peer: SocketAddr, place: Option<Place>, counted: Option<Counted>) {
         let connections = Arc::clone(&self.listener.connections);
         connections.accepted.count();
-        let held = Held { _place: place, _counted: counted, _entered: connections.open.enter(), connections };
-        serve(&self.serving, socket, peer, self.listener.shown.current(), held);
+        let guards =
+            ConnectionGuards { _place: place, _counted: counted, _entered: connections.open.enter(), connections };
+        serve(&self.serving, socket, peer, self.listener.shown.current(), guards);
     }
 }

@@ -7,8 +7,8 @@
 //!    turned is not known, and a busy worker turns it every few hundred microseconds. To ask the system before each request
 //!    costs 3 % of a worker's time, and helps little: with second responses 0.3 ms behind the first, 91 of 12,000 requests
 //!    of others got one with that and 91 without. Most come when the connection has been taken again already.
-//! 2. So an endpoint that has sent such a thing to any worker is watched for [`WARY`]: what is idle is closed, a connection
-//!    rests for [`REST`] before it is used again, and the system is asked before that. Of the same 12,000 none or one got
+//! 2. So an endpoint that has sent such a thing to any worker is watched for [`WATCH`]: what is idle is closed, a connection
+//!    rests for [`REUSE_DELAY`] before it is used again, and the system is asked before that. Of the same 12,000 none or one got
 //!    a response that was not its own.
 //! 3. What comes later than that, or before an endpoint is found out, cannot be told from a response: HTTP/1.1 has nothing
 //!    to tell it by. `pool_idle = 0` gives each request a connection of its own.
@@ -21,11 +21,11 @@ use super::endpoints::Endpoint;
 use super::http1::{Heard, Wire};
 use super::settings::Settings;
 
-/// For how long an endpoint is watched that has sent what answers no request.
-const WARY: Duration = Duration::from_secs(600);
-/// For how long a connection to it rests. A second response usually follows the first one within less, and a worker needs
+/// How long an endpoint is watched after it has sent an unsolicited response.
+const WATCH: Duration = Duration::from_secs(600);
+/// How long a connection to it must be idle before it is reused. A second response usually follows the first one within less, and a worker needs
 /// no more connections for it than it forwards requests in that time.
-const REST: Duration = Duration::from_millis(20);
+const REUSE_DELAY: Duration = Duration::from_millis(20);
 
 /// The last one used is the first one used again: it is the least likely to be closed at the other end, and what load
 /// no longer needs gets old and goes.
@@ -38,7 +38,7 @@ pub(super) struct Pool {
     upstream: Arc<str>,
     /// How many times the endpoint had sent what answers no request, when that was last looked at.
     known_unsolicited: Cell<u32>,
-    wary_until: Cell<Option<Instant>>,
+    watched_until: Cell<Option<Instant>>,
 }
 
 struct Idle {
@@ -55,16 +55,16 @@ impl Pool {
             endpoint,
             upstream: Arc::clone(&settings.name),
             known_unsolicited: Cell::new(0),
-            wary_until: Cell::new(None),
+            watched_until: Cell::new(None),
         }
     }
 
     /// Takes a connection that can send a request at once.
     pub(super) fn take(&self, now: Instant) -> Option<Wire> {
-        let is_wary = self.is_wary(now);
+        let is_watched = self.is_watched(now);
         loop {
-            let last = if is_wary { self.pop_rested() } else { self.idle.borrow_mut().pop() }?;
-            let heard = if is_wary { last.wire.heard_by_now() } else { last.wire.heard() };
+            let last = if is_watched { self.pop_rested() } else { self.idle.borrow_mut().pop() }?;
+            let heard = if is_watched { last.wire.heard_by_now() } else { last.wire.heard() };
             let is_fresh = now.saturating_duration_since(last.since) < self.keep_for;
             if is_fresh && heard == Heard::Nothing {
                 return Some(last.wire);
@@ -85,7 +85,7 @@ impl Pool {
             return;
         }
         // `now` is as coarse as the ticker.
-        let since = if self.is_wary(now) { Instant::now() } else { now };
+        let since = if self.is_watched(now) { Instant::now() } else { now };
         let mut idle = self.idle.borrow_mut();
         if idle.len() < self.capacity.get() {
             idle.push(Idle { wire, since });
@@ -110,7 +110,7 @@ impl Pool {
             heard != Heard::Nothing || now.saturating_duration_since(idle.since) >= self.keep_for
         };
         self.idle.borrow_mut().extract_if(.., ended).for_each(|idle| idle.wire.close());
-        self.is_wary(now);
+        self.is_watched(now);
     }
 
     fn close_idle(&self) {
@@ -119,32 +119,32 @@ impl Pool {
 
     fn was_sent_unsolicited(&self, now: Instant) {
         self.endpoint.has_sent_unsolicited();
-        self.is_wary(now);
+        self.is_watched(now);
     }
 
     // Whether the endpoint is watched, which begins when any worker has found it out.
     #[inline]
-    fn is_wary(&self, now: Instant) -> bool {
+    fn is_watched(&self, now: Instant) -> bool {
         if self.known_unsolicited.get() != self.endpoint.unsolicited() {
             self.begin_to_watch(now);
         }
-        self.wary_until.get().is_some_and(|until| now < until)
+        self.watched_until.get().is_some_and(|until| now < until)
     }
 
     #[cold]
     fn begin_to_watch(&self, now: Instant) {
         self.known_unsolicited.set(self.endpoint.unsolicited());
-        if self.wary_until.get().is_none_or(|until| until <= now) {
+        if self.watched_until.get().is_none_or(|until| until <= now) {
             self.close_idle();
             let (upstream, target) = (&self.upstream, &self.endpoint);
             tracing::warn!(%upstream, %target, "target sent bytes that answer no request");
         }
-        self.wary_until.set(Some(now + WARY));
+        self.watched_until.set(Some(now + WATCH));
     }
 
     fn pop_rested(&self) -> Option<Idle> {
         let (mut idle, now) = (self.idle.borrow_mut(), Instant::now());
-        let rested = idle.partition_point(|idle| now.saturating_duration_since(idle.since) >= REST);
+        let rested = idle.partition_point(|idle| now.saturating_duration_since(idle.since) >= REUSE_DELAY);
         Some(idle.remove(rested.checked_sub(1)?))
     }
 }

@@ -46,7 +46,7 @@ pub use credentials::{Assertions, ClientAuthentication, Credentials, UnusableKey
 pub use own_token::OwnToken;
 
 use ask::{AskError, Said};
-use breaker::{Admission, Breaker, Rest};
+use breaker::{Admission, Breaker, Suspension};
 use lookups::{Begun, Entry, Lookups, Outcome};
 
 /// How an authorization server is asked about its tokens.
@@ -350,12 +350,12 @@ impl Introspection {
         let Some(outage) = error.and_then(AskError::outage) else { return self.breaker.answered(admission) };
         let issuer = &self.settings.expectation.issuer_name;
         match self.breaker.failed(admission, outage, Instant::now()) {
-            Some(Rest::OfServer(opened)) => {
+            Some(Suspension::Server(opened)) => {
                 tracing::warn!(%issuer, "introspection suspended: the server is probed until it can be reached");
                 tokio::spawn(Self::probe(Arc::downgrade(self), opened, now));
             }
             // It may be one of many, each time that it tries.
-            Some(Rest::OfClient(rest)) => tracing::debug!(%issuer, ?rest, "introspection suspended for one client"),
+            Some(Suspension::Client(time)) => tracing::debug!(%issuer, ?time, "introspection suspended for one client"),
             None => {}
         }
     }

@@ -133,7 +133,7 @@ fn pool(endpoint: &Arc<Endpoint>) -> Pool {
         endpoint: Arc::clone(endpoint),
         upstream: "up".into(),
         known_unsolicited: Cell::new(0),
-        wary_until: Cell::new(None),
+        watched_until: Cell::new(None),
     }
 }
 
@@ -167,7 +167,7 @@ async fn is_reused(is_tls: bool, pool: &Pool, then: Then) -> bool {
     let now = Instant::now();
     pool.put(wire, now);
     happens(then, &upstream, &seen);
-    thread::sleep(REST);
+    thread::sleep(REUSE_DELAY);
     pool.take(now).is_some()
 }
 
@@ -231,11 +231,11 @@ fn what_one_worker_finds_out_has_the_others_close_what_is_idle_and_let_connectio
         let (wire, _upstream, _) = connection(false).await;
         other.put(wire, now);
         assert!(other.take(now).is_none(), "it rests");
-        thread::sleep(REST);
+        thread::sleep(REUSE_DELAY);
         let wire = other.take(now).expect("it has rested");
         // Until nothing of the kind has come for long enough.
-        other.put(wire, now + WARY);
-        assert!(other.take(now + WARY).is_some());
+        other.put(wire, now + WATCH);
+        assert!(other.take(now + WATCH).is_some());
     });
 }
 

@@ -2,7 +2,7 @@
 //!
 //! 1. A server that cannot be reached is down for everybody: after [`THRESHOLD`] such failures in a row no question goes
 //!    to it. It is probed in the background instead, and the first probe that reaches it closes the breaker. So no client
-//!    waits for a server that is down, and new tokens are judged at most [`LONGEST_REST`] after it is back.
+//!    waits for a server that is down, and new tokens are judged at most [`MAX_RETRY_DELAY`] after it is back.
 //! 2. A response that does not come in time, breaks off, redirects or is a 5xx or 429 may be the doing of a token, or of
 //!    many: there are servers that fail on tokens they do not like. It counts against the client that brought it, and
 //!    against nobody else, or one client could keep all others from being judged.
@@ -19,15 +19,15 @@ use std::time::Duration;
 
 use tokio::time::Instant;
 
-/// Failures in a row after which there is a rest.
+/// Consecutive failures that open the breaker.
 const THRESHOLD: u32 = 5;
 
-/// The first rest: many outages are a restart.
-pub(super) const FIRST_REST: Duration = Duration::from_secs(1);
+/// How long the first suspension lasts: many outages are a restart.
+pub(super) const FIRST_RETRY_DELAY: Duration = Duration::from_secs(1);
 
-/// Every other rest, and the time between two probes. Whoever has a new token waits for it after the server is back; and
-/// half a question a second is no load for a server that starts.
-pub(super) const LONGEST_REST: Duration = Duration::from_secs(2);
+/// How long later suspensions last, and the time between two probes. It bounds how long new tokens are refused after the
+/// server has recovered; a request every two seconds is no load for a server that starts.
+pub(super) const MAX_RETRY_DELAY: Duration = Duration::from_secs(2);
 
 /// Clients that failures are remembered of; more than that at once are many clients, and no one client's doing.
 const MOST_CLIENTS: usize = 4096;
@@ -58,11 +58,11 @@ pub(super) struct Admission {
 
 /// What begins with a failure.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Rest {
+pub(super) enum Suspension {
     /// The breaker has opened: from now on the server has to be probed.
-    OfServer(Opened),
+    Server(Opened),
     /// This client's questions are not asked for so long.
-    OfClient(Duration),
+    Client(Duration),
 }
 
 /// One time that the breaker was open, told apart from every other.
@@ -90,7 +90,7 @@ impl Breaker {
     /// How long to wait, at most, before it is worth another try.
     pub(super) fn admit(&self, client: IpAddr, now: Instant) -> Result<Admission, Duration> {
         if self.is_open() {
-            return Err(LONGEST_REST);
+            return Err(MAX_RETRY_DELAY);
         }
         let is_trial = locked(&self.clients).get_mut(&client).map_or(Ok(false), |state| state.admit(now))?;
         Ok(Admission { client, is_trial })
@@ -103,9 +103,9 @@ impl Breaker {
     }
 
     /// It failed. Says what begins with that, if anything does.
-    pub(super) fn failed(&self, admission: Admission, outage: Outage, now: Instant) -> Option<Rest> {
+    pub(super) fn failed(&self, admission: Admission, outage: Outage, now: Instant) -> Option<Suspension> {
         match outage {
-            Outage::Unreachable => locked(&self.server).failed().map(Rest::OfServer),
+            Outage::Unreachable => locked(&self.server).failed().map(Suspension::Server),
             Outage::Failing => {
                 self.close();
                 let mut clients = locked(&self.clients);
@@ -116,7 +116,7 @@ impl Breaker {
                     clients.clear();
                 }
                 let state = clients.entry(admission.client).or_default();
-                state.failed(admission.is_trial, now).map(Rest::OfClient)
+                state.failed(admission.is_trial, now).map(Suspension::Client)
             }
         }
     }
@@ -158,7 +158,7 @@ impl Client {
             None => Ok(false),
             Some(until) if now < until => Err(until - now),
             Some(_) => {
-                self.resting_until = Some(now + LONGEST_REST);
+                self.resting_until = Some(now + MAX_RETRY_DELAY);
                 Ok(true)
             }
         }
@@ -171,8 +171,8 @@ impl Client {
         self.failures = self.failures.saturating_add(1);
         let rest = match self.failures.cmp(&THRESHOLD) {
             Ordering::Less => return None,
-            Ordering::Equal => FIRST_REST,
-            Ordering::Greater => LONGEST_REST,
+            Ordering::Equal => FIRST_RETRY_DELAY,
+            Ordering::Greater => MAX_RETRY_DELAY,
         };
         self.resting_until = Some(now + rest);
         Some(rest)
@@ -201,11 +201,11 @@ mod tests {
         let begun: Vec<_> = (0..100).map(|_| breaker.admit(CLIENT, now).expect("it may be asked")).collect();
         // All that were under way break off at once: one outage.
         let rests: Vec<_> = begun.iter().filter_map(|one| breaker.failed(*one, Outage::Unreachable, now)).collect();
-        let [Rest::OfServer(opened)] = rests[..] else { panic!("{rests:?}") };
-        for later in [now, now + LONGEST_REST, now + 100 * LONGEST_REST] {
+        let [Suspension::Server(opened)] = rests[..] else { panic!("{rests:?}") };
+        for later in [now, now + MAX_RETRY_DELAY, now + 100 * MAX_RETRY_DELAY] {
             assert_eq!(
                 (breaker.admit(CLIENT, later), breaker.admit(OTHER, later)),
-                (Err(LONGEST_REST), Err(LONGEST_REST))
+                (Err(MAX_RETRY_DELAY), Err(MAX_RETRY_DELAY))
             );
         }
         assert!(breaker.is_still(opened));
@@ -215,7 +215,7 @@ mod tests {
         // It starts from nothing, and is another time.
         let fail = || breaker.failed(breaker.admit(OTHER, now).expect("it may be asked"), Outage::Unreachable, now);
         assert!((1..THRESHOLD).all(|_| fail().is_none()));
-        assert!(fail().is_some_and(|rest| rest != Rest::OfServer(opened)));
+        assert!(fail().is_some_and(|rest| rest != Suspension::Server(opened)));
         assert!(!breaker.is_still(opened));
     }
 
@@ -225,24 +225,24 @@ mod tests {
         for failure in 1..=THRESHOLD {
             let admission = breaker.admit(CLIENT, start).expect("it may be asked");
             let rest = breaker.failed(admission, Outage::Failing, start);
-            assert_eq!(rest, (failure == THRESHOLD).then_some(Rest::OfClient(FIRST_REST)));
+            assert_eq!(rest, (failure == THRESHOLD).then_some(Suspension::Client(FIRST_RETRY_DELAY)));
         }
-        assert_eq!(breaker.admit(CLIENT, start), Err(FIRST_REST));
+        assert_eq!(breaker.admit(CLIENT, start), Err(FIRST_RETRY_DELAY));
         let other = breaker.admit(OTHER, start).expect("nothing is known against it");
         breaker.answered(other);
-        assert_eq!(breaker.admit(CLIENT, start), Err(FIRST_REST), "another one's luck");
-        let mut now = start + FIRST_REST;
+        assert_eq!(breaker.admit(CLIENT, start), Err(FIRST_RETRY_DELAY), "another one's luck");
+        let mut now = start + FIRST_RETRY_DELAY;
         for _ in 0..10 {
             let trial = breaker.admit(CLIENT, now).expect("it may try");
-            assert_eq!(breaker.admit(CLIENT, now), Err(LONGEST_REST), "one tries");
-            assert_eq!(breaker.failed(trial, Outage::Failing, now), Some(Rest::OfClient(LONGEST_REST)));
-            now += LONGEST_REST;
+            assert_eq!(breaker.admit(CLIENT, now), Err(MAX_RETRY_DELAY), "one tries");
+            assert_eq!(breaker.failed(trial, Outage::Failing, now), Some(Suspension::Client(MAX_RETRY_DELAY)));
+            now += MAX_RETRY_DELAY;
         }
         // One that hangs is not waited for.
         let _hung = breaker.admit(CLIENT, now).expect("it may try");
-        let trial = breaker.admit(CLIENT, now + LONGEST_REST).expect("it may try");
+        let trial = breaker.admit(CLIENT, now + MAX_RETRY_DELAY).expect("it may try");
         breaker.answered(trial);
-        assert!(breaker.admit(CLIENT, now + LONGEST_REST).is_ok());
+        assert!(breaker.admit(CLIENT, now + MAX_RETRY_DELAY).is_ok());
     }
 
     #[test]
@@ -250,8 +250,8 @@ mod tests {
         let (breaker, start) = (Breaker::default(), Instant::now());
         let begun: Vec<_> = (0..100).map(|_| breaker.admit(CLIENT, start).expect("it may be asked")).collect();
         let rests = begun.iter().filter_map(|one| breaker.failed(*one, Outage::Failing, start));
-        assert_eq!(rests.collect::<Vec<_>>(), [Rest::OfClient(FIRST_REST)]);
-        assert!(breaker.admit(CLIENT, start + FIRST_REST).is_ok());
+        assert_eq!(rests.collect::<Vec<_>>(), [Suspension::Client(FIRST_RETRY_DELAY)]);
+        assert!(breaker.admit(CLIENT, start + FIRST_RETRY_DELAY).is_ok());
     }
 
     #[test]

@@ -2,7 +2,7 @@
 //!
 //! 1. A probe is a question about a token that nobody has: no token of a client's is kept for it. What the server answers
 //!    says nothing about any token, only that it is there.
-//! 2. A probe begins every [`LONGEST_REST`], whatever becomes of the one before: a server that comes back while a probe
+//! 2. A probe begins every [`MAX_RETRY_DELAY`], whatever becomes of the one before: a server that comes back while a probe
 //!    hangs is found by the next.
 
 use std::sync::{Arc, Weak};
@@ -12,7 +12,7 @@ use tokio::time::Instant;
 
 use super::Introspection;
 use super::ask::AskError;
-use super::breaker::{FIRST_REST, LONGEST_REST, Opened, Outage};
+use super::breaker::{FIRST_RETRY_DELAY, MAX_RETRY_DELAY, Opened, Outage};
 use crate::oauth::UnixTime;
 use crate::verify::jitter;
 
@@ -21,14 +21,14 @@ impl Introspection {
     /// this is called.
     pub(super) async fn probe(this: Weak<Self>, opened: Opened, now: UnixTime) {
         let began = Instant::now();
-        let mut rest = FIRST_REST;
+        let mut delay = FIRST_RETRY_DELAY;
         loop {
             // Not at the same time as every other gateway.
-            tokio::time::sleep(jitter(rest)).await;
+            tokio::time::sleep(jitter(delay)).await;
             // Its issuer may be in no configuration any more.
             let Some(this) = this.upgrade().filter(|this| this.breaker.is_still(opened)) else { return };
             tokio::spawn(this.probe_once(opened, now.later_by(began.elapsed())));
-            rest = LONGEST_REST;
+            delay = MAX_RETRY_DELAY;
         }
     }
 

@@ -51,7 +51,7 @@ fn get(target: &str) -> String {
 }
 
 /// A gateway that has found its upstream out.
-fn wary_gateway() -> Gateway {
+fn gateway_before_double_responder() -> Gateway {
     let gateway = gateway(strays());
     assert_eq!(send(gateway.address, get("/?twice")).text(), "/?twice");
     eventually("it is logged", || logged("target sent bytes that answer no request"));
@@ -60,7 +60,7 @@ fn wary_gateway() -> Gateway {
 
 #[test]
 fn second_response_of_an_upstream_that_was_found_out_reaches_no_other_client() {
-    let gateway = wary_gateway();
+    let gateway = gateway_before_double_responder();
     for turn in 0..10 {
         assert_eq!(send(gateway.address, get("/?late")).text(), "/?late");
         let target = format!("/?{turn}");
@@ -70,7 +70,7 @@ fn second_response_of_an_upstream_that_was_found_out_reaches_no_other_client() {
 
 #[test]
 fn clients_that_cause_second_responses_by_the_dozen_disturb_no_others() {
-    let (gateway, clients) = (wary_gateway(), 8);
+    let (gateway, clients) = (gateway_before_double_responder(), 8);
     thread::scope(|scope| {
         for client in 0..clients {
             let address = gateway.address;
