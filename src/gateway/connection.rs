@@ -57,6 +57,12 @@ impl Connection {
         client
     }
 
+    /// The pace that it is watched at.
+    #[must_use]
+    pub fn pace(&self) -> Rc<Pace> {
+        Rc::clone(&self.pace)
+    }
+
     pub(super) fn write_down(&self, record: &Record) {
         if let Some(rehearsal) = &self.rehearsal {
             rehearsal.write_down(record);

@@ -12,8 +12,9 @@ use h2::RecvStream;
 use http_body::{Body, Frame, SizeHint};
 use hyper::body::Incoming;
 
+use super::pace::Pace;
+
 /// A message's body as it comes in.
-#[derive(Debug)]
 pub enum Arriving {
     /// Over HTTP/1.
     Http1(Incoming),
@@ -22,10 +23,11 @@ pub enum Arriving {
 }
 
 /// A stream of HTTP/2, as long as it is read.
-#[derive(Debug)]
 pub struct ArrivingStream {
     /// There until this is dropped.
     stream: Option<RecvStream>,
+    /// Of its connection: knows which streams have a malformed message.
+    pace: Rc<Pace>,
     rest: Option<Rest>,
 }
 
@@ -41,16 +43,16 @@ struct Left {
 }
 
 impl Arriving {
-    /// The body of `stream`.
+    /// The body of `stream`, of a connection at this pace.
     #[must_use]
-    pub fn over_http2(stream: RecvStream) -> Self {
-        Self::Http2(ArrivingStream { stream: Some(stream), rest: None })
+    pub fn over_http2(stream: RecvStream, pace: Rc<Pace>) -> Self {
+        Self::Http2(ArrivingStream { stream: Some(stream), pace, rest: None })
     }
 
-    /// The body of `stream`, which is left to `rest` if it is dropped before its end.
+    /// The same, which is left to `rest` if it is dropped before its end.
     #[must_use]
-    pub fn over_http2_or_left(stream: RecvStream, rest: Rest) -> Self {
-        Self::Http2(ArrivingStream { stream: Some(stream), rest: Some(rest) })
+    pub fn over_http2_or_left(stream: RecvStream, pace: Rc<Pace>, rest: Rest) -> Self {
+        Self::Http2(ArrivingStream { stream: Some(stream), pace, rest: Some(rest) })
     }
 }
 
@@ -105,6 +107,10 @@ impl ArrivingStream {
             Some(Err(error)) => Poll::Ready(Some(Err(io::Error::other(error)))),
             None => {
                 let trailers = ready!(stream.poll_trailers(context)).map_err(io::Error::other)?;
+                if self.pace.is_malformed(stream.stream_id()) {
+                    let malformed = "expected no pseudo-header field in the trailers, but found one";
+                    return Poll::Ready(Some(Err(io::Error::new(io::ErrorKind::InvalidData, malformed))));
+                }
                 Poll::Ready(trailers.map(|trailers| Ok(Frame::trailers(trailers))))
             }
         }

@@ -7,9 +7,14 @@
 //! 1. A frame that carries neither a request nor a byte of a body costs one of an [`Allowance`], and so does a reset.
 //! 2. The allowance grows with time and with the answers that the peer takes: who downloads must send window updates.
 //! 3. Who has none left is disconnected.
+//!
+//! A server is asked by us, and its frames are not counted. Of both the field blocks are looked at: see
+//! [`pseudo_fields`](super::pseudo_fields).
 
 use std::cell::Cell;
 use std::time::Instant;
+
+use super::pseudo_fields::{PseudoFields, Sender};
 
 /// What may be saved up, and is there at the beginning.
 const MOST: u32 = 1000;
@@ -25,6 +30,10 @@ const DATA: u8 = 0;
 const HEADERS: u8 = 1;
 const END_STREAM: u8 = 1;
 const END_HEADERS: u8 = 4;
+const PADDED: u8 = 8;
+const PRIORITY: u8 = 0x20;
+/// The octets of a stream's priority.
+const PRIORITY_FIELDS: usize = 5;
 const PUSH_PROMISE: u8 = 5;
 const CONTINUATION: u8 = 9;
 
@@ -67,7 +76,7 @@ impl Allowance {
 }
 
 /// Reads the frame headers in what a peer sends, wherever its reads begin and end.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub(super) struct Frames {
     header: [u8; HEADER],
     header_read: usize,
@@ -76,12 +85,49 @@ pub(super) struct Frames {
     is_of_head: bool,
     /// Whether another piece has to follow.
     is_continued: bool,
+    /// What stands in the payload before the field block, beside the octet that tells how much padding stands behind it.
+    before_block: usize,
+    has_padding: bool,
+    padding: usize,
+    fields: PseudoFields,
+    /// Streams with a malformed message that nobody knows of yet.
+    malformed: Vec<u32>,
 }
 
 impl Frames {
     /// For the connection of a client, which sends a preface of 24 octets before its first frame (RFC 9113 §3.4).
     pub(super) fn after_preface() -> Self {
-        Self { payload_left: 24, is_of_head: true, is_continued: true, ..Self::default() }
+        Self { payload_left: 24, is_of_head: true, is_continued: true, ..Self::of(Sender::Client) }
+    }
+
+    /// For the connection to a server.
+    pub(super) fn of_server() -> Self {
+        Self::of(Sender::Server)
+    }
+
+    fn of(sender: Sender) -> Self {
+        Self {
+            header: [0; HEADER],
+            header_read: 0,
+            payload_left: 0,
+            is_of_head: false,
+            is_continued: false,
+            before_block: 0,
+            has_padding: false,
+            padding: 0,
+            fields: PseudoFields::of(sender),
+            malformed: Vec::new(),
+        }
+    }
+
+    /// Whether a client sends them, who is held to an allowance.
+    pub(super) fn are_of_client(&self) -> bool {
+        self.fields.sender() == Sender::Client
+    }
+
+    /// The streams that were found to have a malformed message, each once.
+    pub(super) fn take_malformed(&mut self) -> Option<Vec<u32>> {
+        (!self.malformed.is_empty()).then(|| std::mem::take(&mut self.malformed))
     }
 
     /// Whether something has begun that has to end before anything else: the preface, or the head of a request, whose
@@ -97,7 +143,9 @@ impl Frames {
     pub(super) fn read(&mut self, mut bytes: &[u8], allowance: &Allowance, now: Instant) -> Result<(), Flood> {
         while !bytes.is_empty() {
             let skipped = self.payload_left.min(bytes.len());
-            self.payload_left -= skipped;
+            if skipped > 0 {
+                self.read_payload(&bytes[..skipped]);
+            }
             bytes = &bytes[skipped..];
             let taken = (HEADER - self.header_read).min(bytes.len());
             self.header[self.header_read..][..taken].copy_from_slice(&bytes[..taken]);
@@ -111,11 +159,47 @@ impl Frames {
         Ok(())
     }
 
+    // Of a head it is a piece of a field block, after its priority and before its padding (RFC 9113 §6.2).
+    fn read_payload(&mut self, mut bytes: &[u8]) {
+        let mut left = self.payload_left;
+        self.payload_left -= bytes.len();
+        // The preface is none.
+        if !self.is_of_head || self.header[3] == 0 {
+            return;
+        }
+        if self.has_padding {
+            (self.has_padding, self.padding) = (false, usize::from(bytes[0]));
+            (bytes, left) = (&bytes[1..], left - 1);
+        }
+        let before = self.before_block.min(bytes.len());
+        self.before_block -= before;
+        (bytes, left) = (&bytes[before..], left - before);
+        let block = left.saturating_sub(self.padding).min(bytes.len());
+        self.fields.read(&bytes[..block]);
+        self.end_block();
+    }
+
+    fn end_block(&mut self) {
+        if self.payload_left == 0 && self.is_of_head && !self.is_continued {
+            self.malformed.extend(self.fields.end());
+        }
+    }
+
     fn begin(&mut self, allowance: &Allowance, now: Instant) -> Result<(), Flood> {
-        let [high, middle, low, kind, flags, ..] = self.header;
+        let [high, middle, low, kind, flags, stream @ ..] = self.header;
         self.payload_left = usize::from(high) << 16 | usize::from(middle) << 8 | usize::from(low);
         self.is_of_head = matches!(kind, HEADERS | PUSH_PROMISE | CONTINUATION);
         self.is_continued = self.is_of_head && flags & END_HEADERS == 0;
+        (self.has_padding, self.padding, self.before_block) = (false, 0, 0);
+        if kind == HEADERS {
+            self.has_padding = flags & PADDED != 0;
+            self.before_block = if flags & PRIORITY != 0 { PRIORITY_FIELDS } else { 0 };
+            self.fields.begin(u32::from_be_bytes(stream) & (u32::MAX >> 1), flags & END_STREAM != 0);
+        }
+        self.end_block();
+        if !self.are_of_client() {
+            return Ok(());
+        }
         let has_content = match kind {
             DATA => self.payload_left > 0 || flags & END_STREAM != 0,
             HEADERS => true,
@@ -145,7 +229,7 @@ mod tests {
             [frame(HEADERS, 0, 20), frame(CONTINUATION, 0, 7), frame(CONTINUATION, END_HEADERS, 0), frame(DATA, 0, 30)]
                 .concat();
         for size in 1..all.len() {
-            let (mut frames, allowance, now) = (Frames::default(), Allowance::default(), Instant::now());
+            let (mut frames, allowance, now) = (Frames::of(Sender::Client), Allowance::default(), Instant::now());
             let mut within = Vec::new();
             for piece in all.chunks(size) {
                 assert_eq!(frames.read(piece, &allowance, now), Ok(()));
@@ -159,16 +243,54 @@ mod tests {
     }
 
     #[test]
+    fn field_blocks_are_found_between_priority_and_padding_and_in_all_their_pieces() {
+        let whole = |kind: u8, flags: u8, payload: &[u8]| {
+            let mut whole = frame(kind, flags, payload.len());
+            whole[HEADER..].copy_from_slice(payload);
+            whole
+        };
+        // `:method: GET`, then trailers with `:path: /` in the last piece; padding that looks like fields.
+        let head = whole(HEADERS, END_HEADERS | PADDED | PRIORITY, &[3, 0, 0, 0, 0, 0x84, 0x82, 0x84, 0x84, 0x84]);
+        let trailers = [
+            whole(HEADERS, PADDED | END_STREAM, &[1, 0x40, 1, b'a', 0x84]),
+            whole(CONTINUATION, 0, &[1, b'b']),
+            whole(CONTINUATION, END_HEADERS, &[0x84]),
+        ];
+        let all = [head.clone(), trailers.concat()].concat();
+        for size in 1..=all.len() {
+            let (mut frames, allowance, now) = (Frames::of(Sender::Client), Allowance::default(), Instant::now());
+            for piece in all.chunks(size) {
+                assert_eq!(frames.read(piece, &allowance, now), Ok(()));
+            }
+            assert_eq!(frames.take_malformed(), Some(vec![1]), "reads of {size}");
+            assert_eq!(frames.take_malformed(), None);
+            let mut frames = Frames::of_server();
+            for piece in head.chunks(size) {
+                assert_eq!(frames.read(piece, &allowance, now), Ok(()));
+            }
+            assert_eq!(frames.take_malformed(), Some(vec![1]), "a response, in reads of {size}");
+        }
+    }
+
+    #[test]
+    fn frames_of_a_server_are_not_counted() {
+        let (mut frames, allowance, now) = (Frames::of_server(), Allowance::default(), Instant::now());
+        for _ in 0..2 * MOST {
+            assert_eq!(frames.read(&frame(PING, 0, 8), &allowance, now), Ok(()));
+        }
+    }
+
+    #[test]
     fn frames_without_content_are_a_flood_and_bodies_are_not() {
         let (allowance, now) = (Allowance::default(), Instant::now());
-        let mut frames = Frames::default();
+        let mut frames = Frames::of(Sender::Client);
         for bytes in [frame(DATA, 0, 1), frame(DATA, END_STREAM, 0), frame(HEADERS, END_HEADERS, 9)] {
             for _ in 0..10 * MOST {
                 assert_eq!(frames.read(&bytes, &allowance, now), Ok(()));
             }
         }
         for (kind, payload) in [(DATA, 0), (2, 5), (3, 4), (4, 0), (PING, 8), (8, 4), (CONTINUATION, 0), (77, 3)] {
-            let (allowance, mut frames) = (Allowance::default(), Frames::default());
+            let (allowance, mut frames) = (Allowance::default(), Frames::of(Sender::Client));
             let bytes = frame(kind, 0, payload);
             let sent = (0..10 * MOST).take_while(|_| frames.read(&bytes, &allowance, now).is_ok()).count();
             assert_eq!(sent, MOST as usize, "kind {kind}");

@@ -5,6 +5,7 @@ mod frames;
 mod interim;
 mod pace;
 mod paced;
+mod pseudo_fields;
 mod renewed;
 mod request_line;
 mod sending;

@@ -8,13 +8,19 @@
 //!    time-out to do so. What it sends besides requests is counted; see [`frames`](super::frames).
 //! 5. A connection with no request in flight may be asked to make room for another one; see [`Pace::evict`].
 
-use std::cell::{Cell, OnceCell};
+use std::cell::{Cell, OnceCell, RefCell};
+use std::io;
 use std::rc::Rc;
 use std::task::{Context, Poll};
 use std::time::{Duration, Instant};
 
+use h2::StreamId;
+
 use super::frames::{Allowance, Frames};
 use crate::clock::{Deadline, TICK, Ticker};
+
+/// A connection with more malformed messages is closed.
+const MAX_MALFORMED: usize = 100;
 
 /// How long a peer may keep a connection waiting.
 #[derive(Clone, Copy, Debug)]
@@ -40,6 +46,8 @@ pub struct Pace {
     bytes_read: Cell<u64>,
     last_read: Cell<Option<Instant>>,
     fragment: Cell<Option<usize>>,
+    /// Streams of HTTP/2 with a malformed message.
+    malformed: RefCell<Vec<u32>>,
     /// A response is in flight whose end is that of the connection.
     is_delimited_by_close: Cell<bool>,
     allowance: Allowance,
@@ -254,6 +262,26 @@ impl Pace {
     /// How many bytes of the request line stand before a fragment, where it has one; known once.
     pub fn take_fragment(&self) -> Option<usize> {
         self.fragment.take()
+    }
+
+    /// Messages on these streams are malformed, although the protocol's library takes them.
+    pub(super) fn found_malformed(&self, streams: Vec<u32>) -> io::Result<()> {
+        let mut malformed = self.malformed.borrow_mut();
+        malformed.extend(streams);
+        if malformed.len() > MAX_MALFORMED {
+            return Err(io::Error::new(
+                io::ErrorKind::InvalidData,
+                "the peer sends one malformed message after another",
+            ));
+        }
+        Ok(())
+    }
+
+    /// Whether a message on a stream was found to be malformed (RFC 9113 §8.1.1).
+    #[must_use]
+    pub fn is_malformed(&self, stream: StreamId) -> bool {
+        let malformed = self.malformed.borrow();
+        !malformed.is_empty() && malformed.contains(&stream.as_u32())
     }
 
     /// Bytes that the peer has sent so far.

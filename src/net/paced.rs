@@ -30,8 +30,8 @@ pub struct Paced<S> {
     interim: Option<Interim>,
     /// What was read, and given back to be read again.
     unread: Bytes,
-    /// Where exchanges share the connection.
-    frames: Option<Frames>,
+    /// Where exchanges share the connection. Boxed: an HTTP/1.1 connection has none.
+    frames: Option<Box<Frames>>,
     /// Where they do not.
     request_line: RequestLine,
     /// Whether it is reset when it is dropped.
@@ -58,7 +58,13 @@ impl<S> Paced<S> {
     #[must_use]
     pub fn sharing_exchanges(self) -> Self {
         self.pace.share();
-        Self { frames: Some(Frames::after_preface()), ..self }
+        Self { frames: Some(Box::new(Frames::after_preface())), ..self }
+    }
+
+    /// It is HTTP/2 that is spoken, with a server.
+    #[must_use]
+    pub fn to_http2_server(self) -> Self {
+        Self { frames: Some(Box::new(Frames::of_server())), ..self }
     }
 
     /// Lets interim answers be written as well.
@@ -187,7 +193,12 @@ impl<S: AsyncRead + AsyncWrite + Unpin> AsyncRead for Paced<S> {
         if let Some(frames) = &mut this.frames {
             let counted = frames.read(&buf.filled()[before..], this.pace.allowance(), this.ticker.now());
             counted.map_err(io::Error::other)?;
-            this.pace.read_frames(frames);
+            if let Some(streams) = frames.take_malformed() {
+                this.pace.found_malformed(streams)?;
+            }
+            if frames.are_of_client() {
+                this.pace.read_frames(frames);
+            }
         } else {
             if this.pace.phase() == Phase::Idle {
                 this.pace.enter(Phase::Head);

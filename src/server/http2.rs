@@ -115,7 +115,7 @@ async fn exchange(
     let is_head = request.method() == Method::HEAD;
     let mut expects = request.headers().get(header::EXPECT).is_some_and(|expected| expected == "100-continue");
     let rest = Rest::default();
-    let request = request.map(|body| Arriving::over_http2_or_left(body, rest.clone()));
+    let request = request.map(|body| Arriving::over_http2_or_left(body, connection.pace(), rest.clone()));
     let mut handling = pin!(serving.gate.handle(&connection, request));
     let answer = poll_fn(|context| match handling.as_mut().poll(context) {
         Poll::Ready(answer) => Poll::Ready(Some(answer)),

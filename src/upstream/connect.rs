@@ -83,7 +83,7 @@ pub(super) async fn connect_shared(
             .max_header_list_size(HEADER_LIST)
             .max_send_buffer_size(SEND_BUFFER)
             .data_frame_budget(SMALL_FRAMES)
-            .handshake(paced)
+            .handshake(paced.to_http2_server())
             .await
             .map_err(io::Error::other)?;
         // The target's SETTINGS come first and tell how many streams it allows (RFC 9113 §3.4).

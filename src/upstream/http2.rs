@@ -7,7 +7,7 @@ use std::mem;
 use std::pin::Pin;
 use std::rc::Rc;
 use std::sync::Arc;
-use std::task::Poll;
+use std::task::{Poll, ready};
 use std::time::Duration;
 
 use h2::Reason;
@@ -27,7 +27,7 @@ use super::send::{Attempt, Failed, OnInterim, Outgoing, UpstreamError, is_repeat
 use super::streams::{Place, Streams};
 use super::upload::{Upload, Uploaded};
 use crate::clock::Stall;
-use crate::net::{Arriving, send_body};
+use crate::net::{Arriving, Pace, send_body};
 
 const GRPC_TIMEOUT: HeaderName = HeaderName::from_static("grpc-timeout");
 
@@ -85,16 +85,20 @@ impl Upstream {
         });
         // Who set a deadline did so for the whole call, however much of it is still uploaded.
         let watched = progress.as_ref().filter(|_| !is_deadline);
-        match self.answered(within, watched, head_of(&mut answer, on_interim)).await {
-            Some(Ok(Head::SwitchingProtocols)) => {
+        match self.answered(within, watched, head_of(&mut answer, place.pace(), on_interim)).await {
+            Some(Ok(Head::Malformed(malformed))) => {
                 // A stream error (RFC 9113 §8.1.1); an upload that is under way is cancelled with it.
                 if let Some(stream) = &mut stream {
                     stream.send_reset(Reason::PROTOCOL_ERROR);
                 }
-                Err(Failed::for_good(UpstreamError::NotSwitched { target: endpoint.to_string() }))
+                let target = endpoint.to_string();
+                Err(Failed::for_good(match malformed {
+                    Malformed::SwitchingProtocols => UpstreamError::NotSwitched { target },
+                    Malformed::PseudoField => UpstreamError::broken(endpoint, malformed),
+                }))
             }
             Some(Ok(Head::Final(answer))) => Ok(answer.map(|body| {
-                let arriving = Arriving::over_http2(body);
+                let arriving = Arriving::over_http2(body, Rc::clone(place.pace()));
                 let incoming = Incoming::Stream { arriving, _place: place, _upload: upload };
                 ForwardedBody::new(incoming, under_way, progress, &self.ticker, idle_timeout)
             })),
@@ -179,21 +183,36 @@ pub(super) fn absolute(uri: Uri, scheme: Scheme, host: Option<&HeaderValue>) -> 
 /// The head that ends the waiting for a response.
 enum Head {
     Final(Response<h2::RecvStream>),
-    /// A 101, which HTTP/2 does not have (RFC 9113 §8.6). To a client of HTTP/1.1 it would look like a real one, and what
-    /// follows like another protocol.
-    SwitchingProtocols,
+    Malformed(Malformed),
 }
 
-async fn head_of(answer: &mut ResponseFuture, on_interim: OnInterim<'_>) -> Result<Head, h2::Error> {
+/// What the protocol's library takes for the head of a response, and is none.
+#[derive(Debug, thiserror::Error)]
+enum Malformed {
+    /// A 101, which HTTP/2 does not have (RFC 9113 §8.6). To a client of HTTP/1.1 it would look like a real one, and what
+    /// follows like another protocol.
+    #[error("expected no 101 over HTTP/2, but found one")]
+    SwitchingProtocols,
+    /// A pseudo-header field beside `:status` (RFC 9113 §8.3.2).
+    #[error("expected no pseudo-header field of a request in a response, but found one")]
+    PseudoField,
+}
+
+async fn head_of(answer: &mut ResponseFuture, pace: &Pace, on_interim: OnInterim<'_>) -> Result<Head, h2::Error> {
+    let stream = answer.stream_id();
     poll_fn(|context| {
         while let Poll::Ready(Some(interim)) = answer.poll_informational(context) {
             let interim = interim?;
             if interim.status() == StatusCode::SWITCHING_PROTOCOLS {
-                return Poll::Ready(Ok(Head::SwitchingProtocols));
+                return Poll::Ready(Ok(Head::Malformed(Malformed::SwitchingProtocols)));
             }
-            on_interim(interim.status(), interim.headers());
+            if !pace.is_malformed(stream) {
+                on_interim(interim.status(), interim.headers());
+            }
         }
-        Pin::new(&mut *answer).poll(context).map_ok(Head::Final)
+        let head = ready!(Pin::new(&mut *answer).poll(context))?;
+        let is_malformed = pace.is_malformed(stream);
+        Poll::Ready(Ok(if is_malformed { Head::Malformed(Malformed::PseudoField) } else { Head::Final(head) }))
     })
     .await
 }

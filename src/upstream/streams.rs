@@ -86,6 +86,11 @@ impl Place {
         last_read.is_none_or(|last_read| self.ticker.now().duration_since(last_read) >= time)
     }
 
+    /// The pace that its connection is watched at.
+    pub(super) fn pace(&self) -> &Rc<Pace> {
+        &self.connection.pace
+    }
+
     /// Its connection takes no more exchanges.
     pub(super) fn is_going(&self) {
         self.connection.is_going();

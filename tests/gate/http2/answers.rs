@@ -182,3 +182,56 @@ fn switching_protocols_over_http2_is_a_broken_answer_and_no_client_sees_it() {
     assert_eq!(connection.ask(GET).status, 200);
     assert_eq!((far.connections(), far.calls().len()), (1, 2), "a stream error, and no retry");
 }
+
+#[test]
+fn response_with_a_pseudo_field_of_a_request_is_a_502_and_a_stream_error() {
+    for fields in [
+        &[(":status", "200"), (":path", "/x"), ("a", "b")][..],
+        &[(":method", "GET"), (":status", "200")],
+        &[(":status", "200"), (":authority", "a")],
+    ] {
+        let head = block(fields);
+        let far = Far::start(&[], move |wire, call| {
+            if call.earlier > 0 {
+                wire.try_write(answer(call.stream, b"hello"));
+                return;
+            }
+            wire.try_write(frame(HEADERS, END_HEADERS, call.stream, &head));
+        });
+        let stand = far::stand("", &far, "retries = 0", "public = true");
+        let mut connection = Connection::open(stand.address);
+        assert_eq!(connection.ask(GET).status, 502, "{fields:?}");
+        eventually("the stream is reset", || far.resets() == 1);
+        assert_eq!(connection.ask(GET).text(), "hello");
+        assert_eq!(far.connections(), 1, "the connection goes on");
+    }
+}
+
+#[test]
+fn trailers_of_a_response_with_a_pseudo_field_break_it_off() {
+    for fields in [&[(":path", "/x")][..], &[(":status", "200")], &[("x-sum", "1"), (":path", "/x")]] {
+        let trailers = block(fields);
+        let far = Far::start(&[], move |wire, call| {
+            let head = frame(HEADERS, END_HEADERS, call.stream, [0x88]);
+            let data = frame(DATA, NONE, call.stream, b"hello");
+            wire.try_write([head, data, frame(HEADERS, WHOLE, call.stream, &trailers)].concat());
+        });
+        let stand = far::stand("", &far, "retries = 0", "public = true");
+        let over_http1 = send(stand.address, GET);
+        assert!(over_http1.status == 502 || !over_http1.complete, "{fields:?}: {over_http1:?}");
+        let told = Wire::open(stand.address, &[]).ask(&request("GET", "/x"));
+        assert!(told.status == Some(502) || told.end == Some(End::Reset(INTERNAL_ERROR)), "{fields:?}: {told:?}");
+    }
+    // And those without go through, interim responses before them.
+    let far = Far::start(&[], |wire, call| {
+        let interim = frame(HEADERS, END_HEADERS, call.stream, block(&[(":status", "103")]));
+        let head = frame(HEADERS, END_HEADERS, call.stream, block(&[(":status", "200"), ("trailer", "x-sum")]));
+        let rest = frame(DATA, NONE, call.stream, b"hello");
+        let trailers = frame(HEADERS, WHOLE, call.stream, block(&[("x-sum", "1")]));
+        wire.try_write([interim, head, rest, trailers].concat());
+    });
+    let stand = far::stand("", &far, "", "public = true");
+    let whole = ask(stand.address, get("/x", None), b"", None);
+    assert_eq!((whole.status.as_u16(), &*whole.body, whole.error.is_none()), (200, &b"hello"[..], true));
+    assert_eq!(whole.trailers.expect("trailers")["x-sum"], "1");
+}

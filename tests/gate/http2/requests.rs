@@ -3,7 +3,9 @@
 use http::Request;
 
 use super::client::{self, get};
-use super::frames::{CONTINUATION, END_HEADERS, HEADERS, NONE, PING, PROTOCOL_ERROR, WHOLE, block, frame, request};
+use super::frames::{
+    CONTINUATION, DATA, END_HEADERS, HEADERS, NONE, PING, PROTOCOL_ERROR, WHOLE, block, frame, request,
+};
 use super::wire::{End, Told, Wire};
 use crate::harness::{Reply, Stand, send};
 
@@ -250,4 +252,31 @@ fn answers_lose_what_belongs_to_the_upstreams_connection() {
         }
         assert!(answer.header("date").is_some(), "RFC 9110 §6.6.1");
     }
+}
+
+#[test]
+fn trailers_with_a_pseudo_field_are_malformed_and_their_request_is_never_whole() {
+    let stand = Stand::routes(ROUTES);
+    let mut wire = Wire::open(stand.address, &[]);
+    for fields in [
+        &[(":path", "/y")][..],
+        &[(":method", "GET"), ("x-sum", "1")],
+        &[(":authority", "b")],
+        &[(":scheme", "http")],
+        &[(":status", "200")],
+        &[("x-sum", "1"), (":path", "/y")],
+    ] {
+        let hits = stand.hits();
+        let stream = wire.begin_request(END_HEADERS, &request("POST", "/x"));
+        wire.write(frame(DATA, NONE, stream, b"hello"));
+        wire.write(frame(HEADERS, WHOLE, stream, block(fields)));
+        let told = wire.answer(stream);
+        assert!(told.is_refusal(), "{fields:?}: {told:?}");
+        assert_eq!(stand.hits(), hits, "{fields:?}");
+    }
+    let stream = wire.begin_request(END_HEADERS, &request("POST", "/x"));
+    wire.write(frame(DATA, NONE, stream, b"hello"));
+    wire.write(frame(HEADERS, WHOLE, stream, block(&[("x-sum", "1")])));
+    assert_eq!(wire.answer(stream).status, Some(200));
+    assert_eq!(stand.last().header("trailer x-sum"), ["1"]);
 }
