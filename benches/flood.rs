@@ -27,7 +27,10 @@ const SECRET: &str = "a secret of at least thirty-two bytes";
 const FULL: usize = 100_000;
 
 fn main() {
-    let tokens: usize = env::var("TOKENS").ok().and_then(|tokens| tokens.parse().ok()).unwrap_or(1_000_000);
+    let tokens: usize = env::var("TOKENS")
+        .ok()
+        .and_then(|tokens| tokens.parse().ok())
+        .unwrap_or(1_000_000);
     verify::jwt::install_cryptography();
     let upstream = serve_upstream();
     let gateway = serve_gateway(upstream);
@@ -59,9 +62,15 @@ fn flood(gateway: SocketAddr, numbers: std::ops::Range<usize>) {
         });
         let token = encode(&Header::default(), &claims, &key).expect("a token");
         let request = format!("GET / HTTP/1.1\r\nHost: a\r\nAuthorization: Bearer {token}\r\n\r\n");
-        socket.write_all(request.as_bytes()).expect("the gateway reads");
+        socket
+            .write_all(request.as_bytes())
+            .expect("the gateway reads");
         let read = socket.read(&mut answer).expect("the gateway answers");
-        assert!(answer[..read].starts_with(b"HTTP/1.1 200"), "{}", String::from_utf8_lossy(&answer[..read]));
+        assert!(
+            answer[..read].starts_with(b"HTTP/1.1 200"),
+            "{}",
+            String::from_utf8_lossy(&answer[..read])
+        );
     }
 }
 
@@ -99,7 +108,10 @@ fn serve_upstream() -> SocketAddr {
             thread::spawn(move || {
                 let mut request = [0; 8192];
                 while socket.read(&mut request).is_ok_and(|read| read > 0) {
-                    if socket.write_all(b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok").is_err() {
+                    if socket
+                        .write_all(b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok")
+                        .is_err()
+                    {
                         return;
                     }
                 }
@@ -112,6 +124,12 @@ fn serve_upstream() -> SocketAddr {
 /// Resident memory of this process in KiB.
 fn resident() -> u64 {
     let status = fs::read_to_string("/proc/self/status").expect("Linux");
-    let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:")).expect("VmRSS");
-    line.trim().trim_end_matches(" kB").parse().expect("a number")
+    let line = status
+        .lines()
+        .find_map(|line| line.strip_prefix("VmRSS:"))
+        .expect("VmRSS");
+    line.trim()
+        .trim_end_matches(" kB")
+        .parse()
+        .expect("a number")
 }

@@ -17,7 +17,11 @@ struct Gateway(Child);
 impl Gateway {
     fn start(toml: &std::path::Path) -> Result<Self, Box<dyn Error>> {
         let mut command = Command::new(env!("CARGO_BIN_EXE_scopegate"));
-        let child = command.arg("--config").arg(toml).stdout(Stdio::null()).spawn()?;
+        let child = command
+            .arg("--config")
+            .arg(toml)
+            .stdout(Stdio::null())
+            .spawn()?;
         let deadline = Instant::now() + Duration::from_secs(10);
         while TcpStream::connect(ADDRESS).is_err() {
             if Instant::now() > deadline {
@@ -44,7 +48,10 @@ impl Drop for Gateway {
 }
 
 fn main() -> Result<(), Box<dyn Error>> {
-    let count = std::env::args().skip(1).find_map(|argument| argument.parse::<usize>().ok()).unwrap_or(10_000);
+    let count = std::env::args()
+        .skip(1)
+        .find_map(|argument| argument.parse::<usize>().ok())
+        .unwrap_or(10_000);
     let folder = tempfile::tempdir()?;
     let toml = folder.path().join("gateway.toml");
     std::fs::write(
@@ -58,8 +65,9 @@ fn main() -> Result<(), Box<dyn Error>> {
     let before = gateway.resident()?;
     let mut clients = Vec::with_capacity(count);
     for index in 0..count {
-        let mut client = TcpStream::connect(ADDRESS)
-            .map_err(|error| format!("connection {index}: {error}; `ulimit -n` has to be above {count}"))?;
+        let mut client = TcpStream::connect(ADDRESS).map_err(|error| {
+            format!("connection {index}: {error}; `ulimit -n` has to be above {count}")
+        })?;
         ask(&mut client)?;
         clients.push(client);
     }
@@ -69,7 +77,9 @@ fn main() -> Result<(), Box<dyn Error>> {
         ask(client)?;
     }
     let each = (after - before) as f64 / count as f64;
-    println!("{count} idle connections: {before} bytes resident before, {after} after, {each:.0} for each");
+    println!(
+        "{count} idle connections: {before} bytes resident before, {after} after, {each:.0} for each"
+    );
     Ok(())
 }
 

@@ -16,8 +16,8 @@ use aws_lc_rs::encoding::AsDer;
 use aws_lc_rs::rand::SystemRandom;
 use aws_lc_rs::rsa;
 use aws_lc_rs::signature::{
-    ECDSA_P256_SHA256_FIXED, ECDSA_P256_SHA256_FIXED_SIGNING, ED25519, EcdsaKeyPair, Ed25519KeyPair, KeyPair,
-    ParsedPublicKey, RSA_PKCS1_2048_8192_SHA256,
+    ECDSA_P256_SHA256_FIXED, ECDSA_P256_SHA256_FIXED_SIGNING, ED25519, EcdsaKeyPair,
+    Ed25519KeyPair, KeyPair, ParsedPublicKey, RSA_PKCS1_2048_8192_SHA256,
 };
 use base64::Engine;
 use base64::engine::general_purpose::{STANDARD, URL_SAFE_NO_PAD};
@@ -49,8 +49,13 @@ fn main() {
     install_cryptography();
     divan::main();
     // Not where only some parts were asked for, by name.
-    if std::env::args().skip(1).all(|argument| argument == "--bench") {
-        ALGORITHMS.into_iter().for_each(hold_a_new_token_against_its_parts);
+    if std::env::args()
+        .skip(1)
+        .all(|argument| argument == "--bench")
+    {
+        ALGORITHMS
+            .into_iter()
+            .for_each(hold_a_new_token_against_its_parts);
     }
 }
 
@@ -82,10 +87,17 @@ impl Stand {
         );
         for route in 0..number {
             let path = format!("/service{route}/apps/{{id}}/messages");
-            toml += &format!("[[routes]]\npath = {path:?}\nscope = \"messages.read\"\nupstream = \"up\"\n");
+            toml += &format!(
+                "[[routes]]\npath = {path:?}\nscope = \"messages.read\"\nupstream = \"up\"\n"
+            );
         }
         let (config, _) = config::parse("parts.toml", &toml).expect("a good file");
-        Self { algorithm, key, parsed, snapshot: gateway::compile(&config).expect("a good file") }
+        Self {
+            algorithm,
+            key,
+            parsed,
+            snapshot: gateway::compile(&config).expect("a good file"),
+        }
     }
 
     /// A request with the token of this number.
@@ -105,7 +117,14 @@ impl Stand {
     fn verify(&self, headers: &HeaderMap, memo: &Memo) -> Arc<Verified> {
         let token = bearer::extract(headers).expect("a token");
         let client = || IpAddr::V4(Ipv4Addr::LOCALHOST);
-        let offer = Offer { token, memo, accepts: |_: &str| true, client, now: now(), trace: None };
+        let offer = Offer {
+            token,
+            memo,
+            accepts: |_: &str| true,
+            client,
+            now: now(),
+            trace: None,
+        };
         finished(self.snapshot.verifier.verify(&offer)).expect("a good token")
     }
 
@@ -126,7 +145,8 @@ impl Stand {
 
 #[divan::bench]
 fn path_is_made_normal(bencher: Bencher) {
-    bencher.bench(|| NormalPath::parse(black_box("/apps/com.acme/messages"), PathParameters::Refuse));
+    bencher
+        .bench(|| NormalPath::parse(black_box("/apps/com.acme/messages"), PathParameters::Refuse));
 }
 
 #[divan::bench(args = [10, 1_000, 10_000], sample_size = 1000)]
@@ -134,7 +154,13 @@ fn route_is_found(bencher: Bencher, routes: usize) {
     let stand = Stand::with_routes(Algorithm::ES256, routes);
     let text = format!("/service{}/apps/com.acme/messages", routes / 2);
     let path = NormalPath::parse(&text, PathParameters::Refuse).expect("a good path");
-    bencher.bench(|| stand.snapshot.routes.find("api.test", black_box(&path), &Method::GET).map(|found| found.index));
+    bencher.bench(|| {
+        stand
+            .snapshot
+            .routes
+            .find("api.test", black_box(&path), &Method::GET)
+            .map(|found| found.index)
+    });
 }
 
 #[divan::bench(sample_size = 1000)]
@@ -156,7 +182,8 @@ fn token_is_found_with_the_worker(bencher: Bencher) {
     let (stand, memo) = (Stand::new(Algorithm::RS256), new_memo());
     // In turn: the connection remembers the one before.
     let both = [stand.headers(0), stand.headers(1)];
-    both.iter().for_each(|headers| drop(stand.verify(headers, &memo)));
+    both.iter()
+        .for_each(|headers| drop(stand.verify(headers, &memo)));
     let mut turn = 0;
     bencher.bench_local(|| {
         turn ^= 1;
@@ -170,7 +197,9 @@ fn token_is_found_with_all_workers(bencher: Bencher) {
     let headers = stand.headers(0);
     stand.verify(&headers, &new_memo());
     // Each time another worker, which has not seen it.
-    bencher.with_inputs(new_memo).bench_local_refs(|memo| stand.verify(black_box(&headers), memo));
+    bencher
+        .with_inputs(new_memo)
+        .bench_local_refs(|memo| stand.verify(black_box(&headers), memo));
 }
 
 #[divan::bench(args = ALGORITHMS)]
@@ -178,7 +207,12 @@ fn signature_is_verified(bencher: Bencher, algorithm: Algorithm) {
     let stand = Stand::new(algorithm);
     let headers = stand.headers(0);
     let jws = jws(&headers);
-    bencher.bench_local(|| stand.keys().verify(black_box(&jws)).expect("a good signature"));
+    bencher.bench_local(|| {
+        stand
+            .keys()
+            .verify(black_box(&jws))
+            .expect("a good signature")
+    });
 }
 
 // As near to the arithmetic alone as one gets: the key was parsed once, and the signature decoded before.
@@ -188,7 +222,12 @@ fn signature_is_verified_by_a_parsed_key(bencher: Bencher, algorithm: Algorithm)
     let headers = stand.headers(0);
     let jws = jws(&headers);
     let signature = URL_SAFE_NO_PAD.decode(jws.signature()).expect("base64url");
-    bencher.bench_local(|| stand.parsed.verify_sig(black_box(jws.signing_input()).as_bytes(), &signature).is_ok());
+    bencher.bench_local(|| {
+        stand
+            .parsed
+            .verify_sig(black_box(jws.signing_input()).as_bytes(), &signature)
+            .is_ok()
+    });
 }
 
 #[divan::bench(args = ALGORITHMS)]
@@ -205,14 +244,21 @@ fn new_token_is_verified(bencher: Bencher, algorithm: Algorithm) {
         number += 1;
         stand.headers(number)
     };
-    bencher.with_inputs(next).bench_local_refs(|headers| stand.verify(headers, &memo));
+    bencher
+        .with_inputs(next)
+        .bench_local_refs(|headers| stand.verify(headers, &memo));
 }
 
 #[divan::bench(args = ["one", "one-of-twenty", "parameter", "granted-wildcard"])]
 fn scope_is_met(bencher: Bencher, case: &str) {
     let stand = Stand::new(Algorithm::ES256);
-    let path = NormalPath::parse("/apps/com.acme/messages", PathParameters::Refuse).expect("a good path");
-    let found = stand.snapshot.routes.find("api.test", &path, &Method::GET).expect("a route");
+    let path =
+        NormalPath::parse("/apps/com.acme/messages", PathParameters::Refuse).expect("a good path");
+    let found = stand
+        .snapshot
+        .routes
+        .find("api.test", &path, &Method::GET)
+        .expect("a route");
     let twenty: String = (0..20).map(|number| format!("scope.{number} ")).collect();
     let (required, granted) = match case {
         "one" => ("messages.read", "messages.read".to_owned()),
@@ -229,8 +275,18 @@ fn scope_is_met(bencher: Bencher, case: &str) {
 
 #[divan::bench(sample_size = 1000)]
 fn challenge_is_made(bencher: Bencher) {
-    let (error, scope) = (Some(ErrorCode::InsufficientScope), Some("messages.write push.application.com.acme"));
-    bencher.bench(|| black_box(Challenge { error, scope, ..Challenge::default() }).to_header_value());
+    let (error, scope) = (
+        Some(ErrorCode::InsufficientScope),
+        Some("messages.write push.application.com.acme"),
+    );
+    bencher.bench(|| {
+        black_box(Challenge {
+            error,
+            scope,
+            ..Challenge::default()
+        })
+        .to_header_value()
+    });
 }
 
 // Taken in turn, token by token, so that a machine whose speed drifts is slow for all three.
@@ -240,14 +296,17 @@ fn hold_a_new_token_against_its_parts(algorithm: Algorithm) {
     for number in 0..NEW_TOKENS {
         let headers = stand.headers(number);
         let jws = jws(&headers);
-        signature.push(timed(|| drop(stand.keys().verify(&jws).expect("a good signature"))));
+        signature.push(timed(|| {
+            drop(stand.keys().verify(&jws).expect("a good signature"))
+        }));
         parsing.push(timed(|| stand.read(&headers)));
         whole.push(timed(|| drop(stand.verify(&headers, &memo))));
     }
-    let [signature, parsing, whole] = [signature, parsing, whole].map(|mut times: Vec<Duration>| {
-        times.sort_unstable();
-        times[times.len() / 2]
-    });
+    let [signature, parsing, whole] =
+        [signature, parsing, whole].map(|mut times: Vec<Duration>| {
+            times.sort_unstable();
+            times[times.len() / 2]
+        });
     let ratio = whole.as_secs_f64() / (signature + parsing).as_secs_f64();
     println!(
         "new {algorithm:?} token: {whole:.1?}, which is {ratio:.2} times its signature ({signature:.1?}) and parsing \
@@ -283,11 +342,21 @@ fn finished<T>(work: impl Future<Output = T>) -> T {
 }
 
 fn now() -> UnixTime {
-    let since = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).expect("a time after 1970");
-    UnixTime::from_seconds(since.as_secs().try_into().expect("a time before the end of all times"))
+    let since = SystemTime::now()
+        .duration_since(SystemTime::UNIX_EPOCH)
+        .expect("a time after 1970");
+    UnixTime::from_seconds(
+        since
+            .as_secs()
+            .try_into()
+            .expect("a time before the end of all times"),
+    )
 }
 
-#[allow(clippy::wildcard_enum_match_arm, reason = "it is asked for these three only")]
+#[allow(
+    clippy::wildcard_enum_match_arm,
+    reason = "it is asked for these three only"
+)]
 fn new_key(algorithm: Algorithm) -> Result<(EncodingKey, ParsedPublicKey), Box<dyn Error>> {
     let random = SystemRandom::new();
     Ok(match algorithm {
@@ -301,14 +370,18 @@ fn new_key(algorithm: Algorithm) -> Result<(EncodingKey, ParsedPublicKey), Box<d
         }
         Algorithm::ES256 => {
             let document = EcdsaKeyPair::generate_pkcs8(&ECDSA_P256_SHA256_FIXED_SIGNING, &random)?;
-            let pair = EcdsaKeyPair::from_pkcs8(&ECDSA_P256_SHA256_FIXED_SIGNING, document.as_ref())?;
+            let pair =
+                EcdsaKeyPair::from_pkcs8(&ECDSA_P256_SHA256_FIXED_SIGNING, document.as_ref())?;
             let parsed = ParsedPublicKey::new(&ECDSA_P256_SHA256_FIXED, pair.public_key())?;
             (EncodingKey::from_ec_der(document.as_ref()), parsed)
         }
         _ => {
             let document = Ed25519KeyPair::generate_pkcs8v1(&random)?;
             let pair = Ed25519KeyPair::from_pkcs8(document.as_ref())?;
-            (EncodingKey::from_ed_der(document.as_ref()), ParsedPublicKey::new(&ED25519, pair.public_key())?)
+            (
+                EncodingKey::from_ed_der(document.as_ref()),
+                ParsedPublicKey::new(&ED25519, pair.public_key())?,
+            )
         }
     })
 }

@@ -28,7 +28,9 @@ struct TokenSource {
 
 #[tokio::main(flavor = "current_thread")]
 async fn main() -> ExitCode {
-    let Err(error) = discover().await else { return ExitCode::SUCCESS };
+    let Err(error) = discover().await else {
+        return ExitCode::SUCCESS;
+    };
     eprintln!("error: {error}");
     // reqwest says "error sending request" and keeps what a person wants to know in the causes.
     for cause in std::iter::successors(error.source(), |&cause| cause.source()) {
@@ -50,7 +52,10 @@ async fn discover() -> Result<(), Box<dyn Error>> {
     // reqwest is built without a TLS provider of its own and takes the process's.
     let _ = rustls::crypto::aws_lc_rs::default_provider().install_default();
     // A redirect is not followed: the token is meant for this URL and nobody else's.
-    let http = Client::builder().redirect(redirect::Policy::none()).timeout(Duration::from_secs(10)).build()?;
+    let http = Client::builder()
+        .redirect(redirect::Policy::none())
+        .timeout(Duration::from_secs(10))
+        .build()?;
 
     println!("1. We do not know the scope yet, so we ask for a token without one.");
     let token = ask_for_token(&http, &tokens, "").await?;
@@ -58,12 +63,21 @@ async fn discover() -> Result<(), Box<dyn Error>> {
     println!("\n2. We send the request with it.");
     let answer = send(&http, &url, &token).await?;
     if answer.status() != StatusCode::FORBIDDEN {
-        println!("   No 403, so there is no scope to discover{}.", explain(answer.status()));
+        println!(
+            "   No 403, so there is no scope to discover{}.",
+            explain(answer.status())
+        );
         return Ok(());
     }
-    let challenges = answer.headers().get_all(WWW_AUTHENTICATE).iter().filter_map(|value| value.to_str().ok());
-    let scope =
-        challenges.filter_map(required_scope).next().ok_or("the 403 names no scope, so nobody can ask for it")?;
+    let challenges = answer
+        .headers()
+        .get_all(WWW_AUTHENTICATE)
+        .iter()
+        .filter_map(|value| value.to_str().ok());
+    let scope = challenges
+        .filter_map(required_scope)
+        .next()
+        .ok_or("the 403 names no scope, so nobody can ask for it")?;
     println!("   The token is good, but it lacks the scope {scope:?}.");
 
     println!("\n3. We ask for a token with that scope.");
@@ -76,33 +90,60 @@ async fn discover() -> Result<(), Box<dyn Error>> {
 }
 
 /// Asks for a token by the client credentials grant (RFC 6749 §4.4.2).
-async fn ask_for_token(http: &Client, tokens: &TokenSource, scope: &str) -> Result<String, Box<dyn Error>> {
-    println!("   POST {} with grant_type=client_credentials and scope={scope:?}", tokens.endpoint);
+async fn ask_for_token(
+    http: &Client,
+    tokens: &TokenSource,
+    scope: &str,
+) -> Result<String, Box<dyn Error>> {
+    println!(
+        "   POST {} with grant_type=client_credentials and scope={scope:?}",
+        tokens.endpoint
+    );
     // Both halves are form-encoded before they are joined with a colon (RFC 6749 §2.3.1).
     let encode = |text: &str| byte_serialize(text.as_bytes()).collect::<String>();
     let answer = http
         .post(&tokens.endpoint)
-        .basic_auth(encode(&tokens.client_id), Some(encode(&tokens.client_secret)))
+        .basic_auth(
+            encode(&tokens.client_id),
+            Some(encode(&tokens.client_secret)),
+        )
         .form(&[("grant_type", "client_credentials"), ("scope", scope)])
         .send()
         .await?;
     let status = answer.status();
     let body: Value = answer.json().await?;
     let Some(token) = body["access_token"].as_str() else {
-        return Err(format!("no token: {status}, {}: {}", body["error"], body["error_description"]).into());
+        return Err(format!(
+            "no token: {status}, {}: {}",
+            body["error"], body["error_description"]
+        )
+        .into());
     };
-    println!("   {status}: a token with scope={}, good for {} seconds", body["scope"], body["expires_in"]);
+    println!(
+        "   {status}: a token with scope={}, good for {} seconds",
+        body["scope"], body["expires_in"]
+    );
     Ok(token.to_owned())
 }
 
 /// Sends the request this is all about (RFC 6750 §2.1).
 async fn send(http: &Client, url: &str, token: &str) -> Result<Response, reqwest::Error> {
-    println!("   POST {url} with Authorization: Bearer … ({} characters)", token.len());
-    let request = http.post(url).bearer_auth(token).header("content-type", "application/json").body(BODY);
+    println!(
+        "   POST {url} with Authorization: Bearer … ({} characters)",
+        token.len()
+    );
+    let request = http
+        .post(url)
+        .bearer_auth(token)
+        .header("content-type", "application/json")
+        .body(BODY);
     let answer = request.send().await?;
     println!("   {}", answer.status());
     for challenge in answer.headers().get_all(WWW_AUTHENTICATE) {
-        println!("   WWW-Authenticate: {}", String::from_utf8_lossy(challenge.as_bytes()));
+        println!(
+            "   WWW-Authenticate: {}",
+            String::from_utf8_lossy(challenge.as_bytes())
+        );
     }
     Ok(answer)
 }
@@ -163,10 +204,19 @@ mod tests {
     #[test]
     fn scope_is_found_wherever_it_stands_in_the_challenge() {
         let cases = [
-            (r#"Bearer error="insufficient_scope", scope="a b""#, Some("a b")),
+            (
+                r#"Bearer error="insufficient_scope", scope="a b""#,
+                Some("a b"),
+            ),
             (r#"bearer scope=a,error=insufficient_scope"#, Some("a")),
-            (r#"Bearer realm="say \"scope=x\", please" , SCOPE = "a""#, Some("a")),
-            (r#"Bearer error="insufficient_scope", Other scope="a""#, None),
+            (
+                r#"Bearer realm="say \"scope=x\", please" , SCOPE = "a""#,
+                Some("a"),
+            ),
+            (
+                r#"Bearer error="insufficient_scope", Other scope="a""#,
+                None,
+            ),
             (r#"Basic scope="a""#, None),
             (r#"Bearer scope="a"#, None),
             ("Bearer", None),

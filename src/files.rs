@@ -44,7 +44,10 @@ pub enum FileError {
 /// # Errors
 /// [`FileError`] where there is none, or more in it than `limit` bytes.
 pub fn read(path: &Path, limit: u64) -> Result<Vec<u8>, FileError> {
-    let unreadable = |error| FileError::Unreadable { error, literal: literal_in(path) };
+    let unreadable = |error| FileError::Unreadable {
+        error,
+        literal: literal_in(path),
+    };
     // Before it is opened: opening a named pipe waits for a writer.
     let metadata = fs::metadata(path).map_err(unreadable)?;
     if !metadata.is_file() {
@@ -59,17 +62,32 @@ pub fn read(path: &Path, limit: u64) -> Result<Vec<u8>, FileError> {
 /// # Errors
 /// As [`read`].
 pub fn read_once(path: &Path, limit: u64) -> Result<Vec<u8>, FileError> {
-    let is_own = ["/dev/stdin", "/dev/fd/", "/proc/self/fd/"].iter().any(|own| path.to_string_lossy().starts_with(own));
+    let is_own = ["/dev/stdin", "/dev/fd/", "/proc/self/fd/"]
+        .iter()
+        .any(|own| path.to_string_lossy().starts_with(own));
     let is_pipe = |metadata: fs::Metadata| metadata.file_type().is_fifo();
-    if is_own && fs::metadata(path).is_ok_and(is_pipe) { read_up_to(path, 0, limit) } else { read(path, limit) }
+    if is_own && fs::metadata(path).is_ok_and(is_pipe) {
+        read_up_to(path, 0, limit)
+    } else {
+        read(path, limit)
+    }
 }
 
 fn read_up_to(path: &Path, length: u64, limit: u64) -> Result<Vec<u8>, FileError> {
-    let unreadable = |error| FileError::Unreadable { error, literal: literal_in(path) };
+    let unreadable = |error| FileError::Unreadable {
+        error,
+        literal: literal_in(path),
+    };
     // At once, and with room to see the end: what a secret leaves behind when a buffer grows, nobody wipes.
     let mut bytes = Vec::with_capacity(usize::try_from(length.min(limit)).unwrap_or_default() + 1);
-    File::open(path).and_then(|file| file.take(limit + 1).read_to_end(&mut bytes)).map_err(unreadable)?;
-    if bytes.len() as u64 > limit { Err(FileError::TooLarge(limit)) } else { Ok(bytes) }
+    File::open(path)
+        .and_then(|file| file.take(limit + 1).read_to_end(&mut bytes))
+        .map_err(unreadable)?;
+    if bytes.len() as u64 > limit {
+        Err(FileError::TooLarge(limit))
+    } else {
+        Ok(bytes)
+    }
 }
 
 fn kind(of: FileType) -> &'static str {
@@ -119,7 +137,10 @@ mod tests {
         symlink("link", path("link to link")).expect("a link");
         symlink("/dev/zero", path("link to a device")).expect("a link");
         // Opened, it would be waited for without end.
-        let made = Command::new("mkfifo").arg(path("pipe")).status().expect("mkfifo is a part of every system");
+        let made = Command::new("mkfifo")
+            .arg(path("pipe"))
+            .status()
+            .expect("mkfifo is a part of every system");
         assert!(made.success());
         let _listener = std::os::unix::net::UnixListener::bind(path("socket")).expect("a socket");
         for (name, expected) in [
@@ -132,13 +153,25 @@ mod tests {
             ("socket", "a socket, which is no regular file"),
             ("", "a folder, which is no regular file"),
             ("none", "none: No such file or directory (os error 2)"),
-            ("~/key", "none: No such file or directory (os error 2); \"~\" stands for itself there"),
-            ("${HOME}/key", "none: No such file or directory (os error 2); \"${\" stands for itself there"),
+            (
+                "~/key",
+                "none: No such file or directory (os error 2); \"~\" stands for itself there",
+            ),
+            (
+                "${HOME}/key",
+                "none: No such file or directory (os error 2); \"${\" stands for itself there",
+            ),
         ] {
             assert_eq!(found(&path(name)), expected, "{name}");
         }
-        assert_eq!(found(Path::new("/dev/zero")), "a device, which is no regular file");
-        assert_eq!(FileError::TooLarge(MAX_CONFIGURATION).to_string(), "more than 16 MiB");
+        assert_eq!(
+            found(Path::new("/dev/zero")),
+            "a device, which is no regular file"
+        );
+        assert_eq!(
+            FileError::TooLarge(MAX_CONFIGURATION).to_string(),
+            "more than 16 MiB"
+        );
     }
 
     #[test]
@@ -155,6 +188,11 @@ mod tests {
     #[test]
     fn file_that_says_it_is_empty_is_read_all_the_same() {
         // The kernel's files are made as they are read.
-        assert!(read(Path::new("/proc/self/status"), MAX_NAMED).expect("a file").len() > 100);
+        assert!(
+            read(Path::new("/proc/self/status"), MAX_NAMED)
+                .expect("a file")
+                .len()
+                > 100
+        );
     }
 }

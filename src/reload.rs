@@ -77,7 +77,12 @@ impl Reloader {
     /// `config` is in force: it was compiled to what `publisher` publishes and what the listeners show.
     #[must_use]
     pub fn new(config: Config, publisher: Publisher, shown: Vec<Arc<Shown>>) -> Self {
-        Self { config, publisher, shown, reloads: Arc::new(Reloads::new(Instant::now())) }
+        Self {
+            config,
+            publisher,
+            shown,
+            reloads: Arc::new(Reloads::new(Instant::now())),
+        }
     }
 
     /// The configuration in force.
@@ -126,11 +131,16 @@ impl Reloader {
     ) -> Result<Reloaded, Refused> {
         let (config, source) = loaded.map_err(Refused::Faulty)?;
         let earlier = self.publisher.load_full();
-        let (snapshot, certificates) = match (compile_after(&config, Some(&earlier)), certificates(&config.listeners)) {
+        let (snapshot, certificates) = match (
+            compile_after(&config, Some(&earlier)),
+            certificates(&config.listeners),
+        ) {
             (Ok(snapshot), Ok(certificates)) => (snapshot, certificates),
             (snapshot, certificates) => {
                 let faults = [snapshot.err(), certificates.err()];
-                return Err(Refused::Faulty(source.report(faults.into_iter().flatten().flatten().collect())));
+                return Err(Refused::Faulty(
+                    source.report(faults.into_iter().flatten().flatten().collect()),
+                ));
             }
         };
         if config == self.config && has_same_issuers(&snapshot, &earlier) {
@@ -146,7 +156,9 @@ impl Reloader {
         let snapshot = Arc::new(snapshot);
         self.publisher.store(Arc::clone(&snapshot));
         let listeners = self.config.listeners.iter().zip(&config.listeners);
-        for ((shown, certificates), (before, after)) in self.shown.iter().zip(certificates).zip(listeners) {
+        for ((shown, certificates), (before, after)) in
+            self.shown.iter().zip(certificates).zip(listeners)
+        {
             // What is the same is renewed by itself, and its sessions can be resumed.
             if before.tls != after.tls {
                 shown.replace(certificates);
@@ -162,8 +174,15 @@ impl Reloader {
 impl Reloads {
     // What was started with was taken up as well.
     fn new(now: Instant) -> Self {
-        let last = Mutex::new(LastReload { is_good: true, success: now });
-        Self { accepted: Counter::default(), refused: Counter::default(), last }
+        let last = Mutex::new(LastReload {
+            is_good: true,
+            success: now,
+        });
+        Self {
+            accepted: Counter::default(),
+            refused: Counter::default(),
+            last,
+        }
     }
 
     fn came_out(&self, is_good: bool, now: Instant) {
@@ -188,30 +207,55 @@ async fn settle_new_issuers(config: &Config, snapshot: &Snapshot, earlier: &Snap
         return;
     }
     let names: Vec<_> = new.iter().map(|issuer| &*issuer.name).collect();
-    let timeouts = config.issuers.iter().filter(|issuer| names.contains(&issuer.name.value.as_str()));
+    let timeouts = config
+        .issuers
+        .iter()
+        .filter(|issuer| names.contains(&issuer.name.value.as_str()));
     // For its metadata, and for its keys.
-    let longest = timeouts.map(|issuer| issuer.timeout * 2).max().unwrap_or_default();
+    let longest = timeouts
+        .map(|issuer| issuer.timeout * 2)
+        .max()
+        .unwrap_or_default();
     tracing::info!(issuers = names.join(", "), at_most = ?longest, "reload waits for the keys of new issuers");
     gateway::settle(&new, longest).await;
 }
 
 fn has_same_issuers(snapshot: &Snapshot, earlier: &Snapshot) -> bool {
     let (issuers, known) = (snapshot.verifier.issuers(), earlier.verifier.issuers());
-    issuers.len() == known.len() && issuers.iter().zip(known).all(|(one, other)| Arc::ptr_eq(one, other))
+    issuers.len() == known.len()
+        && issuers
+            .iter()
+            .zip(known)
+            .all(|(one, other)| Arc::ptr_eq(one, other))
 }
 
 fn takes_restart(from: &Config, to: &Config) -> Vec<&'static str> {
-    let addresses =
-        |config: &Config| config.listeners.iter().map(|listener| listener.address.value).collect::<Vec<_>>();
+    let addresses = |config: &Config| {
+        config
+            .listeners
+            .iter()
+            .map(|listener| listener.address.value)
+            .collect::<Vec<_>>()
+    };
     let changes = [
-        ("the addresses of the listeners", addresses(from) != addresses(to)),
+        (
+            "the addresses of the listeners",
+            addresses(from) != addresses(to),
+        ),
         ("server.workers", from.server.workers != to.server.workers),
-        ("server.share_port", from.server.share_port != to.server.share_port),
+        (
+            "server.share_port",
+            from.server.share_port != to.server.share_port,
+        ),
         ("admin.listen", from.admin_address() != to.admin_address()),
         ("[telemetry]", from.telemetry != to.telemetry),
         ("[development]", from.development != to.development),
     ];
-    changes.into_iter().filter(|(_, is_changed)| *is_changed).map(|(what, _)| what).collect()
+    changes
+        .into_iter()
+        .filter(|(_, is_changed)| *is_changed)
+        .map(|(what, _)| what)
+        .collect()
 }
 
 /// A file that is looked at for changes.
@@ -225,7 +269,10 @@ impl Watched {
     #[must_use]
     pub fn new(path: &Path) -> Self {
         let path = path.to_owned();
-        Self { known: Content::of([&path]), path }
+        Self {
+            known: Content::of([&path]),
+            path,
+        }
     }
 
     /// The file is read now, for another reason than a change.

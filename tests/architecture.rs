@@ -14,16 +14,56 @@ const MAY_IMPORT: [(&str, &[&str]); 14] = [
     ("policy", &["oauth"]),
     ("telemetry", &["oauth", "policy"]),
     ("verify", &["oauth", "telemetry"]),
-    ("upstream", &["oauth", "policy", "telemetry", "clock", "net"]),
-    ("gateway", &["oauth", "files", "config", "clock", "net", "policy", "telemetry", "verify", "upstream"]),
-    ("server", &["gateway", "config", "clock", "net", "telemetry"]),
-    ("reload", &["gateway", "config", "server", "net", "telemetry"]),
-    ("admin", &["gateway", "clock", "telemetry", "verify", "upstream", "server", "reload"]),
+    (
+        "upstream",
+        &["oauth", "policy", "telemetry", "clock", "net"],
+    ),
+    (
+        "gateway",
+        &[
+            "oauth",
+            "files",
+            "config",
+            "clock",
+            "net",
+            "policy",
+            "telemetry",
+            "verify",
+            "upstream",
+        ],
+    ),
+    (
+        "server",
+        &["gateway", "config", "clock", "net", "telemetry"],
+    ),
+    (
+        "reload",
+        &["gateway", "config", "server", "net", "telemetry"],
+    ),
+    (
+        "admin",
+        &[
+            "gateway",
+            "clock",
+            "telemetry",
+            "verify",
+            "upstream",
+            "server",
+            "reload",
+        ],
+    ),
     ("dev", &["oauth", "verify"]),
 ];
 
 /// What a pure room does not know of.
-const IMPURE: [&str; 6] = ["tokio", "reqwest", "tracing", "SystemTime", "Instant", "std::net"];
+const IMPURE: [&str; 6] = [
+    "tokio",
+    "reqwest",
+    "tracing",
+    "SystemTime",
+    "Instant",
+    "std::net",
+];
 
 #[test]
 fn every_room_imports_only_those_below_it() {
@@ -45,7 +85,10 @@ fn pure_rooms_touch_no_clock_no_socket_and_no_log() {
     for room in ["oauth", "policy"] {
         for (file, text) in files_of(room) {
             // `policy` parses addresses, which is no network.
-            for word in IMPURE.into_iter().filter(|word| !(room == "policy" && *word == "std::net")) {
+            for word in IMPURE
+                .into_iter()
+                .filter(|word| !(room == "policy" && *word == "std::net"))
+            {
                 let found = code(&text).filter(|line| line.contains(word)).count();
                 assert_eq!(found, 0, "{} mentions {word}", file.display());
             }
@@ -57,23 +100,37 @@ fn pure_rooms_touch_no_clock_no_socket_and_no_log() {
 fn every_room_stands_in_the_table_of_the_tour() {
     let tour = fs::read_to_string(source().join("lib.rs")).expect("the tour");
     for (room, allowed) in MAY_IMPORT {
-        let row = tour.lines().find(|line| line.starts_with(&format!("//! | [`{room}`] |")));
+        let row = tour
+            .lines()
+            .find(|line| line.starts_with(&format!("//! | [`{room}`] |")));
         let row = row.unwrap_or_else(|| panic!("{room} is not in the table of src/lib.rs"));
         let told = row.rsplit('|').nth(1).unwrap_or_default();
         for name in allowed.iter().filter(|_| !told.contains("all above")) {
-            assert!(told.contains(&format!("`{name}`")), "src/lib.rs does not say that {room} may import {name}");
+            assert!(
+                told.contains(&format!("`{name}`")),
+                "src/lib.rs does not say that {room} may import {name}"
+            );
         }
     }
 }
 
 // Documentation may point anywhere.
 fn imports(text: &str) -> BTreeSet<String> {
-    let word = |rest: &str| rest.chars().take_while(|&c| c.is_ascii_alphanumeric() || c == '_').collect::<String>();
-    code(text).flat_map(|line| line.split("crate::").skip(1)).map(word).filter(|word| !word.is_empty()).collect()
+    let word = |rest: &str| {
+        rest.chars()
+            .take_while(|&c| c.is_ascii_alphanumeric() || c == '_')
+            .collect::<String>()
+    };
+    code(text)
+        .flat_map(|line| line.split("crate::").skip(1))
+        .map(word)
+        .filter(|word| !word.is_empty())
+        .collect()
 }
 
 fn code(text: &str) -> impl Iterator<Item = &str> {
-    text.lines().filter(|line| !line.trim_start().starts_with("//"))
+    text.lines()
+        .filter(|line| !line.trim_start().starts_with("//"))
 }
 
 fn files_of(room: &str) -> Vec<(PathBuf, String)> {
@@ -112,11 +169,20 @@ fn every_test_that_the_threat_model_names_exists() {
     for folder in ["src", "tests"] {
         read_all(&root.join(folder), &mut sources);
     }
-    let is_name = |text: &&str| text.matches('_').count() > 2 && !text.contains([' ', '=', '.', ':']);
-    let named: BTreeSet<&str> = model.split('`').skip(1).step_by(2).filter(is_name).collect();
+    let is_name =
+        |text: &&str| text.matches('_').count() > 2 && !text.contains([' ', '=', '.', ':']);
+    let named: BTreeSet<&str> = model
+        .split('`')
+        .skip(1)
+        .step_by(2)
+        .filter(is_name)
+        .collect();
     assert!(named.len() > 40, "{} tests are named", named.len());
     for name in named {
-        assert!(sources.contains(&format!("fn {name}(")), "SECURITY.md names {name}, which is no test");
+        assert!(
+            sources.contains(&format!("fn {name}(")),
+            "SECURITY.md names {name}, which is no test"
+        );
     }
     for threat in 1..=18 {
         assert!(model.contains(&format!("**T{threat}. ")), "T{threat}");

@@ -36,7 +36,11 @@ fn claims(number: usize) -> Value {
             claims["acr"] = json!("1");
             claims["azp"] = json!("client-1");
         }
-        _ => claims["groups"] = (0..40).map(|group| format!("group-of-users-{group}")).collect(),
+        _ => {
+            claims["groups"] = (0..40)
+                .map(|group| format!("group-of-users-{group}"))
+                .collect()
+        }
     }
     claims
 }
@@ -53,13 +57,22 @@ fn verify(verifier: &Verifier, memo: &Memo, number: usize, key: &EncodingKey) {
         now: UnixTime::from_seconds(NOW),
         trace: None,
     };
-    let runtime = tokio::runtime::Builder::new_current_thread().build().expect("a runtime");
-    runtime.block_on(verifier.verify(&offer)).expect("it is good");
+    let runtime = tokio::runtime::Builder::new_current_thread()
+        .build()
+        .expect("a runtime");
+    runtime
+        .block_on(verifier.verify(&offer))
+        .expect("it is good");
 }
 
 fn resident() -> f64 {
     let pages = std::fs::read_to_string("/proc/self/statm").expect("Linux");
-    pages.split(' ').nth(1).and_then(|pages| pages.parse::<f64>().ok()).expect("a number") * 4096.0
+    pages
+        .split(' ')
+        .nth(1)
+        .and_then(|pages| pages.parse::<f64>().ok())
+        .expect("a number")
+        * 4096.0
 }
 
 #[test]
@@ -71,9 +84,13 @@ fn cache_takes_the_memory_that_it_tells_and_no_more_than_cache_bytes() {
          shared_secret = \"{SECRET}\"\n\
          [upstreams.up]\ntargets = \"http://127.0.0.1:9\"\n[[routes]]\npath = \"/\"\nupstream = \"up\"\n"
     );
-    let (config, _) = config::parse("gateway.toml", &toml).unwrap_or_else(|report| panic!("{report}"));
+    let (config, _) =
+        config::parse("gateway.toml", &toml).unwrap_or_else(|report| panic!("{report}"));
     let snapshot = compile(&config).unwrap_or_else(|faults| panic!("{faults:?}"));
-    let (cache, found) = (snapshot.verifier.memory().0, Arc::new(TokensFound::default()));
+    let (cache, found) = (
+        snapshot.verifier.memory().0,
+        Arc::new(TokensFound::default()),
+    );
     let worker = WorkerCache::new(Arc::clone(&found));
     worker.limit(cache.budget());
     let memo = Memo::new(worker);
@@ -96,13 +113,22 @@ fn cache_takes_the_memory_that_it_tells_and_no_more_than_cache_bytes() {
     let (taken, (shared, worker)) = (resident() - before, told());
     assert_eq!(cache.size().0, 8000);
     let ratio = taken / shared;
-    assert!((0.9..1.1).contains(&ratio), "{taken} bytes are taken, and {shared} told: {ratio:.3}");
+    assert!(
+        (0.9..1.1).contains(&ratio),
+        "{taken} bytes are taken, and {shared} told: {ratio:.3}"
+    );
     assert!(worker > 0.2 * LIMIT, "its tier is full: {worker}");
 
     // Three times as many as fit.
     verify_until(32_000);
     let (taken, (shared, worker)) = (resident() - before, told());
-    assert!(shared + worker > 0.8 * LIMIT && shared + worker < LIMIT, "{shared} and {worker} bytes are told");
+    assert!(
+        shared + worker > 0.8 * LIMIT && shared + worker < LIMIT,
+        "{shared} and {worker} bytes are told"
+    );
     let ratio = taken / LIMIT;
-    assert!((0.85..1.1).contains(&ratio), "{taken} bytes are taken of {LIMIT}: {ratio:.3}");
+    assert!(
+        (0.85..1.1).contains(&ratio),
+        "{taken} bytes are taken of {LIMIT}: {ratio:.3}"
+    );
 }

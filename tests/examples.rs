@@ -12,7 +12,10 @@ fn every_example_and_the_shipped_file_compile_without_a_fault() {
     let mut files: Vec<PathBuf> = fs::read_dir(root().join("examples"))
         .expect("examples are shipped")
         .map(|entry| entry.expect("a readable folder").path())
-        .filter(|file| file.extension().is_some_and(|extension| extension == "toml"))
+        .filter(|file| {
+            file.extension()
+                .is_some_and(|extension| extension == "toml")
+        })
         .collect();
     assert!(files.len() > 1, "no examples");
     files.push(root().join("gateway.toml"));
@@ -20,8 +23,11 @@ fn every_example_and_the_shipped_file_compile_without_a_fault() {
         let text = fs::read_to_string(&file).expect("a readable file");
         let name = file.display().to_string();
         // The examples name variables that an operator would set.
-        let secret = |_: &str| Some("a secret that is long enough for all that it may be used for: 64".to_owned());
-        let (config, source) = config::parse_with(&name, &text, &secret).unwrap_or_else(|report| panic!("{report}"));
+        let secret = |_: &str| {
+            Some("a secret that is long enough for all that it may be used for: 64".to_owned())
+        };
+        let (config, source) =
+            config::parse_with(&name, &text, &secret).unwrap_or_else(|report| panic!("{report}"));
         if let Err(faults) = gateway::compile(&config) {
             panic!("{}", source.report(faults));
         }
@@ -43,7 +49,8 @@ fn root() -> &'static Path {
 fn check(toml: &str) -> Output {
     let folder = tempfile::tempdir().expect("a folder");
     let place = |name: &str| folder.path().join(name).display().to_string();
-    let certified = rcgen::generate_simple_self_signed(["api.example.com".to_owned()]).expect("a certificate");
+    let certified =
+        rcgen::generate_simple_self_signed(["api.example.com".to_owned()]).expect("a certificate");
     for (name, content) in [
         ("secret", "a secret that is long enough".to_owned()),
         ("certificate", certified.cert.pem()),
@@ -53,17 +60,31 @@ fn check(toml: &str) -> Output {
     }
     let toml = toml
         .replace("/etc/scopegate/secrets/gateway-secret", &place("secret"))
-        .replace("/run/credentials/scopegate.service/tls_fullchain.pem", &place("certificate"))
-        .replace("/run/credentials/scopegate.service/tls_privkey.pem", &place("key"));
+        .replace(
+            "/run/credentials/scopegate.service/tls_fullchain.pem",
+            &place("certificate"),
+        )
+        .replace(
+            "/run/credentials/scopegate.service/tls_privkey.pem",
+            &place("key"),
+        );
     fs::write(place("gateway.toml"), toml).expect("a file");
     let mut command = Command::new(env!("CARGO_BIN_EXE_scopegate"));
-    command.args(["check", "--config", &place("gateway.toml")]).output().expect("the binary")
+    command
+        .args(["check", "--config", &place("gateway.toml")])
+        .output()
+        .expect("the binary")
 }
 
 fn read(toml: &str) -> Config {
     // What `scopegate check` judges is not judged again: here, only the numbers count.
-    let toml = toml.replace("{ file = \"/etc/scopegate/secrets/gateway-secret\" }", "\"a secret\"");
-    config::parse("gateway.toml", &toml).map(|(config, _)| config).unwrap_or_else(|report| panic!("{report}"))
+    let toml = toml.replace(
+        "{ file = \"/etc/scopegate/secrets/gateway-secret\" }",
+        "\"a secret\"",
+    );
+    config::parse("gateway.toml", &toml)
+        .map(|(config, _)| config)
+        .unwrap_or_else(|report| panic!("{report}"))
 }
 
 fn shipped(path: &str) -> String {
@@ -73,9 +94,14 @@ fn shipped(path: &str) -> String {
 /// The gateway.toml within the ConfigMap.
 fn config_map() -> String {
     let manifest = shipped("examples/kubernetes/scopegate.yaml");
-    let lines = manifest.lines().skip_while(|line| *line != "  gateway.toml: |").skip(1);
+    let lines = manifest
+        .lines()
+        .skip_while(|line| *line != "  gateway.toml: |")
+        .skip(1);
     let lines = lines.take_while(|line| line.is_empty() || line.starts_with("    "));
-    lines.map(|line| format!("{}\n", line.strip_prefix("    ").unwrap_or(line))).collect()
+    lines
+        .map(|line| format!("{}\n", line.strip_prefix("    ").unwrap_or(line)))
+        .collect()
 }
 
 /// What stands behind `key` on each line that has it.
@@ -105,20 +131,35 @@ fn check_finds_nothing_to_warn_of_in_the_files_for_kubernetes_and_systemd() {
 
 #[test]
 fn kubernetes_probes_the_listeners_of_the_file_and_waits_until_they_are_drained() {
-    let (manifest, config) = (shipped("examples/kubernetes/scopegate.yaml"), read(&config_map()));
+    let (manifest, config) = (
+        shipped("examples/kubernetes/scopegate.yaml"),
+        read(&config_map()),
+    );
     let admin = config.admin_address().expect("probes go there");
-    let listeners: Vec<_> = config.listeners.iter().map(|listener| listener.address.value.port()).collect();
-    let ports: Vec<u16> =
-        values(&manifest, "containerPort:").iter().map(|port| port.parse().expect("a port")).collect();
+    let listeners: Vec<_> = config
+        .listeners
+        .iter()
+        .map(|listener| listener.address.value.port())
+        .collect();
+    let ports: Vec<u16> = values(&manifest, "containerPort:")
+        .iter()
+        .map(|port| port.parse().expect("a port"))
+        .collect();
     assert_eq!(ports, [listeners, vec![admin.port()]].concat());
-    assert!(admin.ip().is_unspecified(), "the kubelet asks at the address of the Pod");
+    assert!(
+        admin.ip().is_unspecified(),
+        "the kubelet asks at the address of the Pod"
+    );
     assert_eq!(values(&manifest, "path: /"), ["readyz", "livez", "livez"]);
     assert_eq!(values(&manifest, "port: admin").len(), 3);
     let grace = seconds(values(&manifest, "terminationGracePeriodSeconds:")[0]);
     assert!(grace > stops_within(&config), "{grace} s");
     // An endpoint is gone when the probe has failed once and the nodes have heard of it.
     let period = seconds(values(&manifest, "periodSeconds:")[0]);
-    assert!(config.server.drain_delay.as_secs() >= 3 * period, "{period} s");
+    assert!(
+        config.server.drain_delay.as_secs() >= 3 * period,
+        "{period} s"
+    );
 }
 
 #[test]
@@ -126,11 +167,20 @@ fn systemd_opens_the_listeners_of_the_file_and_waits_until_they_are_drained() {
     let service = shipped("examples/systemd/scopegate.service");
     let config = read(&shipped("examples/systemd/gateway.toml"));
     let sockets = shipped("examples/systemd/scopegate.socket");
-    let listeners: Vec<_> = config.listeners.iter().map(|listener| listener.address.value.to_string()).collect();
+    let listeners: Vec<_> = config
+        .listeners
+        .iter()
+        .map(|listener| listener.address.value.to_string())
+        .collect();
     assert_eq!(values(&sockets, "ListenStream="), listeners);
     let stop = seconds(values(&service, "TimeoutStopSec=")[0]);
-    assert!(stop > stops_within(&config) && stop > stops_within(&read("")), "{stop} s");
-    let files: usize = values(&service, "LimitNOFILE=")[0].parse().expect("a number");
+    assert!(
+        stop > stops_within(&config) && stop > stops_within(&read("")),
+        "{stop} s"
+    );
+    let files: usize = values(&service, "LimitNOFILE=")[0]
+        .parse()
+        .expect("a number");
     assert!(files >= 3 * config.server.max_connections, "{files}");
 }
 
@@ -138,19 +188,31 @@ fn systemd_opens_the_listeners_of_the_file_and_waits_until_they_are_drained() {
 fn dockerfile_copies_what_is_there_builds_what_cargo_names_and_has_its_compiler() {
     let (dockerfile, cargo) = (shipped("examples/Dockerfile"), shipped("Cargo.toml"));
     let ignored = shipped("examples/Dockerfile.dockerignore");
-    for copied in values(&dockerfile, "COPY ").iter().filter(|copied| !copied.starts_with("--from")) {
+    for copied in values(&dockerfile, "COPY ")
+        .iter()
+        .filter(|copied| !copied.starts_with("--from"))
+    {
         let (sources, _) = copied.rsplit_once(' ').expect("sources and where to");
         for source in sources.split(' ') {
             assert!(root().join(source).exists(), "{source} is not there");
-            assert!(ignored.lines().any(|line| line == format!("!{source}")), "{source} is ignored");
+            assert!(
+                ignored.lines().any(|line| line == format!("!{source}")),
+                "{source} is ignored"
+            );
         }
     }
     let version = values(&cargo, "rust-version = ")[0].trim_matches('"');
-    assert!(dockerfile.contains(&format!("/rust:{version}-")), "rust {version}");
+    assert!(
+        dockerfile.contains(&format!("/rust:{version}-")),
+        "rust {version}"
+    );
     // Cargo takes no manifest that names a bench which is not there.
     for bench in cargo.split("[[bench]]").skip(1) {
         let name = values(bench, "name = ")[0].trim_matches('"');
-        assert!(dockerfile.contains(&format!("benches/{name}.rs")), "benches/{name}.rs");
+        assert!(
+            dockerfile.contains(&format!("benches/{name}.rs")),
+            "benches/{name}.rs"
+        );
     }
     assert!(dockerfile.contains("ENTRYPOINT [\"/usr/local/bin/scopegate\"]"));
 }

@@ -33,11 +33,20 @@ fn every_algorithm_verifies_tokens_of_another_library() {
         let token = vectors.token(algorithm);
         let jws = jwt(&token);
         assert_eq!(jws.header().algorithm, algorithm);
-        assert_eq!(vectors.keys(&[algorithm], algorithm.is_hmac()).verify(&jws).map(|_| ()), Ok(()), "{algorithm}");
+        assert_eq!(
+            vectors
+                .keys(&[algorithm], algorithm.is_hmac())
+                .verify(&jws)
+                .map(|_| ()),
+            Ok(()),
+            "{algorithm}"
+        );
 
         let expectation = expectation("https://id.example.com", "https://api.example.com");
         let claims = Claims::parse(jws.payload()).expect("the payload is a JSON object");
-        let active = claims.check(&expectation, vectors.now).expect("the claims are good");
+        let active = claims
+            .check(&expectation, vectors.now)
+            .expect("the claims are good");
         assert_eq!(active.subject(), Some("alice"));
         assert_eq!(active.scopes().to_string(), "messages.read messages.write");
     }
@@ -47,7 +56,10 @@ fn every_algorithm_verifies_tokens_of_another_library() {
 fn an_algorithm_that_is_not_configured_is_refused() {
     let vectors = Algorithms::read();
     for algorithm in Algorithm::ALL {
-        let others: Vec<_> = Algorithm::ALL.into_iter().filter(|other| *other != algorithm).collect();
+        let others: Vec<_> = Algorithm::ALL
+            .into_iter()
+            .filter(|other| *other != algorithm)
+            .collect();
         let keys = vectors.keys(&others, algorithm.is_hmac());
         assert_eq!(
             keys.verify(&jwt(&vectors.token(algorithm))),
@@ -64,10 +76,16 @@ fn a_changed_token_is_refused_in_every_algorithm() {
         let token = vectors.token(algorithm);
         let keys = vectors.keys(&[algorithm], algorithm.is_hmac());
         let parts: Vec<_> = token.split('.').collect();
-        let [header, payload, signature] = parts[..] else { panic!("a compact JWS has three parts") };
-        let mut claims = URL_SAFE_NO_PAD.decode(payload).expect("the payload is base64url");
+        let [header, payload, signature] = parts[..] else {
+            panic!("a compact JWS has three parts")
+        };
+        let mut claims = URL_SAFE_NO_PAD
+            .decode(payload)
+            .expect("the payload is base64url");
         claims.push(b' ');
-        let mut flipped = URL_SAFE_NO_PAD.decode(signature).expect("the signature is base64url");
+        let mut flipped = URL_SAFE_NO_PAD
+            .decode(signature)
+            .expect("the signature is base64url");
         flipped[0] ^= 1;
         let shorter = &flipped[1..];
         for changed in [
@@ -76,7 +94,11 @@ fn a_changed_token_is_refused_in_every_algorithm() {
             format!("{header}.{payload}.{}", URL_SAFE_NO_PAD.encode(shorter)),
             format!("{header}.{payload}."),
         ] {
-            assert_eq!(keys.verify(&jwt(&changed)), Err(SignatureError::BadSignature), "{changed}");
+            assert_eq!(
+                keys.verify(&jwt(&changed)),
+                Err(SignatureError::BadSignature),
+                "{changed}"
+            );
         }
     }
 }
@@ -87,27 +109,44 @@ fn a_public_key_used_as_a_shared_secret_is_refused() {
     let confused = vectors.confused();
     // Not even a configuration that mixes both families lets it in.
     for allowed in [&PUBLIC_KEY_ALGORITHMS[..], &Algorithm::ALL, &HMAC] {
-        assert_eq!(vectors.keys(allowed, false).verify(&jwt(&confused)), Err(SignatureError::AlgorithmNotAllowed));
+        assert_eq!(
+            vectors.keys(allowed, false).verify(&jwt(&confused)),
+            Err(SignatureError::AlgorithmNotAllowed)
+        );
     }
-    assert_eq!(vectors.keys(&HMAC, true).verify(&jwt(&confused)), Err(SignatureError::BadSignature));
+    assert_eq!(
+        vectors.keys(&HMAC, true).verify(&jwt(&confused)),
+        Err(SignatureError::BadSignature)
+    );
 }
 
 #[test]
 fn tokens_of_five_authorization_servers_are_accepted() {
     for server in servers() {
         let name = text(&server, "name");
-        let active = judge(&server, text(&server, "token")).unwrap_or_else(|reason| panic!("{name}: {reason}"));
+        let active = judge(&server, text(&server, "token"))
+            .unwrap_or_else(|reason| panic!("{name}: {reason}"));
         assert_eq!(active.issuer(), Some(text(&server, "issuer")), "{name}");
-        assert_eq!(active.scopes().to_string(), text(&server, "scopes"), "{name}");
+        assert_eq!(
+            active.scopes().to_string(),
+            text(&server, "scopes"),
+            "{name}"
+        );
         assert_eq!(active.client_id(), server["client_id"].as_str(), "{name}");
-        assert_eq!(active.expires_at().map(UnixTime::as_seconds), server["expires_at"].as_i64(), "{name}");
+        assert_eq!(
+            active.expires_at().map(UnixTime::as_seconds),
+            server["expires_at"].as_i64(),
+            "{name}"
+        );
     }
 }
 
 #[test]
 fn foreign_forged_and_stale_tokens_of_five_authorization_servers_are_refused() {
     for server in servers() {
-        let refused = server["refused"].as_object().expect("each server has tokens to refuse");
+        let refused = server["refused"]
+            .as_object()
+            .expect("each server has tokens to refuse");
         for (reason, token) in refused {
             let token = token.as_str().expect("a token is a string");
             let found = judge(&server, token).expect_err(reason);
@@ -137,10 +176,13 @@ fn judge(server: &Value, token: &str) -> Result<ActiveToken, &'static str> {
         TokenShape::Jwt(jws) => jws,
         TokenShape::Opaque => return Err("opaque"),
     };
-    jws.check_type(&["at+jwt".to_owned(), "JWT".to_owned(), String::new()]).map_err(|error| error.reason())?;
+    jws.check_type(&["at+jwt".to_owned(), "JWT".to_owned(), String::new()])
+        .map_err(|error| error.reason())?;
     let jwks = Jwks::parse(server["jwks"].to_string().as_bytes()).expect("the key set is usable");
     assert_eq!(jwks.skipped, []);
-    KeySet::new(&jwks, &PUBLIC_KEY_ALGORITHMS).verify(&jws).map_err(SignatureError::reason)?;
+    KeySet::new(&jwks, &PUBLIC_KEY_ALGORITHMS)
+        .verify(&jws)
+        .map_err(SignatureError::reason)?;
 
     let mut expectation = expectation(text(server, "issuer"), text(server, "audience"));
     expectation.accept_unbounded_expiry = server["unbounded"] == true;
@@ -148,7 +190,9 @@ fn judge(server: &Value, token: &str) -> Result<ActiveToken, &'static str> {
         expectation.expiry_unit = ExpiryUnit::Milliseconds;
     }
     let claims = Claims::parse(jws.payload()).map_err(|error| error.reason())?;
-    claims.check(&expectation, time(&server["now"])).map_err(|error| error.reason())
+    claims
+        .check(&expectation, time(&server["now"]))
+        .map_err(|error| error.reason())
 }
 
 struct Algorithms {
@@ -158,8 +202,8 @@ struct Algorithms {
 
 impl Algorithms {
     fn read() -> Self {
-        let document: Value =
-            serde_json::from_str(include_str!("vectors/algorithms.json")).expect("the vectors are JSON");
+        let document: Value = serde_json::from_str(include_str!("vectors/algorithms.json"))
+            .expect("the vectors are JSON");
         let now = time(&document["now"]);
         Self { document, now }
     }
@@ -174,17 +218,21 @@ impl Algorithms {
 
     fn keys(&self, allowed: &[Algorithm], shared: bool) -> KeySet {
         if shared {
-            let secret = URL_SAFE_NO_PAD.decode(text(&self.document, "secret")).expect("the secret is base64url");
+            let secret = URL_SAFE_NO_PAD
+                .decode(text(&self.document, "secret"))
+                .expect("the secret is base64url");
             return KeySet::shared_secret(&secret, allowed).expect("the secret is long enough");
         }
-        let jwks = Jwks::parse(self.document["jwks"].to_string().as_bytes()).expect("the key set is usable");
+        let jwks = Jwks::parse(self.document["jwks"].to_string().as_bytes())
+            .expect("the key set is usable");
         assert_eq!((jwks.keys.len(), jwks.skipped.len()), (4, 0));
         KeySet::new(&jwks, allowed)
     }
 }
 
 fn servers() -> Vec<Value> {
-    serde_json::from_str(include_str!("vectors/authorization_servers.json")).expect("the vectors are JSON")
+    serde_json::from_str(include_str!("vectors/authorization_servers.json"))
+        .expect("the vectors are JSON")
 }
 
 fn jwt(token: &str) -> CompactJws<'_> {
@@ -199,7 +247,10 @@ fn expectation(issuer: &str, audience: &str) -> Expectation {
         issuer_name: "corp".into(),
         issuers: vec![issuer.to_owned()],
         issuer_required: true,
-        audience: ExpectedAudience::OneOf { names: vec![audience.to_owned()], required: true },
+        audience: ExpectedAudience::OneOf {
+            names: vec![audience.to_owned()],
+            required: true,
+        },
         required_claims: Vec::new(),
         scope_claims: vec!["scope".to_owned(), "scp".to_owned()],
         expiry_unit: ExpiryUnit::Seconds,
@@ -212,9 +263,15 @@ fn expectation(issuer: &str, audience: &str) -> Expectation {
 }
 
 fn text<'v>(object: &'v Value, member: &str) -> &'v str {
-    object[member].as_str().expect("the vectors have a string here")
+    object[member]
+        .as_str()
+        .expect("the vectors have a string here")
 }
 
 fn time(value: &Value) -> UnixTime {
-    UnixTime::from_seconds(value.as_i64().expect("the vectors have a whole number here"))
+    UnixTime::from_seconds(
+        value
+            .as_i64()
+            .expect("the vectors have a whole number here"),
+    )
 }

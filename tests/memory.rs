@@ -1,6 +1,10 @@
 //! What streams through is not held. One test in a process of its own, because it is its memory that is looked at.
 
-#[allow(dead_code, unused_imports, reason = "the harness serves other tests as well")]
+#[allow(
+    dead_code,
+    unused_imports,
+    reason = "the harness serves other tests as well"
+)]
 #[path = "gate/harness/mod.rs"]
 mod harness;
 
@@ -27,32 +31,47 @@ impl Body for Long {
     type Data = Bytes;
     type Error = std::io::Error;
 
-    fn poll_frame(mut self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, Self::Error>>> {
+    fn poll_frame(
+        mut self: Pin<&mut Self>,
+        _: &mut Context<'_>,
+    ) -> Poll<Option<Result<Frame<Bytes>, Self::Error>>> {
         let length = self.left.min(self.chunk.len() as u64);
         self.left -= length;
-        let chunk = self.chunk.slice(..usize::try_from(length).expect("a chunk"));
+        let chunk = self
+            .chunk
+            .slice(..usize::try_from(length).expect("a chunk"));
         Poll::Ready((length > 0).then_some(Ok(Frame::data(chunk))))
     }
 }
 
 fn resident() -> u64 {
     let pages = std::fs::read_to_string("/proc/self/statm").expect("Linux");
-    pages.split(' ').nth(1).and_then(|pages| pages.parse::<u64>().ok()).expect("a number") * 4096
+    pages
+        .split(' ')
+        .nth(1)
+        .and_then(|pages| pages.parse::<u64>().ok())
+        .expect("a number")
+        * 4096
 }
 
 #[test]
 fn a_gibibyte_goes_up_and_down_over_http2_and_memory_stays_flat() {
     // The harness would keep a log of every frame.
-    tracing::subscriber::set_global_default(tracing::subscriber::NoSubscriber::default()).expect("the first");
+    tracing::subscriber::set_global_default(tracing::subscriber::NoSubscriber::default())
+        .expect("the first");
     let upstream = HyperServer::start(true, None);
     let gateway = Gateway::start(&format!(
         "[upstreams.up]\ntargets = \"http://{}\"\nprotocol = \"http2\"\n\
          [[routes]]\npath = \"/{{*rest}}\"\npublic = true\nupstream = \"up\"\n",
         upstream.address
     ));
-    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().expect("a runtime");
+    let runtime = tokio::runtime::Builder::new_current_thread()
+        .enable_all()
+        .build()
+        .expect("a runtime");
     runtime.block_on(async {
-        let tls = scopegate::net::tls::client(rustls::RootCertStore::empty(), None).expect("a configuration");
+        let tls = scopegate::net::tls::client(rustls::RootCertStore::empty(), None)
+            .expect("a configuration");
         let client = Client::builder()
             .tls_backend_preconfigured(tls)
             .http2_prior_knowledge()
@@ -61,8 +80,16 @@ fn a_gibibyte_goes_up_and_down_over_http2_and_memory_stays_flat() {
             .expect("a client");
         let url = format!("http://{}/echo", gateway.address);
         let exchange = async |length: u64| {
-            let long = Long { left: length, chunk: Bytes::from(vec![7; 64 * 1024]) };
-            let mut answer = client.post(&url).body(reqwest::Body::wrap(long)).send().await.expect("an answer");
+            let long = Long {
+                left: length,
+                chunk: Bytes::from(vec![7; 64 * 1024]),
+            };
+            let mut answer = client
+                .post(&url)
+                .body(reqwest::Body::wrap(long))
+                .send()
+                .await
+                .expect("an answer");
             assert_eq!(answer.status(), 200);
             let (mut came, mut most) = (0, 0);
             while let Some(chunk) = answer.chunk().await.expect("a whole body") {
@@ -78,7 +105,19 @@ fn a_gibibyte_goes_up_and_down_over_http2_and_memory_stays_flat() {
         // What the first bytes bring with them, buffers and pools, is there to stay.
         let before = exchange(GIBIBYTE / 16).await.max(resident());
         let most = exchange(GIBIBYTE).await;
-        assert!(most < before + MOST_HELD, "{} MiB before, {} MiB at most", before >> 20, most >> 20);
+        assert!(
+            most < before + MOST_HELD,
+            "{} MiB before, {} MiB at most",
+            before >> 20,
+            most >> 20
+        );
     });
-    assert_eq!(upstream.seen().iter().map(|seen| seen.body as u64).sum::<u64>(), GIBIBYTE + GIBIBYTE / 16);
+    assert_eq!(
+        upstream
+            .seen()
+            .iter()
+            .map(|seen| seen.body as u64)
+            .sum::<u64>(),
+        GIBIBYTE + GIBIBYTE / 16
+    );
 }

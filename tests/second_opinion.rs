@@ -12,7 +12,8 @@ use std::time::Duration;
 use aws_lc_rs::encoding::AsDer;
 use aws_lc_rs::rsa;
 use aws_lc_rs::signature::{
-    ECDSA_P256_SHA256_FIXED_SIGNING, ECDSA_P384_SHA384_FIXED_SIGNING, EcdsaKeyPair, Ed25519KeyPair, KeyPair as _,
+    ECDSA_P256_SHA256_FIXED_SIGNING, ECDSA_P384_SHA384_FIXED_SIGNING, EcdsaKeyPair, Ed25519KeyPair,
+    KeyPair as _,
 };
 use base64::Engine as _;
 use base64::engine::general_purpose::{STANDARD, URL_SAFE_NO_PAD};
@@ -54,7 +55,11 @@ const DISAGREEMENTS: &[Disagreement] = &[
     },
     Disagreement {
         ours: Some("malformed_header"),
-        is: |token| ["typ", "kid"].iter().any(|name| token.header().get(*name) == Some(&Value::Null)),
+        is: |token| {
+            ["typ", "kid"]
+                .iter()
+                .any(|name| token.header().get(*name) == Some(&Value::Null))
+        },
         because: "null is no way to leave a parameter out: RFC 7515 §4.1 has a string or nothing",
     },
     Disagreement {
@@ -66,7 +71,9 @@ const DISAGREEMENTS: &[Disagreement] = &[
         ours: Some("unsupported_parameter"),
         is: |token| {
             let header = token.header();
-            let says_nothing = header.get("crit").is_some_and(|crit| crit.is_null() || *crit == json!([]));
+            let says_nothing = header
+                .get("crit")
+                .is_some_and(|crit| crit.is_null() || *crit == json!([]));
             says_nothing || header.contains_key("b64") || header.contains_key("zip")
         },
         because: "RFC 7515 §4.1.11 forbids an empty crit, and b64 and zip change what the payload is",
@@ -83,7 +90,11 @@ const DISAGREEMENTS: &[Disagreement] = &[
     },
     Disagreement {
         ours: Some("expired"),
-        is: |token| token.time("exp").is_some_and(|exp| exp.floor() == (NOW - 30) as f64),
+        is: |token| {
+            token
+                .time("exp")
+                .is_some_and(|exp| exp.floor() == (NOW - 30) as f64)
+        },
         because: "RFC 7519 §4.1.4: on or after exp, and so at exp + leeway too; they end a second later",
     },
     Disagreement {
@@ -93,20 +104,31 @@ const DISAGREEMENTS: &[Disagreement] = &[
     },
     Disagreement {
         ours: Some("unbounded_expiry"),
-        is: |token| token.time("exp").is_some_and(|exp| exp > (NOW + 315_619_200) as f64),
+        is: |token| {
+            token
+                .time("exp")
+                .is_some_and(|exp| exp > (NOW + 315_619_200) as f64)
+        },
         because: "more than ten years ahead is \"never\", or milliseconds",
     },
     Disagreement {
         ours: Some("not_a_numeric_date"),
         is: |token| {
             let times = ["exp", "nbf", "iat"].map(|name| token.time(name));
-            times.into_iter().flatten().any(|time| !(0.0..9_223_372_036_854_775_808.0).contains(&time))
+            times
+                .into_iter()
+                .flatten()
+                .any(|time| !(0.0..9_223_372_036_854_775_808.0).contains(&time))
         },
         because: "they round a negative fraction up to the epoch, and cut what is too large to what fits",
     },
     Disagreement {
         ours: Some("other_kind_of_token"),
-        is: |token| ["nonce", "typ"].iter().any(|name| token.claims().contains_key(*name)),
+        is: |token| {
+            ["nonce", "typ"]
+                .iter()
+                .any(|name| token.claims().contains_key(*name))
+        },
         because: "they do not ask what kind of token it is",
     },
     Disagreement {
@@ -118,9 +140,14 @@ const DISAGREEMENTS: &[Disagreement] = &[
         ours: None,
         is: |token| {
             let header = token.header();
-            let is_none_of_theirs =
-                |name: &&str| header.get(*name).is_some_and(|value| !value.is_string() && !value.is_null());
-            let chain = header.get("x5c").is_some_and(|chain| !is_list_of_texts(chain) && !chain.is_null());
+            let is_none_of_theirs = |name: &&str| {
+                header
+                    .get(*name)
+                    .is_some_and(|value| !value.is_string() && !value.is_null())
+            };
+            let chain = header
+                .get("x5c")
+                .is_some_and(|chain| !is_list_of_texts(chain) && !chain.is_null());
             ["jwk", "jku", "cty"].iter().any(is_none_of_theirs) || chain
         },
         because: "keys that a header brings along are not read at all, so their type is nothing to us; they want a \
@@ -130,8 +157,11 @@ const DISAGREEMENTS: &[Disagreement] = &[
         ours: None,
         is: |token| {
             let claims = token.claims();
-            let is_no_text =
-                |name: &&str| claims.get(*name).is_some_and(|value| !value.is_string() && !value.is_null());
+            let is_no_text = |name: &&str| {
+                claims
+                    .get(*name)
+                    .is_some_and(|value| !value.is_string() && !value.is_null())
+            };
             ["sub", "jti"].iter().any(is_no_text)
         },
         because: "who a token is for is the upstream's to judge; what is no text is no name and sets no header",
@@ -157,27 +187,45 @@ fn another_library_agrees_but_for_reasons() {
             (Err(_), Err(_)) => agreed_bad += 1,
             (ours, theirs) => {
                 let said = ours.as_ref().err().copied();
-                match DISAGREEMENTS.iter().position(|known| known.ours == said && (known.is)(&token)) {
+                match DISAGREEMENTS
+                    .iter()
+                    .position(|known| known.ours == said && (known.is)(&token))
+                {
                     Some(known) => met[known] += 1,
                     None => unexpected
                         .entry(format!("ours {ours:?}, theirs {theirs:?}"))
                         .or_default()
-                        .push(format!("{}.{} ({})", token.header, token.claims, token.text)),
+                        .push(format!(
+                            "{}.{} ({})",
+                            token.header, token.claims, token.text
+                        )),
                 }
             }
         }
     }
     for (what, tokens) in &unexpected {
-        eprintln!("{what}: {} tokens, such as {:.400}", tokens.len(), tokens[0]);
+        eprintln!(
+            "{what}: {} tokens, such as {:.400}",
+            tokens.len(),
+            tokens[0]
+        );
     }
     assert!(unexpected.is_empty());
     for (known, met) in DISAGREEMENTS.iter().zip(met) {
         println!("{met}: {:?}, {}", known.ours, known.because);
-        assert!(met > 0, "no token any more: {:?}, {}", known.ours, known.because);
+        assert!(
+            met > 0,
+            "no token any more: {:?}, {}",
+            known.ours,
+            known.because
+        );
     }
     // A generator whose tokens are all alike would find nothing.
     println!("{agreed_good} good and {agreed_bad} bad by both");
-    assert!(agreed_good > TOKENS / 10 && agreed_bad > TOKENS / 4, "{agreed_good} good and {agreed_bad} bad");
+    assert!(
+        agreed_good > TOKENS / 10 && agreed_bad > TOKENS / 4,
+        "{agreed_good} good and {agreed_bad} bad"
+    );
 }
 
 type Judge = dyn Fn(&str, VerificationOptions) -> Result<(), String>;
@@ -203,7 +251,9 @@ macro_rules! judged_by {
     ($key:ty, $jwk:expr) => {{
         let key = <$key>::from_jwk(&$jwk.to_string()).expect("their key");
         Box::new(move |token: &str, options| {
-            key.verify_token::<NoCustomClaims>(token, Some(options)).map(|_| ()).map_err(|error| error.to_string())
+            key.verify_token::<NoCustomClaims>(token, Some(options))
+                .map(|_| ())
+                .map_err(|error| error.to_string())
         })
     }};
 }
@@ -216,10 +266,17 @@ impl Judges {
         let x = URL_SAFE_NO_PAD.encode(edwards.public_key());
         let ec = |signing| {
             EncodingKey::from_ec_der(
-                EcdsaKeyPair::generate(signing).expect("a key").to_pkcs8v1().expect("a key").as_ref(),
+                EcdsaKeyPair::generate(signing)
+                    .expect("a key")
+                    .to_pkcs8v1()
+                    .expect("a key")
+                    .as_ref(),
             )
         };
-        let (p256, p384) = (ec(&ECDSA_P256_SHA256_FIXED_SIGNING), ec(&ECDSA_P384_SHA384_FIXED_SIGNING));
+        let (p256, p384) = (
+            ec(&ECDSA_P256_SHA256_FIXED_SIGNING),
+            ec(&ECDSA_P384_SHA384_FIXED_SIGNING),
+        );
         let pair = rsa::KeyPair::generate(rsa::KeySize::Rsa2048).expect("a key");
         let der = STANDARD.encode(pair.as_der().expect("a key").as_ref());
         let rsa = EncodingKey::from_rsa_pem(
@@ -240,26 +297,64 @@ impl Judges {
             jwk(&rsa, Alg::RS256, "rs"),
             jwk(&rsa, Alg::PS256, "ps"),
         ];
-        let signer =
-            |kid, algorithm, private: &EncodingKey, theirs| Signer { kid, algorithm, private: private.clone(), theirs };
+        let signer = |kid, algorithm, private: &EncodingKey, theirs| Signer {
+            kid,
+            algorithm,
+            private: private.clone(),
+            theirs,
+        };
         let signers = vec![
-            signer("p256", Algorithm::ES256, &p256, judged_by!(ES256PublicKey, jwks[0])),
-            signer("p384", Algorithm::ES384, &p384, judged_by!(ES384PublicKey, jwks[1])),
-            signer("ed", Algorithm::EdDSA, &ed, judged_by!(Ed25519PublicKey, jwks[2])),
-            signer("rs", Algorithm::RS256, &rsa, judged_by!(RS256PublicKey, jwks[3])),
-            signer("ps", Algorithm::PS256, &rsa, judged_by!(PS256PublicKey, jwks[4])),
+            signer(
+                "p256",
+                Algorithm::ES256,
+                &p256,
+                judged_by!(ES256PublicKey, jwks[0]),
+            ),
+            signer(
+                "p384",
+                Algorithm::ES384,
+                &p384,
+                judged_by!(ES384PublicKey, jwks[1]),
+            ),
+            signer(
+                "ed",
+                Algorithm::EdDSA,
+                &ed,
+                judged_by!(Ed25519PublicKey, jwks[2]),
+            ),
+            signer(
+                "rs",
+                Algorithm::RS256,
+                &rsa,
+                judged_by!(RS256PublicKey, jwks[3]),
+            ),
+            signer(
+                "ps",
+                Algorithm::PS256,
+                &rsa,
+                judged_by!(PS256PublicKey, jwks[4]),
+            ),
         ];
         let jwks = Jwks::parse(json!({ "keys": jwks }).to_string().as_bytes()).expect("our keys");
         assert_eq!((jwks.keys.len(), jwks.skipped.len()), (5, 0));
         Self {
-            keys: KeySet::new(&jwks, &signers.iter().map(|signer| signer.algorithm).collect::<Vec<_>>()),
+            keys: KeySet::new(
+                &jwks,
+                &signers
+                    .iter()
+                    .map(|signer| signer.algorithm)
+                    .collect::<Vec<_>>(),
+            ),
             signers,
             stranger: ec(&ECDSA_P256_SHA256_FIXED_SIGNING),
             expectation: Expectation {
                 issuer_name: "corp".into(),
                 issuers: vec![ISSUER.to_owned()],
                 issuer_required: true,
-                audience: ExpectedAudience::OneOf { names: vec![AUDIENCE.to_owned()], required: true },
+                audience: ExpectedAudience::OneOf {
+                    names: vec![AUDIENCE.to_owned()],
+                    required: true,
+                },
                 required_claims: Vec::new(),
                 scope_claims: vec!["scope".to_owned(), "scp".to_owned()],
                 expiry_unit: ExpiryUnit::Seconds,
@@ -285,18 +380,23 @@ impl Judges {
             TokenShape::Jwt(jws) => jws,
             TokenShape::Opaque => return Err("opaque"),
         };
-        jws.check_type(&["at+jwt".to_owned(), "JWT".to_owned(), String::new()]).map_err(|error| error.reason())?;
+        jws.check_type(&["at+jwt".to_owned(), "JWT".to_owned(), String::new()])
+            .map_err(|error| error.reason())?;
         self.keys.verify(&jws).map_err(SignatureError::reason)?;
         let claims = OurClaims::parse(jws.payload()).map_err(|error| error.reason())?;
         let now = UnixTime::from_seconds(NOW);
-        claims.check(&self.expectation, now).map(|_| ()).map_err(|error| error.reason())
+        claims
+            .check(&self.expectation, now)
+            .map(|_| ())
+            .map_err(|error| error.reason())
     }
 
     /// What a careful user of the other library does: its keys are bound to their algorithms too, and a `kid` picks
     /// one.
     fn theirs(&self, token: &str) -> Result<(), String> {
         catch_unwind(AssertUnwindSafe(|| {
-            let metadata = jwt_simple::token::Token::decode_metadata(token).map_err(|error| error.to_string())?;
+            let metadata = jwt_simple::token::Token::decode_metadata(token)
+                .map_err(|error| error.to_string())?;
             let named = |signer: &&Signer| metadata.key_id().is_none_or(|kid| kid == signer.kid);
             let mut verdict = Err("no such key".to_owned());
             for signer in self.signers.iter().filter(named) {
@@ -322,14 +422,17 @@ impl Token {
     /// A good token with a few changes, or with none.
     fn roll(judges: &Judges, dice: &mut Dice) -> Self {
         let signer = &judges.signers[dice.below(judges.signers.len())];
-        let mut header = json!({ "alg": signer.algorithm.name(), "typ": "at+jwt", "kid": signer.kid });
+        let mut header =
+            json!({ "alg": signer.algorithm.name(), "typ": "at+jwt", "kid": signer.kid });
         let mut claims = json!({
             "iss": ISSUER, "aud": AUDIENCE, "sub": "client-1", "client_id": "client-1", "exp": NOW + 600, "iat": NOW,
             "jti": "1", "scope": "a b",
         });
         let changes = dice.below(4);
         let kinds: Vec<usize> = (0..changes).map(|_| dice.below(20)).collect();
-        let count = |range: std::ops::Range<usize>| kinds.iter().filter(|kind| range.contains(kind)).count();
+        let count = |range: std::ops::Range<usize>| {
+            kinds.iter().filter(|kind| range.contains(kind)).count()
+        };
         for _ in 0..count(0..9) {
             change_claim(&mut claims, dice);
         }
@@ -338,18 +441,35 @@ impl Token {
         }
         let (mut header, mut claims) = (header.to_string(), claims.to_string());
         for _ in 0..count(13..15) {
-            let text = if dice.below(3) == 0 { &mut header } else { &mut claims };
+            let text = if dice.below(3) == 0 {
+                &mut header
+            } else {
+                &mut claims
+            };
             change_text(text, dice);
         }
-        let mut parts = [URL_SAFE_NO_PAD.encode(&header), URL_SAFE_NO_PAD.encode(&claims), String::new()];
+        let mut parts = [
+            URL_SAFE_NO_PAD.encode(&header),
+            URL_SAFE_NO_PAD.encode(&claims),
+            String::new(),
+        ];
         for _ in 0..count(15..16) {
             let part = dice.below(2);
             parts[part] = change_base64url(&parts[part], dice);
         }
-        let key = if count(16..17) > 0 { &judges.stranger } else { &signer.private };
-        let algorithm = if count(16..17) > 0 { Algorithm::ES256 } else { signer.algorithm };
+        let key = if count(16..17) > 0 {
+            &judges.stranger
+        } else {
+            &signer.private
+        };
+        let algorithm = if count(16..17) > 0 {
+            Algorithm::ES256
+        } else {
+            signer.algorithm
+        };
         let message = format!("{}.{}", parts[0], parts[1]);
-        parts[2] = crypto::sign(message.as_bytes(), key, in_their_words(algorithm)).expect("a signature");
+        parts[2] =
+            crypto::sign(message.as_bytes(), key, in_their_words(algorithm)).expect("a signature");
         for _ in 0..count(17..19) {
             parts[2] = change_signature(&parts[2], dice);
         }
@@ -357,7 +477,11 @@ impl Token {
         for _ in 0..count(19..20) {
             text = change_whole(&text, dice);
         }
-        Self { text, header, claims }
+        Self {
+            text,
+            header,
+            claims,
+        }
     }
 
     fn header(&self) -> Map<String, Value> {
@@ -375,11 +499,14 @@ impl Token {
 
 /// Whether a text of JSON says something that is gone once it is read, as the first of two equal members is.
 fn is_shorter_when_read(text: &str) -> bool {
-    serde_json::from_str::<Value>(text).is_ok_and(|value| value.to_string().len() < text.trim().len())
+    serde_json::from_str::<Value>(text)
+        .is_ok_and(|value| value.to_string().len() < text.trim().len())
 }
 
 fn is_list_of_texts(value: &Value) -> bool {
-    value.as_array().is_some_and(|elements| elements.iter().all(Value::is_string))
+    value
+        .as_array()
+        .is_some_and(|elements| elements.iter().all(Value::is_string))
 }
 
 fn in_their_words(algorithm: Algorithm) -> jsonwebtoken::Algorithm {
@@ -389,7 +516,22 @@ fn in_their_words(algorithm: Algorithm) -> jsonwebtoken::Algorithm {
 fn change_claim(claims: &mut Value, dice: &mut Dice) {
     let claims = claims.as_object_mut().expect("an object");
     let times = |dice: &mut Dice| {
-        let near = [-600, -31, -30, -29, -1, 0, 1, 29, 30, 31, 600, 315_619_200, 315_619_201, 400_000_000];
+        let near = [
+            -600,
+            -31,
+            -30,
+            -29,
+            -1,
+            0,
+            1,
+            29,
+            30,
+            31,
+            600,
+            315_619_200,
+            315_619_201,
+            400_000_000,
+        ];
         let at = NOW + dice.pick(&near);
         match dice.below(6) {
             0 => json!(at as f64),
@@ -423,9 +565,13 @@ fn change_claim(claims: &mut Value, dice: &mut Dice) {
             return;
         }
         (1, _) => dice.value(),
-        (_, "iss") => {
-            dice.pick(&[json!(ISSUER), json!([ISSUER]), json!("https://id.test/"), json!("https://ID.test"), json!("")])
-        }
+        (_, "iss") => dice.pick(&[
+            json!(ISSUER),
+            json!([ISSUER]),
+            json!("https://id.test/"),
+            json!("https://ID.test"),
+            json!(""),
+        ]),
         (_, "aud") => dice.pick(&[
             json!(AUDIENCE),
             json!([AUDIENCE]),
@@ -440,15 +586,27 @@ fn change_claim(claims: &mut Value, dice: &mut Dice) {
             json!(format!("{AUDIENCE} other")),
         ]),
         (_, "exp" | "nbf" | "iat") => times(dice),
-        (_, "typ") => dice.pick(&[json!("Bearer"), json!("at+jwt"), json!("ID"), json!("Refresh")]),
-        (_, _) => dice.pick(&[json!("x"), json!("client-2"), json!(["a"]), json!({ "jkt": "x" })]),
+        (_, "typ") => dice.pick(&[
+            json!("Bearer"),
+            json!("at+jwt"),
+            json!("ID"),
+            json!("Refresh"),
+        ]),
+        (_, _) => dice.pick(&[
+            json!("x"),
+            json!("client-2"),
+            json!(["a"]),
+            json!({ "jkt": "x" }),
+        ]),
     };
     claims.insert(name.to_owned(), value);
 }
 
 fn change_header(header: &mut Value, dice: &mut Dice) {
     let header = header.as_object_mut().expect("an object");
-    let name = dice.pick(&["alg", "typ", "typ", "kid", "kid", "crit", "b64", "zip", "jwk", "jku", "x5c", "cty", "x"]);
+    let name = dice.pick(&[
+        "alg", "typ", "typ", "kid", "kid", "crit", "b64", "zip", "jwk", "jku", "x5c", "cty", "x",
+    ]);
     let value = match (dice.below(6), name) {
         (0, _) => {
             header.remove(name);
@@ -456,7 +614,8 @@ fn change_header(header: &mut Value, dice: &mut Dice) {
         }
         (1, _) => dice.value(),
         (_, "alg") => json!(dice.pick(&[
-            "none", "None", "HS256", "RS256", "PS256", "ES256", "ES384", "EdDSA", "Ed25519", "es256", "RS512"
+            "none", "None", "HS256", "RS256", "PS256", "ES256", "ES384", "EdDSA", "Ed25519",
+            "es256", "RS512"
         ])),
         (_, "typ") => json!(dice.pick(&[
             "JWT",
@@ -486,7 +645,17 @@ fn change_text(text: &mut String, dice: &mut Dice) {
         // A member more, which may be there already.
         0..3 => {
             text.pop();
-            let name = dice.pick(&["alg", "kid", "iss", "aud", "exp", "sub", "scope", "x", "e\\u0078p"]);
+            let name = dice.pick(&[
+                "alg",
+                "kid",
+                "iss",
+                "aud",
+                "exp",
+                "sub",
+                "scope",
+                "x",
+                "e\\u0078p",
+            ]);
             let value = dice.pick(&[
                 "1800000600",
                 "\"https://id.test\"",
@@ -503,7 +672,11 @@ fn change_text(text: &mut String, dice: &mut Dice) {
         _ => {
             let changed = dice.below(text.chars().count());
             let character = dice.pick(&['"', '\\', '{', '}', ',', '0', 'a', '\n', 'é']);
-            *text = text.chars().enumerate().map(|(at, old)| if at == changed { character } else { old }).collect();
+            *text = text
+                .chars()
+                .enumerate()
+                .map(|(at, old)| if at == changed { character } else { old })
+                .collect();
         }
     }
 }
@@ -519,15 +692,21 @@ fn change_base64url(part: &str, dice: &mut Dice) -> String {
         4 => format!("{part}\n"),
         // One of the bits that are left over, if there are any.
         _ => {
-            let Some((rest, last)) = part.split_at_checked(part.len().wrapping_sub(1)) else { return "A".to_owned() };
-            let Some(place) = ALPHABET.find(last) else { return format!("{part}A") };
+            let Some((rest, last)) = part.split_at_checked(part.len().wrapping_sub(1)) else {
+                return "A".to_owned();
+            };
+            let Some(place) = ALPHABET.find(last) else {
+                return format!("{part}A");
+            };
             format!("{rest}{}", &ALPHABET[place ^ 1..=place ^ 1])
         }
     }
 }
 
 fn change_signature(signature: &str, dice: &mut Dice) -> String {
-    let Ok(mut bytes) = URL_SAFE_NO_PAD.decode(signature) else { return format!("{signature}A") };
+    let Ok(mut bytes) = URL_SAFE_NO_PAD.decode(signature) else {
+        return format!("{signature}A");
+    };
     match dice.below(8) {
         0 => return change_base64url(signature, dice),
         1 => bytes.clear(),
@@ -570,7 +749,8 @@ impl Dice {
         let mut number = self.0;
         number = (number ^ number >> 30).wrapping_mul(0xbf58_476d_1ce4_e5b9);
         number = (number ^ number >> 27).wrapping_mul(0x94d0_49bb_1331_11eb);
-        usize::try_from((number ^ number >> 31) % u64::try_from(bound).expect("small")).expect("small")
+        usize::try_from((number ^ number >> 31) % u64::try_from(bound).expect("small"))
+            .expect("small")
     }
 
     fn pick<T: Clone>(&mut self, from: &[T]) -> T {

@@ -53,12 +53,19 @@ impl Connections {
 
     /// A connection that has said nothing yet.
     pub(super) fn open(self: &Arc<Self>, peer: IpAddr) -> OpenConnection {
-        let entry = Arc::new(Entry { peer, evicted: Notify::new() });
+        let entry = Arc::new(Entry {
+            peer,
+            evicted: Notify::new(),
+        });
         let mut stages = self.stages();
         stages.count += 1;
         let number = stages.count;
         stages.silent.let_in(number, &entry);
-        OpenConnection { all: Arc::clone(self), number, entry }
+        OpenConnection {
+            all: Arc::clone(self),
+            number,
+            entry,
+        }
     }
 
     /// Returns when none is left.
@@ -91,9 +98,14 @@ impl Stage {
 
     fn to_evict(&self) -> Option<u64> {
         let mut by_peer: HashMap<IpAddr, usize> = HashMap::new();
-        self.0.values().for_each(|entry| *by_peer.entry(entry.peer).or_default() += 1);
+        self.0
+            .values()
+            .for_each(|entry| *by_peer.entry(entry.peer).or_default() += 1);
         let max = by_peer.values().copied().max()?;
-        self.0.iter().find(|(_, entry)| by_peer[&entry.peer] == max).map(|(&number, _)| number)
+        self.0
+            .iter()
+            .find(|(_, entry)| by_peer[&entry.peer] == max)
+            .map(|(&number, _)| number)
     }
 }
 
@@ -135,7 +147,9 @@ mod tests {
     }
 
     fn is_evicted(connection: &OpenConnection) -> bool {
-        pin!(connection.evicted()).poll(&mut Context::from_waker(Waker::noop())).is_ready()
+        pin!(connection.evicted())
+            .poll(&mut Context::from_waker(Waker::noop()))
+            .is_ready()
     }
 
     #[test]
@@ -153,7 +167,9 @@ mod tests {
     #[test]
     fn among_clients_with_one_connection_each_the_oldest_goes() {
         let all = Connections::new();
-        let each: Vec<_> = (0..=MAX_CONNECTIONS).map(|last| all.open(peer(u8::try_from(last).expect("few")))).collect();
+        let each: Vec<_> = (0..=MAX_CONNECTIONS)
+            .map(|last| all.open(peer(u8::try_from(last).expect("few"))))
+            .collect();
         assert!(is_evicted(&each[0]) && !each[1..].iter().any(is_evicted));
     }
 
@@ -162,14 +178,23 @@ mod tests {
         let all = Connections::new();
         let asking = all.open(peer(1));
         asking.has_asked();
-        let silent: Vec<_> = (0..2 * MAX_CONNECTIONS).map(|_| all.open(peer(1))).collect();
+        let silent: Vec<_> = (0..2 * MAX_CONNECTIONS)
+            .map(|_| all.open(peer(1)))
+            .collect();
         assert!(!is_evicted(&asking));
         let late = &silent[MAX_CONNECTIONS..];
         late.iter().for_each(OpenConnection::has_asked);
-        assert!(is_evicted(&asking) && !late.iter().any(is_evicted), "one more has asked than may");
+        assert!(
+            is_evicted(&asking) && !late.iter().any(is_evicted),
+            "one more has asked than may"
+        );
         assert!(is_evicted(&silent[0]));
         silent[0].has_asked();
-        assert_eq!(all.stages().asking.0.len(), MAX_CONNECTIONS, "who was evicted takes no room");
+        assert_eq!(
+            all.stages().asking.0.len(),
+            MAX_CONNECTIONS,
+            "who was evicted takes no room"
+        );
         drop((asking, silent));
         assert!(all.stages().are_empty());
     }

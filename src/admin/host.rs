@@ -28,7 +28,8 @@ impl Admin {
         };
         let snapshot = self.publisher.load();
         let known = &snapshot.admin_hosts;
-        if known.contains(&host) || !known.are_listed() && FOR_ANY_HOST.contains(&parts.uri.path()) {
+        if known.contains(&host) || !known.are_listed() && FOR_ANY_HOST.contains(&parts.uri.path())
+        {
             return None;
         }
         if self.misdirected.admit(Instant::now()).is_some() {

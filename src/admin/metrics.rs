@@ -63,21 +63,30 @@ impl Admin {
         let mut durations: BTreeMap<Labels, Distribution> = BTreeMap::new();
         for (kind, distribution) in &requests {
             *counts.entry(labels_of(kind)).or_default() += distribution.count();
-            durations.entry(http_labels_of(kind)).or_default().add(distribution);
+            durations
+                .entry(http_labels_of(kind))
+                .or_default()
+                .add(distribution);
         }
         page.histogram(
             "http_server_request_duration_seconds",
             "From the head of a request to the last byte of its answer",
             durations,
         )?;
-        page.counter("scopegate_requests", "Requests, by what was decided about them and why", counts)
+        page.counter(
+            "scopegate_requests",
+            "Requests, by what was decided about them and why",
+            counts,
+        )
     }
 
     fn tell_tokens(&self, page: &mut Page<'_>) -> fmt::Result {
         let (mut hits, mut misses) = ([0; 3], 0);
         for found in self.telemetry.tokens() {
             let tiers = [&found.by_connection, &found.by_worker, &found.shared];
-            hits.iter_mut().zip(tiers).for_each(|(hits, tier)| *hits += tier.read());
+            hits.iter_mut()
+                .zip(tiers)
+                .for_each(|(hits, tier)| *hits += tier.read());
             misses += found.nowhere.read();
         }
         let tiers = ["connection", "worker", "shared"].map(|tier| vec![("tier", tier.to_owned())]);
@@ -89,32 +98,50 @@ impl Admin {
         let help = "Tokens of requests that had to be verified, or asked about";
         page.counter("scopegate_token_cache_misses", help, [(Vec::new(), misses)])?;
         let sizes = self.token_cache_sizes();
-        let each =
-            |number: fn((u64, u64)) -> u64| sizes.map(|(tier, size)| (vec![("tier", tier.to_owned())], number(size)));
+        let each = |number: fn((u64, u64)) -> u64| {
+            sizes.map(|(tier, size)| (vec![("tier", tier.to_owned())], number(size)))
+        };
         let help = "Verified tokens, by tier; one may be in several tiers";
-        page.gauge("scopegate_token_cache_entries", help, each(|(entries, _)| entries))?;
-        let help =
-            "Memory of verified tokens, by tier; one that is in several tiers counts in each and is in memory once";
-        page.gauge("scopegate_token_cache_bytes", help, each(|(_, bytes)| bytes))
+        page.gauge(
+            "scopegate_token_cache_entries",
+            help,
+            each(|(entries, _)| entries),
+        )?;
+        let help = "Memory of verified tokens, by tier; one that is in several tiers counts in each and is in memory once";
+        page.gauge(
+            "scopegate_token_cache_bytes",
+            help,
+            each(|(_, bytes)| bytes),
+        )
     }
 
     // Entries and bytes.
     fn token_cache_sizes(&self) -> [(&'static str, (u64, u64)); 3] {
         let (mut with_connections, mut in_workers) = ((0, 0), (0, 0));
         for found in self.telemetry.tokens() {
-            for (all, (entries, bytes)) in
-                [(&mut with_connections, found.with_connections.read()), (&mut in_workers, found.in_worker.read())]
-            {
+            for (all, (entries, bytes)) in [
+                (&mut with_connections, found.with_connections.read()),
+                (&mut in_workers, found.in_worker.read()),
+            ] {
                 *all = (all.0 + entries, all.1 + bytes);
             }
         }
         let shared = self.publisher.load().verifier.memory().0.size();
-        [("connection", with_connections), ("worker", in_workers), ("shared", shared)]
+        [
+            ("connection", with_connections),
+            ("worker", in_workers),
+            ("shared", shared),
+        ]
     }
 
     fn tell_issuers(&self, page: &mut Page<'_>) -> fmt::Result {
         let snapshot = self.publisher.load();
-        let reports: Vec<_> = snapshot.verifier.issuers().iter().map(|issuer| issuer.report()).collect();
+        let reports: Vec<_> = snapshot
+            .verifier
+            .issuers()
+            .iter()
+            .map(|issuer| issuer.report())
+            .collect();
         let of = |report: &IssuerReport| vec![("issuer", report.issuer.to_string())];
         let outcomes = |report: &IssuerReport, good: u64, bad: u64| {
             [("success", good), ("failure", bad)].map(|(outcome, count)| {
@@ -123,7 +150,11 @@ impl Admin {
                 (labels, count)
             })
         };
-        let keys = || reports.iter().filter_map(|report| Some((report, report.keys.as_ref()?)));
+        let keys = || {
+            reports
+                .iter()
+                .filter_map(|report| Some((report, report.keys.as_ref()?)))
+        };
         let fetched = || keys().filter(|(_, keys)| keys.fetched + keys.failed > 0);
         page.gauge(
             "scopegate_issuer_keys",
@@ -133,7 +164,9 @@ impl Admin {
         page.gauge(
             "scopegate_issuer_keys_last_success_timestamp_seconds",
             "When they were last fetched, in seconds since 1970",
-            fetched().filter_map(|(report, keys)| Some((of(report), self.seconds_when(keys.since_success?)))),
+            fetched().filter_map(|(report, keys)| {
+                Some((of(report), self.seconds_when(keys.since_success?)))
+            }),
         )?;
         page.gauge(
             "scopegate_issuer_keys_stale_seconds",
@@ -150,7 +183,11 @@ impl Admin {
             "How long signatures of tokens took to verify",
             keys().map(|(report, _)| (of(report), report.verifications.clone())),
         )?;
-        let questions = || reports.iter().filter_map(|report| Some((report, report.questions.as_ref()?)));
+        let questions = || {
+            reports
+                .iter()
+                .filter_map(|report| Some((report, report.questions.as_ref()?)))
+        };
         page.counter(
             "scopegate_introspection_calls",
             "Questions about tokens",
@@ -165,32 +202,62 @@ impl Admin {
 
     fn tell_upstreams(&self, page: &mut Page<'_>) -> fmt::Result {
         let (snapshot, now) = (self.publisher.load(), Instant::now());
-        let reports: Vec<_> =
-            snapshot.upstreams.iter().map(|upstream| (upstream.name.to_string(), upstream.report(now))).collect();
+        let reports: Vec<_> = snapshot
+            .upstreams
+            .iter()
+            .map(|upstream| (upstream.name.to_string(), upstream.report(now)))
+            .collect();
         page.histogram(
             "scopegate_upstream_duration_seconds",
             "From the sending of a request to the head of its answer",
-            reports.iter().map(|(name, report)| (vec![("upstream", name.clone())], report.durations.clone())),
+            reports
+                .iter()
+                .map(|(name, report)| (vec![("upstream", name.clone())], report.durations.clone())),
         )?;
         page.counter(
             "scopegate_upstream_retries",
             "Attempts beyond the first one of a request",
-            reports.iter().map(|(name, report)| (vec![("upstream", name.clone())], report.retries)),
+            reports
+                .iter()
+                .map(|(name, report)| (vec![("upstream", name.clone())], report.retries)),
         )?;
         let each = |number: fn(&TargetReport) -> u64| {
             reports.iter().flat_map(move |(name, report)| {
                 report.targets.iter().map(move |target| {
-                    (vec![("upstream", name.clone()), ("target", target.target.clone())], number(target))
+                    (
+                        vec![
+                            ("upstream", name.clone()),
+                            ("target", target.target.clone()),
+                        ],
+                        number(target),
+                    )
                 })
             })
         };
-        let help = "1 for a target that gets requests, 0 for one that checks or failures have put aside";
-        page.gauge("scopegate_upstream_target_up", help, each(|target| u64::from(target.is_up)))?;
+        let help =
+            "1 for a target that gets requests, 0 for one that checks or failures have put aside";
+        page.gauge(
+            "scopegate_upstream_target_up",
+            help,
+            each(|target| u64::from(target.is_up)),
+        )?;
         let help = "Open connections to it";
-        page.gauge("scopegate_upstream_target_connections", help, each(|target| target.connections))?;
-        page.gauge("scopegate_upstream_target_in_flight", "Requests under way there", each(|target| target.in_flight))?;
+        page.gauge(
+            "scopegate_upstream_target_connections",
+            help,
+            each(|target| target.connections),
+        )?;
+        page.gauge(
+            "scopegate_upstream_target_in_flight",
+            "Requests under way there",
+            each(|target| target.in_flight),
+        )?;
         let help = "How often a worker has put it aside after failures";
-        page.counter("scopegate_upstream_target_ejections", help, each(|target| target.ejections))
+        page.counter(
+            "scopegate_upstream_target_ejections",
+            help,
+            each(|target| target.ejections),
+        )
     }
 
     fn tell_process(&self, page: &mut Page<'_>) -> fmt::Result {
@@ -199,24 +266,33 @@ impl Admin {
         page.gauge(
             "scopegate_connections",
             "Open connections of clients",
-            listeners.iter().map(|(address, connections)| (of(address), connections.open.read())),
+            listeners
+                .iter()
+                .map(|(address, connections)| (of(address), connections.open.read())),
         )?;
         page.counter(
             "scopegate_connections_accepted",
             "Connections of clients",
-            listeners.iter().map(|(address, connections)| (of(address), connections.accepted.read())),
+            listeners
+                .iter()
+                .map(|(address, connections)| (of(address), connections.accepted.read())),
         )?;
         page.counter(
             "scopegate_connections_evicted",
             "Idle connections of clients that were closed to make room for new ones",
-            listeners.iter().map(|(address, connections)| (of(address), connections.evicted.read())),
+            listeners
+                .iter()
+                .map(|(address, connections)| (of(address), connections.evicted.read())),
         )?;
         page.counter(
             "scopegate_connections_refused",
             "Connections that were closed at once because their client had max_connections_per_client",
             listeners.iter().map(|(address, connections)| (of(address), connections.refused.read())),
         )?;
-        let reloads = [("accepted", &self.reloads.accepted), ("refused", &self.reloads.refused)];
+        let reloads = [
+            ("accepted", &self.reloads.accepted),
+            ("refused", &self.reloads.refused),
+        ];
         page.counter(
             "scopegate_reloads",
             "Changes of the file, by whether they were taken up",
@@ -224,29 +300,61 @@ impl Admin {
         )?;
         let last = self.reloads.last();
         let help = "1 when the file that was last read is in force, 0 when it was refused";
-        page.gauge("scopegate_last_reload_successful", help, [(Vec::new(), u64::from(last.is_good))])?;
+        page.gauge(
+            "scopegate_last_reload_successful",
+            help,
+            [(Vec::new(), u64::from(last.is_good))],
+        )?;
         let at = self.seconds_when(last.success.elapsed());
         let help = "When a file was last read that was good, in seconds since 1970";
-        page.gauge("scopegate_last_reload_success_timestamp_seconds", help, [(Vec::new(), at)])?;
+        page.gauge(
+            "scopegate_last_reload_success_timestamp_seconds",
+            help,
+            [(Vec::new(), at)],
+        )?;
         let help = "Requests that ended in a fault of the gateway's own";
-        page.counter("scopegate_panicked_requests", help, [(Vec::new(), telemetry::panicked_requests())])?;
+        page.counter(
+            "scopegate_panicked_requests",
+            help,
+            [(Vec::new(), telemetry::panicked_requests())],
+        )?;
         if let Some(log) = self.telemetry.access_log() {
             let help = "Lines of the log that nobody read in time";
-            page.counter("scopegate_log_dropped_lines", help, [(Vec::new(), log.dropped_lines())])?;
+            page.counter(
+                "scopegate_log_dropped_lines",
+                help,
+                [(Vec::new(), log.dropped_lines())],
+            )?;
             let help = "Refusals that have no line in the log because of refusals_per_second";
-            page.counter("scopegate_log_refusals_left_out", help, [(Vec::new(), log.refusals_left_out())])?;
+            page.counter(
+                "scopegate_log_refusals_left_out",
+                help,
+                [(Vec::new(), log.refusals_left_out())],
+            )?;
         }
         if let Some(spans) = self.telemetry.spans() {
             let help = "Spans that did not come to the collector";
-            page.counter("scopegate_dropped_spans", help, [(Vec::new(), spans.dropped())])?;
+            page.counter(
+                "scopegate_dropped_spans",
+                help,
+                [(Vec::new(), spans.dropped())],
+            )?;
         }
         let open = self.publisher.load().routes.unenforced().count();
         let help = "Routes in shadow mode: nobody is refused there for lack of a good token";
         page.gauge("scopegate_shadow_routes", help, [(Vec::new(), open as u64)])?;
         let is_ready = u64::from(self.readiness().is_ready());
-        page.gauge("scopegate_ready", "What /readyz says: 1 or 0", [(Vec::new(), is_ready)])?;
+        page.gauge(
+            "scopegate_ready",
+            "What /readyz says: 1 or 0",
+            [(Vec::new(), is_ready)],
+        )?;
         let version = vec![("version", env!("CARGO_PKG_VERSION").to_owned())];
-        page.gauge("scopegate_build_info", "Which scopegate this is", [(version, 1)])
+        page.gauge(
+            "scopegate_build_info",
+            "Which scopegate this is",
+            [(version, 1)],
+        )
     }
 
     // When it was so long ago, in seconds since 1970.
@@ -256,7 +364,9 @@ impl Admin {
 }
 
 fn labels_of(kind: &RequestKind) -> Labels {
-    let status = kind.status.map_or_else(|| "none".to_owned(), |status| format!("{}xx", status / 100));
+    let status = kind
+        .status
+        .map_or_else(|| "none".to_owned(), |status| format!("{}xx", status / 100));
     vec![
         ("route", kind.route.to_string()),
         ("method", kind.method.to_owned()),

@@ -77,7 +77,16 @@ impl Admin {
     ) -> Arc<Self> {
         let (stopping, closing) = (AtomicBool::new(false), Notify::new());
         let misdirected = Throttle::new(host::LOGGED_EACH);
-        Arc::new(Self { publisher, telemetry, reloads, pulse, clock, stopping, closing, misdirected })
+        Arc::new(Self {
+            publisher,
+            telemetry,
+            reloads,
+            pulse,
+            clock,
+            stopping,
+            closing,
+            misdirected,
+        })
     }
 
     /// Listens on `address`; port 0 picks a free one. With `share_port` another process may listen there as well.
@@ -93,7 +102,9 @@ impl Admin {
     /// # Errors
     /// When the socket is none that can be waited for.
     pub async fn serve(self: Arc<Self>, listeners: Listeners) -> io::Result<()> {
-        let Some((socket, sharing)) = listeners.into_first() else { return Ok(()) };
+        let Some((socket, sharing)) = listeners.into_first() else {
+            return Ok(());
+        };
         let socket = TcpListener::from_std(socket)?;
         let connections = Connections::new();
         let serve = |socket, peer: SocketAddr| {
@@ -131,8 +142,15 @@ impl Admin {
             async move { Ok::<_, Infallible>(this.answer(request).await) }
         });
         let mut builder = http1::Builder::new();
-        builder.timer(TokioTimer::new()).header_read_timeout(FOR_A_HEAD).keep_alive(false).max_buf_size(16 * 1024);
-        let served = tokio::time::timeout(PATIENCE, builder.serve_connection(TokioIo::new(socket), service));
+        builder
+            .timer(TokioTimer::new())
+            .header_read_timeout(FOR_A_HEAD)
+            .keep_alive(false)
+            .max_buf_size(16 * 1024);
+        let served = tokio::time::timeout(
+            PATIENCE,
+            builder.serve_connection(TokioIo::new(socket), service),
+        );
         tokio::select! {
             // Whoever is too slow, or gone, hears nothing more.
             _ = served => {}
@@ -154,28 +172,51 @@ impl Admin {
     async fn answer_to(self: Arc<Self>, parts: &Parts) -> Response<Full<Bytes>> {
         if !matches!(parts.method, Method::GET | Method::HEAD) {
             let mut answer = text(StatusCode::METHOD_NOT_ALLOWED, "expected GET\n".to_owned());
-            answer.headers_mut().insert(header::ALLOW, HeaderValue::from_static("GET, HEAD"));
+            answer
+                .headers_mut()
+                .insert(header::ALLOW, HeaderValue::from_static("GET, HEAD"));
             return answer;
         }
         match parts.uri.path() {
-            "/livez" if self.pulse.beats_within(HANGS_AFTER, Instant::now()) => text(StatusCode::OK, "ok\n".to_owned()),
-            "/livez" => text(StatusCode::SERVICE_UNAVAILABLE, "a worker hangs\n".to_owned()),
+            "/livez" if self.pulse.beats_within(HANGS_AFTER, Instant::now()) => {
+                text(StatusCode::OK, "ok\n".to_owned())
+            }
+            "/livez" => text(
+                StatusCode::SERVICE_UNAVAILABLE,
+                "a worker hangs\n".to_owned(),
+            ),
             "/readyz" => {
-                let is_verbose = parts.uri.query().is_some_and(|query| query.split('&').any(|key| key == "verbose"));
+                let is_verbose = parts
+                    .uri
+                    .query()
+                    .is_some_and(|query| query.split('&').any(|key| key == "verbose"));
                 let readiness = self.readiness();
-                let status = if readiness.is_ready() { StatusCode::OK } else { StatusCode::SERVICE_UNAVAILABLE };
+                let status = if readiness.is_ready() {
+                    StatusCode::OK
+                } else {
+                    StatusCode::SERVICE_UNAVAILABLE
+                };
                 text(status, readiness.told(is_verbose))
             }
             // A table of thousands of routes takes its time, and others wait on this thread.
             "/metrics" => match tokio::task::spawn_blocking(move || metrics::text(&self)).await {
                 Ok(metrics) => {
                     let mut answer = text(StatusCode::OK, metrics);
-                    answer.headers_mut().insert(header::CONTENT_TYPE, HeaderValue::from_static(metrics::MEDIA_TYPE));
+                    answer.headers_mut().insert(
+                        header::CONTENT_TYPE,
+                        HeaderValue::from_static(metrics::MEDIA_TYPE),
+                    );
                     answer
                 }
-                Err(_) => text(StatusCode::INTERNAL_SERVER_ERROR, "the metrics could not be told\n".to_owned()),
+                Err(_) => text(
+                    StatusCode::INTERNAL_SERVER_ERROR,
+                    "the metrics could not be told\n".to_owned(),
+                ),
             },
-            _ => text(StatusCode::NOT_FOUND, "expected /livez, /readyz or /metrics\n".to_owned()),
+            _ => text(
+                StatusCode::NOT_FOUND,
+                "expected /livez, /readyz or /metrics\n".to_owned(),
+            ),
         }
     }
 }
@@ -198,8 +239,14 @@ fn text(status: StatusCode, text: String) -> Response<Full<Bytes>> {
     let mut answer = Response::new(Full::new(Bytes::from(text)));
     *answer.status_mut() = status;
     let headers = answer.headers_mut();
-    headers.insert(header::CONTENT_TYPE, HeaderValue::from_static("text/plain; charset=utf-8"));
+    headers.insert(
+        header::CONTENT_TYPE,
+        HeaderValue::from_static("text/plain; charset=utf-8"),
+    );
     headers.insert(header::CACHE_CONTROL, HeaderValue::from_static("no-store"));
-    headers.insert(header::X_CONTENT_TYPE_OPTIONS, HeaderValue::from_static("nosniff"));
+    headers.insert(
+        header::X_CONTENT_TYPE_OPTIONS,
+        HeaderValue::from_static("nosniff"),
+    );
     answer
 }

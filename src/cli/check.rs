@@ -54,11 +54,23 @@ fn tell(snapshot: &Snapshot, config: &Config, source: &Source, absent: Vec<Fault
 fn token_memory(config: &Config) -> String {
     let mebibytes = |bytes: u64| bytes.div_ceil(1024 * 1024);
     let mut lines = String::new();
-    let limited: u64 = config.issuers.iter().filter_map(|issuer| issuer.cache_bytes).map(|bytes| bytes as u64).sum();
+    let limited: u64 = config
+        .issuers
+        .iter()
+        .filter_map(|issuer| issuer.cache_bytes)
+        .map(|bytes| bytes as u64)
+        .sum();
     if limited > 0 {
-        lines += &format!("verified tokens take up to {} MiB of memory (cache_bytes)\n", mebibytes(limited));
+        lines += &format!(
+            "verified tokens take up to {} MiB of memory (cache_bytes)\n",
+            mebibytes(limited)
+        );
     }
-    for issuer in config.issuers.iter().filter(|issuer| issuer.cache_bytes.is_none()) {
+    for issuer in config
+        .issuers
+        .iter()
+        .filter(|issuer| issuer.cache_bytes.is_none())
+    {
         let (name, entries) = (&issuer.name.value, issuer.cache_entries);
         let estimate = mebibytes(entries as u64 * USUAL_ENTRY_BYTES);
         lines += &format!(
@@ -75,32 +87,51 @@ fn counted(count: usize, noun: &str) -> String {
 
 // A row for each host of each route, in the order in which a request is compared with them.
 fn route_table(config: &Config, snapshot: &Snapshot, source: &Source) -> String {
-    let heading = ["", "HOST", "PATH", "METHODS", "ASKS FOR", "ISSUERS", "UPSTREAM", "LINE"].map(str::to_owned);
+    let heading = [
+        "", "HOST", "PATH", "METHODS", "ASKS FOR", "ISSUERS", "UPSTREAM", "LINE",
+    ]
+    .map(str::to_owned);
     let mut rows: Vec<[String; COLUMNS]> = vec![heading];
     let has_hosts = config.routes.iter().any(|route| !route.host.is_empty());
     for (host, index) in snapshot.routes.by_precedence() {
         let (route, written) = (&snapshot.routes.routes()[index], &config.routes[index]);
         let any_host = if has_hosts { "any other" } else { "any" };
         rows.push([
-            if is_open(route) { OPEN.to_owned() } else { String::new() },
+            if is_open(route) {
+                OPEN.to_owned()
+            } else {
+                String::new()
+            },
             host.map_or_else(|| any_host.to_owned(), ToString::to_string),
             route.path.as_str().to_owned(),
             listed(route.methods.listed().unwrap_or_default(), "all"),
             asked_for(route) + if route.is_enforced { "" } else { " (shadow)" },
-            if route.requirement.is_public() { "-".to_owned() } else { listed(&route.issuers, "all") },
+            if route.requirement.is_public() {
+                "-".to_owned()
+            } else {
+                listed(&route.issuers, "all")
+            },
             written.upstream.value.clone(),
-            source.line_of(&written.path).map(|line| line.to_string()).unwrap_or_default(),
+            source
+                .line_of(&written.path)
+                .map(|line| line.to_string())
+                .unwrap_or_default(),
         ]);
     }
     let any_open = rows.iter().any(|row| row[0] == OPEN);
     let widths: [usize; COLUMNS] = std::array::from_fn(|column| {
         // One long cell stands out of its column instead of widening it for every row.
         let widths = rows.iter().map(|row| row[column].chars().count());
-        widths.filter(|width| *width <= MAX_WIDTH).max().unwrap_or(0)
+        widths
+            .filter(|width| *width <= MAX_WIDTH)
+            .max()
+            .unwrap_or(0)
     });
     let lines = rows.iter().map(|row| {
         let cells = row.iter().zip(widths).filter(|(_, width)| *width > 0);
-        let cells: Vec<_> = cells.map(|(cell, width)| format!("{cell:width$}")).collect();
+        let cells: Vec<_> = cells
+            .map(|(cell, width)| format!("{cell:width$}"))
+            .collect();
         cells.join("  ").trim_end().to_owned()
     });
     let mut table = lines.collect::<Vec<_>>().join("\n");
@@ -125,13 +156,21 @@ pub(super) fn listed<T: ToString>(items: &[T], none: &str) -> String {
     if items.is_empty() {
         return none.to_owned();
     }
-    items.iter().map(T::to_string).collect::<Vec<_>>().join(", ")
+    items
+        .iter()
+        .map(T::to_string)
+        .collect::<Vec<_>>()
+        .join(", ")
 }
 
 pub(super) fn asked_for(route: &Route) -> String {
     match &route.requirement {
         Requirement::Public => "nothing (public)".to_owned(),
         Requirement::Token { any_of } if any_of.is_empty() => "any valid token".to_owned(),
-        Requirement::Token { any_of } => any_of.iter().map(ToString::to_string).collect::<Vec<_>>().join(" | "),
+        Requirement::Token { any_of } => any_of
+            .iter()
+            .map(ToString::to_string)
+            .collect::<Vec<_>>()
+            .join(" | "),
     }
 }

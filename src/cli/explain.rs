@@ -34,7 +34,14 @@ use question::Question;
 pub(super) fn explain(file: &Path, arguments: &Arguments) -> ExitCode {
     match told(file, arguments) {
         Ok(account) => {
-            print!("{}", if arguments.json { json::written(&account) } else { story::written(&account) });
+            print!(
+                "{}",
+                if arguments.json {
+                    json::written(&account)
+                } else {
+                    story::written(&account)
+                }
+            );
             match account.verdict {
                 Verdict::Passes => ExitCode::SUCCESS,
                 Verdict::Refused | Verdict::Unknown => ExitCode::FAILURE,
@@ -45,7 +52,11 @@ pub(super) fn explain(file: &Path, arguments: &Arguments) -> ExitCode {
 }
 
 fn told(file: &Path, arguments: &Arguments) -> Result<Account, ExitCode> {
-    let purpose = if arguments.offline { Purpose::Look } else { Purpose::Try };
+    let purpose = if arguments.offline {
+        Purpose::Look
+    } else {
+        Purpose::Try
+    };
     let (mut config, source) = super::read(file, purpose)?;
     let question = Question::new(arguments, &config).map_err(super::bad_input)?;
     if let Some(jwks) = &arguments.jwks {
@@ -56,7 +67,10 @@ fn told(file: &Path, arguments: &Arguments) -> Result<Account, ExitCode> {
         Purpose::Look => {
             let (here, mut absent) = absent::left_out(&config);
             absent.extend_from_slice(source.warnings());
-            source.report(absent).lines().for_each(|line| eprintln!("warning: {line}"));
+            source
+                .report(absent)
+                .lines()
+                .for_each(|line| eprintln!("warning: {line}"));
             compile(&here)
         }
     };
@@ -69,29 +83,46 @@ fn told(file: &Path, arguments: &Arguments) -> Result<Account, ExitCode> {
 // Into the place of the keys of the issuer that the token names.
 fn put_keys(config: &mut Config, file: &Path, question: &Question) -> Result<(), String> {
     let name = file.display();
-    let document =
-        files::read_once(file, MAX_NAMED).map_err(|error| format!("{name}: expected a JWK set, but found {error}"))?;
-    let keys =
-        Jwks::parse(&document).map_err(|error| format!("{name}: expected a JWK set, but found none: {error}"))?;
+    let document = files::read_once(file, MAX_NAMED)
+        .map_err(|error| format!("{name}: expected a JWK set, but found {error}"))?;
+    let keys = Jwks::parse(&document)
+        .map_err(|error| format!("{name}: expected a JWK set, but found none: {error}"))?;
     for skipped in &keys.skipped {
-        eprintln!("{name}: key {} of the set is not used: {}", skipped.index, skipped.error);
+        eprintln!(
+            "{name}: key {} of the set is not used: {}",
+            skipped.index, skipped.error
+        );
     }
     let iss = question.token().and_then(|token| match classify(token) {
-        Ok(TokenShape::Jwt(jws)) => Claims::parse(jws.payload()).ok()?.issuer().map(str::to_owned),
+        Ok(TokenShape::Jwt(jws)) => Claims::parse(jws.payload())
+            .ok()?
+            .issuer()
+            .map(str::to_owned),
         Ok(TokenShape::Opaque) | Err(_) => None,
     });
-    let named = |iss: String| config.issuers.iter().position(|issuer| issuer.issuer.iter().any(|one| one.value == iss));
-    let position = iss.and_then(named).or_else(|| (config.issuers.len() == 1).then_some(0));
+    let named = |iss: String| {
+        config
+            .issuers
+            .iter()
+            .position(|issuer| issuer.issuer.iter().any(|one| one.value == iss))
+    };
+    let position = iss
+        .and_then(named)
+        .or_else(|| (config.issuers.len() == 1).then_some(0));
     let Some(issuer) = position.map(|position| &mut config.issuers[position]) else {
         return Err(
             "--jwks: expected a token whose iss names an issuer of the file, or a file with one issuer".to_owned()
         );
     };
     let keys = match &issuer.keys {
-        Some(KeySource::Discovered | KeySource::Uri(_) | KeySource::File(_)) => issuer.name.with_value(file.to_owned()),
+        Some(KeySource::Discovered | KeySource::Uri(_) | KeySource::File(_)) => {
+            issuer.name.with_value(file.to_owned())
+        }
         Some(KeySource::SharedSecret(_)) | None => {
             let name = &issuer.name.value;
-            return Err(format!("--jwks: expected an issuer that publishes keys, but found {name:?}, which has none"));
+            return Err(format!(
+                "--jwks: expected an issuer that publishes keys, but found {name:?}, which has none"
+            ));
         }
     };
     issuer.keys = Some(KeySource::File(keys));

@@ -99,12 +99,17 @@ pub fn main() -> ExitCode {
 fn named_file(mut error: clap::Error) -> clap::Error {
     let unknown = [ContextKind::InvalidArg, ContextKind::InvalidSubcommand].into_iter();
     let file = unknown.filter_map(|kind| match error.get(kind) {
-        Some(ContextValue::String(text)) if text.ends_with(".toml") && !text.starts_with('-') => Some(text.clone()),
+        Some(ContextValue::String(text)) if text.ends_with(".toml") && !text.starts_with('-') => {
+            Some(text.clone())
+        }
         _ => None,
     });
     if let Some(file) = file.take(1).next() {
         let tip = format!("the file is named by an option: --config {file}");
-        error.insert(ContextKind::Suggested, ContextValue::StyledStrs(vec![tip.into()]));
+        error.insert(
+            ContextKind::Suggested,
+            ContextValue::StyledStrs(vec![tip.into()]),
+        );
     }
     error
 }
@@ -129,7 +134,9 @@ fn compiled(config: &Config, source: &Source) -> Result<Compiled, ExitCode> {
         (Ok(snapshot), Ok(certificates)) => Ok((snapshot, certificates)),
         (snapshot, certificates) => {
             let faults = [snapshot.err(), certificates.err()];
-            Err(bad_input(source.report(faults.into_iter().flatten().flatten().collect())))
+            Err(bad_input(
+                source.report(faults.into_iter().flatten().flatten().collect()),
+            ))
         }
     }
 }

@@ -21,7 +21,9 @@ use crate::net::tls;
 use crate::oauth::scope::{GrantedWildcards, ScopeSet};
 use crate::reload::{Reloaded, Reloader, Watched};
 use crate::server::tls::{Certificates, Shown};
-use crate::server::{self, Descriptors, Drained, Inherited, ListenError, Server, listen_or_inherit};
+use crate::server::{
+    self, Descriptors, Drained, Inherited, ListenError, Server, listen_or_inherit,
+};
 use crate::telemetry::{self, Collector, Log, LogFormat, Spans, Telemetry};
 
 pub(super) fn run(options: &Options) -> ExitCode {
@@ -49,10 +51,21 @@ pub(super) fn run(options: &Options) -> ExitCode {
     };
     let weak = weak_choices(&config, &source, &snapshot).len();
     if weak > 0 && config.development.is_none() {
-        tracing::warn!(weak, "the file has weak choices; `scopegate check` tells which");
+        tracing::warn!(
+            weak,
+            "the file has weak choices; `scopegate check` tells which"
+        );
     }
     tell_shadow_mode(&snapshot);
-    let served = serve(config, snapshot, certificates, inherited, watched, options, &log);
+    let served = serve(
+        config,
+        snapshot,
+        certificates,
+        inherited,
+        watched,
+        options,
+        &log,
+    );
     // All of it is written before what is printed here.
     drop(log);
     match served {
@@ -77,7 +90,11 @@ fn serve(
 ) -> io::Result<ExitCode> {
     // Before anything is opened.
     let descriptors = Descriptors::raise();
-    let addresses: Vec<_> = config.listeners.iter().map(|listener| listener.address.value).collect();
+    let addresses: Vec<_> = config
+        .listeners
+        .iter()
+        .map(|listener| listener.address.value)
+        .collect();
     let admin_listener = match config.admin_address() {
         Some(address) => {
             let listener = Admin::listen(address, config.server.share_port);
@@ -85,13 +102,26 @@ fn serve(
         }
         None => None,
     };
-    let listeners = listen_or_inherit(&addresses, config.server.workers, config.server.share_port, &mut inherited)
-        .map_err(|error| {
-            let at_fault = config.listeners.iter().find(|listener| listener.address.value == error.address);
-            not_listening(at_fault.map_or("server.listen", |listener| listener.address.key()), &error)
-        })?;
+    let listeners = listen_or_inherit(
+        &addresses,
+        config.server.workers,
+        config.server.share_port,
+        &mut inherited,
+    )
+    .map_err(|error| {
+        let at_fault = config
+            .listeners
+            .iter()
+            .find(|listener| listener.address.value == error.address);
+        not_listening(
+            at_fault.map_or("server.listen", |listener| listener.address.key()),
+            &error,
+        )
+    })?;
     inherited.all_taken(&addresses).map_err(io::Error::other)?;
-    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
+    let runtime = tokio::runtime::Builder::new_current_thread()
+        .enable_all()
+        .build()?;
     let outcome = runtime.block_on(async {
         let mut signals = Signals::new()?;
         let development = match &config.development {
@@ -183,7 +213,10 @@ async fn reload(reloader: &mut Reloader, server: &Server, options: &Options, log
     service::reloading();
     let loaded = config::load_judged(&options.config, Purpose::Run, &gateway::route_faults);
     let outcome = reloader.reload(server, loaded).await;
-    let (accepted, refused) = (reloader.reloads().accepted.read(), reloader.reloads().refused.read());
+    let (accepted, refused) = (
+        reloader.reloads().accepted.read(),
+        reloader.reloads().refused.read(),
+    );
     match outcome {
         Ok(Reloaded::Same) => tracing::info!("the file was read again: nothing has changed"),
         Ok(Reloaded::Changed) => {
@@ -202,14 +235,22 @@ async fn reload(reloader: &mut Reloader, server: &Server, options: &Options, log
 fn tell_shadow_mode(snapshot: &Snapshot) {
     let routes = snapshot.routes.unenforced().count();
     if routes > 0 {
-        tracing::warn!(routes, "shadow mode (enforce = false): nobody is refused there for lack of a good token");
+        tracing::warn!(
+            routes,
+            "shadow mode (enforce = false): nobody is refused there for lack of a good token"
+        );
     }
 }
 
 /// What becomes of the admin listener's task.
 type AdminServed = Option<JoinHandle<io::Result<()>>>;
 
-async fn drain(server: Server, settings: &config::Server, admin: &Admin, admin_served: AdminServed) -> ExitCode {
+async fn drain(
+    server: Server,
+    settings: &config::Server,
+    admin: &Admin,
+    admin_served: AdminServed,
+) -> ExitCode {
     if !settings.drain_delay.is_zero() {
         server.begin_ending();
         tokio::time::sleep(settings.drain_delay).await;
@@ -230,12 +271,21 @@ async fn drain(server: Server, settings: &config::Server, admin: &Admin, admin_s
         close_admin.await;
         drained
     };
-    let Drained { requests, streams, hanging_workers } = drained;
+    let Drained {
+        requests,
+        streams,
+        hanging_workers,
+    } = drained;
     if requests == 0 && hanging_workers == 0 {
         tracing::info!(streams, "stopped");
         return ExitCode::SUCCESS;
     }
-    tracing::warn!(requests, streams, hanging_workers, "stopped; requests were cut off after drain_timeout");
+    tracing::warn!(
+        requests,
+        streams,
+        hanging_workers,
+        "stopped; requests were cut off after drain_timeout"
+    );
     ExitCode::FAILURE
 }
 
@@ -253,8 +303,14 @@ struct Stop {
 
 impl Signals {
     fn new() -> io::Result<Self> {
-        let stop = Stop { terminate: signal(SignalKind::terminate())?, interrupt: signal(SignalKind::interrupt())? };
-        Ok(Self { stop, hang_up: signal(SignalKind::hangup())? })
+        let stop = Stop {
+            terminate: signal(SignalKind::terminate())?,
+            interrupt: signal(SignalKind::interrupt())?,
+        };
+        Ok(Self {
+            stop,
+            hang_up: signal(SignalKind::hangup())?,
+        })
     }
 }
 
@@ -296,13 +352,20 @@ fn development_settings(development: &config::Development) -> dev::Settings {
 
 fn collector(telemetry: &config::Telemetry) -> Option<Collector> {
     let endpoint = telemetry.otlp_endpoint.as_ref()?.value.to_string();
-    Some(Collector { endpoint, service_name: telemetry.service_name.clone() })
+    Some(Collector {
+        endpoint,
+        service_name: telemetry.service_name.clone(),
+    })
 }
 
 fn log_settings(log: &config::Log, options: &Options) -> (LogFormat, LevelFilter) {
     let format = match (options.log_format, log.format) {
-        (Some(super::LogFormat::Pretty), _) | (None, Some(config::LogFormat::Pretty)) => LogFormat::Pretty,
-        (Some(super::LogFormat::Json), _) | (None, Some(config::LogFormat::Json)) => LogFormat::Json,
+        (Some(super::LogFormat::Pretty), _) | (None, Some(config::LogFormat::Pretty)) => {
+            LogFormat::Pretty
+        }
+        (Some(super::LogFormat::Json), _) | (None, Some(config::LogFormat::Json)) => {
+            LogFormat::Json
+        }
         (None, None) => LogFormat::of_standard_error(),
     };
     let level = match (options.log_level, log.level) {

@@ -17,14 +17,21 @@ pub fn ready() {
 pub fn reloading() {
     // Both in one message: systemd takes RELOADING=1 without the time for a failure (Type=notify-reload).
     match NotifyState::monotonic_usec_now() {
-        Ok(now) => tell(&[NotifyState::Reloading, now, NotifyState::Status("reloading")]),
+        Ok(now) => tell(&[
+            NotifyState::Reloading,
+            now,
+            NotifyState::Status("reloading"),
+        ]),
         Err(error) => tracing::warn!(%error, "the monotonic clock cannot be read"),
     }
 }
 
 /// The gateway was asked to stop, and finishes what is under way.
 pub(super) fn stopping() {
-    tell(&[NotifyState::Stopping, NotifyState::Status("finishing the requests under way")]);
+    tell(&[
+        NotifyState::Stopping,
+        NotifyState::Status("finishing the requests under way"),
+    ]);
 }
 
 /// Tells twice in each `WATCHDOG_USEC` that the gateway is alive, as long as every worker is; returns at once where nobody
@@ -32,7 +39,9 @@ pub(super) fn stopping() {
 ///
 /// A gateway of which one worker hangs leaves that worker's clients waiting. So it is silent then, and restarted.
 pub(super) async fn watchdog(pulse: Pulse) {
-    let Some(within) = sd_notify::watchdog_enabled().filter(|within| !within.is_zero()) else { return };
+    let Some(within) = sd_notify::watchdog_enabled().filter(|within| !within.is_zero()) else {
+        return;
+    };
     let mut interval = tokio::time::interval((within / 2).max(Duration::from_millis(1)));
     interval.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
     loop {
@@ -68,11 +77,24 @@ mod tests {
         let folder = tempfile::tempdir().expect("a folder");
         let path = folder.path().join("notify");
         let manager = UnixDatagram::bind(&path).expect("a path of our own");
-        manager.set_read_timeout(Some(Duration::from_secs(20))).expect("a time-out");
+        manager
+            .set_read_timeout(Some(Duration::from_secs(20)))
+            .expect("a time-out");
         // The environment of a process is not to be changed while it has threads: this test once more, as a child.
         let mut child = Command::new(std::env::current_exe().expect("a path"));
-        child.args(["--exact", "cli::service::tests::reloading_and_its_time_are_one_message"]).stdout(Stdio::null());
-        assert!(child.env("NOTIFY_SOCKET", &path).status().expect("a child").success());
+        child
+            .args([
+                "--exact",
+                "cli::service::tests::reloading_and_its_time_are_one_message",
+            ])
+            .stdout(Stdio::null());
+        assert!(
+            child
+                .env("NOTIFY_SOCKET", &path)
+                .status()
+                .expect("a child")
+                .success()
+        );
         let received = || {
             let mut message = [0; 1024];
             let length = manager.recv(&mut message).expect("a message");
@@ -80,9 +102,15 @@ mod tests {
         };
         let message = received();
         let lines: Vec<_> = message.lines().collect();
-        let [reloading, time, status] = lines[..] else { panic!("{message}") };
+        let [reloading, time, status] = lines[..] else {
+            panic!("{message}")
+        };
         assert_eq!((reloading, status), ("RELOADING=1", "STATUS=reloading"));
-        assert!(time.strip_prefix("MONOTONIC_USEC=").is_some_and(|time| time.parse::<u64>().is_ok()), "{message}");
+        assert!(
+            time.strip_prefix("MONOTONIC_USEC=")
+                .is_some_and(|time| time.parse::<u64>().is_ok()),
+            "{message}"
+        );
         assert_eq!(received(), "READY=1\nSTATUS=serving\n");
     }
 }

@@ -11,8 +11,14 @@ const EXAMPLE: &str = "com.acme";
 
 /// Prints the story to standard output, if some route of the file can tell it.
 pub(super) fn print(snapshot: &Snapshot, gateway: &[SocketAddr], issuer: SocketAddr) {
-    let (Some(gateway), Some((route, scope))) = (gateway.first(), storyteller(snapshot)) else { return };
-    let method = route.methods.listed().and_then(|methods| methods.first()).map_or("GET", |method| method.as_str());
+    let (Some(gateway), Some((route, scope))) = (gateway.first(), storyteller(snapshot)) else {
+        return;
+    };
+    let method = route
+        .methods
+        .listed()
+        .and_then(|methods| methods.first())
+        .map_or("GET", |method| method.as_str());
     let url = format!("http://{gateway}{}", example_path(route));
     let scope = example(&scope);
     println!(
@@ -37,10 +43,17 @@ Try it, in another terminal:
 
 // The first route without a host of its own that asks for scopes.
 fn storyteller(snapshot: &Snapshot) -> Option<(&Route, String)> {
-    snapshot.routes.routes().iter().filter(|route| route.hosts.is_empty()).find_map(|route| match &route.requirement {
-        Requirement::Public => None,
-        Requirement::Token { any_of } => any_of.first().map(|scopes| (route, scopes.to_string())),
-    })
+    snapshot
+        .routes
+        .routes()
+        .iter()
+        .filter(|route| route.hosts.is_empty())
+        .find_map(|route| match &route.requirement {
+            Requirement::Public => None,
+            Requirement::Token { any_of } => {
+                any_of.first().map(|scopes| (route, scopes.to_string()))
+            }
+        })
 }
 
 fn example_path(route: &Route) -> String {
@@ -66,7 +79,13 @@ mod tests {
 
     #[test]
     fn example_fills_in_parameters_and_wildcards() {
-        assert_eq!(example("/apps/{id}/files/{*rest}"), "/apps/com.acme/files/com.acme");
-        assert_eq!(example("messages.write app.{id} files.*"), "messages.write app.com.acme files.com.acme");
+        assert_eq!(
+            example("/apps/{id}/files/{*rest}"),
+            "/apps/com.acme/files/com.acme"
+        );
+        assert_eq!(
+            example("messages.write app.{id} files.*"),
+            "messages.write app.com.acme files.com.acme"
+        );
     }
 }

@@ -18,8 +18,12 @@ pub(super) fn weak_choices(config: &Config, source: &Source, snapshot: &Snapshot
     let mut found = source.warnings().to_vec();
     found.extend(words::weak_choices(config));
     if let Some(development) = &config.development {
-        let fault = development.listen.fault("development: anybody on this machine gets any token here");
-        found.push(fault.with_help("for trying things out only: remove [development] and its issuer before you go on"));
+        let fault = development
+            .listen
+            .fault("development: anybody on this machine gets any token here");
+        found.push(fault.with_help(
+            "for trying things out only: remove [development] and its issuer before you go on",
+        ));
     }
     found.extend(config.admin.as_ref().and_then(any_admin_host));
     for issuer in &config.issuers {
@@ -27,9 +31,22 @@ pub(super) fn weak_choices(config: &Config, source: &Source, snapshot: &Snapshot
     }
     found.extend(routes::weak_choices(config));
     found.extend(paths::weak_choices(config, snapshot));
-    let used: HashSet<_> = config.routes.iter().map(|route| route.upstream.value.as_str()).collect();
-    for upstream in config.upstreams.iter().filter(|upstream| !used.contains(upstream.name.value.as_str())) {
-        found.push(upstream.name.fault("no route leads to this upstream").with_help("remove it, or add its routes"));
+    let used: HashSet<_> = config
+        .routes
+        .iter()
+        .map(|route| route.upstream.value.as_str())
+        .collect();
+    for upstream in config
+        .upstreams
+        .iter()
+        .filter(|upstream| !used.contains(upstream.name.value.as_str()))
+    {
+        found.push(
+            upstream
+                .name
+                .fault("no route leads to this upstream")
+                .with_help("remove it, or add its routes"),
+        );
     }
     found
 }
@@ -44,7 +61,9 @@ fn any_admin_host(admin: &Admin) -> Option<Fault> {
     if admin.hosts.is_some() || address.ip().is_loopback() {
         return None;
     }
-    let message = format!("{address} is no loopback address and hosts is not set, so it answers whatever the Host is");
+    let message = format!(
+        "{address} is no loopback address and hosts is not set, so it answers whatever the Host is"
+    );
     let help = "set hosts to the names that it is asked by, or to [] for IP addresses alone: a web page could read it (DNS \
                 rebinding)";
     Some(admin.listen.fault(message).with_help(help))

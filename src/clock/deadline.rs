@@ -50,7 +50,11 @@ impl Ticker {
     /// A ticker that stands still until [`run`](Self::run) is polled.
     #[must_use]
     pub fn new(clock: Clock) -> Rc<Self> {
-        Rc::new(Self { clock, now: Cell::new(Instant::now()), deadlines: RefCell::default() })
+        Rc::new(Self {
+            clock,
+            now: Cell::new(Instant::now()),
+            deadlines: RefCell::default(),
+        })
     }
 
     /// Ticks for ever, calling `each_tick` after the deadlines were looked over. Belongs in a task of the worker.
@@ -86,7 +90,10 @@ impl Ticker {
     #[must_use]
     pub fn deadline(self: &Rc<Self>) -> Deadline {
         let mut table = self.deadlines.borrow_mut();
-        let entry = Entry { due: Due::Never, waker: None };
+        let entry = Entry {
+            due: Due::Never,
+            waker: None,
+        };
         let index = match table.free.pop() {
             Some(index) => {
                 table.entries[index] = entry;
@@ -97,14 +104,22 @@ impl Ticker {
                 table.entries.len() - 1
             }
         };
-        Deadline { ticker: Rc::clone(self), index }
+        Deadline {
+            ticker: Rc::clone(self),
+            index,
+        }
     }
 
     /// Wakes every task that waits beside a deadline, so that it notices what changed for all of them: that the worker
     /// drains, say.
     pub fn wake_all(&self) {
-        let wakers: Vec<Waker> =
-            self.deadlines.borrow_mut().entries.iter_mut().filter_map(|entry| entry.waker.take()).collect();
+        let wakers: Vec<Waker> = self
+            .deadlines
+            .borrow_mut()
+            .entries
+            .iter_mut()
+            .filter_map(|entry| entry.waker.take())
+            .collect();
         // Outside the borrow: a waker may run code that comes back here.
         wakers.into_iter().for_each(Waker::wake);
     }
@@ -129,7 +144,12 @@ impl Deadline {
     /// Lets it pass `after` from now, give or take [`TICK`]; what was armed before is forgotten.
     pub fn arm(&self, after: Duration) {
         // The coarse clock lags by up to a tick: a tick more, and no deadline ever passes early.
-        let due = self.ticker.now.get().checked_add(after + TICK).map_or(Due::Never, Due::At);
+        let due = self
+            .ticker
+            .now
+            .get()
+            .checked_add(after + TICK)
+            .map_or(Due::Never, Due::At);
         self.ticker.deadlines.borrow_mut().entries[self.index].due = due;
     }
 
@@ -155,7 +175,9 @@ impl Deadline {
 
     /// Wakes the task that waits beside it, so that it notices what else has changed.
     pub fn wake(&self) {
-        let waker = self.ticker.deadlines.borrow_mut().entries[self.index].waker.take();
+        let waker = self.ticker.deadlines.borrow_mut().entries[self.index]
+            .waker
+            .take();
         // Outside the borrow: a waker may run code that comes back here.
         if let Some(waker) = waker {
             waker.wake();
@@ -180,7 +202,10 @@ impl Deadline {
 impl Drop for Deadline {
     fn drop(&mut self) {
         let mut table = self.ticker.deadlines.borrow_mut();
-        table.entries[self.index] = Entry { due: Due::Never, waker: None };
+        table.entries[self.index] = Entry {
+            due: Due::Never,
+            waker: None,
+        };
         table.free.push(self.index);
     }
 }
@@ -191,7 +216,9 @@ mod tests {
     use std::future::poll_fn;
 
     fn passed(deadline: &Deadline) -> bool {
-        deadline.poll_passed(&mut Context::from_waker(Waker::noop())).is_ready()
+        deadline
+            .poll_passed(&mut Context::from_waker(Waker::noop()))
+            .is_ready()
     }
 
     #[test]
@@ -234,7 +261,10 @@ mod tests {
 
     #[test]
     fn waiting_task_is_woken_when_its_deadline_passes() {
-        let runtime = tokio::runtime::Builder::new_current_thread().enable_time().build().expect("a runtime starts");
+        let runtime = tokio::runtime::Builder::new_current_thread()
+            .enable_time()
+            .build()
+            .expect("a runtime starts");
         runtime.block_on(async {
             let ticker = Ticker::new(Clock::system());
             let deadline = ticker.deadline();

@@ -17,7 +17,8 @@ use crate::oauth::UnixTime;
 pub fn http_date(time: UnixTime) -> HeaderValue {
     let since_epoch = Duration::from_secs(u64::try_from(time.as_seconds()).unwrap_or_default());
     // What is written there is ASCII.
-    HeaderValue::from_str(&httpdate::fmt_http_date(UNIX_EPOCH + since_epoch)).unwrap_or(HeaderValue::from_static(""))
+    HeaderValue::from_str(&httpdate::fmt_http_date(UNIX_EPOCH + since_epoch))
+        .unwrap_or(HeaderValue::from_static(""))
 }
 
 /// The `Date` of one worker's responses.
@@ -36,7 +37,11 @@ impl ResponseDate {
     pub fn new(clock: &Clock) -> Self {
         let (machine, now) = (Clock::system().now(), clock.now());
         let written = RefCell::new((now, http_date(now)));
-        let date = Self { written, latest: Cell::new(machine), is_hyper_right: Cell::new(false) };
+        let date = Self {
+            written,
+            latest: Cell::new(machine),
+            is_hyper_right: Cell::new(false),
+        };
         date.compare(machine, now);
         date
     }

@@ -56,7 +56,9 @@ impl Clock {
     pub fn now(&self) -> UnixTime {
         match &self.0 {
             Source::System => {
-                let since_epoch = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
+                let since_epoch = SystemTime::now()
+                    .duration_since(UNIX_EPOCH)
+                    .unwrap_or_default();
                 UnixTime::from_seconds(i64::try_from(since_epoch.as_secs()).unwrap_or(i64::MAX))
             }
             Source::ByHand(seconds) => UnixTime::from_seconds(seconds.load(Ordering::Relaxed)),

@@ -20,7 +20,12 @@ impl Stall {
     /// One that passes when nothing has moved for `after`, give or take a tick.
     #[must_use]
     pub fn new(ticker: &Rc<Ticker>, after: Duration) -> Self {
-        Self { ticker: Rc::clone(ticker), after, deadline: None, is_waiting: false }
+        Self {
+            ticker: Rc::clone(ticker),
+            after,
+            deadline: None,
+            is_waiting: false,
+        }
     }
 
     /// Nothing moves. Ready when that has been so for too long; the task is woken then.

@@ -19,6 +19,9 @@ impl Admin {
     pub(super) fn read(table: &mut Table<'_>) -> Option<Self> {
         let listen = table.required("listen", "an IP address and a port", socket_address);
         let hosts = table.one_or_many("hosts", 0, text);
-        Some(Self { listen: listen?, hosts })
+        Some(Self {
+            listen: listen?,
+            hosts,
+        })
     }
 }

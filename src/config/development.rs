@@ -89,18 +89,28 @@ impl Development {
         listeners: &[Listener],
         admin: Option<&Admin>,
     ) {
-        let addresses = listeners.iter().map(|listener| &listener.address).chain(admin.map(|admin| &admin.listen));
+        let addresses = listeners
+            .iter()
+            .map(|listener| &listener.address)
+            .chain(admin.map(|admin| &admin.listen));
         for listener in addresses.chain([&self.listen, &self.echo]) {
             if !listener.value.ip().is_loopback() {
-                let message =
-                    format!("expected a loopback address beside [development], but found \"{}\"", listener.value);
-                table.push(listener.fault(message).with_help("listen on 127.0.0.1, or remove [development]"));
+                let message = format!(
+                    "expected a loopback address beside [development], but found \"{}\"",
+                    listener.value
+                );
+                table.push(
+                    listener
+                        .fault(message)
+                        .with_help("listen on 127.0.0.1, or remove [development]"),
+                );
             }
         }
     }
 }
 
-const TOKEN_FORMATS: [(&str, TokenFormat); 2] = [("jwt", TokenFormat::Jwt), ("opaque", TokenFormat::Opaque)];
+const TOKEN_FORMATS: [(&str, TokenFormat); 2] =
+    [("jwt", TokenFormat::Jwt), ("opaque", TokenFormat::Opaque)];
 
 const ALGORITHMS: [(&str, DevelopmentAlgorithm); 3] = [
     ("RS256", DevelopmentAlgorithm::RS256),
@@ -110,28 +120,47 @@ const ALGORITHMS: [(&str, DevelopmentAlgorithm); 3] = [
 
 fn clients(table: &mut Table<'_>) -> Vec<Placed<DevelopmentClient>> {
     if !table.has("clients") {
-        let test =
-            DevelopmentClient { id: "test".to_owned(), secret: Secret::bare("test"), allowed_scope: "*".to_owned() };
+        let test = DevelopmentClient {
+            id: "test".to_owned(),
+            secret: Secret::bare("test"),
+            allowed_scope: "*".to_owned(),
+        };
         return vec![Placed::at(test, "development.clients".to_owned(), None)];
     }
     table.each("clients", |client| {
         let id = client.or("id", "test".to_owned(), text);
-        let secret = client.secret("secret").map_or_else(|| Secret::bare("test"), |secret| secret.value);
+        let secret = client
+            .secret("secret")
+            .map_or_else(|| Secret::bare("test"), |secret| secret.value);
         let allowed_scope = client.or("allowed_scope", "*".to_owned(), any_text);
-        Some(client.placed(DevelopmentClient { id, secret, allowed_scope }))
+        Some(client.placed(DevelopmentClient {
+            id,
+            secret,
+            allowed_scope,
+        }))
     })
 }
 
 fn refuse_repeated_ids(table: &Table<'_>, clients: &[Placed<DevelopmentClient>]) {
     for (index, client) in clients.iter().enumerate() {
         let id = &client.value.id;
-        if clients.iter().take(index).any(|earlier| earlier.value.id == *id) {
+        if clients
+            .iter()
+            .take(index)
+            .any(|earlier| earlier.value.id == *id)
+        {
             table.push(client.fault(format!("expected an id of its own, but found {id:?} again")));
         }
     }
 }
 
 fn path_segment(value: &DeValue<'_>) -> Result<String, Mismatch> {
-    let plain = |text: &String| text.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"-_".contains(&byte));
-    text(value).ok().filter(plain).ok_or_else(|| expected("a word of letters, digits, \"-\" and \"_\""))
+    let plain = |text: &String| {
+        text.bytes()
+            .all(|byte| byte.is_ascii_alphanumeric() || b"-_".contains(&byte))
+    };
+    text(value)
+        .ok()
+        .filter(plain)
+        .ok_or_else(|| expected("a word of letters, digits, \"-\" and \"_\""))
 }

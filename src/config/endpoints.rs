@@ -48,9 +48,15 @@ const KEY_SOURCES: [&str; 3] = ["jwks_uri", "jwks_file", "shared_secret"];
 /// Reads where the keys are; `None` where nothing is signed for us.
 pub(super) fn keys(table: &mut Table<'_>, needed: bool) -> Option<KeySource> {
     let uri = table.optional("jwks_uri", url_of_keys).map(KeySource::Uri);
-    let file = table.optional("jwks_file", path(table.folder())).map(KeySource::File);
+    let file = table
+        .optional("jwks_file", path(table.folder()))
+        .map(KeySource::File);
     let shared_secret = table.secret("shared_secret").map(KeySource::SharedSecret);
-    for (first, second) in [("jwks_uri", "jwks_file"), ("jwks_uri", "shared_secret"), ("jwks_file", "shared_secret")] {
+    for (first, second) in [
+        ("jwks_uri", "jwks_file"),
+        ("jwks_uri", "shared_secret"),
+        ("jwks_file", "shared_secret"),
+    ] {
         table.refuse_both(first, second);
     }
     let source = uri.or(file).or(shared_secret);
@@ -78,12 +84,16 @@ pub(super) fn discovery(
         return Discovery::Off;
     }
     // An issuer that could not be read has faults enough.
-    let Some(issuer) = issuer.and_then(<[_]>::first) else { return discovery };
+    let Some(issuer) = issuer.and_then(<[_]>::first) else {
+        return discovery;
+    };
     match &discovery {
         Discovery::Off => {
             for (what, remedy) in &left_to_it {
                 let message = format!("expected discovery or {what}, but found neither");
-                let fault = table.fault("discovery", message).with_help(format!("give {remedy}"));
+                let fault = table
+                    .fault("discovery", message)
+                    .with_help(format!("give {remedy}"));
                 table.push_absent(&KEY_SOURCES, fault);
             }
         }
@@ -105,22 +115,39 @@ fn left_to_discovery(
     let mut left = Vec::new();
     if keys.is_some() && !KEY_SOURCES.iter().any(|source| table.has(source)) {
         let signed = introspection.is_some_and(Introspection::needs_keys);
-        let what = if signed { "another source of keys for answers that are signed" } else { "another source of keys" };
+        let what = if signed {
+            "another source of keys for answers that are signed"
+        } else {
+            "another source of keys"
+        };
         left.push((what, "jwks_uri, jwks_file or shared_secret"));
     }
     if introspection.is_some_and(|introspection| introspection.endpoint.is_none()) {
         left.push(("introspection.endpoint", "introspection.endpoint"));
     }
     let authentication = introspection.map(|introspection| &introspection.authentication);
-    if let Some(Authentication::Bearer { token_endpoint: None, .. }) = authentication {
-        left.push(("introspection.token_endpoint", "introspection.token_endpoint"));
+    if let Some(Authentication::Bearer {
+        token_endpoint: None,
+        ..
+    }) = authentication
+    {
+        left.push((
+            "introspection.token_endpoint",
+            "introspection.token_endpoint",
+        ));
     }
     left
 }
 
 fn url_of_keys(value: &DeValue<'_>) -> Result<Url, Mismatch> {
-    let is_file = |text: &str| !text.contains("://") && (text.contains('/') || text.ends_with(".json"));
-    let hint = || value.as_str().filter(|text| is_file(text)).map(|_| "jwks_file takes the path of a file".to_owned());
+    let is_file =
+        |text: &str| !text.contains("://") && (text.contains('/') || text.ends_with(".json"));
+    let hint = || {
+        value
+            .as_str()
+            .filter(|text| is_file(text))
+            .map(|_| "jwks_file takes the path of a file".to_owned())
+    };
     url(value).map_err(|mismatch| mismatch.or_help(hint()))
 }
 
@@ -129,7 +156,10 @@ fn metadata_place(value: &DeValue<'_>) -> Result<Discovery, Mismatch> {
     match value.as_bool() {
         Some(true) => Ok(Discovery::WellKnown),
         Some(false) => Ok(Discovery::Off),
-        None => url(value).map(Discovery::At).map_err(|cause| Mismatch { expected: mismatch().expected, ..cause }),
+        None => url(value).map(Discovery::At).map_err(|cause| Mismatch {
+            expected: mismatch().expected,
+            ..cause
+        }),
     }
 }
 
@@ -139,11 +169,28 @@ fn refuse_undiscoverable(table: &Table<'_>, issuer: &Placed<String>, remedy: &st
         Ok(url) if url.query().is_none() => return,
         Ok(_) => (None, None),
         // A bare name may be one on purpose.
-        Err(mismatch) => (mismatch.found, mismatch.help.filter(|_| issuer.value.contains([':', '/', '$', '{']))),
+        Err(mismatch) => (
+            mismatch.found,
+            mismatch
+                .help
+                .filter(|_| issuer.value.contains([':', '/', '$', '{'])),
+        ),
     };
     let found = found.unwrap_or_else(|| format!("{:?}", issuer.value));
-    let message = format!("expected an http or https URL without query and fragment, but found {found}");
+    let message =
+        format!("expected an http or https URL without query and fragment, but found {found}");
     let hint = hint.map(|hint| format!("{hint}; ")).unwrap_or_default();
-    let fault = issuer.fault(message).with_help(format!("{hint}to name an issuer otherwise, give {remedy}"));
-    table.push_absent(&["discovery", "jwks_uri", "jwks_file", "shared_secret", "introspection"], fault);
+    let fault = issuer
+        .fault(message)
+        .with_help(format!("{hint}to name an issuer otherwise, give {remedy}"));
+    table.push_absent(
+        &[
+            "discovery",
+            "jwks_uri",
+            "jwks_file",
+            "shared_secret",
+            "introspection",
+        ],
+        fault,
+    );
 }

@@ -37,7 +37,9 @@ pub(super) fn placeholder(text: &str) -> Option<&str> {
         let placeholder = &text[start..start + length];
         (length > opening.len() + closing.len()).then_some((start, placeholder))
     });
-    found.min_by_key(|(start, _)| *start).map(|(_, placeholder)| placeholder)
+    found
+        .min_by_key(|(start, _)| *start)
+        .map(|(_, placeholder)| placeholder)
 }
 
 /// As [`placeholder`], where `<name>` and `$NAME` can be nothing else.
@@ -50,7 +52,9 @@ fn any_placeholder(text: &str) -> Option<&str> {
     let bare = || {
         let (before, rest) = text.split_once('$')?;
         let is_of_name = |character: char| character.is_ascii_uppercase() || character == '_';
-        let length = rest.find(|character: char| !is_of_name(character)).unwrap_or(rest.len());
+        let length = rest
+            .find(|character: char| !is_of_name(character))
+            .unwrap_or(rest.len());
         (length > 0).then(|| &text[before.len()..before.len() + 1 + length])
     };
     placeholder(text).or_else(angled).or_else(bare)
@@ -73,19 +77,30 @@ pub(super) fn url(text: &str, is_good: impl Fn(&str) -> bool) -> Option<String> 
     let absolute = match written.split_once("://") {
         Some((scheme, rest)) => {
             let scheme = scheme.to_ascii_lowercase();
-            let ours = SCHEMES.iter().find(|(other, _)| *other == scheme).map(|(_, ours)| *ours);
+            let ours = SCHEMES
+                .iter()
+                .find(|(other, _)| *other == scheme)
+                .map(|(_, ours)| *ours);
             let scheme = ours.or_else(|| nearest(&scheme, ["http", "https"]))?;
             format!("{scheme}://{}", rest.trim_start_matches('/'))
         }
-        None => match ["https:", "http:"].iter().find_map(|scheme| Some((*scheme, written.strip_prefix(scheme)?))) {
+        None => match ["https:", "http:"]
+            .iter()
+            .find_map(|scheme| Some((*scheme, written.strip_prefix(scheme)?)))
+        {
             Some((scheme, rest)) => format!("{scheme}//{}", rest.trim_start_matches('/')),
             None => format!("{}://{written}", usual_scheme(&written)?),
         },
     };
     // A gateway's own parts of a URL are elsewhere.
     let start = absolute.find("://")? + 3;
-    let authority = absolute[start..].find(['/', '?', '#']).map_or(absolute.len(), |length| start + length);
-    [absolute.as_str(), &absolute[..authority]].into_iter().find(|one| is_good(one)).map(did_you_mean)
+    let authority = absolute[start..]
+        .find(['/', '?', '#'])
+        .map_or(absolute.len(), |length| start + length);
+    [absolute.as_str(), &absolute[..authority]]
+        .into_iter()
+        .find(|one| is_good(one))
+        .map(did_you_mean)
 }
 
 // What begins with the name or the address of a host; a file and a word do not.
@@ -114,10 +129,15 @@ pub(super) fn socket_address(value: &DeValue<'_>) -> Option<String> {
     if let Some(placeholder) = any_placeholder(text) {
         return Some(unfilled(placeholder));
     }
-    let text = text.split_once("://").map_or(text, |(_, rest)| rest).trim_end_matches('/');
+    let text = text
+        .split_once("://")
+        .map_or(text, |(_, rest)| rest)
+        .trim_end_matches('/');
     let port = text.strip_prefix(':').unwrap_or(text);
     if port.parse::<u16>().is_ok() {
-        return Some(format!("\"127.0.0.1:{port}\" is for this machine alone, \"0.0.0.0:{port}\" for everybody"));
+        return Some(format!(
+            "\"127.0.0.1:{port}\" is for this machine alone, \"0.0.0.0:{port}\" for everybody"
+        ));
     }
     let (host, port) = match text.rsplit_once(':') {
         Some((host, port)) if port.parse::<u16>().is_ok() && !host.is_empty() => (host, port),
@@ -128,9 +148,15 @@ pub(super) fn socket_address(value: &DeValue<'_>) -> Option<String> {
         "*" => "0.0.0.0",
         other => other,
     };
-    let bracketed = host.parse::<Ipv6Addr>().is_ok().then(|| format!("[{host}]:{port}"));
+    let bracketed = host
+        .parse::<Ipv6Addr>()
+        .is_ok()
+        .then(|| format!("[{host}]:{port}"));
     let address = bracketed.unwrap_or_else(|| format!("{host}:{port}"));
-    address.parse::<SocketAddr>().is_ok().then(|| did_you_mean(&address))
+    address
+        .parse::<SocketAddr>()
+        .is_ok()
+        .then(|| did_you_mean(&address))
 }
 
 /// For what is no network.
@@ -152,7 +178,11 @@ pub(super) fn network(text: &str) -> Option<String> {
             format!("{}{zeros}/{}", octets.join("."), octets.len() * 8)
         })
     };
-    let ported = || text.parse::<SocketAddr>().ok().map(|address| address.ip().to_string());
+    let ported = || {
+        text.parse::<SocketAddr>()
+            .ok()
+            .map(|address| address.ip().to_string())
+    };
     let local = || (text == "localhost").then(|| "127.0.0.0/8".to_owned());
     let network = masked().or_else(starred).or_else(ported).or_else(local)?;
     let is_good = network.parse::<IpNet>().is_ok() || network.parse::<IpAddr>().is_ok();
@@ -163,8 +193,18 @@ pub(super) fn network(text: &str) -> Option<String> {
 pub(super) fn boolean(value: &DeValue<'_>) -> Option<String> {
     let number = value.as_integer().map(ToString::to_string);
     let text = number.as_deref().or(value.as_str())?.to_ascii_lowercase();
-    let meant = [(TRUE, true), (FALSE, false)].into_iter().find(|(words, _)| words.contains(&&*text))?;
-    Some(format!("write {}{}", meant.1, if number.is_none() { ", without quotes" } else { "" }))
+    let meant = [(TRUE, true), (FALSE, false)]
+        .into_iter()
+        .find(|(words, _)| words.contains(&&*text))?;
+    Some(format!(
+        "write {}{}",
+        meant.1,
+        if number.is_none() {
+            ", without quotes"
+        } else {
+            ""
+        }
+    ))
 }
 
 /// For a host of a route, where `is_good` says what is one.
@@ -183,12 +223,21 @@ pub fn host(text: &str, is_good: impl Fn(&str) -> bool) -> Option<String> {
     let name = name.split_once("://").map_or(name, |(_, rest)| rest);
     let name = &name[..name.find(['/', '?', '#']).unwrap_or(name.len())];
     let name = match name.rsplit_once(':') {
-        Some((host, port)) if port.bytes().all(|byte| byte.is_ascii_digit()) && !host.ends_with(':') => host,
+        Some((host, port))
+            if port.bytes().all(|byte| byte.is_ascii_digit()) && !host.ends_with(':') =>
+        {
+            host
+        }
         _ => name,
     };
     // As requests have it (RFC 5890 §2.3.2.1).
-    let ascii = url::Url::parse(&format!("http://{name}")).ok().and_then(|url| url.host_str().map(str::to_owned));
-    let name = ascii.as_deref().filter(|_| !name.is_ascii()).unwrap_or(name);
+    let ascii = url::Url::parse(&format!("http://{name}"))
+        .ok()
+        .and_then(|url| url.host_str().map(str::to_owned));
+    let name = ascii
+        .as_deref()
+        .filter(|_| !name.is_ascii())
+        .unwrap_or(name);
     let beneath = name.strip_prefix('.').map(|rest| format!("*.{rest}"));
     let name = beneath.as_deref().unwrap_or(name);
     (name != text && is_good(name)).then(|| did_you_mean(name))
@@ -206,25 +255,50 @@ pub fn path(text: &str, is_good: impl Fn(&str) -> bool) -> Option<String> {
         None => path,
     };
     let path = &path[..path.find(['?', '#']).unwrap_or(path.len())];
-    let segments: Vec<_> = path.split('/').filter(|segment| !segment.is_empty()).map(segment).collect();
-    let slash = if path.ends_with('/') && !segments.is_empty() { "/" } else { "" };
+    let segments: Vec<_> = path
+        .split('/')
+        .filter(|segment| !segment.is_empty())
+        .map(segment)
+        .collect();
+    let slash = if path.ends_with('/') && !segments.is_empty() {
+        "/"
+    } else {
+        ""
+    };
     let path = format!("/{}{slash}", segments.join("/"));
     (path != text && is_good(&path)).then(|| did_you_mean(&path))
 }
 
 // `<id>`, `<int:id>`, `{id:[0-9]+}`, `{id?}` and `{id...}` as other programs have them.
 fn segment(text: &str) -> String {
-    let braced = text.strip_prefix('{').and_then(|rest| rest.strip_suffix('}'));
-    let angled = || text.strip_prefix('<').and_then(|rest| rest.strip_suffix('>'));
+    let braced = text
+        .strip_prefix('{')
+        .and_then(|rest| rest.strip_suffix('}'));
+    let angled = || {
+        text.strip_prefix('<')
+            .and_then(|rest| rest.strip_suffix('>'))
+    };
     match (braced, angled()) {
         (Some(name), _) => {
             let is_rest = name.starts_with('*') || name.ends_with('*') || name.ends_with("...");
-            let name = name.split(':').next().unwrap_or_default().trim_matches(['*', '?', '.']);
-            if is_rest { format!("{{*{name}}}") } else { format!("{{{name}}}") }
+            let name = name
+                .split(':')
+                .next()
+                .unwrap_or_default()
+                .trim_matches(['*', '?', '.']);
+            if is_rest {
+                format!("{{*{name}}}")
+            } else {
+                format!("{{{name}}}")
+            }
         }
         (None, Some(name)) => {
             let (kind, name) = name.split_once(':').unwrap_or(("", name));
-            if kind == "path" { format!("{{*{name}}}") } else { format!("{{{name}}}") }
+            if kind == "path" {
+                format!("{{*{name}}}")
+            } else {
+                format!("{{{name}}}")
+            }
         }
         (None, None) => text.chars().map(encoded).collect(),
     }
@@ -235,12 +309,20 @@ fn encoded(character: char) -> String {
     if character.is_ascii_graphic() {
         return character.to_string();
     }
-    character.to_string().bytes().map(|byte| format!("%{byte:02X}")).collect()
+    character
+        .to_string()
+        .bytes()
+        .map(|byte| format!("%{byte:02X}"))
+        .collect()
 }
 
 /// What a single text holds that was to be a list: `a, b`.
 pub(super) fn parts(text: &str) -> Option<Vec<&str>> {
-    let parts: Vec<_> = text.split([',', ';', '|', ' ']).map(str::trim).filter(|part| !part.is_empty()).collect();
+    let parts: Vec<_> = text
+        .split([',', ';', '|', ' '])
+        .map(str::trim)
+        .filter(|part| !part.is_empty())
+        .collect();
     (parts.len() > 1).then_some(parts)
 }
 
@@ -266,7 +348,10 @@ mod tests {
         ] {
             assert_eq!(placeholder(text), found, "{text}");
         }
-        assert_eq!(any_placeholder("https://id.test/<tenant>/v2.0"), Some("<tenant>"));
+        assert_eq!(
+            any_placeholder("https://id.test/<tenant>/v2.0"),
+            Some("<tenant>")
+        );
         assert_eq!(any_placeholder("http://$API_HOST:9000"), Some("$API_HOST"));
         assert_eq!(any_placeholder("a$b"), None);
     }
@@ -283,7 +368,11 @@ mod tests {
         ] {
             assert_eq!(address(text), Some(did_you_mean(meant)), "{text}");
         }
-        assert!(address(":8080").is_some_and(|hint| hint.starts_with("\"127.0.0.1:8080\" is for this machine alone")));
+        assert!(
+            address(":8080").is_some_and(
+                |hint| hint.starts_with("\"127.0.0.1:8080\" is for this machine alone")
+            )
+        );
         assert_eq!(address("api.test:8080"), None);
         for (text, meant) in [
             ("10.0.0.0/255.255.0.0", "10.0.0.0/16"),
@@ -316,7 +405,10 @@ mod tests {
             assert_eq!(path(text, is_good), Some(did_you_mean(meant)), "{text}");
         }
         assert_eq!(path("/a<", is_good), None);
-        let is_host = |host: &str| host.bytes().all(|byte| byte.is_ascii_alphanumeric() || b".-*".contains(&byte));
+        let is_host = |host: &str| {
+            host.bytes()
+                .all(|byte| byte.is_ascii_alphanumeric() || b".-*".contains(&byte))
+        };
         for (text, meant) in [
             ("https://api.test:443/x", "\"api.test\""),
             ("api.test:80", "\"api.test\""),
@@ -324,7 +416,11 @@ mod tests {
             ("b\u{fc}cher.test", "\"xn--bcher-kva.test\""),
             ("a.test, b.test", "[\"a.test\", \"b.test\"]"),
         ] {
-            assert_eq!(host(text, is_host), Some(format!("did you mean {meant}?")), "{text}");
+            assert_eq!(
+                host(text, is_host),
+                Some(format!("did you mean {meant}?")),
+                "{text}"
+            );
         }
     }
 }

@@ -101,12 +101,24 @@ const KINDS: [(&str, Kind); 5] = [
     ("none", Kind::None),
 ];
 
-const ACCEPT: [(&str, Accept); 3] = [("json", Accept::Json), ("jwt", Accept::Jwt), ("phantom", Accept::Phantom)];
+const ACCEPT: [(&str, Accept); 3] = [
+    ("json", Accept::Json),
+    ("jwt", Accept::Jwt),
+    ("phantom", Accept::Phantom),
+];
 
 /// Keys that only some kinds of authentication use, and whether those need them.
 const USES: [(&str, &[Kind], bool); 7] = [
-    ("client_id", &[Kind::Basic, Kind::Form, Kind::Bearer, Kind::PrivateKeyJwt], true),
-    ("client_secret", &[Kind::Basic, Kind::Form, Kind::Bearer], true),
+    (
+        "client_id",
+        &[Kind::Basic, Kind::Form, Kind::Bearer, Kind::PrivateKeyJwt],
+        true,
+    ),
+    (
+        "client_secret",
+        &[Kind::Basic, Kind::Form, Kind::Bearer],
+        true,
+    ),
     ("client_key", &[Kind::PrivateKeyJwt], true),
     ("client_key_id", &[Kind::PrivateKeyJwt], false),
     ("client_key_algorithm", &[Kind::PrivateKeyJwt], false),
@@ -121,8 +133,16 @@ impl Introspection {
             endpoint: table.optional("endpoint", url),
             conflict: table.or("conflict", false, boolean),
             accept: table.placed_or("accept", Accept::Json, word(&ACCEPT)),
-            cache_ttl: table.or("cache_ttl", 60 * SECOND, whole_seconds(Duration::ZERO..=DAY)),
-            negative_ttl: table.or("negative_ttl", 5 * SECOND, whole_seconds(Duration::ZERO..=HOUR)),
+            cache_ttl: table.or(
+                "cache_ttl",
+                60 * SECOND,
+                whole_seconds(Duration::ZERO..=DAY),
+            ),
+            negative_ttl: table.or(
+                "negative_ttl",
+                5 * SECOND,
+                whole_seconds(Duration::ZERO..=HOUR),
+            ),
             refresh_ahead: table.or("refresh_ahead", true, boolean),
             max_in_flight: table.or("max_in_flight", 256, count(1..=65_536)),
             authentication: authentication?,
@@ -143,9 +163,9 @@ impl Introspection {
     pub fn client_id(&self) -> Option<&str> {
         match &self.authentication {
             Authentication::None(_) => None,
-            Authentication::Basic(client) | Authentication::Form(client) | Authentication::Bearer { client, .. } => {
-                Some(&client.id)
-            }
+            Authentication::Basic(client)
+            | Authentication::Form(client)
+            | Authentication::Bearer { client, .. } => Some(&client.id),
             Authentication::PrivateKeyJwt { client_id, .. } => Some(client_id),
         }
     }
@@ -159,19 +179,32 @@ fn authentication(table: &mut Table<'_>) -> Option<Authentication> {
     let secret = table.secret("client_secret");
     let key = table.optional("client_key", path(table.folder()));
     let key_id = table.optional("client_key_id", text);
-    let algorithm = table.or("client_key_algorithm", "RS256", name(&PUBLIC_KEY_ALGORITHMS));
+    let algorithm = table.or(
+        "client_key_algorithm",
+        "RS256",
+        name(&PUBLIC_KEY_ALGORITHMS),
+    );
     let token_endpoint = table.optional("token_endpoint", url);
     let scope = table.placed_or("scope", "authorization.introspect".to_owned(), text);
     if written {
         refuse_what_does_not_fit(table, kind.value);
     }
 
-    let client = |id: Option<Placed<String>>, secret| Some(ClientSecret { id: id?.value, secret: secret? });
+    let client = |id: Option<Placed<String>>, secret| {
+        Some(ClientSecret {
+            id: id?.value,
+            secret: secret?,
+        })
+    };
     match kind.value {
         Kind::None => Some(Authentication::None(kind.with_value(()))),
         Kind::Basic => client(id, secret).map(Authentication::Basic),
         Kind::Form => client(id, secret).map(Authentication::Form),
-        Kind::Bearer => Some(Authentication::Bearer { client: client(id, secret)?, token_endpoint, scope }),
+        Kind::Bearer => Some(Authentication::Bearer {
+            client: client(id, secret)?,
+            token_endpoint,
+            scope,
+        }),
         Kind::PrivateKeyJwt => Some(Authentication::PrivateKeyJwt {
             client_id: id?.value,
             key: key?,
@@ -182,12 +215,19 @@ fn authentication(table: &mut Table<'_>) -> Option<Authentication> {
 }
 
 fn refuse_what_does_not_fit(table: &Table<'_>, kind: Kind) {
-    let name_of = |kind| KINDS.iter().find(|(_, known)| *known == kind).map_or("", |(name, _)| *name);
+    let name_of = |kind| {
+        KINDS
+            .iter()
+            .find(|(_, known)| *known == kind)
+            .map_or("", |(name, _)| *name)
+    };
     for (key, kinds, needed) in USES {
         let fits = kinds.contains(&kind);
         if fits && needed && !table.has(key) {
-            let message =
-                format!("expected the {key} that authentication {:?} needs, but found nothing", name_of(kind));
+            let message = format!(
+                "expected the {key} that authentication {:?} needs, but found nothing",
+                name_of(kind)
+            );
             table.push_absent(&[key, "authentication"], table.fault(key, message));
         }
         if !fits && table.has(key) {

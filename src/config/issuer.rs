@@ -12,8 +12,12 @@ use super::names::{did_you_mean, quoted_list};
 use super::read::Table;
 use super::report::Placed;
 use super::secret::Secret;
-use super::units::{DAY, HOUR, MEBIBYTE, MILLISECOND, MINUTE, MONTH, SECOND, count, duration, size, whole_seconds};
-use super::values::{Mismatch, PUBLIC_KEY_ALGORITHMS, any_text, boolean, expected, path, text, word};
+use super::units::{
+    DAY, HOUR, MEBIBYTE, MILLISECOND, MINUTE, MONTH, SECOND, count, duration, size, whole_seconds,
+};
+use super::values::{
+    Mismatch, PUBLIC_KEY_ALGORITHMS, any_text, boolean, expected, path, text, word,
+};
 
 /// `[issuers.NAME]`.
 #[derive(Clone, Debug, PartialEq)]
@@ -112,11 +116,16 @@ impl Issuer {
         let validation = validation.value;
         // Where the section could not be read, nobody knows what it needs.
         let is_known = introspection.is_some() || !table.has("introspection");
-        let needs_keys =
-            validation != Validation::Introspection || introspection.as_ref().is_none_or(Introspection::needs_keys);
+        let needs_keys = validation != Validation::Introspection
+            || introspection.as_ref().is_none_or(Introspection::needs_keys);
         let keys = endpoints::keys(table, needs_keys);
         let issuer_to_judge = issuer.as_deref().filter(|_| is_known);
-        let discovery = endpoints::discovery(table, issuer_to_judge, keys.as_ref(), introspection.as_ref());
+        let discovery = endpoints::discovery(
+            table,
+            issuer_to_judge,
+            keys.as_ref(),
+            introspection.as_ref(),
+        );
         let algorithms = algorithms(table);
         refuse_short_secret(table, keys.as_ref(), &algorithms);
         Some(Self {
@@ -140,13 +149,21 @@ impl Issuer {
                 .map(|bytes| bytes.value)
                 .or((!table.has("cache_entries")).then_some(64 * MEBIBYTE)),
             cache_entries: table.or("cache_entries", 100_000, count(0..=10_000_000)),
-            leeway: table.or("leeway", 30 * SECOND, whole_seconds(Duration::ZERO..=5 * MINUTE)),
+            leeway: table.or(
+                "leeway",
+                30 * SECOND,
+                whole_seconds(Duration::ZERO..=5 * MINUTE),
+            ),
             granted_wildcards: table.or("granted_wildcards", true, boolean),
             insecure_ignore_cnf: table.or("insecure_ignore_cnf", false, boolean),
             // The bounds are those to which Cache-Control is held: what an operator writes is never clamped unseen.
             jwks_refresh: table.or("jwks_refresh", 10 * MINUTE, duration(MINUTE..=HOUR)),
             jwks_max_stale: table.or("jwks_max_stale", DAY, duration(Duration::ZERO..=MONTH)),
-            unknown_key_cooldown: table.or("unknown_key_cooldown", 30 * SECOND, duration(SECOND..=HOUR)),
+            unknown_key_cooldown: table.or(
+                "unknown_key_cooldown",
+                30 * SECOND,
+                duration(SECOND..=HOUR),
+            ),
             tls_ca: table.optional("tls_ca", path(table.folder())),
             connect_timeout: table.or("connect_timeout", SECOND, duration(MILLISECOND..=MINUTE)),
             timeout: table.or("timeout", 3 * SECOND, duration(MILLISECOND..=MINUTE)),
@@ -163,10 +180,16 @@ impl Issuer {
     pub fn may_use_tls(&self) -> bool {
         let metadata = match &self.discovery {
             Discovery::At(url) => url.scheme() == "https",
-            Discovery::WellKnown => self.issuer.first().is_some_and(|iss| iss.value.starts_with("https://")),
+            Discovery::WellKnown => self
+                .issuer
+                .first()
+                .is_some_and(|iss| iss.value.starts_with("https://")),
             Discovery::Off => false,
         };
-        metadata || self.written_endpoints().any(|url| url.value.scheme() == "https")
+        metadata
+            || self
+                .written_endpoints()
+                .any(|url| url.value.scheme() == "https")
     }
 
     /// The endpoints that the file names: of keys, of introspection, of our own tokens.
@@ -183,22 +206,33 @@ impl Issuer {
             KeySource::Uri(url) => Some(url),
             KeySource::Discovered | KeySource::File(_) | KeySource::SharedSecret(_) => None,
         });
-        [keys, asked.and_then(|asked| asked.endpoint.as_ref()), token_endpoint].into_iter().flatten()
+        [
+            keys,
+            asked.and_then(|asked| asked.endpoint.as_ref()),
+            token_endpoint,
+        ]
+        .into_iter()
+        .flatten()
     }
 
     /// The files that it names.
     pub fn files(&self) -> impl Iterator<Item = &Placed<PathBuf>> {
         let keys = match &self.keys {
             Some(KeySource::File(file)) => Some(file),
-            Some(KeySource::Discovered | KeySource::Uri(_) | KeySource::SharedSecret(_)) | None => None,
+            Some(KeySource::Discovered | KeySource::Uri(_) | KeySource::SharedSecret(_)) | None => {
+                None
+            }
         };
-        let own = self.introspection.as_ref().and_then(|asked| match &asked.authentication {
-            Authentication::PrivateKeyJwt { key, .. } => Some(key),
-            Authentication::None(_)
-            | Authentication::Basic(_)
-            | Authentication::Form(_)
-            | Authentication::Bearer { .. } => None,
-        });
+        let own = self
+            .introspection
+            .as_ref()
+            .and_then(|asked| match &asked.authentication {
+                Authentication::PrivateKeyJwt { key, .. } => Some(key),
+                Authentication::None(_)
+                | Authentication::Basic(_)
+                | Authentication::Form(_)
+                | Authentication::Bearer { .. } => None,
+            });
         [self.tls_ca.as_ref(), keys, own].into_iter().flatten()
     }
 
@@ -208,12 +242,15 @@ impl Issuer {
             KeySource::SharedSecret(secret) => Some(secret),
             KeySource::Discovered | KeySource::Uri(_) | KeySource::File(_) => None,
         });
-        let ours = self.introspection.as_ref().and_then(|asked| match &asked.authentication {
-            Authentication::Basic(client) | Authentication::Form(client) | Authentication::Bearer { client, .. } => {
-                Some(&client.secret)
-            }
-            Authentication::None(_) | Authentication::PrivateKeyJwt { .. } => None,
-        });
+        let ours = self
+            .introspection
+            .as_ref()
+            .and_then(|asked| match &asked.authentication {
+                Authentication::Basic(client)
+                | Authentication::Form(client)
+                | Authentication::Bearer { client, .. } => Some(&client.secret),
+                Authentication::None(_) | Authentication::PrivateKeyJwt { .. } => None,
+            });
         [shared, ours].into_iter().flatten()
     }
 }
@@ -224,19 +261,27 @@ const VALIDATIONS: [(&str, Validation); 3] = [
     ("jwks+introspection", Validation::JwksAndIntrospection),
 ];
 
-const EXPIRY_UNITS: [(&str, ExpiryUnit); 2] =
-    [("seconds", ExpiryUnit::Seconds), ("milliseconds", ExpiryUnit::Milliseconds)];
+const EXPIRY_UNITS: [(&str, ExpiryUnit); 2] = [
+    ("seconds", ExpiryUnit::Seconds),
+    ("milliseconds", ExpiryUnit::Milliseconds),
+];
 
 const DEFAULT_ALGORITHMS: [&str; 5] = ["RS256", "PS256", "ES256", "ES384", "EdDSA"];
 
 const SHARED_SECRET_ALGORITHMS: [&str; 3] = ["HS256", "HS384", "HS512"];
 
 fn audience(table: &mut Table<'_>) -> Option<Audience> {
-    let names = table.required_one_or_many("audience", "the aud of tokens meant for this gateway, or \"any\"", text)?;
+    let names = table.required_one_or_many(
+        "audience",
+        "the aud of tokens meant for this gateway, or \"any\"",
+        text,
+    )?;
     match (names.iter().find(|name| name.value == "any"), names.len()) {
         (Some(any), 1) => Some(Audience::Any(any.with_value(()))),
         (Some(any), _) => {
-            table.push(any.fault("expected \"any\" to stand alone, but found other audiences beside it"));
+            table.push(
+                any.fault("expected \"any\" to stand alone, but found other audiences beside it"),
+            );
             None
         }
         (None, _) => Some(Audience::OneOf(names)),
@@ -245,9 +290,15 @@ fn audience(table: &mut Table<'_>) -> Option<Audience> {
 
 /// Whoever writes two words of which we know but one means both: a hint at one of them would leave the other out.
 fn validation(value: &DeValue<'_>) -> Result<Validation, Mismatch> {
-    let both = value.as_str().is_some_and(|text| text.contains("introspection") && text.contains("jwks"));
+    let both = value
+        .as_str()
+        .is_some_and(|text| text.contains("introspection") && text.contains("jwks"));
     let hint = |mismatch: Mismatch| {
-        if both { mismatch.with_help("did you mean \"jwks+introspection\"?") } else { mismatch }
+        if both {
+            mismatch.with_help("did you mean \"jwks+introspection\"?")
+        } else {
+            mismatch
+        }
     };
     word(&VALIDATIONS)(value).map_err(hint)
 }
@@ -257,21 +308,38 @@ fn introspection(
     validation: &Placed<Validation>,
     audience: Option<&Audience>,
 ) -> Option<Introspection> {
-    let introspection = table.optional_section("introspection", Introspection::read).flatten();
+    let introspection = table
+        .optional_section("introspection", Introspection::read)
+        .flatten();
     // One that cannot be read may have been meant to ask.
-    let asks = validation.value != Validation::Jwks || (table.has("validation") && !validation.is_written());
+    let asks = validation.value != Validation::Jwks
+        || (table.has("validation") && !validation.is_written());
     if validation.value != Validation::Jwks && !table.has("introspection") {
         let message = "expected a table that says how tokens are asked about, but found nothing";
-        let section = format!("[{}] with client_id and client_secret", table.fault("introspection", "").key);
-        table
-            .push_absent(&["introspection"], table.fault("introspection", message).with_help(format!("add {section}")));
+        let section = format!(
+            "[{}] with client_id and client_secret",
+            table.fault("introspection", "").key
+        );
+        table.push_absent(
+            &["introspection"],
+            table
+                .fault("introspection", message)
+                .with_help(format!("add {section}")),
+        );
     }
-    for name in ["introspection", "token_prefix"].into_iter().filter(|name| !asks && table.has(name)) {
+    for name in ["introspection", "token_prefix"]
+        .into_iter()
+        .filter(|name| !asks && table.has(name))
+    {
         let message = "expected it where tokens are asked about, but found validation \"jwks\"";
         let help = "validation = \"introspection\" or \"jwks+introspection\" asks";
         table.push_absent(&["validation"], table.fault(name, message).with_help(help));
     }
-    if let Some(Introspection { accept, authentication: Authentication::None(_), .. }) = &introspection
+    if let Some(Introspection {
+        accept,
+        authentication: Authentication::None(_),
+        ..
+    }) = &introspection
         && accept.value == Accept::Jwt
         && matches!(audience, Some(Audience::Any(_)))
     {
@@ -285,38 +353,66 @@ fn introspection(
 fn token_prefix(value: &DeValue<'_>) -> Result<String, Mismatch> {
     let is_of_tokens = |byte: u8| byte.is_ascii_alphanumeric() || b"-._~+/=".contains(&byte);
     let text = value.as_str().filter(|text| text.bytes().all(is_of_tokens));
-    text.map(str::to_owned).ok_or_else(|| expected("characters that tokens are made of: letters, digits and -._~+/="))
+    text.map(str::to_owned)
+        .ok_or_else(|| expected("characters that tokens are made of: letters, digits and -._~+/="))
 }
 
 /// A public key must never serve as an HMAC secret (RFC 8725 §2.1), so the two families never share an issuer.
 fn algorithms(table: &mut Table<'_>) -> Vec<Placed<String>> {
     let (accepted, default, remedy): (&[&str], &[&str], _) = if table.has("shared_secret") {
-        (&SHARED_SECRET_ALGORITHMS, &["HS256"], "shared_secret serves no other")
+        (
+            &SHARED_SECRET_ALGORITHMS,
+            &["HS256"],
+            "shared_secret serves no other",
+        )
     } else {
-        (&PUBLIC_KEY_ALGORITHMS, &DEFAULT_ALGORITHMS, "HS256, HS384 and HS512 need shared_secret")
+        (
+            &PUBLIC_KEY_ALGORITHMS,
+            &DEFAULT_ALGORITHMS,
+            "HS256, HS384 and HS512 need shared_secret",
+        )
     };
     table.list_or("algorithms", 1, default, |value| {
         let name = value.as_str().unwrap_or_default();
         if accepted.contains(&name) {
             return Ok(name.to_owned());
         }
-        let of_other_family = PUBLIC_KEY_ALGORITHMS.iter().chain(&SHARED_SECRET_ALGORITHMS).any(|other| *other == name);
-        let help = if of_other_family { Some(remedy.to_owned()) } else { did_you_mean(name, accepted) };
-        Err(Mismatch { help, ..expected(quoted_list(accepted, "or")) })
+        let of_other_family = PUBLIC_KEY_ALGORITHMS
+            .iter()
+            .chain(&SHARED_SECRET_ALGORITHMS)
+            .any(|other| *other == name);
+        let help = if of_other_family {
+            Some(remedy.to_owned())
+        } else {
+            did_you_mean(name, accepted)
+        };
+        Err(Mismatch {
+            help,
+            ..expected(quoted_list(accepted, "or"))
+        })
     })
 }
 
 /// Whoever holds one token can try secrets at leisure: a secret must be as long as the hash (RFC 7518 §3.2).
 fn refuse_short_secret(table: &Table<'_>, keys: Option<&KeySource>, algorithms: &[Placed<String>]) {
-    let Some(KeySource::SharedSecret(secret)) = keys.filter(|keys| !keys.is_missing()) else { return };
+    let Some(KeySource::SharedSecret(secret)) = keys.filter(|keys| !keys.is_missing()) else {
+        return;
+    };
     let least = |algorithm: &Placed<String>| match algorithm.value.as_str() {
         "HS512" => 64,
         "HS384" => 48,
         _ => 32,
     };
-    let (least, length) = (algorithms.iter().map(least).max().unwrap_or(32), secret.value.expose().len());
+    let (least, length) = (
+        algorithms.iter().map(least).max().unwrap_or(32),
+        secret.value.expose().len(),
+    );
     if length < least {
         let message = format!("expected a secret of at least {least} bytes, but found {length}");
-        table.push(secret.fault(message).with_help("\"openssl rand -base64 64\" makes one"));
+        table.push(
+            secret
+                .fault(message)
+                .with_help("\"openssl rand -base64 64\" makes one"),
+        );
     }
 }

@@ -42,16 +42,24 @@ impl Listener {
     pub(super) fn read(table: &mut Table<'_>) -> Option<Self> {
         let address = table.required("address", "an IP address and a port", socket_address);
         let tls = table.optional_section("tls", ListenerTls::read);
-        Some(Self { address: address?, tls })
+        Some(Self {
+            address: address?,
+            tls,
+        })
     }
 }
 
 /// Only one of two could be listened on, so the gateway would not start.
 pub(super) fn refuse_collisions(table: &Table<'_>, addresses: &[&Placed<SocketAddr>]) {
     for (index, address) in addresses.iter().enumerate() {
-        if let Some(other) = addresses[..index].iter().find(|other| collide(other.value, address.value)) {
-            let message =
-                format!("expected an address that nothing else of this file has, but found that of {}", other.key());
+        if let Some(other) = addresses[..index]
+            .iter()
+            .find(|other| collide(other.value, address.value))
+        {
+            let message = format!(
+                "expected an address that nothing else of this file has, but found that of {}",
+                other.key()
+            );
             table.push(address.fault(message));
         }
     }
@@ -69,7 +77,10 @@ fn collide(one: SocketAddr, other: SocketAddr) -> bool {
 impl ListenerTls {
     /// The files that it names.
     pub fn files(&self) -> impl Iterator<Item = &Placed<PathBuf>> {
-        self.certificates.iter().flat_map(|pair| [&pair.certificate, &pair.key]).chain(&self.client_ca)
+        self.certificates
+            .iter()
+            .flat_map(|pair| [&pair.certificate, &pair.key])
+            .chain(&self.client_ca)
     }
 
     fn read(table: &mut Table<'_>) -> Self {
@@ -77,16 +88,29 @@ impl ListenerTls {
         if !table.has_elements("certificates") {
             let message = "expected at least one certificate with its key, but found nothing";
             let help = "certificates = [{ certificate = \"a.crt\", key = \"a.key\" }]";
-            table.push_absent(&["certificates"], table.fault("certificates", message).with_help(help));
+            table.push_absent(
+                &["certificates"],
+                table.fault("certificates", message).with_help(help),
+            );
         }
-        Self { certificates, client_ca: table.optional("client_ca", path(table.folder())) }
+        Self {
+            certificates,
+            client_ca: table.optional("client_ca", path(table.folder())),
+        }
     }
 }
 
 impl Certificate {
     pub(super) fn read(table: &mut Table<'_>) -> Option<Self> {
-        let certificate = table.required("certificate", "the path of a certificate", path(table.folder()));
+        let certificate = table.required(
+            "certificate",
+            "the path of a certificate",
+            path(table.folder()),
+        );
         let key = table.required("key", "the path of its private key", path(table.folder()));
-        Some(Self { certificate: certificate?, key: key? })
+        Some(Self {
+            certificate: certificate?,
+            key: key?,
+        })
     }
 }

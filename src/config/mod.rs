@@ -112,7 +112,11 @@ pub type Judge<'j> = dyn Fn(&Config, &[Fault]) -> Vec<Fault> + 'j;
 ///
 /// # Errors
 /// Everything that is wrong with it, or that it cannot be read.
-pub fn load_judged(path: &Path, purpose: Purpose, judge: &Judge<'_>) -> Result<(Config, Source), Report> {
+pub fn load_judged(
+    path: &Path,
+    purpose: Purpose,
+    judge: &Judge<'_>,
+) -> Result<(Config, Source), Report> {
     let file_name = path.display().to_string();
     let unreadable = |text: &str, fault| Source::new(&file_name, text).report(vec![fault]);
     let bytes = match purpose {
@@ -123,15 +127,31 @@ pub fn load_judged(path: &Path, purpose: Purpose, judge: &Judge<'_>) -> Result<(
         let fault = Fault::of_file(format!("expected a file to read, but found {error}"));
         let help = match &error {
             FileError::Unreadable { .. } => None,
-            FileError::NotRegular(_) => Some("what is read again for reloads has to be a file, or a link to one"),
-            FileError::TooLarge(_) => Some("routes that differ in a segment only can be one with {name}"),
+            FileError::NotRegular(_) => {
+                Some("what is read again for reloads has to be a file, or a link to one")
+            }
+            FileError::TooLarge(_) => {
+                Some("routes that differ in a segment only can be one with {name}")
+            }
         };
-        unreadable("", Fault { help: help.map(str::to_owned), ..fault })
+        unreadable(
+            "",
+            Fault {
+                help: help.map(str::to_owned),
+                ..fault
+            },
+        )
     })?;
     let text = String::from_utf8(bytes).map_err(|error| {
         let offset = error.utf8_error().valid_up_to();
         let fault = Fault::of_file("expected UTF-8, but found other bytes");
-        unreadable(&String::from_utf8_lossy(error.as_bytes()), Fault { span: Some(offset..offset), ..fault })
+        unreadable(
+            &String::from_utf8_lossy(error.as_bytes()),
+            Fault {
+                span: Some(offset..offset),
+                ..fault
+            },
+        )
     })?;
     parse_judged(&file_name, &text, purpose, &environment, judge)
 }
@@ -172,8 +192,17 @@ fn parse_judged(
     if !errors.is_empty() {
         return Err(source.report(syntax::faults(&errors, text)));
     }
-    let folder = Path::new(file_name).parent().unwrap_or(Path::new("")).to_owned();
-    let file = File { folder, purpose, variable, faults: RefCell::default(), warnings: RefCell::default() };
+    let folder = Path::new(file_name)
+        .parent()
+        .unwrap_or(Path::new(""))
+        .to_owned();
+    let file = File {
+        folder,
+        purpose,
+        variable,
+        faults: RefCell::default(),
+        warnings: RefCell::default(),
+    };
     let config = file.read(document.get_ref(), Config::read);
     let (mut faults, warnings) = (file.faults.into_inner(), file.warnings.into_inner());
     if faults.is_empty() {
@@ -189,7 +218,11 @@ impl Config {
     #[must_use]
     pub fn unenforced_by<'c>(&'c self, route: &'c Route) -> Option<&'c Placed<bool>> {
         let is_public = route.access == Access::Public;
-        route.enforce.as_ref().or(self.server.enforce.as_ref()).filter(|enforce| !enforce.value && !is_public)
+        route
+            .enforce
+            .as_ref()
+            .or(self.server.enforce.as_ref())
+            .filter(|enforce| !enforce.value && !is_public)
     }
 
     /// Where the admin listener is to be, if anywhere.
@@ -211,7 +244,11 @@ impl Config {
             None if table.has("listeners") => Vec::new(),
             None => vec![server::default_listen()],
         };
-        let listeners: Vec<_> = plain.into_iter().map(Listener::plain).chain(declared_listeners).collect();
+        let listeners: Vec<_> = plain
+            .into_iter()
+            .map(Listener::plain)
+            .chain(declared_listeners)
+            .collect();
         let admin = table.optional_section("admin", Admin::read).flatten();
         let development = table.optional_section("development", Development::read);
         if let Some(development) = &development {
@@ -219,7 +256,8 @@ impl Config {
         }
         let addresses = listeners.iter().map(|listener| &listener.address);
         let addresses = addresses.chain(admin.iter().map(|admin| &admin.listen));
-        let addresses = addresses.chain(development.iter().flat_map(|one| [&one.listen, &one.echo]));
+        let addresses =
+            addresses.chain(development.iter().flat_map(|one| [&one.listen, &one.echo]));
         listener::refuse_collisions(table, &addresses.collect::<Vec<_>>());
         Self {
             server,

@@ -25,15 +25,22 @@ const OTHERWISE: [(&str, &str); 16] = [
 
 /// `did you mean "listen"?`, if one of `known` is near enough to `name` to be its misspelling.
 #[must_use]
-pub fn did_you_mean<K: AsRef<str>>(name: &str, known: impl IntoIterator<Item = K>) -> Option<String> {
+pub fn did_you_mean<K: AsRef<str>>(
+    name: &str,
+    known: impl IntoIterator<Item = K>,
+) -> Option<String> {
     nearest(name, known).map(|known| format!("did you mean {:?}?", known.as_ref()))
 }
 
 /// The key of a table that `name` is a misspelling of, or another word for.
 pub(super) fn meant<'k>(name: &str, known: &[&'k str]) -> Option<&'k str> {
     let otherwise = || {
-        let ours = OTHERWISE.iter().filter(|(word, _)| *word == name).map(|(_, ours)| *ours);
-        ours.filter_map(|ours| known.iter().copied().find(|known| *known == ours)).next()
+        let ours = OTHERWISE
+            .iter()
+            .filter(|(word, _)| *word == name)
+            .map(|(_, ours)| *ours);
+        ours.filter_map(|ours| known.iter().copied().find(|known| *known == ours))
+            .next()
     };
     nearest(name, known.iter().copied()).or_else(otherwise)
 }
@@ -51,7 +58,11 @@ pub(super) fn nearest<K: AsRef<str>>(name: &str, known: impl IntoIterator<Item =
             continue;
         }
         let distance = strsim::osa_distance(&name, &folded(known.as_ref()));
-        if distance <= allowed && nearest.as_ref().is_none_or(|(shortest, _)| distance < *shortest) {
+        if distance <= allowed
+            && nearest
+                .as_ref()
+                .is_none_or(|(shortest, _)| distance < *shortest)
+        {
             nearest = Some((distance, known));
         }
     }
@@ -61,7 +72,11 @@ pub(super) fn nearest<K: AsRef<str>>(name: &str, known: impl IntoIterator<Item =
 /// `"a", "b" or "c"`, with `last` before the last; of many, the first and how many more there are.
 pub(super) fn quoted_list<N: AsRef<str>>(names: impl IntoIterator<Item = N>, last: &str) -> String {
     let mut names = names.into_iter();
-    let mut quoted: Vec<_> = names.by_ref().take(MAX_LISTED).map(|name| format!("{:?}", name.as_ref())).collect();
+    let mut quoted: Vec<_> = names
+        .by_ref()
+        .take(MAX_LISTED)
+        .map(|name| format!("{:?}", name.as_ref()))
+        .collect();
     match names.count() {
         0 => {}
         more => quoted.push(format!("{more} more")),
@@ -75,7 +90,10 @@ pub(super) fn quoted_list<N: AsRef<str>>(names: impl IntoIterator<Item = N>, las
 
 /// Whether TOML lets the name stand without quotes.
 pub(super) fn is_bare_key(name: &str) -> bool {
-    !name.is_empty() && name.bytes().all(|byte| byte.is_ascii_alphanumeric() || byte == b'-' || byte == b'_')
+    !name.is_empty()
+        && name
+            .bytes()
+            .all(|byte| byte.is_ascii_alphanumeric() || byte == b'-' || byte == b'_')
 }
 
 /// People confuse case, `-` and `_`; that is no distance.

@@ -52,14 +52,30 @@ struct Found<'f> {
 
 impl File<'_> {
     /// Reads the whole document.
-    pub(super) fn read<T>(&self, document: &DeTable<'_>, read: impl FnOnce(&mut Table<'_>) -> T) -> T {
+    pub(super) fn read<T>(
+        &self,
+        document: &DeTable<'_>,
+        read: impl FnOnce(&mut Table<'_>) -> T,
+    ) -> T {
         Table::new(self, String::new(), None, document).read(read)
     }
 }
 
 impl<'f> Table<'f> {
-    fn new(file: &'f File<'f>, key: String, span: Option<Range<usize>>, entries: &'f DeTable<'f>) -> Self {
-        Self { file, key, span, entries, taken: Vec::new(), absent: RefCell::default() }
+    fn new(
+        file: &'f File<'f>,
+        key: String,
+        span: Option<Range<usize>>,
+        entries: &'f DeTable<'f>,
+    ) -> Self {
+        Self {
+            file,
+            key,
+            span,
+            entries,
+            taken: Vec::new(),
+            absent: RefCell::default(),
+        }
     }
 
     /// Where relative paths start.
@@ -89,13 +105,25 @@ impl<'f> Table<'f> {
 
     /// Whether the key is a list with elements, readable or not.
     pub(super) fn has_elements(&self, name: &str) -> bool {
-        self.entries.get(name).and_then(|value| value.get_ref().as_array()).is_some_and(|list| !list.is_empty())
+        self.entries
+            .get(name)
+            .and_then(|value| value.get_ref().as_array())
+            .is_some_and(|list| !list.is_empty())
     }
 
     /// A fault of the key `name`, placed at its value, or at the table where it is missing.
     pub(super) fn fault(&self, name: &str, message: impl Into<String>) -> Fault {
-        let span = self.entries.get(name).map(|value| value.span()).or_else(|| self.span.clone());
-        Fault { key: join(&self.key, name), span, message: message.into(), help: None }
+        let span = self
+            .entries
+            .get(name)
+            .map(|value| value.span())
+            .or_else(|| self.span.clone());
+        Fault {
+            key: join(&self.key, name),
+            span,
+            message: message.into(),
+            help: None,
+        }
     }
 
     /// Refuses two keys beside each other.
@@ -106,7 +134,11 @@ impl<'f> Table<'f> {
         }
     }
 
-    pub(super) fn optional<T>(&mut self, name: &'static str, read: impl Reads<T>) -> Option<Placed<T>> {
+    pub(super) fn optional<T>(
+        &mut self,
+        name: &'static str,
+        read: impl Reads<T>,
+    ) -> Option<Placed<T>> {
         let found = self.take(name)?;
         self.value(found, &read)
     }
@@ -120,7 +152,11 @@ impl<'f> Table<'f> {
                 let help = "it is not needed to look at the file, and is to run the gateway";
                 let fault = self.mismatched(&found, mismatch).with_help(help);
                 self.file.warnings.borrow_mut().push(fault);
-                Some(Placed::at(Secret::missing(origin), found.key, Some(found.span)))
+                Some(Placed::at(
+                    Secret::missing(origin),
+                    found.key,
+                    Some(found.span),
+                ))
             }
             Err(Unusable::Missing(_, mismatch)) if self.file.purpose == Purpose::Try => {
                 let help = mismatch.help.as_deref().unwrap_or("it has to be there");
@@ -136,23 +172,42 @@ impl<'f> Table<'f> {
     }
 
     pub(super) fn or<T>(&mut self, name: &'static str, default: T, read: impl Reads<T>) -> T {
-        self.optional(name, read).map_or(default, |placed| placed.value)
+        self.optional(name, read)
+            .map_or(default, |placed| placed.value)
     }
 
-    pub(super) fn placed_or<T>(&mut self, name: &'static str, default: T, read: impl Reads<T>) -> Placed<T> {
-        self.optional(name, read).unwrap_or_else(|| Placed::at(default, join(&self.key, name), None))
+    pub(super) fn placed_or<T>(
+        &mut self,
+        name: &'static str,
+        default: T,
+        read: impl Reads<T>,
+    ) -> Placed<T> {
+        self.optional(name, read)
+            .unwrap_or_else(|| Placed::at(default, join(&self.key, name), None))
     }
 
-    pub(super) fn required<T>(&mut self, name: &'static str, what: &str, read: impl Reads<T>) -> Option<Placed<T>> {
+    pub(super) fn required<T>(
+        &mut self,
+        name: &'static str,
+        what: &str,
+        read: impl Reads<T>,
+    ) -> Option<Placed<T>> {
         self.refuse_missing(name, what);
         self.optional(name, read)
     }
 
     /// A list that must be written as one, with at least `least` elements.
-    pub(super) fn list<T>(&mut self, name: &'static str, least: usize, read: impl Reads<T>) -> Option<Vec<Placed<T>>> {
+    pub(super) fn list<T>(
+        &mut self,
+        name: &'static str,
+        least: usize,
+        read: impl Reads<T>,
+    ) -> Option<Vec<Placed<T>>> {
         let found = self.take(name)?;
         if !found.value.is_array() {
-            let bracketed = read(found.value).ok().map(|_| format!("did you mean [{}]?", describe(found.value)));
+            let bracketed = read(found.value)
+                .ok()
+                .map(|_| format!("did you mean [{}]?", describe(found.value)));
             self.mismatch(&found, expected("a list").or_help(bracketed));
             return None;
         }
@@ -169,7 +224,10 @@ impl<'f> Table<'f> {
     ) -> Vec<Placed<String>> {
         self.one_or_many(name, least, read).unwrap_or_else(|| {
             let key = join(&self.key, name);
-            default.iter().map(|text| Placed::at((*text).to_owned(), key.clone(), None)).collect()
+            default
+                .iter()
+                .map(|text| Placed::at((*text).to_owned(), key.clone(), None))
+                .collect()
         })
     }
 
@@ -185,14 +243,22 @@ impl<'f> Table<'f> {
             return self.elements(found, least, &read);
         }
         // `"a, b"` may be a value, and is seldom meant to be one.
-        if let (Some(text), Ok(_), Some(list)) = (found.value.as_str(), read(found.value), listed(found.value, &read))
-            && text.contains(',')
+        if let (Some(text), Ok(_), Some(list)) = (
+            found.value.as_str(),
+            read(found.value),
+            listed(found.value, &read),
+        ) && text.contains(',')
         {
-            self.warn(&found, &format!("{} is one value", describe(found.value)), format!("a list is written {list}"));
+            self.warn(
+                &found,
+                &format!("{} is one value", describe(found.value)),
+                format!("a list is written {list}"),
+            );
         }
         self.value(found, &|value: &DeValue<'_>| {
-            read(value)
-                .map_err(|mismatch| mismatch.or_help(listed(value, &read).map(|list| format!("did you mean {list}?"))))
+            read(value).map_err(|mismatch| {
+                mismatch.or_help(listed(value, &read).map(|list| format!("did you mean {list}?")))
+            })
         })
         .map(|only| vec![only])
     }
@@ -208,7 +274,11 @@ impl<'f> Table<'f> {
     }
 
     /// A table every key of which has a default; absent, it is read as if it were empty.
-    pub(super) fn section<T>(&mut self, name: &'static str, read: impl Fn(&mut Table<'_>) -> T) -> T {
+    pub(super) fn section<T>(
+        &mut self,
+        name: &'static str,
+        read: impl Fn(&mut Table<'_>) -> T,
+    ) -> T {
         self.optional_section(name, &read).unwrap_or_else(|| {
             let (key, entries) = (join(&self.key, name), &DeTable::new());
             Table::new(self.file, key, None, entries).read(read)
@@ -225,13 +295,24 @@ impl<'f> Table<'f> {
     }
 
     /// Every table of `[[name]]`.
-    pub(super) fn each<T>(&mut self, name: &'static str, read: impl Fn(&mut Table<'_>) -> Option<T>) -> Vec<T> {
-        let Some(found) = self.take(name) else { return Vec::new() };
-        let DeValue::Array(elements) = found.value else {
-            self.mismatch(&found, expected(format!("a list of tables, written [[{}]]", found.key)));
+    pub(super) fn each<T>(
+        &mut self,
+        name: &'static str,
+        read: impl Fn(&mut Table<'_>) -> Option<T>,
+    ) -> Vec<T> {
+        let Some(found) = self.take(name) else {
             return Vec::new();
         };
-        indexed(&found.key, elements).filter_map(|found| self.table(found, &read).flatten()).collect()
+        let DeValue::Array(elements) = found.value else {
+            self.mismatch(
+                &found,
+                expected(format!("a list of tables, written [[{}]]", found.key)),
+            );
+            return Vec::new();
+        };
+        indexed(&found.key, elements)
+            .filter_map(|found| self.table(found, &read).flatten())
+            .collect()
     }
 
     /// Every table of `[name.NAME]`, in the order of the file.
@@ -246,14 +327,20 @@ impl<'f> Table<'f> {
             .partition(|(_, found)| found.value.is_table());
         // Whoever leaves out the name has all the keys at the wrong place, for one reason.
         if let Some((key, found)) = nameless.first() {
-            let message = format!("expected a table, written [{name}.NAME], but found {}", kind(found.value));
-            self.push(
-                key.fault(message).with_help(format!("write [{name}.NAME] above its keys, with a name of your own")),
+            let message = format!(
+                "expected a table, written [{name}.NAME], but found {}",
+                kind(found.value)
             );
+            self.push(key.fault(message).with_help(format!(
+                "write [{name}.NAME] above its keys, with a name of your own"
+            )));
         }
         for (name, _) in entries.iter().filter(|(name, _)| !is_bare_key(&name.value)) {
             // Names become labels of metrics and fields of logs.
-            let message = format!("expected a name of letters, digits, \"-\" and \"_\", but found {:?}", name.value);
+            let message = format!(
+                "expected a name of letters, digits, \"-\" and \"_\", but found {:?}",
+                name.value
+            );
             self.push(name.fault(message));
         }
         let read_one = |(name, found)| self.table(found, |table| read(name, table)).flatten();
@@ -261,7 +348,11 @@ impl<'f> Table<'f> {
     }
 
     /// Every `NAME = value` of the table `name`, in the order of the file.
-    pub(super) fn map<T>(&mut self, name: &'static str, read: impl Reads<T>) -> Vec<(Placed<String>, Placed<T>)> {
+    pub(super) fn map<T>(
+        &mut self,
+        name: &'static str,
+        read: impl Reads<T>,
+    ) -> Vec<(Placed<String>, Placed<T>)> {
         let entries = self.pairs(name, || "a table".to_owned());
         let read_one = |(name, found)| Some((name, self.value(found, &read)?));
         entries.into_iter().filter_map(read_one).collect()
@@ -273,8 +364,10 @@ impl<'f> Table<'f> {
         let mut names = BTreeSet::new();
         for (key, value) in self.entries {
             if key.get_ref() == name || nearest(key.get_ref(), [name]).is_some() {
-                let tables =
-                    value.get_ref().as_table().filter(|tables| tables.values().all(|one| one.get_ref().is_table()));
+                let tables = value
+                    .get_ref()
+                    .as_table()
+                    .filter(|tables| tables.values().all(|one| one.get_ref().is_table()));
                 names.extend(tables?.keys().map(|name| name.get_ref().to_string()));
             }
         }
@@ -298,7 +391,12 @@ impl<'f> Table<'f> {
                 None => format!("known: {}", quoted_list(&self.taken, "and")),
             };
             let message = format!("expected a known key, but found {name:?}");
-            self.push(Fault { key: join(&self.key, name), span: Some(span), message, help: Some(help) });
+            self.push(Fault {
+                key: join(&self.key, name),
+                span: Some(span),
+                message,
+                help: Some(help),
+            });
         }
         absent.into_iter().for_each(|(_, fault)| self.push(fault));
         value
@@ -307,11 +405,21 @@ impl<'f> Table<'f> {
     fn take(&mut self, name: &'static str) -> Option<Found<'f>> {
         self.taken.push(name);
         let value = self.entries.get(name)?;
-        Some(Found { key: join(&self.key, name), span: value.span(), value: value.get_ref() })
+        Some(Found {
+            key: join(&self.key, name),
+            span: value.span(),
+            value: value.get_ref(),
+        })
     }
 
-    fn pairs(&mut self, name: &'static str, what: impl FnOnce() -> String) -> Vec<(Placed<String>, Found<'f>)> {
-        let Some(found) = self.take(name) else { return Vec::new() };
+    fn pairs(
+        &mut self,
+        name: &'static str,
+        what: impl FnOnce() -> String,
+    ) -> Vec<(Placed<String>, Found<'f>)> {
+        let Some(found) = self.take(name) else {
+            return Vec::new();
+        };
         let DeValue::Table(entries) = found.value else {
             self.mismatch(&found, expected(what()));
             return Vec::new();
@@ -320,18 +428,33 @@ impl<'f> Table<'f> {
             .iter()
             .map(|(name, value)| {
                 let key = join(&found.key, name.get_ref());
-                let found = Found { key: key.clone(), span: value.span(), value: value.get_ref() };
-                (name.span().start, Placed::at(name.get_ref().to_string(), key, Some(name.span())), found)
+                let found = Found {
+                    key: key.clone(),
+                    span: value.span(),
+                    value: value.get_ref(),
+                };
+                (
+                    name.span().start,
+                    Placed::at(name.get_ref().to_string(), key, Some(name.span())),
+                    found,
+                )
             })
             .collect();
         pairs.sort_by_key(|&(place, ..)| place);
-        pairs.into_iter().map(|(_, name, found)| (name, found)).collect()
+        pairs
+            .into_iter()
+            .map(|(_, name, found)| (name, found))
+            .collect()
     }
 
     fn table<T>(&self, found: Found<'_>, read: impl FnOnce(&mut Table<'_>) -> T) -> Option<T> {
         let DeValue::Table(entries) = found.value else {
             // Of what has a place of its own, the form is known.
-            let form = if found.key.contains('[') { String::new() } else { format!(", written [{}]", found.key) };
+            let form = if found.key.contains('[') {
+                String::new()
+            } else {
+                format!(", written [{}]", found.key)
+            };
             self.mismatch(&found, expected(format!("a table{form}")));
             return None;
         };
@@ -339,13 +462,25 @@ impl<'f> Table<'f> {
     }
 
     /// The readable elements; those that are not have left their faults.
-    fn elements<T>(&self, found: Found<'_>, least: usize, read: &impl Reads<T>) -> Option<Vec<Placed<T>>> {
+    fn elements<T>(
+        &self,
+        found: Found<'_>,
+        least: usize,
+        read: &impl Reads<T>,
+    ) -> Option<Vec<Placed<T>>> {
         let elements = found.value.as_array()?;
         if elements.len() < least {
-            self.mismatch(&found, expected("at least one element").but_found("an empty list"));
+            self.mismatch(
+                &found,
+                expected("at least one element").but_found("an empty list"),
+            );
             return None;
         }
-        Some(indexed(&found.key, elements).filter_map(|element| self.value(element, read)).collect())
+        Some(
+            indexed(&found.key, elements)
+                .filter_map(|element| self.value(element, read))
+                .collect(),
+        )
     }
 
     fn value<T>(&self, found: Found<'_>, read: &impl Reads<T>) -> Option<Placed<T>> {
@@ -367,7 +502,12 @@ impl<'f> Table<'f> {
 
     fn warn(&self, found: &Found<'_>, message: &str, help: String) {
         let (key, span) = (found.key.clone(), Some(found.span.clone()));
-        let fault = Fault { key, span, message: message.to_owned(), help: Some(help) };
+        let fault = Fault {
+            key,
+            span,
+            message: message.to_owned(),
+            help: Some(help),
+        };
         self.file.warnings.borrow_mut().push(fault);
     }
 
@@ -378,20 +518,34 @@ impl<'f> Table<'f> {
     fn mismatched(&self, found: &Found<'_>, mismatch: Mismatch) -> Fault {
         let what = mismatch.found.unwrap_or_else(|| describe(found.value));
         let message = format!("expected {}, but found {what}", mismatch.expected);
-        Fault { key: found.key.clone(), span: Some(found.span.clone()), message, help: mismatch.help }
+        Fault {
+            key: found.key.clone(),
+            span: Some(found.span.clone()),
+            message,
+            help: mismatch.help,
+        }
     }
 
     fn refuse_missing(&self, name: &'static str, what: &str) {
         if !self.has(name) {
-            self.push_absent(&[name], self.fault(name, format!("expected {what}, but found nothing")));
+            self.push_absent(
+                &[name],
+                self.fault(name, format!("expected {what}, but found nothing")),
+            );
         }
     }
 }
 
 // Of a list of one where there may be no list.
 fn brackets<T>(value: &DeValue<'_>, read: &impl Reads<T>) -> Option<String> {
-    let only = value.as_array().filter(|list| list.len() == 1)?.first()?.get_ref();
-    read(only).ok().map(|_| format!("write {}, without brackets", describe(only)))
+    let only = value
+        .as_array()
+        .filter(|list| list.len() == 1)?
+        .first()?
+        .get_ref();
+    read(only)
+        .ok()
+        .map(|_| format!("write {}, without brackets", describe(only)))
 }
 
 // The list that a text is likely to be: each part of it could be an element.
@@ -407,15 +561,26 @@ pub(super) trait Reads<T>: Fn(&DeValue<'_>) -> Result<T, Mismatch> {}
 impl<T, F: Fn(&DeValue<'_>) -> Result<T, Mismatch>> Reads<T> for F {}
 
 fn indexed<'f>(key: &str, elements: &'f DeArray<'f>) -> impl Iterator<Item = Found<'f>> {
-    elements.iter().enumerate().map(move |(index, element)| Found {
-        key: format!("{key}[{index}]"),
-        span: element.span(),
-        value: element.get_ref(),
-    })
+    elements
+        .iter()
+        .enumerate()
+        .map(move |(index, element)| Found {
+            key: format!("{key}[{index}]"),
+            span: element.span(),
+            value: element.get_ref(),
+        })
 }
 
 /// The key as one would write it in the file, quoted where TOML asks for it.
 fn join(table: &str, name: &str) -> String {
-    let name = if is_bare_key(name) { name.to_owned() } else { format!("{name:?}") };
-    if table.is_empty() { name } else { format!("{table}.{name}") }
+    let name = if is_bare_key(name) {
+        name.to_owned()
+    } else {
+        format!("{name:?}")
+    };
+    if table.is_empty() {
+        name
+    } else {
+        format!("{table}.{name}")
+    }
 }

@@ -38,7 +38,11 @@ impl<T> Placed<T> {
     /// Another value at the same place.
     #[must_use]
     pub fn with_value<U>(&self, value: U) -> Placed<U> {
-        Placed { value, key: self.key.clone(), span: self.span.clone() }
+        Placed {
+            value,
+            key: self.key.clone(),
+            span: self.span.clone(),
+        }
     }
 
     /// Whether it stands in the file.
@@ -50,7 +54,12 @@ impl<T> Placed<T> {
     /// A fault of this value; `message` reads "expected X, but found Y".
     #[must_use]
     pub fn fault(&self, message: impl Into<String>) -> Fault {
-        Fault { key: self.key.clone(), span: self.span.clone(), message: message.into(), help: None }
+        Fault {
+            key: self.key.clone(),
+            span: self.span.clone(),
+            message: message.into(),
+            help: None,
+        }
     }
 }
 
@@ -59,8 +68,13 @@ impl Placed<PathBuf> {
     /// one run tells them all.
     #[must_use]
     pub fn unreadable_beside(&self, known: &Fault) -> Option<Fault> {
-        let error = files::read(&self.value, MAX_NAMED).err().filter(|_| self.key != known.key)?;
-        Some(self.fault(format!("expected a file at {}, but found {error}", self.value.display())))
+        let error = files::read(&self.value, MAX_NAMED)
+            .err()
+            .filter(|_| self.key != known.key)?;
+        Some(self.fault(format!(
+            "expected a file at {}, but found {error}",
+            self.value.display()
+        )))
     }
 }
 
@@ -88,11 +102,19 @@ impl Fault {
     /// The same fault with a remedy, printed in parentheses behind the message.
     #[must_use]
     pub fn with_help(self, help: impl Into<String>) -> Self {
-        Self { help: Some(help.into()), ..self }
+        Self {
+            help: Some(help.into()),
+            ..self
+        }
     }
 
     pub(super) fn of_file(message: impl Into<String>) -> Self {
-        Self { key: String::new(), span: None, message: message.into(), help: None }
+        Self {
+            key: String::new(),
+            span: None,
+            message: message.into(),
+            help: None,
+        }
     }
 }
 
@@ -110,7 +132,11 @@ pub struct Source {
 impl Source {
     pub(super) fn new(file_name: &str, text: &str) -> Self {
         let line_ends = memchr::memchr_iter(b'\n', text.as_bytes()).collect();
-        Self { file_name: file_name.to_owned(), line_ends, warnings: Vec::new() }
+        Self {
+            file_name: file_name.to_owned(),
+            line_ends,
+            warnings: Vec::new(),
+        }
     }
 
     pub(super) fn with_warnings(self, warnings: Vec<Fault>) -> Self {
@@ -146,8 +172,15 @@ impl Source {
     #[must_use]
     pub fn report(&self, mut faults: Vec<Fault>) -> Report {
         faults.sort_by_key(|fault| fault.span.as_ref().map(|span| span.start));
-        let places = faults.iter().map(|fault| fault.span.as_ref().map(|span| self.line(span.start))).collect();
-        Report { file_name: self.file_name.clone(), places, faults }
+        let places = faults
+            .iter()
+            .map(|fault| fault.span.as_ref().map(|span| self.line(span.start)))
+            .collect();
+        Report {
+            file_name: self.file_name.clone(),
+            places,
+            faults,
+        }
     }
 
     fn line(&self, offset: usize) -> usize {
@@ -174,9 +207,20 @@ impl Report {
     pub fn lines(&self) -> impl Iterator<Item = String> {
         self.faults.iter().zip(&self.places).map(|(fault, place)| {
             let line = place.map(|line| format!(":{line}")).unwrap_or_default();
-            let key = if fault.key.is_empty() { String::new() } else { format!(": {}", fault.key) };
-            let help = fault.help.as_ref().map(|help| format!(" ({help})")).unwrap_or_default();
-            bounded(format!("{}{line}{key}: {}{help}", self.file_name, fault.message))
+            let key = if fault.key.is_empty() {
+                String::new()
+            } else {
+                format!(": {}", fault.key)
+            };
+            let help = fault
+                .help
+                .as_ref()
+                .map(|help| format!(" ({help})"))
+                .unwrap_or_default();
+            bounded(format!(
+                "{}{line}{key}: {}{help}",
+                self.file_name, fault.message
+            ))
         })
     }
 }

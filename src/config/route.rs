@@ -97,7 +97,10 @@ pub(super) struct DeclaredNames {
 
 impl DeclaredNames {
     pub(super) fn new(names: Option<BTreeSet<String>>) -> Self {
-        Self { names, hints: Cell::new(100) }
+        Self {
+            names,
+            hints: Cell::new(100),
+        }
     }
 
     fn reads(&self, kind: &'static str) -> impl Reads<String> {
@@ -105,23 +108,31 @@ impl DeclaredNames {
             let name = text(value).ok();
             match &self.names {
                 None => name.ok_or_else(|| expected(format!("a declared {kind}"))),
-                Some(names) => {
-                    name.filter(|name| names.contains(name)).ok_or_else(|| self.undeclared(value, kind, names))
-                }
+                Some(names) => name
+                    .filter(|name| names.contains(name))
+                    .ok_or_else(|| self.undeclared(value, kind, names)),
             }
         }
     }
 
     fn undeclared(&self, value: &DeValue<'_>, kind: &str, names: &BTreeSet<String>) -> Mismatch {
         let undeclared = expected(format!("a declared {kind}"));
-        let Some(left) = self.hints.get().checked_sub(1) else { return undeclared };
+        let Some(left) = self.hints.get().checked_sub(1) else {
+            return undeclared;
+        };
         self.hints.set(left);
-        let list = if names.is_empty() { "none is".to_owned() } else { quoted_list(names, "and") };
+        let list = if names.is_empty() {
+            "none is".to_owned()
+        } else {
+            quoted_list(names, "and")
+        };
         let near = did_you_mean(value.as_str().unwrap_or_default(), names);
         let near = near.map(|near| format!("; {near}")).unwrap_or_default();
         let remedy = match value.as_str().unwrap_or_default() {
             "*" | "all" | "any" => format!("; without {kind}s, every {kind} counts"),
-            text if text.contains("://") => format!("; what has a URL is declared as [{kind}s.NAME]"),
+            text if text.contains("://") => {
+                format!("; what has a URL is declared as [{kind}s.NAME]")
+            }
             _ => near,
         };
         undeclared.with_help(format!("declared: {list}{remedy}"))
@@ -133,7 +144,11 @@ impl Route {
         let path = table.required("path", "the path it is for", text);
         let access = access(table);
         let issuers = table.one_or_many("issuers", 1, declared.issuers.reads("issuer"));
-        let upstream = table.required("upstream", "the name of an upstream", declared.upstreams.reads("upstream"));
+        let upstream = table.required(
+            "upstream",
+            "the name of an upstream",
+            declared.upstreams.reads("upstream"),
+        );
         Some(Self {
             host: table.one_or_many("host", 1, text).unwrap_or_default(),
             methods: table.one_or_many("methods", 1, method).unwrap_or_default(),
@@ -151,7 +166,8 @@ impl Route {
     }
 }
 
-const FORWARD_TOKEN: [(&str, ForwardToken); 2] = [("keep", ForwardToken::Keep), ("strip", ForwardToken::Strip)];
+const FORWARD_TOKEN: [(&str, ForwardToken); 2] =
+    [("keep", ForwardToken::Keep), ("strip", ForwardToken::Strip)];
 
 /// Fields by which the gateway frames, routes or vouches for a request: a claim, which its issuer's users may choose,
 /// must not write them.
@@ -189,19 +205,29 @@ fn access(table: &mut Table<'_>) -> Access {
         }
         return Access::Public;
     }
-    scope.map(Access::Scope).or(any_scope.map(Access::AnyScope)).unwrap_or(Access::AnyToken)
+    scope
+        .map(Access::Scope)
+        .or(any_scope.map(Access::AnyScope))
+        .unwrap_or(Access::AnyToken)
 }
 
 fn scopes_in_one(value: &DeValue<'_>) -> Result<String, Mismatch> {
     let help = "scopes that are all needed stand in one string: \"a b\"; any_scope takes a list";
-    text(value).map_err(|mismatch| if value.is_array() { mismatch.with_help(help) } else { mismatch })
+    text(value).map_err(|mismatch| {
+        if value.is_array() {
+            mismatch.with_help(help)
+        } else {
+            mismatch
+        }
+    })
 }
 
 /// Methods are case-sensitive (RFC 9110 §9.1), and no registered one has a small letter.
 fn method(value: &DeValue<'_>) -> Result<Method, Mismatch> {
     let text = value.as_str().unwrap_or_default();
     let in_capitals = text.to_ascii_uppercase();
-    let method = Method::from_bytes(in_capitals.as_bytes()).map_err(|_| expected("an HTTP method"))?;
+    let method =
+        Method::from_bytes(in_capitals.as_bytes()).map_err(|_| expected("an HTTP method"))?;
     if text == in_capitals {
         return Ok(method);
     }
@@ -213,35 +239,61 @@ fn claim_headers(table: &mut Table<'_>) -> Vec<ClaimHeader> {
     for (name, claim) in table.map("claim_headers", claim) {
         let spelling = canonical_spelling(&name.value);
         let Ok(header) = HeaderName::from_bytes(name.value.as_bytes()) else {
-            table.push(name.fault(format!("expected the name of a header, but found {:?}", name.value)));
+            table.push(name.fault(format!(
+                "expected the name of a header, but found {:?}",
+                name.value
+            )));
             continue;
         };
         if GATEWAY_HEADERS.contains(&spelling.as_str()) || spelling.starts_with("x-forwarded-") {
-            let message = format!("expected a header that the gateway leaves alone, but found {:?}", name.value);
-            table.push(name.fault(message).with_help("choose a name of your own, such as \"X-Client-Id\""));
+            let message = format!(
+                "expected a header that the gateway leaves alone, but found {:?}",
+                name.value
+            );
+            table.push(
+                name.fault(message)
+                    .with_help("choose a name of your own, such as \"X-Client-Id\""),
+            );
         }
-        if headers.iter().any(|earlier| canonical_spelling(earlier.header.value.as_str()) == spelling) {
-            table.push(name.fault(format!("expected every header once, but found {:?} again", name.value)));
+        if headers
+            .iter()
+            .any(|earlier| canonical_spelling(earlier.header.value.as_str()) == spelling)
+        {
+            table.push(name.fault(format!(
+                "expected every header once, but found {:?} again",
+                name.value
+            )));
         }
         let (claim, format) = claim.value;
-        headers.push(ClaimHeader { header: name.with_value(header), claim, format });
+        headers.push(ClaimHeader {
+            header: name.with_value(header),
+            claim,
+            format,
+        });
     }
     headers
 }
 
-const CLAIM_FORMS: &str = "the name of a claim or { claim = \"NAME\", format = \"text\" or \"json\" }";
+const CLAIM_FORMS: &str =
+    "the name of a claim or { claim = \"NAME\", format = \"text\" or \"json\" }";
 
-const CLAIM_FORMATS: [(&str, ClaimFormat); 2] = [("text", ClaimFormat::Text), ("json", ClaimFormat::Json)];
+const CLAIM_FORMATS: [(&str, ClaimFormat); 2] =
+    [("text", ClaimFormat::Text), ("json", ClaimFormat::Json)];
 
 fn claim(value: &DeValue<'_>) -> Result<(String, ClaimFormat), Mismatch> {
     let Some(table) = value.as_table() else {
-        return text(value).map(|claim| (claim, ClaimFormat::Text)).map_err(|_| expected(CLAIM_FORMS));
+        return text(value)
+            .map(|claim| (claim, ClaimFormat::Text))
+            .map_err(|_| expected(CLAIM_FORMS));
     };
     let (mut claim, mut format) = (None, ClaimFormat::Text);
     for (key, value) in table {
         match key.get_ref().as_ref() {
             "claim" => {
-                claim = Some(text(value.get_ref()).map_err(|_| expected(CLAIM_FORMS).but_found("another table"))?)
+                claim = Some(
+                    text(value.get_ref())
+                        .map_err(|_| expected(CLAIM_FORMS).but_found("another table"))?,
+                )
             }
             "format" => format = claim_format(value.get_ref())?,
             other => return Err(expected(CLAIM_FORMS).but_found(format!("a table with {other:?}"))),
@@ -254,7 +306,11 @@ fn claim(value: &DeValue<'_>) -> Result<(String, ClaimFormat), Mismatch> {
 fn claim_format(value: &DeValue<'_>) -> Result<ClaimFormat, Mismatch> {
     word(&CLAIM_FORMATS)(value).map_err(|mismatch| {
         let expected = format!("{} as format", mismatch.expected);
-        Mismatch { expected, found: Some(describe(value)), help: mismatch.help }
+        Mismatch {
+            expected,
+            found: Some(describe(value)),
+            help: mismatch.help,
+        }
     })
 }
 

@@ -48,12 +48,20 @@ pub enum SecretOrigin {
 
 impl Secret {
     pub(super) fn bare(text: &str) -> Self {
-        Self { text: text.into(), origin: SecretOrigin::Bare, is_missing: false }
+        Self {
+            text: text.into(),
+            origin: SecretOrigin::Bare,
+            is_missing: false,
+        }
     }
 
     /// One that is not here. It is empty, and whoever could use it asks first whether it is missing.
     pub(super) fn missing(origin: SecretOrigin) -> Self {
-        Self { text: SecretString::default(), origin, is_missing: true }
+        Self {
+            text: SecretString::default(),
+            origin,
+            is_missing: true,
+        }
     }
 
     /// Whether it is not here: only where a file is read to look at it.
@@ -84,13 +92,20 @@ impl PartialEq for Secret {
 pub(super) fn secret(file: &File<'_>, value: &DeValue<'_>) -> Result<Secret, Unusable> {
     match value {
         // Everybody can guess it.
-        DeValue::String(text) if placeholder(text).is_some_and(|placeholder| placeholder == text.trim()) => {
+        DeValue::String(text)
+            if placeholder(text).is_some_and(|placeholder| placeholder == text.trim()) =>
+        {
             let found = "a placeholder, which nothing is filled in for";
-            Err(expected(FORMS).but_found(found).with_help("{ env = \"NAME\" } takes it from the environment").into())
+            Err(expected(FORMS)
+                .but_found(found)
+                .with_help("{ env = \"NAME\" } takes it from the environment")
+                .into())
         }
         DeValue::String(text) => not_blank(text),
         DeValue::Table(table) => {
-            let mut entries = table.iter().map(|(name, value)| (name.get_ref().as_ref(), value.get_ref().as_str()));
+            let mut entries = table
+                .iter()
+                .map(|(name, value)| (name.get_ref().as_ref(), value.get_ref().as_str()));
             match (entries.next(), entries.next()) {
                 (Some(("env", Some(name))), None) => from_variable(file, name),
                 (Some(("file", Some(path))), None) => from_file(file.folder.join(path)),
@@ -98,23 +113,37 @@ pub(super) fn secret(file: &File<'_>, value: &DeValue<'_>) -> Result<Secret, Unu
             }
         }
         // Never described: `secret = 12345` is a secret all the same.
-        DeValue::Integer(_) | DeValue::Float(_) | DeValue::Boolean(_) | DeValue::Datetime(_) | DeValue::Array(_) => {
-            Err(expected(FORMS).but_found(kind(value)).into())
-        }
+        DeValue::Integer(_)
+        | DeValue::Float(_)
+        | DeValue::Boolean(_)
+        | DeValue::Datetime(_)
+        | DeValue::Array(_) => Err(expected(FORMS).but_found(kind(value)).into()),
     }
 }
 
 fn from_variable(file: &File<'_>, name: &str) -> Result<Secret, Unusable> {
     let expected = || expected(format!("a secret in the environment variable {name:?}"));
-    let help =
-        if name.contains('$') { "a variable is named without $ and braces" } else { "set it where scopegate starts" };
+    let help = if name.contains('$') {
+        "a variable is named without $ and braces"
+    } else {
+        "set it where scopegate starts"
+    };
     let origin = SecretOrigin::Variable(name.to_owned());
     let missing = |found: &str| expected().but_found(found).with_help(help);
     match (file.variable)(name) {
-        None => Err(Unusable::Missing(origin, missing("no such variable, or one that is not UTF-8"))),
+        None => Err(Unusable::Missing(
+            origin,
+            missing("no such variable, or one that is not UTF-8"),
+        )),
         // As pipelines have it that were given no secrets.
-        Some(text) if text.trim().is_empty() => Err(Unusable::Missing(origin, missing("a blank one"))),
-        Some(text) => Ok(Secret { text: text.into(), origin, is_missing: false }),
+        Some(text) if text.trim().is_empty() => {
+            Err(Unusable::Missing(origin, missing("a blank one")))
+        }
+        Some(text) => Ok(Secret {
+            text: text.into(),
+            origin,
+            is_missing: false,
+        }),
     }
 }
 
@@ -147,12 +176,20 @@ fn from_file(path: PathBuf) -> Result<Secret, Unusable> {
         let blank = expected(format!("a secret in the file {path:?}")).but_found("a blank file");
         return Err(blank.with_help("write the secret into it").into());
     }
-    Ok(Secret { text: text.into(), origin: SecretOrigin::File(path), is_missing: false })
+    Ok(Secret {
+        text: text.into(),
+        origin: SecretOrigin::File(path),
+        is_missing: false,
+    })
 }
 
 fn not_blank(text: &str) -> Result<Secret, Unusable> {
     if text.trim().is_empty() {
         return Err(expected(FORMS).but_found("a blank string").into());
     }
-    Ok(Secret { text: text.into(), origin: SecretOrigin::Bare, is_missing: false })
+    Ok(Secret {
+        text: text.into(),
+        origin: SecretOrigin::Bare,
+        is_missing: false,
+    })
 }

@@ -129,15 +129,43 @@ impl Server {
             external_url: table.optional("external_url", origin),
             trusted_proxies: placeless(table.one_or_many("trusted_proxies", 0, network)),
             header_timeout: table.or("header_timeout", 10 * SECOND, duration(MILLISECOND..=HOUR)),
-            body_idle_timeout: table.or("body_idle_timeout", 30 * SECOND, duration(MILLISECOND..=DAY)),
-            keep_alive_timeout: table.or("keep_alive_timeout", 75 * SECOND, duration(MILLISECOND..=DAY)),
-            drain_delay: table.or("drain_delay", Duration::ZERO, duration(Duration::ZERO..=HOUR)),
-            drain_timeout: table.or("drain_timeout", 30 * SECOND, duration(Duration::ZERO..=HOUR)),
-            path_parameters: table.or("path_parameters", PathParameters::Refuse, word(&PATH_PARAMETERS)),
+            body_idle_timeout: table.or(
+                "body_idle_timeout",
+                30 * SECOND,
+                duration(MILLISECOND..=DAY),
+            ),
+            keep_alive_timeout: table.or(
+                "keep_alive_timeout",
+                75 * SECOND,
+                duration(MILLISECOND..=DAY),
+            ),
+            drain_delay: table.or(
+                "drain_delay",
+                Duration::ZERO,
+                duration(Duration::ZERO..=HOUR),
+            ),
+            drain_timeout: table.or(
+                "drain_timeout",
+                30 * SECOND,
+                duration(Duration::ZERO..=HOUR),
+            ),
+            path_parameters: table.or(
+                "path_parameters",
+                PathParameters::Refuse,
+                word(&PATH_PARAMETERS),
+            ),
             max_connections: table.or("max_connections", 16_384, count(1..=1_000_000)),
-            max_connections_per_client: table.or("max_connections_per_client", 0, count(0..=1_000_000)),
+            max_connections_per_client: table.or(
+                "max_connections_per_client",
+                0,
+                count(0..=1_000_000),
+            ),
             // hyper takes no buffer below 8 KiB.
-            max_header_size: table.or("max_header_size", 32 * KIBIBYTE, size(8 * KIBIBYTE..=MEBIBYTE)),
+            max_header_size: table.or(
+                "max_header_size",
+                32 * KIBIBYTE,
+                size(8 * KIBIBYTE..=MEBIBYTE),
+            ),
             max_headers: table.or("max_headers", 100, count(1..=1024)),
             max_token_size: table.or("max_token_size", 16 * KIBIBYTE, size(KIBIBYTE..=MEBIBYTE)),
             request_id: table.or("request_id", true, boolean),
@@ -149,7 +177,9 @@ impl Server {
 impl Log {
     pub(super) fn read(table: &mut Table<'_>) -> Self {
         Self {
-            format: table.optional("format", word(&LOG_FORMATS)).map(|format| format.value),
+            format: table
+                .optional("format", word(&LOG_FORMATS))
+                .map(|format| format.value),
             level: table.or("level", LogLevel::Info, word(&LOG_LEVELS)),
             access: table.or("access", true, boolean),
             client_id: table.or("client_id", true, boolean),
@@ -170,10 +200,13 @@ impl Challenge {
     }
 }
 
-const PATH_PARAMETERS: [(&str, PathParameters); 2] =
-    [("refuse", PathParameters::Refuse), ("allow", PathParameters::Allow)];
+const PATH_PARAMETERS: [(&str, PathParameters); 2] = [
+    ("refuse", PathParameters::Refuse),
+    ("allow", PathParameters::Allow),
+];
 
-const LOG_FORMATS: [(&str, LogFormat); 2] = [("pretty", LogFormat::Pretty), ("json", LogFormat::Json)];
+const LOG_FORMATS: [(&str, LogFormat); 2] =
+    [("pretty", LogFormat::Pretty), ("json", LogFormat::Json)];
 
 const LOG_LEVELS: [(&str, LogLevel); 5] = [
     ("error", LogLevel::Error),
@@ -192,7 +225,10 @@ pub(super) fn loopback(port: u16) -> SocketAddr {
 }
 
 pub(super) fn placeless<T>(list: Option<Vec<Placed<T>>>) -> Vec<T> {
-    list.into_iter().flatten().map(|placed| placed.value).collect()
+    list.into_iter()
+        .flatten()
+        .map(|placed| placed.value)
+        .collect()
 }
 
 fn refusals_per_second(value: &DeValue<'_>) -> Result<u32, Mismatch> {
@@ -205,6 +241,9 @@ fn cores() -> usize {
 
 fn realm(value: &DeValue<'_>) -> Result<Option<String>, Mismatch> {
     let printable = |text: &&str| text.bytes().all(|byte| matches!(byte, b' '..=b'~'));
-    let realm = value.as_str().filter(printable).ok_or_else(|| expected("a string of printable ASCII characters"))?;
+    let realm = value
+        .as_str()
+        .filter(printable)
+        .ok_or_else(|| expected("a string of printable ASCII characters"))?;
     Ok(Some(realm.to_owned()).filter(|realm| !realm.is_empty()))
 }

@@ -38,8 +38,13 @@ fn endpoint(value: &DeValue<'_>) -> Result<Url, Mismatch> {
 }
 
 fn ratio(value: &DeValue<'_>) -> Result<f64, Mismatch> {
-    let float = value.as_float().map(|float| float.as_str()).or(value.as_integer().map(|integer| integer.as_str()));
-    let ratio = float.and_then(|text| text.parse().ok()).filter(|ratio| (0.0..=1.0).contains(ratio));
+    let float = value
+        .as_float()
+        .map(|float| float.as_str())
+        .or(value.as_integer().map(|integer| integer.as_str()));
+    let ratio = float
+        .and_then(|text| text.parse().ok())
+        .filter(|ratio| (0.0..=1.0).contains(ratio));
     let quoted = value.as_str().filter(|text| text.parse::<f64>().is_ok());
     let hint = quoted.map(|number| format!("write {number}, without quotes"));
     ratio.ok_or_else(|| expected("a number from 0.0 to 1.0").or_help(hint))

@@ -35,11 +35,21 @@ fn a_secret_keeps_where_it_came_from_and_loses_the_newline_of_its_file() {
     let text = "[[development.clients]]\nid = \"a\"\nsecret = { file = \"secret\" }\n\
                 [[development.clients]]\nid = \"b\"\nsecret = { env = \"B\" }\n\
                 [[development.clients]]\nid = \"c\"\nsecret = \"bare\"";
-    let (config, _) = parse_with(&file_name, text, &|name| Some(format!("from {name}"))).expect("a good file");
+    let (config, _) =
+        parse_with(&file_name, text, &|name| Some(format!("from {name}"))).expect("a good file");
     let clients = config.development.expect("declared").clients;
     let secrets: Vec<_> = clients.iter().map(|client| &client.value.secret).collect();
-    assert_eq!(secrets.iter().map(|secret| secret.expose()).collect::<Vec<_>>(), ["from the file", "from B", "bare"]);
-    assert_eq!(*secrets[0].origin(), SecretOrigin::File(folder.path().join("secret")));
+    assert_eq!(
+        secrets
+            .iter()
+            .map(|secret| secret.expose())
+            .collect::<Vec<_>>(),
+        ["from the file", "from B", "bare"]
+    );
+    assert_eq!(
+        *secrets[0].origin(),
+        SecretOrigin::File(folder.path().join("secret"))
+    );
     assert_eq!(*secrets[1].origin(), SecretOrigin::Variable("B".to_owned()));
     assert_eq!(*secrets[2].origin(), SecretOrigin::Bare);
 }
@@ -49,11 +59,21 @@ fn an_empty_file_is_all_defaults() {
     let config = good("");
     let server = &config.server;
     assert_eq!(config.listeners.len(), 1);
-    assert_eq!(config.listeners[0].address.value.to_string(), "127.0.0.1:8080");
+    assert_eq!(
+        config.listeners[0].address.value.to_string(),
+        "127.0.0.1:8080"
+    );
     assert_eq!(server.header_timeout, Duration::from_secs(10));
     assert_eq!(server.keep_alive_timeout, Duration::from_secs(75));
     assert_eq!(server.path_parameters, PathParameters::Refuse);
-    assert_eq!((server.max_header_size, server.max_headers, server.max_token_size), (32_768, 100, 16_384));
+    assert_eq!(
+        (
+            server.max_header_size,
+            server.max_headers,
+            server.max_token_size
+        ),
+        (32_768, 100, 16_384)
+    );
     let log = Log {
         format: None,
         level: LogLevel::Info,
@@ -65,7 +85,11 @@ fn an_empty_file_is_all_defaults() {
     };
     assert_eq!(config.log, log);
     assert!(server.request_id);
-    let quiet = Challenge { realm: None, describe: false, scope_when_unauthenticated: false };
+    let quiet = Challenge {
+        realm: None,
+        describe: false,
+        scope_when_unauthenticated: false,
+    };
     assert_eq!(config.challenge, quiet);
     assert!(config.development.is_none() && config.issuers.is_empty() && config.routes.is_empty());
 }
@@ -81,34 +105,58 @@ fn what_is_left_out_has_the_default_of_the_contract() {
     assert_eq!(development.clients[0].value.id, "test");
     assert_eq!(development.clients[0].value.allowed_scope, "*");
 
-    let names: Vec<_> = config.issuers.iter().map(|issuer| issuer.name.value.as_str()).collect();
+    let names: Vec<_> = config
+        .issuers
+        .iter()
+        .map(|issuer| issuer.name.value.as_str())
+        .collect();
     assert_eq!(names, ["z", "a"], "the order of the file");
-    let texts = |list: &[Placed<String>]| list.iter().map(|text| text.value.clone()).collect::<Vec<_>>();
-    let [public, shared] = config.issuers.as_slice() else { panic!("two issuers") };
-    assert_eq!(texts(&public.algorithms), ["RS256", "PS256", "ES256", "ES384", "EdDSA"]);
+    let texts = |list: &[Placed<String>]| {
+        list.iter()
+            .map(|text| text.value.clone())
+            .collect::<Vec<_>>()
+    };
+    let [public, shared] = config.issuers.as_slice() else {
+        panic!("two issuers")
+    };
+    assert_eq!(
+        texts(&public.algorithms),
+        ["RS256", "PS256", "ES256", "ES384", "EdDSA"]
+    );
     assert_eq!(texts(&shared.algorithms), ["HS256"]);
     assert_eq!(texts(&public.token_types), ["at+jwt", "JWT", ""]);
     assert_eq!(texts(&public.scope_claims), ["scope", "scp"]);
     assert_eq!(public.leeway, Duration::from_secs(30));
-    assert!(matches!((&public.keys, &public.discovery), (Some(KeySource::Discovered), Discovery::WellKnown)));
+    assert!(matches!(
+        (&public.keys, &public.discovery),
+        (Some(KeySource::Discovered), Discovery::WellKnown)
+    ));
     assert!(public.audience_required && public.granted_wildcards && !public.insecure_ignore_cnf);
 
     let upstream = &config.upstreams[0];
     assert_eq!(upstream.host, UpstreamHost::Pass);
     assert_eq!((upstream.retries, upstream.pool_idle), (1, 256));
     assert_eq!(upstream.balance, Balance::LeastRequests);
-    assert!(upstream.health.is_none(), "nobody is asked what nobody asked for");
+    assert!(
+        upstream.health.is_none(),
+        "nobody is asked what nobody asked for"
+    );
     assert_eq!(upstream.pool_idle_timeout, Duration::from_secs(4));
 
     let route = &config.routes[0];
-    assert!(matches!(route.access, Access::AnyToken), "no route is public unless it says so");
+    assert!(
+        matches!(route.access, Access::AnyToken),
+        "no route is public unless it says so"
+    );
     assert!(route.host.is_empty() && route.methods.is_empty() && route.issuers.is_empty());
     assert_eq!(route.forward_token, ForwardToken::Keep);
 }
 
 #[test]
 fn checks_of_an_upstream_need_a_path_and_have_the_rest_by_default() {
-    let config = good(&format!("{PUSH}health = {{ path = \"/healthz?deep=1\" }}\nbalance = \"round_robin\""));
+    let config = good(&format!(
+        "{PUSH}health = {{ path = \"/healthz?deep=1\" }}\nbalance = \"round_robin\""
+    ));
     let upstream = &config.upstreams[0];
     assert_eq!(upstream.balance, Balance::RoundRobin);
     let health = upstream.health.as_ref().expect("declared");
@@ -124,15 +172,23 @@ fn development_tokens_are_jwts_unless_they_are_to_be_opaque() {
         ("token_format = \"jwt\"", TokenFormat::Jwt),
         ("token_format = \"opaque\"", TokenFormat::Opaque),
     ] {
-        let development = good(&format!("[development]\n{line}")).development.expect("declared");
+        let development = good(&format!("[development]\n{line}"))
+            .development
+            .expect("declared");
         assert_eq!(development.token_format, format, "{line}");
     }
 }
 
 #[test]
 fn an_issuer_that_is_no_url_is_good_where_nothing_must_be_discovered() {
-    for source in ["jwks_uri = \"https://h/keys\"", "jwks_file = \"keys\"", "shared_secret = { env = \"LONG\" }"] {
-        let config = good(&format!("[issuers.mfp]\nissuer = \"com.ibm.mfp\"\naudience = \"any\"\n{source}"));
+    for source in [
+        "jwks_uri = \"https://h/keys\"",
+        "jwks_file = \"keys\"",
+        "shared_secret = { env = \"LONG\" }",
+    ] {
+        let config = good(&format!(
+            "[issuers.mfp]\nissuer = \"com.ibm.mfp\"\naudience = \"any\"\n{source}"
+        ));
         assert!(matches!(config.issuers[0].audience, Audience::Any(_)));
     }
 }

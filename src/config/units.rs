@@ -21,37 +21,62 @@ const DURATION_UNITS: [(&str, u64); 4] = [("h", 3_600_000), ("m", 60_000), ("s",
 const SIZE_UNITS: [(&str, u64); 3] = [("MiB", 1024 * 1024), ("KiB", 1024), ("B", 1)];
 
 /// A bare integer.
-pub(super) fn count(bounds: RangeInclusive<usize>) -> impl Fn(&DeValue<'_>) -> Result<usize, Mismatch> {
+pub(super) fn count(
+    bounds: RangeInclusive<usize>,
+) -> impl Fn(&DeValue<'_>) -> Result<usize, Mismatch> {
     move |value| {
-        let number = value.as_integer().and_then(|number| usize::from_str_radix(number.as_str(), number.radix()).ok());
-        number.filter(|number| bounds.contains(number)).ok_or_else(|| {
-            let quoted = value.as_str().filter(|text| text.parse().is_ok_and(|number: usize| bounds.contains(&number)));
-            let hint = quoted.map(|number| format!("write {number}, without quotes"));
-            expected(format!("an integer from {} to {}", bounds.start(), bounds.end())).or_help(hint)
-        })
+        let number = value
+            .as_integer()
+            .and_then(|number| usize::from_str_radix(number.as_str(), number.radix()).ok());
+        number
+            .filter(|number| bounds.contains(number))
+            .ok_or_else(|| {
+                let quoted = value.as_str().filter(|text| {
+                    text.parse()
+                        .is_ok_and(|number: usize| bounds.contains(&number))
+                });
+                let hint = quoted.map(|number| format!("write {number}, without quotes"));
+                expected(format!(
+                    "an integer from {} to {}",
+                    bounds.start(),
+                    bounds.end()
+                ))
+                .or_help(hint)
+            })
     }
 }
 
 /// A whole number and one of `ms`, `s`, `m`, `h`.
-pub(super) fn duration(bounds: RangeInclusive<Duration>) -> impl Fn(&DeValue<'_>) -> Result<Duration, Mismatch> {
+pub(super) fn duration(
+    bounds: RangeInclusive<Duration>,
+) -> impl Fn(&DeValue<'_>) -> Result<Duration, Mismatch> {
     move |value| {
-        let milliseconds = |duration: &Duration| u64::try_from(duration.as_millis()).unwrap_or(u64::MAX);
+        let milliseconds =
+            |duration: &Duration| u64::try_from(duration.as_millis()).unwrap_or(u64::MAX);
         let bounds = milliseconds(bounds.start())..=milliseconds(bounds.end());
         quantity(value, "duration", &DURATION_UNITS, &bounds).map(Duration::from_millis)
     }
 }
 
 /// A duration of whole seconds: what is counted by the clock that tokens are counted by.
-pub(super) fn whole_seconds(bounds: RangeInclusive<Duration>) -> impl Fn(&DeValue<'_>) -> Result<Duration, Mismatch> {
+pub(super) fn whole_seconds(
+    bounds: RangeInclusive<Duration>,
+) -> impl Fn(&DeValue<'_>) -> Result<Duration, Mismatch> {
     let read = duration(bounds);
     move |value| {
         let duration = read(value)?;
-        if duration.subsec_nanos() == 0 { Ok(duration) } else { Err(expected("a duration of whole seconds")) }
+        if duration.subsec_nanos() == 0 {
+            Ok(duration)
+        } else {
+            Err(expected("a duration of whole seconds"))
+        }
     }
 }
 
 /// A whole number and one of `B`, `KiB`, `MiB`, in bytes.
-pub(super) fn size(bounds: RangeInclusive<usize>) -> impl Fn(&DeValue<'_>) -> Result<usize, Mismatch> {
+pub(super) fn size(
+    bounds: RangeInclusive<usize>,
+) -> impl Fn(&DeValue<'_>) -> Result<usize, Mismatch> {
     move |value| {
         let bounds = *bounds.start() as u64..=*bounds.end() as u64;
         let bytes = quantity(value, "size", &SIZE_UNITS, &bounds)?;
@@ -66,20 +91,28 @@ fn quantity(
     bounds: &RangeInclusive<u64>,
 ) -> Result<u64, Mismatch> {
     let mismatch = || {
-        let (least, most) = (written(*bounds.start(), units), written(*bounds.end(), units));
+        let (least, most) = (
+            written(*bounds.start(), units),
+            written(*bounds.end(), units),
+        );
         expected(format!("a {what} from \"{least}\" to \"{most}\""))
     };
-    let quantity = value.as_str().and_then(|text| parse(text, units)).ok_or_else(|| {
-        let meant = meant(value, units).filter(|quantity| bounds.contains(quantity));
-        mismatch().with_help(match meant {
-            Some(quantity) => format!("did you mean {:?}?", written(quantity, units)),
-            None => {
-                let names: Vec<_> = units.iter().rev().map(|(name, _)| *name).collect();
-                format!("a whole number and a unit: {}", names.join(", "))
-            }
-        })
-    })?;
-    Some(quantity).filter(|quantity| bounds.contains(quantity)).ok_or_else(mismatch)
+    let quantity = value
+        .as_str()
+        .and_then(|text| parse(text, units))
+        .ok_or_else(|| {
+            let meant = meant(value, units).filter(|quantity| bounds.contains(quantity));
+            mismatch().with_help(match meant {
+                Some(quantity) => format!("did you mean {:?}?", written(quantity, units)),
+                None => {
+                    let names: Vec<_> = units.iter().rev().map(|(name, _)| *name).collect();
+                    format!("a whole number and a unit: {}", names.join(", "))
+                }
+            })
+        })?;
+    Some(quantity)
+        .filter(|quantity| bounds.contains(quantity))
+        .ok_or_else(mismatch)
 }
 
 fn parse(text: &str, units: &[(&str, u64)]) -> Option<u64> {
@@ -123,13 +156,23 @@ fn meant(value: &DeValue<'_>, units: &[(&str, u64)]) -> Option<u64> {
     let mut sum: u64 = 0;
     while !rest.trim().is_empty() {
         rest = rest.trim_start();
-        let (number, after) = rest.split_at(rest.find(|c: char| !c.is_ascii_digit() && c != '.').unwrap_or(rest.len()));
+        let (number, after) = rest.split_at(
+            rest.find(|c: char| !c.is_ascii_digit() && c != '.')
+                .unwrap_or(rest.len()),
+        );
         let after = after.trim_start();
-        let (unit, after) = after.split_at(after.find(|c: char| !c.is_ascii_alphabetic()).unwrap_or(after.len()));
+        let (unit, after) = after.split_at(
+            after
+                .find(|c: char| !c.is_ascii_alphabetic())
+                .unwrap_or(after.len()),
+        );
         let factor = factor(if unit.is_empty() { bare } else { unit }, units)?;
         let (whole, part) = number.split_once('.').unwrap_or((number, ""));
         let parts = 10_u64.checked_pow(u32::try_from(part.len()).ok()?)?;
-        let scaled = format!("{whole}{part}").parse::<u64>().ok()?.checked_mul(factor)?;
+        let scaled = format!("{whole}{part}")
+            .parse::<u64>()
+            .ok()?
+            .checked_mul(factor)?;
         sum = sum.checked_add(Some(scaled / parts).filter(|_| scaled.is_multiple_of(parts))?)?;
         rest = after;
     }
@@ -137,15 +180,30 @@ fn meant(value: &DeValue<'_>, units: &[(&str, u64)]) -> Option<u64> {
 }
 
 fn factor(unit: &str, units: &[(&str, u64)]) -> Option<u64> {
-    let ours = |name: &str| units.iter().find(|(ours, _)| ours.eq_ignore_ascii_case(name)).map(|(_, factor)| *factor);
-    let days = || units.iter().find(|(name, _)| *name == "h").map(|(_, factor)| factor * 24);
-    let other = || {
-        OTHER_UNITS.iter().filter(|(other, _)| *other == unit).find_map(|(_, name)| match *name {
-            "d" => days(),
-            name => ours(name),
-        })
+    let ours = |name: &str| {
+        units
+            .iter()
+            .find(|(ours, _)| ours.eq_ignore_ascii_case(name))
+            .map(|(_, factor)| *factor)
     };
-    ours(unit).or_else(other).or_else(|| days().filter(|_| unit == "d"))
+    let days = || {
+        units
+            .iter()
+            .find(|(name, _)| *name == "h")
+            .map(|(_, factor)| factor * 24)
+    };
+    let other = || {
+        OTHER_UNITS
+            .iter()
+            .filter(|(other, _)| *other == unit)
+            .find_map(|(_, name)| match *name {
+                "d" => days(),
+                name => ours(name),
+            })
+    };
+    ours(unit)
+        .or_else(other)
+        .or_else(|| days().filter(|_| unit == "d"))
 }
 
 /// The shortest way to write a quantity: in its greatest unit that divides it.
@@ -153,7 +211,14 @@ fn written(quantity: u64, units: &[(&str, u64)]) -> String {
     let fits = |&&(_, factor): &&(&str, u64)| quantity >= factor && quantity.is_multiple_of(factor);
     match units.iter().find(fits) {
         Some((name, factor)) => format!("{}{name}", quantity / factor),
-        None => format!("{quantity}{}", if units.iter().any(|(name, _)| *name == "s") { "s" } else { "B" }),
+        None => format!(
+            "{quantity}{}",
+            if units.iter().any(|(name, _)| *name == "s") {
+                "s"
+            } else {
+                "B"
+            }
+        ),
     }
 }
 
@@ -169,7 +234,19 @@ mod tests {
         assert_eq!(read("10m"), Some(600_000));
         assert_eq!(read("24h"), Some(86_400_000));
         assert_eq!(read("0s"), Some(0));
-        for wrong in ["", "5", "s", "5 s", " 5s", "5S", "-5s", "+5s", "1.5s", "1m30s", "99999999999999999h"] {
+        for wrong in [
+            "",
+            "5",
+            "s",
+            "5 s",
+            " 5s",
+            "5S",
+            "-5s",
+            "+5s",
+            "1.5s",
+            "1m30s",
+            "99999999999999999h",
+        ] {
             assert_eq!(read(wrong), None, "{wrong:?}");
         }
         assert_eq!(parse("16KiB", &SIZE_UNITS), Some(16_384));
@@ -180,7 +257,9 @@ mod tests {
 
     #[test]
     fn quantities_of_other_programs_are_proposed_as_ours() {
-        let proposed = |text: &str, units| meant(&DeValue::String(text.into()), units).map(|one| written(one, units));
+        let proposed = |text: &str, units| {
+            meant(&DeValue::String(text.into()), units).map(|one| written(one, units))
+        };
         for (text, ours) in [
             ("30", "30s"),
             ("5 s", "5s"),
@@ -191,14 +270,31 @@ mod tests {
             ("1d", "24h"),
             ("250 msec", "250ms"),
         ] {
-            assert_eq!(proposed(text, &DURATION_UNITS).as_deref(), Some(ours), "{text}");
+            assert_eq!(
+                proposed(text, &DURATION_UNITS).as_deref(),
+                Some(ours),
+                "{text}"
+            );
         }
-        for (text, ours) in
-            [("16kb", "16KiB"), ("16 KB", "16KiB"), ("1M", "1MiB"), ("1.5MiB", "1536KiB"), ("512", "512B")]
-        {
+        for (text, ours) in [
+            ("16kb", "16KiB"),
+            ("16 KB", "16KiB"),
+            ("1M", "1MiB"),
+            ("1.5MiB", "1536KiB"),
+            ("512", "512B"),
+        ] {
             assert_eq!(proposed(text, &SIZE_UNITS).as_deref(), Some(ours), "{text}");
         }
-        for none in ["", "s", "-5s", "1.2345s", "5 parsecs", "1..5s", "99999999999999999999h", "5s!"] {
+        for none in [
+            "",
+            "s",
+            "-5s",
+            "1.2345s",
+            "5 parsecs",
+            "1..5s",
+            "99999999999999999999h",
+            "5s!",
+        ] {
             assert_eq!(proposed(none, &DURATION_UNITS), None, "{none}");
         }
     }

@@ -91,21 +91,32 @@ pub enum UpstreamHost {
 
 impl Upstream {
     pub(super) fn read(name: Placed<String>, table: &mut Table<'_>) -> Option<Self> {
-        let targets = table.required_one_or_many("targets", "the URL of at least one server", origin);
+        let targets =
+            table.required_one_or_many("targets", "the URL of at least one server", origin);
         Some(Self {
             name,
             protocol: table.or("protocol", Protocol::Http1, word(&PROTOCOLS)),
             balance: table.or("balance", Balance::LeastRequests, word(&BALANCES)),
             health: table.optional_section("health", Health::read).flatten(),
-            connect_timeout: table.or("connect_timeout", 2 * SECOND, duration(MILLISECOND..=MINUTE)),
+            connect_timeout: table.or(
+                "connect_timeout",
+                2 * SECOND,
+                duration(MILLISECOND..=MINUTE),
+            ),
             response_timeout: table.or("response_timeout", MINUTE, duration(MILLISECOND..=DAY)),
             retries: table.or("retries", 1, count(0..=10)),
             pool_idle: table.or("pool_idle", 256, count(0..=65_536)),
-            pool_idle_timeout: table.or("pool_idle_timeout", 4 * SECOND, duration(MILLISECOND..=HOUR)),
+            pool_idle_timeout: table.or(
+                "pool_idle_timeout",
+                4 * SECOND,
+                duration(MILLISECOND..=HOUR),
+            ),
             host: table.or("host", UpstreamHost::Pass, upstream_host),
             tls_server_name: table.optional("tls_server_name", host_name),
             tls_ca: table.optional("tls_ca", path(table.folder())),
-            tls_client: table.optional_section("tls_client", Certificate::read).flatten(),
+            tls_client: table
+                .optional_section("tls_client", Certificate::read)
+                .flatten(),
             // What may be missing comes last, when every key was taken.
             targets: targets?,
         })
@@ -115,14 +126,21 @@ impl Upstream {
 impl Upstream {
     /// The files that it names.
     pub fn files(&self) -> impl Iterator<Item = &Placed<PathBuf>> {
-        let shown = self.tls_client.iter().flat_map(|shown| [&shown.certificate, &shown.key]);
+        let shown = self
+            .tls_client
+            .iter()
+            .flat_map(|shown| [&shown.certificate, &shown.key]);
         shown.chain(&self.tls_ca)
     }
 }
 
 impl Health {
     fn read(table: &mut Table<'_>) -> Option<Self> {
-        let path = table.required("path", "the path of a check, such as \"/healthz\"", path_and_query);
+        let path = table.required(
+            "path",
+            "the path of a check, such as \"/healthz\"",
+            path_and_query,
+        );
         Some(Self {
             interval: table.or("interval", 5 * SECOND, duration(100 * MILLISECOND..=HOUR)),
             unhealthy_after: table.or("unhealthy_after", 3, count(1..=100)),
@@ -134,25 +152,36 @@ impl Health {
 
 const PROTOCOLS: [(&str, Protocol); 2] = [("http1", Protocol::Http1), ("http2", Protocol::Http2)];
 
-const BALANCES: [(&str, Balance); 2] =
-    [("least_requests", Balance::LeastRequests), ("round_robin", Balance::RoundRobin)];
+const BALANCES: [(&str, Balance); 2] = [
+    ("least_requests", Balance::LeastRequests),
+    ("round_robin", Balance::RoundRobin),
+];
 
 fn path_and_query(value: &DeValue<'_>) -> Result<PathAndQuery, Mismatch> {
-    let text = value.as_str().filter(|text| text.starts_with('/') && !text.contains('#'));
-    text.and_then(|text| text.parse().ok()).ok_or_else(|| expected("a path that begins with \"/\""))
+    let text = value
+        .as_str()
+        .filter(|text| text.starts_with('/') && !text.contains('#'));
+    text.and_then(|text| text.parse().ok())
+        .ok_or_else(|| expected("a path that begins with \"/\""))
 }
 
 fn upstream_host(value: &DeValue<'_>) -> Result<UpstreamHost, Mismatch> {
     let authority = |text: &str| {
         let is_of_name = |byte: u8| byte.is_ascii_alphanumeric() || b"-._~:[]".contains(&byte);
-        text.parse::<Authority>().ok().filter(|_| text.bytes().all(is_of_name))
+        text.parse::<Authority>()
+            .ok()
+            .filter(|_| text.bytes().all(is_of_name))
     };
     match value.as_str() {
         Some("pass") => Ok(UpstreamHost::Pass),
         Some("target") => Ok(UpstreamHost::Target),
-        name => name.and_then(authority).map(UpstreamHost::Name).ok_or_else(|| {
-            let hint = name.and_then(|name| hints::host(name, |host| authority(host).is_some()));
-            expected("\"pass\", \"target\" or the name of a host").or_help(hint)
-        }),
+        name => name
+            .and_then(authority)
+            .map(UpstreamHost::Name)
+            .ok_or_else(|| {
+                let hint =
+                    name.and_then(|name| hints::host(name, |host| authority(host).is_some()));
+                expected("\"pass\", \"target\" or the name of a host").or_help(hint)
+            }),
     }
 }

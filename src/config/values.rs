@@ -11,8 +11,9 @@ use super::hints;
 use super::names::{did_you_mean, quoted_list};
 
 /// Signature algorithms with a private and a public key (RFC 7518 §3.1, RFC 8037 §3.1).
-pub(super) const PUBLIC_KEY_ALGORITHMS: [&str; 9] =
-    ["RS256", "RS384", "RS512", "PS256", "PS384", "PS512", "ES256", "ES384", "EdDSA"];
+pub(super) const PUBLIC_KEY_ALGORITHMS: [&str; 9] = [
+    "RS256", "RS384", "RS512", "PS256", "PS384", "PS512", "ES256", "ES384", "EdDSA",
+];
 
 /// A value that is not what it should be.
 #[derive(Debug)]
@@ -24,21 +25,34 @@ pub(super) struct Mismatch {
 }
 
 pub(super) fn expected(what: impl Into<String>) -> Mismatch {
-    Mismatch { expected: what.into(), found: None, help: None }
+    Mismatch {
+        expected: what.into(),
+        found: None,
+        help: None,
+    }
 }
 
 impl Mismatch {
     pub(super) fn but_found(self, what: impl Into<String>) -> Self {
-        Self { found: Some(what.into()), ..self }
+        Self {
+            found: Some(what.into()),
+            ..self
+        }
     }
 
     pub(super) fn with_help(self, help: impl Into<String>) -> Self {
-        Self { help: Some(help.into()), ..self }
+        Self {
+            help: Some(help.into()),
+            ..self
+        }
     }
 
     /// With this remedy, unless it has one.
     pub(super) fn or_help(self, help: Option<String>) -> Self {
-        Self { help: self.help.or(help), ..self }
+        Self {
+            help: self.help.or(help),
+            ..self
+        }
     }
 }
 
@@ -69,60 +83,98 @@ pub(super) fn kind(value: &DeValue<'_>) -> &'static str {
 }
 
 pub(super) fn boolean(value: &DeValue<'_>) -> Result<bool, Mismatch> {
-    value.as_bool().ok_or_else(|| expected("true or false").or_help(hints::boolean(value)))
+    value
+        .as_bool()
+        .ok_or_else(|| expected("true or false").or_help(hints::boolean(value)))
 }
 
 /// Any text, the empty one included.
 pub(super) fn any_text(value: &DeValue<'_>) -> Result<String, Mismatch> {
-    value.as_str().map(str::to_owned).ok_or_else(|| expected("a string"))
+    value
+        .as_str()
+        .map(str::to_owned)
+        .ok_or_else(|| expected("a string"))
 }
 
 pub(super) fn text(value: &DeValue<'_>) -> Result<String, Mismatch> {
     let text = value.as_str().filter(|text| !text.is_empty());
     text.map(str::to_owned).ok_or_else(|| {
-        let number = value.as_integer().map(|number| format!("write \"{number}\", in quotes"));
+        let number = value
+            .as_integer()
+            .map(|number| format!("write \"{number}\", in quotes"));
         expected("a string that is not empty").or_help(number)
     })
 }
 
 /// One of several words.
-pub(super) fn word<T: Copy>(words: &'static [(&'static str, T)]) -> impl Fn(&DeValue<'_>) -> Result<T, Mismatch> {
+pub(super) fn word<T: Copy>(
+    words: &'static [(&'static str, T)],
+) -> impl Fn(&DeValue<'_>) -> Result<T, Mismatch> {
     move |value| {
         let text = value.as_str().unwrap_or_default();
-        words.iter().find(|(word, _)| *word == text).map(|&(_, meaning)| meaning).ok_or_else(|| {
-            let known: Vec<_> = words.iter().map(|(word, _)| *word).collect();
-            let begins_alike = || known.iter().find(|word| text.len() > 3 && text.starts_with(**word));
-            let near =
-                did_you_mean(text, &known).or_else(|| begins_alike().map(|word| format!("did you mean {word:?}?")));
-            Mismatch { help: near, ..expected(quoted_list(&known, "or")) }
-        })
+        words
+            .iter()
+            .find(|(word, _)| *word == text)
+            .map(|&(_, meaning)| meaning)
+            .ok_or_else(|| {
+                let known: Vec<_> = words.iter().map(|(word, _)| *word).collect();
+                let begins_alike = || {
+                    known
+                        .iter()
+                        .find(|word| text.len() > 3 && text.starts_with(**word))
+                };
+                let near = did_you_mean(text, &known)
+                    .or_else(|| begins_alike().map(|word| format!("did you mean {word:?}?")));
+                Mismatch {
+                    help: near,
+                    ..expected(quoted_list(&known, "or"))
+                }
+            })
     }
 }
 
 /// One of several words that mean themselves.
-pub(super) fn name(names: &'static [&'static str]) -> impl Fn(&DeValue<'_>) -> Result<&'static str, Mismatch> {
+pub(super) fn name(
+    names: &'static [&'static str],
+) -> impl Fn(&DeValue<'_>) -> Result<&'static str, Mismatch> {
     move |value| {
         let text = value.as_str().unwrap_or_default();
         names
             .iter()
             .find(|name| **name == text)
             .copied()
-            .ok_or_else(|| Mismatch { help: did_you_mean(text, names), ..expected(quoted_list(names, "or")) })
+            .ok_or_else(|| Mismatch {
+                help: did_you_mean(text, names),
+                ..expected(quoted_list(names, "or"))
+            })
     }
 }
 
 pub(super) fn socket_address(value: &DeValue<'_>) -> Result<SocketAddr, Mismatch> {
-    value.as_str().and_then(|text| text.parse().ok()).ok_or_else(|| {
-        let usual = || "such as \"127.0.0.1:8080\" or \"[::1]:8080\"; names are not resolved".to_owned();
-        expected("an IP address and a port").with_help(hints::socket_address(value).unwrap_or_else(usual))
-    })
+    value
+        .as_str()
+        .and_then(|text| text.parse().ok())
+        .ok_or_else(|| {
+            let usual = || {
+                "such as \"127.0.0.1:8080\" or \"[::1]:8080\"; names are not resolved".to_owned()
+            };
+            expected("an IP address and a port")
+                .with_help(hints::socket_address(value).unwrap_or_else(usual))
+        })
 }
 
 /// A network, or one address as a network of its own.
 pub(super) fn network(value: &DeValue<'_>) -> Result<IpNet, Mismatch> {
-    let parse = |text: &str| text.parse().ok().or_else(|| text.parse::<IpAddr>().ok().map(IpNet::from));
+    let parse = |text: &str| {
+        text.parse()
+            .ok()
+            .or_else(|| text.parse::<IpAddr>().ok().map(IpNet::from))
+    };
     let hint = || value.as_str().and_then(hints::network);
-    value.as_str().and_then(parse).ok_or_else(|| expected("a network such as \"10.0.0.0/8\"").or_help(hint()))
+    value
+        .as_str()
+        .and_then(parse)
+        .ok_or_else(|| expected("a network such as \"10.0.0.0/8\"").or_help(hint()))
 }
 
 /// A path, taken from `folder` where it is relative.
@@ -130,7 +182,11 @@ pub(super) fn path(folder: &Path) -> impl Fn(&DeValue<'_>) -> Result<PathBuf, Mi
     move |value| {
         let mismatch = || expected("the path of a file");
         let path = text(value).map_err(|_| mismatch())?;
-        if path.contains("://") { Err(mismatch().with_help("a URL is none")) } else { Ok(folder.join(path)) }
+        if path.contains("://") {
+            Err(mismatch().with_help("a URL is none"))
+        } else {
+            Ok(folder.join(path))
+        }
     }
 }
 
@@ -142,16 +198,28 @@ pub(super) fn url(value: &DeValue<'_>) -> Result<Url, Mismatch> {
 /// A URL of scheme, host and port alone.
 pub(super) fn origin(value: &DeValue<'_>) -> Result<Url, Mismatch> {
     let bare = |url: &Url| url.path() == "/" && url.query().is_none() && url.port() != Some(0);
-    url_that(value, "an http or https URL of only scheme, host and port", bare)
+    url_that(
+        value,
+        "an http or https URL of only scheme, host and port",
+        bare,
+    )
 }
 
-fn url_that(value: &DeValue<'_>, what: &str, is_good: impl Fn(&Url) -> bool) -> Result<Url, Mismatch> {
+fn url_that(
+    value: &DeValue<'_>,
+    what: &str,
+    is_good: impl Fn(&Url) -> bool,
+) -> Result<Url, Mismatch> {
     let mismatch = || expected(what);
     let text = value.as_str().ok_or_else(mismatch)?;
     let read = |text: &str| parse_url(text).filter(&is_good);
     read(text).ok_or_else(|| {
         // Credentials are secrets, so what may hold some is not shown.
-        let mismatch = if text.contains('@') { mismatch().but_found("one with credentials") } else { mismatch() };
+        let mismatch = if text.contains('@') {
+            mismatch().but_found("one with credentials")
+        } else {
+            mismatch()
+        };
         mismatch.or_help(hints::url(text, |proposed| read(proposed).is_some()))
     })
 }
@@ -159,13 +227,17 @@ fn url_that(value: &DeValue<'_>, what: &str, is_good: impl Fn(&Url) -> bool) -> 
 /// The parser forgives what browsers forgive: missing or extra slashes, tabs, backslashes, and characters that stand in no
 /// URL (RFC 3986 §2). A gateway should not guess where it sends its tokens.
 fn parse_url(text: &str) -> Option<Url> {
-    let written_plainly = text.split_once("://").is_some_and(|(_, rest)| !rest.starts_with('/'))
+    let written_plainly = text
+        .split_once("://")
+        .is_some_and(|(_, rest)| !rest.starts_with('/'))
         && !text.contains(|character: char| {
             character.is_whitespace() || character.is_control() || "\\<>{}|^`\"".contains(character)
         });
     let url = Url::parse(text).ok().filter(|_| written_plainly)?;
     let is_of_name = |byte: u8| byte.is_ascii_alphanumeric() || b"-._~".contains(&byte);
-    let has_host = url.host_str().is_some_and(|host| host.starts_with('[') || host.bytes().all(is_of_name));
+    let has_host = url
+        .host_str()
+        .is_some_and(|host| host.starts_with('[') || host.bytes().all(is_of_name));
     let is_good = has_host
         && matches!(url.scheme(), "http" | "https")
         && url.fragment().is_none()
@@ -179,6 +251,9 @@ pub(super) fn host_name(value: &DeValue<'_>) -> Result<String, Mismatch> {
     let is_of_name = |byte: u8| byte.is_ascii_alphanumeric() || b"-._:".contains(&byte);
     let is_good = |text: &str| !text.is_empty() && text.bytes().all(is_of_name);
     let hint = || value.as_str().and_then(|text| hints::host(text, is_good));
-    let name = value.as_str().filter(|text| is_good(text)).map(str::to_owned);
+    let name = value
+        .as_str()
+        .filter(|text| is_good(text))
+        .map(str::to_owned);
     name.ok_or_else(|| expected("the name of a host").or_help(hint()))
 }

@@ -67,7 +67,12 @@ impl AccessTokens {
     pub(super) fn new(format: TokenFormat, algorithm: SigningAlgorithm) -> io::Result<Self> {
         let key = SigningKey::generate(algorithm)?;
         let (opaque, revoked) = (Memory::new(MAX_REMEMBERED), Memory::new(MAX_REMEMBERED));
-        Ok(Self { format, key, opaque: Mutex::new(opaque), revoked: Mutex::new(revoked) })
+        Ok(Self {
+            format,
+            key,
+            opaque: Mutex::new(opaque),
+            revoked: Mutex::new(revoked),
+        })
     }
 
     /// Issues a token that stands for `claims`.

@@ -71,20 +71,39 @@ pub(super) fn new(settings: Settings, address: SocketAddr) -> io::Result<Arc<Aut
 pub(super) async fn answer(server: Arc<AuthorizationServer>, request: Request<Incoming>) -> Answer {
     if is_of_another_site(request.headers()) {
         let hint = "this server is not for the pages of other sites";
-        return json(StatusCode::FORBIDDEN, &json!({ "error": "cross_site_request", "hint": hint }));
+        return json(
+            StatusCode::FORBIDDEN,
+            &json!({ "error": "cross_site_request", "hint": hint }),
+        );
     }
     let Some(target) = server.target(request.uri().path()) else {
         return json(StatusCode::NOT_FOUND, &json!({ "error": "not_found" }));
     };
     match (target, request.method()) {
         (Target::Keys, &Method::GET | &Method::HEAD) => json(StatusCode::OK, &server.tokens.jwks()),
-        (Target::Metadata, &Method::GET | &Method::HEAD) => json(StatusCode::OK, &server.metadata()),
-        (Target::Token, &Method::POST) => server.answer_post(request, AuthorizationServer::issue).await,
-        (Target::Introspection, &Method::POST) => server.answer_post(request, AuthorizationServer::introspect).await,
-        (Target::Revocation, &Method::POST) => server.answer_post(request, AuthorizationServer::revoke).await,
+        (Target::Metadata, &Method::GET | &Method::HEAD) => {
+            json(StatusCode::OK, &server.metadata())
+        }
+        (Target::Token, &Method::POST) => {
+            server
+                .answer_post(request, AuthorizationServer::issue)
+                .await
+        }
+        (Target::Introspection, &Method::POST) => {
+            server
+                .answer_post(request, AuthorizationServer::introspect)
+                .await
+        }
+        (Target::Revocation, &Method::POST) => {
+            server
+                .answer_post(request, AuthorizationServer::revoke)
+                .await
+        }
         (Target::Session, &Method::DELETE) => uncached(server.end_session(request.headers())),
         (Target::Keys | Target::Metadata, _) => method_not_allowed("GET, HEAD"),
-        (Target::Token | Target::Introspection | Target::Revocation, _) => method_not_allowed("POST"),
+        (Target::Token | Target::Introspection | Target::Revocation, _) => {
+            method_not_allowed("POST")
+        }
         (Target::Session, _) => method_not_allowed("DELETE"),
     }
 }
@@ -115,16 +134,28 @@ impl AuthorizationServer {
         answer: impl FnOnce(&Self, &HeaderMap, &Parameters) -> Result<Answer, RequestError>,
     ) -> Answer {
         let (head, body) = request.into_parts();
-        let parameters = read(body).await.and_then(|body| Parameters::parse(&head.headers, &body));
+        let parameters = read(body)
+            .await
+            .and_then(|body| Parameters::parse(&head.headers, &body));
         uncached(parameters.and_then(|parameters| answer(self, &head.headers, &parameters)))
     }
 
-    fn authenticate(&self, headers: &HeaderMap, parameters: &Parameters) -> Result<&Client, RequestError> {
+    fn authenticate(
+        &self,
+        headers: &HeaderMap,
+        parameters: &Parameters,
+    ) -> Result<&Client, RequestError> {
         let credentials = Credentials::read(headers, parameters)?;
-        let known = self.settings.clients.iter().find(|client| client.id == credentials.id);
+        let known = self
+            .settings
+            .clients
+            .iter()
+            .find(|client| client.id == credentials.id);
         known
             .filter(|client| is_same_secret(client.secret.expose_secret(), &credentials.secret))
-            .ok_or(RequestError::InvalidClient("unknown client or wrong secret"))
+            .ok_or(RequestError::InvalidClient(
+                "unknown client or wrong secret",
+            ))
     }
 
     fn metadata(&self) -> Value {
@@ -146,20 +177,32 @@ impl AuthorizationServer {
 // A page anywhere may have a browser post a form here, and everybody knows the secrets. Browsers tell what they do (Fetch
 // Metadata), older ones at least whose page it is.
 fn is_of_another_site(headers: &HeaderMap) -> bool {
-    headers.get("sec-fetch-site").is_some_and(|site| site == "cross-site") || headers.contains_key(ORIGIN)
+    headers
+        .get("sec-fetch-site")
+        .is_some_and(|site| site == "cross-site")
+        || headers.contains_key(ORIGIN)
 }
 
 fn method_not_allowed(allowed: &'static str) -> Answer {
-    let mut answer = json(StatusCode::METHOD_NOT_ALLOWED, &json!({ "error": "method_not_allowed" }));
-    answer.headers_mut().insert(ALLOW, HeaderValue::from_static(allowed));
+    let mut answer = json(
+        StatusCode::METHOD_NOT_ALLOWED,
+        &json!({ "error": "method_not_allowed" }),
+    );
+    answer
+        .headers_mut()
+        .insert(ALLOW, HeaderValue::from_static(allowed));
     answer
 }
 
 // Nothing on the way may keep a token or what is said of one (RFC 6749 §5.1).
 fn uncached(answer: Result<Answer, RequestError>) -> Answer {
     let mut answer = answer.unwrap_or_else(refuse);
-    answer.headers_mut().insert(CACHE_CONTROL, HeaderValue::from_static("no-store"));
-    answer.headers_mut().insert(PRAGMA, HeaderValue::from_static("no-cache"));
+    answer
+        .headers_mut()
+        .insert(CACHE_CONTROL, HeaderValue::from_static("no-store"));
+    answer
+        .headers_mut()
+        .insert(PRAGMA, HeaderValue::from_static("no-cache"));
     answer
 }
 
@@ -174,18 +217,28 @@ async fn read(body: Incoming) -> Result<Bytes, RequestError> {
 
 // Digests first, so that the time taken tells neither content nor length.
 fn is_same_secret(one: &str, other: &str) -> bool {
-    let [one, other] = [one, other].map(|secret| digest::digest(&digest::SHA256, secret.as_bytes()));
+    let [one, other] =
+        [one, other].map(|secret| digest::digest(&digest::SHA256, secret.as_bytes()));
     verify_slices_are_equal(one.as_ref(), other.as_ref()).is_ok()
 }
 
 fn now() -> UnixTime {
-    let since_epoch = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default();
+    let since_epoch = SystemTime::now()
+        .duration_since(SystemTime::UNIX_EPOCH)
+        .unwrap_or_default();
     UnixTime::from_seconds(0).later_by(since_epoch)
 }
 
 fn refuse(error: RequestError) -> Answer {
-    tracing::debug!(error = error.code(), description = error.description(), "request refused");
-    let mut answer = json(error.status(), &json!({ "error": error.code(), "error_description": error.description() }));
+    tracing::debug!(
+        error = error.code(),
+        description = error.description(),
+        "request refused"
+    );
+    let mut answer = json(
+        error.status(),
+        &json!({ "error": error.code(), "error_description": error.description() }),
+    );
     if let Some(challenge) = error.challenge() {
         answer.headers_mut().insert(WWW_AUTHENTICATE, challenge);
     }

@@ -30,7 +30,10 @@ struct Description {
 pub(super) async fn answer(request: Request<Incoming>) -> Answer {
     let (head, body) = request.into_parts();
     let Some((body_size, body)) = measure(body).await else {
-        return json(StatusCode::REQUEST_TIMEOUT, &json!({ "error": "the body broke off or stood still" }));
+        return json(
+            StatusCode::REQUEST_TIMEOUT,
+            &json!({ "error": "the body broke off or stood still" }),
+        );
     };
     json(
         StatusCode::OK,
@@ -49,7 +52,9 @@ async fn measure(mut body: Incoming) -> Option<(u64, Option<Vec<u8>>)> {
     let mut size = 0;
     let mut shown = Some(Vec::new());
     while let Some(frame) = tokio::time::timeout(PATIENCE, body.frame()).await.ok()? {
-        let Ok(data) = frame.ok()?.into_data() else { continue };
+        let Ok(data) = frame.ok()?.into_data() else {
+            continue;
+        };
         size += data.len() as u64;
         shown = shown.filter(|shown| shown.len() + data.len() <= SHOWN_BODY);
         if let Some(shown) = &mut shown {
@@ -60,7 +65,10 @@ async fn measure(mut body: Incoming) -> Option<(u64, Option<Vec<u8>>)> {
 }
 
 fn describe_headers(headers: &HeaderMap) -> Vec<(String, String)> {
-    headers.iter().map(|(name, value)| (name.to_string(), describe(name, value))).collect()
+    headers
+        .iter()
+        .map(|(name, value)| (name.to_string(), describe(name, value)))
+        .collect()
 }
 
 // People paste what an echo says into tickets and chats; a token there would be good for whoever reads it.
@@ -70,5 +78,10 @@ fn describe(name: &HeaderName, value: &HeaderValue) -> String {
         return text.into_owned();
     }
     let (scheme, credentials) = text.split_once(' ').unwrap_or(("", &text));
-    format!("{scheme} (redacted, {} characters)", credentials.chars().count()).trim_start().to_owned()
+    format!(
+        "{scheme} (redacted, {} characters)",
+        credentials.chars().count()
+    )
+    .trim_start()
+    .to_owned()
 }

@@ -43,25 +43,52 @@ impl SigningKey {
         let (algorithm, private) = match algorithm {
             SigningAlgorithm::Rs256 => (Algorithm::RS256, new_rsa_key()?),
             SigningAlgorithm::Es256 => {
-                let document = EcdsaKeyPair::generate_pkcs8(&ECDSA_P256_SHA256_FIXED_SIGNING, &SystemRandom::new());
-                (Algorithm::ES256, EncodingKey::from_ec_der(document.map_err(io::Error::other)?.as_ref()))
+                let document = EcdsaKeyPair::generate_pkcs8(
+                    &ECDSA_P256_SHA256_FIXED_SIGNING,
+                    &SystemRandom::new(),
+                );
+                (
+                    Algorithm::ES256,
+                    EncodingKey::from_ec_der(document.map_err(io::Error::other)?.as_ref()),
+                )
             }
             SigningAlgorithm::EdDsa => {
                 let document = Ed25519KeyPair::generate_pkcs8v1(&SystemRandom::new());
-                (Algorithm::EdDSA, EncodingKey::from_ed_der(document.map_err(io::Error::other)?.as_ref()))
+                (
+                    Algorithm::EdDSA,
+                    EncodingKey::from_ed_der(document.map_err(io::Error::other)?.as_ref()),
+                )
             }
         };
         let mut public = Jwk::from_encoding_key(&private, algorithm).map_err(io::Error::other)?;
         public.common.public_key_use = Some(PublicKeyUse::Signature);
         // The thumbprint (RFC 7638) is another one after each restart, so a cached key is never mistaken for its heir.
-        public.common.key_id = Some(public.thumbprint(ThumbprintHash::SHA256).map_err(io::Error::other)?);
-        let document = serde_json::to_vec(&JwkSet { keys: vec![public.clone()] }).map_err(io::Error::other)?;
-        let published = KeySet::new(&Jwks::parse(&document).map_err(io::Error::other)?, &jose::Algorithm::ALL);
-        Ok(Self { algorithm, private, public, published })
+        public.common.key_id = Some(
+            public
+                .thumbprint(ThumbprintHash::SHA256)
+                .map_err(io::Error::other)?,
+        );
+        let document = serde_json::to_vec(&JwkSet {
+            keys: vec![public.clone()],
+        })
+        .map_err(io::Error::other)?;
+        let published = KeySet::new(
+            &Jwks::parse(&document).map_err(io::Error::other)?,
+            &jose::Algorithm::ALL,
+        );
+        Ok(Self {
+            algorithm,
+            private,
+            public,
+            published,
+        })
     }
 
     /// Signs claims as a JWT access token (RFC 9068 §2.1).
-    pub(super) fn sign(&self, claims: &impl serde::Serialize) -> Result<String, jsonwebtoken::errors::Error> {
+    pub(super) fn sign(
+        &self,
+        claims: &impl serde::Serialize,
+    ) -> Result<String, jsonwebtoken::errors::Error> {
         let mut header = Header::new(self.algorithm);
         header.typ = Some("at+jwt".to_owned());
         header.kid.clone_from(&self.public.common.key_id);
@@ -75,7 +102,9 @@ impl SigningKey {
 
     /// The public half (RFC 7517 §5).
     pub(super) fn jwks(&self) -> JwkSet {
-        JwkSet { keys: vec![self.public.clone()] }
+        JwkSet {
+            keys: vec![self.public.clone()],
+        }
     }
 }
 
@@ -83,6 +112,9 @@ impl SigningKey {
 fn new_rsa_key() -> io::Result<EncodingKey> {
     let key = rsa::KeyPair::generate(rsa::KeySize::Rsa2048).map_err(io::Error::other)?;
     let der = key.as_der().map_err(io::Error::other)?;
-    let pem = format!("-----BEGIN PRIVATE KEY-----\n{}\n-----END PRIVATE KEY-----\n", STANDARD.encode(der.as_ref()));
+    let pem = format!(
+        "-----BEGIN PRIVATE KEY-----\n{}\n-----END PRIVATE KEY-----\n",
+        STANDARD.encode(der.as_ref())
+    );
     EncodingKey::from_rsa_pem(pem.as_bytes()).map_err(io::Error::other)
 }

@@ -31,7 +31,10 @@ pub(super) async fn bind(address: SocketAddr) -> io::Result<(TcpListener, Socket
         io::Error::new(error.kind(), format!("cannot listen on {address}: {cause}"))
     };
     if !address.ip().is_loopback() {
-        return Err(explain(io::Error::new(io::ErrorKind::InvalidInput, "expected a loopback address")));
+        return Err(explain(io::Error::new(
+            io::ErrorKind::InvalidInput,
+            "expected a loopback address",
+        )));
     }
     let listener = TcpListener::bind(address).await.map_err(explain)?;
     let bound = listener.local_addr().map_err(explain)?;
@@ -68,7 +71,11 @@ where
     A: Future<Output = Answer>,
 {
     let service = service_fn(async |request: Request<Incoming>| {
-        Ok::<_, Infallible>(if names_loopback(&request, port) { answer(request).await } else { misdirected() })
+        Ok::<_, Infallible>(if names_loopback(&request, port) {
+            answer(request).await
+        } else {
+            misdirected()
+        })
     });
     let connection = http1::Builder::new()
         .timer(TokioTimer::new())
@@ -82,23 +89,40 @@ where
 // In absolute-form the target's authority counts (RFC 9112 §3.2.2), so both must be loopback.
 fn names_loopback<B>(request: &Request<B>, port: Option<u16>) -> bool {
     let mut hosts = request.headers().get_all(HOST).iter();
-    let (Some(host), None) = (hosts.next(), hosts.next()) else { return false };
-    let Ok(host) = Authority::try_from(host.as_bytes()) else { return false };
-    request.uri().authority().into_iter().chain([&host]).all(|authority| is_loopback(authority, port))
+    let (Some(host), None) = (hosts.next(), hosts.next()) else {
+        return false;
+    };
+    let Ok(host) = Authority::try_from(host.as_bytes()) else {
+        return false;
+    };
+    request
+        .uri()
+        .authority()
+        .into_iter()
+        .chain([&host])
+        .all(|authority| is_loopback(authority, port))
 }
 
 fn is_loopback(authority: &Authority, port: Option<u16>) -> bool {
     let host = authority.host();
-    let address = host.strip_prefix('[').and_then(|host| host.strip_suffix(']')).unwrap_or(host);
-    let is_loopback_name =
-        host.eq_ignore_ascii_case("localhost") || address.parse().is_ok_and(|address: IpAddr| address.is_loopback());
+    let address = host
+        .strip_prefix('[')
+        .and_then(|host| host.strip_suffix(']'))
+        .unwrap_or(host);
+    let is_loopback_name = host.eq_ignore_ascii_case("localhost")
+        || address
+            .parse()
+            .is_ok_and(|address: IpAddr| address.is_loopback());
     let is_port = port.is_none_or(|port| authority.port_u16().unwrap_or(80) == port);
     is_loopback_name && is_port && !authority.as_str().contains('@')
 }
 
 fn misdirected() -> Answer {
     let hint = "this server answers only to its loopback names; a gateway in front of it sends one with host = target";
-    json(StatusCode::MISDIRECTED_REQUEST, &serde_json::json!({ "error": "misdirected_request", "hint": hint }))
+    json(
+        StatusCode::MISDIRECTED_REQUEST,
+        &serde_json::json!({ "error": "misdirected_request", "hint": hint }),
+    )
 }
 
 #[cfg(test)]
@@ -121,27 +145,49 @@ mod tests {
             ("10.0.0.1:9080", false),
         ];
         for (host, expected) in cases {
-            let request = Request::builder().uri("/").header(HOST, host).body(()).expect("a request");
+            let request = Request::builder()
+                .uri("/")
+                .header(HOST, host)
+                .body(())
+                .expect("a request");
             assert_eq!(names_loopback(&request, Some(9080)), expected, "{host}");
         }
     }
 
     #[test]
     fn port_80_may_be_left_out() {
-        let request = Request::builder().uri("/").header(HOST, "localhost").body(()).expect("a request");
+        let request = Request::builder()
+            .uri("/")
+            .header(HOST, "localhost")
+            .body(())
+            .expect("a request");
         assert!(names_loopback(&request, Some(80)));
     }
 
     #[test]
     fn absolute_form_is_judged_as_well() {
-        let foreign = Request::builder().uri("http://evil.example:9080/token").header(HOST, "localhost:9080");
-        assert!(!names_loopback(&foreign.body(()).expect("a request"), Some(9080)));
+        let foreign = Request::builder()
+            .uri("http://evil.example:9080/token")
+            .header(HOST, "localhost:9080");
+        assert!(!names_loopback(
+            &foreign.body(()).expect("a request"),
+            Some(9080)
+        ));
     }
 
     #[test]
     fn repeated_or_absent_host_is_refused() {
-        let repeated = Request::builder().uri("/").header(HOST, "localhost").header(HOST, "localhost");
-        assert!(!names_loopback(&repeated.body(()).expect("a request"), None));
-        assert!(!names_loopback(&Request::builder().uri("/").body(()).expect("a request"), None));
+        let repeated = Request::builder()
+            .uri("/")
+            .header(HOST, "localhost")
+            .header(HOST, "localhost");
+        assert!(!names_loopback(
+            &repeated.body(()).expect("a request"),
+            None
+        ));
+        assert!(!names_loopback(
+            &Request::builder().uri("/").body(()).expect("a request"),
+            None
+        ));
     }
 }

@@ -33,7 +33,13 @@ impl<T> Memory<T> {
     /// Remembers nothing yet, and never more than `capacity` values.
     pub(super) fn new(capacity: usize) -> Self {
         let (entries, ages, expiries) = (BTreeMap::new(), HashMap::new(), BTreeSet::new());
-        Self { capacity, entries, ages, expiries, next: 0 }
+        Self {
+            capacity,
+            entries,
+            ages,
+            expiries,
+            next: 0,
+        }
     }
 
     /// Remembers `value` until, and not at, `expires_at`.
@@ -46,7 +52,14 @@ impl<T> Memory<T> {
         self.next += 1;
         self.ages.insert(digest, age);
         self.expiries.insert((expires_at, age));
-        self.entries.insert(age, Entry { digest, expires_at, value });
+        self.entries.insert(
+            age,
+            Entry {
+                digest,
+                expires_at,
+                value,
+            },
+        );
     }
 
     /// What is remembered of it, unless it has expired.
@@ -77,7 +90,9 @@ impl<T> Memory<T> {
     }
 
     fn drop_entry(&mut self, age: Age) -> bool {
-        let Some(entry) = self.entries.remove(&age) else { return false };
+        let Some(entry) = self.entries.remove(&age) else {
+            return false;
+        };
         self.ages.remove(&entry.digest);
         self.expiries.remove(&(entry.expires_at, age))
     }
@@ -116,7 +131,13 @@ mod tests {
     fn expired_entry_makes_room_before_an_older_one() {
         let mut memory = full();
         memory.remember("third", 3, at(100), at(10));
-        assert_eq!((memory.recall("long", at(10)), memory.recall("third", at(10))), (Some(&1), Some(&3)));
+        assert_eq!(
+            (
+                memory.recall("long", at(10)),
+                memory.recall("third", at(10))
+            ),
+            (Some(&1), Some(&3))
+        );
         assert_eq!(memory.entries.len(), 2);
     }
 
@@ -124,7 +145,10 @@ mod tests {
     fn oldest_entry_makes_room_where_none_has_expired() {
         let mut memory = full();
         memory.remember("third", 3, at(100), at(9));
-        assert_eq!((memory.recall("long", at(9)), memory.recall("short", at(9))), (None, Some(&2)));
+        assert_eq!(
+            (memory.recall("long", at(9)), memory.recall("short", at(9))),
+            (None, Some(&2))
+        );
         assert_eq!(memory.recall("third", at(9)), Some(&3));
     }
 
@@ -133,13 +157,23 @@ mod tests {
         let mut memory = full();
         assert!(memory.forget("long") && memory.forget("short"));
         assert!(!memory.forget("long"));
-        assert_eq!((memory.entries.len(), memory.ages.len(), memory.expiries.len()), (0, 0, 0));
+        assert_eq!(
+            (
+                memory.entries.len(),
+                memory.ages.len(),
+                memory.expiries.len()
+            ),
+            (0, 0, 0)
+        );
     }
 
     #[test]
     fn repeated_entry_takes_the_place_of_the_earlier_one() {
         let mut memory = full();
         memory.remember("short", 3, at(100), at(9));
-        assert_eq!((memory.recall("long", at(9)), memory.recall("short", at(10))), (Some(&1), Some(&3)));
+        assert_eq!(
+            (memory.recall("long", at(9)), memory.recall("short", at(10))),
+            (Some(&1), Some(&3))
+        );
     }
 }

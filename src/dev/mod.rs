@@ -87,20 +87,29 @@ pub async fn start(settings: Settings) -> io::Result<Development> {
     let authorization_server = authorization_server::new(settings, issuer_address)?;
 
     let mut servers = JoinSet::new();
-    servers.spawn(listener::serve(issuer_listener, Some(issuer_address.port()), move |request| {
-        authorization_server::answer(authorization_server.clone(), request)
-    }));
+    servers.spawn(listener::serve(
+        issuer_listener,
+        Some(issuer_address.port()),
+        move |request| authorization_server::answer(authorization_server.clone(), request),
+    ));
     // A gateway passes on the Host that its own client sent, so the echo cannot insist on its own port.
     servers.spawn(listener::serve(echo_listener, None, echo::answer));
-    Ok(Development { issuer_address, echo_address, _servers: servers })
+    Ok(Development {
+        issuer_address,
+        echo_address,
+        _servers: servers,
+    })
 }
 
 type Answer = Response<Full<Bytes>>;
 
 fn json(status: StatusCode, value: &impl serde::Serialize) -> Answer {
-    let body = serde_json::to_vec(value).expect("our answers have string keys, so they can be written as JSON");
+    let body = serde_json::to_vec(value)
+        .expect("our answers have string keys, so they can be written as JSON");
     let mut answer = Response::new(Full::from(body));
     *answer.status_mut() = status;
-    answer.headers_mut().insert(CONTENT_TYPE, HeaderValue::from_static("application/json"));
+    answer
+        .headers_mut()
+        .insert(CONTENT_TYPE, HeaderValue::from_static("application/json"));
     answer
 }

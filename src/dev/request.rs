@@ -43,11 +43,15 @@ pub(super) enum RequestError {
 
 impl RequestError {
     /// Whoever authenticates twice might be taken for either (RFC 6749 §2.3).
-    pub(super) const TWO_WAYS: Self = Self::InvalidRequest("expected one way of authentication, but found more");
+    pub(super) const TWO_WAYS: Self =
+        Self::InvalidRequest("expected one way of authentication, but found more");
 
     pub(super) fn code(self) -> &'static str {
         match self {
-            Self::InvalidRequest(_) | Self::BodyTooLarge | Self::TooSlow | Self::MalformedBearer => "invalid_request",
+            Self::InvalidRequest(_)
+            | Self::BodyTooLarge
+            | Self::TooSlow
+            | Self::MalformedBearer => "invalid_request",
             Self::InvalidClient(_) => "invalid_client",
             Self::UnauthorizedClient(_) => "unauthorized_client",
             Self::InvalidScope(_) => "invalid_scope",
@@ -73,7 +77,9 @@ impl RequestError {
             Self::NoToken => "expected an access token in the Authorization header",
             Self::MalformedBearer => "expected exactly one token after the scheme Bearer",
             Self::InvalidToken => "expected an active access token of this server",
-            Self::InsufficientScope(_) => "expected an access token that grants the scope of the challenge",
+            Self::InsufficientScope(_) => {
+                "expected an access token that grants the scope of the challenge"
+            }
         }
     }
 
@@ -94,13 +100,26 @@ impl RequestError {
 
     /// `WWW-Authenticate`, by the scheme that the client tried or should have tried (RFC 6749 §5.2, RFC 6750 §3).
     pub(super) fn challenge(self) -> Option<HeaderValue> {
-        let bearer = |error, scope| Some(Challenge { error, scope, ..Challenge::default() }.to_header_value());
+        let bearer = |error, scope| {
+            Some(
+                Challenge {
+                    error,
+                    scope,
+                    ..Challenge::default()
+                }
+                .to_header_value(),
+            )
+        };
         match self {
-            Self::InvalidClient(_) => Some(HeaderValue::from_static(r#"Basic realm="scopegate development""#)),
+            Self::InvalidClient(_) => Some(HeaderValue::from_static(
+                r#"Basic realm="scopegate development""#,
+            )),
             Self::NoToken => bearer(None, None),
             Self::MalformedBearer => bearer(Some(ErrorCode::InvalidRequest), None),
             Self::InvalidToken => bearer(Some(ErrorCode::InvalidToken), None),
-            Self::InsufficientScope(scope) => bearer(Some(ErrorCode::InsufficientScope), Some(scope)),
+            Self::InsufficientScope(scope) => {
+                bearer(Some(ErrorCode::InsufficientScope), Some(scope))
+            }
             Self::InvalidRequest(_)
             | Self::UnauthorizedClient(_)
             | Self::InvalidScope(_)
@@ -132,26 +151,40 @@ pub(super) struct Credentials {
 
 impl Parameters {
     pub(super) fn parse(headers: &HeaderMap, body: &[u8]) -> Result<Self, RequestError> {
-        let content_type = headers.get(CONTENT_TYPE).and_then(|value| value.to_str().ok()).unwrap_or_default();
+        let content_type = headers
+            .get(CONTENT_TYPE)
+            .and_then(|value| value.to_str().ok())
+            .unwrap_or_default();
         let media_type = content_type.split(';').next().unwrap_or_default().trim();
         let parameters = if media_type.eq_ignore_ascii_case("application/x-www-form-urlencoded") {
-            Self::deserialize(MapDeserializer::<_, ValueError>::new(form_urlencoded::parse(body))).ok()
+            Self::deserialize(MapDeserializer::<_, ValueError>::new(
+                form_urlencoded::parse(body),
+            ))
+            .ok()
         } else if media_type.eq_ignore_ascii_case("application/json") {
             serde_json::from_slice(body).ok()
         } else {
-            return Err(RequestError::InvalidRequest("expected a form, or JSON, and the Content-Type that says so"));
+            return Err(RequestError::InvalidRequest(
+                "expected a form, or JSON, and the Content-Type that says so",
+            ));
         };
-        parameters.ok_or(RequestError::InvalidRequest("expected each parameter at most once, with a text as its value"))
+        parameters.ok_or(RequestError::InvalidRequest(
+            "expected each parameter at most once, with a text as its value",
+        ))
     }
 
     pub(super) fn get(&self, name: &str) -> Option<&str> {
-        self.0.get(name).map(String::as_str).filter(|value| !value.is_empty())
+        self.0
+            .get(name)
+            .map(String::as_str)
+            .filter(|value| !value.is_empty())
     }
 
     /// The token that the request is about (RFC 7009 §2.1, RFC 7662 §2.1). Of what type the client takes it to be does
     /// not matter: there are none but access tokens.
     pub(super) fn token(&self) -> Result<&str, RequestError> {
-        self.get("token").ok_or(RequestError::InvalidRequest("expected the parameter token"))
+        self.get("token")
+            .ok_or(RequestError::InvalidRequest("expected the parameter token"))
     }
 }
 
@@ -159,21 +192,42 @@ impl Credentials {
     /// Reads them from the one place where they stand (RFC 6749 §2.3.1).
     pub(super) fn read(headers: &HeaderMap, parameters: &Parameters) -> Result<Self, RequestError> {
         let mut authorizations = headers.get_all(AUTHORIZATION).iter();
-        let credentials = match (authorizations.next(), authorizations.next(), parameters.get("client_secret")) {
+        let credentials = match (
+            authorizations.next(),
+            authorizations.next(),
+            parameters.get("client_secret"),
+        ) {
             (Some(_), Some(_), _) | (Some(_), None, Some(_)) => {
                 return Err(RequestError::TWO_WAYS);
             }
-            (Some(header), None, None) => basic_credentials(header)
-                .ok_or(RequestError::InvalidClient("expected well-formed Basic credentials"))?,
+            (Some(header), None, None) => basic_credentials(header).ok_or(
+                RequestError::InvalidClient("expected well-formed Basic credentials"),
+            )?,
             (None, _, Some(secret)) => match parameters.get("client_id") {
-                Some(id) => Self { id: id.to_owned(), secret: secret.to_owned() },
-                None => return Err(RequestError::InvalidRequest("expected client_id beside client_secret")),
+                Some(id) => Self {
+                    id: id.to_owned(),
+                    secret: secret.to_owned(),
+                },
+                None => {
+                    return Err(RequestError::InvalidRequest(
+                        "expected client_id beside client_secret",
+                    ));
+                }
             },
-            (None, _, None) => return Err(RequestError::InvalidClient("expected client authentication")),
+            (None, _, None) => {
+                return Err(RequestError::InvalidClient(
+                    "expected client authentication",
+                ));
+            }
         };
         // Many clients repeat their client_id beside Basic; it proves nothing, but it must not name somebody else.
-        if parameters.get("client_id").is_some_and(|repeated| repeated != credentials.id) {
-            return Err(RequestError::InvalidRequest("expected client_id to be the client that authenticates"));
+        if parameters
+            .get("client_id")
+            .is_some_and(|repeated| repeated != credentials.id)
+        {
+            return Err(RequestError::InvalidRequest(
+                "expected client_id to be the client that authenticates",
+            ));
         }
         Ok(credentials)
     }
@@ -186,13 +240,18 @@ fn basic_credentials(header: &HeaderValue) -> Option<Credentials> {
     }
     let decoded = String::from_utf8(STANDARD.decode(encoded.trim_start_matches(' ')).ok()?).ok()?;
     let (id, secret) = decoded.split_once(':')?;
-    Some(Credentials { id: decode_form_value(id), secret: decode_form_value(secret) })
+    Some(Credentials {
+        id: decode_form_value(id),
+        secret: decode_form_value(secret),
+    })
 }
 
 // Id and secret are form-encoded before they are joined (RFC 6749 §2.3.1), so that an id may hold a colon.
 fn decode_form_value(text: &str) -> String {
     let pair = format!("={}", text.replace('&', "%26"));
-    form_urlencoded::parse(pair.as_bytes()).map(|(_, value)| value.into_owned()).collect()
+    form_urlencoded::parse(pair.as_bytes())
+        .map(|(_, value)| value.into_owned())
+        .collect()
 }
 
 impl<'de> Deserialize<'de> for Parameters {
@@ -218,7 +277,9 @@ impl<'de> Visitor<'de> for EachOnce {
                 Value::String(text) => text,
                 Value::Number(number) => number.to_string(),
                 Value::Null => String::new(),
-                Value::Bool(_) | Value::Array(_) | Value::Object(_) => return Err(M::Error::custom("not a text")),
+                Value::Bool(_) | Value::Array(_) | Value::Object(_) => {
+                    return Err(M::Error::custom("not a text"));
+                }
             };
             if parameters.insert(name, text).is_some() {
                 return Err(M::Error::custom("named twice"));

@@ -85,13 +85,17 @@ pub(super) fn is_forwarded(method: &Method) -> bool {
 pub(super) fn as_over_http1(parts: &mut Parts, has_body: bool) -> Result<(), Inadmissible> {
     if let Some(authority) = parts.uri.authority() {
         if !parts.headers.contains_key(header::HOST) {
-            let host = HeaderValue::from_str(authority.as_str()).map_err(|_| Inadmissible::UnprintableHost)?;
+            let host = HeaderValue::from_str(authority.as_str())
+                .map_err(|_| Inadmissible::UnprintableHost)?;
             parts.headers.insert(header::HOST, host);
         }
         host(parts)?;
     }
     if has_body && !parts.headers.contains_key(header::CONTENT_LENGTH) {
-        parts.headers.insert(header::TRANSFER_ENCODING, HeaderValue::from_static("chunked"));
+        parts.headers.insert(
+            header::TRANSFER_ENCODING,
+            HeaderValue::from_static("chunked"),
+        );
     }
     Ok(())
 }
@@ -100,14 +104,28 @@ pub(super) fn as_over_http1(parts: &mut Parts, has_body: bool) -> Result<(), Ina
 pub(super) fn check(parts: &Parts) -> Result<(), Inadmissible> {
     let headers = &parts.headers;
     let is_chunked = is_chunked(headers)?;
-    let has_body = || is_chunked || headers.get(header::CONTENT_LENGTH).is_some_and(|length| length != "0");
-    if headers.get_all(header::CONTENT_LENGTH).iter().nth(1).is_some() {
+    let has_body = || {
+        is_chunked
+            || headers
+                .get(header::CONTENT_LENGTH)
+                .is_some_and(|length| length != "0")
+    };
+    if headers
+        .get_all(header::CONTENT_LENGTH)
+        .iter()
+        .nth(1)
+        .is_some()
+    {
         return Err(Inadmissible::SeveralLengths);
     }
     if headers.contains_key(header::UPGRADE) && has_body() {
         return Err(Inadmissible::UpgradeWithBody);
     }
-    if parts.uri.scheme().is_some_and(|scheme| *scheme != Scheme::HTTP && *scheme != Scheme::HTTPS) {
+    if parts
+        .uri
+        .scheme()
+        .is_some_and(|scheme| *scheme != Scheme::HTTP && *scheme != Scheme::HTTPS)
+    {
         return Err(Inadmissible::OtherScheme);
     }
     let is_printable = |query: &str| query.bytes().all(|byte| byte.is_ascii_graphic());
@@ -122,8 +140,13 @@ pub(super) fn check(parts: &Parts) -> Result<(), Inadmissible> {
 /// The line is looked at as it is read, before anybody knows for certain where requests begin: what stands before the `#`
 /// must be as long as what was made of the line.
 pub(super) fn check_fragment(parts: &Parts, bytes_before: usize) -> Result<(), Inadmissible> {
-    let target = parts.uri.path_and_query().map_or("", |target| target.as_str());
-    if parts.uri.authority().is_some() || bytes_before == parts.method.as_str().len() + " ".len() + target.len() {
+    let target = parts
+        .uri
+        .path_and_query()
+        .map_or("", |target| target.as_str());
+    if parts.uri.authority().is_some()
+        || bytes_before == parts.method.as_str().len() + " ".len() + target.len()
+    {
         return Err(Inadmissible::Fragment);
     }
     Ok(())
@@ -150,7 +173,11 @@ pub fn host(parts: &Parts) -> Result<Cow<'_, str>, Inadmissible> {
         return Err(Inadmissible::SeveralHosts);
     }
     let text = HeaderValue::to_str(host).map_err(|_| Inadmissible::UnprintableHost)?;
-    if parts.uri.authority().is_some_and(|authority| !authority.as_str().eq_ignore_ascii_case(text)) {
+    if parts
+        .uri
+        .authority()
+        .is_some_and(|authority| !authority.as_str().eq_ignore_ascii_case(text))
+    {
         return Err(Inadmissible::OtherTarget);
     }
     Ok(normal_host(text)?)

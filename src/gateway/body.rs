@@ -47,8 +47,13 @@ pub(super) fn is_stream(answer: &Response<impl Body>) -> bool {
     if answer.body().is_end_stream() || answer.body().size_hint().exact().is_some() {
         return false;
     }
-    let content_type = answer.headers().get(header::CONTENT_TYPE).map_or(&b""[..], HeaderValue::as_bytes);
-    let is_events = content_type.get(..EVENTS.len()).is_some_and(|name| name.eq_ignore_ascii_case(EVENTS.as_bytes()));
+    let content_type = answer
+        .headers()
+        .get(header::CONTENT_TYPE)
+        .map_or(&b""[..], HeaderValue::as_bytes);
+    let is_events = content_type
+        .get(..EVENTS.len())
+        .is_some_and(|name| name.eq_ignore_ascii_case(EVENTS.as_bytes()));
     is_events || grpc::is_call(answer.headers())
 }
 
@@ -60,7 +65,13 @@ impl<B: Body<Data = Bytes, Error = io::Error> + Unpin> AnswerBody<B> {
         exchange: Exchange,
         unread: Unread,
     ) -> Self {
-        Self { content: Content::Fixed(text, unread), record: Some(record), request, exchange, expiry: None }
+        Self {
+            content: Content::Fixed(text, unread),
+            record: Some(record),
+            request,
+            exchange,
+            expiry: None,
+        }
     }
 
     /// Nothing: what follows the answer is another protocol, and whoever carries it tells the record.
@@ -81,7 +92,13 @@ impl<B: Body<Data = Bytes, Error = io::Error> + Unpin> AnswerBody<B> {
         exchange: Exchange,
         expiry: Option<Deadline>,
     ) -> Self {
-        Self { content: Content::Forwarded(body), record: Some(record), request, exchange, expiry }
+        Self {
+            content: Content::Forwarded(body),
+            record: Some(record),
+            request,
+            exchange,
+            expiry,
+        }
     }
 }
 
@@ -91,7 +108,11 @@ impl<B: Body<Data = Bytes, Error = io::Error> + Unpin> Content<B> {
             Self::Fixed(text, unread) => {
                 ready!(unread.poll_read(context));
                 let text = std::mem::take(text);
-                Poll::Ready(if text.is_empty() { None } else { Some(Ok(Frame::data(text))) })
+                Poll::Ready(if text.is_empty() {
+                    None
+                } else {
+                    Some(Ok(Frame::data(text)))
+                })
             }
             Self::Forwarded(body) => Pin::new(body).poll_frame(context),
         }
@@ -102,9 +123,16 @@ impl<B: Body<Data = Bytes, Error = io::Error> + Unpin> Body for AnswerBody<B> {
     type Data = Bytes;
     type Error = io::Error;
 
-    fn poll_frame(self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Option<io::Result<Frame<Bytes>>>> {
+    fn poll_frame(
+        self: Pin<&mut Self>,
+        context: &mut Context<'_>,
+    ) -> Poll<Option<io::Result<Frame<Bytes>>>> {
         let this = self.get_mut();
-        if this.expiry.as_ref().is_some_and(|expiry| expiry.poll_passed(context).is_ready()) {
+        if this
+            .expiry
+            .as_ref()
+            .is_some_and(|expiry| expiry.poll_passed(context).is_ready())
+        {
             if let Some(record) = &mut this.record {
                 record.outcome = Outcome::Broken(TOKEN_ENDED);
             }
@@ -151,7 +179,10 @@ impl<B: Body<Data = Bytes, Error = io::Error> + Unpin> Body for AnswerBody<B> {
 
 impl<B: Body<Data = Bytes, Error = io::Error> + Unpin> Drop for AnswerBody<B> {
     fn drop(&mut self) {
-        let is_broken = self.record.as_ref().is_some_and(|record| matches!(record.outcome, Outcome::Broken(_)));
+        let is_broken = self
+            .record
+            .as_ref()
+            .is_some_and(|record| matches!(record.outcome, Outcome::Broken(_)));
         if !is_broken && self.is_end_stream() {
             self.exchange.complete();
         }
@@ -179,7 +210,10 @@ mod tests {
         type Data = Bytes;
         type Error = io::Error;
 
-        fn poll_frame(mut self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<Option<io::Result<Frame<Bytes>>>> {
+        fn poll_frame(
+            mut self: Pin<&mut Self>,
+            _: &mut Context<'_>,
+        ) -> Poll<Option<io::Result<Frame<Bytes>>>> {
             Poll::Ready(Some(Ok(Frame::data(self.0.take().expect("more")))))
         }
     }
@@ -187,15 +221,23 @@ mod tests {
     #[test]
     fn panic_breaks_the_answer_off_and_ends_the_exchange() {
         let (pace, counted) = (Pace::idle(), telemetry::panicked_requests());
-        let record =
-            Record::begin(&Telemetry::new().worker(), Ipv4Addr::LOCALHOST.into(), Method::GET, RequestLog::default());
+        let record = Record::begin(
+            &Telemetry::new().worker(),
+            Ipv4Addr::LOCALHOST.into(),
+            Method::GET,
+            RequestLog::default(),
+        );
         let body = Faulty(Some(Bytes::from_static(b"half")));
         let mut body = AnswerBody::forwarded(body, record, None, pace.begin_exchange(), None);
         let mut poll = || Pin::new(&mut body).poll_frame(&mut Context::from_waker(Waker::noop()));
         assert!(matches!(poll(), Poll::Ready(Some(Ok(_)))));
         assert!(matches!(poll(), Poll::Ready(Some(Err(_)))));
         assert!(!pace.is_idle());
-        assert!(body.record.as_ref().is_some_and(|record| record.outcome == Outcome::Broken(PANICKED)));
+        assert!(
+            body.record
+                .as_ref()
+                .is_some_and(|record| record.outcome == Outcome::Broken(PANICKED))
+        );
         drop(body);
         assert!(pace.is_idle());
         assert!(telemetry::panicked_requests() > counted);

@@ -17,7 +17,10 @@ pub(super) async fn caught<T, F>(mut part: Pin<&mut F>) -> Result<T, Refusal>
 where
     F: Future<Output = Result<T, Refusal>>,
 {
-    poll_fn(|context| or_none(|| part.as_mut().poll(context)).unwrap_or(Poll::Ready(Err(Refusal::Panicked)))).await
+    poll_fn(|context| {
+        or_none(|| part.as_mut().poll(context)).unwrap_or(Poll::Ready(Err(Refusal::Panicked)))
+    })
+    .await
 }
 
 /// What `part` returns; none where it panics. It must not be used again then.
@@ -44,7 +47,9 @@ mod tests {
             let none: [u8; 0] = [];
             Ok::<u8, Refusal>(none[*shared])
         });
-        let runtime = tokio::runtime::Builder::new_current_thread().build().expect("a runtime");
+        let runtime = tokio::runtime::Builder::new_current_thread()
+            .build()
+            .expect("a runtime");
         let outcome = runtime.block_on(caught(part));
         assert!(matches!(outcome, Err(Refusal::Panicked)), "{outcome:?}");
         assert_eq!(shared.try_borrow_mut().map(|shared| *shared).ok(), Some(1));

@@ -46,11 +46,22 @@ impl ClaimHeader {
     /// A header that has the value of a claim.
     #[must_use]
     pub fn new(name: HeaderName, claim: String, format: ClaimFormat) -> Self {
-        Self { name, claim, format, left_out: Throttle::new(LOGGED_EACH) }
+        Self {
+            name,
+            claim,
+            format,
+            left_out: Throttle::new(LOGGED_EACH),
+        }
     }
 
     /// Sets it by what the token says. `route` is for the log.
-    pub(super) fn set(&self, headers: &mut HeaderMap, token: &ActiveToken, route: &str, now: Instant) {
+    pub(super) fn set(
+        &self,
+        headers: &mut HeaderMap,
+        token: &ActiveToken,
+        route: &str,
+        now: Instant,
+    ) {
         match self.value(token) {
             Ok(Some(value)) => {
                 headers.insert(self.name.clone(), value);
@@ -69,12 +80,18 @@ impl ClaimHeader {
     /// Why it would be left out, where it would.
     pub(super) fn left_out(&self, token: &ActiveToken) -> Option<LeftOutClaim> {
         let found = self.value(token).err()?;
-        Some(LeftOutClaim { header: self.name.clone(), claim: self.claim.clone(), found })
+        Some(LeftOutClaim {
+            header: self.name.clone(),
+            claim: self.claim.clone(),
+            found,
+        })
     }
 
     fn value(&self, token: &ActiveToken) -> Result<Option<HeaderValue>, Inexact> {
         let value = match self.format {
-            ClaimFormat::Text => token.claim_as_text(&self.claim)?.map(|text| HeaderValue::from_bytes(text.as_bytes())),
+            ClaimFormat::Text => token
+                .claim_as_text(&self.claim)?
+                .map(|text| HeaderValue::from_bytes(text.as_bytes())),
             ClaimFormat::Json => token.claim_as_json(&self.claim)?.map(HeaderValue::try_from),
         };
         // Either has control characters only if what is above is wrong.

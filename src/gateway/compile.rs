@@ -47,10 +47,16 @@ pub fn compile_after(config: &Config, earlier: Option<&Snapshot>) -> Result<Snap
     let trust = Trust::default();
     let (cache, epoch) = match earlier {
         Some(earlier) => earlier.verifier.memory(),
-        None => (Arc::new(TokenCache::new(cache_budget(config))), Epoch::default()),
+        None => (
+            Arc::new(TokenCache::new(cache_budget(config))),
+            Epoch::default(),
+        ),
     };
-    let cache =
-        if cache.budget() == cache_budget(config) { cache } else { Arc::new(TokenCache::new(cache_budget(config))) };
+    let cache = if cache.budget() == cache_budget(config) {
+        cache
+    } else {
+        Arc::new(TokenCache::new(cache_budget(config)))
+    };
     let origins = Origins::of(config);
     let issuers = issuers::compile(&config.issuers, &trust, &epoch, &mut faults, |index| {
         origins.issuers[index].find(&earlier?.origins.issuers, earlier?.verifier.issuers())
@@ -61,7 +67,9 @@ pub fn compile_after(config: &Config, earlier: Option<&Snapshot>) -> Result<Snap
     });
     let admin_hosts = admin::known_hosts(config, &mut faults);
     let (table, forwarding) = routes::compile(config, &mut faults);
-    let Some(routes) = table.filter(|_| faults.is_empty()) else { return Err(faults) };
+    let Some(routes) = table.filter(|_| faults.is_empty()) else {
+        return Err(faults);
+    };
 
     let set_by_routes = config.routes.iter().flat_map(|route| &route.claim_headers);
     let set_by_routes = set_by_routes.map(|claim| claim.header.value.clone());
@@ -96,13 +104,20 @@ pub fn compile_after(config: &Config, earlier: Option<&Snapshot>) -> Result<Snap
         },
         request_ids: config.server.request_id,
         admin_hosts,
-        traces: config.telemetry.otlp_endpoint.as_ref().map(|_| SampleRatio::new(config.telemetry.sample_ratio)),
+        traces: config
+            .telemetry
+            .otlp_endpoint
+            .as_ref()
+            .map(|_| SampleRatio::new(config.telemetry.sample_ratio)),
         origins,
     })
 }
 
 fn cache_budget(config: &Config) -> CacheBudget {
-    CacheBudget::of(config.issuers.iter().map(issuers::cache_limit), config.server.workers)
+    CacheBudget::of(
+        config.issuers.iter().map(issuers::cache_limit),
+        config.server.workers,
+    )
 }
 
 /// What is wrong with the routes, and the files of keys, of a file that is faulty elsewhere: there `known` is wrong.
@@ -119,8 +134,15 @@ fn host_pattern(host: &Placed<String>) -> Result<HostPattern, Box<Fault>> {
     let hint = || config::host_hint(&host.value, |proposed| HostPattern::parse(proposed).is_ok());
     HostPattern::parse(&host.value).map_err(|error| {
         let (message, found) = (error.to_string(), format!("{:?}", host.value));
-        let message = if message.contains(&found) { message } else { format!("{message} in {found}") };
-        Box::new(Fault { help: hint(), ..host.fault(message) })
+        let message = if message.contains(&found) {
+            message
+        } else {
+            format!("{message} in {found}")
+        };
+        Box::new(Fault {
+            help: hint(),
+            ..host.fault(message)
+        })
     })
 }
 
@@ -132,7 +154,11 @@ struct Trust {
 
 impl Trust {
     /// Whom to trust: `ca` where it is set; nobody where nothing is reached by TLS.
-    fn roots(&self, ca: Option<&Placed<PathBuf>>, uses_tls: bool) -> Result<RootCertStore, TlsError> {
+    fn roots(
+        &self,
+        ca: Option<&Placed<PathBuf>>,
+        uses_tls: bool,
+    ) -> Result<RootCertStore, TlsError> {
         match ca {
             Some(ca) => tls::roots_from(&ca.value),
             None if !uses_tls => Ok(RootCertStore::empty()),

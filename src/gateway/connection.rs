@@ -35,25 +35,57 @@ struct Known {
 }
 
 impl Connection {
-    pub(super) fn new(address: IpAddr, is_tls: bool, pace: Rc<Pace>, interim: Interim, memo: Memo) -> Self {
-        let (address, client, tunnel) = (address.to_canonical(), RefCell::default(), RefCell::default());
-        Self { address, is_tls, client, pace, interim, memo, tunnel, rehearsal: None }
+    pub(super) fn new(
+        address: IpAddr,
+        is_tls: bool,
+        pace: Rc<Pace>,
+        interim: Interim,
+        memo: Memo,
+    ) -> Self {
+        let (address, client, tunnel) = (
+            address.to_canonical(),
+            RefCell::default(),
+            RefCell::default(),
+        );
+        Self {
+            address,
+            is_tls,
+            client,
+            pace,
+            interim,
+            memo,
+            tunnel,
+            rehearsal: None,
+        }
     }
 
     pub(super) fn rehearsing(self, rehearsal: Rehearsal) -> Self {
-        Self { rehearsal: Some(rehearsal), ..self }
+        Self {
+            rehearsal: Some(rehearsal),
+            ..self
+        }
     }
 
     /// The client as the configuration has it that the request at hand is judged by: another one may trust another proxy.
     pub(super) fn client(&self, snapshot: &Arc<Snapshot>) -> Rc<Client> {
         let mut known = self.client.borrow_mut();
-        if let Some(known) = known.as_ref().filter(|known| Arc::ptr_eq(&known.by, snapshot)) {
+        if let Some(known) = known
+            .as_ref()
+            .filter(|known| Arc::ptr_eq(&known.by, snapshot))
+        {
             return Rc::clone(&known.client);
         }
         let scheme = HeaderValue::from_static(if self.is_tls { "https" } else { "http" });
         let scheme = snapshot.external_scheme.clone().unwrap_or(scheme);
-        let client = Rc::new(Client::new(self.address, snapshot.trusts(self.address), scheme));
-        *known = Some(Known { by: Arc::clone(snapshot), client: Rc::clone(&client) });
+        let client = Rc::new(Client::new(
+            self.address,
+            snapshot.trusts(self.address),
+            scheme,
+        ));
+        *known = Some(Known {
+            by: Arc::clone(snapshot),
+            client: Rc::clone(&client),
+        });
         client
     }
 

@@ -70,34 +70,74 @@ impl Gate {
     /// A door that goes by whatever `publisher` publishes.
     #[must_use]
     pub fn new(publisher: Publisher, ticker: Rc<Ticker>, telemetry: Rc<WorkerTelemetry>) -> Self {
-        let view = RefCell::new(Rc::new(View::new(publisher.load_full(), &[], &ticker, &telemetry)));
+        let view = RefCell::new(Rc::new(View::new(
+            publisher.load_full(),
+            &[],
+            &ticker,
+            &telemetry,
+        )));
         let tokens = WorkerCache::new(Arc::clone(telemetry.tokens()));
         tokens.limit(view.borrow().snapshot.verifier.memory().0.budget());
         let date = ResponseDate::new(ticker.clock());
-        Self { publisher, ticker, telemetry, view, tokens, request_ids: RequestIds::new(), date }
+        Self {
+            publisher,
+            ticker,
+            telemetry,
+            view,
+            tokens,
+            request_ids: RequestIds::new(),
+            date,
+        }
     }
 
     /// A client has connected from `address`, over TLS or not.
     #[must_use]
-    pub fn connection(&self, address: IpAddr, is_tls: bool, pace: Rc<Pace>, interim: Interim) -> Connection {
-        Connection::new(address, is_tls, pace, interim, Memo::new(Rc::clone(&self.tokens)))
+    pub fn connection(
+        &self,
+        address: IpAddr,
+        is_tls: bool,
+        pace: Rc<Pace>,
+        interim: Interim,
+    ) -> Connection {
+        Connection::new(
+            address,
+            is_tls,
+            pace,
+            interim,
+            Memo::new(Rc::clone(&self.tokens)),
+        )
     }
 
     /// A connection whose requests are judged and prepared as any other's, and not sent on.
     #[must_use]
     pub fn rehearsal(&self, address: IpAddr, is_tls: bool, rehearsal: Rehearsal) -> Connection {
-        self.connection(address, is_tls, Pace::idle(), Interim::default()).rehearsing(rehearsal)
+        self.connection(address, is_tls, Pace::idle(), Interim::default())
+            .rehearsing(rehearsal)
     }
 
     /// Takes a request to its upstream, or answers it.
-    pub async fn handle(&self, connection: &Connection, request: Request<Arriving>) -> Response<AnswerBody> {
+    pub async fn handle(
+        &self,
+        connection: &Connection,
+        request: Request<Arriving>,
+    ) -> Response<AnswerBody> {
         let exchange = connection.pace.begin_exchange();
         let view = self.view();
         let (mut parts, incoming) = request.into_parts();
         let snapshot = &*view.snapshot;
-        let body = RequestBody::new(incoming, &snapshot.reserved, snapshot.body_idle_timeout, &self.ticker);
+        let body = RequestBody::new(
+            incoming,
+            &snapshot.reserved,
+            snapshot.body_idle_timeout,
+            &self.ticker,
+        );
         let progress = body.progress();
-        let mut record = Record::begin(&self.telemetry, connection.address, parts.method.clone(), snapshot.request_log);
+        let mut record = Record::begin(
+            &self.telemetry,
+            connection.address,
+            parts.method.clone(),
+            snapshot.request_log,
+        );
         record.version = parts.version;
         let is_http2 = parts.version == Version::HTTP_2;
         record.is_asked_why = connection.rehearsal.is_some();
@@ -105,13 +145,24 @@ impl Gate {
         if sender.trusted {
             record.client = sender.origin(&parts.headers, |address| snapshot.trusts(address));
         }
-        let request_id = snapshot.request_ids.then(|| self.request_ids.of(&parts.headers, sender.trusted));
+        let request_id = snapshot
+            .request_ids
+            .then(|| self.request_ids.of(&parts.headers, sender.trusted));
         record.request_id.clone_from(&request_id);
         if let Some(ratio) = snapshot.traces {
-            record.trace(ratio, &parts.headers, sender.trusted, sender.scheme == "https");
+            record.trace(
+                ratio,
+                &parts.headers,
+                sender.trusted,
+                sender.scheme == "https",
+            );
         }
 
-        let client = if grpc::is_call(&parts.headers) { respond::Client::Grpc } else { respond::Client::Http };
+        let client = if grpc::is_call(&parts.headers) {
+            respond::Client::Grpc
+        } else {
+            respond::Client::Http
+        };
         let judged = {
             let judging = pin!(async {
                 if is_http2 {
@@ -128,7 +179,8 @@ impl Gate {
         let outcome = match judged {
             Ok(passage) => {
                 record.is_forwarded = true;
-                let forwarding = pin!(self.forward(&view, connection, passage, parts, body, &record));
+                let forwarding =
+                    pin!(self.forward(&view, connection, passage, parts, body, &record));
                 caught(forwarding).await
             }
             Err(refusal) => {
@@ -139,7 +191,13 @@ impl Gate {
         let mut answer = match outcome {
             Ok(Passed::Rehearsed) => {
                 connection.write_down(&record);
-                Response::new(AnswerBody::fixed(Bytes::new(), record, progress, exchange, unread))
+                Response::new(AnswerBody::fixed(
+                    Bytes::new(),
+                    record,
+                    progress,
+                    exchange,
+                    unread,
+                ))
             }
             Ok(Passed::Answered(answer, expiry)) => {
                 record.status = Some(answer.status());
@@ -152,11 +210,19 @@ impl Gate {
                 record.status = Some(answer.status());
                 record.becomes_stream();
                 let idle_timeout = snapshot.body_idle_timeout;
-                *connection.tunnel.borrow_mut() = Some(Tunnel { far_end, record, idle_timeout, expiry });
+                *connection.tunnel.borrow_mut() = Some(Tunnel {
+                    far_end,
+                    record,
+                    idle_timeout,
+                    expiry,
+                });
                 answer.map(|()| AnswerBody::switched(exchange))
             }
             Err(refusal) => {
-                let refusal = match (refusal, progress.as_ref().and_then(|progress| progress.fault())) {
+                let refusal = match (
+                    refusal,
+                    progress.as_ref().and_then(|progress| progress.fault()),
+                ) {
                     (Refusal::Panicked, _) => {
                         connection.interim.settle();
                         record.panicked();
@@ -169,7 +235,9 @@ impl Gate {
                 let mut answer = respond(&refusal, &snapshot.challenge, client);
                 unread.tell(answer.headers_mut());
                 record.status = Some(answer.status());
-                record.refuse(Outcome::Refused(refusal.reason()), refusal.issuer(), || refusal.why());
+                record.refuse(Outcome::Refused(refusal.reason()), refusal.issuer(), || {
+                    refusal.why()
+                });
                 connection.write_down(&record);
                 answer.map(|text| AnswerBody::fixed(text, record, progress, exchange, unread))
             }
@@ -178,7 +246,10 @@ impl Gate {
             answer.headers_mut().insert(X_REQUEST_ID, id);
         }
         if is_http2 || !self.date.is_hyper_right() {
-            answer.headers_mut().entry(header::DATE).or_insert_with(|| self.date());
+            answer
+                .headers_mut()
+                .entry(header::DATE)
+                .or_insert_with(|| self.date());
         }
         answer
     }
@@ -193,7 +264,11 @@ impl Gate {
     /// [`Upstream::prune`](crate::upstream::Upstream::prune). To be called at each tick.
     pub fn tick(&self) {
         self.date.tick(self.ticker.clock());
-        self.view.borrow().upstreams().iter().for_each(|upstream| upstream.prune());
+        self.view
+            .borrow()
+            .upstreams()
+            .iter()
+            .for_each(|upstream| upstream.prune());
     }
 
     async fn forward(
@@ -208,26 +283,46 @@ impl Gate {
         let snapshot = &*view.snapshot;
         let (forwarding, upstream) = view.way(&passage.permit);
 
-        let protocol = if parts.version == Version::HTTP_11 { headers::wanted_protocols(&parts.headers) } else { None };
+        let protocol = if parts.version == Version::HTTP_11 {
+            headers::wanted_protocols(&parts.headers)
+        } else {
+            None
+        };
         let protocol = protocol.filter(|_| upstream.switches_protocols());
         let client = connection.client(&view.snapshot);
-        let mut added = headers::to_upstream(&mut parts.headers, parts.version, &snapshot.reserved, &client)?;
+        let mut added = headers::to_upstream(
+            &mut parts.headers,
+            parts.version,
+            &snapshot.reserved,
+            &client,
+        )?;
         added.request_id.clone_from(&record.request_id);
         if let Some(trace) = &record.trace {
             trace.tell(&mut parts.headers);
         }
         if let Some(fact) = &passage.token {
             if let Some(replacement) = fact.replacement() {
-                parts.headers.insert(header::AUTHORIZATION, replacement.clone());
+                parts
+                    .headers
+                    .insert(header::AUTHORIZATION, replacement.clone());
             }
             for header in &forwarding.claim_headers {
-                header.set(&mut parts.headers, fact.token(), &forwarding.label, self.ticker.now());
+                header.set(
+                    &mut parts.headers,
+                    fact.token(),
+                    &forwarding.label,
+                    self.ticker.now(),
+                );
             }
         }
         if !forwarding.forward_token {
             parts.headers.remove(header::AUTHORIZATION);
         }
-        let ends = passage.token.as_ref().filter(|_| forwarding.close_at_expiry).and_then(|fact| fact.ends());
+        let ends = passage
+            .token
+            .as_ref()
+            .filter(|_| forwarding.close_at_expiry)
+            .and_then(|fact| fact.ends());
         let expiry = ends.map(|ends| {
             let deadline = self.ticker.deadline();
             deadline.arm(ends.since(self.ticker.wall()));
@@ -240,9 +335,12 @@ impl Gate {
             }
             added.put_into(&mut parts.headers);
             let token = passage.token.as_ref().map(|fact| fact.token());
-            let left_out = token
-                .into_iter()
-                .flat_map(|token| forwarding.claim_headers.iter().map(|header| header.left_out(token)));
+            let left_out = token.into_iter().flat_map(|token| {
+                forwarding
+                    .claim_headers
+                    .iter()
+                    .map(|header| header.left_out(token))
+            });
             rehearsal.would_send(upstream.settings(), parts, left_out.flatten().collect());
             return Ok(Passed::Rehearsed);
         }
@@ -262,11 +360,22 @@ impl Gate {
         if let Some(protocol) = &protocol {
             headers::set_protocol(request.headers_mut(), protocol.clone());
         }
-        let outgoing = Outgoing { request, added: &added, on_interim: &on_interim };
+        let outgoing = Outgoing {
+            request,
+            added: &added,
+            on_interim: &on_interim,
+        };
         if protocol.is_some() {
-            let switching = before(expiry.as_ref(), pin!(upstream.switch(passage.permit, outgoing))).await;
+            let switching = before(
+                expiry.as_ref(),
+                pin!(upstream.switch(passage.permit, outgoing)),
+            )
+            .await;
             connection.interim.settle();
-            return match switching.ok_or_else(token_ended)?.map_err(Refusal::Upstream)? {
+            return match switching
+                .ok_or_else(token_ended)?
+                .map_err(Refusal::Upstream)?
+            {
                 Switching::Answered(answer) => Ok(Passed::Answered(to_client(answer), expiry)),
                 Switching::Switched(answer, far_end) => {
                     let protocol = answer.headers().get(header::UPGRADE).cloned();
@@ -278,9 +387,16 @@ impl Gate {
                 }
             };
         }
-        let answer = before(expiry.as_ref(), pin!(upstream.send(passage.permit, outgoing))).await;
+        let answer = before(
+            expiry.as_ref(),
+            pin!(upstream.send(passage.permit, outgoing)),
+        )
+        .await;
         connection.interim.settle();
-        Ok(Passed::Answered(to_client(answer.ok_or_else(token_ended)?.map_err(Refusal::Upstream)?), expiry))
+        Ok(Passed::Answered(
+            to_client(answer.ok_or_else(token_ended)?.map_err(Refusal::Upstream)?),
+            expiry,
+        ))
     }
 
     async fn judge(
@@ -293,7 +409,10 @@ impl Gate {
         let snapshot = &view.snapshot;
         if !admission::is_forwarded(&parts.method) {
             let allow = HeaderValue::from_static(admission::FORWARDED_METHODS);
-            return Err(Refusal::MethodNotAllowed { allow, found: parts.method.clone() });
+            return Err(Refusal::MethodNotAllowed {
+                allow,
+                found: parts.method.clone(),
+            });
         }
         admission::check(parts)?;
         let host = admission::host(parts)?;
@@ -307,23 +426,39 @@ impl Gate {
         // A wrong method is one of the route's path.
         if let Ok(Found { index, .. }) | Err(NoRoute::MethodNotAllowed { of: index, .. }) = found {
             let told = view.told(index);
-            (record.route, record.names) = (Rc::clone(&told.requests), Some(Rc::clone(&told.names)));
+            (record.route, record.names) =
+                (Rc::clone(&told.requests), Some(Rc::clone(&told.names)));
         }
-        let found = found.map_err(|error| Refusal::no_route(error, &host, &parts.method, path_of))?;
+        let found =
+            found.map_err(|error| Refusal::no_route(error, &host, &parts.method, path_of))?;
         let forwarding = &snapshot.forwarding[found.index];
 
-        let (permit, token) = match self.admit(snapshot, connection, &parts.headers, &found, record).await {
+        let (permit, token) = match self
+            .admit(snapshot, connection, &parts.headers, &found, record)
+            .await
+        {
             Ok(admitted) => admitted,
             Err(refusal) => {
-                let shadow = decision::unenforced(&found).filter(|_| refusal.is_for_lack_of_a_token());
-                let Some(permit) = shadow else { return Err(refusal) };
-                record.refuse(Outcome::Shadowed(refusal.reason()), refusal.issuer(), || refusal.why());
+                let shadow =
+                    decision::unenforced(&found).filter(|_| refusal.is_for_lack_of_a_token());
+                let Some(permit) = shadow else {
+                    return Err(refusal);
+                };
+                record.refuse(
+                    Outcome::Shadowed(refusal.reason()),
+                    refusal.issuer(),
+                    || refusal.why(),
+                );
                 (permit, None)
             }
         };
         let sent = without_first_segments(path.as_str(), forwarding.strip_segments);
         let path = (sent != parts.uri.path()).then(|| sent.to_owned());
-        Ok(Passage { permit, token, path })
+        Ok(Passage {
+            permit,
+            token,
+            path,
+        })
     }
 
     // Decides by the token, where one is asked for.
@@ -338,13 +473,26 @@ impl Gate {
         let fact = if found.route.requirement.is_public() {
             None
         } else {
-            Some(self.token(snapshot, connection, headers, found, record.trace.as_deref()).await?)
+            Some(
+                self.token(
+                    snapshot,
+                    connection,
+                    headers,
+                    found,
+                    record.trace.as_deref(),
+                )
+                .await?,
+            )
         };
         let token = fact.as_ref().map(|fact| fact.token());
         record.token = token.map(Arc::clone);
-        let permit =
-            decision::decide(found, token.map(|token| &**token)).map_err(|denial| Refusal::denied(denial, token))?;
-        record.outcome = if token.is_some() { Outcome::Permitted } else { Outcome::Public };
+        let permit = decision::decide(found, token.map(|token| &**token))
+            .map_err(|denial| Refusal::denied(denial, token))?;
+        record.outcome = if token.is_some() {
+            Outcome::Permitted
+        } else {
+            Outcome::Public
+        };
         Ok((permit, fact))
     }
 
@@ -360,8 +508,11 @@ impl Gate {
         let token = match bearer::extract_beside(headers, last.as_ref().map(|fact| fact.text())) {
             Ok(token) => token,
             Err(error @ (BearerError::Missing | BearerError::OtherScheme)) => {
-                let scope =
-                    if snapshot.challenge.scope_when_unauthenticated { decision::needed_scope(found) } else { None };
+                let scope = if snapshot.challenge.scope_when_unauthenticated {
+                    decision::needed_scope(found)
+                } else {
+                    None
+                };
                 return Err(Refusal::NoToken { scope, error });
             }
             Err(error @ (BearerError::Malformed | BearerError::Repeated)) => {
@@ -372,11 +523,19 @@ impl Gate {
             token,
             memo: &connection.memo,
             accepts: |issuer: &str| found.route.accepts_issuer(issuer),
-            client: || connection.client(snapshot).origin(headers, |address| snapshot.trusts(address)),
+            client: || {
+                connection
+                    .client(snapshot)
+                    .origin(headers, |address| snapshot.trusts(address))
+            },
             now: self.ticker.wall(),
             trace,
         };
-        snapshot.verifier.verify(&offer).await.map_err(Refusal::not_verified)
+        snapshot
+            .verifier
+            .verify(&offer)
+            .await
+            .map_err(Refusal::not_verified)
     }
 
     // The same view until another snapshot is published; then upstreams that did not change keep their connections.
@@ -385,7 +544,12 @@ impl Gate {
         let mut view = self.view.borrow_mut();
         if !Arc::ptr_eq(&published, &view.snapshot) {
             self.tokens.limit(published.verifier.memory().0.budget());
-            *view = Rc::new(View::new(Arc::clone(&published), view.upstreams(), &self.ticker, &self.telemetry));
+            *view = Rc::new(View::new(
+                Arc::clone(&published),
+                view.upstreams(),
+                &self.ticker,
+                &self.telemetry,
+            ));
         }
         Rc::clone(&view)
     }
@@ -393,18 +557,27 @@ impl Gate {
 
 // What is waited for, unless `expiry` passes first: an upload is a stream, too.
 // It is pinned by who waits, and not moved: the state of a whole exchange is large.
-async fn before<T>(expiry: Option<&Deadline>, mut waited_for: Pin<&mut impl Future<Output = T>>) -> Option<T> {
-    poll_fn(|context| match (waited_for.as_mut().poll(context), expiry) {
-        (Poll::Ready(outcome), _) => Poll::Ready(Some(outcome)),
-        (Poll::Pending, Some(expiry)) => expiry.poll_passed(context).map(|()| None),
-        (Poll::Pending, None) => Poll::Pending,
-    })
+async fn before<T>(
+    expiry: Option<&Deadline>,
+    mut waited_for: Pin<&mut impl Future<Output = T>>,
+) -> Option<T> {
+    poll_fn(
+        |context| match (waited_for.as_mut().poll(context), expiry) {
+            (Poll::Ready(outcome), _) => Poll::Ready(Some(outcome)),
+            (Poll::Pending, Some(expiry)) => expiry.poll_passed(context).map(|()| None),
+            (Poll::Pending, None) => Poll::Pending,
+        },
+    )
     .await
 }
 
 fn token_ended() -> Refusal {
     let detail = "the token ended before there was an answer".to_owned();
-    Refusal::InvalidToken { reason: TOKEN_ENDED, detail, issuer: None }
+    Refusal::InvalidToken {
+        reason: TOKEN_ENDED,
+        detail,
+        issuer: None,
+    }
 }
 
 fn to_client<B>(mut answer: Response<B>) -> Response<B> {
@@ -430,7 +603,10 @@ fn without_first_segments(path: &str, segments: usize) -> &str {
 // Origin-form, whatever form it came in: the path that was judged, and the query as it came (RFC 9112 §3.2.1). Over
 // HTTP/2 a query may come alone, and its path is `/`.
 fn set_target(parts: &mut Parts, path: Option<&str>) -> Result<(), Ambiguity> {
-    let begins_with_path = parts.uri.path_and_query().is_some_and(|target| target.as_str().starts_with('/'));
+    let begins_with_path = parts
+        .uri
+        .path_and_query()
+        .is_some_and(|target| target.as_str().starts_with('/'));
     if path.is_none() && parts.uri.authority().is_none() && begins_with_path {
         return Ok(());
     }

@@ -14,9 +14,14 @@ const CONTENT_TYPE: &str = "application/grpc";
 
 /// Whether a request is a call of gRPC: `application/grpc`, with a `+` or a `;` behind it or nothing.
 pub(super) fn is_call(headers: &HeaderMap) -> bool {
-    let Some(content_type) = headers.get(header::CONTENT_TYPE) else { return false };
-    let (name, rest) = content_type.as_bytes().split_at(content_type.len().min(CONTENT_TYPE.len()));
-    name.eq_ignore_ascii_case(CONTENT_TYPE.as_bytes()) && matches!(rest.first(), None | Some(b'+' | b';' | b' '))
+    let Some(content_type) = headers.get(header::CONTENT_TYPE) else {
+        return false;
+    };
+    let (name, rest) = content_type
+        .as_bytes()
+        .split_at(content_type.len().min(CONTENT_TYPE.len()));
+    name.eq_ignore_ascii_case(CONTENT_TYPE.as_bytes())
+        && matches!(rest.first(), None | Some(b'+' | b';' | b' '))
 }
 
 /// Makes the head of an answer one that tells a client of gRPC what the refusal is: no body follows it (Trailers-Only).
@@ -47,9 +52,8 @@ fn code(refusal: &Refusal) -> u16 {
         Refusal::NoToken { .. } | Refusal::InvalidToken { .. } => UNAUTHENTICATED,
         Refusal::InsufficientScope { .. } => PERMISSION_DENIED,
         Refusal::Conflict => UNKNOWN,
-        Refusal::BodyFault(RequestBodyFault::TimedOut) | Refusal::Upstream(UpstreamError::TimedOut { .. }) => {
-            DEADLINE_EXCEEDED
-        }
+        Refusal::BodyFault(RequestBodyFault::TimedOut)
+        | Refusal::Upstream(UpstreamError::TimedOut { .. }) => DEADLINE_EXCEEDED,
         Refusal::IssuerUnavailable { .. }
         | Refusal::Overloaded { .. }
         | Refusal::Upstream(

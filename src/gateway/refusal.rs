@@ -152,7 +152,9 @@ impl Refusal {
             Self::Upstream(UpstreamError::Connect { .. }) => "upstream_connect_failed",
             Self::Upstream(UpstreamError::LocalSocket { .. }) => "local_socket_error",
             Self::Upstream(UpstreamError::ConnectTimedOut { .. }) => "upstream_connect_timed_out",
-            Self::Upstream(UpstreamError::Broken { .. } | UpstreamError::NotSwitched { .. }) => "upstream_broke_off",
+            Self::Upstream(UpstreamError::Broken { .. } | UpstreamError::NotSwitched { .. }) => {
+                "upstream_broke_off"
+            }
             Self::Upstream(UpstreamError::TimedOut { .. }) => "upstream_timed_out",
             Self::Upstream(UpstreamError::NoTarget { .. }) => "no_target_available",
             Self::Panicked => "panicked",
@@ -203,16 +205,28 @@ impl Refusal {
 
     /// All that an operator is told of it, beside its reason.
     pub(super) fn why(&self) -> Why {
-        Why { cause: self.cause(), missing_scope: self.missing_scope() }
+        Why {
+            cause: self.cause(),
+            missing_scope: self.missing_scope(),
+        }
     }
 
     /// Of the scopes that the request needs, those that its token does not grant, where that is the matter.
     #[must_use]
     pub fn missing_scope(&self) -> Option<String> {
-        let Self::InsufficientScope { needed, token } = self else { return None };
-        let is_missing =
-            |scope: &&str| ScopePattern::parse(scope).map_or(true, |required| !token.scopes().meets(&required));
-        Some(needed.split(' ').filter(is_missing).collect::<Vec<_>>().join(" "))
+        let Self::InsufficientScope { needed, token } = self else {
+            return None;
+        };
+        let is_missing = |scope: &&str| {
+            ScopePattern::parse(scope).map_or(true, |required| !token.scopes().meets(&required))
+        };
+        Some(
+            needed
+                .split(' ')
+                .filter(is_missing)
+                .collect::<Vec<_>>()
+                .join(" "),
+        )
     }
 
     /// What stands behind it, for the operator.
@@ -223,22 +237,32 @@ impl Refusal {
             Self::NoRoute { host, among } => Some(not_found(host, *among)),
             Self::MethodNotAllowed { allow, found } => {
                 let allow = allow.to_str().unwrap_or_default();
-                let expected = allow.rsplit_once(", ").map(|(others, last)| format!("{others} or {last}"));
+                let expected = allow
+                    .rsplit_once(", ")
+                    .map(|(others, last)| format!("{others} or {last}"));
                 let expected = expected.as_deref().unwrap_or(allow);
-                Some(format!("expected {expected}, but found {}", shortened(found.as_str())))
+                Some(format!(
+                    "expected {expected}, but found {}",
+                    shortened(found.as_str())
+                ))
             }
             // Without any header there is nothing to tell beyond the reason.
-            Self::NoToken { error: error @ BearerError::OtherScheme, .. } | Self::BadAuthorization(error) => {
-                Some(error.to_string())
+            Self::NoToken {
+                error: error @ BearerError::OtherScheme,
+                ..
             }
+            | Self::BadAuthorization(error) => Some(error.to_string()),
             Self::InvalidToken { detail, .. } => Some(detail.clone()),
-            Self::TokenTooLarge { size, limit } => {
-                Some(format!("expected a token of at most {limit} bytes (max_token_size), but found {size} bytes"))
-            }
+            Self::TokenTooLarge { size, limit } => Some(format!(
+                "expected a token of at most {limit} bytes (max_token_size), but found {size} bytes"
+            )),
             Self::InsufficientScope { needed, token } => Some(if token.scopes().is_empty() {
                 format!("expected {needed:?}, but found no scope (see scope_claims)")
             } else {
-                format!("expected {needed:?}, but found {:?}", token.scopes().to_string())
+                format!(
+                    "expected {needed:?}, but found {:?}",
+                    token.scopes().to_string()
+                )
             }),
             Self::IssuerUnavailable { cause, .. } => Some(cause.clone()),
             Self::Overloaded { bound } => Some(format!("too many {bound}")),
@@ -253,10 +277,16 @@ impl Refusal {
 // A host is short and of few characters, or it is refused; a path may hold what nobody else should see.
 fn not_found(host: &str, among: HostRoutes) -> String {
     match (among, host) {
-        (HostRoutes::Own, _) => format!("expected the path of a route for host {host:?}, but found another one"),
-        (HostRoutes::Any, "") => "expected the path of a route for any host, but found another one".to_owned(),
+        (HostRoutes::Own, _) => {
+            format!("expected the path of a route for host {host:?}, but found another one")
+        }
+        (HostRoutes::Any, "") => {
+            "expected the path of a route for any host, but found another one".to_owned()
+        }
         (HostRoutes::Any, _) => {
-            format!("expected the path of a route for any host, but found another one; none is for host {host:?} alone")
+            format!(
+                "expected the path of a route for any host, but found another one; none is for host {host:?} alone"
+            )
         }
         (HostRoutes::None, "") => "expected a host that has routes, but found none".to_owned(),
         (HostRoutes::None, _) => format!("expected a host that has routes, but found {host:?}"),
@@ -271,23 +301,49 @@ impl<E: Into<Ambiguity>> From<E> for Refusal {
 
 impl Refusal {
     /// `path_of` tells the path of the route at a position.
-    pub(super) fn no_route(error: NoRoute, host: &str, method: &Method, path_of: impl Fn(usize) -> String) -> Self {
+    pub(super) fn no_route(
+        error: NoRoute,
+        host: &str,
+        method: &Method,
+        path_of: impl Fn(usize) -> String,
+    ) -> Self {
         match error {
-            NoRoute::NotFound { among } => Self::NoRoute { host: host.into(), among },
-            NoRoute::Lookalike { of, through } => {
-                Self::Ambiguous(Ambiguity::Lookalike { route: path_of(of), through: path_of(through) })
-            }
-            NoRoute::MethodNotAllowed { allow, of: _ } => Self::MethodNotAllowed { allow, found: method.clone() },
+            NoRoute::NotFound { among } => Self::NoRoute {
+                host: host.into(),
+                among,
+            },
+            NoRoute::Lookalike { of, through } => Self::Ambiguous(Ambiguity::Lookalike {
+                route: path_of(of),
+                through: path_of(through),
+            }),
+            NoRoute::MethodNotAllowed { allow, of: _ } => Self::MethodNotAllowed {
+                allow,
+                found: method.clone(),
+            },
         }
     }
 
     pub(super) fn not_verified(error: VerifyError) -> Self {
         match error {
-            VerifyError::Invalid { reason, detail, issuer } => Self::InvalidToken { reason, detail, issuer },
+            VerifyError::Invalid {
+                reason,
+                detail,
+                issuer,
+            } => Self::InvalidToken {
+                reason,
+                detail,
+                issuer,
+            },
             VerifyError::TooLarge { size, limit } => Self::TokenTooLarge { size, limit },
-            VerifyError::Unavailable { issuer, retry_after, cause } => {
-                Self::IssuerUnavailable { issuer, retry_after, cause }
-            }
+            VerifyError::Unavailable {
+                issuer,
+                retry_after,
+                cause,
+            } => Self::IssuerUnavailable {
+                issuer,
+                retry_after,
+                cause,
+            },
             VerifyError::Overloaded { bound } => Self::Overloaded { bound },
             VerifyError::Conflict => Self::Conflict,
         }
@@ -296,14 +352,27 @@ impl Refusal {
     /// What is denied to whoever shows this token, if any.
     pub(super) fn denied(denial: Denial, token: Option<&Arc<ActiveToken>>) -> Self {
         match denial {
-            Denial::NoToken => Self::NoToken { scope: None, error: BearerError::Missing },
+            Denial::NoToken => Self::NoToken {
+                scope: None,
+                error: BearerError::Missing,
+            },
             Denial::IssuerNotAccepted => {
                 let detail = "not an issuer of the route".to_owned();
-                Self::InvalidToken { reason: "issuer_not_accepted", detail, issuer: None }
+                Self::InvalidToken {
+                    reason: "issuer_not_accepted",
+                    detail,
+                    issuer: None,
+                }
             }
             Denial::InsufficientScope { needed } => match token {
-                Some(token) => Self::InsufficientScope { needed, token: Arc::clone(token) },
-                None => Self::NoToken { scope: None, error: BearerError::Missing },
+                Some(token) => Self::InsufficientScope {
+                    needed,
+                    token: Arc::clone(token),
+                },
+                None => Self::NoToken {
+                    scope: None,
+                    error: BearerError::Missing,
+                },
             },
             Denial::UnusableParameter(unusable) => unusable.into(),
         }

@@ -73,8 +73,17 @@ impl Rehearsal {
         rehearsed.token = record.token.clone();
     }
 
-    pub(super) fn would_send(&self, upstream: &upstream::Settings, parts: Parts, left_out: Vec<LeftOutClaim>) {
-        self.0.borrow_mut().outgoing = Some(Outgoing { upstream: Arc::clone(&upstream.name), parts, left_out });
+    pub(super) fn would_send(
+        &self,
+        upstream: &upstream::Settings,
+        parts: Parts,
+        left_out: Vec<LeftOutClaim>,
+    ) {
+        self.0.borrow_mut().outgoing = Some(Outgoing {
+            upstream: Arc::clone(&upstream.name),
+            parts,
+            left_out,
+        });
     }
 }
 

@@ -25,7 +25,10 @@ pub(super) struct RequestIds {
 
 impl RequestIds {
     pub(super) fn new() -> Self {
-        Self { room: RefCell::default(), random: RefCell::default() }
+        Self {
+            room: RefCell::default(),
+            random: RefCell::default(),
+        }
     }
 
     /// The name of a request: the one that it came with, where it `is_trusted`, or a new one.
@@ -49,13 +52,16 @@ impl RequestIds {
         write_hex(&mut room, &random[rest..]);
         random.truncate(rest);
         // Hexadecimal digits are good in any header.
-        HeaderValue::from_maybe_shared(room.split().freeze()).unwrap_or(HeaderValue::from_static(""))
+        HeaderValue::from_maybe_shared(room.split().freeze())
+            .unwrap_or(HeaderValue::from_static(""))
     }
 }
 
 fn told(headers: &HeaderMap) -> Option<HeaderValue> {
     let mut all = headers.get_all(X_REQUEST_ID).iter();
-    let (Some(one), None) = (all.next(), all.next()) else { return None };
+    let (Some(one), None) = (all.next(), all.next()) else {
+        return None;
+    };
     let is_safe = |byte: &u8| byte.is_ascii_alphanumeric() || b"-._~+/=:@".contains(byte);
     let is_good = (1..=LONGEST).contains(&one.len()) && one.as_bytes().iter().all(is_safe);
     is_good.then(|| one.clone())
@@ -87,13 +93,24 @@ mod tests {
     use super::*;
 
     fn headers(values: &[&str]) -> HeaderMap {
-        let value = |value: &&str| (X_REQUEST_ID, HeaderValue::from_bytes(value.as_bytes()).expect("a value"));
+        let value = |value: &&str| {
+            (
+                X_REQUEST_ID,
+                HeaderValue::from_bytes(value.as_bytes()).expect("a value"),
+            )
+        };
         values.iter().map(value).collect()
     }
 
     #[test]
     fn numbers_are_written_in_hexadecimal() {
-        for number in [0, 1, 0x0123_4567_89ab_cdef_fedc_ba98_7654_3210, 0x9f9f_a0a0_0909_f0f0, u128::MAX] {
+        for number in [
+            0,
+            1,
+            0x0123_4567_89ab_cdef_fedc_ba98_7654_3210,
+            0x9f9f_a0a0_0909_f0f0,
+            u128::MAX,
+        ] {
             let mut room = BytesMut::new();
             write_hex(&mut room, &number.to_be_bytes());
             assert_eq!(room, format!("{number:032x}"));
@@ -103,9 +120,15 @@ mod tests {
     #[test]
     fn names_are_unique_and_of_hexadecimal_digits() {
         let (one, other) = (RequestIds::new(), RequestIds::new());
-        let made: Vec<_> = (0..50_000).flat_map(|_| [one.make(), other.make()]).collect();
+        let made: Vec<_> = (0..50_000)
+            .flat_map(|_| [one.make(), other.make()])
+            .collect();
         assert!(made.iter().all(|id| {
-            id.len() == 32 && id.as_bytes().iter().all(|byte| byte.is_ascii_digit() || (b'a'..=b'f').contains(byte))
+            id.len() == 32
+                && id
+                    .as_bytes()
+                    .iter()
+                    .all(|byte| byte.is_ascii_digit() || (b'a'..=b'f').contains(byte))
         }));
         assert_eq!(made.iter().collect::<HashSet<_>>().len(), made.len());
     }
@@ -118,11 +141,17 @@ mod tests {
             u64::from_str_radix(&id.to_str().expect("ASCII")[half], 16).expect("digits")
         };
         // What a name says of the worker, and of a number that is mixed without a key, is in each of them anew.
-        let halves = [0..16, 16..32].map(|half| made.iter().map(|id| number(id, half.clone())).collect::<HashSet<_>>());
+        let halves = [0..16, 16..32].map(|half| {
+            made.iter()
+                .map(|id| number(id, half.clone()))
+                .collect::<HashSet<_>>()
+        });
         assert_eq!(halves.map(|half| half.len()), [1000, 1000]);
         let steps: HashSet<_> = made
             .windows(2)
-            .map(|two| unmixed(number(&two[1], 16..32)).wrapping_sub(unmixed(number(&two[0], 16..32))))
+            .map(|two| {
+                unmixed(number(&two[1], 16..32)).wrapping_sub(unmixed(number(&two[0], 16..32)))
+            })
             .collect();
         assert_eq!(steps.len(), 999, "neighbours are as far apart as any two");
     }
@@ -146,10 +175,33 @@ mod tests {
             assert_ne!(ids.of(&headers(&[good]), false), good);
         }
         let too_long = "a".repeat(LONGEST + 1);
-        for bad in ["", "two words", "a\"b", "a\\b", "a,b", "a;b", "<a>", "{a}", "ü", "\u{7f}1", &too_long] {
-            let Ok(value) = HeaderValue::from_bytes(bad.as_bytes()) else { continue };
-            assert_eq!(ids.of(&HeaderMap::from_iter([(X_REQUEST_ID, value)]), true).len(), DIGITS, "{bad:?}");
+        for bad in [
+            "",
+            "two words",
+            "a\"b",
+            "a\\b",
+            "a,b",
+            "a;b",
+            "<a>",
+            "{a}",
+            "ü",
+            "\u{7f}1",
+            &too_long,
+        ] {
+            let Ok(value) = HeaderValue::from_bytes(bad.as_bytes()) else {
+                continue;
+            };
+            assert_eq!(
+                ids.of(&HeaderMap::from_iter([(X_REQUEST_ID, value)]), true)
+                    .len(),
+                DIGITS,
+                "{bad:?}"
+            );
         }
-        assert_eq!(ids.of(&headers(&["one", "another"]), true).len(), DIGITS, "which of them?");
+        assert_eq!(
+            ids.of(&headers(&["one", "another"]), true).len(),
+            DIGITS,
+            "which of them?"
+        );
     }
 }

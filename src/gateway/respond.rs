@@ -65,7 +65,11 @@ macro_rules! words {
 }
 
 /// The answer to a refused request.
-pub(super) fn respond(refusal: &Refusal, settings: &ChallengeSettings, client: Client) -> Response<Bytes> {
+pub(super) fn respond(
+    refusal: &Refusal,
+    settings: &ChallengeSettings,
+    client: Client,
+) -> Response<Bytes> {
     let words = words(refusal);
     let mut answer = Response::new(Bytes::new());
     *answer.status_mut() = words.status;
@@ -87,7 +91,9 @@ pub(super) fn respond(refusal: &Refusal, settings: &ChallengeSettings, client: C
         }
         // Whole seconds (RFC 9110 §10.2.3), rounded up: who comes too early is refused once more.
         Refusal::IssuerUnavailable { retry_after, .. } => {
-            let seconds = retry_after.saturating_add(Duration::from_nanos(999_999_999)).as_secs();
+            let seconds = retry_after
+                .saturating_add(Duration::from_nanos(999_999_999))
+                .as_secs();
             headers.insert(header::RETRY_AFTER, HeaderValue::from(seconds.max(1)));
         }
         // IBM's own resource filter answers so.
@@ -102,7 +108,9 @@ pub(super) fn respond(refusal: &Refusal, settings: &ChallengeSettings, client: C
         Refusal::BodyFault(_) | Refusal::Panicked => {
             headers.insert(header::CONNECTION, HeaderValue::from_static("close"));
         }
-        Refusal::Ambiguous(Ambiguity::Inadmissible(inadmissible)) if inadmissible.is_of_framing() => {
+        Refusal::Ambiguous(Ambiguity::Inadmissible(inadmissible))
+            if inadmissible.is_of_framing() =>
+        {
             headers.insert(header::CONNECTION, HeaderValue::from_static("close"));
         }
         Refusal::Ambiguous(_)
@@ -133,55 +141,127 @@ const fn status(code: u16) -> StatusCode {
 fn words(refusal: &Refusal) -> Words {
     match refusal {
         Refusal::Ambiguous(_) => {
-            words!(400, "Bad Request", "The request is malformed or can be read in more than one way.")
+            words!(
+                400,
+                "Bad Request",
+                "The request is malformed or can be read in more than one way."
+            )
         }
         Refusal::NoRoute { .. } => words!(404, "Not Found", "Nothing is published here."),
         Refusal::MethodNotAllowed { .. } => {
-            words!(405, "Method Not Allowed", "The Allow header names the methods that can be used here.")
+            words!(
+                405,
+                "Method Not Allowed",
+                "The Allow header names the methods that can be used here."
+            )
         }
         Refusal::NoToken { .. } => {
-            words!(401, "Unauthorized", "An access token is needed: Authorization: Bearer TOKEN.")
+            words!(
+                401,
+                "Unauthorized",
+                "An access token is needed: Authorization: Bearer TOKEN."
+            )
         }
         Refusal::BadAuthorization(_) => {
-            words!(400, "Bad Request", "Expected one Authorization header with one bearer token.")
+            words!(
+                400,
+                "Bad Request",
+                "Expected one Authorization header with one bearer token."
+            )
         }
         Refusal::InvalidToken { .. } => {
-            words!(401, "Unauthorized", "The access token is expired, revoked, malformed or not for this API.")
+            words!(
+                401,
+                "Unauthorized",
+                "The access token is expired, revoked, malformed or not for this API."
+            )
         }
         // RFC 6585 §5. A 401 would have the client fetch another token, which would be as large, for ever.
         Refusal::TokenTooLarge { .. } => {
-            words!(431, "Request Header Fields Too Large", "The access token is larger than this gateway accepts.")
+            words!(
+                431,
+                "Request Header Fields Too Large",
+                "The access token is larger than this gateway accepts."
+            )
         }
         Refusal::InsufficientScope { .. } => {
-            words!(403, "Forbidden", "The access token lacks scope; the WWW-Authenticate header names what is needed.")
+            words!(
+                403,
+                "Forbidden",
+                "The access token lacks scope; the WWW-Authenticate header names what is needed."
+            )
         }
         Refusal::IssuerUnavailable { .. } => {
-            words!(503, "Service Unavailable", "The access token cannot be checked at the moment.")
+            words!(
+                503,
+                "Service Unavailable",
+                "The access token cannot be checked at the moment."
+            )
         }
         Refusal::Conflict => {
-            words!(409, "Conflict", "The authorization server reports a conflict about the access token.")
+            words!(
+                409,
+                "Conflict",
+                "The authorization server reports a conflict about the access token."
+            )
         }
         Refusal::Overloaded { .. } => {
-            words!(503, "Service Unavailable", "Too many requests wait for their access token to be checked.")
+            words!(
+                503,
+                "Service Unavailable",
+                "Too many requests wait for their access token to be checked."
+            )
         }
-        Refusal::Panicked => words!(500, "Internal Server Error", "The gateway failed at this request."),
+        Refusal::Panicked => words!(
+            500,
+            "Internal Server Error",
+            "The gateway failed at this request."
+        ),
         Refusal::BodyFault(RequestBodyFault::TimedOut) => {
-            words!(408, "Request Timeout", "The request's body did not come in time.")
+            words!(
+                408,
+                "Request Timeout",
+                "The request's body did not come in time."
+            )
         }
         Refusal::BodyFault(RequestBodyFault::Broken) => {
-            words!(400, "Bad Request", "The request's body is malformed or incomplete.")
+            words!(
+                400,
+                "Bad Request",
+                "The request's body is malformed or incomplete."
+            )
         }
         Refusal::Upstream(
-            UpstreamError::Connect { .. } | UpstreamError::Broken { .. } | UpstreamError::NotSwitched { .. },
-        ) => words!(502, "Bad Gateway", "The service behind this gateway did not answer."),
+            UpstreamError::Connect { .. }
+            | UpstreamError::Broken { .. }
+            | UpstreamError::NotSwitched { .. },
+        ) => words!(
+            502,
+            "Bad Gateway",
+            "The service behind this gateway did not answer."
+        ),
         Refusal::Upstream(UpstreamError::LocalSocket { .. }) => {
-            words!(503, "Service Unavailable", "The gateway is at a limit of its own.")
+            words!(
+                503,
+                "Service Unavailable",
+                "The gateway is at a limit of its own."
+            )
         }
         Refusal::Upstream(UpstreamError::NoTarget { .. }) => {
-            words!(503, "Service Unavailable", "The service behind this gateway is not available.")
+            words!(
+                503,
+                "Service Unavailable",
+                "The service behind this gateway is not available."
+            )
         }
-        Refusal::Upstream(UpstreamError::ConnectTimedOut { .. } | UpstreamError::TimedOut { .. }) => {
-            words!(504, "Gateway Timeout", "The service behind this gateway did not answer in time.")
+        Refusal::Upstream(
+            UpstreamError::ConnectTimedOut { .. } | UpstreamError::TimedOut { .. },
+        ) => {
+            words!(
+                504,
+                "Gateway Timeout",
+                "The service behind this gateway did not answer in time."
+            )
         }
     }
 }
@@ -189,13 +269,21 @@ fn words(refusal: &Refusal) -> Words {
 fn challenge(refusal: &Refusal, settings: &ChallengeSettings) -> Option<HeaderValue> {
     let (error, description, scope) = match refusal {
         Refusal::NoToken { scope, .. } => (None, None, scope.as_deref()),
-        Refusal::BadAuthorization(_) => {
-            (Some(ErrorCode::InvalidRequest), Some("expected one bearer token in one Authorization header"), None)
+        Refusal::BadAuthorization(_) => (
+            Some(ErrorCode::InvalidRequest),
+            Some("expected one bearer token in one Authorization header"),
+            None,
+        ),
+        Refusal::InvalidToken { reason, .. } => {
+            (Some(ErrorCode::InvalidToken), Some(*reason), None)
         }
-        Refusal::InvalidToken { reason, .. } => (Some(ErrorCode::InvalidToken), Some(*reason), None),
         Refusal::InsufficientScope { needed, .. } => {
             let description = "the access token does not grant the scope that this request needs";
-            (Some(ErrorCode::InsufficientScope), Some(description), Some(needed.as_str()))
+            (
+                Some(ErrorCode::InsufficientScope),
+                Some(description),
+                Some(needed.as_str()),
+            )
         }
         Refusal::Ambiguous(_)
         | Refusal::NoRoute { .. }
@@ -224,9 +312,20 @@ mod tests {
 
     #[test]
     fn nobody_is_told_to_come_before_it_is_worth_it() {
-        for (millis, told) in [(0, "1"), (1, "1"), (1000, "1"), (1001, "2"), (5000, "5"), (29_500, "30")] {
+        for (millis, told) in [
+            (0, "1"),
+            (1, "1"),
+            (1000, "1"),
+            (1001, "2"),
+            (5000, "5"),
+            (29_500, "30"),
+        ] {
             let retry_after = Duration::from_millis(millis);
-            let refusal = Refusal::IssuerUnavailable { issuer: "corp".into(), retry_after, cause: String::new() };
+            let refusal = Refusal::IssuerUnavailable {
+                issuer: "corp".into(),
+                retry_after,
+                cause: String::new(),
+            };
             let answer = respond(&refusal, &ChallengeSettings::default(), Client::Http);
             assert_eq!(answer.headers()[header::RETRY_AFTER], told, "{millis} ms");
         }

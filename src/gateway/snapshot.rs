@@ -59,7 +59,9 @@ pub struct Snapshot {
 impl Snapshot {
     /// Whether `address` is a trusted proxy's.
     pub(super) fn trusts(&self, address: IpAddr) -> bool {
-        self.trusted_proxies.iter().any(|network| network.contains(&address))
+        self.trusted_proxies
+            .iter()
+            .any(|network| network.contains(&address))
     }
 }
 
@@ -102,15 +104,19 @@ pub fn to_settle<'s>(snapshot: &'s Snapshot, earlier: &'s Snapshot) -> Vec<&'s A
 pub async fn settle(issuers: &[&Arc<Issuer>], patience: Duration) {
     let deadline = Instant::now() + patience;
     for issuer in issuers {
-        issuer.settle(deadline.saturating_duration_since(Instant::now())).await;
+        issuer
+            .settle(deadline.saturating_duration_since(Instant::now()))
+            .await;
     }
 }
 
 /// Ends what is done for the issuers of a snapshot whose place `later` has taken.
 pub fn dismiss(snapshot: &Snapshot, later: &Snapshot) {
-    missing_from(later.verifier.issuers(), snapshot.verifier.issuers()).for_each(|issuer| Arc::clone(issuer).dismiss());
+    missing_from(later.verifier.issuers(), snapshot.verifier.issuers())
+        .for_each(|issuer| Arc::clone(issuer).dismiss());
 }
 
 fn missing_from<'s, T>(known: &'s [Arc<T>], all: &'s [Arc<T>]) -> impl Iterator<Item = &'s Arc<T>> {
-    all.iter().filter(|one| !known.iter().any(|known| Arc::ptr_eq(known, one)))
+    all.iter()
+        .filter(|one| !known.iter().any(|known| Arc::ptr_eq(known, one)))
 }

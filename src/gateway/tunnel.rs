@@ -23,9 +23,24 @@ impl Tunnel {
     /// Carries bytes between the client and the upstream, until both have finished, one of them breaks, both are silent
     /// for `body_idle_timeout`, or the token ends where that is asked for.
     pub async fn carry(self, near: End<Paced<Stream>>, ticker: &Rc<Ticker>) {
-        let Self { far_end, mut record, idle_timeout, expiry } = self;
-        let (far, carried) = (End { stream: far_end.stream, early: far_end.early }, Carried::default());
-        let expired = poll_fn(|context| expiry.as_ref().map_or(Poll::Pending, |expiry| expiry.poll_passed(context)));
+        let Self {
+            far_end,
+            mut record,
+            idle_timeout,
+            expiry,
+        } = self;
+        let (far, carried) = (
+            End {
+                stream: far_end.stream,
+                early: far_end.early,
+            },
+            Carried::default(),
+        );
+        let expired = poll_fn(|context| {
+            expiry
+                .as_ref()
+                .map_or(Poll::Pending, |expiry| expiry.poll_passed(context))
+        });
         tokio::select! {
             () = net::tunnel(near, far, &carried, idle_timeout, ticker) => {}
             () = expired => record.outcome = Outcome::Broken(TOKEN_ENDED),

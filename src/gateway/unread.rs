@@ -34,10 +34,18 @@ impl Unread {
         if body.is_end_stream() || parts.version == Version::HTTP_2 {
             return Self::Nothing;
         }
-        let length = || parts.headers.get(header::CONTENT_LENGTH)?.to_str().ok()?.parse::<u64>().ok();
+        let length = || {
+            parts
+                .headers
+                .get(header::CONTENT_LENGTH)?
+                .to_str()
+                .ok()?
+                .parse::<u64>()
+                .ok()
+        };
         // Who waits to be told to send shall not be told so for nothing.
-        let is_little =
-            !parts.headers.contains_key(header::EXPECT) && length().is_some_and(|length| length <= Self::MOST);
+        let is_little = !parts.headers.contains_key(header::EXPECT)
+            && length().is_some_and(|length| length <= Self::MOST);
         if !is_little {
             return Self::Much;
         }

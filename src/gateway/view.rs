@@ -35,17 +35,39 @@ impl View {
             earlier
                 .iter()
                 .find(|upstream| Arc::ptr_eq(upstream.settings(), settings))
-                .map_or_else(|| Rc::new(Upstream::new(Arc::clone(settings), Rc::clone(ticker))), Rc::clone)
+                .map_or_else(
+                    || Rc::new(Upstream::new(Arc::clone(settings), Rc::clone(ticker))),
+                    Rc::clone,
+                )
         });
         let upstreams = upstreams.collect();
-        let requests = telemetry.set_routes(snapshot.forwarding.iter().map(|forwarding| &forwarding.label));
-        let routes = snapshot.forwarding.iter().zip(requests).map(|(forwarding, requests)| {
-            let upstream = snapshot.upstreams.get(forwarding.upstream).map_or("", |upstream| &*upstream.name);
-            let names = Rc::new(RouteNames { host: forwarding.host.clone(), upstream: upstream.into() });
-            Told { requests, names }
-        });
+        let requests = telemetry.set_routes(
+            snapshot
+                .forwarding
+                .iter()
+                .map(|forwarding| &forwarding.label),
+        );
+        let routes = snapshot
+            .forwarding
+            .iter()
+            .zip(requests)
+            .map(|(forwarding, requests)| {
+                let upstream = snapshot
+                    .upstreams
+                    .get(forwarding.upstream)
+                    .map_or("", |upstream| &*upstream.name);
+                let names = Rc::new(RouteNames {
+                    host: forwarding.host.clone(),
+                    upstream: upstream.into(),
+                });
+                Told { requests, names }
+            });
         let routes = routes.collect();
-        Self { snapshot, upstreams, routes }
+        Self {
+            snapshot,
+            upstreams,
+            routes,
+        }
     }
 
     pub(super) fn upstreams(&self) -> &[Rc<Upstream>] {

@@ -46,13 +46,21 @@ impl Arriving {
     /// The body of `stream`, of a connection at this pace.
     #[must_use]
     pub fn over_http2(stream: RecvStream, pace: Rc<Pace>) -> Self {
-        Self::Http2(ArrivingStream { stream: Some(stream), pace, rest: None })
+        Self::Http2(ArrivingStream {
+            stream: Some(stream),
+            pace,
+            rest: None,
+        })
     }
 
     /// The same, which is left to `rest` if it is dropped before its end.
     #[must_use]
     pub fn over_http2_or_left(stream: RecvStream, pace: Rc<Pace>, rest: Rest) -> Self {
-        Self::Http2(ArrivingStream { stream: Some(stream), pace, rest: Some(rest) })
+        Self::Http2(ArrivingStream {
+            stream: Some(stream),
+            pace,
+            rest: Some(rest),
+        })
     }
 }
 
@@ -76,7 +84,9 @@ impl Rest {
 
     /// Reads what was left, if anything was, to its end; the peer may send no more than it was allowed before.
     pub async fn discard(&self) {
-        let Some(mut stream) = self.0.stream.take() else { return };
+        let Some(mut stream) = self.0.stream.take() else {
+            return;
+        };
         while let Some(Ok(_)) = poll_fn(|context| stream.poll_data(context)).await {}
     }
 }
@@ -93,7 +103,9 @@ impl Drop for ArrivingStream {
 
 impl ArrivingStream {
     fn poll_frame(&mut self, context: &mut Context<'_>) -> Poll<Option<io::Result<Frame<Bytes>>>> {
-        let Some(stream) = &mut self.stream else { return Poll::Ready(None) };
+        let Some(stream) = &mut self.stream else {
+            return Poll::Ready(None);
+        };
         if let Some(rest) = &self.rest {
             rest.is_wanted();
         }
@@ -108,8 +120,12 @@ impl ArrivingStream {
             None => {
                 let trailers = ready!(stream.poll_trailers(context)).map_err(io::Error::other)?;
                 if self.pace.is_malformed(stream.stream_id()) {
-                    let malformed = "expected no pseudo-header field in the trailers, but found one";
-                    return Poll::Ready(Some(Err(io::Error::new(io::ErrorKind::InvalidData, malformed))));
+                    let malformed =
+                        "expected no pseudo-header field in the trailers, but found one";
+                    return Poll::Ready(Some(Err(io::Error::new(
+                        io::ErrorKind::InvalidData,
+                        malformed,
+                    ))));
                 }
                 Poll::Ready(trailers.map(|trailers| Ok(Frame::trailers(trailers))))
             }
@@ -125,9 +141,14 @@ impl Body for Arriving {
     type Data = Bytes;
     type Error = io::Error;
 
-    fn poll_frame(self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Option<io::Result<Frame<Bytes>>>> {
+    fn poll_frame(
+        self: Pin<&mut Self>,
+        context: &mut Context<'_>,
+    ) -> Poll<Option<io::Result<Frame<Bytes>>>> {
         match self.get_mut() {
-            Self::Http1(incoming) => Pin::new(incoming).poll_frame(context).map_err(io::Error::other),
+            Self::Http1(incoming) => Pin::new(incoming)
+                .poll_frame(context)
+                .map_err(io::Error::other),
             Self::Http2(stream) => stream.poll_frame(context),
         }
     }

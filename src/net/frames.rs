@@ -54,7 +54,11 @@ impl Allowance {
     /// The peer took a frame of so many bytes.
     pub(super) fn earn(&self, bytes: usize) {
         let bytes = u32::try_from(bytes / 1024).unwrap_or(MOST);
-        self.used.set(self.used.get().saturating_sub(FOR_EACH_ANSWERED_FRAME.saturating_add(bytes)));
+        self.used.set(
+            self.used
+                .get()
+                .saturating_sub(FOR_EACH_ANSWERED_FRAME.saturating_add(bytes)),
+        );
     }
 
     fn spend(&self, now: Instant) -> Result<(), Flood> {
@@ -97,7 +101,12 @@ pub(super) struct Frames {
 impl Frames {
     /// For the connection of a client, which sends a preface of 24 octets before its first frame (RFC 9113 §3.4).
     pub(super) fn after_preface() -> Self {
-        Self { payload_left: 24, is_of_head: true, is_continued: true, ..Self::of(Sender::Client) }
+        Self {
+            payload_left: 24,
+            is_of_head: true,
+            is_continued: true,
+            ..Self::of(Sender::Client)
+        }
     }
 
     /// For the connection to a server.
@@ -140,7 +149,12 @@ impl Frames {
     ///
     /// # Errors
     /// [`Flood`] when the peer has used up its allowance.
-    pub(super) fn read(&mut self, mut bytes: &[u8], allowance: &Allowance, now: Instant) -> Result<(), Flood> {
+    pub(super) fn read(
+        &mut self,
+        mut bytes: &[u8],
+        allowance: &Allowance,
+        now: Instant,
+    ) -> Result<(), Flood> {
         while !bytes.is_empty() {
             let skipped = self.payload_left.min(bytes.len());
             if skipped > 0 {
@@ -193,8 +207,15 @@ impl Frames {
         (self.has_padding, self.padding, self.before_block) = (false, 0, 0);
         if kind == HEADERS {
             self.has_padding = flags & PADDED != 0;
-            self.before_block = if flags & PRIORITY != 0 { PRIORITY_FIELDS } else { 0 };
-            self.fields.begin(u32::from_be_bytes(stream) & (u32::MAX >> 1), flags & END_STREAM != 0);
+            self.before_block = if flags & PRIORITY != 0 {
+                PRIORITY_FIELDS
+            } else {
+                0
+            };
+            self.fields.begin(
+                u32::from_be_bytes(stream) & (u32::MAX >> 1),
+                flags & END_STREAM != 0,
+            );
         }
         self.end_block();
         if !self.are_of_client() {
@@ -205,7 +226,11 @@ impl Frames {
             HEADERS => true,
             _ => false,
         };
-        if has_content { Ok(()) } else { allowance.spend(now) }
+        if has_content {
+            Ok(())
+        } else {
+            allowance.spend(now)
+        }
     }
 }
 
@@ -225,17 +250,29 @@ mod tests {
 
     #[test]
     fn frames_are_found_wherever_reads_begin_and_end() {
-        let all =
-            [frame(HEADERS, 0, 20), frame(CONTINUATION, 0, 7), frame(CONTINUATION, END_HEADERS, 0), frame(DATA, 0, 30)]
-                .concat();
+        let all = [
+            frame(HEADERS, 0, 20),
+            frame(CONTINUATION, 0, 7),
+            frame(CONTINUATION, END_HEADERS, 0),
+            frame(DATA, 0, 30),
+        ]
+        .concat();
         for size in 1..all.len() {
-            let (mut frames, allowance, now) = (Frames::of(Sender::Client), Allowance::default(), Instant::now());
+            let (mut frames, allowance, now) = (
+                Frames::of(Sender::Client),
+                Allowance::default(),
+                Instant::now(),
+            );
             let mut within = Vec::new();
             for piece in all.chunks(size) {
                 assert_eq!(frames.read(piece, &allowance, now), Ok(()));
                 within.push(frames.is_within_head());
             }
-            assert_eq!((frames.payload_left, frames.header_read), (0, 0), "reads of {size}");
+            assert_eq!(
+                (frames.payload_left, frames.header_read),
+                (0, 0),
+                "reads of {size}"
+            );
             assert_eq!(allowance.used.get(), 2, "each CONTINUATION");
             assert_eq!(within.last(), Some(&false));
             assert!(size > 9 || within.contains(&true));
@@ -250,7 +287,11 @@ mod tests {
             whole
         };
         // `:method: GET`, then trailers with `:path: /` in the last piece; padding that looks like fields.
-        let head = whole(HEADERS, END_HEADERS | PADDED | PRIORITY, &[3, 0, 0, 0, 0, 0x84, 0x82, 0x84, 0x84, 0x84]);
+        let head = whole(
+            HEADERS,
+            END_HEADERS | PADDED | PRIORITY,
+            &[3, 0, 0, 0, 0, 0x84, 0x82, 0x84, 0x84, 0x84],
+        );
         let trailers = [
             whole(HEADERS, PADDED | END_STREAM, &[1, 0x40, 1, b'a', 0x84]),
             whole(CONTINUATION, 0, &[1, b'b']),
@@ -258,7 +299,11 @@ mod tests {
         ];
         let all = [head.clone(), trailers.concat()].concat();
         for size in 1..=all.len() {
-            let (mut frames, allowance, now) = (Frames::of(Sender::Client), Allowance::default(), Instant::now());
+            let (mut frames, allowance, now) = (
+                Frames::of(Sender::Client),
+                Allowance::default(),
+                Instant::now(),
+            );
             for piece in all.chunks(size) {
                 assert_eq!(frames.read(piece, &allowance, now), Ok(()));
             }
@@ -268,13 +313,18 @@ mod tests {
             for piece in head.chunks(size) {
                 assert_eq!(frames.read(piece, &allowance, now), Ok(()));
             }
-            assert_eq!(frames.take_malformed(), Some(vec![1]), "a response, in reads of {size}");
+            assert_eq!(
+                frames.take_malformed(),
+                Some(vec![1]),
+                "a response, in reads of {size}"
+            );
         }
     }
 
     #[test]
     fn frames_of_a_server_are_not_counted() {
-        let (mut frames, allowance, now) = (Frames::of_server(), Allowance::default(), Instant::now());
+        let (mut frames, allowance, now) =
+            (Frames::of_server(), Allowance::default(), Instant::now());
         for _ in 0..2 * MOST {
             assert_eq!(frames.read(&frame(PING, 0, 8), &allowance, now), Ok(()));
         }
@@ -284,15 +334,30 @@ mod tests {
     fn frames_without_content_are_a_flood_and_bodies_are_not() {
         let (allowance, now) = (Allowance::default(), Instant::now());
         let mut frames = Frames::of(Sender::Client);
-        for bytes in [frame(DATA, 0, 1), frame(DATA, END_STREAM, 0), frame(HEADERS, END_HEADERS, 9)] {
+        for bytes in [
+            frame(DATA, 0, 1),
+            frame(DATA, END_STREAM, 0),
+            frame(HEADERS, END_HEADERS, 9),
+        ] {
             for _ in 0..10 * MOST {
                 assert_eq!(frames.read(&bytes, &allowance, now), Ok(()));
             }
         }
-        for (kind, payload) in [(DATA, 0), (2, 5), (3, 4), (4, 0), (PING, 8), (8, 4), (CONTINUATION, 0), (77, 3)] {
+        for (kind, payload) in [
+            (DATA, 0),
+            (2, 5),
+            (3, 4),
+            (4, 0),
+            (PING, 8),
+            (8, 4),
+            (CONTINUATION, 0),
+            (77, 3),
+        ] {
             let (allowance, mut frames) = (Allowance::default(), Frames::of(Sender::Client));
             let bytes = frame(kind, 0, payload);
-            let sent = (0..10 * MOST).take_while(|_| frames.read(&bytes, &allowance, now).is_ok()).count();
+            let sent = (0..10 * MOST)
+                .take_while(|_| frames.read(&bytes, &allowance, now).is_ok())
+                .count();
             assert_eq!(sent, MOST as usize, "kind {kind}");
         }
     }
@@ -304,7 +369,14 @@ mod tests {
             assert_eq!(allowance.spend(now), Ok(()));
         }
         allowance.earn(0);
-        assert_eq!([allowance.spend(now), allowance.spend(now), allowance.spend(now)], [Ok(()), Ok(()), Err(Flood)]);
+        assert_eq!(
+            [
+                allowance.spend(now),
+                allowance.spend(now),
+                allowance.spend(now)
+            ],
+            [Ok(()), Ok(()), Err(Flood)]
+        );
         allowance.earn(10 * 1024 * 1024);
         assert_eq!(allowance.used.get(), 0);
         // What is within the rate goes on for ever.

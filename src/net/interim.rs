@@ -34,10 +34,16 @@ struct Shared {
 impl Interim {
     /// Has an interim answer written to the client, soon.
     pub fn tell(&self, status: StatusCode, headers: &HeaderMap) {
-        let mut head = format!("HTTP/1.1 {} {}\r\n", status.as_u16(), status.canonical_reason().unwrap_or_default());
+        let mut head = format!(
+            "HTTP/1.1 {} {}\r\n",
+            status.as_u16(),
+            status.canonical_reason().unwrap_or_default()
+        );
         for (name, value) in headers {
             // Writing to a String cannot fail, and what is no text is no hint.
-            let _ = value.to_str().map(|value| write!(head, "{name}: {value}\r\n"));
+            let _ = value
+                .to_str()
+                .map(|value| write!(head, "{name}: {value}\r\n"));
         }
         head.push_str("\r\n");
         let mut bytes = self.0.bytes.borrow_mut();
@@ -77,7 +83,9 @@ impl Interim {
     pub(super) fn write_with(&self, mut write: impl FnMut(&[u8]) -> Option<usize>) {
         let mut bytes = self.0.bytes.borrow_mut();
         while !bytes.is_empty() {
-            let Some(written) = write(&bytes).filter(|&written| written > 0) else { return };
+            let Some(written) = write(&bytes).filter(|&written| written > 0) else {
+                return;
+            };
             bytes.drain(..written);
             self.0.has_begun.set(!bytes.is_empty());
         }

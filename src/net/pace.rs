@@ -176,7 +176,11 @@ impl Pace {
     }
 
     pub(super) fn rest(&self) {
-        self.enter(if self.is_leaving.get() { Phase::Leaving } else { Phase::Idle });
+        self.enter(if self.is_leaving.get() {
+            Phase::Leaving
+        } else {
+            Phase::Idle
+        });
     }
 
     pub(super) fn read_frames(&self, frames: &Frames) {
@@ -192,7 +196,9 @@ impl Pace {
     // the peer sends nothing.
     pub(super) fn enter(&self, phase: Phase) {
         self.phase.set(phase);
-        let Some(Reading { deadline, limits }) = self.reading.get() else { return };
+        let Some(Reading { deadline, limits }) = self.reading.get() else {
+            return;
+        };
         match phase {
             Phase::Idle => deadline.arm(limits.keep_alive),
             Phase::Head | Phase::Leaving => deadline.arm(limits.header),
@@ -201,7 +207,9 @@ impl Pace {
     }
 
     pub(super) fn poll_time_out(&self, context: &mut Context<'_>) -> Poll<()> {
-        self.reading.get().map_or(Poll::Pending, |reading| reading.deadline.poll_passed(context))
+        self.reading.get().map_or(Poll::Pending, |reading| {
+            reading.deadline.poll_passed(context)
+        })
     }
 
     pub(super) fn phase(&self) -> Phase {
@@ -214,7 +222,10 @@ impl Pace {
 
     /// Begins to bound the waiting. One pace watches one connection; what bounded it before still does.
     pub fn watch(&self, limits: PaceLimits, ticker: &Rc<Ticker>) {
-        self.reading.get_or_init(|| Reading { deadline: ticker.deadline(), limits });
+        self.reading.get_or_init(|| Reading {
+            deadline: ticker.deadline(),
+            limits,
+        });
         self.enter(self.phase.get());
     }
 

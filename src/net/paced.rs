@@ -43,9 +43,21 @@ impl<S> Paced<S> {
     pub fn new(stream: S, pace: Rc<Pace>, limits: PaceLimits, ticker: &Rc<Ticker>) -> Self {
         pace.watch(limits, ticker);
         let (writing, ticker) = (Stall::new(ticker, limits.write), Rc::clone(ticker));
-        let (interim, unread, frames, request_line) = (None, Bytes::new(), None, RequestLine::default());
+        let (interim, unread, frames, request_line) =
+            (None, Bytes::new(), None, RequestLine::default());
         let (is_flushing, resets) = (false, false);
-        Self { stream, pace, writing, is_flushing, ticker, interim, unread, frames, request_line, resets }
+        Self {
+            stream,
+            pace,
+            writing,
+            is_flushing,
+            ticker,
+            interim,
+            unread,
+            frames,
+            request_line,
+            resets,
+        }
     }
 
     /// Gives back what was read, to be read again first.
@@ -58,20 +70,29 @@ impl<S> Paced<S> {
     #[must_use]
     pub fn sharing_exchanges(self) -> Self {
         self.pace.share();
-        Self { frames: Some(Box::new(Frames::after_preface())), ..self }
+        Self {
+            frames: Some(Box::new(Frames::after_preface())),
+            ..self
+        }
     }
 
     /// It is HTTP/2 that is spoken, with a server.
     #[must_use]
     pub fn to_http2_server(self) -> Self {
-        Self { frames: Some(Box::new(Frames::of_server())), ..self }
+        Self {
+            frames: Some(Box::new(Frames::of_server())),
+            ..self
+        }
     }
 
     /// Lets interim answers be written as well.
     #[must_use]
     pub fn with_interim(self, interim: Interim) -> Self {
         interim.flushed();
-        Self { interim: Some(interim), ..self }
+        Self {
+            interim: Some(interim),
+            ..self
+        }
     }
 
     fn poll_read_time_out(&mut self, context: &mut Context<'_>) -> Poll<io::Result<()>> {
@@ -163,7 +184,11 @@ impl<S: BreakOff> Paced<S> {
 }
 
 impl<S: AsyncRead + Unpin> Paced<S> {
-    fn poll_read_anew(&mut self, context: &mut Context<'_>, buf: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
+    fn poll_read_anew(
+        &mut self,
+        context: &mut Context<'_>,
+        buf: &mut ReadBuf<'_>,
+    ) -> Poll<io::Result<()>> {
         if self.unread.is_empty() {
             return Pin::new(&mut self.stream).poll_read(context, buf);
         }
@@ -181,7 +206,11 @@ fn time_out(what: &'static str) -> io::Error {
 }
 
 impl<S: AsyncRead + AsyncWrite + Unpin> AsyncRead for Paced<S> {
-    fn poll_read(self: Pin<&mut Self>, context: &mut Context<'_>, buf: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
+    fn poll_read(
+        self: Pin<&mut Self>,
+        context: &mut Context<'_>,
+        buf: &mut ReadBuf<'_>,
+    ) -> Poll<io::Result<()>> {
         let this = self.get_mut();
         let _ = this.poll_interim_written(context);
         let before = buf.filled().len();
@@ -191,7 +220,11 @@ impl<S: AsyncRead + AsyncWrite + Unpin> AsyncRead for Paced<S> {
         let read = buf.filled().len() - before;
         this.pace.count(read, this.ticker.now());
         if let Some(frames) = &mut this.frames {
-            let counted = frames.read(&buf.filled()[before..], this.pace.allowance(), this.ticker.now());
+            let counted = frames.read(
+                &buf.filled()[before..],
+                this.pace.allowance(),
+                this.ticker.now(),
+            );
             counted.map_err(io::Error::other)?;
             if let Some(streams) = frames.take_malformed() {
                 this.pace.found_malformed(streams)?;
@@ -213,7 +246,11 @@ impl<S: AsyncRead + AsyncWrite + Unpin> AsyncRead for Paced<S> {
 }
 
 impl<S: AsyncWrite + BreakOff + Unpin> AsyncWrite for Paced<S> {
-    fn poll_write(self: Pin<&mut Self>, context: &mut Context<'_>, buf: &[u8]) -> Poll<io::Result<usize>> {
+    fn poll_write(
+        self: Pin<&mut Self>,
+        context: &mut Context<'_>,
+        buf: &[u8],
+    ) -> Poll<io::Result<usize>> {
         let this = self.get_mut();
         this.before_write();
         if this.poll_interim_written(context).is_pending() {
@@ -236,7 +273,8 @@ impl<S: AsyncWrite + BreakOff + Unpin> AsyncWrite for Paced<S> {
         if this.poll_interim_written(context).is_pending() {
             return this.poll_write_time_out(context);
         }
-        let Poll::Ready(outcome) = Pin::new(&mut this.stream).poll_write_vectored(context, bufs) else {
+        let Poll::Ready(outcome) = Pin::new(&mut this.stream).poll_write_vectored(context, bufs)
+        else {
             return this.poll_write_time_out(context);
         };
         this.wrote();
@@ -295,18 +333,30 @@ mod tests {
     }
 
     impl AsyncRead for Held {
-        fn poll_read(self: Pin<&mut Self>, _: &mut Context<'_>, _: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
+        fn poll_read(
+            self: Pin<&mut Self>,
+            _: &mut Context<'_>,
+            _: &mut ReadBuf<'_>,
+        ) -> Poll<io::Result<()>> {
             Poll::Pending
         }
     }
 
     impl AsyncWrite for Held {
-        fn poll_write(self: Pin<&mut Self>, _: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
+        fn poll_write(
+            self: Pin<&mut Self>,
+            _: &mut Context<'_>,
+            bytes: &[u8],
+        ) -> Poll<io::Result<usize>> {
             Poll::Ready(Ok(bytes.len()))
         }
 
         fn poll_flush(self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<io::Result<()>> {
-            if self.is_full { Poll::Pending } else { Poll::Ready(Ok(())) }
+            if self.is_full {
+                Poll::Pending
+            } else {
+                Poll::Ready(Ok(()))
+            }
         }
 
         fn poll_shutdown(self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<io::Result<()>> {
@@ -316,7 +366,10 @@ mod tests {
 
     #[test]
     fn connection_is_idle_when_its_peer_has_taken_what_a_flush_waited_for() {
-        let runtime = tokio::runtime::Builder::new_current_thread().enable_time().build().expect("a runtime starts");
+        let runtime = tokio::runtime::Builder::new_current_thread()
+            .enable_time()
+            .build()
+            .expect("a runtime starts");
         runtime.block_on(async {
             let (ticker, pace) = (Ticker::new(Clock::system()), Pace::idle());
             let day = Duration::from_secs(86_400);

@@ -119,7 +119,12 @@ impl PseudoFields {
 
     /// The block is over. Returns its stream where it has a pseudo-header field that is out of place.
     pub(super) fn end(&mut self) -> Option<u32> {
-        let Block { has_request, has_final_status, has_interim_status, .. } = self.block;
+        let Block {
+            has_request,
+            has_final_status,
+            has_interim_status,
+            ..
+        } = self.block;
         self.block.begin();
         let is_malformed = match self.sender {
             Sender::Client => {
@@ -146,7 +151,11 @@ impl Block {
         if !matches!(self.step, Step::Broken) {
             self.step = Step::Field;
         }
-        (self.has_request, self.has_final_status, self.has_interim_status) = (false, false, false);
+        (
+            self.has_request,
+            self.has_final_status,
+            self.has_interim_status,
+        ) = (false, false, false);
     }
 
     fn read(&mut self, mut bytes: &[u8]) {
@@ -193,7 +202,11 @@ impl Block {
     fn integer(&mut self, of: Of, byte: u8, bits: u32) {
         let max = (1 << bits) - 1;
         let value = u32::from(byte) & max;
-        if value < max { self.take(of, value) } else { self.step = Step::Integer(of, max, 0) }
+        if value < max {
+            self.take(of, value)
+        } else {
+            self.step = Step::Integer(of, max, 0)
+        }
     }
 
     fn take(&mut self, of: Of, value: u32) {
@@ -204,11 +217,19 @@ impl Block {
             }
             Of::Name => {
                 self.kind = self.kind_at(value);
-                self.step = if value == 0 { Step::NameLength } else { Step::ValueLength };
+                self.step = if value == 0 {
+                    Step::NameLength
+                } else {
+                    Step::ValueLength
+                };
             }
             Of::NameLength => {
                 self.name_length = 0;
-                self.step = if value == 0 { Step::ValueLength } else { Step::Name(value) };
+                self.step = if value == 0 {
+                    Step::ValueLength
+                } else {
+                    Step::Name(value)
+                };
             }
             Of::ValueLength if value == 0 => self.end_field(),
             Of::ValueLength => self.step = Step::Value(value, true),
@@ -243,8 +264,14 @@ impl Block {
     fn read_value<'b>(&mut self, bytes: &'b [u8], left: u32, is_first: bool) -> &'b [u8] {
         let (read, rest) = split_at_most(bytes, left);
         if is_first && matches!(self.kind, Kind::FinalStatus | Kind::InterimStatus) {
-            let is_interim = read.first().is_some_and(|octet| *octet == b'1' || octet >> 3 == 1);
-            self.kind = if is_interim { Kind::InterimStatus } else { Kind::FinalStatus };
+            let is_interim = read
+                .first()
+                .is_some_and(|octet| *octet == b'1' || octet >> 3 == 1);
+            self.kind = if is_interim {
+                Kind::InterimStatus
+            } else {
+                Kind::FinalStatus
+            };
         }
         let left = left - length(read);
         if left > 0 {
@@ -264,7 +291,10 @@ impl Block {
         }
         if self.is_indexed {
             let kind = self.kind as u128;
-            self.indexed = [self.indexed[0] << 1 | kind & 1, self.indexed[1] << 1 | kind >> 1];
+            self.indexed = [
+                self.indexed[0] << 1 | kind & 1,
+                self.indexed[1] << 1 | kind >> 1,
+            ];
         }
         self.step = Step::Field;
     }

@@ -39,7 +39,15 @@ impl<T: Send + Sync + 'static> Renewed<T> {
         let first = Content::of(&files);
         let current = ArcSwap::from_pointee(make()?);
         let (renewals, refusals) = (AtomicU64::new(0), AtomicU64::new(0));
-        Ok(Self { name, files, make: Box::new(make), current, first, renewals, refusals })
+        Ok(Self {
+            name,
+            files,
+            make: Box::new(make),
+            current,
+            first,
+            renewals,
+            refusals,
+        })
     }
 
     /// As the files were when they were last good.
@@ -49,16 +57,23 @@ impl<T: Send + Sync + 'static> Renewed<T> {
 
     /// How often new files have been taken up, and how often they were no good.
     pub fn counts(&self) -> (u64, u64) {
-        (self.renewals.load(Ordering::Relaxed), self.refusals.load(Ordering::Relaxed))
+        (
+            self.renewals.load(Ordering::Relaxed),
+            self.refusals.load(Ordering::Relaxed),
+        )
     }
 
     /// Looks at the files for as long as somebody has use for what is made of them; belongs in a task of the control
     /// plane. Files that are no good change nothing.
     pub async fn keep(this: Weak<Self>) {
-        let Some(mut seen) = this.upgrade().map(|this| this.first.clone()) else { return };
+        let Some(mut seen) = this.upgrade().map(|this| this.first.clone()) else {
+            return;
+        };
         loop {
             tokio::time::sleep(LOOKED_AT_EACH).await;
-            let Some(this) = this.upgrade().filter(|this| !this.files.is_empty()) else { return };
+            let Some(this) = this.upgrade().filter(|this| !this.files.is_empty()) else {
+                return;
+            };
             let found = Content::of(&this.files);
             // Compared by content: a new file may bear an old date, and Kubernetes swaps links.
             if found != seen {
@@ -73,7 +88,11 @@ impl<T: Send + Sync + 'static> Renewed<T> {
             Ok(new) => {
                 self.current.store(Arc::new(new));
                 let renewals = self.renewals.fetch_add(1, Ordering::Relaxed) + 1;
-                tracing::info!(of = self.name, renewals, "new certificates are used from now on");
+                tracing::info!(
+                    of = self.name,
+                    renewals,
+                    "new certificates are used from now on"
+                );
             }
             Err(error) => {
                 let refusals = self.refusals.fetch_add(1, Ordering::Relaxed) + 1;
@@ -92,7 +111,8 @@ impl Content {
     pub fn of<'f>(files: impl IntoIterator<Item = &'f PathBuf>) -> Self {
         let mut digests = Vec::new();
         for file in files {
-            let Ok(bytes) = files::read(file, MAX_CONFIGURATION).map(zeroize::Zeroizing::new) else {
+            let Ok(bytes) = files::read(file, MAX_CONFIGURATION).map(zeroize::Zeroizing::new)
+            else {
                 return Self(None);
             };
             digests.extend_from_slice(digest(&SHA256, &bytes).as_ref());
@@ -109,6 +129,9 @@ impl Content {
 
 impl<T> std::fmt::Debug for Renewed<T> {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("Renewed").field("name", &self.name).field("files", &self.files).finish_non_exhaustive()
+        f.debug_struct("Renewed")
+            .field("name", &self.name)
+            .field("files", &self.files)
+            .finish_non_exhaustive()
     }
 }

@@ -16,7 +16,10 @@ pub(super) struct RequestLine {
 impl RequestLine {
     /// The next byte begins a request.
     pub(super) fn begin(&mut self) {
-        *self = Self { is_open: true, length: 0 };
+        *self = Self {
+            is_open: true,
+            length: 0,
+        };
     }
 
     /// Looks at what was read next. Returns how many bytes of the line stand before a fragment.
@@ -24,8 +27,14 @@ impl RequestLine {
         if !self.is_open {
             return None;
         }
-        let empty_lines =
-            if self.length == 0 { bytes.iter().take_while(|byte| b"\r\n".contains(byte)).count() } else { 0 };
+        let empty_lines = if self.length == 0 {
+            bytes
+                .iter()
+                .take_while(|byte| b"\r\n".contains(byte))
+                .count()
+        } else {
+            0
+        };
         let bytes = &bytes[empty_lines..];
         let Some(place) = memchr::memchr2(b'#', b'\n', bytes) else {
             self.length += bytes.len();
@@ -53,8 +62,16 @@ mod tests {
             for size in 1..=wire.len() {
                 let mut line = RequestLine::default();
                 line.begin();
-                let found: Vec<_> = wire.as_bytes().chunks(size).filter_map(|piece| line.read(piece)).collect();
-                assert_eq!(found, expected.into_iter().collect::<Vec<_>>(), "{wire:?} in pieces of {size}");
+                let found: Vec<_> = wire
+                    .as_bytes()
+                    .chunks(size)
+                    .filter_map(|piece| line.read(piece))
+                    .collect();
+                assert_eq!(
+                    found,
+                    expected.into_iter().collect::<Vec<_>>(),
+                    "{wire:?} in pieces of {size}"
+                );
             }
         }
     }

@@ -26,8 +26,12 @@ where
     let mut body = pin!(body);
     let mut sending = Sending { stream, stall };
     loop {
-        let Some(frame) = poll_fn(|context| sending.poll_next(body.as_mut(), context)).await? else {
-            return sending.stream.send_data(Bytes::new(), true).map_err(io::Error::other);
+        let Some(frame) = poll_fn(|context| sending.poll_next(body.as_mut(), context)).await?
+        else {
+            return sending
+                .stream
+                .send_data(Bytes::new(), true)
+                .map_err(io::Error::other);
         };
         match frame.into_data() {
             // Nothing to send, and no end: a frame without content would only cost the peer something.
@@ -39,7 +43,10 @@ where
             }
             Err(frame) => {
                 let trailers = frame.into_trailers().unwrap_or_default();
-                return sending.stream.send_trailers(trailers).map_err(io::Error::other);
+                return sending
+                    .stream
+                    .send_trailers(trailers)
+                    .map_err(io::Error::other);
             }
         }
     }
@@ -74,7 +81,9 @@ impl Sending<'_> {
             self.stream.reserve_capacity(data.len().min(SLICE));
             let room = poll_fn(|context| self.poll_room(context)).await?;
             let slice = data.split_to(room.min(data.len()));
-            self.stream.send_data(slice, is_last && data.is_empty()).map_err(io::Error::other)?;
+            self.stream
+                .send_data(slice, is_last && data.is_empty())
+                .map_err(io::Error::other)?;
         }
         Ok(is_last)
     }
@@ -87,9 +96,15 @@ impl Sending<'_> {
         let Poll::Ready(room) = room else {
             ready!(self.stall.poll_passed(context));
             self.stream.send_reset(Reason::CANCEL);
-            return Poll::Ready(Err(io::Error::new(io::ErrorKind::TimedOut, "the peer made no room in time")));
+            return Poll::Ready(Err(io::Error::new(
+                io::ErrorKind::TimedOut,
+                "the peer made no room in time",
+            )));
         };
         self.stall.moved();
-        Poll::Ready(room.ok_or(io::Error::from(io::ErrorKind::BrokenPipe))?.map_err(io::Error::other))
+        Poll::Ready(
+            room.ok_or(io::Error::from(io::ErrorKind::BrokenPipe))?
+                .map_err(io::Error::other),
+        )
     }
 }

@@ -56,7 +56,9 @@ impl TlsError {
     #[must_use]
     pub fn path(&self) -> Option<&Path> {
         match self {
-            Self::File { path, .. } | Self::Pem { path, .. } | Self::Certificate { path, .. } => Some(path),
+            Self::File { path, .. } | Self::Pem { path, .. } | Self::Certificate { path, .. } => {
+                Some(path)
+            }
             Self::Unusable(_) => None,
         }
     }
@@ -75,7 +77,12 @@ pub fn cryptography() -> Arc<CryptoProvider> {
 pub fn roots_from(path: &Path) -> Result<RootCertStore, TlsError> {
     let mut roots = RootCertStore::empty();
     for certificate in certificates(path)? {
-        roots.add(certificate).map_err(|source| TlsError::Certificate { path: path.to_owned(), source })?;
+        roots
+            .add(certificate)
+            .map_err(|source| TlsError::Certificate {
+                path: path.to_owned(),
+                source,
+            })?;
     }
     Ok(roots)
 }
@@ -87,7 +94,9 @@ pub fn system_roots() -> RootCertStore {
     // Some of a system's roots may be too old to be read; the others count.
     roots.add_parsable_certificates(rustls_native_certs::load_native_certs().certs);
     if roots.is_empty() {
-        tracing::warn!("the system trusts no roots, so no https works without tls_ca: install ca-certificates");
+        tracing::warn!(
+            "the system trusts no roots, so no https works without tls_ca: install ca-certificates"
+        );
     }
     roots
 }
@@ -96,15 +105,23 @@ pub fn system_roots() -> RootCertStore {
 ///
 /// # Errors
 /// [`TlsError`] when our certificate and its key do not fit each other.
-pub fn client(roots: RootCertStore, shown: Option<(&Path, &Path)>) -> Result<ClientConfig, TlsError> {
+pub fn client(
+    roots: RootCertStore,
+    shown: Option<(&Path, &Path)>,
+) -> Result<ClientConfig, TlsError> {
     let config = ClientConfig::builder_with_provider(cryptography())
         .with_safe_default_protocol_versions()?
         .with_root_certificates(roots);
-    let Some((certificate, key)) = shown else { return Ok(config.with_no_client_auth()) };
+    let Some((certificate, key)) = shown else {
+        return Ok(config.with_no_client_auth());
+    };
     let private = private_key(key)?;
     config
         .with_client_auth_cert(certificates(certificate)?, private)
-        .map_err(|source| TlsError::Certificate { path: certificate.to_owned(), source })
+        .map_err(|source| TlsError::Certificate {
+            path: certificate.to_owned(),
+            source,
+        })
 }
 
 /// How clients connect to us: with a certificate of `pairs` (each its chain and its private key in PEM) that bears the name
@@ -112,29 +129,37 @@ pub fn client(roots: RootCertStore, shown: Option<(&Path, &Path)>) -> Result<Cli
 ///
 /// # Errors
 /// [`TlsError`] when a file is none of what it should be, or a certificate and its key do not fit each other.
-pub fn server(pairs: &[(&Path, &Path)], client_ca: Option<&Path>) -> Result<ServerConfig, TlsError> {
+pub fn server(
+    pairs: &[(&Path, &Path)],
+    client_ca: Option<&Path>,
+) -> Result<ServerConfig, TlsError> {
     let provider = cryptography();
     let mut named = Vec::new();
     for &(certificate, key) in pairs {
         let private = private_key(key)?;
         let certified = CertifiedKey::from_der(certificates(certificate)?, private, &provider);
-        named.push(Arc::new(
-            certified.map_err(|source| TlsError::Certificate { path: certificate.to_owned(), source })?,
-        ));
+        named.push(Arc::new(certified.map_err(|source| {
+            TlsError::Certificate {
+                path: certificate.to_owned(),
+                source,
+            }
+        })?));
     }
-    let builder = ServerConfig::builder_with_provider(Arc::clone(&provider)).with_safe_default_protocol_versions()?;
+    let builder = ServerConfig::builder_with_provider(Arc::clone(&provider))
+        .with_safe_default_protocol_versions()?;
     let builder = match client_ca {
         None => builder.with_no_client_auth(),
         Some(path) => {
             // Asked for, and not demanded: whether a request needs one is for its route to say.
             let roots = Arc::new(roots_from(path)?);
-            let verifier = WebPkiClientVerifier::builder_with_provider(roots, Arc::clone(&provider))
-                .allow_unauthenticated()
-                .build()
-                .map_err(|error| TlsError::Certificate {
-                    path: path.to_owned(),
-                    source: rustls::Error::General(error.to_string()),
-                })?;
+            let verifier =
+                WebPkiClientVerifier::builder_with_provider(roots, Arc::clone(&provider))
+                    .allow_unauthenticated()
+                    .build()
+                    .map_err(|error| TlsError::Certificate {
+                        path: path.to_owned(),
+                        source: rustls::Error::General(error.to_string()),
+                    })?;
             builder.with_client_cert_verifier(verifier)
         }
     };
@@ -151,29 +176,56 @@ struct ByName(Vec<Arc<CertifiedKey>>);
 
 impl ResolvesServerCert for ByName {
     fn resolve(&self, hello: ClientHello<'_>) -> Option<Arc<CertifiedKey>> {
-        let asked = hello.server_name().and_then(|name| ServerName::try_from(name).ok());
+        let asked = hello
+            .server_name()
+            .and_then(|name| ServerName::try_from(name).ok());
         let bears = |key: &&Arc<CertifiedKey>| {
-            let certificate = key.end_entity_cert().ok().and_then(|der| ParsedCertificate::try_from(der).ok());
-            asked.as_ref().zip(certificate).is_some_and(|(name, own)| verify_server_name(&own, name).is_ok())
+            let certificate = key
+                .end_entity_cert()
+                .ok()
+                .and_then(|der| ParsedCertificate::try_from(der).ok());
+            asked
+                .as_ref()
+                .zip(certificate)
+                .is_some_and(|(name, own)| verify_server_name(&own, name).is_ok())
         };
-        self.0.iter().find(bears).or_else(|| self.0.first()).map(Arc::clone)
+        self.0
+            .iter()
+            .find(bears)
+            .or_else(|| self.0.first())
+            .map(Arc::clone)
     }
 }
 
 fn private_key(path: &Path) -> Result<PrivateKeyDer<'static>, TlsError> {
     let pem = Zeroizing::new(read(path)?);
-    PrivateKeyDer::from_pem_slice(&pem).map_err(|source| TlsError::Pem { path: path.to_owned(), source })
+    PrivateKeyDer::from_pem_slice(&pem).map_err(|source| TlsError::Pem {
+        path: path.to_owned(),
+        source,
+    })
 }
 
 fn read(path: &Path) -> Result<Vec<u8>, TlsError> {
-    files::read(path, MAX_NAMED).map_err(|source| TlsError::File { path: path.to_owned(), source })
+    files::read(path, MAX_NAMED).map_err(|source| TlsError::File {
+        path: path.to_owned(),
+        source,
+    })
 }
 
 fn certificates(path: &Path) -> Result<Vec<CertificateDer<'static>>, TlsError> {
-    let unreadable = |source| TlsError::Pem { path: path.to_owned(), source };
+    let unreadable = |source| TlsError::Pem {
+        path: path.to_owned(),
+        source,
+    };
     let pem = read(path)?;
-    let certificates: Vec<_> = CertificateDer::pem_slice_iter(&pem).collect::<Result<_, _>>().map_err(unreadable)?;
-    if certificates.is_empty() { Err(unreadable(pem::Error::NoItemsFound)) } else { Ok(certificates) }
+    let certificates: Vec<_> = CertificateDer::pem_slice_iter(&pem)
+        .collect::<Result<_, _>>()
+        .map_err(unreadable)?;
+    if certificates.is_empty() {
+        Err(unreadable(pem::Error::NoItemsFound))
+    } else {
+        Ok(certificates)
+    }
 }
 
 fn explained(error: &pem::Error) -> String {

@@ -32,8 +32,13 @@ pub struct Carried {
 
 /// Carries bytes both ways until both ends have finished, one of them breaks, or nothing moves for `idle_timeout`. An end
 /// that finishes is told to the other one, which may go on.
-pub async fn tunnel<N, F>(near: End<N>, far: End<F>, carried: &Carried, idle_timeout: Duration, ticker: &Rc<Ticker>)
-where
+pub async fn tunnel<N, F>(
+    near: End<N>,
+    far: End<F>,
+    carried: &Carried,
+    idle_timeout: Duration,
+    ticker: &Rc<Ticker>,
+) where
     N: AsyncRead + AsyncWrite + Unpin,
     F: AsyncRead + AsyncWrite + Unpin,
 {

@@ -42,14 +42,22 @@ pub fn extract(headers: &HeaderMap) -> Result<BearerToken<'_>, BearerError> {
 ///
 /// # Errors
 /// See [`BearerError`].
-pub fn extract_beside<'h>(headers: &'h HeaderMap, known: Option<&'h str>) -> Result<BearerToken<'h>, BearerError> {
+pub fn extract_beside<'h>(
+    headers: &'h HeaderMap,
+    known: Option<&'h str>,
+) -> Result<BearerToken<'h>, BearerError> {
     let mut values = headers.get_all(AUTHORIZATION).iter();
-    let Some(value) = values.next() else { return Err(BearerError::Missing) };
+    let Some(value) = values.next() else {
+        return Err(BearerError::Missing);
+    };
     if values.next().is_some() {
         return Err(BearerError::Repeated);
     }
     let value = value.as_bytes();
-    let scheme_length = value.iter().position(|&byte| !is_token_character(byte)).unwrap_or(value.len());
+    let scheme_length = value
+        .iter()
+        .position(|&byte| !is_token_character(byte))
+        .unwrap_or(value.len());
     let (scheme, rest) = value.split_at(scheme_length);
     if !scheme.eq_ignore_ascii_case(b"Bearer") {
         return Err(BearerError::OtherScheme);
@@ -66,14 +74,19 @@ pub fn extract_beside<'h>(headers: &'h HeaderMap, known: Option<&'h str>) -> Res
 }
 
 fn read(text: &[u8]) -> Result<BearerToken<'_>, BearerError> {
-    std::str::from_utf8(text).ok().and_then(BearerToken::parse).ok_or(BearerError::Malformed)
+    std::str::from_utf8(text)
+        .ok()
+        .and_then(BearerToken::parse)
+        .ok_or(BearerError::Malformed)
 }
 
 impl<'h> BearerToken<'h> {
     pub(crate) fn parse(text: &'h str) -> Option<Self> {
         let body = text.trim_end_matches('=');
         // Every byte is looked at, whatever the one before it was: so compilers look at many at a time.
-        let is_good = body.bytes().fold(true, |is_good, byte| is_good & is_b64token_character(byte));
+        let is_good = body
+            .bytes()
+            .fold(true, |is_good, byte| is_good & is_b64token_character(byte));
         (!body.is_empty() && is_good).then_some(Self(text))
     }
 
@@ -109,15 +122,26 @@ mod tests {
     fn extracted(values: &[&[u8]]) -> Result<String, BearerError> {
         let mut headers = HeaderMap::new();
         for value in values {
-            headers.append(AUTHORIZATION, HeaderValue::from_bytes(value).expect("a header value"));
+            headers.append(
+                AUTHORIZATION,
+                HeaderValue::from_bytes(value).expect("a header value"),
+            );
         }
         extract(&headers).map(|token| token.as_str().to_owned())
     }
 
     #[test]
     fn scheme_is_read_without_case_and_several_spaces_are_tolerated() {
-        for value in ["Bearer a.b-c_d~e+f/g==", "bearer a.b-c_d~e+f/g==", "BEARER    a.b-c_d~e+f/g=="] {
-            assert_eq!(extracted(&[value.as_bytes()]), Ok("a.b-c_d~e+f/g==".to_owned()), "{value}");
+        for value in [
+            "Bearer a.b-c_d~e+f/g==",
+            "bearer a.b-c_d~e+f/g==",
+            "BEARER    a.b-c_d~e+f/g==",
+        ] {
+            assert_eq!(
+                extracted(&[value.as_bytes()]),
+                Ok("a.b-c_d~e+f/g==".to_owned()),
+                "{value}"
+            );
         }
     }
 
@@ -126,10 +150,17 @@ mod tests {
         let mut headers = HeaderMap::new();
         headers.append(AUTHORIZATION, HeaderValue::from_static("bearer  abc.d=="));
         for known in ["abc.d==", "abc.d=", "abc", "", "bc.d==", "abc.d== "] {
-            assert_eq!(extract_beside(&headers, Some(known)), extract(&headers), "{known}");
+            assert_eq!(
+                extract_beside(&headers, Some(known)),
+                extract(&headers),
+                "{known}"
+            );
         }
         headers.append(AUTHORIZATION, HeaderValue::from_static("bearer abc.d=="));
-        assert_eq!(extract_beside(&headers, Some("abc.d==")), Err(BearerError::Repeated));
+        assert_eq!(
+            extract_beside(&headers, Some("abc.d==")),
+            Err(BearerError::Repeated)
+        );
     }
 
     #[test]
@@ -153,16 +184,31 @@ mod tests {
             b"Bearer token=\"good\"",
         ];
         for value in malformed {
-            assert_eq!(extracted(&[value]), Err(BearerError::Malformed), "{}", value.escape_ascii());
+            assert_eq!(
+                extracted(&[value]),
+                Err(BearerError::Malformed),
+                "{}",
+                value.escape_ascii()
+            );
         }
     }
 
     #[test]
     fn another_scheme_is_not_bearer() {
-        for value in
-            ["Basic dXNlcjpwYXNz", "Bearergood", "Bearergood token", "DPoP good", "good", "", "Basic a, Bearer b"]
-        {
-            assert_eq!(extracted(&[value.as_bytes()]), Err(BearerError::OtherScheme), "{value}");
+        for value in [
+            "Basic dXNlcjpwYXNz",
+            "Bearergood",
+            "Bearergood token",
+            "DPoP good",
+            "good",
+            "",
+            "Basic a, Bearer b",
+        ] {
+            assert_eq!(
+                extracted(&[value.as_bytes()]),
+                Err(BearerError::OtherScheme),
+                "{value}"
+            );
         }
     }
 
@@ -173,8 +219,16 @@ mod tests {
 
     #[test]
     fn several_headers_are_refused_whatever_they_say() {
-        for values in [["Bearer a", "Bearer a"], ["Basic a", "Bearer b"], ["Bearer a", ""]] {
-            assert_eq!(extracted(&values.map(str::as_bytes)), Err(BearerError::Repeated), "{values:?}"); // R1
+        for values in [
+            ["Bearer a", "Bearer a"],
+            ["Basic a", "Bearer b"],
+            ["Bearer a", ""],
+        ] {
+            assert_eq!(
+                extracted(&values.map(str::as_bytes)),
+                Err(BearerError::Repeated),
+                "{values:?}"
+            ); // R1
         }
     }
 

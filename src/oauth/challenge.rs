@@ -65,7 +65,8 @@ impl Challenge<'_> {
             text.push('"');
             separator = ", ";
         }
-        HeaderValue::try_from(text).expect("names, quotes and quotable characters are all printable ASCII")
+        HeaderValue::try_from(text)
+            .expect("names, quotes and quotable characters are all printable ASCII")
     }
 }
 
@@ -89,12 +90,28 @@ mod tests {
     fn the_three_plain_forms_are_exact() {
         let plain = Challenge::default();
         assert_eq!(plain.to_header_value(), "Bearer");
-        let invalid = Challenge { error: Some(ErrorCode::InvalidToken), ..plain };
+        let invalid = Challenge {
+            error: Some(ErrorCode::InvalidToken),
+            ..plain
+        };
         assert_eq!(invalid.to_header_value(), "Bearer error=\"invalid_token\"");
-        let malformed = Challenge { error: Some(ErrorCode::InvalidRequest), ..plain };
-        assert_eq!(malformed.to_header_value(), "Bearer error=\"invalid_request\"");
-        let insufficient = Challenge { error: Some(ErrorCode::InsufficientScope), scope: Some("a b"), ..plain };
-        assert_eq!(insufficient.to_header_value(), "Bearer error=\"insufficient_scope\", scope=\"a b\"");
+        let malformed = Challenge {
+            error: Some(ErrorCode::InvalidRequest),
+            ..plain
+        };
+        assert_eq!(
+            malformed.to_header_value(),
+            "Bearer error=\"invalid_request\""
+        );
+        let insufficient = Challenge {
+            error: Some(ErrorCode::InsufficientScope),
+            scope: Some("a b"),
+            ..plain
+        };
+        assert_eq!(
+            insufficient.to_header_value(),
+            "Bearer error=\"insufficient_scope\", scope=\"a b\""
+        );
     }
 
     #[test]
@@ -115,8 +132,14 @@ mod tests {
 
     #[test]
     fn hostile_text_stays_within_its_quotes() {
-        let hostile = Challenge { description: Some("x\", error=\"\r\nSet-Cookie: a\\\"é"), ..Challenge::default() };
-        assert_eq!(hostile.to_header_value(), "Bearer error_description=\"x', error='??Set-Cookie: a?'?\""); // R5
+        let hostile = Challenge {
+            description: Some("x\", error=\"\r\nSet-Cookie: a\\\"é"),
+            ..Challenge::default()
+        };
+        assert_eq!(
+            hostile.to_header_value(),
+            "Bearer error_description=\"x', error='??Set-Cookie: a?'?\""
+        ); // R5
     }
 
     proptest! {

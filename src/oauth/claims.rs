@@ -106,7 +106,10 @@ impl Claims {
     /// # Errors
     /// [`ClaimsError::DuplicateMember`] or [`ClaimsError::NotAnObject`].
     pub fn parse(payload: &[u8]) -> Result<Self, ClaimsError> {
-        Ok(Self { members: json::parse_object(payload)?, size: payload.len() })
+        Ok(Self {
+            members: json::parse_object(payload)?,
+            size: payload.len(),
+        })
     }
 
     /// A claims set that came within something else of `size` bytes.
@@ -120,9 +123,12 @@ impl Claims {
     /// names, and on the scope by whichever of its names.
     #[must_use]
     pub fn over(mut self, token: &ActiveToken, scope_claims: &[String]) -> Self {
-        let names_scope = scope_claims.iter().any(|claim| self.members.contains_key(claim));
+        let names_scope = scope_claims
+            .iter()
+            .any(|claim| self.members.contains_key(claim));
         for (name, value) in &token.claims {
-            let is_named = self.members.contains_key(name) || (names_scope && scope_claims.contains(name));
+            let is_named =
+                self.members.contains_key(name) || (names_scope && scope_claims.contains(name));
             if !is_named {
                 self.members.insert(name.clone(), value.clone());
             }
@@ -147,7 +153,9 @@ impl Claims {
     /// # Errors
     /// [`ClaimsError`] names the first rule that is broken.
     pub fn check(self, expected: &Expectation, now: UnixTime) -> Result<ActiveToken, ClaimsError> {
-        Rule::ALL.into_iter().try_for_each(|rule| rule.judge(&self, expected, now))?;
+        Rule::ALL
+            .into_iter()
+            .try_for_each(|rule| rule.judge(&self, expected, now))?;
         let expires_at = self.expiry(expected, now)?;
         let scopes = self.scopes(expected)?;
         Ok(ActiveToken {
@@ -160,11 +168,17 @@ impl Claims {
     }
 
     // `None` means never, or that nobody said.
-    fn expiry(&self, expected: &Expectation, now: UnixTime) -> Result<Option<UnixTime>, ClaimsError> {
+    fn expiry(
+        &self,
+        expected: &Expectation,
+        now: UnixTime,
+    ) -> Result<Option<UnixTime>, ClaimsError> {
         match self.time("exp", expected.expiry_unit)? {
             None if expected.expiry_required => Err(ClaimsError::MissingClaim("exp".to_owned())),
             None => Ok(None),
-            Some(at) if at > now.later_by(UNBOUNDED) && expected.accept_unbounded_expiry => Ok(None),
+            Some(at) if at > now.later_by(UNBOUNDED) && expected.accept_unbounded_expiry => {
+                Ok(None)
+            }
             Some(at) if at > now.later_by(UNBOUNDED) => Err(ClaimsError::UnboundedExpiry { at }),
             Some(at) if now >= at.later_by(expected.leeway) => Err(ClaimsError::Expired { at }),
             Some(at) => Ok(Some(at)),
@@ -172,7 +186,9 @@ impl Claims {
     }
 
     fn time(&self, claim: &'static str, unit: ExpiryUnit) -> Result<Option<UnixTime>, ClaimsError> {
-        let Some(value) = self.members.get(claim) else { return Ok(None) };
+        let Some(value) = self.members.get(claim) else {
+            return Ok(None);
+        };
         let number = match value.as_i64() {
             Some(whole) => Some(whole),
             None if value.is_f64() => value.as_f64().and_then(whole_number),
@@ -189,10 +205,18 @@ impl Claims {
 
     fn scopes(&self, expected: &Expectation) -> Result<ScopeSet, ClaimsError> {
         let wildcards = expected.granted_wildcards;
-        let granted = match expected.scope_claims.iter().find_map(|claim| self.members.get(claim)) {
+        let granted = match expected
+            .scope_claims
+            .iter()
+            .find_map(|claim| self.members.get(claim))
+        {
             Some(Value::String(scopes)) => ScopeSet::parse(scopes, wildcards),
-            Some(Value::Array(scopes)) => ScopeSet::from_elements(scopes.iter().filter_map(Value::as_str), wildcards),
-            Some(Value::Null | Value::Bool(_) | Value::Number(_) | Value::Object(_)) | None => Ok(ScopeSet::empty()),
+            Some(Value::Array(scopes)) => {
+                ScopeSet::from_elements(scopes.iter().filter_map(Value::as_str), wildcards)
+            }
+            Some(Value::Null | Value::Bool(_) | Value::Number(_) | Value::Object(_)) | None => {
+                Ok(ScopeSet::empty())
+            }
         };
         granted.map_err(|_| ClaimsError::TooManyScopes)
     }
@@ -207,7 +231,9 @@ impl std::fmt::Debug for Claims {
 
 // The bound is 2^63, the first whole number beyond an i64; every f64 below it fits once its fraction is cut off.
 fn whole_number(number: f64) -> Option<i64> {
-    (0.0..9_223_372_036_854_775_808.0).contains(&number).then_some(number as i64)
+    (0.0..9_223_372_036_854_775_808.0)
+        .contains(&number)
+        .then_some(number as i64)
 }
 
 #[cfg(test)]

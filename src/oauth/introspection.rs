@@ -66,13 +66,24 @@ impl Introspection {
     ///
     /// # Errors
     /// [`UnclearAnswer`] when it is of somebody else, for somebody else, or does not tell.
-    pub fn parse_signed(claims: &[u8], issuers: &[String], recipients: &[String]) -> Result<Self, UnclearAnswer> {
+    pub fn parse_signed(
+        claims: &[u8],
+        issuers: &[String],
+        recipients: &[String],
+    ) -> Result<Self, UnclearAnswer> {
         let mut members = json::parse_object(claims)?;
         let issuer = members.get("iss").and_then(Value::as_str);
         if !issuer.is_some_and(|issuer| issuers.iter().any(|name| name == issuer)) {
             let names = || issuers.iter().map(String::as_str);
-            let (expected, hint) = (issuer_name::listed(names()), issuer_name::hint(issuer, names()));
-            return Err(UnclearAnswer::OtherIssuer { expected, found: issuer.map(shortened), hint });
+            let (expected, hint) = (
+                issuer_name::listed(names()),
+                issuer_name::hint(issuer, names()),
+            );
+            return Err(UnclearAnswer::OtherIssuer {
+                expected,
+                found: issuer.map(shortened),
+                hint,
+            });
         }
         let is_ours = |audience: &Value| recipients.iter().any(|name| audience == name);
         let is_for_us = match members.get("aud") {
@@ -100,7 +111,9 @@ impl Introspection {
             Some(Value::Null) => Err(UnclearAnswer::NoActive("null")),
             Some(Value::Number(_)) => Err(UnclearAnswer::NoActive("a number")),
             Some(Value::String(_)) => Err(UnclearAnswer::NoActive("a string")),
-            Some(Value::Array(_) | Value::Object(_)) => Err(UnclearAnswer::NoActive("an array or object")),
+            Some(Value::Array(_) | Value::Object(_)) => {
+                Err(UnclearAnswer::NoActive("an array or object"))
+            }
         }
     }
 }
@@ -120,9 +133,18 @@ mod tests {
 
     #[test]
     fn r8_only_the_boolean_active_tells() {
-        assert!(matches!(Introspection::parse(br#"{"active":false}"#), Ok(Introspection::Inactive)));
-        assert!(matches!(Introspection::parse(br#"{"active":false,"exp":1}"#), Ok(Introspection::Inactive)));
-        assert!(matches!(Introspection::parse(br#"{"exp":1,"active":true}"#), Ok(Introspection::Active(_))));
+        assert!(matches!(
+            Introspection::parse(br#"{"active":false}"#),
+            Ok(Introspection::Inactive)
+        ));
+        assert!(matches!(
+            Introspection::parse(br#"{"active":false,"exp":1}"#),
+            Ok(Introspection::Inactive)
+        ));
+        assert!(matches!(
+            Introspection::parse(br#"{"exp":1,"active":true}"#),
+            Ok(Introspection::Active(_))
+        ));
         for answer in [
             "",
             "{}",
@@ -146,7 +168,9 @@ mod tests {
 
     #[test]
     fn null_members_of_an_answer_are_left_out() {
-        let Ok(Introspection::Active(claims)) = Introspection::parse(br#"{"active":true,"iss":"a","cnf":null}"#) else {
+        let Ok(Introspection::Active(claims)) =
+            Introspection::parse(br#"{"active":true,"iss":"a","cnf":null}"#)
+        else {
             panic!("an active answer");
         };
         assert_eq!(claims.issuer(), Some("a"));
@@ -156,7 +180,10 @@ mod tests {
     #[test]
     fn r12_signed_answer_is_of_the_issuer_and_for_us() {
         assert!(matches!(signed(|_| ()), Ok(Introspection::Active(_))));
-        assert!(matches!(signed(|claims| claims["aud"] = json!(["x", "gateway"])), Ok(Introspection::Active(_))));
+        assert!(matches!(
+            signed(|claims| claims["aud"] = json!(["x", "gateway"])),
+            Ok(Introspection::Active(_))
+        ));
         assert!(matches!(
             signed(|claims| claims["token_introspection"]["active"] = json!(false)),
             Ok(Introspection::Inactive)
@@ -174,9 +201,17 @@ mod tests {
             ("token_introspection", json!({})),
             ("token_introspection", Value::Null),
         ] {
-            assert!(signed(|claims| claims[name] = value.clone()).is_err(), "{name} = {value}");
+            assert!(
+                signed(|claims| claims[name] = value.clone()).is_err(),
+                "{name} = {value}"
+            );
         }
         // An answer that is not wrapped is none, whoever signed it.
-        assert!(signed(|claims| *claims = json!({ "iss": "https://as", "aud": "gateway", "active": true })).is_err());
+        assert!(
+            signed(
+                |claims| *claims = json!({ "iss": "https://as", "aud": "gateway", "active": true })
+            )
+            .is_err()
+        );
     }
 }

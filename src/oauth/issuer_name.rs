@@ -24,7 +24,11 @@ pub fn difference(found: &str, expected: &str) -> Option<String> {
         (one.port != other.port, "the port"),
         (one.slashes != other.slashes, "a trailing slash"),
     ];
-    let differences: Vec<_> = differences.iter().filter(|(differs, _)| *differs).map(|(_, name)| *name).collect();
+    let differences: Vec<_> = differences
+        .iter()
+        .filter(|(differs, _)| *differs)
+        .map(|(_, name)| *name)
+        .collect();
     (!differences.is_empty()).then(|| differences.join(" and "))
 }
 
@@ -32,7 +36,10 @@ pub fn difference(found: &str, expected: &str) -> Option<String> {
 pub(crate) fn hint<'e>(found: Option<&str>, expected: impl IntoIterator<Item = &'e str>) -> String {
     let near = |expected: &str| {
         let difference = difference(found?, expected)?;
-        Some(format!(", which differs from {:?} by {difference}", super::shortened(expected)))
+        Some(format!(
+            ", which differs from {:?} by {difference}",
+            super::shortened(expected)
+        ))
     };
     expected.into_iter().find_map(near).unwrap_or_default()
 }
@@ -40,8 +47,11 @@ pub(crate) fn hint<'e>(found: Option<&str>, expected: impl IntoIterator<Item = &
 /// `"a", "b" or "c"`: the first ones, where there are many.
 pub(crate) fn listed<'e>(names: impl IntoIterator<Item = &'e str>) -> String {
     let mut names = names.into_iter();
-    let mut shown: Vec<_> =
-        names.by_ref().take(MAX_LISTED).map(|name| format!("{:?}", super::shortened(name))).collect();
+    let mut shown: Vec<_> = names
+        .by_ref()
+        .take(MAX_LISTED)
+        .map(|name| format!("{:?}", super::shortened(name)))
+        .collect();
     let more = names.count();
     if more > 0 {
         shown.push(format!("one of {more} more"));
@@ -68,8 +78,17 @@ impl<'t> Parts<'t> {
         let whole = rest.trim_end_matches('/');
         let (authority, path) = whole.split_at(whole.find('/').unwrap_or(whole.len()));
         let is_port = |port: &str| port.bytes().all(|byte| byte.is_ascii_digit());
-        let (host, port) = authority.rsplit_once(':').filter(|(_, port)| is_port(port)).unwrap_or((authority, ""));
-        Self { scheme, host, port, path, slashes: rest.len() - whole.len() }
+        let (host, port) = authority
+            .rsplit_once(':')
+            .filter(|(_, port)| is_port(port))
+            .unwrap_or((authority, ""));
+        Self {
+            scheme,
+            host,
+            port,
+            path,
+            slashes: rest.len() - whole.len(),
+        }
     }
 }
 
@@ -80,25 +99,77 @@ mod tests {
     #[test]
     fn difference_is_told_where_two_identifiers_are_nearly_one() {
         for (found, expected, told) in [
-            ("https://id.example.com/", "https://id.example.com", Some("a trailing slash")),
-            ("https://id.example.com", "https://id.example.com/", Some("a trailing slash")),
-            ("https://id.example.com/realms/a/", "https://id.example.com/realms/a", Some("a trailing slash")),
-            ("http://id.example.com", "https://id.example.com", Some("the scheme")),
-            ("id.example.com", "https://id.example.com", Some("the scheme")),
-            ("http://id.example.com/", "https://id.example.com", Some("the scheme and a trailing slash")),
-            ("https://id.example.com:443", "https://id.example.com", Some("the port")),
-            ("https://id.example.com:8443/a", "https://id.example.com:9443/a", Some("the port")),
-            ("https://ID.example.com/Realms/a", "https://id.example.com/realms/a", Some("upper and lower case")),
+            (
+                "https://id.example.com/",
+                "https://id.example.com",
+                Some("a trailing slash"),
+            ),
+            (
+                "https://id.example.com",
+                "https://id.example.com/",
+                Some("a trailing slash"),
+            ),
+            (
+                "https://id.example.com/realms/a/",
+                "https://id.example.com/realms/a",
+                Some("a trailing slash"),
+            ),
+            (
+                "http://id.example.com",
+                "https://id.example.com",
+                Some("the scheme"),
+            ),
+            (
+                "id.example.com",
+                "https://id.example.com",
+                Some("the scheme"),
+            ),
+            (
+                "http://id.example.com/",
+                "https://id.example.com",
+                Some("the scheme and a trailing slash"),
+            ),
+            (
+                "https://id.example.com:443",
+                "https://id.example.com",
+                Some("the port"),
+            ),
+            (
+                "https://id.example.com:8443/a",
+                "https://id.example.com:9443/a",
+                Some("the port"),
+            ),
+            (
+                "https://ID.example.com/Realms/a",
+                "https://id.example.com/realms/a",
+                Some("upper and lower case"),
+            ),
             ("Corp", "corp", Some("upper and lower case")),
-            (" https://id.example.com", "https://id.example.com", Some("white space around it")),
+            (
+                " https://id.example.com",
+                "https://id.example.com",
+                Some("white space around it"),
+            ),
             ("https://[::1]:8443", "https://[::1]", Some("the port")),
             ("https://id.example.com", "https://id.example.com", None),
             ("https://id.example.org", "https://id.example.com", None),
-            ("https://id.example.com/realms/b", "https://id.example.com/realms/a", None),
-            ("https://id.example.com/realms", "https://id.example.com", None),
+            (
+                "https://id.example.com/realms/b",
+                "https://id.example.com/realms/a",
+                None,
+            ),
+            (
+                "https://id.example.com/realms",
+                "https://id.example.com",
+                None,
+            ),
             ("", "https://id.example.com", None),
         ] {
-            assert_eq!(difference(found, expected).as_deref(), told, "{found:?} and {expected:?}");
+            assert_eq!(
+                difference(found, expected).as_deref(),
+                told,
+                "{found:?} and {expected:?}"
+            );
         }
     }
 
@@ -109,6 +180,9 @@ mod tests {
         assert_eq!(listed(["a", "b", "c"]), "\"a\", \"b\" or \"c\"");
         let many: Vec<_> = (0..20).map(|number| number.to_string()).collect();
         let told = listed(many.iter().map(String::as_str));
-        assert_eq!(told, "\"0\", \"1\", \"2\", \"3\", \"4\", \"5\", \"6\", \"7\" or one of 12 more");
+        assert_eq!(
+            told,
+            "\"0\", \"1\", \"2\", \"3\", \"4\", \"5\", \"6\", \"7\" or one of 12 more"
+        );
     }
 }

@@ -27,7 +27,9 @@ pub enum JsonError {
 /// # Errors
 /// [`JsonError`] for anything but one object without duplicate members, surrounded by nothing but white space.
 pub fn parse_object(text: &[u8]) -> Result<Map<String, Value>, JsonError> {
-    serde_json::from_slice::<Strict>(text).map_err(JsonError::Malformed)?.into_object()
+    serde_json::from_slice::<Strict>(text)
+        .map_err(JsonError::Malformed)?
+        .into_object()
 }
 
 /// A JSON value, or the news that some object in it names a member twice.
@@ -44,9 +46,13 @@ impl Strict {
     pub(super) fn into_object(self) -> Result<Map<String, Value>, JsonError> {
         match self.0 {
             Ok(Value::Object(members)) => Ok(members),
-            Ok(Value::Null | Value::Bool(_) | Value::Number(_) | Value::String(_) | Value::Array(_)) => {
-                Err(JsonError::NotAnObject)
-            }
+            Ok(
+                Value::Null
+                | Value::Bool(_)
+                | Value::Number(_)
+                | Value::String(_)
+                | Value::Array(_),
+            ) => Err(JsonError::NotAnObject),
             Err(DuplicateMember) => Err(JsonError::DuplicateMember),
         }
     }
@@ -126,7 +132,10 @@ mod tests {
     fn an_object_reads_as_serde_json_reads_it() {
         let text = r#" {"a":[1,-2,3.5,"x\u00e9",true,null,{"b":{}}],"c":18446744073709551615} "#;
         let expected: Value = serde_json::from_str(text).expect("the text is JSON");
-        assert_eq!(Value::Object(parse_object(text.as_bytes()).expect("no member is there twice")), expected);
+        assert_eq!(
+            Value::Object(parse_object(text.as_bytes()).expect("no member is there twice")),
+            expected
+        );
     }
 
     #[test]
@@ -139,14 +148,23 @@ mod tests {
             r#"{"a":1,"a":2,"b":3}"#,
             r#"{"":1,"":2}"#,
         ] {
-            assert!(matches!(parse_object(text.as_bytes()), Err(JsonError::DuplicateMember)), "{text}");
+            assert!(
+                matches!(
+                    parse_object(text.as_bytes()),
+                    Err(JsonError::DuplicateMember)
+                ),
+                "{text}"
+            );
         }
     }
 
     #[test]
     fn what_is_not_one_object_is_refused() {
         for text in ["[]", "1", "null", "\"a\"", "true", "[{}]"] {
-            assert!(matches!(parse_object(text.as_bytes()), Err(JsonError::NotAnObject)), "{text}");
+            assert!(
+                matches!(parse_object(text.as_bytes()), Err(JsonError::NotAnObject)),
+                "{text}"
+            );
         }
         for text in [
             &b""[..],
@@ -162,13 +180,19 @@ mod tests {
             b"{\"a\":\"\xFF\"}",
             b"{\"a\":\"\\ud800\"}",
         ] {
-            assert!(matches!(parse_object(text), Err(JsonError::Malformed(_))), "{text:?}");
+            assert!(
+                matches!(parse_object(text), Err(JsonError::Malformed(_))),
+                "{text:?}"
+            );
         }
     }
 
     #[test]
     fn depth_is_bounded() {
         let deep = format!("{{\"a\":{}{}}}", "[".repeat(100_000), "]".repeat(100_000));
-        assert!(matches!(parse_object(deep.as_bytes()), Err(JsonError::Malformed(_))));
+        assert!(matches!(
+            parse_object(deep.as_bytes()),
+            Err(JsonError::Malformed(_))
+        ));
     }
 }

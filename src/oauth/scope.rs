@@ -25,7 +25,9 @@ pub enum ScopeTokenError {
     #[error("a scope-token cannot be empty")]
     Empty,
     /// A character outside `%x21 / %x23-5B / %x5D-7E`.
-    #[error("character {character:?} at byte {offset} cannot stand in a scope-token (RFC 6749 section 3.3)")]
+    #[error(
+        "character {character:?} at byte {offset} cannot stand in a scope-token (RFC 6749 section 3.3)"
+    )]
     Forbidden {
         /// What stands there.
         character: char,
@@ -41,7 +43,10 @@ impl ScopePattern {
     /// Names the first character outside the grammar and its offset.
     pub fn parse(text: &str) -> Result<Self, ScopeTokenError> {
         check_scope_token(text)?;
-        Ok(Self { text: text.into(), has_wildcard: text.contains('*') })
+        Ok(Self {
+            text: text.into(),
+            has_wildcard: text.contains('*'),
+        })
     }
 
     /// Reads a scope-token in which `*` stands for itself.
@@ -50,7 +55,10 @@ impl ScopePattern {
     /// Names the first character outside the grammar and its offset.
     pub fn literal(text: &str) -> Result<Self, ScopeTokenError> {
         check_scope_token(text)?;
-        Ok(Self { text: text.into(), has_wildcard: false })
+        Ok(Self {
+            text: text.into(),
+            has_wildcard: false,
+        })
     }
 
     /// The pattern as it was written.
@@ -68,7 +76,11 @@ impl ScopePattern {
     /// Whether this pattern stands for the one scope-token `scope`, in which `*` is itself.
     #[must_use]
     pub fn fits(&self, scope: &str) -> bool {
-        if self.has_wildcard { wildcard_fits(&self.text, scope) } else { *self.text == *scope }
+        if self.has_wildcard {
+            wildcard_fits(&self.text, scope)
+        } else {
+            *self.text == *scope
+        }
     }
 
     /// Whether some scope-token fits both patterns.
@@ -196,7 +208,10 @@ pub fn check_scope_token(text: &str) -> Result<(), ScopeTokenError> {
     if text.is_empty() {
         return Err(ScopeTokenError::Empty);
     }
-    match text.char_indices().find(|&(_, character)| !is_scope_character(character)) {
+    match text
+        .char_indices()
+        .find(|&(_, character)| !is_scope_character(character))
+    {
         Some((offset, character)) => Err(ScopeTokenError::Forbidden { character, offset }),
         None => Ok(()),
     }
@@ -217,8 +232,12 @@ fn is_scope_character(character: char) -> bool {
 // Each literal piece is taken at its first possible place. A later place could only leave less for the pieces after it,
 // so the first choice never has to be undone.
 fn wildcard_fits(pattern: &str, scope: &str) -> bool {
-    let Some((head, tail)) = pattern.split_once('*') else { return pattern == scope };
-    let Some(mut rest) = scope.strip_prefix(head) else { return false };
+    let Some((head, tail)) = pattern.split_once('*') else {
+        return pattern == scope;
+    };
+    let Some(mut rest) = scope.strip_prefix(head) else {
+        return false;
+    };
     let mut pieces = tail.split('*').peekable();
     while let Some(piece) = pieces.next() {
         // The wildcard before this piece takes one character at the least.

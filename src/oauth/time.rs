@@ -48,9 +48,9 @@ impl UnixTime {
 impl fmt::Display for UnixTime {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match u64::try_from(self.0) {
-            Ok(seconds) if self.0 <= LAST_DATE => {
-                f.write_str(&httpdate::fmt_http_date(UNIX_EPOCH + Duration::from_secs(seconds)))
-            }
+            Ok(seconds) if self.0 <= LAST_DATE => f.write_str(&httpdate::fmt_http_date(
+                UNIX_EPOCH + Duration::from_secs(seconds),
+            )),
             Ok(_) | Err(_) => write!(f, "{} seconds after 1970", self.0),
         }
     }
@@ -72,9 +72,18 @@ mod tests {
 
     #[test]
     fn times_are_told_as_dates_as_far_as_there_are_any() {
-        assert_eq!(UnixTime::from_seconds(i64::MAX).to_string(), "9223372036854775807 seconds after 1970");
-        assert_eq!(UnixTime::from_seconds(-1).to_string(), "-1 seconds after 1970");
-        assert_eq!(UnixTime::from_seconds(0).to_string(), "Thu, 01 Jan 1970 00:00:00 GMT");
+        assert_eq!(
+            UnixTime::from_seconds(i64::MAX).to_string(),
+            "9223372036854775807 seconds after 1970"
+        );
+        assert_eq!(
+            UnixTime::from_seconds(-1).to_string(),
+            "-1 seconds after 1970"
+        );
+        assert_eq!(
+            UnixTime::from_seconds(0).to_string(),
+            "Thu, 01 Jan 1970 00:00:00 GMT"
+        );
     }
 
     #[test]

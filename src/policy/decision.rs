@@ -60,7 +60,9 @@ pub fn decide(found: &Found<'_, '_>, token: Option<&ActiveToken>) -> Result<Perm
         is_met |= required.is_met_by(token.scopes(), &found.parameters)?;
     }
     match any_of.first() {
-        Some(first) if !is_met => Err(Denial::InsufficientScope { needed: first.filled(&found.parameters)? }),
+        Some(first) if !is_met => Err(Denial::InsufficientScope {
+            needed: first.filled(&found.parameters)?,
+        }),
         _ => Ok(Permit { route: found.index }),
     }
 }

@@ -48,7 +48,10 @@ pub fn normal_host(authority: &str) -> Result<Cow<'_, str>, HostError> {
         check_port(port)?;
         return Ok(Cow::Owned(format!("[{address}]")));
     }
-    let end = authority.bytes().position(|byte| byte == b':').unwrap_or(authority.len());
+    let end = authority
+        .bytes()
+        .position(|byte| byte == b':')
+        .unwrap_or(authority.len());
     let (name, port) = authority.split_at(end);
     let (mut has_empty_label, mut has_upper_case, mut last) = (false, false, b'.');
     for byte in name.bytes() {
@@ -70,7 +73,11 @@ pub fn normal_host(authority: &str) -> Result<Cow<'_, str>, HostError> {
     if has_empty_label {
         return Err(HostError::EmptyLabel);
     }
-    Ok(if has_upper_case { Cow::Owned(name.to_ascii_lowercase()) } else { Cow::Borrowed(name) })
+    Ok(if has_upper_case {
+        Cow::Owned(name.to_ascii_lowercase())
+    } else {
+        Cow::Borrowed(name)
+    })
 }
 
 /// A host that a route answers to, or every host beneath one.
@@ -115,15 +122,23 @@ impl HostPattern {
         }
         match beneath {
             Some(_) if is_address => Err(HostPatternError::BeneathAddress(text.to_owned())),
-            Some(_) => Ok(Self { name: format!(".{normal}").into() }),
-            None => Ok(Self { name: normal.into() }),
+            Some(_) => Ok(Self {
+                name: format!(".{normal}").into(),
+            }),
+            None => Ok(Self {
+                name: normal.into(),
+            }),
         }
     }
 
     /// Whether it stands for this host, as [`normal_host`] reads it.
     #[must_use]
     pub fn matches(&self, host: &str) -> bool {
-        if self.is_beneath() { host.ends_with(&*self.name) } else { *host == *self.name }
+        if self.is_beneath() {
+            host.ends_with(&*self.name)
+        } else {
+            *host == *self.name
+        }
     }
 
     pub(super) fn is_beneath(&self) -> bool {
@@ -133,17 +148,30 @@ impl HostPattern {
 
 impl fmt::Display for HostPattern {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{}{}", if self.is_beneath() { "*" } else { "" }, self.name)
+        write!(
+            f,
+            "{}{}",
+            if self.is_beneath() { "*" } else { "" },
+            self.name
+        )
     }
 }
 
 fn check_port(port: &str) -> Result<(), HostError> {
     // RFC 3986 §3.2.3 has `host:` with an empty port as well.
     let Some(digits) = port.strip_prefix(':') else {
-        return if port.is_empty() { Ok(()) } else { Err(HostError::InvalidPort) };
+        return if port.is_empty() {
+            Ok(())
+        } else {
+            Err(HostError::InvalidPort)
+        };
     };
     let is_number = digits.bytes().all(|byte| byte.is_ascii_digit());
-    if digits.is_empty() || is_number && digits.parse::<u16>().is_ok() { Ok(()) } else { Err(HostError::InvalidPort) }
+    if digits.is_empty() || is_number && digits.parse::<u16>().is_ok() {
+        Ok(())
+    } else {
+        Err(HostError::InvalidPort)
+    }
 }
 
 fn is_name_character(byte: u8) -> bool {
@@ -170,7 +198,10 @@ mod tests {
         ] {
             assert_eq!(normal_host(authority).as_deref(), Ok(host), "{authority}");
         }
-        assert!(matches!(normal_host("api.example.com:8443"), Ok(Cow::Borrowed("api.example.com"))));
+        assert!(matches!(
+            normal_host("api.example.com:8443"),
+            Ok(Cow::Borrowed("api.example.com"))
+        ));
     }
 
     #[test]
@@ -213,20 +244,44 @@ mod tests {
 
     #[test]
     fn pattern_is_a_host_or_everything_beneath_one() {
-        for (text, written) in
-            [("API.example.com.", "api.example.com"), ("*.Example.com", "*.example.com"), ("[::1]", "[::1]")]
-        {
-            assert_eq!(HostPattern::parse(text).map(|pattern| pattern.to_string()), Ok(written.to_owned()));
+        for (text, written) in [
+            ("API.example.com.", "api.example.com"),
+            ("*.Example.com", "*.example.com"),
+            ("[::1]", "[::1]"),
+        ] {
+            assert_eq!(
+                HostPattern::parse(text).map(|pattern| pattern.to_string()),
+                Ok(written.to_owned())
+            );
         }
         for (text, message) in [
             ("", "expected a host, but found none"),
-            ("api.example.com:80", "expected a host without port, but found \"api.example.com:80\""),
-            ("[::1]:80", "expected a host without port, but found \"[::1]:80\""),
-            ("*", "expected a * only as the first label, as in \"*.example.com\", but found \"*\""),
-            ("a.*.com", "expected a * only as the first label, as in \"*.example.com\", but found \"a.*.com\""),
-            ("*.[::1]", "expected a name after \"*.\", but found \"*.[::1]\""),
+            (
+                "api.example.com:80",
+                "expected a host without port, but found \"api.example.com:80\"",
+            ),
+            (
+                "[::1]:80",
+                "expected a host without port, but found \"[::1]:80\"",
+            ),
+            (
+                "*",
+                "expected a * only as the first label, as in \"*.example.com\", but found \"*\"",
+            ),
+            (
+                "a.*.com",
+                "expected a * only as the first label, as in \"*.example.com\", but found \"a.*.com\"",
+            ),
+            (
+                "*.[::1]",
+                "expected a name after \"*.\", but found \"*.[::1]\"",
+            ),
         ] {
-            assert_eq!(HostPattern::parse(text).map_err(|error| error.to_string()), Err(message.to_owned()), "{text}");
+            assert_eq!(
+                HostPattern::parse(text).map_err(|error| error.to_string()),
+                Err(message.to_owned()),
+                "{text}"
+            );
         }
     }
 }

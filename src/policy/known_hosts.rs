@@ -17,7 +17,9 @@ impl KnownHosts {
     /// Those that are listed, and no others.
     #[must_use]
     pub fn listed(hosts: Vec<HostPattern>) -> Self {
-        Self { listed: Some(hosts) }
+        Self {
+            listed: Some(hosts),
+        }
     }
 
     /// Nobody says which there are.
@@ -36,7 +38,13 @@ impl KnownHosts {
     #[must_use]
     pub fn contains(&self, host: &str) -> bool {
         let is_address = host.starts_with('[') || host.parse::<Ipv4Addr>().is_ok();
-        is_address || host == "localhost" || self.listed.iter().flatten().any(|known| known.matches(host))
+        is_address
+            || host == "localhost"
+            || self
+                .listed
+                .iter()
+                .flatten()
+                .any(|known| known.matches(host))
     }
 }
 
@@ -52,14 +60,37 @@ mod tests {
     #[test]
     fn addresses_and_localhost_are_known_and_of_names_only_those_that_are_listed() {
         let parse = |text| HostPattern::parse(text).expect("a host");
-        let listed = KnownHosts::listed(vec![parse("gateway.internal"), parse("*.svc.cluster.local")]);
-        for host in ["127.0.0.1", "10.0.0.1:9090", "[::1]", "[::1]:9090", "localhost", "LocalHost:80", "localhost."] {
-            for hosts in [&listed, &KnownHosts::listed(Vec::new()), &KnownHosts::unlisted()] {
+        let listed = KnownHosts::listed(vec![
+            parse("gateway.internal"),
+            parse("*.svc.cluster.local"),
+        ]);
+        for host in [
+            "127.0.0.1",
+            "10.0.0.1:9090",
+            "[::1]",
+            "[::1]:9090",
+            "localhost",
+            "LocalHost:80",
+            "localhost.",
+        ] {
+            for hosts in [
+                &listed,
+                &KnownHosts::listed(Vec::new()),
+                &KnownHosts::unlisted(),
+            ] {
                 assert!(knows(hosts, host), "{host}");
             }
         }
-        for host in ["gateway.internal", "Gateway.Internal.:9090", "a.svc.cluster.local", "a.b.svc.cluster.local"] {
-            assert!(knows(&listed, host) && !knows(&KnownHosts::listed(Vec::new()), host), "{host}");
+        for host in [
+            "gateway.internal",
+            "Gateway.Internal.:9090",
+            "a.svc.cluster.local",
+            "a.b.svc.cluster.local",
+        ] {
+            assert!(
+                knows(&listed, host) && !knows(&KnownHosts::listed(Vec::new()), host),
+                "{host}"
+            );
         }
         for host in [
             "evil.example",

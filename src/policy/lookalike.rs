@@ -41,7 +41,10 @@ pub(super) struct LenientPaths {
 
 impl LenientPaths {
     /// Makes it of the routes of a host: their positions and their paths. `strict` is the tree of the same paths as they are.
-    pub(super) fn build<'r>(routes: impl IntoIterator<Item = (usize, &'r RoutePattern)>, strict: &Node) -> Self {
+    pub(super) fn build<'r>(
+        routes: impl IntoIterator<Item = (usize, &'r RoutePattern)>,
+        strict: &Node,
+    ) -> Self {
         let (mut longest, mut folds, mut has_other_segments) = (0, false, false);
         let folded = routes.into_iter().map(|(index, pattern)| {
             let segments: Vec<_> = pattern.segments.iter().flat_map(folded).collect();
@@ -56,7 +59,12 @@ impl LenientPaths {
         });
         let tree = Node::build(folded);
         let merges = has_other_segments || tree.size() != strict.size();
-        Self { tree, longest, folds, merges }
+        Self {
+            tree,
+            longest,
+            folds,
+            merges,
+        }
     }
 
     /// Whether there may be more than one reading of a path whose parameters have these values.
@@ -64,21 +72,37 @@ impl LenientPaths {
     /// Most paths have one: no character in them is read in two ways, and where their route has a parameter, no other route
     /// has a literal.
     pub(super) fn may_be_misread(&self, path: &NormalPath<'_>, values: &Values<'_>) -> bool {
-        let is_contested = || values.are_contested() && (self.folds || has_other_readings(path.as_str()));
+        let is_contested =
+            || values.are_contested() && (self.folds || has_other_readings(path.as_str()));
         !path.is_plain() || self.merges || is_contested()
     }
 
     /// Shows `judge` the routes of every reading of a path, until it stops. `chosen` is the pattern that the gateway goes by.
-    pub(super) fn find_all<J>(&self, path: &NormalPath<'_>, chosen: &RoutePattern, judge: J) -> ControlFlow<usize>
+    pub(super) fn find_all<J>(
+        &self,
+        path: &NormalPath<'_>,
+        chosen: &RoutePattern,
+        judge: J,
+    ) -> ControlFlow<usize>
     where
         J: FnMut(&[usize], SharedParameters) -> ControlFlow<usize>,
     {
         let text = comparable(path.as_str());
         // A slash outside ASCII makes more segments of them.
         let is_aligned = slashes(&text) == slashes(path.as_str());
-        let written = if is_aligned { &chosen.segments[..] } else { &[] };
-        let mut readings = Readings { longest: self.longest, is_aligned, judge };
-        readings.of(&self.tree, text.strip_prefix('/'), written).map_continue(drop)
+        let written = if is_aligned {
+            &chosen.segments[..]
+        } else {
+            &[]
+        };
+        let mut readings = Readings {
+            longest: self.longest,
+            is_aligned,
+            judge,
+        };
+        readings
+            .of(&self.tree, text.strip_prefix('/'), written)
+            .map_continue(drop)
     }
 }
 
@@ -96,11 +120,20 @@ struct Readings<J> {
 // each node is visited twice at the most, and the recursion is as deep as the longest pattern.
 impl<J: FnMut(&[usize], SharedParameters) -> ControlFlow<usize>> Readings<J> {
     /// `path` is what follows the last slash that was taken, `written` what the chosen route has there.
-    fn of(&mut self, node: &Node, mut path: Option<&str>, mut written: &[Segment]) -> ControlFlow<usize, bool> {
+    fn of(
+        &mut self,
+        node: &Node,
+        mut path: Option<&str>,
+        mut written: &[Segment],
+    ) -> ControlFlow<usize, bool> {
         let mut ends_here = false;
         let (segment, further) = loop {
-            let Some(text) = path else { return self.end(node) };
-            let (segment, further) = text.split_once('/').map_or((text, None), |(first, rest)| (first, Some(rest)));
+            let Some(text) = path else {
+                return self.end(node);
+            };
+            let (segment, further) = text
+                .split_once('/')
+                .map_or((text, None), |(first, rest)| (first, Some(rest)));
             let is_trailing_slash = segment.is_empty() && further.is_none();
             if is_trailing_slash || !bare(segment).is_empty() {
                 break (segment, further);
@@ -138,7 +171,14 @@ impl<J: FnMut(&[usize], SharedParameters) -> ControlFlow<usize>> Readings<J> {
         written: &[Segment],
     ) -> ControlFlow<usize, bool> {
         let mut all = true;
-        let ends = ends(name, if is_written || node.literals.is_empty() { 0 } else { self.longest });
+        let ends = ends(
+            name,
+            if is_written || node.literals.is_empty() {
+                0
+            } else {
+                self.longest
+            },
+        );
         for name in std::iter::once(name).chain(ends) {
             all &= match node.literal_like(name) {
                 Some(literal) => self.of(literal, further, written)?,
@@ -163,14 +203,19 @@ impl<J: FnMut(&[usize], SharedParameters) -> ControlFlow<usize>> Readings<J> {
     }
 
     fn judge(&mut self, routes: &[usize]) -> ControlFlow<usize, bool> {
-        let shared = if self.is_aligned { SharedParameters::SAME_PATH } else { SharedParameters::None };
+        let shared = if self.is_aligned {
+            SharedParameters::SAME_PATH
+        } else {
+            SharedParameters::None
+        };
         (self.judge)(routes, shared).map_continue(|()| true)
     }
 }
 
 // Of a path that needs no second look: see `NormalPath::is_plain`.
 fn has_other_readings(path: &str) -> bool {
-    path.bytes().any(|byte| matches!(byte, b'A'..=b'Z' | b'.' | b':'))
+    path.bytes()
+        .any(|byte| matches!(byte, b'A'..=b'Z' | b'.' | b':'))
 }
 
 /// A normal path whose octets may be compared but for the case of ASCII, encoded or not.
@@ -201,7 +246,11 @@ fn query_or_fragment(segment: &str) -> Option<usize> {
 
 /// What a segment is called: without path parameters, and without what surrounds a name.
 fn bare(segment: &str) -> &str {
-    let end = [";", "%3B"].map(|end| segment.find(end)).into_iter().flatten().min();
+    let end = [";", "%3B"]
+        .map(|end| segment.find(end))
+        .into_iter()
+        .flatten()
+        .min();
     let mut name = &segment[..end.unwrap_or(segment.len())];
     loop {
         let shorter = name.trim_end_matches(['.', ' ']).trim_end_matches("%20");
@@ -247,7 +296,11 @@ fn folded(segment: &Segment) -> Vec<Segment> {
     if text.is_empty() {
         return vec![Segment::Literal(Box::default())];
     }
-    let text: String = if text.is_ascii() { text.to_ascii_lowercase() } else { skeleton(text.chars()).collect() };
+    let text: String = if text.is_ascii() {
+        text.to_ascii_lowercase()
+    } else {
+        skeleton(text.chars()).collect()
+    };
     let names = text.split('/').map(bare).filter(|name| !name.is_empty());
     names.map(|name| Segment::Literal(name.into())).collect()
 }

@@ -43,13 +43,19 @@ impl Methods {
                 }
             }
         }
-        if methods.is_empty() { Err(MethodsError::NoMethod) } else { Ok(Self(Some(methods))) }
+        if methods.is_empty() {
+            Err(MethodsError::NoMethod)
+        } else {
+            Ok(Self(Some(methods)))
+        }
     }
 
     /// Whether `method` is among them.
     #[must_use]
     pub fn contains(&self, method: &Method) -> bool {
-        self.0.as_ref().is_none_or(|methods| methods.contains(method))
+        self.0
+            .as_ref()
+            .is_none_or(|methods| methods.contains(method))
     }
 
     /// The methods in the order written, HEAD behind GET; `None` stands for all.
@@ -62,8 +68,16 @@ impl Methods {
     pub(super) fn any_of<'m>(all: impl IntoIterator<Item = &'m Self>) -> Self {
         let mut methods = Vec::new();
         for one in all {
-            let Some(listed) = &one.0 else { return Self::all() };
-            methods.extend(listed.iter().filter(|method| !methods.contains(*method)).cloned().collect::<Vec<_>>());
+            let Some(listed) = &one.0 else {
+                return Self::all();
+            };
+            methods.extend(
+                listed
+                    .iter()
+                    .filter(|method| !methods.contains(*method))
+                    .cloned()
+                    .collect::<Vec<_>>(),
+            );
         }
         Self(Some(methods))
     }
@@ -74,7 +88,11 @@ impl Methods {
             (_, None) => None,
             (None, Some(_)) => Some(Self::all()),
             (Some(listed), Some(_)) => {
-                let left: Vec<_> = listed.iter().filter(|method| !other.contains(method)).cloned().collect();
+                let left: Vec<_> = listed
+                    .iter()
+                    .filter(|method| !other.contains(method))
+                    .cloned()
+                    .collect();
                 (!left.is_empty()).then_some(Self(Some(left)))
             }
         }
@@ -103,7 +121,10 @@ mod tests {
         assert!(methods(&["GET"]).contains(&Method::HEAD));
         assert!(!methods(&["HEAD"]).contains(&Method::GET));
         assert!(!methods(&["POST"]).contains(&Method::HEAD));
-        assert_eq!(methods(&["HEAD", "GET"]).listed(), Some(&[Method::HEAD, Method::GET][..]));
+        assert_eq!(
+            methods(&["HEAD", "GET"]).listed(),
+            Some(&[Method::HEAD, Method::GET][..])
+        );
         assert!(Methods::all().contains(&Method::TRACE));
     }
 
@@ -124,7 +145,10 @@ mod tests {
     fn what_is_no_method_is_refused() {
         assert_eq!(Methods::parse([]), Err(MethodsError::NoMethod));
         for name in ["get", "", "GE T", "G\u{e9}T", "Get", "*,"] {
-            assert_eq!(Methods::parse([name]), Err(MethodsError::InvalidName(name.to_owned())));
+            assert_eq!(
+                Methods::parse([name]),
+                Err(MethodsError::InvalidName(name.to_owned()))
+            );
         }
     }
 }

@@ -19,7 +19,10 @@ impl<'t, 'p> Parameters<'t, 'p> {
 
     /// Every parameter and its value, decoded once, in the order of the path.
     pub fn iter(&self) -> impl Iterator<Item = (&'t str, Cow<'p, str>)> {
-        self.names.iter().map(|name| &**name).zip(self.values.as_slice().to_vec().into_iter().map(decoded))
+        self.names
+            .iter()
+            .map(|name| &**name)
+            .zip(self.values.as_slice().to_vec().into_iter().map(decoded))
     }
 
     /// The value of a parameter, decoded once. Borrows what has nothing to decode.

@@ -80,9 +80,15 @@ impl<'p> NormalPath<'p> {
     /// The first rule that the path breaks.
     pub fn parse(raw: &'p str, parameters: PathParameters) -> Result<Self, PathError> {
         if is_plain(raw) {
-            return Ok(Self { text: Cow::Borrowed(raw), is_plain: true });
+            return Ok(Self {
+                text: Cow::Borrowed(raw),
+                is_plain: true,
+            });
         }
-        Ok(Self { text: Self::parse_closely(raw, parameters)?, is_plain: false })
+        Ok(Self {
+            text: Self::parse_closely(raw, parameters)?,
+            is_plain: false,
+        })
     }
 
     fn parse_closely(raw: &'p str, parameters: PathParameters) -> Result<Cow<'p, str>, PathError> {
@@ -115,7 +121,8 @@ fn is_plain(raw: &str) -> bool {
     let mut last = 0;
     let mut is_plain = raw.starts_with('/');
     for byte in raw.bytes() {
-        let is_ordinary = matches!(byte, 0x21..=0x7E) && !matches!(byte, b'%' | b'\\' | b';' | b'?' | b'#');
+        let is_ordinary =
+            matches!(byte, 0x21..=0x7E) && !matches!(byte, b'%' | b'\\' | b';' | b'?' | b'#');
         is_plain &= is_ordinary && !(last == b'/' && matches!(byte, b'/' | b'.'));
         last = byte;
     }
@@ -156,7 +163,9 @@ fn normal_encoding(raw: &str) -> Result<Cow<'_, str>, PathError> {
     // Everything before this place is in `normal`. It stays 0 while there is nothing to change.
     let mut copied = 0;
     for (place, _) in raw.match_indices('%') {
-        let &[high, low, ..] = &raw.as_bytes()[place + 1..] else { return Err(PathError::InvalidEncoding) };
+        let &[high, low, ..] = &raw.as_bytes()[place + 1..] else {
+            return Err(PathError::InvalidEncoding);
+        };
         let octet = hex_octet(high, low).ok_or(PathError::InvalidEncoding)?;
         let is_upper_case = !high.is_ascii_lowercase() && !low.is_ascii_lowercase();
         if is_upper_case && !is_unreserved(octet) {
@@ -166,7 +175,11 @@ fn normal_encoding(raw: &str) -> Result<Cow<'_, str>, PathError> {
         if is_unreserved(octet) {
             normal.push(char::from(octet));
         } else {
-            normal.extend(['%', char::from(high.to_ascii_uppercase()), char::from(low.to_ascii_uppercase())]);
+            normal.extend([
+                '%',
+                char::from(high.to_ascii_uppercase()),
+                char::from(low.to_ascii_uppercase()),
+            ]);
         }
         copied = place + 3;
     }
@@ -178,9 +191,16 @@ fn normal_encoding(raw: &str) -> Result<Cow<'_, str>, PathError> {
 }
 
 fn check_segment(segment: &str, parameters: PathParameters) -> Result<(), PathError> {
-    if let Some(forbidden) = segment.bytes().find(|byte| !matches!(byte, 0x21..=0x7E) || b"?#".contains(byte)) {
+    if let Some(forbidden) = segment
+        .bytes()
+        .find(|byte| !matches!(byte, 0x21..=0x7E) || b"?#".contains(byte))
+    {
         let is_control = forbidden.is_ascii_control();
-        return Err(if is_control { PathError::ControlCharacter } else { PathError::ForbiddenCharacter });
+        return Err(if is_control {
+            PathError::ControlCharacter
+        } else {
+            PathError::ForbiddenCharacter
+        });
     }
     let is_ascii = !segment.contains('%') || check_encoded(segment)?;
     if segment.contains('\\') || segment.contains("%5C") {
@@ -203,7 +223,10 @@ fn is_dot_segment(segment: &str) -> bool {
     let begun = segment.trim_start_matches("%20").trim_start_matches(' ');
     let after = begun.trim_start_matches('.');
     let dots = begun.len() - after.len();
-    matches!(dots, 1 | 2) && octets(after).next().is_none_or(|octet| NAME_ENDS.contains(&octet))
+    matches!(dots, 1 | 2)
+        && octets(after)
+            .next()
+            .is_none_or(|octet| NAME_ENDS.contains(&octet))
 }
 
 // A full-width slash separates, too, where full-width dots are dots.
@@ -233,17 +256,27 @@ fn check_encoded(segment: &str) -> Result<bool, PathError> {
         begun[length] = octet;
         length += 1;
         match std::str::from_utf8(&begun[..length]) {
-            Ok(character) if character.chars().any(char::is_control) => return Err(PathError::ControlCharacter),
+            Ok(character) if character.chars().any(char::is_control) => {
+                return Err(PathError::ControlCharacter);
+            }
             Ok(_) => length = 0,
             Err(error) if error.error_len().is_some() => return Err(PathError::NotUtf8),
             Err(_) => {}
         }
     }
-    if length == 0 { Ok(is_ascii) } else { Err(PathError::NotUtf8) }
+    if length == 0 {
+        Ok(is_ascii)
+    } else {
+        Err(PathError::NotUtf8)
+    }
 }
 
 fn hex_octet(high: u8, low: u8) -> Option<u8> {
-    let digit = |byte: u8| char::from(byte).to_digit(16).and_then(|digit| u8::try_from(digit).ok());
+    let digit = |byte: u8| {
+        char::from(byte)
+            .to_digit(16)
+            .and_then(|digit| u8::try_from(digit).ok())
+    };
     Some(digit(high)? << 4 | digit(low)?)
 }
 

@@ -70,8 +70,14 @@ impl RoutePattern {
     /// # Errors
     /// See [`RoutePatternError`].
     pub fn parse(text: &str) -> Result<Self, RoutePatternError> {
-        let written = text.strip_prefix('/').ok_or_else(|| RoutePatternError::NotAbsolute(text.to_owned()))?;
-        let mut pattern = Self { text: text.into(), segments: Vec::new(), parameters: Vec::new() };
+        let written = text
+            .strip_prefix('/')
+            .ok_or_else(|| RoutePatternError::NotAbsolute(text.to_owned()))?;
+        let mut pattern = Self {
+            text: text.into(),
+            segments: Vec::new(),
+            parameters: Vec::new(),
+        };
         let mut written = written.split('/').peekable();
         while let Some(segment) = written.next() {
             let is_last = written.peek().is_none();
@@ -97,8 +103,11 @@ impl RoutePattern {
     /// The place of the parameter of this name among the segments.
     pub(super) fn segment_of(&self, name: &str) -> Option<usize> {
         let number = self.parameters().position(|known| known == name)?;
-        let parameters =
-            self.segments.iter().enumerate().filter(|(_, segment)| !matches!(segment, Segment::Literal(_)));
+        let parameters = self
+            .segments
+            .iter()
+            .enumerate()
+            .filter(|(_, segment)| !matches!(segment, Segment::Literal(_)));
         parameters.map(|(place, _)| place).nth(number)
     }
 
@@ -118,10 +127,13 @@ impl RoutePattern {
     }
 
     fn push(&mut self, written: &str, is_last: bool) -> Result<(), RoutePatternError> {
-        let braced = written.strip_prefix('{').and_then(|inner| inner.strip_suffix('}'));
+        let braced = written
+            .strip_prefix('{')
+            .and_then(|inner| inner.strip_suffix('}'));
         let (name, segment) = match braced {
             None => {
-                self.segments.push(Segment::Literal(literal(written, is_last)?));
+                self.segments
+                    .push(Segment::Literal(literal(written, is_last)?));
                 return Ok(());
             }
             Some(name) => match name.strip_prefix('*') {
@@ -133,7 +145,11 @@ impl RoutePattern {
         if name.contains(['{', '}']) {
             return Err(RoutePatternError::Braces(written.to_owned()));
         }
-        if name.is_empty() || !name.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"_-".contains(&byte)) {
+        if name.is_empty()
+            || !name
+                .bytes()
+                .all(|byte| byte.is_ascii_alphanumeric() || b"_-".contains(&byte))
+        {
             return Err(RoutePatternError::InvalidName(name.to_owned()));
         }
         if self.parameters().any(|known| known == name) {
@@ -165,9 +181,16 @@ fn literal(written: &str, is_last: bool) -> Result<Box<str>, RoutePatternError> 
     if matches!(written, "*" | "**") {
         return Err(RoutePatternError::Glob(written.to_owned()));
     }
-    let refused = |cause| RoutePatternError::Literal { found: written.to_owned(), cause };
+    let refused = |cause| RoutePatternError::Literal {
+        found: written.to_owned(),
+        cause,
+    };
     if written.is_empty() {
-        return if is_last { Ok(Box::default()) } else { Err(refused(PathError::EmptySegment)) };
+        return if is_last {
+            Ok(Box::default())
+        } else {
+            Err(refused(PathError::EmptySegment))
+        };
     }
     let path = format!("/{written}");
     let normal = NormalPath::parse(&path, PathParameters::Allow).map_err(refused)?;
@@ -179,7 +202,9 @@ mod tests {
     use super::*;
 
     fn message(text: &str) -> String {
-        RoutePattern::parse(text).expect_err("no pattern").to_string()
+        RoutePattern::parse(text)
+            .expect_err("no pattern")
+            .to_string()
     }
 
     #[test]
@@ -188,7 +213,13 @@ mod tests {
         assert_eq!(pattern.parameters().collect::<Vec<_>>(), ["b", "d"]);
         assert_eq!(pattern.rest(), Some("d"));
         assert_eq!(pattern.as_str(), "/a/{b}/c/{*d}");
-        assert_eq!(RoutePattern::parse("/").expect("a pattern").parameters().len(), 0);
+        assert_eq!(
+            RoutePattern::parse("/")
+                .expect("a pattern")
+                .parameters()
+                .len(),
+            0
+        );
         assert_eq!(RoutePattern::parse("/{b}").expect("a pattern").rest(), None);
         assert!(RoutePattern::parse("/{a}/{b}/{c}/{d}/{e}/{f}/{g}/{*h}").is_ok());
     }
@@ -197,18 +228,54 @@ mod tests {
     fn what_is_no_pattern_is_refused_with_the_remedy() {
         for (text, expected) in [
             ("", "expected a path that starts with /, but found \"\""),
-            ("files", "expected a path that starts with /, but found \"files\""),
-            ("/a{b}", "expected a segment that is {name}, {*rest} or free of braces, but found \"a{b}\""),
-            ("/{a}{b}", "expected a segment that is {name}, {*rest} or free of braces, but found \"{a}{b}\""),
-            ("/{a", "expected a segment that is {name}, {*rest} or free of braces, but found \"{a\""),
-            ("/{}", "expected a parameter's name of ASCII letters, digits, _ and -, but found \"\""),
-            ("/{*}", "expected a parameter's name of ASCII letters, digits, _ and -, but found \"\""),
-            ("/{a b}", "expected a parameter's name of ASCII letters, digits, _ and -, but found \"a b\""),
-            ("/{a}/{a}", "expected each parameter once, but found {a} twice"),
-            ("/{*a}/b", "expected {*a} as the last segment, but found more after it"),
-            ("/{*a}/", "expected {*a} as the last segment, but found more after it"),
-            ("/a/*", "expected {name} or {*rest}, but found \"*\" (write %2A for the character itself)"),
-            ("/{a}/{b}/{c}/{d}/{e}/{f}/{g}/{h}/{i}", "expected at most 8 parameters, but found 9"),
+            (
+                "files",
+                "expected a path that starts with /, but found \"files\"",
+            ),
+            (
+                "/a{b}",
+                "expected a segment that is {name}, {*rest} or free of braces, but found \"a{b}\"",
+            ),
+            (
+                "/{a}{b}",
+                "expected a segment that is {name}, {*rest} or free of braces, but found \"{a}{b}\"",
+            ),
+            (
+                "/{a",
+                "expected a segment that is {name}, {*rest} or free of braces, but found \"{a\"",
+            ),
+            (
+                "/{}",
+                "expected a parameter's name of ASCII letters, digits, _ and -, but found \"\"",
+            ),
+            (
+                "/{*}",
+                "expected a parameter's name of ASCII letters, digits, _ and -, but found \"\"",
+            ),
+            (
+                "/{a b}",
+                "expected a parameter's name of ASCII letters, digits, _ and -, but found \"a b\"",
+            ),
+            (
+                "/{a}/{a}",
+                "expected each parameter once, but found {a} twice",
+            ),
+            (
+                "/{*a}/b",
+                "expected {*a} as the last segment, but found more after it",
+            ),
+            (
+                "/{*a}/",
+                "expected {*a} as the last segment, but found more after it",
+            ),
+            (
+                "/a/*",
+                "expected {name} or {*rest}, but found \"*\" (write %2A for the character itself)",
+            ),
+            (
+                "/{a}/{b}/{c}/{d}/{e}/{f}/{g}/{h}/{i}",
+                "expected at most 8 parameters, but found 9",
+            ),
             (
                 "/a//b",
                 "expected a segment that a request can have, but found \"\" \

@@ -74,7 +74,9 @@ pub enum ScopeRequirementError {
         cause: ScopeTokenError,
     },
     /// Every scope would do: a token without any particular scope is asked for by leaving `scope` out.
-    #[error("expected a scope, but found {0:?}, which every scope fits (leave scope out to ask for any valid token)")]
+    #[error(
+        "expected a scope, but found {0:?}, which every scope fits (leave scope out to ask for any valid token)"
+    )]
     LoneWildcard(String),
     /// A brace that does not belong to a `{name}`.
     #[error("expected {{name}}, but found a single brace in {0:?}")]
@@ -88,7 +90,9 @@ pub enum ScopeRequirementError {
         path: String,
     },
     /// `{*rest}` holds slashes, and as much as a client likes.
-    #[error("expected a parameter of one segment, but found {{*{0}}}, which takes the rest of the path")]
+    #[error(
+        "expected a parameter of one segment, but found {{*{0}}}, which takes the rest of the path"
+    )]
     Rest(String),
 }
 
@@ -115,15 +119,25 @@ impl ScopeRequirement {
     /// See [`ScopeRequirementError`].
     pub fn parse(text: &str, path: &RoutePattern) -> Result<Self, ScopeRequirementError> {
         let words = text.split(' ').filter(|word| !word.is_empty());
-        let scopes = words.map(|word| RequiredScope::parse(word, path)).collect::<Result<Vec<_>, _>>()?;
-        if scopes.is_empty() { Err(ScopeRequirementError::NoScope) } else { Ok(Self(scopes)) }
+        let scopes = words
+            .map(|word| RequiredScope::parse(word, path))
+            .collect::<Result<Vec<_>, _>>()?;
+        if scopes.is_empty() {
+            Err(ScopeRequirementError::NoScope)
+        } else {
+            Ok(Self(scopes))
+        }
     }
 
     /// Whether `granted` holds every scope. Allocates only where parameters are to be filled in.
     ///
     /// # Errors
     /// Names a parameter whose value cannot stand in a scope.
-    pub fn is_met_by(&self, granted: &ScopeSet, parameters: &Parameters<'_, '_>) -> Result<bool, UnusableParameter> {
+    pub fn is_met_by(
+        &self,
+        granted: &ScopeSet,
+        parameters: &Parameters<'_, '_>,
+    ) -> Result<bool, UnusableParameter> {
         let mut is_met = true;
         for scope in &self.0 {
             is_met &= scope.met_by(granted, parameters)?.is_some();
@@ -135,11 +149,19 @@ impl ScopeRequirement {
     ///
     /// [`is_met_by`](Self::is_met_by) is the same for all of them.
     #[must_use]
-    pub fn each<'g>(&self, granted: &'g ScopeSet, parameters: &Parameters<'_, '_>) -> Vec<EachScope<'g>> {
+    pub fn each<'g>(
+        &self,
+        granted: &'g ScopeSet,
+        parameters: &Parameters<'_, '_>,
+    ) -> Vec<EachScope<'g>> {
         let each = |scope: &RequiredScope| EachScope {
             written: scope.to_string(),
             filled: scope.filled(parameters),
-            met_by: scope.met_by(granted, parameters).ok().flatten().map(ScopePattern::as_str),
+            met_by: scope
+                .met_by(granted, parameters)
+                .ok()
+                .flatten()
+                .map(ScopePattern::as_str),
         };
         self.0.iter().map(each).collect()
     }
@@ -162,7 +184,10 @@ impl ScopeRequirement {
 
 impl RequiredScope {
     fn parse(word: &str, path: &RoutePattern) -> Result<Self, ScopeRequirementError> {
-        let not_a_token = |cause| ScopeRequirementError::NotAScopeToken { found: word.to_owned(), cause };
+        let not_a_token = |cause| ScopeRequirementError::NotAScopeToken {
+            found: word.to_owned(),
+            cause,
+        };
         let pattern = ScopePattern::parse(word).map_err(not_a_token)?;
         if word.bytes().all(|byte| byte == b'*') {
             return Err(ScopeRequirementError::LoneWildcard(word.to_owned()));
@@ -170,7 +195,9 @@ impl RequiredScope {
         let mut pieces = Vec::new();
         let mut rest = word;
         while let Some(open) = rest.find(['{', '}']) {
-            let braced = rest[open..].strip_prefix('{').and_then(|inner| inner.split_once('}'));
+            let braced = rest[open..]
+                .strip_prefix('{')
+                .and_then(|inner| inner.split_once('}'));
             let Some((name, after)) = braced.filter(|(name, _)| !name.contains('{')) else {
                 return Err(ScopeRequirementError::Braces(word.to_owned()));
             };
@@ -193,7 +220,9 @@ impl RequiredScope {
             Self::Fixed(pattern) => Ok(granted.meeting(pattern)),
             Self::WithParameters(_) => {
                 let required = ScopePattern::parse(&self.filled(parameters)?);
-                Ok(required.ok().and_then(|required| granted.meeting(&required)))
+                Ok(required
+                    .ok()
+                    .and_then(|required| granted.meeting(&required)))
             }
         }
     }
@@ -204,7 +233,11 @@ impl RequiredScope {
         Ok(text)
     }
 
-    fn fill_into(&self, parameters: &Parameters<'_, '_>, text: &mut String) -> Result<(), UnusableParameter> {
+    fn fill_into(
+        &self,
+        parameters: &Parameters<'_, '_>,
+        text: &mut String,
+    ) -> Result<(), UnusableParameter> {
         match self {
             Self::Fixed(pattern) => {
                 text.push_str(pattern.as_str());
@@ -249,17 +282,29 @@ fn parameter(name: &str, path: &RoutePattern) -> Result<Piece, ScopeRequirementE
         return Err(ScopeRequirementError::Rest(bare.to_owned()));
     }
     match path.segment_of(name) {
-        Some(segment) => Ok(Piece::Parameter { name: name.into(), segment }),
-        None => Err(ScopeRequirementError::UnknownParameter { name: name.to_owned(), path: path.to_string() }),
+        Some(segment) => Ok(Piece::Parameter {
+            name: name.into(),
+            segment,
+        }),
+        None => Err(ScopeRequirementError::UnknownParameter {
+            name: name.to_owned(),
+            path: path.to_string(),
+        }),
     }
 }
 
-fn fill(pieces: &[Piece], parameters: &Parameters<'_, '_>, text: &mut String) -> Result<(), UnusableParameter> {
+fn fill(
+    pieces: &[Piece],
+    parameters: &Parameters<'_, '_>,
+    text: &mut String,
+) -> Result<(), UnusableParameter> {
     for piece in pieces {
         match piece {
             Piece::Text(fixed) => text.push_str(fixed),
             Piece::Parameter { name, .. } => match parameters.get(name) {
-                Some(value) if check_scope_token(&value).is_ok() && !value.contains('*') => text.push_str(&value),
+                Some(value) if check_scope_token(&value).is_ok() && !value.contains('*') => {
+                    text.push_str(&value)
+                }
                 _ => return Err(UnusableParameter { name: name.clone() }),
             },
         }

@@ -70,14 +70,21 @@ impl Paths {
                 let methods = &routes[second].methods;
                 let overlap = taken.earliest_beside(methods).and_then(|first| {
                     let method = routes[first].methods.in_common(methods)?;
-                    Some(Overlap { first, second, method })
+                    Some(Overlap {
+                        first,
+                        second,
+                        method,
+                    })
                 });
                 overlaps.extend(overlap);
                 taken.take(second, methods);
             }
         }
         let tree = Node::build(indices.iter().map(|&index| (segments(index), index)));
-        let lenient = LenientPaths::build(indices.iter().map(|&index| (index, &routes[index].path)), &tree);
+        let lenient = LenientPaths::build(
+            indices.iter().map(|&index| (index, &routes[index].path)),
+            &tree,
+        );
         Self { tree, lenient }
     }
 
@@ -119,7 +126,9 @@ pub enum NoRoute {
         among: HostRoutes,
     },
     /// An upstream may take the path for that of another route, which the one that it belongs to is not as strict as: 400.
-    #[error("expected a path that can be read in one way, but found one that looks like another route's")]
+    #[error(
+        "expected a path that can be read in one way, but found one that looks like another route's"
+    )]
     Lookalike {
         /// The position of that route.
         of: usize,
@@ -183,7 +192,15 @@ impl RouteTable {
         // Two routes may meet at several hosts.
         overlaps.sort_by_key(|overlap| (overlap.second, overlap.first));
         overlaps.dedup();
-        if overlaps.is_empty() { Ok(Self { routes, hosts, any_host }) } else { Err(overlaps) }
+        if overlaps.is_empty() {
+            Ok(Self {
+                routes,
+                hosts,
+                any_host,
+            })
+        } else {
+            Err(overlaps)
+        }
     }
 
     /// The routes, in the order they were given.
@@ -210,10 +227,15 @@ impl RouteTable {
     ) -> Result<Found<'t, 'p>, NoRoute> {
         let mut values = Values::default();
         let paths = self.paths(host);
-        let same_path = paths.find(path, &mut values).ok_or_else(|| self.not_found(host))?;
+        let same_path = paths
+            .find(path, &mut values)
+            .ok_or_else(|| self.not_found(host))?;
         let Some(index) = self.taking(method, same_path) else {
             let of = same_path.first().copied().unwrap_or_default();
-            return Err(NoRoute::MethodNotAllowed { allow: self.allow(same_path), of });
+            return Err(NoRoute::MethodNotAllowed {
+                allow: self.allow(same_path),
+                of,
+            });
         };
         // A path of literals alone is what its route says it is.
         if values.len() > 0
@@ -223,7 +245,11 @@ impl RouteTable {
             return Err(NoRoute::Lookalike { of, through: index });
         }
         let route = &self.routes[index];
-        Ok(Found { index, route, parameters: Parameters::new(&route.path.parameters, values) })
+        Ok(Found {
+            index,
+            route,
+            parameters: Parameters::new(&route.path.parameters, values),
+        })
     }
 
     fn not_found(&self, host: &str) -> NoRoute {
@@ -247,13 +273,18 @@ impl RouteTable {
         // The first dot starts the longest suffix.
         let suffixes = host.match_indices('.').map(|(dot, _)| &host[dot..]);
         let mut names = std::iter::once(host).chain(suffixes);
-        names.find_map(|name| self.hosts.get_key_value(name)).map(|(name, paths)| (&**name, paths))
+        names
+            .find_map(|name| self.hosts.get_key_value(name))
+            .map(|(name, paths)| (&**name, paths))
     }
 
     fn allow(&self, same_path: &[usize]) -> HeaderValue {
-        let listed = same_path.iter().filter_map(|&index| self.routes[index].methods.listed());
+        let listed = same_path
+            .iter()
+            .filter_map(|&index| self.routes[index].methods.listed());
         let names: Vec<&str> = listed.flatten().map(Method::as_str).collect();
-        HeaderValue::try_from(names.join(", ")).expect("methods, commas and spaces can stand in a header")
+        HeaderValue::try_from(names.join(", "))
+            .expect("methods, commas and spaces can stand in a header")
     }
 }
 
@@ -273,7 +304,9 @@ impl<'r> Taken<'r> {
         match methods.listed() {
             None => self.first,
             Some(listed) => {
-                let for_one = listed.iter().filter_map(|method| self.first_for.get(method).copied());
+                let for_one = listed
+                    .iter()
+                    .filter_map(|method| self.first_for.get(method).copied());
                 for_one.chain(self.first_for_all).min()
             }
         }
@@ -283,7 +316,9 @@ impl<'r> Taken<'r> {
         self.first.get_or_insert(index);
         match methods.listed() {
             None => _ = self.first_for_all.get_or_insert(index),
-            Some(listed) => listed.iter().for_each(|method| _ = self.first_for.entry(method).or_insert(index)),
+            Some(listed) => listed
+                .iter()
+                .for_each(|method| _ = self.first_for.entry(method).or_insert(index)),
         }
     }
 }

@@ -8,11 +8,16 @@
 
 use icu_normalizer::DecomposingNormalizerBorrowed;
 use icu_properties::props::{CanonicalCombiningClass, DefaultIgnorableCodePoint};
-use icu_properties::{CodePointMapData, CodePointMapDataBorrowed, CodePointSetData, CodePointSetDataBorrowed};
+use icu_properties::{
+    CodePointMapData, CodePointMapDataBorrowed, CodePointSetData, CodePointSetDataBorrowed,
+};
 
-const COMPATIBILITY: DecomposingNormalizerBorrowed<'static> = DecomposingNormalizerBorrowed::new_nfkd();
-const IGNORABLE: CodePointSetDataBorrowed<'static> = CodePointSetData::new::<DefaultIgnorableCodePoint>();
-const COMBINING_CLASS: CodePointMapDataBorrowed<'static, CanonicalCombiningClass> = CodePointMapData::new();
+const COMPATIBILITY: DecomposingNormalizerBorrowed<'static> =
+    DecomposingNormalizerBorrowed::new_nfkd();
+const IGNORABLE: CodePointSetDataBorrowed<'static> =
+    CodePointSetData::new::<DefaultIgnorableCodePoint>();
+const COMBINING_CLASS: CodePointMapDataBorrowed<'static, CanonicalCombiningClass> =
+    CodePointMapData::new();
 
 /// The characters of a decoded text in compatibility form, without case, accents and what is not shown. White space is a
 /// space and every slash is `/`.
@@ -21,9 +26,14 @@ pub(super) fn skeleton(text: impl Iterator<Item = char>) -> impl Iterator<Item =
     // By way of upper case: some letters outside ASCII, such as the long s, have one in it. The capital sharp s has none
     // but itself, though its lower case has.
     let lower = compatible.flat_map(char::to_lowercase);
-    let without_case = lower.flat_map(char::to_uppercase).flat_map(char::to_lowercase);
+    let without_case = lower
+        .flat_map(char::to_uppercase)
+        .flat_map(char::to_lowercase);
     // The other case may be a letter with an accent again.
-    COMPATIBILITY.normalize_iter(without_case).filter(is_shown).map(plain)
+    COMPATIBILITY
+        .normalize_iter(without_case)
+        .filter(is_shown)
+        .map(plain)
 }
 
 fn is_shown(character: &char) -> bool {
@@ -98,11 +108,21 @@ mod tests {
 
     #[test]
     fn every_character_is_judged_alone_or_among_others_in_the_same_way() {
-        let blocks = [0..=0x33FF, 0xA000..=0xABFF, 0xF900..=0x104FF, 0x1D000..=0x1F2FF, 0xE0000..=0xE01FF];
+        let blocks = [
+            0..=0x33FF,
+            0xA000..=0xABFF,
+            0xF900..=0x104FF,
+            0x1D000..=0x1F2FF,
+            0xE0000..=0xE01FF,
+        ];
         for character in blocks.into_iter().flatten().filter_map(char::from_u32) {
             let once: String = skeleton(std::iter::once(character)).collect();
             assert_eq!(of(&once), once, "{character:?}");
-            assert_eq!(of(&format!("a{character}b")), format!("a{once}b"), "{character:?}");
+            assert_eq!(
+                of(&format!("a{character}b")),
+                format!("a{once}b"),
+                "{character:?}"
+            );
             assert!(!character.is_ascii() || once.len() == 1, "{character:?}");
         }
     }

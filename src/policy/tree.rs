@@ -26,9 +26,13 @@ impl Node {
     ///
     /// They are sorted first, so that each literal is appended to its node. In any other order, a node with `n` literals
     /// would move them in the order of `n²` times.
-    pub(super) fn build<S: AsRef<[Segment]>>(patterns: impl IntoIterator<Item = (S, usize)>) -> Self {
+    pub(super) fn build<S: AsRef<[Segment]>>(
+        patterns: impl IntoIterator<Item = (S, usize)>,
+    ) -> Self {
         let mut patterns: Vec<_> = patterns.into_iter().collect();
-        patterns.sort_by(|(one, first), (other, second)| (one.as_ref(), first).cmp(&(other.as_ref(), second)));
+        patterns.sort_by(|(one, first), (other, second)| {
+            (one.as_ref(), first).cmp(&(other.as_ref(), second))
+        });
         let mut root = Self::default();
         for (segments, index) in &patterns {
             root.routes_at(segments.as_ref()).push(*index);
@@ -41,12 +45,17 @@ impl Node {
         match segments.split_first() {
             None => &mut self.here,
             Some((Segment::Rest, _)) => &mut self.rest,
-            Some((Segment::Parameter, further)) => self.parameter.get_or_insert_default().routes_at(further),
+            Some((Segment::Parameter, further)) => {
+                self.parameter.get_or_insert_default().routes_at(further)
+            }
             Some((Segment::Literal(text), further)) => {
-                let place = self.literals.binary_search_by(|(literal, _)| literal.cmp(text)).unwrap_or_else(|place| {
-                    self.literals.insert(place, (text.clone(), Self::default()));
-                    place
-                });
+                let place = self
+                    .literals
+                    .binary_search_by(|(literal, _)| literal.cmp(text))
+                    .unwrap_or_else(|place| {
+                        self.literals.insert(place, (text.clone(), Self::default()));
+                        place
+                    });
                 self.literals[place].1.routes_at(further)
             }
         }
@@ -57,8 +66,13 @@ impl Node {
         match pattern.split_first() {
             None => &self.here,
             Some((Segment::Rest, _)) => &self.rest,
-            Some((Segment::Parameter, further)) => self.parameter.as_deref().map_or(&[], |node| node.exactly(further)),
-            Some((Segment::Literal(text), further)) => self.written(text).map_or(&[], |node| node.exactly(further)),
+            Some((Segment::Parameter, further)) => self
+                .parameter
+                .as_deref()
+                .map_or(&[], |node| node.exactly(further)),
+            Some((Segment::Literal(text), further)) => {
+                self.written(text).map_or(&[], |node| node.exactly(further))
+            }
         }
     }
 
@@ -68,52 +82,83 @@ impl Node {
         self.taking_as(pattern, true, exactly_too)
     }
 
-    fn taking_as<'n>(&'n self, pattern: &[Segment], is_exact: bool, exactly_too: bool) -> Option<&'n [usize]> {
+    fn taking_as<'n>(
+        &'n self,
+        pattern: &[Segment],
+        is_exact: bool,
+        exactly_too: bool,
+    ) -> Option<&'n [usize]> {
         let counts = exactly_too || !is_exact;
         let rest = || Some(&self.rest[..]).filter(|rest| !rest.is_empty());
         let here = || Some(&self.here[..]).filter(|here| !here.is_empty());
-        let beneath = |node: Option<&'n Self>, further, is_exact| node?.taking_as(further, is_exact, exactly_too);
+        let beneath = |node: Option<&'n Self>, further, is_exact| {
+            node?.taking_as(further, is_exact, exactly_too)
+        };
         match pattern.split_first() {
             None => here().filter(|_| counts).or_else(rest),
             Some((Segment::Rest, _)) => rest().filter(|_| counts),
-            Some((Segment::Parameter, further)) => beneath(self.parameter.as_deref(), further, is_exact).or_else(rest),
+            Some((Segment::Parameter, further)) => {
+                beneath(self.parameter.as_deref(), further, is_exact).or_else(rest)
+            }
             Some((Segment::Literal(text), further)) => {
                 let literal = beneath(self.written(text), further, is_exact);
                 if text.is_empty() {
                     return literal.or_else(here).or_else(rest);
                 }
-                literal.or_else(|| beneath(self.parameter.as_deref(), further, false)).or_else(rest)
+                literal
+                    .or_else(|| beneath(self.parameter.as_deref(), further, false))
+                    .or_else(rest)
             }
         }
     }
 
     fn written(&self, text: &str) -> Option<&Self> {
-        let place = self.literals.binary_search_by(|(literal, _)| literal.as_ref().cmp(text));
+        let place = self
+            .literals
+            .binary_search_by(|(literal, _)| literal.as_ref().cmp(text));
         place.ok().map(|place| &self.literals[place].1)
     }
 
     /// Whether it has no routes at all.
     pub(super) fn is_empty(&self) -> bool {
-        self.literals.is_empty() && self.parameter.is_none() && self.here.is_empty() && self.rest.is_empty()
+        self.literals.is_empty()
+            && self.parameter.is_none()
+            && self.here.is_empty()
+            && self.rest.is_empty()
     }
 
     /// The routes whose pattern fits a path best. `path` is what follows the last slash that was taken; `None` when
     /// nothing does.
-    pub(super) fn find<'p>(&self, path: Option<&'p str>, values: &mut Values<'p>) -> Option<&[usize]> {
+    pub(super) fn find<'p>(
+        &self,
+        path: Option<&'p str>,
+        values: &mut Values<'p>,
+    ) -> Option<&[usize]> {
         let Some(path) = path else {
-            return if self.here.is_empty() { self.find_rest("", values) } else { Some(&self.here) };
+            return if self.here.is_empty() {
+                self.find_rest("", values)
+            } else {
+                Some(&self.here)
+            };
         };
         // Segments are short: a search that is made for long texts takes longer to begin than this to end.
         let (segment, further) = match path.bytes().position(|byte| byte == b'/') {
             Some(slash) => (&path[..slash], Some(&path[slash + 1..])),
             None => (path, None),
         };
-        if let Some(found) = self.literal(segment).and_then(|node| node.find(further, values)) {
+        if let Some(found) = self
+            .literal(segment)
+            .and_then(|node| node.find(further, values))
+        {
             return Some(found);
         }
         // A normal path has an empty segment only at its end: the trailing slash, which the path without it owns.
         if segment.is_empty() {
-            return if self.here.is_empty() { self.find_rest("", values) } else { Some(&self.here) };
+            return if self.here.is_empty() {
+                self.find_rest("", values)
+            } else {
+                Some(&self.here)
+            };
         }
         if let Some(node) = &self.parameter {
             values.push(segment, !self.literals.is_empty());
@@ -135,20 +180,27 @@ impl Node {
 
     /// How many places there are, this one and those beneath it.
     pub(super) fn size(&self) -> usize {
-        let children = self.literals.iter().map(|(_, node)| node).chain(self.parameter.as_deref());
+        let children = self
+            .literals
+            .iter()
+            .map(|(_, node)| node)
+            .chain(self.parameter.as_deref());
         1 + usize::from(!self.rest.is_empty()) + children.map(Self::size).sum::<usize>()
     }
 
     /// The place of a literal in lower case that a segment is but for the case of ASCII.
     pub(super) fn literal_like(&self, segment: &str) -> Option<&Self> {
         let in_lower_case = || octets(segment).map(|octet| octet.to_ascii_lowercase());
-        let place = self.literals.binary_search_by(|(literal, _)| literal.bytes().cmp(in_lower_case()));
+        let place = self
+            .literals
+            .binary_search_by(|(literal, _)| literal.bytes().cmp(in_lower_case()));
         place.ok().map(|place| &self.literals[place].1)
     }
 
     fn literal(&self, segment: &str) -> Option<&Self> {
         let place = if segment.bytes().any(|byte| byte == b'%') {
-            self.literals.binary_search_by(|(literal, _)| literal.bytes().cmp(octets(segment)))
+            self.literals
+                .binary_search_by(|(literal, _)| literal.bytes().cmp(octets(segment)))
         } else {
             return self.written(segment);
         };

@@ -28,7 +28,10 @@ pub(super) struct Counted {
 
 impl Clients {
     pub(super) fn new() -> Arc<Self> {
-        Arc::new(Self { connections: Mutex::default(), refused: Throttle::new(LOGGED_EACH) })
+        Arc::new(Self {
+            connections: Mutex::default(),
+            refused: Throttle::new(LOGGED_EACH),
+        })
     }
 
     /// One more connection of the client at `address`, unless it has `max` already.
@@ -39,19 +42,29 @@ impl Clients {
         // What is refused leaves no entry behind: `max` is at least one.
         (*own < max).then(|| {
             *own += 1;
-            Counted { clients: Arc::clone(self), client }
+            Counted {
+                clients: Arc::clone(self),
+                client,
+            }
         })
     }
 
     /// Logs that a client has too many connections, from time to time.
-    pub(super) fn log_refused(&self, client: IpAddr, max_connections_per_client: usize, now: Instant) {
+    pub(super) fn log_refused(
+        &self,
+        client: IpAddr,
+        max_connections_per_client: usize,
+        now: Instant,
+    ) {
         if let Some(left_out) = self.refused.admit(now) {
             tracing::warn!(%client, max_connections_per_client, left_out, "connection refused; the client has too many");
         }
     }
 
     fn connections(&self) -> MutexGuard<'_, HashMap<IpAddr, usize>> {
-        self.connections.lock().unwrap_or_else(PoisonError::into_inner)
+        self.connections
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
     }
 }
 
@@ -100,7 +113,8 @@ mod tests {
     fn addresses_of_one_ipv6_network_are_one_client_and_mapped_ones_are_ipv4() {
         let clients = Clients::new();
         let enter = |text| clients.enter(address(text), 1);
-        let _held = [enter("2001:db8:0:1::1"), enter("192.0.2.1")].map(|counted| counted.expect("the first one"));
+        let _held = [enter("2001:db8:0:1::1"), enter("192.0.2.1")]
+            .map(|counted| counted.expect("the first one"));
         assert!(enter("2001:db8:0:1:ffff::2").is_none() && enter("2001:db8:0:2::1").is_some());
         assert!(enter("::ffff:192.0.2.1").is_none() && enter("::ffff:192.0.2.2").is_some());
     }

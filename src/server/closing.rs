@@ -35,7 +35,11 @@ const HANDSHAKE: Duration = Duration::from_millis(100);
 const MIGRATES: &str = "/proc/sys/net/ipv4/tcp_migrate_req";
 
 /// Accepts what the kernel still holds for a socket, and closes it.
-pub(crate) async fn close(listener: TcpListener, sharing: Sharing, mut accepted: impl FnMut(TcpStream, SocketAddr)) {
+pub(crate) async fn close(
+    listener: TcpListener,
+    sharing: Sharing,
+    mut accepted: impl FnMut(TcpStream, SocketAddr),
+) {
     match sharing {
         Sharing::Port if !kernel_migrates() => match begin_no_handshake(&listener) {
             Ok(()) => accept_begun(&listener, &mut accepted).await,
@@ -47,13 +51,18 @@ pub(crate) async fn close(listener: TcpListener, sharing: Sharing, mut accepted:
         Sharing::Port | Sharing::Nobody => {}
     }
     // An error means that the socket is closed already.
-    let Ok(listener) = listener.into_std() else { return };
+    let Ok(listener) = listener.into_std() else {
+        return;
+    };
     // The kernel is asked directly: the runtime learns of a connection only when it waits for events again. The bound is
     // for a socket that fills as fast as it is emptied.
     for _ in 0..BACKLOG {
         match listener.accept() {
             Ok((socket, peer)) => {
-                if let Ok(socket) = socket.set_nonblocking(true).and_then(|()| TcpStream::from_std(socket)) {
+                if let Ok(socket) = socket
+                    .set_nonblocking(true)
+                    .and_then(|()| TcpStream::from_std(socket))
+                {
                     accepted(socket, peer);
                 }
             }
@@ -68,7 +77,9 @@ pub(crate) async fn close(listener: TcpListener, sharing: Sharing, mut accepted:
 pub(super) fn concerns_one_connection(error: &io::Error) -> bool {
     matches!(
         error.kind(),
-        io::ErrorKind::ConnectionAborted | io::ErrorKind::ConnectionReset | io::ErrorKind::Interrupted
+        io::ErrorKind::ConnectionAborted
+            | io::ErrorKind::ConnectionReset
+            | io::ErrorKind::Interrupted
     )
 }
 
@@ -119,7 +130,10 @@ mod tests {
     use crate::server::listen;
 
     fn run<T>(test: impl Future<Output = T>) -> T {
-        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().expect("a runtime");
+        let runtime = tokio::runtime::Builder::new_current_thread()
+            .enable_all()
+            .build()
+            .expect("a runtime");
         runtime.block_on(test)
     }
 
@@ -127,7 +141,10 @@ mod tests {
         let listeners = listen(&[address], 1, true).expect("a free port");
         let bound = listeners.addresses()[0];
         let mut sockets = listeners.into_workers().remove(0);
-        (TcpListener::from_std(sockets.remove(0)).expect("a runtime"), bound)
+        (
+            TcpListener::from_std(sockets.remove(0)).expect("a runtime"),
+            bound,
+        )
     }
 
     #[test]
@@ -135,30 +152,46 @@ mod tests {
         for sharing in [Sharing::Nobody, Sharing::Port] {
             run(async {
                 let (listener, address) = shared(SocketAddr::from((Ipv4Addr::LOCALHOST, 0)));
-                let waiting: Vec<_> =
-                    (0..20).map(|_| std::net::TcpStream::connect(address).expect("it listens")).collect();
+                let waiting: Vec<_> = (0..20)
+                    .map(|_| std::net::TcpStream::connect(address).expect("it listens"))
+                    .collect();
                 let mut accepted = Vec::new();
                 close(listener, sharing, |_, peer| accepted.push(peer)).await;
-                let mut expected: Vec<_> = waiting.iter().map(|one| one.local_addr().expect("connected")).collect();
+                let mut expected: Vec<_> = waiting
+                    .iter()
+                    .map(|one| one.local_addr().expect("connected"))
+                    .collect();
                 accepted.sort();
                 expected.sort();
                 assert_eq!(accepted, expected, "{sharing:?}");
-                assert!(std::net::TcpStream::connect(address).is_err(), "{sharing:?}");
+                assert!(
+                    std::net::TcpStream::connect(address).is_err(),
+                    "{sharing:?}"
+                );
             });
         }
     }
 
     #[test]
     fn handshake_that_begins_while_a_shared_socket_closes_ends_at_the_next_one() {
-        for address in [SocketAddr::from((Ipv4Addr::LOCALHOST, 0)), SocketAddr::from((Ipv6Addr::LOCALHOST, 0))] {
+        for address in [
+            SocketAddr::from((Ipv4Addr::LOCALHOST, 0)),
+            SocketAddr::from((Ipv6Addr::LOCALHOST, 0)),
+        ] {
             run(async {
                 let (listener, address) = shared(address);
                 begin_no_handshake(&listener).expect("a filter");
                 let connecting = tokio::spawn(TcpStream::connect(address));
                 let unanswered = tokio::time::timeout(HANDSHAKE, listener.accept()).await;
-                assert!(unanswered.is_err() && !connecting.is_finished(), "{address}");
+                assert!(
+                    unanswered.is_err() && !connecting.is_finished(),
+                    "{address}"
+                );
                 let (next, _) = shared(address);
-                close(listener, Sharing::Nobody, |_, _| panic!("no handshake began")).await;
+                close(listener, Sharing::Nobody, |_, _| {
+                    panic!("no handshake began")
+                })
+                .await;
                 next.accept().await.expect("the client");
                 connecting.await.expect("no panic").expect("a connection");
             });

@@ -70,7 +70,11 @@ pub(super) struct Arrival {
 }
 
 impl Serving {
-    pub(super) fn new(gate: Rc<Gate>, ticker: Rc<Ticker>, settings: Arc<ArcSwap<Settings>>) -> Self {
+    pub(super) fn new(
+        gate: Rc<Gate>,
+        ticker: Rc<Ticker>,
+        settings: Arc<ArcSwap<Settings>>,
+    ) -> Self {
         let manners = RefCell::new(Rc::new(Manners::new(settings.load_full())));
         Self {
             gate,
@@ -115,7 +119,11 @@ impl Serving {
     /// short time once the gateway ends.
     ///
     /// Whoever was let in counts on being served: its request may be on its way, and no other process will see it.
-    pub(super) async fn newcomer<T>(&self, pace: &Pace, waiting: impl Future<Output = T>) -> Option<T> {
+    pub(super) async fn newcomer<T>(
+        &self,
+        pace: &Pace,
+        waiting: impl Future<Output = T>,
+    ) -> Option<T> {
         let mut waiting = pin!(self.unless_evicted(pace, waiting));
         if !self.draining.get() {
             tokio::select! {
@@ -197,14 +205,20 @@ impl Manners {
             header: settings.header_timeout,
             write: settings.body_idle_timeout,
         };
-        Self { settings, http1, limits }
+        Self {
+            settings,
+            http1,
+            limits,
+        }
     }
 }
 
 impl Arrival {
     /// The client as the gate knows it.
     pub(super) fn connection(&self, serving: &Serving, interim: Interim) -> Connection {
-        serving.gate.connection(self.peer.ip(), self.is_tls, Rc::clone(&self.pace), interim)
+        serving
+            .gate
+            .connection(self.peer.ip(), self.is_tls, Rc::clone(&self.pace), interim)
     }
 }
 
@@ -243,22 +257,36 @@ async fn welcome(
     pace.watch(manners.limits, &serving.ticker);
     let _listed = serving.connections.enter(pace);
     let securing = secured(socket, tls, manners.limits.header, pace);
-    let Some(stream) = serving.newcomer(pace, securing).await else { return Ok(()) };
+    let Some(stream) = serving.newcomer(pace, securing).await else {
+        return Ok(());
+    };
     let stream = stream?;
     let agreed = stream.speaks_http2();
     let mut paced = Paced::new(stream, Rc::clone(pace), manners.limits, &serving.ticker);
     let is_http2 = if agreed {
         true
     } else {
-        let Some(begins) = serving.newcomer(pace, begins_with_http2(&mut paced)).await else { return Ok(()) };
+        let Some(begins) = serving.newcomer(pace, begins_with_http2(&mut paced)).await else {
+            return Ok(());
+        };
         // Over TLS it is what was agreed.
         begins? && !is_tls
     };
-    let arrival = Arrival { paced, pace: Rc::clone(pace), manners, peer, is_tls };
+    let arrival = Arrival {
+        paced,
+        pace: Rc::clone(pace),
+        manners,
+        peer,
+        is_tls,
+    };
     if is_http2 {
-        http2::serve(serving, arrival).await.map_err(io::Error::other)
+        http2::serve(serving, arrival)
+            .await
+            .map_err(io::Error::other)
     } else {
-        http1::serve(serving, arrival).await.map_err(io::Error::other)
+        http1::serve(serving, arrival)
+            .await
+            .map_err(io::Error::other)
     }
 }
 
@@ -270,7 +298,9 @@ async fn secured(
     within: Duration,
     pace: &Pace,
 ) -> io::Result<Stream> {
-    let Some(tls) = tls else { return Ok(Stream::Plain(socket)) };
+    let Some(tls) = tls else {
+        return Ok(Stream::Plain(socket));
+    };
     let handshake = async {
         // Not readable(): that may be ready although nothing has come.
         socket.peek(&mut [0]).await?;

@@ -27,10 +27,21 @@ impl Descriptors {
     #[must_use]
     pub fn raise() -> Self {
         let Rlimit { current, maximum } = getrlimit(Resource::Nofile);
-        let raised = Rlimit { current: maximum, maximum };
+        let raised = Rlimit {
+            current: maximum,
+            maximum,
+        };
         // An error means that the kernel's own limit (fs.nr_open) has been lowered below the hard one.
-        let limit = if setrlimit(Resource::Nofile, raised).is_ok() { maximum } else { current };
-        Self { limit: limit.and_then(|limit| limit.try_into().ok()).unwrap_or(usize::MAX) }
+        let limit = if setrlimit(Resource::Nofile, raised).is_ok() {
+            maximum
+        } else {
+            current
+        };
+        Self {
+            limit: limit
+                .and_then(|limit| limit.try_into().ok())
+                .unwrap_or(usize::MAX),
+        }
     }
 
     /// How many there may be.
@@ -57,8 +68,18 @@ mod tests {
 
     #[test]
     fn connection_takes_two_descriptors_and_some_are_left() {
-        for (limit, connections) in [(1024, 372), (20_000, 9472), (65_536, 32_240), (33, 1), (0, 1)] {
-            assert_eq!(Descriptors { limit }.connections_beside(32), connections, "{limit}");
+        for (limit, connections) in [
+            (1024, 372),
+            (20_000, 9472),
+            (65_536, 32_240),
+            (33, 1),
+            (0, 1),
+        ] {
+            assert_eq!(
+                Descriptors { limit }.connections_beside(32),
+                connections,
+                "{limit}"
+            );
         }
     }
 

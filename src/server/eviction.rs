@@ -58,7 +58,8 @@ pub(super) enum Ask {
 impl Evictors {
     /// For so many workers, with what each of them is asked.
     pub(super) fn new(workers: usize) -> (Self, Vec<mpsc::UnboundedReceiver<Ask>>) {
-        let (workers, asked): (Vec<_>, Vec<_>) = (0..workers).map(|_| mpsc::unbounded_channel()).unzip();
+        let (workers, asked): (Vec<_>, Vec<_>) =
+            (0..workers).map(|_| mpsc::unbounded_channel()).unzip();
         let shared = Shared {
             workers: workers.into(),
             turn: Mutex::default(),
@@ -89,7 +90,10 @@ impl Evictors {
     /// Logs that there is no place, from time to time.
     pub(super) fn log_exhausted(&self, max_connections: usize, now: Instant) {
         if self.0.exhausted.admit(now).is_some() {
-            tracing::warn!(max_connections, "max_connections reached; idle connections are closed for new ones");
+            tracing::warn!(
+                max_connections,
+                "max_connections reached; idle connections are closed for new ones"
+            );
         }
     }
 
@@ -109,7 +113,8 @@ fn ask_longest_idle(worker: &mpsc::UnboundedSender<Ask>) -> oneshot::Receiver<Op
 
 /// Whether a connection has been idle for so long that it may be closed.
 pub(super) fn is_idle(pace: &Pace, now: Instant) -> bool {
-    pace.idle_since().is_some_and(|since| now.saturating_duration_since(since) >= MIN_IDLE)
+    pace.idle_since()
+        .is_some_and(|since| now.saturating_duration_since(since) >= MIN_IDLE)
 }
 
 /// The open connections of one worker.
@@ -140,7 +145,10 @@ impl OpenConnections {
             table.entries.push(None);
         }
         table.entries[index] = Some(Rc::clone(pace));
-        Listed { connections: Rc::clone(self), index }
+        Listed {
+            connections: Rc::clone(self),
+            index,
+        }
     }
 
     /// Serves the requests of other workers until the last evictor is dropped.
@@ -199,7 +207,8 @@ impl Table {
             self.longest_idle.truncate(REMEMBERED);
             self.longest_idle.shrink_to(REMEMBERED);
         }
-        self.longest_idle.sort_unstable_by_key(|&idle| Reverse(idle));
+        self.longest_idle
+            .sort_unstable_by_key(|&idle| Reverse(idle));
     }
 }
 

@@ -23,17 +23,24 @@ pub(super) async fn serve(serving: &Serving, arrival: Arrival) -> hyper::Result<
     let (connection, pace) = (&connection, &arrival.pace);
     let service = service_fn(async move |request: http::Request<_>| {
         let is_http10 = request.version() == Version::HTTP_10;
-        let mut answer = serving.gate.handle(connection, request.map(Arriving::Http1)).await;
+        let mut answer = serving
+            .gate
+            .handle(connection, request.map(Arriving::Http1))
+            .await;
         if is_http10 && is_delimited_by_close(&answer) {
             pace.delimit_by_close();
         }
         if serving.is_ending() && answer.status() != StatusCode::SWITCHING_PROTOCOLS {
-            answer.headers_mut().insert(header::CONNECTION, HeaderValue::from_static("close"));
+            answer
+                .headers_mut()
+                .insert(header::CONNECTION, HeaderValue::from_static("close"));
         }
         Ok::<_, Infallible>(answer)
     });
-    let mut exchanges =
-        arrival.manners.http1.serve_connection(TokioIo::new(arrival.paced.with_interim(interim)), service);
+    let mut exchanges = arrival
+        .manners
+        .http1
+        .serve_connection(TokioIo::new(arrival.paced.with_interim(interim)), service);
     let (mut told, mut was_idle) = (false, false);
     let outcome = poll_fn(|context| {
         let polled = Pin::new(&mut exchanges).poll(context);
@@ -54,7 +61,15 @@ pub(super) async fn serve(serving: &Serving, arrival: Arrival) -> hyper::Result<
         (Ok(()), Some(tunnel)) => {
             // The tunnel bounds the waiting from here on.
             let _exchange = pace.begin_exchange();
-            tunnel.carry(End { stream, early: read_buf }, &serving.ticker).await;
+            tunnel
+                .carry(
+                    End {
+                        stream,
+                        early: read_buf,
+                    },
+                    &serving.ticker,
+                )
+                .await;
         }
         // It had its answer some time ago.
         (Ok(()), None) if was_idle => {}
@@ -68,5 +83,6 @@ pub(super) async fn serve(serving: &Serving, arrival: Arrival) -> hyper::Result<
 
 // HTTP/1.0 has no chunks: what does not tell its length ends with the connection (RFC 9112 §6.3).
 fn is_delimited_by_close<B: Body>(response: &Response<B>) -> bool {
-    response.body().size_hint().exact().is_none() && !response.headers().contains_key(header::CONTENT_LENGTH)
+    response.body().size_hint().exact().is_none()
+        && !response.headers().contains_key(header::CONTENT_LENGTH)
 }

@@ -57,9 +57,12 @@ pub(super) async fn serve(serving: &Rc<Serving>, arrival: Arrival) -> Result<(),
         .max_local_error_reset_streams(Some(MOST_PROVOKED_RESETS))
         .data_frame_budget(SMALL_FRAMES)
         .handshake::<_, Bytes>(arrival.paced.sharing_exchanges());
-    let Some(handshake) = serving.newcomer(&pace, handshake).await else { return Ok(()) };
+    let Some(handshake) = serving.newcomer(&pace, handshake).await else {
+        return Ok(());
+    };
     let mut streams = handshake?;
-    let (mut has_asked, mut told, mut is_late, goodbye) = (false, false, false, serving.ticker.deadline());
+    let (mut has_asked, mut told, mut is_late, goodbye) =
+        (false, false, false, serving.ticker.deadline());
     loop {
         let accepted = poll_fn(|context| {
             is_late = told && goodbye.poll_passed(context).is_ready();
@@ -82,7 +85,9 @@ pub(super) async fn serve(serving: &Rc<Serving>, arrival: Arrival) -> Result<(),
             let _ = streams.poll_accept(context);
             Poll::Ready(None)
         });
-        let Some(accepted) = accepted.await else { return Ok(()) };
+        let Some(accepted) = accepted.await else {
+            return Ok(());
+        };
         let (request, mut respond) = accepted?;
         has_asked = true;
         if is_late {
@@ -91,8 +96,14 @@ pub(super) async fn serve(serving: &Rc<Serving>, arrival: Arrival) -> Result<(),
             continue;
         }
         // Boxed, because tasks are moved when they begin and end: 3 % of the instructions of an exchange.
-        let (serving, connection, manners) = (Rc::clone(serving), Rc::clone(&connection), Rc::clone(&manners));
-        tokio::task::spawn_local(Box::pin(exchange(serving, connection, manners, request, respond)));
+        let (serving, connection, manners) = (
+            Rc::clone(serving),
+            Rc::clone(&connection),
+            Rc::clone(&manners),
+        );
+        tokio::task::spawn_local(Box::pin(exchange(
+            serving, connection, manners, request, respond,
+        )));
     }
 }
 
@@ -107,15 +118,21 @@ async fn exchange(
         // As hyper answers over HTTP/1.
         let mut answer = Response::new(());
         *answer.status_mut() = StatusCode::REQUEST_HEADER_FIELDS_TOO_LARGE;
-        answer.headers_mut().insert(header::DATE, serving.gate.date());
+        answer
+            .headers_mut()
+            .insert(header::DATE, serving.gate.date());
         // An error means that the stream is gone.
         let _ = respond.send_response(answer, true);
         return;
     }
     let is_head = request.method() == Method::HEAD;
-    let mut expects = request.headers().get(header::EXPECT).is_some_and(|expected| expected == "100-continue");
+    let mut expects = request
+        .headers()
+        .get(header::EXPECT)
+        .is_some_and(|expected| expected == "100-continue");
     let rest = Rest::default();
-    let request = request.map(|body| Arriving::over_http2_or_left(body, connection.pace(), rest.clone()));
+    let request =
+        request.map(|body| Arriving::over_http2_or_left(body, connection.pace(), rest.clone()));
     let mut handling = pin!(serving.gate.handle(&connection, request));
     let answer = poll_fn(|context| match handling.as_mut().poll(context) {
         Poll::Ready(answer) => Poll::Ready(Some(answer)),
@@ -135,13 +152,22 @@ async fn exchange(
     let (mut head, body) = answer.into_parts();
     head.headers.remove(header::CONNECTION);
     if let Some(length) = body.size_hint().exact().filter(|&length| length > 0) {
-        head.headers.entry(header::CONTENT_LENGTH).or_insert(HeaderValue::from(length));
+        head.headers
+            .entry(header::CONTENT_LENGTH)
+            .or_insert(HeaderValue::from(length));
     }
     let is_bodiless = is_head || body.is_end_stream();
-    let Ok(mut stream) = respond.send_response(Response::from_parts(head, ()), is_bodiless) else { return };
+    let Ok(mut stream) = respond.send_response(Response::from_parts(head, ()), is_bodiless) else {
+        return;
+    };
     if !is_bodiless {
         // The record of the request tells how far it came.
-        let _ = send_body(body, &mut stream, Stall::new(&serving.ticker, manners.limits.write)).await;
+        let _ = send_body(
+            body,
+            &mut stream,
+            Stall::new(&serving.ticker, manners.limits.write),
+        )
+        .await;
     } else {
         drop(body);
     }

@@ -95,7 +95,12 @@ impl Inherited {
             };
             match taken(&mut given, index) {
                 Ok((address, socket)) => inherited.add(label, address, socket)?,
-                Err(error) => return Err(InheritError::NotListening { label, found: error.to_string() }),
+                Err(error) => {
+                    return Err(InheritError::NotListening {
+                        label,
+                        found: error.to_string(),
+                    });
+                }
             }
         }
         Ok(inherited)
@@ -103,7 +108,10 @@ impl Inherited {
 
     /// The socket that is bound to `address`.
     pub fn take(&mut self, address: SocketAddr) -> Option<TcpListener> {
-        let place = self.sockets.iter().position(|inherited| inherited.address == address)?;
+        let place = self
+            .sockets
+            .iter()
+            .position(|inherited| inherited.address == address)?;
         Some(self.sockets.swap_remove(place).socket)
     }
 
@@ -113,24 +121,41 @@ impl Inherited {
     /// [`InheritError::Unwanted`] for a socket that none of `listeners` has taken.
     pub fn all_taken(self, listeners: &[SocketAddr]) -> Result<(), InheritError> {
         match self.sockets.into_iter().next() {
-            Some(InheritedSocket { label, address, .. }) => {
-                Err(InheritError::Unwanted { label, address, listeners: listeners.to_vec() })
-            }
+            Some(InheritedSocket { label, address, .. }) => Err(InheritError::Unwanted {
+                label,
+                address,
+                listeners: listeners.to_vec(),
+            }),
             None => Ok(()),
         }
     }
 
-    fn add(&mut self, label: String, address: SocketAddr, socket: TcpListener) -> Result<(), InheritError> {
-        if self.sockets.iter().any(|inherited| inherited.address == address) {
+    fn add(
+        &mut self,
+        label: String,
+        address: SocketAddr,
+        socket: TcpListener,
+    ) -> Result<(), InheritError> {
+        if self
+            .sockets
+            .iter()
+            .any(|inherited| inherited.address == address)
+        {
             return Err(InheritError::Twice { label, address });
         }
-        self.sockets.push(InheritedSocket { label, address, socket });
+        self.sockets.push(InheritedSocket {
+            label,
+            address,
+            socket,
+        });
         Ok(())
     }
 }
 
 fn taken(given: &mut ListenFd, index: usize) -> io::Result<(SocketAddr, TcpListener)> {
-    let socket = given.take_tcp_listener(index)?.ok_or_else(|| io::Error::other("nothing"))?;
+    let socket = given
+        .take_tcp_listener(index)?
+        .ok_or_else(|| io::Error::other("nothing"))?;
     if !SockRef::from(&socket).is_listener()? {
         return Err(io::Error::other("one that does not"));
     }
@@ -139,7 +164,11 @@ fn taken(given: &mut ListenFd, index: usize) -> io::Result<(SocketAddr, TcpListe
 }
 
 fn listed(addresses: &[SocketAddr]) -> String {
-    addresses.iter().map(ToString::to_string).collect::<Vec<_>>().join(", ")
+    addresses
+        .iter()
+        .map(ToString::to_string)
+        .collect::<Vec<_>>()
+        .join(", ")
 }
 
 #[cfg(test)]
@@ -152,7 +181,9 @@ mod tests {
             let socket = TcpListener::bind(address).expect("a free port");
             let address = socket.local_addr().expect("a bound socket");
             bound.push(address);
-            inherited.add(format!("fd {index}"), address, socket).expect("an address of its own");
+            inherited
+                .add(format!("fd {index}"), address, socket)
+                .expect("an address of its own");
         }
         (inherited, bound)
     }
@@ -168,7 +199,10 @@ mod tests {
             "127.0.0.1:0".to_owned(),
             "0.0.0.0:0".to_owned(),
         ] {
-            assert!(inherited.take(other.parse().expect("an address")).is_none(), "{other}");
+            assert!(
+                inherited.take(other.parse().expect("an address")).is_none(),
+                "{other}"
+            );
         }
         for address in bound {
             let socket = inherited.take(address).expect("the socket");
@@ -182,9 +216,16 @@ mod tests {
     fn socket_that_nobody_takes_is_an_error_and_so_is_an_address_that_comes_twice() {
         let (mut inherited, bound) = with(&["127.0.0.1:0"]);
         let again = TcpListener::bind("127.0.0.1:0").expect("a free port");
-        let error = inherited.add("fd 4".to_owned(), bound[0], again).expect_err("it is there already");
-        assert!(error.to_string().contains(&format!("fd 4: expected an address of its own, but found {}", bound[0])));
-        let error = inherited.all_taken(&["0.0.0.0:80".parse().expect("an address")]).expect_err("one is left");
+        let error = inherited
+            .add("fd 4".to_owned(), bound[0], again)
+            .expect_err("it is there already");
+        assert!(error.to_string().contains(&format!(
+            "fd 4: expected an address of its own, but found {}",
+            bound[0]
+        )));
+        let error = inherited
+            .all_taken(&["0.0.0.0:80".parse().expect("an address")])
+            .expect_err("one is left");
         let expected = format!(
             "inherited fd 0: expected the address of a listener of the file (0.0.0.0:80), but found {}; connections to it \
              would wait for ever",

@@ -28,12 +28,20 @@ pub(super) struct Place {
 impl ConnectionLimit {
     pub(super) fn new(max: usize) -> Self {
         let places = Arc::new(Semaphore::new(max));
-        Self(Arc::new(Shared { places, max: Mutex::new(max), surplus: AtomicUsize::new(0) }))
+        Self(Arc::new(Shared {
+            places,
+            max: Mutex::new(max),
+            surplus: AtomicUsize::new(0),
+        }))
     }
 
     /// Has another number of places; those that are taken stay taken.
     pub(super) fn set(&self, max: usize) {
-        let Shared { places, max: current, surplus } = &*self.0;
+        let Shared {
+            places,
+            max: current,
+            surplus,
+        } = &*self.0;
         let mut current = current.lock().unwrap_or_else(PoisonError::into_inner);
         if let Some(fewer) = current.checked_sub(max) {
             let free = places.forget_permits(fewer);
@@ -57,18 +65,27 @@ impl ConnectionLimit {
     pub(super) async fn take(&self) -> Place {
         // The semaphore is never closed, so there is a permit.
         let permit = Arc::clone(&self.0.places).acquire_owned().await.ok();
-        Place { permit, limit: self.clone() }
+        Place {
+            permit,
+            limit: self.clone(),
+        }
     }
 
     /// Takes a place, if one is free and nobody waits for it.
     pub(super) fn try_take(&self) -> Option<Place> {
         let permit = Arc::clone(&self.0.places).try_acquire_owned().ok()?;
-        Some(Place { permit: Some(permit), limit: self.clone() })
+        Some(Place {
+            permit: Some(permit),
+            limit: self.clone(),
+        })
     }
 
     fn take_surplus(&self) -> bool {
         let one_less = |surplus: usize| surplus.checked_sub(1);
-        self.0.surplus.fetch_update(Ordering::Relaxed, Ordering::Relaxed, one_less).is_ok()
+        self.0
+            .surplus
+            .fetch_update(Ordering::Relaxed, Ordering::Relaxed, one_less)
+            .is_ok()
     }
 }
 
@@ -94,10 +111,16 @@ mod tests {
         let first = limit.try_take().expect("a place");
         let mut context = Context::from_waker(Waker::noop());
         let (mut second, mut third) = (pin!(limit.take()), pin!(limit.take()));
-        assert!(second.as_mut().poll(&mut context).is_pending() && third.as_mut().poll(&mut context).is_pending());
+        assert!(
+            second.as_mut().poll(&mut context).is_pending()
+                && third.as_mut().poll(&mut context).is_pending()
+        );
         drop(first);
         assert!(third.as_mut().poll(&mut context).is_pending());
-        assert!(limit.try_take().is_none(), "nobody overtakes those who wait");
+        assert!(
+            limit.try_take().is_none(),
+            "nobody overtakes those who wait"
+        );
         assert!(second.poll(&mut context).is_ready());
     }
 
@@ -107,7 +130,12 @@ mod tests {
         let first = limit.try_take().expect("a place");
         {
             let mut waiting = pin!(limit.take());
-            assert!(waiting.as_mut().poll(&mut Context::from_waker(Waker::noop())).is_pending());
+            assert!(
+                waiting
+                    .as_mut()
+                    .poll(&mut Context::from_waker(Waker::noop()))
+                    .is_pending()
+            );
             drop(first);
         }
         assert!(limit.try_take().is_some());
@@ -125,7 +153,13 @@ mod tests {
         assert!(limit.try_take().is_none());
         drop(one);
         limit.set(2);
-        assert!([limit.try_take(), limit.try_take(), limit.try_take()].iter().flatten().count() == 2);
+        assert!(
+            [limit.try_take(), limit.try_take(), limit.try_take()]
+                .iter()
+                .flatten()
+                .count()
+                == 2
+        );
     }
 
     #[test]
@@ -136,6 +170,12 @@ mod tests {
         limit.set(3);
         assert!(limit.try_take().is_none());
         drop(taken);
-        assert_eq!((0..4).map_while(|_| limit.try_take()).collect::<Vec<_>>().len(), 3);
+        assert_eq!(
+            (0..4)
+                .map_while(|_| limit.try_take())
+                .collect::<Vec<_>>()
+                .len(),
+            3
+        );
     }
 }

@@ -53,7 +53,11 @@ pub struct ListenError {
 ///
 /// # Errors
 /// [`ListenError`] for the first address that cannot be listened on.
-pub fn listen(addresses: &[SocketAddr], workers: usize, share_port: bool) -> Result<Listeners, ListenError> {
+pub fn listen(
+    addresses: &[SocketAddr],
+    workers: usize,
+    share_port: bool,
+) -> Result<Listeners, ListenError> {
     listen_or_inherit(addresses, workers, share_port, &mut Inherited::default())
 }
 
@@ -70,7 +74,11 @@ pub fn listen_or_inherit(
     inherited: &mut Inherited,
 ) -> Result<Listeners, ListenError> {
     let workers = (0..workers).map(|_| Vec::new()).collect();
-    let mut listeners = Listeners { addresses: Vec::new(), sharing: Vec::new(), workers };
+    let mut listeners = Listeners {
+        addresses: Vec::new(),
+        sharing: Vec::new(),
+        workers,
+    };
     for &address in addresses {
         let at = |source| ListenError { address, source };
         if let Some(socket) = inherited.take(address) {
@@ -85,7 +93,11 @@ pub fn listen_or_inherit(
         // Without SO_REUSEPORT on it, this bind fails where any other socket listens. It is given up again only when
         // the workers' own sockets are about to be bound.
         let probe = socket(address, share_port).map_err(at)?;
-        let bound = probe.local_addr().map_err(at)?.as_socket().unwrap_or(address);
+        let bound = probe
+            .local_addr()
+            .map_err(at)?
+            .as_socket()
+            .unwrap_or(address);
         if !share_port {
             drop(probe);
         }
@@ -96,7 +108,11 @@ pub fn listen_or_inherit(
             sockets.push(socket.into());
         }
         listeners.addresses.push(bound);
-        listeners.sharing.push(if share_port { Sharing::Port } else { Sharing::Nobody });
+        listeners.sharing.push(if share_port {
+            Sharing::Port
+        } else {
+            Sharing::Nobody
+        });
     }
     Ok(listeners)
 }
@@ -126,7 +142,11 @@ impl Listeners {
 }
 
 fn socket(address: SocketAddr, share_port: bool) -> io::Result<Socket> {
-    let socket = Socket::new(Domain::for_address(address), Type::STREAM, Some(Protocol::TCP))?;
+    let socket = Socket::new(
+        Domain::for_address(address),
+        Type::STREAM,
+        Some(Protocol::TCP),
+    )?;
     // Connections of an earlier process that linger in TIME_WAIT do not keep us from the port.
     socket.set_reuse_address(true)?;
     socket.set_reuse_port(share_port)?;
@@ -146,19 +166,32 @@ fn bound_unsent(socket: &SockRef<'_>) {
 
 fn explained(error: &io::Error) -> String {
     let known = [
-        (io::ErrorKind::AddrInUse, "the port is in use; stop what listens there, or choose another one"),
-        (io::ErrorKind::PermissionDenied, "permission denied; choose a port above 1023, or grant CAP_NET_BIND_SERVICE"),
-        (io::ErrorKind::AddrNotAvailable, "no interface of this machine has that address"),
+        (
+            io::ErrorKind::AddrInUse,
+            "the port is in use; stop what listens there, or choose another one",
+        ),
+        (
+            io::ErrorKind::PermissionDenied,
+            "permission denied; choose a port above 1023, or grant CAP_NET_BIND_SERVICE",
+        ),
+        (
+            io::ErrorKind::AddrNotAvailable,
+            "no interface of this machine has that address",
+        ),
     ];
     let known = known.into_iter().find(|(kind, _)| *kind == error.kind());
-    known.map_or_else(|| error.to_string(), |(_, explanation)| explanation.to_owned())
+    known.map_or_else(
+        || error.to_string(),
+        |(_, explanation)| explanation.to_owned(),
+    )
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
 
-    const ANY_PORT: SocketAddr = SocketAddr::new(std::net::IpAddr::V4(std::net::Ipv4Addr::LOCALHOST), 0);
+    const ANY_PORT: SocketAddr =
+        SocketAddr::new(std::net::IpAddr::V4(std::net::Ipv4Addr::LOCALHOST), 0);
 
     #[test]
     fn port_in_use_is_an_error_unless_it_may_be_shared() {
@@ -166,7 +199,12 @@ mod tests {
         let taken = first.addresses()[0];
         let error = listen(&[taken], 2, false).expect_err("the port is taken");
         assert_eq!(error.source.kind(), io::ErrorKind::AddrInUse);
-        assert!(error.to_string().starts_with(&format!("cannot listen on {taken}: the port is in use")), "{error}");
+        assert!(
+            error
+                .to_string()
+                .starts_with(&format!("cannot listen on {taken}: the port is in use")),
+            "{error}"
+        );
         listen(&[taken], 2, true).expect("the port is shared");
     }
 
@@ -177,7 +215,12 @@ mod tests {
         let socket = &listeners.workers[0][0];
         socket.set_nonblocking(false).expect("a socket");
         let (accepted, _) = socket.accept().expect("the client");
-        assert_eq!(SockRef::from(&accepted).tcp_notsent_lowat().expect("Linux knows it"), MAX_UNSENT);
+        assert_eq!(
+            SockRef::from(&accepted)
+                .tcp_notsent_lowat()
+                .expect("Linux knows it"),
+            MAX_UNSENT
+        );
     }
 
     #[test]

@@ -75,7 +75,9 @@ impl Settings {
     /// Whether an address is that of a proxy of ours.
     fn trusts(&self, address: IpAddr) -> bool {
         let address = address.to_canonical();
-        self.trusted_proxies.iter().any(|network| network.contains(&address))
+        self.trusted_proxies
+            .iter()
+            .any(|network| network.contains(&address))
     }
 }
 
@@ -105,7 +107,9 @@ impl Settings {
     #[must_use]
     pub fn http1(&self) -> Builder {
         let mut http1 = Builder::new();
-        http1.max_headers(self.max_headers).max_header_size(self.max_header_size);
+        http1
+            .max_headers(self.max_headers)
+            .max_header_size(self.max_header_size);
         http1.max_buf_size(self.max_header_size.max(BODY_BUFFER) + BEHIND_HEAD);
         // Our own deadlines bound the head; hyper's would take a timer for each request.
         http1.header_read_timeout(None);
@@ -181,10 +185,20 @@ impl Server {
         let limit = ConnectionLimit::new(settings.max_connections);
         let addresses = listeners.addresses().to_vec();
         let shared = Arc::new(ArcSwap::from_pointee(settings.clone()));
-        let shown = shown.iter().cloned().chain(std::iter::repeat_with(|| Shown::new(None)));
-        let at =
-            |((shown, &address), &sharing)| Listener { shown, sharing, connections: telemetry.connections(address) };
-        let at_addresses: Vec<_> = shown.zip(&addresses).zip(listeners.sharing()).map(at).collect();
+        let shown = shown
+            .iter()
+            .cloned()
+            .chain(std::iter::repeat_with(|| Shown::new(None)));
+        let at = |((shown, &address), &sharing)| Listener {
+            shown,
+            sharing,
+            connections: telemetry.connections(address),
+        };
+        let at_addresses: Vec<_> = shown
+            .zip(&addresses)
+            .zip(listeners.sharing())
+            .map(at)
+            .collect();
         let workers = listeners.into_workers();
         let pulse = Pulse::new(workers.len(), Instant::now());
         let (evictors, asked) = Evictors::new(workers.len());
@@ -195,7 +209,10 @@ impl Server {
             .enumerate()
             .map(|(index, (sockets, asked))| {
                 let worker = Worker {
-                    sockets: sockets.into_iter().zip(at_addresses.iter().cloned()).collect(),
+                    sockets: sockets
+                        .into_iter()
+                        .zip(at_addresses.iter().cloned())
+                        .collect(),
                     settings: Arc::clone(&shared),
                     publisher: publisher.clone(),
                     clock: clock.clone(),
@@ -208,14 +225,27 @@ impl Server {
                     phase: phase.subscribe(),
                 };
                 let ready = ready.clone();
-                thread::Builder::new().name(format!("worker-{index}")).spawn(move || worker.run(&ready))
+                thread::Builder::new()
+                    .name(format!("worker-{index}"))
+                    .spawn(move || worker.run(&ready))
             })
             .collect::<io::Result<Vec<_>>>()?;
         drop(ready);
-        started.iter().take(workers.len()).collect::<io::Result<()>>()?;
+        started
+            .iter()
+            .take(workers.len())
+            .collect::<io::Result<()>>()?;
         // An error means that a worker is gone already, which its thread tells.
         let _ = phase.send(Phase::Serve);
-        Ok(Self { addresses, settings: shared, limit, fitting: None, pulse, phase, workers })
+        Ok(Self {
+            addresses,
+            settings: shared,
+            limit,
+            fitting: None,
+            pulse,
+            phase,
+            workers,
+        })
     }
 
     /// The addresses that it listens on, with the ports that were picked for port 0.
@@ -234,13 +264,22 @@ impl Server {
 
     /// Serves no more connections from now on than there are descriptors for beside those that are open now.
     pub fn fit_into(&mut self, descriptors: Descriptors) {
-        self.fitting = Some(Fitting { connections: descriptors.connections(), descriptors });
+        self.fitting = Some(Fitting {
+            connections: descriptors.connections(),
+            descriptors,
+        });
         self.limit_connections(self.settings.load().max_connections);
     }
 
     fn limit_connections(&self, max_connections: usize) {
-        let fitting = self.fitting.filter(|fitting| fitting.connections < max_connections);
-        if let Some(Fitting { connections, descriptors }) = fitting {
+        let fitting = self
+            .fitting
+            .filter(|fitting| fitting.connections < max_connections);
+        if let Some(Fitting {
+            connections,
+            descriptors,
+        }) = fitting
+        {
             tracing::warn!(
                 max_connections,
                 served = connections,
@@ -249,7 +288,8 @@ impl Server {
                  open files (LimitNOFILE, ulimit -Hn), or lower max_connections"
             );
         }
-        self.limit.set(fitting.map_or(max_connections, |fitting| fitting.connections));
+        self.limit
+            .set(fitting.map_or(max_connections, |fitting| fitting.connections));
     }
 
     /// Tells whether the workers live, before and after [`drain`](Self::drain).
@@ -274,7 +314,10 @@ impl Server {
             joining.spawn_blocking(move || worker.join().unwrap_or_default());
         }
         let mut drained = Drained::default();
-        if tokio::time::timeout(timeout, drained.join(&mut joining)).await.is_err() {
+        if tokio::time::timeout(timeout, drained.join(&mut joining))
+            .await
+            .is_err()
+        {
             let _ = self.phase.send(Phase::CutOff);
             // An error means that the time is over: whoever is left hangs.
             let _ = tokio::time::timeout(CUTTING_OFF, drained.join(&mut joining)).await;

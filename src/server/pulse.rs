@@ -23,7 +23,10 @@ pub(super) struct Heart {
 
 impl Pulse {
     pub(super) fn new(workers: usize, now: Instant) -> Self {
-        Self { since: now, beats: (0..workers).map(|_| AtomicU64::new(0)).collect() }
+        Self {
+            since: now,
+            beats: (0..workers).map(|_| AtomicU64::new(0)).collect(),
+        }
     }
 
     /// Whether every worker has gone round since so long before `now`, or has ended as it was told to.
@@ -31,12 +34,19 @@ impl Pulse {
     /// A worker beats at each [`TICK`](crate::clock::TICK): less than a few of those says nothing.
     #[must_use]
     pub fn beats_within(&self, time: Duration, now: Instant) -> bool {
-        let earliest = self.millis(now).saturating_sub(u64::try_from(time.as_millis()).unwrap_or(u64::MAX));
-        self.beats.iter().all(|beat| beat.load(Ordering::Relaxed) >= earliest)
+        let earliest = self
+            .millis(now)
+            .saturating_sub(u64::try_from(time.as_millis()).unwrap_or(u64::MAX));
+        self.beats
+            .iter()
+            .all(|beat| beat.load(Ordering::Relaxed) >= earliest)
     }
 
     pub(super) fn heart(&self, worker: usize) -> Heart {
-        Heart { pulse: self.clone(), worker }
+        Heart {
+            pulse: self.clone(),
+            worker,
+        }
     }
 
     fn millis(&self, now: Instant) -> u64 {

@@ -36,7 +36,10 @@ impl Shown {
 
     /// What the next handshake is made with, where there is to be one.
     pub(super) fn current(&self) -> Option<Arc<ServerConfig>> {
-        self.0.load().as_ref().map(|certificates| certificates.current())
+        self.0
+            .load()
+            .as_ref()
+            .map(|certificates| certificates.current())
     }
 }
 
@@ -47,32 +50,64 @@ impl Shown {
 pub fn certificates(listeners: &[Listener]) -> Result<Vec<Option<Arc<Certificates>>>, Vec<Fault>> {
     let (mut loaded, mut faults) = (Vec::new(), Vec::new());
     for listener in listeners {
-        match listener.tls.as_ref().map(|tls| load(tls).map_err(|fault| (tls, fault))).transpose() {
+        match listener
+            .tls
+            .as_ref()
+            .map(|tls| load(tls).map_err(|fault| (tls, fault)))
+            .transpose()
+        {
             Ok(certificates) => loaded.push(certificates.map(Arc::new)),
             Err((tls, fault)) => {
-                faults.extend(tls.files().filter_map(|file| file.unreadable_beside(&fault)));
+                faults.extend(
+                    tls.files()
+                        .filter_map(|file| file.unreadable_beside(&fault)),
+                );
                 faults.push(*fault);
             }
         }
     }
-    if faults.is_empty() { Ok(loaded) } else { Err(faults) }
+    if faults.is_empty() {
+        Ok(loaded)
+    } else {
+        Err(faults)
+    }
 }
 
 fn load(written: &ListenerTls) -> Result<Certificates, Box<Fault>> {
-    let pairs: Vec<_> =
-        written.certificates.iter().map(|pair| (pair.certificate.value.clone(), pair.key.value.clone())).collect();
-    let client_ca = written.client_ca.as_ref().map(|client_ca| client_ca.value.clone());
-    let names: Vec<_> = pairs.iter().map(|(certificate, _)| certificate.display().to_string()).collect();
+    let pairs: Vec<_> = written
+        .certificates
+        .iter()
+        .map(|pair| (pair.certificate.value.clone(), pair.key.value.clone()))
+        .collect();
+    let client_ca = written
+        .client_ca
+        .as_ref()
+        .map(|client_ca| client_ca.value.clone());
+    let names: Vec<_> = pairs
+        .iter()
+        .map(|(certificate, _)| certificate.display().to_string())
+        .collect();
     let watched = written.files().map(|file| file.value.clone()).collect();
     Renewed::new(names.join(", "), watched, move || {
-        let pairs: Vec<_> = pairs.iter().map(|(certificate, key)| (certificate.as_path(), key.as_path())).collect();
+        let pairs: Vec<_> = pairs
+            .iter()
+            .map(|(certificate, key)| (certificate.as_path(), key.as_path()))
+            .collect();
         tls::server(&pairs, client_ca.as_deref())
     })
     .map_err(|error| {
-        let blamed = written.files().find(|file| error.path() == Some(&*file.value)).or(written.files().next());
+        let blamed = written
+            .files()
+            .find(|file| error.path() == Some(&*file.value))
+            .or(written.files().next());
         Box::new(match blamed {
             Some(file) => file.fault(error.to_string()),
-            None => Fault { key: "listeners".to_owned(), span: None, message: error.to_string(), help: None },
+            None => Fault {
+                key: "listeners".to_owned(),
+                span: None,
+                message: error.to_string(),
+                help: None,
+            },
         })
     })
 }

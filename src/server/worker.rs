@@ -66,26 +66,53 @@ impl Worker {
             InFlight::default()
         };
         let mut builder = tokio::runtime::Builder::new_current_thread();
-        let runtime = match builder.enable_all().build_local(tokio::runtime::LocalOptions::default()) {
+        let runtime = match builder
+            .enable_all()
+            .build_local(tokio::runtime::LocalOptions::default())
+        {
             Ok(runtime) => runtime,
             Err(error) => return tell(Err(error)),
         };
-        let Self { sockets, settings, publisher, clock, telemetry, limit, clients, evictors, asked, heart, mut phase } =
-            self;
+        let Self {
+            sockets,
+            settings,
+            publisher,
+            clock,
+            telemetry,
+            limit,
+            clients,
+            evictors,
+            asked,
+            heart,
+            mut phase,
+        } = self;
         let heart = Rc::new(heart);
         runtime.block_on(async {
-            let listening = |(socket, listener)| Ok((tokio::net::TcpListener::from_std(socket)?, listener));
-            let listeners = match sockets.into_iter().map(listening).collect::<io::Result<Vec<_>>>() {
+            let listening =
+                |(socket, listener)| Ok((tokio::net::TcpListener::from_std(socket)?, listener));
+            let listeners = match sockets
+                .into_iter()
+                .map(listening)
+                .collect::<io::Result<Vec<_>>>()
+            {
                 Ok(listeners) => listeners,
                 Err(error) => return tell(Err(error)),
             };
             tell(Ok(()));
-            if phase.wait_for(|phase| *phase >= Phase::Serve).await.is_err() {
+            if phase
+                .wait_for(|phase| *phase >= Phase::Serve)
+                .await
+                .is_err()
+            {
                 return InFlight::default();
             }
             let ticker = Ticker::new(clock);
             let telemetry = telemetry.worker();
-            let gate = Rc::new(Gate::new(publisher, Rc::clone(&ticker), Rc::clone(&telemetry)));
+            let gate = Rc::new(Gate::new(
+                publisher,
+                Rc::clone(&ticker),
+                Rc::clone(&telemetry),
+            ));
             let serving = Rc::new(Serving::new(Rc::clone(&gate), Rc::clone(&ticker), settings));
             let beating = Rc::clone(&heart);
             let beaten = Rc::clone(&ticker);
@@ -95,7 +122,9 @@ impl Worker {
             }));
 
             let attending = Rc::clone(&serving);
-            tokio::task::spawn_local(async move { attending.connections.run(asked, &attending.ticker).await });
+            tokio::task::spawn_local(async move {
+                attending.connections.run(asked, &attending.ticker).await
+            });
 
             let mut accepting = JoinSet::new();
             for (socket, listener) in listeners {
@@ -109,7 +138,9 @@ impl Worker {
                 let mut phase = phase.clone();
                 accepting.spawn_local(async move {
                     // An error means that the server is gone: then there is nothing left to serve for.
-                    accept.until(phase.wait_for(|phase| *phase >= Phase::Drain), &socket).await;
+                    accept
+                        .until(phase.wait_for(|phase| *phase >= Phase::Drain), &socket)
+                        .await;
                     accept.rest_of(socket).await;
                 });
             }
@@ -156,7 +187,9 @@ impl Accept {
             };
             match accepted {
                 Ok((socket, peer)) => {
-                    let Ok(counted) = self.count(peer.ip()) else { continue };
+                    let Ok(counted) = self.count(peer.ip()) else {
+                        continue;
+                    };
                     let place = tokio::select! {
                         biased;
                         place = self.place() => Some(place),
@@ -170,7 +203,8 @@ impl Accept {
                 }
                 Err(error) if concerns_one_connection(&error) => {}
                 Err(error) => {
-                    self.evictors.log_not_accepted(&error, self.serving.ticker.now());
+                    self.evictors
+                        .log_not_accepted(&error, self.serving.ticker.now());
                     // What has run out may come back with it.
                     self.evictors.make_room().await;
                     tokio::time::sleep(EXHAUSTED).await;
@@ -199,7 +233,8 @@ impl Accept {
         let counted = self.clients.enter(client, max);
         if counted.is_none() {
             self.listener.connections.refused.count();
-            self.clients.log_refused(client, max, self.serving.ticker.now());
+            self.clients
+                .log_refused(client, max, self.serving.ticker.now());
         }
         counted.map(Some).ok_or(())
     }
@@ -209,7 +244,8 @@ impl Accept {
         if let Some(place) = self.limit.try_take() {
             return place;
         }
-        self.evictors.log_exhausted(self.limit.max(), self.serving.ticker.now());
+        self.evictors
+            .log_exhausted(self.limit.max(), self.serving.ticker.now());
         let mut place = pin!(self.limit.take());
         loop {
             tokio::select! {
@@ -225,11 +261,27 @@ impl Accept {
         }
     }
 
-    fn serve(&self, socket: TcpStream, peer: SocketAddr, place: Option<Place>, counted: Option<Counted>) {
+    fn serve(
+        &self,
+        socket: TcpStream,
+        peer: SocketAddr,
+        place: Option<Place>,
+        counted: Option<Counted>,
+    ) {
         let connections = Arc::clone(&self.listener.connections);
         connections.accepted.count();
-        let guards =
-            ConnectionGuards { _place: place, _counted: counted, _entered: connections.open.enter(), connections };
-        serve(&self.serving, socket, peer, self.listener.shown.current(), guards);
+        let guards = ConnectionGuards {
+            _place: place,
+            _counted: counted,
+            _entered: connections.open.enter(),
+            connections,
+        };
+        serve(
+            &self.serving,
+            socket,
+            peer,
+            self.listener.shown.current(),
+            guards,
+        );
     }
 }

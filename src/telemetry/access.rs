@@ -88,7 +88,14 @@ impl AccessLog {
 
     pub(super) fn styled(sink: Sink, style: Style, is_on: bool) -> Self {
         let (style, is_on) = (CurrentStyle::new(style), AtomicBool::new(is_on));
-        Self { sink, shared: Arc::new(Shared { style, is_on, refusals: Refusals::beginning(Instant::now()) }) }
+        Self {
+            sink,
+            shared: Arc::new(Shared {
+                style,
+                is_on,
+                refusals: Refusals::beginning(Instant::now()),
+            }),
+        }
     }
 
     pub(super) fn change(&self, style: Style, is_on: bool) {
@@ -97,7 +104,11 @@ impl AccessLog {
     }
 
     pub(super) fn worker(&self) -> WorkerAccessLog {
-        WorkerAccessLog { lines: self.sink.lines(), shared: Arc::clone(&self.shared), timestamps: RefCell::default() }
+        WorkerAccessLog {
+            lines: self.sink.lines(),
+            shared: Arc::clone(&self.shared),
+            timestamps: RefCell::default(),
+        }
     }
 
     /// How many lines, of whatever kind, were dropped because nobody read them in time.
@@ -121,7 +132,9 @@ impl WorkerAccessLog {
 
     /// Whether one more refusal has a line; one that has none is counted.
     pub(super) fn takes_refusal(&self, settings: RequestLog) -> bool {
-        self.shared.refusals.take(settings.refusals_per_second, Instant::now())
+        self.shared
+            .refusals
+            .take(settings.refusals_per_second, Instant::now())
     }
 
     /// Writes the line of a request that took so long.
@@ -153,21 +166,42 @@ fn fill(line: &mut Line<'_>, record: &Record, duration: Duration) {
     line.optional(name!("reason"), record.outcome.reason());
     line.optional(name!("cause"), record.cause.as_deref());
     line.optional(name!("missing_scope"), record.missing_scope.as_deref());
-    line.optional(name!("issuer"), token.map(ActiveToken::issuer_name).or(record.issuer.as_deref()));
-    line.optional(name!("client_id"), token.filter(|_| settings.client_id).and_then(ActiveToken::client_id));
-    line.optional(name!("subject"), token.filter(|_| settings.subject).and_then(ActiveToken::subject));
+    line.optional(
+        name!("issuer"),
+        token
+            .map(ActiveToken::issuer_name)
+            .or(record.issuer.as_deref()),
+    );
+    line.optional(
+        name!("client_id"),
+        token
+            .filter(|_| settings.client_id)
+            .and_then(ActiveToken::client_id),
+    );
+    line.optional(
+        name!("subject"),
+        token
+            .filter(|_| settings.subject)
+            .and_then(ActiveToken::subject),
+    );
     line.address(name!("client"), record.client);
     if record.is_forwarded {
         line.optional(name!("upstream"), names.map(|names| &*names.upstream));
     }
     line.optional(name!("http_version"), version(record.version));
-    line.number(name!("duration_us"), u64::try_from(duration.as_micros()).unwrap_or(u64::MAX));
+    line.number(
+        name!("duration_us"),
+        u64::try_from(duration.as_micros()).unwrap_or(u64::MAX),
+    );
     line.number(name!("request_bytes"), record.request_bytes);
     line.number(name!("response_bytes"), record.response_bytes);
     if let Some(trace) = &record.trace {
         line.text(name!("trace_id"), &format!("{:032x}", trace.id));
     }
-    line.optional(name!("request_id"), record.request_id.as_ref().and_then(|id| id.to_str().ok()));
+    line.optional(
+        name!("request_id"),
+        record.request_id.as_ref().and_then(|id| id.to_str().ok()),
+    );
 }
 
 // Methods are a client's to make up, as long as a head may be. They are ASCII.
@@ -186,7 +220,12 @@ pub(super) fn version(version: Version) -> Option<&'static str> {
 
 impl Refusals {
     fn beginning(now: Instant) -> Self {
-        Self { began: now, in_second: AtomicU64::new(0), left_out: Counter::default(), told: AtomicU64::new(0) }
+        Self {
+            began: now,
+            in_second: AtomicU64::new(0),
+            left_out: Counter::default(),
+            told: AtomicU64::new(0),
+        }
     }
 
     fn take(&self, most: u32, now: Instant) -> bool {
@@ -197,9 +236,16 @@ impl Refusals {
         let one_more = |packed: u64| {
             let (of, count) = (packed >> COUNT_BITS, packed & ((1 << COUNT_BITS) - 1));
             // A worker that is late by a second counts with the others.
-            if of < second { Some(second << COUNT_BITS | 1) } else { (count < most.into()).then_some(packed + 1) }
+            if of < second {
+                Some(second << COUNT_BITS | 1)
+            } else {
+                (count < most.into()).then_some(packed + 1)
+            }
         };
-        let is_taken = self.in_second.fetch_update(Ordering::Relaxed, Ordering::Relaxed, one_more).is_ok();
+        let is_taken = self
+            .in_second
+            .fetch_update(Ordering::Relaxed, Ordering::Relaxed, one_more)
+            .is_ok();
         if !is_taken {
             self.left_out.count();
         }
@@ -230,8 +276,14 @@ mod tests {
         assert_eq!((taken, refusals.left_out.read()), (100, 900));
         assert_eq!((refusals.untold(), refusals.untold()), (900, 0));
         assert!(!refusals.take(100, at(999)));
-        assert!(refusals.take(100, at(1000)) && refusals.take(100, at(999)), "who is late is of the second at hand");
-        assert_eq!((0..1000).filter(|_| refusals.take(100, at(1999))).count(), 98);
+        assert!(
+            refusals.take(100, at(1000)) && refusals.take(100, at(999)),
+            "who is late is of the second at hand"
+        );
+        assert_eq!(
+            (0..1000).filter(|_| refusals.take(100, at(1999))).count(),
+            98
+        );
         assert_eq!(refusals.untold(), 1 + 902);
     }
 

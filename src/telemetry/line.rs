@@ -60,19 +60,34 @@ impl CurrentStyle {
 
     pub(super) fn read(&self) -> Style {
         let read = self.0.load(Ordering::Relaxed);
-        [Style::Plain, Style::Coloured].into_iter().find(|style| *style as u8 == read).unwrap_or(Style::Json)
+        [Style::Plain, Style::Coloured]
+            .into_iter()
+            .find(|style| *style as u8 == read)
+            .unwrap_or(Style::Json)
     }
 }
 
 impl<'l> Line<'l> {
     /// Begins one of level INFO.
-    pub(super) fn begin(bytes: &'l mut Vec<u8>, style: Style, time: &str, message: &'static str) -> Self {
+    pub(super) fn begin(
+        bytes: &'l mut Vec<u8>,
+        style: Style,
+        time: &str,
+        message: &'static str,
+    ) -> Self {
         let pieces = match style {
             Style::Plain => [time, "  INFO ", message, ""],
             Style::Coloured => ["\x1b[2m", time, "\x1b[0m \x1b[32m INFO\x1b[0m ", message],
-            Style::Json => ["{\"timestamp\":\"", time, "\",\"level\":\"INFO\",\"message\":\"", message],
+            Style::Json => [
+                "{\"timestamp\":\"",
+                time,
+                "\",\"level\":\"INFO\",\"message\":\"",
+                message,
+            ],
         };
-        pieces.iter().for_each(|piece| bytes.extend_from_slice(piece.as_bytes()));
+        pieces
+            .iter()
+            .for_each(|piece| bytes.extend_from_slice(piece.as_bytes()));
         if style == Style::Json {
             bytes.push(b'"');
         }
@@ -111,7 +126,11 @@ impl<'l> Line<'l> {
     /// A field with an address.
     pub(super) fn address(&mut self, name: Name, address: IpAddr) {
         self.name(name);
-        let quote: &[u8] = if self.style == Style::Json { b"\"" } else { b"" };
+        let quote: &[u8] = if self.style == Style::Json {
+            b"\""
+        } else {
+            b""
+        };
         self.bytes.extend_from_slice(quote);
         match address {
             IpAddr::V4(address) => {
@@ -129,7 +148,11 @@ impl<'l> Line<'l> {
 
     /// Ends it.
     pub(super) fn end(self) {
-        self.bytes.extend_from_slice(if self.style == Style::Json { b"}\n" } else { b"\n" });
+        self.bytes.extend_from_slice(if self.style == Style::Json {
+            b"}\n"
+        } else {
+            b"\n"
+        });
     }
 
     fn name(&mut self, name: Name) {
@@ -202,13 +225,18 @@ mod tests {
         let plain = "2026-11-21T13:46:38.123Z  INFO request method=GET route=\"/a/{b}\" status=200 client=127.0.0.1\n";
         assert_eq!(written(Style::Plain, usual), plain);
         let coloured = written(Style::Coloured, usual);
-        assert!(coloured.starts_with("\x1b[2m2026-11-21T13:46:38.123Z\x1b[0m \x1b[32m INFO\x1b[0m request "));
+        assert!(
+            coloured.starts_with(
+                "\x1b[2m2026-11-21T13:46:38.123Z\x1b[0m \x1b[32m INFO\x1b[0m request "
+            )
+        );
         assert!(coloured.contains(" \x1b[3mmethod\x1b[0m\x1b[2m=\x1b[0mGET "));
     }
 
     #[test]
     fn machines_get_json() {
-        let line: serde_json::Value = serde_json::from_str(&written(Style::Json, usual)).expect("JSON");
+        let line: serde_json::Value =
+            serde_json::from_str(&written(Style::Json, usual)).expect("JSON");
         let expected = serde_json::json!({
             "timestamp": TIME, "level": "INFO", "message": "request",
             "method": "GET", "route": "/a/{b}", "status": 200, "client": "127.0.0.1",
@@ -221,9 +249,14 @@ mod tests {
         for address in ["0.0.0.0", "255.10.0.9", "::1", "2001:db8::ff00:42:8329"] {
             let parsed: IpAddr = address.parse().expect("an address");
             let line = written(Style::Plain, |line| line.address(name!("client"), parsed));
-            assert!(line.ends_with(&format!("request client={address}\n")), "{line}");
+            assert!(
+                line.ends_with(&format!("request client={address}\n")),
+                "{line}"
+            );
         }
-        let json = written(Style::Json, |line| line.address(name!("client"), Ipv6Addr::LOCALHOST.into()));
+        let json = written(Style::Json, |line| {
+            line.address(name!("client"), Ipv6Addr::LOCALHOST.into())
+        });
         assert!(json.ends_with("\"client\":\"::1\"}\n"), "{json}");
     }
 

@@ -35,7 +35,11 @@ impl LogFormat {
     /// What whoever reads standard error is likely to want: people look at terminals.
     #[must_use]
     pub fn of_standard_error() -> Self {
-        if io::stderr().is_terminal() { Self::Pretty } else { Self::Json }
+        if io::stderr().is_terminal() {
+            Self::Pretty
+        } else {
+            Self::Json
+        }
     }
 }
 
@@ -64,10 +68,21 @@ impl Log {
         let (leveled, of_level) = reload::Layer::new(level);
         let (lines, of_lines) = reload::Layer::new(lines(format, &events));
         // An error here means that a log was started before, which is then the one to keep.
-        if tracing_subscriber::registry().with(leveled).with(lines).try_init().is_ok() {
+        if tracing_subscriber::registry()
+            .with(leveled)
+            .with(lines)
+            .try_init()
+            .is_ok()
+        {
             let _ = STARTED.set(sink.clone());
         }
-        Ok(Self { sink, events, access, level: of_level, lines: of_lines })
+        Ok(Self {
+            sink,
+            events,
+            access,
+            level: of_level,
+            lines: of_lines,
+        })
     }
 
     /// Logs in another form or another level from now on.
@@ -75,7 +90,8 @@ impl Log {
         // An error means that the log is gone, or never came about.
         let _ = self.lines.reload(lines(format, &self.events));
         let _ = self.level.reload(level);
-        self.access.change(style(format), level >= LevelFilter::INFO);
+        self.access
+            .change(style(format), level >= LevelFilter::INFO);
     }
 
     /// What requests are told in.
@@ -100,7 +116,8 @@ pub(super) fn flush_last_words() {
 
 // Colours appear only on a terminal, and never where `NO_COLOR` is set to anything (no-color.org).
 fn style(format: LogFormat) -> Style {
-    let colours = io::stderr().is_terminal() && std::env::var_os("NO_COLOR").is_none_or(|value| value.is_empty());
+    let colours = io::stderr().is_terminal()
+        && std::env::var_os("NO_COLOR").is_none_or(|value| value.is_empty());
     match format {
         LogFormat::Pretty if colours => Style::Coloured,
         LogFormat::Pretty => Style::Plain,
@@ -111,7 +128,11 @@ fn style(format: LogFormat) -> Style {
 fn lines(format: LogFormat, events: &Arc<SinkLines>) -> Lines {
     let style = style(format);
     let pen = Pen(Arc::clone(events));
-    let lines = fmt::layer().with_writer(pen).with_timer(Time).with_ansi(style == Style::Coloured).with_target(false);
+    let lines = fmt::layer()
+        .with_writer(pen)
+        .with_timer(Time)
+        .with_ansi(style == Style::Coloured)
+        .with_target(false);
     match style {
         Style::Plain | Style::Coloured => Box::new(lines),
         Style::Json => Box::new(lines.json().flatten_event(true)),

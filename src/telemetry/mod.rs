@@ -114,13 +114,19 @@ impl TierSize {
     /// So many entries of so many bytes leave, and so many come.
     pub fn replace(&self, (entries_left, bytes_left): (u64, u64), (entries, bytes): (u64, u64)) {
         let (all_entries, all_bytes) = self.read();
-        self.set((all_entries + entries).saturating_sub(entries_left), (all_bytes + bytes).saturating_sub(bytes_left));
+        self.set(
+            (all_entries + entries).saturating_sub(entries_left),
+            (all_bytes + bytes).saturating_sub(bytes_left),
+        );
     }
 
     /// How many entries it holds, and how many bytes of memory they take.
     #[must_use]
     pub fn read(&self) -> (u64, u64) {
-        (self.entries.load(Ordering::Relaxed), self.bytes.load(Ordering::Relaxed))
+        (
+            self.entries.load(Ordering::Relaxed),
+            self.bytes.load(Ordering::Relaxed),
+        )
     }
 }
 
@@ -147,7 +153,11 @@ impl Telemetry {
     /// The same, with an access log, and spans where they are wanted.
     #[must_use]
     pub fn telling(access: AccessLog, spans: Option<Spans>) -> Arc<Self> {
-        Arc::new(Self { access: Some(access), spans, ..Self::default() })
+        Arc::new(Self {
+            access: Some(access),
+            spans,
+            ..Self::default()
+        })
     }
 
     /// Where spans go, if anywhere.
@@ -166,8 +176,14 @@ impl Telemetry {
     #[must_use]
     pub fn worker(&self) -> Rc<WorkerTelemetry> {
         let (requests, tokens) = (WorkerRequests::default(), Arc::default());
-        let desk = Desk { requests: Arc::clone(requests.board()), tokens: Arc::clone(&tokens) };
-        self.workers.lock().unwrap_or_else(PoisonError::into_inner).push(desk);
+        let desk = Desk {
+            requests: Arc::clone(requests.board()),
+            tokens: Arc::clone(&tokens),
+        };
+        self.workers
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .push(desk);
         let unrouted = RouteRequests::new(&"".into(), requests.board());
         Rc::new(WorkerTelemetry {
             access: self.access.as_ref().map(AccessLog::worker),
@@ -183,7 +199,10 @@ impl Telemetry {
     /// Where connections to the listener at `address` are counted.
     #[must_use]
     pub fn connections(&self, address: SocketAddr) -> Arc<Connections> {
-        let mut listeners = self.listeners.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut listeners = self
+            .listeners
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner);
         if let Some((_, connections)) = listeners.iter().find(|(known, _)| *known == address) {
             return Arc::clone(connections);
         }
@@ -196,7 +215,9 @@ impl Telemetry {
     #[must_use]
     pub fn requests(&self) -> BTreeMap<RequestKind, Distribution> {
         let mut all = BTreeMap::new();
-        self.desks().iter().for_each(|desk| desk.requests.read_into(&mut all));
+        self.desks()
+            .iter()
+            .for_each(|desk| desk.requests.read_into(&mut all));
         all
     }
 
@@ -209,18 +230,27 @@ impl Telemetry {
     /// Every listener, and who is connected to it.
     #[must_use]
     pub fn listeners(&self) -> Vec<(SocketAddr, Arc<Connections>)> {
-        self.listeners.lock().unwrap_or_else(PoisonError::into_inner).clone()
+        self.listeners
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .clone()
     }
 
     fn desks(&self) -> Vec<Desk> {
-        self.workers.lock().unwrap_or_else(PoisonError::into_inner).clone()
+        self.workers
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .clone()
     }
 }
 
 impl WorkerTelemetry {
     /// What takes the requests of these routes, in their order; those of any other one are not told from now on.
     #[must_use]
-    pub fn set_routes<'r>(&self, labels: impl Iterator<Item = &'r Arc<str>>) -> Vec<Rc<RouteRequests>> {
+    pub fn set_routes<'r>(
+        &self,
+        labels: impl Iterator<Item = &'r Arc<str>>,
+    ) -> Vec<Rc<RouteRequests>> {
         self.requests.set_routes(labels)
     }
 

@@ -22,8 +22,8 @@ pub struct Entered(Arc<AtomicU64>);
 /// The upper bounds of the buckets that durations are counted in, in microseconds. A cached token costs some tens of
 /// them, an upstream in the next rack some hundreds, and a person does not wait for more than ten seconds.
 pub const BOUNDS_IN_MICROS: [u64; 18] = [
-    50, 100, 250, 500, 1_000, 2_500, 5_000, 10_000, 25_000, 50_000, 100_000, 250_000, 500_000, 1_000_000, 2_500_000,
-    5_000_000, 10_000_000, 60_000_000,
+    50, 100, 250, 500, 1_000, 2_500, 5_000, 10_000, 25_000, 50_000, 100_000, 250_000, 500_000,
+    1_000_000, 2_500_000, 5_000_000, 10_000_000, 60_000_000,
 ];
 
 /// How long something took, time and again.
@@ -88,7 +88,10 @@ impl Durations {
         let nanos = u64::try_from(duration.as_nanos()).unwrap_or(u64::MAX);
         let micros = nanos.div_ceil(1000);
         // From the lowest: that is where most are.
-        let bucket = BOUNDS_IN_MICROS.iter().position(|bound| micros <= *bound).unwrap_or(BOUNDS_IN_MICROS.len());
+        let bucket = BOUNDS_IN_MICROS
+            .iter()
+            .position(|bound| micros <= *bound)
+            .unwrap_or(BOUNDS_IN_MICROS.len());
         self.counts[bucket].fetch_add(1, Ordering::Relaxed);
         self.nanos.fetch_add(nanos, Ordering::Relaxed);
     }
@@ -97,7 +100,10 @@ impl Durations {
     #[must_use]
     pub fn read(&self) -> Distribution {
         let counts = std::array::from_fn(|bucket| self.counts[bucket].load(Ordering::Relaxed));
-        Distribution { counts, total: Duration::from_nanos(self.nanos.load(Ordering::Relaxed)) }
+        Distribution {
+            counts,
+            total: Duration::from_nanos(self.nanos.load(Ordering::Relaxed)),
+        }
     }
 }
 
@@ -110,7 +116,10 @@ impl Distribution {
 
     /// Those of another thread as well.
     pub fn add(&mut self, other: &Self) {
-        self.counts.iter_mut().zip(other.counts).for_each(|(count, other)| *count += other);
+        self.counts
+            .iter_mut()
+            .zip(other.counts)
+            .for_each(|(count, other)| *count += other);
         self.total += other.total;
     }
 }
@@ -134,7 +143,8 @@ mod tests {
         ] {
             let before = durations.read();
             durations.count(duration);
-            let changed = (0..19).find(|&index| durations.read().counts[index] != before.counts[index]);
+            let changed =
+                (0..19).find(|&index| durations.read().counts[index] != before.counts[index]);
             assert_eq!(changed, Some(bucket), "{duration:?}");
         }
         assert!(BOUNDS_IN_MICROS.is_sorted());

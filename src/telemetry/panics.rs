@@ -38,12 +38,18 @@ pub fn log_panics() {
 fn told<'a>(panic: &'a PanicHookInfo<'_>) -> &'a str {
     match panic.payload().downcast_ref::<&'static str>() {
         Some(literal) => literal,
-        None => panic.payload().downcast_ref::<String>().map_or("", |formatted| unquoted(formatted)),
+        None => panic
+            .payload()
+            .downcast_ref::<String>()
+            .map_or("", |formatted| unquoted(formatted)),
     }
 }
 
 fn unquoted(formatted: &str) -> &str {
-    formatted.split(['`', '"', '\'', ':']).next().unwrap_or_default()
+    formatted
+        .split(['`', '"', '\'', ':'])
+        .next()
+        .unwrap_or_default()
 }
 
 #[cfg(test)]
@@ -67,30 +73,57 @@ mod tests {
         }
         // The hook is that of the whole process: this test once more, as a child.
         let mut child = Command::new(std::env::current_exe().expect("a path"));
-        child.args(["--exact", "telemetry::panics::tests::panic_is_one_line_of_the_log", "--nocapture"]);
-        child.env(CHILD, "1").env("RUST_BACKTRACE", "0").stdout(Stdio::null());
+        child.args([
+            "--exact",
+            "telemetry::panics::tests::panic_is_one_line_of_the_log",
+            "--nocapture",
+        ]);
+        child
+            .env(CHILD, "1")
+            .env("RUST_BACKTRACE", "0")
+            .stdout(Stdio::null());
         let output = child.output().expect("a child");
         let log = String::from_utf8_lossy(&output.stderr);
         assert!(output.status.success(), "{log}");
-        let lines: Vec<serde_json::Value> = log.lines().map(|line| serde_json::from_str(line).expect("JSON")).collect();
-        let told: Vec<_> = lines.iter().map(|line| line["message_of_panic"].as_str()).collect();
+        let lines: Vec<serde_json::Value> = log
+            .lines()
+            .map(|line| serde_json::from_str(line).expect("JSON"))
+            .collect();
+        let told: Vec<_> = lines
+            .iter()
+            .map(|line| line["message_of_panic"].as_str())
+            .collect();
         assert_eq!(told, [Some("a literal: told"), Some("formatted")], "{log}");
         for line in lines {
-            assert_eq!((&line["level"], &line["message"]), (&"ERROR".into(), &"panic".into()));
-            assert!(line["location"].as_str().is_some_and(|place| place.starts_with(file!())), "{line}");
+            assert_eq!(
+                (&line["level"], &line["message"]),
+                (&"ERROR".into(), &"panic".into())
+            );
+            assert!(
+                line["location"]
+                    .as_str()
+                    .is_some_and(|place| place.starts_with(file!())),
+                "{line}"
+            );
         }
     }
 
     #[test]
     fn nothing_that_a_request_may_have_brought_is_told() {
         for (formatted, expected) in [
-            ("index out of bounds: the len is 3 but the index is 7", "index out of bounds"),
+            (
+                "index out of bounds: the len is 3 but the index is 7",
+                "index out of bounds",
+            ),
             (
                 "byte index 1 is not a char boundary; it is inside 'é' (bytes 0..2) of `é.secret`",
                 "byte index 1 is not a char boundary; it is inside ",
             ),
             ("a header: Error(\"secret\")", "a header"),
-            ("begin <= end (4 <= 2) when slicing `secret`", "begin <= end (4 <= 2) when slicing "),
+            (
+                "begin <= end (4 <= 2) when slicing `secret`",
+                "begin <= end (4 <= 2) when slicing ",
+            ),
         ] {
             assert_eq!(unquoted(formatted), expected);
         }

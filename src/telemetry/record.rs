@@ -128,10 +128,18 @@ impl Outcome {
 impl Record {
     /// Begins the record of a request.
     #[must_use]
-    pub fn begin(worker: &Rc<WorkerTelemetry>, client: IpAddr, method: Method, log: RequestLog) -> Self {
+    pub fn begin(
+        worker: &Rc<WorkerTelemetry>,
+        client: IpAddr,
+        method: Method,
+        log: RequestLog,
+    ) -> Self {
         let is_on = log.is_on && worker.access.as_ref().is_some_and(|access| access.is_on());
         let in_flight = worker.in_flight.get();
-        worker.in_flight.set(InFlight { requests: in_flight.requests + 1, ..in_flight });
+        worker.in_flight.set(InFlight {
+            requests: in_flight.requests + 1,
+            ..in_flight
+        });
         Self {
             worker: Rc::clone(worker),
             started: Instant::now(),
@@ -163,15 +171,24 @@ impl Record {
         if !self.is_stream {
             self.is_stream = true;
             let InFlight { requests, streams } = self.worker.in_flight.get();
-            self.worker.in_flight.set(InFlight { requests: requests - 1, streams: streams + 1 });
+            self.worker.in_flight.set(InFlight {
+                requests: requests - 1,
+                streams: streams + 1,
+            });
         }
     }
 
     fn end(&self) {
         let InFlight { requests, streams } = self.worker.in_flight.get();
         self.worker.in_flight.set(match self.is_stream {
-            true => InFlight { requests, streams: streams - 1 },
-            false => InFlight { requests: requests - 1, streams },
+            true => InFlight {
+                requests,
+                streams: streams - 1,
+            },
+            false => InFlight {
+                requests: requests - 1,
+                streams,
+            },
         });
     }
 
@@ -183,14 +200,24 @@ impl Record {
     }
 
     /// It is refused, or would be. `why` is asked only where it will be told: a flood of refusals is not, and costs nothing.
-    pub fn refuse(&mut self, outcome: Outcome, issuer: Option<&Arc<str>>, why: impl FnOnce() -> Why) {
+    pub fn refuse(
+        &mut self,
+        outcome: Outcome,
+        issuer: Option<&Arc<str>>,
+        why: impl FnOnce() -> Why,
+    ) {
         self.outcome = outcome;
         self.issuer = issuer.cloned();
-        if let (true, Outcome::Refused(_), Some(access)) = (self.log.is_on, outcome, &self.worker.access) {
+        if let (true, Outcome::Refused(_), Some(access)) =
+            (self.log.is_on, outcome, &self.worker.access)
+        {
             self.log.is_on = access.takes_refusal(self.log);
         }
         if self.log.is_on || self.is_asked_why {
-            Why { cause: self.cause, missing_scope: self.missing_scope } = why();
+            Why {
+                cause: self.cause,
+                missing_scope: self.missing_scope,
+            } = why();
         }
     }
 
@@ -206,19 +233,34 @@ impl Record {
 
     pub(super) fn count(&self, duration: Duration) {
         let status = self.status.map(|status| status.as_u16());
-        self.route.count(&self.method, status, self.outcome, duration);
+        self.route
+            .count(&self.method, status, self.outcome, duration);
     }
 
     /// Continues the trace that these headers tell of, or begins one. `is_trusted` says whose word it is.
-    pub fn trace(&mut self, ratio: SampleRatio, headers: &HeaderMap, is_trusted: bool, is_https: bool) {
+    pub fn trace(
+        &mut self,
+        ratio: SampleRatio,
+        headers: &HeaderMap,
+        is_trusted: bool,
+        is_https: bool,
+    ) {
         let mut trace = Trace::begin(&self.worker.ids, ratio, headers, is_trusted);
         trace.is_https = is_https;
         self.trace = Some(Box::new(trace));
     }
 
     pub(super) fn finished(&self, trace: Box<Trace>, duration: Duration) -> Finished {
-        let issuer = self.token.as_deref().map(ActiveToken::issuer_name).or(self.issuer.as_deref());
-        let upstream = self.names.as_ref().filter(|_| self.is_forwarded).map(|names| names.upstream.clone());
+        let issuer = self
+            .token
+            .as_deref()
+            .map(ActiveToken::issuer_name)
+            .or(self.issuer.as_deref());
+        let upstream = self
+            .names
+            .as_ref()
+            .filter(|_| self.is_forwarded)
+            .map(|names| names.upstream.clone());
         Finished {
             trace,
             began: self.started,

@@ -66,19 +66,25 @@ impl WorkerRequests {
     }
 
     /// What takes the requests of these routes; those of any other one are not told from now on.
-    pub(super) fn set_routes<'r>(&self, labels: impl Iterator<Item = &'r Arc<str>>) -> Vec<Rc<RouteRequests>> {
+    pub(super) fn set_routes<'r>(
+        &self,
+        labels: impl Iterator<Item = &'r Arc<str>>,
+    ) -> Vec<Rc<RouteRequests>> {
         let mut known = self.routes.borrow_mut();
         let mut kept = HashMap::new();
         let routes = labels
             .map(|label| {
-                let route = kept
-                    .entry(Arc::clone(label))
-                    .or_insert_with(|| known.remove(label).unwrap_or_else(|| RouteRequests::new(label, &self.board)));
+                let route = kept.entry(Arc::clone(label)).or_insert_with(|| {
+                    known
+                        .remove(label)
+                        .unwrap_or_else(|| RouteRequests::new(label, &self.board))
+                });
                 Rc::clone(route)
             })
             .collect();
         if !known.is_empty() {
-            self.board.retain(|route| route.is_empty() || kept.contains_key(route));
+            self.board
+                .retain(|route| route.is_empty() || kept.contains_key(route));
         }
         *known = kept;
         routes
@@ -87,7 +93,11 @@ impl WorkerRequests {
 
 impl RouteRequests {
     pub(super) fn new(route: &Arc<str>, board: &Arc<Board>) -> Rc<Self> {
-        Rc::new(Self { route: Arc::clone(route), board: Arc::clone(board), series: RefCell::default() })
+        Rc::new(Self {
+            route: Arc::clone(route),
+            board: Arc::clone(board),
+            series: RefCell::default(),
+        })
     }
 
     /// The route's pattern; empty for none.
@@ -96,18 +106,31 @@ impl RouteRequests {
         &self.route
     }
 
-    pub(super) fn count(&self, method: &Method, status: Option<u16>, outcome: Outcome, duration: Duration) {
+    pub(super) fn count(
+        &self,
+        method: &Method,
+        status: Option<u16>,
+        outcome: Outcome,
+        duration: Duration,
+    ) {
         let method = label_of(method);
         let mut all = self.series.borrow_mut();
-        let is_it =
-            |series: &&Arc<Series>| series.status == status && series.outcome == outcome && series.method == method;
+        let is_it = |series: &&Arc<Series>| {
+            series.status == status && series.outcome == outcome && series.method == method
+        };
         if let Some(series) = all.iter().find(is_it) {
             series.durations.count(duration);
             return;
         }
         let durations = Durations::default();
         durations.count(duration);
-        let series = Arc::new(Series { route: Arc::clone(&self.route), method, status, outcome, durations });
+        let series = Arc::new(Series {
+            route: Arc::clone(&self.route),
+            method,
+            status,
+            outcome,
+            durations,
+        });
         self.board.add(&series);
         all.push(series);
     }
@@ -115,11 +138,17 @@ impl RouteRequests {
 
 impl Board {
     fn add(&self, series: &Arc<Series>) {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner).push(Arc::clone(series));
+        self.0
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .push(Arc::clone(series));
     }
 
     fn retain(&self, is_kept: impl Fn(&str) -> bool) {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner).retain(|series| is_kept(&series.route));
+        self.0
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .retain(|series| is_kept(&series.route));
     }
 
     pub(super) fn read_into(&self, all: &mut BTreeMap<RequestKind, Distribution>) {
@@ -159,8 +188,15 @@ mod tests {
     fn read(board: &Board) -> Vec<(String, u64)> {
         let mut all = BTreeMap::new();
         board.read_into(&mut all);
-        let text = |kind: &RequestKind| format!("{} {} {:?} {}", kind.method, kind.route, kind.status, kind.decision);
-        all.iter().map(|(kind, distribution)| (text(kind), distribution.count())).collect()
+        let text = |kind: &RequestKind| {
+            format!(
+                "{} {} {:?} {}",
+                kind.method, kind.route, kind.status, kind.decision
+            )
+        };
+        all.iter()
+            .map(|(kind, distribution)| (text(kind), distribution.count()))
+            .collect()
     }
 
     #[test]
@@ -169,13 +205,21 @@ mod tests {
         let labels: [Arc<str>; 2] = ["/a".into(), "/b".into()];
         let routes = requests.set_routes(labels.iter());
         let count = |route: &RouteRequests| {
-            route.count(&Method::GET, Some(200), Outcome::Permitted, Duration::from_millis(1));
+            route.count(
+                &Method::GET,
+                Some(200),
+                Outcome::Permitted,
+                Duration::from_millis(1),
+            );
         };
         count(&routes[0]);
         count(&routes[1]);
         let routes = requests.set_routes(labels[1..].iter());
         count(&routes[0]);
-        assert_eq!(read(requests.board()), [("GET /b Some(200) permitted".to_owned(), 2)]);
+        assert_eq!(
+            read(requests.board()),
+            [("GET /b Some(200) permitted".to_owned(), 2)]
+        );
     }
 
     #[test]
@@ -186,6 +230,9 @@ mod tests {
             let method = Method::from_bytes(method.as_bytes()).expect("a method");
             routes[0].count(&method, None, Outcome::Undecided, Duration::ZERO);
         }
-        assert_eq!(read(requests.board()), [("_OTHER /a None undecided".to_owned(), 3)]);
+        assert_eq!(
+            read(requests.board()),
+            [("_OTHER /a None undecided".to_owned(), 3)]
+        );
     }
 }

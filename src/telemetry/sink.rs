@@ -83,13 +83,20 @@ impl Sink {
             let shared = Arc::clone(&shared);
             move || shared.write_for_ever(out)
         })?;
-        Ok(Self { shared, writer: writer.thread().clone() })
+        Ok(Self {
+            shared,
+            writer: writer.thread().clone(),
+        })
     }
 
     /// Where one thread more can put its lines.
     pub(super) fn lines(&self) -> Arc<Lines> {
         let (shared, writer) = (Arc::clone(&self.shared), self.writer.clone());
-        let lines = Arc::new(Lines { waiting: Mutex::default(), shared, writer });
+        let lines = Arc::new(Lines {
+            waiting: Mutex::default(),
+            shared,
+            writer,
+        });
         locked(&self.shared.all).push(Arc::clone(&lines));
         lines
     }
@@ -101,7 +108,10 @@ impl Sink {
         let mine = flushes.asked;
         self.shared.wake(&self.writer);
         self.shared.flush_asked.notify_one();
-        let waited = self.shared.flush_done.wait_timeout_while(flushes, within, |flushes| flushes.done < mine);
+        let waited = self
+            .shared
+            .flush_done
+            .wait_timeout_while(flushes, within, |flushes| flushes.done < mine);
         let is_done = waited.is_ok_and(|(flushes, _)| flushes.done >= mine);
         self.shared.is_stuck.store(!is_done, Ordering::Relaxed);
         is_done
@@ -152,9 +162,11 @@ impl Shared {
                 thread::park();
             }
             // Not cut short by the next line, as parking would be.
-            let gathering = self
-                .flush_asked
-                .wait_timeout_while(locked(&self.flushes), GATHERING, |flushes| flushes.asked == flushes.done);
+            let gathering =
+                self.flush_asked
+                    .wait_timeout_while(locked(&self.flushes), GATHERING, |flushes| {
+                        flushes.asked == flushes.done
+                    });
             let asked = gathering.unwrap_or_else(PoisonError::into_inner).0.asked;
             let mut is_read = true;
             // The first ones last: those of the control plane, whose word is often the last.
@@ -162,7 +174,8 @@ impl Shared {
                 mem::swap(&mut *locked(&lines.waiting), &mut buffer);
                 if !buffer.is_empty() && write_whole(&mut out, &buffer).is_err() {
                     is_read = false;
-                    self.dropped.add(buffer.iter().filter(|byte| **byte == b'\n').count() as u64);
+                    self.dropped
+                        .add(buffer.iter().filter(|byte| **byte == b'\n').count() as u64);
                 }
                 buffer.clear();
                 buffer.shrink_to(KEPT);
@@ -173,7 +186,10 @@ impl Shared {
             let dropped = self.dropped.read();
             // Where nothing can be written, a line about that could not be either, and would be followed by one about itself.
             if dropped > told && is_read {
-                tracing::warn!(lines = dropped - told, "lines of the log were dropped: nobody read them in time");
+                tracing::warn!(
+                    lines = dropped - told,
+                    "lines of the log were dropped: nobody read them in time"
+                );
                 told = dropped;
             }
         }
@@ -234,7 +250,15 @@ mod tests {
 
     fn slow() -> (Sink, mpsc::Receiver<Vec<u8>>, mpsc::Sender<()>) {
         let ((written, writes), (leave, left)) = (mpsc::channel(), mpsc::channel());
-        (Sink::new(Slow { written, leave: left }).expect("a thread"), writes, leave)
+        (
+            Sink::new(Slow {
+                written,
+                leave: left,
+            })
+            .expect("a thread"),
+            writes,
+            leave,
+        )
     }
 
     fn add(lines: &Lines, text: &str) {
@@ -252,7 +276,10 @@ mod tests {
         add(&other, "c\n");
         assert!(sink.flush(PATIENCE));
         let written: Vec<u8> = writes.try_iter().flatten().collect();
-        assert!(written == b"a\nb\nc\n" || written == b"c\na\nb\n", "{written:?}");
+        assert!(
+            written == b"a\nb\nc\n" || written == b"c\na\nb\n",
+            "{written:?}"
+        );
     }
 
     #[test]
@@ -268,7 +295,11 @@ mod tests {
         assert!(!sink.flush(Duration::from_millis(10)), "it is not written");
         drop(leave);
         assert!(sink.flush(PATIENCE));
-        assert_eq!(sink.dropped(), 7 + 1 + MOST_WAITING as u64 / 1024, "and what could not be written counts as well");
+        assert_eq!(
+            sink.dropped(),
+            7 + 1 + MOST_WAITING as u64 / 1024,
+            "and what could not be written counts as well"
+        );
     }
 
     #[test]

@@ -12,7 +12,9 @@ use std::time::{Duration, Instant, SystemTime};
 
 use bytes::Bytes;
 use http::{HeaderValue, Request, Response, Version};
-use opentelemetry::trace::{SpanContext, SpanId, SpanKind, Status, TraceFlags, TraceId, TraceState};
+use opentelemetry::trace::{
+    SpanContext, SpanId, SpanKind, Status, TraceFlags, TraceId, TraceState,
+};
 use opentelemetry::{InstrumentationScope, KeyValue};
 use opentelemetry_http::{HttpClient, HttpError};
 use opentelemetry_otlp::{RetryPolicy, WithExportConfig, WithHttpConfig};
@@ -117,7 +119,10 @@ impl Spans {
     ///
     /// # Errors
     /// [`CollectorError`]; whether the collector is there is found out later.
-    pub fn start(collector: &Collector, tls: rustls::ClientConfig) -> Result<(Self, Exporting), CollectorError> {
+    pub fn start(
+        collector: &Collector,
+        tls: rustls::ClientConfig,
+    ) -> Result<(Self, Exporting), CollectorError> {
         let failure = Arc::<Mutex<Option<String>>>::default();
         let http = reqwest::Client::builder()
             .tls_backend_preconfigured(tls)
@@ -131,7 +136,10 @@ impl Spans {
             .with_http()
             .with_endpoint(&collector.endpoint)
             .with_timeout(TIMEOUT)
-            .with_http_client(Client { http, failure: Arc::clone(&failure) })
+            .with_http_client(Client {
+                http,
+                failure: Arc::clone(&failure),
+            })
             // What waits for a collector to come back would be dropped next.
             .with_retry_policy(RetryPolicy::disabled())
             .build()?;
@@ -140,7 +148,9 @@ impl Spans {
         exporter.set_resource(&resource.with_attribute(version).build());
         let (sender, waiting) = mpsc::channel(MOST_WAITING);
         let dropped = Arc::<Counter>::default();
-        let scope = InstrumentationScope::builder("scopegate").with_version(env!("CARGO_PKG_VERSION")).build();
+        let scope = InstrumentationScope::builder("scopegate")
+            .with_version(env!("CARGO_PKG_VERSION"))
+            .build();
         let batch = Vec::new();
         let exporter = Exporter {
             waiting,
@@ -154,7 +164,13 @@ impl Spans {
         };
         let (stop, stopped) = oneshot::channel();
         let task = tokio::spawn(exporter.run(stopped));
-        Ok((Self { waiting: sender, dropped }, Exporting { stop, task }))
+        Ok((
+            Self {
+                waiting: sender,
+                dropped,
+            },
+            Exporting { stop, task },
+        ))
     }
 
     /// How many spans never came to the collector.
@@ -204,7 +220,9 @@ impl Exporter {
                 self.oldest.get_or_insert_with(Instant::now);
                 finished.write(&self.scope, &mut self.batch);
             }
-            let is_due = self.oldest.is_some_and(|oldest| oldest.elapsed() >= GATHERING);
+            let is_due = self
+                .oldest
+                .is_some_and(|oldest| oldest.elapsed() >= GATHERING);
             if self.batch.is_empty() || (self.batch.len() < BATCH && !is_due && !is_last) {
                 return;
             }
@@ -217,7 +235,11 @@ impl Exporter {
         let spans = batch.len();
         self.oldest = None;
         let outcome = self.exporter.export(batch).await;
-        let failure = self.failure.lock().unwrap_or_else(PoisonError::into_inner).take();
+        let failure = self
+            .failure
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .take();
         let outcome = outcome.map_err(|error| failure.unwrap_or_else(|| error.to_string()));
         self.is_failing = outcome.is_err();
         match outcome {
@@ -246,7 +268,10 @@ impl HttpClient for Client {
             let outcome = self.exchange(request).await;
             let failure = match &outcome {
                 Ok(answer) if answer.status().is_success() => None,
-                Ok(answer) => Some(format!("expected status 200, but found {}", answer.status().as_u16())),
+                Ok(answer) => Some(format!(
+                    "expected status 200, but found {}",
+                    answer.status().as_u16()
+                )),
                 Err(error) => Some(innermost(&**error)),
             };
             *self.failure.lock().unwrap_or_else(PoisonError::into_inner) = failure;
@@ -261,7 +286,10 @@ impl Client {
         let mut body = Vec::new();
         while let Some(chunk) = answer.chunk().await? {
             if body.len() + chunk.len() > MAX_ANSWER {
-                return Err(format!("expected an answer of at most {MAX_ANSWER} bytes, but found more").into());
+                return Err(format!(
+                    "expected an answer of at most {MAX_ANSWER} bytes, but found more"
+                )
+                .into());
             }
             body.extend_from_slice(&chunk);
         }
@@ -288,17 +316,37 @@ impl Finished {
     /// How many spans it is.
     fn spans(&self) -> u64 {
         let trace = &self.trace;
-        let steps = [trace.verified.get().is_some(), trace.asked.get().is_some(), trace.sent.get().is_some()];
+        let steps = [
+            trace.verified.get().is_some(),
+            trace.asked.get().is_some(),
+            trace.sent.get().is_some(),
+        ];
         1 + steps.into_iter().filter(|is_there| *is_there).count() as u64
     }
 
     fn write(self, scope: &InstrumentationScope, spans: &mut Vec<SpanData>) {
         let trace = &*self.trace;
-        let verification = self.step(scope, "verify token", SpanKind::Internal, trace.span, trace.verified.get());
-        let asking =
-            verification.as_ref().map_or(trace.span, |span| u64::from_be_bytes(span.span_context.span_id().to_bytes()));
-        let asked = self.step(scope, "introspect token", SpanKind::Client, asking, trace.asked.get());
-        let sent = trace.sent.get().map(|began| self.upstream(scope, (began, self.ended)));
+        let verification = self.step(
+            scope,
+            "verify token",
+            SpanKind::Internal,
+            trace.span,
+            trace.verified.get(),
+        );
+        let asking = verification.as_ref().map_or(trace.span, |span| {
+            u64::from_be_bytes(span.span_context.span_id().to_bytes())
+        });
+        let asked = self.step(
+            scope,
+            "introspect token",
+            SpanKind::Client,
+            asking,
+            trace.asked.get(),
+        );
+        let sent = trace
+            .sent
+            .get()
+            .map(|began| self.upstream(scope, (began, self.ended)));
         spans.push(self.server(scope));
         spans.extend([verification, asked, sent].into_iter().flatten());
     }
@@ -306,46 +354,95 @@ impl Finished {
     fn server(&self, scope: &InstrumentationScope) -> SpanData {
         let trace = &*self.trace;
         let name = [self.method, &self.route].join(" ").trim_end().to_owned();
-        let mut span = self.span(scope, name, trace.span, trace.parent.unwrap_or(0), (self.began, self.ended));
+        let mut span = self.span(
+            scope,
+            name,
+            trace.span,
+            trace.parent.unwrap_or(0),
+            (self.began, self.ended),
+        );
         span.span_kind = SpanKind::Server;
         span.parent_span_is_remote = trace.parent.is_some();
         let attributes = &mut span.attributes;
         attributes.push(KeyValue::new("http.request.method", self.method));
-        attributes.push(KeyValue::new("url.scheme", if trace.is_https { "https" } else { "http" }));
+        attributes.push(KeyValue::new(
+            "url.scheme",
+            if trace.is_https { "https" } else { "http" },
+        ));
         attributes.push(KeyValue::new("client.address", self.client.to_string()));
         attributes.push(KeyValue::new("scopegate.decision", self.outcome.decision()));
         let version = super::access::version(self.version);
-        attributes.extend(version.map(|version| KeyValue::new("network.protocol.version", version)));
+        attributes
+            .extend(version.map(|version| KeyValue::new("network.protocol.version", version)));
         if !self.route.is_empty() {
             attributes.push(KeyValue::new("http.route", self.route.to_string()));
         }
-        attributes.extend(trace.host.as_deref().map(|host| KeyValue::new("server.address", host.to_owned())));
-        attributes.extend(self.status.map(|status| KeyValue::new("http.response.status_code", i64::from(status))));
-        attributes.extend(self.issuer.as_deref().map(|issuer| KeyValue::new("scopegate.issuer", issuer.to_owned())));
+        attributes.extend(
+            trace
+                .host
+                .as_deref()
+                .map(|host| KeyValue::new("server.address", host.to_owned())),
+        );
+        attributes.extend(
+            self.status
+                .map(|status| KeyValue::new("http.response.status_code", i64::from(status))),
+        );
+        attributes.extend(
+            self.issuer
+                .as_deref()
+                .map(|issuer| KeyValue::new("scopegate.issuer", issuer.to_owned())),
+        );
         let id = self.request_id.as_ref().and_then(|id| id.to_str().ok());
         attributes.extend(id.map(|id| KeyValue::new("scopegate.request_id", id.to_owned())));
-        let name = if matches!(self.outcome, Outcome::Shadowed(_)) { "scopegate.reason" } else { "error.type" };
-        attributes.extend(self.outcome.reason().map(|reason| KeyValue::new(name, reason)));
+        let name = if matches!(self.outcome, Outcome::Shadowed(_)) {
+            "scopegate.reason"
+        } else {
+            "error.type"
+        };
+        attributes.extend(
+            self.outcome
+                .reason()
+                .map(|reason| KeyValue::new(name, reason)),
+        );
         // What a client has done wrong is no error of the server's.
-        let is_broken = matches!(self.outcome, Outcome::Broken(_)) || self.status.is_some_and(|status| status >= 500);
-        span.status = if is_broken { Status::error(self.outcome.reason().unwrap_or_default()) } else { Status::Unset };
+        let is_broken = matches!(self.outcome, Outcome::Broken(_))
+            || self.status.is_some_and(|status| status >= 500);
+        span.status = if is_broken {
+            Status::error(self.outcome.reason().unwrap_or_default())
+        } else {
+            Status::Unset
+        };
         span
     }
 
     fn upstream(&self, scope: &InstrumentationScope, lap: Lap) -> SpanData {
         let trace = &*self.trace;
-        let mut span = self.span(scope, self.method.to_owned(), trace.upstream_span, trace.span, lap);
+        let mut span = self.span(
+            scope,
+            self.method.to_owned(),
+            trace.upstream_span,
+            trace.span,
+            lap,
+        );
         span.span_kind = SpanKind::Client;
-        span.attributes.push(KeyValue::new("http.request.method", self.method));
+        span.attributes
+            .push(KeyValue::new("http.request.method", self.method));
         let upstream = self.upstream.as_deref();
-        span.attributes.extend(upstream.map(|name| KeyValue::new("scopegate.upstream", name.to_owned())));
+        span.attributes
+            .extend(upstream.map(|name| KeyValue::new("scopegate.upstream", name.to_owned())));
         let error = match (self.outcome, self.status) {
             (Outcome::Refused(reason) | Outcome::Broken(reason), _) => Some(reason.to_owned()),
             (Outcome::Permitted | Outcome::Public | Outcome::Shadowed(_), Some(status)) => {
-                span.attributes.push(KeyValue::new("http.response.status_code", i64::from(status)));
+                span.attributes.push(KeyValue::new(
+                    "http.response.status_code",
+                    i64::from(status),
+                ));
                 (status >= 400).then(|| status.to_string())
             }
-            (Outcome::Undecided | Outcome::Permitted | Outcome::Public | Outcome::Shadowed(_), _) => None,
+            (
+                Outcome::Undecided | Outcome::Permitted | Outcome::Public | Outcome::Shadowed(_),
+                _,
+            ) => None,
         };
         if let Some(error) = error {
             span.status = Status::error(error.clone());
@@ -363,19 +460,39 @@ impl Finished {
         lap: Option<Lap>,
     ) -> Option<SpanData> {
         // Unlike those of the request's two main spans, nobody else has to know its id.
-        let id = self.trace.span.rotate_left(if kind == SpanKind::Client { 21 } else { 42 }) ^ self.trace.upstream_span;
+        let id = self
+            .trace
+            .span
+            .rotate_left(if kind == SpanKind::Client { 21 } else { 42 })
+            ^ self.trace.upstream_span;
         let mut span = self.span(scope, name.to_owned(), id.max(1), parent, lap?);
         span.span_kind = kind;
         let issuer = self.issuer.as_deref();
-        span.attributes.extend(issuer.map(|issuer| KeyValue::new("scopegate.issuer", issuer.to_owned())));
+        span.attributes
+            .extend(issuer.map(|issuer| KeyValue::new("scopegate.issuer", issuer.to_owned())));
         Some(span)
     }
 
-    fn span(&self, scope: &InstrumentationScope, name: String, id: u64, parent: u64, lap: Lap) -> SpanData {
-        let at = |instant: Instant| -> SystemTime { self.trace.began + instant.saturating_duration_since(self.began) };
+    fn span(
+        &self,
+        scope: &InstrumentationScope,
+        name: String,
+        id: u64,
+        parent: u64,
+        lap: Lap,
+    ) -> SpanData {
+        let at = |instant: Instant| -> SystemTime {
+            self.trace.began + instant.saturating_duration_since(self.began)
+        };
         let trace = TraceId::from(self.trace.id);
         SpanData {
-            span_context: SpanContext::new(trace, SpanId::from(id), TraceFlags::SAMPLED, false, TraceState::NONE),
+            span_context: SpanContext::new(
+                trace,
+                SpanId::from(id),
+                TraceFlags::SAMPLED,
+                false,
+                TraceState::NONE,
+            ),
             parent_span_id: SpanId::from(parent),
             parent_span_is_remote: false,
             span_kind: SpanKind::Internal,

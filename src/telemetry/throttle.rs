@@ -20,18 +20,30 @@ impl Throttle {
     /// One that lets an event through in each `interval`.
     #[must_use]
     pub const fn new(interval: Duration) -> Self {
-        Self { interval, state: Mutex::new(State { last: None, left_out: 0 }) }
+        Self {
+            interval,
+            state: Mutex::new(State {
+                last: None,
+                left_out: 0,
+            }),
+        }
     }
 
     /// Whether the event at `now` is to be logged, and how many were left out since the one before it.
     pub fn admit(&self, now: Instant) -> Option<u64> {
         let mut state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
-        if state.last.is_some_and(|last| now.saturating_duration_since(last) < self.interval) {
+        if state
+            .last
+            .is_some_and(|last| now.saturating_duration_since(last) < self.interval)
+        {
             state.left_out += 1;
             return None;
         }
         let left_out = state.left_out;
-        *state = State { last: Some(now), left_out: 0 };
+        *state = State {
+            last: Some(now),
+            left_out: 0,
+        };
         Some(left_out)
     }
 }
@@ -44,6 +56,9 @@ mod tests {
     fn one_event_of_each_interval_is_logged_with_how_many_were_not() {
         let (throttle, begin) = (Throttle::new(Duration::from_secs(10)), Instant::now());
         let at = |seconds| throttle.admit(begin + Duration::from_secs(seconds));
-        assert_eq!([at(0), at(1), at(9), at(10), at(11), at(30)], [Some(0), None, None, Some(2), None, Some(1)]);
+        assert_eq!(
+            [at(0), at(1), at(9), at(10), at(11), at(30)],
+            [Some(0), None, None, Some(2), None, Some(1)]
+        );
     }
 }

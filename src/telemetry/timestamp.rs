@@ -17,14 +17,19 @@ pub(super) struct Timestamps {
 
 impl Default for Timestamps {
     fn default() -> Self {
-        Self { second: 0, text: *b"1970-01-01T00:00:00.000Z" }
+        Self {
+            second: 0,
+            text: *b"1970-01-01T00:00:00.000Z",
+        }
     }
 }
 
 impl Timestamps {
     /// The time now. A machine whose clock stands before 1970 is taken to be at 1970.
     pub(super) fn now(&mut self) -> &str {
-        self.at(SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default())
+        self.at(SystemTime::now()
+            .duration_since(UNIX_EPOCH)
+            .unwrap_or_default())
     }
 
     fn at(&mut self, since_1970: Duration) -> &str {
@@ -69,7 +74,8 @@ mod tests {
             (4_107_542_400, "2100-03-01T00:00:00"),
         ] {
             for millis in [0, 7, 123, 999] {
-                let told = timestamps.at(Duration::from_secs(seconds) + Duration::from_millis(millis));
+                let told =
+                    timestamps.at(Duration::from_secs(seconds) + Duration::from_millis(millis));
                 assert_eq!(told, format!("{expected}.{millis:03}Z"));
             }
         }
@@ -86,9 +92,18 @@ mod tests {
                 let mut next = || words.next().expect("five words");
                 (next(), next(), next(), next(), next())
             };
-            let months = ["Jan", "Feb", "Mar", "Apr", "May", "Jun", "Jul", "Aug", "Sep", "Oct", "Nov", "Dec"];
-            let month = months.iter().position(|name| *name == month).expect("a month") + 1;
-            assert_eq!(timestamps.at(since_1970), format!("{year}-{month:02}-{day}T{time}.000Z"));
+            let months = [
+                "Jan", "Feb", "Mar", "Apr", "May", "Jun", "Jul", "Aug", "Sep", "Oct", "Nov", "Dec",
+            ];
+            let month = months
+                .iter()
+                .position(|name| *name == month)
+                .expect("a month")
+                + 1;
+            assert_eq!(
+                timestamps.at(since_1970),
+                format!("{year}-{month:02}-{day}T{time}.000Z")
+            );
         }
     }
 }

@@ -61,7 +61,9 @@ impl SampleRatio {
     #[must_use]
     pub fn new(ratio: f64) -> Self {
         // The product fits: what is beyond is held at the greatest number.
-        Self { below: (ratio.clamp(0.0, 1.0) * (1_u64 << 63) as f64) as u64 }
+        Self {
+            below: (ratio.clamp(0.0, 1.0) * (1_u64 << 63) as f64) as u64,
+        }
     }
 
     fn takes(self, trace: u128) -> bool {
@@ -71,10 +73,18 @@ impl SampleRatio {
 
 impl Trace {
     /// Continues the trace of a request with these headers, or begins one.
-    pub(super) fn begin(ids: &Ids, ratio: SampleRatio, headers: &HeaderMap, is_trusted: bool) -> Self {
+    pub(super) fn begin(
+        ids: &Ids,
+        ratio: SampleRatio,
+        headers: &HeaderMap,
+        is_trusted: bool,
+    ) -> Self {
         let parent = parent(headers);
         // Zero is no id.
-        let id = parent.map_or_else(|| u128::from(ids.make()) << 64 | u128::from(ids.make().max(1)), |one| one.trace);
+        let id = parent.map_or_else(
+            || u128::from(ids.make()) << 64 | u128::from(ids.make().max(1)),
+            |one| one.trace,
+        );
         let is_sampled = match parent {
             Some(parent) if is_trusted => parent.flags & SAMPLED != 0,
             Some(_) | None => ratio.takes(id),
@@ -87,7 +97,11 @@ impl Trace {
             span: ids.make().max(1),
             upstream_span: ids.make().max(1),
             flags,
-            began: if is_sampled { SystemTime::now() } else { SystemTime::UNIX_EPOCH },
+            began: if is_sampled {
+                SystemTime::now()
+            } else {
+                SystemTime::UNIX_EPOCH
+            },
             verified: Cell::default(),
             asked: Cell::default(),
             sent: Cell::default(),
@@ -107,7 +121,10 @@ impl Trace {
         if self.parent.is_none() {
             headers.remove(TRACESTATE);
         }
-        let text = format!("00-{:032x}-{:016x}-{:02x}", self.id, self.upstream_span, self.flags);
+        let text = format!(
+            "00-{:032x}-{:016x}-{:02x}",
+            self.id, self.upstream_span, self.flags
+        );
         // Hexadecimal digits are good in any header.
         if let Ok(value) = HeaderValue::try_from(text) {
             headers.insert(TRACEPARENT, value);
@@ -138,7 +155,9 @@ impl Trace {
 
 fn parent(headers: &HeaderMap) -> Option<Parent> {
     let mut all = headers.get_all(TRACEPARENT).iter();
-    let (Some(one), None) = (all.next(), all.next()) else { return None };
+    let (Some(one), None) = (all.next(), all.next()) else {
+        return None;
+    };
     Parent::parse(one.as_bytes())
 }
 
@@ -149,12 +168,20 @@ impl Parent {
         let part = |from: usize, to: usize| hexadecimal(&head[from..to]);
         let dashes = [2, 35, 52].into_iter().all(|place| head[place] == b'-');
         let version = part(0, 2)?;
-        let is_whole = if version == 0 { rest.is_empty() } else { rest.is_empty() || rest[0] == b'-' };
+        let is_whole = if version == 0 {
+            rest.is_empty()
+        } else {
+            rest.is_empty() || rest[0] == b'-'
+        };
         if !dashes || version == 0xff || !is_whole {
             return None;
         }
         let (trace, span) = (part(3, 35)?, part(36, 52)? as u64);
-        (trace != 0 && span != 0).then_some(Self { trace, span, flags: part(53, 55)? as u8 })
+        (trace != 0 && span != 0).then_some(Self {
+            trace,
+            span,
+            flags: part(53, 55)? as u8,
+        })
     }
 }
 
@@ -182,12 +209,21 @@ mod tests {
     }
 
     fn begin(parents: &[&str], ratio: f64, is_trusted: bool) -> Trace {
-        Trace::begin(&Ids::new(), SampleRatio::new(ratio), &headers(parents), is_trusted)
+        Trace::begin(
+            &Ids::new(),
+            SampleRatio::new(ratio),
+            &headers(parents),
+            is_trusted,
+        )
     }
 
     #[test]
     fn traceparent_is_read_as_w3c_has_it() {
-        let good = Parent { trace: 0x4bf9_2f35_77b3_4da6_a3ce_929d_0e0e_4736, span: 0x00f0_67aa_0ba9_02b7, flags: 1 };
+        let good = Parent {
+            trace: 0x4bf9_2f35_77b3_4da6_a3ce_929d_0e0e_4736,
+            span: 0x00f0_67aa_0ba9_02b7,
+            flags: 1,
+        };
         assert_eq!(Parent::parse(GOOD.as_bytes()), Some(good));
         let later = GOOD.replacen("00-", "cc-", 1) + "-what-the-future-will-be-like";
         assert_eq!(Parent::parse(later.as_bytes()), Some(good));
@@ -219,7 +255,11 @@ mod tests {
             (&unrecorded, 1.0, false, true),
         ] {
             let trace = begin(&[parent], ratio, is_trusted);
-            assert_eq!((trace.id, trace.is_sampled()), (id, is_sampled), "{parent} {ratio} {is_trusted}");
+            assert_eq!(
+                (trace.id, trace.is_sampled()),
+                (id, is_sampled),
+                "{parent} {ratio} {is_trusted}"
+            );
             assert_eq!(trace.parent, Some(0x00f0_67aa_0ba9_02b7));
         }
         for parents in [&[][..], &["nonsense"], &[GOOD, GOOD]] {
@@ -236,7 +276,10 @@ mod tests {
             told.insert(TRACESTATE, HeaderValue::from_static("vendor=1"));
             trace.tell(&mut told);
             let sent = parent(&told).expect("a good one");
-            assert_eq!((sent.trace, sent.span, sent.flags & SAMPLED), (trace.id, trace.upstream_span, SAMPLED));
+            assert_eq!(
+                (sent.trace, sent.span, sent.flags & SAMPLED),
+                (trace.id, trace.upstream_span, SAMPLED)
+            );
             assert_eq!(told.contains_key(TRACESTATE), keeps_state);
         }
     }
@@ -244,9 +287,16 @@ mod tests {
     #[test]
     fn ratio_is_that_part_of_all_traces() {
         let ids = Ids::new();
-        for (ratio, least, most) in [(0.0, 0, 0), (0.1, 700, 1300), (0.5, 4500, 5500), (1.0, 10_000, 10_000)] {
+        for (ratio, least, most) in [
+            (0.0, 0, 0),
+            (0.1, 700, 1300),
+            (0.5, 4500, 5500),
+            (1.0, 10_000, 10_000),
+        ] {
             let ratio = SampleRatio::new(ratio);
-            let taken = (0..10_000).filter(|_| ratio.takes(u128::from(ids.make()))).count();
+            let taken = (0..10_000)
+                .filter(|_| ratio.takes(u128::from(ids.make())))
+                .count();
             assert!((least..=most).contains(&taken), "{ratio:?}: {taken}");
         }
     }

@@ -27,7 +27,11 @@ pub(super) struct Random(Cell<u64>);
 
 impl Chooser {
     pub(super) fn new(balance: Balance) -> Self {
-        Self { balance, turn: Cell::new(0), random: Random::new() }
+        Self {
+            balance,
+            turn: Cell::new(0),
+            random: Random::new(),
+        }
     }
 
     /// One of the first `count` numbers that is fit, where any is.
@@ -43,7 +47,9 @@ impl Chooser {
         match self.balance {
             Balance::RoundRobin => {
                 let turn = self.turn.get();
-                let chosen = (turn..turn + count).map(|place| place % count).find(|&index| is_fit(index))?;
+                let chosen = (turn..turn + count)
+                    .map(|place| place % count)
+                    .find(|&index| is_fit(index))?;
                 self.turn.set((chosen + 1) % count);
                 Some(chosen)
             }
@@ -57,7 +63,11 @@ impl Chooser {
                 // Distinct from the first, and every other one as likely.
                 let second = (first + 1 + self.random.below(among - 1)) % among;
                 let (first, second) = (fit().nth(first)?, fit().nth(second)?);
-                Some(if load(second) < load(first) { second } else { first })
+                Some(if load(second) < load(first) {
+                    second
+                } else {
+                    first
+                })
             }
         }
     }
@@ -89,7 +99,9 @@ mod tests {
     fn counts(chooser: &Chooser, rounds: usize, is_fit: [bool; 4], loads: [u64; 4]) -> [usize; 4] {
         let mut counts = [0; 4];
         for _ in 0..rounds {
-            let chosen = chooser.choose(4, |index| is_fit[index], |index| loads[index]).expect("one is fit");
+            let chosen = chooser
+                .choose(4, |index| is_fit[index], |index| loads[index])
+                .expect("one is fit");
             counts[chosen] += 1;
         }
         counts
@@ -99,12 +111,20 @@ mod tests {
     fn each_in_turn_is_even_and_passes_over_what_is_not_fit() {
         let chooser = Chooser::new(Balance::RoundRobin);
         assert_eq!(counts(&chooser, 400, [true; 4], [9, 0, 0, 0]), [100; 4]);
-        assert_eq!(counts(&chooser, 400, [true, false, true, false], [0; 4]), [200, 0, 200, 0]);
+        assert_eq!(
+            counts(&chooser, 400, [true, false, true, false], [0; 4]),
+            [200, 0, 200, 0]
+        );
     }
 
     #[test]
     fn of_equals_two_choices_take_each_as_often() {
-        for count in counts(&Chooser::new(Balance::LeastRequests), 40_000, [true; 4], [3; 4]) {
+        for count in counts(
+            &Chooser::new(Balance::LeastRequests),
+            40_000,
+            [true; 4],
+            [3; 4],
+        ) {
             // Eight standard deviations.
             assert!((9_300..10_700).contains(&count), "{count}");
         }
@@ -112,7 +132,12 @@ mod tests {
 
     #[test]
     fn the_busiest_of_all_is_never_taken_and_the_idlest_every_other_time() {
-        let counts = counts(&Chooser::new(Balance::LeastRequests), 40_000, [true; 4], [0, 1, 2, 3]);
+        let counts = counts(
+            &Chooser::new(Balance::LeastRequests),
+            40_000,
+            [true; 4],
+            [0, 1, 2, 3],
+        );
         assert_eq!(counts[3], 0, "the other one of the two has less to do");
         // It is one of the two in half of the draws.
         assert!((19_200..20_800).contains(&counts[0]), "{counts:?}");
@@ -121,8 +146,14 @@ mod tests {
     #[test]
     fn of_two_the_one_with_less_to_do_is_taken() {
         let chooser = Chooser::new(Balance::LeastRequests);
-        assert_eq!(counts(&chooser, 1000, [false, true, true, false], [0, 5, 4, 0]), [0, 0, 1000, 0]);
-        assert_eq!(counts(&chooser, 1000, [false, true, false, false], [0, 5, 4, 0]), [0, 1000, 0, 0]);
+        assert_eq!(
+            counts(&chooser, 1000, [false, true, true, false], [0, 5, 4, 0]),
+            [0, 0, 1000, 0]
+        );
+        assert_eq!(
+            counts(&chooser, 1000, [false, true, false, false], [0, 5, 4, 0]),
+            [0, 1000, 0, 0]
+        );
     }
 
     #[test]

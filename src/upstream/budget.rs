@@ -25,7 +25,10 @@ pub(super) struct Budget {
 
 impl Budget {
     pub(super) fn full(now: Instant) -> Self {
-        Self { level: Cell::new(SAVED * COST), paid_until: Cell::new(now) }
+        Self {
+            level: Cell::new(SAVED * COST),
+            paid_until: Cell::new(now),
+        }
     }
 
     /// A request that is no retry pays in.
@@ -45,15 +48,22 @@ impl Budget {
     fn add_for_time(&self, now: Instant) {
         let each = Duration::from_secs(1) / (EACH_SECOND * COST);
         let passed = now.saturating_duration_since(self.paid_until.get());
-        let earned = u32::try_from(passed.as_nanos() / each.as_nanos()).unwrap_or(u32::MAX).min(SAVED * COST);
+        let earned = u32::try_from(passed.as_nanos() / each.as_nanos())
+            .unwrap_or(u32::MAX)
+            .min(SAVED * COST);
         self.add(earned);
         let is_full = self.level.get() == SAVED * COST;
         // What is left of a part stays to be paid, unless nothing more can be saved.
-        self.paid_until.set(if is_full { now } else { self.paid_until.get() + each * earned });
+        self.paid_until.set(if is_full {
+            now
+        } else {
+            self.paid_until.get() + each * earned
+        });
     }
 
     fn add(&self, amount: u32) {
-        self.level.set(self.level.get().saturating_add(amount).min(SAVED * COST));
+        self.level
+            .set(self.level.get().saturating_add(amount).min(SAVED * COST));
     }
 }
 

@@ -58,7 +58,9 @@ pub struct FarEnd {
 /// The last address's, where the endpoint is a name not yet looked up; [`io::ErrorKind::TimedOut`] after `connect_timeout`.
 pub(super) async fn connect(settings: &Settings, peer: &Peer) -> io::Result<Wire> {
     let opening = open(settings, &peer.endpoint);
-    let stream = timeout(settings.connect_timeout, opening).await.map_err(|_| too_slow())??;
+    let stream = timeout(settings.connect_timeout, opening)
+        .await
+        .map_err(|_| too_slow())??;
     Ok(Wire::new(stream, peer.traffic.connections.enter()))
 }
 
@@ -108,11 +110,17 @@ pub(super) async fn connect_shared(
         });
         Ok(shared)
     };
-    timeout(settings.connect_timeout, connecting).await.map_err(|_| too_slow())?
+    timeout(settings.connect_timeout, connecting)
+        .await
+        .map_err(|_| too_slow())?
 }
 
 /// Watches a connection on which something else than HTTP/1.1 is spoken: that watches itself.
-pub(super) fn paced(stream: Stream, settings: &Settings, ticker: &Rc<Ticker>) -> (Paced<Stream>, Rc<Pace>) {
+pub(super) fn paced(
+    stream: Stream,
+    settings: &Settings,
+    ticker: &Rc<Ticker>,
+) -> (Paced<Stream>, Rc<Pace>) {
     let pace = Pace::ours();
     let limits = PaceLimits {
         keep_alive: settings.pool_idle_timeout,
@@ -130,13 +138,17 @@ pub(super) async fn open(settings: &Settings, endpoint: &Endpoint) -> io::Result
     let socket = dial(settings, endpoint).await?;
     let target = &settings.targets[endpoint.target];
     socket.set_nodelay(true)?;
-    let Some(name) = &target.tls_name else { return Ok(Stream::Plain(socket)) };
+    let Some(name) = &target.tls_name else {
+        return Ok(Stream::Plain(socket));
+    };
     let connector = TlsConnector::from(settings.tls.current());
-    let stream = Stream::Tls(Box::new(connector.connect(name.clone(), socket).await?.into()));
+    let stream = Stream::Tls(Box::new(
+        connector.connect(name.clone(), socket).await?.into(),
+    ));
     match settings.protocol {
-        Protocol::Http2 if !stream.speaks_http2() => {
-            Err(io::Error::other("expected the target to agree to HTTP/2 (ALPN \"h2\"), but found that it does not"))
-        }
+        Protocol::Http2 if !stream.speaks_http2() => Err(io::Error::other(
+            "expected the target to agree to HTTP/2 (ALPN \"h2\"), but found that it does not",
+        )),
         Protocol::Http1 | Protocol::Http2 => Ok(stream),
     }
 }
@@ -156,7 +168,11 @@ async fn dial(settings: &Settings, endpoint: &Endpoint) -> io::Result<TcpStream>
     Err(last)
 }
 
-async fn reach(settings: &Settings, endpoint: &Endpoint, address: SocketAddr) -> io::Result<TcpStream> {
+async fn reach(
+    settings: &Settings,
+    endpoint: &Endpoint,
+    address: SocketAddr,
+) -> io::Result<TcpStream> {
     let socket = socket_for(address)?;
     // Over HTTP/2 windows bound each response, and what the kernel holds is for all of them.
     if settings.protocol == Protocol::Http1 && endpoint.is_near() {
@@ -164,15 +180,23 @@ async fn reach(settings: &Settings, endpoint: &Endpoint, address: SocketAddr) ->
         let _ = socket.set_recv_buffer_size(NEAR_RECEIVE_BUFFER);
     }
     let began = Instant::now();
-    let stream = socket.connect(address).await.map_err(|error| classified(error, address))?;
+    let stream = socket
+        .connect(address)
+        .await
+        .map_err(|error| classified(error, address))?;
     endpoint.took_to_connect(began.elapsed());
     Ok(stream)
 }
 
 fn too_slow() -> io::Error {
-    io::Error::new(io::ErrorKind::TimedOut, "no connection within connect_timeout")
+    io::Error::new(
+        io::ErrorKind::TimedOut,
+        "no connection within connect_timeout",
+    )
 }
 
 fn no_http2(error: h2::Error) -> io::Error {
-    io::Error::other(format!("expected HTTP/2 (protocol = \"http2\"), but found something else: {error}"))
+    io::Error::other(format!(
+        "expected HTTP/2 (protocol = \"http2\"), but found something else: {error}"
+    ))
 }

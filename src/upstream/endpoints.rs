@@ -50,7 +50,15 @@ impl Endpoint {
         };
         let (traffic, is_down) = (OfAllWorkers::default(), AtomicBool::new(false));
         let (unsolicited, connect_nanos) = (AtomicU32::new(0), AtomicU64::new(u64::MAX));
-        Arc::new(Self { target: index, address, traffic, is_down, unsolicited, connect_nanos, text })
+        Arc::new(Self {
+            target: index,
+            address,
+            traffic,
+            is_down,
+            unsolicited,
+            connect_nanos,
+            text,
+        })
     }
 
     /// Whether a connection to it has been made so fast that it must be near. The first one tells nothing yet.
@@ -95,11 +103,19 @@ impl Endpoints {
     #[must_use]
     pub fn of(targets: &[Target]) -> Self {
         let endpoint = |(index, target): (usize, &Target)| {
-            let address = target.host.parse().ok().map(|address: IpAddr| SocketAddr::new(address, target.port));
+            let address = target
+                .host
+                .parse()
+                .ok()
+                .map(|address: IpAddr| SocketAddr::new(address, target.port));
             Endpoint::new(index, target, address)
         };
         let current = ArcSwap::from_pointee(targets.iter().enumerate().map(endpoint).collect());
-        Self { current, generation: AtomicU64::new(0), replacing: Mutex::default() }
+        Self {
+            current,
+            generation: AtomicU64::new(0),
+            replacing: Mutex::default(),
+        }
     }
 
     pub(super) fn current(&self) -> Arc<Vec<Arc<Endpoint>>> {
@@ -113,23 +129,45 @@ impl Endpoints {
 
     /// The target has these addresses now; returns the endpoints that were not there before. One that stays is the same
     /// one, with all that is known of it.
-    pub(super) fn replace(&self, index: usize, target: &Target, addresses: &[SocketAddr]) -> Vec<Arc<Endpoint>> {
-        let _replacing = self.replacing.lock().unwrap_or_else(PoisonError::into_inner);
+    pub(super) fn replace(
+        &self,
+        index: usize,
+        target: &Target,
+        addresses: &[SocketAddr],
+    ) -> Vec<Arc<Endpoint>> {
+        let _replacing = self
+            .replacing
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner);
         let earlier = self.current();
         let of_target = |endpoint: &&Arc<Endpoint>| endpoint.target == index;
-        let known = |address| earlier.iter().filter(of_target).find(|endpoint| endpoint.address == Some(address));
+        let known = |address| {
+            earlier
+                .iter()
+                .filter(of_target)
+                .find(|endpoint| endpoint.address == Some(address))
+        };
         let fresh: Vec<_> = addresses
             .iter()
             .filter(|&&address| known(address).is_none())
             .map(|&address| Endpoint::new(index, target, Some(address)))
             .collect();
-        let stay: Vec<_> = addresses.iter().filter_map(|&address| known(address)).cloned().collect();
+        let stay: Vec<_> = addresses
+            .iter()
+            .filter_map(|&address| known(address))
+            .cloned()
+            .collect();
         if fresh.is_empty() && stay.len() == earlier.iter().filter(of_target).count() {
             return fresh;
         }
         let before = earlier.iter().filter(|endpoint| endpoint.target < index);
         let after = earlier.iter().filter(|endpoint| endpoint.target > index);
-        let list = before.chain(&stay).chain(&fresh).chain(after).cloned().collect();
+        let list = before
+            .chain(&stay)
+            .chain(&fresh)
+            .chain(after)
+            .cloned()
+            .collect();
         self.current.store(Arc::new(list));
         // Only now: who sees the number finds the list.
         self.generation.fetch_add(1, Ordering::Release);
@@ -144,7 +182,12 @@ mod tests {
     use super::*;
 
     fn target(host: &str) -> Target {
-        Target { host: host.to_owned(), port: 80, authority: HeaderValue::from_static("a"), tls_name: None }
+        Target {
+            host: host.to_owned(),
+            port: 80,
+            authority: HeaderValue::from_static("a"),
+            tls_name: None,
+        }
     }
 
     fn addresses<const N: usize>(last: [u8; N]) -> [SocketAddr; N] {
@@ -152,7 +195,11 @@ mod tests {
     }
 
     fn shown(endpoints: &Endpoints) -> Vec<String> {
-        endpoints.current().iter().map(|endpoint| endpoint.to_string()).collect()
+        endpoints
+            .current()
+            .iter()
+            .map(|endpoint| endpoint.to_string())
+            .collect()
     }
 
     #[test]
@@ -160,16 +207,41 @@ mod tests {
         let targets = [target("10.0.0.9"), target("api.test"), target("::1")];
         let endpoints = Endpoints::of(&targets);
         assert_eq!(shown(&endpoints), ["10.0.0.9:80", "api.test:80", "::1:80"]);
-        assert_eq!(endpoints.current().iter().filter(|endpoint| endpoint.address.is_none()).count(), 1);
+        assert_eq!(
+            endpoints
+                .current()
+                .iter()
+                .filter(|endpoint| endpoint.address.is_none())
+                .count(),
+            1
+        );
 
-        assert_eq!(endpoints.replace(1, &targets[1], &addresses([1, 2])).len(), 2);
-        let expected = ["10.0.0.9:80", "api.test:80 (10.0.0.1)", "api.test:80 (10.0.0.2)", "::1:80"];
+        assert_eq!(
+            endpoints.replace(1, &targets[1], &addresses([1, 2])).len(),
+            2
+        );
+        let expected = [
+            "10.0.0.9:80",
+            "api.test:80 (10.0.0.1)",
+            "api.test:80 (10.0.0.2)",
+            "::1:80",
+        ];
         assert_eq!(shown(&endpoints), expected);
         endpoints.current()[2].set_down(true);
 
         let fresh = endpoints.replace(1, &targets[1], &addresses([3, 2]));
-        assert_eq!(fresh.iter().map(|endpoint| endpoint.to_string()).collect::<Vec<_>>(), ["api.test:80 (10.0.0.3)"]);
-        let down: Vec<_> = endpoints.current().iter().map(|endpoint| endpoint.is_down()).collect();
+        assert_eq!(
+            fresh
+                .iter()
+                .map(|endpoint| endpoint.to_string())
+                .collect::<Vec<_>>(),
+            ["api.test:80 (10.0.0.3)"]
+        );
+        let down: Vec<_> = endpoints
+            .current()
+            .iter()
+            .map(|endpoint| endpoint.is_down())
+            .collect();
         assert_eq!(down, [false, true, false, false]);
     }
 
@@ -179,9 +251,17 @@ mod tests {
         let endpoints = Endpoints::of(&targets);
         endpoints.replace(0, &targets[0], &addresses([1, 2, 3]));
         let generation = endpoints.generation();
-        assert!(endpoints.replace(0, &targets[0], &addresses([3, 1, 2])).is_empty());
+        assert!(
+            endpoints
+                .replace(0, &targets[0], &addresses([3, 1, 2]))
+                .is_empty()
+        );
         assert_eq!(endpoints.generation(), generation);
-        assert!(endpoints.replace(0, &targets[0], &addresses([3, 1])).is_empty());
+        assert!(
+            endpoints
+                .replace(0, &targets[0], &addresses([3, 1]))
+                .is_empty()
+        );
         assert_ne!(endpoints.generation(), generation);
     }
 }

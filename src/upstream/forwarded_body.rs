@@ -40,7 +40,11 @@ pub(super) enum Incoming {
     /// A whole connection.
     Connection(Receiving),
     /// A stream of a connection, and the sending of the request's body where that goes on beside the answer.
-    Stream { arriving: Arriving, _place: Place, _upload: Option<Upload> },
+    Stream {
+        arriving: Arriving,
+        _place: Place,
+        _upload: Option<Upload>,
+    },
 }
 
 impl ForwardedBody {
@@ -53,7 +57,15 @@ impl ForwardedBody {
     ) -> Self {
         let (incoming, ticker) = (Some((incoming, under_way)), Rc::clone(ticker));
         let (broken, deadline, waiting_since) = (None, None, None);
-        let mut body = Self { incoming, broken, request, ticker, deadline, waiting_since, idle_timeout };
+        let mut body = Self {
+            incoming,
+            broken,
+            request,
+            ticker,
+            deadline,
+            waiting_since,
+            idle_timeout,
+        };
         body.end_if_ended();
         body
     }
@@ -61,7 +73,9 @@ impl ForwardedBody {
     fn end_if_ended(&mut self) {
         let is_ended = |(incoming, _): &mut (Incoming, UnderWay)| incoming.is_ended();
         match self.incoming.take_if(is_ended) {
-            Some((Incoming::Connection(receiving), under_way)) => receiving.give_back(under_way, &self.ticker),
+            Some((Incoming::Connection(receiving), under_way)) => {
+                receiving.give_back(under_way, &self.ticker)
+            }
             Some((Incoming::Stream { .. }, _)) | None => {}
         }
     }
@@ -104,9 +118,14 @@ impl Body for ForwardedBody {
     type Data = Bytes;
     type Error = io::Error;
 
-    fn poll_frame(self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Option<io::Result<Frame<Bytes>>>> {
+    fn poll_frame(
+        self: Pin<&mut Self>,
+        context: &mut Context<'_>,
+    ) -> Poll<Option<io::Result<Frame<Bytes>>>> {
         let this = self.get_mut();
-        let Some((incoming, _)) = &mut this.incoming else { return Poll::Ready(this.broken.take().map(Err)) };
+        let Some((incoming, _)) = &mut this.incoming else {
+            return Poll::Ready(this.broken.take().map(Err));
+        };
         let Poll::Ready(frame) = incoming.poll_frame(context) else {
             ready!(this.poll_time_out(context));
             this.incoming = None;

@@ -100,7 +100,11 @@ pub fn to_upstream(
         shorten_length(headers);
         join_cookies(headers);
     }
-    let told = if client.trusted { Told::by_proxy(headers) } else { Told::default() };
+    let told = if client.trusted {
+        Told::by_proxy(headers)
+    } else {
+        Told::default()
+    };
     reserved.strip(headers);
     Ok(Added::of(client, headers, version, told))
 }
@@ -157,7 +161,11 @@ impl Special {
 pub(super) fn trailers_to_upstream(trailers: &mut HeaderMap, reserved: &Reserved) {
     Special::of(trailers).strip_hop_by_hop(trailers);
     reserved.strip(trailers);
-    let needed: Vec<HeaderName> = trailers.keys().filter(|name| is_needed(name.as_str())).cloned().collect();
+    let needed: Vec<HeaderName> = trailers
+        .keys()
+        .filter(|name| is_needed(name.as_str()))
+        .cloned()
+        .collect();
     for name in needed {
         trailers.remove(name);
     }
@@ -202,9 +210,15 @@ fn is_needed(name: &str) -> bool {
 
 // `03` is three (RFC 9110 §8.6), but not to everybody.
 fn shorten_length(headers: &mut HeaderMap) {
-    let Some(length) = headers.get_mut(header::CONTENT_LENGTH) else { return };
+    let Some(length) = headers.get_mut(header::CONTENT_LENGTH) else {
+        return;
+    };
     let digits = length.as_bytes();
-    let zeros = digits.iter().take_while(|digit| **digit == b'0').count().min(digits.len().saturating_sub(1));
+    let zeros = digits
+        .iter()
+        .take_while(|digit| **digit == b'0')
+        .count()
+        .min(digits.len().saturating_sub(1));
     if zeros > 0
         && let Ok(shorter) = HeaderValue::from_bytes(&digits[zeros..])
     {
@@ -214,7 +228,11 @@ fn shorten_length(headers: &mut HeaderMap) {
 
 // HTTP/2 may send cookies in pieces, and HTTP/1 has them in one (RFC 9113 §8.2.3).
 fn join_cookies(headers: &mut HeaderMap) {
-    let pieces: Vec<&[u8]> = headers.get_all(header::COOKIE).iter().map(HeaderValue::as_bytes).collect();
+    let pieces: Vec<&[u8]> = headers
+        .get_all(header::COOKIE)
+        .iter()
+        .map(HeaderValue::as_bytes)
+        .collect();
     if pieces.len() > 1
         && let Ok(cookies) = HeaderValue::from_bytes(&pieces.join(&b"; "[..]))
     {
@@ -223,7 +241,9 @@ fn join_cookies(headers: &mut HeaderMap) {
 }
 
 fn names_trailers(value: &HeaderValue) -> bool {
-    let Ok(value) = value.to_str() else { return false };
+    let Ok(value) = value.to_str() else {
+        return false;
+    };
     value.split(',').any(|coding| {
         let (name, weight) = coding.split_once(';').unwrap_or((coding, ""));
         name.trim().eq_ignore_ascii_case("trailers") && weight.is_empty()

@@ -48,14 +48,20 @@ impl Health {
     }
 
     /// Returns for how long it rests from now on, if it does; `may_eject` tells whether it is ejected for that time.
-    pub(super) fn failed(&self, now: Instant, may_eject: impl FnOnce() -> bool) -> Option<Duration> {
+    pub(super) fn failed(
+        &self,
+        now: Instant,
+        may_eject: impl FnOnce() -> bool,
+    ) -> Option<Duration> {
         if self.is_resting(now) {
             return None;
         }
         let failures = self.failures.get().saturating_add(1);
         self.failures.set(failures);
         let further = failures.checked_sub(FAILURES)?;
-        let rest = FIRST_REST.saturating_mul(1 << further.min(16)).min(LONGEST_REST);
+        let rest = FIRST_REST
+            .saturating_mul(1 << further.min(16))
+            .min(LONGEST_REST);
         self.resting_until.set(Some(now + rest));
         self.may_eject.set(may_eject());
         Some(rest)
@@ -86,7 +92,9 @@ mod tests {
     #[test]
     fn failures_during_a_rest_do_not_lengthen_it() {
         let (health, now) = (Health::default(), Instant::now());
-        let rests: Vec<_> = (0..1000).filter_map(|_| health.failed(now, || true)).collect();
+        let rests: Vec<_> = (0..1000)
+            .filter_map(|_| health.failed(now, || true))
+            .collect();
         assert_eq!(rests, [FIRST_REST]);
         assert!(!health.is_ejected(now + FIRST_REST));
     }

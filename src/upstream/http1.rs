@@ -60,14 +60,18 @@ impl Upstream {
             Some(wire) => wire,
             None => match self.noted(&under_way, connect(&self.settings, &under_way).await) {
                 Ok(wire) => wire,
-                Err(source) => return Err(Failed::unsent(no_connection(&under_way.endpoint, source))),
+                Err(source) => {
+                    return Err(Failed::unsent(no_connection(&under_way.endpoint, source)));
+                }
             },
         };
         let progress = outgoing.request.body().progress();
         match self.exchange(&under_way, wire, outgoing).await {
             // The client would not understand it: it has not asked.
             Ok((answer, _)) if answer.status() == StatusCode::SWITCHING_PROTOCOLS => {
-                Err(Failed::for_good(UpstreamError::NotSwitched { target: under_way.endpoint.to_string() }))
+                Err(Failed::for_good(UpstreamError::NotSwitched {
+                    target: under_way.endpoint.to_string(),
+                }))
             }
             Ok((answer, receiving)) => Ok(self.forwarded(under_way, answer, receiving, progress)),
             Err(failed) => Err(Failed { was_idle, ..failed }),
@@ -80,7 +84,11 @@ impl Upstream {
     ///
     /// # Errors
     /// [`UpstreamError`] when no attempt brought an answer.
-    pub async fn switch(&self, _permit: Permit, mut outgoing: Outgoing<'_>) -> Result<Switching, UpstreamError> {
+    pub async fn switch(
+        &self,
+        _permit: Permit,
+        mut outgoing: Outgoing<'_>,
+    ) -> Result<Switching, UpstreamError> {
         let began = Instant::now();
         let mut attempts = self.attempts();
         let (under_way, wire) = loop {
@@ -99,15 +107,26 @@ impl Upstream {
         let (answer, receiving) = answered.map_err(|failed| failed.error)?;
         self.exchanges.durations.count(began.elapsed());
         if answer.status() != StatusCode::SWITCHING_PROTOCOLS {
-            return Ok(Switching::Answered(self.forwarded(under_way, answer, receiving, None)));
+            return Ok(Switching::Answered(
+                self.forwarded(under_way, answer, receiving, None),
+            ));
         }
         let is_agreement = is_agreement(outgoing.request.headers().get(header::UPGRADE), &answer);
         // What it has of the request must be all of it: what follows is not ours to read.
         let Some((stream, early, counted)) = receiving.into_parts().filter(|_| is_agreement) else {
-            return Err(UpstreamError::NotSwitched { target: under_way.endpoint.to_string() });
+            return Err(UpstreamError::NotSwitched {
+                target: under_way.endpoint.to_string(),
+            });
         };
         let (stream, _) = paced(stream, &self.settings, &self.ticker);
-        Ok(Switching::Switched(answer, FarEnd { stream, early, _held: (under_way, counted) }))
+        Ok(Switching::Switched(
+            answer,
+            FarEnd {
+                stream,
+                early,
+                _held: (under_way, counted),
+            },
+        ))
     }
 
     async fn exchange(
@@ -120,19 +139,37 @@ impl Upstream {
         let (progress, is_bodiless) = (body.progress(), body.is_end_stream());
         let host = self.host(&under_way.endpoint);
         let idle_timeout = self.settings.body_idle_timeout;
-        let sending = Sending::new(wire.take_head(), outgoing, host.as_ref(), &self.ticker, idle_timeout);
+        let sending = Sending::new(
+            wire.take_head(),
+            outgoing,
+            host.as_ref(),
+            &self.ticker,
+            idle_timeout,
+        );
         let mut exchange = Exchange::new(wire, sending);
         let (method, on_interim) = (outgoing.request.method(), outgoing.on_interim);
         let head = poll_fn(|context| exchange.poll_head(method, on_interim, context));
-        let error = match self.answered(self.settings.response_timeout, progress.as_ref(), head).await {
+        let error = match self
+            .answered(self.settings.response_timeout, progress.as_ref(), head)
+            .await
+        {
             Some(Ok(head)) => return Ok(exchange.into_receiving(head)),
             Some(Err(source)) => UpstreamError::broken(&under_way.endpoint, source),
-            None => return Err(Failed::for_good(UpstreamError::TimedOut { target: under_way.endpoint.to_string() })),
+            None => {
+                return Err(Failed::for_good(UpstreamError::TimedOut {
+                    target: under_way.endpoint.to_string(),
+                }));
+            }
         };
-        let is_harmless = is_bodiless && is_repeatable(outgoing.request.method()) && !exchange.is_answered;
+        let is_harmless =
+            is_bodiless && is_repeatable(outgoing.request.method()) && !exchange.is_answered;
         let is_unspent = is_harmless || !exchange.sending.has_begun();
         *outgoing.request.body_mut() = exchange.sending.into_body();
-        Err(Failed { error, is_unspent, was_idle: false })
+        Err(Failed {
+            error,
+            is_unspent,
+            was_idle: false,
+        })
     }
 
     fn forwarded(
@@ -142,7 +179,11 @@ impl Upstream {
         receiving: Receiving,
         progress: Option<Rc<Progress>>,
     ) -> Response<ForwardedBody> {
-        let (incoming, idle_timeout) = (Incoming::Connection(receiving), self.settings.body_idle_timeout);
-        answer.map(|()| ForwardedBody::new(incoming, under_way, progress, &self.ticker, idle_timeout))
+        let (incoming, idle_timeout) = (
+            Incoming::Connection(receiving),
+            self.settings.body_idle_timeout,
+        );
+        answer
+            .map(|()| ForwardedBody::new(incoming, under_way, progress, &self.ticker, idle_timeout))
     }
 }

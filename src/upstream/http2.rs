@@ -23,7 +23,9 @@ use super::forwarded_body::{ForwardedBody, Incoming};
 use super::headers::Added;
 use super::peer::{Peer, UnderWay};
 use super::request_body::RequestBody;
-use super::send::{Attempt, Failed, OnInterim, Outgoing, UpstreamError, is_repeatable, no_connection};
+use super::send::{
+    Attempt, Failed, OnInterim, Outgoing, UpstreamError, is_repeatable, no_connection,
+};
 use super::streams::{Place, Streams};
 use super::upload::{Upload, Uploaded};
 use crate::clock::Stall;
@@ -37,8 +39,15 @@ impl Upstream {
         &self,
         under_way: UnderWay,
         streams: &Rc<Streams>,
-        Outgoing { request, added, on_interim }: &mut Outgoing<'_>,
-        Attempt { is_first: _, may_repeat }: Attempt,
+        Outgoing {
+            request,
+            added,
+            on_interim,
+        }: &mut Outgoing<'_>,
+        Attempt {
+            is_first: _,
+            may_repeat,
+        }: Attempt,
     ) -> Result<Response<ForwardedBody>, Failed> {
         let endpoint = &under_way.endpoint;
         let place = match self.place(&under_way, streams).await {
@@ -54,18 +63,33 @@ impl Upstream {
             Some(Err(source)) => {
                 place.is_going();
                 // It was found closed before anything was sent.
-                return Err(Failed { was_idle: true, ..Failed::unsent(UpstreamError::broken(endpoint, source)) });
+                return Err(Failed {
+                    was_idle: true,
+                    ..Failed::unsent(UpstreamError::broken(endpoint, source))
+                });
             }
             // It allows fewer streams than it did, and those under way do not end.
-            None => return Err(Failed::for_good(UpstreamError::TimedOut { target: endpoint.to_string() })),
+            None => {
+                return Err(Failed::for_good(UpstreamError::TimedOut {
+                    target: endpoint.to_string(),
+                }));
+            }
         };
-        let spare = if may_repeat { copy_of_repeatable(request) } else { None };
+        let spare = if may_repeat {
+            copy_of_repeatable(request)
+        } else {
+            None
+        };
         let (head, body) = self.framed(mem::take(request), added, endpoint);
         let (progress, is_bodiless) = (body.progress(), body.is_end_stream());
         let (mut answer, stream) = match sender.send_request(head, is_bodiless) {
             Ok(sent) => sent,
             Err(source) => {
-                return Err(put_back(spare, request, UpstreamError::broken(endpoint, source)));
+                return Err(put_back(
+                    spare,
+                    request,
+                    UpstreamError::broken(endpoint, source),
+                ));
             }
         };
         let idle_timeout = self.settings.body_idle_timeout;
@@ -78,14 +102,23 @@ impl Upstream {
             Upload::begin(async move {
                 // What else went wrong is told by the answer, or by the body's progress.
                 let sent = send_body(body, &mut stream, stall).await;
-                let Err(error) = sent else { return Uploaded::Whole };
+                let Err(error) = sent else {
+                    return Uploaded::Whole;
+                };
                 is_untaken.set(error.kind() == io::ErrorKind::TimedOut);
                 Uploaded::Broken
             })
         });
         // Who set a deadline did so for the whole call, however much of it is still uploaded.
         let watched = progress.as_ref().filter(|_| !is_deadline);
-        match self.answered(within, watched, head_of(&mut answer, place.pace(), on_interim)).await {
+        match self
+            .answered(
+                within,
+                watched,
+                head_of(&mut answer, place.pace(), on_interim),
+            )
+            .await
+        {
             Some(Ok(Head::Malformed(malformed))) => {
                 // A stream error (RFC 9113 §8.1.1); an upload that is under way is cancelled with it.
                 if let Some(stream) = &mut stream {
@@ -99,19 +132,27 @@ impl Upstream {
             }
             Some(Ok(Head::Final(answer))) => Ok(answer.map(|body| {
                 let arriving = Arriving::over_http2(body, Rc::clone(place.pace()));
-                let incoming = Incoming::Stream { arriving, _place: place, _upload: upload };
+                let incoming = Incoming::Stream {
+                    arriving,
+                    _place: place,
+                    _upload: upload,
+                };
                 ForwardedBody::new(incoming, under_way, progress, &self.ticker, idle_timeout)
             })),
             // We reset the stream ourselves then.
-            Some(Err(_)) if is_untaken.get() => {
-                Err(Failed::for_good(UpstreamError::TimedOut { target: endpoint.to_string() }))
-            }
+            Some(Err(_)) if is_untaken.get() => Err(Failed::for_good(UpstreamError::TimedOut {
+                target: endpoint.to_string(),
+            })),
             Some(Err(source)) => {
                 if !source.is_reset() {
                     place.is_going();
                 }
                 // What was refused was not looked at (RFC 9113 §8.7).
-                Err(put_back(spare, request, UpstreamError::broken(endpoint, source)))
+                Err(put_back(
+                    spare,
+                    request,
+                    UpstreamError::broken(endpoint, source),
+                ))
             }
             None => {
                 // Who says nothing at all may be gone: others had better not wait for it, too. A deadline that a client
@@ -119,7 +160,9 @@ impl Upstream {
                 if !is_deadline && place.is_silent_for(within / 2) {
                     place.is_going();
                 }
-                Err(Failed::for_good(UpstreamError::TimedOut { target: endpoint.to_string() }))
+                Err(Failed::for_good(UpstreamError::TimedOut {
+                    target: endpoint.to_string(),
+                }))
             }
         }
     }
@@ -135,16 +178,32 @@ impl Upstream {
                 async move { connect_shared(&settings, &endpoint, &traffic, &ticker).await }
             };
             let (is_ours, connected) = streams.more(connect).await;
-            if is_ours { self.noted(peer, connected)? } else { connected? }
+            if is_ours {
+                self.noted(peer, connected)?
+            } else {
+                connected?
+            }
         }
     }
 
     // The host becomes a part of the target (RFC 9113 §8.3.1).
-    fn framed(&self, request: Request<RequestBody>, added: &Added, endpoint: &Endpoint) -> (Request<()>, RequestBody) {
+    fn framed(
+        &self,
+        request: Request<RequestBody>,
+        added: &Added,
+        endpoint: &Endpoint,
+    ) -> (Request<()>, RequestBody) {
         let host = self.host(endpoint);
         let (mut parts, body) = request.into_parts();
-        let host = parts.headers.remove(header::HOST).map(|passed| host.unwrap_or(passed));
-        parts.uri = absolute(parts.uri, self.settings.targets[endpoint.target].scheme(), host.as_ref());
+        let host = parts
+            .headers
+            .remove(header::HOST)
+            .map(|passed| host.unwrap_or(passed));
+        parts.uri = absolute(
+            parts.uri,
+            self.settings.targets[endpoint.target].scheme(),
+            host.as_ref(),
+        );
         parts.extensions.clear();
         added.put_into(&mut parts.headers);
         (Request::from_parts(parts, ()), body)
@@ -163,17 +222,27 @@ fn copy_of_repeatable(request: &Request<RequestBody>) -> Option<Request<RequestB
     Some(copy)
 }
 
-fn put_back(spare: Option<Request<RequestBody>>, request: &mut Request<RequestBody>, error: UpstreamError) -> Failed {
+fn put_back(
+    spare: Option<Request<RequestBody>>,
+    request: &mut Request<RequestBody>,
+    error: UpstreamError,
+) -> Failed {
     let is_unspent = spare.is_some();
     *request = spare.unwrap_or_default();
-    Failed { error, is_unspent, was_idle: false }
+    Failed {
+        error,
+        is_unspent,
+        was_idle: false,
+    }
 }
 
 // A host that was admitted is an authority; where it should not be, none is sent rather than another one.
 pub(super) fn absolute(uri: Uri, scheme: Scheme, host: Option<&HeaderValue>) -> Uri {
     let authority = host.and_then(|host| Authority::try_from(host.as_bytes()).ok());
     let mut parts = uri.into_parts();
-    parts.path_and_query.get_or_insert(PathAndQuery::from_static("/"));
+    parts
+        .path_and_query
+        .get_or_insert(PathAndQuery::from_static("/"));
     if authority.is_some() {
         (parts.scheme, parts.authority) = (Some(scheme), authority);
     }
@@ -198,7 +267,11 @@ enum Malformed {
     PseudoField,
 }
 
-async fn head_of(answer: &mut ResponseFuture, pace: &Pace, on_interim: OnInterim<'_>) -> Result<Head, h2::Error> {
+async fn head_of(
+    answer: &mut ResponseFuture,
+    pace: &Pace,
+    on_interim: OnInterim<'_>,
+) -> Result<Head, h2::Error> {
     let stream = answer.stream_id();
     poll_fn(|context| {
         while let Poll::Ready(Some(interim)) = answer.poll_informational(context) {
@@ -212,7 +285,11 @@ async fn head_of(answer: &mut ResponseFuture, pace: &Pace, on_interim: OnInterim
         }
         let head = ready!(Pin::new(&mut *answer).poll(context))?;
         let is_malformed = pace.is_malformed(stream);
-        Poll::Ready(Ok(if is_malformed { Head::Malformed(Malformed::PseudoField) } else { Head::Final(head) }))
+        Poll::Ready(Ok(if is_malformed {
+            Head::Malformed(Malformed::PseudoField)
+        } else {
+            Head::Final(head)
+        }))
     })
     .await
 }
@@ -221,8 +298,10 @@ async fn head_of(answer: &mut ResponseFuture, pace: &Pace, on_interim: OnInterim
 fn grpc_timeout(headers: &HeaderMap) -> Option<Duration> {
     let text = headers.get(GRPC_TIMEOUT)?.to_str().ok()?;
     let (digits, unit) = text.split_at_checked(text.len().checked_sub(1)?)?;
-    let count =
-        digits.parse().ok().filter(|_| digits.len() <= 8 && digits.bytes().all(|byte| byte.is_ascii_digit()))?;
+    let count = digits
+        .parse()
+        .ok()
+        .filter(|_| digits.len() <= 8 && digits.bytes().all(|byte| byte.is_ascii_digit()))?;
     match unit {
         "H" => Some(Duration::from_secs(count * 3600)),
         "M" => Some(Duration::from_secs(count * 60)),
@@ -258,7 +337,10 @@ mod tests {
         ];
         for (text, expected) in told {
             let mut headers = HeaderMap::new();
-            headers.insert(GRPC_TIMEOUT, HeaderValue::from_bytes(text.as_bytes()).expect("a header value"));
+            headers.insert(
+                GRPC_TIMEOUT,
+                HeaderValue::from_bytes(text.as_bytes()).expect("a header value"),
+            );
             assert_eq!(grpc_timeout(&headers), expected, "{text:?}");
         }
     }

@@ -35,13 +35,21 @@ pub(super) struct LocalError {
 /// # Errors
 /// One that [`local_error`] knows.
 pub(super) fn socket_for(address: SocketAddr) -> io::Result<TcpSocket> {
-    let socket = if address.is_ipv4() { TcpSocket::new_v4() } else { TcpSocket::new_v6() };
+    let socket = if address.is_ipv4() {
+        TcpSocket::new_v4()
+    } else {
+        TcpSocket::new_v6()
+    };
     socket.map_err(local)
 }
 
 /// Makes an error of connecting to an address one that [`local_error`] knows, where it is not the endpoint's.
 pub(super) fn classified(error: io::Error, address: SocketAddr) -> io::Error {
-    if is_local(&error, address) { local(error) } else { error }
+    if is_local(&error, address) {
+        local(error)
+    } else {
+        error
+    }
 }
 
 /// The local failure behind an error of connecting, if it is one.
@@ -67,13 +75,19 @@ impl LocalError {
 
     fn remedy(&self) -> &'static str {
         match Errno::from_io_error(&self.error) {
-            Some(Errno::MFILE) => "; raise the limit of open files of this process (LimitNOFILE, ulimit -n)",
+            Some(Errno::MFILE) => {
+                "; raise the limit of open files of this process (LimitNOFILE, ulimit -n)"
+            }
             Some(Errno::NFILE) => "; raise the limit of open files of this machine (fs.file-max)",
             Some(Errno::ADDRNOTAVAIL) => {
                 "; no local port is free: widen net.ipv4.ip_local_port_range, or raise pool_idle"
             }
-            Some(Errno::NOMEM | Errno::NOBUFS) => "; the machine has no memory left for sockets (net.ipv4.tcp_mem)",
-            Some(Errno::ACCESS | Errno::PERM) => "; this process may not open sockets: look at its sandbox",
+            Some(Errno::NOMEM | Errno::NOBUFS) => {
+                "; the machine has no memory left for sockets (net.ipv4.tcp_mem)"
+            }
+            Some(Errno::ACCESS | Errno::PERM) => {
+                "; this process may not open sockets: look at its sandbox"
+            }
             Some(_) | None => "",
         }
     }
@@ -146,7 +160,8 @@ mod tests {
         assert!(found.to_string().contains("LimitNOFILE"), "{found}");
         assert!(
             !found.is_of_ports()
-                && local_error(&local(Errno::ADDRNOTAVAIL.into())).is_some_and(LocalError::is_of_ports)
+                && local_error(&local(Errno::ADDRNOTAVAIL.into()))
+                    .is_some_and(LocalError::is_of_ports)
         );
         assert!(local_error(&Errno::CONNREFUSED.into()).is_none());
     }

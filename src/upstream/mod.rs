@@ -82,7 +82,15 @@ impl Upstream {
         let (peers, generation) = (RefCell::default(), Cell::new(None));
         let (chooser, budget) = (Chooser::new(settings.balance), Budget::full(ticker.now()));
         let exchanges = settings.exchanges.join();
-        Self { settings, ticker, peers, generation, chooser, budget, exchanges }
+        Self {
+            settings,
+            ticker,
+            peers,
+            generation,
+            chooser,
+            budget,
+            exchanges,
+        }
     }
 
     /// What it was made from.
@@ -112,14 +120,21 @@ impl Upstream {
         let is_well = |index: usize| !peers[index].endpoint.is_down();
         let is_available = |index: usize| is_well(index) && !peers[index].health.is_ejected(now);
         let is_new = |index: usize| !failed.iter().any(|peer| Rc::ptr_eq(peer, &peers[index]));
-        let is_at = |index: usize| target.is_none_or(|target| peers[index].endpoint.target == target);
+        let is_at =
+            |index: usize| target.is_none_or(|target| peers[index].endpoint.target == target);
         let load = |index: usize| peers[index].load(now);
-        let chosen =
-            self.chooser.choose(peers.len(), |index| is_available(index) && is_new(index) && is_at(index), load);
+        let chosen = self.chooser.choose(
+            peers.len(),
+            |index| is_available(index) && is_new(index) && is_at(index),
+            load,
+        );
         let chosen = chosen.or_else(|| self.chooser.choose(peers.len(), is_available, load));
         let chosen = chosen.or_else(|| {
             // Whoever checks knows better than we who rest.
-            self.settings.check.as_ref().and_then(|_| self.chooser.choose(peers.len(), is_well, load))
+            self.settings
+                .check
+                .as_ref()
+                .and_then(|_| self.chooser.choose(peers.len(), is_well, load))
         });
         chosen.map(|index| peers[index].begin())
     }
@@ -136,7 +151,11 @@ impl Upstream {
 
     fn may_eject(&self, now: Instant) -> bool {
         let peers = self.peers.borrow();
-        peers.iter().filter(|peer| peer.health.is_ejected(now)).count() < most_ejected(peers.len())
+        peers
+            .iter()
+            .filter(|peer| peer.health.is_ejected(now))
+            .count()
+            < most_ejected(peers.len())
     }
 
     // Those that stay keep their connections and what was seen of them.
@@ -150,11 +169,23 @@ impl Upstream {
         let mut peers = self.peers.borrow_mut();
         let earlier = mem::take(&mut *peers);
         peers.extend(current.iter().map(|endpoint| {
-            let known = earlier.iter().find(|peer| Arc::ptr_eq(&peer.endpoint, endpoint));
-            known.map_or_else(|| Peer::new(Arc::clone(endpoint), &self.settings, &self.ticker), Rc::clone)
+            let known = earlier
+                .iter()
+                .find(|peer| Arc::ptr_eq(&peer.endpoint, endpoint));
+            known.map_or_else(
+                || Peer::new(Arc::clone(endpoint), &self.settings, &self.ticker),
+                Rc::clone,
+            )
         }));
-        let stays = |peer: &&Rc<Peer>| current.iter().any(|endpoint| Arc::ptr_eq(&peer.endpoint, endpoint));
-        earlier.iter().filter(|peer| !stays(peer)).for_each(|peer| peer.retire());
+        let stays = |peer: &&Rc<Peer>| {
+            current
+                .iter()
+                .any(|endpoint| Arc::ptr_eq(&peer.endpoint, endpoint))
+        };
+        earlier
+            .iter()
+            .filter(|peer| !stays(peer))
+            .for_each(|peer| peer.retire());
     }
 }
 

@@ -56,16 +56,25 @@ pub struct TargetReport {
 impl Traffic {
     pub(super) fn ejected(&self, until: Instant) {
         self.ejections.count();
-        *self.ejected_until.lock().unwrap_or_else(PoisonError::into_inner) = Some(until);
+        *self
+            .ejected_until
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner) = Some(until);
     }
 
     /// It was ejected, and serves again before its time.
     pub(super) fn readmitted(&self) {
-        *self.ejected_until.lock().unwrap_or_else(PoisonError::into_inner) = None;
+        *self
+            .ejected_until
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner) = None;
     }
 
     fn is_ejected(&self, now: Instant) -> bool {
-        self.ejected_until.lock().unwrap_or_else(PoisonError::into_inner).is_some_and(|until| now < until)
+        self.ejected_until
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .is_some_and(|until| now < until)
     }
 }
 
@@ -79,12 +88,18 @@ impl<T: Default> OfAllWorkers<T> {
     /// The part of one worker more.
     pub(super) fn join(&self) -> Arc<T> {
         let part = Arc::default();
-        self.0.lock().unwrap_or_else(PoisonError::into_inner).push(Arc::clone(&part));
+        self.0
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .push(Arc::clone(&part));
         part
     }
 
     pub(super) fn all(&self) -> Vec<Arc<T>> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner).clone()
+        self.0
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .clone()
     }
 }
 
@@ -92,7 +107,11 @@ impl Settings {
     /// What has come of the upstream so far, with all workers.
     #[must_use]
     pub fn report(&self, now: Instant) -> UpstreamReport {
-        let mut report = UpstreamReport { durations: Distribution::default(), retries: 0, targets: Vec::new() };
+        let mut report = UpstreamReport {
+            durations: Distribution::default(),
+            retries: 0,
+            targets: Vec::new(),
+        };
         for exchanges in self.exchanges.all() {
             report.durations.add(&exchanges.durations.read());
             report.retries += exchanges.retries.read();
@@ -103,10 +122,13 @@ impl Settings {
             .iter()
             .map(|endpoint| {
                 let traffic = endpoint.traffic.all();
-                let sum = |number: fn(&Traffic) -> u64| traffic.iter().map(|traffic| number(traffic)).sum();
+                let sum = |number: fn(&Traffic) -> u64| {
+                    traffic.iter().map(|traffic| number(traffic)).sum()
+                };
                 TargetReport {
                     target: endpoint.to_string(),
-                    is_up: !endpoint.is_down() && !traffic.iter().any(|traffic| traffic.is_ejected(now)),
+                    is_up: !endpoint.is_down()
+                        && !traffic.iter().any(|traffic| traffic.is_ejected(now)),
                     connections: sum(|traffic| traffic.connections.read()),
                     in_flight: sum(|traffic| traffic.under_way.read()),
                     ejections: sum(|traffic| traffic.ejections.read()),

@@ -40,23 +40,39 @@ pub(super) struct UnderWay {
 }
 
 impl Peer {
-    pub(super) fn new(endpoint: Arc<Endpoint>, settings: &Settings, ticker: &Rc<Ticker>) -> Rc<Self> {
+    pub(super) fn new(
+        endpoint: Arc<Endpoint>,
+        settings: &Settings,
+        ticker: &Rc<Ticker>,
+    ) -> Rc<Self> {
         let way = match settings.protocol {
             Protocol::Http1 => Way::Http1(Pool::new(settings, Arc::clone(&endpoint))),
             Protocol::Http2 => Way::Http2(Rc::new(Streams::new(settings, ticker))),
         };
         let traffic = endpoint.traffic.join();
-        Rc::new(Self { endpoint, way, health: Health::default(), traffic })
+        Rc::new(Self {
+            endpoint,
+            way,
+            health: Health::default(),
+            traffic,
+        })
     }
 
     pub(super) fn begin(self: &Rc<Self>) -> UnderWay {
-        UnderWay { peer: Rc::clone(self), _entered: self.traffic.under_way.enter() }
+        UnderWay {
+            peer: Rc::clone(self),
+            _entered: self.traffic.under_way.enter(),
+        }
     }
 
     /// How busy it is, for comparing.
     pub(super) fn load(&self, now: Instant) -> u64 {
         let under_way = self.traffic.under_way.read();
-        if self.health.is_resting(now) { (under_way + 1) * RESTING_WEIGHT } else { under_way }
+        if self.health.is_resting(now) {
+            (under_way + 1) * RESTING_WEIGHT
+        } else {
+            under_way
+        }
     }
 
     pub(super) fn prune(&self, now: Instant) {

@@ -63,8 +63,16 @@ impl Pool {
     pub(super) fn take(&self, now: Instant) -> Option<Wire> {
         let is_watched = self.is_watched(now);
         loop {
-            let last = if is_watched { self.pop_rested() } else { self.idle.borrow_mut().pop() }?;
-            let heard = if is_watched { last.wire.heard_by_now() } else { last.wire.heard() };
+            let last = if is_watched {
+                self.pop_rested()
+            } else {
+                self.idle.borrow_mut().pop()
+            }?;
+            let heard = if is_watched {
+                last.wire.heard_by_now()
+            } else {
+                last.wire.heard()
+            };
             let is_fresh = now.saturating_duration_since(last.since) < self.keep_for;
             if is_fresh && heard == Heard::Nothing {
                 return Some(last.wire);
@@ -85,7 +93,11 @@ impl Pool {
             return;
         }
         // `now` is as coarse as the ticker.
-        let since = if self.is_watched(now) { Instant::now() } else { now };
+        let since = if self.is_watched(now) {
+            Instant::now()
+        } else {
+            now
+        };
         let mut idle = self.idle.borrow_mut();
         if idle.len() < self.capacity.get() {
             idle.push(Idle { wire, since });
@@ -109,12 +121,18 @@ impl Pool {
             }
             heard != Heard::Nothing || now.saturating_duration_since(idle.since) >= self.keep_for
         };
-        self.idle.borrow_mut().extract_if(.., ended).for_each(|idle| idle.wire.close());
+        self.idle
+            .borrow_mut()
+            .extract_if(.., ended)
+            .for_each(|idle| idle.wire.close());
         self.is_watched(now);
     }
 
     fn close_idle(&self) {
-        self.idle.take().into_iter().for_each(|idle| idle.wire.close());
+        self.idle
+            .take()
+            .into_iter()
+            .for_each(|idle| idle.wire.close());
     }
 
     fn was_sent_unsolicited(&self, now: Instant) {
@@ -144,7 +162,8 @@ impl Pool {
 
     fn pop_rested(&self) -> Option<Idle> {
         let (mut idle, now) = (self.idle.borrow_mut(), Instant::now());
-        let rested = idle.partition_point(|idle| now.saturating_duration_since(idle.since) >= REUSE_DELAY);
+        let rested =
+            idle.partition_point(|idle| now.saturating_duration_since(idle.since) >= REUSE_DELAY);
         Some(idle.remove(rested.checked_sub(1)?))
     }
 }

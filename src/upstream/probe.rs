@@ -62,10 +62,19 @@ impl Findings {
             return None;
         }
         self.contrary += 1;
-        if self.contrary < if self.is_down { check.healthy_after } else { check.unhealthy_after } {
+        if self.contrary
+            < if self.is_down {
+                check.healthy_after
+            } else {
+                check.unhealthy_after
+            }
+        {
             return None;
         }
-        *self = Self { is_down: !self.is_down, contrary: 0 };
+        *self = Self {
+            is_down: !self.is_down,
+            contrary: 0,
+        };
         Some(self.is_down)
     }
 }
@@ -73,7 +82,10 @@ impl Findings {
 /// Begins to check these endpoints, where the upstream's are to be checked. A name is checked when its addresses are known.
 pub(super) fn attend(settings: &Arc<Settings>, endpoints: &[Arc<Endpoint>]) {
     if settings.check.is_some() {
-        for endpoint in endpoints.iter().filter(|endpoint| endpoint.address.is_some()) {
+        for endpoint in endpoints
+            .iter()
+            .filter(|endpoint| endpoint.address.is_some())
+        {
             tokio::spawn(keep(Arc::downgrade(settings), Arc::downgrade(endpoint)));
         }
     }
@@ -89,14 +101,25 @@ async fn keep(settings: Weak<Settings>, endpoint: Weak<Endpoint>) {
 }
 
 // Returns when to check again, unless nobody has use for it any more.
-async fn check_once(settings: &Weak<Settings>, endpoint: &Weak<Endpoint>, findings: &mut Findings) -> Option<Duration> {
+async fn check_once(
+    settings: &Weak<Settings>,
+    endpoint: &Weak<Endpoint>,
+    findings: &mut Findings,
+) -> Option<Duration> {
     let (settings, endpoint) = (settings.upgrade()?, endpoint.upgrade()?);
     let check = settings.check.as_ref()?;
     // A worker may still hold on to an endpoint that is gone.
-    if !settings.endpoints.current().iter().any(|current| Arc::ptr_eq(current, &endpoint)) {
+    if !settings
+        .endpoints
+        .current()
+        .iter()
+        .any(|current| Arc::ptr_eq(current, &endpoint))
+    {
         return None;
     }
-    let patience = check.interval.min(settings.connect_timeout + settings.response_timeout);
+    let patience = check
+        .interval
+        .min(settings.connect_timeout + settings.response_timeout);
     let found = match timeout(patience, ask(&settings, &endpoint, check)).await {
         Ok(Ok(status)) if status.is_success() || status.is_redirection() => Ok(()),
         Ok(Ok(status)) => Err(format!("status {}", status.as_u16())),
@@ -156,7 +179,9 @@ async fn ask_http2(stream: Stream, uri: Uri) -> Result<StatusCode, Cause> {
     let (sender, connection) = h2::client::handshake(stream).await?;
     let mut driver = JoinSet::new();
     driver.spawn(connection);
-    let request = Request::get(uri).header(header::USER_AGENT, USER_AGENT).body(())?;
+    let request = Request::get(uri)
+        .header(header::USER_AGENT, USER_AGENT)
+        .body(())?;
     let (answer, _) = sender.ready().await?.send_request(request, true)?;
     Ok(answer.await.map_err(io::Error::other)?.status())
 }

@@ -49,7 +49,12 @@ pub enum RequestBodyFault {
 impl RequestBody {
     /// Watches `incoming`, whose trailers may not set what is `reserved`. What has no bytes needs no watching.
     #[must_use]
-    pub fn new(incoming: Arriving, reserved: &Arc<Reserved>, idle_timeout: Duration, ticker: &Rc<Ticker>) -> Self {
+    pub fn new(
+        incoming: Arriving,
+        reserved: &Arc<Reserved>,
+        idle_timeout: Duration,
+        ticker: &Rc<Ticker>,
+    ) -> Self {
         if incoming.is_end_stream() {
             return Self::default();
         }
@@ -62,7 +67,11 @@ impl RequestBody {
             frames_when_armed: Cell::new(0),
             fault: Cell::new(None),
         };
-        Self(Some(Watched { incoming, progress: Rc::new(progress), reserved: Arc::clone(reserved) }))
+        Self(Some(Watched {
+            incoming,
+            progress: Rc::new(progress),
+            reserved: Arc::clone(reserved),
+        }))
     }
 
     /// What becomes of it; none where there is no body.
@@ -115,14 +124,27 @@ impl Body for RequestBody {
     type Data = Bytes;
     type Error = io::Error;
 
-    fn poll_frame(self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Option<io::Result<Frame<Bytes>>>> {
-        let Some(Watched { incoming, progress, reserved }) = &mut self.get_mut().0 else { return Poll::Ready(None) };
+    fn poll_frame(
+        self: Pin<&mut Self>,
+        context: &mut Context<'_>,
+    ) -> Poll<Option<io::Result<Frame<Bytes>>>> {
+        let Some(Watched {
+            incoming,
+            progress,
+            reserved,
+        }) = &mut self.get_mut().0
+        else {
+            return Poll::Ready(None);
+        };
         let polled = Pin::new(incoming).poll_frame(context);
         match polled {
             Poll::Pending => {
                 ready!(progress.poll_idle(context));
                 progress.fault.set(Some(RequestBodyFault::TimedOut));
-                Poll::Ready(Some(Err(io::Error::new(io::ErrorKind::TimedOut, "the client's body stalled"))))
+                Poll::Ready(Some(Err(io::Error::new(
+                    io::ErrorKind::TimedOut,
+                    "the client's body stalled",
+                ))))
             }
             Poll::Ready(frame) => {
                 if progress.waiting.replace(false) {
@@ -146,11 +168,15 @@ impl Body for RequestBody {
     }
 
     fn is_end_stream(&self) -> bool {
-        self.0.as_ref().is_none_or(|watched| watched.incoming.is_end_stream())
+        self.0
+            .as_ref()
+            .is_none_or(|watched| watched.incoming.is_end_stream())
     }
 
     fn size_hint(&self) -> SizeHint {
-        self.0.as_ref().map_or(SizeHint::with_exact(0), |watched| watched.incoming.size_hint())
+        self.0.as_ref().map_or(SizeHint::with_exact(0), |watched| {
+            watched.incoming.size_hint()
+        })
     }
 }
 

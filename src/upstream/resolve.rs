@@ -39,7 +39,10 @@ impl Resolver {
             let name = name.to_owned();
             Box::pin(async move { Ok(tokio::net::lookup_host((name, port)).await?.collect()) })
         };
-        Self { ask: Arc::new(ask), each: LOOKED_UP_EACH }
+        Self {
+            ask: Arc::new(ask),
+            each: LOOKED_UP_EACH,
+        }
     }
 
     /// One that asks `look_up`, which must not block, `each` so often.
@@ -48,8 +51,13 @@ impl Resolver {
         each: Duration,
         look_up: impl Fn(&str, u16) -> io::Result<Vec<SocketAddr>> + Send + Sync + 'static,
     ) -> Self {
-        let ask = move |name: &str, port| -> Looking { Box::pin(std::future::ready(look_up(name, port))) };
-        Self { ask: Arc::new(ask), each }
+        let ask = move |name: &str, port| -> Looking {
+            Box::pin(std::future::ready(look_up(name, port)))
+        };
+        Self {
+            ask: Arc::new(ask),
+            each,
+        }
     }
 
     /// The addresses of a name, each once; at least one.
@@ -62,7 +70,10 @@ impl Resolver {
         let mut seen = HashSet::new();
         addresses.retain(|address| seen.len() < MOST_ADDRESSES && seen.insert(*address));
         if addresses.is_empty() {
-            return Err(io::Error::new(io::ErrorKind::NotFound, "the name has no address"));
+            return Err(io::Error::new(
+                io::ErrorKind::NotFound,
+                "the name has no address",
+            ));
         }
         Ok(addresses)
     }
@@ -70,7 +81,12 @@ impl Resolver {
 
 /// Begins to look up the names among the targets.
 pub(super) fn attend(settings: &Arc<Settings>) {
-    for (index, _) in settings.targets.iter().enumerate().filter(|(_, target)| target.is_name()) {
+    for (index, _) in settings
+        .targets
+        .iter()
+        .enumerate()
+        .filter(|(_, target)| target.is_name())
+    {
         // Each by itself: one name server that hangs holds up nobody else's names.
         tokio::spawn(keep(Arc::downgrade(settings), index));
     }
@@ -84,7 +100,11 @@ async fn keep(settings: Weak<Settings>, index: usize) {
 }
 
 // Returns when to look again, unless nobody has use for it any more.
-async fn look_up(settings: &Weak<Settings>, index: usize, has_failed: &mut bool) -> Option<Duration> {
+async fn look_up(
+    settings: &Weak<Settings>,
+    index: usize,
+    has_failed: &mut bool,
+) -> Option<Duration> {
     let settings = settings.upgrade()?;
     let (upstream, target) = (&settings.name, &settings.targets[index]);
     match settings.resolver.look_up(&target.host, target.port).await {
@@ -108,6 +128,8 @@ async fn look_up(settings: &Weak<Settings>, index: usize, has_failed: &mut bool)
 
 impl fmt::Debug for Resolver {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Resolver").field("each", &self.each).finish_non_exhaustive()
+        f.debug_struct("Resolver")
+            .field("each", &self.each)
+            .finish_non_exhaustive()
     }
 }

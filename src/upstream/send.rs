@@ -71,7 +71,9 @@ pub enum UpstreamError {
         upstream: Arc<str>,
     },
     /// No head of an answer within `response_timeout`, or nothing taken of the request within `body_idle_timeout`.
-    #[error("{target} did not answer within response_timeout, or take the request within body_idle_timeout")]
+    #[error(
+        "{target} did not answer within response_timeout, or take the request within body_idle_timeout"
+    )]
     TimedOut {
         /// Host and port.
         target: String,
@@ -125,11 +127,19 @@ pub(super) struct Attempts {
 
 impl Failed {
     pub(super) fn unsent(error: UpstreamError) -> Self {
-        Self { error, is_unspent: true, was_idle: false }
+        Self {
+            error,
+            is_unspent: true,
+            was_idle: false,
+        }
     }
 
     pub(super) fn for_good(error: UpstreamError) -> Self {
-        Self { error, is_unspent: false, was_idle: false }
+        Self {
+            error,
+            is_unspent: false,
+            was_idle: false,
+        }
     }
 }
 
@@ -152,17 +162,27 @@ impl Upstream {
         loop {
             let under_way = self.next(&attempts)?;
             let peer = Rc::clone(&under_way);
-            let attempt = Attempt { is_first: attempts.failed.is_empty(), may_repeat: attempts.retries > 0 };
+            let attempt = Attempt {
+                is_first: attempts.failed.is_empty(),
+                may_repeat: attempts.retries > 0,
+            };
             let outcome = match &peer.way {
                 Way::Http1(_) => self.attempt_http1(under_way, &mut outgoing, attempt).await,
-                Way::Http2(streams) => self.attempt_http2(under_way, streams, &mut outgoing, attempt).await,
+                Way::Http2(streams) => {
+                    self.attempt_http2(under_way, streams, &mut outgoing, attempt)
+                        .await
+                }
             };
             match outcome {
                 Ok(answer) => {
                     self.exchanges.durations.count(began.elapsed());
                     return Ok(answer);
                 }
-                Err(Failed { error, is_unspent, was_idle }) => {
+                Err(Failed {
+                    error,
+                    is_unspent,
+                    was_idle,
+                }) => {
                     if !(is_unspent && self.may_go_on(&mut attempts, &peer, &error, was_idle)) {
                         return Err(error);
                     }
@@ -185,7 +205,9 @@ impl Upstream {
     /// Whom to try next.
     pub(super) fn next(&self, attempts: &Attempts) -> Result<UnderWay, UpstreamError> {
         let chosen = self.choose(&attempts.failed, attempts.same_target);
-        chosen.ok_or_else(|| UpstreamError::NoTarget { upstream: Arc::clone(&self.settings.name) })
+        chosen.ok_or_else(|| UpstreamError::NoTarget {
+            upstream: Arc::clone(&self.settings.name),
+        })
     }
 
     /// Whether there is to be another attempt after this failure of one that may be repeated.
@@ -200,14 +222,20 @@ impl Upstream {
         // One address that refuses (IPv6 at a server that listens on IPv4 only, say) is not yet a target that does. Who
         // waited for a time-out has waited long enough.
         let target = peer.endpoint.target;
-        let refused = matches!(error, UpstreamError::Connect { .. } | UpstreamError::LocalSocket { .. });
+        let refused = matches!(
+            error,
+            UpstreamError::Connect { .. } | UpstreamError::LocalSocket { .. }
+        );
         if let UpstreamError::LocalSocket { source, .. } = error
             && !local_error(source).is_some_and(LocalError::is_of_ports)
         {
             // What is missing here is missing whichever endpoint is tried.
             return false;
         }
-        if refused && attempts.further_addresses > 0 && self.has_another_address(target, &attempts.failed) {
+        if refused
+            && attempts.further_addresses > 0
+            && self.has_another_address(target, &attempts.failed)
+        {
             attempts.same_target = Some(target);
             attempts.further_addresses -= 1;
             self.exchanges.retries.count();
@@ -289,7 +317,14 @@ impl UpstreamError {
     /// The connection failed under the exchange; or the upstream took nothing of the request for `body_idle_timeout`.
     pub(super) fn broken(endpoint: &Endpoint, source: impl Error + Send + Sync + 'static) -> Self {
         let target = endpoint.to_string();
-        if is_time_out(&source) { Self::TimedOut { target } } else { Self::Broken { target, source: source.into() } }
+        if is_time_out(&source) {
+            Self::TimedOut { target }
+        } else {
+            Self::Broken {
+                target,
+                source: source.into(),
+            }
+        }
     }
 }
 
@@ -307,7 +342,10 @@ pub(super) fn no_connection(endpoint: &Endpoint, source: io::Error) -> UpstreamE
 fn is_time_out(error: &(dyn Error + 'static)) -> bool {
     let mut error = Some(error);
     while let Some(cause) = error {
-        if cause.downcast_ref::<io::Error>().is_some_and(|error| error.kind() == io::ErrorKind::TimedOut) {
+        if cause
+            .downcast_ref::<io::Error>()
+            .is_some_and(|error| error.kind() == io::ErrorKind::TimedOut)
+        {
             return true;
         }
         error = cause.source();

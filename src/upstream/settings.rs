@@ -89,7 +89,11 @@ pub enum HostSent {
 
 impl Target {
     pub(super) fn scheme(&self) -> Scheme {
-        if self.tls_name.is_some() { Scheme::HTTPS } else { Scheme::HTTP }
+        if self.tls_name.is_some() {
+            Scheme::HTTPS
+        } else {
+            Scheme::HTTP
+        }
     }
 
     /// Whether it has to be looked up.

@@ -52,7 +52,13 @@ type Dialing = watch::Receiver<Option<Result<(), Arc<io::Error>>>>;
 impl Shared {
     pub(super) fn new(sender: SendRequest<Bytes>, pace: Rc<Pace>, now: Instant) -> Rc<Self> {
         let (taken, is_gone, idle_since) = (Cell::new(0), Cell::new(false), Cell::new(now));
-        Rc::new(Self { sender, pace, taken, is_gone, idle_since })
+        Rc::new(Self {
+            sender,
+            pace,
+            taken,
+            is_gone,
+            idle_since,
+        })
     }
 
     /// It takes no more exchanges; those that are under way may end.
@@ -67,7 +73,10 @@ impl Shared {
 
     // One that has said goodbye is not at its end as long as answers are on their way.
     fn takes_more(&self) -> bool {
-        let ready = self.sender.clone().poll_ready(&mut Context::from_waker(Waker::noop()));
+        let ready = self
+            .sender
+            .clone()
+            .poll_ready(&mut Context::from_waker(Waker::noop()));
         if let Poll::Ready(Err(_)) = ready {
             self.is_going();
         }
@@ -107,16 +116,26 @@ impl Drop for Place {
 impl Streams {
     pub(super) fn new(settings: &Settings, ticker: &Rc<Ticker>) -> Self {
         let (connections, dialing) = (RefCell::default(), RefCell::default());
-        Self { connections, dialing, keep_for: settings.pool_idle_timeout, ticker: Rc::clone(ticker) }
+        Self {
+            connections,
+            dialing,
+            keep_for: settings.pool_idle_timeout,
+            ticker: Rc::clone(ticker),
+        }
     }
 
     /// A place on a connection that is there, if there is one.
     pub(super) fn take(&self) -> Option<Place> {
         let mut connections = self.connections.borrow_mut();
         connections.retain(|connection| !connection.is_gone.get());
-        let connection = connections.iter().find(|connection| connection.has_room())?;
+        let connection = connections
+            .iter()
+            .find(|connection| connection.has_room())?;
         connection.taken.set(connection.taken.get() + 1);
-        Some(Place { connection: Rc::clone(connection), ticker: Rc::clone(&self.ticker) })
+        Some(Place {
+            connection: Rc::clone(connection),
+            ticker: Rc::clone(&self.ticker),
+        })
     }
 
     /// Waits for one more connection, which `connect` makes unless one is being made already. Returns whether it was this
@@ -124,12 +143,19 @@ impl Streams {
     ///
     /// # Errors
     /// That of `connect`.
-    pub(super) async fn more<F>(self: &Rc<Self>, connect: impl FnOnce() -> F) -> (bool, io::Result<()>)
+    pub(super) async fn more<F>(
+        self: &Rc<Self>,
+        connect: impl FnOnce() -> F,
+    ) -> (bool, io::Result<()>)
     where
         F: Future<Output = io::Result<Rc<Shared>>> + 'static,
     {
         // One whose task panicked told nothing, and is not waited for by everybody who comes after it.
-        let under_way = self.dialing.borrow().clone().filter(|dialing| dialing.has_changed().is_ok());
+        let under_way = self
+            .dialing
+            .borrow()
+            .clone()
+            .filter(|dialing| dialing.has_changed().is_ok());
         let begins = under_way.is_none();
         let mut dialing = under_way.unwrap_or_else(|| self.dial(connect()));
         let outcome = match dialing.wait_for(Option::is_some).await {
@@ -137,16 +163,24 @@ impl Streams {
             // The task that dials tells before it ends.
             Err(_) => Err(Arc::new(io::ErrorKind::ConnectionAborted.into())),
         };
-        (begins, outcome.map_err(|error| io::Error::new(error.kind(), error)))
+        (
+            begins,
+            outcome.map_err(|error| io::Error::new(error.kind(), error)),
+        )
     }
 
     // In a task of its own: whoever asked for it may go away, and others wait for it.
-    fn dial(self: &Rc<Self>, connecting: impl Future<Output = io::Result<Rc<Shared>>> + 'static) -> Dialing {
+    fn dial(
+        self: &Rc<Self>,
+        connecting: impl Future<Output = io::Result<Rc<Shared>>> + 'static,
+    ) -> Dialing {
         let (tell, dialing) = watch::channel(None);
         *self.dialing.borrow_mut() = Some(dialing.clone());
         let streams = Rc::clone(self);
         tokio::task::spawn_local(async move {
-            let outcome = connecting.await.map(|connection| streams.connections.borrow_mut().push(connection));
+            let outcome = connecting
+                .await
+                .map(|connection| streams.connections.borrow_mut().push(connection));
             *streams.dialing.borrow_mut() = None;
             tell.send_replace(Some(outcome.map_err(Arc::new)));
         });
@@ -162,7 +196,8 @@ impl Streams {
     pub(super) fn prune(&self, now: Instant) {
         self.connections.borrow_mut().retain(|connection| {
             let is_idle = connection.taken.get() == 0;
-            !(connection.is_gone.get() || is_idle && now.duration_since(connection.idle_since.get()) >= self.keep_for)
+            !(connection.is_gone.get()
+                || is_idle && now.duration_since(connection.idle_since.get()) >= self.keep_for)
         });
     }
 }
@@ -176,14 +211,27 @@ mod tests {
     fn panic_while_dialing_does_not_keep_others_from_dialing() {
         let ticker = Ticker::new(Clock::system());
         let (connections, dialing) = (RefCell::default(), RefCell::default());
-        let streams = Rc::new(Streams { connections, dialing, keep_for: std::time::Duration::ZERO, ticker });
-        let runtime =
-            tokio::runtime::Builder::new_current_thread().build_local(tokio::runtime::LocalOptions::default());
+        let streams = Rc::new(Streams {
+            connections,
+            dialing,
+            keep_for: std::time::Duration::ZERO,
+            ticker,
+        });
+        let runtime = tokio::runtime::Builder::new_current_thread()
+            .build_local(tokio::runtime::LocalOptions::default());
         runtime.expect("a runtime").block_on(async {
             let (begins, outcome) = streams.more(|| async { panic!("a fault of ours") }).await;
-            assert_eq!((begins, outcome.map_err(|error| error.kind())), (true, Err(io::ErrorKind::ConnectionAborted)));
-            let (begins, outcome) = streams.more(|| async { Err(io::ErrorKind::ConnectionRefused.into()) }).await;
-            assert_eq!((begins, outcome.map_err(|error| error.kind())), (true, Err(io::ErrorKind::ConnectionRefused)));
+            assert_eq!(
+                (begins, outcome.map_err(|error| error.kind())),
+                (true, Err(io::ErrorKind::ConnectionAborted))
+            );
+            let (begins, outcome) = streams
+                .more(|| async { Err(io::ErrorKind::ConnectionRefused.into()) })
+                .await;
+            assert_eq!(
+                (begins, outcome.map_err(|error| error.kind())),
+                (true, Err(io::ErrorKind::ConnectionRefused))
+            );
         });
     }
 }

@@ -59,7 +59,10 @@ impl CacheBudget {
             shared = shared.saturating_add(limit.shared());
             workers_bytes = workers_bytes.saturating_add(limit.workers(workers as u64));
         }
-        Self { shared, worker: (workers_bytes / (workers as u64).max(1)).min(MAX_WORKER_BYTES) }
+        Self {
+            shared,
+            worker: (workers_bytes / (workers as u64).max(1)).min(MAX_WORKER_BYTES),
+        }
     }
 }
 
@@ -122,7 +125,10 @@ mod tests {
 
     #[test]
     fn workers_share_a_quarter_of_the_bytes() {
-        let limit = |mebibytes: u64| CacheLimit::Bytes { bytes: mebibytes * MEBIBYTE, entries: 100_000 };
+        let limit = |mebibytes: u64| CacheLimit::Bytes {
+            bytes: mebibytes * MEBIBYTE,
+            entries: 100_000,
+        };
         for (limits, workers, shared, worker) in [
             (vec![limit(64)], 2, 40, 8),
             (vec![limit(64)], 16, 40, 1),
@@ -132,11 +138,26 @@ mod tests {
             (vec![CacheLimit::Entries(256)], 4, 1, 64),
             (vec![CacheLimit::Entries(256), limit(64)], 4, 41, 64),
             (vec![limit(0)], 1, 0, 0),
-            (vec![CacheLimit::Bytes { bytes: MEBIBYTE, entries: 0 }], 1, 0, 0),
+            (
+                vec![CacheLimit::Bytes {
+                    bytes: MEBIBYTE,
+                    entries: 0,
+                }],
+                1,
+                0,
+                0,
+            ),
             (vec![], 1, 0, 0),
         ] {
-            let expected = CacheBudget { shared: shared * MEBIBYTE, worker: worker * MEBIBYTE };
-            assert_eq!(CacheBudget::of(limits.clone(), workers), expected, "{limits:?} with {workers} workers");
+            let expected = CacheBudget {
+                shared: shared * MEBIBYTE,
+                worker: worker * MEBIBYTE,
+            };
+            assert_eq!(
+                CacheBudget::of(limits.clone(), workers),
+                expected,
+                "{limits:?} with {workers} workers"
+            );
         }
     }
 }

@@ -53,8 +53,16 @@ impl TokenCache {
             left.fetch_sub(in_shared(&fact), Ordering::Relaxed);
         };
         let facts = moka::sync::Cache::builder();
-        let facts = facts.max_capacity(budget.shared).weigher(weigher).eviction_listener(leaves).build();
-        Self { facts, bytes, budget }
+        let facts = facts
+            .max_capacity(budget.shared)
+            .weigher(weigher)
+            .eviction_listener(leaves)
+            .build();
+        Self {
+            facts,
+            bytes,
+            budget,
+        }
     }
 
     /// What its tiers may take.
@@ -100,7 +108,10 @@ impl Memo {
     /// The memory of a connection of `worker`.
     #[must_use]
     pub fn new(worker: Rc<WorkerCache>) -> Self {
-        Self { last: RefCell::default(), worker }
+        Self {
+            last: RefCell::default(),
+            worker,
+        }
     }
 
     /// Where this connection's worker keeps its facts.
@@ -122,7 +133,12 @@ impl Memo {
         shared: &TokenCache,
         holds: impl Fn(&Verified) -> bool,
     ) -> Option<Arc<Verified>> {
-        if let Some(last) = self.last.borrow().as_ref().filter(|last| *last.text == *token && holds(last)) {
+        if let Some(last) = self
+            .last
+            .borrow()
+            .as_ref()
+            .filter(|last| *last.text == *token && holds(last))
+        {
             self.worker.found.by_connection.count();
             return Some(Arc::clone(last));
         }
@@ -159,7 +175,10 @@ impl Memo {
     }
 
     fn replace(&self, fact: Option<Arc<Verified>>) {
-        let size = |fact: &Option<Arc<Verified>>| fact.as_ref().map_or((0, 0), |fact| (1, fact.memory() as u64));
+        let size = |fact: &Option<Arc<Verified>>| {
+            fact.as_ref()
+                .map_or((0, 0), |fact| (1, fact.memory() as u64))
+        };
         let (comes, goes) = (size(&fact), size(&self.last.borrow()));
         self.worker.found.with_connections.replace(goes, comes);
         *self.last.borrow_mut() = fact;

@@ -50,7 +50,9 @@ pub struct Endpoints {
 #[derive(Debug, thiserror::Error)]
 pub enum DiscoveryError {
     /// No document at any of the places; the last one's reason.
-    #[error("no metadata at {url}: {source} (see issuer and discovery, or give the endpoint itself)")]
+    #[error(
+        "no metadata at {url}: {source} (see issuer and discovery, or give the endpoint itself)"
+    )]
     Fetch {
         /// The last place looked at.
         url: String,
@@ -78,7 +80,9 @@ pub enum DiscoveryError {
         hint: String,
     },
     /// It does not name the endpoint, or names one that may not be believed.
-    #[error("the metadata of {issuer}: expected an http or https URL as {name}, but found none (give it in the file)")]
+    #[error(
+        "the metadata of {issuer}: expected an http or https URL as {name}, but found none (give it in the file)"
+    )]
     NoEndpoint {
         /// Whose metadata.
         issuer: String,
@@ -124,17 +128,29 @@ impl Metadata {
     /// The metadata is at `url`, and must name `issuer` as its own.
     #[must_use]
     pub fn at(issuer: String, url: String) -> Self {
-        Self { issuer, urls: vec![url], found: Mutex::default() }
+        Self {
+            issuer,
+            urls: vec![url],
+            found: Mutex::default(),
+        }
     }
 
     /// The metadata is at one of the well-known places of `issuer`, a URL.
     #[must_use]
     pub fn well_known(issuer: String) -> Self {
         let urls = well_known_urls(&issuer);
-        Self { issuer, urls, found: Mutex::default() }
+        Self {
+            issuer,
+            urls,
+            found: Mutex::default(),
+        }
     }
 
-    async fn endpoint(&self, name: EndpointName, fetcher: &Fetcher) -> Result<String, DiscoveryError> {
+    async fn endpoint(
+        &self,
+        name: EndpointName,
+        fetcher: &Fetcher,
+    ) -> Result<String, DiscoveryError> {
         // Held while it is fetched: many may want to know at once, and one fetch serves them all.
         let mut found = self.found.lock().await;
         let endpoints = match found.take() {
@@ -145,7 +161,10 @@ impl Metadata {
             Some(url) => Ok(url.to_owned()),
             None => {
                 *found = None;
-                Err(DiscoveryError::NoEndpoint { issuer: self.issuer.clone(), name: name.as_str() })
+                Err(DiscoveryError::NoEndpoint {
+                    issuer: self.issuer.clone(),
+                    name: name.as_str(),
+                })
             }
         }
     }
@@ -156,11 +175,16 @@ impl Metadata {
             match endpoints(fetcher, url, &self.issuer).await {
                 Ok(endpoints) => return Ok(endpoints),
                 // A document that is no good tells the operator more than a place without any.
-                Err(error) if failure.as_ref().is_none_or(DiscoveryError::is_absence) => failure = Some(error),
+                Err(error) if failure.as_ref().is_none_or(DiscoveryError::is_absence) => {
+                    failure = Some(error)
+                }
                 Err(_) => {}
             }
         }
-        let no_place = || DiscoveryError::NoEndpoint { issuer: self.issuer.clone(), name: "anything" };
+        let no_place = || DiscoveryError::NoEndpoint {
+            issuer: self.issuer.clone(),
+            name: "anything",
+        };
         Err(failure.unwrap_or_else(no_place))
     }
 }
@@ -171,10 +195,17 @@ impl DiscoveryError {
     }
 }
 
-async fn endpoints(fetcher: &Fetcher, url: &str, issuer: &str) -> Result<Endpoints, DiscoveryError> {
+async fn endpoints(
+    fetcher: &Fetcher,
+    url: &str,
+    issuer: &str,
+) -> Result<Endpoints, DiscoveryError> {
     match fetcher.get(url).await {
         Ok(document) => Endpoints::read(&document.bytes, url, issuer),
-        Err(source) => Err(DiscoveryError::Fetch { url: url.to_owned(), source }),
+        Err(source) => Err(DiscoveryError::Fetch {
+            url: url.to_owned(),
+            source,
+        }),
     }
 }
 
@@ -190,10 +221,18 @@ impl Endpoints {
             Err(source) => return Err(DiscoveryError::NotJson { url, source }),
         };
         match members.get("issuer").and_then(Value::as_str) {
-            Some(found) if found == issuer => Ok(Self { members, in_the_clear: issuer.starts_with("http://") }),
+            Some(found) if found == issuer => Ok(Self {
+                members,
+                in_the_clear: issuer.starts_with("http://"),
+            }),
             other => {
                 let (found, hint) = (other.map(shortened), issuer_name::hint(other, [issuer]));
-                Err(DiscoveryError::OtherIssuer { url, expected: issuer.to_owned(), found, hint })
+                Err(DiscoveryError::OtherIssuer {
+                    url,
+                    expected: issuer.to_owned(),
+                    found,
+                    hint,
+                })
             }
         }
     }
@@ -202,7 +241,8 @@ impl Endpoints {
     #[must_use]
     pub fn url(&self, name: EndpointName) -> Option<&str> {
         let url = self.members.get(name.as_str())?.as_str()?;
-        let is_believed = url.starts_with("https://") || self.in_the_clear && url.starts_with("http://");
+        let is_believed =
+            url.starts_with("https://") || self.in_the_clear && url.starts_with("http://");
         is_believed.then_some(url)
     }
 }
@@ -211,7 +251,9 @@ impl Endpoints {
 // others append RFC 8414's as well.
 fn well_known_urls(issuer: &str) -> Vec<String> {
     let base = issuer.trim_end_matches('/');
-    let host_end = base.find("://").and_then(|scheme| base[scheme + 3..].find('/').map(|slash| scheme + 3 + slash));
+    let host_end = base
+        .find("://")
+        .and_then(|scheme| base[scheme + 3..].find('/').map(|slash| scheme + 3 + slash));
     let (host, path) = base.split_at(host_end.unwrap_or(base.len()));
     let mut urls = vec![
         format!("{host}/.well-known/oauth-authorization-server{path}"),

@@ -94,12 +94,17 @@ impl Verifier {
             granted: None,
         };
         if token.len() > self.max_token_size {
-            examined.shape = Shape::TooLong { bytes: token.len(), most: self.max_token_size };
+            examined.shape = Shape::TooLong {
+                bytes: token.len(),
+                most: self.max_token_size,
+            };
             return examined;
         }
         match classify(token) {
             Ok(TokenShape::Opaque) => {
-                examined.issuer = self.asked_about(token, accepts).map(|(issuer, _)| Arc::clone(issuer));
+                examined.issuer = self
+                    .asked_about(token, accepts)
+                    .map(|(issuer, _)| Arc::clone(issuer));
             }
             Ok(TokenShape::Jwt(jws)) => self.examine_jwt(&jws, accepts, now, &mut examined),
             Err(error) => examined.shape = Shape::Malformed(error),
@@ -119,11 +124,18 @@ impl Verifier {
             Ok(claims) => claims,
             Err(error) => return examined.shape = Shape::NoClaims(header, error),
         };
-        examined.shape = Shape::Jwt { header, iss: claims.issuer().map(str::to_owned) };
-        let Some(issuer) = self.named_by(&claims, accepts) else { return };
+        examined.shape = Shape::Jwt {
+            header,
+            iss: claims.issuer().map(str::to_owned),
+        };
+        let Some(issuer) = self.named_by(&claims, accepts) else {
+            return;
+        };
         examined.issuer = Some(Arc::clone(issuer));
         examined.token_type = Some(jws.check_type(&issuer.token_types));
-        examined.signed = issuer.keys_of_jwt().map_or(Signed::NotVerified, |keys| signed(keys, jws));
+        examined.signed = issuer
+            .keys_of_jwt()
+            .map_or(Signed::NotVerified, |keys| signed(keys, jws));
         let expected = issuer.expected_of_jwt();
         examined.checks = claims.checks(expected, now);
         examined.granted = Some(claims.granted(expected));
@@ -135,7 +147,9 @@ impl Issuer {
     #[must_use]
     pub fn checks_of_answer(&self, token: &ActiveToken, now: UnixTime) -> Vec<Check> {
         let asked = self.introspection.as_ref();
-        asked.map(|server| Claims::of(token).checks(server.expectation(), now)).unwrap_or_default()
+        asked
+            .map(|server| Claims::of(token).checks(server.expectation(), now))
+            .unwrap_or_default()
     }
 
     // As `Verifier::verify_jwt` has it.
@@ -150,10 +164,17 @@ impl Issuer {
 fn signed(keys: &Keys, jws: &CompactJws<'_>) -> Signed {
     let current = match keys.current() {
         Ok(current) => current,
-        Err(NoKeys) => return Signed::NoKeys { why: keys.why_none() },
+        Err(NoKeys) => {
+            return Signed::NoKeys {
+                why: keys.why_none(),
+            };
+        }
     };
     match current.verify(jws) {
         Ok(signer) => Signed::Good(signer),
-        Err(error) => Signed::Bad { error, kids: current.kids().map(str::to_owned).collect() },
+        Err(error) => Signed::Bad {
+            error,
+            kids: current.kids().map(str::to_owned).collect(),
+        },
     }
 }

@@ -72,20 +72,33 @@ impl Verified {
         basis: Basis,
         now: UnixTime,
     ) -> Arc<Self> {
-        let Basis { issuer, signers, epoch, kept_for, is_renewed_ahead } = basis;
+        let Basis {
+            issuer,
+            signers,
+            epoch,
+            kept_for,
+            is_renewed_ahead,
+        } = basis;
         let kept_for = kept_for.min(issuer.cache_max_age);
         let stale = now.later_by(kept_for);
-        let ends = token.expires_at().map(|exp| exp.later_by(issuer.expectation.leeway));
+        let ends = token
+            .expires_at()
+            .map(|exp| exp.later_by(issuer.expectation.leeway));
         let renewed_from = stale.earlier_by((kept_for / LAST_PART).max(SHORTEST_LAST_PART));
         // A token that ends no later than its answer has no use for another one.
-        let is_renewed = is_renewed_ahead && renewed_from > now && ends.is_none_or(|ends| ends > stale);
+        let is_renewed =
+            is_renewed_ahead && renewed_from > now && ends.is_none_or(|ends| ends > stale);
         let memory = memory(text, &token, &signers, replacement.as_ref());
         Arc::new(Self {
             text: text.into(),
             memory,
             ends,
             stale: AtomicI64::new(stale.as_seconds()),
-            renewed_from: AtomicI64::new(if is_renewed { renewed_from.as_seconds() } else { NEVER }),
+            renewed_from: AtomicI64::new(if is_renewed {
+                renewed_from.as_seconds()
+            } else {
+                NEVER
+            }),
             token: Arc::new(token),
             issuer,
             signers,
@@ -141,14 +154,20 @@ impl Verified {
     /// Whether one of `issuers` is its own still, and has the keys that it stands on. The keys are looked at once in each
     /// epoch; the issuer always: while one configuration takes another's place, facts of both are in one cache.
     pub(super) fn still_stands(&self, issuers: &[Arc<Issuer>], epoch: u64) -> bool {
-        if !issuers.iter().any(|issuer| Arc::ptr_eq(issuer, &self.issuer)) {
+        if !issuers
+            .iter()
+            .any(|issuer| Arc::ptr_eq(issuer, &self.issuer))
+        {
             return false;
         }
         if self.epoch.load(Ordering::Relaxed) == epoch {
             return true;
         }
         let has_key = |signer: &Signer| {
-            self.issuer.keys.as_ref().is_some_and(|keys| keys.current().is_ok_and(|keys| keys.holds(signer)))
+            self.issuer
+                .keys
+                .as_ref()
+                .is_some_and(|keys| keys.current().is_ok_and(|keys| keys.holds(signer)))
         };
         let stands = self.signers.iter().all(has_key);
         if stands {
@@ -182,10 +201,17 @@ impl Verified {
     }
 }
 
-fn memory(text: &str, token: &ActiveToken, signers: &Vec<Signer>, replacement: Option<&HeaderValue>) -> usize {
+fn memory(
+    text: &str,
+    token: &ActiveToken,
+    signers: &Vec<Signer>,
+    replacement: Option<&HeaderValue>,
+) -> usize {
     let signers = allocated(signers.capacity() * size_of::<Signer>());
     // Its text, and what counts those who share it.
-    let replacement = replacement.map_or(0, |value| allocated(value.len()) + allocated(REPLACEMENT_OWNER));
+    let replacement = replacement.map_or(0, |value| {
+        allocated(value.len()) + allocated(REPLACEMENT_OWNER)
+    });
     allocated_arc::<Verified>() + allocated(text.len()) + token.memory() + signers + replacement
 }
 
@@ -206,6 +232,8 @@ impl Drop for Verified {
 
 impl std::fmt::Debug for Verified {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("Verified").field("token", &self.token).finish_non_exhaustive()
+        f.debug_struct("Verified")
+            .field("token", &self.token)
+            .finish_non_exhaustive()
     }
 }

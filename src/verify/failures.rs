@@ -42,11 +42,18 @@ impl Failures {
         state.count += 1;
         state.in_a_row += 1;
         let is_due = state.logged.as_ref().is_none_or(|logged| {
-            let interval = if logged.error == error { SAME_FAILURE_INTERVAL } else { NEW_FAILURE_INTERVAL };
+            let interval = if logged.error == error {
+                SAME_FAILURE_INTERVAL
+            } else {
+                NEW_FAILURE_INTERVAL
+            };
             now - logged.at >= interval
         });
         if is_due {
-            state.logged = Some(Failure { at: now, error: error.clone() });
+            state.logged = Some(Failure {
+                at: now,
+                error: error.clone(),
+            });
         }
         state.last = Some(Failure { at: now, error });
         is_due.then_some(state.count)
@@ -56,7 +63,10 @@ impl Failures {
     pub(super) fn is_over(&self) -> bool {
         let mut state = self.state();
         state.in_a_row = 0;
-        let is_over = state.last.as_ref().is_some_and(|last| last.at.elapsed() >= WELL_AFTER);
+        let is_over = state
+            .last
+            .as_ref()
+            .is_some_and(|last| last.at.elapsed() >= WELL_AFTER);
         if is_over {
             *state = State::default();
         }
@@ -67,7 +77,11 @@ impl Failures {
     pub(super) fn report(&self) -> Option<FailuresReport> {
         let state = self.state();
         let last = state.last.as_ref().filter(|_| state.in_a_row > 0)?;
-        Some(FailuresReport { count: state.in_a_row, since_last: last.at.elapsed(), last_error: last.error.clone() })
+        Some(FailuresReport {
+            count: state.in_a_row,
+            since_last: last.at.elapsed(),
+            last_error: last.error.clone(),
+        })
     }
 
     fn state(&self) -> MutexGuard<'_, State> {

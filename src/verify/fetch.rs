@@ -97,23 +97,37 @@ impl Fetcher {
     /// # Errors
     /// [`FetchError`] when there is none within the client's time-out.
     pub(super) async fn get(&self, url: &str) -> Result<Document, FetchError> {
-        let request = self.0.get(url).header(header::ACCEPT, "application/json, application/jwk-set+json");
+        let request = self
+            .0
+            .get(url)
+            .header(header::ACCEPT, "application/json, application/jwk-set+json");
         let mut answer = request.send().await.map_err(FetchError::NoAnswer)?;
         if answer.status() != StatusCode::OK {
             return Err(FetchError::Status(answer.status().as_u16()));
         }
         let fresh_for = freshness(answer.headers());
-        Ok(Document { bytes: read(&mut answer, MAX_DOCUMENT).await?, fresh_for })
+        Ok(Document {
+            bytes: read(&mut answer, MAX_DOCUMENT).await?,
+            fresh_for,
+        })
     }
 
     /// Posts a form; asking twice must do no harm. The status is left to the caller.
     ///
     /// # Errors
     /// [`FetchError::NoAnswer`] or [`FetchError::TooLong`]
-    pub(super) async fn post(&self, url: &str, headers: HeaderMap, form: String) -> Result<Answer, FetchError> {
+    pub(super) async fn post(
+        &self,
+        url: &str,
+        headers: HeaderMap,
+        form: String,
+    ) -> Result<Answer, FetchError> {
         let ask = || {
             let request = self.0.post(url).headers(headers.clone());
-            request.header(header::CONTENT_TYPE, "application/x-www-form-urlencoded").body(form.clone()).send()
+            request
+                .header(header::CONTENT_TYPE, "application/x-www-form-urlencoded")
+                .body(form.clone())
+                .send()
         };
         let mut answer = match ask().await {
             // A kept connection that the server was just closing.
@@ -121,9 +135,17 @@ impl Fetcher {
             other => other,
         }
         .map_err(FetchError::NoAnswer)?;
-        let media_type = answer.headers().get(header::CONTENT_TYPE).and_then(media_type);
+        let media_type = answer
+            .headers()
+            .get(header::CONTENT_TYPE)
+            .and_then(media_type);
         let (status, fresh_for) = (answer.status(), freshness(answer.headers()));
-        Ok(Answer { status, media_type, fresh_for, body: read(&mut answer, MAX_ANSWER).await? })
+        Ok(Answer {
+            status,
+            media_type,
+            fresh_for,
+            body: read(&mut answer, MAX_ANSWER).await?,
+        })
     }
 }
 
@@ -144,17 +166,29 @@ fn media_type(value: &HeaderValue) -> Option<String> {
 }
 
 fn freshness(headers: &HeaderMap) -> Option<Duration> {
-    headers.get_all(header::CACHE_CONTROL).iter().filter_map(freshness_of).min()
+    headers
+        .get_all(header::CACHE_CONTROL)
+        .iter()
+        .filter_map(freshness_of)
+        .min()
 }
 
 // `no-cache` and `no-store` ask for a lifetime of nothing; the key ring's lower bound makes it one it can live with.
 fn freshness_of(value: &HeaderValue) -> Option<Duration> {
-    let directives = value.to_str().ok()?.split(',').map(|directive| directive.trim().to_ascii_lowercase());
+    let directives = value
+        .to_str()
+        .ok()?
+        .split(',')
+        .map(|directive| directive.trim().to_ascii_lowercase());
     directives
         .filter_map(|directive| match directive.as_str() {
             "no-cache" | "no-store" => Some(Duration::ZERO),
             other => {
-                let seconds = other.strip_prefix("max-age=")?.trim_matches('"').parse().ok()?;
+                let seconds = other
+                    .strip_prefix("max-age=")?
+                    .trim_matches('"')
+                    .parse()
+                    .ok()?;
                 Some(Duration::from_secs(seconds))
             }
         })

@@ -161,11 +161,21 @@ impl Introspection {
         let _ = self.control_plane.set(Handle::current());
         let this = Arc::clone(self);
         tokio::spawn(async move {
-            let Settings { expectation, endpoint, fetcher, credentials, .. } = &this.settings;
+            let Settings {
+                expectation,
+                endpoint,
+                fetcher,
+                credentials,
+                ..
+            } = &this.settings;
             let issuer = &expectation.issuer_name;
             match endpoint.url(fetcher).await {
-                Ok(url) => tracing::info!(%issuer, %url, authentication = ?credentials, "tokens are asked about"),
-                Err(error) => tracing::error!(%issuer, %error, "cannot ask the authorization server about tokens yet"),
+                Ok(url) => {
+                    tracing::info!(%issuer, %url, authentication = ?credentials, "tokens are asked about")
+                }
+                Err(error) => {
+                    tracing::error!(%issuer, %error, "cannot ask the authorization server about tokens yet")
+                }
             }
         });
     }
@@ -204,9 +214,16 @@ impl Introspection {
             return Err(self.unavailable("its server was not asked".to_owned(), None));
         };
         let digest = self.lookups.digest(&question.token);
-        let mut outcome = match self.lookups.enter(digest, client, question.now, known, || self.admit(client)) {
+        let mut outcome = match self
+            .lookups
+            .enter(digest, client, question.now, known, || self.admit(client))
+        {
             Entry::Known(outcome) => return *outcome,
-            Entry::Full => return Err(VerifyError::Overloaded { bound: "questions under way (max_in_flight)" }),
+            Entry::Full => {
+                return Err(VerifyError::Overloaded {
+                    bound: "questions under way (max_in_flight)",
+                });
+            }
             Entry::Joined(outcome) => outcome,
             Entry::Begun(begun, admission) => {
                 let outcome = begun.outcome();
@@ -231,10 +248,18 @@ impl Introspection {
     }
 
     async fn look_up_again(self: Arc<Self>, renewal: Renewal) {
-        let Some(question) = renewal.question(&self) else { return };
+        let Some(question) = renewal.question(&self) else {
+            return;
+        };
         let digest = self.lookups.digest(&question.token);
         let admit = || self.admit(renewal.client);
-        match self.lookups.enter(digest, renewal.client, renewal.now, || renewal.newer(), admit) {
+        match self.lookups.enter(
+            digest,
+            renewal.client,
+            renewal.now,
+            || renewal.newer(),
+            admit,
+        ) {
             Entry::Begun(begun, admission) => {
                 let outcome = begun.outcome();
                 self.look_up(question, begun, admission).await;
@@ -243,21 +268,29 @@ impl Introspection {
                 }
             }
             Entry::Full => renewal.postpone(),
-            Entry::Known(outcome) if matches!(*outcome, Err(VerifyError::Unavailable { .. })) => renewal.postpone(),
+            Entry::Known(outcome) if matches!(*outcome, Err(VerifyError::Unavailable { .. })) => {
+                renewal.postpone()
+            }
             // Somebody else has found out, or is about to.
             Entry::Known(_) | Entry::Joined(_) => {}
         }
     }
 
     fn admit(&self, client: IpAddr) -> Result<Admission, VerifyError> {
-        self.breaker.admit(client, Instant::now()).map_err(|rest| self.unavailable(self.why_not_asked(), Some(rest)))
+        self.breaker
+            .admit(client, Instant::now())
+            .map_err(|rest| self.unavailable(self.why_not_asked(), Some(rest)))
     }
 
     // Keeps what comes of it before it tells it: who comes next finds the one or the other.
     async fn look_up(self: Arc<Self>, question: Question, begun: Begun, admission: Admission) {
         let began = Instant::now();
-        let said = self.settings.ask(&question.token, &question.issuer.token_types, question.now);
-        let said = tokio::time::timeout(self.settings.patience, said).await.unwrap_or(Err(AskError::TooSlow));
+        let said = self
+            .settings
+            .ask(&question.token, &question.issuer.token_types, question.now);
+        let said = tokio::time::timeout(self.settings.patience, said)
+            .await
+            .unwrap_or(Err(AskError::TooSlow));
         self.count(began.elapsed(), said.as_ref().err());
         self.tell_breaker(said.as_ref().err(), admission, question.now);
         let now = question.now;
@@ -270,7 +303,8 @@ impl Introspection {
         match &outcome {
             Ok(fact) if fact.is_fresh(now) => cache.keep(fact),
             Err(VerifyError::Invalid { reason, .. }) => {
-                self.lookups.refuse(digest, reason, now.later_by(self.settings.negative_ttl));
+                self.lookups
+                    .refuse(digest, reason, now.later_by(self.settings.negative_ttl));
             }
             Ok(_)
             | Err(
@@ -284,13 +318,23 @@ impl Introspection {
     }
 
     fn judge(&self, said: Said, question: Question) -> Outcome {
-        let Question { issuer, token: text, own, epoch, now, .. } = question;
+        let Question {
+            issuer,
+            token: text,
+            own,
+            epoch,
+            now,
+            ..
+        } = question;
         let mut kept_for = self.settings.cache_ttl;
         let expected = &self.settings.expectation;
         let mut signers: Vec<Signer> = Vec::new();
         let (token, replacement) = match said {
             Said::Inactive => {
-                return Err(invalid("inactive", "the authorization server says that it is not active".to_owned()));
+                return Err(invalid(
+                    "inactive",
+                    "the authorization server says that it is not active".to_owned(),
+                ));
             }
             Said::Active { claims, signer } => {
                 signers.extend(signer);
@@ -301,9 +345,14 @@ impl Introspection {
                 (self.judged(claims.check(expected, now))?, None)
             }
             Said::Phantom(phantom) => {
-                kept_for = phantom.fresh_for.map_or(kept_for, |fresh_for| fresh_for.min(kept_for));
+                kept_for = phantom
+                    .fresh_for
+                    .map_or(kept_for, |fresh_for| fresh_for.min(kept_for));
                 signers.push(phantom.signer);
-                (self.judged(phantom.claims.check(&issuer.expectation, now))?, replacement(&phantom.jwt))
+                (
+                    self.judged(phantom.claims.check(&issuer.expectation, now))?,
+                    replacement(&phantom.jwt),
+                )
             }
         };
         // Whatever the server says, the token ends when it says so itself.
@@ -311,15 +360,27 @@ impl Introspection {
         if let Own::Signed { signer, .. } = own {
             signers.push(signer);
         }
-        let basis = Basis { issuer, signers, epoch, kept_for, is_renewed_ahead: self.settings.refresh_ahead };
+        let basis = Basis {
+            issuer,
+            signers,
+            epoch,
+            kept_for,
+            is_renewed_ahead: self.settings.refresh_ahead,
+        };
         Ok(Verified::new(&text, token, replacement, basis, now))
     }
 
     // Claims that are none, such as a time in a string, are the server's mistake and not the token's.
-    fn judged(&self, outcome: Result<ActiveToken, ClaimsError>) -> Result<ActiveToken, VerifyError> {
+    fn judged(
+        &self,
+        outcome: Result<ActiveToken, ClaimsError>,
+    ) -> Result<ActiveToken, VerifyError> {
         outcome.map_err(|error| {
             if error.is_malformed() {
-                self.unavailable(format!("an answer that cannot be understood: {error}"), None)
+                self.unavailable(
+                    format!("an answer that cannot be understood: {error}"),
+                    None,
+                )
             } else {
                 error.into()
             }
@@ -346,8 +407,15 @@ impl Introspection {
         }
     }
 
-    fn tell_breaker(self: &Arc<Self>, error: Option<&AskError>, admission: Admission, now: UnixTime) {
-        let Some(outage) = error.and_then(AskError::outage) else { return self.breaker.answered(admission) };
+    fn tell_breaker(
+        self: &Arc<Self>,
+        error: Option<&AskError>,
+        admission: Admission,
+        now: UnixTime,
+    ) {
+        let Some(outage) = error.and_then(AskError::outage) else {
+            return self.breaker.answered(admission);
+        };
         let issuer = &self.settings.expectation.issuer_name;
         match self.breaker.failed(admission, outage, Instant::now()) {
             Some(Suspension::Server(opened)) => {
@@ -355,14 +423,19 @@ impl Introspection {
                 tokio::spawn(Self::probe(Arc::downgrade(self), opened, now));
             }
             // It may be one of many, each time that it tries.
-            Some(Suspension::Client(time)) => tracing::debug!(%issuer, ?time, "introspection suspended for one client"),
+            Some(Suspension::Client(time)) => {
+                tracing::debug!(%issuer, ?time, "introspection suspended for one client")
+            }
             None => {}
         }
     }
 
     fn why_not_asked(&self) -> String {
-        let why = "its server has failed again and again, and is asked about no new token for up to 2 s";
-        self.failures.report().map_or_else(|| why.to_owned(), |failures| format!("{why}: {failures}"))
+        let why =
+            "its server has failed again and again, and is asked about no new token for up to 2 s";
+        self.failures
+            .report()
+            .map_or_else(|| why.to_owned(), |failures| format!("{why}: {failures}"))
     }
 
     fn unavailable(&self, cause: String, retry_after: Option<Duration>) -> VerifyError {
@@ -378,9 +451,16 @@ impl Introspection {
 fn before_asking(expectation: Expectation) -> Expectation {
     let audience = match expectation.audience {
         ExpectedAudience::Any => ExpectedAudience::Any,
-        ExpectedAudience::OneOf { names, .. } => ExpectedAudience::OneOf { names, required: false },
+        ExpectedAudience::OneOf { names, .. } => ExpectedAudience::OneOf {
+            names,
+            required: false,
+        },
     };
-    Expectation { audience, required_claims: Vec::new(), ..expectation }
+    Expectation {
+        audience,
+        required_claims: Vec::new(),
+        ..expectation
+    }
 }
 
 impl std::fmt::Debug for Introspection {

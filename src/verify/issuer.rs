@@ -68,7 +68,9 @@ impl Issuer {
 
     /// What a JWT's own signature is verified with; `None` where its server is asked instead.
     pub(super) fn keys_of_jwt(&self) -> Option<&Keys> {
-        self.keys.as_ref().filter(|_| self.introspection.is_none() || self.verifies_signatures)
+        self.keys
+            .as_ref()
+            .filter(|_| self.introspection.is_none() || self.verifies_signatures)
     }
 
     /// Does what has to be done in the background, on the runtime that this is called on: fetches its keys, now and ever
@@ -76,7 +78,11 @@ impl Issuer {
     pub fn attend(&self) {
         if let Some(Keys::Published(ring)) = &self.keys {
             let keeping = tokio::spawn(Arc::clone(ring).keep()).abort_handle();
-            *self.background.0.lock().unwrap_or_else(PoisonError::into_inner) = Some(keeping);
+            *self
+                .background
+                .0
+                .lock()
+                .unwrap_or_else(PoisonError::into_inner) = Some(keeping);
         }
         if let Some(introspection) = &self.introspection {
             introspection.attend();
@@ -101,7 +107,13 @@ impl Issuer {
     pub fn dismiss(self: Arc<Self>) {
         tokio::spawn(async move {
             tokio::time::sleep(LAST_REQUESTS).await;
-            if let Some(keeping) = self.background.0.lock().unwrap_or_else(PoisonError::into_inner).take() {
+            if let Some(keeping) = self
+                .background
+                .0
+                .lock()
+                .unwrap_or_else(PoisonError::into_inner)
+                .take()
+            {
                 keeping.abort();
             }
         });
@@ -121,20 +133,30 @@ impl Issuer {
         IssuerReport {
             issuer: Arc::clone(&self.name),
             keys: self.keys.as_ref().map(Keys::report),
-            questions: self.introspection.as_ref().map(|introspection| introspection.report()),
+            questions: self
+                .introspection
+                .as_ref()
+                .map(|introspection| introspection.report()),
             verifications: self.verifications.read(),
         }
     }
 
     pub(super) fn unavailable(&self, cause: String) -> VerifyError {
-        VerifyError::Unavailable { issuer: Arc::clone(&self.name), retry_after: RETRY_AFTER, cause }
+        VerifyError::Unavailable {
+            issuer: Arc::clone(&self.name),
+            retry_after: RETRY_AFTER,
+            cause,
+        }
     }
 }
 
 impl Keys {
     fn report(&self) -> KeysReport {
         match self {
-            Self::Fixed(keys) => KeysReport { usable: Some(keys.count()), ..KeysReport::default() },
+            Self::Fixed(keys) => KeysReport {
+                usable: Some(keys.count()),
+                ..KeysReport::default()
+            },
             Self::Published(ring) => ring.report(),
         }
     }
@@ -158,7 +180,9 @@ impl Keys {
     /// Why nobody can tell whether the issuer has the key of this token: it is none of those that are there, and no newer
     /// ones can be had.
     pub(super) fn why_unknown(&self, token: &CompactJws<'_>) -> String {
-        let Ok(current) = self.current() else { return self.why_none() };
+        let Ok(current) = self.current() else {
+            return self.why_none();
+        };
         let kid = token.header().kid.as_deref().map(shortened);
         let why = match (kid, current.kids().next()) {
             (Some(kid), Some(_)) => {
@@ -167,7 +191,10 @@ impl Keys {
                     issuer_name::listed(current.kids())
                 )
             }
-            (Some(_), None) | (None, _) => format!("none of the issuer's {} keys fits the token", current.count()),
+            (Some(_), None) | (None, _) => format!(
+                "none of the issuer's {} keys fits the token",
+                current.count()
+            ),
         };
         match self.failures() {
             Some(failures) => format!("{why}, and newer keys cannot be fetched: {failures}"),

@@ -24,8 +24,15 @@ pub struct KeySet(Keys);
 
 #[derive(Debug)]
 enum Keys {
-    Published { keys: Vec<PublishedKey>, named: bool, allowed: Vec<Algorithm> },
-    Shared { secret: DecodingKey, allowed: Vec<Algorithm> },
+    Published {
+        keys: Vec<PublishedKey>,
+        named: bool,
+        allowed: Vec<Algorithm>,
+    },
+    Shared {
+        secret: DecodingKey,
+        allowed: Vec<Algorithm>,
+    },
 }
 
 /// The key that a signature was made with, to be recognised in a later [`KeySet`].
@@ -86,8 +93,10 @@ impl KeySet {
     #[must_use]
     pub fn new(jwks: &Jwks, allowed: &[Algorithm]) -> Self {
         install_cryptography();
-        let keys =
-            jwks.keys.iter().map(|jwk| PublishedKey { prepared: prepare(&jwk.material), jwk: Arc::new(jwk.clone()) });
+        let keys = jwks.keys.iter().map(|jwk| PublishedKey {
+            prepared: prepare(&jwk.material),
+            jwk: Arc::new(jwk.clone()),
+        });
         Self(Keys::Published {
             keys: keys.collect(),
             named: jwks.keys.iter().any(|jwk| jwk.kid.is_some()),
@@ -101,13 +110,24 @@ impl KeySet {
     /// [`ShortSecret`] when it is shorter than RFC 7518 §3.2 asks for one of the allowed algorithms.
     pub fn shared_secret(secret: &[u8], allowed: &[Algorithm]) -> Result<Self, ShortSecret> {
         install_cryptography();
-        let allowed: Vec<_> = allowed.iter().copied().filter(|algorithm| algorithm.is_hmac()).collect();
-        let demands = allowed.iter().filter_map(|algorithm| Some((algorithm.shortest_secret()?, *algorithm)));
+        let allowed: Vec<_> = allowed
+            .iter()
+            .copied()
+            .filter(|algorithm| algorithm.is_hmac())
+            .collect();
+        let demands = allowed
+            .iter()
+            .filter_map(|algorithm| Some((algorithm.shortest_secret()?, *algorithm)));
         match demands.max_by_key(|(needed, _)| *needed) {
-            Some((needed, algorithm)) if secret.len() < needed => {
-                Err(ShortSecret { algorithm, needed, found: secret.len() })
-            }
-            Some(_) | None => Ok(Self(Keys::Shared { secret: DecodingKey::from_secret(secret), allowed })),
+            Some((needed, algorithm)) if secret.len() < needed => Err(ShortSecret {
+                algorithm,
+                needed,
+                found: secret.len(),
+            }),
+            Some(_) | None => Ok(Self(Keys::Shared {
+                secret: DecodingKey::from_secret(secret),
+                allowed,
+            })),
         }
     }
 
@@ -118,7 +138,9 @@ impl KeySet {
     pub fn verify(&self, token: &CompactJws<'_>) -> Result<Signer, SignatureError> {
         let algorithm = token.header().algorithm;
         match &self.0 {
-            Keys::Published { allowed, .. } | Keys::Shared { allowed, .. } if !allowed.contains(&algorithm) => {
+            Keys::Published { allowed, .. } | Keys::Shared { allowed, .. }
+                if !allowed.contains(&algorithm) =>
+            {
                 Err(SignatureError::AlgorithmNotAllowed)
             }
             Keys::Shared { secret, .. } if is_signed_by(secret, token) => Ok(Signer::Shared),
@@ -134,9 +156,12 @@ impl KeySet {
     #[must_use]
     pub fn holds(&self, signer: &Signer) -> bool {
         match (&self.0, signer) {
-            (Keys::Published { keys, .. }, Signer::Published(jwk)) => keys.iter().any(|key| key.jwk == *jwk),
+            (Keys::Published { keys, .. }, Signer::Published(jwk)) => {
+                keys.iter().any(|key| key.jwk == *jwk)
+            }
             (Keys::Shared { .. }, Signer::Shared) => true,
-            (Keys::Published { .. }, Signer::Shared) | (Keys::Shared { .. }, Signer::Published(_)) => false,
+            (Keys::Published { .. }, Signer::Shared)
+            | (Keys::Shared { .. }, Signer::Published(_)) => false,
         }
     }
 
@@ -175,8 +200,15 @@ pub fn install_cryptography() {
     let _ = aws_lc::DEFAULT_PROVIDER.install_default();
 }
 
-fn verify_by_named(keys: &[PublishedKey], kid: &str, token: &CompactJws<'_>) -> Result<Signer, SignatureError> {
-    let named = || keys.iter().filter(|key| key.jwk.kid.as_deref() == Some(kid));
+fn verify_by_named(
+    keys: &[PublishedKey],
+    kid: &str,
+    token: &CompactJws<'_>,
+) -> Result<Signer, SignatureError> {
+    let named = || {
+        keys.iter()
+            .filter(|key| key.jwk.kid.as_deref() == Some(kid))
+    };
     if named().next().is_none() {
         return Err(SignatureError::UnknownKey);
     }
@@ -187,7 +219,10 @@ fn verify_by_named(keys: &[PublishedKey], kid: &str, token: &CompactJws<'_>) -> 
     try_keys(named(), token).ok_or(SignatureError::BadSignature)
 }
 
-fn try_keys<'k>(keys: impl Iterator<Item = &'k PublishedKey>, token: &CompactJws<'_>) -> Option<Signer> {
+fn try_keys<'k>(
+    keys: impl Iterator<Item = &'k PublishedKey>,
+    token: &CompactJws<'_>,
+) -> Option<Signer> {
     keys.filter(|key| key.jwk.fits(token.header().algorithm))
         .take(MAX_KEYS_TRIED)
         .find(|key| is_signed_by(&key.prepared, token))
@@ -197,12 +232,20 @@ fn try_keys<'k>(keys: impl Iterator<Item = &'k PublishedKey>, token: &CompactJws
 // An error means a key that cannot be used, such as a point beside its curve: nothing is signed by it.
 fn is_signed_by(key: &DecodingKey, token: &CompactJws<'_>) -> bool {
     let algorithm = in_their_words(token.header().algorithm);
-    crypto::verify(token.signature(), token.signing_input().as_bytes(), key, algorithm).unwrap_or(false)
+    crypto::verify(
+        token.signature(),
+        token.signing_input().as_bytes(),
+        key,
+        algorithm,
+    )
+    .unwrap_or(false)
 }
 
 fn prepare(material: &KeyMaterial) -> DecodingKey {
     match material {
-        KeyMaterial::Rsa { modulus, exponent } => DecodingKey::from_rsa_raw_components(modulus, exponent),
+        KeyMaterial::Rsa { modulus, exponent } => {
+            DecodingKey::from_rsa_raw_components(modulus, exponent)
+        }
         KeyMaterial::Ec { point, .. } => DecodingKey::from_ec_der(point),
         KeyMaterial::Ed25519 { x } => DecodingKey::from_ed_der(x),
     }

@@ -96,9 +96,24 @@ impl KeyRing {
         timing: KeyTiming,
         epoch: Epoch,
     ) -> Self {
-        let (current, wanted, attempts) = (ArcSwapOption::empty(), Notify::new(), watch::Sender::default());
+        let (current, wanted, attempts) = (
+            ArcSwapOption::empty(),
+            Notify::new(),
+            watch::Sender::default(),
+        );
         let failures = Failures::default();
-        Self { issuer, endpoint, fetcher, algorithms, timing, epoch, current, failures, wanted, attempts }
+        Self {
+            issuer,
+            endpoint,
+            fetcher,
+            algorithms,
+            timing,
+            epoch,
+            current,
+            failures,
+            wanted,
+            attempts,
+        }
     }
 
     /// The keys as they are.
@@ -117,7 +132,12 @@ impl KeyRing {
     /// How the keys are.
     #[must_use]
     pub fn report(&self) -> KeysReport {
-        let Attempts { ended, succeeded, success, .. } = *self.attempts.borrow();
+        let Attempts {
+            ended,
+            succeeded,
+            success,
+            ..
+        } = *self.attempts.borrow();
         KeysReport {
             usable: self.current.load().as_ref().map(|keys| keys.count()),
             since_success: success.map(|(at, _)| at.elapsed()),
@@ -131,7 +151,11 @@ impl KeyRing {
     /// Waits until the keys were asked for once.
     pub(super) async fn attempted(&self) {
         // An error would mean that the sender is gone, but it is a part of `self`.
-        let _ = self.attempts.subscribe().wait_for(|attempts| attempts.ended > 0).await;
+        let _ = self
+            .attempts
+            .subscribe()
+            .wait_for(|attempts| attempts.ended > 0)
+            .await;
     }
 
     /// The keys after an unknown one was met: fetched for this, unless that was done within the cooldown.
@@ -151,10 +175,17 @@ impl KeyRing {
         };
         let outcome = match awaited {
             // An error would mean that the sender is gone, but it is a part of `self`.
-            Some(attempt) => attempts.wait_for(|now| now.ended >= attempt).await.map_or(seen, |now| *now),
+            Some(attempt) => attempts
+                .wait_for(|now| now.ended >= attempt)
+                .await
+                .map_or(seen, |now| *now),
             None => seen,
         };
-        if outcome.last_succeeded { self.current() } else { Err(NoKeys) }
+        if outcome.last_succeeded {
+            self.current()
+        } else {
+            Err(NoKeys)
+        }
     }
 
     /// Fetches the keys now and ever again; belongs in a task of the control plane.
@@ -172,7 +203,10 @@ impl KeyRing {
                 }
                 Err(_) => {
                     failures = failures.saturating_add(1);
-                    let doubled = self.timing.first_retry.saturating_mul(1 << (failures - 1).min(16));
+                    let doubled = self
+                        .timing
+                        .first_retry
+                        .saturating_mul(1 << (failures - 1).min(16));
                     jitter(doubled.min(self.timing.longest_retry))
                 }
             };
@@ -239,13 +273,19 @@ impl KeyRing {
                 return Err(KeysError::Fetch { url, source });
             }
         };
-        let keys = Jwks::parse(&document.bytes).map_err(|source| KeysError::NotKeys { url, source })?;
+        let keys =
+            Jwks::parse(&document.bytes).map_err(|source| KeysError::NotKeys { url, source })?;
         let asked = document.fresh_for.unwrap_or(self.timing.refresh);
         Ok((keys, asked.clamp(self.timing.shortest, self.timing.longest)))
     }
 
     fn replace(&self, keys: &Jwks) {
-        if self.current.load().as_ref().is_some_and(|current| current.is_made_of(keys)) {
+        if self
+            .current
+            .load()
+            .as_ref()
+            .is_some_and(|current| current.is_made_of(keys))
+        {
             return;
         }
         for skipped in &keys.skipped {
@@ -263,7 +303,9 @@ impl KeyRing {
     }
 
     fn failed(&self, error: &KeysError) {
-        let Some(failures) = self.failures.count(error.to_string()) else { return };
+        let Some(failures) = self.failures.count(error.to_string()) else {
+            return;
+        };
         if self.current.load().is_some() {
             tracing::warn!(issuer = %self.issuer, %error, failures, "cannot fetch the issuer's keys: the last ones serve on");
         } else {
@@ -274,6 +316,7 @@ impl KeyRing {
 
 impl Attempts {
     fn is_cooling_down(&self, cooldown: Duration) -> bool {
-        self.for_unknown_key.is_some_and(|at| at.elapsed() < cooldown)
+        self.for_unknown_key
+            .is_some_and(|at| at.elapsed() < cooldown)
     }
 }

@@ -124,9 +124,19 @@ enum Signature {
 impl Verifier {
     /// Judges by `issuers`. A cache that goes on from an earlier configuration needs its epoch, too.
     #[must_use]
-    pub fn new(issuers: Vec<Arc<Issuer>>, cache: Arc<TokenCache>, epoch: Epoch, max_token_size: usize) -> Self {
+    pub fn new(
+        issuers: Vec<Arc<Issuer>>,
+        cache: Arc<TokenCache>,
+        epoch: Epoch,
+        max_token_size: usize,
+    ) -> Self {
         epoch.advance();
-        Self { issuers, cache, epoch, max_token_size }
+        Self {
+            issuers,
+            cache,
+            epoch,
+            max_token_size,
+        }
     }
 
     /// What it remembers, for one that judges after it.
@@ -154,7 +164,10 @@ impl Verifier {
     ) -> Result<Arc<Verified>, VerifyError> {
         let text = offer.token.as_str();
         if text.len() > self.max_token_size {
-            return Err(VerifyError::TooLarge { size: text.len(), limit: self.max_token_size });
+            return Err(VerifyError::TooLarge {
+                size: text.len(),
+                limit: self.max_token_size,
+            });
         }
         let fact = match self.remembered(offer) {
             Some(fact) => {
@@ -173,12 +186,15 @@ impl Verifier {
                 verified?
             }
         };
-        fact.check_end(offer.now).map_err(|error| error.of(&fact.issuer))?;
+        fact.check_end(offer.now)
+            .map_err(|error| error.of(&fact.issuer))?;
         Ok(fact)
     }
 
     fn remembered<A: Fn(&str) -> bool, C>(&self, offer: &Offer<'_, A, C>) -> Option<Arc<Verified>> {
-        let fact = offer.memo.find(offer.token.as_str(), &self.cache, |fact| self.holds(fact, offer.now))?;
+        let fact = offer.memo.find(offer.token.as_str(), &self.cache, |fact| {
+            self.holds(fact, offer.now)
+        })?;
         // Two issuers of different routes may go by the same `iss`: this route may still accept the other one.
         (offer.accepts)(&fact.issuer.name).then_some(fact)
     }
@@ -195,7 +211,10 @@ impl Verifier {
             TokenShape::Jwt(jws) => {
                 let claims = Claims::parse(jws.payload())?;
                 let Some(issuer) = self.named_by(&claims, &offer.accepts) else {
-                    return Err(invalid("unknown_issuer", self.why_unknown(claims.issuer(), &offer.accepts)));
+                    return Err(invalid(
+                        "unknown_issuer",
+                        self.why_unknown(claims.issuer(), &offer.accepts),
+                    ));
                 };
                 let judged = match jws.check_type(&issuer.token_types) {
                     Ok(()) => self.verify_jwt(offer, issuer, &jws, claims).await,
@@ -209,7 +228,10 @@ impl Verifier {
                     let judged = self.ask(offer, issuer, server, own, self.epoch.now()).await;
                     judged.map_err(|error| error.of(issuer))
                 }
-                None => Err(invalid("opaque", why_not_asked(self.accepted(&offer.accepts)).to_owned())),
+                None => Err(invalid(
+                    "opaque",
+                    why_not_asked(self.accepted(&offer.accepts)).to_owned(),
+                )),
             },
         }
     }
@@ -220,26 +242,43 @@ impl Verifier {
 
     // Only to choose whom to believe: until it is verified, `iss` is a stranger's word.
     fn named_by(&self, claims: &Claims, accepts: &impl Fn(&str) -> bool) -> Option<&Arc<Issuer>> {
-        claims.issuer().and_then(|iss| self.accepted(accepts).find(|issuer| issuer.is_called(iss)))
+        claims
+            .issuer()
+            .and_then(|iss| self.accepted(accepts).find(|issuer| issuer.is_called(iss)))
     }
 
     // What the operator has to compare: the token's `iss`, the issuers of the route, and what is nearly one of them.
     fn why_unknown(&self, iss: Option<&str>, accepts: &impl Fn(&str) -> bool) -> String {
-        let accepted =
-            || self.accepted(accepts).flat_map(|issuer| issuer.expectation.issuers.iter().map(String::as_str));
+        let accepted = || {
+            self.accepted(accepts)
+                .flat_map(|issuer| issuer.expectation.issuers.iter().map(String::as_str))
+        };
         let declared = |iss: &str| {
             let issuer = self.issuers.iter().find(|issuer| issuer.is_called(iss))?;
-            Some(format!(", which is issuer {:?}, but not one of the route (see issuers)", issuer.name))
+            Some(format!(
+                ", which is issuer {:?}, but not one of the route (see issuers)",
+                issuer.name
+            ))
         };
         let expected = issuer_name::listed(accepted());
         let found = quoted(iss.map(shortened).as_deref());
-        let hint = iss.and_then(declared).unwrap_or_else(|| issuer_name::hint(iss, accepted()));
+        let hint = iss
+            .and_then(declared)
+            .unwrap_or_else(|| issuer_name::hint(iss, accepted()));
         format!("expected {expected} as iss (the route's issuers), but found {found}{hint}")
     }
 
-    fn asked_about(&self, token: &str, accepts: &impl Fn(&str) -> bool) -> Option<(&Arc<Issuer>, &Arc<Introspection>)> {
-        let asked = |issuer: &&Arc<Issuer>| issuer.introspection.is_some() && token.starts_with(&issuer.token_prefix);
-        self.accepted(accepts).find(asked).and_then(|issuer| Some((issuer, issuer.introspection.as_ref()?)))
+    fn asked_about(
+        &self,
+        token: &str,
+        accepts: &impl Fn(&str) -> bool,
+    ) -> Option<(&Arc<Issuer>, &Arc<Introspection>)> {
+        let asked = |issuer: &&Arc<Issuer>| {
+            issuer.introspection.is_some() && token.starts_with(&issuer.token_prefix)
+        };
+        self.accepted(accepts)
+            .find(asked)
+            .and_then(|issuer| Some((issuer, issuer.introspection.as_ref()?)))
     }
 
     async fn verify_jwt<A: Fn(&str) -> bool, C: Fn() -> IpAddr>(
@@ -253,10 +292,22 @@ impl Verifier {
             (Some(keys), _) => keys,
             (None, Some(server)) => {
                 // What it says against itself is believed: there is nothing to ask about then.
-                let expires_at = claims.check(server.expected_of_jwt(), offer.now)?.expires_at();
-                return self.ask(offer, issuer, server, Own::Unsigned { expires_at }, self.epoch.now()).await;
+                let expires_at = claims
+                    .check(server.expected_of_jwt(), offer.now)?
+                    .expires_at();
+                return self
+                    .ask(
+                        offer,
+                        issuer,
+                        server,
+                        Own::Unsigned { expires_at },
+                        self.epoch.now(),
+                    )
+                    .await;
             }
-            (None, None) => return Err(issuer.unavailable("neither keys nor introspection".to_owned())),
+            (None, None) => {
+                return Err(issuer.unavailable("neither keys nor introspection".to_owned()));
+            }
         };
         let (signer, epoch) = match self.verify_signature(offer, issuer, keys, jws).await? {
             Signature::Known(fact) => return Ok(fact),
@@ -266,14 +317,22 @@ impl Verifier {
         match &issuer.introspection {
             None => {
                 let issuer = Arc::clone(issuer);
-                let basis =
-                    Basis { issuer, signers: vec![signer], epoch, kept_for: Duration::MAX, is_renewed_ahead: false };
+                let basis = Basis {
+                    issuer,
+                    signers: vec![signer],
+                    epoch,
+                    kept_for: Duration::MAX,
+                    is_renewed_ahead: false,
+                };
                 let fact = Verified::new(offer.token.as_str(), token, None, basis, offer.now);
                 self.cache.keep(&fact);
                 offer.memo.keep(&fact);
                 Ok(fact)
             }
-            Some(server) => self.ask(offer, issuer, server, Own::Signed { token, signer }, epoch).await,
+            Some(server) => {
+                self.ask(offer, issuer, server, Own::Signed { token, signer }, epoch)
+                    .await
+            }
         }
     }
 
@@ -285,7 +344,9 @@ impl Verifier {
         jws: &CompactJws<'_>,
     ) -> Result<Signature, VerifyError> {
         let worker = offer.memo.worker();
-        let overloaded = || VerifyError::Overloaded { bound: "tokens that wait for their signature to be verified" };
+        let overloaded = || VerifyError::Overloaded {
+            bound: "tokens that wait for their signature to be verified",
+        };
         let no_keys = |NoKeys| issuer.unavailable(keys.why_none());
         let waits = worker.is_busy();
         let client = network_of((offer.client)());
@@ -312,7 +373,10 @@ impl Verifier {
         // Whoever is ready goes before the next signature, above all after a bad one.
         tokio::task::yield_now().await;
         drop(turn);
-        Ok(Signature::Good { signer: outcome.map_err(|error| not_signed(error, jws))?, epoch })
+        Ok(Signature::Good {
+            signer: outcome.map_err(|error| not_signed(error, jws))?,
+            epoch,
+        })
     }
 
     async fn ask<A: Fn(&str) -> bool, C: Fn() -> IpAddr>(
@@ -325,7 +389,10 @@ impl Verifier {
     ) -> Result<Arc<Verified>, VerifyError> {
         let text = offer.token.as_str();
         let known = || {
-            let fact = self.cache.find(text).filter(|fact| Arc::ptr_eq(&fact.issuer, issuer));
+            let fact = self
+                .cache
+                .find(text)
+                .filter(|fact| Arc::ptr_eq(&fact.issuer, issuer));
             fact.filter(|fact| self.holds(fact, offer.now))
         };
         let question = Question {
@@ -337,7 +404,9 @@ impl Verifier {
             cache: Arc::clone(&self.cache),
         };
         let began = offer.trace.and_then(Trace::now);
-        let answer = server.verify(question, network_of((offer.client)()), known).await;
+        let answer = server
+            .verify(question, network_of((offer.client)()), known)
+            .await;
         if let Some(trace) = offer.trace {
             trace.asked(began);
         }
@@ -353,10 +422,15 @@ impl VerifyError {
     // It came of judging the token by this issuer.
     fn of(self, issuer: &Issuer) -> Self {
         match self {
-            Self::Invalid { reason, detail, .. } => {
-                Self::Invalid { reason, detail, issuer: Some(Arc::clone(&issuer.name)) }
-            }
-            Self::TooLarge { .. } | Self::Unavailable { .. } | Self::Overloaded { .. } | Self::Conflict => self,
+            Self::Invalid { reason, detail, .. } => Self::Invalid {
+                reason,
+                detail,
+                issuer: Some(Arc::clone(&issuer.name)),
+            },
+            Self::TooLarge { .. }
+            | Self::Unavailable { .. }
+            | Self::Overloaded { .. }
+            | Self::Conflict => self,
         }
     }
 }
@@ -399,11 +473,18 @@ pub(super) fn network_of(client: IpAddr) -> IpAddr {
 fn not_signed(error: SignatureError, jws: &CompactJws<'_>) -> VerifyError {
     let (header, reason) = (jws.header(), error.reason());
     let kid = quoted(header.kid.as_deref().map(shortened).as_deref());
-    invalid(reason, format!("{error} (kid {kid}, alg {})", header.algorithm.name()))
+    invalid(
+        reason,
+        format!("{error} (kid {kid}, alg {})", header.algorithm.name()),
+    )
 }
 
 fn invalid(reason: &'static str, detail: String) -> VerifyError {
-    VerifyError::Invalid { reason, detail, issuer: None }
+    VerifyError::Invalid {
+        reason,
+        detail,
+        issuer: None,
+    }
 }
 
 // Between 80 and 100 percent of `span`: many gateways that start together do not ask together for ever.

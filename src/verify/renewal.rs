@@ -36,16 +36,30 @@ impl Verifier {
     /// Has the answer that a fact stands on asked for again.
     #[cold]
     pub(super) fn renew(&self, fact: &Arc<Verified>, client: IpAddr, now: UnixTime) {
-        let Some(server) = &fact.issuer.introspection else { return };
+        let Some(server) = &fact.issuer.introspection else {
+            return;
+        };
         let (fact, cache) = (Arc::clone(fact), Arc::clone(&self.cache));
-        server.renew(Renewal { fact, client, epoch: self.epoch.now(), now, cache });
+        server.renew(Renewal {
+            fact,
+            client,
+            epoch: self.epoch.now(),
+            now,
+            cache,
+        });
     }
 }
 
 impl Renewal {
     /// What to ask; `None` where the token would not be asked about any more.
     pub(super) fn question(&self, server: &Introspection) -> Option<Question> {
-        let Self { fact, epoch, now, cache, .. } = self;
+        let Self {
+            fact,
+            epoch,
+            now,
+            cache,
+            ..
+        } = self;
         Some(Question {
             issuer: Arc::clone(&fact.issuer),
             token: Zeroizing::new(fact.text().to_owned()),
@@ -88,13 +102,21 @@ impl Renewal {
 
 // As `Verifier::verify_jwt` has it. A signature is verified on the control plane here, at most once for each answer.
 fn own(text: &str, issuer: &Issuer, server: &Introspection, now: UnixTime) -> Option<Own> {
-    let TokenShape::Jwt(jws) = classify(text).ok()? else { return Some(Own::Unsigned { expires_at: None }) };
+    let TokenShape::Jwt(jws) = classify(text).ok()? else {
+        return Some(Own::Unsigned { expires_at: None });
+    };
     let claims = Claims::parse(jws.payload()).ok()?;
     let Some(keys) = issuer.keys_of_jwt() else {
-        let expires_at = claims.check(server.expected_of_jwt(), now).ok()?.expires_at();
+        let expires_at = claims
+            .check(server.expected_of_jwt(), now)
+            .ok()?
+            .expires_at();
         return Some(Own::Unsigned { expires_at });
     };
     let keys = keys.current().ok()?;
     let signer = issuer.timed(|| keys.verify(&jws)).ok()?;
-    Some(Own::Signed { token: claims.check(&issuer.expectation, now).ok()?, signer })
+    Some(Own::Signed {
+        token: claims.check(&issuer.expectation, now).ok()?,
+        signer,
+    })
 }

@@ -64,13 +64,26 @@ pub struct QuestionsReport {
 
 impl fmt::Display for FailuresReport {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Self { count, since_last, last_error } = self;
-        write!(f, "{last_error} (failed {} {} s ago)", times(*count), since_last.as_secs())
+        let Self {
+            count,
+            since_last,
+            last_error,
+        } = self;
+        write!(
+            f,
+            "{last_error} (failed {} {} s ago)",
+            times(*count),
+            since_last.as_secs()
+        )
     }
 }
 
 fn times(count: u64) -> String {
-    if count == 1 { "once,".to_owned() } else { format!("{count} times in a row, last") }
+    if count == 1 {
+        "once,".to_owned()
+    } else {
+        format!("{count} times in a row, last")
+    }
 }
 
 impl IssuerReport {

@@ -16,7 +16,11 @@ impl Shares {
     /// So many places, none of them taken.
     #[must_use]
     pub fn new(most: usize) -> Self {
-        Self { most, all: 0, by_client: HashMap::new() }
+        Self {
+            most,
+            all: 0,
+            by_client: HashMap::new(),
+        }
     }
 
     /// Takes a place for a client, if one is left and it may have one more; returns whether it has.

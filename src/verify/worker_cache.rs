@@ -51,7 +51,13 @@ impl WorkerCache {
         let (hasher, leaving) = (DefaultHashBuilder::default(), Leaving(Rc::clone(&bytes)));
         // The number of entries is only where it begins; it grows with what comes in.
         let facts = RefCell::new(Facts::with(1024, MAX_WORKER_BYTES, Weight, hasher, leaving));
-        Rc::new(Self { facts, bytes, turns: Semaphore::new(1), waiting, found })
+        Rc::new(Self {
+            facts,
+            bytes,
+            turns: Semaphore::new(1),
+            waiting,
+            found,
+        })
     }
 
     /// Keeps no more than the budget from now on.
@@ -83,7 +89,9 @@ impl WorkerCache {
     }
 
     fn tell(&self, facts: &Facts) {
-        self.found.in_worker.set(facts.len() as u64, self.bytes.get());
+        self.found
+            .in_worker
+            .set(facts.len() as u64, self.bytes.get());
     }
 
     /// Whether a signature is being verified, so that another one would have to wait.
@@ -128,19 +136,42 @@ mod tests {
 
     #[test]
     fn signatures_take_turns_and_a_flood_is_turned_away() {
-        let (cache, mut context) = (WorkerCache::new(Arc::default()), Context::from_waker(Waker::noop()));
+        let (cache, mut context) = (
+            WorkerCache::new(Arc::default()),
+            Context::from_waker(Waker::noop()),
+        );
         let mut first = pin!(cache.turn(client(0)));
-        let Poll::Ready(Some(turn)) = first.as_mut().poll(&mut context) else { panic!("nobody else is there") };
+        let Poll::Ready(Some(turn)) = first.as_mut().poll(&mut context) else {
+            panic!("nobody else is there")
+        };
         // One client has a quarter of the room.
-        let mut waiting: Vec<_> = (0..MAX_WAITING / 4).map(|_| Box::pin(cache.turn(client(1)))).collect();
-        assert!(waiting.iter_mut().all(|one| one.as_mut().poll(&mut context).is_pending()));
+        let mut waiting: Vec<_> = (0..MAX_WAITING / 4)
+            .map(|_| Box::pin(cache.turn(client(1))))
+            .collect();
+        assert!(
+            waiting
+                .iter_mut()
+                .all(|one| one.as_mut().poll(&mut context).is_pending())
+        );
         let mut beyond = pin!(cache.turn(client(1)));
-        assert!(matches!(beyond.as_mut().poll(&mut context), Poll::Ready(None)));
+        assert!(matches!(
+            beyond.as_mut().poll(&mut context),
+            Poll::Ready(None)
+        ));
         // And all together no more than there is.
-        waiting.extend((waiting.len()..MAX_WAITING).map(|number| Box::pin(cache.turn(client(number)))));
-        assert!(waiting.iter_mut().all(|one| one.as_mut().poll(&mut context).is_pending()));
+        waiting.extend(
+            (waiting.len()..MAX_WAITING).map(|number| Box::pin(cache.turn(client(number)))),
+        );
+        assert!(
+            waiting
+                .iter_mut()
+                .all(|one| one.as_mut().poll(&mut context).is_pending())
+        );
         let mut beyond = pin!(cache.turn(client(9999)));
-        assert!(matches!(beyond.as_mut().poll(&mut context), Poll::Ready(None)));
+        assert!(matches!(
+            beyond.as_mut().poll(&mut context),
+            Poll::Ready(None)
+        ));
 
         // Whoever goes away makes room, and the turn goes on to the next.
         waiting.pop();

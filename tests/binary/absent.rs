@@ -61,19 +61,29 @@ fn text(bytes: &[u8]) -> String {
 fn missing(output: &Output, kind: &str) -> Vec<String> {
     let told = text(&output.stderr);
     let of_kind = told.lines().filter_map(|line| line.strip_prefix(kind));
-    of_kind.filter(|line| line.contains("expected a ")).map(str::to_owned).collect()
+    of_kind
+        .filter(|line| line.contains("expected a "))
+        .map(str::to_owned)
+        .collect()
 }
 
 fn explained(arguments: &[&str]) -> (Option<i32>, Value, Output) {
     let output = run(Some(FILE), &[&["explain", "--json"], arguments].concat());
-    (output.status.code(), serde_json::from_slice(&output.stdout).unwrap_or_default(), output)
+    (
+        output.status.code(),
+        serde_json::from_slice(&output.stdout).unwrap_or_default(),
+        output,
+    )
 }
 
 #[test]
 fn missing_secret_is_a_warning_where_a_file_is_looked_at_and_an_error_where_it_runs() {
     let checked = run(Some(FILE), &["check"]);
     assert_eq!(checked.status.code(), Some(0), "{}", text(&checked.stderr));
-    assert!(text(&checked.stdout).starts_with("gateway.toml: good, with 2 routes, 3 issuers and 1 upstream\n"));
+    assert!(
+        text(&checked.stdout)
+            .starts_with("gateway.toml: good, with 2 routes, 3 issuers and 1 upstream\n")
+    );
     let remedy = "(it is not needed to look at the file, and is to run the gateway)";
     let found = missing(&checked, "warning: ");
     for (line, place) in found.iter().zip([
@@ -90,7 +100,12 @@ fn missing_secret_is_a_warning_where_a_file_is_looked_at_and_an_error_where_it_r
         let refused = run(Some(FILE), arguments);
         assert_eq!(refused.status.code(), Some(2));
         // Those of compiling come when those of reading are gone.
-        assert_eq!(missing(&refused, "gateway.toml:").len(), 2, "{}", text(&refused.stderr));
+        assert_eq!(
+            missing(&refused, "gateway.toml:").len(),
+            2,
+            "{}",
+            text(&refused.stderr)
+        );
     }
     // A variable that is there and blank, as pipelines have it.
     let folder = tempfile::tempdir().expect("a folder");
@@ -104,14 +119,21 @@ fn missing_secret_is_a_warning_where_a_file_is_looked_at_and_an_error_where_it_r
 fn secret_that_is_written_wrongly_is_an_error_wherever_it_is_read() {
     for (secret, found) in [
         ("12345", "an integer"),
-        ("{ file = \"/dev/zero\" }", "a device, which is no regular file"),
+        (
+            "{ file = \"/dev/zero\" }",
+            "a device, which is no regular file",
+        ),
         ("{ enw = \"A\" }", "another table"),
         ("\"${SECRET}\"", "a placeholder"),
     ] {
         let toml = FILE.replace("{ env = \"SCOPEGATE_TEST_NONE\" }", secret);
         let checked = run(Some(&toml), &["check"]);
         assert_eq!(checked.status.code(), Some(2), "{secret}");
-        assert!(text(&checked.stderr).contains(&format!("but found {found}")), "{}", text(&checked.stderr));
+        assert!(
+            text(&checked.stderr).contains(&format!("but found {found}")),
+            "{}",
+            text(&checked.stderr)
+        );
     }
     // What is there, and no key, is told as well.
     let folder = tempfile::tempdir().expect("a folder");
@@ -126,19 +148,35 @@ fn secret_that_is_written_wrongly_is_an_error_wherever_it_is_read() {
 #[test]
 fn explain_offline_tells_of_routes_and_nothing_of_tokens_whose_secret_is_missing() {
     let (code, told, output) = explained(&["GET", "/open", "--offline"]);
-    assert_eq!((code, told["verdict"].as_str()), (Some(0), Some("passes")), "{told:#}");
+    assert_eq!(
+        (code, told["verdict"].as_str()),
+        (Some(0), Some("passes")),
+        "{told:#}"
+    );
     assert_eq!(missing(&output, "warning: ").len(), 5);
     let (code, told, _) = explained(&["GET", "/things", "--offline"]);
-    assert_eq!((code, told["reason"].as_str()), (Some(1), Some("no_token")), "{told:#}");
+    assert_eq!(
+        (code, told["reason"].as_str()),
+        (Some(1), Some("no_token")),
+        "{told:#}"
+    );
     // Signed with nothing, which is what stands for the secret: it must not be taken for good.
     let encoded = |value: Value| URL_SAFE_NO_PAD.encode(value.to_string());
     let claims = json!({ "iss": "https://shared.test", "aud": "api", "exp": 4_000_000_000_u64, "scope": "read" });
-    let signed = format!("{}.{}", encoded(json!({ "alg": "HS256", "typ": "JWT" })), encoded(claims));
+    let signed = format!(
+        "{}.{}",
+        encoded(json!({ "alg": "HS256", "typ": "JWT" })),
+        encoded(claims)
+    );
     let key = aws_lc_rs::hmac::Key::new(aws_lc_rs::hmac::HMAC_SHA256, b"");
     let signature = URL_SAFE_NO_PAD.encode(aws_lc_rs::hmac::sign(&key, signed.as_bytes()));
     for token in [format!("{signed}.{signature}"), "opaque".to_owned()] {
         let (code, told, _) = explained(&["GET", "/things", "--offline", "--token", &token]);
-        assert_eq!((code, told["verdict"].as_str()), (Some(1), Some("unknown")), "{told:#}");
+        assert_eq!(
+            (code, told["verdict"].as_str()),
+            (Some(1), Some("unknown")),
+            "{told:#}"
+        );
     }
 }
 
@@ -147,8 +185,16 @@ fn file_that_comes_through_a_pipe_is_checked() {
     let folder = tempfile::tempdir().expect("a folder");
     std::fs::write(folder.path().join("elsewhere"), FILE).expect("a file");
     let mut shell = Command::new("sh");
-    shell.args(["-c", "cat elsewhere | \"$0\" check --config /dev/stdin", env!("CARGO_BIN_EXE_scopegate")]);
+    shell.args([
+        "-c",
+        "cat elsewhere | \"$0\" check --config /dev/stdin",
+        env!("CARGO_BIN_EXE_scopegate"),
+    ]);
     let checked = finished(shell, folder.path());
     assert_eq!(checked.status.code(), Some(0), "{}", text(&checked.stderr));
-    assert!(text(&checked.stdout).starts_with("/dev/stdin: good, with 2 routes"), "{}", text(&checked.stdout));
+    assert!(
+        text(&checked.stdout).starts_with("/dev/stdin: good, with 2 routes"),
+        "{}",
+        text(&checked.stdout)
+    );
 }

@@ -21,7 +21,12 @@ fn told_by(shell: &str, options: &[&str], further: &str) -> Option<Output> {
     let folder = tempfile::tempdir().expect("a folder");
     let file = folder.path().join("script");
     fs::write(&file, format!("{}\n{further}", script(shell))).expect("a file");
-    let output = Command::new(shell).args(options).arg(&file).current_dir(folder.path()).output().ok();
+    let output = Command::new(shell)
+        .args(options)
+        .arg(&file)
+        .current_dir(folder.path())
+        .output()
+        .ok();
     if output.is_none() {
         eprintln!("SKIPPED: {shell} is missing; install it to see whether it takes the script");
     }
@@ -32,7 +37,14 @@ fn told_by(shell: &str, options: &[&str], further: &str) -> Option<Output> {
 fn every_shell_gets_a_script_that_knows_every_command_and_option() {
     for shell in SHELLS {
         let script = script(shell);
-        for word in ["run", "check", "schema", "completions", "config", "log-format"] {
+        for word in [
+            "run",
+            "check",
+            "schema",
+            "completions",
+            "config",
+            "log-format",
+        ] {
             assert!(script.contains(word), "{shell}: {word}");
         }
     }
@@ -43,7 +55,10 @@ fn every_shell_gets_a_script_that_knows_every_command_and_option() {
 fn shells_find_no_fault_with_the_script() {
     for (shell, options) in [("bash", "-n"), ("zsh", "-n"), ("fish", "--no-execute")] {
         if let Some(output) = told_by(shell, &[options], "") {
-            assert!(output.status.success() && output.stderr.is_empty(), "{shell}: {output:?}");
+            assert!(
+                output.status.success() && output.stderr.is_empty(),
+                "{shell}: {output:?}"
+            );
         }
     }
 }
@@ -65,7 +80,10 @@ fn bash_completes_commands_shells_and_words() {
     "#;
     if let Some(output) = told_by("bash", &["--norc"], ask) {
         let told = String::from_utf8_lossy(&output.stdout).into_owned();
-        assert_eq!(told, "check\nzsh\npretty json\ngateway.toml\n", "{output:?}");
+        assert_eq!(
+            told, "check\nzsh\npretty json\ngateway.toml\n",
+            "{output:?}"
+        );
     }
 }
 
@@ -74,6 +92,9 @@ fn fish_completes_commands() {
     let ask = "complete --do-complete 'scopegate sch'";
     if let Some(output) = told_by("fish", &["--no-config"], ask) {
         let told = String::from_utf8_lossy(&output.stdout).into_owned();
-        assert_eq!(told, "schema\tPrint the JSON Schema of the file, for editors\n", "{output:?}");
+        assert_eq!(
+            told, "schema\tPrint the JSON Schema of the file, for editors\n",
+            "{output:?}"
+        );
     }
 }

@@ -29,8 +29,16 @@ impl Stand {
         let issuer = Issuer::start(&[&key]);
         let upstream = Server::start(|_| Reply::text("hello"));
         let gateway = Process::start(address, &file(address, &issuer.url, &upstream));
-        let stand = Self { address, key, issuer, upstream, gateway };
-        wait("the keys are here", || stand.gateway.printed().1.contains("keys are here"));
+        let stand = Self {
+            address,
+            key,
+            issuer,
+            upstream,
+            gateway,
+        };
+        wait("the keys are here", || {
+            stand.gateway.printed().1.contains("keys are here")
+        });
         stand
     }
 
@@ -67,9 +75,19 @@ impl Stand {
         let mut socket = TcpStream::connect((self.address, 8080)).expect("it listens");
         socket.set_read_timeout(Some(PATIENCE)).expect("a time-out");
         let host = format!("Host: {}:8080", self.address);
-        let host = if headers.iter().any(|line| line.starts_with("Host:")) { None } else { Some(&host) };
-        let lines: String = host.into_iter().chain(headers).map(|line| format!("{line}\r\n")).collect();
-        socket.write_all(format!("{method} {target} HTTP/1.1\r\n{lines}\r\n").as_bytes()).expect("it reads");
+        let host = if headers.iter().any(|line| line.starts_with("Host:")) {
+            None
+        } else {
+            Some(&host)
+        };
+        let lines: String = host
+            .into_iter()
+            .chain(headers)
+            .map(|line| format!("{line}\r\n"))
+            .collect();
+        socket
+            .write_all(format!("{method} {target} HTTP/1.1\r\n{lines}\r\n").as_bytes())
+            .expect("it reads");
         let mut head = Vec::new();
         while !head.ends_with(b"\r\n\r\n") {
             let mut byte = [0];
@@ -81,18 +99,30 @@ impl Stand {
 
     /// How many requests the metrics tell of that were refused for this.
     fn refused(&self, reason: &str) -> u64 {
-        let metrics = ask(self.address, 9090, "GET /metrics HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n");
+        let metrics = ask(
+            self.address,
+            9090,
+            "GET /metrics HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n",
+        );
         let reason = format!(",decision=\"refused\",reason=\"{reason}\"}} ");
-        let series = metrics.lines().filter(|line| line.starts_with("scopegate_requests_total{"));
-        series.filter_map(|line| line.split_once(&reason)?.1.parse::<u64>().ok()).sum()
+        let series = metrics
+            .lines()
+            .filter(|line| line.starts_with("scopegate_requests_total{"));
+        series
+            .filter_map(|line| line.split_once(&reason)?.1.parse::<u64>().ok())
+            .sum()
     }
 
     /// The reasons in the gateway's log so far, one for each request.
     fn reasons(&self) -> Vec<Option<String>> {
         let lines = self.gateway.printed().1;
-        let requests = lines.lines().filter_map(|line| serde_json::from_str::<Value>(line).ok());
+        let requests = lines
+            .lines()
+            .filter_map(|line| serde_json::from_str::<Value>(line).ok());
         let requests = requests.filter(|line| line["message"] == "request");
-        requests.map(|line| line["reason"].as_str().map(str::to_owned)).collect()
+        requests
+            .map(|line| line["reason"].as_str().map(str::to_owned))
+            .collect()
     }
 }
 
@@ -163,7 +193,9 @@ upstream = "up"
 }
 
 fn now() -> i64 {
-    let now = SystemTime::now().duration_since(UNIX_EPOCH).expect("after 1970");
+    let now = SystemTime::now()
+        .duration_since(UNIX_EPOCH)
+        .expect("after 1970");
     i64::try_from(now.as_secs()).expect("a small number")
 }
 
@@ -193,64 +225,162 @@ struct Denial {
 }
 
 fn denial(reason: &'static str, target: &str, headers: Vec<String>) -> Denial {
-    Denial { reason: Some(reason), method: "GET", target: target.to_owned(), headers }
+    Denial {
+        reason: Some(reason),
+        method: "GET",
+        target: target.to_owned(),
+        headers,
+    }
 }
 
 fn denials(stand: &Stand) -> Vec<Denial> {
     let with = |change: fn(&mut Value)| bearer(&stand.token(change));
-    let at = |claim: &'static str, seconds: i64| bearer(&stand.token(|claims| claims[claim] = json!(now() + seconds)));
-    let without =
-        |claim: &'static str| bearer(&stand.token(|claims| _ = claims.as_object_mut().expect("claims").remove(claim)));
+    let at = |claim: &'static str, seconds: i64| {
+        bearer(&stand.token(|claims| claims[claim] = json!(now() + seconds)))
+    };
+    let without = |claim: &'static str| {
+        bearer(&stand.token(|claims| _ = claims.as_object_mut().expect("claims").remove(claim)))
+    };
     let of = |key: &Key, header: Value| bearer(&stand.token_of(key, header));
     let good = || with(|_| ());
-    let gone = bearer(&stand.token(|claims| claims["iss"] = json!(format!("http://{}:9", stand.address))));
+    let gone =
+        bearer(&stand.token(|claims| claims["iss"] = json!(format!("http://{}:9", stand.address))));
     let stranger = Key::es256("first");
     let header = |alg: &str, typ: &str, kid: &str| json!({ "alg": alg, "typ": typ, "kid": kid });
     let host = |host: &str| format!("Host: {host}");
     vec![
         denial("no_token", "/things", Vec::new()),
         denial("no_token", "/things?access_token=x", Vec::new()),
-        denial("no_token", "/things", vec!["Authorization: Basic dGVzdDp0ZXN0".to_owned()]),
+        denial(
+            "no_token",
+            "/things",
+            vec!["Authorization: Basic dGVzdDp0ZXN0".to_owned()],
+        ),
         denial("bad_authorization", "/things", [good(), good()].concat()),
-        denial("bad_authorization", "/things", vec!["Authorization: Bearer a b".to_owned()]),
-        denial("bad_authorization", "/things", vec!["Authorization: Bearer".to_owned()]),
+        denial(
+            "bad_authorization",
+            "/things",
+            vec!["Authorization: Bearer a b".to_owned()],
+        ),
+        denial(
+            "bad_authorization",
+            "/things",
+            vec!["Authorization: Bearer".to_owned()],
+        ),
         denial("opaque", "/things", bearer("garbage")),
-        denial("unsigned", "/things", of(&stand.key, header("none", "at+jwt", "first"))),
+        denial(
+            "unsigned",
+            "/things",
+            of(&stand.key, header("none", "at+jwt", "first")),
+        ),
         denial("too_long", "/things", bearer(&"x".repeat(17 * 1024))),
         denial("expired", "/things", at("exp", -3600)),
         denial("not_yet_valid", "/things", at("nbf", 3600)),
         denial("issued_in_future", "/things", at("iat", 3600)),
-        denial("not_a_numeric_date", "/things", with(|claims| claims["exp"] = json!("soon"))),
-        denial("unbounded_expiry", "/things", with(|claims| claims["exp"] = json!(i64::MAX))),
+        denial(
+            "not_a_numeric_date",
+            "/things",
+            with(|claims| claims["exp"] = json!("soon")),
+        ),
+        denial(
+            "unbounded_expiry",
+            "/things",
+            with(|claims| claims["exp"] = json!(i64::MAX)),
+        ),
         denial("missing_claim", "/things", without("exp")),
-        denial("unknown_issuer", "/things", with(|claims| claims["iss"] = json!("https://other.test"))),
+        denial(
+            "unknown_issuer",
+            "/things",
+            with(|claims| claims["iss"] = json!("https://other.test")),
+        ),
         denial("unknown_issuer", "/things", gone.clone()),
-        denial("wrong_audience", "/things", with(|claims| claims["aud"] = json!(["https://other.test", "b"]))),
+        denial(
+            "wrong_audience",
+            "/things",
+            with(|claims| claims["aud"] = json!(["https://other.test", "b"])),
+        ),
         denial("missing_audience", "/things", without("aud")),
-        denial("unknown_key", "/things", of(&stand.key, header("ES256", "at+jwt", "second"))),
-        denial("bad_signature", "/things", of(&stranger, header("ES256", "at+jwt", "first"))),
-        denial("algorithm_not_allowed", "/things", of(&stand.key, header("RS256", "at+jwt", "first"))),
-        denial("algorithm_not_allowed", "/things", of(&stand.key, header("HS256", "at+jwt", "first"))),
-        denial("wrong_type", "/things", of(&stand.key, header("ES256", "dpop+jwt", "first"))),
-        denial("other_kind_of_token", "/things", with(|claims| claims["nonce"] = json!("n"))),
-        denial("other_kind_of_token", "/things", with(|claims| claims["token_use"] = json!("id"))),
-        denial("sender_constrained", "/things", with(|claims| claims["cnf"] = json!({ "jkt": "x" }))),
-        denial("insufficient_scope", "/things", with(|claims| claims["scope"] = json!("things.write"))),
+        denial(
+            "unknown_key",
+            "/things",
+            of(&stand.key, header("ES256", "at+jwt", "second")),
+        ),
+        denial(
+            "bad_signature",
+            "/things",
+            of(&stranger, header("ES256", "at+jwt", "first")),
+        ),
+        denial(
+            "algorithm_not_allowed",
+            "/things",
+            of(&stand.key, header("RS256", "at+jwt", "first")),
+        ),
+        denial(
+            "algorithm_not_allowed",
+            "/things",
+            of(&stand.key, header("HS256", "at+jwt", "first")),
+        ),
+        denial(
+            "wrong_type",
+            "/things",
+            of(&stand.key, header("ES256", "dpop+jwt", "first")),
+        ),
+        denial(
+            "other_kind_of_token",
+            "/things",
+            with(|claims| claims["nonce"] = json!("n")),
+        ),
+        denial(
+            "other_kind_of_token",
+            "/things",
+            with(|claims| claims["token_use"] = json!("id")),
+        ),
+        denial(
+            "sender_constrained",
+            "/things",
+            with(|claims| claims["cnf"] = json!({ "jkt": "x" })),
+        ),
+        denial(
+            "insufficient_scope",
+            "/things",
+            with(|claims| claims["scope"] = json!("things.write")),
+        ),
         denial("insufficient_scope", "/things/7", good()),
-        denial("insufficient_scope", "/either", with(|claims| claims["scope"] = json!("a c."))),
+        denial(
+            "insufficient_scope",
+            "/either",
+            with(|claims| claims["scope"] = json!("a c.")),
+        ),
         denial("unusable_parameter", "/things/a*b", good()),
         denial("issuer_unavailable", "/gone", gone),
         denial("no_route", "/nowhere", good()),
-        Denial { method: "POST", ..denial("method_not_allowed", "/things", good()) },
-        Denial { method: "TRACE", ..denial("method_not_allowed", "/things", good()) },
+        Denial {
+            method: "POST",
+            ..denial("method_not_allowed", "/things", good())
+        },
+        Denial {
+            method: "TRACE",
+            ..denial("method_not_allowed", "/things", good())
+        },
         denial("ambiguous_path", "/things/../open", good()),
         denial("ambiguous_path", "/things%2Fa", good()),
         denial("lookalike_path", "/Admin", vec![host("look.test")]),
         denial("inadmissible", "/open", vec![host("a"), host("b")]),
         denial("inadmissible", "/open", vec![host("user@b")]),
-        denial("connection_nominates", "/open", vec!["Connection: Authorization".to_owned()]),
+        denial(
+            "connection_nominates",
+            "/open",
+            vec!["Connection: Authorization".to_owned()],
+        ),
         // Before it is judged at all.
-        Denial { reason: None, ..denial("", "/open", vec![format!("X-Long: {}", "x".repeat(40 * 1024))]) },
+        Denial {
+            reason: None,
+            ..denial(
+                "",
+                "/open",
+                vec![format!("X-Long: {}", "x".repeat(40 * 1024))],
+            )
+        },
     ]
 }
 
@@ -258,44 +388,85 @@ fn denials(stand: &Stand) -> Vec<Denial> {
 fn refusals_are_explained_as_the_running_gateway_refuses() {
     let stand = Stand::start();
     let mut judged = 0;
-    let readme = fs::read_to_string(concat!(env!("CARGO_MANIFEST_DIR"), "/README.md")).expect("the README");
-    for Denial { reason, method, target, headers } in denials(&stand) {
+    let readme =
+        fs::read_to_string(concat!(env!("CARGO_MANIFEST_DIR"), "/README.md")).expect("the README");
+    for Denial {
+        reason,
+        method,
+        target,
+        headers,
+    } in denials(&stand)
+    {
         let what = format!("{method} {target}: {reason:?}");
         let before = reason.map(|reason| stand.refused(reason));
         let answered = stand.head(method, &target, &headers);
         let mut arguments = vec![method, &target];
-        headers.iter().for_each(|header| arguments.extend(["--header", header.as_str()]));
+        headers
+            .iter()
+            .for_each(|header| arguments.extend(["--header", header.as_str()]));
         let story = stand.explain(&arguments);
         arguments.push("--json");
         let document = stand.explain(&arguments);
-        assert_eq!((story.status.code(), document.status.code()), (Some(1), Some(1)), "{what}");
+        assert_eq!(
+            (story.status.code(), document.status.code()),
+            (Some(1), Some(1)),
+            "{what}"
+        );
 
         let told: Value = serde_json::from_slice(&document.stdout).expect("one JSON object");
-        assert_eq!(undated(told["answer"]["head"].as_str().expect("a head")), answered, "{what}");
-        assert_eq!((told["verdict"].as_str(), told["reason"].as_str()), (Some("refused"), reason), "{what}");
+        assert_eq!(
+            undated(told["answer"]["head"].as_str().expect("a head")),
+            answered,
+            "{what}"
+        );
+        assert_eq!(
+            (told["verdict"].as_str(), told["reason"].as_str()),
+            (Some("refused"), reason),
+            "{what}"
+        );
         for name in told.as_object().expect("an object").keys() {
-            assert!(readme.contains(&format!("`{name}`")), "README does not tell of {name}");
+            assert!(
+                readme.contains(&format!("`{name}`")),
+                "README does not tell of {name}"
+            );
         }
-        let status: u16 = answered.split(' ').nth(1).and_then(|status| status.parse().ok()).expect("a status");
+        let status: u16 = answered
+            .split(' ')
+            .nth(1)
+            .and_then(|status| status.parse().ok())
+            .expect("a status");
         assert_eq!(told["answer"]["status"], status, "{what}");
         assert!(told["upstream_request"].is_null(), "{what}");
 
         let story = undated(&text(&story.stdout));
         assert!(story.ends_with(&answered), "{what}: {story}");
-        assert!(story.contains(&format!("\nRefused: {}\n", reason.unwrap_or("not read"))), "{what}: {story}");
+        assert!(
+            story.contains(&format!("\nRefused: {}\n", reason.unwrap_or("not read"))),
+            "{what}: {story}"
+        );
         if let Some(reason) = reason {
             judged += 1;
             wait("the request is logged", || stand.reasons().len() == judged);
-            assert_eq!(stand.reasons().last(), Some(&Some(reason.to_owned())), "{what}");
+            assert_eq!(
+                stand.reasons().last(),
+                Some(&Some(reason.to_owned())),
+                "{what}"
+            );
             assert_eq!(Some(stand.refused(reason) - 1), before, "{what}");
         }
         // The first thing that the story tells to be wrong is what the gateway refuses for.
         if told["issuer"].is_object() {
             assert_eq!(first_trouble(&told), reason, "{what}: {told:#}");
         }
-        for token in headers.iter().filter_map(|header| header.strip_prefix("Authorization: Bearer ")) {
+        for token in headers
+            .iter()
+            .filter_map(|header| header.strip_prefix("Authorization: Bearer "))
+        {
             for piece in token.split('.').filter(|piece| piece.len() > 20) {
-                assert!(!story.contains(&piece[..20]) && !text(&document.stdout).contains(&piece[..20]), "{what}");
+                assert!(
+                    !story.contains(&piece[..20]) && !text(&document.stdout).contains(&piece[..20]),
+                    "{what}"
+                );
             }
         }
     }
@@ -309,7 +480,11 @@ fn first_trouble(told: &Value) -> Option<&str> {
         return Some(reason);
     }
     if told["issuer"]["name"].is_null() {
-        return Some(if token["kind"] == "jwt" { "unknown_issuer" } else { "opaque" });
+        return Some(if token["kind"] == "jwt" {
+            "unknown_issuer"
+        } else {
+            "opaque"
+        });
     }
     if token["typ_ok"] == false {
         return Some("wrong_type");
@@ -320,12 +495,20 @@ fn first_trouble(told: &Value) -> Option<&str> {
         _ => {}
     }
     let list = |value: &'_ Value| value.as_array().expect("a list").clone();
-    let reasons = told["claims"].as_array().expect("a list").iter().map(|check| check["reason"].as_str());
+    let reasons = told["claims"]
+        .as_array()
+        .expect("a list")
+        .iter()
+        .map(|check| check["reason"].as_str());
     if let Some(reason) = reasons.flatten().next() {
         return Some(reason);
     }
     let sets = list(&told["required_scopes"]);
-    if sets.iter().flat_map(list).any(|scope| !scope["unusable"].is_null()) {
+    if sets
+        .iter()
+        .flat_map(list)
+        .any(|scope| !scope["unusable"].is_null())
+    {
         return Some("unusable_parameter");
     }
     let is_met = |set: &Value| list(set).iter().all(|scope| !scope["met_by"].is_null());
@@ -350,15 +533,34 @@ fn stories_tell_what_was_found_and_what_was_expected() {
     ] {
         assert!(story.contains(line), "{line:?} in {story}");
     }
-    let story = told(&["GET", "/things/7", "--token", &stand.token(|claims| claims["scope"] = json!("thing.*"))]);
-    assert!(story.contains("scopes   NO  things.read: missing\n"), "{story}");
-    assert!(story.contains("         ok  thing.7 (thing.{id}): met by thing.*\n"), "{story}");
-    assert!(story.contains("         {id} is \"7\"\n         not /{*rest} on look.test"), "{story}");
+    let story = told(&[
+        "GET",
+        "/things/7",
+        "--token",
+        &stand.token(|claims| claims["scope"] = json!("thing.*")),
+    ]);
+    assert!(
+        story.contains("scopes   NO  things.read: missing\n"),
+        "{story}"
+    );
+    assert!(
+        story.contains("         ok  thing.7 (thing.{id}): met by thing.*\n"),
+        "{story}"
+    );
+    assert!(
+        story.contains("         {id} is \"7\"\n         not /{*rest} on look.test"),
+        "{story}"
+    );
     let story = told(&["POST", "/things"]);
-    assert!(story.contains("not /things for GET, HEAD (gateway.toml:18): its methods are GET, HEAD\n"), "{story}");
+    assert!(
+        story.contains("not /things for GET, HEAD (gateway.toml:18): its methods are GET, HEAD\n"),
+        "{story}"
+    );
     let story = told(&["GET", "http://look.test/things"]);
     assert!(
-        story.contains("not /things for GET, HEAD (gateway.toml:18): it would fit, but the host look.test"),
+        story.contains(
+            "not /things for GET, HEAD (gateway.toml:18): it would fit, but the host look.test"
+        ),
         "{story}"
     );
     let story = told(&["GET", "http://look.test/admin.json"]);
@@ -371,7 +573,10 @@ fn stories_tell_what_was_found_and_what_was_expected() {
     }
     let gone = stand.token(|claims| claims["iss"] = json!(format!("http://{}:9", stand.address)));
     let story = told(&["GET", "/gone", "--token", &gone]);
-    assert!(story.contains("key      NO  no keys of the issuer: no metadata at http://"), "{story}");
+    assert!(
+        story.contains("key      NO  no keys of the issuer: no metadata at http://"),
+        "{story}"
+    );
     assert!(story.contains("Connection refused"), "{story}");
 }
 
@@ -385,13 +590,32 @@ fn requests_that_would_pass_are_told_with_what_the_upstream_would_get_and_not_se
         assert_eq!(output.status.code(), Some(0), "{}", text(&output.stdout));
         serde_json::from_slice::<Value>(&output.stdout).expect("one JSON object")
     };
-    let thing = told(&["GET", "/things/7?x=1", "--token", "@token", "-H", "X-Client-Id: forged"]);
-    assert_eq!((&thing["verdict"], &thing["reason"], &thing["answer"]), (&json!("passes"), &Value::Null, &Value::Null));
+    let thing = told(&[
+        "GET",
+        "/things/7?x=1",
+        "--token",
+        "@token",
+        "-H",
+        "X-Client-Id: forged",
+    ]);
+    assert_eq!(
+        (&thing["verdict"], &thing["reason"], &thing["answer"]),
+        (&json!("passes"), &Value::Null, &Value::Null)
+    );
     let sent = &thing["upstream_request"];
-    assert_eq!((&sent["upstream"], &sent["method"], &sent["path"]), (&json!("up"), &json!("GET"), &json!("/7")));
+    assert_eq!(
+        (&sent["upstream"], &sent["method"], &sent["path"]),
+        (&json!("up"), &json!("GET"), &json!("/7"))
+    );
     let added = sent["headers_added"].as_array().expect("a list");
-    assert!(added.contains(&json!(["x-client-id", "client-1"])), "{sent}");
-    assert!(added.contains(&json!(["x-forwarded-for", "127.0.0.1"])), "{sent}");
+    assert!(
+        added.contains(&json!(["x-client-id", "client-1"])),
+        "{sent}"
+    );
+    assert!(
+        added.contains(&json!(["x-forwarded-for", "127.0.0.1"])),
+        "{sent}"
+    );
     assert_eq!(thing["route"]["methods"], json!(["GET", "HEAD"]));
     assert_eq!(thing["route"]["parameters"], json!({ "id": "7" }));
     assert_eq!(thing["required_scopes"][0][1]["met_by"], "thing.7");
@@ -406,41 +630,86 @@ fn requests_that_would_pass_are_told_with_what_the_upstream_would_get_and_not_se
     assert_eq!(sent["claim_headers_left_out"], json!([left_out]), "{sent}");
     assert!(!sent.to_string().contains("client-1"), "{sent}");
 
-    let either = told(&["DELETE", &format!("http://{}:8080/either", stand.address), "--token", &good]);
-    assert_eq!(either["upstream_request"]["headers_removed"], json!(["authorization"]));
+    let either = told(&[
+        "DELETE",
+        &format!("http://{}:8080/either", stand.address),
+        "--token",
+        &good,
+    ]);
+    assert_eq!(
+        either["upstream_request"]["headers_removed"],
+        json!(["authorization"])
+    );
     assert_eq!(either["required_scopes"][1][0]["met_by"], "c.d");
     let open = told(&["GET", "/open", "--token", "whatever"]);
     assert_eq!(open["token"]["kind"], "not_asked_for");
     let shadowed = told(&["GET", "/shadow"]);
-    assert_eq!((&shadowed["shadowed"], &shadowed["reason"]), (&json!(true), &json!("no_token")));
+    assert_eq!(
+        (&shadowed["shadowed"], &shadowed["reason"]),
+        (&json!(true), &json!("no_token"))
+    );
 
     let mut child = command();
-    child.args(["explain", "GET", "/things", "--token", "-"]).current_dir(stand.folder()).stdin(Stdio::piped());
+    child
+        .args(["explain", "GET", "/things", "--token", "-"])
+        .current_dir(stand.folder())
+        .stdin(Stdio::piped());
     let mut child = child.stdout(Stdio::piped()).spawn().expect("the binary");
-    child.stdin.take().expect("a pipe").write_all(format!("  {good}\n\n").as_bytes()).expect("it reads");
+    child
+        .stdin
+        .take()
+        .expect("a pipe")
+        .write_all(format!("  {good}\n\n").as_bytes())
+        .expect("it reads");
     let output = child.wait_with_output().expect("its output");
     let story = text(&output.stdout);
     assert_eq!(output.status.code(), Some(0), "{story}");
     let target = stand.upstream.address;
-    assert!(story.contains(&format!("It would pass to upstream up (http://{target}) as GET /things\n")), "{story}");
+    assert!(
+        story.contains(&format!(
+            "It would pass to upstream up (http://{target}) as GET /things\n"
+        )),
+        "{story}"
+    );
     assert_eq!(stand.upstream.received().len(), 0);
 }
 
 #[test]
 fn protocol_that_would_be_switched_to_is_told_as_it_would_be_sent() {
     let stand = Stand::start();
-    let told = stand.explain(&["GET", "/open", "-H", "Connection: keep-alive, Upgrade", "-H", "Upgrade: websocket"]);
+    let told = stand.explain(&[
+        "GET",
+        "/open",
+        "-H",
+        "Connection: keep-alive, Upgrade",
+        "-H",
+        "Upgrade: websocket",
+    ]);
     let story = text(&told.stdout);
-    assert!(story.contains("  connection: upgrade\n") && !story.contains("without"), "{story}");
+    assert!(
+        story.contains("  connection: upgrade\n") && !story.contains("without"),
+        "{story}"
+    );
 }
 
 #[test]
 fn head_that_is_too_long_is_explained_with_the_answer_that_it_gets() {
     let stand = Stand::start();
     for bytes in [40_000, 120_000] {
-        let told = stand.explain(&["GET", "/open", "--json", "-H", &format!("X-Long: {}", "a".repeat(bytes))]);
-        let told: Value = serde_json::from_slice(&told.stdout).unwrap_or_else(|_| panic!("{}", text(&told.stderr)));
-        assert_eq!((&told["verdict"], &told["answer"]["status"]), (&json!("refused"), &json!(431)), "{told}");
+        let told = stand.explain(&[
+            "GET",
+            "/open",
+            "--json",
+            "-H",
+            &format!("X-Long: {}", "a".repeat(bytes)),
+        ]);
+        let told: Value = serde_json::from_slice(&told.stdout)
+            .unwrap_or_else(|_| panic!("{}", text(&told.stderr)));
+        assert_eq!(
+            (&told["verdict"], &told["answer"]["status"]),
+            (&json!("refused"), &json!(431)),
+            "{told}"
+        );
     }
 }
 
@@ -449,28 +718,53 @@ fn offline_nobody_is_asked_and_what_cannot_be_known_is_told_as_such() {
     let stand = Stand::start();
     let fetched = stand.issuer.server.received().len();
     let good = stand.token(|_| ());
-    let offline = |arguments: &[&str]| stand.explain(&[&["GET", "/things", "--offline"], arguments].concat());
+    let offline =
+        |arguments: &[&str]| stand.explain(&[&["GET", "/things", "--offline"], arguments].concat());
 
     let unknown = offline(&["--token", &good]);
     let story = text(&unknown.stdout);
     assert_eq!(unknown.status.code(), Some(1));
-    assert!(story.contains("Not known, because nobody was asked (--offline)\n"), "{story}");
-    assert!(story.contains("give the keys of \"corp\" with --jwks FILE") && !story.contains("HTTP/1.1"), "{story}");
-    let document: Value = serde_json::from_slice(&offline(&["--token", &good, "--json"]).stdout).expect("JSON");
-    assert_eq!((&document["verdict"], &document["answer"]), (&json!("unknown"), &Value::Null));
-    let expired = offline(&["--token", &stand.token(|claims| claims["exp"] = json!(now() - 7300))]);
+    assert!(
+        story.contains("Not known, because nobody was asked (--offline)\n"),
+        "{story}"
+    );
+    assert!(
+        story.contains("give the keys of \"corp\" with --jwks FILE") && !story.contains("HTTP/1.1"),
+        "{story}"
+    );
+    let document: Value =
+        serde_json::from_slice(&offline(&["--token", &good, "--json"]).stdout).expect("JSON");
+    assert_eq!(
+        (&document["verdict"], &document["answer"]),
+        (&json!("unknown"), &Value::Null)
+    );
+    let expired = offline(&[
+        "--token",
+        &stand.token(|claims| claims["exp"] = json!(now() - 7300)),
+    ]);
     let story = text(&expired.stdout);
-    assert!(story.contains("Not known") && story.contains("whatever its signature, it would not pass: expired\n"));
+    assert!(
+        story.contains("Not known")
+            && story.contains("whatever its signature, it would not pass: expired\n")
+    );
     // What needs no keys is known all the same.
     assert!(text(&offline(&[]).stdout).contains("Refused: no_token"));
 
-    fs::write(stand.folder().join("keys.json"), json!({ "keys": [stand.key.jwk()] }).to_string()).expect("a file");
+    fs::write(
+        stand.folder().join("keys.json"),
+        json!({ "keys": [stand.key.jwk()] }).to_string(),
+    )
+    .expect("a file");
     let passes = offline(&["--token", &good, "--jwks", "keys.json"]);
     assert_eq!(passes.status.code(), Some(0), "{}", text(&passes.stdout));
     let stranger = Key::es256("first").token(&stand.claims(|_| ()));
     let refused = offline(&["--token", &stranger, "--jwks", "keys.json"]);
     assert!(text(&refused.stdout).contains("Refused: bad_signature"));
-    assert_eq!(stand.issuer.server.received().len(), fetched, "nobody was asked");
+    assert_eq!(
+        stand.issuer.server.received().len(),
+        fetched,
+        "nobody was asked"
+    );
 
     // Keys of the file need no argument.
     let toml = fs::read_to_string(stand.folder().join("gateway.toml")).expect("the file");
@@ -478,22 +772,30 @@ fn offline_nobody_is_asked_and_what_cannot_be_known_is_told_as_such() {
     fs::write(stand.folder().join("fixed.toml"), toml).expect("a file");
     let passes = offline(&["--token", &good, "--config", "fixed.toml"]);
     assert_eq!(passes.status.code(), Some(0), "{}", text(&passes.stdout));
-    assert_eq!(stand.issuer.server.received().len(), fetched, "nobody was asked");
+    assert_eq!(
+        stand.issuer.server.received().len(),
+        fetched,
+        "nobody was asked"
+    );
 }
 
 #[test]
 fn answers_of_an_authorization_server_are_explained() {
     let folder = tempfile::tempdir().expect("a folder");
-    let server = Server::start(|request: &Received| match &*String::from_utf8_lossy(&request.body) {
-        "token=good&token_type_hint=access_token" => Reply::json(json!({
-            "active": true, "iss": "https://as.test", "aud": "https://api.test", "scope": "things.read", "exp": now() + 60,
-        })),
-        "token=narrow&token_type_hint=access_token" => {
-            Reply::json(json!({ "active": true, "aud": "https://api.test" }))
+    let server = Server::start(|request: &Received| {
+        match &*String::from_utf8_lossy(&request.body) {
+            "token=good&token_type_hint=access_token" => Reply::json(json!({
+                "active": true, "iss": "https://as.test", "aud": "https://api.test", "scope": "things.read", "exp": now() + 60,
+            })),
+            "token=narrow&token_type_hint=access_token" => {
+                Reply::json(json!({ "active": true, "aud": "https://api.test" }))
+            }
+            "token=foreign&token_type_hint=access_token" => {
+                Reply::json(json!({ "active": true, "aud": "https://b.test" }))
+            }
+            "token=broken&token_type_hint=access_token" => Reply::status(500),
+            _ => Reply::json(json!({ "active": false })),
         }
-        "token=foreign&token_type_hint=access_token" => Reply::json(json!({ "active": true, "aud": "https://b.test" })),
-        "token=broken&token_type_hint=access_token" => Reply::status(500),
-        _ => Reply::json(json!({ "active": false })),
     });
     let toml = format!(
         "[issuers.asked]\nissuer = \"https://as.test\"\naudience = \"https://api.test\"\nvalidation = \"introspection\"\n\
@@ -509,18 +811,43 @@ fn answers_of_an_authorization_server_are_explained() {
         ("revoked", "refused", Some("inactive")),
         ("broken", "refused", Some("issuer_unavailable")),
     ] {
-        let told = explained(&folder, &toml, &["GET", "/things", "--token", token, "--json"]);
-        assert_eq!((told["verdict"].as_str(), told["reason"].as_str()), (Some(verdict), reason), "{token}: {told}");
+        let told = explained(
+            &folder,
+            &toml,
+            &["GET", "/things", "--token", token, "--json"],
+        );
+        assert_eq!(
+            (told["verdict"].as_str(), told["reason"].as_str()),
+            (Some(verdict), reason),
+            "{token}: {told}"
+        );
         assert_eq!(told["issuer"]["name"], "asked", "{token}");
         let is_good = token == "good" || token == "narrow";
-        let aud = told["claims_of_answer"].as_array().expect("a list").iter().find(|check| check["claim"] == "aud");
-        assert_eq!(aud.map(|aud| aud["ok"] == true), is_good.then_some(true), "{token}: {told}");
+        let aud = told["claims_of_answer"]
+            .as_array()
+            .expect("a list")
+            .iter()
+            .find(|check| check["claim"] == "aud");
+        assert_eq!(
+            aud.map(|aud| aud["ok"] == true),
+            is_good.then_some(true),
+            "{token}: {told}"
+        );
     }
     let asked = server.received().len();
-    let told = explained(&folder, &toml, &["GET", "/things", "--token", "good", "--json", "--offline"]);
+    let told = explained(
+        &folder,
+        &toml,
+        &["GET", "/things", "--token", "good", "--json", "--offline"],
+    );
     assert_eq!(told["verdict"], "unknown");
     assert_eq!(told["cause"], "its server was not asked (--offline)");
-    assert!(told["remedy"].as_str().is_some_and(|remedy| remedy.contains("leave out --offline")), "{told}");
+    assert!(
+        told["remedy"]
+            .as_str()
+            .is_some_and(|remedy| remedy.contains("leave out --offline")),
+        "{told}"
+    );
     assert_eq!(server.received().len(), asked);
 }
 
@@ -546,11 +873,21 @@ fn a_development_server_is_to_be_started_only_where_nobody_listens() {
              [[routes]]\npath = \"/things\"\nissuers = \"other\"\nupstream = \"up\"\n"
         )
     };
-    let (nobody, elsewhere, listens) = (format!("{free}:9080"), format!("{free}:9"), server.address.to_string());
-    for (listen, issuer, is_told) in
-        [(&nobody, &nobody, true), (&nobody, &elsewhere, false), (&listens, &listens, false)]
-    {
-        let told = explained(&folder, &toml(listen, issuer), &["GET", "/things", "--token", "opaque", "--json"]);
+    let (nobody, elsewhere, listens) = (
+        format!("{free}:9080"),
+        format!("{free}:9"),
+        server.address.to_string(),
+    );
+    for (listen, issuer, is_told) in [
+        (&nobody, &nobody, true),
+        (&nobody, &elsewhere, false),
+        (&listens, &listens, false),
+    ] {
+        let told = explained(
+            &folder,
+            &toml(listen, issuer),
+            &["GET", "/things", "--token", "opaque", "--json"],
+        );
         assert_eq!(told["reason"], "issuer_unavailable", "{told}");
         let remedy = told["remedy"].as_str();
         assert_eq!(
@@ -573,28 +910,74 @@ fn what_cannot_be_asked_is_bad_input_and_shows_no_token() {
     let in_query = format!("/things?access_token={good} b");
     for (arguments, message) in [
         (vec!["GET"], "<URL>"),
-        (vec!["G T", "/things"], "METHOD: expected the name of a method such as GET, but found \"G T\""),
-        (vec!["GET", "things"], "URL: expected a path that starts with / or an http or https URL"),
-        (vec!["GET", "ftp://a/b"], "URL: expected a path that starts with / or an http or https URL"),
-        (vec!["GET", "/a b"], "URL: expected no spaces (a client writes %20)"),
-        (vec!["GET", &in_query], "URL: expected no spaces (a client writes %20), but found \"/things\""),
-        (vec!["GET", "http:///a"], "URL: expected a host after the scheme"),
+        (
+            vec!["G T", "/things"],
+            "METHOD: expected the name of a method such as GET, but found \"G T\"",
+        ),
+        (
+            vec!["GET", "things"],
+            "URL: expected a path that starts with / or an http or https URL",
+        ),
+        (
+            vec!["GET", "ftp://a/b"],
+            "URL: expected a path that starts with / or an http or https URL",
+        ),
+        (
+            vec!["GET", "/a b"],
+            "URL: expected no spaces (a client writes %20)",
+        ),
+        (
+            vec!["GET", &in_query],
+            "URL: expected no spaces (a client writes %20), but found \"/things\"",
+        ),
+        (
+            vec!["GET", "http:///a"],
+            "URL: expected a host after the scheme",
+        ),
         (
             vec!["GET", "/things", "--token", "@nowhere"],
             "--token: expected a token in nowhere, but found none: No such",
         ),
-        (vec!["GET", "/things", "--token", "@blank"], "--token: expected a token in blank, but found nothing"),
-        (vec!["GET", "/things", "--token", &broken], "--token: expected a token on one line"),
-        (vec!["GET", "/things", "--token", ""], "--token: expected a token, but found an empty one"),
-        (vec!["GET", "/things", "--token", &schemed], "--token takes the token alone, without \"Bearer\""),
-        (vec!["GET", "/things", "--header", &leaky], "--header: expected NAME: VALUE, but found no colon"),
-        (vec!["GET", "/things", "--jwks", "nowhere"], "nowhere: expected a JWK set, but found none: No such"),
-        (vec!["GET", "/things", "--jwks", "no.json"], "no.json: expected a JWK set, but found none"),
-        (vec!["GET", "/things", "--config", "no.toml"], "no.toml: expected a file to read, but found none"),
+        (
+            vec!["GET", "/things", "--token", "@blank"],
+            "--token: expected a token in blank, but found nothing",
+        ),
+        (
+            vec!["GET", "/things", "--token", &broken],
+            "--token: expected a token on one line",
+        ),
+        (
+            vec!["GET", "/things", "--token", ""],
+            "--token: expected a token, but found an empty one",
+        ),
+        (
+            vec!["GET", "/things", "--token", &schemed],
+            "--token takes the token alone, without \"Bearer\"",
+        ),
+        (
+            vec!["GET", "/things", "--header", &leaky],
+            "--header: expected NAME: VALUE, but found no colon",
+        ),
+        (
+            vec!["GET", "/things", "--jwks", "nowhere"],
+            "nowhere: expected a JWK set, but found none: No such",
+        ),
+        (
+            vec!["GET", "/things", "--jwks", "no.json"],
+            "no.json: expected a JWK set, but found none",
+        ),
+        (
+            vec!["GET", "/things", "--config", "no.toml"],
+            "no.toml: expected a file to read, but found none",
+        ),
     ] {
         let output = stand.explain(&arguments);
         let told = text(&output.stderr);
-        assert_eq!((output.status.code(), output.stdout.len()), (Some(2), 0), "{arguments:?}: {told}");
+        assert_eq!(
+            (output.status.code(), output.stdout.len()),
+            (Some(2), 0),
+            "{arguments:?}: {told}"
+        );
         assert!(told.contains(message), "{message}: {told}");
         assert!(!told.contains(&good[..20]), "{message}: a token is shown");
     }

@@ -32,8 +32,15 @@ impl Unread {
         );
         std::fs::write(folder.path().join("gateway.toml"), toml).expect("a file");
         let mut command = command();
-        command.current_dir(folder.path()).stdout(Stdio::null()).stderr(Stdio::piped());
-        let unread = Self { child: command.spawn().expect("the binary"), address, _folder: folder };
+        command
+            .current_dir(folder.path())
+            .stdout(Stdio::null())
+            .stderr(Stdio::piped());
+        let unread = Self {
+            child: command.spawn().expect("the binary"),
+            address,
+            _folder: folder,
+        };
         wait("it listens", || TcpStream::connect((address, 8080)).is_ok());
         unread
     }
@@ -46,7 +53,9 @@ impl Unread {
         let writing = thread::spawn(move || {
             let one = "GET /nowhere HTTP/1.1\r\nHost: a\r\n\r\n";
             let last = "GET /nowhere HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n";
-            socket.write_all((one.repeat(requests - 1) + last).as_bytes()).expect("it reads");
+            socket
+                .write_all((one.repeat(requests - 1) + last).as_bytes())
+                .expect("it reads");
         });
         let mut all = String::new();
         answers.read_to_string(&mut all).expect("every answer");
@@ -55,14 +64,22 @@ impl Unread {
     }
 
     fn dropped(&self) -> u64 {
-        let metrics = ask(self.address, 9090, "GET /metrics HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n");
-        let line = metrics.lines().find(|line| line.starts_with("scopegate_log_dropped_lines_total"));
-        line.and_then(|line| line.rsplit(' ').next()?.parse().ok()).expect("a number")
+        let metrics = ask(
+            self.address,
+            9090,
+            "GET /metrics HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n",
+        );
+        let line = metrics
+            .lines()
+            .find(|line| line.starts_with("scopegate_log_dropped_lines_total"));
+        line.and_then(|line| line.rsplit(' ').next()?.parse().ok())
+            .expect("a number")
     }
 
     fn signal(&self, name: &str) {
-        let status =
-            std::process::Command::new("kill").args([&format!("-{name}"), &self.child.id().to_string()]).status();
+        let status = std::process::Command::new("kill")
+            .args([&format!("-{name}"), &self.child.id().to_string()])
+            .status();
         assert!(status.expect("kill is a part of every system").success());
     }
 }
@@ -88,7 +105,9 @@ fn log_that_nobody_reads_holds_up_nobody_and_tells_later_what_it_dropped() {
         let line: serde_json::Value = serde_json::from_str(&next()).expect("whole lines of JSON");
         match line["message"].as_str() {
             Some("request") => requests += 1,
-            Some(text) if text.starts_with("lines of the log were dropped") => told = line["lines"].as_u64(),
+            Some(text) if text.starts_with("lines of the log were dropped") => {
+                told = line["lines"].as_u64()
+            }
             _ => {}
         }
     }
@@ -97,7 +116,10 @@ fn log_that_nobody_reads_holds_up_nobody_and_tells_later_what_it_dropped() {
     // And from here on it is as if nothing had been.
     gateway.flood(100);
     let first: serde_json::Value = serde_json::from_str(&next()).expect("JSON");
-    assert_eq!((&first["message"], &first["reason"]), (&"request".into(), &"no_route".into()));
+    assert_eq!(
+        (&first["message"], &first["reason"]),
+        (&"request".into(), &"no_route".into())
+    );
 }
 
 #[test]
@@ -107,7 +129,9 @@ fn log_that_nobody_reads_does_not_keep_the_process_from_stopping() {
     assert!(gateway.dropped() > 0);
     let asked = Instant::now();
     gateway.signal("TERM");
-    wait("it stops", || gateway.child.try_wait().expect("a child").is_some());
+    wait("it stops", || {
+        gateway.child.try_wait().expect("a child").is_some()
+    });
     assert!(gateway.child.wait().expect("a child").success());
     assert!(asked.elapsed() < PATIENCE / 2, "{:?}", asked.elapsed());
 }
@@ -124,9 +148,16 @@ fn last_lines_are_written_before_the_process_ends() {
     gateway.flood(FEW);
     gateway.signal("TERM");
     let log = reading.join().expect("no panic");
-    assert_eq!(log.lines().filter(|line| line.contains("\"message\":\"request\"")).count(), FEW);
+    assert_eq!(
+        log.lines()
+            .filter(|line| line.contains("\"message\":\"request\""))
+            .count(),
+        FEW
+    );
     assert!(
-        log.lines().last().is_some_and(|line| line.contains("\"message\":\"stopped\"")),
+        log.lines()
+            .last()
+            .is_some_and(|line| line.contains("\"message\":\"stopped\"")),
         "{:?}",
         log.lines().last()
     );

@@ -27,7 +27,9 @@ pub(crate) fn own_address() -> Ipv4Addr {
 /// The shipped gateway.toml, at another address.
 pub(crate) fn shipped(address: Ipv4Addr) -> String {
     let shipped = concat!(env!("CARGO_MANIFEST_DIR"), "/gateway.toml");
-    fs::read_to_string(shipped).expect("the shipped file").replace("127.0.0.1", &address.to_string())
+    fs::read_to_string(shipped)
+        .expect("the shipped file")
+        .replace("127.0.0.1", &address.to_string())
 }
 
 /// A running gateway.
@@ -45,7 +47,11 @@ impl Process {
     /// The same, with so many files that it may open.
     pub(crate) fn start_with_files(address: Ipv4Addr, toml: &str, files: u32) -> Self {
         let mut shell = Command::new("sh");
-        shell.args(["-c", &format!("ulimit -n {files}; exec \"$0\""), env!("CARGO_BIN_EXE_scopegate")]);
+        shell.args([
+            "-c",
+            &format!("ulimit -n {files}; exec \"$0\""),
+            env!("CARGO_BIN_EXE_scopegate"),
+        ]);
         Self::launch(shell, toml).listening(address)
     }
 
@@ -53,9 +59,17 @@ impl Process {
     pub(crate) fn launch(mut command: Command, toml: &str) -> Self {
         let folder = tempfile::tempdir().expect("a folder");
         fs::write(folder.path().join("gateway.toml"), toml).expect("a file");
-        let log = |name: &str| Stdio::from(fs::File::create(folder.path().join(name)).expect("a file"));
-        let child = command.current_dir(folder.path()).stdout(log("out")).stderr(log("err")).spawn();
-        Self { child: child.expect("the binary"), folder }
+        let log =
+            |name: &str| Stdio::from(fs::File::create(folder.path().join(name)).expect("a file"));
+        let child = command
+            .current_dir(folder.path())
+            .stdout(log("out"))
+            .stderr(log("err"))
+            .spawn();
+        Self {
+            child: child.expect("the binary"),
+            folder,
+        }
     }
 
     /// Waits until it listens on port 8080 of `address`.
@@ -77,7 +91,9 @@ impl Process {
 
     /// Sends it a signal.
     pub(crate) fn signal(&self, name: &str) {
-        let status = Command::new("kill").args([&format!("-{name}"), &self.child.id().to_string()]).status();
+        let status = Command::new("kill")
+            .args([&format!("-{name}"), &self.child.id().to_string()])
+            .status();
         assert!(status.expect("kill is a part of every system").success());
     }
 
@@ -107,8 +123,11 @@ pub(crate) fn command() -> Command {
 pub(crate) fn inheriting(socket: impl Into<OwnedFd>) -> Command {
     // The shell makes fd 3 of its standard input, and its process becomes the gateway's.
     let mut shell = Command::new("sh");
-    let script = "exec 3<&0 0</dev/null; export LISTEN_PID=$$ LISTEN_FDS=1 LISTEN_FDNAMES=web; exec \"$0\"";
-    shell.args(["-c", script, env!("CARGO_BIN_EXE_scopegate")]).stdin(socket.into());
+    let script =
+        "exec 3<&0 0</dev/null; export LISTEN_PID=$$ LISTEN_FDS=1 LISTEN_FDNAMES=web; exec \"$0\"";
+    shell
+        .args(["-c", script, env!("CARGO_BIN_EXE_scopegate")])
+        .stdin(socket.into());
     shell
 }
 
@@ -125,7 +144,11 @@ pub(crate) fn run(toml: Option<&str>, arguments: &[&str]) -> Output {
 
 /// Runs a command to its end in a folder.
 pub(crate) fn finished(mut command: Command, folder: &Path) -> Output {
-    let child = command.current_dir(folder).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn();
+    let child = command
+        .current_dir(folder)
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped())
+        .spawn();
     let mut child = child.expect("the binary");
     wait("it ends", || child.try_wait().expect("a child").is_some());
     child.wait_with_output().expect("its output")

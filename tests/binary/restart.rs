@@ -58,9 +58,16 @@ fn exchange(socket: &mut TcpStream, fields: &str) -> Result<String, String> {
         let mut chunk = [0; 1024];
         match socket.read(&mut chunk) {
             Ok(count) if count > 0 => read.extend_from_slice(&chunk[..count]),
-            Err(error) if error.kind() == io::ErrorKind::WouldBlock => return Err("no answer in time".to_owned()),
+            Err(error) if error.kind() == io::ErrorKind::WouldBlock => {
+                return Err("no answer in time".to_owned());
+            }
             _ if read.is_empty() => return Err(String::new()),
-            ended => return Err(format!("{sent:?}, {ended:?}, {}", String::from_utf8_lossy(&read))),
+            ended => {
+                return Err(format!(
+                    "{sent:?}, {ended:?}, {}",
+                    String::from_utf8_lossy(&read)
+                ));
+            }
         }
     }
     Ok(String::from_utf8_lossy(&read).into_owned())
@@ -85,7 +92,10 @@ fn one_connection_for_all(address: Ipv4Addr, kept: &mut Option<TcpStream>, tally
     match exchange(socket, "") {
         Ok(answer) if answer.starts_with("HTTP/1.1 200 OK\r\n") => {
             Tally::add(&tally.answered);
-            if answer.to_ascii_lowercase().contains("\r\nconnection: close\r\n") {
+            if answer
+                .to_ascii_lowercase()
+                .contains("\r\nconnection: close\r\n")
+            {
                 *kept = None;
             }
         }
@@ -103,7 +113,9 @@ fn one_connection_for_all(address: Ipv4Addr, kept: &mut Option<TcpStream>, tally
 /// Streams of one connection after another, each until the gateway says that it goes.
 async fn streams(address: Ipv4Addr, tally: &Tally, stop: &AtomicBool) {
     while !stop.load(Ordering::SeqCst) {
-        let socket = tokio::net::TcpStream::connect((address, 8080)).await.expect("the socket listens all the time");
+        let socket = tokio::net::TcpStream::connect((address, 8080))
+            .await
+            .expect("the socket listens all the time");
         let (mut sender, connection) = match h2::client::handshake(socket).await {
             Ok(open) => open,
             Err(error) => return tally.lost(&format!("a handshake: {error}")),
@@ -117,7 +129,9 @@ async fn streams(address: Ipv4Addr, tally: &Tally, stop: &AtomicBool) {
                 Err(_) if !is_new => break,
                 Err(error) => return tally.lost(&format!("a new connection: {error}")),
             }
-            let request = http::Request::get(format!("http://{address}:8080/a")).body(()).expect("a request");
+            let request = http::Request::get(format!("http://{address}:8080/a"))
+                .body(())
+                .expect("a request");
             let outcome = match sender.send_request(request, true) {
                 Ok((answer, _)) => whole(answer).await,
                 Err(error) => Err(error),
@@ -125,7 +139,11 @@ async fn streams(address: Ipv4Addr, tally: &Tally, stop: &AtomicBool) {
             match outcome {
                 Ok(true) => Tally::add(&tally.answered),
                 // It says itself that it was not looked at (RFC 9113 §8.7).
-                Err(error) if !is_new && (error.is_go_away() || error.reason() == Some(h2::Reason::REFUSED_STREAM)) => {
+                Err(error)
+                    if !is_new
+                        && (error.is_go_away()
+                            || error.reason() == Some(h2::Reason::REFUSED_STREAM)) =>
+                {
                     Tally::add(&tally.sent_again);
                     break;
                 }
@@ -160,7 +178,10 @@ fn restarts_on_an_inherited_socket_lose_no_request() {
     let socket = TcpListener::bind((address, 8080)).expect("an address of our own");
     let toml = public(address, upstream(address));
     let start = || {
-        let process = Process::launch(inheriting(socket.try_clone().expect("an open socket")), &toml);
+        let process = Process::launch(
+            inheriting(socket.try_clone().expect("an open socket")),
+            &toml,
+        );
         wait("it serves", || process.printed().1.contains("listening"));
         process
     };
@@ -184,7 +205,10 @@ fn restarts_on_an_inherited_socket_lose_no_request() {
         }));
         let (tally, stop_) = (Arc::clone(&streamed), Arc::clone(&stop));
         clients.push(thread::spawn(move || {
-            let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().expect("a runtime");
+            let runtime = tokio::runtime::Builder::new_current_thread()
+                .enable_all()
+                .build()
+                .expect("a runtime");
             runtime.block_on(streams(address, &tally, &stop_));
         }));
     }
@@ -192,7 +216,10 @@ fn restarts_on_an_inherited_socket_lose_no_request() {
     let go_on = || {
         let before = kinds.map(|tally| tally.answered());
         wait("clients of every kind go on", || {
-            kinds.iter().zip(before).all(|(tally, before)| tally.answered() >= before + BETWEEN)
+            kinds
+                .iter()
+                .zip(before)
+                .all(|(tally, before)| tally.answered() >= before + BETWEEN)
         });
     };
     for restart in 0..RESTARTS {
@@ -211,10 +238,12 @@ fn restarts_on_an_inherited_socket_lose_no_request() {
     }
     go_on();
     stop.store(true, Ordering::SeqCst);
-    clients.into_iter().for_each(|client| client.join().expect("no client gives up"));
+    clients
+        .into_iter()
+        .for_each(|client| client.join().expect("no client gives up"));
     for (kind, tally) in ["single", "kept", "streamed"].iter().zip(kinds) {
-        let [answered, again, lost] =
-            [&tally.answered, &tally.sent_again, &tally.lost].map(|count| count.load(Ordering::SeqCst));
+        let [answered, again, lost] = [&tally.answered, &tally.sent_again, &tally.lost]
+            .map(|count| count.load(Ordering::SeqCst));
         println!("{kind}: {answered} answered, {again} sent again, {lost} lost");
         assert_eq!(lost, 0, "{kind}");
     }
@@ -229,7 +258,9 @@ fn one_worker(address: Ipv4Addr, more: &str) -> String {
 
 fn stopping(process: &Process) {
     process.signal("TERM");
-    wait("it is stopping", || process.printed().1.contains("stopping"));
+    wait("it is stopping", || {
+        process.printed().1.contains("stopping")
+    });
 }
 
 #[test]
@@ -238,22 +269,42 @@ fn client_that_was_let_in_is_served_though_the_gateway_ends() {
     let mut process = Process::start(address, &one_worker(address, ""));
     let mut silent = connected(address);
     let mut begun = connected(address);
-    begun.write_all(b"GET /nowhere HTTP/1.1\r\nHo").expect("it reads");
+    begun
+        .write_all(b"GET /nowhere HTTP/1.1\r\nHo")
+        .expect("it reads");
     // Kept alive, and in the midst of the next head.
     let mut second = connected(address);
-    second.write_all(b"HEAD /nowhere HTTP/1.1\r\nHost: a\r\n\r\n").expect("it reads");
+    second
+        .write_all(b"HEAD /nowhere HTTP/1.1\r\nHost: a\r\n\r\n")
+        .expect("it reads");
     assert!(second.read(&mut [0; 1024]).expect("an answer") > 0);
-    second.write_all(b"GET /nowhere HTTP/1.1\r\nHo").expect("it reads");
+    second
+        .write_all(b"GET /nowhere HTTP/1.1\r\nHo")
+        .expect("it reads");
     // Whoever came before this one was let in before it, and read before its answer was.
-    assert!(ask(address, 8080, "GET /nowhere HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n").contains(" 404 "));
+    assert!(
+        ask(
+            address,
+            8080,
+            "GET /nowhere HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n"
+        )
+        .contains(" 404 ")
+    );
     process.signal("TERM");
-    wait("it lets nobody in", || TcpStream::connect((address, 8080)).is_err());
-    silent.write_all(b"GET /nowhere HTTP/1.1\r\nHo").expect("it reads");
+    wait("it lets nobody in", || {
+        TcpStream::connect((address, 8080)).is_err()
+    });
+    silent
+        .write_all(b"GET /nowhere HTTP/1.1\r\nHo")
+        .expect("it reads");
     for mut client in [silent, begun, second] {
         client.write_all(b"st: a\r\n\r\n").expect("it reads");
         let mut answer = String::new();
         client.read_to_string(&mut answer).expect("an answer");
-        assert!(answer.starts_with("HTTP/1.1 404 ") && answer.contains("\r\nconnection: close\r\n"), "{answer}");
+        assert!(
+            answer.starts_with("HTTP/1.1 404 ") && answer.contains("\r\nconnection: close\r\n"),
+            "{answer}"
+        );
     }
     assert_eq!(process.stopped().code(), Some(0));
 }
@@ -263,7 +314,14 @@ fn silent_client_does_not_keep_the_gateway_from_ending() {
     let address = own_address();
     let mut process = Process::start(address, &one_worker(address, "drain_timeout = \"1h\""));
     let _silent = connected(address);
-    assert!(ask(address, 8080, "GET /nowhere HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n").contains(" 404 "));
+    assert!(
+        ask(
+            address,
+            8080,
+            "GET /nowhere HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n"
+        )
+        .contains(" 404 ")
+    );
     stopping(&process);
     assert_eq!(process.stopped().code(), Some(0));
 }
@@ -275,7 +333,9 @@ fn client_of_http2_is_told_to_go() {
     let address = own_address();
     let mut process = Process::start(address, &shipped(address));
     let mut client = connected(address);
-    client.write_all(b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n\0\0\0\x04\0\0\0\0\0").expect("it reads");
+    client
+        .write_all(b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n\0\0\0\x04\0\0\0\0\0")
+        .expect("it reads");
     let frame = |mut client: &TcpStream| {
         let mut header = [0; 9];
         client.read_exact(&mut header).ok()?;
@@ -289,9 +349,13 @@ fn client_of_http2_is_told_to_go() {
     let mut told = Vec::new();
     while let Some((kind, flags, payload)) = frame(&client) {
         if kind == GOAWAY {
-            told.push(u32::from_be_bytes([payload[4], payload[5], payload[6], payload[7]]));
+            told.push(u32::from_be_bytes([
+                payload[4], payload[5], payload[6], payload[7],
+            ]));
         } else if kind == PING && flags == 0 {
-            client.write_all(&[&[0, 0, 8, PING, 1, 0, 0, 0, 0], &*payload].concat()).expect("it reads");
+            client
+                .write_all(&[&[0, 0, 8, PING, 1, 0, 0, 0, 0], &*payload].concat())
+                .expect("it reads");
         }
     }
     // NO_ERROR: first that it goes, then which stream was the last (RFC 9113 §6.8).
@@ -304,7 +368,10 @@ fn accepting_goes_on_for_drain_delay() {
     let nowhere = "GET /nowhere HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n";
     for (delay, is_over_by_itself) in [("1500ms", true), ("1h", false)] {
         let address = own_address();
-        let mut process = Process::start(address, &one_worker(address, &format!("drain_delay = \"{delay}\"")));
+        let mut process = Process::start(
+            address,
+            &one_worker(address, &format!("drain_delay = \"{delay}\"")),
+        );
         let began = Instant::now();
         stopping(&process);
         assert!(ask(address, 8080, nowhere).contains(" 404 "), "{delay}");
@@ -312,7 +379,14 @@ fn accepting_goes_on_for_drain_delay() {
             process.signal("INT");
         }
         assert_eq!(process.stopped().code(), Some(0));
-        assert!(!is_over_by_itself || began.elapsed() >= Duration::from_millis(1500), "{:?}", began.elapsed());
-        assert_eq!(process.printed().1.contains("stopped at once"), !is_over_by_itself);
+        assert!(
+            !is_over_by_itself || began.elapsed() >= Duration::from_millis(1500),
+            "{:?}",
+            began.elapsed()
+        );
+        assert_eq!(
+            process.printed().1.contains("stopped at once"),
+            !is_over_by_itself
+        );
     }
 }

@@ -43,7 +43,10 @@ impl Tally {
     fn try_once(&self, address: SocketAddr) {
         let began = Instant::now();
         match exchange(address) {
-            Ok(answer) if answer.starts_with("HTTP/1.1 200 OK\r\n") && answer.trim_end().ends_with("\r\n\r\nok") => {
+            Ok(answer)
+                if answer.starts_with("HTTP/1.1 200 OK\r\n")
+                    && answer.trim_end().ends_with("\r\n\r\nok") =>
+            {
                 self.answered.fetch_add(1, Ordering::SeqCst);
             }
             other => {
@@ -72,16 +75,22 @@ fn exchange(address: SocketAddr) -> std::io::Result<String> {
 
 #[test]
 fn rolling_restarts_on_a_shared_port_lose_no_connection() {
-    let restarts = std::env::var("ROLLING_RESTARTS").map_or(4, |text| text.parse().expect("a number"));
+    let restarts =
+        std::env::var("ROLLING_RESTARTS").map_or(4, |text| text.parse().expect("a number"));
     let address = own_address();
     let upstream = upstream(address);
     let start = |drain_delay| {
         let process = Process::launch(command(), &file(address, upstream, drain_delay));
-        wait("it serves", || process.printed().1.contains("the admin listener is there"));
+        wait("it serves", || {
+            process.printed().1.contains("the admin listener is there")
+        });
         process
     };
     let mut process = start("0s");
-    let (tallies, stop) = (PORTS.map(|_| Arc::new(Tally::default())), Arc::new(AtomicBool::new(false)));
+    let (tallies, stop) = (
+        PORTS.map(|_| Arc::new(Tally::default())),
+        Arc::new(AtomicBool::new(false)),
+    );
     let mut clients = Vec::new();
     for ((tally, port), count) in tallies.iter().zip(PORTS).zip(CLIENTS) {
         for _ in 0..count {
@@ -99,7 +108,9 @@ fn rolling_restarts_on_a_shared_port_lose_no_connection() {
     let began = Instant::now();
     let go_on = || {
         let before = tallies[0].answered();
-        wait("clients go on", || tallies[0].answered() >= before + BETWEEN);
+        wait("clients go on", || {
+            tallies[0].answered() >= before + BETWEEN
+        });
     };
     for restart in 0..restarts {
         go_on();
@@ -110,7 +121,9 @@ fn rolling_restarts_on_a_shared_port_lose_no_connection() {
     }
     go_on();
     stop.store(true, Ordering::SeqCst);
-    clients.into_iter().for_each(|client| client.join().expect("no client gives up"));
+    clients
+        .into_iter()
+        .for_each(|client| client.join().expect("no client gives up"));
     println!("{restarts} restarts in {:?}", began.elapsed());
     for (tally, port) in tallies.iter().zip(PORTS) {
         let [answered, late, lost] =

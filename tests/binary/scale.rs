@@ -17,7 +17,8 @@ fn file(address: Ipv4Addr, routes: impl Fn(usize) -> String) -> String {
          audience = \"a\"\n[upstreams.up]\ntargets = \"http://{address}:1\"\n"
     );
     for number in 0..ROUTES {
-        write!(toml, "[[routes]]\nupstream = \"up\"\n{}\n", routes(number)).expect("a string takes everything");
+        write!(toml, "[[routes]]\nupstream = \"up\"\n{}\n", routes(number))
+            .expect("a string takes everything");
     }
     toml
 }
@@ -27,10 +28,16 @@ fn mixed(number: usize) -> String {
     let service = number % 97;
     match number % 10 {
         0..4 => format!("path = \"/s{service}/r{number}\"\nmethods = \"GET\"\nscope = \"read\""),
-        4 => format!("path = \"/s{}/r{}\"\nmethods = \"POST\"\nscope = \"write\"", (number - 1) % 97, number - 1),
+        4 => format!(
+            "path = \"/s{}/r{}\"\nmethods = \"POST\"\nscope = \"write\"",
+            (number - 1) % 97,
+            number - 1
+        ),
         5 | 6 => format!("path = \"/s{service}/R{number}/{{id}}/items\"\nscope = \"items.{{id}}\""),
         7 => format!("path = \"/files{number}/{{*rest}}\"\nmethods = [\"GET\", \"POST\"]"),
-        8 => format!("path = \"/h/{{id}}\"\nhost = [\"t{number}.test\", \"*.t{number}.test\"]\nscope = \"a\""),
+        8 => format!(
+            "path = \"/h/{{id}}\"\nhost = [\"t{number}.test\", \"*.t{number}.test\"]\nscope = \"a\""
+        ),
         _ => format!("path = \"/open{number}\"\npublic = true"),
     }
 }
@@ -52,12 +59,22 @@ fn check_and_start_take_time_in_proportion_to_the_routes() {
     assert!(status.success(), "{warnings}");
     assert!(answer.starts_with("gateway.toml: good, with 20000 routes, 1 issuer and 1 upstream\n"));
     // A row for each host.
-    let rows = answer.lines().filter(|line| line.contains("  up  ")).count();
+    let rows = answer
+        .lines()
+        .filter(|line| line.contains("  up  "))
+        .count();
     assert_eq!(rows, ROUTES + ROUTES / 10);
-    assert_eq!(warnings.matches("takes any valid token").count() + warnings.matches("no scope: ").count(), ROUTES / 10);
+    assert_eq!(
+        warnings.matches("takes any valid token").count() + warnings.matches("no scope: ").count(),
+        ROUTES / 10
+    );
 
     let process = Process::start(address, &toml);
-    let answer = ask(address, 8080, "GET /s0/R19885/7/items HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n");
+    let answer = ask(
+        address,
+        8080,
+        "GET /s0/R19885/7/items HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n",
+    );
     assert!(answer.starts_with("HTTP/1.1 401 "), "{answer}");
     drop(process);
 }
@@ -65,27 +82,47 @@ fn check_and_start_take_time_in_proportion_to_the_routes() {
 #[test]
 fn path_with_many_methods_is_checked_in_proportion_to_them() {
     let one_path = |number: usize| {
-        let access = if number.is_multiple_of(2) { "scope = \"a\"" } else { "public = true" };
+        let access = if number.is_multiple_of(2) {
+            "scope = \"a\""
+        } else {
+            "public = true"
+        };
         format!("path = \"/a/{{id}}\"\nmethods = \"M{number}\"\n{access}")
     };
     let (status, _, warnings) = check(&file(own_address(), one_path));
     assert!(status.success(), "{warnings}");
-    assert_eq!(warnings.matches("asks for no token, while M0 asks for more").count(), ROUTES / 2);
+    assert_eq!(
+        warnings
+            .matches("asks for no token, while M0 asks for more")
+            .count(),
+        ROUTES / 2
+    );
 }
 
 #[test]
 fn faults_of_many_routes_are_found_in_proportion_to_them() {
-    let toml = file(own_address(), |number| format!("path = \"/a\"\nissuers = \"i{number}\""));
-    let issuers: String = (0..ROUTES / 4).map(|number| format!("[issuers.is{number}]\n")).collect();
+    let toml = file(own_address(), |number| {
+        format!("path = \"/a\"\nissuers = \"i{number}\"")
+    });
+    let issuers: String = (0..ROUTES / 4)
+        .map(|number| format!("[issuers.is{number}]\n"))
+        .collect();
     let (status, _, told) = check(&(toml + &issuers));
     assert_eq!(status.code(), Some(2));
     assert!(
-        told.contains("expected a declared issuer, but found \"i0\" (declared: ") && told.len() < 100_000,
+        told.contains("expected a declared issuer, but found \"i0\" (declared: ")
+            && told.len() < 100_000,
         "{told}"
     );
     for (route, message) in [
-        ("path = \"/a\"\nscope = \"a\"", "expected a host, path and method that no other route has"),
-        ("path = \"/a\"\nskope = \"a\"", "expected a known key, but found \"skope\" (did you mean \"scope\"?)"),
+        (
+            "path = \"/a\"\nscope = \"a\"",
+            "expected a host, path and method that no other route has",
+        ),
+        (
+            "path = \"/a\"\nskope = \"a\"",
+            "expected a known key, but found \"skope\" (did you mean \"scope\"?)",
+        ),
     ] {
         let (status, _, told) = check(&file(own_address(), |_| route.to_owned()));
         assert_eq!(status.code(), Some(2));

@@ -9,7 +9,9 @@ use std::time::Instant;
 
 use tempfile::TempDir;
 
-use crate::process::{PATIENCE, Process, ask, command, finished, inheriting, own_address, shipped, wait};
+use crate::process::{
+    PATIENCE, Process, ask, command, finished, inheriting, own_address, shipped, wait,
+};
 
 const NOWHERE: &str = "GET /nowhere HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n";
 
@@ -24,7 +26,9 @@ fn inherited_socket_is_used_and_serves_those_who_came_before_the_gateway() {
     // It waits in the socket's queue: no process has begun to accept.
     let mut early = TcpStream::connect((address, 8080)).expect("it listens");
     early.set_read_timeout(Some(PATIENCE)).expect("a time-out");
-    early.write_all(NOWHERE.as_bytes()).expect("the kernel takes it");
+    early
+        .write_all(NOWHERE.as_bytes())
+        .expect("the kernel takes it");
     let toml = shipped(address).replace("[server]", "[server]\nworkers = 3");
     let process = Process::launch(inheriting(socket), &toml);
     let mut answer = String::new();
@@ -53,18 +57,31 @@ fn what_is_no_listening_tcp_socket_is_an_error() {
     let address = own_address();
     let folder = tempfile::tempdir().expect("a folder");
     fs::write(folder.path().join("gateway.toml"), shipped(address)).expect("a file");
-    let silent = socket2::Socket::new(socket2::Domain::IPV4, socket2::Type::STREAM, None).expect("a socket");
+    let silent =
+        socket2::Socket::new(socket2::Domain::IPV4, socket2::Type::STREAM, None).expect("a socket");
     let others: [(OwnedFd, &str); 4] = [
-        (fs::File::open("/dev/null").expect("a file").into(), "fd 3 is not a socket"),
-        (UdpSocket::bind((address, 0)).expect("a port").into(), "fd 3 is not a valid tcp socket"),
-        (UnixListener::bind(folder.path().join("socket")).expect("a path").into(), "fd 3 is not a valid tcp socket"),
+        (
+            fs::File::open("/dev/null").expect("a file").into(),
+            "fd 3 is not a socket",
+        ),
+        (
+            UdpSocket::bind((address, 0)).expect("a port").into(),
+            "fd 3 is not a valid tcp socket",
+        ),
+        (
+            UnixListener::bind(folder.path().join("socket"))
+                .expect("a path")
+                .into(),
+            "fd 3 is not a valid tcp socket",
+        ),
         (silent.into(), "one that does not"),
     ];
     for (other, found) in others {
         let output = finished(inheriting(other), folder.path());
         let told = String::from_utf8_lossy(&output.stderr);
-        let expected =
-            format!("scopegate: inherited fd 3 (\"web\"): expected a TCP socket that listens, but found {found}\n");
+        let expected = format!(
+            "scopegate: inherited fd 3 (\"web\"): expected a TCP socket that listens, but found {found}\n"
+        );
         assert_eq!((output.status.code(), &*told), (Some(1), &*expected));
     }
 }
@@ -118,10 +135,16 @@ fn manager_is_told_when_the_gateway_serves_and_when_it_stops() {
     // At once: who is told so does not try twice.
     assert!(ask(address, 8080, NOWHERE).starts_with("HTTP/1.1 404"));
     process.signal("TERM");
-    assert_eq!(manager.is_told(), "STOPPING=1\nSTATUS=finishing the requests under way\n");
+    assert_eq!(
+        manager.is_told(),
+        "STOPPING=1\nSTATUS=finishing the requests under way\n"
+    );
     assert_eq!(process.stopped().code(), Some(0));
     manager.socket.set_nonblocking(true).expect("a socket");
-    assert!(manager.socket.recv(&mut [0; 16]).is_err(), "nobody watches, and nothing else is told");
+    assert!(
+        manager.socket.recv(&mut [0; 16]).is_err(),
+        "nobody watches, and nothing else is told"
+    );
 }
 
 #[test]
@@ -136,13 +159,20 @@ fn watchdog_is_fed_twice_in_its_time_while_serving_and_while_stopping() {
         assert_eq!(manager.is_told(), "WATCHDOG=1\n");
     }
     // The first comes at once, so they take as long as the watchdog waits.
-    assert!(began.elapsed().as_millis() >= 1990 && ready.elapsed().as_millis() < 3500, "{:?}", ready.elapsed());
+    assert!(
+        began.elapsed().as_millis() >= 1990 && ready.elapsed().as_millis() < 3500,
+        "{:?}",
+        ready.elapsed()
+    );
     process.signal("TERM");
     let mut told = manager.is_told();
     if told == "WATCHDOG=1\n" {
         told = manager.is_told();
     }
-    assert_eq!(told, "STOPPING=1\nSTATUS=finishing the requests under way\n");
+    assert_eq!(
+        told,
+        "STOPPING=1\nSTATUS=finishing the requests under way\n"
+    );
     assert_eq!(manager.is_told(), "WATCHDOG=1\n");
     process.signal("TERM");
     assert_eq!(process.stopped().code(), Some(0));
@@ -155,6 +185,11 @@ fn manager_that_is_gone_keeps_nobody_from_being_served() {
     let mut command = command();
     command.env("NOTIFY_SOCKET", manager.folder.path().join("notify"));
     let process = Process::launch(command, &shipped(address));
-    wait("it says so", || process.printed().1.contains("the service manager cannot be told"));
+    wait("it says so", || {
+        process
+            .printed()
+            .1
+            .contains("the service manager cannot be told")
+    });
     assert!(ask(address, 8080, NOWHERE).starts_with("HTTP/1.1 404"));
 }

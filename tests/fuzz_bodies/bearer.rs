@@ -12,12 +12,19 @@ pub(crate) fn check(input: &[u8]) {
             headers.append(AUTHORIZATION, value);
         }
     }
-    let values: Vec<&[u8]> = headers.get_all(AUTHORIZATION).iter().map(HeaderValue::as_bytes).collect();
+    let values: Vec<&[u8]> = headers
+        .get_all(AUTHORIZATION)
+        .iter()
+        .map(HeaderValue::as_bytes)
+        .collect();
     let found = extract(&headers);
     if let Ok(token) = found {
         assert_eq!(format!("{token:?}"), "BearerToken(redacted)");
     }
-    assert_eq!(found.map(|token| token.as_str().as_bytes()), by_the_grammar(&values));
+    assert_eq!(
+        found.map(|token| token.as_str().as_bytes()),
+        by_the_grammar(&values)
+    );
 }
 
 fn by_the_grammar<'h>(values: &[&'h [u8]]) -> Result<&'h [u8], BearerError> {
@@ -26,16 +33,29 @@ fn by_the_grammar<'h>(values: &[&'h [u8]]) -> Result<&'h [u8], BearerError> {
         [only] => *only,
         _ => return Err(BearerError::Repeated),
     };
-    let scheme_end = value.iter().take_while(|&&byte| is_of_a_scheme(byte)).count();
+    let scheme_end = value
+        .iter()
+        .take_while(|&&byte| is_of_a_scheme(byte))
+        .count();
     if !value[..scheme_end].eq_ignore_ascii_case(b"bearer") {
         return Err(BearerError::OtherScheme);
     }
     let after = &value[scheme_end..];
     let spaces = after.iter().take_while(|&&byte| byte == b' ').count();
     let token = &after[spaces..];
-    let body = token.iter().take_while(|&&byte| is_of_a_token(byte)).count();
-    let padding = token[body..].iter().take_while(|&&byte| byte == b'=').count();
-    if spaces > 0 && body > 0 && body + padding == token.len() { Ok(token) } else { Err(BearerError::Malformed) }
+    let body = token
+        .iter()
+        .take_while(|&&byte| is_of_a_token(byte))
+        .count();
+    let padding = token[body..]
+        .iter()
+        .take_while(|&&byte| byte == b'=')
+        .count();
+    if spaces > 0 && body > 0 && body + padding == token.len() {
+        Ok(token)
+    } else {
+        Err(BearerError::Malformed)
+    }
 }
 
 // `tchar` of RFC 9110 §5.6.2.

@@ -7,18 +7,32 @@ use scopegate::oauth::challenge::{Challenge, ErrorCode};
 
 pub(crate) fn check(input: &[u8]) {
     let text = String::from_utf8_lossy(input);
-    let mut fields = text.splitn(5, '|').map(|field| (field != "-").then_some(field));
+    let mut fields = text
+        .splitn(5, '|')
+        .map(|field| (field != "-").then_some(field));
     let mut field = || fields.next().flatten();
     let error = field().and_then(error_code);
     let (realm, description, scope, resource_metadata) = (field(), field(), field(), field());
-    let value = Challenge { error, realm, description, scope, resource_metadata }.to_header_value();
+    let value = Challenge {
+        error,
+        realm,
+        description,
+        scope,
+        resource_metadata,
+    }
+    .to_header_value();
     let value = value.to_str().expect("visible ASCII and spaces");
 
     let challenges = parse_challenges(value).unwrap_or_else(|error| panic!("{value:?}: {error}"));
-    let [challenge] = &challenges[..] else { panic!("{value:?} is read as {challenges:?}") };
+    let [challenge] = &challenges[..] else {
+        panic!("{value:?} is read as {challenges:?}")
+    };
     assert_eq!(challenge.scheme, "Bearer");
-    let attributes: Vec<(&str, String)> =
-        challenge.params.iter().map(|(name, value)| (*name, value.to_unescaped())).collect();
+    let attributes: Vec<(&str, String)> = challenge
+        .params
+        .iter()
+        .map(|(name, value)| (*name, value.to_unescaped()))
+        .collect();
     let expected: Vec<(&str, String)> = [
         ("realm", realm),
         ("error", error.map(ErrorCode::as_str)),
@@ -33,9 +47,13 @@ pub(crate) fn check(input: &[u8]) {
 }
 
 fn error_code(name: &str) -> Option<ErrorCode> {
-    [ErrorCode::InvalidRequest, ErrorCode::InvalidToken, ErrorCode::InsufficientScope]
-        .into_iter()
-        .find(|code| code.as_str() == name)
+    [
+        ErrorCode::InvalidRequest,
+        ErrorCode::InvalidToken,
+        ErrorCode::InsufficientScope,
+    ]
+    .into_iter()
+    .find(|code| code.as_str() == name)
 }
 
 // RFC 6750 §3: %x20-21 / %x23-5B / %x5D-7E.

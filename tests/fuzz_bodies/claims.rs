@@ -4,7 +4,9 @@
 use std::time::Duration;
 
 use scopegate::oauth::UnixTime;
-use scopegate::oauth::claims::{ActiveToken, Claims, ClaimsError, Expectation, ExpectedAudience, ExpiryUnit};
+use scopegate::oauth::claims::{
+    ActiveToken, Claims, ClaimsError, Expectation, ExpectedAudience, ExpiryUnit,
+};
 use scopegate::oauth::scope::{GrantedWildcards, check_scope_token};
 use serde_json::{Map, Value};
 
@@ -17,22 +19,35 @@ const TEN_YEARS: i64 = 3653 * 24 * 60 * 60;
 pub(crate) fn check(input: &[u8]) {
     let members = members::of_object(input);
     match (Claims::parse(input), &members) {
-        (Ok(claims), Some(members)) => assert_eq!(claims.issuer(), members.get("iss").and_then(Value::as_str)),
+        (Ok(claims), Some(members)) => {
+            assert_eq!(claims.issuer(), members.get("iss").and_then(Value::as_str))
+        }
         (Err(ClaimsError::DuplicateMember), None) => assert!(members::are_repeated(input)),
         (Err(ClaimsError::NotAnObject(_)), None) => assert!(!members::are_repeated(input)),
         (read, _) => panic!("{members:?} was read as {read:?}"),
     }
     let Some(members) = members else { return };
     for expected in [strict(), lax()] {
-        let judged = Claims::parse(input).expect("read before").check(&expected, UnixTime::from_seconds(NOW));
+        let judged = Claims::parse(input)
+            .expect("read before")
+            .check(&expected, UnixTime::from_seconds(NOW));
         match judged {
             Ok(token) => {
-                assert!(is_good(&members, &expected), "{members:?} is not good for {expected:?}");
+                assert!(
+                    is_good(&members, &expected),
+                    "{members:?} is not good for {expected:?}"
+                );
                 says_what_is_written(&token, &members, &expected);
             }
             Err(error) => {
-                assert!(!is_good(&members, &expected), "{members:?} is good for {expected:?}: {error}");
-                assert!(!error.to_string().contains(['\r', '\n']), "{error} forges a line of the log");
+                assert!(
+                    !is_good(&members, &expected),
+                    "{members:?} is good for {expected:?}: {error}"
+                );
+                assert!(
+                    !error.to_string().contains(['\r', '\n']),
+                    "{error} forges a line of the log"
+                );
             }
         }
     }
@@ -44,7 +59,10 @@ pub(crate) fn strict() -> Expectation {
         issuer_name: "corp".into(),
         issuers: vec!["https://id.example.com".to_owned()],
         issuer_required: true,
-        audience: ExpectedAudience::OneOf { names: vec!["https://api.example.com".to_owned()], required: true },
+        audience: ExpectedAudience::OneOf {
+            names: vec!["https://api.example.com".to_owned()],
+            required: true,
+        },
         required_claims: vec!["sub".to_owned()],
         scope_claims: vec!["scope".to_owned(), "scp".to_owned()],
         expiry_unit: ExpiryUnit::Seconds,
@@ -60,7 +78,10 @@ pub(crate) fn strict() -> Expectation {
 pub(crate) fn lax() -> Expectation {
     Expectation {
         issuer_required: false,
-        audience: ExpectedAudience::OneOf { names: vec!["https://api.example.com".to_owned()], required: false },
+        audience: ExpectedAudience::OneOf {
+            names: vec!["https://api.example.com".to_owned()],
+            required: false,
+        },
         required_claims: Vec::new(),
         expiry_unit: ExpiryUnit::Milliseconds,
         expiry_required: false,
@@ -76,19 +97,48 @@ fn is_good(members: &Map<String, Value>, expected: &Expectation) -> bool {
         && is_of_the_issuer(members, expected)
         && is_for_us(members, &expected.audience)
         && is_timely(members, expected)
-        && expected.required_claims.iter().all(|name| members.get(name).is_some_and(|value| !value.is_null()))
+        && expected
+            .required_claims
+            .iter()
+            .all(|name| members.get(name).is_some_and(|value| !value.is_null()))
         && (expected.ignore_cnf || !members.contains_key("cnf"))
         && !scopes::are_too_many(pieces(members, expected).into_iter())
 }
 
 fn is_an_access_token(members: &Map<String, Value>, ignore_cnf: bool) -> bool {
-    let of_others = ["nonce", "at_hash", "c_hash", "events", "htm", "htu", "token_introspection"];
-    let names = ["access_token", "access", "bearer", "at+jwt", "application/at+jwt", "at"];
-    let is_named_so = |kind: &Value| kind.as_str().is_some_and(|kind| names.contains(&&*kind.to_ascii_lowercase()));
-    let is_dpop = |kind: &Value| kind.as_str().is_some_and(|kind| kind.eq_ignore_ascii_case("dpop"));
+    let of_others = [
+        "nonce",
+        "at_hash",
+        "c_hash",
+        "events",
+        "htm",
+        "htu",
+        "token_introspection",
+    ];
+    let names = [
+        "access_token",
+        "access",
+        "bearer",
+        "at+jwt",
+        "application/at+jwt",
+        "at",
+    ];
+    let is_named_so = |kind: &Value| {
+        kind.as_str()
+            .is_some_and(|kind| names.contains(&&*kind.to_ascii_lowercase()))
+    };
+    let is_dpop = |kind: &Value| {
+        kind.as_str()
+            .is_some_and(|kind| kind.eq_ignore_ascii_case("dpop"))
+    };
     !of_others.iter().any(|claim| members.contains_key(*claim))
-        && ["token_use", "typ", "tokenName", "purpose"].iter().filter_map(|claim| members.get(*claim)).all(is_named_so)
-        && members.get("token_type").is_none_or(|kind| is_named_so(kind) || ignore_cnf && is_dpop(kind))
+        && ["token_use", "typ", "tokenName", "purpose"]
+            .iter()
+            .filter_map(|claim| members.get(*claim))
+            .all(is_named_so)
+        && members
+            .get("token_type")
+            .is_none_or(|kind| is_named_so(kind) || ignore_cnf && is_dpop(kind))
 }
 
 fn is_of_the_issuer(members: &Map<String, Value>, expected: &Expectation) -> bool {
@@ -99,7 +149,9 @@ fn is_of_the_issuer(members: &Map<String, Value>, expected: &Expectation) -> boo
 }
 
 fn is_for_us(members: &Map<String, Value>, audience: &ExpectedAudience) -> bool {
-    let ExpectedAudience::OneOf { names, required } = audience else { return true };
+    let ExpectedAudience::OneOf { names, required } = audience else {
+        return true;
+    };
     let is_ours = |audience: &Value| names.iter().any(|name| audience == name);
     match members.get("aud") {
         None => !required,
@@ -110,7 +162,11 @@ fn is_for_us(members: &Map<String, Value>, audience: &ExpectedAudience) -> bool 
 
 // Judged in 128 bits, where nothing saturates.
 fn is_timely(members: &Map<String, Value>, expected: &Expectation) -> bool {
-    let times = ["exp", "nbf", "iat"].map(|claim| members.get(claim).map(|value| seconds(value, expected.expiry_unit)));
+    let times = ["exp", "nbf", "iat"].map(|claim| {
+        members
+            .get(claim)
+            .map(|value| seconds(value, expected.expiry_unit))
+    });
     let [expiry, not_before, issued] = match times {
         [Some(None), ..] | [_, Some(None), _] | [.., Some(None)] => return false,
         times => times.map(Option::flatten),
@@ -122,7 +178,9 @@ fn is_timely(members: &Map<String, Value>, expected: &Expectation) -> bool {
         Some(at) if is_unbounded(at) => expected.accept_unbounded_expiry,
         Some(at) => now < at + leeway,
     };
-    has_time_left && not_before.is_none_or(|from| from - leeway <= now) && issued.is_none_or(|at| at <= now + leeway)
+    has_time_left
+        && not_before.is_none_or(|from| from - leeway <= now)
+        && issued.is_none_or(|at| at <= now + leeway)
 }
 
 fn seconds(value: &Value, unit: ExpiryUnit) -> Option<i128> {
@@ -139,7 +197,11 @@ fn seconds(value: &Value, unit: ExpiryUnit) -> Option<i128> {
 }
 
 fn pieces<'m>(members: &'m Map<String, Value>, expected: &Expectation) -> Vec<&'m str> {
-    match expected.scope_claims.iter().find_map(|claim| members.get(claim)) {
+    match expected
+        .scope_claims
+        .iter()
+        .find_map(|claim| members.get(claim))
+    {
         Some(Value::String(text)) => text.split(' ').collect(),
         Some(Value::Array(elements)) => elements.iter().filter_map(Value::as_str).collect(),
         _ => Vec::new(),
@@ -147,7 +209,9 @@ fn pieces<'m>(members: &'m Map<String, Value>, expected: &Expectation) -> Vec<&'
 }
 
 fn says_what_is_written(token: &ActiveToken, members: &Map<String, Value>, expected: &Expectation) {
-    let written = pieces(members, expected).into_iter().filter(|piece| check_scope_token(piece).is_ok());
+    let written = pieces(members, expected)
+        .into_iter()
+        .filter(|piece| check_scope_token(piece).is_ok());
     assert_eq!(
         token.scopes().iter().collect::<Vec<_>>(),
         written.collect::<Vec<_>>(),
@@ -156,9 +220,14 @@ fn says_what_is_written(token: &ActiveToken, members: &Map<String, Value>, expec
     let text = |name: &str| members.get(name).and_then(Value::as_str);
     assert_eq!(token.subject(), text("sub"));
     assert_eq!(token.client_id(), text("client_id").or_else(|| text("azp")));
-    let expiry = members.get("exp").and_then(|value| seconds(value, expected.expiry_unit));
+    let expiry = members
+        .get("exp")
+        .and_then(|value| seconds(value, expected.expiry_unit));
     let bounded = expiry.filter(|at| *at <= i128::from(NOW + TEN_YEARS));
-    assert_eq!(token.expires_at().map(|at| i128::from(at.as_seconds())), bounded);
+    assert_eq!(
+        token.expires_at().map(|at| i128::from(at.as_seconds())),
+        bounded
+    );
     let shown = format!("{token:?}");
     for name in ["sub", "client_id", "scope"] {
         let is_told = text(name).is_some_and(|text| text.len() >= 12 && shown.contains(text));

@@ -8,15 +8,20 @@ use toml::{Table, Value};
 /// What a seed writes where a secret belongs.
 const PLANTED: &str = "planted-3f9a";
 /// What every variable of the environment holds.
-const OF_THE_ENVIRONMENT: &str = "environment-5b1c-0123456789abcdef0123456789abcdef0123456789abcdef0123456789abcdef";
+const OF_THE_ENVIRONMENT: &str =
+    "environment-5b1c-0123456789abcdef0123456789abcdef0123456789abcdef0123456789abcdef";
 
 pub(crate) fn check(input: &[u8]) {
-    let Ok(text) = std::str::from_utf8(input) else { return };
+    let Ok(text) = std::str::from_utf8(input) else {
+        return;
+    };
     // A secret may be named by its file, and some of the kernel's files are waited for without end.
     if text.contains("/proc/") {
         return;
     }
-    let told = match parse_with("gateway.toml", text, &|_| Some(OF_THE_ENVIRONMENT.to_owned())) {
+    let told = match parse_with("gateway.toml", text, &|_| {
+        Some(OF_THE_ENVIRONMENT.to_owned())
+    }) {
         Ok((config, source)) => {
             assert_eq!(source.file_name(), "gateway.toml");
             format!("{config:?}")
@@ -30,27 +35,50 @@ pub(crate) fn check(input: &[u8]) {
                 if fault.message == "not TOML: recursion limit" {
                     continue;
                 }
-                let span = fault.span.clone().unwrap_or_else(|| panic!("{fault:?} has no place"));
-                assert!(text.get(span.clone()).is_some(), "{span:?} lies outside of {text:?}");
-                let number = line.strip_prefix("gateway.toml:").and_then(|rest| rest.split(':').next()?.parse().ok());
-                assert!(number.is_some_and(|number: usize| (1..=lines).contains(&number)), "{line:?}");
+                let span = fault
+                    .span
+                    .clone()
+                    .unwrap_or_else(|| panic!("{fault:?} has no place"));
+                assert!(
+                    text.get(span.clone()).is_some(),
+                    "{span:?} lies outside of {text:?}"
+                );
+                let number = line
+                    .strip_prefix("gateway.toml:")
+                    .and_then(|rest| rest.split(':').next()?.parse().ok());
+                assert!(
+                    number.is_some_and(|number: usize| (1..=lines).contains(&number)),
+                    "{line:?}"
+                );
             }
             report.to_string()
         }
     };
-    assert!(!told.contains("environment-5b1c"), "{told:?} tells a secret of the environment");
-    assert!(!told.contains(PLANTED) || is_planted_elsewhere(text), "{told:?} tells a secret of {text:?}");
+    assert!(
+        !told.contains("environment-5b1c"),
+        "{told:?} tells a secret of the environment"
+    );
+    assert!(
+        !told.contains(PLANTED) || is_planted_elsewhere(text),
+        "{told:?} tells a secret of {text:?}"
+    );
 }
 
 /// Whether the planted text stands anywhere but in a secret, where it may well be told.
 fn is_planted_elsewhere(text: &str) -> bool {
     match text.parse::<Table>() {
         Ok(table) => {
-            let in_secrets: usize = table.iter().map(|(name, value)| planted_in_secrets(name, value)).sum();
+            let in_secrets: usize = table
+                .iter()
+                .map(|(name, value)| planted_in_secrets(name, value))
+                .sum();
             in_secrets != text.matches(PLANTED).count()
         }
         // A key that stands twice is told, and nothing else of a text that is no TOML.
-        Err(_) => DeTable::parse_recoverable(text).1.iter().any(|error| error.message() == "duplicate key"),
+        Err(_) => DeTable::parse_recoverable(text)
+            .1
+            .iter()
+            .any(|error| error.message() == "duplicate key"),
     }
 }
 
@@ -58,8 +86,14 @@ fn planted_in_secrets(name: &str, value: &Value) -> usize {
     let is_secret = ["secret", "client_secret", "shared_secret"].contains(&name);
     match value {
         Value::String(text) if is_secret => text.matches(PLANTED).count(),
-        Value::Table(table) if !is_secret => table.iter().map(|(name, value)| planted_in_secrets(name, value)).sum(),
-        Value::Array(values) => values.iter().map(|value| planted_in_secrets(name, value)).sum(),
+        Value::Table(table) if !is_secret => table
+            .iter()
+            .map(|(name, value)| planted_in_secrets(name, value))
+            .sum(),
+        Value::Array(values) => values
+            .iter()
+            .map(|value| planted_in_secrets(name, value))
+            .sum(),
         Value::String(_) | Value::Table(_) => 0,
         Value::Integer(_) | Value::Float(_) | Value::Boolean(_) | Value::Datetime(_) => 0,
     }

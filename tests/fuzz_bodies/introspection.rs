@@ -15,16 +15,31 @@ pub(crate) fn check(input: &[u8]) {
     let members = members::of_object(input);
     says(Introspection::parse(input), members.as_ref());
     let signed = Introspection::parse_signed(input, &[ISSUER.to_owned()], &[RECIPIENT.to_owned()]);
-    says(signed, members.as_ref().filter(|members| is_of_the_issuer_for_us(members)).and_then(within));
+    says(
+        signed,
+        members
+            .as_ref()
+            .filter(|members| is_of_the_issuer_for_us(members))
+            .and_then(within),
+    );
 }
 
 fn says(answer: Result<Introspection, UnclearAnswer>, members: Option<&Map<String, Value>>) {
-    match (answer, members.and_then(|members| members.get("active")), members) {
-        (Ok(Introspection::Active(claims)), Some(Value::Bool(true)), Some(members)) => is_judged_alike(claims, members),
+    match (
+        answer,
+        members.and_then(|members| members.get("active")),
+        members,
+    ) {
+        (Ok(Introspection::Active(claims)), Some(Value::Bool(true)), Some(members)) => {
+            is_judged_alike(claims, members)
+        }
         (Ok(Introspection::Inactive), Some(Value::Bool(false)), _) => {}
         (Err(error), None | Some(Value::Null | Value::Number(_) | Value::String(_)), _)
         | (Err(error), Some(Value::Array(_) | Value::Object(_)), _) => {
-            assert!(!error.to_string().contains(['\r', '\n']), "{error} forges a line of the log");
+            assert!(
+                !error.to_string().contains(['\r', '\n']),
+                "{error} forges a line of the log"
+            );
         }
         (answer, active, _) => panic!("{active:?} was read as {answer:?}"),
     }
@@ -42,8 +57,14 @@ fn is_judged_alike(claims: Claims, members: &Map<String, Value>) {
     let other = plain.check(&expected, now).map_err(reason);
     match (one, other) {
         (Ok(one), Ok(other)) => {
-            assert_eq!((one.scopes(), one.expires_at()), (other.scopes(), other.expires_at()));
-            assert_eq!((one.subject(), one.client_id()), (other.subject(), other.client_id()));
+            assert_eq!(
+                (one.scopes(), one.expires_at()),
+                (other.scopes(), other.expires_at())
+            );
+            assert_eq!(
+                (one.subject(), one.client_id()),
+                (other.subject(), other.client_id())
+            );
         }
         (one, other) => assert_eq!(one.err(), other.err()),
     }
@@ -58,5 +79,7 @@ fn is_of_the_issuer_for_us(members: &Map<String, Value>) -> bool {
 }
 
 fn within(members: &Map<String, Value>) -> Option<&Map<String, Value>> {
-    members.get("token_introspection").and_then(Value::as_object)
+    members
+        .get("token_introspection")
+        .and_then(Value::as_object)
 }

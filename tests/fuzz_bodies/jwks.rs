@@ -15,14 +15,26 @@ struct Document {
 
 pub(crate) fn check(input: &[u8]) {
     let is_object = input.trim_ascii_start().starts_with(b"{");
-    let written = serde_json::from_slice(input).ok().filter(|_| is_object).map(|document: Document| document.keys);
+    let written = serde_json::from_slice(input)
+        .ok()
+        .filter(|_| is_object)
+        .map(|document: Document| document.keys);
     match (Jwks::parse(input), &written) {
         (Ok(jwks), Some(written)) => {
             assert!(!jwks.keys.is_empty(), "a set without a key is none");
             are_in_order(&jwks.skipped, written.len());
-            assert_eq!(jwks.keys.len() + jwks.skipped.len(), written.len(), "a key is used or skipped");
-            let is_skipped = |index: usize| jwks.skipped.iter().any(|skipped| skipped.index == index);
-            let used = written.iter().enumerate().filter(|(index, _)| !is_skipped(*index)).map(|(_, key)| key);
+            assert_eq!(
+                jwks.keys.len() + jwks.skipped.len(),
+                written.len(),
+                "a key is used or skipped"
+            );
+            let is_skipped =
+                |index: usize| jwks.skipped.iter().any(|skipped| skipped.index == index);
+            let used = written
+                .iter()
+                .enumerate()
+                .filter(|(index, _)| !is_skipped(*index))
+                .map(|(_, key)| key);
             for (key, written) in jwks.keys.iter().zip(used) {
                 is_a_public_key(key, written);
             }
@@ -37,27 +49,56 @@ pub(crate) fn check(input: &[u8]) {
 }
 
 fn are_in_order(skipped: &[SkippedKey], number: usize) {
-    assert!(skipped.is_sorted_by(|one, next| one.index < next.index), "{skipped:?}");
-    assert!(skipped.iter().all(|skipped| skipped.index < number), "{skipped:?}");
+    assert!(
+        skipped.is_sorted_by(|one, next| one.index < next.index),
+        "{skipped:?}"
+    );
+    assert!(
+        skipped.iter().all(|skipped| skipped.index < number),
+        "{skipped:?}"
+    );
 }
 
 fn is_a_public_key(key: &Jwk, written: &Value) {
     let text = |name: &str| written.get(name).and_then(Value::as_str);
-    let octets = |name: &str| text(name).and_then(|text| URL_SAFE_NO_PAD.decode(text).ok()).unwrap_or_default();
+    let octets = |name: &str| {
+        text(name)
+            .and_then(|text| URL_SAFE_NO_PAD.decode(text).ok())
+            .unwrap_or_default()
+    };
     assert_eq!(key.kid.as_deref(), text("kid"));
     assert_eq!(key.algorithm.map(Algorithm::name), text("alg"));
     assert!(written.get("d").is_none(), "a private key is used");
-    assert!(written.get("use").is_none_or(|purpose| purpose == "sig"), "{written} is not for signatures");
-    let operations = written.get("key_ops").map(|operations| operations.to_string());
-    assert!(operations.is_none_or(|operations| operations.contains("\"verify\"")), "{written} is not for verifying");
+    assert!(
+        written.get("use").is_none_or(|purpose| purpose == "sig"),
+        "{written} is not for signatures"
+    );
+    let operations = written
+        .get("key_ops")
+        .map(|operations| operations.to_string());
+    assert!(
+        operations.is_none_or(|operations| operations.contains("\"verify\"")),
+        "{written} is not for verifying"
+    );
     match &key.material {
         KeyMaterial::Rsa { modulus, exponent } => {
             assert_eq!(text("kty"), Some("RSA"));
             let bits = modulus.len() * 8 - modulus[0].leading_zeros() as usize;
-            assert!((2048..=8192).contains(&bits) && modulus[modulus.len() - 1] % 2 == 1, "{bits} bits");
-            let exponent = exponent.iter().fold(0_u64, |number, octet| number << 8 | u64::from(*octet));
-            assert!(exponent % 2 == 1 && (3..1 << 32).contains(&exponent), "exponent {exponent}");
-            assert!(octets("n").ends_with(modulus), "the modulus is the one that was written");
+            assert!(
+                (2048..=8192).contains(&bits) && modulus[modulus.len() - 1] % 2 == 1,
+                "{bits} bits"
+            );
+            let exponent = exponent
+                .iter()
+                .fold(0_u64, |number, octet| number << 8 | u64::from(*octet));
+            assert!(
+                exponent % 2 == 1 && (3..1 << 32).contains(&exponent),
+                "exponent {exponent}"
+            );
+            assert!(
+                octets("n").ends_with(modulus),
+                "the modulus is the one that was written"
+            );
         }
         KeyMaterial::Ec { curve, point } => {
             assert_eq!((text("kty"), text("crv")), (Some("EC"), Some(name(*curve))));
@@ -69,9 +110,15 @@ fn is_a_public_key(key: &Jwk, written: &Value) {
             assert_eq!((x.len(), x), (32, &octets("x")));
         }
     }
-    for algorithm in Algorithm::ALL.into_iter().filter(|algorithm| key.fits(*algorithm)) {
+    for algorithm in Algorithm::ALL
+        .into_iter()
+        .filter(|algorithm| key.fits(*algorithm))
+    {
         assert!(!algorithm.is_hmac(), "a public key is no secret");
-        assert!(key.algorithm.is_none_or(|only| only == algorithm), "{algorithm} is not the key's");
+        assert!(
+            key.algorithm.is_none_or(|only| only == algorithm),
+            "{algorithm} is not the key's"
+        );
     }
 }
 

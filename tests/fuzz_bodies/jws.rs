@@ -11,11 +11,17 @@ use serde_json::{Map, Value};
 use super::members;
 
 pub(crate) fn check(input: &[u8]) {
-    let Ok(text) = std::str::from_utf8(input) else { return };
+    let Ok(text) = std::str::from_utf8(input) else {
+        return;
+    };
     judge(text);
     let lines: Vec<&str> = text.lines().collect();
     if let [header, payload, signature] = lines[..] {
-        judge(&format!("{}.{}.{signature}", URL_SAFE_NO_PAD.encode(header), URL_SAFE_NO_PAD.encode(payload)));
+        judge(&format!(
+            "{}.{}.{signature}",
+            URL_SAFE_NO_PAD.encode(header),
+            URL_SAFE_NO_PAD.encode(payload)
+        ));
     }
 }
 
@@ -25,40 +31,73 @@ fn judge(token: &str) {
         Ok(TokenShape::Opaque) => assert!(!is_meant_as_a_jwt(token), "{token} is meant as a JWT"),
         Err(error) => {
             assert!(is_meant_as_a_jwt(token), "{token}: {error}");
-            assert!(!error.to_string().contains(['\r', '\n']), "{error} forges a line of the log");
+            assert!(
+                !error.to_string().contains(['\r', '\n']),
+                "{error} forges a line of the log"
+            );
         }
     }
 }
 
 fn is_one_to_the_letter(token: &str, jws: &CompactJws<'_>) {
-    assert_eq!(format!("{}.{}", jws.signing_input(), jws.signature()), token);
-    let (first, second) = jws.signing_input().split_once('.').expect("two parts are signed");
-    assert_eq!(URL_SAFE_NO_PAD.encode(jws.payload()), second, "a payload has one spelling");
+    assert_eq!(
+        format!("{}.{}", jws.signing_input(), jws.signature()),
+        token
+    );
+    let (first, second) = jws
+        .signing_input()
+        .split_once('.')
+        .expect("two parts are signed");
+    assert_eq!(
+        URL_SAFE_NO_PAD.encode(jws.payload()),
+        second,
+        "a payload has one spelling"
+    );
     let header = header_of(first).expect("a JWT's header is a JSON object");
     let text = |name: &str| header.get(name).and_then(Value::as_str);
     assert_eq!(text("alg"), Some(jws.header().algorithm.name()));
     assert_eq!(text("kid"), jws.header().kid.as_deref());
     assert_eq!(text("typ"), jws.header().token_type.as_deref());
-    assert!(!header.contains_key("crit") && !header.contains_key("b64"), "{token} changes what is signed");
-    assert!(header.get("zip").is_none_or(|zip| zip == "NONE"), "{token} is packed");
+    assert!(
+        !header.contains_key("crit") && !header.contains_key("b64"),
+        "{token} changes what is signed"
+    );
+    assert!(
+        header.get("zip").is_none_or(|zip| zip == "NONE"),
+        "{token} is packed"
+    );
     for accepted in ["at+jwt", "application/at+jwt", "JWT", ""] {
         let is_accepted = match text("typ") {
             None => accepted.is_empty(),
             Some(written) => !accepted.is_empty() && subtype(written) == subtype(accepted),
         };
-        assert_eq!(jws.check_type(&[accepted.to_owned()]).is_ok(), is_accepted, "{accepted:?} of {token}");
+        assert_eq!(
+            jws.check_type(&[accepted.to_owned()]).is_ok(),
+            is_accepted,
+            "{accepted:?} of {token}"
+        );
     }
     // What stands in the header as well is no secret.
-    let (shown, told) = (format!("{jws:?}"), Value::Object(header.clone()).to_string());
+    let (shown, told) = (
+        format!("{jws:?}"),
+        Value::Object(header.clone()).to_string(),
+    );
     let is_told = jws.signature().len() < 16 || told.contains(jws.signature());
-    assert!(is_told || !shown.contains(jws.signature()), "{shown} shows the signature");
+    assert!(
+        is_told || !shown.contains(jws.signature()),
+        "{shown} shows the signature"
+    );
 }
 
 fn is_meant_as_a_jwt(token: &str) -> bool {
     let parts: Vec<&str> = token.split('.').collect();
-    let [first, _, _] = parts[..] else { return false };
+    let [first, _, _] = parts[..] else {
+        return false;
+    };
     header_of(first).is_some_and(|header| header.contains_key("alg"))
-        || URL_SAFE_NO_PAD.decode(first).is_ok_and(|text| members::are_repeated(&text))
+        || URL_SAFE_NO_PAD
+            .decode(first)
+            .is_ok_and(|text| members::are_repeated(&text))
 }
 
 fn header_of(part: &str) -> Option<Map<String, Value>> {
@@ -67,5 +106,8 @@ fn header_of(part: &str) -> Option<Map<String, Value>> {
 
 fn subtype(media_type: &str) -> String {
     let media_type = media_type.to_ascii_lowercase();
-    media_type.strip_prefix("application/").map(str::to_owned).unwrap_or(media_type)
+    media_type
+        .strip_prefix("application/")
+        .map(str::to_owned)
+        .unwrap_or(media_type)
 }

@@ -37,7 +37,11 @@ pub(crate) fn check(input: &[u8]) {
     let (bytes, is_reset) = stand.tell(input);
     are_answers(&bytes, is_reset, input);
     let seen = mem::take(&mut *stand.complaints.lock().expect("no panic"));
-    assert!(seen.is_empty(), "{seen:?}, last after {}", input.escape_ascii());
+    assert!(
+        seen.is_empty(),
+        "{seen:?}, last after {}",
+        input.escape_ascii()
+    );
 }
 
 struct Stand {
@@ -60,12 +64,22 @@ impl Stand {
              [[routes]]\npath = \"/public/{{*rest}}\"\npublic = true\nupstream = \"up\"\n\
              [[routes]]\npath = \"/{{*rest}}\"\nscope = \"read\"\nupstream = \"up\"\n"
         );
-        let stand = Self { gateway: start_gateway(&toml), complaints };
+        let stand = Self {
+            gateway: start_gateway(&toml),
+            complaints,
+        };
         // The good token gets through, so that what is said of protected paths is said of something.
-        for (authorization, status) in [("", "401"), (&*format!("Authorization: Bearer {TOKEN}\r\n"), "200")] {
+        for (authorization, status) in [
+            ("", "401"),
+            (&*format!("Authorization: Bearer {TOKEN}\r\n"), "200"),
+        ] {
             let request = format!("GET /secret HTTP/1.1\r\nHost: api.test\r\n{authorization}\r\n");
             let (answers, _) = stand.tell(request.as_bytes());
-            assert!(answers.starts_with(format!("HTTP/1.1 {status}").as_bytes()), "{}", answers.escape_ascii());
+            assert!(
+                answers.starts_with(format!("HTTP/1.1 {status}").as_bytes()),
+                "{}",
+                answers.escape_ascii()
+            );
         }
         stand
     }
@@ -75,39 +89,58 @@ impl Stand {
         let begin = Instant::now();
         let mut socket = TcpStream::connect(self.gateway).expect("the gateway listens");
         socket.set_read_timeout(Some(PATIENCE)).expect("a time-out");
-        socket.set_write_timeout(Some(PATIENCE)).expect("a time-out");
+        socket
+            .set_write_timeout(Some(PATIENCE))
+            .expect("a time-out");
         // The gateway may close before it has read all.
         let _ = socket.write_all(&[input, LAST].concat());
         let (mut bytes, mut chunk) = (Vec::new(), [0; 4096]);
         loop {
-            assert!(begin.elapsed() < PATIENCE, "no end after {PATIENCE:?}: {}", input.escape_ascii());
+            assert!(
+                begin.elapsed() < PATIENCE,
+                "no end after {PATIENCE:?}: {}",
+                input.escape_ascii()
+            );
             match socket.read(&mut chunk) {
                 Ok(0) => return (bytes, false),
                 Ok(read) => bytes.extend_from_slice(&chunk[..read]),
                 Err(error) if error.kind() == ErrorKind::ConnectionReset => return (bytes, true),
                 // A fuzzer watches the time with a signal.
                 Err(error) if error.kind() == ErrorKind::Interrupted => {}
-                Err(error) => panic!("neither answer nor close, but {error}: {}", input.escape_ascii()),
+                Err(error) => panic!(
+                    "neither answer nor close, but {error}: {}",
+                    input.escape_ascii()
+                ),
             }
         }
     }
 }
 
 fn start_gateway(toml: &str) -> SocketAddr {
-    let (config, source) = scopegate::config::parse("gateway.toml", toml).unwrap_or_else(|report| panic!("{report}"));
+    let (config, source) =
+        scopegate::config::parse("gateway.toml", toml).unwrap_or_else(|report| panic!("{report}"));
     let snapshot = compile(&config).unwrap_or_else(|faults| panic!("{}", source.report(faults)));
     let settings = Settings::from(&config.server);
     let listeners = listen(&[config.listeners[0].address.value], 1, false).expect("a free port");
     let address = listeners.addresses()[0];
     thread::spawn(move || {
-        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().expect("a runtime");
+        let runtime = tokio::runtime::Builder::new_current_thread()
+            .enable_all()
+            .build()
+            .expect("a runtime");
         runtime.block_on(async {
             let publisher: Publisher = Arc::new(ArcSwap::from_pointee(snapshot));
             gateway::attend_to(&publisher.load(), None);
             let clock = Clock::by_hand(UnixTime::from_seconds(NOW));
-            let _server =
-                Server::start(listeners, &[Shown::new(None)], &settings, &publisher, &clock, &Telemetry::new())
-                    .expect("threads");
+            let _server = Server::start(
+                listeners,
+                &[Shown::new(None)],
+                &settings,
+                &publisher,
+                &clock,
+                &Telemetry::new(),
+            )
+            .expect("threads");
             // It serves for as long as this process lives.
             std::future::pending::<()>().await;
         });
@@ -121,7 +154,9 @@ fn start_upstream(complaints: &Arc<Mutex<Vec<String>>>) -> SocketAddr {
     let complaints = Arc::clone(complaints);
     thread::spawn(move || {
         for socket in listener.incoming() {
-            let (Ok(socket), complaints) = (socket, Arc::clone(&complaints)) else { continue };
+            let (Ok(socket), complaints) = (socket, Arc::clone(&complaints)) else {
+                continue;
+            };
             thread::spawn(move || {
                 if let Err(Stop::Complaint(complaint)) = serve(socket) {
                     complaints.lock().expect("no panic").push(complaint);
@@ -136,7 +171,10 @@ fn start_upstream(complaints: &Arc<Mutex<Vec<String>>>) -> SocketAddr {
 fn listen_for_panics(complaints: &Arc<Mutex<Vec<String>>>) {
     let (complaints, earlier) = (Arc::clone(complaints), panic::take_hook());
     panic::set_hook(Box::new(move |news| {
-        if thread::current().name().is_some_and(|name| name.starts_with("worker-")) {
+        if thread::current()
+            .name()
+            .is_some_and(|name| name.starts_with("worker-"))
+        {
             complaints.lock().expect("no panic").push(news.to_string());
         }
         earlier(news);
@@ -178,7 +216,11 @@ impl Reader {
     /// What stands before `end`, which is taken as well.
     fn until(&mut self, end: &str) -> Result<String, Stop> {
         loop {
-            if let Some(place) = self.bytes.windows(end.len()).position(|window| window == end.as_bytes()) {
+            if let Some(place) = self
+                .bytes
+                .windows(end.len())
+                .position(|window| window == end.as_bytes())
+            {
                 let text = self.take(place + end.len())?;
                 return Ok(text[..place].iter().copied().map(char::from).collect());
             }
@@ -189,7 +231,9 @@ impl Reader {
     fn chunks(&mut self) -> Result<(), Stop> {
         loop {
             let size = self.until("\r\n")?;
-            let Ok(size) = usize::from_str_radix(&size, 16) else { return complain("no size of a chunk", &size) };
+            let Ok(size) = usize::from_str_radix(&size, 16) else {
+                return complain("no size of a chunk", &size);
+            };
             if size == 0 {
                 while !self.until("\r\n")?.is_empty() {}
                 return Ok(());
@@ -202,14 +246,22 @@ impl Reader {
 }
 
 fn serve(socket: TcpStream) -> Result<(), Stop> {
-    let mut reader = Reader { socket, bytes: Vec::new() };
+    let mut reader = Reader {
+        socket,
+        bytes: Vec::new(),
+    };
     loop {
         let head = reader.until("\r\n\r\n")?;
-        let Some(request) = Request::read(&head) else { return complain("no request", &head) };
+        let Some(request) = Request::read(&head) else {
+            return complain("no request", &head);
+        };
         if !request.is_permitted() {
             return complain("a request that nobody permitted", &head);
         }
-        match (&request.values("content-length")[..], &request.values("transfer-encoding")[..]) {
+        match (
+            &request.values("content-length")[..],
+            &request.values("transfer-encoding")[..],
+        ) {
             ([], []) => {}
             ([length], []) => match length.parse() {
                 Ok(length) => drop(reader.take(length)?),
@@ -220,7 +272,10 @@ fn serve(socket: TcpStream) -> Result<(), Stop> {
         }
         let body = if request.method == "HEAD" { "" } else { "seen" };
         let answer = format!("HTTP/1.1 200 OK\r\ncontent-length: 4\r\n\r\n{body}");
-        reader.socket.write_all(answer.as_bytes()).map_err(|_| Stop::Gone)?;
+        reader
+            .socket
+            .write_all(answer.as_bytes())
+            .map_err(|_| Stop::Gone)?;
     }
 }
 
@@ -238,21 +293,34 @@ impl<'h> Request<'h> {
     fn read(head: &'h str) -> Option<Self> {
         let mut lines = head.split("\r\n");
         let request_line: Vec<&str> = lines.next()?.split(' ').collect();
-        let [method, target, "HTTP/1.1"] = request_line[..] else { return None };
-        Some(Self { method, target, headers: headers(lines)? })
+        let [method, target, "HTTP/1.1"] = request_line[..] else {
+            return None;
+        };
+        Some(Self {
+            method,
+            target,
+            headers: headers(lines)?,
+        })
     }
 
     fn values(&self, name: &str) -> Vec<&'h str> {
-        self.headers.iter().filter(|(known, _)| known.eq_ignore_ascii_case(name)).map(|(_, value)| *value).collect()
+        self.headers
+            .iter()
+            .filter(|(known, _)| known.eq_ignore_ascii_case(name))
+            .map(|(_, value)| *value)
+            .collect()
     }
 
     fn is_permitted(&self) -> bool {
         let path = self.target.split('?').next().unwrap_or_default();
         let segments: Vec<&str> = path.split('/').collect();
-        let is_plain = segments.iter().enumerate().all(|(place, segment)| match *segment {
-            "" => place == 0 || place + 1 == segments.len(),
-            name => place > 0 && name != "." && name != "..",
-        });
+        let is_plain = segments
+            .iter()
+            .enumerate()
+            .all(|(place, segment)| match *segment {
+                "" => place == 0 || place + 1 == segments.len(),
+                name => place > 0 && name != "." && name != "..",
+            });
         let is_public = segments.get(1) == Some(&"public");
         let has_token = match self.values("authorization")[..] {
             [value] => value.split(' ').next_back() == Some(TOKEN),
@@ -268,8 +336,16 @@ fn headers<'h>(lines: impl Iterator<Item = &'h str>) -> Option<Vec<(&'h str, &'h
     let is_of_a_value = |c: char| c == '\t' || !c.is_ascii_control();
     lines
         .map(|line| line.split_once(':'))
-        .map(|field| field.filter(|(name, value)| name.chars().all(is_of_a_name) && value.chars().all(is_of_a_value)))
-        .map(|field| field.filter(|(name, _)| !name.is_empty()).map(|(name, value)| (name, value.trim())))
+        .map(|field| {
+            field.filter(|(name, value)| {
+                name.chars().all(is_of_a_name) && value.chars().all(is_of_a_value)
+            })
+        })
+        .map(|field| {
+            field
+                .filter(|(name, _)| !name.is_empty())
+                .map(|(name, value)| (name, value.trim()))
+        })
         .collect()
 }
 
@@ -281,17 +357,27 @@ fn are_answers(bytes: &[u8], is_reset: bool, input: &[u8]) {
     let mut rest = &*text;
     while !rest.is_empty() {
         let Some((head, after)) = rest.split_once("\r\n\r\n") else {
-            assert!(is_reset, "half an answer to {}: {rest:?}", input.escape_ascii());
+            assert!(
+                is_reset,
+                "half an answer to {}: {rest:?}",
+                input.escape_ascii()
+            );
             return;
         };
-        let length = body_length(head).unwrap_or_else(|| panic!("no answer to {}: {head:?}", input.escape_ascii()));
+        let length = body_length(head)
+            .unwrap_or_else(|| panic!("no answer to {}: {head:?}", input.escape_ascii()));
         // An answer to HEAD tells the length of a body that does not come.
-        let is_bodiless = after.starts_with("HTTP/1.") || after.is_empty() && contains(input, b"HEAD");
+        let is_bodiless =
+            after.starts_with("HTTP/1.") || after.is_empty() && contains(input, b"HEAD");
         rest = match after.get(length..) {
             _ if is_bodiless => after,
             Some(further) => further,
             None => {
-                assert!(is_reset, "half a body for {}: {head:?} {after:?}", input.escape_ascii());
+                assert!(
+                    is_reset,
+                    "half a body for {}: {head:?} {after:?}",
+                    input.escape_ascii()
+                );
                 return;
             }
         };
@@ -304,21 +390,31 @@ fn are_frames(bytes: &[u8], is_reset: bool, input: &[u8]) {
     let mut rest = bytes;
     while let [high, middle, low, kind, after @ ..] = rest {
         let is_first = rest.len() == bytes.len();
-        assert!(!is_first || *kind == SETTINGS, "the first frame after {}", input.escape_ascii());
+        assert!(
+            !is_first || *kind == SETTINGS,
+            "the first frame after {}",
+            input.escape_ascii()
+        );
         let length = usize::from(*high) << 16 | usize::from(*middle) << 8 | usize::from(*low);
         match after.get(length + 5..) {
             Some(further) => rest = further,
             None => break,
         }
     }
-    assert!(rest.is_empty() || is_reset, "half a frame after {}: {rest:?}", input.escape_ascii());
+    assert!(
+        rest.is_empty() || is_reset,
+        "half a frame after {}: {rest:?}",
+        input.escape_ascii()
+    );
 }
 
 /// How long the body of an answer is; `None` where the head is none of an answer with one framing.
 fn body_length(head: &str) -> Option<usize> {
     let mut lines = head.split("\r\n");
     let status_line = lines.next()?;
-    let status = status_line.strip_prefix("HTTP/1.1 ").or_else(|| status_line.strip_prefix("HTTP/1.0 "))?;
+    let status = status_line
+        .strip_prefix("HTTP/1.1 ")
+        .or_else(|| status_line.strip_prefix("HTTP/1.0 "))?;
     let status: u16 = status.get(..3)?.parse().ok()?;
     let headers = headers(lines)?;
     let values = |name: &str| {
@@ -328,7 +424,11 @@ fn body_length(head: &str) -> Option<usize> {
             .map(|(_, value)| *value)
             .collect::<Vec<_>>()
     };
-    match (values("content-length")[..].first(), values("content-length").len(), values("transfer-encoding").len()) {
+    match (
+        values("content-length")[..].first(),
+        values("content-length").len(),
+        values("transfer-encoding").len(),
+    ) {
         (None, 0, 0) if (100..200).contains(&status) || status == 204 || status == 304 => Some(0),
         (Some(length), 1, 0) if (200..600).contains(&status) => length.parse().ok(),
         _ => None,

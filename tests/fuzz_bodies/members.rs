@@ -10,7 +10,9 @@ pub(crate) fn are_repeated(text: &[u8]) -> bool {
 
 /// The object that `text` is, if it is one and names no member twice.
 pub(crate) fn of_object(text: &[u8]) -> Option<Map<String, Value>> {
-    let Ok(Value::Object(members)) = serde_json::from_slice(text) else { return None };
+    let Ok(Value::Object(members)) = serde_json::from_slice(text) else {
+        return None;
+    };
     (!are_repeated(text)).then_some(members)
 }
 

@@ -15,9 +15,14 @@ pub(crate) fn check(input: &[u8]) {
         match (Endpoints::read(input, URL, issuer), &members) {
             (Ok(endpoints), Some(members)) => {
                 assert_eq!(written, Some(&Value::from(issuer)));
-                for name in [EndpointName::Jwks, EndpointName::Introspection, EndpointName::Token] {
+                for name in [
+                    EndpointName::Jwks,
+                    EndpointName::Introspection,
+                    EndpointName::Token,
+                ] {
                     let written = members.get(name.as_str()).and_then(Value::as_str);
-                    let believed = written.filter(|url| url.starts_with("https://") || is_as_open(url, issuer));
+                    let believed = written
+                        .filter(|url| url.starts_with("https://") || is_as_open(url, issuer));
                     assert_eq!(endpoints.url(name), believed);
                 }
             }
@@ -36,5 +41,8 @@ fn is_as_open(url: &str, issuer: &str) -> bool {
 }
 
 fn is_one_line(error: &DiscoveryError) {
-    assert!(!error.to_string().contains(['\r', '\n']), "{error} forges a line of the log");
+    assert!(
+        !error.to_string().contains(['\r', '\n']),
+        "{error} forges a line of the log"
+    );
 }

@@ -40,5 +40,7 @@ pub(crate) const TARGETS: [(&str, Body); 12] = [
 /// The body of that name.
 pub(crate) fn body(name: &str) -> Body {
     let found = TARGETS.iter().find(|(known, _)| *known == name);
-    found.map(|(_, body)| *body).unwrap_or_else(|| panic!("no target is called {name}"))
+    found
+        .map(|(_, body)| *body)
+        .unwrap_or_else(|| panic!("no target is called {name}"))
 }

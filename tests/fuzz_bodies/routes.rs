@@ -20,23 +20,47 @@ const MOST_ROUTES: usize = 48;
 const MOST_REQUESTS: usize = 48;
 
 pub(crate) fn check(input: &[u8]) {
-    let Ok(text) = std::str::from_utf8(input) else { return };
+    let Ok(text) = std::str::from_utf8(input) else {
+        return;
+    };
     let lines: Vec<Vec<&str>> = text.lines().map(|line| line.split(' ').collect()).collect();
     let mut routes: Vec<Route> = Vec::new();
-    for route in lines.iter().filter_map(|words| route(words)).take(MOST_ROUTES) {
+    for route in lines
+        .iter()
+        .filter_map(|words| route(words))
+        .take(MOST_ROUTES)
+    {
         // A table with two routes for one request is refused, so the later one is left out.
-        let is_alone = routes.iter().all(|earlier| !could_both_answer(earlier, &route));
+        let is_alone = routes
+            .iter()
+            .all(|earlier| !could_both_answer(earlier, &route));
         routes.push(route);
-        assert_eq!(RouteTable::build(routes.clone()).is_ok(), is_alone, "{:?}", routes.last());
+        assert_eq!(
+            RouteTable::build(routes.clone()).is_ok(),
+            is_alone,
+            "{:?}",
+            routes.last()
+        );
         if !is_alone {
             routes.pop();
         }
     }
     let table = RouteTable::build(routes).expect("what could answer beside another was left out");
-    for words in lines.iter().filter(|words| words[0] == "?").take(MOST_REQUESTS) {
-        let [_, method, host, path] = words[..] else { continue };
-        let (Ok(method), Ok(host)) = (Method::from_bytes(method.as_bytes()), normal_host(host)) else { continue };
-        let Ok(path) = NormalPath::parse(path, PathParameters::Allow) else { continue };
+    for words in lines
+        .iter()
+        .filter(|words| words[0] == "?")
+        .take(MOST_REQUESTS)
+    {
+        let [_, method, host, path] = words[..] else {
+            continue;
+        };
+        let (Ok(method), Ok(host)) = (Method::from_bytes(method.as_bytes()), normal_host(host))
+        else {
+            continue;
+        };
+        let Ok(path) = NormalPath::parse(path, PathParameters::Allow) else {
+            continue;
+        };
         is_found_by_trying_each(&table, &host, &path, &method);
     }
 }
@@ -53,7 +77,10 @@ fn route(words: &[&str]) -> Option<Route> {
     };
     let hosts = match *hosts {
         "*" => Vec::new(),
-        listed => listed.split(',').map(|host| HostPattern::parse(host).ok()).collect::<Option<_>>()?,
+        listed => listed
+            .split(',')
+            .map(|host| HostPattern::parse(host).ok())
+            .collect::<Option<_>>()?,
     };
     let path = RoutePattern::parse(path).ok()?;
     let requirement = match scope {
@@ -61,9 +88,18 @@ fn route(words: &[&str]) -> Option<Route> {
         Some("-") => Requirement::Token { any_of: Vec::new() },
         // Which scope implies which is another matter.
         Some(scope) if scope.contains(['*', '{']) => return None,
-        Some(scope) => Requirement::Token { any_of: vec![ScopeRequirement::parse(scope, &path).ok()?] },
+        Some(scope) => Requirement::Token {
+            any_of: vec![ScopeRequirement::parse(scope, &path).ok()?],
+        },
     };
-    Some(Route { hosts, path, methods, requirement, issuers: Vec::new(), is_enforced: true })
+    Some(Route {
+        hosts,
+        path,
+        methods,
+        requirement,
+        issuers: Vec::new(),
+        is_enforced: true,
+    })
 }
 
 fn could_both_answer(one: &Route, other: &Route) -> bool {
@@ -73,8 +109,16 @@ fn could_both_answer(one: &Route, other: &Route) -> bool {
     };
     // A method that nobody listed stands for all the others.
     let mut tried = vec![Method::from_bytes(b"UNHEARD-OF").expect("a method")];
-    tried.extend([one, other].iter().filter_map(|route| route.methods.listed()).flatten().cloned());
-    let have_a_method = tried.iter().any(|method| one.methods.contains(method) && other.methods.contains(method));
+    tried.extend(
+        [one, other]
+            .iter()
+            .filter_map(|route| route.methods.listed())
+            .flatten()
+            .cloned(),
+    );
+    let have_a_method = tried
+        .iter()
+        .any(|method| one.methods.contains(method) && other.methods.contains(method));
     have_a_host && have_a_method && shape(one) == shape(other)
 }
 
@@ -91,7 +135,13 @@ fn shape(route: &Route) -> Vec<Segment> {
         name if name.starts_with('{') => Segment::Name,
         literal => Segment::Literal(decoded(literal)),
     };
-    route.path.as_str().split('/').skip(1).map(segment).collect()
+    route
+        .path
+        .as_str()
+        .split('/')
+        .skip(1)
+        .map(segment)
+        .collect()
 }
 
 fn decoded(text: &str) -> Vec<u8> {
@@ -116,7 +166,9 @@ fn fit(route: &Route, path: &str) -> Option<(Vec<u8>, Vec<Vec<u8>>)> {
         match (expected, found) {
             (Segment::Rest, _) => {
                 rank.push(0);
-                values.push(decoded(&segments.get(place..).unwrap_or_default().join("/")));
+                values.push(decoded(
+                    &segments.get(place..).unwrap_or_default().join("/"),
+                ));
                 return Some((rank, values));
             }
             (Segment::Literal(literal), Some(found)) if decoded(found) == *literal => rank.push(4),
@@ -139,48 +191,93 @@ fn fit(route: &Route, path: &str) -> Option<(Vec<u8>, Vec<Vec<u8>>)> {
 fn host_rank(route: &Route, host: &str) -> Option<usize> {
     let rank = |pattern: &HostPattern| match pattern.to_string() {
         exact if exact == host => Some(usize::MAX),
-        pattern => pattern.strip_prefix('*').filter(|suffix| host.ends_with(*suffix)).map(str::len),
+        pattern => pattern
+            .strip_prefix('*')
+            .filter(|suffix| host.ends_with(*suffix))
+            .map(str::len),
     };
-    if route.hosts.is_empty() { Some(0) } else { route.hosts.iter().filter_map(rank).max() }
+    if route.hosts.is_empty() {
+        Some(0)
+    } else {
+        route.hosts.iter().filter_map(rank).max()
+    }
 }
 
 fn is_found_by_trying_each(table: &RouteTable, host: &str, path: &NormalPath<'_>, method: &Method) {
-    let best_host = table.routes().iter().filter_map(|route| host_rank(route, host)).max();
+    let best_host = table
+        .routes()
+        .iter()
+        .filter_map(|route| host_rank(route, host))
+        .max();
     let of_host = |route: &Route| best_host.is_some() && host_rank(route, host) == best_host;
-    let fitting = || table.routes().iter().enumerate().filter(|(_, route)| of_host(route));
-    let best = fitting().filter_map(|(_, route)| fit(route, path.as_str())).map(|(rank, _)| rank).max();
-    let is_best = |route: &Route| fit(route, path.as_str()).is_some_and(|(rank, _)| Some(rank) == best);
+    let fitting = || {
+        table
+            .routes()
+            .iter()
+            .enumerate()
+            .filter(|(_, route)| of_host(route))
+    };
+    let best = fitting()
+        .filter_map(|(_, route)| fit(route, path.as_str()))
+        .map(|(rank, _)| rank)
+        .max();
+    let is_best =
+        |route: &Route| fit(route, path.as_str()).is_some_and(|(rank, _)| Some(rank) == best);
     let same: Vec<(usize, &Route)> = fitting().filter(|(_, route)| is_best(route)).collect();
-    let taking = same.iter().find(|(_, route)| route.methods.contains(method));
+    let taking = same
+        .iter()
+        .find(|(_, route)| route.methods.contains(method));
     match (table.find(host, path, method), taking) {
         (Ok(found), Some((index, route))) => {
             assert_eq!(found.index, *index, "{method} {host} {path:?}");
             let (_, values) = fit(route, path.as_str()).expect("it fits");
             for (name, value) in route.path.parameters().zip(values) {
-                let given = found.parameters.get(name).map(|text| text.as_bytes().to_owned());
+                let given = found
+                    .parameters
+                    .get(name)
+                    .map(|text| text.as_bytes().to_owned());
                 assert_eq!(given, Some(value), "{name} of {path:?}");
             }
             is_read_in_one_way(route, &fitting().collect::<Vec<_>>(), path.as_str(), method);
         }
-        (Err(NoRoute::NotFound { .. }), None) => assert!(same.is_empty(), "{method} {host} {path:?}"),
+        (Err(NoRoute::NotFound { .. }), None) => {
+            assert!(same.is_empty(), "{method} {host} {path:?}")
+        }
         (Err(NoRoute::MethodNotAllowed { allow, .. }), None) => {
             let allowed: Vec<&str> = allow.to_str().expect("ASCII").split(", ").collect();
             for (_, route) in &same {
-                let listed = route.methods.listed().expect("what takes every method would have been found");
-                assert!(listed.iter().all(|method| allowed.contains(&method.as_str())), "{allowed:?} {listed:?}");
+                let listed = route
+                    .methods
+                    .listed()
+                    .expect("what takes every method would have been found");
+                assert!(
+                    listed
+                        .iter()
+                        .all(|method| allowed.contains(&method.as_str())),
+                    "{allowed:?} {listed:?}"
+                );
             }
             let is_taken = |name: &&str| {
                 let method = Method::from_bytes(name.as_bytes()).expect("a method");
-                same.iter().any(|(_, route)| route.methods.contains(&method))
+                same.iter()
+                    .any(|(_, route)| route.methods.contains(&method))
             };
-            assert!(!same.is_empty() && allowed.iter().all(is_taken), "{allowed:?}");
+            assert!(
+                !same.is_empty() && allowed.iter().all(is_taken),
+                "{allowed:?}"
+            );
         }
         (Err(NoRoute::Lookalike { of, through }), Some((index, chosen))) => {
             assert_eq!(through, *index, "{method} {host} {path:?}");
             let other = &table.routes()[of];
-            assert!(of_host(other) && !is_passed_by(chosen, other, method), "{method} {host} {path:?}: {other:?}");
+            assert!(
+                of_host(other) && !is_passed_by(chosen, other, method),
+                "{method} {host} {path:?}: {other:?}"
+            );
             if let Some(readings) = lenient::readings(path.as_str(), chosen) {
-                let fits = readings.iter().any(|reading| lenient::fit(other, reading).is_some());
+                let fits = readings
+                    .iter()
+                    .any(|reading| lenient::fit(other, reading).is_some());
                 assert!(fits, "{method} {host} {path:?}: {other:?}");
             }
         }
@@ -203,18 +300,28 @@ fn is_passed_by(one: &Route, other: &Route, method: &Method) -> bool {
 // Whatever way a path is read that has placeholders for values: the routes that are most specific for it then are passed by
 // who passes the one that was found.
 fn is_read_in_one_way(chosen: &Route, of_host: &[(usize, &Route)], path: &str, method: &Method) {
-    if !path.split('/').skip(1).zip(shape(chosen)).any(|(_, segment)| !matches!(segment, Segment::Literal(_))) {
+    if !path
+        .split('/')
+        .skip(1)
+        .zip(shape(chosen))
+        .any(|(_, segment)| !matches!(segment, Segment::Literal(_)))
+    {
         // A path of literals alone is what its route says.
         return;
     }
     for reading in lenient::readings(path, chosen).into_iter().flatten() {
         let fit = |route: &Route| lenient::fit(route, &reading);
         let best = of_host.iter().filter_map(|(_, route)| fit(route)).max();
-        let same: Vec<_> = of_host.iter().filter(|(_, route)| best.is_some() && fit(route) == best).collect();
+        let same: Vec<_> = of_host
+            .iter()
+            .filter(|(_, route)| best.is_some() && fit(route) == best)
+            .collect();
         if same.iter().any(|(_, route)| std::ptr::eq(*route, chosen)) {
             continue;
         }
-        let taking = same.iter().find(|(_, route)| route.methods.contains(method));
+        let taking = same
+            .iter()
+            .find(|(_, route)| route.methods.contains(method));
         for (_, other) in taking.map_or(&same[..], std::slice::from_ref) {
             assert!(
                 is_passed_by(chosen, other, method),

@@ -10,7 +10,20 @@ use proptest::sample::select;
 use super::fuzz_bodies::body;
 
 fn segment() -> impl Strategy<Value = &'static str> {
-    select(vec!["a", "b", "%61", "a%40b", "a@b", "caf%C3%A9", "caf%c3%a9", "a%20b", "%25x", ".a", "a;b", "a%3bb"])
+    select(vec![
+        "a",
+        "b",
+        "%61",
+        "a%40b",
+        "a@b",
+        "caf%C3%A9",
+        "caf%c3%a9",
+        "a%20b",
+        "%25x",
+        ".a",
+        "a;b",
+        "a%3bb",
+    ])
 }
 
 fn written_segment() -> impl Strategy<Value = String> {
@@ -18,26 +31,72 @@ fn written_segment() -> impl Strategy<Value = String> {
 }
 
 fn hosts() -> impl Strategy<Value = String> {
-    let host = select(vec!["a.b", "A.B.", "x.a.b", "*.b", "*.a.b", "*.x.a.b", "[::1]", "[0::1]", "127.0.0.1"]);
+    let host = select(vec![
+        "a.b",
+        "A.B.",
+        "x.a.b",
+        "*.b",
+        "*.a.b",
+        "*.x.a.b",
+        "[::1]",
+        "[0::1]",
+        "127.0.0.1",
+    ]);
     prop_oneof![2 => Just("*".to_owned()), 3 => vec(host, 1..4).prop_map(|hosts| hosts.join(","))]
 }
 
 fn route() -> impl Strategy<Value = String> {
-    let methods = select(vec!["*", "GET", "HEAD", "POST", "GET,POST", "PUT,DELETE", "HEAD,PATCH"]);
+    let methods = select(vec![
+        "*",
+        "GET",
+        "HEAD",
+        "POST",
+        "GET,POST",
+        "PUT,DELETE",
+        "HEAD,PATCH",
+    ]);
     let end = select(vec!["", "/", "/{*rest}"]);
-    (methods, hosts(), vec(written_segment(), 0..5), end).prop_map(|(methods, hosts, segments, end)| {
-        let path = segments.iter().map(|segment| format!("/{segment}")).collect::<String>() + end;
-        format!("{methods} {hosts} {}", if path.is_empty() { "/" } else { &path })
-    })
+    (methods, hosts(), vec(written_segment(), 0..5), end).prop_map(
+        |(methods, hosts, segments, end)| {
+            let path = segments
+                .iter()
+                .map(|segment| format!("/{segment}"))
+                .collect::<String>()
+                + end;
+            format!(
+                "{methods} {hosts} {}",
+                if path.is_empty() { "/" } else { &path }
+            )
+        },
+    )
 }
 
 fn request() -> impl Strategy<Value = String> {
     let method = select(vec!["GET", "HEAD", "POST", "PUT", "OPTIONS"]);
-    let host = select(vec!["a.b", "A.b:80", "x.a.b", "y.x.a.b", "b", "c.b", "[::1]:8080", "127.0.0.1", "elsewhere"]);
-    (method, host, vec(segment(), 0..6), select(vec!["", "/"])).prop_map(|(method, host, segments, end)| {
-        let path = segments.iter().map(|segment| format!("/{segment}")).collect::<String>() + end;
-        format!("? {method} {host} {}", if path.is_empty() { "/" } else { &path })
-    })
+    let host = select(vec![
+        "a.b",
+        "A.b:80",
+        "x.a.b",
+        "y.x.a.b",
+        "b",
+        "c.b",
+        "[::1]:8080",
+        "127.0.0.1",
+        "elsewhere",
+    ]);
+    (method, host, vec(segment(), 0..6), select(vec!["", "/"])).prop_map(
+        |(method, host, segments, end)| {
+            let path = segments
+                .iter()
+                .map(|segment| format!("/{segment}"))
+                .collect::<String>()
+                + end;
+            format!(
+                "? {method} {host} {}",
+                if path.is_empty() { "/" } else { &path }
+            )
+        },
+    )
 }
 
 proptest! {

@@ -11,10 +11,14 @@ fn route() -> impl Strategy<Value = String> {
     let segment = prop_oneof![4 => literal, 3 => Just("{}")];
     let segments = proptest::collection::vec(segment, 1..4);
     let end = prop_oneof![4 => Just(""), 1 => Just("/"), 2 => Just("/{*rest}")];
-    let methods = prop_oneof![3 => Just("*"), 1 => Just("GET"), 1 => Just("POST,GET"), 1 => Just("DELETE")];
+    let methods =
+        prop_oneof![3 => Just("*"), 1 => Just("GET"), 1 => Just("POST,GET"), 1 => Just("DELETE")];
     let scope = prop_oneof![3 => Just(""), 2 => Just(" -"), 3 => Just(" a"), 3 => Just(" b")];
     (segments, end, methods, scope).prop_map(|(segments, end, methods, scope)| {
-        let named = segments.iter().enumerate().map(|(place, segment)| segment.replace("{}", &format!("{{x{place}}}")));
+        let named = segments
+            .iter()
+            .enumerate()
+            .map(|(place, segment)| segment.replace("{}", &format!("{{x{place}}}")));
         let path = named.fold(String::new(), |path, segment| path + "/" + &segment);
         format!("{methods} * {path}{end}{scope}\n")
     })
@@ -24,7 +28,8 @@ fn request() -> impl Strategy<Value = String> {
     let segment = "([abA]|[abA]|[abA]|[.]|[.]|:|%3A|%20|%23|%3Fx|;|%3Bx|[.]{3}){1,4}";
     let segments = proptest::collection::vec(segment.prop_map(|text| format!("/{text}")), 1..5);
     let method = prop_oneof![3 => Just("GET"), 1 => Just("POST"), 1 => Just("DELETE")];
-    (method, segments, "/?").prop_map(|(method, segments, end)| format!("? {method} h {}{end}\n", segments.concat()))
+    (method, segments, "/?")
+        .prop_map(|(method, segments, end)| format!("? {method} h {}{end}\n", segments.concat()))
 }
 
 proptest! {

@@ -14,15 +14,24 @@ const GREATEST_INPUT: usize = 4096;
 fn every_input_of_the_corpus_holds() {
     let failed: Vec<PathBuf> = thread::scope(|scope| {
         let replays = TARGETS.map(|(name, body)| scope.spawn(move || failing(name, body)));
-        replays.into_iter().flat_map(|replay| replay.join().expect("failures are caught")).collect()
+        replays
+            .into_iter()
+            .flat_map(|replay| replay.join().expect("failures are caught"))
+            .collect()
     });
-    assert!(failed.is_empty(), "what must hold does not hold of {failed:#?}");
+    assert!(
+        failed.is_empty(),
+        "what must hold does not hold of {failed:#?}"
+    );
 }
 
 #[test]
 fn every_target_has_a_corpus_of_small_inputs_and_a_fuzzer() {
     let names = |folder: &str| -> BTreeSet<String> {
-        inputs(&fuzz().join(folder)).iter().filter_map(|path| path.file_stem()?.to_str().map(str::to_owned)).collect()
+        inputs(&fuzz().join(folder))
+            .iter()
+            .filter_map(|path| path.file_stem()?.to_str().map(str::to_owned))
+            .collect()
     };
     let targets: BTreeSet<String> = TARGETS.iter().map(|(name, _)| (*name).to_owned()).collect();
     assert_eq!(names("corpus"), targets);
@@ -32,7 +41,11 @@ fn every_target_has_a_corpus_of_small_inputs_and_a_fuzzer() {
         assert!(inputs.len() >= 10, "{target} has {} inputs", inputs.len());
         for input in inputs {
             let length = fs::metadata(&input).expect("a readable file").len();
-            assert!(length <= GREATEST_INPUT as u64, "{} has {length} bytes", input.display());
+            assert!(
+                length <= GREATEST_INPUT as u64,
+                "{} has {length} bytes",
+                input.display()
+            );
         }
     }
 }
@@ -42,12 +55,18 @@ fn failing(name: &str, body: Body) -> Vec<PathBuf> {
         let input = fs::read(path).expect("a readable file");
         catch_unwind(|| body(&input)).is_ok()
     };
-    inputs(&fuzz().join("corpus").join(name)).into_iter().filter(|path| !holds(path)).collect()
+    inputs(&fuzz().join("corpus").join(name))
+        .into_iter()
+        .filter(|path| !holds(path))
+        .collect()
 }
 
 fn inputs(folder: &Path) -> Vec<PathBuf> {
-    let entries = fs::read_dir(folder).unwrap_or_else(|error| panic!("{}: {error}", folder.display()));
-    let mut paths: Vec<PathBuf> = entries.map(|entry| entry.expect("a readable folder").path()).collect();
+    let entries =
+        fs::read_dir(folder).unwrap_or_else(|error| panic!("{}: {error}", folder.display()));
+    let mut paths: Vec<PathBuf> = entries
+        .map(|entry| entry.expect("a readable folder").path())
+        .collect();
     paths.sort();
     paths
 }

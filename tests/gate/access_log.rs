@@ -20,7 +20,14 @@ upstream = \"up\"
 
 /// The lines about requests of a stand, but for those that the stand asked for itself; at least so many.
 fn lines(stand: &Stand, least: usize) -> Vec<Value> {
-    let lines = || stand.requests.lines().into_iter().filter(|line| line["route"] != "/_ready").collect::<Vec<_>>();
+    let lines = || {
+        stand
+            .requests
+            .lines()
+            .into_iter()
+            .filter(|line| line["route"] != "/_ready")
+            .collect::<Vec<_>>()
+    };
     eventually("every request has a line", || lines().len() >= least);
     lines()
 }
@@ -35,11 +42,21 @@ fn line_tells_what_became_of_a_request() {
     let answer = send(stand.address, request);
     assert_eq!(answer.status, 200);
     let lines = lines(&stand, 1);
-    let [line] = lines.as_slice() else { panic!("one line: {lines:?}") };
+    let [line] = lines.as_slice() else {
+        panic!("one line: {lines:?}")
+    };
     let mut line = line.as_object().expect("an object").clone();
     let timestamp = line.remove("timestamp").expect("a time");
-    assert!(timestamp.as_str().is_some_and(|time| time.len() == 24 && time.ends_with('Z')), "{timestamp}");
-    assert!(line.remove("duration_us").is_some_and(|duration| duration.as_u64().is_some_and(|micros| micros > 0)));
+    assert!(
+        timestamp
+            .as_str()
+            .is_some_and(|time| time.len() == 24 && time.ends_with('Z')),
+        "{timestamp}"
+    );
+    assert!(
+        line.remove("duration_us")
+            .is_some_and(|duration| duration.as_u64().is_some_and(|micros| micros > 0))
+    );
     let expected = json!({
         "level": "INFO", "message": "request", "method": "POST", "route": "/apps/{id}", "status": 200,
         "decision": "permitted", "issuer": "corp", "client_id": "client-1", "client": "127.0.0.1", "upstream": "up",
@@ -61,21 +78,60 @@ fn denial_tells_which_claim_which_key_and_which_scope() {
     let stranger = Key::es256("stranger").token(&stand.issuer.claims(""));
     let fake = Key::es256("first").token(&stand.issuer.claims(""));
     for (token, status, reason, cause) in [
-        (claims("aud", json!("https://other.test")), 401, "wrong_audience", "expected \"https://api.test\" as aud"),
-        (claims("exp", json!(7)), 401, "expired", "but found Thu, 01 Jan 1970 00:00:07 GMT"),
+        (
+            claims("aud", json!("https://other.test")),
+            401,
+            "wrong_audience",
+            "expected \"https://api.test\" as aud",
+        ),
+        (
+            claims("exp", json!(7)),
+            401,
+            "expired",
+            "but found Thu, 01 Jan 1970 00:00:07 GMT",
+        ),
         (other_type, 401, "wrong_type", "expected \"at+jwt\""),
-        (claims("nbf", json!(9_000_000_000_u64)), 401, "not_yet_valid", "nbf"),
-        (claims("iss", json!("https://other.test")), 401, "unknown_issuer", "https://other.test"),
+        (
+            claims("nbf", json!(9_000_000_000_u64)),
+            401,
+            "not_yet_valid",
+            "nbf",
+        ),
+        (
+            claims("iss", json!("https://other.test")),
+            401,
+            "unknown_issuer",
+            "https://other.test",
+        ),
         (stranger, 401, "unknown_key", "\"stranger\""),
         (fake, 401, "bad_signature", "signature"),
-        (stand.token("write the.audit"), 403, "insufficient_scope", "but found \"write the.audit\""),
-        (stand.token(""), 403, "insufficient_scope", "but found no scope"),
+        (
+            stand.token("write the.audit"),
+            403,
+            "insufficient_scope",
+            "but found \"write the.audit\"",
+        ),
+        (
+            stand.token(""),
+            403,
+            "insufficient_scope",
+            "but found no scope",
+        ),
     ] {
         let before = lines(&stand, 0).len();
         assert_eq!(stand.get("/apps/7", Some(&token)).status, status);
         let line = lines(&stand, before + 1).pop().expect("a line");
-        assert_eq!((line["decision"].as_str(), line["reason"].as_str()), (Some("refused"), Some(reason)), "{line}");
-        assert!(line["cause"].as_str().is_some_and(|text| text.contains(cause)), "expected {cause:?} in {line}");
+        assert_eq!(
+            (line["decision"].as_str(), line["reason"].as_str()),
+            (Some("refused"), Some(reason)),
+            "{line}"
+        );
+        assert!(
+            line["cause"]
+                .as_str()
+                .is_some_and(|text| text.contains(cause)),
+            "expected {cause:?} in {line}"
+        );
         let missing = match (reason, cause) {
             ("insufficient_scope", "but found no scope") => Some("write app.7 *.audit"),
             ("insufficient_scope", _) => Some("app.7"),
@@ -91,7 +147,12 @@ fn another_method_and_another_scheme_are_told() {
     let routes = ROUTES.replacen("scope =", "methods = [\"GET\", \"PUT\"]\nscope =", 1);
     let stand = Stand::routes(&routes);
     for (method, headers, reason, cause) in [
-        ("POST", "", "method_not_allowed", Some("expected GET, HEAD or PUT, but found POST")),
+        (
+            "POST",
+            "",
+            "method_not_allowed",
+            Some("expected GET, HEAD or PUT, but found POST"),
+        ),
         (
             "GET",
             "Authorization: Basic dGVzdDp0ZXN0\r\n",
@@ -101,17 +162,24 @@ fn another_method_and_another_scheme_are_told() {
         ("GET", "", "no_token", None),
     ] {
         let before = lines(&stand, 0).len();
-        send(stand.address, format!("{method} /apps/7 HTTP/1.1\r\nHost: api.test\r\n{headers}\r\n"));
+        send(
+            stand.address,
+            format!("{method} /apps/7 HTTP/1.1\r\nHost: api.test\r\n{headers}\r\n"),
+        );
         let line = lines(&stand, before + 1).pop().expect("a line");
-        assert_eq!((line["reason"].as_str(), line["cause"].as_str()), (Some(reason), cause), "{line}");
+        assert_eq!(
+            (line["reason"].as_str(), line["cause"].as_str()),
+            (Some(reason), cause),
+            "{line}"
+        );
     }
 }
 
 #[test]
 fn what_no_route_takes_is_told_by_its_host_and_a_wrong_method_by_its_route() {
-    let of_any = "[[routes]]\npath = \"/apps/{id}\"\nmethods = \"GET\"\npublic = true\nupstream = \"up\"\n";
-    let of_hosts =
-        "[[routes]]\nhost = \"*.open.test\"\npath = \"/a\"\nmethods = \"GET\"\npublic = true\nupstream = \"up\"\n";
+    let of_any =
+        "[[routes]]\npath = \"/apps/{id}\"\nmethods = \"GET\"\npublic = true\nupstream = \"up\"\n";
+    let of_hosts = "[[routes]]\nhost = \"*.open.test\"\npath = \"/a\"\nmethods = \"GET\"\npublic = true\nupstream = \"up\"\n";
     let stand = Stand::routes(&format!("{of_any}{of_hosts}"));
     for (method, host, path, route, cause) in [
         (
@@ -128,13 +196,32 @@ fn what_no_route_takes_is_told_by_its_host_and_a_wrong_method_by_its_route() {
             None,
             "expected the path of a route for host \"x.open.test\", but found another one",
         ),
-        ("PUT", "api.test", "/apps/7?a=b", Some("/apps/{id}"), "expected GET or HEAD, but found PUT"),
-        ("PUT", "x.open.test", "/a", Some("/a"), "expected GET or HEAD, but found PUT"),
+        (
+            "PUT",
+            "api.test",
+            "/apps/7?a=b",
+            Some("/apps/{id}"),
+            "expected GET or HEAD, but found PUT",
+        ),
+        (
+            "PUT",
+            "x.open.test",
+            "/a",
+            Some("/a"),
+            "expected GET or HEAD, but found PUT",
+        ),
     ] {
         let before = lines(&stand, 0).len();
-        send(stand.address, format!("{method} {path} HTTP/1.1\r\nHost: {host}\r\n\r\n"));
+        send(
+            stand.address,
+            format!("{method} {path} HTTP/1.1\r\nHost: {host}\r\n\r\n"),
+        );
         let line = lines(&stand, before + 1).pop().expect("a line");
-        assert_eq!((line["route"].as_str(), line["cause"].as_str()), (route, Some(cause)), "{line}");
+        assert_eq!(
+            (line["route"].as_str(), line["cause"].as_str()),
+            (route, Some(cause)),
+            "{line}"
+        );
         assert_eq!(line.get("path"), None, "nobody asked for it");
     }
 }
@@ -159,7 +246,11 @@ fn path_is_told_where_it_is_asked_for_as_it_was_judged_and_never_the_query() {
     }
     send(stand.address, "PUT /v/b?hush HTTP/1.1\r\nHost: a\r\n\r\n");
     let line = lines(&stand, 6).pop().expect("a line");
-    assert_eq!((line["path"].as_str(), line["route"].as_str()), (Some("/v/b"), Some("/v/{*rest}")), "{line}");
+    assert_eq!(
+        (line["path"].as_str(), line["route"].as_str()),
+        (Some("/v/b"), Some("/v/{*rest}")),
+        "{line}"
+    );
 }
 
 #[test]
@@ -173,9 +264,16 @@ fn who_a_token_is_about_is_told_as_it_is_configured() {
         let stand = Stand::toml(&format!("[log]\n{log}"), "", "", ROUTES);
         let mut claims = stand.issuer.claims("write app.7 the.audit");
         claims["sub"] = json!("somebody");
-        assert_eq!(stand.get("/apps/7", Some(&stand.key.token(&claims))).status, 200);
+        assert_eq!(
+            stand.get("/apps/7", Some(&stand.key.token(&claims))).status,
+            200
+        );
         let line = lines(&stand, 1).pop().expect("a line");
-        assert_eq!((line["client_id"].as_str(), line["subject"].as_str()), (client_id, subject), "{log}");
+        assert_eq!(
+            (line["client_id"].as_str(), line["subject"].as_str()),
+            (client_id, subject),
+            "{log}"
+        );
     }
 }
 
@@ -185,7 +283,10 @@ fn route_is_told_as_it_is_written_and_the_request_is_not() {
     let request = "GET /secret-path?secret=query HTTP/1.1\r\nHost: secret-host.open.test\r\n\r\n";
     assert_eq!(send(stand.address, request).status, 200);
     let line = lines(&stand, 1).pop().expect("a line");
-    assert_eq!((&line["route"], &line["host"]), (&json!("/{*rest}"), &json!("open.test, *.open.test")));
+    assert_eq!(
+        (&line["route"], &line["host"]),
+        (&json!("/{*rest}"), &json!("open.test, *.open.test"))
+    );
     assert_eq!(line["decision"], "public");
     assert!(!stand.requests.text().contains("secret"));
 }
@@ -203,7 +304,10 @@ fn request_without_answer_has_a_line_as_well() {
     drop(connection);
     eventually("it has a line", || gateway.requests.lines().len() == 1);
     let line = &gateway.requests.lines()[0];
-    assert_eq!((&line["status"], &line["upstream"]), (&Value::Null, &json!("up")));
+    assert_eq!(
+        (&line["status"], &line["upstream"]),
+        (&Value::Null, &json!("up"))
+    );
 }
 
 #[test]
@@ -218,7 +322,10 @@ fn nothing_that_a_client_says_can_forge_a_line() {
     }
     claims["client_id"] = json!(forged);
     let header = json!({ "typ": forged, "alg": "ES256", "kid": forged }).to_string();
-    stand.get("/apps/7", Some(&stand.key.sign(&header, &claims.to_string())));
+    stand.get(
+        "/apps/7",
+        Some(&stand.key.sign(&header, &claims.to_string())),
+    );
     let mut sent = 6;
     for field in [
         "X-Request-Id: \"}{\"decision\":\"forged\"}",
@@ -228,16 +335,33 @@ fn nothing_that_a_client_says_can_forge_a_line() {
         "Authorization: Bearer \"},{\"decision\":\"forged",
         "Host: \"},{\"decision\":\"forged",
     ] {
-        for line in ["GET /apps/7", "GE|T /apps/7", "GET /apps/\"},{\"decision\":\"forged\"", "GET /%22%7D%0A%7B"] {
-            let host = if field.starts_with("Host") { "" } else { "Host: api.test\r\n" };
-            send(stand.address, format!("{line} HTTP/1.1\r\n{host}{field}\r\nConnection: close\r\n\r\n"));
+        for line in [
+            "GET /apps/7",
+            "GE|T /apps/7",
+            "GET /apps/\"},{\"decision\":\"forged\"",
+            "GET /%22%7D%0A%7B",
+        ] {
+            let host = if field.starts_with("Host") {
+                ""
+            } else {
+                "Host: api.test\r\n"
+            };
+            send(
+                stand.address,
+                format!("{line} HTTP/1.1\r\n{host}{field}\r\nConnection: close\r\n\r\n"),
+            );
             sent += 1;
         }
     }
     // Some of them are no HTTP, and end before they are requests.
     let lines = lines(&stand, 10);
     assert!(lines.len() <= sent);
-    assert!(lines.iter().all(|line| line["decision"] == "refused" && line["message"] == "request"), "{lines:?}");
+    assert!(
+        lines
+            .iter()
+            .all(|line| line["decision"] == "refused" && line["message"] == "request"),
+        "{lines:?}"
+    );
     assert!(!stand.requests.text().contains('\u{1b}'));
 }
 
@@ -246,15 +370,28 @@ fn client_behind_a_trusted_proxy_is_the_one_that_is_told() {
     let stand = Stand::toml("[server]\ntrusted_proxies = \"127.0.0.1\"", "", "", ROUTES);
     let ask = |field: &str| {
         let before = lines(&stand, 0).len();
-        send(stand.address, format!("GET /apps/7 HTTP/1.1\r\nHost: a\r\n{field}\r\n"));
+        send(
+            stand.address,
+            format!("GET /apps/7 HTTP/1.1\r\nHost: a\r\n{field}\r\n"),
+        );
         lines(&stand, before + 1).pop().expect("a line")["client"].clone()
     };
-    assert_eq!(ask("X-Forwarded-For: 203.0.113.9, 198.51.100.7\r\n"), "198.51.100.7");
+    assert_eq!(
+        ask("X-Forwarded-For: 203.0.113.9, 198.51.100.7\r\n"),
+        "198.51.100.7"
+    );
     assert_eq!(ask("X-Forwarded-For: 2001:db8::7\r\n"), "2001:db8::7");
     assert_eq!(ask(""), "127.0.0.1");
     let stand = Stand::routes(ROUTES);
-    send(stand.address, "GET /apps/7 HTTP/1.1\r\nHost: a\r\nX-Forwarded-For: 203.0.113.9\r\n\r\n");
-    assert_eq!(lines(&stand, 1)[0]["client"], "127.0.0.1", "anybody may say so");
+    send(
+        stand.address,
+        "GET /apps/7 HTTP/1.1\r\nHost: a\r\nX-Forwarded-For: 203.0.113.9\r\n\r\n",
+    );
+    assert_eq!(
+        lines(&stand, 1)[0]["client"],
+        "127.0.0.1",
+        "anybody may say so"
+    );
 }
 
 #[test]
@@ -264,18 +401,43 @@ fn flood_of_refusals_has_few_lines_that_tell_how_many_there_were() {
     let begun = std::time::Instant::now();
     let mut connection = Connection::open(stand.address);
     for _ in 0..FLOOD {
-        assert_eq!(connection.ask("GET /nowhere HTTP/1.1\r\nHost: a\r\n\r\n").status, 404);
+        assert_eq!(
+            connection
+                .ask("GET /nowhere HTTP/1.1\r\nHost: a\r\n\r\n")
+                .status,
+            404
+        );
     }
     let seconds = begun.elapsed().as_secs() + 2;
     // Who is let through has a line, whatever else goes on.
-    assert_eq!(stand.get("/apps/7", Some(&stand.token("write app.7 the.audit"))).status, 200);
+    assert_eq!(
+        stand
+            .get("/apps/7", Some(&stand.token("write app.7 the.audit")))
+            .status,
+        200
+    );
     let lines = || stand.requests.lines();
-    eventually("the last one is there", || lines().iter().any(|line| line["route"] == "/apps/{id}"));
-    let refused = lines().iter().filter(|line| line["reason"] == "no_route").count() as u64;
-    assert!((1..=5 * seconds).contains(&refused), "{refused} lines in {seconds} s");
-    let left_out: u64 = lines().iter().filter_map(|line| line["refusals_left_out"].as_u64()).sum();
+    eventually("the last one is there", || {
+        lines().iter().any(|line| line["route"] == "/apps/{id}")
+    });
+    let refused = lines()
+        .iter()
+        .filter(|line| line["reason"] == "no_route")
+        .count() as u64;
+    assert!(
+        (1..=5 * seconds).contains(&refused),
+        "{refused} lines in {seconds} s"
+    );
+    let left_out: u64 = lines()
+        .iter()
+        .filter_map(|line| line["refusals_left_out"].as_u64())
+        .sum();
     assert_eq!(refused + left_out, FLOOD);
-    let metrics = send(stand.admin, "GET /metrics HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n").text();
+    let metrics = send(
+        stand.admin,
+        "GET /metrics HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n",
+    )
+    .text();
     let line = format!("scopegate_log_refusals_left_out_total{{}} {left_out}");
     assert!(metrics.lines().any(|told| told == line), "{metrics}");
 }
@@ -283,14 +445,21 @@ fn flood_of_refusals_has_few_lines_that_tell_how_many_there_were() {
 #[test]
 fn flood_of_clients_that_go_away_undecided_has_few_lines_too() {
     const FLOOD: u64 = 60;
-    let stand = Stand::toml("[log]\nrefusals_per_second = 5", "unknown_key_cooldown = \"1s\"", "", ROUTES);
+    let stand = Stand::toml(
+        "[log]\nrefusals_per_second = 5",
+        "unknown_key_cooldown = \"1s\"",
+        "",
+        ROUTES,
+    );
     stand.issuer.fail(Reply::RawThenHang(Vec::new()));
     let unknown = Key::es256("second").token(&stand.issuer.claims("write"));
     let begun = std::time::Instant::now();
     let waiting: Vec<_> = (0..FLOOD)
         .map(|_| {
             let mut connection = Connection::open(stand.address);
-            connection.write(format!("GET /apps/7 HTTP/1.1\r\nHost: a\r\nAuthorization: Bearer {unknown}\r\n\r\n"));
+            connection.write(format!(
+                "GET /apps/7 HTTP/1.1\r\nHost: a\r\nAuthorization: Bearer {unknown}\r\n\r\n"
+            ));
             connection
         })
         .collect();
@@ -298,31 +467,66 @@ fn flood_of_clients_that_go_away_undecided_has_few_lines_too() {
     drop(waiting);
     let series = "scopegate_requests_total{route=\"/apps/{id}\",method=\"GET\",status=\"none\",decision=\"undecided\",\
                   reason=\"client_went_away\"}";
-    eventually("all have gone away", || stand.metric(series) == Some(FLOOD as f64));
-    let told = stand.requests.lines().iter().filter(|line| line["reason"] == "client_went_away").count() as u64;
+    eventually("all have gone away", || {
+        stand.metric(series) == Some(FLOOD as f64)
+    });
+    let told = stand
+        .requests
+        .lines()
+        .iter()
+        .filter(|line| line["reason"] == "client_went_away")
+        .count() as u64;
     let seconds = begun.elapsed().as_secs() + 2;
-    assert!((1..=5 * seconds).contains(&told), "{told} lines in {seconds} s");
-    assert_eq!(stand.metric("scopegate_log_refusals_left_out_total{}"), Some((FLOOD - told) as f64));
+    assert!(
+        (1..=5 * seconds).contains(&told),
+        "{told} lines in {seconds} s"
+    );
+    assert_eq!(
+        stand.metric("scopegate_log_refusals_left_out_total{}"),
+        Some((FLOOD - told) as f64)
+    );
 }
 
 #[test]
 fn long_method_or_nominated_field_makes_no_long_line() {
     let stand = Stand::routes(ROUTES);
     let long = "m".repeat(20_000);
-    send(stand.address, format!("{long} /apps/7 HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n"));
-    let authorization = format!("Authorization: Bearer {}\r\n", stand.token("write app.7 the.audit"));
+    send(
+        stand.address,
+        format!("{long} /apps/7 HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n"),
+    );
+    let authorization = format!(
+        "Authorization: Bearer {}\r\n",
+        stand.token("write app.7 the.audit")
+    );
     let nominated = format!("Connection: close, x-forwarded-{long}\r\n");
-    send(stand.address, format!("GET /apps/7 HTTP/1.1\r\nHost: a\r\n{authorization}{nominated}\r\n"));
+    send(
+        stand.address,
+        format!("GET /apps/7 HTTP/1.1\r\nHost: a\r\n{authorization}{nominated}\r\n"),
+    );
     let lines = lines(&stand, 2);
-    assert!(lines.iter().any(|line| line["reason"] == "connection_nominates"), "{lines:?}");
-    assert!(lines.iter().all(|line| line.to_string().len() < 1000), "{lines:?}");
+    assert!(
+        lines
+            .iter()
+            .any(|line| line["reason"] == "connection_nominates"),
+        "{lines:?}"
+    );
+    assert!(
+        lines.iter().all(|line| line.to_string().len() < 1000),
+        "{lines:?}"
+    );
 }
 
 #[test]
 fn nothing_is_logged_of_requests_where_access_is_off() {
     let stand = Stand::toml("[log]\naccess = false", "", "", ROUTES);
     assert_eq!(stand.get("/apps/7", None).status, 401);
-    assert_eq!(stand.get("/apps/7", Some(&stand.token("write app.7 the.audit"))).status, 200);
+    assert_eq!(
+        stand
+            .get("/apps/7", Some(&stand.token("write app.7 the.audit")))
+            .status,
+        200
+    );
     let front = stand.requests.text();
     assert!(front.is_empty(), "{front}");
 }

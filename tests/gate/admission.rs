@@ -61,14 +61,24 @@ fn r40_what_hyper_hides_reaches_the_upstream_with_one_framing_and_ends_the_conne
         "Content-Length: 5\r\nContent-Length: 6\r\nTransfer-Encoding: CHUNKED\r\n",
     ] {
         let hits = stand.hits();
-        let (status, closed) =
-            closes(&stand, &format!("POST /x HTTP/1.1\r\nHost: a\r\n{lines}\r\n3\r\nabc\r\n0\r\n\r\n"));
+        let (status, closed) = closes(
+            &stand,
+            &format!("POST /x HTTP/1.1\r\nHost: a\r\n{lines}\r\n3\r\nabc\r\n0\r\n\r\n"),
+        );
         assert!(closed, "{lines:?}");
         assert!(matches!(status, 200 | 400), "{lines:?}: {status}");
         if status == 200 {
             let sent = stand.last();
-            assert_eq!(sent.header("transfer-encoding").len() + sent.header("content-length").len(), 1, "{lines:?}");
-            assert_eq!((sent.body, stand.hits()), (b"abc".to_vec(), hits + 1), "{lines:?}");
+            assert_eq!(
+                sent.header("transfer-encoding").len() + sent.header("content-length").len(),
+                1,
+                "{lines:?}"
+            );
+            assert_eq!(
+                (sent.body, stand.hits()),
+                (b"abc".to_vec(), hits + 1),
+                "{lines:?}"
+            );
         } else {
             assert_eq!(stand.hits(), hits, "{lines:?}");
         }
@@ -79,22 +89,51 @@ fn r40_what_hyper_hides_reaches_the_upstream_with_one_framing_and_ends_the_conne
 fn lengths_go_on_as_others_write_them() {
     let stand = Stand::routes(ROUTES);
     for (length, sent) in [("0005", "5"), ("05", "5"), ("5", "5")] {
-        let answer =
-            send(stand.address, format!("POST /x HTTP/1.1\r\nHost: a\r\nContent-Length: {length}\r\n\r\nhello"));
-        assert_eq!((answer.status, stand.last().header("content-length")), (200, vec![sent]), "{length}");
+        let answer = send(
+            stand.address,
+            format!("POST /x HTTP/1.1\r\nHost: a\r\nContent-Length: {length}\r\n\r\nhello"),
+        );
+        assert_eq!(
+            (answer.status, stand.last().header("content-length")),
+            (200, vec![sent]),
+            "{length}"
+        );
     }
     // The same length twice is that length (RFC 9112 §6.3).
-    let twice = "POST /x HTTP/1.1\r\nHost: a\r\nContent-Length: 5\r\nContent-Length: 5\r\n\r\nhello";
-    assert_eq!((send(stand.address, twice).status, stand.last().header("content-length")), (200, vec!["5"]));
-    let answer = send(stand.address, "POST /x HTTP/1.1\r\nHost: a\r\nContent-Length: 00\r\n\r\n");
-    assert_eq!((answer.status, stand.last().header("content-length")), (200, vec!["0"]));
+    let twice =
+        "POST /x HTTP/1.1\r\nHost: a\r\nContent-Length: 5\r\nContent-Length: 5\r\n\r\nhello";
+    assert_eq!(
+        (
+            send(stand.address, twice).status,
+            stand.last().header("content-length")
+        ),
+        (200, vec!["5"])
+    );
+    let answer = send(
+        stand.address,
+        "POST /x HTTP/1.1\r\nHost: a\r\nContent-Length: 00\r\n\r\n",
+    );
+    assert_eq!(
+        (answer.status, stand.last().header("content-length")),
+        (200, vec!["0"])
+    );
 }
 
 #[test]
 fn r41_fragment_in_a_target_is_refused_however_it_arrives() {
     let stand = Stand::routes(ROUTES);
-    let targets =
-        ["/x#", "/x#b", "/x#/../admin", "/x?a=b#c", "/x?#", "/x##", "/#", "http://a/x#b", "http://a/?a#b", "#b"];
+    let targets = [
+        "/x#",
+        "/x#b",
+        "/x#/../admin",
+        "/x?a=b#c",
+        "/x?#",
+        "/x##",
+        "/#",
+        "http://a/x#b",
+        "http://a/?a#b",
+        "#b",
+    ];
     for target in targets {
         let request = format!("GET {target} HTTP/1.1\r\nHost: a\r\n\r\n");
         assert_eq!(send(stand.address, &request).status, 400, "{target}");
@@ -110,7 +149,12 @@ fn r41_fragment_in_a_target_is_refused_however_it_arrives() {
     // The connection goes on, with whatever has a `#` elsewhere.
     let mut connection = Connection::open(stand.address);
     for _ in 0..2 {
-        assert_eq!(connection.ask("GET /x#b HTTP/1.1\r\nHost: a\r\n\r\n").status, 400);
+        assert_eq!(
+            connection
+                .ask("GET /x#b HTTP/1.1\r\nHost: a\r\n\r\n")
+                .status,
+            400
+        );
         let post = "POST /x HTTP/1.1\r\nHost: a\r\nCookie: a#b\r\nContent-Length: 12\r\n\r\nGET /a#b\r\n#\n";
         assert_eq!(connection.ask(post).status, 200);
         assert_eq!(stand.last().body.len(), 12);
@@ -119,17 +163,32 @@ fn r41_fragment_in_a_target_is_refused_however_it_arrives() {
     connection.write("GET /x HTTP/1.1\r\nHost: a\r\n\r\nGET /y HTTP/1.1\r\nHost: a\r\nX: ");
     assert_eq!(connection.read(false).status, 200);
     connection.write("GET /#\r\n\r\n");
-    assert_eq!((connection.read(false).status, &*stand.last().target), (200, "/y"));
+    assert_eq!(
+        (connection.read(false).status, &*stand.last().target),
+        (200, "/y")
+    );
 }
 
 #[test]
 fn tunnels_and_traces_are_refused_whatever_a_route_says() {
     let stand = Stand::routes(ROUTES);
-    for request in ["CONNECT /x", "CONNECT a:80", "CONNECT a", "TRACE /x", "TRACE http://a/x"] {
-        let answer = send(stand.address, format!("{request} HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n"));
+    for request in [
+        "CONNECT /x",
+        "CONNECT a:80",
+        "CONNECT a",
+        "TRACE /x",
+        "TRACE http://a/x",
+    ] {
+        let answer = send(
+            stand.address,
+            format!("{request} HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n"),
+        );
         assert_eq!(answer.status, 405, "{request}");
         let allow = answer.header("allow").expect("Allow");
-        assert!(!allow.contains("CONNECT") && !allow.contains("TRACE"), "{allow}");
+        assert!(
+            !allow.contains("CONNECT") && !allow.contains("TRACE"),
+            "{allow}"
+        );
     }
     assert_eq!(stand.hits(), 0);
 }
@@ -157,12 +216,22 @@ fn r41_targets_of_other_forms_are_refused() {
         "/x\u{7f}",
         "/x?a b",
     ] {
-        let answer = send(stand.address, format!("GET {target} HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n"));
+        let answer = send(
+            stand.address,
+            format!("GET {target} HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n"),
+        );
         assert_eq!(answer.status, 400, "{target:?}");
     }
     assert_eq!(stand.hits(), 0);
     // Absolute-form is for proxies, and read by everybody (RFC 9112 §3.2.2).
-    assert_eq!(send(stand.address, "GET http://a/x?y HTTP/1.1\r\nHost: a\r\n\r\n").status, 200);
+    assert_eq!(
+        send(
+            stand.address,
+            "GET http://a/x?y HTTP/1.1\r\nHost: a\r\n\r\n"
+        )
+        .status,
+        200
+    );
     assert_eq!(stand.last().target, "/x?y");
 }
 
@@ -189,7 +258,11 @@ fn malformed_heads_are_refused() {
         "GET /x HTTP/1.1\r\nHost: a\r\nX: a\rb\r\n",
         "GET /x HTTP/1.1\r\nHost: a\r\nX: a\u{1}b\r\n",
     ] {
-        assert_eq!(closes(&stand, &format!("{head}\r\n")), (400, true), "{head:?}");
+        assert_eq!(
+            closes(&stand, &format!("{head}\r\n")),
+            (400, true),
+            "{head:?}"
+        );
     }
     assert_eq!(stand.hits(), 0);
 }
@@ -206,16 +279,31 @@ fn r39_headers_that_override_method_or_path_end_here() {
         "X-Original-URL: /secret",
         "X_Rewrite_URL: /secret",
     ];
-    let answer = send(stand.address, format!("GET /x HTTP/1.1\r\nHost: a\r\n{}\r\n\r\n", lines.join("\r\n")));
+    let answer = send(
+        stand.address,
+        format!(
+            "GET /x HTTP/1.1\r\nHost: a\r\n{}\r\n\r\n",
+            lines.join("\r\n")
+        ),
+    );
     assert_eq!(answer.status, 200);
     let sent = stand.last();
-    assert!(sent.headers.iter().all(|(_, value)| value != "DELETE" && value != "/secret"), "{:?}", sent.headers);
+    assert!(
+        sent.headers
+            .iter()
+            .all(|(_, value)| value != "DELETE" && value != "/secret"),
+        "{:?}",
+        sent.headers
+    );
 }
 
 #[test]
 fn bare_line_feeds_end_lines_and_never_go_on() {
     // RFC 9112 §2.2 lets a recipient take one for a line end, and hyper does.
     let stand = Stand::routes(ROUTES);
-    assert_eq!(send(stand.address, "GET /x HTTP/1.1\nHost: a\nX-One: 1\n\n").status, 200);
+    assert_eq!(
+        send(stand.address, "GET /x HTTP/1.1\nHost: a\nX-One: 1\n\n").status,
+        200
+    );
     assert_eq!(stand.last().header("x-one"), ["1"]);
 }

@@ -38,23 +38,40 @@ fn told() -> BTreeSet<String> {
 #[test]
 fn alerts_ask_for_metrics_that_the_gateway_tells() {
     let (alerts, told) = (shipped("examples/prometheus/alerts.yml"), told());
-    let words = alerts.split(|character: char| !character.is_ascii_alphanumeric() && character != '_');
-    let asked: BTreeSet<_> =
-        words.filter(|word| word.starts_with("scopegate_") || word.starts_with("http_server_")).collect();
+    let words =
+        alerts.split(|character: char| !character.is_ascii_alphanumeric() && character != '_');
+    let asked: BTreeSet<_> = words
+        .filter(|word| word.starts_with("scopegate_") || word.starts_with("http_server_"))
+        .collect();
     assert!(asked.len() > 12, "{asked:?}");
     for name in asked {
-        assert!(told.contains(name), "alerts.yml asks for {name}, which /metrics does not tell: {told:?}");
+        assert!(
+            told.contains(name),
+            "alerts.yml asks for {name}, which /metrics does not tell: {told:?}"
+        );
     }
 }
 
 #[test]
 fn alert_of_bad_tokens_leaves_out_every_other_reason() {
     let alerts = shipped("examples/prometheus/alerts.yml");
-    let excluded = alerts.split("reason!~\"").nth(1).and_then(|rest| rest.split('"').next()).expect("a matcher");
+    let excluded = alerts
+        .split("reason!~\"")
+        .nth(1)
+        .and_then(|rest| rest.split('"').next())
+        .expect("a matcher");
     let excluded: Vec<_> = excluded.split('|').collect();
     let refusals = shipped("src/gateway/refusal.rs");
-    let reasons = refusals.split("pub fn reason(&self)").nth(1).and_then(|rest| rest.split("\n    }\n").next());
-    let reasons: Vec<_> = reasons.expect("the names of refusals").split('"').skip(1).step_by(2).collect();
+    let reasons = refusals
+        .split("pub fn reason(&self)")
+        .nth(1)
+        .and_then(|rest| rest.split("\n    }\n").next());
+    let reasons: Vec<_> = reasons
+        .expect("the names of refusals")
+        .split('"')
+        .skip(1)
+        .step_by(2)
+        .collect();
     assert!(reasons.len() > 15, "{reasons:?}");
     // A token that is too large is a bad token, whatever its status.
     for reason in reasons.iter().filter(|reason| **reason != "too_long") {
@@ -62,9 +79,15 @@ fn alert_of_bad_tokens_leaves_out_every_other_reason() {
             Some(start) => reason.starts_with(start),
             None => name == reason,
         });
-        assert!(is_left_out, "ScopegateInvalidTokens takes {reason} for a bad token: add it to reason!~ in alerts.yml");
+        assert!(
+            is_left_out,
+            "ScopegateInvalidTokens takes {reason} for a bad token: add it to reason!~ in alerts.yml"
+        );
     }
     for name in excluded.iter().filter(|name| !name.ends_with(".*")) {
-        assert!(reasons.contains(name), "alerts.yml leaves out {name}, which is no reason of src/gateway/refusal.rs");
+        assert!(
+            reasons.contains(name),
+            "alerts.yml leaves out {name}, which is no reason of src/gateway/refusal.rs"
+        );
     }
 }

@@ -6,7 +6,10 @@ const ROUTE: &str = "[[routes]]\npath = \"/things/{id}\"\nmethods = [\"GET\", \"
                      upstream = \"up\"\n";
 
 fn with_authorization(stand: &Stand, lines: &str) -> (u16, Option<String>) {
-    let answer = send(stand.address, format!("GET /things/a HTTP/1.1\r\nHost: a\r\n{lines}\r\n"));
+    let answer = send(
+        stand.address,
+        format!("GET /things/a HTTP/1.1\r\nHost: a\r\n{lines}\r\n"),
+    );
     (answer.status, answer.challenge().map(str::to_owned))
 }
 
@@ -19,7 +22,10 @@ fn r1_r2_r3_credentials_that_are_none_are_told_apart() {
     let invalid = (401, Some("Bearer error=\"invalid_token\"".to_owned()));
     for (lines, expected) in [
         (String::new(), &no_token),
-        ("Authorization: Basic dGVzdDp0ZXN0\r\n".to_owned(), &no_token),
+        (
+            "Authorization: Basic dGVzdDp0ZXN0\r\n".to_owned(),
+            &no_token,
+        ),
         (format!("Authorization: Bearer{token}\r\n"), &no_token),
         (format!("Authorization: {token}\r\n"), &no_token),
         ("Authorization: Bearer\r\n".to_owned(), &malformed),
@@ -27,19 +33,34 @@ fn r1_r2_r3_credentials_that_are_none_are_told_apart() {
         (format!("Authorization: Bearer {token} x\r\n"), &malformed),
         (format!("Authorization: Bearer {token},\r\n"), &malformed),
         (format!("Authorization: Bearer \"{token}\"\r\n"), &malformed),
-        (format!("Authorization: Bearer {token}\r\nAuthorization: Bearer {token}\r\n"), &malformed),
-        (format!("Authorization: Bearer {token}\r\nAuthorization: Basic dGVzdDp0ZXN0\r\n"), &malformed),
+        (
+            format!("Authorization: Bearer {token}\r\nAuthorization: Bearer {token}\r\n"),
+            &malformed,
+        ),
+        (
+            format!("Authorization: Bearer {token}\r\nAuthorization: Basic dGVzdDp0ZXN0\r\n"),
+            &malformed,
+        ),
         ("Authorization: Bearer opaque\r\n".to_owned(), &invalid),
         (format!("Authorization: Bearer {token}x\r\n"), &invalid),
         (format!("Authorization: Bearer {token}==\r\n"), &invalid),
     ] {
         assert_eq!(&with_authorization(&stand, &lines), expected, "{lines}");
     }
-    let in_the_query = send(stand.address, format!("GET /things/a?access_token={token} HTTP/1.1\r\nHost: a\r\n\r\n"));
-    assert_eq!((in_the_query.status, in_the_query.challenge()), (401, Some("Bearer")));
+    let in_the_query = send(
+        stand.address,
+        format!("GET /things/a?access_token={token} HTTP/1.1\r\nHost: a\r\n\r\n"),
+    );
+    assert_eq!(
+        (in_the_query.status, in_the_query.challenge()),
+        (401, Some("Bearer"))
+    );
     assert_eq!(stand.hits(), 0);
 
-    for lines in [format!("authorization: bEaReR {token}\r\n"), format!("Authorization: Bearer   {token}\r\n")] {
+    for lines in [
+        format!("authorization: bEaReR {token}\r\n"),
+        format!("Authorization: Bearer   {token}\r\n"),
+    ] {
         assert_eq!(with_authorization(&stand, &lines), (200, None), "{lines}");
     }
 }
@@ -49,9 +70,21 @@ fn r4_refusals_are_those_of_rfc_6750_to_the_byte() {
     let stand = Stand::routes(ROUTE);
     for (token, status, challenge) in [
         (None, 401, "Bearer"),
-        (Some("garbage".to_owned()), 401, "Bearer error=\"invalid_token\""),
-        (Some(stand.token("")), 403, "Bearer error=\"insufficient_scope\", scope=\"read things.com.acme\""),
-        (Some(stand.token("read")), 403, "Bearer error=\"insufficient_scope\", scope=\"read things.com.acme\""),
+        (
+            Some("garbage".to_owned()),
+            401,
+            "Bearer error=\"invalid_token\"",
+        ),
+        (
+            Some(stand.token("")),
+            403,
+            "Bearer error=\"insufficient_scope\", scope=\"read things.com.acme\"",
+        ),
+        (
+            Some(stand.token("read")),
+            403,
+            "Bearer error=\"insufficient_scope\", scope=\"read things.com.acme\"",
+        ),
         (
             Some(stand.token("read things.x")),
             403,
@@ -59,9 +92,16 @@ fn r4_refusals_are_those_of_rfc_6750_to_the_byte() {
         ),
     ] {
         let answer = stand.get("/things/com.acme", token.as_deref());
-        assert_eq!((answer.status, answer.challenge()), (status, Some(challenge)));
-        assert_eq!(answer.header("content-type"), Some("application/problem+json"));
-        let problem: serde_json::Value = serde_json::from_slice(&answer.body).expect("problem details are JSON");
+        assert_eq!(
+            (answer.status, answer.challenge()),
+            (status, Some(challenge))
+        );
+        assert_eq!(
+            answer.header("content-type"),
+            Some("application/problem+json")
+        );
+        let problem: serde_json::Value =
+            serde_json::from_slice(&answer.body).expect("problem details are JSON");
         assert_eq!(problem["status"], status);
     }
     assert_eq!(stand.hits(), 0);
@@ -69,18 +109,25 @@ fn r4_refusals_are_those_of_rfc_6750_to_the_byte() {
 
 #[test]
 fn challenge_tells_more_where_it_is_asked_to() {
-    let challenge = "[challenge]\nrealm = \"things\"\ndescribe = true\nscope_when_unauthenticated = true\n";
+    let challenge =
+        "[challenge]\nrealm = \"things\"\ndescribe = true\nscope_when_unauthenticated = true\n";
     let stand = Stand::toml(challenge, "", "", ROUTE);
     for (token, expected) in [
         (None, "Bearer realm=\"things\", scope=\"read things.a\""),
-        (Some("garbage".to_owned()), "Bearer realm=\"things\", error=\"invalid_token\", error_description=\"opaque\""),
+        (
+            Some("garbage".to_owned()),
+            "Bearer realm=\"things\", error=\"invalid_token\", error_description=\"opaque\"",
+        ),
         (
             Some(stand.token("")),
             "Bearer realm=\"things\", error=\"insufficient_scope\", error_description=\"the access token does not \
              grant the scope that this request needs\", scope=\"read things.a\"",
         ),
     ] {
-        assert_eq!(stand.get("/things/a", token.as_deref()).challenge(), Some(expected));
+        assert_eq!(
+            stand.get("/things/a", token.as_deref()).challenge(),
+            Some(expected)
+        );
     }
     assert_eq!(stand.hits(), 0);
 }
@@ -90,13 +137,19 @@ fn head_is_refused_without_a_body_and_the_connection_goes_on() {
     let stand = Stand::routes(ROUTE);
     let mut connection = Connection::open(stand.address);
     let head = connection.ask("HEAD /things/a HTTP/1.1\r\nHost: a\r\n\r\n");
-    assert_eq!((head.status, head.challenge(), head.body.len()), (401, Some("Bearer"), 0));
+    assert_eq!(
+        (head.status, head.challenge(), head.body.len()),
+        (401, Some("Bearer"), 0)
+    );
     let again = connection.ask("GET /nowhere HTTP/1.1\r\nHost: a\r\n\r\n");
     assert_eq!((again.status, again.challenge()), (404, None));
-    let with_body = connection.ask("POST /things/a HTTP/1.1\r\nHost: a\r\nContent-Length: 5\r\n\r\nhello");
+    let with_body =
+        connection.ask("POST /things/a HTTP/1.1\r\nHost: a\r\nContent-Length: 5\r\n\r\nhello");
     assert_eq!(with_body.status, 401);
     let token = stand.token("*");
-    let good = connection.ask(format!("GET /things/a HTTP/1.1\r\nHost: a\r\nAuthorization: Bearer {token}\r\n\r\n"));
+    let good = connection.ask(format!(
+        "GET /things/a HTTP/1.1\r\nHost: a\r\nAuthorization: Bearer {token}\r\n\r\n"
+    ));
     assert_eq!((good.status, good.text()), (200, "hello".to_owned()));
     assert_eq!(stand.hits(), 1);
 }
@@ -115,7 +168,9 @@ fn issuer_without_keys_is_a_503_without_blame_and_heals_by_itself() {
     let answer = crate::harness::get(gateway.address, "/things/a", Some(&token));
     assert_eq!((answer.status, answer.challenge()), (503, None));
     assert!(
-        answer.header("retry-after").is_some_and(|seconds| seconds.parse::<u32>().is_ok_and(|seconds| seconds > 0))
+        answer
+            .header("retry-after")
+            .is_some_and(|seconds| seconds.parse::<u32>().is_ok_and(|seconds| seconds > 0))
     );
     assert_eq!(stand.hits(), 0);
 
@@ -128,24 +183,35 @@ fn issuer_without_keys_is_a_503_without_blame_and_heals_by_itself() {
 
 #[test]
 fn refused_request_with_a_short_body_keeps_its_connection() {
-    let stand = Stand::routes("[[routes]]\npath = \"/{*rest}\"\nscope = \"read\"\nupstream = \"up\"\n");
+    let stand =
+        Stand::routes("[[routes]]\npath = \"/{*rest}\"\nscope = \"read\"\nupstream = \"up\"\n");
     let mut connection = Connection::open(stand.address);
     for _ in 0..3 {
         connection.write("POST /x HTTP/1.1\r\nHost: api.test\r\nContent-Length: 5\r\n\r\n");
         connection.write("hello");
         let answer = connection.read(false);
-        assert_eq!((answer.status, answer.header("connection"), answer.complete), (401, None, true));
+        assert_eq!(
+            (answer.status, answer.header("connection"), answer.complete),
+            (401, None, true)
+        );
     }
     assert_eq!(stand.hits(), 0);
 }
 
 #[test]
 fn refused_upload_has_its_answer_and_is_told_that_the_connection_ends() {
-    let stand = Stand::routes("[[routes]]\npath = \"/{*rest}\"\nscope = \"read\"\nupstream = \"up\"\n");
-    let heads = ["Content-Length: 8000000", "Transfer-Encoding: chunked", "Content-Length: 5\r\nExpect: 100-continue"];
+    let stand =
+        Stand::routes("[[routes]]\npath = \"/{*rest}\"\nscope = \"read\"\nupstream = \"up\"\n");
+    let heads = [
+        "Content-Length: 8000000",
+        "Transfer-Encoding: chunked",
+        "Content-Length: 5\r\nExpect: 100-continue",
+    ];
     for head in heads {
         let mut connection = Connection::open(stand.address);
-        connection.write(format!("POST /x HTTP/1.1\r\nHost: api.test\r\n{head}\r\n\r\n"));
+        connection.write(format!(
+            "POST /x HTTP/1.1\r\nHost: api.test\r\n{head}\r\n\r\n"
+        ));
         let is_upload = !head.contains("Expect");
         let mut hand = connection.another_hand();
         let uploading = std::thread::spawn(move || {
@@ -155,7 +221,11 @@ fn refused_upload_has_its_answer_and_is_told_that_the_connection_ends() {
             while is_upload && hand.write_all(&chunk).is_ok() {}
         });
         let answer = connection.read(false);
-        assert_eq!((answer.status, answer.header("connection"), answer.complete), (401, Some("close"), true), "{head}");
+        assert_eq!(
+            (answer.status, answer.header("connection"), answer.complete),
+            (401, Some("close"), true),
+            "{head}"
+        );
         assert!(connection.is_closed(), "{head}");
         drop(connection);
         uploading.join().expect("it ends");

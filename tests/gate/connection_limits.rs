@@ -54,7 +54,10 @@ fn is_open(connection: &Connection) -> bool {
 }
 
 fn evicted(gateway: &Gateway) -> f64 {
-    let series = format!("scopegate_connections_evicted_total{{listener=\"{}\"}}", gateway.address);
+    let series = format!(
+        "scopegate_connections_evicted_total{{listener=\"{}\"}}",
+        gateway.address
+    );
     gateway.metric(&series).expect("it is counted")
 }
 
@@ -88,7 +91,9 @@ fn connection_that_has_been_idle_longest_makes_room_for_a_new_one() {
     release.send(()).expect("the upstream waits");
     assert_eq!(busy.read(false).status, 200);
     eventually("all three are counted", || evicted(&gateway) == 3.0);
-    assert!(logged("max_connections reached; idle connections are closed for new ones"));
+    assert!(logged(
+        "max_connections reached; idle connections are closed for new ones"
+    ));
 }
 
 #[test]
@@ -101,7 +106,11 @@ fn connection_with_a_request_in_flight_makes_no_room() {
     eventually("the request is in flight", || upstream.hits() == 1);
     let mut half = Connection::open(gateway.address);
     half.write("GET /x HTTP/1.1\r\nHo");
-    upstream.script(move |_| Reply::Answer { status: 200, headers: Vec::new(), body: large.clone() });
+    upstream.script(move |_| Reply::Answer {
+        status: 200,
+        headers: Vec::new(),
+        body: large.clone(),
+    });
     let mut slow = Connection::open(gateway.address);
     slow.write(GET);
     eventually("the large answer is on its way", || upstream.hits() == 2);
@@ -137,12 +146,16 @@ fn silent_client_of_a_tls_listener_makes_room_and_one_in_its_handshake_does_not(
     let gateway = gateway(&listener, &upstream);
     let mut shaking = Connection::open(gateway.addresses[1]);
     let name = ServerName::try_from("a.test").expect("a name");
-    let mut session = ClientConnection::new(Arc::new(authority.trusting(None)), name).expect("a session");
+    let mut session =
+        ClientConnection::new(Arc::new(authority.trusting(None)), name).expect("a session");
     let mut hello = Vec::new();
     session.write_tls(&mut hello).expect("memory");
     shaking.write(&hello[..100]);
     let mut silent = Connection::open(gateway.addresses[1]);
-    let open = format!("scopegate_connections{{listener=\"{}\"}}", gateway.addresses[1]);
+    let open = format!(
+        "scopegate_connections{{listener=\"{}\"}}",
+        gateway.addresses[1]
+    );
     eventually("both have a place", || gateway.metric(&open) == Some(2.0));
     let mut new = Connection::open(gateway.address);
     assert_eq!(new.ask(GET).status, 200);
@@ -154,25 +167,38 @@ fn client_has_no_more_connections_than_it_may() {
     let (upstream, _release) = upstream();
     let limited = "max_connections_per_client = 2";
     let gateway = gateway(limited, &upstream);
-    let refused = format!("scopegate_connections_refused_total{{listener=\"{}\"}}", gateway.address);
+    let refused = format!(
+        "scopegate_connections_refused_total{{listener=\"{}\"}}",
+        gateway.address
+    );
     let is_served = |connection: &mut Connection| {
         connection.try_write(GET);
-        connection.try_read(false).is_some_and(|answer| answer.status == 200)
+        connection
+            .try_read(false)
+            .is_some_and(|answer| answer.status == 200)
     };
     let mut held: Vec<_> = (0..2).map(|_| Connection::open(gateway.address)).collect();
     assert!(held.iter_mut().all(is_served));
     assert!(Connection::open(gateway.address).is_closed());
     assert_eq!(gateway.metric(&refused), Some(1.0));
-    assert!(logged("connection refused; the client has too many client=127.0.0.1 max_connections_per_client=2"));
+    assert!(logged(
+        "connection refused; the client has too many client=127.0.0.1 max_connections_per_client=2"
+    ));
     assert!(held.iter_mut().all(is_served), "those that it has stay");
     drop(held.pop());
-    eventually("the place is free", || is_served(&mut Connection::open(gateway.address)));
+    eventually("the place is free", || {
+        is_served(&mut Connection::open(gateway.address))
+    });
 
     // Proxies of ours stand for many clients, and a limit can be lifted.
     let exempt = format!("{limited}\ntrusted_proxies = \"127.0.0.0/8\"");
     for server in [&*exempt, "max_connections_per_client = 0"] {
-        gateway.reload(&toml(limited, &upstream)).expect("a good file");
-        gateway.reload(&toml(server, &upstream)).expect("a good file");
+        gateway
+            .reload(&toml(limited, &upstream))
+            .expect("a good file");
+        gateway
+            .reload(&toml(server, &upstream))
+            .expect("a good file");
         let mut many: Vec<_> = (0..5).map(|_| Connection::open(gateway.address)).collect();
         assert!(many.iter_mut().all(is_served), "{server}");
     }
@@ -183,9 +209,12 @@ fn lowered_limit_holds_for_new_connections_after_a_reload() {
     let (upstream, release) = upstream();
     let gateway = gateway("max_connections = 2", &upstream);
     let mut busy: Vec<_> = (0..2).map(|_| Connection::open(gateway.address)).collect();
-    busy.iter_mut().for_each(|connection| connection.write(HELD));
+    busy.iter_mut()
+        .for_each(|connection| connection.write(HELD));
     eventually("both requests are in flight", || upstream.hits() == 2);
-    gateway.reload(&toml("max_connections = 1", &upstream)).expect("a good file");
+    gateway
+        .reload(&toml("max_connections = 1", &upstream))
+        .expect("a good file");
     let mut new = Connection::open(gateway.address);
     new.write(GET);
     release.send(()).expect("the upstream waits");

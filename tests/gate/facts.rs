@@ -24,18 +24,29 @@ fn route(path: &str, more: &str) -> String {
 
 #[test]
 fn cve_2021_32701_cached_token_meets_each_routes_own_scope() {
-    let routes = [route("/read", "scope = \"read\""), route("/write", "scope = \"write\""), route("/any", "")].concat();
+    let routes = [
+        route("/read", "scope = \"read\""),
+        route("/write", "scope = \"write\""),
+        route("/any", ""),
+    ]
+    .concat();
     let stand = Stand::routes(&routes);
-    let asked = Server::start(|_| Reply::json(json!({ "active": true, "scope": "read", "aud": "https://api.test" })));
+    let asked = Server::start(|_| {
+        Reply::json(json!({ "active": true, "scope": "read", "aud": "https://api.test" }))
+    });
     let introspecting = Gateway::start(&format!(
         "{}[upstreams.up]\ntargets = \"http://{}\"\n{routes}",
         introspecting("corp", "https://issuer.test", &asked),
         stand.upstream.address
     ));
-    for (address, token) in [(stand.address, stand.token("read")), (introspecting.address, "opaque".to_owned())] {
+    for (address, token) in [
+        (stand.address, stand.token("read")),
+        (introspecting.address, "opaque".to_owned()),
+    ] {
         let mut connection = Connection::open(address);
         let mut ask = |path: &str| {
-            let head = format!("GET {path} HTTP/1.1\r\nHost: a\r\nAuthorization: Bearer {token}\r\n\r\n");
+            let head =
+                format!("GET {path} HTTP/1.1\r\nHost: a\r\nAuthorization: Bearer {token}\r\n\r\n");
             let answer = connection.ask(head);
             (answer.status, answer.challenge().map(str::to_owned))
         };
@@ -45,17 +56,25 @@ fn cve_2021_32701_cached_token_meets_each_routes_own_scope() {
             assert_eq!(ask("/write"), (403, Some(insufficient.clone())));
             assert_eq!(ask("/any"), (200, None));
         }
-        assert_eq!(get(address, "/write", Some(&token)).status, 403, "from another connection");
+        assert_eq!(
+            get(address, "/write", Some(&token)).status,
+            403,
+            "from another connection"
+        );
     }
 }
 
 #[test]
 fn cve_2026_33496_what_one_server_said_is_not_believed_in_the_name_of_another() {
-    let said = |active: bool| json!({ "active": active, "scope": "read", "aud": "https://api.test" }).to_string();
+    let said = |active: bool| {
+        json!({ "active": active, "scope": "read", "aud": "https://api.test" }).to_string()
+    };
     let (lenient, strict) = (said(true), said(false));
     // Two endpoints of servers that go by the same name, as tenants of one do.
-    let (lenient, strict) =
-        (Server::start(move |_| Reply::json(&lenient)), Server::start(move |_| Reply::json(&strict)));
+    let (lenient, strict) = (
+        Server::start(move |_| Reply::json(&lenient)),
+        Server::start(move |_| Reply::json(&strict)),
+    );
     let upstream = Server::start(|_| Reply::text("hello"));
     let gateway = Gateway::start(&format!(
         "{}{}[upstreams.up]\ntargets = \"http://{}\"\n{}{}",
@@ -69,7 +88,9 @@ fn cve_2026_33496_what_one_server_said_is_not_believed_in_the_name_of_another() 
     for token in ["opaque", &jwt] {
         let mut connection = Connection::open(gateway.address);
         let mut ask = |path: &str| {
-            connection.ask(format!("GET {path} HTTP/1.1\r\nHost: a\r\nAuthorization: Bearer {token}\r\n\r\n"))
+            connection.ask(format!(
+                "GET {path} HTTP/1.1\r\nHost: a\r\nAuthorization: Bearer {token}\r\n\r\n"
+            ))
         };
         for _ in 0..3 {
             assert_eq!(ask("/lenient").status, 200);
@@ -83,12 +104,17 @@ fn cve_2026_33496_what_one_server_said_is_not_believed_in_the_name_of_another() 
 #[test]
 fn r42_canary_tokens_are_in_no_log_and_no_answer() {
     const CANARY: &str = "c4n4ryT0k3n";
-    let routes = [route("/read", "scope = \"read\""), route("/open", "public = true")].concat();
+    let routes = [
+        route("/read", "scope = \"read\""),
+        route("/open", "public = true"),
+    ]
+    .concat();
     let stand = Stand::routes(&routes);
     let mut good = stand.issuer.claims("read");
     good["jti"] = json!(CANARY);
     let good = stand.key.token(&good);
-    let bad = Key::es256("first").token(&json!({ "iss": stand.issuer.url, "sub": CANARY, "scope": CANARY }));
+    let bad = Key::es256("first")
+        .token(&json!({ "iss": stand.issuer.url, "sub": CANARY, "scope": CANARY }));
     let (signature, other_signature) = (good.rsplit('.').next(), bad.rsplit('.').next());
     let mut told = Vec::new();
     for token in [
@@ -118,12 +144,24 @@ fn r42_canary_tokens_are_in_no_log_and_no_answer() {
     stand.issuer.fail(Reply::status(500));
     told.push(
         stand
-            .get("/read", Some(&Key::es256("stranger").token(&json!({ "iss": stand.issuer.url, "jti": CANARY }))))
+            .get(
+                "/read",
+                Some(
+                    &Key::es256("stranger")
+                        .token(&json!({ "iss": stand.issuer.url, "jti": CANARY })),
+                ),
+            )
             .text(),
     );
-    for canary in [Some(CANARY), signature, other_signature].into_iter().flatten() {
+    for canary in [Some(CANARY), signature, other_signature]
+        .into_iter()
+        .flatten()
+    {
         assert!(!logged(canary), "{canary} is in the log");
-        assert!(told.iter().all(|answer| !answer.contains(canary)), "{canary} is in an answer");
+        assert!(
+            told.iter().all(|answer| !answer.contains(canary)),
+            "{canary} is in an answer"
+        );
     }
     assert!(logged("request"), "there is a log to look through");
 }
@@ -151,16 +189,28 @@ fn flood_of_good_tokens_is_kept_within_the_limits_of_the_file() {
             let mut claims = claims("in-house", "read");
             claims["jti"] = json!(number);
             let token = key.token(&claims);
-            let head = format!("GET /any HTTP/1.1\r\nHost: a\r\nAuthorization: Bearer {token}\r\n\r\n");
+            let head =
+                format!("GET /any HTTP/1.1\r\nHost: a\r\nAuthorization: Bearer {token}\r\n\r\n");
             assert_eq!(connection.ask(head).status, 200);
         }
         let size = |name: &str, tier: &str| {
-            gateway.metric(&format!("scopegate_token_cache_{name}{{tier=\"{tier}\"}}")).expect("a size")
+            gateway
+                .metric(&format!("scopegate_token_cache_{name}{{tier=\"{tier}\"}}"))
+                .expect("a size")
         };
-        let (entries, bytes) = (size("entries", "shared"), size("bytes", "shared") + size("bytes", "worker"));
-        assert!(entries <= max_entries && bytes <= max_bytes, "{limits}: {entries} entries, {bytes} bytes");
+        let (entries, bytes) = (
+            size("entries", "shared"),
+            size("bytes", "shared") + size("bytes", "worker"),
+        );
+        assert!(
+            entries <= max_entries && bytes <= max_bytes,
+            "{limits}: {entries} entries, {bytes} bytes"
+        );
         assert_eq!(size("entries", "connection"), 1.0, "{limits}");
         // It is not bounded by keeping nothing.
-        assert!(bytes >= 0.7 * max_bytes.min(0.1 * MEBIBYTE), "{limits}: {bytes} bytes");
+        assert!(
+            bytes >= 0.7 * max_bytes.min(0.1 * MEBIBYTE),
+            "{limits}: {bytes} bytes"
+        );
     }
 }

@@ -3,16 +3,22 @@
 use std::thread;
 use std::time::{Duration, Instant};
 
-use crate::harness::{Connection, Gateway, Issuer, Key, Reply, Server, Stand, eventually, get, send};
+use crate::harness::{
+    Connection, Gateway, Issuer, Key, Reply, Server, Stand, eventually, get, send,
+};
 
 const ROUTES: &str = "[[routes]]\npath = \"/open/{*rest}\"\npublic = true\nupstream = \"up\"\n\
                       [[routes]]\npath = \"/kept\"\nupstream = \"up\"\n";
-const SHORT: &str =
-    "[server]\nheader_timeout = \"200ms\"\nbody_idle_timeout = \"200ms\"\nkeep_alive_timeout = \"300ms\"\n";
+const SHORT: &str = "[server]\nheader_timeout = \"200ms\"\nbody_idle_timeout = \"200ms\"\nkeep_alive_timeout = \"300ms\"\n";
 const GET: &str = "GET /open/x HTTP/1.1\r\nHost: a\r\n\r\n";
 
 fn stand() -> Stand {
-    Stand::toml(SHORT, "", "response_timeout = \"300ms\"\nconnect_timeout = \"300ms\"", ROUTES)
+    Stand::toml(
+        SHORT,
+        "",
+        "response_timeout = \"300ms\"\nconnect_timeout = \"300ms\"",
+        ROUTES,
+    )
 }
 
 #[test]
@@ -21,18 +27,34 @@ fn upstream_that_fails_before_its_answer_is_a_502_or_a_504() {
     for (reply, status) in [
         (Reply::RawThenClose(Vec::new()), 502),
         (Reply::RawThenReset(Vec::new()), 502),
-        (Reply::RawThenClose(b"HTTP/1.1 200 OK\r\nContent-".to_vec()), 502),
+        (
+            Reply::RawThenClose(b"HTTP/1.1 200 OK\r\nContent-".to_vec()),
+            502,
+        ),
         (Reply::RawThenClose(b"SMTP ready\r\n\r\n".to_vec()), 502),
         (Reply::RawThenHang(Vec::new()), 504),
-        (Reply::RawThenHang(b"HTTP/1.1 200 OK\r\nContent-".to_vec()), 504),
-        (Reply::Trickle(b"HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n".to_vec(), Duration::from_millis(40)), 504),
+        (
+            Reply::RawThenHang(b"HTTP/1.1 200 OK\r\nContent-".to_vec()),
+            504,
+        ),
+        (
+            Reply::Trickle(
+                b"HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n".to_vec(),
+                Duration::from_millis(40),
+            ),
+            504,
+        ),
     ] {
         stand.upstream.script({
             let reply = reply.clone();
             move |_| reply.clone()
         });
         let answer = send(stand.address, GET);
-        assert_eq!((answer.status, answer.challenge()), (status, None), "{reply:?}");
+        assert_eq!(
+            (answer.status, answer.challenge()),
+            (status, None),
+            "{reply:?}"
+        );
         stand.upstream.script(|_| Reply::text("hello"));
         assert_eq!(send(stand.address, GET).status, 200, "after {reply:?}");
     }
@@ -57,7 +79,10 @@ fn upstream_that_hangs_before_or_while_the_request_is_sent_is_a_504() {
     let mut writer = connection.another_hand();
     let upload = thread::spawn(move || {
         use std::io::Write;
-        let _ = write!(writer, "POST /plain HTTP/1.1\r\nHost: a\r\nContent-Length: {size}\r\n\r\n");
+        let _ = write!(
+            writer,
+            "POST /plain HTTP/1.1\r\nHost: a\r\nContent-Length: {size}\r\n\r\n"
+        );
         let _ = writer.write_all(&vec![b'x'; size]);
     });
     let answer = connection.read(false);
@@ -73,9 +98,15 @@ fn upstream_body_that_breaks_off_breaks_off_towards_the_client_too() {
         Reply::RawThenClose(b"HTTP/1.1 200 OK\r\nContent-Length: 10\r\n\r\nhello".to_vec()),
         Reply::RawThenReset(b"HTTP/1.1 200 OK\r\nContent-Length: 10\r\n\r\nhello".to_vec()),
         Reply::RawThenHang(b"HTTP/1.1 200 OK\r\nContent-Length: 10\r\n\r\nhello".to_vec()),
-        Reply::RawThenClose(b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n5\r\nhello\r\n".to_vec()),
-        Reply::RawThenHang(b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n5\r\nhello\r\n".to_vec()),
-        Reply::RawThenClose(b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\nzz\r\nhello\r\n".to_vec()),
+        Reply::RawThenClose(
+            b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n5\r\nhello\r\n".to_vec(),
+        ),
+        Reply::RawThenHang(
+            b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n5\r\nhello\r\n".to_vec(),
+        ),
+        Reply::RawThenClose(
+            b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\nzz\r\nhello\r\n".to_vec(),
+        ),
     ] {
         stand.upstream.script({
             let reply = reply.clone();
@@ -85,7 +116,10 @@ fn upstream_body_that_breaks_off_breaks_off_towards_the_client_too() {
         connection.write(GET);
         // What breaks at once may break before its head is written, and is then no answer at all.
         let answer = connection.try_read(false);
-        assert!(answer.is_none_or(|answer| answer.status == 200 && !answer.complete), "{reply:?}");
+        assert!(
+            answer.is_none_or(|answer| answer.status == 200 && !answer.complete),
+            "{reply:?}"
+        );
         assert!(connection.is_closed(), "{reply:?}");
     }
 }
@@ -128,7 +162,9 @@ fn issuer_that_fails_at_start_lets_nobody_in_and_is_asked_again() {
 fn request_that_may_be_repeated_survives_a_connection_that_was_closed_while_idle() {
     let stand = stand();
     for _ in 0..10 {
-        stand.upstream.script(|_| Reply::RawThenClose(b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok".to_vec()));
+        stand.upstream.script(|_| {
+            Reply::RawThenClose(b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok".to_vec())
+        });
         assert_eq!(send(stand.address, GET).status, 200);
         stand.upstream.script(|_| Reply::text("hello"));
         assert_eq!(send(stand.address, GET).text(), "hello");
@@ -140,17 +176,28 @@ fn request_that_had_an_effect_is_not_repeated() {
     let stand = stand();
     stand.upstream.script(|_| Reply::RawThenClose(Vec::new()));
     for (request, times) in [
-        ("POST /open/x HTTP/1.1\r\nHost: a\r\nContent-Length: 2\r\n\r\nhi", 1),
-        ("POST /open/x HTTP/1.1\r\nHost: a\r\nContent-Length: 0\r\n\r\n", 1),
+        (
+            "POST /open/x HTTP/1.1\r\nHost: a\r\nContent-Length: 2\r\n\r\nhi",
+            1,
+        ),
+        (
+            "POST /open/x HTTP/1.1\r\nHost: a\r\nContent-Length: 0\r\n\r\n",
+            1,
+        ),
         ("DELETE /open/x HTTP/1.1\r\nHost: a\r\n\r\n", 1),
-        ("GET /open/x HTTP/1.1\r\nHost: a\r\nContent-Length: 2\r\n\r\nhi", 1),
+        (
+            "GET /open/x HTTP/1.1\r\nHost: a\r\nContent-Length: 2\r\n\r\nhi",
+            1,
+        ),
         (GET, 2),
     ] {
         let hits = stand.hits();
         assert_eq!(send(stand.address, request).status, 502);
         assert_eq!(stand.hits() - hits, times, "{request}");
     }
-    stand.upstream.script(|_| Reply::RawThenClose(b"HTTP/1.1 200 O".to_vec()));
+    stand
+        .upstream
+        .script(|_| Reply::RawThenClose(b"HTTP/1.1 200 O".to_vec()));
     let hits = stand.hits();
     assert_eq!(send(stand.address, GET).status, 502);
     assert_eq!(stand.hits() - hits, 1, "a byte of an answer had come");
@@ -162,8 +209,14 @@ fn client_that_dawdles_is_not_waited_for() {
     for (sent, what) in [
         ("", "nothing for keep_alive_timeout"),
         ("GET /open/x HTTP/1.1\r\nHo", "half a head"),
-        ("GET /open/x HTTP/1.1\r\nHost: a\r\n\r\n", "a whole request and nothing for keep_alive_timeout"),
-        ("GET /open/x HTTP/1.1\r\nHost: a\r\n\r\nGET /open/y HTTP", "a whole request and half of one"),
+        (
+            "GET /open/x HTTP/1.1\r\nHost: a\r\n\r\n",
+            "a whole request and nothing for keep_alive_timeout",
+        ),
+        (
+            "GET /open/x HTTP/1.1\r\nHost: a\r\n\r\nGET /open/y HTTP",
+            "a whole request and half of one",
+        ),
     ] {
         let mut connection = Connection::open(stand.address);
         connection.write(sent);
@@ -172,7 +225,11 @@ fn client_that_dawdles_is_not_waited_for() {
             assert_eq!(connection.read(false).status, 200);
         }
         assert!(connection.is_closed(), "{what}");
-        assert!(began.elapsed() < Duration::from_secs(3), "{what}: {:?}", began.elapsed());
+        assert!(
+            began.elapsed() < Duration::from_secs(3),
+            "{what}: {:?}",
+            began.elapsed()
+        );
     }
     // A head that trickles has the header time-out as a whole.
     let mut connection = Connection::open(stand.address);
@@ -191,7 +248,10 @@ fn client_whose_body_does_not_come_is_told_so() {
     let head = "POST /open/x HTTP/1.1\r\nHost: a\r\n";
     let mut connection = Connection::open(stand.address);
     let answer = connection.ask(format!("{head}Content-Length: 10\r\n\r\nhello"));
-    assert_eq!((answer.status, answer.header("connection")), (408, Some("close")));
+    assert_eq!(
+        (answer.status, answer.header("connection")),
+        (408, Some("close"))
+    );
     assert!(connection.is_closed());
     let mut connection = Connection::open(stand.address);
     let answer = connection.ask(format!("{head}Transfer-Encoding: chunked\r\n\r\nzz\r\n"));
@@ -209,7 +269,9 @@ fn client_that_goes_away_cancels_its_request() {
     connection.write(GET);
     eventually("the upstream has it", || stand.hits() == 1);
     drop(connection);
-    eventually("the upstream's connection is closed", || stand.upstream.closed() > closed);
+    eventually("the upstream's connection is closed", || {
+        stand.upstream.closed() > closed
+    });
 }
 
 #[test]
@@ -221,7 +283,9 @@ fn client_that_closes_its_sending_half_has_gone() {
     connection.write(GET);
     eventually("the upstream has it", || stand.hits() == 1);
     connection.finish();
-    eventually("the upstream's connection is closed", || stand.upstream.closed() > closed);
+    eventually("the upstream's connection is closed", || {
+        stand.upstream.closed() > closed
+    });
     assert!(connection.is_closed());
 }
 
@@ -230,7 +294,9 @@ fn body_that_nobody_reads_ends_its_connection_and_is_never_taken_for_a_request()
     let stand = Stand::routes(ROUTES);
     let mut connection = Connection::open(stand.address);
     let smuggled = GET.repeat(4000);
-    connection.try_write(format!("POST /kept HTTP/1.1\r\nHost: a\r\nContent-Length: 1000000\r\n\r\n{smuggled}"));
+    connection.try_write(format!(
+        "POST /kept HTTP/1.1\r\nHost: a\r\nContent-Length: 1000000\r\n\r\n{smuggled}"
+    ));
     assert_eq!(connection.read(false).status, 401);
     assert!(connection.is_closed());
     assert_eq!(stand.hits(), 0);
@@ -240,16 +306,27 @@ fn body_that_nobody_reads_ends_its_connection_and_is_never_taken_for_a_request()
 fn client_that_does_not_read_is_not_waited_for() {
     let stand = stand();
     let body = vec![b'x'; 64 * 1024 * 1024];
-    stand.upstream.script(move |_| Reply::Answer { status: 200, headers: Vec::new(), body: body.clone() });
+    stand.upstream.script(move |_| Reply::Answer {
+        status: 200,
+        headers: Vec::new(),
+        body: body.clone(),
+    });
     let closed = stand.upstream.closed();
     let mut connection = Connection::open(stand.address);
     connection.write(GET);
-    eventually("the upstream's connection is closed", || stand.upstream.closed() > closed);
+    eventually("the upstream's connection is closed", || {
+        stand.upstream.closed() > closed
+    });
 }
 
 #[test]
 fn too_large_a_head_is_431() {
-    let stand = Stand::toml("[server]\nmax_headers = 20\nmax_header_size = \"8KiB\"\n", "", "", ROUTES);
+    let stand = Stand::toml(
+        "[server]\nmax_headers = 20\nmax_header_size = \"8KiB\"\n",
+        "",
+        "",
+        ROUTES,
+    );
     let many: String = (0..30).map(|number| format!("x-{number}: 1\r\n")).collect();
     let long = format!("x-long: {}\r\n", "x".repeat(9 * 1024));
     for headers in [many, long] {
@@ -263,7 +340,10 @@ fn too_large_a_head_is_431() {
 #[test]
 fn connections_beyond_the_limit_wait_for_a_place() {
     let stand = Stand::toml("[server]\nmax_connections = 2\n", "", "", ROUTES);
-    let (mut first, mut second) = (Connection::open(stand.address), Connection::open(stand.address));
+    let (mut first, mut second) = (
+        Connection::open(stand.address),
+        Connection::open(stand.address),
+    );
     // They have begun a request, and so make no room.
     first.write("GET");
     second.write("GET");
@@ -277,7 +357,8 @@ fn connections_beyond_the_limit_wait_for_a_place() {
 
 #[test]
 fn early_answer_reaches_a_client_that_is_still_sending() {
-    let early = b"HTTP/1.1 413 Too Large\r\nContent-Length: 2\r\nConnection: close\r\n\r\nno".to_vec();
+    let early =
+        b"HTTP/1.1 413 Too Large\r\nContent-Length: 2\r\nConnection: close\r\n\r\nno".to_vec();
     let listener = std::net::TcpListener::bind("127.0.0.1:0").expect("a free port");
     let address = listener.local_addr().expect("a bound socket");
     let upstream = thread::spawn(move || {
@@ -306,21 +387,30 @@ fn no_answer_goes_to_another_request_than_its_own() {
     // A ledger: every answer bears the id of its request, while the upstream breaks off every third.
     let upstream = Server::start(|received| {
         let id = received.target.trim_start_matches("/open/").to_owned();
-        let whole = format!("HTTP/1.1 200 OK\r\nContent-Length: {}\r\n\r\n{id}", id.len());
+        let whole = format!(
+            "HTTP/1.1 200 OK\r\nContent-Length: {}\r\n\r\n{id}",
+            id.len()
+        );
         match id.len() % 3 {
             0 => Reply::RawThenClose(whole.as_bytes()[..whole.len() - 1].to_vec()),
             1 => Reply::RawThenClose(whole.into_bytes()),
             _ => Reply::Raw(whole.into_bytes()),
         }
     });
-    let gateway = Gateway::start(&format!("[upstreams.up]\ntargets = \"http://{}\"\n{ROUTES}", upstream.address));
+    let gateway = Gateway::start(&format!(
+        "[upstreams.up]\ntargets = \"http://{}\"\n{ROUTES}",
+        upstream.address
+    ));
     thread::scope(|scope| {
         for client in 0..4_usize {
             let address = gateway.address;
             scope.spawn(move || {
                 for number in 0..750_usize {
                     let id = format!("{client}-{number}-{}", "x".repeat((client + number) % 3));
-                    let answer = send(address, format!("GET /open/{id} HTTP/1.1\r\nHost: a\r\n\r\n"));
+                    let answer = send(
+                        address,
+                        format!("GET /open/{id} HTTP/1.1\r\nHost: a\r\n\r\n"),
+                    );
                     assert_eq!(answer.status, 200);
                     if id.len() % 3 == 0 {
                         assert!(!answer.complete, "{id}: a broken body was taken for whole");

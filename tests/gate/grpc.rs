@@ -13,7 +13,9 @@ use tokio::sync::mpsc;
 use tokio::task::JoinHandle;
 use tonic::codegen::tokio_stream::wrappers::ReceiverStream;
 use tonic::metadata::{MetadataMap, MetadataValue};
-use tonic::transport::{Certificate, Channel, ClientTlsConfig, Endpoint, Identity, ServerTlsConfig};
+use tonic::transport::{
+    Certificate, Channel, ClientTlsConfig, Endpoint, Identity, ServerTlsConfig,
+};
 use tonic::{Code, Request, Response, Status, Streaming};
 use tonic_health::ServingStatus;
 use tonic_health::pb::health_client::HealthClient;
@@ -41,7 +43,12 @@ fn routes(upstream: &str) -> String {
 
 /// A gateway in front of services in the clear.
 fn stand(front: &str, upstream: SocketAddr) -> Stand {
-    Stand::toml(front, "", "", &routes(&format!("targets = \"http://{upstream}\"")))
+    Stand::toml(
+        front,
+        "",
+        "",
+        &routes(&format!("targets = \"http://{upstream}\"")),
+    )
 }
 
 fn endpoint(gateway: SocketAddr) -> Endpoint {
@@ -54,35 +61,54 @@ fn channel(gateway: SocketAddr) -> Channel {
 
 fn with_token<T>(message: T, token: &str) -> Request<T> {
     let mut request = Request::new(message);
-    request.metadata_mut().insert("authorization", format!("Bearer {token}").parse().expect("a header value"));
+    request.metadata_mut().insert(
+        "authorization",
+        format!("Bearer {token}").parse().expect("a header value"),
+    );
     request
 }
 
 fn about(service: &str) -> HealthCheckRequest {
-    HealthCheckRequest { service: service.to_owned() }
+    HealthCheckRequest {
+        service: service.to_owned(),
+    }
 }
 
 fn status(status: ServingStatus) -> HealthCheckResponse {
-    HealthCheckResponse { status: tonic_health::pb::health_check_response::ServingStatus::from(status).into() }
+    HealthCheckResponse {
+        status: tonic_health::pb::health_check_response::ServingStatus::from(status).into(),
+    }
 }
 
 fn question(host: &str) -> ServerReflectionRequest {
     let message_request = Some(MessageRequest::ListServices(String::new()));
-    ServerReflectionRequest { host: host.to_owned(), message_request }
+    ServerReflectionRequest {
+        host: host.to_owned(),
+        message_request,
+    }
 }
 
 fn reply(host: &str) -> ServerReflectionResponse {
-    ServerReflectionResponse { valid_host: host.to_owned(), original_request: None, message_response: None }
+    ServerReflectionResponse {
+        valid_host: host.to_owned(),
+        original_request: None,
+        message_response: None,
+    }
 }
 
 /// Opens a stream of both ways.
 async fn talk(
     channel: &Channel,
     token: &str,
-) -> (mpsc::Sender<ServerReflectionRequest>, Streaming<ServerReflectionResponse>) {
+) -> (
+    mpsc::Sender<ServerReflectionRequest>,
+    Streaming<ServerReflectionResponse>,
+) {
     let (ask, questions) = mpsc::channel(64);
     let mut client = ServerReflectionClient::new(channel.clone());
-    let answers = client.server_reflection_info(with_token(ReceiverStream::new(questions), token)).await;
+    let answers = client
+        .server_reflection_info(with_token(ReceiverStream::new(questions), token))
+        .await;
     (ask, answers.expect("an answer").into_inner())
 }
 
@@ -97,7 +123,9 @@ async fn http2(gateway: SocketAddr) -> (SendRequest<Bytes>, JoinHandle<Result<()
 /// The head of a call.
 fn call(path: &str, token: Option<&str>) -> http::request::Builder {
     let request = http::Request::post(format!("http://api.test{path}"));
-    let request = request.header(header::CONTENT_TYPE, "application/grpc").header(header::TE, "trailers");
+    let request = request
+        .header(header::CONTENT_TYPE, "application/grpc")
+        .header(header::TE, "trailers");
     match token {
         Some(token) => request.header(header::AUTHORIZATION, format!("Bearer {token}")),
         None => request,
@@ -106,15 +134,30 @@ fn call(path: &str, token: Option<&str>) -> http::request::Builder {
 
 async fn every_kind_of_call(channel: &Channel, token: &str, reporter: &HealthReporter) {
     let mut health = HealthClient::new(channel.clone());
-    let answer = health.check(with_token(about(""), token)).await.expect("an answer");
+    let answer = health
+        .check(with_token(about(""), token))
+        .await
+        .expect("an answer");
     assert_eq!(answer.into_inner(), status(ServingStatus::Serving));
 
-    reporter.set_service_status("a", ServingStatus::Unknown).await;
-    let mut watched = health.watch(with_token(about("a"), token)).await.expect("an answer").into_inner();
-    assert_eq!(watched.message().await.expect("no failure"), Some(status(ServingStatus::Unknown)));
+    reporter
+        .set_service_status("a", ServingStatus::Unknown)
+        .await;
+    let mut watched = health
+        .watch(with_token(about("a"), token))
+        .await
+        .expect("an answer")
+        .into_inner();
+    assert_eq!(
+        watched.message().await.expect("no failure"),
+        Some(status(ServingStatus::Unknown))
+    );
     for told in [ServingStatus::Serving, ServingStatus::NotServing].repeat(10) {
         reporter.set_service_status("a", told).await;
-        assert_eq!(watched.message().await.expect("no failure"), Some(status(told)));
+        assert_eq!(
+            watched.message().await.expect("no failure"),
+            Some(status(told))
+        );
     }
 
     let (ask, mut answers) = talk(channel, token).await;
@@ -122,9 +165,16 @@ async fn every_kind_of_call(channel: &Channel, token: &str, reporter: &HealthRep
         let asked = question(&number.to_string());
         ask.send(asked.clone()).await.expect("it is wanted");
         // Whoever gathered the messages of either side would wait here for ever.
-        let answer = answers.message().await.expect("no failure").expect("no end");
+        let answer = answers
+            .message()
+            .await
+            .expect("no failure")
+            .expect("no end");
         assert_eq!(answer.original_request, Some(asked));
-        assert!(format!("{answer:?}").contains("grpc.health.v1.Health"), "{answer:?}");
+        assert!(
+            format!("{answer:?}").contains("grpc.health.v1.Health"),
+            "{answer:?}"
+        );
     }
     drop(ask);
     assert_eq!(answers.message().await.expect("no failure"), None);
@@ -141,15 +191,22 @@ fn calls_of_every_kind_go_through_in_the_clear_and_over_tls() {
             .expect("descriptors");
         let services = Both(health, reflection);
         let stand = stand("", services.clone().serve(None));
-        every_kind_of_call(&channel(stand.address), &stand.token("health talk"), &reporter).await;
+        every_kind_of_call(
+            &channel(stand.address),
+            &stand.token("health talk"),
+            &reporter,
+        )
+        .await;
 
         let read = |file| std::fs::read(file).expect("a file");
         let (certificate, key) = authority.files("up", "up.test");
         let identity = Identity::from_pem(read(certificate), read(key));
         let upstream = services.serve(Some(ServerTlsConfig::new().identity(identity)));
         let ca = authority.file();
-        let upstream =
-            format!("targets = \"https://{upstream}\"\ntls_server_name = \"up.test\"\ntls_ca = \"{}\"\n", ca.display());
+        let upstream = format!(
+            "targets = \"https://{upstream}\"\ntls_server_name = \"up.test\"\ntls_ca = \"{}\"\n",
+            ca.display()
+        );
         let (certificate, key) = authority.files("gate", "gate.test");
         let front = format!(
             "[server]\n[[listeners]]\naddress = \"127.0.0.1:0\"\n\
@@ -158,9 +215,15 @@ fn calls_of_every_kind_go_through_in_the_clear_and_over_tls() {
             key.display()
         );
         let stand = Stand::toml(&front, "", "", &routes(&upstream));
-        let tls = ClientTlsConfig::new().ca_certificate(Certificate::from_pem(read(ca))).domain_name("gate.test");
-        let endpoint = Endpoint::from_shared(format!("https://{}", stand.gateway.addresses[1])).expect("a URL");
-        let channel = endpoint.tls_config(tls).expect("a configuration").connect_lazy();
+        let tls = ClientTlsConfig::new()
+            .ca_certificate(Certificate::from_pem(read(ca)))
+            .domain_name("gate.test");
+        let endpoint = Endpoint::from_shared(format!("https://{}", stand.gateway.addresses[1]))
+            .expect("a URL");
+        let channel = endpoint
+            .tls_config(tls)
+            .expect("a configuration")
+            .connect_lazy();
         every_kind_of_call(&channel, &stand.token("health talk"), &reporter).await;
     });
 }
@@ -174,25 +237,53 @@ fn either_side_may_speak_first_and_finish_first() {
 
         let (ask, mut answers) = talk(&channel, &token).await;
         let mut call = calls.talks.recv().await.expect("a call");
-        call.answer.send(Ok(reply("unasked"))).await.expect("it is wanted");
-        assert_eq!(answers.message().await.expect("no failure"), Some(reply("unasked")));
-        ask.send(question("the last one")).await.expect("it is wanted");
+        call.answer
+            .send(Ok(reply("unasked")))
+            .await
+            .expect("it is wanted");
+        assert_eq!(
+            answers.message().await.expect("no failure"),
+            Some(reply("unasked"))
+        );
+        ask.send(question("the last one"))
+            .await
+            .expect("it is wanted");
         drop(ask);
         let questions = call.request.get_mut();
-        assert_eq!(questions.message().await.expect("no failure"), Some(question("the last one")));
+        assert_eq!(
+            questions.message().await.expect("no failure"),
+            Some(question("the last one"))
+        );
         assert_eq!(questions.message().await.expect("no failure"), None);
-        call.answer.send(Ok(reply("after its end"))).await.expect("it is wanted");
-        assert_eq!(answers.message().await.expect("no failure"), Some(reply("after its end")));
+        call.answer
+            .send(Ok(reply("after its end")))
+            .await
+            .expect("it is wanted");
+        assert_eq!(
+            answers.message().await.expect("no failure"),
+            Some(reply("after its end"))
+        );
         drop(call.answer);
         assert_eq!(answers.message().await.expect("no failure"), None);
 
         let (ask, mut answers) = talk(&channel, &token).await;
         let mut call = calls.talks.recv().await.expect("a call");
-        ask.send(question("one of many")).await.expect("it is wanted");
-        assert_eq!(call.request.get_mut().message().await.expect("no failure"), Some(question("one of many")));
-        call.answer.send(Err(Status::resource_exhausted("enough"))).await.expect("it is wanted");
+        ask.send(question("one of many"))
+            .await
+            .expect("it is wanted");
+        assert_eq!(
+            call.request.get_mut().message().await.expect("no failure"),
+            Some(question("one of many"))
+        );
+        call.answer
+            .send(Err(Status::resource_exhausted("enough")))
+            .await
+            .expect("it is wanted");
         let failure = answers.message().await.expect_err("the upstream's end");
-        assert_eq!((failure.code(), failure.message()), (Code::ResourceExhausted, "enough"));
+        assert_eq!(
+            (failure.code(), failure.message()),
+            (Code::ResourceExhausted, "enough")
+        );
         // The client's half is over with that, too.
         ask.closed().await;
     });
@@ -208,8 +299,13 @@ fn tell(metadata: &mut MetadataMap) {
 }
 
 fn is_told(metadata: &MetadataMap) -> bool {
-    metadata.get_all("x-told").iter().eq(["100%, and more", "twice"])
-        && metadata.get_bin("x-told-bin").is_some_and(|value| value.to_bytes().is_ok_and(|bytes| bytes == NOT_TEXT))
+    metadata
+        .get_all("x-told")
+        .iter()
+        .eq(["100%, and more", "twice"])
+        && metadata
+            .get_bin("x-told-bin")
+            .is_some_and(|value| value.to_bytes().is_ok_and(|bytes| bytes == NOT_TEXT))
 }
 
 #[test]
@@ -220,12 +316,18 @@ fn metadata_goes_both_ways() {
         let mut health = HealthClient::new(channel(stand.address));
         let mut request = with_token(about("x"), &stand.token("health"));
         tell(request.metadata_mut());
-        request.metadata_mut().insert("grpc-timeout", MetadataValue::from_static("8765m"));
+        request
+            .metadata_mut()
+            .insert("grpc-timeout", MetadataValue::from_static("8765m"));
         let asking = tokio::spawn(async move { health.check(request).await });
         let call = calls.checks.recv().await.expect("a call");
         let came = call.request.metadata();
         assert!(is_told(came), "{came:?}");
-        for (name, value) in [("grpc-timeout", "8765m"), ("te", "trailers"), ("content-type", "application/grpc")] {
+        for (name, value) in [
+            ("grpc-timeout", "8765m"),
+            ("te", "trailers"),
+            ("content-type", "application/grpc"),
+        ] {
             assert_eq!(came.get(name).expect(name), value);
         }
         let mut answer = Response::new(status(ServingStatus::Serving));
@@ -249,21 +351,45 @@ fn failure_of_a_call_comes_back_unharmed_alone_or_after_messages() {
             failure
         };
         let is_unharmed = |came: &Status, code| {
-            assert_eq!((came.code(), came.message(), came.details()), (code, NOT_ASCII, NOT_TEXT));
+            assert_eq!(
+                (came.code(), came.message(), came.details()),
+                (code, NOT_ASCII, NOT_TEXT)
+            );
             assert!(is_told(came.metadata()), "{came:?}");
         };
 
         let (mut client, request) = (health.clone(), with_token(about("x"), &token));
         let asking = tokio::spawn(async move { client.check(request).await });
         let call = calls.checks.recv().await.expect("a call");
-        call.answer.send(Err(failure(Code::NotFound))).expect("it is wanted");
-        is_unharmed(&asking.await.expect("no panic").expect_err("the failure"), Code::NotFound);
+        call.answer
+            .send(Err(failure(Code::NotFound)))
+            .expect("it is wanted");
+        is_unharmed(
+            &asking.await.expect("no panic").expect_err("the failure"),
+            Code::NotFound,
+        );
 
-        let mut watched = health.watch(with_token(about("x"), &token)).await.expect("an answer").into_inner();
+        let mut watched = health
+            .watch(with_token(about("x"), &token))
+            .await
+            .expect("an answer")
+            .into_inner();
         let call = calls.watches.recv().await.expect("a call");
-        call.answer.send(Ok(status(ServingStatus::Unknown))).await.expect("it is wanted");
-        assert_eq!(watched.message().await.expect("no failure"), Some(status(ServingStatus::Unknown)));
-        call.answer.send(Err(failure(Code::DataLoss))).await.expect("it is wanted");
-        is_unharmed(&watched.message().await.expect_err("the failure"), Code::DataLoss);
+        call.answer
+            .send(Ok(status(ServingStatus::Unknown)))
+            .await
+            .expect("it is wanted");
+        assert_eq!(
+            watched.message().await.expect("no failure"),
+            Some(status(ServingStatus::Unknown))
+        );
+        call.answer
+            .send(Err(failure(Code::DataLoss)))
+            .await
+            .expect("it is wanted");
+        is_unharmed(
+            &watched.message().await.expect_err("the failure"),
+            Code::DataLoss,
+        );
     });
 }

@@ -23,9 +23,16 @@ fn two() -> Two {
     ));
     for (key, issuer) in keys.iter().zip(&issuers) {
         let token = key.token(&issuer.claims(""));
-        eventually("keys", || get(gateway.address, "/both", Some(&token)).status == 200);
+        eventually("keys", || {
+            get(gateway.address, "/both", Some(&token)).status == 200
+        });
     }
-    Two { keys, issuers, upstream, gateway }
+    Two {
+        keys,
+        issuers,
+        upstream,
+        gateway,
+    }
 }
 
 #[test]
@@ -34,7 +41,11 @@ fn keys_are_bound_to_their_issuer_even_where_they_share_a_name() {
     let hits = two.upstream.hits();
     for (key, issuer, status) in [(0, 0, 200), (1, 1, 200), (0, 1, 401), (1, 0, 401)] {
         let token = two.keys[key].token(&two.issuers[issuer].claims(""));
-        assert_eq!(get(two.gateway.address, "/both", Some(&token)).status, status, "key {key}, issuer {issuer}");
+        assert_eq!(
+            get(two.gateway.address, "/both", Some(&token)).status,
+            status,
+            "key {key}, issuer {issuer}"
+        );
     }
     assert_eq!(two.upstream.hits() - hits, 2);
 }
@@ -46,7 +57,10 @@ fn token_of_an_issuer_that_is_not_the_routes_is_invalid_there_cached_or_not() {
     for (path, status) in [("/one", 401), ("/both", 200), ("/one", 401)] {
         let answer = get(two.gateway.address, path, Some(&token));
         assert_eq!(answer.status, status, "{path}");
-        assert_eq!(answer.challenge(), (status == 401).then_some("Bearer error=\"invalid_token\""));
+        assert_eq!(
+            answer.challenge(),
+            (status == 401).then_some("Bearer error=\"invalid_token\"")
+        );
     }
 }
 
@@ -69,13 +83,20 @@ fn unknown_issuer_is_told_beside_the_issuers_that_are_accepted() {
         (format!("{one}/"), differs("a trailing slash")),
         (tls, differs("the scheme")),
         (one.to_uppercase(), differs("upper and lower case")),
-        (format!("{host}:1{port}/"), differs("the port and a trailing slash")),
+        (
+            format!("{host}:1{port}/"),
+            differs("the port and a trailing slash"),
+        ),
         ("https://id.example.com".to_owned(), String::new()),
-        (other.clone(), ", which is issuer \"two\", but not one of the route (see issuers)".to_owned()),
+        (
+            other.clone(),
+            ", which is issuer \"two\", but not one of the route (see issuers)".to_owned(),
+        ),
     ] {
         assert_eq!(cause("/one", &iss), format!("{expected}{iss:?}{hint}"));
     }
-    let both = format!("expected {one:?} or {other:?} as iss (the route's issuers), but found \"x\"");
+    let both =
+        format!("expected {one:?} or {other:?} as iss (the route's issuers), but found \"x\"");
     assert_eq!(cause("/both", "x"), both);
 }
 

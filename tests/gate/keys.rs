@@ -19,7 +19,12 @@ fn r27_unknown_key_is_fetched_and_the_request_waits_for_it() {
     let stand = eager();
     let next = Key::es256("second");
     stand.issuer.publish(&[&stand.key, &next]);
-    assert_eq!(stand.get("/things", Some(&next.token(&stand.issuer.claims("")))).status, 200);
+    assert_eq!(
+        stand
+            .get("/things", Some(&next.token(&stand.issuer.claims(""))))
+            .status,
+        200
+    );
     assert_eq!(stand.issuer.fetches(), 2);
     assert_eq!(stand.get("/things", Some(&stand.token(""))).status, 200);
 }
@@ -42,7 +47,11 @@ fn r27_unknown_keys_start_one_fetch_per_cooldown_however_many_there_are() {
             });
         }
     });
-    assert_eq!(stand.issuer.fetches(), 2, "one at the start and one for all of them");
+    assert_eq!(
+        stand.issuer.fetches(),
+        2,
+        "one at the start and one for all of them"
+    );
     assert_eq!(stand.hits(), 0);
 }
 
@@ -54,19 +63,32 @@ fn r43_unknown_key_is_a_503_while_nobody_can_tell_whose_it_is() {
         Reply::json(json!({ "keys": [] })),
         Reply::RawThenClose(Vec::new()),
         Reply::RawThenReset(b"HTTP/1.1 200 OK\r\ncontent-length: 100\r\n\r\n{\"keys\":".to_vec()),
-        Reply::Raw(b"HTTP/1.1 302 Found\r\nlocation: /elsewhere\r\ncontent-length: 0\r\n\r\n".to_vec()),
-        Reply::text(&format!("{{\"keys\":[],\"padding\":\"{}\"}}", "x".repeat(2 * 1024 * 1024))),
+        Reply::Raw(
+            b"HTTP/1.1 302 Found\r\nlocation: /elsewhere\r\ncontent-length: 0\r\n\r\n".to_vec(),
+        ),
+        Reply::text(&format!(
+            "{{\"keys\":[],\"padding\":\"{}\"}}",
+            "x".repeat(2 * 1024 * 1024)
+        )),
     ] {
         let stand = eager();
         stand.issuer.fail(failure.clone());
         let stranger = Key::es256("stranger").token(&stand.issuer.claims(""));
         let answer = stand.get("/things", Some(&stranger));
         let failure = format!("{failure:.100?}");
-        assert_eq!((answer.status, answer.challenge()), (503, None), "{failure}");
+        assert_eq!(
+            (answer.status, answer.challenge()),
+            (503, None),
+            "{failure}"
+        );
         assert!(answer.header("retry-after").is_some());
         assert_eq!(stand.hits(), 0, "{failure}");
         // R26: the keys that are known serve on.
-        assert_eq!(stand.get("/things", Some(&stand.token(""))).status, 200, "{failure}");
+        assert_eq!(
+            stand.get("/things", Some(&stand.token(""))).status,
+            200,
+            "{failure}"
+        );
     }
 }
 
@@ -75,24 +97,45 @@ fn unknown_key_of_an_issuer_that_is_down_is_told_with_the_fetches_that_failed() 
     let stand = eager();
     let down = "http://127.0.0.1:";
     let readiness = || stand.ask_admin("/readyz?verbose").text();
-    assert!(readiness().contains("[+] issuer corp: 1 key, fetched 0 s ago\n"), "{}", readiness());
+    assert!(
+        readiness().contains("[+] issuer corp: 1 key, fetched 0 s ago\n"),
+        "{}",
+        readiness()
+    );
     stand.issuer.fail(Reply::status(502));
     let next = Key::es256("new").token(&stand.issuer.claims(""));
     assert_eq!(stand.get("/things", Some(&next)).status, 503);
-    let cause = || stand.requests.lines().pop().expect("a line")["cause"].as_str().expect("a cause").to_owned();
+    let cause = || {
+        stand.requests.lines().pop().expect("a line")["cause"]
+            .as_str()
+            .expect("a cause")
+            .to_owned()
+    };
     let told = cause();
     let begins = "expected \"first\" as kid (the issuer's keys), but found \"new\", and newer keys cannot be fetched: ";
     assert!(told.starts_with(&format!("{begins}{down}")), "{told}");
-    assert!(told.ends_with("expected status 200, but found 502 (failed once, 0 s ago)"), "{told}");
+    assert!(
+        told.ends_with("expected status 200, but found 502 (failed once, 0 s ago)"),
+        "{told}"
+    );
     // The attempts go on in the background, and the operator is told of all of them.
-    eventually("another attempt", || readiness().contains("(failed 2 times in a row, last 0 s ago)"));
+    eventually("another attempt", || {
+        readiness().contains("(failed 2 times in a row, last 0 s ago)")
+    });
     let told = readiness();
-    assert!(told.starts_with("ready\n"), "the keys that are there serve on: {told}");
+    assert!(
+        told.starts_with("ready\n"),
+        "the keys that are there serve on: {told}"
+    );
     let begins = "[!] issuer corp: 1 key, fetched 0 s ago, and newer ones cannot be fetched: ";
     assert!(told.contains(begins), "{told}");
     stand.issuer.recover();
     eventually("the failures are over", || !readiness().contains("failed"));
-    assert_eq!(stand.get("/things", Some(&next)).status, 401, "now it is known that it is nobody's");
+    assert_eq!(
+        stand.get("/things", Some(&next)).status,
+        401,
+        "now it is known that it is nobody's"
+    );
 }
 
 #[test]
@@ -103,9 +146,17 @@ fn r26_key_that_the_issuer_takes_back_stops_working_cached_tokens_included() {
     let next = Key::es256("second");
     stand.issuer.publish(&[&next]);
     // The new key's first token has the set fetched; the old one goes with it.
-    assert_eq!(stand.get("/things", Some(&next.token(&stand.issuer.claims("")))).status, 200);
+    assert_eq!(
+        stand
+            .get("/things", Some(&next.token(&stand.issuer.claims(""))))
+            .status,
+        200
+    );
     let answer = stand.get("/things", Some(&token));
-    assert_eq!((answer.status, answer.challenge()), (401, Some("Bearer error=\"invalid_token\"")));
+    assert_eq!(
+        (answer.status, answer.challenge()),
+        (401, Some("Bearer error=\"invalid_token\""))
+    );
     assert_eq!(stand.hits(), 2);
 }
 
@@ -118,7 +169,12 @@ fn r26_one_bad_key_does_not_spoil_the_set() {
         next.jwk(),
     ] });
     stand.issuer.server.script(move |_| Reply::json(&keys));
-    assert_eq!(stand.get("/things", Some(&next.token(&stand.issuer.claims("")))).status, 200);
+    assert_eq!(
+        stand
+            .get("/things", Some(&next.token(&stand.issuer.claims(""))))
+            .status,
+        200
+    );
 }
 
 #[test]
@@ -133,7 +189,11 @@ fn hung_issuer_delays_nobody_who_does_not_need_it() {
         for _ in 0..20 {
             assert_eq!(stand.get("/things", Some(&stand.token(""))).status, 200);
         }
-        assert!(began.elapsed() < Duration::from_secs(2), "known keys waited {:?}", began.elapsed());
+        assert!(
+            began.elapsed() < Duration::from_secs(2),
+            "known keys waited {:?}",
+            began.elapsed()
+        );
         assert_eq!(waiting.join().expect("an answer"), 503);
     });
 }
@@ -198,10 +258,21 @@ fn keys_of_a_file_and_a_shared_secret_need_no_server() {
         (key.token(&crate::harness::claims("com.ibm.mfp", "")), 200),
         (shared.token(&crate::harness::claims("in-house", "")), 200),
         (key.token(&crate::harness::claims("in-house", "")), 401),
-        (shared.token(&crate::harness::claims("com.ibm.mfp", "")), 401),
-        (Key::hs256(b"another secret of thirty-two bytes").token(&crate::harness::claims("in-house", "")), 401),
+        (
+            shared.token(&crate::harness::claims("com.ibm.mfp", "")),
+            401,
+        ),
+        (
+            Key::hs256(b"another secret of thirty-two bytes")
+                .token(&crate::harness::claims("in-house", "")),
+            401,
+        ),
     ] {
-        assert_eq!(get(gateway.address, "/things", Some(&token)).status, status, "{token}");
+        assert_eq!(
+            get(gateway.address, "/things", Some(&token)).status,
+            status,
+            "{token}"
+        );
     }
     assert_eq!(upstream.hits(), 2);
 }

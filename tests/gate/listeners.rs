@@ -23,10 +23,18 @@ fn gateway(front: &str, tls: &str, upstream: &Server) -> Gateway {
 }
 
 fn pair((certificate, key): &(PathBuf, PathBuf)) -> String {
-    format!("{{ certificate = \"{}\", key = \"{}\" }}", certificate.display(), key.display())
+    format!(
+        "{{ certificate = \"{}\", key = \"{}\" }}",
+        certificate.display(),
+        key.display()
+    )
 }
 
-fn connect(address: SocketAddr, name: &str, config: &Arc<ClientConfig>) -> std::io::Result<Session> {
+fn connect(
+    address: SocketAddr,
+    name: &str,
+    config: &Arc<ClientConfig>,
+) -> std::io::Result<Session> {
     let socket = TcpStream::connect(address)?;
     socket.set_read_timeout(Some(PATIENCE))?;
     let name = ServerName::try_from(name.to_owned()).expect("a name");
@@ -41,10 +49,14 @@ fn connect(address: SocketAddr, name: &str, config: &Arc<ClientConfig>) -> std::
 /// One request on a connection that ends with its answer.
 fn ask(session: &mut Session, lines: &str) -> String {
     session
-        .write_all(format!("GET /x HTTP/1.1\r\nHost: a\r\nConnection: close\r\n{lines}\r\n").as_bytes())
+        .write_all(
+            format!("GET /x HTTP/1.1\r\nHost: a\r\nConnection: close\r\n{lines}\r\n").as_bytes(),
+        )
         .expect("sent");
     let mut answer = String::new();
-    session.read_to_string(&mut answer).expect("an answer, and an orderly end");
+    session
+        .read_to_string(&mut answer)
+        .expect("an answer, and an orderly end");
     answer
 }
 
@@ -55,15 +67,29 @@ fn upstream() -> Server {
 #[test]
 fn requests_over_tls_are_served_and_told_to_be_https() {
     let (authority, upstream) = (Authority::new(), upstream());
-    let gateway = gateway("", &format!("certificates = [{}]", pair(&authority.files("a", "a.test"))), &upstream);
+    let gateway = gateway(
+        "",
+        &format!("certificates = [{}]", pair(&authority.files("a", "a.test"))),
+        &upstream,
+    );
     let mut config = authority.trusting(None);
     config.alpn_protocols = vec![b"http/1.1".to_vec()];
-    let mut session = connect(gateway.addresses[1], "a.test", &Arc::new(config)).expect("a handshake");
+    let mut session =
+        connect(gateway.addresses[1], "a.test", &Arc::new(config)).expect("a handshake");
     assert_eq!(session.conn.alpn_protocol(), Some(&b"http/1.1"[..]));
     assert!(ask(&mut session, "").starts_with("HTTP/1.1 200"));
-    assert_eq!(upstream.received()[0].header("x-forwarded-proto"), ["https"]);
+    assert_eq!(
+        upstream.received()[0].header("x-forwarded-proto"),
+        ["https"]
+    );
     let plain = crate::harness::get(gateway.address, "/x", None);
-    assert_eq!((plain.status, upstream.received()[1].header("x-forwarded-proto")), (200, vec!["http"]));
+    assert_eq!(
+        (
+            plain.status,
+            upstream.received()[1].header("x-forwarded-proto")
+        ),
+        (200, vec!["http"])
+    );
     // What is not TLS gets nowhere on that port.
     let mut connection = Connection::open(gateway.addresses[1]);
     connection.write("GET /x HTTP/1.1\r\nHost: a\r\n\r\n");
@@ -88,7 +114,11 @@ fn certificate_is_chosen_by_the_name_that_is_asked_for() {
 #[test]
 fn sessions_are_resumed() {
     let (authority, upstream) = (Authority::new(), upstream());
-    let gateway = gateway("", &format!("certificates = [{}]", pair(&authority.files("a", "a.test"))), &upstream);
+    let gateway = gateway(
+        "",
+        &format!("certificates = [{}]", pair(&authority.files("a", "a.test"))),
+        &upstream,
+    );
     let config = Arc::new(authority.trusting(None));
     let mut kinds = Vec::new();
     for _ in 0..2 {
@@ -96,13 +126,24 @@ fn sessions_are_resumed() {
         assert!(ask(&mut session, "").starts_with("HTTP/1.1 200"));
         kinds.push(session.conn.handshake_kind());
     }
-    assert!(matches!(kinds[0], Some(HandshakeKind::Full | HandshakeKind::FullWithHelloRetryRequest)), "{kinds:?}");
+    assert!(
+        matches!(
+            kinds[0],
+            Some(HandshakeKind::Full | HandshakeKind::FullWithHelloRetryRequest)
+        ),
+        "{kinds:?}"
+    );
     assert_eq!(kinds[1], Some(HandshakeKind::Resumed));
 }
 
 #[test]
 fn client_certificate_is_asked_for_and_must_be_good_where_one_is_shown() {
-    let (authority, clients, strangers, upstream) = (Authority::new(), Authority::new(), Authority::new(), upstream());
+    let (authority, clients, strangers, upstream) = (
+        Authority::new(),
+        Authority::new(),
+        Authority::new(),
+        upstream(),
+    );
     let tls = format!(
         "certificates = [{}], client_ca = \"{}\"",
         pair(&authority.files("a", "a.test")),
@@ -110,15 +151,26 @@ fn client_certificate_is_asked_for_and_must_be_good_where_one_is_shown() {
     );
     let gateway = gateway("", &tls, &upstream);
     let answer = |shown: Option<&(PathBuf, PathBuf)>| {
-        let mut session = connect(gateway.addresses[1], "a.test", &Arc::new(authority.trusting(shown))).ok()?;
-        session.write_all(b"GET /x HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n").ok()?;
+        let mut session = connect(
+            gateway.addresses[1],
+            "a.test",
+            &Arc::new(authority.trusting(shown)),
+        )
+        .ok()?;
+        session
+            .write_all(b"GET /x HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n")
+            .ok()?;
         let mut answer = String::new();
         session.read_to_string(&mut answer).ok()?;
         Some(answer.starts_with("HTTP/1.1 200"))
     };
     assert_eq!(answer(None), Some(true));
     assert_eq!(answer(Some(&clients.client())), Some(true));
-    assert_eq!(answer(Some(&strangers.client())), None, "the connection is refused");
+    assert_eq!(
+        answer(Some(&strangers.client())),
+        None,
+        "the connection is refused"
+    );
 }
 
 #[test]
@@ -132,7 +184,11 @@ fn handshake_that_never_ends_is_ended() {
         connection.write(bytes);
         let began = std::time::Instant::now();
         assert!(connection.is_closed());
-        assert!(began.elapsed() < Duration::from_secs(5), "after {:?}", began.elapsed());
+        assert!(
+            began.elapsed() < Duration::from_secs(5),
+            "after {:?}",
+            began.elapsed()
+        );
     }
 }
 
@@ -143,8 +199,12 @@ fn renewed_certificate_is_shown_and_a_bad_one_is_not() {
     let gateway = gateway("", &format!("certificates = [{}]", pair(&files)), &upstream);
     let config = Arc::new(authority.trusting(None));
     let shown = || {
-        let session =
-            connect(gateway.addresses[1], "a.test", &Arc::new(authority.trusting(None))).expect("a handshake");
+        let session = connect(
+            gateway.addresses[1],
+            "a.test",
+            &Arc::new(authority.trusting(None)),
+        )
+        .expect("a handshake");
         session.conn.peer_certificates().expect("a certificate")[0].to_vec()
     };
     let first = shown();
@@ -152,12 +212,20 @@ fn renewed_certificate_is_shown_and_a_bad_one_is_not() {
     authority.files("a", "a.test");
     eventually("the new one is shown", || shown() != first);
     let second = shown();
-    assert!(ask(&mut kept, "").starts_with("HTTP/1.1 200"), "who is connected stays");
+    assert!(
+        ask(&mut kept, "").starts_with("HTTP/1.1 200"),
+        "who is connected stays"
+    );
     // A key of another certificate, and no certificate at all.
     let other = authority.files("b", "a.test");
-    for (file, content) in [(&files.1, std::fs::read(&other.1).expect("a file")), (&files.0, b"none".to_vec())] {
+    for (file, content) in [
+        (&files.1, std::fs::read(&other.1).expect("a file")),
+        (&files.0, b"none".to_vec()),
+    ] {
         std::fs::write(file, content).expect("a file");
-        eventually("it is looked at", || crate::harness::logged("new certificates are no good"));
+        eventually("it is looked at", || {
+            crate::harness::logged("new certificates are no good")
+        });
         assert_eq!(shown(), second);
     }
 }

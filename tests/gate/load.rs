@@ -17,8 +17,10 @@ fn request(token: &str) -> String {
 #[test]
 fn keys_rotate_under_load_without_a_wrong_answer() {
     let stand = Stand::toml("", "unknown_key_cooldown = \"1s\"", "", ROUTES);
-    let (rotated, stop) =
-        (std::sync::Mutex::new(stand.key.token(&stand.issuer.claims("read"))), AtomicBool::new(false));
+    let (rotated, stop) = (
+        std::sync::Mutex::new(stand.key.token(&stand.issuer.claims("read"))),
+        AtomicBool::new(false),
+    );
     thread::scope(|scope| {
         for _ in 0..3 {
             scope.spawn(|| {
@@ -34,7 +36,11 @@ fn keys_rotate_under_load_without_a_wrong_answer() {
         let mut earlier = vec![];
         for number in 0..3 {
             let next = Key::es256(&format!("rotated-{number}"));
-            let published: Vec<&Key> = earlier.last().into_iter().chain([&stand.key, &next]).collect();
+            let published: Vec<&Key> = earlier
+                .last()
+                .into_iter()
+                .chain([&stand.key, &next])
+                .collect();
             stand.issuer.publish(&published);
             // Beyond the cooldown, or the first token of the new key could not have it fetched.
             thread::sleep(Duration::from_millis(1100));
@@ -70,7 +76,10 @@ fn flood_of_expensive_bad_tokens_does_not_starve_a_known_one() {
     let expensive = Key::es384("expensive");
     stand.issuer.publish(&[&stand.key, &expensive]);
     let claims = stand.issuer.claims("read");
-    assert_eq!(stand.get("/things", Some(&expensive.token(&claims))).status, 200);
+    assert_eq!(
+        stand.get("/things", Some(&expensive.token(&claims))).status,
+        200
+    );
     let known = stand.token("read");
     let mut connection = Connection::open(stand.address);
     assert_eq!(connection.ask(request(&known)).status, 200);

@@ -67,9 +67,15 @@ fn r41_lookalike_of_a_stricter_routes_path_is_refused() {
         "/admin%C2%A5x",
     ] {
         for method in ["GET", "POST"] {
-            let request = format!("{method} {path} HTTP/1.1\r\nHost: a\r\nAuthorization: Bearer {token}\r\n\r\n");
+            let request = format!(
+                "{method} {path} HTTP/1.1\r\nHost: a\r\nAuthorization: Bearer {token}\r\n\r\n"
+            );
             let answer = send(stand.address, request);
-            assert_eq!((answer.status, answer.challenge()), (400, None), "{method} {path}");
+            assert_eq!(
+                (answer.status, answer.challenge()),
+                (400, None),
+                "{method} {path}"
+            );
         }
     }
     assert_eq!(stand.hits(), 0);
@@ -79,9 +85,15 @@ fn r41_lookalike_of_a_stricter_routes_path_is_refused() {
 fn lookalike_of_a_path_that_asks_for_no_more_passes() {
     let stand = Stand::routes(ROUTES);
     let token = stand.token("read");
-    for path in
-        ["/login.css", "/LOGIN", "/users/jane.doe", "/app.js", "/users/7.json", "/caf%C3%A9", "/reports-2026.json"]
-    {
+    for path in [
+        "/login.css",
+        "/LOGIN",
+        "/users/jane.doe",
+        "/app.js",
+        "/users/7.json",
+        "/caf%C3%A9",
+        "/reports-2026.json",
+    ] {
         assert_eq!(stand.get(path, Some(&token)).status, 200, "{path}");
         assert_eq!(stand.last().target, path);
     }
@@ -92,7 +104,12 @@ fn lookalike_of_a_path_that_asks_for_no_more_passes() {
 fn name_in_another_script_is_no_lookalike() {
     let stand = Stand::routes(ROUTES);
     let token = stand.token("read");
-    for path in ["/%D0%AF", "/users/%D0%AF%D0%BD%D0%B0", "/users/%E6%9D%8E.%E6%9D%8E", "/users/%C3%A6:%F0%9F%98%80"] {
+    for path in [
+        "/%D0%AF",
+        "/users/%D0%AF%D0%BD%D0%B0",
+        "/users/%E6%9D%8E.%E6%9D%8E",
+        "/users/%C3%A6:%F0%9F%98%80",
+    ] {
         assert_eq!(stand.get(path, Some(&token)).status, 200, "{path}");
         assert_eq!(stand.last().target, path);
     }
@@ -104,8 +121,14 @@ fn log_names_both_routes_of_a_lookalike() {
     let token = stand.token("read");
     assert_eq!(stand.get("/users/me.json", Some(&token)).status, 400);
     let lines = stand.requests.lines();
-    let line = lines.iter().find(|line| line["reason"] == "lookalike_path").expect("its line");
+    let line = lines
+        .iter()
+        .find(|line| line["reason"] == "lookalike_path")
+        .expect("its line");
     let cause = line["cause"].as_str().unwrap_or_default();
-    assert!(cause.contains("\"/users/{id}\"") && cause.contains("\"/users/me\""), "{line}");
+    assert!(
+        cause.contains("\"/users/{id}\"") && cause.contains("\"/users/me\""),
+        "{line}"
+    );
     assert_eq!(line["status"], Value::from(400));
 }

@@ -14,7 +14,8 @@ const PROBLEM: &str = "{\"type\":\"about:blank\",\"title\":\"Internal Server Err
                        \"detail\":\"The gateway failed at this request.\"}\n";
 
 fn faulty(upstream: &Server) -> Gateway {
-    let route = |path: &str| format!("[[routes]]\npath = \"{path}\"\npublic = true\nupstream = \"up\"\n");
+    let route =
+        |path: &str| format!("[[routes]]\npath = \"{path}\"\npublic = true\nupstream = \"up\"\n");
     let toml = format!(
         "[upstreams.up]\ntargets = \"http://{}\"\n{}{}{}",
         upstream.address,
@@ -43,9 +44,16 @@ fn panic_is_a_500_and_the_worker_lives() {
             let counted = panicked_requests();
             let token = "Authorization: Bearer secret-token-panic\r\n";
             let mut connection = Connection::open(gateway.address);
-            let answer = connection.ask(request("POST", path, &format!("{token}Content-Length: 0\r\n")));
+            let answer = connection.ask(request(
+                "POST",
+                path,
+                &format!("{token}Content-Length: 0\r\n"),
+            ));
             assert_eq!((answer.status, &*answer.text()), (500, PROBLEM), "{path}");
-            assert_eq!(answer.header("content-type"), Some("application/problem+json"));
+            assert_eq!(
+                answer.header("content-type"),
+                Some("application/problem+json")
+            );
             assert_eq!(answer.header("connection"), Some("close"));
             assert!(connection.is_closed());
             assert!(panicked_requests() > counted);
@@ -56,7 +64,9 @@ fn panic_is_a_500_and_the_worker_lives() {
             );
         }
     }
-    assert!(logged("ERROR scopegate::telemetry::record: a request panicked method=POST route=\"/nowhere/{id}\"\n"));
+    assert!(logged(
+        "ERROR scopegate::telemetry::record: a request panicked method=POST route=\"/nowhere/{id}\"\n"
+    ));
     assert!(logged("\"decision\":\"refused\",\"reason\":\"panicked\""));
     assert!(!logged("secret-token-panic") && !logged("secret-segment-panic"));
     assert_eq!(upstream.hits(), 7, "those that were good");
@@ -68,8 +78,14 @@ fn panic_is_internal_to_a_client_of_grpc() {
     let gateway = faulty(&upstream);
     let fields = "Content-Type: application/grpc\r\nContent-Length: 0\r\n";
     let answer = Connection::open(gateway.address).ask(request("POST", "/nowhere/a", fields));
-    assert_eq!((answer.status, answer.header("grpc-status")), (500, Some("13")));
-    assert_eq!(answer.header("grpc-message"), Some("The gateway failed at this request."));
+    assert_eq!(
+        (answer.status, answer.header("grpc-status")),
+        (500, Some("13"))
+    );
+    assert_eq!(
+        answer.header("grpc-message"),
+        Some("The gateway failed at this request.")
+    );
     assert!(answer.body.is_empty());
 }
 
@@ -77,9 +93,14 @@ fn panic_is_internal_to_a_client_of_grpc() {
 fn panic_leaves_the_other_streams_of_its_connection_alone() {
     let upstream = Server::start(|received| Reply::text(&String::from_utf8_lossy(&received.body)));
     let gateway = faulty(&upstream);
-    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().expect("a runtime");
+    let runtime = tokio::runtime::Builder::new_current_thread()
+        .enable_all()
+        .build()
+        .expect("a runtime");
     let all = async {
-        let socket = tokio::net::TcpStream::connect(gateway.address).await.expect("it listens");
+        let socket = tokio::net::TcpStream::connect(gateway.address)
+            .await
+            .expect("it listens");
         let (mut sender, connection) = h2::client::handshake(socket).await.expect("HTTP/2");
         tokio::spawn(connection);
         let url = |path: &str| format!("http://{}{path}", gateway.address);
@@ -96,11 +117,19 @@ fn panic_leaves_the_other_streams_of_its_connection_alone() {
             let text = body.data().await.expect("a body").expect("a body");
             assert_eq!(text, PROBLEM);
         }
-        body.send_data(Bytes::from_static(b"under way all the time"), true).expect("an open stream");
+        body.send_data(Bytes::from_static(b"under way all the time"), true)
+            .expect("an open stream");
         let answer = answer.await.expect("an answer");
         assert_eq!(answer.status(), 200);
-        let text = answer.into_body().data().await.expect("a body").expect("a body");
+        let text = answer
+            .into_body()
+            .data()
+            .await
+            .expect("a body")
+            .expect("a body");
         assert_eq!(text, "under way all the time");
     };
-    runtime.block_on(async { tokio::time::timeout(PATIENCE, all).await }).expect("in time");
+    runtime
+        .block_on(async { tokio::time::timeout(PATIENCE, all).await })
+        .expect("in time");
 }

@@ -12,11 +12,19 @@ use tokio::runtime::Runtime;
 use crate::harness::{Authority, Gateway, Half, HyperServer, Issuer, Key, PATIENCE, eventually};
 
 /// Upstreams by their names in gateway.toml, with the version that they are to see.
-const UPSTREAMS: [(&str, Version); 4] =
-    [("h1", Version::HTTP_11), ("h1-tls", Version::HTTP_11), ("h2c", Version::HTTP_2), ("h2-tls", Version::HTTP_2)];
+const UPSTREAMS: [(&str, Version); 4] = [
+    ("h1", Version::HTTP_11),
+    ("h1-tls", Version::HTTP_11),
+    ("h2c", Version::HTTP_2),
+    ("h2-tls", Version::HTTP_2),
+];
 
-const CLIENTS: [(&str, Version); 4] =
-    [("h1", Version::HTTP_11), ("h1-tls", Version::HTTP_11), ("h2c", Version::HTTP_2), ("h2-tls", Version::HTTP_2)];
+const CLIENTS: [(&str, Version); 4] = [
+    ("h1", Version::HTTP_11),
+    ("h1-tls", Version::HTTP_11),
+    ("h2c", Version::HTTP_2),
+    ("h2-tls", Version::HTTP_2),
+];
 
 struct Matrix {
     runtime: Runtime,
@@ -40,7 +48,11 @@ impl Matrix {
                     tls.alpn_protocols = vec![b"http/1.1".to_vec(), b"h2".to_vec()];
                     Arc::new(tls)
                 });
-                (name, version, HyperServer::start(version == Version::HTTP_2, tls))
+                (
+                    name,
+                    version,
+                    HyperServer::start(version == Version::HTTP_2, tls),
+                )
             })
             .collect();
         let (certificate, private) = authority.files("gateway", "gate.test");
@@ -53,8 +65,16 @@ impl Matrix {
             issuer.url
         );
         for (name, version, server) in &upstreams {
-            let scheme = if name.ends_with("-tls") { "https" } else { "http" };
-            let protocol = if *version == Version::HTTP_2 { "http2" } else { "http1" };
+            let scheme = if name.ends_with("-tls") {
+                "https"
+            } else {
+                "http"
+            };
+            let protocol = if *version == Version::HTTP_2 {
+                "http2"
+            } else {
+                "http1"
+            };
             toml.push_str(&format!(
                 "[upstreams.{name}]\ntargets = \"{scheme}://{}\"\nprotocol = \"{protocol}\"\n\
                  tls_server_name = \"up.test\"\ntls_ca = \"{}\"\n\
@@ -64,11 +84,30 @@ impl Matrix {
             ));
         }
         let gateway = Gateway::start(&toml);
-        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().expect("a runtime");
-        let matrix = Self { runtime, key, issuer, gateway, upstreams, authority };
+        let runtime = tokio::runtime::Builder::new_current_thread()
+            .enable_all()
+            .build()
+            .expect("a runtime");
+        let matrix = Self {
+            runtime,
+            key,
+            issuer,
+            gateway,
+            upstreams,
+            authority,
+        };
         let (client, base) = matrix.client("h1");
         eventually("the issuer's keys are here", || {
-            matrix.ask(&client, Method::GET, &format!("{base}/h1/ready"), Some("read"), Body::default()).status() == 200
+            matrix
+                .ask(
+                    &client,
+                    Method::GET,
+                    &format!("{base}/h1/ready"),
+                    Some("read"),
+                    Body::default(),
+                )
+                .status()
+                == 200
         });
         matrix
     }
@@ -76,10 +115,21 @@ impl Matrix {
     /// A client, and where it finds the gateway.
     fn client(&self, name: &str) -> (Client, String) {
         let mut tls = self.authority.trusting(None);
-        tls.alpn_protocols = vec![if name.starts_with("h2") { b"h2".to_vec() } else { b"http/1.1".to_vec() }];
+        tls.alpn_protocols = vec![if name.starts_with("h2") {
+            b"h2".to_vec()
+        } else {
+            b"http/1.1".to_vec()
+        }];
         let secured = self.gateway.addresses[1];
-        let client = Client::builder().tls_backend_preconfigured(tls).resolve("gate.test", secured).timeout(PATIENCE);
-        let client = if name == "h2c" { client.http2_prior_knowledge() } else { client };
+        let client = Client::builder()
+            .tls_backend_preconfigured(tls)
+            .resolve("gate.test", secured)
+            .timeout(PATIENCE);
+        let client = if name == "h2c" {
+            client.http2_prior_knowledge()
+        } else {
+            client
+        };
         let base = if name.ends_with("-tls") {
             format!("https://gate.test:{}", secured.port())
         } else {
@@ -88,8 +138,16 @@ impl Matrix {
         (client.no_proxy().build().expect("a client"), base)
     }
 
-    fn ask(&self, client: &Client, method: Method, url: &str, scope: Option<&str>, body: Body) -> Response {
-        self.try_ask(client, method, url, scope, body).unwrap_or_else(|error| panic!("{url}: {error:?}"))
+    fn ask(
+        &self,
+        client: &Client,
+        method: Method,
+        url: &str,
+        scope: Option<&str>,
+        body: Body,
+    ) -> Response {
+        self.try_ask(client, method, url, scope, body)
+            .unwrap_or_else(|error| panic!("{url}: {error:?}"))
     }
 
     fn try_ask(
@@ -115,7 +173,10 @@ impl Matrix {
         for (name, version) in CLIENTS {
             let (client, base) = self.client(name);
             for (upstream, _, server) in &self.upstreams {
-                let (pair, url) = (format!("{name} to {upstream}"), format!("{base}/{upstream}"));
+                let (pair, url) = (
+                    format!("{name} to {upstream}"),
+                    format!("{base}/{upstream}"),
+                );
                 check(&pair, &client, &url, version, server);
             }
         }
@@ -138,7 +199,9 @@ impl http_body::Body for Unmeasured {
 }
 
 fn challenge(headers: &HeaderMap) -> Option<&str> {
-    headers.get("www-authenticate").map(|value| value.to_str().expect("text"))
+    headers
+        .get("www-authenticate")
+        .map(|value| value.to_str().expect("text"))
 }
 
 #[test]
@@ -146,27 +209,72 @@ fn good_requests_pass_whole_whatever_both_sides_speak() {
     let matrix = Matrix::start();
     let large: Bytes = (0..300_000_u32).map(|index| (index % 251) as u8).collect();
     matrix.for_each_pair(|pair, client, url, version, server| {
-        let answer = matrix.ask(client, Method::GET, &format!("{url}/x"), Some("read"), Body::default());
-        assert_eq!((answer.status().as_u16(), answer.version()), (200, version), "{pair}");
+        let answer = matrix.ask(
+            client,
+            Method::GET,
+            &format!("{url}/x"),
+            Some("read"),
+            Body::default(),
+        );
+        assert_eq!(
+            (answer.status().as_u16(), answer.version()),
+            (200, version),
+            "{pair}"
+        );
         assert_eq!(matrix.body(answer).expect("a body"), "hello", "{pair}");
 
-        let answer = matrix.ask(client, Method::POST, &format!("{url}/echo"), Some("read"), large.clone().into());
+        let answer = matrix.ask(
+            client,
+            Method::POST,
+            &format!("{url}/echo"),
+            Some("read"),
+            large.clone().into(),
+        );
         assert_eq!(matrix.body(answer).expect("a body"), large, "{pair}");
         // The same without a length told.
         let streamed = Body::wrap(Unmeasured(Some(large.clone())));
-        let answer = matrix.ask(client, Method::PUT, &format!("{url}/echo"), Some("read"), streamed);
+        let answer = matrix.ask(
+            client,
+            Method::PUT,
+            &format!("{url}/echo"),
+            Some("read"),
+            streamed,
+        );
         assert_eq!(matrix.body(answer).expect("a body"), large, "{pair}");
 
-        let answer = matrix.ask(client, Method::HEAD, &format!("{url}/x"), Some("read"), Body::default());
+        let answer = matrix.ask(
+            client,
+            Method::HEAD,
+            &format!("{url}/x"),
+            Some("read"),
+            Body::default(),
+        );
         assert_eq!(answer.status(), 200, "{pair}");
         assert_eq!(matrix.body(answer).expect("no body"), "", "{pair}");
 
         let seen = server.seen();
         let seen = &seen[seen.len() - 4..];
-        let expected = matrix.upstreams.iter().find(|(.., of)| of.address == server.address).expect("it is one").1;
-        assert!(seen.iter().all(|seen| seen.version == expected && seen.whole), "{pair}: {seen:?}");
-        assert_eq!(seen.iter().map(|seen| seen.body).collect::<Vec<_>>(), [0, large.len(), large.len(), 0], "{pair}");
-        let via = if version == Version::HTTP_2 { "2.0 scopegate" } else { "1.1 scopegate" };
+        let expected = matrix
+            .upstreams
+            .iter()
+            .find(|(.., of)| of.address == server.address)
+            .expect("it is one")
+            .1;
+        assert!(
+            seen.iter()
+                .all(|seen| seen.version == expected && seen.whole),
+            "{pair}: {seen:?}"
+        );
+        assert_eq!(
+            seen.iter().map(|seen| seen.body).collect::<Vec<_>>(),
+            [0, large.len(), large.len(), 0],
+            "{pair}"
+        );
+        let via = if version == Version::HTTP_2 {
+            "2.0 scopegate"
+        } else {
+            "1.1 scopegate"
+        };
         assert!(seen.iter().all(|seen| seen.headers["via"] == via), "{pair}");
     });
 }
@@ -179,28 +287,69 @@ fn refusals_are_the_same_and_reach_no_upstream_whatever_both_sides_speak() {
         let url = format!("{url}/x");
         let insufficient = "Bearer error=\"insufficient_scope\", scope=\"read\"";
         for method in [Method::GET, Method::HEAD, Method::POST] {
-            let body = || if method == Method::POST { Body::from(vec![7; 100_000]) } else { Body::default() };
+            let body = || {
+                if method == Method::POST {
+                    Body::from(vec![7; 100_000])
+                } else {
+                    Body::default()
+                }
+            };
             let cases = [(None, 401, "Bearer"), (Some("write"), 403, insufficient)];
             for (scope, status, expected) in cases {
                 let answer = matrix.ask(client, method.clone(), &url, scope, body());
-                assert_eq!((answer.status().as_u16(), answer.version()), (status, version), "{pair} {method}");
-                assert_eq!(challenge(answer.headers()), Some(expected), "{pair} {method}");
-                assert_eq!(answer.headers()["content-type"], "application/problem+json", "{pair} {method}");
-                let length: usize =
-                    answer.headers()["content-length"].to_str().expect("text").parse().expect("a length");
+                assert_eq!(
+                    (answer.status().as_u16(), answer.version()),
+                    (status, version),
+                    "{pair} {method}"
+                );
+                assert_eq!(
+                    challenge(answer.headers()),
+                    Some(expected),
+                    "{pair} {method}"
+                );
+                assert_eq!(
+                    answer.headers()["content-type"],
+                    "application/problem+json",
+                    "{pair} {method}"
+                );
+                let length: usize = answer.headers()["content-length"]
+                    .to_str()
+                    .expect("text")
+                    .parse()
+                    .expect("a length");
                 let told = if method == Method::HEAD { 0 } else { length };
-                assert_eq!(matrix.body(answer).expect("a body").len(), told, "{pair} {method}");
+                assert_eq!(
+                    matrix.body(answer).expect("a body").len(),
+                    told,
+                    "{pair} {method}"
+                );
             }
         }
         let request = client.get(&url).bearer_auth("no.good.token");
-        let answer = matrix.runtime.block_on(async { request.send().await }).expect("an answer");
+        let answer = matrix
+            .runtime
+            .block_on(async { request.send().await })
+            .expect("an answer");
         assert_eq!(
             (answer.status().as_u16(), challenge(answer.headers())),
             (401, Some("Bearer error=\"invalid_token\""))
         );
-        let base = url.rsplit_once(pair.rsplit(' ').next().expect("a name")).expect("a base").0;
-        let answer = matrix.ask(client, Method::GET, &format!("{base}elsewhere"), Some("read"), Body::default());
-        assert_eq!((answer.status().as_u16(), challenge(answer.headers())), (404, None), "{pair}");
+        let base = url
+            .rsplit_once(pair.rsplit(' ').next().expect("a name"))
+            .expect("a base")
+            .0;
+        let answer = matrix.ask(
+            client,
+            Method::GET,
+            &format!("{base}elsewhere"),
+            Some("read"),
+            Body::default(),
+        );
+        assert_eq!(
+            (answer.status().as_u16(), challenge(answer.headers())),
+            (404, None),
+            "{pair}"
+        );
         assert_eq!(server.seen().len(), before, "{pair}");
     });
 }
@@ -209,19 +358,43 @@ fn refusals_are_the_same_and_reach_no_upstream_whatever_both_sides_speak() {
 fn what_breaks_off_on_one_side_never_looks_whole_on_the_other() {
     let matrix = Matrix::start();
     matrix.for_each_pair(|pair, client, url, _, server| {
-        let outcome = matrix.try_ask(client, Method::GET, &format!("{url}/break"), Some("read"), Body::default());
-        let is_whole = outcome.is_ok_and(|answer| answer.status() == 200 && matrix.body(answer).is_ok());
+        let outcome = matrix.try_ask(
+            client,
+            Method::GET,
+            &format!("{url}/break"),
+            Some("read"),
+            Body::default(),
+        );
+        let is_whole =
+            outcome.is_ok_and(|answer| answer.status() == 200 && matrix.body(answer).is_ok());
         assert!(!is_whole, "{pair}");
 
         let before = server.seen().len();
         let half = Body::wrap(Half(Some(Bytes::from_static(b"half"))));
-        let outcome = matrix.try_ask(client, Method::POST, &format!("{url}/echo"), Some("read"), half);
-        let is_whole = outcome.is_ok_and(|answer| answer.status() == 200 && matrix.body(answer).is_ok());
+        let outcome = matrix.try_ask(
+            client,
+            Method::POST,
+            &format!("{url}/echo"),
+            Some("read"),
+            half,
+        );
+        let is_whole =
+            outcome.is_ok_and(|answer| answer.status() == 200 && matrix.body(answer).is_ok());
         assert!(!is_whole, "{pair}");
-        assert!(server.seen()[before..].iter().all(|seen| !seen.whole), "{pair}: {:?}", server.seen());
+        assert!(
+            server.seen()[before..].iter().all(|seen| !seen.whole),
+            "{pair}: {:?}",
+            server.seen()
+        );
 
         // The way is open to others.
-        let answer = matrix.ask(client, Method::GET, &format!("{url}/x"), Some("read"), Body::default());
+        let answer = matrix.ask(
+            client,
+            Method::GET,
+            &format!("{url}/x"),
+            Some("read"),
+            Body::default(),
+        );
         assert_eq!(answer.status(), 200, "{pair}");
     });
 }
@@ -237,7 +410,8 @@ fn upstream_that_is_away_or_speaks_something_else_is_502_whatever_the_client_spe
             eventually("it is gone", || {
                 let answer = matrix.ask(&client, Method::GET, &url, Some("read"), Body::default());
                 // 503 once it was tried a few times.
-                matches!(answer.status().as_u16(), 502 | 503) && challenge(answer.headers()).is_none()
+                matches!(answer.status().as_u16(), 502 | 503)
+                    && challenge(answer.headers()).is_none()
             });
         }
     }

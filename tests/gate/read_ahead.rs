@@ -27,8 +27,13 @@ impl Upstream {
     fn start() -> Self {
         let listener = TcpListener::bind("127.0.0.1:0").expect("a free port");
         // What lies in its own socket counts as sent.
-        SockRef::from(&listener).set_send_buffer_size(16 * 1024).expect("a socket");
-        let (address, sent) = (listener.local_addr().expect("a bound socket"), Arc::new(AtomicUsize::new(0)));
+        SockRef::from(&listener)
+            .set_send_buffer_size(16 * 1024)
+            .expect("a socket");
+        let (address, sent) = (
+            listener.local_addr().expect("a bound socket"),
+            Arc::new(AtomicUsize::new(0)),
+        );
         let count = Arc::clone(&sent);
         thread::spawn(move || {
             // The test ends with its process, and with it what still waits here.
@@ -44,7 +49,10 @@ impl Upstream {
     fn stalled(&self) -> usize {
         let (began, mut last, mut since) = (Instant::now(), 0, Instant::now());
         while since.elapsed() < Duration::from_millis(500) || last == 0 {
-            assert!(began.elapsed() < PATIENCE, "it sends on and on: {last} bytes");
+            assert!(
+                began.elapsed() < PATIENCE,
+                "it sends on and on: {last} bytes"
+            );
             thread::sleep(Duration::from_millis(20));
             let sent = self.sent.load(Ordering::SeqCst);
             if sent != last {
@@ -70,11 +78,16 @@ fn serve(mut socket: TcpStream, count: &AtomicUsize) {
         request.clear();
         let length = if is_small { 1 } else { LENGTH };
         let mut left = length;
-        if socket.write_all(format!("HTTP/1.1 200 OK\r\nContent-Length: {length}\r\n\r\n").as_bytes()).is_err() {
+        if socket
+            .write_all(format!("HTTP/1.1 200 OK\r\nContent-Length: {length}\r\n\r\n").as_bytes())
+            .is_err()
+        {
             return;
         }
         while left > 0 {
-            let Ok(written) = socket.write(&[b'x'; 16 * 1024][..left.min(16 * 1024)]) else { return };
+            let Ok(written) = socket.write(&[b'x'; 16 * 1024][..left.min(16 * 1024)]) else {
+                return;
+            };
             left -= written;
             count.fetch_add(written, Ordering::SeqCst);
         }
@@ -91,8 +104,12 @@ fn little_is_read_ahead_of_a_client_that_takes_nothing() {
     ));
     // Its connection tells how near the upstream is.
     assert_eq!(get(gateway.address, "/small", None).status, 200);
-    let mut clients: Vec<_> = (0..CLIENTS).map(|_| Connection::open(gateway.address)).collect();
-    clients.iter_mut().for_each(|client| client.write("GET /large HTTP/1.1\r\nHost: a\r\n\r\n"));
+    let mut clients: Vec<_> = (0..CLIENTS)
+        .map(|_| Connection::open(gateway.address))
+        .collect();
+    clients
+        .iter_mut()
+        .for_each(|client| client.write("GET /large HTTP/1.1\r\nHost: a\r\n\r\n"));
     let each = upstream.stalled() / CLIENTS;
     assert!(each < MAX_READ_AHEAD, "{each} bytes for each client");
     for client in &mut clients {

@@ -8,7 +8,9 @@ use std::time::{Duration, Instant};
 
 use scopegate::reload::Reloaded;
 
-use crate::harness::{Authority, Connection, Gateway, Issuer, Key, PATIENCE, Reply, Server, eventually, get, logged};
+use crate::harness::{
+    Authority, Connection, Gateway, Issuer, Key, PATIENCE, Reply, Server, eventually, get, logged,
+};
 
 /// An issuer, and upstreams to choose from.
 struct Parts {
@@ -21,7 +23,14 @@ impl Parts {
     fn start() -> Self {
         let key = Key::es256("first");
         let issuer = Issuer::start(&[&key]);
-        Self { key, issuer, upstreams: [Server::start(|_| Reply::text("one")), Server::start(|_| Reply::text("two"))] }
+        Self {
+            key,
+            issuer,
+            upstreams: [
+                Server::start(|_| Reply::text("one")),
+                Server::start(|_| Reply::text("two")),
+            ],
+        }
     }
 
     /// A file with these routes, and what comes before everything else.
@@ -38,7 +47,9 @@ impl Parts {
         let gateway = Gateway::start(file);
         eventually("the issuer's keys are here", || self.issuer.fetches() > 0);
         let token = self.token("anything");
-        eventually("the issuer's keys are used", || get(gateway.address, "/one", Some(&token)).status != 503);
+        eventually("the issuer's keys are used", || {
+            get(gateway.address, "/one", Some(&token)).status != 503
+        });
         gateway
     }
 
@@ -57,34 +68,74 @@ fn routes_change_for_the_next_request_of_a_connection_that_is_kept() {
     let gateway = parts.gateway(&parts.file("", "", &route("/one", "scope = \"a\"", "one")));
     let token = parts.token("a");
     let mut connection = Connection::open(gateway.address);
-    let request = |path: &str| format!("GET {path} HTTP/1.1\r\nHost: a\r\nAuthorization: Bearer {token}\r\n\r\n");
+    let request = |path: &str| {
+        format!("GET {path} HTTP/1.1\r\nHost: a\r\nAuthorization: Bearer {token}\r\n\r\n")
+    };
     assert_eq!(connection.ask(request("/one")).text(), "one");
     assert_eq!(connection.ask(request("/other")).status, 404);
-    let file = parts.file("", "", &[route("/one", "scope = \"b\"", "one"), route("/other", "", "two")].concat());
+    let file = parts.file(
+        "",
+        "",
+        &[
+            route("/one", "scope = \"b\"", "one"),
+            route("/other", "", "two"),
+        ]
+        .concat(),
+    );
     assert_eq!(gateway.reload(&file), Ok(Reloaded::Changed));
     let refused = connection.ask(request("/one"));
-    assert_eq!((refused.status, refused.challenge()), (403, Some("Bearer error=\"insufficient_scope\", scope=\"b\"")));
+    assert_eq!(
+        (refused.status, refused.challenge()),
+        (
+            403,
+            Some("Bearer error=\"insufficient_scope\", scope=\"b\"")
+        )
+    );
     assert_eq!(connection.ask(request("/other")).text(), "two");
 }
 
 #[test]
 fn what_is_the_same_stays_with_its_keys_and_connections() {
     let parts = Parts::start();
-    let routes = |count: usize| (0..count).map(|index| route(&format!("/one{index}"), "", "one")).collect::<String>();
-    let with = |count: usize| parts.file("", "", &format!("{}{}", route("/one", "", "one"), routes(count)));
+    let routes = |count: usize| {
+        (0..count)
+            .map(|index| route(&format!("/one{index}"), "", "one"))
+            .collect::<String>()
+    };
+    let with = |count: usize| {
+        parts.file(
+            "",
+            "",
+            &format!("{}{}", route("/one", "", "one"), routes(count)),
+        )
+    };
     let gateway = parts.gateway(&with(0));
     let token = parts.token("");
     assert_eq!(get(gateway.address, "/one", Some(&token)).status, 200);
     let (fetches, connections) = (parts.issuer.fetches(), parts.upstreams[0].connections());
     assert_eq!(gateway.reload(&with(0)), Ok(Reloaded::Same));
     // Where a line stands, and what is written about it, is nothing that changes.
-    assert_eq!(gateway.reload(&format!("# the same\n\n{}", with(0))), Ok(Reloaded::Same));
+    assert_eq!(
+        gateway.reload(&format!("# the same\n\n{}", with(0))),
+        Ok(Reloaded::Same)
+    );
     for count in 1..10 {
         assert_eq!(gateway.reload(&with(count)), Ok(Reloaded::Changed));
-        assert_eq!(get(gateway.address, &format!("/one{}", count - 1), Some(&token)).status, 200);
+        assert_eq!(
+            get(gateway.address, &format!("/one{}", count - 1), Some(&token)).status,
+            200
+        );
     }
-    assert_eq!(parts.issuer.fetches(), fetches, "the keys were not asked for again");
-    assert_eq!(parts.upstreams[0].connections(), connections, "the connection is the one from before");
+    assert_eq!(
+        parts.issuer.fetches(),
+        fetches,
+        "the keys were not asked for again"
+    );
+    assert_eq!(
+        parts.upstreams[0].connections(),
+        connections,
+        "the connection is the one from before"
+    );
 }
 
 #[test]
@@ -93,15 +144,34 @@ fn faulty_file_changes_nothing_and_says_why() {
     let gateway = parts.gateway(&parts.file("", "", &route("/one", "", "one")));
     let token = parts.token("");
     let faulty = [
-        (parts.file("", "", &route("/two", "", "three")), "routes[0].upstream: expected a declared upstream"),
-        (parts.file("", "", &route("/two/{", "", "two")), "routes[0].path"),
-        (parts.file("", "leeway = \"9m\"", &route("/two", "", "two")), "leeway"),
-        (parts.file("[server]\nkeep_alive = 3", "", &route("/two", "", "two")), "keep_alive"),
+        (
+            parts.file("", "", &route("/two", "", "three")),
+            "routes[0].upstream: expected a declared upstream",
+        ),
+        (
+            parts.file("", "", &route("/two/{", "", "two")),
+            "routes[0].path",
+        ),
+        (
+            parts.file("", "leeway = \"9m\"", &route("/two", "", "two")),
+            "leeway",
+        ),
+        (
+            parts.file("[server]\nkeep_alive = 3", "", &route("/two", "", "two")),
+            "keep_alive",
+        ),
         ("not a file".to_owned(), "not TOML"),
         (String::new(), "routes"),
-        (parts.file("[server]\nshare_port = true", "", &route("/two", "", "two")), "server.share_port changed"),
         (
-            parts.file("[[listeners]]\naddress = \"127.0.0.1:0\"", "", &route("/two", "", "two")),
+            parts.file("[server]\nshare_port = true", "", &route("/two", "", "two")),
+            "server.share_port changed",
+        ),
+        (
+            parts.file(
+                "[[listeners]]\naddress = \"127.0.0.1:0\"",
+                "",
+                &route("/two", "", "two"),
+            ),
             "the addresses of the listeners changed, which takes a restart",
         ),
     ];
@@ -110,8 +180,13 @@ fn faulty_file_changes_nothing_and_says_why() {
             Err(error) => assert!(error.contains(said), "{error}"),
             // A file without routes is one that answers 404 to everything.
             Ok(_) if file.is_empty() => {
-                assert_eq!(gateway.reload(&parts.file("", "", &route("/one", "", "one"))), Ok(Reloaded::Changed));
-                eventually("the keys are here", || get(gateway.address, "/one", Some(&token)).status == 200);
+                assert_eq!(
+                    gateway.reload(&parts.file("", "", &route("/one", "", "one"))),
+                    Ok(Reloaded::Changed)
+                );
+                eventually("the keys are here", || {
+                    get(gateway.address, "/one", Some(&token)).status == 200
+                });
             }
             Ok(outcome) => panic!("{outcome:?}: {file}"),
         }
@@ -133,12 +208,20 @@ fn facts_end_with_the_configuration_of_their_issuer() {
     let stricter = parts.file("", "required_claims = [\"department\"]", &routes);
     assert_eq!(gateway.reload(&stricter), Ok(Reloaded::Changed));
     let refused = connection.ask(&request);
-    assert_eq!((refused.status, refused.challenge()), (401, Some("Bearer error=\"invalid_token\"")));
-    assert_eq!(gateway.reload(&parts.file("", "", &routes)), Ok(Reloaded::Changed));
+    assert_eq!(
+        (refused.status, refused.challenge()),
+        (401, Some("Bearer error=\"invalid_token\""))
+    );
+    assert_eq!(
+        gateway.reload(&parts.file("", "", &routes)),
+        Ok(Reloaded::Changed)
+    );
     assert_eq!(connection.ask(&request).status, 200);
     // Another one in its place.
     let other = Issuer::start(&[&parts.key]);
-    let file = parts.file("", "", &routes).replace(&parts.issuer.url, &other.url);
+    let file = parts
+        .file("", "", &routes)
+        .replace(&parts.issuer.url, &other.url);
     assert_eq!(gateway.reload(&file), Ok(Reloaded::Changed));
     assert_eq!(connection.ask(&request).status, 401);
 }
@@ -158,15 +241,38 @@ fn keys_of_a_new_issuer_are_there_with_its_routes_and_waiting_for_them_is_bounde
     };
     assert_eq!(gateway.reload(&with(&second)), Ok(Reloaded::Changed));
     // At once, without waiting for anything.
-    assert_eq!(get(gateway.address, "/one", Some(&key.token(&second.claims("")))).status, 200);
+    assert_eq!(
+        get(
+            gateway.address,
+            "/one",
+            Some(&key.token(&second.claims("")))
+        )
+        .status,
+        200
+    );
 
     let silent = Issuer::start(&[&key]);
     silent.fail(Reply::RawThenHang(Vec::new()));
     let began = Instant::now();
     assert_eq!(gateway.reload(&with(&silent)), Ok(Reloaded::Changed));
-    assert!(began.elapsed() < Duration::from_secs(5), "{:?}", began.elapsed());
-    assert_eq!(get(gateway.address, "/one", Some(&key.token(&silent.claims("")))).status, 503);
-    assert_eq!(get(gateway.address, "/one", Some(&parts.token(""))).status, 200);
+    assert!(
+        began.elapsed() < Duration::from_secs(5),
+        "{:?}",
+        began.elapsed()
+    );
+    assert_eq!(
+        get(
+            gateway.address,
+            "/one",
+            Some(&key.token(&silent.claims("")))
+        )
+        .status,
+        503
+    );
+    assert_eq!(
+        get(gateway.address, "/one", Some(&parts.token(""))).status,
+        200
+    );
 }
 
 #[test]
@@ -176,11 +282,16 @@ fn reload_says_at_its_start_which_new_issuers_it_waits_for_and_how_long_at_most(
     let gateway = parts.gateway(&parts.file("", "timeout = \"1m\"", &routes));
     let hanging = Issuer::start(&[&parts.key]);
     hanging.fail(Reply::RawThenHang(Vec::new()));
-    let declared = format!("[issuers.hanging]\nissuer = \"{}\"\naudience = \"a\"\ntimeout = \"2s\"\n", hanging.url);
+    let declared = format!(
+        "[issuers.hanging]\nissuer = \"{}\"\naudience = \"a\"\ntimeout = \"2s\"\n",
+        hanging.url
+    );
     let file = parts.file("", "timeout = \"1m\"", &format!("{declared}{routes}"));
     thread::scope(|scope| {
         let reload = scope.spawn(|| gateway.reload(&file));
-        eventually("it says so", || logged("reload waits for the keys of new issuers issuers=\"hanging\" at_most=4s"));
+        eventually("it says so", || {
+            logged("reload waits for the keys of new issuers issuers=\"hanging\" at_most=4s")
+        });
         assert!(!reload.is_finished());
         assert_eq!(reload.join().expect("no panic"), Ok(Reloaded::Changed));
     });
@@ -193,11 +304,21 @@ fn whom_to_trust_and_how_long_to_wait_change_as_well() {
     let gateway = parts.gateway(&parts.file("", "", &routes));
     let mut connection = Connection::open(gateway.address);
     let request = "GET /one HTTP/1.1\r\nHost: a\r\nX-Forwarded-For: 192.0.2.1\r\n\r\n";
-    let told = || parts.upstreams[0].received().pop().expect("a request").header("x-forwarded-for")[0].to_owned();
+    let told = || {
+        parts.upstreams[0]
+            .received()
+            .pop()
+            .expect("a request")
+            .header("x-forwarded-for")[0]
+            .to_owned()
+    };
     assert_eq!(connection.ask(request).status, 200);
     assert_eq!(told(), "127.0.0.1");
     let front = "[server]\ntrusted_proxies = \"127.0.0.1\"\nkeep_alive_timeout = \"50ms\"";
-    assert_eq!(gateway.reload(&parts.file(front, "", &routes)), Ok(Reloaded::Changed));
+    assert_eq!(
+        gateway.reload(&parts.file(front, "", &routes)),
+        Ok(Reloaded::Changed)
+    );
     // Of a connection that is kept, too.
     assert_eq!(connection.ask(request).status, 200);
     assert_eq!(told(), "192.0.2.1, 127.0.0.1");
@@ -224,7 +345,8 @@ fn listener_shows_other_certificates() {
         let socket = std::net::TcpStream::connect(gateway.addresses[1]).expect("somebody listens");
         socket.set_read_timeout(Some(PATIENCE)).expect("a time-out");
         let name = rustls::pki_types::ServerName::try_from(name).expect("a name");
-        let mut session = rustls::ClientConnection::new(Arc::clone(&config), name).expect("a session");
+        let mut session =
+            rustls::ClientConnection::new(Arc::clone(&config), name).expect("a session");
         let mut socket = socket;
         while session.is_handshaking() {
             if session.complete_io(&mut socket).is_err() {
@@ -236,7 +358,11 @@ fn listener_shows_other_certificates() {
     assert!(is_shown("before.test") && !is_shown("after.test"));
     assert_eq!(gateway.reload(&with("after")), Ok(Reloaded::Changed));
     assert!(is_shown("after.test") && !is_shown("before.test"));
-    assert!(gateway.reload(&with("after").replace("after.key", "before.key")).is_err());
+    assert!(
+        gateway
+            .reload(&with("after").replace("after.key", "before.key"))
+            .is_err()
+    );
     assert!(is_shown("after.test"));
 }
 
@@ -245,8 +371,13 @@ fn a_thousand_reloads_under_load_lose_nothing_and_judge_each_request_by_one_file
     const RELOADS: usize = 1000;
     let parts = Parts::start();
     // Whoever has scope a gets to the one upstream by the one file, whoever has b to the other by the other.
-    let files = [("a", "one"), ("b", "two")]
-        .map(|(scope, upstream)| parts.file("", "", &route("/one", &format!("scope = \"{scope}\""), upstream)));
+    let files = [("a", "one"), ("b", "two")].map(|(scope, upstream)| {
+        parts.file(
+            "",
+            "",
+            &route("/one", &format!("scope = \"{scope}\""), upstream),
+        )
+    });
     let gateway = parts.gateway(&files[0]);
     parts.upstreams.iter().for_each(Server::forget);
     let ended = AtomicBool::new(false);
@@ -261,28 +392,51 @@ fn a_thousand_reloads_under_load_lose_nothing_and_judge_each_request_by_one_file
             assert_eq!(gateway.reload(&files[reload % 2]), Ok(Reloaded::Changed));
         }
         ended.store(true, Ordering::SeqCst);
-        asking.into_iter().flat_map(|asking| asking.join().expect("no panic")).collect()
+        asking
+            .into_iter()
+            .flat_map(|asking| asking.join().expect("no panic"))
+            .collect()
     });
     let seen = parts.upstreams.iter().map(|upstream| {
-        let ids: Vec<_> = upstream.received().iter().map(|request| request.header("x-id")[0].to_owned()).collect();
+        let ids: Vec<_> = upstream
+            .received()
+            .iter()
+            .map(|request| request.header("x-id")[0].to_owned())
+            .collect();
         let distinct: HashSet<_> = ids.iter().cloned().collect();
         assert_eq!(distinct.len(), ids.len(), "a request came twice");
         distinct
     });
     let seen: Vec<_> = seen.collect();
     for (file, seen) in seen.iter().enumerate() {
-        let expected: HashSet<_> =
-            ledgers.iter().filter(|(_, answered)| *answered == Some(file)).map(|(id, _)| id.clone()).collect();
+        let expected: HashSet<_> = ledgers
+            .iter()
+            .filter(|(_, answered)| *answered == Some(file))
+            .map(|(id, _)| id.clone())
+            .collect();
         assert_eq!(expected, *seen, "what was answered is what came");
-        assert!(expected.len() > 10, "both files were in force for a while: {}", expected.len());
+        assert!(
+            expected.len() > 10,
+            "both files were in force for a while: {}",
+            expected.len()
+        );
     }
-    assert!(ledgers.iter().any(|(_, answered)| answered.is_none()), "some were refused");
+    assert!(
+        ledgers.iter().any(|(_, answered)| answered.is_none()),
+        "some were refused"
+    );
 }
 
 // Each request by its id, and by which upstream it was answered if it was not refused.
-fn ask_until(ended: &AtomicBool, parts: &Parts, gateway: &Gateway, asker: usize) -> Vec<(String, Option<usize>)> {
+fn ask_until(
+    ended: &AtomicBool,
+    parts: &Parts,
+    gateway: &Gateway,
+    asker: usize,
+) -> Vec<(String, Option<usize>)> {
     let tokens = ["a", "b"].map(|scope| parts.token(scope));
-    let refusals = ["a", "b"].map(|scope| format!("Bearer error=\"insufficient_scope\", scope=\"{scope}\""));
+    let refusals =
+        ["a", "b"].map(|scope| format!("Bearer error=\"insufficient_scope\", scope=\"{scope}\""));
     let mut connection = Connection::open(gateway.address);
     let mut ledger = Vec::new();
     for index in 0.. {

@@ -24,11 +24,17 @@ retries = 0
 ";
 
 fn ask(stand: &Stand, target: &str, fields: &str) -> Answer {
-    send(stand.address, format!("GET {target} HTTP/1.1\r\nHost: api.test\r\n{fields}\r\n"))
+    send(
+        stand.address,
+        format!("GET {target} HTTP/1.1\r\nHost: api.test\r\n{fields}\r\n"),
+    )
 }
 
 fn is_made(id: &str) -> bool {
-    id.len() == 32 && id.bytes().all(|byte| byte.is_ascii_digit() || (b'a'..=b'f').contains(&byte))
+    id.len() == 32
+        && id
+            .bytes()
+            .all(|byte| byte.is_ascii_digit() || (b'a'..=b'f').contains(&byte))
 }
 
 #[test]
@@ -40,7 +46,13 @@ fn client_upstream_and_log_know_a_request_by_one_name() {
         let name = answer.header("x-request-id").expect("a name").to_owned();
         assert!(is_made(&name), "{name}");
         assert_eq!(stand.last().header("x-request-id"), [&name]);
-        eventually("it is logged", || stand.requests.lines().iter().any(|line| line["request_id"] == *name));
+        eventually("it is logged", || {
+            stand
+                .requests
+                .lines()
+                .iter()
+                .any(|line| line["request_id"] == *name)
+        });
         names.push(name);
     }
     names.dedup();
@@ -64,7 +76,13 @@ fn refusals_have_names_too() {
         assert_eq!(answer.status, status, "{target}");
         let name = answer.header("x-request-id").expect("a name").to_owned();
         assert!(is_made(&name), "{name}");
-        eventually("it is logged", || stand.requests.lines().iter().any(|line| line["request_id"] == *name));
+        eventually("it is logged", || {
+            stand
+                .requests
+                .lines()
+                .iter()
+                .any(|line| line["request_id"] == *name)
+        });
     }
 }
 
@@ -77,19 +95,30 @@ fn name_is_kept_from_trusted_proxies_only() {
         (&direct, "X-Request-Id: from-the-proxy/1\r\n", false),
         (&proxied, "X-Request-Id: two words\r\n", false),
         (&proxied, "X-Request-Id: a\"b\r\n", false),
-        (&proxied, "X-Request-Id: one\r\nX-Request-Id: another\r\n", false),
+        (
+            &proxied,
+            "X-Request-Id: one\r\nX-Request-Id: another\r\n",
+            false,
+        ),
         (&proxied, "X_Request_Id: from-the-proxy/1\r\n", false),
         (&direct, "X.Request-Id: from-the-proxy/1\r\n", false),
     ] {
         let answer = ask(stand, "/open", fields);
         let name = answer.header("x-request-id").expect("a name");
-        assert_eq!((name == "from-the-proxy/1", is_made(name)), (is_kept, !is_kept), "{fields:?}: {name}");
+        assert_eq!(
+            (name == "from-the-proxy/1", is_made(name)),
+            (is_kept, !is_kept),
+            "{fields:?}: {name}"
+        );
         let sent = stand.last();
-        let spellings = sent
-            .headers
-            .iter()
-            .filter(|(known, _)| known.to_ascii_lowercase().replace(['_', '.'], "-") == "x-request-id");
-        assert_eq!(spellings.map(|(_, value)| &**value).collect::<Vec<_>>(), [name], "{fields:?}");
+        let spellings = sent.headers.iter().filter(|(known, _)| {
+            known.to_ascii_lowercase().replace(['_', '.'], "-") == "x-request-id"
+        });
+        assert_eq!(
+            spellings.map(|(_, value)| &**value).collect::<Vec<_>>(),
+            [name],
+            "{fields:?}"
+        );
     }
     let answer = ask(&direct, "/open", "Connection: X-Request-Id\r\n");
     assert_eq!(answer.status, 400, "it is not the client's to take off");
@@ -98,7 +127,8 @@ fn name_is_kept_from_trusted_proxies_only() {
 #[test]
 fn name_is_the_gateways_whatever_the_upstream_calls_it() {
     let stand = Stand::routes(ROUTES);
-    let named = Server::start(|_| Reply::answer(200, &[("X-Request-Id", "of the upstream")], "hello"));
+    let named =
+        Server::start(|_| Reply::answer(200, &[("X-Request-Id", "of the upstream")], "hello"));
     let toml = |front: &str| {
         format!(
             "{front}\n[upstreams.up]\ntargets = \"http://{}\"\n[[routes]]\npath = \"/open\"\npublic = true\nupstream = \"up\"\n",
@@ -112,9 +142,19 @@ fn name_is_the_gateways_whatever_the_upstream_calls_it() {
 
     // Where names are not wanted, they are nobody's business here.
     let gateway = crate::harness::Gateway::start(&toml("[server]\nrequest_id = false"));
-    let answer = send(gateway.address, "GET /open HTTP/1.1\r\nHost: a\r\nX-Request-Id: the client's\r\n\r\n");
+    let answer = send(
+        gateway.address,
+        "GET /open HTTP/1.1\r\nHost: a\r\nX-Request-Id: the client's\r\n\r\n",
+    );
     assert_eq!(answer.header("x-request-id"), Some("of the upstream"));
-    assert_eq!(named.received().pop().expect("a request").header("x-request-id"), ["the client's"]);
+    assert_eq!(
+        named
+            .received()
+            .pop()
+            .expect("a request")
+            .header("x-request-id"),
+        ["the client's"]
+    );
     let answer = send(gateway.address, "GET /nowhere HTTP/1.1\r\nHost: a\r\n\r\n");
     assert_eq!((answer.status, answer.header("x-request-id")), (404, None));
     eventually("both are logged", || gateway.requests.lines().len() == 2);

@@ -23,35 +23,65 @@ const TIMING: KeyTiming = KeyTiming {
 /// Runs a ring on the keys of `server` for as long as the test likes.
 fn with_ring(server: &Server, timing: KeyTiming, test: impl FnOnce(&KeyRing)) {
     let client = tls::client(rustls::RootCertStore::empty(), None).expect("a TLS configuration");
-    let fetcher = Fetcher::new(client, Duration::from_secs(1), Duration::from_secs(1)).expect("a client");
+    let fetcher =
+        Fetcher::new(client, Duration::from_secs(1), Duration::from_secs(1)).expect("a client");
     let endpoint = Endpoint::Known(format!("http://{}/jwks", server.address));
-    let ring = KeyRing::new("corp".into(), endpoint, fetcher, vec![Algorithm::ES256], timing, Epoch::default());
+    let ring = KeyRing::new(
+        "corp".into(),
+        endpoint,
+        fetcher,
+        vec![Algorithm::ES256],
+        timing,
+        Epoch::default(),
+    );
     let ring = Arc::new(ring);
-    let runtime =
-        tokio::runtime::Builder::new_multi_thread().worker_threads(1).enable_all().build().expect("a runtime");
+    let runtime = tokio::runtime::Builder::new_multi_thread()
+        .worker_threads(1)
+        .enable_all()
+        .build()
+        .expect("a runtime");
     let keeping = runtime.spawn(Arc::clone(&ring).keep());
     test(&ring);
     keeping.abort();
     runtime.shutdown_background();
 }
 
-fn keys(cache_control: Option<&'static str>) -> impl Fn(&crate::harness::Received) -> Reply + Send + Sync {
+fn keys(
+    cache_control: Option<&'static str>,
+) -> impl Fn(&crate::harness::Received) -> Reply + Send + Sync {
     let body = json!({ "keys": [Key::es256("k").jwk()] }).to_string();
-    move |_| Reply::answer(200, cache_control.map(|value| ("cache-control", value)).as_slice(), &body)
+    move |_| {
+        Reply::answer(
+            200,
+            cache_control
+                .map(|value| ("cache-control", value))
+                .as_slice(),
+            &body,
+        )
+    }
 }
 
 #[test]
 fn cache_control_counts_within_bounds_and_sets_are_fetched_before_they_are_too_old() {
     // What is asked for, and how many fetches that makes in about 1.2 s, with jitter allowed for. A slow machine may take
     // longer over the least of them.
-    for (cache_control, fetches) in
-        [(None, 4..=12), (Some("max-age=3600"), 2..=6), (Some("no-store"), 7..=25), (Some("max-age=0"), 7..=25)]
-    {
+    for (cache_control, fetches) in [
+        (None, 4..=12),
+        (Some("max-age=3600"), 2..=6),
+        (Some("no-store"), 7..=25),
+        (Some("max-age=0"), 7..=25),
+    ] {
         let server = Server::start(keys(cache_control));
         with_ring(&server, TIMING, |_| {
             std::thread::sleep(Duration::from_millis(1200));
-            assert!(server.hits() <= *fetches.end(), "{cache_control:?}: {}", server.hits());
-            eventually("they are fetched again", || server.hits() >= *fetches.start());
+            assert!(
+                server.hits() <= *fetches.end(),
+                "{cache_control:?}: {}",
+                server.hits()
+            );
+            eventually("they are fetched again", || {
+                server.hits() >= *fetches.start()
+            });
         });
     }
 }
@@ -59,13 +89,20 @@ fn cache_control_counts_within_bounds_and_sets_are_fetched_before_they_are_too_o
 #[test]
 fn old_keys_serve_while_the_issuer_is_down_up_to_a_bound() {
     let server = Server::start(keys(None));
-    let timing = KeyTiming { max_stale: Duration::from_millis(600), ..TIMING };
+    let timing = KeyTiming {
+        max_stale: Duration::from_millis(600),
+        ..TIMING
+    };
     with_ring(&server, timing, |ring| {
         eventually("keys", || ring.current().is_ok());
         server.script(|_| Reply::status(500));
         let began = std::time::Instant::now();
         eventually("the keys are given up", || ring.current().is_err());
-        assert!(began.elapsed() > Duration::from_millis(500), "after {:?}", began.elapsed());
+        assert!(
+            began.elapsed() > Duration::from_millis(500),
+            "after {:?}",
+            began.elapsed()
+        );
         server.script(keys(None));
         eventually("keys again", || ring.current().is_ok());
     });

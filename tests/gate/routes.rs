@@ -48,8 +48,15 @@ fn what_belongs_to_no_route_is_404_and_a_wrong_method_405() {
         // Nothing falls through to the less specific route that would take a POST.
         ("POST", "a", "/things/special", 405, Some("GET, HEAD")),
     ] {
-        let answer = send(stand.address, format!("{method} {path} HTTP/1.1\r\nHost: {host}\r\n\r\n"));
-        assert_eq!((answer.status, answer.header("allow")), (status, allow), "{method} {host} {path}");
+        let answer = send(
+            stand.address,
+            format!("{method} {path} HTTP/1.1\r\nHost: {host}\r\n\r\n"),
+        );
+        assert_eq!(
+            (answer.status, answer.header("allow")),
+            (status, allow),
+            "{method} {host} {path}"
+        );
         assert_eq!(answer.challenge(), None);
     }
     assert_eq!(stand.hits(), 0);
@@ -68,12 +75,18 @@ fn the_most_specific_route_answers() {
         ("other.test.", "/only", 200),
         ("x.y.wild.test", "/wild", 200),
     ] {
-        let answer = send(stand.address, format!("GET {path} HTTP/1.1\r\nHost: {host}\r\n\r\n"));
+        let answer = send(
+            stand.address,
+            format!("GET {path} HTTP/1.1\r\nHost: {host}\r\n\r\n"),
+        );
         assert_eq!(answer.status, expected, "{host} {path}");
         assert_eq!(stand.last().target, path);
     }
     let special = stand.get("/things/special", Some(&stand.token("things")));
-    assert_eq!(special.challenge(), Some("Bearer error=\"insufficient_scope\", scope=\"special\""));
+    assert_eq!(
+        special.challenge(),
+        Some("Bearer error=\"insufficient_scope\", scope=\"special\"")
+    );
 }
 
 #[test]
@@ -97,7 +110,10 @@ fn r41_paths_that_can_be_read_in_two_ways_are_refused() {
         "/files/a;b",
         "/files/%0d%0a",
     ] {
-        let answer = send(stand.address, format!("GET {path} HTTP/1.1\r\nHost: a\r\n\r\n"));
+        let answer = send(
+            stand.address,
+            format!("GET {path} HTTP/1.1\r\nHost: a\r\n\r\n"),
+        );
         assert_eq!((answer.status, answer.challenge()), (400, None), "{path}");
     }
     assert_eq!(stand.hits(), 0);
@@ -107,18 +123,49 @@ fn r41_paths_that_can_be_read_in_two_ways_are_refused() {
 #[test]
 fn r41_dot_segments_before_an_encoded_delimiter_are_refused() {
     let stand = Stand::toml("[server]\npath_parameters = \"allow\"\n", "", "", ROUTES);
-    for dots in ["..", ".", "%2e%2e", ".%2E", "%EF%BC%8E%EF%BC%8E", "%E2%80%A5", ".%E2%80%8B."] {
-        for end in ["%23", "%3F", "%3b", ";", "%23x", "%3Fx=y", "%20", ":", "%3A:$DATA"] {
+    for dots in [
+        "..",
+        ".",
+        "%2e%2e",
+        ".%2E",
+        "%EF%BC%8E%EF%BC%8E",
+        "%E2%80%A5",
+        ".%E2%80%8B.",
+    ] {
+        for end in [
+            "%23",
+            "%3F",
+            "%3b",
+            ";",
+            "%23x",
+            "%3Fx=y",
+            "%20",
+            ":",
+            "%3A:$DATA",
+        ] {
             for method in ["GET", "DELETE"] {
                 let path = format!("/files/{dots}{end}");
-                let answer = send(stand.address, format!("{method} {path} HTTP/1.1\r\nHost: a\r\n\r\n"));
-                assert_eq!((answer.status, answer.challenge()), (400, None), "{method} {path}");
+                let answer = send(
+                    stand.address,
+                    format!("{method} {path} HTTP/1.1\r\nHost: a\r\n\r\n"),
+                );
+                assert_eq!(
+                    (answer.status, answer.challenge()),
+                    (400, None),
+                    "{method} {path}"
+                );
             }
         }
     }
     assert_eq!(stand.hits(), 0);
-    for fine in ["/files/...%23", "/files/.a%23", "/files/a..%23", "/files/%23", "/files/.hidden", "/files/a%EF%BC%8Fb"]
-    {
+    for fine in [
+        "/files/...%23",
+        "/files/.a%23",
+        "/files/a..%23",
+        "/files/%23",
+        "/files/.hidden",
+        "/files/a%EF%BC%8Fb",
+    ] {
         assert_eq!(stand.get(fine, None).status, 200, "{fine}");
     }
 }
@@ -132,8 +179,15 @@ fn what_is_matched_is_what_is_forwarded() {
         ("/open?x=%2e%2e&y=a;b//", "/open?x=%2e%2e&y=a;b//"),
         ("http://a/open?q", "/open?q"),
     ] {
-        let answer = send(stand.address, format!("GET {sent} HTTP/1.1\r\nHost: a\r\n\r\n"));
-        assert_eq!((answer.status, stand.last().target), (200, forwarded.to_owned()), "{sent}");
+        let answer = send(
+            stand.address,
+            format!("GET {sent} HTTP/1.1\r\nHost: a\r\n\r\n"),
+        );
+        assert_eq!(
+            (answer.status, stand.last().target),
+            (200, forwarded.to_owned()),
+            "{sent}"
+        );
     }
 }
 
@@ -154,7 +208,10 @@ fn one_valid_host_is_needed() {
         let answer = send(stand.address, format!("GET /open HTTP/1.1\r\n{hosts}\r\n"));
         assert_eq!(answer.status, 400, "{hosts:?}");
     }
-    let other = send(stand.address, "GET http://b/open HTTP/1.1\r\nHost: a\r\n\r\n");
+    let other = send(
+        stand.address,
+        "GET http://b/open HTTP/1.1\r\nHost: a\r\n\r\n",
+    );
     assert_eq!(other.status, 400);
     assert_eq!(stand.hits(), 0);
 }

@@ -24,13 +24,37 @@ upstream = \"up\"
 fn granted_scopes_meet_required_ones_with_wildcards_on_either_side() {
     let stand = Stand::routes(ROUTES);
     for (path, scope, passes) in [
-        ("/apps/com.acme/messages", "messages.write push.application.com.acme", true),
-        ("/apps/com.acme/messages", "push.application.* messages.*", true),
+        (
+            "/apps/com.acme/messages",
+            "messages.write push.application.com.acme",
+            true,
+        ),
+        (
+            "/apps/com.acme/messages",
+            "push.application.* messages.*",
+            true,
+        ),
         ("/apps/com.acme/messages", "*", true),
-        ("/apps/com.acme/messages", "messages.write push.application.com.acme2", false),
-        ("/apps/com.acme/messages", "messages.write push.application.", false),
-        ("/apps/com.acme/messages", "messages.writ push.application.com.acme", false),
-        ("/apps/com.acme/messages", "Messages.Write push.application.com.acme", false),
+        (
+            "/apps/com.acme/messages",
+            "messages.write push.application.com.acme2",
+            false,
+        ),
+        (
+            "/apps/com.acme/messages",
+            "messages.write push.application.",
+            false,
+        ),
+        (
+            "/apps/com.acme/messages",
+            "messages.writ push.application.com.acme",
+            false,
+        ),
+        (
+            "/apps/com.acme/messages",
+            "Messages.Write push.application.com.acme",
+            false,
+        ),
         ("/any", "messages.read", true),
         ("/any", "admin audit", true),
         ("/any", "admin", false),
@@ -52,14 +76,24 @@ fn refusal_names_the_scope_of_the_request_at_hand() {
     let stand = Stand::routes(ROUTES);
     let token = stand.token("");
     for (path, scope) in [
-        ("/apps/com.acme/messages", "messages.write push.application.com.acme"),
-        ("/apps/com%2Eother/messages", "messages.write push.application.com.other"),
+        (
+            "/apps/com.acme/messages",
+            "messages.write push.application.com.acme",
+        ),
+        (
+            "/apps/com%2Eother/messages",
+            "messages.write push.application.com.other",
+        ),
         ("/any", "messages.read"),
         ("/wild", "files.*.read"),
     ] {
         let answer = stand.get(path, Some(&token));
         let challenge = format!("Bearer error=\"insufficient_scope\", scope=\"{scope}\"");
-        assert_eq!((answer.status, answer.challenge()), (403, Some(&*challenge)), "{path}");
+        assert_eq!(
+            (answer.status, answer.challenge()),
+            (403, Some(&*challenge)),
+            "{path}"
+        );
     }
     assert_eq!(stand.hits(), 0);
 }
@@ -67,7 +101,12 @@ fn refusal_names_the_scope_of_the_request_at_hand() {
 #[test]
 fn parameter_that_would_widen_or_break_a_scope_is_refused() {
     let stand = Stand::routes(ROUTES);
-    for path in ["/apps/*/messages", "/apps/a%20b/messages", "/apps/a%22/messages", "/apps/com.*/messages"] {
+    for path in [
+        "/apps/*/messages",
+        "/apps/a%20b/messages",
+        "/apps/a%22/messages",
+        "/apps/com.*/messages",
+    ] {
         let answer = stand.get(path, Some(&stand.token("*")));
         assert_eq!((answer.status, answer.challenge()), (400, None), "{path}");
     }
@@ -78,7 +117,12 @@ fn parameter_that_would_widen_or_break_a_scope_is_refused() {
 fn granted_wildcards_can_be_turned_off() {
     let stand = Stand::toml("", "granted_wildcards = false", "", ROUTES);
     assert_eq!(stand.get("/any", Some(&stand.token("*"))).status, 403);
-    assert_eq!(stand.get("/any", Some(&stand.token("messages.read"))).status, 200);
+    assert_eq!(
+        stand
+            .get("/any", Some(&stand.token("messages.read")))
+            .status,
+        200
+    );
 }
 
 #[test]
@@ -86,12 +130,21 @@ fn scopes_of_an_array_and_of_another_claim_count() {
     let stand = Stand::routes(ROUTES);
     let mut claims = stand.issuer.claims("");
     claims["scope"] = serde_json::json!(["messages.read", 7, "x y"]);
-    assert_eq!(stand.get("/any", Some(&stand.key.token(&claims))).status, 200);
+    assert_eq!(
+        stand.get("/any", Some(&stand.key.token(&claims))).status,
+        200
+    );
     let members = claims.as_object_mut().expect("claims are an object");
     members.remove("scope");
     members.insert("scp".to_owned(), serde_json::json!("messages.read"));
-    assert_eq!(stand.get("/any", Some(&stand.key.token(&claims))).status, 200);
+    assert_eq!(
+        stand.get("/any", Some(&stand.key.token(&claims))).status,
+        200
+    );
     // The first that is there counts, even if it grants nothing.
     claims["scope"] = serde_json::json!("");
-    assert_eq!(stand.get("/any", Some(&stand.key.token(&claims))).status, 403);
+    assert_eq!(
+        stand.get("/any", Some(&stand.key.token(&claims))).status,
+        403
+    );
 }

@@ -26,21 +26,41 @@ fn what_would_be_refused_for_lack_of_a_good_token_passes_and_is_told() {
         (None, "no_token"),
         (Some("garbage".to_owned()), "opaque"),
         (Some(stand.key.token(&expired)), "expired"),
-        (Some(Key::es256("first").token(&stand.issuer.claims("read"))), "bad_signature"),
+        (
+            Some(Key::es256("first").token(&stand.issuer.claims("read"))),
+            "bad_signature",
+        ),
         (Some(stand.token("read")), "insufficient_scope"),
     ];
     for (token, reason) in tokens {
         let answer = stand.get("/things/7", token.as_deref());
-        assert_eq!((answer.status, answer.text().as_str(), answer.challenge()), (200, "hello", None), "{reason}");
-        assert_eq!(series(&stand, "2xx", "shadowed", reason), Some(1.0), "{reason}");
+        assert_eq!(
+            (answer.status, answer.text().as_str(), answer.challenge()),
+            (200, "hello", None),
+            "{reason}"
+        );
+        assert_eq!(
+            series(&stand, "2xx", "shadowed", reason),
+            Some(1.0),
+            "{reason}"
+        );
         // The upstream sees what it would without a gateway, and no claim: nobody vouches for one.
         let received = stand.last();
         assert_eq!(received.header("x-client"), Vec::<&str>::new(), "{reason}");
-        assert_eq!(received.header("authorization").len(), usize::from(token.is_some()), "{reason}");
+        assert_eq!(
+            received.header("authorization").len(),
+            usize::from(token.is_some()),
+            "{reason}"
+        );
     }
     assert!(logged("\"decision\":\"shadowed\""));
     // A good token is what it always is.
-    assert_eq!(stand.get("/things/7", Some(&stand.token("read thing.7"))).status, 200);
+    assert_eq!(
+        stand
+            .get("/things/7", Some(&stand.token("read thing.7")))
+            .status,
+        200
+    );
     assert_eq!(stand.last().header("x-client"), ["client-1"]);
     assert_eq!(series(&stand, "2xx", "permitted", ""), Some(1.0));
 }
@@ -52,7 +72,11 @@ fn claim_headers_of_a_client_are_removed_in_shadow_mode_too() {
         let request = format!("GET /things/7 HTTP/1.1\r\nHost: a\r\n{name}: admin\r\n\r\n");
         assert_eq!(send(stand.gateway.address, &request).status, 200);
         let received = stand.last();
-        assert!(received.headers.iter().all(|(_, value)| value != "admin"), "{name}: {:?}", received.headers);
+        assert!(
+            received.headers.iter().all(|(_, value)| value != "admin"),
+            "{name}: {:?}",
+            received.headers
+        );
     }
 }
 
@@ -62,20 +86,36 @@ fn authorization_server_that_is_down_stops_nobody_in_shadow_mode() {
     stand.issuer.fail(Reply::status(503));
     let unknown = Key::es256("second").token(&stand.issuer.claims("read"));
     assert_eq!(stand.get("/things/7", Some(&unknown)).status, 200);
-    assert_eq!(series(&stand, "2xx", "shadowed", "issuer_unavailable"), Some(1.0));
+    assert_eq!(
+        series(&stand, "2xx", "shadowed", "issuer_unavailable"),
+        Some(1.0)
+    );
 }
 
 #[test]
 fn what_is_wrong_with_the_request_itself_is_refused_in_shadow_mode_too() {
     let stand = shadow("");
     for (request, status) in [
-        ("GET /things/7 HTTP/1.1\r\nHost: a\r\nAuthorization: Bearer\r\n\r\n", 400),
-        ("GET /things/7 HTTP/1.1\r\nHost: a\r\nAuthorization: Bearer a\r\nAuthorization: Bearer a\r\n\r\n", 400),
+        (
+            "GET /things/7 HTTP/1.1\r\nHost: a\r\nAuthorization: Bearer\r\n\r\n",
+            400,
+        ),
+        (
+            "GET /things/7 HTTP/1.1\r\nHost: a\r\nAuthorization: Bearer a\r\nAuthorization: Bearer a\r\n\r\n",
+            400,
+        ),
         ("GET /things/../things/7 HTTP/1.1\r\nHost: a\r\n\r\n", 400),
         ("GET /nothing HTTP/1.1\r\nHost: a\r\n\r\n", 404),
-        ("POST /things/7 HTTP/1.1\r\nHost: a\r\nContent-Length: 0\r\n\r\n", 405),
+        (
+            "POST /things/7 HTTP/1.1\r\nHost: a\r\nContent-Length: 0\r\n\r\n",
+            405,
+        ),
     ] {
-        assert_eq!(send(stand.gateway.address, request).status, status, "{request}");
+        assert_eq!(
+            send(stand.gateway.address, request).status,
+            status,
+            "{request}"
+        );
     }
     // A parameter that cannot stand in a scope, too.
     let answer = stand.get("/things/*", Some(&stand.token("read thing.*")));
@@ -85,12 +125,18 @@ fn what_is_wrong_with_the_request_itself_is_refused_in_shadow_mode_too() {
 
 #[test]
 fn route_may_be_enforced_where_the_server_is_not() {
-    let routes = format!("{ROUTE}[[routes]]\npath = \"/strict\"\nupstream = \"up\"\nenforce = true\n");
+    let routes =
+        format!("{ROUTE}[[routes]]\npath = \"/strict\"\nupstream = \"up\"\nenforce = true\n");
     let stand = Stand::toml("[server]\nenforce = false\n", "", "", &routes);
     assert_eq!(stand.get("/things/7", None).status, 200);
     assert_eq!(stand.get("/strict", None).status, 401);
     let told = stand.ask_admin("/readyz").text();
-    assert!(told.contains("[!] shadow mode") && told.contains("/things/{id}") && !told.contains("/strict"), "{told}");
+    assert!(
+        told.contains("[!] shadow mode")
+            && told.contains("/things/{id}")
+            && !told.contains("/strict"),
+        "{told}"
+    );
     // That route, and the one that the stand has for itself.
     assert_eq!(stand.metric("scopegate_shadow_routes{}"), Some(2.0));
 }

@@ -50,24 +50,35 @@ impl Body for Told {
         mut self: Pin<&mut Self>,
         context: &mut Context<'_>,
     ) -> Poll<Option<Result<Frame<Bytes>, Infallible>>> {
-        self.0.poll_recv(context).map(|piece| piece.map(|piece| Ok(Frame::data(piece))))
+        self.0
+            .poll_recv(context)
+            .map(|piece| piece.map(|piece| Ok(Frame::data(piece))))
     }
 }
 
 /// An upstream that hands over what it is asked.
 async fn upstream(version: Version) -> (SocketAddr, UnboundedReceiver<Asked>) {
     let listener = TcpListener::bind("127.0.0.1:0").await.expect("a port");
-    let (address, (tell, asked)) = (listener.local_addr().expect("bound"), mpsc::unbounded_channel());
+    let (address, (tell, asked)) = (
+        listener.local_addr().expect("bound"),
+        mpsc::unbounded_channel(),
+    );
     tokio::spawn(async move {
         while let Ok((socket, _)) = listener.accept().await {
             socket.set_nodelay(true).expect("a socket");
             let builder = Builder::new(TokioExecutor::new());
-            let builder = if version == Version::HTTP_2 { builder.http2_only() } else { builder.http1_only() };
+            let builder = if version == Version::HTTP_2 {
+                builder.http2_only()
+            } else {
+                builder.http1_only()
+            };
             let tell = tell.clone();
             tokio::spawn(async move {
                 let service = service_fn(move |request| hand_over(request, tell.clone()));
                 // An error is the other side going away, which is its right.
-                let _ = builder.serve_connection(TokioIo::new(socket), service).await;
+                let _ = builder
+                    .serve_connection(TokioIo::new(socket), service)
+                    .await;
             });
         }
     });
@@ -81,7 +92,8 @@ async fn hand_over(
     let (head, body) = request.into_parts();
     let (answer, answered) = oneshot::channel();
     let body = body.collect().await?.to_bytes();
-    tell.send(Asked { head, body, answer }).map_err(|_| "the test is over")?;
+    tell.send(Asked { head, body, answer })
+        .map_err(|_| "the test is over")?;
     Ok(answered.await?)
 }
 
@@ -103,7 +115,8 @@ impl Pair {
         let (mut routes, mut kinds) = (String::new(), Vec::new());
         for (of_client, client_version) in VERSIONS {
             for (protocol, version) in VERSIONS {
-                let (name, (address, asked)) = (format!("{of_client}-{protocol}"), upstream(version).await);
+                let (name, (address, asked)) =
+                    (format!("{of_client}-{protocol}"), upstream(version).await);
                 routes.push_str(&format!(
                     "[upstreams.{name}]\ntargets = \"http://{address}\"\nprotocol = \"{protocol}\"\n\
                      response_timeout = \"5s\"\n\
@@ -113,13 +126,30 @@ impl Pair {
             }
         }
         let stand = Stand::toml(front, "", "", &routes);
-        let pairs = kinds.into_iter().map(|(name, client_version, version, asked)| {
-            let tls = scopegate::net::tls::client(rustls::RootCertStore::empty(), None).expect("a configuration");
-            let client = Client::builder().tls_backend_preconfigured(tls).no_proxy();
-            let client = if client_version == Version::HTTP_2 { client.http2_prior_knowledge() } else { client };
-            let (client, url) = (client.build().expect("a client"), format!("http://{}/{name}", stand.address));
-            Self { name, client, url, token: stand.token("read"), version, asked }
-        });
+        let pairs = kinds
+            .into_iter()
+            .map(|(name, client_version, version, asked)| {
+                let tls = scopegate::net::tls::client(rustls::RootCertStore::empty(), None)
+                    .expect("a configuration");
+                let client = Client::builder().tls_backend_preconfigured(tls).no_proxy();
+                let client = if client_version == Version::HTTP_2 {
+                    client.http2_prior_knowledge()
+                } else {
+                    client
+                };
+                let (client, url) = (
+                    client.build().expect("a client"),
+                    format!("http://{}/{name}", stand.address),
+                );
+                Self {
+                    name,
+                    client,
+                    url,
+                    token: stand.token("read"),
+                    version,
+                    asked,
+                }
+            });
         let pairs = pairs.collect();
         (stand, pairs)
     }
@@ -128,27 +158,56 @@ impl Pair {
         self.client.get(&self.url).bearer_auth(&self.token)
     }
 
-    async fn ask(&mut self, request: RequestBuilder) -> (Asked, JoinHandle<reqwest::Result<reqwest::Response>>) {
+    async fn ask(
+        &mut self,
+        request: RequestBuilder,
+    ) -> (Asked, JoinHandle<reqwest::Result<reqwest::Response>>) {
         let asking = tokio::spawn(request.send());
         (self.asked.recv().await.expect("a request"), asking)
     }
 
     /// Opens a stream of events: what is told on the one comes out of the other.
     async fn open(&mut self) -> Stream {
-        let request = self.get().header("accept", "text/event-stream").header("last-event-id", "6");
+        let request = self
+            .get()
+            .header("accept", "text/event-stream")
+            .header("last-event-id", "6");
         let (asked, asking) = self.ask(request).await;
         assert_eq!(asked.head.version, self.version, "{}", self.name);
         assert_eq!(asked.head.headers["last-event-id"], "6", "{}", self.name);
         let (tell, told) = mpsc::channel(64);
-        let head = Response::builder().header("content-type", "text/event-stream").header("cache-control", "no-store");
-        asked.answer.send(head.body(Told(told)).expect("an answer")).expect("it waits");
+        let head = Response::builder()
+            .header("content-type", "text/event-stream")
+            .header("cache-control", "no-store");
+        asked
+            .answer
+            .send(head.body(Told(told)).expect("an answer"))
+            .expect("it waits");
         // Before the first event.
         let answer = asking.await.expect("no panic").expect("a head");
         assert_eq!(answer.status(), 200, "{}", self.name);
-        assert_eq!(answer.headers()["content-type"], "text/event-stream", "{}", self.name);
-        assert_eq!(answer.headers()["cache-control"], "no-store", "{}", self.name);
-        assert!(!answer.headers().contains_key("content-length"), "{}", self.name);
-        Stream { name: self.name.clone(), tell, answer }
+        assert_eq!(
+            answer.headers()["content-type"],
+            "text/event-stream",
+            "{}",
+            self.name
+        );
+        assert_eq!(
+            answer.headers()["cache-control"],
+            "no-store",
+            "{}",
+            self.name
+        );
+        assert!(
+            !answer.headers().contains_key("content-length"),
+            "{}",
+            self.name
+        );
+        Stream {
+            name: self.name.clone(),
+            tell,
+            answer,
+        }
     }
 }
 
@@ -161,13 +220,22 @@ struct Stream {
 
 impl Stream {
     async fn tells(&self, told: &'static str) {
-        self.tell.send(Bytes::from_static(told.as_bytes())).await.expect("it is wanted");
+        self.tell
+            .send(Bytes::from_static(told.as_bytes()))
+            .await
+            .expect("it is wanted");
     }
 
     async fn hears(&mut self, told: &str) {
         let mut heard = Vec::new();
         while heard.len() < told.len() {
-            heard.extend(self.answer.chunk().await.expect("no failure").expect("no end"));
+            heard.extend(
+                self.answer
+                    .chunk()
+                    .await
+                    .expect("no failure")
+                    .expect("no end"),
+            );
         }
         assert_eq!(String::from_utf8_lossy(&heard), told, "{}", self.name);
     }
@@ -184,13 +252,24 @@ fn event_is_heard_before_the_next_one_is_told() {
         let (_stand, pairs) = Pair::each("").await;
         for mut pair in pairs {
             let mut stream = pair.open().await;
-            for told in
-                ["data: first\n\n", ": a comment\n\n", "\n", "data: in ", "two pieces\n", "\n", "id: 7\ndata: x\n\n"]
-            {
+            for told in [
+                "data: first\n\n",
+                ": a comment\n\n",
+                "\n",
+                "data: in ",
+                "two pieces\n",
+                "\n",
+                "id: 7\ndata: x\n\n",
+            ] {
                 stream.passes_on(told).await;
             }
             drop(stream.tell);
-            assert_eq!(stream.answer.bytes().await.expect("an end that is one"), "", "{}", pair.name);
+            assert_eq!(
+                stream.answer.bytes().await.expect("an end that is one"),
+                "",
+                "{}",
+                pair.name
+            );
         }
     });
 }
@@ -215,7 +294,12 @@ fn stream_lives_on_heartbeats() {
         for (stream, beating) in streams {
             beating.await.expect("no panic");
             drop(stream.tell);
-            assert_eq!(stream.answer.text().await.expect("an end that is one"), ":\n\n".repeat(10), "{}", stream.name);
+            assert_eq!(
+                stream.answer.text().await.expect("an end that is one"),
+                ":\n\n".repeat(10),
+                "{}",
+                stream.name
+            );
         }
     });
 }
@@ -234,7 +318,12 @@ fn silent_stream_breaks_off_and_looks_broken() {
             stream.hears("data: the last\n\n").await;
             let outcome = stream.answer.chunk().await;
             assert!(outcome.is_err(), "{}: {outcome:?}", stream.name);
-            assert!(began.elapsed() >= IDLE, "{}: after {:?}", stream.name, began.elapsed());
+            assert!(
+                began.elapsed() >= IDLE,
+                "{}: after {:?}",
+                stream.name,
+                began.elapsed()
+            );
             stream.tell.closed().await;
         }
     });
@@ -246,14 +335,25 @@ fn long_poll_may_be_silent_for_longer_than_a_body() {
         let ((_stand, mut pairs), mut polls) = (Pair::each(IMPATIENT).await, Vec::new());
         for pair in &mut pairs {
             polls.push((pair.name.clone(), pair.ask(pair.get()).await, ""));
-            let asking = pair.client.post(&pair.url).bearer_auth(&pair.token).body("since=7");
+            let asking = pair
+                .client
+                .post(&pair.url)
+                .bearer_auth(&pair.token)
+                .body("since=7");
             polls.push((pair.name.clone(), pair.ask(asking).await, "since=7"));
         }
         sleep(TOO_LONG).await;
         for (name, (asked, asking), expected) in polls {
-            assert_eq!((&*asked.body, asking.is_finished()), (expected.as_bytes(), false), "{name}");
+            assert_eq!(
+                (&*asked.body, asking.is_finished()),
+                (expected.as_bytes(), false),
+                "{name}"
+            );
             let (tell, told) = mpsc::channel(1);
-            asked.answer.send(Response::new(Told(told))).expect("it waits");
+            asked
+                .answer
+                .send(Response::new(Told(told)))
+                .expect("it waits");
             tell.send("news".into()).await.expect("it is wanted");
             drop(tell);
             let answer = asking.await.expect("no panic").expect("an answer");

@@ -9,10 +9,14 @@ fn issuer_is_reached_over_tls_by_the_roots_it_was_given_and_no_others() {
     let (authority, other) = (Authority::new(), Authority::new());
     let key = Key::es256("k");
     let jwks = json!({ "keys": [key.jwk()] });
-    let issuer = Server::start_tls(authority.server("127.0.0.1", false), move |request| match &*request.target {
-        "/jwks" => Reply::json(&jwks),
-        _ => Reply::status(404),
-    });
+    let issuer =
+        Server::start_tls(
+            authority.server("127.0.0.1", false),
+            move |request| match &*request.target {
+                "/jwks" => Reply::json(&jwks),
+                _ => Reply::status(404),
+            },
+        );
     let upstream = Server::start(|_| Reply::text("hello"));
     let url = format!("https://{}", issuer.address);
     let token = key.token(&claims(&url, ""));
@@ -23,7 +27,9 @@ fn issuer_is_reached_over_tls_by_the_roots_it_was_given_and_no_others() {
             ca.file().display(),
             upstream.address
         ));
-        eventually("an answer", || get(gateway.address, "/", Some(&token)).status == status);
+        eventually("an answer", || {
+            get(gateway.address, "/", Some(&token)).status == status
+        });
     }
     assert!(issuer.hits() >= 1);
 }
@@ -31,10 +37,15 @@ fn issuer_is_reached_over_tls_by_the_roots_it_was_given_and_no_others() {
 #[test]
 fn upstream_is_reached_over_tls_only_where_its_certificate_is_good() {
     let (authority, other) = (Authority::new(), Authority::new());
-    let upstream = Server::start_tls(authority.server("inner.test", true), |_| Reply::text("hello"));
+    let upstream = Server::start_tls(authority.server("inner.test", true), |_| {
+        Reply::text("hello")
+    });
     let (certificate, key) = authority.client();
-    let shown =
-        format!("tls_client = {{ certificate = \"{}\", key = \"{}\" }}\n", certificate.display(), key.display());
+    let shown = format!(
+        "tls_client = {{ certificate = \"{}\", key = \"{}\" }}\n",
+        certificate.display(),
+        key.display()
+    );
     for (ca, name, client, status) in [
         (&authority, "inner.test", &*shown, 200),
         (&other, "inner.test", &*shown, 502),
@@ -57,12 +68,18 @@ fn upstream_is_reached_over_tls_only_where_its_certificate_is_good() {
 #[test]
 fn renewed_certificates_towards_an_upstream_are_used_and_bad_ones_are_not() {
     let (authority, other) = (Authority::new(), Authority::new());
-    let upstream = Server::start_tls(authority.server("inner.test", true), |_| Reply::text("hello"));
+    let upstream = Server::start_tls(authority.server("inner.test", true), |_| {
+        Reply::text("hello")
+    });
     let folder = tempfile::tempdir().expect("a folder");
     let at = |name: &str| folder.path().join(name);
     let show = |authority: &Authority| {
         let (certificate, key) = authority.client();
-        for (file, name) in [(authority.file(), "ca.pem"), (certificate, "client.crt"), (key, "client.key")] {
+        for (file, name) in [
+            (authority.file(), "ca.pem"),
+            (certificate, "client.crt"),
+            (key, "client.key"),
+        ] {
             std::fs::copy(file, at(name)).expect("a file");
         }
     };
@@ -83,7 +100,10 @@ fn renewed_certificates_towards_an_upstream_are_used_and_bad_ones_are_not() {
     // A key of another certificate, and no roots at all.
     std::fs::copy(other.client().1, at("client.key")).expect("a file");
     std::fs::write(at("ca.pem"), "none").expect("a file");
-    let refused = || crate::harness::logged("upstream renewing") && crate::harness::logged("the old ones are used on");
+    let refused = || {
+        crate::harness::logged("upstream renewing")
+            && crate::harness::logged("the old ones are used on")
+    };
     eventually("they are looked at", refused);
     assert_eq!(ask(), 200);
 }

@@ -9,7 +9,11 @@ const INVALID: Option<&str> = Some("Bearer error=\"invalid_token\"");
 
 fn assert_refused(stand: &Stand, token: &str, what: &str) {
     let answer = stand.get("/things", Some(token));
-    assert_eq!((answer.status, answer.challenge()), (401, INVALID), "{what}");
+    assert_eq!(
+        (answer.status, answer.challenge()),
+        (401, INVALID),
+        "{what}"
+    );
 }
 
 #[test]
@@ -40,11 +44,18 @@ fn claims_that_are_wrong_are_an_invalid_token() {
     ] {
         let mut claims = stand.issuer.claims("");
         claims[name] = value.clone();
-        assert_refused(&stand, &stand.key.token(&claims), &format!("{name} = {value}"));
+        assert_refused(
+            &stand,
+            &stand.key.token(&claims),
+            &format!("{name} = {value}"),
+        );
     }
     for name in ["iss", "aud", "exp"] {
         let mut claims = stand.issuer.claims("");
-        claims.as_object_mut().expect("claims are an object").remove(name);
+        claims
+            .as_object_mut()
+            .expect("claims are an object")
+            .remove(name);
         assert_refused(&stand, &stand.key.token(&claims), &format!("no {name}"));
     }
     assert_eq!(stand.hits(), 0);
@@ -67,14 +78,24 @@ fn headers_that_are_wrong_are_an_invalid_token() {
         json!({ "alg": "ES256", "typ": "at+jwt", "kid": "first", "b64": false }),
         json!({ "alg": "ES256", "typ": "at+jwt", "kid": "../../first" }),
     ] {
-        assert_refused(&stand, &stand.key.token_with(&header, &claims), &header.to_string());
+        assert_refused(
+            &stand,
+            &stand.key.token_with(&header, &claims),
+            &header.to_string(),
+        );
     }
     // R22
     let header = json!({ "alg": "ES256", "typ": "at+jwt", "kid": "first" }).to_string();
-    let doubled = claims.to_string().replacen('{', &format!("{{\"exp\":{},", NOW + 600), 1);
+    let doubled = claims
+        .to_string()
+        .replacen('{', &format!("{{\"exp\":{},", NOW + 600), 1);
     assert_refused(&stand, &stand.key.sign(&header, &doubled), "exp twice");
     let doubled = header.replacen('{', "{\"alg\":\"ES256\",", 1);
-    assert_refused(&stand, &stand.key.sign(&doubled, &claims.to_string()), "alg twice");
+    assert_refused(
+        &stand,
+        &stand.key.sign(&doubled, &claims.to_string()),
+        "alg twice",
+    );
     assert_eq!(stand.hits(), 0);
 }
 
@@ -92,14 +113,30 @@ fn token_above_max_token_size_is_a_431_that_asks_for_no_other_token() {
     for token in [padded(1024), opaque] {
         let answer = stand.get("/things", Some(&token));
         assert_eq!((answer.status, answer.challenge()), (431, None));
-        assert_eq!(answer.header("content-type"), Some("application/problem+json"));
+        assert_eq!(
+            answer.header("content-type"),
+            Some("application/problem+json")
+        );
         let line = stand.requests.lines().pop().expect("a line");
-        assert_eq!((&line["status"], &line["reason"]), (&json!(431), &json!("too_long")));
-        let cause = format!("expected a token of at most 1024 bytes (max_token_size), but found {} bytes", token.len());
+        assert_eq!(
+            (&line["status"], &line["reason"]),
+            (&json!(431), &json!("too_long"))
+        );
+        let cause = format!(
+            "expected a token of at most 1024 bytes (max_token_size), but found {} bytes",
+            token.len()
+        );
         assert_eq!(line["cause"], json!(cause));
-        assert!(!stand.requests.text().contains(&token), "the token is in the log");
+        assert!(
+            !stand.requests.text().contains(&token),
+            "the token is in the log"
+        );
     }
-    assert_eq!(stand.get("/things", Some(&"o".repeat(1024))).status, 401, "of the largest size it is judged");
+    assert_eq!(
+        stand.get("/things", Some(&"o".repeat(1024))).status,
+        401,
+        "of the largest size it is judged"
+    );
     assert_eq!(stand.hits(), 1);
 }
 
@@ -108,19 +145,35 @@ fn r18_r21_signature_of_another_key_is_an_invalid_token_whatever_it_brings_along
     let stand = Stand::routes(ROUTES);
     let stranger = Key::es256("first");
     let claims = stand.issuer.claims("");
-    assert_refused(&stand, &stranger.token(&claims), "a stranger's key of the same name");
+    assert_refused(
+        &stand,
+        &stranger.token(&claims),
+        "a stranger's key of the same name",
+    );
     let header = json!({ "alg": "ES256", "typ": "at+jwt", "kid": "first", "jwk": stranger.jwk() });
-    assert_refused(&stand, &stranger.token_with(&header, &claims), "a key in the header");
+    assert_refused(
+        &stand,
+        &stranger.token_with(&header, &claims),
+        "a key in the header",
+    );
     let url = format!("http://{}/jwks", stand.upstream.address);
     let header = json!({ "alg": "ES256", "typ": "at+jwt", "kid": "first", "jku": url, "x5u": url });
-    assert_refused(&stand, &stranger.token_with(&header, &claims), "a key somewhere else");
+    assert_refused(
+        &stand,
+        &stranger.token_with(&header, &claims),
+        "a key somewhere else",
+    );
 
     let good = stand.token("");
     let (signed, signature) = good.rsplit_once('.').expect("a JWT");
     assert_refused(&stand, &format!("{signed}."), "no signature");
     assert_refused(&stand, signed, "two parts");
     assert_refused(&stand, &format!("{good}.x"), "four parts");
-    assert_refused(&stand, &format!("{signed}.{}", signature.to_lowercase()), "another signature");
+    assert_refused(
+        &stand,
+        &format!("{signed}.{}", signature.to_lowercase()),
+        "another signature",
+    );
     assert_eq!(stand.hits(), 0);
     assert_eq!(stand.get("/things", Some(&good)).status, 200);
 }
@@ -129,21 +182,39 @@ fn r18_r21_signature_of_another_key_is_an_invalid_token_whatever_it_brings_along
 fn cached_token_ends_with_its_expiry_and_leeway() {
     let stand = Stand::routes(ROUTES);
     let token = stand.token("");
-    for (seconds, status) in [(0, 200), (600, 200), (629, 200), (630, 401), (700, 401), (629, 200)] {
+    for (seconds, status) in [
+        (0, 200),
+        (600, 200),
+        (629, 200),
+        (630, 401),
+        (700, 401),
+        (629, 200),
+    ] {
         stand.at(seconds);
-        assert_eq!(stand.get("/things", Some(&token)).status, status, "{seconds} s later");
+        assert_eq!(
+            stand.get("/things", Some(&token)).status,
+            status,
+            "{seconds} s later"
+        );
     }
 }
 
 #[test]
 fn unbounded_expiry_milliseconds_and_bound_tokens_pass_where_configured() {
-    let lenient = "accept_unbounded_expiry = true\ninsecure_ignore_cnf = true\naudience_required = false\n";
+    let lenient =
+        "accept_unbounded_expiry = true\ninsecure_ignore_cnf = true\naudience_required = false\n";
     let stand = Stand::toml("", lenient, "", ROUTES);
     let mut claims = stand.issuer.claims("");
     claims["exp"] = json!(i64::MAX);
     claims["cnf"] = json!({ "jkt": "x" });
-    claims.as_object_mut().expect("claims are an object").remove("aud");
-    assert_eq!(stand.get("/things", Some(&stand.key.token(&claims))).status, 200);
+    claims
+        .as_object_mut()
+        .expect("claims are an object")
+        .remove("aud");
+    assert_eq!(
+        stand.get("/things", Some(&stand.key.token(&claims))).status,
+        200
+    );
     claims["aud"] = json!("somebody else");
     assert_refused(&stand, &stand.key.token(&claims), "a wrong audience");
 }
@@ -153,11 +224,23 @@ fn token_types_can_be_narrowed() {
     let stand = Stand::toml("", "token_types = [\"at+jwt\"]", "", ROUTES);
     let claims = stand.issuer.claims("");
     for (header, status) in [
-        (json!({ "alg": "ES256", "typ": "at+jwt", "kid": "first" }), 200),
-        (json!({ "alg": "ES256", "typ": "application/AT+JWT", "kid": "first" }), 200),
+        (
+            json!({ "alg": "ES256", "typ": "at+jwt", "kid": "first" }),
+            200,
+        ),
+        (
+            json!({ "alg": "ES256", "typ": "application/AT+JWT", "kid": "first" }),
+            200,
+        ),
         (json!({ "alg": "ES256", "typ": "JWT", "kid": "first" }), 401),
         (json!({ "alg": "ES256", "kid": "first" }), 401),
     ] {
-        assert_eq!(stand.get("/things", Some(&stand.key.token_with(&header, &claims))).status, status, "{header}");
+        assert_eq!(
+            stand
+                .get("/things", Some(&stand.key.token_with(&header, &claims)))
+                .status,
+            status,
+            "{header}"
+        );
     }
 }

@@ -39,18 +39,27 @@ struct Traced {
 
 impl Traced {
     fn start(telemetry: &str, front: &str) -> Self {
-        let collector = Server::start(|_| Reply::answer(200, &[("content-type", "application/x-protobuf")], ""));
+        let collector = Server::start(|_| {
+            Reply::answer(200, &[("content-type", "application/x-protobuf")], "")
+        });
         let front = format!(
             "[telemetry]\notlp_endpoint = \"http://{}\"\nservice_name = \"gate\"\n{telemetry}\n{front}",
             collector.address
         );
-        let opaque = if front.contains("[issuers.asks]") { OPAQUE } else { "" };
+        let opaque = if front.contains("[issuers.asks]") {
+            OPAQUE
+        } else {
+            ""
+        };
         let stand = Stand::toml(&front, "", "", &format!("{ROUTES}{opaque}"));
         Self { collector, stand }
     }
 
     fn ask(&self, target: &str, fields: &str) -> Answer {
-        send(self.stand.address, format!("GET {target} HTTP/1.1\r\nHost: api.test:81\r\n{fields}\r\n"))
+        send(
+            self.stand.address,
+            format!("GET {target} HTTP/1.1\r\nHost: api.test:81\r\n{fields}\r\n"),
+        )
     }
 
     /// The spans of a trace that came so far.
@@ -69,10 +78,18 @@ fn spans(collector: &Server) -> Vec<Span> {
         let request = ExportTraceServiceRequest::decode(&*request.body).expect("protobuf");
         for resource in request.resource_spans {
             let attributes = resource.resource.expect("a resource").attributes;
-            let name = attributes.iter().find(|attribute| attribute.key == "service.name").expect("a name");
+            let name = attributes
+                .iter()
+                .find(|attribute| attribute.key == "service.name")
+                .expect("a name");
             let name = name.value.clone().and_then(|value| value.value);
             assert!(matches!(name, Some(Value::StringValue(name)) if name == "gate"));
-            spans.extend(resource.scope_spans.into_iter().flat_map(|scope| scope.spans));
+            spans.extend(
+                resource
+                    .scope_spans
+                    .into_iter()
+                    .flat_map(|scope| scope.spans),
+            );
         }
     }
     spans
@@ -83,12 +100,17 @@ fn hex(bytes: &[u8]) -> String {
 }
 
 fn attribute(span: &Span, name: &str) -> Option<String> {
-    let attribute = span.attributes.iter().find(|attribute| attribute.key == name)?;
+    let attribute = span
+        .attributes
+        .iter()
+        .find(|attribute| attribute.key == name)?;
     let value = attribute.value.clone()?.value?;
     if let Value::IntValue(number) = value {
         return Some(number.to_string());
     }
-    let Value::StringValue(text) = value else { panic!("{name}: {value:?}") };
+    let Value::StringValue(text) = value else {
+        panic!("{name}: {value:?}")
+    };
     Some(text)
 }
 
@@ -104,15 +126,32 @@ fn request_is_a_server_span_with_its_steps_and_the_upstream_continues_it() {
     let answer = traced.ask("/apps/7?secret=query", &authorization);
     assert_eq!(answer.status, 200);
     let sent = traced.stand.last();
-    let [told] = sent.header("traceparent")[..] else { panic!("one traceparent: {:?}", sent.headers) };
+    let [told] = sent.header("traceparent")[..] else {
+        panic!("one traceparent: {:?}", sent.headers)
+    };
     assert_eq!(sent.header("tracestate"), ["vendor=1"]);
     eventually("the spans are there", || traced.spans(TRACE).len() == 3);
     let spans = traced.spans(TRACE);
-    let named = |name: &str| spans.iter().find(|span| span.name == name).unwrap_or_else(|| panic!("{name}: {spans:?}"));
-    let (server, verification, upstream) = (named("GET /apps/{id}"), named("verify token"), named("GET"));
-    assert_eq!((server.kind(), hex(&server.parent_span_id)), (SpanKind::Server, PARENT.to_owned()));
-    assert_eq!((verification.kind(), &verification.parent_span_id), (SpanKind::Internal, &server.span_id));
-    assert_eq!((upstream.kind(), &upstream.parent_span_id), (SpanKind::Client, &server.span_id));
+    let named = |name: &str| {
+        spans
+            .iter()
+            .find(|span| span.name == name)
+            .unwrap_or_else(|| panic!("{name}: {spans:?}"))
+    };
+    let (server, verification, upstream) =
+        (named("GET /apps/{id}"), named("verify token"), named("GET"));
+    assert_eq!(
+        (server.kind(), hex(&server.parent_span_id)),
+        (SpanKind::Server, PARENT.to_owned())
+    );
+    assert_eq!(
+        (verification.kind(), &verification.parent_span_id),
+        (SpanKind::Internal, &server.span_id)
+    );
+    assert_eq!(
+        (upstream.kind(), &upstream.parent_span_id),
+        (SpanKind::Client, &server.span_id)
+    );
     assert_eq!(told, format!("00-{TRACE}-{}-01", hex(&upstream.span_id)));
     for (name, value) in [
         ("http.request.method", "GET"),
@@ -124,32 +163,67 @@ fn request_is_a_server_span_with_its_steps_and_the_upstream_continues_it() {
         ("network.protocol.version", "1.1"),
         ("scopegate.decision", "permitted"),
         ("scopegate.issuer", "corp"),
-        ("scopegate.request_id", answer.header("x-request-id").expect("a name")),
+        (
+            "scopegate.request_id",
+            answer.header("x-request-id").expect("a name"),
+        ),
     ] {
         assert_eq!(attribute(server, name).as_deref(), Some(value), "{name}");
     }
     assert_eq!(attribute(server, "error.type"), None);
-    assert_eq!(attribute(upstream, "scopegate.upstream").as_deref(), Some("up"));
+    assert_eq!(
+        attribute(upstream, "scopegate.upstream").as_deref(),
+        Some("up")
+    );
     for span in [server, verification, upstream] {
-        assert!(server.start_time_unix_nano <= span.start_time_unix_nano, "{span:?}");
-        assert!(span.start_time_unix_nano <= span.end_time_unix_nano, "{span:?}");
-        assert!(span.end_time_unix_nano <= server.end_time_unix_nano, "{span:?}");
+        assert!(
+            server.start_time_unix_nano <= span.start_time_unix_nano,
+            "{span:?}"
+        );
+        assert!(
+            span.start_time_unix_nano <= span.end_time_unix_nano,
+            "{span:?}"
+        );
+        assert!(
+            span.end_time_unix_nano <= server.end_time_unix_nano,
+            "{span:?}"
+        );
     }
     let line = traced.stand.requests.lines().pop().expect("a line");
-    assert_eq!(line["trace_id"], TRACE, "the log and the traces are about the same");
+    assert_eq!(
+        line["trace_id"], TRACE,
+        "the log and the traces are about the same"
+    );
 
     // A token that is known takes no time to verify.
-    assert_eq!(traced.ask("/apps/7", &authorization.replace(TRACE, &"7".repeat(32))).status, 200);
-    eventually("its spans are there", || !traced.spans(&"7".repeat(32)).is_empty());
-    let mut names: Vec<_> = traced.spans(&"7".repeat(32)).into_iter().map(|span| span.name).collect();
+    assert_eq!(
+        traced
+            .ask("/apps/7", &authorization.replace(TRACE, &"7".repeat(32)))
+            .status,
+        200
+    );
+    eventually("its spans are there", || {
+        !traced.spans(&"7".repeat(32)).is_empty()
+    });
+    let mut names: Vec<_> = traced
+        .spans(&"7".repeat(32))
+        .into_iter()
+        .map(|span| span.name)
+        .collect();
     names.sort_unstable();
     assert_eq!(names, ["GET", "GET /apps/{id}"]);
 
     // Nothing that is nobody's business is in any of it.
     for request in traced.collector.received() {
         let body = String::from_utf8_lossy(&request.body).into_owned();
-        assert!(!token.split('.').any(|piece| body.contains(piece)), "a token");
-        assert!(!body.contains("/apps/7") && !body.contains("secret") && !body.contains("client-1"), "{body}");
+        assert!(
+            !token.split('.').any(|piece| body.contains(piece)),
+            "a token"
+        );
+        assert!(
+            !body.contains("/apps/7") && !body.contains("secret") && !body.contains("client-1"),
+            "{body}"
+        );
     }
 }
 
@@ -160,8 +234,14 @@ fn refusal_is_a_span_that_tells_why() {
     eventually("the span is there", || traced.spans(TRACE).len() == 1);
     let span = &traced.spans(TRACE)[0];
     assert_eq!(attribute(span, "error.type").as_deref(), Some("no_token"));
-    assert_eq!(attribute(span, "scopegate.decision").as_deref(), Some("refused"));
-    assert_eq!(attribute(span, "http.response.status_code").as_deref(), Some("401"));
+    assert_eq!(
+        attribute(span, "scopegate.decision").as_deref(),
+        Some("refused")
+    );
+    assert_eq!(
+        attribute(span, "http.response.status_code").as_deref(),
+        Some("401")
+    );
     assert_eq!(
         span.status.as_ref().map_or(0, |status| status.code),
         0,
@@ -182,48 +262,91 @@ fn bad_token_and_introspection_have_their_spans() {
     assert_eq!(traced.ask("/opaque", &fields).status, 401);
     eventually("the spans are there", || traced.spans(TRACE).len() == 3);
     let spans = traced.spans(TRACE);
-    let named = |name: &str| spans.iter().find(|span| span.name == name).unwrap_or_else(|| panic!("{name}: {spans:?}"));
-    let (server, verification, asked) = (named("GET /opaque"), named("verify token"), named("introspect token"));
+    let named = |name: &str| {
+        spans
+            .iter()
+            .find(|span| span.name == name)
+            .unwrap_or_else(|| panic!("{name}: {spans:?}"))
+    };
+    let (server, verification, asked) = (
+        named("GET /opaque"),
+        named("verify token"),
+        named("introspect token"),
+    );
     assert_eq!(attribute(server, "error.type").as_deref(), Some("inactive"));
     assert_eq!(verification.parent_span_id, server.span_id);
-    assert_eq!((asked.kind(), &asked.parent_span_id), (SpanKind::Client, &verification.span_id));
-    assert_eq!(attribute(asked, "scopegate.issuer").as_deref(), Some("asks"));
+    assert_eq!(
+        (asked.kind(), &asked.parent_span_id),
+        (SpanKind::Client, &verification.span_id)
+    );
+    assert_eq!(
+        attribute(asked, "scopegate.issuer").as_deref(),
+        Some("asks")
+    );
 }
 
 #[test]
 fn only_a_trusted_proxy_says_what_is_recorded() {
     let proxied = "[server]\ntrusted_proxies = \"127.0.0.1\"";
-    for (ratio, front, flags, is_recorded) in
-        [("0.0", "", "01", false), ("1.0", "", "00", true), ("0.0", proxied, "01", true), ("1.0", proxied, "00", false)]
-    {
+    for (ratio, front, flags, is_recorded) in [
+        ("0.0", "", "01", false),
+        ("1.0", "", "00", true),
+        ("0.0", proxied, "01", true),
+        ("1.0", proxied, "00", false),
+    ] {
         let traced = Traced::start(&format!("sample_ratio = {ratio}"), front);
         assert_eq!(traced.ask("/open", &parent(flags)).status, 200);
         let sent = traced.stand.last();
         let told = sent.header("traceparent")[0].to_owned();
         let expected = if is_recorded { "-01" } else { "-00" };
-        assert!(told.starts_with(&format!("00-{TRACE}-")) && told.ends_with(expected), "{told}");
+        assert!(
+            told.starts_with(&format!("00-{TRACE}-")) && told.ends_with(expected),
+            "{told}"
+        );
         assert!(!told.contains(PARENT));
         let Traced { collector, stand } = traced;
         // What there is is sent before it ends.
         drop(stand);
-        let count = spans(&collector).iter().filter(|span| hex(&span.trace_id) == TRACE).count();
-        assert_eq!(count, if is_recorded { 2 } else { 0 }, "{ratio} {front} {flags}");
+        let count = spans(&collector)
+            .iter()
+            .filter(|span| hex(&span.trace_id) == TRACE)
+            .count();
+        assert_eq!(
+            count,
+            if is_recorded { 2 } else { 0 },
+            "{ratio} {front} {flags}"
+        );
     }
 }
 
 #[test]
 fn trace_begins_here_where_none_was_begun_and_takes_no_strangers_state_along() {
     let traced = Traced::start("", "");
-    for fields in ["", "traceparent: nonsense\r\ntracestate: vendor=1\r\n", &format!("{0}{0}", parent("01"))] {
+    for fields in [
+        "",
+        "traceparent: nonsense\r\ntracestate: vendor=1\r\n",
+        &format!("{0}{0}", parent("01")),
+    ] {
         assert_eq!(traced.ask("/open", fields).status, 200);
         let sent = traced.stand.last();
-        let [told] = sent.header("traceparent")[..] else { panic!("one traceparent: {:?}", sent.headers) };
-        assert!(told.len() == 55 && told.starts_with("00-") && !told.contains(TRACE), "{told}");
+        let [told] = sent.header("traceparent")[..] else {
+            panic!("one traceparent: {:?}", sent.headers)
+        };
+        assert!(
+            told.len() == 55 && told.starts_with("00-") && !told.contains(TRACE),
+            "{told}"
+        );
         assert_eq!(sent.header("tracestate"), Vec::<&str>::new());
         let id = told[3..35].to_owned();
         eventually("its spans are there", || traced.spans(&id).len() == 2);
-        let roots = traced.spans(&id).into_iter().filter(|span| span.parent_span_id.iter().all(|byte| *byte == 0));
-        assert_eq!(roots.map(|span| span.name).collect::<Vec<_>>(), ["GET /open"]);
+        let roots = traced
+            .spans(&id)
+            .into_iter()
+            .filter(|span| span.parent_span_id.iter().all(|byte| *byte == 0));
+        assert_eq!(
+            roots.map(|span| span.name).collect::<Vec<_>>(),
+            ["GET /open"]
+        );
     }
 }
 
@@ -242,9 +365,19 @@ fn spans_come_whether_or_not_the_request_has_a_line_in_the_log() {
 fn where_no_spans_are_wanted_traceparent_passes_as_it_comes() {
     let stand = Stand::routes(ROUTES);
     let fields = parent("01");
-    assert_eq!(send(stand.address, format!("GET /open HTTP/1.1\r\nHost: a\r\n{fields}\r\n")).status, 200);
+    assert_eq!(
+        send(
+            stand.address,
+            format!("GET /open HTTP/1.1\r\nHost: a\r\n{fields}\r\n")
+        )
+        .status,
+        200
+    );
     let sent = stand.last();
-    assert_eq!(sent.header("traceparent"), [format!("00-{TRACE}-{PARENT}-01")]);
+    assert_eq!(
+        sent.header("traceparent"),
+        [format!("00-{TRACE}-{PARENT}-01")]
+    );
     assert_eq!(sent.header("tracestate"), ["vendor=1"]);
 }
 
@@ -260,9 +393,15 @@ fn collector_that_is_gone_costs_spans_and_no_request() {
     };
     let hanging = Server::start(|_| Reply::RawThenHang(Vec::new()));
     let failing = Server::start(|_| Reply::status(500));
-    for endpoint in ["http://127.0.0.1:1".to_owned(), format!("http://{}", failing.address)] {
+    for endpoint in [
+        "http://127.0.0.1:1".to_owned(),
+        format!("http://{}", failing.address),
+    ] {
         let gateway = Gateway::start(&toml(&endpoint));
-        assert_eq!(send(gateway.address, "GET /open HTTP/1.1\r\nHost: a\r\n\r\n").status, 200);
+        assert_eq!(
+            send(gateway.address, "GET /open HTTP/1.1\r\nHost: a\r\n\r\n").status,
+            200
+        );
         eventually("they are counted", || dropped(&gateway) == 2);
     }
     for error in ["Connection refused", "expected status 200, but found 500"] {
@@ -271,13 +410,28 @@ fn collector_that_is_gone_costs_spans_and_no_request() {
     }
     let gateway = Gateway::start(&toml(&format!("http://{}/other/path", hanging.address)));
     for _ in 0..100 {
-        assert_eq!(send(gateway.address, "GET /open HTTP/1.1\r\nHost: a\r\n\r\n").status, 200);
+        assert_eq!(
+            send(gateway.address, "GET /open HTTP/1.1\r\nHost: a\r\n\r\n").status,
+            200
+        );
     }
-    eventually("it was asked", || hanging.received().iter().any(|request| request.target == "/other/path"));
+    eventually("it was asked", || {
+        hanging
+            .received()
+            .iter()
+            .any(|request| request.target == "/other/path")
+    });
 }
 
 fn dropped(gateway: &Gateway) -> u64 {
-    let metrics = send(gateway.admin, "GET /metrics HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n").text();
-    let line = metrics.lines().find(|line| line.starts_with("scopegate_dropped_spans_total"));
-    line.and_then(|line| line.rsplit(' ').next()?.parse().ok()).expect("a number")
+    let metrics = send(
+        gateway.admin,
+        "GET /metrics HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n",
+    )
+    .text();
+    let line = metrics
+        .lines()
+        .find(|line| line.starts_with("scopegate_dropped_spans_total"));
+    line.and_then(|line| line.rsplit(' ').next()?.parse().ok())
+        .expect("a number")
 }

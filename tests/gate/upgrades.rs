@@ -15,8 +15,7 @@ use tungstenite::client::IntoClientRequest;
 use crate::harness::{Authority, Connection, PATIENCE, Reply, Stand, eventually, send};
 
 const ROUTES: &str = "[[routes]]\npath = \"/ws\"\nscope = \"read\"\nupstream = \"up\"\n";
-const ACCEPTED: &str =
-    "HTTP/1.1 101 Switching Protocols\r\nConnection: Upgrade\r\nUpgrade: echo\r\nX-Told: yes\r\n\r\n";
+const ACCEPTED: &str = "HTTP/1.1 101 Switching Protocols\r\nConnection: Upgrade\r\nUpgrade: echo\r\nX-Told: yes\r\n\r\n";
 
 /// An upstream that reads one head, does as it is told, and says what it read.
 fn upstream(serve: impl Fn(TcpStream) + Send + Sync + 'static) -> (SocketAddr, Receiver<String>) {
@@ -60,9 +59,12 @@ fn websocket_upstream() -> SocketAddr {
         for socket in listener.incoming() {
             let Ok(socket) = socket else { return };
             thread::spawn(move || {
-                let Ok(mut session) = tungstenite::accept(socket) else { return };
+                let Ok(mut session) = tungstenite::accept(socket) else {
+                    return;
+                };
                 while let Ok(message) = session.read() {
-                    if (message.is_binary() || message.is_text()) && session.send(message).is_err() {
+                    if (message.is_binary() || message.is_text()) && session.send(message).is_err()
+                    {
                         return;
                     }
                 }
@@ -81,10 +83,18 @@ fn speaks_websocket<S: Read + Write>(stream: S, token: &str) {
     for length in [1, 125, 126, 65_535, 65_536, 1 << 20, 16 << 20] {
         let message = Message::binary(vec![7; length]);
         session.send(message.clone()).expect("it reads");
-        assert!(session.read().expect("an answer") == message, "{length} bytes");
+        assert!(
+            session.read().expect("an answer") == message,
+            "{length} bytes"
+        );
     }
-    session.send(Message::Ping(vec![1].into())).expect("it reads");
-    assert_eq!(session.read().expect("an answer"), Message::Pong(vec![1].into()));
+    session
+        .send(Message::Ping(vec![1].into()))
+        .expect("it reads");
+    assert_eq!(
+        session.read().expect("an answer"),
+        Message::Pong(vec![1].into())
+    );
     session.close(None).expect("it reads");
     assert!(session.read().is_ok_and(|message| message.is_close()));
     assert!(session.read().is_err(), "both have closed");
@@ -108,8 +118,12 @@ fn websocket_of_other_peoples_making_goes_through_plain_and_over_tls() {
     };
     speaks_websocket(connect(stand.address), &token);
     let name = ServerName::try_from("a.test").expect("a name");
-    let session = ClientConnection::new(Arc::new(authority.trusting(None)), name).expect("a session");
-    speaks_websocket(StreamOwned::new(session, connect(stand.gateway.addresses[1])), &token);
+    let session =
+        ClientConnection::new(Arc::new(authority.trusting(None)), name).expect("a session");
+    speaks_websocket(
+        StreamOwned::new(session, connect(stand.gateway.addresses[1])),
+        &token,
+    );
 }
 
 fn stand(upstream: SocketAddr, front: &str) -> Stand {
@@ -126,7 +140,8 @@ fn request(token: &str, lines: &str) -> String {
     format!("GET /ws HTTP/1.1\r\nHost: a\r\nAuthorization: Bearer {token}\r\n{lines}\r\n")
 }
 
-const UPGRADE: &str = "Connection: keep-alive, Upgrade\r\nUpgrade: echo\r\nSec-WebSocket-Key: k\r\n";
+const UPGRADE: &str =
+    "Connection: keep-alive, Upgrade\r\nUpgrade: echo\r\nSec-WebSocket-Key: k\r\n";
 
 fn read_exactly(connection: &mut TcpStream, length: usize) -> Vec<u8> {
     let mut bytes = vec![0; length];
@@ -138,11 +153,18 @@ fn read_exactly(connection: &mut TcpStream, length: usize) -> Vec<u8> {
 fn bytes_go_both_ways_after_the_101_and_none_before() {
     let (address, heads) = upstream(|mut socket| {
         // Nothing may come before the 101.
-        socket.set_read_timeout(Some(Duration::from_millis(200))).expect("a time-out");
-        assert!(socket.read(&mut [0; 16]).is_err(), "a byte came before the 101");
+        socket
+            .set_read_timeout(Some(Duration::from_millis(200)))
+            .expect("a time-out");
+        assert!(
+            socket.read(&mut [0; 16]).is_err(),
+            "a byte came before the 101"
+        );
         socket.set_read_timeout(Some(PATIENCE)).expect("a time-out");
         // The first bytes come with the head.
-        socket.write_all(format!("{ACCEPTED}first").as_bytes()).expect("it reads");
+        socket
+            .write_all(format!("{ACCEPTED}first").as_bytes())
+            .expect("it reads");
         echo(socket);
     });
     let stand = stand(address, "");
@@ -151,7 +173,11 @@ fn bytes_go_both_ways_after_the_101_and_none_before() {
     connection.write(request(&stand.token("read"), UPGRADE) + "early");
     let answer = connection.try_read(false).expect("an answer");
     assert_eq!(
-        (answer.status, answer.header("upgrade"), answer.header("connection")),
+        (
+            answer.status,
+            answer.header("upgrade"),
+            answer.header("connection")
+        ),
         (101, Some("echo"), Some("upgrade"))
     );
     assert_eq!(answer.header("x-told"), Some("yes"));
@@ -163,7 +189,12 @@ fn bytes_go_both_ways_after_the_101_and_none_before() {
         assert!(read_exactly(&mut hand, big.len()) == big);
     });
     let head = heads.recv_timeout(PATIENCE).expect("a head").to_lowercase();
-    for line in ["connection: upgrade\r\n", "upgrade: echo\r\n", "sec-websocket-key: k\r\n", "via: 1.1 scopegate\r\n"] {
+    for line in [
+        "connection: upgrade\r\n",
+        "upgrade: echo\r\n",
+        "sec-websocket-key: k\r\n",
+        "via: 1.1 scopegate\r\n",
+    ] {
         assert!(head.contains(line), "{head}");
     }
 }
@@ -175,7 +206,10 @@ fn protocol_is_switched_for_who_has_the_scope_and_nobody_else() {
         echo(socket);
     });
     let stand = stand(address, "");
-    let without = send(stand.address, format!("GET /ws HTTP/1.1\r\nHost: a\r\n{UPGRADE}\r\n"));
+    let without = send(
+        stand.address,
+        format!("GET /ws HTTP/1.1\r\nHost: a\r\n{UPGRADE}\r\n"),
+    );
     assert_eq!((without.status, without.challenge()), (401, Some("Bearer")));
     let narrow = send(stand.address, request(&stand.token("other"), UPGRADE));
     assert_eq!(narrow.status, 403);
@@ -222,7 +256,11 @@ fn silence_ends_it() {
         thread::sleep(Duration::from_millis(100));
     }
     assert!(connection.is_closed());
-    assert!((600..5000).contains(&began.elapsed().as_millis()), "after {:?}", began.elapsed());
+    assert!(
+        (600..5000).contains(&began.elapsed().as_millis()),
+        "after {:?}",
+        began.elapsed()
+    );
 }
 
 #[test]
@@ -237,7 +275,12 @@ fn stream_ends_with_its_token_where_the_route_says_so() {
          [[routes]]\npath = \"/events\"\nupstream = \"up\"\nclose_at_expiry = true\n\
          [[routes]]\npath = \"/patient\"\nupstream = \"up\"\n"
     );
-    let stand = Stand::toml("[server]\nbody_idle_timeout = \"3s\"\n", "leeway = \"0s\"", "", &events);
+    let stand = Stand::toml(
+        "[server]\nbody_idle_timeout = \"3s\"\n",
+        "leeway = \"0s\"",
+        "",
+        &events,
+    );
     let head = b"HTTP/1.1 200 OK\r\nContent-Type: text/event-stream\r\nTransfer-Encoding: chunked\r\n\r\n2\r\n\n\n\r\n";
     stand.upstream.script(|_| Reply::RawThenHang(head.to_vec()));
     let mut claims = stand.issuer.claims("read");
@@ -248,14 +291,25 @@ fn stream_ends_with_its_token_where_the_route_says_so() {
         connection.write(request(&brief, lines).replace("/ws", path));
         connection
     };
-    let (mut switched, mut events, mut patient) = (ask("/ws", UPGRADE), ask("/events", ""), ask("/patient", ""));
+    let (mut switched, mut events, mut patient) =
+        (ask("/ws", UPGRADE), ask("/events", ""), ask("/patient", ""));
     assert_eq!(switched.try_read(false).expect("an answer").status, 101);
     let began = Instant::now();
     assert!(switched.is_closed());
-    assert!(events.reads_until("\n\n\r\n") && !events.reads_until("0\r\n\r\n"), "it breaks off");
-    assert!((800..2800).contains(&began.elapsed().as_millis()), "after {:?}", began.elapsed());
+    assert!(
+        events.reads_until("\n\n\r\n") && !events.reads_until("0\r\n\r\n"),
+        "it breaks off"
+    );
+    assert!(
+        (800..2800).contains(&began.elapsed().as_millis()),
+        "after {:?}",
+        began.elapsed()
+    );
     assert!(!patient.reads_until("0\r\n\r\n"));
-    assert!(began.elapsed() > Duration::from_millis(2800), "that one ends with its upstream's silence");
+    assert!(
+        began.elapsed() > Duration::from_millis(2800),
+        "that one ends with its upstream's silence"
+    );
     eventually("it is logged", || crate::harness::logged("token_ended"));
 }
 
@@ -269,7 +323,10 @@ fn upstream_that_declines_answers_as_usual() {
         assert_eq!((answer.status, answer.text()), (200, "no".to_owned()));
     }
     let received = stand.last();
-    assert_eq!((received.header("upgrade"), received.header("connection")), (vec!["echo"], vec!["upgrade"]));
+    assert_eq!(
+        (received.header("upgrade"), received.header("connection")),
+        (vec!["echo"], vec!["upgrade"])
+    );
 }
 
 #[test]
@@ -289,23 +346,38 @@ fn other_versions_of_http_are_not_switched_to() {
         "Upgrade: websocket\r\n",
         "Connection: Upgrade\r\nUpgrade: websocket\r\nUpgrade: echo\r\n",
     ] {
-        assert_eq!(send(stand.address, request(&stand.token("read"), lines)).status, 200, "{lines}");
+        assert_eq!(
+            send(stand.address, request(&stand.token("read"), lines)).status,
+            200,
+            "{lines}"
+        );
         let received = stand.last();
-        assert!(received.header("upgrade").is_empty() && received.header("connection").is_empty(), "{received:?}");
+        assert!(
+            received.header("upgrade").is_empty() && received.header("connection").is_empty(),
+            "{received:?}"
+        );
         assert!(received.header("http2-settings").is_empty(), "{received:?}");
     }
     // What is left of a list goes on.
     let lines = "Connection: Upgrade, HTTP2-Settings\r\nUpgrade: h2c, WebSocket\r\nHTTP2-Settings: AAMAAABk\r\n";
-    assert_eq!(send(stand.address, request(&stand.token("read"), lines)).status, 200);
+    assert_eq!(
+        send(stand.address, request(&stand.token("read"), lines)).status,
+        200
+    );
     let received = stand.last();
-    assert_eq!((received.header("upgrade"), received.header("connection")), (vec!["WebSocket"], vec!["upgrade"]));
+    assert_eq!(
+        (received.header("upgrade"), received.header("connection")),
+        (vec!["WebSocket"], vec!["upgrade"])
+    );
     assert!(received.header("http2-settings").is_empty(), "{received:?}");
 }
 
 #[test]
 fn switch_that_nobody_asked_for_is_a_broken_answer() {
     let stand = Stand::routes(ROUTES);
-    stand.upstream.script(|_| Reply::RawThenHang(ACCEPTED.as_bytes().to_vec()));
+    stand
+        .upstream
+        .script(|_| Reply::RawThenHang(ACCEPTED.as_bytes().to_vec()));
     let answer = send(stand.address, request(&stand.token("read"), ""));
     assert_eq!((answer.status, answer.challenge()), (502, None));
 }
@@ -314,31 +386,65 @@ fn switch_that_nobody_asked_for_is_a_broken_answer() {
 fn switch_to_another_protocol_than_was_asked_for_is_a_broken_answer_and_ends_its_connection() {
     let stand = Stand::routes(ROUTES);
     for (asked, head) in [
-        ("websocket", "HTTP/1.1 101 X\r\nConnection: Upgrade\r\nUpgrade: h2c\r\n\r\n"),
+        (
+            "websocket",
+            "HTTP/1.1 101 X\r\nConnection: Upgrade\r\nUpgrade: h2c\r\n\r\n",
+        ),
         ("websocket", "HTTP/1.1 101 X\r\nConnection: Upgrade\r\n\r\n"),
-        ("websocket", "HTTP/1.1 101 X\r\nConnection: Upgrade\r\nUpgrade:\r\n\r\n"),
+        (
+            "websocket",
+            "HTTP/1.1 101 X\r\nConnection: Upgrade\r\nUpgrade:\r\n\r\n",
+        ),
         ("websocket", "HTTP/1.1 101 X\r\nUpgrade: websocket\r\n\r\n"),
-        ("websocket", "HTTP/1.0 101 X\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n\r\n"),
-        ("websocket", "HTTP/1.1 101 X\r\nConnection: Upgrade\r\nUpgrade: websocket/13\r\n\r\n"),
-        ("websocket, echo", "HTTP/1.1 101 X\r\nConnection: Upgrade\r\nUpgrade: websocket, echo\r\n\r\n"),
-        ("websocket, h2c", "HTTP/1.1 101 X\r\nConnection: Upgrade\r\nUpgrade: h2c\r\n\r\n"),
+        (
+            "websocket",
+            "HTTP/1.0 101 X\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n\r\n",
+        ),
+        (
+            "websocket",
+            "HTTP/1.1 101 X\r\nConnection: Upgrade\r\nUpgrade: websocket/13\r\n\r\n",
+        ),
+        (
+            "websocket, echo",
+            "HTTP/1.1 101 X\r\nConnection: Upgrade\r\nUpgrade: websocket, echo\r\n\r\n",
+        ),
+        (
+            "websocket, h2c",
+            "HTTP/1.1 101 X\r\nConnection: Upgrade\r\nUpgrade: h2c\r\n\r\n",
+        ),
     ] {
-        stand.upstream.script(move |_| Reply::RawThenHang(format!("{head}HTTP/1.1 200 OK\r\n\r\nstray").into_bytes()));
+        stand.upstream.script(move |_| {
+            Reply::RawThenHang(format!("{head}HTTP/1.1 200 OK\r\n\r\nstray").into_bytes())
+        });
         let lines = format!("Connection: Upgrade\r\nUpgrade: {asked}\r\n");
         let response = send(stand.address, request(&stand.token("read"), &lines));
-        assert_eq!((response.status, response.text().contains("stray")), (502, false), "{head:?} for {asked}");
+        assert_eq!(
+            (response.status, response.text().contains("stray")),
+            (502, false),
+            "{head:?} for {asked}"
+        );
     }
     stand.upstream.script(|_| Reply::text("hello"));
-    assert_eq!(send(stand.address, request(&stand.token("read"), "")).text(), "hello");
+    assert_eq!(
+        send(stand.address, request(&stand.token("read"), "")).text(),
+        "hello"
+    );
     // The one that answers, at most, is open still.
-    eventually("their connections are closed", || stand.upstream.closed() + 2 >= stand.upstream.connections());
-    eventually("it is logged", || crate::harness::logged("to one of the protocols that were asked for"));
+    eventually("their connections are closed", || {
+        stand.upstream.closed() + 2 >= stand.upstream.connections()
+    });
+    eventually("it is logged", || {
+        crate::harness::logged("to one of the protocols that were asked for")
+    });
 }
 
 #[test]
 fn head_of_a_switch_has_no_length() {
     let (address, _heads) = upstream(|mut socket| {
-        let head = ACCEPTED.replace("X-Told: yes", "Content-Length: 5\r\nTransfer-Encoding: chunked");
+        let head = ACCEPTED.replace(
+            "X-Told: yes",
+            "Content-Length: 5\r\nTransfer-Encoding: chunked",
+        );
         socket.write_all(head.as_bytes()).expect("it reads");
         echo(socket);
     });
@@ -346,18 +452,35 @@ fn head_of_a_switch_has_no_length() {
     let mut connection = Connection::open(stand.address);
     connection.write(request(&stand.token("read"), UPGRADE));
     let response = connection.try_read(false).expect("a response");
-    assert_eq!((response.status, response.header("upgrade")), (101, Some("echo")));
-    assert_eq!((response.header("content-length"), response.header("transfer-encoding")), (None, None));
+    assert_eq!(
+        (response.status, response.header("upgrade")),
+        (101, Some("echo"))
+    );
+    assert_eq!(
+        (
+            response.header("content-length"),
+            response.header("transfer-encoding")
+        ),
+        (None, None)
+    );
     connection.write("hello");
     assert!(connection.reads_until("hello"));
 }
 
 #[test]
 fn upstream_that_is_gone_is_a_502_and_a_tunnel_is_logged_at_its_end() {
-    let gone = TcpListener::bind("127.0.0.1:0").expect("a port").local_addr().expect("bound");
+    let gone = TcpListener::bind("127.0.0.1:0")
+        .expect("a port")
+        .local_addr()
+        .expect("bound");
     let stand = stand(gone, "");
-    assert_eq!(send(stand.address, request(&stand.token("read"), UPGRADE)).status, 502);
-    eventually("it is logged", || crate::harness::logged("upstream_connect_failed"));
+    assert_eq!(
+        send(stand.address, request(&stand.token("read"), UPGRADE)).status,
+        502
+    );
+    eventually("it is logged", || {
+        crate::harness::logged("upstream_connect_failed")
+    });
 }
 
 #[test]
@@ -380,8 +503,15 @@ fn upload_ends_with_its_token_where_the_route_says_so() {
         }
     });
     let refused = connection.read(false);
-    assert_eq!((refused.status, refused.challenge()), (401, Some("Bearer error=\"invalid_token\"")));
-    assert!((800..5000).contains(&began.elapsed().as_millis()), "after {:?}", began.elapsed());
+    assert_eq!(
+        (refused.status, refused.challenge()),
+        (401, Some("Bearer error=\"invalid_token\""))
+    );
+    assert!(
+        (800..5000).contains(&began.elapsed().as_millis()),
+        "after {:?}",
+        began.elapsed()
+    );
     drop(connection);
     uploading.join().expect("it ends");
     assert_eq!(stand.hits(), 0, "half an upload is no request");

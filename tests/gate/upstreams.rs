@@ -10,7 +10,9 @@ use std::time::{Duration, Instant};
 
 use scopegate::upstream::Resolver;
 
-use crate::harness::{Connection, Gateway, HyperServer, PATIENCE, Reply, Server, eventually, logged, send};
+use crate::harness::{
+    Connection, Gateway, HyperServer, PATIENCE, Reply, Server, eventually, logged, send,
+};
 
 const ROUTE: &str = "[[routes]]\npath = \"/{*rest}\"\npublic = true\nupstream = \"up\"\n";
 const GET: &str = "GET /x HTTP/1.1\r\nHost: a\r\n\r\n";
@@ -21,8 +23,14 @@ fn greet() -> Server {
 }
 
 fn toml(targets: &[SocketAddr], keys: &str) -> String {
-    let targets: Vec<_> = targets.iter().map(|address| format!("\"http://{address}\"")).collect();
-    format!("[upstreams.up]\ntargets = [{}]\n{keys}\n{ROUTE}", targets.join(", "))
+    let targets: Vec<_> = targets
+        .iter()
+        .map(|address| format!("\"http://{address}\""))
+        .collect();
+    format!(
+        "[upstreams.up]\ntargets = [{}]\n{keys}\n{ROUTE}",
+        targets.join(", ")
+    )
 }
 
 fn gateway(targets: &[SocketAddr], keys: &str) -> Gateway {
@@ -42,7 +50,10 @@ fn hits<const N: usize>(servers: &[Server; N]) -> [usize; N] {
 #[test]
 fn round_robin_is_even() {
     let servers = [greet(), greet(), greet()];
-    let gateway = gateway(&servers.each_ref().map(|server| server.address), "balance = \"round_robin\"");
+    let gateway = gateway(
+        &servers.each_ref().map(|server| server.address),
+        "balance = \"round_robin\"",
+    );
     let mut connection = Connection::open(gateway.address);
     for _ in 0..300 {
         assert_eq!(connection.ask(GET).status, 200);
@@ -94,7 +105,9 @@ impl Checked {
         let status = Arc::new(AtomicUsize::new(204));
         let told = Arc::clone(&status);
         let server = Server::start(move |received| match &*received.target {
-            "/healthz?all" => Reply::status(u16::try_from(told.load(Ordering::SeqCst)).expect("a status")),
+            "/healthz?all" => {
+                Reply::status(u16::try_from(told.load(Ordering::SeqCst)).expect("a status"))
+            }
             _ => Reply::text("hello"),
         });
         Self { server, status }
@@ -105,7 +118,11 @@ impl Checked {
     }
 
     fn checks(&self) -> usize {
-        self.server.received().iter().filter(|received| received.target == "/healthz?all").count()
+        self.server
+            .received()
+            .iter()
+            .filter(|received| received.target == "/healthz?all")
+            .count()
     }
 
     fn requests(&self) -> usize {
@@ -113,16 +130,23 @@ impl Checked {
     }
 }
 
-const CHECKED: &str =
-    "health = { path = \"/healthz?all\", interval = \"500ms\", unhealthy_after = 2, healthy_after = 2 }";
+const CHECKED: &str = "health = { path = \"/healthz?all\", interval = \"500ms\", unhealthy_after = 2, healthy_after = 2 }";
 
 #[test]
 fn active_checks_take_a_target_out_and_back_in() {
     let (first, second) = (Checked::start(), Checked::start());
-    let gateway = gateway(&[first.server.address, second.server.address], &format!("{CHECKED}\nhost = \"target\""));
-    eventually("both are checked", || first.checks() > 0 && second.checks() > 0);
+    let gateway = gateway(
+        &[first.server.address, second.server.address],
+        &format!("{CHECKED}\nhost = \"target\""),
+    );
+    eventually("both are checked", || {
+        first.checks() > 0 && second.checks() > 0
+    });
     let request = &first.server.received()[0];
-    assert_eq!((&*request.method, request.header("host")), ("GET", vec![&*first.server.address.to_string()]));
+    assert_eq!(
+        (&*request.method, request.header("host")),
+        ("GET", vec![&*first.server.address.to_string()])
+    );
     let ask = || assert_eq!(send(gateway.address, POST).status, 200);
     eventually("both get requests", || {
         ask();
@@ -135,7 +159,10 @@ fn active_checks_take_a_target_out_and_back_in() {
     eventually("it is checked", || first.checks() > checks + 2);
     first.says(503);
     eventually("it is found unwell", || {
-        logged(&format!("target is not well: it gets no requests upstream=up target={}", first.server.address))
+        logged(&format!(
+            "target is not well: it gets no requests upstream=up target={}",
+            first.server.address
+        ))
     });
     let requests = first.requests();
     (0..50).for_each(|_| ask());
@@ -150,7 +177,9 @@ fn active_checks_take_a_target_out_and_back_in() {
     // Nobody is well: nothing is sent to anybody.
     first.says(500);
     second.says(404);
-    eventually("there is nobody to ask", || send(gateway.address, GET).status == 503);
+    eventually("there is nobody to ask", || {
+        send(gateway.address, GET).status == 503
+    });
     let requests = [first.requests(), second.requests()];
     assert_eq!(send(gateway.address, GET).status, 503);
     assert_eq!([first.requests(), second.requests()], requests);
@@ -160,13 +189,24 @@ fn active_checks_take_a_target_out_and_back_in() {
 
 #[test]
 fn active_checks_know_a_target_that_is_gone_or_hangs() {
-    let (hanging, well) = (Server::start(|_| Reply::RawThenHang(Vec::new())), Checked::start());
+    let (hanging, well) = (
+        Server::start(|_| Reply::RawThenHang(Vec::new())),
+        Checked::start(),
+    );
     let gone = deserted();
     let gateway = gateway(&[gone, hanging.address, well.server.address], CHECKED);
     for target in [gone, hanging.address] {
-        eventually("it is found unwell", || logged(&format!("it gets no requests upstream=up target={target}")));
+        eventually("it is found unwell", || {
+            logged(&format!("it gets no requests upstream=up target={target}"))
+        });
     }
-    let hits = |server: &Server| server.received().iter().filter(|received| received.target == "/x").count();
+    let hits = |server: &Server| {
+        server
+            .received()
+            .iter()
+            .filter(|received| received.target == "/x")
+            .count()
+    };
     let before = hits(&hanging);
     for _ in 0..50 {
         assert_eq!(send(gateway.address, POST).status, 200);
@@ -177,10 +217,21 @@ fn active_checks_know_a_target_that_is_gone_or_hangs() {
 #[test]
 fn active_checks_are_made_over_what_the_upstream_speaks() {
     let server = HyperServer::start(true, None);
-    let _gateway = gateway(&[server.address], "protocol = \"http2\"\nhealth = { path = \"/\", interval = \"100ms\" }");
+    let _gateway = gateway(
+        &[server.address],
+        "protocol = \"http2\"\nhealth = { path = \"/\", interval = \"100ms\" }",
+    );
     eventually("it is checked twice", || server.seen().len() >= 2);
-    assert!(server.seen().iter().all(|seen| seen.version == http::Version::HTTP_2));
-    assert!(!logged(&format!("it gets no requests upstream=up target={}", server.address)));
+    assert!(
+        server
+            .seen()
+            .iter()
+            .all(|seen| seen.version == http::Version::HTTP_2)
+    );
+    assert!(!logged(&format!(
+        "it gets no requests upstream=up target={}",
+        server.address
+    )));
 }
 
 #[test]
@@ -188,11 +239,19 @@ fn at_most_half_of_the_targets_are_ejected() {
     // Without retries, each request tells where it went: 502 is a target that is gone.
     let (well, keys) = (greet(), "retries = 0\nbalance = \"round_robin\"");
     let gateway = gateway(&[deserted(), deserted(), deserted(), well.address], keys);
-    let refused = |times: usize| (0..times).filter(|_| send(gateway.address, GET).status == 502).count();
+    let refused = |times: usize| {
+        (0..times)
+            .filter(|_| send(gateway.address, GET).status == 502)
+            .count()
+    };
     // Three failures each eject two of the three.
     assert_eq!(refused(12), 9);
     // A rest is half a second at least, and these take a few milliseconds.
-    assert_eq!(refused(10), 5, "one of the three is in turn with the one that is well");
+    assert_eq!(
+        refused(10),
+        5,
+        "one of the three is in turn with the one that is well"
+    );
 }
 
 #[test]
@@ -204,15 +263,22 @@ fn retries_are_a_fifth_of_the_requests_and_some() {
     for _ in 0..1500 {
         assert_eq!(connection.ask(GET).status, 502);
     }
-    let (attempts, most) =
-        (server.hits(), 1500 + 300 + 100 + 10 * usize::try_from(began.elapsed().as_secs() + 1).expect("few"));
-    assert!((1500 + 300..=most).contains(&attempts), "{attempts} attempts, at most {most}");
+    let (attempts, most) = (
+        server.hits(),
+        1500 + 300 + 100 + 10 * usize::try_from(began.elapsed().as_secs() + 1).expect("few"),
+    );
+    assert!(
+        (1500 + 300..=most).contains(&attempts),
+        "{attempts} attempts, at most {most}"
+    );
 }
 
 #[test]
 fn connections_that_were_closed_while_idle_cost_no_retry() {
     // Each answers once and is closed: every other request finds a connection that is of no use.
-    let server = Server::start(|_| Reply::RawThenClose(b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok".to_vec()));
+    let server = Server::start(|_| {
+        Reply::RawThenClose(b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok".to_vec())
+    });
     let gateway = gateway(&[server.address], "");
     for _ in 0..1000 {
         assert_eq!(send(gateway.address, GET).status, 200);
@@ -244,9 +310,17 @@ impl Mortal {
         self.is_dying = Arc::default();
         let (received, is_dying) = (Arc::clone(&self.received), Arc::clone(&self.is_dying));
         let server = Server::start_at(&self.address, move |request| {
-            *received.lock().expect("no panic").entry(request.target.clone()).or_default() += 1;
+            *received
+                .lock()
+                .expect("no panic")
+                .entry(request.target.clone())
+                .or_default() += 1;
             // A process that is killed takes with it what it was about to answer.
-            if is_dying.load(Ordering::SeqCst) { Reply::RawThenReset(Vec::new()) } else { Reply::text("hello") }
+            if is_dying.load(Ordering::SeqCst) {
+                Reply::RawThenReset(Vec::new())
+            } else {
+                Reply::text("hello")
+            }
         });
         self.address = server.address.to_string();
         self.server = Some(server);
@@ -257,7 +331,9 @@ impl Mortal {
         let server = self.server.take().expect("it is alive");
         let address = server.address;
         drop(server);
-        eventually("its port refuses", || std::net::TcpStream::connect(address).is_err());
+        eventually("its port refuses", || {
+            std::net::TcpStream::connect(address).is_err()
+        });
     }
 }
 
@@ -265,7 +341,8 @@ impl Mortal {
 fn target_that_is_killed_and_revived_costs_no_get_and_doubles_no_post() {
     let received = Arc::default();
     let (mut mortal, other) = (Mortal::start(&received), Mortal::start(&received));
-    let addresses = [&mortal.address, &other.address].map(|address| address.parse().expect("an address"));
+    let addresses =
+        [&mortal.address, &other.address].map(|address| address.parse().expect("an address"));
     let gateway = gateway(&addresses, "");
     let (stop, sent) = (AtomicBool::new(false), AtomicUsize::new(0));
     let posts_that_failed = thread::scope(|scope| {
@@ -281,11 +358,13 @@ fn target_that_is_killed_and_revived_costs_no_get_and_doubles_no_post() {
                         }
                         let path = format!("/{client}/{number}");
                         if number % 4 == 3 {
-                            let answer = connection
-                                .ask(format!("POST {path} HTTP/1.1\r\nHost: a\r\nContent-Length: 2\r\n\r\nhi"));
+                            let answer = connection.ask(format!(
+                                "POST {path} HTTP/1.1\r\nHost: a\r\nContent-Length: 2\r\n\r\nhi"
+                            ));
                             failed += usize::from(answer.status != 200);
                         } else {
-                            let answer = connection.ask(format!("GET {path} HTTP/1.1\r\nHost: a\r\n\r\n"));
+                            let answer =
+                                connection.ask(format!("GET {path} HTTP/1.1\r\nHost: a\r\n\r\n"));
                             assert_eq!((answer.status, answer.complete), (200, true), "GET {path}");
                         }
                         sent.fetch_add(1, Ordering::SeqCst);
@@ -297,7 +376,8 @@ fn target_that_is_killed_and_revived_costs_no_get_and_doubles_no_post() {
         let some_more = |count: usize| {
             let before = sent.load(Ordering::SeqCst);
             eventually("requests are answered", || {
-                sent.load(Ordering::SeqCst) >= before + count || clients.iter().any(|client| client.is_finished())
+                sent.load(Ordering::SeqCst) >= before + count
+                    || clients.iter().any(|client| client.is_finished())
             });
         };
         for _ in 0..20 {
@@ -307,17 +387,27 @@ fn target_that_is_killed_and_revived_costs_no_get_and_doubles_no_post() {
             mortal.revive();
         }
         stop.store(true, Ordering::SeqCst);
-        clients.into_iter().map(|client| client.join().expect("no GET is lost")).sum::<usize>()
+        clients
+            .into_iter()
+            .map(|client| client.join().expect("no GET is lost"))
+            .sum::<usize>()
     });
     let received = received.lock().expect("no panic");
     let is_post = |target: &str| {
-        target.rsplit('/').next().and_then(|number| number.parse::<usize>().ok()).is_some_and(|number| number % 4 == 3)
+        target
+            .rsplit('/')
+            .next()
+            .and_then(|number| number.parse::<usize>().ok())
+            .is_some_and(|number| number % 4 == 3)
     };
     for (target, times) in received.iter().filter(|(target, _)| is_post(target)) {
         assert_eq!(*times, 1, "POST {target} arrived {times} times");
     }
     let posts = sent.load(Ordering::SeqCst) / 4;
-    assert!(posts_that_failed <= posts / 4, "{posts_that_failed} of {posts} POSTs failed");
+    assert!(
+        posts_that_failed <= posts / 4,
+        "{posts_that_failed} of {posts} POSTs failed"
+    );
 }
 
 type Known = Arc<Mutex<Vec<IpAddr>>>;
@@ -332,7 +422,10 @@ fn named(port: u16, keys: &str, known: &Known) -> Gateway {
         if known.is_empty() {
             Err(io::ErrorKind::NotFound.into())
         } else {
-            Ok(known.iter().map(|&address| (address, port).into()).collect())
+            Ok(known
+                .iter()
+                .map(|&address| (address, port).into())
+                .collect())
         }
     });
     Gateway::start_altered(&text, |snapshot| {
@@ -350,8 +443,11 @@ fn at(last: u8) -> IpAddr {
 fn every_address_of_a_name_is_used_and_one_that_leaves_gets_no_more() {
     let first = greet();
     let port = first.address.port();
-    let [second, third] =
-        [2, 3].map(|last| Server::start_at(&SocketAddr::from((at(last), port)).to_string(), |_| Reply::text("hello")));
+    let [second, third] = [2, 3].map(|last| {
+        Server::start_at(&SocketAddr::from((at(last), port)).to_string(), |_| {
+            Reply::text("hello")
+        })
+    });
     let known: Known = Arc::new(Mutex::new(vec![at(1)]));
     let gateway = named(port, "pool_idle_timeout = \"1m\"", &known);
     let ask = || assert_eq!(send(gateway.address, GET).status, 200);
@@ -361,19 +457,25 @@ fn every_address_of_a_name_is_used_and_one_that_leaves_gets_no_more() {
     *known.lock().expect("no panic") = vec![at(1), at(2), at(3)];
     eventually("all three get requests", || {
         ask();
-        [&first, &second, &third].iter().all(|server| server.hits() > 1)
+        [&first, &second, &third]
+            .iter()
+            .all(|server| server.hits() > 1)
     });
 
     // Its idle connections are closed, though nobody asks for anything.
     *known.lock().expect("no panic") = vec![at(2), at(3)];
-    eventually("its connections are closed", || first.closed() == first.connections());
+    eventually("its connections are closed", || {
+        first.closed() == first.connections()
+    });
     let hits = first.hits();
     (0..50).for_each(|_| ask());
     assert_eq!(first.hits(), hits);
 
     // Who looks up and finds nothing goes on with what was known.
     known.lock().expect("no panic").clear();
-    eventually("the failure is logged", || logged("cannot look up a target"));
+    eventually("the failure is logged", || {
+        logged("cannot look up a target")
+    });
     let before = second.hits() + third.hits();
     (0..50).for_each(|_| ask());
     assert_eq!(second.hits() + third.hits(), before + 50);
@@ -396,18 +498,27 @@ fn exchange_with_an_address_that_leaves_ends_undisturbed() {
         Reply::text("slow")
     });
     let port = slow.address.port();
-    let _other = Server::start_at(&SocketAddr::from((at(2), port)).to_string(), |_| Reply::text("other"));
+    let _other = Server::start_at(&SocketAddr::from((at(2), port)).to_string(), |_| {
+        Reply::text("other")
+    });
     let known: Known = Arc::new(Mutex::new(vec![at(1)]));
     let gateway = named(port, "pool_idle_timeout = \"1m\"", &known);
     let mut connection = Connection::open(gateway.address);
     connection.write("GET /slow HTTP/1.1\r\nHost: a\r\n\r\n");
     eventually("it has begun", || slow.hits() == 1);
     *known.lock().expect("no panic") = vec![at(2)];
-    eventually("others go elsewhere", || send(gateway.address, GET).text() == "other");
+    eventually("others go elsewhere", || {
+        send(gateway.address, GET).text() == "other"
+    });
     go.store(true, Ordering::SeqCst);
     let answer = connection.read(false);
-    assert_eq!((answer.status, answer.complete, answer.text()), (200, true, "slow".to_owned()));
-    eventually("its connection is not kept", || slow.closed() == slow.connections());
+    assert_eq!(
+        (answer.status, answer.complete, answer.text()),
+        (200, true, "slow".to_owned())
+    );
+    eventually("its connection is not kept", || {
+        slow.closed() == slow.connections()
+    });
 }
 
 #[test]
@@ -424,7 +535,10 @@ fn address_of_a_name_that_refuses_costs_no_request_even_without_retries() {
 #[test]
 fn connection_that_exchanges_shared_is_closed_when_it_was_idle_for_long() {
     let server = HyperServer::start(true, None);
-    let gateway = gateway(&[server.address], "protocol = \"http2\"\npool_idle_timeout = \"100ms\"");
+    let gateway = gateway(
+        &[server.address],
+        "protocol = \"http2\"\npool_idle_timeout = \"100ms\"",
+    );
     assert_eq!(send(gateway.address, GET).status, 200);
     assert_eq!(server.open(), 1);
     eventually("it is closed", || server.open() == 0);

@@ -35,7 +35,9 @@ impl<'e> Page<'e> {
         help: &str,
         all: impl IntoIterator<Item = (Labels, u64)>,
     ) -> fmt::Result {
-        self.each(name, help, MetricType::Gauge, all, |mut metric, level| metric.encode_gauge(&level))
+        self.each(name, help, MetricType::Gauge, all, |mut metric, level| {
+            metric.encode_gauge(&level)
+        })
     }
 
     pub(super) fn histogram(
@@ -44,12 +46,21 @@ impl<'e> Page<'e> {
         help: &str,
         all: impl IntoIterator<Item = (Labels, Distribution)>,
     ) -> fmt::Result {
-        self.each(name, help, MetricType::Histogram, all, |mut metric, distribution| {
-            let bounds = BOUNDS_IN_MICROS.iter().map(|&micros| micros as f64 / 1e6).chain([f64::INFINITY]);
-            let buckets: Vec<_> = bounds.zip(distribution.counts).collect();
-            let total = distribution.total.as_secs_f64();
-            metric.encode_histogram::<NoLabelSet>(total, distribution.count(), &buckets, None)
-        })
+        self.each(
+            name,
+            help,
+            MetricType::Histogram,
+            all,
+            |mut metric, distribution| {
+                let bounds = BOUNDS_IN_MICROS
+                    .iter()
+                    .map(|&micros| micros as f64 / 1e6)
+                    .chain([f64::INFINITY]);
+                let buckets: Vec<_> = bounds.zip(distribution.counts).collect();
+                let total = distribution.total.as_secs_f64();
+                metric.encode_histogram::<NoLabelSet>(total, distribution.count(), &buckets, None)
+            },
+        )
     }
 
     // Not all who read it take a name without a single number.

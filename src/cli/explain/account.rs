@@ -105,14 +105,26 @@ pub(super) struct Sent {
 }
 
 impl Account {
-    pub(super) fn of(question: &Question, exchanged: Exchanged, config: &Config, source: &Source) -> Self {
-        let Exchanged { snapshot, request, rehearsed, head, now } = exchanged;
+    pub(super) fn of(
+        question: &Question,
+        exchanged: Exchanged,
+        config: &Config,
+        source: &Source,
+    ) -> Self {
+        let Exchanged {
+            snapshot,
+            request,
+            rehearsed,
+            head,
+            now,
+        } = exchanged;
         let (shadowed, reason) = match rehearsed.outcome {
             Some(Outcome::Refused(reason)) => (false, Some(reason)),
             Some(Outcome::Shadowed(reason)) => (true, Some(reason)),
-            Some(Outcome::Permitted | Outcome::Public | Outcome::Undecided | Outcome::Broken(_)) | None => {
-                (false, None)
-            }
+            Some(
+                Outcome::Permitted | Outcome::Public | Outcome::Undecided | Outcome::Broken(_),
+            )
+            | None => (false, None),
         };
         let sent = rehearsed.outgoing.as_ref().zip(request.as_ref());
         let sent = sent.map(|(outgoing, request)| Sent::of(outgoing, &request.headers, config));
@@ -124,7 +136,13 @@ impl Account {
             (false, None) => Verdict::Refused,
         };
         // The gateway does not know that it is kept from asking.
-        let cause = rehearsed.cause.map(|cause| if is_unknown { cause + " (--offline)" } else { cause });
+        let cause = rehearsed.cause.map(|cause| {
+            if is_unknown {
+                cause + " (--offline)"
+            } else {
+                cause
+            }
+        });
         let told = |index: usize| RouteTold::of(index, &snapshot, config, source);
         let mut account = Self {
             verdict,
@@ -160,20 +178,32 @@ impl Account {
             sent,
             now,
         };
-        let Some(request) = request else { return account };
+        let Some(request) = request else {
+            return account;
+        };
         let seen = Seen::of(&request, &snapshot);
         account.asked.host = seen.host.as_ref().map(ToString::to_string);
         account.asked.path = seen.path.as_ref().map(|path| path.as_str().to_owned());
-        let (Some(host), Some(path)) = (&seen.host, &seen.path) else { return account };
+        let (Some(host), Some(path)) = (&seen.host, &seen.path) else {
+            return account;
+        };
 
         account.tell_others(
             snapshot.routes.standings(host, path, &request.method),
             |index| in_common(snapshot.routes.routes()[index].path.as_str(), path.as_str()),
             told,
         );
-        let Ok(found) = snapshot.routes.find(host, path, &request.method) else { return account };
-        let parameters = found.parameters.iter().map(|(name, value)| (name.to_owned(), value.into_owned()));
-        account.route = Some(RouteTold { parameters: parameters.collect(), ..told(found.index) });
+        let Ok(found) = snapshot.routes.find(host, path, &request.method) else {
+            return account;
+        };
+        let parameters = found
+            .parameters
+            .iter()
+            .map(|(name, value)| (name.to_owned(), value.into_owned()));
+        account.route = Some(RouteTold {
+            parameters: parameters.collect(),
+            ..told(found.index)
+        });
         account.token = token(&request.headers, &found, &snapshot, now);
         let mut granted = rehearsed.token.as_ref().map(|token| token.scopes().clone());
         if let TokenTold::Examined(examined) = &account.token {
@@ -198,10 +228,14 @@ impl Account {
         let mut others: Vec<_> = standings.into_iter().enumerate().collect();
         others.retain(|(_, standing)| *standing != Standing::Chosen);
         others.sort_by_key(|&(index, standing)| (standing, std::cmp::Reverse(alike(index))));
-        let tells_something = |(_, standing): &&(usize, Standing)| *standing != Standing::OtherPath || !is_found;
+        let tells_something =
+            |(_, standing): &&(usize, Standing)| *standing != Standing::OtherPath || !is_found;
         let near = others.iter().take(NEAR).filter(tells_something).count();
         self.omitted = others.len() - near;
-        self.others = others[..near].iter().map(|&(index, standing)| (told(index), standing)).collect();
+        self.others = others[..near]
+            .iter()
+            .map(|&(index, standing)| (told(index), standing))
+            .collect();
     }
 
     /// Whether the route lets pass what it would refuse if it enforced its rules.
@@ -215,7 +249,13 @@ impl RouteTold {
         let (route, written) = (&snapshot.routes.routes()[index], &config.routes[index]);
         Self {
             path: route.path.as_str().to_owned(),
-            methods: route.methods.listed().unwrap_or_default().iter().map(ToString::to_string).collect(),
+            methods: route
+                .methods
+                .listed()
+                .unwrap_or_default()
+                .iter()
+                .map(ToString::to_string)
+                .collect(),
             hosts: crate::cli::check::listed(&route.hosts, "any"),
             place: source.place(&written.path),
             asks_for: crate::cli::check::asked_for(route),
@@ -226,31 +266,62 @@ impl RouteTold {
 
 impl Sent {
     fn of(outgoing: &Outgoing, came: &HeaderMap, config: &Config) -> Self {
-        let Outgoing { upstream, parts, left_out } = outgoing;
-        let written = config.upstreams.iter().find(|written| *written.name.value == **upstream);
+        let Outgoing {
+            upstream,
+            parts,
+            left_out,
+        } = outgoing;
+        let written = config
+            .upstreams
+            .iter()
+            .find(|written| *written.name.value == **upstream);
         let mut added = Vec::new();
         for name in parts.headers.keys() {
             if !came.get_all(name).iter().eq(parts.headers.get_all(name)) {
                 let shown = |value: &http::HeaderValue| match value.to_str() {
-                    Ok(text) if !value.is_sensitive() && name != header::AUTHORIZATION && name != header::COOKIE => {
+                    Ok(text)
+                        if !value.is_sensitive()
+                            && name != header::AUTHORIZATION
+                            && name != header::COOKIE =>
+                    {
                         text.to_owned()
                     }
                     Ok(_) => "(not shown)".to_owned(),
                     Err(_) => String::from_utf8_lossy(value.as_bytes()).into_owned(),
                 };
-                added.extend(parts.headers.get_all(name).iter().map(|value| (name.to_string(), shown(value))));
+                added.extend(
+                    parts
+                        .headers
+                        .get_all(name)
+                        .iter()
+                        .map(|value| (name.to_string(), shown(value))),
+                );
             }
         }
         match written.map(|written| &written.host) {
-            Some(UpstreamHost::Target) => added.push(("host".to_owned(), "(the target's)".to_owned())),
+            Some(UpstreamHost::Target) => {
+                added.push(("host".to_owned(), "(the target's)".to_owned()))
+            }
             Some(UpstreamHost::Name(name)) => added.push(("host".to_owned(), name.to_string())),
             Some(UpstreamHost::Pass) | None => {}
         }
-        let removed = came.keys().filter(|name| !parts.headers.contains_key(*name)).map(ToString::to_string);
-        let targets = written.map(|written| written.targets.iter().map(|target| target.value.to_string()));
+        let removed = came
+            .keys()
+            .filter(|name| !parts.headers.contains_key(*name))
+            .map(ToString::to_string);
+        let targets = written.map(|written| {
+            written
+                .targets
+                .iter()
+                .map(|target| target.value.to_string())
+        });
         Self {
             upstream: upstream.to_string(),
-            targets: targets.into_iter().flatten().map(|target| target.trim_end_matches('/').to_owned()).collect(),
+            targets: targets
+                .into_iter()
+                .flatten()
+                .map(|target| target.trim_end_matches('/').to_owned())
+                .collect(),
             method: parts.method.to_string(),
             path: parts.uri.path().to_owned(),
             added,
@@ -260,14 +331,23 @@ impl Sent {
     }
 }
 
-fn token(headers: &HeaderMap, found: &Found<'_, '_>, snapshot: &Snapshot, now: UnixTime) -> TokenTold {
+fn token(
+    headers: &HeaderMap,
+    found: &Found<'_, '_>,
+    snapshot: &Snapshot,
+    now: UnixTime,
+) -> TokenTold {
     if found.route.requirement.is_public() {
         return TokenTold::NotAskedFor;
     }
     match bearer::extract(headers) {
         Ok(token) => {
             let accepts = |issuer: &str| found.route.accepts_issuer(issuer);
-            TokenTold::Examined(Box::new(snapshot.verifier.examine(token.as_str(), &accepts, now)))
+            TokenTold::Examined(Box::new(snapshot.verifier.examine(
+                token.as_str(),
+                &accepts,
+                now,
+            )))
         }
         Err(error) => TokenTold::None(error),
     }
@@ -280,7 +360,9 @@ fn sets(found: &Found<'_, '_>, granted: Option<&ScopeSet>) -> Vec<Vec<ScopeTold>
     };
     let nothing = ScopeSet::empty();
     let each = |set: &crate::policy::requirement::ScopeRequirement| {
-        let scopes = set.each(granted.unwrap_or(&nothing), &found.parameters).into_iter();
+        let scopes = set
+            .each(granted.unwrap_or(&nothing), &found.parameters)
+            .into_iter();
         scopes
             .map(|scope| ScopeTold {
                 written: scope.written,
@@ -294,27 +376,48 @@ fn sets(found: &Found<'_, '_>, granted: Option<&ScopeSet>) -> Vec<Vec<ScopeTold>
 
 // How much of the beginning of a route's path is the request's, in segments.
 fn in_common(pattern: &str, path: &str) -> usize {
-    pattern.split('/').zip(path.split('/')).take_while(|(one, other)| one == other || one.starts_with('{')).count()
+    pattern
+        .split('/')
+        .zip(path.split('/'))
+        .take_while(|(one, other)| one == other || one.starts_with('{'))
+        .count()
 }
 
 // It was the one that was asked, and nobody listens there: one that answers badly runs.
 fn lacks_development_server(cause: &Option<String>, config: &Config) -> bool {
-    let (Some(cause), Some(development)) = (cause, &config.development) else { return false };
+    let (Some(cause), Some(development)) = (cause, &config.development) else {
+        return false;
+    };
     let address = development.listen.value;
-    cause.contains(&format!("http://{address}/")) && TcpStream::connect_timeout(&address, PATIENCE).is_err()
+    cause.contains(&format!("http://{address}/"))
+        && TcpStream::connect_timeout(&address, PATIENCE).is_err()
 }
 
 fn remedy(issuer: &str, config: &Config) -> String {
-    let written = config.issuers.iter().find(|written| written.name.value == issuer);
-    if written.and_then(|issuer| issuer.keys.as_ref()).is_some_and(KeySource::is_missing) {
-        return format!("nobody can tell about tokens of {issuer:?} without its shared_secret, which is not here");
+    let written = config
+        .issuers
+        .iter()
+        .find(|written| written.name.value == issuer);
+    if written
+        .and_then(|issuer| issuer.keys.as_ref())
+        .is_some_and(KeySource::is_missing)
+    {
+        return format!(
+            "nobody can tell about tokens of {issuer:?} without its shared_secret, which is not here"
+        );
     }
-    let has_keys =
-        written.is_some_and(|issuer| matches!(issuer.keys, Some(KeySource::File(_) | KeySource::SharedSecret(_))));
+    let has_keys = written.is_some_and(|issuer| {
+        matches!(
+            issuer.keys,
+            Some(KeySource::File(_) | KeySource::SharedSecret(_))
+        )
+    });
     if written.is_some_and(|issuer| issuer.introspection.is_some())
         && (has_keys || written.is_some_and(|issuer| issuer.keys.is_none()))
     {
-        return format!("only the server of {issuer:?} can tell about its tokens: leave out --offline to ask it");
+        return format!(
+            "only the server of {issuer:?} can tell about its tokens: leave out --offline to ask it"
+        );
     }
     format!(
         "give the keys of {issuer:?} with --jwks FILE (what its jwks_uri answers), or leave out --offline to fetch them"

@@ -56,15 +56,22 @@ impl TokenFrom {
                 return Err("--token: expected a token, but found an empty one".to_owned());
             }
             Self::Argument(text) => return Ok(Zeroizing::new(text.as_bytes().to_vec())),
-            Self::File(path) => (path.display().to_string(), File::open(path).map(|file| Box::new(file) as _)),
+            Self::File(path) => (
+                path.display().to_string(),
+                File::open(path).map(|file| Box::new(file) as _),
+            ),
             Self::StandardInput => ("the standard input".to_owned(), Ok(Box::new(io::stdin()))),
         };
         let mut text = Zeroizing::new(Vec::new());
         source
             .and_then(|source| source.take(LONGEST_TOKEN).read_to_end(&mut text))
-            .map_err(|error| format!("--token: expected a token in {from}, but found none: {error}"))?;
+            .map_err(|error| {
+                format!("--token: expected a token in {from}, but found none: {error}")
+            })?;
         match text.trim_ascii() {
-            [] => Err(format!("--token: expected a token in {from}, but found nothing")),
+            [] => Err(format!(
+                "--token: expected a token in {from}, but found nothing"
+            )),
             token => Ok(Zeroizing::new(token.to_vec())),
         }
     }
@@ -108,7 +115,11 @@ mod tests {
 
     #[test]
     fn what_may_hold_a_token_does_not_print_itself() {
-        let shown = format!("{:?} {:?}", "secret".parse::<TokenFrom>(), "A: secret".parse::<HeaderFrom>());
+        let shown = format!(
+            "{:?} {:?}",
+            "secret".parse::<TokenFrom>(),
+            "A: secret".parse::<HeaderFrom>()
+        );
         assert!(!shown.contains("secret"), "{shown}");
     }
 }

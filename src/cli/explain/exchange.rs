@@ -48,15 +48,25 @@ pub(super) struct Exchanged {
 
 /// Takes the request as far as it goes. Where it is not to be kept offline, the issuer that its token goes to is asked for
 /// its keys, or about the token.
-pub(super) fn rehearse(question: &Question, snapshot: Snapshot, config: &Config) -> io::Result<Exchanged> {
-    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
+pub(super) fn rehearse(
+    question: &Question,
+    snapshot: Snapshot,
+    config: &Config,
+) -> io::Result<Exchanged> {
+    let runtime = tokio::runtime::Builder::new_current_thread()
+        .enable_all()
+        .build()?;
     let exchanged = LocalSet::new().block_on(&runtime, exchange(question, snapshot, config));
     // What still goes on for an issuer is of no use any more.
     runtime.shutdown_background();
     exchanged
 }
 
-async fn exchange(question: &Question, snapshot: Snapshot, config: &Config) -> io::Result<Exchanged> {
+async fn exchange(
+    question: &Question,
+    snapshot: Snapshot,
+    config: &Config,
+) -> io::Result<Exchanged> {
     let publisher: Publisher = Arc::new(ArcSwap::from_pointee(snapshot));
     let snapshot = publisher.load_full();
     let ticker = Ticker::new(Clock::system());
@@ -73,14 +83,32 @@ async fn exchange(question: &Question, snapshot: Snapshot, config: &Config) -> i
         if !question.offline {
             meet_issuer(&parts, &snapshot, config, ticker.wall()).await;
         }
-        Ok::<_, Infallible>(gate.handle(&connection, Request::from_parts(parts, Arriving::Http1(body))).await)
+        Ok::<_, Infallible>(
+            gate.handle(
+                &connection,
+                Request::from_parts(parts, Arriving::Http1(body)),
+            )
+            .await,
+        )
     });
-    let serving = Settings::from(&config.server).http1().serve_connection(TokioIo::new(gateway), service);
+    let serving = Settings::from(&config.server)
+        .http1()
+        .serve_connection(TokioIo::new(gateway), service);
     // The client hangs up once it has the head, which ends the other side; one that cannot read the request ends before.
     let (head, _) = tokio::join!(ask(client, question), serving);
     let head = head?;
-    let (request, rehearsed, now) = (seen.borrow_mut().take(), rehearsal.rehearsed(), ticker.wall());
-    Ok(Exchanged { snapshot, request, rehearsed, head, now })
+    let (request, rehearsed, now) = (
+        seen.borrow_mut().take(),
+        rehearsal.rehearsed(),
+        ticker.wall(),
+    );
+    Ok(Exchanged {
+        snapshot,
+        request,
+        rehearsed,
+        head,
+        now,
+    })
 }
 
 async fn ask(mut client: DuplexStream, question: &Question) -> io::Result<String> {
@@ -98,12 +126,37 @@ async fn ask(mut client: DuplexStream, question: &Question) -> io::Result<String
 
 // As the gateway does at its start and ever again, but for the one issuer that counts here.
 async fn meet_issuer(parts: &Parts, snapshot: &Snapshot, config: &Config, now: UnixTime) {
-    let Seen { host: Some(host), path: Some(path) } = Seen::of(parts, snapshot) else { return };
-    let Ok(found) = snapshot.routes.find(&host, &path, &parts.method) else { return };
-    let (false, Ok(token)) = (found.route.requirement.is_public(), bearer::extract(&parts.headers)) else { return };
+    let Seen {
+        host: Some(host),
+        path: Some(path),
+    } = Seen::of(parts, snapshot)
+    else {
+        return;
+    };
+    let Ok(found) = snapshot.routes.find(&host, &path, &parts.method) else {
+        return;
+    };
+    let (false, Ok(token)) = (
+        found.route.requirement.is_public(),
+        bearer::extract(&parts.headers),
+    ) else {
+        return;
+    };
     let accepts = |name: &str| found.route.accepts_issuer(name);
-    let Some(issuer) = snapshot.verifier.examine(token.as_str(), &accepts, now).issuer else { return };
+    let Some(issuer) = snapshot
+        .verifier
+        .examine(token.as_str(), &accepts, now)
+        .issuer
+    else {
+        return;
+    };
     issuer.attend();
-    let timeout = config.issuers.iter().find(|written| *written.name.value == *issuer.name).map(|one| one.timeout);
-    issuer.settle(timeout.unwrap_or(Duration::from_secs(3)) * FETCHES).await;
+    let timeout = config
+        .issuers
+        .iter()
+        .find(|written| *written.name.value == *issuer.name)
+        .map(|one| one.timeout);
+    issuer
+        .settle(timeout.unwrap_or(Duration::from_secs(3)) * FETCHES)
+        .await;
 }

@@ -64,7 +64,10 @@ fn left_out(left_out: &LeftOutClaim) -> Value {
 }
 
 fn route(told: &RouteTold) -> Value {
-    let parameters = told.parameters.iter().map(|(name, value)| (name.clone(), json!(value)));
+    let parameters = told
+        .parameters
+        .iter()
+        .map(|(name, value)| (name.clone(), json!(value)));
     json!({
         "path": told.path,
         "methods": told.methods,
@@ -114,7 +117,9 @@ fn token(told: &TokenTold) -> Value {
 }
 
 fn issuer(told: &TokenTold) -> Value {
-    let TokenTold::Examined(examined) = told else { return Value::Null };
+    let TokenTold::Examined(examined) = told else {
+        return Value::Null;
+    };
     json!({
         "name": examined.issuer.as_ref().map(|issuer| &*issuer.name),
         "iss": match &examined.shape {
@@ -126,13 +131,17 @@ fn issuer(told: &TokenTold) -> Value {
 }
 
 fn key(told: &TokenTold) -> Value {
-    let TokenTold::Examined(examined) = told else { return Value::Null };
+    let TokenTold::Examined(examined) = told else {
+        return Value::Null;
+    };
     let Examined { signed, .. } = &**examined;
     match signed {
         Signed::Unjudged => Value::Null,
         Signed::NotVerified => json!({ "signature": "not_verified" }),
         Signed::NoKeys { why } => json!({ "signature": "no_keys", "why": why }),
-        Signed::Bad { error, kids } => json!({ "signature": "bad", "reason": error.reason(), "kids": kids }),
+        Signed::Bad { error, kids } => {
+            json!({ "signature": "bad", "reason": error.reason(), "kids": kids })
+        }
         Signed::Good(Signer::Shared) => json!({ "signature": "good", "kid": null }),
         Signed::Good(Signer::Published(jwk)) => json!({ "signature": "good", "kid": jwk.kid }),
     }

@@ -23,12 +23,22 @@ pub(super) struct Question {
 
 impl Question {
     pub(super) fn new(arguments: &Arguments, config: &Config) -> Result<Self, String> {
-        let is_token = |byte: u8| byte.is_ascii_alphanumeric() || b"!#$%&'*+-.^_`|~".contains(&byte);
+        let is_token =
+            |byte: u8| byte.is_ascii_alphanumeric() || b"!#$%&'*+-.^_`|~".contains(&byte);
         let method = Method::from_bytes(arguments.method.as_bytes()).ok();
-        let method = method.filter(|method| method.as_str().bytes().all(is_token)).ok_or_else(|| {
-            format!("METHOD: expected the name of a method such as GET, but found {:?}", arguments.method)
-        })?;
-        let Target { is_tls, host, target } = Target::parse(&arguments.url, config)?;
+        let method = method
+            .filter(|method| method.as_str().bytes().all(is_token))
+            .ok_or_else(|| {
+                format!(
+                    "METHOD: expected the name of a method such as GET, but found {:?}",
+                    arguments.method
+                )
+            })?;
+        let Target {
+            is_tls,
+            host,
+            target,
+        } = Target::parse(&arguments.url, config)?;
 
         let mut headers = HeaderMap::new();
         for HeaderFrom(text) in &arguments.headers {
@@ -36,32 +46,46 @@ impl Question {
             headers.append(name, value);
         }
         if !headers.contains_key(header::HOST) {
-            let value = HeaderValue::from_str(&host).map_err(|_| "URL: expected a host, but found something else")?;
+            let value = HeaderValue::from_str(&host)
+                .map_err(|_| "URL: expected a host, but found something else")?;
             headers.insert(header::HOST, value);
         }
         if let Some(token) = &arguments.token {
             let mut text = Zeroizing::new(b"Bearer ".to_vec());
             let token = token.read()?;
-            if token.get(..7).is_some_and(|start| start.eq_ignore_ascii_case(b"Bearer ")) {
+            if token
+                .get(..7)
+                .is_some_and(|start| start.eq_ignore_ascii_case(b"Bearer "))
+            {
                 return Err("--token takes the token alone, without \"Bearer\"".to_owned());
             }
             text.extend_from_slice(&token);
-            let mut value = HeaderValue::from_bytes(&text)
-                .map_err(|_| "--token: expected a token on one line, but found control characters within it")?;
+            let mut value = HeaderValue::from_bytes(&text).map_err(
+                |_| "--token: expected a token on one line, but found control characters within it",
+            )?;
             value.set_sensitive(true);
             headers.append(header::AUTHORIZATION, value);
         }
-        Ok(Self { method, target, is_tls, headers, offline: arguments.offline })
+        Ok(Self {
+            method,
+            target,
+            is_tls,
+            headers,
+            offline: arguments.offline,
+        })
     }
 
     /// The access token that the request brings, where it brings one.
     pub(super) fn token(&self) -> Option<&str> {
-        bearer::extract(&self.headers).ok().map(|token| token.as_str())
+        bearer::extract(&self.headers)
+            .ok()
+            .map(|token| token.as_str())
     }
 
     /// The request as a client of HTTP/1.1 sends it.
     pub(super) fn written(&self) -> Zeroizing<Vec<u8>> {
-        let mut head = Zeroizing::new(format!("{} {} HTTP/1.1\r\n", self.method, self.target).into_bytes());
+        let mut head =
+            Zeroizing::new(format!("{} {} HTTP/1.1\r\n", self.method, self.target).into_bytes());
         for (name, value) in &self.headers {
             head.extend_from_slice(name.as_str().as_bytes());
             head.extend_from_slice(b": ");
@@ -95,8 +119,12 @@ impl Target {
     fn parse(url: &str, config: &Config) -> Result<Self, String> {
         // What follows may be what nobody else should see.
         let shown = url.split(['?', '#']).next().unwrap_or_default();
-        if url.is_empty() || url.contains(|character: char| character.is_whitespace() || character.is_control()) {
-            return Err(format!("URL: expected no spaces (a client writes %20), but found {shown:?}"));
+        if url.is_empty()
+            || url.contains(|character: char| character.is_whitespace() || character.is_control())
+        {
+            return Err(format!(
+                "URL: expected no spaces (a client writes %20), but found {shown:?}"
+            ));
         }
         // A client keeps the fragment to itself.
         let url = url.split('#').next().unwrap_or_default();
@@ -105,10 +133,20 @@ impl Target {
             .find_map(|(scheme, is_tls)| Some((strip_scheme(url, scheme)?, is_tls)));
         if let Some((rest, is_tls)) = absolute {
             let (host, target) = rest.split_at(rest.find(['/', '?']).unwrap_or(rest.len()));
-            let target = if target.starts_with('/') { target.to_owned() } else { format!("/{target}") };
+            let target = if target.starts_with('/') {
+                target.to_owned()
+            } else {
+                format!("/{target}")
+            };
             return match host {
-                "" => Err(format!("URL: expected a host after the scheme, but found none in {shown:?}")),
-                host => Ok(Self { is_tls, host: host.to_owned(), target }),
+                "" => Err(format!(
+                    "URL: expected a host after the scheme, but found none in {shown:?}"
+                )),
+                host => Ok(Self {
+                    is_tls,
+                    host: host.to_owned(),
+                    target,
+                }),
             };
         }
         if !url.starts_with('/') && url != "*" {
@@ -117,7 +155,11 @@ impl Target {
             ));
         }
         let (is_tls, host) = usual_host(config);
-        Ok(Self { is_tls, host, target: url.to_owned() })
+        Ok(Self {
+            is_tls,
+            host,
+            target: url.to_owned(),
+        })
     }
 }
 
@@ -129,10 +171,19 @@ fn strip_scheme<'u>(url: &'u str, scheme: &str) -> Option<&'u str> {
 // As clients see the gateway, as far as the file tells.
 fn usual_host(config: &Config) -> (bool, String) {
     if let Some(url) = &config.server.external_url {
-        let port = url.value.port().map(|port| format!(":{port}")).unwrap_or_default();
-        return (url.value.scheme() == "https", format!("{}{port}", url.value.host_str().unwrap_or_default()));
+        let port = url
+            .value
+            .port()
+            .map(|port| format!(":{port}"))
+            .unwrap_or_default();
+        return (
+            url.value.scheme() == "https",
+            format!("{}{port}", url.value.host_str().unwrap_or_default()),
+        );
     }
-    let Some(first) = config.listeners.first() else { return (false, "localhost".to_owned()) };
+    let Some(first) = config.listeners.first() else {
+        return (false, "localhost".to_owned());
+    };
     let mut address = first.address.value;
     if address.ip().is_unspecified() {
         address.set_ip(match address.ip() {
@@ -144,11 +195,18 @@ fn usual_host(config: &Config) -> (bool, String) {
 }
 
 fn header_line(text: &str) -> Result<(HeaderName, HeaderValue), String> {
-    let (name, value) = text.split_once(':').ok_or("--header: expected NAME: VALUE, but found no colon")?;
-    let name = HeaderName::from_bytes(name.trim().as_bytes())
-        .map_err(|_| "--header: expected the name of a header before the colon, but found something else")?;
-    let mut value = HeaderValue::from_bytes(value.trim_matches([' ', '\t']).as_bytes())
-        .map_err(|_| format!("--header: expected a value on one line for {name}, but found control characters"))?;
+    let (name, value) = text
+        .split_once(':')
+        .ok_or("--header: expected NAME: VALUE, but found no colon")?;
+    let name = HeaderName::from_bytes(name.trim().as_bytes()).map_err(
+        |_| "--header: expected the name of a header before the colon, but found something else",
+    )?;
+    let mut value =
+        HeaderValue::from_bytes(value.trim_matches([' ', '\t']).as_bytes()).map_err(|_| {
+            format!(
+                "--header: expected a value on one line for {name}, but found control characters"
+            )
+        })?;
     value.set_sensitive(name == header::AUTHORIZATION);
     Ok((name, value))
 }
@@ -158,8 +216,11 @@ mod tests {
     use super::*;
 
     fn config(server: &str) -> Config {
-        let text = format!("[server]\n{server}\n[upstreams.up]\ntargets = \"http://127.0.0.1:1\"\n");
-        crate::config::parse("gateway.toml", &text).unwrap_or_else(|report| panic!("{report}")).0
+        let text =
+            format!("[server]\n{server}\n[upstreams.up]\ntargets = \"http://127.0.0.1:1\"\n");
+        crate::config::parse("gateway.toml", &text)
+            .unwrap_or_else(|report| panic!("{report}"))
+            .0
     }
 
     #[test]
@@ -173,13 +234,20 @@ mod tests {
             ("HTTPS://api.test", (true, "api.test", "/")),
             ("https://api.test?x", (true, "api.test", "/?x")),
         ] {
-            let Target { is_tls, host, target } = Target::parse(url, &plain).expect("a URL");
+            let Target {
+                is_tls,
+                host,
+                target,
+            } = Target::parse(url, &plain).expect("a URL");
             assert_eq!((is_tls, &*host, &*target), expected, "{url}");
         }
         let named = config("listen = \"[::]:8080\"\nexternal_url = \"https://api.test\"");
         let Target { is_tls, host, .. } = Target::parse("/a", &named).expect("a URL");
         assert_eq!((is_tls, &*host), (true, "api.test"));
         let unspecified = config("listen = \"[::]:8080\"");
-        assert_eq!(Target::parse("/a", &unspecified).expect("a URL").host, "[::1]:8080");
+        assert_eq!(
+            Target::parse("/a", &unspecified).expect("a URL").host,
+            "[::1]:8080"
+        );
     }
 }

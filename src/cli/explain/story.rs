@@ -15,11 +15,24 @@ const INDENT: usize = 9;
 pub(super) fn written(account: &Account) -> String {
     let mut story = Story::default();
     let asked = &account.asked;
-    story.line("request", format!("{} {}, at {}", asked.method, asked.url, account.now));
+    story.line(
+        "request",
+        format!("{} {}, at {}", asked.method, asked.url, account.now),
+    );
     if asked.method.bytes().any(|byte| byte.is_ascii_lowercase()) {
-        story.line("", format!("methods are told apart by case: {} is another one", asked.method));
+        story.line(
+            "",
+            format!(
+                "methods are told apart by case: {} is another one",
+                asked.method
+            ),
+        );
     }
-    if let Some(path) = asked.path.as_ref().filter(|path| !asked.url.ends_with(*path)) {
+    if let Some(path) = asked
+        .path
+        .as_ref()
+        .filter(|path| !asked.url.ends_with(*path))
+    {
         story.line("", format!("read as the path {path}"));
     }
     story.route(account);
@@ -42,24 +55,45 @@ impl Story {
     fn route(&mut self, account: &Account) {
         match &account.route {
             Some(route) => {
-                self.line("route", format!("{} ({}), asks for {}", summary(route), route.place, route.asks_for));
+                self.line(
+                    "route",
+                    format!(
+                        "{} ({}), asks for {}",
+                        summary(route),
+                        route.place,
+                        route.asks_for
+                    ),
+                );
                 for (name, value) in &route.parameters {
                     self.line("", format!("{{{name}}} is {value:?}"));
                 }
             }
             None if account.asked.host.is_none() || account.asked.path.is_none() => {
-                self.line("route", "none was looked for: the request can be read in more than one way, or in none");
+                self.line(
+                    "route",
+                    "none was looked for: the request can be read in more than one way, or in none",
+                );
             }
             None => self.line("route", "none"),
         }
         for (other, standing) in &account.others {
-            self.line("", format!("not {} ({}): {}", summary(other), other.place, why_not(other, *standing, account)));
+            self.line(
+                "",
+                format!(
+                    "not {} ({}): {}",
+                    summary(other),
+                    other.place,
+                    why_not(other, *standing, account)
+                ),
+            );
         }
         match (account.omitted, account.others.is_empty()) {
             (0, _) => {}
             (1, false) => self.line("", "nor one other, which is further off"),
             (1, true) => self.line("", "one other is further off"),
-            (omitted, false) => self.line("", format!("nor {omitted} others, which are further off")),
+            (omitted, false) => {
+                self.line("", format!("nor {omitted} others, which are further off"))
+            }
             (omitted, true) => self.line("", format!("{omitted} others are further off")),
         }
     }
@@ -79,14 +113,29 @@ impl Story {
             self.line("", format!("NO  {error}"));
         }
         let names = || {
-            let names: Vec<_> = examined.accepted.iter().map(|issuer| &*issuer.name).collect();
-            if names.is_empty() { "none is declared".to_owned() } else { names.join(", ") }
+            let names: Vec<_> = examined
+                .accepted
+                .iter()
+                .map(|issuer| &*issuer.name)
+                .collect();
+            if names.is_empty() {
+                "none is declared".to_owned()
+            } else {
+                names.join(", ")
+            }
         };
         // A slash at the end is what they differ by, more often than not.
         let called = || {
-            let called = examined.accepted.iter().flat_map(|issuer| &issuer.expectation.issuers);
+            let called = examined
+                .accepted
+                .iter()
+                .flat_map(|issuer| &issuer.expectation.issuers);
             let called: Vec<_> = called.map(|iss| format!("{iss:?}")).collect();
-            if called.is_empty() { "none is declared".to_owned() } else { called.join(", ") }
+            if called.is_empty() {
+                "none is declared".to_owned()
+            } else {
+                called.join(", ")
+            }
         };
         match (&examined.issuer, &examined.shape) {
             (Some(issuer), Shape::Jwt { iss, .. }) => {
@@ -115,19 +164,35 @@ impl Story {
             Signed::Unjudged => {}
             Signed::NotVerified => self.line("key", "none: the issuer's server is asked instead"),
             Signed::NoKeys { why } => self.line("key", format!("NO  {why}")),
-            Signed::Bad { error, kids } if kids.is_empty() => self.line("key", format!("NO  {error}")),
+            Signed::Bad { error, kids } if kids.is_empty() => {
+                self.line("key", format!("NO  {error}"))
+            }
             Signed::Bad { error, kids } => {
                 let kids: Vec<_> = kids.iter().map(|kid| format!("{kid:?}")).collect();
-                self.line("key", format!("NO  {error}; the issuer's keys are {}", kids.join(", ")));
+                self.line(
+                    "key",
+                    format!("NO  {error}; the issuer's keys are {}", kids.join(", ")),
+                );
             }
-            Signed::Good(Signer::Shared) => self.line("key", "ok  the signature is of the shared secret"),
+            Signed::Good(Signer::Shared) => {
+                self.line("key", "ok  the signature is of the shared secret")
+            }
             Signed::Good(Signer::Published(jwk)) => {
-                self.line("key", format!("ok  the signature is of the key {}", quoted(jwk.kid.as_deref())));
+                self.line(
+                    "key",
+                    format!(
+                        "ok  the signature is of the key {}",
+                        quoted(jwk.kid.as_deref())
+                    ),
+                );
             }
         }
         let is_believed = matches!(examined.signed, Signed::Good(_));
         if !is_believed && !examined.checks.is_empty() {
-            self.line("claims", "as the token has them; nobody has vouched for them");
+            self.line(
+                "claims",
+                "as the token has them; nobody has vouched for them",
+            );
         }
         self.checks(if is_believed { "claims" } else { "" }, &examined.checks);
     }
@@ -135,12 +200,20 @@ impl Story {
     // What is absent and may be is left out.
     fn checks(&mut self, about: &str, checks: &[Check]) {
         let mut about = about;
-        for check in checks.iter().filter(|check| check.found != Told::Nothing || check.broken.is_some()) {
+        for check in checks
+            .iter()
+            .filter(|check| check.found != Told::Nothing || check.broken.is_some())
+        {
             let found = found(&check.found);
             let text = match &check.broken {
                 None => format!("ok  {}: {found}", check.claim),
                 Some(broken) => {
-                    format!("NO  {}: {found}; expected {} [{}]", check.claim, check.expected, broken.reason())
+                    format!(
+                        "NO  {}: {found}; expected {} [{}]",
+                        check.claim,
+                        check.expected,
+                        broken.reason()
+                    )
                 }
             };
             self.line(std::mem::take(&mut about), text);
@@ -158,8 +231,16 @@ impl Story {
                 self.line(about, met(scope, account.granted.is_some()));
             }
         }
-        if let Some(granted) = account.granted.as_ref().filter(|_| !account.sets.is_empty()) {
-            let granted = if granted.is_empty() { "nothing".to_owned() } else { granted.join(" ") };
+        if let Some(granted) = account
+            .granted
+            .as_ref()
+            .filter(|_| !account.sets.is_empty())
+        {
+            let granted = if granted.is_empty() {
+                "nothing".to_owned()
+            } else {
+                granted.join(" ")
+            };
             self.line("", format!("granted: {granted}"));
         }
     }
@@ -173,17 +254,26 @@ impl Story {
                 self.cause(account);
                 self.remedy(account);
                 self.0.push('\n');
-                self.0.push_str(&account.head.as_deref().unwrap_or_default().replace('\r', ""));
+                self.0.push_str(
+                    &account
+                        .head
+                        .as_deref()
+                        .unwrap_or_default()
+                        .replace('\r', ""),
+                );
             }
             Verdict::Unknown => {
-                self.0.push_str("Not known, because nobody was asked (--offline)\n");
+                self.0
+                    .push_str("Not known, because nobody was asked (--offline)\n");
                 self.cause(account);
                 self.fault_without_signature(&account.token);
                 self.remedy(account);
             }
             Verdict::Passes => {
                 if account.is_shadowed() {
-                    self.0.push_str(&format!("Shadow mode (enforce = false): {reason} is told and not enforced\n"));
+                    self.0.push_str(&format!(
+                        "Shadow mode (enforce = false): {reason} is told and not enforced\n"
+                    ));
                     self.cause(account);
                 }
                 if let Some(sent) = &account.sent {
@@ -201,9 +291,18 @@ impl Story {
 
     // Keys that are not there cannot make good what its claims break.
     fn fault_without_signature(&mut self, told: &TokenTold) {
-        let TokenTold::Examined(examined) = told else { return };
-        if let Some(broken) = examined.checks.iter().find_map(|check| check.broken.as_ref()) {
-            self.0.push_str(&format!("  whatever its signature, it would not pass: {}\n", broken.reason()));
+        let TokenTold::Examined(examined) = told else {
+            return;
+        };
+        if let Some(broken) = examined
+            .checks
+            .iter()
+            .find_map(|check| check.broken.as_ref())
+        {
+            self.0.push_str(&format!(
+                "  whatever its signature, it would not pass: {}\n",
+                broken.reason()
+            ));
         }
     }
 
@@ -214,17 +313,40 @@ impl Story {
     }
 
     fn sent(&mut self, sent: &Sent) {
-        let Sent { upstream, targets, method, path, added, removed, left_out } = sent;
-        self.0.push_str(&format!("It would pass to upstream {upstream} ({}) as {method} {path}\n", targets.join(", ")));
+        let Sent {
+            upstream,
+            targets,
+            method,
+            path,
+            added,
+            removed,
+            left_out,
+        } = sent;
+        self.0.push_str(&format!(
+            "It would pass to upstream {upstream} ({}) as {method} {path}\n",
+            targets.join(", ")
+        ));
         for (name, value) in added {
             self.0.push_str(&format!("  {name}: {value}\n"));
         }
         if !removed.is_empty() {
-            self.0.push_str(&format!("  without {}\n", removed.join(", ")));
+            self.0
+                .push_str(&format!("  without {}\n", removed.join(", ")));
         }
-        for LeftOutClaim { header, claim, found } in left_out {
-            let remedy = if *found == Inexact::Number { "" } else { " (see format of claim_headers)" };
-            self.0.push_str(&format!("  without {header}: claim {claim:?} is or has {found}{remedy}\n"));
+        for LeftOutClaim {
+            header,
+            claim,
+            found,
+        } in left_out
+        {
+            let remedy = if *found == Inexact::Number {
+                ""
+            } else {
+                " (see format of claim_headers)"
+            };
+            self.0.push_str(&format!(
+                "  without {header}: claim {claim:?} is or has {found}{remedy}\n"
+            ));
         }
     }
 }
@@ -251,7 +373,11 @@ fn found(told: &Told) -> String {
     match told {
         Told::Nothing => "none".to_owned(),
         Told::Json(text) => text.clone(),
-        Told::Time { at: time, ahead, ago } => match (ahead.is_zero(), ago.is_zero()) {
+        Told::Time {
+            at: time,
+            ahead,
+            ago,
+        } => match (ahead.is_zero(), ago.is_zero()) {
             (true, true) => format!("{}, now", time),
             (false, _) => format!("{}, in {}", time, span(*ahead)),
             (true, false) => format!("{}, {} ago", time, span(*ago)),
@@ -260,20 +386,37 @@ fn found(told: &Told) -> String {
 }
 
 fn met(scope: &ScopeTold, is_judged: bool) -> String {
-    let as_written =
-        |filled: &str| if filled == scope.written { String::new() } else { format!(" ({})", scope.written) };
+    let as_written = |filled: &str| {
+        if filled == scope.written {
+            String::new()
+        } else {
+            format!(" ({})", scope.written)
+        }
+    };
     match (&scope.filled, &scope.met_by) {
         (Err(unusable), _) => format!("NO  {}: {unusable}", scope.written),
-        (Ok(filled), Some(granted)) if granted == filled => format!("ok  {filled}{}: granted", as_written(filled)),
-        (Ok(filled), Some(granted)) => format!("ok  {filled}{}: met by {granted}", as_written(filled)),
+        (Ok(filled), Some(granted)) if granted == filled => {
+            format!("ok  {filled}{}: granted", as_written(filled))
+        }
+        (Ok(filled), Some(granted)) => {
+            format!("ok  {filled}{}: met by {granted}", as_written(filled))
+        }
         (Ok(filled), None) if is_judged => format!("NO  {filled}{}: missing", as_written(filled)),
         (Ok(filled), None) => format!("--  {filled}{}: needed", as_written(filled)),
     }
 }
 
 fn summary(route: &RouteTold) -> String {
-    let hosts = if route.hosts == "any" { String::new() } else { format!(" on {}", route.hosts) };
-    let methods = if route.methods.is_empty() { String::new() } else { format!(" for {}", route.methods.join(", ")) };
+    let hosts = if route.hosts == "any" {
+        String::new()
+    } else {
+        format!(" on {}", route.hosts)
+    };
+    let methods = if route.methods.is_empty() {
+        String::new()
+    } else {
+        format!(" for {}", route.methods.join(", "))
+    };
     format!("{}{methods}{hosts}", route.path)
 }
 
@@ -281,11 +424,17 @@ fn why_not(other: &RouteTold, standing: Standing, account: &Account) -> String {
     let host = account.asked.host.as_deref().unwrap_or_default();
     match standing {
         Standing::Chosen => "it is the one".to_owned(),
-        Standing::InDoubt => "it would fit, but a server may read the path as another route's".to_owned(),
-        Standing::Lookalike => "a server may read the path as this one's, which asks for more".to_owned(),
+        Standing::InDoubt => {
+            "it would fit, but a server may read the path as another route's".to_owned()
+        }
+        Standing::Lookalike => {
+            "a server may read the path as this one's, which asks for more".to_owned()
+        }
         Standing::OtherMethod => format!("its methods are {}", other.methods.join(", ")),
         Standing::LessSpecificPath => "it would fit, but is less specific".to_owned(),
-        Standing::LessSpecificHost => format!("it would fit, but the host {host} has routes of its own"),
+        Standing::LessSpecificHost => {
+            format!("it would fit, but the host {host} has routes of its own")
+        }
         Standing::OtherHost => format!("its host is {}, not {host}", other.hosts),
         Standing::OtherPath => "another path".to_owned(),
     }
@@ -301,14 +450,15 @@ fn printable(text: &str) -> String {
         let turns = matches!(character, '\u{200E}' | '\u{200F}' | '\u{202A}'..='\u{202E}' | '\u{2066}'..='\u{2069}');
         character == '\n' || !(character.is_control() || turns)
     };
-    text.chars().fold(String::with_capacity(text.len()), |mut shown, character| {
-        if is_harmless(character) {
-            shown.push(character);
-        } else {
-            shown.extend(character.escape_unicode());
-        }
-        shown
-    })
+    text.chars()
+        .fold(String::with_capacity(text.len()), |mut shown, character| {
+            if is_harmless(character) {
+                shown.push(character);
+            } else {
+                shown.extend(character.escape_unicode());
+            }
+            shown
+        })
 }
 
 #[cfg(test)]
@@ -317,6 +467,9 @@ mod tests {
 
     #[test]
     fn no_text_of_a_stranger_moves_the_cursor() {
-        assert_eq!(printable("a\u{1b}[2Jb\u{202E}c\nd\r"), "a\\u{1b}[2Jb\\u{202e}c\nd\\u{d}");
+        assert_eq!(
+            printable("a\u{1b}[2Jb\u{202E}c\nd\r"),
+            "a\\u{1b}[2Jb\\u{202e}c\nd\\u{d}"
+        );
     }
 }

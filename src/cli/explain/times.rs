@@ -5,10 +5,24 @@ use std::time::Duration;
 /// How long it is; the two largest units will do.
 pub(super) fn span(span: Duration) -> String {
     let seconds = span.as_secs();
-    let units = [(seconds / 86_400, "d"), (seconds / 3600 % 24, "h"), (seconds / 60 % 60, "min"), (seconds % 60, "s")];
-    let first = units.iter().position(|(count, _)| *count > 0).unwrap_or(units.len() - 1);
-    let shown = units[first..].iter().take(2).filter(|(count, _)| *count > 0 || seconds == 0);
-    shown.map(|(count, unit)| format!("{count} {unit}")).collect::<Vec<_>>().join(" ")
+    let units = [
+        (seconds / 86_400, "d"),
+        (seconds / 3600 % 24, "h"),
+        (seconds / 60 % 60, "min"),
+        (seconds % 60, "s"),
+    ];
+    let first = units
+        .iter()
+        .position(|(count, _)| *count > 0)
+        .unwrap_or(units.len() - 1);
+    let shown = units[first..]
+        .iter()
+        .take(2)
+        .filter(|(count, _)| *count > 0 || seconds == 0);
+    shown
+        .map(|(count, unit)| format!("{count} {unit}"))
+        .collect::<Vec<_>>()
+        .join(" ")
 }
 
 #[cfg(test)]
@@ -17,9 +31,14 @@ mod tests {
 
     #[test]
     fn spans_are_told_in_their_two_largest_units() {
-        for (seconds, told) in
-            [(0, "0 s"), (59, "59 s"), (60, "1 min"), (3599, "59 min 59 s"), (3600, "1 h"), (90_061, "1 d 1 h")]
-        {
+        for (seconds, told) in [
+            (0, "0 s"),
+            (59, "59 s"),
+            (60, "1 min"),
+            (3599, "59 min 59 s"),
+            (3600, "1 h"),
+            (90_061, "1 d 1 h"),
+        ] {
             assert_eq!(span(Duration::from_secs(seconds)), told);
         }
     }

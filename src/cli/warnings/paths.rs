@@ -53,8 +53,15 @@ fn side_doors(config: &Config, snapshot: &Snapshot) -> Vec<Fault> {
         is_host_passed: matches!(snapshot.upstreams[forwarding.upstream].host, HostSent::Pass),
     });
     let found = snapshot.routes.side_doors(&sent.collect::<Vec<_>>());
-    let mut faults: Vec<_> = found.doors.iter().map(|door| side_door(config, door)).collect();
-    let rewritten = config.routes.iter().find_map(|route| route.strip_prefix.as_ref());
+    let mut faults: Vec<_> = found
+        .doors
+        .iter()
+        .map(|door| side_door(config, door))
+        .collect();
+    let rewritten = config
+        .routes
+        .iter()
+        .find_map(|route| route.strip_prefix.as_ref());
     if let Some(prefix) = rewritten.filter(|_| found.is_incomplete) {
         let fault =
             prefix.fault("too many paths meet behind strip_prefix to compare them all: side doors may be missing here");
@@ -88,7 +95,10 @@ fn side_door(config: &Config, door: &SideDoor) -> Fault {
 pub(super) fn notes(config: &Config, snapshot: &Snapshot) -> Vec<Fault> {
     let mut by_route: BTreeMap<usize, (RefusedLookalikes, usize)> = BTreeMap::new();
     for refused in snapshot.routes.refused_lookalikes() {
-        by_route.entry(refused.through).and_modify(|(_, more)| *more += 1).or_insert((refused, 0));
+        by_route
+            .entry(refused.through)
+            .and_modify(|(_, more)| *more += 1)
+            .or_insert((refused, 0));
     }
     let note = |(refused, more): (RefusedLookalikes, usize)| {
         let [through, of] = [refused.through, refused.of].map(|index| &config.routes[index].path);
@@ -112,7 +122,10 @@ pub(super) fn notes(config: &Config, snapshot: &Snapshot) -> Vec<Fault> {
 fn joined(methods: &[Method]) -> String {
     // GET covers HEAD.
     let has_get = methods.contains(&Method::GET);
-    let names = methods.iter().filter(|method| !(has_get && **method == Method::HEAD)).map(Method::as_str);
+    let names = methods
+        .iter()
+        .filter(|method| !(has_get && **method == Method::HEAD))
+        .map(Method::as_str);
     names.collect::<Vec<_>>().join(", ")
 }
 
@@ -127,28 +140,45 @@ mod tests {
     /// The warnings and the notes of a file with these routes, each as its path, its scope and what else it says.
     fn told(routes: &[(&str, &str, &str)]) -> (Vec<String>, Vec<String>) {
         let route = |(path, scope, more): &(&str, &str, &str)| {
-            format!("[[routes]]\npath = \"{path}\"\nscope = \"{scope}\"\nupstream = \"up\"\n{more}\n")
+            format!(
+                "[[routes]]\npath = \"{path}\"\nscope = \"{scope}\"\nupstream = \"up\"\n{more}\n"
+            )
         };
         let toml = HEAD.to_owned() + &routes.iter().map(route).collect::<String>();
-        let (config, source) = config::parse("gateway.toml", &toml).unwrap_or_else(|report| panic!("{report}"));
-        let snapshot = compile(&config).unwrap_or_else(|faults| panic!("{}", source.report(faults)));
+        let (config, source) =
+            config::parse("gateway.toml", &toml).unwrap_or_else(|report| panic!("{report}"));
+        let snapshot =
+            compile(&config).unwrap_or_else(|faults| panic!("{}", source.report(faults)));
         let lines = |faults| source.report(faults).lines().collect();
-        (lines(super::weak_choices(&config, &snapshot)), lines(super::notes(&config, &snapshot)))
+        (
+            lines(super::weak_choices(&config, &snapshot)),
+            lines(super::notes(&config, &snapshot)),
+        )
     }
 
     #[test]
     fn method_that_a_literal_takes_from_a_parameter_is_warned_of() {
-        let (warnings, _) =
-            told(&[("/orders/{id}", "read", "methods = \"GET\""), ("/orders/export", "export", "methods = \"POST\"")]);
+        let (warnings, _) = told(&[
+            ("/orders/{id}", "read", "methods = \"GET\""),
+            ("/orders/export", "export", "methods = \"POST\""),
+        ]);
         assert_eq!(
             warnings,
-            ["gateway.toml:15: routes[1].methods: GET of \"/orders/export\" is a 405, though \"/orders/{id}\" at \
+            [
+                "gateway.toml:15: routes[1].methods: GET of \"/orders/export\" is a 405, though \"/orders/{id}\" at \
               routes[0].path takes it: a path belongs to its most specific route alone (add GET here, or a route for it \
-              at \"/orders/export\", if it is meant)"]
+              at \"/orders/export\", if it is meant)"
+            ]
         );
-        for fine in [["methods = \"GET\"", "methods = [\"GET\", \"POST\"]"], ["methods = \"GET\"", ""]] {
+        for fine in [
+            ["methods = \"GET\"", "methods = [\"GET\", \"POST\"]"],
+            ["methods = \"GET\"", ""],
+        ] {
             let [of_parameter, of_literal] = fine;
-            let (warnings, _) = told(&[("/orders/{id}", "a", of_parameter), ("/orders/export", "a", of_literal)]);
+            let (warnings, _) = told(&[
+                ("/orders/{id}", "a", of_parameter),
+                ("/orders/export", "a", of_literal),
+            ]);
             assert_eq!(warnings, [""; 0]);
         }
     }
@@ -168,29 +198,51 @@ mod tests {
               asks for, declare \"/v1/reports\" with that, or send one of them to an upstream of its own)"
             ]
         );
-        let (warnings, _) =
-            told(&[("/{*rest}", "read", ""), ("/api/{*rest}", "admin read", "strip_prefix = \"/api\"")]);
+        let (warnings, _) = told(&[
+            ("/{*rest}", "read", ""),
+            ("/api/{*rest}", "admin read", "strip_prefix = \"/api\""),
+        ]);
         assert_eq!(warnings.len(), 1, "{warnings:?}");
         assert!(warnings[0].starts_with(
             "gateway.toml:7: routes[0].path: side door: \"/{*rest}\" reaches the upstream \"up\" as \"/{*rest}\", like requests \
              for \"/api/{*rest}\" at routes[1].path, and \"/{*rest}\" does not ask for"
         ));
         for scope in ["admin", "admin read"] {
-            let (warnings, _) = told(&[("/v1/{*rest}", scope, "strip_prefix = \"/v1\""), ("/reports", "admin", "")]);
+            let (warnings, _) = told(&[
+                ("/v1/{*rest}", scope, "strip_prefix = \"/v1\""),
+                ("/reports", "admin", ""),
+            ]);
             assert_eq!(warnings, [""; 0]);
         }
     }
 
     #[test]
     fn very_many_findings_of_a_kind_are_counted() {
-        let paths: Vec<String> = (0..70).map(|number| format!("/s{number}/{{*rest}}")).collect();
-        let route = |number: usize| (format!("s{number}"), format!("strip_prefix = \"/s{number}\""));
+        let paths: Vec<String> = (0..70)
+            .map(|number| format!("/s{number}/{{*rest}}"))
+            .collect();
+        let route = |number: usize| {
+            (
+                format!("s{number}"),
+                format!("strip_prefix = \"/s{number}\""),
+            )
+        };
         let more: Vec<(String, String)> = (0..70).map(route).collect();
-        let routes = paths.iter().zip(&more).map(|(path, (scope, more))| (&**path, &**scope, &**more));
+        let routes = paths
+            .iter()
+            .zip(&more)
+            .map(|(path, (scope, more))| (&**path, &**scope, &**more));
         let (warnings, _) = told(&routes.collect::<Vec<_>>());
         assert_eq!(warnings.len(), 51);
-        assert!(warnings[49].contains("side door: \"/s49/{*rest}\" reaches the upstream \"up\" as \"/{*rest}\""));
-        assert_eq!(warnings[50], "gateway.toml:260: routes[50].strip_prefix: 20 more of this kind from here on");
+        assert!(
+            warnings[49].contains(
+                "side door: \"/s49/{*rest}\" reaches the upstream \"up\" as \"/{*rest}\""
+            )
+        );
+        assert_eq!(
+            warnings[50],
+            "gateway.toml:260: routes[50].strip_prefix: 20 more of this kind from here on"
+        );
     }
 
     #[test]

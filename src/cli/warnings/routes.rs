@@ -24,14 +24,17 @@ pub(super) fn weak_choices(config: &Config) -> Vec<Fault> {
     for route in &config.routes {
         if let Some(place) = config.unenforced_by(route) {
             let path = &route.path.value;
-            let fault =
-                place.fault(format!("shadow mode: {path:?} turns nobody away for lack of a good token, it only tells"));
+            let fault = place.fault(format!(
+                "shadow mode: {path:?} turns nobody away for lack of a good token, it only tells"
+            ));
             found.push(fault.with_help("enforce = true once the log is quiet"));
         }
         found.extend(too_open(route));
         found.extend(literal(&route.path));
         if config.issuers.is_empty() && route.access != Access::Public {
-            let fault = route.path.fault("no issuer is declared, so no token passes here");
+            let fault = route
+                .path
+                .fault("no issuer is declared, so no token passes here");
             found.push(fault.with_help("add [issuers.NAME]"));
         }
         found.extend(required(route).iter().flat_map(wide_wildcards));
@@ -77,11 +80,23 @@ fn literal(path: &Placed<String>) -> Option<Fault> {
     let name_of = |segment: &&str| {
         let colon = segment.strip_prefix(':').filter(|name| !name.is_empty());
         let angled = || segment.strip_prefix('<')?.strip_suffix('>');
-        colon.map(str::to_owned).or_else(|| angled().map(|name| name.rsplit(':').next().unwrap_or(name).to_owned()))
+        colon
+            .map(str::to_owned)
+            .or_else(|| angled().map(|name| name.rsplit(':').next().unwrap_or(name).to_owned()))
     };
-    let found = path.value.split('/').find_map(|segment| Some((segment, name_of(&segment)?)));
-    let is_expression = |segment: &&str| [".*", "(.*)", ".+", "[^/]+", "([^/]+)", "[0-9]+", "\\d+"].contains(segment);
-    let expression = || path.value.split('/').find(is_expression).map(|segment| (segment, "name".to_owned()));
+    let found = path
+        .value
+        .split('/')
+        .find_map(|segment| Some((segment, name_of(&segment)?)));
+    let is_expression = |segment: &&str| {
+        [".*", "(.*)", ".+", "[^/]+", "([^/]+)", "[0-9]+", "\\d+"].contains(segment)
+    };
+    let expression = || {
+        path.value
+            .split('/')
+            .find(is_expression)
+            .map(|segment| (segment, "name".to_owned()))
+    };
     let (segment, name) = found.or_else(expression)?;
     let fault = path.fault(format!("{segment:?} is taken literally"));
     Some(fault.with_help(format!("{{{name}}} takes any segment")))
@@ -123,27 +138,41 @@ fn wide_wildcards(set: &Placed<String>) -> impl Iterator<Item = Fault> {
 // Reading may be open where writing is not. The other way round, or one way of writing less guarded than another, is seldom
 // meant.
 fn looser_methods(routes: &[Route]) -> Vec<Fault> {
-    let patterns: Vec<_> = routes.iter().map(|route| RoutePattern::parse(&route.path.value).ok()).collect();
+    let patterns: Vec<_> = routes
+        .iter()
+        .map(|route| RoutePattern::parse(&route.path.value).ok())
+        .collect();
     let hosts: Vec<_> = routes.iter().map(hosts).collect();
     let places = |index: usize| {
         let shape = patterns[index].as_ref().map(RoutePattern::shape);
         let hosts = hosts[index].iter().map(Option::as_ref);
-        shape.into_iter().flat_map(move |shape| hosts.clone().map(move |host| (host, shape.clone())))
+        shape
+            .into_iter()
+            .flat_map(move |shape| hosts.clone().map(move |host| (host, shape.clone())))
     };
     // Of the routes of one place that say for which methods they are, the first that asks for so much.
     let mut guarded: HashMap<_, usize> = HashMap::new();
     for index in (0..routes.len()).filter(|&index| !routes[index].methods.is_empty()) {
         for place in places(index) {
-            guarded.entry((place, strictness(&routes[index]))).or_insert(index);
+            guarded
+                .entry((place, strictness(&routes[index])))
+                .or_insert(index);
         }
     }
     let beside = |index: usize| {
-        let stricter =
-            [Strictness::AnyToken, Strictness::Scope].into_iter().filter(|of| *of > strictness(&routes[index]));
-        let first = |of| places(index).filter_map(|place| guarded.get(&(place, of)).copied()).min();
+        let stricter = [Strictness::AnyToken, Strictness::Scope]
+            .into_iter()
+            .filter(|of| *of > strictness(&routes[index]));
+        let first = |of| {
+            places(index)
+                .filter_map(|place| guarded.get(&(place, of)).copied())
+                .min()
+        };
         stricter.filter_map(first).min()
     };
-    (0..routes.len()).filter_map(|index| looser_method(&routes[index], &routes[beside(index)?])).collect()
+    (0..routes.len())
+        .filter_map(|index| looser_method(&routes[index], &routes[beside(index)?]))
+        .collect()
 }
 
 fn looser_method(route: &Route, other: &Route) -> Option<Fault> {
@@ -153,12 +182,14 @@ fn looser_method(route: &Route, other: &Route) -> Option<Fault> {
         Strictness::Public => "asks for no token",
         Strictness::AnyToken | Strictness::Scope => "takes any valid token",
     };
-    let message = format!("{} {:?} {asked}, while {} asks for more", changing.value, route.path.value, guarded.value);
-    Some(
-        changing
-            .fault(message)
-            .with_help(format!("give it a scope of its own, as the route at {} has", other.path.key())),
-    )
+    let message = format!(
+        "{} {:?} {asked}, while {} asks for more",
+        changing.value, route.path.value, guarded.value
+    );
+    Some(changing.fault(message).with_help(format!(
+        "give it a scope of its own, as the route at {} has",
+        other.path.key()
+    )))
 }
 
 // `None` stands for any.
@@ -166,7 +197,12 @@ fn hosts(route: &Route) -> Vec<Option<HostPattern>> {
     if route.host.is_empty() {
         return vec![None];
     }
-    route.host.iter().filter_map(|host| HostPattern::parse(&host.value).ok()).map(Some).collect()
+    route
+        .host
+        .iter()
+        .filter_map(|host| HostPattern::parse(&host.value).ok())
+        .map(Some)
+        .collect()
 }
 
 fn strictness(route: &Route) -> Strictness {
@@ -191,34 +227,74 @@ mod tests {
             "[issuers.corp]\nissuer = \"https://id.test\"\naudience = \"a\"\n[upstreams.up]\n\
              targets = \"http://127.0.0.1:1\"\n{routes}"
         );
-        let (config, source) = config::parse("gateway.toml", &toml).unwrap_or_else(|report| panic!("{report}"));
-        source.report(super::weak_choices(&config)).lines().collect()
+        let (config, source) =
+            config::parse("gateway.toml", &toml).unwrap_or_else(|report| panic!("{report}"));
+        source
+            .report(super::weak_choices(&config))
+            .lines()
+            .collect()
     }
 
     fn of_scope(scope: &str) -> Vec<String> {
-        warnings(&format!("[[routes]]\npath = \"/a/{{id}}\"\nscope = \"{scope}\"\nupstream = \"up\"\n"))
+        warnings(&format!(
+            "[[routes]]\npath = \"/a/{{id}}\"\nscope = \"{scope}\"\nupstream = \"up\"\n"
+        ))
     }
 
     #[test]
     fn wildcards_that_cover_what_is_not_meant_are_warned_of() {
-        for fine in ["a", "files.*", "files:*", "a/*", "app.{id}.*", "a.*.b", "files.* b"] {
+        for fine in [
+            "a",
+            "files.*",
+            "files:*",
+            "a/*",
+            "app.{id}.*",
+            "a.*.b",
+            "files.* b",
+        ] {
             assert_eq!(of_scope(fine), [""; 0], "{fine}");
         }
-        for wide in ["*.read", "a*", "files*", "app.{id}*", "*a", ".*", "a.b *x", "*{id}"] {
+        for wide in [
+            "*.read",
+            "a*",
+            "files*",
+            "app.{id}*",
+            "*a",
+            ".*",
+            "a.b *x",
+            "*{id}",
+        ] {
             let told = of_scope(wide);
             assert_eq!(told.len(), 1, "{wide}: {told:?}");
-            assert!(told[0].starts_with("gateway.toml:8: routes[0].scope: ") && told[0].contains("put "), "{told:?}");
+            assert!(
+                told[0].starts_with("gateway.toml:8: routes[0].scope: ")
+                    && told[0].contains("put "),
+                "{told:?}"
+            );
         }
     }
 
     #[test]
     fn parameters_in_the_way_of_others_are_warned_of() {
-        let told = |path: &str| warnings(&format!("[[routes]]\npath = \"{path}\"\nscope = \"a\"\nupstream = \"up\"\n"));
+        let told = |path: &str| {
+            warnings(&format!(
+                "[[routes]]\npath = \"{path}\"\nscope = \"a\"\nupstream = \"up\"\n"
+            ))
+        };
         assert_eq!(told("/a/x:y/:"), [""; 0]);
         for (path, message) in [
-            ("/orders/:id/items", "\":id\" is taken literally ({id} takes any segment)"),
-            ("/orders/<int:id>", "\"<int:id>\" is taken literally ({id} takes any segment)"),
-            ("/orders/[0-9]+", "\"[0-9]+\" is taken literally ({name} takes any segment)"),
+            (
+                "/orders/:id/items",
+                "\":id\" is taken literally ({id} takes any segment)",
+            ),
+            (
+                "/orders/<int:id>",
+                "\"<int:id>\" is taken literally ({id} takes any segment)",
+            ),
+            (
+                "/orders/[0-9]+",
+                "\"[0-9]+\" is taken literally ({name} takes any segment)",
+            ),
         ] {
             let told = told(path);
             assert!(told.len() == 1 && told[0].ends_with(message), "{told:?}");
@@ -226,19 +302,34 @@ mod tests {
     }
 
     fn pair(one: &str, other: &str) -> Vec<String> {
-        let route = |rest: &str| format!("[[routes]]\npath = \"/a/{{x}}\"\nupstream = \"up\"\n{rest}\n");
+        let route =
+            |rest: &str| format!("[[routes]]\npath = \"/a/{{x}}\"\nupstream = \"up\"\n{rest}\n");
         let told = warnings(&(route(one) + &route(other).replace("{x}", "{y}")));
-        told.into_iter().filter(|line| line.contains("while")).collect()
+        told.into_iter()
+            .filter(|line| line.contains("while"))
+            .collect()
     }
 
     #[test]
     fn methods_that_are_left_open_beside_guarded_ones_are_warned_of() {
         for (one, other) in [
-            ("methods = \"GET\"\npublic = true", "methods = \"POST\"\nscope = \"a\""),
+            (
+                "methods = \"GET\"\npublic = true",
+                "methods = \"POST\"\nscope = \"a\"",
+            ),
             ("methods = \"GET\"", "methods = \"POST\"\nscope = \"a\""),
-            ("methods = \"GET\"\nscope = \"a\"", "methods = \"POST\"\nscope = \"b\""),
-            ("methods = [\"OPTIONS\"]\npublic = true", "methods = [\"GET\", \"POST\"]\nscope = \"b\""),
-            ("methods = \"GET\"\nscope = \"a\"", "methods = \"POST\"\npublic = true\nhost = \"b.test\""),
+            (
+                "methods = \"GET\"\nscope = \"a\"",
+                "methods = \"POST\"\nscope = \"b\"",
+            ),
+            (
+                "methods = [\"OPTIONS\"]\npublic = true",
+                "methods = [\"GET\", \"POST\"]\nscope = \"b\"",
+            ),
+            (
+                "methods = \"GET\"\nscope = \"a\"",
+                "methods = \"POST\"\npublic = true\nhost = \"b.test\"",
+            ),
         ] {
             assert_eq!(pair(one, other), [""; 0], "{one} {other}");
             assert_eq!(pair(other, one), [""; 0], "{one} {other}");
@@ -267,11 +358,19 @@ mod tests {
 
     #[test]
     fn public_routes_are_told_by_how_much_they_open() {
-        let told = |rest: &str| warnings(&format!("[[routes]]\nupstream = \"up\"\npublic = true\n{rest}\n"));
+        let told = |rest: &str| {
+            warnings(&format!(
+                "[[routes]]\nupstream = \"up\"\npublic = true\n{rest}\n"
+            ))
+        };
         assert!(told("path = \"/a\"")[0].contains("public for every method"));
-        assert!(told("path = \"/{*rest}\"\nmethods = \"GET\"")[0].contains("on any path that no other route takes"));
         assert!(
-            told("path = \"/a\"\nmethods = \"GET\"")[0].contains("public: nobody is asked for a token here (scope")
+            told("path = \"/{*rest}\"\nmethods = \"GET\"")[0]
+                .contains("on any path that no other route takes")
+        );
+        assert!(
+            told("path = \"/a\"\nmethods = \"GET\"")[0]
+                .contains("public: nobody is asked for a token here (scope")
         );
     }
 }

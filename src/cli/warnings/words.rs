@@ -1,6 +1,8 @@
 //! Words that are taken as they stand, and are not likely to be what somebody meant.
 
-use crate::config::{Access, Audience, Authentication, Config, Fault, Issuer, Placed, Route, did_you_mean};
+use crate::config::{
+    Access, Audience, Authentication, Config, Fault, Issuer, Placed, Route, did_you_mean,
+};
 
 /// Methods that clients send: the registered ones (RFC 9110 §16.1 and IANA's registry), and others in wide use.
 const KNOWN_METHODS: [&str; 48] = [
@@ -65,8 +67,14 @@ pub(super) fn weak_choices(config: &Config) -> Vec<Fault> {
     for issuer in &config.issuers {
         found.extend(of_issuer(issuer));
     }
-    for client in config.development.iter().flat_map(|development| &development.clients) {
-        found.extend(comma(&client.with_value(client.value.allowed_scope.clone())));
+    for client in config
+        .development
+        .iter()
+        .flat_map(|development| &development.clients)
+    {
+        found.extend(comma(
+            &client.with_value(client.value.allowed_scope.clone()),
+        ));
     }
     found
 }
@@ -76,15 +84,24 @@ fn methods(route: &Route) -> impl Iterator<Item = Fault> {
     route.methods.iter().filter_map(|method| {
         let name = method.value.as_str();
         let help = match name {
-            _ if EVERY_METHOD.contains(&name) => "without methods, a route takes every method".to_owned(),
+            _ if EVERY_METHOD.contains(&name) => {
+                "without methods, a route takes every method".to_owned()
+            }
             "CONNECT" | "TRACE" => {
                 let fault = method.fault(format!("no route takes {name}: it is answered with 405"));
                 return Some(fault.with_help("leave it out"));
             }
             _ if KNOWN_METHODS.contains(&name) => return None,
-            _ => did_you_mean(name, KNOWN_METHODS).unwrap_or_else(|| "clients have to send it as it stands".to_owned()),
+            _ => did_you_mean(name, KNOWN_METHODS)
+                .unwrap_or_else(|| "clients have to send it as it stands".to_owned()),
         };
-        Some(method.fault(format!("{name:?} is no method in use, and is taken as it stands")).with_help(help))
+        Some(
+            method
+                .fault(format!(
+                    "{name:?} is no method in use, and is taken as it stands"
+                ))
+                .with_help(help),
+        )
     })
 }
 
@@ -99,19 +116,33 @@ fn scopes(route: &Route) -> &[Placed<String>] {
 // A comma may stand in a scope (RFC 6749 §3.3), and hardly ever does.
 fn comma(scope: &Placed<String>) -> Option<Fault> {
     let one = scope.value.split(' ').find(|one| one.contains(','))?;
-    let scopes: Vec<_> = scope.value.split([',', ' ']).filter(|one| !one.is_empty()).collect();
+    let scopes: Vec<_> = scope
+        .value
+        .split([',', ' '])
+        .filter(|one| !one.is_empty())
+        .collect();
     let fault = scope.fault(format!("{one:?} is one scope, with a comma in it"));
-    Some(fault.with_help(format!("scopes are separated by spaces: {:?}", scopes.join(" "))))
+    Some(fault.with_help(format!(
+        "scopes are separated by spaces: {:?}",
+        scopes.join(" ")
+    )))
 }
 
 fn of_issuer(issuer: &Issuer) -> Vec<Fault> {
     let mut found = Vec::new();
     if let Audience::OneOf(names) = &issuer.audience {
         let stars = names.iter().filter(|name| name.value == "*");
-        let fault = |name: &Placed<String>| name.fault("\"*\" is taken as it stands: tokens have to name it");
-        found.extend(stars.map(|name| fault(name).with_help("\"any\" takes tokens for any audience")));
+        let fault = |name: &Placed<String>| {
+            name.fault("\"*\" is taken as it stands: tokens have to name it")
+        };
+        found.extend(
+            stars.map(|name| fault(name).with_help("\"any\" takes tokens for any audience")),
+        );
     }
-    if let Some(Authentication::Bearer { scope, .. }) = issuer.introspection.as_ref().map(|asked| &asked.authentication)
+    if let Some(Authentication::Bearer { scope, .. }) = issuer
+        .introspection
+        .as_ref()
+        .map(|asked| &asked.authentication)
     {
         found.extend(comma(scope));
     }
@@ -126,19 +157,35 @@ mod tests {
         let toml = format!(
             "[upstreams.up]\ntargets = \"http://127.0.0.1:1\"\n[[routes]]\npath = \"/\"\nupstream = \"up\"\n{keys}\n"
         );
-        let (config, source) = config::parse("gateway.toml", &toml).unwrap_or_else(|report| panic!("{report}"));
-        source.report(super::weak_choices(&config)).lines().collect()
+        let (config, source) =
+            config::parse("gateway.toml", &toml).unwrap_or_else(|report| panic!("{report}"));
+        source
+            .report(super::weak_choices(&config))
+            .lines()
+            .collect()
     }
 
     #[test]
     fn methods_that_nobody_sends_are_warned_of() {
-        for fine in ["\"GET\"", "[\"POST\", \"PATCH\", \"PROPFIND\", \"PURGE\", \"QUERY\"]"] {
+        for fine in [
+            "\"GET\"",
+            "[\"POST\", \"PATCH\", \"PROPFIND\", \"PURGE\", \"QUERY\"]",
+        ] {
             assert_eq!(warnings(&format!("methods = {fine}")), [""; 0], "{fine}");
         }
         for (method, message) in [
-            ("PSOT", "\"PSOT\" is no method in use, and is taken as it stands (did you mean \"POST\"?)"),
-            ("GTE", "\"GTE\" is no method in use, and is taken as it stands (did you mean \"GET\"?)"),
-            ("*", "\"*\" is no method in use, and is taken as it stands (without methods, a route takes every method)"),
+            (
+                "PSOT",
+                "\"PSOT\" is no method in use, and is taken as it stands (did you mean \"POST\"?)",
+            ),
+            (
+                "GTE",
+                "\"GTE\" is no method in use, and is taken as it stands (did you mean \"GET\"?)",
+            ),
+            (
+                "*",
+                "\"*\" is no method in use, and is taken as it stands (without methods, a route takes every method)",
+            ),
             (
                 "ANY",
                 "\"ANY\" is no method in use, and is taken as it stands (without methods, a route takes every method)",
@@ -147,19 +194,30 @@ mod tests {
                 "FROBNICATE",
                 "\"FROBNICATE\" is no method in use, and is taken as it stands (clients have to send it as it stands)",
             ),
-            ("TRACE", "no route takes TRACE: it is answered with 405 (leave it out)"),
+            (
+                "TRACE",
+                "no route takes TRACE: it is answered with 405 (leave it out)",
+            ),
         ] {
             let expected = format!("gateway.toml:6: routes[0].methods[1]: {message}");
-            assert_eq!(warnings(&format!("methods = [\"GET\", \"{method}\"]")), [expected]);
+            assert_eq!(
+                warnings(&format!("methods = [\"GET\", \"{method}\"]")),
+                [expected]
+            );
         }
     }
 
     #[test]
     fn comma_in_a_scope_is_warned_of_wherever_a_scope_stands() {
         assert_eq!(warnings("scope = \"a b\""), [""; 0]);
-        let message = "\"a,b\" is one scope, with a comma in it (scopes are separated by spaces: \"a b\")";
-        assert_eq!(warnings("scope = \"a,b\""), [format!("gateway.toml:6: routes[0].scope: {message}")]);
-        let message = "\"a,\" is one scope, with a comma in it (scopes are separated by spaces: \"a b\")";
+        let message =
+            "\"a,b\" is one scope, with a comma in it (scopes are separated by spaces: \"a b\")";
+        assert_eq!(
+            warnings("scope = \"a,b\""),
+            [format!("gateway.toml:6: routes[0].scope: {message}")]
+        );
+        let message =
+            "\"a,\" is one scope, with a comma in it (scopes are separated by spaces: \"a b\")";
         assert_eq!(
             warnings("any_scope = [\"c\", \"a, b\"]"),
             [format!("gateway.toml:6: routes[0].any_scope[1]: {message}")]
@@ -169,11 +227,20 @@ mod tests {
                      scope = \"a,b\"\n[[development.clients]]\nallowed_scope = \"a,b\"\n";
         let told = warnings(asked);
         assert_eq!(told.len(), 3, "{told:?}");
-        assert!(told[0].starts_with("gateway.toml:8: issuers.corp.audience: \"*\" is taken as it stands"), "{told:?}");
         assert!(
-            told[1].starts_with("gateway.toml:14: issuers.corp.introspection.scope: \"a,b\" is one scope"),
+            told[0]
+                .starts_with("gateway.toml:8: issuers.corp.audience: \"*\" is taken as it stands"),
             "{told:?}"
         );
-        assert!(told[2].starts_with("gateway.toml:15: development.clients[0]: \"a,b\" is one scope"), "{told:?}");
+        assert!(
+            told[1].starts_with(
+                "gateway.toml:14: issuers.corp.introspection.scope: \"a,b\" is one scope"
+            ),
+            "{told:?}"
+        );
+        assert!(
+            told[2].starts_with("gateway.toml:15: development.clients[0]: \"a,b\" is one scope"),
+            "{told:?}"
+        );
     }
 }

@@ -16,9 +16,18 @@ fn assert_faults(cases: &[(&str, &str)]) {
 #[test]
 fn a_value_that_is_not_what_it_should_be_is_reported_with_place_and_remedy() {
     assert_faults(&[
-        ("server = 5", "gateway.toml:1: server: expected a table, written [server], but found 5"),
-        ("[server]\nworkers = 0", "gateway.toml:2: server.workers: expected an integer from 1 to 1024, but found 0"),
-        ("[server]\nworkers = -1", "gateway.toml:2: server.workers: expected an integer from 1 to 1024, but found -1"),
+        (
+            "server = 5",
+            "gateway.toml:1: server: expected a table, written [server], but found 5",
+        ),
+        (
+            "[server]\nworkers = 0",
+            "gateway.toml:2: server.workers: expected an integer from 1 to 1024, but found 0",
+        ),
+        (
+            "[server]\nworkers = -1",
+            "gateway.toml:2: server.workers: expected an integer from 1 to 1024, but found -1",
+        ),
         (
             "[server]\nworkers = \"2\"",
             "gateway.toml:2: server.workers: expected an integer from 1 to 1024, but found \"2\" (write 2, without quotes)",
@@ -104,56 +113,138 @@ fn a_value_that_is_not_what_it_should_be_is_reported_with_place_and_remedy() {
 #[test]
 fn value_of_another_form_is_reported_with_the_form_that_was_meant() {
     let target = |value: &str| format!("[upstreams.u]\ntargets = {value}");
-    let issuer = |keys: &str| format!("[issuers.a]\nissuer = \"https://a.test\"\naudience = \"b\"\n{keys}");
+    let issuer =
+        |keys: &str| format!("[issuers.a]\nissuer = \"https://a.test\"\naudience = \"b\"\n{keys}");
     let route = |keys: &str| format!("{PUSH}[[routes]]\npath = \"/\"\nupstream = \"push\"\n{keys}");
-    let filled = |placeholder: &str| format!("nothing is filled in for {placeholder}: write the value itself");
+    let filled = |placeholder: &str| {
+        format!("nothing is filled in for {placeholder}: write the value itself")
+    };
     let meant = |text: &str| format!("did you mean {text}?");
     for (text, remedy) in [
-        (target("\"127.0.0.1:9081\""), meant("\"http://127.0.0.1:9081\"")),
-        (target("\"localhost:9081\""), meant("\"http://localhost:9081\"")),
+        (
+            target("\"127.0.0.1:9081\""),
+            meant("\"http://127.0.0.1:9081\""),
+        ),
+        (
+            target("\"localhost:9081\""),
+            meant("\"http://localhost:9081\""),
+        ),
         (target("\"api.test\""), meant("\"https://api.test\"")),
-        (target("\"api.test:443/v1\""), meant("\"https://api.test:443\"")),
+        (
+            target("\"api.test:443/v1\""),
+            meant("\"https://api.test:443\""),
+        ),
         (target("\"[::1]:9081\""), meant("\"http://[::1]:9081\"")),
         (target("\"http:/10.0.0.7\""), meant("\"http://10.0.0.7\"")),
         (target("\"htpp://10.0.0.7\""), meant("\"http://10.0.0.7\"")),
-        (target("\"h2c://10.0.0.7:9000\""), meant("\"http://10.0.0.7:9000\"")),
+        (
+            target("\"h2c://10.0.0.7:9000\""),
+            meant("\"http://10.0.0.7:9000\""),
+        ),
         (target("\"wss://10.0.0.7\""), meant("\"https://10.0.0.7\"")),
-        (target("\"http://10.0.0.7/v1?a\""), meant("\"http://10.0.0.7\"")),
+        (
+            target("\"http://10.0.0.7/v1?a\""),
+            meant("\"http://10.0.0.7\""),
+        ),
         (target("\"http://${API_HOST}:9000\""), filled("${API_HOST}")),
         (target("\"http://$API_HOST:9000\""), filled("$API_HOST")),
-        (target("\"http://{{ .Values.host }}\""), filled("{{ .Values.host }}")),
+        (
+            target("\"http://{{ .Values.host }}\""),
+            filled("{{ .Values.host }}"),
+        ),
         (
             target("\"http://10.0.0.7:80, http://10.0.0.8:80\""),
             meant("[\"http://10.0.0.7:80\", \"http://10.0.0.8:80\"]"),
         ),
-        (target("[[\"http://10.0.0.7\"]]"), "write \"http://10.0.0.7\", without brackets".to_owned()),
-        (target("\"http://10.0.0.7\"\nhost = \"https://a.test/\""), meant("\"a.test\"")),
-        (target("\"http://10.0.0.7\"\nhost = \"${NAME}\""), filled("${NAME}")),
-        (target("\"http://10.0.0.7\"\ntls_server_name = \"https://a.test\""), meant("\"a.test\"")),
-        (target("\"http://10.0.0.7\"\nconnect_timeout = 2"), meant("\"2s\"")),
-        (target("\"http://10.0.0.7\"\nconnect_timeout = \"1.5 sec\""), meant("\"1500ms\"")),
-        (target("\"http://10.0.0.7\"\nretries = \"1\""), "write 1, without quotes".to_owned()),
+        (
+            target("[[\"http://10.0.0.7\"]]"),
+            "write \"http://10.0.0.7\", without brackets".to_owned(),
+        ),
+        (
+            target("\"http://10.0.0.7\"\nhost = \"https://a.test/\""),
+            meant("\"a.test\""),
+        ),
+        (
+            target("\"http://10.0.0.7\"\nhost = \"${NAME}\""),
+            filled("${NAME}"),
+        ),
+        (
+            target("\"http://10.0.0.7\"\ntls_server_name = \"https://a.test\""),
+            meant("\"a.test\""),
+        ),
+        (
+            target("\"http://10.0.0.7\"\nconnect_timeout = 2"),
+            meant("\"2s\""),
+        ),
+        (
+            target("\"http://10.0.0.7\"\nconnect_timeout = \"1.5 sec\""),
+            meant("\"1500ms\""),
+        ),
+        (
+            target("\"http://10.0.0.7\"\nretries = \"1\""),
+            "write 1, without quotes".to_owned(),
+        ),
         (
             issuer("").replace("https://a.test", "https://a.test/<tenant>/v2.0"),
-            format!("{}; to name an issuer otherwise, give jwks_uri, jwks_file or shared_secret", filled("<tenant>")),
+            format!(
+                "{}; to name an issuer otherwise, give jwks_uri, jwks_file or shared_secret",
+                filled("<tenant>")
+            ),
         ),
-        (issuer("jwks_uri = \"https://${HOST}/keys\""), filled("${HOST}")),
-        (issuer("jwks_uri = \"keys.json\""), "jwks_file takes the path of a file".to_owned()),
-        (issuer("jwks_file = \"https://a.test/keys\""), "a URL is none".to_owned()),
-        (issuer("discovery = \"a.test/metadata\""), meant("\"https://a.test/metadata\"")),
-        (issuer("granted_wildcards = \"yes\""), "write true, without quotes".to_owned()),
+        (
+            issuer("jwks_uri = \"https://${HOST}/keys\""),
+            filled("${HOST}"),
+        ),
+        (
+            issuer("jwks_uri = \"keys.json\""),
+            "jwks_file takes the path of a file".to_owned(),
+        ),
+        (
+            issuer("jwks_file = \"https://a.test/keys\""),
+            "a URL is none".to_owned(),
+        ),
+        (
+            issuer("discovery = \"a.test/metadata\""),
+            meant("\"https://a.test/metadata\""),
+        ),
+        (
+            issuer("granted_wildcards = \"yes\""),
+            "write true, without quotes".to_owned(),
+        ),
         (
             "[server]\nlisten = 8080".to_owned(),
-            "\"127.0.0.1:8080\" is for this machine alone, \"0.0.0.0:8080\" for everybody".to_owned(),
+            "\"127.0.0.1:8080\" is for this machine alone, \"0.0.0.0:8080\" for everybody"
+                .to_owned(),
         ),
-        ("[server]\nlisten = \"localhost:8080\"".to_owned(), meant("\"127.0.0.1:8080\"")),
-        ("[server]\nexternal_url = \"api.test\"".to_owned(), meant("\"https://api.test\"")),
-        ("[server]\ntrusted_proxies = \"10.0.0.*\"".to_owned(), meant("\"10.0.0.0/24\"")),
-        ("[server]\nmax_token_size = \"16kb\"".to_owned(), meant("\"16KiB\"")),
-        ("[server]\nmax_token_size = 16384".to_owned(), meant("\"16KiB\"")),
-        (route("methods = \"GET, POST\""), meant("[\"GET\", \"POST\"]")),
+        (
+            "[server]\nlisten = \"localhost:8080\"".to_owned(),
+            meant("\"127.0.0.1:8080\""),
+        ),
+        (
+            "[server]\nexternal_url = \"api.test\"".to_owned(),
+            meant("\"https://api.test\""),
+        ),
+        (
+            "[server]\ntrusted_proxies = \"10.0.0.*\"".to_owned(),
+            meant("\"10.0.0.0/24\""),
+        ),
+        (
+            "[server]\nmax_token_size = \"16kb\"".to_owned(),
+            meant("\"16KiB\""),
+        ),
+        (
+            "[server]\nmax_token_size = 16384".to_owned(),
+            meant("\"16KiB\""),
+        ),
+        (
+            route("methods = \"GET, POST\""),
+            meant("[\"GET\", \"POST\"]"),
+        ),
         (route("any_scope = \"a\""), meant("[\"a\"]")),
-        (route("").replace("upstream = \"push\"", "upstream = [\"push\"]"), "declared: \"push\"".to_owned()),
+        (
+            route("").replace("upstream = \"push\"", "upstream = [\"push\"]"),
+            "declared: \"push\"".to_owned(),
+        ),
         (
             "[[development.clients]]\nsecret = \"${SECRET}\"".to_owned(),
             "{ env = \"NAME\" } takes it from the environment".to_owned(),
@@ -164,7 +255,10 @@ fn value_of_another_form_is_reported_with_the_form_that_was_meant() {
         ),
     ] {
         let report = read(&text).expect_err(&text);
-        assert!(report.ends_with(&format!(" ({remedy})")) && report.lines().count() == 1, "{text}:\n{report}");
+        assert!(
+            report.ends_with(&format!(" ({remedy})")) && report.lines().count() == 1,
+            "{text}:\n{report}"
+        );
     }
     let credentials = read(&target("\"user:hunter2@api.test\"")).expect_err("credentials");
     assert!(!credentials.contains("hunter2"), "{credentials}");
@@ -173,19 +267,29 @@ fn value_of_another_form_is_reported_with_the_form_that_was_meant() {
 #[test]
 fn value_that_is_not_likely_to_be_meant_is_warned_of_and_secrets_are_not_looked_at() {
     let warned = |text: &str| {
-        let (_, source) =
-            parse_with("gateway.toml", text, &|_| Some("${A}".repeat(20))).unwrap_or_else(|report| panic!("{report}"));
+        let (_, source) = parse_with("gateway.toml", text, &|_| Some("${A}".repeat(20)))
+            .unwrap_or_else(|report| panic!("{report}"));
         let lines: Vec<_> = source.report(source.warnings().to_vec()).lines().collect();
         lines.join("\n")
     };
-    let issuer = |audience: &str| format!("[issuers.a]\nissuer = \"https://a.test\"\naudience = {audience}");
+    let issuer =
+        |audience: &str| format!("[issuers.a]\nissuer = \"https://a.test\"\naudience = {audience}");
     let unfilled = "gateway.toml:3: issuers.a.audience: \"${AUD}\" is taken as it stands (nothing is filled in for ${AUD}: write the value itself)";
     assert_eq!(warned(&issuer("\"${AUD}\"")), unfilled);
-    assert_eq!(warned(&issuer("[\"a\", \"x-${AUD}\"]")), unfilled.replace("audience:", "audience[1]:"));
+    assert_eq!(
+        warned(&issuer("[\"a\", \"x-${AUD}\"]")),
+        unfilled.replace("audience:", "audience[1]:")
+    );
     let listed = "gateway.toml:3: issuers.a.audience: \"a, b\" is one value (a list is written [\"a\", \"b\"])";
     assert_eq!(warned(&issuer("\"a, b\"")), listed);
     assert_eq!(warned(&issuer("[\"a\", \"b c\"]")), "");
-    assert_eq!(warned(&format!("{}\nshared_secret = {{ env = \"A\" }}", issuer("\"b\""))), "");
+    assert_eq!(
+        warned(&format!(
+            "{}\nshared_secret = {{ env = \"A\" }}",
+            issuer("\"b\"")
+        )),
+        ""
+    );
     assert_eq!(warned("[[development.clients]]\nsecret = \"a${B}c\""), "");
 }
 
@@ -222,7 +326,10 @@ fn an_unknown_key_is_reported_with_the_nearest_known_one() {
 #[test]
 fn listener_with_tls_has_a_certificate() {
     assert_faults(&[
-        ("[[listeners]]", "gateway.toml:1: listeners[0].address: expected an IP address and a port, but found nothing"),
+        (
+            "[[listeners]]",
+            "gateway.toml:1: listeners[0].address: expected an IP address and a port, but found nothing",
+        ),
         (
             "[[listeners]]\naddress = \"127.0.0.1:8443\"\ntls = {}",
             "gateway.toml:3: listeners[0].tls.certificates: expected at least one certificate with its key, but found nothing (certificates = [{ certificate = \"a.crt\", key = \"a.key\" }])",
@@ -237,8 +344,13 @@ fn listener_with_tls_has_a_certificate() {
         ),
     ]);
     // Whoever declares listeners says where to listen.
-    let addresses =
-        |text: &str| good(text).listeners.iter().map(|listener| listener.address.value.to_string()).collect::<Vec<_>>();
+    let addresses = |text: &str| {
+        good(text)
+            .listeners
+            .iter()
+            .map(|listener| listener.address.value.to_string())
+            .collect::<Vec<_>>()
+    };
     let declared = "[[listeners]]\naddress = \"127.0.0.1:8443\"\n";
     assert_eq!(addresses(declared), ["127.0.0.1:8443"]);
     assert_eq!(
@@ -250,7 +362,9 @@ fn listener_with_tls_has_a_certificate() {
 #[test]
 fn introspection_is_told_how_and_where_and_as_whom() {
     let issuer = |of_issuer: &str, of_introspection: &str| {
-        format!("[issuers.corp]\n{GOOD_ISSUER}{of_issuer}\n[issuers.corp.introspection]\n{of_introspection}")
+        format!(
+            "[issuers.corp]\n{GOOD_ISSUER}{of_issuer}\n[issuers.corp.introspection]\n{of_introspection}"
+        )
     };
     let asks = "validation = \"introspection\"";
     let client = "client_id = \"a\"\nclient_secret = { env = \"LONG\" }\n";
@@ -288,13 +402,19 @@ fn introspection_is_told_how_and_where_and_as_whom() {
             ],
         ),
         (
-            issuer(asks, &format!("{client}token_endpoint = \"https://id.example.com/token\"")),
+            issuer(
+                asks,
+                &format!("{client}token_endpoint = \"https://id.example.com/token\""),
+            ),
             &[
                 "8: issuers.corp.introspection.token_endpoint: expected authentication \"bearer\" beside it, but found \"basic\"",
             ],
         ),
         (
-            issuer(&format!("{asks}\njwks_uri = \"https://id.example.com/keys\""), client),
+            issuer(
+                &format!("{asks}\njwks_uri = \"https://id.example.com/keys\""),
+                client,
+            ),
             &[
                 "5: issuers.corp.jwks_uri: expected no keys where no signature is verified, but found them (validation = \"jwks+introspection\" verifies signatures before it asks)",
             ],
@@ -312,10 +432,13 @@ fn introspection_is_told_how_and_where_and_as_whom() {
         ),
         (
             issuer(asks, &format!("{client}cache_ttl = \"500ms\"")),
-            &["8: issuers.corp.introspection.cache_ttl: expected a duration of whole seconds, but found \"500ms\""],
+            &[
+                "8: issuers.corp.introspection.cache_ttl: expected a duration of whole seconds, but found \"500ms\"",
+            ],
         ),
         (
-            issuer(asks, "authentication = \"none\"\naccept = \"jwt\"").replace("\"api\"", "\"any\""),
+            issuer(asks, "authentication = \"none\"\naccept = \"jwt\"")
+                .replace("\"api\"", "\"any\""),
             &[
                 "7: issuers.corp.introspection.accept: expected a client_id or an audience that signed answers are meant for, but found neither",
             ],
@@ -327,21 +450,36 @@ fn introspection_is_told_how_and_where_and_as_whom() {
             ],
         ),
     ] {
-        let expected: Vec<_> = reports.iter().map(|report| format!("{at}{report}")).collect();
+        let expected: Vec<_> = reports
+            .iter()
+            .map(|report| format!("{at}{report}"))
+            .collect();
         assert_eq!(read(&text).err(), Some(expected.join("\n")), "{text}");
     }
     // A section that cannot be read has one fault, and none that follow from it.
     let unreadable = "client_id = \"a\"\nclient_secret = { env = \"NONE\" }";
     for more in ["", "\ndiscovery = false"] {
-        let named =
-            issuer(&format!("{asks}{more}"), unreadable).replace("https://id.example.com\"\n", "com.ibm.mfp\"\n");
+        let named = issuer(&format!("{asks}{more}"), unreadable)
+            .replace("https://id.example.com\"\n", "com.ibm.mfp\"\n");
         let told = read(&named).expect_err("no such variable");
-        assert_eq!((told.lines().count(), told.contains("client_secret")), (1, true), "{told}");
+        assert_eq!(
+            (told.lines().count(), told.contains("client_secret")),
+            (1, true),
+            "{told}"
+        );
     }
-    let told = read(&issuer("validation = \"introspection+jwks\"", client)).expect_err("another order");
-    assert!(told.ends_with("(did you mean \"jwks+introspection\"?)"), "{told}");
-    let told = read(&issuer(&format!("{asks}\ntoken_prefix = \"a b\""), client)).expect_err("a space");
-    assert!(told.contains("token_prefix: expected characters that tokens are made of"), "{told}");
+    let told =
+        read(&issuer("validation = \"introspection+jwks\"", client)).expect_err("another order");
+    assert!(
+        told.ends_with("(did you mean \"jwks+introspection\"?)"),
+        "{told}"
+    );
+    let told =
+        read(&issuer(&format!("{asks}\ntoken_prefix = \"a b\""), client)).expect_err("a space");
+    assert!(
+        told.contains("token_prefix: expected characters that tokens are made of"),
+        "{told}"
+    );
     // Where every endpoint is given, an issuer may go by any name.
     let given = "authentication = \"none\"\nendpoint = \"https://id.example.com/introspect\"";
     good(&issuer(asks, given).replace("https://id.example.com\"\n", "com.ibm.mfp\"\n"));
@@ -349,13 +487,17 @@ fn introspection_is_told_how_and_where_and_as_whom() {
 
 #[test]
 fn an_issuer_says_who_it_is_whom_its_tokens_are_for_and_where_its_keys_are() {
-    let secret_too_short =
-        format!("[issuers.corp]\n{GOOD_ISSUER}shared_secret = {{ env = \"LONG\" }}\nalgorithms = [\"HS512\"]");
-    let two_sources =
-        format!("[issuers.corp]\n{GOOD_ISSUER}jwks_uri = \"https://id.example.com/keys\"\njwks_file = \"keys\"");
-    let public_key_with_secret =
-        format!("[issuers.corp]\n{GOOD_ISSUER}shared_secret = {{ env = \"LONG\" }}\nalgorithms = [\"RS256\"]");
-    let secret_without_secret = format!("[issuers.corp]\n{GOOD_ISSUER}jwks_file = \"keys\"\nalgorithms = [\"HS256\"]");
+    let secret_too_short = format!(
+        "[issuers.corp]\n{GOOD_ISSUER}shared_secret = {{ env = \"LONG\" }}\nalgorithms = [\"HS512\"]"
+    );
+    let two_sources = format!(
+        "[issuers.corp]\n{GOOD_ISSUER}jwks_uri = \"https://id.example.com/keys\"\njwks_file = \"keys\""
+    );
+    let public_key_with_secret = format!(
+        "[issuers.corp]\n{GOOD_ISSUER}shared_secret = {{ env = \"LONG\" }}\nalgorithms = [\"RS256\"]"
+    );
+    let secret_without_secret =
+        format!("[issuers.corp]\n{GOOD_ISSUER}jwks_file = \"keys\"\nalgorithms = [\"HS256\"]");
     let no_keys = format!("[issuers.corp]\n{GOOD_ISSUER}discovery = false");
     let leeway = format!("[issuers.corp]\n{GOOD_ISSUER}leeway = \"6m\"");
     assert_faults(&[
@@ -399,14 +541,19 @@ fn an_issuer_says_who_it_is_whom_its_tokens_are_for_and_where_its_keys_are() {
             &secret_too_short,
             "gateway.toml:4: issuers.corp.shared_secret: expected a secret of at least 64 bytes, but found 32 (\"openssl rand -base64 64\" makes one)",
         ),
-        (&leeway, "gateway.toml:4: issuers.corp.leeway: expected a duration from \"0s\" to \"5m\", but found \"6m\""),
+        (
+            &leeway,
+            "gateway.toml:4: issuers.corp.leeway: expected a duration from \"0s\" to \"5m\", but found \"6m\"",
+        ),
     ]);
 }
 
 #[test]
 fn a_route_says_what_it_is_for_and_who_may_pass() {
     let route = |keys: &str| {
-        format!("{PUSH}[issuers.corp]\n{GOOD_ISSUER}[[routes]]\npath = \"/\"\nupstream = \"push\"\n{keys}")
+        format!(
+            "{PUSH}[issuers.corp]\n{GOOD_ISSUER}[[routes]]\npath = \"/\"\nupstream = \"push\"\n{keys}"
+        )
     };
     let cases = [
         (
@@ -425,22 +572,34 @@ fn a_route_says_what_it_is_for_and_who_may_pass() {
             "public = true\nissuers = \"corp\"",
             "10: routes[0].issuers: expected only one of \"public\" and \"issuers\", but found both",
         ),
-        ("any_scope = \"a\"", "9: routes[0].any_scope: expected a list, but found \"a\" (did you mean [\"a\"]?)"),
+        (
+            "any_scope = \"a\"",
+            "9: routes[0].any_scope: expected a list, but found \"a\" (did you mean [\"a\"]?)",
+        ),
         (
             "scope = [\"a\", \"b\"]",
             "9: routes[0].scope: expected a string that is not empty, but found a list (scopes that are all needed stand in one string: \"a b\"; any_scope takes a list)",
         ),
-        ("scope = \"\"", "9: routes[0].scope: expected a string that is not empty, but found \"\""),
+        (
+            "scope = \"\"",
+            "9: routes[0].scope: expected a string that is not empty, but found \"\"",
+        ),
         (
             "issuers = [\"corp\", \"acme\"]",
             "9: routes[0].issuers[1]: expected a declared issuer, but found \"acme\" (declared: \"corp\")",
         ),
-        ("issuers = []", "9: routes[0].issuers: expected at least one element, but found an empty list"),
+        (
+            "issuers = []",
+            "9: routes[0].issuers: expected at least one element, but found an empty list",
+        ),
         (
             "methods = \"post\"",
             "9: routes[0].methods: expected an HTTP method in capitals, but found \"post\" (did you mean \"POST\"?)",
         ),
-        ("methods = [\"A B\"]", "9: routes[0].methods[0]: expected an HTTP method, but found \"A B\""),
+        (
+            "methods = [\"A B\"]",
+            "9: routes[0].methods[0]: expected an HTTP method, but found \"A B\"",
+        ),
         (
             "claim_headers = { \"a b\" = \"sub\" }",
             "9: routes[0].claim_headers.\"a b\": expected the name of a header, but found \"a b\"",
@@ -467,7 +626,11 @@ fn a_route_says_what_it_is_for_and_who_may_pass() {
         ),
     ];
     for (keys, report) in cases {
-        assert_eq!(read(&route(keys)).err(), Some(format!("gateway.toml:{report}")), "{keys}");
+        assert_eq!(
+            read(&route(keys)).err(),
+            Some(format!("gateway.toml:{report}")),
+            "{keys}"
+        );
     }
     assert_faults(&[
         (
@@ -494,7 +657,10 @@ fn tables_written_as_dotted_keys_are_read_and_placed_like_any_other() {
     let text = "server.workers = 3\nupstreams.push.targets = \"http://10.0.0.7\"\n";
     assert_eq!(good(text).server.workers, 3);
     let fault = "gateway.toml:2: issuers.corp.audience: expected the aud of tokens meant for this gateway, or \"any\", but found nothing";
-    assert_faults(&[("# dotted\nissuers.corp.issuer = \"https://id.example.com\"", fault)]);
+    assert_faults(&[(
+        "# dotted\nissuers.corp.issuer = \"https://id.example.com\"",
+        fault,
+    )]);
 }
 
 #[test]
@@ -620,8 +786,18 @@ issuers = ["crop"]
 fn addresses_that_collide_are_refused_and_free_ports_never_do() {
     let same = "expected an address that nothing else of this file has, but found that of";
     let cases = [
-        ("[server]\nlisten = \"127.0.0.1:1\"\n[admin]\nlisten = \"127.0.0.1:1\"", 4, "admin.listen", "server.listen"),
-        ("[server]\nlisten = [\"127.0.0.1:1\", \"0.0.0.0:1\"]", 2, "server.listen[1]", "server.listen[0]"),
+        (
+            "[server]\nlisten = \"127.0.0.1:1\"\n[admin]\nlisten = \"127.0.0.1:1\"",
+            4,
+            "admin.listen",
+            "server.listen",
+        ),
+        (
+            "[server]\nlisten = [\"127.0.0.1:1\", \"0.0.0.0:1\"]",
+            2,
+            "server.listen[1]",
+            "server.listen[0]",
+        ),
         (
             "[server]\nlisten = \"[::1]:1\"\n[[listeners]]\naddress = \"[::]:1\"",
             4,
@@ -661,7 +837,10 @@ fn every_syntax_error_is_reported_and_nothing_else() {
             "gateway.toml:2: not TOML: duplicate key \"a\" (it stands there once)\n\
              gateway.toml:5: not TOML: duplicate key \"server\" (it stands there once)",
         ),
-        ("[routes\nb = 1", "gateway.toml:1: not TOML: unclosed table, expected `]`"),
+        (
+            "[routes\nb = 1",
+            "gateway.toml:1: not TOML: unclosed table, expected `]`",
+        ),
     ]);
 }
 
@@ -669,8 +848,9 @@ fn every_syntax_error_is_reported_and_nothing_else() {
 fn what_is_written_twice_is_one_fault_with_its_remedy() {
     let several = "(there may be several, so each begins with [[routes]])";
     let routes = |lines: &[usize]| {
-        let lines =
-            lines.iter().map(|line| format!("gateway.toml:{line}: expected [[routes]], but found [routes] {several}"));
+        let lines = lines.iter().map(|line| {
+            format!("gateway.toml:{line}: expected [[routes]], but found [routes] {several}")
+        });
         lines.collect::<Vec<_>>().join("\n")
     };
     let single = "[routes]\npath = \"/a\"\nupstream = \"u\"\n";
@@ -694,15 +874,23 @@ fn what_is_written_twice_is_one_fault_with_its_remedy() {
 fn misspelt_key_is_one_fault_and_what_follows_from_it_none() {
     let corp = "[issuers.corp]\nissuer = \"https://id.example.com\"\naudience = \"api\"\n";
     let meant = |line: usize, key: &str, found: &str, meant: &str| {
-        format!("gateway.toml:{line}: {key}: expected a known key, but found {found:?} (did you mean {meant:?}?)")
+        format!(
+            "gateway.toml:{line}: {key}: expected a known key, but found {found:?} (did you mean {meant:?}?)"
+        )
     };
     for (text, report) in [
-        (format!("{PUSH}[[routes]]\npth = \"/\"\nupstream = \"push\""), meant(4, "routes[0].pth", "pth", "path")),
+        (
+            format!("{PUSH}[[routes]]\npth = \"/\"\nupstream = \"push\""),
+            meant(4, "routes[0].pth", "pth", "path"),
+        ),
         (
             format!("{PUSH}[[routes]]\npath = \"/\"\nbackend = \"push\""),
             meant(5, "routes[0].backend", "backend", "upstream"),
         ),
-        (corp.replace("audience", "aud"), meant(3, "issuers.corp.aud", "aud", "audience")),
+        (
+            corp.replace("audience", "aud"),
+            meant(3, "issuers.corp.aud", "aud", "audience"),
+        ),
         (
             format!(
                 "[upstream.push]\ntargets = \"http://10.0.0.7\"\n{}",
@@ -717,14 +905,26 @@ fn misspelt_key_is_one_fault_and_what_follows_from_it_none() {
             meant(4, "issuers.corp.validaton", "validaton", "validation"),
         ),
         (
-            format!("{corp}validation = \"introspection\"\n[issuers.corp.introspecton]\nclient_id = \"a\""),
-            meant(5, "issuers.corp.introspecton", "introspecton", "introspection"),
+            format!(
+                "{corp}validation = \"introspection\"\n[issuers.corp.introspecton]\nclient_id = \"a\""
+            ),
+            meant(
+                5,
+                "issuers.corp.introspecton",
+                "introspecton",
+                "introspection",
+            ),
         ),
         (
             format!(
                 "{corp}validation = \"introspection\"\n[issuers.corp.introspection]\nclient_ident = \"a\"\nclient_secret = {{ env = \"LONG\" }}"
             ),
-            meant(6, "issuers.corp.introspection.client_ident", "client_ident", "client_id"),
+            meant(
+                6,
+                "issuers.corp.introspection.client_ident",
+                "client_ident",
+                "client_id",
+            ),
         ),
         (
             format!("{corp}discovery = false\njwk_uri = \"https://a/b\""),
@@ -732,7 +932,12 @@ fn misspelt_key_is_one_fault_and_what_follows_from_it_none() {
         ),
         (
             "[[listeners]]\naddress = \"127.0.0.1:1\"\ntls = { certificate = [] }".to_owned(),
-            meant(3, "listeners[0].tls.certificate", "certificate", "certificates"),
+            meant(
+                3,
+                "listeners[0].tls.certificate",
+                "certificate",
+                "certificates",
+            ),
         ),
     ] {
         assert_faults(&[(&text, &report)]);
@@ -751,7 +956,10 @@ fn section_of_another_form_is_one_fault() {
             format!("[[upstreams]]\nname = \"push\"\n{route}"),
             "1: upstreams: expected tables, written [upstreams.NAME], but found a list",
         ),
-        ("[[server]]\nworkers = 1".to_owned(), "1: server: expected a table, written [server], but found a list"),
+        (
+            "[[server]]\nworkers = 1".to_owned(),
+            "1: server: expected a table, written [server], but found a list",
+        ),
     ] {
         assert_faults(&[(&text, &format!("gateway.toml:{report}"))]);
     }
@@ -760,12 +968,20 @@ fn section_of_another_form_is_one_fault() {
 #[test]
 fn of_very_many_faults_the_first_are_printed_and_the_rest_are_counted() {
     let routes = "[[routes]]\npath = \"/\"\nupstream = \"push\"\nskope = \"a\"\n".repeat(3000);
-    let report = read(&format!("{PUSH}{routes}")).expect_err("misspelt").to_string();
+    let report = read(&format!("{PUSH}{routes}"))
+        .expect_err("misspelt")
+        .to_string();
     let lines: Vec<_> = report.lines().collect();
     assert_eq!(lines.len(), 51);
-    assert!(lines[0].starts_with("gateway.toml:6: routes[0].skope: "), "{}", lines[0]);
+    assert!(
+        lines[0].starts_with("gateway.toml:6: routes[0].skope: "),
+        "{}",
+        lines[0]
+    );
     assert_eq!(lines[50], "gateway.toml: 2950 more errors are not shown");
-    let long = read(&format!("{} = 1", "a".repeat(100_000))).expect_err("no key").to_string();
+    let long = read(&format!("{} = 1", "a".repeat(100_000)))
+        .expect_err("no key")
+        .to_string();
     assert!(long.len() < 1100 && long.ends_with('…'), "{}", long.len());
 }
 
@@ -783,14 +999,22 @@ fn a_file_that_cannot_be_read_is_a_report_as_well() {
     assert_eq!(report(folder.path()), of_folder);
     let path = folder.path().join("gateway.toml");
     std::fs::write(&path, b"a = 1\nb = \"\xff\"").expect("a writable folder");
-    assert_eq!(report(&path), format!("{}:2: expected UTF-8, but found other bytes", path.display()));
+    assert_eq!(
+        report(&path),
+        format!(
+            "{}:2: expected UTF-8, but found other bytes",
+            path.display()
+        )
+    );
 }
 
 #[test]
 fn later_faults_are_reported_at_the_places_kept_here() {
     let text = format!("{PUSH}[[routes]]\npath = \"nonsense\"\nupstream = \"push\"");
     let (config, source) = parse("gateway.toml", &text).expect("a good file");
-    let fault = config.routes[0].path.fault("expected a path that starts with \"/\", but found \"nonsense\"");
+    let fault = config.routes[0]
+        .path
+        .fault("expected a path that starts with \"/\", but found \"nonsense\"");
     let report = source.report(vec![fault.with_help("write \"/nonsense\"")]);
     let line = "gateway.toml:4: routes[0].path: expected a path that starts with \"/\", but found \"nonsense\" (write \"/nonsense\")";
     assert_eq!(report.to_string(), line);

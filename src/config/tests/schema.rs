@@ -61,13 +61,21 @@ pub(in super::super) fn asked(table: &str, keys: &[&'static str]) {
 #[track_caller]
 pub(super) fn assert_agrees(text: &str, read: &Result<Config, Report>) {
     // What is no TOML has no shape.
-    let Ok(table) = text.parse::<toml::Table>() else { return };
+    let Ok(table) = text.parse::<toml::Table>() else {
+        return;
+    };
     let refused = refusal(&toml::Value::Table(table));
     match (read, refused) {
         (Ok(_), None) | (Err(_), Some(_)) => {}
-        (Ok(_), Some(refusal)) => panic!("the schema refuses what reading takes ({REMEDY}): {refusal}\n{text}"),
+        (Ok(_), Some(refusal)) => {
+            panic!("the schema refuses what reading takes ({REMEDY}): {refusal}\n{text}")
+        }
         (Err(report), None) => {
-            let of_shape: Vec<_> = report.faults().iter().filter(|fault| !is_by_meaning(fault)).collect();
+            let of_shape: Vec<_> = report
+                .faults()
+                .iter()
+                .filter(|fault| !is_by_meaning(fault))
+                .collect();
             assert!(
                 of_shape.is_empty(),
                 "the schema takes what reading refuses: make src/config/schema.json refuse it, or, where no schema can \
@@ -78,20 +86,30 @@ pub(super) fn assert_agrees(text: &str, read: &Result<Config, Report>) {
 }
 
 fn is_by_meaning(fault: &Fault) -> bool {
-    let Some(expected) = fault.message.strip_prefix("expected ") else { return true };
-    let is_quantity = BOUNDED.iter().any(|start| expected.starts_with(start)) && fault.help.is_none();
+    let Some(expected) = fault.message.strip_prefix("expected ") else {
+        return true;
+    };
+    let is_quantity =
+        BOUNDED.iter().any(|start| expected.starts_with(start)) && fault.help.is_none();
     is_quantity || BY_MEANING.iter().any(|start| expected.starts_with(start))
 }
 
 fn refusal(file: &toml::Value) -> Option<String> {
     static SCHEMAS: LazyLock<(Schemas, SchemaIndex)> = LazyLock::new(|| {
         let (mut schemas, mut compiler) = (Schemas::new(), Compiler::new());
-        compiler.add_resource("schema.json", schema()).expect("a resource");
-        let index = compiler.compile("schema.json", &mut schemas).expect("a schema of draft 2020-12");
+        compiler
+            .add_resource("schema.json", schema())
+            .expect("a resource");
+        let index = compiler
+            .compile("schema.json", &mut schemas)
+            .expect("a schema of draft 2020-12");
         (schemas, index)
     });
     let (schemas, index) = &*SCHEMAS;
-    schemas.validate(&as_json(file), *index).err().map(|error| error.to_string())
+    schemas
+        .validate(&as_json(file), *index)
+        .err()
+        .map(|error| error.to_string())
 }
 
 fn schema() -> Value {
@@ -107,9 +125,12 @@ fn as_json(value: &toml::Value) -> Value {
         // JSON has none, and no key of ours takes one.
         toml::Value::Datetime(_) => Value::Null,
         toml::Value::Array(elements) => elements.iter().map(as_json).collect(),
-        toml::Value::Table(entries) => {
-            Value::Object(entries.iter().map(|(key, value)| (key.clone(), as_json(value))).collect())
-        }
+        toml::Value::Table(entries) => Value::Object(
+            entries
+                .iter()
+                .map(|(key, value)| (key.clone(), as_json(value)))
+                .collect(),
+        ),
     }
 }
 
@@ -136,7 +157,12 @@ fn leaves() -> Vec<Leaf> {
     collect(
         &file,
         &schema(),
-        &mut Leaf { steps: vec![], key: String::new(), pointer: String::new(), described: Value::Null },
+        &mut Leaf {
+            steps: vec![],
+            key: String::new(),
+            pointer: String::new(),
+            described: Value::Null,
+        },
         &mut leaves,
     );
     assert!(leaves.len() > 100, "{} keys", leaves.len());
@@ -147,14 +173,30 @@ fn collect(value: &toml::Value, node: &Value, at: &mut Leaf, leaves: &mut Vec<Le
     match value {
         toml::Value::Table(entries) if is_table(node) => {
             for (name, value) in entries {
-                let key = if at.key.is_empty() { name.clone() } else { format!("{}.{name}", at.key) };
+                let key = if at.key.is_empty() {
+                    name.clone()
+                } else {
+                    format!("{}.{name}", at.key)
+                };
                 let (node, step, described) = match node["properties"].get(name) {
                     Some(node) => (node, format!("/properties/{name}"), true),
-                    None => (&node["additionalProperties"], "/additionalProperties".to_owned(), false),
+                    None => (
+                        &node["additionalProperties"],
+                        "/additionalProperties".to_owned(),
+                        false,
+                    ),
                 };
-                assert!(node.is_object(), "{key}: reading takes it, and the schema does not know it; {REMEDY}");
+                assert!(
+                    node.is_object(),
+                    "{key}: reading takes it, and the schema does not know it; {REMEDY}"
+                );
                 let steps = [at.steps.clone(), vec![Step::Key(name.clone())]].concat();
-                let mut leaf = Leaf { steps, key, pointer: format!("{}{step}", at.pointer), described: node.clone() };
+                let mut leaf = Leaf {
+                    steps,
+                    key,
+                    pointer: format!("{}{step}", at.pointer),
+                    described: node.clone(),
+                };
                 collect(value, node, &mut leaf, leaves);
                 if described {
                     leaves.push(leaf);
@@ -164,8 +206,16 @@ fn collect(value: &toml::Value, node: &Value, at: &mut Leaf, leaves: &mut Vec<Le
         toml::Value::Array(elements) if is_table(&node["items"]) => {
             for (place, element) in elements.iter().enumerate() {
                 let steps = [at.steps.clone(), vec![Step::Place(place)]].concat();
-                let (key, pointer) = (format!("{}[{place}]", at.key), format!("{}/items", at.pointer));
-                let mut leaf = Leaf { steps, key, pointer, described: Value::Null };
+                let (key, pointer) = (
+                    format!("{}[{place}]", at.key),
+                    format!("{}/items", at.pointer),
+                );
+                let mut leaf = Leaf {
+                    steps,
+                    key,
+                    pointer,
+                    described: Value::Null,
+                };
                 collect(element, &node["items"], &mut leaf, leaves);
             }
         }
@@ -199,7 +249,9 @@ fn with(steps: &[Step], value: Option<toml::Value>) -> String {
             Step::Place(index) => &mut place[*index],
         };
     }
-    let (Step::Key(name), toml::Value::Table(table)) = (last, place) else { panic!("a key of a table") };
+    let (Step::Key(name), toml::Value::Table(table)) = (last, place) else {
+        panic!("a key of a table")
+    };
     match value {
         Some(value) => table.insert(name.clone(), value),
         None => table.remove(name),
@@ -214,7 +266,10 @@ fn of_json(value: &Value) -> toml::Value {
 /// Every table of the schema by its pointer, with its properties.
 fn tables(node: &Value, pointer: &str, found: &mut BTreeMap<String, Map<String, Value>>) {
     if let Some(properties) = node["properties"].as_object().filter(|_| is_table(node)) {
-        assert_eq!(node["additionalProperties"], false, "{pointer}: a table takes known keys only");
+        assert_eq!(
+            node["additionalProperties"], false,
+            "{pointer}: a table takes known keys only"
+        );
         for (name, node) in properties {
             tables(node, &format!("{pointer}/properties/{name}"), found);
         }
@@ -234,7 +289,11 @@ fn pointer_of(key: &str, schema: &Value) -> String {
         let (name, places) = part.split_once('[').unwrap_or((part, ""));
         let node = schema.pointer(&pointer).unwrap_or(&Value::Null);
         let known = node["properties"].get(name).is_some();
-        pointer += &if known { format!("/properties/{name}") } else { "/additionalProperties".to_owned() };
+        pointer += &if known {
+            format!("/properties/{name}")
+        } else {
+            "/additionalProperties".to_owned()
+        };
         pointer += if places.is_empty() { "" } else { "/items" };
     }
     pointer
@@ -249,7 +308,11 @@ fn schema_has_every_key_that_reading_asks_for_and_no_other() {
     tables(&schema, "", &mut described);
     let mut known: BTreeSet<_> = described
         .iter()
-        .flat_map(|(table, properties)| properties.keys().map(move |name| format!("{table}/properties/{name}")))
+        .flat_map(|(table, properties)| {
+            properties
+                .keys()
+                .map(move |name| format!("{table}/properties/{name}"))
+        })
         .collect();
     let mut unasked = known.clone();
     for (table, keys) in ASKED.take() {
@@ -263,7 +326,10 @@ fn schema_has_every_key_that_reading_asks_for_and_no_other() {
             );
         }
     }
-    assert!(unasked.is_empty(), "reading does not ask for {unasked:?}; {REMEDY}");
+    assert!(
+        unasked.is_empty(),
+        "reading does not ask for {unasked:?}; {REMEDY}"
+    );
 }
 
 #[test]
@@ -275,9 +341,20 @@ fn every_key_of_the_schema_stands_in_every_key_toml_is_described_and_is_named_in
     for (table, properties) in described {
         for (name, node) in properties {
             let pointer = format!("{table}/properties/{name}");
-            assert!(written.contains(&pointer), "{pointer} does not stand in every_key.toml; {REMEDY}");
-            assert!(node["description"].as_str().is_some_and(|text| text.ends_with('.')), "{pointer}: description");
-            assert!(readme.contains(&name), "{pointer} is not named in README.md; {REMEDY}");
+            assert!(
+                written.contains(&pointer),
+                "{pointer} does not stand in every_key.toml; {REMEDY}"
+            );
+            assert!(
+                node["description"]
+                    .as_str()
+                    .is_some_and(|text| text.ends_with('.')),
+                "{pointer}: description"
+            );
+            assert!(
+                readme.contains(&name),
+                "{pointer} is not named in README.md; {REMEDY}"
+            );
         }
     }
 }
@@ -287,7 +364,12 @@ fn no_key_can_be_left_out_unseen_and_reading_and_schema_miss_the_same_ones() {
     let whole = good(EVERY_KEY);
     for leaf in leaves() {
         let without = read(&with(&leaf.steps, None));
-        assert_ne!(without.as_ref().ok(), Some(&whole), "{} has its default in every_key.toml; {REMEDY}", leaf.key);
+        assert_ne!(
+            without.as_ref().ok(),
+            Some(&whole),
+            "{} has its default in every_key.toml; {REMEDY}",
+            leaf.key
+        );
     }
 }
 
@@ -295,7 +377,11 @@ fn no_key_can_be_left_out_unseen_and_reading_and_schema_miss_the_same_ones() {
 fn default_of_the_schema_is_what_reading_takes_for_a_key_that_is_left_out() {
     // Those that cannot be left out of that file, because of what stands beside them, each in a file of its own.
     let elsewhere = [
-        ("/properties/server/properties/listen", "[server]\n", "listen"),
+        (
+            "/properties/server/properties/listen",
+            "[server]\n",
+            "listen",
+        ),
         (
             "/properties/issuers/additionalProperties/properties/validation",
             "[issuers.corp]\nissuer = \"https://id.example.com\"\naudience = \"api\"\n",
@@ -309,26 +395,46 @@ fn default_of_the_schema_is_what_reading_takes_for_a_key_that_is_left_out() {
         ),
     ];
     for leaf in leaves() {
-        let Some(default) = leaf.described.get("default") else { continue };
-        let (left_out, written) = match elsewhere.iter().find(|(pointer, ..)| *pointer == leaf.pointer) {
-            Some((_, text, key)) => ((*text).to_owned(), format!("{text}{key} = {default}")),
-            None => (with(&leaf.steps, None), with(&leaf.steps, Some(of_json(default)))),
+        let Some(default) = leaf.described.get("default") else {
+            continue;
         };
-        assert!(same(&good(&left_out), &good(&written)), "{}: {default} is not its default; {REMEDY}", leaf.key);
+        let (left_out, written) = match elsewhere
+            .iter()
+            .find(|(pointer, ..)| *pointer == leaf.pointer)
+        {
+            Some((_, text, key)) => ((*text).to_owned(), format!("{text}{key} = {default}")),
+            None => (
+                with(&leaf.steps, None),
+                with(&leaf.steps, Some(of_json(default))),
+            ),
+        };
+        assert!(
+            same(&good(&left_out), &good(&written)),
+            "{}: {default} is not its default; {REMEDY}",
+            leaf.key
+        );
     }
 }
 
 /// Whether two files mean the same: that a default was written is no difference.
 fn same(one: &Config, other: &Config) -> bool {
-    let server = |config: &Config| Server { listen: None, ..config.server.clone() };
-    server(one) == server(other) && Config { server: one.server.clone(), ..other.clone() } == *one
+    let server = |config: &Config| Server {
+        listen: None,
+        ..config.server.clone()
+    };
+    server(one) == server(other)
+        && Config {
+            server: one.server.clone(),
+            ..other.clone()
+        } == *one
 }
 
 #[test]
 fn whatever_stands_at_a_key_reading_and_schema_agree_on_it() {
     for leaf in leaves() {
         for value in VALUES {
-            let value: toml::Value = format!("a = {value}").parse::<toml::Table>().expect("TOML")["a"].clone();
+            let value: toml::Value =
+                format!("a = {value}").parse::<toml::Table>().expect("TOML")["a"].clone();
             for value in [toml::Value::Array(vec![value.clone()]), value] {
                 let _ = read(&with(&leaf.steps, Some(value)));
             }
@@ -339,13 +445,20 @@ fn whatever_stands_at_a_key_reading_and_schema_agree_on_it() {
 #[test]
 fn key_without_a_default_says_what_holds_without_it() {
     for leaf in leaves() {
-        let (table, name) = leaf.pointer.rsplit_once("/properties/").expect("a property");
-        let required = schema()
-            .pointer(table)
-            .is_some_and(|node| node["required"].as_array().is_some_and(|names| names.contains(&json!(name))));
+        let (table, name) = leaf
+            .pointer
+            .rsplit_once("/properties/")
+            .expect("a property");
+        let required = schema().pointer(table).is_some_and(|node| {
+            node["required"]
+                .as_array()
+                .is_some_and(|names| names.contains(&json!(name)))
+        });
         let has_default = leaf.described.get("default").is_some();
         let is_section = is_table(&leaf.described) && leaf.described.get("properties").is_some();
-        let told = leaf.described["description"].as_str().is_some_and(|text| text.contains("Without it, "));
+        let told = leaf.described["description"]
+            .as_str()
+            .is_some_and(|text| text.contains("Without it, "));
         let of_all = leaf.pointer.matches("/properties/").count() == 1;
         assert!(
             required ^ (has_default || told) || is_section || of_all,
@@ -363,43 +476,78 @@ fn words_and_bounds_of_the_schema_are_those_that_reading_names() {
         let date = toml::Value::Datetime("1979-05-27".parse().expect("a date"));
         let report = read(&with(&leaf.steps, Some(date))).expect_err("a date");
         let start = format!(": {}: expected ", leaf.key);
-        let fault = report.lines().find_map(|line| line.split_once(&start)).unwrap_or_else(|| panic!("{report}"));
-        let expected = fault.1.rsplit_once(", but found a date").expect("what was found").0;
+        let fault = report
+            .lines()
+            .find_map(|line| line.split_once(&start))
+            .unwrap_or_else(|| panic!("{report}"));
+        let expected = fault
+            .1
+            .rsplit_once(", but found a date")
+            .expect("what was found")
+            .0;
         let (key, described) = (&leaf.key, &leaf.described);
         let said = described["description"].as_str().unwrap_or_default();
         if expected == "true or false" {
             assert_eq!(described["type"], "boolean", "{key}");
         } else if let Some(bounds) = expected.strip_prefix("an integer from ") {
             let told = format!("{} to {}", described["minimum"], described["maximum"]);
-            assert_eq!((&*told, &described["type"]), (bounds, &json!("integer")), "{key}");
-        } else if let Some(bounds) = BOUNDED.iter().find_map(|start| expected.strip_prefix(start)) {
+            assert_eq!(
+                (&*told, &described["type"]),
+                (bounds, &json!("integer")),
+                "{key}"
+            );
+        } else if let Some(bounds) = BOUNDED
+            .iter()
+            .find_map(|start| expected.strip_prefix(start))
+        {
             let bounds = format!("rom{}.", bounds.replace('"', ""));
             assert!(
                 said.ends_with(&bounds),
                 "{key}: expected a description that ends with \"F{bounds}\", but found {said}"
             );
         } else if let Some(list) = only_words(expected) {
-            words.entry(leaf.pointer.clone()).or_insert_with(|| (BTreeSet::new(), described.clone())).0.extend(list);
+            words
+                .entry(leaf.pointer.clone())
+                .or_insert_with(|| (BTreeSet::new(), described.clone()))
+                .0
+                .extend(list);
         }
     }
     assert!(words.len() > 8, "{words:?}");
     for (pointer, (words, described)) in words {
-        let told = described["enum"].as_array().or(described["anyOf"][0]["enum"].as_array());
-        let told: BTreeSet<_> = told.into_iter().flatten().filter_map(Value::as_str).map(str::to_owned).collect();
-        assert_eq!(told, words, "{pointer}: what the schema takes, and what reading does");
+        let told = described["enum"]
+            .as_array()
+            .or(described["anyOf"][0]["enum"].as_array());
+        let told: BTreeSet<_> = told
+            .into_iter()
+            .flatten()
+            .filter_map(Value::as_str)
+            .map(str::to_owned)
+            .collect();
+        assert_eq!(
+            told, words,
+            "{pointer}: what the schema takes, and what reading does"
+        );
     }
 }
 
 /// The words of `"a", "b" or "c"`, if it is no more than that.
 fn only_words(expected: &str) -> Option<Vec<String>> {
     let parts = expected.split(", ").flat_map(|part| part.split(" or "));
-    parts.map(|part| part.strip_prefix('"')?.strip_suffix('"').map(str::to_owned)).collect()
+    parts
+        .map(|part| part.strip_prefix('"')?.strip_suffix('"').map(str::to_owned))
+        .collect()
 }
 
 #[test]
 fn schema_takes_every_file_that_is_shipped() {
-    let files = fs::read_dir(root().join("examples")).expect("examples").map(|entry| entry.expect("an entry").path());
-    let files = files.filter(|file| file.extension().is_some_and(|extension| extension == "toml"));
+    let files = fs::read_dir(root().join("examples"))
+        .expect("examples")
+        .map(|entry| entry.expect("an entry").path());
+    let files = files.filter(|file| {
+        file.extension()
+            .is_some_and(|extension| extension == "toml")
+    });
     let files: Vec<_> = files.chain([root().join("gateway.toml")]).collect();
     assert!(files.len() > 10, "{files:?}");
     for file in files {
@@ -422,7 +570,10 @@ fn schema_refuses_what_an_editor_should_underline() {
         "[[routes]]\npath = \"/\"\nupstream = \"push\"\npublic = true\nscope = \"a\"",
         "[[development.clients]]\nsecret = { enw = \"A\" }",
     ] {
-        assert!(refusal(&toml::Value::Table(text.parse().expect("TOML"))).is_some(), "{text}");
+        assert!(
+            refusal(&toml::Value::Table(text.parse().expect("TOML"))).is_some(),
+            "{text}"
+        );
     }
 }
 

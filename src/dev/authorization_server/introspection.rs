@@ -25,25 +25,45 @@ struct Introspection {
 }
 
 impl AuthorizationServer {
-    pub(super) fn introspect(&self, headers: &HeaderMap, parameters: &Parameters) -> Result<Answer, RequestError> {
+    pub(super) fn introspect(
+        &self,
+        headers: &HeaderMap,
+        parameters: &Parameters,
+    ) -> Result<Answer, RequestError> {
         self.check_may_introspect(headers, parameters)?;
         Ok(match self.tokens.find_active(parameters.token()?, now()) {
-            Some(claims) => json(StatusCode::OK, &Introspection { active: true, token_type: "Bearer", claims }),
+            Some(claims) => json(
+                StatusCode::OK,
+                &Introspection {
+                    active: true,
+                    token_type: "Bearer",
+                    claims,
+                },
+            ),
             // Why it is not active is nobody's business (RFC 7662 §2.2).
             None => json(StatusCode::OK, &json!({ "active": false })),
         })
     }
 
-    fn check_may_introspect(&self, headers: &HeaderMap, parameters: &Parameters) -> Result<(), RequestError> {
+    fn check_may_introspect(
+        &self,
+        headers: &HeaderMap,
+        parameters: &Parameters,
+    ) -> Result<(), RequestError> {
         let token = match bearer::extract(headers) {
             Err(BearerError::Missing | BearerError::OtherScheme | BearerError::Repeated) => {
                 return self.authenticate(headers, parameters).map(drop);
             }
             Err(error @ BearerError::Malformed) => return Err(error.into()),
-            Ok(_) if parameters.get("client_secret").is_some() => return Err(RequestError::TWO_WAYS),
+            Ok(_) if parameters.get("client_secret").is_some() => {
+                return Err(RequestError::TWO_WAYS);
+            }
             Ok(token) => token,
         };
-        let claims = self.tokens.find_active(token.as_str(), now()).ok_or(RequestError::InvalidToken)?;
+        let claims = self
+            .tokens
+            .find_active(token.as_str(), now())
+            .ok_or(RequestError::InvalidToken)?;
         let granted = ScopeSet::parse(&claims.scope, GrantedWildcards::Honoured);
         // A token of more scopes than a set may hold is good for nothing at the gateway either.
         if granted.is_ok_and(|granted| granted.meets_literal(SCOPE)) {

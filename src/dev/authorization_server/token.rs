@@ -30,7 +30,11 @@ struct TokenAnswer<'p> {
 }
 
 impl AuthorizationServer {
-    pub(super) fn issue(&self, headers: &HeaderMap, parameters: &Parameters) -> Result<Answer, RequestError> {
+    pub(super) fn issue(
+        &self,
+        headers: &HeaderMap,
+        parameters: &Parameters,
+    ) -> Result<Answer, RequestError> {
         let client = self.authenticate(headers, parameters)?;
         let request = TokenRequest::parse(parameters)?;
         check_scope(request.scope, &client.allowed_scope)?;
@@ -41,16 +45,31 @@ impl AuthorizationServer {
             iss: self.issuer.clone(),
             sub: client.id.clone(),
             client_id: client.id.clone(),
-            aud: request.audience.unwrap_or(&self.settings.audience).to_owned(),
+            aud: request
+                .audience
+                .unwrap_or(&self.settings.audience)
+                .to_owned(),
             exp: now.later_by(lifetime).as_seconds(),
             iat: now.as_seconds(),
             jti: random::<16>()?,
             scope: request.scope.to_owned(),
         };
         let access_token = self.tokens.issue(&claims, now)?;
-        tracing::debug!(client = client.id, scope = request.scope, "access token issued");
+        tracing::debug!(
+            client = client.id,
+            scope = request.scope,
+            "access token issued"
+        );
         let expires_in = lifetime.as_secs();
-        Ok(json(StatusCode::OK, &TokenAnswer { access_token, token_type: "Bearer", expires_in, scope: request.scope }))
+        Ok(json(
+            StatusCode::OK,
+            &TokenAnswer {
+                access_token,
+                token_type: "Bearer",
+                expires_in,
+                scope: request.scope,
+            },
+        ))
     }
 }
 
@@ -59,12 +78,19 @@ impl<'p> TokenRequest<'p> {
         match parameters.get("grant_type") {
             Some("client_credentials") => {}
             Some(_) => return Err(RequestError::UnsupportedGrantType),
-            None => return Err(RequestError::InvalidRequest("expected the parameter grant_type")),
+            None => {
+                return Err(RequestError::InvalidRequest(
+                    "expected the parameter grant_type",
+                ));
+            }
         }
         Ok(Self {
             scope: parameters.get("scope").unwrap_or_default(),
             audience: parameters.get("audience"),
-            lifetime: parameters.get("validity_period").map(parse_lifetime).transpose()?,
+            lifetime: parameters
+                .get("validity_period")
+                .map(parse_lifetime)
+                .transpose()?,
         })
     }
 }
@@ -72,9 +98,9 @@ impl<'p> TokenRequest<'p> {
 fn parse_lifetime(text: &str) -> Result<Duration, RequestError> {
     match text.parse() {
         Ok(seconds @ 1..) => Ok(Duration::from_secs(seconds)),
-        Ok(0) | Err(_) => {
-            Err(RequestError::InvalidRequest("expected validity_period to be a positive number of seconds"))
-        }
+        Ok(0) | Err(_) => Err(RequestError::InvalidRequest(
+            "expected validity_period to be a positive number of seconds",
+        )),
     }
 }
 
@@ -82,10 +108,13 @@ fn parse_lifetime(text: &str) -> Result<Duration, RequestError> {
 // whatever the requested one will stand for: no client is granted more than it is allowed.
 fn check_scope(requested: &str, allowed: &ScopeSet) -> Result<(), RequestError> {
     for scope in requested.split(' ').filter(|_| !requested.is_empty()) {
-        check_scope_token(scope)
-            .map_err(|_| RequestError::InvalidScope("expected scope-tokens with one space between"))?;
+        check_scope_token(scope).map_err(|_| {
+            RequestError::InvalidScope("expected scope-tokens with one space between")
+        })?;
         if !allowed.meets_literal(scope) {
-            return Err(RequestError::InvalidScope("expected scopes that this client is allowed"));
+            return Err(RequestError::InvalidScope(
+                "expected scopes that this client is allowed",
+            ));
         }
     }
     Ok(())

@@ -9,11 +9,19 @@ use crate::policy::known_hosts::KnownHosts;
 /// Where nobody lists any, a listener on loopback answers to addresses and localhost alone: nothing else leads there, but
 /// for DNS rebinding. One that others can reach may have any name.
 pub(super) fn known_hosts(config: &Config, faults: &mut Vec<Fault>) -> KnownHosts {
-    let Some(admin) = &config.admin else { return KnownHosts::listed(Vec::new()) };
+    let Some(admin) = &config.admin else {
+        return KnownHosts::listed(Vec::new());
+    };
     let Some(hosts) = &admin.hosts else {
         let is_loopback = admin.listen.value.ip().is_loopback();
-        return if is_loopback { KnownHosts::listed(Vec::new()) } else { KnownHosts::unlisted() };
+        return if is_loopback {
+            KnownHosts::listed(Vec::new())
+        } else {
+            KnownHosts::unlisted()
+        };
     };
-    let parsed = hosts.iter().filter_map(|host| host_pattern(host).map_err(|fault| faults.push(*fault)).ok());
+    let parsed = hosts
+        .iter()
+        .filter_map(|host| host_pattern(host).map_err(|fault| faults.push(*fault)).ok());
     KnownHosts::listed(parsed.collect())
 }

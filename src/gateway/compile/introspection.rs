@@ -22,7 +22,13 @@ pub(super) fn compile(
     expectation: &Expectation,
 ) -> Result<Introspection, Box<Fault>> {
     let keys = || {
-        let missing = || Box::new(written.accept.fault("expected keys to verify answers with, but found none"));
+        let missing = || {
+            Box::new(
+                written
+                    .accept
+                    .fault("expected keys to verify answers with, but found none"),
+            )
+        };
         keys.cloned().ok_or_else(missing)
     };
     Ok(Introspection::new(Settings {
@@ -31,11 +37,18 @@ pub(super) fn compile(
         credentials: credentials(issuer, written, server)?,
         accepted: match written.accept.value {
             Accept::Json => Accepted::Json,
-            Accept::Jwt => Accepted::Signed { keys: keys()?, recipients: recipients(written, expectation) },
+            Accept::Jwt => Accepted::Signed {
+                keys: keys()?,
+                recipients: recipients(written, expectation),
+            },
             Accept::Phantom => Accepted::Phantom { keys: keys()? },
         },
         // An answer is the issuer's by where it came from, and may leave out when the token ends (RFC 7662 §2.2).
-        expectation: Expectation { issuer_required: false, expiry_required: false, ..expectation.clone() },
+        expectation: Expectation {
+            issuer_required: false,
+            expiry_required: false,
+            ..expectation.clone()
+        },
         conflict: written.conflict,
         cache_ttl: written.cache_ttl,
         negative_ttl: written.negative_ttl,
@@ -52,7 +65,12 @@ fn recipients(written: &config::Introspection, expectation: &Expectation) -> Vec
         ExpectedAudience::Any => &[][..],
         ExpectedAudience::OneOf { names, .. } => names,
     };
-    written.client_id().map(str::to_owned).into_iter().chain(audiences.iter().cloned()).collect()
+    written
+        .client_id()
+        .map(str::to_owned)
+        .into_iter()
+        .chain(audiences.iter().cloned())
+        .collect()
 }
 
 fn credentials(
@@ -61,29 +79,55 @@ fn credentials(
     server: &Server,
 ) -> Result<Credentials, Box<Fault>> {
     if let Some(secret) = issuer.secrets().find(|secret| secret.value.is_missing()) {
-        return Err(Box::new(secret.fault("expected a secret, but found none here")));
+        return Err(Box::new(
+            secret.fault("expected a secret, but found none here"),
+        ));
     }
     let secret = |client: &ClientSecret| SecretString::from(client.secret.value.expose());
     let basic = |client: &ClientSecret| ClientAuthentication::basic(&client.id, &secret(client));
     let client = match &written.authentication {
         Authentication::None(_) => ClientAuthentication::None,
         Authentication::Basic(client) => basic(client),
-        Authentication::Form(client) => {
-            ClientAuthentication::Form { client_id: client.id.clone(), client_secret: secret(client) }
-        }
-        Authentication::Bearer { client, token_endpoint, scope } => {
+        Authentication::Form(client) => ClientAuthentication::Form {
+            client_id: client.id.clone(),
+            client_secret: secret(client),
+        },
+        Authentication::Bearer {
+            client,
+            token_endpoint,
+            scope,
+        } => {
             let endpoint = server.endpoint(token_endpoint.as_ref(), EndpointName::Token);
-            return Ok(Credentials::OwnToken(OwnToken::new(endpoint, basic(client), scope.value.clone())));
+            return Ok(Credentials::OwnToken(OwnToken::new(
+                endpoint,
+                basic(client),
+                scope.value.clone(),
+            )));
         }
-        Authentication::PrivateKeyJwt { client_id, key, key_id, algorithm } => {
-            let pem = files::read(&key.value, MAX_NAMED).map(Zeroizing::new).map_err(|error| {
-                key.fault(format!("expected a private key in {}, but found {error}", key.value.display()))
-            })?;
+        Authentication::PrivateKeyJwt {
+            client_id,
+            key,
+            key_id,
+            algorithm,
+        } => {
+            let pem = files::read(&key.value, MAX_NAMED)
+                .map(Zeroizing::new)
+                .map_err(|error| {
+                    key.fault(format!(
+                        "expected a private key in {}, but found {error}",
+                        key.value.display()
+                    ))
+                })?;
             // The name was checked when the file was read.
             let algorithm = Algorithm::from_name(algorithm).unwrap_or(Algorithm::RS256);
-            let audience = issuer.issuer.first().map(|iss| iss.value.clone()).unwrap_or_default();
-            let assertions = Assertions::new(client_id.clone(), audience, &pem, algorithm, key_id.clone())
-                .map_err(|error| key.fault(error.to_string()))?;
+            let audience = issuer
+                .issuer
+                .first()
+                .map(|iss| iss.value.clone())
+                .unwrap_or_default();
+            let assertions =
+                Assertions::new(client_id.clone(), audience, &pem, algorithm, key_id.clone())
+                    .map_err(|error| key.fault(error.to_string()))?;
             ClientAuthentication::PrivateKeyJwt(Box::new(assertions))
         }
     };

@@ -17,7 +17,8 @@ use crate::oauth::scope::GrantedWildcards;
 use crate::telemetry::numbers::Durations;
 use crate::verify::jwt::KeySet;
 use crate::verify::{
-    Background, CacheLimit, Endpoint, EndpointName, Epoch, Fetcher, Issuer, KeyRing, KeyTiming, Keys, Metadata,
+    Background, CacheLimit, Endpoint, EndpointName, Epoch, Fetcher, Issuer, KeyRing, KeyTiming,
+    Keys, Metadata,
 };
 
 /// No key set is kept for less, whatever `Cache-Control` says.
@@ -45,7 +46,11 @@ pub(super) fn compile(
         match compile_one(issuer, trust, epoch) {
             Ok(issuer) => compiled.push(Arc::new(issuer)),
             Err(fault) => {
-                faults.extend(issuer.files().filter_map(|file| file.unreadable_beside(&fault)));
+                faults.extend(
+                    issuer
+                        .files()
+                        .filter_map(|file| file.unreadable_beside(&fault)),
+                );
                 faults.push(*fault);
             }
         }
@@ -58,15 +63,26 @@ pub(super) fn compile(
 pub(super) fn refuse_ambiguous(config: &Config, faults: &mut Vec<Fault>) {
     // Many routes accept the same issuers: the first of them is judged for all.
     let mut alike: BTreeMap<Vec<&str>, Vec<&config::Route>> = BTreeMap::new();
-    for route in config.routes.iter().filter(|route| !matches!(route.access, config::Access::Public)) {
-        let mut names: Vec<_> = route.issuers.iter().map(|name| name.value.as_str()).collect();
+    for route in config
+        .routes
+        .iter()
+        .filter(|route| !matches!(route.access, config::Access::Public))
+    {
+        let mut names: Vec<_> = route
+            .issuers
+            .iter()
+            .map(|name| name.value.as_str())
+            .collect();
         names.sort_unstable();
         alike.entry(names).or_default().push(route);
     }
     for (names, routes) in alike {
-        let Some(first) = routes.first() else { continue };
-        let is_accepted =
-            |issuer: &&config::Issuer| names.is_empty() || names.binary_search(&issuer.name.value.as_str()).is_ok();
+        let Some(first) = routes.first() else {
+            continue;
+        };
+        let is_accepted = |issuer: &&config::Issuer| {
+            names.is_empty() || names.binary_search(&issuer.name.value.as_str()).is_ok()
+        };
         let accepted: Vec<_> = config.issuers.iter().filter(is_accepted).collect();
         let others = match routes.len() - 1 {
             0 => String::new(),
@@ -80,7 +96,10 @@ pub(super) fn refuse_ambiguous(config: &Config, faults: &mut Vec<Fault>) {
 
 fn alike_prefixes(accepted: &[&config::Issuer], route: &config::Route, others: &str) -> Vec<Fault> {
     let mut faults = Vec::new();
-    let asked: Vec<_> = accepted.iter().filter(|issuer| issuer.introspection.is_some()).collect();
+    let asked: Vec<_> = accepted
+        .iter()
+        .filter(|issuer| issuer.introspection.is_some())
+        .collect();
     for (index, issuer) in asked.iter().enumerate() {
         let prefix = &issuer.token_prefix;
         let is_alike = |other: &&&&config::Issuer| {
@@ -98,14 +117,22 @@ fn alike_prefixes(accepted: &[&config::Issuer], route: &config::Route, others: &
                  {:?}{others}",
                 route.path.value
             );
-            let fault = if prefix.is_written() { prefix.fault(message) } else { issuer.name.fault(message) };
+            let fault = if prefix.is_written() {
+                prefix.fault(message)
+            } else {
+                issuer.name.fault(message)
+            };
             faults.push(fault.with_help(help));
         }
     }
     faults
 }
 
-fn issuers_of_one_name(accepted: &[&config::Issuer], route: &config::Route, others: &str) -> Vec<Fault> {
+fn issuers_of_one_name(
+    accepted: &[&config::Issuer],
+    route: &config::Route,
+    others: &str,
+) -> Vec<Fault> {
     let mut faults = Vec::new();
     let mut owners: BTreeMap<&str, &str> = BTreeMap::new();
     for issuer in accepted {
@@ -116,16 +143,20 @@ fn issuers_of_one_name(accepted: &[&config::Issuer], route: &config::Route, othe
                     iss.value, other, issuer.name.value
                 );
                 let place = route.issuers.first().unwrap_or(&route.path);
-                faults.push(
-                    place.fault(message).with_help(format!("name one of them in the issuers of the route{others}")),
-                );
+                faults.push(place.fault(message).with_help(format!(
+                    "name one of them in the issuers of the route{others}"
+                )));
             }
         }
     }
     faults
 }
 
-fn compile_one(issuer: &config::Issuer, trust: &Trust, epoch: &Epoch) -> Result<Issuer, Box<Fault>> {
+fn compile_one(
+    issuer: &config::Issuer,
+    trust: &Trust,
+    epoch: &Epoch,
+) -> Result<Issuer, Box<Fault>> {
     let name: Arc<str> = issuer.name.value.as_str().into();
     let server = Server::new(issuer, trust)?;
     let keys = match &issuer.keys {
@@ -135,7 +166,8 @@ fn compile_one(issuer: &config::Issuer, trust: &Trust, epoch: &Epoch) -> Result<
     let expectation = expectation(issuer, &name);
     let introspection = match &issuer.introspection {
         Some(asked) => {
-            let introspection = introspection::compile(issuer, asked, &server, keys.as_ref(), &expectation)?;
+            let introspection =
+                introspection::compile(issuer, asked, &server, keys.as_ref(), &expectation)?;
             Some(Arc::new(introspection))
         }
         None => None,
@@ -159,7 +191,10 @@ fn compile_one(issuer: &config::Issuer, trust: &Trust, epoch: &Epoch) -> Result<
 pub(super) fn cache_limit(issuer: &config::Issuer) -> CacheLimit {
     let entries = issuer.cache_entries as u64;
     match issuer.cache_bytes {
-        Some(bytes) => CacheLimit::Bytes { bytes: bytes as u64, entries },
+        Some(bytes) => CacheLimit::Bytes {
+            bytes: bytes as u64,
+            entries,
+        },
         None => CacheLimit::Entries(entries),
     }
 }
@@ -172,18 +207,26 @@ fn keys(
     epoch: &Epoch,
 ) -> Result<Keys, Box<Fault>> {
     // The names were checked when the file was read.
-    let algorithms: Vec<_> = issuer.algorithms.iter().filter_map(|name| Algorithm::from_name(&name.value)).collect();
+    let algorithms: Vec<_> = issuer
+        .algorithms
+        .iter()
+        .filter_map(|name| Algorithm::from_name(&name.value))
+        .collect();
     let endpoint = match source {
         KeySource::File(path) => {
             let jwks = keys_in(path)?;
             return Ok(Keys::Fixed(Arc::new(KeySet::new(&jwks, &algorithms))));
         }
         KeySource::SharedSecret(secret) if secret.value.is_missing() => {
-            return Err(Box::new(secret.fault("expected a secret, but found none here")));
+            return Err(Box::new(
+                secret.fault("expected a secret, but found none here"),
+            ));
         }
         KeySource::SharedSecret(secret) => {
             let keys = KeySet::shared_secret(secret.value.expose().as_bytes(), &algorithms);
-            return Ok(Keys::Fixed(Arc::new(keys.map_err(|error| secret.fault(error.to_string()))?)));
+            return Ok(Keys::Fixed(Arc::new(
+                keys.map_err(|error| secret.fault(error.to_string()))?,
+            )));
         }
         KeySource::Uri(url) => server.endpoint(Some(url), EndpointName::Jwks),
         KeySource::Discovered => server.endpoint(None, EndpointName::Jwks),
@@ -198,13 +241,25 @@ fn keys(
         longest_retry: LONGEST_RETRY,
     };
     let (name, fetcher) = (Arc::clone(name), server.fetcher.clone());
-    Ok(Keys::Published(Arc::new(KeyRing::new(name, endpoint, fetcher, algorithms, timing, epoch.clone()))))
+    Ok(Keys::Published(Arc::new(KeyRing::new(
+        name,
+        endpoint,
+        fetcher,
+        algorithms,
+        timing,
+        epoch.clone(),
+    ))))
 }
 
 fn keys_in(path: &Placed<PathBuf>) -> Result<Jwks, Box<Fault>> {
-    let unusable =
-        |found: String| path.fault(format!("expected a JWK set in {}, but found {found}", path.value.display()));
-    let document = files::read(&path.value, MAX_NAMED).map_err(|error| unusable(error.to_string()))?;
+    let unusable = |found: String| {
+        path.fault(format!(
+            "expected a JWK set in {}, but found {found}",
+            path.value.display()
+        ))
+    };
+    let document =
+        files::read(&path.value, MAX_NAMED).map_err(|error| unusable(error.to_string()))?;
     Ok(Jwks::parse(&document).map_err(|error| unusable(format!("none: {error}")))?)
 }
 
@@ -224,20 +279,33 @@ pub(super) struct Server {
 
 impl Server {
     fn new(issuer: &config::Issuer, trust: &Trust) -> Result<Self, Box<Fault>> {
-        let first = issuer.issuer.first().map(|iss| iss.value.clone()).unwrap_or_default();
+        let first = issuer
+            .issuer
+            .first()
+            .map(|iss| iss.value.clone())
+            .unwrap_or_default();
         let metadata = match &issuer.discovery {
             config::Discovery::At(url) => Metadata::at(first, url.to_string()),
             config::Discovery::WellKnown | config::Discovery::Off => Metadata::well_known(first),
         };
         let ca = issuer.tls_ca.as_ref();
-        let tls = trust.roots(ca, issuer.may_use_tls()).and_then(|roots| tls::client(roots, None));
+        let tls = trust
+            .roots(ca, issuer.may_use_tls())
+            .and_then(|roots| tls::client(roots, None));
         let tls = tls.map_err(|error| match ca {
             Some(ca) => ca.fault(error.to_string()),
             None => issuer.name.fault(error.to_string()),
         })?;
-        let fetcher = Fetcher::new(tls, issuer.connect_timeout, issuer.timeout)
-            .map_err(|error| issuer.name.fault(format!("cannot make an HTTP client: {error}")))?;
-        Ok(Self { fetcher, metadata: Arc::new(metadata) })
+        let fetcher =
+            Fetcher::new(tls, issuer.connect_timeout, issuer.timeout).map_err(|error| {
+                issuer
+                    .name
+                    .fault(format!("cannot make an HTTP client: {error}"))
+            })?;
+        Ok(Self {
+            fetcher,
+            metadata: Arc::new(metadata),
+        })
     }
 
     /// An endpoint of it: at the URL that is written, or wherever the metadata says.
@@ -256,9 +324,10 @@ fn expectation(issuer: &config::Issuer, name: &Arc<str>) -> Expectation {
         issuer_required: true,
         audience: match &issuer.audience {
             config::Audience::Any(_) => ExpectedAudience::Any,
-            config::Audience::OneOf(names) => {
-                ExpectedAudience::OneOf { names: texts(names), required: issuer.audience_required }
-            }
+            config::Audience::OneOf(names) => ExpectedAudience::OneOf {
+                names: texts(names),
+                required: issuer.audience_required,
+            },
         },
         required_claims: texts(&issuer.required_claims),
         scope_claims: texts(&issuer.scope_claims),

@@ -27,7 +27,12 @@ impl Origins {
             issuers: config
                 .issuers
                 .iter()
-                .map(|issuer| Origin::new(issuer.clone(), issuer.files().map(|file| &file.value).collect()))
+                .map(|issuer| {
+                    Origin::new(
+                        issuer.clone(),
+                        issuer.files().map(|file| &file.value).collect(),
+                    )
+                })
                 .collect(),
             // Their files are looked at all the time anyway.
             upstreams: config
@@ -41,7 +46,10 @@ impl Origins {
 
 impl<T: PartialEq> Origin<T> {
     fn new(written: T, files: Vec<&PathBuf>) -> Self {
-        Self { written, files: Content::of(files) }
+        Self {
+            written,
+            files: Content::of(files),
+        }
     }
 
     /// What was made of the same, among `made` of `origins`.

@@ -13,19 +13,35 @@ use crate::policy::requirement::{Requirement, ScopeRequirement, ScopeRequirement
 use crate::policy::route::{Overlap, Route, RouteTable};
 
 /// Compiles every route; there is a table only where none is faulty.
-pub(super) fn compile(config: &Config, faults: &mut Vec<Fault>) -> (Option<RouteTable>, Vec<Forwarding>) {
+pub(super) fn compile(
+    config: &Config,
+    faults: &mut Vec<Fault>,
+) -> (Option<RouteTable>, Vec<Forwarding>) {
     let before = faults.len();
     faults.extend(none_declared(config, &[]));
     let mut routes = Vec::new();
     let mut forwarding = Vec::new();
     let named = config.upstreams.iter().enumerate();
-    let issuers: HashSet<_> = config.issuers.iter().map(|issuer| issuer.name.value.as_str()).collect();
-    let upstreams: Upstreams<'_> = named.map(|(index, upstream)| (upstream.name.value.as_str(), index)).collect();
+    let issuers: HashSet<_> = config
+        .issuers
+        .iter()
+        .map(|issuer| issuer.name.value.as_str())
+        .collect();
+    let upstreams: Upstreams<'_> = named
+        .map(|(index, upstream)| (upstream.name.value.as_str(), index))
+        .collect();
     for written in &config.routes {
-        let Some(path) = kept(faults, pattern(&written.path)) else { continue };
+        let Some(path) = kept(faults, pattern(&written.path)) else {
+            continue;
+        };
         // Undeclared names were refused when the file was read; here they would be issuers that nobody is.
-        let undeclared = written.issuers.iter().filter(|name| !issuers.contains(name.value.as_str()));
-        faults.extend(undeclared.map(|name| name.fault("expected a declared issuer, but found none")));
+        let undeclared = written
+            .issuers
+            .iter()
+            .filter(|name| !issuers.contains(name.value.as_str()));
+        faults.extend(
+            undeclared.map(|name| name.fault("expected a declared issuer, but found none")),
+        );
         forwarding.extend(kept(faults, compile_forwarding(written, &path, &upstreams)));
         if let Some(route) = compile_route(written, path, config, faults) {
             routes.push(route);
@@ -55,7 +71,10 @@ fn clash(overlap: &Overlap, routes: &[&config::Route]) -> Fault {
         first.path.value,
         overlap.method
     );
-    second.path.fault(message).with_help("another host, path or methods in one of them tell them apart")
+    second
+        .path
+        .fault(message)
+        .with_help("another host, path or methods in one of them tell them apart")
 }
 
 /// A gateway without a route answers everything with 404: such a file was cut short, or is somebody's beginning.
@@ -65,15 +84,25 @@ fn none_declared(config: &Config, known: &[Fault]) -> Option<Fault> {
         return None;
     }
     let message = "expected at least one [[routes]], but found none".to_owned();
-    let help = "without a route every request gets 404; add one, with path, upstream, and scope or public".to_owned();
-    Some(Fault { key: "routes".to_owned(), span: None, message, help: Some(help) })
+    let help =
+        "without a route every request gets 404; add one, with path, upstream, and scope or public"
+            .to_owned();
+    Some(Fault {
+        key: "routes".to_owned(),
+        span: None,
+        message,
+        help: Some(help),
+    })
 }
 
 /// What is wrong with routes by themselves, whatever else is wrong with the file.
 pub(super) fn faults(config: &Config, known: &[Fault]) -> Vec<Fault> {
     let (mut faults, mut routes, mut sources) = (Vec::new(), Vec::new(), Vec::new());
     faults.extend(none_declared(config, known));
-    let faulty: HashSet<_> = known.iter().filter_map(|fault| route_key(&fault.key)).collect();
+    let faulty: HashSet<_> = known
+        .iter()
+        .filter_map(|fault| route_key(&fault.key))
+        .collect();
     for written in &config.routes {
         let before = faults.len();
         if let Some(path) = kept(&mut faults, pattern(&written.path)) {
@@ -81,7 +110,8 @@ pub(super) fn faults(config: &Config, known: &[Fault]) -> Vec<Fault> {
                 kept(&mut faults, segments_to_strip(prefix, &path));
             }
             // A host or method that could not be read may be what tells two of them apart.
-            let is_whole = route_key(written.path.key()).is_none_or(|route| !faulty.contains(route));
+            let is_whole =
+                route_key(written.path.key()).is_none_or(|route| !faulty.contains(route));
             let route = compile_route(written, path, config, &mut faults);
             if let Some(route) = route.filter(|_| is_whole && faults.len() == before) {
                 routes.push(route);
@@ -106,26 +136,48 @@ fn compile_route(
     config: &Config,
     faults: &mut Vec<Fault>,
 ) -> Option<Route> {
-    let hosts: Vec<_> = written.host.iter().filter_map(|host| kept(faults, host_pattern(host))).collect();
+    let hosts: Vec<_> = written
+        .host
+        .iter()
+        .filter_map(|host| kept(faults, host_pattern(host)))
+        .collect();
     let methods = if written.methods.is_empty() {
         Some(Methods::all())
     } else {
         let names = written.methods.iter().map(|method| method.value.as_str());
-        kept(faults, Methods::parse(names).map_err(|error| Box::new(written.methods[0].fault(error.to_string()))))
+        kept(
+            faults,
+            Methods::parse(names)
+                .map_err(|error| Box::new(written.methods[0].fault(error.to_string()))),
+        )
     };
     let sets: &[Placed<String>] = match &written.access {
         Access::Public | Access::AnyToken => &[],
         Access::Scope(scope) => std::slice::from_ref(scope),
         Access::AnyScope(sets) => sets,
     };
-    let any_of: Vec<_> = sets.iter().filter_map(|set| kept(faults, scope_requirement(set, &path))).collect();
+    let any_of: Vec<_> = sets
+        .iter()
+        .filter_map(|set| kept(faults, scope_requirement(set, &path)))
+        .collect();
     let requirement = match &written.access {
         Access::Public => Requirement::Public,
         Access::AnyToken | Access::Scope(_) | Access::AnyScope(_) => Requirement::Token { any_of },
     };
-    let issuers = written.issuers.iter().map(|name| Arc::from(name.value.as_str())).collect();
+    let issuers = written
+        .issuers
+        .iter()
+        .map(|name| Arc::from(name.value.as_str()))
+        .collect();
     let is_enforced = config.unenforced_by(written).is_none();
-    Some(Route { hosts, path, methods: methods?, requirement, issuers, is_enforced })
+    Some(Route {
+        hosts,
+        path,
+        methods: methods?,
+        requirement,
+        issuers,
+        is_enforced,
+    })
 }
 
 fn compile_forwarding(
@@ -134,10 +186,18 @@ fn compile_forwarding(
     upstreams: &Upstreams<'_>,
 ) -> Result<Forwarding, Box<Fault>> {
     let upstream = upstreams.get(written.upstream.value.as_str()).copied();
-    let hosts: Vec<_> = written.host.iter().map(|host| host.value.as_str()).collect();
+    let hosts: Vec<_> = written
+        .host
+        .iter()
+        .map(|host| host.value.as_str())
+        .collect();
     Ok(Forwarding {
         // Undeclared names were refused when the file was read.
-        upstream: upstream.ok_or_else(|| written.upstream.fault("expected a declared upstream, but found none"))?,
+        upstream: upstream.ok_or_else(|| {
+            written
+                .upstream
+                .fault("expected a declared upstream, but found none")
+        })?,
         label: path.as_str().into(),
         host: Some(hosts.join(", ").into()).filter(|_| !hosts.is_empty()),
         strip_segments: match &written.strip_prefix {
@@ -162,7 +222,10 @@ fn compile_forwarding(
 
 fn segments_to_strip(prefix: &Placed<String>, path: &RoutePattern) -> Result<usize, Box<Fault>> {
     let text = prefix.value.trim_end_matches('/');
-    let rest = path.as_str().strip_prefix(text).filter(|rest| rest.is_empty() || rest.starts_with('/'));
+    let rest = path
+        .as_str()
+        .strip_prefix(text)
+        .filter(|rest| rest.is_empty() || rest.starts_with('/'));
     let is_literal = text.starts_with('/') && !text.contains(['{', '}']);
     if rest.is_none() || !is_literal {
         let message = format!(
@@ -171,19 +234,31 @@ fn segments_to_strip(prefix: &Placed<String>, path: &RoutePattern) -> Result<usi
             prefix.value
         );
         let meant = format!("/{}", prefix.value.trim_matches('/'));
-        let fits = meant != prefix.value && segments_to_strip(&prefix.with_value(meant.clone()), path).is_ok();
+        let fits = meant != prefix.value
+            && segments_to_strip(&prefix.with_value(meant.clone()), path).is_ok();
         let help = fits.then(|| format!("did you mean {meant:?}?"));
-        return Err(Box::new(Fault { help, ..prefix.fault(message) }));
+        return Err(Box::new(Fault {
+            help,
+            ..prefix.fault(message)
+        }));
     }
     Ok(text.matches('/').count())
 }
 
-fn scope_requirement(set: &Placed<String>, path: &RoutePattern) -> Result<ScopeRequirement, Box<Fault>> {
+fn scope_requirement(
+    set: &Placed<String>,
+    path: &RoutePattern,
+) -> Result<ScopeRequirement, Box<Fault>> {
     let hint = |error: &ScopeRequirementError| match error {
         ScopeRequirementError::UnknownParameter { name, .. } => {
-            let names: Vec<_> = path.parameters().map(|name| format!("{{{name}}}")).collect();
+            let names: Vec<_> = path
+                .parameters()
+                .map(|name| format!("{{{name}}}"))
+                .collect();
             let near = config::did_you_mean(name, path.parameters());
-            near.or_else(|| Some(format!("the path has {}", names.join(", "))).filter(|_| !names.is_empty()))
+            near.or_else(|| {
+                Some(format!("the path has {}", names.join(", "))).filter(|_| !names.is_empty())
+            })
         }
         ScopeRequirementError::NotAScopeToken { .. }
         | ScopeRequirementError::NoScope
@@ -191,16 +266,33 @@ fn scope_requirement(set: &Placed<String>, path: &RoutePattern) -> Result<ScopeR
         | ScopeRequirementError::Braces(_)
         | ScopeRequirementError::Rest(_) => None,
     };
-    let refuse = |error: ScopeRequirementError| Box::new(Fault { help: hint(&error), ..set.fault(error.to_string()) });
+    let refuse = |error: ScopeRequirementError| {
+        Box::new(Fault {
+            help: hint(&error),
+            ..set.fault(error.to_string())
+        })
+    };
     ScopeRequirement::parse(&set.value, path).map_err(refuse)
 }
 
 fn pattern(path: &Placed<String>) -> Result<RoutePattern, Box<Fault>> {
-    let hint = || config::path_hint(&path.value, |proposed| RoutePattern::parse(proposed).is_ok());
-    parsed(path, RoutePattern::parse).map_err(|fault| Box::new(Fault { help: hint(), ..*fault }))
+    let hint = || {
+        config::path_hint(&path.value, |proposed| {
+            RoutePattern::parse(proposed).is_ok()
+        })
+    };
+    parsed(path, RoutePattern::parse).map_err(|fault| {
+        Box::new(Fault {
+            help: hint(),
+            ..*fault
+        })
+    })
 }
 
-fn parsed<T, E: ToString>(text: &Placed<String>, parse: impl FnOnce(&str) -> Result<T, E>) -> Result<T, Box<Fault>> {
+fn parsed<T, E: ToString>(
+    text: &Placed<String>,
+    parse: impl FnOnce(&str) -> Result<T, E>,
+) -> Result<T, Box<Fault>> {
     parse(&text.value).map_err(|error| Box::new(text.fault(error.to_string())))
 }
 

@@ -11,7 +11,9 @@ use super::Trust;
 use crate::config::{self, Config, Fault, Placed};
 use crate::net::Renewed;
 use crate::net::tls::{self, TlsError};
-use crate::upstream::{Balance, Check, Endpoints, HostSent, OfAllWorkers, Protocol, Resolver, Settings, Target};
+use crate::upstream::{
+    Balance, Check, Endpoints, HostSent, OfAllWorkers, Protocol, Resolver, Settings, Target,
+};
 
 /// Compiles every upstream, unless there is the `same` already; one that is faulty is left out.
 pub(super) fn compile(
@@ -29,7 +31,11 @@ pub(super) fn compile(
         match compile_one(upstream, config, trust) {
             Ok(settings) => compiled.push(Arc::new(settings)),
             Err(fault) => {
-                faults.extend(upstream.files().filter_map(|file| file.unreadable_beside(&fault)));
+                faults.extend(
+                    upstream
+                        .files()
+                        .filter_map(|file| file.unreadable_beside(&fault)),
+                );
                 faults.push(*fault);
             }
         }
@@ -37,18 +43,32 @@ pub(super) fn compile(
     compiled
 }
 
-fn compile_one(upstream: &config::Upstream, config: &Config, trust: &Trust) -> Result<Settings, Box<Fault>> {
+fn compile_one(
+    upstream: &config::Upstream,
+    config: &Config,
+    trust: &Trust,
+) -> Result<Settings, Box<Fault>> {
     let tls_name = upstream.tls_server_name.as_ref();
-    let targets: Vec<Target> =
-        upstream.targets.iter().map(|target| compile_target(target, tls_name)).collect::<Result<_, _>>()?;
+    let targets: Vec<Target> = upstream
+        .targets
+        .iter()
+        .map(|target| compile_target(target, tls_name))
+        .collect::<Result<_, _>>()?;
     let uses_tls = targets.iter().any(|target| target.tls_name.is_some());
-    let system = if uses_tls && upstream.tls_ca.is_none() { trust.system() } else { RootCertStore::empty() };
+    let system = if uses_tls && upstream.tls_ca.is_none() {
+        trust.system()
+    } else {
+        RootCertStore::empty()
+    };
     let protocol = match upstream.protocol {
         config::Protocol::Http1 => Protocol::Http1,
         config::Protocol::Http2 => Protocol::Http2,
     };
     let tls = credentials(upstream, protocol, system).map_err(|error| {
-        match upstream.files().find(|file| error.path() == Some(&*file.value)) {
+        match upstream
+            .files()
+            .find(|file| error.path() == Some(&*file.value))
+        {
             Some(file) => file.fault(error.to_string()),
             None => upstream.name.fault(error.to_string()),
         }
@@ -92,36 +112,71 @@ fn credentials(
     system: RootCertStore,
 ) -> Result<Renewed<ClientConfig>, TlsError> {
     let ca = upstream.tls_ca.as_ref().map(|ca| ca.value.clone());
-    let shown = upstream.tls_client.as_ref().map(|shown| (shown.certificate.value.clone(), shown.key.value.clone()));
-    let files = ca.iter().chain(shown.iter().flat_map(|(certificate, key)| [certificate, key])).cloned().collect();
-    Renewed::new(format!("upstream {}", upstream.name.value), files, move || {
-        let roots = ca.as_deref().map_or_else(|| Ok(system.clone()), tls::roots_from)?;
-        let shown = shown.as_ref().map(|(certificate, key)| (certificate.as_path(), key.as_path()));
-        let mut config = tls::client(roots, shown)?;
-        config.alpn_protocols = match protocol {
-            Protocol::Http1 => vec![tls::HTTP1.to_vec()],
-            Protocol::Http2 => vec![tls::HTTP2.to_vec()],
-        };
-        Ok(config)
-    })
+    let shown = upstream
+        .tls_client
+        .as_ref()
+        .map(|shown| (shown.certificate.value.clone(), shown.key.value.clone()));
+    let files = ca
+        .iter()
+        .chain(
+            shown
+                .iter()
+                .flat_map(|(certificate, key)| [certificate, key]),
+        )
+        .cloned()
+        .collect();
+    Renewed::new(
+        format!("upstream {}", upstream.name.value),
+        files,
+        move || {
+            let roots = ca
+                .as_deref()
+                .map_or_else(|| Ok(system.clone()), tls::roots_from)?;
+            let shown = shown
+                .as_ref()
+                .map(|(certificate, key)| (certificate.as_path(), key.as_path()));
+            let mut config = tls::client(roots, shown)?;
+            config.alpn_protocols = match protocol {
+                Protocol::Http1 => vec![tls::HTTP1.to_vec()],
+                Protocol::Http2 => vec![tls::HTTP2.to_vec()],
+            };
+            Ok(config)
+        },
+    )
 }
 
-fn compile_target(target: &Placed<Url>, tls_name: Option<&Placed<String>>) -> Result<Target, Box<Fault>> {
+fn compile_target(
+    target: &Placed<Url>,
+    tls_name: Option<&Placed<String>>,
+) -> Result<Target, Box<Fault>> {
     let url = &target.value;
     // Both were found in it when the file was read.
-    let (host, port) = (url.host_str().unwrap_or_default(), url.port_or_known_default().unwrap_or(80));
+    let (host, port) = (
+        url.host_str().unwrap_or_default(),
+        url.port_or_known_default().unwrap_or(80),
+    );
     let authority = match url.port() {
         Some(port) => header_value(&format!("{host}:{port}")),
         None => header_value(host),
     };
     // A URL has an IPv6 address in brackets; neither a resolver nor a certificate does.
-    let host = host.trim_start_matches('[').trim_end_matches(']').to_owned();
+    let host = host
+        .trim_start_matches('[')
+        .trim_end_matches(']')
+        .to_owned();
     let tls_name = match (url.scheme(), tls_name) {
-        ("https", Some(name)) => Some(server_name(&name.value).map_err(|message| name.fault(message))?),
+        ("https", Some(name)) => {
+            Some(server_name(&name.value).map_err(|message| name.fault(message))?)
+        }
         ("https", None) => Some(server_name(&host).map_err(|message| target.fault(message))?),
         _ => None,
     };
-    Ok(Target { host, port, authority, tls_name })
+    Ok(Target {
+        host,
+        port,
+        authority,
+        tls_name,
+    })
 }
 
 fn server_name(name: &str) -> Result<ServerName<'static>, String> {

@@ -7,7 +7,10 @@ use super::*;
 /// Literals without indexing, without the Huffman code.
 fn literals(fields: &[(&str, &str)]) -> Vec<u8> {
     let text = |text: &str| [&[u8::try_from(text.len()).expect("short")], text.as_bytes()].concat();
-    fields.iter().flat_map(|(name, value)| [vec![0], text(name), text(value)].concat()).collect()
+    fields
+        .iter()
+        .flat_map(|(name, value)| [vec![0], text(name), text(value)].concat())
+        .collect()
 }
 
 /// What is malformed of these blocks, which come in pieces of so many octets.
@@ -32,7 +35,10 @@ fn pseudo_fields_of_requests_are_out_of_place_in_responses() {
         (vec![0x08, 3, b'2', b'9', b'9'], false),
         // The same in the Huffman code, name and value (RFC 7541 §C.6.1: 302).
         (vec![0x48, 0x82, 0x64, 0x02], false),
-        ([&[0x00, 0x85], STATUS_CODED, &[0x82, 0x64, 0x02]].concat(), false),
+        (
+            [&[0x00, 0x85], STATUS_CODED, &[0x82, 0x64, 0x02]].concat(),
+            false,
+        ),
         (literals(&[(":status", "200"), (":path", "/")]), true),
         (literals(&[(":path", "/"), (":status", "200")]), true),
         (vec![0x88, 0x84], true),
@@ -40,13 +46,25 @@ fn pseudo_fields_of_requests_are_out_of_place_in_responses() {
         (vec![0x88, 0x87], true),
         (vec![0x88, 0x41, 1, b'a'], true),
         // `:path` in the Huffman code.
-        (vec![0x88, 0x00, 0x84, 0xb9, 0x58, 0xd3, 0x3f, 1, b'/'], true),
+        (
+            vec![0x88, 0x00, 0x84, 0xb9, 0x58, 0xd3, 0x3f, 1, b'/'],
+            true,
+        ),
         (literals(&[(":status", "200"), (":protocol", "x")]), true),
         (literals(&[(":status", "200"), (":statuses", "x")]), true),
-        (literals(&[(":status", "200"), (&long, &long), (&long, ""), ("", "")]), false),
-        (literals(&[(":status", "200"), (&long, &long), (":path", "")]), true),
+        (
+            literals(&[(":status", "200"), (&long, &long), (&long, ""), ("", "")]),
+            false,
+        ),
+        (
+            literals(&[(":status", "200"), (&long, &long), (":path", "")]),
+            true,
+        ),
         // A value that looks like fields.
-        (literals(&[(":status", "200"), ("x", "\u{4}\u{4}:path")]), false),
+        (
+            literals(&[(":status", "200"), ("x", "\u{4}\u{4}:path")]),
+            false,
+        ),
     ] {
         for piece in 1..=block.len() {
             let found = malformed(Sender::Server, &[(1, true, &block)], piece);
@@ -69,9 +87,18 @@ fn every_pseudo_field_is_out_of_place_in_trailers() {
     ] {
         for (sender, head) in [(Sender::Client, &request), (Sender::Server, &response)] {
             // Beside another stream, and one that was whole with its head.
-            let blocks: [(u32, bool, &[u8]); 5] =
-                [(1, false, head), (3, true, head), (5, false, head), (1, true, &trailers), (5, true, &literals(&[]))];
-            assert_eq!(malformed(sender, &blocks, 7) == [1], expected, "{sender:?}: {trailers:?}");
+            let blocks: [(u32, bool, &[u8]); 5] = [
+                (1, false, head),
+                (3, true, head),
+                (5, false, head),
+                (1, true, &trailers),
+                (5, true, &literals(&[])),
+            ];
+            assert_eq!(
+                malformed(sender, &blocks, 7) == [1],
+                expected,
+                "{sender:?}: {trailers:?}"
+            );
         }
     }
 }
@@ -79,9 +106,17 @@ fn every_pseudo_field_is_out_of_place_in_trailers() {
 #[test]
 fn interim_responses_are_no_final_ones() {
     let coded_103 = vec![0x08, 0x82, 0x08, 0x0c];
-    for interim in [literals(&[(":status", "103")]), coded_103, vec![0x48, 3, b'1', b'0', b'3']] {
-        let blocks: [(u32, bool, &[u8]); 4] =
-            [(1, false, &interim), (1, false, &interim), (1, false, &[0x88]), (1, true, &literals(&[("a", "b")]))];
+    for interim in [
+        literals(&[(":status", "103")]),
+        coded_103,
+        vec![0x48, 3, b'1', b'0', b'3'],
+    ] {
+        let blocks: [(u32, bool, &[u8]); 4] = [
+            (1, false, &interim),
+            (1, false, &interim),
+            (1, false, &[0x88]),
+            (1, true, &literals(&[("a", "b")])),
+        ];
         assert_eq!(malformed(Sender::Server, &blocks, 3), [0; 0], "{interim:?}");
     }
 }
@@ -101,12 +136,19 @@ fn entries_of_the_dynamic_table_keep_their_kind() {
         fields.read(block);
         fields.end().is_some()
     };
-    assert_eq!(learns.map(|block| next(1, &block)), [false, true, false, false]);
+    assert_eq!(
+        learns.map(|block| next(1, &block)),
+        [false, true, false, false]
+    );
     // From the newest: 103, a, :path, 299. Nothing is learnt by looking.
     for (index, is_malformed) in [(62, false), (63, false), (64, true), (65, false)] {
         assert_eq!(next(3, &[0x88, 0x80 | index]), is_malformed, "{index}");
         // As the name of a literal that is not learnt: 15 and the rest.
-        assert_eq!(next(5, &[0x88, 0x0f, index - 15, 1, b'x']), is_malformed, "{index}");
+        assert_eq!(
+            next(5, &[0x88, 0x0f, index - 15, 1, b'x']),
+            is_malformed,
+            "{index}"
+        );
     }
     // A table of another size changes no index of what is left; 100 more move them on.
     assert!(next(7, &[0x3f, 0x10, 0x88, 0x80 | 64]));

@@ -49,11 +49,17 @@ impl Claims {
             expected: rule.expected(expected),
             broken: rule.judge(self, expected, now).err(),
         });
-        let claim = expected.scope_claims.iter().find(|claim| self.members.contains_key(*claim));
+        let claim = expected
+            .scope_claims
+            .iter()
+            .find(|claim| self.members.contains_key(*claim));
         let scopes = Check {
             claim: claim.map_or("scope", String::as_str).to_owned(),
             found: claim.map_or(Told::Nothing, |claim| self.told(claim)),
-            expected: format!("at most {MAX_GRANTED_SCOPES} scopes, in {}", expected.scope_claims.join(" or ")),
+            expected: format!(
+                "at most {MAX_GRANTED_SCOPES} scopes, in {}",
+                expected.scope_claims.join(" or ")
+            ),
             broken: self.scopes(expected).err(),
         };
         by_rule.chain([scopes]).collect()
@@ -68,7 +74,10 @@ impl Claims {
     /// The claims of a good token, to be looked at once more.
     #[must_use]
     pub fn of(token: &ActiveToken) -> Self {
-        Self { members: token.claims.clone(), size: token.size }
+        Self {
+            members: token.claims.clone(),
+            size: token.size,
+        }
     }
 
     fn told(&self, claim: &str) -> Told {
@@ -111,20 +120,34 @@ impl Rule {
 
     fn found(self, claims: &Claims, expected: &Expectation, now: UnixTime) -> Told {
         match self {
-            Self::Kind => claims.naming_another_kind().map_or(Told::Nothing, |claim| claims.told(claim)),
-            Self::Expiry | Self::NotBefore | Self::IssuedAt => match claims.time(self.claim(), expected.expiry_unit) {
-                Ok(Some(at)) => Told::Time { at, ahead: at.since(now), ago: now.since(at) },
-                Ok(None) | Err(_) => claims.told(self.claim()),
-            },
-            Self::RequiredClaims => claims.missing(expected).map_or(Told::Nothing, |claim| claims.told(claim)),
-            Self::TokenType | Self::Issuer | Self::Audience | Self::Binding => claims.told(self.claim()),
+            Self::Kind => claims
+                .naming_another_kind()
+                .map_or(Told::Nothing, |claim| claims.told(claim)),
+            Self::Expiry | Self::NotBefore | Self::IssuedAt => {
+                match claims.time(self.claim(), expected.expiry_unit) {
+                    Ok(Some(at)) => Told::Time {
+                        at,
+                        ahead: at.since(now),
+                        ago: now.since(at),
+                    },
+                    Ok(None) | Err(_) => claims.told(self.claim()),
+                }
+            }
+            Self::RequiredClaims => claims
+                .missing(expected)
+                .map_or(Told::Nothing, |claim| claims.told(claim)),
+            Self::TokenType | Self::Issuer | Self::Audience | Self::Binding => {
+                claims.told(self.claim())
+            }
         }
     }
 
     fn expected(self, expected: &Expectation) -> String {
         let or_none = |needed: bool| if needed { "" } else { ", or none" };
         match self {
-            Self::Kind => "no claim that other kinds of token have, such as nonce or token_use".to_owned(),
+            Self::Kind => {
+                "no claim that other kinds of token have, such as nonce or token_use".to_owned()
+            }
             Self::TokenType => "Bearer, or none".to_owned(),
             Self::Issuer => one_of(&expected.issuers) + or_none(expected.issuer_required),
             Self::Audience => match &expected.audience {
@@ -133,15 +156,27 @@ impl Rule {
             },
             Self::Expiry => format!(
                 "a time to come, at most ten years ahead{}, with a leeway of {} s{}",
-                if expected.accept_unbounded_expiry { " or for ever" } else { "" },
+                if expected.accept_unbounded_expiry {
+                    " or for ever"
+                } else {
+                    ""
+                },
                 expected.leeway.as_secs(),
                 or_none(expected.expiry_required)
             ),
             Self::NotBefore | Self::IssuedAt => {
-                format!("a time that has come, with a leeway of {} s, or none", expected.leeway.as_secs())
+                format!(
+                    "a time that has come, with a leeway of {} s, or none",
+                    expected.leeway.as_secs()
+                )
             }
-            Self::RequiredClaims if expected.required_claims.is_empty() => "nothing more".to_owned(),
-            Self::RequiredClaims => format!("something for each of {}", expected.required_claims.join(", ")),
+            Self::RequiredClaims if expected.required_claims.is_empty() => {
+                "nothing more".to_owned()
+            }
+            Self::RequiredClaims => format!(
+                "something for each of {}",
+                expected.required_claims.join(", ")
+            ),
             Self::Binding if expected.ignore_cnf => "anything (insecure_ignore_cnf)".to_owned(),
             Self::Binding => "none: scopegate cannot ask for the proof".to_owned(),
         }
@@ -149,5 +184,9 @@ impl Rule {
 }
 
 pub(super) fn one_of(names: &[String]) -> String {
-    names.iter().map(|name| format!("{name:?}")).collect::<Vec<_>>().join(" or ")
+    names
+        .iter()
+        .map(|name| format!("{name:?}"))
+        .collect::<Vec<_>>()
+        .join(" or ")
 }

@@ -63,7 +63,9 @@ pub enum ClaimsError {
         claim: &'static str,
     },
     /// `exp` lies more than ten years ahead: a token for ever, or a wrong unit.
-    #[error("expected exp within ten years, but found {at} (see expiry_unit and accept_unbounded_expiry)")]
+    #[error(
+        "expected exp within ten years, but found {at} (see expiry_unit and accept_unbounded_expiry)"
+    )]
     UnboundedExpiry {
         /// `exp`
         at: UnixTime,

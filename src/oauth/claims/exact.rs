@@ -53,10 +53,17 @@ impl ActiveToken {
         match self.claims.get(name) {
             None | Some(Value::Null) => Ok(None),
             Some(Value::String(text)) => text_exactly(text).map(|text| Some(Cow::Borrowed(text))),
-            Some(Value::Number(number)) => number_exactly(number).map(|number| Some(Cow::Owned(number.to_string()))),
-            Some(Value::Bool(boolean)) => Ok(Some(Cow::Borrowed(if *boolean { "true" } else { "false" }))),
+            Some(Value::Number(number)) => {
+                number_exactly(number).map(|number| Some(Cow::Owned(number.to_string())))
+            }
+            Some(Value::Bool(boolean)) => {
+                Ok(Some(Cow::Borrowed(if *boolean { "true" } else { "false" })))
+            }
             Some(Value::Array(items)) => {
-                let items = items.iter().map(item_exactly).collect::<Result<Vec<_>, _>>()?;
+                let items = items
+                    .iter()
+                    .map(item_exactly)
+                    .collect::<Result<Vec<_>, _>>()?;
                 Ok(Some(Cow::Owned(items.join(" "))))
             }
             Some(Value::Object(_)) => Err(Inexact::Structure),
@@ -68,7 +75,9 @@ impl ActiveToken {
     /// # Errors
     /// [`Inexact::Number`]; everything else can be told in JSON.
     pub fn claim_as_json(&self, name: &str) -> Result<Option<String>, Inexact> {
-        let Some(value) = self.claims.get(name) else { return Ok(None) };
+        let Some(value) = self.claims.get(name) else {
+            return Ok(None);
+        };
         numbers_exactly(value)?;
         let mut json = Vec::new();
         // Memory does not fail to be written to, and a value that was read can be written.
@@ -82,7 +91,11 @@ fn text_exactly(text: &str) -> Result<&str, Inexact> {
         return Err(Inexact::Control);
     }
     // Of Unicode, too: who reads the bytes as Latin-1, or trims as many languages do, drops more than RFC 9110 has dropped.
-    if text.trim().len() == text.len() { Ok(text) } else { Err(Inexact::OuterWhiteSpace) }
+    if text.trim().len() == text.len() {
+        Ok(text)
+    } else {
+        Err(Inexact::OuterWhiteSpace)
+    }
 }
 
 fn item_exactly(item: &Value) -> Result<&str, Inexact> {
@@ -90,13 +103,24 @@ fn item_exactly(item: &Value) -> Result<&str, Inexact> {
     if text.is_empty() {
         return Err(Inexact::EmptyItem);
     }
-    if text.contains(char::is_whitespace) { Err(Inexact::ItemWithWhiteSpace) } else { Ok(text) }
+    if text.contains(char::is_whitespace) {
+        Err(Inexact::ItemWithWhiteSpace)
+    } else {
+        Ok(text)
+    }
 }
 
 fn number_exactly(number: &Number) -> Result<&Number, Inexact> {
-    let is_exact =
-        number.is_i64() || number.is_u64() || number.as_f64().is_some_and(|float| float.abs() < INEXACT_FROM);
-    if is_exact { Ok(number) } else { Err(Inexact::Number) }
+    let is_exact = number.is_i64()
+        || number.is_u64()
+        || number
+            .as_f64()
+            .is_some_and(|float| float.abs() < INEXACT_FROM);
+    if is_exact {
+        Ok(number)
+    } else {
+        Err(Inexact::Number)
+    }
 }
 
 // As deep as a value may be that was read: 128 levels.
@@ -113,7 +137,11 @@ fn numbers_exactly(value: &Value) -> Result<(), Inexact> {
 struct Ascii;
 
 impl Formatter for Ascii {
-    fn write_string_fragment<W: ?Sized + io::Write>(&mut self, writer: &mut W, fragment: &str) -> io::Result<()> {
+    fn write_string_fragment<W: ?Sized + io::Write>(
+        &mut self,
+        writer: &mut W,
+        fragment: &str,
+    ) -> io::Result<()> {
         let is_escaped = |character: char| !character.is_ascii() || character.is_ascii_control();
         let mut rest = fragment;
         while let Some(at) = rest.find(is_escaped) {
@@ -154,7 +182,9 @@ mod tests {
     }
 
     fn text_of(claim: &Value) -> Result<Option<String>, Inexact> {
-        token(claim).claim_as_text("claim").map(|text| text.map(Cow::into_owned))
+        token(claim)
+            .claim_as_text("claim")
+            .map(|text| text.map(Cow::into_owned))
     }
 
     fn json_of(claim: &Value) -> Result<Option<String>, Inexact> {
@@ -232,7 +262,8 @@ mod tests {
         leaf.prop_recursive(3, 16, 4, move |inner| {
             prop_oneof![
                 prop::collection::vec(inner.clone(), 0..4).prop_map(Value::from),
-                prop::collection::btree_map(text, inner, 0..3).prop_map(|members| members.into_iter().collect()),
+                prop::collection::btree_map(text, inner, 0..3)
+                    .prop_map(|members| members.into_iter().collect()),
             ]
         })
     }

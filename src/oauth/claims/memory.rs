@@ -35,7 +35,11 @@ impl ActiveToken {
     /// Bytes of memory that it takes behind an `Arc`, with all that it owns.
     #[must_use]
     pub fn memory(&self) -> usize {
-        let scopes = self.scopes.iter().map(|scope| allocated(scope.len())).sum::<usize>();
+        let scopes = self
+            .scopes
+            .iter()
+            .map(|scope| allocated(scope.len()))
+            .sum::<usize>();
         let scopes = scopes + allocated(self.scopes.iter().len() * size_of::<ScopePattern>());
         allocated_arc::<Self>() + members(&self.claims) + scopes
     }
@@ -47,10 +51,15 @@ fn members(members: &Map<String, Value>) -> usize {
         1..=NODE_MEMBERS => allocated(NODE_BYTES),
         more => {
             let leaves = more.div_ceil(USUAL_NODE_MEMBERS);
-            leaves * allocated(NODE_BYTES) + leaves.div_ceil(USUAL_NODE_MEMBERS) * allocated(INNER_NODE_BYTES)
+            leaves * allocated(NODE_BYTES)
+                + leaves.div_ceil(USUAL_NODE_MEMBERS) * allocated(INNER_NODE_BYTES)
         }
     };
-    nodes + members.iter().map(|(name, value)| allocated(name.capacity()) + beyond_itself(value)).sum::<usize>()
+    nodes
+        + members
+            .iter()
+            .map(|(name, value)| allocated(name.capacity()) + beyond_itself(value))
+            .sum::<usize>()
 }
 
 // As deep as a value may be that was read: 128 levels.
@@ -59,7 +68,8 @@ fn beyond_itself(value: &Value) -> usize {
         Value::Null | Value::Bool(_) | Value::Number(_) => 0,
         Value::String(text) => allocated(text.capacity()),
         Value::Array(items) => {
-            allocated(items.capacity() * size_of::<Value>()) + items.iter().map(beyond_itself).sum::<usize>()
+            allocated(items.capacity() * size_of::<Value>())
+                + items.iter().map(beyond_itself).sum::<usize>()
         }
         Value::Object(inner) => members(inner),
     }
@@ -71,7 +81,15 @@ mod tests {
 
     #[test]
     fn allocations_come_in_steps_of_sixteen() {
-        let told = [(0, 0), (1, 32), (24, 32), (25, 48), (40, 48), (41, 64), (632, 640)];
+        let told = [
+            (0, 0),
+            (1, 32),
+            (24, 32),
+            (25, 48),
+            (40, 48),
+            (41, 64),
+            (632, 640),
+        ];
         assert_eq!(told.map(|(bytes, _)| (bytes, allocated(bytes))), told);
     }
 }

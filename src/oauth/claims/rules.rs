@@ -48,7 +48,12 @@ impl Rule {
         Self::Binding,
     ];
 
-    pub(super) fn judge(self, claims: &Claims, expected: &Expectation, now: UnixTime) -> Result<(), ClaimsError> {
+    pub(super) fn judge(
+        self,
+        claims: &Claims,
+        expected: &Expectation,
+        now: UnixTime,
+    ) -> Result<(), ClaimsError> {
         match self {
             Self::Kind => claims.check_kind(),
             Self::TokenType => claims.check_token_type(expected),
@@ -68,11 +73,16 @@ impl Rule {
 
 impl Claims {
     pub(super) fn naming_another_kind(&self) -> Option<&'static str> {
-        if let Some(claim) = FOREIGN.into_iter().find(|claim| self.members.contains_key(*claim)) {
+        if let Some(claim) = FOREIGN
+            .into_iter()
+            .find(|claim| self.members.contains_key(*claim))
+        {
             return Some(claim);
         }
         let names_another_kind = |claim: &str| {
-            self.members.get(claim).is_some_and(|kind| !kind.as_str().is_some_and(is_name_of_an_access_token))
+            self.members
+                .get(claim)
+                .is_some_and(|kind| !kind.as_str().is_some_and(is_name_of_an_access_token))
         };
         NAMING.into_iter().find(|claim| names_another_kind(claim))
     }
@@ -90,9 +100,17 @@ impl Claims {
         match self.members.get("token_type") {
             None => Ok(()),
             Some(Value::String(kind)) if is_name_of_an_access_token(kind) => Ok(()),
-            Some(Value::String(kind)) if kind.eq_ignore_ascii_case("DPoP") && expected.ignore_cnf => Ok(()),
-            Some(Value::String(kind)) if kind.eq_ignore_ascii_case("DPoP") => Err(ClaimsError::SenderConstrained),
-            Some(_) => Err(ClaimsError::OtherKindOfToken { claim: "token_type" }),
+            Some(Value::String(kind))
+                if kind.eq_ignore_ascii_case("DPoP") && expected.ignore_cnf =>
+            {
+                Ok(())
+            }
+            Some(Value::String(kind)) if kind.eq_ignore_ascii_case("DPoP") => {
+                Err(ClaimsError::SenderConstrained)
+            }
+            Some(_) => Err(ClaimsError::OtherKindOfToken {
+                claim: "token_type",
+            }),
         }
     }
 
@@ -103,14 +121,23 @@ impl Claims {
             Some(Value::String(issuer)) if expected.issuers.contains(issuer) => Ok(()),
             Some(other) => {
                 let names = || expected.issuers.iter().map(String::as_str);
-                let (expected, hint) = (issuer_name::listed(names()), issuer_name::hint(other.as_str(), names()));
-                Err(ClaimsError::WrongIssuer { expected, hint, found: other.as_str().map(shortened) })
+                let (expected, hint) = (
+                    issuer_name::listed(names()),
+                    issuer_name::hint(other.as_str(), names()),
+                );
+                Err(ClaimsError::WrongIssuer {
+                    expected,
+                    hint,
+                    found: other.as_str().map(shortened),
+                })
             }
         }
     }
 
     fn check_audience(&self, expected: &ExpectedAudience) -> Result<(), ClaimsError> {
-        let ExpectedAudience::OneOf { names, required } = expected else { return Ok(()) };
+        let ExpectedAudience::OneOf { names, required } = expected else {
+            return Ok(());
+        };
         let is_ours = |audience: &str| names.iter().any(|name| name == audience);
         let audience = match self.members.get("aud") {
             None if *required => return Err(ClaimsError::MissingAudience),
@@ -121,26 +148,34 @@ impl Claims {
             Value::String(audience) => is_ours(audience),
             // An array is good as a whole or not at all: a number in it means that somebody else wrote it.
             Value::Array(audiences) => {
-                audiences.iter().all(Value::is_string) && audiences.iter().filter_map(Value::as_str).any(is_ours)
+                audiences.iter().all(Value::is_string)
+                    && audiences.iter().filter_map(Value::as_str).any(is_ours)
             }
             Value::Null | Value::Bool(_) | Value::Number(_) | Value::Object(_) => false,
         };
         if fits {
             return Ok(());
         }
-        Err(ClaimsError::WrongAudience { expected: shortened(&one_of(names)), found: shown(Some(audience)) })
+        Err(ClaimsError::WrongAudience {
+            expected: shortened(&one_of(names)),
+            found: shown(Some(audience)),
+        })
     }
 
     fn check_not_before(&self, expected: &Expectation, now: UnixTime) -> Result<(), ClaimsError> {
         match self.time("nbf", expected.expiry_unit)? {
-            Some(from) if now < from.earlier_by(expected.leeway) => Err(ClaimsError::NotYetValid { from }),
+            Some(from) if now < from.earlier_by(expected.leeway) => {
+                Err(ClaimsError::NotYetValid { from })
+            }
             Some(_) | None => Ok(()),
         }
     }
 
     fn check_issued_at(&self, expected: &Expectation, now: UnixTime) -> Result<(), ClaimsError> {
         match self.time("iat", expected.expiry_unit)? {
-            Some(at) if at > now.later_by(expected.leeway) => Err(ClaimsError::IssuedInFuture { at }),
+            Some(at) if at > now.later_by(expected.leeway) => {
+                Err(ClaimsError::IssuedInFuture { at })
+            }
             Some(_) | None => Ok(()),
         }
     }
@@ -159,11 +194,21 @@ impl Claims {
 }
 
 fn is_name_of_an_access_token(kind: &str) -> bool {
-    ["access_token", "access", "bearer", "at+jwt", "application/at+jwt", "at"]
-        .iter()
-        .any(|name| kind.eq_ignore_ascii_case(name))
+    [
+        "access_token",
+        "access",
+        "bearer",
+        "at+jwt",
+        "application/at+jwt",
+        "at",
+    ]
+    .iter()
+    .any(|name| kind.eq_ignore_ascii_case(name))
 }
 
 pub(super) fn shown(value: Option<&Value>) -> String {
-    value.map_or_else(|| "nothing".to_owned(), |value| shortened(&value.to_string()))
+    value.map_or_else(
+        || "nothing".to_owned(),
+        |value| shortened(&value.to_string()),
+    )
 }

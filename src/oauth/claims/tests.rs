@@ -20,14 +20,38 @@ fn good_claims_become_an_active_token() {
 // R15
 #[test]
 fn claims_of_other_kinds_of_token_are_refused() {
-    for claim in ["nonce", "at_hash", "c_hash", "events", "htm", "htu", "token_introspection"] {
+    for claim in [
+        "nonce",
+        "at_hash",
+        "c_hash",
+        "events",
+        "htm",
+        "htu",
+        "token_introspection",
+    ] {
         for value in [json!("x"), json!({}), json!(null), json!(false)] {
-            assert_eq!(reason(&with(claim, value)), Some("other_kind_of_token"), "{claim}");
+            assert_eq!(
+                reason(&with(claim, value)),
+                Some("other_kind_of_token"),
+                "{claim}"
+            );
         }
     }
     for claim in ["token_use", "typ", "tokenName", "purpose"] {
-        for access in ["access_token", "access", "Bearer", "bearer", "at+jwt", "application/AT+JWT", "at"] {
-            assert_eq!(reason(&with(claim, json!(access))), None, "{claim} {access}");
+        for access in [
+            "access_token",
+            "access",
+            "Bearer",
+            "bearer",
+            "at+jwt",
+            "application/AT+JWT",
+            "at",
+        ] {
+            assert_eq!(
+                reason(&with(claim, json!(access))),
+                None,
+                "{claim} {access}"
+            );
         }
         for other in [
             json!("id"),
@@ -45,7 +69,11 @@ fn claims_of_other_kinds_of_token_are_refused() {
             json!(1),
             json!(["access_token"]),
         ] {
-            assert_eq!(reason(&with(claim, other.clone())), Some("other_kind_of_token"), "{claim} {other}");
+            assert_eq!(
+                reason(&with(claim, other.clone())),
+                Some("other_kind_of_token"),
+                "{claim} {other}"
+            );
         }
     }
 }
@@ -54,30 +82,76 @@ fn claims_of_other_kinds_of_token_are_refused() {
 #[test]
 fn token_that_is_not_to_be_used_as_bearer_is_refused() {
     for used_as_bearer in ["Bearer", "bearer", "access_token"] {
-        assert_eq!(reason(&with("token_type", json!(used_as_bearer))), None, "{used_as_bearer}");
+        assert_eq!(
+            reason(&with("token_type", json!(used_as_bearer))),
+            None,
+            "{used_as_bearer}"
+        );
     }
-    for other in [json!("refresh_token"), json!("N_A"), json!("mac"), json!(""), json!(null), json!(["Bearer"])] {
-        assert_eq!(reason(&with("token_type", other.clone())), Some("other_kind_of_token"), "{other}");
+    for other in [
+        json!("refresh_token"),
+        json!("N_A"),
+        json!("mac"),
+        json!(""),
+        json!(null),
+        json!(["Bearer"]),
+    ] {
+        assert_eq!(
+            reason(&with("token_type", other.clone())),
+            Some("other_kind_of_token"),
+            "{other}"
+        );
     }
-    assert_eq!(reason(&with("token_type", json!("DPoP"))), Some("sender_constrained"));
-    let unproven = Expectation { ignore_cnf: true, ..expectation() };
-    assert_eq!(reason_by(&with("token_type", json!("DPoP")), &unproven), None);
+    assert_eq!(
+        reason(&with("token_type", json!("DPoP"))),
+        Some("sender_constrained")
+    );
+    let unproven = Expectation {
+        ignore_cnf: true,
+        ..expectation()
+    };
+    assert_eq!(
+        reason_by(&with("token_type", json!("DPoP")), &unproven),
+        None
+    );
 }
 
 #[test]
 fn issuer_has_the_last_word_on_what_its_answer_names() {
     let token = check(&good(), &expectation()).expect("the claims are good");
-    let optional = Expectation { issuer_required: false, expiry_required: false, ..expectation() };
+    let optional = Expectation {
+        issuer_required: false,
+        expiry_required: false,
+        ..expectation()
+    };
     let both = |answer: &str| {
         let answer = Claims::parse(answer.as_bytes()).expect("an object");
-        answer.over(&token, &optional.scope_claims).check(&optional, UnixTime::from_seconds(NOW))
+        answer
+            .over(&token, &optional.scope_claims)
+            .check(&optional, UnixTime::from_seconds(NOW))
     };
-    let narrowed = both(r#"{"scope":"a","exp":1800000600}"#).expect("both are good").ending_by(token.expires_at());
-    assert_eq!((narrowed.scopes().to_string().as_str(), narrowed.subject()), ("a", Some("alice")));
-    assert_eq!(narrowed.expires_at(), Some(UnixTime::from_seconds(NOW + 60)), "the earlier end counts");
+    let narrowed = both(r#"{"scope":"a","exp":1800000600}"#)
+        .expect("both are good")
+        .ending_by(token.expires_at());
+    assert_eq!(
+        (narrowed.scopes().to_string().as_str(), narrowed.subject()),
+        ("a", Some("alice"))
+    );
+    assert_eq!(
+        narrowed.expires_at(),
+        Some(UnixTime::from_seconds(NOW + 60)),
+        "the earlier end counts"
+    );
     let renamed = both(r#"{"scp":["a"]}"#).expect("both are good");
-    assert_eq!(renamed.scopes().to_string(), "a", "the token's own scope, of another name, is not in force");
-    assert_eq!(both(r#"{"aud":"other"}"#).err().map(|error| error.reason()), Some("wrong_audience"));
+    assert_eq!(
+        renamed.scopes().to_string(),
+        "a",
+        "the token's own scope, of another name, is not in force"
+    );
+    assert_eq!(
+        both(r#"{"aud":"other"}"#).err().map(|error| error.reason()),
+        Some("wrong_audience")
+    );
 }
 
 // R16
@@ -96,13 +170,23 @@ fn the_issuer_is_compared_byte_for_byte() {
         json!(null),
         json!(1),
     ] {
-        assert_eq!(reason(&with("iss", issuer.clone())), Some("wrong_issuer"), "{issuer}");
+        assert_eq!(
+            reason(&with("iss", issuer.clone())),
+            Some("wrong_issuer"),
+            "{issuer}"
+        );
     }
     assert_eq!(reason(&without("iss")), Some("missing_claim"));
 
-    let optional = Expectation { issuer_required: false, ..expectation() };
+    let optional = Expectation {
+        issuer_required: false,
+        ..expectation()
+    };
     assert_eq!(reason_by(&without("iss"), &optional), None);
-    assert_eq!(reason_by(&with("iss", json!("other")), &optional), Some("wrong_issuer"));
+    assert_eq!(
+        reason_by(&with("iss", json!("other")), &optional),
+        Some("wrong_issuer")
+    );
 }
 
 // R17
@@ -126,12 +210,34 @@ fn the_audience_must_name_us() {
     ] {
         let claims = with("aud", audience.clone());
         assert_eq!(reason(&claims), expected, "{audience}");
-        assert_eq!(reason_by(&claims, &audience_optional()), expected, "{audience}");
-        assert_eq!(reason_by(&claims, &Expectation { audience: ExpectedAudience::Any, ..expectation() }), None);
+        assert_eq!(
+            reason_by(&claims, &audience_optional()),
+            expected,
+            "{audience}"
+        );
+        assert_eq!(
+            reason_by(
+                &claims,
+                &Expectation {
+                    audience: ExpectedAudience::Any,
+                    ..expectation()
+                }
+            ),
+            None
+        );
     }
     assert_eq!(reason(&without("aud")), Some("missing_audience"));
     assert_eq!(reason_by(&without("aud"), &audience_optional()), None);
-    assert_eq!(reason_by(&without("aud"), &Expectation { audience: ExpectedAudience::Any, ..expectation() }), None);
+    assert_eq!(
+        reason_by(
+            &without("aud"),
+            &Expectation {
+                audience: ExpectedAudience::Any,
+                ..expectation()
+            }
+        ),
+        None
+    );
 }
 
 // R19
@@ -158,7 +264,11 @@ fn times_are_judged_with_leeway_to_the_second() {
         ("iat", json!(i64::MAX), Some("issued_in_future")),
         ("iat", json!(0), None),
     ] {
-        assert_eq!(reason(&with(claim, value.clone())), expected, "{claim} {value}");
+        assert_eq!(
+            reason(&with(claim, value.clone())),
+            expected,
+            "{claim} {value}"
+        );
     }
 }
 
@@ -184,9 +294,21 @@ fn what_is_no_time_is_refused_without_wrapping_or_panicking() {
         for claim in ["exp", "nbf", "iat"] {
             let value: Value = serde_json::from_str(value).expect("the value is JSON");
             let claims = with(claim, value.clone());
-            assert_eq!(reason(&claims), Some("not_a_numeric_date"), "{claim} {value}");
-            let lax = Expectation { accept_unbounded_expiry: true, expiry_required: false, ..expectation() };
-            assert_eq!(reason_by(&claims, &lax), Some("not_a_numeric_date"), "{claim} {value}");
+            assert_eq!(
+                reason(&claims),
+                Some("not_a_numeric_date"),
+                "{claim} {value}"
+            );
+            let lax = Expectation {
+                accept_unbounded_expiry: true,
+                expiry_required: false,
+                ..expectation()
+            };
+            assert_eq!(
+                reason_by(&claims, &lax),
+                Some("not_a_numeric_date"),
+                "{claim} {value}"
+            );
         }
     }
     for text in [r#"{"exp":1e400}"#, r#"{"exp":NaN}"#, r#"{"exp":Infinity}"#] {
@@ -208,35 +330,57 @@ fn the_unit_counts_for_all_times() {
         (claims(later(-29_000), later(0), later(0)), None),
         (claims(later(-29_001), later(0), later(0)), Some("expired")),
         (claims(later(60_000), later(30_999), later(30_999)), None),
-        (claims(later(60_000), later(31_000), later(0)), Some("not_yet_valid")),
-        (claims(later(60_000), later(0), later(31_000)), Some("issued_in_future")),
+        (
+            claims(later(60_000), later(31_000), later(0)),
+            Some("not_yet_valid"),
+        ),
+        (
+            claims(later(60_000), later(0), later(31_000)),
+            Some("issued_in_future"),
+        ),
         (claims(NOW + 60, 0, 0), Some("expired")),
         (claims(i64::MAX, 0, 0), Some("unbounded_expiry")),
     ] {
         assert_eq!(reason_by(&claims, &milliseconds()), expected, "{claims}");
     }
-    let active = check(&claims(later(60_999), later(0), later(0)), &milliseconds()).expect("the claims are good");
+    let active = check(&claims(later(60_999), later(0), later(0)), &milliseconds())
+        .expect("the claims are good");
     assert_eq!(active.expires_at(), Some(UnixTime::from_seconds(NOW + 60)));
 }
 
 #[test]
 fn an_unbounded_expiry_is_never_where_that_is_accepted() {
-    let accepting = Expectation { accept_unbounded_expiry: true, ..expectation() };
+    let accepting = Expectation {
+        accept_unbounded_expiry: true,
+        ..expectation()
+    };
     for exp in [i64::MAX, NOW + TEN_YEARS + 1] {
         let active = check(&with("exp", json!(exp)), &accepting).expect("taken as never");
         assert_eq!(active.expires_at(), None);
     }
-    assert_eq!(reason_by(&with("exp", json!(NOW - 30)), &accepting), Some("expired"));
+    assert_eq!(
+        reason_by(&with("exp", json!(NOW - 30)), &accepting),
+        Some("expired")
+    );
 }
 
 #[test]
 fn exp_must_be_there_where_it_is_required() {
     assert_eq!(reason(&without("exp")), Some("missing_claim"));
-    let optional = Expectation { expiry_required: false, ..expectation() };
+    let optional = Expectation {
+        expiry_required: false,
+        ..expectation()
+    };
     let active = check(&without("exp"), &optional).expect("nobody said when it expires");
     assert_eq!(active.expires_at(), None);
-    assert_eq!(reason_by(&with("exp", json!(NOW - 30)), &optional), Some("expired"));
-    assert_eq!(reason_by(&with("exp", json!(null)), &optional), Some("not_a_numeric_date"));
+    assert_eq!(
+        reason_by(&with("exp", json!(NOW - 30)), &optional),
+        Some("expired")
+    );
+    assert_eq!(
+        reason_by(&with("exp", json!(null)), &optional),
+        Some("not_a_numeric_date")
+    );
 }
 
 #[test]
@@ -244,8 +388,12 @@ fn times_at_the_ends_of_the_world_do_not_wrap() {
     for now in [i64::MIN, -1, 0, i64::MAX] {
         for exp in [0, 1, i64::MAX] {
             for leeway in [Duration::ZERO, Duration::MAX] {
-                let expected = Expectation { leeway, ..expectation() };
-                let claims = Claims::parse(with("exp", json!(exp)).to_string().as_bytes()).expect("claims");
+                let expected = Expectation {
+                    leeway,
+                    ..expectation()
+                };
+                let claims =
+                    Claims::parse(with("exp", json!(exp)).to_string().as_bytes()).expect("claims");
                 let _ = claims.check(&expected, UnixTime::from_seconds(now));
             }
         }
@@ -254,9 +402,15 @@ fn times_at_the_ends_of_the_world_do_not_wrap() {
 
 #[test]
 fn required_claims_must_be_there_and_say_something() {
-    let expected = Expectation { required_claims: vec!["jti".to_owned(), "sub".to_owned()], ..expectation() };
+    let expected = Expectation {
+        required_claims: vec!["jti".to_owned(), "sub".to_owned()],
+        ..expectation()
+    };
     assert_eq!(reason_by(&good(), &expected), Some("missing_claim"));
-    assert_eq!(reason_by(&with("jti", json!(null)), &expected), Some("missing_claim"));
+    assert_eq!(
+        reason_by(&with("jti", json!(null)), &expected),
+        Some("missing_claim")
+    );
     assert_eq!(reason_by(&with("jti", json!("1")), &expected), None);
     assert_eq!(reason_by(&with("jti", json!(1)), &expected), None);
 }
@@ -264,10 +418,28 @@ fn required_claims_must_be_there_and_say_something() {
 // R43
 #[test]
 fn a_token_bound_to_a_key_is_refused() {
-    let ignoring = Expectation { ignore_cnf: true, ..expectation() };
-    for cnf in [json!({"jkt": "x"}), json!({"x5t#S256": "x"}), json!({}), json!(null), json!(""), json!([])] {
-        assert_eq!(reason(&with("cnf", cnf.clone())), Some("sender_constrained"), "{cnf}");
-        assert_eq!(reason_by(&with("cnf", cnf.clone()), &ignoring), None, "{cnf}");
+    let ignoring = Expectation {
+        ignore_cnf: true,
+        ..expectation()
+    };
+    for cnf in [
+        json!({"jkt": "x"}),
+        json!({"x5t#S256": "x"}),
+        json!({}),
+        json!(null),
+        json!(""),
+        json!([]),
+    ] {
+        assert_eq!(
+            reason(&with("cnf", cnf.clone())),
+            Some("sender_constrained"),
+            "{cnf}"
+        );
+        assert_eq!(
+            reason_by(&with("cnf", cnf.clone()), &ignoring),
+            None,
+            "{cnf}"
+        );
     }
 }
 
@@ -286,7 +458,11 @@ fn scopes_come_from_the_first_claim_that_is_there() {
         (Some(json!(7)), None, Ok("")),
         (Some(json!({"a": "b"})), None, Ok("")),
         (Some(json!(too_many)), None, Err("too_many_scopes")),
-        (Some(json!(too_many.split(' ').collect::<Vec<_>>())), None, Err("too_many_scopes")),
+        (
+            Some(json!(too_many.split(' ').collect::<Vec<_>>())),
+            None,
+            Err("too_many_scopes"),
+        ),
     ] {
         let mut claims = without("scope");
         for (claim, value) in [("scope", scope), ("scp", scp)] {
@@ -295,14 +471,22 @@ fn scopes_come_from_the_first_claim_that_is_there() {
             }
         }
         let found = check(&claims, &expectation()).map(|active| active.scopes().to_string());
-        assert_eq!(found.map_err(|error| error.reason()), expected.map(str::to_owned), "{claims}");
+        assert_eq!(
+            found.map_err(|error| error.reason()),
+            expected.map(str::to_owned),
+            "{claims}"
+        );
     }
 }
 
 // R22
 #[test]
 fn duplicate_claims_are_refused() {
-    for text in [r#"{"aud":"api","aud":"other"}"#, r#"{"aud":"api","a\u0075d":1}"#, r#"{"x":[{"y":1,"y":1}]}"#] {
+    for text in [
+        r#"{"aud":"api","aud":"other"}"#,
+        r#"{"aud":"api","a\u0075d":1}"#,
+        r#"{"x":[{"y":1,"y":1}]}"#,
+    ] {
         let error = Claims::parse(text.as_bytes()).expect_err("ambiguous");
         assert_eq!(error.reason(), "duplicate_member", "{text}");
     }
@@ -314,7 +498,11 @@ fn duplicate_claims_are_refused() {
 
 #[test]
 fn the_issuer_of_a_claims_set_is_known_before_it_is_judged() {
-    for (claims, issuer) in [(json!({"iss": "a"}), Some("a")), (json!({"iss": 1}), None), (json!({}), None)] {
+    for (claims, issuer) in [
+        (json!({"iss": "a"}), Some("a")),
+        (json!({"iss": 1}), None),
+        (json!({}), None),
+    ] {
         let claims = Claims::parse(claims.to_string().as_bytes()).expect("an object");
         assert_eq!(claims.issuer(), issuer);
     }
@@ -323,7 +511,12 @@ fn the_issuer_of_a_claims_set_is_known_before_it_is_judged() {
 #[test]
 fn the_client_is_named_by_client_id_and_else_by_azp() {
     let mut claims = with("azp", json!("other"));
-    let client = |claims: &Value| check(claims, &expectation()).expect("good").client_id().map(str::to_owned);
+    let client = |claims: &Value| {
+        check(claims, &expectation())
+            .expect("good")
+            .client_id()
+            .map(str::to_owned)
+    };
     assert_eq!(client(&claims).as_deref(), Some("shop"));
     claims["client_id"] = json!(7);
     assert_eq!(client(&claims).as_deref(), Some("other"));
@@ -336,7 +529,10 @@ fn subjects_do_not_show_themselves_in_debug_output() {
     assert_eq!(format!("{claims:?}"), "Claims { .. }");
     let active = check(&good(), &expectation()).expect("good");
     let shown = format!("{active:?}");
-    assert_eq!(shown, r#"ActiveToken { issuer_name: "corp", expires_at: Some(UnixTime(1800000060)), .. }"#);
+    assert_eq!(
+        shown,
+        r#"ActiveToken { issuer_name: "corp", expires_at: Some(UnixTime(1800000060)), .. }"#
+    );
 }
 
 fn any_json() -> impl Strategy<Value = Value> {
@@ -357,7 +553,8 @@ fn any_json() -> impl Strategy<Value = Value> {
     let inner = leaf.prop_recursive(3, 32, 4, |inner| {
         prop_oneof![
             prop::collection::vec(inner.clone(), 0..4).prop_map(Value::from),
-            prop::collection::hash_map(any::<String>(), inner, 0..4).prop_map(|map| map.into_iter().collect()),
+            prop::collection::hash_map(any::<String>(), inner, 0..4)
+                .prop_map(|map| map.into_iter().collect()),
         ]
     });
     prop::collection::hash_map(name, inner, 0..8).prop_map(|map| map.into_iter().collect())
@@ -398,9 +595,15 @@ proptest! {
 fn expectation() -> Expectation {
     Expectation {
         issuer_name: "corp".into(),
-        issuers: vec!["https://id.example.com".to_owned(), "https://t:443/am".to_owned()],
+        issuers: vec![
+            "https://id.example.com".to_owned(),
+            "https://t:443/am".to_owned(),
+        ],
         issuer_required: true,
-        audience: ExpectedAudience::OneOf { names: vec!["api".to_owned(), "also-api".to_owned()], required: true },
+        audience: ExpectedAudience::OneOf {
+            names: vec!["api".to_owned(), "also-api".to_owned()],
+            required: true,
+        },
         required_claims: Vec::new(),
         scope_claims: vec!["scope".to_owned(), "scp".to_owned()],
         expiry_unit: ExpiryUnit::Seconds,
@@ -413,12 +616,21 @@ fn expectation() -> Expectation {
 }
 
 fn milliseconds() -> Expectation {
-    Expectation { expiry_unit: ExpiryUnit::Milliseconds, ..expectation() }
+    Expectation {
+        expiry_unit: ExpiryUnit::Milliseconds,
+        ..expectation()
+    }
 }
 
 fn audience_optional() -> Expectation {
     let names = vec!["api".to_owned(), "also-api".to_owned()];
-    Expectation { audience: ExpectedAudience::OneOf { names, required: false }, ..expectation() }
+    Expectation {
+        audience: ExpectedAudience::OneOf {
+            names,
+            required: false,
+        },
+        ..expectation()
+    }
 }
 
 fn good() -> Value {
@@ -436,12 +648,18 @@ fn with(claim: &str, value: Value) -> Value {
 
 fn without(claim: &str) -> Value {
     let mut claims = good();
-    claims.as_object_mut().expect("it is an object").remove(claim);
+    claims
+        .as_object_mut()
+        .expect("it is an object")
+        .remove(claim);
     claims
 }
 
 fn check(claims: &Value, expected: &Expectation) -> Result<ActiveToken, ClaimsError> {
-    let (claims, now) = (Claims::parse(claims.to_string().as_bytes())?, UnixTime::from_seconds(NOW));
+    let (claims, now) = (
+        Claims::parse(claims.to_string().as_bytes())?,
+        UnixTime::from_seconds(NOW),
+    );
     // Whatever is judged here is told in the same way: no case is left out.
     let told = first_broken(&claims, expected, now);
     let outcome = claims.check(expected, now);
@@ -450,7 +668,11 @@ fn check(claims: &Value, expected: &Expectation) -> Result<ActiveToken, ClaimsEr
 }
 
 fn first_broken(claims: &Claims, expected: &Expectation, now: UnixTime) -> Option<&'static str> {
-    claims.checks(expected, now).into_iter().find_map(|check| check.broken).map(|broken| broken.reason())
+    claims
+        .checks(expected, now)
+        .into_iter()
+        .find_map(|check| check.broken)
+        .map(|broken| broken.reason())
 }
 
 fn reason(claims: &Value) -> Option<&'static str> {

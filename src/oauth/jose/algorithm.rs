@@ -72,7 +72,9 @@ impl Algorithm {
     /// The algorithm of that name; names are compared with case (RFC 7515 §4.1.1).
     #[must_use]
     pub fn from_name(name: &str) -> Option<Self> {
-        Self::ALL.into_iter().find(|algorithm| algorithm.name() == name)
+        Self::ALL
+            .into_iter()
+            .find(|algorithm| algorithm.name() == name)
     }
 
     /// Whether it works with a shared secret, so that whoever can verify can also sign.
@@ -117,7 +119,9 @@ mod tests {
             assert_eq!(Algorithm::from_name(algorithm.name()), Some(algorithm));
             assert_eq!(Algorithm::from_name(&algorithm.name().to_lowercase()), None);
         }
-        for name in ["none", "None", "NONE", "", "ES512", "ES256K", "RS1", "HS256 "] {
+        for name in [
+            "none", "None", "NONE", "", "ES512", "ES256K", "RS1", "HS256 ",
+        ] {
             assert_eq!(Algorithm::from_name(name), None, "{name}");
         }
     }

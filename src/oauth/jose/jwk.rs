@@ -126,7 +126,11 @@ impl Jwk {
             Some(Some(algorithm)) if material.fits(algorithm) => Some(algorithm),
             Some(Some(_) | None) => return Err(JwkError::AlgorithmMismatch),
         };
-        Ok(Self { kid, algorithm, material })
+        Ok(Self {
+            kid,
+            algorithm,
+            material,
+        })
     }
 
     /// Whether a signature of that algorithm may be verified with this key.
@@ -146,12 +150,18 @@ impl KeyMaterial {
             "oct" => Err(JwkError::Symmetric),
             _ => Err(JwkError::Unsupported { member: "kty" }),
         }?;
-        if key.contains_key("d") { Err(JwkError::Private) } else { Ok(material) }
+        if key.contains_key("d") {
+            Err(JwkError::Private)
+        } else {
+            Ok(material)
+        }
     }
 
     fn parse_rsa(key: &Map<String, Value>) -> Result<Self, JwkError> {
         let modulus = unsigned(key, "n")?;
-        let bits = modulus.first().map_or(0, |first| modulus.len() * 8 - first.leading_zeros() as usize);
+        let bits = modulus.first().map_or(0, |first| {
+            modulus.len() * 8 - first.leading_zeros() as usize
+        });
         if !RSA_BITS.contains(&bits) {
             return Err(JwkError::RsaSize { bits });
         }
@@ -172,13 +182,22 @@ impl KeyMaterial {
             "P-384" => (Curve::P384, 48),
             _ => return Err(JwkError::Unsupported { member: "crv" }),
         };
-        let point = [&[4], &*coordinate(key, "x", length)?, &*coordinate(key, "y", length)?].concat();
+        let point = [
+            &[4],
+            &*coordinate(key, "x", length)?,
+            &*coordinate(key, "y", length)?,
+        ]
+        .concat();
         Ok(Self::Ec { curve, point })
     }
 
     fn parse_ed25519(key: &Map<String, Value>) -> Result<Self, JwkError> {
         let x = coordinate(key, "x", 32)?;
-        if is_of_small_order(&x) { Err(JwkError::SmallOrder) } else { Ok(Self::Ed25519 { x }) }
+        if is_of_small_order(&x) {
+            Err(JwkError::SmallOrder)
+        } else {
+            Ok(Self::Ed25519 { x })
+        }
     }
 
     /// Whether a key of this kind can have made a signature of that algorithm (RFC 8725 §3.1).
@@ -191,8 +210,20 @@ impl KeyMaterial {
             | Algorithm::PS256
             | Algorithm::PS384
             | Algorithm::PS512 => matches!(self, Self::Rsa { .. }),
-            Algorithm::ES256 => matches!(self, Self::Ec { curve: Curve::P256, .. }),
-            Algorithm::ES384 => matches!(self, Self::Ec { curve: Curve::P384, .. }),
+            Algorithm::ES256 => matches!(
+                self,
+                Self::Ec {
+                    curve: Curve::P256,
+                    ..
+                }
+            ),
+            Algorithm::ES384 => matches!(
+                self,
+                Self::Ec {
+                    curve: Curve::P384,
+                    ..
+                }
+            ),
             Algorithm::EdDSA => matches!(self, Self::Ed25519 { .. }),
             // A public key is no secret: whoever knows it could sign with it.
             Algorithm::HS256 | Algorithm::HS384 | Algorithm::HS512 => false,
@@ -205,8 +236,12 @@ impl fmt::Debug for KeyMaterial {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(match self {
             Self::Rsa { .. } => "RSA",
-            Self::Ec { curve: Curve::P256, .. } => "P-256",
-            Self::Ec { curve: Curve::P384, .. } => "P-384",
+            Self::Ec {
+                curve: Curve::P256, ..
+            } => "P-256",
+            Self::Ec {
+                curve: Curve::P384, ..
+            } => "P-384",
             Self::Ed25519 { .. } => "Ed25519",
         })
     }
@@ -224,13 +259,17 @@ fn is_of_small_order(point: &[u8]) -> bool {
         *b"\xc7\x17\x6a\x70\x3d\x4d\xd8\x4f\xba\x3c\x0b\x76\x0d\x10\x67\x0f\
            \x2a\x20\x53\xfa\x2c\x39\xcc\xc6\x4e\xc7\xfd\x77\x92\xac\x03\x7a",
     ];
-    let [first, middle @ .., last] = point else { return false };
+    let [first, middle @ .., last] = point else {
+        return false;
+    };
     let y_last = last & 0x7f;
     let all = |byte| middle.iter().all(|found| *found == byte);
     match (first, y_last) {
         (0x00 | 0x01, 0x00) if all(0x00) => true,
         (0xec..=0xee, 0x7f) if all(0xff) => true,
-        _ => ORDER_8.iter().any(|y| y[..31] == point[..31] && y[31] == y_last),
+        _ => ORDER_8
+            .iter()
+            .any(|y| y[..31] == point[..31] && y[31] == y_last),
     }
 }
 
@@ -239,16 +278,26 @@ fn check_purpose(key: &Map<String, Value>) -> Result<(), JwkError> {
         return Err(JwkError::NotForSignatures { member: "use" });
     }
     let may_verify = |operations: &Value| {
-        operations.as_array().is_some_and(|operations| operations.iter().any(|operation| operation == "verify"))
+        operations
+            .as_array()
+            .is_some_and(|operations| operations.iter().any(|operation| operation == "verify"))
     };
-    if key.get("key_ops").is_some_and(|operations| !may_verify(operations)) {
+    if key
+        .get("key_ops")
+        .is_some_and(|operations| !may_verify(operations))
+    {
         return Err(JwkError::NotForSignatures { member: "key_ops" });
     }
     Ok(())
 }
 
-fn optional_string<'k>(key: &'k Map<String, Value>, member: &'static str) -> Result<Option<&'k str>, JwkError> {
-    key.get(member).map(|value| value.as_str().ok_or(JwkError::BadMember { member })).transpose()
+fn optional_string<'k>(
+    key: &'k Map<String, Value>,
+    member: &'static str,
+) -> Result<Option<&'k str>, JwkError> {
+    key.get(member)
+        .map(|value| value.as_str().ok_or(JwkError::BadMember { member }))
+        .transpose()
 }
 
 fn string<'k>(key: &'k Map<String, Value>, member: &'static str) -> Result<&'k str, JwkError> {
@@ -260,9 +309,18 @@ fn bytes(key: &Map<String, Value>, member: &'static str) -> Result<Vec<u8>, JwkE
 }
 
 // Coordinates have the full length of the field, leading zeros and all (RFC 7518 §6.2.1.2, RFC 8037 §2).
-fn coordinate(key: &Map<String, Value>, member: &'static str, length: usize) -> Result<Vec<u8>, JwkError> {
-    bytes(key, member)
-        .and_then(|bytes| if bytes.len() == length { Ok(bytes) } else { Err(JwkError::BadMember { member }) })
+fn coordinate(
+    key: &Map<String, Value>,
+    member: &'static str,
+    length: usize,
+) -> Result<Vec<u8>, JwkError> {
+    bytes(key, member).and_then(|bytes| {
+        if bytes.len() == length {
+            Ok(bytes)
+        } else {
+            Err(JwkError::BadMember { member })
+        }
+    })
 }
 
 // A leading zero byte is against RFC 7518 §2, but MobileFirst sends one. It must not count towards the size.

@@ -54,7 +54,9 @@ impl Jwks {
 
         // A derived reader takes an array for a struct: its first element would stand for `keys`.
         if document.trim_ascii_start().first() != Some(&b'{') {
-            return Err(JwksError::NotAJwks(serde_json::Error::custom("expected an object")));
+            return Err(JwksError::NotAJwks(serde_json::Error::custom(
+                "expected an object",
+            )));
         }
         let document: Document = serde_json::from_slice(document).map_err(JwksError::NotAJwks)?;
         let (mut keys, mut skipped) = (Vec::new(), Vec::new());
@@ -64,7 +66,11 @@ impl Jwks {
                 Err(error) => skipped.push(SkippedKey { index, error }),
             }
         }
-        if keys.is_empty() { Err(JwksError::NoUsableKey { skipped }) } else { Ok(Self { keys, skipped }) }
+        if keys.is_empty() {
+            Err(JwksError::NoUsableKey { skipped })
+        } else {
+            Ok(Self { keys, skipped })
+        }
     }
 }
 
@@ -72,16 +78,28 @@ impl Jwks {
 mod tests {
     use super::*;
 
-    const ED25519: &str = r#"{"kty":"OKP","crv":"Ed25519","x":"11qYAYKxCrfVS_7TyWQHOg7hcvPapiMlrwIaaPcHURo"}"#;
+    const ED25519: &str =
+        r#"{"kty":"OKP","crv":"Ed25519","x":"11qYAYKxCrfVS_7TyWQHOg7hcvPapiMlrwIaaPcHURo"}"#;
 
     // R26
     #[test]
     fn one_bad_key_does_not_spoil_the_set() {
-        let bad = [r#"{"kty":"oct"}"#, r#"{"kty":"RSA","kty":"EC"}"#, r#"{"kty":"OKP","o":[{"a":1,"a":2}]}"#];
-        let document = format!(r#"{{"keys":[{ED25519},7,{},{},{ED25519},{}]}}"#, bad[0], bad[1], bad[2]);
+        let bad = [
+            r#"{"kty":"oct"}"#,
+            r#"{"kty":"RSA","kty":"EC"}"#,
+            r#"{"kty":"OKP","o":[{"a":1,"a":2}]}"#,
+        ];
+        let document = format!(
+            r#"{{"keys":[{ED25519},7,{},{},{ED25519},{}]}}"#,
+            bad[0], bad[1], bad[2]
+        );
         let jwks = Jwks::parse(document.as_bytes()).expect("two keys are good");
         assert_eq!(jwks.keys.len(), 2);
-        let skipped: Vec<_> = jwks.skipped.iter().map(|skipped| (skipped.index, skipped.error)).collect();
+        let skipped: Vec<_> = jwks
+            .skipped
+            .iter()
+            .map(|skipped| (skipped.index, skipped.error))
+            .collect();
         let expected = [
             (1, JwkError::NotAnObject),
             (2, JwkError::Symmetric),
@@ -94,9 +112,14 @@ mod tests {
     // R26
     #[test]
     fn a_set_without_a_usable_key_is_an_error() {
-        for (document, skipped) in [(r#"{"keys":[]}"#, 0), (r#"{"keys":[{"kty":"oct","k":"AA"}, {}]}"#, 2)] {
+        for (document, skipped) in [
+            (r#"{"keys":[]}"#, 0),
+            (r#"{"keys":[{"kty":"oct","k":"AA"}, {}]}"#, 2),
+        ] {
             match Jwks::parse(document.as_bytes()) {
-                Err(JwksError::NoUsableKey { skipped: found }) => assert_eq!(found.len(), skipped, "{document}"),
+                Err(JwksError::NoUsableKey { skipped: found }) => {
+                    assert_eq!(found.len(), skipped, "{document}")
+                }
                 other => panic!("{document}: {other:?}"),
             }
         }
@@ -118,7 +141,13 @@ mod tests {
             &format!(r#"{{"keys":[{ED25519}]}}}}"#),
             &format!(r#"{{"keys":[{ED25519}],"keys":[]}}"#),
         ] {
-            assert!(matches!(Jwks::parse(document.as_bytes()), Err(JwksError::NotAJwks(_))), "{document}");
+            assert!(
+                matches!(
+                    Jwks::parse(document.as_bytes()),
+                    Err(JwksError::NotAJwks(_))
+                ),
+                "{document}"
+            );
         }
     }
 }

@@ -108,22 +108,32 @@ impl JwsError {
 /// [`JwsError`] for what is clearly meant as a JWT and breaks a rule: it must not pass for an opaque token.
 pub fn classify(token: &str) -> Result<TokenShape<'_>, JwsError> {
     let mut parts = token.split('.');
-    let (Some(first), Some(second), Some(signature), None) = (parts.next(), parts.next(), parts.next(), parts.next())
+    let (Some(first), Some(second), Some(signature), None) =
+        (parts.next(), parts.next(), parts.next(), parts.next())
     else {
         return Ok(TokenShape::Opaque);
     };
-    let Some(header) = decode_base64url(first) else { return Ok(TokenShape::Opaque) };
+    let Some(header) = decode_base64url(first) else {
+        return Ok(TokenShape::Opaque);
+    };
     let mut header = match json::parse_object(&header) {
         Ok(header) => header,
         Err(JsonError::Malformed(_) | JsonError::NotAnObject) => return Ok(TokenShape::Opaque),
         Err(JsonError::DuplicateMember) => return Err(JwsError::DuplicateMember),
     };
-    let Some(algorithm) = take_string(&mut header, "alg")? else { return Ok(TokenShape::Opaque) };
+    let Some(algorithm) = take_string(&mut header, "alg")? else {
+        return Ok(TokenShape::Opaque);
+    };
     let header = JoseHeader::parse(&algorithm, header)?;
     let payload = decode_base64url(second).ok_or(JwsError::NotBase64Url)?;
     decode_base64url(signature).ok_or(JwsError::NotBase64Url)?;
     let signing_input = &token[..first.len() + 1 + second.len()];
-    Ok(TokenShape::Jwt(CompactJws { header, payload, signing_input, signature }))
+    Ok(TokenShape::Jwt(CompactJws {
+        header,
+        payload,
+        signing_input,
+        signature,
+    }))
 }
 
 impl<'t> CompactJws<'t> {
@@ -162,15 +172,21 @@ impl<'t> CompactJws<'t> {
         let is_accepted = accepted.iter().any(|accepted| match token_type {
             None => accepted.is_empty(),
             // A `typ` that is there and says nothing is not an absent one.
-            Some(token_type) => !accepted.is_empty() && subtype(accepted).eq_ignore_ascii_case(subtype(token_type)),
+            Some(token_type) => {
+                !accepted.is_empty() && subtype(accepted).eq_ignore_ascii_case(subtype(token_type))
+            }
         });
         if is_accepted {
             Ok(())
         } else {
-            let name = |accepted: &String| quoted(Some(&**accepted).filter(|name| !name.is_empty()));
+            let name =
+                |accepted: &String| quoted(Some(&**accepted).filter(|name| !name.is_empty()));
             let expected = accepted.iter().map(name).collect::<Vec<_>>().join(" or ");
             let found = token_type.map(shortened);
-            Err(JwsError::WrongType { expected: shortened(&expected), found })
+            Err(JwsError::WrongType {
+                expected: shortened(&expected),
+                found,
+            })
         }
     }
 }
@@ -178,7 +194,9 @@ impl<'t> CompactJws<'t> {
 // Shows neither payload nor signature: what gets into a log must not be a token.
 impl fmt::Debug for CompactJws<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("CompactJws").field("header", &self.header).finish_non_exhaustive()
+        f.debug_struct("CompactJws")
+            .field("header", &self.header)
+            .finish_non_exhaustive()
     }
 }
 
@@ -187,8 +205,10 @@ impl JoseHeader {
         if algorithm.eq_ignore_ascii_case("none") {
             return Err(JwsError::Unsigned);
         }
-        let algorithm = Algorithm::from_name(algorithm)
-            .ok_or_else(|| JwsError::UnknownAlgorithm { found: shortened(algorithm) })?;
+        let algorithm =
+            Algorithm::from_name(algorithm).ok_or_else(|| JwsError::UnknownAlgorithm {
+                found: shortened(algorithm),
+            })?;
         for parameter in ["crit", "b64"] {
             if others.contains_key(parameter) {
                 return Err(JwsError::UnsupportedParameter { parameter });
@@ -199,11 +219,18 @@ impl JoseHeader {
         }
         let kid = take_string(&mut others, "kid")?;
         let token_type = take_string(&mut others, "typ")?;
-        Ok(Self { algorithm, kid, token_type })
+        Ok(Self {
+            algorithm,
+            kid,
+            token_type,
+        })
     }
 }
 
-fn take_string(header: &mut Map<String, Value>, parameter: &'static str) -> Result<Option<String>, JwsError> {
+fn take_string(
+    header: &mut Map<String, Value>,
+    parameter: &'static str,
+) -> Result<Option<String>, JwsError> {
     match header.remove(parameter) {
         None => Ok(None),
         Some(Value::String(text)) => Ok(Some(text)),

@@ -30,10 +30,17 @@ mod tests {
 
     #[test]
     fn base64url_is_strict() {
-        for (text, bytes) in [("", &b""[..]), ("AQ", b"\x01"), ("-_8", b"\xfb\xff"), ("AQAB", b"\x01\x00\x01")] {
+        for (text, bytes) in [
+            ("", &b""[..]),
+            ("AQ", b"\x01"),
+            ("-_8", b"\xfb\xff"),
+            ("AQAB", b"\x01\x00\x01"),
+        ] {
             assert_eq!(decode_base64url(text).as_deref(), Some(bytes), "{text}");
         }
-        for text in ["A", "AQ==", "AQ=", "AR", "AQB", "+/8", "AQ\n", " AQ", "A.Q", "AQABA", "ÄÄ"] {
+        for text in [
+            "A", "AQ==", "AQ=", "AR", "AQB", "+/8", "AQ\n", " AQ", "A.Q", "AQABA", "ÄÄ",
+        ] {
             assert_eq!(decode_base64url(text), None, "{text}");
         }
     }

@@ -28,7 +28,12 @@ fn texts(alphabet: &str, longest: usize) -> Vec<String> {
     for _ in 0..longest {
         let end = all.len();
         for index in begin..end {
-            all.extend(alphabet.chars().map(|character| format!("{}{character}", all[index])).collect::<Vec<_>>());
+            all.extend(
+                alphabet
+                    .chars()
+                    .map(|character| format!("{}{character}", all[index]))
+                    .collect::<Vec<_>>(),
+            );
         }
         begin = end;
     }
@@ -78,8 +83,16 @@ fn two_patterns_overlap_when_some_scope_fits_both() {
         ("a", "a*", false),
         ("ab", "a*", true),
     ] {
-        assert_eq!(pattern(one).overlaps(&pattern(other)), expected, "{one} {other}");
-        assert_eq!(pattern(other).overlaps(&pattern(one)), expected, "{other} {one}");
+        assert_eq!(
+            pattern(one).overlaps(&pattern(other)),
+            expected,
+            "{one} {other}"
+        );
+        assert_eq!(
+            pattern(other).overlaps(&pattern(one)),
+            expected,
+            "{other} {one}"
+        );
     }
 }
 
@@ -90,7 +103,9 @@ fn fits_and_overlaps_agree_with_trying_everything() {
     let patterns: Vec<(ScopePattern, Vec<bool>)> = texts("ab*", 4)
         .iter()
         .map(|text| {
-            let tried = scopes.iter().map(|scope| fits_by_trying(text.as_bytes(), scope.as_bytes()));
+            let tried = scopes
+                .iter()
+                .map(|scope| fits_by_trying(text.as_bytes(), scope.as_bytes()));
             (pattern(text), tried.collect())
         })
         .collect();
@@ -99,7 +114,10 @@ fn fits_and_overlaps_agree_with_trying_everything() {
             assert_eq!(one.fits(scope), *expected, "{one:?} {scope}");
         }
         for (other, fitting_other) in &patterns {
-            let expected = fitting_one.iter().zip(fitting_other).any(|(one, other)| *one && *other);
+            let expected = fitting_one
+                .iter()
+                .zip(fitting_other)
+                .any(|(one, other)| *one && *other);
             assert_eq!(one.overlaps(other), expected, "{one:?} {other:?}");
         }
     }
@@ -156,7 +174,9 @@ fn granted_wildcards_meet_what_is_required() {
     assert!(granted("push.application.com.acme").meets(&pattern("push.application.*")));
     assert!(!granted("push.application.*").meets(&pattern("push.application.")));
     assert!(!ScopeSet::empty().meets(&pattern("a*")));
-    assert!(granted("x push.*").meets_literal("push.a") && !granted("x push.*").meets_literal("push."));
+    assert!(
+        granted("x push.*").meets_literal("push.a") && !granted("x push.*").meets_literal("push.")
+    );
 }
 
 #[test]
@@ -164,7 +184,8 @@ fn what_is_no_scope_token_grants_nothing() {
     let set = granted("  a \u{e9}* b\"* c\\ \td e ");
     assert_eq!(set.to_string(), "a e");
     assert_eq!(set.iter().len(), 2);
-    let listed = ScopeSet::from_elements(["a b", "", "c"], GrantedWildcards::Honoured).expect("few scopes");
+    let listed =
+        ScopeSet::from_elements(["a b", "", "c"], GrantedWildcards::Honoured).expect("few scopes");
     assert_eq!(listed.to_string(), "c");
     assert!(granted("").is_empty());
 }
@@ -173,7 +194,10 @@ fn what_is_no_scope_token_grants_nothing() {
 fn more_than_1024_scopes_are_refused() {
     let most = "a ".repeat(MAX_GRANTED_SCOPES);
     assert_eq!(granted(&most).iter().len(), MAX_GRANTED_SCOPES);
-    assert_eq!(ScopeSet::parse(&format!("{most}a"), GrantedWildcards::Honoured), Err(TooManyScopes));
+    assert_eq!(
+        ScopeSet::parse(&format!("{most}a"), GrantedWildcards::Honoured),
+        Err(TooManyScopes)
+    );
 }
 
 #[test]
@@ -181,8 +205,18 @@ fn scope_token_grammar_is_that_of_the_rfc() {
     for code in 0..=0x17F_u32 {
         let character = char::from_u32(code).expect("below the surrogates");
         let expected = matches!(code, 0x21 | 0x23..=0x5B | 0x5D..=0x7E);
-        assert_eq!(check_scope_token(&format!("a{character}")).is_ok(), expected, "{character:?}");
+        assert_eq!(
+            check_scope_token(&format!("a{character}")).is_ok(),
+            expected,
+            "{character:?}"
+        );
     }
     assert_eq!(check_scope_token(""), Err(ScopeTokenError::Empty));
-    assert_eq!(check_scope_token("a b"), Err(ScopeTokenError::Forbidden { character: ' ', offset: 1 }));
+    assert_eq!(
+        check_scope_token("a b"),
+        Err(ScopeTokenError::Forbidden {
+            character: ' ',
+            offset: 1
+        })
+    );
 }

@@ -30,14 +30,23 @@ fn token(issuer_name: &str, scopes: &str) -> ActiveToken {
         granted_wildcards: GrantedWildcards::Honoured,
         ignore_cnf: false,
     };
-    let claims = Claims::parse(serde_json::json!({ "scope": scopes }).to_string().as_bytes());
-    claims.and_then(|claims| claims.check(&expectation, UnixTime::from_seconds(0))).expect("good claims")
+    let claims = Claims::parse(
+        serde_json::json!({ "scope": scopes })
+            .to_string()
+            .as_bytes(),
+    );
+    claims
+        .and_then(|claims| claims.check(&expectation, UnixTime::from_seconds(0)))
+        .expect("good claims")
 }
 
 /// A route that asks for any of these sets of scopes, from issuer `corp` alone.
 fn asking_for(sets: &[&str]) -> Route {
     let path = RoutePattern::parse("/apps/{app}").expect("a route's path");
-    let any_of = sets.iter().map(|set| ScopeRequirement::parse(set, &path).expect("a requirement")).collect();
+    let any_of = sets
+        .iter()
+        .map(|set| ScopeRequirement::parse(set, &path).expect("a requirement"))
+        .collect();
     let requirement = Requirement::Token { any_of };
     Route {
         hosts: Vec::new(),
@@ -56,27 +65,52 @@ fn on<T>(route: Route, path: &str, ask: impl FnOnce(&Found<'_, '_>) -> T) -> T {
 }
 
 fn decided(route: Route, path: &str, token: Option<ActiveToken>) -> Result<(), Denial> {
-    on(route, path, |found| decide(found, token.as_ref()).map(|permit| assert_eq!(permit.route(), 0)))
+    on(route, path, |found| {
+        decide(found, token.as_ref()).map(|permit| assert_eq!(permit.route(), 0))
+    })
 }
 
 fn insufficient(needed: &str) -> Result<(), Denial> {
-    Err(Denial::InsufficientScope { needed: needed.to_owned() })
+    Err(Denial::InsufficientScope {
+        needed: needed.to_owned(),
+    })
 }
 
 #[test]
 fn public_route_lets_anybody_through_and_judges_no_token() {
-    let public = || Route { requirement: Requirement::Public, ..asking_for(&[]) };
+    let public = || Route {
+        requirement: Requirement::Public,
+        ..asking_for(&[])
+    };
     assert_eq!(decided(public(), "/apps/a", None), Ok(()));
-    assert_eq!(decided(public(), "/apps/a", Some(token("stranger", ""))), Ok(()));
+    assert_eq!(
+        decided(public(), "/apps/a", Some(token("stranger", ""))),
+        Ok(())
+    );
 }
 
 #[test]
 fn route_without_scopes_asks_for_a_token_of_its_issuers() {
-    assert_eq!(decided(asking_for(&[]), "/apps/a", None), Err(Denial::NoToken));
-    assert_eq!(decided(asking_for(&[]), "/apps/a", Some(token("corp", ""))), Ok(()));
-    assert_eq!(decided(asking_for(&[]), "/apps/a", Some(token("stranger", "*"))), Err(Denial::IssuerNotAccepted));
-    let any_issuer = Route { issuers: Vec::new(), ..asking_for(&[]) };
-    assert_eq!(decided(any_issuer, "/apps/a", Some(token("stranger", ""))), Ok(()));
+    assert_eq!(
+        decided(asking_for(&[]), "/apps/a", None),
+        Err(Denial::NoToken)
+    );
+    assert_eq!(
+        decided(asking_for(&[]), "/apps/a", Some(token("corp", ""))),
+        Ok(())
+    );
+    assert_eq!(
+        decided(asking_for(&[]), "/apps/a", Some(token("stranger", "*"))),
+        Err(Denial::IssuerNotAccepted)
+    );
+    let any_issuer = Route {
+        issuers: Vec::new(),
+        ..asking_for(&[])
+    };
+    assert_eq!(
+        decided(any_issuer, "/apps/a", Some(token("stranger", ""))),
+        Ok(())
+    );
 }
 
 #[test]
@@ -86,41 +120,83 @@ fn one_of_several_sets_suffices_and_the_refusal_names_the_first() {
         ("messages.write app.com.acme", Ok(())),
         ("admin", Ok(())),
         ("*", Ok(())),
-        ("messages.write", insufficient("messages.write app.com.acme")),
-        ("messages.write app.other", insufficient("messages.write app.com.acme")),
+        (
+            "messages.write",
+            insufficient("messages.write app.com.acme"),
+        ),
+        (
+            "messages.write app.other",
+            insufficient("messages.write app.com.acme"),
+        ),
         ("", insufficient("messages.write app.com.acme")),
     ] {
-        assert_eq!(decided(asking_for(&sets), "/apps/com.acme", Some(token("corp", scopes))), expected, "{scopes}");
+        assert_eq!(
+            decided(
+                asking_for(&sets),
+                "/apps/com.acme",
+                Some(token("corp", scopes))
+            ),
+            expected,
+            "{scopes}"
+        );
     }
 }
 
 #[test]
 fn unusable_parameter_is_refused_whichever_set_is_met() {
-    let unusable = || Err(Denial::UnusableParameter(UnusableParameter { name: "app".into() }));
+    let unusable = || {
+        Err(Denial::UnusableParameter(UnusableParameter {
+            name: "app".into(),
+        }))
+    };
     for sets in [["admin", "app.{app}"], ["app.{app}", "admin"]] {
         for path in ["/apps/*", "/apps/a%20b", "/apps/a*"] {
             for scopes in ["admin", "*", ""] {
-                assert_eq!(decided(asking_for(&sets), path, Some(token("corp", scopes))), unusable());
+                assert_eq!(
+                    decided(asking_for(&sets), path, Some(token("corp", scopes))),
+                    unusable()
+                );
             }
         }
     }
     // Who has no right to ask is told that first.
-    assert_eq!(decided(asking_for(&["app.{app}"]), "/apps/*", None), Err(Denial::NoToken));
+    assert_eq!(
+        decided(asking_for(&["app.{app}"]), "/apps/*", None),
+        Err(Denial::NoToken)
+    );
     // A parameter that no scope takes may be anything.
-    assert_eq!(decided(asking_for(&["admin"]), "/apps/*", Some(token("corp", "admin"))), Ok(()));
+    assert_eq!(
+        decided(
+            asking_for(&["admin"]),
+            "/apps/*",
+            Some(token("corp", "admin"))
+        ),
+        Ok(())
+    );
 }
 
 #[test]
 fn needed_scope_is_that_of_the_request_at_hand() {
-    assert_eq!(on(asking_for(&["a app.{app}", "b"]), "/apps/x", needed_scope).as_deref(), Some("a app.x"));
-    assert_eq!(on(asking_for(&["app.{app}"]), "/apps/*", needed_scope), None);
+    assert_eq!(
+        on(asking_for(&["a app.{app}", "b"]), "/apps/x", needed_scope).as_deref(),
+        Some("a app.x")
+    );
+    assert_eq!(
+        on(asking_for(&["app.{app}"]), "/apps/*", needed_scope),
+        None
+    );
     assert_eq!(on(asking_for(&[]), "/apps/x", needed_scope), None);
-    let public = Route { requirement: Requirement::Public, ..asking_for(&[]) };
+    let public = Route {
+        requirement: Requirement::Public,
+        ..asking_for(&[])
+    };
     assert_eq!(on(public, "/apps/x", needed_scope), None);
 }
 
 #[test]
 fn permit_names_its_route() {
-    let route = on(asking_for(&["a"]), "/apps/x", |found| decide(found, Some(&token("corp", "a"))).map(|p| p.route()));
+    let route = on(asking_for(&["a"]), "/apps/x", |found| {
+        decide(found, Some(&token("corp", "a"))).map(|p| p.route())
+    });
     assert_eq!(route, Ok(0));
 }

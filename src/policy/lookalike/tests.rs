@@ -47,19 +47,30 @@ fn name_may_end_at_each_dot_and_colon() {
         ("a%20.b", 9, &["a"]),
         ("a . .b:c", 9, &["a", "a . .b"]),
         ("\u{44f}\u{43d}\u{430}", 9, &[]),
-        ("\u{44f}.\u{674e}:\u{1f600}", 9, &["\u{44f}", "\u{44f}.\u{674e}"]),
+        (
+            "\u{44f}.\u{674e}:\u{1f600}",
+            9,
+            &["\u{44f}", "\u{44f}.\u{674e}"],
+        ),
         ("\u{44f}..\u{674e}", 9, &["\u{44f}"]),
         ("...", 9, &[]),
     ] {
         let expected: Vec<&str> = expected.to_vec();
-        assert_eq!(ends(name, longest).collect::<Vec<_>>(), expected, "{name:?}");
+        assert_eq!(
+            ends(name, longest).collect::<Vec<_>>(),
+            expected,
+            "{name:?}"
+        );
     }
 }
 
 #[test]
 fn path_is_compared_as_it_is_unless_it_is_outside_ascii() {
     for path in ["/", "/Admin/X.json", "/a%20b/%3Ax", "/100%25", "/a%7C"] {
-        assert!(matches!(comparable(path), Cow::Borrowed(text) if text == path), "{path}");
+        assert!(
+            matches!(comparable(path), Cow::Borrowed(text) if text == path),
+            "{path}"
+        );
     }
     for (path, expected) in [
         ("/%E2%84%AAeys/X", "/keys/x"),
@@ -78,7 +89,10 @@ fn path_is_compared_as_it_is_unless_it_is_outside_ascii() {
 
 /// The numbers of the patterns that the readings of a path lead to.
 fn readings(patterns: &[&str], path: &str, chosen: usize) -> Vec<usize> {
-    let patterns: Vec<_> = patterns.iter().map(|text| RoutePattern::parse(text).expect("a pattern")).collect();
+    let patterns: Vec<_> = patterns
+        .iter()
+        .map(|text| RoutePattern::parse(text).expect("a pattern"))
+        .collect();
     let paths = LenientPaths::build(patterns.iter().enumerate(), &Node::default());
     let path = NormalPath::parse(path, PathParameters::Allow).expect("a normal path");
     let mut found = Vec::new();
@@ -139,12 +153,25 @@ fn each_reading_leads_to_the_route_that_is_most_specific_for_it() {
 #[test]
 fn hostile_path_visits_each_node_twice_at_the_most() {
     let paths = (0..1_u32 << 10).map(|way| {
-        let segment = |place: u32| if way >> place & 1 == 0 { "/a".to_owned() } else { format!("/{{x{place}}}") };
+        let segment = |place: u32| {
+            if way >> place & 1 == 0 {
+                "/a".to_owned()
+            } else {
+                format!("/{{x{place}}}")
+            }
+        };
         (0..10).map(segment).collect::<String>() + "/end"
     });
-    let patterns: Vec<String> = paths.filter(|path| path.matches('{').count() <= 8).collect();
+    let patterns: Vec<String> = paths
+        .filter(|path| path.matches('{').count() <= 8)
+        .collect();
     let patterns: Vec<&str> = patterns.iter().map(String::as_str).collect();
-    for path in ["/a.b".repeat(400), "/a.".repeat(4000), "/a%23.b".repeat(400), format!("/{}", ".a".repeat(16_000))] {
+    for path in [
+        "/a.b".repeat(400),
+        "/a.".repeat(4000),
+        "/a%23.b".repeat(400),
+        format!("/{}", ".a".repeat(16_000)),
+    ] {
         assert_eq!(readings(&patterns, &path, 0), [0; 0]);
     }
     let long = format!("{}/a", "/%20".repeat(10_000));

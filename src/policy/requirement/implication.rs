@@ -28,7 +28,10 @@ pub enum SharedParameters {
 
 impl SharedParameters {
     /// The routes' paths are those of one request, as they are.
-    pub const SAME_PATH: Self = Self::AtSameSegment { skipped: 0, skipped_of_other: 0 };
+    pub const SAME_PATH: Self = Self::AtSameSegment {
+        skipped: 0,
+        skipped_of_other: 0,
+    };
 }
 
 // No scope-token has a character of these planes, so a parameter is never taken for text.
@@ -44,7 +47,9 @@ impl Requirement {
             (_, Self::Public) => true,
             (Self::Public, Self::Token { .. }) => false,
             (Self::Token { any_of }, Self::Token { any_of: of_other }) => {
-                let some_of_other = |set: &ScopeRequirement| of_other.iter().any(|other| set.implies(other, shared));
+                let some_of_other = |set: &ScopeRequirement| {
+                    of_other.iter().any(|other| set.implies(other, shared))
+                };
                 of_other.is_empty() || !any_of.is_empty() && any_of.iter().all(some_of_other)
             }
         }
@@ -53,7 +58,10 @@ impl Requirement {
 
 impl ScopeRequirement {
     fn implies(&self, other: &Self, shared: SharedParameters) -> bool {
-        other.0.iter().all(|needed| self.0.iter().any(|scope| scope.implies(needed, shared)))
+        other
+            .0
+            .iter()
+            .all(|needed| self.0.iter().any(|scope| scope.implies(needed, shared)))
     }
 }
 
@@ -64,14 +72,20 @@ impl RequiredScope {
             // Which value the parameter of the other has is not known.
             (Self::Fixed(_), Self::WithParameters(_)) => false,
             (Self::WithParameters(pieces), Self::Fixed(needed)) => {
-                needed.has_wildcard() && pattern(pieces, 0, PLANE).is_some_and(|scope| covers(needed.as_str(), &scope))
+                needed.has_wildcard()
+                    && pattern(pieces, 0, PLANE)
+                        .is_some_and(|scope| covers(needed.as_str(), &scope))
             }
             (Self::WithParameters(pieces), Self::WithParameters(needed)) => {
                 let (skipped, skipped_of_other, plane) = match shared {
                     SharedParameters::None => (0, 0, PLANE_OF_OTHER),
-                    SharedParameters::AtSameSegment { skipped, skipped_of_other } => (skipped, skipped_of_other, PLANE),
+                    SharedParameters::AtSameSegment {
+                        skipped,
+                        skipped_of_other,
+                    } => (skipped, skipped_of_other, PLANE),
                 };
-                let patterns = pattern(pieces, skipped, PLANE).zip(pattern(needed, skipped_of_other, plane));
+                let patterns =
+                    pattern(pieces, skipped, PLANE).zip(pattern(needed, skipped_of_other, plane));
                 patterns.is_some_and(|(scope, needed)| covers(&needed, &scope))
             }
         }
@@ -85,7 +99,9 @@ fn pattern(pieces: &[Piece], skipped: usize, plane: u32) -> Option<String> {
         match piece {
             Piece::Text(fixed) => text.push_str(fixed),
             Piece::Parameter { segment, .. } => {
-                let place = segment.checked_sub(skipped).filter(|place| *place < PLACES)?;
+                let place = segment
+                    .checked_sub(skipped)
+                    .filter(|place| *place < PLACES)?;
                 text.push(char::from_u32(plane + u32::try_from(place).ok()?)?);
             }
         }

@@ -42,7 +42,10 @@ fn is_met(text: &str, granted: &str, path: &str) -> Result<bool, UnusableParamet
         // Whatever is judged here is told scope by scope in the same way.
         let each = requirement.each(&granted, parameters);
         let unusable = each.iter().find_map(|scope| scope.filled.as_ref().err());
-        let told = unusable.map_or_else(|| Ok(each.iter().all(|scope| scope.met_by.is_some())), |one| Err(one.clone()));
+        let told = unusable.map_or_else(
+            || Ok(each.iter().all(|scope| scope.met_by.is_some())),
+            |one| Err(one.clone()),
+        );
         assert_eq!(outcome, told);
         outcome
     })
@@ -68,7 +71,11 @@ fn every_scope_of_a_requirement_is_needed() {
         ("a app.{app}", "app.acme", false),
         ("{app}", "acme", true),
     ] {
-        assert_eq!(is_met(required, granted, "/apps/acme/news"), Ok(expected), "{required} by {granted}");
+        assert_eq!(
+            is_met(required, granted, "/apps/acme/news"),
+            Ok(expected),
+            "{required} by {granted}"
+        );
     }
 }
 
@@ -76,20 +83,36 @@ fn every_scope_of_a_requirement_is_needed() {
 fn unusable_value_is_refused_whatever_is_granted() {
     for value in ["a*", "*", "a%20b", "caf%C3%A9", "a%22", "a%25", "*.x"] {
         let path = format!("/apps/{value}/news");
-        let expected = if value == "a%25" { Ok(true) } else { Err(UnusableParameter { name: "app".into() }) };
+        let expected = if value == "a%25" {
+            Ok(true)
+        } else {
+            Err(UnusableParameter { name: "app".into() })
+        };
         for granted in ["*", "app.* other", "* app.*"] {
-            assert_eq!(is_met("app.{app}", granted, &path), expected, "{value} {granted}");
+            assert_eq!(
+                is_met("app.{app}", granted, &path),
+                expected,
+                "{value} {granted}"
+            );
         }
         // Even where another scope of the requirement is missing already.
-        assert_eq!(is_met("missing app.{app}", "", &path).is_err(), expected.is_err(), "{value}");
+        assert_eq!(
+            is_met("missing app.{app}", "", &path).is_err(),
+            expected.is_err(),
+            "{value}"
+        );
     }
 }
 
 #[test]
 fn filled_text_is_what_a_client_asks_for_in_the_order_written() {
-    let filled = |text: &str, path: &str| on(path, |parameters| requirement(text).filled(parameters));
+    let filled =
+        |text: &str, path: &str| on(path, |parameters| requirement(text).filled(parameters));
     assert_eq!(
-        filled("messages.write  push.{app}.{topic} x.*", "/apps/com.acme/%61"),
+        filled(
+            "messages.write  push.{app}.{topic} x.*",
+            "/apps/com.acme/%61"
+        ),
         Ok("messages.write push.com.acme.a x.*".to_owned())
     );
     assert!(filled("a.{app}", "/apps/%20/b").is_err());
@@ -114,15 +137,43 @@ fn what_is_no_requirement_is_refused_with_the_remedy() {
             "expected a scope-token, but found \"a\\\"b\" \
              (character '\"' at byte 1 cannot stand in a scope-token (RFC 6749 section 3.3))",
         ),
-        ("a.{id}", "expected a parameter of the path \"/apps/{app}/{topic}/{*rest}\", but found {id}"),
-        ("a.{}", "expected a parameter of the path \"/apps/{app}/{topic}/{*rest}\", but found {}"),
-        ("a.{rest}", "expected a parameter of one segment, but found {*rest}, which takes the rest of the path"),
-        ("a.{*rest}", "expected a parameter of one segment, but found {*rest}, which takes the rest of the path"),
-        ("a.{*app}", "expected a parameter of the path \"/apps/{app}/{topic}/{*rest}\", but found {*app}"),
-        ("a.{app", "expected {name}, but found a single brace in \"a.{app\""),
-        ("a.app}", "expected {name}, but found a single brace in \"a.app}\""),
-        ("a.{{app}}", "expected {name}, but found a single brace in \"a.{{app}}\""),
+        (
+            "a.{id}",
+            "expected a parameter of the path \"/apps/{app}/{topic}/{*rest}\", but found {id}",
+        ),
+        (
+            "a.{}",
+            "expected a parameter of the path \"/apps/{app}/{topic}/{*rest}\", but found {}",
+        ),
+        (
+            "a.{rest}",
+            "expected a parameter of one segment, but found {*rest}, which takes the rest of the path",
+        ),
+        (
+            "a.{*rest}",
+            "expected a parameter of one segment, but found {*rest}, which takes the rest of the path",
+        ),
+        (
+            "a.{*app}",
+            "expected a parameter of the path \"/apps/{app}/{topic}/{*rest}\", but found {*app}",
+        ),
+        (
+            "a.{app",
+            "expected {name}, but found a single brace in \"a.{app\"",
+        ),
+        (
+            "a.app}",
+            "expected {name}, but found a single brace in \"a.app}\"",
+        ),
+        (
+            "a.{{app}}",
+            "expected {name}, but found a single brace in \"a.{{app}}\"",
+        ),
     ] {
-        assert_eq!(parse(text).map_err(|error| error.to_string()), Err(expected.to_owned()), "{text}");
+        assert_eq!(
+            parse(text).map_err(|error| error.to_string()),
+            Err(expected.to_owned()),
+            "{text}"
+        );
     }
 }

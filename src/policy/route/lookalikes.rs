@@ -13,13 +13,17 @@ fn asking(path: &str, methods: &str, asks_for: &str) -> Route {
     route.requirement = match asks_for {
         "public" => Requirement::Public,
         "" => Requirement::Token { any_of: Vec::new() },
-        sets => Requirement::Token { any_of: sets.split(" | ").map(set).collect() },
+        sets => Requirement::Token {
+            any_of: sets.split(" | ").map(set).collect(),
+        },
     };
     route
 }
 
 fn table(routes: &[(&str, &str, &str)]) -> RouteTable {
-    let routes = routes.iter().map(|(path, methods, asks_for)| asking(path, methods, asks_for));
+    let routes = routes
+        .iter()
+        .map(|(path, methods, asks_for)| asking(path, methods, asks_for));
     RouteTable::build(routes.collect()).expect("no overlap")
 }
 
@@ -77,10 +81,24 @@ fn no_disguise_reaches_a_route_that_asks_for_less() {
         ("/vault/{*rest}", "", "vault"),
     ]);
     let written = DISGUISES.iter().map(|disguise| disguise.to_string());
-    let others =
-        ["%EF%BC%B2%EF%BD%85ports", "REPORTS", "r%C3%A9ports", "%E2%93%A1eports", "report%C5%BF", "Reports.JSON"];
-    for name in written.map(|disguise| disguise.replace("NAME", "reports")).chain(others.map(str::to_owned)) {
-        for path in [format!("/{name}"), format!("/{name}/"), format!("/.../{name}"), format!("/{name}%23/x")] {
+    let others = [
+        "%EF%BC%B2%EF%BD%85ports",
+        "REPORTS",
+        "r%C3%A9ports",
+        "%E2%93%A1eports",
+        "report%C5%BF",
+        "Reports.JSON",
+    ];
+    for name in written
+        .map(|disguise| disguise.replace("NAME", "reports"))
+        .chain(others.map(str::to_owned))
+    {
+        for path in [
+            format!("/{name}"),
+            format!("/{name}/"),
+            format!("/.../{name}"),
+            format!("/{name}%23/x"),
+        ] {
             assert_eq!(find(&table, &Method::GET, &path), "like /reports", "{path}");
         }
     }
@@ -90,10 +108,19 @@ fn no_disguise_reaches_a_route_that_asks_for_less() {
             (format!("/users/{}", disguised("me")), "like /users/me"),
             (format!("/users/{}", disguised("ME")), "like /users/me"),
             (format!("/{}/me", disguised("users")), "like /users/me"),
-            (format!("/tenants/acme/{}", disguised("keys")), "like /tenants/{tenant}/keys"),
-            (format!("/{}/acme/keys", disguised("tenants")), "like /tenants/{tenant}/keys"),
+            (
+                format!("/tenants/acme/{}", disguised("keys")),
+                "like /tenants/{tenant}/keys",
+            ),
+            (
+                format!("/{}/acme/keys", disguised("tenants")),
+                "like /tenants/{tenant}/keys",
+            ),
             (format!("/{}", disguised("vault")), "like /vault/{*rest}"),
-            (format!("/{}/x/y", disguised("vault")), "like /vault/{*rest}"),
+            (
+                format!("/{}/x/y", disguised("vault")),
+                "like /vault/{*rest}",
+            ),
         ] {
             // What ends a path ends it in the middle, too.
             if !(disguise.contains("%23") || disguise.contains("%3F")) || path.ends_with(disguise) {
@@ -138,12 +165,22 @@ fn route_that_is_as_strict_may_take_the_lookalikes_of_another() {
         ("a | b", "a", false),
         ("a.*", "a.b", false),
     ] {
-        let table = table(&[("/{*rest}", "", of_rest), ("/login", "", of_literal), ("/users/jane", "", of_literal)]);
-        for (path, literal) in
-            [("/login.css", "like /login"), ("/LOGIN", "like /login"), ("/users/jane.doe", "like /users/jane")]
-        {
+        let table = table(&[
+            ("/{*rest}", "", of_rest),
+            ("/login", "", of_literal),
+            ("/users/jane", "", of_literal),
+        ]);
+        for (path, literal) in [
+            ("/login.css", "like /login"),
+            ("/LOGIN", "like /login"),
+            ("/users/jane.doe", "like /users/jane"),
+        ] {
             let expected = if passes { "/{*rest}" } else { literal };
-            assert_eq!(find(&table, &Method::GET, path), expected, "{of_rest:?} {of_literal:?} {path}");
+            assert_eq!(
+                find(&table, &Method::GET, path),
+                expected,
+                "{of_rest:?} {of_literal:?} {path}"
+            );
         }
     }
 }
@@ -208,7 +245,11 @@ fn method_decides_which_route_a_path_is_like() {
 fn issuers_and_shadow_mode_make_a_route_less_strict() {
     let with = |path: &str, asks_for: &str, issuers: &[&str], is_enforced: bool| {
         let issuers = issuers.iter().map(|name| Arc::from(*name)).collect();
-        Route { issuers, is_enforced, ..asking(path, "", asks_for) }
+        Route {
+            issuers,
+            is_enforced,
+            ..asking(path, "", asks_for)
+        }
     };
     for (of_rest, of_literal, passes) in [
         (("a", &["x"][..], true), ("a", &[][..], true), true),
@@ -225,11 +266,16 @@ fn issuers_and_shadow_mode_make_a_route_less_strict() {
         (("a", &[], false), ("a", &[], true), false),
         (("a", &[], false), ("", &[], true), false),
     ] {
-        let [rest, literal] = [("/{*rest}", of_rest), ("/app", of_literal)]
-            .map(|(path, (asks_for, issuers, is_enforced))| with(path, asks_for, issuers, is_enforced));
+        let [rest, literal] = [("/{*rest}", of_rest), ("/app", of_literal)].map(
+            |(path, (asks_for, issuers, is_enforced))| with(path, asks_for, issuers, is_enforced),
+        );
         let table = RouteTable::build(vec![rest, literal]).expect("no overlap");
         let expected = if passes { "/{*rest}" } else { "like /app" };
-        assert_eq!(find(&table, &Method::GET, "/app.json"), expected, "{of_rest:?} {of_literal:?}");
+        assert_eq!(
+            find(&table, &Method::GET, "/app.json"),
+            expected,
+            "{of_rest:?} {of_literal:?}"
+        );
     }
 }
 
@@ -257,13 +303,31 @@ fn parameters_of_both_routes_are_compared_where_they_stand() {
 }
 
 fn written() -> impl Strategy<Value = (String, String)> {
-    let literal = prop_oneof![Just("a"), Just("A"), Just("b"), Just("a.b"), Just("c%23"), Just("%C3%A9")];
+    let literal = prop_oneof![
+        Just("a"),
+        Just("A"),
+        Just("b"),
+        Just("a.b"),
+        Just("c%23"),
+        Just("%C3%A9")
+    ];
     let segment = prop_oneof![3 => literal, 2 => Just("{}")];
     let segments = proptest::collection::vec(segment, 1..4);
-    (segments, prop_oneof![2 => Just(""), 1 => Just("/{*rest}")], "[ab]").prop_map(|(segments, end, scope)| {
-        let named = segments.iter().enumerate().map(|(place, segment)| segment.replace("{}", &format!("{{x{place}}}")));
-        (named.fold(String::new(), |path, segment| path + "/" + &segment) + end, scope)
-    })
+    (
+        segments,
+        prop_oneof![2 => Just(""), 1 => Just("/{*rest}")],
+        "[ab]",
+    )
+        .prop_map(|(segments, end, scope)| {
+            let named = segments
+                .iter()
+                .enumerate()
+                .map(|(place, segment)| segment.replace("{}", &format!("{{x{place}}}")));
+            (
+                named.fold(String::new(), |path, segment| path + "/" + &segment) + end,
+                scope,
+            )
+        })
 }
 
 proptest! {

@@ -26,7 +26,9 @@ impl RouteTable {
             rows.extend(route.hosts.is_empty().then_some((None, index)));
             rows.extend(route.hosts.iter().map(|host| (Some(host), index)));
         }
-        rows.sort_by_cached_key(|&(host, index)| (rank(host), places(&self.routes[index].path), index));
+        rows.sort_by_cached_key(|&(host, index)| {
+            (rank(host), places(&self.routes[index].path), index)
+        });
         rows
     }
 }
@@ -46,5 +48,9 @@ fn places(path: &RoutePattern) -> Vec<Place> {
         Segment::Parameter => Place::Parameter,
         Segment::Rest => Place::Rest,
     };
-    path.segments.iter().map(place).chain([Place::End]).collect()
+    path.segments
+        .iter()
+        .map(place)
+        .chain([Place::End])
+        .collect()
 }

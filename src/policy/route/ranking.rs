@@ -33,25 +33,45 @@ fn host_rank(pattern: Option<&str>, host: &str) -> Option<usize> {
     match pattern {
         None => Some(0),
         Some(exact) if exact == host => Some(usize::MAX),
-        Some(suffix) => suffix.strip_prefix('*').filter(|suffix| host.ends_with(suffix)).map(str::len),
+        Some(suffix) => suffix
+            .strip_prefix('*')
+            .filter(|suffix| host.ends_with(suffix))
+            .map(str::len),
     }
 }
 
 type Written = (Option<&'static str>, String, &'static str);
 
-fn find_by_ranking(routes: &[Written], host: &str, path: &str, method: &Method) -> Result<usize, Option<Vec<usize>>> {
-    let best_host = routes.iter().filter_map(|route| host_rank(route.0, host)).max();
-    let of_host = |index: &usize| host_rank(routes[*index].0, host) == best_host && best_host.is_some();
+fn find_by_ranking(
+    routes: &[Written],
+    host: &str,
+    path: &str,
+    method: &Method,
+) -> Result<usize, Option<Vec<usize>>> {
+    let best_host = routes
+        .iter()
+        .filter_map(|route| host_rank(route.0, host))
+        .max();
+    let of_host =
+        |index: &usize| host_rank(routes[*index].0, host) == best_host && best_host.is_some();
     let fitting: Vec<usize> = (0..routes.len()).filter(of_host).collect();
-    let best = fitting.iter().filter_map(|&index| rank(&routes[index].1, path)).max().ok_or(None)?;
-    let same: Vec<usize> =
-        fitting.into_iter().filter(|&index| rank(&routes[index].1, path).as_ref() == Some(&best)).collect();
+    let best = fitting
+        .iter()
+        .filter_map(|&index| rank(&routes[index].1, path))
+        .max()
+        .ok_or(None)?;
+    let same: Vec<usize> = fitting
+        .into_iter()
+        .filter(|&index| rank(&routes[index].1, path).as_ref() == Some(&best))
+        .collect();
     let takes = |index: &&usize| route("", "/", routes[**index].2).methods.contains(method);
     same.iter().find(takes).copied().ok_or(Some(same.clone()))
 }
 
 fn build(written: &[Written]) -> Result<RouteTable, Vec<Overlap>> {
-    let routes = written.iter().map(|(host, path, methods)| route(host.unwrap_or(""), path, methods));
+    let routes = written
+        .iter()
+        .map(|(host, path, methods)| route(host.unwrap_or(""), path, methods));
     RouteTable::build(routes.collect())
 }
 
@@ -62,16 +82,30 @@ fn place(written: &Written) -> (Option<&'static str>, String) {
 
 fn written_route() -> impl Strategy<Value = Written> {
     let host = prop_oneof![3 => Just(None), 1 => Just(Some("a.b")), 1 => Just(Some("*.b")), 1 => Just(Some("*.a.b"))];
-    let segments = proptest::collection::vec(prop_oneof![2 => Just("a"), 1 => Just("b"), 2 => Just("{}")], 0..4);
+    let segments = proptest::collection::vec(
+        prop_oneof![2 => Just("a"), 1 => Just("b"), 2 => Just("{}")],
+        0..4,
+    );
     let end = prop_oneof![3 => Just(""), 1 => Just("/"), 2 => Just("/{*rest}")];
     let methods = prop_oneof![Just(""), Just("GET"), Just("POST"), Just("HEAD PUT")];
     (host, segments, end, methods).prop_map(|(host, segments, end, methods)| {
-        let named = segments.iter().enumerate().map(|(index, segment)| match *segment {
-            "{}" => format!("/{{x{index}}}"),
-            literal => format!("/{literal}"),
-        });
+        let named = segments
+            .iter()
+            .enumerate()
+            .map(|(index, segment)| match *segment {
+                "{}" => format!("/{{x{index}}}"),
+                literal => format!("/{literal}"),
+            });
         let path = named.collect::<String>() + end;
-        (host, if path.is_empty() { "/".to_owned() } else { path }, methods)
+        (
+            host,
+            if path.is_empty() {
+                "/".to_owned()
+            } else {
+                path
+            },
+            methods,
+        )
     })
 }
 

@@ -34,39 +34,64 @@ impl RouteTable {
     #[must_use]
     pub fn lost_methods(&self) -> Vec<LostMethods> {
         let mut known = HashSet::new();
-        let places = self.places().filter_map(|(paths, index)| self.lost_at(paths, index));
-        places.filter(|lost| known.insert((lost.at, lost.of))).collect()
+        let places = self
+            .places()
+            .filter_map(|(paths, index)| self.lost_at(paths, index));
+        places
+            .filter(|lost| known.insert((lost.at, lost.of)))
+            .collect()
     }
 
     /// The lookalikes that are refused, for each route that they belong to and each that they look like.
     #[must_use]
     pub fn refused_lookalikes(&self) -> Vec<RefusedLookalikes> {
         let mut known = HashSet::new();
-        let places = self.places().filter_map(|(paths, index)| self.refused_beside(paths, index));
-        places.filter(|refused| known.insert((refused.through, refused.of))).collect()
+        let places = self
+            .places()
+            .filter_map(|(paths, index)| self.refused_beside(paths, index));
+        places
+            .filter(|refused| known.insert((refused.through, refused.of)))
+            .collect()
     }
 
     // Each route with the paths of each of its hosts.
     fn places(&self) -> impl Iterator<Item = (&Paths, usize)> {
         self.routes.iter().enumerate().flat_map(|(index, route)| {
             let of_any_host = route.hosts.is_empty().then_some(&self.any_host);
-            let of_hosts = route.hosts.iter().filter_map(|host| self.hosts.get(&host.name));
-            of_any_host.into_iter().chain(of_hosts).map(move |paths| (paths, index))
+            let of_hosts = route
+                .hosts
+                .iter()
+                .filter_map(|host| self.hosts.get(&host.name));
+            of_any_host
+                .into_iter()
+                .chain(of_hosts)
+                .map(move |paths| (paths, index))
         })
     }
 
     fn lost_at(&self, paths: &Paths, at: usize) -> Option<LostMethods> {
         let pattern = &self.routes[at].path;
         let same_path = paths.tree.exactly(&pattern.segments);
-        let next = paths.tree.taking(&pattern.segments, false).filter(|_| same_path.first() == Some(&at))?;
+        let next = paths
+            .tree
+            .taking(&pattern.segments, false)
+            .filter(|_| same_path.first() == Some(&at))?;
         let wider = &self.routes[*next.first()?].path;
         if wider.rest().is_some() || wider.segments.len() != pattern.segments.len() {
             return None;
         }
-        let methods = |indices: &[usize]| Methods::any_of(indices.iter().map(|index| &self.routes[*index].methods));
+        let methods = |indices: &[usize]| {
+            Methods::any_of(indices.iter().map(|index| &self.routes[*index].methods))
+        };
         let lost = methods(next).without(&methods(same_path))?;
-        let of = next.iter().find(|index| self.routes[**index].methods.in_common(&lost).is_some())?;
-        Some(LostMethods { at, of: *of, methods: lost })
+        let of = next
+            .iter()
+            .find(|index| self.routes[**index].methods.in_common(&lost).is_some())?;
+        Some(LostMethods {
+            at,
+            of: *of,
+            methods: lost,
+        })
     }
 
     // With another name in the place of a literal, the last one first.
@@ -83,13 +108,22 @@ impl RouteTable {
                 through.methods.in_common(&route.methods).is_some()
                     && !through.is_as_strict_as(route, SharedParameters::SAME_PATH)
             };
-            let through = paths.tree.taking(&pattern, true).and_then(|routes| routes.iter().find(asks_for_less));
+            let through = paths
+                .tree
+                .taking(&pattern, true)
+                .and_then(|routes| routes.iter().find(asks_for_less));
             pattern[place] = literal;
             if let Some(&through) = through {
                 let written = route.path.as_str().split('/').skip(1).enumerate();
                 let suffix = |index| if index == place { ".json" } else { "" };
-                let example = written.map(|(index, text)| format!("/{text}{}", suffix(index))).collect();
-                return Some(RefusedLookalikes { through, of, example });
+                let example = written
+                    .map(|(index, text)| format!("/{text}{}", suffix(index)))
+                    .collect();
+                return Some(RefusedLookalikes {
+                    through,
+                    of,
+                    example,
+                });
             }
         }
         None
@@ -106,13 +140,24 @@ mod tests {
     use crate::policy::requirement::Requirement;
 
     fn lost(routes: &[(&str, &str)]) -> Vec<(usize, usize, String)> {
-        let routes = routes.iter().map(|(path, methods)| route("", path, methods)).collect();
+        let routes = routes
+            .iter()
+            .map(|(path, methods)| route("", path, methods))
+            .collect();
         let table = RouteTable::build(routes).expect("no overlap");
         let names = |methods: &Methods| match methods.listed() {
-            Some(listed) => listed.iter().map(Method::as_str).collect::<Vec<_>>().join(" "),
+            Some(listed) => listed
+                .iter()
+                .map(Method::as_str)
+                .collect::<Vec<_>>()
+                .join(" "),
             None => "all".to_owned(),
         };
-        table.lost_methods().iter().map(|lost| (lost.at, lost.of, names(&lost.methods))).collect()
+        table
+            .lost_methods()
+            .iter()
+            .map(|lost| (lost.at, lost.of, names(&lost.methods)))
+            .collect()
     }
 
     #[test]
@@ -126,12 +171,30 @@ mod tests {
             ("", "GET", None),
             ("POST", "", Some("all")),
         ] {
-            let expected: Vec<_> = expected.into_iter().map(|methods| (0, 1, methods.to_owned())).collect();
-            assert_eq!(lost(&[("/orders/export", literal), ("/orders/{id}", parameter)]), expected);
-            assert_eq!(lost(&[("/a/orders/x", literal), ("/a/{id}/x", parameter), ("/{*rest}", "")]), expected);
+            let expected: Vec<_> = expected
+                .into_iter()
+                .map(|methods| (0, 1, methods.to_owned()))
+                .collect();
+            assert_eq!(
+                lost(&[("/orders/export", literal), ("/orders/{id}", parameter)]),
+                expected
+            );
+            assert_eq!(
+                lost(&[
+                    ("/a/orders/x", literal),
+                    ("/a/{id}/x", parameter),
+                    ("/{*rest}", "")
+                ]),
+                expected
+            );
         }
         // The routes of one path together.
-        let split = [("/a/{id}", "GET"), ("/a/{x}", "PUT"), ("/a/b", "GET"), ("/a/b", "POST")];
+        let split = [
+            ("/a/{id}", "GET"),
+            ("/a/{x}", "PUT"),
+            ("/a/b", "GET"),
+            ("/a/b", "POST"),
+        ];
         assert_eq!(lost(&split), [(2, 1, "PUT".to_owned())]);
         // What only `{*rest}` would take is missed by nobody.
         assert_eq!(lost(&[("/login", "POST"), ("/{*rest}", "GET")]), []);
@@ -140,8 +203,10 @@ mod tests {
 
     #[test]
     fn lookalikes_are_refused_for_what_asks_for_more() {
-        let guarded =
-            |path: &str| Route { requirement: Requirement::Token { any_of: Vec::new() }, ..route("", path, "GET") };
+        let guarded = |path: &str| Route {
+            requirement: Requirement::Token { any_of: Vec::new() },
+            ..route("", path, "GET")
+        };
         let routes = vec![
             route("", "/{*rest}", ""),
             guarded("/vault/{*rest}"),
@@ -154,7 +219,13 @@ mod tests {
         ];
         let table = RouteTable::build(routes).expect("no overlap");
         let found = table.refused_lookalikes();
-        let found: Vec<_> = found.iter().map(|found| (found.through, found.of, found.example.as_str())).collect();
-        assert_eq!(found, [(0, 1, "/vault.json/{*rest}"), (0, 3, "/files.json")]);
+        let found: Vec<_> = found
+            .iter()
+            .map(|found| (found.through, found.of, found.example.as_str()))
+            .collect();
+        assert_eq!(
+            found,
+            [(0, 1, "/vault.json/{*rest}"), (0, 3, "/files.json")]
+        );
     }
 }

@@ -91,7 +91,10 @@ impl RouteTable {
         for ((_, host), group) in groups {
             search.look_among(host, &group);
         }
-        SideDoors { doors: search.doors.into_values().collect(), is_incomplete: search.steps == 0 }
+        SideDoors {
+            doors: search.doors.into_values().collect(),
+            is_incomplete: search.steps == 0,
+        }
     }
 }
 
@@ -139,7 +142,11 @@ impl Search<'_> {
                 if to != through && paths.is_reached(host, through, to) {
                     found.push(to);
                 }
-                if found.len() < 2 { ControlFlow::Continue(()) } else { ControlFlow::Break(()) }
+                if found.len() < 2 {
+                    ControlFlow::Continue(())
+                } else {
+                    ControlFlow::Break(())
+                }
             },
         };
         let _ = walk.as_specific(all, &paths.of(through));
@@ -157,7 +164,11 @@ impl Search<'_> {
                 if paths.is_reached(host, through, to) {
                     found.push(through);
                 }
-                if found.len() < 2 { ControlFlow::Continue(()) } else { ControlFlow::Break(()) }
+                if found.len() < 2 {
+                    ControlFlow::Continue(())
+                } else {
+                    ControlFlow::Break(())
+                }
             },
         };
         let _ = walk.less_specific(plain, &paths.of(to));
@@ -169,10 +180,22 @@ impl Search<'_> {
             return;
         }
         let paths = self.paths;
-        let door = self.doors.entry(through).and_modify(|door| door.has_more = true);
+        let door = self
+            .doors
+            .entry(through)
+            .and_modify(|door| door.has_more = true);
         door.or_insert_with(|| {
-            let sent = paths.meeting(through, to).iter().fold(String::new(), |path, (_, text)| path + "/" + text);
-            SideDoor { through, to, asked: paths.left_out(through).to_owned() + &sent, sent, has_more: false }
+            let sent = paths
+                .meeting(through, to)
+                .iter()
+                .fold(String::new(), |path, (_, text)| path + "/" + text);
+            SideDoor {
+                through,
+                to,
+                asked: paths.left_out(through).to_owned() + &sent,
+                sent,
+                has_more: false,
+            }
         });
     }
 }
@@ -186,20 +209,34 @@ struct SentPaths<'t> {
 
 impl<'t> SentPaths<'t> {
     fn of(self, index: usize) -> Vec<Segment> {
-        self.written(index).into_iter().map(|(segment, _)| segment).collect()
+        self.written(index)
+            .into_iter()
+            .map(|(segment, _)| segment)
+            .collect()
     }
 
     // Each segment, and how it is written.
     fn written(self, index: usize) -> Vec<(Segment, &'t str)> {
         let path = &self.table.routes[index].path;
-        let segments = path.segments.iter().cloned().zip(path.as_str().split('/').skip(1));
+        let segments = path
+            .segments
+            .iter()
+            .cloned()
+            .zip(path.as_str().split('/').skip(1));
         let left: Vec<_> = segments.skip(self.sent[index].skipped).collect();
-        if left.is_empty() { vec![(Segment::Literal(Box::default()), "")] } else { left }
+        if left.is_empty() {
+            vec![(Segment::Literal(Box::default()), "")]
+        } else {
+            left
+        }
     }
 
     fn left_out(self, index: usize) -> &'t str {
         let path = self.table.routes[index].path.as_str();
-        let end = path.match_indices('/').nth(self.sent[index].skipped).map_or(path.len(), |(slash, _)| slash);
+        let end = path
+            .match_indices('/')
+            .nth(self.sent[index].skipped)
+            .map_or(path.len(), |(slash, _)| slash);
         &path[..end]
     }
 
@@ -217,7 +254,9 @@ impl<'t> SentPaths<'t> {
                     both.extend_from_slice(one.get(place..).unwrap_or_default());
                     break;
                 }
-                (Some(literal @ (Segment::Literal(_), _)), _) | (_, Some(literal)) => both.push(literal.clone()),
+                (Some(literal @ (Segment::Literal(_), _)), _) | (_, Some(literal)) => {
+                    both.push(literal.clone())
+                }
                 (Some(parameter), None) => both.push(parameter.clone()),
                 (None, None) => {}
             }
@@ -227,15 +266,41 @@ impl<'t> SentPaths<'t> {
 
     // Whether the route that they meet through is the one that takes those paths when a client asks for them.
     fn is_reached(self, host: Option<&str>, through: usize, to: usize) -> bool {
-        let RouteTable { routes, hosts, any_host } = self.table;
-        let Route { hosts: of_route, path, .. } = &routes[through];
-        let left_out = path.segments.iter().take(self.sent[through].skipped).cloned();
-        let asked: Vec<_> = left_out.chain(self.meeting(through, to).into_iter().map(|(segment, _)| segment)).collect();
-        let takes = |paths: &Paths| paths.tree.taking(&asked, true).is_some_and(|routes| routes.contains(&through));
+        let RouteTable {
+            routes,
+            hosts,
+            any_host,
+        } = self.table;
+        let Route {
+            hosts: of_route,
+            path,
+            ..
+        } = &routes[through];
+        let left_out = path
+            .segments
+            .iter()
+            .take(self.sent[through].skipped)
+            .cloned();
+        let asked: Vec<_> = left_out
+            .chain(
+                self.meeting(through, to)
+                    .into_iter()
+                    .map(|(segment, _)| segment),
+            )
+            .collect();
+        let takes = |paths: &Paths| {
+            paths
+                .tree
+                .taking(&asked, true)
+                .is_some_and(|routes| routes.contains(&through))
+        };
         match host {
             Some(host) => hosts.get(host).is_some_and(takes),
             None if of_route.is_empty() => takes(any_host),
-            None => of_route.iter().filter_map(|host| hosts.get(&host.name)).any(takes),
+            None => of_route
+                .iter()
+                .filter_map(|host| hosts.get(&host.name))
+                .any(takes),
         }
     }
 }

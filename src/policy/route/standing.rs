@@ -37,19 +37,27 @@ impl RouteTable {
     #[must_use]
     pub fn standings(&self, host: &str, path: &NormalPath<'_>, method: &Method) -> Vec<Standing> {
         let outcome = self.find(host, path, method);
-        let same_path = self.paths(host).find(path, &mut Values::default()).unwrap_or_default();
+        let same_path = self
+            .paths(host)
+            .find(path, &mut Values::default())
+            .unwrap_or_default();
         let standing = |(index, route): (usize, &Route)| match &outcome {
             Ok(found) if found.index == index => Standing::Chosen,
             Err(NoRoute::Lookalike { of, .. }) if *of == index => Standing::Lookalike,
             Err(NoRoute::Lookalike { through, .. }) if *through == index => Standing::InDoubt,
-            Ok(_) | Err(_) if !same_path.contains(&index) => self.standing_of_stranger(route, host, path),
+            Ok(_) | Err(_) if !same_path.contains(&index) => {
+                self.standing_of_stranger(route, host, path)
+            }
             Ok(_) | Err(_) => Standing::OtherMethod,
         };
         self.routes.iter().enumerate().map(standing).collect()
     }
 
     fn standing_of_stranger(&self, route: &Route, host: &str, path: &NormalPath<'_>) -> Standing {
-        let anywhere = Route { hosts: Vec::new(), ..route.clone() };
+        let anywhere = Route {
+            hosts: Vec::new(),
+            ..route.clone()
+        };
         if !fits_alone(anywhere, host, path) {
             return Standing::OtherPath;
         }
@@ -60,11 +68,18 @@ impl RouteTable {
             Some((owner, _)) => route.hosts.iter().any(|host| *host.name == *owner),
             None => true,
         };
-        if is_of_owner { Standing::LessSpecificPath } else { Standing::LessSpecificHost }
+        if is_of_owner {
+            Standing::LessSpecificPath
+        } else {
+            Standing::LessSpecificHost
+        }
     }
 }
 
 fn fits_alone(route: Route, host: &str, path: &NormalPath<'_>) -> bool {
-    let route = Route { methods: Methods::all(), ..route };
+    let route = Route {
+        methods: Methods::all(),
+        ..route
+    };
     RouteTable::build(vec![route]).is_ok_and(|table| table.find(host, path, &Method::GET).is_ok())
 }

@@ -15,18 +15,32 @@ impl Route {
     #[must_use]
     pub fn is_as_strict_as(&self, other: &Self, shared: SharedParameters) -> bool {
         // Whatever else comes to decide who may pass has to be compared here.
-        let Self { hosts: _, path: _, methods: _, requirement, issuers, is_enforced } = other;
+        let Self {
+            hosts: _,
+            path: _,
+            methods: _,
+            requirement,
+            issuers,
+            is_enforced,
+        } = other;
         if requirement.is_public() || !is_enforced {
             return true;
         }
-        let accepts_ours = || !self.issuers.is_empty() && self.issuers.iter().all(|name| other.accepts_issuer(name));
-        self.is_enforced && (issuers.is_empty() || accepts_ours()) && self.requirement.implies(requirement, shared)
+        let accepts_ours = || {
+            !self.issuers.is_empty() && self.issuers.iter().all(|name| other.accepts_issuer(name))
+        };
+        self.is_enforced
+            && (issuers.is_empty() || accepts_ours())
+            && self.requirement.implies(requirement, shared)
     }
 }
 
 impl RouteTable {
     pub(super) fn taking(&self, method: &Method, same_path: &[usize]) -> Option<usize> {
-        same_path.iter().copied().find(|&index| self.routes[index].methods.contains(method))
+        same_path
+            .iter()
+            .copied()
+            .find(|&index| self.routes[index].methods.contains(method))
     }
 
     // Stops at a route whose path some server may take `path` for, and which asks for what the chosen one does not.
@@ -42,13 +56,18 @@ impl RouteTable {
             if same_path.contains(&chosen) {
                 return ControlFlow::Continue(());
             }
-            let asks_for_more = |index: &usize| !route.is_as_strict_as(&self.routes[*index], shared);
+            let asks_for_more =
+                |index: &usize| !route.is_as_strict_as(&self.routes[*index], shared);
             let of = match self.taking(method, same_path) {
                 Some(index) => Some(index).filter(asks_for_more),
                 // That path is a 405. Whoever may do all else there may read there as well, but not change anything.
                 None => {
                     let unsafe_method = || same_path.first().filter(|_| !method.is_safe());
-                    same_path.iter().find(|index| asks_for_more(index)).or_else(unsafe_method).copied()
+                    same_path
+                        .iter()
+                        .find(|index| asks_for_more(index))
+                        .or_else(unsafe_method)
+                        .copied()
                 }
             };
             of.map_or(ControlFlow::Continue(()), ControlFlow::Break)

@@ -10,7 +10,10 @@ pub(super) fn route(hosts: &str, path: &str, methods: &str) -> Route {
         listed => Methods::parse(listed.split(' ')).expect("methods"),
     };
     Route {
-        hosts: hosts.split_whitespace().map(|host| HostPattern::parse(host).expect("a host")).collect(),
+        hosts: hosts
+            .split_whitespace()
+            .map(|host| HostPattern::parse(host).expect("a host"))
+            .collect(),
         path: RoutePattern::parse(path).expect("a route's path"),
         methods,
         requirement: Requirement::Public,
@@ -29,12 +32,24 @@ pub(super) fn normal(path: &str) -> NormalPath<'_> {
 
 /// The path of the route found, as written.
 fn found<'t>(table: &'t RouteTable, host: &str, path: &str) -> Option<&'t str> {
-    table.find(host, &normal(path), &Method::GET).ok().map(|found| found.route.path.as_str())
+    table
+        .find(host, &normal(path), &Method::GET)
+        .ok()
+        .map(|found| found.route.path.as_str())
 }
 
 #[test]
 fn literal_comes_before_parameter_and_that_before_the_rest() {
-    let table = table(&["/", "/a", "/a/b", "/a/{x}", "/a/{x}/c", "/a/{x}/{*y}", "/{*z}", "/a/b/d"]);
+    let table = table(&[
+        "/",
+        "/a",
+        "/a/b",
+        "/a/{x}",
+        "/a/{x}/c",
+        "/a/{x}/{*y}",
+        "/{*z}",
+        "/a/b/d",
+    ]);
     for (path, expected) in [
         ("/", "/"),
         ("/a", "/a"),
@@ -55,7 +70,17 @@ fn literal_comes_before_parameter_and_that_before_the_rest() {
 
 #[test]
 fn path_owns_its_trailing_slash_unless_that_is_declared() {
-    let table = table(&["/a", "/b", "/b/", "/c/", "/d/{x}", "/d/{x}/e", "/f", "/f/{*y}", "/d/{x}/{*y}"]);
+    let table = table(&[
+        "/a",
+        "/b",
+        "/b/",
+        "/c/",
+        "/d/{x}",
+        "/d/{x}/e",
+        "/f",
+        "/f/{*y}",
+        "/d/{x}/{*y}",
+    ]);
     for (path, expected) in [
         ("/a/", Some("/a")),
         ("/b", Some("/b")),
@@ -85,14 +110,20 @@ fn rest_takes_nothing_as_well() {
         ("/filesystem", None),
     ] {
         let path = normal(path);
-        let value = table.find("", &path, &Method::GET).ok().and_then(|found| found.parameters.get("rest"));
+        let value = table
+            .find("", &path, &Method::GET)
+            .ok()
+            .and_then(|found| found.parameters.get("rest"));
         assert_eq!(value.as_deref(), rest, "{path:?}");
     }
 }
 
 #[test]
 fn parameters_are_decoded_once_and_named_by_the_route_that_takes_the_method() {
-    let table = RouteTable::build(vec![route("", "/a/{x}/{y}", "GET"), route("", "/a/{id}/{x}", "POST")]);
+    let table = RouteTable::build(vec![
+        route("", "/a/{x}/{y}", "GET"),
+        route("", "/a/{id}/{x}", "POST"),
+    ]);
     let table = table.expect("no overlap");
     let path = normal("/a/1%20%25x/2");
     let get = table.find("", &path, &Method::GET).expect("a route");
@@ -100,7 +131,10 @@ fn parameters_are_decoded_once_and_named_by_the_route_that_takes_the_method() {
     assert_eq!(get.parameters.get("y").as_deref(), Some("2"));
     assert_eq!(get.parameters.get("id"), None);
     let post = table.find("", &path, &Method::POST).expect("a route");
-    assert_eq!((post.index, post.parameters.get("x").as_deref()), (1, Some("2")));
+    assert_eq!(
+        (post.index, post.parameters.get("x").as_deref()),
+        (1, Some("2"))
+    );
 }
 
 #[test]
@@ -135,16 +169,41 @@ fn wrong_method_is_answered_with_every_method_of_the_path() {
         ("/b", Method::GET, "DELETE", 3),
     ] {
         let refused = table.find("", &normal(path), &method).err();
-        assert_eq!(refused, Some(NoRoute::MethodNotAllowed { allow: HeaderValue::from_static(allow), of }), "{path}");
+        assert_eq!(
+            refused,
+            Some(NoRoute::MethodNotAllowed {
+                allow: HeaderValue::from_static(allow),
+                of
+            }),
+            "{path}"
+        );
     }
-    assert_eq!(table.find("", &normal("/a/1"), &Method::HEAD).map(|found| found.index), Ok(0));
-    assert_eq!(table.find("", &normal("/a"), &Method::DELETE).map(|found| found.index), Ok(2));
+    assert_eq!(
+        table
+            .find("", &normal("/a/1"), &Method::HEAD)
+            .map(|found| found.index),
+        Ok(0)
+    );
+    assert_eq!(
+        table
+            .find("", &normal("/a"), &Method::DELETE)
+            .map(|found| found.index),
+        Ok(2)
+    );
 }
 
 #[test]
 fn exact_host_comes_before_the_longest_suffix_and_any() {
-    let hosts = ["api.example.com", "*.example.com", "*.b.example.com", "*.com", "", "[::1]"];
-    let table = RouteTable::build(hosts.map(|host| route(host, "/a", "")).into()).expect("no overlap");
+    let hosts = [
+        "api.example.com",
+        "*.example.com",
+        "*.b.example.com",
+        "*.com",
+        "",
+        "[::1]",
+    ];
+    let table =
+        RouteTable::build(hosts.map(|host| route(host, "/a", "")).into()).expect("no overlap");
     for (host, expected) in [
         ("api.example.com", 0),
         ("x.example.com", 1),
@@ -158,13 +217,23 @@ fn exact_host_comes_before_the_longest_suffix_and_any() {
         ("[::1]", 5),
         ("", 4),
     ] {
-        assert_eq!(table.find(host, &normal("/a"), &Method::GET).map(|found| found.index), Ok(expected), "{host}");
+        assert_eq!(
+            table
+                .find(host, &normal("/a"), &Method::GET)
+                .map(|found| found.index),
+            Ok(expected),
+            "{host}"
+        );
     }
 }
 
 #[test]
 fn host_with_routes_of_its_own_has_no_others() {
-    let table = RouteTable::build(vec![route("a.example", "/a", "GET"), route("", "/b", ""), route("", "/a", "")]);
+    let table = RouteTable::build(vec![
+        route("a.example", "/a", "GET"),
+        route("", "/b", ""),
+        route("", "/a", ""),
+    ]);
     let table = table.expect("no overlap");
     assert_eq!(found(&table, "a.example", "/b"), None);
     assert_eq!(found(&table, "b.example", "/b"), Some("/b"));
@@ -178,33 +247,80 @@ fn host_with_routes_of_its_own_has_no_others() {
     assert_eq!(not_found(&of_host, "a.example"), HostRoutes::Own);
     assert_eq!(not_found(&of_host, "example"), HostRoutes::None);
     let refused = table.find("a.example", &normal("/a"), &Method::POST).err();
-    assert_eq!(refused, Some(NoRoute::MethodNotAllowed { allow: HeaderValue::from_static("GET, HEAD"), of: 0 }));
+    assert_eq!(
+        refused,
+        Some(NoRoute::MethodNotAllowed {
+            allow: HeaderValue::from_static("GET, HEAD"),
+            of: 0
+        })
+    );
 }
 
 #[test]
 fn routes_that_could_both_answer_are_refused() {
-    let overlap = |first, second, method| Overlap { first, second, method };
+    let overlap = |first, second, method| Overlap {
+        first,
+        second,
+        method,
+    };
     for (routes, expected) in [
-        (vec![route("", "/a", ""), route("", "/a", "")], vec![overlap(0, 1, Method::GET)]),
-        (vec![route("", "/a", "GET"), route("", "/a", "HEAD")], vec![overlap(0, 1, Method::HEAD)]),
-        (vec![route("", "/{x}", ""), route("", "/{y}", "PUT")], vec![overlap(0, 1, Method::PUT)]),
-        (vec![route("", "/a/{*x}", ""), route("", "/a/{*y}", "")], vec![overlap(0, 1, Method::GET)]),
-        (vec![route("", "/%61", ""), route("", "/a", "")], vec![overlap(0, 1, Method::GET)]),
-        (vec![route("a b c", "/", ""), route("B c.", "/", "")], vec![overlap(0, 1, Method::GET)]),
         (
-            vec![route("", "/", "PUT"), route("", "/b", "PUT"), route("", "/", "PUT"), route("", "/", "PUT GET")],
+            vec![route("", "/a", ""), route("", "/a", "")],
+            vec![overlap(0, 1, Method::GET)],
+        ),
+        (
+            vec![route("", "/a", "GET"), route("", "/a", "HEAD")],
+            vec![overlap(0, 1, Method::HEAD)],
+        ),
+        (
+            vec![route("", "/{x}", ""), route("", "/{y}", "PUT")],
+            vec![overlap(0, 1, Method::PUT)],
+        ),
+        (
+            vec![route("", "/a/{*x}", ""), route("", "/a/{*y}", "")],
+            vec![overlap(0, 1, Method::GET)],
+        ),
+        (
+            vec![route("", "/%61", ""), route("", "/a", "")],
+            vec![overlap(0, 1, Method::GET)],
+        ),
+        (
+            vec![route("a b c", "/", ""), route("B c.", "/", "")],
+            vec![overlap(0, 1, Method::GET)],
+        ),
+        (
+            vec![
+                route("", "/", "PUT"),
+                route("", "/b", "PUT"),
+                route("", "/", "PUT"),
+                route("", "/", "PUT GET"),
+            ],
             vec![overlap(0, 2, Method::PUT), overlap(0, 3, Method::PUT)],
         ),
     ] {
         assert_eq!(RouteTable::build(routes).err(), Some(expected));
     }
-    let mixed = vec![route("", "/", "POST"), route("", "/", "PUT"), route("", "/", ""), route("", "/", "PUT")];
+    let mixed = vec![
+        route("", "/", "POST"),
+        route("", "/", "PUT"),
+        route("", "/", ""),
+        route("", "/", "PUT"),
+    ];
     let expected = vec![overlap(0, 2, Method::POST), overlap(1, 3, Method::PUT)];
     assert_eq!(RouteTable::build(mixed).err(), Some(expected));
     for fine in [
-        vec![route("", "/a", ""), route("", "/a/", ""), route("", "/a/{*x}", ""), route("", "/{x}", "")],
+        vec![
+            route("", "/a", ""),
+            route("", "/a/", ""),
+            route("", "/a/{*x}", ""),
+            route("", "/{x}", ""),
+        ],
         vec![route("", "/a", "GET"), route("", "/a", "POST")],
-        vec![route("a", "/a", ""), route("*.a", "/a", ""), route("", "/a", "")],
+        vec![
+            route("a", "/a", ""),
+            route("*.a", "/a", ""),
+            route("", "/a", ""),
+        ],
         vec![route("a A a.", "/a", "")],
     ] {
         assert!(RouteTable::build(fine).is_ok());
@@ -216,18 +332,36 @@ fn routes_that_could_both_answer_are_refused() {
 #[test]
 fn hostile_path_visits_each_node_once() {
     let paths = (0..1_u32 << 12).map(|way| {
-        let segment = |place: u32| if way >> place & 1 == 0 { "/a".to_owned() } else { "/{x}".to_owned() };
+        let segment = |place: u32| {
+            if way >> place & 1 == 0 {
+                "/a".to_owned()
+            } else {
+                "/{x}".to_owned()
+            }
+        };
         (0..12).map(segment).collect::<String>() + "/end"
     });
-    let numbered = paths.filter(|path| path.matches("{x}").count() <= 8).map(|path| {
-        let pieces = path.split("{x}").enumerate();
-        pieces
-            .map(|(index, piece)| if index == 0 { piece.to_owned() } else { format!("{{x{index}}}{piece}") })
-            .collect()
-    });
-    let table = RouteTable::build(numbered.map(|path: String| route("", &path, "")).collect()).expect("no overlap");
+    let numbered = paths
+        .filter(|path| path.matches("{x}").count() <= 8)
+        .map(|path| {
+            let pieces = path.split("{x}").enumerate();
+            pieces
+                .map(|(index, piece)| {
+                    if index == 0 {
+                        piece.to_owned()
+                    } else {
+                        format!("{{x{index}}}{piece}")
+                    }
+                })
+                .collect()
+        });
+    let table = RouteTable::build(numbered.map(|path: String| route("", &path, "")).collect())
+        .expect("no overlap");
     assert_eq!(found(&table, "", &"/a".repeat(1 << 18)), None);
-    assert_eq!(found(&table, "", &format!("{}/end", "/a".repeat(12))), Some("/a/a/a/a/a/a/a/a/a/a/a/a/end"));
+    assert_eq!(
+        found(&table, "", &format!("{}/end", "/a".repeat(12))),
+        Some("/a/a/a/a/a/a/a/a/a/a/a/a/end")
+    );
 }
 
 #[test]
@@ -236,7 +370,9 @@ fn path_that_an_upstream_may_take_for_another_routes_is_refused() {
         let mut route = route("", path, "GET");
         if !scope.is_empty() {
             let needed = ScopeRequirement::parse(scope, &route.path).expect("a scope");
-            route.requirement = Requirement::Token { any_of: vec![needed] };
+            route.requirement = Requirement::Token {
+                any_of: vec![needed],
+            };
         }
         route
     };
@@ -285,18 +421,31 @@ fn path_that_an_upstream_may_take_for_another_routes_is_refused() {
         assert_eq!(find(path), expected, "{path}");
     }
     // A path that has no route is not made one.
-    let table = RouteTable::build(vec![asking("/admin", "admin"), asking("/x/{y}", "x")]).expect("no overlap");
+    let table = RouteTable::build(vec![asking("/admin", "admin"), asking("/x/{y}", "x")])
+        .expect("no overlap");
     assert_eq!(
-        table.find("", &normal("/Admin"), &Method::GET).map(|found| found.index),
-        Err(NoRoute::NotFound { among: HostRoutes::Any })
+        table
+            .find("", &normal("/Admin"), &Method::GET)
+            .map(|found| found.index),
+        Err(NoRoute::NotFound {
+            among: HostRoutes::Any
+        })
     );
-    let refused = table.find("", &normal("/x/Y"), &Method::POST).map(|found| found.index);
-    assert!(matches!(refused, Err(NoRoute::MethodNotAllowed { .. })), "{refused:?}");
+    let refused = table
+        .find("", &normal("/x/Y"), &Method::POST)
+        .map(|found| found.index);
+    assert!(
+        matches!(refused, Err(NoRoute::MethodNotAllowed { .. })),
+        "{refused:?}"
+    );
 }
 
 #[test]
 fn every_route_stands_to_a_request_in_one_way_and_says_which() {
-    use Standing::{Chosen, InDoubt, LessSpecificHost, LessSpecificPath, Lookalike, OtherHost, OtherMethod, OtherPath};
+    use Standing::{
+        Chosen, InDoubt, LessSpecificHost, LessSpecificPath, Lookalike, OtherHost, OtherMethod,
+        OtherPath,
+    };
     let mut guarded = route("", "/admin", "");
     guarded.requirement = Requirement::Token { any_of: Vec::new() };
     let routes = vec![
@@ -310,12 +459,33 @@ fn every_route_stands_to_a_request_in_one_way_and_says_which() {
     ];
     let table = RouteTable::build(routes).expect("no overlap");
     for (host, path, method, expected) in [
-        ("", "/a/b", "GET", [Chosen, OtherMethod, LessSpecificPath, LessSpecificPath, OtherHost, OtherHost, OtherPath]),
+        (
+            "",
+            "/a/b",
+            "GET",
+            [
+                Chosen,
+                OtherMethod,
+                LessSpecificPath,
+                LessSpecificPath,
+                OtherHost,
+                OtherHost,
+                OtherPath,
+            ],
+        ),
         (
             "",
             "/a/b",
             "PUT",
-            [OtherMethod, OtherMethod, LessSpecificPath, LessSpecificPath, OtherHost, OtherHost, OtherPath],
+            [
+                OtherMethod,
+                OtherMethod,
+                LessSpecificPath,
+                LessSpecificPath,
+                OtherHost,
+                OtherHost,
+                OtherPath,
+            ],
         ),
         (
             "api.test",
@@ -331,16 +501,48 @@ fn every_route_stands_to_a_request_in_one_way_and_says_which() {
                 OtherPath,
             ],
         ),
-        ("api.test", "/c", "GET", [OtherPath, OtherPath, OtherPath, LessSpecificHost, OtherPath, OtherPath, OtherPath]),
+        (
+            "api.test",
+            "/c",
+            "GET",
+            [
+                OtherPath,
+                OtherPath,
+                OtherPath,
+                LessSpecificHost,
+                OtherPath,
+                OtherPath,
+                OtherPath,
+            ],
+        ),
         (
             "b.test",
             "/a/b",
             "GET",
-            [LessSpecificHost, LessSpecificHost, LessSpecificHost, LessSpecificHost, OtherHost, Chosen, OtherPath],
+            [
+                LessSpecificHost,
+                LessSpecificHost,
+                LessSpecificHost,
+                LessSpecificHost,
+                OtherHost,
+                Chosen,
+                OtherPath,
+            ],
         ),
-        ("", "/Admin", "GET", [OtherPath, OtherPath, OtherPath, InDoubt, OtherPath, OtherPath, Lookalike]),
+        (
+            "",
+            "/Admin",
+            "GET",
+            [
+                OtherPath, OtherPath, OtherPath, InDoubt, OtherPath, OtherPath, Lookalike,
+            ],
+        ),
     ] {
         let method = Method::from_bytes(method.as_bytes()).expect("a method");
-        assert_eq!(table.standings(host, &normal(path), &method), expected, "{host} {path}");
+        assert_eq!(
+            table.standings(host, &normal(path), &method),
+            expected,
+            "{host} {path}"
+        );
     }
 }

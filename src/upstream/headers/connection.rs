@@ -17,7 +17,9 @@ pub(super) fn has_option(headers: &HeaderMap, option: &str) -> bool {
 pub(super) fn nominated(headers: &HeaderMap) -> Vec<HeaderName> {
     // What most connections say, and it names no field.
     let is_usual = |value: &&HeaderValue| {
-        ["keep-alive", "close"].iter().any(|usual| value.as_bytes().eq_ignore_ascii_case(usual.as_bytes()))
+        ["keep-alive", "close"]
+            .iter()
+            .any(|usual| value.as_bytes().eq_ignore_ascii_case(usual.as_bytes()))
     };
     headers
         .get_all(header::CONNECTION)
@@ -25,11 +27,19 @@ pub(super) fn nominated(headers: &HeaderMap) -> Vec<HeaderName> {
         .filter(|value| !is_usual(value))
         .flat_map(options)
         .filter_map(|option| HeaderName::from_bytes(option).ok())
-        .filter(|name| !matches!(name.as_str(), "close" | "keep-alive" | "te" | "transfer-encoding" | "upgrade"))
+        .filter(|name| {
+            !matches!(
+                name.as_str(),
+                "close" | "keep-alive" | "te" | "transfer-encoding" | "upgrade"
+            )
+        })
         .collect()
 }
 
 // Octets, not text: one byte outside ASCII must not hide the options beside it.
 fn options(value: &HeaderValue) -> impl Iterator<Item = &[u8]> {
-    value.as_bytes().split(|byte| *byte == b',').map(<[u8]>::trim_ascii)
+    value
+        .as_bytes()
+        .split(|byte| *byte == b',')
+        .map(<[u8]>::trim_ascii)
 }

@@ -52,7 +52,13 @@ impl Client {
     pub fn new(address: IpAddr, trusted: bool, scheme: HeaderValue) -> Self {
         let text = HeaderValue::from_str(&address.to_string());
         let address_text = text.unwrap_or(HeaderValue::from_static("unknown"));
-        Self { address, address_text, trusted, scheme, last_added: RefCell::default() }
+        Self {
+            address,
+            address_text,
+            trusted,
+            scheme,
+            last_added: RefCell::default(),
+        }
     }
 
     /// Whose the request is, as far as it can be believed: the address nearest to us that is no trusted proxy's.
@@ -80,7 +86,13 @@ impl Client {
 pub(super) fn address(told: &[u8]) -> Option<IpAddr> {
     let told = str::from_utf8(told).ok()?.trim_matches([' ', '\t']);
     let with_port = || told.parse::<SocketAddr>().ok().map(|socket| socket.ip());
-    let bracketed = || told.strip_prefix('[')?.strip_suffix(']')?.parse::<Ipv6Addr>().ok().map(IpAddr::V6);
+    let bracketed = || {
+        told.strip_prefix('[')?
+            .strip_suffix(']')?
+            .parse::<Ipv6Addr>()
+            .ok()
+            .map(IpAddr::V6)
+    };
     let address = told.parse().ok().or_else(with_port).or_else(bracketed)?;
     Some(address.to_canonical())
 }
@@ -113,17 +125,26 @@ impl Added {
     pub(super) fn of(client: &Client, headers: &HeaderMap, version: Version, told: Told) -> Self {
         let host = told.host.as_ref().or_else(|| headers.get(header::HOST));
         if client.trusted {
-            return Self { of_client: Rc::new(OfClient::new(client, host, version, &told)), request_id: None };
+            return Self {
+                of_client: Rc::new(OfClient::new(client, host, version, &told)),
+                request_id: None,
+            };
         }
         let mut last = client.last_added.borrow_mut();
         if let (Some((of, at, of_client)), Some(host)) = (&*last, host)
             && (of, *at) == (host, version)
         {
-            return Self { of_client: Rc::clone(of_client), request_id: None };
+            return Self {
+                of_client: Rc::clone(of_client),
+                request_id: None,
+            };
         }
         let of_client = Rc::new(OfClient::new(client, host, version, &told));
         *last = host.map(|host| (host.clone(), version, Rc::clone(&of_client)));
-        Self { of_client, request_id: None }
+        Self {
+            of_client,
+            request_id: None,
+        }
     }
 
     /// Puts them into a map.
@@ -152,12 +173,17 @@ impl OfClient {
         if let Some(forwarded) = forwarded(client, told.forwarded.as_ref(), host, proto) {
             fields.push((header::FORWARDED, forwarded));
         }
-        fields.push((X_FORWARDED_FOR, appended(told.forwarded_for.as_ref(), &client.address_text)));
+        fields.push((
+            X_FORWARDED_FOR,
+            appended(told.forwarded_for.as_ref(), &client.address_text),
+        ));
         fields.push((X_FORWARDED_PROTO, proto.clone()));
         fields.extend(host.map(|host| (X_FORWARDED_HOST, host.clone())));
         fields.push((header::VIA, via(version)));
         let mut lines = Vec::new();
-        fields.iter().for_each(|(name, value)| write_field(&mut lines, name.as_str(), value));
+        fields
+            .iter()
+            .for_each(|(name, value)| write_field(&mut lines, name.as_str(), value));
         Self { fields, lines }
     }
 }
@@ -183,17 +209,28 @@ fn forwarded(
         IpAddr::V6(address) => format!("for=\"[{address}]\""),
     };
     // A host that was admitted holds neither quote nor backslash; a trusted proxy's might.
-    if let Some(host) = host.and_then(|host| host.to_str().ok()).filter(|host| !host.contains(['"', '\\'])) {
+    if let Some(host) = host
+        .and_then(|host| host.to_str().ok())
+        .filter(|host| !host.contains(['"', '\\']))
+    {
         element.push_str(&format!(";host=\"{host}\""));
     }
-    if let Some(proto) = proto.to_str().ok().filter(|proto| proto.bytes().all(|byte| byte.is_ascii_alphanumeric())) {
+    if let Some(proto) = proto
+        .to_str()
+        .ok()
+        .filter(|proto| proto.bytes().all(|byte| byte.is_ascii_alphanumeric()))
+    {
         element.push_str(&format!(";proto={proto}"));
     }
-    HeaderValue::from_str(&element).ok().map(|element| appended(told, &element))
+    HeaderValue::from_str(&element)
+        .ok()
+        .map(|element| appended(told, &element))
 }
 
 fn appended(list: Option<&HeaderValue>, element: &HeaderValue) -> HeaderValue {
-    let Some(list) = list else { return element.clone() };
+    let Some(list) = list else {
+        return element.clone();
+    };
     let longer = [list.as_bytes(), element.as_bytes()].join(&b", "[..]);
     // Two header values and a comma make one.
     HeaderValue::from_bytes(&longer).unwrap_or_else(|_| list.clone())

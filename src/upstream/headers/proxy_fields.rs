@@ -54,7 +54,11 @@ pub(super) fn elements(lines: GetAll<'_, HeaderValue>) -> Option<HeaderValue> {
 pub(super) fn scheme(lines: GetAll<'_, HeaderValue>) -> Option<HeaderValue> {
     let line = lines.iter().next_back()?.as_bytes();
     let last = line.rsplit(|byte| *byte == b',').next()?.trim_ascii();
-    let is_one_of = |names: [&str; 2]| names.iter().any(|name| last.eq_ignore_ascii_case(name.as_bytes()));
+    let is_one_of = |names: [&str; 2]| {
+        names
+            .iter()
+            .any(|name| last.eq_ignore_ascii_case(name.as_bytes()))
+    };
     if is_one_of(["https", "wss"]) {
         Some(HeaderValue::from_static("https"))
     } else if is_one_of(["http", "ws"]) {
@@ -68,11 +72,16 @@ pub(super) fn scheme(lines: GetAll<'_, HeaderValue>) -> Option<HeaderValue> {
 pub(super) fn hosts(lines: GetAll<'_, HeaderValue>) -> Option<HeaderValue> {
     let line = lines.iter().next_back()?;
     let is_host = |host: &str| normal_host(host.trim_matches([' ', '\t'])).is_ok();
-    line.to_str().is_ok_and(|hosts| hosts.split(',').all(is_host)).then(|| line.clone())
+    line.to_str()
+        .is_ok_and(|hosts| hosts.split(',').all(is_host))
+        .then(|| line.clone())
 }
 
 // Lines are one list (RFC 9110 §5.3). `start_of` tells where the readable end of a line begins.
-fn readable_end(lines: GetAll<'_, HeaderValue>, start_of: impl Fn(&[u8]) -> Option<usize>) -> Option<HeaderValue> {
+fn readable_end(
+    lines: GetAll<'_, HeaderValue>,
+    start_of: impl Fn(&[u8]) -> Option<usize>,
+) -> Option<HeaderValue> {
     let mut readable = Vec::new();
     for line in lines.iter().rev() {
         let bytes = line.as_bytes();
@@ -86,7 +95,9 @@ fn readable_end(lines: GetAll<'_, HeaderValue>, start_of: impl Fn(&[u8]) -> Opti
         }
     }
     readable.reverse();
-    HeaderValue::from_bytes(&readable.join(&b", "[..])).ok().filter(|value| !value.is_empty())
+    HeaderValue::from_bytes(&readable.join(&b", "[..]))
+        .ok()
+        .filter(|value| !value.is_empty())
 }
 
 // Up to the next comma that is not quoted.
@@ -102,14 +113,23 @@ fn element_length(bytes: &[u8]) -> usize {
 
 // `forwarded-pair *( ";" forwarded-pair )`; many write a space behind the semicolon.
 fn is_element(element: &[u8]) -> bool {
-    let Ok(mut rest) = str::from_utf8(element) else { return false };
+    let Ok(mut rest) = str::from_utf8(element) else {
+        return false;
+    };
     let mut named = Vec::new();
     loop {
-        let Some((name, behind)) = rest.split_once('=') else { return false };
+        let Some((name, behind)) = rest.split_once('=') else {
+            return false;
+        };
         let name = name.trim_matches([' ', '\t']).to_ascii_lowercase();
-        let Some((value, behind)) = value(behind) else { return false };
+        let Some((value, behind)) = value(behind) else {
+            return false;
+        };
         // Each parameter stands once at most (RFC 7239 §4).
-        if name.is_empty() || !name.bytes().all(is_token_character) || named.contains(&name) || !is_usable(&name, value)
+        if name.is_empty()
+            || !name.bytes().all(is_token_character)
+            || named.contains(&name)
+            || !is_usable(&name, value)
         {
             return false;
         }
@@ -130,10 +150,15 @@ fn value(text: &str) -> Option<(&str, &str)> {
             is_escaped = !is_escaped && byte == b'\\';
             ends
         })?;
-        let is_text = quoted[..end].bytes().all(|byte| matches!(byte, b'\t' | b' '..=b'~'));
+        let is_text = quoted[..end]
+            .bytes()
+            .all(|byte| matches!(byte, b'\t' | b' '..=b'~'));
         return is_text.then(|| (&quoted[..end], &quoted[end + 1..]));
     }
-    let end = text.bytes().position(|byte| !is_token_character(byte)).unwrap_or(text.len());
+    let end = text
+        .bytes()
+        .position(|byte| !is_token_character(byte))
+        .unwrap_or(text.len());
     (end > 0).then(|| text.split_at(end))
 }
 
@@ -141,7 +166,9 @@ fn value(text: &str) -> Option<(&str, &str)> {
 fn is_usable(name: &str, value: &str) -> bool {
     match name {
         "for" | "by" => is_node(value),
-        "proto" => ["http", "https", "ws", "wss"].iter().any(|scheme| value.eq_ignore_ascii_case(scheme)),
+        "proto" => ["http", "https", "ws", "wss"]
+            .iter()
+            .any(|scheme| value.eq_ignore_ascii_case(scheme)),
         "host" => normal_host(value).is_ok(),
         _ => true,
     }
@@ -151,17 +178,23 @@ fn is_usable(name: &str, value: &str) -> bool {
 fn is_node(node: &str) -> bool {
     let is_hidden = |text: &str| {
         text.strip_prefix('_').is_some_and(|name| {
-            !name.is_empty() && name.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"._-".contains(&byte))
+            !name.is_empty()
+                && name
+                    .bytes()
+                    .all(|byte| byte.is_ascii_alphanumeric() || b"._-".contains(&byte))
         })
     };
-    let is_port =
-        |text: &str| is_hidden(text) || text.parse::<u16>().is_ok() && text.bytes().all(|byte| byte.is_ascii_digit());
+    let is_port = |text: &str| {
+        is_hidden(text)
+            || text.parse::<u16>().is_ok() && text.bytes().all(|byte| byte.is_ascii_digit())
+    };
     let (name, port) = match node.strip_prefix('[').and_then(|node| node.split_once(']')) {
         Some((address, port)) if address.parse::<Ipv6Addr>().is_ok() => ("unknown", port),
         Some(_) => return false,
         None => node.split_at(node.find(':').unwrap_or(node.len())),
     };
-    let is_name = name.eq_ignore_ascii_case("unknown") || name.parse::<Ipv4Addr>().is_ok() || is_hidden(name);
+    let is_name =
+        name.eq_ignore_ascii_case("unknown") || name.parse::<Ipv4Addr>().is_ok() || is_hidden(name);
     is_name && (port.is_empty() || port.strip_prefix(':').is_some_and(is_port))
 }
 

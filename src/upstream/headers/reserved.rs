@@ -62,11 +62,16 @@ impl Reserved {
         let mut names = vec![header::FORWARDED, X_REAL_IP, PROXY];
         names.extend(OVERRIDES);
         names.extend(set_by_routes);
-        let mut names: Vec<_> = names.iter().map(|name| usual_spelling(name.as_str()).into_owned()).collect();
+        let mut names: Vec<_> = names
+            .iter()
+            .map(|name| usual_spelling(name.as_str()).into_owned())
+            .collect();
         names.sort();
         names.dedup();
         let others = initial("x-forwarded-") | READ_BY_SPELLING_INITIALS;
-        let initials = names.iter().fold(others, |initials, name| initials | initial(name));
+        let initials = names
+            .iter()
+            .fold(others, |initials, name| initials | initial(name));
         Self { names, initials }
     }
 
@@ -93,7 +98,11 @@ impl Reserved {
         if !headers.keys().any(|name| self.holds_spelt(name.as_str())) {
             return;
         }
-        let forged: Vec<HeaderName> = headers.keys().filter(|name| self.holds_spelt(name.as_str())).cloned().collect();
+        let forged: Vec<HeaderName> = headers
+            .keys()
+            .filter(|name| self.holds_spelt(name.as_str()))
+            .cloned()
+            .collect();
         for name in forged {
             headers.remove(name);
         }

@@ -6,7 +6,11 @@ use super::forwarded::X_FORWARDED_FOR;
 use super::*;
 
 fn client(trusted: bool) -> Client {
-    Client::new(IpAddr::from([192, 0, 2, 7]), trusted, HeaderValue::from_static("http"))
+    Client::new(
+        IpAddr::from([192, 0, 2, 7]),
+        trusted,
+        HeaderValue::from_static("http"),
+    )
 }
 
 fn headers(fields: &[(&str, &str)]) -> HeaderMap {
@@ -21,7 +25,8 @@ fn headers(fields: &[(&str, &str)]) -> HeaderMap {
 
 fn forwarded(fields: &[(&str, &str)], reserved: &Reserved, trusted: bool) -> HeaderMap {
     let mut headers = headers(fields);
-    let added = to_upstream(&mut headers, Version::HTTP_11, reserved, &client(trusted)).expect("nothing is nominated");
+    let added = to_upstream(&mut headers, Version::HTTP_11, reserved, &client(trusted))
+        .expect("nothing is nominated");
     added.put_into(&mut headers);
     headers
 }
@@ -29,10 +34,23 @@ fn forwarded(fields: &[(&str, &str)], reserved: &Reserved, trusted: bool) -> Hea
 #[test]
 fn r39_reserved_names_are_removed_in_every_spelling() {
     let reserved = Reserved::new([HeaderName::from_static("x-client-id")]);
-    let spellings = ["X-Client-Id", "x_client_id", "x.client.id", "X-Client_Id", "x-client.id"];
+    let spellings = [
+        "X-Client-Id",
+        "x_client_id",
+        "x.client.id",
+        "X-Client_Id",
+        "x-client.id",
+    ];
     let kept = forwarded(&spellings.map(|name| (name, "forged")), &reserved, false);
     assert!(kept.iter().all(|(_, value)| value != "forged"), "{kept:?}");
-    let spellings = ["X-Forwarded-For", "x_forwarded_for", "X-Forwarded-Prefix", "Forwarded", "X-Real-IP", "x_real.ip"];
+    let spellings = [
+        "X-Forwarded-For",
+        "x_forwarded_for",
+        "X-Forwarded-Prefix",
+        "Forwarded",
+        "X-Real-IP",
+        "x_real.ip",
+    ];
     let kept = forwarded(&spellings.map(|name| (name, "forged")), &reserved, false);
     assert!(kept.iter().all(|(_, value)| value != "forged"), "{kept:?}");
 }
@@ -40,7 +58,14 @@ fn r39_reserved_names_are_removed_in_every_spelling() {
 #[test]
 fn r39_connection_may_not_name_what_is_set_or_needed() {
     let reserved = Reserved::new([HeaderName::from_static("x-client-id")]);
-    for name in ["Host", "authorization", "X-Client-Id", "x_client_id", "X-Forwarded-For", "content-length"] {
+    for name in [
+        "Host",
+        "authorization",
+        "X-Client-Id",
+        "x_client_id",
+        "X-Forwarded-For",
+        "content-length",
+    ] {
         let mut headers = headers(&[("connection", &format!("close, {name}"))]);
         let refused = to_upstream(&mut headers, Version::HTTP_11, &reserved, &client(false));
         assert_eq!(refused.err(), Some(Nominated(name.to_ascii_lowercase())));
@@ -62,7 +87,13 @@ fn r40_hop_by_hop_fields_end_here_with_those_that_connection_names() {
         &Reserved::default(),
         false,
     );
-    for name in ["connection", "x-hop", "keep-alive", "proxy-connection", "upgrade"] {
+    for name in [
+        "connection",
+        "x-hop",
+        "keep-alive",
+        "proxy-connection",
+        "upgrade",
+    ] {
         assert!(!sent.contains_key(name), "{name} went through");
     }
     assert_eq!(sent["te"], "trailers");
@@ -71,12 +102,19 @@ fn r40_hop_by_hop_fields_end_here_with_those_that_connection_names() {
 
 #[test]
 fn client_is_told_to_the_upstream_by_its_connection() {
-    let fields = [("host", "api.example.com:8080"), ("x-forwarded-for", "203.0.113.9"), ("x-forwarded-proto", "https")];
+    let fields = [
+        ("host", "api.example.com:8080"),
+        ("x-forwarded-for", "203.0.113.9"),
+        ("x-forwarded-proto", "https"),
+    ];
     let sent = forwarded(&fields, &Reserved::new([]), false);
     assert_eq!(sent["x-forwarded-for"], "192.0.2.7");
     assert_eq!(sent["x-forwarded-proto"], "http");
     assert_eq!(sent["x-forwarded-host"], "api.example.com:8080");
-    assert_eq!(sent["forwarded"], r#"for=192.0.2.7;host="api.example.com:8080";proto=http"#);
+    assert_eq!(
+        sent["forwarded"],
+        r#"for=192.0.2.7;host="api.example.com:8080";proto=http"#
+    );
     assert_eq!(sent["via"], "1.1 scopegate");
 }
 
@@ -92,19 +130,32 @@ fn trusted_proxy_is_believed_and_added_to() {
         ("via", "1.1 edge"),
     ];
     let sent = forwarded(&fields, &Reserved::new([]), true);
-    assert_eq!(sent["x-forwarded-for"], "203.0.113.9, 198.51.100.2, 192.0.2.7");
+    assert_eq!(
+        sent["x-forwarded-for"],
+        "203.0.113.9, 198.51.100.2, 192.0.2.7"
+    );
     assert_eq!(sent["x-forwarded-proto"], "https");
     assert_eq!(sent["x-forwarded-host"], "api.example.com");
-    assert_eq!(sent["forwarded"], r#"for=203.0.113.9, for=192.0.2.7;host="api.example.com";proto=https"#);
+    assert_eq!(
+        sent["forwarded"],
+        r#"for=203.0.113.9, for=192.0.2.7;host="api.example.com";proto=https"#
+    );
     let via: Vec<_> = sent.get_all("via").iter().collect();
     assert_eq!(via, ["1.1 edge", "1.1 scopegate"]);
 }
 
 #[test]
 fn request_is_the_nearest_clients_that_is_no_trusted_proxy() {
-    let proxies = |address: IpAddr| address == IpAddr::from([192, 0, 2, 7]) || address == IpAddr::from([192, 0, 2, 8]);
+    let proxies = |address: IpAddr| {
+        address == IpAddr::from([192, 0, 2, 7]) || address == IpAddr::from([192, 0, 2, 8])
+    };
     let origin = |lines: &[&[u8]], trusted| {
-        let values = lines.iter().map(|line| (X_FORWARDED_FOR, HeaderValue::from_bytes(line).expect("a header value")));
+        let values = lines.iter().map(|line| {
+            (
+                X_FORWARDED_FOR,
+                HeaderValue::from_bytes(line).expect("a header value"),
+            )
+        });
         let headers: HeaderMap = values.collect();
         client(trusted).origin(&headers, proxies).to_string()
     };
@@ -133,6 +184,10 @@ fn every_field_that_ends_here_is_found() {
         let special = Special::of(&headers);
         assert_eq!(special.has_connection(), name == header::CONNECTION);
         special.strip_hop_by_hop(&mut headers);
-        assert_eq!(headers.keys().map(HeaderName::as_str).collect::<Vec<_>>(), ["x-stays"], "{name}");
+        assert_eq!(
+            headers.keys().map(HeaderName::as_str).collect::<Vec<_>>(),
+            ["x-stays"],
+            "{name}"
+        );
     }
 }

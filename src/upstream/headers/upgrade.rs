@@ -19,7 +19,9 @@ pub fn wanted_protocols(headers: &HeaderMap) -> Option<HeaderValue> {
     let asked = only_line(headers).filter(|_| has_option(headers, "upgrade"))?;
     let mut wanted = protocols(asked)?;
     wanted.retain(|protocol| !protocol.split('/').any(passes_the_rules_by));
-    HeaderValue::from_str(&wanted.join(", ")).ok().filter(|_| !wanted.is_empty())
+    HeaderValue::from_str(&wanted.join(", "))
+        .ok()
+        .filter(|_| !wanted.is_empty())
 }
 
 /// Names the protocols of [`wanted_protocols`] in a request, or the one of an agreement in a response.
@@ -31,9 +33,15 @@ pub fn set_protocol(headers: &mut HeaderMap, protocol: HeaderValue) {
 /// Whether a 101 agrees to one of the protocols that were `asked` for: rule 3.
 ///
 /// Protocol names are compared without regard to case, versions as they are (RFC 9110 §16.7).
-pub(in crate::upstream) fn is_agreement(asked: Option<&HeaderValue>, response: &Response<()>) -> bool {
+pub(in crate::upstream) fn is_agreement(
+    asked: Option<&HeaderValue>,
+    response: &Response<()>,
+) -> bool {
     let headers = response.headers();
-    let (Some(asked), Some(agreed)) = (asked.and_then(protocols), only_line(headers).and_then(protocols)) else {
+    let (Some(asked), Some(agreed)) = (
+        asked.and_then(protocols),
+        only_line(headers).and_then(protocols),
+    ) else {
         return false;
     };
     let [agreed] = *agreed else { return false };
@@ -53,14 +61,20 @@ fn only_line(headers: &HeaderMap) -> Option<&HeaderValue> {
 // `protocol-name ["/" protocol-version]`, a list of them; none where there is something else among them.
 fn protocols(list: &HeaderValue) -> Option<Vec<&str>> {
     let is_token = |text: &str| !text.is_empty() && text.bytes().all(is_token_character);
-    let elements = list.to_str().ok()?.split(',').map(|element| element.trim_matches([' ', '\t']));
+    let elements = list
+        .to_str()
+        .ok()?
+        .split(',')
+        .map(|element| element.trim_matches([' ', '\t']));
     // A recipient passes over empty elements (RFC 9110 §5.6.1.2).
     let elements = elements.filter(|element| !element.is_empty());
     let is_protocol = |element: &str| match element.split_once('/') {
         Some((name, version)) => is_token(name) && is_token(version),
         None => is_token(element),
     };
-    elements.map(|element| is_protocol(element).then_some(element)).collect()
+    elements
+        .map(|element| is_protocol(element).then_some(element))
+        .collect()
 }
 
 fn is_same(one: &str, other: &str) -> bool {
@@ -74,7 +88,9 @@ fn is_same(one: &str, other: &str) -> bool {
 // Said of names and of versions alike: some servers look for `h2c` anywhere in the value.
 fn passes_the_rules_by(name_or_version: &str) -> bool {
     let lower = name_or_version.to_ascii_lowercase();
-    ["h2", "h3", "http", "tls"].iter().any(|prefix| lower.starts_with(prefix))
+    ["h2", "h3", "http", "tls"]
+        .iter()
+        .any(|prefix| lower.starts_with(prefix))
 }
 
 #[cfg(test)]
@@ -82,7 +98,9 @@ mod tests {
     use super::*;
 
     fn upgrade(lines: &[&[u8]]) -> HeaderMap {
-        let values = lines.iter().map(|line| HeaderValue::from_bytes(line).expect("a header value"));
+        let values = lines
+            .iter()
+            .map(|line| HeaderValue::from_bytes(line).expect("a header value"));
         let mut headers: HeaderMap = values.map(|value| (header::UPGRADE, value)).collect();
         headers.insert(header::CONNECTION, HeaderValue::from_static("Upgrade"));
         headers
@@ -94,7 +112,10 @@ mod tests {
             (&[&b"websocket"[..]][..], Some("websocket")),
             (&[b"websocket, echo/2 "], Some("websocket, echo/2")),
             (&[b"websocket, h2c"], Some("websocket")),
-            (&[b"h2c,\twebsocket, HTTP/2.0 , echo"], Some("websocket, echo")),
+            (
+                &[b"h2c,\twebsocket, HTTP/2.0 , echo"],
+                Some("websocket, echo"),
+            ),
             (&[b"h2c"], None),
             (&[b"H2C, http/3, TLS/1.3, h3"], None),
             (&[b"x/h2c"], None),
@@ -111,12 +132,19 @@ mod tests {
             (&[], None),
         ] {
             let sent = wanted_protocols(&upgrade(lines));
-            assert_eq!(sent.as_ref().map(|value| value.to_str().expect("ASCII")), wanted, "{lines:?}");
+            assert_eq!(
+                sent.as_ref().map(|value| value.to_str().expect("ASCII")),
+                wanted,
+                "{lines:?}"
+            );
         }
         let mut unasked = upgrade(&[b"websocket"]);
         unasked.insert(header::CONNECTION, HeaderValue::from_static("keep-alive"));
         assert_eq!(wanted_protocols(&unasked), None);
-        unasked.insert(header::CONNECTION, HeaderValue::from_bytes(b"\xff, UPGRADE").expect("a header value"));
+        unasked.insert(
+            header::CONNECTION,
+            HeaderValue::from_bytes(b"\xff, UPGRADE").expect("a header value"),
+        );
         assert!(wanted_protocols(&unasked).is_some());
     }
 

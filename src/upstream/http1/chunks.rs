@@ -48,7 +48,9 @@ pub(super) enum Piece {
 /// What came is not chunked content.
 #[derive(Debug, PartialEq, Eq, thiserror::Error)]
 pub(super) enum ChunkError {
-    #[error("expected the size of a chunk in hexadecimal digits and CRLF, but found something else")]
+    #[error(
+        "expected the size of a chunk in hexadecimal digits and CRLF, but found something else"
+    )]
     Size,
     #[error("expected CRLF after a chunk, but found something else")]
     DataEnd,
@@ -85,8 +87,14 @@ impl Chunks {
         loop {
             match self.state {
                 State::Size => {
-                    let Some(size) = self.size(read)? else { return Ok(None) };
-                    self.state = if size == 0 { State::Trailers } else { State::Data(size) };
+                    let Some(size) = self.size(read)? else {
+                        return Ok(None);
+                    };
+                    self.state = if size == 0 {
+                        State::Trailers
+                    } else {
+                        State::Data(size)
+                    };
                 }
                 State::Data(left) => {
                     if read.is_empty() {
@@ -94,12 +102,20 @@ impl Chunks {
                     }
                     let taken = read.len().min(usize::try_from(left).unwrap_or(usize::MAX));
                     let left = left - taken as u64;
-                    self.state = if left == 0 { State::DataEnd } else { State::Data(left) };
+                    self.state = if left == 0 {
+                        State::DataEnd
+                    } else {
+                        State::Data(left)
+                    };
                     return Ok(Some(Piece::Data(read.split_to(taken).freeze())));
                 }
                 State::DataEnd => {
                     if read.len() < 2 {
-                        return if b"\r\n".starts_with(read) { Ok(None) } else { Err(ChunkError::DataEnd) };
+                        return if b"\r\n".starts_with(read) {
+                            Ok(None)
+                        } else {
+                            Err(ChunkError::DataEnd)
+                        };
                     }
                     if !read.starts_with(b"\r\n") {
                         return Err(ChunkError::DataEnd);
@@ -108,9 +124,15 @@ impl Chunks {
                     self.state = State::Size;
                 }
                 State::Trailers => {
-                    let Some(trailers) = trailers(read, &mut self.searched)? else { return Ok(None) };
+                    let Some(trailers) = trailers(read, &mut self.searched)? else {
+                        return Ok(None);
+                    };
                     self.state = State::Ended;
-                    return Ok(Some(if trailers.is_empty() { Piece::End } else { Piece::Trailers(trailers) }));
+                    return Ok(Some(if trailers.is_empty() {
+                        Piece::End
+                    } else {
+                        Piece::Trailers(trailers)
+                    }));
                 }
                 State::Ended => return Ok(Some(Piece::End)),
             }
@@ -119,15 +141,26 @@ impl Chunks {
 
     fn size(&mut self, read: &mut BytesMut) -> Result<Option<u64>, ChunkError> {
         let Some(end) = memchr::memchr(b'\n', read) else {
-            return if read.len() > LONGEST_LINE { Err(ChunkError::Size) } else { Ok(None) };
+            return if read.len() > LONGEST_LINE {
+                Err(ChunkError::Size)
+            } else {
+                Ok(None)
+            };
         };
         let line = read.split_to(end + 1);
         let line = line.strip_suffix(b"\r\n").ok_or(ChunkError::Size)?;
-        let digits = line.iter().take_while(|byte| byte.is_ascii_hexdigit()).count();
+        let digits = line
+            .iter()
+            .take_while(|byte| byte.is_ascii_hexdigit())
+            .count();
         let (digits, extensions) = line.split_at(digits);
-        let mut behind_white_space = extensions.iter().skip_while(|byte| matches!(byte, b' ' | b'\t'));
+        let mut behind_white_space = extensions
+            .iter()
+            .skip_while(|byte| matches!(byte, b' ' | b'\t'));
         let is_extension = behind_white_space.next().is_none_or(|byte| *byte == b';');
-        let is_text = extensions.iter().all(|byte| !byte.is_ascii_control() || *byte == b'\t');
+        let is_text = extensions
+            .iter()
+            .all(|byte| !byte.is_ascii_control() || *byte == b'\t');
         if digits.len() > 16 || !is_extension || !is_text {
             return Err(ChunkError::Size);
         }
@@ -136,7 +169,9 @@ impl Chunks {
             return Err(ChunkError::Beside);
         }
         let digits = str::from_utf8(digits).unwrap_or_default();
-        u64::from_str_radix(digits, 16).map(Some).map_err(|_| ChunkError::Size)
+        u64::from_str_radix(digits, 16)
+            .map(Some)
+            .map_err(|_| ChunkError::Size)
     }
 }
 
@@ -146,13 +181,21 @@ fn trailers(read: &mut BytesMut, searched: &mut usize) -> Result<Option<HeaderMa
         return Ok(Some(HeaderMap::new()));
     }
     let Some(end) = end_of_fields(read, searched) else {
-        return if read.len() > MOST_BESIDE { Err(ChunkError::Trailers) } else { Ok(None) };
+        return if read.len() > MOST_BESIDE {
+            Err(ChunkError::Trailers)
+        } else {
+            Ok(None)
+        };
     };
     let block = read.split_to(end).freeze();
     let mut parsed = [httparse::EMPTY_HEADER; MOST_FIELDS];
     match httparse::parse_headers(&block, &mut parsed) {
-        Ok(httparse::Status::Complete((length, trailers))) if length == block.len() && block.ends_with(b"\r\n\r\n") => {
-            let named_values = trailers.iter().map(|field| (field.name, block.slice_ref(field.value)));
+        Ok(httparse::Status::Complete((length, trailers)))
+            if length == block.len() && block.ends_with(b"\r\n\r\n") =>
+        {
+            let named_values = trailers
+                .iter()
+                .map(|field| (field.name, block.slice_ref(field.value)));
             fields(named_values).map(Some).ok_or(ChunkError::Trailers)
         }
         Ok(_) | Err(_) => Err(ChunkError::Trailers),
@@ -182,7 +225,8 @@ mod tests {
                     buffer.extend(pieces.flatten());
                     return Ok((content, trailers, buffer.to_vec()));
                 }
-                None => buffer.extend_from_slice(pieces.next().expect("the end is among what was written")),
+                None => buffer
+                    .extend_from_slice(pieces.next().expect("the end is among what was written")),
             }
         }
     }
@@ -193,14 +237,24 @@ mod tests {
             b"5 \t\r\nhello\r\n00001;a=b;c=\"d\"\r\n \r\nA \t; x\r\n0123456789\r\n0\r\nx-sum: 7\r\nX-End:\r\n\r\nHTTP/1.1";
         for piece in 1..wire.len() {
             let (content, trailers, rest) = read(wire, piece).expect("chunks");
-            assert_eq!((&*content, &*rest), (&b"hello 0123456789"[..], &b"HTTP/1.1"[..]));
+            assert_eq!(
+                (&*content, &*rest),
+                (&b"hello 0123456789"[..], &b"HTTP/1.1"[..])
+            );
             let trailers = trailers.expect("two");
             assert_eq!(
                 (trailers.len(), &trailers["x-sum"], &trailers["x-end"]),
-                (2, &"7".parse().expect("a value"), &"".parse().expect("a value"))
+                (
+                    2,
+                    &"7".parse().expect("a value"),
+                    &"".parse().expect("a value")
+                )
             );
         }
-        assert_eq!(read(b"0\r\n\r\n", 1).expect("chunks"), (Vec::new(), None, Vec::new()));
+        assert_eq!(
+            read(b"0\r\n\r\n", 1).expect("chunks"),
+            (Vec::new(), None, Vec::new())
+        );
     }
 
     #[test]
@@ -236,7 +290,11 @@ mod tests {
             ("0\r\na: b\n\nc: d\r\n\r\n", ChunkError::Trailers),
         ] {
             for piece in [1, 3, wire.len()] {
-                assert_eq!(read(wire.as_bytes(), piece).expect_err(wire), error, "{wire:?}");
+                assert_eq!(
+                    read(wire.as_bytes(), piece).expect_err(wire),
+                    error,
+                    "{wire:?}"
+                );
             }
         }
     }
@@ -244,13 +302,25 @@ mod tests {
     #[test]
     fn what_is_beside_the_content_is_bounded() {
         let line = "1".repeat(LONGEST_LINE + 1);
-        assert_eq!(read(line.as_bytes(), 100).expect_err("long"), ChunkError::Size);
+        assert_eq!(
+            read(line.as_bytes(), 100).expect_err("long"),
+            ChunkError::Size
+        );
         let extension = format!("1;{}\r\nx\r\n", "a".repeat(1000));
-        assert_eq!(read(extension.repeat(17).as_bytes(), 1000).expect_err("many"), ChunkError::Beside);
+        assert_eq!(
+            read(extension.repeat(17).as_bytes(), 1000).expect_err("many"),
+            ChunkError::Beside
+        );
         let trailers = format!("0\r\n{}", "a: b\r\n".repeat(3000));
-        assert_eq!(read(trailers.as_bytes(), 1000).expect_err("long"), ChunkError::Trailers);
+        assert_eq!(
+            read(trailers.as_bytes(), 1000).expect_err("long"),
+            ChunkError::Trailers
+        );
         let trailers = format!("0\r\n{}\r\n", "a: b\r\n".repeat(MOST_FIELDS + 1));
-        assert_eq!(read(trailers.as_bytes(), 1000).expect_err("many"), ChunkError::Trailers);
+        assert_eq!(
+            read(trailers.as_bytes(), 1000).expect_err("many"),
+            ChunkError::Trailers
+        );
     }
 
     proptest! {

@@ -4,7 +4,9 @@ use std::io;
 use std::mem::{self, MaybeUninit};
 
 use bytes::{Bytes, BytesMut};
-use http::{HeaderMap, HeaderName, HeaderValue, Method, Request, Response, StatusCode, Version, header};
+use http::{
+    HeaderMap, HeaderName, HeaderValue, Method, Request, Response, StatusCode, Version, header,
+};
 use hyper::ext::ReasonPhrase;
 
 use super::chunks::Chunks;
@@ -74,7 +76,10 @@ pub(super) fn write_head<B>(
     host: Option<&HeaderValue>,
     has_content: bool,
 ) -> Sent {
-    let length = request.headers().get(header::CONTENT_LENGTH).and_then(|length| length_told(length.as_bytes()));
+    let length = request
+        .headers()
+        .get(header::CONTENT_LENGTH)
+        .and_then(|length| length_told(length.as_bytes()));
     let sent = match length {
         Some(length) if has_content => Sent::Length(length),
         None if has_content => Sent::Chunked,
@@ -82,7 +87,13 @@ pub(super) fn write_head<B>(
     };
     head.extend_from_slice(request.method().as_str().as_bytes());
     head.push(b' ');
-    head.extend_from_slice(request.uri().path_and_query().map_or("/", |target| target.as_str()).as_bytes());
+    head.extend_from_slice(
+        request
+            .uri()
+            .path_and_query()
+            .map_or("/", |target| target.as_str())
+            .as_bytes(),
+    );
     head.extend_from_slice(b" HTTP/1.1\r\n");
     if let Some(host) = host {
         write_field(head, "host", host);
@@ -99,13 +110,19 @@ pub(super) fn write_head<B>(
         }
     }
     added.write(head);
-    head.extend_from_slice(if sent == Sent::Chunked { b"transfer-encoding: chunked\r\n\r\n" } else { b"\r\n" });
+    head.extend_from_slice(if sent == Sent::Chunked {
+        b"transfer-encoding: chunked\r\n\r\n"
+    } else {
+        b"\r\n"
+    });
     sent
 }
 
 /// Writes fields, and the empty line behind them.
 pub(super) fn write_trailers(out: &mut Vec<u8>, trailers: &HeaderMap) {
-    trailers.iter().for_each(|(name, value)| write_field(out, name.as_str(), value));
+    trailers
+        .iter()
+        .for_each(|(name, value)| write_field(out, name.as_str(), value));
     out.extend_from_slice(b"\r\n");
 }
 
@@ -114,9 +131,17 @@ pub(super) fn write_trailers(out: &mut Vec<u8>, trailers: &HeaderMap) {
 ///
 /// # Errors
 /// [`HeadError`].
-pub(super) fn read_head(read: &mut BytesMut, searched: &mut usize, method: &Method) -> Result<Option<Head>, HeadError> {
+pub(super) fn read_head(
+    read: &mut BytesMut,
+    searched: &mut usize,
+    method: &Method,
+) -> Result<Option<Head>, HeadError> {
     let Some(end) = end_of_fields(read, searched) else {
-        return if read.len() > LONGEST_HEAD { Err(HeadError::TooLong) } else { Ok(None) };
+        return if read.len() > LONGEST_HEAD {
+            Err(HeadError::TooLong)
+        } else {
+            Ok(None)
+        };
     };
     let block = read.split_to(end).freeze();
     let mut fields_read = [const { MaybeUninit::uninit() }; MOST_FIELDS];
@@ -128,35 +153,61 @@ pub(super) fn read_head(read: &mut BytesMut, searched: &mut usize, method: &Meth
     let (Some(status), true) = (code, complete == httparse::Status::Complete(end)) else {
         return Err(HeadError::Malformed(httparse::Error::Status));
     };
-    let named_values = parsed.headers.iter().map(|field| (field.name, block.slice_ref(field.value)));
+    let named_values = parsed
+        .headers
+        .iter()
+        .map(|field| (field.name, block.slice_ref(field.value)));
     let mut answer = Response::new(());
-    *answer.headers_mut() = fields(named_values).ok_or(HeadError::Malformed(httparse::Error::HeaderValue))?;
+    *answer.headers_mut() =
+        fields(named_values).ok_or(HeadError::Malformed(httparse::Error::HeaderValue))?;
     *answer.status_mut() = status;
-    *answer.version_mut() = if parsed.version == Some(1) { Version::HTTP_11 } else { Version::HTTP_10 };
-    if let Some(reason) = parsed.reason.filter(|reason| Some(*reason) != status.canonical_reason()) {
+    *answer.version_mut() = if parsed.version == Some(1) {
+        Version::HTTP_11
+    } else {
+        Version::HTTP_10
+    };
+    if let Some(reason) = parsed
+        .reason
+        .filter(|reason| Some(*reason) != status.canonical_reason())
+    {
         // The parser takes a reason outside ASCII for none at all (RFC 9112 §4: obs-text may stand there).
-        let reason = if reason.is_empty() { reason_in(&block) } else { reason.as_bytes() };
+        let reason = if reason.is_empty() {
+            reason_in(&block)
+        } else {
+            reason.as_bytes()
+        };
         if let Ok(reason) = ReasonPhrase::try_from(reason) {
             answer.extensions_mut().insert(reason);
         }
     }
     let (framing, keeps) = framing(&mut answer, method)?;
-    Ok(Some(Head { answer, framing, keeps }))
+    Ok(Some(Head {
+        answer,
+        framing,
+        keeps,
+    }))
 }
 
 // What stands behind `HTTP/1.1 200 `.
 fn reason_in(head: &[u8]) -> &[u8] {
     const BEFORE: usize = "HTTP/1.1 200 ".len();
     let line = head.split(|byte| *byte == b'\n').next().unwrap_or_default();
-    line.strip_suffix(b"\r").unwrap_or(line).get(BEFORE..).unwrap_or_default()
+    line.strip_suffix(b"\r")
+        .unwrap_or(line)
+        .get(BEFORE..)
+        .unwrap_or_default()
 }
 
 /// Makes a map of fields as they came; none where they do not fit into one.
-pub(super) fn fields<'a>(named_values: impl ExactSizeIterator<Item = (&'a str, Bytes)>) -> Option<HeaderMap> {
+pub(super) fn fields<'a>(
+    named_values: impl ExactSizeIterator<Item = (&'a str, Bytes)>,
+) -> Option<HeaderMap> {
     let mut fields = HeaderMap::with_capacity(named_values.len() + ROOM);
     for (name, value) in named_values {
         let name = HeaderName::from_bytes(name.as_bytes()).ok()?;
-        fields.try_append(name, HeaderValue::from_maybe_shared(value).ok()?).ok()?;
+        fields
+            .try_append(name, HeaderValue::from_maybe_shared(value).ok()?)
+            .ok()?;
     }
     Some(fields)
 }
@@ -189,7 +240,8 @@ fn framing(answer: &mut Response<()>, method: &Method) -> Result<(Framing, bool)
     for (name, value) in answer.headers() {
         match name.as_str() {
             "transfer-encoding" => {
-                is_chunked = Some(is_chunked.is_none() && value.as_bytes().eq_ignore_ascii_case(b"chunked"));
+                is_chunked =
+                    Some(is_chunked.is_none() && value.as_bytes().eq_ignore_ascii_case(b"chunked"));
             }
             "content-length" => {
                 for told in value.as_bytes().split(|byte| *byte == b',') {
@@ -201,7 +253,11 @@ fn framing(answer: &mut Response<()>, method: &Method) -> Result<(Framing, bool)
                 }
             }
             "connection" => {
-                for option in value.as_bytes().split(|byte| *byte == b',').map(<[u8]>::trim_ascii) {
+                for option in value
+                    .as_bytes()
+                    .split(|byte| *byte == b',')
+                    .map(<[u8]>::trim_ascii)
+                {
                     closes |= option.eq_ignore_ascii_case(b"close");
                     keeps |= option.eq_ignore_ascii_case(b"keep-alive");
                 }
@@ -211,7 +267,9 @@ fn framing(answer: &mut Response<()>, method: &Method) -> Result<(Framing, bool)
     }
     if let (Some(length), 2..) = (length, lengths) {
         // Told more than once, and alike: once is enough (RFC 9110 §8.6).
-        answer.headers_mut().insert(header::CONTENT_LENGTH, HeaderValue::from(length));
+        answer
+            .headers_mut()
+            .insert(header::CONTENT_LENGTH, HeaderValue::from(length));
     }
     let keeps = keeps && !closes;
     let status = answer.status();
@@ -239,7 +297,11 @@ fn framing(answer: &mut Response<()>, method: &Method) -> Result<(Framing, bool)
 fn length_told(told: &[u8]) -> Option<u64> {
     let digits = told.trim_ascii();
     let is_number = !digits.is_empty() && digits.iter().all(u8::is_ascii_digit);
-    str::from_utf8(digits).ok().filter(|_| is_number)?.parse().ok()
+    str::from_utf8(digits)
+        .ok()
+        .filter(|_| is_number)?
+        .parse()
+        .ok()
 }
 
 #[cfg(test)]
@@ -251,35 +313,67 @@ mod tests {
     }
 
     fn framing_of(fields: &str) -> Result<(Framing, bool), HeadError> {
-        let head = parse(&format!("HTTP/1.1 200 OK\r\n{fields}\r\n"), &Method::GET)?.expect("a head");
+        let head =
+            parse(&format!("HTTP/1.1 200 OK\r\n{fields}\r\n"), &Method::GET)?.expect("a head");
         Ok((head.framing, head.keeps))
     }
 
     #[test]
     fn answer_is_read_with_what_follows_left() {
-        let mut read =
-            BytesMut::from(&b"HTTP/1.1 299 Fine By Me\r\nA: b\r\na:  c \r\nContent-Length: 2\r\n\r\nokHTTP"[..]);
-        let head = read_head(&mut read, &mut 0, &Method::GET).expect("a head").expect("a whole one");
+        let mut read = BytesMut::from(
+            &b"HTTP/1.1 299 Fine By Me\r\nA: b\r\na:  c \r\nContent-Length: 2\r\n\r\nokHTTP"[..],
+        );
+        let head = read_head(&mut read, &mut 0, &Method::GET)
+            .expect("a head")
+            .expect("a whole one");
         assert_eq!(read, &b"okHTTP"[..]);
-        assert_eq!((head.answer.status().as_u16(), head.answer.version(), head.keeps), (299, Version::HTTP_11, true));
-        assert_eq!(head.answer.headers().get_all("a").iter().collect::<Vec<_>>(), ["b", "c"]);
-        let reason = head.answer.extensions().get::<ReasonPhrase>().expect("another than usual");
+        assert_eq!(
+            (
+                head.answer.status().as_u16(),
+                head.answer.version(),
+                head.keeps
+            ),
+            (299, Version::HTTP_11, true)
+        );
+        assert_eq!(
+            head.answer
+                .headers()
+                .get_all("a")
+                .iter()
+                .collect::<Vec<_>>(),
+            ["b", "c"]
+        );
+        let reason = head
+            .answer
+            .extensions()
+            .get::<ReasonPhrase>()
+            .expect("another than usual");
         assert_eq!(reason.as_bytes(), b"Fine By Me");
     }
 
     #[test]
     fn head_that_comes_byte_by_byte_is_the_same_head() {
         let mut searched = 0;
-        for wire in
-            ["HTTP/1.1 200 OK\r\nA: b\r\nContent-Length: 0\r\n\r\n", "HTTP/1.1 200\nA: b\nContent-Length: 0\n\n"]
-        {
+        for wire in [
+            "HTTP/1.1 200 OK\r\nA: b\r\nContent-Length: 0\r\n\r\n",
+            "HTTP/1.1 200\nA: b\nContent-Length: 0\n\n",
+        ] {
             let mut read = BytesMut::new();
             for (place, byte) in wire.bytes().enumerate() {
-                assert!(read_head(&mut read, &mut searched, &Method::GET).is_ok_and(|head| head.is_none()), "{place}");
+                assert!(
+                    read_head(&mut read, &mut searched, &Method::GET)
+                        .is_ok_and(|head| head.is_none()),
+                    "{place}"
+                );
                 read.extend_from_slice(&[byte]);
             }
-            let head = read_head(&mut read, &mut searched, &Method::GET).expect("a head").expect("a whole one");
-            assert_eq!((&head.answer.headers()["a"], head.answer.headers().len()), (&HeaderValue::from_static("b"), 2));
+            let head = read_head(&mut read, &mut searched, &Method::GET)
+                .expect("a head")
+                .expect("a whole one");
+            assert_eq!(
+                (&head.answer.headers()["a"], head.answer.headers().len()),
+                (&HeaderValue::from_static("b"), 2)
+            );
             assert!(read.is_empty());
             assert_eq!(searched, 0, "the next one is searched from its beginning");
         }
@@ -288,24 +382,45 @@ mod tests {
     #[test]
     fn length_that_is_told_twice_goes_on_once() {
         let wire = "HTTP/1.1 200 OK\r\nContent-Length: 5\r\nA: b\r\nContent-Length: 5, 005\r\n\r\n";
-        let head = parse(wire, &Method::GET).expect("a head").expect("a whole one");
-        assert_eq!(head.answer.headers().get_all("content-length").iter().collect::<Vec<_>>(), ["5"]);
+        let head = parse(wire, &Method::GET)
+            .expect("a head")
+            .expect("a whole one");
+        assert_eq!(
+            head.answer
+                .headers()
+                .get_all("content-length")
+                .iter()
+                .collect::<Vec<_>>(),
+            ["5"]
+        );
     }
 
     #[test]
     fn end_of_the_content_is_told_in_one_way_or_the_answer_is_none() {
         for (fields, expected) in [
             ("Content-Length: 5\r\n", Ok((Framing::Length(5), true))),
-            ("Content-Length: 5\r\nContent-Length: 5\r\n", Ok((Framing::Length(5), true))),
-            ("Content-Length: 5, 5\r\nConnection: close\r\n", Ok((Framing::Length(5), false))),
+            (
+                "Content-Length: 5\r\nContent-Length: 5\r\n",
+                Ok((Framing::Length(5), true)),
+            ),
+            (
+                "Content-Length: 5, 5\r\nConnection: close\r\n",
+                Ok((Framing::Length(5), false)),
+            ),
             ("Content-Length: 0005\r\n", Ok((Framing::Length(5), true))),
-            ("Transfer-Encoding: Chunked\r\n", Ok((Framing::Chunked(Chunks::default()), true))),
+            (
+                "Transfer-Encoding: Chunked\r\n",
+                Ok((Framing::Chunked(Chunks::default()), true)),
+            ),
             (
                 "Transfer-Encoding: chunked\r\nConnection: keep-alive, Close\r\n",
                 Ok((Framing::Chunked(Chunks::default()), false)),
             ),
             ("", Ok((Framing::UntilClosed, false))),
-            ("Content-Length: 5\r\nContent-Length: 6\r\n", Err(HeadError::ContentLength)),
+            (
+                "Content-Length: 5\r\nContent-Length: 6\r\n",
+                Err(HeadError::ContentLength),
+            ),
             ("Content-Length: 5, 6\r\n", Err(HeadError::ContentLength)),
             ("Content-Length: 5,\r\n", Err(HeadError::ContentLength)),
             ("Content-Length: +5\r\n", Err(HeadError::ContentLength)),
@@ -313,16 +428,46 @@ mod tests {
             ("Content-Length: 5 5\r\n", Err(HeadError::ContentLength)),
             ("Content-Length: 0x5\r\n", Err(HeadError::ContentLength)),
             ("Content-Length:\r\n", Err(HeadError::ContentLength)),
-            ("Content-Length: 18446744073709551616\r\n", Err(HeadError::ContentLength)),
-            ("Transfer-Encoding: chunked\r\nContent-Length: 5\r\n", Err(HeadError::TransferEncoding)),
-            ("Content-Length: 5\r\nTransfer-Encoding: chunked\r\n", Err(HeadError::TransferEncoding)),
-            ("Transfer-Encoding: chunked\r\nTransfer-Encoding: chunked\r\n", Err(HeadError::TransferEncoding)),
-            ("Transfer-Encoding: gzip\r\nTransfer-Encoding: chunked\r\n", Err(HeadError::TransferEncoding)),
-            ("Transfer-Encoding: chunked\r\nTransfer-Encoding: gzip\r\n", Err(HeadError::TransferEncoding)),
-            ("Transfer-Encoding: gzip, chunked\r\n", Err(HeadError::TransferEncoding)),
-            ("Transfer-Encoding: gzip\r\n", Err(HeadError::TransferEncoding)),
-            ("Transfer-Encoding: identity\r\n", Err(HeadError::TransferEncoding)),
-            ("Transfer-Encoding: xchunked\r\n", Err(HeadError::TransferEncoding)),
+            (
+                "Content-Length: 18446744073709551616\r\n",
+                Err(HeadError::ContentLength),
+            ),
+            (
+                "Transfer-Encoding: chunked\r\nContent-Length: 5\r\n",
+                Err(HeadError::TransferEncoding),
+            ),
+            (
+                "Content-Length: 5\r\nTransfer-Encoding: chunked\r\n",
+                Err(HeadError::TransferEncoding),
+            ),
+            (
+                "Transfer-Encoding: chunked\r\nTransfer-Encoding: chunked\r\n",
+                Err(HeadError::TransferEncoding),
+            ),
+            (
+                "Transfer-Encoding: gzip\r\nTransfer-Encoding: chunked\r\n",
+                Err(HeadError::TransferEncoding),
+            ),
+            (
+                "Transfer-Encoding: chunked\r\nTransfer-Encoding: gzip\r\n",
+                Err(HeadError::TransferEncoding),
+            ),
+            (
+                "Transfer-Encoding: gzip, chunked\r\n",
+                Err(HeadError::TransferEncoding),
+            ),
+            (
+                "Transfer-Encoding: gzip\r\n",
+                Err(HeadError::TransferEncoding),
+            ),
+            (
+                "Transfer-Encoding: identity\r\n",
+                Err(HeadError::TransferEncoding),
+            ),
+            (
+                "Transfer-Encoding: xchunked\r\n",
+                Err(HeadError::TransferEncoding),
+            ),
             ("Transfer-Encoding:\r\n", Err(HeadError::TransferEncoding)),
         ] {
             assert_eq!(framing_of(fields), expected, "{fields:?}");
@@ -332,14 +477,24 @@ mod tests {
     #[test]
     fn old_answers_end_with_their_connection_unless_they_say_otherwise() {
         let old = |fields: &str| {
-            let head = parse(&format!("HTTP/1.0 200 OK\r\n{fields}\r\n"), &Method::GET)?.expect("a head");
+            let head =
+                parse(&format!("HTTP/1.0 200 OK\r\n{fields}\r\n"), &Method::GET)?.expect("a head");
             assert_eq!(head.answer.version(), Version::HTTP_10);
             Ok((head.framing, head.keeps))
         };
         assert_eq!(old(""), Ok((Framing::UntilClosed, false)));
-        assert_eq!(old("Content-Length: 5\r\n"), Ok((Framing::Length(5), false)));
-        assert_eq!(old("Content-Length: 5\r\nConnection: Keep-Alive\r\n"), Ok((Framing::Length(5), true)));
-        assert_eq!(old("Transfer-Encoding: chunked\r\n"), Err(HeadError::TransferEncoding));
+        assert_eq!(
+            old("Content-Length: 5\r\n"),
+            Ok((Framing::Length(5), false))
+        );
+        assert_eq!(
+            old("Content-Length: 5\r\nConnection: Keep-Alive\r\n"),
+            Ok((Framing::Length(5), true))
+        );
+        assert_eq!(
+            old("Transfer-Encoding: chunked\r\n"),
+            Err(HeadError::TransferEncoding)
+        );
     }
 
     #[test]
@@ -359,8 +514,14 @@ mod tests {
             ("HEAD", 304, "Transfer-Encoding: chunked\r\n", false),
         ] {
             let wire = format!("HTTP/1.1 {status} X\r\n{fields}\r\n");
-            let head = parse(&wire, &method.parse().expect("a method")).expect("a head").expect("a whole one");
-            assert_eq!((head.framing, head.keeps), (Framing::Length(0), keeps), "{method} {status} {fields}");
+            let head = parse(&wire, &method.parse().expect("a method"))
+                .expect("a head")
+                .expect("a whole one");
+            assert_eq!(
+                (head.framing, head.keeps),
+                (Framing::Length(0), keeps),
+                "{method} {status} {fields}"
+            );
         }
     }
 
@@ -369,21 +530,41 @@ mod tests {
         for (line, expected) in [
             (&b"HTTP/1.1 200 OK\r\n"[..], None),
             (b"HTTP/1.1 200 Fine\r\n", Some(&b"Fine"[..])),
-            (b"HTTP/1.1 299 Tout va bien \xe9\r\n", Some(b"Tout va bien \xe9")),
-            (b"HTTP/1.1 200 \xd0\x9e\xd0\x9a\n", Some(b"\xd0\x9e\xd0\x9a")),
+            (
+                b"HTTP/1.1 299 Tout va bien \xe9\r\n",
+                Some(b"Tout va bien \xe9"),
+            ),
+            (
+                b"HTTP/1.1 200 \xd0\x9e\xd0\x9a\n",
+                Some(b"\xd0\x9e\xd0\x9a"),
+            ),
             (b"HTTP/1.1 200 \r\n", Some(b"")),
             (b"HTTP/1.1 200\r\n", Some(b"")),
         ] {
             let mut read = BytesMut::from(&[line, b"\r\n"].concat()[..]);
-            let head = read_head(&mut read, &mut 0, &Method::GET).expect("a head").expect("a whole one");
-            let reason = head.answer.extensions().get::<ReasonPhrase>().map(|reason| reason.as_bytes().to_vec());
-            assert_eq!(reason.as_deref(), expected, "{:?}", String::from_utf8_lossy(line));
+            let head = read_head(&mut read, &mut 0, &Method::GET)
+                .expect("a head")
+                .expect("a whole one");
+            let reason = head
+                .answer
+                .extensions()
+                .get::<ReasonPhrase>()
+                .map(|reason| reason.as_bytes().to_vec());
+            assert_eq!(
+                reason.as_deref(),
+                expected,
+                "{:?}",
+                String::from_utf8_lossy(line)
+            );
         }
     }
 
     #[test]
     fn what_is_no_answer_is_refused() {
-        let many = format!("HTTP/1.1 200 OK\r\n{}\r\n", "a: b\r\n".repeat(MOST_FIELDS + 1));
+        let many = format!(
+            "HTTP/1.1 200 OK\r\n{}\r\n",
+            "a: b\r\n".repeat(MOST_FIELDS + 1)
+        );
         for wire in [
             "HTTP/2.0 200 OK\r\n\r\n",
             "HTTP/1.1 20 OK\r\n\r\n",
@@ -398,10 +579,16 @@ mod tests {
             "HTTP/1.1 200 OK\r\na: b\rc: d\r\n\r\n",
             &many,
         ] {
-            assert!(matches!(parse(wire, &Method::GET), Err(HeadError::Malformed(_))), "{wire:.60?}");
+            assert!(
+                matches!(parse(wire, &Method::GET), Err(HeadError::Malformed(_))),
+                "{wire:.60?}"
+            );
         }
         let long = format!("HTTP/1.1 200 OK\r\na: {}", "b".repeat(LONGEST_HEAD));
-        assert_eq!(parse(&long, &Method::GET).expect_err("too long"), HeadError::TooLong);
+        assert_eq!(
+            parse(&long, &Method::GET).expect_err("too long"),
+            HeadError::TooLong
+        );
     }
 
     #[test]
@@ -409,26 +596,65 @@ mod tests {
         let written = |request: &Request<()>, host: Option<&str>, has_content| {
             let mut head = Vec::new();
             let host = host.map(|host| host.parse().expect("a value"));
-            let sent = write_head(&mut head, request, &Added::default(), host.as_ref(), has_content);
+            let sent = write_head(
+                &mut head,
+                request,
+                &Added::default(),
+                host.as_ref(),
+                has_content,
+            );
             (String::from_utf8(head).expect("ASCII"), sent)
         };
-        let request =
-            Request::post("/a?b=c").header("host", "client").header("content-length", "5").body(()).expect("a request");
+        let request = Request::post("/a?b=c")
+            .header("host", "client")
+            .header("content-length", "5")
+            .body(())
+            .expect("a request");
         let head = "POST /a?b=c HTTP/1.1\r\nhost: client\r\ncontent-length: 5\r\n\r\n";
-        assert_eq!(written(&request, None, true), (head.to_owned(), Sent::Length(5)));
+        assert_eq!(
+            written(&request, None, true),
+            (head.to_owned(), Sent::Length(5))
+        );
         let head = "POST /a?b=c HTTP/1.1\r\nhost: target\r\ncontent-length: 5\r\n\r\n";
-        assert_eq!(written(&request, Some("target"), true), (head.to_owned(), Sent::Length(5)));
-        let request =
-            Request::get("/").header("host", "a").header("transfer-encoding", "chunked").body(()).expect("a request");
+        assert_eq!(
+            written(&request, Some("target"), true),
+            (head.to_owned(), Sent::Length(5))
+        );
+        let request = Request::get("/")
+            .header("host", "a")
+            .header("transfer-encoding", "chunked")
+            .body(())
+            .expect("a request");
         let head = "GET / HTTP/1.1\r\nhost: a\r\ntransfer-encoding: chunked\r\n\r\n";
-        assert_eq!(written(&request, None, true), (head.to_owned(), Sent::Chunked));
-        assert_eq!(written(&request, None, false), ("GET / HTTP/1.1\r\nhost: a\r\n\r\n".to_owned(), Sent::Length(0)));
-        let request = Request::post("/").header("content-length", "").body(()).expect("a request");
-        assert_eq!(written(&request, None, false), ("POST / HTTP/1.1\r\n\r\n".to_owned(), Sent::Length(0)));
-        let request = Request::post("/").header("content-length", "0").body(()).expect("a request");
+        assert_eq!(
+            written(&request, None, true),
+            (head.to_owned(), Sent::Chunked)
+        );
         assert_eq!(
             written(&request, None, false),
-            ("POST / HTTP/1.1\r\ncontent-length: 0\r\n\r\n".to_owned(), Sent::Length(0))
+            (
+                "GET / HTTP/1.1\r\nhost: a\r\n\r\n".to_owned(),
+                Sent::Length(0)
+            )
+        );
+        let request = Request::post("/")
+            .header("content-length", "")
+            .body(())
+            .expect("a request");
+        assert_eq!(
+            written(&request, None, false),
+            ("POST / HTTP/1.1\r\n\r\n".to_owned(), Sent::Length(0))
+        );
+        let request = Request::post("/")
+            .header("content-length", "0")
+            .body(())
+            .expect("a request");
+        assert_eq!(
+            written(&request, None, false),
+            (
+                "POST / HTTP/1.1\r\ncontent-length: 0\r\n\r\n".to_owned(),
+                Sent::Length(0)
+            )
         );
     }
 }

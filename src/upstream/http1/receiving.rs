@@ -44,7 +44,13 @@ pub(in crate::upstream) struct Receiving {
 
 impl Exchange {
     pub(super) fn new(wire: Wire, sending: Sending) -> Self {
-        Self { wire, sending, is_answered: false, broken: None, searched: 0 }
+        Self {
+            wire,
+            sending,
+            is_answered: false,
+            broken: None,
+            searched: 0,
+        }
     }
 
     /// Sends the request and waits for the head of the answer; the sending need not have ended then.
@@ -63,7 +69,9 @@ impl Exchange {
         {
             match error {
                 SendError::Connection(error) => self.broken = Some(error),
-                SendError::Body(error) | SendError::Stalled(error) => return Poll::Ready(Err(error)),
+                SendError::Body(error) | SendError::Stalled(error) => {
+                    return Poll::Ready(Err(error));
+                }
             }
         }
         loop {
@@ -88,7 +96,12 @@ impl Exchange {
 
     /// What follows the head. What is left of the request is sent on beside it.
     pub(super) fn into_receiving(self, head: Head) -> (Response<()>, Receiving) {
-        let Self { mut wire, mut sending, broken, .. } = self;
+        let Self {
+            mut wire,
+            mut sending,
+            broken,
+            ..
+        } = self;
         let keeps = head.keeps && broken.is_none();
         let (was_sent, mut upload) = (sending.is_done(), None);
         if was_sent {
@@ -103,7 +116,16 @@ impl Exchange {
                 }
             }));
         }
-        (head.answer, Receiving { wire, framing: head.framing, keeps, was_sent, upload })
+        (
+            head.answer,
+            Receiving {
+                wire,
+                framing: head.framing,
+                keeps,
+                was_sent,
+                upload,
+            },
+        )
     }
 }
 
@@ -129,7 +151,10 @@ impl Receiving {
     ) -> Poll<Option<io::Result<Frame<Bytes>>>> {
         // Whoever sends no more of a request, and has not ended it, gets no more of the answer either.
         if self.poll_upload(context) == Poll::Ready(Uploaded::Broken) {
-            let broken = io::Error::new(io::ErrorKind::BrokenPipe, "the request's body broke off, or was not taken");
+            let broken = io::Error::new(
+                io::ErrorKind::BrokenPipe,
+                "the request's body broke off, or was not taken",
+            );
             return Poll::Ready(Some(Err(broken)));
         }
         loop {
@@ -144,17 +169,26 @@ impl Receiving {
                 }
                 Framing::Chunked(chunks) => match chunks.next(read).map_err(io::Error::from) {
                     Ok(Some(Piece::Data(data))) => return Poll::Ready(Some(Ok(Frame::data(data)))),
-                    Ok(Some(Piece::Trailers(trailers))) => return Poll::Ready(Some(Ok(Frame::trailers(trailers)))),
+                    Ok(Some(Piece::Trailers(trailers))) => {
+                        return Poll::Ready(Some(Ok(Frame::trailers(trailers))));
+                    }
                     Ok(Some(Piece::End)) => return Poll::Ready(None),
                     Ok(None) => chunks.expected(),
                     Err(error) => return Poll::Ready(Some(Err(error))),
                 },
                 Framing::UntilClosed if read.is_empty() => u64::MAX,
-                Framing::UntilClosed => return Poll::Ready(Some(Ok(Frame::data(read.split().freeze())))),
+                Framing::UntilClosed => {
+                    return Poll::Ready(Some(Ok(Frame::data(read.split().freeze()))));
+                }
             };
-            match (ready!(self.wire.poll_read(expected, context)), &mut self.framing) {
+            match (
+                ready!(self.wire.poll_read(expected, context)),
+                &mut self.framing,
+            ) {
                 (Ok(0), framing @ Framing::UntilClosed) => *framing = Framing::Length(0),
-                (Ok(0), Framing::Length(_) | Framing::Chunked(_)) => return Poll::Ready(Some(Err(closed_early()))),
+                (Ok(0), Framing::Length(_) | Framing::Chunked(_)) => {
+                    return Poll::Ready(Some(Err(closed_early())));
+                }
                 (Ok(_), _) => {}
                 (Err(error), _) => return Poll::Ready(Some(Err(error))),
             }
@@ -164,12 +198,18 @@ impl Receiving {
     /// The connection itself, what was read from it, and what it is counted by; none where something was still
     /// to be sent.
     pub(super) fn into_parts(self) -> Option<(Stream, Bytes, Entered)> {
-        if self.was_sent { self.wire.into_parts() } else { None }
+        if self.was_sent {
+            self.wire.into_parts()
+        } else {
+            None
+        }
     }
 
     // Ready once, when it has ended.
     fn poll_upload(&mut self, context: &mut Context<'_>) -> Poll<Uploaded> {
-        let Some(upload) = &mut self.upload else { return Poll::Pending };
+        let Some(upload) = &mut self.upload else {
+            return Poll::Pending;
+        };
         let outcome = ready!(upload.poll(context));
         self.upload = None;
         self.keeps &= outcome == Uploaded::Whole;
@@ -200,5 +240,8 @@ impl Receiving {
 }
 
 fn closed_early() -> io::Error {
-    io::Error::new(io::ErrorKind::UnexpectedEof, "the connection was closed before the end of the answer")
+    io::Error::new(
+        io::ErrorKind::UnexpectedEof,
+        "the connection was closed before the end of the answer",
+    )
 }

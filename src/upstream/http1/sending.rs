@@ -58,7 +58,13 @@ impl Sending {
     ) -> Self {
         let body = mem::take(outgoing.request.body_mut());
         let is_body_ended = body.is_end_stream();
-        let framing = write_head(&mut line, &outgoing.request, outgoing.added, host, !is_body_ended);
+        let framing = write_head(
+            &mut line,
+            &outgoing.request,
+            outgoing.added,
+            host,
+            !is_body_ended,
+        );
         Self {
             line,
             sent_of_line: 0,
@@ -96,10 +102,15 @@ impl Sending {
     ///
     /// # Errors
     /// [`SendError`].
-    pub(super) fn poll(&mut self, stream: &RefCell<Stream>, context: &mut Context<'_>) -> Poll<Result<(), SendError>> {
+    pub(super) fn poll(
+        &mut self,
+        stream: &RefCell<Stream>,
+        context: &mut Context<'_>,
+    ) -> Poll<Result<(), SendError>> {
         loop {
             // What the body has ready goes with the head.
-            let is_waiting = !self.is_body_ended && self.is_piece_sent() && !self.poll_body(context)?;
+            let is_waiting =
+                !self.is_body_ended && self.is_piece_sent() && !self.poll_body(context)?;
             ready!(self.poll_write(&mut stream.borrow_mut(), context))?;
             if self.is_body_ended {
                 return Poll::Ready(Ok(()));
@@ -120,13 +131,19 @@ impl Sending {
 
     // Whether there was something, be it the end.
     fn poll_body(&mut self, context: &mut Context<'_>) -> Result<bool, SendError> {
-        let Poll::Ready(frame) = Pin::new(&mut self.body).poll_frame(context) else { return Ok(false) };
+        let Poll::Ready(frame) = Pin::new(&mut self.body).poll_frame(context) else {
+            return Ok(false);
+        };
         self.has_begun = true;
         if self.sent_of_line == self.line.len() {
             self.line.clear();
             self.sent_of_line = 0;
         }
-        match frame.transpose().map_err(SendError::Body)?.map(Frame::into_data) {
+        match frame
+            .transpose()
+            .map_err(SendError::Body)?
+            .map(Frame::into_data)
+        {
             Some(Ok(data)) if data.is_empty() => {}
             Some(Ok(data)) => self.put(data)?,
             Some(Err(frame)) => self.end(frame.into_trailers().ok())?,
@@ -138,14 +155,20 @@ impl Sending {
     fn put(&mut self, data: Bytes) -> Result<(), SendError> {
         match &mut self.framing {
             Sent::Length(left) => {
-                *left = left.checked_sub(data.len() as u64).ok_or_else(|| not_as_announced("longer"))?;
+                *left = left
+                    .checked_sub(data.len() as u64)
+                    .ok_or_else(|| not_as_announced("longer"))?;
                 self.is_body_ended = *left == 0;
             }
             Sent::Chunked => {
                 // Writing to a Vec cannot fail.
                 let _ = write!(self.line, "{:x}\r\n", data.len());
                 self.is_body_ended = self.body.is_end_stream();
-                self.end_of_piece = if self.is_body_ended { b"\r\n0\r\n\r\n" } else { b"\r\n" };
+                self.end_of_piece = if self.is_body_ended {
+                    b"\r\n0\r\n\r\n"
+                } else {
+                    b"\r\n"
+                };
             }
         }
         self.piece = data;
@@ -165,20 +188,34 @@ impl Sending {
         Ok(())
     }
 
-    fn poll_write(&mut self, stream: &mut Stream, context: &mut Context<'_>) -> Poll<Result<(), SendError>> {
+    fn poll_write(
+        &mut self,
+        stream: &mut Stream,
+        context: &mut Context<'_>,
+    ) -> Poll<Result<(), SendError>> {
         let mut stream = Pin::new(stream);
         while !self.is_written() {
             let line = &self.line[self.sent_of_line..];
             let polled = if self.is_piece_sent() {
                 stream.as_mut().poll_write(context, line)
             } else {
-                let slices = [IoSlice::new(line), IoSlice::new(&self.piece), IoSlice::new(self.end_of_piece)];
+                let slices = [
+                    IoSlice::new(line),
+                    IoSlice::new(&self.piece),
+                    IoSlice::new(self.end_of_piece),
+                ];
                 stream.as_mut().poll_write_vectored(context, &slices)
             };
-            let Poll::Ready(written) = polled else { return self.poll_stalled(context) };
+            let Poll::Ready(written) = polled else {
+                return self.poll_stalled(context);
+            };
             self.stall.moved();
             match written {
-                Ok(0) => return Poll::Ready(Err(SendError::Connection(io::ErrorKind::WriteZero.into()))),
+                Ok(0) => {
+                    return Poll::Ready(Err(SendError::Connection(
+                        io::ErrorKind::WriteZero.into(),
+                    )));
+                }
                 Ok(written) => self.advance(written),
                 Err(error) => return Poll::Ready(Err(SendError::Connection(error))),
             }

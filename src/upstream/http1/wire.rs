@@ -35,7 +35,8 @@ pub(in crate::upstream) enum Heard {
 impl Heard {
     // A server that closes an idle connection may say so with a 408 (RFC 9110 §15.5.9).
     fn in_bytes(bytes: &[u8]) -> Self {
-        let is_goodbye = bytes.is_empty() || bytes.starts_with(b"HTTP/1.") && bytes.ends_with(b" 408");
+        let is_goodbye =
+            bytes.is_empty() || bytes.starts_with(b"HTTP/1.") && bytes.ends_with(b" 408");
         if is_goodbye { Self::End } else { Self::Bytes }
     }
 }
@@ -57,7 +58,12 @@ struct Inner {
 impl Wire {
     pub(in crate::upstream) fn new(stream: Stream, counted: Entered) -> Self {
         let (read, head) = (BytesMut::new(), Vec::new());
-        Self(Box::new(Inner { stream: Rc::new(RefCell::new(stream)), read, head, counted }))
+        Self(Box::new(Inner {
+            stream: Rc::new(RefCell::new(stream)),
+            read,
+            head,
+            counted,
+        }))
     }
 
     /// What came while it was idle, as far as is known without asking the system.
@@ -118,9 +124,15 @@ impl Wire {
         expected: u64,
         context: &mut Context<'_>,
     ) -> Poll<io::Result<usize>> {
-        let expected = usize::try_from(expected).unwrap_or(LARGEST_READ).min(LARGEST_READ);
+        let expected = usize::try_from(expected)
+            .unwrap_or(LARGEST_READ)
+            .min(LARGEST_READ);
         // A read that fills its buffer would be followed by another one, for nothing.
-        self.0.read.reserve(if expected < USUAL_READ { USUAL_READ } else { expected + 1 });
+        self.0.read.reserve(if expected < USUAL_READ {
+            USUAL_READ
+        } else {
+            expected + 1
+        });
         pin!(self.0.stream.borrow_mut().read_buf(&mut self.0.read)).poll(context)
     }
 
@@ -137,7 +149,12 @@ impl Wire {
 
     /// The connection itself, what was read from it, and what it is counted by; none where a request is still being sent.
     pub(super) fn into_parts(self) -> Option<(Stream, Bytes, Entered)> {
-        let Inner { stream, read, counted, .. } = *self.0;
+        let Inner {
+            stream,
+            read,
+            counted,
+            ..
+        } = *self.0;
         Some((Rc::into_inner(stream)?.into_inner(), read.freeze(), counted))
     }
 }

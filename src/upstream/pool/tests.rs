@@ -78,7 +78,10 @@ async fn connection(is_tls: bool) -> (Wire, Upstream, TcpStream) {
         // The handshake goes on as the upstream writes.
         upstream.tell.send(Some(b"a".to_vec())).expect("it runs");
         let name = ServerName::try_from("a.test").expect("a name");
-        let stream = TlsConnector::from(client).connect(name, socket).await.expect("a handshake");
+        let stream = TlsConnector::from(client)
+            .connect(name, socket)
+            .await
+            .expect("a handshake");
         upstream.said.recv_timeout(WITHIN).expect("it says so");
         (Stream::Tls(Box::new(stream.into())), upstream)
     } else {
@@ -93,7 +96,9 @@ async fn connection(is_tls: bool) -> (Wire, Upstream, TcpStream) {
 }
 
 async fn read(wire: &mut Wire) -> usize {
-    let length = std::future::poll_fn(|context| wire.poll_read(0, context)).await.expect("a response");
+    let length = std::future::poll_fn(|context| wire.poll_read(0, context))
+        .await
+        .expect("a response");
     wire.unread().clear();
     length
 }
@@ -104,10 +109,17 @@ fn sessions() -> (Arc<ClientConfig>, Arc<ServerConfig>) {
     let key = PrivateKeyDer::try_from(pair.signing_key.serialize_der()).expect("a key");
     let mut roots = RootCertStore::empty();
     roots.add(certificate.clone()).expect("a root");
-    let client = ClientConfig::builder_with_provider(tls::cryptography()).with_safe_default_protocol_versions();
-    let server = ServerConfig::builder_with_provider(tls::cryptography()).with_safe_default_protocol_versions();
+    let client = ClientConfig::builder_with_provider(tls::cryptography())
+        .with_safe_default_protocol_versions();
+    let server = ServerConfig::builder_with_provider(tls::cryptography())
+        .with_safe_default_protocol_versions();
     (
-        Arc::new(client.expect("TLS versions").with_root_certificates(roots).with_no_client_auth()),
+        Arc::new(
+            client
+                .expect("TLS versions")
+                .with_root_certificates(roots)
+                .with_no_client_auth(),
+        ),
         Arc::new(
             server
                 .expect("TLS versions")
@@ -120,7 +132,12 @@ fn sessions() -> (Arc<ClientConfig>, Arc<ServerConfig>) {
 
 fn endpoint() -> Arc<Endpoint> {
     let authority = HeaderValue::from_static("a.test");
-    let target = Target { host: "127.0.0.1".to_owned(), port: 80, authority, tls_name: None };
+    let target = Target {
+        host: "127.0.0.1".to_owned(),
+        port: 80,
+        authority,
+        tls_name: None,
+    };
     Arc::clone(&Endpoints::of(&[target]).current()[0])
 }
 
@@ -140,7 +157,10 @@ fn pool(endpoint: &Arc<Endpoint>) -> Pool {
 /// Waits until something has come, be it the end, while the reactor stands still.
 fn comes(socket: &TcpStream) {
     let began = Instant::now();
-    while socket.peek(&mut [0]).is_err_and(|error| error.kind() == io::ErrorKind::WouldBlock) {
+    while socket
+        .peek(&mut [0])
+        .is_err_and(|error| error.kind() == io::ErrorKind::WouldBlock)
+    {
         assert!(began.elapsed() < WITHIN, "nothing came");
         thread::yield_now();
     }
@@ -148,7 +168,11 @@ fn comes(socket: &TcpStream) {
 
 fn block_on(test: impl Future<Output = ()>) {
     let mut runtime = tokio::runtime::Builder::new_current_thread();
-    runtime.enable_all().build_local(tokio::runtime::LocalOptions::default()).expect("a runtime").block_on(test);
+    runtime
+        .enable_all()
+        .build_local(tokio::runtime::LocalOptions::default())
+        .expect("a runtime")
+        .block_on(test);
 }
 
 /// The upstream does this, and it has come while the reactor stands still.
@@ -174,7 +198,12 @@ async fn is_reused(is_tls: bool, pool: &Pool, then: Then) -> bool {
 #[test]
 fn connection_to_an_endpoint_that_was_found_out_is_not_reused_with_bytes_waiting() {
     for is_tls in [false, true] {
-        for then in [Then::Nothing, Then::Says(STRAY), Then::Says(b"\n"), Then::Closes] {
+        for then in [
+            Then::Nothing,
+            Then::Says(STRAY),
+            Then::Says(b"\n"),
+            Then::Closes,
+        ] {
             block_on(async {
                 let endpoint = endpoint();
                 endpoint.has_sent_unsolicited();
@@ -186,7 +215,8 @@ fn connection_to_an_endpoint_that_was_found_out_is_not_reused_with_bytes_waiting
 }
 
 #[test]
-fn connection_is_not_reused_once_the_reactor_knows_that_something_has_come_and_its_endpoint_is_found_out() {
+fn connection_is_not_reused_once_the_reactor_knows_that_something_has_come_and_its_endpoint_is_found_out()
+ {
     for is_tls in [false, true] {
         for (then, unsolicited) in [
             (Then::Nothing, 0),
@@ -207,8 +237,16 @@ fn connection_is_not_reused_once_the_reactor_knows_that_something_has_come_and_i
                     if prunes {
                         pool.prune(now);
                     }
-                    assert_eq!(pool.take(now).is_some(), then == Then::Nothing, "{then:?}, TLS: {is_tls}");
-                    assert_eq!(endpoint.unsolicited(), unsolicited, "{then:?}, TLS: {is_tls}");
+                    assert_eq!(
+                        pool.take(now).is_some(),
+                        then == Then::Nothing,
+                        "{then:?}, TLS: {is_tls}"
+                    );
+                    assert_eq!(
+                        endpoint.unsolicited(),
+                        unsolicited,
+                        "{then:?}, TLS: {is_tls}"
+                    );
                 });
             }
         }
@@ -246,7 +284,10 @@ fn connection_is_not_reused_while_its_session_holds_what_came_on_it() {
         // One record: all of it is read from the socket, and most of it left in the session.
         upstream.says(&[b'x'; 16_000]);
         assert!(read(&mut wire).await < 16_000);
-        assert!(seen.peek(&mut [0]).is_err_and(|error| error.kind() == io::ErrorKind::WouldBlock));
+        assert!(
+            seen.peek(&mut [0])
+                .is_err_and(|error| error.kind() == io::ErrorKind::WouldBlock)
+        );
         let (pool, now) = (pool(&endpoint()), Instant::now());
         pool.put(wire, now);
         assert!(pool.take(now).is_none());
@@ -259,7 +300,11 @@ fn last_one_used_is_taken_first_unless_it_is_old() {
         let (one, _upstream, _) = connection(false).await;
         let (other, _other_upstream, _) = connection(false).await;
         let (pool, now) = (pool(&endpoint()), Instant::now());
-        pool.put(one, now.checked_sub(WITHIN).expect("the machine has run for longer"));
+        pool.put(
+            one,
+            now.checked_sub(WITHIN)
+                .expect("the machine has run for longer"),
+        );
         pool.put(other, now);
         assert!(pool.take(now).is_some() && pool.take(now).is_none());
     });

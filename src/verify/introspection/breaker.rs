@@ -92,7 +92,9 @@ impl Breaker {
         if self.is_open() {
             return Err(MAX_RETRY_DELAY);
         }
-        let is_trial = locked(&self.clients).get_mut(&client).map_or(Ok(false), |state| state.admit(now))?;
+        let is_trial = locked(&self.clients)
+            .get_mut(&client)
+            .map_or(Ok(false), |state| state.admit(now))?;
         Ok(Admission { client, is_trial })
     }
 
@@ -103,7 +105,12 @@ impl Breaker {
     }
 
     /// It failed. Says what begins with that, if anything does.
-    pub(super) fn failed(&self, admission: Admission, outage: Outage, now: Instant) -> Option<Suspension> {
+    pub(super) fn failed(
+        &self,
+        admission: Admission,
+        outage: Outage,
+        now: Instant,
+    ) -> Option<Suspension> {
         match outage {
             Outage::Unreachable => locked(&self.server).failed().map(Suspension::Server),
             Outage::Failing => {
@@ -116,7 +123,9 @@ impl Breaker {
                     clients.clear();
                 }
                 let state = clients.entry(admission.client).or_default();
-                state.failed(admission.is_trial, now).map(Suspension::Client)
+                state
+                    .failed(admission.is_trial, now)
+                    .map(Suspension::Client)
             }
         }
     }
@@ -124,7 +133,10 @@ impl Breaker {
     /// A probe has reached the server: clients may ask.
     pub(super) fn close(&self) {
         let mut server = locked(&self.server);
-        *server = Server { opened: server.opened, ..Server::default() };
+        *server = Server {
+            opened: server.opened,
+            ..Server::default()
+        };
     }
 
     /// Whether no question is asked.
@@ -198,10 +210,17 @@ mod tests {
     #[test]
     fn server_that_cannot_be_reached_is_not_asked_until_a_probe_reaches_it() {
         let (breaker, now) = (Breaker::default(), Instant::now());
-        let begun: Vec<_> = (0..100).map(|_| breaker.admit(CLIENT, now).expect("it may be asked")).collect();
+        let begun: Vec<_> = (0..100)
+            .map(|_| breaker.admit(CLIENT, now).expect("it may be asked"))
+            .collect();
         // All that were under way break off at once: one outage.
-        let rests: Vec<_> = begun.iter().filter_map(|one| breaker.failed(*one, Outage::Unreachable, now)).collect();
-        let [Suspension::Server(opened)] = rests[..] else { panic!("{rests:?}") };
+        let rests: Vec<_> = begun
+            .iter()
+            .filter_map(|one| breaker.failed(*one, Outage::Unreachable, now))
+            .collect();
+        let [Suspension::Server(opened)] = rests[..] else {
+            panic!("{rests:?}")
+        };
         for later in [now, now + MAX_RETRY_DELAY, now + 100 * MAX_RETRY_DELAY] {
             assert_eq!(
                 (breaker.admit(CLIENT, later), breaker.admit(OTHER, later)),
@@ -213,7 +232,13 @@ mod tests {
         assert!(breaker.admit(CLIENT, now).is_ok() && breaker.admit(OTHER, now).is_ok());
         assert!(!breaker.is_still(opened));
         // It starts from nothing, and is another time.
-        let fail = || breaker.failed(breaker.admit(OTHER, now).expect("it may be asked"), Outage::Unreachable, now);
+        let fail = || {
+            breaker.failed(
+                breaker.admit(OTHER, now).expect("it may be asked"),
+                Outage::Unreachable,
+                now,
+            )
+        };
         assert!((1..THRESHOLD).all(|_| fail().is_none()));
         assert!(fail().is_some_and(|rest| rest != Suspension::Server(opened)));
         assert!(!breaker.is_still(opened));
@@ -225,22 +250,40 @@ mod tests {
         for failure in 1..=THRESHOLD {
             let admission = breaker.admit(CLIENT, start).expect("it may be asked");
             let rest = breaker.failed(admission, Outage::Failing, start);
-            assert_eq!(rest, (failure == THRESHOLD).then_some(Suspension::Client(FIRST_RETRY_DELAY)));
+            assert_eq!(
+                rest,
+                (failure == THRESHOLD).then_some(Suspension::Client(FIRST_RETRY_DELAY))
+            );
         }
         assert_eq!(breaker.admit(CLIENT, start), Err(FIRST_RETRY_DELAY));
-        let other = breaker.admit(OTHER, start).expect("nothing is known against it");
+        let other = breaker
+            .admit(OTHER, start)
+            .expect("nothing is known against it");
         breaker.answered(other);
-        assert_eq!(breaker.admit(CLIENT, start), Err(FIRST_RETRY_DELAY), "another one's luck");
+        assert_eq!(
+            breaker.admit(CLIENT, start),
+            Err(FIRST_RETRY_DELAY),
+            "another one's luck"
+        );
         let mut now = start + FIRST_RETRY_DELAY;
         for _ in 0..10 {
             let trial = breaker.admit(CLIENT, now).expect("it may try");
-            assert_eq!(breaker.admit(CLIENT, now), Err(MAX_RETRY_DELAY), "one tries");
-            assert_eq!(breaker.failed(trial, Outage::Failing, now), Some(Suspension::Client(MAX_RETRY_DELAY)));
+            assert_eq!(
+                breaker.admit(CLIENT, now),
+                Err(MAX_RETRY_DELAY),
+                "one tries"
+            );
+            assert_eq!(
+                breaker.failed(trial, Outage::Failing, now),
+                Some(Suspension::Client(MAX_RETRY_DELAY))
+            );
             now += MAX_RETRY_DELAY;
         }
         // One that hangs is not waited for.
         let _hung = breaker.admit(CLIENT, now).expect("it may try");
-        let trial = breaker.admit(CLIENT, now + MAX_RETRY_DELAY).expect("it may try");
+        let trial = breaker
+            .admit(CLIENT, now + MAX_RETRY_DELAY)
+            .expect("it may try");
         breaker.answered(trial);
         assert!(breaker.admit(CLIENT, now + MAX_RETRY_DELAY).is_ok());
     }
@@ -248,9 +291,16 @@ mod tests {
     #[test]
     fn failures_of_questions_from_before_a_rest_make_it_no_longer() {
         let (breaker, start) = (Breaker::default(), Instant::now());
-        let begun: Vec<_> = (0..100).map(|_| breaker.admit(CLIENT, start).expect("it may be asked")).collect();
-        let rests = begun.iter().filter_map(|one| breaker.failed(*one, Outage::Failing, start));
-        assert_eq!(rests.collect::<Vec<_>>(), [Suspension::Client(FIRST_RETRY_DELAY)]);
+        let begun: Vec<_> = (0..100)
+            .map(|_| breaker.admit(CLIENT, start).expect("it may be asked"))
+            .collect();
+        let rests = begun
+            .iter()
+            .filter_map(|one| breaker.failed(*one, Outage::Failing, start));
+        assert_eq!(
+            rests.collect::<Vec<_>>(),
+            [Suspension::Client(FIRST_RETRY_DELAY)]
+        );
         assert!(breaker.admit(CLIENT, start + FIRST_RETRY_DELAY).is_ok());
     }
 
@@ -258,7 +308,9 @@ mod tests {
     fn clients_are_remembered_up_to_a_bound() {
         let (breaker, start) = (Breaker::default(), Instant::now());
         for number in 0..3 * u32::try_from(MOST_CLIENTS).expect("a small number") {
-            let admission = breaker.admit(IpAddr::from(number.to_be_bytes()), start).expect("it may be asked");
+            let admission = breaker
+                .admit(IpAddr::from(number.to_be_bytes()), start)
+                .expect("it may be asked");
             breaker.failed(admission, Outage::Failing, start);
             assert!(locked(&breaker.clients).len() <= MOST_CLIENTS);
         }

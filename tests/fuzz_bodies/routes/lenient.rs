@@ -12,8 +12,11 @@ pub(super) type Reading = Vec<String>;
 
 /// Every way of reading `path`, of which the gateway takes `chosen`; `None` where there are too many or it is not ASCII.
 pub(super) fn readings(path: &str, chosen: &Route) -> Option<Vec<Reading>> {
-    let segments: Vec<String> =
-        path.split('/').skip(1).map(|text| String::from_utf8_lossy(&decoded(text)).into()).collect();
+    let segments: Vec<String> = path
+        .split('/')
+        .skip(1)
+        .map(|text| String::from_utf8_lossy(&decoded(text)).into())
+        .collect();
     if !segments.iter().all(|segment| segment.is_ascii()) {
         return None;
     }
@@ -22,9 +25,17 @@ pub(super) fn readings(path: &str, chosen: &Route) -> Option<Vec<Reading>> {
     let mut all = Vec::new();
     for (place, segment) in segments.iter().enumerate() {
         let is_written = matches!(shape.get(place), Some(Segment::Literal(_)));
-        let end = if is_written { None } else { segment.find(['?', '#']) };
+        let end = if is_written {
+            None
+        } else {
+            segment.find(['?', '#'])
+        };
         if let Some(end) = end {
-            all.extend(with_each(&whole, &names(&segment[..end], is_written), Some("")));
+            all.extend(with_each(
+                &whole,
+                &names(&segment[..end], is_written),
+                Some(""),
+            ));
         }
         let is_last = place + 1 == segments.len();
         whole = if is_last && segment.is_empty() {
@@ -42,16 +53,27 @@ pub(super) fn readings(path: &str, chosen: &Route) -> Option<Vec<Reading>> {
 
 // Where there is no name, the segment is passed over, and `at_end` stands for it where the path ends there.
 fn with_each(begun: &[Reading], names: &[String], at_end: Option<&str>) -> Vec<Reading> {
-    let with = |reading: &Reading, name: &str| reading.iter().cloned().chain([name.to_owned()]).collect::<Reading>();
+    let with = |reading: &Reading, name: &str| {
+        reading
+            .iter()
+            .cloned()
+            .chain([name.to_owned()])
+            .collect::<Reading>()
+    };
     match (names, at_end) {
         ([], Some(name)) => begun.iter().map(|reading| with(reading, name)).collect(),
         ([], None) => begun.to_vec(),
-        (names, _) => names.iter().flat_map(|name| begun.iter().map(move |reading| with(reading, name))).collect(),
+        (names, _) => names
+            .iter()
+            .flat_map(|name| begun.iter().map(move |reading| with(reading, name)))
+            .collect(),
     }
 }
 
 fn names(segment: &str, is_written: bool) -> Vec<String> {
-    let Some(name) = bare(segment) else { return Vec::new() };
+    let Some(name) = bare(segment) else {
+        return Vec::new();
+    };
     let mut names = vec![name.clone()];
     for (end, _) in name.match_indices(['.', ':']).filter(|_| !is_written) {
         let shorter = name[..end].trim_end_matches(['.', ' ']);
@@ -63,7 +85,12 @@ fn names(segment: &str, is_written: bool) -> Vec<String> {
 }
 
 fn bare(segment: &str) -> Option<String> {
-    let name = segment.split(';').next().unwrap_or_default().trim_end_matches(['.', ' ']).trim_start_matches(' ');
+    let name = segment
+        .split(';')
+        .next()
+        .unwrap_or_default()
+        .trim_end_matches(['.', ' '])
+        .trim_start_matches(' ');
     (!name.is_empty()).then(|| name.to_ascii_lowercase())
 }
 

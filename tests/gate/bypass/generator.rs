@@ -10,7 +10,10 @@ pub(super) struct Random(u64);
 impl Random {
     /// The numbers of one case.
     pub(super) fn new(seed: usize, case: usize) -> Self {
-        Self((seed as u64).wrapping_mul(0xD134_2543_DE82_EF95) ^ (case as u64).wrapping_mul(0x9E37_79B9_7F4A_7C15))
+        Self(
+            (seed as u64).wrapping_mul(0xD134_2543_DE82_EF95)
+                ^ (case as u64).wrapping_mul(0x9E37_79B9_7F4A_7C15),
+        )
     }
 
     fn next(&mut self) -> u64 {
@@ -51,26 +54,42 @@ impl Case {
         for _ in 0..[0, 0, 0, 1, 1, 1, 2, 3][random.below(8)] {
             target = mutated(&target, random);
         }
-        let method = if random.once_in(20) { random.pick(&ODD_METHODS) } else { random.pick(&METHODS) };
+        let method = if random.once_in(20) {
+            random.pick(&ODD_METHODS)
+        } else {
+            random.pick(&METHODS)
+        };
         let host = random.pick(&HOSTS);
         let mut head = format!("{method} {} HTTP/1.1\r\n", in_form(&target, host, random));
         head.push_str(&host_lines(host, random));
         if !random.once_in(6) {
             // The last one grants everything, so that something comes through to be looked at.
-            let token = if random.once_in(3) { tokens.len() - 1 } else { random.below(tokens.len()) };
+            let token = if random.once_in(3) {
+                tokens.len() - 1
+            } else {
+                random.below(tokens.len())
+            };
             head.push_str(&format!("Authorization: Bearer {}\r\n", tokens[token]));
         }
         for _ in 0..[0, 0, 0, 0, 0, 1, 1, 2][random.below(8)] {
             head.push_str(&format!("{}\r\n", random.pick(&LINES)));
         }
-        let body = if random.once_in(5) { smuggled(index) } else { Vec::new() };
+        let body = if random.once_in(5) {
+            smuggled(index)
+        } else {
+            Vec::new()
+        };
         let mut bytes = Vec::new();
         if body.is_empty() {
-            bytes.extend_from_slice(format!("{head}X-Case: {index}\r\nConnection: close\r\n\r\n").as_bytes());
+            bytes.extend_from_slice(
+                format!("{head}X-Case: {index}\r\nConnection: close\r\n\r\n").as_bytes(),
+            );
         } else {
             let (lines, form) = FRAMINGS[random.below(FRAMINGS.len())];
             let lines = lines.replace("LEN", &body.len().to_string());
-            head.push_str(&format!("X-Case: {index}\r\nConnection: close\r\n{lines}\r\n\r\n"));
+            head.push_str(&format!(
+                "X-Case: {index}\r\nConnection: close\r\n{lines}\r\n\r\n"
+            ));
             bytes.extend_from_slice(head.as_bytes());
             bytes.extend(framed(&body, form));
         }
@@ -92,13 +111,23 @@ impl Case {
         };
         // An absolute-form target without a path asks for the root (RFC 9110 §4.2.3).
         let path = if path.is_empty() { "/" } else { path };
-        Self { bytes, method: method.to_owned(), path: path.to_owned(), query, body }
+        Self {
+            bytes,
+            method: method.to_owned(),
+            path: path.to_owned(),
+            query,
+            body,
+        }
     }
 }
 
 fn mutated(path: &str, random: &mut Random) -> String {
     // Paths hold characters of more than one byte once they were changed.
-    let places: Vec<usize> = path.char_indices().map(|(place, _)| place).chain([path.len()]).collect();
+    let places: Vec<usize> = path
+        .char_indices()
+        .map(|(place, _)| place)
+        .chain([path.len()])
+        .collect();
     let place = places[random.below(places.len())];
     let (before, after) = path.split_at(place);
     let piece = random.pick(&PIECES);
@@ -109,7 +138,9 @@ fn mutated(path: &str, random: &mut Random) -> String {
         4 => format!("/open/x/..{path}"),
         // One character in another spelling.
         5 | 6 => {
-            let Some(character) = after.chars().next().filter(char::is_ascii) else { return path.to_owned() };
+            let Some(character) = after.chars().next().filter(char::is_ascii) else {
+                return path.to_owned();
+            };
             let rest = &after[1..];
             match random.below(5) {
                 0 => format!("{before}%{:02x}{rest}", u32::from(character)),
@@ -129,7 +160,10 @@ fn mutated(path: &str, random: &mut Random) -> String {
             };
             path.chars().map(flipped).collect()
         }
-        8 => format!("{path}{}", random.pick(&["/", ".", "..", "%20", "%2e", "/.", "/..", ";", "?", "#"])),
+        8 => format!(
+            "{path}{}",
+            random.pick(&["/", ".", "..", "%20", "%2e", "/.", "/..", ";", "?", "#"])
+        ),
         9 => with_dot_segment(path, random),
         10 | 11 => with_suffix(path, random),
         _ => with_compatible_character(before, after, random),
@@ -149,8 +183,17 @@ fn with_dot_segment(path: &str, random: &mut Random) -> String {
 
 // Something at the end of a segment, most often of the last one.
 fn with_suffix(path: &str, random: &mut Random) -> String {
-    let ends: Vec<usize> = path.match_indices('/').map(|(slash, _)| slash).skip(1).chain([path.len()]).collect();
-    let end = if random.once_in(3) { ends[random.below(ends.len())] } else { path.len() };
+    let ends: Vec<usize> = path
+        .match_indices('/')
+        .map(|(slash, _)| slash)
+        .skip(1)
+        .chain([path.len()])
+        .collect();
+    let end = if random.once_in(3) {
+        ends[random.below(ends.len())]
+    } else {
+        path.len()
+    };
     format!("{}{}{}", &path[..end], random.pick(&SUFFIXES), &path[end..])
 }
 
@@ -201,11 +244,16 @@ fn host_lines(host: &str, random: &mut Random) -> String {
 
 // A request within a body: whoever frames it in another way than the gateway takes it for one.
 fn smuggled(index: usize) -> Vec<u8> {
-    format!("0\r\n\r\nGET /admin HTTP/1.1\r\nHost: a\r\nX-Smuggled-By: {index}\r\n\r\n").into_bytes()
+    format!("0\r\n\r\nGET /admin HTTP/1.1\r\nHost: a\r\nX-Smuggled-By: {index}\r\n\r\n")
+        .into_bytes()
 }
 
 fn framed(body: &[u8], form: &str) -> Vec<u8> {
-    let extension = if form.ends_with("EXTENSIONS") { ";x=\"y\"" } else { "" };
+    let extension = if form.ends_with("EXTENSIONS") {
+        ";x=\"y\""
+    } else {
+        ""
+    };
     if form == "BODY" {
         return body.to_vec();
     }

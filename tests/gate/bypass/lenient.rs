@@ -24,7 +24,8 @@ pub(super) fn readings(path: &str, written: &[bool]) -> Vec<Vec<String>> {
 
 /// Whether a path leads up, or nowhere, to some server.
 pub(super) fn has_dot_segment(path: &str) -> bool {
-    let is_dots = |segment: &str| [".", ".."].contains(&segment.split(';').next().unwrap_or_default().trim());
+    let is_dots =
+        |segment: &str| [".", ".."].contains(&segment.split(';').next().unwrap_or_default().trim());
     read(path).iter().any(|read| read.split('/').any(is_dots))
 }
 
@@ -42,9 +43,18 @@ fn read(path: &str) -> Vec<String> {
 
 /// A name as such a server compares it.
 pub(super) fn folded(text: &str) -> String {
-    let shown = text.nfkd().filter(|character| canonical_combining_class(*character) == 0 && !is_invisible(*character));
-    let lower: String = shown.collect::<String>().to_lowercase().to_uppercase().to_lowercase();
-    lower.nfkd().filter(|character| canonical_combining_class(*character) == 0).collect()
+    let shown = text.nfkd().filter(|character| {
+        canonical_combining_class(*character) == 0 && !is_invisible(*character)
+    });
+    let lower: String = shown
+        .collect::<String>()
+        .to_lowercase()
+        .to_uppercase()
+        .to_lowercase();
+    lower
+        .nfkd()
+        .filter(|character| canonical_combining_class(*character) == 0)
+        .collect()
 }
 
 fn is_invisible(character: char) -> bool {
@@ -68,7 +78,10 @@ fn names(path: &str, written: &[bool]) -> Vec<Vec<String>> {
         let names: Vec<String> = ends(segment, is_written).collect();
         if !names.is_empty() {
             let with = |name: &String| {
-                readings.iter().map(|begun| [&begun[..], std::slice::from_ref(name)].concat()).collect::<Vec<_>>()
+                readings
+                    .iter()
+                    .map(|begun| [&begun[..], std::slice::from_ref(name)].concat())
+                    .collect::<Vec<_>>()
             };
             readings = names.iter().flat_map(with).take(MOST_READINGS).collect();
         }
@@ -78,21 +91,39 @@ fn names(path: &str, written: &[bool]) -> Vec<Vec<String>> {
 
 // The whole name, and what is left of it at each dot and colon.
 fn ends(segment: &str, is_written: bool) -> impl Iterator<Item = String> {
-    let places = segment.match_indices(['.', ':']).map(|(place, _)| place).filter(move |_| !is_written);
-    let bare =
-        |end: usize| segment[..end].trim_end_matches(|last: char| last == '.' || last.is_whitespace()).trim_start();
-    let mut names: Vec<&str> = std::iter::once(segment.len()).chain(places).map(bare).collect();
+    let places = segment
+        .match_indices(['.', ':'])
+        .map(|(place, _)| place)
+        .filter(move |_| !is_written);
+    let bare = |end: usize| {
+        segment[..end]
+            .trim_end_matches(|last: char| last == '.' || last.is_whitespace())
+            .trim_start()
+    };
+    let mut names: Vec<&str> = std::iter::once(segment.len())
+        .chain(places)
+        .map(bare)
+        .collect();
     names.retain(|name| !name.is_empty());
     names.dedup();
-    names.into_iter().map(str::to_owned).collect::<Vec<_>>().into_iter()
+    names
+        .into_iter()
+        .map(str::to_owned)
+        .collect::<Vec<_>>()
+        .into_iter()
 }
 
 pub(super) fn decode(text: &str) -> String {
     let (mut octets, bytes) = (Vec::new(), text.as_bytes());
     let mut place = 0;
     while place < bytes.len() {
-        let encoded = bytes.get(place + 1..place + 3).and_then(|digits| std::str::from_utf8(digits).ok());
-        match encoded.and_then(|digits| u8::from_str_radix(digits, 16).ok()).filter(|_| bytes[place] == b'%') {
+        let encoded = bytes
+            .get(place + 1..place + 3)
+            .and_then(|digits| std::str::from_utf8(digits).ok());
+        match encoded
+            .and_then(|digits| u8::from_str_radix(digits, 16).ok())
+            .filter(|_| bytes[place] == b'%')
+        {
             Some(octet) => {
                 octets.push(octet);
                 place += 3;
@@ -136,14 +167,33 @@ fn lenient_servers_read_a_path_in_all_these_ways() {
         ("//admin//", "admin"),
         ("/.../%20/admin", "admin"),
     ] {
-        let readings: Vec<String> = readings(path, &[]).iter().map(|names| names.join("/")).collect();
-        assert!(readings.iter().any(|reading| reading == expected), "{path}: {readings:?}");
+        let readings: Vec<String> = readings(path, &[])
+            .iter()
+            .map(|names| names.join("/"))
+            .collect();
+        assert!(
+            readings.iter().any(|reading| reading == expected),
+            "{path}: {readings:?}"
+        );
     }
-    for path in
-        ["/open/..%23", "/..;/x", "/open/%EF%BC%8E", "/x%EF%BC%8F..", "/a/..%3F/b", "/a/%2e%2e", "/a/..%C2%A0/b"]
-    {
+    for path in [
+        "/open/..%23",
+        "/..;/x",
+        "/open/%EF%BC%8E",
+        "/x%EF%BC%8F..",
+        "/a/..%3F/b",
+        "/a/%2e%2e",
+        "/a/..%C2%A0/b",
+    ] {
         assert!(has_dot_segment(path), "{path}");
     }
-    assert!(!["/a", "/...", "/.a", "/a..", "/a..%23", "/%23.."].iter().any(|path| has_dot_segment(path)));
-    assert_eq!(readings("/app.js/x.y", &[true, false]), [["app.js", "x.y"], ["app.js", "x"]]);
+    assert!(
+        !["/a", "/...", "/.a", "/a..", "/a..%23", "/%23.."]
+            .iter()
+            .any(|path| has_dot_segment(path))
+    );
+    assert_eq!(
+        readings("/app.js/x.y", &[true, false]),
+        [["app.js", "x.y"], ["app.js", "x"]]
+    );
 }

@@ -30,20 +30,55 @@ const RESOURCES: [Resource; 28] = [
     Resource::new("", "/admin", "", Needs::Scope("admin")),
     Resource::new("", "/admin/{*rest}", "", Needs::Scope("admin")),
     Resource::new("", "/orders/{id}", "GET HEAD", Needs::Scope("orders.read")),
-    Resource::new("", "/orders/{id}", "POST DELETE", Needs::Scope("orders.write")),
+    Resource::new(
+        "",
+        "/orders/{id}",
+        "POST DELETE",
+        Needs::Scope("orders.write"),
+    ),
     Resource::new("", "/orders/new", "", Needs::Scope("orders.create")),
-    Resource::new("", "/orders/{id}/items/{*rest}", "GET HEAD", Needs::Scope("orders.read items.read")),
+    Resource::new(
+        "",
+        "/orders/{id}/items/{*rest}",
+        "GET HEAD",
+        Needs::Scope("orders.read items.read"),
+    ),
     Resource::new("", "/Reports/{name}", "GET HEAD", Needs::Scope("reports")),
-    Resource::new("", "/tenants/{tenant}/files", "", Needs::Scope("tenant.{tenant}.read")),
+    Resource::new(
+        "",
+        "/tenants/{tenant}/files",
+        "",
+        Needs::Scope("tenant.{tenant}.read"),
+    ),
     Resource::new("", "/me", "", Needs::AnyToken),
     Resource::new("", "/open/{*rest}", "", Needs::Nothing),
     Resource::new("", "/open/secret", "", Needs::Scope("secret")),
-    Resource::new("", "/open/{name}/keys", "GET HEAD PUT", Needs::Scope("keys")),
-    Resource::new("", "/files/{*rest}", "GET HEAD", Needs::AnyScope(&["files.read", "files.admin files.all"])),
+    Resource::new(
+        "",
+        "/open/{name}/keys",
+        "GET HEAD PUT",
+        Needs::Scope("keys"),
+    ),
+    Resource::new(
+        "",
+        "/files/{*rest}",
+        "GET HEAD",
+        Needs::AnyScope(&["files.read", "files.admin files.all"]),
+    ),
     Resource::new("", "/files/{*rest}", "PUT", Needs::Scope("files.admin")),
-    Resource::new("admin.example.com", "/{*rest}", "", Needs::Scope("host.admin")),
+    Resource::new(
+        "admin.example.com",
+        "/{*rest}",
+        "",
+        Needs::Scope("host.admin"),
+    ),
     Resource::new("admin.example.com", "/health", "GET HEAD", Needs::Nothing),
-    Resource::new("*.example.com", "/{*rest}", "GET HEAD", Needs::Scope("host.any")),
+    Resource::new(
+        "*.example.com",
+        "/{*rest}",
+        "GET HEAD",
+        Needs::Scope("host.any"),
+    ),
     Resource::new("*.example.com", "/open/{*rest}", "", Needs::Nothing),
     Resource::new("stripped.test", "/v1/{*rest}", "", Needs::Scope("v1")),
     // What some server may take for one of these is refused where the other one asks for less, and only there.
@@ -54,7 +89,12 @@ const RESOURCES: [Resource; 28] = [
     Resource::new("", "/app.js", "", Needs::Nothing),
     Resource::new("", "/login", "POST", Needs::Nothing),
     Resource::new("*.example.com", "/vault/{*rest}", "", Needs::Scope("vault")),
-    Resource::new("*.example.com", "/vault.d/{name}", "", Needs::Scope("host.any")),
+    Resource::new(
+        "*.example.com",
+        "/vault.d/{name}",
+        "",
+        Needs::Scope("host.any"),
+    ),
 ];
 
 /// What tokens grant; the first one grants nothing.
@@ -89,7 +129,9 @@ struct Tally {
 
 #[test]
 fn no_generated_request_reaches_what_it_has_no_token_for() {
-    let number = |name: &str, default| std::env::var(name).map_or(default, |text| text.parse().expect("a number"));
+    let number = |name: &str, default| {
+        std::env::var(name).map_or(default, |text| text.parse().expect("a number"))
+    };
     let (cases, seed) = (number("BYPASS_CASES", 20_000), number("BYPASS_SEED", 1));
     let began = std::time::Instant::now();
 
@@ -99,13 +141,28 @@ fn no_generated_request_reaches_what_it_has_no_token_for() {
     let jwks = folder.path().join("keys.json");
     std::fs::write(&jwks, json!({ "keys": [key.jwk()] }).to_string()).expect("a file");
 
-    let (tally, sent) = (Arc::new(Tally::default()), Arc::new(Mutex::new(BTreeMap::new())));
+    let (tally, sent) = (
+        Arc::new(Tally::default()),
+        Arc::new(Mutex::new(BTreeMap::new())),
+    );
     let upstream = Server::start({
         let (tally, sent, tokens) = (Arc::clone(&tally), Arc::clone(&sent), tokens.clone());
         move |received| {
-            let granted = |token: &str| tokens.iter().position(|known| known == token).map(|index| GRANTS[index]);
+            let granted = |token: &str| {
+                tokens
+                    .iter()
+                    .position(|known| known == token)
+                    .map(|index| GRANTS[index])
+            };
             match oracle::judge(&RESOURCES, received, granted, &sent) {
-                Ok(resource) => *tally.forwarded.lock().expect("no panic").entry(resource).or_default() += 1,
+                Ok(resource) => {
+                    *tally
+                        .forwarded
+                        .lock()
+                        .expect("no panic")
+                        .entry(resource)
+                        .or_default() += 1
+                }
                 Err(bypass) => tally.bypasses.lock().expect("no panic").push(bypass),
             }
             Reply::text("served")
@@ -130,31 +187,56 @@ fn no_generated_request_reaches_what_it_has_no_token_for() {
                     let case = Case::generate(index, &mut Random::new(seed, index), &tokens);
                     sent.lock().expect("no panic").insert(index, case.clone());
                     let status = send(gateways[index % 2].address, &case.bytes);
-                    *tally.by_status.lock().expect("no panic").entry(status).or_default() += 1;
+                    *tally
+                        .by_status
+                        .lock()
+                        .expect("no panic")
+                        .entry(status)
+                        .or_default() += 1;
                     if index % 1000 == 999 {
                         upstream.forget();
                         // A case that is long over can arrive no more: it would be one that nobody sent.
-                        sent.lock().expect("no panic").retain(|known, _| known + 2000 > index);
+                        sent.lock()
+                            .expect("no panic")
+                            .retain(|known, _| known + 2000 > index);
                     }
                 }
             });
         }
     });
     let bypasses = tally.bypasses.lock().expect("no panic");
-    assert!(bypasses.is_empty(), "{} bypasses with seed {seed}, the first: {}", bypasses.len(), bypasses[0]);
-    println!("{cases} cases from seed {seed} in {:?}, 0 bypasses", began.elapsed());
+    assert!(
+        bypasses.is_empty(),
+        "{} bypasses with seed {seed}, the first: {}",
+        bypasses.len(),
+        bypasses[0]
+    );
+    println!(
+        "{cases} cases from seed {seed} in {:?}, 0 bypasses",
+        began.elapsed()
+    );
     assert_met_everything(&tally);
 }
 
 // A hunt that gets nothing through finds nothing.
 fn assert_met_everything(tally: &Tally) {
-    let (by_status, forwarded) = (tally.by_status.lock().expect("no panic"), tally.forwarded.lock().expect("no panic"));
+    let (by_status, forwarded) = (
+        tally.by_status.lock().expect("no panic"),
+        tally.forwarded.lock().expect("no panic"),
+    );
     println!("statuses {by_status:?}; {forwarded:?}");
     for resource in &RESOURCES {
-        assert!(forwarded.contains_key(resource.path), "nothing was forwarded to {}", resource.path);
+        assert!(
+            forwarded.contains_key(resource.path),
+            "nothing was forwarded to {}",
+            resource.path
+        );
     }
     for status in [200, 400, 401, 403, 404, 405] {
-        assert!(by_status.contains_key(&status), "no answer was {status}: {by_status:?}");
+        assert!(
+            by_status.contains_key(&status),
+            "no answer was {status}: {by_status:?}"
+        );
     }
     drop(by_status);
 }
@@ -193,8 +275,15 @@ fn the_oracle_knows_a_bypass_when_it_sees_one() {
     let case = Case::plain(7, "/orders/7");
     sent.lock().expect("no panic").insert(7, case);
     let arrived = |method: &str, target: &str, lines: &[(&str, &str)]| {
-        let mut headers = vec![("host".to_owned(), "a".to_owned()), ("x-case".to_owned(), "7".to_owned())];
-        headers.extend(lines.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned())));
+        let mut headers = vec![
+            ("host".to_owned(), "a".to_owned()),
+            ("x-case".to_owned(), "7".to_owned()),
+        ];
+        headers.extend(
+            lines
+                .iter()
+                .map(|(name, value)| ((*name).to_owned(), (*value).to_owned())),
+        );
         let received = crate::harness::Received {
             method: method.to_owned(),
             target: target.to_owned(),
@@ -202,7 +291,12 @@ fn the_oracle_knows_a_bypass_when_it_sees_one() {
             headers,
             body: Vec::new(),
         };
-        oracle::judge(&RESOURCES, &received, |token| (token == "good").then_some("orders.read"), &sent)
+        oracle::judge(
+            &RESOURCES,
+            &received,
+            |token| (token == "good").then_some("orders.read"),
+            &sent,
+        )
     };
     let token = [("authorization", "Bearer good")];
     assert_eq!(arrived("GET", "/orders/7", &token), Ok("/orders/{id}"));
@@ -212,11 +306,19 @@ fn the_oracle_knows_a_bypass_when_it_sees_one() {
         ("/login.css", "/{*rest}"),
         ("/orders/7.json", "/orders/{id}"),
     ] {
-        sent.lock().expect("no panic").insert(7, Case::plain(7, target));
+        sent.lock()
+            .expect("no panic")
+            .insert(7, Case::plain(7, target));
         assert_eq!(arrived("GET", target, &token), Ok(resource));
     }
     // What differs from what was sent is no bypass of its own here.
-    let sent_as = |target: &str| drop(sent.lock().expect("no panic").insert(7, Case::plain(7, target)));
+    let sent_as = |target: &str| {
+        drop(
+            sent.lock()
+                .expect("no panic")
+                .insert(7, Case::plain(7, target)),
+        )
+    };
     for (method, target, lines) in [
         ("GET", "/orders/7", &[][..]),
         ("GET", "/orders/7", &[("authorization", "Bearer bad")]),
@@ -245,13 +347,45 @@ fn the_oracle_knows_a_bypass_when_it_sees_one() {
         ("GET", "/open/..%23", &token),
         ("GET", "/open/..%3fx/admin", &token),
         ("GET", "/open%ef%bc%8f..%ef%bc%8fadmin", &token),
-        ("GET", "/orders/7", &[("authorization", "Bearer good"), ("X_HTTP.Method-Override", "DELETE")]),
-        ("GET", "/orders/7", &[("authorization", "Bearer good"), ("X-Original-URL", "/admin")]),
-        ("GET", "/orders/7", &[("authorization", "Bearer good"), ("x_client.id", "forged")]),
-        ("GET", "/orders/7", &[("authorization", "Bearer good"), ("authorization", "Bearer good")]),
+        (
+            "GET",
+            "/orders/7",
+            &[
+                ("authorization", "Bearer good"),
+                ("X_HTTP.Method-Override", "DELETE"),
+            ],
+        ),
+        (
+            "GET",
+            "/orders/7",
+            &[
+                ("authorization", "Bearer good"),
+                ("X-Original-URL", "/admin"),
+            ],
+        ),
+        (
+            "GET",
+            "/orders/7",
+            &[("authorization", "Bearer good"), ("x_client.id", "forged")],
+        ),
+        (
+            "GET",
+            "/orders/7",
+            &[
+                ("authorization", "Bearer good"),
+                ("authorization", "Bearer good"),
+            ],
+        ),
         ("GET", "/orders/8", &token),
     ] {
-        sent_as(if target == "/orders/8" { "/orders/7" } else { target });
-        assert!(arrived(method, target, lines).is_err(), "{method} {target} {lines:?}");
+        sent_as(if target == "/orders/8" {
+            "/orders/7"
+        } else {
+            target
+        });
+        assert!(
+            arrived(method, target, lines).is_err(),
+            "{method} {target} {lines:?}"
+        );
     }
 }

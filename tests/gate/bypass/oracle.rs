@@ -38,15 +38,28 @@ enum Reading {
 }
 
 impl Resource {
-    pub(super) const fn new(host: &'static str, path: &'static str, methods: &'static str, needs: Needs) -> Self {
-        Self { host, path, methods, needs }
+    pub(super) const fn new(
+        host: &'static str,
+        path: &'static str,
+        methods: &'static str,
+        needs: Needs,
+    ) -> Self {
+        Self {
+            host,
+            path,
+            methods,
+            needs,
+        }
     }
 
     /// Its `[[routes]]`.
     pub(super) fn route(&self) -> String {
         let stripped = self.host == "stripped.test";
         let prefix = if stripped { "/api" } else { "" };
-        let mut route = format!("[[routes]]\npath = \"{prefix}{}\"\nupstream = \"up\"\n", self.path);
+        let mut route = format!(
+            "[[routes]]\npath = \"{prefix}{}\"\nupstream = \"up\"\n",
+            self.path
+        );
         if stripped {
             route.push_str("strip_prefix = \"/api\"\n");
         }
@@ -54,7 +67,11 @@ impl Resource {
             route.push_str(&format!("host = \"{}\"\n", self.host));
         }
         // GET covers HEAD there.
-        let methods: Vec<_> = self.methods.split_whitespace().filter(|method| *method != "HEAD").collect();
+        let methods: Vec<_> = self
+            .methods
+            .split_whitespace()
+            .filter(|method| *method != "HEAD")
+            .collect();
         if !methods.is_empty() {
             route.push_str(&format!("methods = {methods:?}\n"));
         }
@@ -76,7 +93,11 @@ impl Resource {
     }
 
     // How well it fits, segment by segment, and what its parameters are.
-    fn fit(&self, segments: &[String], reading: Reading) -> Option<(Vec<u8>, BTreeMap<&'static str, String>)> {
+    fn fit(
+        &self,
+        segments: &[String],
+        reading: Reading,
+    ) -> Option<(Vec<u8>, BTreeMap<&'static str, String>)> {
         let (mut rank, mut values) = (Vec::new(), BTreeMap::new());
         let mut segments = segments.iter();
         for expected in self.path.split('/').skip(1) {
@@ -85,8 +106,15 @@ impl Resource {
                 return Some((rank, values));
             }
             let segment = segments.next()?;
-            let literal = if reading == Reading::Lenient { lenient::folded(expected) } else { expected.to_owned() };
-            if let Some(name) = expected.strip_prefix('{').and_then(|name| name.strip_suffix('}')) {
+            let literal = if reading == Reading::Lenient {
+                lenient::folded(expected)
+            } else {
+                expected.to_owned()
+            };
+            if let Some(name) = expected
+                .strip_prefix('{')
+                .and_then(|name| name.strip_suffix('}'))
+            {
                 if segment.is_empty() {
                     return None;
                 }
@@ -105,7 +133,11 @@ impl Resource {
 
     // Which segments of its paths are written out.
     fn written(&self) -> Vec<bool> {
-        self.path.split('/').skip(1).map(|segment| !segment.starts_with('{')).collect()
+        self.path
+            .split('/')
+            .skip(1)
+            .map(|segment| !segment.starts_with('{'))
+            .collect()
     }
 
     fn takes(&self, method: &str) -> bool {
@@ -118,7 +150,9 @@ impl Resource {
             scopes.split(' ').all(|scope| {
                 let needed = values
                     .iter()
-                    .fold(scope.to_owned(), |scope, (name, value)| scope.replace(&format!("{{{name}}}"), value));
+                    .fold(scope.to_owned(), |scope, (name, value)| {
+                        scope.replace(&format!("{{{name}}}"), value)
+                    });
                 granted.split(' ').any(|granted| covers(granted, &needed))
             })
         };
@@ -135,7 +169,9 @@ fn covers(granted: &str, needed: &str) -> bool {
     match granted.split_once('*') {
         None => granted == needed,
         Some((before, after)) => {
-            needed.len() > before.len() + after.len() && needed.starts_with(before) && needed.ends_with(after)
+            needed.len() > before.len() + after.len()
+                && needed.starts_with(before)
+                && needed.ends_with(after)
         }
     }
 }
@@ -148,11 +184,21 @@ pub(super) fn judge(
     sent: &Mutex<BTreeMap<usize, Case>>,
 ) -> Result<&'static str, String> {
     let case = match received.header("x-case")[..] {
-        [case] => case.parse().ok().and_then(|case: usize| sent.lock().expect("no panic").get(&case).cloned()),
+        [case] => case
+            .parse()
+            .ok()
+            .and_then(|case: usize| sent.lock().expect("no panic").get(&case).cloned()),
         _ => None,
     };
-    let Some(case) = case else { return Err(format!("a request that nobody sent: {received:?}")) };
-    let bypass = |what: &str| format!("{what}:\nsent {:?}\narrived {received:?}", String::from_utf8_lossy(&case.bytes));
+    let Some(case) = case else {
+        return Err(format!("a request that nobody sent: {received:?}"));
+    };
+    let bypass = |what: &str| {
+        format!(
+            "{what}:\nsent {:?}\narrived {received:?}",
+            String::from_utf8_lossy(&case.bytes)
+        )
+    };
 
     differs_from(received, &case).map_err(|what| bypass(&what))?;
     if lenient::has_dot_segment(received.target.split('?').next().unwrap_or_default()) {
@@ -165,11 +211,20 @@ pub(super) fn judge(
     };
     let mut served: Option<&Resource> = None;
     let host = host(received);
-    let best_host = resources.iter().filter_map(|resource| resource.host_rank(&host)).max();
-    let of_host: Vec<_> = resources.iter().filter(|resource| resource.host_rank(&host) == best_host).collect();
+    let best_host = resources
+        .iter()
+        .filter_map(|resource| resource.host_rank(&host))
+        .max();
+    let of_host: Vec<_> = resources
+        .iter()
+        .filter(|resource| resource.host_rank(&host) == best_host)
+        .collect();
     for reading in [Reading::Strict, Reading::Decoded, Reading::Lenient] {
         let written = served.map(Resource::written).unwrap_or_default();
-        if reading == Reading::Lenient && served.is_some() && written.iter().all(|is_written| *is_written) {
+        if reading == Reading::Lenient
+            && served.is_some()
+            && written.iter().all(|is_written| *is_written)
+        {
             // What is declared to the letter is what it says.
             break;
         }
@@ -184,20 +239,32 @@ pub(super) fn judge(
                     return Err(bypass(&format!("{} is nothing that a route takes", what())));
                 };
                 let best: Vec<_> = fits.iter().filter(|(_, (rank, _))| rank == best).collect();
-                let is_met = |(resource, (_, values)): &&&(&Resource, (_, _))| resource.is_met(token, values);
+                let is_met = |(resource, (_, values)): &&&(&Resource, (_, _))| {
+                    resource.is_met(token, values)
+                };
                 match best.iter().find(|(resource, _)| resource.takes(&method)) {
                     Some(found) if is_met(&found) => served = served.or(Some(found.0)),
                     Some((resource, _)) => {
-                        return Err(bypass(&format!("{} is {} to this upstream", what(), resource.path)));
+                        return Err(bypass(&format!(
+                            "{} is {} to this upstream",
+                            what(),
+                            resource.path
+                        )));
                     }
                     // Whoever may do all else there may read there as well.
-                    None if reading == Reading::Lenient && is_safe(&method) && best.iter().all(|one| is_met(&one)) => {}
-                    None => return Err(bypass(&format!("{} has no route for this method", what()))),
+                    None if reading == Reading::Lenient
+                        && is_safe(&method)
+                        && best.iter().all(|one| is_met(&one)) => {}
+                    None => {
+                        return Err(bypass(&format!("{} has no route for this method", what())));
+                    }
                 }
             }
         }
     }
-    served.map(|resource| resource.path).ok_or_else(|| bypass("nothing that is served"))
+    served
+        .map(|resource| resource.path)
+        .ok_or_else(|| bypass("nothing that is served"))
 }
 
 // Whether it is another request than the one that was sent.
@@ -213,7 +280,10 @@ fn differs_from(received: &Received, case: &Case) -> Result<(), String> {
         path.insert_str(0, "/api");
     }
     if decode(&path) != decode(&case.path) || query != case.query.as_deref() {
-        return Err(format!("another target than {} {:?}", case.path, case.query));
+        return Err(format!(
+            "another target than {} {:?}",
+            case.path, case.query
+        ));
     }
     if received.body != case.body {
         return Err("another body".to_owned());
@@ -223,7 +293,8 @@ fn differs_from(received: &Received, case: &Case) -> Result<(), String> {
     }
     for (name, value) in &received.headers {
         let usual = name.to_lowercase().replace(['_', '.'], "-");
-        let ours = ["x-client-id", "forwarded", "x-real-ip"].contains(&&*usual) || usual.starts_with("x-forwarded-");
+        let ours = ["x-client-id", "forwarded", "x-real-ip"].contains(&&*usual)
+            || usual.starts_with("x-forwarded-");
         if ours && value.contains("forged") {
             return Err(format!("a forged {name}"));
         }
@@ -232,14 +303,23 @@ fn differs_from(received: &Received, case: &Case) -> Result<(), String> {
 }
 
 fn host(received: &Received) -> String {
-    let host = received.header("host").first().map(|host| host.to_lowercase()).unwrap_or_default();
+    let host = received
+        .header("host")
+        .first()
+        .map(|host| host.to_lowercase())
+        .unwrap_or_default();
     let name = host.split(':').next().unwrap_or_default();
     name.trim_end_matches('.').to_owned()
 }
 
 // What a server may take for method and path.
 fn requests(received: &Received, reading: Reading) -> Vec<(String, String)> {
-    let path = received.target.split('?').next().unwrap_or_default().to_owned();
+    let path = received
+        .target
+        .split('?')
+        .next()
+        .unwrap_or_default()
+        .to_owned();
     let mut requests = vec![(received.method.clone(), path.clone())];
     if reading == Reading::Lenient {
         requests.push((received.method.to_uppercase(), path.clone()));
@@ -248,7 +328,9 @@ fn requests(received: &Received, reading: Reading) -> Vec<(String, String)> {
                 "x-http-method" | "x-http-method-override" | "x-method-override" => {
                     requests.push((value.to_uppercase(), path.clone()));
                 }
-                "x-original-url" | "x-rewrite-url" => requests.push((received.method.clone(), value.clone())),
+                "x-original-url" | "x-rewrite-url" => {
+                    requests.push((received.method.clone(), value.clone()))
+                }
                 _ => {}
             }
         }

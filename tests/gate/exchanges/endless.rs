@@ -9,12 +9,27 @@ use crate::harness::{Connection, Gateway, Reply, Server, eventually, send};
 #[test]
 fn answer_that_never_gets_to_the_point_ends_and_delays_nobody_else() {
     for (what, begins, goes_on, status) in [
-        ("hints", "", "HTTP/1.1 103 Early Hints\r\nLink: </a>\r\n\r\n", 504),
+        (
+            "hints",
+            "",
+            "HTTP/1.1 103 Early Hints\r\nLink: </a>\r\n\r\n",
+            504,
+        ),
         ("continue", "", "HTTP/1.1 100 Continue\r\n\r\n", 504),
         ("fields", "HTTP/1.1 200 OK\r\n", "a:b\r\n", 502),
         ("reason", "HTTP/1.1 200 O", "O", 502),
-        ("extensions", "HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n5;", "a", 200),
-        ("trailers", "HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n", "a:b\r\n", 200),
+        (
+            "extensions",
+            "HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n5;",
+            "a",
+            200,
+        ),
+        (
+            "trailers",
+            "HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n",
+            "a:b\r\n",
+            200,
+        ),
     ] {
         let address = upstream(move |mut socket| {
             read_head(&mut socket);
@@ -34,7 +49,10 @@ fn answer_that_never_gets_to_the_point_ends_and_delays_nobody_else() {
         connection.write(GET);
         let (began, mut answered) = (Instant::now(), 0);
         while began.elapsed() < Duration::from_millis(500) {
-            assert_eq!(send(gateway.address, "GET /quick HTTP/1.1\r\nHost: a\r\n\r\n").status, 200);
+            assert_eq!(
+                send(gateway.address, "GET /quick HTTP/1.1\r\nHost: a\r\n\r\n").status,
+                200
+            );
             answered += 1;
         }
         assert!(answered >= 5, "{what}: {answered} in half a second");
@@ -42,6 +60,8 @@ fn answer_that_never_gets_to_the_point_ends_and_delays_nobody_else() {
         assert_eq!(answer.status, status, "{what}");
         assert!(status != 200 || !answer.complete, "{what}");
         drop(connection);
-        eventually("it is let go of", || target_metric(&gateway, "connections", address) == Some(0.0));
+        eventually("it is let go of", || {
+            target_metric(&gateway, "connections", address) == Some(0.0)
+        });
     }
 }

@@ -18,10 +18,26 @@ fn client_that_goes_away_at_any_moment_leaves_nothing_behind() {
         ("before the head", "", GET),
         ("within the head", "HTTP/1.1 200 OK\r\nA: ", GET),
         ("within an upload", "", UPLOAD),
-        ("within chunks", "", "POST / HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\n\r\n1\r\nx\r\n"),
-        ("within the answer", "HTTP/1.1 200 OK\r\nContent-Length: 9\r\n\r\nx", GET),
-        ("within an upload, behind the answer", "HTTP/1.1 200 OK\r\nContent-Length: 1\r\n\r\nx", UPLOAD),
-        ("within both", "HTTP/1.1 200 OK\r\nContent-Length: 9\r\n\r\nx", UPLOAD),
+        (
+            "within chunks",
+            "",
+            "POST / HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\n\r\n1\r\nx\r\n",
+        ),
+        (
+            "within the answer",
+            "HTTP/1.1 200 OK\r\nContent-Length: 9\r\n\r\nx",
+            GET,
+        ),
+        (
+            "within an upload, behind the answer",
+            "HTTP/1.1 200 OK\r\nContent-Length: 1\r\n\r\nx",
+            UPLOAD,
+        ),
+        (
+            "within both",
+            "HTTP/1.1 200 OK\r\nContent-Length: 9\r\n\r\nx",
+            UPLOAD,
+        ),
     ] {
         let address = upstream(move |mut socket| {
             read_head(&mut socket);
@@ -31,11 +47,15 @@ fn client_that_goes_away_at_any_moment_leaves_nothing_behind() {
         let gateway = gateway(address);
         let mut connection = Connection::open(gateway.address);
         connection.write(request);
-        eventually("it is under way", || target_metric(&gateway, "connections", address) == Some(1.0));
+        eventually("it is under way", || {
+            target_metric(&gateway, "connections", address) == Some(1.0)
+        });
         thread::sleep(Duration::from_millis(100));
         drop(connection);
         eventually(moment, || {
-            ["in_flight", "connections"].iter().all(|name| target_metric(&gateway, name, address) == Some(0.0))
+            ["in_flight", "connections"]
+                .iter()
+                .all(|name| target_metric(&gateway, name, address) == Some(0.0))
         });
     }
 }
@@ -46,12 +66,37 @@ fn only_what_may_be_done_twice_is_sent_twice() {
         ("GET", GET, "", 2),
         ("HEAD", "HEAD / HTTP/1.1\r\nHost: a\r\n\r\n", "", 2),
         ("GET that was answered in part", GET, "H", 1),
-        ("GET that was told to wait", GET, "HTTP/1.1 103 Early Hints\r\n\r\n", 1),
-        ("GET that was answered wrongly", GET, "HTTP/1.1 200 OK\r\nContent-Length: x\r\n\r\n", 1),
-        ("GET with a body", "GET / HTTP/1.1\r\nHost: a\r\nContent-Length: 1\r\n\r\nx", "", 1),
-        ("GET in chunks", "GET / HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n\r\n", "", 1),
+        (
+            "GET that was told to wait",
+            GET,
+            "HTTP/1.1 103 Early Hints\r\n\r\n",
+            1,
+        ),
+        (
+            "GET that was answered wrongly",
+            GET,
+            "HTTP/1.1 200 OK\r\nContent-Length: x\r\n\r\n",
+            1,
+        ),
+        (
+            "GET with a body",
+            "GET / HTTP/1.1\r\nHost: a\r\nContent-Length: 1\r\n\r\nx",
+            "",
+            1,
+        ),
+        (
+            "GET in chunks",
+            "GET / HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n\r\n",
+            "",
+            1,
+        ),
         ("DELETE", "DELETE / HTTP/1.1\r\nHost: a\r\n\r\n", "", 1),
-        ("POST without a body", "POST / HTTP/1.1\r\nHost: a\r\nContent-Length: 0\r\n\r\n", "", 1),
+        (
+            "POST without a body",
+            "POST / HTTP/1.1\r\nHost: a\r\nContent-Length: 0\r\n\r\n",
+            "",
+            1,
+        ),
     ] {
         let asked = Arc::new(AtomicUsize::new(0));
         let counting = Arc::clone(&asked);
@@ -70,8 +115,12 @@ fn only_what_may_be_done_twice_is_sent_twice() {
 fn however_many_connections_were_closed_none_of_them_is_used() {
     // More than a task may look at in one turn.
     const IDLE: usize = 240;
-    let (is_closing, closed) = (Arc::new(AtomicBool::new(false)), Arc::new(AtomicUsize::new(0)));
-    let (closing, has_closed, early) = (Arc::clone(&is_closing), Arc::clone(&closed), Mutex::new(0));
+    let (is_closing, closed) = (
+        Arc::new(AtomicBool::new(false)),
+        Arc::new(AtomicUsize::new(0)),
+    );
+    let (closing, has_closed, early) =
+        (Arc::clone(&is_closing), Arc::clone(&closed), Mutex::new(0));
     let address = upstream(move |mut socket| {
         let is_early = {
             let mut early = early.lock().expect("no panic");
@@ -96,10 +145,19 @@ fn however_many_connections_were_closed_none_of_them_is_used() {
             socket.write_all(answer).expect("it reads");
         }
     });
-    let gateway = gateway_with("", "http", address, "pool_idle = 256\npool_idle_timeout = \"1m\"");
-    let mut clients: Vec<_> = (0..IDLE).map(|_| Connection::open(gateway.address)).collect();
+    let gateway = gateway_with(
+        "",
+        "http",
+        address,
+        "pool_idle = 256\npool_idle_timeout = \"1m\"",
+    );
+    let mut clients: Vec<_> = (0..IDLE)
+        .map(|_| Connection::open(gateway.address))
+        .collect();
     clients.iter_mut().for_each(|client| client.write(GET));
-    clients.iter_mut().for_each(|client| assert_eq!(client.read(false).status, 200));
+    clients
+        .iter_mut()
+        .for_each(|client| assert_eq!(client.read(false).status, 200));
     is_closing.store(true, Ordering::SeqCst);
     eventually("all are closed", || closed.load(Ordering::SeqCst) == IDLE);
     let answer = clients[0].ask("POST / HTTP/1.1\r\nHost: a\r\nContent-Length: 1\r\n\r\nx");

@@ -20,7 +20,9 @@ use crate::harness::{Connection, Gateway, PATIENCE, Reply, Server, eventually, s
 const GET: &str = "GET / HTTP/1.1\r\nHost: a\r\n\r\n";
 
 fn target_metric(gateway: &Gateway, name: &str, target: impl Display) -> Option<f64> {
-    gateway.metric(&format!("scopegate_upstream_target_{name}{{upstream=\"up\",target=\"{target}\"}}"))
+    gateway.metric(&format!(
+        "scopegate_upstream_target_{name}{{upstream=\"up\",target=\"{target}\"}}"
+    ))
 }
 
 fn gateway(upstream: impl Display) -> Gateway {
@@ -40,10 +42,13 @@ fn upload_until_stuck(gateway: &Gateway, upstream: SocketAddr) {
     connection.write("POST / HTTP/1.1\r\nHost: a\r\nContent-Length: 67108864\r\n\r\nx");
     assert_eq!(connection.read(false).status, 200);
     let mut hand = connection.another_hand();
-    hand.set_write_timeout(Some(Duration::from_millis(300))).expect("an open socket");
+    hand.set_write_timeout(Some(Duration::from_millis(300)))
+        .expect("an open socket");
     while hand.write_all(&[b'x'; 65536]).is_ok() {}
     drop((hand, connection));
-    eventually("nothing is under way", || target_metric(gateway, "in_flight", upstream) == Some(0.0));
+    eventually("nothing is under way", || {
+        target_metric(gateway, "in_flight", upstream) == Some(0.0)
+    });
 }
 
 /// An upstream that does what `serve` does with each connection.
@@ -54,8 +59,12 @@ fn upstream(serve: impl Fn(TcpStream) + Send + Sync + 'static) -> SocketAddr {
     thread::spawn(move || {
         for socket in listener.incoming() {
             let (socket, serve) = (socket.expect("a connection"), Arc::clone(&serve));
-            socket.set_read_timeout(Some(PATIENCE)).expect("an open socket");
-            socket.set_write_timeout(Some(PATIENCE)).expect("an open socket");
+            socket
+                .set_read_timeout(Some(PATIENCE))
+                .expect("an open socket");
+            socket
+                .set_write_timeout(Some(PATIENCE))
+                .expect("an open socket");
             thread::spawn(move || serve(socket));
         }
     });
@@ -70,8 +79,12 @@ fn upstream_once<T: Send + 'static>(
     let address = listener.local_addr().expect("a bound socket");
     let serving = thread::spawn(move || {
         let (socket, _) = listener.accept().expect("a connection");
-        socket.set_read_timeout(Some(PATIENCE)).expect("an open socket");
-        socket.set_write_timeout(Some(PATIENCE)).expect("an open socket");
+        socket
+            .set_read_timeout(Some(PATIENCE))
+            .expect("an open socket");
+        socket
+            .set_write_timeout(Some(PATIENCE))
+            .expect("an open socket");
         serve(socket)
     });
     (address, serving)
@@ -107,7 +120,11 @@ fn answer_that_can_be_read_in_two_ways_is_a_502_and_ends_its_connection() {
         let wire = format!("HTTP/1.1 200 OK\r\n{fields}\r\n\r\n5\r\nhello\r\n0\r\n\r\n");
         server.script(move |_| Reply::Raw(wire.clone().into_bytes()));
         let answer = send(gateway.address, GET);
-        assert_eq!((answer.status, answer.text().contains("hello")), (502, false), "{fields}");
+        assert_eq!(
+            (answer.status, answer.text().contains("hello")),
+            (502, false),
+            "{fields}"
+        );
         server.script(|_| Reply::text("hello"));
         assert_eq!(send(gateway.address, GET).text(), "hello", "after {fields}");
     }
@@ -133,11 +150,20 @@ fn what_stands_behind_an_answer_is_nobodys() {
     });
     let gateway = gateway(server.address);
     for target in ["/?two", "/?chunks", "/?late"] {
-        let answer = send(gateway.address, format!("GET {target} HTTP/1.1\r\nHost: a\r\n\r\n"));
-        assert_eq!((answer.text(), answer.complete), ("one".to_owned(), true), "{target}");
+        let answer = send(
+            gateway.address,
+            format!("GET {target} HTTP/1.1\r\nHost: a\r\n\r\n"),
+        );
+        assert_eq!(
+            (answer.text(), answer.complete),
+            ("one".to_owned(), true),
+            "{target}"
+        );
         if target == "/?late" {
             let connections = server.connections();
-            eventually("the connection is closed", || server.closed() == connections);
+            eventually("the connection is closed", || {
+                server.closed() == connections
+            });
         }
         assert_eq!(send(gateway.address, GET).text(), "own", "after {target}");
     }
@@ -145,25 +171,42 @@ fn what_stands_behind_an_answer_is_nobodys() {
 
 #[test]
 fn old_upstream_answers_until_it_closes() {
-    let server =
-        Server::start(|_| Reply::RawThenClose(b"HTTP/1.0 200 Well Done\nContent-Type: text/plain\n\nhello".to_vec()));
+    let server = Server::start(|_| {
+        Reply::RawThenClose(b"HTTP/1.0 200 Well Done\nContent-Type: text/plain\n\nhello".to_vec())
+    });
     let gateway = gateway(server.address);
     // The client's connection is not the upstream's.
     let mut connection = Connection::open(gateway.address);
     for _ in 0..3 {
         let answer = connection.ask(GET);
-        assert_eq!((answer.status, answer.text(), answer.complete), (200, "hello".to_owned(), true));
-        assert_eq!((answer.header("content-type"), answer.header("via")), (Some("text/plain"), Some("1.0 scopegate")));
+        assert_eq!(
+            (answer.status, answer.text(), answer.complete),
+            (200, "hello".to_owned(), true)
+        );
+        assert_eq!(
+            (answer.header("content-type"), answer.header("via")),
+            (Some("text/plain"), Some("1.0 scopegate"))
+        );
     }
 }
 
 #[test]
 fn connection_whose_target_has_closed_it_is_let_go_of() {
-    let server = Server::start(|_| Reply::Slowly(vec![b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok".to_vec()]));
+    let server = Server::start(|_| {
+        Reply::Slowly(vec![
+            b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok".to_vec(),
+        ])
+    });
     let gateway = gateway(server.address);
     assert_eq!(send(gateway.address, GET).status, 200);
-    eventually("it is kept", || target_metric(&gateway, "connections", server.address) == Some(1.0));
-    server.script(|_| Reply::RawThenClose(b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok".to_vec()));
+    eventually("it is kept", || {
+        target_metric(&gateway, "connections", server.address) == Some(1.0)
+    });
+    server.script(|_| {
+        Reply::RawThenClose(b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok".to_vec())
+    });
     assert_eq!(send(gateway.address, GET).status, 200);
-    eventually("it is gone", || target_metric(&gateway, "connections", server.address) == Some(0.0));
+    eventually("it is gone", || {
+        target_metric(&gateway, "connections", server.address) == Some(0.0)
+    });
 }

@@ -16,26 +16,38 @@ const CHUNKED: &str = "HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n5\r\
 
 fn connect(address: SocketAddr) -> TcpStream {
     let socket = TcpStream::connect(address).expect("it listens");
-    socket.set_read_timeout(Some(PATIENCE)).expect("an open socket");
+    socket
+        .set_read_timeout(Some(PATIENCE))
+        .expect("an open socket");
     socket
 }
 
 /// What a client reads to the end of its connection, and how that ends.
 fn read_to_end(mut stream: impl Read) -> (String, Option<ErrorKind>) {
     let mut read = Vec::new();
-    let error = stream.read_to_end(&mut read).err().map(|error| error.kind());
+    let error = stream
+        .read_to_end(&mut read)
+        .err()
+        .map(|error| error.kind());
     (String::from_utf8(read).expect("ASCII"), error)
 }
 
 fn get(address: SocketAddr, lines: &str) -> (String, Option<ErrorKind>) {
     let mut socket = connect(address);
-    socket.write_all(format!("GET / HTTP/1.0\r\nHost: a\r\n{lines}\r\n").as_bytes()).expect("it reads");
+    socket
+        .write_all(format!("GET / HTTP/1.0\r\nHost: a\r\n{lines}\r\n").as_bytes())
+        .expect("it reads");
     read_to_end(socket)
 }
 
 fn serve(reply: Reply) -> (Server, Gateway) {
     let server = Server::start(move |_| reply.clone());
-    let gateway = gateway_with("[server]\nbody_idle_timeout = \"500ms\"\n", "http", server.address, "");
+    let gateway = gateway_with(
+        "[server]\nbody_idle_timeout = \"500ms\"\n",
+        "http",
+        server.address,
+        "",
+    );
     (server, gateway)
 }
 
@@ -43,10 +55,22 @@ fn serve(reply: Reply) -> (Server, Gateway) {
 fn half_a_response_never_looks_whole_to_a_client_of_http10() {
     let until_close = b"HTTP/1.1 200 OK\r\n\r\nhello".to_vec();
     for (what, reply) in [
-        ("closed within chunks", Reply::RawThenClose(CHUNKED.as_bytes().to_vec())),
-        ("reset within chunks", Reply::RawThenReset(CHUNKED.as_bytes().to_vec())),
-        ("chunks that are none", Reply::Raw(format!("{CHUNKED}zz\r\n").into_bytes())),
-        ("silent within chunks", Reply::RawThenHang(CHUNKED.as_bytes().to_vec())),
+        (
+            "closed within chunks",
+            Reply::RawThenClose(CHUNKED.as_bytes().to_vec()),
+        ),
+        (
+            "reset within chunks",
+            Reply::RawThenReset(CHUNKED.as_bytes().to_vec()),
+        ),
+        (
+            "chunks that are none",
+            Reply::Raw(format!("{CHUNKED}zz\r\n").into_bytes()),
+        ),
+        (
+            "silent within chunks",
+            Reply::RawThenHang(CHUNKED.as_bytes().to_vec()),
+        ),
         ("reset instead of closed", Reply::RawThenReset(until_close)),
     ] {
         let (_server, gateway) = serve(reply);
@@ -55,10 +79,18 @@ fn half_a_response_never_looks_whole_to_a_client_of_http10() {
             assert_eq!(error, Some(ErrorKind::ConnectionReset), "{what}: {read:?}");
             // To others it is seen by the missing last chunk, and what came is theirs.
             let mut socket = connect(gateway.address);
-            socket.write_all(b"GET / HTTP/1.1\r\nHost: a\r\n\r\n").expect("it reads");
+            socket
+                .write_all(b"GET / HTTP/1.1\r\nHost: a\r\n\r\n")
+                .expect("it reads");
             let (read, error) = read_to_end(socket);
-            assert!(error.is_none() && !read.ends_with("0\r\n\r\n"), "{what}: {read:?}, {error:?}");
-            assert!(what.starts_with("reset instead") || read.ends_with("5\r\nhello\r\n"), "{what}: {read:?}");
+            assert!(
+                error.is_none() && !read.ends_with("0\r\n\r\n"),
+                "{what}: {read:?}, {error:?}"
+            );
+            assert!(
+                what.starts_with("reset instead") || read.ends_with("5\r\nhello\r\n"),
+                "{what}: {read:?}"
+            );
         }
     }
 }
@@ -66,34 +98,69 @@ fn half_a_response_never_looks_whole_to_a_client_of_http10() {
 #[test]
 fn whole_response_ends_as_usual_for_a_client_of_http10() {
     for (reply, body) in [
-        (Reply::Raw(format!("{CHUNKED}0\r\n\r\n").into_bytes()), "hello"),
-        (Reply::Slowly(vec![CHUNKED.as_bytes().to_vec(), b"0\r\n\r\n".to_vec()]), "hello"),
-        (Reply::RawThenClose(b"HTTP/1.1 200 OK\r\n\r\nhello".to_vec()), "hello"),
-        (Reply::Raw(b"HTTP/1.1 200 OK\r\nContent-Length: 5\r\n\r\nhello".to_vec()), "hello"),
+        (
+            Reply::Raw(format!("{CHUNKED}0\r\n\r\n").into_bytes()),
+            "hello",
+        ),
+        (
+            Reply::Slowly(vec![CHUNKED.as_bytes().to_vec(), b"0\r\n\r\n".to_vec()]),
+            "hello",
+        ),
+        (
+            Reply::RawThenClose(b"HTTP/1.1 200 OK\r\n\r\nhello".to_vec()),
+            "hello",
+        ),
+        (
+            Reply::Raw(b"HTTP/1.1 200 OK\r\nContent-Length: 5\r\n\r\nhello".to_vec()),
+            "hello",
+        ),
         (Reply::Raw(b"HTTP/1.1 204 No Content\r\n\r\n".to_vec()), ""),
     ] {
         let (_server, gateway) = serve(reply.clone());
         let (read, error) = get(gateway.address, "");
-        assert_eq!((read.split("\r\n\r\n").nth(1), error), (Some(body), None), "{reply:?}");
+        assert_eq!(
+            (read.split("\r\n\r\n").nth(1), error),
+            (Some(body), None),
+            "{reply:?}"
+        );
     }
     // More than the sockets hold, and it is taken slowly.
     let big = vec![b'x'; 8 << 20];
-    let chunk = [format!("HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n{:x}\r\n", big.len()).into_bytes(), big];
-    let (_server, gateway) = serve(Reply::Raw([chunk.concat(), b"\r\n0\r\n\r\n".to_vec()].concat()));
+    let chunk = [
+        format!(
+            "HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n{:x}\r\n",
+            big.len()
+        )
+        .into_bytes(),
+        big,
+    ];
+    let (_server, gateway) = serve(Reply::Raw(
+        [chunk.concat(), b"\r\n0\r\n\r\n".to_vec()].concat(),
+    ));
     let mut socket = connect(gateway.address);
-    socket.write_all(b"GET / HTTP/1.0\r\nHost: a\r\n\r\n").expect("it reads");
+    socket
+        .write_all(b"GET / HTTP/1.0\r\nHost: a\r\n\r\n")
+        .expect("it reads");
     thread::sleep(Duration::from_millis(100));
     let (read, error) = read_to_end(socket);
-    assert_eq!((read.split("\r\n\r\n").nth(1).map(str::len), error), (Some(8 << 20), None));
+    assert_eq!(
+        (read.split("\r\n\r\n").nth(1).map(str::len), error),
+        (Some(8 << 20), None)
+    );
 }
 
 #[test]
 fn client_of_http10_that_has_said_all_does_not_take_half_a_response_for_a_whole_one() {
     let (_server, gateway) = serve(Reply::RawThenHang(CHUNKED.as_bytes().to_vec()));
     let mut socket = connect(gateway.address);
-    socket.write_all(b"GET / HTTP/1.0\r\nHost: a\r\n\r\n").expect("it reads");
+    socket
+        .write_all(b"GET / HTTP/1.0\r\nHost: a\r\n\r\n")
+        .expect("it reads");
     let mut read = [0; 4096];
-    assert!(socket.read(&mut read).is_ok_and(|read| read > 0), "the response has begun");
+    assert!(
+        socket.read(&mut read).is_ok_and(|read| read > 0),
+        "the response has begun"
+    );
     socket.shutdown(Shutdown::Write).expect("an open socket");
     assert_eq!(read_to_end(socket).1, Some(ErrorKind::ConnectionReset));
 }
@@ -109,15 +176,21 @@ fn half_a_response_over_tls_is_reset_without_a_close_notify() {
         key.display()
     );
     for (reply, expected) in [
-        (Reply::RawThenClose(CHUNKED.as_bytes().to_vec()), Some(ErrorKind::ConnectionReset)),
+        (
+            Reply::RawThenClose(CHUNKED.as_bytes().to_vec()),
+            Some(ErrorKind::ConnectionReset),
+        ),
         (Reply::Raw(format!("{CHUNKED}0\r\n\r\n").into_bytes()), None),
     ] {
         let server = Server::start(move |_| reply.clone());
         let gateway = gateway_with(&listener, "http", server.address, "");
         let name = ServerName::try_from("a.test").expect("a name");
-        let session = ClientConnection::new(Arc::new(authority.trusting(None)), name).expect("a session");
+        let session =
+            ClientConnection::new(Arc::new(authority.trusting(None)), name).expect("a session");
         let mut stream = StreamOwned::new(session, connect(gateway.addresses[1]));
-        stream.write_all(b"GET / HTTP/1.0\r\nHost: a\r\n\r\n").expect("it reads");
+        stream
+            .write_all(b"GET / HTTP/1.0\r\nHost: a\r\n\r\n")
+            .expect("it reads");
         assert_eq!(read_to_end(stream).1, expected);
     }
 }
@@ -128,7 +201,9 @@ fn connection_of_http10_is_kept_where_lengths_are_known() {
     let gateway = gateway(server.address);
     let mut socket = connect(gateway.address);
     for _ in 0..3 {
-        socket.write_all(b"GET / HTTP/1.0\r\nHost: a\r\nConnection: keep-alive\r\n\r\n").expect("it reads");
+        socket
+            .write_all(b"GET / HTTP/1.0\r\nHost: a\r\nConnection: keep-alive\r\n\r\n")
+            .expect("it reads");
         let mut read = Vec::new();
         while !read.ends_with(b"hello") {
             let mut bytes = [0; 512];

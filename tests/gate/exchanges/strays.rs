@@ -12,7 +12,10 @@ use crate::harness::{Connection, Gateway, eventually, logged, send};
 const LATE: Duration = Duration::from_millis(20);
 
 fn response(body: &str) -> String {
-    format!("HTTP/1.1 200 OK\r\nContent-Length: {}\r\n\r\n{body}", body.len())
+    format!(
+        "HTTP/1.1 200 OK\r\nContent-Length: {}\r\n\r\n{body}",
+        body.len()
+    )
 }
 
 /// Answers each request with its target, and twice what asks for `/?twice` (at once) or `/?late`: where the next request on
@@ -54,7 +57,9 @@ fn get(target: &str) -> String {
 fn gateway_before_double_responder() -> Gateway {
     let gateway = gateway(strays());
     assert_eq!(send(gateway.address, get("/?twice")).text(), "/?twice");
-    eventually("it is logged", || logged("target sent bytes that answer no request"));
+    eventually("it is logged", || {
+        logged("target sent bytes that answer no request")
+    });
     gateway
 }
 

@@ -22,7 +22,17 @@ fn ask(gateway: SocketAddr, fields: &[(&str, &str)], data: Option<(&str, bool)>)
     }
     let mut wire = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n".to_vec();
     let mut frame = |kind, flags, stream, payload: &[u8]| {
-        wire.extend([0, 0, u8::try_from(payload.len()).expect("short"), kind, flags, 0, 0, 0, stream]);
+        wire.extend([
+            0,
+            0,
+            u8::try_from(payload.len()).expect("short"),
+            kind,
+            flags,
+            0,
+            0,
+            0,
+            stream,
+        ]);
         wire.extend(payload);
     };
     frame(4, 0, 0, &[]);
@@ -42,8 +52,16 @@ fn ask(gateway: SocketAddr, fields: &[(&str, &str)], data: Option<(&str, bool)>)
 fn query_that_comes_alone_is_sent_behind_the_path_that_was_judged() {
     let server = Server::start(|_| Reply::text("hello"));
     let gateway = gateway(server.address);
-    let _client =
-        ask(gateway.address, &[(":method", "GET"), (":scheme", "http"), (":path", "?x=1"), ("host", "a")], None);
+    let _client = ask(
+        gateway.address,
+        &[
+            (":method", "GET"),
+            (":scheme", "http"),
+            (":path", "?x=1"),
+            ("host", "a"),
+        ],
+        None,
+    );
     eventually("it is there", || server.hits() == 1);
     assert_eq!(server.received()[0].target, "/?x=1");
 }
@@ -52,10 +70,29 @@ fn query_that_comes_alone_is_sent_behind_the_path_that_was_judged() {
 fn body_over_http2_is_framed_in_one_way_or_not_sent_at_all() {
     let length = |told: &str| format!("content-length: {told}\r\n");
     for (told, data, expected) in [
-        (Some("5"), Some(("hello", false)), Some((length("5"), "hello"))),
-        (Some("5"), Some(("hello", true)), Some((length("5"), "hello"))),
-        (None, Some(("hello", false)), Some(("transfer-encoding: chunked\r\n".to_owned(), "5\r\nhello\r\n0\r\n\r\n"))),
-        (None, Some(("", true)), Some(("transfer-encoding: chunked\r\n".to_owned(), "0\r\n\r\n"))),
+        (
+            Some("5"),
+            Some(("hello", false)),
+            Some((length("5"), "hello")),
+        ),
+        (
+            Some("5"),
+            Some(("hello", true)),
+            Some((length("5"), "hello")),
+        ),
+        (
+            None,
+            Some(("hello", false)),
+            Some((
+                "transfer-encoding: chunked\r\n".to_owned(),
+                "5\r\nhello\r\n0\r\n\r\n",
+            )),
+        ),
+        (
+            None,
+            Some(("", true)),
+            Some(("transfer-encoding: chunked\r\n".to_owned(), "0\r\n\r\n")),
+        ),
         (Some("0"), Some(("", false)), Some((length("0"), ""))),
         (Some(""), None, Some((String::new(), ""))),
         (Some(""), Some(("hello", false)), None),
@@ -70,7 +107,9 @@ fn body_over_http2_is_framed_in_one_way_or_not_sent_at_all() {
         let seen = Arc::new(Mutex::new(None));
         let seeing = Arc::clone(&seen);
         let address = upstream(move |mut socket| {
-            socket.set_read_timeout(Some(Duration::from_millis(200))).expect("an open socket");
+            socket
+                .set_read_timeout(Some(Duration::from_millis(200)))
+                .expect("an open socket");
             let (mut came, mut part) = (Vec::new(), [0; 4096]);
             while let Ok(read @ 1..) = socket.read(&mut part) {
                 came.extend_from_slice(&part[..read]);
@@ -78,7 +117,12 @@ fn body_over_http2_is_framed_in_one_way_or_not_sent_at_all() {
             *seeing.lock().expect("no panic") = Some(String::from_utf8(came).expect("ASCII"));
         });
         let gateway = gateway(address);
-        let mut fields = vec![(":method", "POST"), (":scheme", "http"), (":path", "/"), (":authority", "a")];
+        let mut fields = vec![
+            (":method", "POST"),
+            (":scheme", "http"),
+            (":path", "/"),
+            (":authority", "a"),
+        ];
         fields.extend(told.map(|told| ("content-length", told)));
         let _client = ask(gateway.address, &fields, data);
         if expected.is_some() {
@@ -91,8 +135,13 @@ fn body_over_http2_is_framed_in_one_way_or_not_sent_at_all() {
         match (&expected, whole) {
             (Some((framing, body)), Some((head, came))) => {
                 let head = format!("{head}\r\n");
-                assert_eq!((head.contains(framing.as_str()), came), (true, *body), "{told:?} {data:?}: {head}");
-                let framings = ["content-length", "transfer-encoding"].map(|name| head.matches(name).count());
+                assert_eq!(
+                    (head.contains(framing.as_str()), came),
+                    (true, *body),
+                    "{told:?} {data:?}: {head}"
+                );
+                let framings =
+                    ["content-length", "transfer-encoding"].map(|name| head.matches(name).count());
                 assert_eq!(
                     framings.iter().sum::<usize>(),
                     usize::from(!framing.is_empty()),
@@ -101,7 +150,10 @@ fn body_over_http2_is_framed_in_one_way_or_not_sent_at_all() {
             }
             // Half of it may have been sent before the rest turned out to be too short or too long.
             (None, Some((head, came))) => {
-                assert!(head.contains("content-length: 5") && came.len() < 5, "{told:?} {data:?}: {head} {came:?}");
+                assert!(
+                    head.contains("content-length: 5") && came.len() < 5,
+                    "{told:?} {data:?}: {head} {came:?}"
+                );
             }
             (None, None) => {}
             (Some(_), None) => panic!("nothing came of {told:?} {data:?}"),

@@ -15,11 +15,17 @@ use crate::harness::{Authority, Connection, Gateway, PATIENCE, send};
 type Tls = StreamOwned<ServerConnection, TcpStream>;
 
 fn accept(config: &Arc<ServerConfig>, socket: TcpStream) -> Tls {
-    StreamOwned::new(ServerConnection::new(Arc::clone(config)).expect("a session"), socket)
+    StreamOwned::new(
+        ServerConnection::new(Arc::clone(config)).expect("a session"),
+        socket,
+    )
 }
 
 fn gateway(server: &str, authority: &Authority, upstream: SocketAddr) -> Gateway {
-    let trust = format!("tls_ca = \"{}\"\ntls_server_name = \"up.test\"", authority.file().display());
+    let trust = format!(
+        "tls_ca = \"{}\"\ntls_server_name = \"up.test\"",
+        authority.file().display()
+    );
     gateway_with(server, "https", upstream, &trust)
 }
 
@@ -31,13 +37,16 @@ fn upload_to_one_who_pauses_arrives_to_its_end() {
     let address = upstream(move |socket| {
         let mut socket = accept(&config, socket);
         let head = String::from_utf8(read_head(&mut socket)).expect("ASCII");
-        let length = head.split("content-length: ").nth(1).and_then(|rest| rest.split("\r\n").next()?.parse().ok());
+        let length = head
+            .split("content-length: ")
+            .nth(1)
+            .and_then(|rest| rest.split("\r\n").next()?.parse().ok());
         thread::sleep(Duration::from_millis(300));
         let mut body = vec![0; length.expect("a length")];
         // Where it does not come, the client gets no 200.
-        let _ = socket
-            .read_exact(&mut body)
-            .and_then(|()| socket.write_all(b"HTTP/1.1 200 OK\r\nConnection: close\r\nContent-Length: 2\r\n\r\nok"));
+        let _ = socket.read_exact(&mut body).and_then(|()| {
+            socket.write_all(b"HTTP/1.1 200 OK\r\nConnection: close\r\nContent-Length: 2\r\n\r\nok")
+        });
     });
     let gateway = gateway("", &authority, address);
     let sizes: Vec<usize> = (60..100).map(|step| step * 50_000).collect();
@@ -47,7 +56,9 @@ fn upload_to_one_who_pauses_arrives_to_its_end() {
                 let address = gateway.address;
                 scope.spawn(move || {
                     let mut connection = Connection::open(address);
-                    connection.write(format!("POST / HTTP/1.1\r\nHost: a\r\nContent-Length: {size}\r\n\r\n"));
+                    connection.write(format!(
+                        "POST / HTTP/1.1\r\nHost: a\r\nContent-Length: {size}\r\n\r\n"
+                    ));
                     connection.write(vec![b'x'; size]);
                     assert_eq!(connection.read(false).status, 200, "{size}");
                 });
@@ -62,16 +73,24 @@ fn both_ways_at_once_bring_all_of_it() {
     let acceptor = tokio_rustls::TlsAcceptor::from(authority.server("up.test", false));
     let (address, serving) = upstream_once(move |socket| {
         socket.set_nonblocking(true).expect("an open socket");
-        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().expect("a runtime");
+        let runtime = tokio::runtime::Builder::new_current_thread()
+            .enable_all()
+            .build()
+            .expect("a runtime");
         runtime.block_on(async move {
             let socket = tokio::net::TcpStream::from_std(socket).expect("an open socket");
-            let (mut reads, mut writes) = tokio::io::split(acceptor.accept(socket).await.expect("a handshake"));
+            let (mut reads, mut writes) =
+                tokio::io::split(acceptor.accept(socket).await.expect("a handshake"));
             let mut head = Vec::new();
             while !head.ends_with(b"\r\n\r\n") {
                 head.push(reads.read_u8().await.expect("a head"));
             }
             let writing = async {
-                writes.write_all(format!("HTTP/1.1 200 OK\r\nContent-Length: {size}\r\n\r\n").as_bytes()).await?;
+                writes
+                    .write_all(
+                        format!("HTTP/1.1 200 OK\r\nContent-Length: {size}\r\n\r\n").as_bytes(),
+                    )
+                    .await?;
                 writes.write_all(&vec![b'a'; size]).await?;
                 writes.flush().await
             };
@@ -83,10 +102,15 @@ fn both_ways_at_once_bring_all_of_it() {
     });
     let gateway = gateway("", &authority, address);
     let mut connection = Connection::open(gateway.address);
-    connection.write(format!("POST / HTTP/1.1\r\nHost: a\r\nContent-Length: {size}\r\n\r\n"));
+    connection.write(format!(
+        "POST / HTTP/1.1\r\nHost: a\r\nContent-Length: {size}\r\n\r\n"
+    ));
     connection.write(vec![b'x'; size]);
     let answer = connection.read(false);
-    assert_eq!((answer.status, answer.body.len(), answer.complete), (200, size, true));
+    assert_eq!(
+        (answer.status, answer.body.len(), answer.complete),
+        (200, size, true)
+    );
     serving.join().expect("no panic").expect("all of it");
 }
 
@@ -97,10 +121,19 @@ fn upload_that_nobody_takes_behind_an_answer_is_let_go_of() {
     let address = upstream(move |socket| {
         let mut socket = accept(&config, socket);
         read_head(&mut socket);
-        socket.write_all(b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok").expect("it reads");
+        socket
+            .write_all(b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok")
+            .expect("it reads");
         thread::sleep(2 * PATIENCE);
     });
-    upload_until_stuck(&gateway("[server]\nbody_idle_timeout = \"500ms\"\n", &authority, address), address);
+    upload_until_stuck(
+        &gateway(
+            "[server]\nbody_idle_timeout = \"500ms\"\n",
+            &authority,
+            address,
+        ),
+        address,
+    );
 }
 
 #[test]
@@ -110,7 +143,9 @@ fn connection_that_is_not_kept_is_closed_as_tls_is() {
     let (address, serving) = upstream_once(move |socket| {
         let mut socket = accept(&config, socket);
         read_head(&mut socket);
-        socket.write_all(b"HTTP/1.1 200 OK\r\nConnection: close\r\nContent-Length: 2\r\n\r\nok").expect("it reads");
+        socket
+            .write_all(b"HTTP/1.1 200 OK\r\nConnection: close\r\nContent-Length: 2\r\n\r\nok")
+            .expect("it reads");
         socket.read_to_end(&mut Vec::new())
     });
     let gateway = gateway("", &authority, address);

@@ -18,8 +18,8 @@ use tonic_health::ServingStatus::Serving;
 use tonic_health::pb::health_client::HealthClient;
 
 use super::{
-    CHECK, EMPTY_MESSAGE, TALK, about, call, channel, endpoint, http2, question, reply, routes, stand, status, talk,
-    with_token,
+    CHECK, EMPTY_MESSAGE, TALK, about, call, channel, endpoint, http2, question, reply, routes,
+    stand, status, talk, with_token,
 };
 use crate::harness::{Calls, NOW, Stand, bounded};
 
@@ -30,14 +30,22 @@ const BEATS: usize = 10;
 const IMPATIENT: &str = "[server]\nbody_idle_timeout = \"1s\"\n";
 
 /// An upstream whose every frame is the test's: it hands over what came, and what it is answered by.
-async fn upstream() -> (SocketAddr, UnboundedReceiver<(Request<RecvStream>, SendResponse<Bytes>)>) {
+async fn upstream() -> (
+    SocketAddr,
+    UnboundedReceiver<(Request<RecvStream>, SendResponse<Bytes>)>,
+) {
     let listener = TcpListener::bind("127.0.0.1:0").await.expect("a port");
-    let (address, (tell, calls)) = (listener.local_addr().expect("bound"), mpsc::unbounded_channel());
+    let (address, (tell, calls)) = (
+        listener.local_addr().expect("bound"),
+        mpsc::unbounded_channel(),
+    );
     tokio::spawn(async move {
         while let Ok((socket, _)) = listener.accept().await {
             let tell = tell.clone();
             tokio::spawn(async move {
-                let Ok(mut connection) = h2::server::handshake(socket).await else { return };
+                let Ok(mut connection) = h2::server::handshake(socket).await else {
+                    return;
+                };
                 while let Some(Ok(call)) = connection.accept().await {
                     // An error means that the test is over.
                     let _ = tell.send(call);
@@ -57,7 +65,8 @@ fn client_whose_deadline_passes_is_let_go_and_its_call_is_cancelled_upstream() {
         // Long enough for the call to come to the upstream, however busy the machine is.
         let deadline = Duration::from_millis(700);
         for is_told in [true, false] {
-            let (mut request, mut endpoint) = (with_token(about(""), &token), endpoint(stand.address));
+            let (mut request, mut endpoint) =
+                (with_token(about(""), &token), endpoint(stand.address));
             // Where the deadline is told to nobody, the stream's reset alone tells the upstream.
             if is_told {
                 request.set_timeout(deadline);
@@ -67,11 +76,22 @@ fn client_whose_deadline_passes_is_let_go_and_its_call_is_cancelled_upstream() {
             let (mut client, began) = (HealthClient::new(endpoint.connect_lazy()), Instant::now());
             let asking = tokio::spawn(async move { client.check(request).await });
             let mut call = calls.checks.recv().await.expect("a call");
-            let told = call.request.metadata().get("grpc-timeout").map(|told| told.to_str().expect("text"));
+            let told = call
+                .request
+                .metadata()
+                .get("grpc-timeout")
+                .map(|told| told.to_str().expect("text"));
             assert_eq!(told, is_told.then_some("700000u"));
             let failure = asking.await.expect("no panic").expect_err("no answer");
-            assert!(matches!(failure.code(), Code::Cancelled | Code::DeadlineExceeded), "{failure:?}");
-            assert!((700..5000).contains(&began.elapsed().as_millis()), "after {:?}", began.elapsed());
+            assert!(
+                matches!(failure.code(), Code::Cancelled | Code::DeadlineExceeded),
+                "{failure:?}"
+            );
+            assert!(
+                (700..5000).contains(&began.elapsed().as_millis()),
+                "after {:?}",
+                began.elapsed()
+            );
             call.answer.closed().await;
         }
     });
@@ -85,17 +105,29 @@ fn upstream_that_lets_a_deadline_pass_is_a_504_and_loses_the_call() {
         let token = stand.token("health");
         let (mut sender, _connection) = http2(stand.address).await;
         for has_finished in [true, false] {
-            let request = call(CHECK, Some(&token)).header("grpc-timeout", "300m").body(()).expect("a request");
+            let request = call(CHECK, Some(&token))
+                .header("grpc-timeout", "300m")
+                .body(())
+                .expect("a request");
             let began = Instant::now();
             let (answer, mut stream) = sender.send_request(request, false).expect("sent");
             stream.send_data(EMPTY_MESSAGE, has_finished).expect("sent");
             let (came, mut respond) = calls.recv().await.expect("a call");
             assert_eq!(came.headers()["grpc-timeout"], "300m");
             let (head, body) = answer.await.expect("an answer").into_parts();
-            assert!((300..5000).contains(&began.elapsed().as_millis()), "after {:?}", began.elapsed());
-            assert_eq!((head.status.as_u16(), &head.headers["grpc-status"]), (504, &HeaderValue::from(4)));
+            assert!(
+                (300..5000).contains(&began.elapsed().as_millis()),
+                "after {:?}",
+                began.elapsed()
+            );
+            assert_eq!(
+                (head.status.as_u16(), &head.headers["grpc-status"]),
+                (504, &HeaderValue::from(4))
+            );
             assert!(body.is_end_stream());
-            let reason = poll_fn(|context| respond.poll_reset(context)).await.expect("a connection");
+            let reason = poll_fn(|context| respond.poll_reset(context))
+                .await
+                .expect("a connection");
             assert_eq!(reason, Reason::CANCEL);
         }
     });
@@ -116,11 +148,21 @@ fn call_that_its_client_cancels_is_cancelled_upstream() {
         call.answer.closed().await;
 
         for is_begun in [true, false] {
-            let mut watched = health.watch(with_token(about(""), &token)).await.expect("an answer").into_inner();
+            let mut watched = health
+                .watch(with_token(about(""), &token))
+                .await
+                .expect("an answer")
+                .into_inner();
             let call = calls.watches.recv().await.expect("a call");
             if is_begun {
-                call.answer.send(Ok(status(Serving))).await.expect("it is wanted");
-                assert_eq!(watched.message().await.expect("no failure"), Some(status(Serving)));
+                call.answer
+                    .send(Ok(status(Serving)))
+                    .await
+                    .expect("it is wanted");
+                assert_eq!(
+                    watched.message().await.expect("no failure"),
+                    Some(status(Serving))
+                );
             }
             drop(watched);
             call.answer.closed().await;
@@ -134,16 +176,23 @@ fn half_that_a_client_breaks_off_has_no_end_upstream() {
         let (upstream, mut calls) = upstream().await;
         let stand = stand("", upstream);
         let token = stand.token("talk");
-        for (is_answered, loses_connection) in [(false, false), (false, true), (true, false), (true, true)] {
+        for (is_answered, loses_connection) in
+            [(false, false), (false, true), (true, false), (true, true)]
+        {
             let (mut sender, connection) = http2(stand.address).await;
             let request = call(TALK, Some(&token)).body(()).expect("a request");
             let (answer, mut stream) = sender.send_request(request, false).expect("sent");
             stream.send_data(EMPTY_MESSAGE, false).expect("sent");
             let (came, mut respond) = calls.recv().await.expect("a call");
             let mut body = came.into_body();
-            assert_eq!(body.data().await.expect("no end").expect("no failure"), EMPTY_MESSAGE);
+            assert_eq!(
+                body.data().await.expect("no end").expect("no failure"),
+                EMPTY_MESSAGE
+            );
             let (_answering, receiving): (_, Box<dyn Any>) = if is_answered {
-                let answering = respond.send_response(Response::new(()), false).expect("sent");
+                let answering = respond
+                    .send_response(Response::new(()), false)
+                    .expect("sent");
                 (Some(answering), Box::new(answer.await.expect("an answer")))
             } else {
                 (None, Box::new(answer))
@@ -155,7 +204,11 @@ fn half_that_a_client_breaks_off_has_no_end_upstream() {
             }
             let failure = body.data().await.expect("no end").expect_err("no more");
             // Some servers take another reason, NO_ERROR, for an end.
-            assert_eq!(failure.reason(), Some(Reason::CANCEL), "{is_answered} {loses_connection}: {failure:?}");
+            assert_eq!(
+                failure.reason(),
+                Some(Reason::CANCEL),
+                "{is_answered} {loses_connection}: {failure:?}"
+            );
         }
     });
 }
@@ -167,20 +220,40 @@ fn stream_lives_on_as_long_as_the_upstream_says_something() {
         let stand = stand(IMPATIENT, calls.address);
         let (channel, token) = (channel(stand.address), stand.token("health talk"));
         let request = with_token(about(""), &token);
-        let mut watched = HealthClient::new(channel.clone()).watch(request).await.expect("an answer").into_inner();
+        let mut watched = HealthClient::new(channel.clone())
+            .watch(request)
+            .await
+            .expect("an answer")
+            .into_inner();
         let (ask, mut answers) = talk(&channel, &token).await;
         let watch = calls.watches.recv().await.expect("a call");
         let mut talk = calls.talks.recv().await.expect("a call");
         for _ in 0..BEATS {
             sleep(PAUSE).await;
-            watch.answer.send(Ok(status(Serving))).await.expect("it is wanted");
-            talk.answer.send(Ok(reply("beat"))).await.expect("it is wanted");
+            watch
+                .answer
+                .send(Ok(status(Serving)))
+                .await
+                .expect("it is wanted");
+            talk.answer
+                .send(Ok(reply("beat")))
+                .await
+                .expect("it is wanted");
         }
         ask.send(question("at last")).await.expect("it is wanted");
-        assert_eq!(talk.request.get_mut().message().await.expect("no failure"), Some(question("at last")));
+        assert_eq!(
+            talk.request.get_mut().message().await.expect("no failure"),
+            Some(question("at last"))
+        );
         for _ in 0..BEATS {
-            assert_eq!(watched.message().await.expect("no failure"), Some(status(Serving)));
-            assert_eq!(answers.message().await.expect("no failure"), Some(reply("beat")));
+            assert_eq!(
+                watched.message().await.expect("no failure"),
+                Some(status(Serving))
+            );
+            assert_eq!(
+                answers.message().await.expect("no failure"),
+                Some(reply("beat"))
+            );
         }
     });
 }
@@ -196,10 +269,19 @@ fn stream_lives_on_as_long_as_the_client_says_something() {
             sleep(PAUSE).await;
             ask.send(question("beat")).await.expect("it is wanted");
         }
-        talk.answer.send(Ok(reply("at last"))).await.expect("it is wanted");
-        assert_eq!(answers.message().await.expect("no failure"), Some(reply("at last")));
+        talk.answer
+            .send(Ok(reply("at last")))
+            .await
+            .expect("it is wanted");
+        assert_eq!(
+            answers.message().await.expect("no failure"),
+            Some(reply("at last"))
+        );
         for _ in 0..BEATS {
-            assert_eq!(talk.request.get_mut().message().await.expect("no failure"), Some(question("beat")));
+            assert_eq!(
+                talk.request.get_mut().message().await.expect("no failure"),
+                Some(question("beat"))
+            );
         }
     });
 }
@@ -211,13 +293,23 @@ fn stream_on_which_nobody_says_anything_breaks_off_on_both_sides() {
         let stand = stand(IMPATIENT, calls.address);
         let (channel, token) = (channel(stand.address), stand.token("health talk"));
         let (request, began) = (with_token(about(""), &token), Instant::now());
-        let mut watched = HealthClient::new(channel.clone()).watch(request).await.expect("an answer").into_inner();
+        let mut watched = HealthClient::new(channel.clone())
+            .watch(request)
+            .await
+            .expect("an answer")
+            .into_inner();
         let (ask, mut answers) = talk(&channel, &token).await;
         let watch = calls.watches.recv().await.expect("a call");
         let mut talk = calls.talks.recv().await.expect("a call");
-        assert_eq!(watched.message().await.expect_err("no end").code(), Code::Internal);
+        assert_eq!(
+            watched.message().await.expect_err("no end").code(),
+            Code::Internal
+        );
         assert!(began.elapsed() >= IDLE, "after {:?}", began.elapsed());
-        assert_eq!(answers.message().await.expect_err("no end").code(), Code::Internal);
+        assert_eq!(
+            answers.message().await.expect_err("no end").code(),
+            Code::Internal
+        );
         watch.answer.closed().await;
         talk.answer.closed().await;
         assert!(talk.request.get_mut().message().await.is_err(), "no end");
@@ -230,22 +322,41 @@ fn stream_ends_with_its_token_where_the_route_says_so() {
     bounded(async {
         let mut calls = Calls::start();
         // That of the second route, which is the last.
-        let routes = routes(&format!("targets = \"http://{}\"", calls.address)) + "close_at_expiry = true\n";
+        let routes =
+            routes(&format!("targets = \"http://{}\"", calls.address)) + "close_at_expiry = true\n";
         let stand = Stand::toml("", "leeway = \"0s\"", "", &routes);
         let channel = channel(stand.address);
         let mut claims = stand.issuer.claims("health talk");
         claims["exp"] = json!(NOW + 1);
         let brief = stand.key.token(&claims);
         let (request, began) = (with_token(about(""), &brief), Instant::now());
-        let mut patient = HealthClient::new(channel.clone()).watch(request).await.expect("an answer").into_inner();
+        let mut patient = HealthClient::new(channel.clone())
+            .watch(request)
+            .await
+            .expect("an answer")
+            .into_inner();
         let (ask, mut answers) = talk(&channel, &brief).await;
         let watch = calls.watches.recv().await.expect("a call");
         let talk = calls.talks.recv().await.expect("a call");
-        assert_eq!(answers.message().await.expect_err("no end").code(), Code::Internal);
-        assert!((800..5000).contains(&began.elapsed().as_millis()), "after {:?}", began.elapsed());
+        assert_eq!(
+            answers.message().await.expect_err("no end").code(),
+            Code::Internal
+        );
+        assert!(
+            (800..5000).contains(&began.elapsed().as_millis()),
+            "after {:?}",
+            began.elapsed()
+        );
         talk.answer.closed().await;
         ask.closed().await;
-        watch.answer.send(Ok(status(Serving))).await.expect("it is wanted");
-        assert_eq!(patient.message().await.expect("no failure"), Some(status(Serving)));
+        watch
+            .answer
+            .send(Ok(status(Serving)))
+            .await
+            .expect("it is wanted");
+        assert_eq!(
+            patient.message().await.expect("no failure"),
+            Some(status(Serving))
+        );
     });
 }

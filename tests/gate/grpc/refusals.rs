@@ -41,31 +41,56 @@ fn refusals_are_what_clients_of_grpc_take_them_for() {
         let mut health = HealthClient::new(channel.clone());
         for (token, code, of_health, of_talk) in [
             (None, Code::Unauthenticated, Some("Bearer"), Some("Bearer")),
-            (Some("no.good.token".to_owned()), Code::Unauthenticated, Some(INVALID), Some(INVALID)),
-            (Some(stand.token("other")), Code::PermissionDenied, Some(NEEDS_HEALTH), Some(NEEDS_TALK)),
+            (
+                Some("no.good.token".to_owned()),
+                Code::Unauthenticated,
+                Some(INVALID),
+                Some(INVALID),
+            ),
+            (
+                Some(stand.token("other")),
+                Code::PermissionDenied,
+                Some(NEEDS_HEALTH),
+                Some(NEEDS_TALK),
+            ),
             (Some(of_unknown_key(&stand)), Code::Unavailable, None, None),
         ] {
-            let asking =
-                || token.as_ref().map_or_else(|| Request::new(about("")), |token| with_token(about(""), token));
+            let asking = || {
+                token.as_ref().map_or_else(
+                    || Request::new(about("")),
+                    |token| with_token(about(""), token),
+                )
+            };
             let check = health.check(asking()).await.expect_err("a refusal");
             let watch = health.watch(asking()).await.expect_err("a refusal");
             // This one is refused while its client may still have something to say.
             let (_ask, questions) = mpsc::channel(1);
             let mut talking = Request::new(ReceiverStream::new(questions));
             *talking.metadata_mut() = asking().metadata().clone();
-            let talk = ServerReflectionClient::new(channel.clone()).server_reflection_info(talking).await;
+            let talk = ServerReflectionClient::new(channel.clone())
+                .server_reflection_info(talking)
+                .await;
             let talk = talk.expect_err("a refusal");
             for (refusal, challenge) in [(check, of_health), (watch, of_health), (talk, of_talk)] {
                 assert_eq!(refusal.code(), code, "{refusal:?}");
                 let told = refusal.metadata().get("www-authenticate");
-                assert_eq!(told.map(|told| told.to_str().expect("text")), challenge, "{refusal:?}");
+                assert_eq!(
+                    told.map(|told| told.to_str().expect("text")),
+                    challenge,
+                    "{refusal:?}"
+                );
             }
         }
 
         let (_ask, questions) = mpsc::channel(1);
         let talking = with_token(ReceiverStream::new(questions), &stand.token("health talk"));
-        let refusal = OlderReflectionClient::new(channel).server_reflection_info(talking).await;
-        assert_eq!(refusal.expect_err("nothing is published there").code(), Code::Unimplemented);
+        let refusal = OlderReflectionClient::new(channel)
+            .server_reflection_info(talking)
+            .await;
+        assert_eq!(
+            refusal.expect_err("nothing is published there").code(),
+            Code::Unimplemented
+        );
 
         assert!(calls.is_untouched());
         let good = with_token(about("good"), &stand.token("health"));
@@ -84,9 +109,15 @@ fn upstream_that_is_down_is_unavailable() {
         let mut health = HealthClient::new(channel(stand.address));
         // Until the target is given a rest, and then.
         for _ in 0..5 {
-            let refusal = health.check(with_token(about(""), &token)).await.expect_err("a refusal");
+            let refusal = health
+                .check(with_token(about(""), &token))
+                .await
+                .expect_err("a refusal");
             assert_eq!(refusal.code(), Code::Unavailable, "{refusal:?}");
-            assert!(refusal.metadata().get("www-authenticate").is_none(), "{refusal:?}");
+            assert!(
+                refusal.metadata().get("www-authenticate").is_none(),
+                "{refusal:?}"
+            );
         }
     });
 }
@@ -103,10 +134,15 @@ fn refusal_is_one_head_that_keeps_its_status_and_ends_the_stream() {
             calls.address
         );
         let stand = Stand::toml("", "", "", &routes(&upstreams));
-        let (narrow, good, stranger) = (stand.token("other"), stand.token("health"), of_unknown_key(&stand));
+        let (narrow, good, stranger) = (
+            stand.token("other"),
+            stand.token("health"),
+            of_unknown_key(&stand),
+        );
         let (mut sender, _connection) = http2(stand.address).await;
         let no_token = "An access token is needed: Authorization: Bearer TOKEN.";
-        let no_scope = "The access token lacks scope; the WWW-Authenticate header names what is needed.";
+        let no_scope =
+            "The access token lacks scope; the WWW-Authenticate header names what is needed.";
         let too_large = "The access token is larger than this gateway accepts.";
         let large = "x".repeat(17 * 1024);
         let no_keys = "The access token cannot be checked at the moment.";
@@ -116,23 +152,43 @@ fn refusal_is_one_head_that_keeps_its_status_and_ends_the_stream() {
             (CHECK, Some(&narrow), 403, "7", no_scope, Some(NEEDS_HEALTH)),
             (CHECK, Some(&large), 431, "13", too_large, None),
             (CHECK, Some(&stranger), 503, "14", no_keys, None),
-            ("/other.Other/Call", Some(&good), 404, "12", "Nothing is published here.", None),
+            (
+                "/other.Other/Call",
+                Some(&good),
+                404,
+                "12",
+                "Nothing is published here.",
+                None,
+            ),
             ("/gone.Gone/Call", Some(&good), 502, "14", no_answer, None),
         ] {
             for has_finished in [true, false] {
-                let request = call(path, token.map(String::as_str)).body(()).expect("a request");
+                let request = call(path, token.map(String::as_str))
+                    .body(())
+                    .expect("a request");
                 let (answer, mut stream) = sender.send_request(request, false).expect("sent");
                 stream.send_data(EMPTY_MESSAGE, has_finished).expect("sent");
                 let (head, body) = answer.await.expect("an answer").into_parts();
-                let told = head.headers.iter().map(|(name, value)| (name.as_str(), value.to_str().expect("text")));
-                let mut told: Vec<_> =
-                    told.filter(|(name, _)| !matches!(*name, "date" | "retry-after" | "x-request-id")).collect();
+                let told = head
+                    .headers
+                    .iter()
+                    .map(|(name, value)| (name.as_str(), value.to_str().expect("text")));
+                let mut told: Vec<_> = told
+                    .filter(|(name, _)| !matches!(*name, "date" | "retry-after" | "x-request-id"))
+                    .collect();
                 told.sort_unstable();
-                let mut expected =
-                    vec![("content-type", "application/grpc"), ("grpc-message", message), ("grpc-status", code)];
+                let mut expected = vec![
+                    ("content-type", "application/grpc"),
+                    ("grpc-message", message),
+                    ("grpc-status", code),
+                ];
                 expected.extend(challenge.map(|challenge| ("www-authenticate", challenge)));
                 assert_eq!((head.status.as_u16(), told), (status, expected), "{path}");
-                assert_eq!(head.headers.contains_key(header::RETRY_AFTER), status == 503, "{path}");
+                assert_eq!(
+                    head.headers.contains_key(header::RETRY_AFTER),
+                    status == 503,
+                    "{path}"
+                );
                 assert!(body.is_end_stream(), "{path}: END_STREAM is on the head");
             }
         }

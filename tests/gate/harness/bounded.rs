@@ -9,8 +9,11 @@ const ALTOGETHER: Duration = PATIENCE.saturating_mul(3);
 
 /// Runs a test to its end, which has to come in time. What it spawns has a thread of its own: the test itself may block.
 pub(crate) fn bounded(test: impl Future<Output = ()>) {
-    let runtime =
-        tokio::runtime::Builder::new_multi_thread().worker_threads(1).enable_all().build().expect("a runtime");
+    let runtime = tokio::runtime::Builder::new_multi_thread()
+        .worker_threads(1)
+        .enable_all()
+        .build()
+        .expect("a runtime");
     let outcome = runtime.block_on(async { tokio::time::timeout(ALTOGETHER, test).await });
     runtime.shutdown_background();
     assert!(outcome.is_ok(), "not in {ALTOGETHER:?}");

@@ -13,7 +13,9 @@ use tonic::transport::server::{ServerTlsConfig, TcpIncoming};
 use tonic::{Request, Response, Status, Streaming};
 use tonic_health::pb::health_server::{Health, HealthServer};
 use tonic_health::pb::{HealthCheckRequest, HealthCheckResponse};
-use tonic_reflection::pb::v1::server_reflection_server::{ServerReflection, ServerReflectionServer};
+use tonic_reflection::pb::v1::server_reflection_server::{
+    ServerReflection, ServerReflectionServer,
+};
 use tonic_reflection::pb::v1::{ServerReflectionRequest, ServerReflectionResponse};
 
 /// A call that has come, and what it is answered by. That is closed when the call is cancelled.
@@ -23,11 +25,15 @@ pub(crate) struct Call<Q, A> {
 }
 
 /// One question, one answer.
-pub(crate) type Check = Call<HealthCheckRequest, oneshot::Sender<Result<Response<HealthCheckResponse>, Status>>>;
+pub(crate) type Check =
+    Call<HealthCheckRequest, oneshot::Sender<Result<Response<HealthCheckResponse>, Status>>>;
 /// One question, many answers.
 pub(crate) type Watch = Call<HealthCheckRequest, mpsc::Sender<Result<HealthCheckResponse, Status>>>;
 /// Many questions, many answers.
-pub(crate) type Talk = Call<Streaming<ServerReflectionRequest>, mpsc::Sender<Result<ServerReflectionResponse, Status>>>;
+pub(crate) type Talk = Call<
+    Streaming<ServerReflectionRequest>,
+    mpsc::Sender<Result<ServerReflectionResponse, Status>>,
+>;
 
 /// Answers that may be given without anybody taking them.
 const AT_ONCE: usize = 64;
@@ -42,11 +48,22 @@ pub(crate) struct Calls {
 
 impl Calls {
     pub(crate) fn start() -> Self {
-        let ((check, checks), (watch, watches), (talk, talks)) =
-            (unbounded_channel(), unbounded_channel(), unbounded_channel());
+        let ((check, checks), (watch, watches), (talk, talks)) = (
+            unbounded_channel(),
+            unbounded_channel(),
+            unbounded_channel(),
+        );
         let (health, reflection) = (Checks { check, watch }, Talks { talk });
-        let services = Both(HealthServer::new(health), ServerReflectionServer::new(reflection));
-        Self { address: services.serve(None), checks, watches, talks }
+        let services = Both(
+            HealthServer::new(health),
+            ServerReflectionServer::new(reflection),
+        );
+        Self {
+            address: services.serve(None),
+            checks,
+            watches,
+            talks,
+        }
     }
 
     /// Whether no call has come that was not taken.
@@ -56,12 +73,17 @@ impl Calls {
 }
 
 /// Both services behind one port.
-pub(crate) struct Both<H, R>(pub(crate) HealthServer<H>, pub(crate) ServerReflectionServer<R>);
+pub(crate) struct Both<H, R>(
+    pub(crate) HealthServer<H>,
+    pub(crate) ServerReflectionServer<R>,
+);
 
 impl<H: Health, R: ServerReflection> Both<H, R> {
     /// Serves them for as long as the runtime is there.
     pub(crate) fn serve(self, tls: Option<ServerTlsConfig>) -> SocketAddr {
-        let incoming = TcpIncoming::bind(([127, 0, 0, 1], 0).into()).expect("a free port").with_nodelay(Some(true));
+        let incoming = TcpIncoming::bind(([127, 0, 0, 1], 0).into())
+            .expect("a free port")
+            .with_nodelay(Some(true));
         let address = incoming.local_addr().expect("a bound socket");
         let server = tonic::transport::Server::builder();
         let server = match tls {
@@ -89,7 +111,11 @@ impl<H: Health, R: ServerReflection> Service<http::Request<Body>> for Both<H, R>
     }
 
     fn call(&mut self, request: http::Request<Body>) -> Self::Future {
-        if request.uri().path().starts_with("/grpc.health.") { self.0.call(request) } else { self.1.call(request) }
+        if request.uri().path().starts_with("/grpc.health.") {
+            self.0.call(request)
+        } else {
+            self.1.call(request)
+        }
     }
 }
 
@@ -110,13 +136,19 @@ fn is_over<T>(_: T) -> Status {
 impl Health for Checks {
     type WatchStream = ReceiverStream<Result<HealthCheckResponse, Status>>;
 
-    async fn check(&self, request: Request<HealthCheckRequest>) -> Result<Response<HealthCheckResponse>, Status> {
+    async fn check(
+        &self,
+        request: Request<HealthCheckRequest>,
+    ) -> Result<Response<HealthCheckResponse>, Status> {
         let (answer, answered) = oneshot::channel();
         self.check.send(Call { request, answer }).map_err(is_over)?;
         answered.await.map_err(is_over)?
     }
 
-    async fn watch(&self, request: Request<HealthCheckRequest>) -> Result<Response<Self::WatchStream>, Status> {
+    async fn watch(
+        &self,
+        request: Request<HealthCheckRequest>,
+    ) -> Result<Response<Self::WatchStream>, Status> {
         let (answer, answers) = mpsc::channel(AT_ONCE);
         self.watch.send(Call { request, answer }).map_err(is_over)?;
         Ok(Response::new(ReceiverStream::new(answers)))

@@ -19,7 +19,10 @@ pub(crate) struct Answer {
 impl Answer {
     /// The value of a header; a header that stands twice is a failure.
     pub(crate) fn header(&self, name: &str) -> Option<&str> {
-        let mut values = self.headers.iter().filter(|(known, _)| known.eq_ignore_ascii_case(name));
+        let mut values = self
+            .headers
+            .iter()
+            .filter(|(known, _)| known.eq_ignore_ascii_case(name));
         let value = values.next().map(|(_, value)| &**value);
         assert!(values.next().is_none(), "{name} stands twice");
         value
@@ -44,12 +47,19 @@ impl Connection {
     pub(crate) fn open(address: SocketAddr) -> Self {
         let socket = TcpStream::connect(address).expect("somebody listens");
         socket.set_read_timeout(Some(PATIENCE)).expect("a time-out");
-        socket.set_write_timeout(Some(PATIENCE)).expect("a time-out");
-        Self { socket, buffer: Vec::new() }
+        socket
+            .set_write_timeout(Some(PATIENCE))
+            .expect("a time-out");
+        Self {
+            socket,
+            buffer: Vec::new(),
+        }
     }
 
     pub(crate) fn write(&mut self, bytes: impl AsRef<[u8]>) {
-        self.socket.write_all(bytes.as_ref()).expect("the gateway reads");
+        self.socket
+            .write_all(bytes.as_ref())
+            .expect("the gateway reads");
     }
 
     /// As [`write`](Self::write), where the other side may close before it has read all.
@@ -64,7 +74,9 @@ impl Connection {
 
     /// Says that nothing more will be written.
     pub(crate) fn finish(&mut self) {
-        self.socket.shutdown(Shutdown::Write).expect("an open socket");
+        self.socket
+            .shutdown(Shutdown::Write)
+            .expect("an open socket");
     }
 
     /// Sends a request and reads its answer.
@@ -77,7 +89,9 @@ impl Connection {
     /// Reads one answer; interim ones are passed over.
     pub(crate) fn read(&mut self, bodiless: bool) -> Answer {
         loop {
-            let answer = self.try_read(bodiless).expect("an answer, but the connection was closed");
+            let answer = self
+                .try_read(bodiless)
+                .expect("an answer, but the connection was closed");
             if answer.status >= 200 {
                 return answer;
             }
@@ -91,22 +105,38 @@ impl Connection {
                 break end + 4;
             }
             if !self.read_more() {
-                assert!(self.buffer.is_empty(), "half an answer: {:?}", String::from_utf8_lossy(&self.buffer));
+                assert!(
+                    self.buffer.is_empty(),
+                    "half an answer: {:?}",
+                    String::from_utf8_lossy(&self.buffer)
+                );
                 return None;
             }
         };
-        let head = String::from_utf8(self.buffer.drain(..head_end).collect()).expect("an ASCII head");
+        let head =
+            String::from_utf8(self.buffer.drain(..head_end).collect()).expect("an ASCII head");
         let mut lines = head.split("\r\n");
-        let status = lines.next().and_then(|line| line.split(' ').nth(1)?.parse().ok()).expect("a status line");
+        let status = lines
+            .next()
+            .and_then(|line| line.split(' ').nth(1)?.parse().ok())
+            .expect("a status line");
         let headers: Vec<_> = lines
             .filter_map(|line| line.split_once(':'))
             .map(|(name, value)| (name.to_owned(), value.trim().to_owned()))
             .collect();
-        let mut answer = Answer { status, headers, body: Vec::new(), complete: true };
+        let mut answer = Answer {
+            status,
+            headers,
+            body: Vec::new(),
+            complete: true,
+        };
         if bodiless || status < 200 || status == 204 || status == 304 {
             return Some(answer);
         }
-        if let Some(length) = answer.header("content-length").and_then(|length| length.parse::<usize>().ok()) {
+        if let Some(length) = answer
+            .header("content-length")
+            .and_then(|length| length.parse::<usize>().ok())
+        {
             while self.buffer.len() < length && self.read_more() {}
             answer.complete = self.buffer.len() >= length;
             answer.body = self.buffer.drain(..length.min(self.buffer.len())).collect();
@@ -138,8 +168,12 @@ impl Connection {
 
     fn read_chunks(&mut self, answer: &mut Answer) -> bool {
         loop {
-            let Some(line) = self.line() else { return false };
-            let Ok(size) = usize::from_str_radix(&line, 16) else { panic!("no chunk size: {line:?}") };
+            let Some(line) = self.line() else {
+                return false;
+            };
+            let Ok(size) = usize::from_str_radix(&line, 16) else {
+                panic!("no chunk size: {line:?}")
+            };
             if size == 0 {
                 break;
             }
@@ -156,7 +190,9 @@ impl Connection {
                 Some(line) if line.is_empty() => return true,
                 Some(line) => {
                     let (name, value) = line.split_once(':').expect("a trailer");
-                    answer.headers.push((format!("trailer {name}"), value.trim().to_owned()));
+                    answer
+                        .headers
+                        .push((format!("trailer {name}"), value.trim().to_owned()));
                 }
                 None => return false,
             }
@@ -197,6 +233,11 @@ pub(crate) fn send(address: SocketAddr, request: impl AsRef<[u8]>) -> Answer {
 
 /// A GET, with a token if there is one.
 pub(crate) fn get(address: SocketAddr, path: &str, token: Option<&str>) -> Answer {
-    let authorization = token.map(|token| format!("Authorization: Bearer {token}\r\n")).unwrap_or_default();
-    send(address, format!("GET {path} HTTP/1.1\r\nHost: api.test\r\n{authorization}\r\n"))
+    let authorization = token
+        .map(|token| format!("Authorization: Bearer {token}\r\n"))
+        .unwrap_or_default();
+    send(
+        address,
+        format!("GET {path} HTTP/1.1\r\nHost: api.test\r\n{authorization}\r\n"),
+    )
 }

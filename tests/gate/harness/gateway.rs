@@ -50,14 +50,21 @@ impl Gateway {
     pub(crate) fn start_altered(toml: &str, alter: impl FnOnce(&mut Snapshot)) -> Self {
         super::logs::keep();
         let (config, source) = parsed(toml).unwrap_or_else(|report| panic!("{report}"));
-        let mut snapshot = compile(&config).unwrap_or_else(|faults| panic!("{}", source.report(faults)));
+        let mut snapshot =
+            compile(&config).unwrap_or_else(|faults| panic!("{}", source.report(faults)));
         alter(&mut snapshot);
         let settings = Settings::from(&config.server);
-        let certificates = certificates(&config.listeners).unwrap_or_else(|faults| panic!("{}", source.report(faults)));
-        let addresses: Vec<_> = config.listeners.iter().map(|listener| listener.address.value).collect();
+        let certificates = certificates(&config.listeners)
+            .unwrap_or_else(|faults| panic!("{}", source.report(faults)));
+        let addresses: Vec<_> = config
+            .listeners
+            .iter()
+            .map(|listener| listener.address.value)
+            .collect();
         let listeners = listen(&addresses, 1, false).expect("a free port");
         let addresses = listeners.addresses().to_vec();
-        let admin_listener = Admin::listen(SocketAddr::from(([127, 0, 0, 1], 0)), false).expect("a free port");
+        let admin_listener =
+            Admin::listen(SocketAddr::from(([127, 0, 0, 1], 0)), false).expect("a free port");
         let admin = admin_listener.addresses()[0];
         let clock = Clock::by_hand(UnixTime::from_seconds(NOW));
         let requests = Requests::keep();
@@ -68,15 +75,23 @@ impl Gateway {
         let control = thread::spawn({
             let (clock, drain_timeout) = (clock.clone(), Arc::clone(&drain_timeout));
             move || {
-                let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().expect("a runtime");
+                let runtime = tokio::runtime::Builder::new_current_thread()
+                    .enable_all()
+                    .build()
+                    .expect("a runtime");
                 runtime.block_on(async {
                     let publisher: Publisher = Arc::new(ArcSwap::from_pointee(snapshot));
                     gateway::attend_to(&publisher.load(), None);
                     let shown: Vec<_> = certificates.into_iter().map(Shown::new).collect();
-                    let collector = config.telemetry.otlp_endpoint.as_ref().map(|endpoint| Collector {
-                        endpoint: endpoint.value.to_string(),
-                        service_name: config.telemetry.service_name.clone(),
-                    });
+                    let collector =
+                        config
+                            .telemetry
+                            .otlp_endpoint
+                            .as_ref()
+                            .map(|endpoint| Collector {
+                                endpoint: endpoint.value.to_string(),
+                                service_name: config.telemetry.service_name.clone(),
+                            });
                     let (spans, exporting) = collector
                         .map(|collector| {
                             let tls = tls::client(RootCertStore::empty(), None).expect("a client");
@@ -85,10 +100,14 @@ impl Gateway {
                         .unzip();
                     let telemetry = Telemetry::telling(access_log, spans);
                     let server =
-                        Server::start(listeners, &shown, &settings, &publisher, &clock, &telemetry).expect("threads");
+                        Server::start(listeners, &shown, &settings, &publisher, &clock, &telemetry)
+                            .expect("threads");
                     let mut reloader = Reloader::new(config, Arc::clone(&publisher), shown);
                     let (reloads, pulse) = (Arc::clone(reloader.reloads()), server.pulse());
-                    tokio::spawn(Admin::new(publisher, telemetry, reloads, pulse, clock).serve(admin_listener));
+                    tokio::spawn(
+                        Admin::new(publisher, telemetry, reloads, pulse, clock)
+                            .serve(admin_listener),
+                    );
                     while let Some(Order { toml, answer }) = ordered.recv().await {
                         let outcome = reloader.reload(&server, parsed(&toml)).await;
                         let _ = answer.send(outcome.map_err(|refused| refused.to_string()));
@@ -119,7 +138,12 @@ impl Gateway {
     pub(crate) fn reload(&self, toml: &str) -> Result<Reloaded, String> {
         let (answer, answered) = oneshot::channel();
         let orders = self.orders.as_ref().expect("it runs");
-        orders.send(Order { toml: toml.to_owned(), answer }).expect("it runs");
+        orders
+            .send(Order {
+                toml: toml.to_owned(),
+                answer,
+            })
+            .expect("it runs");
         answered.blocking_recv().expect("an outcome")
     }
 
@@ -131,13 +155,17 @@ impl Gateway {
 
     /// What the admin listener answers to a GET.
     pub(crate) fn ask_admin(&self, path: &str) -> Answer {
-        send(self.admin, format!("GET {path} HTTP/1.1\r\nHost: localhost\r\n\r\n"))
+        send(
+            self.admin,
+            format!("GET {path} HTTP/1.1\r\nHost: localhost\r\n\r\n"),
+        )
     }
 
     /// The value of a series of the metrics, which is written with all its labels; none while there is no such series.
     pub(crate) fn metric(&self, series: &str) -> Option<f64> {
         let text = self.ask_admin("/metrics").text();
-        text.lines().find_map(|line| line.strip_prefix(series)?.strip_prefix(' ')?.parse().ok())
+        text.lines()
+            .find_map(|line| line.strip_prefix(series)?.strip_prefix(' ')?.parse().ok())
     }
 
     /// Sets the time to so many seconds after [`NOW`].
@@ -153,8 +181,16 @@ struct Order {
 }
 
 fn parsed(toml: &str) -> Result<(Config, Source), Report> {
-    let server = if toml.contains("[server]") { "" } else { "[server]\n" };
-    let toml = format!("{server}{toml}").replacen("[server]\n", "[server]\nlisten = \"127.0.0.1:0\"\nworkers = 1\n", 1);
+    let server = if toml.contains("[server]") {
+        ""
+    } else {
+        "[server]\n"
+    };
+    let toml = format!("{server}{toml}").replacen(
+        "[server]\n",
+        "[server]\nlisten = \"127.0.0.1:0\"\nworkers = 1\n",
+        1,
+    );
     config::parse("gateway.toml", &toml)
 }
 

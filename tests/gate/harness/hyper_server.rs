@@ -53,12 +53,16 @@ impl HyperServer {
         let open: Arc<AtomicUsize> = Arc::default();
         let counted = Arc::clone(&open);
         thread::spawn(move || {
-            let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().expect("a runtime");
+            let runtime = tokio::runtime::Builder::new_current_thread()
+                .enable_all()
+                .build()
+                .expect("a runtime");
             runtime.block_on(async move {
                 let listener = TcpListener::from_std(listener).expect("a socket");
                 let accepting = async {
                     while let Ok((socket, _)) = listener.accept().await {
-                        let (tls, seen, open) = (tls.clone(), Arc::clone(&served), Arc::clone(&counted));
+                        let (tls, seen, open) =
+                            (tls.clone(), Arc::clone(&served), Arc::clone(&counted));
                         open.fetch_add(1, Ordering::SeqCst);
                         tokio::spawn(async move {
                             serve(socket, is_http2, tls, seen).await;
@@ -72,7 +76,12 @@ impl HyperServer {
                 }
             });
         });
-        Self { address, seen, open, _stop: stop }
+        Self {
+            address,
+            seen,
+            open,
+            _stop: stop,
+        }
     }
 
     /// How many connections are open.
@@ -86,15 +95,32 @@ impl HyperServer {
     }
 }
 
-async fn serve(socket: TcpStream, is_http2: bool, tls: Option<Arc<ServerConfig>>, seen: Arc<Mutex<Vec<Seen>>>) {
+async fn serve(
+    socket: TcpStream,
+    is_http2: bool,
+    tls: Option<Arc<ServerConfig>>,
+    seen: Arc<Mutex<Vec<Seen>>>,
+) {
     let builder = Builder::new(TokioExecutor::new());
-    let builder = if is_http2 { builder.http2_only() } else { builder.http1_only() };
+    let builder = if is_http2 {
+        builder.http2_only()
+    } else {
+        builder.http1_only()
+    };
     let service = service_fn(move |request| answer(request, Arc::clone(&seen)));
     // An error is the other side going away, which is its right.
     let _ = match tls {
-        None => builder.serve_connection(TokioIo::new(socket), service).await,
+        None => {
+            builder
+                .serve_connection(TokioIo::new(socket), service)
+                .await
+        }
         Some(tls) => match TlsAcceptor::from(tls).accept(socket).await {
-            Ok(stream) => builder.serve_connection(TokioIo::new(stream), service).await,
+            Ok(stream) => {
+                builder
+                    .serve_connection(TokioIo::new(stream), service)
+                    .await
+            }
             Err(_) => return,
         },
     };
@@ -102,11 +128,19 @@ async fn serve(socket: TcpStream, is_http2: bool, tls: Option<Arc<ServerConfig>>
 
 // `/echo` streams the body back, `/break` breaks off in the middle of an answer, everything else is greeted when its body
 // has come.
-async fn answer(request: Request<Incoming>, seen: Arc<Mutex<Vec<Seen>>>) -> Result<Response<AnyBody>, Infallible> {
+async fn answer(
+    request: Request<Incoming>,
+    seen: Arc<Mutex<Vec<Seen>>>,
+) -> Result<Response<AnyBody>, Infallible> {
     let (head, body) = request.into_parts();
     let index = {
         let mut seen = seen.lock().expect("no panic");
-        seen.push(Seen { version: head.version, headers: head.headers, body: 0, whole: false });
+        seen.push(Seen {
+            version: head.version,
+            headers: head.headers,
+            body: 0,
+            whole: false,
+        });
         seen.len() - 1
     };
     let mut counted = Counted { body, seen, index };
@@ -114,11 +148,18 @@ async fn answer(request: Request<Incoming>, seen: Arc<Mutex<Vec<Seen>>>) -> Resu
         "/echo" => Response::new(counted.boxed()),
         "/break" => {
             let half = BoxBody::new(Half(Some(Bytes::from_static(b"half"))));
-            Response::builder().header("content-length", 8).body(half).expect("an answer")
+            Response::builder()
+                .header("content-length", 8)
+                .body(half)
+                .expect("an answer")
         }
         _ => {
             while let Some(Ok(_)) = counted.frame().await {}
-            Response::new(Full::new(Bytes::from_static(b"hello")).map_err(|never| match never {}).boxed())
+            Response::new(
+                Full::new(Bytes::from_static(b"hello"))
+                    .map_err(|never| match never {})
+                    .boxed(),
+            )
         }
     })
 }
@@ -167,7 +208,9 @@ impl Body for Half {
         mut self: Pin<&mut Self>,
         context: &mut Context<'_>,
     ) -> Poll<Option<Result<Frame<Bytes>, Self::Error>>> {
-        let Some(bytes) = self.0.take() else { return Poll::Ready(Some(Err(std::io::ErrorKind::BrokenPipe.into()))) };
+        let Some(bytes) = self.0.take() else {
+            return Poll::Ready(Some(Err(std::io::ErrorKind::BrokenPipe.into())));
+        };
         context.waker().wake_by_ref();
         Poll::Ready(Some(Ok(Frame::data(bytes))))
     }

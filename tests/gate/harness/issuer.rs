@@ -5,8 +5,8 @@ use std::sync::{Arc, Mutex, OnceLock};
 use aws_lc_rs::encoding::AsDer;
 use aws_lc_rs::rsa;
 use aws_lc_rs::signature::{
-    ECDSA_P256_SHA256_FIXED_SIGNING, ECDSA_P384_SHA384_FIXED_SIGNING, EcdsaKeyPair, EcdsaSigningAlgorithm,
-    Ed25519KeyPair, KeyPair,
+    ECDSA_P256_SHA256_FIXED_SIGNING, ECDSA_P384_SHA384_FIXED_SIGNING, EcdsaKeyPair,
+    EcdsaSigningAlgorithm, Ed25519KeyPair, KeyPair,
 };
 use base64::Engine;
 use base64::engine::general_purpose::{STANDARD, URL_SAFE_NO_PAD};
@@ -29,14 +29,29 @@ pub(crate) struct Key {
 
 impl Key {
     pub(crate) fn es256(kid: &str) -> Self {
-        Self::ec(kid, Algorithm::ES256, &ECDSA_P256_SHA256_FIXED_SIGNING, "P-256")
+        Self::ec(
+            kid,
+            Algorithm::ES256,
+            &ECDSA_P256_SHA256_FIXED_SIGNING,
+            "P-256",
+        )
     }
 
     pub(crate) fn es384(kid: &str) -> Self {
-        Self::ec(kid, Algorithm::ES384, &ECDSA_P384_SHA384_FIXED_SIGNING, "P-384")
+        Self::ec(
+            kid,
+            Algorithm::ES384,
+            &ECDSA_P384_SHA384_FIXED_SIGNING,
+            "P-384",
+        )
     }
 
-    fn ec(kid: &str, algorithm: Algorithm, signing: &'static EcdsaSigningAlgorithm, curve: &str) -> Self {
+    fn ec(
+        kid: &str,
+        algorithm: Algorithm,
+        signing: &'static EcdsaSigningAlgorithm,
+        curve: &str,
+    ) -> Self {
         let pair = EcdsaKeyPair::generate(signing).expect("a key");
         let document = pair.to_pkcs8v1().expect("a key");
         // `04`, x, y (SEC 1 §2.3.3).
@@ -71,7 +86,10 @@ impl Key {
         let pem = PEM.get_or_init(|| {
             let pair = rsa::KeyPair::generate(rsa::KeySize::Rsa2048).expect("a key");
             let der = pair.as_der().expect("a key");
-            format!("-----BEGIN PRIVATE KEY-----\n{}\n-----END PRIVATE KEY-----\n", STANDARD.encode(der.as_ref()))
+            format!(
+                "-----BEGIN PRIVATE KEY-----\n{}\n-----END PRIVATE KEY-----\n",
+                STANDARD.encode(der.as_ref())
+            )
         });
         scopegate::verify::jwt::install_cryptography();
         let private = EncodingKey::from_rsa_pem(pem.as_bytes()).expect("a key");
@@ -81,7 +99,12 @@ impl Key {
         if let Some(kid) = kid {
             public["kid"] = json!(kid);
         }
-        Self { kid: kid.map(str::to_owned), algorithm, private, public }
+        Self {
+            kid: kid.map(str::to_owned),
+            algorithm,
+            private,
+            public,
+        }
     }
 
     /// A secret for HS256.
@@ -92,13 +115,23 @@ impl Key {
     /// A secret for any HMAC.
     pub(crate) fn hmac(secret: &[u8], algorithm: Algorithm) -> Self {
         scopegate::verify::jwt::install_cryptography();
-        Self { kid: None, algorithm, private: EncodingKey::from_secret(secret), public: Value::Null }
+        Self {
+            kid: None,
+            algorithm,
+            private: EncodingKey::from_secret(secret),
+            public: Value::Null,
+        }
     }
 
     /// A private key on P-256 that somebody else made, as PKCS #8.
     pub(crate) fn es256_of(der: &[u8]) -> Self {
         let private = EncodingKey::from_ec_der(der);
-        Self { kid: None, algorithm: Algorithm::ES256, private, public: Value::Null }
+        Self {
+            kid: None,
+            algorithm: Algorithm::ES256,
+            private,
+            public: Value::Null,
+        }
     }
 
     pub(crate) fn jwk(&self) -> Value {
@@ -121,12 +154,17 @@ impl Key {
 
     /// A token of any two texts.
     pub(crate) fn sign(&self, header: &str, claims: &str) -> String {
-        self.seal(&format!("{}.{}", URL_SAFE_NO_PAD.encode(header), URL_SAFE_NO_PAD.encode(claims)))
+        self.seal(&format!(
+            "{}.{}",
+            URL_SAFE_NO_PAD.encode(header),
+            URL_SAFE_NO_PAD.encode(claims)
+        ))
     }
 
     /// A token of any text at all: the signature is good, whatever it signs.
     pub(crate) fn seal(&self, message: &str) -> String {
-        let signature = crypto::sign(message.as_bytes(), &self.private, self.algorithm).expect("a signature");
+        let signature =
+            crypto::sign(message.as_bytes(), &self.private, self.algorithm).expect("a signature");
         format!("{message}.{signature}")
     }
 }
@@ -140,7 +178,11 @@ pub(crate) struct Issuer {
 
 impl Issuer {
     pub(crate) fn start(keys: &[&Key]) -> Self {
-        let issuer = Self { server: Server::start(|_| Reply::status(404)), url: String::new(), keys: Arc::default() };
+        let issuer = Self {
+            server: Server::start(|_| Reply::status(404)),
+            url: String::new(),
+            keys: Arc::default(),
+        };
         let url = format!("http://{}", issuer.server.address);
         let issuer = Self { url, ..issuer };
         issuer.publish(keys);
@@ -161,18 +203,23 @@ impl Issuer {
     /// Lets it answer as it should.
     pub(crate) fn recover(&self) {
         let (url, keys) = (self.url.clone(), Arc::clone(&self.keys));
-        self.server.script(move |request: &Received| match request.target.as_str() {
-            "/.well-known/oauth-authorization-server" => {
-                Reply::json(json!({ "issuer": url, "jwks_uri": format!("{url}/jwks") }))
-            }
-            "/jwks" => Reply::json(json!({ "keys": *keys.lock().expect("no panic") })),
-            _ => Reply::status(404),
-        });
+        self.server
+            .script(move |request: &Received| match request.target.as_str() {
+                "/.well-known/oauth-authorization-server" => {
+                    Reply::json(json!({ "issuer": url, "jwks_uri": format!("{url}/jwks") }))
+                }
+                "/jwks" => Reply::json(json!({ "keys": *keys.lock().expect("no panic") })),
+                _ => Reply::status(404),
+            });
     }
 
     /// How often its keys were asked for.
     pub(crate) fn fetches(&self) -> usize {
-        self.server.received().iter().filter(|request| request.target == "/jwks").count()
+        self.server
+            .received()
+            .iter()
+            .filter(|request| request.target == "/jwks")
+            .count()
     }
 
     /// Good claims of a token of this issuer, with `scope`.

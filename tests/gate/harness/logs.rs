@@ -48,7 +48,11 @@ impl Requests {
         let mut sinks = held(&SINKS);
         let number = sinks.last().map_or(0, |(number, _)| number + 1);
         sinks.push((number, sink.clone()));
-        Self { number, sink, written }
+        Self {
+            number,
+            sink,
+            written,
+        }
     }
 
     pub(super) fn access_log(&self) -> AccessLog {
@@ -57,13 +61,17 @@ impl Requests {
 
     /// The lines as they were written so far.
     pub(crate) fn text(&self) -> String {
-        assert!(self.sink.flush(PATIENCE), "the test reads as fast as it can");
+        assert!(
+            self.sink.flush(PATIENCE),
+            "the test reads as fast as it can"
+        );
         String::from_utf8(held(&self.written).clone()).expect("UTF-8")
     }
 
     /// The lines so far, each of which has to be JSON.
     pub(crate) fn lines(&self) -> Vec<Value> {
-        let parse = |line| serde_json::from_str(line).unwrap_or_else(|error| panic!("{error}: {line:?}"));
+        let parse =
+            |line| serde_json::from_str(line).unwrap_or_else(|error| panic!("{error}: {line:?}"));
         self.text().lines().map(parse).collect()
     }
 }
@@ -79,7 +87,9 @@ impl Drop for Requests {
 pub(super) fn keep() {
     static BEGUN: Once = Once::new();
     BEGUN.call_once(|| {
-        let log = tracing_subscriber::fmt().with_ansi(false).with_max_level(LevelFilter::TRACE);
+        let log = tracing_subscriber::fmt()
+            .with_ansi(false)
+            .with_max_level(LevelFilter::TRACE);
         // An error means that a test keeps another one, or none.
         let _ = log.with_writer(|| Pen(None)).try_init();
     });
@@ -88,7 +98,10 @@ pub(super) fn keep() {
 /// Whether `text` stands in the log.
 pub(crate) fn logged(text: &str) -> bool {
     let sinks = held(&SINKS).clone();
-    assert!(sinks.iter().all(|(_, sink)| sink.flush(PATIENCE)), "nobody is slow to read");
+    assert!(
+        sinks.iter().all(|(_, sink)| sink.flush(PATIENCE)),
+        "nobody is slow to read"
+    );
     // Whoever logs meanwhile waits.
     memchr::memmem::find(&held(&LOG), text.as_bytes()).is_some()
 }

@@ -24,7 +24,11 @@ pub(crate) struct Received {
 impl Received {
     /// All values of a header.
     pub(crate) fn header(&self, name: &str) -> Vec<&str> {
-        self.headers.iter().filter(|(known, _)| known.eq_ignore_ascii_case(name)).map(|(_, value)| &**value).collect()
+        self.headers
+            .iter()
+            .filter(|(known, _)| known.eq_ignore_ascii_case(name))
+            .map(|(_, value)| &**value)
+            .collect()
     }
 }
 
@@ -32,7 +36,11 @@ impl Received {
 #[derive(Clone, Debug)]
 pub(crate) enum Reply {
     /// Answers it, and keeps the connection.
-    Answer { status: u16, headers: Vec<(String, String)>, body: Vec<u8> },
+    Answer {
+        status: u16,
+        headers: Vec<(String, String)>,
+        body: Vec<u8>,
+    },
     /// Writes these bytes and keeps the connection.
     Raw(Vec<u8>),
     /// Writes these bytes and closes.
@@ -49,8 +57,15 @@ pub(crate) enum Reply {
 
 impl Reply {
     pub(crate) fn answer(status: u16, headers: &[(&str, &str)], body: impl ToString) -> Self {
-        let headers = headers.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned())).collect();
-        Self::Answer { status, headers, body: body.to_string().into_bytes() }
+        let headers = headers
+            .iter()
+            .map(|(name, value)| ((*name).to_owned(), (*value).to_owned()))
+            .collect();
+        Self::Answer {
+            status,
+            headers,
+            body: body.to_string().into_bytes(),
+        }
     }
 
     pub(crate) fn json(body: impl ToString) -> Self {
@@ -97,7 +112,10 @@ impl Server {
     }
 
     /// Starts it at an address that an earlier server has left.
-    pub(crate) fn start_at(address: &str, script: impl Fn(&Received) -> Reply + Send + Sync + 'static) -> Self {
+    pub(crate) fn start_at(
+        address: &str,
+        script: impl Fn(&Received) -> Reply + Send + Sync + 'static,
+    ) -> Self {
         Self::launch(address, None, script)
     }
 
@@ -122,14 +140,17 @@ impl Server {
                 if served.stopped.load(Ordering::SeqCst) {
                     return;
                 }
-                let (Ok(socket), shared) = (socket, Arc::clone(&served)) else { continue };
+                let (Ok(socket), shared) = (socket, Arc::clone(&served)) else {
+                    continue;
+                };
                 shared.connections.fetch_add(1, Ordering::SeqCst);
                 thread::spawn(move || {
                     // An error is the other side going away, which is its right.
                     let _ = match &shared.tls {
                         None => serve(socket, &shared),
                         Some(tls) => {
-                            let session = ServerConnection::new(Arc::clone(tls)).expect("a session");
+                            let session =
+                                ServerConnection::new(Arc::clone(tls)).expect("a session");
                             serve(StreamOwned::new(session, socket), &shared)
                         }
                     };
@@ -203,11 +224,21 @@ fn serve(mut socket: impl Socket, shared: &Shared) -> std::io::Result<()> {
     socket.tcp().set_write_timeout(Some(PATIENCE))?;
     let mut buffer = Vec::new();
     loop {
-        let Some(received) = read_request(&mut socket, &mut buffer)? else { return Ok(()) };
+        let Some(received) = read_request(&mut socket, &mut buffer)? else {
+            return Ok(());
+        };
         let script = Arc::clone(&*shared.script.lock().expect("no panic"));
-        shared.received.lock().expect("no panic").push(received.clone());
+        shared
+            .received
+            .lock()
+            .expect("no panic")
+            .push(received.clone());
         match script(&received) {
-            Reply::Answer { status, headers, body } => {
+            Reply::Answer {
+                status,
+                headers,
+                body,
+            } => {
                 let mut head = format!("HTTP/1.1 {status} Told\r\n");
                 for (name, value) in headers {
                     head.push_str(&format!("{name}: {value}\r\n"));
@@ -230,7 +261,9 @@ fn serve(mut socket: impl Socket, shared: &Shared) -> std::io::Result<()> {
             }
             Reply::RawThenHang(bytes) => {
                 socket.write_all(&bytes)?;
-                socket.tcp().set_read_timeout(Some(Duration::from_millis(20)))?;
+                socket
+                    .tcp()
+                    .set_read_timeout(Some(Duration::from_millis(20)))?;
                 while !shared.stopped.load(Ordering::SeqCst) {
                     match socket.read(&mut [0; 64]) {
                         Ok(0) => return Ok(()),
@@ -257,7 +290,10 @@ fn serve(mut socket: impl Socket, shared: &Shared) -> std::io::Result<()> {
     }
 }
 
-fn read_request(socket: &mut impl Socket, buffer: &mut Vec<u8>) -> std::io::Result<Option<Received>> {
+fn read_request(
+    socket: &mut impl Socket,
+    buffer: &mut Vec<u8>,
+) -> std::io::Result<Option<Received>> {
     let head_end = loop {
         if let Some(end) = find(buffer, b"\r\n\r\n") {
             break end + 4;
@@ -269,7 +305,11 @@ fn read_request(socket: &mut impl Socket, buffer: &mut Vec<u8>) -> std::io::Resu
     let head = String::from_utf8_lossy(&buffer[..head_end]).into_owned();
     buffer.drain(..head_end);
     let mut lines = head.split("\r\n");
-    let mut request_line = lines.next().unwrap_or_default().split(' ').map(str::to_owned);
+    let mut request_line = lines
+        .next()
+        .unwrap_or_default()
+        .split(' ')
+        .map(str::to_owned);
     let headers: Vec<_> = lines
         .filter_map(|line| line.split_once(':'))
         .map(|(name, value)| (name.to_owned(), value.trim().to_owned()))
@@ -281,7 +321,11 @@ fn read_request(socket: &mut impl Socket, buffer: &mut Vec<u8>) -> std::io::Resu
         headers,
         body: Vec::new(),
     };
-    if let Some(length) = received.header("content-length").first().and_then(|length| length.parse().ok()) {
+    if let Some(length) = received
+        .header("content-length")
+        .first()
+        .and_then(|length| length.parse().ok())
+    {
         while buffer.len() < length {
             if !read_more(socket, buffer)? {
                 return Ok(None);
@@ -290,8 +334,11 @@ fn read_request(socket: &mut impl Socket, buffer: &mut Vec<u8>) -> std::io::Resu
         received.body = buffer.drain(..length).collect();
     } else if received.header("transfer-encoding") == ["chunked"] {
         loop {
-            let Some(line) = read_line(socket, buffer)? else { return Ok(None) };
-            let size = usize::from_str_radix(line.split(';').next().unwrap_or_default(), 16).expect("a chunk size");
+            let Some(line) = read_line(socket, buffer)? else {
+                return Ok(None);
+            };
+            let size = usize::from_str_radix(line.split(';').next().unwrap_or_default(), 16)
+                .expect("a chunk size");
             while buffer.len() < size + 2 && size > 0 {
                 if !read_more(socket, buffer)? {
                     return Ok(None);
@@ -306,7 +353,9 @@ fn read_request(socket: &mut impl Socket, buffer: &mut Vec<u8>) -> std::io::Resu
         // Trailers are told as headers, for a test to find them.
         while let Some(line) = read_line(socket, buffer)?.filter(|line| !line.is_empty()) {
             let (name, value) = line.split_once(':').expect("a trailer");
-            received.headers.push((format!("trailer {name}"), value.trim().to_owned()));
+            received
+                .headers
+                .push((format!("trailer {name}"), value.trim().to_owned()));
         }
     }
     Ok(Some(received))
@@ -333,5 +382,7 @@ fn read_more(socket: &mut impl Socket, buffer: &mut Vec<u8>) -> std::io::Result<
 }
 
 pub(super) fn find(haystack: &[u8], needle: &[u8]) -> Option<usize> {
-    haystack.windows(needle.len()).position(|window| window == needle)
+    haystack
+        .windows(needle.len())
+        .position(|window| window == needle)
 }

@@ -31,9 +31,16 @@ impl Stand {
              [[routes]]\npath = \"{READY}\"\nissuers = \"corp\"\nupstream = \"up\"\n",
             issuer.url, upstream.address
         ));
-        let stand = Self { key, issuer, upstream, gateway };
+        let stand = Self {
+            key,
+            issuer,
+            upstream,
+            gateway,
+        };
         let token = stand.token("");
-        eventually("the issuer's keys are here", || stand.get(READY, Some(&token)).status == 200);
+        eventually("the issuer's keys are here", || {
+            stand.get(READY, Some(&token)).status == 200
+        });
         stand
     }
 
@@ -48,12 +55,19 @@ impl Stand {
 
     /// How many requests came to the upstream.
     pub(crate) fn hits(&self) -> usize {
-        self.upstream.received().iter().filter(|request| request.target != READY).count()
+        self.upstream
+            .received()
+            .iter()
+            .filter(|request| request.target != READY)
+            .count()
     }
 
     /// The last request that came to the upstream.
     pub(crate) fn last(&self) -> super::Received {
-        self.upstream.received().pop().expect("a request at the upstream")
+        self.upstream
+            .received()
+            .pop()
+            .expect("a request at the upstream")
     }
 }
 

@@ -3,7 +3,9 @@
 use std::path::PathBuf;
 use std::sync::Arc;
 
-use rcgen::{BasicConstraints, CertificateParams, CertifiedIssuer, ExtendedKeyUsagePurpose, IsCa, KeyPair};
+use rcgen::{
+    BasicConstraints, CertificateParams, CertifiedIssuer, ExtendedKeyUsagePurpose, IsCa, KeyPair,
+};
 use rustls::pki_types::PrivateKeyDer;
 use rustls::server::WebPkiClientVerifier;
 use rustls::{RootCertStore, ServerConfig};
@@ -19,7 +21,8 @@ impl Authority {
     pub(crate) fn new() -> Self {
         let mut params = CertificateParams::new(Vec::new()).expect("a certificate");
         params.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
-        let issuer = CertifiedIssuer::self_signed(params, KeyPair::generate().expect("a key")).expect("a certificate");
+        let issuer = CertifiedIssuer::self_signed(params, KeyPair::generate().expect("a key"))
+            .expect("a certificate");
         let folder = tempfile::tempdir().expect("a folder");
         std::fs::write(folder.path().join("ca.pem"), issuer.pem()).expect("a file");
         Self { issuer, folder }
@@ -33,7 +36,10 @@ impl Authority {
     /// Where a client's certificate and key are, signed by it.
     pub(crate) fn client(&self) -> (PathBuf, PathBuf) {
         let (certificate, key) = self.sign("client.test", ExtendedKeyUsagePurpose::ClientAuth);
-        let files = (self.folder.path().join("client.crt"), self.folder.path().join("client.key"));
+        let files = (
+            self.folder.path().join("client.crt"),
+            self.folder.path().join("client.key"),
+        );
         std::fs::write(&files.0, certificate.pem()).expect("a file");
         std::fs::write(&files.1, key.serialize_pem()).expect("a file");
         files
@@ -49,19 +55,27 @@ impl Authority {
         let builder = if asks {
             let mut roots = RootCertStore::empty();
             roots.add(self.issuer.der().clone()).expect("a root");
-            let verifier = WebPkiClientVerifier::builder_with_provider(Arc::new(roots), provider).build();
+            let verifier =
+                WebPkiClientVerifier::builder_with_provider(Arc::new(roots), provider).build();
             builder.with_client_cert_verifier(verifier.expect("a verifier"))
         } else {
             builder.with_no_client_auth()
         };
         let key = PrivateKeyDer::try_from(key.serialize_der()).expect("a key");
-        Arc::new(builder.with_single_cert(vec![certificate.der().clone()], key).expect("a certificate"))
+        Arc::new(
+            builder
+                .with_single_cert(vec![certificate.der().clone()], key)
+                .expect("a certificate"),
+        )
     }
 
     /// Where a server's certificate and key for `name` are, in files that are called `file`.
     pub(crate) fn files(&self, file: &str, name: &str) -> (PathBuf, PathBuf) {
         let (certificate, key) = self.sign(name, ExtendedKeyUsagePurpose::ServerAuth);
-        let files = (self.folder.path().join(format!("{file}.crt")), self.folder.path().join(format!("{file}.key")));
+        let files = (
+            self.folder.path().join(format!("{file}.crt")),
+            self.folder.path().join(format!("{file}.key")),
+        );
         std::fs::write(&files.0, certificate.pem()).expect("a file");
         std::fs::write(&files.1, key.serialize_pem()).expect("a file");
         files
@@ -78,6 +92,9 @@ impl Authority {
         let key = KeyPair::generate().expect("a key");
         let mut params = CertificateParams::new(vec![name.to_owned()]).expect("a certificate");
         params.extended_key_usages.push(usage);
-        (params.signed_by(&key, &self.issuer).expect("a certificate"), key)
+        (
+            params.signed_by(&key, &self.issuer).expect("a certificate"),
+            key,
+        )
     }
 }

@@ -3,8 +3,8 @@
 use super::client::{ask, get};
 use super::far::{self, Far, answer};
 use super::frames::{
-    CANCEL, CONTINUATION, DATA, END_HEADERS, END_STREAM, GOAWAY, HEADERS, INTERNAL_ERROR, NO_ERROR, NONE, PUSH_PROMISE,
-    RST_STREAM, WHOLE, block, frame, request,
+    CANCEL, CONTINUATION, DATA, END_HEADERS, END_STREAM, GOAWAY, HEADERS, INTERNAL_ERROR, NO_ERROR,
+    NONE, PUSH_PROMISE, RST_STREAM, WHOLE, block, frame, request,
 };
 use super::wire::{End, Wire};
 use crate::harness::{Connection, Reply, Stand, eventually, send};
@@ -17,17 +17,28 @@ type LastFrame = fn(u32) -> Vec<u8>;
 #[test]
 fn answer_that_breaks_off_breaks_off_towards_every_client() {
     let ends: [(&str, LastFrame); 5] = [
-        ("a reset", |stream| frame(RST_STREAM, NONE, stream, INTERNAL_ERROR.to_be_bytes())),
-        ("a reset that is no error", |stream| frame(RST_STREAM, NONE, stream, NO_ERROR.to_be_bytes())),
-        ("a cancellation", |stream| frame(RST_STREAM, NONE, stream, CANCEL.to_be_bytes())),
+        ("a reset", |stream| {
+            frame(RST_STREAM, NONE, stream, INTERNAL_ERROR.to_be_bytes())
+        }),
+        ("a reset that is no error", |stream| {
+            frame(RST_STREAM, NONE, stream, NO_ERROR.to_be_bytes())
+        }),
+        ("a cancellation", |stream| {
+            frame(RST_STREAM, NONE, stream, CANCEL.to_be_bytes())
+        }),
         ("a connection error", |_| frame(DATA, NONE, 0, b"x")),
-        ("a goodbye that leaves it out", |_| frame(GOAWAY, NONE, 0, [0; 8])),
+        ("a goodbye that leaves it out", |_| {
+            frame(GOAWAY, NONE, 0, [0; 8])
+        }),
     ];
     for (what, end) in ends {
         for length in [&[][..], &[("content-length", "10")]] {
             let head = [&[0x88][..], &block(length)].concat();
             let far = Far::start(&[], move |wire, call| {
-                let begun = [frame(HEADERS, END_HEADERS, call.stream, &head), frame(DATA, NONE, call.stream, b"hello")];
+                let begun = [
+                    frame(HEADERS, END_HEADERS, call.stream, &head),
+                    frame(DATA, NONE, call.stream, b"hello"),
+                ];
                 wire.try_write([begun.concat(), end(call.stream)].concat());
             });
             let stand = far::stand("", &far, "", "public = true");
@@ -35,9 +46,15 @@ fn answer_that_breaks_off_breaks_off_towards_every_client() {
             connection.write(GET);
             // What breaks at once may break before its head is written, and is then no answer at all.
             let answered = connection.try_read(false);
-            assert!(answered.is_none_or(|answer| answer.status == 502 || !answer.complete), "{what} {length:?}");
+            assert!(
+                answered.is_none_or(|answer| answer.status == 502 || !answer.complete),
+                "{what} {length:?}"
+            );
             let told = Wire::open(stand.address, &[]).ask(&request("GET", "/x"));
-            assert!(told.status == Some(502) || matches!(told.end, Some(End::Reset(_))), "{what} {length:?}: {told:?}");
+            assert!(
+                told.status == Some(502) || matches!(told.end, Some(End::Reset(_))),
+                "{what} {length:?}: {told:?}"
+            );
         }
     }
 }
@@ -52,11 +69,17 @@ fn answer_shorter_or_longer_than_it_said_breaks_off() {
         });
         let stand = far::stand("", &far, "", "public = true");
         let told = Wire::open(stand.address, &[]).ask(&request("GET", "/x"));
-        assert!(told.status == Some(502) || matches!(told.end, Some(End::Reset(_))), "{body:?}: {told:?}");
+        assert!(
+            told.status == Some(502) || matches!(told.end, Some(End::Reset(_))),
+            "{body:?}: {told:?}"
+        );
         let mut connection = Connection::open(stand.address);
         connection.write(GET);
         let answered = connection.try_read(false);
-        assert!(answered.is_none_or(|answer| answer.status == 502 || !answer.complete), "{body:?}");
+        assert!(
+            answered.is_none_or(|answer| answer.status == 502 || !answer.complete),
+            "{body:?}"
+        );
     }
 }
 
@@ -71,12 +94,18 @@ fn answer_that_is_whole_before_its_upload_arrives_whole_though_the_upload_is_ref
     let mut connection = Connection::open(stand.address);
     connection.write("POST /x HTTP/1.1\r\nHost: a\r\nContent-Length: 1000000\r\n\r\nhello");
     let answered = connection.read(false);
-    assert_eq!((answered.status, answered.text(), answered.complete), (200, "enough".to_owned(), true));
+    assert_eq!(
+        (answered.status, answered.text(), answered.complete),
+        (200, "enough".to_owned(), true)
+    );
     let mut wire = Wire::open(stand.address, &[]);
     let stream = wire.begin_request(END_HEADERS, &request("POST", "/x"));
     wire.write(frame(DATA, NONE, stream, b"hello"));
     let told = wire.answer(stream);
-    assert_eq!((told.status, told.end, &*told.body), (Some(200), Some(End::Whole), &b"enough"[..]));
+    assert_eq!(
+        (told.status, told.end, &*told.body),
+        (Some(200), Some(End::Whole), &b"enough"[..])
+    );
     assert_eq!(far.closed(), 0, "the connection goes on");
 }
 
@@ -86,10 +115,22 @@ fn answer_with_a_flood_of_headers_is_a_502() {
     let many = block(&[("x", "y")]).repeat(2000);
     // A status, twenty pieces and an end.
     let pieces = |piece: &Vec<u8>| {
-        let (first, last) = ((HEADERS, END_STREAM, vec![0x88]), (CONTINUATION, END_HEADERS, Vec::new()));
-        [vec![first], vec![(CONTINUATION, NONE, piece.clone()); 20], vec![last]].concat()
+        let (first, last) = (
+            (HEADERS, END_STREAM, vec![0x88]),
+            (CONTINUATION, END_HEADERS, Vec::new()),
+        );
+        [
+            vec![first],
+            vec![(CONTINUATION, NONE, piece.clone()); 20],
+            vec![last],
+        ]
+        .concat()
     };
-    let endless = [vec![(HEADERS, END_STREAM, vec![0x88])], vec![(CONTINUATION, NONE, Vec::new()); 500]].concat();
+    let endless = [
+        vec![(HEADERS, END_STREAM, vec![0x88])],
+        vec![(CONTINUATION, NONE, Vec::new()); 500],
+    ]
+    .concat();
     for (what, frames) in [
         ("long fields", pieces(&long)),
         ("many fields", pieces(&many)),
@@ -108,7 +149,11 @@ fn answer_with_a_flood_of_headers_is_a_502() {
         });
         let stand = far::stand("", &far, "retries = 0", "public = true");
         let answered = send(stand.address, GET);
-        assert_eq!((answered.status, answered.challenge()), (502, None), "{what}");
+        assert_eq!(
+            (answered.status, answered.challenge()),
+            (502, None),
+            "{what}"
+        );
         assert_eq!(send(stand.address, GET).status, 200, "after {what}");
     }
 }
@@ -117,13 +162,21 @@ fn answer_with_a_flood_of_headers_is_a_502() {
 fn interim_answers_and_pushes_of_an_upstream_do_no_harm() {
     let far = Far::start(&[], |wire, call| {
         // 103, twice, and then the answer.
-        let interim = frame(HEADERS, END_HEADERS, call.stream, block(&[(":status", "103"), ("link", "</x>")]));
+        let interim = frame(
+            HEADERS,
+            END_HEADERS,
+            call.stream,
+            block(&[(":status", "103"), ("link", "</x>")]),
+        );
         wire.try_write([interim.repeat(2), answer(call.stream, b"hello")].concat());
     });
     let stand = far::stand("", &far, "", "public = true");
     let mut connection = Connection::open(stand.address);
     let answered = connection.ask(GET);
-    assert_eq!((answered.status, answered.text()), (200, "hello".to_owned()));
+    assert_eq!(
+        (answered.status, answered.text()),
+        (200, "hello".to_owned())
+    );
     let told = Wire::open(stand.address, &[]).ask(&request("GET", "/x"));
     assert_eq!((told.status, &*told.body), (Some(200), &b"hello"[..]));
 
@@ -131,7 +184,11 @@ fn interim_answers_and_pushes_of_an_upstream_do_no_harm() {
     let far = Far::start(&[], |wire, call| {
         let promised = [&2_u32.to_be_bytes()[..], &block(&request("GET", "/other"))].concat();
         wire.try_write(
-            [frame(PUSH_PROMISE, END_HEADERS, call.stream, promised), answer(call.stream, b"hello")].concat(),
+            [
+                frame(PUSH_PROMISE, END_HEADERS, call.stream, promised),
+                answer(call.stream, b"hello"),
+            ]
+            .concat(),
         );
     });
     let stand = far::stand("", &far, "retries = 0", "public = true");
@@ -152,15 +209,28 @@ fn date_follows_the_wall_clock_forward_and_back_over_either_version() {
         stand.at(seconds);
         // Forwarded, and a response of our own.
         for path in ["/x", "/nowhere"] {
-            assert_eq!(kept.ask(request(path)).header("date"), Some(date), "{path} over HTTP/1.1");
-            assert_eq!(ask(stand.address, get(path, None), b"", None).header("date"), Some(date), "{path} over HTTP/2");
+            assert_eq!(
+                kept.ask(request(path)).header("date"),
+                Some(date),
+                "{path} over HTTP/1.1"
+            );
+            assert_eq!(
+                ask(stand.address, get(path, None), b"", None).header("date"),
+                Some(date),
+                "{path} over HTTP/2"
+            );
         }
     }
     // The upstream's own date is the older one, and it stays.
     let date = "Fri, 01 Jan 2027 00:00:00 GMT";
-    stand.upstream.script(move |_| Reply::answer(200, &[("Date", date)], ""));
+    stand
+        .upstream
+        .script(move |_| Reply::answer(200, &[("Date", date)], ""));
     assert_eq!(kept.ask(request("/x")).header("date"), Some(date));
-    assert_eq!(ask(stand.address, get("/x", None), b"", None).header("date"), Some(date));
+    assert_eq!(
+        ask(stand.address, get("/x", None), b"", None).header("date"),
+        Some(date)
+    );
 }
 
 #[test]
@@ -175,12 +245,17 @@ fn switching_protocols_over_http2_is_a_broken_answer_and_no_client_sees_it() {
     });
     let stand = far::stand("", &far, "", "public = true");
     let mut connection = Connection::open(stand.address);
-    connection.write("GET /x HTTP/1.1\r\nHost: a\r\nConnection: upgrade\r\nUpgrade: websocket\r\n\r\n");
+    connection
+        .write("GET /x HTTP/1.1\r\nHost: a\r\nConnection: upgrade\r\nUpgrade: websocket\r\n\r\n");
     // The first head of all, interim or not.
     assert_eq!(connection.try_read(false).expect("a response").status, 502);
     eventually("the stream is reset", || far.resets() == 1);
     assert_eq!(connection.ask(GET).status, 200);
-    assert_eq!((far.connections(), far.calls().len()), (1, 2), "a stream error, and no retry");
+    assert_eq!(
+        (far.connections(), far.calls().len()),
+        (1, 2),
+        "a stream error, and no retry"
+    );
 }
 
 #[test]
@@ -209,7 +284,11 @@ fn response_with_a_pseudo_field_of_a_request_is_a_502_and_a_stream_error() {
 
 #[test]
 fn trailers_of_a_response_with_a_pseudo_field_break_it_off() {
-    for fields in [&[(":path", "/x")][..], &[(":status", "200")], &[("x-sum", "1"), (":path", "/x")]] {
+    for fields in [
+        &[(":path", "/x")][..],
+        &[(":status", "200")],
+        &[("x-sum", "1"), (":path", "/x")],
+    ] {
         let trailers = block(fields);
         let far = Far::start(&[], move |wire, call| {
             let head = frame(HEADERS, END_HEADERS, call.stream, [0x88]);
@@ -218,20 +297,39 @@ fn trailers_of_a_response_with_a_pseudo_field_break_it_off() {
         });
         let stand = far::stand("", &far, "retries = 0", "public = true");
         let over_http1 = send(stand.address, GET);
-        assert!(over_http1.status == 502 || !over_http1.complete, "{fields:?}: {over_http1:?}");
+        assert!(
+            over_http1.status == 502 || !over_http1.complete,
+            "{fields:?}: {over_http1:?}"
+        );
         let told = Wire::open(stand.address, &[]).ask(&request("GET", "/x"));
-        assert!(told.status == Some(502) || told.end == Some(End::Reset(INTERNAL_ERROR)), "{fields:?}: {told:?}");
+        assert!(
+            told.status == Some(502) || told.end == Some(End::Reset(INTERNAL_ERROR)),
+            "{fields:?}: {told:?}"
+        );
     }
     // And those without go through, interim responses before them.
     let far = Far::start(&[], |wire, call| {
-        let interim = frame(HEADERS, END_HEADERS, call.stream, block(&[(":status", "103")]));
-        let head = frame(HEADERS, END_HEADERS, call.stream, block(&[(":status", "200"), ("trailer", "x-sum")]));
+        let interim = frame(
+            HEADERS,
+            END_HEADERS,
+            call.stream,
+            block(&[(":status", "103")]),
+        );
+        let head = frame(
+            HEADERS,
+            END_HEADERS,
+            call.stream,
+            block(&[(":status", "200"), ("trailer", "x-sum")]),
+        );
         let rest = frame(DATA, NONE, call.stream, b"hello");
         let trailers = frame(HEADERS, WHOLE, call.stream, block(&[("x-sum", "1")]));
         wire.try_write([interim, head, rest, trailers].concat());
     });
     let stand = far::stand("", &far, "", "public = true");
     let whole = ask(stand.address, get("/x", None), b"", None);
-    assert_eq!((whole.status.as_u16(), &*whole.body, whole.error.is_none()), (200, &b"hello"[..], true));
+    assert_eq!(
+        (whole.status.as_u16(), &*whole.body, whole.error.is_none()),
+        (200, &b"hello"[..], true)
+    );
     assert_eq!(whole.trailers.expect("trailers")["x-sum"], "1");
 }

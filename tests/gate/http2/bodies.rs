@@ -9,7 +9,8 @@ use http::{HeaderMap, HeaderValue, Request};
 use super::client;
 use super::far;
 use super::frames::{
-    DATA, END_HEADERS, END_STREAM, HEADERS, NONE, PADDED, PROTOCOL_ERROR, WHOLE, block, frame, request,
+    DATA, END_HEADERS, END_STREAM, HEADERS, NONE, PADDED, PROTOCOL_ERROR, WHOLE, block, frame,
+    request,
 };
 use super::wire::{End, Told, Wire};
 use crate::harness::{Gateway, PATIENCE, Stand};
@@ -21,7 +22,11 @@ fn upload(stand: &Stand, fields: &[(&str, &str)], pieces: &[&[u8]]) -> Told {
     let mut wire = Wire::open(stand.address, &[]);
     let stream = wire.begin_request(END_HEADERS, &[&request("POST", "/x")[..], fields].concat());
     for (place, piece) in pieces.iter().enumerate() {
-        let flags = if place + 1 == pieces.len() { END_STREAM } else { NONE };
+        let flags = if place + 1 == pieces.len() {
+            END_STREAM
+        } else {
+            NONE
+        };
         wire.try_write(frame(DATA, flags, stream, piece));
     }
     wire.answer(stream)
@@ -31,18 +36,35 @@ fn upload(stand: &Stand, fields: &[(&str, &str)], pieces: &[&[u8]]) -> Told {
 fn body_arrives_with_the_one_framing_that_its_head_told() {
     let stand = Stand::routes(ROUTES);
     for (fields, pieces, length, coding) in [
-        (&[][..], &[&b"hel"[..], b"", b"lo"][..], &[][..], &["chunked"][..]),
-        (&[("content-length", "5")], &[b"hel", b"", b"lo", b""], &["5"], &[]),
+        (
+            &[][..],
+            &[&b"hel"[..], b"", b"lo"][..],
+            &[][..],
+            &["chunked"][..],
+        ),
+        (
+            &[("content-length", "5")],
+            &[b"hel", b"", b"lo", b""],
+            &["5"],
+            &[],
+        ),
         (&[("content-length", "0005")], &[b"hello"], &["5"], &[]),
         (&[], &[b""], &[], &["chunked"]),
         (&[("content-length", "0")], &[b""], &["0"], &[]),
     ] {
         let told = upload(&stand, fields, pieces);
-        assert_eq!((told.status, told.end), (Some(200), Some(End::Whole)), "{fields:?} {pieces:?}");
+        assert_eq!(
+            (told.status, told.end),
+            (Some(200), Some(End::Whole)),
+            "{fields:?} {pieces:?}"
+        );
         let received = stand.last();
         assert_eq!(received.body, pieces.concat());
         assert_eq!(
-            (received.header("content-length"), received.header("transfer-encoding")),
+            (
+                received.header("content-length"),
+                received.header("transfer-encoding")
+            ),
             (length.to_vec(), coding.to_vec())
         );
     }
@@ -52,16 +74,28 @@ fn body_arrives_with_the_one_framing_that_its_head_told() {
     wire.write(frame(DATA, END_STREAM, stream, b"hello"));
     assert_eq!(wire.answer(stream).status, Some(200));
     let received = stand.last();
-    assert_eq!((received.header("transfer-encoding"), &*received.body), (vec!["chunked"], &b"hello"[..]));
+    assert_eq!(
+        (received.header("transfer-encoding"), &*received.body),
+        (vec!["chunked"], &b"hello"[..])
+    );
     // Padding is no part of it (RFC 9113 §6.1).
     let mut wire = Wire::open(stand.address, &[]);
-    let stream = wire.begin_request(END_HEADERS, &[&request("POST", "/x")[..], &[("content-length", "5")]].concat());
+    let stream = wire.begin_request(
+        END_HEADERS,
+        &[&request("POST", "/x")[..], &[("content-length", "5")]].concat(),
+    );
     wire.write(frame(DATA, END_STREAM | PADDED, stream, b"\x03hello\0\0\0"));
-    assert_eq!((wire.answer(stream).status, stand.last().body), (Some(200), b"hello".to_vec()));
+    assert_eq!(
+        (wire.answer(stream).status, stand.last().body),
+        (Some(200), b"hello".to_vec())
+    );
     // No body, and none that is announced.
     assert_eq!(wire.ask(&request("GET", "/x")).status, Some(200));
     let received = stand.last();
-    assert!(received.header("content-length").is_empty() && received.header("transfer-encoding").is_empty());
+    assert!(
+        received.header("content-length").is_empty()
+            && received.header("transfer-encoding").is_empty()
+    );
 }
 
 #[test]
@@ -77,20 +111,43 @@ fn r40_length_that_is_not_the_bodys_never_reaches_the_upstream_as_a_whole_reques
         ("18446744073709551615", &[b"hello"]),
     ] {
         let told = upload(&stand, &[("content-length", length)], pieces);
-        assert_eq!((told.status, told.end), (None, Some(End::Reset(PROTOCOL_ERROR))), "{length}: {pieces:?}");
+        assert_eq!(
+            (told.status, told.end),
+            (None, Some(End::Reset(PROTOCOL_ERROR))),
+            "{length}: {pieces:?}"
+        );
     }
-    for length in ["+5", "-5", "5 5", "5,5", "5, 5", " 5", "5 ", "0x5", "", "18446744073709551616", "5\t"] {
+    for length in [
+        "+5",
+        "-5",
+        "5 5",
+        "5,5",
+        "5, 5",
+        " 5",
+        "5 ",
+        "0x5",
+        "",
+        "18446744073709551616",
+        "5\t",
+    ] {
         let told = upload(&stand, &[("content-length", length)], &[b"hello"]);
         assert!(told.is_refusal(), "{length:?}: {told:?}");
     }
     for twice in [["5", "5"], ["5", "6"], ["6", "5"]] {
-        let told = upload(&stand, &twice.map(|length| ("content-length", length)), &[b"hello"]);
+        let told = upload(
+            &stand,
+            &twice.map(|length| ("content-length", length)),
+            &[b"hello"],
+        );
         assert!(told.is_refusal(), "{twice:?}: {told:?}");
     }
     // A body that is announced on a head that is the whole message.
     let mut wire = Wire::open(stand.address, &[]);
     let told = wire.ask(&[&request("POST", "/x")[..], &[("content-length", "5")]].concat());
-    assert_eq!((told.status, told.end), (None, Some(End::Reset(PROTOCOL_ERROR))));
+    assert_eq!(
+        (told.status, told.end),
+        (None, Some(End::Reset(PROTOCOL_ERROR)))
+    );
     assert_eq!(stand.hits(), 0);
 }
 
@@ -112,11 +169,24 @@ fn trailers_arrive_but_those_that_a_gateway_sets_or_a_message_is_read_by() {
     let declared: Vec<&str> = sent.iter().map(|(name, _)| *name).collect();
     let declared = declared.join(", ");
     let mut wire = Wire::open(stand.address, &[]);
-    let stream = wire.begin_request(END_HEADERS, &[&request("POST", "/x")[..], &[("trailer", &*declared)]].concat());
-    wire.write([frame(DATA, NONE, stream, b"hello"), frame(HEADERS, WHOLE, stream, block(&sent))].concat());
+    let stream = wire.begin_request(
+        END_HEADERS,
+        &[&request("POST", "/x")[..], &[("trailer", &*declared)]].concat(),
+    );
+    wire.write(
+        [
+            frame(DATA, NONE, stream, b"hello"),
+            frame(HEADERS, WHOLE, stream, block(&sent)),
+        ]
+        .concat(),
+    );
     assert_eq!(wire.answer(stream).status, Some(200));
     let received = stand.last();
-    let trailers: Vec<_> = received.headers.iter().filter(|(name, _)| name.starts_with("trailer ")).collect();
+    let trailers: Vec<_> = received
+        .headers
+        .iter()
+        .filter(|(name, _)| name.starts_with("trailer "))
+        .collect();
     assert_eq!(trailers, [&("trailer x-sum".to_owned(), "7".to_owned())]);
     assert_eq!(received.body, b"hello");
 
@@ -127,12 +197,20 @@ fn trailers_arrive_but_those_that_a_gateway_sets_or_a_message_is_read_by() {
     for (name, value) in sent {
         trailers.insert(name, HeaderValue::from_static(value));
     }
-    let request = Request::post("http://api.test/x").body(()).expect("a request");
+    let request = Request::post("http://api.test/x")
+        .body(())
+        .expect("a request");
     let answer = client::ask(gateway.address, request, b"hello", Some(trailers));
-    assert_eq!((&*answer.body, answer.error.is_some()), (&b"told"[..], false));
+    assert_eq!(
+        (&*answer.body, answer.error.is_some()),
+        (&b"told"[..], false)
+    );
     assert_eq!(answer.trailers.expect("trailers")["x-told"], "yes");
     let trailers = told.recv_timeout(PATIENCE).expect("trailers");
-    assert_eq!((trailers.len(), &trailers["x-sum"]), (1, &HeaderValue::from_static("7")));
+    assert_eq!(
+        (trailers.len(), &trailers["x-sum"]),
+        (1, &HeaderValue::from_static("7"))
+    );
 }
 
 fn http2_gateway(upstream: SocketAddr) -> Gateway {
@@ -157,9 +235,14 @@ fn trailing_upstream() -> (SocketAddr, Receiver<HeaderMap>) {
                 tokio::spawn(async move {
                     while let Some(Ok(_)) = request.body_mut().data().await {}
                     let trailers = request.body_mut().trailers().await.expect("an end");
-                    tell.send(trailers.unwrap_or_default()).expect("somebody listens");
-                    let mut stream = respond.send_response(http::Response::new(()), false).expect("an open stream");
-                    stream.send_data("told".into(), false).expect("an open stream");
+                    tell.send(trailers.unwrap_or_default())
+                        .expect("somebody listens");
+                    let mut stream = respond
+                        .send_response(http::Response::new(()), false)
+                        .expect("an open stream");
+                    stream
+                        .send_data("told".into(), false)
+                        .expect("an open stream");
                     let trailers = HeaderMap::from_iter([(
                         http::HeaderName::from_static("x-told"),
                         HeaderValue::from_static("yes"),

@@ -38,23 +38,37 @@ pub(super) fn get(path: &str, token: Option<&str>) -> Request<()> {
 }
 
 /// Sends a request on a connection of its own, and this body if it is not empty.
-pub(super) fn ask(address: SocketAddr, request: Request<()>, body: &[u8], trailers: Option<HeaderMap>) -> Answer {
+pub(super) fn ask(
+    address: SocketAddr,
+    request: Request<()>,
+    body: &[u8],
+    trailers: Option<HeaderMap>,
+) -> Answer {
     block_on(async {
-        let socket = tokio::net::TcpStream::connect(address).await.expect("somebody listens");
+        let socket = tokio::net::TcpStream::connect(address)
+            .await
+            .expect("somebody listens");
         let (sender, connection) = h2::client::handshake(socket).await.expect("a connection");
         tokio::spawn(connection);
         let mut sender = sender.ready().await.expect("room for a stream");
         let is_whole = body.is_empty() && trailers.is_none();
         let (answer, mut stream) = sender.send_request(request, is_whole).expect("a request");
         if !is_whole {
-            stream.send_data(Bytes::copy_from_slice(body), trailers.is_none()).expect("an open stream");
+            stream
+                .send_data(Bytes::copy_from_slice(body), trailers.is_none())
+                .expect("an open stream");
         }
         if let Some(trailers) = trailers {
             stream.send_trailers(trailers).expect("an open stream");
         }
         let (head, mut incoming) = answer.await.expect("an answer").into_parts();
-        let mut answer =
-            Answer { status: head.status, headers: head.headers, body: Vec::new(), trailers: None, error: None };
+        let mut answer = Answer {
+            status: head.status,
+            headers: head.headers,
+            body: Vec::new(),
+            trailers: None,
+            error: None,
+        };
         while let Some(data) = incoming.data().await {
             match data {
                 Ok(data) => {
@@ -77,6 +91,13 @@ pub(super) fn ask(address: SocketAddr, request: Request<()>, body: &[u8], traile
 
 /// Runs a client to its end.
 pub(super) fn block_on<T>(client: impl Future<Output = T>) -> T {
-    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().expect("a runtime");
-    runtime.block_on(async { tokio::time::timeout(PATIENCE, client).await.expect("an end") })
+    let runtime = tokio::runtime::Builder::new_current_thread()
+        .enable_all()
+        .build()
+        .expect("a runtime");
+    runtime.block_on(async {
+        tokio::time::timeout(PATIENCE, client)
+            .await
+            .expect("an end")
+    })
 }

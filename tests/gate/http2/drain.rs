@@ -29,15 +29,24 @@ fn request_under_way_is_finished_and_its_client_told_to_go() {
     let mut wire = Wire::open(stand.address, &[]);
     let stream = wire.begin_request(WHOLE, &request("GET", "/x"));
     eventually("the upstream has it", || stand.hits() == 1);
-    let Stand { gateway, upstream, .. } = stand;
+    let Stand {
+        gateway, upstream, ..
+    } = stand;
     gateway.begin_drain();
     assert!(wire.until(|wire| !wire.goaways.is_empty()));
     assert_eq!(wire.told(stream).end, None);
     release.send(()).expect("somebody waits");
     let told = wire.answer(stream);
-    assert_eq!((told.status, told.end, &*told.body), (Some(200), Some(End::Whole), &b"late"[..]));
+    assert_eq!(
+        (told.status, told.end, &*told.body),
+        (Some(200), Some(End::Whole), &b"late"[..])
+    );
     assert!(wire.is_closed());
-    assert!(wire.goaways.iter().all(|code| *code == NO_ERROR), "{:?}", wire.goaways);
+    assert!(
+        wire.goaways.iter().all(|code| *code == NO_ERROR),
+        "{:?}",
+        wire.goaways
+    );
     drop(upstream);
 }
 
@@ -48,12 +57,17 @@ fn upload_under_way_is_finished() {
     let stream = wire.begin_request(END_HEADERS, &request("POST", "/x"));
     wire.write(frame(DATA, 0, stream, b"hel"));
     assert!(wire.ping());
-    let Stand { gateway, upstream, .. } = stand;
+    let Stand {
+        gateway, upstream, ..
+    } = stand;
     gateway.begin_drain();
     assert!(wire.until(|wire| !wire.goaways.is_empty()));
     wire.write(frame(DATA, END_STREAM, stream, b"lo"));
     assert_eq!(wire.answer(stream).status, Some(200));
-    assert_eq!(upstream.received().pop().expect("the upload").body, b"hello");
+    assert_eq!(
+        upstream.received().pop().expect("the upload").body,
+        b"hello"
+    );
     assert!(wire.is_closed());
 }
 
@@ -63,7 +77,9 @@ fn request_that_crosses_the_goodbye_is_served_and_later_ones_are_not() {
     let mut wire = Wire::open(stand.address, &[]);
     let first = wire.begin_request(WHOLE, &request("GET", "/x"));
     eventually("the upstream has it", || stand.hits() == 1);
-    let Stand { gateway, upstream, .. } = stand;
+    let Stand {
+        gateway, upstream, ..
+    } = stand;
     // A client that has not heard of it yet.
     wire.answers = false;
     gateway.begin_drain();
@@ -79,13 +95,25 @@ fn request_that_crosses_the_goodbye_is_served_and_later_ones_are_not() {
     wire.acknowledge();
     let later = wire.begin_request(WHOLE, &request("GET", "/later"));
     assert_eq!(wire.answer(later).end, Some(End::Gone));
-    assert!(upstream.received().iter().all(|received| received.target != "/later"));
+    assert!(
+        upstream
+            .received()
+            .iter()
+            .all(|received| received.target != "/later")
+    );
 }
 
 #[test]
 fn idle_clients_go_at_once() {
-    let far = Far::start(&[], |wire, call| _ = wire.try_write(answer(call.stream, b"hello")));
-    let stand = far::stand("[server]\nheader_timeout = \"300ms\"\n", &far, "", "public = true");
+    let far = Far::start(&[], |wire, call| {
+        _ = wire.try_write(answer(call.stream, b"hello"))
+    });
+    let stand = far::stand(
+        "[server]\nheader_timeout = \"300ms\"\n",
+        &far,
+        "",
+        "public = true",
+    );
     let mut idle = Wire::open(stand.address, &[]);
     assert_eq!(idle.ask(&request("GET", "/x")).status, Some(200));
     let mut halfway = Wire::over(connect(stand.address));
@@ -98,6 +126,10 @@ fn idle_clients_go_at_once() {
     drop(stand);
     assert!(idle.is_closed() && !idle.goaways.is_empty());
     assert!(halfway.is_closed() && silent.is_closed());
-    assert!(began.elapsed() < Duration::from_secs(5), "{:?}", began.elapsed());
+    assert!(
+        began.elapsed() < Duration::from_secs(5),
+        "{:?}",
+        began.elapsed()
+    );
     eventually("the upstream's connection is closed", || far.closed() == 1);
 }

@@ -67,10 +67,15 @@ impl Far {
                 if served.stopped.load(Ordering::SeqCst) {
                     return;
                 }
-                let (Ok(socket), shared, serve) = (socket, Arc::clone(&served), Arc::clone(&serve)) else { continue };
+                let (Ok(socket), shared, serve) = (socket, Arc::clone(&served), Arc::clone(&serve))
+                else {
+                    continue;
+                };
                 socket.set_nodelay(true).expect("an open socket");
                 socket.set_read_timeout(Some(PATIENCE)).expect("a time-out");
-                socket.set_write_timeout(Some(PATIENCE)).expect("a time-out");
+                socket
+                    .set_write_timeout(Some(PATIENCE))
+                    .expect("a time-out");
                 let connection = shared.connections.fetch_add(1, Ordering::SeqCst) + 1;
                 let wire = match &tls {
                     None => Wire::over(socket),
@@ -112,25 +117,33 @@ impl Far {
 }
 
 impl Shared {
-    fn serve(&self, mut wire: Wire, connection: usize, values: &[(u16, u32)], serve: &dyn Fn(&mut Wire, Call)) {
+    fn serve(
+        &self,
+        mut wire: Wire,
+        connection: usize,
+        values: &[(u16, u32)],
+        serve: &dyn Fn(&mut Wire, Call),
+    ) {
         if wire.welcome(values) {
             while let Some(frame) = wire.read() {
                 let ends = frame.flags & END_STREAM != 0;
                 match frame.kind {
                     HEADERS
-                        if self
-                            .calls
-                            .lock()
-                            .expect("no panic")
-                            .iter()
-                            .any(|call| (call.connection, call.stream) == (connection, frame.stream)) =>
+                        if self.calls.lock().expect("no panic").iter().any(|call| {
+                            (call.connection, call.stream) == (connection, frame.stream)
+                        }) =>
                     {
                         _ = self.bodies.fetch_add(1, Ordering::SeqCst);
                     }
                     HEADERS => {
                         let call = {
                             let mut calls = self.calls.lock().expect("no panic");
-                            let call = Call { connection, stream: frame.stream, earlier: calls.len(), is_whole: ends };
+                            let call = Call {
+                                connection,
+                                stream: frame.stream,
+                                earlier: calls.len(),
+                                is_whole: ends,
+                            };
                             calls.push(call);
                             call
                         };
@@ -160,7 +173,11 @@ pub(super) fn answer(stream: u32, body: &[u8]) -> Vec<u8> {
     if body.is_empty() {
         return frame(HEADERS, WHOLE, stream, [0x88]);
     }
-    [frame(HEADERS, END_HEADERS, stream, [0x88]), frame(DATA, END_STREAM, stream, body)].concat()
+    [
+        frame(HEADERS, END_HEADERS, stream, [0x88]),
+        frame(DATA, END_STREAM, stream, body),
+    ]
+    .concat()
 }
 
 /// A stand whose route `/{*rest}` leads to `far`: what stands in front, and in the upstream's and the route's tables.

@@ -8,8 +8,9 @@ use std::time::{Duration, Instant};
 
 use super::far::{self, Far};
 use super::frames::{
-    ACK, CANCEL, CONTINUATION, DATA, END_HEADERS, HEADERS, INITIAL_WINDOW_SIZE, LARGEST_WINDOW, NONE, PADDED, PING,
-    PRIORITY, PUSH_PROMISE, RST_STREAM, SETTINGS, WHOLE, WINDOW_UPDATE, block, frame, request, settings,
+    ACK, CANCEL, CONTINUATION, DATA, END_HEADERS, HEADERS, INITIAL_WINDOW_SIZE, LARGEST_WINDOW,
+    NONE, PADDED, PING, PRIORITY, PUSH_PROMISE, RST_STREAM, SETTINGS, WHOLE, WINDOW_UPDATE, block,
+    frame, request, settings,
 };
 use super::wire::Wire;
 use crate::harness::{Connection, Stand, eventually};
@@ -25,7 +26,10 @@ fn ones() -> [u8; 4] {
 /// Lets a client flood the gateway beside one who does not. The first ends cut off, and the other is served.
 fn ends_cut_off(what: &str, stand: &Stand, flood: impl FnOnce(&mut Wire) + Send) {
     let mut neighbour = Connection::open(stand.address);
-    let get = format!("GET /_ready HTTP/1.1\r\nHost: a\r\nAuthorization: Bearer {}\r\n\r\n", stand.token(""));
+    let get = format!(
+        "GET /_ready HTTP/1.1\r\nHost: a\r\nAuthorization: Bearer {}\r\n\r\n",
+        stand.token("")
+    );
     assert_eq!(neighbour.ask(&get).status, 200);
     // How fast that is without a flood: a busy machine takes its time either way.
     let alone = Instant::now();
@@ -45,7 +49,11 @@ fn ends_cut_off(what: &str, stand: &Stand, flood: impl FnOnce(&mut Wire) + Send)
             assert_eq!(neighbour.ask(&get).status, 200, "{what}");
         }
         let bound = Duration::from_secs(5) + 50 * alone;
-        assert!(began.elapsed() < bound, "{what}: {:?} for 50 after {alone:?} for 10", began.elapsed());
+        assert!(
+            began.elapsed() < bound,
+            "{what}: {:?} for 50 after {alone:?} for 10",
+            began.elapsed()
+        );
     });
 }
 
@@ -54,7 +62,10 @@ fn frames_that_carry_nothing_end_the_connection() {
     let stand = Stand::routes(ROUTES);
     for (what, frame) in [
         ("SETTINGS", settings(&[])),
-        ("SETTINGS that acknowledge nothing", frame(SETTINGS, ACK, 0, [])),
+        (
+            "SETTINGS that acknowledge nothing",
+            frame(SETTINGS, ACK, 0, []),
+        ),
         ("PING", frame(PING, NONE, 0, [7; 8])),
         ("PING that answers nothing", frame(PING, ACK, 0, [7; 8])),
         ("WINDOW_UPDATE", frame(WINDOW_UPDATE, NONE, 0, ones())),
@@ -78,7 +89,14 @@ fn frames_of_a_stream_that_carry_nothing_end_the_connection() {
             wire.try_write(frame.repeat(FLOOD));
         });
     }
-    assert!(stand.upstream.received().iter().all(|received| received.method == "GET"), "no upload was whole");
+    assert!(
+        stand
+            .upstream
+            .received()
+            .iter()
+            .all(|received| received.method == "GET"),
+        "no upload was whole"
+    );
 }
 
 #[test]
@@ -88,7 +106,10 @@ fn head_without_end_ends_the_connection() {
     let late = frame(CONTINUATION, END_HEADERS, 1, []);
     for (what, more) in [
         ("CONTINUATION", frame(CONTINUATION, NONE, 1, &field)),
-        ("large CONTINUATION", frame(CONTINUATION, NONE, 1, field.repeat(1000))),
+        (
+            "large CONTINUATION",
+            frame(CONTINUATION, NONE, 1, field.repeat(1000)),
+        ),
         ("empty CONTINUATION", frame(CONTINUATION, NONE, 1, [])),
     ] {
         ends_cut_off(what, &stand, |wire| {
@@ -97,7 +118,13 @@ fn head_without_end_ends_the_connection() {
             wire.try_write([more.repeat(200), late.clone()].concat());
         });
     }
-    assert!(stand.upstream.received().iter().all(|received| received.target != "/flooded"));
+    assert!(
+        stand
+            .upstream
+            .received()
+            .iter()
+            .all(|received| received.target != "/flooded")
+    );
 }
 
 #[test]
@@ -113,7 +140,11 @@ fn streams_that_are_reset_before_they_are_looked_at_end_the_connection() {
         }
         wire.try_write(flood);
     });
-    assert!(stand.hits() < 200, "{} requests went on to the upstream", stand.hits());
+    assert!(
+        stand.hits() < 200,
+        "{} requests went on to the upstream",
+        stand.hits()
+    );
 }
 
 /// An upstream that answers one request and none after that, and is connected to: what goes there goes at once.
@@ -124,7 +155,12 @@ fn silent_upstream() -> (Far, Stand) {
         }
     });
     let stand = far::stand("", &far, "", "public = true");
-    assert_eq!(Wire::open(stand.address, &[]).ask(&request("GET", "/x")).status, Some(200));
+    assert_eq!(
+        Wire::open(stand.address, &[])
+            .ask(&request("GET", "/x"))
+            .status,
+        Some(200)
+    );
     (far, stand)
 }
 
@@ -139,7 +175,12 @@ fn streams_that_are_reset_after_they_were_begun_end_the_connection_and_are_cance
         // Fewer at a time than might be reset before they are looked at.
         while wire.ping() {
             let streams: Vec<u32> = (0..10).map(|_| wire.next_stream()).collect();
-            wire.try_write(streams.iter().flat_map(|&stream| frame(HEADERS, WHOLE, stream, &head)).collect::<Vec<_>>());
+            wire.try_write(
+                streams
+                    .iter()
+                    .flat_map(|&stream| frame(HEADERS, WHOLE, stream, &head))
+                    .collect::<Vec<_>>(),
+            );
             if !wire.ping() {
                 break;
             }
@@ -150,8 +191,14 @@ fn streams_that_are_reset_after_they_were_begun_end_the_connection_and_are_cance
         let bound = 1000 + 200 * (began.elapsed().as_secs() + 1);
         assert!(sent as u64 <= bound, "{sent} in {:?}", began.elapsed());
     });
-    assert!(far.calls().len() > 50, "{} went on to the upstream", far.calls().len());
-    eventually("all that began upstream is cancelled there", || far.resets() == far.calls().len() - 1);
+    assert!(
+        far.calls().len() > 50,
+        "{} went on to the upstream",
+        far.calls().len()
+    );
+    eventually("all that began upstream is cancelled there", || {
+        far.resets() == far.calls().len() - 1
+    });
 }
 
 #[test]
@@ -167,7 +214,12 @@ fn streams_that_the_client_makes_the_gateway_reset_end_the_connection_and_are_ca
                 // A window that overflows.
                 0 => frame(WINDOW_UPDATE, NONE, stream, LARGEST_WINDOW.to_be_bytes()),
                 // A stream that depends on itself.
-                1 => frame(PRIORITY, NONE, stream, [&stream.to_be_bytes()[..], &[7]].concat()),
+                1 => frame(
+                    PRIORITY,
+                    NONE,
+                    stream,
+                    [&stream.to_be_bytes()[..], &[7]].concat(),
+                ),
                 // A second head that does not end the stream.
                 _ => frame(HEADERS, END_HEADERS, stream, block(&[("x", "y")])),
             });
@@ -175,31 +227,75 @@ fn streams_that_the_client_makes_the_gateway_reset_end_the_connection_and_are_ca
             assert!(sent <= 200, "it goes on for ever");
         }
     });
-    assert!(far.calls().len() > 50, "{} went on to the upstream", far.calls().len());
-    eventually("all that began upstream is cancelled there", || far.resets() == far.calls().len() - 1);
+    assert!(
+        far.calls().len() > 50,
+        "{} went on to the upstream",
+        far.calls().len()
+    );
+    eventually("all that began upstream is cancelled there", || {
+        far.resets() == far.calls().len() - 1
+    });
 }
 
 #[test]
 fn frames_that_no_client_sends_by_mistake_end_the_connection_at_once() {
     let stand = Stand::routes(ROUTES);
     for (what, broken) in [
-        ("a window update of nothing", frame(WINDOW_UPDATE, NONE, 1, [0; 4])),
-        ("a window update of nothing for the connection", frame(WINDOW_UPDATE, NONE, 0, [0; 4])),
-        ("a window that overflows", frame(WINDOW_UPDATE, NONE, 0, LARGEST_WINDOW.to_be_bytes())),
+        (
+            "a window update of nothing",
+            frame(WINDOW_UPDATE, NONE, 1, [0; 4]),
+        ),
+        (
+            "a window update of nothing for the connection",
+            frame(WINDOW_UPDATE, NONE, 0, [0; 4]),
+        ),
+        (
+            "a window that overflows",
+            frame(WINDOW_UPDATE, NONE, 0, LARGEST_WINDOW.to_be_bytes()),
+        ),
         ("DATA after the end", frame(DATA, NONE, 3, b"x")),
-        ("a second request on a stream", frame(HEADERS, WHOLE, 3, block(&request("GET", "/x")))),
-        ("a request on an earlier stream", frame(HEADERS, WHOLE, 1, block(&request("GET", "/x")))),
-        ("a request on a server's stream", frame(HEADERS, WHOLE, 6, block(&request("GET", "/x")))),
+        (
+            "a second request on a stream",
+            frame(HEADERS, WHOLE, 3, block(&request("GET", "/x"))),
+        ),
+        (
+            "a request on an earlier stream",
+            frame(HEADERS, WHOLE, 1, block(&request("GET", "/x"))),
+        ),
+        (
+            "a request on a server's stream",
+            frame(HEADERS, WHOLE, 6, block(&request("GET", "/x"))),
+        ),
         ("DATA on no stream", frame(DATA, NONE, 0, b"x")),
         ("DATA before a request", frame(DATA, NONE, 7, b"x")),
-        ("a reset before a request", frame(RST_STREAM, NONE, 7, [0; 4])),
-        ("a promise", frame(PUSH_PROMISE, END_HEADERS, 3, [&[0, 0, 0, 8][..], &block(&request("GET", "/x"))].concat())),
-        ("a table index that is not there", frame(HEADERS, WHOLE, 7, [0xbf])),
-        ("a frame that is too large", frame(DATA, NONE, 5, vec![0; 16_385])),
+        (
+            "a reset before a request",
+            frame(RST_STREAM, NONE, 7, [0; 4]),
+        ),
+        (
+            "a promise",
+            frame(
+                PUSH_PROMISE,
+                END_HEADERS,
+                3,
+                [&[0, 0, 0, 8][..], &block(&request("GET", "/x"))].concat(),
+            ),
+        ),
+        (
+            "a table index that is not there",
+            frame(HEADERS, WHOLE, 7, [0xbf]),
+        ),
+        (
+            "a frame that is too large",
+            frame(DATA, NONE, 5, vec![0; 16_385]),
+        ),
         ("SETTINGS on a stream", frame(SETTINGS, NONE, 3, [])),
         ("half a setting", frame(SETTINGS, NONE, 0, [0; 5])),
         ("a PING that is too short", frame(PING, NONE, 0, [0; 7])),
-        ("padding that is longer than its frame", frame(DATA, PADDED, 5, [9, 0])),
+        (
+            "padding that is longer than its frame",
+            frame(DATA, PADDED, 5, [9, 0]),
+        ),
     ] {
         // Streams that the client has ended, and that it has not. Without a window, neither is over.
         let mut wire = Wire::open(stand.address, &[(INITIAL_WINDOW_SIZE, 0)]);
@@ -211,5 +307,11 @@ fn frames_that_no_client_sends_by_mistake_end_the_connection_at_once() {
         wire.write(&broken);
         assert!(wire.is_closed(), "{what}");
     }
-    assert!(stand.upstream.received().iter().all(|received| matches!(&*received.target, "/ended" | "/_ready")));
+    assert!(
+        stand
+            .upstream
+            .received()
+            .iter()
+            .all(|received| matches!(&*received.target, "/ended" | "/_ready"))
+    );
 }

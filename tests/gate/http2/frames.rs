@@ -46,8 +46,10 @@ pub(super) fn frame(kind: u8, flags: u8, stream: u32, payload: impl AsRef<[u8]>)
 
 /// The octets of a SETTINGS frame.
 pub(super) fn settings(values: &[(u16, u32)]) -> Vec<u8> {
-    let payload: Vec<u8> =
-        values.iter().flat_map(|(name, value)| [&name.to_be_bytes()[..], &value.to_be_bytes()].concat()).collect();
+    let payload: Vec<u8> = values
+        .iter()
+        .flat_map(|(name, value)| [&name.to_be_bytes()[..], &value.to_be_bytes()].concat())
+        .collect();
     frame(SETTINGS, NONE, 0, payload)
 }
 
@@ -78,25 +80,41 @@ pub(super) fn block(fields: &[(&str, &str)]) -> Vec<u8> {
 
 /// The head of a request to `api.test`.
 pub(super) fn request<'f>(method: &'f str, path: &'f str) -> Vec<(&'f str, &'f str)> {
-    vec![(":method", method), (":scheme", "http"), (":authority", "api.test"), (":path", path)]
+    vec![
+        (":method", method),
+        (":scheme", "http"),
+        (":authority", "api.test"),
+        (":path", path),
+    ]
 }
 
 /// The status that an answer's field block begins with: one of the seven that have a number, or three digits, coded by
 /// Huffman or not (RFC 7541 §6, Appendices A and B).
 pub(super) fn status(block: &[u8]) -> Option<u16> {
-    let size_updates = block.iter().take_while(|byte| (0x20..0x40).contains(*byte)).count();
+    let size_updates = block
+        .iter()
+        .take_while(|byte| (0x20..0x40).contains(*byte))
+        .count();
     match &block[size_updates..] {
-        [first @ 0x88..=0x8e, ..] => Some([200, 204, 206, 304, 400, 404, 500][usize::from(first - 0x88)]),
+        [first @ 0x88..=0x8e, ..] => {
+            Some([200, 204, 206, 304, 400, 404, 500][usize::from(first - 0x88)])
+        }
         [0x48 | 0x08 | 0x18, length, digits @ ..] => {
             let digits = digits.get(..usize::from(length & 0x7f))?;
-            if length & 0x80 == 0 { std::str::from_utf8(digits).ok()?.parse().ok() } else { huffman_digits(digits) }
+            if length & 0x80 == 0 {
+                std::str::from_utf8(digits).ok()?.parse().ok()
+            } else {
+                huffman_digits(digits)
+            }
         }
         _ => None,
     }
 }
 
 fn huffman_digits(bytes: &[u8]) -> Option<u16> {
-    let bits = bytes.iter().fold(0_u32, |bits, byte| bits << 8 | u32::from(*byte));
+    let bits = bytes
+        .iter()
+        .fold(0_u32, |bits, byte| bits << 8 | u32::from(*byte));
     let mut left = bytes.len() * 8;
     let mut status = 0;
     for _ in 0..3 {

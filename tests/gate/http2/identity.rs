@@ -5,7 +5,9 @@ use serde_json::json;
 use super::client::{self, get};
 use super::frames::{HEADERS, WHOLE, block, frame, request};
 use super::wire::Wire;
-use crate::harness::{Authority, Gateway, Key, NOW, Reply, Server, Stand, eventually, logged, send};
+use crate::harness::{
+    Authority, Gateway, Key, NOW, Reply, Server, Stand, eventually, logged, send,
+};
 
 const ROUTES: &str = "
 [[routes]]
@@ -39,18 +41,38 @@ fn r39_upstream_is_told_how_the_request_came_and_nothing_that_a_client_forged() 
         ("x-http-method-override", "forged"),
     ];
     let bearer = format!("Bearer {}", stand.token("read"));
-    let fields = [&request("GET", "/told")[..], &forged, &[("authorization", &*bearer), ("via", "2.0 other")]].concat();
-    assert_eq!(Wire::open(stand.address, &[]).ask(&fields).status, Some(200));
+    let fields = [
+        &request("GET", "/told")[..],
+        &forged,
+        &[("authorization", &*bearer), ("via", "2.0 other")],
+    ]
+    .concat();
+    assert_eq!(
+        Wire::open(stand.address, &[]).ask(&fields).status,
+        Some(200)
+    );
     let received = stand.last();
-    assert!(received.headers.iter().all(|(_, value)| !value.contains("forged")), "{received:?}");
+    assert!(
+        received
+            .headers
+            .iter()
+            .all(|(_, value)| !value.contains("forged")),
+        "{received:?}"
+    );
     assert_eq!(received.header("x-client-id"), ["client-1"]);
     assert_eq!(received.header("x-forwarded-for"), ["127.0.0.1"]);
     assert_eq!(received.header("x-forwarded-host"), ["api.test"]);
     assert_eq!(received.header("x-forwarded-proto"), ["http"]);
-    assert_eq!(received.header("forwarded"), ["for=127.0.0.1;host=\"api.test\";proto=http"]);
+    assert_eq!(
+        received.header("forwarded"),
+        ["for=127.0.0.1;host=\"api.test\";proto=http"]
+    );
     // RFC 9110 §7.6.3: each names the version that it got the message by.
     assert_eq!(received.header("via"), ["2.0 other", "2.0 scopegate"]);
-    assert!(received.header("authorization").is_empty(), "forward_token = \"strip\"");
+    assert!(
+        received.header("authorization").is_empty(),
+        "forward_token = \"strip\""
+    );
     let answer = client::ask(stand.address, get("/open/x", None), b"", None);
     assert_eq!(answer.header("via"), Some("1.1 scopegate"));
 }
@@ -61,10 +83,18 @@ fn client_that_agrees_to_http2_over_tls_is_told_to_be_https() {
     let gateway = tls_gateway(&authority, "", &upstream);
     let mut wire = super::patience::agreed(&authority, gateway.addresses[1]);
     wire.begin(&[]);
-    let told = wire.ask(&[(":method", "GET"), (":scheme", "https"), (":authority", "a.test"), (":path", "/x")]);
+    let told = wire.ask(&[
+        (":method", "GET"),
+        (":scheme", "https"),
+        (":authority", "a.test"),
+        (":path", "/x"),
+    ]);
     assert_eq!((told.status, &*told.body), (Some(200), &b"hello"[..]));
     let received = &upstream.received()[0];
-    assert_eq!((received.header("x-forwarded-proto"), received.header("via")), (vec!["https"], vec!["2.0 scopegate"]));
+    assert_eq!(
+        (received.header("x-forwarded-proto"), received.header("via")),
+        (vec!["https"], vec!["2.0 scopegate"])
+    );
 }
 
 /// A gateway whose second listener speaks TLS as `a.test`.
@@ -93,15 +123,34 @@ fn r45_refusals_are_those_of_http1() {
         (Some("a b"), 400, "Bearer error=\"invalid_request\""),
         (Some(&*expired), 401, "Bearer error=\"invalid_token\""),
         (Some(&*strange), 401, "Bearer error=\"invalid_token\""),
-        (Some(&*narrow), 403, "Bearer error=\"insufficient_scope\", scope=\"read\""),
+        (
+            Some(&*narrow),
+            403,
+            "Bearer error=\"insufficient_scope\", scope=\"read\"",
+        ),
     ] {
         let answer = client::ask(stand.address, get("/things", token), b"", None);
-        assert_eq!((answer.status.as_u16(), answer.header("www-authenticate")), (status, Some(challenge)));
+        assert_eq!(
+            (answer.status.as_u16(), answer.header("www-authenticate")),
+            (status, Some(challenge))
+        );
         let over_http1 = stand.get("/things", token);
-        assert_eq!((over_http1.status, over_http1.challenge()), (status, Some(challenge)));
-        assert_eq!(answer.header("content-type"), over_http1.header("content-type"));
-        assert_eq!(answer.header("content-length"), over_http1.header("content-length"));
-        assert_eq!((answer.body, answer.error.is_some()), (over_http1.body, false));
+        assert_eq!(
+            (over_http1.status, over_http1.challenge()),
+            (status, Some(challenge))
+        );
+        assert_eq!(
+            answer.header("content-type"),
+            over_http1.header("content-type")
+        );
+        assert_eq!(
+            answer.header("content-length"),
+            over_http1.header("content-length")
+        );
+        assert_eq!(
+            (answer.body, answer.error.is_some()),
+            (over_http1.body, false)
+        );
     }
     assert_eq!(stand.hits(), 0);
 }
@@ -111,7 +160,8 @@ fn two_authorization_fields_are_refused() {
     let stand = Stand::routes(ROUTES);
     let bearer = format!("Bearer {}", stand.token("read"));
     let twice = [("authorization", &*bearer), ("authorization", &*bearer)];
-    let told = Wire::open(stand.address, &[]).ask(&[&request("GET", "/things")[..], &twice].concat());
+    let told =
+        Wire::open(stand.address, &[]).ask(&[&request("GET", "/things")[..], &twice].concat());
     assert_eq!((told.status, stand.hits()), (Some(400), 0));
 }
 
@@ -126,7 +176,10 @@ fn each_stream_of_a_connection_is_judged_by_its_own_token() {
         (None, 401),
         (bearer(stand.token("other")), 403),
         (bearer(stand.key.token(&expired)), 401),
-        (bearer(Key::es256("first").token(&stand.issuer.claims("read"))), 401),
+        (
+            bearer(Key::es256("first").token(&stand.issuer.claims("read"))),
+            401,
+        ),
         (bearer(stand.token("read more")), 200),
     ];
     let mut wire = Wire::open(stand.address, &[]);
@@ -137,21 +190,40 @@ fn each_stream_of_a_connection_is_judged_by_its_own_token() {
         for place in 0..3 * judged.len() {
             let (authorization, status) = &judged[place * (round + 1) % judged.len()];
             let mut fields = request("GET", "/things");
-            fields.extend(authorization.as_deref().map(|bearer| ("authorization", bearer)));
+            fields.extend(
+                authorization
+                    .as_deref()
+                    .map(|bearer| ("authorization", bearer)),
+            );
             let stream = wire.next_stream();
             frames.extend(frame(HEADERS, WHOLE, stream, block(&fields)));
             asked.push((stream, *status));
         }
         wire.write(frames);
         for (stream, status) in asked {
-            assert_eq!(wire.answer(stream).status, Some(status), "stream {stream} of round {round}");
+            assert_eq!(
+                wire.answer(stream).status,
+                Some(status),
+                "stream {stream} of round {round}"
+            );
         }
     }
-    let good = judged.iter().filter(|(_, status)| *status == 200).filter_map(|(bearer, _)| bearer.as_deref());
+    let good = judged
+        .iter()
+        .filter(|(_, status)| *status == 200)
+        .filter_map(|(bearer, _)| bearer.as_deref());
     let good: Vec<&str> = good.collect();
     assert!(stand.hits() > 0);
-    for received in stand.upstream.received().iter().filter(|received| received.target == "/things") {
-        assert!(good.contains(&received.header("authorization")[0]), "{received:?}");
+    for received in stand
+        .upstream
+        .received()
+        .iter()
+        .filter(|received| received.target == "/things")
+    {
+        assert!(
+            good.contains(&received.header("authorization")[0]),
+            "{received:?}"
+        );
     }
 }
 
@@ -159,7 +231,11 @@ fn each_stream_of_a_connection_is_judged_by_its_own_token() {
 fn token_that_ends_on_a_kept_connection_is_refused_from_then_on() {
     let stand = Stand::toml("", "leeway = \"0s\"", "", ROUTES);
     let bearer = format!("Bearer {}", stand.token("read"));
-    let fields = [&request("GET", "/things")[..], &[("authorization", &*bearer)]].concat();
+    let fields = [
+        &request("GET", "/things")[..],
+        &[("authorization", &*bearer)],
+    ]
+    .concat();
     let mut wire = Wire::open(stand.address, &[]);
     assert_eq!(wire.ask(&fields).status, Some(200));
     stand.at(599);
@@ -170,25 +246,38 @@ fn token_that_ends_on_a_kept_connection_is_refused_from_then_on() {
 
 #[test]
 fn r45_token_is_in_no_log_of_either_side() {
-    let far = super::far::Far::start(&[], |wire, call| wire.write(super::far::answer(call.stream, b"")));
+    let far = super::far::Far::start(&[], |wire, call| {
+        wire.write(super::far::answer(call.stream, b""))
+    });
     let stand = super::far::stand("", &far, "", "scope = \"canary\"");
     let mut claims = stand.issuer.claims("canary");
     claims["jti"] = json!("over HTTP/2");
     let (token, bad) = (stand.key.token(&claims), Key::es256("first").token(&claims));
     for (token, status) in [(&token, 200), (&bad, 401)] {
-        assert_eq!(client::ask(stand.address, get("/x", Some(token)), b"", None).status, status);
-        let request = format!("GET /x HTTP/1.1\r\nHost: a\r\nAuthorization: Bearer {token}\r\n\r\n");
+        assert_eq!(
+            client::ask(stand.address, get("/x", Some(token)), b"", None).status,
+            status
+        );
+        let request =
+            format!("GET /x HTTP/1.1\r\nHost: a\r\nAuthorization: Bearer {token}\r\n\r\n");
         assert_eq!(send(stand.address, request).status, status);
     }
     // Malformed in a way that the protocol's library tells of.
     let mut connection = Wire::open(stand.address, &[]);
     let bearer = format!("Bearer {token}");
-    let fields = [&request("GET", "/x")[..], &[("authorization", &*bearer), ("connection", "close")]].concat();
+    let fields = [
+        &request("GET", "/x")[..],
+        &[("authorization", &*bearer), ("connection", "close")],
+    ]
+    .concat();
     assert!(connection.ask(&fields).is_refusal());
     eventually("the requests are logged", || logged("\"decision\""));
     for token in [&token, &bad] {
         // Not even a piece of it: its claims, or the beginning of its signature.
         let pieces: Vec<&str> = token.split('.').collect();
-        assert!(!logged(pieces[1]) && !logged(&pieces[2][..20]), "a token is in the log");
+        assert!(
+            !logged(pieces[1]) && !logged(&pieces[2][..20]),
+            "a token is in the log"
+        );
     }
 }

@@ -2,8 +2,8 @@
 
 use super::client::{self, get};
 use super::frames::{
-    CONTINUATION, END_HEADERS, END_STREAM, HEADERS, INITIAL_WINDOW_SIZE, NONE, REFUSED_STREAM, WHOLE, block, frame,
-    request, settings,
+    CONTINUATION, END_HEADERS, END_STREAM, HEADERS, INITIAL_WINDOW_SIZE, NONE, REFUSED_STREAM,
+    WHOLE, block, frame, request, settings,
 };
 use super::wire::{End, Wire};
 use crate::harness::Stand;
@@ -17,11 +17,24 @@ fn streams_beyond_a_hundred_are_refused_and_the_others_served() {
     let mut wire = Wire::open(stand.address, &[(INITIAL_WINDOW_SIZE, 0)]);
     let streams: Vec<u32> = (0..105).map(|_| wire.next_stream()).collect();
     let head = block(&request("GET", "/x"));
-    wire.write(streams.iter().flat_map(|&stream| frame(HEADERS, WHOLE, stream, &head)).collect::<Vec<_>>());
+    wire.write(
+        streams
+            .iter()
+            .flat_map(|&stream| frame(HEADERS, WHOLE, stream, &head))
+            .collect::<Vec<_>>(),
+    );
     for &stream in &streams[100..] {
-        assert_eq!(wire.answer(stream).end, Some(End::Reset(REFUSED_STREAM)), "nothing of it was looked at");
+        assert_eq!(
+            wire.answer(stream).end,
+            Some(End::Reset(REFUSED_STREAM)),
+            "nothing of it was looked at"
+        );
     }
-    wire.until(|wire| streams[..100].iter().all(|&stream| wire.told(stream).status == Some(200)));
+    wire.until(|wire| {
+        streams[..100]
+            .iter()
+            .all(|&stream| wire.told(stream).status == Some(200))
+    });
     assert_eq!(stand.hits(), 100);
     wire.write(settings(&[(INITIAL_WINDOW_SIZE, 65_535)]));
     for &stream in &streams[..100] {
@@ -34,7 +47,12 @@ fn streams_beyond_a_hundred_are_refused_and_the_others_served() {
 
 #[test]
 fn too_large_a_head_is_431_and_the_next_request_is_served() {
-    let stand = Stand::toml("[server]\nmax_headers = 20\nmax_header_size = \"8KiB\"\n", "", "", ROUTES);
+    let stand = Stand::toml(
+        "[server]\nmax_headers = 20\nmax_header_size = \"8KiB\"\n",
+        "",
+        "",
+        ROUTES,
+    );
     let mut wire = Wire::open(stand.address, &[]);
     let long = "x".repeat(9 * 1024);
     let names: Vec<String> = (0..30).map(|number| format!("x-{number}")).collect();
@@ -59,23 +77,38 @@ fn too_large_a_head_is_431_and_the_next_request_is_served() {
     wire.write(frame(HEADERS, END_STREAM, stream, &bytes[..100]));
     wire.write(frame(CONTINUATION, NONE, stream, &bytes[100..4000]));
     wire.write(frame(CONTINUATION, END_HEADERS, stream, &bytes[4000..]));
-    assert_eq!((wire.answer(stream).status, stand.last().header("x-long")), (Some(200), vec![&*fits]));
+    assert_eq!(
+        (wire.answer(stream).status, stand.last().header("x-long")),
+        (Some(200), vec![&*fits])
+    );
 }
 
 #[test]
 fn upload_with_too_large_a_head_is_431_as_well() {
-    let stand = Stand::toml("[server]\nmax_headers = 20\nmax_header_size = \"8KiB\"\n", "", "", ROUTES);
+    let stand = Stand::toml(
+        "[server]\nmax_headers = 20\nmax_header_size = \"8KiB\"\n",
+        "",
+        "",
+        ROUTES,
+    );
     let long = "x".repeat(9 * 1024);
     let names: Vec<String> = (0..30).map(|number| format!("x-{number}")).collect();
     let many: Vec<_> = names.iter().map(|name| (&**name, "1")).collect();
     for fields in [&[("x-long", &*long)][..], &many] {
         let mut wire = Wire::open(stand.address, &[]);
-        let stream = wire.begin_request(END_HEADERS, &[&request("POST", "/x")[..], fields].concat());
+        let stream =
+            wire.begin_request(END_HEADERS, &[&request("POST", "/x")[..], fields].concat());
         wire.until(|wire| wire.told(stream).status.is_some());
         assert_eq!(wire.told(stream).status, Some(431));
         assert_eq!(wire.ask(&request("GET", "/x")).status, Some(200));
     }
-    assert!(stand.upstream.received().iter().all(|received| received.method == "GET"));
+    assert!(
+        stand
+            .upstream
+            .received()
+            .iter()
+            .all(|received| received.method == "GET")
+    );
 }
 
 #[test]
@@ -85,11 +118,20 @@ fn small_block_that_unpacks_to_a_huge_head_is_refused() {
     // A field of 4 KB that the table learns (RFC 7541 §6.2.1), and then a byte for each time it is meant again (§6.1).
     let value = "x".repeat(4000);
     let learnt = block(&[("x-bomb", &value)]);
-    let bytes = [&block(&request("GET", "/x"))[..], &[0x40], &learnt[1..], &[0x80 | 62; 10_000]].concat();
+    let bytes = [
+        &block(&request("GET", "/x"))[..],
+        &[0x40],
+        &learnt[1..],
+        &[0x80 | 62; 10_000],
+    ]
+    .concat();
     let stream = wire.next_stream();
     wire.write(frame(HEADERS, WHOLE, stream, bytes));
     let told = wire.answer(stream);
     assert!(told.is_refusal(), "{told:?}");
     assert_eq!(stand.hits(), 0);
-    assert_eq!(client::ask(stand.address, get("/x", None), b"", None).status, 200);
+    assert_eq!(
+        client::ask(stand.address, get("/x", None), b"", None).status,
+        200
+    );
 }

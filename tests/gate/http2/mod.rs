@@ -22,9 +22,15 @@ use std::thread;
 
 /// A port where nobody listens, for as long as the socket is kept: nobody else gets it.
 fn held() -> (socket2::Socket, SocketAddr) {
-    let held = socket2::Socket::new(socket2::Domain::IPV4, socket2::Type::STREAM, None).expect("a socket");
-    held.bind(&SocketAddr::from(([127, 0, 0, 1], 0)).into()).expect("a free port");
-    let address = held.local_addr().ok().and_then(|address| address.as_socket()).expect("a bound socket");
+    let held =
+        socket2::Socket::new(socket2::Domain::IPV4, socket2::Type::STREAM, None).expect("a socket");
+    held.bind(&SocketAddr::from(([127, 0, 0, 1], 0)).into())
+        .expect("a free port");
+    let address = held
+        .local_addr()
+        .ok()
+        .and_then(|address| address.as_socket())
+        .expect("a bound socket");
     (held, address)
 }
 

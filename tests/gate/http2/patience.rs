@@ -11,7 +11,8 @@ use rustls::{ClientConnection, StreamOwned};
 
 use super::at_once;
 use super::frames::{
-    CONTINUATION, DATA, END_HEADERS, END_STREAM, HEADERS, NO_ERROR, PREFACE, WHOLE, block, frame, request, settings,
+    CONTINUATION, DATA, END_HEADERS, END_STREAM, HEADERS, NO_ERROR, PREFACE, WHOLE, block, frame,
+    request, settings,
 };
 use super::identity::tls_gateway;
 use super::wire::{End, Told, Wire, connect};
@@ -24,7 +25,11 @@ const SHORT_HEAD: &str = "[server]\nheader_timeout = \"300ms\"\n";
 /// Fails unless the other side closes soon, though not at once.
 fn is_cut_off_soon(wire: &mut Wire, began: Instant, what: &str) {
     assert!(wire.is_closed(), "{what}");
-    assert!((250..4000).contains(&began.elapsed().as_millis()), "{what}: after {:?}", began.elapsed());
+    assert!(
+        (250..4000).contains(&began.elapsed().as_millis()),
+        "{what}: after {:?}",
+        began.elapsed()
+    );
 }
 
 /// Writes a byte now and then until nobody reads them any more.
@@ -45,10 +50,26 @@ fn head_that_does_not_end_in_time_ends_the_connection() {
     let begun = frame(HEADERS, END_STREAM, 1, one);
     let cases = [
         ("half a head", begun.clone(), Vec::new()),
-        ("a trickle in a second frame", begun.clone(), frame(CONTINUATION, END_HEADERS, 1, other)),
-        ("a trickle in a first frame of two", Vec::new(), frame(HEADERS, END_STREAM, 1, &bytes)),
-        ("a trickle in the only frame", Vec::new(), frame(HEADERS, WHOLE, 1, &bytes)),
-        ("half of the only frame", frame(HEADERS, WHOLE, 1, &bytes)[..100].to_vec(), Vec::new()),
+        (
+            "a trickle in a second frame",
+            begun.clone(),
+            frame(CONTINUATION, END_HEADERS, 1, other),
+        ),
+        (
+            "a trickle in a first frame of two",
+            Vec::new(),
+            frame(HEADERS, END_STREAM, 1, &bytes),
+        ),
+        (
+            "a trickle in the only frame",
+            Vec::new(),
+            frame(HEADERS, WHOLE, 1, &bytes),
+        ),
+        (
+            "half of the only frame",
+            frame(HEADERS, WHOLE, 1, &bytes)[..100].to_vec(),
+            Vec::new(),
+        ),
     ];
     at_once(cases, |(what, sent, trickled)| {
         let mut wire = Wire::open(stand.address, &[]);
@@ -64,11 +85,19 @@ fn head_that_does_not_end_in_time_ends_the_connection() {
 #[test]
 fn head_that_does_not_end_ends_the_connection_while_a_request_is_under_way_on_it() {
     let stand = Stand::toml(SHORT_HEAD, "", "", ROUTES);
-    stand.upstream.script(|_| Reply::RawThenHang(b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n".to_vec()));
+    stand.upstream.script(|_| {
+        Reply::RawThenHang(b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n".to_vec())
+    });
     let bytes = block(&request("GET", "/x"));
     let cases = [
-        ("a frame that is not the last", frame(HEADERS, END_STREAM, 3, &bytes)),
-        ("half a frame", frame(HEADERS, WHOLE, 3, &bytes)[..30].to_vec()),
+        (
+            "a frame that is not the last",
+            frame(HEADERS, END_STREAM, 3, &bytes),
+        ),
+        (
+            "half a frame",
+            frame(HEADERS, WHOLE, 3, &bytes)[..30].to_vec(),
+        ),
     ];
     let closed = stand.upstream.closed();
     at_once(cases, |(what, half)| {
@@ -79,7 +108,9 @@ fn head_that_does_not_end_ends_the_connection_while_a_request_is_under_way_on_it
         wire.write(half);
         is_cut_off_soon(&mut wire, began, what);
     });
-    eventually("the requests are cancelled", || stand.upstream.closed() >= closed + 2);
+    eventually("the requests are cancelled", || {
+        stand.upstream.closed() >= closed + 2
+    });
 }
 
 #[test]
@@ -170,7 +201,11 @@ fn idle_connection_is_told_to_go_however_often_it_pings() {
             thread::sleep(Duration::from_millis(20));
         }
         is_cut_off_soon(&mut wire, began, "a client that goes when it is told");
-        assert!(!wire.goaways.is_empty() && wire.goaways.iter().all(|code| *code == NO_ERROR), "{:?}", wire.goaways);
+        assert!(
+            !wire.goaways.is_empty() && wire.goaways.iter().all(|code| *code == NO_ERROR),
+            "{:?}",
+            wire.goaways
+        );
     });
 }
 
@@ -183,7 +218,10 @@ fn connection_with_a_request_under_way_is_not_idle() {
     });
     let mut wire = Wire::open(stand.address, &[]);
     let told = wire.ask(&request("GET", "/x"));
-    assert_eq!((told.status, told.end, &*wire.goaways), (Some(200), Some(End::Whole), &[][..]));
+    assert_eq!(
+        (told.status, told.end, &*wire.goaways),
+        (Some(200), Some(End::Whole), &[][..])
+    );
 }
 
 #[test]
@@ -206,7 +244,10 @@ fn client_that_goes_on_asking_after_it_was_told_to_go_is_cut_off() {
     let began = Instant::now();
     // What crossed the GOAWAY on its way is served; this did not.
     while !matches!(wire.ask(&request("GET", "/x")), Told { status: None, .. }) {
-        assert!(began.elapsed() < Duration::from_secs(4), "it is still served");
+        assert!(
+            began.elapsed() < Duration::from_secs(4),
+            "it is still served"
+        );
         thread::sleep(Duration::from_millis(50));
     }
 }
@@ -222,7 +263,10 @@ fn idle_connection_makes_room_with_a_goodbye_and_one_with_a_stream_does_not() {
         }
         Reply::text("hello")
     });
-    let (mut busy, mut idle) = (Wire::open(stand.address, &[]), Wire::open(stand.address, &[]));
+    let (mut busy, mut idle) = (
+        Wire::open(stand.address, &[]),
+        Wire::open(stand.address, &[]),
+    );
     let stream = busy.begin_request(WHOLE, &request("GET", "/held"));
     assert_eq!(idle.ask(&request("GET", "/x")).status, Some(200));
     eventually("both requests came", || stand.hits() == 2);

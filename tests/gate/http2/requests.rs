@@ -4,7 +4,8 @@ use http::Request;
 
 use super::client::{self, get};
 use super::frames::{
-    CONTINUATION, DATA, END_HEADERS, HEADERS, NONE, PING, PROTOCOL_ERROR, WHOLE, block, frame, request,
+    CONTINUATION, DATA, END_HEADERS, HEADERS, NONE, PING, PROTOCOL_ERROR, WHOLE, block, frame,
+    request,
 };
 use super::wire::{End, Told, Wire};
 use crate::harness::{Reply, Stand, send};
@@ -17,7 +18,11 @@ fn ask(stand: &Stand, fields: &[(&str, &str)]) -> Told {
 }
 
 fn head<'f>(rest: &[(&'f str, &'f str)]) -> Vec<(&'f str, &'f str)> {
-    [&[(":method", "GET"), (":scheme", "http"), (":path", "/x")], rest].concat()
+    [
+        &[(":method", "GET"), (":scheme", "http"), (":path", "/x")],
+        rest,
+    ]
+    .concat()
 }
 
 #[test]
@@ -27,13 +32,23 @@ fn r41_authority_becomes_the_host() {
         (&[(":authority", "api.test")][..], "api.test"),
         (&[(":authority", "api.test:8080")], "api.test:8080"),
         (&[(":authority", "[::1]:80")], "[::1]:80"),
-        (&[(":authority", "api.test"), ("host", "api.test")], "api.test"),
+        (
+            &[(":authority", "api.test"), ("host", "api.test")],
+            "api.test",
+        ),
         (&[("host", "api.test")], "api.test"),
     ] {
         let told = ask(&stand, &head(fields));
-        assert_eq!((told.status, told.end), (Some(200), Some(End::Whole)), "{fields:?}");
+        assert_eq!(
+            (told.status, told.end),
+            (Some(200), Some(End::Whole)),
+            "{fields:?}"
+        );
         let received = stand.last();
-        assert_eq!((received.header("host"), received.header("x-forwarded-host")), (vec![host], vec![host]));
+        assert_eq!(
+            (received.header("host"), received.header("x-forwarded-host")),
+            (vec![host], vec![host])
+        );
         assert_eq!((&*received.target, &*received.version), ("/x", "HTTP/1.1"));
     }
 }
@@ -54,9 +69,16 @@ fn r41_host_that_is_none_or_not_the_authority_is_refused() {
         &[("host", "")],
     ] {
         let told = ask(&stand, &head(fields));
-        assert_eq!((told.status, told.end), (Some(400), Some(End::Whole)), "{fields:?}");
+        assert_eq!(
+            (told.status, told.end),
+            (Some(400), Some(End::Whole)),
+            "{fields:?}"
+        );
     }
-    for authority in ["", "a b", " a", "a/b", "a?b", "a#b", "a\\b", "a\u{e4}", "a:b", "[::1", "a,b", "a%2eb", "::1"] {
+    for authority in [
+        "", "a b", " a", "a/b", "a?b", "a#b", "a\\b", "a\u{e4}", "a:b", "[::1", "a,b", "a%2eb",
+        "::1",
+    ] {
         for name in [":authority", "host"] {
             let told = ask(&stand, &head(&[(name, authority)]));
             assert!(told.is_refusal(), "{name} {authority:?}: {told:?}");
@@ -69,28 +91,74 @@ fn r41_host_that_is_none_or_not_the_authority_is_refused() {
 fn r41_targets_of_other_forms_are_refused() {
     let stand = Stand::routes(ROUTES);
     for scheme in ["ftp", "ws", "file", "", "1", "http "] {
-        let told = ask(&stand, &[(":method", "GET"), (":scheme", scheme), (":authority", "a"), (":path", "/x")]);
+        let told = ask(
+            &stand,
+            &[
+                (":method", "GET"),
+                (":scheme", scheme),
+                (":authority", "a"),
+                (":path", "/x"),
+            ],
+        );
         assert!(told.is_refusal(), "{scheme:?}: {told:?}");
     }
-    for path in ["", "*", "x", "http://a/x", "//a/x", "//", "/x y", "/\u{e4}", "/x?\u{e4}", "/x?a b", "/x\u{7f}"] {
+    for path in [
+        "",
+        "*",
+        "x",
+        "http://a/x",
+        "//a/x",
+        "//",
+        "/x y",
+        "/\u{e4}",
+        "/x?\u{e4}",
+        "/x?a b",
+        "/x\u{7f}",
+    ] {
         let told = ask(&stand, &request("GET", path));
         assert!(told.is_refusal(), "{path:?}: {told:?}");
     }
     assert!(ask(&stand, &request("OPTIONS", "*")).is_refusal());
     assert_eq!(stand.hits(), 0);
-    let told = ask(&stand, &[(":method", "GET"), (":scheme", "ftp"), (":authority", "a"), (":path", "/x")]);
-    assert_eq!(told.status, Some(400), "it is no error of the protocol (RFC 9113 §8.3.1)");
+    let told = ask(
+        &stand,
+        &[
+            (":method", "GET"),
+            (":scheme", "ftp"),
+            (":authority", "a"),
+            (":path", "/x"),
+        ],
+    );
+    assert_eq!(
+        told.status,
+        Some(400),
+        "it is no error of the protocol (RFC 9113 §8.3.1)"
+    );
 }
 
 #[test]
 fn paths_that_can_be_read_in_two_ways_are_refused_as_over_http1() {
     let stand = Stand::routes(ROUTES);
     let mut wire = Wire::open(stand.address, &[]);
-    for path in
-        ["/a/../b", "/a/%2e%2e/b", "/./x", "/a%2Fb", "/a%5cb", "/a\\b", "/a//b", "/a%252fb", "/a%00", "/a;b", "/%ff"]
-    {
+    for path in [
+        "/a/../b",
+        "/a/%2e%2e/b",
+        "/./x",
+        "/a%2Fb",
+        "/a%5cb",
+        "/a\\b",
+        "/a//b",
+        "/a%252fb",
+        "/a%00",
+        "/a;b",
+        "/%ff",
+    ] {
         let status = wire.ask(&request("GET", path)).status;
-        let over_http1 = send(stand.address, format!("GET {path} HTTP/1.1\r\nHost: a\r\n\r\n")).status;
+        let over_http1 = send(
+            stand.address,
+            format!("GET {path} HTTP/1.1\r\nHost: a\r\n\r\n"),
+        )
+        .status;
         assert_eq!((status, over_http1), (Some(400), 400), "{path}");
     }
     assert_eq!(stand.hits(), 0);
@@ -109,17 +177,68 @@ fn malformed_request_is_reset_and_the_next_one_is_served() {
         &[(":scheme", "http"), (":authority", "a"), (":path", "/x")][..],
         &[(":method", "GET"), (":scheme", "http"), (":authority", "a")],
         &[(":method", "GET"), (":authority", "a"), (":path", "/x")],
-        &[(":method", "GET"), (":method", "GET"), (":scheme", "http"), (":authority", "a"), (":path", "/x")],
-        &[(":method", "GET"), (":scheme", "http"), (":authority", "a"), (":path", "/x"), (":path", "/x")],
-        &[(":method", "GET"), (":scheme", "http"), (":authority", "a"), ("x", "y"), (":path", "/x")],
-        &[(":method", "GET"), (":scheme", "http"), (":path", "/x"), ("x", "y"), (":authority", "a")],
-        &[(":method", "GET"), (":scheme", "http"), (":authority", "a"), (":path", "/x"), (":status", "200")],
-        &[(":method", "GET"), (":scheme", "http"), (":authority", "a"), (":path", "/x"), (":protocol", "websocket")],
-        &[(":method", "CONNECT"), (":scheme", "http"), (":authority", "a"), (":path", "/x"), (":protocol", "echo")],
-        &[(":method", "CONNECT"), (":scheme", "http"), (":authority", "a"), (":path", "/x")],
+        &[
+            (":method", "GET"),
+            (":method", "GET"),
+            (":scheme", "http"),
+            (":authority", "a"),
+            (":path", "/x"),
+        ],
+        &[
+            (":method", "GET"),
+            (":scheme", "http"),
+            (":authority", "a"),
+            (":path", "/x"),
+            (":path", "/x"),
+        ],
+        &[
+            (":method", "GET"),
+            (":scheme", "http"),
+            (":authority", "a"),
+            ("x", "y"),
+            (":path", "/x"),
+        ],
+        &[
+            (":method", "GET"),
+            (":scheme", "http"),
+            (":path", "/x"),
+            ("x", "y"),
+            (":authority", "a"),
+        ],
+        &[
+            (":method", "GET"),
+            (":scheme", "http"),
+            (":authority", "a"),
+            (":path", "/x"),
+            (":status", "200"),
+        ],
+        &[
+            (":method", "GET"),
+            (":scheme", "http"),
+            (":authority", "a"),
+            (":path", "/x"),
+            (":protocol", "websocket"),
+        ],
+        &[
+            (":method", "CONNECT"),
+            (":scheme", "http"),
+            (":authority", "a"),
+            (":path", "/x"),
+            (":protocol", "echo"),
+        ],
+        &[
+            (":method", "CONNECT"),
+            (":scheme", "http"),
+            (":authority", "a"),
+            (":path", "/x"),
+        ],
     ] {
         let told = wire.ask(fields);
-        assert_eq!((told.status, told.end), (None, Some(End::Reset(PROTOCOL_ERROR))), "{fields:?}");
+        assert_eq!(
+            (told.status, told.end),
+            (None, Some(End::Reset(PROTOCOL_ERROR))),
+            "{fields:?}"
+        );
     }
     // RFC 9113 §8.2.2.
     for (name, value) in [
@@ -134,12 +253,23 @@ fn malformed_request_is_reset_and_the_next_one_is_served() {
         ("te", "trailers, gzip"),
     ] {
         let told = wire.ask(&[&request("POST", "/x")[..], &[(name, value)]].concat());
-        assert_eq!((told.status, told.end), (None, Some(End::Reset(PROTOCOL_ERROR))), "{name}: {value}");
+        assert_eq!(
+            (told.status, told.end),
+            (None, Some(End::Reset(PROTOCOL_ERROR))),
+            "{name}: {value}"
+        );
     }
     // Without a path and with a host that is no part of the target.
-    assert!(wire.ask(&[(":method", "GET"), (":scheme", "http"), ("host", "a")]).is_refusal());
+    assert!(
+        wire.ask(&[(":method", "GET"), (":scheme", "http"), ("host", "a")])
+            .is_refusal()
+    );
     assert_eq!(stand.hits(), 0);
-    assert_eq!(wire.ask(&[&request("GET", "/x")[..], &[("te", "trailers")]].concat()).status, Some(200));
+    assert_eq!(
+        wire.ask(&[&request("GET", "/x")[..], &[("te", "trailers")]].concat())
+            .status,
+        Some(200)
+    );
 }
 
 #[test]
@@ -161,11 +291,17 @@ fn names_and_values_that_http_does_not_have_end_the_connection_or_the_stream() {
         ("x", "a\r\ntransfer-encoding: chunked"),
         ("x", "a\u{7f}b"),
     ] {
-        let told = ask(&stand, &[&request("GET", "/x")[..], &[(name, value)]].concat());
+        let told = ask(
+            &stand,
+            &[&request("GET", "/x")[..], &[(name, value)]].concat(),
+        );
         assert!(told.is_refusal(), "{name:?}: {value:?}: {told:?}");
     }
     for method in ["G(T", "", "G T", "GET\r\n", "G\u{e4}T"] {
-        assert!(ask(&stand, &request(method, "/x")).is_refusal(), "{method:?}");
+        assert!(
+            ask(&stand, &request(method, "/x")).is_refusal(),
+            "{method:?}"
+        );
     }
     assert_eq!(stand.hits(), 0);
 }
@@ -176,22 +312,49 @@ fn tunnels_and_traces_are_refused_whatever_a_route_says() {
     for fields in [
         &[(":method", "CONNECT"), (":authority", "a:80")][..],
         &[(":method", "CONNECT"), (":authority", "a")],
-        &[(":method", "TRACE"), (":scheme", "http"), (":authority", "a"), (":path", "/x")],
+        &[
+            (":method", "TRACE"),
+            (":scheme", "http"),
+            (":authority", "a"),
+            (":path", "/x"),
+        ],
     ] {
         assert_eq!(ask(&stand, fields).status, Some(405), "{fields:?}");
     }
     assert!(ask(&stand, &[(":method", "CONNECT")]).is_refusal());
-    let trace = Request::builder().method("TRACE").uri("http://api.test/x").body(()).expect("a request");
-    let allow = client::ask(stand.address, trace, b"", None).header("allow").expect("Allow").to_owned();
-    assert!(!allow.contains("CONNECT") && !allow.contains("TRACE"), "{allow}");
+    let trace = Request::builder()
+        .method("TRACE")
+        .uri("http://api.test/x")
+        .body(())
+        .expect("a request");
+    let allow = client::ask(stand.address, trace, b"", None)
+        .header("allow")
+        .expect("Allow")
+        .to_owned();
+    assert!(
+        !allow.contains("CONNECT") && !allow.contains("TRACE"),
+        "{allow}"
+    );
     assert_eq!(stand.hits(), 0);
 }
 
 #[test]
 fn cookie_crumbs_are_one_cookie_again() {
     let stand = Stand::routes(ROUTES);
-    let crumbs = [("cookie", "a=1"), ("x", "y"), ("cookie", "b=2"), ("cookie", "c=3; d=4")];
-    assert_eq!(ask(&stand, &head(&[&[(":authority", "a")], &crumbs[..]].concat())).status, Some(200));
+    let crumbs = [
+        ("cookie", "a=1"),
+        ("x", "y"),
+        ("cookie", "b=2"),
+        ("cookie", "c=3; d=4"),
+    ];
+    assert_eq!(
+        ask(
+            &stand,
+            &head(&[&[(":authority", "a")], &crumbs[..]].concat())
+        )
+        .status,
+        Some(200)
+    );
     assert_eq!(stand.last().header("cookie"), ["a=1; b=2; c=3; d=4"]);
 }
 
@@ -203,14 +366,20 @@ fn head_may_come_in_pieces_and_not_between_other_frames() {
     let mut wire = Wire::open(stand.address, &[]);
     let stream = wire.next_stream();
     wire.write(
-        [frame(HEADERS, WHOLE - END_HEADERS, stream, one), frame(CONTINUATION, END_HEADERS, stream, other)].concat(),
+        [
+            frame(HEADERS, WHOLE - END_HEADERS, stream, one),
+            frame(CONTINUATION, END_HEADERS, stream, other),
+        ]
+        .concat(),
     );
     assert_eq!(wire.answer(stream).status, Some(200));
     let hits = stand.hits();
     // RFC 9113 §4.3: from one frame of a head to the next nothing else may come, on whichever stream.
-    for between in
-        [frame(HEADERS, WHOLE, 5, &bytes), frame(PING, NONE, 0, [0; 8]), frame(CONTINUATION, END_HEADERS, 5, other)]
-    {
+    for between in [
+        frame(HEADERS, WHOLE, 5, &bytes),
+        frame(PING, NONE, 0, [0; 8]),
+        frame(CONTINUATION, END_HEADERS, 5, other),
+    ] {
         let mut wire = Wire::open(stand.address, &[]);
         wire.write([frame(HEADERS, WHOLE - END_HEADERS, 3, one), between.clone()].concat());
         wire.try_write(frame(CONTINUATION, END_HEADERS, 3, other));
@@ -223,16 +392,34 @@ fn head_may_come_in_pieces_and_not_between_other_frames() {
 fn head_is_answered_without_a_body() {
     let stand = Stand::routes(ROUTES);
     let head = |path: &str| {
-        let request = Request::head(format!("http://api.test{path}")).body(()).expect("a request");
+        let request = Request::head(format!("http://api.test{path}"))
+            .body(())
+            .expect("a request");
         client::ask(stand.address, request, b"", None)
     };
     let answer = head("/x");
-    assert_eq!((answer.status.as_u16(), answer.header("content-length"), &*answer.body), (200, Some("5"), &b""[..]));
-    assert_eq!((stand.last().method, answer.error.is_some()), ("HEAD".to_owned(), false));
+    assert_eq!(
+        (
+            answer.status.as_u16(),
+            answer.header("content-length"),
+            &*answer.body
+        ),
+        (200, Some("5"), &b""[..])
+    );
+    assert_eq!(
+        (stand.last().method, answer.error.is_some()),
+        ("HEAD".to_owned(), false)
+    );
     // What the gateway says itself is as long as for GET.
     let refused = head("/a//b");
-    let length = client::ask(stand.address, get("/a//b", None), b"", None).body.len().to_string();
-    assert_eq!((refused.status.as_u16(), refused.header("content-length")), (400, Some(&*length)));
+    let length = client::ask(stand.address, get("/a//b", None), b"", None)
+        .body
+        .len()
+        .to_string();
+    assert_eq!(
+        (refused.status.as_u16(), refused.header("content-length")),
+        (400, Some(&*length))
+    );
     assert!(refused.body.is_empty() && refused.error.is_none());
 }
 
@@ -241,13 +428,32 @@ fn answers_lose_what_belongs_to_the_upstreams_connection() {
     let stand = Stand::routes(ROUTES);
     let lines = "Connection: X-Hop, close\r\nX-Hop: 1\r\nKeep-Alive: timeout=5\r\nProxy-Connection: x\r\nUpgrade: h2c\r\n\
                  TE: gzip\r\nX-End: 1\r\n";
-    for framing in ["Content-Length: 2\r\n\r\nok", "Transfer-Encoding: chunked\r\n\r\n2\r\nok\r\n0\r\n\r\n", "\r\nok"] {
-        stand
-            .upstream
-            .script(move |_| Reply::RawThenClose(format!("HTTP/1.1 200 OK\r\n{lines}{framing}").into_bytes()));
+    for framing in [
+        "Content-Length: 2\r\n\r\nok",
+        "Transfer-Encoding: chunked\r\n\r\n2\r\nok\r\n0\r\n\r\n",
+        "\r\nok",
+    ] {
+        stand.upstream.script(move |_| {
+            Reply::RawThenClose(format!("HTTP/1.1 200 OK\r\n{lines}{framing}").into_bytes())
+        });
         let answer = client::ask(stand.address, get("/x", None), b"", None);
-        assert_eq!((answer.header("x-end"), &*answer.body, answer.error.is_some()), (Some("1"), &b"ok"[..], false));
-        for name in ["connection", "x-hop", "keep-alive", "proxy-connection", "upgrade", "te", "transfer-encoding"] {
+        assert_eq!(
+            (
+                answer.header("x-end"),
+                &*answer.body,
+                answer.error.is_some()
+            ),
+            (Some("1"), &b"ok"[..], false)
+        );
+        for name in [
+            "connection",
+            "x-hop",
+            "keep-alive",
+            "proxy-connection",
+            "upgrade",
+            "te",
+            "transfer-encoding",
+        ] {
             assert_eq!(answer.header(name), None, "{name}");
         }
         assert!(answer.header("date").is_some(), "RFC 9110 §6.6.1");

@@ -9,9 +9,9 @@ use std::time::Duration;
 
 use super::far::{self, FAR, Far, answer};
 use super::frames::{
-    CANCEL, DATA, END_HEADERS, END_STREAM, ENHANCE_YOUR_CALM, GOAWAY, HEADERS, INTERNAL_ERROR, LARGEST_WINDOW,
-    MAX_CONCURRENT_STREAMS, NO_ERROR, NONE, PREFACE, REFUSED_STREAM, RST_STREAM, WHOLE, block, frame, request,
-    settings,
+    CANCEL, DATA, END_HEADERS, END_STREAM, ENHANCE_YOUR_CALM, GOAWAY, HEADERS, INTERNAL_ERROR,
+    LARGEST_WINDOW, MAX_CONCURRENT_STREAMS, NO_ERROR, NONE, PREFACE, REFUSED_STREAM, RST_STREAM,
+    WHOLE, block, frame, request, settings,
 };
 use super::held;
 use super::wire::{End, Wire};
@@ -21,7 +21,12 @@ const GET: &str = "GET /x HTTP/1.1\r\nHost: a\r\n\r\n";
 const POST: &str = "POST /x HTTP/1.1\r\nHost: a\r\nContent-Length: 5\r\n\r\nhello";
 
 fn goaway(last_stream: u32, code: u32) -> Vec<u8> {
-    frame(GOAWAY, NONE, 0, [last_stream.to_be_bytes(), code.to_be_bytes()].concat())
+    frame(
+        GOAWAY,
+        NONE,
+        0,
+        [last_stream.to_be_bytes(), code.to_be_bytes()].concat(),
+    )
 }
 
 fn reset(stream: u32, code: u32) -> Vec<u8> {
@@ -33,12 +38,19 @@ fn request_that_was_refused_is_sent_again_where_it_may_be() {
     // Every other one is refused.
     let far = Far::start(&[], |wire, call| {
         let refuses = call.earlier % 2 == 0;
-        let said = if refuses { reset(call.stream, REFUSED_STREAM) } else { answer(call.stream, b"hello") };
+        let said = if refuses {
+            reset(call.stream, REFUSED_STREAM)
+        } else {
+            answer(call.stream, b"hello")
+        };
         wire.try_write(said);
     });
     let stand = far::stand("", &far, "", "public = true");
     let answered = send(stand.address, GET);
-    assert_eq!((answered.status, answered.text(), far.calls().len()), (200, "hello".to_owned(), 2));
+    assert_eq!(
+        (answered.status, answered.text(), far.calls().len()),
+        (200, "hello".to_owned(), 2)
+    );
     assert_eq!(send(stand.address, POST).status, 502);
     assert_eq!(far.calls().len(), 3, "a body is not sent twice");
 }
@@ -48,7 +60,11 @@ fn request_that_an_upstream_did_not_look_at_before_it_went_is_sent_on_another_co
     for (request, status) in [(GET, 200), (POST, 502)] {
         // The first connection goes with the request on its way.
         let far = Far::start(&[], |wire, call| {
-            wire.try_write(if call.connection == 1 { goaway(0, NO_ERROR) } else { answer(call.stream, b"") });
+            wire.try_write(if call.connection == 1 {
+                goaway(0, NO_ERROR)
+            } else {
+                answer(call.stream, b"")
+            });
         });
         let stand = far::stand("", &far, "", "public = true");
         assert_eq!(send(stand.address, request).status, status);
@@ -65,27 +81,42 @@ fn request_that_may_have_had_an_effect_is_sent_once() {
     let delete = "DELETE /x HTTP/1.1\r\nHost: a\r\n\r\n";
     for request in [POST, post, delete] {
         for code in [NO_ERROR, INTERNAL_ERROR, CANCEL, ENHANCE_YOUR_CALM] {
-            let far = Far::start(&[], move |wire, call| _ = wire.try_write(reset(call.stream, code)));
+            let far = Far::start(&[], move |wire, call| {
+                _ = wire.try_write(reset(call.stream, code))
+            });
             let stand = far::stand("", &far, "retries = 5", "public = true");
-            assert_eq!((send(stand.address, request).status, far.calls().len()), (502, 1), "{request} {code}");
+            assert_eq!(
+                (send(stand.address, request).status, far.calls().len()),
+                (502, 1),
+                "{request} {code}"
+            );
         }
     }
 }
 
 #[test]
 fn request_without_effect_is_sent_again_as_often_as_retries_says() {
-    let far = Far::start(&[], |wire, call| _ = wire.try_write(reset(call.stream, INTERNAL_ERROR)));
+    let far = Far::start(&[], |wire, call| {
+        _ = wire.try_write(reset(call.stream, INTERNAL_ERROR))
+    });
     for (retries, times) in [("retries = 0", 1), ("", 2), ("retries = 3", 4)] {
         let calls = far.calls().len();
         let stand = far::stand("", &far, retries, "public = true");
-        assert_eq!((send(stand.address, GET).status, far.calls().len() - calls), (502, times), "{retries}");
+        assert_eq!(
+            (send(stand.address, GET).status, far.calls().len() - calls),
+            (502, times),
+            "{retries}"
+        );
     }
 }
 
 /// An upstream that says this on each connection and then closes it, and how many connections there were.
 fn greeting(said: Vec<u8>) -> (SocketAddr, Arc<AtomicUsize>) {
     let listener = TcpListener::bind("127.0.0.1:0").expect("a free port");
-    let (address, connections) = (listener.local_addr().expect("bound"), Arc::new(AtomicUsize::new(0)));
+    let (address, connections) = (
+        listener.local_addr().expect("bound"),
+        Arc::new(AtomicUsize::new(0)),
+    );
     let counted = Arc::clone(&connections);
     thread::spawn(move || {
         for socket in listener.incoming() {
@@ -93,7 +124,9 @@ fn greeting(said: Vec<u8>) -> (SocketAddr, Arc<AtomicUsize>) {
             counted.fetch_add(1, Ordering::SeqCst);
             // So that nothing is left unread, which would take back what is said.
             let mut preface = [0; PREFACE.len()];
-            let _ = socket.read_exact(&mut preface).and_then(|()| socket.write_all(&said));
+            let _ = socket
+                .read_exact(&mut preface)
+                .and_then(|()| socket.write_all(&said));
         }
     });
     (address, connections)
@@ -101,7 +134,11 @@ fn greeting(said: Vec<u8>) -> (SocketAddr, Arc<AtomicUsize>) {
 
 #[test]
 fn upstream_that_greets_and_goes_is_a_502_and_is_not_dialled_without_end() {
-    for said in [settings(&[]), [settings(&[]), goaway(0, NO_ERROR)].concat(), goaway(0, NO_ERROR)] {
+    for said in [
+        settings(&[]),
+        [settings(&[]), goaway(0, NO_ERROR)].concat(),
+        goaway(0, NO_ERROR),
+    ] {
         for (request, retries) in [(GET, 0), (POST, 0), (GET, 3)] {
             let (address, connections) = greeting(said.clone());
             let gateway = Gateway::start(&format!(
@@ -111,7 +148,10 @@ fn upstream_that_greets_and_goes_is_a_502_and_is_not_dialled_without_end() {
             let status = send(gateway.address, request).status;
             let connections = connections.load(Ordering::SeqCst);
             assert!(matches!(status, 502 | 503), "{status}");
-            assert!(connections <= 2 * (retries + 1), "{connections} connections");
+            assert!(
+                connections <= 2 * (retries + 1),
+                "{connections} connections"
+            );
         }
     }
 }
@@ -137,7 +177,10 @@ fn connection_that_goes_after_its_last_answer_is_not_used_again() {
         for request in [POST, GET, POST] {
             assert_eq!(send(stand.address, request).status, 200, "{retries}");
         }
-        assert_eq!((wire.told(stream).end, far.connections(), far.closed()), (None, 2, 0));
+        assert_eq!(
+            (wire.told(stream).end, far.connections(), far.closed()),
+            (None, 2, 0)
+        );
     }
 }
 
@@ -149,7 +192,10 @@ fn upstream_that_allows_one_stream_gets_as_many_connections_as_there_are_request
         let mut here = HERE.0.lock().expect("no panic");
         *here += 1;
         HERE.1.notify_all();
-        let waited = HERE.1.wait_timeout_while(here, PATIENCE, |here| *here < 5).expect("no panic");
+        let waited = HERE
+            .1
+            .wait_timeout_while(here, PATIENCE, |here| *here < 5)
+            .expect("no panic");
         assert!(!waited.1.timed_out());
         wire.try_write(answer(call.stream, b""));
     });
@@ -169,12 +215,19 @@ fn upstream_that_allows_one_stream_gets_as_many_connections_as_there_are_request
 
 #[test]
 fn burst_of_first_requests_makes_one_connection() {
-    let far = Far::start(&[], |wire, call| _ = wire.try_write(answer(call.stream, b"hello")));
+    let far = Far::start(&[], |wire, call| {
+        _ = wire.try_write(answer(call.stream, b"hello"))
+    });
     let stand = far::stand("", &far, "", "public = true");
     let mut wire = Wire::open(stand.address, &[]);
     let head = block(&request("GET", "/x"));
     let streams: Vec<u32> = (0..30).map(|_| wire.next_stream()).collect();
-    wire.write(streams.iter().flat_map(|&stream| frame(HEADERS, WHOLE, stream, &head)).collect::<Vec<_>>());
+    wire.write(
+        streams
+            .iter()
+            .flat_map(|&stream| frame(HEADERS, WHOLE, stream, &head))
+            .collect::<Vec<_>>(),
+    );
     for stream in streams {
         assert_eq!(wire.answer(stream).end, Some(End::Whole));
     }
@@ -190,7 +243,12 @@ fn burst_of_first_requests_fails_together_where_there_is_no_upstream() {
     let mut wire = Wire::open(gateway.address, &[]);
     let head = block(&request("GET", "/x"));
     let streams: Vec<u32> = (0..30).map(|_| wire.next_stream()).collect();
-    wire.write(streams.iter().flat_map(|&stream| frame(HEADERS, WHOLE, stream, &head)).collect::<Vec<_>>());
+    wire.write(
+        streams
+            .iter()
+            .flat_map(|&stream| frame(HEADERS, WHOLE, stream, &head))
+            .collect::<Vec<_>>(),
+    );
     for stream in streams {
         let told = wire.answer(stream);
         // 503 once the target is given a rest.
@@ -232,13 +290,20 @@ fn bodies_that_are_whole_arrive_whole_over_one_connection() {
         }
     });
     let stand = far::stand("", &far, "", "public = true");
-    let chunked = "POST /x HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\n\r\n5\r\nhello\r\n0\r\n\r\n";
+    let chunked =
+        "POST /x HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\n\r\n5\r\nhello\r\n0\r\n\r\n";
     for request in [POST, chunked] {
         assert_eq!(send(stand.address, request).text(), "hello");
     }
     let mut wire = Wire::open(stand.address, &[]);
     let stream = wire.begin_request(END_HEADERS, &request("POST", "/x"));
-    wire.write([frame(DATA, NONE, stream, b"hel"), frame(DATA, END_STREAM, stream, b"lo")].concat());
+    wire.write(
+        [
+            frame(DATA, NONE, stream, b"hel"),
+            frame(DATA, END_STREAM, stream, b"lo"),
+        ]
+        .concat(),
+    );
     assert_eq!(wire.answer(stream).body, b"hello");
     assert_eq!(far.connections(), 1);
 }

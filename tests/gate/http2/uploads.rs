@@ -10,8 +10,8 @@ use http::Request;
 use super::client;
 use super::far::{self, Far};
 use super::frames::{
-    CANCEL, DATA, END_HEADERS, END_STREAM, HEADERS, INITIAL_WINDOW_SIZE, INTERNAL_ERROR, NO_ERROR, NONE, RST_STREAM,
-    frame, request,
+    CANCEL, DATA, END_HEADERS, END_STREAM, HEADERS, INITIAL_WINDOW_SIZE, INTERNAL_ERROR, NO_ERROR,
+    NONE, RST_STREAM, frame, request,
 };
 use super::wire::Wire;
 use crate::harness::{Gateway, PATIENCE, Stand, eventually, send};
@@ -25,7 +25,9 @@ fn listening(early: &'static [u8]) -> (SocketAddr, Receiver<Vec<u8>>) {
     let (address, (tell, told)) = (listener.local_addr().expect("bound"), channel());
     thread::spawn(move || {
         for socket in listener.incoming() {
-            let (Ok(mut socket), tell) = (socket, tell.clone()) else { return };
+            let (Ok(mut socket), tell) = (socket, tell.clone()) else {
+                return;
+            };
             socket.set_read_timeout(Some(PATIENCE)).expect("a time-out");
             thread::spawn(move || {
                 let (mut all, mut chunk, mut answered) = (Vec::new(), [0; 4096], false);
@@ -57,13 +59,19 @@ fn break_off(mut wire: Wire, stream: u32, code: Option<u32>) -> Option<Wire> {
 #[test]
 fn r40_upload_that_breaks_off_never_looks_whole_to_an_upstream_over_http1() {
     // Before and after the answer has begun.
-    for early in [&b""[..], b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n2\r\nok\r\n"] {
+    for early in [
+        &b""[..],
+        b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n2\r\nok\r\n",
+    ] {
         let (address, told) = listening(early);
-        let gateway = Gateway::start(&format!("[upstreams.up]\ntargets = \"http://{address}\"\n{ROUTES}"));
+        let gateway = Gateway::start(&format!(
+            "[upstreams.up]\ntargets = \"http://{address}\"\n{ROUTES}"
+        ));
         for code in BREAKS {
             for fields in [&[][..], &[("content-length", "10")]] {
                 let mut wire = Wire::open(gateway.address, &[]);
-                let stream = wire.begin_request(END_HEADERS, &[&request("POST", "/x")[..], fields].concat());
+                let stream =
+                    wire.begin_request(END_HEADERS, &[&request("POST", "/x")[..], fields].concat());
                 wire.write(frame(DATA, NONE, stream, b"hello"));
                 assert_eq!(told.recv_timeout(PATIENCE).expect("a head"), b"");
                 if !early.is_empty() {
@@ -98,10 +106,16 @@ fn r40_upload_that_breaks_off_is_reset_towards_an_upstream_over_http2() {
                 wire.until(|wire| wire.told(stream).body == b"ok");
             }
             let wire = break_off(wire, stream, code);
-            eventually("the upstream's stream is reset", || far.resets() == place + 1);
+            eventually("the upstream's stream is reset", || {
+                far.resets() == place + 1
+            });
             drop(wire);
         }
-        assert_eq!((far.whole_bodies(), far.connections(), far.closed()), (0, 1, 0), "it is the stream's end only");
+        assert_eq!(
+            (far.whole_bodies(), far.connections(), far.closed()),
+            (0, 1, 0),
+            "it is the stream's end only"
+        );
     }
 }
 
@@ -138,23 +152,39 @@ fn upload_that_nobody_sends_is_408_and_one_that_nobody_takes_is_504() {
 
 #[test]
 fn uploads_that_are_refused_give_their_room_back() {
-    let stand = Stand::routes(&format!("[[routes]]\npath = \"/kept\"\nupstream = \"up\"\n{ROUTES}"));
+    let stand = Stand::routes(&format!(
+        "[[routes]]\npath = \"/kept\"\nupstream = \"up\"\n{ROUTES}"
+    ));
     client::block_on(async {
-        let socket = tokio::net::TcpStream::connect(stand.address).await.expect("it listens");
+        let socket = tokio::net::TcpStream::connect(stand.address)
+            .await
+            .expect("it listens");
         let (mut sender, connection) = h2::client::handshake(socket).await.expect("HTTP/2");
         tokio::spawn(connection);
         // Together more than all streams of a connection may hold.
-        for (path, status, length) in [("/kept", 401, 60_000); 30].into_iter().chain([("/open", 200, 500_000)]) {
+        for (path, status, length) in [("/kept", 401, 60_000); 30]
+            .into_iter()
+            .chain([("/open", 200, 500_000)])
+        {
             sender = sender.ready().await.expect("room for a stream");
-            let request = Request::post(format!("http://api.test{path}")).body(()).expect("a request");
+            let request = Request::post(format!("http://api.test{path}"))
+                .body(())
+                .expect("a request");
             let (answer, mut stream) = sender.send_request(request, false).expect("a request");
             let mut left = length;
             while left > 0 {
                 stream.reserve_capacity(left);
                 // None where the answer did not wait for it.
-                let Some(Ok(room)) = std::future::poll_fn(|context| stream.poll_capacity(context)).await else { break };
+                let Some(Ok(room)) =
+                    std::future::poll_fn(|context| stream.poll_capacity(context)).await
+                else {
+                    break;
+                };
                 left -= room;
-                if stream.send_data(vec![b'x'; room].into(), left == 0).is_err() {
+                if stream
+                    .send_data(vec![b'x'; room].into(), left == 0)
+                    .is_err()
+                {
                     break;
                 }
             }
@@ -166,15 +196,26 @@ fn uploads_that_are_refused_give_their_room_back() {
 
 #[test]
 fn expectation_is_answered_where_the_body_is_wanted() {
-    let stand = Stand::routes(&format!("[[routes]]\npath = \"/kept\"\nupstream = \"up\"\n{ROUTES}"));
+    let stand = Stand::routes(&format!(
+        "[[routes]]\npath = \"/kept\"\nupstream = \"up\"\n{ROUTES}"
+    ));
     let expects = [("expect", "100-continue"), ("content-length", "5")];
     let mut wire = Wire::open(stand.address, &[]);
-    let refused = wire.begin_request(END_HEADERS, &[&request("POST", "/kept")[..], &expects].concat());
+    let refused = wire.begin_request(
+        END_HEADERS,
+        &[&request("POST", "/kept")[..], &expects].concat(),
+    );
     wire.until(|wire| wire.told(refused).status.is_some());
     assert_eq!(wire.told(refused).status, Some(401));
-    let stream = wire.begin_request(END_HEADERS, &[&request("POST", "/x")[..], &expects].concat());
+    let stream = wire.begin_request(
+        END_HEADERS,
+        &[&request("POST", "/x")[..], &expects].concat(),
+    );
     wire.until(|wire| wire.told(stream).status.is_some());
     assert_eq!(wire.told(stream).status, Some(100));
     wire.write(frame(DATA, END_STREAM, stream, b"hello"));
-    assert_eq!((wire.answer(stream).body, stand.last().body), (b"hello".to_vec(), b"hello".to_vec()));
+    assert_eq!(
+        (wire.answer(stream).body, stand.last().body),
+        (b"hello".to_vec(), b"hello".to_vec())
+    );
 }

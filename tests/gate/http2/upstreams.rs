@@ -13,7 +13,9 @@ use super::far::{self, FAR, Far, answer};
 use super::frames::{WHOLE, request};
 use super::held;
 use super::wire::Wire;
-use crate::harness::{Authority, Connection, Gateway, PATIENCE, Reply, Server, eventually, logged, send};
+use crate::harness::{
+    Authority, Connection, Gateway, PATIENCE, Reply, Server, eventually, logged, send,
+};
 
 const GET: &str = "GET /x HTTP/1.1\r\nHost: a\r\n\r\n";
 
@@ -51,10 +53,14 @@ fn request_is_what_http2_wants_and_tells_how_it_came() {
                  Cookie: a=1; b=2\r\nX-Forwarded-For: forged\r\nx_forwarded_for: forged\r\n";
     let request = format!("GET /x?y HTTP/1.1\r\nHost: api.test:81\r\n{lines}\r\n");
     assert_eq!(send(gateway.address, request).status, 200);
-    assert_eq!(client::ask(gateway.address, get("/x?y", None), b"", None).status, 200);
-    for (authority, via, forwarded_host) in
-        [("api.test:81", "1.1 scopegate", "api.test:81"), ("api.test", "2.0 scopegate", "api.test")]
-    {
+    assert_eq!(
+        client::ask(gateway.address, get("/x?y", None), b"", None).status,
+        200
+    );
+    for (authority, via, forwarded_host) in [
+        ("api.test:81", "1.1 scopegate", "api.test:81"),
+        ("api.test", "2.0 scopegate", "api.test"),
+    ] {
         let head = told.recv_timeout(PATIENCE).expect("a request");
         assert_eq!(head.uri.to_string(), format!("http://{authority}/x?y"));
         let header = |name: &str| {
@@ -63,11 +69,23 @@ fn request_is_what_http2_wants_and_tells_how_it_came() {
             assert!(values.next().is_none(), "{name} stands twice");
             value
         };
-        assert_eq!((header("via"), header("x-forwarded-for")), (Some(via), Some("127.0.0.1")));
-        assert_eq!((header("x-forwarded-host"), header("x-forwarded-proto")), (Some(forwarded_host), Some("http")));
-        for name in
-            ["host", "connection", "x-hop", "keep-alive", "proxy-connection", "transfer-encoding", "x_forwarded_for"]
-        {
+        assert_eq!(
+            (header("via"), header("x-forwarded-for")),
+            (Some(via), Some("127.0.0.1"))
+        );
+        assert_eq!(
+            (header("x-forwarded-host"), header("x-forwarded-proto")),
+            (Some(forwarded_host), Some("http"))
+        );
+        for name in [
+            "host",
+            "connection",
+            "x-hop",
+            "keep-alive",
+            "proxy-connection",
+            "transfer-encoding",
+            "x_forwarded_for",
+        ] {
             assert_eq!(header(name), None, "{name}");
         }
         assert!(matches!(header("te"), None | Some("trailers")));
@@ -79,13 +97,16 @@ fn upgrade_goes_through_as_a_plain_request() {
     let (address, told) = telling();
     let gateway = gateway(&format!("http://{address}"), "");
     for protocol in ["websocket", "h2c"] {
-        let lines = format!("Connection: Upgrade\r\nUpgrade: {protocol}\r\nSec-WebSocket-Key: k\r\n");
+        let lines =
+            format!("Connection: Upgrade\r\nUpgrade: {protocol}\r\nSec-WebSocket-Key: k\r\n");
         let mut connection = Connection::open(gateway.address);
         for _ in 0..2 {
             let answer = connection.ask(format!("GET /x HTTP/1.1\r\nHost: a\r\n{lines}\r\n"));
             assert_eq!((answer.status, answer.header("upgrade")), (200, None));
             let head = told.recv_timeout(PATIENCE).expect("a request");
-            assert!(head.headers.get("upgrade").is_none() && head.headers.get("connection").is_none());
+            assert!(
+                head.headers.get("upgrade").is_none() && head.headers.get("connection").is_none()
+            );
             assert_eq!(head.headers["sec-websocket-key"], "k");
         }
     }
@@ -100,29 +121,43 @@ fn upstream_that_speaks_something_else_is_a_502_that_says_so() {
         let gateway = gateway(&format!("http://{}", upstream.address), "retries = 0");
         let answer = send(gateway.address, GET);
         assert_eq!((answer.status, answer.challenge()), (502, None));
-        assert_eq!(client::ask(gateway.address, get("/x", None), b"", None).status, 502);
+        assert_eq!(
+            client::ask(gateway.address, get("/x", None), b"", None).status,
+            502
+        );
     }
-    let cause = format!("cannot connect to {}: expected HTTP/2 (protocol = ", http1.address);
-    eventually("the log says why", || logged(&cause) || logged(&cause.replace('"', "\\\"")));
+    let cause = format!(
+        "cannot connect to {}: expected HTTP/2 (protocol = ",
+        http1.address
+    );
+    eventually("the log says why", || {
+        logged(&cause) || logged(&cause.replace('"', "\\\""))
+    });
 }
 
 #[test]
 fn upstream_over_tls_has_to_agree_to_http2() {
     let authority = Authority::new();
-    let of_upstream =
-        format!("tls_ca = \"{}\"\ntls_server_name = \"inner.test\"\nretries = 0", authority.file().display());
+    let of_upstream = format!(
+        "tls_ca = \"{}\"\ntls_server_name = \"inner.test\"\nretries = 0",
+        authority.file().display()
+    );
     let config = authority.server("inner.test", false);
     let http1 = Server::start_tls(Arc::clone(&config), |_| Reply::text("hello"));
     let stubborn = gateway(&format!("https://{}", http1.address), &of_upstream);
     assert_eq!(send(stubborn.address, GET).status, 502);
     assert_eq!(http1.hits(), 0);
-    let cause = format!("cannot connect to {}: expected the target to agree to HTTP/2", http1.address);
+    let cause = format!(
+        "cannot connect to {}: expected the target to agree to HTTP/2",
+        http1.address
+    );
     eventually("the log says why", || logged(&cause));
 
     let mut config = (*config).clone();
     config.alpn_protocols = vec![b"h2".to_vec()];
-    let far =
-        Far::start_over(Some(Arc::new(config)), &[], |wire, call| _ = wire.try_write(answer(call.stream, b"hello")));
+    let far = Far::start_over(Some(Arc::new(config)), &[], |wire, call| {
+        _ = wire.try_write(answer(call.stream, b"hello"))
+    });
     let agreed = gateway(&format!("https://{}", far.address), &of_upstream);
     for _ in 0..3 {
         assert_eq!(send(agreed.address, GET).text(), "hello");
@@ -138,7 +173,10 @@ fn upstream_that_is_not_there_is_a_502_and_one_that_never_greets_a_504() {
     // It accepts, and says nothing.
     let listener = TcpListener::bind("127.0.0.1:0").expect("a free port");
     let address = listener.local_addr().expect("bound");
-    let silent = gateway(&format!("http://{address}"), "connect_timeout = \"200ms\"\nretries = 0");
+    let silent = gateway(
+        &format!("http://{address}"),
+        "connect_timeout = \"200ms\"\nretries = 0",
+    );
     let answer = send(silent.address, GET);
     assert_eq!((answer.status, answer.challenge()), (504, None));
 }
@@ -158,8 +196,16 @@ fn upstream_that_goes_silent_is_a_504_and_the_next_request_takes_a_new_connectio
         }
         let answered = send(stand.address, GET);
         assert_eq!((answered.status, answered.challenge()), (504, None));
-        assert_eq!((send(stand.address, GET).status, far.connections()), (200, 2), "after {answers} answers");
-        assert_eq!(far.calls().len(), answers + 2, "a request that may be under way is not sent again");
+        assert_eq!(
+            (send(stand.address, GET).status, far.connections()),
+            (200, 2),
+            "after {answers} answers"
+        );
+        assert_eq!(
+            far.calls().len(),
+            answers + 2,
+            "a request that may be under way is not sent again"
+        );
         eventually("the silent one is closed", || far.closed() == 1);
     }
 }
@@ -169,11 +215,17 @@ fn deadline_that_a_client_chose_says_nothing_of_the_upstream() {
     let far = Far::start(&[], |_, _| {});
     let stand = far::stand("", &far, "", "public = true");
     let mut wire = Wire::open(stand.address, &[]);
-    let call = [&request("POST", "/x")[..], &[("content-type", "application/grpc"), ("grpc-timeout", "1m")]].concat();
+    let call = [
+        &request("POST", "/x")[..],
+        &[("content-type", "application/grpc"), ("grpc-timeout", "1m")],
+    ]
+    .concat();
     for _ in 0..6 {
         assert_eq!(wire.ask(&call).status, Some(504));
     }
-    eventually("all are cancelled upstream", || far.resets() == far.calls().len());
+    eventually("all are cancelled upstream", || {
+        far.resets() == far.calls().len()
+    });
     assert_eq!(far.connections(), 1, "for {} requests", far.calls().len());
 }
 
@@ -193,5 +245,11 @@ fn upstream_that_answers_others_keeps_its_connection() {
         thread::sleep(Duration::from_millis(20));
     }
     assert_eq!(wire.told(slow).status, Some(504));
-    assert_eq!((wire.ask(&request("GET", "/quick")).status, far.connections()), (Some(200), 1));
+    assert_eq!(
+        (
+            wire.ask(&request("GET", "/quick")).status,
+            far.connections()
+        ),
+        (Some(200), 1)
+    );
 }

@@ -12,8 +12,8 @@ use bytes::Bytes;
 use super::client::block_on;
 use super::far::{self, Far};
 use super::frames::{
-    CANCEL, DATA, END_HEADERS, HEADERS, INITIAL_WINDOW_SIZE, LARGEST_WINDOW, NONE, WHOLE, WINDOW_UPDATE, block, frame,
-    request,
+    CANCEL, DATA, END_HEADERS, HEADERS, INITIAL_WINDOW_SIZE, LARGEST_WINDOW, NONE, WHOLE,
+    WINDOW_UPDATE, block, frame, request,
 };
 use super::wire::{End, Wire};
 use crate::harness::{Gateway, PATIENCE, eventually};
@@ -33,24 +33,44 @@ impl Pouring {
     fn http1(length: usize) -> Self {
         let listener = TcpListener::bind("127.0.0.1:0").expect("a free port");
         // Connections have it from their listener: what the kernel takes is not counted for the gateway's.
-        socket2::SockRef::from(&listener).set_send_buffer_size(16 * 1024).expect("an open socket");
+        socket2::SockRef::from(&listener)
+            .set_send_buffer_size(16 * 1024)
+            .expect("an open socket");
         let pouring = Self::at(listener.local_addr().expect("bound"));
         let (poured, closed) = (Arc::clone(&pouring.poured), Arc::clone(&pouring.closed));
         thread::spawn(move || {
             for socket in listener.incoming() {
-                let (Ok(mut socket), poured, closed) = (socket, Arc::clone(&poured), Arc::clone(&closed)) else {
+                let (Ok(mut socket), poured, closed) =
+                    (socket, Arc::clone(&poured), Arc::clone(&closed))
+                else {
                     return;
                 };
                 thread::spawn(move || {
                     socket.set_read_timeout(Some(PATIENCE)).expect("a time-out");
-                    socket.set_write_timeout(Some(PATIENCE)).expect("a time-out");
+                    socket
+                        .set_write_timeout(Some(PATIENCE))
+                        .expect("a time-out");
                     let mut head = [0; 4096];
                     let read = socket.read(&mut head).unwrap_or(0);
-                    let length = if head[..read].starts_with(b"GET /small") { 5 } else { length };
-                    let answer = format!("HTTP/1.1 200 OK\r\nConnection: close\r\nContent-Length: {length}\r\n\r\n");
-                    let mut left = if socket.write_all(answer.as_bytes()).is_ok() { length } else { 0 };
+                    let length = if head[..read].starts_with(b"GET /small") {
+                        5
+                    } else {
+                        length
+                    };
+                    let answer = format!(
+                        "HTTP/1.1 200 OK\r\nConnection: close\r\nContent-Length: {length}\r\n\r\n"
+                    );
+                    let mut left = if socket.write_all(answer.as_bytes()).is_ok() {
+                        length
+                    } else {
+                        0
+                    };
                     while left > 0 {
-                        let Ok(written @ 1..) = socket.write(&[b'x'; 16 * 1024][..left.min(16 * 1024)]) else { break };
+                        let Ok(written @ 1..) =
+                            socket.write(&[b'x'; 16 * 1024][..left.min(16 * 1024)])
+                        else {
+                            break;
+                        };
                         poured.fetch_add(written, Ordering::SeqCst);
                         left -= written;
                     }
@@ -75,15 +95,21 @@ impl Pouring {
                 while let Some(Ok((_, mut respond))) = streams.accept().await {
                     let poured = Arc::clone(&poured);
                     tokio::spawn(async move {
-                        let mut stream = respond.send_response(http::Response::new(()), false).expect("open");
+                        let mut stream = respond
+                            .send_response(http::Response::new(()), false)
+                            .expect("open");
                         let mut left = length;
                         while left > 0 {
                             stream.reserve_capacity(left.min(16 * 1024));
-                            let room = std::future::poll_fn(|context| stream.poll_capacity(context)).await;
+                            let room =
+                                std::future::poll_fn(|context| stream.poll_capacity(context)).await;
                             let Some(Ok(room)) = room else { return };
                             let piece = room.min(left);
                             left -= piece;
-                            if stream.send_data(Bytes::from(vec![b'x'; piece]), left == 0).is_err() {
+                            if stream
+                                .send_data(Bytes::from(vec![b'x'; piece]), left == 0)
+                                .is_err()
+                            {
                                 return;
                             }
                             poured.fetch_add(piece, Ordering::SeqCst);
@@ -96,7 +122,11 @@ impl Pouring {
     }
 
     fn at(address: SocketAddr) -> Self {
-        Self { address, poured: Arc::default(), closed: Arc::default() }
+        Self {
+            address,
+            poured: Arc::default(),
+            closed: Arc::default(),
+        }
     }
 
     /// How much it has got rid of when it gets rid of no more.
@@ -104,7 +134,8 @@ impl Pouring {
         let mut poured = 0;
         eventually("it comes to a halt", || {
             thread::sleep(Duration::from_millis(100));
-            std::mem::replace(&mut poured, self.poured.load(Ordering::SeqCst)) == self.poured.load(Ordering::SeqCst)
+            std::mem::replace(&mut poured, self.poured.load(Ordering::SeqCst))
+                == self.poured.load(Ordering::SeqCst)
         });
         poured
     }
@@ -136,11 +167,18 @@ fn stream_that_takes_nothing_is_reset_and_the_others_go_on() {
         wire.until(|wire| wire.told(served).status == Some(200));
         wire.write(room(served, 100));
         assert_eq!(wire.answer(served).body, b"xxxxx");
-        assert!(began.elapsed() < Duration::from_secs(5), "it is still waited for");
+        assert!(
+            began.elapsed() < Duration::from_secs(5),
+            "it is still waited for"
+        );
         thread::sleep(Duration::from_millis(20));
     }
     assert_eq!(wire.told(stalled).end, Some(End::Reset(CANCEL)));
-    assert!(began.elapsed() >= Duration::from_millis(400), "after {:?}", began.elapsed());
+    assert!(
+        began.elapsed() >= Duration::from_millis(400),
+        "after {:?}",
+        began.elapsed()
+    );
     let served = wire.begin_request(WHOLE, &request("GET", "/small"));
     wire.write(room(served, 5));
     assert_eq!(wire.answer(served).end, Some(End::Whole));
@@ -169,29 +207,56 @@ fn hundred_streams_that_take_nothing_cost_little_and_end() {
     let mut wire = Wire::open(gateway.address, &[(INITIAL_WINDOW_SIZE, 0)]);
     let streams: Vec<u32> = (0..100).map(|_| wire.next_stream()).collect();
     let head = block(&request("GET", "/big"));
-    wire.write(streams.iter().flat_map(|&stream| frame(HEADERS, WHOLE, stream, &head)).collect::<Vec<_>>());
-    wire.until(|wire| streams.iter().all(|&stream| wire.told(stream).status == Some(200)));
+    wire.write(
+        streams
+            .iter()
+            .flat_map(|&stream| frame(HEADERS, WHOLE, stream, &head))
+            .collect::<Vec<_>>(),
+    );
+    wire.until(|wire| {
+        streams
+            .iter()
+            .all(|&stream| wire.told(stream).status == Some(200))
+    });
     let poured = upstream.poured();
     assert!(poured < 64 * MIB, "{poured} bytes of 400 MiB");
     for stream in streams {
         assert_eq!(wire.answer(stream).end, Some(End::Reset(CANCEL)));
     }
-    eventually("the upstream is let go", || upstream.closed.load(Ordering::SeqCst) == 100);
+    eventually("the upstream is let go", || {
+        upstream.closed.load(Ordering::SeqCst) == 100
+    });
     assert!(upstream.poured() < 64 * MIB, "{} bytes", upstream.poured());
 }
 
 #[test]
 fn slow_client_slows_its_upstream() {
-    for (upstream, protocol) in [(Pouring::http1(3 * MIB), "http1"), (Pouring::http2(3 * MIB), "http2")] {
+    for (upstream, protocol) in [
+        (Pouring::http1(3 * MIB), "http1"),
+        (Pouring::http2(3 * MIB), "http2"),
+    ] {
         let gateway = gateway("", &upstream, protocol);
         let mut wire = Wire::open(gateway.address, &[]);
         let stream = wire.begin_request(WHOLE, &request("GET", "/big"));
         wire.until(|wire| wire.told(stream).body.len() == 65_535);
         let poured = upstream.poured();
-        assert!(poured < MIB, "{protocol}: {poured} bytes, of which the client took 64 KiB");
-        wire.write([room(0, LARGEST_WINDOW - 65_535), room(stream, LARGEST_WINDOW - 65_535)].concat());
+        assert!(
+            poured < MIB,
+            "{protocol}: {poured} bytes, of which the client took 64 KiB"
+        );
+        wire.write(
+            [
+                room(0, LARGEST_WINDOW - 65_535),
+                room(stream, LARGEST_WINDOW - 65_535),
+            ]
+            .concat(),
+        );
         let told = wire.answer(stream);
-        assert_eq!((told.end, told.body.len()), (Some(End::Whole), 3 * MIB), "{protocol}");
+        assert_eq!(
+            (told.end, told.body.len()),
+            (Some(End::Whole), 3 * MIB),
+            "{protocol}"
+        );
     }
 }
 
@@ -202,7 +267,9 @@ fn client_that_reads_nothing_at_all_is_cut_off() {
     let mut wire = Wire::open(gateway.address, &[(INITIAL_WINDOW_SIZE, LARGEST_WINDOW)]);
     wire.write(room(0, LARGEST_WINDOW - 65_535));
     let stream = wire.begin_request(WHOLE, &request("GET", "/big"));
-    eventually("the upstream is let go", || upstream.closed.load(Ordering::SeqCst) == 1);
+    eventually("the upstream is let go", || {
+        upstream.closed.load(Ordering::SeqCst) == 1
+    });
     assert!(upstream.poured() < 32 * MIB, "{} bytes", upstream.poured());
     // What was sent before may still be there.
     assert!(wire.is_closed());

@@ -5,8 +5,8 @@ use std::io::{ErrorKind, Read, Write};
 use std::net::{SocketAddr, TcpStream};
 
 use super::frames::{
-    ACK, DATA, END_STREAM, GOAWAY, HEADER_TABLE_SIZE, HEADERS, NONE, PING, PREFACE, RST_STREAM, SETTINGS, WHOLE, block,
-    frame, settings, status,
+    ACK, DATA, END_STREAM, GOAWAY, HEADER_TABLE_SIZE, HEADERS, NONE, PING, PREFACE, RST_STREAM,
+    SETTINGS, WHOLE, block, frame, settings, status,
 };
 use crate::harness::PATIENCE;
 
@@ -109,7 +109,10 @@ impl Wire {
 
     /// As [`write`](Self::write), where the other side may close before it has read all. Whether it did not.
     pub(super) fn try_write(&mut self, bytes: impl AsRef<[u8]>) -> bool {
-        self.socket.write_all(bytes.as_ref()).and_then(|()| self.socket.flush()).is_ok()
+        self.socket
+            .write_all(bytes.as_ref())
+            .and_then(|()| self.socket.flush())
+            .is_ok()
     }
 
     /// A stream for a request with this field block.
@@ -188,7 +191,12 @@ impl Wire {
         let end = 9 + self.length();
         let bytes: Vec<u8> = self.buffer.drain(..end).collect();
         let stream = u32::from_be_bytes([bytes[5], bytes[6], bytes[7], bytes[8]]);
-        let frame = Frame { kind: bytes[3], flags: bytes[4], stream, payload: bytes[9..].to_vec() };
+        let frame = Frame {
+            kind: bytes[3],
+            flags: bytes[4],
+            stream,
+            payload: bytes[9..].to_vec(),
+        };
         self.note(&frame);
         Some(frame)
     }
@@ -201,19 +209,27 @@ impl Wire {
             RST_STREAM => _ = told.end.get_or_insert(End::Reset(code(&got.payload))),
             GOAWAY => self.goaways.push(code(&got.payload[4..])),
             SETTINGS if got.flags & ACK == 0 => self.unanswered.extend(frame(SETTINGS, ACK, 0, [])),
-            PING if got.flags & ACK == 0 => self.unanswered.extend(frame(PING, ACK, 0, &got.payload)),
+            PING if got.flags & ACK == 0 => {
+                self.unanswered.extend(frame(PING, ACK, 0, &got.payload))
+            }
             _ => {}
         }
         if self.answers {
             self.acknowledge();
         }
         if matches!(got.kind, HEADERS | DATA) && got.flags & END_STREAM != 0 {
-            self.streams.entry(got.stream).or_default().end.get_or_insert(End::Whole);
+            self.streams
+                .entry(got.stream)
+                .or_default()
+                .end
+                .get_or_insert(End::Whole);
         }
     }
 
     fn length(&self) -> usize {
-        usize::from(self.buffer[0]) << 16 | usize::from(self.buffer[1]) << 8 | usize::from(self.buffer[2])
+        usize::from(self.buffer[0]) << 16
+            | usize::from(self.buffer[1]) << 8
+            | usize::from(self.buffer[2])
     }
 
     // A reset ends a connection as surely as an end of file does.
@@ -236,7 +252,9 @@ pub(super) fn connect(address: SocketAddr) -> TcpStream {
     let socket = TcpStream::connect(address).expect("somebody listens");
     socket.set_nodelay(true).expect("an open socket");
     socket.set_read_timeout(Some(PATIENCE)).expect("a time-out");
-    socket.set_write_timeout(Some(PATIENCE)).expect("a time-out");
+    socket
+        .set_write_timeout(Some(PATIENCE))
+        .expect("a time-out");
     socket
 }
 

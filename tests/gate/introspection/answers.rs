@@ -10,13 +10,27 @@ fn r7_question_is_a_form_that_the_gateway_signs_with_its_name() {
     let stand = Stand::start();
     let token = "a-._~+/0==";
     assert_eq!(stand.get(token).status, 200);
-    let [question] = &stand.questions()[..] else { panic!("one question") };
-    assert_eq!((&*question.method, question.header("accept")), ("POST", vec!["application/json"]));
-    assert_eq!(question.header("content-type"), ["application/x-www-form-urlencoded"]);
+    let [question] = &stand.questions()[..] else {
+        panic!("one question")
+    };
+    assert_eq!(
+        (&*question.method, question.header("accept")),
+        ("POST", vec!["application/json"])
+    );
+    assert_eq!(
+        question.header("content-type"),
+        ["application/x-www-form-urlencoded"]
+    );
     // gateway:of+the+gateway
-    assert_eq!(question.header("authorization"), ["Basic Z2F0ZXdheTpvZit0aGUrZ2F0ZXdheQ=="]);
+    assert_eq!(
+        question.header("authorization"),
+        ["Basic Z2F0ZXdheTpvZit0aGUrZ2F0ZXdheQ=="]
+    );
     let told = [("token", token), ("token_type_hint", "access_token")];
-    assert_eq!(form(question), told.map(|(name, value)| (name.to_owned(), value.to_owned())));
+    assert_eq!(
+        form(question),
+        told.map(|(name, value)| (name.to_owned(), value.to_owned()))
+    );
     let sent = stand.upstream.received();
     assert_eq!(sent[0].header("authorization"), [format!("Bearer {token}")]);
 }
@@ -31,7 +45,11 @@ fn active_token_passes_where_its_scope_suffices() {
     assert_eq!((answer.status, answer.challenge()), (403, challenge));
     for scope in ["re*", "*"] {
         stand.answers(Reply::json(stand.active(scope)));
-        assert_eq!(stand.get(&format!("wide{}", scope.len())).status, 200, "{scope}");
+        assert_eq!(
+            stand.get(&format!("wide{}", scope.len())).status,
+            200,
+            "{scope}"
+        );
     }
     assert_eq!(stand.hits(), 3);
 }
@@ -41,7 +59,9 @@ fn r8_inactive_token_is_invalid() {
     let stand = Stand::start();
     stand.answers(inactive());
     stand.assert_refused("revoked", "active: false");
-    stand.answers(Reply::json(json!({ "active": false, "scope": "read", "error": "odd" })));
+    stand.answers(Reply::json(
+        json!({ "active": false, "scope": "read", "error": "odd" }),
+    ));
     stand.assert_refused("revoked-too", "active: false with more");
 }
 
@@ -70,20 +90,30 @@ fn r11_what_an_answer_says_is_judged_as_claims_are() {
         let mut answer = stand.active("read");
         answer[name] = value.clone();
         stand.answers(Reply::json(&answer));
-        stand.assert_refused(&format!("{name}{}", stand.questions().len()), &format!("{name} = {value}"));
+        stand.assert_refused(
+            &format!("{name}{}", stand.questions().len()),
+            &format!("{name} = {value}"),
+        );
     }
 }
 
 #[test]
 fn r43_answer_with_values_that_cannot_stand_there_is_the_servers_mistake() {
     let stand = Stand::start();
-    for (name, value) in
-        [("iss", json!(7)), ("exp", json!("1800000600")), ("exp", json!(-1)), ("nbf", json!([])), ("iat", json!({}))]
-    {
+    for (name, value) in [
+        ("iss", json!(7)),
+        ("exp", json!("1800000600")),
+        ("exp", json!(-1)),
+        ("nbf", json!([])),
+        ("iat", json!({})),
+    ] {
         let mut answer = stand.active("read");
         answer[name] = value.clone();
         stand.answers(Reply::json(&answer));
-        stand.assert_unavailable(&format!("{name}{}", stand.questions().len()), &format!("{name} = {value}"));
+        stand.assert_unavailable(
+            &format!("{name}{}", stand.questions().len()),
+            &format!("{name} = {value}"),
+        );
     }
 }
 
@@ -95,65 +125,119 @@ fn r19_token_ends_when_it_says_so_itself_whatever_the_server_says() {
         stand.key.token(&claims)
     };
     for validation in ["introspection", "jwks+introspection"] {
-        let stand = Stand::with(&format!("validation = \"{validation}\"\nleeway = \"0s\""), "");
-        stand.answers(Reply::json(json!({ "active": true, "aud": "https://api.test", "scope": "read" })));
+        let stand = Stand::with(
+            &format!("validation = \"{validation}\"\nleeway = \"0s\""),
+            "",
+        );
+        stand.answers(Reply::json(
+            json!({ "active": true, "aud": "https://api.test", "scope": "read" }),
+        ));
         let token = brief(&stand);
         eventually("it passes", || stand.get(&token).status == 200);
         stand.gateway.at(10);
         let answer = stand.get(&token);
-        assert_eq!((answer.status, answer.challenge()), (401, INVALID), "{validation}");
+        assert_eq!(
+            (answer.status, answer.challenge()),
+            (401, INVALID),
+            "{validation}"
+        );
     }
 }
 
 #[test]
 fn answer_may_leave_out_issuer_and_expiry_and_holds_for_cache_ttl_then() {
-    let stand = Stand::with("audience_required = false", "cache_ttl = \"10s\"\nrefresh_ahead = false");
+    let stand = Stand::with(
+        "audience_required = false",
+        "cache_ttl = \"10s\"\nrefresh_ahead = false",
+    );
     stand.answers(Reply::json(json!({ "active": true, "scope": "read" })));
     for (seconds, questions) in [(0, 1), (9, 1), (10, 2), (19, 2), (20, 3)] {
         stand.at(seconds);
-        assert_eq!((stand.get("bare").status, stand.questions().len()), (200, questions), "at {seconds}");
+        assert_eq!(
+            (stand.get("bare").status, stand.questions().len()),
+            (200, questions),
+            "at {seconds}"
+        );
     }
 }
 
 #[test]
 fn r10_revoked_token_is_refused_within_cache_ttl_and_expired_one_at_its_expiry() {
-    let stand = Stand::with("leeway = \"2s\"", "cache_ttl = \"10s\"\nrefresh_ahead = false");
-    assert_eq!((stand.get("token").status, stand.questions().len()), (200, 1));
+    let stand = Stand::with(
+        "leeway = \"2s\"",
+        "cache_ttl = \"10s\"\nrefresh_ahead = false",
+    );
+    assert_eq!(
+        (stand.get("token").status, stand.questions().len()),
+        (200, 1)
+    );
     stand.answers(inactive());
     stand.at(9);
-    assert_eq!((stand.get("token").status, stand.questions().len()), (200, 1), "known for cache_ttl");
+    assert_eq!(
+        (stand.get("token").status, stand.questions().len()),
+        (200, 1),
+        "known for cache_ttl"
+    );
     stand.at(10);
     let answer = stand.get("token");
-    assert_eq!((answer.status, answer.challenge(), stand.questions().len()), (401, INVALID, 2));
+    assert_eq!(
+        (answer.status, answer.challenge(), stand.questions().len()),
+        (401, INVALID, 2)
+    );
 
     let mut brief = stand.active("read");
     brief["exp"] = json!(NOW + 13);
     stand.answers(Reply::json(brief));
     assert_eq!(stand.get("brief").status, 200);
     stand.at(14);
-    assert_eq!((stand.get("brief").status, stand.questions().len()), (200, 3), "within the leeway");
+    assert_eq!(
+        (stand.get("brief").status, stand.questions().len()),
+        (200, 3),
+        "within the leeway"
+    );
     stand.at(15);
     let answer = stand.get("brief");
-    assert_eq!((answer.status, answer.challenge(), stand.questions().len()), (401, INVALID, 3), "cached or not");
+    assert_eq!(
+        (answer.status, answer.challenge(), stand.questions().len()),
+        (401, INVALID, 3),
+        "cached or not"
+    );
 }
 
 #[test]
 fn zero_cache_ttl_asks_each_time_and_cache_max_age_bounds_it() {
     let stand = Stand::with("", "cache_ttl = \"0s\"");
     for questions in 1..=3 {
-        assert_eq!((stand.get("token").status, stand.questions().len()), (200, questions));
+        assert_eq!(
+            (stand.get("token").status, stand.questions().len()),
+            (200, questions)
+        );
     }
-    let stand = Stand::with("cache_max_age = \"5s\"", "cache_ttl = \"60s\"\nrefresh_ahead = false");
+    let stand = Stand::with(
+        "cache_max_age = \"5s\"",
+        "cache_ttl = \"60s\"\nrefresh_ahead = false",
+    );
     for (seconds, questions) in [(0, 1), (4, 1), (5, 2)] {
         stand.at(seconds);
-        assert_eq!((stand.get("token").status, stand.questions().len()), (200, questions), "at {seconds}");
+        assert_eq!(
+            (stand.get("token").status, stand.questions().len()),
+            (200, questions),
+            "at {seconds}"
+        );
     }
     let stand = Stand::start();
-    let headers = [("content-type", "application/json"), ("cache-control", "no-store")];
+    let headers = [
+        ("content-type", "application/json"),
+        ("cache-control", "no-store"),
+    ];
     stand.answers(Reply::answer(200, &headers, stand.active("read")));
     for _ in 0..2 {
         // It is meant for caches between server and gateway (RFC 7662 §4), and most servers say it each time.
-        assert_eq!((stand.get("token").status, stand.questions().len()), (200, 1), "no-store");
+        assert_eq!(
+            (stand.get("token").status, stand.questions().len()),
+            (200, 1),
+            "no-store"
+        );
     }
 }
 
@@ -205,7 +289,12 @@ fn with_keys_and_introspection_a_jwt_must_pass_both() {
         change(&mut claims);
         stand.key.token(&claims)
     };
-    eventually("keys", || stand.get(&token(|claims| claims["jti"] = json!("first"))).status == 200);
+    eventually("keys", || {
+        stand
+            .get(&token(|claims| claims["jti"] = json!("first")))
+            .status
+            == 200
+    });
     let (asked, hits) = (stand.questions().len(), stand.hits());
 
     // What is forged or expired is not asked about.
@@ -216,14 +305,22 @@ fn with_keys_and_introspection_a_jwt_must_pass_both() {
     // What is revoked does not pass by its signature.
     stand.answers(inactive());
     let answer = stand.get(&token(|claims| claims["jti"] = json!("revoked")));
-    assert_eq!((answer.status, answer.challenge(), stand.hits()), (401, INVALID, hits));
+    assert_eq!(
+        (answer.status, answer.challenge(), stand.hits()),
+        (401, INVALID, hits)
+    );
 
     // The server has the last word on what it names, and the token says the rest.
     stand.answers(Reply::json(json!({ "active": true, "scope": "write" })));
     let answer = stand.get(&token(|claims| claims["jti"] = json!("narrowed")));
     assert_eq!((answer.status, stand.hits()), (403, hits));
     stand.answers(Reply::json(json!({ "active": true })));
-    assert_eq!(stand.get(&token(|claims| claims["jti"] = json!("plain"))).status, 200);
+    assert_eq!(
+        stand
+            .get(&token(|claims| claims["jti"] = json!("plain")))
+            .status,
+        200
+    );
     // It ends when the first of the two does.
     let brief = token(|claims| claims["exp"] = json!(NOW + 20));
     stand.answers(Reply::json(json!({ "active": true, "exp": NOW + 500 })));
@@ -237,8 +334,13 @@ fn with_keys_and_introspection_a_jwt_must_pass_both() {
 
 #[test]
 fn r11_routes_of_two_issuers_share_no_facts_about_one_token() {
-    let said = |scope: &str| Reply::json(json!({ "active": true, "scope": scope, "aud": "https://api.test" }));
-    let (one, other) = (Server::start(move |_| said("read")), Server::start(|_| inactive()));
+    let said = |scope: &str| {
+        Reply::json(json!({ "active": true, "scope": scope, "aud": "https://api.test" }))
+    };
+    let (one, other) = (
+        Server::start(move |_| said("read")),
+        Server::start(|_| inactive()),
+    );
     let upstream = Server::start(|_| Reply::text("hello"));
     let issuer = |name: &str, server: &Server| {
         format!(
@@ -286,10 +388,17 @@ fn opaque_tokens_of_two_issuers_of_one_route_are_told_apart_by_their_prefix() {
         issuer("other", &other),
         upstream.address
     ));
-    for (token, status, hits) in
-        [("one_x", 200, (1, 0)), ("other_x", 200, (1, 1)), ("x", 401, (1, 1)), ("on_x", 401, (1, 1))]
-    {
-        assert_eq!(get(gateway.address, "/", Some(token)).status, status, "{token}");
+    for (token, status, hits) in [
+        ("one_x", 200, (1, 0)),
+        ("other_x", 200, (1, 1)),
+        ("x", 401, (1, 1)),
+        ("on_x", 401, (1, 1)),
+    ] {
+        assert_eq!(
+            get(gateway.address, "/", Some(token)).status,
+            status,
+            "{token}"
+        );
         assert_eq!((one.hits(), other.hits()), hits, "{token}");
     }
 }
@@ -308,15 +417,27 @@ fn prefixes_that_tell_nobody_apart_are_refused_when_the_file_is_loaded() {
             issuer("one", one),
             issuer("other", other)
         );
-        let (config, _) = scopegate::config::parse("gateway.toml", &toml).unwrap_or_else(|report| panic!("{report}"));
-        let faults = scopegate::gateway::compile(&config).err().unwrap_or_default();
-        faults.into_iter().map(|fault| fault.key).collect::<Vec<_>>()
+        let (config, _) = scopegate::config::parse("gateway.toml", &toml)
+            .unwrap_or_else(|report| panic!("{report}"));
+        let faults = scopegate::gateway::compile(&config)
+            .err()
+            .unwrap_or_default();
+        faults
+            .into_iter()
+            .map(|fault| fault.key)
+            .collect::<Vec<_>>()
     };
     let prefix = |prefix: &str| format!("token_prefix = \"{prefix}\"");
     assert_eq!(faults("", "", ""), ["issuers.other"]);
     assert_eq!(faults("", &prefix("a"), ""), ["issuers.other.token_prefix"]);
-    assert_eq!(faults(&prefix("a"), &prefix("ab"), ""), ["issuers.other.token_prefix"]);
-    assert_eq!(faults(&prefix("ab"), &prefix("ab"), ""), ["issuers.other.token_prefix"]);
+    assert_eq!(
+        faults(&prefix("a"), &prefix("ab"), ""),
+        ["issuers.other.token_prefix"]
+    );
+    assert_eq!(
+        faults(&prefix("ab"), &prefix("ab"), ""),
+        ["issuers.other.token_prefix"]
+    );
     assert!(faults(&prefix("ab"), &prefix("b"), "").is_empty());
     assert!(faults("", "", "issuers = \"one\"").is_empty());
 }
@@ -326,7 +447,12 @@ impl Stand {
     fn assert_not_asked(&self, token: &str) {
         let (questions, hits) = (self.questions().len(), self.hits());
         let answer = self.get(token);
-        let found = (answer.status, answer.challenge(), self.questions().len(), self.hits());
+        let found = (
+            answer.status,
+            answer.challenge(),
+            self.questions().len(),
+            self.hits(),
+        );
         assert_eq!(found, (401, INVALID, questions, hits), "{token}");
     }
 }

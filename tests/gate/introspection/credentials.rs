@@ -11,7 +11,8 @@ use serde_json::{Value, json};
 use super::{Gate, Stand, form, inactive};
 use crate::harness::{Key, Received, Reply, claims, eventually, logged};
 
-const BEARER: &str = "authentication = \"bearer\"\nclient_id = \"gateway\"\nclient_secret = \"secret-of-ours\"";
+const BEARER: &str =
+    "authentication = \"bearer\"\nclient_id = \"gateway\"\nclient_secret = \"secret-of-ours\"";
 
 /// What a token endpoint and an introspection endpoint do that know of tokens `own-1`, `own-2`, …
 struct Bearer {
@@ -22,7 +23,10 @@ struct Bearer {
 impl Bearer {
     /// Tokens last for `lifetime` seconds; what is not accepted is refused with `refusal`.
     fn script(stand: &Stand, lifetime: Value, refusal: u16) -> Self {
-        let bearer = Self { issued: Arc::default(), accepted: Arc::new(Mutex::new((1..100).collect())) };
+        let bearer = Self {
+            issued: Arc::default(),
+            accepted: Arc::new(Mutex::new((1..100).collect())),
+        };
         let (issued, accepted) = (Arc::clone(&bearer.issued), Arc::clone(&bearer.accepted));
         let active = stand.active("read");
         stand.script(move |request| {
@@ -55,7 +59,10 @@ impl Bearer {
 
 #[test]
 fn r7_secret_in_the_form() {
-    let stand = Stand::with("", "authentication = \"form\"\nclient_id = \"gate way\"\nclient_secret = \"a&b=c+d\"");
+    let stand = Stand::with(
+        "",
+        "authentication = \"form\"\nclient_id = \"gate way\"\nclient_secret = \"a&b=c+d\"",
+    );
     assert_eq!(stand.get("token").status, 200);
     let question = &stand.questions()[0];
     assert!(question.header("authorization").is_empty());
@@ -65,7 +72,10 @@ fn r7_secret_in_the_form() {
         ("client_id", "gate way"),
         ("client_secret", "a&b=c+d"),
     ];
-    assert_eq!(form(question), told.map(|(name, value)| (name.to_owned(), value.to_owned())));
+    assert_eq!(
+        form(question),
+        told.map(|(name, value)| (name.to_owned(), value.to_owned()))
+    );
 }
 
 #[test]
@@ -83,12 +93,26 @@ fn own_token_is_fetched_once_and_shown() {
         assert_eq!(stand.get(&format!("token-{number}")).status, 200);
     }
     assert_eq!((bearer.issued(), stand.questions().len()), (1, 5));
-    let [request] = &stand.came_to("/token")[..] else { panic!("one token request") };
+    let [request] = &stand.came_to("/token")[..] else {
+        panic!("one token request")
+    };
     // gateway:secret-of-ours
-    assert_eq!(request.header("authorization"), ["Basic Z2F0ZXdheTpzZWNyZXQtb2Ytb3Vycw=="]);
-    let told = [("grant_type", "client_credentials"), ("scope", "authorization.introspect")];
-    assert_eq!(form(request), told.map(|(name, value)| (name.to_owned(), value.to_owned())));
-    assert_eq!(stand.questions()[4].header("authorization"), ["Bearer own-1"]);
+    assert_eq!(
+        request.header("authorization"),
+        ["Basic Z2F0ZXdheTpzZWNyZXQtb2Ytb3Vycw=="]
+    );
+    let told = [
+        ("grant_type", "client_credentials"),
+        ("scope", "authorization.introspect"),
+    ];
+    assert_eq!(
+        form(request),
+        told.map(|(name, value)| (name.to_owned(), value.to_owned()))
+    );
+    assert_eq!(
+        stand.questions()[4].header("authorization"),
+        ["Bearer own-1"]
+    );
     for secret in ["secret-of-ours", "Z2F0ZXdheTpzZWNyZXQtb2Ytb3Vycw", "own-1"] {
         assert!(!logged(secret), "{secret} is in the log");
     }
@@ -144,16 +168,28 @@ fn own_token_is_renewed_thirty_seconds_before_its_end() {
     let bearer = Bearer::script(&stand, json!(31), 401);
     assert_eq!(stand.get("first").status, 200);
     let active = stand.active("read");
-    stand.script(move |request| if request.target == "/token" { Reply::status(500) } else { Reply::json(&active) });
+    stand.script(move |request| {
+        if request.target == "/token" {
+            Reply::status(500)
+        } else {
+            Reply::json(&active)
+        }
+    });
     thread::sleep(Duration::from_millis(1200));
     let began = Instant::now();
     for number in 1..=5 {
         assert_eq!(stand.get(&format!("second-{number}")).status, 200);
-        assert_eq!(stand.questions()[number].header("authorization"), ["Bearer own-1"]);
+        assert_eq!(
+            stand.questions()[number].header("authorization"),
+            ["Bearer own-1"]
+        );
     }
     // And one is asked for no more than once a second.
     let failed = stand.came_to("/token").len() - 1;
-    assert!((1..=5).contains(&failed) && began.elapsed() >= Duration::from_secs(failed as u64 - 1), "{failed}");
+    assert!(
+        (1..=5).contains(&failed) && began.elapsed() >= Duration::from_secs(failed as u64 - 1),
+        "{failed}"
+    );
     assert_eq!(bearer.issued(), 1);
 }
 
@@ -161,21 +197,50 @@ fn own_token_is_renewed_thirty_seconds_before_its_end() {
 fn r9_failure_to_get_a_token_of_our_own_is_no_fault_of_the_client() {
     for (what, reply) in [
         ("401", Reply::status(401)),
-        ("400", Reply::answer(400, &[("content-type", "application/json")], r#"{"error":"invalid_scope"}"#)),
+        (
+            "400",
+            Reply::answer(
+                400,
+                &[("content-type", "application/json")],
+                r#"{"error":"invalid_scope"}"#,
+            ),
+        ),
         ("500", Reply::status(500)),
         ("hung up", Reply::RawThenClose(Vec::new())),
         ("no JSON", Reply::text("own-1")),
-        ("no token", Reply::json(json!({ "token_type": "Bearer", "expires_in": 60 }))),
-        ("not a bearer token", Reply::json(json!({ "access_token": "own-1", "token_type": "DPoP" }))),
+        (
+            "no token",
+            Reply::json(json!({ "token_type": "Bearer", "expires_in": 60 })),
+        ),
+        (
+            "not a bearer token",
+            Reply::json(json!({ "access_token": "own-1", "token_type": "DPoP" })),
+        ),
         ("no type", Reply::json(json!({ "access_token": "own-1" }))),
-        ("not a token", Reply::json(json!({ "access_token": "own 1\r\nX: y", "token_type": "Bearer" }))),
+        (
+            "not a token",
+            Reply::json(json!({ "access_token": "own 1\r\nX: y", "token_type": "Bearer" })),
+        ),
     ] {
         let stand = Stand::with("", BEARER);
-        stand.script(move |request| if request.target == "/token" { reply.clone() } else { inactive() });
+        stand.script(move |request| {
+            if request.target == "/token" {
+                reply.clone()
+            } else {
+                inactive()
+            }
+        });
         stand.assert_unavailable("token", what);
-        assert_eq!(stand.questions().len(), 0, "{what}: nobody is asked without a token");
+        assert_eq!(
+            stand.questions().len(),
+            0,
+            "{what}: nobody is asked without a token"
+        );
     }
-    assert!(logged("invalid_scope"), "the operator learns what the server said");
+    assert!(
+        logged("invalid_scope"),
+        "the operator learns what the server said"
+    );
 }
 
 #[test]
@@ -186,7 +251,9 @@ fn one_fetch_of_our_own_token_serves_all_who_wait() {
     stand.script(move |request| {
         if request.target == "/token" {
             opened();
-            return Reply::json(json!({ "access_token": "own", "token_type": "Bearer", "expires_in": 3600 }));
+            return Reply::json(
+                json!({ "access_token": "own", "token_type": "Bearer", "expires_in": 3600 }),
+            );
         }
         Reply::json(&active)
     });
@@ -220,7 +287,11 @@ fn private_key_signs_an_assertion_for_each_question() {
     }
     let assertion = |question: &Received| {
         let form = form(question);
-        let told = |name: &str| form.iter().find(|(known, _)| known == name).map(|(_, value)| value.clone());
+        let told = |name: &str| {
+            form.iter()
+                .find(|(known, _)| known == name)
+                .map(|(_, value)| value.clone())
+        };
         assert_eq!(told("client_id").as_deref(), Some("gateway"));
         let kind = "urn:ietf:params:oauth:client-assertion-type:jwt-bearer";
         assert_eq!(told("client_assertion_type").as_deref(), Some(kind));
@@ -235,10 +306,13 @@ fn private_key_signs_an_assertion_for_each_question() {
         rules.set_issuer(&["gateway"]);
         rules.validate_exp = false;
         let key = DecodingKey::from_ec_der(pair.public_key_raw());
-        let decoded = jsonwebtoken::decode::<Value>(assertion(question), &key, &rules).expect("a good assertion");
+        let decoded = jsonwebtoken::decode::<Value>(assertion(question), &key, &rules)
+            .expect("a good assertion");
         assert_eq!(decoded.header.kid.as_deref(), Some("ours"));
         assert_eq!(decoded.claims["sub"], "gateway");
-        let lifetime = decoded.claims["exp"].as_i64().zip(decoded.claims["iat"].as_i64());
+        let lifetime = decoded.claims["exp"]
+            .as_i64()
+            .zip(decoded.claims["iat"].as_i64());
         assert_eq!(lifetime.map(|(exp, iat)| exp - iat), Some(60));
         ids.push(decoded.claims["jti"].as_str().map(str::to_owned));
     }
@@ -252,11 +326,31 @@ fn private_key_that_cannot_sign_is_refused_when_the_file_is_loaded() {
     for (content, algorithm, expected) in [
         (None, "ES256", "but found none: No such file"),
         (Some(String::new()), "ES256", "but found something else"),
-        (Some("secret-secret-secret".to_owned()), "ES256", "but found something else"),
-        (Some(pair.public_key_pem()), "ES256", "but found something else"),
-        (Some(pair.serialize_pem()), "ES384", "but found something else"),
-        (Some(pair.serialize_pem()), "RS256", "but found something else"),
-        (Some(pair.serialize_pem()), "EdDSA", "but found something else"),
+        (
+            Some("secret-secret-secret".to_owned()),
+            "ES256",
+            "but found something else",
+        ),
+        (
+            Some(pair.public_key_pem()),
+            "ES256",
+            "but found something else",
+        ),
+        (
+            Some(pair.serialize_pem()),
+            "ES384",
+            "but found something else",
+        ),
+        (
+            Some(pair.serialize_pem()),
+            "RS256",
+            "but found something else",
+        ),
+        (
+            Some(pair.serialize_pem()),
+            "EdDSA",
+            "but found something else",
+        ),
         (Some(pair.serialize_pem()), "ES256", ""),
     ] {
         let path = folder.path().join("gateway.pem");
@@ -270,8 +364,8 @@ fn private_key_that_cannot_sign_is_refused_when_the_file_is_loaded() {
              client_id = \"gateway\"\nclient_key = \"{}\"\nclient_key_algorithm = \"{algorithm}\"\n",
             path.display()
         );
-        let (config, source) =
-            scopegate::config::parse("gateway.toml", &toml).unwrap_or_else(|report| panic!("{report}"));
+        let (config, source) = scopegate::config::parse("gateway.toml", &toml)
+            .unwrap_or_else(|report| panic!("{report}"));
         let told = scopegate::gateway::compile(&config)
             .err()
             .map_or_else(String::new, |faults| source.report(faults).to_string());
@@ -280,7 +374,10 @@ fn private_key_that_cannot_sign_is_refused_when_the_file_is_loaded() {
             !expected.is_empty(),
             "{told}"
         );
-        assert!(told.contains(expected) && !told.contains("secret-secret"), "{algorithm}: {told}");
+        assert!(
+            told.contains(expected) && !told.contains("secret-secret"),
+            "{algorithm}: {told}"
+        );
     }
 }
 
@@ -290,28 +387,51 @@ fn conflict_is_the_clients_to_hear_of_where_that_is_wanted() {
     stand.answers(Reply::status(409));
     for _ in 0..2 {
         let answer = stand.get("token");
-        assert_eq!((answer.status, answer.challenge(), answer.header("mfp-conflict")), (409, None, Some("true")));
+        assert_eq!(
+            (
+                answer.status,
+                answer.challenge(),
+                answer.header("mfp-conflict")
+            ),
+            (409, None, Some("true"))
+        );
     }
-    assert_eq!((stand.questions().len(), stand.hits()), (2, 0), "it is not remembered");
+    assert_eq!(
+        (stand.questions().len(), stand.hits()),
+        (2, 0),
+        "it is not remembered"
+    );
     stand.answers(Reply::json(stand.active("read")));
     assert_eq!(stand.get("token").status, 200);
 
     let stand = Stand::start();
     stand.answers(Reply::status(409));
     let answer = stand.get("token");
-    assert_eq!((answer.status, answer.challenge(), answer.header("mfp-conflict")), (503, None, None));
+    assert_eq!(
+        (
+            answer.status,
+            answer.challenge(),
+            answer.header("mfp-conflict")
+        ),
+        (503, None, None)
+    );
 }
 
 #[test]
 fn jwt_of_mobile_first_is_asked_about_with_a_token_of_our_own() {
-    let stand = Stand::with("expiry_unit = \"milliseconds\"", &format!("{BEARER}\nconflict = true"));
+    let stand = Stand::with(
+        "expiry_unit = \"milliseconds\"",
+        &format!("{BEARER}\nconflict = true"),
+    );
     let mut active = stand.active("read");
     for name in ["exp", "iat"] {
         active[name] = json!(active[name].as_i64().map(|seconds| seconds * 1000));
     }
     stand.script(move |request| {
         if request.target == "/token" {
-            return Reply::json(json!({ "access_token": "own", "token_type": "Bearer", "expires_in": 3599 }));
+            return Reply::json(
+                json!({ "access_token": "own", "token_type": "Bearer", "expires_in": 3599 }),
+            );
         }
         Reply::json(&active)
     });

@@ -21,14 +21,31 @@ fn raw(bytes: &str) -> Vec<u8> {
 
 /// Everything that is no clear answer to a question for JSON.
 fn unclear() -> Vec<(&'static str, Reply)> {
-    let active = json!({ "active": true, "aud": "https://api.test", "scope": "read", "exp": NOW + 600 }).to_string();
+    let active =
+        json!({ "active": true, "aud": "https://api.test", "scope": "read", "exp": NOW + 600 })
+            .to_string();
     let head = "HTTP/1.1 200 OK\r\ncontent-type: application/json\r\n";
     vec![
-        ("400", answer(400, "application/json", r#"{"error":"invalid_request"}"#)),
-        ("401", answer(401, "application/json", r#"{"error":"invalid_client"}"#)),
-        ("401 that says active", answer(401, "application/json", &active)),
-        ("403", answer(403, "application/json", r#"{"error":"insufficient_scope"}"#)),
-        ("403 that says inactive", answer(403, "application/json", r#"{"active":false}"#)),
+        (
+            "400",
+            answer(400, "application/json", r#"{"error":"invalid_request"}"#),
+        ),
+        (
+            "401",
+            answer(401, "application/json", r#"{"error":"invalid_client"}"#),
+        ),
+        (
+            "401 that says active",
+            answer(401, "application/json", &active),
+        ),
+        (
+            "403",
+            answer(403, "application/json", r#"{"error":"insufficient_scope"}"#),
+        ),
+        (
+            "403 that says inactive",
+            answer(403, "application/json", r#"{"active":false}"#),
+        ),
         ("404", answer(404, "application/json", &active)),
         ("409", answer(409, "application/json", "{}")),
         ("429", answer(429, "application/json", "{}")),
@@ -37,34 +54,98 @@ fn unclear() -> Vec<(&'static str, Reply)> {
         ("201", answer(201, "application/json", &active)),
         ("204", Reply::status(204)),
         ("206", answer(206, "application/json", &active)),
-        ("redirect", Reply::Raw(raw("HTTP/1.1 302 Found\r\nlocation: /introspect2\r\ncontent-length: 0\r\n\r\n"))),
+        (
+            "redirect",
+            Reply::Raw(raw(
+                "HTTP/1.1 302 Found\r\nlocation: /introspect2\r\ncontent-length: 0\r\n\r\n",
+            )),
+        ),
         ("redirect that keeps the method", {
-            Reply::Raw(raw("HTTP/1.1 307 Moved\r\nlocation: /introspect2\r\ncontent-length: 0\r\n\r\n"))
+            Reply::Raw(raw(
+                "HTTP/1.1 307 Moved\r\nlocation: /introspect2\r\ncontent-length: 0\r\n\r\n",
+            ))
         }),
         ("HTML", answer(200, "text/html", "<html>log in</html>")),
-        ("HTML that calls itself JSON", answer(200, "application/json", "<html>log in</html>")),
-        ("JSON that calls itself text", answer(200, "text/plain", &active)),
-        ("JSON that calls itself a JWT", answer(200, "application/jwt", &active)),
+        (
+            "HTML that calls itself JSON",
+            answer(200, "application/json", "<html>log in</html>"),
+        ),
+        (
+            "JSON that calls itself text",
+            answer(200, "text/plain", &active),
+        ),
+        (
+            "JSON that calls itself a JWT",
+            answer(200, "application/jwt", &active),
+        ),
         ("JSON of no type", Reply::text(&active)),
         ("nothing", answer(200, "application/json", "")),
-        ("truncated JSON", answer(200, "application/json", &active[..active.len() - 1])),
-        ("truncated answer", Reply::RawThenClose(raw(&format!("{head}content-length: 999\r\n\r\n{active}")))),
+        (
+            "truncated JSON",
+            answer(200, "application/json", &active[..active.len() - 1]),
+        ),
+        (
+            "truncated answer",
+            Reply::RawThenClose(raw(&format!("{head}content-length: 999\r\n\r\n{active}"))),
+        ),
         ("truncated chunks", {
             let chunk = format!("{:x}\r\n{active}\r\n", active.len());
-            Reply::RawThenClose(raw(&format!("{head}transfer-encoding: chunked\r\n\r\n{chunk}")))
+            Reply::RawThenClose(raw(&format!(
+                "{head}transfer-encoding: chunked\r\n\r\n{chunk}"
+            )))
         }),
         (
             "oversized",
-            answer(200, "application/json", &active.replacen('{', &format!("{{\"x\":\"{}\",", "x".repeat(200_000)), 1)),
+            answer(
+                200,
+                "application/json",
+                &active.replacen('{', &format!("{{\"x\":\"{}\",", "x".repeat(200_000)), 1),
+            ),
         ),
-        ("two objects", answer(200, "application/json", &format!("{active}{active}"))),
-        ("array", answer(200, "application/json", &format!("[{active}]"))),
-        ("no active", answer(200, "application/json", &active.replacen("\"active\":true,", "", 1))),
-        ("active \"true\"", answer(200, "application/json", &active.replacen("true", "\"true\"", 1))),
-        ("active \"false\"", answer(200, "application/json", r#"{"active":"false"}"#)),
-        ("active 1", answer(200, "application/json", &active.replacen("true", "1", 1))),
-        ("active null", answer(200, "application/json", &active.replacen("true", "null", 1))),
-        ("active twice", answer(200, "application/json", &active.replacen('{', "{\"active\":false,", 1))),
+        (
+            "two objects",
+            answer(200, "application/json", &format!("{active}{active}")),
+        ),
+        (
+            "array",
+            answer(200, "application/json", &format!("[{active}]")),
+        ),
+        (
+            "no active",
+            answer(
+                200,
+                "application/json",
+                &active.replacen("\"active\":true,", "", 1),
+            ),
+        ),
+        (
+            "active \"true\"",
+            answer(
+                200,
+                "application/json",
+                &active.replacen("true", "\"true\"", 1),
+            ),
+        ),
+        (
+            "active \"false\"",
+            answer(200, "application/json", r#"{"active":"false"}"#),
+        ),
+        (
+            "active 1",
+            answer(200, "application/json", &active.replacen("true", "1", 1)),
+        ),
+        (
+            "active null",
+            answer(200, "application/json", &active.replacen("true", "null", 1)),
+        ),
+        (
+            "active twice",
+            answer(
+                200,
+                "application/json",
+                &active.replacen('{', "{\"active\":false,", 1),
+            ),
+        ),
         ("closed", Reply::RawThenClose(Vec::new())),
         ("reset", Reply::RawThenReset(raw(head))),
         ("not HTTP", Reply::RawThenClose(raw("SSH-2.0-x\r\n"))),
@@ -82,9 +163,16 @@ fn r8_whatever_is_no_clear_answer_is_a_503_and_told_to_no_log() {
         // A failure is not remembered: as soon as the server is well, the token passes.
         let questions = stand.questions().len();
         stand.answers(Reply::json(stand.active("read")));
-        assert_eq!((stand.get(&token).status, stand.questions().len()), (200, questions + 1), "{what}");
+        assert_eq!(
+            (stand.get(&token).status, stand.questions().len()),
+            (200, questions + 1),
+            "{what}"
+        );
     }
-    assert!(logged("cannot ask the authorization server about tokens"), "the operator is told");
+    assert!(
+        logged("cannot ask the authorization server about tokens"),
+        "the operator is told"
+    );
     assert!(!logged(TOKEN), "a token is in the log");
 }
 
@@ -94,19 +182,38 @@ fn r43_server_that_hangs_or_is_gone_is_a_503_in_bounded_time() {
     for (what, reply) in [
         ("hung", Reply::RawThenHang(Vec::new())),
         ("hung within the head", Reply::RawThenHang(raw(&head[..20]))),
-        ("hung within the body", Reply::RawThenHang(raw(&format!("{head}{{\"active\":true")))),
-        ("trickling", Reply::Trickle(raw(&format!("{head}{{\"active\":true")), Duration::from_millis(50))),
+        (
+            "hung within the body",
+            Reply::RawThenHang(raw(&format!("{head}{{\"active\":true"))),
+        ),
+        (
+            "trickling",
+            Reply::Trickle(
+                raw(&format!("{head}{{\"active\":true")),
+                Duration::from_millis(50),
+            ),
+        ),
     ] {
         let stand = Stand::with("timeout = \"300ms\"", "");
         stand.answers(reply);
         let began = Instant::now();
         stand.assert_unavailable(TOKEN, what);
-        assert!(began.elapsed() < Duration::from_secs(3), "{what}: after {:?}", began.elapsed());
+        assert!(
+            began.elapsed() < Duration::from_secs(3),
+            "{what}: after {:?}",
+            began.elapsed()
+        );
     }
     // A port that is somebody's, and where nobody listens.
-    let held = socket2::Socket::new(socket2::Domain::IPV4, socket2::Type::STREAM, None).expect("a socket");
-    held.bind(&std::net::SocketAddr::from(([127, 0, 0, 1], 0)).into()).expect("a free port");
-    let gone = held.local_addr().ok().and_then(|address| address.as_socket()).expect("a bound socket");
+    let held =
+        socket2::Socket::new(socket2::Domain::IPV4, socket2::Type::STREAM, None).expect("a socket");
+    held.bind(&std::net::SocketAddr::from(([127, 0, 0, 1], 0)).into())
+        .expect("a free port");
+    let gone = held
+        .local_addr()
+        .ok()
+        .and_then(|address| address.as_socket())
+        .expect("a bound socket");
     let stand = Stand::with("", &format!("endpoint = \"http://{gone}/introspect\""));
     stand.assert_unavailable(TOKEN, "refused");
     assert!(!logged(TOKEN), "a token is in the log");
@@ -134,15 +241,24 @@ fn r25_metadata_that_does_not_tell_the_way_is_a_503() {
 #[test]
 fn endpoint_that_is_not_there_any_more_is_looked_up_again() {
     let moved = Reply::answer(308, &[("location", "/elsewhere")], "");
-    for gone in [Reply::status(404), Reply::status(410), moved, Reply::RawThenClose(Vec::new())] {
+    for gone in [
+        Reply::status(404),
+        Reply::status(410),
+        moved,
+        Reply::RawThenClose(Vec::new()),
+    ] {
         let stand = Stand::start();
         assert_eq!(stand.get("first").status, 200);
         let (url, active, reply) = (stand.url.clone(), stand.active("read"), gone.clone());
-        stand.server.script(move |request| match request.target.as_str() {
-            "/introspect" => reply.clone(),
-            "/elsewhere" => Reply::json(&active),
-            _ => Reply::json(json!({ "issuer": url, "introspection_endpoint": format!("{url}/elsewhere") })),
-        });
+        stand
+            .server
+            .script(move |request| match request.target.as_str() {
+                "/introspect" => reply.clone(),
+                "/elsewhere" => Reply::json(&active),
+                _ => Reply::json(
+                    json!({ "issuer": url, "introspection_endpoint": format!("{url}/elsewhere") }),
+                ),
+            });
         stand.assert_unavailable("second", &format!("{gone:?}"));
         assert_eq!(stand.get("second").status, 200, "{gone:?}");
     }
@@ -168,7 +284,10 @@ fn server_that_fails_again_and_again_is_asked_rarely() {
     }
     // On a slow machine the rest of a second is over before the last of them.
     let questions = stand.questions().len();
-    assert!(questions == 5 || began.elapsed() >= Duration::from_secs(1), "five failures in a row are enough");
+    assert!(
+        questions == 5 || began.elapsed() >= Duration::from_secs(1),
+        "five failures in a row are enough"
+    );
     // One tries after a second, and then nobody for two.
     stand.answers(Reply::json(stand.active("read")));
     eventually("it is asked again", || stand.get("token").status == 200);
@@ -188,40 +307,81 @@ fn server_that_redirects_is_asked_as_rarely_as_one_that_fails() {
             stand.assert_unavailable(&format!("token-{number}"), "redirects");
         }
         let questions = stand.questions().len();
-        assert!(questions == 5 || began.elapsed() >= Duration::from_secs(1), "{status}: {questions} questions");
+        assert!(
+            questions == 5 || began.elapsed() >= Duration::from_secs(1),
+            "{status}: {questions} questions"
+        );
     }
 }
 
 #[test]
 fn server_that_was_gone_is_found_by_a_probe_and_new_tokens_pass_at_once() {
     // An address of its own, so that nobody else takes the port meanwhile.
-    let address = std::net::TcpListener::bind("127.0.0.118:0").expect("a free port").local_addr().expect("bound");
+    let address = std::net::TcpListener::bind("127.0.0.118:0")
+        .expect("a free port")
+        .local_addr()
+        .expect("bound");
     let stand = Stand::with("", &format!("endpoint = \"http://{address}/introspect\""));
-    let failed = || stand.metric("scopegate_introspection_calls_total{issuer=\"corp\",outcome=\"failure\"}");
+    let failed =
+        || stand.metric("scopegate_introspection_calls_total{issuer=\"corp\",outcome=\"failure\"}");
     for number in 0..30 {
         stand.assert_unavailable(&format!("token-{number}"), "nobody listens");
     }
-    assert!(failed().is_some_and(|failed| (5.0..=6.0).contains(&failed)), "five failures, and no more questions");
+    assert!(
+        failed().is_some_and(|failed| (5.0..=6.0).contains(&failed)),
+        "five failures, and no more questions"
+    );
     let readiness = stand.ask_admin("/readyz").text();
-    assert!(readiness.starts_with("ready\n[!] issuer corp: cannot be asked about its tokens: http://"), "{readiness}");
-    assert!(readiness.ends_with("no new token is asked about until a probe reaches it\n"), "{readiness}");
+    assert!(
+        readiness.starts_with("ready\n[!] issuer corp: cannot be asked about its tokens: http://"),
+        "{readiness}"
+    );
+    assert!(
+        readiness.ends_with("no new token is asked about until a probe reaches it\n"),
+        "{readiness}"
+    );
     // Nobody asks for anything, and probes go on: the first after a second, and each other two seconds after the last.
     let began = Instant::now();
-    eventually("three probes", || failed().is_some_and(|failed| failed >= 8.0));
-    assert!(began.elapsed() >= Duration::from_secs(3), "after {:?}", began.elapsed());
+    eventually("three probes", || {
+        failed().is_some_and(|failed| failed >= 8.0)
+    });
+    assert!(
+        began.elapsed() >= Duration::from_secs(3),
+        "after {:?}",
+        began.elapsed()
+    );
 
     let active = stand.active("read");
     let server = Server::start_at(&address.to_string(), move |question| {
         let probes = form(question)[0].1.starts_with("scopegate-probe-");
-        if probes { inactive() } else { Reply::json(&active) }
+        if probes {
+            inactive()
+        } else {
+            Reply::json(&active)
+        }
     });
     let back = Instant::now();
     eventually("a new token passes", || stand.get("new").status == 200);
     let waited = back.elapsed();
-    assert!(waited < Duration::from_secs(3), "{waited:?} after the server was back");
-    let questions: Vec<_> = server.received().iter().map(|question| form(question)[0].1.clone()).collect();
-    assert_eq!(questions.len(), 2, "one probe and one question: {questions:?}");
-    assert!(stand.ask_admin("/readyz").text() == "ready\n", "{}", stand.ask_admin("/readyz").text());
+    assert!(
+        waited < Duration::from_secs(3),
+        "{waited:?} after the server was back"
+    );
+    let questions: Vec<_> = server
+        .received()
+        .iter()
+        .map(|question| form(question)[0].1.clone())
+        .collect();
+    assert_eq!(
+        questions.len(),
+        2,
+        "one probe and one question: {questions:?}"
+    );
+    assert!(
+        stand.ask_admin("/readyz").text() == "ready\n",
+        "{}",
+        stand.ask_admin("/readyz").text()
+    );
 }
 
 #[test]
@@ -255,7 +415,12 @@ fn one_tries_a_server_that_was_down_while_the_others_are_told_to_wait() {
 #[test]
 fn what_a_token_may_bring_about_does_not_count_against_the_server() {
     let stand = Stand::start();
-    for (number, status) in [400, 401, 403, 404, 409, 414, 422, 429].into_iter().cycle().take(24).enumerate() {
+    for (number, status) in [400, 401, 403, 404, 409, 414, 422, 429]
+        .into_iter()
+        .cycle()
+        .take(24)
+        .enumerate()
+    {
         stand.answers(answer(status, "application/json", "{}"));
         stand.assert_unavailable(&format!("token-{number}"), "4xx");
     }
@@ -270,11 +435,19 @@ fn client_on_whose_tokens_the_server_fails_keeps_nobody_else_from_being_judged()
     let active = stand.active("read");
     stand.script(move |question| {
         let provokes = form(question)[0].1.starts_with("bad");
-        if provokes { Reply::status(500) } else { Reply::json(&active) }
+        if provokes {
+            Reply::status(500)
+        } else {
+            Reply::json(&active)
+        }
     });
     let ask = |client: &str, token: &str| {
         let lines = format!("X-Forwarded-For: {client}\r\nAuthorization: Bearer {token}\r\n");
-        send(stand.address, format!("GET /things HTTP/1.1\r\nHost: a\r\n{lines}\r\n")).status
+        send(
+            stand.address,
+            format!("GET /things HTTP/1.1\r\nHost: a\r\n{lines}\r\n"),
+        )
+        .status
     };
     for number in 0..20 {
         assert_eq!(ask("10.0.0.1", &format!("bad-{number}")), 503);
@@ -291,7 +464,10 @@ fn known_tokens_pass_while_the_server_is_down() {
     stand.answers(Reply::RawThenClose(Vec::new()));
     for number in 0..10 {
         stand.assert_unavailable(&format!("token-{number}"), "down");
-        assert_eq!(get(stand.gateway.address, "/things", Some("known")).status, 200);
+        assert_eq!(
+            get(stand.gateway.address, "/things", Some("known")).status,
+            200
+        );
     }
     // But no longer than for cache_ttl.
     stand.gateway.at(60);

@@ -21,12 +21,20 @@ fn request(token: &str) -> String {
 }
 
 fn request_of(client: &str, token: &str) -> String {
-    request(token).replacen("Host: a\r\n", &format!("Host: a\r\nX-Forwarded-For: {client}\r\n"), 1)
+    request(token).replacen(
+        "Host: a\r\n",
+        &format!("Host: a\r\nX-Forwarded-For: {client}\r\n"),
+        1,
+    )
 }
 
 #[test]
 fn simultaneous_requests_with_one_new_token_make_one_question() {
-    for (reply, status) in [(None, 200), (Some(inactive()), 401), (Some(Reply::status(500)), 503)] {
+    for (reply, status) in [
+        (None, 200),
+        (Some(inactive()), 401),
+        (Some(Reply::status(500)), 503),
+    ] {
         let stand = Stand::start();
         let reply = reply.unwrap_or_else(|| Reply::json(stand.active("read")));
         let gate = stand.respond_when_opened(reply);
@@ -57,18 +65,28 @@ fn thousand_simultaneous_verifications_of_one_new_token_make_one_question() {
          [upstreams.up]\ntargets = \"http://127.0.0.1:1\"\n[[routes]]\npath = \"/x\"\nupstream = \"up\"\n",
         stand.url
     );
-    let (config, _) = config::parse("gateway.toml", &toml).unwrap_or_else(|report| panic!("{report}"));
+    let (config, _) =
+        config::parse("gateway.toml", &toml).unwrap_or_else(|report| panic!("{report}"));
     let snapshot = compile(&config).unwrap_or_else(|faults| panic!("{faults:?}"));
-    let control =
-        tokio::runtime::Builder::new_multi_thread().worker_threads(1).enable_all().build().expect("a runtime");
+    let control = tokio::runtime::Builder::new_multi_thread()
+        .worker_threads(1)
+        .enable_all()
+        .build()
+        .expect("a runtime");
     control.block_on(async { attend_to(&snapshot, None) });
-    let worker = tokio::runtime::Builder::new_current_thread().enable_all().build().expect("a runtime");
+    let worker = tokio::runtime::Builder::new_current_thread()
+        .enable_all()
+        .build()
+        .expect("a runtime");
     worker.block_on(tokio::task::LocalSet::new().run_until(async {
         let (snapshot, cache) = (Rc::new(snapshot), WorkerCache::new(Arc::default()));
         let verifications: Vec<_> = (0..1000)
             .map(|_| {
                 let (snapshot, memo) = (Rc::clone(&snapshot), Memo::new(Rc::clone(&cache)));
-                let headers = HeaderMap::from_iter([(AUTHORIZATION, HeaderValue::from_static("Bearer opaque"))]);
+                let headers = HeaderMap::from_iter([(
+                    AUTHORIZATION,
+                    HeaderValue::from_static("Bearer opaque"),
+                )]);
                 tokio::task::spawn_local(async move {
                     let offer = Offer {
                         token: bearer::extract(&headers).expect("a token"),
@@ -78,14 +96,21 @@ fn thousand_simultaneous_verifications_of_one_new_token_make_one_question() {
                         now: UnixTime::from_seconds(NOW),
                         trace: None,
                     };
-                    snapshot.verifier.verify(&offer).await.map(|fact| fact.token().client_id().map(str::to_owned))
+                    snapshot
+                        .verifier
+                        .verify(&offer)
+                        .await
+                        .map(|fact| fact.token().client_id().map(str::to_owned))
                 })
             })
             .collect();
         tokio::task::yield_now().await;
         gate.open();
         for verification in verifications {
-            assert_eq!(verification.await.expect("no panic"), Ok(Some("client-1".to_owned())));
+            assert_eq!(
+                verification.await.expect("no panic"),
+                Ok(Some("client-1".to_owned()))
+            );
         }
     }));
     assert_eq!(stand.questions().len(), 1);
@@ -106,13 +131,20 @@ fn question_goes_on_when_the_client_that_began_it_hangs_up() {
     assert_eq!(second.read(false).status, 200);
     assert_eq!((stand.questions().len(), stand.hits()), (1, 1));
     assert_eq!(stand.get("token").status, 200);
-    assert_eq!(stand.questions().len(), 1, "what the first one wanted to know is kept");
+    assert_eq!(
+        stand.questions().len(),
+        1,
+        "what the first one wanted to know is kept"
+    );
 }
 
 #[test]
 fn one_client_has_a_quarter_of_the_room_and_all_together_no_more_than_there_is() {
-    let stand =
-        Stand::with_file("[server]\ntrusted_proxies = \"127.0.0.0/8\"", "", "max_in_flight = 8\nnegative_ttl = \"0s\"");
+    let stand = Stand::with_file(
+        "[server]\ntrusted_proxies = \"127.0.0.0/8\"",
+        "",
+        "max_in_flight = 8\nnegative_ttl = \"0s\"",
+    );
     let gate = stand.respond_when_opened(inactive());
     let mut waiting = Vec::new();
     let mut number = 0;
@@ -124,21 +156,45 @@ fn one_client_has_a_quarter_of_the_room_and_all_together_no_more_than_there_is()
     };
     let too_many = |mut connection: Connection| {
         let answer = connection.read(false);
-        assert_eq!((answer.status, answer.challenge(), answer.header("retry-after")), (503, None, Some("1")));
+        assert_eq!(
+            (
+                answer.status,
+                answer.challenge(),
+                answer.header("retry-after")
+            ),
+            (503, None, Some("1"))
+        );
     };
     for (client, questions) in [("10.0.0.1", 1), ("10.0.0.1", 2)] {
         waiting.push(ask(client));
-        eventually("the server is asked", || stand.questions().len() == questions);
+        eventually("the server is asked", || {
+            stand.questions().len() == questions
+        });
     }
     // Its own word for its address is not taken, wherever it puts it.
-    for client in ["10.0.0.1", "192.0.2.9, 10.0.0.1", "10.0.0.1, 127.0.0.1", "10.0.0.1:4711"] {
+    for client in [
+        "10.0.0.1",
+        "192.0.2.9, 10.0.0.1",
+        "10.0.0.1, 127.0.0.1",
+        "10.0.0.1:4711",
+    ] {
         too_many(ask(client));
     }
-    for (index, client) in
-        ["10.0.0.2", "10.0.0.2", "[2001:db8::1]:80", "2001:db8::2", "10.0.0.4", "10.0.0.5"].iter().enumerate()
+    for (index, client) in [
+        "10.0.0.2",
+        "10.0.0.2",
+        "[2001:db8::1]:80",
+        "2001:db8::2",
+        "10.0.0.4",
+        "10.0.0.5",
+    ]
+    .iter()
+    .enumerate()
     {
         waiting.push(ask(client));
-        eventually("the server is asked", || stand.questions().len() == 3 + index);
+        eventually("the server is asked", || {
+            stand.questions().len() == 3 + index
+        });
     }
     too_many(ask("2001:db8::ffff"));
     too_many(ask("10.0.0.6"));
@@ -167,13 +223,20 @@ fn renewed_fact_serves_every_connection() {
 
 #[test]
 fn answers_go_to_the_token_that_was_asked_about() {
-    let stand = Stand::with("", "max_in_flight = 1024\ncache_ttl = \"0s\"\nnegative_ttl = \"0s\"");
+    let stand = Stand::with(
+        "",
+        "max_in_flight = 1024\ncache_ttl = \"0s\"\nnegative_ttl = \"0s\"",
+    );
     let (active, asked) = (stand.active("read"), Arc::new(AtomicUsize::new(0)));
     let counted = Arc::clone(&asked);
     stand.script(move |question| {
         counted.fetch_add(1, Ordering::SeqCst);
         let good = form(question)[0].1.starts_with("good");
-        if good { Reply::json(&active) } else { inactive() }
+        if good {
+            Reply::json(&active)
+        } else {
+            inactive()
+        }
     });
     let wrong = Mutex::new(Vec::new());
     thread::scope(|scope| {

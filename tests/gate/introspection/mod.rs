@@ -42,7 +42,11 @@ impl Stand {
         let (key, server) = (Key::es256("first"), Server::start(|_| Reply::status(404)));
         let upstream = Server::start(|_| Reply::text("hello"));
         let url = format!("http://{}", server.address);
-        let validation = if of_issuer.contains("validation") { "" } else { "validation = \"introspection\"" };
+        let validation = if of_issuer.contains("validation") {
+            ""
+        } else {
+            "validation = \"introspection\""
+        };
         let credentials = if of_introspection.contains("authentication") {
             ""
         } else {
@@ -54,7 +58,13 @@ impl Stand {
              [upstreams.up]\ntargets = \"http://{}\"\n{ROUTES}",
             upstream.address
         ));
-        let stand = Self { key, server, url, upstream, gateway };
+        let stand = Self {
+            key,
+            server,
+            url,
+            upstream,
+            gateway,
+        };
         stand.answers(Reply::json(stand.active("read")));
         stand
     }
@@ -99,7 +109,12 @@ impl Stand {
 
     /// Waits until the issuer's keys are known.
     fn has_keys(&self) {
-        eventually("keys", || self.server.received().iter().any(|request| request.target == "/jwks"));
+        eventually("keys", || {
+            self.server
+                .received()
+                .iter()
+                .any(|request| request.target == "/jwks")
+        });
     }
 
     fn get(&self, token: &str) -> Answer {
@@ -112,7 +127,11 @@ impl Stand {
     }
 
     fn came_to(&self, target: &str) -> Vec<Received> {
-        self.server.received().into_iter().filter(|request| request.target == target).collect()
+        self.server
+            .received()
+            .into_iter()
+            .filter(|request| request.target == target)
+            .collect()
     }
 
     fn hits(&self) -> usize {
@@ -122,15 +141,26 @@ impl Stand {
     #[track_caller]
     fn assert_refused(&self, token: &str, what: &str) {
         let answer = self.get(token);
-        assert_eq!((answer.status, answer.challenge(), self.hits()), (401, INVALID, 0), "{what}");
+        assert_eq!(
+            (answer.status, answer.challenge(), self.hits()),
+            (401, INVALID, 0),
+            "{what}"
+        );
     }
 
     #[track_caller]
     fn assert_unavailable(&self, token: &str, what: &str) {
         let hits = self.hits();
         let answer = self.get(token);
-        assert_eq!((answer.status, answer.challenge(), self.hits()), (503, None, hits), "{what}");
-        let after: u64 = answer.header("retry-after").and_then(|value| value.parse().ok()).expect("Retry-After");
+        assert_eq!(
+            (answer.status, answer.challenge(), self.hits()),
+            (503, None, hits),
+            "{what}"
+        );
+        let after: u64 = answer
+            .header("retry-after")
+            .and_then(|value| value.parse().ok())
+            .expect("Retry-After");
         assert!((1..=60).contains(&after), "{what}: Retry-After {after}");
     }
 }
@@ -145,7 +175,9 @@ impl Deref for Stand {
 
 /// The parameters of a form.
 fn form(request: &Received) -> Vec<(String, String)> {
-    url::form_urlencoded::parse(&request.body).into_owned().collect()
+    url::form_urlencoded::parse(&request.body)
+        .into_owned()
+        .collect()
 }
 
 fn inactive() -> Reply {
@@ -167,6 +199,10 @@ impl Gate {
 
     fn wait(&self) -> impl Fn() + Send + Sync + 'static {
         let opened = Arc::clone(&self.0);
-        move || eventually("the gate is opened", || opened.load(std::sync::atomic::Ordering::SeqCst))
+        move || {
+            eventually("the gate is opened", || {
+                opened.load(std::sync::atomic::Ordering::SeqCst)
+            })
+        }
     }
 }

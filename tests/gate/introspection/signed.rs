@@ -35,17 +35,27 @@ fn header() -> Value {
 
 #[test]
 fn r12_signed_answer_counts_when_it_is_of_the_issuer_and_for_us() {
-    let good =
-        |stand: &Stand| signed(&format!("{SIGNED}; charset=utf-8"), None, &signed_answer(stand, &header(), |_| ()));
+    let good = |stand: &Stand| {
+        signed(
+            &format!("{SIGNED}; charset=utf-8"),
+            None,
+            &signed_answer(stand, &header(), |_| ()),
+        )
+    };
     let stand = ready("", "accept = \"jwt\"", good);
     assert_eq!(stand.questions()[0].header("accept"), [SIGNED]);
     let hits = stand.hits();
 
-    let answer = |change: fn(&mut Value)| signed(SIGNED, None, &signed_answer(&stand, &header(), change));
-    stand.answers(answer(|answer| answer["token_introspection"] = json!({ "active": false })));
+    let answer =
+        |change: fn(&mut Value)| signed(SIGNED, None, &signed_answer(&stand, &header(), change));
+    stand.answers(answer(|answer| {
+        answer["token_introspection"] = json!({ "active": false })
+    }));
     let refused = stand.get("inactive");
     assert_eq!((refused.status, refused.challenge()), (401, INVALID));
-    stand.answers(answer(|answer| answer["token_introspection"]["aud"] = json!("https://other.test")));
+    stand.answers(answer(|answer| {
+        answer["token_introspection"]["aud"] = json!("https://other.test")
+    }));
     let refused = stand.get("for-another-api");
     assert_eq!((refused.status, refused.challenge()), (401, INVALID));
 
@@ -59,19 +69,59 @@ fn r12_signed_answer_counts_when_it_is_of_the_issuer_and_for_us() {
         }),
     );
     for (what, reply) in [
-        ("of another issuer", answer(|answer| answer["iss"] = json!("https://other.test"))),
-        ("for another resource server", answer(|answer| answer["aud"] = json!("another-gateway"))),
+        (
+            "of another issuer",
+            answer(|answer| answer["iss"] = json!("https://other.test")),
+        ),
+        (
+            "for another resource server",
+            answer(|answer| answer["aud"] = json!("another-gateway")),
+        ),
         ("for nobody", answer(|answer| answer["aud"] = Value::Null)),
-        ("of an unclear active", answer(|answer| answer["token_introspection"]["active"] = json!("true"))),
-        ("not nested", answer(|answer| *answer = json!({ "iss": answer["iss"], "aud": "gateway", "active": true }))),
-        ("of another type", signed(SIGNED, None, &signed_answer(&stand, &wrong_type, |_| ()))),
-        ("of no type", signed(SIGNED, None, &signed_answer(&stand, &no_type, |_| ()))),
-        ("unsigned", signed(SIGNED, None, &signed_answer(&stand, &unsigned, |_| ()))),
+        (
+            "of an unclear active",
+            answer(|answer| answer["token_introspection"]["active"] = json!("true")),
+        ),
+        (
+            "not nested",
+            answer(|answer| {
+                *answer = json!({ "iss": answer["iss"], "aud": "gateway", "active": true })
+            }),
+        ),
+        (
+            "of another type",
+            signed(SIGNED, None, &signed_answer(&stand, &wrong_type, |_| ())),
+        ),
+        (
+            "of no type",
+            signed(SIGNED, None, &signed_answer(&stand, &no_type, |_| ())),
+        ),
+        (
+            "unsigned",
+            signed(SIGNED, None, &signed_answer(&stand, &unsigned, |_| ())),
+        ),
         ("forged", signed(SIGNED, None, &forged)),
         ("JSON", Reply::json(stand.active("read"))),
-        ("JSON that calls itself signed", signed(SIGNED, None, &stand.active("read").to_string())),
-        ("a JWT that calls itself JSON", signed("application/json", None, &signed_answer(&stand, &header(), |_| ()))),
-        ("a phantom token", signed("application/jwt", None, &stand.key.token(&claims(&stand.url, "read")))),
+        (
+            "JSON that calls itself signed",
+            signed(SIGNED, None, &stand.active("read").to_string()),
+        ),
+        (
+            "a JWT that calls itself JSON",
+            signed(
+                "application/json",
+                None,
+                &signed_answer(&stand, &header(), |_| ()),
+            ),
+        ),
+        (
+            "a phantom token",
+            signed(
+                "application/jwt",
+                None,
+                &stand.key.token(&claims(&stand.url, "read")),
+            ),
+        ),
         ("nothing", signed(SIGNED, None, "")),
         ("204", Reply::status(204)),
     ] {
@@ -83,18 +133,26 @@ fn r12_signed_answer_counts_when_it_is_of_the_issuer_and_for_us() {
 
 #[test]
 fn r14_signed_answer_is_no_access_token() {
-    let stand = ready("validation = \"jwks+introspection\"", "accept = \"jwt\"", |stand| {
-        signed(SIGNED, None, &signed_answer(stand, &header(), |_| ()))
-    });
+    let stand = ready(
+        "validation = \"jwks+introspection\"",
+        "accept = \"jwt\"",
+        |stand| signed(SIGNED, None, &signed_answer(stand, &header(), |_| ())),
+    );
     let hits = stand.hits();
-    for header in [header(), json!({ "typ": "at+jwt", "alg": "ES256", "kid": "first" })] {
+    for header in [
+        header(),
+        json!({ "typ": "at+jwt", "alg": "ES256", "kid": "first" }),
+    ] {
         let answer = signed_answer(&stand, &header, |answer| {
             answer["aud"] = json!("https://api.test");
             answer["exp"] = json!(NOW + 600);
             answer["scope"] = json!("read");
         });
         let refused = stand.get(&answer);
-        assert_eq!((refused.status, refused.challenge(), stand.hits()), (401, INVALID, hits));
+        assert_eq!(
+            (refused.status, refused.challenge(), stand.hits()),
+            (401, INVALID, hits)
+        );
     }
 }
 
@@ -102,36 +160,57 @@ fn r14_signed_answer_is_no_access_token() {
 fn r13_phantom_token_goes_on_in_place_of_the_opaque_one() {
     let phantom = |stand: &Stand| stand.key.token(&claims(&stand.url, "read"));
     let keys = "accept = \"phantom\"\nrefresh_ahead = false";
-    let stand = ready("", keys, |stand| signed("application/jwt", None, &phantom(stand)));
+    let stand = ready("", keys, |stand| {
+        signed("application/jwt", None, &phantom(stand))
+    });
     assert_eq!(stand.questions()[0].header("accept"), ["application/jwt"]);
     let jwt = phantom(&stand);
-    stand.answers(signed("application/jwt;charset=UTF-8", Some("max-age=10"), &format!("{jwt}\n")));
+    stand.answers(signed(
+        "application/jwt;charset=UTF-8",
+        Some("max-age=10"),
+        &format!("{jwt}\n"),
+    ));
     let asked = stand.questions().len();
     for (seconds, questions) in [(0, 1), (9, 1), (10, 2)] {
         stand.gateway.at(seconds);
         let answer = stand.get("opaque");
-        assert_eq!((answer.status, stand.questions().len()), (200, asked + questions), "at {seconds}");
+        assert_eq!(
+            (answer.status, stand.questions().len()),
+            (200, asked + questions),
+            "at {seconds}"
+        );
         let sent = stand.upstream.received().pop().expect("a request");
         assert_eq!(sent.header("authorization"), [format!("Bearer {jwt}")]);
     }
     stand.answers(signed("application/jwt", Some("no-store"), &jwt));
     let asked = stand.questions().len();
     for questions in 1..=2 {
-        assert_eq!((stand.get("unkept").status, stand.questions().len()), (200, asked + questions));
+        assert_eq!(
+            (stand.get("unkept").status, stand.questions().len()),
+            (200, asked + questions)
+        );
     }
     // `max-age` does not reach beyond cache_ttl.
     stand.answers(signed("application/jwt", Some("max-age=3600"), &jwt));
     let (asked, begin) = (stand.questions().len(), 20);
     for (seconds, questions) in [(0, 1), (59, 1), (60, 2)] {
         stand.gateway.at(begin + seconds);
-        assert_eq!((stand.get("long").status, stand.questions().len()), (200, asked + questions), "at {seconds}");
+        assert_eq!(
+            (stand.get("long").status, stand.questions().len()),
+            (200, asked + questions),
+            "at {seconds}"
+        );
     }
 }
 
 #[test]
 fn r13_phantom_token_is_judged_as_any_jwt_and_204_is_inactive() {
     let stand = ready("", "accept = \"phantom\"", |stand| {
-        signed("application/jwt", None, &stand.key.token(&claims(&stand.url, "read")))
+        signed(
+            "application/jwt",
+            None,
+            &stand.key.token(&claims(&stand.url, "read")),
+        )
     });
     let hits = stand.hits();
     let mut number = 0;
@@ -152,25 +231,58 @@ fn r13_phantom_token_is_judged_as_any_jwt_and_204_is_inactive() {
     ] {
         let mut claims = claims(&stand.url, "read");
         claims[name] = value;
-        assert_eq!(ask(signed("application/jwt", None, &stand.key.token(&claims))), invalid, "{name}");
+        assert_eq!(
+            ask(signed("application/jwt", None, &stand.key.token(&claims))),
+            invalid,
+            "{name}"
+        );
     }
     let claims = claims(&stand.url, "read");
     let narrow = crate::harness::claims(&stand.url, "write");
-    assert_eq!(ask(signed("application/jwt", None, &stand.key.token(&narrow))).0, 403);
+    assert_eq!(
+        ask(signed("application/jwt", None, &stand.key.token(&narrow))).0,
+        403
+    );
     let jwt = stand.key.token(&claims);
     for (what, reply) in [
-        ("forged", signed("application/jwt", None, &Key::es256("first").token(&claims))),
-        ("of an unknown key", signed("application/jwt", None, &Key::es256("other").token(&claims))),
-        ("unsigned", { signed("application/jwt", None, &stand.key.token_with(&json!({ "alg": "none" }), &claims)) }),
+        (
+            "forged",
+            signed("application/jwt", None, &Key::es256("first").token(&claims)),
+        ),
+        (
+            "of an unknown key",
+            signed("application/jwt", None, &Key::es256("other").token(&claims)),
+        ),
+        ("unsigned", {
+            signed(
+                "application/jwt",
+                None,
+                &stand.key.token_with(&json!({ "alg": "none" }), &claims),
+            )
+        }),
         ("of another type", {
             let header = json!({ "typ": "logout+jwt", "alg": "ES256", "kid": "first" });
-            signed("application/jwt", None, &stand.key.token_with(&header, &claims))
+            signed(
+                "application/jwt",
+                None,
+                &stand.key.token_with(&header, &claims),
+            )
         }),
         ("called JSON", signed("application/json", None, &jwt)),
         ("called nothing", Reply::text(&jwt)),
         ("JSON", Reply::json(stand.active("read"))),
-        ("JSON called a JWT", signed("application/jwt", None, &stand.active("read").to_string())),
-        ("an opaque token", signed("application/jwt", None, "0470b16b-7bf8-4fa3-9ae1-6a10e0f0b699")),
+        (
+            "JSON called a JWT",
+            signed("application/jwt", None, &stand.active("read").to_string()),
+        ),
+        (
+            "an opaque token",
+            signed(
+                "application/jwt",
+                None,
+                "0470b16b-7bf8-4fa3-9ae1-6a10e0f0b699",
+            ),
+        ),
         ("nothing", signed("application/jwt", None, "")),
         ("404", Reply::status(404)),
         ("500", Reply::status(500)),
@@ -182,13 +294,24 @@ fn r13_phantom_token_is_judged_as_any_jwt_and_204_is_inactive() {
 
 #[test]
 fn r26_phantom_token_ends_with_the_key_that_signed_it() {
-    let stand = ready("unknown_key_cooldown = \"1s\"", "accept = \"phantom\"\ncache_ttl = \"1h\"", |stand| {
-        signed("application/jwt", None, &stand.key.token(&claims(&stand.url, "read")))
-    });
+    let stand = ready(
+        "unknown_key_cooldown = \"1s\"",
+        "accept = \"phantom\"\ncache_ttl = \"1h\"",
+        |stand| {
+            signed(
+                "application/jwt",
+                None,
+                &stand.key.token(&claims(&stand.url, "read")),
+            )
+        },
+    );
     assert_eq!(stand.get("known").status, 200);
     let next = Key::es256("second");
     let (url, jwk) = (stand.url.clone(), next.jwk());
-    let (phantom, endpoint) = (next.token(&claims(&stand.url, "read")), format!("{url}/introspect"));
+    let (phantom, endpoint) = (
+        next.token(&claims(&stand.url, "read")),
+        format!("{url}/introspect"),
+    );
     let good = phantom.clone();
     stand.server.script(move |request| match request.target.as_str() {
         "/jwks" => Reply::json(json!({ "keys": [jwk] })),
@@ -200,7 +323,10 @@ fn r26_phantom_token_ends_with_the_key_that_signed_it() {
     // Another token has the new keys fetched, and with the old key goes what stood on it.
     eventually("the new keys", || stand.get("fresh").status == 200);
     let asked = stand.questions().len();
-    assert_eq!((stand.get("known").status, stand.questions().len()), (200, asked + 1));
+    assert_eq!(
+        (stand.get("known").status, stand.questions().len()),
+        (200, asked + 1)
+    );
     let sent = stand.upstream.received().pop().expect("a request");
     assert_eq!(sent.header("authorization"), [format!("Bearer {phantom}")]);
 }

@@ -44,7 +44,10 @@ upstream = \"up\"
 #[test]
 fn claim_of_the_wrong_type_is_an_invalid_token_or_says_nothing() {
     let stand = Stand::routes(MATRIX);
-    let any: Vec<&str> = VALUES.into_iter().filter(|value| !NO_NUMBERS.contains(value)).collect();
+    let any: Vec<&str> = VALUES
+        .into_iter()
+        .filter(|value| !NO_NUMBERS.contains(value))
+        .collect();
     let (mut let_in, mut refused) = (0, 0);
     for (claim, allowed) in [
         // Compared with texts, byte for byte, and none of these is one of ours.
@@ -68,7 +71,9 @@ fn claim_of_the_wrong_type_is_an_invalid_token_or_says_nothing() {
         ("typ", &[]),
     ] {
         for value in VALUES {
-            let token = stand.key.sign(&header(""), &claims_with(&stand, claim, value));
+            let token = stand
+                .key
+                .sign(&header(""), &claims_with(&stand, claim, value));
             let name = format!("{claim} = {value}");
             let hits = stand.hits();
             let answer = stand.get("/things", Some(&token));
@@ -78,7 +83,11 @@ fn claim_of_the_wrong_type_is_an_invalid_token_or_says_nothing() {
                 assert!(stand.last().header("x-evil").is_empty(), "{name}");
             } else {
                 refused += 1;
-                assert_eq!((answer.status, answer.challenge(), stand.hits() - hits), told(INVALID_TOKEN), "{name}");
+                assert_eq!(
+                    (answer.status, answer.challenge(), stand.hits() - hits),
+                    told(INVALID_TOKEN),
+                    "{name}"
+                );
             }
             let scoped = stand.get("/scoped", Some(&token)).status;
             let expected = match allowed.contains(&value) {
@@ -152,10 +161,16 @@ fn time_that_is_none_neither_wraps_nor_rounds_into_validity() {
         ("iat", "18446744073709551616", 401),
         ("iat", "1e-400", 200),
     ] {
-        let token = stand.key.sign(&header(""), &claims_with(&stand, claim, value));
+        let token = stand
+            .key
+            .sign(&header(""), &claims_with(&stand, claim, value));
         let answer = stand.get("/things", Some(&token));
         assert_eq!(answer.status, status, "{claim} = {value}");
-        assert_eq!(answer.challenge(), INVALID_TOKEN.1.filter(|_| status == 401), "{claim} = {value}");
+        assert_eq!(
+            answer.challenge(),
+            INVALID_TOKEN.1.filter(|_| status == 401),
+            "{claim} = {value}"
+        );
         hits += usize::from(status == 200);
         assert_eq!(stand.hits(), hits, "{claim} = {value}");
     }

@@ -10,39 +10,85 @@ fn other_serialisations_are_not_tokens() {
     let stand = Stand::routes(ROUTES);
     let good = stand.token("");
     let parts: Vec<_> = good.split('.').collect();
-    let [header, payload, signature] = parts[..] else { panic!("three parts") };
-    let flattened = json!({ "payload": payload, "protected": header, "signature": signature }).to_string();
+    let [header, payload, signature] = parts[..] else {
+        panic!("three parts")
+    };
+    let flattened =
+        json!({ "payload": payload, "protected": header, "signature": signature }).to_string();
     let general = json!({
         "payload": payload,
         "signatures": [{ "protected": header, "header": { "kid": "first" }, "signature": signature }],
     })
     .to_string();
-    let jwe = |header: &str| format!("{}.{payload}.AAAAAAAAAAAAAAAA.{payload}.{signature}", base64url(header));
+    let jwe = |header: &str| {
+        format!(
+            "{}.{payload}.AAAAAAAAAAAAAAAA.{payload}.{signature}",
+            base64url(header)
+        )
+    };
     assert_told(
         &stand,
         [
             ("flattened JSON", flattened.clone(), INVALID_REQUEST),
             ("general JSON", general.clone(), INVALID_REQUEST),
-            ("flattened JSON in base64url", base64url(&flattened), INVALID_TOKEN),
-            ("general JSON in base64url", base64url(&general), INVALID_TOKEN),
-            ("flattened JSON as a payload", format!("{header}.{}.{signature}", base64url(&flattened)), INVALID_TOKEN),
-            ("general JSON as a header", format!("{}.{payload}.{signature}", base64url(&general)), INVALID_TOKEN),
-            ("a token in a token", stand.key.seal(&format!("{header}.{}", base64url(&good))), INVALID_TOKEN),
             (
-                "a token as a text",
-                stand.key.seal(&format!("{header}.{}", base64url(format!("\"{good}\"")))),
+                "flattened JSON in base64url",
+                base64url(&flattened),
                 INVALID_TOKEN,
             ),
-            ("JWE", jwe(r#"{"alg":"RSA-OAEP","enc":"A256GCM","kid":"first"}"#), INVALID_TOKEN),
-            ("JWE with a key of its own", jwe(r#"{"alg":"dir","enc":"A128GCM","cty":"JWT"}"#), INVALID_TOKEN),
+            (
+                "general JSON in base64url",
+                base64url(&general),
+                INVALID_TOKEN,
+            ),
+            (
+                "flattened JSON as a payload",
+                format!("{header}.{}.{signature}", base64url(&flattened)),
+                INVALID_TOKEN,
+            ),
+            (
+                "general JSON as a header",
+                format!("{}.{payload}.{signature}", base64url(&general)),
+                INVALID_TOKEN,
+            ),
+            (
+                "a token in a token",
+                stand.key.seal(&format!("{header}.{}", base64url(&good))),
+                INVALID_TOKEN,
+            ),
+            (
+                "a token as a text",
+                stand
+                    .key
+                    .seal(&format!("{header}.{}", base64url(format!("\"{good}\"")))),
+                INVALID_TOKEN,
+            ),
+            (
+                "JWE",
+                jwe(r#"{"alg":"RSA-OAEP","enc":"A256GCM","kid":"first"}"#),
+                INVALID_TOKEN,
+            ),
+            (
+                "JWE with a key of its own",
+                jwe(r#"{"alg":"dir","enc":"A128GCM","cty":"JWT"}"#),
+                INVALID_TOKEN,
+            ),
             (
                 "JWE that says ES256",
                 jwe(r#"{"alg":"ES256","enc":"A128GCM","typ":"at+jwt","kid":"first"}"#),
                 INVALID_TOKEN,
             ),
-            ("JWE header on three parts", stand.key.sign(r#"{"alg":"dir","enc":"A128GCM"}"#, "{}"), INVALID_TOKEN),
+            (
+                "JWE header on three parts",
+                stand.key.sign(r#"{"alg":"dir","enc":"A128GCM"}"#, "{}"),
+                INVALID_TOKEN,
+            ),
             ("two tokens", format!("{good},{good}"), INVALID_REQUEST),
-            ("two tokens, a space between", format!("{good} {good}"), INVALID_REQUEST),
+            (
+                "two tokens, a space between",
+                format!("{good} {good}"),
+                INVALID_REQUEST,
+            ),
             ("quoted", format!("\"{good}\""), INVALID_REQUEST),
             ("named", format!("token={good}"), INVALID_REQUEST),
             ("CBOR", "2D3DhEOhASZYIg".to_owned(), INVALID_TOKEN),
@@ -56,7 +102,9 @@ fn token_has_two_dots_and_each_part_between_them() {
     let stand = Stand::routes(ROUTES);
     let good = stand.token("");
     let parts: Vec<_> = good.split('.').collect();
-    let [header, payload, signature] = parts[..] else { panic!("three parts") };
+    let [header, payload, signature] = parts[..] else {
+        panic!("three parts")
+    };
     assert_refused(
         &stand,
         [
@@ -68,17 +116,35 @@ fn token_has_two_dots_and_each_part_between_them() {
             ("one dot, no header", format!("{payload}.{signature}")),
             ("two dots, no signature", format!("{header}.{payload}.")),
             ("two dots, no payload", format!("{header}..{signature}")),
-            ("two dots, no payload, signed so", stand.key.seal(&format!("{header}."))),
+            (
+                "two dots, no payload, signed so",
+                stand.key.seal(&format!("{header}.")),
+            ),
             ("two dots, no header", format!(".{payload}.{signature}")),
-            ("two dots, no header, signed so", stand.key.seal(&format!(".{payload}"))),
-            ("two dots in another order", format!("{payload}.{header}.{signature}")),
+            (
+                "two dots, no header, signed so",
+                stand.key.seal(&format!(".{payload}")),
+            ),
+            (
+                "two dots in another order",
+                format!("{payload}.{header}.{signature}"),
+            ),
             ("two dots alone", "..".to_owned()),
             ("one dot alone", ".".to_owned()),
             ("three dots, one before", format!(".{good}")),
             ("three dots, one behind", format!("{good}.")),
-            ("three dots, two in the middle", format!("{header}..{payload}.{signature}")),
-            ("three dots, signed over three parts", stand.key.seal(&format!("{header}.{payload}.{payload}"))),
-            ("four dots", format!("{header}.{payload}.{payload}.{payload}.{signature}")),
+            (
+                "three dots, two in the middle",
+                format!("{header}..{payload}.{signature}"),
+            ),
+            (
+                "three dots, signed over three parts",
+                stand.key.seal(&format!("{header}.{payload}.{payload}")),
+            ),
+            (
+                "four dots",
+                format!("{header}.{payload}.{payload}.{payload}.{signature}"),
+            ),
             ("five dots", format!("{good}.{good}")),
         ]
         .map(|(name, lie)| (name.to_owned(), lie)),
@@ -94,13 +160,23 @@ fn flood_of_dots_costs_no_more_than_reading_it() {
     for dots in [10_000, 400_000] {
         let flood = ".".repeat(dots);
         floods.push((format!("{dots} dots"), flood.clone()));
-        floods.push((format!("{dots} dots behind a token"), format!("{good}{flood}")));
-        floods.push((format!("{dots} dots before a token"), format!("{flood}{good}")));
+        floods.push((
+            format!("{dots} dots behind a token"),
+            format!("{good}{flood}"),
+        ));
+        floods.push((
+            format!("{dots} dots before a token"),
+            format!("{flood}{good}"),
+        ));
         floods.push((format!("{} parts", dots / 4), "e30.".repeat(dots / 4)));
     }
     assert_refused(&stand, floods);
     // Work that grew with the square of the dots would be 10^11 steps here.
-    assert!(began.elapsed() < Duration::from_secs(5), "{:?}", began.elapsed());
+    assert!(
+        began.elapsed() < Duration::from_secs(5),
+        "{:?}",
+        began.elapsed()
+    );
 }
 
 #[test]
@@ -121,9 +197,16 @@ fn r22_member_that_stands_twice_is_refused_at_every_depth() {
         r#","x":[[{"y":{"z":1,"z":2}}]]"#,
         r#","x\n":1,"x\u000a":2"#,
     ] {
-        lies.push((format!("header {more}"), stand.key.sign(&header(more), &claims(&stand, ""))));
+        lies.push((
+            format!("header {more}"),
+            stand.key.sign(&header(more), &claims(&stand, "")),
+        ));
     }
-    let deep = format!(r#","x":{}{{"y":1,"y":2}}{}"#, "[{\"a\":".repeat(50), "}]".repeat(50));
+    let deep = format!(
+        r#","x":{}{{"y":1,"y":2}}{}"#,
+        "[{\"a\":".repeat(50),
+        "}]".repeat(50)
+    );
     for more in [
         r#","iss":"https://other.test""#,
         r#","aud":"https://api.test""#,
@@ -145,31 +228,64 @@ fn r22_member_that_stands_twice_is_refused_at_every_depth() {
         r#","x":[{"y":1},{"y":1,"y":1}]"#,
         &deep,
     ] {
-        lies.push((format!("claims {more:.60}"), stand.key.sign(&header(""), &claims(&stand, more))));
+        lies.push((
+            format!("claims {more:.60}"),
+            stand.key.sign(&header(""), &claims(&stand, more)),
+        ));
     }
-    let first = format!("{{\"exp\":1800000600,{}", claims(&stand, "").strip_prefix('{').expect("an object"));
-    lies.push(("the first of two".to_owned(), stand.key.sign(&header(""), &first)));
+    let first = format!(
+        "{{\"exp\":1800000600,{}",
+        claims(&stand, "").strip_prefix('{').expect("an object")
+    );
+    lies.push((
+        "the first of two".to_owned(),
+        stand.key.sign(&header(""), &first),
+    ));
     assert_refused(&stand, lies);
     // The same name in two objects stands once in each.
     let apart = claims(&stand, r#","x":{"exp":1},"y":[{"z":1},{"z":1}]"#);
-    assert_eq!(stand.get("/things", Some(&stand.key.sign(&header(""), &apart))).status, 200);
+    assert_eq!(
+        stand
+            .get("/things", Some(&stand.key.sign(&header(""), &apart)))
+            .status,
+        200
+    );
 }
 
 #[test]
 fn nesting_without_end_is_refused() {
     let stand = Stand::toml(WIDE, "", "", ROUTES);
     let mut lies = Vec::new();
-    for (name, open, close) in [("arrays", "[", "]"), ("objects", "{\"x\":", "}"), ("both", "[{\"x\":", "}]")] {
+    for (name, open, close) in [
+        ("arrays", "[", "]"),
+        ("objects", "{\"x\":", "}"),
+        ("both", "[{\"x\":", "}]"),
+    ] {
         for depth in [200, 10_000] {
             let end = if open.ends_with(':') { "0" } else { "" };
             let (opened, closed) = (open.repeat(depth), close.repeat(depth));
-            for (form, value) in [("closed", format!("{opened}{end}{closed}")), ("left open", opened)] {
+            for (form, value) in [
+                ("closed", format!("{opened}{end}{closed}")),
+                ("left open", opened),
+            ] {
                 let more = format!(",\"x\":{value}");
                 let name = format!("{name}, {depth} deep, {form}");
-                lies.push((format!("{name}, in the claims"), stand.key.sign(&header(""), &claims(&stand, &more))));
-                lies.push((format!("{name}, in the header"), stand.key.sign(&header(&more), &claims(&stand, ""))));
-                lies.push((format!("{name}, as the claims"), stand.key.sign(&header(""), &value)));
-                lies.push((format!("{name}, as the header"), stand.key.sign(&value, &claims(&stand, ""))));
+                lies.push((
+                    format!("{name}, in the claims"),
+                    stand.key.sign(&header(""), &claims(&stand, &more)),
+                ));
+                lies.push((
+                    format!("{name}, in the header"),
+                    stand.key.sign(&header(&more), &claims(&stand, "")),
+                ));
+                lies.push((
+                    format!("{name}, as the claims"),
+                    stand.key.sign(&header(""), &value),
+                ));
+                lies.push((
+                    format!("{name}, as the header"),
+                    stand.key.sign(&value, &claims(&stand, "")),
+                ));
             }
         }
     }
@@ -182,7 +298,10 @@ fn base64url_that_could_be_written_in_another_way_is_refused() {
     let stand = Stand::routes(ROUTES);
     let mut lies = Vec::new();
     // Question marks have both characters that are unlike in base64, and spaces leave bits behind the last byte.
-    let parts = [remainder_one(header(",\"x\":\"??????\"")), remainder_one(claims(&stand, ",\"x\":\"??????\""))];
+    let parts = [
+        remainder_one(header(",\"x\":\"??????\"")),
+        remainder_one(claims(&stand, ",\"x\":\"??????\"")),
+    ];
     let parts = parts.map(base64url);
     let [good_header, good_payload] = &parts;
     let message = format!("{good_header}.{good_payload}");
@@ -191,19 +310,59 @@ fn base64url_that_could_be_written_in_another_way_is_refused() {
         let name = ["header", "payload", "signature"][place];
         let last = place == 2;
         for (how, written, told) in [
-            ("a padding of two", format!("{part}=="), if last { INVALID_TOKEN } else { INVALID_REQUEST }),
-            ("a padding of one", format!("{part}="), if last { INVALID_TOKEN } else { INVALID_REQUEST }),
+            (
+                "a padding of two",
+                format!("{part}=="),
+                if last { INVALID_TOKEN } else { INVALID_REQUEST },
+            ),
+            (
+                "a padding of one",
+                format!("{part}="),
+                if last { INVALID_TOKEN } else { INVALID_REQUEST },
+            ),
             ("a padding in front", format!("=={part}"), INVALID_REQUEST),
-            ("a bit behind the last byte", with_trailing_bit(part), INVALID_TOKEN),
-            ("plus and slash", part.replace('-', "+").replace('_', "/"), INVALID_TOKEN),
+            (
+                "a bit behind the last byte",
+                with_trailing_bit(part),
+                INVALID_TOKEN,
+            ),
+            (
+                "plus and slash",
+                part.replace('-', "+").replace('_', "/"),
+                INVALID_TOKEN,
+            ),
             ("slash alone", part.replace('_', "/"), INVALID_TOKEN),
             ("a tilde", format!("{part}~"), INVALID_TOKEN),
             ("one character more", format!("{part}A"), INVALID_TOKEN),
-            ("a percent escape", part.replacen('e', "%65", 1).replacen('A', "%41", 1) + "%3D", INVALID_REQUEST),
-            ("a space inside", format!("{} {}", &part[..8], &part[8..]), INVALID_REQUEST),
-            ("a space in front", if place == 0 { format!("x {part}") } else { format!(" {part}") }, INVALID_REQUEST),
-            ("a tab inside", format!("{}\t{}", &part[..8], &part[8..]), INVALID_REQUEST),
-            ("a letter of another script", format!("{part}\u{410}"), INVALID_REQUEST),
+            (
+                "a percent escape",
+                part.replacen('e', "%65", 1).replacen('A', "%41", 1) + "%3D",
+                INVALID_REQUEST,
+            ),
+            (
+                "a space inside",
+                format!("{} {}", &part[..8], &part[8..]),
+                INVALID_REQUEST,
+            ),
+            (
+                "a space in front",
+                if place == 0 {
+                    format!("x {part}")
+                } else {
+                    format!(" {part}")
+                },
+                INVALID_REQUEST,
+            ),
+            (
+                "a tab inside",
+                format!("{}\t{}", &part[..8], &part[8..]),
+                INVALID_REQUEST,
+            ),
+            (
+                "a letter of another script",
+                format!("{part}\u{410}"),
+                INVALID_REQUEST,
+            ),
         ] {
             assert_ne!(written, part, "{name}, {how}: as it was");
             let mut written_parts: Vec<_> = good.split('.').map(str::to_owned).collect();
@@ -217,7 +376,11 @@ fn base64url_that_could_be_written_in_another_way_is_refused() {
             lies.push((format!("{name}, {how}"), lie, told));
         }
     }
-    assert_eq!(stand.get("/_ready", Some(&good)).status, 200, "the way to write it");
+    assert_eq!(
+        stand.get("/_ready", Some(&good)).status,
+        200,
+        "the way to write it"
+    );
     assert_told(&stand, lies);
 }
 
@@ -268,16 +431,26 @@ fn header_and_payload_are_utf_8_and_json_and_nothing_more() {
             ("beyond Unicode", with(b"\xf4\x90\x80\x80")),
             ("Latin-1", with(b"caf\xe9")),
             ("half a surrogate pair", with(b"\\ud800")),
-            ("a surrogate pair the wrong way round", with(b"\\udc00\\ud800")),
+            (
+                "a surrogate pair the wrong way round",
+                with(b"\\udc00\\ud800"),
+            ),
             ("a bare NUL", with(b"\0")),
             ("a bare line end", with(b"\n")),
             ("an escape that is none", with(b"\\x41")),
             ("a byte order mark", around(b"\xef\xbb\xbf", b"")),
             ("a byte order mark behind", around(b"", b"\xef\xbb\xbf")),
-            ("UTF-16", text.encode_utf16().flat_map(u16::to_le_bytes).collect()),
+            (
+                "UTF-16",
+                text.encode_utf16().flat_map(u16::to_le_bytes).collect(),
+            ),
             (
                 "UTF-16 with a byte order mark",
-                [0xfeff].into_iter().chain(text.encode_utf16()).flat_map(u16::to_be_bytes).collect(),
+                [0xfeff]
+                    .into_iter()
+                    .chain(text.encode_utf16())
+                    .flat_map(u16::to_be_bytes)
+                    .collect(),
             ),
             ("a NUL behind", around(b"", b"\0")),
             ("a NUL in front", around(b"\0", b"")),
@@ -294,9 +467,18 @@ fn header_and_payload_are_utf_8_and_json_and_nothing_more() {
             ("as a text", serde_json::to_vec(text).expect("a text")),
             ("a prefix against scripts", around(b")]}'\n", b"")),
             ("NaN", [object.as_bytes(), b",\"x\":NaN}"].concat()),
-            ("a number too many", [object.as_bytes(), b",\"x\":1e400}"].concat()),
-            ("a number with a plus", [object.as_bytes(), b",\"x\":+1}"].concat()),
-            ("a number with a zero", [object.as_bytes(), b",\"x\":01}"].concat()),
+            (
+                "a number too many",
+                [object.as_bytes(), b",\"x\":1e400}"].concat(),
+            ),
+            (
+                "a number with a plus",
+                [object.as_bytes(), b",\"x\":+1}"].concat(),
+            ),
+            (
+                "a number with a zero",
+                [object.as_bytes(), b",\"x\":01}"].concat(),
+            ),
             ("nothing", Vec::new()),
             ("null", b"null".to_vec()),
             ("an empty object", b"{}".to_vec()),
@@ -310,6 +492,9 @@ fn header_and_payload_are_utf_8_and_json_and_nothing_more() {
     }
     assert_refused(&stand, lies);
     // White space around is JSON's own (RFC 8259 §2).
-    let spaced = stand.key.sign(&format!(" \t\r\n{} ", header("")), &format!("\n{}\n", claims(&stand, "")));
+    let spaced = stand.key.sign(
+        &format!(" \t\r\n{} ", header("")),
+        &format!("\n{}\n", claims(&stand, "")),
+    );
     assert_eq!(stand.get("/things", Some(&spaced)).status, 200);
 }

@@ -48,11 +48,22 @@ fn r20_unsigned_token_is_refused_however_it_says_so() {
     ] {
         let header = format!(r#"{{"alg":{algorithm},"typ":"at+jwt","kid":"first"}}"#);
         let message = format!("{}.{}", base64url(header), base64url(claims(&stand, "")));
-        lies.push((format!("{algorithm} without a signature"), format!("{message}.")));
-        lies.push((format!("{algorithm} with zeros"), format!("{message}.{}", base64url([0; 64]))));
-        lies.push((format!("{algorithm} with a good ES256"), stand.key.seal(&message)));
+        lies.push((
+            format!("{algorithm} without a signature"),
+            format!("{message}."),
+        ));
+        lies.push((
+            format!("{algorithm} with zeros"),
+            format!("{message}.{}", base64url([0; 64])),
+        ));
+        lies.push((
+            format!("{algorithm} with a good ES256"),
+            stand.key.seal(&message),
+        ));
     }
-    let nameless = stand.key.sign(r#"{"typ":"at+jwt","kid":"first"}"#, &claims(&stand, ""));
+    let nameless = stand
+        .key
+        .sign(r#"{"typ":"at+jwt","kid":"first"}"#, &claims(&stand, ""));
     lies.push(("no alg at all".to_owned(), nameless));
     assert_refused(&stand, lies);
 }
@@ -60,12 +71,25 @@ fn r20_unsigned_token_is_refused_however_it_says_so() {
 #[test]
 fn r20_public_key_is_no_shared_secret_in_whatever_form() {
     let stand = Stand::routes(ROUTES);
-    let keys = [Key::rsa(Some("rsa"), Algorithm::RS256), Key::es256("ec"), Key::ed25519("ed")];
-    stand.issuer.publish(&[&stand.key, &keys[0], &keys[1], &keys[2]]);
+    let keys = [
+        Key::rsa(Some("rsa"), Algorithm::RS256),
+        Key::es256("ec"),
+        Key::ed25519("ed"),
+    ];
+    stand
+        .issuer
+        .publish(&[&stand.key, &keys[0], &keys[1], &keys[2]]);
     let set = json!({ "keys": keys.each_ref().map(Key::jwk) }).to_string();
     // What the issuer publishes is here: each key is good for what it was made for.
     for key in &keys {
-        assert_eq!(stand.get("/_ready", Some(&key.token(&stand.issuer.claims("")))).status, 200, "{}", key.jwk());
+        assert_eq!(
+            stand
+                .get("/_ready", Some(&key.token(&stand.issuer.claims(""))))
+                .status,
+            200,
+            "{}",
+            key.jwk()
+        );
     }
     let jwks = Jwks::parse(set.as_bytes()).expect("a set of keys");
     let mut lies = Vec::new();
@@ -73,11 +97,15 @@ fn r20_public_key_is_no_shared_secret_in_whatever_form() {
         let jwk = key.jwk();
         for (form, secret) in forms(&jwk, &set) {
             for algorithm in [Algorithm::HS256, Algorithm::HS384, Algorithm::HS512] {
-                let header = json!({ "alg": format!("{algorithm:?}"), "typ": "at+jwt", "kid": jwk["kid"] });
-                let lie = Key::hmac(&secret, algorithm).token_with(&header, &stand.issuer.claims(""));
+                let header =
+                    json!({ "alg": format!("{algorithm:?}"), "typ": "at+jwt", "kid": jwk["kid"] });
+                let lie =
+                    Key::hmac(&secret, algorithm).token_with(&header, &stand.issuer.claims(""));
                 let name = format!("{algorithm:?} with the {} key as {form}", jwk["kty"]);
                 // Not even a configuration that allowed it, which the file cannot say, would take it.
-                let Ok(TokenShape::Jwt(jws)) = classify(&lie) else { panic!("{name}: no JWT") };
+                let Ok(TokenShape::Jwt(jws)) = classify(&lie) else {
+                    panic!("{name}: no JWT")
+                };
                 let verdict = KeySet::new(&jwks, &Ours::ALL).verify(&jws);
                 assert_eq!(verdict, Err(SignatureError::AlgorithmNotAllowed), "{name}");
                 lies.push((name, lie));
@@ -100,35 +128,64 @@ fn forms(jwk: &Value, set: &str) -> Vec<(&'static str, Vec<u8>)> {
         "EC" => {
             let point = [&[4][..], &member(jwk, "x"), &member(jwk, "y")].concat();
             // 1.2.840.10045.2.1 on 1.2.840.10045.3.1.7.
-            let kind = b"\x06\x07\x2a\x86\x48\xce\x3d\x02\x01\x06\x08\x2a\x86\x48\xce\x3d\x03\x01\x07";
+            let kind =
+                b"\x06\x07\x2a\x86\x48\xce\x3d\x02\x01\x06\x08\x2a\x86\x48\xce\x3d\x03\x01\x07";
             (public_key(kind, &point), point)
         }
         // 1.3.101.112.
-        _ => (public_key(b"\x06\x03\x2b\x65\x70", &member(jwk, "x")), member(jwk, "x")),
+        _ => (
+            public_key(b"\x06\x03\x2b\x65\x70", &member(jwk, "x")),
+            member(jwk, "x"),
+        ),
     };
     let number = if jwk["kty"] == "RSA" { "n" } else { "x" };
-    let lines: Vec<_> = STANDARD.encode(&der).as_bytes().chunks(64).map(<[u8]>::to_vec).collect();
-    let pem = [b"-----BEGIN PUBLIC KEY-----\n", &*lines.join(&b'\n'), b"\n-----END PUBLIC KEY-----\n"].concat();
+    let lines: Vec<_> = STANDARD
+        .encode(&der)
+        .as_bytes()
+        .chunks(64)
+        .map(<[u8]>::to_vec)
+        .collect();
+    let pem = [
+        b"-----BEGIN PUBLIC KEY-----\n",
+        &*lines.join(&b'\n'),
+        b"\n-----END PUBLIC KEY-----\n",
+    ]
+    .concat();
     vec![
-        ("PEM without its last line end", pem.trim_ascii_end().to_vec()),
-        ("PEM on one line", pem.iter().copied().filter(|byte| *byte != b'\n').collect()),
+        (
+            "PEM without its last line end",
+            pem.trim_ascii_end().to_vec(),
+        ),
+        (
+            "PEM on one line",
+            pem.iter().copied().filter(|byte| *byte != b'\n').collect(),
+        ),
         ("PEM", pem),
         ("DER", der),
         ("what is in the DER", raw),
         ("JWK", jwk.to_string().into_bytes()),
         ("set of keys", set.as_bytes().to_vec()),
         ("number", member(jwk, number)),
-        ("text of a number", jwk[number].as_str().expect("a text").into()),
+        (
+            "text of a number",
+            jwk[number].as_str().expect("a text").into(),
+        ),
         ("nothing", Vec::new()),
     ]
 }
 
 fn public_key(kind: &[u8], key: &[u8]) -> Vec<u8> {
-    der(0x30, &[der(0x30, kind), der(3, &[&[0], key].concat())].concat())
+    der(
+        0x30,
+        &[der(0x30, kind), der(3, &[&[0], key].concat())].concat(),
+    )
 }
 
 fn integer(number: &[u8]) -> Vec<u8> {
-    der(2, &[if number[0] < 0x80 { &[][..] } else { &[0] }, number].concat())
+    der(
+        2,
+        &[if number[0] < 0x80 { &[][..] } else { &[0] }, number].concat(),
+    )
 }
 
 fn der(tag: u8, content: &[u8]) -> Vec<u8> {
@@ -162,12 +219,36 @@ fn r21_embedded_key_is_never_used_and_nobody_is_asked_for_another() {
     let mut lies = Vec::new();
     for (name, key, more) in [
         ("jwk", &stranger, json!({ "jwk": stranger.jwk() })),
-        ("jwk of our kid", &stranger, json!({ "jwk": with_kid("first") })),
-        ("jwk as a text", &stranger, json!({ "jwk": stranger.jwk().to_string() })),
-        ("jwk in a list", &stranger, json!({ "jwk": [stranger.jwk()] })),
-        ("jwk of the issuer's own key", &stranger, json!({ "jwk": stand.key.jwk() })),
-        ("jwks", &stranger, json!({ "jwks": { "keys": [with_kid("first")] } })),
-        ("a secret in jwk", &secret, json!({ "alg": "HS256", "jwk": { "kty": "oct", "k": base64url([7; 32]) } })),
+        (
+            "jwk of our kid",
+            &stranger,
+            json!({ "jwk": with_kid("first") }),
+        ),
+        (
+            "jwk as a text",
+            &stranger,
+            json!({ "jwk": stranger.jwk().to_string() }),
+        ),
+        (
+            "jwk in a list",
+            &stranger,
+            json!({ "jwk": [stranger.jwk()] }),
+        ),
+        (
+            "jwk of the issuer's own key",
+            &stranger,
+            json!({ "jwk": stand.key.jwk() }),
+        ),
+        (
+            "jwks",
+            &stranger,
+            json!({ "jwks": { "keys": [with_kid("first")] } }),
+        ),
+        (
+            "a secret in jwk",
+            &secret,
+            json!({ "alg": "HS256", "jwk": { "kty": "oct", "k": base64url([7; 32]) } }),
+        ),
         ("jku", &stranger, json!({ "jku": url })),
         (
             "jku behind the issuer's name",
@@ -175,11 +256,23 @@ fn r21_embedded_key_is_never_used_and_nobody_is_asked_for_another() {
             json!({ "jku": format!("{}@{}/jwks", stand.issuer.url, canary.address) }),
         ),
         ("x5u", &stranger, json!({ "x5u": url })),
-        ("jku, x5u and jwk", &stranger, json!({ "jku": url, "x5u": url, "jwk": with_kid("first") })),
+        (
+            "jku, x5u and jwk",
+            &stranger,
+            json!({ "jku": url, "x5u": url, "jwk": with_kid("first") }),
+        ),
         ("x5c", &certificate, json!({ "x5c": [x5c] })),
         ("x5c as a text", &certificate, json!({ "x5c": x5c })),
-        ("x5c and x5t", &certificate, json!({ "x5c": [x5c], "x5t": "AA", "x5t#S256": "AA" })),
-        ("iss in the header", &stranger, json!({ "iss": format!("http://{}", canary.address) })),
+        (
+            "x5c and x5t",
+            &certificate,
+            json!({ "x5c": [x5c], "x5t": "AA", "x5t#S256": "AA" }),
+        ),
+        (
+            "iss in the header",
+            &stranger,
+            json!({ "iss": format!("http://{}", canary.address) }),
+        ),
     ] {
         for kid in [json!("first"), json!("stranger"), json!(url), Value::Null] {
             let mut header = json!({ "alg": "ES256", "typ": "at+jwt" });
@@ -188,13 +281,20 @@ fn r21_embedded_key_is_never_used_and_nobody_is_asked_for_another() {
             if !kid.is_null() {
                 header["kid"] = kid.clone();
             }
-            lies.push((format!("{name}, kid {kid}"), key.token_with(&header, &stand.issuer.claims(""))));
+            lies.push((
+                format!("{name}, kid {kid}"),
+                key.token_with(&header, &stand.issuer.claims("")),
+            ));
         }
     }
     // Claims name keys and places too.
     for claim in ["jwk", "jku", "x5u", "jwks_uri", "sub_jwk"] {
         let mut claims = stand.issuer.claims("");
-        claims[claim] = if claim.ends_with("jwk") { stranger.jwk() } else { json!(url) };
+        claims[claim] = if claim.ends_with("jwk") {
+            stranger.jwk()
+        } else {
+            json!(url)
+        };
         lies.push((format!("{claim} among the claims"), stranger.token(&claims)));
     }
     // An issuer that is not configured is not asked for its keys either.
@@ -204,8 +304,19 @@ fn r21_embedded_key_is_never_used_and_nobody_is_asked_for_another() {
     assert_refused(&stand, lies);
     assert_eq!(canary.connections(), 0);
     // What is not used does no harm to a token that our key signed.
-    let carrying = header(&format!(r#","jwk":{},"jku":"{url}","x5u":"{url}","x5c":["{x5c}"]"#, stranger.jwk()));
-    assert_eq!(stand.get("/things", Some(&stand.key.sign(&carrying, &claims(&stand, "")))).status, 200);
+    let carrying = header(&format!(
+        r#","jwk":{},"jku":"{url}","x5u":"{url}","x5c":["{x5c}"]"#,
+        stranger.jwk()
+    ));
+    assert_eq!(
+        stand
+            .get(
+                "/things",
+                Some(&stand.key.sign(&carrying, &claims(&stand, "")))
+            )
+            .status,
+        200
+    );
     assert_eq!(canary.connections(), 0);
 }
 
@@ -264,10 +375,19 @@ fn r21_kid_is_compared_and_nothing_else_is_done_with_it() {
         let header = json!({ "alg": "ES256", "typ": "at+jwt", "kid": kid });
         let name = format!("{:.40}", kid.to_string());
         // The issuer's own signature shows that it is the name that is refused.
-        lies.push((format!("{name}, our key"), stand.key.token_with(&header, &stand.issuer.claims(""))));
-        lies.push((format!("{name}, a stranger's"), stranger.token_with(&header, &stand.issuer.claims(""))));
+        lies.push((
+            format!("{name}, our key"),
+            stand.key.token_with(&header, &stand.issuer.claims("")),
+        ));
+        lies.push((
+            format!("{name}, a stranger's"),
+            stranger.token_with(&header, &stand.issuer.claims("")),
+        ));
         let header = json!({ "alg": "HS256", "typ": "at+jwt", "kid": kid });
-        lies.push((format!("{name}, an empty secret"), nothing.token_with(&header, &stand.issuer.claims(""))));
+        lies.push((
+            format!("{name}, an empty secret"),
+            nothing.token_with(&header, &stand.issuer.claims("")),
+        ));
     }
     assert_refused(&stand, lies);
     assert_eq!(canary.connections(), 0);
@@ -311,31 +431,78 @@ fn r21_header_that_changes_the_meaning_of_the_token_is_refused() {
                 "0",
             ][..],
         ),
-        ("b64", &["true", "false", "null", "0", "1", "\"false\"", "\"\"", "[]", "{}"]),
-        ("zip", &["\"DEF\"", "\"def\"", "\"GZIP\"", "\"none\"", "\"\"", "null", "true", "0", "[\"DEF\"]", "{}"]),
+        (
+            "b64",
+            &[
+                "true",
+                "false",
+                "null",
+                "0",
+                "1",
+                "\"false\"",
+                "\"\"",
+                "[]",
+                "{}",
+            ],
+        ),
+        (
+            "zip",
+            &[
+                "\"DEF\"",
+                "\"def\"",
+                "\"GZIP\"",
+                "\"none\"",
+                "\"\"",
+                "null",
+                "true",
+                "0",
+                "[\"DEF\"]",
+                "{}",
+            ],
+        ),
     ] {
         for value in values {
             let header = header(&format!(r#","{parameter}":{value},"exp":1"#));
-            lies.push((format!("{parameter} {value}"), stand.key.sign(&header, &claims(&stand, ""))));
+            lies.push((
+                format!("{parameter} {value}"),
+                stand.key.sign(&header, &claims(&stand, "")),
+            ));
         }
     }
     let spelt = header(r#","\u0063rit":["exp"]"#);
-    lies.push(("crit with an escape".to_owned(), stand.key.sign(&spelt, &claims(&stand, ""))));
+    lies.push((
+        "crit with an escape".to_owned(),
+        stand.key.sign(&spelt, &claims(&stand, "")),
+    ));
     // RFC 7797: the payload stands there as it is.
-    let unencoded = format!("{}.eyJ", base64url(header(r#","b64":false,"crit":["b64"]"#)));
-    lies.push(("a payload that is not encoded".to_owned(), stand.key.seal(&unencoded)));
+    let unencoded = format!(
+        "{}.eyJ",
+        base64url(header(r#","b64":false,"crit":["b64"]"#))
+    );
+    lies.push((
+        "a payload that is not encoded".to_owned(),
+        stand.key.seal(&unencoded),
+    ));
 
     let bomb = deflated(&claims(&stand, ""), 4 * 1024 * 1024);
     for zip in ["\"DEF\"", "\"def\"", "\"NONE\"", "\"GZIP\""] {
         let header = header(&format!(r#","zip":{zip}"#));
         let message = format!("{}.{}", base64url(header), base64url(&bomb));
-        lies.push((format!("4 MiB of spaces as zip {zip}"), stand.key.seal(&message)));
+        lies.push((
+            format!("4 MiB of spaces as zip {zip}"),
+            stand.key.seal(&message),
+        ));
     }
     let message = format!("{}.{}", base64url(header("")), base64url(&bomb));
-    lies.push(("4 MiB of spaces, unannounced".to_owned(), stand.key.seal(&message)));
+    lies.push((
+        "4 MiB of spaces, unannounced".to_owned(),
+        stand.key.seal(&message),
+    ));
     assert_refused(&stand, lies);
     // The one that says that nothing was done.
-    let harmless = stand.key.sign(&header(r#","zip":"NONE""#), &claims(&stand, ""));
+    let harmless = stand
+        .key
+        .sign(&header(r#","zip":"NONE""#), &claims(&stand, ""));
     assert_eq!(stand.get("/things", Some(&harmless)).status, 200);
 }
 
@@ -344,7 +511,8 @@ fn r21_header_that_changes_the_meaning_of_the_token_is_refused() {
 fn deflated(text: &str, spaces: usize) -> Vec<u8> {
     let mut bits: Vec<bool> = vec![true, true, false];
     // Codes are packed from their most significant bit.
-    let mut code = |code: u16, length: u32| bits.extend((0..length).rev().map(|bit| code >> bit & 1 == 1));
+    let mut code =
+        |code: u16, length: u32| bits.extend((0..length).rev().map(|bit| code >> bit & 1 == 1));
     for literal in text.bytes().chain([b' ']) {
         assert!(literal.is_ascii(), "nine bits are needed beyond 143");
         code(0x30 + u16::from(literal), 8);
@@ -354,5 +522,11 @@ fn deflated(text: &str, spaces: usize) -> Vec<u8> {
         code(0, 5);
     }
     code(0, 7);
-    bits.chunks(8).map(|byte| byte.iter().rev().fold(0, |sum, bit| sum << 1 | u8::from(*bit))).collect()
+    bits.chunks(8)
+        .map(|byte| {
+            byte.iter()
+                .rev()
+                .fold(0, |sum, bit| sum << 1 | u8::from(*bit))
+        })
+        .collect()
 }

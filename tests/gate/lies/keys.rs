@@ -13,7 +13,13 @@ use super::*;
 use crate::harness::{Gateway, Reply, Server, eventually, get};
 
 const ISSUER: &str = "https://id.test";
-const ALGORITHMS: [Ours; 5] = [Ours::RS256, Ours::PS256, Ours::ES256, Ours::ES384, Ours::EdDSA];
+const ALGORITHMS: [Ours; 5] = [
+    Ours::RS256,
+    Ours::PS256,
+    Ours::ES256,
+    Ours::ES384,
+    Ours::EdDSA,
+];
 
 /// A published set of keys in front of an upstream; its issuer's name is that of [`ISSUER`].
 struct Published {
@@ -33,8 +39,14 @@ impl Published {
              jwks_uri = \"http://{}/jwks\"\n[upstreams.up]\ntargets = \"http://{}\"\n{ROUTES}",
             keys.address, upstream.address
         ));
-        let published = Self { upstream, gateway, _keys: keys };
-        eventually("the issuer's keys are here", || published.status(good) == 200);
+        let published = Self {
+            upstream,
+            gateway,
+            _keys: keys,
+        };
+        eventually("the issuer's keys are here", || {
+            published.status(good) == 200
+        });
         published
     }
 
@@ -74,7 +86,11 @@ fn with(mut key: Value, members: Value) -> Value {
 /// A token that names `kid`, signed with `algorithm` by `signature`.
 fn signed(algorithm: &str, kid: &str, signature: impl FnOnce(&str) -> Vec<u8>) -> String {
     let header = json!({ "alg": algorithm, "typ": "at+jwt", "kid": kid });
-    let message = format!("{}.{}", base64url(header.to_string()), base64url(claims().to_string()));
+    let message = format!(
+        "{}.{}",
+        base64url(header.to_string()),
+        base64url(claims().to_string())
+    );
     format!("{message}.{}", base64url(signature(&message)))
 }
 
@@ -83,15 +99,29 @@ fn padded(message: &str) -> Vec<u8> {
     let digest = aws_lc_rs::digest::digest(&aws_lc_rs::digest::SHA256, message.as_bytes());
     // DigestInfo of SHA-256.
     let info = b"\x30\x31\x30\x0d\x06\x09\x60\x86\x48\x01\x65\x03\x04\x02\x01\x05\x00\x04\x20";
-    [&[0, 1][..], &[0xff; 256 - 3 - 19 - 32], &[0], info, digest.as_ref()].concat()
+    [
+        &[0, 1][..],
+        &[0xff; 256 - 3 - 19 - 32],
+        &[0],
+        info,
+        digest.as_ref(),
+    ]
+    .concat()
 }
 
 #[test]
 fn r23_key_that_must_not_verify_never_does_and_the_good_one_of_the_set_still_works() {
     let good = Key::es256("good");
-    let [ec, ed, rsa] = [Key::es256("x"), Key::ed25519("x"), Key::rsa(Some("x"), Algorithm::RS256)];
+    let [ec, ed, rsa] = [
+        Key::es256("x"),
+        Key::ed25519("x"),
+        Key::rsa(Some("x"), Algorithm::RS256),
+    ];
     let by = |key: &Key, algorithm: &str, kid: &str| {
-        key.token_with(&json!({ "alg": algorithm, "typ": "at+jwt", "kid": kid }), &claims())
+        key.token_with(
+            &json!({ "alg": algorithm, "typ": "at+jwt", "kid": kid }),
+            &claims(),
+        )
     };
     let modulus = member(&rsa.jwk(), "n");
     let huge = [&[0xc5][..], &[0x5c; 2046], &[0xc5]].concat();
@@ -100,7 +130,13 @@ fn r23_key_that_must_not_verify_never_does_and_the_good_one_of_the_set_still_wor
     // 2^256 - 2^224 + 2^192 + 2^96 - 1 (SEC 2 §2.4.2), which is zero once more.
     let field = bytes("_____wAAAAEAAAAAAAAAAAAAAAD_______________8");
     let mut negative = ec.jwk();
-    negative["y"] = json!(base64url([&member(&ec.jwk(), "y")[..31], &[member(&ec.jwk(), "y")[31] ^ 1]].concat()));
+    negative["y"] = json!(base64url(
+        [
+            &member(&ec.jwk(), "y")[..31],
+            &[member(&ec.jwk(), "y")[31] ^ 1]
+        ]
+        .concat()
+    ));
     // A key of 1024 bits that is good by itself, and a token that it signed.
     let short = json!({ "kty": "RSA", "e": "AQAB", "n": SHORT_MODULUS });
     let short_token = format!(
@@ -111,17 +147,41 @@ fn r23_key_that_must_not_verify_never_does_and_the_good_one_of_the_set_still_wor
     let secret = Key::hs256(&[7; 32]);
     let rows = [
         ("1024 bits", short, short_token),
-        ("e = 1", with(rsa.jwk(), json!({ "e": "AQ" })), signed("RS256", "e = 1", padded)),
+        (
+            "e = 1",
+            with(rsa.jwk(), json!({ "e": "AQ" })),
+            signed("RS256", "e = 1", padded),
+        ),
         (
             "e = 1, a zero in front",
             with(rsa.jwk(), json!({ "e": "AAE" })),
             signed("RS256", "e = 1, a zero in front", padded),
         ),
-        ("e = 2", with(rsa.jwk(), json!({ "e": "Ag" })), signed("RS256", "e = 2", padded)),
-        ("e = 0", with(rsa.jwk(), json!({ "e": "AA" })), signed("RS256", "e = 0", |_| vec![1; 256])),
-        ("e of 33 bits", with(rsa.jwk(), json!({ "e": "AQAAAAE" })), signed("RS256", "e of 33 bits", padded)),
-        ("even modulus", with(rsa.jwk(), json!({ "n": base64url(even) })), by(&rsa, "RS256", "even modulus")),
-        ("modulus 1", with(rsa.jwk(), json!({ "n": "AQ" })), signed("RS256", "modulus 1", |_| vec![0])),
+        (
+            "e = 2",
+            with(rsa.jwk(), json!({ "e": "Ag" })),
+            signed("RS256", "e = 2", padded),
+        ),
+        (
+            "e = 0",
+            with(rsa.jwk(), json!({ "e": "AA" })),
+            signed("RS256", "e = 0", |_| vec![1; 256]),
+        ),
+        (
+            "e of 33 bits",
+            with(rsa.jwk(), json!({ "e": "AQAAAAE" })),
+            signed("RS256", "e of 33 bits", padded),
+        ),
+        (
+            "even modulus",
+            with(rsa.jwk(), json!({ "n": base64url(even) })),
+            by(&rsa, "RS256", "even modulus"),
+        ),
+        (
+            "modulus 1",
+            with(rsa.jwk(), json!({ "n": "AQ" })),
+            signed("RS256", "modulus 1", |_| vec![0]),
+        ),
         (
             "16384 bits",
             with(rsa.jwk(), json!({ "n": base64url(huge) })),
@@ -129,26 +189,55 @@ fn r23_key_that_must_not_verify_never_does_and_the_good_one_of_the_set_still_wor
         ),
         (
             "16384 bits of zeros in front",
-            { with(rsa.jwk(), json!({ "n": base64url([&[0; 1920][..], &modulus[128..]].concat()) })) },
+            {
+                with(
+                    rsa.jwk(),
+                    json!({ "n": base64url([&[0; 1920][..], &modulus[128..]].concat()) }),
+                )
+            },
             by(&rsa, "RS256", "16384 bits of zeros in front"),
         ),
-        ("off the curve", point(&[1; 32], &[1; 32]), signed("ES256", "off the curve", |_| vec![1; 64])),
-        ("zero coordinates", point(&[0; 32], &[0; 32]), signed("ES256", "zero coordinates", |_| vec![0; 64])),
-        ("x zero", point(&[0; 32], &member(&ec.jwk(), "y")), by(&ec, "ES256", "x zero")),
-        ("y zero", point(&member(&ec.jwk(), "x"), &[0; 32]), by(&ec, "ES256", "y zero")),
+        (
+            "off the curve",
+            point(&[1; 32], &[1; 32]),
+            signed("ES256", "off the curve", |_| vec![1; 64]),
+        ),
+        (
+            "zero coordinates",
+            point(&[0; 32], &[0; 32]),
+            signed("ES256", "zero coordinates", |_| vec![0; 64]),
+        ),
+        (
+            "x zero",
+            point(&[0; 32], &member(&ec.jwk(), "y")),
+            by(&ec, "ES256", "x zero"),
+        ),
+        (
+            "y zero",
+            point(&member(&ec.jwk(), "x"), &[0; 32]),
+            by(&ec, "ES256", "y zero"),
+        ),
         (
             "coordinates of the field's size",
             point(&field, &field),
             signed("ES256", "coordinates of the field's size", |_| vec![1; 64]),
         ),
         ("another y", negative, by(&ec, "ES256", "another y")),
-        ("compressed point", with(ec.jwk(), json!({ "y": null })), by(&ec, "ES256", "compressed point")),
+        (
+            "compressed point",
+            with(ec.jwk(), json!({ "y": null })),
+            by(&ec, "ES256", "compressed point"),
+        ),
         (
             "x and y exchanged",
             point(&member(&ec.jwk(), "y"), &member(&ec.jwk(), "x")),
             by(&ec, "ES256", "x and y exchanged"),
         ),
-        ("oct", json!({ "kty": "oct", "k": base64url([7; 32]) }), by(&secret, "HS256", "oct")),
+        (
+            "oct",
+            json!({ "kty": "oct", "k": base64url([7; 32]) }),
+            by(&secret, "HS256", "oct"),
+        ),
         (
             "oct, alg HS256",
             { json!({ "kty": "oct", "k": base64url([7; 32]), "alg": "HS256", "use": "sig" }) },
@@ -161,46 +250,156 @@ fn r23_key_that_must_not_verify_never_does_and_the_good_one_of_the_set_still_wor
         ),
         (
             "RSA with k",
-            { with(rsa.jwk(), json!({ "k": base64url([7; 32]), "alg": "HS256" })) },
+            {
+                with(
+                    rsa.jwk(),
+                    json!({ "k": base64url([7; 32]), "alg": "HS256" }),
+                )
+            },
             by(&secret, "HS256", "RSA with k"),
         ),
-        ("use enc", with(ec.jwk(), json!({ "use": "enc" })), by(&ec, "ES256", "use enc")),
-        ("use SIG", with(ec.jwk(), json!({ "use": "SIG" })), by(&ec, "ES256", "use SIG")),
-        ("use a list", with(ec.jwk(), json!({ "use": ["sig"] })), by(&ec, "ES256", "use a list")),
-        ("key_ops sign", with(ec.jwk(), json!({ "key_ops": ["sign"] })), by(&ec, "ES256", "key_ops sign")),
-        ("key_ops empty", with(ec.jwk(), json!({ "key_ops": [] })), by(&ec, "ES256", "key_ops empty")),
-        ("key_ops a text", with(ec.jwk(), json!({ "key_ops": "verify" })), by(&ec, "ES256", "key_ops a text")),
+        (
+            "use enc",
+            with(ec.jwk(), json!({ "use": "enc" })),
+            by(&ec, "ES256", "use enc"),
+        ),
+        (
+            "use SIG",
+            with(ec.jwk(), json!({ "use": "SIG" })),
+            by(&ec, "ES256", "use SIG"),
+        ),
+        (
+            "use a list",
+            with(ec.jwk(), json!({ "use": ["sig"] })),
+            by(&ec, "ES256", "use a list"),
+        ),
+        (
+            "key_ops sign",
+            with(ec.jwk(), json!({ "key_ops": ["sign"] })),
+            by(&ec, "ES256", "key_ops sign"),
+        ),
+        (
+            "key_ops empty",
+            with(ec.jwk(), json!({ "key_ops": [] })),
+            by(&ec, "ES256", "key_ops empty"),
+        ),
+        (
+            "key_ops a text",
+            with(ec.jwk(), json!({ "key_ops": "verify" })),
+            by(&ec, "ES256", "key_ops a text"),
+        ),
         (
             "key_ops encrypt, use sig",
-            { with(rsa.jwk(), json!({ "use": "sig", "key_ops": ["encrypt", "wrapKey"] })) },
+            {
+                with(
+                    rsa.jwk(),
+                    json!({ "use": "sig", "key_ops": ["encrypt", "wrapKey"] }),
+                )
+            },
             by(&rsa, "RS256", "key_ops encrypt, use sig"),
         ),
-        ("alg of another size", with(ec.jwk(), json!({ "alg": "ES384" })), by(&ec, "ES256", "alg of another size")),
-        ("alg PS256", with(rsa.jwk(), json!({ "alg": "PS256" })), by(&rsa, "RS256", "alg PS256")),
-        ("alg none", with(rsa.jwk(), json!({ "alg": "none" })), signed("none", "alg none", |_| Vec::new())),
-        ("alg RSA-OAEP", with(rsa.jwk(), json!({ "alg": "RSA-OAEP" })), by(&rsa, "RS256", "alg RSA-OAEP")),
-        ("alg a number", with(rsa.jwk(), json!({ "alg": 256 })), by(&rsa, "RS256", "alg a number")),
-        ("private EC", with(ec.jwk(), json!({ "d": base64url([7; 32]) })), by(&ec, "ES256", "private EC")),
-        ("private RSA", with(rsa.jwk(), json!({ "d": base64url([7; 256]) })), by(&rsa, "RS256", "private RSA")),
-        ("private Ed25519", with(ed.jwk(), json!({ "d": base64url([7; 32]) })), by(&ed, "EdDSA", "private Ed25519")),
-        ("d that is no text", with(ed.jwk(), json!({ "d": false })), by(&ed, "EdDSA", "d that is no text")),
-        ("Ed25519 as X25519", with(ed.jwk(), json!({ "crv": "X25519" })), by(&ed, "EdDSA", "Ed25519 as X25519")),
-        ("Ed25519 as EC", with(ed.jwk(), json!({ "kty": "EC" })), by(&ed, "EdDSA", "Ed25519 as EC")),
-        ("P-256 as P-384", with(ec.jwk(), json!({ "crv": "P-384" })), by(&ec, "ES256", "P-256 as P-384")),
-        ("P-256 as secp256k1", with(ec.jwk(), json!({ "crv": "secp256k1" })), by(&ec, "ES256", "P-256 as secp256k1")),
-        ("kty in small letters", with(ec.jwk(), json!({ "kty": "ec" })), by(&ec, "ES256", "kty in small letters")),
-        ("padded numbers", with(rsa.jwk(), json!({ "e": "AQAB==" })), by(&rsa, "RS256", "padded numbers")),
+        (
+            "alg of another size",
+            with(ec.jwk(), json!({ "alg": "ES384" })),
+            by(&ec, "ES256", "alg of another size"),
+        ),
+        (
+            "alg PS256",
+            with(rsa.jwk(), json!({ "alg": "PS256" })),
+            by(&rsa, "RS256", "alg PS256"),
+        ),
+        (
+            "alg none",
+            with(rsa.jwk(), json!({ "alg": "none" })),
+            signed("none", "alg none", |_| Vec::new()),
+        ),
+        (
+            "alg RSA-OAEP",
+            with(rsa.jwk(), json!({ "alg": "RSA-OAEP" })),
+            by(&rsa, "RS256", "alg RSA-OAEP"),
+        ),
+        (
+            "alg a number",
+            with(rsa.jwk(), json!({ "alg": 256 })),
+            by(&rsa, "RS256", "alg a number"),
+        ),
+        (
+            "private EC",
+            with(ec.jwk(), json!({ "d": base64url([7; 32]) })),
+            by(&ec, "ES256", "private EC"),
+        ),
+        (
+            "private RSA",
+            with(rsa.jwk(), json!({ "d": base64url([7; 256]) })),
+            by(&rsa, "RS256", "private RSA"),
+        ),
+        (
+            "private Ed25519",
+            with(ed.jwk(), json!({ "d": base64url([7; 32]) })),
+            by(&ed, "EdDSA", "private Ed25519"),
+        ),
+        (
+            "d that is no text",
+            with(ed.jwk(), json!({ "d": false })),
+            by(&ed, "EdDSA", "d that is no text"),
+        ),
+        (
+            "Ed25519 as X25519",
+            with(ed.jwk(), json!({ "crv": "X25519" })),
+            by(&ed, "EdDSA", "Ed25519 as X25519"),
+        ),
+        (
+            "Ed25519 as EC",
+            with(ed.jwk(), json!({ "kty": "EC" })),
+            by(&ed, "EdDSA", "Ed25519 as EC"),
+        ),
+        (
+            "P-256 as P-384",
+            with(ec.jwk(), json!({ "crv": "P-384" })),
+            by(&ec, "ES256", "P-256 as P-384"),
+        ),
+        (
+            "P-256 as secp256k1",
+            with(ec.jwk(), json!({ "crv": "secp256k1" })),
+            by(&ec, "ES256", "P-256 as secp256k1"),
+        ),
+        (
+            "kty in small letters",
+            with(ec.jwk(), json!({ "kty": "ec" })),
+            by(&ec, "ES256", "kty in small letters"),
+        ),
+        (
+            "padded numbers",
+            with(rsa.jwk(), json!({ "e": "AQAB==" })),
+            by(&rsa, "RS256", "padded numbers"),
+        ),
         (
             "a certificate and no numbers",
             json!({ "kty": "RSA", "x5c": ["AA"] }),
             by(&rsa, "RS256", "a certificate and no numbers"),
         ),
     ];
-    let mut keys: Vec<Value> = rows.iter().map(|(kid, key, _)| with(key.clone(), json!({ "kid": kid }))).collect();
+    let mut keys: Vec<Value> = rows
+        .iter()
+        .map(|(kid, key, _)| with(key.clone(), json!({ "kid": kid })))
+        .collect();
     // Things that are no keys at all, and the good one among all of that.
-    keys.splice(7..7, [json!(null), json!(7), json!("key"), json!([]), json!({}), good.jwk()]);
+    keys.splice(
+        7..7,
+        [
+            json!(null),
+            json!(7),
+            json!("key"),
+            json!([]),
+            json!({}),
+            good.jwk(),
+        ],
+    );
     let truth = good.token(&claims());
-    let lies: Vec<_> = rows.into_iter().map(|(kid, _, lie)| (kid.to_owned(), lie)).collect();
+    let lies: Vec<_> = rows
+        .into_iter()
+        .map(|(kid, _, lie)| (kid.to_owned(), lie))
+        .collect();
     Published::new(&keys, &truth).assert_refused(&lies, &truth);
 }
 
@@ -218,20 +417,53 @@ const SHORT_SIGNATURE: &str = "\
 fn r23_ed25519_key_of_small_order_never_verifies() {
     let good = Key::ed25519("good");
     let small = [
-        ("the neutral point", "AQAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA"),
-        ("the neutral point, signed", "AQAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAIA"),
+        (
+            "the neutral point",
+            "AQAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA",
+        ),
+        (
+            "the neutral point, signed",
+            "AQAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAIA",
+        ),
         ("zero", "AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA"),
-        ("zero, signed", "AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAIA"),
+        (
+            "zero, signed",
+            "AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAIA",
+        ),
         ("order 2", "7P_______________________________________38"),
-        ("order 2, signed", "7P________________________________________8"),
-        ("the field's size", "7f_______________________________________38"),
-        ("the field's size, signed", "7f________________________________________8"),
-        ("the field's size and one", "7v_______________________________________38"),
-        ("the field's size and one, signed", "7v________________________________________8"),
+        (
+            "order 2, signed",
+            "7P________________________________________8",
+        ),
+        (
+            "the field's size",
+            "7f_______________________________________38",
+        ),
+        (
+            "the field's size, signed",
+            "7f________________________________________8",
+        ),
+        (
+            "the field's size and one",
+            "7v_______________________________________38",
+        ),
+        (
+            "the field's size and one, signed",
+            "7v________________________________________8",
+        ),
         ("order 8", "JuiVj8KyJ7BFw_SJ8u-Y8NXfrAXTxjM5sTgCiG1T_AU"),
-        ("order 8, signed", "JuiVj8KyJ7BFw_SJ8u-Y8NXfrAXTxjM5sTgCiG1T_IU"),
-        ("another of order 8", "xxdqcD1N2E-6PAt2DRBnDyogU_osOczGTsf9d5KsA3o"),
-        ("another of order 8, signed", "xxdqcD1N2E-6PAt2DRBnDyogU_osOczGTsf9d5KsA_o"),
+        (
+            "order 8, signed",
+            "JuiVj8KyJ7BFw_SJ8u-Y8NXfrAXTxjM5sTgCiG1T_IU",
+        ),
+        (
+            "another of order 8",
+            "xxdqcD1N2E-6PAt2DRBnDyogU_osOczGTsf9d5KsA3o",
+        ),
+        (
+            "another of order 8, signed",
+            "xxdqcD1N2E-6PAt2DRBnDyogU_osOczGTsf9d5KsA_o",
+        ),
     ];
     let mut verified = Vec::new();
     for (name, x) in small {
@@ -243,15 +475,22 @@ fn r23_ed25519_key_of_small_order_never_verifies() {
         for number in 0..64 {
             let message = format!("{header}.{}", base64url(format!("{{\"x\":{number}}}")));
             for (point, r) in small {
-                let token = format!("{message}.{}", base64url([&bytes(r)[..], &[0; 32]].concat()));
-                let Ok(TokenShape::Jwt(jws)) = classify(&token) else { panic!("no JWT: {token}") };
+                let token = format!(
+                    "{message}.{}",
+                    base64url([&bytes(r)[..], &[0; 32]].concat())
+                );
+                let Ok(TokenShape::Jwt(jws)) = classify(&token) else {
+                    panic!("no JWT: {token}")
+                };
                 if keys.verify(&jws).is_ok() {
                     verified.push(format!("{name}, R = {point}"));
                 }
             }
         }
         let truth = good.token(&claims());
-        let Ok(TokenShape::Jwt(jws)) = classify(&truth) else { panic!("no JWT: {truth}") };
+        let Ok(TokenShape::Jwt(jws)) = classify(&truth) else {
+            panic!("no JWT: {truth}")
+        };
         assert!(keys.verify(&jws).is_ok(), "{name}: the good key of the set");
     }
     verified.dedup();
@@ -264,20 +503,42 @@ fn r26_of_keys_that_share_a_kid_each_counts_for_itself() {
     let rsa = Key::rsa(Some("same"), Algorithm::RS256);
     let enc = with(Key::es256("same").jwk(), json!({ "use": "enc" }));
     let broken = json!({ "kty": "EC", "crv": "P-256", "kid": "same", "x": "AA", "y": "AA" });
-    let keys = [wrong.jwk(), broken, enc, right.jwk(), other.jwk(), rsa.jwk(), right.jwk()];
+    let keys = [
+        wrong.jwk(),
+        broken,
+        enc,
+        right.jwk(),
+        other.jwk(),
+        rsa.jwk(),
+        right.jwk(),
+    ];
     let truth = right.token(&claims());
     let published = Published::new(&keys, &truth);
     for key in [&wrong, &other, &rsa] {
-        assert_eq!(published.status(&key.token(&claims())), 200, "{}", key.jwk());
+        assert_eq!(
+            published.status(&key.token(&claims())),
+            200,
+            "{}",
+            key.jwk()
+        );
     }
     let stranger = Key::es256("same");
     let nameless = json!({ "alg": "ES256", "typ": "at+jwt" });
     published.assert_refused(
         &[
-            ("a stranger's key of that name".to_owned(), stranger.token(&claims())),
-            ("a stranger's key without a name".to_owned(), stranger.token_with(&nameless, &claims())),
+            (
+                "a stranger's key of that name".to_owned(),
+                stranger.token(&claims()),
+            ),
+            (
+                "a stranger's key without a name".to_owned(),
+                stranger.token_with(&nameless, &claims()),
+            ),
             ("the Ed25519 key as ES256".to_owned(), {
-                other.token_with(&json!({ "alg": "ES256", "typ": "at+jwt", "kid": "same" }), &claims())
+                other.token_with(
+                    &json!({ "alg": "ES256", "typ": "at+jwt", "kid": "same" }),
+                    &claims(),
+                )
             }),
         ],
         &truth,
@@ -289,7 +550,10 @@ fn ten_thousand_keys_are_read_and_searched_in_bounded_time() {
     let good = Key::ed25519("good");
     let mut keys: Vec<_> = (0..9_999_u32)
         .map(|number| {
-            let x = base64url(aws_lc_rs::digest::digest(&aws_lc_rs::digest::SHA256, &number.to_be_bytes()).as_ref());
+            let x = base64url(
+                aws_lc_rs::digest::digest(&aws_lc_rs::digest::SHA256, &number.to_be_bytes())
+                    .as_ref(),
+            );
             json!({ "kty": "OKP", "crv": "Ed25519", "kid": format!("k{number}"), "x": x })
         })
         .collect();
@@ -311,7 +575,11 @@ fn ten_thousand_keys_are_read_and_searched_in_bounded_time() {
     let header = json!({ "alg": "EdDSA", "typ": "at+jwt" });
     lies.push(("no kid".to_owned(), stranger.token_with(&header, &claims())));
     published.assert_refused(&lies, &truth);
-    assert!(began.elapsed() < Duration::from_secs(8), "{:?}", began.elapsed());
+    assert!(
+        began.elapsed() < Duration::from_secs(8),
+        "{:?}",
+        began.elapsed()
+    );
 }
 
 #[test]
@@ -346,11 +614,18 @@ fn r18_kid_that_two_issuers_share_opens_neither_to_the_other() {
         }
         key.token_with(&header, &claims)
     };
-    let [zero, one, two] = ["https://0.test", "https://1.test", "https://2.test"].map(|issuer| json!(issuer));
+    let [zero, one, two] =
+        ["https://0.test", "https://1.test", "https://2.test"].map(|issuer| json!(issuer));
     let shared = Key::hs256(secret.as_bytes());
-    for (key, algorithm, issuer) in [(&keys[0], "ES256", &zero), (&keys[1], "ES256", &one), (&shared, "HS256", &two)] {
+    for (key, algorithm, issuer) in [
+        (&keys[0], "ES256", &zero),
+        (&keys[1], "ES256", &one),
+        (&shared, "HS256", &two),
+    ] {
         let good = token(key, algorithm, issuer, true);
-        eventually("keys", || get(gateway.address, "/things", Some(&good)).status == 200);
+        eventually("keys", || {
+            get(gateway.address, "/things", Some(&good)).status == 200
+        });
     }
     let hits = upstream.hits();
     for named in [true, false] {
@@ -360,13 +635,41 @@ fn r18_kid_that_two_issuers_share_opens_neither_to_the_other() {
             ("the first's key for the third", &keys[0], "ES256", &two),
             ("the third's secret for the first", &shared, "HS256", &zero),
             ("the third's secret for the second", &shared, "HS256", &one),
-            ("the first's key for both", &keys[0], "ES256", &json!(["https://0.test", "https://1.test"])),
-            ("the first's key for neither", &keys[0], "ES256", &json!("https://3.test")),
-            ("the first's key for a name in capitals", &keys[0], "ES256", &json!("https://0.TEST")),
-            ("the first's key for a name with a slash", &keys[0], "ES256", &json!("https://0.test/")),
+            (
+                "the first's key for both",
+                &keys[0],
+                "ES256",
+                &json!(["https://0.test", "https://1.test"]),
+            ),
+            (
+                "the first's key for neither",
+                &keys[0],
+                "ES256",
+                &json!("https://3.test"),
+            ),
+            (
+                "the first's key for a name in capitals",
+                &keys[0],
+                "ES256",
+                &json!("https://0.TEST"),
+            ),
+            (
+                "the first's key for a name with a slash",
+                &keys[0],
+                "ES256",
+                &json!("https://0.test/"),
+            ),
         ] {
-            let answer = get(gateway.address, "/things", Some(&token(key, algorithm, issuer, named)));
-            assert_eq!((answer.status, answer.challenge()), INVALID_TOKEN, "{name}, kid: {named}");
+            let answer = get(
+                gateway.address,
+                "/things",
+                Some(&token(key, algorithm, issuer, named)),
+            );
+            assert_eq!(
+                (answer.status, answer.challenge()),
+                INVALID_TOKEN,
+                "{name}, kid: {named}"
+            );
         }
     }
     assert_eq!(upstream.hits(), hits);
@@ -390,8 +693,16 @@ fn blank_or_short_shared_secret_is_refused_at_load() {
         ("31 bytes", "\"0123456789012345678901234567890\"", false),
         ("an empty file", &*file("empty", ""), false),
         ("a file of line ends", &*file("ends", "\n\r\n\n"), false),
-        ("a file of 64 spaces", &*file("spaces", &" ".repeat(64)), false),
-        ("a file of 31 bytes and a line end", &*file("short", "0123456789012345678901234567890\n"), false),
+        (
+            "a file of 64 spaces",
+            &*file("spaces", &" ".repeat(64)),
+            false,
+        ),
+        (
+            "a file of 31 bytes and a line end",
+            &*file("short", "0123456789012345678901234567890\n"),
+            false,
+        ),
         ("32 bytes", "\"01234567890123456789012345678901\"", true),
     ] {
         let toml = format!(
@@ -399,7 +710,8 @@ fn blank_or_short_shared_secret_is_refused_at_load() {
              audience = \"https://api.test\"\nshared_secret = {secret}\n\
              [upstreams.up]\ntargets = \"http://127.0.0.1:1\"\n{ROUTES}"
         );
-        let loaded = config::parse("gateway.toml", &toml).is_ok_and(|(config, _)| compile(&config).is_ok());
+        let loaded =
+            config::parse("gateway.toml", &toml).is_ok_and(|(config, _)| compile(&config).is_ok());
         assert_eq!(loaded, loads, "{name}");
     }
 }

@@ -38,16 +38,26 @@ fn assert_told(stand: &Stand, lies: impl IntoIterator<Item = (String, String, To
         let answer = stand.get("/things", Some(&lie));
         let (told, hits) = ((answer.status, answer.challenge()), stand.hits() - hits);
         if told != expected || hits != 0 {
-            wrong.push(format!("{name}: told {told:?} instead of {expected:?}, {hits} requests upstream"));
+            wrong.push(format!(
+                "{name}: told {told:?} instead of {expected:?}, {hits} requests upstream"
+            ));
         }
     }
     assert!(wrong.is_empty(), "{}", wrong.join("\n"));
-    assert_eq!((stand.get("/things", Some(&truth)).status, stand.hits()), (200, 1), "the truth");
+    assert_eq!(
+        (stand.get("/things", Some(&truth)).status, stand.hits()),
+        (200, 1),
+        "the truth"
+    );
 }
 
 /// Says each lie; all of them are invalid tokens.
 fn assert_refused(stand: &Stand, lies: impl IntoIterator<Item = (String, String)>) {
-    assert_told(stand, lies.into_iter().map(|(name, lie)| (name, lie, INVALID_TOKEN)));
+    assert_told(
+        stand,
+        lies.into_iter()
+            .map(|(name, lie)| (name, lie, INVALID_TOKEN)),
+    );
 }
 
 fn base64url(bytes: impl AsRef<[u8]>) -> String {
@@ -82,5 +92,8 @@ fn claims_with(stand: &Stand, name: &str, value: &str) -> String {
     let mut claims = stand.issuer.claims("");
     claims.as_object_mut().expect("an object").remove(name);
     let claims = claims.to_string();
-    format!("{},\"{name}\":{value}}}", claims.strip_suffix('}').expect("an object"))
+    format!(
+        "{},\"{name}\":{value}}}",
+        claims.strip_suffix('}').expect("an object")
+    )
 }

@@ -23,14 +23,29 @@ upstream = \"up\"
 #[test]
 fn scope_grants_exactly_what_it_says() {
     let stand = Stand::toml(WIDE, "", "", SCOPED);
-    let list = |count: usize, element: &str, last: &str| format!("[{}{last}]", format!("{element},").repeat(count));
-    let (ones, empties, numbers) =
-        (list(10_000, "\"a\"", "\"read\""), list(10_000, "\"\"", "\"read\""), list(10_000, "7", "\"read\""));
-    let (most, too_many) = (list(1023, "\"a\"", "\"read\""), list(1024, "\"a\"", "\"read\""));
-    let (text_of_most, text_of_too_many) =
-        (format!("\"{}read\"", "a ".repeat(1023)), format!("\"{}read\"", "a ".repeat(1024)));
+    let list = |count: usize, element: &str, last: &str| {
+        format!("[{}{last}]", format!("{element},").repeat(count))
+    };
+    let (ones, empties, numbers) = (
+        list(10_000, "\"a\"", "\"read\""),
+        list(10_000, "\"\"", "\"read\""),
+        list(10_000, "7", "\"read\""),
+    );
+    let (most, too_many) = (
+        list(1023, "\"a\"", "\"read\""),
+        list(1024, "\"a\"", "\"read\""),
+    );
+    let (text_of_most, text_of_too_many) = (
+        format!("\"{}read\"", "a ".repeat(1023)),
+        format!("\"{}read\"", "a ".repeat(1024)),
+    );
     let spaces = format!("\"{}read\"", " ".repeat(10_000));
-    let [no, plain, dotted, wild] = [[403; 4], [200, 403, 403, 403], [403, 200, 200, 403], [403, 403, 200, 403]];
+    let [no, plain, dotted, wild] = [
+        [403; 4],
+        [200, 403, 403, 403],
+        [403, 200, 200, 403],
+        [403, 403, 200, 403],
+    ];
     let (all, invalid) = ([200; 4], [401; 4]);
     let mut hits = 0;
     for (scope, expected) in [
@@ -152,8 +167,11 @@ fn scope_grants_exactly_what_it_says() {
         (&*text_of_too_many, invalid),
         (&*spaces, plain),
     ] {
-        let token = stand.key.sign(&header(""), &claims_with(&stand, "scope", scope));
-        let found = ["/plain", "/dotted", "/wild", "/two"].map(|path| stand.get(path, Some(&token)).status);
+        let token = stand
+            .key
+            .sign(&header(""), &claims_with(&stand, "scope", scope));
+        let found =
+            ["/plain", "/dotted", "/wild", "/two"].map(|path| stand.get(path, Some(&token)).status);
         assert_eq!(found, expected, "{scope:.60}");
         hits += expected.into_iter().filter(|status| *status == 200).count();
         assert_eq!(stand.hits(), hits, "{scope:.60}");
@@ -163,14 +181,33 @@ fn scope_grants_exactly_what_it_says() {
 #[test]
 fn claim_that_is_not_the_scopes_grants_nothing() {
     let stand = Stand::routes(SCOPED);
-    for claim in ["scopes", "Scope", "SCOPE", "scope ", "roles", "permissions", "authorities", "granted_scopes", ""] {
-        let token = stand.key.sign(&header(""), &claims(&stand, &format!(",\"{claim}\":\"read *\"")));
+    for claim in [
+        "scopes",
+        "Scope",
+        "SCOPE",
+        "scope ",
+        "roles",
+        "permissions",
+        "authorities",
+        "granted_scopes",
+        "",
+    ] {
+        let token = stand.key.sign(
+            &header(""),
+            &claims(&stand, &format!(",\"{claim}\":\"read *\"")),
+        );
         assert_eq!(stand.get("/plain", Some(&token)).status, 403, "{claim:?}");
     }
     // The first of scope_claims that is there counts, also where it says nothing.
     for first in ["null", "\"\"", "[]", "7", "{}"] {
         let claims = claims_with(&stand, "scope", &format!("{first},\"scp\":\"read\""));
-        assert_eq!(stand.get("/plain", Some(&stand.key.sign(&header(""), &claims))).status, 403, "scope {first}");
+        assert_eq!(
+            stand
+                .get("/plain", Some(&stand.key.sign(&header(""), &claims)))
+                .status,
+            403,
+            "scope {first}"
+        );
     }
     assert_eq!(stand.hits(), 0);
 }

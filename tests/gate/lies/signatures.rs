@@ -19,11 +19,24 @@ struct Signed {
 /// A stand whose issuer has a key of each kind, called after its algorithm.
 fn signed() -> Signed {
     let stand = Stand::routes(ROUTES);
-    let keys =
-        [Key::es256("ES256"), Key::es384("ES384"), Key::ed25519("EdDSA"), Key::rsa(Some("RS256"), Algorithm::RS256)];
-    stand.issuer.publish(&[&stand.key, &keys[0], &keys[1], &keys[2], &keys[3]]);
+    let keys = [
+        Key::es256("ES256"),
+        Key::es384("ES384"),
+        Key::ed25519("EdDSA"),
+        Key::rsa(Some("RS256"), Algorithm::RS256),
+    ];
+    stand
+        .issuer
+        .publish(&[&stand.key, &keys[0], &keys[1], &keys[2], &keys[3]]);
     for key in &keys {
-        assert_eq!(stand.get("/_ready", Some(&key.token(&stand.issuer.claims("")))).status, 200, "{}", key.jwk());
+        assert_eq!(
+            stand
+                .get("/_ready", Some(&key.token(&stand.issuer.claims(""))))
+                .status,
+            200,
+            "{}",
+            key.jwk()
+        );
     }
     Signed { stand, keys }
 }
@@ -43,9 +56,16 @@ fn r18_what_is_not_the_signature_is_refused_in_every_algorithm() {
             changed
         };
         // Good signatures of the same key, over something else.
-        let over =
-            |header: &str, claims: &str| bytes(key.sign(header, claims).rsplit_once('.').expect("three parts").1);
-        let header = String::from_utf8(bytes(message.split_once('.').expect("two parts").0)).expect("UTF-8");
+        let over = |header: &str, claims: &str| {
+            bytes(
+                key.sign(header, claims)
+                    .rsplit_once('.')
+                    .expect("three parts")
+                    .1,
+            )
+        };
+        let header =
+            String::from_utf8(bytes(message.split_once('.').expect("two parts").0)).expect("UTF-8");
         for (how, signature) in [
             ("nothing", Vec::new()),
             ("one zero", vec![0]),
@@ -54,35 +74,63 @@ fn r18_what_is_not_the_signature_is_refused_in_every_algorithm() {
             (
                 "the number 1",
                 changed(&|bytes| {
-                    bytes.iter_mut().enumerate().for_each(|(at, byte)| *byte = u8::from(at + 1 == length))
+                    bytes
+                        .iter_mut()
+                        .enumerate()
+                        .for_each(|(at, byte)| *byte = u8::from(at + 1 == length))
                 }),
             ),
             ("the first bit changed", changed(&|bytes| bytes[0] ^= 0x80)),
-            ("a bit in the middle changed", changed(&|bytes| bytes[length / 2] ^= 1)),
-            ("the last bit changed", changed(&|bytes| bytes[length - 1] ^= 1)),
+            (
+                "a bit in the middle changed",
+                changed(&|bytes| bytes[length / 2] ^= 1),
+            ),
+            (
+                "the last bit changed",
+                changed(&|bytes| bytes[length - 1] ^= 1),
+            ),
             ("the first byte missing", good_bytes[1..].to_vec()),
             ("the last byte missing", good_bytes[..length - 1].to_vec()),
             ("a zero in front", changed(&|bytes| bytes.insert(0, 0))),
             ("a zero behind", changed(&|bytes| bytes.push(0))),
             ("twice", [&good_bytes[..], &good_bytes].concat()),
-            ("its halves exchanged", changed(&|bytes| bytes.rotate_left(length / 2))),
+            (
+                "its halves exchanged",
+                changed(&|bytes| bytes.rotate_left(length / 2)),
+            ),
             ("backwards", changed(&|bytes| bytes.reverse())),
-            ("in base64url once more", base64url(&good_bytes).into_bytes()),
+            (
+                "in base64url once more",
+                base64url(&good_bytes).into_bytes(),
+            ),
             ("64 bytes", vec![7; 64]),
             ("96 bytes", vec![7; 96]),
             ("132 bytes, as of P-521", vec![7; 132]),
             ("256 bytes", vec![7; 256]),
-            ("over another payload", over(&header, &claims(&stand, ",\"x\":1"))),
-            ("over another header", over(&header.replace('{', "{ "), &claims(&stand, ""))),
+            (
+                "over another payload",
+                over(&header, &claims(&stand, ",\"x\":1")),
+            ),
+            (
+                "over another header",
+                over(&header.replace('{', "{ "), &claims(&stand, "")),
+            ),
             ("over nothing", over("", "")),
         ] {
-            lies.push((format!("{}: {how}", key.jwk()["kid"]), format!("{message}.{}", base64url(signature))));
+            lies.push((
+                format!("{}: {how}", key.jwk()["kid"]),
+                format!("{message}.{}", base64url(signature)),
+            ));
         }
         // The signature of each other kind of key, under this one's name and its own algorithm.
-        for other in keys.iter().filter(|other| other.jwk()["kid"] != key.jwk()["kid"]) {
+        for other in keys
+            .iter()
+            .filter(|other| other.jwk()["kid"] != key.jwk()["kid"])
+        {
             let name = format!("{}: signed by {}", key.jwk()["kid"], other.jwk()["kid"]);
             lies.push((name, other.seal(message)));
-            let header = json!({ "alg": other.jwk()["kid"], "typ": "at+jwt", "kid": key.jwk()["kid"] });
+            let header =
+                json!({ "alg": other.jwk()["kid"], "typ": "at+jwt", "kid": key.jwk()["kid"] });
             let name = format!("{}: {header}", key.jwk()["kid"]);
             lies.push((name, other.token_with(&header, &stand.issuer.claims(""))));
         }
@@ -92,7 +140,10 @@ fn r18_what_is_not_the_signature_is_refused_in_every_algorithm() {
 
 #[test]
 fn r18_ecdsa_signature_is_two_numbers_of_the_curve() {
-    let Signed { stand, keys: [key, ..] } = signed();
+    let Signed {
+        stand,
+        keys: [key, ..],
+    } = signed();
     let good = key.token(&stand.issuer.claims(""));
     let (message, signature) = good.rsplit_once('.').expect("three parts");
     let signature = bytes(signature);
@@ -101,7 +152,11 @@ fn r18_ecdsa_signature_is_two_numbers_of_the_curve() {
     let above = sum(&order, &one);
     let der = |r: &[u8], s: &[u8]| {
         let numbers = [integer(r), integer(s)].concat();
-        [&[0x30, u8::try_from(numbers.len()).expect("short")][..], &numbers].concat()
+        [
+            &[0x30, u8::try_from(numbers.len()).expect("short")][..],
+            &numbers,
+        ]
+        .concat()
     };
     let p1363 = |r: &[u8], s: &[u8]| [r, s].concat();
     let mut long = der(r, s);
@@ -120,7 +175,10 @@ fn r18_ecdsa_signature_is_two_numbers_of_the_curve() {
         ("s = 2^256 - 1", p1363(r, &[0xff; 32])),
         ("r and s exchanged", p1363(s, r)),
         ("r on 33 bytes", p1363(&[&[0], r].concat(), s)),
-        ("both on 48 bytes", p1363(&[&[0; 16], r].concat(), &[&[0; 16], s].concat())),
+        (
+            "both on 48 bytes",
+            p1363(&[&[0; 16], r].concat(), &[&[0; 16], s].concat()),
+        ),
         ("n - r", p1363(&difference(&order, r), s)),
         ("DER", der(r, s)),
         ("DER with a longer length", long),
@@ -129,7 +187,12 @@ fn r18_ecdsa_signature_is_two_numbers_of_the_curve() {
     ];
     assert_refused(
         &stand,
-        lies.map(|(name, signature)| (name.to_owned(), format!("{message}.{}", base64url(signature)))),
+        lies.map(|(name, signature)| {
+            (
+                name.to_owned(),
+                format!("{message}.{}", base64url(signature)),
+            )
+        }),
     );
     // (r, n - s) is a good signature too, by the arithmetic itself: RFC 7518 §3.4 asks for no smaller one of the two,
     // and issuers send either. Nothing here may therefore take the text of a token for its name.
@@ -140,7 +203,10 @@ fn r18_ecdsa_signature_is_two_numbers_of_the_curve() {
 // RFC 8032 §5.1.7: S lies below the order, or every signature had another text.
 #[test]
 fn r18_ed25519_signature_is_canonical() {
-    let Signed { stand, keys: [_, _, key, _] } = signed();
+    let Signed {
+        stand,
+        keys: [_, _, key, _],
+    } = signed();
     let good = key.token(&stand.issuer.claims(""));
     let (message, signature) = good.rsplit_once('.').expect("three parts");
     let signature = bytes(signature);
@@ -160,7 +226,10 @@ fn r18_ed25519_signature_is_canonical() {
             ("S = L", [r, &little(&order)].concat()),
             ("S = 0", [r, &[0; 32]].concat()),
             ("R = 0", [&[0; 32], &signature[32..]].concat()),
-            ("R the neutral point, S = 0", [&identity[..], &[0; 32]].concat()),
+            (
+                "R the neutral point, S = 0",
+                [&identity[..], &[0; 32]].concat(),
+            ),
             (
                 "R with another sign",
                 [
@@ -173,29 +242,45 @@ fn r18_ed25519_signature_is_canonical() {
                 ]
                 .concat(),
             ),
-            ("R beyond the field", [&[0xff; 32], &signature[32..]].concat()),
+            (
+                "R beyond the field",
+                [&[0xff; 32], &signature[32..]].concat(),
+            ),
         ]
         .map(|(name, signature)| (name.to_owned(), signature)),
     );
-    let lies = lies.into_iter().map(|(name, signature)| (name, format!("{message}.{}", base64url(signature))));
+    let lies = lies
+        .into_iter()
+        .map(|(name, signature)| (name, format!("{message}.{}", base64url(signature))));
     assert_refused(&stand, lies);
 }
 
 // RFC 8017 §8.2.2, step 1 and §5.2.2: the signature is as long as the modulus and lies below it.
 #[test]
 fn r18_rsa_signature_lies_below_the_modulus() {
-    let Signed { stand, keys: [_, _, _, key] } = signed();
+    let Signed {
+        stand,
+        keys: [_, _, _, key],
+    } = signed();
     let modulus = member(&key.jwk(), "n");
     let mut lies = Vec::new();
     // Whether the sum of one of them with the modulus has as many bytes as that, is luck.
     for number in 0..16 {
-        let good = key.token(&serde_json::from_str(&claims(&stand, &format!(",\"x\":{number}"))).expect("claims"));
+        let good = key.token(
+            &serde_json::from_str(&claims(&stand, &format!(",\"x\":{number}"))).expect("claims"),
+        );
         let (message, signature) = good.rsplit_once('.').expect("three parts");
         let signature = bytes(signature);
         let mut put = |what: &str, signature: Vec<u8>| {
-            lies.push((format!("{what} of token {number}"), format!("{message}.{}", base64url(signature))));
+            lies.push((
+                format!("{what} of token {number}"),
+                format!("{message}.{}", base64url(signature)),
+            ));
         };
-        let wide = sum(&[&[0], &signature[..]].concat(), &[&[0], &modulus[..]].concat());
+        let wide = sum(
+            &[&[0], &signature[..]].concat(),
+            &[&[0], &modulus[..]].concat(),
+        );
         put("s + n on 257 bytes", wide.clone());
         if wide[0] == 0 {
             put("s + n", wide[1..].to_vec());
@@ -207,7 +292,9 @@ fn r18_rsa_signature_lies_below_the_modulus() {
 }
 
 fn hex(text: &str) -> Vec<u8> {
-    (0..text.len() / 2).map(|at| u8::from_str_radix(&text[2 * at..2 * at + 2], 16).expect("hexadecimal")).collect()
+    (0..text.len() / 2)
+        .map(|at| u8::from_str_radix(&text[2 * at..2 * at + 2], 16).expect("hexadecimal"))
+        .collect()
 }
 
 fn number(value: u8) -> Vec<u8> {
@@ -252,8 +339,17 @@ fn difference(one: &[u8], other: &[u8]) -> Vec<u8> {
 
 /// A positive INTEGER in DER.
 fn integer(number: &[u8]) -> Vec<u8> {
-    let zeros = number.iter().take_while(|byte| **byte == 0).count().min(number.len() - 1);
+    let zeros = number
+        .iter()
+        .take_while(|byte| **byte == 0)
+        .count()
+        .min(number.len() - 1);
     let number = &number[zeros..];
     let sign = if number[0] < 0x80 { &[][..] } else { &[0] };
-    [&[2, u8::try_from(sign.len() + number.len()).expect("short")], sign, number].concat()
+    [
+        &[2, u8::try_from(sign.len() + number.len()).expect("short")],
+        sign,
+        number,
+    ]
+    .concat()
 }

@@ -38,7 +38,10 @@ fn token(desk: &Desk, url: &str, request: &Received) -> Reply {
     let text = |name: &str| body[name].as_str().unwrap_or_default().to_owned();
     let client = (text("client_id"), text("client_secret"));
     if !desk.allows(&client, &text("scope")) || body["grant_type"] != "client_credentials" {
-        return error(401, &json!({ "error": "invalid_client", "error_description": "Wrong client credentials" }));
+        return error(
+            401,
+            &json!({ "error": "invalid_client", "error_description": "Wrong client credentials" }),
+        );
     }
     let (issued, expires) = (desk.now(), desk.now() + 3000);
     let audience = body["audience"].as_str().map(str::to_owned);
@@ -61,7 +64,16 @@ fn token(desk: &Desk, url: &str, request: &Received) -> Reply {
         STANDARD.encode(uuid(desk.number()))
     };
     told["access_token"] = json!(token);
-    desk.grant(&token, Grant { client: client.0, scope: text("scope"), audience, issued, expires });
+    desk.grant(
+        &token,
+        Grant {
+            client: client.0,
+            scope: text("scope"),
+            audience,
+            issued,
+            expires,
+        },
+    );
     Reply::json(told)
 }
 
@@ -101,15 +113,22 @@ pub(super) fn session(base: SocketAddr, want: &Want<'_>) -> Value {
         ),
     );
     let told: Value = serde_json::from_slice(&answer.body).expect("JSON");
-    assert!(told.get("expires_in").is_none() && told.get("scope").is_none(), "{told}");
+    assert!(
+        told.get("expires_in").is_none() && told.get("scope").is_none(),
+        "{told}"
+    );
     told
 }
 
 pub(super) fn ask(base: SocketAddr, want: &Want<'_>) -> String {
-    session(base, want)["access_token"].as_str().expect("a token").to_owned()
+    session(base, want)["access_token"]
+        .as_str()
+        .expect("a token")
+        .to_owned()
 }
 
 pub(super) fn revoke(_: &Desk, base: SocketAddr, token: &str) {
-    let request = format!("DELETE /Session HTTP/1.1\r\nHost: a\r\nAuthorization: Bearer {token}\r\n\r\n");
+    let request =
+        format!("DELETE /Session HTTP/1.1\r\nHost: a\r\nAuthorization: Bearer {token}\r\n\r\n");
     assert_eq!(send(base, request).status, 200);
 }

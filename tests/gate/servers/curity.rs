@@ -24,7 +24,9 @@ pub(super) fn reply(desk: &Desk, url: &str, request: &Received) -> Reply {
             "introspection_endpoint": format!("{url}/oauth/v2/oauth-introspect"),
             "revocation_endpoint": format!("{url}/oauth/v2/oauth-revoke"),
         })),
-        ("GET", "/oauth/v2/oauth-anonymous/jwks") => Reply::json(json!({ "keys": [desk.key.jwk()] })),
+        ("GET", "/oauth/v2/oauth-anonymous/jwks") => {
+            Reply::json(json!({ "keys": [desk.key.jwk()] }))
+        }
         ("POST", "/oauth/v2/oauth-token") => token(desk, &issuer, request),
         ("POST", "/oauth/v2/oauth-introspect") => introspect(desk, &issuer, request),
         ("POST", "/oauth/v2/oauth-revoke") => {
@@ -40,8 +42,15 @@ pub(super) fn reply(desk: &Desk, url: &str, request: &Received) -> Reply {
 
 fn client(desk: &Desk, request: &Received) -> Option<(String, String)> {
     let form = form(request);
-    let in_form = || Some((form.get("client_id")?.clone(), form.get("client_secret")?.clone()));
-    basic(request).or_else(in_form).filter(|client| desk.allows(client, ""))
+    let in_form = || {
+        Some((
+            form.get("client_id")?.clone(),
+            form.get("client_secret")?.clone(),
+        ))
+    };
+    basic(request)
+        .or_else(in_form)
+        .filter(|client| desk.allows(client, ""))
 }
 
 fn token(desk: &Desk, issuer: &str, request: &Received) -> Reply {
@@ -49,7 +58,11 @@ fn token(desk: &Desk, issuer: &str, request: &Received) -> Reply {
         return error(401, &json!({ "error": "invalid_client" }));
     };
     let scope = form.get("scope").cloned().unwrap_or_default();
-    let audience = if client.0 == "stranger" { "other.example.com" } else { "api.example.com" };
+    let audience = if client.0 == "stranger" {
+        "other.example.com"
+    } else {
+        "api.example.com"
+    };
     let grant = Grant {
         client: client.0,
         scope: scope.clone(),
@@ -59,7 +72,8 @@ fn token(desk: &Desk, issuer: &str, request: &Received) -> Reply {
     };
     // Which it is, is a setting of the client's there.
     let token = if form.contains_key("jwt") {
-        desk.key.token_with(&header(), &claims(desk, issuer, &grant))
+        desk.key
+            .token_with(&header(), &claims(desk, issuer, &grant))
     } else if desk.number().is_multiple_of(2) {
         format!("_0XBPWQQ_{}", uuid(desk.number()))
     } else {
@@ -95,8 +109,16 @@ fn introspect(desk: &Desk, issuer: &str, request: &Received) -> Reply {
             None => Reply::status(204),
             Some(grant) => {
                 let cache_control = format!("max-age={}", grant.expires - desk.now());
-                let headers = [("content-type", "application/jwt;charset=UTF-8"), ("cache-control", &*cache_control)];
-                Reply::answer(200, &headers, desk.key.token_with(&header(), &claims(desk, issuer, &grant)))
+                let headers = [
+                    ("content-type", "application/jwt;charset=UTF-8"),
+                    ("cache-control", &*cache_control),
+                ];
+                Reply::answer(
+                    200,
+                    &headers,
+                    desk.key
+                        .token_with(&header(), &claims(desk, issuer, &grant)),
+                )
             }
         };
     }
@@ -127,6 +149,13 @@ pub(super) fn ask(base: SocketAddr, want: &Want<'_>) -> String {
 }
 
 pub(super) fn revoke(_: &Desk, base: SocketAddr, token: &str) {
-    let form = [("token", token), ("client_id", "app"), ("client_secret", "secret of app")];
-    assert_eq!(post(base, "/oauth/v2/oauth-revoke", None, &form).status, 200);
+    let form = [
+        ("token", token),
+        ("client_id", "app"),
+        ("client_secret", "secret of app"),
+    ];
+    assert_eq!(
+        post(base, "/oauth/v2/oauth-revoke", None, &form).status,
+        200
+    );
 }

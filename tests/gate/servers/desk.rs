@@ -41,7 +41,12 @@ pub(super) const GATEWAY_SECRET: &str = "a secret of the gateway's: 100% & more"
 
 impl Desk {
     pub(super) fn new(key: Key) -> Self {
-        Self { key, now: AtomicI64::new(NOW), number: AtomicUsize::new(1), grants: Mutex::default() }
+        Self {
+            key,
+            now: AtomicI64::new(NOW),
+            number: AtomicUsize::new(1),
+            grants: Mutex::default(),
+        }
     }
 
     pub(super) fn now(&self) -> i64 {
@@ -59,7 +64,10 @@ impl Desk {
     }
 
     pub(super) fn grant(&self, token: &str, grant: Grant) {
-        self.grants.lock().expect("no panic").insert(token.to_owned(), grant);
+        self.grants
+            .lock()
+            .expect("no panic")
+            .insert(token.to_owned(), grant);
     }
 
     pub(super) fn revoke(&self, token: &str) {
@@ -74,39 +82,60 @@ impl Desk {
 
     /// Whether this client exists, and may ask for the scope.
     pub(super) fn allows(&self, client: &(String, String), scope: &str) -> bool {
-        let known = CLIENTS.iter().find(|(id, secret, _)| client.0 == *id && client.1 == *secret);
+        let known = CLIENTS
+            .iter()
+            .find(|(id, secret, _)| client.0 == *id && client.1 == *secret);
         known.is_some_and(|(_, _, allowed)| {
             let allowed = ScopeSet::parse(allowed, GrantedWildcards::Honoured).expect("a scope");
-            scope.split(' ').filter(|scope| !scope.is_empty()).all(|scope| allowed.meets_literal(scope))
+            scope
+                .split(' ')
+                .filter(|scope| !scope.is_empty())
+                .all(|scope| allowed.meets_literal(scope))
         })
     }
 }
 
 /// The parameters of a form, each named once.
 pub(super) fn form(request: &Received) -> HashMap<String, String> {
-    assert_eq!(request.header("content-type"), ["application/x-www-form-urlencoded"], "{}", request.target);
+    assert_eq!(
+        request.header("content-type"),
+        ["application/x-www-form-urlencoded"],
+        "{}",
+        request.target
+    );
     let mut form = HashMap::new();
     for (name, value) in url::form_urlencoded::parse(&request.body).into_owned() {
-        assert!(form.insert(name.clone(), value).is_none(), "{name} stands twice");
+        assert!(
+            form.insert(name.clone(), value).is_none(),
+            "{name} stands twice"
+        );
     }
     form
 }
 
 /// Id and secret of a Basic header (RFC 6749 §2.3.1).
 pub(super) fn basic(request: &Received) -> Option<(String, String)> {
-    let encoded = request.header("authorization").first()?.strip_prefix("Basic ")?;
+    let encoded = request
+        .header("authorization")
+        .first()?
+        .strip_prefix("Basic ")?;
     let pair = String::from_utf8(STANDARD.decode(encoded).ok()?).ok()?;
     let (id, secret) = pair.split_once(':')?;
     let decoded = |text: &str| {
         let pair = format!("x={}", text.replace('&', "%26"));
-        url::form_urlencoded::parse(pair.as_bytes()).next().map(|(_, value)| value.into_owned())
+        url::form_urlencoded::parse(pair.as_bytes())
+            .next()
+            .map(|(_, value)| value.into_owned())
     };
     Some((decoded(id)?, decoded(secret)?))
 }
 
 /// The token of a Bearer header.
 pub(super) fn bearer(request: &Received) -> Option<&str> {
-    request.header("authorization").first()?.strip_prefix("Bearer ")
+    request
+        .header("authorization")
+        .first()?
+        .strip_prefix("Bearer ")
 }
 
 /// JSON with another status than 200.

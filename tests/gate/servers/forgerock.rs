@@ -16,7 +16,9 @@ const KID: &str = "Fo+Ap2m8COtNootf1xMh4lg70YA=";
 
 pub(super) fn reply(desk: &Desk, url: &str, request: &Received) -> Reply {
     let issuer = format!("{url}{REALM}");
-    let Some(place) = request.target.strip_prefix(REALM) else { return Reply::status(404) };
+    let Some(place) = request.target.strip_prefix(REALM) else {
+        return Reply::status(404);
+    };
     match (&*request.method, place) {
         ("GET", "/.well-known/openid-configuration") => Reply::json(json!({
             "issuer": issuer, "jwks_uri": format!("{issuer}/connect/jwk_uri"),
@@ -43,12 +45,19 @@ pub(super) fn reply(desk: &Desk, url: &str, request: &Received) -> Reply {
 }
 
 fn token(desk: &Desk, issuer: &str, request: &Received) -> Reply {
-    let (form, Some(client)) = (form(request), basic(request).filter(|client| desk.allows(client, ""))) else {
+    let (form, Some(client)) = (
+        form(request),
+        basic(request).filter(|client| desk.allows(client, "")),
+    ) else {
         let told = json!({ "error": "invalid_client", "error_description": "Client authentication failed" });
         return error(401, &told);
     };
     let scope = form.get("scope").cloned().unwrap_or_default();
-    let audience = if client.0 == "stranger" { "stranger" } else { "MedicationsClient" };
+    let audience = if client.0 == "stranger" {
+        "stranger"
+    } else {
+        "MedicationsClient"
+    };
     let grant = Grant {
         client: audience.to_owned(),
         scope: scope.clone(),
@@ -69,7 +78,9 @@ fn token(desk: &Desk, issuer: &str, request: &Received) -> Reply {
         format!("sbQZuveFumUDV5R1vVBl6QAG{:03}", desk.number())
     };
     desk.grant(&token, grant);
-    Reply::json(json!({ "access_token": token, "scope": scope, "token_type": "Bearer", "expires_in": 3599 }))
+    Reply::json(
+        json!({ "access_token": token, "scope": scope, "token_type": "Bearer", "expires_in": 3599 }),
+    )
 }
 
 fn introspect(desk: &Desk, issuer: &str, request: &Received) -> Reply {
@@ -77,7 +88,9 @@ fn introspect(desk: &Desk, issuer: &str, request: &Received) -> Reply {
         return error(401, &json!({ "error": "invalid_client" }));
     }
     // Here the gateway may know of the tokens of one client, and not of the stranger's.
-    let grant = desk.active(&form(request)["token"]).filter(|grant| grant.client == "MedicationsClient");
+    let grant = desk
+        .active(&form(request)["token"])
+        .filter(|grant| grant.client == "MedicationsClient");
     Reply::json(match grant {
         None => json!({ "active": false }),
         Some(grant) => json!({
@@ -94,10 +107,23 @@ pub(super) fn ask(base: SocketAddr, want: &Want<'_>) -> String {
     if want.kind == Kind::Jwt {
         form.push(("jwt", "true"));
     }
-    super::access_token(&post(base, &format!("{REALM}/access_token"), Some(want.client()), &form), "Bearer")
+    super::access_token(
+        &post(
+            base,
+            &format!("{REALM}/access_token"),
+            Some(want.client()),
+            &form,
+        ),
+        "Bearer",
+    )
 }
 
 pub(super) fn revoke(_: &Desk, base: SocketAddr, token: &str) {
-    let answer = post(base, &format!("{REALM}/token/revoke"), Some(("app", "secret of app")), &[("token", token)]);
+    let answer = post(
+        base,
+        &format!("{REALM}/token/revoke"),
+        Some(("app", "secret of app")),
+        &[("token", token)],
+    );
     assert_eq!(answer.status, 200);
 }

@@ -23,7 +23,10 @@ fn token(desk: &Desk, request: &Received) -> Reply {
     let form = form(request);
     let scope = form.get("scope").cloned().unwrap_or_default();
     let Some(client) = basic(request).filter(|client| desk.allows(client, "")) else {
-        return error(401, &json!({ "errorCode": "INVALID_CLIENT", "errorMsg": "Invalid client credentials" }));
+        return error(
+            401,
+            &json!({ "errorCode": "INVALID_CLIENT", "errorMsg": "Invalid client credentials" }),
+        );
     };
     if form.get("grant_type").map(String::as_str) != Some("client_credentials") {
         return error(400, &json!({ "errorCode": "INVALID_REQUEST" }));
@@ -33,30 +36,51 @@ fn token(desk: &Desk, request: &Received) -> Reply {
     }
     let (issued, lifetime) = (desk.now(), 3599);
     // What no client can ask for there, so that there is a token for somebody else.
-    let audience = if client.0 == "stranger" { "com.example.other" } else { ISSUER };
+    let audience = if client.0 == "stranger" {
+        "com.example.other"
+    } else {
+        ISSUER
+    };
     let mut jwk = desk.key.jwk();
     jwk["kid"] = json!("test");
     let claims = json!({
         "iss": ISSUER, "sub": client.0, "aud": audience, "exp": (issued + lifetime) * 1000 + 5, "scope": scope,
         "jti": desk.number(),
     });
-    let token = desk.key.token_with(&json!({ "alg": "RS256", "jwk": jwk }), &claims);
-    let grant = Grant { client: client.0, scope: scope.clone(), audience: None, issued, expires: issued + lifetime };
+    let token = desk
+        .key
+        .token_with(&json!({ "alg": "RS256", "jwk": jwk }), &claims);
+    let grant = Grant {
+        client: client.0,
+        scope: scope.clone(),
+        audience: None,
+        issued,
+        expires: issued + lifetime,
+    };
     desk.grant(&token, grant);
-    Reply::json(json!({ "access_token": token, "token_type": "Bearer", "expires_in": lifetime, "scope": scope }))
+    Reply::json(
+        json!({ "access_token": token, "token_type": "Bearer", "expires_in": lifetime, "scope": scope }),
+    )
 }
 
 fn introspect(desk: &Desk, request: &Received) -> Reply {
     let asking = bearer(request).and_then(|token| desk.active(token));
     match asking.map(|grant| grant.scope) {
         None => return error(401, &json!({ "errorCode": "INVALID_TOKEN" })),
-        Some(scope) if scope.split(' ').all(|scope| scope != "authorization.introspect") => {
+        Some(scope)
+            if scope
+                .split(' ')
+                .all(|scope| scope != "authorization.introspect") =>
+        {
             return error(403, &json!({ "errorCode": "INSUFFICIENT_SCOPE" }));
         }
         Some(_) => {}
     }
     let form = form(request);
-    assert_eq!(form.get("token_type_hint").map(String::as_str), Some("access_token"));
+    assert_eq!(
+        form.get("token_type_hint").map(String::as_str),
+        Some("access_token")
+    );
     match desk.active(&form["token"]) {
         None => Reply::json(json!({ "active": false })),
         Some(grant) => Reply::json(json!({

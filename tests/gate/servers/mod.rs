@@ -43,7 +43,11 @@ struct Want<'w> {
 impl Want<'_> {
     /// Who asks for it.
     fn client(&self) -> (&'static str, &'static str) {
-        if self.for_another { ("stranger", "secret of stranger") } else { ("app", "secret of app") }
+        if self.for_another {
+            ("stranger", "secret of stranger")
+        } else {
+            ("app", "secret of app")
+        }
     }
 }
 
@@ -162,18 +166,36 @@ impl<'v> Stand<'v> {
             let (desk, url, reply) = (Arc::clone(&desk), url.clone(), vendor.reply);
             move |request| reply(&desk, &url, request)
         });
-        let file = Path::new(env!("CARGO_MANIFEST_DIR")).join(format!("examples/{}.toml", vendor.name));
+        let file =
+            Path::new(env!("CARGO_MANIFEST_DIR")).join(format!("examples/{}.toml", vendor.name));
         let example = std::fs::read_to_string(file).expect("an example");
         let listen = "listen = \"127.0.0.1:8080\"\n";
-        for text in [vendor.base, "http://127.0.0.1:9000", "{ env = \"GATEWAY_SECRET\" }", listen] {
+        for text in [
+            vendor.base,
+            "http://127.0.0.1:9000",
+            "{ env = \"GATEWAY_SECRET\" }",
+            listen,
+        ] {
             assert!(example.contains(text), "{}.toml has no {text}", vendor.name);
         }
         let toml = example
             .replace(vendor.base, &url)
-            .replace("http://127.0.0.1:9000", &format!("http://{}", upstream.address))
-            .replace("{ env = \"GATEWAY_SECRET\" }", &format!("{GATEWAY_SECRET:?}"))
+            .replace(
+                "http://127.0.0.1:9000",
+                &format!("http://{}", upstream.address),
+            )
+            .replace(
+                "{ env = \"GATEWAY_SECRET\" }",
+                &format!("{GATEWAY_SECRET:?}"),
+            )
             .replace(listen, "");
-        let stand = Self { vendor, desk, server, upstream, gateway: Gateway::start(&toml) };
+        let stand = Self {
+            vendor,
+            desk,
+            server,
+            upstream,
+            gateway: Gateway::start(&toml),
+        };
         eventually("the issuer's keys are here", || {
             let token = stand.token(vendor.kinds[0], vendor.scope);
             stand.status(&token) == 200
@@ -182,15 +204,26 @@ impl<'v> Stand<'v> {
     }
 
     fn token(&self, kind: Kind, scope: &str) -> String {
-        (self.vendor.ask)(self.server.address, &Want { kind, scope, for_another: false })
+        (self.vendor.ask)(
+            self.server.address,
+            &Want {
+                kind,
+                scope,
+                for_another: false,
+            },
+        )
     }
 
     fn ask(&self, token: Option<&str>) -> Answer {
-        let authorization = token.map(|token| format!("Authorization: Bearer {token}\r\n")).unwrap_or_default();
+        let authorization = token
+            .map(|token| format!("Authorization: Bearer {token}\r\n"))
+            .unwrap_or_default();
         let Vendor { method, path, .. } = self.vendor;
         send(
             self.gateway.address,
-            format!("{method} {path} HTTP/1.1\r\nHost: a\r\n{authorization}Content-Length: 0\r\n\r\n"),
+            format!(
+                "{method} {path} HTTP/1.1\r\nHost: a\r\n{authorization}Content-Length: 0\r\n\r\n"
+            ),
         )
     }
 
@@ -222,24 +255,55 @@ impl<'v> Stand<'v> {
 
 /// Every question, with its answer.
 fn questions(stand: &Stand<'_>, kind: Kind) -> Vec<(&'static str, String, String)> {
-    let Vendor { scope, wildcard, ask, revoke, expired_after, .. } = *stand.vendor;
+    let Vendor {
+        scope,
+        wildcard,
+        ask,
+        revoke,
+        expired_after,
+        ..
+    } = *stand.vendor;
     let invalid = "401 www-authenticate: Bearer error=\"invalid_token\"".to_owned();
     let mut told = Vec::new();
-    told.push(("no token", stand.outcome(None), "401 www-authenticate: Bearer".to_owned()));
+    told.push((
+        "no token",
+        stand.outcome(None),
+        "401 www-authenticate: Bearer".to_owned(),
+    ));
 
     let good = stand.token(kind, scope);
     told.push(("good", stand.outcome(Some(&good)), "200".to_owned()));
 
     // A client that does not know the scope asks without one, and reads it off the 403.
     let narrow = stand.token(kind, "");
-    let insufficient = format!("403 www-authenticate: Bearer error=\"insufficient_scope\", scope=\"{scope}\"");
-    told.push(("too little scope", stand.outcome(Some(&narrow)), insufficient));
+    let insufficient =
+        format!("403 www-authenticate: Bearer error=\"insufficient_scope\", scope=\"{scope}\"");
+    told.push((
+        "too little scope",
+        stand.outcome(Some(&narrow)),
+        insufficient,
+    ));
 
     let wide = stand.token(kind, wildcard);
-    told.push(("wildcard scope", stand.outcome(Some(&wide)), "200".to_owned()));
+    told.push((
+        "wildcard scope",
+        stand.outcome(Some(&wide)),
+        "200".to_owned(),
+    ));
 
-    let foreign = ask(stand.server.address, &Want { kind, scope, for_another: true });
-    told.push(("wrong audience", stand.outcome(Some(&foreign)), invalid.clone()));
+    let foreign = ask(
+        stand.server.address,
+        &Want {
+            kind,
+            scope,
+            for_another: true,
+        },
+    );
+    told.push((
+        "wrong audience",
+        stand.outcome(Some(&foreign)),
+        invalid.clone(),
+    ));
 
     let revoked = stand.token(kind, scope);
     revoke(&stand.desk, stand.server.address, &revoked);
@@ -248,10 +312,18 @@ fn questions(stand: &Stand<'_>, kind: Kind) -> Vec<(&'static str, String, String
     // One that was in use when it was revoked ends within cache_ttl.
     revoke(&stand.desk, stand.server.address, &good);
     stand.at(60);
-    told.push(("revoked in use, after 60 s", stand.outcome(Some(&good)), invalid.clone()));
+    told.push((
+        "revoked in use, after 60 s",
+        stand.outcome(Some(&good)),
+        invalid.clone(),
+    ));
 
     stand.at(expired_after);
-    told.push(("expired in use", stand.outcome(Some(&wide)), invalid.clone()));
+    told.push((
+        "expired in use",
+        stand.outcome(Some(&wide)),
+        invalid.clone(),
+    ));
     stand.at(0);
     let unused = stand.token(kind, scope);
     stand.at(expired_after);
@@ -261,8 +333,16 @@ fn questions(stand: &Stand<'_>, kind: Kind) -> Vec<(&'static str, String, String
     let (known, fresh) = (stand.token(kind, scope), stand.token(kind, scope));
     assert_eq!(stand.status(&known), 200);
     stand.server.script(|_| Reply::RawThenClose(Vec::new()));
-    told.push(("server down", stand.outcome(Some(&fresh)), "503 retry-after: 5".to_owned()));
-    told.push(("server down, token known", stand.outcome(Some(&known)), "200".to_owned()));
+    told.push((
+        "server down",
+        stand.outcome(Some(&fresh)),
+        "503 retry-after: 5".to_owned(),
+    ));
+    told.push((
+        "server down, token known",
+        stand.outcome(Some(&known)),
+        "200".to_owned(),
+    ));
     told
 }
 
@@ -275,8 +355,12 @@ fn every_server_is_asked_every_question() {
             for (question, found, expected) in questions(&stand, kind) {
                 asked += 1;
                 if found != expected {
-                    writeln!(wrong, "{} {kind:?}, {question}: expected {expected}, but found {found}", vendor.name)
-                        .expect("a string");
+                    writeln!(
+                        wrong,
+                        "{} {kind:?}, {question}: expected {expected}, but found {found}",
+                        vendor.name
+                    )
+                    .expect("a string");
                 }
             }
         }
@@ -290,17 +374,32 @@ fn phantom_token_of_curity_goes_on_to_the_api() {
     let stand = Stand::start(&VENDORS[1]);
     assert_eq!(stand.status(&stand.token(Kind::Opaque, "orders.read")), 200);
     let sent = stand.upstream.received().pop().expect("a request");
-    let [authorization] = sent.header("authorization")[..] else { panic!("one Authorization header") };
-    assert_eq!(authorization.strip_prefix("Bearer ").map(|jwt| jwt.split('.').count()), Some(3), "{authorization}");
+    let [authorization] = sent.header("authorization")[..] else {
+        panic!("one Authorization header")
+    };
+    assert_eq!(
+        authorization
+            .strip_prefix("Bearer ")
+            .map(|jwt| jwt.split('.').count()),
+        Some(3),
+        "{authorization}"
+    );
     assert_eq!(sent.header("x-subject"), ["app"]);
 }
 
 #[test]
 fn refresh_token_of_aidbox_is_no_access_token() {
     let stand = Stand::start(&VENDORS[2]);
-    let want = Want { kind: Kind::Jwt, scope: "system/Patient.read", for_another: false };
+    let want = Want {
+        kind: Kind::Jwt,
+        scope: "system/Patient.read",
+        for_another: false,
+    };
     let session = aidbox::session(stand.server.address, &want);
-    assert_eq!(stand.status(session["access_token"].as_str().expect("a token")), 200);
+    assert_eq!(
+        stand.status(session["access_token"].as_str().expect("a token")),
+        200
+    );
     let answer = stand.ask(session["refresh_token"].as_str());
     assert_eq!((answer.status, answer.challenge()), (401, INVALID));
 }
@@ -309,8 +408,16 @@ fn refresh_token_of_aidbox_is_no_access_token() {
 fn tokens_of_wso2_may_live_for_ever_and_list_their_scopes_in_an_array() {
     let stand = Stand::start(&VENDORS[3]);
     for kind in [Kind::Jwt, Kind::Opaque] {
-        for more in [&[("validity_period", "-1")][..], &[("array", "true")], &[("validity_period", "3200")]] {
-            let want = Want { kind, scope: "orders.read orders.write", for_another: false };
+        for more in [
+            &[("validity_period", "-1")][..],
+            &[("array", "true")],
+            &[("validity_period", "3200")],
+        ] {
+            let want = Want {
+                kind,
+                scope: "orders.read orders.write",
+                for_another: false,
+            };
             let token = wso2::ask_with(stand.server.address, &want, more);
             assert_eq!(stand.status(&token), 200, "{kind:?} {more:?}");
             if more[0].1 == "-1" {
@@ -327,11 +434,19 @@ fn own_token_of_mobile_first_is_replaced_when_the_server_has_forgotten_it() {
     let stand = Stand::start(&VENDORS[0]);
     let last_question = || {
         let received = stand.server.received();
-        received.into_iter().rfind(|request| request.target.ends_with("introspection")).expect("a question")
+        received
+            .into_iter()
+            .rfind(|request| request.target.ends_with("introspection"))
+            .expect("a question")
     };
     let own = last_question().header("authorization")[0].to_owned();
-    stand.desk.revoke(own.strip_prefix("Bearer ").expect("a token"));
-    assert_eq!(stand.status(&stand.token(Kind::Jwt, stand.vendor.scope)), 200);
+    stand
+        .desk
+        .revoke(own.strip_prefix("Bearer ").expect("a token"));
+    assert_eq!(
+        stand.status(&stand.token(Kind::Jwt, stand.vendor.scope)),
+        200
+    );
     assert_ne!(last_question().header("authorization"), [own]);
 }
 
@@ -344,16 +459,29 @@ fn jwt_of_mobile_first_is_not_believed_for_the_key_that_it_brings() {
         "iss": "com.ibm.mfp", "sub": "app", "aud": "com.ibm.mfp", "scope": stand.vendor.scope,
         "exp": (crate::harness::NOW + 600) * 1000,
     });
-    let answer = stand.ask(Some(&key.token_with(&json!({ "alg": "ES256", "jwk": jwk }), &claims)));
+    let answer = stand.ask(Some(
+        &key.token_with(&json!({ "alg": "ES256", "jwk": jwk }), &claims),
+    ));
     assert_eq!((answer.status, answer.challenge()), (401, INVALID));
 }
 
 /// Posts a form, with Basic credentials if there are any.
-fn post(base: SocketAddr, path: &str, client: Option<(&str, &str)>, form: &[(&str, &str)]) -> Answer {
-    let body = url::form_urlencoded::Serializer::new(String::new()).extend_pairs(form).finish();
-    let encoded = |text: &str| url::form_urlencoded::byte_serialize(text.as_bytes()).collect::<String>();
+fn post(
+    base: SocketAddr,
+    path: &str,
+    client: Option<(&str, &str)>,
+    form: &[(&str, &str)],
+) -> Answer {
+    let body = url::form_urlencoded::Serializer::new(String::new())
+        .extend_pairs(form)
+        .finish();
+    let encoded =
+        |text: &str| url::form_urlencoded::byte_serialize(text.as_bytes()).collect::<String>();
     let authorization = client.map(|(id, secret)| {
-        format!("Authorization: Basic {}\r\n", STANDARD.encode(format!("{}:{}", encoded(id), encoded(secret))))
+        format!(
+            "Authorization: Basic {}\r\n",
+            STANDARD.encode(format!("{}:{}", encoded(id), encoded(secret)))
+        )
     });
     send(
         base,
@@ -373,6 +501,10 @@ fn token_by_basic(base: SocketAddr, path: &str, want: &Want<'_>, token_type: &st
 
 fn access_token(answer: &Answer, token_type: &str) -> String {
     let told: Value = serde_json::from_slice(&answer.body).expect("JSON");
-    assert_eq!((answer.status, &told["token_type"]), (200, &json!(token_type)), "{told}");
+    assert_eq!(
+        (answer.status, &told["token_type"]),
+        (200, &json!(token_type)),
+        "{told}"
+    );
     told["access_token"].as_str().expect("a token").to_owned()
 }

@@ -34,21 +34,46 @@ pub(super) fn reply(desk: &Desk, url: &str, request: &Received) -> Reply {
 }
 
 fn token(desk: &Desk, url: &str, request: &Received) -> Reply {
-    let (form, Some(client)) = (form(request), basic(request).filter(|client| desk.allows(client, ""))) else {
+    let (form, Some(client)) = (
+        form(request),
+        basic(request).filter(|client| desk.allows(client, "")),
+    ) else {
         return error(401, &json!({ "error": "invalid_client" }));
     };
-    let period = form.get("validity_period").map_or(3600, |period| period.parse().expect("a number"));
-    let expires = if period < 0 { i64::MAX } else { desk.now() + period };
-    let scope = form.get("scope").filter(|scope| !scope.is_empty()).cloned().unwrap_or_else(|| "default".to_owned());
+    let period = form
+        .get("validity_period")
+        .map_or(3600, |period| period.parse().expect("a number"));
+    let expires = if period < 0 {
+        i64::MAX
+    } else {
+        desk.now() + period
+    };
+    let scope = form
+        .get("scope")
+        .filter(|scope| !scope.is_empty())
+        .cloned()
+        .unwrap_or_else(|| "default".to_owned());
     // Names that the configuration has for ours, and one that it has not.
-    let audience = if client.0 == "stranger" { "stranger" } else { "mB8YfT2nQ0" };
+    let audience = if client.0 == "stranger" {
+        "stranger"
+    } else {
+        "mB8YfT2nQ0"
+    };
     let (issued, audience) = (desk.now(), Some(audience.to_owned()));
-    let grant = Grant { client: client.0, scope: scope.clone(), audience, issued, expires };
+    let grant = Grant {
+        client: client.0,
+        scope: scope.clone(),
+        audience,
+        issued,
+        expires,
+    };
     let token = if form.contains_key("jwt") {
-        let header =
-            json!({ "x5t": "NmU3MmI4OWE4ZjU4YjJkN2Y2MDk1NjI2ZGI", "kid": KID, "typ": "at+jwt", "alg": "RS256" });
-        let scopes =
-            if form.contains_key("array") { json!(scope.split(' ').collect::<Vec<_>>()) } else { json!(scope) };
+        let header = json!({ "x5t": "NmU3MmI4OWE4ZjU4YjJkN2Y2MDk1NjI2ZGI", "kid": KID, "typ": "at+jwt", "alg": "RS256" });
+        let scopes = if form.contains_key("array") {
+            json!(scope.split(' ').collect::<Vec<_>>())
+        } else {
+            json!(scope)
+        };
         desk.key.token_with(&header, &json!({
             "sub": grant.client, "aut": "APPLICATION", "iss": format!("{url}/oauth2/token"), "client_id": grant.client,
             "aud": grant.audience, "nbf": grant.issued, "azp": grant.client, "scope": scopes, "exp": grant.expires,
@@ -58,8 +83,14 @@ fn token(desk: &Desk, url: &str, request: &Received) -> Reply {
         uuid(desk.number())
     };
     desk.grant(&token, grant);
-    let expires_in = if period < 0 { 9_223_372_036_854_775 } else { period };
-    Reply::json(json!({ "access_token": token, "scope": scope, "token_type": "Bearer", "expires_in": expires_in }))
+    let expires_in = if period < 0 {
+        9_223_372_036_854_775
+    } else {
+        period
+    };
+    Reply::json(
+        json!({ "access_token": token, "scope": scope, "token_type": "Bearer", "expires_in": expires_in }),
+    )
 }
 
 fn introspect(desk: &Desk, request: &Received) -> Reply {
@@ -98,6 +129,11 @@ pub(super) fn ask_with(base: SocketAddr, want: &Want<'_>, more: &[(&str, &str)])
 }
 
 pub(super) fn revoke(_: &Desk, base: SocketAddr, token: &str) {
-    let answer = post(base, "/oauth2/revoke", Some(("app", "secret of app")), &[("token", token)]);
+    let answer = post(
+        base,
+        "/oauth2/revoke",
+        Some(("app", "secret of app")),
+        &[("token", token)],
+    );
     assert_eq!(answer.status, 200);
 }

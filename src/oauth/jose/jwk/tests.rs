@@ -10,18 +10,46 @@ use crate::oauth::jose::{Jwks, JwksError};
 fn good_keys_are_taken_with_what_they_say_of_themselves() {
     for (key, kid, algorithm) in [
         (rsa(256), None, None),
-        (with(rsa(256), "kid", json!("a/../b\n")), Some("a/../b\n"), None),
-        (with(rsa(256), "alg", json!("PS512")), None, Some(Algorithm::PS512)),
-        (with(with(rsa(256), "use", json!("sig")), "key_ops", json!(["verify", "sign"])), None, None),
+        (
+            with(rsa(256), "kid", json!("a/../b\n")),
+            Some("a/../b\n"),
+            None,
+        ),
+        (
+            with(rsa(256), "alg", json!("PS512")),
+            None,
+            Some(Algorithm::PS512),
+        ),
+        (
+            with(
+                with(rsa(256), "use", json!("sig")),
+                "key_ops",
+                json!(["verify", "sign"]),
+            ),
+            None,
+            None,
+        ),
         (with(rsa(256), "x5c", json!(["AA"])), None, None),
         (with(rsa(256), "e", json!("Aw")), None, None),
         (rsa(1024), None, None),
         (ec("P-256", 32), None, None),
-        (with(ec("P-384", 48), "alg", json!("ES384")), None, Some(Algorithm::ES384)),
-        (with(ed25519(), "alg", json!("EdDSA")), None, Some(Algorithm::EdDSA)),
+        (
+            with(ec("P-384", 48), "alg", json!("ES384")),
+            None,
+            Some(Algorithm::ES384),
+        ),
+        (
+            with(ed25519(), "alg", json!("EdDSA")),
+            None,
+            Some(Algorithm::EdDSA),
+        ),
     ] {
         let jwk = parse(&key).unwrap_or_else(|error| panic!("{key}: {error}"));
-        assert_eq!((jwk.kid.as_deref(), jwk.algorithm), (kid, algorithm), "{key}");
+        assert_eq!(
+            (jwk.kid.as_deref(), jwk.algorithm),
+            (kid, algorithm),
+            "{key}"
+        );
     }
 }
 
@@ -38,7 +66,10 @@ fn bad_keys_are_refused() {
         (json!({"kty": 1}), bad("kty")),
         (json!({"kty": "rsa"}), unsupported("kty")),
         (json!({"kty": "oct", "k": "c2VjcmV0"}), JwkError::Symmetric),
-        (json!({"kty": "oct", "k": "c2VjcmV0", "alg": "HS256"}), JwkError::Symmetric),
+        (
+            json!({"kty": "oct", "k": "c2VjcmV0", "alg": "HS256"}),
+            JwkError::Symmetric,
+        ),
         (with(rsa(256), "d", json!("AQ")), JwkError::Private),
         (with(ed25519(), "d", json!("AQ")), JwkError::Private),
         (with(rsa(256), "use", json!("enc")), purpose("use")),
@@ -46,21 +77,51 @@ fn bad_keys_are_refused() {
         (with(rsa(256), "use", json!(["sig"])), purpose("use")),
         (with(rsa(256), "use", json!(null)), purpose("use")),
         (with(rsa(256), "key_ops", json!([])), purpose("key_ops")),
-        (with(rsa(256), "key_ops", json!(["sign", "encrypt"])), purpose("key_ops")),
-        (with(rsa(256), "key_ops", json!("verify")), purpose("key_ops")),
+        (
+            with(rsa(256), "key_ops", json!(["sign", "encrypt"])),
+            purpose("key_ops"),
+        ),
+        (
+            with(rsa(256), "key_ops", json!("verify")),
+            purpose("key_ops"),
+        ),
         (with(rsa(256), "kid", json!(1)), bad("kid")),
         (with(rsa(256), "alg", json!(256)), bad("alg")),
-        (with(rsa(256), "alg", json!("ES256")), JwkError::AlgorithmMismatch),
-        (with(rsa(256), "alg", json!("HS256")), JwkError::AlgorithmMismatch),
-        (with(rsa(256), "alg", json!("RSA-OAEP")), JwkError::AlgorithmMismatch),
-        (with(rsa(256), "alg", json!("none")), JwkError::AlgorithmMismatch),
-        (with(ec("P-256", 32), "alg", json!("ES384")), JwkError::AlgorithmMismatch),
-        (with(ed25519(), "alg", json!("ES256")), JwkError::AlgorithmMismatch),
+        (
+            with(rsa(256), "alg", json!("ES256")),
+            JwkError::AlgorithmMismatch,
+        ),
+        (
+            with(rsa(256), "alg", json!("HS256")),
+            JwkError::AlgorithmMismatch,
+        ),
+        (
+            with(rsa(256), "alg", json!("RSA-OAEP")),
+            JwkError::AlgorithmMismatch,
+        ),
+        (
+            with(rsa(256), "alg", json!("none")),
+            JwkError::AlgorithmMismatch,
+        ),
+        (
+            with(ec("P-256", 32), "alg", json!("ES384")),
+            JwkError::AlgorithmMismatch,
+        ),
+        (
+            with(ed25519(), "alg", json!("ES256")),
+            JwkError::AlgorithmMismatch,
+        ),
         (rsa(128), JwkError::RsaSize { bits: 1024 }),
         (rsa(255), JwkError::RsaSize { bits: 2040 }),
         (rsa(1025), JwkError::RsaSize { bits: 8200 }),
-        (with(rsa(256), "n", json!("")), JwkError::RsaSize { bits: 0 }),
-        (with(rsa(256), "n", json!("AAAA")), JwkError::RsaSize { bits: 0 }),
+        (
+            with(rsa(256), "n", json!("")),
+            JwkError::RsaSize { bits: 0 },
+        ),
+        (
+            with(rsa(256), "n", json!("AAAA")),
+            JwkError::RsaSize { bits: 0 },
+        ),
         (with(rsa(256), "n", json!(null)), bad("n")),
         (with(rsa(256), "n", json!("xcXF+/8")), bad("n")),
         (with(rsa(256), "n", base64url(&even(256))), number("n")),
@@ -105,8 +166,14 @@ fn points_of_small_order_are_refused_in_every_spelling() {
         (field(0xef), false),
         (decoded("JuiVj8KyJ7BFw_SJ8u-Y8NXfrAXTxjM5sTgCiG1T_AU"), true),
         (decoded("xxdqcD1N2E-6PAt2DRBnDyogU_osOczGTsf9d5KsA3o"), true),
-        (decoded("JuiVj8KyJ7BFw_SJ8u-Y8NXfrAXTxjM5sTgCiG1T_AQ"), false),
-        (decoded("11qYAYKxCrfVS_7TyWQHOg7hcvPapiMlrwIaaPcHURo"), false),
+        (
+            decoded("JuiVj8KyJ7BFw_SJ8u-Y8NXfrAXTxjM5sTgCiG1T_AQ"),
+            false,
+        ),
+        (
+            decoded("11qYAYKxCrfVS_7TyWQHOg7hcvPapiMlrwIaaPcHURo"),
+            false,
+        ),
     ] {
         for sign in [0, 0x80] {
             let mut x = y.clone();
@@ -120,13 +187,25 @@ fn points_of_small_order_are_refused_in_every_spelling() {
 #[test]
 fn leading_zeros_are_tolerated_and_do_not_count_as_bits() {
     let padded = [&[0][..], &modulus(256)].concat();
-    assert_eq!(parse(&with(rsa(256), "n", base64url(&padded))), parse(&rsa(256)));
-    assert_eq!(parse(&with(rsa(256), "e", json!("AAEAAQ"))), parse(&rsa(256)));
+    assert_eq!(
+        parse(&with(rsa(256), "n", base64url(&padded))),
+        parse(&rsa(256))
+    );
+    assert_eq!(
+        parse(&with(rsa(256), "e", json!("AAEAAQ"))),
+        parse(&rsa(256))
+    );
     let short = [&[0; 32][..], &modulus(224)].concat();
-    assert_eq!(parse(&with(rsa(256), "n", base64url(&short))), Err(JwkError::RsaSize { bits: 1792 }));
+    assert_eq!(
+        parse(&with(rsa(256), "n", base64url(&short))),
+        Err(JwkError::RsaSize { bits: 1792 })
+    );
     let mut one_bit_short = modulus(256);
     one_bit_short[0] = 0x7f;
-    assert_eq!(parse(&with(rsa(256), "n", base64url(&one_bit_short))), Err(JwkError::RsaSize { bits: 2047 }));
+    assert_eq!(
+        parse(&with(rsa(256), "n", base64url(&one_bit_short))),
+        Err(JwkError::RsaSize { bits: 2047 })
+    );
 }
 
 #[test]
@@ -140,7 +219,10 @@ fn a_key_fits_the_algorithms_of_its_kind_and_no_other() {
         (ed25519(), &[EdDSA]),
     ] {
         let jwk = parse(&key).expect("the key is good");
-        let found: Vec<_> = Algorithm::ALL.into_iter().filter(|algorithm| jwk.fits(*algorithm)).collect();
+        let found: Vec<_> = Algorithm::ALL
+            .into_iter()
+            .filter(|algorithm| jwk.fits(*algorithm))
+            .collect();
         assert_eq!(found, fitting, "{key}");
     }
 }

@@ -47,7 +47,11 @@ fn what_is_not_three_parts_with_a_header_is_opaque() {
 fn headers_are_judged_strictly() {
     let unsupported = |parameter| Some(JwsError::UnsupportedParameter { parameter });
     let not_a_string = |parameter| Some(JwsError::NotAString { parameter });
-    let unknown = |found: &str| Some(JwsError::UnknownAlgorithm { found: found.to_owned() });
+    let unknown = |found: &str| {
+        Some(JwsError::UnknownAlgorithm {
+            found: found.to_owned(),
+        })
+    };
     for (header, expected) in [
         (r#"{"alg":"RS256"}"#, None),
         (r#" {"alg":"RS256","kid":"","typ":"","x":[{}]} "#, None),
@@ -62,13 +66,25 @@ fn headers_are_judged_strictly() {
         (r#"{"alg":"RSA-OAEP","enc":"A256GCM"}"#, unknown("RSA-OAEP")),
         (r#"{"alg":null}"#, not_a_string("alg")),
         (r#"{"alg":["RS256"]}"#, not_a_string("alg")),
-        (r#"{"alg":"RS256","alg":"RS256"}"#, Some(JwsError::DuplicateMember)),
-        (r#"{"alg":"RS256","\u0061lg":"none"}"#, Some(JwsError::DuplicateMember)),
-        (r#"{"alg":"RS256","jwk":{"n":"","n":""}}"#, Some(JwsError::DuplicateMember)),
+        (
+            r#"{"alg":"RS256","alg":"RS256"}"#,
+            Some(JwsError::DuplicateMember),
+        ),
+        (
+            r#"{"alg":"RS256","\u0061lg":"none"}"#,
+            Some(JwsError::DuplicateMember),
+        ),
+        (
+            r#"{"alg":"RS256","jwk":{"n":"","n":""}}"#,
+            Some(JwsError::DuplicateMember),
+        ),
         (r#"{"alg":"RS256","crit":["exp"]}"#, unsupported("crit")),
         (r#"{"alg":"RS256","crit":[]}"#, unsupported("crit")),
         (r#"{"alg":"RS256","crit":null}"#, unsupported("crit")),
-        (r#"{"alg":"RS256","b64":false,"crit":["b64"]}"#, unsupported("crit")),
+        (
+            r#"{"alg":"RS256","b64":false,"crit":["b64"]}"#,
+            unsupported("crit"),
+        ),
         (r#"{"alg":"RS256","b64":false}"#, unsupported("b64")),
         (r#"{"alg":"RS256","b64":true}"#, unsupported("b64")),
         (r#"{"alg":"RS256","zip":"NONE"}"#, None),
@@ -78,7 +94,10 @@ fn headers_are_judged_strictly() {
         (r#"{"alg":"RS256","kid":1}"#, not_a_string("kid")),
         (r#"{"alg":"RS256","kid":null}"#, not_a_string("kid")),
         (r#"{"alg":"RS256","typ":["at+jwt"]}"#, not_a_string("typ")),
-        (r#"{"alg":"RS256","jwk":{"kty":"oct","k":"AA"},"jku":1,"x5u":"http://evil","x5c":[]}"#, None),
+        (
+            r#"{"alg":"RS256","jwk":{"kty":"oct","k":"AA"},"jku":1,"x5u":"http://evil","x5c":[]}"#,
+            None,
+        ),
     ] {
         let token = format!("{}.e30.AA", URL_SAFE_NO_PAD.encode(header));
         assert_eq!(jwt(&token).err(), expected, "{header}");
@@ -112,7 +131,11 @@ fn typ_is_compared_without_case_and_without_application() {
         (Some("rt+jwt"), &["at+jwt", "JWT", ""], false),
         (Some("logout+jwt"), &["at+jwt", "JWT", ""], false),
         (Some("dpop+jwt"), &["at+jwt", "JWT", ""], false),
-        (Some("token-introspection+jwt"), &["at+jwt", "JWT", ""], false),
+        (
+            Some("token-introspection+jwt"),
+            &["at+jwt", "JWT", ""],
+            false,
+        ),
         (Some("secevent+jwt"), &["at+jwt", "JWT", ""], false),
         (Some(""), &["at+jwt", "JWT", ""], false),
         (Some("application/"), &["at+jwt", "JWT", ""], false),
@@ -127,27 +150,56 @@ fn typ_is_compared_without_case_and_without_application() {
         };
         let token = format!("{}.e30.AA", URL_SAFE_NO_PAD.encode(header.to_string()));
         let accepted: Vec<_> = accepted.iter().map(|typ| (*typ).to_owned()).collect();
-        let result = jwt(&token).expect("the token is well-formed").check_type(&accepted);
+        let result = jwt(&token)
+            .expect("the token is well-formed")
+            .check_type(&accepted);
         let found = match result {
             Ok(()) => None,
             Err(JwsError::WrongType { found, .. }) => Some(found),
             Err(other) => panic!("{other}"),
         };
-        assert_eq!(found, (!fits).then(|| typ.map(str::to_owned)), "{typ:?} {accepted:?}");
+        assert_eq!(
+            found,
+            (!fits).then(|| typ.map(str::to_owned)),
+            "{typ:?} {accepted:?}"
+        );
     }
 }
 
 #[test]
 fn untrusted_text_is_shown_with_escapes_and_the_token_not_at_all() {
-    let error = JwsError::UnknownAlgorithm { found: "x\n\u{1b}[31m\u{202e}".to_owned() };
-    assert!(error.to_string().ends_with(r#"but found "x\n\u{1b}[31m\u{202e}""#), "{error}");
-    let long = format!("{}.c2VjcmV0.c2ln", URL_SAFE_NO_PAD.encode(format!(r#"{{"alg":"{}"}}"#, "é".repeat(9000))));
-    let error = classify(&long).err().map(|error| error.to_string()).unwrap_or_default();
-    assert!(error.len() < 300 && error.contains('…'), "{} bytes", error.len());
-    let token = format!("{}.c2VjcmV0.c2ln", URL_SAFE_NO_PAD.encode(r#"{"alg":"RS256","kid":"a\nb"}"#));
+    let error = JwsError::UnknownAlgorithm {
+        found: "x\n\u{1b}[31m\u{202e}".to_owned(),
+    };
+    assert!(
+        error
+            .to_string()
+            .ends_with(r#"but found "x\n\u{1b}[31m\u{202e}""#),
+        "{error}"
+    );
+    let long = format!(
+        "{}.c2VjcmV0.c2ln",
+        URL_SAFE_NO_PAD.encode(format!(r#"{{"alg":"{}"}}"#, "é".repeat(9000)))
+    );
+    let error = classify(&long)
+        .err()
+        .map(|error| error.to_string())
+        .unwrap_or_default();
+    assert!(
+        error.len() < 300 && error.contains('…'),
+        "{} bytes",
+        error.len()
+    );
+    let token = format!(
+        "{}.c2VjcmV0.c2ln",
+        URL_SAFE_NO_PAD.encode(r#"{"alg":"RS256","kid":"a\nb"}"#)
+    );
     let shown = format!("{:?}", classify(&token));
     assert!(shown.contains(r"a\nb"), "{shown}");
-    assert!(!shown.contains("c2VjcmV0") && !shown.contains("c2ln"), "{shown}");
+    assert!(
+        !shown.contains("c2VjcmV0") && !shown.contains("c2ln"),
+        "{shown}"
+    );
 }
 
 proptest! {

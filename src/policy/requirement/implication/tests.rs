@@ -22,7 +22,9 @@ fn requirement(text: &str, path: &str) -> Requirement {
     match text {
         "public" => Requirement::Public,
         "" => Requirement::Token { any_of: Vec::new() },
-        sets => Requirement::Token { any_of: sets.split(" | ").map(set).collect() },
+        sets => Requirement::Token {
+            any_of: sets.split(" | ").map(set).collect(),
+        },
     }
 }
 
@@ -99,16 +101,47 @@ fn parameters_are_the_same_where_their_values_are() {
     assert!(!one.implies(&one, SharedParameters::None));
     assert!(one.implies(&requirement("app.*", ONE), SharedParameters::None));
     assert!(!beneath.implies(&one, SharedParameters::SAME_PATH));
-    assert!(beneath.implies(&one, SharedParameters::AtSameSegment { skipped: 1, skipped_of_other: 0 }));
-    assert!(one.implies(&beneath, SharedParameters::AtSameSegment { skipped: 0, skipped_of_other: 1 }));
-    assert!(!one.implies(&beneath, SharedParameters::AtSameSegment { skipped: 1, skipped_of_other: 0 }));
+    assert!(beneath.implies(
+        &one,
+        SharedParameters::AtSameSegment {
+            skipped: 1,
+            skipped_of_other: 0
+        }
+    ));
+    assert!(one.implies(
+        &beneath,
+        SharedParameters::AtSameSegment {
+            skipped: 0,
+            skipped_of_other: 1
+        }
+    ));
+    assert!(!one.implies(
+        &beneath,
+        SharedParameters::AtSameSegment {
+            skipped: 1,
+            skipped_of_other: 0
+        }
+    ));
     // One that is left out has a value of its own.
-    assert!(!one.implies(&one, SharedParameters::AtSameSegment { skipped: 2, skipped_of_other: 2 }));
+    assert!(!one.implies(
+        &one,
+        SharedParameters::AtSameSegment {
+            skipped: 2,
+            skipped_of_other: 2
+        }
+    ));
 }
 
 /// Whether a token that grants this meets the requirement of a route for `path` in a request.
-fn is_met(requirement: &Requirement, path: &str, granted: &ScopeSet, request: &NormalPath<'_>) -> bool {
-    let Requirement::Token { any_of } = requirement else { return true };
+fn is_met(
+    requirement: &Requirement,
+    path: &str,
+    granted: &ScopeSet,
+    request: &NormalPath<'_>,
+) -> bool {
+    let Requirement::Token { any_of } = requirement else {
+        return true;
+    };
     let route = Route {
         hosts: Vec::new(),
         path: RoutePattern::parse(path).expect("a route's path"),
@@ -119,13 +152,18 @@ fn is_met(requirement: &Requirement, path: &str, granted: &ScopeSet, request: &N
     };
     let table = RouteTable::build(vec![route]).expect("one route");
     let found = table.find("", request, &Method::GET).expect("its route");
-    any_of.is_empty() || any_of.iter().any(|set| set.is_met_by(granted, &found.parameters) == Ok(true))
+    any_of.is_empty()
+        || any_of
+            .iter()
+            .any(|set| set.is_met_by(granted, &found.parameters) == Ok(true))
 }
 
 fn written(first: &'static str, second: &'static str) -> impl Strategy<Value = String> {
     let piece = prop_oneof![4 => Just("a"), 4 => Just("b"), 2 => Just("*"), 2 => Just(first), 2 => Just(second)];
     let scope = proptest::collection::vec(piece, 1..4).prop_map(|pieces| pieces.concat());
-    let scope = scope.prop_filter("every scope fits", |scope| scope.bytes().any(|byte| byte != b'*'));
+    let scope = scope.prop_filter("every scope fits", |scope| {
+        scope.bytes().any(|byte| byte != b'*')
+    });
     let set = proptest::collection::vec(scope, 1..3).prop_map(|scopes| scopes.join(" "));
     let sets = proptest::collection::vec(set, 1..3).prop_map(|sets| sets.join(" | "));
     prop_oneof![1 => Just("public".to_owned()), 1 => Just(String::new()), 12 => sets]

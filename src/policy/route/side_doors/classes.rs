@@ -30,7 +30,13 @@ impl<'r> Classes<'r> {
             });
             of.push(class);
         }
-        Self { routes, sent, of, first, known: RefCell::default() }
+        Self {
+            routes,
+            sent,
+            of,
+            first,
+            known: RefCell::default(),
+        }
     }
 
     pub(super) fn class(&self, index: usize) -> u32 {
@@ -47,9 +53,13 @@ impl<'r> Classes<'r> {
         }
         let [one, two] = [class, other].map(|class| self.first[class as usize]);
         let (skipped, skipped_of_other) = (self.sent[one].skipped, self.sent[two].skipped);
-        let shared = SharedParameters::AtSameSegment { skipped, skipped_of_other };
+        let shared = SharedParameters::AtSameSegment {
+            skipped,
+            skipped_of_other,
+        };
         let [one, two] = [one, two].map(|index| &self.routes[index]);
-        let implies = one.methods.in_common(&two.methods).is_none() || one.is_as_strict_as(two, shared);
+        let implies =
+            one.methods.in_common(&two.methods).is_none() || one.is_as_strict_as(two, shared);
         self.known.borrow_mut().insert((class, other), implies);
         implies
     }
@@ -58,13 +68,25 @@ impl<'r> Classes<'r> {
 // Everything that decides whether one implies another. Scopes with parameters are the same only where these stand at the
 // same place of what is sent.
 fn text(route: &Route, sent: Sent) -> String {
-    let Route { hosts: _, path, methods, requirement, issuers, is_enforced } = route;
+    let Route {
+        hosts: _,
+        path,
+        methods,
+        requirement,
+        issuers,
+        is_enforced,
+    } = route;
     let mut text = format!("{requirement:?} {issuers:?} {is_enforced} {methods:?}");
     if text.contains('{') {
-        let placeholders =
-            path.segments.iter().enumerate().filter(|(_, segment)| !matches!(segment, Segment::Literal(_)));
-        let places: Vec<_> =
-            path.parameters().zip(placeholders.map(|(place, _)| place.checked_sub(sent.skipped))).collect();
+        let placeholders = path
+            .segments
+            .iter()
+            .enumerate()
+            .filter(|(_, segment)| !matches!(segment, Segment::Literal(_)));
+        let places: Vec<_> = path
+            .parameters()
+            .zip(placeholders.map(|(place, _)| place.checked_sub(sent.skipped)))
+            .collect();
         text += &format!(" {places:?}");
     }
     text

@@ -40,15 +40,24 @@ impl Place {
         match path.split_first() {
             None => self.here.entry(class).or_default().push(index),
             Some((Segment::Rest, _)) => self.rest.entry(class).or_default().push(index),
-            Some((Segment::Parameter, further)) => self.parameter.get_or_insert_default().insert(further, class, index),
+            Some((Segment::Parameter, further)) => self
+                .parameter
+                .get_or_insert_default()
+                .insert(further, class, index),
             Some((Segment::Literal(text), further)) => {
-                self.literals.entry(text.clone()).or_default().insert(further, class, index);
+                self.literals
+                    .entry(text.clone())
+                    .or_default()
+                    .insert(further, class, index);
             }
         }
     }
 
     fn named(&self) -> impl Iterator<Item = &Self> {
-        self.literals.iter().filter(|(text, _)| !text.is_empty()).map(|(_, place)| place)
+        self.literals
+            .iter()
+            .filter(|(text, _)| !text.is_empty())
+            .map(|(_, place)| place)
     }
 }
 
@@ -78,7 +87,10 @@ impl Walk<'_> {
         if !self.enters(place)? {
             return ControlFlow::Continue(());
         }
-        let (more, less) = (relation != Relation::SameOrLess, relation != Relation::SameOrMore);
+        let (more, less) = (
+            relation != Relation::SameOrLess,
+            relation != Relation::SameOrMore,
+        );
         let parameter = || place.parameter.as_deref().into_iter();
         match path.split_first() {
             None => {
@@ -93,21 +105,31 @@ impl Walk<'_> {
             Some((Segment::Rest, _)) if more => return self.everything(place),
             Some((Segment::Rest, _)) => {}
             Some((Segment::Parameter, further)) => {
-                place.named().filter(|_| more).try_for_each(|place| self.meeting(place, further, Relation::Decided))?;
+                place
+                    .named()
+                    .filter(|_| more)
+                    .try_for_each(|place| self.meeting(place, further, Relation::Decided))?;
                 parameter().try_for_each(|place| self.meeting(place, further, relation))?;
             }
             Some((Segment::Literal(text), further)) => {
-                place.literals.get(text).into_iter().try_for_each(|place| self.meeting(place, further, relation))?;
+                place
+                    .literals
+                    .get(text)
+                    .into_iter()
+                    .try_for_each(|place| self.meeting(place, further, relation))?;
                 match (less, text.is_empty()) {
                     (true, true) => self.routes(&place.here)?,
-                    (true, false) => {
-                        parameter().try_for_each(|place| self.meeting(place, further, Relation::Decided))?
-                    }
+                    (true, false) => parameter()
+                        .try_for_each(|place| self.meeting(place, further, Relation::Decided))?,
                     (false, _) => {}
                 }
             }
         }
-        if less { self.routes(&place.rest) } else { ControlFlow::Continue(()) }
+        if less {
+            self.routes(&place.rest)
+        } else {
+            ControlFlow::Continue(())
+        }
     }
 
     fn everything(&mut self, place: &Place) -> ControlFlow<()> {
@@ -116,14 +138,19 @@ impl Walk<'_> {
         }
         self.routes(&place.here)?;
         self.routes(&place.rest)?;
-        place.literals.values().chain(place.parameter.as_deref()).try_for_each(|place| self.everything(place))
+        place
+            .literals
+            .values()
+            .chain(place.parameter.as_deref())
+            .try_for_each(|place| self.everything(place))
     }
 
     // Whether there may be something to find.
     fn enters(&mut self, place: &Place) -> ControlFlow<(), bool> {
         self.step()?;
         ControlFlow::Continue(
-            place.classes.len() > MAX_CLASSES || place.classes.iter().any(|class| (self.wanted)(*class)),
+            place.classes.len() > MAX_CLASSES
+                || place.classes.iter().any(|class| (self.wanted)(*class)),
         )
     }
 

@@ -6,7 +6,9 @@ use http::header::FORWARDED;
 use super::*;
 
 fn lines(values: &[&[u8]]) -> HeaderMap {
-    let values = values.iter().map(|value| HeaderValue::from_bytes(value).expect("a header value"));
+    let values = values
+        .iter()
+        .map(|value| HeaderValue::from_bytes(value).expect("a header value"));
     values.map(|value| (FORWARDED, value)).collect()
 }
 
@@ -23,9 +25,15 @@ fn addresses_end_at_the_last_element_that_is_none() {
             Some("203.0.113.9, 198.51.100.2:4711,[2001:db8::1]:80, [::1]"),
         ),
         (&[b"203.0.113.9", b"::1"], Some("203.0.113.9, ::1")),
-        (&[b"203.0.113.9, <script>, 198.51.100.2, ::1"], Some("198.51.100.2, ::1")),
+        (
+            &[b"203.0.113.9, <script>, 198.51.100.2, ::1"],
+            Some("198.51.100.2, ::1"),
+        ),
         (&[b"\xff,198.51.100.2"], Some("198.51.100.2")),
-        (&[b"203.0.113.9", b"unknown,198.51.100.2", b"::1"], Some("198.51.100.2, ::1")),
+        (
+            &[b"203.0.113.9", b"unknown,198.51.100.2", b"::1"],
+            Some("198.51.100.2, ::1"),
+        ),
         (&[b"203.0.113.9", b"unknown", b"::1"], Some("::1")),
         (&[b"203.0.113.9, , 198.51.100.2"], Some("198.51.100.2")),
         (&[b"203.0.113.9,"], None),
@@ -34,7 +42,11 @@ fn addresses_end_at_the_last_element_that_is_none() {
         (&[b""], None),
         (&[], None),
     ] {
-        assert_eq!(text(addresses(lines(values).get_all(FORWARDED))).as_deref(), expected, "{values:?}");
+        assert_eq!(
+            text(addresses(lines(values).get_all(FORWARDED))).as_deref(),
+            expected,
+            "{values:?}"
+        );
     }
 }
 
@@ -48,7 +60,10 @@ fn elements_end_at_the_last_one_that_is_none() {
         "for=192.0.2.60; proto=https, for=192.0.2.61",
         "secret=\"a,b;c=\\\"d\\\\\";for=192.0.2.60",
     ] {
-        assert_eq!(text(elements(lines(&[whole.as_bytes()]).get_all(FORWARDED))).as_deref(), Some(whole));
+        assert_eq!(
+            text(elements(lines(&[whole.as_bytes()]).get_all(FORWARDED))).as_deref(),
+            Some(whole)
+        );
     }
     for bad in [
         "",
@@ -81,8 +96,14 @@ fn elements_end_at_the_last_one_that_is_none() {
         // What a quote opens and nobody closes takes the rest with it.
         let expected = (!bad.ends_with("open")).then_some("for=192.0.2.2,for=unknown");
         assert_eq!(list(bad).as_deref(), expected, "{bad:?}");
-        let alone = text(elements(lines(&[b"for=192.0.2.1", bad.as_bytes(), b"for=192.0.2.2"]).get_all(FORWARDED)));
-        assert_eq!(alone.as_deref(), Some("for=192.0.2.2"), "{bad:?} on a line of its own");
+        let alone = text(elements(
+            lines(&[b"for=192.0.2.1", bad.as_bytes(), b"for=192.0.2.2"]).get_all(FORWARDED),
+        ));
+        assert_eq!(
+            alone.as_deref(),
+            Some("for=192.0.2.2"),
+            "{bad:?} on a line of its own"
+        );
     }
 }
 
@@ -101,11 +122,18 @@ fn schemes_and_hosts_are_those_of_http_or_nothing() {
         (&[b""], None),
         (&[], None),
     ] {
-        assert_eq!(text(scheme(lines(values).get_all(FORWARDED))).as_deref(), expected, "{values:?}");
+        assert_eq!(
+            text(scheme(lines(values).get_all(FORWARDED))).as_deref(),
+            expected,
+            "{values:?}"
+        );
     }
     for (values, expected) in [
         (&[&b"api.test"[..]][..], Some("api.test")),
-        (&[b"api.test:8080, [::1]:80"], Some("api.test:8080, [::1]:80")),
+        (
+            &[b"api.test:8080, [::1]:80"],
+            Some("api.test:8080, [::1]:80"),
+        ),
         (&[b"forged", b"api.test"], Some("api.test")),
         (&[b"a b"], None),
         (&[b"a\"b"], None),
@@ -115,6 +143,10 @@ fn schemes_and_hosts_are_those_of_http_or_nothing() {
         (&[b""], None),
         (&[], None),
     ] {
-        assert_eq!(text(hosts(lines(values).get_all(FORWARDED))).as_deref(), expected, "{values:?}");
+        assert_eq!(
+            text(hosts(lines(values).get_all(FORWARDED))).as_deref(),
+            expected,
+            "{values:?}"
+        );
     }
 }

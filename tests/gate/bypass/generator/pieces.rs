@@ -37,11 +37,20 @@ pub(super) const PATHS: [&str; 35] = [
     "/vault/x",
     "/vault.d/x",
 ];
-pub(super) const HOSTS: [&str; 6] =
-    ["a", "admin.example.com", "x.example.com", "y.x.example.com", "stripped.test", "example.com"];
-pub(super) const METHODS: [&str; 10] =
-    ["GET", "GET", "GET", "POST", "PUT", "DELETE", "HEAD", "PATCH", "OPTIONS", "get"];
-pub(super) const ODD_METHODS: [&str; 8] = ["delete", "Get", "TRACE", "CONNECT", "PROPFIND", "G-T", "GET\t", "GE T"];
+pub(super) const HOSTS: [&str; 6] = [
+    "a",
+    "admin.example.com",
+    "x.example.com",
+    "y.x.example.com",
+    "stripped.test",
+    "example.com",
+];
+pub(super) const METHODS: [&str; 10] = [
+    "GET", "GET", "GET", "POST", "PUT", "DELETE", "HEAD", "PATCH", "OPTIONS", "get",
+];
+pub(super) const ODD_METHODS: [&str; 8] = [
+    "delete", "Get", "TRACE", "CONNECT", "PROPFIND", "G-T", "GET\t", "GE T",
+];
 
 /// What is put somewhere into a path.
 pub(super) const PIECES: [&str; 58] = [
@@ -106,11 +115,35 @@ pub(super) const PIECES: [&str; 58] = [
 ];
 
 /// What may stand for one or two dots,
-pub(super) const DOTS: [&str; 10] =
-    ["..", "..", ".", "%2e%2e", ".%2E", "%2e", "%EF%BC%8E%EF%BC%8E", "%E2%80%A5", ".%E2%80%8B.", "%20.."];
+pub(super) const DOTS: [&str; 10] = [
+    "..",
+    "..",
+    ".",
+    "%2e%2e",
+    ".%2E",
+    "%2e",
+    "%EF%BC%8E%EF%BC%8E",
+    "%E2%80%A5",
+    ".%E2%80%8B.",
+    "%20..",
+];
 /// and what may end a name for a server that decodes before it splits.
-pub(super) const ENDS: [&str; 14] =
-    ["", "%23", "%3F", "%3f", "%3B", "%3b", ";", ":", "%3a", "%20", "%C2%A0", "%EF%BC%83", "%EF%BC%9F", "%EF%BC%8F"];
+pub(super) const ENDS: [&str; 14] = [
+    "",
+    "%23",
+    "%3F",
+    "%3f",
+    "%3B",
+    "%3b",
+    ";",
+    ":",
+    "%3a",
+    "%20",
+    "%C2%A0",
+    "%EF%BC%83",
+    "%EF%BC%9F",
+    "%EF%BC%8F",
+];
 /// What some server takes for no part of a name.
 pub(super) const SUFFIXES: [&str; 22] = [
     ".json",
@@ -189,9 +222,15 @@ pub(super) const FRAMINGS: [(&str, &str); 16] = [
     ("Content-Length: LEN", "BODY"),
     ("Transfer-Encoding: chunked", "CHUNKS"),
     ("Transfer-Encoding: chunked", "CHUNKS WITH EXTENSIONS"),
-    ("Content-Length: LEN\r\nTransfer-Encoding: chunked", "CHUNKS"),
+    (
+        "Content-Length: LEN\r\nTransfer-Encoding: chunked",
+        "CHUNKS",
+    ),
     ("Transfer-Encoding: chunked\r\nContent-Length: 0", "CHUNKS"),
-    ("Transfer-Encoding: chunked\r\nTransfer-Encoding: identity", "CHUNKS"),
+    (
+        "Transfer-Encoding: chunked\r\nTransfer-Encoding: identity",
+        "CHUNKS",
+    ),
     ("Transfer-Encoding: identity, chunked", "CHUNKS"),
     ("Transfer-Encoding: xchunked", "CHUNKS"),
     ("Transfer-Encoding:\u{b}chunked", "CHUNKS"),
