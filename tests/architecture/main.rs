@@ -1,8 +1,11 @@
 //! The rooms of `src/lib.rs` import what its table says, and nothing else.
 
+mod graph;
+mod source;
+
 use std::collections::BTreeSet;
 use std::fs;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
 /// Who may import whom; a room that is not named may import everything.
 const MAY_IMPORT: [(&str, &[&str]); 14] = [
@@ -62,18 +65,24 @@ const IMPURE: [&str; 6] = [
     "tracing",
     "SystemTime",
     "Instant",
-    "std::net",
+    "net",
 ];
 
 #[test]
 fn every_room_imports_only_those_below_it() {
+    let modules = source::parse_crate();
     let mut faults = Vec::new();
-    for (room, allowed) in MAY_IMPORT {
-        for (file, text) in files_of(room) {
-            for imported in imports(&text) {
-                if imported != room && !allowed.contains(&&*imported) {
-                    faults.push(format!("{}: {room} imports {imported}", file.display()));
-                }
+    for (module, used) in graph::graph(&modules) {
+        let Some((room, allowed)) = MAY_IMPORT
+            .iter()
+            .find(|(room, _)| module.first().is_some_and(|name| name == room))
+        else {
+            continue;
+        };
+        let rooms: BTreeSet<_> = used.iter().filter_map(|used| used.first()).collect();
+        for imported in rooms {
+            if imported != room && !allowed.contains(&imported.as_str()) {
+                faults.push(format!("{}: {room} imports {imported}", module.join("::")));
             }
         }
     }
@@ -82,23 +91,37 @@ fn every_room_imports_only_those_below_it() {
 
 #[test]
 fn pure_rooms_touch_no_clock_no_socket_and_no_log() {
-    for room in ["oauth", "policy"] {
-        for (file, text) in files_of(room) {
-            // `policy` parses addresses, which is no network.
-            for word in IMPURE
-                .into_iter()
-                .filter(|word| !(room == "policy" && *word == "std::net"))
-            {
-                let found = code(&text).filter(|line| line.contains(word)).count();
-                assert_eq!(found, 0, "{} mentions {word}", file.display());
-            }
+    for (module, source) in source::parse_crate() {
+        let Some(room) = module
+            .first()
+            .filter(|room| ["oauth", "policy"].contains(&room.as_str()))
+        else {
+            continue;
+        };
+        // `policy` parses addresses, which is no network.
+        let impure = IMPURE
+            .into_iter()
+            .filter(|name| !(room == "policy" && *name == "net"));
+        for name in impure {
+            let mut paths = source
+                .imports
+                .iter()
+                .map(|import| &import.path)
+                .chain(&source.paths);
+            let found = paths.find(|path| path.iter().any(|segment| segment == name));
+            assert!(
+                found.is_none(),
+                "{} uses {}",
+                module.join("::"),
+                found.map(|path| path.join("::")).unwrap_or_default()
+            );
         }
     }
 }
 
 #[test]
 fn every_room_stands_in_the_table_of_the_tour() {
-    let tour = fs::read_to_string(source().join("lib.rs")).expect("the tour");
+    let tour = fs::read_to_string(source::source_folder().join("lib.rs")).expect("the tour");
     for (room, allowed) in MAY_IMPORT {
         let row = tour
             .lines()
@@ -112,53 +135,6 @@ fn every_room_stands_in_the_table_of_the_tour() {
             );
         }
     }
-}
-
-// Documentation may point anywhere.
-fn imports(text: &str) -> BTreeSet<String> {
-    let word = |rest: &str| {
-        rest.chars()
-            .take_while(|&c| c.is_ascii_alphanumeric() || c == '_')
-            .collect::<String>()
-    };
-    code(text)
-        .flat_map(|line| line.split("crate::").skip(1))
-        .map(word)
-        .filter(|word| !word.is_empty())
-        .collect()
-}
-
-fn code(text: &str) -> impl Iterator<Item = &str> {
-    text.lines()
-        .filter(|line| !line.trim_start().starts_with("//"))
-}
-
-fn files_of(room: &str) -> Vec<(PathBuf, String)> {
-    let mut files = Vec::new();
-    // A small room is one file.
-    let alone = source().join(room).with_extension("rs");
-    if alone.exists() {
-        let text = fs::read_to_string(&alone).expect("a readable file");
-        return vec![(alone, text)];
-    }
-    let mut folders = vec![source().join(room)];
-    while let Some(folder) = folders.pop() {
-        for entry in fs::read_dir(&folder).expect("a room is a folder") {
-            let path = entry.expect("a readable folder").path();
-            if path.is_dir() {
-                folders.push(path);
-            } else {
-                let text = fs::read_to_string(&path).expect("a readable file");
-                files.push((path, text));
-            }
-        }
-    }
-    assert!(!files.is_empty(), "{room} is empty");
-    files
-}
-
-fn source() -> &'static Path {
-    Path::new(concat!(env!("CARGO_MANIFEST_DIR"), "/src"))
 }
 
 #[test]
@@ -198,4 +174,37 @@ fn read_all(folder: &Path, sources: &mut String) {
             sources.push_str(&fs::read_to_string(&path).expect("a source"));
         }
     }
+}
+
+/// Clock reads outside `clock`. The number only ever falls.
+const CLOCK_READS_LEFT: usize = 57;
+
+#[test]
+fn only_clock_reads_a_clock() {
+    let mut reads = 0;
+    for (module, source) in source::parse_crate() {
+        if module.first().is_none_or(|room| room != "clock") && !source.clock_reads.is_empty() {
+            println!("{}: {}", module.join("::"), source.clock_reads.join(", "));
+            reads += source.clock_reads.len();
+        }
+    }
+    assert_eq!(reads, CLOCK_READS_LEFT, "clock reads outside `clock`");
+}
+
+/// Circles that are left. The number only ever falls.
+const CIRCLES_LEFT: usize = 11;
+
+#[test]
+fn files_form_no_further_circle() {
+    let graph = graph::graph(&source::parse_crate());
+    let circles = graph::circles(&graph);
+    for circle in &circles {
+        println!("a circle of {} files:", circle.len());
+        for module in circle {
+            let uses = graph[module].iter().filter(|used| circle.contains(used));
+            let uses: Vec<_> = uses.map(|used| used.join("::")).collect();
+            println!("  {} uses {}", module.join("::"), uses.join(", "));
+        }
+    }
+    assert_eq!(circles.len(), CIRCLES_LEFT, "circles of files");
 }
