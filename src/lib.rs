@@ -11,14 +11,14 @@
 //! | [`files`] | the files that an operator names, read whole and bounded | nothing |
 //! | [`config`] | `gateway.toml` as written, with the place of every value | `files` |
 //! | [`clock`] | the time, and every time-out | `oauth` |
-//! | [`net`] | sockets that are not waited for without end, TLS on either side | `clock`, `files` |
+//! | [`transport`] | sockets that are not waited for without end, TLS on either side | `clock`, `files` |
 //! | [`policy`] | decisions: which path, which host, which route, what it requires | `oauth` |
 //! | [`telemetry`] | one record for each request, the log, numbers, traces | `oauth`, `policy` |
 //! | [`verify`] | is this token active? Keys, signatures, introspection, and a cache of facts | `oauth`, `telemetry` |
-//! | [`upstream`] | the way of a permitted request to its upstream | `oauth`, `policy`, `telemetry`, `clock`, `net` |
+//! | [`upstream`] | the way of a permitted request to its upstream | `oauth`, `policy`, `telemetry`, `clock`, `transport` |
 //! | [`gateway`] | where it meets: the compiled configuration, one request from top to bottom, every answer | all above |
-//! | [`server`] | listeners, workers, client connections, drain | `gateway`, `config`, `clock`, `net`, `telemetry` |
-//! | [`reload`] | another configuration in the place of the one in force | `gateway`, `config`, `server`, `net`, `telemetry` |
+//! | [`server`] | listeners, workers, client connections, drain | `gateway`, `config`, `clock`, `transport`, `telemetry` |
+//! | [`reload`] | another configuration in the place of the one in force | `gateway`, `config`, `server`, `transport`, `telemetry` |
 //! | [`admin`] | health, readiness and metrics, on a listener of their own | `gateway`, `clock`, `telemetry`, `verify`, `upstream`, `server`, `reload` |
 //! | [`cli`] | the command line and the control plane | everything |
 //! | [`dev`] | a development authorization server and an echo upstream; only `cli` imports it | `oauth`, `verify` |
@@ -28,7 +28,7 @@
 //!
 //! # One request
 //!
-//! 1. [`server`] accepts the connection, tells HTTP/1 from HTTP/2 and reads the head; deadlines of [`net`] bound it all.
+//! 1. [`server`] accepts the connection, tells HTTP/1 from HTTP/2 and reads the head; deadlines of [`transport`] bound it all.
 //! 2. [`gateway::Gate::handle`] takes it from there: one framing and one valid host (`admission`), one normal path
 //!    ([`NormalPath`](policy::path::NormalPath)), one route ([`RouteTable::find`](policy::route::RouteTable::find)).
 //! 3. [`bearer::extract`](oauth::bearer::extract) finds the token, [`Verifier::verify`](verify::Verifier::verify) tells
@@ -41,7 +41,7 @@
 //!
 //! `scopegate explain` takes a request on this very way, up to the upstream's door (`gateway::Rehearsal`). What it tells
 //! beside the verdict comes from what the verdict is made of: the list of rules that [`claims`](oauth::claims) are judged
-//! by, [`Verifier::examine`](verify::Verifier::examine), and how each [route stands](policy::route::Standing).
+//! by, [`Verifier::examine`](verify::Verifier::examine), and how each [route stands](policy::route::RouteMatch).
 //!
 //! # Two planes
 //!
@@ -50,7 +50,7 @@
 //! HTTP/1.1 by one task: the one that serves the client also writes to the upstream and reads from it; what is left of
 //! a request whose answer has begun has a task of its own. The **control plane** is one runtime on the main thread:
 //! signals, the fetching of keys, questions to authorization servers, the looking up and checking of upstreams, the
-//! admin listener, the development servers. Workers read what it makes through a [`Publisher`](gateway::Publisher), the
+//! admin listener, the development servers. Workers read what it makes through a [`SharedSnapshot`](gateway::SharedSnapshot), the
 //! key rings, the [`Endpoints`](upstream::Endpoints) and the cache of facts; they wait for it only when a token names a
 //! key that nobody has seen yet, or has to be asked about. A [`Reloader`](reload::Reloader) publishes another snapshot
 //! there; requests under way keep the one they began with. What workers count and log, each does for itself: `admin`
@@ -77,11 +77,11 @@ pub mod config;
 pub mod dev;
 pub mod files;
 pub mod gateway;
-pub mod net;
 pub mod oauth;
 pub mod policy;
 pub mod reload;
 pub mod server;
 pub mod telemetry;
+pub mod transport;
 pub mod upstream;
 pub mod verify;

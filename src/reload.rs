@@ -17,18 +17,18 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
 use crate::config::{Config, Report, Source};
-use crate::gateway::{self, Publisher, Snapshot, compile_after};
-use crate::net::Content;
+use crate::gateway::{self, SharedSnapshot, Snapshot, compile_after};
 use crate::server::tls::{Shown, certificates};
 use crate::server::{Server, Settings};
 use crate::telemetry::numbers::Counter;
+use crate::transport::Content;
 
 const LOOKED_AT_EACH: Duration = Duration::from_millis(500);
 
 /// What is in force, and what it takes to put something else there.
 pub struct Reloader {
     config: Config,
-    publisher: Publisher,
+    publisher: SharedSnapshot,
     /// In the order of the listeners.
     shown: Vec<Arc<Shown>>,
     reloads: Arc<Reloads>,
@@ -76,7 +76,7 @@ pub enum Refused {
 impl Reloader {
     /// `config` is in force: it was compiled to what `publisher` publishes and what the listeners show.
     #[must_use]
-    pub fn new(config: Config, publisher: Publisher, shown: Vec<Arc<Shown>>) -> Self {
+    pub fn new(config: Config, publisher: SharedSnapshot, shown: Vec<Arc<Shown>>) -> Self {
         Self {
             config,
             publisher,

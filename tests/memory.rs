@@ -70,7 +70,7 @@ fn a_gibibyte_goes_up_and_down_over_http2_and_memory_stays_flat() {
         .build()
         .expect("a runtime");
     runtime.block_on(async {
-        let tls = scopegate::net::tls::client(rustls::RootCertStore::empty(), None)
+        let tls = scopegate::transport::tls::client(rustls::RootCertStore::empty(), None)
             .expect("a configuration");
         let client = Client::builder()
             .tls_backend_preconfigured(tls)

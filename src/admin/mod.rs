@@ -33,7 +33,7 @@ use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::Notify;
 
 use crate::clock::{Clock, http_date};
-use crate::gateway::Publisher;
+use crate::gateway::SharedSnapshot;
 use crate::reload::Reloads;
 use crate::server::{ListenError, Listeners, Pulse, client_of, close, listen};
 use crate::telemetry::{Telemetry, Throttle};
@@ -53,7 +53,7 @@ const HANGS_AFTER: Duration = Duration::from_secs(5);
 
 /// Everything that can be asked about.
 pub struct Admin {
-    publisher: Publisher,
+    publisher: SharedSnapshot,
     telemetry: Arc<Telemetry>,
     reloads: Arc<Reloads>,
     pulse: Pulse,
@@ -69,7 +69,7 @@ impl Admin {
     /// Tells of a gateway that runs.
     #[must_use]
     pub fn new(
-        publisher: Publisher,
+        publisher: SharedSnapshot,
         telemetry: Arc<Telemetry>,
         reloads: Arc<Reloads>,
         pulse: Pulse,

@@ -16,8 +16,7 @@ use crate::admin::Admin;
 use crate::clock::Clock;
 use crate::config::{self, Config, Purpose};
 use crate::dev;
-use crate::gateway::{self, Publisher, Snapshot};
-use crate::net::tls;
+use crate::gateway::{self, SharedSnapshot, Snapshot};
 use crate::oauth::scope::{GrantedWildcards, ScopeSet};
 use crate::reload::{Reloaded, Reloader, Watched};
 use crate::server::tls::{Certificates, Shown};
@@ -25,6 +24,7 @@ use crate::server::{
     self, Descriptors, Drained, Inherited, ListenError, Server, listen_or_inherit,
 };
 use crate::telemetry::{self, Collector, Log, LogFormat, Spans, Telemetry};
+use crate::transport::tls;
 
 pub(super) fn run(options: &Options) -> ExitCode {
     // Before it is read: what changes while it is compiled has to be noticed.
@@ -128,7 +128,7 @@ fn serve(
             Some(development) => Some(dev::start(development_settings(development)).await?),
             None => None,
         };
-        let publisher: Publisher = Arc::new(ArcSwap::from_pointee(snapshot));
+        let publisher: SharedSnapshot = Arc::new(ArcSwap::from_pointee(snapshot));
         gateway::attend_to(&publisher.load(), None);
         let is_tls: Vec<_> = certificates.iter().map(Option::is_some).collect();
         let shown: Vec<_> = certificates.into_iter().map(Shown::new).collect();

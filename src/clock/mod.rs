@@ -3,11 +3,11 @@
 //! Everything that judges takes the time as an argument. [`Clock`] tells the wall time that tokens are judged by;
 //! tests set theirs by hand. A [`Ticker`] belongs to one worker: it reads both clocks once a tick and keeps every
 //! [`Deadline`] of that worker, so that neither a token's expiry nor a time-out costs a system call or a timer. A
-//! [`Stall`] is the end of the waiting for a peer that takes nothing.
+//! [`IdleTimeout`] is the end of the waiting for a peer that takes nothing.
 
 mod deadline;
 mod http_date;
-mod stall;
+mod idle_timeout;
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicI64, Ordering};
@@ -17,7 +17,7 @@ use crate::oauth::UnixTime;
 
 pub use deadline::{Deadline, TICK, Ticker};
 pub use http_date::{ResponseDate, http_date};
-pub use stall::Stall;
+pub use idle_timeout::IdleTimeout;
 
 /// Tells the wall time.
 #[derive(Clone, Debug, Default)]

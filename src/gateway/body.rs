@@ -13,14 +13,14 @@ use super::caught::or_none;
 use super::grpc;
 use super::unread::Unread;
 use crate::clock::Deadline;
-use crate::net::Exchange;
 use crate::telemetry::{Outcome, Record};
+use crate::transport::Exchange;
 use crate::upstream::{ForwardedBody, Progress};
 
 /// An answer's body: a refusal's few words, or an upstream's stream.
 ///
 /// Its end is the request's end: the record is told, and the connection may wait for the next request.
-pub struct AnswerBody<B: Body<Data = Bytes, Error = io::Error> + Unpin = ForwardedBody> {
+pub struct ResponseBody<B: Body<Data = Bytes, Error = io::Error> + Unpin = ForwardedBody> {
     content: Content<B>,
     /// None where the request does not end with its answer.
     record: Option<Record>,
@@ -57,7 +57,7 @@ pub(super) fn is_stream(answer: &Response<impl Body>) -> bool {
     is_events || grpc::is_call(answer.headers())
 }
 
-impl<B: Body<Data = Bytes, Error = io::Error> + Unpin> AnswerBody<B> {
+impl<B: Body<Data = Bytes, Error = io::Error> + Unpin> ResponseBody<B> {
     pub(super) fn fixed(
         text: Bytes,
         record: Record,
@@ -119,7 +119,7 @@ impl<B: Body<Data = Bytes, Error = io::Error> + Unpin> Content<B> {
     }
 }
 
-impl<B: Body<Data = Bytes, Error = io::Error> + Unpin> Body for AnswerBody<B> {
+impl<B: Body<Data = Bytes, Error = io::Error> + Unpin> Body for ResponseBody<B> {
     type Data = Bytes;
     type Error = io::Error;
 
@@ -177,7 +177,7 @@ impl<B: Body<Data = Bytes, Error = io::Error> + Unpin> Body for AnswerBody<B> {
     }
 }
 
-impl<B: Body<Data = Bytes, Error = io::Error> + Unpin> Drop for AnswerBody<B> {
+impl<B: Body<Data = Bytes, Error = io::Error> + Unpin> Drop for ResponseBody<B> {
     fn drop(&mut self) {
         let is_broken = self
             .record
@@ -200,8 +200,8 @@ mod tests {
     use http::Method;
 
     use super::*;
-    use crate::net::Pace;
     use crate::telemetry::{self, RequestLog, Telemetry};
+    use crate::transport::ConnectionState;
 
     /// A frame, and then a panic.
     struct Faulty(Option<Bytes>);
@@ -220,7 +220,7 @@ mod tests {
 
     #[test]
     fn panic_breaks_the_answer_off_and_ends_the_exchange() {
-        let (pace, counted) = (Pace::idle(), telemetry::panicked_requests());
+        let (pace, counted) = (ConnectionState::idle(), telemetry::panicked_requests());
         let record = Record::begin(
             &Telemetry::new().worker(),
             Ipv4Addr::LOCALHOST.into(),
@@ -228,7 +228,7 @@ mod tests {
             RequestLog::default(),
         );
         let body = Faulty(Some(Bytes::from_static(b"half")));
-        let mut body = AnswerBody::forwarded(body, record, None, pace.begin_exchange(), None);
+        let mut body = ResponseBody::forwarded(body, record, None, pace.begin_exchange(), None);
         let mut poll = || Pin::new(&mut body).poll_frame(&mut Context::from_waker(Waker::noop()));
         assert!(matches!(poll(), Poll::Ready(Some(Ok(_)))));
         assert!(matches!(poll(), Poll::Ready(Some(Err(_)))));

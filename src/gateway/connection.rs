@@ -10,8 +10,8 @@ use http::HeaderValue;
 use super::rehearsal::Rehearsal;
 use super::snapshot::Snapshot;
 use super::tunnel::Tunnel;
-use crate::net::{Interim, Pace};
 use crate::telemetry::Record;
+use crate::transport::{ConnectionState, Interim};
 use crate::upstream::headers::Client;
 use crate::verify::Memo;
 
@@ -20,7 +20,7 @@ pub struct Connection {
     pub(super) address: IpAddr,
     is_tls: bool,
     client: RefCell<Option<Known>>,
-    pub(super) pace: Rc<Pace>,
+    pub(super) pace: Rc<ConnectionState>,
     pub(super) interim: Interim,
     pub(super) memo: Memo,
     pub(super) tunnel: RefCell<Option<Tunnel>>,
@@ -38,7 +38,7 @@ impl Connection {
     pub(super) fn new(
         address: IpAddr,
         is_tls: bool,
-        pace: Rc<Pace>,
+        pace: Rc<ConnectionState>,
         interim: Interim,
         memo: Memo,
     ) -> Self {
@@ -91,7 +91,7 @@ impl Connection {
 
     /// The pace that it is watched at.
     #[must_use]
-    pub fn pace(&self) -> Rc<Pace> {
+    pub fn pace(&self) -> Rc<ConnectionState> {
         Rc::clone(&self.pace)
     }
 

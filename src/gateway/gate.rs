@@ -15,7 +15,7 @@ use http::uri::PathAndQuery;
 use http::{HeaderMap, HeaderValue, Request, Response, StatusCode, Uri, Version, header};
 
 use super::admission;
-use super::body::{AnswerBody, TOKEN_ENDED, is_stream};
+use super::body::{ResponseBody, TOKEN_ENDED, is_stream};
 use super::caught::caught;
 use super::connection::Connection;
 use super::grpc;
@@ -23,24 +23,24 @@ use super::refusal::{Ambiguity, Refusal};
 use super::rehearsal::Rehearsal;
 use super::request_id::RequestIds;
 use super::respond::{self, respond};
-use super::snapshot::{Publisher, Snapshot};
+use super::snapshot::{SharedSnapshot, Snapshot};
 use super::tunnel::Tunnel;
 use super::unread::Unread;
 use super::view::View;
 use crate::clock::{Deadline, ResponseDate, Ticker};
-use crate::net::{Arriving, Interim, Pace};
 use crate::oauth::bearer::{self, BearerError};
 use crate::policy::decision::{self, Permit};
 use crate::policy::path::NormalPath;
 use crate::policy::route::{Found, NoRoute};
 use crate::telemetry::{Outcome, Record, Trace, WorkerTelemetry};
+use crate::transport::{ConnectionState, IncomingBody, Interim};
 use crate::upstream::headers::{self, X_REQUEST_ID};
 use crate::upstream::{FarEnd, ForwardedBody, Outgoing, RequestBody, Switching};
 use crate::verify::{Memo, Offer, Verified, WorkerCache};
 
 /// One worker's door to the upstreams.
 pub struct Gate {
-    publisher: Publisher,
+    publisher: SharedSnapshot,
     ticker: Rc<Ticker>,
     telemetry: Rc<WorkerTelemetry>,
     view: RefCell<Rc<View>>,
@@ -69,7 +69,11 @@ struct Passage {
 impl Gate {
     /// A door that goes by whatever `publisher` publishes.
     #[must_use]
-    pub fn new(publisher: Publisher, ticker: Rc<Ticker>, telemetry: Rc<WorkerTelemetry>) -> Self {
+    pub fn new(
+        publisher: SharedSnapshot,
+        ticker: Rc<Ticker>,
+        telemetry: Rc<WorkerTelemetry>,
+    ) -> Self {
         let view = RefCell::new(Rc::new(View::new(
             publisher.load_full(),
             &[],
@@ -96,7 +100,7 @@ impl Gate {
         &self,
         address: IpAddr,
         is_tls: bool,
-        pace: Rc<Pace>,
+        pace: Rc<ConnectionState>,
         interim: Interim,
     ) -> Connection {
         Connection::new(
@@ -111,7 +115,7 @@ impl Gate {
     /// A connection whose requests are judged and prepared as any other's, and not sent on.
     #[must_use]
     pub fn rehearsal(&self, address: IpAddr, is_tls: bool, rehearsal: Rehearsal) -> Connection {
-        self.connection(address, is_tls, Pace::idle(), Interim::default())
+        self.connection(address, is_tls, ConnectionState::idle(), Interim::default())
             .rehearsing(rehearsal)
     }
 
@@ -119,8 +123,8 @@ impl Gate {
     pub async fn handle(
         &self,
         connection: &Connection,
-        request: Request<Arriving>,
-    ) -> Response<AnswerBody> {
+        request: Request<IncomingBody>,
+    ) -> Response<ResponseBody> {
         let exchange = connection.pace.begin_exchange();
         let view = self.view();
         let (mut parts, incoming) = request.into_parts();
@@ -191,7 +195,7 @@ impl Gate {
         let mut answer = match outcome {
             Ok(Passed::Rehearsed) => {
                 connection.write_down(&record);
-                Response::new(AnswerBody::fixed(
+                Response::new(ResponseBody::fixed(
                     Bytes::new(),
                     record,
                     progress,
@@ -204,7 +208,7 @@ impl Gate {
                 if is_stream(&answer) {
                     record.becomes_stream();
                 }
-                answer.map(|body| AnswerBody::forwarded(body, record, progress, exchange, expiry))
+                answer.map(|body| ResponseBody::forwarded(body, record, progress, exchange, expiry))
             }
             Ok(Passed::Switched(answer, far_end, expiry)) => {
                 record.status = Some(answer.status());
@@ -216,7 +220,7 @@ impl Gate {
                     idle_timeout,
                     expiry,
                 });
-                answer.map(|()| AnswerBody::switched(exchange))
+                answer.map(|()| ResponseBody::switched(exchange))
             }
             Err(refusal) => {
                 let refusal = match (
@@ -239,7 +243,7 @@ impl Gate {
                     refusal.why()
                 });
                 connection.write_down(&record);
-                answer.map(|text| AnswerBody::fixed(text, record, progress, exchange, unread))
+                answer.map(|text| ResponseBody::fixed(text, record, progress, exchange, unread))
             }
         };
         if let Some(id) = request_id {

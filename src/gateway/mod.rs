@@ -22,7 +22,7 @@ mod unread;
 mod view;
 
 pub use admission::{Inadmissible, host};
-pub use body::AnswerBody;
+pub use body::ResponseBody;
 pub use claim_headers::{ClaimHeader, LeftOutClaim};
 pub use compile::{compile, compile_after, route_faults};
 pub use connection::Connection;
@@ -30,5 +30,5 @@ pub use gate::Gate;
 pub use refusal::Refusal;
 pub use rehearsal::{Outgoing, Rehearsal, Rehearsed, Seen};
 pub use respond::ChallengeSettings;
-pub use snapshot::{Forwarding, Publisher, Snapshot, attend_to, dismiss, settle, to_settle};
+pub use snapshot::{Forwarding, SharedSnapshot, Snapshot, attend_to, dismiss, settle, to_settle};
 pub use tunnel::Tunnel;

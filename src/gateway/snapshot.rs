@@ -20,7 +20,7 @@ use crate::upstream::headers::Reserved;
 use crate::verify::{Issuer, Verifier};
 
 /// The snapshot in force. Workers load it for each request; whoever reloads stores a new one.
-pub type Publisher = Arc<ArcSwap<Snapshot>>;
+pub type SharedSnapshot = Arc<ArcSwap<Snapshot>>;
 
 /// One configuration, compiled. It never changes; another one takes its place.
 pub struct Snapshot {

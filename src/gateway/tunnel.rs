@@ -7,8 +7,8 @@ use std::time::Duration;
 
 use super::body::TOKEN_ENDED;
 use crate::clock::{Deadline, Ticker};
-use crate::net::{self, Carried, End, Paced, Stream};
 use crate::telemetry::{Outcome, Record};
+use crate::transport::{self, Carried, End, Stream, TimeoutStream};
 use crate::upstream::FarEnd;
 
 /// What is left to do for a connection whose protocol was switched.
@@ -22,7 +22,7 @@ pub struct Tunnel {
 impl Tunnel {
     /// Carries bytes between the client and the upstream, until both have finished, one of them breaks, both are silent
     /// for `body_idle_timeout`, or the token ends where that is asked for.
-    pub async fn carry(self, near: End<Paced<Stream>>, ticker: &Rc<Ticker>) {
+    pub async fn carry(self, near: End<TimeoutStream<Stream>>, ticker: &Rc<Ticker>) {
         let Self {
             far_end,
             mut record,
@@ -42,7 +42,7 @@ impl Tunnel {
                 .map_or(Poll::Pending, |expiry| expiry.poll_passed(context))
         });
         tokio::select! {
-            () = net::tunnel(near, far, &carried, idle_timeout, ticker) => {}
+            () = transport::tunnel(near, far, &carried, idle_timeout, ticker) => {}
             () = expired => record.outcome = Outcome::Broken(TOKEN_ENDED),
         }
         (record.request_bytes, record.response_bytes) = (carried.there.get(), carried.back.get());

@@ -324,14 +324,14 @@ impl<'r> Taken<'r> {
 }
 
 mod precedence;
+mod route_match;
 mod shadowed;
 mod side_doors;
-mod standing;
 mod strictness;
 
+pub use route_match::RouteMatch;
 pub use shadowed::{LostMethods, RefusedLookalikes};
 pub use side_doors::{Sent, SideDoor, SideDoors};
-pub use standing::Standing;
 
 #[cfg(test)]
 mod lookalikes;

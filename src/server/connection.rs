@@ -26,9 +26,9 @@ use super::limit::Place;
 use super::{Settings, http1, http2};
 use crate::clock::Ticker;
 use crate::gateway::{Connection, Gate};
-use crate::net::{Interim, Pace, PaceLimits, Paced, Stream};
 use crate::telemetry::Connections;
-use crate::telemetry::numbers::Entered;
+use crate::telemetry::numbers::GaugeGuard;
+use crate::transport::{ConnectionState, ConnectionTimeouts, Interim, Stream, TimeoutStream};
 
 /// What a client begins with who speaks HTTP/2 without having agreed to it (RFC 9113 §3.4).
 const HTTP2_PREFACE: &[u8] = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n";
@@ -57,13 +57,13 @@ pub(super) struct Serving {
 pub(super) struct Manners {
     pub(super) settings: Arc<Settings>,
     pub(super) http1: Builder,
-    pub(super) limits: PaceLimits,
+    pub(super) limits: ConnectionTimeouts,
 }
 
 /// A client that has something to say.
 pub(super) struct Arrival {
-    pub(super) paced: Paced<Stream>,
-    pub(super) pace: Rc<Pace>,
+    pub(super) paced: TimeoutStream<Stream>,
+    pub(super) pace: Rc<ConnectionState>,
     pub(super) manners: Rc<Manners>,
     peer: SocketAddr,
     is_tls: bool,
@@ -121,7 +121,7 @@ impl Serving {
     /// Whoever was let in counts on being served: its request may be on its way, and no other process will see it.
     pub(super) async fn newcomer<T>(
         &self,
-        pace: &Pace,
+        pace: &ConnectionState,
         waiting: impl Future<Output = T>,
     ) -> Option<T> {
         let mut waiting = pin!(self.unless_evicted(pace, waiting));
@@ -135,7 +135,11 @@ impl Serving {
     }
 
     /// Waits for something, unless the connection is to make room for another one.
-    async fn unless_evicted<T>(&self, pace: &Pace, waiting: impl Future<Output = T>) -> Option<T> {
+    async fn unless_evicted<T>(
+        &self,
+        pace: &ConnectionState,
+        waiting: impl Future<Output = T>,
+    ) -> Option<T> {
         let mut waiting = pin!(waiting);
         poll_fn(|context| {
             if let Poll::Ready(outcome) = waiting.as_mut().poll(context) {
@@ -152,7 +156,7 @@ impl Serving {
 
     /// Whether a connection is to be closed now to make room for another one. What its client has sent must have been
     /// read: a request that has begun meanwhile is served, and the next longest idle connection is closed instead.
-    pub(super) fn is_evicted(&self, pace: &Pace) -> bool {
+    pub(super) fn is_evicted(&self, pace: &ConnectionState) -> bool {
         if pace.is_evicted() && !is_idle(pace, self.ticker.now()) {
             pace.stay();
             self.connections.evict(self.ticker.now());
@@ -162,7 +166,7 @@ impl Serving {
 
     /// Closes a connection on which everything is said, but reads on for a while: a socket that is closed with bytes unread
     /// takes back what was last sent, an answer that did not wait for its request's body for one.
-    pub(super) async fn linger(&self, mut stream: Paced<Stream>, pace: &Pace) {
+    pub(super) async fn linger(&self, mut stream: TimeoutStream<Stream>, pace: &ConnectionState) {
         let closing = async {
             stream.shutdown().await?;
             let mut discarded = BytesMut::with_capacity(FIRST_READ);
@@ -200,7 +204,7 @@ impl Serving {
 impl Manners {
     fn new(settings: Arc<Settings>) -> Self {
         let http1 = settings.http1();
-        let limits = PaceLimits {
+        let limits = ConnectionTimeouts {
             keep_alive: settings.keep_alive_timeout,
             header: settings.header_timeout,
             write: settings.body_idle_timeout,
@@ -232,7 +236,7 @@ pub(super) fn serve(
 ) {
     let open = Open::new(Rc::clone(serving), guards);
     tokio::task::spawn_local(async move {
-        let pace = Pace::idle();
+        let pace = ConnectionState::idle();
         let ended = welcome(&open.serving, socket, peer, tls, &pace).await;
         if pace.is_evicted() {
             open.guards.connections.evicted.count();
@@ -248,7 +252,7 @@ async fn welcome(
     socket: TcpStream,
     peer: SocketAddr,
     tls: Option<Arc<ServerConfig>>,
-    pace: &Rc<Pace>,
+    pace: &Rc<ConnectionState>,
 ) -> io::Result<()> {
     // Without it small answers wait for the client's acknowledgement; a socket that cannot do so is about to close.
     let _ = socket.set_nodelay(true);
@@ -262,7 +266,7 @@ async fn welcome(
     };
     let stream = stream?;
     let agreed = stream.speaks_http2();
-    let mut paced = Paced::new(stream, Rc::clone(pace), manners.limits, &serving.ticker);
+    let mut paced = TimeoutStream::new(stream, Rc::clone(pace), manners.limits, &serving.ticker);
     let is_http2 = if agreed {
         true
     } else {
@@ -296,7 +300,7 @@ async fn secured(
     socket: TcpStream,
     tls: Option<Arc<ServerConfig>>,
     within: Duration,
-    pace: &Pace,
+    pace: &ConnectionState,
 ) -> io::Result<Stream> {
     let Some(tls) = tls else {
         return Ok(Stream::Plain(socket));
@@ -313,7 +317,7 @@ async fn secured(
 }
 
 // What is read is given back: whoever serves the connection reads it again.
-async fn begins_with_http2(paced: &mut Paced<Stream>) -> io::Result<bool> {
+async fn begins_with_http2(paced: &mut TimeoutStream<Stream>) -> io::Result<bool> {
     let mut read = BytesMut::with_capacity(FIRST_READ);
     let begins = loop {
         if paced.read_buf(&mut read).await? == 0 {
@@ -341,7 +345,7 @@ struct Open {
 pub(super) struct ConnectionGuards {
     pub(super) _place: Option<Place>,
     pub(super) _counted: Option<Counted>,
-    pub(super) _entered: Entered,
+    pub(super) _entered: GaugeGuard,
     pub(super) connections: Arc<Connections>,
 }
 

@@ -9,7 +9,7 @@
 //!    their longest idle connection has been so, and has one of them evict. One worker asks at a time, or two would get the
 //!    same answers.
 //! 4. All of this happens when places run out. Until then, no request pays anything for it: the time since when a
-//!    connection has been idle is read off the deadline that ends its idleness ([`Pace::idle_since`]).
+//!    connection has been idle is read off the deadline that ends its idleness ([`ConnectionState::idle_since`]).
 
 use std::cell::RefCell;
 use std::cmp::Reverse;
@@ -22,8 +22,8 @@ use tokio::sync::{Mutex, mpsc, oneshot};
 use tokio::time::timeout;
 
 use crate::clock::{TICK, Ticker};
-use crate::net::Pace;
 use crate::telemetry::Throttle;
+use crate::transport::ConnectionState;
 
 /// How long a connection must have been idle before it may be closed. Idleness is measured in ticks, so it is one tick at
 /// least and three at most.
@@ -112,7 +112,7 @@ fn ask_longest_idle(worker: &mpsc::UnboundedSender<Ask>) -> oneshot::Receiver<Op
 }
 
 /// Whether a connection has been idle for so long that it may be closed.
-pub(super) fn is_idle(pace: &Pace, now: Instant) -> bool {
+pub(super) fn is_idle(pace: &ConnectionState, now: Instant) -> bool {
     pace.idle_since()
         .is_some_and(|since| now.saturating_duration_since(since) >= MIN_IDLE)
 }
@@ -123,7 +123,7 @@ pub(super) struct OpenConnections(RefCell<Table>);
 
 #[derive(Default)]
 struct Table {
-    entries: Vec<Option<Rc<Pace>>>,
+    entries: Vec<Option<Rc<ConnectionState>>>,
     free: Vec<usize>,
     /// The longest idle ones of the last search, the longest idle one last. A connection only gets idle later than it was:
     /// those of them that are idle since the same time still have been idle longest.
@@ -138,7 +138,7 @@ pub(super) struct Listed {
 
 impl OpenConnections {
     /// One more connection.
-    pub(super) fn enter(self: &Rc<Self>, pace: &Rc<Pace>) -> Listed {
+    pub(super) fn enter(self: &Rc<Self>, pace: &Rc<ConnectionState>) -> Listed {
         let table = &mut *self.0.borrow_mut();
         let index = table.free.pop().unwrap_or(table.entries.len());
         if index == table.entries.len() {
@@ -175,14 +175,14 @@ impl OpenConnections {
 }
 
 impl Table {
-    fn longest_idle(&mut self, now: Instant) -> Option<(Instant, Rc<Pace>)> {
+    fn longest_idle(&mut self, now: Instant) -> Option<(Instant, Rc<ConnectionState>)> {
         self.longest_remembered().or_else(|| {
             self.search(now);
             self.longest_remembered()
         })
     }
 
-    fn longest_remembered(&mut self) -> Option<(Instant, Rc<Pace>)> {
+    fn longest_remembered(&mut self) -> Option<(Instant, Rc<ConnectionState>)> {
         while let Some(&(since, index)) = self.longest_idle.last() {
             if let Some(pace) = &self.entries[index]
                 && !pace.is_evicted()

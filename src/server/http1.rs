@@ -11,7 +11,7 @@ use hyper::service::service_fn;
 use hyper_util::rt::TokioIo;
 
 use super::connection::{Arrival, Serving};
-use crate::net::{Arriving, End, Interim};
+use crate::transport::{End, IncomingBody, Interim};
 
 /// Serves a client until one side closes the connection, or has it switched to another protocol and is done with that.
 ///
@@ -25,7 +25,7 @@ pub(super) async fn serve(serving: &Serving, arrival: Arrival) -> hyper::Result<
         let is_http10 = request.version() == Version::HTTP_10;
         let mut answer = serving
             .gate
-            .handle(connection, request.map(Arriving::Http1))
+            .handle(connection, request.map(IncomingBody::Http1))
             .await;
         if is_http10 && is_delimited_by_close(&answer) {
             pace.delimit_by_close();

@@ -6,7 +6,7 @@
 //! 1. Streams at a time, and the heads and windows of each.
 //! 2. Streams that are reset as soon as they are begun (rapid reset, CVE-2023-44487), or that the client makes us reset
 //!    (MadeYouReset, CVE-2025-8671).
-//! 3. Frames that carry nothing; see [`Paced::sharing_exchanges`](crate::net::Paced::sharing_exchanges).
+//! 3. Frames that carry nothing; see [`TimeoutStream::sharing_exchanges`](crate::transport::TimeoutStream::sharing_exchanges).
 //! 4. How long a stream takes nothing that was sent on it.
 
 use std::future::poll_fn;
@@ -21,9 +21,9 @@ use http::{HeaderValue, Method, Request, Response, StatusCode, header};
 use http_body::Body;
 
 use super::connection::{Arrival, LINGERING, Manners, Serving};
-use crate::clock::Stall;
+use crate::clock::IdleTimeout;
 use crate::gateway::Connection;
-use crate::net::{Arriving, Interim, Rest, send_body};
+use crate::transport::{IncomingBody, Interim, Rest, send_body};
 
 const MOST_STREAMS: u32 = 100;
 /// What a request's body may fill of our memory before its upstream takes it, and the bodies of all streams together.
@@ -132,7 +132,7 @@ async fn exchange(
         .is_some_and(|expected| expected == "100-continue");
     let rest = Rest::default();
     let request =
-        request.map(|body| Arriving::over_http2_or_left(body, connection.pace(), rest.clone()));
+        request.map(|body| IncomingBody::over_http2_or_left(body, connection.pace(), rest.clone()));
     let mut handling = pin!(serving.gate.handle(&connection, request));
     let answer = poll_fn(|context| match handling.as_mut().poll(context) {
         Poll::Ready(answer) => Poll::Ready(Some(answer)),
@@ -165,7 +165,7 @@ async fn exchange(
         let _ = send_body(
             body,
             &mut stream,
-            Stall::new(&serving.ticker, manners.limits.write),
+            IdleTimeout::new(&serving.ticker, manners.limits.write),
         )
         .await;
     } else {

@@ -32,7 +32,7 @@ use tokio::task::JoinSet;
 
 use crate::clock::Clock;
 use crate::config;
-use crate::gateway::Publisher;
+use crate::gateway::SharedSnapshot;
 use crate::telemetry::{InFlight, Telemetry};
 
 pub(crate) use closing::close;
@@ -176,7 +176,7 @@ impl Server {
         listeners: Listeners,
         shown: &[Arc<Shown>],
         settings: &Settings,
-        publisher: &Publisher,
+        publisher: &SharedSnapshot,
         clock: &Clock,
         telemetry: &Arc<Telemetry>,
     ) -> io::Result<Self> {

@@ -6,7 +6,7 @@ use arc_swap::ArcSwapOption;
 use rustls::ServerConfig;
 
 use crate::config::{Fault, Listener, ListenerTls};
-use crate::net::{Renewed, tls};
+use crate::transport::{Renewed, tls};
 
 /// The certificates of one listener, as they are now.
 pub type Certificates = Renewed<ServerConfig>;

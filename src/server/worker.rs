@@ -24,7 +24,7 @@ use super::pulse::Heart;
 use super::tls::Shown;
 use super::{Phase, Settings};
 use crate::clock::{Clock, TICK, Ticker};
-use crate::gateway::{Gate, Publisher};
+use crate::gateway::{Gate, SharedSnapshot};
 use crate::telemetry::{Connections, InFlight, Telemetry};
 
 /// How long accepting pauses when the process or the machine has run out of something.
@@ -36,7 +36,7 @@ const EVICTED_EACH: Duration = TICK;
 pub(super) struct Worker {
     pub(super) sockets: Vec<(TcpListener, Listener)>,
     pub(super) settings: Arc<ArcSwap<Settings>>,
-    pub(super) publisher: Publisher,
+    pub(super) publisher: SharedSnapshot,
     pub(super) clock: Clock,
     pub(super) telemetry: Arc<Telemetry>,
     pub(super) limit: ConnectionLimit,

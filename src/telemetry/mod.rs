@@ -40,7 +40,7 @@ pub use trace::{SampleRatio, Trace};
 
 use access::WorkerAccessLog;
 use ids::Ids;
-use numbers::{Counter, Distribution, Level};
+use numbers::{Counter, Distribution, Gauge};
 use requests::{Board, WorkerRequests};
 
 /// What is told of the whole process.
@@ -134,7 +134,7 @@ impl TierSize {
 #[derive(Debug, Default)]
 pub struct Connections {
     /// Those that are open.
-    pub open: Level,
+    pub open: Gauge,
     /// Those that there have been.
     pub accepted: Counter,
     /// Those that were closed to make room for others.

@@ -13,11 +13,11 @@ pub struct Counter(AtomicU64);
 
 /// A number of things that are there at the moment.
 #[derive(Debug, Default)]
-pub struct Level(Arc<AtomicU64>);
+pub struct Gauge(Arc<AtomicU64>);
 
 /// One of the things that are there, until it is dropped.
 #[derive(Debug)]
-pub struct Entered(Arc<AtomicU64>);
+pub struct GaugeGuard(Arc<AtomicU64>);
 
 /// The upper bounds of the buckets that durations are counted in, in microseconds. A cached token costs some tens of
 /// them, an upstream in the next rack some hundreds, and a person does not wait for more than ten seconds.
@@ -61,12 +61,12 @@ impl Counter {
     }
 }
 
-impl Level {
+impl Gauge {
     /// One comes.
     #[must_use]
-    pub fn enter(&self) -> Entered {
+    pub fn enter(&self) -> GaugeGuard {
         self.0.fetch_add(1, Ordering::Relaxed);
-        Entered(Arc::clone(&self.0))
+        GaugeGuard(Arc::clone(&self.0))
     }
 
     /// How many there are.
@@ -76,7 +76,7 @@ impl Level {
     }
 }
 
-impl Drop for Entered {
+impl Drop for GaugeGuard {
     fn drop(&mut self) {
         self.0.fetch_sub(1, Ordering::Relaxed);
     }

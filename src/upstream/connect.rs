@@ -22,8 +22,8 @@ use super::peer::{Peer, UnderWay};
 use super::settings::{Protocol, Settings};
 use super::streams::{MOST_PLACES, Shared};
 use crate::clock::Ticker;
-use crate::net::{Pace, PaceLimits, Paced, Stream};
-use crate::telemetry::numbers::Entered;
+use crate::telemetry::numbers::GaugeGuard;
+use crate::transport::{ConnectionState, ConnectionTimeouts, Stream, TimeoutStream};
 
 /// What an answer's body may fill of our memory before the client takes it. The connection's window is that of all its
 /// streams together: clients who take nothing leave the others theirs.
@@ -45,11 +45,11 @@ const NEAR_RECEIVE_BUFFER: u32 = 256 * 1024;
 /// A connection whose protocol was switched, and what came on it after the 101.
 pub struct FarEnd {
     /// The connection.
-    pub stream: Paced<Stream>,
+    pub stream: TimeoutStream<Stream>,
     /// Its first bytes in the new protocol.
     pub early: Bytes,
     /// It counts as an exchange and as a connection for as long as it lasts.
-    pub(super) _held: (UnderWay, Entered),
+    pub(super) _held: (UnderWay, GaugeGuard),
 }
 
 /// Connects to the endpoint of `peer`, in the clear or over TLS, to speak HTTP/1.1.
@@ -120,14 +120,17 @@ pub(super) fn paced(
     stream: Stream,
     settings: &Settings,
     ticker: &Rc<Ticker>,
-) -> (Paced<Stream>, Rc<Pace>) {
-    let pace = Pace::ours();
-    let limits = PaceLimits {
+) -> (TimeoutStream<Stream>, Rc<ConnectionState>) {
+    let pace = ConnectionState::ours();
+    let limits = ConnectionTimeouts {
         keep_alive: settings.pool_idle_timeout,
         header: settings.response_timeout,
         write: settings.body_idle_timeout,
     };
-    (Paced::new(stream, Rc::clone(&pace), limits, ticker), pace)
+    (
+        TimeoutStream::new(stream, Rc::clone(&pace), limits, ticker),
+        pace,
+    )
 }
 
 /// A connection on which nothing is spoken yet; it takes as long as it takes.

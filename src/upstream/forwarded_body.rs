@@ -15,7 +15,7 @@ use super::request_body::Progress;
 use super::streams::Place;
 use super::upload::Upload;
 use crate::clock::{Deadline, Ticker};
-use crate::net::Arriving;
+use crate::transport::IncomingBody;
 
 /// An answer's body on its way from the upstream to the client.
 ///
@@ -41,7 +41,7 @@ pub(super) enum Incoming {
     Connection(Receiving),
     /// A stream of a connection, and the sending of the request's body where that goes on beside the answer.
     Stream {
-        arriving: Arriving,
+        arriving: IncomingBody,
         _place: Place,
         _upload: Option<Upload>,
     },

@@ -28,8 +28,8 @@ use super::send::{
 };
 use super::streams::{Place, Streams};
 use super::upload::{Upload, Uploaded};
-use crate::clock::Stall;
-use crate::net::{Arriving, Pace, send_body};
+use crate::clock::IdleTimeout;
+use crate::transport::{ConnectionState, IncomingBody, send_body};
 
 const GRPC_TIMEOUT: HeaderName = HeaderName::from_static("grpc-timeout");
 
@@ -93,7 +93,7 @@ impl Upstream {
             }
         };
         let idle_timeout = self.settings.body_idle_timeout;
-        let stall = Stall::new(&self.ticker, idle_timeout);
+        let stall = IdleTimeout::new(&self.ticker, idle_timeout);
         let is_untaken = Rc::new(Cell::new(false));
         let mut stream = Some(stream);
         let body_stream = stream.take_if(|_| !is_bodiless);
@@ -131,7 +131,7 @@ impl Upstream {
                 }))
             }
             Some(Ok(Head::Final(answer))) => Ok(answer.map(|body| {
-                let arriving = Arriving::over_http2(body, Rc::clone(place.pace()));
+                let arriving = IncomingBody::over_http2(body, Rc::clone(place.pace()));
                 let incoming = Incoming::Stream {
                     arriving,
                     _place: place,
@@ -269,7 +269,7 @@ enum Malformed {
 
 async fn head_of(
     answer: &mut ResponseFuture,
-    pace: &Pace,
+    pace: &ConnectionState,
     on_interim: OnInterim<'_>,
 ) -> Result<Head, h2::Error> {
     let stream = answer.stream_id();

@@ -43,7 +43,7 @@ use std::sync::Arc;
 use std::time::Instant;
 
 use crate::clock::Ticker;
-use crate::net::Renewed;
+use crate::transport::Renewed;
 
 pub use balance::Balance;
 pub use connect::FarEnd;

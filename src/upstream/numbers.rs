@@ -4,7 +4,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Instant;
 
 use super::Settings;
-use crate::telemetry::numbers::{Counter, Distribution, Durations, Level};
+use crate::telemetry::numbers::{Counter, Distribution, Durations, Gauge};
 
 /// What one worker counts of an upstream.
 #[derive(Debug, Default)]
@@ -17,8 +17,8 @@ pub struct Exchanges {
 /// What one worker counts of an endpoint.
 #[derive(Debug, Default)]
 pub(super) struct Traffic {
-    pub(super) under_way: Level,
-    pub(super) connections: Level,
+    pub(super) under_way: Gauge,
+    pub(super) connections: Gauge,
     pub(super) ejections: Counter,
     ejected_until: Mutex<Option<Instant>>,
 }

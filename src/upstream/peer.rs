@@ -13,7 +13,7 @@ use super::pool::Pool;
 use super::settings::{Protocol, Settings};
 use super::streams::Streams;
 use crate::clock::Ticker;
-use crate::telemetry::numbers::Entered;
+use crate::telemetry::numbers::GaugeGuard;
 
 /// How much busier than it is an endpoint looks that should rest and may not be ejected: it gets requests when the
 /// others have so many times as many.
@@ -36,7 +36,7 @@ pub(super) enum Way {
 /// An exchange with an endpoint, from the choice of it to the end of the answer, and of the request where that is sent on.
 pub(super) struct UnderWay {
     peer: Rc<Peer>,
-    _entered: Entered,
+    _entered: GaugeGuard,
 }
 
 impl Peer {

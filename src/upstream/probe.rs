@@ -29,7 +29,7 @@ use super::endpoints::Endpoint;
 use super::http2::absolute;
 use super::local_error::local_error;
 use super::settings::{HostSent, Protocol, Settings};
-use crate::net::Stream;
+use crate::transport::Stream;
 
 const USER_AGENT: HeaderValue = HeaderValue::from_static("scopegate");
 

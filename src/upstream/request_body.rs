@@ -13,14 +13,14 @@ use http_body::{Body, Frame, SizeHint};
 
 use super::headers::{self, Reserved};
 use crate::clock::{Deadline, Ticker};
-use crate::net::Arriving;
+use crate::transport::IncomingBody;
 
 /// A request's body on its way from the client to the upstream, if it has one.
 #[derive(Default)]
 pub struct RequestBody(Option<Watched>);
 
 struct Watched {
-    incoming: Arriving,
+    incoming: IncomingBody,
     progress: Rc<Progress>,
     reserved: Arc<Reserved>,
 }
@@ -50,7 +50,7 @@ impl RequestBody {
     /// Watches `incoming`, whose trailers may not set what is `reserved`. What has no bytes needs no watching.
     #[must_use]
     pub fn new(
-        incoming: Arriving,
+        incoming: IncomingBody,
         reserved: &Arc<Reserved>,
         idle_timeout: Duration,
         ticker: &Rc<Ticker>,

@@ -15,7 +15,7 @@ use super::endpoints::Endpoints;
 use super::numbers::{Exchanges, OfAllWorkers};
 use super::probe::Check;
 use super::resolve::Resolver;
-use crate::net::Renewed;
+use crate::transport::Renewed;
 
 /// Where and how to send an upstream's requests.
 #[derive(Debug)]

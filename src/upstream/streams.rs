@@ -18,7 +18,7 @@ use tokio::sync::watch;
 
 use super::settings::Settings;
 use crate::clock::Ticker;
-use crate::net::Pace;
+use crate::transport::ConnectionState;
 
 /// What most servers allow; more connections serve more exchanges better than more streams do.
 pub(super) const MOST_PLACES: usize = 100;
@@ -26,7 +26,7 @@ pub(super) const MOST_PLACES: usize = 100;
 /// A connection that exchanges share.
 pub(super) struct Shared {
     sender: SendRequest<Bytes>,
-    pace: Rc<Pace>,
+    pace: Rc<ConnectionState>,
     taken: Cell<usize>,
     is_gone: Cell<bool>,
     idle_since: Cell<Instant>,
@@ -50,7 +50,11 @@ pub(super) struct Streams {
 type Dialing = watch::Receiver<Option<Result<(), Arc<io::Error>>>>;
 
 impl Shared {
-    pub(super) fn new(sender: SendRequest<Bytes>, pace: Rc<Pace>, now: Instant) -> Rc<Self> {
+    pub(super) fn new(
+        sender: SendRequest<Bytes>,
+        pace: Rc<ConnectionState>,
+        now: Instant,
+    ) -> Rc<Self> {
         let (taken, is_gone, idle_since) = (Cell::new(0), Cell::new(false), Cell::new(now));
         Rc::new(Self {
             sender,
@@ -96,7 +100,7 @@ impl Place {
     }
 
     /// The pace that its connection is watched at.
-    pub(super) fn pace(&self) -> &Rc<Pace> {
+    pub(super) fn pace(&self) -> &Rc<ConnectionState> {
         &self.connection.pace
     }
 

@@ -13,13 +13,13 @@ const MAY_IMPORT: [(&str, &[&str]); 14] = [
     ("files", &[]),
     ("config", &["files"]),
     ("clock", &["oauth"]),
-    ("net", &["clock", "files"]),
+    ("transport", &["clock", "files"]),
     ("policy", &["oauth"]),
     ("telemetry", &["oauth", "policy"]),
     ("verify", &["oauth", "telemetry"]),
     (
         "upstream",
-        &["oauth", "policy", "telemetry", "clock", "net"],
+        &["oauth", "policy", "telemetry", "clock", "transport"],
     ),
     (
         "gateway",
@@ -28,7 +28,7 @@ const MAY_IMPORT: [(&str, &[&str]); 14] = [
             "files",
             "config",
             "clock",
-            "net",
+            "transport",
             "policy",
             "telemetry",
             "verify",
@@ -37,11 +37,11 @@ const MAY_IMPORT: [(&str, &[&str]); 14] = [
     ),
     (
         "server",
-        &["gateway", "config", "clock", "net", "telemetry"],
+        &["gateway", "config", "clock", "transport", "telemetry"],
     ),
     (
         "reload",
-        &["gateway", "config", "server", "net", "telemetry"],
+        &["gateway", "config", "server", "transport", "telemetry"],
     ),
     (
         "admin",

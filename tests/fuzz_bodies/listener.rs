@@ -12,7 +12,7 @@ use std::{mem, panic, thread};
 
 use arc_swap::ArcSwap;
 use scopegate::clock::Clock;
-use scopegate::gateway::{self, Publisher, compile};
+use scopegate::gateway::{self, SharedSnapshot, compile};
 use scopegate::oauth::UnixTime;
 use scopegate::server::tls::Shown;
 use scopegate::server::{Server, Settings, listen};
@@ -129,7 +129,7 @@ fn start_gateway(toml: &str) -> SocketAddr {
             .build()
             .expect("a runtime");
         runtime.block_on(async {
-            let publisher: Publisher = Arc::new(ArcSwap::from_pointee(snapshot));
+            let publisher: SharedSnapshot = Arc::new(ArcSwap::from_pointee(snapshot));
             gateway::attend_to(&publisher.load(), None);
             let clock = Clock::by_hand(UnixTime::from_seconds(NOW));
             let _server = Server::start(

@@ -3,8 +3,8 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use scopegate::net::tls;
 use scopegate::oauth::jose::Algorithm;
+use scopegate::transport::tls;
 use scopegate::verify::{Endpoint, Epoch, Fetcher, KeyRing, KeyTiming};
 use serde_json::json;
 

@@ -129,7 +129,7 @@ impl Pair {
         let pairs = kinds
             .into_iter()
             .map(|(name, client_version, version, asked)| {
-                let tls = scopegate::net::tls::client(rustls::RootCertStore::empty(), None)
+                let tls = scopegate::transport::tls::client(rustls::RootCertStore::empty(), None)
                     .expect("a configuration");
                 let client = Client::builder().tls_backend_preconfigured(tls).no_proxy();
                 let client = if client_version == Version::HTTP_2 {

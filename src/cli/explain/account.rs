@@ -14,7 +14,7 @@ use crate::oauth::bearer::{self, BearerError};
 use crate::oauth::claims::Check;
 use crate::oauth::scope::ScopeSet;
 use crate::policy::requirement::Requirement;
-use crate::policy::route::{Found, Standing};
+use crate::policy::route::{Found, RouteMatch};
 use crate::telemetry::Outcome;
 use crate::verify::Examined;
 
@@ -33,7 +33,7 @@ pub(super) struct Account {
     pub(super) remedy: Option<String>,
     pub(super) asked: Asked,
     pub(super) route: Option<RouteTold>,
-    pub(super) others: Vec<(RouteTold, Standing)>,
+    pub(super) others: Vec<(RouteTold, RouteMatch)>,
     /// How many more there are.
     pub(super) omitted: usize,
     pub(super) token: TokenTold,
@@ -220,16 +220,16 @@ impl Account {
     // The near ones only: those of another path tell something where no route is found, and then those most alike.
     fn tell_others(
         &mut self,
-        standings: Vec<Standing>,
+        standings: Vec<RouteMatch>,
         alike: impl Fn(usize) -> usize,
         told: impl Fn(usize) -> RouteTold,
     ) {
-        let is_found = standings.contains(&Standing::Chosen);
+        let is_found = standings.contains(&RouteMatch::Chosen);
         let mut others: Vec<_> = standings.into_iter().enumerate().collect();
-        others.retain(|(_, standing)| *standing != Standing::Chosen);
+        others.retain(|(_, standing)| *standing != RouteMatch::Chosen);
         others.sort_by_key(|&(index, standing)| (standing, std::cmp::Reverse(alike(index))));
         let tells_something =
-            |(_, standing): &&(usize, Standing)| *standing != Standing::OtherPath || !is_found;
+            |(_, standing): &&(usize, RouteMatch)| *standing != RouteMatch::OtherPath || !is_found;
         let near = others.iter().take(NEAR).filter(tells_something).count();
         self.omitted = others.len() - near;
         self.others = others[..near]

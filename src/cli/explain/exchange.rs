@@ -20,12 +20,12 @@ use tokio::task::LocalSet;
 use super::question::Question;
 use crate::clock::{Clock, Ticker};
 use crate::config::Config;
-use crate::gateway::{Gate, Publisher, Rehearsal, Rehearsed, Seen, Snapshot};
-use crate::net::Arriving;
+use crate::gateway::{Gate, Rehearsal, Rehearsed, Seen, SharedSnapshot, Snapshot};
 use crate::oauth::UnixTime;
 use crate::oauth::bearer;
 use crate::server::Settings;
 use crate::telemetry::Telemetry;
+use crate::transport::IncomingBody;
 
 /// Whose request it is, for want of a client.
 const CLIENT: IpAddr = IpAddr::V4(Ipv4Addr::LOCALHOST);
@@ -67,7 +67,7 @@ async fn exchange(
     snapshot: Snapshot,
     config: &Config,
 ) -> io::Result<Exchanged> {
-    let publisher: Publisher = Arc::new(ArcSwap::from_pointee(snapshot));
+    let publisher: SharedSnapshot = Arc::new(ArcSwap::from_pointee(snapshot));
     let snapshot = publisher.load_full();
     let ticker = Ticker::new(Clock::system());
     tokio::task::spawn_local(Rc::clone(&ticker).run(|| ()));
@@ -86,7 +86,7 @@ async fn exchange(
         Ok::<_, Infallible>(
             gate.handle(
                 &connection,
-                Request::from_parts(parts, Arriving::Http1(body)),
+                Request::from_parts(parts, IncomingBody::Http1(body)),
             )
             .await,
         )

@@ -5,7 +5,7 @@ use serde_json::{Value, json};
 use super::account::{Account, RouteTold, ScopeTold, TokenTold, Verdict};
 use crate::gateway::LeftOutClaim;
 use crate::oauth::claims::{Check, Told};
-use crate::policy::route::Standing;
+use crate::policy::route::RouteMatch;
 use crate::verify::jwt::Signer;
 use crate::verify::{Examined, Shape, Signed};
 
@@ -78,16 +78,16 @@ fn route(told: &RouteTold) -> Value {
     })
 }
 
-fn name_of(standing: Standing) -> &'static str {
+fn name_of(standing: RouteMatch) -> &'static str {
     match standing {
-        Standing::Chosen => "chosen",
-        Standing::InDoubt => "in_doubt",
-        Standing::Lookalike => "lookalike",
-        Standing::OtherMethod => "other_method",
-        Standing::LessSpecificPath => "less_specific_path",
-        Standing::LessSpecificHost => "less_specific_host",
-        Standing::OtherHost => "other_host",
-        Standing::OtherPath => "other_path",
+        RouteMatch::Chosen => "chosen",
+        RouteMatch::InDoubt => "in_doubt",
+        RouteMatch::Lookalike => "lookalike",
+        RouteMatch::OtherMethod => "other_method",
+        RouteMatch::LessSpecificPath => "less_specific_path",
+        RouteMatch::LessSpecificHost => "less_specific_host",
+        RouteMatch::OtherHost => "other_host",
+        RouteMatch::OtherPath => "other_path",
     }
 }
 

@@ -6,7 +6,7 @@ use super::account::{Account, RouteTold, ScopeTold, Sent, TokenTold, Verdict};
 use super::times::span;
 use crate::gateway::LeftOutClaim;
 use crate::oauth::claims::{Check, Inexact, Told};
-use crate::policy::route::Standing;
+use crate::policy::route::RouteMatch;
 use crate::verify::jwt::Signer;
 use crate::verify::{Examined, Shape, Signed};
 
@@ -420,23 +420,23 @@ fn summary(route: &RouteTold) -> String {
     format!("{}{methods}{hosts}", route.path)
 }
 
-fn why_not(other: &RouteTold, standing: Standing, account: &Account) -> String {
+fn why_not(other: &RouteTold, standing: RouteMatch, account: &Account) -> String {
     let host = account.asked.host.as_deref().unwrap_or_default();
     match standing {
-        Standing::Chosen => "it is the one".to_owned(),
-        Standing::InDoubt => {
+        RouteMatch::Chosen => "it is the one".to_owned(),
+        RouteMatch::InDoubt => {
             "it would fit, but a server may read the path as another route's".to_owned()
         }
-        Standing::Lookalike => {
+        RouteMatch::Lookalike => {
             "a server may read the path as this one's, which asks for more".to_owned()
         }
-        Standing::OtherMethod => format!("its methods are {}", other.methods.join(", ")),
-        Standing::LessSpecificPath => "it would fit, but is less specific".to_owned(),
-        Standing::LessSpecificHost => {
+        RouteMatch::OtherMethod => format!("its methods are {}", other.methods.join(", ")),
+        RouteMatch::LessSpecificPath => "it would fit, but is less specific".to_owned(),
+        RouteMatch::LessSpecificHost => {
             format!("it would fit, but the host {host} has routes of its own")
         }
-        Standing::OtherHost => format!("its host is {}, not {host}", other.hosts),
-        Standing::OtherPath => "another path".to_owned(),
+        RouteMatch::OtherHost => format!("its host is {}, not {host}", other.hosts),
+        RouteMatch::OtherPath => "another path".to_owned(),
     }
 }
 

@@ -10,11 +10,11 @@ use url::Url;
 use super::{Trust, introspection};
 use crate::config::{self, Config, Fault, KeySource, Placed, Validation};
 use crate::files::{self, MAX_NAMED};
-use crate::net::tls;
 use crate::oauth::claims::{Expectation, ExpectedAudience, ExpiryUnit};
 use crate::oauth::jose::{Algorithm, Jwks};
 use crate::oauth::scope::GrantedWildcards;
 use crate::telemetry::numbers::Durations;
+use crate::transport::tls;
 use crate::verify::jwt::KeySet;
 use crate::verify::{
     Background, CacheLimit, Endpoint, EndpointName, Epoch, Fetcher, Issuer, KeyRing, KeyTiming,

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use crate::config::{self, Config};
-use crate::net::Content;
+use crate::transport::Content;
 
 /// What the parts of a snapshot were made of, in the order of the parts.
 pub(in crate::gateway) struct Origins {

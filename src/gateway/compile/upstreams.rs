@@ -9,8 +9,8 @@ use url::Url;
 
 use super::Trust;
 use crate::config::{self, Config, Fault, Placed};
-use crate::net::Renewed;
-use crate::net::tls::{self, TlsError};
+use crate::transport::Renewed;
+use crate::transport::tls::{self, TlsError};
 use crate::upstream::{
     Balance, Check, Endpoints, HostSent, OfAllWorkers, Protocol, Resolver, Settings, Target,
 };

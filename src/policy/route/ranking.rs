@@ -141,7 +141,7 @@ proptest! {
             let path = if path.is_empty() { "/" } else { &path };
             let expected = find_by_ranking(&kept, host, path, &method);
             let standings = table.standings(host, &normal(path), &method);
-            let chosen: Vec<_> = (0..standings.len()).filter(|&index| standings[index] == Standing::Chosen).collect();
+            let chosen: Vec<_> = (0..standings.len()).filter(|&index| standings[index] == RouteMatch::Chosen).collect();
             prop_assert_eq!(chosen, table.find(host, &normal(path), &method).map(|found| found.index).ok().into_iter().collect::<Vec<_>>());
             let fits = |&(host, index): &(Option<&HostPattern>, usize)| {
                 let alone = Route {
@@ -156,9 +156,9 @@ proptest! {
             // A host that has routes has those only: the first that fits may be of another one.
             let is_owned = !matches!(expected, Err(None));
             if is_owned {
-                prop_assert!(matches!(first, Some(Standing::Chosen | Standing::OtherMethod)), "{first:?}");
+                prop_assert!(matches!(first, Some(RouteMatch::Chosen | RouteMatch::OtherMethod)), "{first:?}");
             }
-            let misses_only_the_method = standings.contains(&Standing::OtherMethod) && !standings.contains(&Standing::Chosen);
+            let misses_only_the_method = standings.contains(&RouteMatch::OtherMethod) && !standings.contains(&RouteMatch::Chosen);
             prop_assert_eq!(misses_only_the_method, matches!(expected, Err(Some(_))));
             match (table.find(host, &normal(path), &method), expected) {
                 (Ok(found), expected) => prop_assert_eq!(Ok(found.index), expected),

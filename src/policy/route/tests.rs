@@ -442,7 +442,7 @@ fn path_that_an_upstream_may_take_for_another_routes_is_refused() {
 
 #[test]
 fn every_route_stands_to_a_request_in_one_way_and_says_which() {
-    use Standing::{
+    use RouteMatch::{
         Chosen, InDoubt, LessSpecificHost, LessSpecificPath, Lookalike, OtherHost, OtherMethod,
         OtherPath,
     };

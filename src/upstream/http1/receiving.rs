@@ -14,8 +14,8 @@ use super::head::{Framing, Head, read_head};
 use super::sending::{SendError, Sending};
 use super::wire::Wire;
 use crate::clock::Ticker;
-use crate::net::Stream;
-use crate::telemetry::numbers::Entered;
+use crate::telemetry::numbers::GaugeGuard;
+use crate::transport::Stream;
 use crate::upstream::peer::UnderWay;
 use crate::upstream::send::OnInterim;
 use crate::upstream::upload::{Upload, Uploaded};
@@ -197,7 +197,7 @@ impl Receiving {
 
     /// The connection itself, what was read from it, and what it is counted by; none where something was still
     /// to be sent.
-    pub(super) fn into_parts(self) -> Option<(Stream, Bytes, Entered)> {
+    pub(super) fn into_parts(self) -> Option<(Stream, Bytes, GaugeGuard)> {
         if self.was_sent {
             self.wire.into_parts()
         } else {

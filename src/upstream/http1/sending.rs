@@ -14,8 +14,8 @@ use http_body::{Body, Frame};
 use tokio::io::AsyncWrite;
 
 use super::head::{Sent, write_head, write_trailers};
-use crate::clock::{Stall, Ticker};
-use crate::net::Stream;
+use crate::clock::{IdleTimeout, Ticker};
+use crate::transport::Stream;
 use crate::upstream::request_body::RequestBody;
 use crate::upstream::send::Outgoing;
 
@@ -33,7 +33,7 @@ pub(super) struct Sending {
     /// Whether anything was sent at all, or taken from the body.
     has_begun: bool,
     is_flushed: bool,
-    stall: Stall,
+    stall: IdleTimeout,
 }
 
 /// Why a request was not sent to its end.
@@ -75,7 +75,7 @@ impl Sending {
             framing,
             has_begun: false,
             is_flushed: false,
-            stall: Stall::new(ticker, idle_timeout),
+            stall: IdleTimeout::new(ticker, idle_timeout),
         }
     }
 

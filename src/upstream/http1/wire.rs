@@ -11,8 +11,8 @@ use bytes::{Bytes, BytesMut};
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, ReadBuf};
 use tokio::task::coop::unconstrained;
 
-use crate::net::Stream;
-use crate::telemetry::numbers::Entered;
+use crate::telemetry::numbers::GaugeGuard;
+use crate::transport::Stream;
 
 /// Most heads fit into this, with a short content, and are read in one go.
 const USUAL_READ: usize = 4096;
@@ -52,11 +52,11 @@ struct Inner {
     read: BytesMut,
     /// Where heads are written before they are sent, kept for the next one.
     head: Vec<u8>,
-    counted: Entered,
+    counted: GaugeGuard,
 }
 
 impl Wire {
-    pub(in crate::upstream) fn new(stream: Stream, counted: Entered) -> Self {
+    pub(in crate::upstream) fn new(stream: Stream, counted: GaugeGuard) -> Self {
         let (read, head) = (BytesMut::new(), Vec::new());
         Self(Box::new(Inner {
             stream: Rc::new(RefCell::new(stream)),
@@ -148,7 +148,7 @@ impl Wire {
     }
 
     /// The connection itself, what was read from it, and what it is counted by; none where a request is still being sent.
-    pub(super) fn into_parts(self) -> Option<(Stream, Bytes, Entered)> {
+    pub(super) fn into_parts(self) -> Option<(Stream, Bytes, GaugeGuard)> {
         let Inner {
             stream,
             read,

@@ -12,8 +12,8 @@ use rustls::{ClientConfig, RootCertStore, ServerConfig, ServerConnection, Stream
 use tokio_rustls::TlsConnector;
 
 use super::*;
-use crate::net::{Stream, tls};
-use crate::telemetry::numbers::Level;
+use crate::telemetry::numbers::Gauge;
+use crate::transport::{Stream, tls};
 use crate::upstream::endpoints::Endpoints;
 use crate::upstream::settings::Target;
 
@@ -89,7 +89,7 @@ async fn connection(is_tls: bool) -> (Wire, Upstream, TcpStream) {
         upstream.says(b"a");
         (Stream::Plain(socket), upstream)
     };
-    let mut wire = Wire::new(stream, Level::default().enter());
+    let mut wire = Wire::new(stream, Gauge::default().enter());
     // A response, read to its end: the reactor has seen it.
     assert_eq!(read(&mut wire).await, 1);
     (wire, upstream, seen)

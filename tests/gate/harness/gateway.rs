@@ -10,13 +10,13 @@ use rustls::RootCertStore;
 use scopegate::admin::Admin;
 use scopegate::clock::Clock;
 use scopegate::config::{Config, Report, Source};
-use scopegate::gateway::{Publisher, Snapshot, compile};
-use scopegate::net::tls;
+use scopegate::gateway::{SharedSnapshot, Snapshot, compile};
 use scopegate::oauth::UnixTime;
 use scopegate::reload::{Reloaded, Reloader};
 use scopegate::server::tls::{Shown, certificates};
 use scopegate::server::{Server, Settings, listen};
 use scopegate::telemetry::{Collector, Spans, Telemetry};
+use scopegate::transport::tls;
 use scopegate::{config, gateway};
 use tokio::sync::{mpsc, oneshot};
 
@@ -80,7 +80,7 @@ impl Gateway {
                     .build()
                     .expect("a runtime");
                 runtime.block_on(async {
-                    let publisher: Publisher = Arc::new(ArcSwap::from_pointee(snapshot));
+                    let publisher: SharedSnapshot = Arc::new(ArcSwap::from_pointee(snapshot));
                     gateway::attend_to(&publisher.load(), None);
                     let shown: Vec<_> = certificates.into_iter().map(Shown::new).collect();
                     let collector =

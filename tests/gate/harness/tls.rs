@@ -48,7 +48,7 @@ impl Authority {
     /// A server called `name`, which asks for client certificates of this authority where `asks` says so.
     pub(crate) fn server(&self, name: &str, asks: bool) -> Arc<ServerConfig> {
         let (certificate, key) = self.sign(name, ExtendedKeyUsagePurpose::ServerAuth);
-        let provider = scopegate::net::tls::cryptography();
+        let provider = scopegate::transport::tls::cryptography();
         let builder = ServerConfig::builder_with_provider(Arc::clone(&provider))
             .with_safe_default_protocol_versions()
             .expect("TLS versions");
@@ -83,9 +83,9 @@ impl Authority {
 
     /// What a client trusts, and shows if it has something to show.
     pub(crate) fn trusting(&self, shown: Option<&(PathBuf, PathBuf)>) -> rustls::ClientConfig {
-        let roots = scopegate::net::tls::roots_from(&self.file()).expect("roots");
+        let roots = scopegate::transport::tls::roots_from(&self.file()).expect("roots");
         let shown = shown.map(|(certificate, key)| (certificate.as_path(), key.as_path()));
-        scopegate::net::tls::client(roots, shown).expect("a TLS configuration")
+        scopegate::transport::tls::client(roots, shown).expect("a TLS configuration")
     }
 
     fn sign(&self, name: &str, usage: ExtendedKeyUsagePurpose) -> (rcgen::Certificate, KeyPair) {

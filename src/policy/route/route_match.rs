@@ -12,7 +12,7 @@ use crate::policy::path::NormalPath;
 
 /// How a route stands to a request.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub enum Standing {
+pub enum RouteMatch {
     /// The request belongs to it.
     Chosen,
     /// It would be chosen, but an upstream may take the path for that of a [`Lookalike`](Self::Lookalike).
@@ -32,46 +32,46 @@ pub enum Standing {
 }
 
 impl RouteTable {
-    /// How each route stands to a request, in the order of the routes. Exactly one is [`Standing::Chosen`] where
+    /// How each route stands to a request, in the order of the routes. Exactly one is [`RouteMatch::Chosen`] where
     /// [`find`](Self::find) finds one.
     #[must_use]
-    pub fn standings(&self, host: &str, path: &NormalPath<'_>, method: &Method) -> Vec<Standing> {
+    pub fn standings(&self, host: &str, path: &NormalPath<'_>, method: &Method) -> Vec<RouteMatch> {
         let outcome = self.find(host, path, method);
         let same_path = self
             .paths(host)
             .find(path, &mut Values::default())
             .unwrap_or_default();
         let standing = |(index, route): (usize, &Route)| match &outcome {
-            Ok(found) if found.index == index => Standing::Chosen,
-            Err(NoRoute::Lookalike { of, .. }) if *of == index => Standing::Lookalike,
-            Err(NoRoute::Lookalike { through, .. }) if *through == index => Standing::InDoubt,
+            Ok(found) if found.index == index => RouteMatch::Chosen,
+            Err(NoRoute::Lookalike { of, .. }) if *of == index => RouteMatch::Lookalike,
+            Err(NoRoute::Lookalike { through, .. }) if *through == index => RouteMatch::InDoubt,
             Ok(_) | Err(_) if !same_path.contains(&index) => {
                 self.standing_of_stranger(route, host, path)
             }
-            Ok(_) | Err(_) => Standing::OtherMethod,
+            Ok(_) | Err(_) => RouteMatch::OtherMethod,
         };
         self.routes.iter().enumerate().map(standing).collect()
     }
 
-    fn standing_of_stranger(&self, route: &Route, host: &str, path: &NormalPath<'_>) -> Standing {
+    fn standing_of_stranger(&self, route: &Route, host: &str, path: &NormalPath<'_>) -> RouteMatch {
         let anywhere = Route {
             hosts: Vec::new(),
             ..route.clone()
         };
         if !fits_alone(anywhere, host, path) {
-            return Standing::OtherPath;
+            return RouteMatch::OtherPath;
         }
         if !fits_alone(route.clone(), host, path) {
-            return Standing::OtherHost;
+            return RouteMatch::OtherHost;
         }
         let is_of_owner = match self.owner(host) {
             Some((owner, _)) => route.hosts.iter().any(|host| *host.name == *owner),
             None => true,
         };
         if is_of_owner {
-            Standing::LessSpecificPath
+            RouteMatch::LessSpecificPath
         } else {
-            Standing::LessSpecificHost
+            RouteMatch::LessSpecificHost
         }
     }
 }

@@ -1,6 +1,6 @@
 //! A connection whose peer may not keep it waiting without end.
 //!
-//! For how long it may be silent is said by its [`Pace`]; and a write that makes no progress for the write time-out ends it,
+//! For how long it may be silent is said by its [`ConnectionState`]; and a write that makes no progress for the write time-out ends it,
 //! whatever the phase.
 
 use std::io;
@@ -11,18 +11,18 @@ use std::task::{Context, Poll, ready};
 use bytes::Bytes;
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 
+use super::connection_state::{ConnectionState, ConnectionTimeouts, Phase};
 use super::frames::Frames;
 use super::interim::Interim;
-use super::pace::{Pace, PaceLimits, Phase};
 use super::request_line::RequestLine;
 use super::stream::BreakOff;
-use crate::clock::{Stall, Ticker};
+use crate::clock::{IdleTimeout, Ticker};
 
-/// A connection that ends with [`io::ErrorKind::TimedOut`] when its peer keeps it waiting beyond its [`PaceLimits`].
-pub struct Paced<S> {
+/// A connection that ends with [`io::ErrorKind::TimedOut`] when its peer keeps it waiting beyond its [`ConnectionTimeouts`].
+pub struct TimeoutStream<S> {
     stream: S,
-    pace: Rc<Pace>,
-    writing: Stall,
+    pace: Rc<ConnectionState>,
+    writing: IdleTimeout,
     /// It was a flush that waited: of TLS, which holds what it has encrypted.
     is_flushing: bool,
     ticker: Rc<Ticker>,
@@ -38,11 +38,16 @@ pub struct Paced<S> {
     resets: bool,
 }
 
-impl<S> Paced<S> {
+impl<S> TimeoutStream<S> {
     /// Watches `stream` at the given pace.
-    pub fn new(stream: S, pace: Rc<Pace>, limits: PaceLimits, ticker: &Rc<Ticker>) -> Self {
+    pub fn new(
+        stream: S,
+        pace: Rc<ConnectionState>,
+        limits: ConnectionTimeouts,
+        ticker: &Rc<Ticker>,
+    ) -> Self {
         pace.watch(limits, ticker);
-        let (writing, ticker) = (Stall::new(ticker, limits.write), Rc::clone(ticker));
+        let (writing, ticker) = (IdleTimeout::new(ticker, limits.write), Rc::clone(ticker));
         let (interim, unread, frames, request_line) =
             (None, Bytes::new(), None, RequestLine::default());
         let (is_flushing, resets) = (false, false);
@@ -133,7 +138,7 @@ impl<S> Paced<S> {
     }
 }
 
-impl<S: AsyncWrite + Unpin> Paced<S> {
+impl<S: AsyncWrite + Unpin> TimeoutStream<S> {
     fn write_interim(&mut self, context: &mut Context<'_>) {
         let Some(interim) = &self.interim else { return };
         let mut stream = Pin::new(&mut self.stream);
@@ -160,7 +165,7 @@ impl<S: AsyncWrite + Unpin> Paced<S> {
     }
 }
 
-impl<S: BreakOff> Paced<S> {
+impl<S: BreakOff> TimeoutStream<S> {
     /// Closes it as usual after a response that was delimited by its end, where that has come to its own.
     pub fn settle(&mut self) {
         if self.resets && !self.pace.is_delimited_by_close() {
@@ -183,7 +188,7 @@ impl<S: BreakOff> Paced<S> {
     }
 }
 
-impl<S: AsyncRead + Unpin> Paced<S> {
+impl<S: AsyncRead + Unpin> TimeoutStream<S> {
     fn poll_read_anew(
         &mut self,
         context: &mut Context<'_>,
@@ -205,7 +210,7 @@ fn time_out(what: &'static str) -> io::Error {
     io::Error::new(io::ErrorKind::TimedOut, what)
 }
 
-impl<S: AsyncRead + AsyncWrite + Unpin> AsyncRead for Paced<S> {
+impl<S: AsyncRead + AsyncWrite + Unpin> AsyncRead for TimeoutStream<S> {
     fn poll_read(
         self: Pin<&mut Self>,
         context: &mut Context<'_>,
@@ -245,7 +250,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> AsyncRead for Paced<S> {
     }
 }
 
-impl<S: AsyncWrite + BreakOff + Unpin> AsyncWrite for Paced<S> {
+impl<S: AsyncWrite + BreakOff + Unpin> AsyncWrite for TimeoutStream<S> {
     fn poll_write(
         self: Pin<&mut Self>,
         context: &mut Context<'_>,
@@ -371,10 +376,10 @@ mod tests {
             .build()
             .expect("a runtime starts");
         runtime.block_on(async {
-            let (ticker, pace) = (Ticker::new(Clock::system()), Pace::idle());
+            let (ticker, pace) = (Ticker::new(Clock::system()), ConnectionState::idle());
             let day = Duration::from_secs(86_400);
-            let limits = PaceLimits { keep_alive: Duration::from_millis(1), header: day, write: day };
-            let mut paced = Paced::new(Held { is_full: true }, Rc::clone(&pace), limits, &ticker);
+            let limits = ConnectionTimeouts { keep_alive: Duration::from_millis(1), header: day, write: day };
+            let mut paced = TimeoutStream::new(Held { is_full: true }, Rc::clone(&pace), limits, &ticker);
             let mut noop = Context::from_waker(Waker::noop());
             assert!(Pin::new(&mut paced).poll_flush(&mut noop).is_pending());
             assert_eq!(pace.idle_since(), None, "it has not taken everything");

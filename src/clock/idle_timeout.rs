@@ -9,14 +9,14 @@ use super::{Deadline, Ticker};
 
 /// Passes when nothing has moved for so long. It is made for what hardly ever stalls: before the first time it takes no
 /// place among the deadlines.
-pub struct Stall {
+pub struct IdleTimeout {
     ticker: Rc<Ticker>,
     after: Duration,
     deadline: Option<Deadline>,
     is_waiting: bool,
 }
 
-impl Stall {
+impl IdleTimeout {
     /// One that passes when nothing has moved for `after`, give or take a tick.
     #[must_use]
     pub fn new(ticker: &Rc<Ticker>, after: Duration) -> Self {

@@ -12,22 +12,22 @@ use h2::RecvStream;
 use http_body::{Body, Frame, SizeHint};
 use hyper::body::Incoming;
 
-use super::pace::Pace;
+use super::connection_state::ConnectionState;
 
 /// A message's body as it comes in.
-pub enum Arriving {
+pub enum IncomingBody {
     /// Over HTTP/1.
     Http1(Incoming),
     /// As a stream of HTTP/2. The peer may send on as what it sent is taken: nothing is held here.
-    Http2(ArrivingStream),
+    Http2(Http2Body),
 }
 
 /// A stream of HTTP/2, as long as it is read.
-pub struct ArrivingStream {
+pub struct Http2Body {
     /// There until this is dropped.
     stream: Option<RecvStream>,
     /// Of its connection: knows which streams have a malformed message.
-    pace: Rc<Pace>,
+    pace: Rc<ConnectionState>,
     rest: Option<Rest>,
 }
 
@@ -42,11 +42,11 @@ struct Left {
     waiting: RefCell<Option<Waker>>,
 }
 
-impl Arriving {
+impl IncomingBody {
     /// The body of `stream`, of a connection at this pace.
     #[must_use]
-    pub fn over_http2(stream: RecvStream, pace: Rc<Pace>) -> Self {
-        Self::Http2(ArrivingStream {
+    pub fn over_http2(stream: RecvStream, pace: Rc<ConnectionState>) -> Self {
+        Self::Http2(Http2Body {
             stream: Some(stream),
             pace,
             rest: None,
@@ -55,8 +55,8 @@ impl Arriving {
 
     /// The same, which is left to `rest` if it is dropped before its end.
     #[must_use]
-    pub fn over_http2_or_left(stream: RecvStream, pace: Rc<Pace>, rest: Rest) -> Self {
-        Self::Http2(ArrivingStream {
+    pub fn over_http2_or_left(stream: RecvStream, pace: Rc<ConnectionState>, rest: Rest) -> Self {
+        Self::Http2(Http2Body {
             stream: Some(stream),
             pace,
             rest: Some(rest),
@@ -91,7 +91,7 @@ impl Rest {
     }
 }
 
-impl Drop for ArrivingStream {
+impl Drop for Http2Body {
     fn drop(&mut self) {
         if let (Some(stream), Some(Rest(rest))) = (self.stream.take(), &self.rest)
             && !stream.is_end_stream()
@@ -101,7 +101,7 @@ impl Drop for ArrivingStream {
     }
 }
 
-impl ArrivingStream {
+impl Http2Body {
     fn poll_frame(&mut self, context: &mut Context<'_>) -> Poll<Option<io::Result<Frame<Bytes>>>> {
         let Some(stream) = &mut self.stream else {
             return Poll::Ready(None);
@@ -137,7 +137,7 @@ impl ArrivingStream {
     }
 }
 
-impl Body for Arriving {
+impl Body for IncomingBody {
     type Data = Bytes;
     type Error = io::Error;
 

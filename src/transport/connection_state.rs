@@ -2,11 +2,11 @@
 //!
 //! 1. Between two requests the peer may be silent for the keep-alive time-out.
 //! 2. From the first byte of a request's head to its last it has the header time-out, however it trickles.
-//! 3. While an exchange is under way, reading is bounded by whoever reads the body; see [`Pace::begin_exchange`].
+//! 3. While an exchange is under way, reading is bounded by whoever reads the body; see [`ConnectionState::begin_exchange`].
 //! 4. Where exchanges share the connection (HTTP/2), this holds for all of them together, and a head is what stands between
 //!    the first frame of its fields and the last. A peer that is silent too long is told to go, and has the header
 //!    time-out to do so. What it sends besides requests is counted; see [`frames`](super::frames).
-//! 5. A connection with no request in flight may be asked to make room for another one; see [`Pace::evict`].
+//! 5. A connection with no request in flight may be asked to make room for another one; see [`ConnectionState::evict`].
 
 use std::cell::{Cell, OnceCell, RefCell};
 use std::io;
@@ -24,7 +24,7 @@ const MAX_MALFORMED: usize = 100;
 
 /// How long a peer may keep a connection waiting.
 #[derive(Clone, Copy, Debug)]
-pub struct PaceLimits {
+pub struct ConnectionTimeouts {
     /// For the first byte of the next request.
     pub keep_alive: Duration,
     /// From the first byte of a request's head to its end.
@@ -35,7 +35,7 @@ pub struct PaceLimits {
 
 /// What the connection is waiting for. Shared between the connection and whoever serves it.
 #[derive(Default)]
-pub struct Pace {
+pub struct ConnectionState {
     phase: Cell<Phase>,
     exchanges: Cell<usize>,
     is_shared: Cell<bool>,
@@ -55,12 +55,12 @@ pub struct Pace {
 }
 
 /// An exchange that is under way until this is dropped.
-pub struct Exchange(Rc<Pace>);
+pub struct Exchange(Rc<ConnectionState>);
 
 /// What ends the waiting for a peer that does not send.
 struct Reading {
     deadline: Deadline,
-    limits: PaceLimits,
+    limits: ConnectionTimeouts,
 }
 
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -73,7 +73,7 @@ pub(super) enum Phase {
     Leaving,
 }
 
-impl Pace {
+impl ConnectionState {
     /// The pace of a connection on which the peer is to speak first.
     #[must_use]
     pub fn idle() -> Rc<Self> {
@@ -221,7 +221,7 @@ impl Pace {
     }
 
     /// Begins to bound the waiting. One pace watches one connection; what bounded it before still does.
-    pub fn watch(&self, limits: PaceLimits, ticker: &Rc<Ticker>) {
+    pub fn watch(&self, limits: ConnectionTimeouts, ticker: &Rc<Ticker>) {
         self.reading.get_or_init(|| Reading {
             deadline: ticker.deadline(),
             limits,

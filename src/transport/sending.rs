@@ -9,7 +9,7 @@ use bytes::Bytes;
 use h2::{Reason, SendStream};
 use http_body::Body;
 
-use crate::clock::Stall;
+use crate::clock::IdleTimeout;
 
 /// The peer is asked for room for this much at a time: what waits for it is spread over all streams.
 const SLICE: usize = 16 * 1024;
@@ -19,7 +19,11 @@ const SLICE: usize = 16 * 1024;
 /// # Errors
 /// When the body breaks off, the peer wants no more of it, or makes no room for as long as `stall` allows. The stream is
 /// reset then: half a body must not look whole.
-pub async fn send_body<B>(body: B, stream: &mut SendStream<Bytes>, stall: Stall) -> io::Result<()>
+pub async fn send_body<B>(
+    body: B,
+    stream: &mut SendStream<Bytes>,
+    stall: IdleTimeout,
+) -> io::Result<()>
 where
     B: Body<Data = Bytes, Error = io::Error>,
 {
@@ -54,7 +58,7 @@ where
 
 struct Sending<'a> {
     stream: &'a mut SendStream<Bytes>,
-    stall: Stall,
+    stall: IdleTimeout,
 }
 
 impl Sending<'_> {
