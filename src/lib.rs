@@ -13,15 +13,15 @@
 //! | [`clock`] | the time, and every time-out | `oauth` |
 //! | [`transport`] | sockets that are not waited for without end, TLS on either side | `clock`, `files` |
 //! | [`policy`] | decisions: which path, which host, which route, what it requires | `oauth` |
-//! | [`telemetry`] | one record for each request, the log, numbers, traces | `oauth`, `policy` |
-//! | [`verify`] | is this token active? Keys, signatures, introspection, and a cache of facts | `oauth`, `telemetry` |
+//! | [`telemetry`] | one record for each request, the log, numbers, traces | `oauth`, `policy`, `clock` |
+//! | [`verify`] | is this token active? Keys, signatures, introspection, and a cache of facts | `oauth`, `telemetry`, `clock` |
 //! | [`upstream`] | the way of a permitted request to its upstream | `oauth`, `policy`, `telemetry`, `clock`, `transport` |
 //! | [`gateway`] | where it meets: the compiled configuration, one request from top to bottom, every answer | all above |
 //! | [`server`] | listeners, workers, client connections, drain | `gateway`, `config`, `clock`, `transport`, `telemetry` |
-//! | [`reload`] | another configuration in the place of the one in force | `gateway`, `config`, `server`, `transport`, `telemetry` |
+//! | [`reload`] | another configuration in the place of the one in force | `gateway`, `config`, `clock`, `server`, `transport`, `telemetry` |
 //! | [`admin`] | health, readiness and metrics, on a listener of their own | `gateway`, `clock`, `telemetry`, `verify`, `upstream`, `server`, `reload` |
 //! | [`cli`] | the command line and the control plane | everything |
-//! | [`dev`] | a development authorization server and an echo upstream; only `cli` imports it | `oauth`, `verify` |
+//! | [`dev`] | a development authorization server and an echo upstream; only `cli` imports it | `oauth`, `verify`, `clock` |
 //!
 //! `oauth` and `policy` are pure: no IO, no clock, no async, no log. `verify` and `upstream` never see each other, nor
 //! `config`. `tests/architecture.rs` holds this table against the code.

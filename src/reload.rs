@@ -16,6 +16,7 @@ use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
+use crate::clock;
 use crate::config::{Config, Report, Source};
 use crate::gateway::{self, SharedSnapshot, Snapshot, compile_after};
 use crate::server::tls::{Shown, certificates};
@@ -81,7 +82,7 @@ impl Reloader {
             config,
             publisher,
             shown,
-            reloads: Arc::new(Reloads::new(Instant::now())),
+            reloads: Arc::new(Reloads::new(clock::now())),
         }
     }
 
@@ -114,7 +115,7 @@ impl Reloader {
             Ok(Reloaded::Changed) => self.reloads.accepted.count(),
             Err(_) => self.reloads.refused.count(),
         }
-        self.reloads.came_out(outcome.is_ok(), Instant::now());
+        self.reloads.came_out(outcome.is_ok(), clock::now());
         outcome
     }
 

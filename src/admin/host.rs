@@ -2,7 +2,7 @@
 //!
 //! A page in the browser of an operator could otherwise read what the listener tells, by DNS rebinding.
 
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use bytes::Bytes;
 use http::request::Parts;
@@ -10,6 +10,7 @@ use http::{Response, StatusCode, Version};
 use http_body_util::Full;
 
 use super::{Admin, text};
+use crate::clock;
 use crate::gateway::{self, Inadmissible};
 
 /// What probes and Prometheus ask for, under names that nobody told us where `hosts` is not set.
@@ -32,7 +33,7 @@ impl Admin {
         {
             return None;
         }
-        if self.misdirected.admit(Instant::now()).is_some() {
+        if self.misdirected.admit(clock::now()).is_some() {
             tracing::warn!(%host, "admin request refused: its Host is not in admin.hosts");
         }
         let told = "expected an IP address, localhost or a name of admin.hosts as Host\n";

@@ -12,13 +12,14 @@ use std::collections::BTreeMap;
 use std::fmt;
 use std::net::SocketAddr;
 use std::sync::Arc;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use prometheus_client::collector::Collector;
 use prometheus_client::encoding::DescriptorEncoder;
 use prometheus_client::registry::Registry;
 
 use super::Admin;
+use crate::clock;
 use crate::telemetry::numbers::Distribution;
 use crate::telemetry::{self, RequestKind};
 use crate::upstream::TargetReport;
@@ -201,7 +202,7 @@ impl Admin {
     }
 
     fn tell_upstreams(&self, page: &mut Page<'_>) -> fmt::Result {
-        let (snapshot, now) = (self.publisher.load(), Instant::now());
+        let (snapshot, now) = (self.publisher.load(), clock::now());
         let reports: Vec<_> = snapshot
             .upstreams
             .iter()
@@ -305,7 +306,7 @@ impl Admin {
             help,
             [(Vec::new(), u64::from(last.is_good))],
         )?;
-        let at = self.seconds_when(last.success.elapsed());
+        let at = self.seconds_when(clock::since(last.success));
         let help = "When a file was last read that was good, in seconds since 1970";
         page.gauge(
             "scopegate_last_reload_success_timestamp_seconds",

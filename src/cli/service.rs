@@ -2,10 +2,11 @@
 //!
 //! Nothing depends on its listening: where a message cannot be sent, that is logged and the gateway goes on.
 
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use sd_notify::NotifyState;
 
+use crate::clock;
 use crate::server::Pulse;
 
 /// Everything listens and is served: at the start, and after each [`reloading`], whether or not that changed anything.
@@ -46,7 +47,7 @@ pub(super) async fn watchdog(pulse: Pulse) {
     interval.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
     loop {
         interval.tick().await;
-        if pulse.beats_within(within / 2, Instant::now()) {
+        if pulse.beats_within(within / 2, clock::now()) {
             tell(&[NotifyState::Watchdog]);
         } else {
             tracing::error!("a worker hangs: the watchdog is not told that all is well");

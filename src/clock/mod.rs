@@ -11,13 +11,31 @@ mod idle_timeout;
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicI64, Ordering};
-use std::time::{SystemTime, UNIX_EPOCH};
+use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use crate::oauth::UnixTime;
 
 pub use deadline::{Deadline, TICK, Ticker};
 pub use http_date::{ResponseDate, http_date};
 pub use idle_timeout::IdleTimeout;
+
+/// The monotonic time now.
+#[must_use]
+pub fn now() -> Instant {
+    Instant::now()
+}
+
+/// How long ago `at` was; nothing if it is still to come.
+#[must_use]
+pub fn since(at: Instant) -> Duration {
+    now().saturating_duration_since(at)
+}
+
+/// The machine's wall time, with its fractions of a second.
+#[must_use]
+pub fn system_time() -> SystemTime {
+    SystemTime::now()
+}
 
 /// Tells the wall time.
 #[derive(Clone, Debug, Default)]

@@ -32,6 +32,7 @@ use super::access_tokens::AccessTokens;
 use super::listener::PATIENCE;
 use super::request::{Credentials, Parameters, RequestError};
 use super::{Answer, Client, Settings, json};
+use crate::clock;
 use crate::oauth::UnixTime;
 
 const MAX_BODY: usize = 64 * 1024;
@@ -223,7 +224,7 @@ fn is_same_secret(one: &str, other: &str) -> bool {
 }
 
 fn now() -> UnixTime {
-    let since_epoch = SystemTime::now()
+    let since_epoch = clock::system_time()
         .duration_since(SystemTime::UNIX_EPOCH)
         .unwrap_or_default();
     UnixTime::from_seconds(0).later_by(since_epoch)

@@ -2,7 +2,7 @@
 
 use std::net::IpAddr;
 use std::sync::Arc;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use arc_swap::ArcSwap;
 use http::HeaderValue;
@@ -11,6 +11,7 @@ use ipnet::IpNet;
 use super::claim_headers::ClaimHeader;
 use super::compile::Origins;
 use super::respond::ChallengeSettings;
+use crate::clock;
 use crate::policy::known_hosts::KnownHosts;
 use crate::policy::path::PathParameters;
 use crate::policy::route::RouteTable;
@@ -102,10 +103,10 @@ pub fn to_settle<'s>(snapshot: &'s Snapshot, earlier: &'s Snapshot) -> Vec<&'s A
 
 /// Waits until it is known of every issuer whether its keys can be had, for at most `patience` together.
 pub async fn settle(issuers: &[&Arc<Issuer>], patience: Duration) {
-    let deadline = Instant::now() + patience;
+    let deadline = clock::now() + patience;
     for issuer in issuers {
         issuer
-            .settle(deadline.saturating_duration_since(Instant::now()))
+            .settle(deadline.saturating_duration_since(clock::now()))
             .await;
     }
 }

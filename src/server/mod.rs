@@ -22,7 +22,7 @@ use std::io;
 use std::net::{IpAddr, SocketAddr};
 use std::sync::{Arc, mpsc};
 use std::thread;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use arc_swap::ArcSwap;
 use hyper::server::conn::http1::Builder;
@@ -30,7 +30,7 @@ use ipnet::IpNet;
 use tokio::sync::watch;
 use tokio::task::JoinSet;
 
-use crate::clock::Clock;
+use crate::clock::{self, Clock};
 use crate::config;
 use crate::gateway::SharedSnapshot;
 use crate::telemetry::{InFlight, Telemetry};
@@ -200,7 +200,7 @@ impl Server {
             .map(at)
             .collect();
         let workers = listeners.into_workers();
-        let pulse = Pulse::new(workers.len(), Instant::now());
+        let pulse = Pulse::new(workers.len(), clock::now());
         let (evictors, asked) = Evictors::new(workers.len());
         let clients = Clients::new();
         let workers = workers

@@ -18,6 +18,7 @@ use super::numbers::Counter;
 use super::sink::{Lines, Sink};
 use super::timestamp::Timestamps;
 use super::{LogFormat, Record};
+use crate::clock;
 use crate::oauth::claims::ActiveToken;
 
 /// What is logged of requests: `[log]`. By default nothing is.
@@ -93,7 +94,7 @@ impl AccessLog {
             shared: Arc::new(Shared {
                 style,
                 is_on,
-                refusals: Refusals::beginning(Instant::now()),
+                refusals: Refusals::beginning(clock::now()),
             }),
         }
     }
@@ -134,7 +135,7 @@ impl WorkerAccessLog {
     pub(super) fn takes_refusal(&self, settings: RequestLog) -> bool {
         self.shared
             .refusals
-            .take(settings.refusals_per_second, Instant::now())
+            .take(settings.refusals_per_second, clock::now())
     }
 
     /// Writes the line of a request that took so long.

@@ -11,6 +11,7 @@ use super::requests::label_of;
 use super::spans::Finished;
 use super::trace::{SampleRatio, Trace};
 use super::{InFlight, RequestLog, RouteRequests, WorkerTelemetry};
+use crate::clock;
 use crate::oauth::claims::ActiveToken;
 
 /// Bytes of a path in the log. Longer ones are cut off, which "…" shows.
@@ -142,7 +143,7 @@ impl Record {
         });
         Self {
             worker: Rc::clone(worker),
-            started: Instant::now(),
+            started: clock::now(),
             is_stream: false,
             log: RequestLog { is_on, ..log },
             is_asked_why: false,
@@ -278,7 +279,7 @@ impl Record {
     }
 
     pub(super) fn duration(&self) -> Duration {
-        self.started.elapsed()
+        clock::since(self.started)
     }
 }
 

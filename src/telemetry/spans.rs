@@ -28,6 +28,8 @@ use super::Outcome;
 use super::numbers::Counter;
 use super::trace::{Lap, Trace};
 
+use crate::clock;
+
 /// How many requests may wait to become spans; at a few hundred bytes each.
 const MOST_WAITING: usize = 8192;
 /// How many spans are sent at a time.
@@ -217,12 +219,12 @@ impl Exporter {
             while self.batch.len() < BATCH
                 && let Ok(finished) = self.waiting.try_recv()
             {
-                self.oldest.get_or_insert_with(Instant::now);
+                self.oldest.get_or_insert_with(clock::now);
                 finished.write(&self.scope, &mut self.batch);
             }
             let is_due = self
                 .oldest
-                .is_some_and(|oldest| oldest.elapsed() >= GATHERING);
+                .is_some_and(|oldest| clock::since(oldest) >= GATHERING);
             if self.batch.is_empty() || (self.batch.len() < BATCH && !is_due && !is_last) {
                 return;
             }

@@ -1,7 +1,9 @@
 //! The time as a line of the log tells it (RFC 3339): in UTC, to the millisecond.
 
 use std::io::Write;
-use std::time::{Duration, SystemTime, UNIX_EPOCH};
+use std::time::{Duration, UNIX_EPOCH};
+
+use crate::clock;
 
 /// The last second of the year 9999; what comes after it is no longer written in four digits, and is not told apart.
 const LAST_SECOND: u64 = 253_402_300_799;
@@ -27,7 +29,7 @@ impl Default for Timestamps {
 impl Timestamps {
     /// The time now. A machine whose clock stands before 1970 is taken to be at 1970.
     pub(super) fn now(&mut self) -> &str {
-        self.at(SystemTime::now()
+        self.at(clock::system_time()
             .duration_since(UNIX_EPOCH)
             .unwrap_or_default())
     }

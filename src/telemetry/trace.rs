@@ -15,6 +15,8 @@ use http::{HeaderMap, HeaderName, HeaderValue};
 
 use super::ids::Ids;
 
+use crate::clock;
+
 const TRACEPARENT: HeaderName = HeaderName::from_static("traceparent");
 const TRACESTATE: HeaderName = HeaderName::from_static("tracestate");
 const SAMPLED: u8 = 1;
@@ -98,7 +100,7 @@ impl Trace {
             upstream_span: ids.make().max(1),
             flags,
             began: if is_sampled {
-                SystemTime::now()
+                clock::system_time()
             } else {
                 SystemTime::UNIX_EPOCH
             },
@@ -134,7 +136,7 @@ impl Trace {
     /// The time now, where it is of interest.
     #[must_use]
     pub fn now(&self) -> Option<Instant> {
-        self.is_sampled().then(Instant::now)
+        self.is_sampled().then(clock::now)
     }
 
     /// A token that was not known was verified, since `began`.

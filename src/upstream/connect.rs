@@ -7,7 +7,6 @@ use std::pin::pin;
 use std::rc::Rc;
 use std::sync::Arc;
 use std::task::Poll;
-use std::time::Instant;
 
 use bytes::Bytes;
 use tokio::net::TcpStream;
@@ -21,7 +20,7 @@ use super::numbers::Traffic;
 use super::peer::{Peer, UnderWay};
 use super::settings::{Protocol, Settings};
 use super::streams::{MOST_PLACES, Shared};
-use crate::clock::Ticker;
+use crate::clock::{self, Ticker};
 use crate::telemetry::numbers::GaugeGuard;
 use crate::transport::{ConnectionState, ConnectionTimeouts, Stream, TimeoutStream};
 
@@ -182,12 +181,12 @@ async fn reach(
         // Without it the kernel has a bound of its own.
         let _ = socket.set_recv_buffer_size(NEAR_RECEIVE_BUFFER);
     }
-    let began = Instant::now();
+    let began = clock::now();
     let stream = socket
         .connect(address)
         .await
         .map_err(|error| classified(error, address))?;
-    endpoint.took_to_connect(began.elapsed());
+    endpoint.took_to_connect(clock::since(began));
     Ok(stream)
 }
 

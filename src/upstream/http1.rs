@@ -14,7 +14,6 @@ mod wire;
 
 use std::future::poll_fn;
 use std::rc::Rc;
-use std::time::Instant;
 
 use http::{Response, StatusCode, header};
 use http_body::Body;
@@ -26,6 +25,7 @@ use super::headers::is_agreement;
 use super::peer::{UnderWay, Way};
 use super::request_body::Progress;
 use super::send::{Attempt, Failed, Outgoing, UpstreamError, is_repeatable, no_connection};
+use crate::clock;
 use crate::policy::decision::Permit;
 
 pub(super) use receiving::Receiving;
@@ -89,7 +89,7 @@ impl Upstream {
         _permit: Permit,
         mut outgoing: Outgoing<'_>,
     ) -> Result<Switching, UpstreamError> {
-        let began = Instant::now();
+        let began = clock::now();
         let mut attempts = self.attempts();
         let (under_way, wire) = loop {
             let under_way = self.next(&attempts)?;
@@ -105,7 +105,7 @@ impl Upstream {
         };
         let answered = self.exchange(&under_way, wire, &mut outgoing).await;
         let (answer, receiving) = answered.map_err(|failed| failed.error)?;
-        self.exchanges.durations.count(began.elapsed());
+        self.exchanges.durations.count(clock::since(began));
         if answer.status() != StatusCode::SWITCHING_PROTOCOLS {
             return Ok(Switching::Answered(
                 self.forwarded(under_way, answer, receiving, None),

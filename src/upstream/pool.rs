@@ -21,6 +21,8 @@ use super::endpoints::Endpoint;
 use super::http1::{Heard, Wire};
 use super::settings::Settings;
 
+use crate::clock;
+
 /// How long an endpoint is watched after it has sent an unsolicited response.
 const WATCH: Duration = Duration::from_secs(600);
 /// How long a connection to it must be idle before it is reused. A second response usually follows the first one within less, and a worker needs
@@ -94,7 +96,7 @@ impl Pool {
         }
         // `now` is as coarse as the ticker.
         let since = if self.is_watched(now) {
-            Instant::now()
+            clock::now()
         } else {
             now
         };
@@ -161,7 +163,7 @@ impl Pool {
     }
 
     fn pop_rested(&self) -> Option<Idle> {
-        let (mut idle, now) = (self.idle.borrow_mut(), Instant::now());
+        let (mut idle, now) = (self.idle.borrow_mut(), clock::now());
         let rested =
             idle.partition_point(|idle| now.saturating_duration_since(idle.since) >= REUSE_DELAY);
         Some(idle.remove(rested.checked_sub(1)?))

@@ -12,7 +12,7 @@
 use std::error::Error;
 use std::io;
 use std::sync::{Arc, Weak};
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use bytes::Bytes;
 use http::uri::PathAndQuery;
@@ -29,6 +29,7 @@ use super::endpoints::Endpoint;
 use super::http2::absolute;
 use super::local_error::local_error;
 use super::settings::{HostSent, Protocol, Settings};
+use crate::clock;
 use crate::transport::Stream;
 
 const USER_AGENT: HeaderValue = HeaderValue::from_static("scopegate");
@@ -125,7 +126,7 @@ async fn check_once(
         Ok(Ok(status)) => Err(format!("status {}", status.as_u16())),
         Ok(Err(error)) => {
             if let Some(error) = error.downcast_ref().and_then(local_error) {
-                error.log(&settings.name, &endpoint, Instant::now());
+                error.log(&settings.name, &endpoint, clock::now());
                 return Some(check.interval);
             }
             Err(error.to_string())

@@ -7,7 +7,7 @@ use std::pin::pin;
 use std::rc::Rc;
 use std::sync::Arc;
 use std::task::{Poll, ready};
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use http::{HeaderMap, HeaderValue, Method, Request, Response, StatusCode};
 
@@ -19,6 +19,7 @@ use super::local_error::{LocalError, local_error};
 use super::peer::{Peer, UnderWay, Way};
 use super::request_body::{Progress, RequestBody};
 use super::settings::HostSent;
+use crate::clock;
 use crate::policy::decision::Permit;
 
 /// Why there is no answer from the upstream. It is never the client's fault.
@@ -157,7 +158,7 @@ impl Upstream {
         _permit: Permit,
         mut outgoing: Outgoing<'_>,
     ) -> Result<Response<ForwardedBody>, UpstreamError> {
-        let began = Instant::now();
+        let began = clock::now();
         let mut attempts = self.attempts();
         loop {
             let under_way = self.next(&attempts)?;
@@ -175,7 +176,7 @@ impl Upstream {
             };
             match outcome {
                 Ok(answer) => {
-                    self.exchanges.durations.count(began.elapsed());
+                    self.exchanges.durations.count(clock::since(began));
                     return Ok(answer);
                 }
                 Err(Failed {

@@ -1,11 +1,11 @@
 //! Failures of one authorization server, as the log and readiness tell them: of introspection, of fetching keys.
 
 use std::sync::{Mutex, MutexGuard, PoisonError};
-use std::time::Duration;
-
-use tokio::time::Instant;
+use std::time::{Duration, Instant};
 
 use super::report::FailuresReport;
+
+use crate::clock;
 
 /// Requests may fail a thousand times a second: what is new is told ten times a second at the most, and the same again each
 /// ten seconds.
@@ -38,7 +38,7 @@ struct Failure {
 impl Failures {
     /// Counts one. Says how many there were since the server was well, where a line of the log is due.
     pub(super) fn count(&self, error: String) -> Option<u64> {
-        let (mut state, now) = (self.state(), Instant::now());
+        let (mut state, now) = (self.state(), clock::now());
         state.count += 1;
         state.in_a_row += 1;
         let is_due = state.logged.as_ref().is_none_or(|logged| {
@@ -66,7 +66,7 @@ impl Failures {
         let is_over = state
             .last
             .as_ref()
-            .is_some_and(|last| last.at.elapsed() >= WELL_AFTER);
+            .is_some_and(|last| clock::since(last.at) >= WELL_AFTER);
         if is_over {
             *state = State::default();
         }
@@ -79,7 +79,7 @@ impl Failures {
         let last = state.last.as_ref().filter(|_| state.in_a_row > 0)?;
         Some(FailuresReport {
             count: state.in_a_row,
-            since_last: last.at.elapsed(),
+            since_last: clock::since(last.at),
             last_error: last.error.clone(),
         })
     }

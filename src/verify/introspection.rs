@@ -25,7 +25,6 @@ use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
 use tokio::runtime::Handle;
-use tokio::time::Instant;
 use zeroize::Zeroizing;
 
 use super::cache::TokenCache;
@@ -38,6 +37,7 @@ use super::jwt::Signer;
 use super::renewal::Renewal;
 use super::report::QuestionsReport;
 use super::{VerifyError, invalid};
+use crate::clock;
 use crate::oauth::UnixTime;
 use crate::oauth::claims::{ActiveToken, ClaimsError, Expectation, ExpectedAudience};
 use crate::telemetry::numbers::{Counter, Durations};
@@ -278,20 +278,20 @@ impl Introspection {
 
     fn admit(&self, client: IpAddr) -> Result<Admission, VerifyError> {
         self.breaker
-            .admit(client, Instant::now())
+            .admit(client, clock::now())
             .map_err(|rest| self.unavailable(self.why_not_asked(), Some(rest)))
     }
 
     // Keeps what comes of it before it tells it: who comes next finds the one or the other.
     async fn look_up(self: Arc<Self>, question: Question, begun: Begun, admission: Admission) {
-        let began = Instant::now();
+        let began = clock::now();
         let said = self
             .settings
             .ask(&question.token, &question.issuer.token_types, question.now);
         let said = tokio::time::timeout(self.settings.patience, said)
             .await
             .unwrap_or(Err(AskError::TooSlow));
-        self.count(began.elapsed(), said.as_ref().err());
+        self.count(clock::since(began), said.as_ref().err());
         self.tell_breaker(said.as_ref().err(), admission, question.now);
         let now = question.now;
         let (cache, digest) = (Arc::clone(&question.cache), begun.digest());
@@ -417,7 +417,7 @@ impl Introspection {
             return self.breaker.answered(admission);
         };
         let issuer = &self.settings.expectation.issuer_name;
-        match self.breaker.failed(admission, outage, Instant::now()) {
+        match self.breaker.failed(admission, outage, clock::now()) {
             Some(Suspension::Server(opened)) => {
                 tracing::warn!(%issuer, "introspection suspended: the server is probed until it can be reached");
                 tokio::spawn(Self::probe(Arc::downgrade(self), opened, now));

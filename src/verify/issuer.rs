@@ -1,7 +1,7 @@
 //! An issuer as it was compiled from `[issuers.NAME]`: whom to believe, and about what.
 
 use std::sync::{Arc, Mutex, PoisonError};
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use tokio::task::AbortHandle;
 
@@ -11,6 +11,7 @@ use super::jwt::KeySet;
 use super::keys::{KeyRing, NoKeys};
 use super::report::{FailuresReport, IssuerReport, KeysReport};
 use super::{RETRY_AFTER, VerifyError};
+use crate::clock;
 use crate::oauth::claims::Expectation;
 use crate::oauth::jose::CompactJws;
 use crate::oauth::{issuer_name, shortened};
@@ -121,9 +122,9 @@ impl Issuer {
 
     /// Has the verifying of a signature counted.
     pub(super) fn timed<T>(&self, verify: impl FnOnce() -> T) -> T {
-        let began = Instant::now();
+        let began = clock::now();
         let outcome = verify();
-        self.verifications.count(began.elapsed());
+        self.verifications.count(clock::since(began));
         outcome
     }
 

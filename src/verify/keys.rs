@@ -8,11 +8,10 @@
 //!    nothing, so it must not cost the issuer anything either.
 
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use arc_swap::ArcSwapOption;
 use tokio::sync::{Notify, watch};
-use tokio::time::Instant;
 
 use super::discovery::{DiscoveryError, Endpoint};
 use super::failures::Failures;
@@ -20,6 +19,7 @@ use super::fetch::{FetchError, Fetcher};
 use super::jwt::KeySet;
 use super::report::{FailuresReport, KeysReport};
 use super::{Epoch, jitter};
+use crate::clock;
 use crate::oauth::jose::{Algorithm, Jwks, JwksError};
 
 /// When an issuer's keys are fetched.
@@ -140,8 +140,8 @@ impl KeyRing {
         } = *self.attempts.borrow();
         KeysReport {
             usable: self.current.load().as_ref().map(|keys| keys.count()),
-            since_success: success.map(|(at, _)| at.elapsed()),
-            stale: success.map_or(Duration::ZERO, |(_, fresh_until)| fresh_until.elapsed()),
+            since_success: success.map(|(at, _)| clock::since(at)),
+            stale: success.map_or(Duration::ZERO, |(_, fresh_until)| clock::since(fresh_until)),
             fetched: succeeded,
             failed: ended - succeeded,
             failures: self.failures(),
@@ -191,13 +191,13 @@ impl KeyRing {
     /// Fetches the keys now and ever again; belongs in a task of the control plane.
     pub async fn keep(self: Arc<Self>) {
         let mut failures: u32 = 0;
-        let mut stale_at = Instant::now();
+        let mut stale_at = clock::now();
         let mut for_unknown_key = false;
         loop {
             let wait = match self.attempt(for_unknown_key).await {
                 Ok(lifetime) => {
                     failures = 0;
-                    stale_at = Instant::now() + lifetime + self.timing.max_stale;
+                    stale_at = clock::now() + lifetime + self.timing.max_stale;
                     // Before it is too old, and not at the same time as every other gateway.
                     jitter(lifetime.mul_f32(0.9))
                 }
@@ -210,7 +210,7 @@ impl KeyRing {
                     jitter(doubled.min(self.timing.longest_retry))
                 }
             };
-            for_unknown_key = self.rest(Instant::now() + wait, stale_at).await;
+            for_unknown_key = self.rest(clock::now() + wait, stale_at).await;
         }
     }
 
@@ -219,8 +219,8 @@ impl KeyRing {
         let has_keys = || self.current.load().is_some();
         loop {
             tokio::select! {
-                () = tokio::time::sleep_until(next) => return false,
-                () = tokio::time::sleep_until(stale_at), if has_keys() => {
+                () = tokio::time::sleep_until(next.into()) => return false,
+                () = tokio::time::sleep_until(stale_at.into()), if has_keys() => {
                     tracing::error!(issuer = %self.issuer, "the issuer's keys are too old to be used any longer");
                     self.publish(None);
                 }
@@ -239,7 +239,7 @@ impl KeyRing {
         self.attempts.send_modify(|attempts| {
             attempts.begun += 1;
             if for_unknown_key {
-                attempts.for_unknown_key = Some(Instant::now());
+                attempts.for_unknown_key = Some(clock::now());
             }
         });
         let outcome = self.fetch().await;
@@ -255,7 +255,7 @@ impl KeyRing {
             attempts.ended = attempts.begun;
             attempts.last_succeeded = outcome.is_ok();
             if let Ok((_, lifetime)) = &outcome {
-                let now = Instant::now();
+                let now = clock::now();
                 attempts.succeeded += 1;
                 attempts.success = Some((now, now + *lifetime));
             }
@@ -317,6 +317,6 @@ impl KeyRing {
 impl Attempts {
     fn is_cooling_down(&self, cooldown: Duration) -> bool {
         self.for_unknown_key
-            .is_some_and(|at| at.elapsed() < cooldown)
+            .is_some_and(|at| clock::since(at) < cooldown)
     }
 }

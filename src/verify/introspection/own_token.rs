@@ -7,15 +7,15 @@
 //!    answer so for a token that they are asked about, and whoever brings such tokens must not have ours replaced each time.
 
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use http::{HeaderMap, HeaderValue, StatusCode, header};
 use serde_json::Value;
 use tokio::sync::Mutex;
-use tokio::time::Instant;
 use url::form_urlencoded::Serializer;
 
 use super::credentials::ClientAuthentication;
+use crate::clock;
 use crate::oauth::UnixTime;
 use crate::oauth::bearer::BearerToken;
 use crate::oauth::json::{self, JsonError};
@@ -120,12 +120,12 @@ impl OwnToken {
         if let Some(held) = state
             .held
             .as_ref()
-            .filter(|held| Instant::now() < held.renewed_from)
+            .filter(|held| clock::now() < held.renewed_from)
         {
             return Ok(held.authorization.clone());
         }
         let failure = match &state.failure {
-            Some((at, failure)) if at.elapsed() < FAILURE_SHARED => Arc::clone(failure),
+            Some((at, failure)) if clock::since(*at) < FAILURE_SHARED => Arc::clone(failure),
             Some(_) | None => match self.fetch(fetcher, now).await {
                 Ok(held) => {
                     let authorization = held.authorization.clone();
@@ -139,16 +139,12 @@ impl OwnToken {
                 Err(error) => {
                     self.endpoint.forget().await;
                     let error = Arc::new(error);
-                    state.failure = Some((Instant::now(), Arc::clone(&error)));
+                    state.failure = Some((clock::now(), Arc::clone(&error)));
                     error
                 }
             },
         };
-        match state
-            .held
-            .as_ref()
-            .filter(|held| Instant::now() < held.ends)
-        {
+        match state.held.as_ref().filter(|held| clock::now() < held.ends) {
             Some(held) => Ok(held.authorization.clone()),
             None => Err(failure),
         }
@@ -165,16 +161,19 @@ impl OwnToken {
         {
             return true;
         }
-        if state.dropped.is_some_and(|at| at.elapsed() < DROPPED_EACH) {
+        if state
+            .dropped
+            .is_some_and(|at| clock::since(at) < DROPPED_EACH)
+        {
             return false;
         }
         state.held = None;
-        state.dropped = Some(Instant::now());
+        state.dropped = Some(clock::now());
         true
     }
 
     async fn fetch(&self, fetcher: &Fetcher, now: UnixTime) -> Result<Held, OwnTokenError> {
-        let asked_at = Instant::now();
+        let asked_at = clock::now();
         let url = self.endpoint.url(fetcher).await?;
         let (headers, form) = self.request(now);
         match fetcher.post(&url, headers, form).await {

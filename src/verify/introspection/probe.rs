@@ -8,11 +8,11 @@
 use std::sync::{Arc, Weak};
 
 use aws_lc_rs::rand;
-use tokio::time::Instant;
 
 use super::Introspection;
 use super::ask::AskError;
 use super::breaker::{FIRST_RETRY_DELAY, MAX_RETRY_DELAY, Opened, Outage};
+use crate::clock;
 use crate::oauth::UnixTime;
 use crate::verify::jitter;
 
@@ -20,7 +20,7 @@ impl Introspection {
     /// Probes the server as long as the breaker is open since then; belongs in a task of the control plane. `now` is when
     /// this is called.
     pub(super) async fn probe(this: Weak<Self>, opened: Opened, now: UnixTime) {
-        let began = Instant::now();
+        let began = clock::now();
         let mut delay = FIRST_RETRY_DELAY;
         loop {
             // Not at the same time as every other gateway.
@@ -29,18 +29,18 @@ impl Introspection {
             let Some(this) = this.upgrade().filter(|this| this.breaker.is_still(opened)) else {
                 return;
             };
-            tokio::spawn(this.probe_once(opened, now.later_by(began.elapsed())));
+            tokio::spawn(this.probe_once(opened, now.later_by(clock::since(began))));
             delay = MAX_RETRY_DELAY;
         }
     }
 
     async fn probe_once(self: Arc<Self>, opened: Opened, now: UnixTime) {
-        let began = Instant::now();
+        let began = clock::now();
         let token = nobodys_token();
         let said =
             tokio::time::timeout(self.settings.patience, self.settings.ask(&token, &[], now)).await;
         let error = said.unwrap_or(Err(AskError::TooSlow)).err();
-        self.count(began.elapsed(), error.as_ref());
+        self.count(clock::since(began), error.as_ref());
         let is_reached = error.as_ref().and_then(AskError::outage) != Some(Outage::Unreachable);
         // A probe that hung through it all says nothing of a later outage.
         if is_reached && self.breaker.is_still(opened) {
