@@ -13,13 +13,13 @@ use tokio::net::TcpStream;
 use tokio::time::timeout;
 use tokio_rustls::TlsConnector;
 
-use super::endpoints::Endpoint;
-use super::http1::Wire;
+use super::connection::http1::Wire;
+use super::endpoint::Endpoint;
+use super::endpoint::http2_pool::{MOST_PLACES, Shared};
+use super::endpoint::state::{Peer, UnderWay};
 use super::local_error::{classified, socket_for};
-use super::numbers::Traffic;
-use super::peer::{Peer, UnderWay};
 use super::settings::{Protocol, Settings};
-use super::streams::{MOST_PLACES, Shared};
+use super::stats::Traffic;
 use crate::clock::{self, Ticker};
 use crate::telemetry::numbers::GaugeGuard;
 use crate::transport::{ConnectionState, ConnectionTimeouts, Stream, TimeoutStream};

@@ -9,11 +9,11 @@ use std::time::Duration;
 use bytes::Bytes;
 use http_body::{Body, Frame, SizeHint};
 
-use super::http1::Receiving;
-use super::peer::UnderWay;
+use super::connection::http1::Receiving;
+use super::connection::upload::Upload;
+use super::endpoint::http2_pool::Place;
+use super::endpoint::state::UnderWay;
 use super::request_body::Progress;
-use super::streams::Place;
-use super::upload::Upload;
 use crate::clock::{Deadline, Ticker};
 use crate::transport::IncomingBody;
 

@@ -15,26 +15,20 @@
 //! [`Upstream::send`] takes a [`Permit`](crate::policy::decision::Permit), which only
 //! [`decide`](crate::policy::decision::decide) can make: what was not decided cannot be forwarded.
 
-mod balance;
-mod budget;
 mod connect;
-mod endpoints;
+mod connection;
+mod endpoint;
 mod forwarded_body;
 pub mod headers;
-mod health;
-mod http1;
-mod http2;
+mod health_check;
+mod load_balancer;
 mod local_error;
-mod numbers;
-mod peer;
-mod pool;
-mod probe;
 mod request_body;
-mod resolve;
+mod resolver;
+mod retry;
 mod send;
 mod settings;
-mod streams;
-mod upload;
+mod stats;
 
 use std::cell::{Cell, RefCell};
 use std::mem;
@@ -45,22 +39,22 @@ use std::time::Instant;
 use crate::clock::Ticker;
 use crate::transport::Renewed;
 
-pub use balance::Balance;
 pub use connect::FarEnd;
-pub use endpoints::Endpoints;
+pub use connection::http1::Switching;
+pub use endpoint::Endpoints;
 pub use forwarded_body::ForwardedBody;
-pub use http1::Switching;
-pub use numbers::{Exchanges, OfAllWorkers, TargetReport, UpstreamReport};
-pub use probe::Check;
+pub use health_check::Check;
+pub use load_balancer::Balance;
 pub use request_body::{Progress, RequestBody, RequestBodyFault};
-pub use resolve::Resolver;
+pub use resolver::Resolver;
 pub use send::{OnInterim, Outgoing, UpstreamError};
 pub use settings::{HostSent, Protocol, Settings, Target};
+pub use stats::{Exchanges, OfAllWorkers, TargetReport, UpstreamReport};
 
-use balance::Chooser;
-use budget::Budget;
-use health::most_ejected;
-use peer::{Peer, UnderWay};
+use endpoint::ejection::most_ejected;
+use endpoint::state::{Peer, UnderWay};
+use load_balancer::Chooser;
+use retry::budget::Budget;
 
 /// One worker's way to an upstream.
 pub struct Upstream {
@@ -193,6 +187,6 @@ impl Upstream {
 /// somebody has use for it: renews its certificates, looks up its names and checks its endpoints.
 pub fn attend(settings: &Arc<Settings>) {
     tokio::spawn(Renewed::keep(Arc::downgrade(&settings.tls)));
-    probe::attend(settings, &settings.endpoints.current());
-    resolve::attend(settings);
+    health_check::attend(settings, &settings.endpoints.current());
+    resolver::attend(settings);
 }

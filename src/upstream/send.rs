@@ -12,11 +12,11 @@ use std::time::Duration;
 use http::{HeaderMap, HeaderValue, Method, Request, Response, StatusCode};
 
 use super::Upstream;
-use super::endpoints::Endpoint;
+use super::endpoint::Endpoint;
+use super::endpoint::state::{Peer, UnderWay, Way};
 use super::forwarded_body::ForwardedBody;
 use super::headers::Added;
 use super::local_error::{LocalError, local_error};
-use super::peer::{Peer, UnderWay, Way};
 use super::request_body::{Progress, RequestBody};
 use super::settings::HostSent;
 use crate::clock;

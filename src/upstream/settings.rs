@@ -10,11 +10,11 @@ use http::uri::Scheme;
 use rustls::ClientConfig;
 use rustls::pki_types::ServerName;
 
-use super::balance::Balance;
-use super::endpoints::Endpoints;
-use super::numbers::{Exchanges, OfAllWorkers};
-use super::probe::Check;
-use super::resolve::Resolver;
+use super::endpoint::Endpoints;
+use super::health_check::Check;
+use super::load_balancer::Balance;
+use super::resolver::Resolver;
+use super::stats::{Exchanges, OfAllWorkers};
 use crate::transport::Renewed;
 
 /// Where and how to send an upstream's requests.

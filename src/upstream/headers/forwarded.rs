@@ -1,7 +1,7 @@
 //! Whose a request is, and how its upstream is told: `Forwarded` (RFC 7239) and the names before it.
 
 use std::cell::RefCell;
-use std::net::{IpAddr, Ipv6Addr, SocketAddr};
+use std::net::IpAddr;
 use std::rc::Rc;
 
 use http::Version;
@@ -70,7 +70,7 @@ impl Client {
         }
         let lines = headers.get_all(X_FORWARDED_FOR).iter().rev();
         let told = lines.flat_map(|line| line.as_bytes().rsplit(|byte| *byte == b','));
-        for address in told.map(address) {
+        for address in told.map(proxy_fields::address) {
             // What is no address says nothing, and neither does what stands before it.
             let Some(address) = address else { break };
             origin = address;
@@ -80,21 +80,6 @@ impl Client {
         }
         origin
     }
-}
-
-// Some proxies tell the port as well, or write an IPv6 address in brackets.
-pub(super) fn address(told: &[u8]) -> Option<IpAddr> {
-    let told = str::from_utf8(told).ok()?.trim_matches([' ', '\t']);
-    let with_port = || told.parse::<SocketAddr>().ok().map(|socket| socket.ip());
-    let bracketed = || {
-        told.strip_prefix('[')?
-            .strip_suffix(']')?
-            .parse::<Ipv6Addr>()
-            .ok()
-            .map(IpAddr::V6)
-    };
-    let address = told.parse().ok().or_else(with_port).or_else(bracketed)?;
-    Some(address.to_canonical())
 }
 
 /// What a trusted proxy says of its client, as far as it can be read: see [`proxy_fields`].

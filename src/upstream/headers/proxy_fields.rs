@@ -6,12 +6,11 @@
 //! of the former its last element. Where that is no scheme of HTTP or no host, it is dropped: upstreams build links and
 //! redirects with it.
 
-use std::net::{Ipv4Addr, Ipv6Addr};
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 
 use http::HeaderValue;
 use http::header::GetAll;
 
-use super::forwarded::address;
 use crate::oauth::bearer::is_token_character;
 use crate::policy::host::normal_host;
 
@@ -75,6 +74,21 @@ pub(super) fn hosts(lines: GetAll<'_, HeaderValue>) -> Option<HeaderValue> {
     line.to_str()
         .is_ok_and(|hosts| hosts.split(',').all(is_host))
         .then(|| line.clone())
+}
+
+// Some proxies tell the port as well, or write an IPv6 address in brackets.
+pub(super) fn address(told: &[u8]) -> Option<IpAddr> {
+    let told = str::from_utf8(told).ok()?.trim_matches([' ', '\t']);
+    let with_port = || told.parse::<SocketAddr>().ok().map(|socket| socket.ip());
+    let bracketed = || {
+        told.strip_prefix('[')?
+            .strip_suffix(']')?
+            .parse::<Ipv6Addr>()
+            .ok()
+            .map(IpAddr::V6)
+    };
+    let address = told.parse().ok().or_else(with_port).or_else(bracketed)?;
+    Some(address.to_canonical())
 }
 
 // Lines are one list (RFC 9110 §5.3). `start_of` tells where the readable end of a line begins.

@@ -16,26 +16,26 @@ use http::uri::{Authority, PathAndQuery, Scheme};
 use http::{HeaderMap, HeaderName, HeaderValue, Request, Response, StatusCode, Uri, header};
 use http_body::Body;
 
-use super::Upstream;
-use super::connect::connect_shared;
-use super::endpoints::Endpoint;
-use super::forwarded_body::{ForwardedBody, Incoming};
-use super::headers::Added;
-use super::peer::{Peer, UnderWay};
-use super::request_body::RequestBody;
-use super::send::{
-    Attempt, Failed, OnInterim, Outgoing, UpstreamError, is_repeatable, no_connection,
-};
-use super::streams::{Place, Streams};
-use super::upload::{Upload, Uploaded};
 use crate::clock::IdleTimeout;
 use crate::transport::{ConnectionState, IncomingBody, send_body};
+use crate::upstream::Upstream;
+use crate::upstream::connect::connect_shared;
+use crate::upstream::connection::upload::{Upload, Uploaded};
+use crate::upstream::endpoint::Endpoint;
+use crate::upstream::endpoint::http2_pool::{Place, Streams};
+use crate::upstream::endpoint::state::{Peer, UnderWay};
+use crate::upstream::forwarded_body::{ForwardedBody, Incoming};
+use crate::upstream::headers::Added;
+use crate::upstream::request_body::RequestBody;
+use crate::upstream::send::{
+    Attempt, Failed, OnInterim, Outgoing, UpstreamError, is_repeatable, no_connection,
+};
 
 const GRPC_TIMEOUT: HeaderName = HeaderName::from_static("grpc-timeout");
 
 impl Upstream {
     /// Sends the request as a stream of a connection that exchanges share.
-    pub(super) async fn attempt_http2(
+    pub(in crate::upstream) async fn attempt_http2(
         &self,
         under_way: UnderWay,
         streams: &Rc<Streams>,
@@ -237,7 +237,7 @@ fn put_back(
 }
 
 // A host that was admitted is an authority; where it should not be, none is sent rather than another one.
-pub(super) fn absolute(uri: Uri, scheme: Scheme, host: Option<&HeaderValue>) -> Uri {
+pub(in crate::upstream) fn absolute(uri: Uri, scheme: Scheme, host: Option<&HeaderValue>) -> Uri {
     let authority = host.and_then(|host| Authority::try_from(host.as_bytes()).ok());
     let mut parts = uri.into_parts();
     parts

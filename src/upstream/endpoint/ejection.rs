@@ -2,7 +2,7 @@
 //!
 //! 1. [`FAILURES`] failures to connect in a row eject an endpoint. What happens on a connection does not count: a client
 //!    could choose its requests so that they fail, and close an upstream to all others. Nor does what this machine lacks
-//!    ([`local_error`](super::local_error)).
+//!    ([`local_error`](crate::upstream::local_error)).
 //! 2. A rest grows with every further failure, up to [`LONGEST_REST`], and a first success ends it for good. Failures
 //!    during a rest began before it and lengthen nothing.
 //! 3. At most half of the endpoints, and at least one, are ejected at a time ([`most_ejected`]): where most fail, the
@@ -18,13 +18,13 @@ const FIRST_REST: Duration = Duration::from_millis(500);
 const LONGEST_REST: Duration = Duration::from_secs(10);
 
 /// How many of so many endpoints one worker may have ejected at a time.
-pub(super) fn most_ejected(endpoints: usize) -> usize {
+pub(in crate::upstream) fn most_ejected(endpoints: usize) -> usize {
     (endpoints / 2).max(1)
 }
 
 /// What one worker has seen of one endpoint.
 #[derive(Debug, Default)]
-pub(super) struct Health {
+pub(in crate::upstream) struct Health {
     failures: Cell<u32>,
     resting_until: Cell<Option<Instant>>,
     may_eject: Cell<bool>,
@@ -32,23 +32,23 @@ pub(super) struct Health {
 
 impl Health {
     /// Whether it is to get no requests.
-    pub(super) fn is_ejected(&self, now: Instant) -> bool {
+    pub(in crate::upstream) fn is_ejected(&self, now: Instant) -> bool {
         self.may_eject.get() && self.is_resting(now)
     }
 
     /// Whether it has failed of late so that it would be ejected if that may be.
-    pub(super) fn is_resting(&self, now: Instant) -> bool {
+    pub(in crate::upstream) fn is_resting(&self, now: Instant) -> bool {
         self.resting_until.get().is_some_and(|until| now < until)
     }
 
     /// Returns whether it was at rest.
-    pub(super) fn succeeded(&self) -> bool {
+    pub(in crate::upstream) fn succeeded(&self) -> bool {
         self.failures.set(0);
         self.resting_until.take().is_some()
     }
 
     /// Returns for how long it rests from now on, if it does; `may_eject` tells whether it is ejected for that time.
-    pub(super) fn failed(
+    pub(in crate::upstream) fn failed(
         &self,
         now: Instant,
         may_eject: impl FnOnce() -> bool,

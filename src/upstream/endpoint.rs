@@ -2,6 +2,11 @@
 //!
 //! The list is replaced as a whole. Workers compare a number to notice, and take what did not change with them.
 
+pub(super) mod ejection;
+pub(super) mod http1_pool;
+pub(super) mod http2_pool;
+pub(super) mod state;
+
 use std::fmt;
 use std::net::{IpAddr, SocketAddr};
 use std::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, Ordering};
@@ -10,8 +15,8 @@ use std::time::Duration;
 
 use arc_swap::ArcSwap;
 
-use super::numbers::{OfAllWorkers, Traffic};
 use super::settings::Target;
+use super::stats::{OfAllWorkers, Traffic};
 
 /// One address of a target; a target that has a name may have several.
 #[derive(Debug)]

@@ -10,7 +10,7 @@ use std::io;
 use bytes::{Buf, Bytes, BytesMut};
 use http::HeaderMap;
 
-use super::head::{MOST_FIELDS, end_of_fields, fields};
+use super::fields::{MOST_FIELDS, end_of_fields, fields};
 
 /// How long the extensions of all chunks of a content may be together, and its trailers.
 const MOST_BESIDE: usize = 16 * 1024;

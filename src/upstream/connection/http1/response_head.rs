@@ -1,32 +1,17 @@
-//! Heads: a request's, as it is written, and an answer's, as it is read (RFC 9112 §2 to §6).
+//! The head of an answer, as it is read (RFC 9112 §4 to §6).
 
 use std::io;
-use std::mem::{self, MaybeUninit};
+use std::mem::MaybeUninit;
 
-use bytes::{Bytes, BytesMut};
-use http::{
-    HeaderMap, HeaderName, HeaderValue, Method, Request, Response, StatusCode, Version, header,
-};
+use bytes::BytesMut;
+use http::{HeaderValue, Method, Response, StatusCode, Version, header};
 use hyper::ext::ReasonPhrase;
 
-use super::chunks::Chunks;
-use crate::upstream::headers::{Added, write_field};
+use super::chunked::Chunks;
+use super::fields::{MOST_FIELDS, end_of_fields, fields, length_told};
 
-/// How many fields a head may have, or the trailers.
-pub(super) const MOST_FIELDS: usize = 100;
 /// How long the head of an answer may be.
 const LONGEST_HEAD: usize = 128 * 1024;
-
-/// For the fields that the gateway adds to an answer: a map that has to grow is hashed anew.
-const ROOM: usize = 4;
-
-/// How the end of a request's content is told.
-#[derive(Debug, PartialEq, Eq)]
-pub(super) enum Sent {
-    /// There is so much of it, yet to be sent.
-    Length(u64),
-    Chunked,
-}
 
 /// How the end of an answer's content is told.
 #[derive(Debug, PartialEq, Eq)]
@@ -66,64 +51,6 @@ impl From<HeadError> for io::Error {
     fn from(error: HeadError) -> Self {
         Self::new(io::ErrorKind::InvalidData, error)
     }
-}
-
-/// Writes the head of a request, to `host` where that is not the client's, and tells how its content is to be sent.
-pub(super) fn write_head<B>(
-    head: &mut Vec<u8>,
-    request: &Request<B>,
-    added: &Added,
-    host: Option<&HeaderValue>,
-    has_content: bool,
-) -> Sent {
-    let length = request
-        .headers()
-        .get(header::CONTENT_LENGTH)
-        .and_then(|length| length_told(length.as_bytes()));
-    let sent = match length {
-        Some(length) if has_content => Sent::Length(length),
-        None if has_content => Sent::Chunked,
-        Some(_) | None => Sent::Length(0),
-    };
-    head.extend_from_slice(request.method().as_str().as_bytes());
-    head.push(b' ');
-    head.extend_from_slice(
-        request
-            .uri()
-            .path_and_query()
-            .map_or("/", |target| target.as_str())
-            .as_bytes(),
-    );
-    head.extend_from_slice(b" HTTP/1.1\r\n");
-    if let Some(host) = host {
-        write_field(head, "host", host);
-    }
-    for (name, value) in request.headers() {
-        let is_ours = match name.as_str() {
-            "host" => host.is_some(),
-            "content-length" => length.is_none(),
-            "transfer-encoding" => true,
-            _ => false,
-        };
-        if !is_ours {
-            write_field(head, name.as_str(), value);
-        }
-    }
-    added.write(head);
-    head.extend_from_slice(if sent == Sent::Chunked {
-        b"transfer-encoding: chunked\r\n\r\n"
-    } else {
-        b"\r\n"
-    });
-    sent
-}
-
-/// Writes fields, and the empty line behind them.
-pub(super) fn write_trailers(out: &mut Vec<u8>, trailers: &HeaderMap) {
-    trailers
-        .iter()
-        .for_each(|(name, value)| write_field(out, name.as_str(), value));
-    out.extend_from_slice(b"\r\n");
 }
 
 /// Takes the head of an answer to `method` from what was `read`; none where it is not there to its end, which is not
@@ -198,40 +125,6 @@ fn reason_in(head: &[u8]) -> &[u8] {
         .unwrap_or_default()
 }
 
-/// Makes a map of fields as they came; none where they do not fit into one.
-pub(super) fn fields<'a>(
-    named_values: impl ExactSizeIterator<Item = (&'a str, Bytes)>,
-) -> Option<HeaderMap> {
-    let mut fields = HeaderMap::with_capacity(named_values.len() + ROOM);
-    for (name, value) in named_values {
-        let name = HeaderName::from_bytes(name.as_bytes()).ok()?;
-        fields
-            .try_append(name, HeaderValue::from_maybe_shared(value).ok()?)
-            .ok()?;
-    }
-    Some(fields)
-}
-
-/// Where the first empty line ends, whichever way lines end (RFC 9112 §2.2); it does not begin in what was `searched`.
-pub(super) fn end_of_fields(read: &[u8], searched: &mut usize) -> Option<usize> {
-    let from = mem::take(searched);
-    for place in memchr::memchr_iter(b'\n', read.get(from..)?) {
-        let behind = from + place + 1;
-        match read.get(behind..)? {
-            [b'\n', ..] => return Some(behind + 1),
-            [b'\r', b'\n', ..] => return Some(behind + 2),
-            // What this line begins with is to come.
-            [] | [b'\r'] => {
-                *searched = behind - 1;
-                return None;
-            }
-            [..] => {}
-        }
-    }
-    *searched = read.len();
-    None
-}
-
 // RFC 9112 §6.3 and §9.3, in one pass over the names.
 fn framing(answer: &mut Response<()>, method: &Method) -> Result<(Framing, bool), HeadError> {
     let is_http11 = answer.version() == Version::HTTP_11;
@@ -292,16 +185,6 @@ fn framing(answer: &mut Response<()>, method: &Method) -> Result<(Framing, bool)
         (Some(true), None) if is_http11 => Ok((Framing::Chunked(Chunks::default()), keeps)),
         (Some(_), _) => Err(HeadError::TransferEncoding),
     }
-}
-
-fn length_told(told: &[u8]) -> Option<u64> {
-    let digits = told.trim_ascii();
-    let is_number = !digits.is_empty() && digits.iter().all(u8::is_ascii_digit);
-    str::from_utf8(digits)
-        .ok()
-        .filter(|_| is_number)?
-        .parse()
-        .ok()
 }
 
 #[cfg(test)]
@@ -588,73 +471,6 @@ mod tests {
         assert_eq!(
             parse(&long, &Method::GET).expect_err("too long"),
             HeadError::TooLong
-        );
-    }
-
-    #[test]
-    fn request_is_written_as_it_is_framed() {
-        let written = |request: &Request<()>, host: Option<&str>, has_content| {
-            let mut head = Vec::new();
-            let host = host.map(|host| host.parse().expect("a value"));
-            let sent = write_head(
-                &mut head,
-                request,
-                &Added::default(),
-                host.as_ref(),
-                has_content,
-            );
-            (String::from_utf8(head).expect("ASCII"), sent)
-        };
-        let request = Request::post("/a?b=c")
-            .header("host", "client")
-            .header("content-length", "5")
-            .body(())
-            .expect("a request");
-        let head = "POST /a?b=c HTTP/1.1\r\nhost: client\r\ncontent-length: 5\r\n\r\n";
-        assert_eq!(
-            written(&request, None, true),
-            (head.to_owned(), Sent::Length(5))
-        );
-        let head = "POST /a?b=c HTTP/1.1\r\nhost: target\r\ncontent-length: 5\r\n\r\n";
-        assert_eq!(
-            written(&request, Some("target"), true),
-            (head.to_owned(), Sent::Length(5))
-        );
-        let request = Request::get("/")
-            .header("host", "a")
-            .header("transfer-encoding", "chunked")
-            .body(())
-            .expect("a request");
-        let head = "GET / HTTP/1.1\r\nhost: a\r\ntransfer-encoding: chunked\r\n\r\n";
-        assert_eq!(
-            written(&request, None, true),
-            (head.to_owned(), Sent::Chunked)
-        );
-        assert_eq!(
-            written(&request, None, false),
-            (
-                "GET / HTTP/1.1\r\nhost: a\r\n\r\n".to_owned(),
-                Sent::Length(0)
-            )
-        );
-        let request = Request::post("/")
-            .header("content-length", "")
-            .body(())
-            .expect("a request");
-        assert_eq!(
-            written(&request, None, false),
-            ("POST / HTTP/1.1\r\n\r\n".to_owned(), Sent::Length(0))
-        );
-        let request = Request::post("/")
-            .header("content-length", "0")
-            .body(())
-            .expect("a request");
-        assert_eq!(
-            written(&request, None, false),
-            (
-                "POST / HTTP/1.1\r\ncontent-length: 0\r\n\r\n".to_owned(),
-                Sent::Length(0)
-            )
         );
     }
 }

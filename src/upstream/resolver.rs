@@ -12,7 +12,7 @@ use std::pin::Pin;
 use std::sync::{Arc, Weak};
 use std::time::Duration;
 
-use super::probe;
+use super::health_check;
 use super::settings::Settings;
 
 /// How often a name is looked up. The system's resolver does not tell for how long its answers are good; where names
@@ -114,7 +114,7 @@ async fn look_up(
             if !fresh.is_empty() {
                 tracing::debug!(%upstream, %target, ?addresses, "target has other addresses");
             }
-            probe::attend(&settings, &fresh);
+            health_check::attend(&settings, &fresh);
         }
         Err(error) => {
             if !*has_failed {

@@ -17,14 +17,14 @@ const EACH_SECOND: u32 = 10;
 const SAVED: u32 = 100;
 
 /// One worker's retries at one upstream.
-pub(super) struct Budget {
+pub(in crate::upstream) struct Budget {
     level: Cell<u32>,
     /// Until when time has paid in.
     paid_until: Cell<Instant>,
 }
 
 impl Budget {
-    pub(super) fn full(now: Instant) -> Self {
+    pub(in crate::upstream) fn full(now: Instant) -> Self {
         Self {
             level: Cell::new(SAVED * COST),
             paid_until: Cell::new(now),
@@ -32,12 +32,12 @@ impl Budget {
     }
 
     /// A request that is no retry pays in.
-    pub(super) fn pay_in(&self) {
+    pub(in crate::upstream) fn pay_in(&self) {
         self.add(1);
     }
 
     /// Whether there may be one retry more, which is spent with the answer.
-    pub(super) fn spend(&self, now: Instant) -> bool {
+    pub(in crate::upstream) fn spend(&self, now: Instant) -> bool {
         self.add_for_time(now);
         let rest = self.level.get().checked_sub(COST);
         self.level.set(rest.unwrap_or(self.level.get()));

@@ -6,11 +6,13 @@
 //!
 //! - `wire`: a connection; `head`, `chunks`: what is spoken on it; `sending`, `receiving`: the two halves of an exchange.
 
-mod chunks;
-mod head;
-mod receiving;
-mod sending;
-mod wire;
+mod chunked;
+mod connection;
+mod fields;
+mod request_head;
+mod request_writer;
+mod response_head;
+mod response_reader;
 
 use std::future::poll_fn;
 use std::rc::Rc;
@@ -18,21 +20,23 @@ use std::rc::Rc;
 use http::{Response, StatusCode, header};
 use http_body::Body;
 
-use super::Upstream;
-use super::connect::{FarEnd, connect, paced};
-use super::forwarded_body::{ForwardedBody, Incoming};
-use super::headers::is_agreement;
-use super::peer::{UnderWay, Way};
-use super::request_body::Progress;
-use super::send::{Attempt, Failed, Outgoing, UpstreamError, is_repeatable, no_connection};
 use crate::clock;
 use crate::policy::decision::Permit;
+use crate::upstream::Upstream;
+use crate::upstream::connect::{FarEnd, connect, paced};
+use crate::upstream::endpoint::state::{UnderWay, Way};
+use crate::upstream::forwarded_body::{ForwardedBody, Incoming};
+use crate::upstream::headers::is_agreement;
+use crate::upstream::request_body::Progress;
+use crate::upstream::send::{
+    Attempt, Failed, Outgoing, UpstreamError, is_repeatable, no_connection,
+};
 
-pub(super) use receiving::Receiving;
-pub(super) use wire::{Heard, Wire};
+pub(in crate::upstream) use connection::{Heard, Wire};
+pub(in crate::upstream) use response_reader::Receiving;
 
-use receiving::Exchange;
-use sending::Sending;
+use request_writer::Sending;
+use response_reader::Exchange;
 
 /// What an upstream says to a request for another protocol.
 pub enum Switching {
@@ -45,7 +49,7 @@ pub enum Switching {
 impl Upstream {
     /// Sends the request on a connection of its own for as long as the exchange takes. After a failure only a new one
     /// will do: the idle ones may all be as dead as the last.
-    pub(super) async fn attempt_http1(
+    pub(in crate::upstream) async fn attempt_http1(
         &self,
         under_way: UnderWay,
         outgoing: &mut Outgoing<'_>,

@@ -17,9 +17,9 @@ use std::cell::{Cell, RefCell};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use super::endpoints::Endpoint;
-use super::http1::{Heard, Wire};
-use super::settings::Settings;
+use crate::upstream::connection::http1::{Heard, Wire};
+use crate::upstream::endpoint::Endpoint;
+use crate::upstream::settings::Settings;
 
 use crate::clock;
 
@@ -31,7 +31,7 @@ const REUSE_DELAY: Duration = Duration::from_millis(20);
 
 /// The last one used is the first one used again: it is the least likely to be closed at the other end, and what load
 /// no longer needs gets old and goes.
-pub(super) struct Pool {
+pub(in crate::upstream) struct Pool {
     /// The last one used is the last one.
     idle: RefCell<Vec<Idle>>,
     capacity: Cell<usize>,
@@ -49,7 +49,7 @@ struct Idle {
 }
 
 impl Pool {
-    pub(super) fn new(settings: &Settings, endpoint: Arc<Endpoint>) -> Self {
+    pub(in crate::upstream) fn new(settings: &Settings, endpoint: Arc<Endpoint>) -> Self {
         Self {
             idle: RefCell::default(),
             capacity: Cell::new(settings.pool_idle),
@@ -62,7 +62,7 @@ impl Pool {
     }
 
     /// Takes a connection that can send a request at once.
-    pub(super) fn take(&self, now: Instant) -> Option<Wire> {
+    pub(in crate::upstream) fn take(&self, now: Instant) -> Option<Wire> {
         let is_watched = self.is_watched(now);
         loop {
             let last = if is_watched {
@@ -88,7 +88,7 @@ impl Pool {
     }
 
     /// Keeps a connection whose exchange is complete.
-    pub(super) fn put(&self, wire: Wire, now: Instant) {
+    pub(in crate::upstream) fn put(&self, wire: Wire, now: Instant) {
         if !wire.is_read_to_its_end() {
             wire.close();
             self.was_sent_unsolicited(now);
@@ -109,13 +109,13 @@ impl Pool {
     }
 
     /// Closes what is idle, and keeps nothing from now on.
-    pub(super) fn retire(&self) {
+    pub(in crate::upstream) fn retire(&self) {
         self.capacity.set(0);
         self.close_idle();
     }
 
     /// Closes what has been idle for too long, or what the target has closed.
-    pub(super) fn prune(&self, now: Instant) {
+    pub(in crate::upstream) fn prune(&self, now: Instant) {
         let ended = |idle: &mut Idle| {
             let heard = idle.wire.heard();
             if heard == Heard::Bytes {

@@ -9,16 +9,16 @@ use bytes::Bytes;
 use http::{Method, Response, StatusCode};
 use http_body::{Frame, SizeHint};
 
-use super::chunks::Piece;
-use super::head::{Framing, Head, read_head};
-use super::sending::{SendError, Sending};
-use super::wire::Wire;
+use super::chunked::Piece;
+use super::connection::Wire;
+use super::request_writer::{SendError, Sending};
+use super::response_head::{Framing, Head, read_head};
 use crate::clock::Ticker;
 use crate::telemetry::numbers::GaugeGuard;
 use crate::transport::Stream;
-use crate::upstream::peer::UnderWay;
+use crate::upstream::connection::upload::{Upload, Uploaded};
+use crate::upstream::endpoint::state::UnderWay;
 use crate::upstream::send::OnInterim;
-use crate::upstream::upload::{Upload, Uploaded};
 
 /// One exchange on a connection, until the head of its answer.
 pub(super) struct Exchange {

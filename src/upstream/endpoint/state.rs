@@ -5,42 +5,42 @@ use std::rc::Rc;
 use std::sync::Arc;
 use std::time::Instant;
 
-use super::endpoints::Endpoint;
-use super::health::Health;
-use super::http1::Wire;
-use super::numbers::Traffic;
-use super::pool::Pool;
-use super::settings::{Protocol, Settings};
-use super::streams::Streams;
 use crate::clock::Ticker;
 use crate::telemetry::numbers::GaugeGuard;
+use crate::upstream::connection::http1::Wire;
+use crate::upstream::endpoint::Endpoint;
+use crate::upstream::endpoint::ejection::Health;
+use crate::upstream::endpoint::http1_pool::Pool;
+use crate::upstream::endpoint::http2_pool::Streams;
+use crate::upstream::settings::{Protocol, Settings};
+use crate::upstream::stats::Traffic;
 
 /// How much busier than it is an endpoint looks that should rest and may not be ejected: it gets requests when the
 /// others have so many times as many.
 const RESTING_WEIGHT: u64 = 16;
 
 /// One worker's side of an endpoint.
-pub(super) struct Peer {
-    pub(super) endpoint: Arc<Endpoint>,
-    pub(super) way: Way,
-    pub(super) health: Health,
-    pub(super) traffic: Arc<Traffic>,
+pub(in crate::upstream) struct Peer {
+    pub(in crate::upstream) endpoint: Arc<Endpoint>,
+    pub(in crate::upstream) way: Way,
+    pub(in crate::upstream) health: Health,
+    pub(in crate::upstream) traffic: Arc<Traffic>,
 }
 
 /// The connections to an endpoint.
-pub(super) enum Way {
+pub(in crate::upstream) enum Way {
     Http1(Pool),
     Http2(Rc<Streams>),
 }
 
 /// An exchange with an endpoint, from the choice of it to the end of the answer, and of the request where that is sent on.
-pub(super) struct UnderWay {
+pub(in crate::upstream) struct UnderWay {
     peer: Rc<Peer>,
     _entered: GaugeGuard,
 }
 
 impl Peer {
-    pub(super) fn new(
+    pub(in crate::upstream) fn new(
         endpoint: Arc<Endpoint>,
         settings: &Settings,
         ticker: &Rc<Ticker>,
@@ -58,7 +58,7 @@ impl Peer {
         })
     }
 
-    pub(super) fn begin(self: &Rc<Self>) -> UnderWay {
+    pub(in crate::upstream) fn begin(self: &Rc<Self>) -> UnderWay {
         UnderWay {
             peer: Rc::clone(self),
             _entered: self.traffic.under_way.enter(),
@@ -66,7 +66,7 @@ impl Peer {
     }
 
     /// How busy it is, for comparing.
-    pub(super) fn load(&self, now: Instant) -> u64 {
+    pub(in crate::upstream) fn load(&self, now: Instant) -> u64 {
         let under_way = self.traffic.under_way.read();
         if self.health.is_resting(now) {
             (under_way + 1) * RESTING_WEIGHT
@@ -75,7 +75,7 @@ impl Peer {
         }
     }
 
-    pub(super) fn prune(&self, now: Instant) {
+    pub(in crate::upstream) fn prune(&self, now: Instant) {
         match &self.way {
             Way::Http1(pool) => pool.prune(now),
             Way::Http2(streams) => streams.prune(now),
@@ -83,7 +83,7 @@ impl Peer {
     }
 
     /// Its endpoint is gone: what is idle is closed, and what is under way will be when it is done.
-    pub(super) fn retire(&self) {
+    pub(in crate::upstream) fn retire(&self) {
         match &self.way {
             Way::Http1(pool) => pool.retire(),
             Way::Http2(streams) => streams.retire(),
@@ -93,7 +93,7 @@ impl Peer {
 
 impl UnderWay {
     /// The exchange is complete, and its connection may be used again.
-    pub(super) fn keep(&self, wire: Wire, now: Instant) {
+    pub(in crate::upstream) fn keep(&self, wire: Wire, now: Instant) {
         if let Way::Http1(pool) = &self.way {
             pool.put(wire, now);
         }

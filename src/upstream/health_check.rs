@@ -7,7 +7,7 @@
 //! 3. A check that fails for lack of something of our own says nothing ([`local_error`](super::local_error)).
 //! 4. What is not well gets no requests. Where nothing is well, they are answered with 503 and go nowhere: an endpoint that
 //!    says that it cannot serve is believed. Where all that is well rests because of failures that the workers have
-//!    seen ([`health`](super::health)), it is used all the same.
+//!    seen ([`health`](super::endpoint::ejection)), it is used all the same.
 
 use std::error::Error;
 use std::io;
@@ -23,10 +23,10 @@ use hyper_util::rt::TokioIo;
 use tokio::task::JoinSet;
 use tokio::time::timeout;
 
-use super::balance::Random;
 use super::connect::open;
-use super::endpoints::Endpoint;
-use super::http2::absolute;
+use super::connection::http2::absolute;
+use super::endpoint::Endpoint;
+use super::load_balancer::Random;
 use super::local_error::local_error;
 use super::settings::{HostSent, Protocol, Settings};
 use crate::clock;

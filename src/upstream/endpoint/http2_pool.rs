@@ -16,15 +16,15 @@ use bytes::Bytes;
 use h2::client::SendRequest;
 use tokio::sync::watch;
 
-use super::settings::Settings;
 use crate::clock::Ticker;
 use crate::transport::ConnectionState;
+use crate::upstream::settings::Settings;
 
 /// What most servers allow; more connections serve more exchanges better than more streams do.
-pub(super) const MOST_PLACES: usize = 100;
+pub(in crate::upstream) const MOST_PLACES: usize = 100;
 
 /// A connection that exchanges share.
-pub(super) struct Shared {
+pub(in crate::upstream) struct Shared {
     sender: SendRequest<Bytes>,
     pace: Rc<ConnectionState>,
     taken: Cell<usize>,
@@ -33,13 +33,13 @@ pub(super) struct Shared {
 }
 
 /// A place on a connection, taken until this is dropped.
-pub(super) struct Place {
+pub(in crate::upstream) struct Place {
     connection: Rc<Shared>,
     ticker: Rc<Ticker>,
 }
 
 /// The connections to one endpoint.
-pub(super) struct Streams {
+pub(in crate::upstream) struct Streams {
     connections: RefCell<Vec<Rc<Shared>>>,
     dialing: RefCell<Option<Dialing>>,
     keep_for: Duration,
@@ -50,7 +50,7 @@ pub(super) struct Streams {
 type Dialing = watch::Receiver<Option<Result<(), Arc<io::Error>>>>;
 
 impl Shared {
-    pub(super) fn new(
+    pub(in crate::upstream) fn new(
         sender: SendRequest<Bytes>,
         pace: Rc<ConnectionState>,
         now: Instant,
@@ -66,7 +66,7 @@ impl Shared {
     }
 
     /// It takes no more exchanges; those that are under way may end.
-    pub(super) fn is_going(&self) {
+    pub(in crate::upstream) fn is_going(&self) {
         self.is_gone.set(true);
     }
 
@@ -89,23 +89,23 @@ impl Shared {
 }
 
 impl Place {
-    pub(super) fn sender(&self) -> SendRequest<Bytes> {
+    pub(in crate::upstream) fn sender(&self) -> SendRequest<Bytes> {
         self.connection.sender.clone()
     }
 
     /// Whether the target has sent nothing at all on this connection for so long.
-    pub(super) fn is_silent_for(&self, time: Duration) -> bool {
+    pub(in crate::upstream) fn is_silent_for(&self, time: Duration) -> bool {
         let last_read = self.connection.pace.last_read();
         last_read.is_none_or(|last_read| self.ticker.now().duration_since(last_read) >= time)
     }
 
     /// The pace that its connection is watched at.
-    pub(super) fn pace(&self) -> &Rc<ConnectionState> {
+    pub(in crate::upstream) fn pace(&self) -> &Rc<ConnectionState> {
         &self.connection.pace
     }
 
     /// Its connection takes no more exchanges.
-    pub(super) fn is_going(&self) {
+    pub(in crate::upstream) fn is_going(&self) {
         self.connection.is_going();
     }
 }
@@ -118,7 +118,7 @@ impl Drop for Place {
 }
 
 impl Streams {
-    pub(super) fn new(settings: &Settings, ticker: &Rc<Ticker>) -> Self {
+    pub(in crate::upstream) fn new(settings: &Settings, ticker: &Rc<Ticker>) -> Self {
         let (connections, dialing) = (RefCell::default(), RefCell::default());
         Self {
             connections,
@@ -129,7 +129,7 @@ impl Streams {
     }
 
     /// A place on a connection that is there, if there is one.
-    pub(super) fn take(&self) -> Option<Place> {
+    pub(in crate::upstream) fn take(&self) -> Option<Place> {
         let mut connections = self.connections.borrow_mut();
         connections.retain(|connection| !connection.is_gone.get());
         let connection = connections
@@ -147,7 +147,7 @@ impl Streams {
     ///
     /// # Errors
     /// That of `connect`.
-    pub(super) async fn more<F>(
+    pub(in crate::upstream) async fn more<F>(
         self: &Rc<Self>,
         connect: impl FnOnce() -> F,
     ) -> (bool, io::Result<()>)
@@ -192,12 +192,12 @@ impl Streams {
     }
 
     /// Lets go of all connections; those that are in use end with the last exchange on them.
-    pub(super) fn retire(&self) {
+    pub(in crate::upstream) fn retire(&self) {
         self.connections.borrow_mut().clear();
     }
 
     /// Lets go of the connections that have been idle for too long.
-    pub(super) fn prune(&self, now: Instant) {
+    pub(in crate::upstream) fn prune(&self, now: Instant) {
         self.connections.borrow_mut().retain(|connection| {
             let is_idle = connection.taken.get() == 0;
             !(connection.is_gone.get()

@@ -6,11 +6,11 @@ use std::task::{Context, Poll, ready};
 use tokio::task::JoinHandle;
 
 /// The sending of a body in a task of its own; it ends when this is dropped.
-pub(super) struct Upload(JoinHandle<Uploaded>);
+pub(in crate::upstream) struct Upload(JoinHandle<Uploaded>);
 
 /// What became of a body.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Uploaded {
+pub(in crate::upstream) enum Uploaded {
     /// All of it was sent.
     Whole,
     /// The target wants no more of it. What it answers counts all the same.
@@ -20,12 +20,12 @@ pub(super) enum Uploaded {
 }
 
 impl Upload {
-    pub(super) fn begin(sending: impl Future<Output = Uploaded> + 'static) -> Self {
+    pub(in crate::upstream) fn begin(sending: impl Future<Output = Uploaded> + 'static) -> Self {
         Self(tokio::task::spawn_local(sending))
     }
 
     /// Ready when it has ended; not to be polled again then.
-    pub(super) fn poll(&mut self, context: &mut Context<'_>) -> Poll<Uploaded> {
+    pub(in crate::upstream) fn poll(&mut self, context: &mut Context<'_>) -> Poll<Uploaded> {
         let outcome = ready!(Pin::new(&mut self.0).poll(context));
         // It panicked, or the worker ends.
         Poll::Ready(outcome.unwrap_or(Uploaded::Broken))

@@ -14,7 +14,7 @@ use tokio_rustls::TlsConnector;
 use super::*;
 use crate::telemetry::numbers::Gauge;
 use crate::transport::{Stream, tls};
-use crate::upstream::endpoints::Endpoints;
+use crate::upstream::endpoint::Endpoints;
 use crate::upstream::settings::Target;
 
 const WITHIN: Duration = Duration::from_secs(10);

@@ -13,7 +13,7 @@ use http::{HeaderMap, HeaderValue};
 use http_body::{Body, Frame};
 use tokio::io::AsyncWrite;
 
-use super::head::{Sent, write_head, write_trailers};
+use super::request_head::{Sent, write_head, write_trailers};
 use crate::clock::{IdleTimeout, Ticker};
 use crate::transport::Stream;
 use crate::upstream::request_body::RequestBody;

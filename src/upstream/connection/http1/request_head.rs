@@ -1,0 +1,144 @@
+//! The head of a request, as it is written (RFC 9112 §3).
+
+use http::{HeaderMap, HeaderValue, Request, header};
+
+use super::fields::length_told;
+use crate::upstream::headers::{Added, write_field};
+
+/// How the end of a request's content is told.
+#[derive(Debug, PartialEq, Eq)]
+pub(super) enum Sent {
+    /// There is so much of it, yet to be sent.
+    Length(u64),
+    Chunked,
+}
+
+/// Writes the head of a request, to `host` where that is not the client's, and tells how its content is to be sent.
+pub(super) fn write_head<B>(
+    head: &mut Vec<u8>,
+    request: &Request<B>,
+    added: &Added,
+    host: Option<&HeaderValue>,
+    has_content: bool,
+) -> Sent {
+    let length = request
+        .headers()
+        .get(header::CONTENT_LENGTH)
+        .and_then(|length| length_told(length.as_bytes()));
+    let sent = match length {
+        Some(length) if has_content => Sent::Length(length),
+        None if has_content => Sent::Chunked,
+        Some(_) | None => Sent::Length(0),
+    };
+    head.extend_from_slice(request.method().as_str().as_bytes());
+    head.push(b' ');
+    head.extend_from_slice(
+        request
+            .uri()
+            .path_and_query()
+            .map_or("/", |target| target.as_str())
+            .as_bytes(),
+    );
+    head.extend_from_slice(b" HTTP/1.1\r\n");
+    if let Some(host) = host {
+        write_field(head, "host", host);
+    }
+    for (name, value) in request.headers() {
+        let is_ours = match name.as_str() {
+            "host" => host.is_some(),
+            "content-length" => length.is_none(),
+            "transfer-encoding" => true,
+            _ => false,
+        };
+        if !is_ours {
+            write_field(head, name.as_str(), value);
+        }
+    }
+    added.write(head);
+    head.extend_from_slice(if sent == Sent::Chunked {
+        b"transfer-encoding: chunked\r\n\r\n"
+    } else {
+        b"\r\n"
+    });
+    sent
+}
+
+/// Writes fields, and the empty line behind them.
+pub(super) fn write_trailers(out: &mut Vec<u8>, trailers: &HeaderMap) {
+    trailers
+        .iter()
+        .for_each(|(name, value)| write_field(out, name.as_str(), value));
+    out.extend_from_slice(b"\r\n");
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn request_is_written_as_it_is_framed() {
+        let written = |request: &Request<()>, host: Option<&str>, has_content| {
+            let mut head = Vec::new();
+            let host = host.map(|host| host.parse().expect("a value"));
+            let sent = write_head(
+                &mut head,
+                request,
+                &Added::default(),
+                host.as_ref(),
+                has_content,
+            );
+            (String::from_utf8(head).expect("ASCII"), sent)
+        };
+        let request = Request::post("/a?b=c")
+            .header("host", "client")
+            .header("content-length", "5")
+            .body(())
+            .expect("a request");
+        let head = "POST /a?b=c HTTP/1.1\r\nhost: client\r\ncontent-length: 5\r\n\r\n";
+        assert_eq!(
+            written(&request, None, true),
+            (head.to_owned(), Sent::Length(5))
+        );
+        let head = "POST /a?b=c HTTP/1.1\r\nhost: target\r\ncontent-length: 5\r\n\r\n";
+        assert_eq!(
+            written(&request, Some("target"), true),
+            (head.to_owned(), Sent::Length(5))
+        );
+        let request = Request::get("/")
+            .header("host", "a")
+            .header("transfer-encoding", "chunked")
+            .body(())
+            .expect("a request");
+        let head = "GET / HTTP/1.1\r\nhost: a\r\ntransfer-encoding: chunked\r\n\r\n";
+        assert_eq!(
+            written(&request, None, true),
+            (head.to_owned(), Sent::Chunked)
+        );
+        assert_eq!(
+            written(&request, None, false),
+            (
+                "GET / HTTP/1.1\r\nhost: a\r\n\r\n".to_owned(),
+                Sent::Length(0)
+            )
+        );
+        let request = Request::post("/")
+            .header("content-length", "")
+            .body(())
+            .expect("a request");
+        assert_eq!(
+            written(&request, None, false),
+            ("POST / HTTP/1.1\r\n\r\n".to_owned(), Sent::Length(0))
+        );
+        let request = Request::post("/")
+            .header("content-length", "0")
+            .body(())
+            .expect("a request");
+        assert_eq!(
+            written(&request, None, false),
+            (
+                "POST / HTTP/1.1\r\ncontent-length: 0\r\n\r\n".to_owned(),
+                Sent::Length(0)
+            )
+        );
+    }
+}
