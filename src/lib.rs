@@ -7,6 +7,7 @@
 //!
 //! | room | what it knows | may import, of ours |
 //! |---|---|---|
+//! | [`values`] | the closed sets of values that configuration keys take, with their spelling; every room may import it | nothing |
 //! | [`oauth`] | the nouns of the RFCs: scopes, bearer tokens, challenges, signatures' wrapping, claims | nothing |
 //! | [`files`] | the files that an operator names, read whole and bounded | nothing |
 //! | [`config`] | `gateway.toml` as written, with the place of every value | `files` |
@@ -84,4 +85,5 @@ pub mod server;
 pub mod telemetry;
 pub mod transport;
 pub mod upstream;
+pub mod values;
 pub mod verify;

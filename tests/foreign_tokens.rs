@@ -7,9 +7,10 @@ use std::time::Duration;
 use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use scopegate::oauth::UnixTime;
-use scopegate::oauth::claims::{ActiveToken, Claims, Expectation, ExpectedAudience, ExpiryUnit};
+use scopegate::oauth::claims::{ActiveToken, Claims, Expectation, ExpectedAudience};
 use scopegate::oauth::jose::{self, Algorithm, CompactJws, Jwks, TokenShape};
 use scopegate::oauth::scope::GrantedWildcards;
+use scopegate::values::ExpiryUnit;
 use scopegate::verify::jwt::{KeySet, SignatureError};
 use serde_json::Value;
 

@@ -20,9 +20,10 @@ use base64::engine::general_purpose::{STANDARD, URL_SAFE_NO_PAD};
 use jsonwebtoken::{EncodingKey, crypto};
 use jwt_simple::prelude::*;
 use scopegate::oauth::UnixTime;
-use scopegate::oauth::claims::{Claims as OurClaims, Expectation, ExpectedAudience, ExpiryUnit};
+use scopegate::oauth::claims::{Claims as OurClaims, Expectation, ExpectedAudience};
 use scopegate::oauth::jose::{self, Algorithm, Jwks, TokenShape};
 use scopegate::oauth::scope::GrantedWildcards;
+use scopegate::values::ExpiryUnit;
 use scopegate::verify::jwt::{KeySet, SignatureError, install_cryptography};
 use serde_json::{Map, Value, json};
 

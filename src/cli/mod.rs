@@ -18,12 +18,14 @@ use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use std::sync::Arc;
 
+use clap::builder::{PossibleValuesParser, TypedValueParser};
 use clap::error::{ContextKind, ContextValue};
-use clap::{Args, Parser, Subcommand, ValueEnum};
+use clap::{Args, Parser, Subcommand};
 
 use crate::config::{self, Config, Purpose, Source};
 use crate::gateway::{Snapshot, compile, route_faults};
 use crate::server::tls::{Certificates, certificates};
+use crate::values::{Keyword, LogFormat, LogLevel};
 
 const DEFAULT_FILE: &str = "gateway.toml";
 
@@ -60,26 +62,18 @@ struct Options {
     #[arg(long, value_name = "FILE", default_value = DEFAULT_FILE, global = true)]
     config: PathBuf,
     /// How log lines are written, whatever the file says
-    #[arg(long, value_name = "FORMAT", global = true)]
+    #[arg(long, value_name = "FORMAT", global = true, value_parser = keyword::<LogFormat>())]
     log_format: Option<LogFormat>,
     /// How much is logged, whatever the file says
-    #[arg(long, value_name = "LEVEL", global = true)]
+    #[arg(long, value_name = "LEVEL", global = true, value_parser = keyword::<LogLevel>())]
     log_level: Option<LogLevel>,
 }
 
-#[derive(ValueEnum, Clone, Copy, Debug)]
-enum LogFormat {
-    Pretty,
-    Json,
-}
-
-#[derive(ValueEnum, Clone, Copy, Debug)]
-enum LogLevel {
-    Error,
-    Warn,
-    Info,
-    Debug,
-    Trace,
+/// Parses an option that takes the same values as a key of the file.
+fn keyword<T: Keyword + Send + Sync>() -> impl TypedValueParser<Value = T> {
+    let keywords = T::KEYWORDS.iter().map(|(keyword, _)| *keyword);
+    PossibleValuesParser::new(keywords)
+        .try_map(|text| T::from_keyword(&text).ok_or("expected one of the possible values"))
 }
 
 /// Does what the command line asks for.

@@ -11,7 +11,7 @@ use tokio::task::JoinHandle;
 use tracing_subscriber::filter::LevelFilter;
 
 use super::warnings::weak_choices;
-use super::{LogLevel, Options, service, story};
+use super::{Options, service, story};
 use crate::admin::Admin;
 use crate::clock::Clock;
 use crate::config::{self, Config, Purpose};
@@ -23,8 +23,9 @@ use crate::server::tls::{Certificates, Shown};
 use crate::server::{
     self, Descriptors, Drained, Inherited, ListenError, Server, listen_or_inherit,
 };
-use crate::telemetry::{self, Collector, Log, LogFormat, Spans, Telemetry};
+use crate::telemetry::{self, Collector, Log, Spans, Telemetry};
 use crate::transport::tls;
+use crate::values::{LogFormat, LogLevel};
 
 pub(super) fn run(options: &Options) -> ExitCode {
     // Before it is read: what changes while it is compiled has to be noticed.
@@ -336,16 +337,9 @@ fn development_settings(development: &config::Development) -> dev::Settings {
         echo: development.echo.value,
         runtime: development.runtime.clone(),
         token_lifetime: development.token_lifetime,
-        token_format: match development.token_format {
-            config::TokenFormat::Jwt => dev::TokenFormat::Jwt,
-            config::TokenFormat::Opaque => dev::TokenFormat::Opaque,
-        },
+        token_format: development.token_format,
         audience: development.audience.clone(),
-        algorithm: match development.algorithm {
-            config::DevelopmentAlgorithm::RS256 => dev::SigningAlgorithm::Rs256,
-            config::DevelopmentAlgorithm::ES256 => dev::SigningAlgorithm::Es256,
-            config::DevelopmentAlgorithm::EdDSA => dev::SigningAlgorithm::EdDsa,
-        },
+        algorithm: development.algorithm,
         clients: clients.collect(),
     }
 }
@@ -359,21 +353,16 @@ fn collector(telemetry: &config::Telemetry) -> Option<Collector> {
 }
 
 fn log_settings(log: &config::Log, options: &Options) -> (LogFormat, LevelFilter) {
-    let format = match (options.log_format, log.format) {
-        (Some(super::LogFormat::Pretty), _) | (None, Some(config::LogFormat::Pretty)) => {
-            LogFormat::Pretty
-        }
-        (Some(super::LogFormat::Json), _) | (None, Some(config::LogFormat::Json)) => {
-            LogFormat::Json
-        }
-        (None, None) => LogFormat::of_standard_error(),
-    };
-    let level = match (options.log_level, log.level) {
-        (Some(LogLevel::Error), _) | (None, config::LogLevel::Error) => LevelFilter::ERROR,
-        (Some(LogLevel::Warn), _) | (None, config::LogLevel::Warn) => LevelFilter::WARN,
-        (Some(LogLevel::Info), _) | (None, config::LogLevel::Info) => LevelFilter::INFO,
-        (Some(LogLevel::Debug), _) | (None, config::LogLevel::Debug) => LevelFilter::DEBUG,
-        (Some(LogLevel::Trace), _) | (None, config::LogLevel::Trace) => LevelFilter::TRACE,
+    let format = options
+        .log_format
+        .or(log.format)
+        .unwrap_or_else(LogFormat::of_standard_error);
+    let level = match options.log_level.unwrap_or(log.level) {
+        LogLevel::Error => LevelFilter::ERROR,
+        LogLevel::Warn => LevelFilter::WARN,
+        LogLevel::Info => LevelFilter::INFO,
+        LogLevel::Debug => LevelFilter::DEBUG,
+        LogLevel::Trace => LevelFilter::TRACE,
     };
     (format, level)
 }

@@ -12,7 +12,8 @@ use super::report::Placed;
 use super::secret::Secret;
 use super::server::loopback;
 use super::units::{HOUR, MONTH, SECOND, duration};
-use super::values::{Mismatch, any_text, expected, socket_address, text, word};
+use super::values::{Mismatch, any_text, expected, keyword, socket_address, text};
+use crate::values::{SigningAlgorithm, TokenFormat};
 
 /// `[development]`.
 #[derive(Clone, Debug, PartialEq)]
@@ -30,29 +31,9 @@ pub struct Development {
     /// The `aud` of its tokens.
     pub audience: String,
     /// What it signs them with.
-    pub algorithm: DevelopmentAlgorithm,
+    pub algorithm: SigningAlgorithm,
     /// Who gets tokens.
     pub clients: Vec<Placed<DevelopmentClient>>,
-}
-
-/// What the development authorization server's tokens look like.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum TokenFormat {
-    /// JSON Web Tokens.
-    Jwt,
-    /// Random texts, for introspection.
-    Opaque,
-}
-
-/// What the development authorization server can sign with.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum DevelopmentAlgorithm {
-    /// RSA with SHA-256.
-    RS256,
-    /// ECDSA on P-256 with SHA-256.
-    ES256,
-    /// Ed25519.
-    EdDSA,
 }
 
 /// `[[development.clients]]`.
@@ -73,9 +54,9 @@ impl Development {
             echo: table.placed_or("echo", loopback(9081), socket_address),
             runtime: table.or("runtime", "mfp".to_owned(), path_segment),
             token_lifetime: table.or("token_lifetime", HOUR, duration(SECOND..=MONTH)),
-            token_format: table.or("token_format", TokenFormat::Jwt, word(&TOKEN_FORMATS)),
+            token_format: table.or("token_format", TokenFormat::Jwt, keyword),
             audience: table.or("audience", "scopegate-development".to_owned(), text),
-            algorithm: table.or("algorithm", DevelopmentAlgorithm::RS256, word(&ALGORITHMS)),
+            algorithm: table.or("algorithm", SigningAlgorithm::Rs256, keyword),
             clients: clients(table),
         };
         refuse_repeated_ids(table, &development.clients);
@@ -108,15 +89,6 @@ impl Development {
         }
     }
 }
-
-const TOKEN_FORMATS: [(&str, TokenFormat); 2] =
-    [("jwt", TokenFormat::Jwt), ("opaque", TokenFormat::Opaque)];
-
-const ALGORITHMS: [(&str, DevelopmentAlgorithm); 3] = [
-    ("RS256", DevelopmentAlgorithm::RS256),
-    ("ES256", DevelopmentAlgorithm::ES256),
-    ("EdDSA", DevelopmentAlgorithm::EdDSA),
-];
 
 fn clients(table: &mut Table<'_>) -> Vec<Placed<DevelopmentClient>> {
     if !table.has("clients") {

@@ -10,7 +10,8 @@ use super::read::Table;
 use super::report::Placed;
 use super::secret::Secret;
 use super::units::{DAY, HOUR, SECOND, count, whole_seconds};
-use super::values::{PUBLIC_KEY_ALGORITHMS, boolean, name, path, text, url, word};
+use super::values::{PUBLIC_KEY_ALGORITHMS, boolean, keyword, name, path, text, url};
+use crate::values::{AuthenticationMethod, IntrospectionFormat, Keyword};
 
 /// `[issuers.NAME.introspection]`.
 #[derive(Clone, Debug, PartialEq)]
@@ -22,7 +23,7 @@ pub struct Introspection {
     /// Whether the server's 409 becomes the client's (MobileFirst).
     pub conflict: bool,
     /// What answers are asked for.
-    pub accept: Placed<Accept>,
+    pub accept: Placed<IntrospectionFormat>,
     /// How long an active answer is kept at most; zero keeps none.
     pub cache_ttl: Duration,
     /// How long an inactive answer is kept.
@@ -73,57 +74,40 @@ pub struct ClientSecret {
     pub secret: Placed<Secret>,
 }
 
-/// What answers are asked for.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Accept {
-    /// JSON (RFC 7662).
-    Json,
-    /// Signed (RFC 9701).
-    Jwt,
-    /// A JWT that stands for the token.
-    Phantom,
-}
-
-#[derive(Clone, Copy, PartialEq, Eq)]
-enum Kind {
-    None,
-    Basic,
-    Form,
-    Bearer,
-    PrivateKeyJwt,
-}
-
-const KINDS: [(&str, Kind); 5] = [
-    ("basic", Kind::Basic),
-    ("form", Kind::Form),
-    ("bearer", Kind::Bearer),
-    ("private_key_jwt", Kind::PrivateKeyJwt),
-    ("none", Kind::None),
-];
-
-const ACCEPT: [(&str, Accept); 3] = [
-    ("json", Accept::Json),
-    ("jwt", Accept::Jwt),
-    ("phantom", Accept::Phantom),
-];
-
-/// Keys that only some kinds of authentication use, and whether those need them.
-const USES: [(&str, &[Kind], bool); 7] = [
+/// Keys that only some methods of authentication use, and whether those need them.
+const USES: [(&str, &[AuthenticationMethod], bool); 7] = [
     (
         "client_id",
-        &[Kind::Basic, Kind::Form, Kind::Bearer, Kind::PrivateKeyJwt],
+        &[
+            AuthenticationMethod::Basic,
+            AuthenticationMethod::Form,
+            AuthenticationMethod::Bearer,
+            AuthenticationMethod::PrivateKeyJwt,
+        ],
         true,
     ),
     (
         "client_secret",
-        &[Kind::Basic, Kind::Form, Kind::Bearer],
+        &[
+            AuthenticationMethod::Basic,
+            AuthenticationMethod::Form,
+            AuthenticationMethod::Bearer,
+        ],
         true,
     ),
-    ("client_key", &[Kind::PrivateKeyJwt], true),
-    ("client_key_id", &[Kind::PrivateKeyJwt], false),
-    ("client_key_algorithm", &[Kind::PrivateKeyJwt], false),
-    ("token_endpoint", &[Kind::Bearer], false),
-    ("scope", &[Kind::Bearer], false),
+    ("client_key", &[AuthenticationMethod::PrivateKeyJwt], true),
+    (
+        "client_key_id",
+        &[AuthenticationMethod::PrivateKeyJwt],
+        false,
+    ),
+    (
+        "client_key_algorithm",
+        &[AuthenticationMethod::PrivateKeyJwt],
+        false,
+    ),
+    ("token_endpoint", &[AuthenticationMethod::Bearer], false),
+    ("scope", &[AuthenticationMethod::Bearer], false),
 ];
 
 impl Introspection {
@@ -132,7 +116,7 @@ impl Introspection {
         Some(Self {
             endpoint: table.optional("endpoint", url),
             conflict: table.or("conflict", false, boolean),
-            accept: table.placed_or("accept", Accept::Json, word(&ACCEPT)),
+            accept: table.placed_or("accept", IntrospectionFormat::Json, keyword),
             cache_ttl: table.or(
                 "cache_ttl",
                 60 * SECOND,
@@ -153,8 +137,8 @@ impl Introspection {
     #[must_use]
     pub fn needs_keys(&self) -> bool {
         match self.accept.value {
-            Accept::Json => false,
-            Accept::Jwt | Accept::Phantom => true,
+            IntrospectionFormat::Json => false,
+            IntrospectionFormat::Jwt | IntrospectionFormat::Phantom => true,
         }
     }
 
@@ -172,9 +156,9 @@ impl Introspection {
 }
 
 fn authentication(table: &mut Table<'_>) -> Option<Authentication> {
-    let kind = table.placed_or("authentication", Kind::Basic, word(&KINDS));
+    let method = table.placed_or("authentication", AuthenticationMethod::Basic, keyword);
     // One that cannot be read needs nothing that one knows of.
-    let written = !table.has("authentication") || kind.is_written();
+    let written = !table.has("authentication") || method.is_written();
     let id = table.optional("client_id", text);
     let secret = table.secret("client_secret");
     let key = table.optional("client_key", path(table.folder()));
@@ -187,7 +171,7 @@ fn authentication(table: &mut Table<'_>) -> Option<Authentication> {
     let token_endpoint = table.optional("token_endpoint", url);
     let scope = table.placed_or("scope", "authorization.introspect".to_owned(), text);
     if written {
-        refuse_what_does_not_fit(table, kind.value);
+        refuse_what_does_not_fit(table, method.value);
     }
 
     let client = |id: Option<Placed<String>>, secret| {
@@ -196,16 +180,16 @@ fn authentication(table: &mut Table<'_>) -> Option<Authentication> {
             secret: secret?,
         })
     };
-    match kind.value {
-        Kind::None => Some(Authentication::None(kind.with_value(()))),
-        Kind::Basic => client(id, secret).map(Authentication::Basic),
-        Kind::Form => client(id, secret).map(Authentication::Form),
-        Kind::Bearer => Some(Authentication::Bearer {
+    match method.value {
+        AuthenticationMethod::None => Some(Authentication::None(method.with_value(()))),
+        AuthenticationMethod::Basic => client(id, secret).map(Authentication::Basic),
+        AuthenticationMethod::Form => client(id, secret).map(Authentication::Form),
+        AuthenticationMethod::Bearer => Some(Authentication::Bearer {
             client: client(id, secret)?,
             token_endpoint,
             scope,
         }),
-        Kind::PrivateKeyJwt => Some(Authentication::PrivateKeyJwt {
+        AuthenticationMethod::PrivateKeyJwt => Some(Authentication::PrivateKeyJwt {
             client_id: id?.value,
             key: key?,
             key_id: key_id.map(|id| id.value),
@@ -214,28 +198,22 @@ fn authentication(table: &mut Table<'_>) -> Option<Authentication> {
     }
 }
 
-fn refuse_what_does_not_fit(table: &Table<'_>, kind: Kind) {
-    let name_of = |kind| {
-        KINDS
-            .iter()
-            .find(|(_, known)| *known == kind)
-            .map_or("", |(name, _)| *name)
-    };
-    for (key, kinds, needed) in USES {
-        let fits = kinds.contains(&kind);
+fn refuse_what_does_not_fit(table: &Table<'_>, method: AuthenticationMethod) {
+    for (key, methods, needed) in USES {
+        let fits = methods.contains(&method);
         if fits && needed && !table.has(key) {
             let message = format!(
                 "expected the {key} that authentication {:?} needs, but found nothing",
-                name_of(kind)
+                method.keyword()
             );
             table.push_absent(&[key, "authentication"], table.fault(key, message));
         }
         if !fits && table.has(key) {
-            let users: Vec<_> = kinds.iter().map(|kind| name_of(*kind)).collect();
+            let users: Vec<_> = methods.iter().map(|method| method.keyword()).collect();
             let message = format!(
                 "expected authentication {} beside it, but found {:?}",
                 quoted_list(&users, "or"),
-                name_of(kind)
+                method.keyword()
             );
             table.push_absent(&["authentication"], table.fault(key, message));
         }

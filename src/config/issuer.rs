@@ -7,7 +7,7 @@ use toml::de::DeValue;
 use url::Url;
 
 use super::endpoints::{self, Discovery, KeySource};
-use super::introspection::{Accept, Authentication, Introspection};
+use super::introspection::{Authentication, Introspection};
 use super::names::{did_you_mean, quoted_list};
 use super::read::Table;
 use super::report::Placed;
@@ -16,8 +16,9 @@ use super::units::{
     DAY, HOUR, MEBIBYTE, MILLISECOND, MINUTE, MONTH, SECOND, count, duration, size, whole_seconds,
 };
 use super::values::{
-    Mismatch, PUBLIC_KEY_ALGORITHMS, any_text, boolean, expected, path, text, word,
+    Mismatch, PUBLIC_KEY_ALGORITHMS, any_text, boolean, expected, keyword, path, text,
 };
+use crate::values::{ExpiryUnit, IntrospectionFormat, Validation};
 
 /// `[issuers.NAME]`.
 #[derive(Clone, Debug, PartialEq)]
@@ -87,26 +88,6 @@ pub enum Audience {
     OneOf(Vec<Placed<String>>),
 }
 
-/// How a token is judged.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Validation {
-    /// By its signature and one of the issuer's keys.
-    Jwks,
-    /// By asking the issuer's authorization server.
-    Introspection,
-    /// A JWT first by its signature; then, and anything else, by asking.
-    JwksAndIntrospection,
-}
-
-/// The unit of a token's times.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum ExpiryUnit {
-    /// As RFC 7519 §2 has it.
-    Seconds,
-    /// As MobileFirst has it.
-    Milliseconds,
-}
-
 impl Issuer {
     pub(super) fn read(name: Placed<String>, table: &mut Table<'_>) -> Option<Self> {
         let issuer = table.required_one_or_many("issuer", "the iss of its tokens", text);
@@ -140,7 +121,7 @@ impl Issuer {
             token_types: table.list_or("token_types", 1, &["at+jwt", "JWT", ""], any_text),
             required_claims: table.list_or("required_claims", 0, &[], text),
             scope_claims: table.list_or("scope_claims", 1, &["scope", "scp"], text),
-            expiry_unit: table.or("expiry_unit", ExpiryUnit::Seconds, word(&EXPIRY_UNITS)),
+            expiry_unit: table.or("expiry_unit", ExpiryUnit::Seconds, keyword),
             accept_unbounded_expiry: table.or("accept_unbounded_expiry", false, boolean),
             cache_max_age: table.or("cache_max_age", DAY, whole_seconds(Duration::ZERO..=MONTH)),
             // Whoever has written a number alone has meant it, whatever memory that takes.
@@ -255,17 +236,6 @@ impl Issuer {
     }
 }
 
-const VALIDATIONS: [(&str, Validation); 3] = [
-    ("jwks", Validation::Jwks),
-    ("introspection", Validation::Introspection),
-    ("jwks+introspection", Validation::JwksAndIntrospection),
-];
-
-const EXPIRY_UNITS: [(&str, ExpiryUnit); 2] = [
-    ("seconds", ExpiryUnit::Seconds),
-    ("milliseconds", ExpiryUnit::Milliseconds),
-];
-
 const DEFAULT_ALGORITHMS: [&str; 5] = ["RS256", "PS256", "ES256", "ES384", "EdDSA"];
 
 const SHARED_SECRET_ALGORITHMS: [&str; 3] = ["HS256", "HS384", "HS512"];
@@ -300,7 +270,7 @@ fn validation(value: &DeValue<'_>) -> Result<Validation, Mismatch> {
             mismatch
         }
     };
-    word(&VALIDATIONS)(value).map_err(hint)
+    keyword(value).map_err(hint)
 }
 
 fn introspection(
@@ -340,7 +310,7 @@ fn introspection(
         authentication: Authentication::None(_),
         ..
     }) = &introspection
-        && accept.value == Accept::Jwt
+        && accept.value == IntrospectionFormat::Jwt
         && matches!(audience, Some(Audience::Any(_)))
     {
         // RFC 9701 §5: `aud` is the resource server.

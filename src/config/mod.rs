@@ -41,20 +41,20 @@ use std::path::Path;
 use toml::de::DeTable;
 
 pub use admin::Admin;
-pub use development::{Development, DevelopmentAlgorithm, DevelopmentClient, TokenFormat};
+pub use development::{Development, DevelopmentClient};
 pub use endpoints::{Discovery, KeySource};
 pub use hints::{host as host_hint, path as path_hint};
-pub use introspection::{Accept, Authentication, ClientSecret, Introspection};
-pub use issuer::{Audience, ExpiryUnit, Issuer, Validation};
+pub use introspection::{Authentication, ClientSecret, Introspection};
+pub use issuer::{Audience, Issuer};
 pub use listener::{Certificate, Listener, ListenerTls};
 pub use names::did_you_mean;
 pub use report::{Fault, Placed, Report, Source};
-pub use route::{Access, ClaimFormat, ClaimHeader, ForwardToken, Route};
+pub use route::{Access, ClaimHeader, Route};
 pub use schema::SCHEMA;
 pub use secret::{Secret, SecretOrigin};
-pub use server::{Challenge, Log, LogFormat, LogLevel, PathParameters, Server};
+pub use server::{Challenge, Log, Server};
 pub use telemetry::Telemetry;
-pub use upstream::{Balance, Health, Protocol, Upstream, UpstreamHost};
+pub use upstream::{Health, Upstream, UpstreamHost};
 
 use crate::files::{self, FileError, MAX_CONFIGURATION};
 use read::{File, Table};

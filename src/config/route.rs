@@ -9,7 +9,8 @@ use toml::de::DeValue;
 use super::names::{did_you_mean, quoted_list};
 use super::read::{Reads, Table};
 use super::report::Placed;
-use super::values::{Mismatch, boolean, describe, expected, text, word};
+use super::values::{Mismatch, boolean, describe, expected, keyword, text};
+use crate::values::{ClaimFormat, ForwardToken};
 
 /// One of `[[routes]]`. Whether its patterns and scopes are well-formed is judged where they are compiled.
 #[derive(Clone, Debug, PartialEq)]
@@ -51,15 +52,6 @@ pub enum Access {
     AnyScope(Vec<Placed<String>>),
 }
 
-/// Whether the upstream sees the access token.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum ForwardToken {
-    /// As the client sent it.
-    Keep,
-    /// Not at all.
-    Strip,
-}
-
 /// A header that tells the upstream what the token says.
 #[derive(Clone, Debug, PartialEq)]
 pub struct ClaimHeader {
@@ -69,15 +61,6 @@ pub struct ClaimHeader {
     pub claim: String,
     /// How the value is written.
     pub format: ClaimFormat,
-}
-
-/// How a claim's value is written in a header.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum ClaimFormat {
-    /// One string, or the items of a list that have no white space.
-    Text,
-    /// Compact JSON in ASCII.
-    Json,
 }
 
 /// What routes may refer to.
@@ -155,7 +138,7 @@ impl Route {
             access,
             issuers: issuers.unwrap_or_default(),
             strip_prefix: table.optional("strip_prefix", text),
-            forward_token: table.or("forward_token", ForwardToken::Keep, word(&FORWARD_TOKEN)),
+            forward_token: table.or("forward_token", ForwardToken::Keep, keyword),
             close_at_expiry: table.or("close_at_expiry", false, boolean),
             enforce: table.optional("enforce", boolean),
             claim_headers: claim_headers(table),
@@ -165,9 +148,6 @@ impl Route {
         })
     }
 }
-
-const FORWARD_TOKEN: [(&str, ForwardToken); 2] =
-    [("keep", ForwardToken::Keep), ("strip", ForwardToken::Strip)];
 
 /// Fields by which the gateway frames, routes or vouches for a request: a claim, which its issuer's users may choose,
 /// must not write them.
@@ -277,9 +257,6 @@ fn claim_headers(table: &mut Table<'_>) -> Vec<ClaimHeader> {
 const CLAIM_FORMS: &str =
     "the name of a claim or { claim = \"NAME\", format = \"text\" or \"json\" }";
 
-const CLAIM_FORMATS: [(&str, ClaimFormat); 2] =
-    [("text", ClaimFormat::Text), ("json", ClaimFormat::Json)];
-
 fn claim(value: &DeValue<'_>) -> Result<(String, ClaimFormat), Mismatch> {
     let Some(table) = value.as_table() else {
         return text(value)
@@ -304,7 +281,7 @@ fn claim(value: &DeValue<'_>) -> Result<(String, ClaimFormat), Mismatch> {
 }
 
 fn claim_format(value: &DeValue<'_>) -> Result<ClaimFormat, Mismatch> {
-    word(&CLAIM_FORMATS)(value).map_err(|mismatch| {
+    keyword(value).map_err(|mismatch| {
         let expected = format!("{} as format", mismatch.expected);
         Mismatch {
             expected,

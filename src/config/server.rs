@@ -11,7 +11,8 @@ use url::Url;
 use super::read::Table;
 use super::report::Placed;
 use super::units::{DAY, HOUR, KIBIBYTE, MEBIBYTE, MILLISECOND, SECOND, count, duration, size};
-use super::values::{Mismatch, boolean, expected, network, origin, socket_address, word};
+use super::values::{Mismatch, boolean, expected, keyword, network, origin, socket_address};
+use crate::values::{LogFormat, LogLevel, PathParameters};
 
 const MOST_WORKERS: usize = 1024;
 
@@ -56,15 +57,6 @@ pub struct Server {
     pub enforce: Option<Placed<bool>>,
 }
 
-/// What to do about `;` in a path.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum PathParameters {
-    /// 400: upstreams disagree about what such a path means.
-    Refuse,
-    /// It is a character like any other.
-    Allow,
-}
-
 /// `[log]`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Log {
@@ -82,30 +74,6 @@ pub struct Log {
     pub path: bool,
     /// How many lines about refusals are written in a second; 0 for all.
     pub refusals_per_second: u32,
-}
-
-/// How a log line is written.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum LogFormat {
-    /// For people.
-    Pretty,
-    /// For machines: one JSON object for each line.
-    Json,
-}
-
-/// How much is logged.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum LogLevel {
-    /// What nobody can do without.
-    Error,
-    /// And what will be trouble.
-    Warn,
-    /// And what happens.
-    Info,
-    /// And why.
-    Debug,
-    /// And every step.
-    Trace,
 }
 
 /// `[challenge]`: what a `WWW-Authenticate` says beyond the error code (RFC 6750 §3).
@@ -149,11 +117,7 @@ impl Server {
                 30 * SECOND,
                 duration(Duration::ZERO..=HOUR),
             ),
-            path_parameters: table.or(
-                "path_parameters",
-                PathParameters::Refuse,
-                word(&PATH_PARAMETERS),
-            ),
+            path_parameters: table.or("path_parameters", PathParameters::Refuse, keyword),
             max_connections: table.or("max_connections", 16_384, count(1..=1_000_000)),
             max_connections_per_client: table.or(
                 "max_connections_per_client",
@@ -177,10 +141,8 @@ impl Server {
 impl Log {
     pub(super) fn read(table: &mut Table<'_>) -> Self {
         Self {
-            format: table
-                .optional("format", word(&LOG_FORMATS))
-                .map(|format| format.value),
-            level: table.or("level", LogLevel::Info, word(&LOG_LEVELS)),
+            format: table.optional("format", keyword).map(|format| format.value),
+            level: table.or("level", LogLevel::Info, keyword),
             access: table.or("access", true, boolean),
             client_id: table.or("client_id", true, boolean),
             subject: table.or("subject", false, boolean),
@@ -199,22 +161,6 @@ impl Challenge {
         }
     }
 }
-
-const PATH_PARAMETERS: [(&str, PathParameters); 2] = [
-    ("refuse", PathParameters::Refuse),
-    ("allow", PathParameters::Allow),
-];
-
-const LOG_FORMATS: [(&str, LogFormat); 2] =
-    [("pretty", LogFormat::Pretty), ("json", LogFormat::Json)];
-
-const LOG_LEVELS: [(&str, LogLevel); 5] = [
-    ("error", LogLevel::Error),
-    ("warn", LogLevel::Warn),
-    ("info", LogLevel::Info),
-    ("debug", LogLevel::Debug),
-    ("trace", LogLevel::Trace),
-];
 
 pub(super) fn default_listen() -> Placed<SocketAddr> {
     Placed::at(loopback(8080), "server.listen".to_owned(), None)

@@ -7,6 +7,7 @@ use std::time::Duration;
 use proptest::prelude::*;
 
 use super::*;
+use crate::values::{Balance, ForwardToken, LogLevel, PathParameters, TokenFormat};
 
 const GOOD_ISSUER: &str = "issuer = \"https://id.example.com\"\naudience = \"api\"\n";
 const PUSH: &str = "[upstreams.push]\ntargets = \"http://10.0.0.7:9000\"\n";

@@ -12,7 +12,8 @@ use super::listener::Certificate;
 use super::read::Table;
 use super::report::Placed;
 use super::units::{DAY, HOUR, MILLISECOND, MINUTE, SECOND, count, duration};
-use super::values::{Mismatch, expected, host_name, origin, path, word};
+use super::values::{Mismatch, expected, host_name, keyword, origin, path};
+use crate::values::{Balance, Protocol};
 
 /// `[upstreams.NAME]`.
 #[derive(Clone, Debug, PartialEq)]
@@ -47,24 +48,6 @@ pub struct Upstream {
     pub tls_client: Option<Certificate>,
 }
 
-/// What is spoken with an upstream.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Protocol {
-    /// HTTP/1.1.
-    Http1,
-    /// HTTP/2: by ALPN over TLS, by prior knowledge in the clear.
-    Http2,
-}
-
-/// Which target gets a request.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Balance {
-    /// Of two drawn at random, the one with fewer requests under way.
-    LeastRequests,
-    /// Each in turn.
-    RoundRobin,
-}
-
 /// `health` of an upstream: how its servers are asked whether they serve.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Health {
@@ -95,8 +78,8 @@ impl Upstream {
             table.required_one_or_many("targets", "the URL of at least one server", origin);
         Some(Self {
             name,
-            protocol: table.or("protocol", Protocol::Http1, word(&PROTOCOLS)),
-            balance: table.or("balance", Balance::LeastRequests, word(&BALANCES)),
+            protocol: table.or("protocol", Protocol::Http1, keyword),
+            balance: table.or("balance", Balance::LeastRequests, keyword),
             health: table.optional_section("health", Health::read).flatten(),
             connect_timeout: table.or(
                 "connect_timeout",
@@ -149,13 +132,6 @@ impl Health {
         })
     }
 }
-
-const PROTOCOLS: [(&str, Protocol); 2] = [("http1", Protocol::Http1), ("http2", Protocol::Http2)];
-
-const BALANCES: [(&str, Balance); 2] = [
-    ("least_requests", Balance::LeastRequests),
-    ("round_robin", Balance::RoundRobin),
-];
 
 fn path_and_query(value: &DeValue<'_>) -> Result<PathAndQuery, Mismatch> {
     let text = value

@@ -9,6 +9,7 @@ use url::Url;
 
 use super::hints;
 use super::names::{did_you_mean, quoted_list};
+use crate::values::Keyword;
 
 /// Signature algorithms with a private and a public key (RFC 7518 §3.1, RFC 8037 §3.1).
 pub(super) const PUBLIC_KEY_ALGORITHMS: [&str; 9] = [
@@ -106,31 +107,23 @@ pub(super) fn text(value: &DeValue<'_>) -> Result<String, Mismatch> {
     })
 }
 
-/// One of several words.
-pub(super) fn word<T: Copy>(
-    words: &'static [(&'static str, T)],
-) -> impl Fn(&DeValue<'_>) -> Result<T, Mismatch> {
-    move |value| {
-        let text = value.as_str().unwrap_or_default();
-        words
-            .iter()
-            .find(|(word, _)| *word == text)
-            .map(|&(_, meaning)| meaning)
-            .ok_or_else(|| {
-                let known: Vec<_> = words.iter().map(|(word, _)| *word).collect();
-                let begins_alike = || {
-                    known
-                        .iter()
-                        .find(|word| text.len() > 3 && text.starts_with(**word))
-                };
-                let near = did_you_mean(text, &known)
-                    .or_else(|| begins_alike().map(|word| format!("did you mean {word:?}?")));
-                Mismatch {
-                    help: near,
-                    ..expected(quoted_list(&known, "or"))
-                }
-            })
-    }
+/// The spelling of one of a closed set of values.
+pub(super) fn keyword<T: Keyword>(value: &DeValue<'_>) -> Result<T, Mismatch> {
+    let text = value.as_str().unwrap_or_default();
+    T::from_keyword(text).ok_or_else(|| {
+        let known: Vec<_> = T::KEYWORDS.iter().map(|(keyword, _)| *keyword).collect();
+        let begins_alike = || {
+            known
+                .iter()
+                .find(|keyword| text.len() > 3 && text.starts_with(**keyword))
+        };
+        let near = did_you_mean(text, &known)
+            .or_else(|| begins_alike().map(|keyword| format!("did you mean {keyword:?}?")));
+        Mismatch {
+            help: near,
+            ..expected(quoted_list(&known, "or"))
+        }
+    })
 }
 
 /// One of several words that mean themselves.

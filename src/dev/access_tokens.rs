@@ -14,24 +14,15 @@ use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use jsonwebtoken::jwk::JwkSet;
 use serde::{Deserialize, Serialize};
 
-use super::keys::{SigningAlgorithm, SigningKey};
+use super::keys::SigningKey;
 use super::memory::Memory;
 use super::request::RequestError;
 use crate::oauth::UnixTime;
 use crate::oauth::jose::{TokenShape, classify};
+use crate::values::{SigningAlgorithm, TokenFormat};
 
 /// How many opaque tokens are remembered, and how many revoked JWTs.
 const MAX_REMEMBERED: usize = 100_000;
-
-/// What access tokens look like to those who do not issue them.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub enum TokenFormat {
-    /// A JSON Web Token that says everything itself (RFC 9068).
-    #[default]
-    Jwt,
-    /// A random text that says nothing: what it stands for is found out by introspection (RFC 7662).
-    Opaque,
-}
 
 /// The claims of an access token (RFC 9068 §2.2).
 #[derive(Clone, Serialize, Deserialize)]

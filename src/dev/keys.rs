@@ -12,19 +12,8 @@ use jsonwebtoken::jwk::{Jwk, JwkSet, PublicKeyUse, ThumbprintHash};
 use jsonwebtoken::{Algorithm, EncodingKey, Header};
 
 use crate::oauth::jose::{self, CompactJws, Jwks};
+use crate::values::SigningAlgorithm;
 use crate::verify::jwt::KeySet;
-
-/// What access tokens are signed with (RFC 7518 §3.1, RFC 8037 §3.1).
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub enum SigningAlgorithm {
-    /// RSASSA-PKCS1-v1_5 with SHA-256 and a key of 2048 bits, which every resource server knows (RFC 9068 §2.1).
-    #[default]
-    Rs256,
-    /// ECDSA on P-256 with SHA-256.
-    Es256,
-    /// Ed25519.
-    EdDsa,
-}
 
 /// A private key that nothing prints and that leaves this process as a public one only; it signs nothing but access
 /// tokens.

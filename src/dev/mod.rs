@@ -31,9 +31,8 @@ use http_body_util::Full;
 use secrecy::SecretString;
 use tokio::task::JoinSet;
 
-pub use self::access_tokens::TokenFormat;
-pub use self::keys::SigningAlgorithm;
 use crate::oauth::scope::ScopeSet;
+use crate::values::{SigningAlgorithm, TokenFormat};
 
 /// What the development servers are to be.
 #[derive(Debug)]

@@ -9,6 +9,7 @@ use http::{HeaderMap, HeaderName, HeaderValue};
 
 use crate::oauth::claims::{ActiveToken, Inexact};
 use crate::telemetry::Throttle;
+use crate::values::ClaimFormat;
 
 /// How often it is logged that a header was left out: any token may bring such a claim with any request.
 const LOGGED_EACH: Duration = Duration::from_secs(60);
@@ -20,15 +21,6 @@ pub struct ClaimHeader {
     claim: String,
     format: ClaimFormat,
     left_out: Throttle,
-}
-
-/// How a claim's value is written.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum ClaimFormat {
-    /// As one text.
-    Text,
-    /// As compact JSON.
-    Json,
 }
 
 /// Why a header was left out of a request.

@@ -22,7 +22,6 @@ use super::respond::ChallengeSettings;
 use super::snapshot::Snapshot;
 use crate::config::{self, Config, Fault, Placed};
 use crate::policy::host::HostPattern;
-use crate::policy::path::PathParameters;
 use crate::telemetry::{RequestLog, SampleRatio};
 use crate::transport::tls::{self, TlsError};
 use crate::upstream::headers::Reserved;
@@ -85,10 +84,7 @@ pub fn compile_after(config: &Config, earlier: Option<&Snapshot>) -> Result<Snap
             describe: config.challenge.describe,
             scope_when_unauthenticated: config.challenge.scope_when_unauthenticated,
         },
-        path_parameters: match config.server.path_parameters {
-            config::PathParameters::Refuse => PathParameters::Refuse,
-            config::PathParameters::Allow => PathParameters::Allow,
-        },
+        path_parameters: config.server.path_parameters,
         trusted_proxies: config.server.trusted_proxies.clone(),
         external_scheme: config.server.external_url.as_ref().map(|url| {
             let is_https = url.value.scheme() == "https";

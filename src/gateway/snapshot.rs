@@ -13,11 +13,11 @@ use super::compile::Origins;
 use super::respond::ChallengeSettings;
 use crate::clock;
 use crate::policy::known_hosts::KnownHosts;
-use crate::policy::path::PathParameters;
 use crate::policy::route::RouteTable;
 use crate::telemetry::{RequestLog, SampleRatio};
 use crate::upstream;
 use crate::upstream::headers::Reserved;
+use crate::values::PathParameters;
 use crate::verify::{Issuer, Verifier};
 
 /// The snapshot in force. Workers load it for each request; whoever reloads stores a new one.

@@ -29,6 +29,7 @@ use serde_json::{Map, Value};
 use super::UnixTime;
 use super::json;
 use super::scope::{GrantedWildcards, ScopeSet};
+use crate::values::ExpiryUnit;
 
 pub use active::ActiveToken;
 pub use checks::{Check, Told};
@@ -89,15 +90,6 @@ pub enum ExpectedAudience {
         /// Whether `aud` must be there. A wrong one is refused either way.
         required: bool,
     },
-}
-
-/// The unit of `exp`, `nbf` and `iat`.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum ExpiryUnit {
-    /// As RFC 7519 §2 defines NumericDate.
-    Seconds,
-    /// As MobileFirst writes it.
-    Milliseconds,
 }
 
 impl Claims {

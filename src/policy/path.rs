@@ -11,22 +11,11 @@
 use std::borrow::Cow;
 
 use super::skeleton::skeleton;
+use crate::values::PathParameters;
 
 /// What ends a name for some server: path parameters, a stream of NTFS, the query and the fragment of a server that
 /// decodes first, and the space at which such a server ends the target of a request line.
 const NAME_ENDS: [u8; 5] = *b";:?# ";
-
-/// What becomes of a `;` in a path (RFC 3986 §3.3).
-///
-/// Servers disagree whether `;` ends a segment's name. Allow it only before upstreams that take it for an ordinary
-/// character, since routes do.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum PathParameters {
-    /// The path is refused.
-    Refuse,
-    /// `;` is an ordinary character.
-    Allow,
-}
 
 /// The path of a request in normal form.
 #[derive(Clone, Debug, PartialEq, Eq)]

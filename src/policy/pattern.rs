@@ -7,7 +7,8 @@
 use std::fmt;
 use std::hash::Hash;
 
-use super::path::{NormalPath, PathError, PathParameters, decoded};
+use super::path::{NormalPath, PathError, decoded};
+use crate::values::PathParameters;
 
 /// The greatest number of parameters in one path: their values are kept without a heap.
 pub const MAX_PARAMETERS: usize = 8;

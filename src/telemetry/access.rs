@@ -13,13 +13,14 @@ use std::time::{Duration, Instant};
 
 use http::Version;
 
+use super::Record;
 use super::line::{CurrentStyle, Line, Style, name};
 use super::numbers::Counter;
 use super::sink::{Lines, Sink};
 use super::timestamp::Timestamps;
-use super::{LogFormat, Record};
 use crate::clock;
 use crate::oauth::claims::ActiveToken;
+use crate::values::LogFormat;
 
 /// What is logged of requests: `[log]`. By default nothing is.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]

@@ -16,20 +16,12 @@ use super::access::AccessLog;
 use super::line::Style;
 use super::sink::{Lines as SinkLines, Sink};
 use super::timestamp::Timestamps;
+use crate::values::LogFormat;
 
 /// How long the end of the process waits for its last lines to be written: somebody may hold standard error and not read.
 const PARTING: Duration = Duration::from_secs(1);
 
 static STARTED: OnceLock<Sink> = OnceLock::new();
-
-/// How a line of the log is written.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum LogFormat {
-    /// For people: coloured on a terminal.
-    Pretty,
-    /// For machines: one JSON object a line.
-    Json,
-}
 
 impl LogFormat {
     /// What whoever reads standard error is likely to want: people look at terminals.

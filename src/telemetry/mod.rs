@@ -29,7 +29,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 
 pub use access::{AccessLog, RequestLog};
-pub use log::{Log, LogFormat};
+pub use log::Log;
 pub use panics::{log_panics, panicked_requests};
 pub use record::{Outcome, Record, RouteNames, Why};
 pub use requests::{RequestKind, RouteRequests};

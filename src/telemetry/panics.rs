@@ -59,7 +59,8 @@ mod tests {
     use tracing_subscriber::filter::LevelFilter;
 
     use super::*;
-    use crate::telemetry::{Log, LogFormat};
+    use crate::telemetry::Log;
+    use crate::values::LogFormat;
 
     #[test]
     fn panic_is_one_line_of_the_log() {

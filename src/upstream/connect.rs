@@ -18,11 +18,12 @@ use super::endpoint::Endpoint;
 use super::endpoint::http2_pool::{MOST_PLACES, Shared};
 use super::endpoint::state::{Peer, UnderWay};
 use super::local_error::{classified, socket_for};
-use super::settings::{Protocol, Settings};
+use super::settings::Settings;
 use super::stats::Traffic;
 use crate::clock::{self, Ticker};
 use crate::telemetry::numbers::GaugeGuard;
 use crate::transport::{ConnectionState, ConnectionTimeouts, Stream, TimeoutStream};
+use crate::values::Protocol;
 
 /// What an answer's body may fill of our memory before the client takes it. The connection's window is that of all its
 /// streams together: clients who take nothing leave the others theirs.

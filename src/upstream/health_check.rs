@@ -28,9 +28,10 @@ use super::connection::http2::absolute;
 use super::endpoint::Endpoint;
 use super::load_balancer::Random;
 use super::local_error::local_error;
-use super::settings::{HostSent, Protocol, Settings};
+use super::settings::{HostSent, Settings};
 use crate::clock;
 use crate::transport::Stream;
+use crate::values::Protocol;
 
 const USER_AGENT: HeaderValue = HeaderValue::from_static("scopegate");
 

@@ -6,14 +6,7 @@
 use std::cell::Cell;
 use std::hash::{BuildHasher, Hasher, RandomState};
 
-/// Which endpoint gets a request.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Balance {
-    /// Of two drawn at random, the one with fewer exchanges under way.
-    LeastRequests,
-    /// Each in turn.
-    RoundRobin,
-}
+use crate::values::Balance;
 
 /// Where a worker is in its choosing.
 pub(super) struct Chooser {

@@ -8,7 +8,7 @@
 //!
 //! 1. Only what active checks find well and what is not ejected is available, and of that what has not failed this very
 //!    request comes first.
-//! 2. Of what is available, [`Balance`] takes one.
+//! 2. Of what is available, [`Balance`](crate::values::Balance) takes one.
 //! 3. Where nothing is available, what is well by active checks is used although it is ejected; without checks, and where
 //!    nothing is well, there is [`UpstreamError::NoTarget`].
 //!
@@ -38,17 +38,17 @@ use std::time::Instant;
 
 use crate::clock::Ticker;
 use crate::transport::Renewed;
+use crate::values::Protocol;
 
 pub use connect::FarEnd;
 pub use connection::http1::Switching;
 pub use endpoint::Endpoints;
 pub use forwarded_body::ForwardedBody;
 pub use health_check::Check;
-pub use load_balancer::Balance;
 pub use request_body::{Progress, RequestBody, RequestBodyFault};
 pub use resolver::Resolver;
 pub use send::{OnInterim, Outgoing, UpstreamError};
-pub use settings::{HostSent, Protocol, Settings, Target};
+pub use settings::{HostSent, Settings, Target};
 pub use stats::{Exchanges, OfAllWorkers, TargetReport, UpstreamReport};
 
 use endpoint::ejection::most_ejected;

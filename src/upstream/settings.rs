@@ -12,10 +12,10 @@ use rustls::pki_types::ServerName;
 
 use super::endpoint::Endpoints;
 use super::health_check::Check;
-use super::load_balancer::Balance;
 use super::resolver::Resolver;
 use super::stats::{Exchanges, OfAllWorkers};
 use crate::transport::Renewed;
+use crate::values::{Balance, Protocol};
 
 /// Where and how to send an upstream's requests.
 #[derive(Debug)]
@@ -52,15 +52,6 @@ pub struct Settings {
     pub tls: Arc<Renewed<ClientConfig>>,
     /// What the workers count.
     pub exchanges: OfAllWorkers<Exchanges>,
-}
-
-/// What is spoken with an upstream.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Protocol {
-    /// HTTP/1.1, one exchange on a connection at a time.
-    Http1,
-    /// HTTP/2, whose exchanges share connections.
-    Http2,
 }
 
 /// One server of an upstream, or several behind one name.

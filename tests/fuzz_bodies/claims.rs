@@ -4,10 +4,9 @@
 use std::time::Duration;
 
 use scopegate::oauth::UnixTime;
-use scopegate::oauth::claims::{
-    ActiveToken, Claims, ClaimsError, Expectation, ExpectedAudience, ExpiryUnit,
-};
+use scopegate::oauth::claims::{ActiveToken, Claims, ClaimsError, Expectation, ExpectedAudience};
 use scopegate::oauth::scope::{GrantedWildcards, check_scope_token};
+use scopegate::values::ExpiryUnit;
 use serde_json::{Map, Value};
 
 use super::{members, scopes};

@@ -1,7 +1,8 @@
 //! A path that is let in has one spelling, is normal again, and means, segment by segment, what was sent: no dot
 //! segment, no empty one, no control character and no second encoding, under any reading.
 
-use scopegate::policy::path::{NormalPath, PathParameters};
+use scopegate::policy::path::NormalPath;
+use scopegate::values::PathParameters;
 
 pub(crate) fn check(input: &[u8]) {
     let Ok(raw) = std::str::from_utf8(input) else {

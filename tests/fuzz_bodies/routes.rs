@@ -10,10 +10,11 @@ mod lenient;
 use http::Method;
 use scopegate::policy::host::{HostPattern, normal_host};
 use scopegate::policy::methods::Methods;
-use scopegate::policy::path::{NormalPath, PathParameters};
+use scopegate::policy::path::NormalPath;
 use scopegate::policy::pattern::RoutePattern;
 use scopegate::policy::requirement::{Requirement, ScopeRequirement};
 use scopegate::policy::route::{NoRoute, Route, RouteTable};
+use scopegate::values::PathParameters;
 
 // Each request tries every route, and each route is compared with every other.
 const MOST_ROUTES: usize = 48;

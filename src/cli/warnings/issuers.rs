@@ -1,8 +1,9 @@
 //! Weak choices about whom to believe.
 
 use crate::config::{
-    Audience, Authentication, Discovery, Fault, Introspection, Issuer, SecretOrigin, Validation,
+    Audience, Authentication, Discovery, Fault, Introspection, Issuer, SecretOrigin,
 };
+use crate::values::Validation;
 
 pub(super) fn weak_choices(issuer: &Issuer, in_development: bool) -> Vec<Fault> {
     let mut found = Vec::new();

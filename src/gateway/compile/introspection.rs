@@ -4,10 +4,11 @@ use secrecy::SecretString;
 use zeroize::Zeroizing;
 
 use super::issuers::Server;
-use crate::config::{self, Accept, Authentication, ClientSecret, Fault};
+use crate::config::{self, Authentication, ClientSecret, Fault};
 use crate::files::{self, MAX_NAMED};
 use crate::oauth::claims::{Expectation, ExpectedAudience};
 use crate::oauth::jose::Algorithm;
+use crate::values::IntrospectionFormat;
 use crate::verify::introspection::{
     Accepted, Assertions, ClientAuthentication, Credentials, Introspection, OwnToken, Settings,
 };
@@ -36,12 +37,12 @@ pub(super) fn compile(
         fetcher: server.fetcher.clone(),
         credentials: credentials(issuer, written, server)?,
         accepted: match written.accept.value {
-            Accept::Json => Accepted::Json,
-            Accept::Jwt => Accepted::Signed {
+            IntrospectionFormat::Json => Accepted::Json,
+            IntrospectionFormat::Jwt => Accepted::Signed {
                 keys: keys()?,
                 recipients: recipients(written, expectation),
             },
-            Accept::Phantom => Accepted::Phantom { keys: keys()? },
+            IntrospectionFormat::Phantom => Accepted::Phantom { keys: keys()? },
         },
         // An answer is the issuer's by where it came from, and may leave out when the token ends (RFC 7662 §2.2).
         expectation: Expectation {

@@ -8,13 +8,14 @@ use std::time::Duration;
 use url::Url;
 
 use super::{Trust, introspection};
-use crate::config::{self, Config, Fault, KeySource, Placed, Validation};
+use crate::config::{self, Config, Fault, KeySource, Placed};
 use crate::files::{self, MAX_NAMED};
-use crate::oauth::claims::{Expectation, ExpectedAudience, ExpiryUnit};
+use crate::oauth::claims::{Expectation, ExpectedAudience};
 use crate::oauth::jose::{Algorithm, Jwks};
 use crate::oauth::scope::GrantedWildcards;
 use crate::telemetry::numbers::Durations;
 use crate::transport::tls;
+use crate::values::Validation;
 use crate::verify::jwt::KeySet;
 use crate::verify::{
     Background, CacheLimit, Endpoint, EndpointName, Epoch, Fetcher, Issuer, KeyRing, KeyTiming,
@@ -331,10 +332,7 @@ fn expectation(issuer: &config::Issuer, name: &Arc<str>) -> Expectation {
         },
         required_claims: texts(&issuer.required_claims),
         scope_claims: texts(&issuer.scope_claims),
-        expiry_unit: match issuer.expiry_unit {
-            config::ExpiryUnit::Seconds => ExpiryUnit::Seconds,
-            config::ExpiryUnit::Milliseconds => ExpiryUnit::Milliseconds,
-        },
+        expiry_unit: issuer.expiry_unit,
         expiry_required: true,
         accept_unbounded_expiry: issuer.accept_unbounded_expiry,
         leeway: issuer.leeway,

@@ -4,13 +4,14 @@ use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
 
 use super::host_pattern;
-use crate::config::{self, Access, Config, Fault, ForwardToken, Placed};
-use crate::gateway::claim_headers::{ClaimFormat, ClaimHeader};
+use crate::config::{self, Access, Config, Fault, Placed};
+use crate::gateway::claim_headers::ClaimHeader;
 use crate::gateway::snapshot::Forwarding;
 use crate::policy::methods::Methods;
 use crate::policy::pattern::RoutePattern;
 use crate::policy::requirement::{Requirement, ScopeRequirement, ScopeRequirementError};
 use crate::policy::route::{Overlap, Route, RouteTable};
+use crate::values::ForwardToken;
 
 /// Compiles every route; there is a table only where none is faulty.
 pub(super) fn compile(
@@ -210,11 +211,11 @@ fn compile_forwarding(
             .claim_headers
             .iter()
             .map(|written| {
-                let format = match written.format {
-                    config::ClaimFormat::Text => ClaimFormat::Text,
-                    config::ClaimFormat::Json => ClaimFormat::Json,
-                };
-                ClaimHeader::new(written.header.value.clone(), written.claim.clone(), format)
+                ClaimHeader::new(
+                    written.header.value.clone(),
+                    written.claim.clone(),
+                    written.format,
+                )
             })
             .collect(),
     })

@@ -11,9 +11,8 @@ use super::Trust;
 use crate::config::{self, Config, Fault, Placed};
 use crate::transport::Renewed;
 use crate::transport::tls::{self, TlsError};
-use crate::upstream::{
-    Balance, Check, Endpoints, HostSent, OfAllWorkers, Protocol, Resolver, Settings, Target,
-};
+use crate::upstream::{Check, Endpoints, HostSent, OfAllWorkers, Resolver, Settings, Target};
+use crate::values::Protocol;
 
 /// Compiles every upstream, unless there is the `same` already; one that is faulty is left out.
 pub(super) fn compile(
@@ -60,10 +59,7 @@ fn compile_one(
     } else {
         RootCertStore::empty()
     };
-    let protocol = match upstream.protocol {
-        config::Protocol::Http1 => Protocol::Http1,
-        config::Protocol::Http2 => Protocol::Http2,
-    };
+    let protocol = upstream.protocol;
     let tls = credentials(upstream, protocol, system).map_err(|error| {
         match upstream
             .files()
@@ -79,10 +75,7 @@ fn compile_one(
         endpoints: Endpoints::of(&targets),
         targets,
         resolver: Resolver::system(),
-        balance: match upstream.balance {
-            config::Balance::LeastRequests => Balance::LeastRequests,
-            config::Balance::RoundRobin => Balance::RoundRobin,
-        },
+        balance: upstream.balance,
         check: upstream.health.as_ref().map(|health| Check {
             path: health.path.clone(),
             interval: health.interval,

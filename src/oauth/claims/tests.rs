@@ -2,6 +2,7 @@ use proptest::prelude::*;
 use serde_json::json;
 
 use super::*;
+use crate::values::ExpiryUnit;
 
 const NOW: i64 = 1_800_000_000;
 const TEN_YEARS: i64 = 3653 * 24 * 60 * 60;

@@ -6,14 +6,16 @@ use http::Method;
 
 use super::*;
 use crate::oauth::UnixTime;
-use crate::oauth::claims::{Claims, Expectation, ExpectedAudience, ExpiryUnit};
+use crate::oauth::claims::{Claims, Expectation, ExpectedAudience};
 use crate::oauth::scope::GrantedWildcards;
 use crate::policy::methods::Methods;
-use crate::policy::path::{NormalPath, PathParameters};
+use crate::policy::path::NormalPath;
 use crate::policy::pattern::RoutePattern;
 use crate::policy::requirement::ScopeRequirement;
 use crate::policy::route::Route;
 use crate::policy::route::RouteTable;
+use crate::values::ExpiryUnit;
+use crate::values::PathParameters;
 
 fn token(issuer_name: &str, scopes: &str) -> ActiveToken {
     let expectation = Expectation {

@@ -1,7 +1,7 @@
 //! How paths are read.
 
 use super::*;
-use crate::policy::path::PathParameters;
+use crate::values::PathParameters;
 
 #[test]
 fn name_has_nothing_around_it_that_a_lenient_server_drops() {

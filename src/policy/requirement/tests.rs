@@ -5,8 +5,9 @@ use http::Method;
 use super::*;
 use crate::oauth::scope::GrantedWildcards;
 use crate::policy::methods::Methods;
-use crate::policy::path::{NormalPath, PathParameters};
+use crate::policy::path::NormalPath;
 use crate::policy::route::{Route, RouteTable};
+use crate::values::PathParameters;
 
 const PATH: &str = "/apps/{app}/{topic}/{*rest}";
 

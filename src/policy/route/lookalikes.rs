@@ -348,7 +348,7 @@ proptest! {
         let equal = kept.iter().map(|route| asking(route.path.as_str(), "", "a")).collect();
         let (table, equal) = (RouteTable::build(kept).expect("no overlap"), RouteTable::build(equal).expect("no overlap"));
         for path in paths {
-            let Ok(path) = NormalPath::parse(&path, crate::policy::path::PathParameters::Allow) else { continue };
+            let Ok(path) = NormalPath::parse(&path, crate::values::PathParameters::Allow) else { continue };
             let found = table.find("", &path, &Method::GET);
             let without_differences = equal.find("", &path, &Method::GET);
             let is_refused = matches!(without_differences, Err(NoRoute::Lookalike { .. }));

@@ -1,8 +1,8 @@
 //! Which route a request belongs to.
 
 use super::*;
-use crate::policy::path::PathParameters;
 use crate::policy::requirement::ScopeRequirement;
+use crate::values::PathParameters;
 
 pub(super) fn route(hosts: &str, path: &str, methods: &str) -> Route {
     let methods = match methods {

@@ -12,8 +12,9 @@ use crate::upstream::endpoint::Endpoint;
 use crate::upstream::endpoint::ejection::Health;
 use crate::upstream::endpoint::http1_pool::Pool;
 use crate::upstream::endpoint::http2_pool::Streams;
-use crate::upstream::settings::{Protocol, Settings};
+use crate::upstream::settings::Settings;
 use crate::upstream::stats::Traffic;
+use crate::values::Protocol;
 
 /// How much busier than it is an endpoint looks that should rest and may not be ejected: it gets requests when the
 /// others have so many times as many.

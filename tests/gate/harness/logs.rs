@@ -3,7 +3,8 @@
 use std::io;
 use std::sync::{Arc, Mutex, MutexGuard, Once, PoisonError};
 
-use scopegate::telemetry::{AccessLog, LogFormat, Sink};
+use scopegate::telemetry::{AccessLog, Sink};
+use scopegate::values::LogFormat;
 use serde_json::Value;
 use tracing_subscriber::filter::LevelFilter;
 

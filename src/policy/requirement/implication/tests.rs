@@ -6,9 +6,10 @@ use proptest::prelude::*;
 use super::*;
 use crate::oauth::scope::{GrantedWildcards, ScopeSet};
 use crate::policy::methods::Methods;
-use crate::policy::path::{NormalPath, PathParameters};
+use crate::policy::path::NormalPath;
 use crate::policy::pattern::RoutePattern;
 use crate::policy::route::{Route, RouteTable};
+use crate::values::PathParameters;
 
 const ONE: &str = "/apps/{app}/{topic}";
 const OTHER: &str = "/apps/{a}/{b}";
