@@ -15,7 +15,7 @@ use super::unread::Unread;
 use crate::clock::Deadline;
 use crate::telemetry::{Outcome, Record};
 use crate::transport::Exchange;
-use crate::upstream::{ForwardedBody, Progress};
+use crate::upstream::{ForwardedBody, RequestBodyProgress};
 
 /// An answer's body: a refusal's few words, or an upstream's stream.
 ///
@@ -24,7 +24,7 @@ pub struct ResponseBody<B: Body<Data = Bytes, Error = io::Error> + Unpin = Forwa
     content: Content<B>,
     /// None where the request does not end with its answer.
     record: Option<Record>,
-    request: Option<Rc<Progress>>,
+    request: Option<Rc<RequestBodyProgress>>,
     exchange: Exchange,
     /// When the token ends, where the answer is to end with it.
     expiry: Option<Deadline>,
@@ -61,7 +61,7 @@ impl<B: Body<Data = Bytes, Error = io::Error> + Unpin> ResponseBody<B> {
     pub(super) fn fixed(
         text: Bytes,
         record: Record,
-        request: Option<Rc<Progress>>,
+        request: Option<Rc<RequestBodyProgress>>,
         exchange: Exchange,
         unread: Unread,
     ) -> Self {
@@ -88,7 +88,7 @@ impl<B: Body<Data = Bytes, Error = io::Error> + Unpin> ResponseBody<B> {
     pub(super) fn forwarded(
         body: B,
         record: Record,
-        request: Option<Rc<Progress>>,
+        request: Option<Rc<RequestBodyProgress>>,
         exchange: Exchange,
         expiry: Option<Deadline>,
     ) -> Self {

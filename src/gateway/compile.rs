@@ -24,7 +24,7 @@ use crate::config::{self, Config, Fault, Placed};
 use crate::policy::host::HostPattern;
 use crate::telemetry::{RequestLog, SampleRatio};
 use crate::transport::tls::{self, TlsError};
-use crate::upstream::headers::Reserved;
+use crate::upstream::headers::ReservedHeaders;
 use crate::upstream::headers::X_REQUEST_ID;
 use crate::verify::{CacheBudget, Epoch, TokenCache, Verifier};
 
@@ -78,7 +78,7 @@ pub fn compile_after(config: &Config, earlier: Option<&Snapshot>) -> Result<Snap
         forwarding,
         verifier: Verifier::new(issuers, cache, epoch, config.server.max_token_size),
         upstreams,
-        reserved: Arc::new(Reserved::new(set_by_routes.chain(set_by_gateway))),
+        reserved: Arc::new(ReservedHeaders::new(set_by_routes.chain(set_by_gateway))),
         challenge: ChallengeSettings {
             realm: config.challenge.realm.clone(),
             describe: config.challenge.describe,

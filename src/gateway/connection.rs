@@ -12,7 +12,7 @@ use super::snapshot::Snapshot;
 use super::tunnel::Tunnel;
 use crate::telemetry::Record;
 use crate::transport::{ConnectionState, Interim};
-use crate::upstream::headers::Client;
+use crate::upstream::headers::ClientInfo;
 use crate::verify::Memo;
 
 /// One client's connection.
@@ -31,7 +31,7 @@ pub struct Connection {
 /// A client as one configuration has it.
 struct Known {
     by: Arc<Snapshot>,
-    client: Rc<Client>,
+    client: Rc<ClientInfo>,
 }
 
 impl Connection {
@@ -67,7 +67,7 @@ impl Connection {
     }
 
     /// The client as the configuration has it that the request at hand is judged by: another one may trust another proxy.
-    pub(super) fn client(&self, snapshot: &Arc<Snapshot>) -> Rc<Client> {
+    pub(super) fn client(&self, snapshot: &Arc<Snapshot>) -> Rc<ClientInfo> {
         let mut known = self.client.borrow_mut();
         if let Some(known) = known
             .as_ref()
@@ -77,7 +77,7 @@ impl Connection {
         }
         let scheme = HeaderValue::from_static(if self.is_tls { "https" } else { "http" });
         let scheme = snapshot.external_scheme.clone().unwrap_or(scheme);
-        let client = Rc::new(Client::new(
+        let client = Rc::new(ClientInfo::new(
             self.address,
             snapshot.trusts(self.address),
             scheme,

@@ -35,7 +35,9 @@ use crate::policy::route::{Found, NoRoute};
 use crate::telemetry::{Outcome, Record, Trace, WorkerTelemetry};
 use crate::transport::{ConnectionState, IncomingBody, Interim};
 use crate::upstream::headers::{self, X_REQUEST_ID};
-use crate::upstream::{FarEnd, ForwardedBody, Outgoing, RequestBody, Switching};
+use crate::upstream::{
+    ForwardedBody, RequestBody, UpgradeResponse, UpgradedConnection, UpstreamRequest,
+};
 use crate::verify::{Memo, Offer, Verified, WorkerCache};
 
 /// One worker's door to the upstreams.
@@ -55,7 +57,7 @@ pub struct Gate {
 enum Passed {
     Rehearsed,
     Answered(Response<ForwardedBody>, Option<Deadline>),
-    Switched(Response<()>, FarEnd, Option<Deadline>),
+    Switched(Response<()>, UpgradedConnection, Option<Deadline>),
 }
 
 /// A request that may go, and how.
@@ -288,13 +290,13 @@ impl Gate {
         let (forwarding, upstream) = view.way(&passage.permit);
 
         let protocol = if parts.version == Version::HTTP_11 {
-            headers::wanted_protocols(&parts.headers)
+            headers::requested_protocols(&parts.headers)
         } else {
             None
         };
-        let protocol = protocol.filter(|_| upstream.switches_protocols());
+        let protocol = protocol.filter(|_| upstream.supports_upgrade());
         let client = connection.client(&view.snapshot);
-        let mut added = headers::to_upstream(
+        let mut added = headers::rewrite_request(
             &mut parts.headers,
             parts.version,
             &snapshot.reserved,
@@ -335,9 +337,9 @@ impl Gate {
         set_target(&mut parts, passage.path.as_deref())?;
         if let Some(rehearsal) = &connection.rehearsal {
             if let Some(protocol) = protocol {
-                headers::set_protocol(&mut parts.headers, protocol);
+                headers::set_upgrade(&mut parts.headers, protocol);
             }
-            added.put_into(&mut parts.headers);
+            added.append_to(&mut parts.headers);
             let token = passage.token.as_ref().map(|fact| fact.token());
             let left_out = token.into_iter().flat_map(|token| {
                 forwarding
@@ -362,9 +364,9 @@ impl Gate {
         // Ours, whatever the client's was (RFC 9110 §2.5): a connection of HTTP/1.0 could not be kept.
         *request.version_mut() = Version::HTTP_11;
         if let Some(protocol) = &protocol {
-            headers::set_protocol(request.headers_mut(), protocol.clone());
+            headers::set_upgrade(request.headers_mut(), protocol.clone());
         }
-        let outgoing = Outgoing {
+        let outgoing = UpstreamRequest {
             request,
             added: &added,
             on_interim: &on_interim,
@@ -372,7 +374,7 @@ impl Gate {
         if protocol.is_some() {
             let switching = before(
                 expiry.as_ref(),
-                pin!(upstream.switch(passage.permit, outgoing)),
+                pin!(upstream.upgrade(passage.permit, outgoing)),
             )
             .await;
             connection.interim.settle();
@@ -380,12 +382,14 @@ impl Gate {
                 .ok_or_else(token_ended)?
                 .map_err(Refusal::Upstream)?
             {
-                Switching::Answered(answer) => Ok(Passed::Answered(to_client(answer), expiry)),
-                Switching::Switched(answer, far_end) => {
+                UpgradeResponse::Declined(answer) => {
+                    Ok(Passed::Answered(to_client(answer), expiry))
+                }
+                UpgradeResponse::Upgraded(answer, far_end) => {
                     let protocol = answer.headers().get(header::UPGRADE).cloned();
                     let mut answer = to_client(answer);
                     if let Some(protocol) = protocol {
-                        headers::set_protocol(answer.headers_mut(), protocol);
+                        headers::set_upgrade(answer.headers_mut(), protocol);
                     }
                     Ok(Passed::Switched(answer, far_end, expiry))
                 }
@@ -588,7 +592,7 @@ fn to_client<B>(mut answer: Response<B>) -> Response<B> {
     // Ours, whatever the upstream's was (RFC 9110 §2.5).
     let version = mem::replace(answer.version_mut(), Version::HTTP_11);
     let status = answer.status();
-    headers::to_client(answer.headers_mut(), version, status);
+    headers::rewrite_response(answer.headers_mut(), version, status);
     answer
 }
 
@@ -628,7 +632,7 @@ fn set_target(parts: &mut Parts, path: Option<&str>) -> Result<(), Ambiguity> {
 fn pass_interim_answer(interim: &Interim, status: StatusCode, headers: &HeaderMap) {
     if status != StatusCode::CONTINUE {
         let mut headers = headers.clone();
-        headers::to_client(&mut headers, Version::HTTP_11, status);
+        headers::rewrite_response(&mut headers, Version::HTTP_11, status);
         interim.tell(status, &headers);
     }
 }

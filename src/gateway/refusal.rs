@@ -16,7 +16,7 @@ use crate::policy::path::PathError;
 use crate::policy::requirement::UnusableParameter;
 use crate::policy::route::{HostRoutes, NoRoute};
 use crate::telemetry::Why;
-use crate::upstream::headers::Nominated;
+use crate::upstream::headers::ForbiddenConnectionOption;
 use crate::upstream::{RequestBodyFault, UpstreamError};
 use crate::verify::VerifyError;
 
@@ -118,7 +118,7 @@ pub enum Ambiguity {
     },
     /// Its `Connection` header.
     #[error(transparent)]
-    Nominated(#[from] Nominated),
+    Nominated(#[from] ForbiddenConnectionOption),
     /// Its target, once it was made origin-form.
     #[error("target: {0}")]
     Target(#[from] InvalidUri),

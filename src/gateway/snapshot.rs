@@ -16,7 +16,7 @@ use crate::policy::known_hosts::KnownHosts;
 use crate::policy::route::RouteTable;
 use crate::telemetry::{RequestLog, SampleRatio};
 use crate::upstream;
-use crate::upstream::headers::Reserved;
+use crate::upstream::headers::ReservedHeaders;
 use crate::values::PathParameters;
 use crate::verify::{Issuer, Verifier};
 
@@ -34,7 +34,7 @@ pub struct Snapshot {
     /// Where requests go.
     pub upstreams: Vec<Arc<upstream::Settings>>,
     /// Header names that no client may set.
-    pub reserved: Arc<Reserved>,
+    pub reserved: Arc<ReservedHeaders>,
     /// How a refusal is worded.
     pub challenge: ChallengeSettings,
     /// Whether `;` may stand in a path.

@@ -9,11 +9,11 @@ use super::body::TOKEN_ENDED;
 use crate::clock::{Deadline, Ticker};
 use crate::telemetry::{Outcome, Record};
 use crate::transport::{self, Carried, End, Stream, TimeoutStream};
-use crate::upstream::FarEnd;
+use crate::upstream::UpgradedConnection;
 
 /// What is left to do for a connection whose protocol was switched.
 pub struct Tunnel {
-    pub(super) far_end: FarEnd,
+    pub(super) far_end: UpgradedConnection,
     pub(super) record: Record,
     pub(super) idle_timeout: Duration,
     pub(super) expiry: Option<Deadline>,

@@ -13,13 +13,13 @@ use tokio::net::TcpStream;
 use tokio::time::timeout;
 use tokio_rustls::TlsConnector;
 
-use super::connection::http1::Wire;
+use super::connection::http1::Http1Connection;
 use super::endpoint::Endpoint;
-use super::endpoint::http2_pool::{MOST_PLACES, Shared};
-use super::endpoint::state::{Peer, UnderWay};
+use super::endpoint::http2_pool::{Http2Connection, MAX_STREAMS};
+use super::endpoint::state::{EndpointState, InFlight};
 use super::local_error::{classified, socket_for};
 use super::settings::Settings;
-use super::stats::Traffic;
+use super::stats::EndpointStats;
 use crate::clock::{self, Ticker};
 use crate::telemetry::numbers::GaugeGuard;
 use crate::transport::{ConnectionState, ConnectionTimeouts, Stream, TimeoutStream};
@@ -28,7 +28,7 @@ use crate::values::Protocol;
 /// What an answer's body may fill of our memory before the client takes it. The connection's window is that of all its
 /// streams together: clients who take nothing leave the others theirs.
 const STREAM_WINDOW: u32 = 256 * 1024;
-const CONNECTION_WINDOW: u32 = STREAM_WINDOW * MOST_PLACES as u32;
+const CONNECTION_WINDOW: u32 = STREAM_WINDOW * MAX_STREAMS as u32;
 /// What a request's body may fill of our memory before the target takes it.
 const SEND_BUFFER: usize = 64 * 1024;
 /// What frames of a few bytes may cost beside their bytes. Clients who take nothing must not end the others' connection,
@@ -43,25 +43,31 @@ const HEADER_LIST: u32 = 128 * 1024;
 const NEAR_RECEIVE_BUFFER: u32 = 256 * 1024;
 
 /// A connection whose protocol was switched, and what came on it after the 101.
-pub struct FarEnd {
+pub struct UpgradedConnection {
     /// The connection.
     pub stream: TimeoutStream<Stream>,
     /// Its first bytes in the new protocol.
     pub early: Bytes,
     /// It counts as an exchange and as a connection for as long as it lasts.
-    pub(super) _held: (UnderWay, GaugeGuard),
+    pub(super) _held: (InFlight, GaugeGuard),
 }
 
 /// Connects to the endpoint of `peer`, in the clear or over TLS, to speak HTTP/1.1.
 ///
 /// # Errors
 /// The last address's, where the endpoint is a name not yet looked up; [`io::ErrorKind::TimedOut`] after `connect_timeout`.
-pub(super) async fn connect(settings: &Settings, peer: &Peer) -> io::Result<Wire> {
+pub(super) async fn connect(
+    settings: &Settings,
+    peer: &EndpointState,
+) -> io::Result<Http1Connection> {
     let opening = open(settings, &peer.endpoint);
     let stream = timeout(settings.connect_timeout, opening)
         .await
         .map_err(|_| too_slow())??;
-    Ok(Wire::new(stream, peer.traffic.connections.enter()))
+    Ok(Http1Connection::new(
+        stream,
+        peer.traffic.connections.enter(),
+    ))
 }
 
 /// Connects to `endpoint` and speaks HTTP/2 on it: over TLS as the target agrees to (RFC 7301), in the clear by prior
@@ -72,9 +78,9 @@ pub(super) async fn connect(settings: &Settings, peer: &Peer) -> io::Result<Wire
 pub(super) async fn connect_shared(
     settings: &Settings,
     endpoint: &Endpoint,
-    traffic: &Arc<Traffic>,
+    traffic: &Arc<EndpointStats>,
     ticker: &Rc<Ticker>,
-) -> io::Result<Rc<Shared>> {
+) -> io::Result<Rc<Http2Connection>> {
     let connecting = async {
         let stream = open(settings, endpoint).await?;
         let (paced, pace) = paced(stream, settings, ticker);
@@ -96,7 +102,7 @@ pub(super) async fn connect_shared(
             Poll::Pending => Poll::Pending,
         })
         .await?;
-        let shared = Shared::new(sender, pace, ticker.now());
+        let shared = Http2Connection::new(sender, pace, ticker.now());
         // Not the connection itself: it ends when nobody else has any use for it.
         let driven = Rc::downgrade(&shared);
         let counted = traffic.connections.enter();

@@ -16,7 +16,7 @@ use std::time::Duration;
 use arc_swap::ArcSwap;
 
 use super::settings::Target;
-use super::stats::{OfAllWorkers, Traffic};
+use super::stats::{EndpointStats, PerWorker};
 
 /// One address of a target; a target that has a name may have several.
 #[derive(Debug)]
@@ -25,7 +25,7 @@ pub(super) struct Endpoint {
     pub(super) target: usize,
     /// None for a name that was not looked up yet: whoever connects does so.
     pub(super) address: Option<SocketAddr>,
-    pub(super) traffic: OfAllWorkers<Traffic>,
+    pub(super) traffic: PerWorker<EndpointStats>,
     is_down: AtomicBool,
     /// How many times it has sent what answers no request.
     unsolicited: AtomicU32,
@@ -53,7 +53,7 @@ impl Endpoint {
             Some(address) => format!("{target} ({})", address.ip()),
             None => target.to_string(),
         };
-        let (traffic, is_down) = (OfAllWorkers::default(), AtomicBool::new(false));
+        let (traffic, is_down) = (PerWorker::default(), AtomicBool::new(false));
         let (unsolicited, connect_nanos) = (AtomicU32::new(0), AtomicU64::new(u64::MAX));
         Arc::new(Self {
             target: index,

@@ -9,11 +9,11 @@ use std::time::Duration;
 use bytes::Bytes;
 use http_body::{Body, Frame, SizeHint};
 
-use super::connection::http1::Receiving;
+use super::connection::http1::ResponseReader;
 use super::connection::upload::Upload;
-use super::endpoint::http2_pool::Place;
-use super::endpoint::state::UnderWay;
-use super::request_body::Progress;
+use super::endpoint::http2_pool::StreamSlot;
+use super::endpoint::state::InFlight;
+use super::request_body::RequestBodyProgress;
 use crate::clock::{Deadline, Ticker};
 use crate::transport::IncomingBody;
 
@@ -23,11 +23,11 @@ use crate::transport::IncomingBody;
 /// the body is dropped before; of a connection that exchanges share, it is only the stream.
 pub struct ForwardedBody {
     /// None once it has ended or broken off.
-    incoming: Option<(Incoming, UnderWay)>,
+    incoming: Option<(Incoming, InFlight)>,
     /// Why it broke off, to be told at the next poll.
     broken: Option<io::Error>,
     /// The request's body, which may still be on its way.
-    request: Option<Rc<Progress>>,
+    request: Option<Rc<RequestBodyProgress>>,
     ticker: Rc<Ticker>,
     deadline: Option<Deadline>,
     /// How many frames had gone through when the waiting began.
@@ -38,11 +38,11 @@ pub struct ForwardedBody {
 /// What an exchange holds of its upstream.
 pub(super) enum Incoming {
     /// A whole connection.
-    Connection(Receiving),
+    Connection(ResponseReader),
     /// A stream of a connection, and the sending of the request's body where that goes on beside the answer.
     Stream {
         arriving: IncomingBody,
-        _place: Place,
+        _place: StreamSlot,
         _upload: Option<Upload>,
     },
 }
@@ -50,12 +50,12 @@ pub(super) enum Incoming {
 impl ForwardedBody {
     pub(super) fn new(
         incoming: Incoming,
-        under_way: UnderWay,
-        request: Option<Rc<Progress>>,
+        in_flight: InFlight,
+        request: Option<Rc<RequestBodyProgress>>,
         ticker: &Rc<Ticker>,
         idle_timeout: Duration,
     ) -> Self {
-        let (incoming, ticker) = (Some((incoming, under_way)), Rc::clone(ticker));
+        let (incoming, ticker) = (Some((incoming, in_flight)), Rc::clone(ticker));
         let (broken, deadline, waiting_since) = (None, None, None);
         let mut body = Self {
             incoming,
@@ -71,10 +71,10 @@ impl ForwardedBody {
     }
 
     fn end_if_ended(&mut self) {
-        let is_ended = |(incoming, _): &mut (Incoming, UnderWay)| incoming.is_ended();
+        let is_ended = |(incoming, _): &mut (Incoming, InFlight)| incoming.is_ended();
         match self.incoming.take_if(is_ended) {
-            Some((Incoming::Connection(receiving), under_way)) => {
-                receiving.give_back(under_way, &self.ticker)
+            Some((Incoming::Connection(receiving), in_flight)) => {
+                receiving.give_back(in_flight, &self.ticker)
             }
             Some((Incoming::Stream { .. }, _)) | None => {}
         }

@@ -27,15 +27,15 @@ mod upgrade;
 use http::header::{self, HeaderMap, HeaderName, HeaderValue};
 use http::{StatusCode, Version};
 
-pub use forwarded::{Added, Client, X_REQUEST_ID};
-pub use reserved::Reserved;
-pub use upgrade::{set_protocol, wanted_protocols};
+pub use forwarded::{AddedHeaders, ClientInfo, X_REQUEST_ID};
+pub use reserved::ReservedHeaders;
+pub use upgrade::{requested_protocols, set_upgrade};
 
-use connection::nominated;
-use forwarded::Told;
+use connection::named_fields;
+use forwarded::ProxyFields;
 pub(super) use forwarded::write_field;
-use reserved::usual_spelling;
-pub(super) use upgrade::is_agreement;
+use reserved::normal_spelling;
+pub(super) use upgrade::is_accepted_upgrade;
 
 const HTTP2_SETTINGS: HeaderName = HeaderName::from_static("http2-settings");
 const KEEP_ALIVE: HeaderName = HeaderName::from_static("keep-alive");
@@ -64,25 +64,27 @@ const HOP_BY_HOP: [HeaderName; 9] = [
 /// `Connection` names a field that the gateway sets or needs.
 #[derive(Debug, PartialEq, Eq, thiserror::Error)]
 #[error("Connection names {0}, which is no hop-by-hop field")]
-pub struct Nominated(String);
+pub struct ForbiddenConnectionOption(String);
 
 /// Makes a client's headers an upstream's: rules 1 to 3 and 5.
 ///
 /// Returns what goes out behind them.
 ///
 /// # Errors
-/// [`Nominated`] by rule 2.
-pub fn to_upstream(
+/// [`ForbiddenConnectionOption`] by rule 2.
+pub fn rewrite_request(
     headers: &mut HeaderMap,
     version: Version,
-    reserved: &Reserved,
-    client: &Client,
-) -> Result<Added, Nominated> {
+    reserved: &ReservedHeaders,
+    client: &ClientInfo,
+) -> Result<AddedHeaders, ForbiddenConnectionOption> {
     let special = Special::of(headers);
     if special.has_connection() {
-        for name in nominated(headers) {
-            if is_needed(name.as_str()) || reserved.holds(&usual_spelling(name.as_str())) {
-                return Err(Nominated(crate::oauth::shortened(name.as_str())));
+        for name in named_fields(headers) {
+            if is_needed(name.as_str()) || reserved.holds(&normal_spelling(name.as_str())) {
+                return Err(ForbiddenConnectionOption(crate::oauth::shortened(
+                    name.as_str(),
+                )));
             }
             headers.remove(name);
         }
@@ -101,12 +103,12 @@ pub fn to_upstream(
         join_cookies(headers);
     }
     let told = if client.trusted {
-        Told::by_proxy(headers)
+        ProxyFields::by_proxy(headers)
     } else {
-        Told::default()
+        ProxyFields::default()
     };
     reserved.strip(headers);
-    Ok(Added::of(client, headers, version, told))
+    Ok(AddedHeaders::of(client, headers, version, told))
 }
 
 /// Which fields a message has that something is to be done about, found in one pass over their names: a look for each of
@@ -158,7 +160,7 @@ impl Special {
 }
 
 /// Makes a client's trailers an upstream's: rule 4.
-pub(super) fn trailers_to_upstream(trailers: &mut HeaderMap, reserved: &Reserved) {
+pub(super) fn rewrite_request_trailers(trailers: &mut HeaderMap, reserved: &ReservedHeaders) {
     Special::of(trailers).strip_hop_by_hop(trailers);
     reserved.strip(trailers);
     let needed: Vec<HeaderName> = trailers
@@ -175,13 +177,13 @@ pub(super) fn trailers_to_upstream(trailers: &mut HeaderMap, reserved: &Reserved
 ///
 /// A 1xx or 204 loses its Content-Length, which it must not have (RFC 9110 §8.6): a reader that believes it takes the head
 /// of the next response for a body.
-pub fn to_client(headers: &mut HeaderMap, version: Version, status: StatusCode) {
+pub fn rewrite_response(headers: &mut HeaderMap, version: Version, status: StatusCode) {
     if status.is_informational() || status == StatusCode::NO_CONTENT {
         headers.remove(header::CONTENT_LENGTH);
     }
     let special = Special::of(headers);
     if special.has_connection() {
-        for name in nominated(headers) {
+        for name in named_fields(headers) {
             if !is_needed(name.as_str()) {
                 headers.remove(name);
             }

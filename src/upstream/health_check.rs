@@ -28,7 +28,7 @@ use super::connection::http2::absolute;
 use super::endpoint::Endpoint;
 use super::load_balancer::Random;
 use super::local_error::local_error;
-use super::settings::{HostSent, Settings};
+use super::settings::{HostHeader, Settings};
 use crate::clock;
 use crate::transport::Stream;
 use crate::values::Protocol;
@@ -37,7 +37,7 @@ const USER_AGENT: HeaderValue = HeaderValue::from_static("scopegate");
 
 /// How an upstream's endpoints are checked.
 #[derive(Clone, Debug)]
-pub struct Check {
+pub struct HealthCheck {
     /// What is asked for.
     pub path: PathAndQuery,
     /// From one check to the next, give or take a tenth.
@@ -58,7 +58,7 @@ struct Findings {
 
 impl Findings {
     /// Returns whether it is down from now on, where that changes.
-    fn note(&mut self, is_good: bool, check: &Check) -> Option<bool> {
+    fn note(&mut self, is_good: bool, check: &HealthCheck) -> Option<bool> {
         if is_good != self.is_down {
             self.contrary = 0;
             return None;
@@ -149,13 +149,17 @@ async fn check_once(
 
 type Cause = Box<dyn Error + Send + Sync>;
 
-async fn ask(settings: &Settings, endpoint: &Endpoint, check: &Check) -> Result<StatusCode, Cause> {
+async fn ask(
+    settings: &Settings,
+    endpoint: &Endpoint,
+    check: &HealthCheck,
+) -> Result<StatusCode, Cause> {
     let stream = open(settings, endpoint).await?;
     let target = &settings.targets[endpoint.target];
     let host = match &settings.host {
         // There is no client whose host it could be.
-        HostSent::Pass | HostSent::Target => target.authority.clone(),
-        HostSent::Fixed(name) => name.clone(),
+        HostHeader::Pass | HostHeader::Target => target.authority.clone(),
+        HostHeader::Fixed(name) => name.clone(),
     };
     let uri = Uri::from(check.path.clone());
     match settings.protocol {
@@ -194,7 +198,7 @@ mod tests {
 
     #[test]
     fn verdict_changes_after_so_many_findings_in_a_row() {
-        let check = Check {
+        let check = HealthCheck {
             path: PathAndQuery::from_static("/"),
             interval: Duration::from_secs(5),
             unhealthy_after: 3,

@@ -9,7 +9,7 @@ use std::hash::{BuildHasher, Hasher, RandomState};
 use crate::values::Balance;
 
 /// Where a worker is in its choosing.
-pub(super) struct Chooser {
+pub(super) struct LoadBalancer {
     balance: Balance,
     turn: Cell<usize>,
     random: Random,
@@ -18,7 +18,7 @@ pub(super) struct Chooser {
 /// A generator of numbers that nobody has a use for guessing (xorshift64*).
 pub(super) struct Random(Cell<u64>);
 
-impl Chooser {
+impl LoadBalancer {
     pub(super) fn new(balance: Balance) -> Self {
         Self {
             balance,
@@ -89,7 +89,12 @@ impl Random {
 mod tests {
     use super::*;
 
-    fn counts(chooser: &Chooser, rounds: usize, is_fit: [bool; 4], loads: [u64; 4]) -> [usize; 4] {
+    fn counts(
+        chooser: &LoadBalancer,
+        rounds: usize,
+        is_fit: [bool; 4],
+        loads: [u64; 4],
+    ) -> [usize; 4] {
         let mut counts = [0; 4];
         for _ in 0..rounds {
             let chosen = chooser
@@ -102,7 +107,7 @@ mod tests {
 
     #[test]
     fn each_in_turn_is_even_and_passes_over_what_is_not_fit() {
-        let chooser = Chooser::new(Balance::RoundRobin);
+        let chooser = LoadBalancer::new(Balance::RoundRobin);
         assert_eq!(counts(&chooser, 400, [true; 4], [9, 0, 0, 0]), [100; 4]);
         assert_eq!(
             counts(&chooser, 400, [true, false, true, false], [0; 4]),
@@ -113,7 +118,7 @@ mod tests {
     #[test]
     fn of_equals_two_choices_take_each_as_often() {
         for count in counts(
-            &Chooser::new(Balance::LeastRequests),
+            &LoadBalancer::new(Balance::LeastRequests),
             40_000,
             [true; 4],
             [3; 4],
@@ -126,7 +131,7 @@ mod tests {
     #[test]
     fn the_busiest_of_all_is_never_taken_and_the_idlest_every_other_time() {
         let counts = counts(
-            &Chooser::new(Balance::LeastRequests),
+            &LoadBalancer::new(Balance::LeastRequests),
             40_000,
             [true; 4],
             [0, 1, 2, 3],
@@ -138,7 +143,7 @@ mod tests {
 
     #[test]
     fn of_two_the_one_with_less_to_do_is_taken() {
-        let chooser = Chooser::new(Balance::LeastRequests);
+        let chooser = LoadBalancer::new(Balance::LeastRequests);
         assert_eq!(
             counts(&chooser, 1000, [false, true, true, false], [0, 5, 4, 0]),
             [0, 0, 1000, 0]
@@ -152,7 +157,7 @@ mod tests {
     #[test]
     fn where_none_is_fit_none_is_chosen() {
         for balance in [Balance::LeastRequests, Balance::RoundRobin] {
-            let chooser = Chooser::new(balance);
+            let chooser = LoadBalancer::new(balance);
             for count in 0..5 {
                 assert_eq!(chooser.choose(count, |_| false, |_| 0), None);
             }

@@ -19,10 +19,10 @@ use tokio::net::TcpSocket;
 use crate::telemetry::Throttle;
 
 /// How often it is logged.
-const LOGGED_EACH: Duration = Duration::from_secs(10);
+const LOG_INTERVAL: Duration = Duration::from_secs(10);
 
 /// All upstreams and workers lack the same.
-static LOGGED: Throttle = Throttle::new(LOGGED_EACH);
+static LOGGED: Throttle = Throttle::new(LOG_INTERVAL);
 
 /// A failure that says nothing about the endpoint, with what to do about it.
 #[derive(Debug)]

@@ -40,33 +40,33 @@ use crate::clock::Ticker;
 use crate::transport::Renewed;
 use crate::values::Protocol;
 
-pub use connect::FarEnd;
-pub use connection::http1::Switching;
+pub use connect::UpgradedConnection;
+pub use connection::http1::UpgradeResponse;
 pub use endpoint::Endpoints;
 pub use forwarded_body::ForwardedBody;
-pub use health_check::Check;
-pub use request_body::{Progress, RequestBody, RequestBodyFault};
+pub use health_check::HealthCheck;
+pub use request_body::{RequestBody, RequestBodyFault, RequestBodyProgress};
 pub use resolver::Resolver;
-pub use send::{OnInterim, Outgoing, UpstreamError};
-pub use settings::{HostSent, Settings, Target};
-pub use stats::{Exchanges, OfAllWorkers, TargetReport, UpstreamReport};
+pub use send::{OnInterim, UpstreamError, UpstreamRequest};
+pub use settings::{HostHeader, Settings, Target};
+pub use stats::{PerWorker, TargetReport, UpstreamReport, UpstreamStats};
 
-use endpoint::ejection::most_ejected;
-use endpoint::state::{Peer, UnderWay};
-use load_balancer::Chooser;
-use retry::budget::Budget;
+use endpoint::ejection::max_ejected;
+use endpoint::state::{EndpointState, InFlight};
+use load_balancer::LoadBalancer;
+use retry::budget::RetryBudget;
 
 /// One worker's way to an upstream.
 pub struct Upstream {
     settings: Arc<Settings>,
     ticker: Rc<Ticker>,
     /// One to each endpoint.
-    peers: RefCell<Vec<Rc<Peer>>>,
+    peers: RefCell<Vec<Rc<EndpointState>>>,
     /// The generation of the endpoints that they are of.
     generation: Cell<Option<u64>>,
-    chooser: Chooser,
-    budget: Budget,
-    exchanges: Arc<Exchanges>,
+    chooser: LoadBalancer,
+    budget: RetryBudget,
+    exchanges: Arc<UpstreamStats>,
 }
 
 impl Upstream {
@@ -74,7 +74,10 @@ impl Upstream {
     #[must_use]
     pub fn new(settings: Arc<Settings>, ticker: Rc<Ticker>) -> Self {
         let (peers, generation) = (RefCell::default(), Cell::new(None));
-        let (chooser, budget) = (Chooser::new(settings.balance), Budget::full(ticker.now()));
+        let (chooser, budget) = (
+            LoadBalancer::new(settings.balance),
+            RetryBudget::full(ticker.now()),
+        );
         let exchanges = settings.exchanges.join();
         Self {
             settings,
@@ -102,13 +105,13 @@ impl Upstream {
 
     /// Whether it can go on in another protocol: a connection that exchanges share cannot.
     #[must_use]
-    pub fn switches_protocols(&self) -> bool {
+    pub fn supports_upgrade(&self) -> bool {
         self.settings.protocol == Protocol::Http1
     }
 
     /// Begins an exchange with one that is available: rather not with one that has `failed`, and only at `target` where
     /// that is told.
-    fn choose(&self, failed: &[Rc<Peer>], target: Option<usize>) -> Option<UnderWay> {
+    fn choose(&self, failed: &[Rc<EndpointState>], target: Option<usize>) -> Option<InFlight> {
         self.catch_up();
         let (peers, now) = (self.peers.borrow(), self.ticker.now());
         let is_well = |index: usize| !peers[index].endpoint.is_down();
@@ -134,9 +137,10 @@ impl Upstream {
     }
 
     /// Whether there is an address of the target that has not failed.
-    fn has_another_address(&self, target: usize, failed: &[Rc<Peer>]) -> bool {
+    fn has_another_address(&self, target: usize, failed: &[Rc<EndpointState>]) -> bool {
         let now = self.ticker.now();
-        let is_new = |peer: &Rc<Peer>| !failed.iter().any(|failed| Rc::ptr_eq(failed, peer));
+        let is_new =
+            |peer: &Rc<EndpointState>| !failed.iter().any(|failed| Rc::ptr_eq(failed, peer));
         self.peers.borrow().iter().any(|peer| {
             let is_available = !peer.endpoint.is_down() && !peer.health.is_ejected(now);
             peer.endpoint.target == target && is_available && is_new(peer)
@@ -149,7 +153,7 @@ impl Upstream {
             .iter()
             .filter(|peer| peer.health.is_ejected(now))
             .count()
-            < most_ejected(peers.len())
+            < max_ejected(peers.len())
     }
 
     // Those that stay keep their connections and what was seen of them.
@@ -167,11 +171,11 @@ impl Upstream {
                 .iter()
                 .find(|peer| Arc::ptr_eq(&peer.endpoint, endpoint));
             known.map_or_else(
-                || Peer::new(Arc::clone(endpoint), &self.settings, &self.ticker),
+                || EndpointState::new(Arc::clone(endpoint), &self.settings, &self.ticker),
                 Rc::clone,
             )
         }));
-        let stays = |peer: &&Rc<Peer>| {
+        let stays = |peer: &&Rc<EndpointState>| {
             current
                 .iter()
                 .any(|endpoint| Arc::ptr_eq(&peer.endpoint, endpoint))

@@ -11,7 +11,7 @@ use std::time::Duration;
 use bytes::Bytes;
 use http_body::{Body, Frame, SizeHint};
 
-use super::headers::{self, Reserved};
+use super::headers::{self, ReservedHeaders};
 use crate::clock::{Deadline, Ticker};
 use crate::transport::IncomingBody;
 
@@ -21,12 +21,12 @@ pub struct RequestBody(Option<Watched>);
 
 struct Watched {
     incoming: IncomingBody,
-    progress: Rc<Progress>,
-    reserved: Arc<Reserved>,
+    progress: Rc<RequestBodyProgress>,
+    reserved: Arc<ReservedHeaders>,
 }
 
 /// What became of a request's body, for whoever answers the client.
-pub struct Progress {
+pub struct RequestBodyProgress {
     deadline: Deadline,
     idle_timeout: Duration,
     waiting: Cell<bool>,
@@ -51,14 +51,14 @@ impl RequestBody {
     #[must_use]
     pub fn new(
         incoming: IncomingBody,
-        reserved: &Arc<Reserved>,
+        reserved: &Arc<ReservedHeaders>,
         idle_timeout: Duration,
         ticker: &Rc<Ticker>,
     ) -> Self {
         if incoming.is_end_stream() {
             return Self::default();
         }
-        let progress = Progress {
+        let progress = RequestBodyProgress {
             deadline: ticker.deadline(),
             idle_timeout,
             waiting: Cell::new(false),
@@ -76,12 +76,12 @@ impl RequestBody {
 
     /// What becomes of it; none where there is no body.
     #[must_use]
-    pub fn progress(&self) -> Option<Rc<Progress>> {
+    pub fn progress(&self) -> Option<Rc<RequestBodyProgress>> {
         self.0.as_ref().map(|watched| Rc::clone(&watched.progress))
     }
 }
 
-impl Progress {
+impl RequestBodyProgress {
     /// Bytes that came so far.
     #[must_use]
     pub fn bytes(&self) -> u64 {
@@ -180,10 +180,10 @@ impl Body for RequestBody {
     }
 }
 
-fn without_reserved(frame: Frame<Bytes>, reserved: &Reserved) -> Frame<Bytes> {
+fn without_reserved(frame: Frame<Bytes>, reserved: &ReservedHeaders) -> Frame<Bytes> {
     match frame.into_trailers() {
         Ok(mut trailers) => {
-            headers::trailers_to_upstream(&mut trailers, reserved);
+            headers::rewrite_request_trailers(&mut trailers, reserved);
             Frame::trailers(trailers)
         }
         Err(frame) => frame,

@@ -1,6 +1,6 @@
 //! Where the targets are that have a name: looked up ever again, on the control plane.
 //!
-//! 1. Every address of a name is an endpoint of its own, up to [`MOST_ADDRESSES`].
+//! 1. Every address of a name is an endpoint of its own, up to [`MAX_ADDRESSES`].
 //! 2. A look-up that fails, or finds nothing, changes nothing: the addresses that were good go on being used.
 //! 3. Before the first answer, whoever connects looks the name up: no request waits for the control plane.
 
@@ -17,9 +17,9 @@ use super::settings::Settings;
 
 /// How often a name is looked up. The system's resolver does not tell for how long its answers are good; where names
 /// move quickly (Kubernetes), answers are good for 5 to 30 seconds.
-const LOOKED_UP_EACH: Duration = Duration::from_secs(5);
+const LOOKUP_INTERVAL: Duration = Duration::from_secs(5);
 /// As many endpoints as one name may make: an answer over TCP could hold thousands.
-const MOST_ADDRESSES: usize = 256;
+const MAX_ADDRESSES: usize = 256;
 
 type Ask = dyn Fn(&str, u16) -> Looking + Send + Sync;
 type Looking = Pin<Box<dyn Future<Output = io::Result<Vec<SocketAddr>>> + Send>>;
@@ -41,7 +41,7 @@ impl Resolver {
         };
         Self {
             ask: Arc::new(ask),
-            each: LOOKED_UP_EACH,
+            each: LOOKUP_INTERVAL,
         }
     }
 
@@ -63,12 +63,12 @@ impl Resolver {
     /// The addresses of a name, each once; at least one.
     pub(super) async fn look_up(&self, name: &str, port: u16) -> io::Result<Vec<SocketAddr>> {
         let mut addresses = (self.ask)(name, port).await?;
-        if addresses.len() > MOST_ADDRESSES {
+        if addresses.len() > MAX_ADDRESSES {
             // Always the same ones, in whatever order they come.
             addresses.sort_unstable();
         }
         let mut seen = HashSet::new();
-        addresses.retain(|address| seen.len() < MOST_ADDRESSES && seen.insert(*address));
+        addresses.retain(|address| seen.len() < MAX_ADDRESSES && seen.insert(*address));
         if addresses.is_empty() {
             return Err(io::Error::new(
                 io::ErrorKind::NotFound,

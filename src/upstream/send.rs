@@ -13,12 +13,12 @@ use http::{HeaderMap, HeaderValue, Method, Request, Response, StatusCode};
 
 use super::Upstream;
 use super::endpoint::Endpoint;
-use super::endpoint::state::{Peer, UnderWay, Way};
+use super::endpoint::state::{ConnectionPool, EndpointState, InFlight};
 use super::forwarded_body::ForwardedBody;
-use super::headers::Added;
+use super::headers::AddedHeaders;
 use super::local_error::{LocalError, local_error};
-use super::request_body::{Progress, RequestBody};
-use super::settings::HostSent;
+use super::request_body::{RequestBody, RequestBodyProgress};
+use super::settings::HostHeader;
 use crate::clock;
 use crate::policy::decision::Permit;
 
@@ -82,11 +82,11 @@ pub enum UpstreamError {
 }
 
 /// A request, ready for its upstream.
-pub struct Outgoing<'a> {
-    /// Its headers are an upstream's: see [`headers::to_upstream`](super::headers::to_upstream).
+pub struct UpstreamRequest<'a> {
+    /// Its headers are an upstream's: see [`headers::to_upstream`](super::headers::rewrite_request).
     pub request: Request<RequestBody>,
     /// What goes out behind them.
-    pub added: &'a Added,
+    pub added: &'a AddedHeaders,
     /// Is told of interim answers.
     pub on_interim: OnInterim<'a>,
 }
@@ -95,7 +95,7 @@ pub struct Outgoing<'a> {
 pub type OnInterim<'a> = &'a dyn Fn(StatusCode, &HeaderMap);
 
 /// How many other addresses of a name are tried beside the retries when one refuses.
-const FURTHER_ADDRESSES: u32 = 3;
+const MAX_OTHER_ADDRESSES: u32 = 3;
 
 /// Which attempt it is.
 #[derive(Clone, Copy)]
@@ -119,7 +119,7 @@ pub(super) struct Failed {
 pub(super) struct Attempts {
     retries: u32,
     /// Where they failed. No allocation before something has.
-    failed: Vec<Rc<Peer>>,
+    failed: Vec<Rc<EndpointState>>,
     /// The next one is to another address of this target, as a part of the last attempt.
     same_target: Option<usize>,
     /// How many more of those there may be.
@@ -156,21 +156,23 @@ impl Upstream {
     pub async fn send(
         &self,
         _permit: Permit,
-        mut outgoing: Outgoing<'_>,
+        mut outgoing: UpstreamRequest<'_>,
     ) -> Result<Response<ForwardedBody>, UpstreamError> {
         let began = clock::now();
         let mut attempts = self.attempts();
         loop {
-            let under_way = self.next(&attempts)?;
-            let peer = Rc::clone(&under_way);
+            let in_flight = self.next(&attempts)?;
+            let peer = Rc::clone(&in_flight);
             let attempt = Attempt {
                 is_first: attempts.failed.is_empty(),
                 may_repeat: attempts.retries > 0,
             };
             let outcome = match &peer.way {
-                Way::Http1(_) => self.attempt_http1(under_way, &mut outgoing, attempt).await,
-                Way::Http2(streams) => {
-                    self.attempt_http2(under_way, streams, &mut outgoing, attempt)
+                ConnectionPool::Http1(_) => {
+                    self.attempt_http1(in_flight, &mut outgoing, attempt).await
+                }
+                ConnectionPool::Http2(streams) => {
+                    self.attempt_http2(in_flight, streams, &mut outgoing, attempt)
                         .await
                 }
             };
@@ -199,12 +201,12 @@ impl Upstream {
             retries: self.settings.retries,
             failed: Vec::new(),
             same_target: None,
-            further_addresses: FURTHER_ADDRESSES,
+            further_addresses: MAX_OTHER_ADDRESSES,
         }
     }
 
     /// Whom to try next.
-    pub(super) fn next(&self, attempts: &Attempts) -> Result<UnderWay, UpstreamError> {
+    pub(super) fn next(&self, attempts: &Attempts) -> Result<InFlight, UpstreamError> {
         let chosen = self.choose(&attempts.failed, attempts.same_target);
         chosen.ok_or_else(|| UpstreamError::NoTarget {
             upstream: Arc::clone(&self.settings.name),
@@ -215,7 +217,7 @@ impl Upstream {
     pub(super) fn may_go_on(
         &self,
         attempts: &mut Attempts,
-        peer: &Rc<Peer>,
+        peer: &Rc<EndpointState>,
         error: &UpstreamError,
         was_idle: bool,
     ) -> bool {
@@ -251,7 +253,7 @@ impl Upstream {
         true
     }
 
-    pub(super) fn noted<T>(&self, peer: &Peer, connected: io::Result<T>) -> io::Result<T> {
+    pub(super) fn noted<T>(&self, peer: &EndpointState, connected: io::Result<T>) -> io::Result<T> {
         match &connected {
             Ok(_) => {
                 if peer.health.succeeded() {
@@ -281,7 +283,7 @@ impl Upstream {
     pub(super) async fn answered<T>(
         &self,
         within: Duration,
-        progress: Option<&Rc<Progress>>,
+        progress: Option<&Rc<RequestBodyProgress>>,
         answer: impl Future<Output = T>,
     ) -> Option<T> {
         let bytes_sent = || progress.map_or(0, |progress| progress.bytes());
@@ -307,9 +309,9 @@ impl Upstream {
     /// The `Host` that a target is to see, where it is not the client's.
     pub(super) fn host(&self, endpoint: &Endpoint) -> Option<HeaderValue> {
         match &self.settings.host {
-            HostSent::Pass => None,
-            HostSent::Target => Some(self.settings.targets[endpoint.target].authority.clone()),
-            HostSent::Fixed(name) => Some(name.clone()),
+            HostHeader::Pass => None,
+            HostHeader::Target => Some(self.settings.targets[endpoint.target].authority.clone()),
+            HostHeader::Fixed(name) => Some(name.clone()),
         }
     }
 }

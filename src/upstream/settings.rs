@@ -11,9 +11,9 @@ use rustls::ClientConfig;
 use rustls::pki_types::ServerName;
 
 use super::endpoint::Endpoints;
-use super::health_check::Check;
+use super::health_check::HealthCheck;
 use super::resolver::Resolver;
-use super::stats::{Exchanges, OfAllWorkers};
+use super::stats::{PerWorker, UpstreamStats};
 use crate::transport::Renewed;
 use crate::values::{Balance, Protocol};
 
@@ -33,7 +33,7 @@ pub struct Settings {
     /// Which of them gets a request.
     pub balance: Balance,
     /// How they are asked whether they serve; not at all where this is absent.
-    pub check: Option<Check>,
+    pub check: Option<HealthCheck>,
     /// For TCP and TLS together, and for looking up a name that was not yet looked up.
     pub connect_timeout: Duration,
     /// From the request's last byte, or the last that the upstream took, to the head of the answer.
@@ -47,11 +47,11 @@ pub struct Settings {
     /// How long an idle connection is kept.
     pub pool_idle_timeout: Duration,
     /// The `Host` that the upstream sees.
-    pub host: HostSent,
+    pub host: HostHeader,
     /// For `https` targets.
     pub tls: Arc<Renewed<ClientConfig>>,
     /// What the workers count.
-    pub exchanges: OfAllWorkers<Exchanges>,
+    pub exchanges: PerWorker<UpstreamStats>,
 }
 
 /// One server of an upstream, or several behind one name.
@@ -61,7 +61,7 @@ pub struct Target {
     pub host: String,
     /// The TCP port.
     pub port: u16,
-    /// The `Host` of requests to it, where [`HostSent::Target`] asks for it.
+    /// The `Host` of requests to it, where [`HostHeader::Target`] asks for it.
     pub authority: HeaderValue,
     /// The name that its certificate must bear; none for `http`.
     pub tls_name: Option<ServerName<'static>>,
@@ -69,7 +69,7 @@ pub struct Target {
 
 /// Which `Host` an upstream sees.
 #[derive(Debug, Clone)]
-pub enum HostSent {
+pub enum HostHeader {
     /// The client's.
     Pass,
     /// The target's own.

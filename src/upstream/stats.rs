@@ -8,7 +8,7 @@ use crate::telemetry::numbers::{Counter, Distribution, Durations, Gauge};
 
 /// What one worker counts of an upstream.
 #[derive(Debug, Default)]
-pub struct Exchanges {
+pub struct UpstreamStats {
     /// From the sending of a request to the head of its answer, whatever attempts that took.
     pub(super) durations: Durations,
     pub(super) retries: Counter,
@@ -16,8 +16,8 @@ pub struct Exchanges {
 
 /// What one worker counts of an endpoint.
 #[derive(Debug, Default)]
-pub(super) struct Traffic {
-    pub(super) under_way: Gauge,
+pub(super) struct EndpointStats {
+    pub(super) in_flight: Gauge,
     pub(super) connections: Gauge,
     pub(super) ejections: Counter,
     ejected_until: Mutex<Option<Instant>>,
@@ -25,7 +25,7 @@ pub(super) struct Traffic {
 
 /// What every worker counts.
 #[derive(Debug)]
-pub struct OfAllWorkers<T>(Mutex<Vec<Arc<T>>>);
+pub struct PerWorker<T>(Mutex<Vec<Arc<T>>>);
 
 /// What has come of an upstream so far.
 #[derive(Clone, Debug)]
@@ -53,7 +53,7 @@ pub struct TargetReport {
     pub ejections: u64,
 }
 
-impl Traffic {
+impl EndpointStats {
     pub(super) fn ejected(&self, until: Instant) {
         self.ejections.count();
         *self
@@ -78,13 +78,13 @@ impl Traffic {
     }
 }
 
-impl<T> Default for OfAllWorkers<T> {
+impl<T> Default for PerWorker<T> {
     fn default() -> Self {
         Self(Mutex::default())
     }
 }
 
-impl<T: Default> OfAllWorkers<T> {
+impl<T: Default> PerWorker<T> {
     /// The part of one worker more.
     pub(super) fn join(&self) -> Arc<T> {
         let part = Arc::default();
@@ -122,7 +122,7 @@ impl Settings {
             .iter()
             .map(|endpoint| {
                 let traffic = endpoint.traffic.all();
-                let sum = |number: fn(&Traffic) -> u64| {
+                let sum = |number: fn(&EndpointStats) -> u64| {
                     traffic.iter().map(|traffic| number(traffic)).sum()
                 };
                 TargetReport {
@@ -130,7 +130,7 @@ impl Settings {
                     is_up: !endpoint.is_down()
                         && !traffic.iter().any(|traffic| traffic.is_ejected(now)),
                     connections: sum(|traffic| traffic.connections.read()),
-                    in_flight: sum(|traffic| traffic.under_way.read()),
+                    in_flight: sum(|traffic| traffic.in_flight.read()),
                     ejections: sum(|traffic| traffic.ejections.read()),
                 }
             })

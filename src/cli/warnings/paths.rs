@@ -8,7 +8,7 @@ use http::Method;
 use crate::config::{Config, Fault};
 use crate::gateway::Snapshot;
 use crate::policy::route::{RefusedLookalikes, Sent, SideDoor};
-use crate::upstream::HostSent;
+use crate::upstream::HostHeader;
 
 /// Findings of one kind that are printed at the most. Whoever mends these runs it again.
 const MAX_PRINTED: usize = 50;
@@ -50,7 +50,10 @@ fn side_doors(config: &Config, snapshot: &Snapshot) -> Vec<Fault> {
     let sent = snapshot.forwarding.iter().map(|forwarding| Sent {
         upstream: forwarding.upstream,
         skipped: forwarding.strip_segments,
-        is_host_passed: matches!(snapshot.upstreams[forwarding.upstream].host, HostSent::Pass),
+        is_host_passed: matches!(
+            snapshot.upstreams[forwarding.upstream].host,
+            HostHeader::Pass
+        ),
     });
     let found = snapshot.routes.side_doors(&sent.collect::<Vec<_>>());
     let mut faults: Vec<_> = found

@@ -11,7 +11,7 @@ use super::Trust;
 use crate::config::{self, Config, Fault, Placed};
 use crate::transport::Renewed;
 use crate::transport::tls::{self, TlsError};
-use crate::upstream::{Check, Endpoints, HostSent, OfAllWorkers, Resolver, Settings, Target};
+use crate::upstream::{Endpoints, HealthCheck, HostHeader, PerWorker, Resolver, Settings, Target};
 use crate::values::Protocol;
 
 /// Compiles every upstream, unless there is the `same` already; one that is faulty is left out.
@@ -76,7 +76,7 @@ fn compile_one(
         targets,
         resolver: Resolver::system(),
         balance: upstream.balance,
-        check: upstream.health.as_ref().map(|health| Check {
+        check: upstream.health.as_ref().map(|health| HealthCheck {
             path: health.path.clone(),
             interval: health.interval,
             unhealthy_after: u32::try_from(health.unhealthy_after).unwrap_or(u32::MAX),
@@ -89,12 +89,12 @@ fn compile_one(
         pool_idle: upstream.pool_idle,
         pool_idle_timeout: upstream.pool_idle_timeout,
         host: match &upstream.host {
-            config::UpstreamHost::Pass => HostSent::Pass,
-            config::UpstreamHost::Target => HostSent::Target,
-            config::UpstreamHost::Name(name) => HostSent::Fixed(header_value(name.as_str())),
+            config::UpstreamHost::Pass => HostHeader::Pass,
+            config::UpstreamHost::Target => HostHeader::Target,
+            config::UpstreamHost::Name(name) => HostHeader::Fixed(header_value(name.as_str())),
         },
         tls: Arc::new(tls),
-        exchanges: OfAllWorkers::default(),
+        exchanges: PerWorker::default(),
     })
 }
 

@@ -23,27 +23,27 @@ use http_body::Body;
 use crate::clock;
 use crate::policy::decision::Permit;
 use crate::upstream::Upstream;
-use crate::upstream::connect::{FarEnd, connect, paced};
-use crate::upstream::endpoint::state::{UnderWay, Way};
+use crate::upstream::connect::{UpgradedConnection, connect, paced};
+use crate::upstream::endpoint::state::{ConnectionPool, InFlight};
 use crate::upstream::forwarded_body::{ForwardedBody, Incoming};
-use crate::upstream::headers::is_agreement;
-use crate::upstream::request_body::Progress;
+use crate::upstream::headers::is_accepted_upgrade;
+use crate::upstream::request_body::RequestBodyProgress;
 use crate::upstream::send::{
-    Attempt, Failed, Outgoing, UpstreamError, is_repeatable, no_connection,
+    Attempt, Failed, UpstreamError, UpstreamRequest, is_repeatable, no_connection,
 };
 
-pub(in crate::upstream) use connection::{Heard, Wire};
-pub(in crate::upstream) use response_reader::Receiving;
+pub(in crate::upstream) use connection::{Http1Connection, X};
+pub(in crate::upstream) use response_reader::ResponseReader;
 
-use request_writer::Sending;
+use request_writer::RequestWriter;
 use response_reader::Exchange;
 
 /// What an upstream says to a request for another protocol.
-pub enum Switching {
+pub enum UpgradeResponse {
     /// It goes on in that protocol.
-    Switched(Response<()>, FarEnd),
+    Upgraded(Response<()>, UpgradedConnection),
     /// It answers, and does not.
-    Answered(Response<ForwardedBody>),
+    Declined(Response<ForwardedBody>),
 }
 
 impl Upstream {
@@ -51,33 +51,33 @@ impl Upstream {
     /// will do: the idle ones may all be as dead as the last.
     pub(in crate::upstream) async fn attempt_http1(
         &self,
-        under_way: UnderWay,
-        outgoing: &mut Outgoing<'_>,
+        in_flight: InFlight,
+        outgoing: &mut UpstreamRequest<'_>,
         Attempt { is_first, .. }: Attempt,
     ) -> Result<Response<ForwardedBody>, Failed> {
-        let idle = match &under_way.way {
-            Way::Http1(pool) if is_first => pool.take(self.ticker.now()),
-            Way::Http1(_) | Way::Http2(_) => None,
+        let idle = match &in_flight.way {
+            ConnectionPool::Http1(pool) if is_first => pool.take(self.ticker.now()),
+            ConnectionPool::Http1(_) | ConnectionPool::Http2(_) => None,
         };
         let was_idle = idle.is_some();
         let wire = match idle {
             Some(wire) => wire,
-            None => match self.noted(&under_way, connect(&self.settings, &under_way).await) {
+            None => match self.noted(&in_flight, connect(&self.settings, &in_flight).await) {
                 Ok(wire) => wire,
                 Err(source) => {
-                    return Err(Failed::unsent(no_connection(&under_way.endpoint, source)));
+                    return Err(Failed::unsent(no_connection(&in_flight.endpoint, source)));
                 }
             },
         };
         let progress = outgoing.request.body().progress();
-        match self.exchange(&under_way, wire, outgoing).await {
+        match self.exchange(&in_flight, wire, outgoing).await {
             // The client would not understand it: it has not asked.
             Ok((answer, _)) if answer.status() == StatusCode::SWITCHING_PROTOCOLS => {
                 Err(Failed::for_good(UpstreamError::NotSwitched {
-                    target: under_way.endpoint.to_string(),
+                    target: in_flight.endpoint.to_string(),
                 }))
             }
-            Ok((answer, receiving)) => Ok(self.forwarded(under_way, answer, receiving, progress)),
+            Ok((answer, receiving)) => Ok(self.forwarded(in_flight, answer, receiving, progress)),
             Err(failed) => Err(Failed { was_idle, ..failed }),
         }
     }
@@ -88,62 +88,64 @@ impl Upstream {
     ///
     /// # Errors
     /// [`UpstreamError`] when no attempt brought an answer.
-    pub async fn switch(
+    pub async fn upgrade(
         &self,
         _permit: Permit,
-        mut outgoing: Outgoing<'_>,
-    ) -> Result<Switching, UpstreamError> {
+        mut outgoing: UpstreamRequest<'_>,
+    ) -> Result<UpgradeResponse, UpstreamError> {
         let began = clock::now();
         let mut attempts = self.attempts();
-        let (under_way, wire) = loop {
-            let under_way = self.next(&attempts)?;
-            match self.noted(&under_way, connect(&self.settings, &under_way).await) {
-                Ok(wire) => break (under_way, wire),
+        let (in_flight, wire) = loop {
+            let in_flight = self.next(&attempts)?;
+            match self.noted(&in_flight, connect(&self.settings, &in_flight).await) {
+                Ok(wire) => break (in_flight, wire),
                 Err(source) => {
-                    let error = no_connection(&under_way.endpoint, source);
-                    if !self.may_go_on(&mut attempts, &under_way, &error, false) {
+                    let error = no_connection(&in_flight.endpoint, source);
+                    if !self.may_go_on(&mut attempts, &in_flight, &error, false) {
                         return Err(error);
                     }
                 }
             }
         };
-        let answered = self.exchange(&under_way, wire, &mut outgoing).await;
+        let answered = self.exchange(&in_flight, wire, &mut outgoing).await;
         let (answer, receiving) = answered.map_err(|failed| failed.error)?;
         self.exchanges.durations.count(clock::since(began));
         if answer.status() != StatusCode::SWITCHING_PROTOCOLS {
-            return Ok(Switching::Answered(
-                self.forwarded(under_way, answer, receiving, None),
+            return Ok(UpgradeResponse::Declined(
+                self.forwarded(in_flight, answer, receiving, None),
             ));
         }
-        let is_agreement = is_agreement(outgoing.request.headers().get(header::UPGRADE), &answer);
+        let is_accepted_upgrade =
+            is_accepted_upgrade(outgoing.request.headers().get(header::UPGRADE), &answer);
         // What it has of the request must be all of it: what follows is not ours to read.
-        let Some((stream, early, counted)) = receiving.into_parts().filter(|_| is_agreement) else {
+        let Some((stream, early, counted)) = receiving.into_parts().filter(|_| is_accepted_upgrade)
+        else {
             return Err(UpstreamError::NotSwitched {
-                target: under_way.endpoint.to_string(),
+                target: in_flight.endpoint.to_string(),
             });
         };
         let (stream, _) = paced(stream, &self.settings, &self.ticker);
-        Ok(Switching::Switched(
+        Ok(UpgradeResponse::Upgraded(
             answer,
-            FarEnd {
+            UpgradedConnection {
                 stream,
                 early,
-                _held: (under_way, counted),
+                _held: (in_flight, counted),
             },
         ))
     }
 
     async fn exchange(
         &self,
-        under_way: &UnderWay,
-        mut wire: Wire,
-        outgoing: &mut Outgoing<'_>,
-    ) -> Result<(Response<()>, Receiving), Failed> {
+        in_flight: &InFlight,
+        mut wire: Http1Connection,
+        outgoing: &mut UpstreamRequest<'_>,
+    ) -> Result<(Response<()>, ResponseReader), Failed> {
         let body = outgoing.request.body();
         let (progress, is_bodiless) = (body.progress(), body.is_end_stream());
-        let host = self.host(&under_way.endpoint);
+        let host = self.host(&in_flight.endpoint);
         let idle_timeout = self.settings.body_idle_timeout;
-        let sending = Sending::new(
+        let sending = RequestWriter::new(
             wire.take_head(),
             outgoing,
             host.as_ref(),
@@ -158,10 +160,10 @@ impl Upstream {
             .await
         {
             Some(Ok(head)) => return Ok(exchange.into_receiving(head)),
-            Some(Err(source)) => UpstreamError::broken(&under_way.endpoint, source),
+            Some(Err(source)) => UpstreamError::broken(&in_flight.endpoint, source),
             None => {
                 return Err(Failed::for_good(UpstreamError::TimedOut {
-                    target: under_way.endpoint.to_string(),
+                    target: in_flight.endpoint.to_string(),
                 }));
             }
         };
@@ -178,16 +180,16 @@ impl Upstream {
 
     fn forwarded(
         &self,
-        under_way: UnderWay,
+        in_flight: InFlight,
         answer: Response<()>,
-        receiving: Receiving,
-        progress: Option<Rc<Progress>>,
+        receiving: ResponseReader,
+        progress: Option<Rc<RequestBodyProgress>>,
     ) -> Response<ForwardedBody> {
         let (incoming, idle_timeout) = (
             Incoming::Connection(receiving),
             self.settings.body_idle_timeout,
         );
         answer
-            .map(|()| ForwardedBody::new(incoming, under_way, progress, &self.ticker, idle_timeout))
+            .map(|()| ForwardedBody::new(incoming, in_flight, progress, &self.ticker, idle_timeout))
     }
 }

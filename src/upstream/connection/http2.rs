@@ -22,13 +22,13 @@ use crate::upstream::Upstream;
 use crate::upstream::connect::connect_shared;
 use crate::upstream::connection::upload::{Upload, Uploaded};
 use crate::upstream::endpoint::Endpoint;
-use crate::upstream::endpoint::http2_pool::{Place, Streams};
-use crate::upstream::endpoint::state::{Peer, UnderWay};
+use crate::upstream::endpoint::http2_pool::{Http2Pool, StreamSlot};
+use crate::upstream::endpoint::state::{EndpointState, InFlight};
 use crate::upstream::forwarded_body::{ForwardedBody, Incoming};
-use crate::upstream::headers::Added;
+use crate::upstream::headers::AddedHeaders;
 use crate::upstream::request_body::RequestBody;
 use crate::upstream::send::{
-    Attempt, Failed, OnInterim, Outgoing, UpstreamError, is_repeatable, no_connection,
+    Attempt, Failed, OnInterim, UpstreamError, UpstreamRequest, is_repeatable, no_connection,
 };
 
 const GRPC_TIMEOUT: HeaderName = HeaderName::from_static("grpc-timeout");
@@ -37,20 +37,20 @@ impl Upstream {
     /// Sends the request as a stream of a connection that exchanges share.
     pub(in crate::upstream) async fn attempt_http2(
         &self,
-        under_way: UnderWay,
-        streams: &Rc<Streams>,
-        Outgoing {
+        in_flight: InFlight,
+        streams: &Rc<Http2Pool>,
+        UpstreamRequest {
             request,
             added,
             on_interim,
-        }: &mut Outgoing<'_>,
+        }: &mut UpstreamRequest<'_>,
         Attempt {
             is_first: _,
             may_repeat,
         }: Attempt,
     ) -> Result<Response<ForwardedBody>, Failed> {
-        let endpoint = &under_way.endpoint;
-        let place = match self.place(&under_way, streams).await {
+        let endpoint = &in_flight.endpoint;
+        let place = match self.place(&in_flight, streams).await {
             Ok(place) => place,
             Err(source) => return Err(Failed::unsent(no_connection(endpoint, source))),
         };
@@ -137,7 +137,7 @@ impl Upstream {
                     _place: place,
                     _upload: upload,
                 };
-                ForwardedBody::new(incoming, under_way, progress, &self.ticker, idle_timeout)
+                ForwardedBody::new(incoming, in_flight, progress, &self.ticker, idle_timeout)
             })),
             // We reset the stream ourselves then.
             Some(Err(_)) if is_untaken.get() => Err(Failed::for_good(UpstreamError::TimedOut {
@@ -167,7 +167,7 @@ impl Upstream {
         }
     }
 
-    async fn place(&self, peer: &Peer, streams: &Rc<Streams>) -> io::Result<Place> {
+    async fn place(&self, peer: &EndpointState, streams: &Rc<Http2Pool>) -> io::Result<StreamSlot> {
         loop {
             if let Some(place) = streams.take() {
                 return Ok(place);
@@ -190,7 +190,7 @@ impl Upstream {
     fn framed(
         &self,
         request: Request<RequestBody>,
-        added: &Added,
+        added: &AddedHeaders,
         endpoint: &Endpoint,
     ) -> (Request<()>, RequestBody) {
         let host = self.host(endpoint);
@@ -205,7 +205,7 @@ impl Upstream {
             host.as_ref(),
         );
         parts.extensions.clear();
-        added.put_into(&mut parts.headers);
+        added.append_to(&mut parts.headers);
         (Request::from_parts(parts, ()), body)
     }
 }

@@ -3,9 +3,9 @@
 //! 1. [`FAILURES`] failures to connect in a row eject an endpoint. What happens on a connection does not count: a client
 //!    could choose its requests so that they fail, and close an upstream to all others. Nor does what this machine lacks
 //!    ([`local_error`](crate::upstream::local_error)).
-//! 2. A rest grows with every further failure, up to [`LONGEST_REST`], and a first success ends it for good. Failures
+//! 2. A rest grows with every further failure, up to [`MAX_EJECTION`], and a first success ends it for good. Failures
 //!    during a rest began before it and lengthen nothing.
-//! 3. At most half of the endpoints, and at least one, are ejected at a time ([`most_ejected`]): where most fail, the
+//! 3. At most half of the endpoints, and at least one, are ejected at a time ([`max_ejected`]): where most fail, the
 //!    fault may be on our side, and the few that are left would get everything. What may not be ejected is asked last.
 //! 4. Each worker judges by what it has seen itself.
 
@@ -14,11 +14,11 @@ use std::time::{Duration, Instant};
 
 /// Failures in a row that eject an endpoint.
 const FAILURES: u32 = 3;
-const FIRST_REST: Duration = Duration::from_millis(500);
-const LONGEST_REST: Duration = Duration::from_secs(10);
+const FIRST_EJECTION: Duration = Duration::from_millis(500);
+const MAX_EJECTION: Duration = Duration::from_secs(10);
 
 /// How many of so many endpoints one worker may have ejected at a time.
-pub(in crate::upstream) fn most_ejected(endpoints: usize) -> usize {
+pub(in crate::upstream) fn max_ejected(endpoints: usize) -> usize {
     (endpoints / 2).max(1)
 }
 
@@ -59,9 +59,9 @@ impl Health {
         let failures = self.failures.get().saturating_add(1);
         self.failures.set(failures);
         let further = failures.checked_sub(FAILURES)?;
-        let rest = FIRST_REST
+        let rest = FIRST_EJECTION
             .saturating_mul(1 << further.min(16))
-            .min(LONGEST_REST);
+            .min(MAX_EJECTION);
         self.resting_until.set(Some(now + rest));
         self.may_eject.set(may_eject());
         Some(rest)
@@ -78,12 +78,12 @@ mod tests {
         let failed = |now| health.failed(now, || true);
         assert_eq!([failed(now), failed(now)], [None, None]);
         assert!(!health.is_ejected(now));
-        assert_eq!(failed(now), Some(FIRST_REST));
+        assert_eq!(failed(now), Some(FIRST_EJECTION));
         assert!(health.is_ejected(now));
-        let later = now + FIRST_REST;
+        let later = now + FIRST_EJECTION;
         assert!(!health.is_ejected(later));
-        assert_eq!(failed(later), Some(2 * FIRST_REST));
-        assert!(health.is_ejected(later + FIRST_REST));
+        assert_eq!(failed(later), Some(2 * FIRST_EJECTION));
+        assert!(health.is_ejected(later + FIRST_EJECTION));
         health.succeeded();
         assert!(!health.is_ejected(now));
         assert_eq!(failed(now), None);
@@ -95,8 +95,8 @@ mod tests {
         let rests: Vec<_> = (0..1000)
             .filter_map(|_| health.failed(now, || true))
             .collect();
-        assert_eq!(rests, [FIRST_REST]);
-        assert!(!health.is_ejected(now + FIRST_REST));
+        assert_eq!(rests, [FIRST_EJECTION]);
+        assert!(!health.is_ejected(now + FIRST_EJECTION));
     }
 
     #[test]
@@ -108,7 +108,7 @@ mod tests {
             longest = longest.max(rest);
             now += rest;
         }
-        assert_eq!(longest, LONGEST_REST);
+        assert_eq!(longest, MAX_EJECTION);
     }
 
     #[test]
@@ -120,6 +120,6 @@ mod tests {
 
     #[test]
     fn at_most_half_and_at_least_one_is_ejected() {
-        assert_eq!([1, 2, 3, 4, 5, 10].map(most_ejected), [1, 1, 1, 2, 2, 5]);
+        assert_eq!([1, 2, 3, 4, 5, 10].map(max_ejected), [1, 1, 1, 2, 2, 5]);
     }
 }

@@ -17,7 +17,7 @@ use std::cell::{Cell, RefCell};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use crate::upstream::connection::http1::{Heard, Wire};
+use crate::upstream::connection::http1::{Http1Connection, X};
 use crate::upstream::endpoint::Endpoint;
 use crate::upstream::settings::Settings;
 
@@ -31,11 +31,11 @@ const REUSE_DELAY: Duration = Duration::from_millis(20);
 
 /// The last one used is the first one used again: it is the least likely to be closed at the other end, and what load
 /// no longer needs gets old and goes.
-pub(in crate::upstream) struct Pool {
+pub(in crate::upstream) struct Http1Pool {
     /// The last one used is the last one.
     idle: RefCell<Vec<Idle>>,
     capacity: Cell<usize>,
-    keep_for: Duration,
+    idle_timeout: Duration,
     endpoint: Arc<Endpoint>,
     upstream: Arc<str>,
     /// How many times the endpoint had sent what answers no request, when that was last looked at.
@@ -44,16 +44,16 @@ pub(in crate::upstream) struct Pool {
 }
 
 struct Idle {
-    wire: Wire,
+    wire: Http1Connection,
     since: Instant,
 }
 
-impl Pool {
+impl Http1Pool {
     pub(in crate::upstream) fn new(settings: &Settings, endpoint: Arc<Endpoint>) -> Self {
         Self {
             idle: RefCell::default(),
             capacity: Cell::new(settings.pool_idle),
-            keep_for: settings.pool_idle_timeout,
+            idle_timeout: settings.pool_idle_timeout,
             endpoint,
             upstream: Arc::clone(&settings.name),
             known_unsolicited: Cell::new(0),
@@ -62,7 +62,7 @@ impl Pool {
     }
 
     /// Takes a connection that can send a request at once.
-    pub(in crate::upstream) fn take(&self, now: Instant) -> Option<Wire> {
+    pub(in crate::upstream) fn take(&self, now: Instant) -> Option<Http1Connection> {
         let is_watched = self.is_watched(now);
         loop {
             let last = if is_watched {
@@ -70,17 +70,17 @@ impl Pool {
             } else {
                 self.idle.borrow_mut().pop()
             }?;
-            let heard = if is_watched {
-                last.wire.heard_by_now()
+            let idle_status = if is_watched {
+                last.wire.idle_status_now()
             } else {
-                last.wire.heard()
+                last.wire.idle_status()
             };
-            let is_fresh = now.saturating_duration_since(last.since) < self.keep_for;
-            if is_fresh && heard == Heard::Nothing {
+            let is_fresh = now.saturating_duration_since(last.since) < self.idle_timeout;
+            if is_fresh && idle_status == X::Quiet {
                 return Some(last.wire);
             }
             last.wire.close();
-            if heard == Heard::Bytes {
+            if idle_status == X::Unsolicited {
                 self.was_sent_unsolicited(now);
                 return None;
             }
@@ -88,7 +88,7 @@ impl Pool {
     }
 
     /// Keeps a connection whose exchange is complete.
-    pub(in crate::upstream) fn put(&self, wire: Wire, now: Instant) {
+    pub(in crate::upstream) fn put(&self, wire: Http1Connection, now: Instant) {
         if !wire.is_read_to_its_end() {
             wire.close();
             self.was_sent_unsolicited(now);
@@ -117,11 +117,12 @@ impl Pool {
     /// Closes what has been idle for too long, or what the target has closed.
     pub(in crate::upstream) fn prune(&self, now: Instant) {
         let ended = |idle: &mut Idle| {
-            let heard = idle.wire.heard();
-            if heard == Heard::Bytes {
+            let idle_status = idle.wire.idle_status();
+            if idle_status == X::Unsolicited {
                 self.endpoint.has_sent_unsolicited();
             }
-            heard != Heard::Nothing || now.saturating_duration_since(idle.since) >= self.keep_for
+            idle_status != X::Quiet
+                || now.saturating_duration_since(idle.since) >= self.idle_timeout
         };
         self.idle
             .borrow_mut()

@@ -3,7 +3,7 @@
 //! 1. An exchange takes a place on the first connection that has one; the last ones get idle and go.
 //! 2. Where all places are taken, one more connection is made, and everybody waits for that one: a burst of requests does
 //!    not become a burst of connections.
-//! 3. A connection has as many places as the target allows, and no more than [`MOST_PLACES`].
+//! 3. A connection has as many places as the target allows, and no more than [`MAX_STREAMS`].
 
 use std::cell::{Cell, RefCell};
 use std::io;
@@ -21,10 +21,10 @@ use crate::transport::ConnectionState;
 use crate::upstream::settings::Settings;
 
 /// What most servers allow; more connections serve more exchanges better than more streams do.
-pub(in crate::upstream) const MOST_PLACES: usize = 100;
+pub(in crate::upstream) const MAX_STREAMS: usize = 100;
 
 /// A connection that exchanges share.
-pub(in crate::upstream) struct Shared {
+pub(in crate::upstream) struct Http2Connection {
     sender: SendRequest<Bytes>,
     pace: Rc<ConnectionState>,
     taken: Cell<usize>,
@@ -33,23 +33,23 @@ pub(in crate::upstream) struct Shared {
 }
 
 /// A place on a connection, taken until this is dropped.
-pub(in crate::upstream) struct Place {
-    connection: Rc<Shared>,
+pub(in crate::upstream) struct StreamSlot {
+    connection: Rc<Http2Connection>,
     ticker: Rc<Ticker>,
 }
 
 /// The connections to one endpoint.
-pub(in crate::upstream) struct Streams {
-    connections: RefCell<Vec<Rc<Shared>>>,
+pub(in crate::upstream) struct Http2Pool {
+    connections: RefCell<Vec<Rc<Http2Connection>>>,
     dialing: RefCell<Option<Dialing>>,
-    keep_for: Duration,
+    idle_timeout: Duration,
     ticker: Rc<Ticker>,
 }
 
 /// What becomes of a connection that is being made.
 type Dialing = watch::Receiver<Option<Result<(), Arc<io::Error>>>>;
 
-impl Shared {
+impl Http2Connection {
     pub(in crate::upstream) fn new(
         sender: SendRequest<Bytes>,
         pace: Rc<ConnectionState>,
@@ -71,7 +71,7 @@ impl Shared {
     }
 
     fn has_room(&self) -> bool {
-        let places = self.sender.current_max_send_streams().clamp(1, MOST_PLACES);
+        let places = self.sender.current_max_send_streams().clamp(1, MAX_STREAMS);
         !self.is_gone.get() && self.taken.get() < places && self.takes_more()
     }
 
@@ -88,7 +88,7 @@ impl Shared {
     }
 }
 
-impl Place {
+impl StreamSlot {
     pub(in crate::upstream) fn sender(&self) -> SendRequest<Bytes> {
         self.connection.sender.clone()
     }
@@ -110,33 +110,33 @@ impl Place {
     }
 }
 
-impl Drop for Place {
+impl Drop for StreamSlot {
     fn drop(&mut self) {
         self.connection.taken.set(self.connection.taken.get() - 1);
         self.connection.idle_since.set(self.ticker.now());
     }
 }
 
-impl Streams {
+impl Http2Pool {
     pub(in crate::upstream) fn new(settings: &Settings, ticker: &Rc<Ticker>) -> Self {
         let (connections, dialing) = (RefCell::default(), RefCell::default());
         Self {
             connections,
             dialing,
-            keep_for: settings.pool_idle_timeout,
+            idle_timeout: settings.pool_idle_timeout,
             ticker: Rc::clone(ticker),
         }
     }
 
     /// A place on a connection that is there, if there is one.
-    pub(in crate::upstream) fn take(&self) -> Option<Place> {
+    pub(in crate::upstream) fn take(&self) -> Option<StreamSlot> {
         let mut connections = self.connections.borrow_mut();
         connections.retain(|connection| !connection.is_gone.get());
         let connection = connections
             .iter()
             .find(|connection| connection.has_room())?;
         connection.taken.set(connection.taken.get() + 1);
-        Some(Place {
+        Some(StreamSlot {
             connection: Rc::clone(connection),
             ticker: Rc::clone(&self.ticker),
         })
@@ -152,16 +152,16 @@ impl Streams {
         connect: impl FnOnce() -> F,
     ) -> (bool, io::Result<()>)
     where
-        F: Future<Output = io::Result<Rc<Shared>>> + 'static,
+        F: Future<Output = io::Result<Rc<Http2Connection>>> + 'static,
     {
         // One whose task panicked told nothing, and is not waited for by everybody who comes after it.
-        let under_way = self
+        let in_flight = self
             .dialing
             .borrow()
             .clone()
             .filter(|dialing| dialing.has_changed().is_ok());
-        let begins = under_way.is_none();
-        let mut dialing = under_way.unwrap_or_else(|| self.dial(connect()));
+        let begins = in_flight.is_none();
+        let mut dialing = in_flight.unwrap_or_else(|| self.dial(connect()));
         let outcome = match dialing.wait_for(Option::is_some).await {
             Ok(outcome) => outcome.clone().unwrap_or(Ok(())),
             // The task that dials tells before it ends.
@@ -176,7 +176,7 @@ impl Streams {
     // In a task of its own: whoever asked for it may go away, and others wait for it.
     fn dial(
         self: &Rc<Self>,
-        connecting: impl Future<Output = io::Result<Rc<Shared>>> + 'static,
+        connecting: impl Future<Output = io::Result<Rc<Http2Connection>>> + 'static,
     ) -> Dialing {
         let (tell, dialing) = watch::channel(None);
         *self.dialing.borrow_mut() = Some(dialing.clone());
@@ -201,7 +201,7 @@ impl Streams {
         self.connections.borrow_mut().retain(|connection| {
             let is_idle = connection.taken.get() == 0;
             !(connection.is_gone.get()
-                || is_idle && now.duration_since(connection.idle_since.get()) >= self.keep_for)
+                || is_idle && now.duration_since(connection.idle_since.get()) >= self.idle_timeout)
         });
     }
 }
@@ -215,10 +215,10 @@ mod tests {
     fn panic_while_dialing_does_not_keep_others_from_dialing() {
         let ticker = Ticker::new(Clock::system());
         let (connections, dialing) = (RefCell::default(), RefCell::default());
-        let streams = Rc::new(Streams {
+        let streams = Rc::new(Http2Pool {
             connections,
             dialing,
-            keep_for: std::time::Duration::ZERO,
+            idle_timeout: std::time::Duration::ZERO,
             ticker,
         });
         let runtime = tokio::runtime::Builder::new_current_thread()

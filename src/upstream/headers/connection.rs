@@ -14,7 +14,7 @@ pub(super) fn has_option(headers: &HeaderMap, option: &str) -> bool {
 /// The fields that `Connection` names, besides those that end here anyway.
 ///
 /// Options that are not tokens are passed over: no field has such a name. The rest of the list still counts.
-pub(super) fn nominated(headers: &HeaderMap) -> Vec<HeaderName> {
+pub(super) fn named_fields(headers: &HeaderMap) -> Vec<HeaderName> {
     // What most connections say, and it names no field.
     let is_usual = |value: &&HeaderValue| {
         ["keep-alive", "close"]

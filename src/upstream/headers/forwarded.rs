@@ -18,7 +18,7 @@ const X_FORWARDED_PROTO: HeaderName = HeaderName::from_static("x-forwarded-proto
 
 /// What is known of a client by its connection.
 #[derive(Debug)]
-pub struct Client {
+pub struct ClientInfo {
     address: IpAddr,
     /// The same as a header value.
     address_text: HeaderValue,
@@ -27,26 +27,26 @@ pub struct Client {
     /// `http` or `https`, as the client sees it.
     pub scheme: HeaderValue,
     /// The last host that it named, and what was made of that: most connections name one only.
-    last_added: RefCell<Option<(HeaderValue, Version, Rc<OfClient>)>>,
+    last_added: RefCell<Option<(HeaderValue, Version, Rc<ClientFields>)>>,
 }
 
 /// Fields that go out behind those of a request. They stand in no map: it would be grown, and hashed for each of them.
 #[derive(Clone, Debug, Default)]
-pub struct Added {
-    of_client: Rc<OfClient>,
+pub struct AddedHeaders {
+    of_client: Rc<ClientFields>,
     /// What the request is called (`X-Request-Id`).
     pub request_id: Option<HeaderValue>,
 }
 
 /// What is added to every request of a client to one host.
 #[derive(Debug, Default)]
-struct OfClient {
+struct ClientFields {
     fields: Vec<(HeaderName, HeaderValue)>,
     /// The same, as it is written.
     lines: Vec<u8>,
 }
 
-impl Client {
+impl ClientInfo {
     /// A client that connected from `address`, by `scheme` as it sees it.
     #[must_use]
     pub fn new(address: IpAddr, trusted: bool, scheme: HeaderValue) -> Self {
@@ -84,14 +84,14 @@ impl Client {
 
 /// What a trusted proxy says of its client, as far as it can be read: see [`proxy_fields`].
 #[derive(Default)]
-pub(super) struct Told {
+pub(super) struct ProxyFields {
     forwarded_for: Option<HeaderValue>,
     forwarded: Option<HeaderValue>,
     proto: Option<HeaderValue>,
     host: Option<HeaderValue>,
 }
 
-impl Told {
+impl ProxyFields {
     pub(super) fn by_proxy(headers: &HeaderMap) -> Self {
         Self {
             forwarded_for: proxy_fields::addresses(headers.get_all(X_FORWARDED_FOR)),
@@ -102,16 +102,21 @@ impl Told {
     }
 }
 
-impl Added {
+impl AddedHeaders {
     /// What is added for a client's requests to one host.
     ///
     /// It is the same as for the last request of the connection, if that named the same host by the same version and comes
     /// from no trusted proxy.
-    pub(super) fn of(client: &Client, headers: &HeaderMap, version: Version, told: Told) -> Self {
+    pub(super) fn of(
+        client: &ClientInfo,
+        headers: &HeaderMap,
+        version: Version,
+        told: ProxyFields,
+    ) -> Self {
         let host = told.host.as_ref().or_else(|| headers.get(header::HOST));
         if client.trusted {
             return Self {
-                of_client: Rc::new(OfClient::new(client, host, version, &told)),
+                of_client: Rc::new(ClientFields::new(client, host, version, &told)),
                 request_id: None,
             };
         }
@@ -124,7 +129,7 @@ impl Added {
                 request_id: None,
             };
         }
-        let of_client = Rc::new(OfClient::new(client, host, version, &told));
+        let of_client = Rc::new(ClientFields::new(client, host, version, &told));
         *last = host.map(|host| (host.clone(), version, Rc::clone(&of_client)));
         Self {
             of_client,
@@ -133,7 +138,7 @@ impl Added {
     }
 
     /// Puts them into a map.
-    pub fn put_into(&self, headers: &mut HeaderMap) {
+    pub fn append_to(&self, headers: &mut HeaderMap) {
         for (name, value) in self.of_client.fields.iter().cloned() {
             headers.append(name, value);
         }
@@ -151,8 +156,13 @@ impl Added {
     }
 }
 
-impl OfClient {
-    fn new(client: &Client, host: Option<&HeaderValue>, version: Version, told: &Told) -> Self {
+impl ClientFields {
+    fn new(
+        client: &ClientInfo,
+        host: Option<&HeaderValue>,
+        version: Version,
+        told: &ProxyFields,
+    ) -> Self {
         let proto = told.proto.as_ref().unwrap_or(&client.scheme);
         let mut fields = Vec::with_capacity(5);
         if let Some(forwarded) = forwarded(client, told.forwarded.as_ref(), host, proto) {
@@ -184,7 +194,7 @@ pub(in crate::upstream) fn write_field(out: &mut Vec<u8>, name: &str, value: &He
 
 // RFC 7239 §4: an IPv6 address is bracketed and quoted, a host with a port quoted.
 fn forwarded(
-    client: &Client,
+    client: &ClientInfo,
     told: Option<&HeaderValue>,
     host: Option<&HeaderValue>,
     proto: &HeaderValue,

@@ -42,20 +42,20 @@ const READ_BY_SPELLING_INITIALS: u64 = {
 
 /// The names that no client may set.
 #[derive(Debug)]
-pub struct Reserved {
+pub struct ReservedHeaders {
     /// In their usual spelling: what is set as `x_user` may not come as `x-user` either.
     names: Vec<String>,
     /// The letters that they begin with, one bit each: most names of a request need no second look.
     initials: u64,
 }
 
-impl Default for Reserved {
+impl Default for ReservedHeaders {
     fn default() -> Self {
         Self::new([])
     }
 }
 
-impl Reserved {
+impl ReservedHeaders {
     /// The gateway's own names, those that override what was judged, and those that routes set from claims.
     #[must_use]
     pub fn new(set_by_routes: impl IntoIterator<Item = HeaderName>) -> Self {
@@ -64,7 +64,7 @@ impl Reserved {
         names.extend(set_by_routes);
         let mut names: Vec<_> = names
             .iter()
-            .map(|name| usual_spelling(name.as_str()).into_owned())
+            .map(|name| normal_spelling(name.as_str()).into_owned())
             .collect();
         names.sort();
         names.dedup();
@@ -86,7 +86,7 @@ impl Reserved {
     }
 
     fn holds_one_spelt(&self, name: &str) -> bool {
-        match usual_spelling(name) {
+        match normal_spelling(name) {
             Cow::Borrowed(usual) => self.holds(usual),
             Cow::Owned(usual) => self.holds(&usual) || READ_BY_SPELLING.contains(&&*usual),
         }
@@ -119,7 +119,7 @@ const fn initial(name: &str) -> u64 {
 }
 
 // Header names are in lower case already: `HeaderName` sees to that.
-pub(super) fn usual_spelling(name: &str) -> Cow<'_, str> {
+pub(super) fn normal_spelling(name: &str) -> Cow<'_, str> {
     if name.bytes().any(|byte| matches!(byte, b'_' | b'.')) {
         Cow::Owned(name.replace(['_', '.'], "-"))
     } else {

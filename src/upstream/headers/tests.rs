@@ -5,8 +5,8 @@ use std::net::IpAddr;
 use super::forwarded::X_FORWARDED_FOR;
 use super::*;
 
-fn client(trusted: bool) -> Client {
-    Client::new(
+fn client(trusted: bool) -> ClientInfo {
+    ClientInfo::new(
         IpAddr::from([192, 0, 2, 7]),
         trusted,
         HeaderValue::from_static("http"),
@@ -23,17 +23,17 @@ fn headers(fields: &[(&str, &str)]) -> HeaderMap {
         .collect()
 }
 
-fn forwarded(fields: &[(&str, &str)], reserved: &Reserved, trusted: bool) -> HeaderMap {
+fn forwarded(fields: &[(&str, &str)], reserved: &ReservedHeaders, trusted: bool) -> HeaderMap {
     let mut headers = headers(fields);
-    let added = to_upstream(&mut headers, Version::HTTP_11, reserved, &client(trusted))
+    let added = rewrite_request(&mut headers, Version::HTTP_11, reserved, &client(trusted))
         .expect("nothing is nominated");
-    added.put_into(&mut headers);
+    added.append_to(&mut headers);
     headers
 }
 
 #[test]
 fn r39_reserved_names_are_removed_in_every_spelling() {
-    let reserved = Reserved::new([HeaderName::from_static("x-client-id")]);
+    let reserved = ReservedHeaders::new([HeaderName::from_static("x-client-id")]);
     let spellings = [
         "X-Client-Id",
         "x_client_id",
@@ -57,7 +57,7 @@ fn r39_reserved_names_are_removed_in_every_spelling() {
 
 #[test]
 fn r39_connection_may_not_name_what_is_set_or_needed() {
-    let reserved = Reserved::new([HeaderName::from_static("x-client-id")]);
+    let reserved = ReservedHeaders::new([HeaderName::from_static("x-client-id")]);
     for name in [
         "Host",
         "authorization",
@@ -67,8 +67,11 @@ fn r39_connection_may_not_name_what_is_set_or_needed() {
         "content-length",
     ] {
         let mut headers = headers(&[("connection", &format!("close, {name}"))]);
-        let refused = to_upstream(&mut headers, Version::HTTP_11, &reserved, &client(false));
-        assert_eq!(refused.err(), Some(Nominated(name.to_ascii_lowercase())));
+        let refused = rewrite_request(&mut headers, Version::HTTP_11, &reserved, &client(false));
+        assert_eq!(
+            refused.err(),
+            Some(ForbiddenConnectionOption(name.to_ascii_lowercase()))
+        );
     }
 }
 
@@ -84,7 +87,7 @@ fn r40_hop_by_hop_fields_end_here_with_those_that_connection_names() {
             ("upgrade", "h2c"),
             ("x-end", "to-end"),
         ],
-        &Reserved::default(),
+        &ReservedHeaders::default(),
         false,
     );
     for name in [
@@ -107,7 +110,7 @@ fn client_is_told_to_the_upstream_by_its_connection() {
         ("x-forwarded-for", "203.0.113.9"),
         ("x-forwarded-proto", "https"),
     ];
-    let sent = forwarded(&fields, &Reserved::new([]), false);
+    let sent = forwarded(&fields, &ReservedHeaders::new([]), false);
     assert_eq!(sent["x-forwarded-for"], "192.0.2.7");
     assert_eq!(sent["x-forwarded-proto"], "http");
     assert_eq!(sent["x-forwarded-host"], "api.example.com:8080");
@@ -129,7 +132,7 @@ fn trusted_proxy_is_believed_and_added_to() {
         ("forwarded", "for=203.0.113.9"),
         ("via", "1.1 edge"),
     ];
-    let sent = forwarded(&fields, &Reserved::new([]), true);
+    let sent = forwarded(&fields, &ReservedHeaders::new([]), true);
     assert_eq!(
         sent["x-forwarded-for"],
         "203.0.113.9, 198.51.100.2, 192.0.2.7"

@@ -15,7 +15,7 @@ use crate::oauth::bearer::is_token_character;
 
 /// The protocols that a request asks to go on in and that may go through: rules 1 and 2.
 #[must_use]
-pub fn wanted_protocols(headers: &HeaderMap) -> Option<HeaderValue> {
+pub fn requested_protocols(headers: &HeaderMap) -> Option<HeaderValue> {
     let asked = only_line(headers).filter(|_| has_option(headers, "upgrade"))?;
     let mut wanted = protocols(asked)?;
     wanted.retain(|protocol| !protocol.split('/').any(passes_the_rules_by));
@@ -24,8 +24,8 @@ pub fn wanted_protocols(headers: &HeaderMap) -> Option<HeaderValue> {
         .filter(|_| !wanted.is_empty())
 }
 
-/// Names the protocols of [`wanted_protocols`] in a request, or the one of an agreement in a response.
-pub fn set_protocol(headers: &mut HeaderMap, protocol: HeaderValue) {
+/// Names the protocols of [`requested_protocols`] in a request, or the one of an agreement in a response.
+pub fn set_upgrade(headers: &mut HeaderMap, protocol: HeaderValue) {
     headers.insert(header::CONNECTION, HeaderValue::from_static("upgrade"));
     headers.insert(header::UPGRADE, protocol);
 }
@@ -33,7 +33,7 @@ pub fn set_protocol(headers: &mut HeaderMap, protocol: HeaderValue) {
 /// Whether a 101 agrees to one of the protocols that were `asked` for: rule 3.
 ///
 /// Protocol names are compared without regard to case, versions as they are (RFC 9110 §16.7).
-pub(in crate::upstream) fn is_agreement(
+pub(in crate::upstream) fn is_accepted_upgrade(
     asked: Option<&HeaderValue>,
     response: &Response<()>,
 ) -> bool {
@@ -131,7 +131,7 @@ mod tests {
             (&[b"websocket", b"echo"], None),
             (&[], None),
         ] {
-            let sent = wanted_protocols(&upgrade(lines));
+            let sent = requested_protocols(&upgrade(lines));
             assert_eq!(
                 sent.as_ref().map(|value| value.to_str().expect("ASCII")),
                 wanted,
@@ -140,12 +140,12 @@ mod tests {
         }
         let mut unasked = upgrade(&[b"websocket"]);
         unasked.insert(header::CONNECTION, HeaderValue::from_static("keep-alive"));
-        assert_eq!(wanted_protocols(&unasked), None);
+        assert_eq!(requested_protocols(&unasked), None);
         unasked.insert(
             header::CONNECTION,
             HeaderValue::from_bytes(b"\xff, UPGRADE").expect("a header value"),
         );
-        assert!(wanted_protocols(&unasked).is_some());
+        assert!(requested_protocols(&unasked).is_some());
     }
 
     #[test]
@@ -154,7 +154,7 @@ mod tests {
             let mut response = Response::new(());
             *response.status_mut() = StatusCode::SWITCHING_PROTOCOLS;
             *response.headers_mut() = upgrade(lines);
-            is_agreement(Some(&HeaderValue::from_static(asked)), &response)
+            is_accepted_upgrade(Some(&HeaderValue::from_static(asked)), &response)
         };
         for (asked, lines, expected) in [
             ("websocket", &[&b"websocket"[..]][..], true),
@@ -177,11 +177,13 @@ mod tests {
         *response.status_mut() = StatusCode::SWITCHING_PROTOCOLS;
         *response.headers_mut() = upgrade(&[b"websocket"]);
         let asked = HeaderValue::from_static("websocket");
-        assert!(is_agreement(Some(&asked), &response) && !is_agreement(None, &response));
+        assert!(
+            is_accepted_upgrade(Some(&asked), &response) && !is_accepted_upgrade(None, &response)
+        );
         *response.version_mut() = Version::HTTP_10;
-        assert!(!is_agreement(Some(&asked), &response));
+        assert!(!is_accepted_upgrade(Some(&asked), &response));
         *response.version_mut() = Version::HTTP_11;
         response.headers_mut().remove(header::CONNECTION);
-        assert!(!is_agreement(Some(&asked), &response));
+        assert!(!is_accepted_upgrade(Some(&asked), &response));
     }
 }

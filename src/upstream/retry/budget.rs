@@ -17,13 +17,13 @@ const EACH_SECOND: u32 = 10;
 const SAVED: u32 = 100;
 
 /// One worker's retries at one upstream.
-pub(in crate::upstream) struct Budget {
+pub(in crate::upstream) struct RetryBudget {
     level: Cell<u32>,
     /// Until when time has paid in.
     paid_until: Cell<Instant>,
 }
 
-impl Budget {
+impl RetryBudget {
     pub(in crate::upstream) fn full(now: Instant) -> Self {
         Self {
             level: Cell::new(SAVED * COST),
@@ -73,14 +73,14 @@ mod tests {
 
     use super::*;
 
-    fn spent(budget: &Budget, attempts: usize, now: Instant) -> usize {
+    fn spent(budget: &RetryBudget, attempts: usize, now: Instant) -> usize {
         (0..attempts).filter(|_| budget.spend(now)).count()
     }
 
     #[test]
     fn savings_are_spent_and_then_a_fifth_of_the_requests() {
         let now = Instant::now();
-        let budget = Budget::full(now);
+        let budget = RetryBudget::full(now);
         assert_eq!(spent(&budget, 1000, now), 100);
         (0..1000).for_each(|_| budget.pay_in());
         assert_eq!(spent(&budget, 1000, now), 100, "no more than is saved");
@@ -95,7 +95,7 @@ mod tests {
     #[test]
     fn without_requests_time_pays() {
         let now = Instant::now();
-        let budget = Budget::full(now);
+        let budget = RetryBudget::full(now);
         spent(&budget, 100, now);
         assert_eq!(spent(&budget, 100, now + Duration::from_millis(99)), 0);
         assert_eq!(spent(&budget, 100, now + Duration::from_millis(100)), 1);
@@ -107,7 +107,7 @@ mod tests {
         #[test]
         fn no_order_of_events_brings_more_retries_than_the_budget(events in prop::collection::vec((0..3_u8, 0..200_u64), 0..300)) {
             let begin = Instant::now();
-            let budget = Budget::full(begin);
+            let budget = RetryBudget::full(begin);
             let (mut requests, mut retries, mut passed) = (0_u64, 0_u64, Duration::ZERO);
             for (event, amount) in events {
                 match event {

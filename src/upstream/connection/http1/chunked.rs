@@ -10,16 +10,16 @@ use std::io;
 use bytes::{Buf, Bytes, BytesMut};
 use http::HeaderMap;
 
-use super::fields::{MOST_FIELDS, end_of_fields, fields};
+use super::fields::{MAX_HEADERS, end_of_fields, fields};
 
 /// How long the extensions of all chunks of a content may be together, and its trailers.
-const MOST_BESIDE: usize = 16 * 1024;
+const MAX_OVERHEAD: usize = 16 * 1024;
 /// How long the line before a chunk may be.
-const LONGEST_LINE: usize = 4096;
+const MAX_CHUNK_LINE: usize = 4096;
 
 /// Where in the chunks of a content the reading is.
 #[derive(Debug, Default, PartialEq, Eq)]
-pub(super) struct Chunks {
+pub(super) struct ChunkedDecoder {
     state: State,
     /// Bytes that were neither content nor needed.
     beside: usize,
@@ -39,7 +39,7 @@ enum State {
 
 /// A piece of the content.
 #[derive(Debug, PartialEq, Eq)]
-pub(super) enum Piece {
+pub(super) enum Decoded {
     Data(Bytes),
     Trailers(HeaderMap),
     End,
@@ -54,9 +54,9 @@ pub(super) enum ChunkError {
     Size,
     #[error("expected CRLF after a chunk, but found something else")]
     DataEnd,
-    #[error("expected at most {} KiB of extensions beside the chunks, but found more", MOST_BESIDE / 1024)]
+    #[error("expected at most {} KiB of extensions beside the chunks, but found more", MAX_OVERHEAD / 1024)]
     Beside,
-    #[error("expected trailers of at most {} KiB and {MOST_FIELDS} fields, but found something else", MOST_BESIDE / 1024)]
+    #[error("expected trailers of at most {} KiB and {MAX_HEADERS} fields, but found something else", MAX_OVERHEAD / 1024)]
     Trailers,
 }
 
@@ -66,7 +66,7 @@ impl From<ChunkError> for io::Error {
     }
 }
 
-impl Chunks {
+impl ChunkedDecoder {
     /// How much is to come at least.
     pub(super) fn expected(&self) -> u64 {
         match self.state {
@@ -83,7 +83,7 @@ impl Chunks {
     ///
     /// # Errors
     /// [`ChunkError`], after which nothing more can be told from it.
-    pub(super) fn next(&mut self, read: &mut BytesMut) -> Result<Option<Piece>, ChunkError> {
+    pub(super) fn next(&mut self, read: &mut BytesMut) -> Result<Option<Decoded>, ChunkError> {
         loop {
             match self.state {
                 State::Size => {
@@ -107,7 +107,7 @@ impl Chunks {
                     } else {
                         State::Data(left)
                     };
-                    return Ok(Some(Piece::Data(read.split_to(taken).freeze())));
+                    return Ok(Some(Decoded::Data(read.split_to(taken).freeze())));
                 }
                 State::DataEnd => {
                     if read.len() < 2 {
@@ -129,19 +129,19 @@ impl Chunks {
                     };
                     self.state = State::Ended;
                     return Ok(Some(if trailers.is_empty() {
-                        Piece::End
+                        Decoded::End
                     } else {
-                        Piece::Trailers(trailers)
+                        Decoded::Trailers(trailers)
                     }));
                 }
-                State::Ended => return Ok(Some(Piece::End)),
+                State::Ended => return Ok(Some(Decoded::End)),
             }
         }
     }
 
     fn size(&mut self, read: &mut BytesMut) -> Result<Option<u64>, ChunkError> {
         let Some(end) = memchr::memchr(b'\n', read) else {
-            return if read.len() > LONGEST_LINE {
+            return if read.len() > MAX_CHUNK_LINE {
                 Err(ChunkError::Size)
             } else {
                 Ok(None)
@@ -165,7 +165,7 @@ impl Chunks {
             return Err(ChunkError::Size);
         }
         self.beside += extensions.len();
-        if self.beside > MOST_BESIDE {
+        if self.beside > MAX_OVERHEAD {
             return Err(ChunkError::Beside);
         }
         let digits = str::from_utf8(digits).unwrap_or_default();
@@ -181,14 +181,14 @@ fn trailers(read: &mut BytesMut, searched: &mut usize) -> Result<Option<HeaderMa
         return Ok(Some(HeaderMap::new()));
     }
     let Some(end) = end_of_fields(read, searched) else {
-        return if read.len() > MOST_BESIDE {
+        return if read.len() > MAX_OVERHEAD {
             Err(ChunkError::Trailers)
         } else {
             Ok(None)
         };
     };
     let block = read.split_to(end).freeze();
-    let mut parsed = [httparse::EMPTY_HEADER; MOST_FIELDS];
+    let mut parsed = [httparse::EMPTY_HEADER; MAX_HEADERS];
     match httparse::parse_headers(&block, &mut parsed) {
         Ok(httparse::Status::Complete((length, trailers)))
             if length == block.len() && block.ends_with(b"\r\n\r\n") =>
@@ -213,14 +213,14 @@ mod tests {
 
     /// What is read where the bytes come in pieces of so many.
     fn read(wire: &[u8], piece: usize) -> Result<Read, ChunkError> {
-        let (mut chunks, mut buffer) = (Chunks::default(), BytesMut::new());
+        let (mut chunks, mut buffer) = (ChunkedDecoder::default(), BytesMut::new());
         let (mut content, mut trailers) = (Vec::new(), None);
         let mut pieces = wire.chunks(piece);
         loop {
             match chunks.next(&mut buffer)? {
-                Some(Piece::Data(data)) => content.extend_from_slice(&data),
-                Some(Piece::Trailers(found)) => trailers = Some(found),
-                Some(Piece::End) => {
+                Some(Decoded::Data(data)) => content.extend_from_slice(&data),
+                Some(Decoded::Trailers(found)) => trailers = Some(found),
+                Some(Decoded::End) => {
                     assert!(chunks.is_ended());
                     buffer.extend(pieces.flatten());
                     return Ok((content, trailers, buffer.to_vec()));
@@ -301,7 +301,7 @@ mod tests {
 
     #[test]
     fn what_is_beside_the_content_is_bounded() {
-        let line = "1".repeat(LONGEST_LINE + 1);
+        let line = "1".repeat(MAX_CHUNK_LINE + 1);
         assert_eq!(
             read(line.as_bytes(), 100).expect_err("long"),
             ChunkError::Size
@@ -316,7 +316,7 @@ mod tests {
             read(trailers.as_bytes(), 1000).expect_err("long"),
             ChunkError::Trailers
         );
-        let trailers = format!("0\r\n{}\r\n", "a: b\r\n".repeat(MOST_FIELDS + 1));
+        let trailers = format!("0\r\n{}\r\n", "a: b\r\n".repeat(MAX_HEADERS + 1));
         assert_eq!(
             read(trailers.as_bytes(), 1000).expect_err("many"),
             ChunkError::Trailers
@@ -343,9 +343,9 @@ mod tests {
 
         #[test]
         fn nothing_makes_it_panic(wire in "[0-9a-f;\r\n x:]{0,300}") {
-            let (mut chunks, mut buffer) = (Chunks::default(), BytesMut::from(wire.as_bytes()));
+            let (mut chunks, mut buffer) = (ChunkedDecoder::default(), BytesMut::from(wire.as_bytes()));
             while let Ok(Some(piece)) = chunks.next(&mut buffer) {
-                if piece == Piece::End {
+                if piece == Decoded::End {
                     break;
                 }
             }

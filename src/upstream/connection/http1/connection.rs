@@ -24,25 +24,29 @@ const STATUS_LINE: usize = "HTTP/1.1 408".len();
 
 /// What came on an idle connection.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(in crate::upstream) enum Heard {
-    Nothing,
+pub(in crate::upstream) enum X {
+    Quiet,
     /// The target has closed it, or is about to.
-    End,
+    Closed,
     /// Something that answers no request.
-    Bytes,
+    Unsolicited,
 }
 
-impl Heard {
+impl X {
     // A server that closes an idle connection may say so with a 408 (RFC 9110 §15.5.9).
     fn in_bytes(bytes: &[u8]) -> Self {
         let is_goodbye =
             bytes.is_empty() || bytes.starts_with(b"HTTP/1.") && bytes.ends_with(b" 408");
-        if is_goodbye { Self::End } else { Self::Bytes }
+        if is_goodbye {
+            Self::Closed
+        } else {
+            Self::Unsolicited
+        }
     }
 }
 
 /// A connection to a target; it is closed when this is dropped.
-pub(in crate::upstream) struct Wire(Box<Inner>);
+pub(in crate::upstream) struct Http1Connection(Box<Inner>);
 
 /// In a box of its own: it goes from hand to hand with each exchange.
 struct Inner {
@@ -55,7 +59,7 @@ struct Inner {
     counted: GaugeGuard,
 }
 
-impl Wire {
+impl Http1Connection {
     pub(in crate::upstream) fn new(stream: Stream, counted: GaugeGuard) -> Self {
         let (read, head) = (BytesMut::new(), Vec::new());
         Self(Box::new(Inner {
@@ -67,7 +71,7 @@ impl Wire {
     }
 
     /// What came while it was idle, as far as is known without asking the system.
-    pub(in crate::upstream) fn heard(&self) -> Heard {
+    pub(in crate::upstream) fn idle_status(&self) -> X {
         let mut bytes = [0; STATUS_LINE];
         let mut read = ReadBuf::new(&mut bytes);
         let mut stream = self.0.stream.borrow_mut();
@@ -75,25 +79,25 @@ impl Wire {
         // A task that has done much is told to wait, whatever there is to read.
         let reading = pin!(unconstrained(reading));
         match reading.poll(&mut Context::from_waker(Waker::noop())) {
-            _ if !self.0.read.is_empty() => Heard::Bytes,
-            Poll::Pending => Heard::Nothing,
-            Poll::Ready(Ok(())) => Heard::in_bytes(read.filled()),
-            Poll::Ready(Err(_)) => Heard::End,
+            _ if !self.0.read.is_empty() => X::Unsolicited,
+            Poll::Pending => X::Quiet,
+            Poll::Ready(Ok(())) => X::in_bytes(read.filled()),
+            Poll::Ready(Err(_)) => X::Closed,
         }
     }
 
     /// What came while it was idle: the system is asked as well. After anything but nothing the connection is of no use.
-    pub(in crate::upstream) fn heard_by_now(&self) -> Heard {
+    pub(in crate::upstream) fn idle_status_now(&self) -> X {
         let mut bytes = [0; STATUS_LINE];
-        let read = match self.heard() {
-            Heard::Nothing => self.0.stream.borrow().read_at_once(&mut bytes),
-            heard @ (Heard::Bytes | Heard::End) => return heard,
+        let read = match self.idle_status() {
+            X::Quiet => self.0.stream.borrow().read_at_once(&mut bytes),
+            idle_status @ (X::Unsolicited | X::Closed) => return idle_status,
         };
         match (read, &*self.0.stream.borrow()) {
-            (Err(error), _) if error.kind() == io::ErrorKind::WouldBlock => Heard::Nothing,
-            (Ok(read), Stream::Plain(_)) => Heard::in_bytes(&bytes[..read]),
+            (Err(error), _) if error.kind() == io::ErrorKind::WouldBlock => X::Quiet,
+            (Ok(read), Stream::Plain(_)) => X::in_bytes(&bytes[..read]),
             // Nobody knows what it is: it may be of the session only.
-            (Ok(_), Stream::Tls(_)) | (Err(_), _) => Heard::End,
+            (Ok(_), Stream::Tls(_)) | (Err(_), _) => X::Closed,
         }
     }
 

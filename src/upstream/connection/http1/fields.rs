@@ -6,7 +6,7 @@ use bytes::Bytes;
 use http::{HeaderMap, HeaderName, HeaderValue};
 
 /// How many fields a head may have, or the trailers.
-pub(super) const MOST_FIELDS: usize = 100;
+pub(super) const MAX_HEADERS: usize = 100;
 /// For the fields that the gateway adds to an answer: a map that has to grow is hashed anew.
 const ROOM: usize = 4;
 

@@ -3,11 +3,11 @@
 use http::{HeaderMap, HeaderValue, Request, header};
 
 use super::fields::length_told;
-use crate::upstream::headers::{Added, write_field};
+use crate::upstream::headers::{AddedHeaders, write_field};
 
 /// How the end of a request's content is told.
 #[derive(Debug, PartialEq, Eq)]
-pub(super) enum Sent {
+pub(super) enum RequestFraming {
     /// There is so much of it, yet to be sent.
     Length(u64),
     Chunked,
@@ -17,18 +17,18 @@ pub(super) enum Sent {
 pub(super) fn write_head<B>(
     head: &mut Vec<u8>,
     request: &Request<B>,
-    added: &Added,
+    added: &AddedHeaders,
     host: Option<&HeaderValue>,
     has_content: bool,
-) -> Sent {
+) -> RequestFraming {
     let length = request
         .headers()
         .get(header::CONTENT_LENGTH)
         .and_then(|length| length_told(length.as_bytes()));
     let sent = match length {
-        Some(length) if has_content => Sent::Length(length),
-        None if has_content => Sent::Chunked,
-        Some(_) | None => Sent::Length(0),
+        Some(length) if has_content => RequestFraming::Length(length),
+        None if has_content => RequestFraming::Chunked,
+        Some(_) | None => RequestFraming::Length(0),
     };
     head.extend_from_slice(request.method().as_str().as_bytes());
     head.push(b' ');
@@ -55,7 +55,7 @@ pub(super) fn write_head<B>(
         }
     }
     added.write(head);
-    head.extend_from_slice(if sent == Sent::Chunked {
+    head.extend_from_slice(if sent == RequestFraming::Chunked {
         b"transfer-encoding: chunked\r\n\r\n"
     } else {
         b"\r\n"
@@ -83,7 +83,7 @@ mod tests {
             let sent = write_head(
                 &mut head,
                 request,
-                &Added::default(),
+                &AddedHeaders::default(),
                 host.as_ref(),
                 has_content,
             );
@@ -97,12 +97,12 @@ mod tests {
         let head = "POST /a?b=c HTTP/1.1\r\nhost: client\r\ncontent-length: 5\r\n\r\n";
         assert_eq!(
             written(&request, None, true),
-            (head.to_owned(), Sent::Length(5))
+            (head.to_owned(), RequestFraming::Length(5))
         );
         let head = "POST /a?b=c HTTP/1.1\r\nhost: target\r\ncontent-length: 5\r\n\r\n";
         assert_eq!(
             written(&request, Some("target"), true),
-            (head.to_owned(), Sent::Length(5))
+            (head.to_owned(), RequestFraming::Length(5))
         );
         let request = Request::get("/")
             .header("host", "a")
@@ -112,13 +112,13 @@ mod tests {
         let head = "GET / HTTP/1.1\r\nhost: a\r\ntransfer-encoding: chunked\r\n\r\n";
         assert_eq!(
             written(&request, None, true),
-            (head.to_owned(), Sent::Chunked)
+            (head.to_owned(), RequestFraming::Chunked)
         );
         assert_eq!(
             written(&request, None, false),
             (
                 "GET / HTTP/1.1\r\nhost: a\r\n\r\n".to_owned(),
-                Sent::Length(0)
+                RequestFraming::Length(0)
             )
         );
         let request = Request::post("/")
@@ -127,7 +127,10 @@ mod tests {
             .expect("a request");
         assert_eq!(
             written(&request, None, false),
-            ("POST / HTTP/1.1\r\n\r\n".to_owned(), Sent::Length(0))
+            (
+                "POST / HTTP/1.1\r\n\r\n".to_owned(),
+                RequestFraming::Length(0)
+            )
         );
         let request = Request::post("/")
             .header("content-length", "0")
@@ -137,7 +140,7 @@ mod tests {
             written(&request, None, false),
             (
                 "POST / HTTP/1.1\r\ncontent-length: 0\r\n\r\n".to_owned(),
-                Sent::Length(0)
+                RequestFraming::Length(0)
             )
         );
     }

@@ -13,14 +13,14 @@ use http::{HeaderMap, HeaderValue};
 use http_body::{Body, Frame};
 use tokio::io::AsyncWrite;
 
-use super::request_head::{Sent, write_head, write_trailers};
+use super::request_head::{RequestFraming, write_head, write_trailers};
 use crate::clock::{IdleTimeout, Ticker};
 use crate::transport::Stream;
 use crate::upstream::request_body::RequestBody;
-use crate::upstream::send::Outgoing;
+use crate::upstream::send::UpstreamRequest;
 
 /// A request on its way out: what is written and not yet sent, and the body behind it.
-pub(super) struct Sending {
+pub(super) struct RequestWriter {
     /// The head, or the line before a chunk, or what stands behind the last one; how much of it was sent.
     line: Vec<u8>,
     sent_of_line: usize,
@@ -29,7 +29,7 @@ pub(super) struct Sending {
     end_of_piece: &'static [u8],
     body: RequestBody,
     is_body_ended: bool,
-    framing: Sent,
+    framing: RequestFraming,
     /// Whether anything was sent at all, or taken from the body.
     has_begun: bool,
     is_flushed: bool,
@@ -38,7 +38,7 @@ pub(super) struct Sending {
 
 /// Why a request was not sent to its end.
 #[derive(Debug)]
-pub(super) enum SendError {
+pub(super) enum WriteError {
     /// Its body broke off, or is not as long as was announced.
     Body(io::Error),
     /// The target took nothing in time.
@@ -47,11 +47,11 @@ pub(super) enum SendError {
     Connection(io::Error),
 }
 
-impl Sending {
+impl RequestWriter {
     /// A request whose head is written to `line`, and whose body is taken.
     pub(super) fn new(
         mut line: Vec<u8>,
-        outgoing: &mut Outgoing<'_>,
+        outgoing: &mut UpstreamRequest<'_>,
         host: Option<&HeaderValue>,
         ticker: &Rc<Ticker>,
         idle_timeout: Duration,
@@ -101,12 +101,12 @@ impl Sending {
     /// Sends on; ready when all is sent.
     ///
     /// # Errors
-    /// [`SendError`].
+    /// [`WriteError`].
     pub(super) fn poll(
         &mut self,
         stream: &RefCell<Stream>,
         context: &mut Context<'_>,
-    ) -> Poll<Result<(), SendError>> {
+    ) -> Poll<Result<(), WriteError>> {
         loop {
             // What the body has ready goes with the head.
             let is_waiting =
@@ -130,7 +130,7 @@ impl Sending {
     }
 
     // Whether there was something, be it the end.
-    fn poll_body(&mut self, context: &mut Context<'_>) -> Result<bool, SendError> {
+    fn poll_body(&mut self, context: &mut Context<'_>) -> Result<bool, WriteError> {
         let Poll::Ready(frame) = Pin::new(&mut self.body).poll_frame(context) else {
             return Ok(false);
         };
@@ -141,7 +141,7 @@ impl Sending {
         }
         match frame
             .transpose()
-            .map_err(SendError::Body)?
+            .map_err(WriteError::Body)?
             .map(Frame::into_data)
         {
             Some(Ok(data)) if data.is_empty() => {}
@@ -152,15 +152,15 @@ impl Sending {
         Ok(true)
     }
 
-    fn put(&mut self, data: Bytes) -> Result<(), SendError> {
+    fn put(&mut self, data: Bytes) -> Result<(), WriteError> {
         match &mut self.framing {
-            Sent::Length(left) => {
+            RequestFraming::Length(left) => {
                 *left = left
                     .checked_sub(data.len() as u64)
                     .ok_or_else(|| not_as_announced("longer"))?;
                 self.is_body_ended = *left == 0;
             }
-            Sent::Chunked => {
+            RequestFraming::Chunked => {
                 // Writing to a Vec cannot fail.
                 let _ = write!(self.line, "{:x}\r\n", data.len());
                 self.is_body_ended = self.body.is_end_stream();
@@ -175,12 +175,12 @@ impl Sending {
         Ok(())
     }
 
-    fn end(&mut self, trailers: Option<HeaderMap>) -> Result<(), SendError> {
+    fn end(&mut self, trailers: Option<HeaderMap>) -> Result<(), WriteError> {
         self.is_body_ended = true;
         match self.framing {
-            Sent::Length(0) => {}
-            Sent::Length(_) => return Err(not_as_announced("shorter")),
-            Sent::Chunked => {
+            RequestFraming::Length(0) => {}
+            RequestFraming::Length(_) => return Err(not_as_announced("shorter")),
+            RequestFraming::Chunked => {
                 self.line.extend_from_slice(b"0\r\n");
                 write_trailers(&mut self.line, &trailers.unwrap_or_default());
             }
@@ -192,7 +192,7 @@ impl Sending {
         &mut self,
         stream: &mut Stream,
         context: &mut Context<'_>,
-    ) -> Poll<Result<(), SendError>> {
+    ) -> Poll<Result<(), WriteError>> {
         let mut stream = Pin::new(stream);
         while !self.is_written() {
             let line = &self.line[self.sent_of_line..];
@@ -212,28 +212,28 @@ impl Sending {
             self.stall.moved();
             match written {
                 Ok(0) => {
-                    return Poll::Ready(Err(SendError::Connection(
+                    return Poll::Ready(Err(WriteError::Connection(
                         io::ErrorKind::WriteZero.into(),
                     )));
                 }
                 Ok(written) => self.advance(written),
-                Err(error) => return Poll::Ready(Err(SendError::Connection(error))),
+                Err(error) => return Poll::Ready(Err(WriteError::Connection(error))),
             }
         }
         match stream.poll_flush(context) {
             Poll::Ready(flushed) => {
                 self.is_flushed = flushed.is_ok();
                 self.stall.moved();
-                Poll::Ready(flushed.map_err(SendError::Connection))
+                Poll::Ready(flushed.map_err(WriteError::Connection))
             }
             Poll::Pending => self.poll_stalled(context),
         }
     }
 
-    fn poll_stalled(&mut self, context: &mut Context<'_>) -> Poll<Result<(), SendError>> {
+    fn poll_stalled(&mut self, context: &mut Context<'_>) -> Poll<Result<(), WriteError>> {
         ready!(self.stall.poll_passed(context));
         let error = io::Error::new(io::ErrorKind::TimedOut, "the target took nothing in time");
-        Poll::Ready(Err(SendError::Stalled(error)))
+        Poll::Ready(Err(WriteError::Stalled(error)))
     }
 
     fn advance(&mut self, written: usize) {
@@ -246,7 +246,7 @@ impl Sending {
     }
 }
 
-fn not_as_announced(how: &str) -> SendError {
+fn not_as_announced(how: &str) -> WriteError {
     let text = format!("expected a body as long as its Content-Length, but found a {how} one");
-    SendError::Body(io::Error::new(io::ErrorKind::InvalidData, text))
+    WriteError::Body(io::Error::new(io::ErrorKind::InvalidData, text))
 }

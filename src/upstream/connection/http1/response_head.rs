@@ -7,29 +7,29 @@ use bytes::BytesMut;
 use http::{HeaderValue, Method, Response, StatusCode, Version, header};
 use hyper::ext::ReasonPhrase;
 
-use super::chunked::Chunks;
-use super::fields::{MOST_FIELDS, end_of_fields, fields, length_told};
+use super::chunked::ChunkedDecoder;
+use super::fields::{MAX_HEADERS, end_of_fields, fields, length_told};
 
 /// How long the head of an answer may be.
-const LONGEST_HEAD: usize = 128 * 1024;
+const MAX_HEAD_SIZE: usize = 128 * 1024;
 
 /// How the end of an answer's content is told.
 #[derive(Debug, PartialEq, Eq)]
-pub(super) enum Framing {
+pub(super) enum ResponseFraming {
     /// There is so much of it, yet to be read.
     Length(u64),
-    Chunked(Chunks),
+    Chunked(ChunkedDecoder),
     /// It ends with the connection.
     UntilClosed,
 }
 
 /// An answer's head, and what it says of the connection.
 #[derive(Debug)]
-pub(super) struct Head {
+pub(super) struct ResponseHead {
     pub(super) answer: Response<()>,
-    pub(super) framing: Framing,
+    pub(super) framing: ResponseFraming,
     /// Whether another request may follow.
-    pub(super) keeps: bool,
+    pub(super) keep_alive: bool,
 }
 
 /// What came is no answer, or one that two readers may read in different ways.
@@ -37,7 +37,7 @@ pub(super) struct Head {
 pub(super) enum HeadError {
     #[error("expected the head of an answer in HTTP/1, but found something else: {0}")]
     Malformed(httparse::Error),
-    #[error("expected a head of at most {} KiB, but found a longer one", LONGEST_HEAD / 1024)]
+    #[error("expected a head of at most {} KiB, but found a longer one", MAX_HEAD_SIZE / 1024)]
     TooLong,
     #[error(
         "expected Transfer-Encoding to be \"chunked\", in HTTP/1.1 and without Content-Length, but found something else"
@@ -62,16 +62,16 @@ pub(super) fn read_head(
     read: &mut BytesMut,
     searched: &mut usize,
     method: &Method,
-) -> Result<Option<Head>, HeadError> {
+) -> Result<Option<ResponseHead>, HeadError> {
     let Some(end) = end_of_fields(read, searched) else {
-        return if read.len() > LONGEST_HEAD {
+        return if read.len() > MAX_HEAD_SIZE {
             Err(HeadError::TooLong)
         } else {
             Ok(None)
         };
     };
     let block = read.split_to(end).freeze();
-    let mut fields_read = [const { MaybeUninit::uninit() }; MOST_FIELDS];
+    let mut fields_read = [const { MaybeUninit::uninit() }; MAX_HEADERS];
     let mut parsed = httparse::Response::new(&mut []);
     let complete = httparse::ParserConfig::default()
         .parse_response_with_uninit_headers(&mut parsed, &block, &mut fields_read)
@@ -107,11 +107,11 @@ pub(super) fn read_head(
             answer.extensions_mut().insert(reason);
         }
     }
-    let (framing, keeps) = framing(&mut answer, method)?;
-    Ok(Some(Head {
+    let (framing, keep_alive) = framing(&mut answer, method)?;
+    Ok(Some(ResponseHead {
         answer,
         framing,
-        keeps,
+        keep_alive,
     }))
 }
 
@@ -126,10 +126,13 @@ fn reason_in(head: &[u8]) -> &[u8] {
 }
 
 // RFC 9112 §6.3 and §9.3, in one pass over the names.
-fn framing(answer: &mut Response<()>, method: &Method) -> Result<(Framing, bool), HeadError> {
+fn framing(
+    answer: &mut Response<()>,
+    method: &Method,
+) -> Result<(ResponseFraming, bool), HeadError> {
     let is_http11 = answer.version() == Version::HTTP_11;
     let (mut is_chunked, mut length, mut lengths) = (None, None, 0);
-    let (mut closes, mut keeps) = (false, is_http11);
+    let (mut closes, mut keep_alive) = (false, is_http11);
     for (name, value) in answer.headers() {
         match name.as_str() {
             "transfer-encoding" => {
@@ -152,7 +155,7 @@ fn framing(answer: &mut Response<()>, method: &Method) -> Result<(Framing, bool)
                     .map(<[u8]>::trim_ascii)
                 {
                     closes |= option.eq_ignore_ascii_case(b"close");
-                    keeps |= option.eq_ignore_ascii_case(b"keep-alive");
+                    keep_alive |= option.eq_ignore_ascii_case(b"keep-alive");
                 }
             }
             _ => {}
@@ -164,7 +167,7 @@ fn framing(answer: &mut Response<()>, method: &Method) -> Result<(Framing, bool)
             .headers_mut()
             .insert(header::CONTENT_LENGTH, HeaderValue::from(length));
     }
-    let keeps = keeps && !closes;
+    let keep_alive = keep_alive && !closes;
     let status = answer.status();
     // A server that announces content where there can be none may send it as well (RFC 9110 §8.6, RFC 9112 §6.1): it would
     // be read as the next response. The Content-Length of a 304 tells that of the 200, and is no such announcement.
@@ -177,12 +180,15 @@ fn framing(answer: &mut Response<()>, method: &Method) -> Result<(Framing, bool)
         || matches!(status, StatusCode::NO_CONTENT | StatusCode::NOT_MODIFIED)
         || method == Method::HEAD;
     if is_bodiless {
-        return Ok((Framing::Length(0), keeps && !announces_content));
+        return Ok((ResponseFraming::Length(0), keep_alive && !announces_content));
     }
     match (is_chunked, length) {
-        (None, Some(length)) => Ok((Framing::Length(length), keeps)),
-        (None, None) => Ok((Framing::UntilClosed, false)),
-        (Some(true), None) if is_http11 => Ok((Framing::Chunked(Chunks::default()), keeps)),
+        (None, Some(length)) => Ok((ResponseFraming::Length(length), keep_alive)),
+        (None, None) => Ok((ResponseFraming::UntilClosed, false)),
+        (Some(true), None) if is_http11 => Ok((
+            ResponseFraming::Chunked(ChunkedDecoder::default()),
+            keep_alive,
+        )),
         (Some(_), _) => Err(HeadError::TransferEncoding),
     }
 }
@@ -191,14 +197,14 @@ fn framing(answer: &mut Response<()>, method: &Method) -> Result<(Framing, bool)
 mod tests {
     use super::*;
 
-    fn parse(wire: &str, method: &Method) -> Result<Option<Head>, HeadError> {
+    fn parse(wire: &str, method: &Method) -> Result<Option<ResponseHead>, HeadError> {
         read_head(&mut BytesMut::from(wire.as_bytes()), &mut 0, method)
     }
 
-    fn framing_of(fields: &str) -> Result<(Framing, bool), HeadError> {
+    fn framing_of(fields: &str) -> Result<(ResponseFraming, bool), HeadError> {
         let head =
             parse(&format!("HTTP/1.1 200 OK\r\n{fields}\r\n"), &Method::GET)?.expect("a head");
-        Ok((head.framing, head.keeps))
+        Ok((head.framing, head.keep_alive))
     }
 
     #[test]
@@ -214,7 +220,7 @@ mod tests {
             (
                 head.answer.status().as_u16(),
                 head.answer.version(),
-                head.keeps
+                head.keep_alive
             ),
             (299, Version::HTTP_11, true)
         );
@@ -281,25 +287,31 @@ mod tests {
     #[test]
     fn end_of_the_content_is_told_in_one_way_or_the_answer_is_none() {
         for (fields, expected) in [
-            ("Content-Length: 5\r\n", Ok((Framing::Length(5), true))),
+            (
+                "Content-Length: 5\r\n",
+                Ok((ResponseFraming::Length(5), true)),
+            ),
             (
                 "Content-Length: 5\r\nContent-Length: 5\r\n",
-                Ok((Framing::Length(5), true)),
+                Ok((ResponseFraming::Length(5), true)),
             ),
             (
                 "Content-Length: 5, 5\r\nConnection: close\r\n",
-                Ok((Framing::Length(5), false)),
+                Ok((ResponseFraming::Length(5), false)),
             ),
-            ("Content-Length: 0005\r\n", Ok((Framing::Length(5), true))),
+            (
+                "Content-Length: 0005\r\n",
+                Ok((ResponseFraming::Length(5), true)),
+            ),
             (
                 "Transfer-Encoding: Chunked\r\n",
-                Ok((Framing::Chunked(Chunks::default()), true)),
+                Ok((ResponseFraming::Chunked(ChunkedDecoder::default()), true)),
             ),
             (
                 "Transfer-Encoding: chunked\r\nConnection: keep-alive, Close\r\n",
-                Ok((Framing::Chunked(Chunks::default()), false)),
+                Ok((ResponseFraming::Chunked(ChunkedDecoder::default()), false)),
             ),
-            ("", Ok((Framing::UntilClosed, false))),
+            ("", Ok((ResponseFraming::UntilClosed, false))),
             (
                 "Content-Length: 5\r\nContent-Length: 6\r\n",
                 Err(HeadError::ContentLength),
@@ -363,16 +375,16 @@ mod tests {
             let head =
                 parse(&format!("HTTP/1.0 200 OK\r\n{fields}\r\n"), &Method::GET)?.expect("a head");
             assert_eq!(head.answer.version(), Version::HTTP_10);
-            Ok((head.framing, head.keeps))
+            Ok((head.framing, head.keep_alive))
         };
-        assert_eq!(old(""), Ok((Framing::UntilClosed, false)));
+        assert_eq!(old(""), Ok((ResponseFraming::UntilClosed, false)));
         assert_eq!(
             old("Content-Length: 5\r\n"),
-            Ok((Framing::Length(5), false))
+            Ok((ResponseFraming::Length(5), false))
         );
         assert_eq!(
             old("Content-Length: 5\r\nConnection: Keep-Alive\r\n"),
-            Ok((Framing::Length(5), true))
+            Ok((ResponseFraming::Length(5), true))
         );
         assert_eq!(
             old("Transfer-Encoding: chunked\r\n"),
@@ -382,7 +394,7 @@ mod tests {
 
     #[test]
     fn some_responses_have_no_content_and_those_that_announce_it_end_their_connection() {
-        for (method, status, fields, keeps) in [
+        for (method, status, fields, keep_alive) in [
             ("HEAD", 200, "Content-Length: 5\r\n", true),
             ("HEAD", 200, "Transfer-Encoding: chunked\r\n", true),
             ("HEAD", 204, "Content-Length: 5\r\n", false),
@@ -401,8 +413,8 @@ mod tests {
                 .expect("a head")
                 .expect("a whole one");
             assert_eq!(
-                (head.framing, head.keeps),
-                (Framing::Length(0), keeps),
+                (head.framing, head.keep_alive),
+                (ResponseFraming::Length(0), keep_alive),
                 "{method} {status} {fields}"
             );
         }
@@ -446,7 +458,7 @@ mod tests {
     fn what_is_no_answer_is_refused() {
         let many = format!(
             "HTTP/1.1 200 OK\r\n{}\r\n",
-            "a: b\r\n".repeat(MOST_FIELDS + 1)
+            "a: b\r\n".repeat(MAX_HEADERS + 1)
         );
         for wire in [
             "HTTP/2.0 200 OK\r\n\r\n",
@@ -467,7 +479,7 @@ mod tests {
                 "{wire:.60?}"
             );
         }
-        let long = format!("HTTP/1.1 200 OK\r\na: {}", "b".repeat(LONGEST_HEAD));
+        let long = format!("HTTP/1.1 200 OK\r\na: {}", "b".repeat(MAX_HEAD_SIZE));
         assert_eq!(
             parse(&long, &Method::GET).expect_err("too long"),
             HeadError::TooLong

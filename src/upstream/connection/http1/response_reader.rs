@@ -9,21 +9,21 @@ use bytes::Bytes;
 use http::{Method, Response, StatusCode};
 use http_body::{Frame, SizeHint};
 
-use super::chunked::Piece;
-use super::connection::Wire;
-use super::request_writer::{SendError, Sending};
-use super::response_head::{Framing, Head, read_head};
+use super::chunked::Decoded;
+use super::connection::Http1Connection;
+use super::request_writer::{RequestWriter, WriteError};
+use super::response_head::{ResponseFraming, ResponseHead, read_head};
 use crate::clock::Ticker;
 use crate::telemetry::numbers::GaugeGuard;
 use crate::transport::Stream;
 use crate::upstream::connection::upload::{Upload, Uploaded};
-use crate::upstream::endpoint::state::UnderWay;
+use crate::upstream::endpoint::state::InFlight;
 use crate::upstream::send::OnInterim;
 
 /// One exchange on a connection, until the head of its answer.
 pub(super) struct Exchange {
-    wire: Wire,
-    pub(super) sending: Sending,
+    wire: Http1Connection,
+    pub(super) sending: RequestWriter,
     /// Whether a byte of an answer came.
     pub(super) is_answered: bool,
     /// Why not all was sent, where an answer may have come before.
@@ -33,17 +33,17 @@ pub(super) struct Exchange {
 }
 
 /// The content of an answer, as it is read.
-pub(in crate::upstream) struct Receiving {
-    wire: Wire,
-    framing: Framing,
-    keeps: bool,
+pub(in crate::upstream) struct ResponseReader {
+    wire: Http1Connection,
+    framing: ResponseFraming,
+    keep_alive: bool,
     /// Whether the whole request had been sent when the answer began; what is still being sent of it.
     was_sent: bool,
     upload: Option<Upload>,
 }
 
 impl Exchange {
-    pub(super) fn new(wire: Wire, sending: Sending) -> Self {
+    pub(super) fn new(wire: Http1Connection, sending: RequestWriter) -> Self {
         Self {
             wire,
             sending,
@@ -62,14 +62,14 @@ impl Exchange {
         method: &Method,
         on_interim: OnInterim<'_>,
         context: &mut Context<'_>,
-    ) -> Poll<io::Result<Head>> {
+    ) -> Poll<io::Result<ResponseHead>> {
         if self.broken.is_none()
             && !self.sending.is_done()
             && let Poll::Ready(Err(error)) = self.sending.poll(self.wire.stream(), context)
         {
             match error {
-                SendError::Connection(error) => self.broken = Some(error),
-                SendError::Body(error) | SendError::Stalled(error) => {
+                WriteError::Connection(error) => self.broken = Some(error),
+                WriteError::Body(error) | WriteError::Stalled(error) => {
                     return Poll::Ready(Err(error));
                 }
             }
@@ -90,19 +90,19 @@ impl Exchange {
         }
     }
 
-    fn take_head(&mut self, method: &Method) -> io::Result<Option<Head>> {
+    fn take_head(&mut self, method: &Method) -> io::Result<Option<ResponseHead>> {
         Ok(read_head(self.wire.unread(), &mut self.searched, method)?)
     }
 
     /// What follows the head. What is left of the request is sent on beside it.
-    pub(super) fn into_receiving(self, head: Head) -> (Response<()>, Receiving) {
+    pub(super) fn into_receiving(self, head: ResponseHead) -> (Response<()>, ResponseReader) {
         let Self {
             mut wire,
             mut sending,
             broken,
             ..
         } = self;
-        let keeps = head.keeps && broken.is_none();
+        let keep_alive = head.keep_alive && broken.is_none();
         let (was_sent, mut upload) = (sending.is_done(), None);
         if was_sent {
             wire.put_head(sending.into_line());
@@ -111,17 +111,17 @@ impl Exchange {
             upload = Some(Upload::begin(async move {
                 match poll_fn(|context| sending.poll(&stream, context)).await {
                     Ok(()) => Uploaded::Whole,
-                    Err(SendError::Connection(_)) => Uploaded::Unwanted,
-                    Err(SendError::Body(_) | SendError::Stalled(_)) => Uploaded::Broken,
+                    Err(WriteError::Connection(_)) => Uploaded::Unwanted,
+                    Err(WriteError::Body(_) | WriteError::Stalled(_)) => Uploaded::Broken,
                 }
             }));
         }
         (
             head.answer,
-            Receiving {
+            ResponseReader {
                 wire,
                 framing: head.framing,
-                keeps,
+                keep_alive,
                 was_sent,
                 upload,
             },
@@ -129,19 +129,19 @@ impl Exchange {
     }
 }
 
-impl Receiving {
+impl ResponseReader {
     pub(in crate::upstream) fn is_ended(&self) -> bool {
         match &self.framing {
-            Framing::Length(left) => *left == 0,
-            Framing::Chunked(chunks) => chunks.is_ended(),
-            Framing::UntilClosed => false,
+            ResponseFraming::Length(left) => *left == 0,
+            ResponseFraming::Chunked(chunks) => chunks.is_ended(),
+            ResponseFraming::UntilClosed => false,
         }
     }
 
     pub(in crate::upstream) fn size_hint(&self) -> SizeHint {
         match &self.framing {
-            Framing::Length(left) => SizeHint::with_exact(*left),
-            Framing::Chunked(_) | Framing::UntilClosed => SizeHint::default(),
+            ResponseFraming::Length(left) => SizeHint::with_exact(*left),
+            ResponseFraming::Chunked(_) | ResponseFraming::UntilClosed => SizeHint::default(),
         }
     }
 
@@ -160,24 +160,28 @@ impl Receiving {
         loop {
             let read = self.wire.unread();
             let expected = match &mut self.framing {
-                Framing::Length(0) => return Poll::Ready(None),
-                Framing::Length(left) if read.is_empty() => *left,
-                Framing::Length(left) => {
+                ResponseFraming::Length(0) => return Poll::Ready(None),
+                ResponseFraming::Length(left) if read.is_empty() => *left,
+                ResponseFraming::Length(left) => {
                     let taken = read.len().min(usize::try_from(*left).unwrap_or(usize::MAX));
                     *left -= taken as u64;
                     return Poll::Ready(Some(Ok(Frame::data(read.split_to(taken).freeze()))));
                 }
-                Framing::Chunked(chunks) => match chunks.next(read).map_err(io::Error::from) {
-                    Ok(Some(Piece::Data(data))) => return Poll::Ready(Some(Ok(Frame::data(data)))),
-                    Ok(Some(Piece::Trailers(trailers))) => {
-                        return Poll::Ready(Some(Ok(Frame::trailers(trailers))));
+                ResponseFraming::Chunked(chunks) => {
+                    match chunks.next(read).map_err(io::Error::from) {
+                        Ok(Some(Decoded::Data(data))) => {
+                            return Poll::Ready(Some(Ok(Frame::data(data))));
+                        }
+                        Ok(Some(Decoded::Trailers(trailers))) => {
+                            return Poll::Ready(Some(Ok(Frame::trailers(trailers))));
+                        }
+                        Ok(Some(Decoded::End)) => return Poll::Ready(None),
+                        Ok(None) => chunks.expected(),
+                        Err(error) => return Poll::Ready(Some(Err(error))),
                     }
-                    Ok(Some(Piece::End)) => return Poll::Ready(None),
-                    Ok(None) => chunks.expected(),
-                    Err(error) => return Poll::Ready(Some(Err(error))),
-                },
-                Framing::UntilClosed if read.is_empty() => u64::MAX,
-                Framing::UntilClosed => {
+                }
+                ResponseFraming::UntilClosed if read.is_empty() => u64::MAX,
+                ResponseFraming::UntilClosed => {
                     return Poll::Ready(Some(Ok(Frame::data(read.split().freeze()))));
                 }
             };
@@ -185,8 +189,10 @@ impl Receiving {
                 ready!(self.wire.poll_read(expected, context)),
                 &mut self.framing,
             ) {
-                (Ok(0), framing @ Framing::UntilClosed) => *framing = Framing::Length(0),
-                (Ok(0), Framing::Length(_) | Framing::Chunked(_)) => {
+                (Ok(0), framing @ ResponseFraming::UntilClosed) => {
+                    *framing = ResponseFraming::Length(0)
+                }
+                (Ok(0), ResponseFraming::Length(_) | ResponseFraming::Chunked(_)) => {
                     return Poll::Ready(Some(Err(closed_early())));
                 }
                 (Ok(_), _) => {}
@@ -212,27 +218,27 @@ impl Receiving {
         };
         let outcome = ready!(upload.poll(context));
         self.upload = None;
-        self.keeps &= outcome == Uploaded::Whole;
+        self.keep_alive &= outcome == Uploaded::Whole;
         Poll::Ready(outcome)
     }
 
-    /// Gives the connection back where it may be used again, and lets go of `under_way`.
-    pub(in crate::upstream) fn give_back(mut self, under_way: UnderWay, ticker: &Rc<Ticker>) {
+    /// Gives the connection back where it may be used again, and lets go of `in_flight`.
+    pub(in crate::upstream) fn give_back(mut self, in_flight: InFlight, ticker: &Rc<Ticker>) {
         if self.upload.is_none() {
-            self.end(&under_way, ticker);
+            self.end(&in_flight, ticker);
             return;
         }
         // Answered before all was said: the target may still want it.
         let ticker = Rc::clone(ticker);
         tokio::task::spawn_local(async move {
             poll_fn(|context| self.poll_upload(context)).await;
-            self.end(&under_way, &ticker);
+            self.end(&in_flight, &ticker);
         });
     }
 
-    fn end(self, under_way: &UnderWay, ticker: &Ticker) {
-        if self.keeps {
-            under_way.keep(self.wire, ticker.now());
+    fn end(self, in_flight: &InFlight, ticker: &Ticker) {
+        if self.keep_alive {
+            in_flight.keep(self.wire, ticker.now());
         } else {
             self.wire.close();
         }

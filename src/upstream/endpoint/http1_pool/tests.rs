@@ -63,7 +63,7 @@ impl Upstream {
 }
 
 /// A connection, the upstream at its other end, and the socket for a look at what has come.
-async fn connection(is_tls: bool) -> (Wire, Upstream, TcpStream) {
+async fn connection(is_tls: bool) -> (Http1Connection, Upstream, TcpStream) {
     let listener = TcpListener::bind("127.0.0.1:0").expect("a free port");
     let socket = TcpStream::connect(listener.local_addr().expect("bound")).expect("it listens");
     let (far, _) = listener.accept().expect("a connection");
@@ -89,13 +89,13 @@ async fn connection(is_tls: bool) -> (Wire, Upstream, TcpStream) {
         upstream.says(b"a");
         (Stream::Plain(socket), upstream)
     };
-    let mut wire = Wire::new(stream, Gauge::default().enter());
+    let mut wire = Http1Connection::new(stream, Gauge::default().enter());
     // A response, read to its end: the reactor has seen it.
     assert_eq!(read(&mut wire).await, 1);
     (wire, upstream, seen)
 }
 
-async fn read(wire: &mut Wire) -> usize {
+async fn read(wire: &mut Http1Connection) -> usize {
     let length = std::future::poll_fn(|context| wire.poll_read(0, context))
         .await
         .expect("a response");
@@ -142,11 +142,11 @@ fn endpoint() -> Arc<Endpoint> {
 }
 
 /// One worker's.
-fn pool(endpoint: &Arc<Endpoint>) -> Pool {
-    Pool {
+fn pool(endpoint: &Arc<Endpoint>) -> Http1Pool {
+    Http1Pool {
         idle: RefCell::default(),
         capacity: Cell::new(8),
-        keep_for: WITHIN,
+        idle_timeout: WITHIN,
         endpoint: Arc::clone(endpoint),
         upstream: "up".into(),
         known_unsolicited: Cell::new(0),
@@ -186,7 +186,7 @@ fn happens(then: Then, upstream: &Upstream, seen: &TcpStream) {
 }
 
 /// Whether a connection is reused that has rested, once something has come on it that nobody has turned the reactor for.
-async fn is_reused(is_tls: bool, pool: &Pool, then: Then) -> bool {
+async fn is_reused(is_tls: bool, pool: &Http1Pool, then: Then) -> bool {
     let (wire, upstream, seen) = connection(is_tls).await;
     let now = Instant::now();
     pool.put(wire, now);
