@@ -3,9 +3,10 @@
 //! No network is touched here, and every fault of the file is reported at once.
 
 mod admin;
+mod authorization_server;
+mod fingerprints;
 mod introspection;
 mod issuers;
-mod origins;
 mod routes;
 mod upstreams;
 
@@ -16,10 +17,11 @@ use std::sync::Arc;
 use http::HeaderValue;
 use rustls::RootCertStore;
 
-pub(super) use origins::Origins;
+pub(super) use fingerprints::Fingerprints;
 
 use super::respond::ChallengeSettings;
 use super::snapshot::Snapshot;
+use super::trusted_proxies::TrustedProxies;
 use crate::config::{self, Config, Fault, Placed};
 use crate::policy::host::HostPattern;
 use crate::telemetry::{RequestLog, SampleRatio};
@@ -56,13 +58,14 @@ pub fn compile_after(config: &Config, earlier: Option<&Snapshot>) -> Result<Snap
     } else {
         Arc::new(TokenCache::new(cache_budget(config)))
     };
-    let origins = Origins::of(config);
+    let fingerprints = Fingerprints::of(config);
     let issuers = issuers::compile(&config.issuers, &trust, &epoch, &mut faults, |index| {
-        origins.issuers[index].find(&earlier?.origins.issuers, earlier?.verifier.issuers())
+        fingerprints.issuers[index]
+            .find(&earlier?.fingerprints.issuers, earlier?.verifier.issuers())
     });
     issuers::refuse_ambiguous(config, &mut faults);
     let upstreams = upstreams::compile(config, &trust, &mut faults, |index| {
-        origins.upstreams[index].find(&earlier?.origins.upstreams, &earlier?.upstreams)
+        fingerprints.upstreams[index].find(&earlier?.fingerprints.upstreams, &earlier?.upstreams)
     });
     let admin_hosts = admin::known_hosts(config, &mut faults);
     let (table, forwarding) = routes::compile(config, &mut faults);
@@ -85,7 +88,7 @@ pub fn compile_after(config: &Config, earlier: Option<&Snapshot>) -> Result<Snap
             scope_when_unauthenticated: config.challenge.scope_when_unauthenticated,
         },
         path_parameters: config.server.path_parameters,
-        trusted_proxies: config.server.trusted_proxies.clone(),
+        trusted_proxies: TrustedProxies::new(config.server.trusted_proxies.clone()),
         external_scheme: config.server.external_url.as_ref().map(|url| {
             let is_https = url.value.scheme() == "https";
             HeaderValue::from_static(if is_https { "https" } else { "http" })
@@ -105,7 +108,7 @@ pub fn compile_after(config: &Config, earlier: Option<&Snapshot>) -> Result<Snap
             .otlp_endpoint
             .as_ref()
             .map(|_| SampleRatio::new(config.telemetry.sample_ratio)),
-        origins,
+        fingerprints,
     })
 }
 

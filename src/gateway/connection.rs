@@ -79,7 +79,7 @@ impl Connection {
         let scheme = snapshot.external_scheme.clone().unwrap_or(scheme);
         let client = Rc::new(ClientInfo::new(
             self.address,
-            snapshot.trusts(self.address),
+            snapshot.trusted_proxies.contains(self.address),
             scheme,
         ));
         *known = Some(Known {

@@ -149,7 +149,9 @@ impl Gate {
         record.is_asked_why = connection.rehearsal.is_some();
         let sender = connection.client(&view.snapshot);
         if sender.trusted {
-            record.client = sender.origin(&parts.headers, |address| snapshot.trusts(address));
+            record.client = sender.origin(&parts.headers, |address| {
+                snapshot.trusted_proxies.contains(address)
+            });
         }
         let request_id = snapshot
             .request_ids
@@ -532,9 +534,9 @@ impl Gate {
             memo: &connection.memo,
             accepts: |issuer: &str| found.route.accepts_issuer(issuer),
             client: || {
-                connection
-                    .client(snapshot)
-                    .origin(headers, |address| snapshot.trusts(address))
+                connection.client(snapshot).origin(headers, |address| {
+                    snapshot.trusted_proxies.contains(address)
+                })
             },
             now: self.ticker.wall(),
             trace,

@@ -1,16 +1,15 @@
 //! The configuration compiled: everything that a request is judged and forwarded by.
 
-use std::net::IpAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
 use arc_swap::ArcSwap;
 use http::HeaderValue;
-use ipnet::IpNet;
 
 use super::claim_headers::ClaimHeader;
-use super::compile::Origins;
+use super::compile::Fingerprints;
 use super::respond::ChallengeSettings;
+use super::trusted_proxies::TrustedProxies;
 use crate::clock;
 use crate::policy::known_hosts::KnownHosts;
 use crate::policy::route::RouteTable;
@@ -39,8 +38,8 @@ pub struct Snapshot {
     pub challenge: ChallengeSettings,
     /// Whether `;` may stand in a path.
     pub path_parameters: PathParameters,
-    /// Whose word on the clients behind them is taken.
-    pub trusted_proxies: Vec<IpNet>,
+    /// The proxies whose word on the clients behind them is taken.
+    pub trusted_proxies: TrustedProxies,
     /// `http` or `https`, as clients see us; where it is not told, as they connect to us.
     pub external_scheme: Option<HeaderValue>,
     /// Between two reads of a request's body.
@@ -53,17 +52,8 @@ pub struct Snapshot {
     pub request_ids: bool,
     /// The hosts that the admin listener answers to.
     pub admin_hosts: KnownHosts,
-    /// What its parts were made of, for the one that comes after it.
-    pub(super) origins: Origins,
-}
-
-impl Snapshot {
-    /// Whether `address` is a trusted proxy's.
-    pub(super) fn trusts(&self, address: IpAddr) -> bool {
-        self.trusted_proxies
-            .iter()
-            .any(|network| network.contains(&address))
-    }
+    /// What its parts were compiled from, for the snapshot that replaces it.
+    pub(super) fingerprints: Fingerprints,
 }
 
 /// What becomes of the requests of one route.

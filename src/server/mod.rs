@@ -19,20 +19,19 @@ pub mod tls;
 mod worker;
 
 use std::io;
-use std::net::{IpAddr, SocketAddr};
+use std::net::SocketAddr;
 use std::sync::{Arc, mpsc};
 use std::thread;
 use std::time::Duration;
 
 use arc_swap::ArcSwap;
 use hyper::server::conn::http1::Builder;
-use ipnet::IpNet;
 use tokio::sync::watch;
 use tokio::task::JoinSet;
 
 use crate::clock::{self, Clock};
 use crate::config;
-use crate::gateway::SharedSnapshot;
+use crate::gateway::{SharedSnapshot, TrustedProxies};
 use crate::telemetry::{InFlight, Telemetry};
 
 pub(crate) use closing::close;
@@ -58,7 +57,7 @@ pub struct Settings {
     /// Client connections of one client; 0 for no limit.
     pub max_connections_per_client: usize,
     /// Whose connections that limit does not count.
-    pub trusted_proxies: Vec<IpNet>,
+    pub trusted_proxies: TrustedProxies,
     /// From the first byte of a request's head to its end.
     pub header_timeout: Duration,
     /// Between two writes of an answer.
@@ -71,23 +70,13 @@ pub struct Settings {
     pub max_headers: usize,
 }
 
-impl Settings {
-    /// Whether an address is that of a proxy of ours.
-    fn trusts(&self, address: IpAddr) -> bool {
-        let address = address.to_canonical();
-        self.trusted_proxies
-            .iter()
-            .any(|network| network.contains(&address))
-    }
-}
-
 impl From<&config::Server> for Settings {
     fn from(server: &config::Server) -> Self {
         Self {
             workers: server.workers,
             max_connections: server.max_connections,
             max_connections_per_client: server.max_connections_per_client,
-            trusted_proxies: server.trusted_proxies.clone(),
+            trusted_proxies: TrustedProxies::new(server.trusted_proxies.clone()),
             header_timeout: server.header_timeout,
             body_idle_timeout: server.body_idle_timeout,
             keep_alive_timeout: server.keep_alive_timeout,

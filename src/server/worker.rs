@@ -227,7 +227,7 @@ impl Accept {
     fn count(&self, client: IpAddr) -> Result<Option<Counted>, ()> {
         let settings = self.serving.settings();
         let max = settings.max_connections_per_client;
-        if max == 0 || settings.trusts(client) {
+        if max == 0 || settings.trusted_proxies.contains(client) {
             return Ok(None);
         }
         let counted = self.clients.enter(client, max);

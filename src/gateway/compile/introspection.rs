@@ -3,7 +3,7 @@
 use secrecy::SecretString;
 use zeroize::Zeroizing;
 
-use super::issuers::Server;
+use super::authorization_server::AuthorizationServer;
 use crate::config::{self, Authentication, ClientSecret, Fault};
 use crate::files::{self, MAX_NAMED};
 use crate::oauth::claims::{Expectation, ExpectedAudience};
@@ -18,7 +18,7 @@ use crate::verify::{EndpointName, Keys};
 pub(super) fn compile(
     issuer: &config::Issuer,
     written: &config::Introspection,
-    server: &Server,
+    server: &AuthorizationServer,
     keys: Option<&Keys>,
     expectation: &Expectation,
 ) -> Result<Introspection, Box<Fault>> {
@@ -77,7 +77,7 @@ fn recipients(written: &config::Introspection, expectation: &Expectation) -> Vec
 fn credentials(
     issuer: &config::Issuer,
     written: &config::Introspection,
-    server: &Server,
+    server: &AuthorizationServer,
 ) -> Result<Credentials, Box<Fault>> {
     if let Some(secret) = issuer.secrets().find(|secret| secret.value.is_missing()) {
         return Err(Box::new(

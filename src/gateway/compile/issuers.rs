@@ -5,8 +5,7 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
-use url::Url;
-
+use super::authorization_server::AuthorizationServer;
 use super::{Trust, introspection};
 use crate::config::{self, Config, Fault, KeySource, Placed};
 use crate::files::{self, MAX_NAMED};
@@ -14,12 +13,10 @@ use crate::oauth::claims::{Expectation, ExpectedAudience};
 use crate::oauth::jose::{Algorithm, Jwks};
 use crate::oauth::scope::GrantedWildcards;
 use crate::telemetry::numbers::Durations;
-use crate::transport::tls;
 use crate::values::Validation;
 use crate::verify::jwt::KeySet;
 use crate::verify::{
-    Background, CacheLimit, Endpoint, EndpointName, Epoch, Fetcher, Issuer, KeyRing, KeyTiming,
-    Keys, Metadata,
+    Background, CacheLimit, EndpointName, Epoch, Issuer, KeyRing, KeyTiming, Keys,
 };
 
 /// No key set is kept for less, whatever `Cache-Control` says.
@@ -159,7 +156,7 @@ fn compile_one(
     epoch: &Epoch,
 ) -> Result<Issuer, Box<Fault>> {
     let name: Arc<str> = issuer.name.value.as_str().into();
-    let server = Server::new(issuer, trust)?;
+    let server = AuthorizationServer::new(issuer, trust)?;
     let keys = match &issuer.keys {
         Some(source) => Some(keys(issuer, source, &name, &server, epoch)?),
         None => None,
@@ -204,7 +201,7 @@ fn keys(
     issuer: &config::Issuer,
     source: &KeySource,
     name: &Arc<str>,
-    server: &Server,
+    server: &AuthorizationServer,
     epoch: &Epoch,
 ) -> Result<Keys, Box<Fault>> {
     // The names were checked when the file was read.
@@ -270,52 +267,6 @@ pub(super) fn faults_of_keys(issuers: &[config::Issuer]) -> impl Iterator<Item =
         Some(KeySource::File(path)) => keys_in(path).err().map(|fault| *fault),
         Some(KeySource::Discovered | KeySource::Uri(_) | KeySource::SharedSecret(_)) | None => None,
     })
-}
-
-/// The way to an issuer's authorization server.
-pub(super) struct Server {
-    pub(super) fetcher: Fetcher,
-    metadata: Arc<Metadata>,
-}
-
-impl Server {
-    fn new(issuer: &config::Issuer, trust: &Trust) -> Result<Self, Box<Fault>> {
-        let first = issuer
-            .issuer
-            .first()
-            .map(|iss| iss.value.clone())
-            .unwrap_or_default();
-        let metadata = match &issuer.discovery {
-            config::Discovery::At(url) => Metadata::at(first, url.to_string()),
-            config::Discovery::WellKnown | config::Discovery::Off => Metadata::well_known(first),
-        };
-        let ca = issuer.tls_ca.as_ref();
-        let tls = trust
-            .roots(ca, issuer.may_use_tls())
-            .and_then(|roots| tls::client(roots, None));
-        let tls = tls.map_err(|error| match ca {
-            Some(ca) => ca.fault(error.to_string()),
-            None => issuer.name.fault(error.to_string()),
-        })?;
-        let fetcher =
-            Fetcher::new(tls, issuer.connect_timeout, issuer.timeout).map_err(|error| {
-                issuer
-                    .name
-                    .fault(format!("cannot make an HTTP client: {error}"))
-            })?;
-        Ok(Self {
-            fetcher,
-            metadata: Arc::new(metadata),
-        })
-    }
-
-    /// An endpoint of it: at the URL that is written, or wherever the metadata says.
-    pub(super) fn endpoint(&self, written: Option<&Placed<Url>>, name: EndpointName) -> Endpoint {
-        match written {
-            Some(url) => Endpoint::Known(url.value.to_string()),
-            None => Endpoint::Discovered(Arc::clone(&self.metadata), name),
-        }
-    }
 }
 
 fn expectation(issuer: &config::Issuer, name: &Arc<str>) -> Expectation {
