@@ -41,7 +41,7 @@ use crate::transport::Renewed;
 use crate::values::Protocol;
 
 pub use connect::UpgradedConnection;
-pub use connection::http1::UpgradeResponse;
+pub use connection::http1::{ResponseParser, ResponsePart, UpgradeResponse};
 pub use endpoint::Endpoints;
 pub use forwarded_body::ForwardedBody;
 pub use health_check::HealthCheck;

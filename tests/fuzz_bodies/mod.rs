@@ -15,6 +15,7 @@ mod listener;
 mod members;
 mod metadata;
 mod path;
+pub(crate) mod response;
 mod routes;
 mod scopes;
 
@@ -22,9 +23,10 @@ mod scopes;
 pub(crate) type Body = fn(&[u8]);
 
 /// Every body, by the name of its corpus.
-pub(crate) const TARGETS: [(&str, Body); 12] = [
+pub(crate) const TARGETS: [(&str, Body); 15] = [
     ("bearer", bearer::check),
     ("challenge", challenge::check),
+    ("chunks", response::check_chunks),
     ("claims", claims::check),
     ("config", config::check),
     ("introspection", introspection::check),
@@ -33,8 +35,10 @@ pub(crate) const TARGETS: [(&str, Body); 12] = [
     ("listener", listener::check),
     ("metadata", metadata::check),
     ("path", path::check),
+    ("response", response::check),
     ("routes", routes::check),
     ("scopes", scopes::check),
+    ("trailers", response::check_trailers),
 ];
 
 /// The body of that name.

@@ -6,3 +6,4 @@ mod differential;
 mod fuzz_bodies;
 mod generated;
 mod replay;
+mod upstream_client;

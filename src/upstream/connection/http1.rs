@@ -12,6 +12,7 @@ mod fields;
 mod request_head;
 mod request_writer;
 mod response_head;
+mod response_parser;
 mod response_reader;
 
 use std::future::poll_fn;
@@ -33,6 +34,7 @@ use crate::upstream::send::{
 };
 
 pub(in crate::upstream) use connection::{Http1Connection, X};
+pub use response_parser::{ResponseParser, ResponsePart};
 pub(in crate::upstream) use response_reader::ResponseReader;
 
 use request_writer::RequestWriter;

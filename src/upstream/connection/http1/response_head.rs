@@ -7,7 +7,7 @@ use bytes::BytesMut;
 use http::{HeaderValue, Method, Response, StatusCode, Version, header};
 use hyper::ext::ReasonPhrase;
 
-use super::chunked::ChunkedDecoder;
+use super::chunked::{ChunkedDecoder, Decoded};
 use super::fields::{MAX_HEADERS, end_of_fields, fields, length_told};
 
 /// How long the head of an answer may be.
@@ -21,6 +21,57 @@ pub(super) enum ResponseFraming {
     Chunked(ChunkedDecoder),
     /// It ends with the connection.
     UntilClosed,
+}
+
+impl ResponseFraming {
+    /// Takes the next part of the content from `read`. `None` if more has to be read first.
+    ///
+    /// # Errors
+    /// [`ChunkError`](super::chunked::ChunkError): nothing that follows can be trusted.
+    pub(super) fn next(&mut self, read: &mut BytesMut) -> io::Result<Option<Decoded>> {
+        match self {
+            Self::Length(0) => Ok(Some(Decoded::End)),
+            Self::Length(_) | Self::UntilClosed if read.is_empty() => Ok(None),
+            Self::Length(left) => {
+                let taken = read.len().min(usize::try_from(*left).unwrap_or(usize::MAX));
+                *left -= taken as u64;
+                Ok(Some(Decoded::Data(read.split_to(taken).freeze())))
+            }
+            Self::Chunked(chunks) => Ok(chunks.next(read)?),
+            Self::UntilClosed => Ok(Some(Decoded::Data(read.split().freeze()))),
+        }
+    }
+
+    /// How many bytes are to come at least, as far as is known.
+    pub(super) fn expected(&self) -> u64 {
+        match self {
+            Self::Length(left) => *left,
+            Self::Chunked(chunks) => chunks.expected(),
+            Self::UntilClosed => u64::MAX,
+        }
+    }
+
+    /// The upstream has closed the connection.
+    ///
+    /// # Errors
+    /// [`io::ErrorKind::UnexpectedEof`] if the content is not complete (RFC 9112 §8).
+    pub(super) fn end_of_input(&mut self) -> io::Result<()> {
+        match self {
+            Self::UntilClosed => *self = Self::Length(0),
+            Self::Length(0) => {}
+            Self::Chunked(chunks) if chunks.is_ended() => {}
+            Self::Length(_) | Self::Chunked(_) => return Err(closed_early()),
+        }
+        Ok(())
+    }
+}
+
+/// The upstream has closed the connection within a response.
+pub(super) fn closed_early() -> io::Error {
+    io::Error::new(
+        io::ErrorKind::UnexpectedEof,
+        "the connection was closed before the end of the response",
+    )
 }
 
 /// An answer's head, and what it says of the connection.

@@ -12,7 +12,7 @@ use http_body::{Frame, SizeHint};
 use super::chunked::Decoded;
 use super::connection::Http1Connection;
 use super::request_writer::{RequestWriter, WriteError};
-use super::response_head::{ResponseFraming, ResponseHead, read_head};
+use super::response_head::{ResponseFraming, ResponseHead, closed_early, read_head};
 use crate::clock::Ticker;
 use crate::telemetry::numbers::GaugeGuard;
 use crate::transport::Stream;
@@ -158,45 +158,22 @@ impl ResponseReader {
             return Poll::Ready(Some(Err(broken)));
         }
         loop {
-            let read = self.wire.unread();
-            let expected = match &mut self.framing {
-                ResponseFraming::Length(0) => return Poll::Ready(None),
-                ResponseFraming::Length(left) if read.is_empty() => *left,
-                ResponseFraming::Length(left) => {
-                    let taken = read.len().min(usize::try_from(*left).unwrap_or(usize::MAX));
-                    *left -= taken as u64;
-                    return Poll::Ready(Some(Ok(Frame::data(read.split_to(taken).freeze()))));
+            match self.framing.next(self.wire.unread()) {
+                Ok(Some(Decoded::Data(data))) => return Poll::Ready(Some(Ok(Frame::data(data)))),
+                Ok(Some(Decoded::Trailers(trailers))) => {
+                    return Poll::Ready(Some(Ok(Frame::trailers(trailers))));
                 }
-                ResponseFraming::Chunked(chunks) => {
-                    match chunks.next(read).map_err(io::Error::from) {
-                        Ok(Some(Decoded::Data(data))) => {
-                            return Poll::Ready(Some(Ok(Frame::data(data))));
-                        }
-                        Ok(Some(Decoded::Trailers(trailers))) => {
-                            return Poll::Ready(Some(Ok(Frame::trailers(trailers))));
-                        }
-                        Ok(Some(Decoded::End)) => return Poll::Ready(None),
-                        Ok(None) => chunks.expected(),
-                        Err(error) => return Poll::Ready(Some(Err(error))),
-                    }
-                }
-                ResponseFraming::UntilClosed if read.is_empty() => u64::MAX,
-                ResponseFraming::UntilClosed => {
-                    return Poll::Ready(Some(Ok(Frame::data(read.split().freeze()))));
-                }
+                Ok(Some(Decoded::End)) => return Poll::Ready(None),
+                Ok(None) => {}
+                Err(error) => return Poll::Ready(Some(Err(error))),
+            }
+            let read = match ready!(self.wire.poll_read(self.framing.expected(), context)) {
+                Ok(0) => self.framing.end_of_input(),
+                Ok(_) => Ok(()),
+                Err(error) => Err(error),
             };
-            match (
-                ready!(self.wire.poll_read(expected, context)),
-                &mut self.framing,
-            ) {
-                (Ok(0), framing @ ResponseFraming::UntilClosed) => {
-                    *framing = ResponseFraming::Length(0)
-                }
-                (Ok(0), ResponseFraming::Length(_) | ResponseFraming::Chunked(_)) => {
-                    return Poll::Ready(Some(Err(closed_early())));
-                }
-                (Ok(_), _) => {}
-                (Err(error), _) => return Poll::Ready(Some(Err(error))),
+            if let Err(error) = read {
+                return Poll::Ready(Some(Err(error)));
             }
         }
     }
@@ -243,11 +220,4 @@ impl ResponseReader {
             self.wire.close();
         }
     }
-}
-
-fn closed_early() -> io::Error {
-    io::Error::new(
-        io::ErrorKind::UnexpectedEof,
-        "the connection was closed before the end of the answer",
-    )
 }
