@@ -1,6 +1,6 @@
 //! The access log: one line for each request.
 //!
-//! 1. A line holds facts of the [`Record`] only: the route's pattern and never the query, claims of a token and never the
+//! 1. A line holds facts of the [`Record`](super::Record) only: the route's pattern and never the query, claims of a token and never the
 //!    token.
 //! 2. What may be personal or secret is told where the operator wants it told: `client_id`, `subject`, `path`.
 //! 3. Refusals cost whoever causes them next to nothing, so their lines are bounded, over all workers together. The next
@@ -9,17 +9,13 @@
 use std::cell::RefCell;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
-use http::Version;
-
-use super::Record;
 use super::line::{CurrentStyle, Line, Style, name};
 use super::numbers::Counter;
 use super::sink::{Lines, Sink};
 use super::timestamp::Timestamps;
 use crate::clock;
-use crate::oauth::claims::ActiveToken;
 use crate::values::LogFormat;
 
 /// What is logged of requests: `[log]`. By default nothing is.
@@ -74,8 +70,6 @@ struct Refusals {
 /// Of the number that a second and its count are packed in, so that both change at once; `refusals_per_second` is a million
 /// at the most.
 const COUNT_BITS: u32 = 24;
-/// Longer ones are cut off.
-const LONGEST_METHOD: usize = 32;
 
 impl AccessLog {
     /// One that ends in `sink`. Its lines are coloured only by [`Log`](super::Log), which knows the terminal.
@@ -139,84 +133,19 @@ impl WorkerAccessLog {
             .take(settings.refusals_per_second, clock::now())
     }
 
-    /// Writes the line of a request that took so long.
-    pub(super) fn write(&self, record: &Record, duration: Duration) {
+    /// Writes one line; `fill` adds its fields.
+    pub(super) fn write(&self, fill: impl FnOnce(&mut Line<'_>)) {
         let style = self.shared.style.read();
         let left_out = self.shared.refusals.untold();
         self.lines.add(|bytes| {
             let mut timestamps = self.timestamps.borrow_mut();
             let mut line = Line::begin(bytes, style, timestamps.now(), "request");
-            fill(&mut line, record, duration);
+            fill(&mut line);
             if left_out > 0 {
                 line.number(name!("refusals_left_out"), left_out);
             }
             line.end();
         });
-    }
-}
-
-fn fill(line: &mut Line<'_>, record: &Record, duration: Duration) {
-    let (token, names, settings) = (record.token.as_deref(), record.names.as_deref(), record.log);
-    line.word(name!("method"), shortened(record.method.as_str()));
-    line.optional(name!("host"), names.and_then(|names| names.host.as_deref()));
-    line.optional(name!("route"), record.route_label());
-    line.optional(name!("path"), record.path.as_deref());
-    if let Some(status) = record.status {
-        line.number(name!("status"), status.as_u16().into());
-    }
-    line.text(name!("decision"), record.outcome.decision());
-    line.optional(name!("reason"), record.outcome.reason());
-    line.optional(name!("cause"), record.cause.as_deref());
-    line.optional(name!("missing_scope"), record.missing_scope.as_deref());
-    line.optional(
-        name!("issuer"),
-        token
-            .map(ActiveToken::issuer_name)
-            .or(record.issuer.as_deref()),
-    );
-    line.optional(
-        name!("client_id"),
-        token
-            .filter(|_| settings.client_id)
-            .and_then(ActiveToken::client_id),
-    );
-    line.optional(
-        name!("subject"),
-        token
-            .filter(|_| settings.subject)
-            .and_then(ActiveToken::subject),
-    );
-    line.address(name!("client"), record.client);
-    if record.is_forwarded {
-        line.optional(name!("upstream"), names.map(|names| &*names.upstream));
-    }
-    line.optional(name!("http_version"), version(record.version));
-    line.number(
-        name!("duration_us"),
-        u64::try_from(duration.as_micros()).unwrap_or(u64::MAX),
-    );
-    line.number(name!("request_bytes"), record.request_bytes);
-    line.number(name!("response_bytes"), record.response_bytes);
-    if let Some(trace) = &record.trace {
-        line.text(name!("trace_id"), &format!("{:032x}", trace.id));
-    }
-    line.optional(
-        name!("request_id"),
-        record.request_id.as_ref().and_then(|id| id.to_str().ok()),
-    );
-}
-
-// Methods are a client's to make up, as long as a head may be. They are ASCII.
-fn shortened(method: &str) -> &str {
-    method.get(..LONGEST_METHOD).unwrap_or(method)
-}
-
-pub(super) fn version(version: Version) -> Option<&'static str> {
-    match version {
-        Version::HTTP_10 => Some("1.0"),
-        Version::HTTP_11 => Some("1.1"),
-        Version::HTTP_2 => Some("2"),
-        _ => None,
     }
 }
 
@@ -267,6 +196,8 @@ impl Refusals {
 
 #[cfg(test)]
 mod tests {
+    use std::time::Duration;
+
     use super::*;
 
     #[test]

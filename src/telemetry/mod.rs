@@ -8,10 +8,13 @@
 //! - `numbers` are counted by one thread and read by another. `requests`: those about requests.
 
 mod access;
+mod access_line;
 mod ids;
+mod labels;
 mod line;
 mod log;
 pub mod numbers;
+mod outcome;
 mod panics;
 mod record;
 mod requests;
@@ -30,8 +33,9 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 pub use access::{AccessLog, RequestLog};
 pub use log::Log;
+pub use outcome::Outcome;
 pub use panics::{log_panics, panicked_requests};
-pub use record::{Outcome, Record, RouteNames, Why};
+pub use record::{Record, RouteNames, Why};
 pub use requests::{RequestKind, RouteRequests};
 pub use sink::Sink;
 pub use spans::{Collector, CollectorError, Exporting, Spans};
@@ -273,7 +277,7 @@ impl WorkerTelemetry {
         if let Some(access) = self.access.as_ref().filter(|_| record.log.is_on)
             && (record.outcome != Outcome::Undecided || access.takes_refusal(record.log))
         {
-            access.write(record, duration);
+            access.write(|line| access_line::write(line, record, duration));
         }
         let trace = record.trace.take_if(|trace| trace.is_sampled());
         if let (Some(spans), Some(trace)) = (&self.spans, trace) {

@@ -7,7 +7,8 @@ use std::time::{Duration, Instant};
 
 use http::{HeaderMap, HeaderValue, Method, StatusCode, Version};
 
-use super::requests::label_of;
+use super::labels::method_label;
+use super::outcome::Outcome;
 use super::spans::Finished;
 use super::trace::{SampleRatio, Trace};
 use super::{InFlight, RequestLog, RouteRequests, WorkerTelemetry};
@@ -84,46 +85,6 @@ pub struct Why {
     pub cause: Option<String>,
     /// Of the scopes that the request needs, those that its token does not grant.
     pub missing_scope: Option<String>,
-}
-
-/// What was decided about a request.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Outcome {
-    /// Nothing: the client went away first.
-    Undecided,
-    /// Forwarded by leave of a token.
-    Permitted,
-    /// Forwarded by a route that asks for no token.
-    Public,
-    /// Forwarded by a route in shadow mode, which would have refused it otherwise. The reason is from a closed set of names.
-    Shadowed(&'static str),
-    /// Answered by the gateway. The reason is from a closed set of names.
-    Refused(&'static str),
-    /// Forwarded, but the upstream's answer broke off. The reason is from a closed set of names.
-    Broken(&'static str),
-}
-
-impl Outcome {
-    /// From a closed set of names.
-    pub(super) fn decision(self) -> &'static str {
-        match self {
-            Self::Undecided => "undecided",
-            Self::Permitted => "permitted",
-            Self::Public => "public",
-            Self::Shadowed(_) => "shadowed",
-            Self::Refused(_) => "refused",
-            Self::Broken(_) => "broken",
-        }
-    }
-
-    /// From a closed set of names.
-    pub(super) fn reason(self) -> Option<&'static str> {
-        match self {
-            Self::Undecided => Some("client_went_away"),
-            Self::Permitted | Self::Public => None,
-            Self::Shadowed(reason) | Self::Refused(reason) | Self::Broken(reason) => Some(reason),
-        }
-    }
 }
 
 impl Record {
@@ -266,7 +227,7 @@ impl Record {
             trace,
             began: self.started,
             ended: self.started + duration,
-            method: label_of(&self.method),
+            method: method_label(&self.method),
             route: Arc::clone(self.route.route()),
             upstream,
             status: self.status.map(|status| status.as_u16()),

@@ -13,8 +13,9 @@ use std::time::Duration;
 
 use http::Method;
 
-use super::Outcome;
+use super::labels::method_label;
 use super::numbers::{Distribution, Durations};
+use super::outcome::Outcome;
 
 /// What requests have in common.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -113,7 +114,7 @@ impl RouteRequests {
         outcome: Outcome,
         duration: Duration,
     ) {
-        let method = label_of(method);
+        let method = method_label(method);
         let mut all = self.series.borrow_mut();
         let is_it = |series: &&Arc<Series>| {
             series.status == status && series.outcome == outcome && series.method == method
@@ -162,22 +163,6 @@ impl Board {
             };
             all.entry(kind).or_default().add(&series.durations.read());
         }
-    }
-}
-
-// The methods that OpenTelemetry's conventions know; anybody may make up others.
-pub(super) fn label_of(method: &Method) -> &'static str {
-    match *method {
-        Method::GET => "GET",
-        Method::HEAD => "HEAD",
-        Method::POST => "POST",
-        Method::PUT => "PUT",
-        Method::PATCH => "PATCH",
-        Method::DELETE => "DELETE",
-        Method::OPTIONS => "OPTIONS",
-        Method::CONNECT => "CONNECT",
-        Method::TRACE => "TRACE",
-        _ => "_OTHER",
     }
 }
 

@@ -24,8 +24,9 @@ use tokio::sync::{mpsc, oneshot};
 use tokio::task::JoinHandle;
 use tokio::time::{MissedTickBehavior, interval, timeout};
 
-use super::Outcome;
+use super::labels::version_label;
 use super::numbers::Counter;
+use super::outcome::Outcome;
 use super::trace::{Lap, Trace};
 
 use crate::clock;
@@ -373,7 +374,7 @@ impl Finished {
         ));
         attributes.push(KeyValue::new("client.address", self.client.to_string()));
         attributes.push(KeyValue::new("scopegate.decision", self.outcome.decision()));
-        let version = super::access::version(self.version);
+        let version = version_label(self.version);
         attributes
             .extend(version.map(|version| KeyValue::new("network.protocol.version", version)));
         if !self.route.is_empty() {

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use super::rules::{Rule, shown};
+use super::rules::{Rule, one_of, shown};
 use super::{ActiveToken, Claims, ClaimsError, Expectation, ExpectedAudience};
 use crate::oauth::UnixTime;
 use crate::oauth::scope::{MAX_GRANTED_SCOPES, ScopeSet};
@@ -181,12 +181,4 @@ impl Rule {
             Self::Binding => "none: scopegate cannot ask for the proof".to_owned(),
         }
     }
-}
-
-pub(super) fn one_of(names: &[String]) -> String {
-    names
-        .iter()
-        .map(|name| format!("{name:?}"))
-        .collect::<Vec<_>>()
-        .join(" or ")
 }

@@ -2,7 +2,6 @@
 
 use serde_json::Value;
 
-use super::checks::one_of;
 use super::{Claims, ClaimsError, Expectation, ExpectedAudience};
 use crate::oauth::{UnixTime, issuer_name, shortened};
 
@@ -211,4 +210,12 @@ pub(super) fn shown(value: Option<&Value>) -> String {
         || "nothing".to_owned(),
         |value| shortened(&value.to_string()),
     )
+}
+
+pub(super) fn one_of(names: &[String]) -> String {
+    names
+        .iter()
+        .map(|name| format!("{name:?}"))
+        .collect::<Vec<_>>()
+        .join(" or ")
 }

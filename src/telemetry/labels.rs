@@ -1,0 +1,29 @@
+//! Labels from closed sets, for metrics, spans and the access log.
+
+use http::{Method, Version};
+
+/// The methods of OpenTelemetry's HTTP conventions, and `_OTHER`: clients may invent methods, and each would be a series.
+pub(super) fn method_label(method: &Method) -> &'static str {
+    match *method {
+        Method::GET => "GET",
+        Method::HEAD => "HEAD",
+        Method::POST => "POST",
+        Method::PUT => "PUT",
+        Method::PATCH => "PATCH",
+        Method::DELETE => "DELETE",
+        Method::OPTIONS => "OPTIONS",
+        Method::CONNECT => "CONNECT",
+        Method::TRACE => "TRACE",
+        _ => "_OTHER",
+    }
+}
+
+/// The version as OpenTelemetry's `network.protocol.version` has it.
+pub(super) fn version_label(version: Version) -> Option<&'static str> {
+    match version {
+        Version::HTTP_10 => Some("1.0"),
+        Version::HTTP_11 => Some("1.1"),
+        Version::HTTP_2 => Some("2"),
+        _ => None,
+    }
+}
