@@ -8,6 +8,9 @@
 //! | room | what it knows | may import, of ours |
 //! |---|---|---|
 //! | [`values`] | the closed sets of values that configuration keys take, with their spelling; every room may import it | nothing |
+//! | [`text`] | text from outside as messages show it: bounded, in quotes; every room may import it | nothing |
+//! | [`sync`] | the one policy on poisoned locks; every room may import it | nothing |
+//! | [`client_limits`] | which addresses count as one client, and how much one client may take; every room may import it | nothing |
 //! | [`oauth`] | the nouns of the RFCs: scopes, bearer tokens, challenges, signatures' wrapping, claims | nothing |
 //! | [`files`] | the files that an operator names, read whole and bounded | nothing |
 //! | [`config`] | `gateway.toml` as written, with the place of every value | `files` |
@@ -73,6 +76,7 @@
 
 pub mod admin;
 pub mod cli;
+pub mod client_limits;
 pub mod clock;
 pub mod config;
 pub mod dev;
@@ -82,7 +86,9 @@ pub mod oauth;
 pub mod policy;
 pub mod reload;
 pub mod server;
+pub mod sync;
 pub mod telemetry;
+pub mod text;
 pub mod transport;
 pub mod upstream;
 pub mod values;

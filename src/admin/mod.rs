@@ -32,10 +32,11 @@ use hyper_util::rt::{TokioIo, TokioTimer};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::Notify;
 
+use crate::client_limits::client_network;
 use crate::clock::{self, Clock, http_date};
 use crate::gateway::SharedSnapshot;
 use crate::reload::Reloads;
-use crate::server::{ListenError, Listeners, Pulse, client_of, close, listen};
+use crate::server::{ListenError, Listeners, Pulse, close, listen};
 use crate::telemetry::{Telemetry, Throttle};
 
 use connections::{Connections, OpenConnection};
@@ -108,7 +109,7 @@ impl Admin {
         let socket = TcpListener::from_std(socket)?;
         let connections = Connections::new();
         let serve = |socket, peer: SocketAddr| {
-            let connection = connections.open(client_of(peer.ip()));
+            let connection = connections.open(client_network(peer.ip()));
             tokio::spawn(Arc::clone(&self).serve_connection(socket, connection));
         };
         tokio::select! {

@@ -10,12 +10,12 @@ use super::admission::Inadmissible;
 use crate::oauth::bearer::BearerError;
 use crate::oauth::claims::ActiveToken;
 use crate::oauth::scope::ScopePattern;
-use crate::oauth::shortened;
 use crate::policy::decision::Denial;
 use crate::policy::path::PathError;
 use crate::policy::requirement::UnusableParameter;
 use crate::policy::route::{HostRoutes, NoRoute};
 use crate::telemetry::Why;
+use crate::text::truncated;
 use crate::upstream::headers::ForbiddenConnectionOption;
 use crate::upstream::{RequestBodyFault, UpstreamError};
 use crate::verify::VerifyError;
@@ -243,7 +243,7 @@ impl Refusal {
                 let expected = expected.as_deref().unwrap_or(allow);
                 Some(format!(
                     "expected {expected}, but found {}",
-                    shortened(found.as_str())
+                    truncated(found.as_str())
                 ))
             }
             // Without any header there is nothing to tell beyond the reason.

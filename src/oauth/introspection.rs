@@ -10,8 +10,9 @@
 use serde_json::{Map, Value};
 
 use super::claims::Claims;
+use super::issuer_name;
 use super::json::{self, JsonError};
-use super::{issuer_name, quoted, shortened};
+use crate::text::{alternatives, quoted, truncated};
 
 /// `typ` of a signed answer (RFC 9701 §5).
 pub const SIGNED_ANSWER: &str = "token-introspection+jwt";
@@ -75,13 +76,10 @@ impl Introspection {
         let issuer = members.get("iss").and_then(Value::as_str);
         if !issuer.is_some_and(|issuer| issuers.iter().any(|name| name == issuer)) {
             let names = || issuers.iter().map(String::as_str);
-            let (expected, hint) = (
-                issuer_name::listed(names()),
-                issuer_name::hint(issuer, names()),
-            );
+            let (expected, hint) = (alternatives(names()), issuer_name::hint(issuer, names()));
             return Err(UnclearAnswer::OtherIssuer {
                 expected,
-                found: issuer.map(shortened),
+                found: issuer.map(truncated),
                 hint,
             });
         }

@@ -5,9 +5,6 @@
 //! 2. Host and path must be the same but for case and slashes at the end. Everything else is another server, or another
 //!    tenant of the same one.
 
-/// Names that a message lists at most: a file may declare hundreds of issuers.
-const MAX_LISTED: usize = 8;
-
 /// In what `found` differs from `expected`, where both look like one identifier: "a trailing slash", "the scheme".
 #[must_use]
 pub fn difference(found: &str, expected: &str) -> Option<String> {
@@ -38,29 +35,10 @@ pub(crate) fn hint<'e>(found: Option<&str>, expected: impl IntoIterator<Item = &
         let difference = difference(found?, expected)?;
         Some(format!(
             ", which differs from {:?} by {difference}",
-            super::shortened(expected)
+            crate::text::truncated(expected)
         ))
     };
     expected.into_iter().find_map(near).unwrap_or_default()
-}
-
-/// `"a", "b" or "c"`: the first ones, where there are many.
-pub(crate) fn listed<'e>(names: impl IntoIterator<Item = &'e str>) -> String {
-    let mut names = names.into_iter();
-    let mut shown: Vec<_> = names
-        .by_ref()
-        .take(MAX_LISTED)
-        .map(|name| format!("{:?}", super::shortened(name)))
-        .collect();
-    let more = names.count();
-    if more > 0 {
-        shown.push(format!("one of {more} more"));
-    }
-    match shown.as_slice() {
-        [] => "nothing".to_owned(),
-        [only] => only.clone(),
-        [first @ .., last] => format!("{} or {last}", first.join(", ")),
-    }
 }
 
 /// An identifier taken apart without judging it: most are URLs, and some are names.
@@ -171,18 +149,5 @@ mod tests {
                 "{found:?} and {expected:?}"
             );
         }
-    }
-
-    #[test]
-    fn list_of_many_names_is_short() {
-        assert_eq!(listed([]), "nothing");
-        assert_eq!(listed(["a"]), "\"a\"");
-        assert_eq!(listed(["a", "b", "c"]), "\"a\", \"b\" or \"c\"");
-        let many: Vec<_> = (0..20).map(|number| number.to_string()).collect();
-        let told = listed(many.iter().map(String::as_str));
-        assert_eq!(
-            told,
-            "\"0\", \"1\", \"2\", \"3\", \"4\", \"5\", \"6\", \"7\" or one of 12 more"
-        );
     }
 }

@@ -4,10 +4,11 @@
 
 use std::collections::HashMap;
 use std::collections::hash_map::Entry;
-use std::net::{IpAddr, Ipv6Addr};
+use std::net::IpAddr;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
+use crate::client_limits::client_network;
 use crate::telemetry::Throttle;
 
 /// How often it is logged that a client has too many.
@@ -36,7 +37,7 @@ impl Clients {
 
     /// One more connection of the client at `address`, unless it has `max` already.
     pub(super) fn enter(self: &Arc<Self>, address: IpAddr, max: usize) -> Option<Counted> {
-        let client = client_of(address);
+        let client = client_network(address);
         let mut connections = self.connections();
         let own = connections.entry(client).or_default();
         // What is refused leaves no entry behind: `max` is at least one.
@@ -76,14 +77,6 @@ impl Drop for Counted {
                 own.remove();
             }
         }
-    }
-}
-
-/// Whose connections are counted together: those of one IPv4 address, or of one IPv6 network (/64).
-pub(crate) fn client_of(address: IpAddr) -> IpAddr {
-    match address.to_canonical() {
-        IpAddr::V4(address) => address.into(),
-        IpAddr::V6(address) => Ipv6Addr::from_bits(address.to_bits() >> 64 << 64).into(),
     }
 }
 

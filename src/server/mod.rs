@@ -41,7 +41,6 @@ pub use listen::{ListenError, Listeners, Sharing, listen, listen_or_inherit};
 pub use pulse::Pulse;
 
 use clients::Clients;
-pub(crate) use clients::client_of;
 use eviction::Evictors;
 use limit::ConnectionLimit;
 use tls::Shown;

@@ -29,7 +29,7 @@ use std::collections::BTreeMap;
 use std::net::SocketAddr;
 use std::rc::Rc;
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex};
 
 pub use access::{AccessLog, RequestLog};
 pub use log::Log;
@@ -46,6 +46,8 @@ use access::WorkerAccessLog;
 use ids::Ids;
 use numbers::{Counter, Distribution, Gauge};
 use requests::{Board, WorkerRequests};
+
+use crate::sync::lock;
 
 /// What is told of the whole process.
 #[derive(Debug, Default)]
@@ -184,10 +186,7 @@ impl Telemetry {
             requests: Arc::clone(requests.board()),
             tokens: Arc::clone(&tokens),
         };
-        self.workers
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner)
-            .push(desk);
+        lock(&self.workers).push(desk);
         let unrouted = RouteRequests::new(&"".into(), requests.board());
         Rc::new(WorkerTelemetry {
             access: self.access.as_ref().map(AccessLog::worker),
@@ -203,10 +202,7 @@ impl Telemetry {
     /// Where connections to the listener at `address` are counted.
     #[must_use]
     pub fn connections(&self, address: SocketAddr) -> Arc<Connections> {
-        let mut listeners = self
-            .listeners
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner);
+        let mut listeners = lock(&self.listeners);
         if let Some((_, connections)) = listeners.iter().find(|(known, _)| *known == address) {
             return Arc::clone(connections);
         }
@@ -234,17 +230,11 @@ impl Telemetry {
     /// Every listener, and who is connected to it.
     #[must_use]
     pub fn listeners(&self) -> Vec<(SocketAddr, Arc<Connections>)> {
-        self.listeners
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner)
-            .clone()
+        lock(&self.listeners).clone()
     }
 
     fn desks(&self) -> Vec<Desk> {
-        self.workers
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner)
-            .clone()
+        lock(&self.workers).clone()
     }
 }
 

@@ -8,7 +8,7 @@
 use std::cell::RefCell;
 use std::collections::{BTreeMap, HashMap};
 use std::rc::Rc;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use http::Method;
@@ -16,6 +16,7 @@ use http::Method;
 use super::labels::method_label;
 use super::numbers::{Distribution, Durations};
 use super::outcome::Outcome;
+use crate::sync::lock;
 
 /// What requests have in common.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -139,21 +140,15 @@ impl RouteRequests {
 
 impl Board {
     fn add(&self, series: &Arc<Series>) {
-        self.0
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner)
-            .push(Arc::clone(series));
+        lock(&self.0).push(Arc::clone(series));
     }
 
     fn retain(&self, is_kept: impl Fn(&str) -> bool) {
-        self.0
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner)
-            .retain(|series| is_kept(&series.route));
+        lock(&self.0).retain(|series| is_kept(&series.route));
     }
 
     pub(super) fn read_into(&self, all: &mut BTreeMap<RequestKind, Distribution>) {
-        for series in self.0.lock().unwrap_or_else(PoisonError::into_inner).iter() {
+        for series in lock(&self.0).iter() {
             let kind = RequestKind {
                 route: Arc::clone(&series.route),
                 method: series.method,

@@ -12,11 +12,12 @@ use std::io::{self, Write};
 use std::mem;
 use std::os::fd::AsFd;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Condvar, Mutex, PoisonError};
 use std::thread::{self, Thread};
 use std::time::Duration;
 
 use super::numbers::Counter;
+use crate::sync::lock;
 
 /// How many bytes of each thread's lines may wait.
 const MOST_WAITING: usize = 1024 * 1024;
@@ -97,13 +98,13 @@ impl Sink {
             shared,
             writer,
         });
-        locked(&self.shared.all).push(Arc::clone(&lines));
+        lock(&self.shared.all).push(Arc::clone(&lines));
         lines
     }
 
     /// Waits until every line is written that was there when this was called, at most so long; says whether it is.
     pub fn flush(&self, within: Duration) -> bool {
-        let mut flushes = locked(&self.shared.flushes);
+        let mut flushes = lock(&self.shared.flushes);
         flushes.asked += 1;
         let mine = flushes.asked;
         self.shared.wake(&self.writer);
@@ -134,7 +135,7 @@ impl Sink {
 impl Lines {
     /// Has `write` add one line, unless too much waits already.
     pub(super) fn add(&self, write: impl FnOnce(&mut Vec<u8>)) {
-        let mut waiting = locked(&self.waiting);
+        let mut waiting = lock(&self.waiting);
         if waiting.len() >= MOST_WAITING {
             drop(waiting);
             self.shared.dropped.count();
@@ -164,14 +165,14 @@ impl Shared {
             // Not cut short by the next line, as parking would be.
             let gathering =
                 self.flush_asked
-                    .wait_timeout_while(locked(&self.flushes), GATHERING, |flushes| {
+                    .wait_timeout_while(lock(&self.flushes), GATHERING, |flushes| {
                         flushes.asked == flushes.done
                     });
             let asked = gathering.unwrap_or_else(PoisonError::into_inner).0.asked;
             let mut is_read = true;
             // The first ones last: those of the control plane, whose word is often the last.
             for lines in self.all_in_use().iter().rev() {
-                mem::swap(&mut *locked(&lines.waiting), &mut buffer);
+                mem::swap(&mut *lock(&lines.waiting), &mut buffer);
                 if !buffer.is_empty() && write_whole(&mut out, &buffer).is_err() {
                     is_read = false;
                     self.dropped
@@ -180,7 +181,7 @@ impl Shared {
                 buffer.clear();
                 buffer.shrink_to(KEPT);
             }
-            locked(&self.flushes).done = asked;
+            lock(&self.flushes).done = asked;
             self.flush_done.notify_all();
             self.is_stuck.store(false, Ordering::Relaxed);
             let dropped = self.dropped.read();
@@ -197,8 +198,8 @@ impl Shared {
 
     // Those that nobody can add to any more are forgotten, once they are empty.
     fn all_in_use(&self) -> Vec<Arc<Lines>> {
-        let mut all = locked(&self.all);
-        all.retain(|lines| Arc::strong_count(lines) > 1 || !locked(&lines.waiting).is_empty());
+        let mut all = lock(&self.all);
+        all.retain(|lines| Arc::strong_count(lines) > 1 || !lock(&lines.waiting).is_empty());
         all.clone()
     }
 }
@@ -215,11 +216,6 @@ fn write_whole(out: &mut impl Write, mut bytes: &[u8]) -> io::Result<()> {
         }
     }
     Ok(())
-}
-
-// Whoever panicked while it held the lock has left whole lines, or a broken one: there is nothing better to be had.
-fn locked<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
-    mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 #[cfg(test)]
@@ -320,6 +316,6 @@ mod tests {
         add(&sink.lines(), "last words\n");
         assert!(sink.flush(PATIENCE) && sink.flush(PATIENCE));
         assert_eq!(writes.try_recv().expect("written"), b"last words\n");
-        assert!(locked(&sink.shared.all).is_empty());
+        assert!(lock(&sink.shared.all).is_empty());
     }
 }

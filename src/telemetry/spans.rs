@@ -7,7 +7,7 @@
 use std::error::Error;
 use std::net::IpAddr;
 use std::pin::Pin;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant, SystemTime};
 
 use bytes::Bytes;
@@ -30,6 +30,7 @@ use super::outcome::Outcome;
 use super::trace::{Lap, Trace};
 
 use crate::clock;
+use crate::sync::lock;
 
 /// How many requests may wait to become spans; at a few hundred bytes each.
 const MOST_WAITING: usize = 8192;
@@ -238,11 +239,7 @@ impl Exporter {
         let spans = batch.len();
         self.oldest = None;
         let outcome = self.exporter.export(batch).await;
-        let failure = self
-            .failure
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner)
-            .take();
+        let failure = lock(&self.failure).take();
         let outcome = outcome.map_err(|error| failure.unwrap_or_else(|| error.to_string()));
         self.is_failing = outcome.is_err();
         match outcome {
@@ -277,7 +274,7 @@ impl HttpClient for Client {
                 )),
                 Err(error) => Some(innermost(&**error)),
             };
-            *self.failure.lock().unwrap_or_else(PoisonError::into_inner) = failure;
+            *lock(&self.failure) = failure;
             outcome
         })
     }

@@ -1,7 +1,9 @@
 //! A bound on log lines that somebody else could cause by the thousand.
 
-use std::sync::{Mutex, PoisonError};
+use std::sync::Mutex;
 use std::time::{Duration, Instant};
+
+use crate::sync::lock;
 
 /// Lets one event through in each interval, and counts the others.
 #[derive(Debug)]
@@ -31,7 +33,7 @@ impl Throttle {
 
     /// Whether the event at `now` is to be logged, and how many were left out since the one before it.
     pub fn admit(&self, now: Instant) -> Option<u64> {
-        let mut state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut state = lock(&self.state);
         if state
             .last
             .is_some_and(|last| now.saturating_duration_since(last) < self.interval)

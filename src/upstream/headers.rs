@@ -82,7 +82,7 @@ pub fn rewrite_request(
     if special.has_connection() {
         for name in named_fields(headers) {
             if is_needed(name.as_str()) || reserved.holds(&normal_spelling(name.as_str())) {
-                return Err(ForbiddenConnectionOption(crate::oauth::shortened(
+                return Err(ForbiddenConnectionOption(crate::text::truncated(
                     name.as_str(),
                 )));
             }

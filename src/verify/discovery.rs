@@ -7,8 +7,9 @@ use serde_json::{Map, Value};
 use tokio::sync::Mutex;
 
 use super::fetch::{FetchError, Fetcher};
+use crate::oauth::issuer_name;
 use crate::oauth::json::{self, JsonError};
-use crate::oauth::{issuer_name, quoted, shortened};
+use crate::text::{quoted, truncated};
 
 /// One endpoint of an authorization server.
 #[derive(Clone, Debug)]
@@ -226,7 +227,7 @@ impl Endpoints {
                 in_the_clear: issuer.starts_with("http://"),
             }),
             other => {
-                let (found, hint) = (other.map(shortened), issuer_name::hint(other, [issuer]));
+                let (found, hint) = (other.map(truncated), issuer_name::hint(other, [issuer]));
                 Err(DiscoveryError::OtherIssuer {
                     url,
                     expected: issuer.to_owned(),

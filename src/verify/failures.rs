@@ -1,11 +1,11 @@
 //! Failures of one authorization server, as the log and readiness tell them: of introspection, of fetching keys.
 
-use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::sync::Mutex;
 use std::time::{Duration, Instant};
 
 use super::report::FailuresReport;
-
 use crate::clock;
+use crate::sync::lock;
 
 /// Requests may fail a thousand times a second: what is new is told ten times a second at the most, and the same again each
 /// ten seconds.
@@ -38,7 +38,7 @@ struct Failure {
 impl Failures {
     /// Counts one. Says how many there were since the server was well, where a line of the log is due.
     pub(super) fn count(&self, error: String) -> Option<u64> {
-        let (mut state, now) = (self.state(), clock::now());
+        let (mut state, now) = (lock(&self.0), clock::now());
         state.count += 1;
         state.in_a_row += 1;
         let is_due = state.logged.as_ref().is_none_or(|logged| {
@@ -61,7 +61,7 @@ impl Failures {
 
     /// One succeeded. Says whether that ends an outage that the log tells of.
     pub(super) fn is_over(&self) -> bool {
-        let mut state = self.state();
+        let mut state = lock(&self.0);
         state.in_a_row = 0;
         let is_over = state
             .last
@@ -75,17 +75,12 @@ impl Failures {
 
     /// Those since the last one that succeeded; `None` where that was the last one.
     pub(super) fn report(&self) -> Option<FailuresReport> {
-        let state = self.state();
+        let state = lock(&self.0);
         let last = state.last.as_ref().filter(|_| state.in_a_row > 0)?;
         Some(FailuresReport {
             count: state.in_a_row,
             since_last: clock::since(last.at),
             last_error: last.error.clone(),
         })
-    }
-
-    fn state(&self) -> MutexGuard<'_, State> {
-        // A panic elsewhere cannot leave it half changed.
-        self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }

@@ -1,6 +1,6 @@
 //! An issuer as it was compiled from `[issuers.NAME]`: whom to believe, and about what.
 
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use tokio::task::AbortHandle;
@@ -14,8 +14,9 @@ use super::{RETRY_AFTER, VerifyError};
 use crate::clock;
 use crate::oauth::claims::Expectation;
 use crate::oauth::jose::CompactJws;
-use crate::oauth::{issuer_name, shortened};
+use crate::sync::lock;
 use crate::telemetry::numbers::Durations;
+use crate::text::{alternatives, truncated};
 
 /// An authorization server whose tokens are accepted.
 #[derive(Debug)]
@@ -79,11 +80,7 @@ impl Issuer {
     pub fn attend(&self) {
         if let Some(Keys::Published(ring)) = &self.keys {
             let keeping = tokio::spawn(Arc::clone(ring).keep()).abort_handle();
-            *self
-                .background
-                .0
-                .lock()
-                .unwrap_or_else(PoisonError::into_inner) = Some(keeping);
+            *lock(&self.background.0) = Some(keeping);
         }
         if let Some(introspection) = &self.introspection {
             introspection.attend();
@@ -108,13 +105,7 @@ impl Issuer {
     pub fn dismiss(self: Arc<Self>) {
         tokio::spawn(async move {
             tokio::time::sleep(LAST_REQUESTS).await;
-            if let Some(keeping) = self
-                .background
-                .0
-                .lock()
-                .unwrap_or_else(PoisonError::into_inner)
-                .take()
-            {
+            if let Some(keeping) = lock(&self.background.0).take() {
                 keeping.abort();
             }
         });
@@ -184,12 +175,12 @@ impl Keys {
         let Ok(current) = self.current() else {
             return self.why_none();
         };
-        let kid = token.header().kid.as_deref().map(shortened);
+        let kid = token.header().kid.as_deref().map(truncated);
         let why = match (kid, current.kids().next()) {
             (Some(kid), Some(_)) => {
                 format!(
                     "expected {} as kid (the issuer's keys), but found {kid:?}",
-                    issuer_name::listed(current.kids())
+                    alternatives(current.kids())
                 )
             }
             (Some(_), None) | (None, _) => format!(

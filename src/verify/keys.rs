@@ -13,13 +13,13 @@ use std::time::{Duration, Instant};
 use arc_swap::ArcSwapOption;
 use tokio::sync::{Notify, watch};
 
+use super::Epoch;
 use super::discovery::{DiscoveryError, Endpoint};
 use super::failures::Failures;
 use super::fetch::{FetchError, Fetcher};
 use super::jwt::KeySet;
 use super::report::{FailuresReport, KeysReport};
-use super::{Epoch, jitter};
-use crate::clock;
+use crate::clock::{self, Backoff, jitter};
 use crate::oauth::jose::{Algorithm, Jwks, JwksError};
 
 /// When an issuer's keys are fetched.
@@ -35,10 +35,8 @@ pub struct KeyTiming {
     pub max_stale: Duration,
     /// The least time between two fetches that unknown keys start.
     pub cooldown: Duration,
-    /// How long to wait after the first failure; each further one doubles it.
-    pub first_retry: Duration,
-    /// No failure is waited after for longer.
-    pub longest_retry: Duration,
+    /// How long to wait after failures.
+    pub backoff: Backoff,
 }
 
 /// The keys of one issuer that publishes them at a URL.
@@ -203,11 +201,7 @@ impl KeyRing {
                 }
                 Err(_) => {
                     failures = failures.saturating_add(1);
-                    let doubled = self
-                        .timing
-                        .first_retry
-                        .saturating_mul(1 << (failures - 1).min(16));
-                    jitter(doubled.min(self.timing.longest_retry))
+                    jitter(self.timing.backoff.after(failures))
                 }
             };
             for_unknown_key = self.rest(clock::now() + wait, stale_at).await;

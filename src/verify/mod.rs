@@ -18,20 +18,21 @@ pub mod jwt;
 mod keys;
 mod renewal;
 mod report;
-mod shares;
 mod worker_cache;
 
-use std::net::{IpAddr, Ipv6Addr};
+use std::net::IpAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
 use zeroize::Zeroizing;
 
+use crate::client_limits::client_network;
 use crate::oauth::bearer::BearerToken;
 use crate::oauth::claims::{Claims, ClaimsError};
 use crate::oauth::jose::{CompactJws, JwsError, TokenShape, classify};
-use crate::oauth::{UnixTime, issuer_name, quoted, shortened};
+use crate::oauth::{UnixTime, issuer_name};
 use crate::telemetry::Trace;
+use crate::text::{alternatives, quoted, truncated};
 
 pub use budget::{CacheBudget, CacheLimit, USUAL_ENTRY_BYTES};
 pub use cache::{Epoch, Memo, TokenCache};
@@ -42,7 +43,6 @@ pub use fetch::{FetchError, Fetcher};
 pub use issuer::{Background, Issuer, Keys};
 pub use keys::{KeyRing, KeyTiming, NoKeys};
 pub use report::{FailuresReport, IssuerReport, KeysReport, QuestionsReport};
-pub use shares::Shares;
 pub use worker_cache::WorkerCache;
 
 use fact::Basis;
@@ -172,7 +172,7 @@ impl Verifier {
         let fact = match self.remembered(offer) {
             Some(fact) => {
                 if fact.takes_renewal(offer.now) {
-                    self.renew(&fact, network_of((offer.client)()), offer.now);
+                    self.renew(&fact, client_network((offer.client)()), offer.now);
                 }
                 fact
             }
@@ -260,8 +260,8 @@ impl Verifier {
                 issuer.name
             ))
         };
-        let expected = issuer_name::listed(accepted());
-        let found = quoted(iss.map(shortened).as_deref());
+        let expected = alternatives(accepted());
+        let found = quoted(iss.map(truncated).as_deref());
         let hint = iss
             .and_then(declared)
             .unwrap_or_else(|| issuer_name::hint(iss, accepted()));
@@ -349,7 +349,7 @@ impl Verifier {
         };
         let no_keys = |NoKeys| issuer.unavailable(keys.why_none());
         let waits = worker.is_busy();
-        let client = network_of((offer.client)());
+        let client = client_network((offer.client)());
         let mut turn = worker.turn(client).await.ok_or_else(overloaded)?;
         // Others may have come before with the same token.
         if waits && let Some(fact) = self.remembered(offer) {
@@ -405,7 +405,7 @@ impl Verifier {
         };
         let began = offer.trace.and_then(Trace::now);
         let answer = server
-            .verify(question, network_of((offer.client)()), known)
+            .verify(question, client_network((offer.client)()), known)
             .await;
         if let Some(trace) = offer.trace {
             trace.asked(began);
@@ -461,18 +461,10 @@ fn why_not_asked<'i>(mut accepted: impl Iterator<Item = &'i Arc<Issuer>>) -> &'s
     }
 }
 
-/// Whom an address stands for: a household has 2^64 addresses of IPv6, and counts as one.
-pub(super) fn network_of(client: IpAddr) -> IpAddr {
-    match client.to_canonical() {
-        IpAddr::V4(address) => address.into(),
-        IpAddr::V6(address) => Ipv6Addr::from_bits(address.to_bits() >> 64 << 64).into(),
-    }
-}
-
 // Which key it was to be: `kid` is a stranger's word.
 fn not_signed(error: SignatureError, jws: &CompactJws<'_>) -> VerifyError {
     let (header, reason) = (jws.header(), error.reason());
-    let kid = quoted(header.kid.as_deref().map(shortened).as_deref());
+    let kid = quoted(header.kid.as_deref().map(truncated).as_deref());
     invalid(
         reason,
         format!("{error} (kid {kid}, alg {})", header.algorithm.name()),
@@ -485,14 +477,6 @@ fn invalid(reason: &'static str, detail: String) -> VerifyError {
         detail,
         issuer: None,
     }
-}
-
-// Between 80 and 100 percent of `span`: many gateways that start together do not ask together for ever.
-fn jitter(span: Duration) -> Duration {
-    let mut random = [0_u8; 2];
-    // Without randomness there is no jitter, and nothing else is lost.
-    let _ = aws_lc_rs::rand::fill(&mut random);
-    span.mul_f32(0.8 + 0.2 * f32::from(u16::from_ne_bytes(random)) / f32::from(u16::MAX))
 }
 
 /// Does something however a future ends, dropped ones included.

@@ -11,7 +11,8 @@ use tokio::sync::{Semaphore, SemaphorePermit};
 
 use super::budget::{CacheBudget, MAX_WORKER_BYTES, in_worker};
 use super::cache::{Text, Token};
-use super::{OnDrop, Shares, Verified};
+use super::{OnDrop, Verified};
+use crate::client_limits::ClientShares;
 use crate::telemetry::TokensFound;
 
 /// Requests of one worker that may wait for their token's signature to be verified. Beyond it the worker is flooded, and
@@ -38,7 +39,7 @@ pub struct WorkerCache {
     /// Bytes of memory that they take.
     bytes: Rc<Cell<u64>>,
     turns: Semaphore,
-    waiting: RefCell<Shares>,
+    waiting: RefCell<ClientShares>,
     pub(super) found: Arc<TokensFound>,
 }
 
@@ -46,7 +47,7 @@ impl WorkerCache {
     /// An empty one, which counts where tokens are `found`.
     #[must_use]
     pub fn new(found: Arc<TokensFound>) -> Rc<Self> {
-        let waiting = RefCell::new(Shares::new(MAX_WAITING));
+        let waiting = RefCell::new(ClientShares::new(MAX_WAITING));
         let bytes = Rc::default();
         let (hasher, leaving) = (DefaultHashBuilder::default(), Leaving(Rc::clone(&bytes)));
         // The number of entries is only where it begins; it grows with what comes in.
@@ -99,16 +100,16 @@ impl WorkerCache {
         self.turns.available_permits() == 0
     }
 
-    /// Waits for the worker's turn to verify a signature for a client, as [`network_of`](super::network_of) has it; `None`
+    /// Waits for the worker's turn to verify a signature for a client, as [`client_network`](crate::client_limits::client_network) has it; `None`
     /// where too many wait already.
     ///
     /// A signature takes up to a quarter of a millisecond, and forging a token takes nothing. One at a time, with
     /// everything else that is ready in between, a flood of bad tokens cannot starve those who are known.
     pub(super) async fn turn(&self, client: IpAddr) -> Option<SemaphorePermit<'_>> {
-        if !self.waiting.borrow_mut().enter(client) {
+        if !self.waiting.borrow_mut().take(client) {
             return None;
         }
-        let _waiting = OnDrop(|| self.waiting.borrow_mut().leave(client));
+        let _waiting = OnDrop(|| self.waiting.borrow_mut().release(client));
         // It is never closed, so there is always a turn.
         self.turns.acquire().await.ok()
     }

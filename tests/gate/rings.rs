@@ -3,6 +3,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use scopegate::clock::Backoff;
 use scopegate::oauth::jose::Algorithm;
 use scopegate::transport::tls;
 use scopegate::verify::{Endpoint, Epoch, Fetcher, KeyRing, KeyTiming};
@@ -16,8 +17,10 @@ const TIMING: KeyTiming = KeyTiming {
     longest: Duration::from_millis(400),
     max_stale: Duration::from_secs(3600),
     cooldown: Duration::from_secs(3600),
-    first_retry: Duration::from_millis(10),
-    longest_retry: Duration::from_millis(50),
+    backoff: Backoff {
+        first: Duration::from_millis(10),
+        max: Duration::from_millis(50),
+    },
 };
 
 /// Runs a ring on the keys of `server` for as long as the test likes.

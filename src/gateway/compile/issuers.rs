@@ -7,6 +7,7 @@ use std::time::Duration;
 
 use super::authorization_server::AuthorizationServer;
 use super::{Trust, introspection};
+use crate::clock::Backoff;
 use crate::config::{self, Config, Fault, KeySource, Placed};
 use crate::files::{self, MAX_NAMED};
 use crate::oauth::claims::{Expectation, ExpectedAudience};
@@ -23,9 +24,11 @@ use crate::verify::{
 const SHORTEST_REFRESH: Duration = Duration::from_secs(60);
 /// No key set is kept for longer, whatever `Cache-Control` says.
 const LONGEST_REFRESH: Duration = Duration::from_secs(3600);
-const FIRST_RETRY: Duration = Duration::from_millis(250);
-/// How long an issuer that is back may go unnoticed, while tokens with its new keys get 503.
-const LONGEST_RETRY: Duration = Duration::from_secs(2);
+/// Its maximum is how long an issuer that is back may go unnoticed, while tokens with its new keys get 503.
+const BACKOFF: Backoff = Backoff {
+    first: Duration::from_millis(250),
+    max: Duration::from_secs(2),
+};
 
 /// Compiles every issuer, unless there is the `same` already; one that is faulty is left out.
 pub(super) fn compile(
@@ -235,8 +238,7 @@ fn keys(
         longest: LONGEST_REFRESH,
         max_stale: issuer.jwks_max_stale,
         cooldown: issuer.unknown_key_cooldown,
-        first_retry: FIRST_RETRY,
-        longest_retry: LONGEST_RETRY,
+        backoff: BACKOFF,
     };
     let (name, fetcher) = (Arc::clone(name), server.fetcher.clone());
     Ok(Keys::Published(Arc::new(KeyRing::new(

@@ -1,7 +1,8 @@
 //! Why claims do not make a good access token.
 
+use crate::oauth::UnixTime;
 use crate::oauth::json::JsonError;
-use crate::oauth::{UnixTime, quoted};
+use crate::text::quoted;
 
 /// The rule that a token's claims break. The client hears `invalid_token` for all of them; the reason is for the log.
 ///

@@ -3,7 +3,8 @@
 use serde_json::Value;
 
 use super::{Claims, ClaimsError, Expectation, ExpectedAudience};
-use crate::oauth::{UnixTime, issuer_name, shortened};
+use crate::oauth::{UnixTime, issuer_name};
+use crate::text::{alternatives, truncated};
 
 /// One rule over claims.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -121,13 +122,13 @@ impl Claims {
             Some(other) => {
                 let names = || expected.issuers.iter().map(String::as_str);
                 let (expected, hint) = (
-                    issuer_name::listed(names()),
+                    alternatives(names()),
                     issuer_name::hint(other.as_str(), names()),
                 );
                 Err(ClaimsError::WrongIssuer {
                     expected,
                     hint,
-                    found: other.as_str().map(shortened),
+                    found: other.as_str().map(truncated),
                 })
             }
         }
@@ -156,7 +157,7 @@ impl Claims {
             return Ok(());
         }
         Err(ClaimsError::WrongAudience {
-            expected: shortened(&one_of(names)),
+            expected: truncated(&one_of(names)),
             found: shown(Some(audience)),
         })
     }
@@ -208,7 +209,7 @@ fn is_name_of_an_access_token(kind: &str) -> bool {
 pub(super) fn shown(value: Option<&Value>) -> String {
     value.map_or_else(
         || "nothing".to_owned(),
-        |value| shortened(&value.to_string()),
+        |value| truncated(&value.to_string()),
     )
 }
 

@@ -14,7 +14,7 @@ use serde_json::{Map, Value};
 
 use super::{Algorithm, decode_base64url};
 use crate::oauth::json::{self, JsonError};
-use crate::oauth::{quoted, shortened};
+use crate::text::{quoted, truncated};
 
 /// What a bearer token looks like from outside.
 #[derive(Debug)]
@@ -182,9 +182,9 @@ impl<'t> CompactJws<'t> {
             let name =
                 |accepted: &String| quoted(Some(&**accepted).filter(|name| !name.is_empty()));
             let expected = accepted.iter().map(name).collect::<Vec<_>>().join(" or ");
-            let found = token_type.map(shortened);
+            let found = token_type.map(truncated);
             Err(JwsError::WrongType {
-                expected: shortened(&expected),
+                expected: truncated(&expected),
                 found,
             })
         }
@@ -207,7 +207,7 @@ impl JoseHeader {
         }
         let algorithm =
             Algorithm::from_name(algorithm).ok_or_else(|| JwsError::UnknownAlgorithm {
-                found: shortened(algorithm),
+                found: truncated(algorithm),
             })?;
         for parameter in ["crit", "b64"] {
             if others.contains_key(parameter) {

@@ -12,6 +12,8 @@
 use std::cell::Cell;
 use std::time::{Duration, Instant};
 
+use crate::clock::Backoff;
+
 /// Failures in a row that eject an endpoint.
 const FAILURES: u32 = 3;
 const FIRST_EJECTION: Duration = Duration::from_millis(500);
@@ -59,9 +61,11 @@ impl Health {
         let failures = self.failures.get().saturating_add(1);
         self.failures.set(failures);
         let further = failures.checked_sub(FAILURES)?;
-        let rest = FIRST_EJECTION
-            .saturating_mul(1 << further.min(16))
-            .min(MAX_EJECTION);
+        let backoff = Backoff {
+            first: FIRST_EJECTION,
+            max: MAX_EJECTION,
+        };
+        let rest = backoff.after(further + 1);
         self.resting_until.set(Some(now + rest));
         self.may_eject.set(may_eject());
         Some(rest)

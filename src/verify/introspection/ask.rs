@@ -14,10 +14,11 @@ use super::breaker::Outage;
 use super::credentials::Credentials;
 use super::own_token::OwnTokenError;
 use super::{Accepted, Settings};
+use crate::oauth::UnixTime;
 use crate::oauth::claims::{Claims, ClaimsError};
 use crate::oauth::introspection::{Introspection, SIGNED_ANSWER, UnclearAnswer};
 use crate::oauth::jose::{CompactJws, JwsError, TokenShape, classify};
-use crate::oauth::{UnixTime, quoted, shortened};
+use crate::text::{quoted, truncated};
 use crate::verify::discovery::DiscoveryError;
 use crate::verify::fetch::{Answer, FetchError};
 use crate::verify::issuer::Keys;
@@ -213,7 +214,7 @@ impl Settings {
         self.expect_ok(answer, &url)?;
         let is_json = |found: &str| found == "application/json" || found.ends_with("+json");
         if !answer.media_type.as_deref().is_some_and(is_json) {
-            let found = answer.media_type.as_deref().map(shortened);
+            let found = answer.media_type.as_deref().map(truncated);
             return Err(AskError::MediaType {
                 url,
                 expected: "application/json",
@@ -335,7 +336,7 @@ fn expect_media_type(answer: &Answer, url: &str, expected: &'static str) -> Resu
     Err(AskError::MediaType {
         url: url.to_owned(),
         expected,
-        found: answer.media_type.as_deref().map(shortened),
+        found: answer.media_type.as_deref().map(truncated),
     })
 }
 

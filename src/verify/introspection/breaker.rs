@@ -14,8 +14,10 @@
 use std::cmp::Ordering;
 use std::collections::HashMap;
 use std::net::IpAddr;
-use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::sync::Mutex;
 use std::time::{Duration, Instant};
+
+use crate::sync::lock;
 
 /// Consecutive failures that open the breaker.
 const THRESHOLD: u32 = 5;
@@ -90,7 +92,7 @@ impl Breaker {
         if self.is_open() {
             return Err(MAX_RETRY_DELAY);
         }
-        let is_trial = locked(&self.clients)
+        let is_trial = lock(&self.clients)
             .get_mut(&client)
             .map_or(Ok(false), |state| state.admit(now))?;
         Ok(Admission { client, is_trial })
@@ -99,7 +101,7 @@ impl Breaker {
     /// It answered.
     pub(super) fn answered(&self, admission: Admission) {
         self.close();
-        locked(&self.clients).remove(&admission.client);
+        lock(&self.clients).remove(&admission.client);
     }
 
     /// It failed. Says what begins with that, if anything does.
@@ -110,10 +112,10 @@ impl Breaker {
         now: Instant,
     ) -> Option<Suspension> {
         match outage {
-            Outage::Unreachable => locked(&self.server).failed().map(Suspension::Server),
+            Outage::Unreachable => lock(&self.server).failed().map(Suspension::Server),
             Outage::Failing => {
                 self.close();
-                let mut clients = locked(&self.clients);
+                let mut clients = lock(&self.clients);
                 if clients.len() >= MOST_CLIENTS {
                     clients.retain(|_, state| state.is_resting(now));
                 }
@@ -130,7 +132,7 @@ impl Breaker {
 
     /// A probe has reached the server: clients may ask.
     pub(super) fn close(&self) {
-        let mut server = locked(&self.server);
+        let mut server = lock(&self.server);
         *server = Server {
             opened: server.opened,
             ..Server::default()
@@ -139,12 +141,12 @@ impl Breaker {
 
     /// Whether no question is asked.
     pub(super) fn is_open(&self) -> bool {
-        locked(&self.server).is_open
+        lock(&self.server).is_open
     }
 
     /// Whether it is still open since then.
     pub(super) fn is_still(&self, opened: Opened) -> bool {
-        let server = locked(&self.server);
+        let server = lock(&self.server);
         server.is_open && server.opened == opened.0
     }
 }
@@ -191,11 +193,6 @@ impl Client {
     fn is_resting(&self, now: Instant) -> bool {
         self.resting_until.is_some_and(|until| now < until)
     }
-}
-
-fn locked<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
-    // A panic elsewhere cannot leave it half changed.
-    mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 #[cfg(test)]
@@ -310,7 +307,7 @@ mod tests {
                 .admit(IpAddr::from(number.to_be_bytes()), start)
                 .expect("it may be asked");
             breaker.failed(admission, Outage::Failing, start);
-            assert!(locked(&breaker.clients).len() <= MOST_CLIENTS);
+            assert!(lock(&breaker.clients).len() <= MOST_CLIENTS);
         }
     }
 }

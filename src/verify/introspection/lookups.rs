@@ -8,12 +8,13 @@
 
 use std::collections::HashMap;
 use std::net::IpAddr;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex};
 
 use aws_lc_rs::{hmac, rand};
 use tokio::sync::watch;
 
 use crate::oauth::UnixTime;
+use crate::sync::lock;
 use crate::verify::{Verified, VerifyError, invalid};
 
 /// Refused tokens that are remembered, of less than 200 bytes each.
@@ -86,7 +87,7 @@ impl Lookups {
         digest
     }
 
-    /// Finds out what is to be done for a client, as [`network_of`](crate::verify::network_of) has it. `known` looks for an outcome that came in this very moment, and `admit` says whether
+    /// Finds out what is to be done for a client, as [`network_of`](crate::client_limits::client_network) has it. `known` looks for an outcome that came in this very moment, and `admit` says whether
     /// the server may be asked at all; its error is an outcome.
     pub(super) fn enter<A>(
         self: &Arc<Self>,
@@ -96,7 +97,7 @@ impl Lookups {
         known: impl FnOnce() -> Option<Arc<Verified>>,
         admit: impl FnOnce() -> Result<A, VerifyError>,
     ) -> Entry<A> {
-        let mut under_way = self.under_way();
+        let mut under_way = lock(&self.under_way);
         if let Some(lookup) = under_way.get(&digest) {
             return Entry::Joined(lookup.outcome.clone());
         }
@@ -145,13 +146,6 @@ impl Lookups {
     pub(super) fn refuse(&self, digest: Digest, reason: &'static str, until: UnixTime) {
         self.refused.insert(digest, Refused { reason, until });
     }
-
-    fn under_way(&self) -> MutexGuard<'_, HashMap<Digest, Lookup>> {
-        // A panic elsewhere cannot leave it half changed.
-        self.under_way
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner)
-    }
 }
 
 impl Begun {
@@ -175,7 +169,7 @@ impl Begun {
 // However it ends, the next one may ask.
 impl Drop for Begun {
     fn drop(&mut self) {
-        self.lookups.under_way().remove(&self.digest);
+        lock(&self.lookups.under_way).remove(&self.digest);
     }
 }
 
@@ -186,12 +180,12 @@ mod tests {
     use std::task::{Context, Wake};
 
     use super::*;
-    use crate::verify::network_of;
+    use crate::client_limits::client_network;
 
     const NOW: UnixTime = UnixTime::from_seconds(0);
 
     fn enter(lookups: &Arc<Lookups>, token: &str, client: &str) -> Entry<()> {
-        let client = network_of(client.parse().expect("an address"));
+        let client = client_network(client.parse().expect("an address"));
         lookups.enter(lookups.digest(token), client, NOW, || None, || Ok(()))
     }
 

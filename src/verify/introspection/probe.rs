@@ -12,9 +12,8 @@ use aws_lc_rs::rand;
 use super::Introspection;
 use super::ask::AskError;
 use super::breaker::{FIRST_RETRY_DELAY, MAX_RETRY_DELAY, Opened, Outage};
-use crate::clock;
+use crate::clock::{self, jitter};
 use crate::oauth::UnixTime;
-use crate::verify::jitter;
 
 impl Introspection {
     /// Probes the server as long as the breaker is open since then; belongs in a task of the control plane. `now` is when

@@ -1,0 +1,57 @@
+//! Waiting after failures.
+
+use std::time::Duration;
+
+/// A wait that doubles with each failure in a row, up to a maximum.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Backoff {
+    /// The wait after the first failure.
+    pub first: Duration,
+    /// No wait is longer.
+    pub max: Duration,
+}
+
+impl Backoff {
+    /// The wait after so many failures in a row.
+    #[must_use]
+    pub fn after(self, failures: u32) -> Duration {
+        self.first
+            .saturating_mul(1 << failures.saturating_sub(1).min(16))
+            .min(self.max)
+    }
+}
+
+/// Between 80 and 100 percent of `span`, so that gateways that start together do not act together for ever.
+#[must_use]
+pub fn jitter(span: Duration) -> Duration {
+    let mut random = [0_u8; 2];
+    // Without randomness there is no jitter, and nothing else is lost.
+    let _ = aws_lc_rs::rand::fill(&mut random);
+    span.mul_f32(0.8 + 0.2 * f32::from(u16::from_ne_bytes(random)) / f32::from(u16::MAX))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn wait_doubles_with_each_failure_up_to_its_maximum() {
+        let backoff = Backoff {
+            first: Duration::from_secs(1),
+            max: Duration::from_secs(5),
+        };
+        let waits = [1, 2, 3, 4, 1000].map(|failures| backoff.after(failures).as_secs());
+        assert_eq!(waits, [1, 2, 4, 5, 5]);
+    }
+
+    #[test]
+    fn jitter_takes_off_a_fifth_at_most() {
+        for _ in 0..1000 {
+            let jittered = jitter(Duration::from_secs(10));
+            assert!(
+                (7.999..=10.001).contains(&jittered.as_secs_f32()),
+                "{jittered:?}"
+            );
+        }
+    }
+}
