@@ -13,12 +13,13 @@
 //! | [`client_limits`] | which addresses count as one client, and how much one client may take; every room may import it | nothing |
 //! | [`oauth`] | the nouns of the RFCs: scopes, bearer tokens, challenges, signatures' wrapping, claims | nothing |
 //! | [`files`] | the files that an operator names, read whole and bounded | nothing |
+//! | [`http_client`] | the HTTP client of the control plane: responses bounded in size and time, no redirects | nothing |
 //! | [`config`] | `gateway.toml` as written, with the place of every value | `files` |
 //! | [`clock`] | the time, and every time-out | `oauth` |
 //! | [`transport`] | sockets that are not waited for without end, TLS on either side | `clock`, `files` |
 //! | [`policy`] | decisions: which path, which host, which route, what it requires | `oauth` |
-//! | [`telemetry`] | one record for each request, the log, numbers, traces | `oauth`, `policy`, `clock` |
-//! | [`verify`] | is this token active? Keys, signatures, introspection, and a cache of facts | `oauth`, `telemetry`, `clock` |
+//! | [`telemetry`] | one record for each request, the log, numbers, traces | `oauth`, `policy`, `clock`, `http_client` |
+//! | [`verify`] | is this token active? Keys, signatures, introspection, and a cache of facts | `oauth`, `telemetry`, `clock`, `http_client` |
 //! | [`upstream`] | the way of a permitted request to its upstream | `oauth`, `policy`, `telemetry`, `clock`, `transport` |
 //! | [`gateway`] | where it meets: the compiled configuration, one request from top to bottom, every answer | all above |
 //! | [`server`] | listeners, workers, client connections, drain | `gateway`, `config`, `clock`, `transport`, `telemetry` |
@@ -82,6 +83,7 @@ pub mod config;
 pub mod dev;
 pub mod files;
 pub mod gateway;
+pub mod http_client;
 pub mod oauth;
 pub mod policy;
 pub mod reload;

@@ -4,7 +4,6 @@
 //! the names of OpenTelemetry's HTTP conventions, and is sent in batches. A collector that is slow or gone costs spans, which
 //! are counted, and nothing else.
 
-use std::error::Error;
 use std::net::IpAddr;
 use std::pin::Pin;
 use std::sync::{Arc, Mutex};
@@ -16,7 +15,6 @@ use opentelemetry::trace::{
     SpanContext, SpanId, SpanKind, Status, TraceFlags, TraceId, TraceState,
 };
 use opentelemetry::{InstrumentationScope, KeyValue};
-use opentelemetry_http::{HttpClient, HttpError};
 use opentelemetry_otlp::{RetryPolicy, WithExportConfig, WithHttpConfig};
 use opentelemetry_sdk::Resource;
 use opentelemetry_sdk::trace::{SpanData, SpanEvents, SpanExporter as _, SpanLinks};
@@ -30,6 +28,7 @@ use super::outcome::Outcome;
 use super::trace::{Lap, Trace};
 
 use crate::clock;
+use crate::http_client::{HttpClient, HttpError, HttpResponse};
 use crate::sync::lock;
 
 /// How many requests may wait to become spans; at a few hundred bytes each.
@@ -43,8 +42,8 @@ const LOOKED_AT_EACH: Duration = Duration::from_millis(50);
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(2);
 /// How long a collector may take for a batch.
 const TIMEOUT: Duration = Duration::from_secs(5);
-/// What a collector says is a few words.
-const MAX_ANSWER: usize = 64 * 1024;
+/// Bytes of a collector's response, which is a few words.
+const MAX_RESPONSE: usize = 64 * 1024;
 /// How long the end of the process waits for its last spans to be sent.
 const PARTING: Duration = Duration::from_secs(2);
 
@@ -113,8 +112,8 @@ struct Exporter {
 
 /// Talks to the collector, and remembers in words for an operator what went wrong: the exporter has only "network error".
 #[derive(Debug)]
-struct Client {
-    http: reqwest::Client,
+struct CollectorClient {
+    http: HttpClient,
     failure: Arc<Mutex<Option<String>>>,
 }
 
@@ -128,19 +127,12 @@ impl Spans {
         tls: rustls::ClientConfig,
     ) -> Result<(Self, Exporting), CollectorError> {
         let failure = Arc::<Mutex<Option<String>>>::default();
-        let http = reqwest::Client::builder()
-            .tls_backend_preconfigured(tls)
-            .connect_timeout(CONNECT_TIMEOUT)
-            .timeout(TIMEOUT)
-            .redirect(reqwest::redirect::Policy::none())
-            .no_proxy()
-            .user_agent(concat!("scopegate/", env!("CARGO_PKG_VERSION")))
-            .build()?;
+        let http = HttpClient::new(tls, CONNECT_TIMEOUT, TIMEOUT)?;
         let mut exporter = opentelemetry_otlp::SpanExporter::builder()
             .with_http()
             .with_endpoint(&collector.endpoint)
             .with_timeout(TIMEOUT)
-            .with_http_client(Client {
+            .with_http_client(CollectorClient {
                 http,
                 failure: Arc::clone(&failure),
             })
@@ -243,73 +235,52 @@ impl Exporter {
         let outcome = outcome.map_err(|error| failure.unwrap_or_else(|| error.to_string()));
         self.is_failing = outcome.is_err();
         match outcome {
-            Ok(()) if failed_before => tracing::info!("the collector takes spans again"),
+            Ok(()) if failed_before => tracing::info!("span export recovered"),
             Ok(()) => {}
             Err(error) => {
                 self.dropped.add(spans as u64);
                 if !failed_before {
-                    tracing::warn!(%error, "cannot send spans to the collector: they are dropped until it takes them");
+                    tracing::warn!(%error, "span export failed");
                 }
             }
         }
     }
 }
 
-impl HttpClient for Client {
+impl opentelemetry_http::HttpClient for CollectorClient {
     fn send_bytes<'client, 'exchange>(
         &'client self,
         request: Request<Bytes>,
-    ) -> Pin<Box<dyn Future<Output = Result<Response<Bytes>, HttpError>> + Send + 'exchange>>
+    ) -> Pin<
+        Box<
+            dyn Future<Output = Result<Response<Bytes>, opentelemetry_http::HttpError>>
+                + Send
+                + 'exchange,
+        >,
+    >
     where
         'client: 'exchange,
         Self: 'exchange,
     {
         Box::pin(async {
-            let outcome = self.exchange(request).await;
+            let outcome = self.http.send(request, MAX_RESPONSE).await;
             let failure = match &outcome {
-                Ok(answer) if answer.status().is_success() => None,
-                Ok(answer) => Some(format!(
-                    "expected status 200, but found {}",
-                    answer.status().as_u16()
-                )),
-                Err(error) => Some(innermost(&**error)),
+                Ok(response) if response.status.is_success() => None,
+                Ok(response) => Some(HttpError::Status(response.status.as_u16()).to_string()),
+                Err(error) => Some(error.to_string()),
             };
             *lock(&self.failure) = failure;
-            outcome
+            let HttpResponse {
+                status,
+                headers,
+                body,
+            } = outcome?;
+            let mut response = Response::new(Bytes::from(body));
+            *response.status_mut() = status;
+            *response.headers_mut() = headers;
+            Ok(response)
         })
     }
-}
-
-impl Client {
-    async fn exchange(&self, request: Request<Bytes>) -> Result<Response<Bytes>, HttpError> {
-        let mut answer = self.http.execute(request.try_into()?).await?;
-        let mut body = Vec::new();
-        while let Some(chunk) = answer.chunk().await? {
-            if body.len() + chunk.len() > MAX_ANSWER {
-                return Err(format!(
-                    "expected an answer of at most {MAX_ANSWER} bytes, but found more"
-                )
-                .into());
-            }
-            body.extend_from_slice(&chunk);
-        }
-        let mut told = Response::new(Bytes::from(body));
-        *told.status_mut() = answer.status();
-        *told.headers_mut() = std::mem::take(answer.headers_mut());
-        Ok(told)
-    }
-}
-
-// reqwest leaves what the operator needs to the last of its causes.
-fn innermost(error: &(dyn Error + 'static)) -> String {
-    if error.downcast_ref().is_some_and(reqwest::Error::is_timeout) {
-        return "timed out".to_owned();
-    }
-    let mut cause = error;
-    while let Some(deeper) = cause.source() {
-        cause = deeper;
-    }
-    cause.to_string()
 }
 
 impl Finished {

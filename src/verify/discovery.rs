@@ -6,10 +6,13 @@ use std::sync::Arc;
 use serde_json::{Map, Value};
 use tokio::sync::Mutex;
 
-use super::fetch::{FetchError, Fetcher};
+use crate::http_client::{HttpClient, HttpError};
 use crate::oauth::issuer_name;
 use crate::oauth::json::{self, JsonError};
 use crate::text::{quoted, truncated};
+
+/// Bytes of a metadata document or a JWKS. A megabyte of either is a mistake or an attack.
+pub(super) const MAX_DOCUMENT: usize = 1024 * 1024;
 
 /// One endpoint of an authorization server.
 #[derive(Clone, Debug)]
@@ -58,7 +61,7 @@ pub enum DiscoveryError {
         /// The last place looked at.
         url: String,
         /// Why it had none.
-        source: FetchError,
+        source: HttpError,
     },
     /// Not JSON.
     #[error("{url}: {source}")]
@@ -97,10 +100,10 @@ impl Endpoint {
     ///
     /// # Errors
     /// [`DiscoveryError`] when no metadata document tells.
-    pub(super) async fn url(&self, fetcher: &Fetcher) -> Result<String, DiscoveryError> {
+    pub(super) async fn url(&self, http: &HttpClient) -> Result<String, DiscoveryError> {
         match self {
             Self::Known(url) => Ok(url.clone()),
-            Self::Discovered(metadata, name) => metadata.endpoint(*name, fetcher).await,
+            Self::Discovered(metadata, name) => metadata.endpoint(*name, http).await,
         }
     }
 
@@ -150,13 +153,13 @@ impl Metadata {
     async fn endpoint(
         &self,
         name: EndpointName,
-        fetcher: &Fetcher,
+        http: &HttpClient,
     ) -> Result<String, DiscoveryError> {
         // Held while it is fetched: many may want to know at once, and one fetch serves them all.
         let mut found = self.found.lock().await;
         let endpoints = match found.take() {
             Some(endpoints) => endpoints,
-            None => self.fetch(fetcher).await?,
+            None => self.fetch(http).await?,
         };
         match found.insert(endpoints).url(name) {
             Some(url) => Ok(url.to_owned()),
@@ -170,10 +173,10 @@ impl Metadata {
         }
     }
 
-    async fn fetch(&self, fetcher: &Fetcher) -> Result<Endpoints, DiscoveryError> {
+    async fn fetch(&self, http: &HttpClient) -> Result<Endpoints, DiscoveryError> {
         let mut failure = None;
         for url in &self.urls {
-            match endpoints(fetcher, url, &self.issuer).await {
+            match endpoints(http, url, &self.issuer).await {
                 Ok(endpoints) => return Ok(endpoints),
                 // A document that is no good tells the operator more than a place without any.
                 Err(error) if failure.as_ref().is_none_or(DiscoveryError::is_absence) => {
@@ -197,12 +200,12 @@ impl DiscoveryError {
 }
 
 async fn endpoints(
-    fetcher: &Fetcher,
+    http: &HttpClient,
     url: &str,
     issuer: &str,
 ) -> Result<Endpoints, DiscoveryError> {
-    match fetcher.get(url).await {
-        Ok(document) => Endpoints::read(&document.bytes, url, issuer),
+    match http.get_json(url, MAX_DOCUMENT).await {
+        Ok(document) => Endpoints::read(&document.body, url, issuer),
         Err(source) => Err(DiscoveryError::Fetch {
             url: url.to_owned(),
             source,

@@ -31,13 +31,13 @@ use super::cache::TokenCache;
 use super::discovery::Endpoint;
 use super::fact::{Basis, Verified, replacement};
 use super::failures::Failures;
-use super::fetch::Fetcher;
 use super::issuer::{Issuer, Keys};
 use super::jwt::Signer;
 use super::renewal::Renewal;
 use super::report::QuestionsReport;
 use super::{VerifyError, invalid};
 use crate::clock;
+use crate::http_client::HttpClient;
 use crate::oauth::UnixTime;
 use crate::oauth::claims::{ActiveToken, ClaimsError, Expectation, ExpectedAudience};
 use crate::telemetry::numbers::{Counter, Durations};
@@ -54,7 +54,7 @@ pub struct Settings {
     /// Where.
     pub endpoint: Endpoint,
     /// With what.
-    pub fetcher: Fetcher,
+    pub http: HttpClient,
     /// As whom.
     pub credentials: Credentials,
     /// What answers are taken.
@@ -164,12 +164,12 @@ impl Introspection {
             let Settings {
                 expectation,
                 endpoint,
-                fetcher,
+                http,
                 credentials,
                 ..
             } = &this.settings;
             let issuer = &expectation.issuer_name;
-            match endpoint.url(fetcher).await {
+            match endpoint.url(http).await {
                 Ok(url) => {
                     tracing::info!(%issuer, %url, authentication = ?credentials, "tokens are asked about")
                 }

@@ -14,12 +14,12 @@ use arc_swap::ArcSwapOption;
 use tokio::sync::{Notify, watch};
 
 use super::Epoch;
-use super::discovery::{DiscoveryError, Endpoint};
+use super::discovery::{DiscoveryError, Endpoint, MAX_DOCUMENT};
 use super::failures::Failures;
-use super::fetch::{FetchError, Fetcher};
 use super::jwt::KeySet;
 use super::report::{FailuresReport, KeysReport};
 use crate::clock::{self, Backoff, jitter};
+use crate::http_client::{HttpClient, HttpError};
 use crate::oauth::jose::{Algorithm, Jwks, JwksError};
 
 /// When an issuer's keys are fetched.
@@ -44,7 +44,7 @@ pub struct KeyTiming {
 pub struct KeyRing {
     issuer: Arc<str>,
     endpoint: Endpoint,
-    fetcher: Fetcher,
+    http: HttpClient,
     algorithms: Vec<Algorithm>,
     timing: KeyTiming,
     epoch: Epoch,
@@ -74,7 +74,7 @@ enum KeysError {
     #[error(transparent)]
     Discovery(#[from] DiscoveryError),
     #[error("{url}: {source}")]
-    Fetch { url: String, source: FetchError },
+    Fetch { url: String, source: HttpError },
     #[error("{url}: {source}")]
     NotKeys { url: String, source: JwksError },
 }
@@ -89,7 +89,7 @@ impl KeyRing {
     pub fn new(
         issuer: Arc<str>,
         endpoint: Endpoint,
-        fetcher: Fetcher,
+        http: HttpClient,
         algorithms: Vec<Algorithm>,
         timing: KeyTiming,
         epoch: Epoch,
@@ -103,7 +103,7 @@ impl KeyRing {
         Self {
             issuer,
             endpoint,
-            fetcher,
+            http,
             algorithms,
             timing,
             epoch,
@@ -258,8 +258,8 @@ impl KeyRing {
     }
 
     async fn fetch(&self) -> Result<(Jwks, Duration), KeysError> {
-        let url = self.endpoint.url(&self.fetcher).await?;
-        let document = match self.fetcher.get(&url).await {
+        let url = self.endpoint.url(&self.http).await?;
+        let document = match self.http.get_json(&url, MAX_DOCUMENT).await {
             Ok(document) => document,
             Err(source) => {
                 // The issuer may have moved its keys: ask for the way again.
@@ -268,8 +268,8 @@ impl KeyRing {
             }
         };
         let keys =
-            Jwks::parse(&document.bytes).map_err(|source| KeysError::NotKeys { url, source })?;
-        let asked = document.fresh_for.unwrap_or(self.timing.refresh);
+            Jwks::parse(&document.body).map_err(|source| KeysError::NotKeys { url, source })?;
+        let asked = document.freshness().unwrap_or(self.timing.refresh);
         Ok((keys, asked.clamp(self.timing.shortest, self.timing.longest)))
     }
 

@@ -4,9 +4,10 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use scopegate::clock::Backoff;
+use scopegate::http_client::HttpClient;
 use scopegate::oauth::jose::Algorithm;
 use scopegate::transport::tls;
-use scopegate::verify::{Endpoint, Epoch, Fetcher, KeyRing, KeyTiming};
+use scopegate::verify::{Endpoint, Epoch, KeyRing, KeyTiming};
 use serde_json::json;
 
 use crate::harness::{Key, Reply, Server, eventually};
@@ -26,13 +27,13 @@ const TIMING: KeyTiming = KeyTiming {
 /// Runs a ring on the keys of `server` for as long as the test likes.
 fn with_ring(server: &Server, timing: KeyTiming, test: impl FnOnce(&KeyRing)) {
     let client = tls::client(rustls::RootCertStore::empty(), None).expect("a TLS configuration");
-    let fetcher =
-        Fetcher::new(client, Duration::from_secs(1), Duration::from_secs(1)).expect("a client");
+    let http =
+        HttpClient::new(client, Duration::from_secs(1), Duration::from_secs(1)).expect("a client");
     let endpoint = Endpoint::Known(format!("http://{}/jwks", server.address));
     let ring = KeyRing::new(
         "corp".into(),
         endpoint,
-        fetcher,
+        http,
         vec![Algorithm::ES256],
         timing,
         Epoch::default(),

@@ -404,8 +404,11 @@ fn collector_that_is_gone_costs_spans_and_no_request() {
         );
         eventually("they are counted", || dropped(&gateway) == 2);
     }
-    for error in ["Connection refused", "expected status 200, but found 500"] {
-        let line = format!("they are dropped until it takes them error={error}");
+    for error in [
+        "no response: Connection refused",
+        "expected status 200, but found 500",
+    ] {
+        let line = format!("span export failed error={error}");
         assert!(logged(&line), "the operator is told: {error}");
     }
     let gateway = Gateway::start(&toml(&format!("http://{}/other/path", hanging.address)));

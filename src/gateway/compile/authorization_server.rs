@@ -6,12 +6,13 @@ use url::Url;
 
 use super::Trust;
 use crate::config::{self, Fault, Placed};
+use crate::http_client::HttpClient;
 use crate::transport::tls;
-use crate::verify::{Endpoint, EndpointName, Fetcher, Metadata};
+use crate::verify::{Endpoint, EndpointName, Metadata};
 
 /// An issuer's authorization server: how it is reached, and where its endpoints are found.
 pub(super) struct AuthorizationServer {
-    pub(super) fetcher: Fetcher,
+    pub(super) http: HttpClient,
     metadata: Arc<Metadata>,
 }
 
@@ -34,14 +35,14 @@ impl AuthorizationServer {
             Some(ca) => ca.fault(error.to_string()),
             None => issuer.name.fault(error.to_string()),
         })?;
-        let fetcher =
-            Fetcher::new(tls, issuer.connect_timeout, issuer.timeout).map_err(|error| {
+        let http =
+            HttpClient::new(tls, issuer.connect_timeout, issuer.timeout).map_err(|error| {
                 issuer
                     .name
                     .fault(format!("cannot make an HTTP client: {error}"))
             })?;
         Ok(Self {
-            fetcher,
+            http,
             metadata: Arc::new(metadata),
         })
     }

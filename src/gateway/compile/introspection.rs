@@ -34,7 +34,7 @@ pub(super) fn compile(
     };
     Ok(Introspection::new(Settings {
         endpoint: server.endpoint(written.endpoint.as_ref(), EndpointName::Introspection),
-        fetcher: server.fetcher.clone(),
+        http: server.http.clone(),
         credentials: credentials(issuer, written, server)?,
         accepted: match written.accept.value {
             IntrospectionFormat::Json => Accepted::Json,

@@ -240,11 +240,11 @@ fn keys(
         cooldown: issuer.unknown_key_cooldown,
         backoff: BACKOFF,
     };
-    let (name, fetcher) = (Arc::clone(name), server.fetcher.clone());
+    let (name, http) = (Arc::clone(name), server.http.clone());
     Ok(Keys::Published(Arc::new(KeyRing::new(
         name,
         endpoint,
-        fetcher,
+        http,
         algorithms,
         timing,
         epoch.clone(),

@@ -14,16 +14,19 @@ use super::breaker::Outage;
 use super::credentials::Credentials;
 use super::own_token::OwnTokenError;
 use super::{Accepted, Settings};
+use crate::http_client::{HttpError, HttpResponse};
 use crate::oauth::UnixTime;
 use crate::oauth::claims::{Claims, ClaimsError};
 use crate::oauth::introspection::{Introspection, SIGNED_ANSWER, UnclearAnswer};
 use crate::oauth::jose::{CompactJws, JwsError, TokenShape, classify};
 use crate::text::{quoted, truncated};
 use crate::verify::discovery::DiscoveryError;
-use crate::verify::fetch::{Answer, FetchError};
 use crate::verify::issuer::Keys;
 use crate::verify::jwt::{SignatureError, Signer};
 use crate::verify::keys::NoKeys;
+
+/// Bytes of a response. There may be hundreds at a time, so they are smaller than documents.
+pub(super) const MAX_RESPONSE: usize = 128 * 1024;
 
 const PHANTOM: &str = "application/jwt";
 const SIGNED: &str = "application/token-introspection+jwt";
@@ -56,7 +59,7 @@ pub(super) enum AskError {
     #[error(transparent)]
     Discovery(#[from] DiscoveryError),
     #[error("{url}: {source}")]
-    Fetch { url: String, source: FetchError },
+    Fetch { url: String, source: HttpError },
     #[error("no token of the gateway's own: {0}")]
     OwnToken(#[from] Arc<OwnTokenError>),
     #[error("{url}: expected status 200, but found {status}{}", explained(*.status))]
@@ -124,10 +127,10 @@ impl Settings {
         token_types: &[String],
         now: UnixTime,
     ) -> Result<Said, AskError> {
-        let url = self.endpoint.url(&self.fetcher).await?;
+        let url = self.endpoint.url(&self.http).await?;
         let answer = self.answer(&url, token, now).await;
         let may_have_moved = match &answer {
-            Ok(Answer { status, .. }) => {
+            Ok(HttpResponse { status, .. }) => {
                 status.is_redirection()
                     || matches!(*status, StatusCode::NOT_FOUND | StatusCode::GONE)
             }
@@ -146,7 +149,12 @@ impl Settings {
         }
     }
 
-    async fn answer(&self, url: &str, token: &str, now: UnixTime) -> Result<Answer, AskError> {
+    async fn answer(
+        &self,
+        url: &str,
+        token: &str,
+        now: UnixTime,
+    ) -> Result<HttpResponse, AskError> {
         let Exchange {
             authorization,
             answer,
@@ -171,10 +179,10 @@ impl Settings {
     async fn post(&self, url: &str, token: &str, now: UnixTime) -> Result<Exchange, AskError> {
         let authorization = match &self.credentials {
             Credentials::Client(_) => None,
-            Credentials::OwnToken(own) => Some(own.authorization(&self.fetcher, now).await?),
+            Credentials::OwnToken(own) => Some(own.authorization(&self.http, now).await?),
         };
         let (headers, form) = self.request(token, authorization.as_ref(), now);
-        match self.fetcher.post(url, headers, form).await {
+        match self.http.post_form(url, headers, form, MAX_RESPONSE).await {
             Ok(answer) => Ok(Exchange {
                 authorization,
                 answer,
@@ -210,11 +218,11 @@ impl Settings {
         (headers, form.finish())
     }
 
-    fn read_json(&self, answer: &Answer, url: String) -> Result<Said, AskError> {
+    fn read_json(&self, answer: &HttpResponse, url: String) -> Result<Said, AskError> {
         self.expect_ok(answer, &url)?;
         let is_json = |found: &str| found == "application/json" || found.ends_with("+json");
-        if !answer.media_type.as_deref().is_some_and(is_json) {
-            let found = answer.media_type.as_deref().map(truncated);
+        if !answer.media_type().as_deref().is_some_and(is_json) {
+            let found = answer.media_type().as_deref().map(truncated);
             return Err(AskError::MediaType {
                 url,
                 expected: "application/json",
@@ -228,7 +236,7 @@ impl Settings {
 
     async fn read_signed(
         &self,
-        answer: &Answer,
+        answer: &HttpResponse,
         url: String,
         keys: &Keys,
         recipients: &[String],
@@ -248,7 +256,7 @@ impl Settings {
             .map_err(|source| AskError::Unclear { url, source })
     }
 
-    fn expect_ok(&self, answer: &Answer, url: &str) -> Result<(), AskError> {
+    fn expect_ok(&self, answer: &HttpResponse, url: &str) -> Result<(), AskError> {
         match answer.status {
             StatusCode::OK => Ok(()),
             StatusCode::CONFLICT if self.conflict => Err(AskError::Conflict {
@@ -265,7 +273,7 @@ impl Settings {
 /// An answer, and the token that it was asked for with.
 struct Exchange {
     authorization: Option<HeaderValue>,
-    answer: Answer,
+    answer: HttpResponse,
 }
 
 impl Accepted {
@@ -280,7 +288,7 @@ impl Accepted {
 
 // Curity's phantom tokens: a bare JWT for an active token, 204 for an inactive one.
 async fn read_phantom(
-    answer: Answer,
+    answer: HttpResponse,
     url: String,
     keys: &Keys,
     token_types: &[String],
@@ -296,7 +304,7 @@ async fn read_phantom(
         }
     }
     expect_media_type(&answer, &url, PHANTOM)?;
-    let fresh_for = answer.fresh_for;
+    let fresh_for = answer.freshness();
     let body = Zeroizing::new(answer.body);
     let text = text(&body);
     let jws = jwt(text, &url)?;
@@ -329,14 +337,18 @@ fn text(body: &[u8]) -> &str {
     str::from_utf8(body).unwrap_or_default().trim_ascii()
 }
 
-fn expect_media_type(answer: &Answer, url: &str, expected: &'static str) -> Result<(), AskError> {
-    if answer.media_type.as_deref() == Some(expected) {
+fn expect_media_type(
+    answer: &HttpResponse,
+    url: &str,
+    expected: &'static str,
+) -> Result<(), AskError> {
+    if answer.media_type().as_deref() == Some(expected) {
         return Ok(());
     }
     Err(AskError::MediaType {
         url: url.to_owned(),
         expected,
-        found: answer.media_type.as_deref().map(truncated),
+        found: answer.media_type().as_deref().map(truncated),
     })
 }
 

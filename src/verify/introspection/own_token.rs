@@ -14,13 +14,14 @@ use serde_json::Value;
 use tokio::sync::Mutex;
 use url::form_urlencoded::Serializer;
 
+use super::ask::MAX_RESPONSE;
 use super::credentials::ClientAuthentication;
 use crate::clock;
+use crate::http_client::{HttpClient, HttpError, HttpResponse};
 use crate::oauth::UnixTime;
 use crate::oauth::bearer::BearerToken;
 use crate::oauth::json::{self, JsonError};
 use crate::verify::discovery::{DiscoveryError, Endpoint};
-use crate::verify::fetch::{Answer, FetchError, Fetcher};
 
 /// No request starts with a token that ends while it is on its way.
 const EARLY: Duration = Duration::from_secs(30);
@@ -66,7 +67,7 @@ pub(super) enum OwnTokenError {
         /// The token endpoint.
         url: String,
         /// Why.
-        source: FetchError,
+        source: HttpError,
     },
     /// Not a 200.
     #[error("{url}: expected status 200, but found {status}{} (see client_id, its secret and scope)", described(.error.as_deref()))]
@@ -112,7 +113,7 @@ impl OwnToken {
     /// [`OwnTokenError`]
     pub(super) async fn authorization(
         &self,
-        fetcher: &Fetcher,
+        http: &HttpClient,
         now: UnixTime,
     ) -> Result<HeaderValue, Arc<OwnTokenError>> {
         // Held while it is fetched: one request serves all who wait.
@@ -126,7 +127,7 @@ impl OwnToken {
         }
         let failure = match &state.failure {
             Some((at, failure)) if clock::since(*at) < FAILURE_SHARED => Arc::clone(failure),
-            Some(_) | None => match self.fetch(fetcher, now).await {
+            Some(_) | None => match self.fetch(http, now).await {
                 Ok(held) => {
                     let authorization = held.authorization.clone();
                     *state = State {
@@ -172,11 +173,11 @@ impl OwnToken {
         true
     }
 
-    async fn fetch(&self, fetcher: &Fetcher, now: UnixTime) -> Result<Held, OwnTokenError> {
+    async fn fetch(&self, http: &HttpClient, now: UnixTime) -> Result<Held, OwnTokenError> {
         let asked_at = clock::now();
-        let url = self.endpoint.url(fetcher).await?;
+        let url = self.endpoint.url(http).await?;
         let (headers, form) = self.request(now);
-        match fetcher.post(&url, headers, form).await {
+        match http.post_form(&url, headers, form, MAX_RESPONSE).await {
             Ok(answer) => read(&answer, &url, asked_at),
             Err(source) => Err(OwnTokenError::Fetch { url, source }),
         }
@@ -207,7 +208,7 @@ impl OwnTokenError {
     }
 }
 
-fn read(answer: &Answer, url: &str, asked_at: Instant) -> Result<Held, OwnTokenError> {
+fn read(answer: &HttpResponse, url: &str, asked_at: Instant) -> Result<Held, OwnTokenError> {
     let url = url.to_owned();
     let members = json::parse_object(&answer.body);
     if answer.status != StatusCode::OK {
