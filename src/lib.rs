@@ -44,7 +44,7 @@
 //! 6. The [`Record`](telemetry::Record) is told with the last byte. Whatever stopped the request on its way is one
 //!    [`Refusal`](gateway::Refusal), and one place makes an answer of it.
 //!
-//! `scopegate explain` takes a request on this very way, up to the upstream's door (`gateway::Rehearsal`). What it tells
+//! `scopegate explain` judges and prepares a request as the gateway does, and stops there ([`gateway::DryRun`]). What it tells
 //! beside the verdict comes from what the verdict is made of: the list of rules that [`claims`](oauth::claims) are judged
 //! by, [`Verifier::examine`](verify::Verifier::examine), and how each [route stands](policy::route::RouteMatch).
 //!

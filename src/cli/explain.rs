@@ -75,7 +75,7 @@ fn told(file: &Path, arguments: &Arguments) -> Result<Account, ExitCode> {
         }
     };
     let snapshot = compiled.map_err(|faults| super::bad_input(source.report(faults)))?;
-    let exchanged = exchange::rehearse(&question, snapshot, &config);
+    let exchanged = exchange::dry_run(&question, snapshot, &config);
     let exchanged = exchanged.map_err(|error| super::bad_input(format!("scopegate: {error}")))?;
     Ok(Account::of(&question, exchanged, &config, &source))
 }

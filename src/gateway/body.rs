@@ -22,12 +22,19 @@ use crate::upstream::{ForwardedBody, RequestBodyProgress};
 /// Its end is the request's end: the record is told, and the connection may wait for the next request.
 pub struct ResponseBody<B: Body<Data = Bytes, Error = io::Error> + Unpin = ForwardedBody> {
     content: Content<B>,
-    /// None where the request does not end with its answer.
+    /// None where the request does not end with its response.
     record: Option<Record>,
     request: Option<Rc<RequestBodyProgress>>,
     exchange: Exchange,
-    /// When the token ends, where the answer is to end with it.
+    /// When the token ends, where the response is to end with it.
     expiry: Option<Deadline>,
+}
+
+/// What ends with the response body: the record of the request, and the exchange on its connection.
+pub(super) struct Completion {
+    pub(super) record: Record,
+    pub(super) request: Option<Rc<RequestBodyProgress>>,
+    pub(super) exchange: Exchange,
 }
 
 /// Why a stream broke off that was to end with its token; for logs and metrics.
@@ -58,23 +65,16 @@ pub(super) fn is_stream(answer: &Response<impl Body>) -> bool {
 }
 
 impl<B: Body<Data = Bytes, Error = io::Error> + Unpin> ResponseBody<B> {
-    pub(super) fn fixed(
-        text: Bytes,
-        record: Record,
-        request: Option<Rc<RequestBodyProgress>>,
-        exchange: Exchange,
-        unread: Unread,
-    ) -> Self {
-        Self {
-            content: Content::Fixed(text, unread),
-            record: Some(record),
-            request,
-            exchange,
-            expiry: None,
-        }
+    /// A body of our own. What the client still sends is left to `unread`.
+    pub(super) fn fixed(text: Bytes, unread: Unread, completion: Completion) -> Self {
+        Self::new(Content::Fixed(text, unread), None, completion)
     }
 
-    /// Nothing: what follows the answer is another protocol, and whoever carries it tells the record.
+    pub(super) fn forwarded(body: B, expiry: Option<Deadline>, completion: Completion) -> Self {
+        Self::new(Content::Forwarded(body), expiry, completion)
+    }
+
+    /// No body: another protocol follows the response, and its tunnel completes the record.
     pub(super) fn switched(exchange: Exchange) -> Self {
         Self {
             content: Content::Fixed(Bytes::new(), Unread::Nothing),
@@ -85,18 +85,12 @@ impl<B: Body<Data = Bytes, Error = io::Error> + Unpin> ResponseBody<B> {
         }
     }
 
-    pub(super) fn forwarded(
-        body: B,
-        record: Record,
-        request: Option<Rc<RequestBodyProgress>>,
-        exchange: Exchange,
-        expiry: Option<Deadline>,
-    ) -> Self {
+    fn new(content: Content<B>, expiry: Option<Deadline>, completion: Completion) -> Self {
         Self {
-            content: Content::Forwarded(body),
-            record: Some(record),
-            request,
-            exchange,
+            content,
+            record: Some(completion.record),
+            request: completion.request,
+            exchange: completion.exchange,
             expiry,
         }
     }
@@ -228,7 +222,12 @@ mod tests {
             RequestLog::default(),
         );
         let body = Faulty(Some(Bytes::from_static(b"half")));
-        let mut body = ResponseBody::forwarded(body, record, None, pace.begin_exchange(), None);
+        let completion = Completion {
+            record,
+            request: None,
+            exchange: pace.begin_exchange(),
+        };
+        let mut body = ResponseBody::forwarded(body, None, completion);
         let mut poll = || Pin::new(&mut body).poll_frame(&mut Context::from_waker(Waker::noop()));
         assert!(matches!(poll(), Poll::Ready(Some(Ok(_)))));
         assert!(matches!(poll(), Poll::Ready(Some(Err(_)))));

@@ -5,7 +5,7 @@
 
 use std::time::{Duration, Instant};
 
-use http::{HeaderMap, HeaderName, HeaderValue};
+use http::{HeaderName, HeaderValue};
 
 use crate::oauth::claims::{ActiveToken, Inexact};
 use crate::telemetry::Throttle;
@@ -46,40 +46,34 @@ impl ClaimHeader {
         }
     }
 
-    /// Sets it by what the token says. `route` is for the log.
-    pub(super) fn set(
-        &self,
-        headers: &mut HeaderMap,
-        token: &ActiveToken,
-        route: &str,
-        now: Instant,
-    ) {
-        match self.value(token) {
-            Ok(Some(value)) => {
-                headers.insert(self.name.clone(), value);
-            }
-            Ok(None) => {}
-            Err(found) => {
-                if let Some(earlier) = self.left_out.admit(now) {
-                    // Never the value: it may name a person.
-                    let (header, claim, requests) = (self.name.as_str(), &*self.claim, earlier + 1);
-                    tracing::warn!(route, header, claim, %found, requests, "claim header left out");
-                }
-            }
+    /// The header that it sets.
+    pub(super) fn name(&self) -> &HeaderName {
+        &self.name
+    }
+
+    /// Logs, at most once each [`LOGGED_EACH`], that a request of `route` went without this header.
+    pub(super) fn log_left_out(&self, route: &str, found: Inexact, now: Instant) {
+        if let Some(earlier) = self.left_out.admit(now) {
+            // Never the value: it may name a person.
+            let (header, claim, requests) = (self.name.as_str(), &*self.claim, earlier + 1);
+            tracing::warn!(route, header, claim, %found, requests, "claim header left out");
         }
     }
 
-    /// Why it would be left out, where it would.
-    pub(super) fn left_out(&self, token: &ActiveToken) -> Option<LeftOutClaim> {
-        let found = self.value(token).err()?;
-        Some(LeftOutClaim {
+    /// What an operator is shown of a request that went without this header.
+    pub(super) fn left_out(&self, found: Inexact) -> LeftOutClaim {
+        LeftOutClaim {
             header: self.name.clone(),
             claim: self.claim.clone(),
             found,
-        })
+        }
     }
 
-    fn value(&self, token: &ActiveToken) -> Result<Option<HeaderValue>, Inexact> {
+    /// The value for this token, if it has the claim.
+    ///
+    /// # Errors
+    /// A header cannot express the claim's value.
+    pub(super) fn value(&self, token: &ActiveToken) -> Result<Option<HeaderValue>, Inexact> {
         let value = match self.format {
             ClaimFormat::Text => token
                 .claim_as_text(&self.claim)?

@@ -7,10 +7,8 @@ use std::sync::Arc;
 
 use http::HeaderValue;
 
-use super::rehearsal::Rehearsal;
 use super::snapshot::Snapshot;
 use super::tunnel::Tunnel;
-use crate::telemetry::Record;
 use crate::transport::{ConnectionState, Interim};
 use crate::upstream::headers::ClientInfo;
 use crate::verify::Memo;
@@ -24,8 +22,6 @@ pub struct Connection {
     pub(super) interim: Interim,
     pub(super) memo: Memo,
     pub(super) tunnel: RefCell<Option<Tunnel>>,
-    /// Where what comes of its requests is written down, instead of sending them on.
-    pub(super) rehearsal: Option<Rehearsal>,
 }
 
 /// A client as one configuration has it.
@@ -55,14 +51,6 @@ impl Connection {
             interim,
             memo,
             tunnel,
-            rehearsal: None,
-        }
-    }
-
-    pub(super) fn rehearsing(self, rehearsal: Rehearsal) -> Self {
-        Self {
-            rehearsal: Some(rehearsal),
-            ..self
         }
     }
 
@@ -93,12 +81,6 @@ impl Connection {
     #[must_use]
     pub fn pace(&self) -> Rc<ConnectionState> {
         Rc::clone(&self.pace)
-    }
-
-    pub(super) fn write_down(&self, record: &Record) {
-        if let Some(rehearsal) = &self.rehearsal {
-            rehearsal.write_down(record);
-        }
     }
 
     /// What is to be done once the connection is no longer HTTP, where it came to that.

@@ -8,7 +8,7 @@
 use std::time::Duration;
 
 use bytes::Bytes;
-use http::header::{self, HeaderName, HeaderValue};
+use http::header::{self, HeaderMap, HeaderName, HeaderValue};
 use http::{Response, StatusCode};
 
 use super::grpc;
@@ -18,13 +18,23 @@ use crate::upstream::{RequestBodyFault, UpstreamError};
 
 const MFP_CONFLICT: HeaderName = HeaderName::from_static("mfp-conflict");
 
-/// Whom a refusal is told to.
+/// What a client reads of a refusal.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Client {
-    /// One that looks at status and body.
+pub(super) enum ClientProtocol {
+    /// Status and body.
     Http,
-    /// One that looks at `grpc-status`.
+    /// `grpc-status`.
     Grpc,
+}
+
+impl ClientProtocol {
+    pub(super) fn of(request: &HeaderMap) -> Self {
+        if grpc::is_call(request) {
+            Self::Grpc
+        } else {
+            Self::Http
+        }
+    }
 }
 
 /// How challenges are worded: `[challenge]`.
@@ -68,18 +78,18 @@ macro_rules! words {
 pub(super) fn respond(
     refusal: &Refusal,
     settings: &ChallengeSettings,
-    client: Client,
+    protocol: ClientProtocol,
 ) -> Response<Bytes> {
     let words = words(refusal);
     let mut answer = Response::new(Bytes::new());
     *answer.status_mut() = words.status;
-    match client {
-        Client::Http => {
+    match protocol {
+        ClientProtocol::Http => {
             *answer.body_mut() = Bytes::from_static(words.problem.as_bytes());
             let problem = HeaderValue::from_static("application/problem+json");
             answer.headers_mut().insert(header::CONTENT_TYPE, problem);
         }
-        Client::Grpc => grpc::tell(refusal, words.detail, answer.headers_mut()),
+        ClientProtocol::Grpc => grpc::tell(refusal, words.detail, answer.headers_mut()),
     }
     let headers = answer.headers_mut();
     if let Some(challenge) = challenge(refusal, settings) {
@@ -326,7 +336,11 @@ mod tests {
                 retry_after,
                 cause: String::new(),
             };
-            let answer = respond(&refusal, &ChallengeSettings::default(), Client::Http);
+            let answer = respond(
+                &refusal,
+                &ChallengeSettings::default(),
+                ClientProtocol::Http,
+            );
             assert_eq!(answer.headers()[header::RETRY_AFTER], told, "{millis} ms");
         }
     }

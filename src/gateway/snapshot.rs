@@ -71,6 +71,8 @@ pub struct Forwarding {
     pub forward_token: bool,
     /// Whether a stream ends when the token ends that it was let through by.
     pub close_at_expiry: bool,
+    /// How many bytes of the request body the rules see. No key of gateway.toml sets it yet.
+    pub body_read: Option<usize>,
     /// Headers that the token's claims are told in.
     pub claim_headers: Vec<ClaimHeader>,
 }

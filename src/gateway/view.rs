@@ -3,7 +3,7 @@
 use std::rc::Rc;
 use std::sync::Arc;
 
-use super::snapshot::{Forwarding, Snapshot};
+use super::snapshot::Snapshot;
 use crate::clock::Ticker;
 use crate::policy::decision::Permit;
 use crate::telemetry::{RouteNames, RouteRequests, WorkerTelemetry};
@@ -74,13 +74,13 @@ impl View {
         &self.upstreams
     }
 
-    /// How a request may go that was let through, and where.
-    pub(super) fn way(&self, permit: &Permit) -> (&Forwarding, &Upstream) {
+    /// Where a permitted request goes.
+    pub(super) fn upstream(&self, permit: &Permit) -> &Upstream {
         let forwarding = &self.snapshot.forwarding[permit.route()];
-        (forwarding, &self.upstreams[forwarding.upstream])
+        &self.upstreams[forwarding.upstream]
     }
 
-    pub(super) fn told(&self, route: usize) -> &Told {
-        &self.routes[route]
+    pub(super) fn told(&self, route: usize) -> Option<&Told> {
+        self.routes.get(route)
     }
 }

@@ -31,6 +31,8 @@ use std::rc::Rc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex};
 
+use http::HeaderMap;
+
 pub use access::{AccessLog, RequestLog};
 pub use log::Log;
 pub use outcome::Outcome;
@@ -258,6 +260,20 @@ impl WorkerTelemetry {
     #[must_use]
     pub fn in_flight(&self) -> InFlight {
         self.in_flight.get()
+    }
+
+    /// Continues the trace that these headers tell of, or begins one. `is_trusted` says whose word it is.
+    #[must_use]
+    pub fn begin_trace(
+        &self,
+        ratio: SampleRatio,
+        headers: &HeaderMap,
+        is_trusted: bool,
+        is_https: bool,
+    ) -> Box<Trace> {
+        let mut trace = Trace::begin(&self.ids, ratio, headers, is_trusted);
+        trace.is_https = is_https;
+        Box::new(trace)
     }
 
     fn tell(&self, record: &mut Record) {

@@ -11,6 +11,8 @@ pub enum Outcome {
     Public,
     /// Forwarded by a route in shadow mode, which would have refused it otherwise. The reason is from a closed set of names.
     Shadowed(&'static str),
+    /// Answered by the gateway, and not refused.
+    Replied,
     /// Answered by the gateway. The reason is from a closed set of names.
     Refused(&'static str),
     /// Forwarded, but the upstream's answer broke off. The reason is from a closed set of names.
@@ -25,6 +27,7 @@ impl Outcome {
             Self::Permitted => "permitted",
             Self::Public => "public",
             Self::Shadowed(_) => "shadowed",
+            Self::Replied => "replied",
             Self::Refused(_) => "refused",
             Self::Broken(_) => "broken",
         }
@@ -34,7 +37,7 @@ impl Outcome {
     pub(super) fn reason(self) -> Option<&'static str> {
         match self {
             Self::Undecided => Some("client_went_away"),
-            Self::Permitted | Self::Public => None,
+            Self::Permitted | Self::Public | Self::Replied => None,
             Self::Shadowed(reason) | Self::Refused(reason) | Self::Broken(reason) => Some(reason),
         }
     }

@@ -5,12 +5,12 @@ use std::rc::Rc;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use http::{HeaderMap, HeaderValue, Method, StatusCode, Version};
+use http::{HeaderValue, Method, StatusCode, Version};
 
 use super::labels::method_label;
 use super::outcome::Outcome;
 use super::spans::Finished;
-use super::trace::{SampleRatio, Trace};
+use super::trace::Trace;
 use super::{InFlight, RequestLog, RouteRequests, WorkerTelemetry};
 use crate::clock;
 use crate::oauth::claims::ActiveToken;
@@ -31,8 +31,6 @@ pub struct Record {
     is_stream: bool,
     /// What is logged of it.
     pub(super) log: RequestLog,
-    /// Whether somebody else than the log wants to know what stands behind a refusal.
-    pub is_asked_why: bool,
     /// Who asked.
     pub client: IpAddr,
     /// The request's method.
@@ -107,7 +105,6 @@ impl Record {
             started: clock::now(),
             is_stream: false,
             log: RequestLog { is_on, ..log },
-            is_asked_why: false,
             client,
             method,
             version: Version::HTTP_11,
@@ -175,7 +172,7 @@ impl Record {
         {
             self.log.is_on = access.takes_refusal(self.log);
         }
-        if self.log.is_on || self.is_asked_why {
+        if self.log.is_on {
             Why {
                 cause: self.cause,
                 missing_scope: self.missing_scope,
@@ -197,19 +194,6 @@ impl Record {
         let status = self.status.map(|status| status.as_u16());
         self.route
             .count(&self.method, status, self.outcome, duration);
-    }
-
-    /// Continues the trace that these headers tell of, or begins one. `is_trusted` says whose word it is.
-    pub fn trace(
-        &mut self,
-        ratio: SampleRatio,
-        headers: &HeaderMap,
-        is_trusted: bool,
-        is_https: bool,
-    ) {
-        let mut trace = Trace::begin(&self.worker.ids, ratio, headers, is_trusted);
-        trace.is_https = is_https;
-        self.trace = Some(Box::new(trace));
     }
 
     pub(super) fn finished(&self, trace: Box<Trace>, duration: Duration) -> Finished {

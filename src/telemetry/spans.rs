@@ -403,7 +403,10 @@ impl Finished {
             .extend(upstream.map(|name| KeyValue::new("scopegate.upstream", name.to_owned())));
         let error = match (self.outcome, self.status) {
             (Outcome::Refused(reason) | Outcome::Broken(reason), _) => Some(reason.to_owned()),
-            (Outcome::Permitted | Outcome::Public | Outcome::Shadowed(_), Some(status)) => {
+            (
+                Outcome::Permitted | Outcome::Public | Outcome::Shadowed(_) | Outcome::Replied,
+                Some(status),
+            ) => {
                 span.attributes.push(KeyValue::new(
                     "http.response.status_code",
                     i64::from(status),
@@ -411,7 +414,11 @@ impl Finished {
                 (status >= 400).then(|| status.to_string())
             }
             (
-                Outcome::Undecided | Outcome::Permitted | Outcome::Public | Outcome::Shadowed(_),
+                Outcome::Undecided
+                | Outcome::Permitted
+                | Outcome::Public
+                | Outcome::Shadowed(_)
+                | Outcome::Replied,
                 _,
             ) => None,
         };

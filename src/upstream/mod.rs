@@ -38,7 +38,6 @@ use std::time::Instant;
 
 use crate::clock::Ticker;
 use crate::transport::Renewed;
-use crate::values::Protocol;
 
 pub use connect::UpgradedConnection;
 pub use connection::http1::{ResponseParser, ResponsePart, UpgradeResponse};
@@ -101,12 +100,6 @@ impl Upstream {
         self.catch_up();
         let now = self.ticker.now();
         self.peers.borrow().iter().for_each(|peer| peer.prune(now));
-    }
-
-    /// Whether it can go on in another protocol: a connection that exchanges share cannot.
-    #[must_use]
-    pub fn supports_upgrade(&self) -> bool {
-        self.settings.protocol == Protocol::Http1
     }
 
     /// Begins an exchange with one that is available: rather not with one that has `failed`, and only at `target` where

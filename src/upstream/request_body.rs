@@ -1,6 +1,8 @@
 //! A request's body on its way through: each frame is handed on as it comes, and none is waited for without end.
 
 use std::cell::Cell;
+use std::collections::VecDeque;
+use std::future::poll_fn;
 use std::io;
 use std::pin::Pin;
 use std::rc::Rc;
@@ -8,7 +10,7 @@ use std::sync::Arc;
 use std::task::{Context, Poll, ready};
 use std::time::Duration;
 
-use bytes::Bytes;
+use bytes::{Bytes, BytesMut};
 use http_body::{Body, Frame, SizeHint};
 
 use super::headers::{self, ReservedHeaders};
@@ -23,6 +25,14 @@ struct Watched {
     incoming: IncomingBody,
     progress: Rc<RequestBodyProgress>,
     reserved: Arc<ReservedHeaders>,
+    peeked: Option<Box<Peeked>>,
+}
+
+/// What was read of a body before it is forwarded.
+#[derive(Default)]
+struct Peeked {
+    frames: VecDeque<Frame<Bytes>>,
+    is_whole: bool,
 }
 
 /// What became of a request's body, for whoever answers the client.
@@ -71,7 +81,34 @@ impl RequestBody {
             incoming,
             progress: Rc::new(progress),
             reserved: Arc::clone(reserved),
+            peeked: None,
         }))
+    }
+
+    /// Reads up to `limit` bytes ahead. Whoever reads the body afterwards gets them as well.
+    ///
+    /// # Errors
+    /// The body broke off or stalled: see [`RequestBodyProgress::fault`].
+    pub async fn peek(&mut self, limit: usize) -> io::Result<Bytes> {
+        let mut peeked = Peeked::default();
+        let mut beginning = BytesMut::new();
+        while beginning.len() < limit && !peeked.is_whole {
+            match poll_fn(|context| Pin::new(&mut *self).poll_frame(context)).await {
+                Some(frame) => {
+                    let frame = frame?;
+                    if let Some(data) = frame.data_ref() {
+                        let room = limit - beginning.len();
+                        beginning.extend_from_slice(&data[..room.min(data.len())]);
+                    }
+                    peeked.frames.push_back(frame);
+                }
+                None => peeked.is_whole = true,
+            }
+        }
+        if let Some(watched) = &mut self.0 {
+            watched.peeked = Some(Box::new(peeked));
+        }
+        Ok(beginning.freeze())
     }
 
     /// What becomes of it; none where there is no body.
@@ -132,10 +169,17 @@ impl Body for RequestBody {
             incoming,
             progress,
             reserved,
+            peeked,
         }) = &mut self.get_mut().0
         else {
             return Poll::Ready(None);
         };
+        if let Some(peeked) = peeked {
+            let frame = peeked.frames.pop_front();
+            if frame.is_some() || peeked.is_whole {
+                return Poll::Ready(frame.map(Ok));
+            }
+        }
         let polled = Pin::new(incoming).poll_frame(context);
         match polled {
             Poll::Pending => {
@@ -168,15 +212,26 @@ impl Body for RequestBody {
     }
 
     fn is_end_stream(&self) -> bool {
-        self.0
-            .as_ref()
-            .is_none_or(|watched| watched.incoming.is_end_stream())
+        self.0.as_ref().is_none_or(|watched| {
+            let peeked = watched.peeked.as_ref();
+            peeked.is_none_or(|peeked| peeked.frames.is_empty()) && watched.incoming.is_end_stream()
+        })
     }
 
     fn size_hint(&self) -> SizeHint {
-        self.0.as_ref().map_or(SizeHint::with_exact(0), |watched| {
-            watched.incoming.size_hint()
-        })
+        let Some(watched) = &self.0 else {
+            return SizeHint::with_exact(0);
+        };
+        let mut hint = watched.incoming.size_hint();
+        if let Some(peeked) = &watched.peeked {
+            let peeked = peeked.frames.iter().filter_map(Frame::data_ref);
+            let peeked: u64 = peeked.map(|data| data.len() as u64).sum();
+            if let Some(upper) = hint.upper() {
+                hint.set_upper(upper + peeked);
+            }
+            hint.set_lower(hint.lower() + peeked);
+        }
+        hint
     }
 }
 

@@ -78,6 +78,14 @@ pub enum HostHeader {
     Fixed(HeaderValue),
 }
 
+impl Settings {
+    /// Whether a connection can go on in another protocol: one that requests share cannot.
+    #[must_use]
+    pub fn supports_upgrade(&self) -> bool {
+        self.protocol == Protocol::Http1
+    }
+}
+
 impl Target {
     pub(super) fn scheme(&self) -> Scheme {
         if self.tls_name.is_some() {

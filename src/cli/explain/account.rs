@@ -114,19 +114,26 @@ impl Account {
         let Exchanged {
             snapshot,
             request,
-            rehearsed,
+            report,
             head,
             now,
         } = exchanged;
-        let (shadowed, reason) = match rehearsed.outcome {
+        let report = report.as_ref();
+        let (shadowed, reason) = match report.map(|report| report.outcome) {
             Some(Outcome::Refused(reason)) => (false, Some(reason)),
             Some(Outcome::Shadowed(reason)) => (true, Some(reason)),
             Some(
-                Outcome::Permitted | Outcome::Public | Outcome::Undecided | Outcome::Broken(_),
+                Outcome::Permitted
+                | Outcome::Public
+                | Outcome::Undecided
+                | Outcome::Replied
+                | Outcome::Broken(_),
             )
             | None => (false, None),
         };
-        let sent = rehearsed.outgoing.as_ref().zip(request.as_ref());
+        let sent = report
+            .and_then(|report| report.outgoing.as_ref())
+            .zip(request.as_ref());
         let sent = sent.map(|(outgoing, request)| Sent::of(outgoing, &request.headers, config));
         // Where the keys or the answer are missing because nobody was asked, the gateway may well say something else.
         let is_unknown = question.offline && reason == Some("issuer_unavailable") && !shadowed;
@@ -136,7 +143,8 @@ impl Account {
             (false, None) => Verdict::Refused,
         };
         // The gateway does not know that it is kept from asking.
-        let cause = rehearsed.cause.map(|cause| {
+        let cause = report.and_then(|report| report.cause.clone());
+        let cause = cause.map(|cause| {
             if is_unknown {
                 cause + " (--offline)"
             } else {
@@ -148,7 +156,7 @@ impl Account {
             verdict,
             reason,
             cause: cause.clone(),
-            remedy: match &rehearsed.issuer {
+            remedy: match report.and_then(|report| report.issuer.as_ref()) {
                 Some(issuer) if is_unknown => Some(remedy(issuer, config)),
                 Some(_) if reason == Some("issuer_unavailable") && lacks_development_server(&cause, config) => Some(
                     "the server of [development] runs while the gateway does: start scopegate in another terminal"
@@ -205,9 +213,10 @@ impl Account {
             ..told(found.index)
         });
         account.token = token(&request.headers, &found, &snapshot, now);
-        let mut granted = rehearsed.token.as_ref().map(|token| token.scopes().clone());
+        let active = report.and_then(|report| report.token.as_ref());
+        let mut granted = active.map(|token| token.scopes().clone());
         if let TokenTold::Examined(examined) = &account.token {
-            if let (Some(issuer), Some(token)) = (&examined.issuer, &rehearsed.token) {
+            if let (Some(issuer), Some(token)) = (&examined.issuer, active) {
                 account.checks_of_answer = issuer.checks_of_answer(token, now);
             }
             granted = granted.or_else(|| examined.granted.clone());

@@ -8,9 +8,9 @@ use std::rc::Rc;
 use std::sync::Arc;
 use std::time::Duration;
 
-use arc_swap::ArcSwap;
 use http::Request;
 use http::request::Parts;
+use http_body_util::Full;
 use hyper::body::Incoming;
 use hyper::service::service_fn;
 use hyper_util::rt::TokioIo;
@@ -20,7 +20,7 @@ use tokio::task::LocalSet;
 use super::question::Question;
 use crate::clock::{Clock, Ticker};
 use crate::config::Config;
-use crate::gateway::{Gate, Rehearsal, Rehearsed, Seen, SharedSnapshot, Snapshot};
+use crate::gateway::{DryRun, DryRunReport, Seen, Snapshot};
 use crate::oauth::UnixTime;
 use crate::oauth::bearer;
 use crate::server::Settings;
@@ -39,7 +39,8 @@ pub(super) struct Exchanged {
     pub(super) snapshot: Arc<Snapshot>,
     /// The request as it was read; `None` where it could not be.
     pub(super) request: Option<Parts>,
-    pub(super) rehearsed: Rehearsed,
+    /// What the gateway would do with it; `None` where it could not be read.
+    pub(super) report: Option<DryRunReport>,
     /// The answer's first line and headers, with the empty line behind them.
     pub(super) head: String,
     /// The time that it was judged at.
@@ -48,7 +49,7 @@ pub(super) struct Exchanged {
 
 /// Takes the request as far as it goes. Where it is not to be kept offline, the issuer that its token goes to is asked for
 /// its keys, or about the token.
-pub(super) fn rehearse(
+pub(super) fn dry_run(
     question: &Question,
     snapshot: Snapshot,
     config: &Config,
@@ -67,14 +68,18 @@ async fn exchange(
     snapshot: Snapshot,
     config: &Config,
 ) -> io::Result<Exchanged> {
-    let publisher: SharedSnapshot = Arc::new(ArcSwap::from_pointee(snapshot));
-    let snapshot = publisher.load_full();
+    let snapshot = Arc::new(snapshot);
     let ticker = Ticker::new(Clock::system());
     tokio::task::spawn_local(Rc::clone(&ticker).run(|| ()));
-    let gate = Gate::new(publisher, Rc::clone(&ticker), Telemetry::new().worker());
-    let rehearsal = Rehearsal::default();
-    let connection = gate.rehearsal(CLIENT, question.is_tls, rehearsal.clone());
-    let seen = RefCell::new(None);
+    let telemetry = Telemetry::new().worker();
+    let dry_run = DryRun::new(
+        Arc::clone(&snapshot),
+        Rc::clone(&ticker),
+        telemetry,
+        CLIENT,
+        question.is_tls,
+    );
+    let (seen, reported) = (RefCell::new(None), RefCell::new(None));
 
     let (client, gateway) = tokio::io::duplex(64 * 1024);
     let service = service_fn(async |request: Request<Incoming>| {
@@ -83,13 +88,10 @@ async fn exchange(
         if !question.offline {
             meet_issuer(&parts, &snapshot, config, ticker.wall()).await;
         }
-        Ok::<_, Infallible>(
-            gate.handle(
-                &connection,
-                Request::from_parts(parts, IncomingBody::Http1(body)),
-            )
-            .await,
-        )
+        let request = Request::from_parts(parts, IncomingBody::Http1(body));
+        let (response, report) = dry_run.run(request).await;
+        *reported.borrow_mut() = Some(report);
+        Ok::<_, Infallible>(response.map(Full::new))
     });
     let serving = Settings::from(&config.server)
         .http1()
@@ -97,17 +99,12 @@ async fn exchange(
     // The client hangs up once it has the head, which ends the other side; one that cannot read the request ends before.
     let (head, _) = tokio::join!(ask(client, question), serving);
     let head = head?;
-    let (request, rehearsed, now) = (
-        seen.borrow_mut().take(),
-        rehearsal.rehearsed(),
-        ticker.wall(),
-    );
     Ok(Exchanged {
-        snapshot,
-        request,
-        rehearsed,
+        request: seen.take(),
+        report: reported.take(),
         head,
-        now,
+        now: ticker.wall(),
+        snapshot,
     })
 }
 

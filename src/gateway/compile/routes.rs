@@ -207,6 +207,7 @@ fn compile_forwarding(
         },
         forward_token: matches!(written.forward_token, ForwardToken::Keep),
         close_at_expiry: written.close_at_expiry,
+        body_read: None,
         claim_headers: written
             .claim_headers
             .iter()

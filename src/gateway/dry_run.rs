@@ -1,0 +1,214 @@
+//! Judges and prepares a request without forwarding it, for `scopegate explain`.
+//!
+//! A dry run uses the same [`judge`] and [`prepare`] as the gateway, so its report cannot differ from
+//! what the gateway does. Neither of them knows of it.
+
+use std::borrow::Cow;
+use std::net::IpAddr;
+use std::pin::pin;
+use std::rc::Rc;
+use std::sync::Arc;
+
+use bytes::Bytes;
+use http::request::Parts;
+use http::{Request, Response};
+
+use super::admission;
+use super::caught::caught;
+use super::claim_headers::LeftOutClaim;
+use super::connection::Connection;
+use super::facts::{Decision, Facts, RequestHead};
+use super::judge::{Judgement, RequestContext, STEPS, judge};
+use super::prepare::{Prepared, prepare};
+use super::refusal::Refusal;
+use super::request_id::RequestIds;
+use super::respond::{ClientProtocol, respond};
+use super::snapshot::Snapshot;
+use super::unread::Unread;
+use crate::clock::Ticker;
+use crate::oauth::claims::ActiveToken;
+use crate::policy::path::NormalPath;
+use crate::telemetry::{Outcome, WorkerTelemetry};
+use crate::transport::{ConnectionState, IncomingBody, Interim};
+use crate::upstream::RequestBody;
+use crate::upstream::headers::X_REQUEST_ID;
+use crate::verify::{Memo, WorkerCache};
+
+/// Judges and prepares requests of one client connection, and forwards none.
+pub struct DryRun {
+    snapshot: Arc<Snapshot>,
+    ticker: Rc<Ticker>,
+    telemetry: Rc<WorkerTelemetry>,
+    connection: Connection,
+}
+
+/// What the gateway would do with a request, and why.
+#[derive(Debug)]
+pub struct DryRunReport {
+    /// What was decided.
+    pub outcome: Outcome,
+    /// Why it was refused, for the operator.
+    pub cause: Option<String>,
+    /// The issuer that a refusal has to do with.
+    pub issuer: Option<Arc<str>>,
+    /// The access token, if it is active.
+    pub token: Option<Arc<ActiveToken>>,
+    /// What would be sent to the upstream.
+    pub outgoing: Option<Outgoing>,
+}
+
+/// A request, ready for its upstream.
+#[derive(Clone, Debug)]
+pub struct Outgoing {
+    /// The name of the upstream in gateway.toml.
+    pub upstream: Arc<str>,
+    /// What it would get; its `Host`, where that is not the client's, depends on the endpoint that is
+    /// selected.
+    pub parts: Parts,
+    /// The claim headers that it does not get, because they cannot express their claims.
+    pub left_out: Vec<LeftOutClaim>,
+}
+
+/// What a request asks for, as the gateway reads it; each is `None` where it can be read in more than
+/// one way.
+#[derive(Debug)]
+pub struct Seen<'r> {
+    /// In lower case, without port.
+    pub host: Option<Cow<'r, str>>,
+    /// In normal form.
+    pub path: Option<NormalPath<'r>>,
+}
+
+impl DryRun {
+    /// For a client that has connected from `address`, over TLS or not.
+    #[must_use]
+    pub fn new(
+        snapshot: Arc<Snapshot>,
+        ticker: Rc<Ticker>,
+        telemetry: Rc<WorkerTelemetry>,
+        address: IpAddr,
+        is_tls: bool,
+    ) -> Self {
+        let tokens = WorkerCache::new(Arc::clone(telemetry.tokens()));
+        let (state, interim) = (ConnectionState::idle(), Interim::default());
+        let connection = Connection::new(address, is_tls, state, interim, Memo::new(tokens));
+        Self {
+            snapshot,
+            ticker,
+            telemetry,
+            connection,
+        }
+    }
+
+    /// What the gateway would do with this request, and what it would respond if it refused it.
+    pub async fn run(&self, request: Request<IncomingBody>) -> (Response<Bytes>, DryRunReport) {
+        let snapshot = &self.snapshot;
+        let client = self.connection.client(snapshot);
+        let (parts, incoming) = request.into_parts();
+        let mut body = RequestBody::new(
+            incoming,
+            &snapshot.reserved,
+            snapshot.body_idle_timeout,
+            &self.ticker,
+        );
+        let protocol = ClientProtocol::of(&parts.headers);
+        let request_ids = snapshot.request_ids.then(RequestIds::new);
+        let request_id = request_ids.map(|ids| ids.of(&parts.headers, client.trusted));
+        let trace = snapshot.traces.map(|ratio| {
+            let is_https = client.scheme == "https";
+            self.telemetry
+                .begin_trace(ratio, &parts.headers, client.trusted, is_https)
+        });
+        let context = RequestContext {
+            snapshot,
+            memo: &self.connection.memo,
+            ticker: &self.ticker,
+            client: &client,
+        };
+
+        let head = RequestHead::new(&parts, None);
+        let mut facts = Facts::default();
+        let trace = trace.as_deref();
+        let judging = judge(&STEPS, &context, &head, &mut body, trace, &mut facts);
+        let judged = caught(pin!(judging)).await;
+        let mut report = DryRunReport::of(&facts);
+        let mut response = match judged {
+            Ok(Judgement::Reply(response)) => response,
+            Ok(Judgement::Forward(judged)) => {
+                let request_id = request_id.as_ref();
+                match prepare(judged, parts.clone(), &context, request_id, trace) {
+                    Ok(prepared) => {
+                        report.outgoing = Some(Outgoing::of(prepared));
+                        Response::default()
+                    }
+                    Err(refusal) => {
+                        report.refuse(&refusal);
+                        respond(&refusal, &snapshot.challenge, protocol)
+                    }
+                }
+            }
+            Err(refusal) => {
+                report.refuse(&refusal);
+                let mut response = respond(&refusal, &snapshot.challenge, protocol);
+                Unread::of(&parts, body, &self.ticker).tell(response.headers_mut());
+                response
+            }
+        };
+        if let Some(id) = request_id {
+            response.headers_mut().insert(X_REQUEST_ID, id);
+        }
+        (response, report)
+    }
+}
+
+impl DryRunReport {
+    fn of(facts: &Facts<'_>) -> Self {
+        let mut report = Self {
+            outcome: facts.outcome(),
+            cause: None,
+            issuer: None,
+            token: facts.token.clone(),
+            outgoing: None,
+        };
+        if let Decision::Shadowed(refusal) = &facts.decision {
+            report.blame(refusal);
+        }
+        report
+    }
+
+    fn refuse(&mut self, refusal: &Refusal) {
+        self.outcome = Outcome::Refused(refusal.reason());
+        self.blame(refusal);
+    }
+
+    fn blame(&mut self, refusal: &Refusal) {
+        self.cause = refusal.cause();
+        self.issuer = refusal.issuer().cloned();
+    }
+}
+
+impl Outgoing {
+    fn of(prepared: Prepared<'_>) -> Self {
+        let mut parts = prepared.parts;
+        prepared.added.append_to(&mut parts.headers);
+        let left_out = prepared.left_out.into_iter();
+        Self {
+            upstream: Arc::clone(&prepared.upstream.name),
+            parts,
+            left_out: left_out
+                .map(|(header, found)| header.left_out(found))
+                .collect(),
+        }
+    }
+}
+
+impl<'r> Seen<'r> {
+    /// Reads what a request asks for.
+    #[must_use]
+    pub fn of(parts: &'r Parts, snapshot: &Snapshot) -> Self {
+        Self {
+            host: admission::host(parts).ok(),
+            path: NormalPath::parse(parts.uri.path(), snapshot.path_parameters).ok(),
+        }
+    }
+}

@@ -1,0 +1,136 @@
+//! What the steps of the judgement learn of one request.
+//!
+//! The access record of a request is made from its [`Facts`] in every case: when it is permitted or
+//! refused, when a step panics, and when the client disconnects while a step waits. For the last
+//! two, [`RecordedFacts`] writes them when it is dropped.
+
+use std::borrow::Cow;
+use std::cell::OnceCell;
+use std::rc::Rc;
+use std::sync::Arc;
+
+use bytes::Bytes;
+use http::request::Parts;
+
+use super::refusal::Refusal;
+use super::view::View;
+use crate::oauth::claims::ActiveToken;
+use crate::policy::path::NormalPath;
+use crate::policy::route::Found;
+use crate::telemetry::{Outcome, Record};
+use crate::verify::Verified;
+
+/// The head of a request, and what the steps parse from it. Facts borrow from here.
+pub(super) struct RequestHead<'r> {
+    pub(super) parts: &'r Parts,
+    /// How many bytes of the request line precede a `#`, where it has one.
+    pub(super) fragment_offset: Option<usize>,
+    pub(super) host: OnceCell<Cow<'r, str>>,
+    pub(super) path: OnceCell<NormalPath<'r>>,
+}
+
+/// What is known of a request so far.
+#[derive(Default)]
+pub(super) struct Facts<'h> {
+    /// In lower case, without port.
+    pub(super) host: Option<&'h str>,
+    /// In normal form.
+    pub(super) path: Option<&'h NormalPath<'h>>,
+    /// The index of the route that has this path, even if it does not allow the method.
+    pub(super) route: Option<usize>,
+    /// The route that the request belongs to.
+    pub(super) found: Option<Found<'h, 'h>>,
+    /// The access token, if it is active.
+    pub(super) token: Option<Arc<ActiveToken>>,
+    /// The entry of the token cache that `token` comes from.
+    pub(super) verified: Option<Arc<Verified>>,
+    /// The beginning of the request body, where the route asks for it.
+    pub(super) body: Option<Bytes>,
+    pub(super) decision: Decision,
+}
+
+/// What was decided about a request that was not refused.
+#[derive(Default)]
+pub(super) enum Decision {
+    /// Nothing yet.
+    #[default]
+    Undecided,
+    /// Its token suffices.
+    Permitted,
+    /// Its route is public.
+    Public,
+    /// Its route is in shadow mode. This is what it would have been refused for.
+    Shadowed(Refusal),
+    /// A step answered it.
+    Replied,
+}
+
+/// Facts that are written to the record of their request when they are dropped.
+pub(super) struct RecordedFacts<'r, 'h> {
+    pub(super) facts: Facts<'h>,
+    pub(super) record: &'r mut Record,
+    view: &'r View,
+}
+
+impl<'r> RequestHead<'r> {
+    pub(super) fn new(parts: &'r Parts, fragment_offset: Option<usize>) -> Self {
+        Self {
+            parts,
+            fragment_offset,
+            host: OnceCell::new(),
+            path: OnceCell::new(),
+        }
+    }
+}
+
+impl Facts<'_> {
+    /// The decision as logs and metrics name it.
+    pub(super) fn outcome(&self) -> Outcome {
+        match &self.decision {
+            Decision::Undecided => Outcome::Undecided,
+            Decision::Permitted => Outcome::Permitted,
+            Decision::Public => Outcome::Public,
+            Decision::Shadowed(refusal) => Outcome::Shadowed(refusal.reason()),
+            Decision::Replied => Outcome::Replied,
+        }
+    }
+}
+
+impl<'r> RecordedFacts<'r, '_> {
+    /// No facts yet. `view` has the names of the routes.
+    pub(super) fn new(view: &'r View, record: &'r mut Record) -> Self {
+        Self {
+            facts: Facts::default(),
+            record,
+            view,
+        }
+    }
+}
+
+impl Drop for RecordedFacts<'_, '_> {
+    fn drop(&mut self) {
+        let (facts, record) = (&mut self.facts, &mut *self.record);
+        if let Some(host) = facts.host
+            && let Some(trace) = record.trace.as_mut().filter(|trace| trace.is_sampled())
+        {
+            trace.host = Some(host.into());
+        }
+        if let Some(path) = facts.path {
+            record.tell_path(path.as_str());
+        }
+        // Nothing here may panic: this also runs while a panic of a step unwinds.
+        if let Some(told) = facts.route.and_then(|route| self.view.told(route)) {
+            record.route = Rc::clone(&told.requests);
+            record.names = Some(Rc::clone(&told.names));
+        }
+        record.token = facts.token.take();
+        match &facts.decision {
+            Decision::Shadowed(refusal) => {
+                record.refuse(facts.outcome(), refusal.issuer(), || refusal.why());
+            }
+            Decision::Undecided | Decision::Permitted | Decision::Public | Decision::Replied => {
+                record.outcome = facts.outcome();
+            }
+        }
+    }
+}

@@ -1,0 +1,312 @@
+//! May a request pass? A list of steps, each of which continues, replies or refuses.
+//!
+//! 1. The steps run in the order of [`STEPS`], and what they learn goes into [`Facts`].
+//! 2. Only two of them wait: the one that verifies the token, and the one that reads the request
+//!    body for routes that ask for it. The others are plain functions: a future for each of them
+//!    would make the state of every request larger.
+//! 3. A route in shadow mode forwards what it would refuse for lack of a good token. All other
+//!    refusals hold there as well.
+//! 4. Nothing is forwarded without a [`Permit`]. A list of steps that ends without one is a fault
+//!    of ours, and refuses the request.
+
+use std::sync::Arc;
+
+use bytes::Bytes;
+use http::{HeaderValue, Response};
+
+use super::admission;
+use super::facts::{Decision, Facts, RequestHead};
+use super::refusal::Refusal;
+use super::snapshot::Snapshot;
+use crate::clock::Ticker;
+use crate::oauth::bearer::{self, BearerError};
+use crate::policy::decision::{self, Permit};
+use crate::policy::path::NormalPath;
+use crate::policy::route::{Found, NoRoute};
+use crate::telemetry::Trace;
+use crate::upstream::headers::ClientInfo;
+use crate::upstream::{RequestBody, RequestBodyFault};
+use crate::verify::{Memo, Offer, Verified};
+
+/// What one worker knows while it judges a request.
+pub(super) struct RequestContext<'c> {
+    pub(super) snapshot: &'c Arc<Snapshot>,
+    /// What is cached of tokens.
+    pub(super) memo: &'c Memo,
+    pub(super) ticker: &'c Ticker,
+    /// The client by its connection: its address, and whether it is a trusted proxy.
+    pub(super) client: &'c ClientInfo,
+}
+
+/// One step of the judgement.
+#[derive(Clone, Copy)]
+pub(super) enum Step {
+    /// Judges by what is at hand.
+    Check(Check),
+    /// Verifies the access token, if the route requires one.
+    VerifyToken,
+    /// Reads the beginning of the request body, if the route asks for it.
+    ReadBody,
+}
+
+/// A step that does not wait.
+pub(super) type Check =
+    for<'h> fn(&RequestContext<'h>, &'h RequestHead<'_>, &mut Facts<'h>) -> Result<Flow, Refusal>;
+
+/// How the judgement goes on after a step.
+pub(super) enum Flow {
+    /// With the next step.
+    Continue,
+    /// It ends: the request may pass.
+    Permit(Permit),
+    /// It ends: this is the response, and no refusal.
+    #[cfg_attr(
+        not(test),
+        expect(dead_code, reason = "no key of gateway.toml makes a step reply yet")
+    )]
+    Reply(Response<Bytes>),
+}
+
+/// What came of a request that was not refused.
+pub(super) enum Judgement {
+    /// It goes to its upstream.
+    Forward(Judged),
+    /// It is answered here.
+    Reply(Response<Bytes>),
+}
+
+/// A request that may be forwarded.
+pub(super) struct Judged {
+    pub(super) permit: Permit,
+    /// The token that it is permitted by; none on a public route and in shadow mode.
+    pub(super) token: Option<Arc<Verified>>,
+    /// The path to send, where that is not the path that came.
+    pub(super) path: Option<String>,
+}
+
+/// The steps of every request.
+pub(super) const STEPS: [Step; 6] = [
+    Step::Check(admit),
+    Step::Check(normalize_path),
+    Step::Check(find_route),
+    Step::VerifyToken,
+    Step::ReadBody,
+    Step::Check(decide),
+];
+
+/// Runs the steps until one of them ends the judgement.
+///
+/// # Errors
+/// The refusal of the step that refused.
+pub(super) async fn judge<'h>(
+    steps: &[Step],
+    context: &RequestContext<'h>,
+    head: &'h RequestHead<'_>,
+    body: &mut RequestBody,
+    trace: Option<&Trace>,
+    facts: &mut Facts<'h>,
+) -> Result<Judgement, Refusal> {
+    for step in steps {
+        let flow = match step {
+            Step::Check(check) => check(context, head, facts),
+            Step::VerifyToken => verify_token(context, head, trace, facts).await,
+            Step::ReadBody => read_body(context, body, facts).await,
+        };
+        match flow {
+            Ok(Flow::Continue) => {}
+            Ok(Flow::Permit(permit)) => {
+                let token = facts.verified.take();
+                return Ok(Judgement::Forward(Judged::new(
+                    permit, token, context, head, facts,
+                )));
+            }
+            Ok(Flow::Reply(response)) => {
+                facts.decision = Decision::Replied;
+                return Ok(Judgement::Reply(response));
+            }
+            Err(refusal) => {
+                let shadow = facts.found.as_ref().and_then(decision::unenforced);
+                let Some(permit) = shadow.filter(|_| refusal.is_for_lack_of_a_token()) else {
+                    return Err(refusal);
+                };
+                facts.decision = Decision::Shadowed(refusal);
+                return Ok(Judgement::Forward(Judged::new(
+                    permit, None, context, head, facts,
+                )));
+            }
+        }
+    }
+    Err(Refusal::Panicked)
+}
+
+impl Judged {
+    fn new(
+        permit: Permit,
+        token: Option<Arc<Verified>>,
+        context: &RequestContext<'_>,
+        head: &RequestHead<'_>,
+        facts: &Facts<'_>,
+    ) -> Self {
+        let came = head.parts.uri.path();
+        let judged = facts.path.map_or(came, NormalPath::as_str);
+        let stripped = context.snapshot.forwarding[permit.route()].strip_segments;
+        let sent = without_first_segments(judged, stripped);
+        Self {
+            permit,
+            token,
+            path: (sent != came).then(|| sent.to_owned()),
+        }
+    }
+}
+
+/// A request that servers read in one way, for a method that can be forwarded.
+fn admit<'h>(
+    _: &RequestContext<'h>,
+    head: &'h RequestHead<'_>,
+    facts: &mut Facts<'h>,
+) -> Result<Flow, Refusal> {
+    let parts = head.parts;
+    if let Some(offset) = head.fragment_offset {
+        admission::check_fragment(parts, offset)?;
+    }
+    if !admission::is_forwarded(&parts.method) {
+        return Err(Refusal::MethodNotAllowed {
+            allow: HeaderValue::from_static(admission::FORWARDED_METHODS),
+            found: parts.method.clone(),
+        });
+    }
+    admission::check(parts)?;
+    let host = admission::host(parts)?;
+    facts.host = Some(head.host.get_or_init(|| host));
+    Ok(Flow::Continue)
+}
+
+fn normalize_path<'h>(
+    context: &RequestContext<'h>,
+    head: &'h RequestHead<'_>,
+    facts: &mut Facts<'h>,
+) -> Result<Flow, Refusal> {
+    let path = NormalPath::parse(head.parts.uri.path(), context.snapshot.path_parameters)?;
+    facts.path = Some(head.path.get_or_init(|| path));
+    Ok(Flow::Continue)
+}
+
+fn find_route<'h>(
+    context: &RequestContext<'h>,
+    head: &'h RequestHead<'_>,
+    facts: &mut Facts<'h>,
+) -> Result<Flow, Refusal> {
+    let (Some(host), Some(path)) = (facts.host, facts.path) else {
+        return Err(Refusal::Panicked);
+    };
+    let snapshot: &'h Snapshot = context.snapshot;
+    let method = &head.parts.method;
+    let found = snapshot.routes.find(host, path, method);
+    // A method that the route does not allow is counted for the route.
+    if let Ok(Found { index, .. }) | Err(NoRoute::MethodNotAllowed { of: index, .. }) = found {
+        facts.route = Some(index);
+    }
+    let path_of = |index: usize| snapshot.routes.routes()[index].path.as_str().to_owned();
+    let found = found.map_err(|error| Refusal::no_route(error, host, method, path_of))?;
+    facts.found = Some(found);
+    Ok(Flow::Continue)
+}
+
+async fn verify_token<'h>(
+    context: &RequestContext<'h>,
+    head: &'h RequestHead<'_>,
+    trace: Option<&Trace>,
+    facts: &mut Facts<'h>,
+) -> Result<Flow, Refusal> {
+    let Some(found) = facts.found.as_ref() else {
+        return Err(Refusal::Panicked);
+    };
+    if found.route.requirement.is_public() {
+        return Ok(Flow::Continue);
+    }
+    let snapshot = context.snapshot;
+    let headers = &head.parts.headers;
+    let last = context.memo.last();
+    let token = match bearer::extract_beside(headers, last.as_ref().map(|fact| fact.text())) {
+        Ok(token) => token,
+        Err(error @ (BearerError::Missing | BearerError::OtherScheme)) => {
+            let scope = if snapshot.challenge.scope_when_unauthenticated {
+                decision::needed_scope(found)
+            } else {
+                None
+            };
+            return Err(Refusal::NoToken { scope, error });
+        }
+        Err(error @ (BearerError::Malformed | BearerError::Repeated)) => {
+            return Err(Refusal::BadAuthorization(error));
+        }
+    };
+    let offer = Offer {
+        token,
+        memo: context.memo,
+        accepts: |issuer: &str| found.route.accepts_issuer(issuer),
+        client: || {
+            let is_trusted = |address| snapshot.trusted_proxies.contains(address);
+            context.client.origin(headers, is_trusted)
+        },
+        now: context.ticker.wall(),
+        trace,
+    };
+    let verified = snapshot.verifier.verify(&offer).await;
+    let verified = verified.map_err(Refusal::not_verified)?;
+    facts.token = Some(Arc::clone(verified.token()));
+    facts.verified = Some(verified);
+    Ok(Flow::Continue)
+}
+
+async fn read_body(
+    context: &RequestContext<'_>,
+    body: &mut RequestBody,
+    facts: &mut Facts<'_>,
+) -> Result<Flow, Refusal> {
+    let route = facts.route.map(|route| &context.snapshot.forwarding[route]);
+    let Some(limit) = route.and_then(|route| route.body_read) else {
+        return Ok(Flow::Continue);
+    };
+    let beginning = body.peek(limit).await.map_err(|_| {
+        let progress = body.progress();
+        let fault = progress.and_then(|progress| progress.fault());
+        Refusal::BodyFault(fault.unwrap_or(RequestBodyFault::Broken))
+    })?;
+    facts.body = Some(beginning);
+    Ok(Flow::Continue)
+}
+
+fn decide<'h>(
+    _: &RequestContext<'h>,
+    _: &'h RequestHead<'_>,
+    facts: &mut Facts<'h>,
+) -> Result<Flow, Refusal> {
+    let Some(found) = facts.found.as_ref() else {
+        return Err(Refusal::Panicked);
+    };
+    let token = facts.token.as_ref();
+    let permit = decision::decide(found, token.map(|token| &**token))
+        .map_err(|denial| Refusal::denied(denial, token))?;
+    facts.decision = if token.is_some() {
+        Decision::Permitted
+    } else {
+        Decision::Public
+    };
+    Ok(Flow::Permit(permit))
+}
+
+// Without its first segment, `/push/apps` is `/apps` and `/push` is `/`. Segments are counted, not
+// compared: a route's literal may be spelt in more than one way.
+fn without_first_segments(path: &str, segments: usize) -> &str {
+    if segments == 0 {
+        return path;
+    }
+    match path.match_indices('/').nth(segments) {
+        Some((slash, _)) => &path[slash..],
+        None => "/",
+    }
+}
+
+#[cfg(test)]
+mod tests;

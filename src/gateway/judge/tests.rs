@@ -1,0 +1,178 @@
+use std::cell::RefCell;
+use std::convert::Infallible;
+use std::net::{IpAddr, Ipv4Addr};
+
+use http::{Request, StatusCode};
+use http_body_util::{BodyExt, Full};
+use hyper::body::Incoming;
+use hyper::server::conn::http1;
+use hyper::service::service_fn;
+use hyper_util::rt::TokioIo;
+use tokio::io::AsyncWriteExt;
+
+use super::*;
+use crate::clock::Clock;
+use crate::config;
+use crate::gateway::compile;
+use crate::telemetry::Outcome;
+use crate::transport::IncomingBody;
+use crate::verify::WorkerCache;
+
+const PUBLIC_ROUTE: &str = "\
+[upstreams.up]
+targets = \"http://127.0.0.1:1\"
+
+[[routes]]
+path = \"/public\"
+public = true
+upstream = \"up\"
+";
+
+/// What one request came to.
+struct Verdict {
+    judgement: Result<Judgement, Refusal>,
+    outcome: Outcome,
+    /// What the body step read.
+    body_read: Option<Bytes>,
+    /// The body that would have been forwarded; none if it broke off.
+    forwarded: Option<Bytes>,
+}
+
+fn snapshot(body_read: Option<usize>) -> Arc<Snapshot> {
+    let (config, _) = config::parse("gateway.toml", PUBLIC_ROUTE).expect("a good file");
+    let mut snapshot = compile(&config).expect("a good file");
+    for forwarding in &mut snapshot.forwarding {
+        forwarding.body_read = body_read;
+    }
+    Arc::new(snapshot)
+}
+
+/// Judges a request that arrives over HTTP/1.1 by these steps.
+fn run(steps: &[Step], snapshot: &Arc<Snapshot>, request: &str) -> Verdict {
+    let runtime = tokio::runtime::Builder::new_current_thread()
+        .build()
+        .expect("a runtime");
+    runtime.block_on(async {
+        let (mut client, server) = tokio::io::duplex(4096);
+        let judged = RefCell::new(None);
+        let service = service_fn(async |request: Request<Incoming>| {
+            *judged.borrow_mut() = Some(judge_one(steps, snapshot, request).await);
+            Ok::<_, Infallible>(Response::new(Full::new(Bytes::new())))
+        });
+        client
+            .write_all(request.as_bytes())
+            .await
+            .expect("an open connection");
+        let serving = http1::Builder::new()
+            .keep_alive(false)
+            .serve_connection(TokioIo::new(server), service);
+        // A malformed body is an error of the connection, too.
+        let _ = serving.await;
+        judged.take().expect("a request")
+    })
+}
+
+async fn judge_one(
+    steps: &[Step],
+    snapshot: &Arc<Snapshot>,
+    request: Request<Incoming>,
+) -> Verdict {
+    let (parts, incoming) = request.into_parts();
+    let ticker = Ticker::new(Clock::system());
+    let mut body = RequestBody::new(
+        IncomingBody::Http1(incoming),
+        &snapshot.reserved,
+        snapshot.body_idle_timeout,
+        &ticker,
+    );
+    let address = IpAddr::V4(Ipv4Addr::LOCALHOST);
+    let client = ClientInfo::new(address, false, HeaderValue::from_static("http"));
+    let memo = Memo::new(WorkerCache::new(Arc::default()));
+    let context = RequestContext {
+        snapshot,
+        memo: &memo,
+        ticker: &ticker,
+        client: &client,
+    };
+    let head = RequestHead::new(&parts, None);
+    let mut facts = Facts::default();
+    let judgement = judge(steps, &context, &head, &mut body, None, &mut facts).await;
+    Verdict {
+        judgement,
+        outcome: facts.outcome(),
+        body_read: facts.body.take(),
+        forwarded: body.collect().await.ok().map(|body| body.to_bytes()),
+    }
+}
+
+fn reply_with_no_content<'h>(
+    _: &RequestContext<'h>,
+    _: &'h RequestHead<'_>,
+    _: &mut Facts<'h>,
+) -> Result<Flow, Refusal> {
+    let mut response = Response::new(Bytes::new());
+    *response.status_mut() = StatusCode::NO_CONTENT;
+    Ok(Flow::Reply(response))
+}
+
+#[test]
+fn step_can_reply_before_the_route_is_known() {
+    let steps = [
+        Step::Check(admit),
+        Step::Check(reply_with_no_content),
+        Step::Check(find_route),
+    ];
+    let request = "OPTIONS /nowhere HTTP/1.1\r\nHost: api.test\r\n\r\n";
+    let judged = run(&steps, &snapshot(None), request);
+    let Ok(Judgement::Reply(response)) = judged.judgement else {
+        panic!("expected a reply")
+    };
+    assert_eq!(response.status(), StatusCode::NO_CONTENT);
+    assert_eq!(judged.outcome, Outcome::Replied);
+}
+
+const UPLOAD: &str =
+    "POST /public HTTP/1.1\r\nHost: api.test\r\nContent-Length: 10\r\n\r\n0123456789";
+
+#[test]
+fn body_that_a_route_asks_for_is_read_before_the_rules_and_forwarded_whole() {
+    for (limit, expected) in [(4, "0123"), (10, "0123456789"), (99, "0123456789")] {
+        let judged = run(&STEPS, &snapshot(Some(limit)), UPLOAD);
+        assert!(matches!(judged.judgement, Ok(Judgement::Forward(_))));
+        assert_eq!(judged.body_read.as_deref(), Some(expected.as_bytes()));
+        let forwarded = judged.forwarded.expect("a whole body");
+        assert_eq!(forwarded, "0123456789", "limit {limit}");
+    }
+}
+
+#[test]
+fn body_is_not_read_unless_a_route_asks_for_it() {
+    let judged = run(&STEPS, &snapshot(None), UPLOAD);
+    assert!(matches!(judged.judgement, Ok(Judgement::Forward(_))));
+    assert_eq!(judged.body_read, None);
+    assert_eq!(judged.forwarded.expect("a whole body"), "0123456789");
+}
+
+#[test]
+fn body_that_breaks_off_refuses_the_request() {
+    let broken =
+        "POST /public HTTP/1.1\r\nHost: api.test\r\nTransfer-Encoding: chunked\r\n\r\nx\r\n";
+    let judged = run(&STEPS, &snapshot(Some(4)), broken);
+    assert!(matches!(
+        judged.judgement,
+        Err(Refusal::BodyFault(RequestBodyFault::Broken))
+    ));
+}
+
+#[test]
+fn steps_that_decide_nothing_let_nothing_pass() {
+    let request = "GET /public HTTP/1.1\r\nHost: api.test\r\n\r\n";
+    for steps in [&[][..], &STEPS[..5], &STEPS[2..], &STEPS[5..]] {
+        let judged = run(steps, &snapshot(None), request);
+        assert!(matches!(judged.judgement, Err(Refusal::Panicked)));
+        assert_eq!(judged.outcome, Outcome::Undecided);
+    }
+    let judged = run(&STEPS, &snapshot(None), request);
+    assert!(matches!(judged.judgement, Ok(Judgement::Forward(_))));
+    assert_eq!(judged.outcome, Outcome::Public);
+}

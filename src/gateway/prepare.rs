@@ -1,0 +1,121 @@
+//! From a request that may pass to the request that its upstream gets: headers, target and claim
+//! headers.
+//!
+//! This is pure: it reads no clock, waits for nothing, and logs nothing.
+
+use http::request::Parts;
+use http::uri::PathAndQuery;
+use http::{HeaderValue, Uri, Version, header};
+
+use super::claim_headers::ClaimHeader;
+use super::judge::{Judged, RequestContext};
+use super::refusal::{Ambiguity, Refusal};
+use super::snapshot::Forwarding;
+use crate::oauth::UnixTime;
+use crate::oauth::claims::Inexact;
+use crate::policy::decision::Permit;
+use crate::telemetry::Trace;
+use crate::upstream::Settings;
+use crate::upstream::headers::{self, AddedHeaders};
+
+/// A request as its upstream gets it, but for its body.
+pub(super) struct Prepared<'c> {
+    pub(super) permit: Permit,
+    pub(super) forwarding: &'c Forwarding,
+    pub(super) upstream: &'c Settings,
+    /// `parts.version` is still the client's.
+    pub(super) parts: Parts,
+    /// Headers that follow those of `parts`.
+    pub(super) added: AddedHeaders,
+    /// Whether it asks for another protocol.
+    pub(super) is_upgrade: bool,
+    /// When its token ends, where the response is to end with it.
+    pub(super) token_end: Option<UnixTime>,
+    /// Claim headers that it does not have, because a header cannot express their claims.
+    pub(super) left_out: Vec<(&'c ClaimHeader, Inexact)>,
+}
+
+/// Prepares a request that may pass. `request_id` and `trace` are the names that its upstream knows
+/// it by.
+///
+/// # Errors
+/// The request is ambiguous: its `Connection` names a header that the gateway needs, or its target
+/// cannot be sent.
+pub(super) fn prepare<'c>(
+    judged: Judged,
+    mut parts: Parts,
+    context: &RequestContext<'c>,
+    request_id: Option<&HeaderValue>,
+    trace: Option<&Trace>,
+) -> Result<Prepared<'c>, Refusal> {
+    let snapshot = context.snapshot;
+    let forwarding = &snapshot.forwarding[judged.permit.route()];
+    let upstream = &*snapshot.upstreams[forwarding.upstream];
+    let protocol = if parts.version == Version::HTTP_11 && upstream.supports_upgrade() {
+        headers::requested_protocols(&parts.headers)
+    } else {
+        None
+    };
+    let mut added = headers::rewrite_request(
+        &mut parts.headers,
+        parts.version,
+        &snapshot.reserved,
+        context.client,
+    )?;
+    added.request_id = request_id.cloned();
+    if let Some(trace) = trace {
+        trace.tell(&mut parts.headers);
+    }
+    let mut left_out = Vec::new();
+    if let Some(verified) = &judged.token {
+        if let Some(replacement) = verified.replacement() {
+            let replacement = replacement.clone();
+            parts.headers.insert(header::AUTHORIZATION, replacement);
+        }
+        for header in &forwarding.claim_headers {
+            match header.value(verified.token()) {
+                Ok(Some(value)) => _ = parts.headers.insert(header.name().clone(), value),
+                Ok(None) => {}
+                Err(inexact) => left_out.push((header, inexact)),
+            }
+        }
+    }
+    if !forwarding.forward_token {
+        parts.headers.remove(header::AUTHORIZATION);
+    }
+    set_target(&mut parts, judged.path.as_deref())?;
+    let is_upgrade = protocol.is_some();
+    if let Some(protocol) = protocol {
+        headers::set_upgrade(&mut parts.headers, protocol);
+    }
+    let token = judged.token.filter(|_| forwarding.close_at_expiry);
+    Ok(Prepared {
+        permit: judged.permit,
+        forwarding,
+        upstream,
+        parts,
+        added,
+        is_upgrade,
+        token_end: token.and_then(|verified| verified.ends()),
+        left_out,
+    })
+}
+
+// Origin-form, whatever form it came in: the path that was judged, and the query as it came (RFC 9112
+// §3.2.1). Over HTTP/2 a query may come alone, and its path is `/`.
+fn set_target(parts: &mut Parts, path: Option<&str>) -> Result<(), Ambiguity> {
+    let begins_with_path = parts
+        .uri
+        .path_and_query()
+        .is_some_and(|target| target.as_str().starts_with('/'));
+    if path.is_none() && parts.uri.authority().is_none() && begins_with_path {
+        return Ok(());
+    }
+    let path = path.unwrap_or_else(|| parts.uri.path());
+    let target = match parts.uri.query() {
+        Some(query) => format!("{path}?{query}"),
+        None => path.to_owned(),
+    };
+    parts.uri = Uri::from(PathAndQuery::try_from(target)?);
+    Ok(())
+}
