@@ -6,11 +6,14 @@
 mod absent;
 mod check;
 mod completions;
+#[cfg(feature = "development")]
+mod development;
 mod explain;
 mod run;
 mod schema;
 pub mod service;
-mod story;
+#[cfg(feature = "development")]
+mod tutorial;
 mod warnings;
 
 use std::io::{self, Write};
@@ -22,7 +25,7 @@ use clap::builder::{PossibleValuesParser, TypedValueParser};
 use clap::error::{ContextKind, ContextValue};
 use clap::{Args, Parser, Subcommand};
 
-use crate::config::{self, Config, Purpose, Source};
+use crate::config::{self, Config, Fault, Purpose, Report, Source};
 use crate::gateway::{Snapshot, compile, route_faults};
 use crate::server::tls::{Certificates, certificates};
 use crate::values::{Keyword, LogFormat, LogLevel};
@@ -116,7 +119,33 @@ fn read(path: &Path, purpose: Purpose) -> Result<(Config, Source), ExitCode> {
              start from the gateway.toml and the examples/ that come with scopegate)",
         ));
     }
-    config::load_judged(path, purpose, &route_faults).map_err(bad_input)
+    load(path, purpose).map_err(bad_input)
+}
+
+/// Reads the file as this build can serve it.
+fn load(path: &Path, purpose: Purpose) -> Result<(Config, Source), Report> {
+    let judge = |config: &Config, known: &[Fault]| {
+        let mut faults = route_faults(config, known);
+        faults.extend(development_fault(config));
+        faults
+    };
+    let (config, source) = config::load_judged(path, purpose, &judge)?;
+    match development_fault(&config) {
+        Some(fault) => Err(source.report(vec![fault])),
+        None => Ok((config, source)),
+    }
+}
+
+// A section that is passed over would leave an issuer without its server.
+fn development_fault(config: &Config) -> Option<Fault> {
+    let development = config.development.as_ref()?;
+    if cfg!(feature = "development") {
+        return None;
+    }
+    let fault = development.listen.fault(
+        "expected a build with the feature \"development\" for [development], but found one without it",
+    );
+    Some(fault.with_help("remove [development], or build with the default features"))
 }
 
 /// A file, compiled, and what its listeners show.

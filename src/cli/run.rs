@@ -10,20 +10,20 @@ use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio::task::JoinHandle;
 use tracing_subscriber::filter::LevelFilter;
 
+#[cfg(feature = "development")]
+use super::development::DevelopmentServers;
 use super::warnings::weak_choices;
-use super::{Options, service, story};
+use super::{Options, service};
 use crate::admin::Admin;
 use crate::clock::Clock;
 use crate::config::{self, Config, Purpose};
-use crate::dev;
 use crate::gateway::{self, SharedSnapshot, Snapshot};
-use crate::oauth::scope::{GrantedWildcards, ScopeSet};
 use crate::reload::{Reloaded, Reloader, Watched};
 use crate::server::tls::{Certificates, Shown};
 use crate::server::{
-    self, Descriptors, Drained, Inherited, ListenError, Server, listen_or_inherit,
+    self, Descriptors, Drained, Inherited, ListenError, Listeners, Server, listen_or_inherit,
 };
-use crate::telemetry::{self, Collector, Log, Spans, Telemetry};
+use crate::telemetry::{self, Collector, Exporting, Log, Spans, Telemetry};
 use crate::transport::tls;
 use crate::values::{LogFormat, LogLevel};
 
@@ -58,15 +58,14 @@ pub(super) fn run(options: &Options) -> ExitCode {
         );
     }
     tell_shadow_mode(&snapshot);
-    let served = serve(
+    let startup = Startup {
         config,
         snapshot,
         certificates,
         inherited,
         watched,
-        options,
-        &log,
-    );
+    };
+    let served = serve(startup, options, &log);
     // All of it is written before what is printed here.
     drop(log);
     match served {
@@ -80,130 +79,183 @@ fn failed(error: impl std::fmt::Display) -> ExitCode {
     ExitCode::FAILURE
 }
 
-fn serve(
+/// What is there before the first thread is started.
+struct Startup {
     config: Config,
     snapshot: Snapshot,
     certificates: Vec<Option<Arc<Certificates>>>,
-    mut inherited: Inherited,
-    mut watched: Watched,
-    options: &Options,
-    log: &Log,
-) -> io::Result<ExitCode> {
-    // Before anything is opened.
-    let descriptors = Descriptors::raise();
-    let addresses: Vec<_> = config
-        .listeners
-        .iter()
-        .map(|listener| listener.address.value)
-        .collect();
-    let admin_listener = match config.admin_address() {
-        Some(address) => {
-            let listener = Admin::listen(address, config.server.share_port);
-            Some(listener.map_err(|error| not_listening("admin.listen", &error))?)
-        }
-        None => None,
-    };
-    let listeners = listen_or_inherit(
-        &addresses,
-        config.server.workers,
-        config.server.share_port,
-        &mut inherited,
-    )
-    .map_err(|error| {
-        let at_fault = config
+    inherited: Inherited,
+    watched: Watched,
+}
+
+/// Listening sockets, of which nothing is accepted yet.
+struct Sockets {
+    workers: Listeners,
+    admin: Option<Listeners>,
+    /// The descriptors that the process may open.
+    descriptors: Descriptors,
+}
+
+impl Sockets {
+    fn open(config: &Config, mut inherited: Inherited) -> io::Result<Self> {
+        // Before anything is opened.
+        let descriptors = Descriptors::raise();
+        let addresses: Vec<_> = config
             .listeners
             .iter()
-            .find(|listener| listener.address.value == error.address);
-        not_listening(
-            at_fault.map_or("server.listen", |listener| listener.address.key()),
-            &error,
+            .map(|listener| listener.address.value)
+            .collect();
+        let server = &config.server;
+        let admin = match config.admin_address() {
+            Some(address) => {
+                let listener = Admin::listen(address, server.share_port);
+                Some(listener.map_err(|error| not_listening("admin.listen", &error))?)
+            }
+            None => None,
+        };
+        let workers = listen_or_inherit(
+            &addresses,
+            server.workers,
+            server.share_port,
+            &mut inherited,
         )
-    })?;
-    inherited.all_taken(&addresses).map_err(io::Error::other)?;
+        .map_err(|error| {
+            let failed = config
+                .listeners
+                .iter()
+                .find(|listener| listener.address.value == error.address);
+            let key = failed.map_or("server.listen", |listener| listener.address.key());
+            not_listening(key, &error)
+        })?;
+        inherited.all_taken(&addresses).map_err(io::Error::other)?;
+        Ok(Self {
+            workers,
+            admin,
+            descriptors,
+        })
+    }
+}
+
+fn serve(mut startup: Startup, options: &Options, log: &Log) -> io::Result<ExitCode> {
+    let inherited = std::mem::take(&mut startup.inherited);
+    let sockets = Sockets::open(&startup.config, inherited)?;
     let runtime = tokio::runtime::Builder::new_current_thread()
         .enable_all()
         .build()?;
-    let outcome = runtime.block_on(async {
-        let mut signals = Signals::new()?;
-        let development = match &config.development {
-            Some(development) => Some(dev::start(development_settings(development)).await?),
-            None => None,
-        };
-        let publisher: SharedSnapshot = Arc::new(ArcSwap::from_pointee(snapshot));
-        gateway::attend_to(&publisher.load(), None);
-        let is_tls: Vec<_> = certificates.iter().map(Option::is_some).collect();
-        let shown: Vec<_> = certificates.into_iter().map(Shown::new).collect();
-        let settings = server::Settings::from(&config.server);
-        let (spans, exporting) = match collector(&config.telemetry) {
-            Some(collector) => {
-                let roots =
-                    if collector.endpoint.starts_with("https:") { tls::system_roots() } else { RootCertStore::empty() };
-                let client = tls::client(roots, None).map_err(io::Error::other)?;
-                let (spans, exporting) = Spans::start(&collector, client).map_err(io::Error::other)?;
-                tracing::info!(endpoint = collector.endpoint, "spans are sent to a collector");
-                (Some(spans), Some(exporting))
-            }
-            None => (None, None),
-        };
-        let telemetry = Telemetry::telling(log.access().clone(), spans);
-        let mut server = Server::start(listeners, &shown, &settings, &publisher, &Clock::system(), &telemetry)?;
-        server.fit_into(descriptors);
-        for (address, tls) in server.addresses().iter().zip(is_tls) {
-            tracing::info!(%address, tls, "listening");
-        }
-        if let Some(development) = &development {
-            tracing::warn!(
-                issuer = %development.issuer_address,
-                echo = %development.echo_address,
-                "[development]: an authorization server that everybody knows the secrets of; for trying things out only"
-            );
-            story::print(&publisher.load(), server.addresses(), development.issuer_address);
-        }
-
-        let mut reloader = Reloader::new(config, Arc::clone(&publisher), shown);
-        let reloads = Arc::clone(reloader.reloads());
-        let admin = Admin::new(publisher, telemetry, reloads, server.pulse(), Clock::system());
-        let admin_served = admin_listener.map(|listener| {
-            for address in listener.addresses() {
-                tracing::info!(%address, "the admin listener is there");
-            }
-            tokio::spawn(Arc::clone(&admin).serve(listener))
-        });
-        service::ready();
-        tokio::spawn(service::watchdog(server.pulse()));
-
-        let reloading = async {
-            loop {
-                tokio::select! {
-                    _ = signals.hang_up.recv() => watched.is_read(),
-                    () = watched.changed() => {}
-                }
-                reload(&mut reloader, &server, options, log).await;
-            }
-        };
-        tokio::select! {
-            () = signals.stop.next() => {}
-            () = reloading => {}
-        }
-        let config::Server { drain_delay, drain_timeout, .. } = reloader.config().server;
-        tracing::info!(?drain_delay, ?drain_timeout, "stopping");
-        admin.stop();
-        service::stopping();
-        let code = tokio::select! {
-            code = drain(server, &reloader.config().server, &admin, admin_served) => code,
-            () = signals.stop.next() => {
-                tracing::warn!("stopped at once");
-                ExitCode::SUCCESS
-            }
-        };
-        if let Some(exporting) = exporting {
-            exporting.finish().await;
-        }
-        Ok(code)
-    });
-    // Not waited for: whoever still waits for the workers waits for requests that were to be cut off.
+    let outcome = runtime.block_on(control_plane(startup, sockets, options, log));
+    // Not waited for: a worker that hangs would keep the process from ending.
     runtime.shutdown_background();
     outcome
+}
+
+// Starts the workers and what runs beside them, and stays until a signal ends it all.
+async fn control_plane(
+    startup: Startup,
+    sockets: Sockets,
+    options: &Options,
+    log: &Log,
+) -> io::Result<ExitCode> {
+    let Startup {
+        config,
+        snapshot,
+        certificates,
+        mut watched,
+        ..
+    } = startup;
+    let mut signals = Signals::new()?;
+    #[cfg(feature = "development")]
+    let development = DevelopmentServers::start(&config).await?;
+    let publisher: SharedSnapshot = Arc::new(ArcSwap::from_pointee(snapshot));
+    gateway::attend_to(&publisher.load(), None);
+    let (spans, exporting) = match collector(&config.telemetry) {
+        Some(collector) => {
+            let (spans, exporting) = export_spans(&collector)?;
+            (Some(spans), Some(exporting))
+        }
+        None => (None, None),
+    };
+    let telemetry = Telemetry::telling(log.access().clone(), spans);
+    let is_tls: Vec<_> = certificates.iter().map(Option::is_some).collect();
+    let shown: Vec<_> = certificates.into_iter().map(Shown::new).collect();
+    let mut server = Server::start(
+        sockets.workers,
+        &shown,
+        &server::Settings::from(&config.server),
+        &publisher,
+        &Clock::system(),
+        &telemetry,
+    )?;
+    server.fit_into(sockets.descriptors);
+    for (address, tls) in server.addresses().iter().zip(is_tls) {
+        tracing::info!(%address, tls, "listening");
+    }
+    #[cfg(feature = "development")]
+    if let Some(development) = &development {
+        development.announce(&publisher.load(), server.addresses());
+    }
+
+    let mut reloader = Reloader::new(config, Arc::clone(&publisher), shown);
+    let reloads = Arc::clone(reloader.reloads());
+    let admin = Admin::new(
+        publisher,
+        telemetry,
+        reloads,
+        server.pulse(),
+        Clock::system(),
+    );
+    let admin_served = sockets.admin.map(|listener| {
+        for address in listener.addresses() {
+            tracing::info!(%address, "admin listening");
+        }
+        tokio::spawn(Arc::clone(&admin).serve(listener))
+    });
+    service::ready();
+    tokio::spawn(service::watchdog(server.pulse()));
+
+    let reloading = async {
+        loop {
+            tokio::select! {
+                _ = signals.hang_up.recv() => watched.is_read(),
+                () = watched.changed() => {}
+            }
+            reload(&mut reloader, &server, options, log).await;
+        }
+    };
+    tokio::select! {
+        () = signals.stop.next() => {}
+        () = reloading => {}
+    }
+    let settings = &reloader.config().server;
+    tracing::info!(
+        drain_delay = ?settings.drain_delay,
+        drain_timeout = ?settings.drain_timeout,
+        "shutting down"
+    );
+    admin.stop();
+    service::stopping();
+    let code = tokio::select! {
+        code = drain(server, settings, &admin, admin_served) => code,
+        () = signals.stop.next() => {
+            tracing::warn!("stopped at once by a second signal");
+            ExitCode::SUCCESS
+        }
+    };
+    if let Some(exporting) = exporting {
+        exporting.finish().await;
+    }
+    Ok(code)
+}
+
+fn export_spans(collector: &Collector) -> io::Result<(Spans, Exporting)> {
+    let roots = if collector.endpoint.starts_with("https:") {
+        tls::system_roots()
+    } else {
+        RootCertStore::empty()
+    };
+    let client = tls::client(roots, None).map_err(io::Error::other)?;
+    let exported = Spans::start(collector, client).map_err(io::Error::other)?;
+    tracing::info!(endpoint = collector.endpoint, "exporting spans");
+    Ok(exported)
 }
 
 fn not_listening(key: &str, error: &ListenError) -> io::Error {
@@ -212,7 +264,7 @@ fn not_listening(key: &str, error: &ListenError) -> io::Error {
 
 async fn reload(reloader: &mut Reloader, server: &Server, options: &Options, log: &Log) {
     service::reloading();
-    let loaded = config::load_judged(&options.config, Purpose::Run, &gateway::route_faults);
+    let loaded = super::load(&options.config, Purpose::Run);
     let outcome = reloader.reload(server, loaded).await;
     let (accepted, refused) = (
         reloader.reloads().accepted.read(),
@@ -321,26 +373,6 @@ impl Stop {
             _ = self.terminate.recv() => {}
             _ = self.interrupt.recv() => {}
         }
-    }
-}
-
-fn development_settings(development: &config::Development) -> dev::Settings {
-    let clients = development.clients.iter().map(|client| dev::Client {
-        id: client.value.id.clone(),
-        secret: client.value.secret.expose().into(),
-        // More scopes than a token may grant could not be granted anyway.
-        allowed_scope: ScopeSet::parse(&client.value.allowed_scope, GrantedWildcards::Honoured)
-            .unwrap_or(ScopeSet::empty()),
-    });
-    dev::Settings {
-        listen: development.listen.value,
-        echo: development.echo.value,
-        runtime: development.runtime.clone(),
-        token_lifetime: development.token_lifetime,
-        token_format: development.token_format,
-        audience: development.audience.clone(),
-        algorithm: development.algorithm,
-        clients: clients.collect(),
     }
 }
 

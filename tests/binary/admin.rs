@@ -126,7 +126,7 @@ fn admin_port_is_shared_where_ports_are_and_is_refused_once_the_process_ends() {
     let start = || {
         let process = Process::launch(command(), &toml);
         wait("it is there", || {
-            process.printed().1.contains("the admin listener is there")
+            process.printed().1.contains("admin listening")
         });
         process
     };

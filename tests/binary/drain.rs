@@ -38,7 +38,7 @@ fn head(socket: &mut TcpStream) -> String {
 fn terminated(process: &Process) {
     process.signal("TERM");
     wait("it is stopping", || {
-        process.printed().1.contains("stopping")
+        process.printed().1.contains("shutting down")
     });
 }
 

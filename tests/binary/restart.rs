@@ -259,7 +259,7 @@ fn one_worker(address: Ipv4Addr, more: &str) -> String {
 fn stopping(process: &Process) {
     process.signal("TERM");
     wait("it is stopping", || {
-        process.printed().1.contains("stopping")
+        process.printed().1.contains("shutting down")
     });
 }
 

@@ -82,7 +82,7 @@ fn rolling_restarts_on_a_shared_port_lose_no_connection() {
     let start = |drain_delay| {
         let process = Process::launch(command(), &file(address, upstream, drain_delay));
         wait("it serves", || {
-            process.printed().1.contains("the admin listener is there")
+            process.printed().1.contains("admin listening")
         });
         process
     };

@@ -210,7 +210,7 @@ fn stragglers_are_cut_off_at_the_deadline_and_by_a_second_signal() {
         std::thread::sleep(std::time::Duration::from_millis(200));
         process.signal("TERM");
         wait("it is stopping", || {
-            process.printed().1.contains("stopping")
+            process.printed().1.contains("shutting down")
         });
         if second_signal {
             process.signal("INT");
