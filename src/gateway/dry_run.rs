@@ -133,7 +133,7 @@ impl DryRun {
         let judged = caught(pin!(judging)).await;
         let mut report = DryRunReport::of(&facts);
         let mut response = match judged {
-            Ok(Judgement::Reply(response)) => response,
+            Ok(Judgement::Reply(response)) => *response,
             Ok(Judgement::Forward(judged)) => {
                 let request_id = request_id.as_ref();
                 match prepare(judged, parts.clone(), &context, request_id, trace) {

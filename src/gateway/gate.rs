@@ -154,14 +154,20 @@ impl Gate {
             Ok(Judgement::Forward(judged)) => {
                 record.is_forwarded = true;
                 let trace = record.trace.as_deref();
-                let prepare = || prepare(judged, parts, &context, request_id.as_ref(), trace);
+                let prepare = || {
+                    let upstream = view.upstream(&judged.permit);
+                    let request_id = request_id.as_ref();
+                    Ok((
+                        prepare(judged, parts, &context, request_id, trace)?,
+                        upstream,
+                    ))
+                };
                 let prepared = or_none(prepare).unwrap_or(Err(Refusal::Panicked));
                 let forwarded = match prepared {
-                    Ok(prepared) => {
+                    Ok((prepared, upstream)) => {
                         if let Some(trace) = trace {
                             trace.sends();
                         }
-                        let upstream = view.upstream(&prepared.permit);
                         let (interim, ticker) = (&connection.interim, &self.ticker);
                         caught(pin!(forward(prepared, body, upstream, interim, ticker))).await
                     }
@@ -173,7 +179,7 @@ impl Gate {
                 }
             }
             Ok(Judgement::Reply(response)) => {
-                Outcome::Replied(response, Unread::of(&parts, body, &self.ticker))
+                Outcome::Replied(*response, Unread::of(&parts, body, &self.ticker))
             }
             Err(refusal) => Outcome::Refused(refusal, Unread::of(&parts, body, &self.ticker)),
         };

@@ -64,7 +64,7 @@ pub(super) enum Flow {
         not(test),
         expect(dead_code, reason = "no key of gateway.toml makes a step reply yet")
     )]
-    Reply(Response<Bytes>),
+    Reply(Box<Response<Bytes>>),
 }
 
 /// What came of a request that was not refused.
@@ -72,7 +72,7 @@ pub(super) enum Judgement {
     /// It goes to its upstream.
     Forward(Judged),
     /// It is answered here.
-    Reply(Response<Bytes>),
+    Reply(Box<Response<Bytes>>),
 }
 
 /// A request that may be forwarded.

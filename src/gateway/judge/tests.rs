@@ -112,7 +112,7 @@ fn reply_with_no_content<'h>(
 ) -> Result<Flow, Refusal> {
     let mut response = Response::new(Bytes::new());
     *response.status_mut() = StatusCode::NO_CONTENT;
-    Ok(Flow::Reply(response))
+    Ok(Flow::Reply(Box::new(response)))
 }
 
 #[test]
