@@ -51,7 +51,7 @@ enum Command {
     /// Tell what would become of a request, and why; it is not sent upstream
     Explain(explain::Arguments),
     /// Print the JSON Schema of the file, for editors
-    Schema,
+    Schema(schema::Arguments),
     /// Print a script that has a shell complete commands and options
     Completions {
         /// Which shell
@@ -87,7 +87,7 @@ pub fn main() -> ExitCode {
         Command::Run => run::run(&arguments.options),
         Command::Check => check::check(&arguments.options.config),
         Command::Explain(question) => explain::explain(&arguments.options.config, &question),
-        Command::Schema => schema::schema(),
+        Command::Schema(arguments) => schema::schema(&arguments),
         Command::Completions { shell } => completions::completions(shell),
     }
 }

@@ -1,9 +1,24 @@
-//! `scopegate schema`: what may stand in gateway.toml, for editors.
+//! `scopegate schema`: the keys of gateway.toml, for editors and for people.
 
 use std::process::ExitCode;
 
-use crate::config::SCHEMA;
+use clap::Args;
 
-pub(super) fn schema() -> ExitCode {
-    super::answer(SCHEMA.as_bytes())
+use crate::config;
+
+/// Options of `scopegate schema`.
+#[derive(Args, Debug)]
+pub(super) struct Arguments {
+    /// Print a reference table for people, in Markdown
+    #[arg(long)]
+    markdown: bool,
+}
+
+pub(super) fn schema(arguments: &Arguments) -> ExitCode {
+    let text = if arguments.markdown {
+        config::markdown()
+    } else {
+        config::schema()
+    };
+    super::answer(text.as_bytes())
 }

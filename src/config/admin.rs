@@ -1,27 +1,22 @@
-//! `[admin]`: where operators and their tools look at the gateway.
+//! `[admin]`: health, readiness and metrics for operators.
 
 use std::net::SocketAddr;
 
-use super::read::Table;
+use super::addresses::socket_address;
+use super::declare::table;
 use super::report::Placed;
-use super::values::{socket_address, text};
+use super::scalars::text;
 
-/// `[admin]`.
-#[derive(Clone, Debug, PartialEq)]
-pub struct Admin {
-    /// Where it listens; port 0 picks a free one.
-    pub listen: Placed<SocketAddr>,
-    /// Patterns of the hosts that it answers to, besides IP addresses and localhost, where they are written.
-    pub hosts: Option<Vec<Placed<String>>>,
-}
+table! {
+    /// The listener for operators and their tools.
+    pub struct Admin {
+        fn read(table) -> Option<Self>;
 
-impl Admin {
-    pub(super) fn read(table: &mut Table<'_>) -> Option<Self> {
-        let listen = table.required("listen", "an IP address and a port", socket_address);
-        let hosts = table.one_or_many("hosts", 0, text);
-        Some(Self {
-            listen: listen?,
-            hosts,
-        })
+        /// An IP address and a port; port 0 picks a free one. Keep it on loopback or a private network.
+        pub listen: Placed<SocketAddr> = required(socket_address(), "an IP address and a port"),
+        /// Host names that it answers to, besides IP addresses and localhost; a request with another Host gets 421.
+        /// `[]` for none. Without it, a listener that is not on loopback answers /livez, /readyz and /metrics whatever the
+        /// Host.
+        pub hosts: Option<Vec<Placed<String>>> = optional_list(text(), 0),
     }
 }

@@ -3,66 +3,61 @@
 use std::net::SocketAddr;
 use std::time::Duration;
 
-use toml::de::DeValue;
-
+use super::addresses::socket_address;
 use super::admin::Admin;
+use super::declare::table;
 use super::listener::Listener;
+use super::mismatch::expected;
 use super::read::Table;
+use super::reference::{Description, key};
 use super::report::Placed;
+use super::scalars::{any_text, keyword, read_text, text};
 use super::secret::Secret;
-use super::server::loopback;
-use super::units::{HOUR, MONTH, SECOND, duration};
-use super::values::{Mismatch, any_text, expected, keyword, socket_address, text};
+use super::units::{MONTH, SECOND, duration};
+use super::value_type::{ValueType, value_type};
 use crate::values::{SigningAlgorithm, TokenFormat};
 
-/// `[development]`.
-#[derive(Clone, Debug, PartialEq)]
-pub struct Development {
-    /// Where the authorization server listens.
-    pub listen: Placed<SocketAddr>,
-    /// Where the upstream listens that answers with what it got.
-    pub echo: Placed<SocketAddr>,
-    /// The token endpoint is `/RUNTIME/api/az/v1/token` as well as `/token`.
-    pub runtime: String,
-    /// How long its tokens are good.
-    pub token_lifetime: Duration,
-    /// What its tokens look like.
-    pub token_format: TokenFormat,
-    /// The `aud` of its tokens.
-    pub audience: String,
-    /// What it signs them with.
-    pub algorithm: SigningAlgorithm,
-    /// Who gets tokens.
-    pub clients: Vec<Placed<DevelopmentClient>>,
+table! {
+    /// A development authorization server and an echo upstream.
+    pub struct Development {
+        fn read(table) -> Option<Self>;
+
+        /// Where the authorization server listens: a loopback address.
+        pub listen: Placed<SocketAddr> = placed_or(socket_address(), "127.0.0.1:9080"),
+        /// Where the upstream listens that responds with the request that it got: a loopback address.
+        pub echo: Placed<SocketAddr> = placed_or(socket_address(), "127.0.0.1:9081"),
+        /// /RUNTIME/api/az/v1/token is its token endpoint, as well as /token.
+        pub runtime: String = or(path_segment(), "mfp"),
+        /// The lifetime of its tokens.
+        pub token_lifetime: Duration = or(duration(SECOND..=MONTH), "1h"),
+        /// JSON Web Tokens, or random texts that need introspection.
+        pub token_format: TokenFormat = or(keyword(), "jwt"),
+        /// The aud of its tokens.
+        pub audience: String = or(text(), "scopegate-development"),
+        /// The algorithm that signs its tokens.
+        pub algorithm: SigningAlgorithm = or(keyword(), "RS256"),
+        /// Who gets tokens, at least one client.
+        pub clients: Vec<Placed<DevelopmentClient>> = computed(clients(table)),
+    }
 }
 
-/// `[[development.clients]]`.
-#[derive(Clone, Debug, PartialEq)]
-pub struct DevelopmentClient {
-    /// The `client_id`.
-    pub id: String,
-    /// The `client_secret`.
-    pub secret: Secret,
-    /// The scopes it may ask for, separated by spaces, in which `*` is a wildcard.
-    pub allowed_scope: String,
+table! {
+    /// A client of the development authorization server.
+    pub struct DevelopmentClient {
+        fn read(table) -> Self;
+
+        /// Its client_id.
+        pub id: String = or(text(), TEST_CLIENT),
+        /// Its client_secret.
+        pub secret: Secret = secret_or(TEST_CLIENT),
+        /// Scopes that it may ask for, separated by spaces; `*` is a wildcard.
+        pub allowed_scope: String = or(any_text(), "*"),
+    }
 }
+
+const TEST_CLIENT: &str = "test";
 
 impl Development {
-    pub(super) fn read(table: &mut Table<'_>) -> Self {
-        let development = Self {
-            listen: table.placed_or("listen", loopback(9080), socket_address),
-            echo: table.placed_or("echo", loopback(9081), socket_address),
-            runtime: table.or("runtime", "mfp".to_owned(), path_segment),
-            token_lifetime: table.or("token_lifetime", HOUR, duration(SECOND..=MONTH)),
-            token_format: table.or("token_format", TokenFormat::Jwt, keyword),
-            audience: table.or("audience", "scopegate-development".to_owned(), text),
-            algorithm: table.or("algorithm", SigningAlgorithm::Rs256, keyword),
-            clients: clients(table),
-        };
-        refuse_repeated_ids(table, &development.clients);
-        development
-    }
-
     /// Keys that everybody can read guard nothing, so nobody but this machine may reach what they open.
     pub(super) fn refuse_what_others_can_reach(
         &self,
@@ -91,26 +86,24 @@ impl Development {
 }
 
 fn clients(table: &mut Table<'_>) -> Vec<Placed<DevelopmentClient>> {
-    if !table.has("clients") {
-        let test = DevelopmentClient {
-            id: "test".to_owned(),
-            secret: Secret::bare("test"),
-            allowed_scope: "*".to_owned(),
-        };
-        return vec![Placed::at(test, "development.clients".to_owned(), None)];
+    let key = key(
+        "clients",
+        "Who gets tokens. Without it, the client test with the secret test, for every scope.",
+    );
+    let clients = table.tables(key, |client| {
+        let read = DevelopmentClient::read(client);
+        Some(client.placed(read))
+    });
+    if table.has(key.name) {
+        refuse_repeated_ids(table, &clients);
+        return clients;
     }
-    table.each("clients", |client| {
-        let id = client.or("id", "test".to_owned(), text);
-        let secret = client
-            .secret("secret")
-            .map_or_else(|| Secret::bare("test"), |secret| secret.value);
-        let allowed_scope = client.or("allowed_scope", "*".to_owned(), any_text);
-        Some(client.placed(DevelopmentClient {
-            id,
-            secret,
-            allowed_scope,
-        }))
-    })
+    let test = DevelopmentClient {
+        id: TEST_CLIENT.to_owned(),
+        secret: Secret::bare(TEST_CLIENT),
+        allowed_scope: "*".to_owned(),
+    };
+    vec![Placed::at(test, "development.clients".to_owned(), None)]
 }
 
 fn refuse_repeated_ids(table: &Table<'_>, clients: &[Placed<DevelopmentClient>]) {
@@ -126,13 +119,18 @@ fn refuse_repeated_ids(table: &Table<'_>, clients: &[Placed<DevelopmentClient>])
     }
 }
 
-fn path_segment(value: &DeValue<'_>) -> Result<String, Mismatch> {
-    let plain = |text: &String| {
-        text.bytes()
-            .all(|byte| byte.is_ascii_alphanumeric() || b"-_".contains(&byte))
-    };
-    text(value)
-        .ok()
-        .filter(plain)
-        .ok_or_else(|| expected("a word of letters, digits, \"-\" and \"_\""))
+fn path_segment() -> impl ValueType<String> {
+    value_type(
+        |value| {
+            let plain = |text: &String| {
+                text.bytes()
+                    .all(|byte| byte.is_ascii_alphanumeric() || b"-_".contains(&byte))
+            };
+            read_text(value)
+                .ok()
+                .filter(plain)
+                .ok_or_else(|| expected("a word of letters, digits, \"-\" and \"_\""))
+        },
+        || Description::pattern("word", "^[A-Za-z0-9_-]+$"),
+    )
 }

@@ -2,14 +2,19 @@
 
 use std::path::PathBuf;
 
+use serde_json::json;
 use toml::de::DeValue;
 use url::Url;
 
+use super::addresses::{URL, path, read_url, url};
 use super::introspection::{Authentication, Introspection};
+use super::mismatch::{Mismatch, expected};
 use super::read::Table;
+use super::reference::{Description, forbidden, key};
 use super::report::Placed;
 use super::secret::Secret;
-use super::values::{Mismatch, expected, path, url};
+use super::value_type::{ValueType, value_type};
+use crate::values::{IntrospectionFormat, Keyword, Validation};
 
 /// Where an issuer's metadata is (RFC 8414 §3).
 #[derive(Clone, Debug, PartialEq)]
@@ -47,11 +52,23 @@ const KEY_SOURCES: [&str; 3] = ["jwks_uri", "jwks_file", "shared_secret"];
 
 /// Reads where the keys are; `None` where nothing is signed for us.
 pub(super) fn keys(table: &mut Table<'_>, needed: bool) -> Option<KeySource> {
-    let uri = table.optional("jwks_uri", url_of_keys).map(KeySource::Uri);
+    let jwks_uri = key(
+        "jwks_uri",
+        "The URL of its keys. Without it, they are discovered.",
+    );
+    let jwks_file = key(
+        "jwks_file",
+        "A file with its keys. Without it, they are discovered.",
+    );
+    let shared_secret = key(
+        "shared_secret",
+        "The secret of HS256, HS384 or HS512. Without it, tokens are verified with public keys.",
+    );
+    let uri = table.optional(jwks_uri, url_of_keys()).map(KeySource::Uri);
     let file = table
-        .optional("jwks_file", path(table.folder()))
+        .optional(jwks_file, path(table.folder()))
         .map(KeySource::File);
-    let shared_secret = table.secret("shared_secret").map(KeySource::SharedSecret);
+    let shared_secret = table.secret(shared_secret).map(KeySource::SharedSecret);
     for (first, second) in [
         ("jwks_uri", "jwks_file"),
         ("jwks_uri", "shared_secret"),
@@ -59,6 +76,19 @@ pub(super) fn keys(table: &mut Table<'_>, needed: bool) -> Option<KeySource> {
     ] {
         table.refuse_both(first, second);
     }
+    // The same as `needed`, of what a schema can see.
+    table.rule(|| {
+        json!({
+            "if": {
+                "properties": {
+                    "validation": {"const": Validation::Introspection.keyword()},
+                    "introspection": {"properties": {"accept": {"const": IntrospectionFormat::Json.keyword()}}},
+                },
+                "required": ["validation"],
+            },
+            "then": {"properties": forbidden(&KEY_SOURCES)},
+        })
+    });
     let source = uri.or(file).or(shared_secret);
     if needed {
         return Some(source.unwrap_or(KeySource::Discovered));
@@ -66,7 +96,7 @@ pub(super) fn keys(table: &mut Table<'_>, needed: bool) -> Option<KeySource> {
     for name in KEY_SOURCES.into_iter().filter(|name| table.has(name)) {
         let message = "expected no keys where no signature is verified, but found them";
         let help = "validation = \"jwks+introspection\" verifies signatures before it asks";
-        table.push_absent(&["validation"], table.fault(name, message).with_help(help));
+        table.push_unless_misspelt(&["validation"], table.fault(name, message).with_help(help));
     }
     None
 }
@@ -78,7 +108,11 @@ pub(super) fn discovery(
     keys: Option<&KeySource>,
     introspection: Option<&Introspection>,
 ) -> Discovery {
-    let discovery = table.or("discovery", Discovery::WellKnown, metadata_place);
+    let key = key(
+        "discovery",
+        "Whether the well-known metadata of the issuer gives what is not given here; or the URL of that document.",
+    );
+    let discovery = table.or(key, metadata_location(), true);
     let left_to_it = left_to_discovery(table, keys, introspection);
     if left_to_it.is_empty() {
         return Discovery::Off;
@@ -94,7 +128,7 @@ pub(super) fn discovery(
                 let fault = table
                     .fault("discovery", message)
                     .with_help(format!("give {remedy}"));
-                table.push_absent(&KEY_SOURCES, fault);
+                table.push_unless_misspelt(&KEY_SOURCES, fault);
             }
         }
         Discovery::WellKnown => {
@@ -139,33 +173,47 @@ fn left_to_discovery(
     left
 }
 
-fn url_of_keys(value: &DeValue<'_>) -> Result<Url, Mismatch> {
+fn url_of_keys() -> impl ValueType<Url> {
     let is_file =
         |text: &str| !text.contains("://") && (text.contains('/') || text.ends_with(".json"));
-    let hint = || {
-        value
-            .as_str()
-            .filter(|text| is_file(text))
-            .map(|_| "jwks_file takes the path of a file".to_owned())
-    };
-    url(value).map_err(|mismatch| mismatch.or_help(hint()))
+    value_type(
+        move |value| {
+            let hint = || {
+                value
+                    .as_str()
+                    .filter(|text| is_file(text))
+                    .map(|_| "jwks_file takes the path of a file".to_owned())
+            };
+            read_url(value).map_err(|mismatch| mismatch.or_help(hint()))
+        },
+        || url().describe(),
+    )
 }
 
-fn metadata_place(value: &DeValue<'_>) -> Result<Discovery, Mismatch> {
+fn metadata_location() -> impl ValueType<Discovery> {
+    value_type(read_metadata_location, || {
+        let schema = json!({"type": ["boolean", "string"], "pattern": URL});
+        Description::new("boolean or URL", schema)
+    })
+}
+
+fn read_metadata_location(value: &DeValue<'_>) -> Result<Discovery, Mismatch> {
     let mismatch = || expected("true, false or the http or https URL of the metadata document");
     match value.as_bool() {
         Some(true) => Ok(Discovery::WellKnown),
         Some(false) => Ok(Discovery::Off),
-        None => url(value).map(Discovery::At).map_err(|cause| Mismatch {
-            expected: mismatch().expected,
-            ..cause
-        }),
+        None => read_url(value)
+            .map(Discovery::At)
+            .map_err(|cause| Mismatch {
+                expected: mismatch().expected,
+                ..cause
+            }),
     }
 }
 
 /// The well-known places are made from the issuer (RFC 8414 §3.1), which has neither query nor fragment (§2).
 fn refuse_undiscoverable(table: &Table<'_>, issuer: &Placed<String>, remedy: &str) {
-    let (found, hint) = match url(&DeValue::String(issuer.value.as_str().into())) {
+    let (found, hint) = match read_url(&DeValue::String(issuer.value.as_str().into())) {
         Ok(url) if url.query().is_none() => return,
         Ok(_) => (None, None),
         // A bare name may be one on purpose.
@@ -183,7 +231,7 @@ fn refuse_undiscoverable(table: &Table<'_>, issuer: &Placed<String>, remedy: &st
     let fault = issuer
         .fault(message)
         .with_help(format!("{hint}to name an issuer otherwise, give {remedy}"));
-    table.push_absent(
+    table.push_unless_misspelt(
         &[
             "discovery",
             "jwks_uri",

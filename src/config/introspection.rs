@@ -1,37 +1,45 @@
-//! `[issuers.NAME.introspection]`: how an authorization server is asked about its tokens (RFC 7662, RFC 9701).
+//! `[issuers.NAME.introspection]`: introspection requests to an authorization server (RFC 7662, RFC 9701).
 
 use std::path::PathBuf;
 use std::time::Duration;
 
+use serde_json::{Value, json};
 use url::Url;
 
+use super::addresses::{path, url};
+use super::declare::table;
 use super::names::quoted_list;
 use super::read::Table;
+use super::reference::{Key, forbidden, key};
 use super::report::Placed;
+use super::scalars::{PUBLIC_KEY_ALGORITHMS, boolean, keyword, one_of, text};
 use super::secret::Secret;
-use super::units::{DAY, HOUR, SECOND, count, whole_seconds};
-use super::values::{PUBLIC_KEY_ALGORITHMS, boolean, keyword, name, path, text, url};
+use super::units::{DAY, HOUR, count, whole_seconds};
 use crate::values::{AuthenticationMethod, IntrospectionFormat, Keyword};
 
-/// `[issuers.NAME.introspection]`.
-#[derive(Clone, Debug, PartialEq)]
-pub struct Introspection {
-    /// Where to ask; without it, where the metadata says.
-    pub endpoint: Option<Placed<Url>>,
-    /// How the gateway shows who asks.
-    pub authentication: Authentication,
-    /// Whether the server's 409 becomes the client's (MobileFirst).
-    pub conflict: bool,
-    /// What answers are asked for.
-    pub accept: Placed<IntrospectionFormat>,
-    /// How long an active answer is kept at most; zero keeps none.
-    pub cache_ttl: Duration,
-    /// How long an inactive answer is kept.
-    pub negative_ttl: Duration,
-    /// Whether a token in use is asked about again before its answer ends.
-    pub refresh_ahead: bool,
-    /// How many questions may be under way at once.
-    pub max_in_flight: usize,
+table! {
+    /// Introspection of an issuer's tokens (RFC 7662).
+    pub struct Introspection {
+        fn read(table) -> Option<Self>;
+
+        /// Where introspection requests go. Without it, where the metadata says.
+        pub endpoint: Option<Placed<Url>> = optional(url()),
+        /// How the gateway authenticates itself.
+        pub authentication: Authentication = required_computed(authentication(table)),
+        /// Whether the server's 409 becomes the client's (MobileFirst); otherwise it is 503.
+        pub conflict: bool = or(boolean(), false),
+        /// JSON, a signed response (RFC 9701), or a JWT that the upstream gets in place of the token.
+        pub accept: Placed<IntrospectionFormat> = placed_or(keyword(), "json"),
+        /// How long an active response stays in the cache at most; 0s: not at all.
+        pub cache_ttl: Duration = or(whole_seconds(Duration::ZERO..=DAY), "60s"),
+        /// How long an inactive response stays in the cache.
+        pub negative_ttl: Duration = or(whole_seconds(Duration::ZERO..=HOUR), "5s"),
+        /// Whether a token in use is introspected again in the background before its cached response expires, so that no
+        /// request waits for that.
+        pub refresh_ahead: bool = or(boolean(), true),
+        /// Introspection requests in flight at one time; 503 beyond.
+        pub max_in_flight: usize = or(count(1..=65_536), 256),
+    }
 }
 
 /// How the gateway authenticates itself.
@@ -74,65 +82,61 @@ pub struct ClientSecret {
     pub secret: Placed<Secret>,
 }
 
-/// Keys that only some methods of authentication use, and whether those need them.
-const USES: [(&str, &[AuthenticationMethod], bool); 7] = [
-    (
-        "client_id",
-        &[
-            AuthenticationMethod::Basic,
-            AuthenticationMethod::Form,
-            AuthenticationMethod::Bearer,
-            AuthenticationMethod::PrivateKeyJwt,
-        ],
-        true,
-    ),
-    (
-        "client_secret",
-        &[
-            AuthenticationMethod::Basic,
-            AuthenticationMethod::Form,
-            AuthenticationMethod::Bearer,
-        ],
-        true,
-    ),
-    ("client_key", &[AuthenticationMethod::PrivateKeyJwt], true),
-    (
-        "client_key_id",
-        &[AuthenticationMethod::PrivateKeyJwt],
-        false,
-    ),
-    (
-        "client_key_algorithm",
-        &[AuthenticationMethod::PrivateKeyJwt],
-        false,
-    ),
-    ("token_endpoint", &[AuthenticationMethod::Bearer], false),
-    ("scope", &[AuthenticationMethod::Bearer], false),
-];
+/// A key that only some methods of authentication use.
+struct MethodKey {
+    key: Key,
+    methods: &'static [AuthenticationMethod],
+    is_required: bool,
+}
+
+const CLIENT_ID: Key = key(
+    "client_id",
+    "As whom the gateway asks. Required, except for authentication none. Without it, as nobody.",
+);
+const CLIENT_SECRET: Key = key(
+    "client_secret",
+    "Its secret, for basic, form and bearer. Without it, none.",
+);
+const CLIENT_KEY: Key = key(
+    "client_key",
+    "Its private key in PEM, for private_key_jwt. Without it, none.",
+);
+const CLIENT_KEY_ID: Key = key(
+    "client_key_id",
+    "The kid of client_key. Without it, none is named.",
+);
+const CLIENT_KEY_ALGORITHM: Key = key("client_key_algorithm", "What client_key signs with.");
+const TOKEN_ENDPOINT: Key = key(
+    "token_endpoint",
+    "Where the gateway's own token comes from, for bearer. Without it, where the metadata says.",
+);
+const SCOPE: Key = key("scope", "The scope of the gateway's own token, for bearer.");
+
+const METHOD_KEYS: [MethodKey; 7] = {
+    use AuthenticationMethod::{Basic, Bearer, Form, PrivateKeyJwt};
+    const fn method_key(
+        key: Key,
+        methods: &'static [AuthenticationMethod],
+        is_required: bool,
+    ) -> MethodKey {
+        MethodKey {
+            key,
+            methods,
+            is_required,
+        }
+    }
+    [
+        method_key(CLIENT_ID, &[Basic, Form, Bearer, PrivateKeyJwt], true),
+        method_key(CLIENT_SECRET, &[Basic, Form, Bearer], true),
+        method_key(CLIENT_KEY, &[PrivateKeyJwt], true),
+        method_key(CLIENT_KEY_ID, &[PrivateKeyJwt], false),
+        method_key(CLIENT_KEY_ALGORITHM, &[PrivateKeyJwt], false),
+        method_key(TOKEN_ENDPOINT, &[Bearer], false),
+        method_key(SCOPE, &[Bearer], false),
+    ]
+};
 
 impl Introspection {
-    pub(super) fn read(table: &mut Table<'_>) -> Option<Self> {
-        let authentication = authentication(table);
-        Some(Self {
-            endpoint: table.optional("endpoint", url),
-            conflict: table.or("conflict", false, boolean),
-            accept: table.placed_or("accept", IntrospectionFormat::Json, keyword),
-            cache_ttl: table.or(
-                "cache_ttl",
-                60 * SECOND,
-                whole_seconds(Duration::ZERO..=DAY),
-            ),
-            negative_ttl: table.or(
-                "negative_ttl",
-                5 * SECOND,
-                whole_seconds(Duration::ZERO..=HOUR),
-            ),
-            refresh_ahead: table.or("refresh_ahead", true, boolean),
-            max_in_flight: table.or("max_in_flight", 256, count(1..=65_536)),
-            authentication: authentication?,
-        })
-    }
-
     /// Whether answers are signed with the issuer's keys.
     #[must_use]
     pub fn needs_keys(&self) -> bool {
@@ -156,22 +160,26 @@ impl Introspection {
 }
 
 fn authentication(table: &mut Table<'_>) -> Option<Authentication> {
-    let method = table.placed_or("authentication", AuthenticationMethod::Basic, keyword);
-    // One that cannot be read needs nothing that one knows of.
-    let written = !table.has("authentication") || method.is_written();
-    let id = table.optional("client_id", text);
-    let secret = table.secret("client_secret");
-    let key = table.optional("client_key", path(table.folder()));
-    let key_id = table.optional("client_key_id", text);
+    let key = key("authentication", "How the gateway authenticates itself.");
+    let method = table.placed_or(key, keyword(), AuthenticationMethod::Basic.keyword());
+    // A method that cannot be read needs nothing that is known.
+    let is_known = !table.has(key.name) || method.is_written();
+    let id = table.optional(CLIENT_ID, text());
+    let secret = table.secret(CLIENT_SECRET);
+    let private_key = table.optional(CLIENT_KEY, path(table.folder()));
+    let key_id = table.optional_value(CLIENT_KEY_ID, text());
     let algorithm = table.or(
-        "client_key_algorithm",
+        CLIENT_KEY_ALGORITHM,
+        one_of(&PUBLIC_KEY_ALGORITHMS),
         "RS256",
-        name(&PUBLIC_KEY_ALGORITHMS),
     );
-    let token_endpoint = table.optional("token_endpoint", url);
-    let scope = table.placed_or("scope", "authorization.introspect".to_owned(), text);
-    if written {
-        refuse_what_does_not_fit(table, method.value);
+    let token_endpoint = table.optional(TOKEN_ENDPOINT, url());
+    let scope = table.placed_or(SCOPE, text(), "authorization.introspect");
+    for (_, method) in AuthenticationMethod::KEYWORDS {
+        table.rule(|| method_schema(*method));
+    }
+    if is_known {
+        refuse_keys_of_other_methods(table, method.value);
     }
 
     let client = |id: Option<Placed<String>>, secret| {
@@ -191,31 +199,59 @@ fn authentication(table: &mut Table<'_>) -> Option<Authentication> {
         }),
         AuthenticationMethod::PrivateKeyJwt => Some(Authentication::PrivateKeyJwt {
             client_id: id?.value,
-            key: key?,
-            key_id: key_id.map(|id| id.value),
-            algorithm: algorithm.to_owned(),
+            key: private_key?,
+            key_id,
+            algorithm,
         }),
     }
 }
 
-fn refuse_what_does_not_fit(table: &Table<'_>, method: AuthenticationMethod) {
-    for (key, methods, needed) in USES {
-        let fits = methods.contains(&method);
-        if fits && needed && !table.has(key) {
+/// The keys that a method requires and excludes, as a JSON Schema.
+fn method_schema(method: AuthenticationMethod) -> Value {
+    let (used, unused): (Vec<_>, Vec<_>) = METHOD_KEYS
+        .iter()
+        .partition(|used| used.methods.contains(&method));
+    let required: Vec<_> = used
+        .iter()
+        .filter(|used| used.is_required)
+        .map(|used| used.key.name)
+        .collect();
+    let unused: Vec<_> = unused.iter().map(|unused| unused.key.name).collect();
+    let mut condition = json!({"properties": {"authentication": {"const": method.keyword()}}});
+    // The default holds without the key as well.
+    if method != AuthenticationMethod::Basic {
+        condition["required"] = json!(["authentication"]);
+    }
+    json!({
+        "if": condition,
+        "then": {"required": required, "properties": forbidden(&unused)},
+    })
+}
+
+fn refuse_keys_of_other_methods(table: &Table<'_>, method: AuthenticationMethod) {
+    for MethodKey {
+        key,
+        methods,
+        is_required,
+    } in METHOD_KEYS
+    {
+        let name = key.name;
+        let is_used = methods.contains(&method);
+        if is_used && is_required && !table.has(name) {
             let message = format!(
-                "expected the {key} that authentication {:?} needs, but found nothing",
+                "expected the {name} that authentication {:?} needs, but found nothing",
                 method.keyword()
             );
-            table.push_absent(&[key, "authentication"], table.fault(key, message));
+            table.push_unless_misspelt(&[name, "authentication"], table.fault(name, message));
         }
-        if !fits && table.has(key) {
+        if !is_used && table.has(name) {
             let users: Vec<_> = methods.iter().map(|method| method.keyword()).collect();
             let message = format!(
                 "expected authentication {} beside it, but found {:?}",
                 quoted_list(&users, "or"),
                 method.keyword()
             );
-            table.push_absent(&["authentication"], table.fault(key, message));
+            table.push_unless_misspelt(&["authentication"], table.fault(name, message));
         }
     }
 }

@@ -1,82 +1,102 @@
-//! `[issuers.NAME]`: whose access tokens count, and what they must say.
+//! `[issuers.NAME]`: whose access tokens are accepted, and what they must say.
 
 use std::path::PathBuf;
 use std::time::Duration;
 
+use serde_json::json;
 use toml::de::DeValue;
 use url::Url;
 
+use super::addresses::path;
+use super::declare::table;
 use super::endpoints::{self, Discovery, KeySource};
 use super::introspection::{Authentication, Introspection};
+use super::mismatch::{Mismatch, expected};
 use super::names::{did_you_mean, quoted_list};
 use super::read::Table;
+use super::reference::{Description, forbidden, key};
 use super::report::Placed;
+use super::scalars::{PUBLIC_KEY_ALGORITHMS, any_text, boolean, keyword, read_keyword, text};
 use super::secret::Secret;
 use super::units::{
-    DAY, HOUR, MEBIBYTE, MILLISECOND, MINUTE, MONTH, SECOND, count, duration, size, whole_seconds,
+    HOUR, MEBIBYTE, MILLISECOND, MINUTE, MONTH, SECOND, count, duration, size, whole_seconds,
 };
-use super::values::{
-    Mismatch, PUBLIC_KEY_ALGORITHMS, any_text, boolean, expected, keyword, path, text,
-};
-use crate::values::{ExpiryUnit, IntrospectionFormat, Validation};
+use super::value_type::{ValueType, value_type};
+use crate::values::{ExpiryUnit, IntrospectionFormat, Keyword, Validation};
 
-/// `[issuers.NAME]`.
-#[derive(Clone, Debug, PartialEq)]
-pub struct Issuer {
-    /// The name by which routes speak of it.
-    pub name: Placed<String>,
-    /// The exact `iss` values it goes by, at least one; the first is used for discovery.
-    pub issuer: Vec<Placed<String>>,
-    /// Whom its tokens must be meant for.
-    pub audience: Audience,
-    /// Whether a token without `aud` is refused.
-    pub audience_required: bool,
-    /// How a token is judged.
-    pub validation: Validation,
-    /// Where its metadata is.
-    pub discovery: Discovery,
-    /// Where its keys are; `None` where nothing is signed for us.
-    pub keys: Option<KeySource>,
-    /// How its server is asked about tokens, where it is.
-    pub introspection: Option<Introspection>,
-    /// What its opaque tokens begin with.
-    pub token_prefix: Placed<String>,
-    /// Names of the signature algorithms it may use (RFC 7518 §3.1, RFC 8037 §3.1), at least one.
-    pub algorithms: Vec<Placed<String>>,
-    /// Accepted values of the header `typ`; "" for none.
-    pub token_types: Vec<Placed<String>>,
-    /// Claims a token must have beyond those that are always asked for.
-    pub required_claims: Vec<Placed<String>>,
-    /// Claims that may hold the scope; the first that is present counts.
-    pub scope_claims: Vec<Placed<String>>,
-    /// The unit of `exp`, `nbf` and `iat`.
-    pub expiry_unit: ExpiryUnit,
-    /// Whether an `exp` more than ten years ahead is taken as "never" instead of refused.
-    pub accept_unbounded_expiry: bool,
-    /// How long a verified token is remembered at most.
-    pub cache_max_age: Duration,
-    /// How many verified tokens are remembered.
-    pub cache_entries: usize,
-    /// How many bytes of memory they may take; `None` where only their number is limited.
-    pub cache_bytes: Option<usize>,
-    /// By how much clocks may differ.
-    pub leeway: Duration,
-    /// Whether `*` in a granted scope is a wildcard.
-    pub granted_wildcards: bool,
-    /// Whether a token bound to a sender passes without that sender's proof.
-    pub insecure_ignore_cnf: bool,
-    /// How often keys are fetched where Cache-Control does not say.
-    pub jwks_refresh: Duration,
-    /// How long old keys serve while new ones cannot be fetched.
-    pub jwks_max_stale: Duration,
-    /// The least time between two fetches for the sake of an unknown key.
-    pub unknown_key_cooldown: Duration,
-    /// The roots trusted for its endpoints, if not the system's.
-    pub tls_ca: Option<Placed<PathBuf>>,
-    /// How long connecting to its endpoints may take.
-    pub connect_timeout: Duration,
-    /// How long one of its answers may take.
-    pub timeout: Duration,
+table! {
+    /// An issuer of access tokens, and what its tokens must say.
+    pub struct Issuer {
+        fn read(table, key: Placed<String>) -> Option<Self>;
+
+        /// The name that routes use.
+        pub name: Placed<String> = computed(key),
+        /// Exact iss strings; the first is used for discovery.
+        pub issuer: Vec<Placed<String>> = required_list(text(), "the iss of its tokens"),
+        /// Accepted aud strings, or "any".
+        pub audience: Audience = required_computed(audience(table)),
+        /// Whether a token without aud is refused; one with a wrong aud always is.
+        pub audience_required: bool = or(boolean(), true),
+        /// How a token is validated: by its signature, by introspection, or by the one and then the other.
+        pub validation: Placed<Validation> = placed_or(validation(), "jwks"),
+        /// How the authorization server is asked about its tokens, where it is.
+        pub introspection: Option<Introspection> =
+            computed(introspection(table, &validation, audience.as_ref())),
+        /// Where its keys are; `None` where nothing is signed for the gateway.
+        pub keys: Option<KeySource> =
+            computed(endpoints::keys(table, needs_keys(&validation, introspection.as_ref()))),
+        /// Where its metadata is.
+        pub discovery: Discovery = computed({
+            // Where the table could not be read, nobody knows what it needs.
+            let is_known = introspection.is_some() || !table.has("introspection");
+            let issuer = issuer.as_deref().filter(|_| is_known);
+            endpoints::discovery(table, issuer, keys.as_ref(), introspection.as_ref())
+        }),
+        /// What its opaque tokens begin with: distinguishes those of two issuers.
+        pub token_prefix: Placed<String> = placed_or(token_prefix(), ""),
+        /// Names of the accepted signature algorithms (RFC 7518 §3.1, RFC 8037 §3.1), at least one.
+        pub algorithms: Vec<Placed<String>> = computed({
+            let algorithms = algorithms(table);
+            refuse_short_secret(table, keys.as_ref(), &algorithms);
+            algorithms
+        }),
+        /// Accepted typ of a token's header; "" is none.
+        pub token_types: Vec<Placed<String>> =
+            list_or(any_text(), 1, json!(["at+jwt", "JWT", ""])),
+        /// Claims that a token must have beyond exp.
+        pub required_claims: Vec<Placed<String>> = list_or(text(), 0, json!([])),
+        /// Claims that may hold the scope; the first that is present counts.
+        pub scope_claims: Vec<Placed<String>> = list_or(text(), 1, json!(["scope", "scp"])),
+        /// The unit of exp, nbf and iat.
+        pub expiry_unit: ExpiryUnit = or(keyword(), "seconds"),
+        /// Whether exp more than ten years ahead means "never" instead of being refused.
+        pub accept_unbounded_expiry: bool = or(boolean(), false),
+        /// How long a verified token stays in the cache at most.
+        pub cache_max_age: Duration = or(whole_seconds(Duration::ZERO..=MONTH), "24h"),
+        /// Bytes of memory that the cache may take; `None` where only the number of tokens is limited.
+        pub cache_bytes: Option<usize> = computed(cache_bytes(table)),
+        /// Verified tokens in the cache.
+        pub cache_entries: usize = or(count(0..=10_000_000), 100_000),
+        /// By how much clocks may differ.
+        pub leeway: Duration = or(whole_seconds(Duration::ZERO..=5 * MINUTE), "30s"),
+        /// Whether `*` in a granted scope is a wildcard.
+        pub granted_wildcards: bool = or(boolean(), true),
+        /// Whether a token bound to a sender passes without that sender's proof.
+        pub insecure_ignore_cnf: bool = or(boolean(), false),
+        /// How often keys are fetched where Cache-Control does not say.
+        // The bounds are those of Cache-Control, so no value of an operator is clamped unseen.
+        pub jwks_refresh: Duration = or(duration(MINUTE..=HOUR), "10m"),
+        /// How long old keys serve while new ones cannot be fetched.
+        pub jwks_max_stale: Duration = or(duration(Duration::ZERO..=MONTH), "24h"),
+        /// The least time between two fetches for the sake of an unknown key.
+        pub unknown_key_cooldown: Duration = or(duration(SECOND..=HOUR), "30s"),
+        /// The roots, in PEM, that its endpoints' certificates must lead to. Without it, the system's.
+        pub tls_ca: Option<Placed<PathBuf>> = optional(path(table.folder())),
+        /// How long connecting to its endpoints may take.
+        pub connect_timeout: Duration = or(duration(MILLISECOND..=MINUTE), "1s"),
+        /// How long one of its responses may take.
+        pub timeout: Duration = or(duration(MILLISECOND..=MINUTE), "3s"),
+    }
 }
 
 /// Whom tokens must be meant for.
@@ -86,73 +106,6 @@ pub enum Audience {
     Any(Placed<()>),
     /// One of these, at least one.
     OneOf(Vec<Placed<String>>),
-}
-
-impl Issuer {
-    pub(super) fn read(name: Placed<String>, table: &mut Table<'_>) -> Option<Self> {
-        let issuer = table.required_one_or_many("issuer", "the iss of its tokens", text);
-        let audience = audience(table);
-        let validation = table.placed_or("validation", Validation::Jwks, validation);
-        let introspection = introspection(table, &validation, audience.as_ref());
-        let validation = validation.value;
-        // Where the section could not be read, nobody knows what it needs.
-        let is_known = introspection.is_some() || !table.has("introspection");
-        let needs_keys = validation != Validation::Introspection
-            || introspection.as_ref().is_none_or(Introspection::needs_keys);
-        let keys = endpoints::keys(table, needs_keys);
-        let issuer_to_judge = issuer.as_deref().filter(|_| is_known);
-        let discovery = endpoints::discovery(
-            table,
-            issuer_to_judge,
-            keys.as_ref(),
-            introspection.as_ref(),
-        );
-        let algorithms = algorithms(table);
-        refuse_short_secret(table, keys.as_ref(), &algorithms);
-        Some(Self {
-            name,
-            audience_required: table.or("audience_required", true, boolean),
-            token_prefix: table.placed_or("token_prefix", String::new(), token_prefix),
-            validation,
-            introspection,
-            discovery,
-            keys,
-            algorithms,
-            token_types: table.list_or("token_types", 1, &["at+jwt", "JWT", ""], any_text),
-            required_claims: table.list_or("required_claims", 0, &[], text),
-            scope_claims: table.list_or("scope_claims", 1, &["scope", "scp"], text),
-            expiry_unit: table.or("expiry_unit", ExpiryUnit::Seconds, keyword),
-            accept_unbounded_expiry: table.or("accept_unbounded_expiry", false, boolean),
-            cache_max_age: table.or("cache_max_age", DAY, whole_seconds(Duration::ZERO..=MONTH)),
-            // Whoever has written a number alone has meant it, whatever memory that takes.
-            cache_bytes: table
-                .optional("cache_bytes", size(0..=1024 * 1024 * MEBIBYTE))
-                .map(|bytes| bytes.value)
-                .or((!table.has("cache_entries")).then_some(64 * MEBIBYTE)),
-            cache_entries: table.or("cache_entries", 100_000, count(0..=10_000_000)),
-            leeway: table.or(
-                "leeway",
-                30 * SECOND,
-                whole_seconds(Duration::ZERO..=5 * MINUTE),
-            ),
-            granted_wildcards: table.or("granted_wildcards", true, boolean),
-            insecure_ignore_cnf: table.or("insecure_ignore_cnf", false, boolean),
-            // The bounds are those to which Cache-Control is held: what an operator writes is never clamped unseen.
-            jwks_refresh: table.or("jwks_refresh", 10 * MINUTE, duration(MINUTE..=HOUR)),
-            jwks_max_stale: table.or("jwks_max_stale", DAY, duration(Duration::ZERO..=MONTH)),
-            unknown_key_cooldown: table.or(
-                "unknown_key_cooldown",
-                30 * SECOND,
-                duration(SECOND..=HOUR),
-            ),
-            tls_ca: table.optional("tls_ca", path(table.folder())),
-            connect_timeout: table.or("connect_timeout", SECOND, duration(MILLISECOND..=MINUTE)),
-            timeout: table.or("timeout", 3 * SECOND, duration(MILLISECOND..=MINUTE)),
-            // What may be missing comes last, when every key was taken.
-            issuer: issuer?,
-            audience: audience?,
-        })
-    }
 }
 
 impl Issuer {
@@ -240,12 +193,31 @@ const DEFAULT_ALGORITHMS: [&str; 5] = ["RS256", "PS256", "ES256", "ES384", "EdDS
 
 const SHARED_SECRET_ALGORITHMS: [&str; 3] = ["HS256", "HS384", "HS512"];
 
+const ALGORITHMS: [&str; 12] = [
+    "RS256", "RS384", "RS512", "PS256", "PS384", "PS512", "ES256", "ES384", "EdDSA", "HS256",
+    "HS384", "HS512",
+];
+
+fn needs_keys(validation: &Placed<Validation>, introspection: Option<&Introspection>) -> bool {
+    validation.value != Validation::Introspection
+        || introspection.is_none_or(Introspection::needs_keys)
+}
+
+fn cache_bytes(table: &mut Table<'_>) -> Option<usize> {
+    let key = key(
+        "cache_bytes",
+        "Bytes of memory that the cache may take. Without it, 64MiB; or no limit but cache_entries, where that is \
+         written.",
+    );
+    let bytes = table.optional_value(key, size(0..=1024 * 1024 * MEBIBYTE));
+    // Whoever wrote the number of entries alone meant it, whatever memory they take.
+    bytes.or((!table.has("cache_entries")).then_some(64 * MEBIBYTE))
+}
+
 fn audience(table: &mut Table<'_>) -> Option<Audience> {
-    let names = table.required_one_or_many(
-        "audience",
-        "the aud of tokens meant for this gateway, or \"any\"",
-        text,
-    )?;
+    let key = key("audience", "Accepted aud strings, or \"any\".");
+    let what = "the aud of tokens meant for this gateway, or \"any\"";
+    let names = table.required_list(key, text(), what)?;
     match (names.iter().find(|name| name.value == "any"), names.len()) {
         (Some(any), 1) => Some(Audience::Any(any.with_value(()))),
         (Some(any), _) => {
@@ -258,8 +230,12 @@ fn audience(table: &mut Table<'_>) -> Option<Audience> {
     }
 }
 
-/// Whoever writes two words of which we know but one means both: a hint at one of them would leave the other out.
-fn validation(value: &DeValue<'_>) -> Result<Validation, Mismatch> {
+fn validation() -> impl ValueType<Validation> {
+    value_type(read_validation, || keyword::<Validation>().describe())
+}
+
+/// Whoever writes both words in another way means both: a hint at one of them would leave the other out.
+fn read_validation(value: &DeValue<'_>) -> Result<Validation, Mismatch> {
     let both = value
         .as_str()
         .is_some_and(|text| text.contains("introspection") && text.contains("jwks"));
@@ -270,7 +246,7 @@ fn validation(value: &DeValue<'_>) -> Result<Validation, Mismatch> {
             mismatch
         }
     };
-    keyword(value).map_err(hint)
+    read_keyword(value).map_err(hint)
 }
 
 fn introspection(
@@ -278,9 +254,22 @@ fn introspection(
     validation: &Placed<Validation>,
     audience: Option<&Audience>,
 ) -> Option<Introspection> {
-    let introspection = table
-        .optional_section("introspection", Introspection::read)
-        .flatten();
+    let key = key(
+        "introspection",
+        "How the authorization server is asked about its tokens (RFC 7662).",
+    );
+    let introspection = table.optional_table(key, Introspection::read);
+    table.rule(|| {
+        let introspecting = [Validation::Introspection, Validation::JwksAndIntrospection];
+        json!({
+            "if": {
+                "properties": {"validation": {"enum": introspecting.map(Keyword::keyword)}},
+                "required": ["validation"],
+            },
+            "then": {"required": ["introspection"]},
+            "else": {"properties": forbidden(&["introspection", "token_prefix"])},
+        })
+    });
     // One that cannot be read may have been meant to ask.
     let asks = validation.value != Validation::Jwks
         || (table.has("validation") && !validation.is_written());
@@ -290,7 +279,7 @@ fn introspection(
             "[{}] with client_id and client_secret",
             table.fault("introspection", "").key
         );
-        table.push_absent(
+        table.push_unless_misspelt(
             &["introspection"],
             table
                 .fault("introspection", message)
@@ -303,7 +292,7 @@ fn introspection(
     {
         let message = "expected it where tokens are asked about, but found validation \"jwks\"";
         let help = "validation = \"introspection\" or \"jwks+introspection\" asks";
-        table.push_absent(&["validation"], table.fault(name, message).with_help(help));
+        table.push_unless_misspelt(&["validation"], table.fault(name, message).with_help(help));
     }
     if let Some(Introspection {
         accept,
@@ -320,7 +309,13 @@ fn introspection(
     introspection
 }
 
-fn token_prefix(value: &DeValue<'_>) -> Result<String, Mismatch> {
+fn token_prefix() -> impl ValueType<String> {
+    value_type(read_token_prefix, || {
+        Description::pattern("string", "^[A-Za-z0-9._~+/=-]*$")
+    })
+}
+
+fn read_token_prefix(value: &DeValue<'_>) -> Result<String, Mismatch> {
     let is_of_tokens = |byte: u8| byte.is_ascii_alphanumeric() || b"-._~+/=".contains(&byte);
     let text = value.as_str().filter(|text| text.bytes().all(is_of_tokens));
     text.map(str::to_owned)
@@ -329,29 +324,33 @@ fn token_prefix(value: &DeValue<'_>) -> Result<String, Mismatch> {
 
 /// A public key must never serve as an HMAC secret (RFC 8725 §2.1), so the two families never share an issuer.
 fn algorithms(table: &mut Table<'_>) -> Vec<Placed<String>> {
+    let key = key(
+        "algorithms",
+        "Accepted signature algorithms. Without it, RS256, PS256, ES256, ES384 and EdDSA; with shared_secret HS256.",
+    );
+    table.rule(|| {
+        let only = |names: &[&str], others: &[&str]| {
+            json!({"properties": {"algorithms": {"items": {"enum": names}, "not": {"enum": others}}}})
+        };
+        json!({
+            "if": {"required": ["shared_secret"]},
+            "then": only(&SHARED_SECRET_ALGORITHMS, &PUBLIC_KEY_ALGORITHMS),
+            "else": only(&PUBLIC_KEY_ALGORITHMS, &SHARED_SECRET_ALGORITHMS),
+        })
+    });
     let (accepted, default, remedy): (&[&str], &[&str], _) = if table.has("shared_secret") {
-        (
-            &SHARED_SECRET_ALGORITHMS,
-            &["HS256"],
-            "shared_secret serves no other",
-        )
+        let remedy = "shared_secret serves no other";
+        (&SHARED_SECRET_ALGORITHMS, &["HS256"], remedy)
     } else {
-        (
-            &PUBLIC_KEY_ALGORITHMS,
-            &DEFAULT_ALGORITHMS,
-            "HS256, HS384 and HS512 need shared_secret",
-        )
+        let remedy = "HS256, HS384 and HS512 need shared_secret";
+        (&PUBLIC_KEY_ALGORITHMS, &DEFAULT_ALGORITHMS, remedy)
     };
-    table.list_or("algorithms", 1, default, |value| {
+    let read = |value: &DeValue<'_>| {
         let name = value.as_str().unwrap_or_default();
         if accepted.contains(&name) {
             return Ok(name.to_owned());
         }
-        let of_other_family = PUBLIC_KEY_ALGORITHMS
-            .iter()
-            .chain(&SHARED_SECRET_ALGORITHMS)
-            .any(|other| *other == name);
-        let help = if of_other_family {
+        let help = if ALGORITHMS.contains(&name) {
             Some(remedy.to_owned())
         } else {
             did_you_mean(name, accepted)
@@ -360,7 +359,9 @@ fn algorithms(table: &mut Table<'_>) -> Vec<Placed<String>> {
             help,
             ..expected(quoted_list(accepted, "or"))
         })
-    })
+    };
+    let algorithms = value_type(read, || Description::one_of(&ALGORITHMS));
+    table.list_or_else(key, algorithms, 1, default)
 }
 
 /// Whoever holds one token can try secrets at leisure: a secret must be as long as the hash (RFC 7518 §3.2).

@@ -3,49 +3,66 @@
 use std::net::SocketAddr;
 use std::path::PathBuf;
 
+use super::addresses::{path, socket_address};
+use super::declare::table;
 use super::read::Table;
 use super::report::Placed;
-use super::values::{path, socket_address};
 
-/// One address that clients connect to.
-#[derive(Clone, Debug, PartialEq)]
-pub struct Listener {
-    /// The address; port 0 picks a free one.
-    pub address: Placed<SocketAddr>,
-    /// With what it speaks TLS, where it does.
-    pub tls: Option<ListenerTls>,
+table! {
+    /// One address that clients connect to.
+    pub struct Listener {
+        fn read(table) -> Option<Self>;
+
+        /// An IP address and a port; port 0 picks a free one.
+        pub address: Placed<SocketAddr> = required(socket_address(), "an IP address and a port"),
+        /// TLS. Without it, clients connect without TLS.
+        pub tls: Option<ListenerTls> = optional_table(ListenerTls::read),
+    }
 }
 
-/// How a listener shows who it is.
-#[derive(Clone, Debug, PartialEq)]
-pub struct ListenerTls {
-    /// At least one; chosen by the name that a client asks for, else the first.
-    pub certificates: Vec<Certificate>,
-    /// Whose certificates clients are asked for, if they are.
-    pub client_ca: Option<Placed<PathBuf>>,
+table! {
+    /// TLS of a listener.
+    pub struct ListenerTls {
+        fn read(table) -> Option<Self>;
+
+        /// Certificates with their keys; presented is the first for the name that the client asks for, else the first.
+        pub certificates: Vec<Certificate> = required_tables(
+            Certificate::read,
+            "at least one certificate with its key",
+            "certificates = [{ certificate = \"a.crt\", key = \"a.key\" }]",
+        ),
+        /// Certificate authorities in PEM: clients are asked for a certificate, and one that they present must be valid.
+        /// Without it, clients are not asked.
+        pub client_ca: Option<Placed<PathBuf>> = optional(path(table.folder())),
+    }
 }
 
-/// A certificate that we show.
-#[derive(Clone, Debug, PartialEq)]
-pub struct Certificate {
-    /// The chain in PEM, ours first.
-    pub certificate: Placed<PathBuf>,
-    /// Its private key in PEM.
-    pub key: Placed<PathBuf>,
+table! {
+    /// A certificate with its key.
+    pub struct Certificate {
+        fn read(table) -> Option<Self>;
+
+        /// The certificate chain in PEM, leaf first.
+        pub certificate: Placed<PathBuf> =
+            required(path(table.folder()), "the path of a certificate"),
+        /// Its private key in PEM.
+        pub key: Placed<PathBuf> = required(path(table.folder()), "the path of its private key"),
+    }
 }
 
 impl Listener {
     pub(super) fn plain(address: Placed<SocketAddr>) -> Self {
         Self { address, tls: None }
     }
+}
 
-    pub(super) fn read(table: &mut Table<'_>) -> Option<Self> {
-        let address = table.required("address", "an IP address and a port", socket_address);
-        let tls = table.optional_section("tls", ListenerTls::read);
-        Some(Self {
-            address: address?,
-            tls,
-        })
+impl ListenerTls {
+    /// The files that it names.
+    pub fn files(&self) -> impl Iterator<Item = &Placed<PathBuf>> {
+        self.certificates
+            .iter()
+            .flat_map(|pair| [&pair.certificate, &pair.key])
+            .chain(&self.client_ca)
     }
 }
 
@@ -72,45 +89,4 @@ fn collide(one: SocketAddr, other: SocketAddr) -> bool {
         && one.port() == other.port()
         && one.is_ipv4() == other.is_ipv4()
         && (is_any || one.ip() == other.ip())
-}
-
-impl ListenerTls {
-    /// The files that it names.
-    pub fn files(&self) -> impl Iterator<Item = &Placed<PathBuf>> {
-        self.certificates
-            .iter()
-            .flat_map(|pair| [&pair.certificate, &pair.key])
-            .chain(&self.client_ca)
-    }
-
-    fn read(table: &mut Table<'_>) -> Self {
-        let certificates = table.each("certificates", Certificate::read);
-        if !table.has_elements("certificates") {
-            let message = "expected at least one certificate with its key, but found nothing";
-            let help = "certificates = [{ certificate = \"a.crt\", key = \"a.key\" }]";
-            table.push_absent(
-                &["certificates"],
-                table.fault("certificates", message).with_help(help),
-            );
-        }
-        Self {
-            certificates,
-            client_ca: table.optional("client_ca", path(table.folder())),
-        }
-    }
-}
-
-impl Certificate {
-    pub(super) fn read(table: &mut Table<'_>) -> Option<Self> {
-        let certificate = table.required(
-            "certificate",
-            "the path of a certificate",
-            path(table.folder()),
-        );
-        let key = table.required("key", "the path of its private key", path(table.folder()));
-        Some(Self {
-            certificate: certificate?,
-            key: key?,
-        })
-    }
 }

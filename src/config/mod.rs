@@ -1,9 +1,13 @@
 //! gateway.toml as written: plain data, every default filled in, every fault reported at once.
 //!
 //! - `report`: a value that knows its place, a fault, and all the faults of a file.
-//! - `syntax`: what makes a text no TOML. `read`: tables, read key by key. `values`, `units`, `secret`: what single values look like. `names`: misspellings.
-//! - `server`, `listener`, `development`, `issuer` with `endpoints` and `introspection`, `upstream`, `route`: the sections, each with
-//!   its data and how it is read. `schema`: the same, told to editors.
+//! - `syntax`: why a text is not TOML. `read`: tables, read key by key. `names`: misspellings. `hints`: other mistakes.
+//! - `value_type`: the type of a key's value. `scalars`, `addresses`, `units`, `secret`: the types that several tables
+//!   share.
+//! - `declare`: the macro that declares a table. `server`, `listener`, `admin`, `telemetry`, `development`, `issuer` with
+//!   `endpoints` and `introspection`, `upstream`, `route`: the tables, in which each key is declared once.
+//! - `reference`: what the tables declare, recorded while they are read. `schema`, `markdown`: the same for editors and
+//!   for people.
 //!
 //! 1. One run reports everything. Only where the text is no TOML, its keys are not judged: half-read tables would bring
 //!    faults that are none.
@@ -12,17 +16,23 @@
 //!    overlap, is found out where they are compiled, with the places kept here.
 //! 4. A secret is never printed, right or wrong.
 
+mod addresses;
 mod admin;
+mod declare;
 mod development;
 mod endpoints;
 mod hints;
 mod introspection;
 mod issuer;
 mod listener;
+mod markdown;
+mod mismatch;
 mod names;
 mod read;
+mod reference;
 mod report;
 mod route;
+mod scalars;
 mod schema;
 mod secret;
 mod server;
@@ -32,11 +42,11 @@ mod telemetry;
 mod tests;
 mod units;
 mod upstream;
-mod values;
+mod value_type;
 
 use std::cell::RefCell;
 use std::net::SocketAddr;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use toml::de::DeTable;
 
@@ -50,39 +60,45 @@ pub use listener::{Certificate, Listener, ListenerTls};
 pub use names::did_you_mean;
 pub use report::{Fault, Placed, Report, Source};
 pub use route::{Access, ClaimHeader, Route};
-pub use schema::SCHEMA;
 pub use secret::{Secret, SecretOrigin};
 pub use server::{Challenge, Log, Server};
 pub use telemetry::Telemetry;
 pub use upstream::{Health, Upstream, UpstreamHost};
 
 use crate::files::{self, FileError, MAX_CONFIGURATION};
+use declare::table;
 use read::{File, Table};
+use reference::{TableReference, key};
 use route::{Declared, DeclaredNames};
 
-/// A whole gateway.toml.
-#[derive(Clone, Debug, PartialEq)]
-pub struct Config {
-    /// `[server]`.
-    pub server: Server,
-    /// Where clients connect, at least one: `server.listen` first, then `[[listeners]]`.
-    pub listeners: Vec<Listener>,
-    /// `[admin]`, if there is one.
-    pub admin: Option<Admin>,
-    /// `[log]`.
-    pub log: Log,
-    /// `[telemetry]`.
-    pub telemetry: Telemetry,
-    /// `[challenge]`.
-    pub challenge: Challenge,
-    /// `[development]`, if there is one.
-    pub development: Option<Development>,
-    /// Every `[issuers.NAME]`, in the order of the file.
-    pub issuers: Vec<Issuer>,
-    /// Every `[upstreams.NAME]`, in the order of the file.
-    pub upstreams: Vec<Upstream>,
-    /// Every `[[routes]]`, in the order of the file.
-    pub routes: Vec<Route>,
+table! {
+    /// The configuration of scopegate. Durations are "250ms", "30s", "5m", "1h"; sizes "16KiB". Where a list is taken, one
+    /// bare value will do. Relative paths start in the file's folder.
+    pub struct Config {
+        fn read(table, declared: &Declared) -> Self;
+
+        /// Connections of clients, and the limits of their requests.
+        pub server: Server = table(Server::read),
+        /// Addresses that clients connect to, beside or instead of server.listen.
+        pub listeners: Vec<Listener> = computed(listeners(table, &server)),
+        /// The listener for operators and their tools: /livez, /readyz, /metrics. Without it, there is none.
+        pub admin: Option<Admin> = optional_table(Admin::read),
+        /// An authorization server and an echo upstream in this process, for trying things out. Every listener of the file
+        /// must then be on loopback.
+        pub development: Option<Development> = optional_table(Development::read),
+        /// The log.
+        pub log: Log = table(Log::read),
+        /// The export of traces.
+        pub telemetry: Telemetry = table(Telemetry::read),
+        /// What WWW-Authenticate says beyond the error code.
+        pub challenge: Challenge = table(Challenge::read),
+        /// Whose access tokens are accepted, each issuer under a name of its own.
+        pub issuers: Vec<Issuer> = named_tables(Issuer::read),
+        /// Where permitted requests go, each upstream under a name of its own.
+        pub upstreams: Vec<Upstream> = named_tables(Upstream::read),
+        /// Who may send what where. Nothing is public unless it says so.
+        pub routes: Vec<Route> = tables(|route| Route::read(route, declared)),
+    }
 }
 
 /// What a file is read for.
@@ -200,10 +216,11 @@ fn parse_judged(
         folder,
         purpose,
         variable,
+        is_recording: false,
         faults: RefCell::default(),
         warnings: RefCell::default(),
     };
-    let config = file.read(document.get_ref(), Config::read);
+    let (config, _) = file.read(document.get_ref(), Config::read_document);
     let (mut faults, warnings) = (file.faults.into_inner(), file.warnings.into_inner());
     if faults.is_empty() {
         return Ok((config, source.with_warnings(warnings)));
@@ -231,45 +248,74 @@ impl Config {
         self.admin.as_ref().map(|admin| admin.listen.value)
     }
 
-    fn read(table: &mut Table<'_>) -> Self {
+    fn read_document(table: &mut Table<'_>) -> Self {
         let declared = Declared {
             issuers: DeclaredNames::new(table.names("issuers")),
             upstreams: DeclaredNames::new(table.names("upstreams")),
         };
-        let server = table.section("server", Server::read);
-        let declared_listeners = table.each("listeners", Listener::read);
-        let plain = match &server.listen {
-            Some(listen) => listen.clone(),
-            // Whoever declares listeners says where to listen.
-            None if table.has("listeners") => Vec::new(),
-            None => vec![server::default_listen()],
-        };
-        let listeners: Vec<_> = plain
-            .into_iter()
-            .map(Listener::plain)
-            .chain(declared_listeners)
-            .collect();
-        let admin = table.optional_section("admin", Admin::read).flatten();
-        let development = table.optional_section("development", Development::read);
-        if let Some(development) = &development {
-            development.refuse_what_others_can_reach(table, &listeners, admin.as_ref());
+        let config = Self::read(table, &declared);
+        let development = config.development.as_ref();
+        if let Some(development) = development {
+            development.refuse_what_others_can_reach(
+                table,
+                &config.listeners,
+                config.admin.as_ref(),
+            );
         }
-        let addresses = listeners.iter().map(|listener| &listener.address);
-        let addresses = addresses.chain(admin.iter().map(|admin| &admin.listen));
-        let addresses =
-            addresses.chain(development.iter().flat_map(|one| [&one.listen, &one.echo]));
+        let addresses = config.listeners.iter().map(|listener| &listener.address);
+        let addresses = addresses.chain(config.admin.iter().map(|admin| &admin.listen));
+        let addresses = addresses.chain(
+            development
+                .into_iter()
+                .flat_map(|one| [&one.listen, &one.echo]),
+        );
         listener::refuse_collisions(table, &addresses.collect::<Vec<_>>());
-        Self {
-            server,
-            listeners,
-            admin,
-            log: table.section("log", Log::read),
-            telemetry: table.section("telemetry", Telemetry::read),
-            challenge: table.section("challenge", Challenge::read),
-            development,
-            issuers: table.named("issuers", Issuer::read),
-            upstreams: table.named("upstreams", Upstream::read),
-            routes: table.each("routes", |route| Route::read(route, &declared)),
-        }
+        config
     }
+}
+
+/// `server.listen` first, then `[[listeners]]`: at least one.
+fn listeners(table: &mut Table<'_>, server: &Server) -> Vec<Listener> {
+    let key = key(
+        "listeners",
+        "Addresses that clients connect to, beside or instead of server.listen.",
+    );
+    let declared = table.tables(key, Listener::read);
+    let is_written = server.listen.iter().any(Placed::is_written);
+    let plain: &[_] = if table.has(key.name) && !is_written {
+        // Whoever declares listeners says where to listen.
+        &[]
+    } else {
+        &server.listen
+    };
+    let plain = plain.iter().cloned().map(Listener::plain);
+    plain.chain(declared).collect()
+}
+
+/// What the tables of a file declare: an empty file asks for every key.
+fn reference() -> TableReference {
+    let file = File {
+        folder: PathBuf::new(),
+        purpose: Purpose::Look,
+        variable: &|_| None,
+        is_recording: true,
+        faults: RefCell::default(),
+        warnings: RefCell::default(),
+    };
+    file.read(&DeTable::new(), Config::read_document).1
+}
+
+/// The JSON Schema (draft 2020-12) of gateway.toml.
+///
+/// It accepts every file that reading accepts. What it cannot know, it leaves to reading: bounds of durations and sizes,
+/// names that have to be declared, secrets that have to be there.
+#[must_use]
+pub fn schema() -> String {
+    schema::render(&reference())
+}
+
+/// The reference of gateway.toml in Markdown: a section for each table.
+#[must_use]
+pub fn markdown() -> String {
+    markdown::render(&reference())
 }

@@ -1,24 +1,31 @@
-//! How tables are read: keys are taken one by one, and what nobody took is refused.
+//! How a table is read: key by key, and what no key asked for is refused.
 //!
-//! Nothing here stops at the first fault. A key that cannot be read leaves its fault and its default behind, and reading
-//! goes on, so that one run tells everything. The functions that take a closure end by refusing the keys that the
-//! closure did not ask for: no section can forget to.
+//! Reading does not stop at the first fault. A key that cannot be read leaves its fault and its default behind, so one
+//! run reports every fault of a file. The functions that take a closure end by refusing the keys that the closure did
+//! not ask for: no table can forget to.
+//!
+//! - `values`: keys with one value. `lists`: keys with several. `tables`: keys that are tables.
+
+mod lists;
+mod tables;
+mod values;
 
 use std::cell::RefCell;
-use std::collections::BTreeSet;
 use std::ops::Range;
 use std::path::{Path, PathBuf};
 
+use serde_json::{Value, json};
 use toml::de::{DeArray, DeTable, DeValue};
 
 use super::Purpose;
 use super::hints;
-use super::names::{is_bare_key, meant, nearest, quoted_list};
+use super::mismatch::{Mismatch, describe};
+use super::names::{is_bare_key, meant, quoted_list};
+use super::reference::{Form, Key, KeyReference, Presence, TableReference};
 use super::report::{Fault, Placed};
-use super::secret::{Secret, Unusable, secret};
-use super::values::{Mismatch, describe, expected, kind};
+use super::value_type::ValueType;
 
-/// The file that is being read: what its values lean on, and the faults found so far.
+/// The file that is being read: what its values depend on, and the faults found so far.
 pub(super) struct File<'e> {
     /// Where relative paths start.
     pub(super) folder: PathBuf,
@@ -26,9 +33,11 @@ pub(super) struct File<'e> {
     pub(super) purpose: Purpose,
     /// Looks up a variable of the environment.
     pub(super) variable: &'e dyn Fn(&str) -> Option<String>,
-    /// What is wrong with it so far.
+    /// Whether tables record what they declare.
+    pub(super) is_recording: bool,
+    /// Faults found so far.
     pub(super) faults: RefCell<Vec<Fault>>,
-    /// What can be read, and is not likely to be what was meant.
+    /// Values that are accepted, but are probably not what was meant.
     pub(super) warnings: RefCell<Vec<Fault>>,
 }
 
@@ -41,22 +50,24 @@ pub(super) struct Table<'f> {
     taken: Vec<&'static str>,
     /// Faults that are none where one of these keys is misspelt, which is a fault of its own.
     absent: RefCell<Vec<(Vec<&'static str>, Fault)>>,
+    /// What was declared so far, where that is recorded.
+    reference: RefCell<TableReference>,
 }
 
 /// One value and its place.
-struct Found<'f> {
+struct Entry<'f> {
     key: String,
     span: Range<usize>,
     value: &'f DeValue<'f>,
 }
 
 impl File<'_> {
-    /// Reads the whole document.
+    /// Reads the whole document; also returns what its tables declare, where that is recorded.
     pub(super) fn read<T>(
         &self,
         document: &DeTable<'_>,
         read: impl FnOnce(&mut Table<'_>) -> T,
-    ) -> T {
+    ) -> (T, TableReference) {
         Table::new(self, String::new(), None, document).read(read)
     }
 }
@@ -75,6 +86,7 @@ impl<'f> Table<'f> {
             entries,
             taken: Vec::new(),
             absent: RefCell::default(),
+            reference: RefCell::default(),
         }
     }
 
@@ -83,13 +95,37 @@ impl<'f> Table<'f> {
         &self.file.folder
     }
 
+    /// Says what the table is for.
+    pub(super) fn document(&self, doc: &'static str) {
+        self.reference.borrow_mut().doc = doc;
+    }
+
+    /// A JSON Schema that holds for the whole table: which keys exclude or need each other.
+    pub(super) fn rule(&self, rule: impl FnOnce() -> Value) {
+        if self.file.is_recording {
+            self.reference.borrow_mut().rules.push(rule());
+        }
+    }
+
+    fn declare(&self, key: Key, presence: Presence, form: impl FnOnce() -> Form) {
+        if self.file.is_recording {
+            let form = form();
+            let declared = KeyReference {
+                key,
+                presence,
+                form,
+            };
+            self.reference.borrow_mut().keys.push(declared);
+        }
+    }
+
     pub(super) fn push(&self, fault: Fault) {
         self.file.faults.borrow_mut().push(fault);
     }
 
-    /// Pushes a fault that follows from `keys` being absent, unless one of them turns out to be misspelt: then that is the
-    /// fault, and the only one.
-    pub(super) fn push_absent(&self, keys: &[&'static str], fault: Fault) {
+    /// Pushes a fault that follows from the absence of `keys`, unless one of them turns out to be misspelt: then the
+    /// misspelling is the only fault.
+    pub(super) fn push_unless_misspelt(&self, keys: &[&'static str], fault: Fault) {
         self.absent.borrow_mut().push((keys.to_vec(), fault));
     }
 
@@ -128,256 +164,24 @@ impl<'f> Table<'f> {
 
     /// Refuses two keys beside each other.
     pub(super) fn refuse_both(&self, first: &str, second: &str) {
+        self.rule(|| json!({"not": {"required": [first, second]}}));
         if self.has(first) && self.has(second) {
-            let message = format!("expected only one of {first:?} and {second:?}, but found both");
-            self.push(self.fault(second, message));
+            self.push_both(first, second);
         }
     }
 
-    pub(super) fn optional<T>(
-        &mut self,
-        name: &'static str,
-        read: impl Reads<T>,
-    ) -> Option<Placed<T>> {
-        let found = self.take(name)?;
-        self.value(found, &read)
+    /// The fault of two keys beside each other.
+    pub(super) fn push_both(&self, first: &str, second: &str) {
+        let message = format!("expected only one of {first:?} and {second:?}, but found both");
+        self.push(self.fault(second, message));
     }
 
-    /// A secret: nothing of it is ever told, so nothing is proposed for one that cannot be read.
-    pub(super) fn secret(&mut self, name: &'static str) -> Option<Placed<Secret>> {
-        let found = self.take(name)?;
-        match secret(self.file, found.value) {
-            Ok(secret) => Some(Placed::at(secret, found.key, Some(found.span))),
-            Err(Unusable::Missing(origin, mismatch)) if self.file.purpose == Purpose::Look => {
-                let help = "it is not needed to look at the file, and is to run the gateway";
-                let fault = self.mismatched(&found, mismatch).with_help(help);
-                self.file.warnings.borrow_mut().push(fault);
-                Some(Placed::at(
-                    Secret::missing(origin),
-                    found.key,
-                    Some(found.span),
-                ))
-            }
-            Err(Unusable::Missing(_, mismatch)) if self.file.purpose == Purpose::Try => {
-                let help = mismatch.help.as_deref().unwrap_or("it has to be there");
-                let help = format!("{help}; --offline does without it");
-                self.mismatch(&found, mismatch.with_help(help));
-                None
-            }
-            Err(Unusable::Missing(_, mismatch) | Unusable::Wrong(mismatch)) => {
-                self.mismatch(&found, mismatch);
-                None
-            }
-        }
-    }
-
-    pub(super) fn or<T>(&mut self, name: &'static str, default: T, read: impl Reads<T>) -> T {
-        self.optional(name, read)
-            .map_or(default, |placed| placed.value)
-    }
-
-    pub(super) fn placed_or<T>(
-        &mut self,
-        name: &'static str,
-        default: T,
-        read: impl Reads<T>,
-    ) -> Placed<T> {
-        self.optional(name, read)
-            .unwrap_or_else(|| Placed::at(default, join(&self.key, name), None))
-    }
-
-    pub(super) fn required<T>(
-        &mut self,
-        name: &'static str,
-        what: &str,
-        read: impl Reads<T>,
-    ) -> Option<Placed<T>> {
-        self.refuse_missing(name, what);
-        self.optional(name, read)
-    }
-
-    /// A list that must be written as one, with at least `least` elements.
-    pub(super) fn list<T>(
-        &mut self,
-        name: &'static str,
-        least: usize,
-        read: impl Reads<T>,
-    ) -> Option<Vec<Placed<T>>> {
-        let found = self.take(name)?;
-        if !found.value.is_array() {
-            let bracketed = read(found.value)
-                .ok()
-                .map(|_| format!("did you mean [{}]?", describe(found.value)));
-            self.mismatch(&found, expected("a list").or_help(bracketed));
-            return None;
-        }
-        self.elements(found, least, &read)
-    }
-
-    /// [`Table::one_or_many`] texts, or `default`.
-    pub(super) fn list_or(
-        &mut self,
-        name: &'static str,
-        least: usize,
-        default: &[&str],
-        read: impl Reads<String>,
-    ) -> Vec<Placed<String>> {
-        self.one_or_many(name, least, read).unwrap_or_else(|| {
-            let key = join(&self.key, name);
-            default
-                .iter()
-                .map(|text| Placed::at((*text).to_owned(), key.clone(), None))
-                .collect()
-        })
-    }
-
-    /// A list of at least `least` elements, of which a single one may be written bare.
-    pub(super) fn one_or_many<T>(
-        &mut self,
-        name: &'static str,
-        least: usize,
-        read: impl Reads<T>,
-    ) -> Option<Vec<Placed<T>>> {
-        let found = self.take(name)?;
-        if found.value.is_array() {
-            return self.elements(found, least, &read);
-        }
-        // `"a, b"` may be a value, and is seldom meant to be one.
-        if let (Some(text), Ok(_), Some(list)) = (
-            found.value.as_str(),
-            read(found.value),
-            listed(found.value, &read),
-        ) && text.contains(',')
-        {
-            self.warn(
-                &found,
-                &format!("{} is one value", describe(found.value)),
-                format!("a list is written {list}"),
-            );
-        }
-        self.value(found, &|value: &DeValue<'_>| {
-            read(value).map_err(|mismatch| {
-                mismatch.or_help(listed(value, &read).map(|list| format!("did you mean {list}?")))
-            })
-        })
-        .map(|only| vec![only])
-    }
-
-    pub(super) fn required_one_or_many<T>(
-        &mut self,
-        name: &'static str,
-        what: &str,
-        read: impl Reads<T>,
-    ) -> Option<Vec<Placed<T>>> {
-        self.refuse_missing(name, what);
-        self.one_or_many(name, 1, read)
-    }
-
-    /// A table every key of which has a default; absent, it is read as if it were empty.
-    pub(super) fn section<T>(
-        &mut self,
-        name: &'static str,
-        read: impl Fn(&mut Table<'_>) -> T,
-    ) -> T {
-        self.optional_section(name, &read).unwrap_or_else(|| {
-            let (key, entries) = (join(&self.key, name), &DeTable::new());
-            Table::new(self.file, key, None, entries).read(read)
-        })
-    }
-
-    pub(super) fn optional_section<T>(
-        &mut self,
-        name: &'static str,
-        read: impl FnOnce(&mut Table<'_>) -> T,
-    ) -> Option<T> {
-        let found = self.take(name)?;
-        self.table(found, read)
-    }
-
-    /// Every table of `[[name]]`.
-    pub(super) fn each<T>(
-        &mut self,
-        name: &'static str,
-        read: impl Fn(&mut Table<'_>) -> Option<T>,
-    ) -> Vec<T> {
-        let Some(found) = self.take(name) else {
-            return Vec::new();
-        };
-        let DeValue::Array(elements) = found.value else {
-            self.mismatch(
-                &found,
-                expected(format!("a list of tables, written [[{}]]", found.key)),
-            );
-            return Vec::new();
-        };
-        indexed(&found.key, elements)
-            .filter_map(|found| self.table(found, &read).flatten())
-            .collect()
-    }
-
-    /// Every table of `[name.NAME]`, in the order of the file.
-    pub(super) fn named<T>(
-        &mut self,
-        name: &'static str,
-        read: impl Fn(Placed<String>, &mut Table<'_>) -> Option<T>,
-    ) -> Vec<T> {
-        let (entries, nameless): (Vec<_>, Vec<_>) = self
-            .pairs(name, || format!("tables, written [{name}.NAME]"))
-            .into_iter()
-            .partition(|(_, found)| found.value.is_table());
-        // Whoever leaves out the name has all the keys at the wrong place, for one reason.
-        if let Some((key, found)) = nameless.first() {
-            let message = format!(
-                "expected a table, written [{name}.NAME], but found {}",
-                kind(found.value)
-            );
-            self.push(key.fault(message).with_help(format!(
-                "write [{name}.NAME] above its keys, with a name of your own"
-            )));
-        }
-        for (name, _) in entries.iter().filter(|(name, _)| !is_bare_key(&name.value)) {
-            // Names become labels of metrics and fields of logs.
-            let message = format!(
-                "expected a name of letters, digits, \"-\" and \"_\", but found {:?}",
-                name.value
-            );
-            self.push(name.fault(message));
-        }
-        let read_one = |(name, found)| self.table(found, |table| read(name, table)).flatten();
-        entries.into_iter().filter_map(read_one).collect()
-    }
-
-    /// Every `NAME = value` of the table `name`, in the order of the file.
-    pub(super) fn map<T>(
-        &mut self,
-        name: &'static str,
-        read: impl Reads<T>,
-    ) -> Vec<(Placed<String>, Placed<T>)> {
-        let entries = self.pairs(name, || "a table".to_owned());
-        let read_one = |(name, found)| Some((name, self.value(found, &read)?));
-        entries.into_iter().filter_map(read_one).collect()
-    }
-
-    /// The names declared as `[name.NAME]`, readable or not: a broken declaration is not an undeclared name. `None` where
-    /// what stands there, or under a misspelling of it, does not tell the names.
-    pub(super) fn names(&self, name: &str) -> Option<BTreeSet<String>> {
-        let mut names = BTreeSet::new();
-        for (key, value) in self.entries {
-            if key.get_ref() == name || nearest(key.get_ref(), [name]).is_some() {
-                let tables = value
-                    .get_ref()
-                    .as_table()
-                    .filter(|tables| tables.values().all(|one| one.get_ref().is_table()));
-                names.extend(tables?.keys().map(|name| name.get_ref().to_string()));
-            }
-        }
-        Some(names)
-    }
-
-    fn read<T>(mut self, read: impl FnOnce(&mut Table<'_>) -> T) -> T {
+    fn read<T>(mut self, read: impl FnOnce(&mut Table<'_>) -> T) -> (T, TableReference) {
         let value = read(&mut self);
         #[cfg(test)]
-        super::tests::schema::asked(&self.key, &self.taken);
+        if !self.file.is_recording {
+            super::tests::schema::asked(&self.key, &self.taken);
+        }
         let mut absent = self.absent.take();
         for (name, _) in self.entries {
             let (span, name) = (name.span(), name.get_ref().as_ref());
@@ -399,109 +203,72 @@ impl<'f> Table<'f> {
             });
         }
         absent.into_iter().for_each(|(_, fault)| self.push(fault));
-        value
+        (value, self.reference.take())
     }
 
-    fn take(&mut self, name: &'static str) -> Option<Found<'f>> {
+    fn take(&mut self, name: &'static str) -> Option<Entry<'f>> {
         self.taken.push(name);
         let value = self.entries.get(name)?;
-        Some(Found {
+        Some(Entry {
             key: join(&self.key, name),
             span: value.span(),
             value: value.get_ref(),
         })
     }
 
-    fn pairs(
-        &mut self,
-        name: &'static str,
-        what: impl FnOnce() -> String,
-    ) -> Vec<(Placed<String>, Found<'f>)> {
-        let Some(found) = self.take(name) else {
-            return Vec::new();
-        };
-        let DeValue::Table(entries) = found.value else {
-            self.mismatch(&found, expected(what()));
-            return Vec::new();
-        };
-        let mut pairs: Vec<_> = entries
-            .iter()
-            .map(|(name, value)| {
-                let key = join(&found.key, name.get_ref());
-                let found = Found {
-                    key: key.clone(),
-                    span: value.span(),
-                    value: value.get_ref(),
-                };
-                (
-                    name.span().start,
-                    Placed::at(name.get_ref().to_string(), key, Some(name.span())),
-                    found,
-                )
-            })
-            .collect();
-        pairs.sort_by_key(|&(place, ..)| place);
-        pairs
-            .into_iter()
-            .map(|(_, name, found)| (name, found))
-            .collect()
-    }
-
-    fn table<T>(&self, found: Found<'_>, read: impl FnOnce(&mut Table<'_>) -> T) -> Option<T> {
-        let DeValue::Table(entries) = found.value else {
-            // Of what has a place of its own, the form is known.
-            let form = if found.key.contains('[') {
-                String::new()
-            } else {
-                format!(", written [{}]", found.key)
-            };
-            self.mismatch(&found, expected(format!("a table{form}")));
-            return None;
-        };
-        Some(Table::new(self.file, found.key, Some(found.span), entries).read(read))
-    }
-
-    /// The readable elements; those that are not have left their faults.
-    fn elements<T>(
-        &self,
-        found: Found<'_>,
-        least: usize,
-        read: &impl Reads<T>,
-    ) -> Option<Vec<Placed<T>>> {
-        let elements = found.value.as_array()?;
-        if elements.len() < least {
-            self.mismatch(
-                &found,
-                expected("at least one element").but_found("an empty list"),
-            );
-            return None;
-        }
-        Some(
-            indexed(&found.key, elements)
-                .filter_map(|element| self.value(element, read))
-                .collect(),
-        )
-    }
-
-    fn value<T>(&self, found: Found<'_>, read: &impl Reads<T>) -> Option<Placed<T>> {
-        match read(found.value) {
+    fn value<T>(&self, entry: Entry<'_>, values: &impl ValueType<T>) -> Option<Placed<T>> {
+        match values.read(entry.value) {
             Ok(value) => {
-                if let Some(placeholder) = found.value.as_str().and_then(hints::placeholder) {
+                if let Some(placeholder) = entry.value.as_str().and_then(hints::placeholder) {
                     let message = format!("{placeholder:?} is taken as it stands");
-                    self.warn(&found, &message, hints::unfilled(placeholder));
+                    self.warn(&entry, &message, hints::unfilled(placeholder));
                 }
-                Some(Placed::at(value, found.key, Some(found.span)))
+                Some(Placed::at(value, entry.key, Some(entry.span)))
             }
             Err(mismatch) => {
-                let mismatch = mismatch.or_help(brackets(found.value, read));
-                self.mismatch(&found, mismatch);
+                let mismatch = mismatch.or_help(brackets(entry.value, values));
+                self.mismatch(&entry, mismatch);
                 None
             }
         }
     }
 
-    fn warn(&self, found: &Found<'_>, message: &str, help: String) {
-        let (key, span) = (found.key.clone(), Some(found.span.clone()));
+    /// The values of a default, each without a place. They are read like written ones, so a default can mean nothing
+    /// that a file cannot say.
+    fn default_values<T>(
+        &self,
+        name: &str,
+        values: &impl ValueType<T>,
+        default: &Value,
+    ) -> Vec<Placed<T>> {
+        let read = |default: &Value| {
+            let value = match default {
+                Value::String(text) => values.read(&DeValue::String(text.into())),
+                Value::Bool(value) => values.read(&DeValue::Boolean(*value)),
+                // Numbers are written alike in JSON and in TOML.
+                Value::Null | Value::Number(_) | Value::Array(_) | Value::Object(_) => {
+                    let number = default.to_string();
+                    let number = DeValue::parse(&number).expect("a number of JSON is one of TOML");
+                    values.read(number.get_ref())
+                }
+            };
+            let value = value.unwrap_or_else(|mismatch| {
+                panic!("{name}: the default is no value of its type: {mismatch:?}")
+            });
+            Placed::at(value, join(&self.key, name), None)
+        };
+        match default {
+            Value::Array(elements) => elements.iter().map(read).collect(),
+            Value::Null
+            | Value::Bool(_)
+            | Value::Number(_)
+            | Value::String(_)
+            | Value::Object(_) => vec![read(default)],
+        }
+    }
+
+    fn warn(&self, entry: &Entry<'_>, message: &str, help: String) {
+        let (key, span) = (entry.key.clone(), Some(entry.span.clone()));
         let fault = Fault {
             key,
             span,
@@ -511,16 +278,16 @@ impl<'f> Table<'f> {
         self.file.warnings.borrow_mut().push(fault);
     }
 
-    fn mismatch(&self, found: &Found<'_>, mismatch: Mismatch) {
-        self.push(self.mismatched(found, mismatch));
+    fn mismatch(&self, entry: &Entry<'_>, mismatch: Mismatch) {
+        self.push(self.mismatched(entry, mismatch));
     }
 
-    fn mismatched(&self, found: &Found<'_>, mismatch: Mismatch) -> Fault {
-        let what = mismatch.found.unwrap_or_else(|| describe(found.value));
+    fn mismatched(&self, entry: &Entry<'_>, mismatch: Mismatch) -> Fault {
+        let what = mismatch.found.unwrap_or_else(|| describe(entry.value));
         let message = format!("expected {}, but found {what}", mismatch.expected);
         Fault {
-            key: found.key.clone(),
-            span: Some(found.span.clone()),
+            key: entry.key.clone(),
+            span: Some(entry.span.clone()),
             message,
             help: mismatch.help,
         }
@@ -528,7 +295,7 @@ impl<'f> Table<'f> {
 
     fn refuse_missing(&self, name: &'static str, what: &str) {
         if !self.has(name) {
-            self.push_absent(
+            self.push_unless_misspelt(
                 &[name],
                 self.fault(name, format!("expected {what}, but found nothing")),
             );
@@ -537,34 +304,23 @@ impl<'f> Table<'f> {
 }
 
 // Of a list of one where there may be no list.
-fn brackets<T>(value: &DeValue<'_>, read: &impl Reads<T>) -> Option<String> {
+fn brackets<T>(value: &DeValue<'_>, values: &impl ValueType<T>) -> Option<String> {
     let only = value
         .as_array()
         .filter(|list| list.len() == 1)?
         .first()?
         .get_ref();
-    read(only)
+    values
+        .read(only)
         .ok()
         .map(|_| format!("write {}, without brackets", describe(only)))
 }
 
-// The list that a text is likely to be: each part of it could be an element.
-fn listed<T>(value: &DeValue<'_>, read: &impl Reads<T>) -> Option<String> {
-    let parts = hints::parts(value.as_str()?)?;
-    let is_good = |part: &&str| read(&DeValue::String((*part).into())).is_ok();
-    parts.iter().all(is_good).then(|| format!("{parts:?}"))
-}
-
-/// Reads one value.
-pub(super) trait Reads<T>: Fn(&DeValue<'_>) -> Result<T, Mismatch> {}
-
-impl<T, F: Fn(&DeValue<'_>) -> Result<T, Mismatch>> Reads<T> for F {}
-
-fn indexed<'f>(key: &str, elements: &'f DeArray<'f>) -> impl Iterator<Item = Found<'f>> {
+fn indexed<'f>(key: &str, elements: &'f DeArray<'f>) -> impl Iterator<Item = Entry<'f>> {
     elements
         .iter()
         .enumerate()
-        .map(move |(index, element)| Found {
+        .map(move |(index, element)| Entry {
             key: format!("{key}[{index}]"),
             span: element.span(),
             value: element.get_ref(),

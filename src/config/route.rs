@@ -4,39 +4,48 @@ use std::cell::Cell;
 use std::collections::BTreeSet;
 
 use http::{HeaderName, Method};
+use serde_json::{Value, json};
 use toml::de::DeValue;
 
+use super::declare::table;
+use super::mismatch::{Mismatch, describe, expected};
 use super::names::{did_you_mean, quoted_list};
-use super::read::{Reads, Table};
+use super::read::Table;
+use super::reference::{Description, forbidden, key};
 use super::report::Placed;
-use super::values::{Mismatch, boolean, describe, expected, keyword, text};
-use crate::values::{ClaimFormat, ForwardToken};
+use super::scalars::{boolean, keyword, read_keyword, read_text, text};
+use super::value_type::{ValueType, value_type};
+use crate::values::{ClaimFormat, ForwardToken, Keyword};
 
-/// One of `[[routes]]`. Whether its patterns and scopes are well-formed is judged where they are compiled.
-#[derive(Clone, Debug, PartialEq)]
-pub struct Route {
-    /// Patterns of hosts; empty for any.
-    pub host: Vec<Placed<String>>,
-    /// The pattern of its path.
-    pub path: Placed<String>,
-    /// Its methods; empty for all.
-    pub methods: Vec<Placed<Method>>,
-    /// Who may pass.
-    pub access: Access,
-    /// Names of declared issuers whose tokens count; empty for all.
-    pub issuers: Vec<Placed<String>>,
-    /// The name of a declared upstream.
-    pub upstream: Placed<String>,
-    /// What is taken from the front of the path.
-    pub strip_prefix: Option<Placed<String>>,
-    /// Whether the upstream sees the access token.
-    pub forward_token: ForwardToken,
-    /// Whether a stream ends when the token ends that it was let through by.
-    pub close_at_expiry: bool,
-    /// Whether anybody is turned away for lack of a good token, if not as `[server]` says.
-    pub enforce: Option<Placed<bool>>,
-    /// Which claims the upstream gets as headers.
-    pub claim_headers: Vec<ClaimHeader>,
+table! {
+    /// A route. Whether its patterns and scopes are well-formed is judged where they are compiled.
+    pub struct Route {
+        fn read(table, declared: &Declared) -> Option<Self>;
+
+        /// "api.example.com" or "*.example.com". Without it, any.
+        pub host: Vec<Placed<String>> = list(text(), 1),
+        /// The pattern of the path: {name} stands for one segment, {*rest} for the rest.
+        pub path: Placed<String> = required(text(), "the path it is for"),
+        /// Methods in capitals; GET covers HEAD. Without it, all.
+        pub methods: Vec<Placed<Method>> = list(method(), 1),
+        /// Who may pass.
+        pub access: Access = computed(access(table)),
+        /// Whether requests without a valid token are refused; false is shadow mode. Without it, as `[server]` says.
+        pub enforce: Option<Placed<bool>> = optional(boolean()),
+        /// Names of `[issuers.NAME]` whose tokens are accepted. Without it, all.
+        pub issuers: Vec<Placed<String>> = list(declared.issuers.reference_to("issuer"), 1),
+        /// The name of an `[upstreams.NAME]`.
+        pub upstream: Placed<String> =
+            required(declared.upstreams.reference_to("upstream"), "the name of an upstream"),
+        /// Literal segments that are removed from the front of the path. Without it, none.
+        pub strip_prefix: Option<Placed<String>> = optional(text()),
+        /// Whether the upstream receives the access token.
+        pub forward_token: ForwardToken = or(keyword(), "keep"),
+        /// Whether a stream (WebSocket, events, download) ends when its token expires.
+        pub close_at_expiry: bool = or(boolean(), false),
+        /// Headers that give the upstream claims of the token.
+        pub claim_headers: Vec<ClaimHeader> = computed(claim_headers(table)),
+    }
 }
 
 /// Who may pass on a route: exactly one of the four.
@@ -86,16 +95,19 @@ impl DeclaredNames {
         }
     }
 
-    fn reads(&self, kind: &'static str) -> impl Reads<String> {
-        move |value| {
-            let name = text(value).ok();
-            match &self.names {
-                None => name.ok_or_else(|| expected(format!("a declared {kind}"))),
-                Some(names) => name
-                    .filter(|name| names.contains(name))
-                    .ok_or_else(|| self.undeclared(value, kind, names)),
-            }
-        }
+    fn reference_to(&self, kind: &'static str) -> impl ValueType<String> {
+        value_type(
+            move |value| {
+                let name = read_text(value).ok();
+                match &self.names {
+                    None => name.ok_or_else(|| expected(format!("a declared {kind}"))),
+                    Some(names) => name
+                        .filter(|name| names.contains(name))
+                        .ok_or_else(|| self.undeclared(value, kind, names)),
+                }
+            },
+            move || Description::text(&format!("name of an {kind}")),
+        )
     }
 
     fn undeclared(&self, value: &DeValue<'_>, kind: &str, names: &BTreeSet<String>) -> Mismatch {
@@ -119,33 +131,6 @@ impl DeclaredNames {
             _ => near,
         };
         undeclared.with_help(format!("declared: {list}{remedy}"))
-    }
-}
-
-impl Route {
-    pub(super) fn read(table: &mut Table<'_>, declared: &Declared) -> Option<Self> {
-        let path = table.required("path", "the path it is for", text);
-        let access = access(table);
-        let issuers = table.one_or_many("issuers", 1, declared.issuers.reads("issuer"));
-        let upstream = table.required(
-            "upstream",
-            "the name of an upstream",
-            declared.upstreams.reads("upstream"),
-        );
-        Some(Self {
-            host: table.one_or_many("host", 1, text).unwrap_or_default(),
-            methods: table.one_or_many("methods", 1, method).unwrap_or_default(),
-            access,
-            issuers: issuers.unwrap_or_default(),
-            strip_prefix: table.optional("strip_prefix", text),
-            forward_token: table.or("forward_token", ForwardToken::Keep, keyword),
-            close_at_expiry: table.or("close_at_expiry", false, boolean),
-            enforce: table.optional("enforce", boolean),
-            claim_headers: claim_headers(table),
-            // What may be missing comes last, when every key was taken.
-            path: path?,
-            upstream: upstream?,
-        })
     }
 }
 
@@ -174,14 +159,36 @@ const GATEWAY_HEADERS: [&str; 20] = [
     "x-request-id",
 ];
 
+/// Keys that judge a token, which a public route does not.
+const TOKEN_KEYS: [&str; 4] = ["scope", "any_scope", "issuers", "enforce"];
+
 fn access(table: &mut Table<'_>) -> Access {
-    let public = table.or("public", false, boolean);
-    let scope = table.optional("scope", scopes_in_one);
-    let any_scope = table.list("any_scope", 1, text);
+    let public = key(
+        "public",
+        "Whether no token is asked for. Not beside scope, any_scope, issuers or enforce.",
+    );
+    let scope = key(
+        "scope",
+        "Scopes that a token must grant, all of them; {name} stands for the value of a path parameter. Without it, \
+         any_scope or public, any valid token will do.",
+    );
+    let any_scope = key(
+        "any_scope",
+        "Sets of scopes, of which a token must grant one; the 403 names the first. Without it, see scope.",
+    );
+    let public = table.or(public, boolean(), false);
+    let scope = table.optional(scope, scopes_in_one());
+    let any_scope = table.bracketed_list(any_scope, text(), 1);
     table.refuse_both("scope", "any_scope");
+    table.rule(|| {
+        json!({
+            "if": {"properties": {"public": {"const": true}}, "required": ["public"]},
+            "then": {"properties": forbidden(&TOKEN_KEYS)},
+        })
+    });
     if public {
-        for key in ["scope", "any_scope", "issuers", "enforce"] {
-            table.refuse_both("public", key);
+        for key in TOKEN_KEYS.into_iter().filter(|key| table.has(key)) {
+            table.push_both("public", key);
         }
         return Access::Public;
     }
@@ -191,19 +198,30 @@ fn access(table: &mut Table<'_>) -> Access {
         .unwrap_or(Access::AnyToken)
 }
 
-fn scopes_in_one(value: &DeValue<'_>) -> Result<String, Mismatch> {
+fn scopes_in_one() -> impl ValueType<String> {
     let help = "scopes that are all needed stand in one string: \"a b\"; any_scope takes a list";
-    text(value).map_err(|mismatch| {
-        if value.is_array() {
-            mismatch.with_help(help)
-        } else {
-            mismatch
-        }
+    value_type(
+        move |value| {
+            read_text(value).map_err(|mismatch| {
+                if value.is_array() {
+                    mismatch.with_help(help)
+                } else {
+                    mismatch
+                }
+            })
+        },
+        || Description::text("string"),
+    )
+}
+
+fn method() -> impl ValueType<Method> {
+    value_type(read_method, || {
+        Description::pattern("method", "^[A-Z0-9!#$%&'*+.^_`|~-]+$")
     })
 }
 
 /// Methods are case-sensitive (RFC 9110 §9.1), and no registered one has a small letter.
-fn method(value: &DeValue<'_>) -> Result<Method, Mismatch> {
+fn read_method(value: &DeValue<'_>) -> Result<Method, Mismatch> {
     let text = value.as_str().unwrap_or_default();
     let in_capitals = text.to_ascii_uppercase();
     let method =
@@ -216,7 +234,12 @@ fn method(value: &DeValue<'_>) -> Result<Method, Mismatch> {
 
 fn claim_headers(table: &mut Table<'_>) -> Vec<ClaimHeader> {
     let mut headers: Vec<ClaimHeader> = Vec::new();
-    for (name, claim) in table.map("claim_headers", claim) {
+    let key = key(
+        "claim_headers",
+        "Headers that give the upstream claims of the token: \
+         { \"X-Client-Id\" = \"client_id\", \"X-Groups\" = { claim = \"groups\", format = \"json\" } }. Without it, none.",
+    );
+    for (name, claim) in table.map(key, HEADER_NAME, claim()) {
         let spelling = canonical_spelling(&name.value);
         let Ok(header) = HeaderName::from_bytes(name.value.as_bytes()) else {
             table.push(name.fault(format!(
@@ -257,9 +280,32 @@ fn claim_headers(table: &mut Table<'_>) -> Vec<ClaimHeader> {
 const CLAIM_FORMS: &str =
     "the name of a claim or { claim = \"NAME\", format = \"text\" or \"json\" }";
 
-fn claim(value: &DeValue<'_>) -> Result<(String, ClaimFormat), Mismatch> {
+const HEADER_NAME: &str = "^[A-Za-z0-9!#$%&'*+.^_`|~-]+$";
+
+fn claim() -> impl ValueType<(String, ClaimFormat)> {
+    value_type(read_claim, || {
+        let mut format = Value::Object(keyword::<ClaimFormat>().describe().schema);
+        format["default"] = json!(ClaimFormat::Text.keyword());
+        format["description"] = json!(
+            "text: one string, or list items without white space. json: the whole value as compact JSON in ASCII."
+        );
+        let schema = json!({
+            "type": ["string", "object"],
+            "minLength": 1,
+            "properties": {
+                "claim": {"description": "The name of the claim.", "type": "string", "minLength": 1},
+                "format": format,
+            },
+            "required": ["claim"],
+            "additionalProperties": false,
+        });
+        Description::new("claim", schema)
+    })
+}
+
+fn read_claim(value: &DeValue<'_>) -> Result<(String, ClaimFormat), Mismatch> {
     let Some(table) = value.as_table() else {
-        return text(value)
+        return read_text(value)
             .map(|claim| (claim, ClaimFormat::Text))
             .map_err(|_| expected(CLAIM_FORMS));
     };
@@ -268,7 +314,7 @@ fn claim(value: &DeValue<'_>) -> Result<(String, ClaimFormat), Mismatch> {
         match key.get_ref().as_ref() {
             "claim" => {
                 claim = Some(
-                    text(value.get_ref())
+                    read_text(value.get_ref())
                         .map_err(|_| expected(CLAIM_FORMS).but_found("another table"))?,
                 )
             }
@@ -281,7 +327,7 @@ fn claim(value: &DeValue<'_>) -> Result<(String, ClaimFormat), Mismatch> {
 }
 
 fn claim_format(value: &DeValue<'_>) -> Result<ClaimFormat, Mismatch> {
-    keyword(value).map_err(|mismatch| {
+    read_keyword(value).map_err(|mismatch| {
         let expected = format!("{} as format", mismatch.expected);
         Mismatch {
             expected,

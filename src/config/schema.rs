@@ -1,10 +1,68 @@
-//! What may stand in gateway.toml, for editors and other programs.
-//!
-//! Reading is written by hand, and so is this. That neither has a key, a default or a word that the other lacks is held
-//! by `tests/schema.rs`: who adds a key to one of them is told there what the other needs.
+//! The JSON Schema of gateway.toml, rendered from what its tables declare.
 
-/// The JSON Schema (draft 2020-12) of gateway.toml.
-///
-/// It takes every file that reading takes. What it cannot know, it leaves to reading: bounds of durations and sizes,
-/// names that have to be declared, secrets that have to be there.
-pub const SCHEMA: &str = include_str!("schema.json");
+use serde_json::{Map, Value, json};
+
+use super::reference::{Form, KeyReference, Presence, TableReference};
+
+/// A name of an issuer or an upstream: it becomes a label of metrics and a field of logs.
+const NAME: &str = "^[A-Za-z0-9_-]+$";
+
+pub(super) fn render(root: &TableReference) -> String {
+    let mut schema = table(root);
+    schema["$schema"] = json!("https://json-schema.org/draft/2020-12/schema");
+    schema["title"] = json!("gateway.toml");
+    format!("{schema:#}\n")
+}
+
+fn table(table: &TableReference) -> Value {
+    let properties: Map<_, _> = table
+        .keys
+        .iter()
+        .map(|declared| (declared.key.name.to_owned(), property(declared)))
+        .collect();
+    let required: Vec<_> = table
+        .keys
+        .iter()
+        .filter(|declared| matches!(declared.presence, Presence::Required))
+        .map(|declared| declared.key.name)
+        .collect();
+    let mut schema = json!({
+        "description": table.doc.trim(),
+        "type": "object",
+        "properties": properties,
+        "additionalProperties": false,
+    });
+    if !required.is_empty() {
+        schema["required"] = json!(required);
+    }
+    if !table.rules.is_empty() {
+        schema["allOf"] = json!(table.rules);
+    }
+    schema
+}
+
+fn property(declared: &KeyReference) -> Value {
+    let mut schema = match &declared.form {
+        Form::Value(values) => Value::Object(values.schema.clone()),
+        Form::Table(reference) => table(reference),
+        Form::Tables(0, element) => json!({"type": "array", "items": table(element)}),
+        Form::Tables(least, element) => {
+            json!({"type": "array", "items": table(element), "minItems": least})
+        }
+        Form::NamedTables(element) => json!({
+            "type": "object",
+            "propertyNames": {"pattern": NAME},
+            "additionalProperties": table(element),
+        }),
+        Form::Map(names, values) => json!({
+            "type": "object",
+            "propertyNames": {"pattern": names},
+            "additionalProperties": values.schema,
+        }),
+    };
+    schema["description"] = json!(declared.description());
+    if let Presence::Default(default) = &declared.presence {
+        schema["default"] = default.clone();
+    }
+    schema
+}

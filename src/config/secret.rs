@@ -1,14 +1,13 @@
 //! Secrets: written bare, named by a variable of the environment or by a file. None of them ever prints itself.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use secrecy::{ExposeSecret, SecretString};
 use toml::de::DeValue;
 use zeroize::Zeroizing;
 
 use super::hints::placeholder;
-use super::read::File;
-use super::values::{Mismatch, expected, kind};
+use super::mismatch::{Mismatch, expected, kind};
 use crate::files::{self, FileError, MAX_NAMED};
 
 const FORMS: &str = "a string, { env = \"NAME\" } or { file = \"PATH\" }";
@@ -22,17 +21,25 @@ pub struct Secret {
 }
 
 /// Why there is no secret.
-pub(super) enum Unusable {
+pub(super) enum SecretError {
     /// What is written is wrong wherever it is read.
-    Wrong(Mismatch),
+    Invalid(Mismatch),
     /// It is not here, and may be elsewhere.
     Missing(SecretOrigin, Mismatch),
 }
 
-impl From<Mismatch> for Unusable {
+impl From<Mismatch> for SecretError {
     fn from(mismatch: Mismatch) -> Self {
-        Self::Wrong(mismatch)
+        Self::Invalid(mismatch)
     }
+}
+
+/// Where secrets are looked up that the file only names.
+pub(super) struct SecretSource<'s> {
+    /// Where relative paths start.
+    pub(super) folder: &'s Path,
+    /// Looks up a variable of the environment.
+    pub(super) variable: &'s dyn Fn(&str) -> Option<String>,
 }
 
 /// Where a secret came from.
@@ -89,7 +96,10 @@ impl PartialEq for Secret {
     }
 }
 
-pub(super) fn secret(file: &File<'_>, value: &DeValue<'_>) -> Result<Secret, Unusable> {
+pub(super) fn read_secret(
+    source: &SecretSource<'_>,
+    value: &DeValue<'_>,
+) -> Result<Secret, SecretError> {
     match value {
         // Everybody can guess it.
         DeValue::String(text)
@@ -107,8 +117,8 @@ pub(super) fn secret(file: &File<'_>, value: &DeValue<'_>) -> Result<Secret, Unu
                 .iter()
                 .map(|(name, value)| (name.get_ref().as_ref(), value.get_ref().as_str()));
             match (entries.next(), entries.next()) {
-                (Some(("env", Some(name))), None) => from_variable(file, name),
-                (Some(("file", Some(path))), None) => from_file(file.folder.join(path)),
+                (Some(("env", Some(name))), None) => from_variable(source, name),
+                (Some(("file", Some(path))), None) => from_file(source.folder.join(path)),
                 _ => Err(expected(FORMS).but_found("another table").into()),
             }
         }
@@ -121,7 +131,7 @@ pub(super) fn secret(file: &File<'_>, value: &DeValue<'_>) -> Result<Secret, Unu
     }
 }
 
-fn from_variable(file: &File<'_>, name: &str) -> Result<Secret, Unusable> {
+fn from_variable(source: &SecretSource<'_>, name: &str) -> Result<Secret, SecretError> {
     let expected = || expected(format!("a secret in the environment variable {name:?}"));
     let help = if name.contains('$') {
         "a variable is named without $ and braces"
@@ -130,14 +140,14 @@ fn from_variable(file: &File<'_>, name: &str) -> Result<Secret, Unusable> {
     };
     let origin = SecretOrigin::Variable(name.to_owned());
     let missing = |found: &str| expected().but_found(found).with_help(help);
-    match (file.variable)(name) {
-        None => Err(Unusable::Missing(
+    match (source.variable)(name) {
+        None => Err(SecretError::Missing(
             origin,
             missing("no such variable, or one that is not UTF-8"),
         )),
         // As pipelines have it that were given no secrets.
         Some(text) if text.trim().is_empty() => {
-            Err(Unusable::Missing(origin, missing("a blank one")))
+            Err(SecretError::Missing(origin, missing("a blank one")))
         }
         Some(text) => Ok(Secret {
             text: text.into(),
@@ -147,7 +157,7 @@ fn from_variable(file: &File<'_>, name: &str) -> Result<Secret, Unusable> {
     }
 }
 
-fn from_file(path: PathBuf) -> Result<Secret, Unusable> {
+fn from_file(path: PathBuf) -> Result<Secret, SecretError> {
     let unusable = |found: &str| {
         expected(format!("a secret in the file {path:?}"))
             .but_found(found)
@@ -157,7 +167,7 @@ fn from_file(path: PathBuf) -> Result<Secret, Unusable> {
         Ok(bytes) => bytes,
         Err(error @ FileError::Unreadable { .. }) => {
             let mismatch = unusable(&error.to_string());
-            return Err(Unusable::Missing(SecretOrigin::File(path), mismatch));
+            return Err(SecretError::Missing(SecretOrigin::File(path), mismatch));
         }
         Err(error @ (FileError::NotRegular(_) | FileError::TooLarge(_))) => {
             return Err(unusable(&error.to_string()).into());
@@ -183,7 +193,7 @@ fn from_file(path: PathBuf) -> Result<Secret, Unusable> {
     })
 }
 
-fn not_blank(text: &str) -> Result<Secret, Unusable> {
+fn not_blank(text: &str) -> Result<Secret, SecretError> {
     if text.trim().is_empty() {
         return Err(expected(FORMS).but_found("a blank string").into());
     }

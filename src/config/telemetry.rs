@@ -1,43 +1,54 @@
-//! `[telemetry]`: who is told which way requests take.
+//! `[telemetry]`: the export of traces.
 
+use serde_json::json;
 use toml::de::DeValue;
 use url::Url;
 
-use super::read::Table;
+use super::addresses::{URL, read_url};
+use super::declare::table;
+use super::mismatch::{Mismatch, expected};
+use super::reference::Description;
 use super::report::Placed;
-use super::values::{Mismatch, expected, text, url};
+use super::scalars::text;
+use super::value_type::{ValueType, value_type};
 
-/// `[telemetry]`.
-#[derive(Clone, Debug, PartialEq)]
-pub struct Telemetry {
-    /// Where spans are posted to (OTLP over HTTP); without it there are none.
-    pub otlp_endpoint: Option<Placed<Url>>,
-    /// How many of all traces are recorded, between 0 and 1.
-    pub sample_ratio: f64,
-    /// What the gateway is called there.
-    pub service_name: String,
-}
+table! {
+    /// Traces of requests.
+    pub struct Telemetry {
+        fn read(table) -> Self;
 
-impl Telemetry {
-    pub(super) fn read(table: &mut Table<'_>) -> Self {
-        Self {
-            otlp_endpoint: table.optional("otlp_endpoint", endpoint),
-            sample_ratio: table.or("sample_ratio", 1.0, ratio),
-            service_name: table.or("service_name", "scopegate".to_owned(), text),
-        }
+        /// Where spans are posted to (OTLP over HTTP, in protobuf); /v1/traces is added to a URL without a path. Without
+        /// it, there are no spans, and traceparent passes unchanged.
+        pub otlp_endpoint: Option<Placed<Url>> = optional(otlp_endpoint()),
+        /// The share of traces that are recorded, unless a trusted proxy has decided.
+        pub sample_ratio: f64 = or(ratio(), 1.0),
+        /// The name of the gateway in spans.
+        pub service_name: String = or(text(), "scopegate"),
     }
 }
 
-// Collectors are named without a path, and listen at a fixed one (OTLP specification, "OTLP/HTTP request").
-fn endpoint(value: &DeValue<'_>) -> Result<Url, Mismatch> {
-    let mut endpoint = url(value)?;
-    if endpoint.path() == "/" {
-        endpoint.set_path("/v1/traces");
-    }
-    Ok(endpoint)
+// A collector without a path listens at a fixed one (OTLP specification, "OTLP/HTTP request").
+fn otlp_endpoint() -> impl ValueType<Url> {
+    value_type(
+        |value| {
+            let mut endpoint = read_url(value)?;
+            if endpoint.path() == "/" {
+                endpoint.set_path("/v1/traces");
+            }
+            Ok(endpoint)
+        },
+        || Description::pattern("URL", URL),
+    )
 }
 
-fn ratio(value: &DeValue<'_>) -> Result<f64, Mismatch> {
+fn ratio() -> impl ValueType<f64> {
+    value_type(read_ratio, || {
+        let schema = json!({"type": "number", "minimum": 0, "maximum": 1});
+        Description::new("number from 0 to 1", schema)
+    })
+}
+
+fn read_ratio(value: &DeValue<'_>) -> Result<f64, Mismatch> {
     let float = value
         .as_float()
         .map(|float| float.as_str())

@@ -1,3 +1,4 @@
+mod declare;
 mod faults;
 pub(super) mod schema;
 

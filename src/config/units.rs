@@ -1,11 +1,14 @@
-//! Numbers with bounds: counts, durations such as `"30s"` and sizes such as `"16KiB"`.
+//! Types of numbers with bounds: counts, durations such as `"30s"` and sizes such as `"16KiB"`.
 
 use std::ops::RangeInclusive;
 use std::time::Duration;
 
+use serde_json::json;
 use toml::de::DeValue;
 
-use super::values::{Mismatch, expected};
+use super::mismatch::{Mismatch, expected};
+use super::reference::Description;
+use super::value_type::{ValueType, value_type};
 
 pub(super) const MILLISECOND: Duration = Duration::from_millis(1);
 pub(super) const SECOND: Duration = Duration::from_secs(1);
@@ -20,68 +23,102 @@ pub(super) const MEBIBYTE: usize = 1024 * 1024;
 const DURATION_UNITS: [(&str, u64); 4] = [("h", 3_600_000), ("m", 60_000), ("s", 1000), ("ms", 1)];
 const SIZE_UNITS: [(&str, u64); 3] = [("MiB", 1024 * 1024), ("KiB", 1024), ("B", 1)];
 
-/// A bare integer.
-pub(super) fn count(
-    bounds: RangeInclusive<usize>,
-) -> impl Fn(&DeValue<'_>) -> Result<usize, Mismatch> {
-    move |value| {
-        let number = value
-            .as_integer()
-            .and_then(|number| usize::from_str_radix(number.as_str(), number.radix()).ok());
-        number
-            .filter(|number| bounds.contains(number))
-            .ok_or_else(|| {
-                let quoted = value.as_str().filter(|text| {
-                    text.parse()
-                        .is_ok_and(|number: usize| bounds.contains(&number))
-                });
-                let hint = quoted.map(|number| format!("write {number}, without quotes"));
-                expected(format!(
-                    "an integer from {} to {}",
-                    bounds.start(),
-                    bounds.end()
-                ))
-                .or_help(hint)
-            })
-    }
+/// An integer without a unit.
+pub(super) fn count<T: TryFrom<usize>>(bounds: RangeInclusive<usize>) -> impl ValueType<T> {
+    let (least, most) = (*bounds.start(), *bounds.end());
+    value_type(
+        move |value| {
+            let number = value
+                .as_integer()
+                .and_then(|number| usize::from_str_radix(number.as_str(), number.radix()).ok());
+            number
+                .filter(|number| bounds.contains(number))
+                .and_then(|number| T::try_from(number).ok())
+                .ok_or_else(|| {
+                    let quoted = value.as_str().filter(|text| {
+                        text.parse()
+                            .is_ok_and(|number: usize| bounds.contains(&number))
+                    });
+                    let hint = quoted.map(|number| format!("write {number}, without quotes"));
+                    expected(format!("an integer from {least} to {most}")).or_help(hint)
+                })
+        },
+        move || {
+            let schema = json!({"type": "integer", "minimum": least, "maximum": most});
+            Description::new(format!("integer from {least} to {most}"), schema)
+        },
+    )
 }
 
 /// A whole number and one of `ms`, `s`, `m`, `h`.
-pub(super) fn duration(
-    bounds: RangeInclusive<Duration>,
-) -> impl Fn(&DeValue<'_>) -> Result<Duration, Mismatch> {
-    move |value| {
-        let milliseconds =
-            |duration: &Duration| u64::try_from(duration.as_millis()).unwrap_or(u64::MAX);
-        let bounds = milliseconds(bounds.start())..=milliseconds(bounds.end());
-        quantity(value, "duration", &DURATION_UNITS, &bounds).map(Duration::from_millis)
-    }
+pub(super) fn duration(bounds: RangeInclusive<Duration>) -> impl ValueType<Duration> {
+    let bounds = milliseconds(&bounds);
+    let described = bounds.clone();
+    value_type(
+        move |value| read_duration(value, &bounds),
+        move || describe("duration", &DURATION_UNITS, &described, "From"),
+    )
 }
 
 /// A duration of whole seconds: what is counted by the clock that tokens are counted by.
-pub(super) fn whole_seconds(
-    bounds: RangeInclusive<Duration>,
-) -> impl Fn(&DeValue<'_>) -> Result<Duration, Mismatch> {
-    let read = duration(bounds);
-    move |value| {
-        let duration = read(value)?;
-        if duration.subsec_nanos() == 0 {
-            Ok(duration)
-        } else {
-            Err(expected("a duration of whole seconds"))
-        }
-    }
+pub(super) fn whole_seconds(bounds: RangeInclusive<Duration>) -> impl ValueType<Duration> {
+    let bounds = milliseconds(&bounds);
+    let described = bounds.clone();
+    value_type(
+        move |value| {
+            let duration = read_duration(value, &bounds)?;
+            if duration.subsec_nanos() == 0 {
+                Ok(duration)
+            } else {
+                Err(expected("a duration of whole seconds"))
+            }
+        },
+        move || {
+            describe(
+                "duration",
+                &DURATION_UNITS,
+                &described,
+                "Whole seconds, from",
+            )
+        },
+    )
 }
 
 /// A whole number and one of `B`, `KiB`, `MiB`, in bytes.
-pub(super) fn size(
-    bounds: RangeInclusive<usize>,
-) -> impl Fn(&DeValue<'_>) -> Result<usize, Mismatch> {
-    move |value| {
-        let bounds = *bounds.start() as u64..=*bounds.end() as u64;
-        let bytes = quantity(value, "size", &SIZE_UNITS, &bounds)?;
-        usize::try_from(bytes).map_err(|_| expected("a size that fits in memory"))
-    }
+pub(super) fn size(bounds: RangeInclusive<usize>) -> impl ValueType<usize> {
+    let bounds = *bounds.start() as u64..=*bounds.end() as u64;
+    let described = bounds.clone();
+    value_type(
+        move |value| {
+            let bytes = quantity(value, "size", &SIZE_UNITS, &bounds)?;
+            usize::try_from(bytes).map_err(|_| expected("a size that fits in memory"))
+        },
+        move || describe("size", &SIZE_UNITS, &described, "From"),
+    )
+}
+
+fn read_duration(value: &DeValue<'_>, bounds: &RangeInclusive<u64>) -> Result<Duration, Mismatch> {
+    quantity(value, "duration", &DURATION_UNITS, bounds).map(Duration::from_millis)
+}
+
+fn milliseconds(bounds: &RangeInclusive<Duration>) -> RangeInclusive<u64> {
+    let milliseconds =
+        |duration: &Duration| u64::try_from(duration.as_millis()).unwrap_or(u64::MAX);
+    milliseconds(bounds.start())..=milliseconds(bounds.end())
+}
+
+fn describe(
+    name: &str,
+    units: &[(&str, u64)],
+    bounds: &RangeInclusive<u64>,
+    from: &str,
+) -> Description {
+    let names: Vec<_> = units.iter().rev().map(|(name, _)| *name).collect();
+    let least = written(*bounds.start(), units);
+    let most = written(*bounds.end(), units);
+    Description::pattern(name, &format!("^[0-9]+({})$", names.join("|")))
+        .with_units(names.join(", "))
+        .with_note(format!("{from} {least} to {most}."))
 }
 
 fn quantity(

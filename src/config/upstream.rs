@@ -7,58 +7,69 @@ use http::uri::{Authority, PathAndQuery};
 use toml::de::DeValue;
 use url::Url;
 
+use super::addresses::{host_name, origin, path};
+use super::declare::table;
 use super::hints;
 use super::listener::Certificate;
-use super::read::Table;
+use super::mismatch::{Mismatch, expected};
+use super::reference::Description;
 use super::report::Placed;
-use super::units::{DAY, HOUR, MILLISECOND, MINUTE, SECOND, count, duration};
-use super::values::{Mismatch, expected, host_name, keyword, origin, path};
+use super::scalars::keyword;
+use super::units::{DAY, HOUR, MILLISECOND, MINUTE, count, duration};
+use super::value_type::{ValueType, value_type};
 use crate::values::{Balance, Protocol};
 
-/// `[upstreams.NAME]`.
-#[derive(Clone, Debug, PartialEq)]
-pub struct Upstream {
-    /// The name by which routes speak of it.
-    pub name: Placed<String>,
-    /// Scheme, host and port of each of its servers, at least one.
-    pub targets: Vec<Placed<Url>>,
-    /// What is spoken with them.
-    pub protocol: Protocol,
-    /// Which of them gets a request.
-    pub balance: Balance,
-    /// How they are asked whether they serve.
-    pub health: Option<Health>,
-    /// How long connecting may take.
-    pub connect_timeout: Duration,
-    /// How long the head of a response may take.
-    pub response_timeout: Duration,
-    /// How often a request is tried again that cannot have had an effect.
-    pub retries: usize,
-    /// Idle connections kept, for each worker and target.
-    pub pool_idle: usize,
-    /// How long an idle connection is kept.
-    pub pool_idle_timeout: Duration,
-    /// The Host header they get.
-    pub host: UpstreamHost,
-    /// The name their certificates must have, if not that of the target.
-    pub tls_server_name: Option<Placed<String>>,
-    /// The roots their certificates must lead to, if not the system's.
-    pub tls_ca: Option<Placed<PathBuf>>,
-    /// Our own certificate.
-    pub tls_client: Option<Certificate>,
+table! {
+    /// A service that permitted requests are forwarded to.
+    pub struct Upstream {
+        fn read(table, key: Placed<String>) -> Option<Self>;
+
+        /// The name that routes use.
+        pub name: Placed<String> = computed(key),
+        /// URLs with http or https, host and port; every address of a name is used.
+        pub targets: Vec<Placed<Url>> = required_list(origin(), "the URL of at least one server"),
+        /// The protocol: http2 is negotiated over TLS, and spoken by prior knowledge without TLS.
+        pub protocol: Protocol = or(keyword(), "http1"),
+        /// Which address gets a request: of two drawn at random the one with fewer requests in flight, or each in turn.
+        pub balance: Balance = or(keyword(), "least_requests"),
+        /// Health checks of addresses. Without it, none are made.
+        pub health: Option<Health> = optional_table(Health::read),
+        /// How long connecting may take.
+        pub connect_timeout: Duration = or(duration(MILLISECOND..=MINUTE), "2s"),
+        /// How long the head of a response may take.
+        pub response_timeout: Duration = or(duration(MILLISECOND..=DAY), "60s"),
+        /// How often a request is tried again that cannot have had an effect.
+        pub retries: usize = or(count(0..=10), 1),
+        /// Idle connections in the pool, for each worker and address.
+        pub pool_idle: usize = or(count(0..=65_536), 256),
+        /// How long an idle connection stays in the pool.
+        pub pool_idle_timeout: Duration = or(duration(MILLISECOND..=HOUR), "4s"),
+        /// The Host of forwarded requests: the client's ("pass"), the "target"'s, or this name.
+        pub host: UpstreamHost = or(upstream_host(), "pass"),
+        /// The name that certificates of targets must have. Without it, that of the target.
+        pub tls_server_name: Option<Placed<String>> = optional(host_name()),
+        /// The roots, in PEM, that certificates of targets must lead to. Without it, the system's.
+        pub tls_ca: Option<Placed<PathBuf>> = optional(path(table.folder())),
+        /// The client certificate of the gateway. Without it, none is presented.
+        pub tls_client: Option<Certificate> = optional_table(Certificate::read),
+    }
 }
 
-/// `health` of an upstream: how its servers are asked whether they serve.
-#[derive(Clone, Debug, PartialEq)]
-pub struct Health {
-    /// What is asked for.
-    pub path: PathAndQuery,
-    /// From one check to the next.
-    pub interval: Duration,
-    /// Checks in a row that must fail before a server gets no requests.
-    pub unhealthy_after: usize,
-    /// Checks in a row that must be good before it gets some again.
-    pub healthy_after: usize,
+table! {
+    /// Health checks of an upstream's addresses.
+    pub struct Health {
+        fn read(table) -> Option<Self>;
+
+        /// The path that is requested; 2xx and 3xx are healthy responses.
+        pub path: PathAndQuery =
+            required_value(path_and_query(), "the path of a check, such as \"/healthz\""),
+        /// The time between two checks.
+        pub interval: Duration = or(duration(100 * MILLISECOND..=HOUR), "5s"),
+        /// Failed checks in a row after which an address gets no requests.
+        pub unhealthy_after: usize = or(count(1..=100), 3),
+        /// Successful checks in a row after which it gets requests again.
+        pub healthy_after: usize = or(count(1..=100), 2),
+    }
 }
 
 /// The Host header that an upstream gets.
@@ -73,67 +84,29 @@ pub enum UpstreamHost {
 }
 
 impl Upstream {
-    pub(super) fn read(name: Placed<String>, table: &mut Table<'_>) -> Option<Self> {
-        let targets =
-            table.required_one_or_many("targets", "the URL of at least one server", origin);
-        Some(Self {
-            name,
-            protocol: table.or("protocol", Protocol::Http1, keyword),
-            balance: table.or("balance", Balance::LeastRequests, keyword),
-            health: table.optional_section("health", Health::read).flatten(),
-            connect_timeout: table.or(
-                "connect_timeout",
-                2 * SECOND,
-                duration(MILLISECOND..=MINUTE),
-            ),
-            response_timeout: table.or("response_timeout", MINUTE, duration(MILLISECOND..=DAY)),
-            retries: table.or("retries", 1, count(0..=10)),
-            pool_idle: table.or("pool_idle", 256, count(0..=65_536)),
-            pool_idle_timeout: table.or(
-                "pool_idle_timeout",
-                4 * SECOND,
-                duration(MILLISECOND..=HOUR),
-            ),
-            host: table.or("host", UpstreamHost::Pass, upstream_host),
-            tls_server_name: table.optional("tls_server_name", host_name),
-            tls_ca: table.optional("tls_ca", path(table.folder())),
-            tls_client: table
-                .optional_section("tls_client", Certificate::read)
-                .flatten(),
-            // What may be missing comes last, when every key was taken.
-            targets: targets?,
-        })
-    }
-}
-
-impl Upstream {
     /// The files that it names.
     pub fn files(&self) -> impl Iterator<Item = &Placed<PathBuf>> {
-        let shown = self
+        let presented = self
             .tls_client
             .iter()
-            .flat_map(|shown| [&shown.certificate, &shown.key]);
-        shown.chain(&self.tls_ca)
+            .flat_map(|client| [&client.certificate, &client.key]);
+        presented.chain(&self.tls_ca)
     }
 }
 
-impl Health {
-    fn read(table: &mut Table<'_>) -> Option<Self> {
-        let path = table.required(
-            "path",
-            "the path of a check, such as \"/healthz\"",
-            path_and_query,
-        );
-        Some(Self {
-            interval: table.or("interval", 5 * SECOND, duration(100 * MILLISECOND..=HOUR)),
-            unhealthy_after: table.or("unhealthy_after", 3, count(1..=100)),
-            healthy_after: table.or("healthy_after", 2, count(1..=100)),
-            path: path?.value,
-        })
-    }
+fn path_and_query() -> impl ValueType<PathAndQuery> {
+    value_type(read_path_and_query, || {
+        Description::pattern("path", "^/[^# ]*$")
+    })
 }
 
-fn path_and_query(value: &DeValue<'_>) -> Result<PathAndQuery, Mismatch> {
+fn upstream_host() -> impl ValueType<UpstreamHost> {
+    value_type(read_upstream_host, || {
+        Description::pattern("`pass`, `target` or host name", r"^[A-Za-z0-9._~:\[\]-]+$")
+    })
+}
+
+fn read_path_and_query(value: &DeValue<'_>) -> Result<PathAndQuery, Mismatch> {
     let text = value
         .as_str()
         .filter(|text| text.starts_with('/') && !text.contains('#'));
@@ -141,7 +114,7 @@ fn path_and_query(value: &DeValue<'_>) -> Result<PathAndQuery, Mismatch> {
         .ok_or_else(|| expected("a path that begins with \"/\""))
 }
 
-fn upstream_host(value: &DeValue<'_>) -> Result<UpstreamHost, Mismatch> {
+fn read_upstream_host(value: &DeValue<'_>) -> Result<UpstreamHost, Mismatch> {
     let authority = |text: &str| {
         let is_of_name = |byte: u8| byte.is_ascii_alphanumeric() || b"-._~:[]".contains(&byte);
         text.parse::<Authority>()

@@ -136,12 +136,22 @@ fn schema_is_an_answer_that_needs_no_file() {
     let output = run(None, &["schema"]);
     assert_eq!(
         (output.status.code(), text(&output.stdout).as_str()),
-        (Some(0), scopegate::config::SCHEMA)
+        (Some(0), scopegate::config::schema().as_str())
     );
     assert!(
         text(&output.stdout)
             .starts_with("{\n  \"$schema\": \"https://json-schema.org/draft/2020-12/schema\"")
     );
+}
+
+#[test]
+fn reference_is_an_answer_that_needs_no_file() {
+    let output = run(None, &["schema", "--markdown"]);
+    assert_eq!(
+        (output.status.code(), text(&output.stdout)),
+        (Some(0), scopegate::config::markdown())
+    );
+    assert!(text(&output.stdout).contains("\n| `retries` | integer from 0 to 10 | `1` |  | "));
 }
 
 #[test]

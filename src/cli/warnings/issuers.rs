@@ -21,7 +21,7 @@ pub(super) fn weak_choices(issuer: &Issuer, in_development: bool) -> Vec<Fault> 
         );
     }
     // Whoever is asked about a token knows for whom it is.
-    let is_asked = issuer.validation != Validation::Jwks;
+    let is_asked = issuer.validation.value != Validation::Jwks;
     if let (Audience::OneOf(names), false, false) =
         (&issuer.audience, issuer.audience_required, is_asked)
     {

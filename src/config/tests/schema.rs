@@ -1,7 +1,7 @@
-//! `schema.json` and the code that reads say the same.
+//! The schema and the code that reads agree.
 //!
-//! Reading tells here which keys it asks for ([`asked`]), and its faults tell what it expects; `every_key.toml` has it
-//! ask for everything. Every text that any test of this room reads is held against the schema as well.
+//! Reading records here which keys it asks for ([`asked`]), and its faults say what it expects; `every_key.toml` makes it
+//! ask for everything. Every text that any test of this module reads is validated against the schema as well.
 
 use std::cell::RefCell;
 use std::collections::{BTreeMap, BTreeSet};
@@ -13,11 +13,12 @@ use boon::{Compiler, SchemaIndex, Schemas};
 use serde_json::{Map, Value, json};
 
 use super::*;
+use crate::config::schema as config_schema;
 
 const EVERY_KEY: &str = include_str!("every_key.toml");
 
 /// Said wherever one of the two knows a key that the other does not.
-const REMEDY: &str = "a key is described in src/config/schema.json, stands in src/config/tests/every_key.toml with a \
+const REMEDY: &str = "a key is declared in its table, stands in src/config/tests/every_key.toml with a \
                       value that is not its default, and is named in README.md";
 
 /// What reading knows and no schema can: values beside which others stand, declarations, files, secrets.
@@ -78,7 +79,7 @@ pub(super) fn assert_agrees(text: &str, read: &Result<Config, Report>) {
                 .collect();
             assert!(
                 of_shape.is_empty(),
-                "the schema takes what reading refuses: make src/config/schema.json refuse it, or, where no schema can \
+                "the schema takes what reading refuses: make the description of its type or a rule of its table refuse it, or, where no schema can \
                  know it, add it to BY_MEANING in src/config/tests/schema.rs\n{of_shape:#?}\n{text}"
             );
         }
@@ -113,7 +114,7 @@ fn refusal(file: &toml::Value) -> Option<String> {
 }
 
 fn schema() -> Value {
-    serde_json::from_str(SCHEMA).expect("JSON")
+    serde_json::from_str(&config_schema()).expect("JSON")
 }
 
 fn as_json(value: &toml::Value) -> Value {
@@ -419,7 +420,7 @@ fn default_of_the_schema_is_what_reading_takes_for_a_key_that_is_left_out() {
 /// Whether two files mean the same: that a default was written is no difference.
 fn same(one: &Config, other: &Config) -> bool {
     let server = |config: &Config| Server {
-        listen: None,
+        listen: Vec::new(),
         ..config.server.clone()
     };
     server(one) == server(other)

@@ -179,7 +179,7 @@ fn compile_one(
         token_types: texts(&issuer.token_types),
         keys,
         introspection,
-        verifies_signatures: issuer.validation != Validation::Introspection,
+        verifies_signatures: issuer.validation.value != Validation::Introspection,
         token_prefix: issuer.token_prefix.value.clone(),
         cache_max_age: issuer.cache_max_age,
         cache_limit: cache_limit(issuer),

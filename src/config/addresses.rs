@@ -1,0 +1,157 @@
+//! Types of values that name a place: socket addresses, networks, hosts, URLs and files.
+
+use std::net::{IpAddr, SocketAddr};
+use std::path::{Path, PathBuf};
+
+use ipnet::IpNet;
+use toml::de::DeValue;
+use url::Url;
+
+use super::hints;
+use super::mismatch::{Mismatch, expected};
+use super::reference::Description;
+use super::scalars::read_text;
+use super::value_type::{ValueType, value_type};
+
+const SOCKET_ADDRESS: &str = r"^(\[[0-9A-Fa-f:.%]+\]|[0-9.]+):[0-9]{1,5}$";
+const NETWORK: &str = "^[0-9A-Fa-f:.]+(/[0-9]{1,3})?$";
+const HOST_NAME: &str = "^[A-Za-z0-9._:-]+$";
+const ORIGIN: &str = r#"^[Hh][Tt][Tt][Pp][Ss]?://[^/?\s\\#@<>{}|^`"$]+/?$"#;
+pub(super) const URL: &str =
+    r#"^[Hh][Tt][Tt][Pp][Ss]?://[^/?\s\\#@<>{}|^`"$]+([/?][^\s\\#<>{}|^`"]*)?$"#;
+
+/// An IP address and a port.
+pub(super) fn socket_address() -> impl ValueType<SocketAddr> {
+    value_type(read_socket_address, || {
+        Description::pattern("IP address and port", SOCKET_ADDRESS)
+    })
+}
+
+fn read_socket_address(value: &DeValue<'_>) -> Result<SocketAddr, Mismatch> {
+    value
+        .as_str()
+        .and_then(|text| text.parse().ok())
+        .ok_or_else(|| {
+            let usual = || {
+                "such as \"127.0.0.1:8080\" or \"[::1]:8080\"; names are not resolved".to_owned()
+            };
+            expected("an IP address and a port")
+                .with_help(hints::socket_address(value).unwrap_or_else(usual))
+        })
+}
+
+/// A network, or one address as a network of its own.
+pub(super) fn network() -> impl ValueType<IpNet> {
+    value_type(read_network, || Description::pattern("network", NETWORK))
+}
+
+fn read_network(value: &DeValue<'_>) -> Result<IpNet, Mismatch> {
+    let parse = |text: &str| {
+        text.parse()
+            .ok()
+            .or_else(|| text.parse::<IpAddr>().ok().map(IpNet::from))
+    };
+    let hint = || value.as_str().and_then(hints::network);
+    value
+        .as_str()
+        .and_then(parse)
+        .ok_or_else(|| expected("a network such as \"10.0.0.0/8\"").or_help(hint()))
+}
+
+/// The path of a file, taken from `folder` where it is relative.
+pub(super) fn path(folder: &Path) -> impl ValueType<PathBuf> {
+    value_type(
+        move |value| {
+            let mismatch = || expected("the path of a file");
+            let path = read_text(value).map_err(|_| mismatch())?;
+            if path.contains("://") {
+                Err(mismatch().with_help("a URL is none"))
+            } else {
+                Ok(folder.join(path))
+            }
+        },
+        || Description::text("file"),
+    )
+}
+
+/// An `http` or `https` URL with a host, without credentials or fragment.
+pub(super) fn url() -> impl ValueType<Url> {
+    value_type(read_url, || Description::pattern("URL", URL))
+}
+
+pub(super) fn read_url(value: &DeValue<'_>) -> Result<Url, Mismatch> {
+    url_that(value, "an http or https URL", |_| true)
+}
+
+/// A URL of scheme, host and port alone.
+pub(super) fn origin() -> impl ValueType<Url> {
+    value_type(read_origin, || Description::pattern("URL", ORIGIN))
+}
+
+fn read_origin(value: &DeValue<'_>) -> Result<Url, Mismatch> {
+    let bare = |url: &Url| url.path() == "/" && url.query().is_none() && url.port() != Some(0);
+    url_that(
+        value,
+        "an http or https URL of only scheme, host and port",
+        bare,
+    )
+}
+
+fn url_that(
+    value: &DeValue<'_>,
+    what: &str,
+    is_good: impl Fn(&Url) -> bool,
+) -> Result<Url, Mismatch> {
+    let mismatch = || expected(what);
+    let text = value.as_str().ok_or_else(mismatch)?;
+    let read = |text: &str| parse_url(text).filter(&is_good);
+    read(text).ok_or_else(|| {
+        // Credentials are secrets, so what may hold some is not shown.
+        let mismatch = if text.contains('@') {
+            mismatch().but_found("one with credentials")
+        } else {
+            mismatch()
+        };
+        mismatch.or_help(hints::url(text, |proposed| read(proposed).is_some()))
+    })
+}
+
+/// The parser forgives what browsers forgive: missing or extra slashes, tabs, backslashes, and characters that stand in no
+/// URL (RFC 3986 §2). A gateway should not guess where it sends its tokens.
+fn parse_url(text: &str) -> Option<Url> {
+    let written_plainly = text
+        .split_once("://")
+        .is_some_and(|(_, rest)| !rest.starts_with('/'))
+        && !text.contains(|character: char| {
+            character.is_whitespace() || character.is_control() || "\\<>{}|^`\"".contains(character)
+        });
+    let url = Url::parse(text).ok().filter(|_| written_plainly)?;
+    let is_of_name = |byte: u8| byte.is_ascii_alphanumeric() || b"-._~".contains(&byte);
+    let has_host = url
+        .host_str()
+        .is_some_and(|host| host.starts_with('[') || host.bytes().all(is_of_name));
+    let is_good = has_host
+        && matches!(url.scheme(), "http" | "https")
+        && url.fragment().is_none()
+        && url.username().is_empty()
+        && url.password().is_none();
+    is_good.then_some(url)
+}
+
+/// The name of a host: of letters, digits and what stands between them.
+pub(super) fn host_name() -> impl ValueType<String> {
+    value_type(read_host_name, || {
+        Description::pattern("host name", HOST_NAME)
+    })
+}
+
+fn read_host_name(value: &DeValue<'_>) -> Result<String, Mismatch> {
+    let is_of_name = |byte: u8| byte.is_ascii_alphanumeric() || b"-._:".contains(&byte);
+    let is_good = |text: &str| !text.is_empty() && text.bytes().all(is_of_name);
+    let hint = || value.as_str().and_then(|text| hints::host(text, is_good));
+    let name = value
+        .as_str()
+        .filter(|text| is_good(text))
+        .map(str::to_owned);
+    name.ok_or_else(|| expected("the name of a host").or_help(hint()))
+}

@@ -1,0 +1,185 @@
+//! Keys with several values.
+
+use serde_json::{Value, json};
+use toml::de::DeValue;
+
+use super::{Entry, Table, indexed};
+use crate::config::hints;
+use crate::config::mismatch::{Mismatch, describe, expected};
+use crate::config::reference::{Description, Form, Key, Presence};
+use crate::config::report::Placed;
+use crate::config::value_type::ValueType;
+
+impl Table<'_> {
+    /// A list of at least `least` elements, of which a single one may stand bare; empty where it is left out.
+    pub(in crate::config) fn list<T>(
+        &mut self,
+        key: Key,
+        values: impl ValueType<T>,
+        least: usize,
+    ) -> Vec<Placed<T>> {
+        self.optional_list(key, values, least).unwrap_or_default()
+    }
+
+    /// As [`Table::list`], without the places.
+    pub(in crate::config) fn list_of_values<T>(
+        &mut self,
+        key: Key,
+        values: impl ValueType<T>,
+        least: usize,
+    ) -> Vec<T> {
+        let list = self.list(key, values, least);
+        list.into_iter().map(|placed| placed.value).collect()
+    }
+
+    /// As [`Table::list`], where an empty list differs from none.
+    pub(in crate::config) fn optional_list<T>(
+        &mut self,
+        key: Key,
+        values: impl ValueType<T>,
+        least: usize,
+    ) -> Option<Vec<Placed<T>>> {
+        self.declare(key, Presence::Optional, || {
+            Form::Value(values.describe().one_or_many(least))
+        });
+        self.take_list(key, &values, least)
+    }
+
+    /// As [`Table::list`], with a default.
+    pub(in crate::config) fn list_or<T>(
+        &mut self,
+        key: Key,
+        values: impl ValueType<T>,
+        least: usize,
+        default: impl Into<Value>,
+    ) -> Vec<Placed<T>> {
+        let default = default.into();
+        self.declare(key, Presence::Default(default.clone()), || {
+            Form::Value(values.describe().one_or_many(least))
+        });
+        self.take_list(key, &values, least)
+            .unwrap_or_else(|| self.default_values(key.name, &values, &default))
+    }
+
+    /// As [`Table::list`]; where it is left out, `default` holds, as its description says.
+    pub(in crate::config) fn list_or_else<T>(
+        &mut self,
+        key: Key,
+        values: impl ValueType<T>,
+        least: usize,
+        default: &[&str],
+    ) -> Vec<Placed<T>> {
+        self.declare(key, Presence::Optional, || {
+            Form::Value(values.describe().one_or_many(least))
+        });
+        self.take_list(key, &values, least)
+            .unwrap_or_else(|| self.default_values(key.name, &values, &json!(default)))
+    }
+
+    /// A list of at least one element that must be there.
+    pub(in crate::config) fn required_list<T>(
+        &mut self,
+        key: Key,
+        values: impl ValueType<T>,
+        what: &str,
+    ) -> Option<Vec<Placed<T>>> {
+        self.declare(key, Presence::Required, || {
+            Form::Value(values.describe().one_or_many(1))
+        });
+        self.refuse_missing(key.name, what);
+        self.take_list(key, &values, 1)
+    }
+
+    /// A list of at least `least` elements; a bare value is refused.
+    pub(in crate::config) fn bracketed_list<T>(
+        &mut self,
+        key: Key,
+        values: impl ValueType<T>,
+        least: usize,
+    ) -> Option<Vec<Placed<T>>> {
+        self.declare(key, Presence::Optional, || {
+            Form::Value(values.describe().list(least))
+        });
+        let entry = self.take(key.name)?;
+        if !entry.value.is_array() {
+            let bracketed = values
+                .read(entry.value)
+                .ok()
+                .map(|_| format!("did you mean [{}]?", describe(entry.value)));
+            self.mismatch(&entry, expected("a list").or_help(bracketed));
+            return None;
+        }
+        self.elements(entry, least, &values)
+    }
+
+    fn take_list<T>(
+        &mut self,
+        key: Key,
+        values: &impl ValueType<T>,
+        least: usize,
+    ) -> Option<Vec<Placed<T>>> {
+        let entry = self.take(key.name)?;
+        if entry.value.is_array() {
+            return self.elements(entry, least, values);
+        }
+        // `"a, b"` may be a value, and is seldom meant to be one.
+        if let (Some(text), Ok(_), Some(list)) = (
+            entry.value.as_str(),
+            values.read(entry.value),
+            listed(entry.value, values),
+        ) && text.contains(',')
+        {
+            self.warn(
+                &entry,
+                &format!("{} is one value", describe(entry.value)),
+                format!("a list is written {list}"),
+            );
+        }
+        self.value(entry, &OrList(values)).map(|only| vec![only])
+    }
+
+    /// The readable elements; the others have left their faults.
+    fn elements<T>(
+        &self,
+        entry: Entry<'_>,
+        least: usize,
+        values: &impl ValueType<T>,
+    ) -> Option<Vec<Placed<T>>> {
+        let elements = entry.value.as_array()?;
+        if elements.len() < least {
+            self.mismatch(
+                &entry,
+                expected("at least one element").but_found("an empty list"),
+            );
+            return None;
+        }
+        Some(
+            indexed(&entry.key, elements)
+                .filter_map(|element| self.value(element, values))
+                .collect(),
+        )
+    }
+}
+
+/// A bare value of a list; for one that cannot be read, the list that was probably meant is proposed.
+struct OrList<'v, V>(&'v V);
+
+impl<T, V: ValueType<T>> ValueType<T> for OrList<'_, V> {
+    fn read(&self, value: &DeValue<'_>) -> Result<T, Mismatch> {
+        self.0.read(value).map_err(|mismatch| {
+            let list = listed(value, self.0);
+            mismatch.or_help(list.map(|list| format!("did you mean {list}?")))
+        })
+    }
+
+    fn describe(&self) -> Description {
+        self.0.describe()
+    }
+}
+
+// The list that a text is likely to be: each part of it could be an element.
+fn listed<T>(value: &DeValue<'_>, values: &impl ValueType<T>) -> Option<String> {
+    let parts = hints::parts(value.as_str()?)?;
+    let is_good = |part: &&str| values.read(&DeValue::String((*part).into())).is_ok();
+    parts.iter().all(is_good).then(|| format!("{parts:?}"))
+}

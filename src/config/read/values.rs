@@ -1,0 +1,143 @@
+//! Keys with one value.
+
+use serde_json::Value;
+
+use super::Table;
+use crate::config::Purpose;
+use crate::config::reference::{Description, Form, Key, Presence};
+use crate::config::report::Placed;
+use crate::config::secret::{Secret, SecretError, SecretSource, read_secret};
+use crate::config::value_type::ValueType;
+
+impl Table<'_> {
+    /// A key that may be left out.
+    pub(in crate::config) fn optional<T>(
+        &mut self,
+        key: Key,
+        values: impl ValueType<T>,
+    ) -> Option<Placed<T>> {
+        self.declare(key, Presence::Optional, || Form::Value(values.describe()));
+        self.take_value(key, &values)
+    }
+
+    /// As [`Table::optional`], without the place.
+    pub(in crate::config) fn optional_value<T>(
+        &mut self,
+        key: Key,
+        values: impl ValueType<T>,
+    ) -> Option<T> {
+        self.optional(key, values).map(|placed| placed.value)
+    }
+
+    /// A key that may be left out; then `default` computes its value, as its description says.
+    pub(in crate::config) fn or_else<T>(
+        &mut self,
+        key: Key,
+        values: impl ValueType<T>,
+        default: impl FnOnce() -> T,
+    ) -> T {
+        self.optional_value(key, values).unwrap_or_else(default)
+    }
+
+    /// A key with a default.
+    pub(in crate::config) fn or<T>(
+        &mut self,
+        key: Key,
+        values: impl ValueType<T>,
+        default: impl Into<Value>,
+    ) -> T {
+        self.placed_or(key, values, default).value
+    }
+
+    /// As [`Table::or`], with the place.
+    pub(in crate::config) fn placed_or<T>(
+        &mut self,
+        key: Key,
+        values: impl ValueType<T>,
+        default: impl Into<Value>,
+    ) -> Placed<T> {
+        let default = default.into();
+        self.declare(key, Presence::Default(default.clone()), || {
+            Form::Value(values.describe())
+        });
+        self.take_value(key, &values).unwrap_or_else(|| {
+            let mut values = self.default_values(key.name, &values, &default);
+            values
+                .pop()
+                .expect("a default that is no list is one value")
+        })
+    }
+
+    /// A key that must be there; `what` says in the fault what is missing.
+    pub(in crate::config) fn required<T>(
+        &mut self,
+        key: Key,
+        values: impl ValueType<T>,
+        what: &str,
+    ) -> Option<Placed<T>> {
+        self.declare(key, Presence::Required, || Form::Value(values.describe()));
+        self.refuse_missing(key.name, what);
+        self.take_value(key, &values)
+    }
+
+    /// As [`Table::required`], without the place.
+    pub(in crate::config) fn required_value<T>(
+        &mut self,
+        key: Key,
+        values: impl ValueType<T>,
+        what: &str,
+    ) -> Option<T> {
+        self.required(key, values, what).map(|placed| placed.value)
+    }
+
+    /// A secret that may be left out.
+    pub(in crate::config) fn secret(&mut self, key: Key) -> Option<Placed<Secret>> {
+        self.declare(key, Presence::Optional, || {
+            Form::Value(Description::secret())
+        });
+        self.take_secret(key)
+    }
+
+    /// A secret with a default that everybody knows.
+    pub(in crate::config) fn secret_or(&mut self, key: Key, default: &str) -> Secret {
+        self.declare(key, Presence::Default(default.into()), || {
+            Form::Value(Description::secret())
+        });
+        self.take_secret(key)
+            .map_or_else(|| Secret::bare(default), |secret| secret.value)
+    }
+
+    fn take_value<T>(&mut self, key: Key, values: &impl ValueType<T>) -> Option<Placed<T>> {
+        let entry = self.take(key.name)?;
+        self.value(entry, values)
+    }
+
+    // No message shows a secret, so nothing is proposed for one that cannot be read.
+    fn take_secret(&mut self, key: Key) -> Option<Placed<Secret>> {
+        let entry = self.take(key.name)?;
+        let source = SecretSource {
+            folder: &self.file.folder,
+            variable: self.file.variable,
+        };
+        match read_secret(&source, entry.value) {
+            Ok(secret) => Some(Placed::at(secret, entry.key, Some(entry.span))),
+            Err(SecretError::Missing(origin, mismatch)) if self.file.purpose == Purpose::Look => {
+                let help = "it is not needed to look at the file, and is to run the gateway";
+                let fault = self.mismatched(&entry, mismatch).with_help(help);
+                self.file.warnings.borrow_mut().push(fault);
+                let secret = Secret::missing(origin);
+                Some(Placed::at(secret, entry.key, Some(entry.span)))
+            }
+            Err(SecretError::Missing(_, mismatch)) if self.file.purpose == Purpose::Try => {
+                let help = mismatch.help.as_deref().unwrap_or("it has to be there");
+                let help = format!("{help}; --offline does without it");
+                self.mismatch(&entry, mismatch.with_help(help));
+                None
+            }
+            Err(SecretError::Missing(_, mismatch) | SecretError::Invalid(mismatch)) => {
+                self.mismatch(&entry, mismatch);
+                None
+            }
+        }
+    }
+}

@@ -1,0 +1,207 @@
+//! What the tables of `gateway.toml` declare, recorded while they are read.
+//!
+//! Reading an empty file asks for every key once. With recording on, each request leaves the key, its type, its default
+//! and its description here. The JSON Schema and the reference for people are rendered from the record, so neither can
+//! know another key than the reader.
+
+use serde_json::{Map, Value, json};
+
+/// A key as its table declares it.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Key {
+    /// Its name.
+    pub(super) name: &'static str,
+    /// Its meaning for whoever writes the file, in whole sentences.
+    pub(super) doc: &'static str,
+}
+
+/// Declares a key outside [`table!`](super::declare::table).
+pub(super) const fn key(name: &'static str, doc: &'static str) -> Key {
+    Key { name, doc }
+}
+
+/// The `properties` of a JSON Schema that accepts none of these keys.
+pub(super) fn forbidden(names: &[&str]) -> Value {
+    let forbidden = names.iter().map(|name| ((*name).to_owned(), json!(false)));
+    Value::Object(forbidden.collect())
+}
+
+/// What a type says about the values that it accepts.
+#[derive(Clone, Debug)]
+pub(super) struct Description {
+    /// The keywords of JSON Schema that accept them.
+    pub(super) schema: Map<String, Value>,
+    /// The type in a few words.
+    pub(super) name: String,
+    /// The units that a quantity is written in.
+    pub(super) units: Option<String>,
+    /// A sentence that follows the description of each key of this type.
+    pub(super) note: Option<String>,
+}
+
+impl Description {
+    /// A type with the keywords of a JSON object.
+    pub(super) fn new(name: impl Into<String>, schema: Value) -> Self {
+        let schema = match schema {
+            Value::Object(schema) => schema,
+            Value::Null
+            | Value::Bool(_)
+            | Value::Number(_)
+            | Value::String(_)
+            | Value::Array(_) => Map::new(),
+        };
+        Self {
+            schema,
+            name: name.into(),
+            units: None,
+            note: None,
+        }
+    }
+
+    /// Strings that match `pattern`.
+    pub(super) fn pattern(name: &str, pattern: &str) -> Self {
+        Self::new(name, json!({"type": "string", "pattern": pattern}))
+    }
+
+    /// Strings that are not empty.
+    pub(super) fn text(name: &str) -> Self {
+        Self::new(name, json!({"type": "string", "minLength": 1}))
+    }
+
+    /// One of these words.
+    pub(super) fn one_of(words: &[&str]) -> Self {
+        let quoted: Vec<_> = words.iter().map(|word| format!("`{word}`")).collect();
+        Self::new(quoted.join(", "), json!({"enum": words}))
+    }
+
+    /// A secret, in one of its three forms.
+    pub(super) fn secret() -> Self {
+        let source = |doc| json!({"description": doc, "type": "string", "minLength": 1});
+        let schema = json!({
+            "type": ["string", "object"],
+            "pattern": "\\S",
+            "properties": {
+                "env": source("The variable of the environment that holds it."),
+                "file": source("The file that holds it."),
+            },
+            "minProperties": 1,
+            "maxProperties": 1,
+            "additionalProperties": false,
+        });
+        Self::new("secret", schema)
+            .with_note("A string, { env = \"NAME\" } or { file = \"PATH\" }.")
+    }
+
+    pub(super) fn with_units(self, units: String) -> Self {
+        Self {
+            units: Some(units),
+            ..self
+        }
+    }
+
+    pub(super) fn with_note(self, note: impl Into<String>) -> Self {
+        Self {
+            note: Some(note.into()),
+            ..self
+        }
+    }
+
+    /// A list of at least `least` of these.
+    pub(super) fn list(self, least: usize) -> Self {
+        let mut schema = json!({"type": "array", "items": self.schema});
+        require_items(&mut schema, least);
+        Self {
+            name: format!("list of {}", self.name),
+            ..Self::new("", schema)
+        }
+    }
+
+    /// A list of at least `least` of these, of which a single one may stand bare.
+    pub(super) fn one_or_many(self, least: usize) -> Self {
+        let element = Value::Object(self.schema.clone());
+        let mut list = json!({"type": "array", "items": element});
+        require_items(&mut list, least);
+        // Editors explain one object better than the alternatives of `anyOf`.
+        let schema = if element["type"] == "string" {
+            let mut merged = element;
+            merged["items"] = list["items"].take();
+            merged["type"] = json!(["string", "array"]);
+            require_items(&mut merged, least);
+            merged
+        } else {
+            json!({"anyOf": [element, list]})
+        };
+        Self {
+            name: format!("{}, one or several", self.name),
+            ..Self::new("", schema)
+        }
+    }
+}
+
+fn require_items(schema: &mut Value, least: usize) {
+    if least > 0 {
+        schema["minItems"] = json!(least);
+    }
+}
+
+/// What holds when a key is left out.
+#[derive(Clone, Debug)]
+pub(super) enum Presence {
+    /// The file is refused.
+    Required,
+    /// Its description says so, after "Without it, ".
+    Optional,
+    /// This value.
+    Default(Value),
+}
+
+/// The form in which a key stands in the file.
+#[derive(Clone, Debug)]
+pub(super) enum Form {
+    /// One value.
+    Value(Description),
+    /// `[key]`
+    Table(TableReference),
+    /// `[[key]]`, of which at least so many.
+    Tables(usize, TableReference),
+    /// `[key.NAME]`
+    NamedTables(TableReference),
+    /// A table of keys that match a pattern, each with such a value.
+    Map(&'static str, Description),
+}
+
+/// One key of a table.
+#[derive(Clone, Debug)]
+pub(super) struct KeyReference {
+    pub(super) key: Key,
+    pub(super) presence: Presence,
+    pub(super) form: Form,
+}
+
+impl KeyReference {
+    /// The meaning of the key, and what its type adds to it.
+    pub(super) fn description(&self) -> String {
+        let doc = self.key.doc.trim();
+        match &self.form {
+            Form::Value(Description {
+                note: Some(note), ..
+            }) => format!("{doc} {note}"),
+            Form::Value(_)
+            | Form::Table(_)
+            | Form::Tables(..)
+            | Form::NamedTables(_)
+            | Form::Map(..) => doc.to_owned(),
+        }
+    }
+}
+
+/// One table of the file.
+#[derive(Clone, Debug, Default)]
+pub(super) struct TableReference {
+    /// What it is for.
+    pub(super) doc: &'static str,
+    /// Its keys, in the order of their declaration.
+    pub(super) keys: Vec<KeyReference>,
+    /// JSON Schemas that hold beside the keys: which keys exclude or need each other.
+    pub(super) rules: Vec<Value>,
+}
