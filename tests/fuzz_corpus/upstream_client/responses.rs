@@ -594,6 +594,7 @@ const TRAILERS: &[(&str, &[u8])] = &[
     ("space before colon", b"2\r\nok\r\n0\r\na : b\r\n\r\n"),
     ("folded", b"2\r\nok\r\n0\r\na: b\r\n c\r\n\r\n"),
     ("bare LF", b"2\r\nok\r\n0\r\na: b\n\r\n"),
+    ("bare LF between two", b"2\r\nok\r\n0\r\na: b\nc: d\r\n\r\n"),
     ("bare LF at the end", b"2\r\nok\r\n0\r\n\n"),
     ("bare LF at the end of one", b"2\r\nok\r\n0\r\na: b\r\n\n"),
     ("bare CR at the end", b"2\r\nok\r\n0\r\n\r"),

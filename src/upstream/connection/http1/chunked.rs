@@ -188,11 +188,13 @@ fn trailers(read: &mut BytesMut, searched: &mut usize) -> Result<Option<HeaderMa
         };
     };
     let block = read.split_to(end).freeze();
+    // httparse also ends a line at a bare line feed; other readers refuse it, or read on.
+    if memchr::memchr_iter(b'\n', &block).any(|at| !block[..at].ends_with(b"\r")) {
+        return Err(ChunkError::Trailers);
+    }
     let mut parsed = [httparse::EMPTY_HEADER; MAX_HEADERS];
     match httparse::parse_headers(&block, &mut parsed) {
-        Ok(httparse::Status::Complete((length, trailers)))
-            if length == block.len() && block.ends_with(b"\r\n\r\n") =>
-        {
+        Ok(httparse::Status::Complete((length, trailers))) if length == block.len() => {
             let named_values = trailers
                 .iter()
                 .map(|field| (field.name, block.slice_ref(field.value)));
