@@ -5,6 +5,7 @@
 //! [`Deadline`] of that worker, so that neither a token's expiry nor a time-out costs a system call or a timer. A
 //! [`IdleTimeout`] is the end of the waiting for a peer that takes nothing.
 
+mod background;
 mod backoff;
 mod deadline;
 mod http_date;
@@ -16,6 +17,7 @@ use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use crate::oauth::UnixTime;
 
+pub use background::repeat_while_alive;
 pub use backoff::{Backoff, jitter};
 pub use deadline::{Deadline, TICK, Ticker};
 pub use http_date::{ResponseDate, http_date};
