@@ -206,7 +206,7 @@ impl Admin {
         let reports: Vec<_> = snapshot
             .upstreams
             .iter()
-            .map(|upstream| (upstream.name.to_string(), upstream.report(now)))
+            .map(|upstream| (upstream.settings().name.to_string(), upstream.report(now)))
             .collect();
         page.histogram(
             "scopegate_upstream_duration_seconds",

@@ -15,14 +15,14 @@ use crate::oauth::UnixTime;
 use crate::oauth::claims::Inexact;
 use crate::policy::decision::Permit;
 use crate::telemetry::Trace;
-use crate::upstream::Settings;
+use crate::upstream::UpstreamSettings;
 use crate::upstream::headers::{self, AddedHeaders};
 
 /// A request as its upstream gets it, but for its body.
 pub(super) struct Prepared<'c> {
     pub(super) permit: Permit,
     pub(super) forwarding: &'c Forwarding,
-    pub(super) upstream: &'c Settings,
+    pub(super) upstream: &'c UpstreamSettings,
     /// `parts.version` is still the client's.
     pub(super) parts: Parts,
     /// Headers that follow those of `parts`.
@@ -50,7 +50,7 @@ pub(super) fn prepare<'c>(
 ) -> Result<Prepared<'c>, Refusal> {
     let snapshot = context.snapshot;
     let forwarding = &snapshot.forwarding[judged.permit.route()];
-    let upstream = &*snapshot.upstreams[forwarding.upstream];
+    let upstream = snapshot.upstreams[forwarding.upstream].settings();
     let protocol = if parts.version == Version::HTTP_11 && upstream.supports_upgrade() {
         headers::requested_protocols(&parts.headers)
     } else {

@@ -14,8 +14,8 @@ use crate::clock;
 use crate::policy::known_hosts::KnownHosts;
 use crate::policy::route::RouteTable;
 use crate::telemetry::{RequestLog, SampleRatio};
-use crate::upstream;
 use crate::upstream::headers::ReservedHeaders;
+use crate::upstream::{self, SharedUpstream};
 use crate::values::PathParameters;
 use crate::verify::{Issuer, Verifier};
 
@@ -31,7 +31,7 @@ pub struct Snapshot {
     /// Judges tokens.
     pub verifier: Verifier,
     /// Where requests go.
-    pub upstreams: Vec<Arc<upstream::Settings>>,
+    pub upstreams: Vec<Arc<SharedUpstream>>,
     /// Header names that no client may set.
     pub reserved: Arc<ReservedHeaders>,
     /// How a refusal is worded.
@@ -84,7 +84,7 @@ pub fn attend_to(snapshot: &Snapshot, earlier: Option<&Snapshot>) {
     let known = earlier.map_or(&[][..], |earlier| earlier.verifier.issuers());
     missing_from(known, issuers).for_each(|issuer| issuer.attend());
     let known = earlier.map_or(&[][..], |earlier| &earlier.upstreams);
-    missing_from(known, upstreams).for_each(upstream::attend);
+    missing_from(known, upstreams).for_each(upstream::start_background_tasks);
 }
 
 /// The issuers that `earlier` does not have, and whose keys are fetched.

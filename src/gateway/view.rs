@@ -31,12 +31,12 @@ impl View {
         ticker: &Rc<Ticker>,
         telemetry: &WorkerTelemetry,
     ) -> Self {
-        let upstreams = snapshot.upstreams.iter().map(|settings| {
+        let upstreams = snapshot.upstreams.iter().map(|shared| {
             earlier
                 .iter()
-                .find(|upstream| Arc::ptr_eq(upstream.settings(), settings))
+                .find(|upstream| Arc::ptr_eq(upstream.shared(), shared))
                 .map_or_else(
-                    || Rc::new(Upstream::new(Arc::clone(settings), Rc::clone(ticker))),
+                    || Rc::new(Upstream::new(Arc::clone(shared), Rc::clone(ticker))),
                     Rc::clone,
                 )
         });
@@ -55,7 +55,7 @@ impl View {
                 let upstream = snapshot
                     .upstreams
                     .get(forwarding.upstream)
-                    .map_or("", |upstream| &*upstream.name);
+                    .map_or("", |upstream| &*upstream.settings().name);
                 let names = Rc::new(RouteNames {
                     host: forwarding.host.clone(),
                     upstream: upstream.into(),

@@ -1,4 +1,4 @@
-//! An answer's body on its way through, and the return of its connection to the pool.
+//! The body of a response on its way to the client. Its connection returns to the pool at the end.
 
 use std::io;
 use std::pin::Pin;
@@ -10,41 +10,33 @@ use bytes::Bytes;
 use http_body::{Body, Frame, SizeHint};
 
 use super::connection::http1::ResponseReader;
-use super::connection::upload::Upload;
-use super::endpoint::http2_pool::StreamSlot;
+use super::connection::http2::ResponseStream;
 use super::endpoint::state::InFlight;
 use super::request_body::RequestBodyProgress;
 use crate::clock::{Deadline, Ticker};
-use crate::transport::IncomingBody;
 
-/// An answer's body on its way from the upstream to the client.
+/// The body of a response on its way from the upstream to the client.
 ///
-/// Its connection goes back to the pool with the last frame, or once the rest of the request is sent, and is closed when
-/// the body is dropped before; of a connection that exchanges share, it is only the stream.
+/// An HTTP/1.1 connection returns to the pool after the last frame, and after the rest of the
+/// request. When the body is dropped before, the connection is closed, or the HTTP/2 stream reset.
 pub struct ForwardedBody {
-    /// None once it has ended or broken off.
+    /// `None` after the end or an error.
     incoming: Option<(Incoming, InFlight)>,
-    /// Why it broke off, to be told at the next poll.
-    broken: Option<io::Error>,
-    /// The request's body, which may still be on its way.
+    /// The error for the next poll.
+    error: Option<io::Error>,
+    /// The progress of the request body, which may still be on its way.
     request: Option<Rc<RequestBodyProgress>>,
     ticker: Rc<Ticker>,
     deadline: Option<Deadline>,
-    /// How many frames had gone through when the waiting began.
-    waiting_since: Option<u64>,
+    /// While it waits for a frame: how many frames had passed when the deadline was armed.
+    frames_when_armed: Option<u64>,
     idle_timeout: Duration,
 }
 
-/// What an exchange holds of its upstream.
+/// Where the body comes from.
 pub(super) enum Incoming {
-    /// A whole connection.
-    Connection(ResponseReader),
-    /// A stream of a connection, and the sending of the request's body where that goes on beside the answer.
-    Stream {
-        arriving: IncomingBody,
-        _place: StreamSlot,
-        _upload: Option<Upload>,
-    },
+    Http1(ResponseReader),
+    Http2(ResponseStream),
 }
 
 impl ForwardedBody {
@@ -55,15 +47,13 @@ impl ForwardedBody {
         ticker: &Rc<Ticker>,
         idle_timeout: Duration,
     ) -> Self {
-        let (incoming, ticker) = (Some((incoming, in_flight)), Rc::clone(ticker));
-        let (broken, deadline, waiting_since) = (None, None, None);
         let mut body = Self {
-            incoming,
-            broken,
+            incoming: Some((incoming, in_flight)),
+            error: None,
             request,
-            ticker,
-            deadline,
-            waiting_since,
+            ticker: Rc::clone(ticker),
+            deadline: None,
+            frames_when_armed: None,
             idle_timeout,
         };
         body.end_if_ended();
@@ -73,43 +63,70 @@ impl ForwardedBody {
     fn end_if_ended(&mut self) {
         let is_ended = |(incoming, _): &mut (Incoming, InFlight)| incoming.is_ended();
         match self.incoming.take_if(is_ended) {
-            Some((Incoming::Connection(receiving), in_flight)) => {
-                receiving.give_back(in_flight, &self.ticker)
+            Some((Incoming::Http1(reader), in_flight)) => {
+                end_exchange(reader, in_flight, &self.ticker)
             }
-            Some((Incoming::Stream { .. }, _)) | None => {}
+            Some((Incoming::Http2(_), _)) | None => {}
         }
     }
 
-    // Whoever still uploads is not idle, however long the answer takes.
-    fn poll_time_out(&mut self, context: &mut Context<'_>) -> Poll<()> {
+    // A frame of the request body starts the time again: a client that uploads is not idle, however
+    // long the response takes.
+    fn poll_idle(&mut self, context: &mut Context<'_>) -> Poll<()> {
         loop {
             let frames = self.request.as_ref().map_or(0, |request| request.frames());
             let deadline = self.deadline.get_or_insert_with(|| self.ticker.deadline());
-            let since = *self.waiting_since.get_or_insert_with(|| {
+            let frames_when_armed = *self.frames_when_armed.get_or_insert_with(|| {
                 deadline.arm(self.idle_timeout);
                 frames
             });
             ready!(deadline.poll_passed(context));
-            if since == frames {
+            if frames_when_armed == frames {
                 return Poll::Ready(());
             }
-            self.waiting_since = None;
+            self.frames_when_armed = None;
         }
+    }
+}
+
+// The request counts as in flight until its upload has ended.
+fn end_exchange(mut reader: ResponseReader, in_flight: InFlight, ticker: &Rc<Ticker>) {
+    if !reader.is_uploading() {
+        reuse(reader, &in_flight, ticker);
+        return;
+    }
+    let ticker = Rc::clone(ticker);
+    tokio::task::spawn_local(async move {
+        reader.finish_upload().await;
+        reuse(reader, &in_flight, &ticker);
+    });
+}
+
+fn reuse(reader: ResponseReader, in_flight: &InFlight, ticker: &Ticker) {
+    if let Some(connection) = reader.into_reusable() {
+        in_flight.reuse(connection, ticker.now());
     }
 }
 
 impl Incoming {
     fn poll_frame(&mut self, context: &mut Context<'_>) -> Poll<Option<io::Result<Frame<Bytes>>>> {
         match self {
-            Self::Connection(receiving) => receiving.poll_frame(context),
-            Self::Stream { arriving, .. } => Pin::new(arriving).poll_frame(context),
+            Self::Http1(reader) => reader.poll_frame(context),
+            Self::Http2(stream) => stream.poll_frame(context),
         }
     }
 
     fn is_ended(&self) -> bool {
         match self {
-            Self::Connection(receiving) => receiving.is_ended(),
-            Self::Stream { arriving, .. } => arriving.is_end_stream(),
+            Self::Http1(reader) => reader.is_ended(),
+            Self::Http2(stream) => stream.is_ended(),
+        }
+    }
+
+    fn size_hint(&self) -> SizeHint {
+        match self {
+            Self::Http1(reader) => reader.size_hint(),
+            Self::Http2(stream) => stream.size_hint(),
         }
     }
 }
@@ -124,17 +141,17 @@ impl Body for ForwardedBody {
     ) -> Poll<Option<io::Result<Frame<Bytes>>>> {
         let this = self.get_mut();
         let Some((incoming, _)) = &mut this.incoming else {
-            return Poll::Ready(this.broken.take().map(Err));
+            return Poll::Ready(this.error.take().map(Err));
         };
         let Poll::Ready(frame) = incoming.poll_frame(context) else {
-            ready!(this.poll_time_out(context));
+            ready!(this.poll_idle(context));
             this.incoming = None;
             let stalled = io::Error::new(io::ErrorKind::TimedOut, "the upstream's body stalled");
             return Poll::Ready(Some(Err(stalled)));
         };
-        this.waiting_since = None;
+        this.frames_when_armed = None;
         if let Some(request) = &this.request {
-            request.moved();
+            request.record_frame();
         }
         match frame {
             Some(Ok(_)) => this.end_if_ended(),
@@ -143,8 +160,10 @@ impl Body for ForwardedBody {
                 this.incoming = None;
             }
             Some(Err(error)) => {
-                // Whoever writes it to the client drops what is not written yet when it breaks off: first what came.
-                (this.incoming, this.broken) = (None, Some(error));
+                // hyper drops what it has not written when a body fails. So the frames before the
+                // error are written first, and the error follows at the next poll.
+                this.incoming = None;
+                this.error = Some(error);
                 context.waker().wake_by_ref();
                 return Poll::Pending;
             }
@@ -153,14 +172,13 @@ impl Body for ForwardedBody {
     }
 
     fn is_end_stream(&self) -> bool {
-        self.incoming.is_none() && self.broken.is_none()
+        self.incoming.is_none() && self.error.is_none()
     }
 
     fn size_hint(&self) -> SizeHint {
         match &self.incoming {
-            Some((Incoming::Connection(receiving), _)) => receiving.size_hint(),
-            Some((Incoming::Stream { arriving, .. }, _)) => arriving.size_hint(),
-            None if self.broken.is_some() => SizeHint::default(),
+            Some((incoming, _)) => incoming.size_hint(),
+            None if self.error.is_some() => SizeHint::default(),
             None => SizeHint::with_exact(0),
         }
     }

@@ -1,13 +1,15 @@
-//! Active checks: an endpoint is asked ever again whether it serves, on the control plane, once for all workers.
+//! Active health checks: the control plane requests a path of each endpoint at intervals, once for
+//! all workers.
 //!
-//! 1. A check is a GET on a connection of its own, over what the upstream speaks; 2xx and 3xx are good. What takes longer
-//!    than the interval, or than requests may take, is not.
-//! 2. An endpoint counts as well until `unhealthy_after` checks in a row have failed, and again after `healthy_after` good
-//!    ones. Each change is logged once.
-//! 3. A check that fails for lack of something of our own says nothing ([`local_error`](super::local_error)).
-//! 4. What is not well gets no requests. Where nothing is well, they are answered with 503 and go nowhere: an endpoint that
-//!    says that it cannot serve is believed. Where all that is well rests because of failures that the workers have
-//!    seen ([`health`](super::endpoint::ejection)), it is used all the same.
+//! 1. A check is a GET on a connection of its own, in the protocol of the upstream. A 2xx or 3xx
+//!    passes. Anything else fails, and so does a response that takes longer than the interval or
+//!    than requests may take.
+//! 2. An endpoint is healthy until `unhealthy_after` checks in a row have failed, and again after
+//!    `healthy_after` have passed. Each change is logged once.
+//! 3. A failure that this machine causes proves nothing ([`local_error`](super::local_error)).
+//! 4. An unhealthy endpoint gets no requests. Where no endpoint is healthy, requests are answered
+//!    with 503 and forwarded nowhere: an endpoint that reports that it cannot serve is believed. If
+//!    every healthy endpoint is [ejected](super::endpoint::ejection), requests go to the ejected ones.
 
 use std::error::Error;
 use std::io;
@@ -15,7 +17,6 @@ use std::sync::{Arc, Weak};
 use std::time::Duration;
 
 use bytes::Bytes;
-use http::uri::PathAndQuery;
 use http::{HeaderValue, Request, StatusCode, Uri, header};
 use http_body_util::Empty;
 use hyper::client::conn::http1;
@@ -23,154 +24,169 @@ use hyper_util::rt::TokioIo;
 use tokio::task::JoinSet;
 use tokio::time::timeout;
 
-use super::connect::open;
-use super::connection::http2::absolute;
+use super::connection::http2::absolute_uri;
 use super::endpoint::Endpoint;
-use super::load_balancer::Random;
+use super::endpoint::connect::open;
 use super::local_error::local_error;
-use super::settings::{HostHeader, Settings};
+use super::random::Random;
+use super::settings::{HealthCheck, HostHeader};
+use super::shared::SharedUpstream;
 use crate::clock;
 use crate::transport::Stream;
 use crate::values::Protocol;
 
 const USER_AGENT: HeaderValue = HeaderValue::from_static("scopegate");
 
-/// How an upstream's endpoints are checked.
-#[derive(Clone, Debug)]
-pub struct HealthCheck {
-    /// What is asked for.
-    pub path: PathAndQuery,
-    /// From one check to the next, give or take a tenth.
-    pub interval: Duration,
-    /// Checks in a row that must fail before an endpoint gets no requests.
-    pub unhealthy_after: u32,
-    /// Checks in a row that must be good before it gets some again.
-    pub healthy_after: u32,
-}
-
 /// What the checks of one endpoint have found.
-#[derive(Debug, Default)]
-struct Findings {
-    is_down: bool,
-    /// Checks in a row that say otherwise.
+#[derive(Debug)]
+struct HealthStatus {
+    is_healthy: bool,
+    /// Checks in a row with the opposite result.
     contrary: u32,
 }
 
-impl Findings {
-    /// Returns whether it is down from now on, where that changes.
-    fn note(&mut self, is_good: bool, check: &HealthCheck) -> Option<bool> {
-        if is_good != self.is_down {
+impl Default for HealthStatus {
+    fn default() -> Self {
+        Self {
+            is_healthy: true,
+            contrary: 0,
+        }
+    }
+}
+
+impl HealthStatus {
+    /// Records a check. Returns whether the endpoint is healthy from now on, if that has changed.
+    fn record(&mut self, has_passed: bool, check: &HealthCheck) -> Option<bool> {
+        if has_passed == self.is_healthy {
             self.contrary = 0;
             return None;
         }
         self.contrary += 1;
-        if self.contrary
-            < if self.is_down {
-                check.healthy_after
-            } else {
-                check.unhealthy_after
-            }
-        {
+        let threshold = if self.is_healthy {
+            check.unhealthy_after
+        } else {
+            check.healthy_after
+        };
+        if self.contrary < threshold {
             return None;
         }
         *self = Self {
-            is_down: !self.is_down,
+            is_healthy: has_passed,
             contrary: 0,
         };
-        Some(self.is_down)
+        Some(has_passed)
     }
 }
 
-/// Begins to check these endpoints, where the upstream's are to be checked. A name is checked when its addresses are known.
-pub(super) fn attend(settings: &Arc<Settings>, endpoints: &[Arc<Endpoint>]) {
-    if settings.check.is_some() {
-        for endpoint in endpoints
-            .iter()
-            .filter(|endpoint| endpoint.address.is_some())
-        {
-            tokio::spawn(keep(Arc::downgrade(settings), Arc::downgrade(endpoint)));
-        }
+/// Starts to check these endpoints, if the upstream has health checks. A name without an address is
+/// checked once its addresses are known.
+pub(super) fn start(upstream: &Arc<SharedUpstream>, endpoints: &[Arc<Endpoint>]) {
+    if upstream.settings().health_check.is_none() {
+        return;
     }
-}
-
-async fn keep(settings: Weak<Settings>, endpoint: Weak<Endpoint>) {
-    let (random, mut findings) = (Random::new(), Findings::default());
-    while let Some(interval) = check_once(&settings, &endpoint, &mut findings).await {
-        // A different pause each time: checks that once coincide do not go on doing so.
-        let thousandths = u32::try_from(900 + random.below(201)).unwrap_or(1000);
-        tokio::time::sleep(interval * thousandths / 1000).await;
-    }
-}
-
-// Returns when to check again, unless nobody has use for it any more.
-async fn check_once(
-    settings: &Weak<Settings>,
-    endpoint: &Weak<Endpoint>,
-    findings: &mut Findings,
-) -> Option<Duration> {
-    let (settings, endpoint) = (settings.upgrade()?, endpoint.upgrade()?);
-    let check = settings.check.as_ref()?;
-    // A worker may still hold on to an endpoint that is gone.
-    if !settings
-        .endpoints
-        .current()
+    for endpoint in endpoints
         .iter()
-        .any(|current| Arc::ptr_eq(current, &endpoint))
+        .filter(|endpoint| endpoint.address.is_some())
     {
-        return None;
+        let mut checker = Checker {
+            upstream: Arc::downgrade(upstream),
+            status: HealthStatus::default(),
+            random: Random::new(),
+        };
+        tokio::spawn(clock::repeat_while_alive(
+            Arc::downgrade(endpoint),
+            async move |endpoint: &Arc<Endpoint>| {
+                let interval = checker.check(endpoint).await?;
+                // Jitter: checks that coincide once must not go on doing so.
+                let thousandths = u32::try_from(900 + checker.random.below(201)).unwrap_or(1000);
+                Some(interval * thousandths / 1000)
+            },
+        ));
     }
-    let patience = check
-        .interval
-        .min(settings.connect_timeout + settings.response_timeout);
-    let found = match timeout(patience, ask(&settings, &endpoint, check)).await {
-        Ok(Ok(status)) if status.is_success() || status.is_redirection() => Ok(()),
-        Ok(Ok(status)) => Err(format!("status {}", status.as_u16())),
-        Ok(Err(error)) => {
-            if let Some(error) = error.downcast_ref().and_then(local_error) {
-                error.log(&settings.name, &endpoint, clock::now());
-                return Some(check.interval);
-            }
-            Err(error.to_string())
-        }
-        Err(_) => Err(format!("no answer within {patience:?}")),
-    };
-    if let Some(is_down) = findings.note(found.is_ok(), check) {
-        endpoint.set_down(is_down);
-        let upstream = &settings.name;
-        match found {
-            Ok(()) => tracing::info!(%upstream, target = %endpoint, "target is well again"),
-            Err(reason) => {
-                tracing::warn!(%upstream, target = %endpoint, reason, "target is not well: it gets no requests")
-            }
-        }
-    }
-    Some(check.interval)
 }
 
-type Cause = Box<dyn Error + Send + Sync>;
+/// Checks one endpoint.
+struct Checker {
+    upstream: Weak<SharedUpstream>,
+    status: HealthStatus,
+    random: Random,
+}
 
-async fn ask(
-    settings: &Settings,
+impl Checker {
+    /// Makes a check and returns the interval to the next one. `None` ends the checks: the upstream
+    /// or the endpoint is gone.
+    async fn check(&mut self, endpoint: &Arc<Endpoint>) -> Option<Duration> {
+        let shared = self.upstream.upgrade()?;
+        let settings = shared.settings();
+        let check = settings.health_check.as_ref()?;
+        // A worker may hold an endpoint for some time after it has left the list.
+        let endpoints = shared.endpoints.current();
+        if !endpoints
+            .iter()
+            .any(|current| Arc::ptr_eq(current, endpoint))
+        {
+            return None;
+        }
+        let check_timeout = check
+            .interval
+            .min(settings.connect_timeout + settings.response_timeout);
+        let outcome = match timeout(check_timeout, request_status(&shared, endpoint, check)).await {
+            Ok(Ok(status)) if status.is_success() || status.is_redirection() => Ok(()),
+            Ok(Ok(status)) => Err(format!("status {}", status.as_u16())),
+            Ok(Err(error)) => {
+                if let Some(error) = error.downcast_ref().and_then(local_error) {
+                    error.log(&settings.name, endpoint, clock::now());
+                    return Some(check.interval);
+                }
+                Err(error.to_string())
+            }
+            Err(_) => Err(format!("no answer within {check_timeout:?}")),
+        };
+        if let Some(is_healthy) = self.status.record(outcome.is_ok(), check) {
+            endpoint.set_healthy(is_healthy);
+            let upstream = &settings.name;
+            match outcome {
+                Ok(()) => tracing::info!(%upstream, target = %endpoint, "target is well again"),
+                Err(reason) => {
+                    tracing::warn!(%upstream, target = %endpoint, reason, "target is not well: it gets no requests")
+                }
+            }
+        }
+        Some(check.interval)
+    }
+}
+
+type CheckError = Box<dyn Error + Send + Sync>;
+
+async fn request_status(
+    shared: &SharedUpstream,
     endpoint: &Endpoint,
     check: &HealthCheck,
-) -> Result<StatusCode, Cause> {
-    let stream = open(settings, endpoint).await?;
+) -> Result<StatusCode, CheckError> {
+    let settings = shared.settings();
+    let stream = open(shared, endpoint).await?;
     let target = &settings.targets[endpoint.target];
     let host = match &settings.host {
-        // There is no client whose host it could be.
+        // There is no client whose `Host` could be passed on.
         HostHeader::Pass | HostHeader::Target => target.authority.clone(),
         HostHeader::Fixed(name) => name.clone(),
     };
     let uri = Uri::from(check.path.clone());
     match settings.protocol {
-        Protocol::Http1 => ask_http1(stream, uri, host).await,
-        Protocol::Http2 => ask_http2(stream, absolute(uri, target.scheme(), Some(&host))).await,
+        Protocol::Http1 => http1_status(stream, uri, host).await,
+        Protocol::Http2 => {
+            http2_status(stream, absolute_uri(uri, target.scheme(), Some(&host))).await
+        }
     }
 }
 
-async fn ask_http1(stream: Stream, uri: Uri, host: HeaderValue) -> Result<StatusCode, Cause> {
+async fn http1_status(
+    stream: Stream,
+    uri: Uri,
+    host: HeaderValue,
+) -> Result<StatusCode, CheckError> {
     let (mut sender, connection) = http1::handshake(TokioIo::new(stream)).await?;
-    // Ends with this function, whatever is still to come.
+    // Aborted when this function returns, whatever is still to come.
     let mut driver = JoinSet::new();
     driver.spawn(connection);
     let request = Request::get(uri)
@@ -181,48 +197,50 @@ async fn ask_http1(stream: Stream, uri: Uri, host: HeaderValue) -> Result<Status
     Ok(sender.send_request(request).await?.status())
 }
 
-async fn ask_http2(stream: Stream, uri: Uri) -> Result<StatusCode, Cause> {
+async fn http2_status(stream: Stream, uri: Uri) -> Result<StatusCode, CheckError> {
     let (sender, connection) = h2::client::handshake(stream).await?;
     let mut driver = JoinSet::new();
     driver.spawn(connection);
     let request = Request::get(uri)
         .header(header::USER_AGENT, USER_AGENT)
         .body(())?;
-    let (answer, _) = sender.ready().await?.send_request(request, true)?;
-    Ok(answer.await.map_err(io::Error::other)?.status())
+    let (response, _) = sender.ready().await?.send_request(request, true)?;
+    Ok(response.await.map_err(io::Error::other)?.status())
 }
 
 #[cfg(test)]
 mod tests {
+    use http::uri::PathAndQuery;
+
     use super::*;
 
     #[test]
-    fn verdict_changes_after_so_many_findings_in_a_row() {
+    fn health_changes_after_enough_checks_in_a_row() {
         let check = HealthCheck {
             path: PathAndQuery::from_static("/"),
             interval: Duration::from_secs(5),
             unhealthy_after: 3,
             healthy_after: 2,
         };
-        let mut findings = Findings::default();
-        let story = [
+        let mut status = HealthStatus::default();
+        let checks = [
             (true, None),
             (false, None),
             (false, None),
             (true, None),
             (false, None),
             (false, None),
-            (false, Some(true)),
+            (false, Some(false)),
             (false, None),
             (true, None),
             (false, None),
             (true, None),
-            (true, Some(false)),
+            (true, Some(true)),
             (true, None),
             (false, None),
         ];
-        for (place, (is_good, changes)) in story.into_iter().enumerate() {
-            assert_eq!(findings.note(is_good, &check), changes, "finding {place}");
+        for (index, (has_passed, change)) in checks.into_iter().enumerate() {
+            assert_eq!(status.record(has_passed, &check), change, "check {index}");
         }
     }
 }

@@ -137,7 +137,7 @@ impl RequestBodyProgress {
     }
 
     /// Another frame has gone through, in either direction.
-    pub(super) fn moved(&self) {
+    pub(super) fn record_frame(&self) {
         self.frames.set(self.frames.get() + 1);
     }
 
@@ -198,7 +198,7 @@ impl Body for RequestBody {
                     Some(Ok(frame)) => {
                         let length = frame.data_ref().map_or(0, Bytes::len);
                         progress.bytes.set(progress.bytes.get() + length as u64);
-                        progress.moved();
+                        progress.record_frame();
                         Poll::Ready(Some(Ok(without_reserved(frame, reserved))))
                     }
                     Some(Err(error)) => {

@@ -1,4 +1,4 @@
-//! An upstream as it was compiled from `[upstreams.NAME]`.
+//! An upstream as it was compiled from `[upstreams.NAME]`: plain data, and no live state.
 
 use std::fmt;
 use std::net::IpAddr;
@@ -6,64 +6,50 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use http::HeaderValue;
-use http::uri::Scheme;
-use rustls::ClientConfig;
+use http::uri::{PathAndQuery, Scheme};
 use rustls::pki_types::ServerName;
 
-use super::endpoint::Endpoints;
-use super::health_check::HealthCheck;
-use super::resolver::Resolver;
-use super::stats::{PerWorker, UpstreamStats};
-use crate::transport::Renewed;
 use crate::values::{Balance, Protocol};
 
-/// Where and how to send an upstream's requests.
+/// Where and how requests are sent to an upstream.
 #[derive(Debug)]
-pub struct Settings {
+pub struct UpstreamSettings {
     /// Its name in gateway.toml.
     pub name: Arc<str>,
-    /// What is spoken with it.
+    /// The protocol of its connections.
     pub protocol: Protocol,
-    /// At least one.
+    /// The servers; at least one.
     pub targets: Vec<Target>,
-    /// Where they are, as the control plane finds it.
-    pub endpoints: Endpoints,
-    /// Who is asked where a name is.
-    pub resolver: Resolver,
-    /// Which of them gets a request.
+    /// How an endpoint is selected for a request.
     pub balance: Balance,
-    /// How they are asked whether they serve; not at all where this is absent.
-    pub check: Option<HealthCheck>,
-    /// For TCP and TLS together, and for looking up a name that was not yet looked up.
+    /// Active health checks; `None` where they are off.
+    pub health_check: Option<HealthCheck>,
+    /// For TCP and TLS together, and for a DNS lookup where the name was not looked up yet.
     pub connect_timeout: Duration,
-    /// From the request's last byte, or the last that the upstream took, to the head of the answer.
+    /// From the last byte of the request that the upstream took to the response head.
     pub response_timeout: Duration,
-    /// Between two reads of the answer's body, and between two writes of the request.
+    /// Between two reads of the response body, and between two writes of the request.
     pub body_idle_timeout: Duration,
-    /// How often a request may be repeated that cannot have had an effect, where the budget allows it.
+    /// The most retries of one request. Only requests that cannot have had an effect are retried.
     pub retries: u32,
-    /// Idle connections kept for each worker and endpoint.
+    /// The most idle connections for each worker and endpoint.
     pub pool_idle: usize,
-    /// How long an idle connection is kept.
+    /// How long an idle connection stays open.
     pub pool_idle_timeout: Duration,
     /// The `Host` that the upstream sees.
     pub host: HostHeader,
-    /// For `https` targets.
-    pub tls: Arc<Renewed<ClientConfig>>,
-    /// What the workers count.
-    pub exchanges: PerWorker<UpstreamStats>,
 }
 
 /// One server of an upstream, or several behind one name.
 #[derive(Debug)]
 pub struct Target {
-    /// A name or an address, as a resolver takes it.
+    /// A name or an IP address, as a resolver takes it.
     pub host: String,
     /// The TCP port.
     pub port: u16,
-    /// The `Host` of requests to it, where [`HostHeader::Target`] asks for it.
+    /// The `Host` of requests to it, for [`HostHeader::Target`].
     pub authority: HeaderValue,
-    /// The name that its certificate must bear; none for `http`.
+    /// The name that its certificate must contain; `None` for `http`.
     pub tls_name: Option<ServerName<'static>>,
 }
 
@@ -78,8 +64,21 @@ pub enum HostHeader {
     Fixed(HeaderValue),
 }
 
-impl Settings {
-    /// Whether a connection can go on in another protocol: one that requests share cannot.
+/// How the endpoints of an upstream are checked.
+#[derive(Clone, Debug)]
+pub struct HealthCheck {
+    /// What is requested.
+    pub path: PathAndQuery,
+    /// Between two checks, give or take a tenth.
+    pub interval: Duration,
+    /// Failed checks in a row that make an endpoint unhealthy.
+    pub unhealthy_after: u32,
+    /// Successful checks in a row that make it healthy again.
+    pub healthy_after: u32,
+}
+
+impl UpstreamSettings {
+    /// Whether a connection can switch to another protocol. One that exchanges share cannot.
     #[must_use]
     pub fn supports_upgrade(&self) -> bool {
         self.protocol == Protocol::Http1
@@ -95,7 +94,7 @@ impl Target {
         }
     }
 
-    /// Whether it has to be looked up.
+    /// Whether its host is a name, which DNS has to resolve.
     pub(super) fn is_name(&self) -> bool {
         self.host.parse::<IpAddr>().is_err()
     }

@@ -430,7 +430,8 @@ fn named(port: u16, keys: &str, known: &Known) -> Gateway {
     });
     Gateway::start_altered(&text, |snapshot| {
         for upstream in &mut snapshot.upstreams {
-            Arc::get_mut(upstream).expect("nobody has it yet").resolver = resolver.clone();
+            let upstream = Arc::get_mut(upstream).expect("nobody has it yet");
+            upstream.set_resolver(resolver.clone());
         }
     })
 }

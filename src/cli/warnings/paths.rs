@@ -51,7 +51,7 @@ fn side_doors(config: &Config, snapshot: &Snapshot) -> Vec<Fault> {
         upstream: forwarding.upstream,
         skipped: forwarding.strip_segments,
         is_host_passed: matches!(
-            snapshot.upstreams[forwarding.upstream].host,
+            snapshot.upstreams[forwarding.upstream].settings().host,
             HostHeader::Pass
         ),
     });

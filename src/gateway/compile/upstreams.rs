@@ -11,7 +11,7 @@ use super::Trust;
 use crate::config::{self, Config, Fault, Placed};
 use crate::transport::Renewed;
 use crate::transport::tls::{self, TlsError};
-use crate::upstream::{Endpoints, HealthCheck, HostHeader, PerWorker, Resolver, Settings, Target};
+use crate::upstream::{HealthCheck, HostHeader, SharedUpstream, Target, UpstreamSettings};
 use crate::values::Protocol;
 
 /// Compiles every upstream, unless there is the `same` already; one that is faulty is left out.
@@ -19,8 +19,8 @@ pub(super) fn compile(
     config: &Config,
     trust: &Trust,
     faults: &mut Vec<Fault>,
-    same: impl Fn(usize) -> Option<Arc<Settings>>,
-) -> Vec<Arc<Settings>> {
+    same: impl Fn(usize) -> Option<Arc<SharedUpstream>>,
+) -> Vec<Arc<SharedUpstream>> {
     let mut compiled = Vec::new();
     for (index, upstream) in config.upstreams.iter().enumerate() {
         if let Some(same) = same(index) {
@@ -28,7 +28,7 @@ pub(super) fn compile(
             continue;
         }
         match compile_one(upstream, config, trust) {
-            Ok(settings) => compiled.push(Arc::new(settings)),
+            Ok(upstream) => compiled.push(Arc::new(upstream)),
             Err(fault) => {
                 faults.extend(
                     upstream
@@ -46,7 +46,7 @@ fn compile_one(
     upstream: &config::Upstream,
     config: &Config,
     trust: &Trust,
-) -> Result<Settings, Box<Fault>> {
+) -> Result<SharedUpstream, Box<Fault>> {
     let tls_name = upstream.tls_server_name.as_ref();
     let targets: Vec<Target> = upstream
         .targets
@@ -69,14 +69,12 @@ fn compile_one(
             None => upstream.name.fault(error.to_string()),
         }
     })?;
-    Ok(Settings {
+    let settings = UpstreamSettings {
         name: upstream.name.value.as_str().into(),
         protocol,
-        endpoints: Endpoints::of(&targets),
         targets,
-        resolver: Resolver::system(),
         balance: upstream.balance,
-        check: upstream.health.as_ref().map(|health| HealthCheck {
+        health_check: upstream.health.as_ref().map(|health| HealthCheck {
             path: health.path.clone(),
             interval: health.interval,
             unhealthy_after: u32::try_from(health.unhealthy_after).unwrap_or(u32::MAX),
@@ -93,9 +91,8 @@ fn compile_one(
             config::UpstreamHost::Target => HostHeader::Target,
             config::UpstreamHost::Name(name) => HostHeader::Fixed(header_value(name.as_str())),
         },
-        tls: Arc::new(tls),
-        exchanges: PerWorker::default(),
-    })
+    };
+    Ok(SharedUpstream::new(settings, tls))
 }
 
 // The system's roots are read once: who replaces those restarts what trusts them.

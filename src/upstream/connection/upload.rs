@@ -1,34 +1,34 @@
-//! The sending of a request's body that goes on beside its answer.
+//! The upload of a request body that goes on while the response arrives.
 
 use std::pin::Pin;
 use std::task::{Context, Poll, ready};
 
 use tokio::task::JoinHandle;
 
-/// The sending of a body in a task of its own; it ends when this is dropped.
-pub(in crate::upstream) struct Upload(JoinHandle<Uploaded>);
+/// A task that uploads a body; dropping this aborts it.
+pub(super) struct Upload(JoinHandle<UploadOutcome>);
 
-/// What became of a body.
+/// How an upload ended.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(in crate::upstream) enum Uploaded {
-    /// All of it was sent.
-    Whole,
-    /// The target wants no more of it. What it answers counts all the same.
-    Unwanted,
-    /// It broke off, or the target took nothing in time: the exchange is broken.
+pub(super) enum UploadOutcome {
+    /// The upstream has the whole body.
+    Complete,
+    /// The upstream reads no more of it. Its response is valid all the same.
+    NotWanted,
+    /// The body broke off, or the upstream read nothing of it in time. The exchange is broken.
     Broken,
 }
 
 impl Upload {
-    pub(in crate::upstream) fn begin(sending: impl Future<Output = Uploaded> + 'static) -> Self {
-        Self(tokio::task::spawn_local(sending))
+    pub(super) fn spawn(upload: impl Future<Output = UploadOutcome> + 'static) -> Self {
+        Self(tokio::task::spawn_local(upload))
     }
 
-    /// Ready when it has ended; not to be polled again then.
-    pub(in crate::upstream) fn poll(&mut self, context: &mut Context<'_>) -> Poll<Uploaded> {
+    /// Ready when the upload has ended; must not be polled after that.
+    pub(super) fn poll(&mut self, context: &mut Context<'_>) -> Poll<UploadOutcome> {
         let outcome = ready!(Pin::new(&mut self.0).poll(context));
-        // It panicked, or the worker ends.
-        Poll::Ready(outcome.unwrap_or(Uploaded::Broken))
+        // An error means that the task panicked, or that the worker shuts down.
+        Poll::Ready(outcome.unwrap_or(UploadOutcome::Broken))
     }
 }
 

@@ -1,13 +1,16 @@
-//! Which endpoint is worth a try: one that keeps failing is left alone for a while (passive ejection).
+//! Passive ejection: an endpoint that keeps failing gets no requests for a while.
 //!
-//! 1. [`FAILURES`] failures to connect in a row eject an endpoint. What happens on a connection does not count: a client
-//!    could choose its requests so that they fail, and close an upstream to all others. Nor does what this machine lacks
+//! 1. [`FAILURES`] failures in a row to connect eject an endpoint. Failures on an open connection
+//!    do not count: a client could choose requests that fail, and take an upstream away from all
+//!    others. Failures that this machine causes do not count either
 //!    ([`local_error`](crate::upstream::local_error)).
-//! 2. A rest grows with every further failure, up to [`MAX_EJECTION`], and a first success ends it for good. Failures
-//!    during a rest began before it and lengthen nothing.
-//! 3. At most half of the endpoints, and at least one, are ejected at a time ([`max_ejected`]): where most fail, the
-//!    fault may be on our side, and the few that are left would get everything. What may not be ejected is asked last.
-//! 4. Each worker judges by what it has seen itself.
+//! 2. An ejection is longer after each further failure, up to [`MAX_EJECTION`]; the first success
+//!    ends it. A failure during an ejection belongs to an attempt that began before it, and does
+//!    not lengthen it.
+//! 3. At most half of the endpoints are ejected at a time, and at least one may be
+//!    ([`max_ejected`]). Where most endpoints fail, the fault may be on our side, and the few that
+//!    are left would get all requests. An endpoint beyond this limit is selected last instead.
+//! 4. Each worker judges by its own connections.
 
 use std::cell::Cell;
 use std::time::{Duration, Instant};
@@ -18,57 +21,58 @@ use crate::clock::Backoff;
 const FAILURES: u32 = 3;
 const FIRST_EJECTION: Duration = Duration::from_millis(500);
 const MAX_EJECTION: Duration = Duration::from_secs(10);
+const BACKOFF: Backoff = Backoff {
+    first: FIRST_EJECTION,
+    max: MAX_EJECTION,
+};
 
 /// How many of so many endpoints one worker may have ejected at a time.
 pub(in crate::upstream) fn max_ejected(endpoints: usize) -> usize {
     (endpoints / 2).max(1)
 }
 
-/// What one worker has seen of one endpoint.
+/// What one worker has seen of the failures of one endpoint.
 #[derive(Debug, Default)]
-pub(in crate::upstream) struct Health {
+pub(in crate::upstream) struct Ejection {
     failures: Cell<u32>,
-    resting_until: Cell<Option<Instant>>,
-    may_eject: Cell<bool>,
+    avoided_until: Cell<Option<Instant>>,
+    is_allowed: Cell<bool>,
 }
 
-impl Health {
-    /// Whether it is to get no requests.
+impl Ejection {
+    /// Whether the endpoint gets no requests.
     pub(in crate::upstream) fn is_ejected(&self, now: Instant) -> bool {
-        self.may_eject.get() && self.is_resting(now)
+        self.is_allowed.get() && self.is_avoided(now)
     }
 
-    /// Whether it has failed of late so that it would be ejected if that may be.
-    pub(in crate::upstream) fn is_resting(&self, now: Instant) -> bool {
-        self.resting_until.get().is_some_and(|until| now < until)
+    /// Whether the endpoint is ejected, or would be if too many were not ejected already.
+    pub(in crate::upstream) fn is_avoided(&self, now: Instant) -> bool {
+        self.avoided_until.get().is_some_and(|until| now < until)
     }
 
-    /// Returns whether it was at rest.
-    pub(in crate::upstream) fn succeeded(&self) -> bool {
+    /// Records a connection that was opened. Returns whether the endpoint had been avoided before.
+    pub(in crate::upstream) fn record_success(&self) -> bool {
         self.failures.set(0);
-        self.resting_until.take().is_some()
+        self.avoided_until.take().is_some()
     }
 
-    /// Returns for how long it rests from now on, if it does; `may_eject` tells whether it is ejected for that time.
-    pub(in crate::upstream) fn failed(
+    /// Records a failure to connect. Returns for how long the endpoint is avoided, if this failure
+    /// begins that; `is_allowed` decides whether it is ejected meanwhile.
+    pub(in crate::upstream) fn record_failure(
         &self,
         now: Instant,
-        may_eject: impl FnOnce() -> bool,
+        is_allowed: impl FnOnce() -> bool,
     ) -> Option<Duration> {
-        if self.is_resting(now) {
+        if self.is_avoided(now) {
             return None;
         }
         let failures = self.failures.get().saturating_add(1);
         self.failures.set(failures);
-        let further = failures.checked_sub(FAILURES)?;
-        let backoff = Backoff {
-            first: FIRST_EJECTION,
-            max: MAX_EJECTION,
-        };
-        let rest = backoff.after(further + 1);
-        self.resting_until.set(Some(now + rest));
-        self.may_eject.set(may_eject());
-        Some(rest)
+        let ejections = failures.checked_sub(FAILURES - 1).filter(|n| *n > 0)?;
+        let duration = BACKOFF.after(ejections);
+        self.avoided_until.set(Some(now + duration));
+        self.is_allowed.set(is_allowed());
+        Some(duration)
     }
 }
 
@@ -77,49 +81,49 @@ mod tests {
     use super::*;
 
     #[test]
-    fn endpoint_rests_after_failures_in_a_row_and_longer_each_time() {
-        let (health, now) = (Health::default(), Instant::now());
-        let failed = |now| health.failed(now, || true);
-        assert_eq!([failed(now), failed(now)], [None, None]);
-        assert!(!health.is_ejected(now));
-        assert_eq!(failed(now), Some(FIRST_EJECTION));
-        assert!(health.is_ejected(now));
+    fn endpoint_is_ejected_after_failures_in_a_row_and_longer_each_time() {
+        let (ejection, now) = (Ejection::default(), Instant::now());
+        let fail = |now| ejection.record_failure(now, || true);
+        assert_eq!([fail(now), fail(now)], [None, None]);
+        assert!(!ejection.is_ejected(now));
+        assert_eq!(fail(now), Some(FIRST_EJECTION));
+        assert!(ejection.is_ejected(now));
         let later = now + FIRST_EJECTION;
-        assert!(!health.is_ejected(later));
-        assert_eq!(failed(later), Some(2 * FIRST_EJECTION));
-        assert!(health.is_ejected(later + FIRST_EJECTION));
-        health.succeeded();
-        assert!(!health.is_ejected(now));
-        assert_eq!(failed(now), None);
+        assert!(!ejection.is_ejected(later));
+        assert_eq!(fail(later), Some(2 * FIRST_EJECTION));
+        assert!(ejection.is_ejected(later + FIRST_EJECTION));
+        ejection.record_success();
+        assert!(!ejection.is_ejected(now));
+        assert_eq!(fail(now), None);
     }
 
     #[test]
-    fn failures_during_a_rest_do_not_lengthen_it() {
-        let (health, now) = (Health::default(), Instant::now());
-        let rests: Vec<_> = (0..1000)
-            .filter_map(|_| health.failed(now, || true))
+    fn failures_during_an_ejection_do_not_lengthen_it() {
+        let (ejection, now) = (Ejection::default(), Instant::now());
+        let durations: Vec<_> = (0..1000)
+            .filter_map(|_| ejection.record_failure(now, || true))
             .collect();
-        assert_eq!(rests, [FIRST_EJECTION]);
-        assert!(!health.is_ejected(now + FIRST_EJECTION));
+        assert_eq!(durations, [FIRST_EJECTION]);
+        assert!(!ejection.is_ejected(now + FIRST_EJECTION));
     }
 
     #[test]
-    fn no_rest_is_longer_than_the_longest() {
-        let (health, mut now) = (Health::default(), Instant::now());
+    fn no_ejection_is_longer_than_the_maximum() {
+        let (ejection, mut now) = (Ejection::default(), Instant::now());
         let mut longest = Duration::ZERO;
         for _ in 0..1000 {
-            let rest = health.failed(now, || true).unwrap_or_default();
-            longest = longest.max(rest);
-            now += rest;
+            let duration = ejection.record_failure(now, || true).unwrap_or_default();
+            longest = longest.max(duration);
+            now += duration;
         }
         assert_eq!(longest, MAX_EJECTION);
     }
 
     #[test]
-    fn what_may_not_be_ejected_rests_all_the_same() {
-        let (health, now) = (Health::default(), Instant::now());
-        (0..3).for_each(|_| _ = health.failed(now, || false));
-        assert!(health.is_resting(now) && !health.is_ejected(now));
+    fn endpoint_beyond_the_limit_is_avoided_but_not_ejected() {
+        let (ejection, now) = (Ejection::default(), Instant::now());
+        (0..3).for_each(|_| _ = ejection.record_failure(now, || false));
+        assert!(ejection.is_avoided(now) && !ejection.is_ejected(now));
     }
 
     #[test]

@@ -1,55 +1,59 @@
-//! The idle connections to one endpoint, of one worker.
+//! One worker's idle HTTP/1.1 connections to one endpoint.
 //!
-//! An upstream may send what answers no request: a second response, say, that somebody has made it give. On a connection
-//! that is reused it would be taken for the response to the next request, which may be another client's.
+//! An upstream may send bytes that answer no request: an unsolicited response, such as the second
+//! half of a response splitting attack. On a reused connection it would be taken for the response
+//! to the next request, which may be another client's.
 //!
-//! 1. A connection is closed once something has come on it, as far as the reactor knows. What has come since that last
-//!    turned is not known, and a busy worker turns it every few hundred microseconds. To ask the system before each request
-//!    costs 3 % of a worker's time, and helps little: with second responses 0.3 ms behind the first, 91 of 12,000 requests
-//!    of others got one with that and 91 without. Most come when the connection has been taken again already.
-//! 2. So an endpoint that has sent such a thing to any worker is watched for [`WATCH`]: what is idle is closed, a connection
-//!    rests for [`REUSE_DELAY`] before it is used again, and the system is asked before that. Of the same 12,000 none or one got
-//!    a response that was not its own.
-//! 3. What comes later than that, or before an endpoint is found out, cannot be told from a response: HTTP/1.1 has nothing
-//!    to tell it by. `pool_idle = 0` gives each request a connection of its own.
+//! 1. A connection is closed once the reactor knows that something has arrived on it. A busy worker
+//!    turns its reactor every few hundred microseconds. Asking the system before each request
+//!    instead costs 3 % of a worker's time and helps little: with second responses 0.3 ms behind
+//!    the first, 91 of 12,000 requests got a wrong response with that check and 91 without. Most
+//!    arrive when the connection is in use again.
+//! 2. Therefore an endpoint that sent an unsolicited response to any worker is watched for
+//!    [`WATCH_PERIOD`]: its idle connections are closed, a connection is reused only after
+//!    [`REUSE_DELAY`], and the system is asked before that. Of the same 12,000 requests none or one
+//!    got a wrong response.
+//! 3. What arrives later than that, or before the endpoint is watched, cannot be distinguished from
+//!    a response: HTTP/1.1 has no request identifier. With `pool_idle = 0` each request has a
+//!    connection of its own.
 
 use std::cell::{Cell, RefCell};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use crate::upstream::connection::http1::{Http1Connection, X};
-use crate::upstream::endpoint::Endpoint;
-use crate::upstream::settings::Settings;
-
+use super::Endpoint;
 use crate::clock;
+use crate::upstream::connection::http1::{Http1Connection, IdleStatus};
+use crate::upstream::settings::UpstreamSettings;
 
-/// How long an endpoint is watched after it has sent an unsolicited response.
-const WATCH: Duration = Duration::from_secs(600);
-/// How long a connection to it must be idle before it is reused. A second response usually follows the first one within less, and a worker needs
-/// no more connections for it than it forwards requests in that time.
+/// How long an endpoint is watched after an unsolicited response.
+const WATCH_PERIOD: Duration = Duration::from_secs(600);
+/// How long a connection to a watched endpoint must be idle before it is reused. A second response
+/// usually follows the first one sooner. A worker needs only as many more connections as it
+/// forwards requests in that time.
 const REUSE_DELAY: Duration = Duration::from_millis(20);
 
-/// The last one used is the first one used again: it is the least likely to be closed at the other end, and what load
-/// no longer needs gets old and goes.
+/// A stack: the connection that was used last is the least likely to be closed by the upstream,
+/// and those that the load no longer needs expire at the bottom.
 pub(in crate::upstream) struct Http1Pool {
-    /// The last one used is the last one.
+    /// Oldest first.
     idle: RefCell<Vec<Idle>>,
     capacity: Cell<usize>,
     idle_timeout: Duration,
     endpoint: Arc<Endpoint>,
     upstream: Arc<str>,
-    /// How many times the endpoint had sent what answers no request, when that was last looked at.
+    /// The endpoint's unsolicited responses when this pool last looked.
     known_unsolicited: Cell<u32>,
     watched_until: Cell<Option<Instant>>,
 }
 
 struct Idle {
-    wire: Http1Connection,
+    connection: Http1Connection,
     since: Instant,
 }
 
 impl Http1Pool {
-    pub(in crate::upstream) fn new(settings: &Settings, endpoint: Arc<Endpoint>) -> Self {
+    pub(in crate::upstream) fn new(settings: &UpstreamSettings, endpoint: Arc<Endpoint>) -> Self {
         Self {
             idle: RefCell::default(),
             capacity: Cell::new(settings.pool_idle),
@@ -66,35 +70,35 @@ impl Http1Pool {
         let is_watched = self.is_watched(now);
         loop {
             let last = if is_watched {
-                self.pop_rested()
+                self.pop_after_reuse_delay()
             } else {
                 self.idle.borrow_mut().pop()
             }?;
-            let idle_status = if is_watched {
-                last.wire.idle_status_now()
+            let status = if is_watched {
+                last.connection.idle_status_now()
             } else {
-                last.wire.idle_status()
+                last.connection.idle_status()
             };
             let is_fresh = now.saturating_duration_since(last.since) < self.idle_timeout;
-            if is_fresh && idle_status == X::Quiet {
-                return Some(last.wire);
+            if is_fresh && status == IdleStatus::Quiet {
+                return Some(last.connection);
             }
-            last.wire.close();
-            if idle_status == X::Unsolicited {
-                self.was_sent_unsolicited(now);
+            last.connection.close();
+            if status == IdleStatus::Unsolicited {
+                self.record_unsolicited(now);
                 return None;
             }
         }
     }
 
-    /// Keeps a connection whose exchange is complete.
-    pub(in crate::upstream) fn put(&self, wire: Http1Connection, now: Instant) {
-        if !wire.is_read_to_its_end() {
-            wire.close();
-            self.was_sent_unsolicited(now);
+    /// Adds a connection whose exchange is complete.
+    pub(in crate::upstream) fn put(&self, connection: Http1Connection, now: Instant) {
+        if connection.has_unread_bytes() {
+            connection.close();
+            self.record_unsolicited(now);
             return;
         }
-        // `now` is as coarse as the ticker.
+        // `now` is the ticker's and up to a tick old: too coarse for the reuse delay.
         let since = if self.is_watched(now) {
             clock::now()
         } else {
@@ -102,32 +106,32 @@ impl Http1Pool {
         };
         let mut idle = self.idle.borrow_mut();
         if idle.len() < self.capacity.get() {
-            idle.push(Idle { wire, since });
+            idle.push(Idle { connection, since });
         } else {
-            wire.close();
+            connection.close();
         }
     }
 
-    /// Closes what is idle, and keeps nothing from now on.
-    pub(in crate::upstream) fn retire(&self) {
+    /// Closes the idle connections and accepts no more.
+    pub(in crate::upstream) fn close(&self) {
         self.capacity.set(0);
         self.close_idle();
     }
 
-    /// Closes what has been idle for too long, or what the target has closed.
+    /// Closes connections that were idle for too long, and those that the upstream has closed.
     pub(in crate::upstream) fn prune(&self, now: Instant) {
-        let ended = |idle: &mut Idle| {
-            let idle_status = idle.wire.idle_status();
-            if idle_status == X::Unsolicited {
-                self.endpoint.has_sent_unsolicited();
+        let is_unusable = |idle: &mut Idle| {
+            let status = idle.connection.idle_status();
+            if status == IdleStatus::Unsolicited {
+                self.endpoint.count_unsolicited_response();
             }
-            idle_status != X::Quiet
+            status != IdleStatus::Quiet
                 || now.saturating_duration_since(idle.since) >= self.idle_timeout
         };
         self.idle
             .borrow_mut()
-            .extract_if(.., ended)
-            .for_each(|idle| idle.wire.close());
+            .extract_if(.., is_unusable)
+            .for_each(|idle| idle.connection.close());
         self.is_watched(now);
     }
 
@@ -135,39 +139,40 @@ impl Http1Pool {
         self.idle
             .take()
             .into_iter()
-            .for_each(|idle| idle.wire.close());
+            .for_each(|idle| idle.connection.close());
     }
 
-    fn was_sent_unsolicited(&self, now: Instant) {
-        self.endpoint.has_sent_unsolicited();
+    fn record_unsolicited(&self, now: Instant) {
+        self.endpoint.count_unsolicited_response();
         self.is_watched(now);
     }
 
-    // Whether the endpoint is watched, which begins when any worker has found it out.
+    // Any worker that gets an unsolicited response makes every worker watch the endpoint.
     #[inline]
     fn is_watched(&self, now: Instant) -> bool {
-        if self.known_unsolicited.get() != self.endpoint.unsolicited() {
-            self.begin_to_watch(now);
+        if self.known_unsolicited.get() != self.endpoint.unsolicited_responses() {
+            self.start_watch(now);
         }
         self.watched_until.get().is_some_and(|until| now < until)
     }
 
     #[cold]
-    fn begin_to_watch(&self, now: Instant) {
-        self.known_unsolicited.set(self.endpoint.unsolicited());
+    fn start_watch(&self, now: Instant) {
+        self.known_unsolicited
+            .set(self.endpoint.unsolicited_responses());
         if self.watched_until.get().is_none_or(|until| until <= now) {
             self.close_idle();
             let (upstream, target) = (&self.upstream, &self.endpoint);
             tracing::warn!(%upstream, %target, "target sent bytes that answer no request");
         }
-        self.watched_until.set(Some(now + WATCH));
+        self.watched_until.set(Some(now + WATCH_PERIOD));
     }
 
-    fn pop_rested(&self) -> Option<Idle> {
+    fn pop_after_reuse_delay(&self) -> Option<Idle> {
         let (mut idle, now) = (self.idle.borrow_mut(), clock::now());
-        let rested =
+        let reusable =
             idle.partition_point(|idle| now.saturating_duration_since(idle.since) >= REUSE_DELAY);
-        Some(idle.remove(rested.checked_sub(1)?))
+        Some(idle.remove(reusable.checked_sub(1)?))
     }
 }
 

@@ -1,31 +1,30 @@
-//! One worker's side of an endpoint: its connections, what it has seen of it, and how much it has under way there.
+//! One worker's state of an endpoint: its connections, its failures and its load.
 
-use std::ops::Deref;
 use std::rc::Rc;
 use std::sync::Arc;
 use std::time::Instant;
 
+use super::Endpoint;
+use super::ejection::Ejection;
+use super::http1_pool::Http1Pool;
+use super::http2_pool::Http2Pool;
 use crate::clock::Ticker;
 use crate::telemetry::numbers::GaugeGuard;
 use crate::upstream::connection::http1::Http1Connection;
-use crate::upstream::endpoint::Endpoint;
-use crate::upstream::endpoint::ejection::Health;
-use crate::upstream::endpoint::http1_pool::Http1Pool;
-use crate::upstream::endpoint::http2_pool::Http2Pool;
-use crate::upstream::settings::Settings;
+use crate::upstream::settings::UpstreamSettings;
 use crate::upstream::stats::EndpointStats;
 use crate::values::Protocol;
 
-/// How much busier than it is an endpoint looks that should rest and may not be ejected: it gets requests when the
-/// others have so many times as many.
-const RESTING_WEIGHT: u64 = 16;
+/// The factor on the load of an endpoint that is avoided but may not be ejected. It gets requests
+/// when the other endpoints have this many times as many in flight.
+const AVOIDED_WEIGHT: u64 = 16;
 
-/// One worker's side of an endpoint.
+/// One worker's state of an endpoint.
 pub(in crate::upstream) struct EndpointState {
     pub(in crate::upstream) endpoint: Arc<Endpoint>,
-    pub(in crate::upstream) way: ConnectionPool,
-    pub(in crate::upstream) health: Health,
-    pub(in crate::upstream) traffic: Arc<EndpointStats>,
+    pub(in crate::upstream) pool: ConnectionPool,
+    pub(in crate::upstream) ejection: Ejection,
+    pub(in crate::upstream) stats: Arc<EndpointStats>,
 }
 
 /// The connections to an endpoint.
@@ -34,79 +33,83 @@ pub(in crate::upstream) enum ConnectionPool {
     Http2(Rc<Http2Pool>),
 }
 
-/// An exchange with an endpoint, from the choice of it to the end of the answer, and of the request where that is sent on.
-pub(in crate::upstream) struct InFlight {
-    peer: Rc<EndpointState>,
-    _entered: GaugeGuard,
+/// Counts a request as in flight at an endpoint until this is dropped: from the selection of the
+/// endpoint to the end of the response, and of the request where that ends later.
+pub struct InFlight {
+    state: Rc<EndpointState>,
+    _gauge: GaugeGuard,
 }
 
 impl EndpointState {
     pub(in crate::upstream) fn new(
         endpoint: Arc<Endpoint>,
-        settings: &Settings,
+        settings: &UpstreamSettings,
         ticker: &Rc<Ticker>,
     ) -> Rc<Self> {
-        let way = match settings.protocol {
+        let pool = match settings.protocol {
             Protocol::Http1 => {
                 ConnectionPool::Http1(Http1Pool::new(settings, Arc::clone(&endpoint)))
             }
             Protocol::Http2 => ConnectionPool::Http2(Rc::new(Http2Pool::new(settings, ticker))),
         };
-        let traffic = endpoint.traffic.join();
+        let stats = endpoint.stats.add_worker();
         Rc::new(Self {
             endpoint,
-            way,
-            health: Health::default(),
-            traffic,
+            pool,
+            ejection: Ejection::default(),
+            stats,
         })
     }
 
-    pub(in crate::upstream) fn begin(self: &Rc<Self>) -> InFlight {
+    pub(in crate::upstream) fn begin_request(self: &Rc<Self>) -> InFlight {
         InFlight {
-            peer: Rc::clone(self),
-            _entered: self.traffic.in_flight.enter(),
+            state: Rc::clone(self),
+            _gauge: self.stats.in_flight.enter(),
         }
     }
 
-    /// How busy it is, for comparing.
+    /// Whether it passes health checks and is not ejected.
+    pub(in crate::upstream) fn is_available(&self, now: Instant) -> bool {
+        self.endpoint.is_healthy() && !self.ejection.is_ejected(now)
+    }
+
+    /// Its load, to be compared with that of other endpoints.
     pub(in crate::upstream) fn load(&self, now: Instant) -> u64 {
-        let in_flight = self.traffic.in_flight.read();
-        if self.health.is_resting(now) {
-            (in_flight + 1) * RESTING_WEIGHT
+        let in_flight = self.stats.in_flight.read();
+        if self.ejection.is_avoided(now) {
+            (in_flight + 1) * AVOIDED_WEIGHT
         } else {
             in_flight
         }
     }
 
+    /// Closes the connections that are of no more use.
     pub(in crate::upstream) fn prune(&self, now: Instant) {
-        match &self.way {
+        match &self.pool {
             ConnectionPool::Http1(pool) => pool.prune(now),
-            ConnectionPool::Http2(streams) => streams.prune(now),
+            ConnectionPool::Http2(pool) => pool.prune(now),
         }
     }
 
-    /// Its endpoint is gone: what is idle is closed, and what is under way will be when it is done.
-    pub(in crate::upstream) fn retire(&self) {
-        match &self.way {
-            ConnectionPool::Http1(pool) => pool.retire(),
-            ConnectionPool::Http2(streams) => streams.retire(),
+    /// Closes the idle connections of an endpoint that is gone. The others close after their
+    /// exchange.
+    pub(in crate::upstream) fn close(&self) {
+        match &self.pool {
+            ConnectionPool::Http1(pool) => pool.close(),
+            ConnectionPool::Http2(pool) => pool.close(),
         }
     }
 }
 
 impl InFlight {
-    /// The exchange is complete, and its connection may be used again.
-    pub(in crate::upstream) fn keep(&self, wire: Http1Connection, now: Instant) {
-        if let ConnectionPool::Http1(pool) = &self.way {
-            pool.put(wire, now);
-        }
+    pub(in crate::upstream) fn state(&self) -> &Rc<EndpointState> {
+        &self.state
     }
-}
 
-impl Deref for InFlight {
-    type Target = Rc<EndpointState>;
-
-    fn deref(&self) -> &Rc<EndpointState> {
-        &self.peer
+    /// Gives back a connection on which another request may follow.
+    pub(in crate::upstream) fn reuse(&self, connection: Http1Connection, now: Instant) {
+        if let ConnectionPool::Http1(pool) = &self.state.pool {
+            pool.put(connection, now);
+        }
     }
 }

@@ -1,69 +1,75 @@
-//! How many retries a worker may make: few beside its requests, so that an upstream in trouble is not asked twice as
-//! often as one that is well.
+//! How many retries a worker may make. Few beside its requests, so that an upstream in trouble does
+//! not get twice the load of a healthy one.
 //!
-//! 1. Retries are at most a fifth of the requests, and [`EACH_SECOND`] more a second, so that an upstream with few
-//!    requests has retries as well.
-//! 2. What is not spent is saved, up to [`SAVED`]: a target that is stopped breaks many exchanges at once.
+//! 1. Retries are at most a fifth of the requests, and [`PER_SECOND`] more a second, so that an
+//!    upstream with few requests has retries too.
+//! 2. Unspent retries accumulate up to [`MAX_SAVED`]: an endpoint that stops breaks many exchanges
+//!    at once.
 //!
-//! The numbers are those of Finagle and linkerd: a fifth, 10 a second, 10 seconds' worth of them.
+//! These are the numbers of Finagle and linkerd: a fifth, 10 a second, 10 seconds' worth of them.
 
 use std::cell::Cell;
 use std::time::{Duration, Instant};
 
-/// What a retry costs; each request brings one.
+/// What a retry costs; each request deposits one.
 const COST: u32 = 5;
-const EACH_SECOND: u32 = 10;
-/// The most retries that are saved.
-const SAVED: u32 = 100;
+/// The retries that each second adds.
+const PER_SECOND: u32 = 10;
+/// The most retries that accumulate.
+const MAX_SAVED: u32 = 100;
 
 /// One worker's retries at one upstream.
 pub(in crate::upstream) struct RetryBudget {
-    level: Cell<u32>,
-    /// Until when time has paid in.
-    paid_until: Cell<Instant>,
+    balance: Cell<u32>,
+    /// The time up to which seconds were credited.
+    credited_until: Cell<Instant>,
 }
 
 impl RetryBudget {
     pub(in crate::upstream) fn full(now: Instant) -> Self {
         Self {
-            level: Cell::new(SAVED * COST),
-            paid_until: Cell::new(now),
+            balance: Cell::new(MAX_SAVED * COST),
+            credited_until: Cell::new(now),
         }
     }
 
-    /// A request that is no retry pays in.
-    pub(in crate::upstream) fn pay_in(&self) {
-        self.add(1);
+    /// Credits a request that is no retry.
+    pub(in crate::upstream) fn deposit(&self) {
+        self.credit(1);
     }
 
-    /// Whether there may be one retry more, which is spent with the answer.
+    /// Pays for a retry. False, and nothing is paid, if the balance is too low.
     pub(in crate::upstream) fn spend(&self, now: Instant) -> bool {
-        self.add_for_time(now);
-        let rest = self.level.get().checked_sub(COST);
-        self.level.set(rest.unwrap_or(self.level.get()));
+        self.credit_time(now);
+        let rest = self.balance.get().checked_sub(COST);
+        self.balance.set(rest.unwrap_or(self.balance.get()));
         rest.is_some()
     }
 
-    // Only where something is spent: a request that needs no retry costs an addition.
-    fn add_for_time(&self, now: Instant) {
-        let each = Duration::from_secs(1) / (EACH_SECOND * COST);
-        let passed = now.saturating_duration_since(self.paid_until.get());
+    // Only when a retry is due: a request without one costs a single addition.
+    fn credit_time(&self, now: Instant) {
+        let each = Duration::from_secs(1) / (PER_SECOND * COST);
+        let passed = now.saturating_duration_since(self.credited_until.get());
         let earned = u32::try_from(passed.as_nanos() / each.as_nanos())
             .unwrap_or(u32::MAX)
-            .min(SAVED * COST);
-        self.add(earned);
-        let is_full = self.level.get() == SAVED * COST;
-        // What is left of a part stays to be paid, unless nothing more can be saved.
-        self.paid_until.set(if is_full {
+            .min(MAX_SAVED * COST);
+        self.credit(earned);
+        let is_full = self.balance.get() == MAX_SAVED * COST;
+        // A fraction of a unit is credited later, unless the balance is full.
+        self.credited_until.set(if is_full {
             now
         } else {
-            self.paid_until.get() + each * earned
+            self.credited_until.get() + each * earned
         });
     }
 
-    fn add(&self, amount: u32) {
-        self.level
-            .set(self.level.get().saturating_add(amount).min(SAVED * COST));
+    fn credit(&self, amount: u32) {
+        self.balance.set(
+            self.balance
+                .get()
+                .saturating_add(amount)
+                .min(MAX_SAVED * COST),
+        );
     }
 }
 
@@ -78,22 +84,22 @@ mod tests {
     }
 
     #[test]
-    fn savings_are_spent_and_then_a_fifth_of_the_requests() {
+    fn saved_retries_are_spent_first_and_then_a_fifth_of_the_requests() {
         let now = Instant::now();
         let budget = RetryBudget::full(now);
         assert_eq!(spent(&budget, 1000, now), 100);
-        (0..1000).for_each(|_| budget.pay_in());
+        (0..1000).for_each(|_| budget.deposit());
         assert_eq!(spent(&budget, 1000, now), 100, "no more than is saved");
         let mut retries = 0;
         for _ in 0..1000 {
-            budget.pay_in();
+            budget.deposit();
             retries += spent(&budget, 1, now);
         }
         assert_eq!(retries, 200);
     }
 
     #[test]
-    fn without_requests_time_pays() {
+    fn without_requests_retries_accumulate_with_time() {
         let now = Instant::now();
         let budget = RetryBudget::full(now);
         spent(&budget, 100, now);
@@ -105,14 +111,14 @@ mod tests {
 
     proptest! {
         #[test]
-        fn no_order_of_events_brings_more_retries_than_the_budget(events in prop::collection::vec((0..3_u8, 0..200_u64), 0..300)) {
+        fn no_order_of_events_allows_more_retries_than_the_budget(events in prop::collection::vec((0..3_u8, 0..200_u64), 0..300)) {
             let begin = Instant::now();
             let budget = RetryBudget::full(begin);
             let (mut requests, mut retries, mut passed) = (0_u64, 0_u64, Duration::ZERO);
             for (event, amount) in events {
                 match event {
                     0 => passed += Duration::from_millis(amount),
-                    1 => (0..amount).for_each(|_| { budget.pay_in(); requests += 1; }),
+                    1 => (0..amount).for_each(|_| { budget.deposit(); requests += 1; }),
                     _ => retries += spent(&budget, usize::try_from(amount).expect("few"), begin + passed) as u64,
                 }
             }

@@ -1,29 +1,30 @@
-//! Chunked content, as it is read (RFC 9112 §7.1).
+//! Decodes the chunked transfer coding (RFC 9112 §7.1).
 //!
-//! Read strictly, for the same bytes must not end in different places for two readers: the line of a size, a chunk and the
-//! trailers as a whole end with CRLF, a size is up to 16 hexadecimal digits, and extensions are passed over. Between a size
-//! and its extensions there may be spaces and tabs, and no other white space. They may also stand without an extension
-//! behind them: old servers pad their sizes so, and every reader takes that for the same size.
+//! The decoder is strict, because the same bytes must not end in different places for two
+//! recipients. A size line, a chunk and the trailers end with CRLF. A size has up to 16 hexadecimal
+//! digits. Extensions are skipped. Between a size and its extensions there may be spaces and tabs,
+//! and no other white space. They are also allowed without an extension: old servers pad their sizes
+//! that way, and every recipient reads the same size.
 
 use std::io;
 
 use bytes::{Buf, Bytes, BytesMut};
 use http::HeaderMap;
 
-use super::fields::{MAX_HEADERS, end_of_fields, fields};
+use super::fields::{MAX_HEADERS, find_end, to_map};
 
-/// How long the extensions of all chunks of a content may be together, and its trailers.
-const MAX_OVERHEAD: usize = 16 * 1024;
-/// How long the line before a chunk may be.
+/// The most that all chunk extensions of a body may take together, and its trailers.
+const MAX_EXTENSIONS: usize = 16 * 1024;
+/// The longest size line.
 const MAX_CHUNK_LINE: usize = 4096;
 
-/// Where in the chunks of a content the reading is.
+/// Decodes one body.
 #[derive(Debug, Default, PartialEq, Eq)]
 pub(super) struct ChunkedDecoder {
     state: State,
-    /// Bytes that were neither content nor needed.
-    beside: usize,
-    /// How much of what was read holds no end of the trailers.
+    /// The length of the extensions so far.
+    extensions: usize,
+    /// How many unread bytes contain no end of the trailers.
     searched: usize,
 }
 
@@ -37,7 +38,7 @@ enum State {
     Ended,
 }
 
-/// A piece of the content.
+/// A part of a body.
 #[derive(Debug, PartialEq, Eq)]
 pub(super) enum Decoded {
     Data(Bytes),
@@ -45,7 +46,7 @@ pub(super) enum Decoded {
     End,
 }
 
-/// What came is not chunked content.
+/// The body is not in the chunked coding.
 #[derive(Debug, PartialEq, Eq, thiserror::Error)]
 pub(super) enum ChunkError {
     #[error(
@@ -54,9 +55,9 @@ pub(super) enum ChunkError {
     Size,
     #[error("expected CRLF after a chunk, but found something else")]
     DataEnd,
-    #[error("expected at most {} KiB of extensions beside the chunks, but found more", MAX_OVERHEAD / 1024)]
-    Beside,
-    #[error("expected trailers of at most {} KiB and {MAX_HEADERS} fields, but found something else", MAX_OVERHEAD / 1024)]
+    #[error("expected at most {} KiB of extensions of chunks, but found more", MAX_EXTENSIONS / 1024)]
+    Extensions,
+    #[error("expected trailers of at most {} KiB and {MAX_HEADERS} fields, but found something else", MAX_EXTENSIONS / 1024)]
     Trailers,
 }
 
@@ -67,7 +68,7 @@ impl From<ChunkError> for io::Error {
 }
 
 impl ChunkedDecoder {
-    /// How much is to come at least.
+    /// How many bytes must follow at least.
     pub(super) fn expected(&self) -> u64 {
         match self.state {
             State::Data(left) => left,
@@ -79,15 +80,15 @@ impl ChunkedDecoder {
         self.state == State::Ended
     }
 
-    /// The next piece of what was `read`; none where more has to be read first.
+    /// Consumes a part of what was `read`; `None` where more has to be read first.
     ///
     /// # Errors
-    /// [`ChunkError`], after which nothing more can be told from it.
-    pub(super) fn next(&mut self, read: &mut BytesMut) -> Result<Option<Decoded>, ChunkError> {
+    /// [`ChunkError`]. The decoder cannot be used after that.
+    pub(super) fn decode(&mut self, read: &mut BytesMut) -> Result<Option<Decoded>, ChunkError> {
         loop {
             match self.state {
                 State::Size => {
-                    let Some(size) = self.size(read)? else {
+                    let Some(size) = self.decode_size(read)? else {
                         return Ok(None);
                     };
                     self.state = if size == 0 {
@@ -124,7 +125,7 @@ impl ChunkedDecoder {
                     self.state = State::Size;
                 }
                 State::Trailers => {
-                    let Some(trailers) = trailers(read, &mut self.searched)? else {
+                    let Some(trailers) = parse_trailers(read, &mut self.searched)? else {
                         return Ok(None);
                     };
                     self.state = State::Ended;
@@ -139,7 +140,7 @@ impl ChunkedDecoder {
         }
     }
 
-    fn size(&mut self, read: &mut BytesMut) -> Result<Option<u64>, ChunkError> {
+    fn decode_size(&mut self, read: &mut BytesMut) -> Result<Option<u64>, ChunkError> {
         let Some(end) = memchr::memchr(b'\n', read) else {
             return if read.len() > MAX_CHUNK_LINE {
                 Err(ChunkError::Size)
@@ -154,19 +155,19 @@ impl ChunkedDecoder {
             .take_while(|byte| byte.is_ascii_hexdigit())
             .count();
         let (digits, extensions) = line.split_at(digits);
-        let mut behind_white_space = extensions
+        let mut after_space = extensions
             .iter()
             .skip_while(|byte| matches!(byte, b' ' | b'\t'));
-        let is_extension = behind_white_space.next().is_none_or(|byte| *byte == b';');
+        let is_extension = after_space.next().is_none_or(|byte| *byte == b';');
         let is_text = extensions
             .iter()
             .all(|byte| !byte.is_ascii_control() || *byte == b'\t');
         if digits.len() > 16 || !is_extension || !is_text {
             return Err(ChunkError::Size);
         }
-        self.beside += extensions.len();
-        if self.beside > MAX_OVERHEAD {
-            return Err(ChunkError::Beside);
+        self.extensions += extensions.len();
+        if self.extensions > MAX_EXTENSIONS {
+            return Err(ChunkError::Extensions);
         }
         let digits = str::from_utf8(digits).unwrap_or_default();
         u64::from_str_radix(digits, 16)
@@ -175,13 +176,16 @@ impl ChunkedDecoder {
     }
 }
 
-fn trailers(read: &mut BytesMut, searched: &mut usize) -> Result<Option<HeaderMap>, ChunkError> {
+fn parse_trailers(
+    read: &mut BytesMut,
+    searched: &mut usize,
+) -> Result<Option<HeaderMap>, ChunkError> {
     if read.starts_with(b"\r\n") {
         read.advance(2);
         return Ok(Some(HeaderMap::new()));
     }
-    let Some(end) = end_of_fields(read, searched) else {
-        return if read.len() > MAX_OVERHEAD {
+    let Some(end) = find_end(read, searched) else {
+        return if read.len() > MAX_EXTENSIONS {
             Err(ChunkError::Trailers)
         } else {
             Ok(None)
@@ -198,7 +202,7 @@ fn trailers(read: &mut BytesMut, searched: &mut usize) -> Result<Option<HeaderMa
             let named_values = trailers
                 .iter()
                 .map(|field| (field.name, block.slice_ref(field.value)));
-            fields(named_values).map(Some).ok_or(ChunkError::Trailers)
+            to_map(named_values).map(Some).ok_or(ChunkError::Trailers)
         }
         Ok(_) | Err(_) => Err(ChunkError::Trailers),
     }
@@ -210,20 +214,20 @@ mod tests {
 
     use super::*;
 
-    /// The content, the trailers, and what is left.
+    /// The content, the trailers, and the bytes behind the body.
     type Read = (Vec<u8>, Option<HeaderMap>, Vec<u8>);
 
-    /// What is read where the bytes come in pieces of so many.
+    /// Decodes bytes that arrive in pieces of a size.
     fn read(wire: &[u8], piece: usize) -> Result<Read, ChunkError> {
-        let (mut chunks, mut buffer) = (ChunkedDecoder::default(), BytesMut::new());
+        let (mut decoder, mut buffer) = (ChunkedDecoder::default(), BytesMut::new());
         let (mut content, mut trailers) = (Vec::new(), None);
         let mut pieces = wire.chunks(piece);
         loop {
-            match chunks.next(&mut buffer)? {
+            match decoder.decode(&mut buffer)? {
                 Some(Decoded::Data(data)) => content.extend_from_slice(&data),
                 Some(Decoded::Trailers(found)) => trailers = Some(found),
                 Some(Decoded::End) => {
-                    assert!(chunks.is_ended());
+                    assert!(decoder.is_ended());
                     buffer.extend(pieces.flatten());
                     return Ok((content, trailers, buffer.to_vec()));
                 }
@@ -234,7 +238,7 @@ mod tests {
     }
 
     #[test]
-    fn content_is_read_whatever_the_pieces_it_comes_in() {
+    fn body_is_decoded_at_every_split() {
         let wire =
             b"5 \t\r\nhello\r\n00001;a=b;c=\"d\"\r\n \r\nA \t; x\r\n0123456789\r\n0\r\nx-sum: 7\r\nX-End:\r\n\r\nHTTP/1.1";
         for piece in 1..wire.len() {
@@ -260,7 +264,7 @@ mod tests {
     }
 
     #[test]
-    fn what_others_may_read_otherwise_is_not_read_at_all() {
+    fn ambiguous_chunk_syntax_is_rejected() {
         for (wire, error) in [
             ("\r\n", ChunkError::Size),
             ("x\r\n", ChunkError::Size),
@@ -302,7 +306,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_beside_the_content_is_bounded() {
+    fn extensions_and_trailers_are_bounded() {
         let line = "1".repeat(MAX_CHUNK_LINE + 1);
         assert_eq!(
             read(line.as_bytes(), 100).expect_err("long"),
@@ -311,7 +315,7 @@ mod tests {
         let extension = format!("1;{}\r\nx\r\n", "a".repeat(1000));
         assert_eq!(
             read(extension.repeat(17).as_bytes(), 1000).expect_err("many"),
-            ChunkError::Beside
+            ChunkError::Extensions
         );
         let trailers = format!("0\r\n{}", "a: b\r\n".repeat(3000));
         assert_eq!(
@@ -327,7 +331,7 @@ mod tests {
 
     proptest! {
         #[test]
-        fn what_is_written_in_chunks_is_read_again(
+        fn encoded_body_decodes_to_itself(
             pieces in prop::collection::vec(prop::collection::vec(any::<u8>(), 1..300), 0..10),
             at_once in 1..400_usize,
             rest in prop::collection::vec(any::<u8>(), 0..20),
@@ -344,9 +348,9 @@ mod tests {
         }
 
         #[test]
-        fn nothing_makes_it_panic(wire in "[0-9a-f;\r\n x:]{0,300}") {
-            let (mut chunks, mut buffer) = (ChunkedDecoder::default(), BytesMut::from(wire.as_bytes()));
-            while let Ok(Some(piece)) = chunks.next(&mut buffer) {
+        fn decoder_never_panics(wire in "[0-9a-f;\r\n x:]{0,300}") {
+            let (mut decoder, mut buffer) = (ChunkedDecoder::default(), BytesMut::from(wire.as_bytes()));
+            while let Ok(Some(piece)) = decoder.decode(&mut buffer) {
                 if piece == Decoded::End {
                     break;
                 }

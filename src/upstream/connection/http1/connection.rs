@@ -1,4 +1,4 @@
-//! A connection on which HTTP/1.1 is spoken.
+//! An HTTP/1.1 connection and its buffers.
 
 use std::cell::RefCell;
 use std::future::poll_fn;
@@ -14,30 +14,30 @@ use tokio::task::coop::unconstrained;
 use crate::telemetry::numbers::GaugeGuard;
 use crate::transport::Stream;
 
-/// Most heads fit into this, with a short content, and are read in one go.
-const USUAL_READ: usize = 4096;
-/// How much is read at once where much is to come.
-const LARGEST_READ: usize = 64 * 1024;
+/// The room for a read. Most response heads fit, together with a short body.
+const MIN_READ: usize = 4096;
+/// The most that one read takes where a long body is expected.
+const MAX_READ: usize = 64 * 1024;
 
-/// As much of a response as tells its status.
+/// Enough of a response to know its status.
 const STATUS_LINE: usize = "HTTP/1.1 408".len();
 
-/// What came on an idle connection.
+/// What arrived on an idle connection.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(in crate::upstream) enum X {
+pub(in crate::upstream) enum IdleStatus {
+    /// Nothing: it can be used.
     Quiet,
-    /// The target has closed it, or is about to.
+    /// Its end, or the announcement of it.
     Closed,
-    /// Something that answers no request.
+    /// Bytes that answer no request.
     Unsolicited,
 }
 
-impl X {
-    // A server that closes an idle connection may say so with a 408 (RFC 9110 §15.5.9).
-    fn in_bytes(bytes: &[u8]) -> Self {
-        let is_goodbye =
-            bytes.is_empty() || bytes.starts_with(b"HTTP/1.") && bytes.ends_with(b" 408");
-        if is_goodbye {
+impl IdleStatus {
+    // A server may close an idle connection with a 408 (RFC 9110 §15.5.9).
+    fn of_bytes(bytes: &[u8]) -> Self {
+        let is_end = bytes.is_empty() || bytes.starts_with(b"HTTP/1.") && bytes.ends_with(b" 408");
+        if is_end {
             Self::Closed
         } else {
             Self::Unsolicited
@@ -45,68 +45,70 @@ impl X {
     }
 }
 
-/// A connection to a target; it is closed when this is dropped.
+/// A connection to an upstream. Dropping it closes it.
 pub(in crate::upstream) struct Http1Connection(Box<Inner>);
 
-/// In a box of its own: it goes from hand to hand with each exchange.
+/// Boxed because each exchange moves the connection several times.
 struct Inner {
-    /// Shared with the task that sends what is left of a request while its answer is read.
+    /// Shared with the task that sends the rest of a request while its response is read.
     stream: Rc<RefCell<Stream>>,
-    /// What was read, and not yet taken.
-    read: BytesMut,
-    /// Where heads are written before they are sent, kept for the next one.
+    /// Bytes that were read and not consumed.
+    unread: BytesMut,
+    /// The buffer that request heads are written to, reused by the next exchange.
     head: Vec<u8>,
-    counted: GaugeGuard,
+    open: GaugeGuard,
 }
 
 impl Http1Connection {
-    pub(in crate::upstream) fn new(stream: Stream, counted: GaugeGuard) -> Self {
-        let (read, head) = (BytesMut::new(), Vec::new());
+    /// A new connection; `open` is dropped when it closes.
+    pub(in crate::upstream) fn new(stream: Stream, open: GaugeGuard) -> Self {
         Self(Box::new(Inner {
             stream: Rc::new(RefCell::new(stream)),
-            read,
-            head,
-            counted,
+            unread: BytesMut::new(),
+            head: Vec::new(),
+            open,
         }))
     }
 
-    /// What came while it was idle, as far as is known without asking the system.
-    pub(in crate::upstream) fn idle_status(&self) -> X {
+    /// What arrived while it was idle, as far as the reactor knows. No system call is made.
+    pub(in crate::upstream) fn idle_status(&self) -> IdleStatus {
         let mut bytes = [0; STATUS_LINE];
         let mut read = ReadBuf::new(&mut bytes);
         let mut stream = self.0.stream.borrow_mut();
         let reading = poll_fn(|context| Pin::new(&mut *stream).poll_read(context, &mut read));
-        // A task that has done much is told to wait, whatever there is to read.
+        // tokio's budget would answer "pending" to a task that has done much, whatever has arrived.
         let reading = pin!(unconstrained(reading));
         match reading.poll(&mut Context::from_waker(Waker::noop())) {
-            _ if !self.0.read.is_empty() => X::Unsolicited,
-            Poll::Pending => X::Quiet,
-            Poll::Ready(Ok(())) => X::in_bytes(read.filled()),
-            Poll::Ready(Err(_)) => X::Closed,
+            _ if !self.0.unread.is_empty() => IdleStatus::Unsolicited,
+            Poll::Pending => IdleStatus::Quiet,
+            Poll::Ready(Ok(())) => IdleStatus::of_bytes(read.filled()),
+            Poll::Ready(Err(_)) => IdleStatus::Closed,
         }
     }
 
-    /// What came while it was idle: the system is asked as well. After anything but nothing the connection is of no use.
-    pub(in crate::upstream) fn idle_status_now(&self) -> X {
+    /// What arrived while it was idle, as the system knows it. Unless that is nothing, the connection
+    /// cannot be used any more: the bytes are gone.
+    pub(in crate::upstream) fn idle_status_now(&self) -> IdleStatus {
         let mut bytes = [0; STATUS_LINE];
         let read = match self.idle_status() {
-            X::Quiet => self.0.stream.borrow().read_at_once(&mut bytes),
-            idle_status @ (X::Unsolicited | X::Closed) => return idle_status,
+            IdleStatus::Quiet => self.0.stream.borrow().read_at_once(&mut bytes),
+            status @ (IdleStatus::Unsolicited | IdleStatus::Closed) => return status,
         };
         match (read, &*self.0.stream.borrow()) {
-            (Err(error), _) if error.kind() == io::ErrorKind::WouldBlock => X::Quiet,
-            (Ok(read), Stream::Plain(_)) => X::in_bytes(&bytes[..read]),
-            // Nobody knows what it is: it may be of the session only.
-            (Ok(_), Stream::Tls(_)) | (Err(_), _) => X::Closed,
+            (Err(error), _) if error.kind() == io::ErrorKind::WouldBlock => IdleStatus::Quiet,
+            (Ok(read), Stream::Plain(_)) => IdleStatus::of_bytes(&bytes[..read]),
+            // TLS records that nobody decrypted: data, a close alert, or a session ticket.
+            (Ok(_), Stream::Tls(_)) | (Err(_), _) => IdleStatus::Closed,
         }
     }
 
-    /// Whether nothing was read that stands behind the answer.
-    pub(in crate::upstream) fn is_read_to_its_end(&self) -> bool {
-        self.0.read.is_empty()
+    /// Whether bytes were read behind the end of the response.
+    pub(in crate::upstream) fn has_unread_bytes(&self) -> bool {
+        !self.0.unread.is_empty()
     }
 
-    /// Closes it between two exchanges; a peer that speaks TLS is told, if that can be done at once (RFC 8446 §6.1).
+    /// Closes it between two exchanges, over TLS with a close alert (RFC 8446 §6.1) if that can be
+    /// sent at once.
     pub(in crate::upstream) fn close(self) {
         if let stream @ Stream::Tls(_) = &mut *self.0.stream.borrow_mut() {
             let _ = Pin::new(stream).poll_shutdown(&mut Context::from_waker(Waker::noop()));
@@ -117,48 +119,47 @@ impl Http1Connection {
         &self.0.stream
     }
 
-    /// What was read, and not yet taken.
+    /// Bytes that were read and not consumed.
     pub(in crate::upstream) fn unread(&mut self) -> &mut BytesMut {
-        &mut self.0.read
+        &mut self.0.unread
     }
 
-    /// Reads more, with room for as much as is `expected`; returns how much was read, which is nothing at the end.
+    /// Reads more bytes, with room for those that are `expected`. Returns their number: zero at the
+    /// end of the connection.
     pub(in crate::upstream) fn poll_read(
         &mut self,
         expected: u64,
         context: &mut Context<'_>,
     ) -> Poll<io::Result<usize>> {
-        let expected = usize::try_from(expected)
-            .unwrap_or(LARGEST_READ)
-            .min(LARGEST_READ);
-        // A read that fills its buffer would be followed by another one, for nothing.
-        self.0.read.reserve(if expected < USUAL_READ {
-            USUAL_READ
+        let expected = usize::try_from(expected).unwrap_or(MAX_READ).min(MAX_READ);
+        // One byte more: after a read that fills its buffer, tokio does not know that the socket is
+        // empty, and the next read would be a system call for nothing.
+        self.0.unread.reserve(if expected < MIN_READ {
+            MIN_READ
         } else {
             expected + 1
         });
-        pin!(self.0.stream.borrow_mut().read_buf(&mut self.0.read)).poll(context)
+        pin!(self.0.stream.borrow_mut().read_buf(&mut self.0.unread)).poll(context)
     }
 
-    pub(super) fn take_head(&mut self) -> Vec<u8> {
+    /// The buffer to write the request head to.
+    pub(super) fn take_head_buffer(&mut self) -> Vec<u8> {
         std::mem::take(&mut self.0.head)
     }
 
-    pub(super) fn put_head(&mut self, mut head: Vec<u8>) {
-        if head.capacity() <= USUAL_READ {
+    /// Keeps the buffer for the next exchange, unless it has grown large.
+    pub(super) fn put_head_buffer(&mut self, mut head: Vec<u8>) {
+        if head.capacity() <= MIN_READ {
             head.clear();
             self.0.head = head;
         }
     }
 
-    /// The connection itself, what was read from it, and what it is counted by; none where a request is still being sent.
+    /// The stream, the bytes that were read from it, and the guard of the open connection. `None`
+    /// while a task still sends the rest of a request.
     pub(super) fn into_parts(self) -> Option<(Stream, Bytes, GaugeGuard)> {
-        let Inner {
-            stream,
-            read,
-            counted,
-            ..
-        } = *self.0;
-        Some((Rc::into_inner(stream)?.into_inner(), read.freeze(), counted))
+        let inner = *self.0;
+        let stream = Rc::into_inner(inner.stream)?.into_inner();
+        Some((stream, inner.unread.freeze(), inner.open))
     }
 }

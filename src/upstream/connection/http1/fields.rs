@@ -5,16 +5,16 @@ use std::mem;
 use bytes::Bytes;
 use http::{HeaderMap, HeaderName, HeaderValue};
 
-/// How many fields a head may have, or the trailers.
+/// The most fields of a head or of trailers.
 pub(super) const MAX_HEADERS: usize = 100;
-/// For the fields that the gateway adds to an answer: a map that has to grow is hashed anew.
-const ROOM: usize = 4;
+/// Room for the headers that the gateway adds to a response: a map that grows is hashed again.
+const SPARE_CAPACITY: usize = 4;
 
-/// Makes a map of fields as they came; none where they do not fit into one.
-pub(super) fn fields<'a>(
+/// A header map of parsed fields; `None` for an invalid name or value.
+pub(super) fn to_map<'a>(
     named_values: impl ExactSizeIterator<Item = (&'a str, Bytes)>,
 ) -> Option<HeaderMap> {
-    let mut fields = HeaderMap::with_capacity(named_values.len() + ROOM);
+    let mut fields = HeaderMap::with_capacity(named_values.len() + SPARE_CAPACITY);
     for (name, value) in named_values {
         let name = HeaderName::from_bytes(name.as_bytes()).ok()?;
         fields
@@ -24,17 +24,19 @@ pub(super) fn fields<'a>(
     Some(fields)
 }
 
-/// Where the first empty line ends, whichever way lines end (RFC 9112 §2.2); it does not begin in what was `searched`.
-pub(super) fn end_of_fields(read: &[u8], searched: &mut usize) -> Option<usize> {
+/// Finds the end of the first empty line. Lines may end with CRLF or LF (RFC 9112 §2.2).
+///
+/// The search goes on behind the bytes that were `searched` before.
+pub(super) fn find_end(read: &[u8], searched: &mut usize) -> Option<usize> {
     let from = mem::take(searched);
-    for place in memchr::memchr_iter(b'\n', read.get(from..)?) {
-        let behind = from + place + 1;
-        match read.get(behind..)? {
-            [b'\n', ..] => return Some(behind + 1),
-            [b'\r', b'\n', ..] => return Some(behind + 2),
-            // What this line begins with is to come.
+    for position in memchr::memchr_iter(b'\n', read.get(from..)?) {
+        let next = from + position + 1;
+        match read.get(next..)? {
+            [b'\n', ..] => return Some(next + 1),
+            [b'\r', b'\n', ..] => return Some(next + 2),
+            // The first bytes of this line are still to come.
             [] | [b'\r'] => {
-                *searched = behind - 1;
+                *searched = next - 1;
                 return None;
             }
             [..] => {}
@@ -44,8 +46,9 @@ pub(super) fn end_of_fields(read: &[u8], searched: &mut usize) -> Option<usize> 
     None
 }
 
-pub(super) fn length_told(told: &[u8]) -> Option<u64> {
-    let digits = told.trim_ascii();
+/// Parses one value of Content-Length (RFC 9110 §8.6).
+pub(super) fn parse_length(value: &[u8]) -> Option<u64> {
+    let digits = value.trim_ascii();
     let is_number = !digits.is_empty() && digits.iter().all(u8::is_ascii_digit);
     str::from_utf8(digits)
         .ok()

@@ -1,33 +1,34 @@
-//! The head of a request, as it is written (RFC 9112 §3).
+//! Writes the head of a request (RFC 9112 §3).
 
 use http::{HeaderMap, HeaderValue, Request, header};
 
-use super::fields::length_told;
+use super::fields::parse_length;
 use crate::upstream::headers::{AddedHeaders, write_field};
 
-/// How the end of a request's content is told.
+/// How the end of a request body is marked.
 #[derive(Debug, PartialEq, Eq)]
 pub(super) enum RequestFraming {
-    /// There is so much of it, yet to be sent.
+    /// By its length: the bytes that are still to be sent.
     Length(u64),
     Chunked,
 }
 
-/// Writes the head of a request, to `host` where that is not the client's, and tells how its content is to be sent.
+/// Writes the head of a request, and returns how its body has to be framed. `host` replaces the
+/// client's `Host`.
 pub(super) fn write_head<B>(
     head: &mut Vec<u8>,
     request: &Request<B>,
     added: &AddedHeaders,
     host: Option<&HeaderValue>,
-    has_content: bool,
+    has_body: bool,
 ) -> RequestFraming {
     let length = request
         .headers()
         .get(header::CONTENT_LENGTH)
-        .and_then(|length| length_told(length.as_bytes()));
-    let sent = match length {
-        Some(length) if has_content => RequestFraming::Length(length),
-        None if has_content => RequestFraming::Chunked,
+        .and_then(|length| parse_length(length.as_bytes()));
+    let framing = match length {
+        Some(length) if has_body => RequestFraming::Length(length),
+        None if has_body => RequestFraming::Chunked,
         Some(_) | None => RequestFraming::Length(0),
     };
     head.extend_from_slice(request.method().as_str().as_bytes());
@@ -44,26 +45,26 @@ pub(super) fn write_head<B>(
         write_field(head, "host", host);
     }
     for (name, value) in request.headers() {
-        let is_ours = match name.as_str() {
+        let is_replaced = match name.as_str() {
             "host" => host.is_some(),
             "content-length" => length.is_none(),
             "transfer-encoding" => true,
             _ => false,
         };
-        if !is_ours {
+        if !is_replaced {
             write_field(head, name.as_str(), value);
         }
     }
     added.write(head);
-    head.extend_from_slice(if sent == RequestFraming::Chunked {
+    head.extend_from_slice(if framing == RequestFraming::Chunked {
         b"transfer-encoding: chunked\r\n\r\n"
     } else {
         b"\r\n"
     });
-    sent
+    framing
 }
 
-/// Writes fields, and the empty line behind them.
+/// Writes trailers and the empty line behind them.
 pub(super) fn write_trailers(out: &mut Vec<u8>, trailers: &HeaderMap) {
     trailers
         .iter()
@@ -76,8 +77,8 @@ mod tests {
     use super::*;
 
     #[test]
-    fn request_is_written_as_it_is_framed() {
-        let written = |request: &Request<()>, host: Option<&str>, has_content| {
+    fn request_head_has_the_headers_of_its_framing() {
+        let written = |request: &Request<()>, host: Option<&str>, has_body| {
             let mut head = Vec::new();
             let host = host.map(|host| host.parse().expect("a value"));
             let sent = write_head(
@@ -85,7 +86,7 @@ mod tests {
                 request,
                 &AddedHeaders::default(),
                 host.as_ref(),
-                has_content,
+                has_body,
             );
             (String::from_utf8(head).expect("ASCII"), sent)
         };

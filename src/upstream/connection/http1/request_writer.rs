@@ -1,4 +1,4 @@
-//! A request on its way out.
+//! Writes a request.
 
 use std::cell::RefCell;
 use std::io::{self, IoSlice, Write as _};
@@ -16,41 +16,45 @@ use tokio::io::AsyncWrite;
 use super::request_head::{RequestFraming, write_head, write_trailers};
 use crate::clock::{IdleTimeout, Ticker};
 use crate::transport::Stream;
+use crate::upstream::connection::exchange::UpstreamRequest;
 use crate::upstream::request_body::RequestBody;
-use crate::upstream::send::UpstreamRequest;
 
-/// A request on its way out: what is written and not yet sent, and the body behind it.
+/// Writes one request: its head, and its body as it arrives.
+///
+/// Bytes are sent in this order: `head`, `data`, `data_end`.
 pub(super) struct RequestWriter {
-    /// The head, or the line before a chunk, or what stands behind the last one; how much of it was sent.
-    line: Vec<u8>,
-    sent_of_line: usize,
-    /// What follows it: a piece of the content, and what ends it.
-    piece: Bytes,
-    end_of_piece: &'static [u8],
+    /// The request head, then the size lines of chunks and the trailers.
+    head: Vec<u8>,
+    /// How much of `head` was sent.
+    head_sent: usize,
+    /// A piece of the body.
+    data: Bytes,
+    /// What ends a chunk.
+    data_end: &'static [u8],
     body: RequestBody,
     is_body_ended: bool,
     framing: RequestFraming,
-    /// Whether anything was sent at all, or taken from the body.
+    /// Whether a byte was sent, or a frame taken from the body.
     has_begun: bool,
     is_flushed: bool,
-    stall: IdleTimeout,
+    idle_timeout: IdleTimeout,
 }
 
 /// Why a request was not sent to its end.
 #[derive(Debug)]
 pub(super) enum WriteError {
-    /// Its body broke off, or is not as long as was announced.
+    /// Its body broke off, or does not have the length of its Content-Length.
     Body(io::Error),
-    /// The target took nothing in time.
-    Stalled(io::Error),
-    /// The connection broke. An answer may have come before.
+    /// The upstream read nothing in time.
+    TimedOut(io::Error),
+    /// The connection broke. A response may have come before.
     Connection(io::Error),
 }
 
 impl RequestWriter {
-    /// A request whose head is written to `line`, and whose body is taken.
+    /// Writes the request head to the buffer `head`, and takes the body.
     pub(super) fn new(
-        mut line: Vec<u8>,
+        mut head: Vec<u8>,
         outgoing: &mut UpstreamRequest<'_>,
         host: Option<&HeaderValue>,
         ticker: &Rc<Ticker>,
@@ -59,46 +63,46 @@ impl RequestWriter {
         let body = mem::take(outgoing.request.body_mut());
         let is_body_ended = body.is_end_stream();
         let framing = write_head(
-            &mut line,
+            &mut head,
             &outgoing.request,
             outgoing.added,
             host,
             !is_body_ended,
         );
         Self {
-            line,
-            sent_of_line: 0,
-            piece: Bytes::new(),
-            end_of_piece: b"",
+            head,
+            head_sent: 0,
+            data: Bytes::new(),
+            data_end: b"",
             body,
             is_body_ended,
             framing,
             has_begun: false,
             is_flushed: false,
-            stall: IdleTimeout::new(ticker, idle_timeout),
+            idle_timeout: IdleTimeout::new(ticker, idle_timeout),
         }
     }
 
-    /// Whether nothing is left to be sent.
+    /// Whether the whole request was sent.
     pub(super) fn is_done(&self) -> bool {
         self.is_body_ended && self.is_written() && self.is_flushed
     }
 
-    /// Whether anything was sent, or taken from the body: the request is no longer whole then.
+    /// Whether a byte was sent, or a frame taken from the body. Then the request cannot be sent again.
     pub(super) fn has_begun(&self) -> bool {
         self.has_begun
     }
 
     /// The buffer that the head was written to.
-    pub(super) fn into_line(self) -> Vec<u8> {
-        self.line
+    pub(super) fn into_head_buffer(self) -> Vec<u8> {
+        self.head
     }
 
     pub(super) fn into_body(self) -> RequestBody {
         self.body
     }
 
-    /// Sends on; ready when all is sent.
+    /// Sends what can be sent; ready when the whole request was.
     ///
     /// # Errors
     /// [`WriteError`].
@@ -108,9 +112,9 @@ impl RequestWriter {
         context: &mut Context<'_>,
     ) -> Poll<Result<(), WriteError>> {
         loop {
-            // What the body has ready goes with the head.
+            // The body first: its first bytes go out in one system call with the head.
             let is_waiting =
-                !self.is_body_ended && self.is_piece_sent() && !self.poll_body(context)?;
+                !self.is_body_ended && self.is_data_sent() && !self.poll_body(context)?;
             ready!(self.poll_write(&mut stream.borrow_mut(), context))?;
             if self.is_body_ended {
                 return Poll::Ready(Ok(()));
@@ -121,23 +125,23 @@ impl RequestWriter {
         }
     }
 
-    fn is_piece_sent(&self) -> bool {
-        self.piece.is_empty() && self.end_of_piece.is_empty()
+    fn is_data_sent(&self) -> bool {
+        self.data.is_empty() && self.data_end.is_empty()
     }
 
     fn is_written(&self) -> bool {
-        self.sent_of_line == self.line.len() && self.is_piece_sent()
+        self.head_sent == self.head.len() && self.is_data_sent()
     }
 
-    // Whether there was something, be it the end.
+    // Takes a frame from the body. Returns whether there was one, or the end.
     fn poll_body(&mut self, context: &mut Context<'_>) -> Result<bool, WriteError> {
         let Poll::Ready(frame) = Pin::new(&mut self.body).poll_frame(context) else {
             return Ok(false);
         };
         self.has_begun = true;
-        if self.sent_of_line == self.line.len() {
-            self.line.clear();
-            self.sent_of_line = 0;
+        if self.head_sent == self.head.len() {
+            self.head.clear();
+            self.head_sent = 0;
         }
         match frame
             .transpose()
@@ -145,44 +149,44 @@ impl RequestWriter {
             .map(Frame::into_data)
         {
             Some(Ok(data)) if data.is_empty() => {}
-            Some(Ok(data)) => self.put(data)?,
-            Some(Err(frame)) => self.end(frame.into_trailers().ok())?,
-            None => self.end(None)?,
+            Some(Ok(data)) => self.begin_data(data)?,
+            Some(Err(frame)) => self.end_body(frame.into_trailers().ok())?,
+            None => self.end_body(None)?,
         }
         Ok(true)
     }
 
-    fn put(&mut self, data: Bytes) -> Result<(), WriteError> {
+    fn begin_data(&mut self, data: Bytes) -> Result<(), WriteError> {
         match &mut self.framing {
             RequestFraming::Length(left) => {
                 *left = left
                     .checked_sub(data.len() as u64)
-                    .ok_or_else(|| not_as_announced("longer"))?;
+                    .ok_or_else(|| wrong_length("longer"))?;
                 self.is_body_ended = *left == 0;
             }
             RequestFraming::Chunked => {
                 // Writing to a Vec cannot fail.
-                let _ = write!(self.line, "{:x}\r\n", data.len());
+                let _ = write!(self.head, "{:x}\r\n", data.len());
                 self.is_body_ended = self.body.is_end_stream();
-                self.end_of_piece = if self.is_body_ended {
+                self.data_end = if self.is_body_ended {
                     b"\r\n0\r\n\r\n"
                 } else {
                     b"\r\n"
                 };
             }
         }
-        self.piece = data;
+        self.data = data;
         Ok(())
     }
 
-    fn end(&mut self, trailers: Option<HeaderMap>) -> Result<(), WriteError> {
+    fn end_body(&mut self, trailers: Option<HeaderMap>) -> Result<(), WriteError> {
         self.is_body_ended = true;
         match self.framing {
             RequestFraming::Length(0) => {}
-            RequestFraming::Length(_) => return Err(not_as_announced("shorter")),
+            RequestFraming::Length(_) => return Err(wrong_length("shorter")),
             RequestFraming::Chunked => {
-                self.line.extend_from_slice(b"0\r\n");
-                write_trailers(&mut self.line, &trailers.unwrap_or_default());
+                self.head.extend_from_slice(b"0\r\n");
+                write_trailers(&mut self.head, &trailers.unwrap_or_default());
             }
         }
         Ok(())
@@ -195,21 +199,21 @@ impl RequestWriter {
     ) -> Poll<Result<(), WriteError>> {
         let mut stream = Pin::new(stream);
         while !self.is_written() {
-            let line = &self.line[self.sent_of_line..];
-            let polled = if self.is_piece_sent() {
-                stream.as_mut().poll_write(context, line)
+            let head = &self.head[self.head_sent..];
+            let polled = if self.is_data_sent() {
+                stream.as_mut().poll_write(context, head)
             } else {
                 let slices = [
-                    IoSlice::new(line),
-                    IoSlice::new(&self.piece),
-                    IoSlice::new(self.end_of_piece),
+                    IoSlice::new(head),
+                    IoSlice::new(&self.data),
+                    IoSlice::new(self.data_end),
                 ];
                 stream.as_mut().poll_write_vectored(context, &slices)
             };
             let Poll::Ready(written) = polled else {
-                return self.poll_stalled(context);
+                return self.poll_idle(context);
             };
-            self.stall.moved();
+            self.idle_timeout.moved();
             match written {
                 Ok(0) => {
                     return Poll::Ready(Err(WriteError::Connection(
@@ -223,30 +227,31 @@ impl RequestWriter {
         match stream.poll_flush(context) {
             Poll::Ready(flushed) => {
                 self.is_flushed = flushed.is_ok();
-                self.stall.moved();
+                self.idle_timeout.moved();
                 Poll::Ready(flushed.map_err(WriteError::Connection))
             }
-            Poll::Pending => self.poll_stalled(context),
+            Poll::Pending => self.poll_idle(context),
         }
     }
 
-    fn poll_stalled(&mut self, context: &mut Context<'_>) -> Poll<Result<(), WriteError>> {
-        ready!(self.stall.poll_passed(context));
+    fn poll_idle(&mut self, context: &mut Context<'_>) -> Poll<Result<(), WriteError>> {
+        ready!(self.idle_timeout.poll_passed(context));
         let error = io::Error::new(io::ErrorKind::TimedOut, "the target took nothing in time");
-        Poll::Ready(Err(WriteError::Stalled(error)))
+        Poll::Ready(Err(WriteError::TimedOut(error)))
     }
 
     fn advance(&mut self, written: usize) {
-        (self.has_begun, self.is_flushed) = (true, false);
-        let of_line = written.min(self.line.len() - self.sent_of_line);
-        self.sent_of_line += of_line;
-        let of_piece = (written - of_line).min(self.piece.len());
-        self.piece.advance(of_piece);
-        self.end_of_piece = &self.end_of_piece[written - of_line - of_piece..];
+        self.has_begun = true;
+        self.is_flushed = false;
+        let of_head = written.min(self.head.len() - self.head_sent);
+        self.head_sent += of_head;
+        let of_data = (written - of_head).min(self.data.len());
+        self.data.advance(of_data);
+        self.data_end = &self.data_end[written - of_head - of_data..];
     }
 }
 
-fn not_as_announced(how: &str) -> WriteError {
-    let text = format!("expected a body as long as its Content-Length, but found a {how} one");
+fn wrong_length(found: &str) -> WriteError {
+    let text = format!("expected a body as long as its Content-Length, but found a {found} one");
     WriteError::Body(io::Error::new(io::ErrorKind::InvalidData, text))
 }

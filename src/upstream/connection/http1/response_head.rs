@@ -1,4 +1,4 @@
-//! The head of an answer, as it is read (RFC 9112 §4 to §6).
+//! Parses the head of a response (RFC 9112 §4 to §6).
 
 use std::io;
 use std::mem::MaybeUninit;
@@ -8,27 +8,27 @@ use http::{HeaderValue, Method, Response, StatusCode, Version, header};
 use hyper::ext::ReasonPhrase;
 
 use super::chunked::{ChunkedDecoder, Decoded};
-use super::fields::{MAX_HEADERS, end_of_fields, fields, length_told};
+use super::fields::{MAX_HEADERS, find_end, parse_length, to_map};
 
-/// How long the head of an answer may be.
+/// The longest head of a response.
 const MAX_HEAD_SIZE: usize = 128 * 1024;
 
-/// How the end of an answer's content is told.
+/// How the end of a response body is marked.
 #[derive(Debug, PartialEq, Eq)]
 pub(super) enum ResponseFraming {
-    /// There is so much of it, yet to be read.
+    /// By its length: the bytes that are still to be read.
     Length(u64),
     Chunked(ChunkedDecoder),
-    /// It ends with the connection.
+    /// By the end of the connection.
     UntilClosed,
 }
 
 impl ResponseFraming {
-    /// Takes the next part of the content from `read`. `None` if more has to be read first.
+    /// Consumes the next part of the body from `read`; `None` if more has to be read first.
     ///
     /// # Errors
-    /// [`ChunkError`](super::chunked::ChunkError): nothing that follows can be trusted.
-    pub(super) fn next(&mut self, read: &mut BytesMut) -> io::Result<Option<Decoded>> {
+    /// [`ChunkError`](super::chunked::ChunkError), after which the connection cannot be used.
+    pub(super) fn decode(&mut self, read: &mut BytesMut) -> io::Result<Option<Decoded>> {
         match self {
             Self::Length(0) => Ok(Some(Decoded::End)),
             Self::Length(_) | Self::UntilClosed if read.is_empty() => Ok(None),
@@ -37,29 +37,29 @@ impl ResponseFraming {
                 *left -= taken as u64;
                 Ok(Some(Decoded::Data(read.split_to(taken).freeze())))
             }
-            Self::Chunked(chunks) => Ok(chunks.next(read)?),
+            Self::Chunked(decoder) => Ok(decoder.decode(read)?),
             Self::UntilClosed => Ok(Some(Decoded::Data(read.split().freeze()))),
         }
     }
 
-    /// How many bytes are to come at least, as far as is known.
+    /// How many bytes must follow at least, as far as is known.
     pub(super) fn expected(&self) -> u64 {
         match self {
             Self::Length(left) => *left,
-            Self::Chunked(chunks) => chunks.expected(),
+            Self::Chunked(decoder) => decoder.expected(),
             Self::UntilClosed => u64::MAX,
         }
     }
 
-    /// The upstream has closed the connection.
+    /// Handles the end of the connection.
     ///
     /// # Errors
-    /// [`io::ErrorKind::UnexpectedEof`] if the content is not complete (RFC 9112 §8).
+    /// [`io::ErrorKind::UnexpectedEof`] if the body is not complete (RFC 9112 §8).
     pub(super) fn end_of_input(&mut self) -> io::Result<()> {
         match self {
             Self::UntilClosed => *self = Self::Length(0),
             Self::Length(0) => {}
-            Self::Chunked(chunks) if chunks.is_ended() => {}
+            Self::Chunked(decoder) if decoder.is_ended() => {}
             Self::Length(_) | Self::Chunked(_) => return Err(closed_early()),
         }
         Ok(())
@@ -74,16 +74,16 @@ pub(super) fn closed_early() -> io::Error {
     )
 }
 
-/// An answer's head, and what it says of the connection.
+/// The head of a response, and what it means for the connection.
 #[derive(Debug)]
 pub(super) struct ResponseHead {
-    pub(super) answer: Response<()>,
+    pub(super) response: Response<()>,
     pub(super) framing: ResponseFraming,
-    /// Whether another request may follow.
+    /// Whether another request may follow on the connection.
     pub(super) keep_alive: bool,
 }
 
-/// What came is no answer, or one that two readers may read in different ways.
+/// The head is malformed, or two recipients may read it in different ways.
 #[derive(Debug, PartialEq, Eq, thiserror::Error)]
 pub(super) enum HeadError {
     #[error("expected the head of an answer in HTTP/1, but found something else: {0}")]
@@ -104,8 +104,9 @@ impl From<HeadError> for io::Error {
     }
 }
 
-/// Takes the head of an answer to `method` from what was `read`; none where it is not there to its end, which is not
-/// looked for again in what was `searched`.
+/// Consumes the head of the response to a request with `method`; `None` where it is not complete.
+///
+/// The search for its end goes on behind the bytes that were `searched` before.
 ///
 /// # Errors
 /// [`HeadError`].
@@ -114,7 +115,7 @@ pub(super) fn read_head(
     searched: &mut usize,
     method: &Method,
 ) -> Result<Option<ResponseHead>, HeadError> {
-    let Some(end) = end_of_fields(read, searched) else {
+    let Some(end) = find_end(read, searched) else {
         return if read.len() > MAX_HEAD_SIZE {
             Err(HeadError::TooLong)
         } else {
@@ -135,11 +136,11 @@ pub(super) fn read_head(
         .headers
         .iter()
         .map(|field| (field.name, block.slice_ref(field.value)));
-    let mut answer = Response::new(());
-    *answer.headers_mut() =
-        fields(named_values).ok_or(HeadError::Malformed(httparse::Error::HeaderValue))?;
-    *answer.status_mut() = status;
-    *answer.version_mut() = if parsed.version == Some(1) {
+    let mut response = Response::new(());
+    *response.headers_mut() =
+        to_map(named_values).ok_or(HeadError::Malformed(httparse::Error::HeaderValue))?;
+    *response.status_mut() = status;
+    *response.version_mut() = if parsed.version == Some(1) {
         Version::HTTP_11
     } else {
         Version::HTTP_10
@@ -148,53 +149,54 @@ pub(super) fn read_head(
         .reason
         .filter(|reason| Some(*reason) != status.canonical_reason())
     {
-        // The parser takes a reason outside ASCII for none at all (RFC 9112 §4: obs-text may stand there).
+        // httparse drops a reason with obs-text (RFC 9112 §4).
         let reason = if reason.is_empty() {
-            reason_in(&block)
+            reason_phrase(&block)
         } else {
             reason.as_bytes()
         };
         if let Ok(reason) = ReasonPhrase::try_from(reason) {
-            answer.extensions_mut().insert(reason);
+            response.extensions_mut().insert(reason);
         }
     }
-    let (framing, keep_alive) = framing(&mut answer, method)?;
+    let (framing, keep_alive) = framing(&mut response, method)?;
     Ok(Some(ResponseHead {
-        answer,
+        response,
         framing,
         keep_alive,
     }))
 }
 
-// What stands behind `HTTP/1.1 200 `.
-fn reason_in(head: &[u8]) -> &[u8] {
-    const BEFORE: usize = "HTTP/1.1 200 ".len();
+// The bytes behind `HTTP/1.1 200 `.
+fn reason_phrase(head: &[u8]) -> &[u8] {
+    const STATUS: usize = "HTTP/1.1 200 ".len();
     let line = head.split(|byte| *byte == b'\n').next().unwrap_or_default();
     line.strip_suffix(b"\r")
         .unwrap_or(line)
-        .get(BEFORE..)
+        .get(STATUS..)
         .unwrap_or_default()
 }
 
 // RFC 9112 §6.3 and §9.3, in one pass over the names.
 fn framing(
-    answer: &mut Response<()>,
+    response: &mut Response<()>,
     method: &Method,
 ) -> Result<(ResponseFraming, bool), HeadError> {
-    let is_http11 = answer.version() == Version::HTTP_11;
+    let is_http11 = response.version() == Version::HTTP_11;
     let (mut is_chunked, mut length, mut lengths) = (None, None, 0);
-    let (mut closes, mut keep_alive) = (false, is_http11);
-    for (name, value) in answer.headers() {
+    let mut has_close = false;
+    let mut keep_alive = is_http11;
+    for (name, value) in response.headers() {
         match name.as_str() {
             "transfer-encoding" => {
                 is_chunked =
                     Some(is_chunked.is_none() && value.as_bytes().eq_ignore_ascii_case(b"chunked"));
             }
             "content-length" => {
-                for told in value.as_bytes().split(|byte| *byte == b',') {
-                    let told = length_told(told).ok_or(HeadError::ContentLength)?;
+                for element in value.as_bytes().split(|byte| *byte == b',') {
+                    let found = parse_length(element).ok_or(HeadError::ContentLength)?;
                     lengths += 1;
-                    if length.replace(told).is_some_and(|before| before != told) {
+                    if length.replace(found).is_some_and(|before| before != found) {
                         return Err(HeadError::ContentLength);
                     }
                 }
@@ -205,7 +207,7 @@ fn framing(
                     .split(|byte| *byte == b',')
                     .map(<[u8]>::trim_ascii)
                 {
-                    closes |= option.eq_ignore_ascii_case(b"close");
+                    has_close |= option.eq_ignore_ascii_case(b"close");
                     keep_alive |= option.eq_ignore_ascii_case(b"keep-alive");
                 }
             }
@@ -213,16 +215,17 @@ fn framing(
         }
     }
     if let (Some(length), 2..) = (length, lengths) {
-        // Told more than once, and alike: once is enough (RFC 9110 §8.6).
-        answer
+        // Repeated with the same value: forwarded once (RFC 9110 §8.6).
+        response
             .headers_mut()
             .insert(header::CONTENT_LENGTH, HeaderValue::from(length));
     }
-    let keep_alive = keep_alive && !closes;
-    let status = answer.status();
-    // A server that announces content where there can be none may send it as well (RFC 9110 §8.6, RFC 9112 §6.1): it would
-    // be read as the next response. The Content-Length of a 304 tells that of the 200, and is no such announcement.
-    let announces_content = match status {
+    let keep_alive = keep_alive && !has_close;
+    let status = response.status();
+    // A server that announces a body where none is allowed may send it too (RFC 9110 §8.6,
+    // RFC 9112 §6.1). It would be read as the next response. The Content-Length of a 304 is that of
+    // the 200, and announces nothing.
+    let announces_body = match status {
         StatusCode::NO_CONTENT => is_chunked.is_some() || length.is_some_and(|length| length > 0),
         StatusCode::NOT_MODIFIED => is_chunked.is_some(),
         _ => false,
@@ -231,7 +234,7 @@ fn framing(
         || matches!(status, StatusCode::NO_CONTENT | StatusCode::NOT_MODIFIED)
         || method == Method::HEAD;
     if is_bodiless {
-        return Ok((ResponseFraming::Length(0), keep_alive && !announces_content));
+        return Ok((ResponseFraming::Length(0), keep_alive && !announces_body));
     }
     match (is_chunked, length) {
         (None, Some(length)) => Ok((ResponseFraming::Length(length), keep_alive)),
@@ -259,7 +262,7 @@ mod tests {
     }
 
     #[test]
-    fn answer_is_read_with_what_follows_left() {
+    fn head_is_consumed_and_the_bytes_behind_it_stay() {
         let mut read = BytesMut::from(
             &b"HTTP/1.1 299 Fine By Me\r\nA: b\r\na:  c \r\nContent-Length: 2\r\n\r\nokHTTP"[..],
         );
@@ -269,14 +272,14 @@ mod tests {
         assert_eq!(read, &b"okHTTP"[..]);
         assert_eq!(
             (
-                head.answer.status().as_u16(),
-                head.answer.version(),
+                head.response.status().as_u16(),
+                head.response.version(),
                 head.keep_alive
             ),
             (299, Version::HTTP_11, true)
         );
         assert_eq!(
-            head.answer
+            head.response
                 .headers()
                 .get_all("a")
                 .iter()
@@ -284,7 +287,7 @@ mod tests {
             ["b", "c"]
         );
         let reason = head
-            .answer
+            .response
             .extensions()
             .get::<ReasonPhrase>()
             .expect("another than usual");
@@ -292,7 +295,7 @@ mod tests {
     }
 
     #[test]
-    fn head_that_comes_byte_by_byte_is_the_same_head() {
+    fn head_that_arrives_byte_by_byte_is_the_same_head() {
         let mut searched = 0;
         for wire in [
             "HTTP/1.1 200 OK\r\nA: b\r\nContent-Length: 0\r\n\r\n",
@@ -311,7 +314,7 @@ mod tests {
                 .expect("a head")
                 .expect("a whole one");
             assert_eq!(
-                (&head.answer.headers()["a"], head.answer.headers().len()),
+                (&head.response.headers()["a"], head.response.headers().len()),
                 (&HeaderValue::from_static("b"), 2)
             );
             assert!(read.is_empty());
@@ -320,13 +323,13 @@ mod tests {
     }
 
     #[test]
-    fn length_that_is_told_twice_goes_on_once() {
+    fn repeated_content_length_is_forwarded_once() {
         let wire = "HTTP/1.1 200 OK\r\nContent-Length: 5\r\nA: b\r\nContent-Length: 5, 005\r\n\r\n";
         let head = parse(wire, &Method::GET)
             .expect("a head")
             .expect("a whole one");
         assert_eq!(
-            head.answer
+            head.response
                 .headers()
                 .get_all("content-length")
                 .iter()
@@ -336,7 +339,7 @@ mod tests {
     }
 
     #[test]
-    fn end_of_the_content_is_told_in_one_way_or_the_answer_is_none() {
+    fn ambiguous_body_length_is_rejected() {
         for (fields, expected) in [
             (
                 "Content-Length: 5\r\n",
@@ -421,11 +424,11 @@ mod tests {
     }
 
     #[test]
-    fn old_answers_end_with_their_connection_unless_they_say_otherwise() {
+    fn http_1_0_response_ends_its_connection_unless_it_has_keep_alive() {
         let old = |fields: &str| {
             let head =
                 parse(&format!("HTTP/1.0 200 OK\r\n{fields}\r\n"), &Method::GET)?.expect("a head");
-            assert_eq!(head.answer.version(), Version::HTTP_10);
+            assert_eq!(head.response.version(), Version::HTTP_10);
             Ok((head.framing, head.keep_alive))
         };
         assert_eq!(old(""), Ok((ResponseFraming::UntilClosed, false)));
@@ -444,7 +447,7 @@ mod tests {
     }
 
     #[test]
-    fn some_responses_have_no_content_and_those_that_announce_it_end_their_connection() {
+    fn bodiless_response_that_announces_a_body_ends_its_connection() {
         for (method, status, fields, keep_alive) in [
             ("HEAD", 200, "Content-Length: 5\r\n", true),
             ("HEAD", 200, "Transfer-Encoding: chunked\r\n", true),
@@ -472,7 +475,7 @@ mod tests {
     }
 
     #[test]
-    fn reason_is_kept_as_it_came_unless_it_is_the_usual_one() {
+    fn unusual_reason_phrase_is_kept() {
         for (line, expected) in [
             (&b"HTTP/1.1 200 OK\r\n"[..], None),
             (b"HTTP/1.1 200 Fine\r\n", Some(&b"Fine"[..])),
@@ -492,7 +495,7 @@ mod tests {
                 .expect("a head")
                 .expect("a whole one");
             let reason = head
-                .answer
+                .response
                 .extensions()
                 .get::<ReasonPhrase>()
                 .map(|reason| reason.as_bytes().to_vec());
@@ -506,7 +509,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_no_answer_is_refused() {
+    fn malformed_head_is_rejected() {
         let many = format!(
             "HTTP/1.1 200 OK\r\n{}\r\n",
             "a: b\r\n".repeat(MAX_HEADERS + 1)

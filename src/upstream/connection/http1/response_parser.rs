@@ -1,4 +1,4 @@
-//! Parses a response piece by piece, from what was read of a connection; it reads from none itself.
+//! Parses a response piece by piece from bytes that somebody else reads.
 
 use std::io;
 
@@ -19,7 +19,7 @@ pub struct ResponseParser {
     keep_alive: bool,
 }
 
-/// What a response consists of, in this order.
+/// A part of a response. The parts come in the order of the variants.
 #[derive(Debug)]
 pub enum ResponsePart {
     /// An interim response; others and the final one follow (RFC 9110 §15.2).
@@ -55,7 +55,7 @@ impl ResponseParser {
         let Some(framing) = &mut self.framing else {
             return self.next_head(read);
         };
-        Ok(framing.next(read)?.map(|decoded| match decoded {
+        Ok(framing.decode(read)?.map(|decoded| match decoded {
             Decoded::Data(data) => ResponsePart::Data(data),
             Decoded::Trailers(trailers) => ResponsePart::Trailers(trailers),
             Decoded::End => ResponsePart::End,
@@ -83,12 +83,12 @@ impl ResponseParser {
         let Some(head) = read_head(read, &mut self.searched, &self.method)? else {
             return Ok(None);
         };
-        let status = head.answer.status();
+        let status = head.response.status();
         if status.is_informational() && status != StatusCode::SWITCHING_PROTOCOLS {
-            return Ok(Some(ResponsePart::Interim(head.answer)));
+            return Ok(Some(ResponsePart::Interim(head.response)));
         }
         self.framing = Some(head.framing);
         self.keep_alive = head.keep_alive && status != StatusCode::SWITCHING_PROTOCOLS;
-        Ok(Some(ResponsePart::Head(head.answer)))
+        Ok(Some(ResponsePart::Head(head.response)))
     }
 }

@@ -1,139 +1,52 @@
-//! An answer on its way in.
+//! Reads the body of a response.
 
 use std::future::poll_fn;
 use std::io;
-use std::rc::Rc;
 use std::task::{Context, Poll, ready};
 
 use bytes::Bytes;
-use http::{Method, Response, StatusCode};
 use http_body::{Frame, SizeHint};
 
 use super::chunked::Decoded;
 use super::connection::Http1Connection;
-use super::request_writer::{RequestWriter, WriteError};
-use super::response_head::{ResponseFraming, ResponseHead, closed_early, read_head};
-use crate::clock::Ticker;
+use super::response_head::ResponseFraming;
 use crate::telemetry::numbers::GaugeGuard;
 use crate::transport::Stream;
-use crate::upstream::connection::upload::{Upload, Uploaded};
-use crate::upstream::endpoint::state::InFlight;
-use crate::upstream::send::OnInterim;
+use crate::upstream::connection::upload::{Upload, UploadOutcome};
 
-/// One exchange on a connection, until the head of its answer.
-pub(super) struct Exchange {
-    wire: Http1Connection,
-    pub(super) sending: RequestWriter,
-    /// Whether a byte of an answer came.
-    pub(super) is_answered: bool,
-    /// Why not all was sent, where an answer may have come before.
-    broken: Option<io::Error>,
-    /// How much of what was read holds no end of a head.
-    searched: usize,
-}
-
-/// The content of an answer, as it is read.
+/// Reads the body of a response from its connection.
 pub(in crate::upstream) struct ResponseReader {
-    wire: Http1Connection,
+    connection: Http1Connection,
     framing: ResponseFraming,
     keep_alive: bool,
-    /// Whether the whole request had been sent when the answer began; what is still being sent of it.
-    was_sent: bool,
+    /// Whether the whole request was sent before the response began.
+    is_request_sent: bool,
+    /// The rest of the request, where that is still being sent.
     upload: Option<Upload>,
 }
 
-impl Exchange {
-    pub(super) fn new(wire: Http1Connection, sending: RequestWriter) -> Self {
-        Self {
-            wire,
-            sending,
-            is_answered: false,
-            broken: None,
-            searched: 0,
-        }
-    }
-
-    /// Sends the request and waits for the head of the answer; the sending need not have ended then.
-    ///
-    /// # Errors
-    /// When the connection or the request's body broke, or what came is no answer.
-    pub(super) fn poll_head(
-        &mut self,
-        method: &Method,
-        on_interim: OnInterim<'_>,
-        context: &mut Context<'_>,
-    ) -> Poll<io::Result<ResponseHead>> {
-        if self.broken.is_none()
-            && !self.sending.is_done()
-            && let Poll::Ready(Err(error)) = self.sending.poll(self.wire.stream(), context)
-        {
-            match error {
-                WriteError::Connection(error) => self.broken = Some(error),
-                WriteError::Body(error) | WriteError::Stalled(error) => {
-                    return Poll::Ready(Err(error));
-                }
-            }
-        }
-        loop {
-            while let Some(head) = self.take_head(method)? {
-                let status = head.answer.status();
-                if !status.is_informational() || status == StatusCode::SWITCHING_PROTOCOLS {
-                    return Poll::Ready(Ok(head));
-                }
-                on_interim(status, head.answer.headers());
-            }
-            match ready!(self.wire.poll_read(0, context)) {
-                Ok(0) => return Poll::Ready(Err(self.broken.take().unwrap_or_else(closed_early))),
-                Ok(_) => self.is_answered = true,
-                Err(error) => return Poll::Ready(Err(self.broken.take().unwrap_or(error))),
-            }
-        }
-    }
-
-    fn take_head(&mut self, method: &Method) -> io::Result<Option<ResponseHead>> {
-        Ok(read_head(self.wire.unread(), &mut self.searched, method)?)
-    }
-
-    /// What follows the head. What is left of the request is sent on beside it.
-    pub(super) fn into_receiving(self, head: ResponseHead) -> (Response<()>, ResponseReader) {
-        let Self {
-            mut wire,
-            mut sending,
-            broken,
-            ..
-        } = self;
-        let keep_alive = head.keep_alive && broken.is_none();
-        let (was_sent, mut upload) = (sending.is_done(), None);
-        if was_sent {
-            wire.put_head(sending.into_line());
-        } else if broken.is_none() {
-            let stream = Rc::clone(wire.stream());
-            upload = Some(Upload::begin(async move {
-                match poll_fn(|context| sending.poll(&stream, context)).await {
-                    Ok(()) => Uploaded::Whole,
-                    Err(WriteError::Connection(_)) => Uploaded::Unwanted,
-                    Err(WriteError::Body(_) | WriteError::Stalled(_)) => Uploaded::Broken,
-                }
-            }));
-        }
-        (
-            head.answer,
-            ResponseReader {
-                wire,
-                framing: head.framing,
-                keep_alive,
-                was_sent,
-                upload,
-            },
-        )
-    }
-}
-
 impl ResponseReader {
+    /// A reader behind a response head. `is_request_sent` and `upload` are about the request.
+    pub(super) fn new(
+        connection: Http1Connection,
+        framing: ResponseFraming,
+        keep_alive: bool,
+        is_request_sent: bool,
+        upload: Option<Upload>,
+    ) -> Self {
+        Self {
+            connection,
+            framing,
+            keep_alive,
+            is_request_sent,
+            upload,
+        }
+    }
+
     pub(in crate::upstream) fn is_ended(&self) -> bool {
         match &self.framing {
             ResponseFraming::Length(left) => *left == 0,
-            ResponseFraming::Chunked(chunks) => chunks.is_ended(),
+            ResponseFraming::Chunked(decoder) => decoder.is_ended(),
             ResponseFraming::UntilClosed => false,
         }
     }
@@ -149,8 +62,8 @@ impl ResponseReader {
         &mut self,
         context: &mut Context<'_>,
     ) -> Poll<Option<io::Result<Frame<Bytes>>>> {
-        // Whoever sends no more of a request, and has not ended it, gets no more of the answer either.
-        if self.poll_upload(context) == Poll::Ready(Uploaded::Broken) {
+        // A request that broke off is no request: the response to it ends as well.
+        if self.poll_upload(context) == Poll::Ready(UploadOutcome::Broken) {
             let broken = io::Error::new(
                 io::ErrorKind::BrokenPipe,
                 "the request's body broke off, or was not taken",
@@ -158,7 +71,7 @@ impl ResponseReader {
             return Poll::Ready(Some(Err(broken)));
         }
         loop {
-            match self.framing.next(self.wire.unread()) {
+            match self.framing.decode(self.connection.unread()) {
                 Ok(Some(Decoded::Data(data))) => return Poll::Ready(Some(Ok(Frame::data(data)))),
                 Ok(Some(Decoded::Trailers(trailers))) => {
                     return Poll::Ready(Some(Ok(Frame::trailers(trailers))));
@@ -167,7 +80,8 @@ impl ResponseReader {
                 Ok(None) => {}
                 Err(error) => return Poll::Ready(Some(Err(error))),
             }
-            let read = match ready!(self.wire.poll_read(self.framing.expected(), context)) {
+            let expected = self.framing.expected();
+            let read = match ready!(self.connection.poll_read(expected, context)) {
                 Ok(0) => self.framing.end_of_input(),
                 Ok(_) => Ok(()),
                 Err(error) => Err(error),
@@ -178,46 +92,44 @@ impl ResponseReader {
         }
     }
 
-    /// The connection itself, what was read from it, and what it is counted by; none where something was still
-    /// to be sent.
-    pub(super) fn into_parts(self) -> Option<(Stream, Bytes, GaugeGuard)> {
-        if self.was_sent {
-            self.wire.into_parts()
+    /// Whether the rest of the request is still being sent.
+    pub(in crate::upstream) fn is_uploading(&self) -> bool {
+        self.upload.is_some()
+    }
+
+    /// Waits until the rest of the request was sent. The upstream may want it although it has
+    /// responded already.
+    pub(in crate::upstream) async fn finish_upload(&mut self) {
+        poll_fn(|context| self.poll_upload(context)).await;
+    }
+
+    /// The connection, where another request may follow on it. Otherwise it is closed.
+    pub(in crate::upstream) fn into_reusable(self) -> Option<Http1Connection> {
+        if self.keep_alive {
+            return Some(self.connection);
+        }
+        self.connection.close();
+        None
+    }
+
+    /// The stream, the bytes that were read from it, and the guard of the open connection. `None`
+    /// where a part of the request was not sent.
+    pub(in crate::upstream) fn into_parts(self) -> Option<(Stream, Bytes, GaugeGuard)> {
+        if self.is_request_sent {
+            self.connection.into_parts()
         } else {
             None
         }
     }
 
-    // Ready once, when it has ended.
-    fn poll_upload(&mut self, context: &mut Context<'_>) -> Poll<Uploaded> {
+    // Ready once, when the upload has ended.
+    fn poll_upload(&mut self, context: &mut Context<'_>) -> Poll<UploadOutcome> {
         let Some(upload) = &mut self.upload else {
             return Poll::Pending;
         };
         let outcome = ready!(upload.poll(context));
         self.upload = None;
-        self.keep_alive &= outcome == Uploaded::Whole;
+        self.keep_alive &= outcome == UploadOutcome::Complete;
         Poll::Ready(outcome)
-    }
-
-    /// Gives the connection back where it may be used again, and lets go of `in_flight`.
-    pub(in crate::upstream) fn give_back(mut self, in_flight: InFlight, ticker: &Rc<Ticker>) {
-        if self.upload.is_none() {
-            self.end(&in_flight, ticker);
-            return;
-        }
-        // Answered before all was said: the target may still want it.
-        let ticker = Rc::clone(ticker);
-        tokio::task::spawn_local(async move {
-            poll_fn(|context| self.poll_upload(context)).await;
-            self.end(&in_flight, &ticker);
-        });
-    }
-
-    fn end(self, in_flight: &InFlight, ticker: &Ticker) {
-        if self.keep_alive {
-            in_flight.keep(self.wire, ticker.now());
-        } else {
-            self.wire.close();
-        }
     }
 }

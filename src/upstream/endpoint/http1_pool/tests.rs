@@ -14,56 +14,56 @@ use tokio_rustls::TlsConnector;
 use super::*;
 use crate::telemetry::numbers::Gauge;
 use crate::transport::{Stream, tls};
-use crate::upstream::endpoint::Endpoints;
+use crate::upstream::endpoint::list::Endpoints;
 use crate::upstream::settings::Target;
 
 const WITHIN: Duration = Duration::from_secs(10);
-const STRAY: &[u8] = b"HTTP/1.1 200 OK\r\n\r\n";
+const UNSOLICITED: &[u8] = b"HTTP/1.1 200 OK\r\n\r\n";
 
 /// What an upstream does on an idle connection.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Then {
+enum Event {
     Nothing,
-    Says(&'static [u8]),
+    Sends(&'static [u8]),
     Closes,
 }
 
-/// An upstream with one connection, which says what it is told to.
+/// An upstream with one connection, which says what it is commanded to.
 struct Upstream {
-    tell: Sender<Option<Vec<u8>>>,
-    said: Receiver<()>,
+    commands: Sender<Option<Vec<u8>>>,
+    done: Receiver<()>,
 }
 
 impl Upstream {
     fn serve(mut stream: impl Read + Write + Send + 'static) -> Self {
-        let (tell, told) = channel::<Option<Vec<u8>>>();
-        let (say, said) = channel();
+        let (commands, commanded) = channel::<Option<Vec<u8>>>();
+        let (report, done) = channel();
         thread::spawn(move || {
-            while let Ok(Some(bytes)) = told.recv() {
+            while let Ok(Some(bytes)) = commanded.recv() {
                 stream.write_all(&bytes).expect("it reads");
                 stream.flush().expect("it reads");
-                say.send(()).expect("the test waits");
+                report.send(()).expect("the test waits");
             }
             drop(stream);
             // Nobody may wait for it any more.
-            let _ = say.send(());
+            let _ = report.send(());
         });
-        Self { tell, said }
+        Self { commands, done }
     }
 
-    fn says(&self, bytes: &[u8]) {
-        self.tell.send(Some(bytes.to_vec())).expect("it runs");
-        self.said.recv_timeout(WITHIN).expect("it says so");
+    fn send(&self, bytes: &[u8]) {
+        self.commands.send(Some(bytes.to_vec())).expect("it runs");
+        self.done.recv_timeout(WITHIN).expect("it says so");
     }
 
-    fn closes(&self) {
-        self.tell.send(None).expect("it runs");
-        self.said.recv_timeout(WITHIN).expect("it closes");
+    fn close(&self) {
+        self.commands.send(None).expect("it runs");
+        self.done.recv_timeout(WITHIN).expect("it closes");
     }
 }
 
 /// A connection, the upstream at its other end, and the socket for a look at what has come.
-async fn connection(is_tls: bool) -> (Http1Connection, Upstream, TcpStream) {
+async fn connect(is_tls: bool) -> (Http1Connection, Upstream, TcpStream) {
     let listener = TcpListener::bind("127.0.0.1:0").expect("a free port");
     let socket = TcpStream::connect(listener.local_addr().expect("bound")).expect("it listens");
     let (far, _) = listener.accept().expect("a connection");
@@ -76,30 +76,33 @@ async fn connection(is_tls: bool) -> (Http1Connection, Upstream, TcpStream) {
         let session = ServerConnection::new(server).expect("a session");
         let upstream = Upstream::serve(StreamOwned::new(session, far));
         // The handshake goes on as the upstream writes.
-        upstream.tell.send(Some(b"a".to_vec())).expect("it runs");
+        upstream
+            .commands
+            .send(Some(b"a".to_vec()))
+            .expect("it runs");
         let name = ServerName::try_from("a.test").expect("a name");
         let stream = TlsConnector::from(client)
             .connect(name, socket)
             .await
             .expect("a handshake");
-        upstream.said.recv_timeout(WITHIN).expect("it says so");
+        upstream.done.recv_timeout(WITHIN).expect("it says so");
         (Stream::Tls(Box::new(stream.into())), upstream)
     } else {
         let upstream = Upstream::serve(far);
-        upstream.says(b"a");
+        upstream.send(b"a");
         (Stream::Plain(socket), upstream)
     };
-    let mut wire = Http1Connection::new(stream, Gauge::default().enter());
+    let mut connection = Http1Connection::new(stream, Gauge::default().enter());
     // A response, read to its end: the reactor has seen it.
-    assert_eq!(read(&mut wire).await, 1);
-    (wire, upstream, seen)
+    assert_eq!(read(&mut connection).await, 1);
+    (connection, upstream, seen)
 }
 
-async fn read(wire: &mut Http1Connection) -> usize {
-    let length = std::future::poll_fn(|context| wire.poll_read(0, context))
+async fn read(connection: &mut Http1Connection) -> usize {
+    let length = std::future::poll_fn(|context| connection.poll_read(0, context))
         .await
         .expect("a response");
-    wire.unread().clear();
+    connection.unread().clear();
     length
 }
 
@@ -155,7 +158,7 @@ fn pool(endpoint: &Arc<Endpoint>) -> Http1Pool {
 }
 
 /// Waits until something has come, be it the end, while the reactor stands still.
-fn comes(socket: &TcpStream) {
+fn wait_for_bytes(socket: &TcpStream) {
     let began = Instant::now();
     while socket
         .peek(&mut [0])
@@ -176,76 +179,79 @@ fn block_on(test: impl Future<Output = ()>) {
 }
 
 /// The upstream does this, and it has come while the reactor stands still.
-fn happens(then: Then, upstream: &Upstream, seen: &TcpStream) {
-    match then {
-        Then::Nothing => return,
-        Then::Says(bytes) => upstream.says(bytes),
-        Then::Closes => upstream.closes(),
+fn apply(event: Event, upstream: &Upstream, seen: &TcpStream) {
+    match event {
+        Event::Nothing => return,
+        Event::Sends(bytes) => upstream.send(bytes),
+        Event::Closes => upstream.close(),
     }
-    comes(seen);
+    wait_for_bytes(seen);
 }
 
 /// Whether a connection is reused that has rested, once something has come on it that nobody has turned the reactor for.
-async fn is_reused(is_tls: bool, pool: &Http1Pool, then: Then) -> bool {
-    let (wire, upstream, seen) = connection(is_tls).await;
+async fn is_reused(is_tls: bool, pool: &Http1Pool, event: Event) -> bool {
+    let (connection, upstream, seen) = connect(is_tls).await;
     let now = Instant::now();
-    pool.put(wire, now);
-    happens(then, &upstream, &seen);
+    pool.put(connection, now);
+    apply(event, &upstream, &seen);
     thread::sleep(REUSE_DELAY);
     pool.take(now).is_some()
 }
 
 #[test]
-fn connection_to_an_endpoint_that_was_found_out_is_not_reused_with_bytes_waiting() {
+fn connection_to_a_watched_endpoint_is_not_reused_with_bytes_waiting() {
     for is_tls in [false, true] {
-        for then in [
-            Then::Nothing,
-            Then::Says(STRAY),
-            Then::Says(b"\n"),
-            Then::Closes,
+        for event in [
+            Event::Nothing,
+            Event::Sends(UNSOLICITED),
+            Event::Sends(b"\n"),
+            Event::Closes,
         ] {
             block_on(async {
                 let endpoint = endpoint();
-                endpoint.has_sent_unsolicited();
-                let is_reused = is_reused(is_tls, &pool(&endpoint), then).await;
-                assert_eq!(is_reused, then == Then::Nothing, "{then:?}, TLS: {is_tls}");
+                endpoint.count_unsolicited_response();
+                let is_reused = is_reused(is_tls, &pool(&endpoint), event).await;
+                assert_eq!(
+                    is_reused,
+                    event == Event::Nothing,
+                    "{event:?}, TLS: {is_tls}"
+                );
             });
         }
     }
 }
 
 #[test]
-fn connection_is_not_reused_once_the_reactor_knows_that_something_has_come_and_its_endpoint_is_found_out()
- {
+fn bytes_known_to_the_reactor_close_an_idle_connection_and_count_as_unsolicited() {
     for is_tls in [false, true] {
-        for (then, unsolicited) in [
-            (Then::Nothing, 0),
-            (Then::Says(STRAY), 1),
-            (Then::Says(b"\n"), 1),
-            (Then::Says(b"HTTP/1.1 408 Request Timeout\r\n\r\n"), 0),
-            (Then::Closes, 0),
+        for (event, unsolicited) in [
+            (Event::Nothing, 0),
+            (Event::Sends(UNSOLICITED), 1),
+            (Event::Sends(b"\n"), 1),
+            (Event::Sends(b"HTTP/1.1 408 Request Timeout\r\n\r\n"), 0),
+            (Event::Closes, 0),
         ] {
-            for prunes in [false, true] {
+            for is_pruned in [false, true] {
                 block_on(async {
-                    let (wire, upstream, seen) = connection(is_tls).await;
+                    let (connection, upstream, seen) = connect(is_tls).await;
                     let (endpoint, now) = (endpoint(), Instant::now());
                     let pool = pool(&endpoint);
-                    pool.put(wire, now);
-                    happens(then, &upstream, &seen);
+                    pool.put(connection, now);
+                    apply(event, &upstream, &seen);
                     // The reactor turns.
                     tokio::time::sleep(Duration::from_millis(1)).await;
-                    if prunes {
+                    if is_pruned {
                         pool.prune(now);
                     }
                     assert_eq!(
                         pool.take(now).is_some(),
-                        then == Then::Nothing,
-                        "{then:?}, TLS: {is_tls}"
+                        event == Event::Nothing,
+                        "{event:?}, TLS: {is_tls}"
                     );
                     assert_eq!(
-                        endpoint.unsolicited(),
+                        endpoint.unsolicited_responses(),
                         unsolicited,
-                        "{then:?}, TLS: {is_tls}"
+                        "{event:?}, TLS: {is_tls}"
                     );
                 });
             }
@@ -254,51 +260,51 @@ fn connection_is_not_reused_once_the_reactor_knows_that_something_has_come_and_i
 }
 
 #[test]
-fn what_one_worker_finds_out_has_the_others_close_what_is_idle_and_let_connections_rest() {
+fn unsolicited_response_to_one_worker_makes_every_worker_watch_the_endpoint() {
     block_on(async {
         let (endpoint, now) = (endpoint(), Instant::now());
         let (one, other) = (pool(&endpoint), pool(&endpoint));
-        let (mut stray, _upstream, _) = connection(false).await;
-        let (idle, _other_upstream, _) = connection(false).await;
+        let (mut surplus, _upstream, _) = connect(false).await;
+        let (idle, _other_upstream, _) = connect(false).await;
         other.put(idle, now);
         // It stands right behind a response.
-        stray.unread().extend_from_slice(STRAY);
-        one.put(stray, now);
+        surplus.unread().extend_from_slice(UNSOLICITED);
+        one.put(surplus, now);
         assert!(one.take(now).is_none() && other.take(now).is_none());
 
-        let (wire, _upstream, _) = connection(false).await;
-        other.put(wire, now);
+        let (connection, _upstream, _) = connect(false).await;
+        other.put(connection, now);
         assert!(other.take(now).is_none(), "it rests");
         thread::sleep(REUSE_DELAY);
-        let wire = other.take(now).expect("it has rested");
+        let connection = other.take(now).expect("it has rested");
         // Until nothing of the kind has come for long enough.
-        other.put(wire, now + WATCH);
-        assert!(other.take(now + WATCH).is_some());
+        other.put(connection, now + WATCH_PERIOD);
+        assert!(other.take(now + WATCH_PERIOD).is_some());
     });
 }
 
 #[test]
-fn connection_is_not_reused_while_its_session_holds_what_came_on_it() {
+fn connection_is_not_reused_while_its_tls_session_holds_unread_bytes() {
     block_on(async {
-        let (mut wire, upstream, seen) = connection(true).await;
+        let (mut connection, upstream, seen) = connect(true).await;
         // One record: all of it is read from the socket, and most of it left in the session.
-        upstream.says(&[b'x'; 16_000]);
-        assert!(read(&mut wire).await < 16_000);
+        upstream.send(&[b'x'; 16_000]);
+        assert!(read(&mut connection).await < 16_000);
         assert!(
             seen.peek(&mut [0])
                 .is_err_and(|error| error.kind() == io::ErrorKind::WouldBlock)
         );
         let (pool, now) = (pool(&endpoint()), Instant::now());
-        pool.put(wire, now);
+        pool.put(connection, now);
         assert!(pool.take(now).is_none());
     });
 }
 
 #[test]
-fn last_one_used_is_taken_first_unless_it_is_old() {
+fn most_recently_used_connection_is_taken_first_unless_it_is_expired() {
     block_on(async {
-        let (one, _upstream, _) = connection(false).await;
-        let (other, _other_upstream, _) = connection(false).await;
+        let (one, _upstream, _) = connect(false).await;
+        let (other, _other_upstream, _) = connect(false).await;
         let (pool, now) = (pool(&endpoint()), Instant::now());
         pool.put(
             one,

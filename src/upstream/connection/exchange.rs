@@ -1,0 +1,139 @@
+//! What an exchange needs and how it fails, over either protocol.
+
+use std::error::Error;
+use std::future::poll_fn;
+use std::io;
+use std::pin::pin;
+use std::rc::Rc;
+use std::task::{Poll, ready};
+use std::time::Duration;
+
+use http::{HeaderMap, Method, Request, StatusCode};
+use http_body::Body;
+
+use crate::clock::Ticker;
+use crate::upstream::headers::AddedHeaders;
+use crate::upstream::request_body::{RequestBody, RequestBodyProgress};
+
+/// A request that is ready for an upstream.
+pub struct UpstreamRequest<'a> {
+    /// With rewritten headers: see
+    /// [`headers::rewrite_request`](crate::upstream::headers::rewrite_request).
+    pub request: Request<RequestBody>,
+    /// The headers that are sent after those of the request.
+    pub added: &'a AddedHeaders,
+    /// Called with each interim response.
+    pub on_interim: OnInterim<'a>,
+}
+
+/// Called with each interim response (1xx).
+pub type OnInterim<'a> = &'a dyn Fn(StatusCode, &HeaderMap);
+
+/// How long an exchange waits for the upstream.
+#[derive(Clone, Copy)]
+pub(in crate::upstream) struct ExchangeTimeouts<'a> {
+    pub(in crate::upstream) ticker: &'a Rc<Ticker>,
+    /// For the response head.
+    pub(in crate::upstream) response: Duration,
+    /// Between two reads of the response body, and between two writes of the request.
+    pub(in crate::upstream) body_idle: Duration,
+}
+
+/// An exchange that brought no response.
+#[derive(Debug)]
+pub(in crate::upstream) struct ExchangeError {
+    pub(in crate::upstream) cause: ExchangeFailure,
+    /// Whether the request is whole, and sending it again cannot have an effect twice.
+    pub(in crate::upstream) can_retry: bool,
+    /// Whether the connection was found closed before anything was sent.
+    pub(in crate::upstream) is_stale: bool,
+}
+
+/// Why an exchange brought no response.
+#[derive(Debug)]
+pub(in crate::upstream) enum ExchangeFailure {
+    /// The connection failed, or what arrived was no valid response.
+    Broken(Box<dyn Error + Send + Sync>),
+    /// A 101 that does not switch to a requested protocol.
+    InvalidUpgrade,
+    /// No response head in time, or the upstream read nothing of the request in time.
+    TimedOut,
+}
+
+impl UpstreamRequest<'_> {
+    /// Whether the whole request may be sent twice: it has no body, and its method is safe
+    /// (RFC 9110 §9.2.1).
+    pub(super) fn is_repeatable(&self) -> bool {
+        matches!(
+            *self.request.method(),
+            Method::GET | Method::HEAD | Method::OPTIONS
+        ) && self.request.body().is_end_stream()
+    }
+}
+
+impl ExchangeTimeouts<'_> {
+    /// Waits for `response`; `None` when there is none `within` the time.
+    ///
+    /// The time starts again whenever a byte of the request body arrived meanwhile, where its
+    /// `progress` is given: a long upload is not a slow response.
+    pub(super) async fn wait_for_response<T>(
+        &self,
+        within: Duration,
+        progress: Option<&Rc<RequestBodyProgress>>,
+        response: impl Future<Output = T>,
+    ) -> Option<T> {
+        let bytes_sent = || progress.map_or(0, |progress| progress.bytes());
+        let deadline = self.ticker.deadline();
+        deadline.arm(within);
+        let mut bytes_when_armed = bytes_sent();
+        let mut response = pin!(response);
+        poll_fn(|context| {
+            if let Poll::Ready(response) = response.as_mut().poll(context) {
+                return Poll::Ready(Some(response));
+            }
+            ready!(deadline.poll_passed(context));
+            if bytes_sent() == bytes_when_armed {
+                return Poll::Ready(None);
+            }
+            bytes_when_armed = bytes_sent();
+            deadline.arm(within);
+            deadline.poll_passed(context).map(|()| None)
+        })
+        .await
+    }
+}
+
+impl ExchangeError {
+    /// A failure after which the request must not be sent again.
+    pub(in crate::upstream) fn no_retry(cause: ExchangeFailure) -> Self {
+        Self {
+            cause,
+            can_retry: false,
+            is_stale: false,
+        }
+    }
+}
+
+impl ExchangeFailure {
+    pub(super) fn from_error(error: impl Error + Send + Sync + 'static) -> Self {
+        if is_timeout(&error) {
+            Self::TimedOut
+        } else {
+            Self::Broken(error.into())
+        }
+    }
+}
+
+fn is_timeout(error: &(dyn Error + 'static)) -> bool {
+    let mut error = Some(error);
+    while let Some(cause) = error {
+        if cause
+            .downcast_ref::<io::Error>()
+            .is_some_and(|error| error.kind() == io::ErrorKind::TimedOut)
+        {
+            return true;
+        }
+        error = cause.source();
+    }
+    false
+}

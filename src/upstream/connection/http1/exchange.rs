@@ -1,0 +1,161 @@
+//! One request and its response, on an HTTP/1.1 connection.
+
+use std::future::poll_fn;
+use std::io;
+use std::rc::Rc;
+use std::task::{Context, Poll, ready};
+
+use http::{HeaderValue, Method, Response, StatusCode};
+
+use super::connection::Http1Connection;
+use super::request_writer::{RequestWriter, WriteError};
+use super::response_head::{ResponseHead, closed_early, read_head};
+use super::response_reader::ResponseReader;
+use crate::upstream::connection::exchange::{
+    ExchangeError, ExchangeFailure, ExchangeTimeouts, OnInterim, UpstreamRequest,
+};
+use crate::upstream::connection::upload::{Upload, UploadOutcome};
+
+/// Sends a request and waits for the response head. `host` replaces the client's `Host`.
+///
+/// A body of which nothing was sent is put back into the request when the exchange fails.
+pub(in crate::upstream) async fn exchange(
+    mut connection: Http1Connection,
+    outgoing: &mut UpstreamRequest<'_>,
+    host: Option<&HeaderValue>,
+    timeouts: ExchangeTimeouts<'_>,
+) -> Result<(Response<()>, ResponseReader), ExchangeError> {
+    let progress = outgoing.request.body().progress();
+    let is_repeatable = outgoing.is_repeatable();
+    let head_buffer = connection.take_head_buffer();
+    let writer = RequestWriter::new(
+        head_buffer,
+        outgoing,
+        host,
+        timeouts.ticker,
+        timeouts.body_idle,
+    );
+    let mut exchange = PendingExchange::new(connection, writer);
+    let (method, on_interim) = (outgoing.request.method(), outgoing.on_interim);
+    let head = poll_fn(|context| exchange.poll_head(method, on_interim, context));
+    let cause = match timeouts
+        .wait_for_response(timeouts.response, progress.as_ref(), head)
+        .await
+    {
+        Some(Ok(head)) => return Ok(exchange.into_response(head)),
+        Some(Err(error)) => ExchangeFailure::from_error(error),
+        None => return Err(ExchangeError::no_retry(ExchangeFailure::TimedOut)),
+    };
+    let can_retry = is_repeatable && !exchange.has_response_begun || !exchange.writer.has_begun();
+    *outgoing.request.body_mut() = exchange.writer.into_body();
+    Err(ExchangeError {
+        cause,
+        can_retry,
+        is_stale: false,
+    })
+}
+
+/// An exchange up to its response head.
+struct PendingExchange {
+    connection: Http1Connection,
+    writer: RequestWriter,
+    /// Whether a byte of a response arrived.
+    has_response_begun: bool,
+    /// Why the request was not sent to its end. The response may have come before.
+    write_error: Option<io::Error>,
+    /// How many unread bytes contain no end of a head.
+    searched: usize,
+}
+
+impl PendingExchange {
+    fn new(connection: Http1Connection, writer: RequestWriter) -> Self {
+        Self {
+            connection,
+            writer,
+            has_response_begun: false,
+            write_error: None,
+            searched: 0,
+        }
+    }
+
+    /// Sends the request and reads the response head, which may come before the request was sent.
+    ///
+    /// # Errors
+    /// When the connection or the request body broke, or what arrived is no response.
+    fn poll_head(
+        &mut self,
+        method: &Method,
+        on_interim: OnInterim<'_>,
+        context: &mut Context<'_>,
+    ) -> Poll<io::Result<ResponseHead>> {
+        if self.write_error.is_none()
+            && !self.writer.is_done()
+            && let Poll::Ready(Err(error)) = self.writer.poll(self.connection.stream(), context)
+        {
+            match error {
+                WriteError::Connection(error) => self.write_error = Some(error),
+                WriteError::Body(error) | WriteError::TimedOut(error) => {
+                    return Poll::Ready(Err(error));
+                }
+            }
+        }
+        loop {
+            while let Some(head) = self.parse_head(method)? {
+                let status = head.response.status();
+                if !status.is_informational() || status == StatusCode::SWITCHING_PROTOCOLS {
+                    return Poll::Ready(Ok(head));
+                }
+                on_interim(status, head.response.headers());
+            }
+            match ready!(self.connection.poll_read(0, context)) {
+                Ok(0) => {
+                    let error = self.write_error.take().unwrap_or_else(closed_early);
+                    return Poll::Ready(Err(error));
+                }
+                Ok(_) => self.has_response_begun = true,
+                Err(error) => return Poll::Ready(Err(self.write_error.take().unwrap_or(error))),
+            }
+        }
+    }
+
+    fn parse_head(&mut self, method: &Method) -> io::Result<Option<ResponseHead>> {
+        Ok(read_head(
+            self.connection.unread(),
+            &mut self.searched,
+            method,
+        )?)
+    }
+
+    /// The response and the reader of its body. A task sends the rest of the request meanwhile.
+    fn into_response(self, head: ResponseHead) -> (Response<()>, ResponseReader) {
+        let Self {
+            mut connection,
+            mut writer,
+            write_error,
+            ..
+        } = self;
+        let keep_alive = head.keep_alive && write_error.is_none();
+        let is_request_sent = writer.is_done();
+        let mut upload = None;
+        if is_request_sent {
+            connection.put_head_buffer(writer.into_head_buffer());
+        } else if write_error.is_none() {
+            let stream = Rc::clone(connection.stream());
+            upload = Some(Upload::spawn(async move {
+                match poll_fn(|context| writer.poll(&stream, context)).await {
+                    Ok(()) => UploadOutcome::Complete,
+                    Err(WriteError::Connection(_)) => UploadOutcome::NotWanted,
+                    Err(WriteError::Body(_) | WriteError::TimedOut(_)) => UploadOutcome::Broken,
+                }
+            }));
+        }
+        let reader = ResponseReader::new(
+            connection,
+            head.framing,
+            keep_alive,
+            is_request_sent,
+            upload,
+        );
+        (head.response, reader)
+    }
+}

@@ -1,0 +1,391 @@
+//! One worker's side of an upstream: selects an endpoint, connects, exchanges, retries.
+
+use std::future::Future;
+use std::io;
+use std::rc::Rc;
+use std::sync::Arc;
+
+use http::{HeaderValue, Response, StatusCode, header};
+
+use super::connection::exchange::{
+    ExchangeError, ExchangeFailure, ExchangeTimeouts, UpstreamRequest,
+};
+use super::connection::http1::{self, Http1Connection, ResponseReader};
+use super::connection::http2::{self, RequestTarget, StreamSlot};
+use super::connection::tunnel::Upgraded;
+use super::endpoint::Endpoint;
+use super::endpoint::connect::{connect_http1, connect_http2, connection_timeouts};
+use super::endpoint::http1_pool::Http1Pool;
+use super::endpoint::http2_pool::Http2Pool;
+use super::endpoint::state::{ConnectionPool, EndpointState, InFlight};
+use super::error::UpstreamError;
+use super::forwarded_body::{ForwardedBody, Incoming};
+use super::load_balancer::LoadBalancer;
+use super::local_error::local_error;
+use super::request_body::RequestBodyProgress;
+use super::retry::budget::RetryBudget;
+use super::retry::{AttemptError, Attempts};
+use super::settings::{HostHeader, UpstreamSettings};
+use super::shared::SharedUpstream;
+use super::stats::UpstreamStats;
+use crate::clock::{self, Ticker};
+use crate::policy::decision::Permit;
+
+/// One worker's side of an upstream, with its own connections.
+pub struct Upstream {
+    shared: Arc<SharedUpstream>,
+    ticker: Rc<Ticker>,
+    balancer: LoadBalancer,
+    budget: RetryBudget,
+    stats: Arc<UpstreamStats>,
+}
+
+/// A connection whose protocol was switched. It counts as a request in flight.
+pub type UpgradedConnection = Upgraded<InFlight>;
+
+/// The response to a request for another protocol.
+pub enum UpgradeResponse {
+    /// The upstream switches to that protocol.
+    Upgraded(Response<()>, UpgradedConnection),
+    /// It responds, and stays with HTTP.
+    Declined(Response<ForwardedBody>),
+}
+
+impl Upstream {
+    /// An upstream without connections. They are opened as requests need them.
+    #[must_use]
+    pub fn new(shared: Arc<SharedUpstream>, ticker: Rc<Ticker>) -> Self {
+        Self {
+            balancer: LoadBalancer::new(Arc::clone(&shared), Rc::clone(&ticker)),
+            budget: RetryBudget::full(ticker.now()),
+            stats: shared.stats.add_worker(),
+            shared,
+            ticker,
+        }
+    }
+
+    /// What all workers share of it.
+    #[must_use]
+    pub fn shared(&self) -> &Arc<SharedUpstream> {
+        &self.shared
+    }
+
+    fn settings(&self) -> &UpstreamSettings {
+        self.shared.settings()
+    }
+
+    /// Closes the connections that were idle for too long, that the upstream has closed, or whose
+    /// endpoint is gone.
+    pub fn prune(&self) {
+        self.balancer.prune();
+    }
+
+    /// Sends a permitted request and waits for the response head; both bodies stream. Failures are
+    /// [retried](super::retry).
+    ///
+    /// # Errors
+    /// [`UpstreamError`] when no attempt brought a response.
+    pub async fn send(
+        &self,
+        _permit: Permit,
+        mut request: UpstreamRequest<'_>,
+    ) -> Result<Response<ForwardedBody>, UpstreamError> {
+        let began = clock::now();
+        let mut attempts = self.begin_attempts();
+        loop {
+            let in_flight = self.select_endpoint(&attempts)?;
+            let state = Rc::clone(in_flight.state());
+            let outcome = match &state.pool {
+                ConnectionPool::Http1(pool) => {
+                    let pool = attempts.is_first().then_some(pool);
+                    self.attempt_http1(in_flight, pool, &mut request).await
+                }
+                ConnectionPool::Http2(pool) => {
+                    let may_retry = attempts.may_retry();
+                    self.attempt_http2(in_flight, pool, may_retry, &mut request)
+                        .await
+                }
+            };
+            match outcome {
+                Ok(response) => {
+                    self.stats.durations.count(clock::since(began));
+                    return Ok(response);
+                }
+                Err(failure) => self.retry_after(&mut attempts, &state, failure)?,
+            }
+        }
+    }
+
+    /// Sends a permitted request for another protocol (RFC 9110 §7.8), on a connection of its own.
+    /// It is retried only while no connection could be opened.
+    ///
+    /// # Errors
+    /// [`UpstreamError`] when no attempt brought a response, or the 101 does not accept a protocol
+    /// that was requested. The connection is closed then.
+    pub async fn upgrade(
+        &self,
+        _permit: Permit,
+        mut request: UpstreamRequest<'_>,
+    ) -> Result<UpgradeResponse, UpstreamError> {
+        let began = clock::now();
+        let mut attempts = self.begin_attempts();
+        let (in_flight, connection) = loop {
+            let in_flight = self.select_endpoint(&attempts)?;
+            match self.open_http1(in_flight.state()).await {
+                Ok(connection) => break (in_flight, connection),
+                Err(error) => {
+                    let failure = AttemptError::unsent(error);
+                    self.retry_after(&mut attempts, in_flight.state(), failure)?;
+                }
+            }
+        };
+        let (response, reader) = self
+            .exchange_http1(&in_flight.state().endpoint, connection, &mut request)
+            .await
+            .map_err(|failure| failure.error)?;
+        self.stats.durations.count(clock::since(began));
+        if response.status() != StatusCode::SWITCHING_PROTOCOLS {
+            let response =
+                self.forward(in_flight, response.map(|()| Incoming::Http1(reader)), None);
+            return Ok(UpgradeResponse::Declined(response));
+        }
+        let target = in_flight.state().endpoint.to_string();
+        let requested = request.request.headers().get(header::UPGRADE);
+        let timeouts = connection_timeouts(self.settings());
+        Upgraded::accept(
+            &response,
+            requested,
+            reader,
+            timeouts,
+            &self.ticker,
+            in_flight,
+        )
+        .map(|connection| UpgradeResponse::Upgraded(response, connection))
+        .ok_or(UpstreamError::NotSwitched { target })
+    }
+
+    fn begin_attempts(&self) -> Attempts {
+        self.budget.deposit();
+        Attempts::new(self.settings().retries)
+    }
+
+    fn select_endpoint(&self, attempts: &Attempts) -> Result<InFlight, UpstreamError> {
+        self.balancer
+            .select(attempts.failed(), attempts.same_target())
+            .ok_or_else(|| UpstreamError::NoTarget {
+                upstream: Arc::clone(&self.settings().name),
+            })
+    }
+
+    /// Returns the error of a failed attempt, unless there is another attempt.
+    fn retry_after(
+        &self,
+        attempts: &mut Attempts,
+        state: &Rc<EndpointState>,
+        failure: AttemptError,
+    ) -> Result<(), UpstreamError> {
+        let now = self.ticker.now();
+        if !attempts.retry_after(&failure, state, &self.balancer, &self.budget, now) {
+            return Err(failure.error);
+        }
+        self.stats.retries.count();
+        Ok(())
+    }
+
+    /// One attempt over HTTP/1.1. A retry gets no `pool` and opens a connection: the pooled ones may
+    /// all be as stale as the first.
+    async fn attempt_http1(
+        &self,
+        in_flight: InFlight,
+        pool: Option<&Http1Pool>,
+        request: &mut UpstreamRequest<'_>,
+    ) -> Result<Response<ForwardedBody>, AttemptError> {
+        let pooled = pool.and_then(|pool| pool.take(self.ticker.now()));
+        let is_pooled = pooled.is_some();
+        let connection = match pooled {
+            Some(connection) => connection,
+            None => self
+                .open_http1(in_flight.state())
+                .await
+                .map_err(AttemptError::unsent)?,
+        };
+        let progress = request.request.body().progress();
+        match self
+            .exchange_http1(&in_flight.state().endpoint, connection, request)
+            .await
+        {
+            // The client has not requested another protocol, and would not understand it.
+            Ok((response, _)) if response.status() == StatusCode::SWITCHING_PROTOCOLS => {
+                Err(AttemptError::no_retry(UpstreamError::NotSwitched {
+                    target: in_flight.state().endpoint.to_string(),
+                }))
+            }
+            Ok((response, reader)) => {
+                let response = response.map(|()| Incoming::Http1(reader));
+                Ok(self.forward(in_flight, response, progress))
+            }
+            Err(failure) => Err(AttemptError {
+                is_stale: is_pooled,
+                ..failure
+            }),
+        }
+    }
+
+    /// One attempt over HTTP/2, on a stream of a shared connection.
+    async fn attempt_http2(
+        &self,
+        in_flight: InFlight,
+        pool: &Rc<Http2Pool>,
+        may_retry: bool,
+        request: &mut UpstreamRequest<'_>,
+    ) -> Result<Response<ForwardedBody>, AttemptError> {
+        let endpoint = &in_flight.state().endpoint;
+        let slot = self
+            .stream_slot(in_flight.state(), pool)
+            .await
+            .map_err(|error| AttemptError::unsent(connect_error(endpoint, error)))?;
+        let target = RequestTarget {
+            scheme: self.settings().targets[endpoint.target].scheme(),
+            host: self.host(endpoint),
+        };
+        let progress = request.request.body().progress();
+        let response = http2::exchange(slot, request, target, may_retry, self.timeouts())
+            .await
+            .map_err(|error| attempt_error(endpoint, error))?;
+        Ok(self.forward(in_flight, response.map(Incoming::Http2), progress))
+    }
+
+    async fn exchange_http1(
+        &self,
+        endpoint: &Endpoint,
+        connection: Http1Connection,
+        request: &mut UpstreamRequest<'_>,
+    ) -> Result<(Response<()>, ResponseReader), AttemptError> {
+        let host = self.host(endpoint);
+        http1::exchange(connection, request, host.as_ref(), self.timeouts())
+            .await
+            .map_err(|error| attempt_error(endpoint, error))
+    }
+
+    async fn open_http1(&self, state: &EndpointState) -> Result<Http1Connection, UpstreamError> {
+        let connected = connect_http1(&self.shared, state).await;
+        self.record_connect(state, connected)
+            .map_err(|error| connect_error(&state.endpoint, error))
+    }
+
+    async fn stream_slot(
+        &self,
+        state: &EndpointState,
+        pool: &Rc<Http2Pool>,
+    ) -> io::Result<StreamSlot> {
+        loop {
+            if let Some(slot) = pool.take_slot() {
+                return Ok(slot);
+            }
+            let (is_first, connected) = pool.add_connection(|| self.connect_task(state)).await;
+            // Of all that wait for a connection, only the first records the outcome.
+            if is_first {
+                self.record_connect(state, connected)?;
+            } else {
+                connected?;
+            }
+        }
+    }
+
+    fn connect_task(
+        &self,
+        state: &EndpointState,
+    ) -> impl Future<Output = io::Result<Rc<http2::Http2Connection>>> + 'static {
+        let shared = Arc::clone(&self.shared);
+        let endpoint = Arc::clone(&state.endpoint);
+        let stats = Arc::clone(&state.stats);
+        let ticker = Rc::clone(&self.ticker);
+        async move { connect_http2(&shared, &endpoint, &stats, &ticker).await }
+    }
+
+    /// Records the outcome of connecting for the ejection of the endpoint.
+    fn record_connect<T>(&self, state: &EndpointState, connected: io::Result<T>) -> io::Result<T> {
+        match &connected {
+            Ok(_) => {
+                if state.ejection.record_success() {
+                    state.stats.end_ejection();
+                }
+            }
+            Err(error) => self.record_connect_failure(state, error),
+        }
+        connected
+    }
+
+    fn record_connect_failure(&self, state: &EndpointState, error: &io::Error) {
+        let now = self.ticker.now();
+        let upstream = &self.settings().name;
+        let target = &state.endpoint;
+        if let Some(error) = local_error(error) {
+            error.log(upstream, target, now);
+            return;
+        }
+        let may_eject = || self.balancer.may_eject(now);
+        let Some(rest) = state.ejection.record_failure(now, may_eject) else {
+            return;
+        };
+        if state.ejection.is_ejected(now) {
+            state.stats.count_ejection(now + rest);
+            tracing::warn!(%upstream, %target, %error, ?rest, "target ejected");
+        } else {
+            tracing::warn!(%upstream, %target, %error, ?rest, "target not ejected: too many are already");
+        }
+    }
+
+    fn forward(
+        &self,
+        in_flight: InFlight,
+        response: Response<Incoming>,
+        progress: Option<Rc<RequestBodyProgress>>,
+    ) -> Response<ForwardedBody> {
+        let idle_timeout = self.settings().body_idle_timeout;
+        response.map(|incoming| {
+            ForwardedBody::new(incoming, in_flight, progress, &self.ticker, idle_timeout)
+        })
+    }
+
+    fn timeouts(&self) -> ExchangeTimeouts<'_> {
+        ExchangeTimeouts {
+            ticker: &self.ticker,
+            response: self.settings().response_timeout,
+            body_idle: self.settings().body_idle_timeout,
+        }
+    }
+
+    /// The `Host` that replaces the client's, if any.
+    fn host(&self, endpoint: &Endpoint) -> Option<HeaderValue> {
+        match &self.settings().host {
+            HostHeader::Pass => None,
+            HostHeader::Target => Some(self.settings().targets[endpoint.target].authority.clone()),
+            HostHeader::Fixed(name) => Some(name.clone()),
+        }
+    }
+}
+
+fn attempt_error(endpoint: &Endpoint, error: ExchangeError) -> AttemptError {
+    let target = endpoint.to_string();
+    AttemptError {
+        error: match error.cause {
+            ExchangeFailure::Broken(source) => UpstreamError::Broken { target, source },
+            ExchangeFailure::InvalidUpgrade => UpstreamError::NotSwitched { target },
+            ExchangeFailure::TimedOut => UpstreamError::TimedOut { target },
+        },
+        can_retry: error.can_retry,
+        is_stale: error.is_stale,
+    }
+}
+
+fn connect_error(endpoint: &Endpoint, source: io::Error) -> UpstreamError {
+    let target = endpoint.to_string();
+    if local_error(&source).is_some() {
+        UpstreamError::LocalSocket { target, source }
+    } else if source.kind() == io::ErrorKind::TimedOut {
+        UpstreamError::ConnectTimedOut { target }
+    } else {
+        UpstreamError::Connect { target, source }
+    }
+}
