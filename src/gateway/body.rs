@@ -11,11 +11,10 @@ use http_body::{Body, Frame, SizeHint};
 
 use super::caught::or_none;
 use super::grpc;
-use super::unread::Unread;
 use crate::clock::Deadline;
 use crate::telemetry::{Outcome, Record};
-use crate::transport::Exchange;
-use crate::upstream::{ForwardedBody, RequestBodyProgress};
+use crate::transport::{Exchange, UnreadBody};
+use crate::upstream::{ForwardedBody, RequestBody, RequestBodyProgress};
 
 /// An answer's body: a refusal's few words, or an upstream's stream.
 ///
@@ -43,7 +42,7 @@ pub(super) const TOKEN_ENDED: &str = "token_ended";
 const PANICKED: &str = "panicked";
 
 enum Content<B> {
-    Fixed(Bytes, Unread),
+    Fixed(Bytes, UnreadBody<RequestBody>),
     Forwarded(B),
 }
 
@@ -66,7 +65,11 @@ pub(super) fn is_stream(answer: &Response<impl Body>) -> bool {
 
 impl<B: Body<Data = Bytes, Error = io::Error> + Unpin> ResponseBody<B> {
     /// A body of our own. What the client still sends is left to `unread`.
-    pub(super) fn fixed(text: Bytes, unread: Unread, completion: Completion) -> Self {
+    pub(super) fn fixed(
+        text: Bytes,
+        unread: UnreadBody<RequestBody>,
+        completion: Completion,
+    ) -> Self {
         Self::new(Content::Fixed(text, unread), None, completion)
     }
 
@@ -77,7 +80,7 @@ impl<B: Body<Data = Bytes, Error = io::Error> + Unpin> ResponseBody<B> {
     /// No body: another protocol follows the response, and its tunnel completes the record.
     pub(super) fn switched(exchange: Exchange) -> Self {
         Self {
-            content: Content::Fixed(Bytes::new(), Unread::Nothing),
+            content: Content::Fixed(Bytes::new(), UnreadBody::Empty),
             record: None,
             request: None,
             exchange,
@@ -100,7 +103,7 @@ impl<B: Body<Data = Bytes, Error = io::Error> + Unpin> Content<B> {
     fn poll_frame(&mut self, context: &mut Context<'_>) -> Poll<Option<io::Result<Frame<Bytes>>>> {
         match self {
             Self::Fixed(text, unread) => {
-                ready!(unread.poll_read(context));
+                ready!(unread.poll_discard(context));
                 let text = std::mem::take(text);
                 Poll::Ready(if text.is_empty() {
                     None

@@ -46,18 +46,7 @@ pub fn compile(config: &Config) -> Result<Snapshot, Vec<Fault>> {
 pub fn compile_after(config: &Config, earlier: Option<&Snapshot>) -> Result<Snapshot, Vec<Fault>> {
     let mut faults = Vec::new();
     let trust = Trust::default();
-    let (cache, epoch) = match earlier {
-        Some(earlier) => earlier.verifier.memory(),
-        None => (
-            Arc::new(TokenCache::new(cache_budget(config))),
-            Epoch::default(),
-        ),
-    };
-    let cache = if cache.budget() == cache_budget(config) {
-        cache
-    } else {
-        Arc::new(TokenCache::new(cache_budget(config)))
-    };
+    let (cache, epoch) = token_cache(config, earlier);
     let fingerprints = Fingerprints::of(config);
     let issuers = issuers::compile(&config.issuers, &trust, &epoch, &mut faults, |index| {
         fingerprints.issuers[index]
@@ -73,15 +62,12 @@ pub fn compile_after(config: &Config, earlier: Option<&Snapshot>) -> Result<Snap
         return Err(faults);
     };
 
-    let set_by_routes = config.routes.iter().flat_map(|route| &route.claim_headers);
-    let set_by_routes = set_by_routes.map(|claim| claim.header.value.clone());
-    let set_by_gateway = config.server.request_id.then_some(X_REQUEST_ID);
     Ok(Snapshot {
         routes,
         forwarding,
         verifier: Verifier::new(issuers, cache, epoch, config.server.max_token_size),
         upstreams,
-        reserved: Arc::new(ReservedHeaders::new(set_by_routes.chain(set_by_gateway))),
+        reserved: Arc::new(reserved_headers(config)),
         challenge: ChallengeSettings {
             realm: config.challenge.realm.clone(),
             describe: config.challenge.describe,
@@ -110,6 +96,23 @@ pub fn compile_after(config: &Config, earlier: Option<&Snapshot>) -> Result<Snap
             .map(|_| SampleRatio::new(config.telemetry.sample_ratio)),
         fingerprints,
     })
+}
+
+// The cache of an earlier configuration goes on, unless its size changes.
+fn token_cache(config: &Config, earlier: Option<&Snapshot>) -> (Arc<TokenCache>, Epoch) {
+    let budget = cache_budget(config);
+    match earlier.map(|earlier| earlier.verifier.memory()) {
+        Some((cache, epoch)) if cache.budget() == budget => (cache, epoch),
+        Some((_, epoch)) => (Arc::new(TokenCache::new(budget)), epoch),
+        None => (Arc::new(TokenCache::new(budget)), Epoch::default()),
+    }
+}
+
+fn reserved_headers(config: &Config) -> ReservedHeaders {
+    let set_by_routes = config.routes.iter().flat_map(|route| &route.claim_headers);
+    let set_by_routes = set_by_routes.map(|claim| claim.header.value.clone());
+    let set_by_gateway = config.server.request_id.then_some(X_REQUEST_ID);
+    ReservedHeaders::new(set_by_routes.chain(set_by_gateway))
 }
 
 fn cache_budget(config: &Config) -> CacheBudget {

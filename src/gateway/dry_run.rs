@@ -24,12 +24,11 @@ use super::refusal::Refusal;
 use super::request_id::RequestIds;
 use super::respond::{ClientProtocol, respond};
 use super::snapshot::Snapshot;
-use super::unread::Unread;
 use crate::clock::Ticker;
 use crate::oauth::claims::ActiveToken;
 use crate::policy::path::NormalPath;
 use crate::telemetry::{Outcome, WorkerTelemetry};
-use crate::transport::{ConnectionState, IncomingBody, Interim};
+use crate::transport::{ConnectionState, IncomingBody, Interim, UnreadBody};
 use crate::upstream::RequestBody;
 use crate::upstream::headers::X_REQUEST_ID;
 use crate::verify::{Memo, WorkerCache};
@@ -150,7 +149,7 @@ impl DryRun {
             Err(refusal) => {
                 report.refuse(&refusal);
                 let mut response = respond(&refusal, &snapshot.challenge, protocol);
-                Unread::of(&parts, body, &self.ticker).tell(response.headers_mut());
+                UnreadBody::new(&parts, body, &self.ticker).set_connection(response.headers_mut());
                 response
             }
         };

@@ -77,42 +77,30 @@ pub(super) async fn forward(
         added: &added,
         on_interim: &on_interim,
     };
-    if is_upgrade {
+    let expiring = expiry.as_ref();
+    let response = if is_upgrade {
         let upgrading = pin!(upstream.upgrade(permit, request));
-        let response = unless_expired(expiry.as_ref(), upgrading).await;
-        interim.settle();
-        return match response
-            .ok_or_else(token_ended)?
-            .map_err(Refusal::Upstream)?
-        {
-            UpgradeResponse::Declined(response) => Ok(Forwarded::Response {
-                response: to_client(response),
-                expiry,
-            }),
-            UpgradeResponse::Upgraded(response, upstream) => {
-                let protocol = response.headers().get(header::UPGRADE).cloned();
-                let mut response = to_client(response);
-                if let Some(protocol) = protocol {
-                    headers::set_upgrade(response.headers_mut(), protocol);
-                }
-                Ok(Forwarded::Upgraded {
-                    response,
-                    upstream,
-                    expiry,
-                })
-            }
-        };
-    }
-    let sending = pin!(upstream.send(permit, request));
-    let response = unless_expired(expiry.as_ref(), sending).await;
+        unless_expired(expiring, upgrading).await
+    } else {
+        let sending = pin!(upstream.send(permit, request));
+        let response = unless_expired(expiring, sending).await;
+        response.map(|response| response.map(UpgradeResponse::Declined))
+    };
     interim.settle();
-    let response = response
+    match response
         .ok_or_else(token_ended)?
-        .map_err(Refusal::Upstream)?;
-    Ok(Forwarded::Response {
-        response: to_client(response),
-        expiry,
-    })
+        .map_err(Refusal::Upstream)?
+    {
+        UpgradeResponse::Declined(response) => Ok(Forwarded::Response {
+            response: to_client(response),
+            expiry,
+        }),
+        UpgradeResponse::Upgraded(response, upstream) => Ok(Forwarded::Upgraded {
+            response: switching_to_client(response),
+            upstream,
+            expiry,
+        }),
+    }
 }
 
 // The token also ends an upload: that is a stream, too.
@@ -143,6 +131,16 @@ fn to_client<B>(mut response: Response<B>) -> Response<B> {
     let version = mem::replace(response.version_mut(), Version::HTTP_11);
     let status = response.status();
     headers::rewrite_response(response.headers_mut(), version, status);
+    response
+}
+
+// 101 names the protocol that follows, in a header that ends at each hop otherwise.
+fn switching_to_client(response: Response<()>) -> Response<()> {
+    let protocol = response.headers().get(header::UPGRADE).cloned();
+    let mut response = to_client(response);
+    if let Some(protocol) = protocol {
+        headers::set_upgrade(response.headers_mut(), protocol);
+    }
     response
 }
 

@@ -23,11 +23,10 @@ use super::request_id::RequestIds;
 use super::respond::{ClientProtocol, respond};
 use super::snapshot::{SharedSnapshot, Snapshot};
 use super::tunnel::Tunnel;
-use super::unread::Unread;
 use super::view::View;
 use crate::clock::{ResponseDate, Ticker};
-use crate::telemetry::{self, Record, WorkerTelemetry};
-use crate::transport::{ConnectionState, IncomingBody, Interim};
+use crate::telemetry::{Outcome, Record, WorkerTelemetry};
+use crate::transport::{ConnectionState, IncomingBody, Interim, UnreadBody};
 use crate::upstream::RequestBody;
 use crate::upstream::headers::{ClientInfo, X_REQUEST_ID};
 use crate::verify::{Memo, WorkerCache};
@@ -41,14 +40,6 @@ pub struct Gate {
     tokens: Rc<WorkerCache>,
     request_ids: RequestIds,
     date: ResponseDate,
-}
-
-/// What the judgement and the upstream have come to.
-enum Outcome {
-    Forwarded(Forwarded),
-    /// A response of our own, and what the client still sends.
-    Replied(Response<Bytes>, Unread),
-    Refused(Refusal, Unread),
 }
 
 impl Gate {
@@ -97,7 +88,11 @@ impl Gate {
         )
     }
 
-    /// Takes a request to its upstream, or answers it.
+    /// Judges a request, forwards it if it may pass, and responds.
+    #[allow(
+        clippy::too_many_lines,
+        reason = "a part that waits would be a future of its own, which every request pays for"
+    )]
     pub async fn handle(
         &self,
         connection: &Connection,
@@ -108,21 +103,17 @@ impl Gate {
         let snapshot = &view.snapshot;
         let client = connection.client(snapshot);
         let (mut parts, incoming) = request.into_parts();
-        let mut body = RequestBody::new(
-            incoming,
-            &snapshot.reserved,
-            snapshot.body_idle_timeout,
-            &self.ticker,
-        );
+        let idle_timeout = snapshot.body_idle_timeout;
+        let mut body = RequestBody::new(incoming, &snapshot.reserved, idle_timeout, &self.ticker);
         let mut completion = Completion {
             record: self.begin_record(connection, snapshot, &client, &parts),
             request: body.progress(),
             exchange,
         };
         let record = &mut completion.record;
+        let request_id = record.request_id.clone();
         let is_http2 = parts.version == Version::HTTP_2;
         let protocol = ClientProtocol::of(&parts.headers);
-        let request_id = record.request_id.clone();
         let context = RequestContext {
             snapshot,
             memo: &connection.memo,
@@ -131,9 +122,10 @@ impl Gate {
         };
 
         let judged = {
+            let has_body = completion.request.is_some();
             let judging = pin!(async {
                 if is_http2 {
-                    admission::as_over_http1(&mut parts, completion.request.is_some())?;
+                    admission::as_over_http1(&mut parts, has_body)?;
                 }
                 let head = RequestHead::new(&parts, connection.pace.take_fragment());
                 let mut recorded = RecordedFacts::new(&view, record);
@@ -150,57 +142,49 @@ impl Gate {
             });
             caught(judging).await
         };
-        let outcome = match judged {
+        let mut response = match judged {
             Ok(Judgement::Forward(judged)) => {
                 record.is_forwarded = true;
                 let trace = record.trace.as_deref();
-                let prepare = || {
+                let prepared = or_none(|| {
                     let upstream = view.upstream(&judged.permit);
-                    let request_id = request_id.as_ref();
-                    Ok((
-                        prepare(judged, parts, &context, request_id, trace)?,
-                        upstream,
-                    ))
-                };
-                let prepared = or_none(prepare).unwrap_or(Err(Refusal::Panicked));
-                let forwarded = match prepared {
+                    let prepared = prepare(judged, parts, &context, request_id.as_ref(), trace)?;
+                    Ok((prepared, upstream))
+                });
+                let forwarded = match prepared.unwrap_or(Err(Refusal::Panicked)) {
                     Ok((prepared, upstream)) => {
                         if let Some(trace) = trace {
                             trace.sends();
                         }
-                        let (interim, ticker) = (&connection.interim, &self.ticker);
-                        caught(pin!(forward(prepared, body, upstream, interim, ticker))).await
+                        let interim = &connection.interim;
+                        let forwarding = forward(prepared, body, upstream, interim, &self.ticker);
+                        caught(pin!(forwarding)).await
                     }
                     Err(refusal) => Err(refusal),
                 };
                 match forwarded {
-                    Ok(forwarded) => Outcome::Forwarded(forwarded),
-                    Err(refusal) => Outcome::Refused(refusal, Unread::Nothing),
+                    Ok(forwarded) => stream(forwarded, connection, snapshot, completion),
+                    Err(refusal) => {
+                        let unread = UnreadBody::Empty;
+                        refuse(refusal, unread, protocol, connection, snapshot, completion)
+                    }
                 }
             }
             Ok(Judgement::Reply(response)) => {
-                Outcome::Replied(*response, Unread::of(&parts, body, &self.ticker))
+                let unread = UnreadBody::new(&parts, body, &self.ticker);
+                reply(*response, unread, completion)
             }
-            Err(refusal) => Outcome::Refused(refusal, Unread::of(&parts, body, &self.ticker)),
-        };
-        let mut response = match outcome {
-            Outcome::Forwarded(forwarded) => stream(forwarded, connection, snapshot, completion),
-            Outcome::Replied(response, unread) => reply(response, unread, completion),
-            Outcome::Refused(refusal, unread) => {
-                let refusal = blame(refusal, connection, &completion);
-                let response = respond(&refusal, &snapshot.challenge, protocol);
-                record_refusal(&refusal, &mut completion.record);
-                reply(response, unread, completion)
+            Err(refusal) => {
+                let unread = UnreadBody::new(&parts, body, &self.ticker);
+                refuse(refusal, unread, protocol, connection, snapshot, completion)
             }
         };
         if let Some(id) = request_id {
             response.headers_mut().insert(X_REQUEST_ID, id);
         }
         if is_http2 || !self.date.is_hyper_right() {
-            response
-                .headers_mut()
-                .entry(header::DATE)
-                .or_insert_with(|| self.date());
+            let headers = response.headers_mut();
+            headers.entry(header::DATE).or_insert_with(|| self.date());
         }
         response
     }
@@ -306,29 +290,37 @@ fn stream(
 // A response of our own.
 fn reply(
     mut response: Response<Bytes>,
-    unread: Unread,
+    unread: UnreadBody<RequestBody>,
     mut completion: Completion,
 ) -> Response<ResponseBody> {
-    unread.tell(response.headers_mut());
+    unread.set_connection(response.headers_mut());
     completion.record.status = Some(response.status());
     response.map(|text| ResponseBody::fixed(text, unread, completion))
 }
 
-// Whose fault it is: what looks like the upstream's may be the client's, whose body never came.
-fn blame(refusal: Refusal, connection: &Connection, completion: &Completion) -> Refusal {
+// The response to a request that was refused, by the gateway or for want of an upstream.
+fn refuse(
+    refusal: Refusal,
+    unread: UnreadBody<RequestBody>,
+    protocol: ClientProtocol,
+    connection: &Connection,
+    snapshot: &Snapshot,
+    mut completion: Completion,
+) -> Response<ResponseBody> {
+    let record = &mut completion.record;
     let request = completion.request.as_ref();
-    match (refusal, request.and_then(|progress| progress.fault())) {
+    let refusal = match (refusal, request.and_then(|progress| progress.fault())) {
         (Refusal::Panicked, _) => {
             connection.interim.settle();
-            completion.record.panicked();
+            record.panicked();
             Refusal::Panicked
         }
+        // What looks like the upstream's fault is the client's if its body never came.
         (_, Some(fault)) => Refusal::BodyFault(fault),
         (refusal, None) => refusal,
-    }
-}
-
-fn record_refusal(refusal: &Refusal, record: &mut Record) {
-    let outcome = telemetry::Outcome::Refused(refusal.reason());
+    };
+    let response = respond(&refusal, &snapshot.challenge, protocol);
+    let outcome = Outcome::Refused(refusal.reason());
     record.refuse(outcome, refusal.issuer(), || refusal.why());
+    reply(response, unread, completion)
 }

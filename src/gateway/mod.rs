@@ -23,7 +23,6 @@ mod respond;
 mod snapshot;
 mod trusted_proxies;
 mod tunnel;
-mod unread;
 mod view;
 
 pub use admission::{Inadmissible, host};

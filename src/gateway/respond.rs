@@ -148,6 +148,7 @@ const fn status(code: u16) -> StatusCode {
     }
 }
 
+#[allow(clippy::too_many_lines, reason = "an exhaustive table")]
 fn words(refusal: &Refusal) -> Words {
     match refusal {
         Refusal::Ambiguous(_) => {

@@ -28,14 +28,14 @@ use crate::clock::Ticker;
 use crate::gateway::{Connection, Gate};
 use crate::telemetry::Connections;
 use crate::telemetry::numbers::GaugeGuard;
-use crate::transport::{ConnectionState, ConnectionTimeouts, Interim, Stream, TimeoutStream};
+use crate::transport::{
+    ConnectionState, ConnectionTimeouts, Interim, Stream, TimeoutStream, UNREAD_TIMEOUT,
+};
 
 /// What a client begins with who speaks HTTP/2 without having agreed to it (RFC 9113 §3.4).
 const HTTP2_PREFACE: &[u8] = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n";
 /// How long a client is still awaited that was let in and has not said anything, once the gateway ends. What it sent is on its way.
 const NEWCOMER: Duration = Duration::from_secs(1);
-/// How long the rest of a request is read whose answer did not wait for it.
-pub(super) const LINGERING: Duration = Duration::from_secs(1);
 /// Most heads fit into this, and are read in one go.
 const FIRST_READ: usize = 4096;
 
@@ -176,7 +176,7 @@ impl Serving {
             Ok::<_, io::Error>(())
         };
         // Whatever comes of it, the connection is over.
-        let _ = timeout(LINGERING, self.unless_evicted(pace, closing)).await;
+        let _ = timeout(UNREAD_TIMEOUT, self.unless_evicted(pace, closing)).await;
     }
 
     /// Tells clients from now on that their connections end, and goes on serving them.

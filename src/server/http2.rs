@@ -20,10 +20,10 @@ use h2::{Reason, RecvStream};
 use http::{HeaderValue, Method, Request, Response, StatusCode, header};
 use http_body::Body;
 
-use super::connection::{Arrival, LINGERING, Manners, Serving};
+use super::connection::{Arrival, Manners, Serving};
 use crate::clock::IdleTimeout;
 use crate::gateway::Connection;
-use crate::transport::{IncomingBody, Interim, Rest, send_body};
+use crate::transport::{IncomingBody, Interim, Rest, UNREAD_TIMEOUT, send_body};
 
 const MOST_STREAMS: u32 = 100;
 /// What a request's body may fill of our memory before its upstream takes it, and the bodies of all streams together.
@@ -172,5 +172,5 @@ async fn exchange(
         drop(body);
     }
     // Some clients that are still sending take an answer together with a reset for a broken stream.
-    let _ = tokio::time::timeout(LINGERING, rest.discard()).await;
+    let _ = tokio::time::timeout(UNREAD_TIMEOUT, rest.discard()).await;
 }

@@ -12,6 +12,7 @@ mod stream;
 mod timeout_stream;
 pub mod tls;
 mod tunnel;
+mod unread_body;
 
 pub use body::{IncomingBody, Rest};
 pub use connection_state::{ConnectionState, ConnectionTimeouts, Exchange};
@@ -21,3 +22,4 @@ pub use sending::send_body;
 pub use stream::{BreakOff, Stream};
 pub use timeout_stream::TimeoutStream;
 pub use tunnel::{Carried, End, tunnel};
+pub use unread_body::{MAX_UNREAD_BODY, UNREAD_TIMEOUT, UnreadBody};
