@@ -38,7 +38,9 @@ use scopegate::policy::pattern::RoutePattern;
 use scopegate::policy::requirement::ScopeRequirement;
 use scopegate::values::PathParameters;
 use scopegate::verify::jwt::{KeySet, install_cryptography};
-use scopegate::verify::{Keys, Memo, Offer, Verified, WorkerCache};
+use scopegate::verify::{
+    ConnectionCache, IssuerKeys, VerificationRequest, VerifiedToken, WorkerCache,
+};
 use scopegate::{config, gateway};
 
 const ALGORITHMS: [Algorithm; 3] = [Algorithm::RS256, Algorithm::ES256, Algorithm::EdDSA];
@@ -115,10 +117,10 @@ impl Stand {
         HeaderMap::from_iter([(AUTHORIZATION, value)])
     }
 
-    fn verify(&self, headers: &HeaderMap, memo: &Memo) -> Arc<Verified> {
+    fn verify(&self, headers: &HeaderMap, memo: &ConnectionCache) -> Arc<VerifiedToken> {
         let token = bearer::extract(headers).expect("a token");
         let client = || IpAddr::V4(Ipv4Addr::LOCALHOST);
-        let offer = Offer {
+        let offer = VerificationRequest {
             token,
             memo,
             accepts: |_: &str| true,
@@ -130,16 +132,16 @@ impl Stand {
     }
 
     fn keys(&self) -> &KeySet {
-        match &self.snapshot.verifier.issuers()[0].keys {
-            Some(Keys::Fixed(keys)) => keys,
-            Some(Keys::Published(_)) | None => unreachable!("the keys are those of a file"),
+        match self.snapshot.verifier.issuers()[0].keys() {
+            Some(IssuerKeys::Fixed(keys)) => keys,
+            Some(IssuerKeys::Published(_)) | None => unreachable!("the keys are those of a file"),
         }
     }
 
     fn read(&self, headers: &HeaderMap) {
         let jws = jws(headers);
         let claims = Claims::parse(jws.payload()).expect("claims");
-        let expectation = &self.snapshot.verifier.issuers()[0].expectation;
+        let expectation = &self.snapshot.verifier.issuers()[0].settings.expectation;
         black_box(claims.check(expectation, now()).expect("good claims"));
     }
 }
@@ -321,8 +323,8 @@ fn timed(work: impl FnOnce()) -> Duration {
     began.elapsed()
 }
 
-fn new_memo() -> Memo {
-    Memo::new(WorkerCache::new(Arc::default()))
+fn new_memo() -> ConnectionCache {
+    ConnectionCache::new(WorkerCache::new(Arc::default()))
 }
 
 fn jws(headers: &HeaderMap) -> CompactJws<'_> {

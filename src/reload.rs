@@ -207,7 +207,7 @@ async fn settle_new_issuers(config: &Config, snapshot: &Snapshot, earlier: &Snap
     if new.is_empty() {
         return;
     }
-    let names: Vec<_> = new.iter().map(|issuer| &*issuer.name).collect();
+    let names: Vec<_> = new.iter().map(|issuer| &*issuer.settings.name).collect();
     let timeouts = config
         .issuers
         .iter()

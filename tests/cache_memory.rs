@@ -11,7 +11,7 @@ use scopegate::gateway::compile;
 use scopegate::oauth::UnixTime;
 use scopegate::oauth::bearer;
 use scopegate::telemetry::TokensFound;
-use scopegate::verify::{Memo, Offer, Verifier, WorkerCache};
+use scopegate::verify::{ConnectionCache, VerificationRequest, Verifier, WorkerCache};
 use serde_json::{Value, json};
 
 const SECRET: &str = "a secret of at least thirty-two bytes";
@@ -45,11 +45,11 @@ fn claims(number: usize) -> Value {
     claims
 }
 
-fn verify(verifier: &Verifier, memo: &Memo, number: usize, key: &EncodingKey) {
+fn verify(verifier: &Verifier, memo: &ConnectionCache, number: usize, key: &EncodingKey) {
     let token = encode(&Header::default(), &claims(number), key).expect("a token");
     let value = HeaderValue::try_from(format!("Bearer {token}")).expect("a header value");
     let headers = HeaderMap::from_iter([(AUTHORIZATION, value)]);
-    let offer = Offer {
+    let offer = VerificationRequest {
         token: bearer::extract(&headers).expect("a token"),
         memo,
         accepts: |_: &str| true,
@@ -93,7 +93,7 @@ fn cache_takes_the_memory_that_it_tells_and_no_more_than_cache_bytes() {
     );
     let worker = WorkerCache::new(Arc::clone(&found));
     worker.limit(cache.budget());
-    let memo = Memo::new(worker);
+    let memo = ConnectionCache::new(worker);
     let told = || {
         let ((_, shared), (_, worker)) = (cache.size(), found.in_worker.read());
         (shared as f64, worker as f64)

@@ -4,7 +4,7 @@ use std::fmt::Display;
 use std::time::Duration;
 
 use super::Admin;
-use crate::verify::{KeysReport, QuestionsReport};
+use crate::verify::{IntrospectionReport, KeysReport};
 
 /// What was looked at.
 pub(super) struct Readiness(Vec<Check>);
@@ -125,7 +125,7 @@ fn counted<N: Display + PartialEq + From<u8>>(count: N, noun: &str) -> String {
 }
 
 // One that fails leaves the gateway ready: tokens that are known pass, and no other gateway could ask it either.
-fn of_introspection(issuer: &str, asked: &QuestionsReport) -> Check {
+fn of_introspection(issuer: &str, asked: &IntrospectionReport) -> Check {
     let Some(failures) = &asked.failures else {
         return good(format!("issuer {issuer}: is asked about its tokens"));
     };

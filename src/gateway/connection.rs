@@ -11,7 +11,7 @@ use super::snapshot::Snapshot;
 use super::tunnel::Tunnel;
 use crate::transport::{ConnectionState, Interim};
 use crate::upstream::headers::ClientInfo;
-use crate::verify::Memo;
+use crate::verify::ConnectionCache;
 
 /// One client's connection.
 pub struct Connection {
@@ -20,7 +20,7 @@ pub struct Connection {
     client: RefCell<Option<Known>>,
     pub(super) pace: Rc<ConnectionState>,
     pub(super) interim: Interim,
-    pub(super) memo: Memo,
+    pub(super) memo: ConnectionCache,
     pub(super) tunnel: RefCell<Option<Tunnel>>,
 }
 
@@ -36,7 +36,7 @@ impl Connection {
         is_tls: bool,
         pace: Rc<ConnectionState>,
         interim: Interim,
-        memo: Memo,
+        memo: ConnectionCache,
     ) -> Self {
         let (address, client, tunnel) = (
             address.to_canonical(),

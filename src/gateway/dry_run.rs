@@ -31,7 +31,7 @@ use crate::telemetry::{Outcome, WorkerTelemetry};
 use crate::transport::{ConnectionState, IncomingBody, Interim, UnreadBody};
 use crate::upstream::RequestBody;
 use crate::upstream::headers::X_REQUEST_ID;
-use crate::verify::{Memo, WorkerCache};
+use crate::verify::{ConnectionCache, WorkerCache};
 
 /// Judges and prepares requests of one client connection, and forwards none.
 pub struct DryRun {
@@ -90,7 +90,13 @@ impl DryRun {
     ) -> Self {
         let tokens = WorkerCache::new(Arc::clone(telemetry.tokens()));
         let (state, interim) = (ConnectionState::idle(), Interim::default());
-        let connection = Connection::new(address, is_tls, state, interim, Memo::new(tokens));
+        let connection = Connection::new(
+            address,
+            is_tls,
+            state,
+            interim,
+            ConnectionCache::new(tokens),
+        );
         Self {
             snapshot,
             ticker,

@@ -18,7 +18,7 @@ use crate::oauth::claims::ActiveToken;
 use crate::policy::path::NormalPath;
 use crate::policy::route::Found;
 use crate::telemetry::{Outcome, Record};
-use crate::verify::Verified;
+use crate::verify::VerifiedToken;
 
 /// The head of a request, and what the steps parse from it. Facts borrow from here.
 pub(super) struct RequestHead<'r> {
@@ -43,7 +43,7 @@ pub(super) struct Facts<'h> {
     /// The access token, if it is active.
     pub(super) token: Option<Arc<ActiveToken>>,
     /// The entry of the token cache that `token` comes from.
-    pub(super) verified: Option<Arc<Verified>>,
+    pub(super) verified: Option<Arc<VerifiedToken>>,
     /// The beginning of the request body, where the route asks for it.
     pub(super) body: Option<Bytes>,
     pub(super) decision: Decision,

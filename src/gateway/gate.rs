@@ -29,7 +29,7 @@ use crate::telemetry::{Outcome, Record, WorkerTelemetry};
 use crate::transport::{ConnectionState, IncomingBody, Interim, UnreadBody};
 use crate::upstream::RequestBody;
 use crate::upstream::headers::{ClientInfo, X_REQUEST_ID};
-use crate::verify::{Memo, WorkerCache};
+use crate::verify::{ConnectionCache, WorkerCache};
 
 /// One worker's door to the upstreams.
 pub struct Gate {
@@ -84,7 +84,7 @@ impl Gate {
             is_tls,
             pace,
             interim,
-            Memo::new(Rc::clone(&self.tokens)),
+            ConnectionCache::new(Rc::clone(&self.tokens)),
         )
     }
 

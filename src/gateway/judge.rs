@@ -26,13 +26,13 @@ use crate::policy::route::{Found, NoRoute};
 use crate::telemetry::Trace;
 use crate::upstream::headers::ClientInfo;
 use crate::upstream::{RequestBody, RequestBodyFault};
-use crate::verify::{Memo, Offer, Verified};
+use crate::verify::{ConnectionCache, VerificationRequest, VerifiedToken};
 
 /// What one worker knows while it judges a request.
 pub(super) struct RequestContext<'c> {
     pub(super) snapshot: &'c Arc<Snapshot>,
     /// What is cached of tokens.
-    pub(super) memo: &'c Memo,
+    pub(super) memo: &'c ConnectionCache,
     pub(super) ticker: &'c Ticker,
     /// The client by its connection: its address, and whether it is a trusted proxy.
     pub(super) client: &'c ClientInfo,
@@ -79,7 +79,7 @@ pub(super) enum Judgement {
 pub(super) struct Judged {
     pub(super) permit: Permit,
     /// The token that it is permitted by; none on a public route and in shadow mode.
-    pub(super) token: Option<Arc<Verified>>,
+    pub(super) token: Option<Arc<VerifiedToken>>,
     /// The path to send, where that is not the path that came.
     pub(super) path: Option<String>,
 }
@@ -142,7 +142,7 @@ pub(super) async fn judge<'h>(
 impl Judged {
     fn new(
         permit: Permit,
-        token: Option<Arc<Verified>>,
+        token: Option<Arc<VerifiedToken>>,
         context: &RequestContext<'_>,
         head: &RequestHead<'_>,
         facts: &Facts<'_>,
@@ -241,7 +241,7 @@ async fn verify_token<'h>(
             return Err(Refusal::BadAuthorization(error));
         }
     };
-    let offer = Offer {
+    let offer = VerificationRequest {
         token,
         memo: context.memo,
         accepts: |issuer: &str| found.route.accepts_issuer(issuer),

@@ -15,11 +15,11 @@ use super::json::{self, JsonError};
 use crate::text::{alternatives, quoted, truncated};
 
 /// `typ` of a signed answer (RFC 9701 §5).
-pub const SIGNED_ANSWER: &str = "token-introspection+jwt";
+pub const SIGNED_RESPONSE: &str = "token-introspection+jwt";
 
 /// What an authorization server knows of a token.
 #[derive(Debug)]
-pub enum Introspection {
+pub enum IntrospectionResponse {
     /// It is active; the claims are yet to be judged.
     Active(Claims),
     /// It is expired, revoked, malformed or not for the one who asks.
@@ -53,7 +53,7 @@ pub enum UnclearAnswer {
     OtherRecipient,
 }
 
-impl Introspection {
+impl IntrospectionResponse {
     /// Reads an answer in JSON (RFC 7662 §2.2).
     ///
     /// # Errors
@@ -122,26 +122,26 @@ mod tests {
 
     use super::*;
 
-    fn signed(change: impl FnOnce(&mut Value)) -> Result<Introspection, UnclearAnswer> {
+    fn signed(change: impl FnOnce(&mut Value)) -> Result<IntrospectionResponse, UnclearAnswer> {
         let mut claims = json!({ "iss": "https://as", "aud": "gateway", "token_introspection": { "active": true } });
         change(&mut claims);
         let [issuers, recipients] = [["https://as".to_owned()], ["gateway".to_owned()]];
-        Introspection::parse_signed(claims.to_string().as_bytes(), &issuers, &recipients)
+        IntrospectionResponse::parse_signed(claims.to_string().as_bytes(), &issuers, &recipients)
     }
 
     #[test]
     fn r8_only_the_boolean_active_tells() {
         assert!(matches!(
-            Introspection::parse(br#"{"active":false}"#),
-            Ok(Introspection::Inactive)
+            IntrospectionResponse::parse(br#"{"active":false}"#),
+            Ok(IntrospectionResponse::Inactive)
         ));
         assert!(matches!(
-            Introspection::parse(br#"{"active":false,"exp":1}"#),
-            Ok(Introspection::Inactive)
+            IntrospectionResponse::parse(br#"{"active":false,"exp":1}"#),
+            Ok(IntrospectionResponse::Inactive)
         ));
         assert!(matches!(
-            Introspection::parse(br#"{"exp":1,"active":true}"#),
-            Ok(Introspection::Active(_))
+            IntrospectionResponse::parse(br#"{"exp":1,"active":true}"#),
+            Ok(IntrospectionResponse::Active(_))
         ));
         for answer in [
             "",
@@ -160,14 +160,17 @@ mod tests {
             r#"{"active":true} {"active":true}"#,
             "<html>",
         ] {
-            assert!(Introspection::parse(answer.as_bytes()).is_err(), "{answer}");
+            assert!(
+                IntrospectionResponse::parse(answer.as_bytes()).is_err(),
+                "{answer}"
+            );
         }
     }
 
     #[test]
     fn null_members_of_an_answer_are_left_out() {
-        let Ok(Introspection::Active(claims)) =
-            Introspection::parse(br#"{"active":true,"iss":"a","cnf":null}"#)
+        let Ok(IntrospectionResponse::Active(claims)) =
+            IntrospectionResponse::parse(br#"{"active":true,"iss":"a","cnf":null}"#)
         else {
             panic!("an active answer");
         };
@@ -177,14 +180,17 @@ mod tests {
 
     #[test]
     fn r12_signed_answer_is_of_the_issuer_and_for_us() {
-        assert!(matches!(signed(|_| ()), Ok(Introspection::Active(_))));
+        assert!(matches!(
+            signed(|_| ()),
+            Ok(IntrospectionResponse::Active(_))
+        ));
         assert!(matches!(
             signed(|claims| claims["aud"] = json!(["x", "gateway"])),
-            Ok(Introspection::Active(_))
+            Ok(IntrospectionResponse::Active(_))
         ));
         assert!(matches!(
             signed(|claims| claims["token_introspection"]["active"] = json!(false)),
-            Ok(Introspection::Inactive)
+            Ok(IntrospectionResponse::Inactive)
         ));
         for (name, value) in [
             ("iss", json!("https://other")),

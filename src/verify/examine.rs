@@ -6,8 +6,10 @@
 use std::sync::Arc;
 
 use super::issuer::Issuer;
+use super::issuer_keys::IssuerKeys;
 use super::jwt::{SignatureError, Signer};
-use super::{Keys, NoKeys, Verifier};
+use super::key_ring::NoKeys;
+use super::verifier::Verifier;
 use crate::oauth::UnixTime;
 use crate::oauth::claims::{ActiveToken, Check, Claims, ClaimsError, Expectation};
 use crate::oauth::jose::{CompactJws, JoseHeader, JwsError, TokenShape, classify};
@@ -132,7 +134,7 @@ impl Verifier {
             return;
         };
         examined.issuer = Some(Arc::clone(issuer));
-        examined.token_type = Some(jws.check_type(&issuer.token_types));
+        examined.token_type = Some(jws.check_type(&issuer.settings.token_types));
         examined.signed = issuer
             .keys_of_jwt()
             .map_or(Signed::NotVerified, |keys| signed(keys, jws));
@@ -146,7 +148,7 @@ impl Issuer {
     /// What each rule finds in the answer of its server that made `token` a good one; nothing where nobody is asked.
     #[must_use]
     pub fn checks_of_answer(&self, token: &ActiveToken, now: UnixTime) -> Vec<Check> {
-        let asked = self.introspection.as_ref();
+        let asked = self.introspection();
         asked
             .map(|server| Claims::of(token).checks(server.expectation(), now))
             .unwrap_or_default()
@@ -154,14 +156,14 @@ impl Issuer {
 
     // As `Verifier::verify_jwt` has it.
     fn expected_of_jwt(&self) -> &Expectation {
-        match &self.introspection {
+        match self.introspection() {
             Some(server) if self.keys_of_jwt().is_none() => server.expected_of_jwt(),
-            Some(_) | None => &self.expectation,
+            Some(_) | None => &self.settings.expectation,
         }
     }
 }
 
-fn signed(keys: &Keys, jws: &CompactJws<'_>) -> Signed {
+fn signed(keys: &IssuerKeys, jws: &CompactJws<'_>) -> Signed {
     let current = match keys.current() {
         Ok(current) => current,
         Err(NoKeys) => {

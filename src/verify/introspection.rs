@@ -13,12 +13,15 @@
 //! - `credentials`, `own_token`: how the gateway shows who asks
 //! - `breaker`: a server that is down is asked rarely; `probe`: how it is found to be back
 
-mod ask;
-mod breaker;
+mod circuit_breaker;
+mod client;
+mod client_authentication;
 mod credentials;
+mod error;
 mod lookups;
 mod own_token;
 mod probe;
+mod response;
 
 use std::net::IpAddr;
 use std::sync::{Arc, OnceLock};
@@ -28,78 +31,54 @@ use tokio::runtime::Handle;
 use zeroize::Zeroizing;
 
 use super::cache::TokenCache;
-use super::discovery::Endpoint;
-use super::fact::{Basis, Verified, replacement};
+use super::error::{RETRY_AFTER, VerifyError, invalid};
 use super::failures::Failures;
-use super::issuer::{Issuer, Keys};
 use super::jwt::Signer;
-use super::renewal::Renewal;
-use super::report::QuestionsReport;
-use super::{VerifyError, invalid};
+use super::report::IntrospectionReport;
+use super::settings::IssuerSettings;
+use super::verified_token::{Basis, VerifiedToken, replacement};
 use crate::clock;
-use crate::http_client::HttpClient;
 use crate::oauth::UnixTime;
 use crate::oauth::claims::{ActiveToken, ClaimsError, Expectation, ExpectedAudience};
 use crate::telemetry::numbers::{Counter, Durations};
 
-pub use credentials::{Assertions, ClientAuthentication, Credentials, UnusableKey};
+pub use client::IntrospectionClient;
+pub use client_authentication::{Assertions, ClientAuthentication, UnusableKey};
+pub use credentials::Credentials;
 pub use own_token::OwnToken;
+pub use response::ResponseFormat;
 
-use ask::{AskError, Said};
-use breaker::{Admission, Breaker, Suspension};
+use circuit_breaker::{Admission, CircuitBreaker, Suspension};
+use error::IntrospectionError;
 use lookups::{Begun, Entry, Lookups, Outcome};
+use response::TokenState;
 
-/// How an authorization server is asked about its tokens.
-pub struct Settings {
-    /// Where.
-    pub endpoint: Endpoint,
-    /// With what.
-    pub http: HttpClient,
-    /// As whom.
-    pub credentials: Credentials,
-    /// What answers are taken.
-    pub accepted: Accepted,
-    /// What an active answer must say.
+/// Bytes of a response. There may be hundreds at a time, so they are smaller than documents.
+const MAX_RESPONSE: usize = 128 * 1024;
+
+/// The settings of introspection at one authorization server.
+pub struct IntrospectionSettings {
+    /// What an active response must say.
     pub expectation: Expectation,
-    /// Whether the server's 409 is the client's to hear of (MobileFirst).
-    pub conflict: bool,
-    /// How long what it says of an active token is kept at most.
+    /// How long an active token is cached at most.
     pub cache_ttl: Duration,
-    /// How long a token is refused without asking again.
+    /// How long an inactive token is refused without another request.
     pub negative_ttl: Duration,
-    /// Whether a token in use is asked about again before its answer ends.
+    /// Whether a token in use is introspected again before its cache entry ends.
     pub refresh_ahead: bool,
-    /// How many tokens may be asked about at once.
+    /// How many requests may be in flight.
     pub max_in_flight: usize,
-    /// How long a question may take, with all that it takes to ask it.
-    pub patience: Duration,
-}
-
-/// What answers are taken.
-#[derive(Debug)]
-pub enum Accepted {
-    /// JSON (RFC 7662 §2.2).
-    Json,
-    /// A JWT that the server has signed (RFC 9701).
-    Signed {
-        /// With which of these.
-        keys: Keys,
-        /// Of which its `aud` must name one.
-        recipients: Vec<String>,
-    },
-    /// A JWT that stands for the token and is sent on in its place.
-    Phantom {
-        /// What it is signed with.
-        keys: Keys,
-    },
+    /// The timeout of a request, with all that it takes to send it.
+    pub timeout: Duration,
 }
 
 /// Asks one authorization server.
 pub struct Introspection {
-    settings: Settings,
+    settings: IntrospectionSettings,
+    client: IntrospectionClient,
     expected_of_jwt: Expectation,
     lookups: Arc<Lookups>,
-    breaker: Breaker,
+    breaker: CircuitBreaker,
     failures: Failures,
     answered: Counter,
     failed: Counter,
@@ -109,8 +88,8 @@ pub struct Introspection {
 }
 
 /// A question about a token.
-pub(super) struct Question {
-    pub(super) issuer: Arc<Issuer>,
+pub(super) struct IntrospectionRequest {
+    pub(super) issuer: Arc<IssuerSettings>,
     pub(super) token: Zeroizing<String>,
     /// What the token says of itself.
     pub(super) own: Own,
@@ -118,6 +97,16 @@ pub(super) struct Question {
     pub(super) epoch: u64,
     pub(super) now: UnixTime,
     pub(super) cache: Arc<TokenCache>,
+}
+
+/// What became of renewing a cache entry.
+pub(super) enum Renewed {
+    /// A request was sent, with this outcome.
+    Now(Outcome),
+    /// No request may be sent now.
+    Postponed,
+    /// Another request has renewed it, or is about to.
+    ByOthers,
 }
 
 /// What a token says of itself.
@@ -140,12 +129,13 @@ impl Own {
 impl Introspection {
     /// Asks by these settings, once [`attend`](Self::attend) is called.
     #[must_use]
-    pub fn new(settings: Settings) -> Self {
+    pub fn new(settings: IntrospectionSettings, client: IntrospectionClient) -> Self {
         Self {
             expected_of_jwt: before_asking(settings.expectation.clone()),
             lookups: Lookups::new(settings.max_in_flight),
             settings,
-            breaker: Breaker::default(),
+            client,
+            breaker: CircuitBreaker::default(),
             failures: Failures::default(),
             answered: Counter::default(),
             failed: Counter::default(),
@@ -161,14 +151,13 @@ impl Introspection {
         let _ = self.control_plane.set(Handle::current());
         let this = Arc::clone(self);
         tokio::spawn(async move {
-            let Settings {
-                expectation,
+            let issuer = &this.settings.expectation.issuer_name;
+            let IntrospectionClient {
                 endpoint,
                 http,
                 credentials,
                 ..
-            } = &this.settings;
-            let issuer = &expectation.issuer_name;
+            } = &this.client;
             match endpoint.url(http).await {
                 Ok(url) => {
                     tracing::info!(%issuer, %url, authentication = ?credentials, "tokens are asked about")
@@ -182,8 +171,8 @@ impl Introspection {
 
     /// What has come of asking so far.
     #[must_use]
-    pub fn report(&self) -> QuestionsReport {
-        QuestionsReport {
+    pub fn report(&self) -> IntrospectionReport {
+        IntrospectionReport {
             answered: self.answered.read(),
             failed: self.failed.read(),
             durations: self.durations.read(),
@@ -206,9 +195,9 @@ impl Introspection {
     /// for a fact that came in this very moment.
     pub(super) async fn verify(
         self: &Arc<Self>,
-        question: Question,
+        question: IntrospectionRequest,
         client: IpAddr,
-        known: impl FnOnce() -> Option<Arc<Verified>>,
+        known: impl FnOnce() -> Option<Arc<VerifiedToken>>,
     ) -> Outcome {
         let Some(control_plane) = self.control_plane.get() else {
             return Err(self.unavailable("its server was not asked".to_owned(), None));
@@ -239,40 +228,35 @@ impl Introspection {
         outcome.unwrap_or_else(|| Err(self.unavailable("stopping".to_owned(), None)))
     }
 
-    /// Asks for an answer once more, in the background and only where a question may be asked.
-    pub(super) fn renew(self: &Arc<Self>, renewal: Renewal) {
-        // A fact came of an answer, so there is one.
-        if let Some(control_plane) = self.control_plane.get() {
-            control_plane.spawn(Arc::clone(self).look_up_again(renewal));
-        }
+    /// The runtime that requests are sent on, once there is one.
+    pub(super) fn control_plane(&self) -> Option<&Handle> {
+        self.control_plane.get()
     }
 
-    async fn look_up_again(self: Arc<Self>, renewal: Renewal) {
-        let Some(question) = renewal.question(&self) else {
-            return;
-        };
-        let digest = self.lookups.digest(&question.token);
-        let admit = || self.admit(renewal.client);
-        match self.lookups.enter(
-            digest,
-            renewal.client,
-            renewal.now,
-            || renewal.newer(),
-            admit,
-        ) {
+    /// Sends a request for a cache entry that is about to end, unless there is a `newer` one; on the control plane.
+    pub(super) async fn renew(
+        self: &Arc<Self>,
+        request: IntrospectionRequest,
+        client: IpAddr,
+        newer: impl FnOnce() -> Option<Arc<VerifiedToken>>,
+    ) -> Renewed {
+        let digest = self.lookups.digest(&request.token);
+        let admit = || self.admit(client);
+        match self
+            .lookups
+            .enter(digest, client, request.now, newer, admit)
+        {
             Entry::Begun(begun, admission) => {
                 let outcome = begun.outcome();
-                self.look_up(question, begun, admission).await;
-                if let Some(outcome) = &*outcome.borrow() {
-                    renewal.conclude(outcome);
-                }
+                Arc::clone(self).look_up(request, begun, admission).await;
+                let outcome = outcome.borrow().clone();
+                outcome.map_or(Renewed::ByOthers, Renewed::Now)
             }
-            Entry::Full => renewal.postpone(),
+            Entry::Full => Renewed::Postponed,
             Entry::Known(outcome) if matches!(*outcome, Err(VerifyError::Unavailable { .. })) => {
-                renewal.postpone()
+                Renewed::Postponed
             }
-            // Somebody else has found out, or is about to.
-            Entry::Known(_) | Entry::Joined(_) => {}
+            Entry::Known(_) | Entry::Joined(_) => Renewed::ByOthers,
         }
     }
 
@@ -283,21 +267,26 @@ impl Introspection {
     }
 
     // Keeps what comes of it before it tells it: who comes next finds the one or the other.
-    async fn look_up(self: Arc<Self>, question: Question, begun: Begun, admission: Admission) {
+    async fn look_up(
+        self: Arc<Self>,
+        question: IntrospectionRequest,
+        begun: Begun,
+        admission: Admission,
+    ) {
         let began = clock::now();
-        let said = self
-            .settings
-            .ask(&question.token, &question.issuer.token_types, question.now);
-        let said = tokio::time::timeout(self.settings.patience, said)
+        let said =
+            self.client
+                .introspect(&question.token, &question.issuer.token_types, question.now);
+        let said = tokio::time::timeout(self.settings.timeout, said)
             .await
-            .unwrap_or(Err(AskError::TooSlow));
+            .unwrap_or(Err(IntrospectionError::TooSlow));
         self.count(clock::since(began), said.as_ref().err());
         self.tell_breaker(said.as_ref().err(), admission, question.now);
         let now = question.now;
         let (cache, digest) = (Arc::clone(&question.cache), begun.digest());
         let outcome = match said {
             Ok(said) => self.judge(said, question),
-            Err(AskError::Conflict { .. }) => Err(VerifyError::Conflict),
+            Err(IntrospectionError::Conflict { .. }) => Err(VerifyError::Conflict),
             Err(error) => Err(self.unavailable(error.to_string(), None)),
         };
         match &outcome {
@@ -317,8 +306,8 @@ impl Introspection {
         begun.end(outcome);
     }
 
-    fn judge(&self, said: Said, question: Question) -> Outcome {
-        let Question {
+    fn judge(&self, said: TokenState, question: IntrospectionRequest) -> Outcome {
+        let IntrospectionRequest {
             issuer,
             token: text,
             own,
@@ -330,13 +319,13 @@ impl Introspection {
         let expected = &self.settings.expectation;
         let mut signers: Vec<Signer> = Vec::new();
         let (token, replacement) = match said {
-            Said::Inactive => {
+            TokenState::Inactive => {
                 return Err(invalid(
                     "inactive",
                     "the authorization server says that it is not active".to_owned(),
                 ));
             }
-            Said::Active { claims, signer } => {
+            TokenState::Active { claims, signer } => {
                 signers.extend(signer);
                 let claims = match &own {
                     Own::Signed { token, .. } => claims.over(token, &expected.scope_claims),
@@ -344,7 +333,7 @@ impl Introspection {
                 };
                 (self.judged(claims.check(expected, now))?, None)
             }
-            Said::Phantom(phantom) => {
+            TokenState::Phantom(phantom) => {
                 kept_for = phantom
                     .fresh_for
                     .map_or(kept_for, |fresh_for| fresh_for.min(kept_for));
@@ -367,7 +356,7 @@ impl Introspection {
             kept_for,
             is_renewed_ahead: self.settings.refresh_ahead,
         };
-        Ok(Verified::new(&text, token, replacement, basis, now))
+        Ok(VerifiedToken::new(&text, token, replacement, basis, now))
     }
 
     // Claims that are none, such as a time in a string, are the server's mistake and not the token's.
@@ -388,11 +377,11 @@ impl Introspection {
     }
 
     // For the log and the metrics.
-    fn count(&self, took: Duration, error: Option<&AskError>) {
+    fn count(&self, took: Duration, error: Option<&IntrospectionError>) {
         self.durations.count(took);
         let issuer = &self.settings.expectation.issuer_name;
         match error {
-            None | Some(AskError::Conflict { .. }) => {
+            None | Some(IntrospectionError::Conflict { .. }) => {
                 self.answered.count();
                 if self.failures.is_over() {
                     tracing::info!(%issuer, "the authorization server tells about tokens again");
@@ -409,11 +398,11 @@ impl Introspection {
 
     fn tell_breaker(
         self: &Arc<Self>,
-        error: Option<&AskError>,
+        error: Option<&IntrospectionError>,
         admission: Admission,
         now: UnixTime,
     ) {
-        let Some(outage) = error.and_then(AskError::outage) else {
+        let Some(outage) = error.and_then(IntrospectionError::outage) else {
             return self.breaker.answered(admission);
         };
         let issuer = &self.settings.expectation.issuer_name;
@@ -441,7 +430,7 @@ impl Introspection {
     fn unavailable(&self, cause: String, retry_after: Option<Duration>) -> VerifyError {
         VerifyError::Unavailable {
             issuer: Arc::clone(&self.settings.expectation.issuer_name),
-            retry_after: retry_after.unwrap_or(super::RETRY_AFTER),
+            retry_after: retry_after.unwrap_or(RETRY_AFTER),
             cause,
         }
     }
@@ -466,8 +455,8 @@ fn before_asking(expectation: Expectation) -> Expectation {
 impl std::fmt::Debug for Introspection {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.debug_struct("Introspection")
-            .field("endpoint", &self.settings.endpoint)
-            .field("credentials", &self.settings.credentials)
+            .field("endpoint", &self.client.endpoint)
+            .field("credentials", &self.client.credentials)
             .finish_non_exhaustive()
     }
 }

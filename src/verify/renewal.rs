@@ -12,10 +12,10 @@ use std::time::Duration;
 use zeroize::Zeroizing;
 
 use super::cache::TokenCache;
-use super::fact::Verified;
-use super::introspection::{Introspection, Own, Question};
+use super::error::VerifyError;
+use super::introspection::{Introspection, IntrospectionRequest, Own, Renewed};
 use super::issuer::Issuer;
-use super::{Verifier, VerifyError};
+use super::verified_token::VerifiedToken;
 use crate::oauth::UnixTime;
 use crate::oauth::claims::Claims;
 use crate::oauth::jose::{TokenShape, classify};
@@ -25,45 +25,54 @@ const TRY_AGAIN_AFTER: Duration = Duration::from_secs(1);
 
 /// A fact whose answer is to be asked for again.
 pub(super) struct Renewal {
-    pub(super) fact: Arc<Verified>,
+    pub(super) fact: Arc<VerifiedToken>,
+    pub(super) issuer: Arc<Issuer>,
     pub(super) client: IpAddr,
     pub(super) epoch: u64,
     pub(super) now: UnixTime,
     pub(super) cache: Arc<TokenCache>,
 }
 
-impl Verifier {
-    /// Has the answer that a fact stands on asked for again.
-    #[cold]
-    pub(super) fn renew(&self, fact: &Arc<Verified>, client: IpAddr, now: UnixTime) {
-        let Some(server) = &fact.issuer.introspection else {
+impl Renewal {
+    /// Renews it on the control plane.
+    pub(super) fn start(self) {
+        let Some(introspection) = self.issuer.introspection().cloned() else {
             return;
         };
-        let (fact, cache) = (Arc::clone(fact), Arc::clone(&self.cache));
-        server.renew(Renewal {
-            fact,
-            client,
-            epoch: self.epoch.now(),
-            now,
-            cache,
-        });
+        // A cache entry came of a response, so there is a control plane.
+        if let Some(control_plane) = introspection.control_plane() {
+            control_plane.spawn(self.run(Arc::clone(&introspection)));
+        }
     }
-}
 
-impl Renewal {
+    async fn run(self, introspection: Arc<Introspection>) {
+        let Some(request) = self.request(&introspection) else {
+            return;
+        };
+        let renewed = introspection
+            .renew(request, self.client, || self.newer())
+            .await;
+        match renewed {
+            Renewed::Now(outcome) => self.conclude(&outcome),
+            Renewed::Postponed => self.postpone(),
+            Renewed::ByOthers => {}
+        }
+    }
+
     /// What to ask; `None` where the token would not be asked about any more.
-    pub(super) fn question(&self, server: &Introspection) -> Option<Question> {
+    fn request(&self, introspection: &Introspection) -> Option<IntrospectionRequest> {
         let Self {
             fact,
+            issuer,
             epoch,
             now,
             cache,
             ..
         } = self;
-        Some(Question {
+        Some(IntrospectionRequest {
             issuer: Arc::clone(&fact.issuer),
             token: Zeroizing::new(fact.text().to_owned()),
-            own: own(fact.text(), &fact.issuer, server, *now)?,
+            own: own(fact.text(), issuer, introspection, *now)?,
             epoch: *epoch,
             now: *now,
             cache: Arc::clone(cache),
@@ -71,18 +80,18 @@ impl Renewal {
     }
 
     /// A fact about the same token that somebody has found out meanwhile.
-    pub(super) fn newer(&self) -> Option<Arc<Verified>> {
+    fn newer(&self) -> Option<Arc<VerifiedToken>> {
         let found = self.cache.find(self.fact.text())?;
         (!Arc::ptr_eq(&found, &self.fact) && found.is_fresh(self.now)).then_some(found)
     }
 
     /// Nothing was asked: the next use of the token may try once more.
-    pub(super) fn postpone(&self) {
+    fn postpone(&self) {
         self.fact.renew_from(self.now.later_by(TRY_AGAIN_AFTER));
     }
 
     /// Has the new answer take the place of the old one in every tier.
-    pub(super) fn conclude(self, outcome: &Result<Arc<Verified>, VerifyError>) {
+    fn conclude(self, outcome: &Result<Arc<VerifiedToken>, VerifyError>) {
         match outcome {
             Ok(_) => self.fact.retire(),
             Err(VerifyError::Invalid { .. }) => {
@@ -116,7 +125,7 @@ fn own(text: &str, issuer: &Issuer, server: &Introspection, now: UnixTime) -> Op
     let keys = keys.current().ok()?;
     let signer = issuer.timed(|| keys.verify(&jws)).ok()?;
     Some(Own::Signed {
-        token: claims.check(&issuer.expectation, now).ok()?,
+        token: claims.check(&issuer.settings.expectation, now).ok()?,
         signer,
     })
 }

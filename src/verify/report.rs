@@ -14,7 +14,7 @@ pub struct IssuerReport {
     /// Its keys, where any are needed.
     pub keys: Option<KeysReport>,
     /// The questions about its tokens, where its server is asked.
-    pub questions: Option<QuestionsReport>,
+    pub questions: Option<IntrospectionReport>,
     /// How long signatures took to verify, good and bad ones.
     pub verifications: Distribution,
 }
@@ -49,7 +49,7 @@ pub struct FailuresReport {
 
 /// Questions about an issuer's tokens.
 #[derive(Clone, Debug, Default)]
-pub struct QuestionsReport {
+pub struct IntrospectionReport {
     /// Those that were answered.
     pub answered: u64,
     /// Those that were not, or in a way that nobody can understand.

@@ -3,7 +3,7 @@
 
 use scopegate::oauth::UnixTime;
 use scopegate::oauth::claims::{Claims, ClaimsError};
-use scopegate::oauth::introspection::{Introspection, UnclearAnswer};
+use scopegate::oauth::introspection::{IntrospectionResponse, UnclearAnswer};
 use serde_json::{Map, Value};
 
 use super::{claims, members};
@@ -13,8 +13,9 @@ const RECIPIENT: &str = "https://api.example.com";
 
 pub(crate) fn check(input: &[u8]) {
     let members = members::of_object(input);
-    says(Introspection::parse(input), members.as_ref());
-    let signed = Introspection::parse_signed(input, &[ISSUER.to_owned()], &[RECIPIENT.to_owned()]);
+    says(IntrospectionResponse::parse(input), members.as_ref());
+    let signed =
+        IntrospectionResponse::parse_signed(input, &[ISSUER.to_owned()], &[RECIPIENT.to_owned()]);
     says(
         signed,
         members
@@ -24,16 +25,19 @@ pub(crate) fn check(input: &[u8]) {
     );
 }
 
-fn says(answer: Result<Introspection, UnclearAnswer>, members: Option<&Map<String, Value>>) {
+fn says(
+    answer: Result<IntrospectionResponse, UnclearAnswer>,
+    members: Option<&Map<String, Value>>,
+) {
     match (
         answer,
         members.and_then(|members| members.get("active")),
         members,
     ) {
-        (Ok(Introspection::Active(claims)), Some(Value::Bool(true)), Some(members)) => {
+        (Ok(IntrospectionResponse::Active(claims)), Some(Value::Bool(true)), Some(members)) => {
             is_judged_alike(claims, members)
         }
-        (Ok(Introspection::Inactive), Some(Value::Bool(false)), _) => {}
+        (Ok(IntrospectionResponse::Inactive), Some(Value::Bool(false)), _) => {}
         (Err(error), None | Some(Value::Null | Value::Number(_) | Value::String(_)), _)
         | (Err(error), Some(Value::Array(_) | Value::Object(_)), _) => {
             assert!(

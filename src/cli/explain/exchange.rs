@@ -151,7 +151,7 @@ async fn meet_issuer(parts: &Parts, snapshot: &Snapshot, config: &Config, now: U
     let timeout = config
         .issuers
         .iter()
-        .find(|written| *written.name.value == *issuer.name)
+        .find(|written| *written.name.value == *issuer.settings.name)
         .map(|one| one.timeout);
     issuer
         .settle(timeout.unwrap_or(Duration::from_secs(3)) * FETCHES)

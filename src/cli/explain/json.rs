@@ -121,12 +121,12 @@ fn issuer(told: &TokenTold) -> Value {
         return Value::Null;
     };
     json!({
-        "name": examined.issuer.as_ref().map(|issuer| &*issuer.name),
+        "name": examined.issuer.as_ref().map(|issuer| &*issuer.settings.name),
         "iss": match &examined.shape {
             Shape::Jwt { iss, .. } => iss.as_deref(),
             Shape::TooLong { .. } | Shape::Malformed(_) | Shape::NoClaims(..) | Shape::Opaque => None,
         },
-        "accepted": examined.accepted.iter().map(|issuer| &*issuer.name).collect::<Vec<_>>(),
+        "accepted": examined.accepted.iter().map(|issuer| &*issuer.settings.name).collect::<Vec<_>>(),
     })
 }
 

@@ -116,7 +116,7 @@ impl Story {
             let names: Vec<_> = examined
                 .accepted
                 .iter()
-                .map(|issuer| &*issuer.name)
+                .map(|issuer| &*issuer.settings.name)
                 .collect();
             if names.is_empty() {
                 "none is declared".to_owned()
@@ -129,7 +129,7 @@ impl Story {
             let called = examined
                 .accepted
                 .iter()
-                .flat_map(|issuer| &issuer.expectation.issuers);
+                .flat_map(|issuer| &issuer.settings.expectation.issuers);
             let called: Vec<_> = called.map(|iss| format!("{iss:?}")).collect();
             if called.is_empty() {
                 "none is declared".to_owned()
@@ -139,16 +139,16 @@ impl Story {
         };
         match (&examined.issuer, &examined.shape) {
             (Some(issuer), Shape::Jwt { iss, .. }) => {
-                self.line("issuer", format!("{}: iss is {}", issuer.name, quoted(iss.as_deref())));
+                self.line("issuer", format!("{}: iss is {}", issuer.settings.name, quoted(iss.as_deref())));
             }
-            (Some(issuer), _) if issuer.token_prefix.is_empty() => {
+            (Some(issuer), _) if issuer.settings.token_prefix.is_empty() => {
                 self.line(
                     "issuer",
-                    format!("{}: the issuer of the route that is asked about opaque tokens", issuer.name),
+                    format!("{}: the issuer of the route that is asked about opaque tokens", issuer.settings.name),
                 );
             }
             (Some(issuer), _) => {
-                self.line("issuer", format!("{}: the token begins with {:?}", issuer.name, issuer.token_prefix));
+                self.line("issuer", format!("{}: the token begins with {:?}", issuer.settings.name, issuer.settings.token_prefix));
             }
             (None, Shape::Jwt { iss, .. }) => self.line(
                 "issuer",

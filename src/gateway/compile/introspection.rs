@@ -10,16 +10,17 @@ use crate::oauth::claims::{Expectation, ExpectedAudience};
 use crate::oauth::jose::Algorithm;
 use crate::values::IntrospectionFormat;
 use crate::verify::introspection::{
-    Accepted, Assertions, ClientAuthentication, Credentials, Introspection, OwnToken, Settings,
+    Assertions, ClientAuthentication, Credentials, Introspection, IntrospectionClient,
+    IntrospectionSettings, OwnToken, ResponseFormat,
 };
-use crate::verify::{EndpointName, Keys};
+use crate::verify::{EndpointName, IssuerKeys};
 
 /// How the issuer's server is asked; `keys` are the issuer's, which signed answers are verified with.
 pub(super) fn compile(
     issuer: &config::Issuer,
     written: &config::Introspection,
     server: &AuthorizationServer,
-    keys: Option<&Keys>,
+    keys: Option<&IssuerKeys>,
     expectation: &Expectation,
 ) -> Result<Introspection, Box<Fault>> {
     let keys = || {
@@ -32,32 +33,36 @@ pub(super) fn compile(
         };
         keys.cloned().ok_or_else(missing)
     };
-    Ok(Introspection::new(Settings {
-        endpoint: server.endpoint(written.endpoint.as_ref(), EndpointName::Introspection),
-        http: server.http.clone(),
-        credentials: credentials(issuer, written, server)?,
-        accepted: match written.accept.value {
-            IntrospectionFormat::Json => Accepted::Json,
-            IntrospectionFormat::Jwt => Accepted::Signed {
-                keys: keys()?,
-                recipients: recipients(written, expectation),
-            },
-            IntrospectionFormat::Phantom => Accepted::Phantom { keys: keys()? },
-        },
-        // An answer is the issuer's by where it came from, and may leave out when the token ends (RFC 7662 §2.2).
+    // A response is the issuer's by where it came from, and may leave out when the token ends (RFC 7662 §2.2).
+    let settings = IntrospectionSettings {
         expectation: Expectation {
             issuer_required: false,
             expiry_required: false,
             ..expectation.clone()
         },
-        conflict: written.conflict,
         cache_ttl: written.cache_ttl,
         negative_ttl: written.negative_ttl,
         refresh_ahead: written.refresh_ahead,
         max_in_flight: written.max_in_flight,
-        // For a fresh token of our own and a second try as well.
-        patience: issuer.timeout * 2,
-    }))
+        // For a new access token of our own and a second try as well.
+        timeout: issuer.timeout * 2,
+    };
+    let client = IntrospectionClient {
+        endpoint: server.endpoint(written.endpoint.as_ref(), EndpointName::Introspection),
+        http: server.http.clone(),
+        credentials: credentials(issuer, written, server)?,
+        format: match written.accept.value {
+            IntrospectionFormat::Json => ResponseFormat::Json,
+            IntrospectionFormat::Jwt => ResponseFormat::Signed {
+                keys: keys()?,
+                issuers: expectation.issuers.clone(),
+                recipients: recipients(written, expectation),
+            },
+            IntrospectionFormat::Phantom => ResponseFormat::Phantom { keys: keys()? },
+        },
+        has_conflict: written.conflict,
+    };
+    Ok(Introspection::new(settings, client))
 }
 
 // RFC 9701 §5: `aud` names the resource server, as a client of the authorization server or as an audience of tokens.

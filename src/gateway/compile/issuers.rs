@@ -13,11 +13,10 @@ use crate::files::{self, MAX_NAMED};
 use crate::oauth::claims::{Expectation, ExpectedAudience};
 use crate::oauth::jose::{Algorithm, Jwks};
 use crate::oauth::scope::GrantedWildcards;
-use crate::telemetry::numbers::Durations;
 use crate::values::Validation;
 use crate::verify::jwt::KeySet;
 use crate::verify::{
-    Background, CacheLimit, EndpointName, Epoch, Issuer, KeyRing, KeyTiming, Keys,
+    CacheLimit, EndpointName, Epoch, Issuer, IssuerKeys, IssuerSettings, KeyRing, KeyTiming,
 };
 
 /// No key set is kept for less, whatever `Cache-Control` says.
@@ -173,19 +172,16 @@ fn compile_one(
         }
         None => None,
     };
-    Ok(Issuer {
+    let settings = IssuerSettings {
         name,
         expectation,
         token_types: texts(&issuer.token_types),
-        keys,
-        introspection,
         verifies_signatures: issuer.validation.value != Validation::Introspection,
         token_prefix: issuer.token_prefix.value.clone(),
         cache_max_age: issuer.cache_max_age,
         cache_limit: cache_limit(issuer),
-        verifications: Durations::default(),
-        background: Background::default(),
-    })
+    };
+    Ok(Issuer::new(settings, keys, introspection))
 }
 
 /// How much of the cache its tokens may take.
@@ -206,7 +202,7 @@ fn keys(
     name: &Arc<str>,
     server: &AuthorizationServer,
     epoch: &Epoch,
-) -> Result<Keys, Box<Fault>> {
+) -> Result<IssuerKeys, Box<Fault>> {
     // The names were checked when the file was read.
     let algorithms: Vec<_> = issuer
         .algorithms
@@ -216,7 +212,7 @@ fn keys(
     let endpoint = match source {
         KeySource::File(path) => {
             let jwks = keys_in(path)?;
-            return Ok(Keys::Fixed(Arc::new(KeySet::new(&jwks, &algorithms))));
+            return Ok(IssuerKeys::Fixed(Arc::new(KeySet::new(&jwks, &algorithms))));
         }
         KeySource::SharedSecret(secret) if secret.value.is_missing() => {
             return Err(Box::new(
@@ -225,7 +221,7 @@ fn keys(
         }
         KeySource::SharedSecret(secret) => {
             let keys = KeySet::shared_secret(secret.value.expose().as_bytes(), &algorithms);
-            return Ok(Keys::Fixed(Arc::new(
+            return Ok(IssuerKeys::Fixed(Arc::new(
                 keys.map_err(|error| secret.fault(error.to_string()))?,
             )));
         }
@@ -241,7 +237,7 @@ fn keys(
         backoff: BACKOFF,
     };
     let (name, http) = (Arc::clone(name), server.http.clone());
-    Ok(Keys::Published(Arc::new(KeyRing::new(
+    Ok(IssuerKeys::Published(Arc::new(KeyRing::new(
         name,
         endpoint,
         http,

@@ -87,7 +87,7 @@ async fn judge_one(
     );
     let address = IpAddr::V4(Ipv4Addr::LOCALHOST);
     let client = ClientInfo::new(address, false, HeaderValue::from_static("http"));
-    let memo = Memo::new(WorkerCache::new(Arc::default()));
+    let memo = ConnectionCache::new(WorkerCache::new(Arc::default()));
     let context = RequestContext {
         snapshot,
         memo: &memo,

@@ -1,21 +1,7 @@
-//! How the gateway shows an authorization server who asks.
+//! The credentials of an introspection request (RFC 7662 §2.1).
 
-use aws_lc_rs::rand;
-use base64::Engine as _;
-use base64::engine::general_purpose::{STANDARD, URL_SAFE_NO_PAD};
-use http::{HeaderMap, HeaderValue, header};
-use jsonwebtoken::{EncodingKey, Header};
-use secrecy::{ExposeSecret, SecretString};
-use serde_json::json;
-use url::form_urlencoded::{self, Serializer};
-
+use super::client_authentication::ClientAuthentication;
 use super::own_token::OwnToken;
-use crate::oauth::UnixTime;
-use crate::oauth::jose::Algorithm;
-use crate::verify::jwt;
-
-/// How long an assertion is good: it is used at once, and clocks may differ.
-const ASSERTION_LIFETIME: i64 = 60;
 
 /// What the gateway shows when it asks about a token.
 pub enum Credentials {
@@ -23,156 +9,6 @@ pub enum Credentials {
     Client(ClientAuthentication),
     /// An access token of its own.
     OwnToken(OwnToken),
-}
-
-/// How a client authenticates (RFC 6749 §2.3).
-pub enum ClientAuthentication {
-    /// Not at all: the network sees to it.
-    None,
-    /// `Authorization: Basic`, the value of which this is.
-    Basic(HeaderValue),
-    /// `client_id` and `client_secret` in the form.
-    Form {
-        /// `client_id`
-        client_id: String,
-        /// `client_secret`
-        client_secret: SecretString,
-    },
-    /// A JWT that it signs for each question (RFC 7523 §2.2).
-    PrivateKeyJwt(Box<Assertions>),
-}
-
-/// Signs assertions of who we are.
-pub struct Assertions {
-    client_id: String,
-    audience: String,
-    header: Header,
-    key: EncodingKey,
-}
-
-/// A private key that cannot be used.
-#[derive(Debug, thiserror::Error)]
-pub enum UnusableKey {
-    /// Not a PEM of a key for the algorithm.
-    #[error(
-        "expected a private key for {algorithm} in PEM, not encrypted, but found something else (\"openssl pkcs8 -topk8 -nocrypt\" writes what is needed)"
-    )]
-    NotPem {
-        /// The algorithm.
-        algorithm: Algorithm,
-    },
-    /// HMAC has no private key.
-    #[error("expected an algorithm with a private key, but found {0}")]
-    Shared(Algorithm),
-}
-
-impl ClientAuthentication {
-    /// Basic, with both parts encoded as a form would have them (RFC 6749 §2.3.1, appendix B).
-    #[must_use]
-    pub fn basic(client_id: &str, client_secret: &SecretString) -> Self {
-        let encoded =
-            |text: &str| form_urlencoded::byte_serialize(text.as_bytes()).collect::<String>();
-        let pair = format!(
-            "{}:{}",
-            encoded(client_id),
-            encoded(client_secret.expose_secret())
-        );
-        let mut value = HeaderValue::try_from(format!("Basic {}", STANDARD.encode(pair)))
-            .expect("base64 is made of characters that a header takes");
-        value.set_sensitive(true);
-        Self::Basic(value)
-    }
-
-    /// Adds what it takes to a request.
-    pub(super) fn show(
-        &self,
-        headers: &mut HeaderMap,
-        form: &mut Serializer<'_, String>,
-        now: UnixTime,
-    ) {
-        match self {
-            Self::None => {}
-            Self::Basic(value) => {
-                headers.insert(header::AUTHORIZATION, value.clone());
-            }
-            Self::Form {
-                client_id,
-                client_secret,
-            } => {
-                form.append_pair("client_id", client_id)
-                    .append_pair("client_secret", client_secret.expose_secret());
-            }
-            Self::PrivateKeyJwt(assertions) => {
-                form.append_pair(
-                    "client_assertion_type",
-                    "urn:ietf:params:oauth:client-assertion-type:jwt-bearer",
-                )
-                .append_pair("client_assertion", &assertions.sign(now))
-                .append_pair("client_id", &assertions.client_id);
-            }
-        }
-    }
-}
-
-impl Assertions {
-    /// Signs as `client_id` for `audience`, the issuer identifier of the authorization server, with a key in PEM
-    /// (PKCS #8, or PKCS #1 for RSA).
-    ///
-    /// # Errors
-    /// [`UnusableKey`] when the text is no key for the algorithm.
-    pub fn new(
-        client_id: String,
-        audience: String,
-        pem: &[u8],
-        algorithm: Algorithm,
-        key_id: Option<String>,
-    ) -> Result<Self, UnusableKey> {
-        jwt::install_cryptography();
-        let key = match algorithm {
-            Algorithm::RS256
-            | Algorithm::RS384
-            | Algorithm::RS512
-            | Algorithm::PS256
-            | Algorithm::PS384
-            | Algorithm::PS512 => EncodingKey::from_rsa_pem(pem),
-            Algorithm::ES256 | Algorithm::ES384 => EncodingKey::from_ec_pem(pem),
-            Algorithm::EdDSA => EncodingKey::from_ed_pem(pem),
-            Algorithm::HS256 | Algorithm::HS384 | Algorithm::HS512 => {
-                return Err(UnusableKey::Shared(algorithm));
-            }
-        };
-        let key = key.map_err(|_| UnusableKey::NotPem { algorithm })?;
-        let mut header = Header::new(jwt::in_their_words(algorithm));
-        header.kid = key_id;
-        let assertions = Self {
-            client_id,
-            audience,
-            header,
-            key,
-        };
-        // A key that cannot sign is found out here, and not by the first request.
-        match assertions.try_sign(UnixTime::from_seconds(0)) {
-            Ok(_) => Ok(assertions),
-            Err(_) => Err(UnusableKey::NotPem { algorithm }),
-        }
-    }
-
-    // An assertion that could not be signed is an empty one, which the server refuses: nothing is let in by it.
-    fn sign(&self, now: UnixTime) -> String {
-        self.try_sign(now).unwrap_or_default()
-    }
-
-    fn try_sign(&self, now: UnixTime) -> Result<String, jsonwebtoken::errors::Error> {
-        let mut id = [0_u8; 16];
-        rand::fill(&mut id).map_err(|_| jsonwebtoken::errors::ErrorKind::RsaFailedSigning)?;
-        let now = now.as_seconds();
-        // RFC 7523 §3.
-        let claims = json!({
-            "iss": self.client_id, "sub": self.client_id, "aud": self.audience,
-            "jti": URL_SAFE_NO_PAD.encode(id), "iat": now, "exp": now.saturating_add(ASSERTION_LIFETIME),
-        });
-        jsonwebtoken::encode(&self.header, &claims, &self.key)
-    }
 }
 
 impl std::fmt::Debug for Credentials {
@@ -184,28 +20,5 @@ impl std::fmt::Debug for Credentials {
             Self::Client(ClientAuthentication::PrivateKeyJwt(_)) => "PrivateKeyJwt",
             Self::OwnToken(_) => "OwnToken",
         })
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn r7_basic_credentials_are_encoded_as_a_form_before_they_are_joined() {
-        let secret = SecretString::from("100% +s/e=cret:");
-        let ClientAuthentication::Basic(value) =
-            ClientAuthentication::basic("odd:id & co", &secret)
-        else {
-            panic!("basic is basic");
-        };
-        let text = value
-            .to_str()
-            .expect("ASCII")
-            .strip_prefix("Basic ")
-            .expect("the scheme");
-        let pair = STANDARD.decode(text).expect("base64");
-        assert_eq!(pair, b"odd%3Aid+%26+co:100%25+%2Bs%2Fe%3Dcret%3A");
-        assert!(value.is_sensitive());
     }
 }

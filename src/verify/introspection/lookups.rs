@@ -15,13 +15,14 @@ use tokio::sync::watch;
 
 use crate::oauth::UnixTime;
 use crate::sync::lock;
-use crate::verify::{Verified, VerifyError, invalid};
+use crate::verify::error::{VerifyError, invalid};
+use crate::verify::verified_token::VerifiedToken;
 
 /// Refused tokens that are remembered, of less than 200 bytes each.
 const REFUSED_ENTRIES: u64 = 16_384;
 
 /// What came of a question.
-pub(super) type Outcome = Result<Arc<Verified>, VerifyError>;
+pub(super) type Outcome = Result<Arc<VerifiedToken>, VerifyError>;
 
 /// A token that can be recognised and not be read.
 pub(super) type Digest = [u8; 32];
@@ -94,7 +95,7 @@ impl Lookups {
         digest: Digest,
         client: IpAddr,
         now: UnixTime,
-        known: impl FnOnce() -> Option<Arc<Verified>>,
+        known: impl FnOnce() -> Option<Arc<VerifiedToken>>,
         admit: impl FnOnce() -> Result<A, VerifyError>,
     ) -> Entry<A> {
         let mut under_way = lock(&self.under_way);

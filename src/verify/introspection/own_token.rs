@@ -14,8 +14,8 @@ use serde_json::Value;
 use tokio::sync::Mutex;
 use url::form_urlencoded::Serializer;
 
-use super::ask::MAX_RESPONSE;
-use super::credentials::ClientAuthentication;
+use super::MAX_RESPONSE;
+use super::client_authentication::ClientAuthentication;
 use crate::clock;
 use crate::http_client::{HttpClient, HttpError, HttpResponse};
 use crate::oauth::UnixTime;

@@ -10,8 +10,9 @@ use std::sync::{Arc, Weak};
 use aws_lc_rs::rand;
 
 use super::Introspection;
-use super::ask::AskError;
-use super::breaker::{FIRST_RETRY_DELAY, MAX_RETRY_DELAY, Opened, Outage};
+use super::error::IntrospectionError;
+
+use super::circuit_breaker::{FIRST_RETRY_DELAY, MAX_RETRY_DELAY, Opened, Outage};
 use crate::clock::{self, jitter};
 use crate::oauth::UnixTime;
 
@@ -36,11 +37,15 @@ impl Introspection {
     async fn probe_once(self: Arc<Self>, opened: Opened, now: UnixTime) {
         let began = clock::now();
         let token = nobodys_token();
-        let said =
-            tokio::time::timeout(self.settings.patience, self.settings.ask(&token, &[], now)).await;
-        let error = said.unwrap_or(Err(AskError::TooSlow)).err();
+        let said = tokio::time::timeout(
+            self.settings.timeout,
+            self.client.introspect(&token, &[], now),
+        )
+        .await;
+        let error = said.unwrap_or(Err(IntrospectionError::TooSlow)).err();
         self.count(clock::since(began), error.as_ref());
-        let is_reached = error.as_ref().and_then(AskError::outage) != Some(Outage::Unreachable);
+        let is_reached =
+            error.as_ref().and_then(IntrospectionError::outage) != Some(Outage::Unreachable);
         // A probe that hung through it all says nothing of a later outage.
         if is_reached && self.breaker.is_still(opened) {
             self.breaker.close();

@@ -11,7 +11,7 @@ use scopegate::config;
 use scopegate::gateway::{attend_to, compile};
 use scopegate::oauth::UnixTime;
 use scopegate::oauth::bearer;
-use scopegate::verify::{Memo, Offer, WorkerCache};
+use scopegate::verify::{ConnectionCache, VerificationRequest, WorkerCache};
 
 use super::{Stand, form, inactive};
 use crate::harness::{Connection, NOW, Reply, eventually};
@@ -82,13 +82,16 @@ fn thousand_simultaneous_verifications_of_one_new_token_make_one_question() {
         let (snapshot, cache) = (Rc::new(snapshot), WorkerCache::new(Arc::default()));
         let verifications: Vec<_> = (0..1000)
             .map(|_| {
-                let (snapshot, memo) = (Rc::clone(&snapshot), Memo::new(Rc::clone(&cache)));
+                let (snapshot, memo) = (
+                    Rc::clone(&snapshot),
+                    ConnectionCache::new(Rc::clone(&cache)),
+                );
                 let headers = HeaderMap::from_iter([(
                     AUTHORIZATION,
                     HeaderValue::from_static("Bearer opaque"),
                 )]);
                 tokio::task::spawn_local(async move {
-                    let offer = Offer {
+                    let offer = VerificationRequest {
                         token: bearer::extract(&headers).expect("a token"),
                         memo: &memo,
                         accepts: |_: &str| true,

@@ -8,18 +8,19 @@ use bytes::Bytes;
 use http::HeaderValue;
 use zeroize::{Zeroize, Zeroizing};
 
-use super::VerifyError;
-use super::issuer::Issuer;
+use super::cache::EntrySize;
+use super::error::VerifyError;
 use super::jwt::Signer;
+use super::settings::IssuerSettings;
 use crate::oauth::UnixTime;
 use crate::oauth::claims::{ActiveToken, ClaimsError, allocated, allocated_arc};
 
 /// That a token is active: its issuer vouches for it, and its claims are good.
-pub struct Verified {
+pub struct VerifiedToken {
     /// The token as it is sent.
     pub(super) text: Box<str>,
     token: Arc<ActiveToken>,
-    pub(super) issuer: Arc<Issuer>,
+    pub(super) issuer: Arc<IssuerSettings>,
     /// The keys that it stands on, where there are any.
     signers: Vec<Signer>,
     /// What is sent on in place of the token.
@@ -39,7 +40,7 @@ pub struct Verified {
 
 /// What a fact stands on.
 pub(super) struct Basis {
-    pub(super) issuer: Arc<Issuer>,
+    pub(super) issuer: Arc<IssuerSettings>,
     pub(super) signers: Vec<Signer>,
     /// The epoch before issuer and key were looked at: what changes later must be noticed.
     pub(super) epoch: u64,
@@ -64,7 +65,7 @@ const LAST_PART: u32 = 5;
 /// The clock that facts live by has whole seconds, so the last part is at least one.
 const SHORTEST_LAST_PART: Duration = Duration::from_secs(1);
 
-impl Verified {
+impl VerifiedToken {
     pub(super) fn new(
         text: &str,
         token: ActiveToken,
@@ -151,29 +152,19 @@ impl Verified {
         self.stale.load(Ordering::Relaxed) == RETIRED
     }
 
-    /// Whether one of `issuers` is its own still, and has the keys that it stands on. The keys are looked at once in each
-    /// epoch; the issuer always: while one configuration takes another's place, facts of both are in one cache.
-    pub(super) fn still_stands(&self, issuers: &[Arc<Issuer>], epoch: u64) -> bool {
-        if !issuers
-            .iter()
-            .any(|issuer| Arc::ptr_eq(issuer, &self.issuer))
-        {
-            return false;
-        }
-        if self.epoch.load(Ordering::Relaxed) == epoch {
-            return true;
-        }
-        let has_key = |signer: &Signer| {
-            self.issuer
-                .keys
-                .as_ref()
-                .is_some_and(|keys| keys.current().is_ok_and(|keys| keys.holds(signer)))
-        };
-        let stands = self.signers.iter().all(has_key);
-        if stands {
-            self.epoch.store(epoch, Ordering::Relaxed);
-        }
-        stands
+    /// The keys that signed it, or the response that vouches for it.
+    pub(super) fn signers(&self) -> &[Signer] {
+        &self.signers
+    }
+
+    /// Whether issuer and keys were seen to be in force in this epoch.
+    pub(super) fn was_seen_in(&self, epoch: u64) -> bool {
+        self.epoch.load(Ordering::Relaxed) == epoch
+    }
+
+    /// Issuer and keys are in force in this epoch.
+    pub(super) fn seen_in(&self, epoch: u64) {
+        self.epoch.store(epoch, Ordering::Relaxed);
     }
 
     /// # Errors
@@ -190,14 +181,13 @@ impl Verified {
         &self.text
     }
 
-    /// Bytes of text that it was made of: the token, what was said of it, what is sent on in its place.
-    pub(super) fn length(&self) -> usize {
-        self.text.len() + self.token.size() + self.replacement.as_ref().map_or(0, HeaderValue::len)
-    }
-
-    /// Bytes of memory that it takes, with all that it owns.
-    pub(super) fn memory(&self) -> usize {
-        self.memory
+    /// What it takes of a cache.
+    pub(super) fn size(&self) -> EntrySize {
+        let replacement = self.replacement.as_ref().map_or(0, HeaderValue::len);
+        EntrySize {
+            text: self.text.len() + self.token.size() + replacement,
+            memory: self.memory,
+        }
     }
 }
 
@@ -212,7 +202,11 @@ fn memory(
     let replacement = replacement.map_or(0, |value| {
         allocated(value.len()) + allocated(REPLACEMENT_OWNER)
     });
-    allocated_arc::<Verified>() + allocated(text.len()) + token.memory() + signers + replacement
+    allocated_arc::<VerifiedToken>()
+        + allocated(text.len())
+        + token.memory()
+        + signers
+        + replacement
 }
 
 /// The `Authorization` that sends `jwt` on; its memory is wiped with its last copy. `None` where no header can hold it.
@@ -224,15 +218,15 @@ pub(super) fn replacement(jwt: &str) -> Option<HeaderValue> {
 }
 
 // A token in memory is wiped when it leaves: a later leak of freed memory finds none.
-impl Drop for Verified {
+impl Drop for VerifiedToken {
     fn drop(&mut self) {
         self.text.zeroize();
     }
 }
 
-impl std::fmt::Debug for Verified {
+impl std::fmt::Debug for VerifiedToken {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("Verified")
+        f.debug_struct("VerifiedToken")
             .field("token", &self.token)
             .finish_non_exhaustive()
     }

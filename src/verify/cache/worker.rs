@@ -9,27 +9,27 @@ use quick_cache::unsync;
 use quick_cache::{DefaultHashBuilder, Lifecycle};
 use tokio::sync::{Semaphore, SemaphorePermit};
 
-use super::budget::{CacheBudget, MAX_WORKER_BYTES, in_worker};
-use super::cache::{Text, Token};
-use super::{OnDrop, Verified};
+use super::budget::{CacheBudget, MAX_WORKER_BYTES};
+use super::key::{Text, Token};
 use crate::client_limits::ClientShares;
 use crate::telemetry::TokensFound;
+use crate::verify::verified_token::VerifiedToken;
 
 /// Requests of one worker that may wait for their token's signature to be verified. Beyond it the worker is flooded, and
 /// to wait longer than this many signatures take helps nobody. One client may be a quarter of them.
 const MAX_WAITING: usize = 1024;
 
-type Facts = unsync::Cache<Token, Arc<Verified>, Weight, DefaultHashBuilder, Leaving>;
+type Facts = unsync::Cache<Token, Arc<VerifiedToken>, Weight, DefaultHashBuilder, Leaving>;
 
 /// Takes the facts that leave off the bytes that they all take: evicted ones, those that another one of the same token
 /// replaces, and those that are not let in.
 struct Leaving(Rc<Cell<u64>>);
 
-impl Lifecycle<Token, Arc<Verified>> for Leaving {
+impl Lifecycle<Token, Arc<VerifiedToken>> for Leaving {
     type RequestState = ();
 
-    fn on_evict(&self, (): &mut (), _: Token, fact: Arc<Verified>) {
-        self.0.update(|bytes| bytes - in_worker(&fact));
+    fn on_evict(&self, (): &mut (), _: Token, fact: Arc<VerifiedToken>) {
+        self.0.update(|bytes| bytes - fact.size().in_worker());
     }
 }
 
@@ -70,13 +70,13 @@ impl WorkerCache {
         }
     }
 
-    pub(super) fn find(&self, text: &Text<'_>) -> Option<Arc<Verified>> {
+    pub(super) fn find(&self, text: &Text<'_>) -> Option<Arc<VerifiedToken>> {
         self.facts.borrow().get(text).map(Arc::clone)
     }
 
-    pub(super) fn keep(&self, fact: &Arc<Verified>) {
+    pub(super) fn keep(&self, fact: &Arc<VerifiedToken>) {
         let mut facts = self.facts.borrow_mut();
-        self.bytes.update(|bytes| bytes + in_worker(fact));
+        self.bytes.update(|bytes| bytes + fact.size().in_worker());
         facts.insert(Token(Arc::clone(fact)), Arc::clone(fact));
         self.tell(&facts);
     }
@@ -84,7 +84,7 @@ impl WorkerCache {
     pub(super) fn forget(&self, text: &Text<'_>) {
         let mut facts = self.facts.borrow_mut();
         if let Some((_, fact)) = facts.remove(text) {
-            self.bytes.update(|bytes| bytes - in_worker(&fact));
+            self.bytes.update(|bytes| bytes - fact.size().in_worker());
         }
         self.tell(&facts);
     }
@@ -96,7 +96,7 @@ impl WorkerCache {
     }
 
     /// Whether a signature is being verified, so that another one would have to wait.
-    pub(super) fn is_busy(&self) -> bool {
+    pub(in crate::verify) fn is_busy(&self) -> bool {
         self.turns.available_permits() == 0
     }
 
@@ -105,7 +105,7 @@ impl WorkerCache {
     ///
     /// A signature takes up to a quarter of a millisecond, and forging a token takes nothing. One at a time, with
     /// everything else that is ready in between, a flood of bad tokens cannot starve those who are known.
-    pub(super) async fn turn(&self, client: IpAddr) -> Option<SemaphorePermit<'_>> {
+    pub(in crate::verify) async fn turn(&self, client: IpAddr) -> Option<SemaphorePermit<'_>> {
         if !self.waiting.borrow_mut().take(client) {
             return None;
         }
@@ -115,12 +115,21 @@ impl WorkerCache {
     }
 }
 
+/// Does something however a future ends, dropped ones included.
+struct OnDrop<F: FnMut()>(F);
+
+impl<F: FnMut()> Drop for OnDrop<F> {
+    fn drop(&mut self) {
+        (self.0)();
+    }
+}
+
 #[derive(Clone)]
 struct Weight;
 
-impl quick_cache::Weighter<Token, Arc<Verified>> for Weight {
-    fn weight(&self, _: &Token, fact: &Arc<Verified>) -> u64 {
-        fact.issuer.cache_limit.weight_in_worker(fact)
+impl quick_cache::Weighter<Token, Arc<VerifiedToken>> for Weight {
+    fn weight(&self, _: &Token, fact: &Arc<VerifiedToken>) -> u64 {
+        fact.issuer.cache_limit.weight_in_worker(fact.size())
     }
 }
 

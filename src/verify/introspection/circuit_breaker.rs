@@ -34,7 +34,7 @@ const MOST_CLIENTS: usize = 4096;
 
 /// Knows whether a server is worth asking.
 #[derive(Debug, Default)]
-pub(super) struct Breaker {
+pub(super) struct CircuitBreaker {
     server: Mutex<Server>,
     clients: Mutex<HashMap<IpAddr, Client>>,
 }
@@ -83,7 +83,7 @@ struct Client {
     resting_until: Option<Instant>,
 }
 
-impl Breaker {
+impl CircuitBreaker {
     /// Whether to ask now for a client. Whoever is let through must say how it went.
     ///
     /// # Errors
@@ -204,7 +204,7 @@ mod tests {
 
     #[test]
     fn server_that_cannot_be_reached_is_not_asked_until_a_probe_reaches_it() {
-        let (breaker, now) = (Breaker::default(), Instant::now());
+        let (breaker, now) = (CircuitBreaker::default(), Instant::now());
         let begun: Vec<_> = (0..100)
             .map(|_| breaker.admit(CLIENT, now).expect("it may be asked"))
             .collect();
@@ -241,7 +241,7 @@ mod tests {
 
     #[test]
     fn client_whose_questions_fail_is_left_alone_and_nobody_else() {
-        let (breaker, start) = (Breaker::default(), Instant::now());
+        let (breaker, start) = (CircuitBreaker::default(), Instant::now());
         for failure in 1..=THRESHOLD {
             let admission = breaker.admit(CLIENT, start).expect("it may be asked");
             let rest = breaker.failed(admission, Outage::Failing, start);
@@ -285,7 +285,7 @@ mod tests {
 
     #[test]
     fn failures_of_questions_from_before_a_rest_make_it_no_longer() {
-        let (breaker, start) = (Breaker::default(), Instant::now());
+        let (breaker, start) = (CircuitBreaker::default(), Instant::now());
         let begun: Vec<_> = (0..100)
             .map(|_| breaker.admit(CLIENT, start).expect("it may be asked"))
             .collect();
@@ -301,7 +301,7 @@ mod tests {
 
     #[test]
     fn clients_are_remembered_up_to_a_bound() {
-        let (breaker, start) = (Breaker::default(), Instant::now());
+        let (breaker, start) = (CircuitBreaker::default(), Instant::now());
         for number in 0..3 * u32::try_from(MOST_CLIENTS).expect("a small number") {
             let admission = breaker
                 .admit(IpAddr::from(number.to_be_bytes()), start)

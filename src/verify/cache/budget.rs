@@ -8,13 +8,11 @@
 //! 4. Where a file sets `cache_entries` alone, nothing is limited but the number of entries, those above 4 KiB of text
 //!    counting as several.
 
-use super::fact::Verified;
-
 /// What the shared tier needs for an entry beside the fact: measured, see `tests/cache_memory.rs`.
-pub(super) const SHARED_ENTRY_BYTES: usize = 464;
+const SHARED_ENTRY_BYTES: usize = 464;
 
 /// What a worker's tier needs for an entry beside the fact.
-pub(super) const WORKER_ENTRY_BYTES: usize = 96;
+const WORKER_ENTRY_BYTES: usize = 96;
 
 /// What a worker's tier may have at most, and what it has where entries are limited and bytes are not: 16,384 entries.
 /// What a worker uses often fits, and the rest is one tier away.
@@ -26,6 +24,15 @@ const ENTRY_LENGTH: usize = 4096;
 /// What a verified token of 300 to 600 bytes takes, for an estimate where bytes are not limited. What workers hold that
 /// the shared tier has evicted, and what the allocator leaves unused, is a part of it.
 pub const USUAL_ENTRY_BYTES: u64 = 3072;
+
+/// The size of one verified token.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(in crate::verify) struct EntrySize {
+    /// Bytes of text that it was made of: the token, its claims, and the token that replaces it.
+    pub(in crate::verify) text: usize,
+    /// Bytes of memory that it takes, with all that it owns.
+    pub(in crate::verify) memory: usize,
+}
 
 /// How much of the cache the tokens of one issuer may take.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -84,37 +91,39 @@ impl CacheLimit {
     }
 
     /// What of [`CacheBudget::shared`] a fact takes.
-    pub(super) fn weight(self, fact: &Verified) -> u32 {
+    pub(super) fn weight(self, size: EntrySize) -> u32 {
         let weight = match self {
-            Self::Entries(_) => as_entries(fact),
+            Self::Entries(_) => size.as_entries(),
             // Where there are so many small ones that their number is the limit, each counts as its share.
-            Self::Bytes { entries, .. } => in_shared(fact).max(self.shared() / entries.max(1)),
+            Self::Bytes { entries, .. } => size.in_shared().max(self.shared() / entries.max(1)),
         };
         u32::try_from(weight).unwrap_or(u32::MAX)
     }
 
     /// What of [`CacheBudget::worker`] a fact takes.
-    pub(super) fn weight_in_worker(self, fact: &Verified) -> u64 {
+    pub(super) fn weight_in_worker(self, size: EntrySize) -> u64 {
         match self {
-            Self::Entries(_) => as_entries(fact),
-            Self::Bytes { .. } => in_worker(fact),
+            Self::Entries(_) => size.as_entries(),
+            Self::Bytes { .. } => size.in_worker(),
         }
     }
 }
 
-// Whatever it takes: an entry, or several.
-fn as_entries(fact: &Verified) -> u64 {
-    (fact.length().div_ceil(ENTRY_LENGTH).max(1) * ENTRY_LENGTH) as u64
-}
+impl EntrySize {
+    // Whatever memory it takes: an entry, or several.
+    fn as_entries(self) -> u64 {
+        (self.text.div_ceil(ENTRY_LENGTH).max(1) * ENTRY_LENGTH) as u64
+    }
 
-/// Bytes of memory that a fact takes in the shared tier.
-pub(super) fn in_shared(fact: &Verified) -> u64 {
-    (fact.memory() + SHARED_ENTRY_BYTES) as u64
-}
+    /// Bytes of memory that it takes in the shared tier.
+    pub(super) fn in_shared(self) -> u64 {
+        (self.memory + SHARED_ENTRY_BYTES) as u64
+    }
 
-/// Bytes of memory that a fact takes in a worker's tier.
-pub(super) fn in_worker(fact: &Verified) -> u64 {
-    (fact.memory() + WORKER_ENTRY_BYTES) as u64
+    /// Bytes of memory that it takes in a worker's tier.
+    pub(super) fn in_worker(self) -> u64 {
+        (self.memory + WORKER_ENTRY_BYTES) as u64
+    }
 }
 
 #[cfg(test)]

@@ -13,7 +13,7 @@ use std::time::{Duration, Instant};
 use arc_swap::ArcSwapOption;
 use tokio::sync::{Notify, watch};
 
-use super::Epoch;
+use super::cache::Epoch;
 use super::discovery::{DiscoveryError, Endpoint, MAX_DOCUMENT};
 use super::failures::Failures;
 use super::jwt::KeySet;

@@ -1,0 +1,104 @@
+//! The cache of one client connection: its last token.
+
+use std::cell::RefCell;
+use std::rc::Rc;
+use std::sync::Arc;
+
+use super::key::Text;
+use super::shared::TokenCache;
+use super::worker::WorkerCache;
+use crate::verify::verified_token::VerifiedToken;
+
+/// What one connection remembers: its last token, for a client that keeps its connection keeps its token; and all that
+/// its worker does.
+pub struct ConnectionCache {
+    last: RefCell<Option<Arc<VerifiedToken>>>,
+    worker: Rc<WorkerCache>,
+}
+
+impl ConnectionCache {
+    /// The memory of a connection of `worker`.
+    #[must_use]
+    pub fn new(worker: Rc<WorkerCache>) -> Self {
+        Self {
+            last: RefCell::default(),
+            worker,
+        }
+    }
+
+    /// Where this connection's worker keeps its facts.
+    pub(in crate::verify) fn worker(&self) -> &WorkerCache {
+        &self.worker
+    }
+
+    /// What is known of the connection's last token, whether or not it still holds.
+    #[must_use]
+    pub fn last(&self) -> Option<Arc<VerifiedToken>> {
+        self.last.borrow().clone()
+    }
+
+    /// Looks through all tiers, from the fastest to `shared`, for a fact that `holds`. One that does not is dropped where it
+    /// is found, and the next tier may have a newer one.
+    pub(in crate::verify) fn find(
+        &self,
+        token: &str,
+        shared: &TokenCache,
+        holds: impl Fn(&VerifiedToken) -> bool,
+    ) -> Option<Arc<VerifiedToken>> {
+        if let Some(last) = self
+            .last
+            .borrow()
+            .as_ref()
+            .filter(|last| *last.text == *token && holds(last))
+        {
+            self.worker.found.by_connection.count();
+            return Some(Arc::clone(last));
+        }
+        if let Some(fact) = self.worker.find(&Text(token)) {
+            if holds(&fact) {
+                self.replace(Some(Arc::clone(&fact)));
+                self.worker.found.by_worker.count();
+                return Some(fact);
+            }
+            self.worker.forget(&Text(token));
+        }
+        let fact = shared.find(token)?;
+        if !holds(&fact) {
+            // The one that took the place of a retired one may be there by now, and must stay.
+            if !fact.is_retired() {
+                shared.forget(token);
+            }
+            return None;
+        }
+        self.keep(&fact);
+        self.worker.found.shared.count();
+        Some(fact)
+    }
+
+    /// There was no fact in any tier.
+    pub(in crate::verify) fn missed(&self) {
+        self.worker.found.nowhere.count();
+    }
+
+    /// Keeps a fact with this connection and its worker.
+    pub(in crate::verify) fn keep(&self, fact: &Arc<VerifiedToken>) {
+        self.worker.keep(fact);
+        self.replace(Some(Arc::clone(fact)));
+    }
+
+    fn replace(&self, fact: Option<Arc<VerifiedToken>>) {
+        let size = |fact: &Option<Arc<VerifiedToken>>| {
+            fact.as_ref()
+                .map_or((0, 0), |fact| (1, fact.size().memory as u64))
+        };
+        let (comes, goes) = (size(&fact), size(&self.last.borrow()));
+        self.worker.found.with_connections.replace(goes, comes);
+        *self.last.borrow_mut() = fact;
+    }
+}
+
+impl Drop for ConnectionCache {
+    fn drop(&mut self) {
+        self.replace(None);
+    }
+}

@@ -1,0 +1,96 @@
+//! Introspection that does not tell whether a token is active.
+//!
+//! Each is a fault of the authorization server or of the gateway and never of the client, which gets a 503.
+
+use std::sync::Arc;
+
+use super::circuit_breaker::Outage;
+use super::own_token::OwnTokenError;
+use crate::http_client::HttpError;
+use crate::oauth::claims::ClaimsError;
+use crate::oauth::introspection::UnclearAnswer;
+use crate::oauth::jose::JwsError;
+use crate::text::quoted;
+use crate::verify::discovery::DiscoveryError;
+use crate::verify::jwt::SignatureError;
+
+/// Nobody knows more about the token than before.
+#[derive(Debug, thiserror::Error)]
+pub(super) enum IntrospectionError {
+    #[error(transparent)]
+    Discovery(#[from] DiscoveryError),
+    #[error("{url}: {source}")]
+    Fetch { url: String, source: HttpError },
+    #[error("no token of the gateway's own: {0}")]
+    OwnToken(#[from] Arc<OwnTokenError>),
+    #[error("{url}: expected status 200, but found {status}{}", explained(*.status))]
+    Status { url: String, status: u16 },
+    #[error("{url}: expected content type {expected}, but found {} (see introspection.accept)", quoted(found.as_deref()))]
+    MediaType {
+        url: String,
+        expected: &'static str,
+        found: Option<String>,
+    },
+    #[error("{url}: {source}")]
+    Unclear { url: String, source: UnclearAnswer },
+    #[error("{url}: expected a signed answer, but found something else: {source}")]
+    Jws { url: String, source: JwsError },
+    #[error("{url}: expected claims, but found something else: {source}")]
+    Claims { url: String, source: ClaimsError },
+    #[error("{url}: expected a JWT, but found something else")]
+    NotJwt { url: String },
+    #[error(
+        "{url}: expected an answer signed with a key of the issuer, but found another: {source}"
+    )]
+    Signature { url: String, source: SignatureError },
+    #[error("{url}: cannot verify the signed answer: {why}")]
+    NoKeys { url: String, why: String },
+    /// MobileFirst's 409, which is the client's to hear of.
+    #[error("{url}: status 409")]
+    Conflict { url: String },
+    #[error("no answer in time")]
+    TooSlow,
+}
+
+impl IntrospectionError {
+    /// Whether the server is down, as far as one can tell.
+    pub(super) fn outage(&self) -> Option<Outage> {
+        let when = |condition: bool, outage| condition.then_some(outage);
+        match self {
+            Self::TooSlow => Some(Outage::Failing),
+            Self::Fetch { source, .. } if source.is_connect() => Some(Outage::Unreachable),
+            Self::Fetch { source, .. } => when(source.is_outage(), Outage::Failing),
+            // A redirect is followed nowhere, so the server answers no question. It is told of the client that asked, as
+            // the others are: something in front of the server may redirect what it takes for an attack.
+            Self::Status { status, .. } => {
+                when(matches!(status, 300..=399 | 429 | 500..), Outage::Failing)
+            }
+            // Neither depends on the token. Metadata that does not tell the way is not to be fetched for each question.
+            Self::Discovery(_) => Some(Outage::Unreachable),
+            Self::OwnToken(error) => when(error.is_outage(), Outage::Unreachable),
+            Self::MediaType { .. }
+            | Self::Unclear { .. }
+            | Self::Jws { .. }
+            | Self::Claims { .. }
+            | Self::NotJwt { .. }
+            | Self::Signature { .. }
+            | Self::NoKeys { .. }
+            | Self::Conflict { .. } => None,
+        }
+    }
+}
+
+fn explained(status: u16) -> &'static str {
+    match status {
+        300..=399 | 400 | 404 | 405 | 410 => " (see introspection.endpoint)",
+        401 => {
+            " (the gateway is refused: see client_id and its secret, or the scope of its own token)"
+        }
+        403 => {
+            " (the gateway may not introspect: see its rights and scopes at the authorization server)"
+        }
+        409 => " (MobileFirst: see introspection.conflict)",
+        429 => " (the gateway asks more than it may)",
+        _ => "",
+    }
+}

@@ -1,0 +1,86 @@
+//! The keys of an issuer, wherever they come from.
+
+use std::sync::Arc;
+
+use super::jwt::KeySet;
+use super::key_ring::{KeyRing, NoKeys};
+use super::report::{FailuresReport, KeysReport};
+use crate::oauth::jose::CompactJws;
+use crate::text::{alternatives, truncated};
+
+/// Where an issuer's keys come from.
+#[derive(Clone, Debug)]
+pub enum IssuerKeys {
+    /// From a file, or a secret that it shares with us: the same as long as the configuration is.
+    Fixed(Arc<KeySet>),
+    /// From a URL.
+    Published(Arc<KeyRing>),
+}
+
+impl IssuerKeys {
+    pub(super) fn report(&self) -> KeysReport {
+        match self {
+            Self::Fixed(keys) => KeysReport {
+                usable: Some(keys.count()),
+                ..KeysReport::default()
+            },
+            Self::Published(ring) => ring.report(),
+        }
+    }
+
+    /// The keys as they are.
+    pub(super) fn current(&self) -> Result<Arc<KeySet>, NoKeys> {
+        match self {
+            Self::Fixed(keys) => Ok(Arc::clone(keys)),
+            Self::Published(ring) => ring.current(),
+        }
+    }
+
+    /// Why there are none, as far as it is known.
+    pub(super) fn why_none(&self) -> String {
+        match self.failures() {
+            Some(failures) => format!("no keys of the issuer: {failures}"),
+            None => "no keys of the issuer".to_owned(),
+        }
+    }
+
+    /// Why nobody can tell whether the issuer has the key of this token: it is none of those that are there, and no newer
+    /// ones can be had.
+    pub(super) fn why_unknown(&self, token: &CompactJws<'_>) -> String {
+        let Ok(current) = self.current() else {
+            return self.why_none();
+        };
+        let kid = token.header().kid.as_deref().map(truncated);
+        let why = match (kid, current.kids().next()) {
+            (Some(kid), Some(_)) => {
+                format!(
+                    "expected {} as kid (the issuer's keys), but found {kid:?}",
+                    alternatives(current.kids())
+                )
+            }
+            (Some(_), None) | (None, _) => format!(
+                "none of the issuer's {} keys fits the token",
+                current.count()
+            ),
+        };
+        match self.failures() {
+            Some(failures) => format!("{why}, and newer keys cannot be fetched: {failures}"),
+            None => why,
+        }
+    }
+
+    fn failures(&self) -> Option<FailuresReport> {
+        match self {
+            Self::Fixed(_) => None,
+            Self::Published(ring) => ring.failures(),
+        }
+    }
+
+    /// The keys once more, when a token names one that is not among them.
+    pub(super) async fn after_unknown_key(&self) -> Result<Arc<KeySet>, NoKeys> {
+        match self {
+            Self::Fixed(keys) => Ok(Arc::clone(keys)),
+            Self::Published(ring) => ring.after_unknown_key().await,
+        }
+    }
+}
