@@ -245,7 +245,9 @@ fn normal(path: &Path) -> PathBuf {
                 assert!(normal.pop(), "{} leaves the repository", path.display());
             }
             Component::CurDir => {}
-            other => normal.push(other),
+            Component::Normal(_) | Component::RootDir | Component::Prefix(_) => {
+                normal.push(component);
+            }
         }
     }
     normal
