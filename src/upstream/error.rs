@@ -30,7 +30,7 @@ pub enum UpstreamError {
         target: String,
     },
     /// The connection ended before a whole response head, or what arrived was not HTTP.
-    #[error("{target} broke off before an answer: {source}")]
+    #[error("{target} broke off before a response: {source}")]
     Broken {
         /// Host and port.
         target: String,
@@ -39,7 +39,7 @@ pub enum UpstreamError {
     },
     /// A 101 over HTTP/2, without a protocol that was requested, or before the whole request.
     #[error(
-        "expected {target} to switch to one of the protocols that were asked for, over HTTP/1.1 and after the whole \
+        "expected {target} to switch to a requested protocol, over HTTP/1.1 and after the whole \
          request, but found another 101"
     )]
     NotSwitched {
@@ -47,7 +47,7 @@ pub enum UpstreamError {
         target: String,
     },
     /// Every endpoint is ejected or unhealthy.
-    #[error("every target of {upstream} has failed and is given a rest, or is not well")]
+    #[error("every endpoint of {upstream} is ejected or unhealthy")]
     NoTarget {
         /// The upstream's name in gateway.toml.
         upstream: Arc<str>,
@@ -55,7 +55,8 @@ pub enum UpstreamError {
     /// No response head within `response_timeout`, or nothing of the request was read within
     /// `body_idle_timeout`.
     #[error(
-        "{target} did not answer within response_timeout, or take the request within body_idle_timeout"
+        "{target} sent no response within response_timeout, or did not read the request within \
+         body_idle_timeout"
     )]
     TimedOut {
         /// Host and port.

@@ -146,7 +146,7 @@ impl Body for ForwardedBody {
         let Poll::Ready(frame) = incoming.poll_frame(context) else {
             ready!(this.poll_idle(context));
             this.incoming = None;
-            let stalled = io::Error::new(io::ErrorKind::TimedOut, "the upstream's body stalled");
+            let stalled = io::Error::new(io::ErrorKind::TimedOut, "the response body stalled");
             return Poll::Ready(Some(Err(stalled)));
         };
         this.frames_when_armed = None;

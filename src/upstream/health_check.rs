@@ -140,15 +140,17 @@ impl Checker {
                 }
                 Err(error.to_string())
             }
-            Err(_) => Err(format!("no answer within {check_timeout:?}")),
+            Err(_) => Err(format!("no response within {check_timeout:?}")),
         };
         if let Some(is_healthy) = self.status.record(outcome.is_ok(), check) {
             endpoint.set_healthy(is_healthy);
             let upstream = &settings.name;
             match outcome {
-                Ok(()) => tracing::info!(%upstream, target = %endpoint, "target is well again"),
+                Ok(()) => {
+                    tracing::info!(%upstream, target = %endpoint, "upstream endpoint healthy")
+                }
                 Err(reason) => {
-                    tracing::warn!(%upstream, target = %endpoint, reason, "target is not well: it gets no requests")
+                    tracing::warn!(%upstream, target = %endpoint, reason, "upstream endpoint unhealthy")
                 }
             }
         }

@@ -69,7 +69,7 @@ impl LocalError {
     /// Logs it, from time to time.
     pub(super) fn log(&self, upstream: &str, target: impl fmt::Display, now: Instant) {
         if let Some(left_out) = LOGGED.admit(now) {
-            tracing::error!(upstream, %target, error = %self, left_out, "cannot open a socket; the target is not at fault");
+            tracing::error!(upstream, %target, error = %self, left_out, "cannot open a socket; the upstream endpoint is not at fault");
         }
     }
 

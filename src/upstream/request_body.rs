@@ -187,7 +187,7 @@ impl Body for RequestBody {
                 progress.fault.set(Some(RequestBodyFault::TimedOut));
                 Poll::Ready(Some(Err(io::Error::new(
                     io::ErrorKind::TimedOut,
-                    "the client's body stalled",
+                    "the request body stalled",
                 ))))
             }
             Poll::Ready(frame) => {

@@ -149,7 +149,7 @@ impl Upstream {
                 self.forward(in_flight, response.map(|()| Incoming::Http1(reader)), None);
             return Ok(UpgradeResponse::Declined(response));
         }
-        let target = in_flight.state().endpoint.to_string();
+        let endpoint = Arc::clone(&in_flight.state().endpoint);
         let requested = request.request.headers().get(header::UPGRADE);
         let timeouts = connection_timeouts(self.settings());
         Upgraded::accept(
@@ -161,7 +161,9 @@ impl Upstream {
             in_flight,
         )
         .map(|connection| UpgradeResponse::Upgraded(response, connection))
-        .ok_or(UpstreamError::NotSwitched { target })
+        .ok_or_else(|| UpstreamError::NotSwitched {
+            target: endpoint.to_string(),
+        })
     }
 
     fn begin_attempts(&self) -> Attempts {
@@ -325,14 +327,17 @@ impl Upstream {
             return;
         }
         let may_eject = || self.balancer.may_eject(now);
-        let Some(rest) = state.ejection.record_failure(now, may_eject) else {
+        let Some(ejected_for) = state.ejection.record_failure(now, may_eject) else {
             return;
         };
         if state.ejection.is_ejected(now) {
-            state.stats.count_ejection(now + rest);
-            tracing::warn!(%upstream, %target, %error, ?rest, "target ejected");
+            state.stats.count_ejection(now + ejected_for);
+            tracing::warn!(%upstream, %target, %error, ?ejected_for, "upstream endpoint ejected");
         } else {
-            tracing::warn!(%upstream, %target, %error, ?rest, "target not ejected: too many are already");
+            tracing::warn!(
+                %upstream, %target, %error,
+                "upstream endpoint not ejected: too many are ejected already"
+            );
         }
     }
 

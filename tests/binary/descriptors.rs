@@ -181,12 +181,16 @@ fn descriptors_that_run_out_are_the_gateways_own_fault_and_eject_no_target() {
         assert!(answer.starts_with("HTTP/1.1 200"), "{answer}");
     }
     let (_, log) = gateway.printed();
-    for blamed in ["target ejected", "target not ejected", "target is not well"] {
+    for blamed in [
+        "endpoint ejected",
+        "endpoint not ejected",
+        "endpoint unhealthy",
+    ] {
         assert!(!log.contains(blamed), "{log}");
     }
-    let logged = log
-        .lines()
-        .filter(|line| line.contains("cannot open a socket; the target is not at fault"));
+    let logged = log.lines().filter(|line| {
+        line.contains("cannot open a socket; the upstream endpoint is not at fault")
+    });
     let logged: Vec<_> = logged.collect();
     assert!(
         logged.len() == 1 && logged[0].contains("LimitNOFILE"),

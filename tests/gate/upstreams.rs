@@ -160,7 +160,7 @@ fn active_checks_take_a_target_out_and_back_in() {
     first.says(503);
     eventually("it is found unwell", || {
         logged(&format!(
-            "target is not well: it gets no requests upstream=up target={}",
+            "upstream endpoint unhealthy upstream=up target={}",
             first.server.address
         ))
     });
@@ -197,7 +197,9 @@ fn active_checks_know_a_target_that_is_gone_or_hangs() {
     let gateway = gateway(&[gone, hanging.address, well.server.address], CHECKED);
     for target in [gone, hanging.address] {
         eventually("it is found unwell", || {
-            logged(&format!("it gets no requests upstream=up target={target}"))
+            logged(&format!(
+                "upstream endpoint unhealthy upstream=up target={target}"
+            ))
         });
     }
     let hits = |server: &Server| {
@@ -229,7 +231,7 @@ fn active_checks_are_made_over_what_the_upstream_speaks() {
             .all(|seen| seen.version == http::Version::HTTP_2)
     );
     assert!(!logged(&format!(
-        "it gets no requests upstream=up target={}",
+        "upstream endpoint unhealthy upstream=up target={}",
         server.address
     )));
 }
@@ -475,7 +477,7 @@ fn every_address_of_a_name_is_used_and_one_that_leaves_gets_no_more() {
     // Who looks up and finds nothing goes on with what was known.
     known.lock().expect("no panic").clear();
     eventually("the failure is logged", || {
-        logged("cannot look up a target")
+        logged("DNS lookup failed; the previous addresses stay in use")
     });
     let before = second.hits() + third.hits();
     (0..50).for_each(|_| ask());

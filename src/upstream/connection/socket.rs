@@ -48,7 +48,7 @@ pub(in crate::upstream) async fn start_tls(
     let stream = Stream::Tls(Box::new(stream.into()));
     match protocol {
         Protocol::Http2 if !stream.speaks_http2() => Err(io::Error::other(
-            "expected the target to agree to HTTP/2 (ALPN \"h2\"), but found that it does not",
+            "expected the upstream to negotiate HTTP/2 (ALPN \"h2\"), but found that it does not",
         )),
         Protocol::Http1 | Protocol::Http2 => Ok(stream),
     }

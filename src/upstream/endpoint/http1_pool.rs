@@ -163,7 +163,7 @@ impl Http1Pool {
         if self.watched_until.get().is_none_or(|until| until <= now) {
             self.close_idle();
             let (upstream, target) = (&self.upstream, &self.endpoint);
-            tracing::warn!(%upstream, %target, "target sent bytes that answer no request");
+            tracing::warn!(%upstream, %target, "upstream sent an unsolicited response");
         }
         self.watched_until.set(Some(now + WATCH_PERIOD));
     }

@@ -30,14 +30,14 @@ async fn look_up(shared: &Arc<SharedUpstream>, index: usize, has_failed: &mut bo
             *has_failed = false;
             let added = shared.endpoints.replace(index, target, &addresses);
             if !added.is_empty() {
-                tracing::debug!(%upstream, %target, ?addresses, "target has other addresses");
+                tracing::debug!(%upstream, %target, ?addresses, "upstream addresses changed");
             }
             health_check::start(shared, &added);
         }
         Err(error) => {
             // Once, and not at every lookup of an outage.
             if !*has_failed {
-                tracing::warn!(%upstream, %target, %error, "cannot look up a target: the addresses known so far are used on");
+                tracing::warn!(%upstream, %target, %error, "DNS lookup failed; the previous addresses stay in use");
             }
             *has_failed = true;
         }

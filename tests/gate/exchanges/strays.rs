@@ -58,7 +58,7 @@ fn gateway_before_double_responder() -> Gateway {
     let gateway = gateway(strays());
     assert_eq!(send(gateway.address, get("/?twice")).text(), "/?twice");
     eventually("it is logged", || {
-        logged("target sent bytes that answer no request")
+        logged("upstream sent an unsolicited response")
     });
     gateway
 }

@@ -148,7 +148,7 @@ fn upstream_over_tls_has_to_agree_to_http2() {
     assert_eq!(send(stubborn.address, GET).status, 502);
     assert_eq!(http1.hits(), 0);
     let cause = format!(
-        "cannot connect to {}: expected the target to agree to HTTP/2",
+        "cannot connect to {}: expected the upstream to negotiate HTTP/2",
         http1.address
     );
     eventually("the log says why", || logged(&cause));

@@ -236,7 +236,7 @@ impl RequestWriter {
 
     fn poll_idle(&mut self, context: &mut Context<'_>) -> Poll<Result<(), WriteError>> {
         ready!(self.idle_timeout.poll_passed(context));
-        let error = io::Error::new(io::ErrorKind::TimedOut, "the target took nothing in time");
+        let error = io::Error::new(io::ErrorKind::TimedOut, "the upstream read nothing in time");
         Poll::Ready(Err(WriteError::TimedOut(error)))
     }
 

@@ -86,7 +86,7 @@ pub(super) struct ResponseHead {
 /// The head is malformed, or two recipients may read it in different ways.
 #[derive(Debug, PartialEq, Eq, thiserror::Error)]
 pub(super) enum HeadError {
-    #[error("expected the head of an answer in HTTP/1, but found something else: {0}")]
+    #[error("expected an HTTP/1 response head, but found something else: {0}")]
     Malformed(httparse::Error),
     #[error("expected a head of at most {} KiB, but found a longer one", MAX_HEAD_SIZE / 1024)]
     TooLong,

@@ -66,7 +66,7 @@ impl ResponseReader {
         if self.poll_upload(context) == Poll::Ready(UploadOutcome::Broken) {
             let broken = io::Error::new(
                 io::ErrorKind::BrokenPipe,
-                "the request's body broke off, or was not taken",
+                "the request body broke off, or the upstream did not read it",
             );
             return Poll::Ready(Some(Err(broken)));
         }
