@@ -35,7 +35,7 @@
 //!
 //! 1. [`server`] accepts the connection, tells HTTP/1 from HTTP/2 and reads the head; deadlines of [`transport`] bound it all.
 //! 2. [`gateway::Gate::handle`] takes it from there: one framing and one valid host (`admission`), one normal path
-//!    ([`NormalPath`](policy::path::NormalPath)), one route ([`RouteTable::find`](policy::route::RouteTable::find)).
+//!    ([`NormalPath`](policy::path::NormalPath)), one route ([`RouteTable::find`](policy::route_table::RouteTable::find)).
 //! 3. [`bearer::extract`](oauth::bearer::extract) finds the token, [`Verifier::verify`](verify::Verifier::verify) tells
 //!    whether it is active: from its memory, by the issuer's keys, or by asking the authorization server.
 //! 4. [`decide`](policy::decision::decide) makes a [`Permit`](policy::decision::Permit) or a denial.
@@ -46,7 +46,7 @@
 //!
 //! `scopegate explain` judges and prepares a request as the gateway does, and stops there ([`gateway::DryRun`]). What it tells
 //! beside the verdict comes from what the verdict is made of: the list of rules that [`claims`](oauth::claims) are judged
-//! by, [`Verifier::examine`](verify::Verifier::examine), and how each [route stands](policy::route::RouteMatch).
+//! by, [`Verifier::examine`](verify::Verifier::examine), and how each [route stands](policy::route_table::RouteMatch).
 //!
 //! # Two planes
 //!

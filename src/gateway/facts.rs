@@ -16,7 +16,7 @@ use super::refusal::Refusal;
 use super::view::View;
 use crate::oauth::claims::ActiveToken;
 use crate::policy::path::NormalPath;
-use crate::policy::route::Found;
+use crate::policy::route_table::Found;
 use crate::telemetry::{Outcome, Record};
 use crate::verify::VerifiedToken;
 

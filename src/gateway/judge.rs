@@ -22,7 +22,7 @@ use crate::clock::Ticker;
 use crate::oauth::bearer::{self, BearerError};
 use crate::policy::decision::{self, Permit};
 use crate::policy::path::NormalPath;
-use crate::policy::route::{Found, NoRoute};
+use crate::policy::route_table::{Found, NoRoute};
 use crate::telemetry::Trace;
 use crate::upstream::headers::ClientInfo;
 use crate::upstream::{RequestBody, RequestBodyFault};

@@ -13,7 +13,7 @@ use crate::oauth::scope::ScopePattern;
 use crate::policy::decision::Denial;
 use crate::policy::path::PathError;
 use crate::policy::requirement::UnusableParameter;
-use crate::policy::route::{HostRoutes, NoRoute};
+use crate::policy::route_table::{HostRoutes, NoRoute};
 use crate::telemetry::Why;
 use crate::text::truncated;
 use crate::upstream::headers::ForbiddenConnectionOption;

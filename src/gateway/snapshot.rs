@@ -12,7 +12,7 @@ use super::respond::ChallengeSettings;
 use super::trusted_proxies::TrustedProxies;
 use crate::clock;
 use crate::policy::known_hosts::KnownHosts;
-use crate::policy::route::RouteTable;
+use crate::policy::route_table::RouteTable;
 use crate::telemetry::{RequestLog, SampleRatio};
 use crate::upstream::headers::ReservedHeaders;
 use crate::upstream::{self, SharedUpstream};

@@ -3,7 +3,7 @@
 //! It is made anew for every request. What is known of a token may be remembered, whether it suffices may not.
 
 use super::requirement::{Requirement, UnusableParameter};
-use super::route::Found;
+use super::route_table::Found;
 use crate::oauth::claims::ActiveToken;
 
 /// A request that may be sent on. Only [`decide`] makes one, or [`unenforced`] where a route says so; sending it on uses it

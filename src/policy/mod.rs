@@ -10,5 +10,6 @@ pub mod path;
 pub mod pattern;
 pub mod requirement;
 pub mod route;
+pub mod route_table;
 mod skeleton;
 mod tree;

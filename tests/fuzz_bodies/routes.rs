@@ -13,7 +13,8 @@ use scopegate::policy::methods::Methods;
 use scopegate::policy::path::NormalPath;
 use scopegate::policy::pattern::RoutePattern;
 use scopegate::policy::requirement::{Requirement, ScopeRequirement};
-use scopegate::policy::route::{NoRoute, Route, RouteTable};
+use scopegate::policy::route::Route;
+use scopegate::policy::route_table::{NoRoute, RouteTable};
 use scopegate::values::PathParameters;
 
 // Each request tries every route, and each route is compared with every other.

@@ -14,7 +14,7 @@ use crate::oauth::bearer::{self, BearerError};
 use crate::oauth::claims::Check;
 use crate::oauth::scope::ScopeSet;
 use crate::policy::requirement::Requirement;
-use crate::policy::route::{Found, RouteMatch};
+use crate::policy::route_table::{Found, RouteMatch};
 use crate::telemetry::Outcome;
 use crate::verify::Examined;
 

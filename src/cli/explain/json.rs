@@ -5,7 +5,7 @@ use serde_json::{Value, json};
 use super::account::{Account, RouteTold, ScopeTold, TokenTold, Verdict};
 use crate::gateway::LeftOutClaim;
 use crate::oauth::claims::{Check, Told};
-use crate::policy::route::RouteMatch;
+use crate::policy::route_table::RouteMatch;
 use crate::verify::jwt::Signer;
 use crate::verify::{Examined, Shape, Signed};
 

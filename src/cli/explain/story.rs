@@ -6,7 +6,7 @@ use super::account::{Account, RouteTold, ScopeTold, Sent, TokenTold, Verdict};
 use super::times::span;
 use crate::gateway::LeftOutClaim;
 use crate::oauth::claims::{Check, Inexact, Told};
-use crate::policy::route::RouteMatch;
+use crate::policy::route_table::RouteMatch;
 use crate::verify::jwt::Signer;
 use crate::verify::{Examined, Shape, Signed};
 

@@ -7,7 +7,7 @@ use http::Method;
 
 use crate::config::{Config, Fault};
 use crate::gateway::Snapshot;
-use crate::policy::route::{RefusedLookalikes, Sent, SideDoor};
+use crate::policy::route_table::{RefusedLookalikes, Sent, SideDoor};
 use crate::upstream::HostHeader;
 
 /// Findings of one kind that are printed at the most. Whoever mends these runs it again.

@@ -10,7 +10,8 @@ use crate::gateway::snapshot::Forwarding;
 use crate::policy::methods::Methods;
 use crate::policy::pattern::RoutePattern;
 use crate::policy::requirement::{Requirement, ScopeRequirement, ScopeRequirementError};
-use crate::policy::route::{Overlap, Route, RouteTable};
+use crate::policy::route::Route;
+use crate::policy::route_table::{Overlap, RouteTable};
 use crate::values::ForwardToken;
 
 /// Compiles every route; there is a table only where none is faulty.

@@ -13,7 +13,7 @@ use crate::policy::path::NormalPath;
 use crate::policy::pattern::RoutePattern;
 use crate::policy::requirement::ScopeRequirement;
 use crate::policy::route::Route;
-use crate::policy::route::RouteTable;
+use crate::policy::route_table::RouteTable;
 use crate::values::ExpiryUnit;
 use crate::values::PathParameters;
 

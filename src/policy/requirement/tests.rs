@@ -6,7 +6,8 @@ use super::*;
 use crate::oauth::scope::GrantedWildcards;
 use crate::policy::methods::Methods;
 use crate::policy::path::NormalPath;
-use crate::policy::route::{Route, RouteTable};
+use crate::policy::route::Route;
+use crate::policy::route_table::RouteTable;
 use crate::values::PathParameters;
 
 const PATH: &str = "/apps/{app}/{topic}/{*rest}";

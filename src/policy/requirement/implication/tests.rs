@@ -8,7 +8,8 @@ use crate::oauth::scope::{GrantedWildcards, ScopeSet};
 use crate::policy::methods::Methods;
 use crate::policy::path::NormalPath;
 use crate::policy::pattern::RoutePattern;
-use crate::policy::route::{Route, RouteTable};
+use crate::policy::route::Route;
+use crate::policy::route_table::RouteTable;
 use crate::values::PathParameters;
 
 const ONE: &str = "/apps/{app}/{topic}";

@@ -1,6 +1,9 @@
 //! Which route a request belongs to.
 
 use super::*;
+use crate::policy::host::HostPattern;
+use crate::policy::pattern::RoutePattern;
+use crate::policy::requirement::Requirement;
 use crate::policy::requirement::ScopeRequirement;
 use crate::values::PathParameters;
 

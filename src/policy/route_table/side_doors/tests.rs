@@ -2,7 +2,7 @@
 
 use super::*;
 use crate::policy::requirement::{Requirement, ScopeRequirement};
-use crate::policy::route::tests::route;
+use crate::policy::route_table::tests::route;
 
 /// A route: its hosts, path, methods and scope, and how many segments it leaves out.
 type Written<'w> = (&'w str, &'w str, &'w str, &'w str, usize);

@@ -4,7 +4,9 @@ use proptest::prelude::*;
 
 use super::tests::{normal, route};
 use super::*;
+use crate::policy::requirement::Requirement;
 use crate::policy::requirement::ScopeRequirement;
+use std::sync::Arc;
 
 /// A route that asks for `public`, for any token (nothing) or for sets of scopes between bars.
 fn asking(path: &str, methods: &str, asks_for: &str) -> Route {

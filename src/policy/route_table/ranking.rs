@@ -5,6 +5,7 @@ use proptest::prelude::*;
 
 use super::tests::{normal, route};
 use super::*;
+use crate::policy::host::HostPattern;
 
 /// How specific a pattern is for a path, segment by segment; `None` where it does not fit.
 fn rank(pattern: &str, path: &str) -> Option<Vec<u8>> {

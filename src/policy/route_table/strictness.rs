@@ -1,39 +1,12 @@
-//! Whether one route is as strict as another, and which paths are refused because it is not.
+//! Paths that are refused because a server may read them as those of a stricter route.
 
 use std::ops::ControlFlow;
 
 use http::Method;
 
-use super::{Route, RouteTable};
+use super::RouteTable;
 use crate::policy::lookalike::LenientPaths;
 use crate::policy::path::NormalPath;
-use crate::policy::requirement::SharedParameters;
-
-impl Route {
-    /// Whether every request that this route lets pass would pass `other` with the same token, for certain. Path and
-    /// methods aside: `shared` says which parameters of their paths have the same value.
-    #[must_use]
-    pub fn is_as_strict_as(&self, other: &Self, shared: SharedParameters) -> bool {
-        // Whatever else comes to decide who may pass has to be compared here.
-        let Self {
-            hosts: _,
-            path: _,
-            methods: _,
-            requirement,
-            issuers,
-            is_enforced,
-        } = other;
-        if requirement.is_public() || !is_enforced {
-            return true;
-        }
-        let accepts_ours = || {
-            !self.issuers.is_empty() && self.issuers.iter().all(|name| other.accepts_issuer(name))
-        };
-        self.is_enforced
-            && (issuers.is_empty() || accepts_ours())
-            && self.requirement.implies(requirement, shared)
-    }
-}
 
 impl RouteTable {
     pub(super) fn taking(&self, method: &Method, same_path: &[usize]) -> Option<usize> {
