@@ -30,7 +30,7 @@ fn good(text: &str) -> Config {
 }
 
 #[test]
-fn a_secret_keeps_where_it_came_from_and_loses_the_newline_of_its_file() {
+fn secret_knows_its_origin_and_loses_the_newline_of_its_file() {
     let folder = tempfile::tempdir().expect("a folder");
     std::fs::write(folder.path().join("secret"), "from the file\n").expect("a writable folder");
     let file_name = folder.path().join("gateway.toml").display().to_string();
@@ -97,7 +97,7 @@ fn an_empty_file_is_all_defaults() {
 }
 
 #[test]
-fn what_is_left_out_has_the_default_of_the_contract() {
+fn absent_key_has_its_documented_default() {
     let config = good(&format!(
         "[development]\n[issuers.z]\n{GOOD_ISSUER}[issuers.a]\n{GOOD_ISSUER}shared_secret = {{ env = \"LONG\" }}\n{PUSH}\
          [[routes]]\npath = \"/\"\nupstream = \"push\""
@@ -155,7 +155,7 @@ fn what_is_left_out_has_the_default_of_the_contract() {
 }
 
 #[test]
-fn checks_of_an_upstream_need_a_path_and_have_the_rest_by_default() {
+fn health_checks_need_only_a_path() {
     let config = good(&format!(
         "{PUSH}health = {{ path = \"/healthz?deep=1\" }}\nbalance = \"round_robin\""
     ));
@@ -168,7 +168,7 @@ fn checks_of_an_upstream_need_a_path_and_have_the_rest_by_default() {
 }
 
 #[test]
-fn development_tokens_are_jwts_unless_they_are_to_be_opaque() {
+fn development_tokens_are_jwts_by_default() {
     for (line, format) in [
         ("", TokenFormat::Jwt),
         ("token_format = \"jwt\"", TokenFormat::Jwt),
@@ -182,7 +182,7 @@ fn development_tokens_are_jwts_unless_they_are_to_be_opaque() {
 }
 
 #[test]
-fn an_issuer_that_is_no_url_is_good_where_nothing_must_be_discovered() {
+fn issuer_without_discovery_need_not_be_a_url() {
     for source in [
         "jwks_uri = \"https://h/keys\"",
         "jwks_file = \"keys\"",

@@ -16,7 +16,7 @@ use super::refusal::Refusal;
 use super::view::View;
 use crate::oauth::claims::ActiveToken;
 use crate::policy::path::NormalPath;
-use crate::policy::route_table::Found;
+use crate::policy::route_table::MatchedRoute;
 use crate::telemetry::{Outcome, Record};
 use crate::verify::VerifiedToken;
 
@@ -39,7 +39,7 @@ pub(super) struct Facts<'h> {
     /// The index of the route that has this path, even if it does not allow the method.
     pub(super) route: Option<usize>,
     /// The route that the request belongs to.
-    pub(super) found: Option<Found<'h, 'h>>,
+    pub(super) found: Option<MatchedRoute<'h, 'h>>,
     /// The access token, if it is active.
     pub(super) token: Option<Arc<ActiveToken>>,
     /// The entry of the token cache that `token` comes from.

@@ -22,7 +22,7 @@ use crate::clock::Ticker;
 use crate::oauth::bearer::{self, BearerError};
 use crate::policy::decision::{self, Permit};
 use crate::policy::path::NormalPath;
-use crate::policy::route_table::{Found, NoRoute};
+use crate::policy::route_table::{MatchedRoute, NoRoute};
 use crate::telemetry::Trace;
 use crate::upstream::headers::ClientInfo;
 use crate::upstream::{RequestBody, RequestBodyFault};
@@ -203,7 +203,8 @@ fn find_route<'h>(
     let method = &head.parts.method;
     let found = snapshot.routes.find(host, path, method);
     // A method that the route does not allow is counted for the route.
-    if let Ok(Found { index, .. }) | Err(NoRoute::MethodNotAllowed { of: index, .. }) = found {
+    if let Ok(MatchedRoute { index, .. }) | Err(NoRoute::MethodNotAllowed { of: index, .. }) = found
+    {
         facts.route = Some(index);
     }
     let path_of = |index: usize| snapshot.routes.routes()[index].path.as_str().to_owned();

@@ -3,7 +3,7 @@
 //! It is made anew for every request. What is known of a token may be remembered, whether it suffices may not.
 
 use super::requirement::{Requirement, UnusableParameter};
-use super::route_table::Found;
+use super::route_table::MatchedRoute;
 use crate::oauth::claims::ActiveToken;
 
 /// A request that may be sent on. Only [`decide`] makes one, or [`unenforced`] where a route says so; sending it on uses it
@@ -46,7 +46,7 @@ pub enum Denial {
 ///
 /// # Errors
 /// See [`Denial`].
-pub fn decide(found: &Found<'_, '_>, token: Option<&ActiveToken>) -> Result<Permit, Denial> {
+pub fn decide(found: &MatchedRoute<'_, '_>, token: Option<&ActiveToken>) -> Result<Permit, Denial> {
     let any_of = match &found.route.requirement {
         Requirement::Public => return Ok(Permit { route: found.index }),
         Requirement::Token { any_of } => any_of,
@@ -69,14 +69,14 @@ pub fn decide(found: &Found<'_, '_>, token: Option<&ActiveToken>) -> Result<Perm
 
 /// Lets a request pass that would be refused for lack of a good token, on a route in shadow mode; `None` on any other.
 #[must_use]
-pub fn unenforced(found: &Found<'_, '_>) -> Option<Permit> {
+pub fn unenforced(found: &MatchedRoute<'_, '_>) -> Option<Permit> {
     (!found.route.is_enforced).then_some(Permit { route: found.index })
 }
 
 /// The scopes that a request needs, for the challenge to one that came without a token; of several sets the first.
 /// `None` where no particular scope is needed or none can be named.
 #[must_use]
-pub fn needed_scope(found: &Found<'_, '_>) -> Option<String> {
+pub fn needed_scope(found: &MatchedRoute<'_, '_>) -> Option<String> {
     match &found.route.requirement {
         Requirement::Public => None,
         Requirement::Token { any_of } => any_of.first()?.filled(&found.parameters).ok(),

@@ -205,7 +205,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_no_host_is_refused() {
+    fn invalid_host_is_refused() {
         use HostError::*;
         for (authority, error) in [
             ("", Empty),

@@ -142,7 +142,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_no_method_is_refused() {
+    fn invalid_method_is_refused() {
         assert_eq!(Methods::parse([]), Err(MethodsError::NoMethod));
         for name in ["get", "", "GE T", "G\u{e9}T", "Get", "*,"] {
             assert_eq!(

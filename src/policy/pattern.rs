@@ -226,7 +226,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_no_pattern_is_refused_with_the_remedy() {
+    fn invalid_pattern_is_refused_with_the_remedy() {
         for (text, expected) in [
             ("", "expected a path that starts with /, but found \"\""),
             (

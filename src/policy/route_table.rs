@@ -44,7 +44,7 @@ impl Paths {
         let segments = |index: usize| &routes[index].path.segments;
         indices.sort_by(|&one, &other| segments(one).cmp(segments(other)));
         for same_path in indices.chunk_by(|&one, &other| segments(one) == segments(other)) {
-            let mut taken = Taken::default();
+            let mut taken = MethodOwners::default();
             for &second in same_path {
                 let methods = &routes[second].methods;
                 let overlap = taken.earliest_beside(methods).and_then(|first| {
@@ -86,7 +86,7 @@ pub struct Overlap {
 
 /// The route that a request belongs to.
 #[derive(Clone, Copy, Debug)]
-pub struct Found<'t, 'p> {
+pub struct MatchedRoute<'t, 'p> {
     /// Its position among the routes that the table was built from.
     pub index: usize,
     /// The route.
@@ -195,7 +195,7 @@ impl RouteTable {
         host: &str,
         path: &'p NormalPath<'_>,
         method: &Method,
-    ) -> Result<Found<'t, 'p>, NoRoute> {
+    ) -> Result<MatchedRoute<'t, 'p>, NoRoute> {
         let mut values = Values::default();
         let paths = self.paths(host);
         let same_path = paths
@@ -216,7 +216,7 @@ impl RouteTable {
             return Err(NoRoute::Lookalike { of, through: index });
         }
         let route = &self.routes[index];
-        Ok(Found {
+        Ok(MatchedRoute {
             index,
             route,
             parameters: Parameters::new(&route.path.parameters, values),
@@ -224,7 +224,7 @@ impl RouteTable {
     }
 
     fn not_found(&self, host: &str) -> NoRoute {
-        let among = match self.owner(host) {
+        let among = match self.most_specific_host(host) {
             Some(_) => HostRoutes::Own,
             None if self.any_host.tree.is_empty() => HostRoutes::None,
             None => HostRoutes::Any,
@@ -233,11 +233,12 @@ impl RouteTable {
     }
 
     fn paths(&self, host: &str) -> &Paths {
-        self.owner(host).map_or(&self.any_host, |(_, paths)| paths)
+        self.most_specific_host(host)
+            .map_or(&self.any_host, |(_, paths)| paths)
     }
 
     // The name that stands for a host most closely; none where only routes for any host do.
-    fn owner(&self, host: &str) -> Option<(&str, &Paths)> {
+    fn most_specific_host(&self, host: &str) -> Option<(&str, &Paths)> {
         if self.hosts.is_empty() {
             return None;
         }
@@ -263,13 +264,13 @@ impl RouteTable {
 ///
 /// Each route is compared with what is taken, and not with each of the others: a path may have many routes.
 #[derive(Default)]
-struct Taken<'r> {
+struct MethodOwners<'r> {
     first: Option<usize>,
     first_for_all: Option<usize>,
     first_for: HashMap<&'r Method, usize>,
 }
 
-impl<'r> Taken<'r> {
+impl<'r> MethodOwners<'r> {
     /// The earliest of the routes so far that takes a method of this one.
     fn earliest_beside(&self, methods: &Methods) -> Option<usize> {
         match methods.listed() {
@@ -294,15 +295,15 @@ impl<'r> Taken<'r> {
     }
 }
 
+mod bypasses;
 mod precedence;
 mod route_match;
 mod shadowed;
-mod side_doors;
 mod strictness;
 
+pub use bypasses::{Bypass, Bypasses, UpstreamRewrite};
 pub use route_match::RouteMatch;
-pub use shadowed::{LostMethods, RefusedLookalikes};
-pub use side_doors::{Sent, SideDoor, SideDoors};
+pub use shadowed::{RefusedLookalikes, UnreachableMethods};
 
 #[cfg(test)]
 mod lookalikes;

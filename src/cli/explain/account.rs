@@ -14,7 +14,7 @@ use crate::oauth::bearer::{self, BearerError};
 use crate::oauth::claims::Check;
 use crate::oauth::scope::ScopeSet;
 use crate::policy::requirement::Requirement;
-use crate::policy::route_table::{Found, RouteMatch};
+use crate::policy::route_table::{MatchedRoute, RouteMatch};
 use crate::telemetry::Outcome;
 use crate::verify::Examined;
 
@@ -197,7 +197,7 @@ impl Account {
         };
 
         account.tell_others(
-            snapshot.routes.standings(host, path, &request.method),
+            snapshot.routes.route_matches(host, path, &request.method),
             |index| in_common(snapshot.routes.routes()[index].path.as_str(), path.as_str()),
             told,
         );
@@ -229,21 +229,22 @@ impl Account {
     // The near ones only: those of another path tell something where no route is found, and then those most alike.
     fn tell_others(
         &mut self,
-        standings: Vec<RouteMatch>,
+        route_matches: Vec<RouteMatch>,
         alike: impl Fn(usize) -> usize,
         told: impl Fn(usize) -> RouteTold,
     ) {
-        let is_found = standings.contains(&RouteMatch::Chosen);
-        let mut others: Vec<_> = standings.into_iter().enumerate().collect();
-        others.retain(|(_, standing)| *standing != RouteMatch::Chosen);
-        others.sort_by_key(|&(index, standing)| (standing, std::cmp::Reverse(alike(index))));
-        let tells_something =
-            |(_, standing): &&(usize, RouteMatch)| *standing != RouteMatch::OtherPath || !is_found;
+        let is_found = route_matches.contains(&RouteMatch::Chosen);
+        let mut others: Vec<_> = route_matches.into_iter().enumerate().collect();
+        others.retain(|(_, route_match)| *route_match != RouteMatch::Chosen);
+        others.sort_by_key(|&(index, route_match)| (route_match, std::cmp::Reverse(alike(index))));
+        let tells_something = |(_, route_match): &&(usize, RouteMatch)| {
+            *route_match != RouteMatch::OtherPath || !is_found
+        };
         let near = others.iter().take(NEAR).filter(tells_something).count();
         self.omitted = others.len() - near;
         self.others = others[..near]
             .iter()
-            .map(|&(index, standing)| (told(index), standing))
+            .map(|&(index, route_match)| (told(index), route_match))
             .collect();
     }
 
@@ -342,7 +343,7 @@ impl Sent {
 
 fn token(
     headers: &HeaderMap,
-    found: &Found<'_, '_>,
+    found: &MatchedRoute<'_, '_>,
     snapshot: &Snapshot,
     now: UnixTime,
 ) -> TokenTold {
@@ -362,7 +363,7 @@ fn token(
     }
 }
 
-fn sets(found: &Found<'_, '_>, granted: Option<&ScopeSet>) -> Vec<Vec<ScopeTold>> {
+fn sets(found: &MatchedRoute<'_, '_>, granted: Option<&ScopeSet>) -> Vec<Vec<ScopeTold>> {
     let any_of = match &found.route.requirement {
         Requirement::Public => return Vec::new(),
         Requirement::Token { any_of } => any_of,

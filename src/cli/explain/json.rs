@@ -10,9 +10,9 @@ use crate::verify::jwt::Signer;
 use crate::verify::{Examined, Shape, Signed};
 
 pub(super) fn written(account: &Account) -> String {
-    let others = account.others.iter().map(|(told, standing)| {
+    let others = account.others.iter().map(|(told, route_match)| {
         let mut other = route(told);
-        other["why"] = json!(name_of(*standing));
+        other["why"] = json!(name_of(*route_match));
         other
     });
     let document = json!({
@@ -78,8 +78,8 @@ fn route(told: &RouteTold) -> Value {
     })
 }
 
-fn name_of(standing: RouteMatch) -> &'static str {
-    match standing {
+fn name_of(route_match: RouteMatch) -> &'static str {
+    match route_match {
         RouteMatch::Chosen => "chosen",
         RouteMatch::InDoubt => "in_doubt",
         RouteMatch::Lookalike => "lookalike",

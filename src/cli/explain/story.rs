@@ -76,14 +76,14 @@ impl Story {
             }
             None => self.line("route", "none"),
         }
-        for (other, standing) in &account.others {
+        for (other, route_match) in &account.others {
             self.line(
                 "",
                 format!(
                     "not {} ({}): {}",
                     summary(other),
                     other.place,
-                    why_not(other, *standing, account)
+                    why_not(other, *route_match, account)
                 ),
             );
         }
@@ -420,9 +420,9 @@ fn summary(route: &RouteTold) -> String {
     format!("{}{methods}{hosts}", route.path)
 }
 
-fn why_not(other: &RouteTold, standing: RouteMatch, account: &Account) -> String {
+fn why_not(other: &RouteTold, route_match: RouteMatch, account: &Account) -> String {
     let host = account.asked.host.as_deref().unwrap_or_default();
-    match standing {
+    match route_match {
         RouteMatch::Chosen => "it is the one".to_owned(),
         RouteMatch::InDoubt => {
             "it would fit, but a server may read the path as another route's".to_owned()

@@ -7,15 +7,15 @@ use http::Method;
 
 use crate::config::{Config, Fault};
 use crate::gateway::Snapshot;
-use crate::policy::route_table::{RefusedLookalikes, Sent, SideDoor};
+use crate::policy::route_table::{Bypass, RefusedLookalikes, UpstreamRewrite};
 use crate::upstream::HostHeader;
 
 /// Findings of one kind that are printed at the most. Whoever mends these runs it again.
 const MAX_PRINTED: usize = 50;
 
 pub(super) fn weak_choices(config: &Config, snapshot: &Snapshot) -> Vec<Fault> {
-    let mut found = bounded(lost_methods(config, snapshot));
-    found.extend(bounded(side_doors(config, snapshot)));
+    let mut found = bounded(unreachable_methods(config, snapshot));
+    found.extend(bounded(bypasses(config, snapshot)));
     found
 }
 
@@ -28,14 +28,14 @@ fn bounded(mut found: Vec<Fault>) -> Vec<Fault> {
     found
 }
 
-fn lost_methods(config: &Config, snapshot: &Snapshot) -> Vec<Fault> {
-    let lost = snapshot.routes.lost_methods().into_iter().filter_map(|lost| {
-        let [here, there] = [lost.at, lost.of].map(|index| &config.routes[index].path);
-        let methods = match lost.methods.listed() {
+fn unreachable_methods(config: &Config, snapshot: &Snapshot) -> Vec<Fault> {
+    let lost = snapshot.routes.unreachable_methods().into_iter().filter_map(|unreachable| {
+        let [here, there] = [unreachable.at, unreachable.of].map(|index| &config.routes[index].path);
+        let methods = match unreachable.methods.listed() {
             Some(listed) => joined(listed),
             None => "every other method".to_owned(),
         };
-        let fault = config.routes[lost.at].methods.first()?.fault(format!(
+        let fault = config.routes[unreachable.at].methods.first()?.fault(format!(
             "{methods} of {:?} is a 405, though {:?} at {} takes it: a path belongs to its most specific route alone",
             here.value,
             there.value,
@@ -46,20 +46,23 @@ fn lost_methods(config: &Config, snapshot: &Snapshot) -> Vec<Fault> {
     lost.collect()
 }
 
-fn side_doors(config: &Config, snapshot: &Snapshot) -> Vec<Fault> {
-    let sent = snapshot.forwarding.iter().map(|forwarding| Sent {
-        upstream: forwarding.upstream,
-        skipped: forwarding.strip_segments,
-        is_host_passed: matches!(
-            snapshot.upstreams[forwarding.upstream].settings().host,
-            HostHeader::Pass
-        ),
-    });
-    let found = snapshot.routes.side_doors(&sent.collect::<Vec<_>>());
-    let mut faults: Vec<_> = found
-        .doors
+fn bypasses(config: &Config, snapshot: &Snapshot) -> Vec<Fault> {
+    let sent = snapshot
+        .forwarding
         .iter()
-        .map(|door| side_door(config, door))
+        .map(|forwarding| UpstreamRewrite {
+            upstream: forwarding.upstream,
+            stripped: forwarding.strip_segments,
+            is_host_passed: matches!(
+                snapshot.upstreams[forwarding.upstream].settings().host,
+                HostHeader::Pass
+            ),
+        });
+    let found = snapshot.routes.bypasses(&sent.collect::<Vec<_>>());
+    let mut faults: Vec<_> = found
+        .bypasses
+        .iter()
+        .map(|bypass| bypass_fault(config, bypass))
         .collect();
     let rewritten = config
         .routes
@@ -67,22 +70,22 @@ fn side_doors(config: &Config, snapshot: &Snapshot) -> Vec<Fault> {
         .find_map(|route| route.strip_prefix.as_ref());
     if let Some(prefix) = rewritten.filter(|_| found.is_incomplete) {
         let fault =
-            prefix.fault("too many paths meet behind strip_prefix to compare them all: side doors may be missing here");
+            prefix.fault("too many paths meet behind strip_prefix to compare them all: bypasses may be missing here");
         faults.push(fault.with_help("check parts of the file by themselves"));
     }
     faults
 }
 
-fn side_door(config: &Config, door: &SideDoor) -> Fault {
-    let [through, to] = [door.through, door.to].map(|index| &config.routes[index]);
+fn bypass_fault(config: &Config, bypass: &Bypass) -> Fault {
+    let [through, to] = [bypass.through, bypass.to].map(|index| &config.routes[index]);
     let place = through.strip_prefix.as_ref().unwrap_or(&through.path);
-    let more = if door.has_more { ", and others" } else { "" };
+    let more = if bypass.has_more { ", and others" } else { "" };
     let fault = place.fault(format!(
-        "side door: {:?} reaches the upstream {:?} as {:?}, like requests for {:?} at {}{more}, and {:?} does not ask \
+        "bypass: {:?} reaches the upstream {:?} as {:?}, like requests for {:?} at {}{more}, and {:?} does not ask \
          for all that they need",
-        door.asked,
+        bypass.requested_path,
         through.upstream.value,
-        door.sent,
+        bypass.upstream_path,
         to.path.value,
         to.path.key(),
         through.path.value,
@@ -90,7 +93,7 @@ fn side_door(config: &Config, door: &SideDoor) -> Fault {
     fault.with_help(format!(
         "ask for what {} asks for, declare {:?} with that, or send one of them to an upstream of its own",
         to.path.key().trim_end_matches(".path"),
-        door.asked
+        bypass.requested_path
     ))
 }
 
@@ -196,7 +199,7 @@ mod tests {
         assert_eq!(
             warnings,
             [
-                "gateway.toml:10: routes[0].strip_prefix: side door: \"/v1/reports\" reaches the upstream \"up\" as \"/reports\", \
+                "gateway.toml:10: routes[0].strip_prefix: bypass: \"/v1/reports\" reaches the upstream \"up\" as \"/reports\", \
               like requests for \"/reports\" at routes[1].path, and \"/v1/{*rest}\" does not ask for all that they need (ask for what routes[1] \
               asks for, declare \"/v1/reports\" with that, or send one of them to an upstream of its own)"
             ]
@@ -207,7 +210,7 @@ mod tests {
         ]);
         assert_eq!(warnings.len(), 1, "{warnings:?}");
         assert!(warnings[0].starts_with(
-            "gateway.toml:7: routes[0].path: side door: \"/{*rest}\" reaches the upstream \"up\" as \"/{*rest}\", like requests \
+            "gateway.toml:7: routes[0].path: bypass: \"/{*rest}\" reaches the upstream \"up\" as \"/{*rest}\", like requests \
              for \"/api/{*rest}\" at routes[1].path, and \"/{*rest}\" does not ask for"
         ));
         for scope in ["admin", "admin read"] {
@@ -238,9 +241,8 @@ mod tests {
         let (warnings, _) = told(&routes.collect::<Vec<_>>());
         assert_eq!(warnings.len(), 51);
         assert!(
-            warnings[49].contains(
-                "side door: \"/s49/{*rest}\" reaches the upstream \"up\" as \"/{*rest}\""
-            )
+            warnings[49]
+                .contains("bypass: \"/s49/{*rest}\" reaches the upstream \"up\" as \"/{*rest}\"")
         );
         assert_eq!(
             warnings[50],

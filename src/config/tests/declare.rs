@@ -42,7 +42,7 @@ fn read_example(text: &str) -> (ExampleFile, Vec<Fault>) {
 }
 
 #[test]
-fn key_that_is_declared_on_one_line_is_read_and_stands_in_schema_and_reference() {
+fn key_declared_on_one_line_is_in_reader_schema_and_reference() {
     let (read, faults) = read_example("[example]\nexample_timeout = \"7s\"");
     assert_eq!(read.example.example_timeout, Duration::from_secs(7));
     assert_eq!(faults, []);

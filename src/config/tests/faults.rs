@@ -14,7 +14,7 @@ fn assert_faults(cases: &[(&str, &str)]) {
 }
 
 #[test]
-fn a_value_that_is_not_what_it_should_be_is_reported_with_place_and_remedy() {
+fn invalid_value_is_reported_with_place_and_remedy() {
     assert_faults(&[
         (
             "server = 5",
@@ -265,7 +265,7 @@ fn value_of_another_form_is_reported_with_the_form_that_was_meant() {
 }
 
 #[test]
-fn value_that_is_not_likely_to_be_meant_is_warned_of_and_secrets_are_not_looked_at() {
+fn unlikely_value_is_warned_of_and_secrets_are_not_inspected() {
     let warned = |text: &str| {
         let (_, source) = parse_with("gateway.toml", text, &|_| Some("${A}".repeat(20)))
             .unwrap_or_else(|report| panic!("{report}"));
@@ -360,7 +360,7 @@ fn listener_with_tls_has_a_certificate() {
 }
 
 #[test]
-fn introspection_is_told_how_and_where_and_as_whom() {
+fn introspection_needs_authentication_and_endpoint() {
     let issuer = |of_issuer: &str, of_introspection: &str| {
         format!(
             "[issuers.corp]\n{GOOD_ISSUER}{of_issuer}\n[issuers.corp.introspection]\n{of_introspection}"
@@ -549,7 +549,7 @@ fn an_issuer_says_who_it_is_whom_its_tokens_are_for_and_where_its_keys_are() {
 }
 
 #[test]
-fn a_route_says_what_it_is_for_and_who_may_pass() {
+fn route_needs_a_path_an_upstream_and_one_kind_of_access() {
     let route = |keys: &str| {
         format!(
             "{PUSH}[issuers.corp]\n{GOOD_ISSUER}[[routes]]\npath = \"/\"\nupstream = \"push\"\n{keys}"
@@ -671,7 +671,7 @@ fn a_broken_declaration_is_not_an_undeclared_name() {
 }
 
 #[test]
-fn nobody_else_can_reach_what_development_keys_open() {
+fn development_listens_on_loopback_only() {
     assert_faults(&[
         (
             "[server]\nlisten = [\"127.0.0.1:8080\", \"0.0.0.0:8090\"]\n[development]",
@@ -845,7 +845,7 @@ fn every_syntax_error_is_reported_and_nothing_else() {
 }
 
 #[test]
-fn what_is_written_twice_is_one_fault_with_its_remedy() {
+fn repeated_key_is_one_fault_with_its_remedy() {
     let several = "(there may be several, so each begins with [[routes]])";
     let routes = |lines: &[usize]| {
         let lines = lines.iter().map(|line| {
@@ -871,7 +871,7 @@ fn what_is_written_twice_is_one_fault_with_its_remedy() {
 }
 
 #[test]
-fn misspelt_key_is_one_fault_and_what_follows_from_it_none() {
+fn misspelt_key_is_one_fault_and_its_consequences_none() {
     let corp = "[issuers.corp]\nissuer = \"https://id.example.com\"\naudience = \"api\"\n";
     let meant = |line: usize, key: &str, found: &str, meant: &str| {
         format!(

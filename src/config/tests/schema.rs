@@ -301,7 +301,7 @@ fn pointer_of(key: &str, schema: &Value) -> String {
 }
 
 #[test]
-fn schema_has_every_key_that_reading_asks_for_and_no_other() {
+fn schema_has_exactly_the_keys_of_the_reader() {
     ASKED.take();
     good(EVERY_KEY);
     let schema = schema();
@@ -334,7 +334,7 @@ fn schema_has_every_key_that_reading_asks_for_and_no_other() {
 }
 
 #[test]
-fn every_key_of_the_schema_stands_in_every_key_toml_is_described_and_is_named_in_the_readme() {
+fn every_key_is_in_every_key_toml_has_a_description_and_is_in_the_readme() {
     let readme = fs::read_to_string(root().join("README.md")).expect("README.md");
     let written: BTreeSet<_> = leaves().into_iter().map(|leaf| leaf.pointer).collect();
     let mut described = BTreeMap::new();
@@ -361,7 +361,7 @@ fn every_key_of_the_schema_stands_in_every_key_toml_is_described_and_is_named_in
 }
 
 #[test]
-fn no_key_can_be_left_out_unseen_and_reading_and_schema_miss_the_same_ones() {
+fn every_key_left_out_changes_the_configuration() {
     let whole = good(EVERY_KEY);
     for leaf in leaves() {
         let without = read(&with(&leaf.steps, None));
@@ -375,7 +375,7 @@ fn no_key_can_be_left_out_unseen_and_reading_and_schema_miss_the_same_ones() {
 }
 
 #[test]
-fn default_of_the_schema_is_what_reading_takes_for_a_key_that_is_left_out() {
+fn default_of_the_schema_is_the_default_of_the_reader() {
     // Those that cannot be left out of that file, because of what stands beside them, each in a file of its own.
     let elsewhere = [
         (
@@ -431,7 +431,7 @@ fn same(one: &Config, other: &Config) -> bool {
 }
 
 #[test]
-fn whatever_stands_at_a_key_reading_and_schema_agree_on_it() {
+fn reader_and_schema_agree_on_any_value_of_a_key() {
     for leaf in leaves() {
         for value in VALUES {
             let value: toml::Value =
@@ -444,7 +444,7 @@ fn whatever_stands_at_a_key_reading_and_schema_agree_on_it() {
 }
 
 #[test]
-fn key_without_a_default_says_what_holds_without_it() {
+fn key_without_a_default_describes_its_absence() {
     for leaf in leaves() {
         let (table, name) = leaf
             .pointer
@@ -470,7 +470,7 @@ fn key_without_a_default_says_what_holds_without_it() {
 }
 
 #[test]
-fn words_and_bounds_of_the_schema_are_those_that_reading_names() {
+fn words_and_bounds_of_the_schema_are_those_of_the_reader() {
     let mut words: BTreeMap<String, (BTreeSet<String>, Value)> = BTreeMap::new();
     for leaf in leaves() {
         // What no key takes: the fault says what it would take.
@@ -541,7 +541,7 @@ fn only_words(expected: &str) -> Option<Vec<String>> {
 }
 
 #[test]
-fn schema_takes_every_file_that_is_shipped() {
+fn schema_accepts_every_shipped_file() {
     let files = fs::read_dir(root().join("examples"))
         .expect("examples")
         .map(|entry| entry.expect("an entry").path());
@@ -559,7 +559,7 @@ fn schema_takes_every_file_that_is_shipped() {
 }
 
 #[test]
-fn schema_refuses_what_an_editor_should_underline() {
+fn schema_refuses_faults_of_shape() {
     for text in [
         "[server]\nlisen = \"127.0.0.1:1\"",
         "[server]\nlisten = \"localhost:2\"",

@@ -60,7 +60,7 @@ fn asking_for(sets: &[&str]) -> Route {
     }
 }
 
-fn on<T>(route: Route, path: &str, ask: impl FnOnce(&Found<'_, '_>) -> T) -> T {
+fn on<T>(route: Route, path: &str, ask: impl FnOnce(&MatchedRoute<'_, '_>) -> T) -> T {
     let table = RouteTable::build(vec![route]).expect("no overlap");
     let path = NormalPath::parse(path, PathParameters::Refuse).expect("a normal path");
     ask(&table.find("", &path, &Method::GET).expect("a route"))

@@ -20,17 +20,17 @@ pub enum SharedParameters {
     /// Those at the same segment, once so many first segments of either path are left out.
     AtSameSegment {
         /// Of the path of the requirement that implies.
-        skipped: usize,
+        stripped: usize,
         /// Of the path of the one that is implied.
-        skipped_of_other: usize,
+        stripped_of_other: usize,
     },
 }
 
 impl SharedParameters {
     /// The routes' paths are those of one request, as they are.
     pub const SAME_PATH: Self = Self::AtSameSegment {
-        skipped: 0,
-        skipped_of_other: 0,
+        stripped: 0,
+        stripped_of_other: 0,
     };
 }
 
@@ -77,15 +77,15 @@ impl RequiredScope {
                         .is_some_and(|scope| covers(needed.as_str(), &scope))
             }
             (Self::WithParameters(pieces), Self::WithParameters(needed)) => {
-                let (skipped, skipped_of_other, plane) = match shared {
+                let (stripped, stripped_of_other, plane) = match shared {
                     SharedParameters::None => (0, 0, PLANE_OF_OTHER),
                     SharedParameters::AtSameSegment {
-                        skipped,
-                        skipped_of_other,
-                    } => (skipped, skipped_of_other, PLANE),
+                        stripped,
+                        stripped_of_other,
+                    } => (stripped, stripped_of_other, PLANE),
                 };
                 let patterns =
-                    pattern(pieces, skipped, PLANE).zip(pattern(needed, skipped_of_other, plane));
+                    pattern(pieces, stripped, PLANE).zip(pattern(needed, stripped_of_other, plane));
                 patterns.is_some_and(|(scope, needed)| covers(&needed, &scope))
             }
         }
@@ -93,14 +93,14 @@ impl RequiredScope {
 }
 
 // With a character of its own for each parameter; `None` where there are more places than characters.
-fn pattern(pieces: &[Piece], skipped: usize, plane: u32) -> Option<String> {
+fn pattern(pieces: &[Piece], stripped: usize, plane: u32) -> Option<String> {
     let mut text = String::new();
     for piece in pieces {
         match piece {
             Piece::Text(fixed) => text.push_str(fixed),
             Piece::Parameter { segment, .. } => {
                 let place = segment
-                    .checked_sub(skipped)
+                    .checked_sub(stripped)
                     .filter(|place| *place < PLACES)?;
                 text.push(char::from_u32(plane + u32::try_from(place).ok()?)?);
             }

@@ -107,7 +107,7 @@ fn unusable_value_is_refused_whatever_is_granted() {
 }
 
 #[test]
-fn filled_text_is_what_a_client_asks_for_in_the_order_written() {
+fn filled_requirement_has_its_scopes_in_the_written_order() {
     let filled =
         |text: &str, path: &str| on(path, |parameters| requirement(text).filled(parameters));
     assert_eq!(
@@ -122,7 +122,7 @@ fn filled_text_is_what_a_client_asks_for_in_the_order_written() {
 }
 
 #[test]
-fn what_is_no_requirement_is_refused_with_the_remedy() {
+fn invalid_requirement_is_refused_with_the_remedy() {
     for (text, expected) in [
         ("", "expected at least one scope, but found none"),
         ("  ", "expected at least one scope, but found none"),

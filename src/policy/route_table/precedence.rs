@@ -9,7 +9,7 @@ use crate::policy::pattern::{RoutePattern, Segment};
 /// How early a segment counts. A path that ends there is before `{*rest}`, which takes that path as well, and after a
 /// trailing slash that is declared.
 #[derive(Clone, PartialEq, Eq, PartialOrd, Ord)]
-enum Place {
+enum SegmentRank {
     Literal(Box<str>),
     End,
     Parameter,
@@ -42,15 +42,15 @@ fn rank(host: Option<&HostPattern>) -> (u8, Reverse<usize>, &str) {
     }
 }
 
-fn places(path: &RoutePattern) -> Vec<Place> {
+fn places(path: &RoutePattern) -> Vec<SegmentRank> {
     let place = |segment: &Segment| match segment {
-        Segment::Literal(text) => Place::Literal(text.clone()),
-        Segment::Parameter => Place::Parameter,
-        Segment::Rest => Place::Rest,
+        Segment::Literal(text) => SegmentRank::Literal(text.clone()),
+        Segment::Parameter => SegmentRank::Parameter,
+        Segment::Rest => SegmentRank::Rest,
     };
     path.segments
         .iter()
         .map(place)
-        .chain([Place::End])
+        .chain([SegmentRank::End])
         .collect()
 }

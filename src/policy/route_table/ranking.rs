@@ -141,8 +141,8 @@ proptest! {
             let host_of_request = host;
             let path = if path.is_empty() { "/" } else { &path };
             let expected = find_by_ranking(&kept, host, path, &method);
-            let standings = table.standings(host, &normal(path), &method);
-            let chosen: Vec<_> = (0..standings.len()).filter(|&index| standings[index] == RouteMatch::Chosen).collect();
+            let route_matches = table.route_matches(host, &normal(path), &method);
+            let chosen: Vec<_> = (0..route_matches.len()).filter(|&index| route_matches[index] == RouteMatch::Chosen).collect();
             prop_assert_eq!(chosen, table.find(host, &normal(path), &method).map(|found| found.index).ok().into_iter().collect::<Vec<_>>());
             let fits = |&(host, index): &(Option<&HostPattern>, usize)| {
                 let alone = Route {
@@ -153,13 +153,13 @@ proptest! {
                 let alone = RouteTable::build(vec![alone]).expect("one route");
                 alone.find(host_of_request, &normal(path), &Method::GET).is_ok()
             };
-            let first = table.by_precedence().into_iter().find(fits).map(|(_, index)| standings[index]);
+            let first = table.by_precedence().into_iter().find(fits).map(|(_, index)| route_matches[index]);
             // A host that has routes has those only: the first that fits may be of another one.
             let is_owned = !matches!(expected, Err(None));
             if is_owned {
                 prop_assert!(matches!(first, Some(RouteMatch::Chosen | RouteMatch::OtherMethod)), "{first:?}");
             }
-            let misses_only_the_method = standings.contains(&RouteMatch::OtherMethod) && !standings.contains(&RouteMatch::Chosen);
+            let misses_only_the_method = route_matches.contains(&RouteMatch::OtherMethod) && !route_matches.contains(&RouteMatch::Chosen);
             prop_assert_eq!(misses_only_the_method, matches!(expected, Err(Some(_))));
             match (table.find(host, &normal(path), &method), expected) {
                 (Ok(found), expected) => prop_assert_eq!(Ok(found.index), expected),

@@ -35,25 +35,30 @@ impl RouteTable {
     /// How each route stands to a request, in the order of the routes. Exactly one is [`RouteMatch::Chosen`] where
     /// [`find`](Self::find) finds one.
     #[must_use]
-    pub fn standings(&self, host: &str, path: &NormalPath<'_>, method: &Method) -> Vec<RouteMatch> {
+    pub fn route_matches(
+        &self,
+        host: &str,
+        path: &NormalPath<'_>,
+        method: &Method,
+    ) -> Vec<RouteMatch> {
         let outcome = self.find(host, path, method);
         let same_path = self
             .paths(host)
             .find(path, &mut Values::default())
             .unwrap_or_default();
-        let standing = |(index, route): (usize, &Route)| match &outcome {
+        let route_match = |(index, route): (usize, &Route)| match &outcome {
             Ok(found) if found.index == index => RouteMatch::Chosen,
             Err(NoRoute::Lookalike { of, .. }) if *of == index => RouteMatch::Lookalike,
             Err(NoRoute::Lookalike { through, .. }) if *through == index => RouteMatch::InDoubt,
             Ok(_) | Err(_) if !same_path.contains(&index) => {
-                self.standing_of_stranger(route, host, path)
+                self.match_of_other_path(route, host, path)
             }
             Ok(_) | Err(_) => RouteMatch::OtherMethod,
         };
-        self.routes.iter().enumerate().map(standing).collect()
+        self.routes.iter().enumerate().map(route_match).collect()
     }
 
-    fn standing_of_stranger(&self, route: &Route, host: &str, path: &NormalPath<'_>) -> RouteMatch {
+    fn match_of_other_path(&self, route: &Route, host: &str, path: &NormalPath<'_>) -> RouteMatch {
         let anywhere = Route {
             hosts: Vec::new(),
             ..route.clone()
@@ -64,7 +69,7 @@ impl RouteTable {
         if !fits_alone(route.clone(), host, path) {
             return RouteMatch::OtherHost;
         }
-        let is_of_owner = match self.owner(host) {
+        let is_of_owner = match self.most_specific_host(host) {
             Some((owner, _)) => route.hosts.iter().any(|host| *host.name == *owner),
             None => true,
         };

@@ -9,7 +9,7 @@ use crate::policy::requirement::SharedParameters;
 
 /// Methods that a route takes by a parameter, and that are a 405 where another route has a literal in its place.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct LostMethods {
+pub struct UnreachableMethods {
     /// The position of the first route of the path with the literal.
     pub at: usize,
     /// The position of the route with the parameter.
@@ -32,13 +32,13 @@ pub struct RefusedLookalikes {
 impl RouteTable {
     /// The methods that are lost at literal paths.
     #[must_use]
-    pub fn lost_methods(&self) -> Vec<LostMethods> {
+    pub fn unreachable_methods(&self) -> Vec<UnreachableMethods> {
         let mut known = HashSet::new();
         let places = self
             .places()
-            .filter_map(|(paths, index)| self.lost_at(paths, index));
+            .filter_map(|(paths, index)| self.unreachable_at(paths, index));
         places
-            .filter(|lost| known.insert((lost.at, lost.of)))
+            .filter(|unreachable| known.insert((unreachable.at, unreachable.of)))
             .collect()
     }
 
@@ -69,7 +69,7 @@ impl RouteTable {
         })
     }
 
-    fn lost_at(&self, paths: &Paths, at: usize) -> Option<LostMethods> {
+    fn unreachable_at(&self, paths: &Paths, at: usize) -> Option<UnreachableMethods> {
         let pattern = &self.routes[at].path;
         let same_path = paths.tree.exactly(&pattern.segments);
         let next = paths
@@ -87,7 +87,7 @@ impl RouteTable {
         let of = next
             .iter()
             .find(|index| self.routes[**index].methods.in_common(&lost).is_some())?;
-        Some(LostMethods {
+        Some(UnreachableMethods {
             at,
             of: *of,
             methods: lost,
@@ -154,9 +154,9 @@ mod tests {
             None => "all".to_owned(),
         };
         table
-            .lost_methods()
+            .unreachable_methods()
             .iter()
-            .map(|lost| (lost.at, lost.of, names(&lost.methods)))
+            .map(|unreachable| (unreachable.at, unreachable.of, names(&unreachable.methods)))
             .collect()
     }
 
@@ -202,7 +202,7 @@ mod tests {
     }
 
     #[test]
-    fn lookalikes_are_refused_for_what_asks_for_more() {
+    fn lookalikes_of_stricter_routes_are_refused() {
         let guarded = |path: &str| Route {
             requirement: Requirement::Token { any_of: Vec::new() },
             ..route("", path, "GET")

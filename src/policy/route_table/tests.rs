@@ -102,7 +102,7 @@ fn path_owns_its_trailing_slash_unless_that_is_declared() {
 }
 
 #[test]
-fn rest_takes_nothing_as_well() {
+fn rest_parameter_matches_an_empty_rest() {
     let table = table(&["/files/{*rest}"]);
     for (path, rest) in [
         ("/files", Some("")),
@@ -141,7 +141,7 @@ fn parameters_are_decoded_once_and_named_by_the_route_that_takes_the_method() {
 }
 
 #[test]
-fn branch_left_again_leaves_no_value_behind() {
+fn abandoned_branch_leaves_no_parameter_value() {
     let table = table(&["/{a}/{b}/x", "/{a}/y/{c}/z", "/{*rest}"]);
     let path = normal("/1/y/3/4");
     let found = table.find("", &path, &Method::GET).expect("a route");
@@ -149,7 +149,7 @@ fn branch_left_again_leaves_no_value_behind() {
 }
 
 #[test]
-fn literal_is_met_in_every_spelling_of_its_characters() {
+fn literal_matches_every_encoding_of_its_characters() {
     let table = table(&["/users:purge", "/{x}", "/caf%c3%a9/%61"]);
     assert_eq!(found(&table, "", "/users:purge"), Some("/users:purge"));
     assert_eq!(found(&table, "", "/users%3apurge"), Some("/users:purge"));
@@ -158,7 +158,7 @@ fn literal_is_met_in_every_spelling_of_its_characters() {
 }
 
 #[test]
-fn wrong_method_is_answered_with_every_method_of_the_path() {
+fn wrong_method_gets_405_with_every_method_of_the_path() {
     let routes = vec![
         route("", "/a/{x}", "GET"),
         route("", "/a/{y}", "POST PUT"),
@@ -260,7 +260,7 @@ fn host_with_routes_of_its_own_has_no_others() {
 }
 
 #[test]
-fn routes_that_could_both_answer_are_refused() {
+fn overlapping_routes_are_refused() {
     let overlap = |first, second, method| Overlap {
         first,
         second,
@@ -444,7 +444,7 @@ fn path_that_an_upstream_may_take_for_another_routes_is_refused() {
 }
 
 #[test]
-fn every_route_stands_to_a_request_in_one_way_and_says_which() {
+fn every_route_has_one_match_for_a_request() {
     use RouteMatch::{
         Chosen, InDoubt, LessSpecificHost, LessSpecificPath, Lookalike, OtherHost, OtherMethod,
         OtherPath,
@@ -543,7 +543,7 @@ fn every_route_stands_to_a_request_in_one_way_and_says_which() {
     ] {
         let method = Method::from_bytes(method.as_bytes()).expect("a method");
         assert_eq!(
-            table.standings(host, &normal(path), &method),
+            table.route_matches(host, &normal(path), &method),
             expected,
             "{host} {path}"
         );

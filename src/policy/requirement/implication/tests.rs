@@ -35,7 +35,7 @@ fn implies(one: &str, other: &str) -> bool {
 }
 
 #[test]
-fn requirement_implies_what_asks_for_no_more() {
+fn requirement_implies_every_weaker_one() {
     for (one, other) in [
         ("public", "public"),
         ("", "public"),
@@ -106,30 +106,30 @@ fn parameters_are_the_same_where_their_values_are() {
     assert!(beneath.implies(
         &one,
         SharedParameters::AtSameSegment {
-            skipped: 1,
-            skipped_of_other: 0
+            stripped: 1,
+            stripped_of_other: 0
         }
     ));
     assert!(one.implies(
         &beneath,
         SharedParameters::AtSameSegment {
-            skipped: 0,
-            skipped_of_other: 1
+            stripped: 0,
+            stripped_of_other: 1
         }
     ));
     assert!(!one.implies(
         &beneath,
         SharedParameters::AtSameSegment {
-            skipped: 1,
-            skipped_of_other: 0
+            stripped: 1,
+            stripped_of_other: 0
         }
     ));
     // One that is left out has a value of its own.
     assert!(!one.implies(
         &one,
         SharedParameters::AtSameSegment {
-            skipped: 2,
-            skipped_of_other: 2
+            stripped: 2,
+            stripped_of_other: 2
         }
     ));
 }
@@ -175,7 +175,7 @@ proptest! {
     #![proptest_config(ProptestConfig::with_cases(4096))]
 
     #[test]
-    fn token_that_meets_a_requirement_meets_what_it_implies(
+    fn token_that_meets_a_requirement_meets_every_implied_one(
         one in written("{app}", "{topic}"),
         other in written("{a}", "{b}"),
         request in "/apps/[ab]{1,2}/[ab]{1,2}",

@@ -1,4 +1,4 @@
-//! Where side doors are, and where there are none.
+//! Where bypasses are, and where there are none.
 
 use super::*;
 use crate::policy::requirement::{Requirement, ScopeRequirement};
@@ -18,36 +18,36 @@ fn compiled(&(hosts, path, methods, scope, _): &Written<'_>) -> Route {
     route
 }
 
-fn search(routes: &[Written<'_>], is_host_passed: bool) -> SideDoors {
+fn search(routes: &[Written<'_>], is_host_passed: bool) -> Bypasses {
     let table = RouteTable::build(routes.iter().map(compiled).collect()).expect("no overlap");
-    let sent: Vec<_> = routes
+    let rewrites: Vec<_> = routes
         .iter()
-        .map(|route| Sent {
+        .map(|route| UpstreamRewrite {
             upstream: 0,
-            skipped: route.4,
+            stripped: route.4,
             is_host_passed,
         })
         .collect();
-    table.side_doors(&sent)
+    table.bypasses(&rewrites)
 }
 
 /// Through where, to where, and the path that is asked for.
-fn doors(routes: &[Written<'_>]) -> Vec<(usize, usize, String)> {
+fn bypasses(routes: &[Written<'_>]) -> Vec<(usize, usize, String)> {
     let found = search(routes, true);
     assert!(!found.is_incomplete);
     found
-        .doors
+        .bypasses
         .into_iter()
-        .map(|door| (door.through, door.to, door.asked))
+        .map(|bypass| (bypass.through, bypass.to, bypass.requested_path))
         .collect()
 }
 
-fn door(through: usize, to: usize, asked: &str) -> Vec<(usize, usize, String)> {
-    vec![(through, to, asked.to_owned())]
+fn bypass(through: usize, to: usize, requested_path: &str) -> Vec<(usize, usize, String)> {
+    vec![(through, to, requested_path.to_owned())]
 }
 
 #[test]
-fn rewritten_path_leads_to_what_another_route_guards() {
+fn rewritten_path_that_another_route_guards_is_a_bypass() {
     let reports = ("", "/reports", "", "read admin", 0);
     for (through, asked) in [
         (("", "/v1/{*rest}", "", "read", 1), "/v1/reports"),
@@ -60,82 +60,86 @@ fn rewritten_path_leads_to_what_another_route_guards() {
             "/v1/%72eports",
         ),
     ] {
-        assert_eq!(doors(&[through, reports]), door(0, 1, asked), "{through:?}");
+        assert_eq!(
+            bypasses(&[through, reports]),
+            bypass(0, 1, asked),
+            "{through:?}"
+        );
     }
     let root = ("", "/", "", "read admin", 0);
     assert_eq!(
-        doors(&[("", "/v1", "", "read", 1), root]),
-        door(0, 1, "/v1/")
+        bypasses(&[("", "/v1", "", "read", 1), root]),
+        bypass(0, 1, "/v1/")
     );
     assert_eq!(
-        doors(&[("", "/v1/{*rest}", "", "read", 1), root]),
-        door(0, 1, "/v1/")
+        bypasses(&[("", "/v1/{*rest}", "", "read", 1), root]),
+        bypass(0, 1, "/v1/")
     );
     let deep = ("", "/users/{id}/keys", "", "keys", 0);
     assert_eq!(
-        doors(&[("", "/v1/{a}/7/{c}", "", "read", 1), deep]),
-        door(0, 1, "/v1/users/7/keys")
+        bypasses(&[("", "/v1/{a}/7/{c}", "", "read", 1), deep]),
+        bypass(0, 1, "/v1/users/7/keys")
     );
     assert_eq!(
-        doors(&[("", "/v1/users/{*rest}", "", "read", 1), deep]),
-        door(0, 1, "/v1/users/{id}/keys")
+        bypasses(&[("", "/v1/users/{*rest}", "", "read", 1), deep]),
+        bypass(0, 1, "/v1/users/{id}/keys")
     );
     assert_eq!(
-        doors(&[
+        bypasses(&[
             ("", "/v1/{a}", "", "read", 1),
             ("", "/x/{*rest}", "", "x", 0)
         ]),
-        door(0, 1, "/v1/x")
+        bypass(0, 1, "/v1/x")
     );
     assert_eq!(
-        doors(&[("", "/v1/x", "", "read", 1), ("", "/x/", "", "x", 0)]),
-        door(0, 1, "/v1/x/")
+        bypasses(&[("", "/v1/x", "", "read", 1), ("", "/x/", "", "x", 0)]),
+        bypass(0, 1, "/v1/x/")
     );
 }
 
 #[test]
-fn path_that_leaves_nothing_out_leads_to_what_is_guarded_behind_a_prefix() {
+fn unstripped_path_that_is_guarded_behind_a_prefix_is_a_bypass() {
     let behind = ("", "/api/{*rest}", "", "admin", 1);
     assert_eq!(
-        doors(&[("", "/{*rest}", "", "", 0), behind]),
-        door(0, 1, "/{*rest}")
+        bypasses(&[("", "/{*rest}", "", "", 0), behind]),
+        bypass(0, 1, "/{*rest}")
     );
     assert_eq!(
-        doors(&[
+        bypasses(&[
             ("", "/{*rest}", "", "", 0),
             ("", "/api/users", "", "admin", 1)
         ]),
-        door(0, 1, "/users")
+        bypass(0, 1, "/users")
     );
     assert_eq!(
-        doors(&[
+        bypasses(&[
             ("", "/{x}/{y}", "", "", 0),
             ("", "/api/users/{z}", "", "admin", 1)
         ]),
-        door(0, 1, "/users/{z}")
+        bypass(0, 1, "/users/{z}")
     );
     // One that is declared for this path takes it, and asks for the same.
     let declared = ("", "/users", "", "admin", 0);
     assert_eq!(
-        doors(&[
+        bypasses(&[
             ("", "/{*rest}", "", "", 0),
             ("", "/api/users", "", "admin", 1),
             declared
         ]),
         []
     );
-    // Where neither asks for all that the other does, both are doors.
-    let found = doors(&[("", "/{*rest}", "", "read", 0), behind]);
+    // Where neither asks for all that the other does, both are bypasses.
+    let found = bypasses(&[("", "/{*rest}", "", "read", 0), behind]);
     assert_eq!(
         found,
-        [door(0, 1, "/{*rest}"), door(1, 0, "/api/{*rest}")].concat()
+        [bypass(0, 1, "/{*rest}"), bypass(1, 0, "/api/{*rest}")].concat()
     );
     // What is more specific is meant.
-    assert_eq!(doors(&[("", "/health", "", "", 0), behind]), []);
+    assert_eq!(bypasses(&[("", "/health", "", "", 0), behind]), []);
 }
 
 #[test]
-fn there_is_no_door_where_no_more_is_asked_for_or_nothing_is_reached() {
+fn no_bypass_without_a_stricter_route_that_is_reached() {
     let reports = ("", "/reports", "GET", "admin", 0);
     for through in [
         ("", "/v1/{*rest}", "", "admin", 1),
@@ -146,17 +150,17 @@ fn there_is_no_door_where_no_more_is_asked_for_or_nothing_is_reached() {
         ("", "/v1/report", "", "read", 1),
         ("a.test", "/v1/{*rest}", "", "read", 1),
     ] {
-        assert_eq!(doors(&[through, reports]), [], "{through:?}");
+        assert_eq!(bypasses(&[through, reports]), [], "{through:?}");
     }
     // What is declared behind the prefix takes its paths.
     let guarded = ("", "/v1/reports", "", "admin", 1);
     assert_eq!(
-        doors(&[("", "/v1/{*rest}", "", "read", 1), reports, guarded]),
+        bypasses(&[("", "/v1/{*rest}", "", "read", 1), reports, guarded]),
         []
     );
     // A path that is more closely declared than what it leads to is meant.
     assert_eq!(
-        doors(&[
+        bypasses(&[
             ("", "/v1/health", "", "", 1),
             ("", "/{*rest}", "", "read", 0)
         ]),
@@ -165,39 +169,39 @@ fn there_is_no_door_where_no_more_is_asked_for_or_nothing_is_reached() {
     // Parameters that have the same value, wherever they stood.
     let of_user = ("", "/users/{id}/{*rest}", "", "user.{id}", 0);
     assert_eq!(
-        doors(&[
+        bypasses(&[
             ("", "/v1/users/{user}/{page}", "", "user.{user}", 1),
             of_user
         ]),
         []
     );
     assert_eq!(
-        doors(&[("", "/v1/{x}/{user}/{*rest}", "", "user.{x}", 1), of_user]),
-        door(0, 1, "/v1/users/{id}/{*rest}")
+        bypasses(&[("", "/v1/{x}/{user}/{*rest}", "", "user.{x}", 1), of_user]),
+        bypass(0, 1, "/v1/users/{id}/{*rest}")
     );
     // Other upstreams are another matter.
     let routes = [("", "/v1/{*rest}", "", "read", 1), reports];
     let table = RouteTable::build(routes.iter().map(compiled).collect()).expect("no overlap");
-    let sent = |upstream, skipped| Sent {
+    let sent = |upstream, stripped| UpstreamRewrite {
         upstream,
-        skipped,
+        stripped,
         is_host_passed: true,
     };
-    assert_eq!(table.side_doors(&[sent(0, 1), sent(1, 0)]).doors, []);
+    assert_eq!(table.bypasses(&[sent(0, 1), sent(1, 0)]).bypasses, []);
 }
 
 #[test]
-fn hosts_are_told_apart_where_the_upstream_can() {
+fn hosts_are_distinguished_if_the_upstream_gets_them() {
     let routes = [
         ("a.test", "/v1/{*rest}", "", "read", 1),
         ("b.test", "/reports", "", "admin", 0),
     ];
-    assert_eq!(search(&routes, true).doors, []);
-    let found = search(&routes, false).doors;
+    assert_eq!(search(&routes, true).bypasses, []);
+    let found = search(&routes, false).bypasses;
     assert_eq!(
         found
             .iter()
-            .map(|door| (door.through, door.to))
+            .map(|bypass| (bypass.through, bypass.to))
             .collect::<Vec<_>>(),
         [(0, 1)]
     );
@@ -205,23 +209,23 @@ fn hosts_are_told_apart_where_the_upstream_can() {
         ("a.test c.test", "/v1/{*rest}", "", "read", 1),
         ("b.test c.test", "/reports", "", "admin", 0),
     ];
-    assert_eq!(search(&shared, true).doors.len(), 1);
+    assert_eq!(search(&shared, true).bypasses.len(), 1);
 }
 
 #[test]
-fn route_that_is_a_door_to_several_stands_there_once() {
+fn route_with_several_bypasses_is_listed_once() {
     let routes = [
         ("", "/v1/{*rest}", "", "read", 1),
         ("", "/reports", "", "admin", 0),
         ("", "/users/{id}", "", "users", 0),
         ("", "/open", "", "", 0),
     ];
-    let found = search(&routes, true).doors;
-    let expected = SideDoor {
+    let found = search(&routes, true).bypasses;
+    let expected = Bypass {
         through: 0,
         to: 1,
-        asked: "/v1/reports".to_owned(),
-        sent: "/reports".to_owned(),
+        requested_path: "/v1/reports".to_owned(),
+        upstream_path: "/reports".to_owned(),
         has_more: true,
     };
     assert_eq!(found, [expected]);
@@ -229,7 +233,7 @@ fn route_that_is_a_door_to_several_stands_there_once() {
 
 // Comparing each with each would be 10^8 comparisons.
 #[test]
-fn many_routes_are_compared_in_proportion_to_them() {
+fn search_time_is_proportional_to_the_routes() {
     const MANY: usize = 10_000;
     for scope in [
         |_| "read".to_owned(),
@@ -257,7 +261,7 @@ fn many_routes_are_compared_in_proportion_to_them() {
             let found = search(&routes, true);
             assert!(!found.is_incomplete);
             assert_eq!(
-                found.doors.len(),
+                found.bypasses.len(),
                 if scope(0) == scope(1) { 0 } else { MANY }
             );
         }

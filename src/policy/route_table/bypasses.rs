@@ -1,17 +1,17 @@
-//! Side doors: paths that one route sends upstream where another route guards them.
+//! Bypasses: paths that one route sends upstream where another route guards them.
 //!
-//! A route that leaves out the first segments of its paths sends `/v1/reports` as `/reports`. Who may ask for it is decided
-//! by that route alone, whatever the route for `/reports` asks for.
+//! A route that strips the first segments of its paths sends `/v1/reports` as `/reports`. That route alone decides who may
+//! request it, whatever the route for `/reports` requires.
 //!
-//! 1. Paths are compared as the upstream sees them, among routes of one upstream and one host; of all hosts where the
-//!    upstream is not told which one it is.
-//! 2. A door leads to a route whose path is as specific there as that of the route that it leads through, or more so: what
-//!    is declared more closely is meant. It has a method that both take, and a requirement that the other does not imply.
-//! 3. It is none where another route takes those paths first.
+//! 1. Paths are compared as the upstream sees them, among routes of one upstream and one host. If the upstream does not
+//!    get the client's host, routes of all hosts are compared.
+//! 2. A bypass leads to a route whose path is at least as specific there as that of the route it leads through. Both
+//!    routes have a method in common, and passing the one does not imply passing the other.
+//! 3. A path that another route takes first is no bypass.
 //!
-//! A tree for each upstream leads to the routes whose paths meet. Requirements are compared by class, and a branch whose
-//! classes are all implied is left out, so that this takes time in proportion to the routes; what would take longer is not
-//! looked for to its end, and that is told.
+//! A tree for each upstream finds the routes whose paths meet. Requirements are compared by class, and a branch is skipped
+//! if all its classes are implied, so the time is proportional to the number of routes. A search that would take longer
+//! ends early, and the result says so.
 
 mod classes;
 mod tree;
@@ -19,123 +19,131 @@ mod tree;
 use std::collections::{BTreeMap, HashSet};
 use std::ops::ControlFlow;
 
-use classes::Classes;
-use tree::{Place, Walk};
+use classes::RequirementClasses;
+use tree::{PathNode, PathSearch};
 
 use super::{Paths, Route, RouteTable};
 use crate::policy::pattern::Segment;
 
-/// How a route's requests go upstream.
+/// What the upstream sees of a route's requests.
 #[derive(Clone, Copy, Debug)]
-pub struct Sent {
-    /// Where to; each upstream has a number.
+pub struct UpstreamRewrite {
+    /// The number of the upstream.
     pub upstream: usize,
-    /// How many first segments of the path are left out.
-    pub skipped: usize,
-    /// Whether the upstream is told which host was asked for.
+    /// How many first segments of the path are stripped.
+    pub stripped: usize,
+    /// Whether the upstream gets the client's host.
     pub is_host_passed: bool,
 }
 
 /// A way past a route's requirement.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct SideDoor {
+pub struct Bypass {
     /// The position of the route that it leads through.
     pub through: usize,
-    /// The position of the route whose requirement it passes by.
+    /// The position of the route whose requirement it avoids.
     pub to: usize,
-    /// A path of the former, as a client asks for it; placeholders stand in it as they are written.
-    pub asked: String,
+    /// A path of the former, as a client requests it, with the placeholders of its pattern.
+    pub requested_path: String,
     /// The same path, as the upstream sees it.
-    pub sent: String,
+    pub upstream_path: String,
     /// Whether it leads to other routes as well.
     pub has_more: bool,
 }
 
-/// All side doors, one for each route that they lead through.
+/// All bypasses, one for each route that they lead through.
 #[derive(Debug, Default)]
-pub struct SideDoors {
+pub struct Bypasses {
     /// In the order of those routes.
-    pub doors: Vec<SideDoor>,
+    pub bypasses: Vec<Bypass>,
     /// Whether some may be missing, because there are too many routes to compare.
     pub is_incomplete: bool,
 }
 
-/// What is looked at for each route on the average, at the most, beside what is looked at for all of them.
-const STEPS_FOR_EACH: usize = 200;
-const STEPS_FOR_ALL: usize = 100_000;
+/// Limits of the search: the steps for each route, and those for all routes together.
+const STEPS_PER_ROUTE: usize = 200;
+const BASE_STEPS: usize = 100_000;
 
 impl RouteTable {
-    /// Finds the side doors; `sent` says how the requests of each route go upstream.
+    /// Finds the bypasses; `rewrites` has what the upstream sees of each route.
     #[must_use]
-    pub fn side_doors(&self, sent: &[Sent]) -> SideDoors {
-        if sent.iter().all(|sent| sent.skipped == 0) {
-            return SideDoors::default();
+    pub fn bypasses(&self, rewrites: &[UpstreamRewrite]) -> Bypasses {
+        if rewrites.iter().all(|rewrite| rewrite.stripped == 0) {
+            return Bypasses::default();
         }
         let mut groups: BTreeMap<(usize, Option<&str>), Vec<usize>> = BTreeMap::new();
-        for (index, (route, sent)) in self.routes.iter().zip(sent).enumerate() {
-            let mut add = |host| groups.entry((sent.upstream, host)).or_default().push(index);
+        for (index, (route, rewrite)) in self.routes.iter().zip(rewrites).enumerate() {
+            let mut add = |host| {
+                groups
+                    .entry((rewrite.upstream, host))
+                    .or_default()
+                    .push(index)
+            };
             match &route.hosts[..] {
-                hosts if sent.is_host_passed && !hosts.is_empty() => {
+                hosts if rewrite.is_host_passed && !hosts.is_empty() => {
                     hosts.iter().for_each(|host| add(Some(&*host.name)))
                 }
                 _ => add(None),
             }
         }
-        let mut search = Search {
-            paths: SentPaths { table: self, sent },
-            classes: Classes::new(&self.routes, sent),
-            steps: STEPS_FOR_EACH * sent.len() + STEPS_FOR_ALL,
-            doors: BTreeMap::new(),
+        let mut search = BypassSearch {
+            paths: UpstreamPaths {
+                table: self,
+                rewrites,
+            },
+            classes: RequirementClasses::new(&self.routes, rewrites),
+            steps: STEPS_PER_ROUTE * rewrites.len() + BASE_STEPS,
+            bypasses: BTreeMap::new(),
             pairs: HashSet::new(),
         };
         for ((_, host), group) in groups {
-            search.look_among(host, &group);
+            search.search_host(host, &group);
         }
-        SideDoors {
-            doors: search.doors.into_values().collect(),
+        Bypasses {
+            bypasses: search.bypasses.into_values().collect(),
             is_incomplete: search.steps == 0,
         }
     }
 }
 
-struct Search<'t> {
-    paths: SentPaths<'t>,
-    classes: Classes<'t>,
+struct BypassSearch<'t> {
+    paths: UpstreamPaths<'t>,
+    classes: RequirementClasses<'t>,
     steps: usize,
-    doors: BTreeMap<usize, SideDoor>,
+    bypasses: BTreeMap<usize, Bypass>,
     pairs: HashSet<(usize, usize)>,
 }
 
-impl Search<'_> {
-    // `host` is none where routes for any are meant, or of all hosts.
-    fn look_among(&mut self, host: Option<&str>, group: &[usize]) {
-        let is_rewritten = |index: &&usize| self.paths.sent[**index].skipped > 0;
+impl BypassSearch<'_> {
+    // `host` is `None` for routes of any host, or of all hosts.
+    fn search_host(&mut self, host: Option<&str>, group: &[usize]) {
+        let is_rewritten = |index: &&usize| self.paths.rewrites[**index].stripped > 0;
         let (rewritten, plain): (Vec<usize>, Vec<usize>) = group.iter().partition(is_rewritten);
         if rewritten.is_empty() {
             return;
         }
         let (all, plain) = (self.tree(group), self.tree(&plain));
         for through in rewritten.iter().copied() {
-            self.look_inside(host, &all, through);
+            self.search_from(host, &all, through);
         }
         for to in rewritten {
-            self.look_outside(host, &plain, to);
+            self.search_towards(host, &plain, to);
         }
     }
 
-    fn tree(&self, indices: &[usize]) -> Place {
-        let mut root = Place::default();
+    fn tree(&self, indices: &[usize]) -> PathNode {
+        let mut root = PathNode::default();
         for &index in indices {
             root.insert(&self.paths.of(index), self.classes.class(index), index);
         }
         root
     }
 
-    // Where a rewritten path leads to.
-    fn look_inside(&mut self, host: Option<&str>, all: &Place, through: usize) {
+    // Finds the routes that a rewritten path leads to.
+    fn search_from(&mut self, host: Option<&str>, all: &PathNode, through: usize) {
         let (paths, classes, mut found) = (self.paths, &self.classes, Vec::new());
         let class = classes.class(through);
-        let mut walk = Walk {
+        let mut walk = PathSearch {
             steps: &mut self.steps,
             wanted: &|other| !classes.implies(class, other),
             visit: &mut |to| {
@@ -153,11 +161,11 @@ impl Search<'_> {
         found.into_iter().for_each(|to| self.add(through, to));
     }
 
-    // Which routes that leave nothing out lead to where a rewritten path leads.
-    fn look_outside(&mut self, host: Option<&str>, plain: &Place, to: usize) {
+    // Finds the routes without rewriting that lead to where a rewritten path leads.
+    fn search_towards(&mut self, host: Option<&str>, plain: &PathNode, to: usize) {
         let (paths, classes, mut found) = (self.paths, &self.classes, Vec::new());
         let class = classes.class(to);
-        let mut walk = Walk {
+        let mut walk = PathSearch {
             steps: &mut self.steps,
             wanted: &|other| !classes.implies(other, class),
             visit: &mut |through| {
@@ -180,20 +188,20 @@ impl Search<'_> {
             return;
         }
         let paths = self.paths;
-        let door = self
-            .doors
+        let bypass = self
+            .bypasses
             .entry(through)
-            .and_modify(|door| door.has_more = true);
-        door.or_insert_with(|| {
-            let sent = paths
+            .and_modify(|bypass| bypass.has_more = true);
+        bypass.or_insert_with(|| {
+            let upstream_path = paths
                 .meeting(through, to)
                 .iter()
                 .fold(String::new(), |path, (_, text)| path + "/" + text);
-            SideDoor {
+            Bypass {
                 through,
                 to,
-                asked: paths.left_out(through).to_owned() + &sent,
-                sent,
+                requested_path: paths.stripped_prefix(through).to_owned() + &upstream_path,
+                upstream_path,
                 has_more: false,
             }
         });
@@ -202,12 +210,12 @@ impl Search<'_> {
 
 /// The paths of all routes, as their upstreams see them.
 #[derive(Clone, Copy)]
-struct SentPaths<'t> {
+struct UpstreamPaths<'t> {
     table: &'t RouteTable,
-    sent: &'t [Sent],
+    rewrites: &'t [UpstreamRewrite],
 }
 
-impl<'t> SentPaths<'t> {
+impl<'t> UpstreamPaths<'t> {
     fn of(self, index: usize) -> Vec<Segment> {
         self.written(index)
             .into_iter()
@@ -223,7 +231,7 @@ impl<'t> SentPaths<'t> {
             .iter()
             .cloned()
             .zip(path.as_str().split('/').skip(1));
-        let left: Vec<_> = segments.skip(self.sent[index].skipped).collect();
+        let left: Vec<_> = segments.skip(self.rewrites[index].stripped).collect();
         if left.is_empty() {
             vec![(Segment::Literal(Box::default()), "")]
         } else {
@@ -231,16 +239,16 @@ impl<'t> SentPaths<'t> {
         }
     }
 
-    fn left_out(self, index: usize) -> &'t str {
+    fn stripped_prefix(self, index: usize) -> &'t str {
         let path = self.table.routes[index].path.as_str();
         let end = path
             .match_indices('/')
-            .nth(self.sent[index].skipped)
+            .nth(self.rewrites[index].stripped)
             .map_or(path.len(), |(slash, _)| slash);
         &path[..end]
     }
 
-    // What the paths of two routes that meet have in common.
+    // The most specific pattern that the paths of two routes have in common.
     fn meeting(self, one: usize, other: usize) -> Vec<(Segment, &'t str)> {
         let (one, other) = (self.written(one), self.written(other));
         let mut both = Vec::new();
@@ -264,7 +272,7 @@ impl<'t> SentPaths<'t> {
         both
     }
 
-    // Whether the route that they meet through is the one that takes those paths when a client asks for them.
+    // Whether the table finds the route `through` for those paths when a client requests them.
     fn is_reached(self, host: Option<&str>, through: usize, to: usize) -> bool {
         let RouteTable {
             routes,
@@ -276,12 +284,12 @@ impl<'t> SentPaths<'t> {
             path,
             ..
         } = &routes[through];
-        let left_out = path
+        let stripped_prefix = path
             .segments
             .iter()
-            .take(self.sent[through].skipped)
+            .take(self.rewrites[through].stripped)
             .cloned();
-        let asked: Vec<_> = left_out
+        let asked: Vec<_> = stripped_prefix
             .chain(
                 self.meeting(through, to)
                     .into_iter()

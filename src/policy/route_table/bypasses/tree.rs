@@ -1,38 +1,38 @@
-//! The paths of an upstream, and which of their routes stand how to one of them.
+//! The paths of an upstream as a tree, and the search for those that meet a path.
 
 use std::collections::BTreeMap;
 use std::ops::ControlFlow;
 
 use crate::policy::pattern::Segment;
 
-/// More classes than these beneath a place are not told apart there.
+/// A node that has more classes beneath it does not distinguish them.
 const MAX_CLASSES: usize = 8;
 
 /// Positions of routes by the class of their requirement.
 type Routes = BTreeMap<u32, Vec<usize>>;
 
-/// One segment's place among the paths of an upstream.
+/// One segment among the paths of an upstream.
 #[derive(Debug, Default)]
-pub(super) struct Place {
+pub(super) struct PathNode {
     literals: BTreeMap<Box<str>, Self>,
     parameter: Option<Box<Self>>,
     here: Routes,
     rest: Routes,
-    /// Of all routes here and beneath; one more than are told apart where there are too many.
+    /// The classes of all routes here and beneath; one more than the limit if there are too many.
     classes: Vec<u32>,
 }
 
-/// A search for routes, place by place.
-pub(super) struct Walk<'s> {
-    /// How many places and routes may still be looked at.
+/// A search for routes, node by node.
+pub(super) struct PathSearch<'s> {
+    /// The nodes and routes that the search may still visit.
     pub(super) steps: &'s mut usize,
-    /// Whether routes of a class are looked for.
+    /// Whether the search is for routes of a class.
     pub(super) wanted: &'s dyn Fn(u32) -> bool,
-    /// What becomes of each route.
+    /// Called with each route found.
     pub(super) visit: &'s mut dyn FnMut(usize) -> ControlFlow<()>,
 }
 
-impl Place {
+impl PathNode {
     pub(super) fn insert(&mut self, path: &[Segment], class: u32, index: usize) {
         if self.classes.len() <= MAX_CLASSES && !self.classes.contains(&class) {
             self.classes.push(class);
@@ -57,13 +57,13 @@ impl Place {
         self.literals
             .iter()
             .filter(|(text, _)| !text.is_empty())
-            .map(|(_, place)| place)
+            .map(|(_, node)| node)
     }
 }
 
-/// How the paths that are looked for stand to the one that they meet.
+/// How specific the paths that are searched for are, compared with the one that they meet.
 #[derive(Clone, Copy, PartialEq, Eq)]
-enum Relation {
+enum Specificity {
     /// The same so far; where they differ, the other one is more specific.
     SameOrMore,
     /// The same so far; where they differ, the other one is less specific.
@@ -72,85 +72,86 @@ enum Relation {
     Decided,
 }
 
-impl Walk<'_> {
+impl PathSearch<'_> {
     /// Visits the routes whose paths meet `path`, and are as specific where they do, or more so.
-    pub(super) fn as_specific(&mut self, root: &Place, path: &[Segment]) -> ControlFlow<()> {
-        self.meeting(root, path, Relation::SameOrMore)
+    pub(super) fn as_specific(&mut self, root: &PathNode, path: &[Segment]) -> ControlFlow<()> {
+        self.meeting(root, path, Specificity::SameOrMore)
     }
 
     /// Visits the routes whose paths meet `path`, and are as specific where they do, or less so.
-    pub(super) fn less_specific(&mut self, root: &Place, path: &[Segment]) -> ControlFlow<()> {
-        self.meeting(root, path, Relation::SameOrLess)
+    pub(super) fn less_specific(&mut self, root: &PathNode, path: &[Segment]) -> ControlFlow<()> {
+        self.meeting(root, path, Specificity::SameOrLess)
     }
 
-    fn meeting(&mut self, place: &Place, path: &[Segment], relation: Relation) -> ControlFlow<()> {
-        if !self.enters(place)? {
+    fn meeting(
+        &mut self,
+        node: &PathNode,
+        path: &[Segment],
+        specificity: Specificity,
+    ) -> ControlFlow<()> {
+        if !self.enters(node)? {
             return ControlFlow::Continue(());
         }
         let (more, less) = (
-            relation != Relation::SameOrLess,
-            relation != Relation::SameOrMore,
+            specificity != Specificity::SameOrLess,
+            specificity != Specificity::SameOrMore,
         );
-        let parameter = || place.parameter.as_deref().into_iter();
+        let parameter = || node.parameter.as_deref().into_iter();
         match path.split_first() {
             None => {
-                self.routes(&place.here)?;
+                self.routes(&node.here)?;
                 // A path owns its form with a trailing slash, which another one may declare.
-                place
-                    .literals
+                node.literals
                     .get("")
                     .filter(|_| more)
                     .map_or(ControlFlow::Continue(()), |slash| self.routes(&slash.here))?;
             }
-            Some((Segment::Rest, _)) if more => return self.everything(place),
+            Some((Segment::Rest, _)) if more => return self.everything(node),
             Some((Segment::Rest, _)) => {}
             Some((Segment::Parameter, further)) => {
-                place
-                    .named()
+                node.named()
                     .filter(|_| more)
-                    .try_for_each(|place| self.meeting(place, further, Relation::Decided))?;
-                parameter().try_for_each(|place| self.meeting(place, further, relation))?;
+                    .try_for_each(|node| self.meeting(node, further, Specificity::Decided))?;
+                parameter().try_for_each(|node| self.meeting(node, further, specificity))?;
             }
             Some((Segment::Literal(text), further)) => {
-                place
-                    .literals
+                node.literals
                     .get(text)
                     .into_iter()
-                    .try_for_each(|place| self.meeting(place, further, relation))?;
+                    .try_for_each(|node| self.meeting(node, further, specificity))?;
                 match (less, text.is_empty()) {
-                    (true, true) => self.routes(&place.here)?,
+                    (true, true) => self.routes(&node.here)?,
                     (true, false) => parameter()
-                        .try_for_each(|place| self.meeting(place, further, Relation::Decided))?,
+                        .try_for_each(|node| self.meeting(node, further, Specificity::Decided))?,
                     (false, _) => {}
                 }
             }
         }
         if less {
-            self.routes(&place.rest)
+            self.routes(&node.rest)
         } else {
             ControlFlow::Continue(())
         }
     }
 
-    fn everything(&mut self, place: &Place) -> ControlFlow<()> {
-        if !self.enters(place)? {
+    fn everything(&mut self, node: &PathNode) -> ControlFlow<()> {
+        if !self.enters(node)? {
             return ControlFlow::Continue(());
         }
-        self.routes(&place.here)?;
-        self.routes(&place.rest)?;
-        place
-            .literals
+        self.routes(&node.here)?;
+        self.routes(&node.rest)?;
+        node.literals
             .values()
-            .chain(place.parameter.as_deref())
-            .try_for_each(|place| self.everything(place))
+            .chain(node.parameter.as_deref())
+            .try_for_each(|node| self.everything(node))
     }
 
     // Whether there may be something to find.
-    fn enters(&mut self, place: &Place) -> ControlFlow<(), bool> {
+    fn enters(&mut self, node: &PathNode) -> ControlFlow<(), bool> {
         self.step()?;
         ControlFlow::Continue(
-            place.classes.len() > MAX_CLASSES
-                || place.classes.iter().any(|class| (self.wanted)(*class)),
+            node.classes.len() > MAX_CLASSES
+                || node.classes.iter().any(|class| (self.wanted)(*class)),
         )
     }
 

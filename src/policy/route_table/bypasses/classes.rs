@@ -1,30 +1,30 @@
-//! Routes that ask for the same, so that what implies what is judged once for all of them.
+//! Classes of routes with the same requirement, so that each implication is judged once.
 
 use std::cell::RefCell;
 use std::collections::HashMap;
 
-use super::Sent;
+use super::UpstreamRewrite;
 use crate::policy::pattern::Segment;
 use crate::policy::requirement::SharedParameters;
 use crate::policy::route::Route;
 
 /// The class of each route.
-pub(super) struct Classes<'r> {
+pub(super) struct RequirementClasses<'r> {
     routes: &'r [Route],
-    sent: &'r [Sent],
+    rewrites: &'r [UpstreamRewrite],
     of: Vec<u32>,
     /// The first route of each class.
     first: Vec<usize>,
-    /// What was judged so far.
+    /// The implications judged so far.
     known: RefCell<HashMap<(u32, u32), bool>>,
 }
 
-impl<'r> Classes<'r> {
-    pub(super) fn new(routes: &'r [Route], sent: &'r [Sent]) -> Self {
+impl<'r> RequirementClasses<'r> {
+    pub(super) fn new(routes: &'r [Route], rewrites: &'r [UpstreamRewrite]) -> Self {
         let (mut of, mut first, mut by_text) = (Vec::new(), Vec::new(), HashMap::new());
-        for (index, (route, sent)) in routes.iter().zip(sent).enumerate() {
+        for (index, (route, rewrite)) in routes.iter().zip(rewrites).enumerate() {
             let next = u32::try_from(first.len()).unwrap_or(u32::MAX);
-            let class = *by_text.entry(text(route, *sent)).or_insert_with(|| {
+            let class = *by_text.entry(text(route, *rewrite)).or_insert_with(|| {
                 first.push(index);
                 next
             });
@@ -32,7 +32,7 @@ impl<'r> Classes<'r> {
         }
         Self {
             routes,
-            sent,
+            rewrites,
             of,
             first,
             known: RefCell::default(),
@@ -43,7 +43,7 @@ impl<'r> Classes<'r> {
         self.of[index]
     }
 
-    /// Whether whoever passes a route of `class` would pass one of `other`, or there is no method that both take.
+    /// Whether every request that passes a route of `class` would pass one of `other`, or they have no method in common.
     pub(super) fn implies(&self, class: u32, other: u32) -> bool {
         if class == other {
             return true;
@@ -52,10 +52,11 @@ impl<'r> Classes<'r> {
             return *known;
         }
         let [one, two] = [class, other].map(|class| self.first[class as usize]);
-        let (skipped, skipped_of_other) = (self.sent[one].skipped, self.sent[two].skipped);
+        let (stripped, stripped_of_other) =
+            (self.rewrites[one].stripped, self.rewrites[two].stripped);
         let shared = SharedParameters::AtSameSegment {
-            skipped,
-            skipped_of_other,
+            stripped,
+            stripped_of_other,
         };
         let [one, two] = [one, two].map(|index| &self.routes[index]);
         let implies =
@@ -65,9 +66,9 @@ impl<'r> Classes<'r> {
     }
 }
 
-// Everything that decides whether one implies another. Scopes with parameters are the same only where these stand at the
-// same place of what is sent.
-fn text(route: &Route, sent: Sent) -> String {
+// Everything that decides whether one route implies another. Scopes with parameters are the same only if the parameters
+// are the same segments of the upstream path.
+fn text(route: &Route, rewrite: UpstreamRewrite) -> String {
     let Route {
         hosts: _,
         path,
@@ -85,7 +86,7 @@ fn text(route: &Route, sent: Sent) -> String {
             .filter(|(_, segment)| !matches!(segment, Segment::Literal(_)));
         let places: Vec<_> = path
             .parameters()
-            .zip(placeholders.map(|(place, _)| place.checked_sub(sent.skipped)))
+            .zip(placeholders.map(|(place, _)| place.checked_sub(rewrite.stripped)))
             .collect();
         text += &format!(" {places:?}");
     }
