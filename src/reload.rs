@@ -151,7 +151,7 @@ impl Reloader {
         if !settled.is_empty() {
             return Err(Refused::TakesRestart(settled));
         }
-        gateway::attend_to(&snapshot, Some(&earlier));
+        gateway::start_background_tasks(&snapshot, Some(&earlier));
         settle_new_issuers(&config, &snapshot, &earlier).await;
 
         let snapshot = Arc::new(snapshot);
@@ -166,7 +166,7 @@ impl Reloader {
             }
         }
         server.set(Settings::from(&config.server));
-        gateway::dismiss(&earlier, &snapshot);
+        gateway::stop_background_tasks(&earlier, &snapshot);
         self.config = config;
         Ok(Reloaded::Changed)
     }
@@ -203,7 +203,7 @@ impl Reloads {
 
 // Whoever reloads reads in the log why nothing happens yet.
 async fn settle_new_issuers(config: &Config, snapshot: &Snapshot, earlier: &Snapshot) {
-    let new = gateway::to_settle(snapshot, earlier);
+    let new = gateway::new_key_issuers(snapshot, earlier);
     if new.is_empty() {
         return;
     }
@@ -218,7 +218,7 @@ async fn settle_new_issuers(config: &Config, snapshot: &Snapshot, earlier: &Snap
         .max()
         .unwrap_or_default();
     tracing::info!(issuers = names.join(", "), at_most = ?longest, "reload waits for the keys of new issuers");
-    gateway::settle(&new, longest).await;
+    gateway::wait_for_keys(&new, longest).await;
 }
 
 fn has_same_issuers(snapshot: &Snapshot, earlier: &Snapshot) -> bool {

@@ -8,13 +8,13 @@
 //!   came of it.
 //! - `account`: why; `story` and `json`: the same for people and for programs, with `times` as people read them.
 
-mod account;
 mod arguments;
-mod exchange;
+mod dry_run;
+mod duration;
+mod explanation;
 mod json;
-mod question;
-mod story;
-mod times;
+mod sample_request;
+mod text;
 
 use std::path::Path;
 use std::process::ExitCode;
@@ -27,22 +27,22 @@ use crate::files::{self, MAX_NAMED};
 use crate::gateway::compile;
 use crate::oauth::claims::Claims;
 use crate::oauth::jose::{Jwks, TokenShape, classify};
-use account::{Account, Verdict};
-use question::Question;
+use explanation::{Explanation, Verdict};
+use sample_request::SampleRequest;
 
 /// Tells what would become of the request: exit code 0 if it would pass, 1 if not, 2 if that cannot even be asked.
 pub(super) fn explain(file: &Path, arguments: &Arguments) -> ExitCode {
-    match told(file, arguments) {
-        Ok(account) => {
+    match explain_request(file, arguments) {
+        Ok(explanation) => {
             print!(
                 "{}",
                 if arguments.json {
-                    json::written(&account)
+                    json::render(&explanation)
                 } else {
-                    story::written(&account)
+                    text::render(&explanation)
                 }
             );
-            match account.verdict {
+            match explanation.verdict {
                 Verdict::Passes => ExitCode::SUCCESS,
                 Verdict::Refused | Verdict::Unknown => ExitCode::FAILURE,
             }
@@ -51,16 +51,16 @@ pub(super) fn explain(file: &Path, arguments: &Arguments) -> ExitCode {
     }
 }
 
-fn told(file: &Path, arguments: &Arguments) -> Result<Account, ExitCode> {
+fn explain_request(file: &Path, arguments: &Arguments) -> Result<Explanation, ExitCode> {
     let purpose = if arguments.offline {
         Purpose::Look
     } else {
         Purpose::Try
     };
     let (mut config, source) = super::read(file, purpose)?;
-    let question = Question::new(arguments, &config).map_err(super::bad_input)?;
+    let request = SampleRequest::new(arguments, &config).map_err(super::bad_input)?;
     if let Some(jwks) = &arguments.jwks {
-        put_keys(&mut config, jwks, &question).map_err(super::bad_input)?;
+        use_key_file(&mut config, jwks, &request).map_err(super::bad_input)?;
     }
     let compiled = match purpose {
         Purpose::Run | Purpose::Try => compile(&config),
@@ -75,13 +75,13 @@ fn told(file: &Path, arguments: &Arguments) -> Result<Account, ExitCode> {
         }
     };
     let snapshot = compiled.map_err(|faults| super::bad_input(source.report(faults)))?;
-    let exchanged = exchange::dry_run(&question, snapshot, &config);
+    let exchanged = dry_run::dry_run(&request, snapshot, &config);
     let exchanged = exchanged.map_err(|error| super::bad_input(format!("scopegate: {error}")))?;
-    Ok(Account::of(&question, exchanged, &config, &source))
+    Ok(Explanation::of(&request, exchanged, &config, &source))
 }
 
 // Into the place of the keys of the issuer that the token names.
-fn put_keys(config: &mut Config, file: &Path, question: &Question) -> Result<(), String> {
+fn use_key_file(config: &mut Config, file: &Path, request: &SampleRequest) -> Result<(), String> {
     let name = file.display();
     let document = files::read_once(file, MAX_NAMED)
         .map_err(|error| format!("{name}: expected a JWK set, but found {error}"))?;
@@ -93,7 +93,7 @@ fn put_keys(config: &mut Config, file: &Path, question: &Question) -> Result<(),
             skipped.index, skipped.error
         );
     }
-    let iss = question.token().and_then(|token| match classify(token) {
+    let iss = request.token().and_then(|token| match classify(token) {
         Ok(TokenShape::Jwt(jws)) => Claims::parse(jws.payload())
             .ok()?
             .issuer()

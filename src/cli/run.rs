@@ -166,7 +166,7 @@ async fn control_plane(
     #[cfg(feature = "development")]
     let development = DevelopmentServers::start(&config).await?;
     let publisher: SharedSnapshot = Arc::new(ArcSwap::from_pointee(snapshot));
-    gateway::attend_to(&publisher.load(), None);
+    gateway::start_background_tasks(&publisher.load(), None);
     let (spans, exporting) = match collector(&config.telemetry) {
         Some(collector) => {
             let (spans, exporting) = export_spans(&collector)?;

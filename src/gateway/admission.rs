@@ -53,7 +53,7 @@ pub enum Inadmissible {
 
 impl Inadmissible {
     /// Whether nobody can tell where the next request begins.
-    pub(super) fn is_of_framing(&self) -> bool {
+    pub(super) fn is_framing_error(&self) -> bool {
         match self {
             Self::BadTransferEncoding | Self::SeveralLengths | Self::UpgradeWithBody => true,
             Self::NoHost
@@ -69,11 +69,11 @@ impl Inadmissible {
 }
 
 /// What `Allow` tells whoever tries another one, before any route is known.
-pub(super) const FORWARDED_METHODS: &str = "GET, HEAD, POST, PUT, PATCH, DELETE, OPTIONS";
+pub(super) const FORWARDABLE_METHODS: &str = "GET, HEAD, POST, PUT, PATCH, DELETE, OPTIONS";
 
 /// Whether a method is one that goes through: CONNECT asks for a tunnel past every rule, and TRACE tells back what the
 /// upstream got, our own headers and all (RFC 9110 §9.3.6, §9.3.8).
-pub(super) fn is_forwarded(method: &Method) -> bool {
+pub(super) fn is_forwardable(method: &Method) -> bool {
     *method != Method::CONNECT && *method != Method::TRACE
 }
 
@@ -82,7 +82,7 @@ pub(super) fn is_forwarded(method: &Method) -> bool {
 ///
 /// # Errors
 /// As [`host`], where a Host stands beside it that is another one.
-pub(super) fn as_over_http1(parts: &mut Parts, has_body: bool) -> Result<(), Inadmissible> {
+pub(super) fn add_http1_fields(parts: &mut Parts, has_body: bool) -> Result<(), Inadmissible> {
     if let Some(authority) = parts.uri.authority() {
         if !parts.headers.contains_key(header::HOST) {
             let host = HeaderValue::from_str(authority.as_str())

@@ -12,7 +12,7 @@ use crate::telemetry::Throttle;
 use crate::values::ClaimFormat;
 
 /// How often it is logged that a header was left out: any token may bring such a claim with any request.
-const LOGGED_EACH: Duration = Duration::from_secs(60);
+const LOG_INTERVAL: Duration = Duration::from_secs(60);
 
 /// One of `claim_headers`.
 #[derive(Debug)]
@@ -20,12 +20,12 @@ pub struct ClaimHeader {
     name: HeaderName,
     claim: String,
     format: ClaimFormat,
-    left_out: Throttle,
+    omitted: Throttle,
 }
 
 /// Why a header was left out of a request.
 #[derive(Clone, Debug)]
-pub struct LeftOutClaim {
+pub struct OmittedClaim {
     /// The header.
     pub header: HeaderName,
     /// The claim.
@@ -42,7 +42,7 @@ impl ClaimHeader {
             name,
             claim,
             format,
-            left_out: Throttle::new(LOGGED_EACH),
+            omitted: Throttle::new(LOG_INTERVAL),
         }
     }
 
@@ -51,9 +51,9 @@ impl ClaimHeader {
         &self.name
     }
 
-    /// Logs, at most once each [`LOGGED_EACH`], that a request of `route` went without this header.
-    pub(super) fn log_left_out(&self, route: &str, found: Inexact, now: Instant) {
-        if let Some(earlier) = self.left_out.admit(now) {
+    /// Logs, at most once each [`LOG_INTERVAL`], that a request of `route` went without this header.
+    pub(super) fn log_omitted(&self, route: &str, found: Inexact, now: Instant) {
+        if let Some(earlier) = self.omitted.admit(now) {
             // Never the value: it may name a person.
             let (header, claim, requests) = (self.name.as_str(), &*self.claim, earlier + 1);
             tracing::warn!(route, header, claim, %found, requests, "claim header left out");
@@ -61,8 +61,8 @@ impl ClaimHeader {
     }
 
     /// What an operator is shown of a request that went without this header.
-    pub(super) fn left_out(&self, found: Inexact) -> LeftOutClaim {
-        LeftOutClaim {
+    pub(super) fn omitted(&self, found: Inexact) -> OmittedClaim {
+        OmittedClaim {
             header: self.name.clone(),
             claim: self.claim.clone(),
             found,

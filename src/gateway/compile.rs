@@ -45,15 +45,15 @@ pub fn compile(config: &Config) -> Result<Snapshot, Vec<Fault>> {
 /// All the faults that reading the file did not show.
 pub fn compile_after(config: &Config, earlier: Option<&Snapshot>) -> Result<Snapshot, Vec<Fault>> {
     let mut faults = Vec::new();
-    let trust = Trust::default();
+    let roots = RootCertificates::default();
     let (cache, epoch) = token_cache(config, earlier);
     let fingerprints = Fingerprints::of(config);
-    let issuers = issuers::compile(&config.issuers, &trust, &epoch, &mut faults, |index| {
+    let issuers = issuers::compile(&config.issuers, &roots, &epoch, &mut faults, |index| {
         fingerprints.issuers[index]
             .find(&earlier?.fingerprints.issuers, earlier?.verifier.issuers())
     });
     issuers::refuse_ambiguous(config, &mut faults);
-    let upstreams = upstreams::compile(config, &trust, &mut faults, |index| {
+    let upstreams = upstreams::compile(config, &roots, &mut faults, |index| {
         fingerprints.upstreams[index].find(&earlier?.fingerprints.upstreams, &earlier?.upstreams)
     });
     let admin_hosts = admin::known_hosts(config, &mut faults);
@@ -150,11 +150,11 @@ fn host_pattern(host: &Placed<String>) -> Result<HostPattern, Box<Fault>> {
 
 /// The roots that others are trusted by; the system's are read at most once, and only where they are needed.
 #[derive(Default)]
-struct Trust {
+struct RootCertificates {
     system: OnceCell<RootCertStore>,
 }
 
-impl Trust {
+impl RootCertificates {
     /// Whom to trust: `ca` where it is set; nobody where nothing is reached by TLS.
     fn roots(
         &self,

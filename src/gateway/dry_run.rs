@@ -14,11 +14,11 @@ use http::request::Parts;
 use http::{Request, Response};
 
 use super::admission;
-use super::caught::caught;
-use super::claim_headers::LeftOutClaim;
+use super::claim_headers::OmittedClaim;
 use super::connection::Connection;
 use super::facts::{Decision, Facts, RequestHead};
 use super::judge::{Judgement, RequestContext, STEPS, judge};
+use super::panics::catch_panic;
 use super::prepare::{Prepared, prepare};
 use super::refusal::Refusal;
 use super::request_id::RequestIds;
@@ -65,13 +65,13 @@ pub struct Outgoing {
     /// selected.
     pub parts: Parts,
     /// The claim headers that it does not get, because they cannot express their claims.
-    pub left_out: Vec<LeftOutClaim>,
+    pub omitted: Vec<OmittedClaim>,
 }
 
 /// What a request asks for, as the gateway reads it; each is `None` where it can be read in more than
 /// one way.
 #[derive(Debug)]
-pub struct Seen<'r> {
+pub struct RequestTarget<'r> {
     /// In lower case, without port.
     pub host: Option<Cow<'r, str>>,
     /// In normal form.
@@ -118,7 +118,7 @@ impl DryRun {
         );
         let protocol = ClientProtocol::of(&parts.headers);
         let request_ids = snapshot.request_ids.then(RequestIds::new);
-        let request_id = request_ids.map(|ids| ids.of(&parts.headers, client.trusted));
+        let request_id = request_ids.map(|ids| ids.select(&parts.headers, client.trusted));
         let trace = snapshot.traces.map(|ratio| {
             let is_https = client.scheme == "https";
             self.telemetry
@@ -135,7 +135,7 @@ impl DryRun {
         let mut facts = Facts::default();
         let trace = trace.as_deref();
         let judging = judge(&STEPS, &context, &head, &mut body, trace, &mut facts);
-        let judged = caught(pin!(judging)).await;
+        let judged = catch_panic(pin!(judging)).await;
         let mut report = DryRunReport::of(&facts);
         let mut response = match judged {
             Ok(Judgement::Reply(response)) => *response,
@@ -196,18 +196,18 @@ impl Outgoing {
     fn of(prepared: Prepared<'_>) -> Self {
         let mut parts = prepared.parts;
         prepared.added.append_to(&mut parts.headers);
-        let left_out = prepared.left_out.into_iter();
+        let omitted = prepared.omitted.into_iter();
         Self {
             upstream: Arc::clone(&prepared.upstream.name),
             parts,
-            left_out: left_out
-                .map(|(header, found)| header.left_out(found))
+            omitted: omitted
+                .map(|(header, found)| header.omitted(found))
                 .collect(),
         }
     }
 }
 
-impl<'r> Seen<'r> {
+impl<'r> RequestTarget<'r> {
     /// Reads what a request asks for.
     #[must_use]
     pub fn of(parts: &'r Parts, snapshot: &Snapshot) -> Self {

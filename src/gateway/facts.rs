@@ -13,7 +13,7 @@ use bytes::Bytes;
 use http::request::Parts;
 
 use super::refusal::Refusal;
-use super::view::View;
+use super::worker_snapshot::WorkerSnapshot;
 use crate::oauth::claims::ActiveToken;
 use crate::policy::path::NormalPath;
 use crate::policy::route_table::MatchedRoute;
@@ -69,7 +69,7 @@ pub(super) enum Decision {
 pub(super) struct RecordedFacts<'r, 'h> {
     pub(super) facts: Facts<'h>,
     pub(super) record: &'r mut Record,
-    view: &'r View,
+    worker: &'r WorkerSnapshot,
 }
 
 impl<'r> RequestHead<'r> {
@@ -98,11 +98,11 @@ impl Facts<'_> {
 
 impl<'r> RecordedFacts<'r, '_> {
     /// No facts yet. `view` has the names of the routes.
-    pub(super) fn new(view: &'r View, record: &'r mut Record) -> Self {
+    pub(super) fn new(worker: &'r WorkerSnapshot, record: &'r mut Record) -> Self {
         Self {
             facts: Facts::default(),
             record,
-            view,
+            worker,
         }
     }
 }
@@ -119,9 +119,12 @@ impl Drop for RecordedFacts<'_, '_> {
             record.tell_path(path.as_str());
         }
         // Nothing here may panic: this also runs while a panic of a step unwinds.
-        if let Some(told) = facts.route.and_then(|route| self.view.told(route)) {
-            record.route = Rc::clone(&told.requests);
-            record.names = Some(Rc::clone(&told.names));
+        if let Some(route) = facts
+            .route
+            .and_then(|route| self.worker.route_telemetry(route))
+        {
+            record.route = Rc::clone(&route.requests);
+            record.names = Some(Rc::clone(&route.names));
         }
         record.token = facts.token.take();
         match &facts.decision {

@@ -8,9 +8,9 @@ use std::task::Poll;
 
 use http::{HeaderMap, Request, Response, StatusCode, Version, header};
 
-use super::body::TOKEN_ENDED;
 use super::prepare::Prepared;
 use super::refusal::Refusal;
+use super::response_body::TOKEN_ENDED;
 use crate::clock::{Deadline, Ticker};
 use crate::transport::Interim;
 use crate::upstream::headers;
@@ -52,11 +52,11 @@ pub(super) async fn forward(
         is_upgrade,
         token_end,
         forwarding,
-        left_out,
+        omitted,
         upstream: _,
     } = prepared;
-    for (header, found) in left_out {
-        header.log_left_out(&forwarding.label, found, ticker.now());
+    for (header, found) in omitted {
+        header.log_omitted(&forwarding.label, found, ticker.now());
     }
     let expiry = token_end.map(|end| {
         let deadline = ticker.deadline();

@@ -11,19 +11,19 @@ use http::request::Parts;
 use http::{HeaderValue, Request, Response, Version, header};
 
 use super::admission;
-use super::body::{Completion, ResponseBody, is_stream};
-use super::caught::{caught, or_none};
 use super::connection::Connection;
 use super::facts::{RecordedFacts, RequestHead};
 use super::forward::{Forwarded, forward};
 use super::judge::{Judgement, RequestContext, STEPS, judge};
+use super::panics::{catch_panic, catch_panic_now};
 use super::prepare::prepare;
 use super::refusal::Refusal;
 use super::request_id::RequestIds;
 use super::respond::{ClientProtocol, respond};
+use super::response_body::{Completion, ResponseBody, is_stream};
 use super::snapshot::{SharedSnapshot, Snapshot};
 use super::tunnel::Tunnel;
-use super::view::View;
+use super::worker_snapshot::WorkerSnapshot;
 use crate::clock::{ResponseDate, Ticker};
 use crate::telemetry::{Outcome, Record, WorkerTelemetry};
 use crate::transport::{ConnectionState, IncomingBody, Interim, UnreadBody};
@@ -33,10 +33,10 @@ use crate::verify::{ConnectionCache, WorkerCache};
 
 /// One worker's door to the upstreams.
 pub struct Gate {
-    publisher: SharedSnapshot,
+    shared_snapshot: SharedSnapshot,
     ticker: Rc<Ticker>,
     telemetry: Rc<WorkerTelemetry>,
-    view: RefCell<Rc<View>>,
+    worker: RefCell<Rc<WorkerSnapshot>>,
     tokens: Rc<WorkerCache>,
     request_ids: RequestIds,
     date: ResponseDate,
@@ -46,24 +46,24 @@ impl Gate {
     /// A door that goes by whatever `publisher` publishes.
     #[must_use]
     pub fn new(
-        publisher: SharedSnapshot,
+        shared_snapshot: SharedSnapshot,
         ticker: Rc<Ticker>,
         telemetry: Rc<WorkerTelemetry>,
     ) -> Self {
-        let view = RefCell::new(Rc::new(View::new(
-            publisher.load_full(),
+        let worker = RefCell::new(Rc::new(WorkerSnapshot::new(
+            shared_snapshot.load_full(),
             &[],
             &ticker,
             &telemetry,
         )));
         let tokens = WorkerCache::new(Arc::clone(telemetry.tokens()));
-        tokens.limit(view.borrow().snapshot.verifier.memory().0.budget());
+        tokens.limit(worker.borrow().snapshot.verifier.memory().0.budget());
         let date = ResponseDate::new(ticker.clock());
         Self {
-            publisher,
+            shared_snapshot,
             ticker,
             telemetry,
-            view,
+            worker,
             tokens,
             request_ids: RequestIds::new(),
             date,
@@ -99,8 +99,8 @@ impl Gate {
         request: Request<IncomingBody>,
     ) -> Response<ResponseBody> {
         let exchange = connection.pace.begin_exchange();
-        let view = self.view();
-        let snapshot = &view.snapshot;
+        let worker = self.worker();
+        let snapshot = &worker.snapshot;
         let client = connection.client(snapshot);
         let (mut parts, incoming) = request.into_parts();
         let idle_timeout = snapshot.body_idle_timeout;
@@ -125,10 +125,10 @@ impl Gate {
             let has_body = completion.request.is_some();
             let judging = pin!(async {
                 if is_http2 {
-                    admission::as_over_http1(&mut parts, has_body)?;
+                    admission::add_http1_fields(&mut parts, has_body)?;
                 }
                 let head = RequestHead::new(&parts, connection.pace.take_fragment());
-                let mut recorded = RecordedFacts::new(&view, record);
+                let mut recorded = RecordedFacts::new(&worker, record);
                 let trace = recorded.record.trace.as_deref();
                 judge(
                     &STEPS,
@@ -140,14 +140,14 @@ impl Gate {
                 )
                 .await
             });
-            caught(judging).await
+            catch_panic(judging).await
         };
         let mut response = match judged {
             Ok(Judgement::Forward(judged)) => {
                 record.is_forwarded = true;
                 let trace = record.trace.as_deref();
-                let prepared = or_none(|| {
-                    let upstream = view.upstream(&judged.permit);
+                let prepared = catch_panic_now(|| {
+                    let upstream = worker.upstream(&judged.permit);
                     let prepared = prepare(judged, parts, &context, request_id.as_ref(), trace)?;
                     Ok((prepared, upstream))
                 });
@@ -158,7 +158,7 @@ impl Gate {
                         }
                         let interim = &connection.interim;
                         let forwarding = forward(prepared, body, upstream, interim, &self.ticker);
-                        caught(pin!(forwarding)).await
+                        catch_panic(pin!(forwarding)).await
                     }
                     Err(refusal) => Err(refusal),
                 };
@@ -210,7 +210,7 @@ impl Gate {
         }
         record.request_id = snapshot
             .request_ids
-            .then(|| self.request_ids.of(&parts.headers, client.trusted));
+            .then(|| self.request_ids.select(&parts.headers, client.trusted));
         record.trace = snapshot.traces.map(|ratio| {
             let is_https = client.scheme == "https";
             self.telemetry
@@ -229,7 +229,7 @@ impl Gate {
     /// [`Upstream::prune`](crate::upstream::Upstream::prune). To be called at each tick.
     pub fn tick(&self) {
         self.date.tick(self.ticker.clock());
-        self.view
+        self.worker
             .borrow()
             .upstreams()
             .iter()
@@ -237,19 +237,19 @@ impl Gate {
     }
 
     // The same view until another snapshot is published; then upstreams that did not change keep their connections.
-    fn view(&self) -> Rc<View> {
-        let published = self.publisher.load();
-        let mut view = self.view.borrow_mut();
-        if !Arc::ptr_eq(&published, &view.snapshot) {
+    fn worker(&self) -> Rc<WorkerSnapshot> {
+        let published = self.shared_snapshot.load();
+        let mut worker = self.worker.borrow_mut();
+        if !Arc::ptr_eq(&published, &worker.snapshot) {
             self.tokens.limit(published.verifier.memory().0.budget());
-            *view = Rc::new(View::new(
+            *worker = Rc::new(WorkerSnapshot::new(
                 Arc::clone(&published),
-                view.upstreams(),
+                worker.upstreams(),
                 &self.ticker,
                 &self.telemetry,
             ));
         }
-        Rc::clone(&view)
+        Rc::clone(&worker)
     }
 }
 
@@ -277,7 +277,7 @@ fn stream(
             record.status = Some(response.status());
             record.becomes_stream();
             *connection.tunnel.borrow_mut() = Some(Tunnel {
-                far_end: upstream,
+                upstream,
                 record: completion.record,
                 idle_timeout: snapshot.body_idle_timeout,
                 expiry,

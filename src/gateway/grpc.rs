@@ -25,7 +25,7 @@ pub(super) fn is_call(headers: &HeaderMap) -> bool {
 }
 
 /// Makes the head of an answer one that tells a client of gRPC what the refusal is: no body follows it (Trailers-Only).
-pub(super) fn tell(refusal: &Refusal, detail: &'static str, headers: &mut HeaderMap) {
+pub(super) fn write_status(refusal: &Refusal, detail: &'static str, headers: &mut HeaderMap) {
     headers.insert(header::CONTENT_TYPE, HeaderValue::from_static(CONTENT_TYPE));
     headers.insert(GRPC_STATUS, HeaderValue::from(code(refusal)));
     // Printable ASCII without `%` needs no encoding.

@@ -126,7 +126,7 @@ pub(super) async fn judge<'h>(
             }
             Err(refusal) => {
                 let shadow = facts.found.as_ref().and_then(decision::unenforced);
-                let Some(permit) = shadow.filter(|_| refusal.is_for_lack_of_a_token()) else {
+                let Some(permit) = shadow.filter(|_| refusal.is_waived_in_shadow_mode()) else {
                     return Err(refusal);
                 };
                 facts.decision = Decision::Shadowed(refusal);
@@ -169,9 +169,9 @@ fn admit<'h>(
     if let Some(offset) = head.fragment_offset {
         admission::check_fragment(parts, offset)?;
     }
-    if !admission::is_forwarded(&parts.method) {
+    if !admission::is_forwardable(&parts.method) {
         return Err(Refusal::MethodNotAllowed {
-            allow: HeaderValue::from_static(admission::FORWARDED_METHODS),
+            allow: HeaderValue::from_static(admission::FORWARDABLE_METHODS),
             found: parts.method.clone(),
         });
     }
@@ -208,7 +208,7 @@ fn find_route<'h>(
         facts.route = Some(index);
     }
     let path_of = |index: usize| snapshot.routes.routes()[index].path.as_str().to_owned();
-    let found = found.map_err(|error| Refusal::no_route(error, host, method, path_of))?;
+    let found = found.map_err(|error| Refusal::from_no_route(error, host, method, path_of))?;
     facts.found = Some(found);
     Ok(Flow::Continue)
 }
@@ -254,7 +254,7 @@ async fn verify_token<'h>(
         trace,
     };
     let verified = snapshot.verifier.verify(&offer).await;
-    let verified = verified.map_err(Refusal::not_verified)?;
+    let verified = verified.map_err(Refusal::from_verify_error)?;
     facts.token = Some(Arc::clone(verified.token()));
     facts.verified = Some(verified);
     Ok(Flow::Continue)
@@ -288,7 +288,7 @@ fn decide<'h>(
     };
     let token = facts.token.as_ref();
     let permit = decision::decide(found, token.map(|token| &**token))
-        .map_err(|denial| Refusal::denied(denial, token))?;
+        .map_err(|denial| Refusal::from_denial(denial, token))?;
     facts.decision = if token.is_some() {
         Decision::Permitted
     } else {

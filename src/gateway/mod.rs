@@ -5,8 +5,6 @@
 //! one [`Refusal`] that stopped it.
 
 mod admission;
-mod body;
-mod caught;
 mod claim_headers;
 mod compile;
 mod connection;
@@ -16,24 +14,29 @@ mod forward;
 mod gate;
 mod grpc;
 mod judge;
+mod panics;
 mod prepare;
 mod refusal;
 mod request_id;
 mod respond;
+mod response_body;
 mod snapshot;
 mod trusted_proxies;
 mod tunnel;
-mod view;
+mod worker_snapshot;
 
 pub use admission::{Inadmissible, host};
-pub use body::ResponseBody;
-pub use claim_headers::{ClaimHeader, LeftOutClaim};
+pub use claim_headers::{ClaimHeader, OmittedClaim};
 pub use compile::{compile, compile_after, route_faults};
 pub use connection::Connection;
-pub use dry_run::{DryRun, DryRunReport, Outgoing, Seen};
+pub use dry_run::{DryRun, DryRunReport, Outgoing, RequestTarget};
 pub use gate::Gate;
 pub use refusal::Refusal;
 pub use respond::ChallengeSettings;
-pub use snapshot::{Forwarding, SharedSnapshot, Snapshot, attend_to, dismiss, settle, to_settle};
+pub use response_body::ResponseBody;
+pub use snapshot::{
+    Forwarding, SharedSnapshot, Snapshot, new_key_issuers, start_background_tasks,
+    stop_background_tasks, wait_for_keys,
+};
 pub use trusted_proxies::TrustedProxies;
 pub use tunnel::Tunnel;

@@ -32,7 +32,7 @@ pub(super) struct Prepared<'c> {
     /// When its token ends, where the response is to end with it.
     pub(super) token_end: Option<UnixTime>,
     /// Claim headers that it does not have, because a header cannot express their claims.
-    pub(super) left_out: Vec<(&'c ClaimHeader, Inexact)>,
+    pub(super) omitted: Vec<(&'c ClaimHeader, Inexact)>,
 }
 
 /// Prepares a request that may pass. `request_id` and `trace` are the names that its upstream knows
@@ -66,7 +66,7 @@ pub(super) fn prepare<'c>(
     if let Some(trace) = trace {
         trace.tell(&mut parts.headers);
     }
-    let mut left_out = Vec::new();
+    let mut omitted = Vec::new();
     if let Some(verified) = &judged.token {
         if let Some(replacement) = verified.replacement() {
             let replacement = replacement.clone();
@@ -76,7 +76,7 @@ pub(super) fn prepare<'c>(
             match header.value(verified.token()) {
                 Ok(Some(value)) => _ = parts.headers.insert(header.name().clone(), value),
                 Ok(None) => {}
-                Err(inexact) => left_out.push((header, inexact)),
+                Err(inexact) => omitted.push((header, inexact)),
             }
         }
     }
@@ -97,7 +97,7 @@ pub(super) fn prepare<'c>(
         added,
         is_upgrade,
         token_end: token.and_then(|verified| verified.ends()),
-        left_out,
+        omitted,
     })
 }
 

@@ -163,7 +163,7 @@ impl Refusal {
 
     /// Whether it is for lack of a good token, which a route in shadow mode only tells.
     #[must_use]
-    pub(super) fn is_for_lack_of_a_token(&self) -> bool {
+    pub(super) fn is_waived_in_shadow_mode(&self) -> bool {
         match self {
             Self::NoToken { .. }
             | Self::InvalidToken { .. }
@@ -301,7 +301,7 @@ impl<E: Into<Ambiguity>> From<E> for Refusal {
 
 impl Refusal {
     /// `path_of` tells the path of the route at a position.
-    pub(super) fn no_route(
+    pub(super) fn from_no_route(
         error: NoRoute,
         host: &str,
         method: &Method,
@@ -323,7 +323,7 @@ impl Refusal {
         }
     }
 
-    pub(super) fn not_verified(error: VerifyError) -> Self {
+    pub(super) fn from_verify_error(error: VerifyError) -> Self {
         match error {
             VerifyError::Invalid {
                 reason,
@@ -350,7 +350,7 @@ impl Refusal {
     }
 
     /// What is denied to whoever shows this token, if any.
-    pub(super) fn denied(denial: Denial, token: Option<&Arc<ActiveToken>>) -> Self {
+    pub(super) fn from_denial(denial: Denial, token: Option<&Arc<ActiveToken>>) -> Self {
         match denial {
             Denial::NoToken => Self::NoToken {
                 scope: None,

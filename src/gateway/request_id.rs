@@ -12,10 +12,10 @@ use http::{HeaderMap, HeaderValue};
 
 use crate::upstream::headers::X_REQUEST_ID;
 
-const LONGEST: usize = 128;
+const MAX_ID_LENGTH: usize = 128;
 const DIGITS: usize = 32;
 /// How many names are made of one allocation.
-const MADE_AT_ONCE: usize = 32;
+const IDS_PER_ALLOCATION: usize = 32;
 
 /// Names the requests of one worker.
 pub(super) struct RequestIds {
@@ -32,19 +32,19 @@ impl RequestIds {
     }
 
     /// The name of a request: the one that it came with, where it `is_trusted`, or a new one.
-    pub(super) fn of(&self, headers: &HeaderMap, is_trusted: bool) -> HeaderValue {
-        let told = if is_trusted { told(headers) } else { None };
-        told.unwrap_or_else(|| self.make())
+    pub(super) fn select(&self, headers: &HeaderMap, is_trusted: bool) -> HeaderValue {
+        let given = if is_trusted { given(headers) } else { None };
+        given.unwrap_or_else(|| self.make())
     }
 
     fn make(&self) -> HeaderValue {
         let mut room = self.room.borrow_mut();
         if room.capacity() < DIGITS {
-            *room = BytesMut::with_capacity(DIGITS * MADE_AT_ONCE);
+            *room = BytesMut::with_capacity(DIGITS * IDS_PER_ALLOCATION);
         }
         let mut random = self.random.borrow_mut();
         if random.is_empty() {
-            random.resize(DIGITS / 2 * MADE_AT_ONCE, 0);
+            random.resize(DIGITS / 2 * IDS_PER_ALLOCATION, 0);
             // Without randomness names are not unique, and nothing else is lost.
             let _ = aws_lc_rs::rand::fill(&mut random);
         }
@@ -57,13 +57,13 @@ impl RequestIds {
     }
 }
 
-fn told(headers: &HeaderMap) -> Option<HeaderValue> {
+fn given(headers: &HeaderMap) -> Option<HeaderValue> {
     let mut all = headers.get_all(X_REQUEST_ID).iter();
     let (Some(one), None) = (all.next(), all.next()) else {
         return None;
     };
     let is_safe = |byte: &u8| byte.is_ascii_alphanumeric() || b"-._~+/=:@".contains(byte);
-    let is_good = (1..=LONGEST).contains(&one.len()) && one.as_bytes().iter().all(is_safe);
+    let is_good = (1..=MAX_ID_LENGTH).contains(&one.len()) && one.as_bytes().iter().all(is_safe);
     is_good.then(|| one.clone())
 }
 
@@ -169,12 +169,12 @@ mod tests {
     #[test]
     fn name_is_kept_only_from_who_is_trusted_and_where_it_is_harmless() {
         let ids = RequestIds::new();
-        let longest = "a".repeat(LONGEST);
+        let longest = "a".repeat(MAX_ID_LENGTH);
         for good in ["1", "0192-ab.c_d~e+f/g=:@", &longest] {
-            assert_eq!(ids.of(&headers(&[good]), true), good);
-            assert_ne!(ids.of(&headers(&[good]), false), good);
+            assert_eq!(ids.select(&headers(&[good]), true), good);
+            assert_ne!(ids.select(&headers(&[good]), false), good);
         }
-        let too_long = "a".repeat(LONGEST + 1);
+        let too_long = "a".repeat(MAX_ID_LENGTH + 1);
         for bad in [
             "",
             "two words",
@@ -192,14 +192,14 @@ mod tests {
                 continue;
             };
             assert_eq!(
-                ids.of(&HeaderMap::from_iter([(X_REQUEST_ID, value)]), true)
+                ids.select(&HeaderMap::from_iter([(X_REQUEST_ID, value)]), true)
                     .len(),
                 DIGITS,
                 "{bad:?}"
             );
         }
         assert_eq!(
-            ids.of(&headers(&["one", "another"]), true).len(),
+            ids.select(&headers(&["one", "another"]), true).len(),
             DIGITS,
             "which of them?"
         );

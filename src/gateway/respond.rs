@@ -49,19 +49,19 @@ pub struct ChallengeSettings {
 }
 
 /// What a case of refusal is told by.
-struct Words {
+struct Problem {
     status: StatusCode,
     detail: &'static str,
     /// Status, title and detail as problem details.
-    problem: &'static str,
+    body: &'static str,
 }
 
-macro_rules! words {
+macro_rules! problem {
     ($status:literal, $title:literal, $detail:literal) => {
-        Words {
+        Problem {
             status: const { status($status) },
             detail: $detail,
-            problem: concat!(
+            body: concat!(
                 "{\"type\":\"about:blank\",\"title\":\"",
                 $title,
                 "\",\"status\":",
@@ -80,18 +80,20 @@ pub(super) fn respond(
     settings: &ChallengeSettings,
     protocol: ClientProtocol,
 ) -> Response<Bytes> {
-    let words = words(refusal);
-    let mut answer = Response::new(Bytes::new());
-    *answer.status_mut() = words.status;
+    let problem = problem(refusal);
+    let mut response = Response::new(Bytes::new());
+    *response.status_mut() = problem.status;
     match protocol {
         ClientProtocol::Http => {
-            *answer.body_mut() = Bytes::from_static(words.problem.as_bytes());
-            let problem = HeaderValue::from_static("application/problem+json");
-            answer.headers_mut().insert(header::CONTENT_TYPE, problem);
+            *response.body_mut() = Bytes::from_static(problem.body.as_bytes());
+            let media_type = HeaderValue::from_static("application/problem+json");
+            response
+                .headers_mut()
+                .insert(header::CONTENT_TYPE, media_type);
         }
-        ClientProtocol::Grpc => grpc::tell(refusal, words.detail, answer.headers_mut()),
+        ClientProtocol::Grpc => grpc::write_status(refusal, problem.detail, response.headers_mut()),
     }
-    let headers = answer.headers_mut();
+    let headers = response.headers_mut();
     if let Some(challenge) = challenge(refusal, settings) {
         headers.insert(header::WWW_AUTHENTICATE, challenge);
     }
@@ -119,7 +121,7 @@ pub(super) fn respond(
             headers.insert(header::CONNECTION, HeaderValue::from_static("close"));
         }
         Refusal::Ambiguous(Ambiguity::Inadmissible(inadmissible))
-            if inadmissible.is_of_framing() =>
+            if inadmissible.is_framing_error() =>
         {
             headers.insert(header::CONNECTION, HeaderValue::from_static("close"));
         }
@@ -138,7 +140,7 @@ pub(super) fn respond(
             | UpstreamError::TimedOut { .. },
         ) => {}
     }
-    answer
+    response
 }
 
 const fn status(code: u16) -> StatusCode {
@@ -149,39 +151,39 @@ const fn status(code: u16) -> StatusCode {
 }
 
 #[allow(clippy::too_many_lines, reason = "an exhaustive table")]
-fn words(refusal: &Refusal) -> Words {
+fn problem(refusal: &Refusal) -> Problem {
     match refusal {
         Refusal::Ambiguous(_) => {
-            words!(
+            problem!(
                 400,
                 "Bad Request",
                 "The request is malformed or can be read in more than one way."
             )
         }
-        Refusal::NoRoute { .. } => words!(404, "Not Found", "Nothing is published here."),
+        Refusal::NoRoute { .. } => problem!(404, "Not Found", "Nothing is published here."),
         Refusal::MethodNotAllowed { .. } => {
-            words!(
+            problem!(
                 405,
                 "Method Not Allowed",
                 "The Allow header names the methods that can be used here."
             )
         }
         Refusal::NoToken { .. } => {
-            words!(
+            problem!(
                 401,
                 "Unauthorized",
                 "An access token is needed: Authorization: Bearer TOKEN."
             )
         }
         Refusal::BadAuthorization(_) => {
-            words!(
+            problem!(
                 400,
                 "Bad Request",
                 "Expected one Authorization header with one bearer token."
             )
         }
         Refusal::InvalidToken { .. } => {
-            words!(
+            problem!(
                 401,
                 "Unauthorized",
                 "The access token is expired, revoked, malformed or not for this API."
@@ -189,54 +191,54 @@ fn words(refusal: &Refusal) -> Words {
         }
         // RFC 6585 §5. A 401 would have the client fetch another token, which would be as large, for ever.
         Refusal::TokenTooLarge { .. } => {
-            words!(
+            problem!(
                 431,
                 "Request Header Fields Too Large",
                 "The access token is larger than this gateway accepts."
             )
         }
         Refusal::InsufficientScope { .. } => {
-            words!(
+            problem!(
                 403,
                 "Forbidden",
                 "The access token lacks scope; the WWW-Authenticate header names what is needed."
             )
         }
         Refusal::IssuerUnavailable { .. } => {
-            words!(
+            problem!(
                 503,
                 "Service Unavailable",
                 "The access token cannot be checked at the moment."
             )
         }
         Refusal::Conflict => {
-            words!(
+            problem!(
                 409,
                 "Conflict",
                 "The authorization server reports a conflict about the access token."
             )
         }
         Refusal::Overloaded { .. } => {
-            words!(
+            problem!(
                 503,
                 "Service Unavailable",
                 "Too many requests wait for their access token to be checked."
             )
         }
-        Refusal::Panicked => words!(
+        Refusal::Panicked => problem!(
             500,
             "Internal Server Error",
             "The gateway failed at this request."
         ),
         Refusal::BodyFault(RequestBodyFault::TimedOut) => {
-            words!(
+            problem!(
                 408,
                 "Request Timeout",
                 "The request's body did not come in time."
             )
         }
         Refusal::BodyFault(RequestBodyFault::Broken) => {
-            words!(
+            problem!(
                 400,
                 "Bad Request",
                 "The request's body is malformed or incomplete."
@@ -246,20 +248,20 @@ fn words(refusal: &Refusal) -> Words {
             UpstreamError::Connect { .. }
             | UpstreamError::Broken { .. }
             | UpstreamError::NotSwitched { .. },
-        ) => words!(
+        ) => problem!(
             502,
             "Bad Gateway",
             "The service behind this gateway did not answer."
         ),
         Refusal::Upstream(UpstreamError::LocalSocket { .. }) => {
-            words!(
+            problem!(
                 503,
                 "Service Unavailable",
                 "The gateway is at a limit of its own."
             )
         }
         Refusal::Upstream(UpstreamError::NoTarget { .. }) => {
-            words!(
+            problem!(
                 503,
                 "Service Unavailable",
                 "The service behind this gateway is not available."
@@ -268,7 +270,7 @@ fn words(refusal: &Refusal) -> Words {
         Refusal::Upstream(
             UpstreamError::ConnectTimedOut { .. } | UpstreamError::TimedOut { .. },
         ) => {
-            words!(
+            problem!(
                 504,
                 "Gateway Timeout",
                 "The service behind this gateway did not answer in time."
@@ -337,12 +339,12 @@ mod tests {
                 retry_after,
                 cause: String::new(),
             };
-            let answer = respond(
+            let response = respond(
                 &refusal,
                 &ChallengeSettings::default(),
                 ClientProtocol::Http,
             );
-            assert_eq!(answer.headers()[header::RETRY_AFTER], told, "{millis} ms");
+            assert_eq!(response.headers()[header::RETRY_AFTER], told, "{millis} ms");
         }
     }
 }

@@ -79,23 +79,23 @@ pub struct Forwarding {
 
 /// Does in the background what has to be done for the issuers and upstreams of a snapshot, on the runtime that this is
 /// called on; of those that `earlier` has as well, it is done already.
-pub fn attend_to(snapshot: &Snapshot, earlier: Option<&Snapshot>) {
+pub fn start_background_tasks(snapshot: &Snapshot, earlier: Option<&Snapshot>) {
     let (issuers, upstreams) = (snapshot.verifier.issuers(), &snapshot.upstreams);
     let known = earlier.map_or(&[][..], |earlier| earlier.verifier.issuers());
-    missing_from(known, issuers).for_each(|issuer| issuer.attend());
+    added(known, issuers).for_each(|issuer| issuer.attend());
     let known = earlier.map_or(&[][..], |earlier| &earlier.upstreams);
-    missing_from(known, upstreams).for_each(upstream::start_background_tasks);
+    added(known, upstreams).for_each(upstream::start_background_tasks);
 }
 
 /// The issuers that `earlier` does not have, and whose keys are fetched.
-pub fn to_settle<'s>(snapshot: &'s Snapshot, earlier: &'s Snapshot) -> Vec<&'s Arc<Issuer>> {
-    let new = missing_from(earlier.verifier.issuers(), snapshot.verifier.issuers());
+pub fn new_key_issuers<'s>(snapshot: &'s Snapshot, earlier: &'s Snapshot) -> Vec<&'s Arc<Issuer>> {
+    let new = added(earlier.verifier.issuers(), snapshot.verifier.issuers());
     new.filter(|issuer| issuer.fetches_keys()).collect()
 }
 
-/// Waits until it is known of every issuer whether its keys can be had, for at most `patience` together.
-pub async fn settle(issuers: &[&Arc<Issuer>], patience: Duration) {
-    let deadline = clock::now() + patience;
+/// Waits until it is known of every issuer whether its keys can be had, for at most `timeout` together.
+pub async fn wait_for_keys(issuers: &[&Arc<Issuer>], timeout: Duration) {
+    let deadline = clock::now() + timeout;
     for issuer in issuers {
         issuer
             .settle(deadline.saturating_duration_since(clock::now()))
@@ -104,12 +104,12 @@ pub async fn settle(issuers: &[&Arc<Issuer>], patience: Duration) {
 }
 
 /// Ends what is done for the issuers of a snapshot whose place `later` has taken.
-pub fn dismiss(snapshot: &Snapshot, later: &Snapshot) {
-    missing_from(later.verifier.issuers(), snapshot.verifier.issuers())
+pub fn stop_background_tasks(snapshot: &Snapshot, later: &Snapshot) {
+    added(later.verifier.issuers(), snapshot.verifier.issuers())
         .for_each(|issuer| Arc::clone(issuer).dismiss());
 }
 
-fn missing_from<'s, T>(known: &'s [Arc<T>], all: &'s [Arc<T>]) -> impl Iterator<Item = &'s Arc<T>> {
+fn added<'s, T>(known: &'s [Arc<T>], all: &'s [Arc<T>]) -> impl Iterator<Item = &'s Arc<T>> {
     all.iter()
         .filter(|one| !known.iter().any(|known| Arc::ptr_eq(known, one)))
 }

@@ -5,7 +5,7 @@ use std::rc::Rc;
 use std::task::Poll;
 use std::time::Duration;
 
-use super::body::TOKEN_ENDED;
+use super::response_body::TOKEN_ENDED;
 use crate::clock::{Deadline, Ticker};
 use crate::telemetry::{Outcome, Record};
 use crate::transport::{self, Carried, End, Stream, TimeoutStream};
@@ -13,7 +13,7 @@ use crate::upstream::UpgradedConnection;
 
 /// What is left to do for a connection whose protocol was switched.
 pub struct Tunnel {
-    pub(super) far_end: UpgradedConnection,
+    pub(super) upstream: UpgradedConnection,
     pub(super) record: Record,
     pub(super) idle_timeout: Duration,
     pub(super) expiry: Option<Deadline>,
@@ -24,15 +24,15 @@ impl Tunnel {
     /// for `body_idle_timeout`, or the token ends where that is asked for.
     pub async fn carry(self, near: End<TimeoutStream<Stream>>, ticker: &Rc<Ticker>) {
         let Self {
-            far_end,
+            upstream,
             mut record,
             idle_timeout,
             expiry,
         } = self;
         let (far, carried) = (
             End {
-                stream: far_end.stream,
-                early: far_end.early,
+                stream: upstream.stream,
+                early: upstream.early,
             },
             Carried::default(),
         );

@@ -130,7 +130,7 @@ fn start_gateway(toml: &str) -> SocketAddr {
             .expect("a runtime");
         runtime.block_on(async {
             let publisher: SharedSnapshot = Arc::new(ArcSwap::from_pointee(snapshot));
-            gateway::attend_to(&publisher.load(), None);
+            gateway::start_background_tasks(&publisher.load(), None);
             let clock = Clock::by_hand(UnixTime::from_seconds(NOW));
             let _server = Server::start(
                 listeners,

@@ -10,7 +10,7 @@ use clap::Args;
 use zeroize::Zeroizing;
 
 /// A file of more is not a token's.
-const LONGEST_TOKEN: u64 = 1024 * 1024;
+const MAX_TOKEN_FILE_SIZE: u64 = 1024 * 1024;
 
 /// The arguments of `scopegate explain`.
 #[derive(Args, Debug)]
@@ -64,7 +64,7 @@ impl TokenFrom {
         };
         let mut text = Zeroizing::new(Vec::new());
         source
-            .and_then(|source| source.take(LONGEST_TOKEN).read_to_end(&mut text))
+            .and_then(|source| source.take(MAX_TOKEN_FILE_SIZE).read_to_end(&mut text))
             .map_err(|error| {
                 format!("--token: expected a token in {from}, but found none: {error}")
             })?;

@@ -2,68 +2,68 @@
 
 use serde_json::{Value, json};
 
-use super::account::{Account, RouteTold, ScopeTold, TokenTold, Verdict};
-use crate::gateway::LeftOutClaim;
+use super::explanation::{Explanation, RouteSummary, ScopeFinding, TokenFinding, Verdict};
+use crate::gateway::OmittedClaim;
 use crate::oauth::claims::{Check, Told};
 use crate::policy::route_table::RouteMatch;
 use crate::verify::jwt::Signer;
 use crate::verify::{Examined, Shape, Signed};
 
-pub(super) fn written(account: &Account) -> String {
-    let others = account.others.iter().map(|(told, route_match)| {
+pub(super) fn render(explanation: &Explanation) -> String {
+    let others = explanation.others.iter().map(|(told, route_match)| {
         let mut other = route(told);
         other["why"] = json!(name_of(*route_match));
         other
     });
     let document = json!({
-        "verdict": match account.verdict {
+        "verdict": match explanation.verdict {
             Verdict::Passes => "passes",
             Verdict::Refused => "refused",
             Verdict::Unknown => "unknown",
         },
-        "shadowed": account.is_shadowed(),
-        "reason": account.reason,
-        "cause": account.cause,
-        "remedy": account.remedy,
+        "shadowed": explanation.is_shadowed(),
+        "reason": explanation.reason,
+        "cause": explanation.cause,
+        "remedy": explanation.remedy,
         "request": {
-            "method": account.asked.method,
-            "url": account.asked.url,
-            "host": account.asked.host,
-            "path": account.asked.path,
-            "time": account.now.as_seconds(),
+            "method": explanation.asked.method,
+            "url": explanation.asked.url,
+            "host": explanation.asked.host,
+            "path": explanation.asked.path,
+            "time": explanation.now.as_seconds(),
         },
-        "route": account.route.as_ref().map(route),
+        "route": explanation.route.as_ref().map(route),
         "other_routes": others.collect::<Vec<_>>(),
-        "other_routes_omitted": account.omitted,
-        "token": token(&account.token),
-        "issuer": issuer(&account.token),
-        "key": key(&account.token),
-        "claims": match &account.token {
-            TokenTold::Examined(examined) => checks(&examined.checks),
-            TokenTold::NotLookedAt | TokenTold::NotAskedFor | TokenTold::None(_) => json!([]),
+        "other_routes_omitted": explanation.omitted,
+        "token": token(&explanation.token),
+        "issuer": issuer(&explanation.token),
+        "key": key(&explanation.token),
+        "claims": match &explanation.token {
+            TokenFinding::Examined(examined) => checks(&examined.checks),
+            TokenFinding::NotLookedAt | TokenFinding::NotAskedFor | TokenFinding::None(_) => json!([]),
         },
-        "claims_of_answer": checks(&account.checks_of_answer),
-        "required_scopes": account.sets.iter().map(|set| set.iter().map(scope).collect()).collect::<Vec<Vec<_>>>(),
-        "granted_scopes": account.granted,
-        "answer": account.head.as_ref().map(|head| json!({ "status": status(head), "head": head })),
-        "upstream_request": account.sent.as_ref().map(|sent| json!({
+        "claims_of_answer": checks(&explanation.response_checks),
+        "required_scopes": explanation.sets.iter().map(|set| set.iter().map(scope).collect()).collect::<Vec<Vec<_>>>(),
+        "granted_scopes": explanation.granted,
+        "answer": explanation.head.as_ref().map(|head| json!({ "status": status(head), "head": head })),
+        "upstream_request": explanation.sent.as_ref().map(|sent| json!({
             "upstream": sent.upstream,
             "targets": sent.targets,
             "method": sent.method,
             "path": sent.path,
             "headers_added": sent.added.iter().map(|(name, value)| json!([name, value])).collect::<Vec<_>>(),
             "headers_removed": sent.removed,
-            "claim_headers_left_out": sent.left_out.iter().map(left_out).collect::<Vec<_>>(),
+            "claim_headers_left_out": sent.omitted_claims.iter().map(omitted_claims).collect::<Vec<_>>(),
         })),
     });
     format!("{document:#}\n")
 }
 
-fn left_out(left_out: &LeftOutClaim) -> Value {
-    json!({ "header": left_out.header.as_str(), "claim": left_out.claim, "found": left_out.found.to_string() })
+fn omitted_claims(omitted_claims: &OmittedClaim) -> Value {
+    json!({ "header": omitted_claims.header.as_str(), "claim": omitted_claims.claim, "found": omitted_claims.found.to_string() })
 }
 
-fn route(told: &RouteTold) -> Value {
+fn route(told: &RouteSummary) -> Value {
     let parameters = told
         .parameters
         .iter()
@@ -73,7 +73,7 @@ fn route(told: &RouteTold) -> Value {
         "methods": told.methods,
         "host": told.hosts,
         "place": told.place,
-        "asks_for": told.asks_for,
+        "asks_for": told.requires,
         "parameters": Value::Object(parameters.collect()),
     })
 }
@@ -91,12 +91,12 @@ fn name_of(route_match: RouteMatch) -> &'static str {
     }
 }
 
-fn token(told: &TokenTold) -> Value {
-    match told {
-        TokenTold::NotLookedAt => json!({ "kind": "not_looked_at" }),
-        TokenTold::NotAskedFor => json!({ "kind": "not_asked_for" }),
-        TokenTold::None(error) => json!({ "kind": "none", "why": error.to_string() }),
-        TokenTold::Examined(examined) => {
+fn token(finding: &TokenFinding) -> Value {
+    match finding {
+        TokenFinding::NotLookedAt => json!({ "kind": "not_looked_at" }),
+        TokenFinding::NotAskedFor => json!({ "kind": "not_asked_for" }),
+        TokenFinding::None(error) => json!({ "kind": "none", "why": error.to_string() }),
+        TokenFinding::Examined(examined) => {
             let (header, kind, reason) = match &examined.shape {
                 Shape::TooLong { .. } => (None, "too_long", Some("too_long")),
                 Shape::Malformed(error) => (None, "malformed", Some(error.reason())),
@@ -116,8 +116,8 @@ fn token(told: &TokenTold) -> Value {
     }
 }
 
-fn issuer(told: &TokenTold) -> Value {
-    let TokenTold::Examined(examined) = told else {
+fn issuer(finding: &TokenFinding) -> Value {
+    let TokenFinding::Examined(examined) = finding else {
         return Value::Null;
     };
     json!({
@@ -130,8 +130,8 @@ fn issuer(told: &TokenTold) -> Value {
     })
 }
 
-fn key(told: &TokenTold) -> Value {
-    let TokenTold::Examined(examined) = told else {
+fn key(finding: &TokenFinding) -> Value {
+    let TokenFinding::Examined(examined) = finding else {
         return Value::Null;
     };
     let Examined { signed, .. } = &**examined;
@@ -166,7 +166,7 @@ fn checks(checks: &[Check]) -> Value {
     checks.iter().map(one).collect()
 }
 
-fn scope(told: &ScopeTold) -> Value {
+fn scope(told: &ScopeFinding) -> Value {
     json!({
         "written": told.written,
         "scope": told.filled.as_ref().ok(),

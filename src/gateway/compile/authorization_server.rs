@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use url::Url;
 
-use super::Trust;
+use super::RootCertificates;
 use crate::config::{self, Fault, Placed};
 use crate::http_client::HttpClient;
 use crate::transport::tls;
@@ -17,7 +17,10 @@ pub(super) struct AuthorizationServer {
 }
 
 impl AuthorizationServer {
-    pub(super) fn new(issuer: &config::Issuer, trust: &Trust) -> Result<Self, Box<Fault>> {
+    pub(super) fn new(
+        issuer: &config::Issuer,
+        roots: &RootCertificates,
+    ) -> Result<Self, Box<Fault>> {
         let first = issuer
             .issuer
             .first()
@@ -28,7 +31,7 @@ impl AuthorizationServer {
             config::Discovery::WellKnown | config::Discovery::Off => Metadata::well_known(first),
         };
         let ca = issuer.tls_ca.as_ref();
-        let tls = trust
+        let tls = roots
             .roots(ca, issuer.may_use_tls())
             .and_then(|roots| tls::client(roots, None));
         let tls = tls.map_err(|error| match ca {

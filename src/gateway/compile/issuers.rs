@@ -6,7 +6,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use super::authorization_server::AuthorizationServer;
-use super::{Trust, introspection};
+use super::{RootCertificates, introspection};
 use crate::clock::Backoff;
 use crate::config::{self, Config, Fault, KeySource, Placed};
 use crate::files::{self, MAX_NAMED};
@@ -20,9 +20,9 @@ use crate::verify::{
 };
 
 /// No key set is kept for less, whatever `Cache-Control` says.
-const SHORTEST_REFRESH: Duration = Duration::from_secs(60);
+const MIN_REFRESH: Duration = Duration::from_secs(60);
 /// No key set is kept for longer, whatever `Cache-Control` says.
-const LONGEST_REFRESH: Duration = Duration::from_secs(3600);
+const MAX_REFRESH: Duration = Duration::from_secs(3600);
 /// Its maximum is how long an issuer that is back may go unnoticed, while tokens with its new keys get 503.
 const BACKOFF: Backoff = Backoff {
     first: Duration::from_millis(250),
@@ -32,7 +32,7 @@ const BACKOFF: Backoff = Backoff {
 /// Compiles every issuer, unless there is the `same` already; one that is faulty is left out.
 pub(super) fn compile(
     issuers: &[config::Issuer],
-    trust: &Trust,
+    roots: &RootCertificates,
     epoch: &Epoch,
     faults: &mut Vec<Fault>,
     same: impl Fn(usize) -> Option<Arc<Issuer>>,
@@ -43,7 +43,7 @@ pub(super) fn compile(
             compiled.push(same);
             continue;
         }
-        match compile_one(issuer, trust, epoch) {
+        match compile_one(issuer, roots, epoch) {
             Ok(issuer) => compiled.push(Arc::new(issuer)),
             Err(fault) => {
                 faults.extend(
@@ -89,12 +89,16 @@ pub(super) fn refuse_ambiguous(config: &Config, faults: &mut Vec<Fault>) {
             1 => ", and of one more route".to_owned(),
             more => format!(", and of {more} more routes"),
         };
-        faults.extend(alike_prefixes(&accepted, first, &others));
-        faults.extend(issuers_of_one_name(&accepted, first, &others));
+        faults.extend(overlapping_prefixes(&accepted, first, &others));
+        faults.extend(duplicate_issuers(&accepted, first, &others));
     }
 }
 
-fn alike_prefixes(accepted: &[&config::Issuer], route: &config::Route, others: &str) -> Vec<Fault> {
+fn overlapping_prefixes(
+    accepted: &[&config::Issuer],
+    route: &config::Route,
+    others: &str,
+) -> Vec<Fault> {
     let mut faults = Vec::new();
     let asked: Vec<_> = accepted
         .iter()
@@ -128,7 +132,7 @@ fn alike_prefixes(accepted: &[&config::Issuer], route: &config::Route, others: &
     faults
 }
 
-fn issuers_of_one_name(
+fn duplicate_issuers(
     accepted: &[&config::Issuer],
     route: &config::Route,
     others: &str,
@@ -154,11 +158,11 @@ fn issuers_of_one_name(
 
 fn compile_one(
     issuer: &config::Issuer,
-    trust: &Trust,
+    roots: &RootCertificates,
     epoch: &Epoch,
 ) -> Result<Issuer, Box<Fault>> {
     let name: Arc<str> = issuer.name.value.as_str().into();
-    let server = AuthorizationServer::new(issuer, trust)?;
+    let server = AuthorizationServer::new(issuer, roots)?;
     let keys = match &issuer.keys {
         Some(source) => Some(keys(issuer, source, &name, &server, epoch)?),
         None => None,
@@ -230,8 +234,8 @@ fn keys(
     };
     let timing = KeyTiming {
         refresh: issuer.jwks_refresh,
-        shortest: SHORTEST_REFRESH,
-        longest: LONGEST_REFRESH,
+        shortest: MIN_REFRESH,
+        longest: MAX_REFRESH,
         max_stale: issuer.jwks_max_stale,
         cooldown: issuer.unknown_key_cooldown,
         backoff: BACKOFF,

@@ -20,7 +20,7 @@ pub(super) fn compile(
     faults: &mut Vec<Fault>,
 ) -> (Option<RouteTable>, Vec<Forwarding>) {
     let before = faults.len();
-    faults.extend(none_declared(config, &[]));
+    faults.extend(missing_routes(config, &[]));
     let mut routes = Vec::new();
     let mut forwarding = Vec::new();
     let named = config.upstreams.iter().enumerate();
@@ -33,7 +33,7 @@ pub(super) fn compile(
         .map(|(index, upstream)| (upstream.name.value.as_str(), index))
         .collect();
     for written in &config.routes {
-        let Some(path) = kept(faults, pattern(&written.path)) else {
+        let Some(path) = or_fault(faults, pattern(&written.path)) else {
             continue;
         };
         // Undeclared names were refused when the file was read; here they would be issuers that nobody is.
@@ -44,7 +44,10 @@ pub(super) fn compile(
         faults.extend(
             undeclared.map(|name| name.fault("expected a declared issuer, but found none")),
         );
-        forwarding.extend(kept(faults, compile_forwarding(written, &path, &upstreams)));
+        forwarding.extend(or_fault(
+            faults,
+            compile_forwarding(written, &path, &upstreams),
+        ));
         if let Some(route) = compile_route(written, path, config, faults) {
             routes.push(route);
         }
@@ -56,7 +59,11 @@ pub(super) fn compile(
         Ok(table) => (Some(table), forwarding),
         Err(overlaps) => {
             let written: Vec<_> = config.routes.iter().collect();
-            faults.extend(overlaps.iter().map(|overlap| clash(overlap, &written)));
+            faults.extend(
+                overlaps
+                    .iter()
+                    .map(|overlap| overlap_fault(overlap, &written)),
+            );
             (None, forwarding)
         }
     }
@@ -65,7 +72,7 @@ pub(super) fn compile(
 /// The positions of the upstreams, by their names.
 type Upstreams<'c> = HashMap<&'c str, usize>;
 
-fn clash(overlap: &Overlap, routes: &[&config::Route]) -> Fault {
+fn overlap_fault(overlap: &Overlap, routes: &[&config::Route]) -> Fault {
     let (first, second) = (routes[overlap.first], routes[overlap.second]);
     let message = format!(
         "expected a host, path and method that no other route has, but found that {} ({:?}) takes {} as well",
@@ -80,7 +87,7 @@ fn clash(overlap: &Overlap, routes: &[&config::Route]) -> Fault {
 }
 
 /// A gateway without a route answers everything with 404: such a file was cut short, or is somebody's beginning.
-fn none_declared(config: &Config, known: &[Fault]) -> Option<Fault> {
+fn missing_routes(config: &Config, known: &[Fault]) -> Option<Fault> {
     // Those that could not be read, or stand under a misspelling, are declared all the same.
     if !config.routes.is_empty() || known.iter().any(|fault| fault.key.starts_with("route")) {
         return None;
@@ -100,16 +107,16 @@ fn none_declared(config: &Config, known: &[Fault]) -> Option<Fault> {
 /// What is wrong with routes by themselves, whatever else is wrong with the file.
 pub(super) fn faults(config: &Config, known: &[Fault]) -> Vec<Fault> {
     let (mut faults, mut routes, mut sources) = (Vec::new(), Vec::new(), Vec::new());
-    faults.extend(none_declared(config, known));
+    faults.extend(missing_routes(config, known));
     let faulty: HashSet<_> = known
         .iter()
         .filter_map(|fault| route_key(&fault.key))
         .collect();
     for written in &config.routes {
         let before = faults.len();
-        if let Some(path) = kept(&mut faults, pattern(&written.path)) {
+        if let Some(path) = or_fault(&mut faults, pattern(&written.path)) {
             if let Some(prefix) = &written.strip_prefix {
-                kept(&mut faults, segments_to_strip(prefix, &path));
+                or_fault(&mut faults, segments_to_strip(prefix, &path));
             }
             // A host or method that could not be read may be what tells two of them apart.
             let is_whole =
@@ -122,7 +129,11 @@ pub(super) fn faults(config: &Config, known: &[Fault]) -> Vec<Fault> {
         }
     }
     let overlaps = RouteTable::build(routes).err().unwrap_or_default();
-    faults.extend(overlaps.iter().map(|overlap| clash(overlap, &sources)));
+    faults.extend(
+        overlaps
+            .iter()
+            .map(|overlap| overlap_fault(overlap, &sources)),
+    );
     faults
 }
 
@@ -141,13 +152,13 @@ fn compile_route(
     let hosts: Vec<_> = written
         .host
         .iter()
-        .filter_map(|host| kept(faults, host_pattern(host)))
+        .filter_map(|host| or_fault(faults, host_pattern(host)))
         .collect();
     let methods = if written.methods.is_empty() {
         Some(Methods::all())
     } else {
         let names = written.methods.iter().map(|method| method.value.as_str());
-        kept(
+        or_fault(
             faults,
             Methods::parse(names)
                 .map_err(|error| Box::new(written.methods[0].fault(error.to_string()))),
@@ -160,7 +171,7 @@ fn compile_route(
     };
     let any_of: Vec<_> = sets
         .iter()
-        .filter_map(|set| kept(faults, scope_requirement(set, &path)))
+        .filter_map(|set| or_fault(faults, scope_requirement(set, &path)))
         .collect();
     let requirement = match &written.access {
         Access::Public => Requirement::Public,
@@ -299,6 +310,6 @@ fn parsed<T, E: ToString>(
     parse(&text.value).map_err(|error| Box::new(text.fault(error.to_string())))
 }
 
-fn kept<T>(faults: &mut Vec<Fault>, outcome: Result<T, Box<Fault>>) -> Option<T> {
+fn or_fault<T>(faults: &mut Vec<Fault>, outcome: Result<T, Box<Fault>>) -> Option<T> {
     outcome.map_err(|fault| faults.push(*fault)).ok()
 }

@@ -7,7 +7,7 @@ use rustls::pki_types::ServerName;
 use rustls::{ClientConfig, RootCertStore};
 use url::Url;
 
-use super::Trust;
+use super::RootCertificates;
 use crate::config::{self, Config, Fault, Placed};
 use crate::transport::Renewed;
 use crate::transport::tls::{self, TlsError};
@@ -17,7 +17,7 @@ use crate::values::Protocol;
 /// Compiles every upstream, unless there is the `same` already; one that is faulty is left out.
 pub(super) fn compile(
     config: &Config,
-    trust: &Trust,
+    roots: &RootCertificates,
     faults: &mut Vec<Fault>,
     same: impl Fn(usize) -> Option<Arc<SharedUpstream>>,
 ) -> Vec<Arc<SharedUpstream>> {
@@ -27,7 +27,7 @@ pub(super) fn compile(
             compiled.push(same);
             continue;
         }
-        match compile_one(upstream, config, trust) {
+        match compile_one(upstream, config, roots) {
             Ok(upstream) => compiled.push(Arc::new(upstream)),
             Err(fault) => {
                 faults.extend(
@@ -45,7 +45,7 @@ pub(super) fn compile(
 fn compile_one(
     upstream: &config::Upstream,
     config: &Config,
-    trust: &Trust,
+    roots: &RootCertificates,
 ) -> Result<SharedUpstream, Box<Fault>> {
     let tls_name = upstream.tls_server_name.as_ref();
     let targets: Vec<Target> = upstream
@@ -55,7 +55,7 @@ fn compile_one(
         .collect::<Result<_, _>>()?;
     let uses_tls = targets.iter().any(|target| target.tls_name.is_some());
     let system = if uses_tls && upstream.tls_ca.is_none() {
-        trust.system()
+        roots.system()
     } else {
         RootCertStore::empty()
     };

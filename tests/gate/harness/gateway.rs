@@ -81,7 +81,7 @@ impl Gateway {
                     .expect("a runtime");
                 runtime.block_on(async {
                     let publisher: SharedSnapshot = Arc::new(ArcSwap::from_pointee(snapshot));
-                    gateway::attend_to(&publisher.load(), None);
+                    gateway::start_background_tasks(&publisher.load(), None);
                     let shown: Vec<_> = certificates.into_iter().map(Shown::new).collect();
                     let collector =
                         config

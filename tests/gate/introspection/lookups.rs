@@ -8,7 +8,7 @@ use std::thread;
 
 use http::header::{AUTHORIZATION, HeaderMap, HeaderValue};
 use scopegate::config;
-use scopegate::gateway::{attend_to, compile};
+use scopegate::gateway::{compile, start_background_tasks};
 use scopegate::oauth::UnixTime;
 use scopegate::oauth::bearer;
 use scopegate::verify::{ConnectionCache, VerificationRequest, WorkerCache};
@@ -73,7 +73,7 @@ fn thousand_simultaneous_verifications_of_one_new_token_make_one_question() {
         .enable_all()
         .build()
         .expect("a runtime");
-    control.block_on(async { attend_to(&snapshot, None) });
+    control.block_on(async { start_background_tasks(&snapshot, None) });
     let worker = tokio::runtime::Builder::new_current_thread()
         .enable_all()
         .build()

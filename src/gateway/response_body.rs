@@ -9,8 +9,8 @@ use bytes::Bytes;
 use http::{HeaderValue, Response, header};
 use http_body::{Body, Frame, SizeHint};
 
-use super::caught::or_none;
 use super::grpc;
+use super::panics::catch_panic_now;
 use crate::clock::Deadline;
 use crate::telemetry::{Outcome, Record};
 use crate::transport::{Exchange, UnreadBody};
@@ -48,19 +48,19 @@ enum Content<B> {
 
 /// Whether a response lasts for as long as its client likes: server-sent events, and messages of a gRPC method that
 /// streams.
-pub(super) fn is_stream(answer: &Response<impl Body>) -> bool {
+pub(super) fn is_stream(response: &Response<impl Body>) -> bool {
     const EVENTS: &str = "text/event-stream";
-    if answer.body().is_end_stream() || answer.body().size_hint().exact().is_some() {
+    if response.body().is_end_stream() || response.body().size_hint().exact().is_some() {
         return false;
     }
-    let content_type = answer
+    let content_type = response
         .headers()
         .get(header::CONTENT_TYPE)
         .map_or(&b""[..], HeaderValue::as_bytes);
     let is_events = content_type
         .get(..EVENTS.len())
         .is_some_and(|name| name.eq_ignore_ascii_case(EVENTS.as_bytes()));
-    is_events || grpc::is_call(answer.headers())
+    is_events || grpc::is_call(response.headers())
 }
 
 impl<B: Body<Data = Bytes, Error = io::Error> + Unpin> ResponseBody<B> {
@@ -136,7 +136,7 @@ impl<B: Body<Data = Bytes, Error = io::Error> + Unpin> Body for ResponseBody<B> 
             // Broken off, not finished: half a body must not look whole.
             return Poll::Ready(Some(Err(io::Error::other("the access token has ended"))));
         }
-        let Some(polled) = or_none(|| this.content.poll_frame(context)) else {
+        let Some(polled) = catch_panic_now(|| this.content.poll_frame(context)) else {
             if let Some(record) = &mut this.record {
                 record.outcome = Outcome::Broken(PANICKED);
                 record.panicked();

@@ -13,18 +13,19 @@ use super::refusal::Refusal;
 /// What comes of a part of a request's way, even if that is a panic.
 ///
 /// Pinned by the caller: a future that is an argument takes twice its room.
-pub(super) async fn caught<T, F>(mut part: Pin<&mut F>) -> Result<T, Refusal>
+pub(super) async fn catch_panic<T, F>(mut part: Pin<&mut F>) -> Result<T, Refusal>
 where
     F: Future<Output = Result<T, Refusal>>,
 {
     poll_fn(|context| {
-        or_none(|| part.as_mut().poll(context)).unwrap_or(Poll::Ready(Err(Refusal::Panicked)))
+        catch_panic_now(|| part.as_mut().poll(context))
+            .unwrap_or(Poll::Ready(Err(Refusal::Panicked)))
     })
     .await
 }
 
 /// What `part` returns; none where it panics. It must not be used again then.
-pub(super) fn or_none<T>(part: impl FnOnce() -> T) -> Option<T> {
+pub(super) fn catch_panic_now<T>(part: impl FnOnce() -> T) -> Option<T> {
     catch_unwind(AssertUnwindSafe(part)).ok()
 }
 
@@ -50,7 +51,7 @@ mod tests {
         let runtime = tokio::runtime::Builder::new_current_thread()
             .build()
             .expect("a runtime");
-        let outcome = runtime.block_on(caught(part));
+        let outcome = runtime.block_on(catch_panic(part));
         assert!(matches!(outcome, Err(Refusal::Panicked)), "{outcome:?}");
         assert_eq!(shared.try_borrow_mut().map(|shared| *shared).ok(), Some(1));
     }
@@ -58,7 +59,7 @@ mod tests {
     #[test]
     fn what_does_not_panic_is_as_it_was() {
         let part = pin!(async { Ok::<_, Refusal>(7) });
-        let mut ready = pin!(caught(part));
+        let mut ready = pin!(catch_panic(part));
         let polled = ready.as_mut().poll(&mut Context::from_waker(Waker::noop()));
         assert!(matches!(polled, Poll::Ready(Ok(7))), "{polled:?}");
     }

@@ -10,7 +10,7 @@ use crate::config::Config;
 use crate::oauth::bearer;
 
 /// A request that nobody has sent.
-pub(super) struct Question {
+pub(super) struct SampleRequest {
     pub(super) method: Method,
     /// Path and query, as they would stand in the request's first line.
     pub(super) target: String,
@@ -21,7 +21,7 @@ pub(super) struct Question {
     pub(super) offline: bool,
 }
 
-impl Question {
+impl SampleRequest {
     pub(super) fn new(arguments: &Arguments, config: &Config) -> Result<Self, String> {
         let is_token =
             |byte: u8| byte.is_ascii_alphanumeric() || b"!#$%&'*+-.^_`|~".contains(&byte);

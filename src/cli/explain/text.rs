@@ -2,9 +2,11 @@
 
 use std::fmt::Write;
 
-use super::account::{Account, RouteTold, ScopeTold, Sent, TokenTold, Verdict};
-use super::times::span;
-use crate::gateway::LeftOutClaim;
+use super::duration::format_duration;
+use super::explanation::{
+    Explanation, ForwardedSummary, RouteSummary, ScopeFinding, TokenFinding, Verdict,
+};
+use crate::gateway::OmittedClaim;
 use crate::oauth::claims::{Check, Inexact, Told};
 use crate::policy::route_table::RouteMatch;
 use crate::verify::jwt::Signer;
@@ -12,15 +14,15 @@ use crate::verify::{Examined, Shape, Signed};
 
 /// Where what is told begins, behind what it is about.
 const INDENT: usize = 9;
-pub(super) fn written(account: &Account) -> String {
-    let mut story = Story::default();
-    let asked = &account.asked;
-    story.line(
+pub(super) fn render(explanation: &Explanation) -> String {
+    let mut report = TextReport::default();
+    let asked = &explanation.asked;
+    report.line(
         "request",
-        format!("{} {}, at {}", asked.method, asked.url, account.now),
+        format!("{} {}, at {}", asked.method, asked.url, explanation.now),
     );
     if asked.method.bytes().any(|byte| byte.is_ascii_lowercase()) {
-        story.line(
+        report.line(
             "",
             format!(
                 "methods are told apart by case: {} is another one",
@@ -33,27 +35,27 @@ pub(super) fn written(account: &Account) -> String {
         .as_ref()
         .filter(|path| !asked.url.ends_with(*path))
     {
-        story.line("", format!("read as the path {path}"));
+        report.line("", format!("read as the path {path}"));
     }
-    story.route(account);
-    story.token(&account.token);
-    story.checks("answer", &account.checks_of_answer);
-    story.scopes(account);
-    story.end(account);
-    printable(&story.0)
+    report.route(explanation);
+    report.token(&explanation.token);
+    report.checks("answer", &explanation.response_checks);
+    report.scopes(explanation);
+    report.end(explanation);
+    printable(&report.0)
 }
 
 #[derive(Default)]
-struct Story(String);
+struct TextReport(String);
 
-impl Story {
+impl TextReport {
     fn line(&mut self, about: &str, text: impl AsRef<str>) {
         // Into a String, which is never full.
         let _ = writeln!(self.0, "{about:INDENT$}{}", text.as_ref());
     }
 
-    fn route(&mut self, account: &Account) {
-        match &account.route {
+    fn route(&mut self, explanation: &Explanation) {
+        match &explanation.route {
             Some(route) => {
                 self.line(
                     "route",
@@ -61,14 +63,14 @@ impl Story {
                         "{} ({}), asks for {}",
                         summary(route),
                         route.place,
-                        route.asks_for
+                        route.requires
                     ),
                 );
                 for (name, value) in &route.parameters {
                     self.line("", format!("{{{name}}} is {value:?}"));
                 }
             }
-            None if account.asked.host.is_none() || account.asked.path.is_none() => {
+            None if explanation.asked.host.is_none() || explanation.asked.path.is_none() => {
                 self.line(
                     "route",
                     "none was looked for: the request can be read in more than one way, or in none",
@@ -76,18 +78,18 @@ impl Story {
             }
             None => self.line("route", "none"),
         }
-        for (other, route_match) in &account.others {
+        for (other, route_match) in &explanation.others {
             self.line(
                 "",
                 format!(
                     "not {} ({}): {}",
                     summary(other),
                     other.place,
-                    why_not(other, *route_match, account)
+                    why_not_chosen(other, *route_match, explanation)
                 ),
             );
         }
-        match (account.omitted, account.others.is_empty()) {
+        match (explanation.omitted, explanation.others.is_empty()) {
             (0, _) => {}
             (1, false) => self.line("", "nor one other, which is further off"),
             (1, true) => self.line("", "one other is further off"),
@@ -98,12 +100,12 @@ impl Story {
         }
     }
 
-    fn token(&mut self, told: &TokenTold) {
-        match told {
-            TokenTold::NotLookedAt => self.line("token", "not looked at"),
-            TokenTold::NotAskedFor => self.line("token", "not looked at: the route is public"),
-            TokenTold::None(error) => self.line("token", format!("NO  {error}")),
-            TokenTold::Examined(examined) => self.examined(examined),
+    fn token(&mut self, finding: &TokenFinding) {
+        match finding {
+            TokenFinding::NotLookedAt => self.line("token", "not looked at"),
+            TokenFinding::NotAskedFor => self.line("token", "not looked at: the route is public"),
+            TokenFinding::None(error) => self.line("token", format!("NO  {error}")),
+            TokenFinding::Examined(examined) => self.examined(examined),
         }
     }
 
@@ -220,21 +222,21 @@ impl Story {
         }
     }
 
-    fn scopes(&mut self, account: &Account) {
-        for (index, set) in account.sets.iter().enumerate() {
+    fn scopes(&mut self, explanation: &Explanation) {
+        for (index, set) in explanation.sets.iter().enumerate() {
             for (position, scope) in set.iter().enumerate() {
                 let about = match (index, position) {
                     (0, 0) => "scopes",
                     (_, 0) => "     or",
                     _ => "",
                 };
-                self.line(about, met(scope, account.granted.is_some()));
+                self.line(about, met(scope, explanation.granted.is_some()));
             }
         }
-        if let Some(granted) = account
+        if let Some(granted) = explanation
             .granted
             .as_ref()
-            .filter(|_| !account.sets.is_empty())
+            .filter(|_| !explanation.sets.is_empty())
         {
             let granted = if granted.is_empty() {
                 "nothing".to_owned()
@@ -245,17 +247,17 @@ impl Story {
         }
     }
 
-    fn end(&mut self, account: &Account) {
-        let reason = account.reason.unwrap_or("not read");
+    fn end(&mut self, explanation: &Explanation) {
+        let reason = explanation.reason.unwrap_or("not read");
         self.0.push('\n');
-        match account.verdict {
+        match explanation.verdict {
             Verdict::Refused => {
                 self.0.push_str(&format!("Refused: {reason}\n"));
-                self.cause(account);
-                self.remedy(account);
+                self.cause(explanation);
+                self.remedy(explanation);
                 self.0.push('\n');
                 self.0.push_str(
-                    &account
+                    &explanation
                         .head
                         .as_deref()
                         .unwrap_or_default()
@@ -265,33 +267,33 @@ impl Story {
             Verdict::Unknown => {
                 self.0
                     .push_str("Not known, because nobody was asked (--offline)\n");
-                self.cause(account);
-                self.fault_without_signature(&account.token);
-                self.remedy(account);
+                self.cause(explanation);
+                self.fault_without_signature(&explanation.token);
+                self.remedy(explanation);
             }
             Verdict::Passes => {
-                if account.is_shadowed() {
+                if explanation.is_shadowed() {
                     self.0.push_str(&format!(
                         "Shadow mode (enforce = false): {reason} is told and not enforced\n"
                     ));
-                    self.cause(account);
+                    self.cause(explanation);
                 }
-                if let Some(sent) = &account.sent {
+                if let Some(sent) = &explanation.sent {
                     self.sent(sent);
                 }
             }
         }
     }
 
-    fn cause(&mut self, account: &Account) {
-        if let Some(cause) = &account.cause {
+    fn cause(&mut self, explanation: &Explanation) {
+        if let Some(cause) = &explanation.cause {
             self.0.push_str(&format!("  {cause}\n"));
         }
     }
 
     // Keys that are not there cannot make good what its claims break.
-    fn fault_without_signature(&mut self, told: &TokenTold) {
-        let TokenTold::Examined(examined) = told else {
+    fn fault_without_signature(&mut self, finding: &TokenFinding) {
+        let TokenFinding::Examined(examined) = finding else {
             return;
         };
         if let Some(broken) = examined
@@ -306,21 +308,21 @@ impl Story {
         }
     }
 
-    fn remedy(&mut self, account: &Account) {
-        if let Some(remedy) = &account.remedy {
+    fn remedy(&mut self, explanation: &Explanation) {
+        if let Some(remedy) = &explanation.remedy {
             self.0.push_str(&format!("  {remedy}\n"));
         }
     }
 
-    fn sent(&mut self, sent: &Sent) {
-        let Sent {
+    fn sent(&mut self, sent: &ForwardedSummary) {
+        let ForwardedSummary {
             upstream,
             targets,
             method,
             path,
             added,
             removed,
-            left_out,
+            omitted_claims,
         } = sent;
         self.0.push_str(&format!(
             "It would pass to upstream {upstream} ({}) as {method} {path}\n",
@@ -333,11 +335,11 @@ impl Story {
             self.0
                 .push_str(&format!("  without {}\n", removed.join(", ")));
         }
-        for LeftOutClaim {
+        for OmittedClaim {
             header,
             claim,
             found,
-        } in left_out
+        } in omitted_claims
         {
             let remedy = if *found == Inexact::Number {
                 ""
@@ -379,13 +381,13 @@ fn found(told: &Told) -> String {
             ago,
         } => match (ahead.is_zero(), ago.is_zero()) {
             (true, true) => format!("{}, now", time),
-            (false, _) => format!("{}, in {}", time, span(*ahead)),
-            (true, false) => format!("{}, {} ago", time, span(*ago)),
+            (false, _) => format!("{}, in {}", time, format_duration(*ahead)),
+            (true, false) => format!("{}, {} ago", time, format_duration(*ago)),
         },
     }
 }
 
-fn met(scope: &ScopeTold, is_judged: bool) -> String {
+fn met(scope: &ScopeFinding, is_judged: bool) -> String {
     let as_written = |filled: &str| {
         if filled == scope.written {
             String::new()
@@ -406,7 +408,7 @@ fn met(scope: &ScopeTold, is_judged: bool) -> String {
     }
 }
 
-fn summary(route: &RouteTold) -> String {
+fn summary(route: &RouteSummary) -> String {
     let hosts = if route.hosts == "any" {
         String::new()
     } else {
@@ -420,8 +422,12 @@ fn summary(route: &RouteTold) -> String {
     format!("{}{methods}{hosts}", route.path)
 }
 
-fn why_not(other: &RouteTold, route_match: RouteMatch, account: &Account) -> String {
-    let host = account.asked.host.as_deref().unwrap_or_default();
+fn why_not_chosen(
+    other: &RouteSummary,
+    route_match: RouteMatch,
+    explanation: &Explanation,
+) -> String {
+    let host = explanation.asked.host.as_deref().unwrap_or_default();
     match route_match {
         RouteMatch::Chosen => "it is the one".to_owned(),
         RouteMatch::InDoubt => {

@@ -5,10 +5,10 @@ use std::time::Duration;
 
 use http::{HeaderMap, header};
 
-use super::exchange::Exchanged;
-use super::question::Question;
+use super::dry_run::DryRunResult;
+use super::sample_request::SampleRequest;
 use crate::config::{Config, KeySource, Source, UpstreamHost};
-use crate::gateway::{LeftOutClaim, Outgoing, Seen, Snapshot};
+use crate::gateway::{OmittedClaim, Outgoing, RequestTarget, Snapshot};
 use crate::oauth::UnixTime;
 use crate::oauth::bearer::{self, BearerError};
 use crate::oauth::claims::Check;
@@ -19,33 +19,33 @@ use crate::telemetry::Outcome;
 use crate::verify::Examined;
 
 /// How many routes are told of that are not the chosen one.
-const NEAR: usize = 6;
+const MAX_OTHER_ROUTES: usize = 6;
 /// For a connection to this host.
-const PATIENCE: Duration = Duration::from_secs(1);
+const CONNECT_TIMEOUT: Duration = Duration::from_secs(1);
 
 /// Everything that is told of a request.
-pub(super) struct Account {
+pub(super) struct Explanation {
     pub(super) verdict: Verdict,
     /// As the access log and the metrics name it; in shadow mode what it would be if the route enforced its rules.
     pub(super) reason: Option<&'static str>,
     pub(super) cause: Option<String>,
     /// What to do, where an issuer could not be asked.
     pub(super) remedy: Option<String>,
-    pub(super) asked: Asked,
-    pub(super) route: Option<RouteTold>,
-    pub(super) others: Vec<(RouteTold, RouteMatch)>,
+    pub(super) asked: RequestSummary,
+    pub(super) route: Option<RouteSummary>,
+    pub(super) others: Vec<(RouteSummary, RouteMatch)>,
     /// How many more there are.
     pub(super) omitted: usize,
-    pub(super) token: TokenTold,
+    pub(super) token: TokenFinding,
     /// Those of the authorization server's answer, where it is asked and says that the token is good.
-    pub(super) checks_of_answer: Vec<Check>,
+    pub(super) response_checks: Vec<Check>,
     /// What is required: sets of which one suffices.
-    pub(super) sets: Vec<Vec<ScopeTold>>,
+    pub(super) sets: Vec<Vec<ScopeFinding>>,
     /// What is granted, where anything is known of that.
     pub(super) granted: Option<Vec<String>>,
     /// The answer's first line and headers, where the gateway answers itself.
     pub(super) head: Option<String>,
-    pub(super) sent: Option<Sent>,
+    pub(super) sent: Option<ForwardedSummary>,
     pub(super) now: UnixTime,
 }
 
@@ -58,24 +58,24 @@ pub(super) enum Verdict {
     Unknown,
 }
 
-pub(super) struct Asked {
+pub(super) struct RequestSummary {
     pub(super) method: String,
     pub(super) url: String,
     pub(super) host: Option<String>,
     pub(super) path: Option<String>,
 }
 
-pub(super) struct RouteTold {
+pub(super) struct RouteSummary {
     pub(super) path: String,
     /// Empty for all.
     pub(super) methods: Vec<String>,
     pub(super) hosts: String,
     pub(super) place: String,
-    pub(super) asks_for: String,
+    pub(super) requires: String,
     pub(super) parameters: Vec<(String, String)>,
 }
 
-pub(super) enum TokenTold {
+pub(super) enum TokenFinding {
     /// It did not come to that.
     NotLookedAt,
     /// The route is public.
@@ -84,14 +84,14 @@ pub(super) enum TokenTold {
     Examined(Box<Examined>),
 }
 
-pub(super) struct ScopeTold {
+pub(super) struct ScopeFinding {
     pub(super) written: String,
     /// With parameters filled in; else why that cannot be.
     pub(super) filled: Result<String, String>,
     pub(super) met_by: Option<String>,
 }
 
-pub(super) struct Sent {
+pub(super) struct ForwardedSummary {
     pub(super) upstream: String,
     pub(super) targets: Vec<String>,
     pub(super) method: String,
@@ -101,17 +101,17 @@ pub(super) struct Sent {
     /// The names of what it has and the upstream does not get.
     pub(super) removed: Vec<String>,
     /// Claim headers that it does not get, because they cannot tell their claims.
-    pub(super) left_out: Vec<LeftOutClaim>,
+    pub(super) omitted_claims: Vec<OmittedClaim>,
 }
 
-impl Account {
+impl Explanation {
     pub(super) fn of(
-        question: &Question,
-        exchanged: Exchanged,
+        question: &SampleRequest,
+        exchanged: DryRunResult,
         config: &Config,
         source: &Source,
     ) -> Self {
-        let Exchanged {
+        let DryRunResult {
             snapshot,
             request,
             report,
@@ -134,7 +134,8 @@ impl Account {
         let sent = report
             .and_then(|report| report.outgoing.as_ref())
             .zip(request.as_ref());
-        let sent = sent.map(|(outgoing, request)| Sent::of(outgoing, &request.headers, config));
+        let sent = sent
+            .map(|(outgoing, request)| ForwardedSummary::of(outgoing, &request.headers, config));
         // Where the keys or the answer are missing because nobody was asked, the gateway may well say something else.
         let is_unknown = question.offline && reason == Some("issuer_unavailable") && !shadowed;
         let verdict = match (is_unknown, &sent) {
@@ -151,20 +152,20 @@ impl Account {
                 cause
             }
         });
-        let told = |index: usize| RouteTold::of(index, &snapshot, config, source);
-        let mut account = Self {
+        let told = |index: usize| RouteSummary::of(index, &snapshot, config, source);
+        let mut explanation = Self {
             verdict,
             reason,
             cause: cause.clone(),
             remedy: match report.and_then(|report| report.issuer.as_ref()) {
                 Some(issuer) if is_unknown => Some(remedy(issuer, config)),
-                Some(_) if reason == Some("issuer_unavailable") && lacks_development_server(&cause, config) => Some(
+                Some(_) if reason == Some("issuer_unavailable") && is_development_server_down(&cause, config) => Some(
                     "the server of [development] runs while the gateway does: start scopegate in another terminal"
                         .to_owned(),
                 ),
                 Some(_) | None => None,
             },
-            asked: Asked {
+            asked: RequestSummary {
                 method: question.method.to_string(),
                 url: format!(
                     "{}://{}{}",
@@ -178,8 +179,8 @@ impl Account {
             route: None,
             others: Vec::new(),
             omitted: 0,
-            token: TokenTold::NotLookedAt,
-            checks_of_answer: Vec::new(),
+            token: TokenFinding::NotLookedAt,
+            response_checks: Vec::new(),
             sets: Vec::new(),
             granted: None,
             head: (verdict == Verdict::Refused).then_some(head),
@@ -187,51 +188,51 @@ impl Account {
             now,
         };
         let Some(request) = request else {
-            return account;
+            return explanation;
         };
-        let seen = Seen::of(&request, &snapshot);
-        account.asked.host = seen.host.as_ref().map(ToString::to_string);
-        account.asked.path = seen.path.as_ref().map(|path| path.as_str().to_owned());
+        let seen = RequestTarget::of(&request, &snapshot);
+        explanation.asked.host = seen.host.as_ref().map(ToString::to_string);
+        explanation.asked.path = seen.path.as_ref().map(|path| path.as_str().to_owned());
         let (Some(host), Some(path)) = (&seen.host, &seen.path) else {
-            return account;
+            return explanation;
         };
 
-        account.tell_others(
+        explanation.add_other_routes(
             snapshot.routes.route_matches(host, path, &request.method),
             |index| in_common(snapshot.routes.routes()[index].path.as_str(), path.as_str()),
             told,
         );
         let Ok(found) = snapshot.routes.find(host, path, &request.method) else {
-            return account;
+            return explanation;
         };
         let parameters = found
             .parameters
             .iter()
             .map(|(name, value)| (name.to_owned(), value.into_owned()));
-        account.route = Some(RouteTold {
+        explanation.route = Some(RouteSummary {
             parameters: parameters.collect(),
             ..told(found.index)
         });
-        account.token = token(&request.headers, &found, &snapshot, now);
+        explanation.token = token(&request.headers, &found, &snapshot, now);
         let active = report.and_then(|report| report.token.as_ref());
         let mut granted = active.map(|token| token.scopes().clone());
-        if let TokenTold::Examined(examined) = &account.token {
+        if let TokenFinding::Examined(examined) = &explanation.token {
             if let (Some(issuer), Some(token)) = (&examined.issuer, active) {
-                account.checks_of_answer = issuer.checks_of_answer(token, now);
+                explanation.response_checks = issuer.checks_of_answer(token, now);
             }
             granted = granted.or_else(|| examined.granted.clone());
         }
-        account.sets = sets(&found, granted.as_ref());
-        account.granted = granted.map(|granted| granted.iter().map(str::to_owned).collect());
-        account
+        explanation.sets = sets(&found, granted.as_ref());
+        explanation.granted = granted.map(|granted| granted.iter().map(str::to_owned).collect());
+        explanation
     }
 
     // The near ones only: those of another path tell something where no route is found, and then those most alike.
-    fn tell_others(
+    fn add_other_routes(
         &mut self,
         route_matches: Vec<RouteMatch>,
         alike: impl Fn(usize) -> usize,
-        told: impl Fn(usize) -> RouteTold,
+        told: impl Fn(usize) -> RouteSummary,
     ) {
         let is_found = route_matches.contains(&RouteMatch::Chosen);
         let mut others: Vec<_> = route_matches.into_iter().enumerate().collect();
@@ -240,7 +241,11 @@ impl Account {
         let tells_something = |(_, route_match): &&(usize, RouteMatch)| {
             *route_match != RouteMatch::OtherPath || !is_found
         };
-        let near = others.iter().take(NEAR).filter(tells_something).count();
+        let near = others
+            .iter()
+            .take(MAX_OTHER_ROUTES)
+            .filter(tells_something)
+            .count();
         self.omitted = others.len() - near;
         self.others = others[..near]
             .iter()
@@ -254,7 +259,7 @@ impl Account {
     }
 }
 
-impl RouteTold {
+impl RouteSummary {
     fn of(index: usize, snapshot: &Snapshot, config: &Config, source: &Source) -> Self {
         let (route, written) = (&snapshot.routes.routes()[index], &config.routes[index]);
         Self {
@@ -268,18 +273,18 @@ impl RouteTold {
                 .collect(),
             hosts: crate::cli::check::listed(&route.hosts, "any"),
             place: source.place(&written.path),
-            asks_for: crate::cli::check::asked_for(route),
+            requires: crate::cli::check::asked_for(route),
             parameters: Vec::new(),
         }
     }
 }
 
-impl Sent {
+impl ForwardedSummary {
     fn of(outgoing: &Outgoing, came: &HeaderMap, config: &Config) -> Self {
         let Outgoing {
             upstream,
             parts,
-            left_out,
+            omitted,
         } = outgoing;
         let written = config
             .upstreams
@@ -336,7 +341,7 @@ impl Sent {
             path: parts.uri.path().to_owned(),
             added,
             removed: removed.collect(),
-            left_out: left_out.clone(),
+            omitted_claims: omitted.clone(),
         }
     }
 }
@@ -346,24 +351,24 @@ fn token(
     found: &MatchedRoute<'_, '_>,
     snapshot: &Snapshot,
     now: UnixTime,
-) -> TokenTold {
+) -> TokenFinding {
     if found.route.requirement.is_public() {
-        return TokenTold::NotAskedFor;
+        return TokenFinding::NotAskedFor;
     }
     match bearer::extract(headers) {
         Ok(token) => {
             let accepts = |issuer: &str| found.route.accepts_issuer(issuer);
-            TokenTold::Examined(Box::new(snapshot.verifier.examine(
+            TokenFinding::Examined(Box::new(snapshot.verifier.examine(
                 token.as_str(),
                 &accepts,
                 now,
             )))
         }
-        Err(error) => TokenTold::None(error),
+        Err(error) => TokenFinding::None(error),
     }
 }
 
-fn sets(found: &MatchedRoute<'_, '_>, granted: Option<&ScopeSet>) -> Vec<Vec<ScopeTold>> {
+fn sets(found: &MatchedRoute<'_, '_>, granted: Option<&ScopeSet>) -> Vec<Vec<ScopeFinding>> {
     let any_of = match &found.route.requirement {
         Requirement::Public => return Vec::new(),
         Requirement::Token { any_of } => any_of,
@@ -374,7 +379,7 @@ fn sets(found: &MatchedRoute<'_, '_>, granted: Option<&ScopeSet>) -> Vec<Vec<Sco
             .each(granted.unwrap_or(&nothing), &found.parameters)
             .into_iter();
         scopes
-            .map(|scope| ScopeTold {
+            .map(|scope| ScopeFinding {
                 written: scope.written,
                 filled: scope.filled.map_err(|unusable| unusable.to_string()),
                 met_by: scope.met_by.map(str::to_owned),
@@ -394,13 +399,13 @@ fn in_common(pattern: &str, path: &str) -> usize {
 }
 
 // It was the one that was asked, and nobody listens there: one that answers badly runs.
-fn lacks_development_server(cause: &Option<String>, config: &Config) -> bool {
+fn is_development_server_down(cause: &Option<String>, config: &Config) -> bool {
     let (Some(cause), Some(development)) = (cause, &config.development) else {
         return false;
     };
     let address = development.listen.value;
     cause.contains(&format!("http://{address}/"))
-        && TcpStream::connect_timeout(&address, PATIENCE).is_err()
+        && TcpStream::connect_timeout(&address, CONNECT_TIMEOUT).is_err()
 }
 
 fn remedy(issuer: &str, config: &Config) -> String {

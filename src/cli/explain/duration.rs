@@ -3,8 +3,8 @@
 use std::time::Duration;
 
 /// How long it is; the two largest units will do.
-pub(super) fn span(span: Duration) -> String {
-    let seconds = span.as_secs();
+pub(super) fn format_duration(duration: Duration) -> String {
+    let seconds = duration.as_secs();
     let units = [
         (seconds / 86_400, "d"),
         (seconds / 3600 % 24, "h"),
@@ -39,7 +39,7 @@ mod tests {
             (3600, "1 h"),
             (90_061, "1 d 1 h"),
         ] {
-            assert_eq!(span(Duration::from_secs(seconds)), told);
+            assert_eq!(format_duration(Duration::from_secs(seconds)), told);
         }
     }
 }

@@ -10,20 +10,20 @@ use crate::telemetry::{RouteNames, RouteRequests, WorkerTelemetry};
 use crate::upstream::Upstream;
 
 /// The snapshot in force as this worker uses it, with its own connections to the upstreams.
-pub(super) struct View {
+pub(super) struct WorkerSnapshot {
     pub(super) snapshot: Arc<Snapshot>,
     upstreams: Vec<Rc<Upstream>>,
     /// By the index of the route.
-    routes: Vec<Told>,
+    routes: Vec<RouteTelemetry>,
 }
 
 /// What a route's requests are counted with, and told by.
-pub(super) struct Told {
+pub(super) struct RouteTelemetry {
     pub(super) requests: Rc<RouteRequests>,
     pub(super) names: Rc<RouteNames>,
 }
 
-impl View {
+impl WorkerSnapshot {
     /// Upstreams that did not change keep their connections.
     pub(super) fn new(
         snapshot: Arc<Snapshot>,
@@ -60,7 +60,7 @@ impl View {
                     host: forwarding.host.clone(),
                     upstream: upstream.into(),
                 });
-                Told { requests, names }
+                RouteTelemetry { requests, names }
             });
         let routes = routes.collect();
         Self {
@@ -80,7 +80,7 @@ impl View {
         &self.upstreams[forwarding.upstream]
     }
 
-    pub(super) fn told(&self, route: usize) -> Option<&Told> {
+    pub(super) fn route_telemetry(&self, route: usize) -> Option<&RouteTelemetry> {
         self.routes.get(route)
     }
 }

@@ -17,10 +17,10 @@ use hyper_util::rt::TokioIo;
 use tokio::io::{AsyncReadExt, AsyncWriteExt, DuplexStream};
 use tokio::task::LocalSet;
 
-use super::question::Question;
+use super::sample_request::SampleRequest;
 use crate::clock::{Clock, Ticker};
 use crate::config::Config;
-use crate::gateway::{DryRun, DryRunReport, Seen, Snapshot};
+use crate::gateway::{DryRun, DryRunReport, RequestTarget, Snapshot};
 use crate::oauth::UnixTime;
 use crate::oauth::bearer;
 use crate::server::Settings;
@@ -30,12 +30,12 @@ use crate::transport::IncomingBody;
 /// Whose request it is, for want of a client.
 const CLIENT: IpAddr = IpAddr::V4(Ipv4Addr::LOCALHOST);
 /// Answers of the gateway's own are short.
-const LONGEST_ANSWER: usize = 1024 * 1024;
+const MAX_RESPONSE_HEAD: usize = 1024 * 1024;
 /// From metadata at one of its places to the keys.
-const FETCHES: u32 = 4;
+const MAX_FETCHES: u32 = 4;
 
 /// What came of a request.
-pub(super) struct Exchanged {
+pub(super) struct DryRunResult {
     pub(super) snapshot: Arc<Snapshot>,
     /// The request as it was read; `None` where it could not be.
     pub(super) request: Option<Parts>,
@@ -50,10 +50,10 @@ pub(super) struct Exchanged {
 /// Takes the request as far as it goes. Where it is not to be kept offline, the issuer that its token goes to is asked for
 /// its keys, or about the token.
 pub(super) fn dry_run(
-    question: &Question,
+    question: &SampleRequest,
     snapshot: Snapshot,
     config: &Config,
-) -> io::Result<Exchanged> {
+) -> io::Result<DryRunResult> {
     let runtime = tokio::runtime::Builder::new_current_thread()
         .enable_all()
         .build()?;
@@ -64,10 +64,10 @@ pub(super) fn dry_run(
 }
 
 async fn exchange(
-    question: &Question,
+    question: &SampleRequest,
     snapshot: Snapshot,
     config: &Config,
-) -> io::Result<Exchanged> {
+) -> io::Result<DryRunResult> {
     let snapshot = Arc::new(snapshot);
     let ticker = Ticker::new(Clock::system());
     tokio::task::spawn_local(Rc::clone(&ticker).run(|| ()));
@@ -86,7 +86,7 @@ async fn exchange(
         let (parts, body) = request.into_parts();
         *seen.borrow_mut() = Some(parts.clone());
         if !question.offline {
-            meet_issuer(&parts, &snapshot, config, ticker.wall()).await;
+            fetch_keys(&parts, &snapshot, config, ticker.wall()).await;
         }
         let request = Request::from_parts(parts, IncomingBody::Http1(body));
         let (response, report) = dry_run.run(request).await;
@@ -99,7 +99,7 @@ async fn exchange(
     // The client hangs up once it has the head, which ends the other side; one that cannot read the request ends before.
     let (head, _) = tokio::join!(ask(client, question), serving);
     let head = head?;
-    Ok(Exchanged {
+    Ok(DryRunResult {
         request: seen.take(),
         report: reported.take(),
         head,
@@ -108,11 +108,11 @@ async fn exchange(
     })
 }
 
-async fn ask(mut client: DuplexStream, question: &Question) -> io::Result<String> {
+async fn ask(mut client: DuplexStream, question: &SampleRequest) -> io::Result<String> {
     // Who refuses a head that is too long has not read all of it, and has answered.
     let written = client.write_all(&question.written()).await;
     let mut answer = Vec::new();
-    while !answer.ends_with(b"\r\n\r\n") && answer.len() < LONGEST_ANSWER {
+    while !answer.ends_with(b"\r\n\r\n") && answer.len() < MAX_RESPONSE_HEAD {
         match client.read_u8().await {
             Ok(byte) => answer.push(byte),
             Err(error) => return Err(written.err().unwrap_or(error)),
@@ -122,11 +122,11 @@ async fn ask(mut client: DuplexStream, question: &Question) -> io::Result<String
 }
 
 // As the gateway does at its start and ever again, but for the one issuer that counts here.
-async fn meet_issuer(parts: &Parts, snapshot: &Snapshot, config: &Config, now: UnixTime) {
-    let Seen {
+async fn fetch_keys(parts: &Parts, snapshot: &Snapshot, config: &Config, now: UnixTime) {
+    let RequestTarget {
         host: Some(host),
         path: Some(path),
-    } = Seen::of(parts, snapshot)
+    } = RequestTarget::of(parts, snapshot)
     else {
         return;
     };
@@ -154,6 +154,6 @@ async fn meet_issuer(parts: &Parts, snapshot: &Snapshot, config: &Config, now: U
         .find(|written| *written.name.value == *issuer.settings.name)
         .map(|one| one.timeout);
     issuer
-        .settle(timeout.unwrap_or(Duration::from_secs(3)) * FETCHES)
+        .settle(timeout.unwrap_or(Duration::from_secs(3)) * MAX_FETCHES)
         .await;
 }
