@@ -10,7 +10,7 @@ use scopegate::{config, gateway};
 const MAX_WORDS: usize = 40;
 
 /// Pages outside `docs` whose links are checked as well.
-const TOP_LEVEL_PAGES: [&str; 3] = ["README.md", "SECURITY.md", "CONTRIBUTING.md"];
+const PAGES_OUTSIDE_DOCS: [&str; 3] = ["README.md", "SECURITY.md", "CONTRIBUTING.md"];
 
 const JWKS: &str = r#"{"keys":[{"kty":"OKP","crv":"Ed25519","kid":"1","x":"11qYAYKxCrfVS_7TyWQHOg7hcvPapiMlrwIaaPcHURo"}]}"#;
 
@@ -55,9 +55,9 @@ fn docs() -> Vec<Page> {
     pages
 }
 
-fn docs_and_top_level_pages() -> Vec<Page> {
-    let top_level = TOP_LEVEL_PAGES.iter().map(PathBuf::from);
-    let mut pages: Vec<_> = top_level.map(read_page).collect();
+fn all_pages() -> Vec<Page> {
+    let outside = PAGES_OUTSIDE_DOCS.iter().map(PathBuf::from);
+    let mut pages: Vec<_> = outside.map(read_page).collect();
     pages.extend(docs());
     pages
 }
@@ -104,13 +104,13 @@ fn without_code(line: &str) -> String {
 fn complete_configurations_in_the_documentation_compile() {
     let mut faults = Vec::new();
     let mut compiled = 0;
-    for page in docs_and_top_level_pages() {
+    for page in all_pages() {
         let (blocks, _) = split(&page.text);
         for block in blocks.iter().filter(|block| is_complete_toml(block.info)) {
             compiled += 1;
-            let place = format!("{}:{}", page.path.display(), block.line);
+            let location = format!("{}:{}", page.path.display(), block.line);
             if let Err(report) = compile(&block.code) {
-                faults.push(format!("{place}:\n{report}"));
+                faults.push(format!("{location}:\n{report}"));
             }
         }
     }
@@ -173,7 +173,7 @@ fn with_named_files(toml: &str, folder: &Path) -> String {
 
 #[test]
 fn relative_links_and_anchors_resolve() {
-    let pages = docs_and_top_level_pages();
+    let pages = all_pages();
     let mut anchors = BTreeMap::new();
     let mut faults = Vec::new();
     for page in &pages {
@@ -289,7 +289,7 @@ fn link_texts(heading: &str) -> String {
 
 #[test]
 fn anchors_are_those_of_github() {
-    let text = "# What clients are told\n## `[server]`\n### A, b: c-d_e?\n## Same\n## Same\n\
+    let text = "# What clients receive\n## `[server]`\n### A, b: c-d_e?\n## Same\n## Same\n\
                 ```sh\n# no heading\n```\n#### [Linked](page.md) text\n";
     let expected = [
         "a-b-c-d_e",
@@ -297,7 +297,7 @@ fn anchors_are_those_of_github() {
         "same",
         "same-1",
         "server",
-        "what-clients-are-told",
+        "what-clients-receive",
     ];
     assert_eq!(anchors_of(text), expected.map(str::to_owned).into());
 }
@@ -332,8 +332,8 @@ fn no_sentence_of_the_documentation_is_too_long() {
         for (line, sentence) in sentences(&page.text) {
             let words = sentence.split_whitespace().count();
             if words > MAX_WORDS {
-                let place = format!("{}:{line}", page.path.display());
-                faults.push(format!("{place}: {words} words: {sentence}"));
+                let location = format!("{}:{line}", page.path.display());
+                faults.push(format!("{location}: {words} words: {sentence}"));
             }
         }
     }
@@ -377,7 +377,7 @@ fn begins_list_item(content: &str) -> bool {
 
 #[test]
 fn sentences_end_with_their_paragraph_and_skip_code_and_tables() {
-    let text = "# Heading\n\nOne `a b. c` here. Two goes\non.\n- Three\n- Four\n\n| a. b |\n```text\nd. e\n```\nFive?\n";
+    let text = "# Heading\n\nOne `a b. c` here. Two is\nlong.\n- Three\n- Four\n\n| a. b |\n```text\nd. e\n```\nFive?\n";
     let found: Vec<_> = sentences(text)
         .into_iter()
         .map(|(_, sentence)| sentence)
@@ -386,7 +386,7 @@ fn sentences_end_with_their_paragraph_and_skip_code_and_tables() {
         found,
         [
             "One code here.",
-            "Two goes on.",
+            "Two is long.",
             "- Three",
             "- Four",
             "Five?"
