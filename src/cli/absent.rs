@@ -6,7 +6,7 @@
 
 use std::path::PathBuf;
 
-use crate::config::{Authentication, Certificate, Config, Fault, KeySource, Placed};
+use crate::config::{Authentication, Certificate, Config, Fault, KeySource, Spanned};
 use crate::files::{self, FileError, MAX_NAMED};
 
 /// The same without what needs a private key or a secret that is not here, and which keys those are. Missing secrets were
@@ -59,7 +59,7 @@ pub(super) fn left_out(config: &Config) -> (Config, Vec<Fault>) {
     (config, absent)
 }
 
-fn is_here(key: &Placed<PathBuf>, absent: &mut Vec<Fault>) -> bool {
+fn is_here(key: &Spanned<PathBuf>, absent: &mut Vec<Fault>) -> bool {
     // One that is there and wrong is wrong everywhere, which compiling tells.
     let Err(error @ FileError::Unreadable { .. }) = files::read(&key.value, MAX_NAMED) else {
         return true;

@@ -129,7 +129,7 @@ fn load(path: &Path, purpose: Purpose) -> Result<(Config, Source), Report> {
         faults.extend(development_fault(config));
         faults
     };
-    let (config, source) = config::load_judged(path, purpose, &judge)?;
+    let (config, source) = config::load_with_checks(path, purpose, &judge)?;
     match development_fault(&config) {
         Some(fault) => Err(source.report(vec![fault])),
         None => Ok((config, source)),

@@ -10,7 +10,7 @@ use super::listener::Listener;
 use super::mismatch::expected;
 use super::read::Table;
 use super::reference::{Description, key};
-use super::report::Placed;
+use super::report::Spanned;
 use super::scalars::{any_text, keyword, read_text, text};
 use super::secret::Secret;
 use super::units::{MONTH, SECOND, duration};
@@ -23,9 +23,9 @@ table! {
         fn read(table) -> Option<Self>;
 
         /// Where the authorization server listens: a loopback address.
-        pub listen: Placed<SocketAddr> = placed_or(socket_address(), "127.0.0.1:9080"),
+        pub listen: Spanned<SocketAddr> = spanned_or(socket_address(), "127.0.0.1:9080"),
         /// Where the upstream listens that responds with the request that it got: a loopback address.
-        pub echo: Placed<SocketAddr> = placed_or(socket_address(), "127.0.0.1:9081"),
+        pub echo: Spanned<SocketAddr> = spanned_or(socket_address(), "127.0.0.1:9081"),
         /// /RUNTIME/api/az/v1/token is its token endpoint, as well as /token.
         pub runtime: String = or(path_segment(), "mfp"),
         /// The lifetime of its tokens.
@@ -37,7 +37,7 @@ table! {
         /// The algorithm that signs its tokens.
         pub algorithm: SigningAlgorithm = or(keyword(), "RS256"),
         /// Who gets tokens, at least one client.
-        pub clients: Vec<Placed<DevelopmentClient>> = computed(clients(table)),
+        pub clients: Vec<Spanned<DevelopmentClient>> = computed(clients(table)),
     }
 }
 
@@ -85,14 +85,14 @@ impl Development {
     }
 }
 
-fn clients(table: &mut Table<'_>) -> Vec<Placed<DevelopmentClient>> {
+fn clients(table: &mut Table<'_>) -> Vec<Spanned<DevelopmentClient>> {
     let key = key(
         "clients",
         "Who gets tokens. Without it, the client test with the secret test, for every scope.",
     );
     let clients = table.tables(key, |client| {
         let read = DevelopmentClient::read(client);
-        Some(client.placed(read))
+        Some(client.spanned(read))
     });
     if table.has(key.name) {
         refuse_repeated_ids(table, &clients);
@@ -103,10 +103,10 @@ fn clients(table: &mut Table<'_>) -> Vec<Placed<DevelopmentClient>> {
         secret: Secret::bare(TEST_CLIENT),
         allowed_scope: "*".to_owned(),
     };
-    vec![Placed::at(test, "development.clients".to_owned(), None)]
+    vec![Spanned::new(test, "development.clients".to_owned(), None)]
 }
 
-fn refuse_repeated_ids(table: &Table<'_>, clients: &[Placed<DevelopmentClient>]) {
+fn refuse_repeated_ids(table: &Table<'_>, clients: &[Spanned<DevelopmentClient>]) {
     for (index, client) in clients.iter().enumerate() {
         let id = &client.value.id;
         if clients

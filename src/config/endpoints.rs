@@ -11,7 +11,7 @@ use super::introspection::{Authentication, Introspection};
 use super::mismatch::{Mismatch, expected};
 use super::read::Table;
 use super::reference::{Description, forbidden, key};
-use super::report::Placed;
+use super::report::Spanned;
 use super::secret::Secret;
 use super::value_type::{ValueType, value_type};
 use crate::values::{IntrospectionFormat, Keyword, Validation};
@@ -33,11 +33,11 @@ pub enum KeySource {
     /// Where its metadata says.
     Discovered,
     /// At this URL.
-    Uri(Placed<Url>),
+    Uri(Spanned<Url>),
     /// In this file.
-    File(Placed<PathBuf>),
+    File(Spanned<PathBuf>),
     /// There is only one, and whoever can verify can sign.
-    SharedSecret(Placed<Secret>),
+    SharedSecret(Spanned<Secret>),
 }
 
 impl KeySource {
@@ -104,7 +104,7 @@ pub(super) fn keys(table: &mut Table<'_>, needed: bool) -> Option<KeySource> {
 /// Reads where the metadata is, if anything is left to it; then discovery must be possible.
 pub(super) fn discovery(
     table: &mut Table<'_>,
-    issuer: Option<&[Placed<String>]>,
+    issuer: Option<&[Spanned<String>]>,
     keys: Option<&KeySource>,
     introspection: Option<&Introspection>,
 ) -> Discovery {
@@ -212,7 +212,7 @@ fn read_metadata_location(value: &DeValue<'_>) -> Result<Discovery, Mismatch> {
 }
 
 /// The well-known places are made from the issuer (RFC 8414 §3.1), which has neither query nor fragment (§2).
-fn refuse_undiscoverable(table: &Table<'_>, issuer: &Placed<String>, remedy: &str) {
+fn refuse_undiscoverable(table: &Table<'_>, issuer: &Spanned<String>, remedy: &str) {
     let (found, hint) = match read_url(&DeValue::String(issuer.value.as_str().into())) {
         Ok(url) if url.query().is_none() => return,
         Ok(_) => (None, None),

@@ -1,8 +1,8 @@
-//! What a value looks like that is none: the mistake that somebody is likely to have made, and the remedy.
+//! Hints for values that are refused: the probable mistake, and the remedy.
 //!
-//! 1. Where a value is proposed, reading would take it: it was tried.
-//! 2. What may be a credential is never repeated.
-//! 3. Nothing is filled into a file: `${NAME}` and its like stand for themselves, which is never what was meant.
+//! 1. A proposed value is one that the reader accepts: it was tried.
+//! 2. A hint never repeats what may be a credential.
+//! 3. Nothing is substituted in a file: `${NAME}` and the like are taken literally, which is never what was meant.
 
 use std::net::{IpAddr, Ipv6Addr, SocketAddr};
 
@@ -11,10 +11,10 @@ use toml::de::DeValue;
 
 use super::names::nearest;
 
-/// How templates write what is to be filled in.
+/// The delimiters of placeholders in templates.
 const TEMPLATES: [(&str, &str); 3] = [("${", "}"), ("$(", ")"), ("{{", "}}")];
 
-/// Schemes of others for what is asked over HTTP, or over HTTPS.
+/// Schemes of other programs for protocols over HTTP or HTTPS.
 const SCHEMES: [(&str, &str); 8] = [
     ("ws", "http"),
     ("wss", "https"),

@@ -11,7 +11,7 @@ use super::declare::table;
 use super::names::quoted_list;
 use super::read::Table;
 use super::reference::{Key, forbidden, key};
-use super::report::Placed;
+use super::report::Spanned;
 use super::scalars::{PUBLIC_KEY_ALGORITHMS, boolean, keyword, one_of, text};
 use super::secret::Secret;
 use super::units::{DAY, HOUR, count, whole_seconds};
@@ -23,13 +23,13 @@ table! {
         fn read(table) -> Option<Self>;
 
         /// Where introspection requests go. Without it, where the metadata says.
-        pub endpoint: Option<Placed<Url>> = optional(url()),
+        pub endpoint: Option<Spanned<Url>> = optional(url()),
         /// How the gateway authenticates itself.
         pub authentication: Authentication = required_computed(authentication(table)),
         /// Whether the server's 409 becomes the client's (MobileFirst); otherwise it is 503.
         pub conflict: bool = or(boolean(), false),
         /// JSON, a signed response (RFC 9701), or a JWT that the upstream gets in place of the token.
-        pub accept: Placed<IntrospectionFormat> = placed_or(keyword(), "json"),
+        pub accept: Spanned<IntrospectionFormat> = spanned_or(keyword(), "json"),
         /// How long an active response stays in the cache at most; 0s: not at all.
         pub cache_ttl: Duration = or(whole_seconds(Duration::ZERO..=DAY), "60s"),
         /// How long an inactive response stays in the cache.
@@ -46,7 +46,7 @@ table! {
 #[derive(Clone, Debug, PartialEq)]
 pub enum Authentication {
     /// Not at all.
-    None(Placed<()>),
+    None(Spanned<()>),
     /// `client_secret_basic` (RFC 6749 §2.3.1).
     Basic(ClientSecret),
     /// `client_secret_post` (RFC 6749 §2.3.1).
@@ -56,16 +56,16 @@ pub enum Authentication {
         /// As whom it is fetched, by Basic.
         client: ClientSecret,
         /// Where it is fetched; without it, where the metadata says.
-        token_endpoint: Option<Placed<Url>>,
+        token_endpoint: Option<Spanned<Url>>,
         /// Its scope.
-        scope: Placed<String>,
+        scope: Spanned<String>,
     },
     /// `private_key_jwt` (RFC 7523 §2.2).
     PrivateKeyJwt {
         /// `client_id`
         client_id: String,
         /// A private key in PEM.
-        key: Placed<PathBuf>,
+        key: Spanned<PathBuf>,
         /// Its `kid`.
         key_id: Option<String>,
         /// The name of the algorithm that it signs with.
@@ -79,7 +79,7 @@ pub struct ClientSecret {
     /// `client_id`
     pub id: String,
     /// `client_secret`
-    pub secret: Placed<Secret>,
+    pub secret: Spanned<Secret>,
 }
 
 /// A key that only some methods of authentication use.
@@ -161,7 +161,7 @@ impl Introspection {
 
 fn authentication(table: &mut Table<'_>) -> Option<Authentication> {
     let key = key("authentication", "How the gateway authenticates itself.");
-    let method = table.placed_or(key, keyword(), AuthenticationMethod::Basic.keyword());
+    let method = table.spanned_or(key, keyword(), AuthenticationMethod::Basic.keyword());
     // A method that cannot be read needs nothing that is known.
     let is_known = !table.has(key.name) || method.is_written();
     let id = table.optional(CLIENT_ID, text());
@@ -174,7 +174,7 @@ fn authentication(table: &mut Table<'_>) -> Option<Authentication> {
         "RS256",
     );
     let token_endpoint = table.optional(TOKEN_ENDPOINT, url());
-    let scope = table.placed_or(SCOPE, text(), "authorization.introspect");
+    let scope = table.spanned_or(SCOPE, text(), "authorization.introspect");
     for (_, method) in AuthenticationMethod::KEYWORDS {
         table.rule(|| method_schema(*method));
     }
@@ -182,7 +182,7 @@ fn authentication(table: &mut Table<'_>) -> Option<Authentication> {
         refuse_keys_of_other_methods(table, method.value);
     }
 
-    let client = |id: Option<Placed<String>>, secret| {
+    let client = |id: Option<Spanned<String>>, secret| {
         Some(ClientSecret {
             id: id?.value,
             secret: secret?,

@@ -15,7 +15,7 @@ use super::mismatch::{Mismatch, expected};
 use super::names::{did_you_mean, quoted_list};
 use super::read::Table;
 use super::reference::{Description, forbidden, key};
-use super::report::Placed;
+use super::report::Spanned;
 use super::scalars::{PUBLIC_KEY_ALGORITHMS, any_text, boolean, keyword, read_keyword, text};
 use super::secret::Secret;
 use super::units::{
@@ -27,18 +27,18 @@ use crate::values::{ExpiryUnit, IntrospectionFormat, Keyword, Validation};
 table! {
     /// An issuer of access tokens, and what its tokens must say.
     pub struct Issuer {
-        fn read(table, key: Placed<String>) -> Option<Self>;
+        fn read(table, key: Spanned<String>) -> Option<Self>;
 
         /// The name that routes use.
-        pub name: Placed<String> = computed(key),
+        pub name: Spanned<String> = computed(key),
         /// Exact iss strings; the first is used for discovery.
-        pub issuer: Vec<Placed<String>> = required_list(text(), "the iss of its tokens"),
+        pub issuer: Vec<Spanned<String>> = required_list(text(), "the iss of its tokens"),
         /// Accepted aud strings, or "any".
         pub audience: Audience = required_computed(audience(table)),
         /// Whether a token without aud is refused; one with a wrong aud always is.
         pub audience_required: bool = or(boolean(), true),
         /// How a token is validated: by its signature, by introspection, or by the one and then the other.
-        pub validation: Placed<Validation> = placed_or(validation(), "jwks"),
+        pub validation: Spanned<Validation> = spanned_or(validation(), "jwks"),
         /// How the authorization server is asked about its tokens, where it is.
         pub introspection: Option<Introspection> =
             computed(introspection(table, &validation, audience.as_ref())),
@@ -53,20 +53,20 @@ table! {
             endpoints::discovery(table, issuer, keys.as_ref(), introspection.as_ref())
         }),
         /// What its opaque tokens begin with: distinguishes those of two issuers.
-        pub token_prefix: Placed<String> = placed_or(token_prefix(), ""),
+        pub token_prefix: Spanned<String> = spanned_or(token_prefix(), ""),
         /// Names of the accepted signature algorithms (RFC 7518 §3.1, RFC 8037 §3.1), at least one.
-        pub algorithms: Vec<Placed<String>> = computed({
+        pub algorithms: Vec<Spanned<String>> = computed({
             let algorithms = algorithms(table);
             refuse_short_secret(table, keys.as_ref(), &algorithms);
             algorithms
         }),
         /// Accepted typ of a token's header; "" is none.
-        pub token_types: Vec<Placed<String>> =
+        pub token_types: Vec<Spanned<String>> =
             list_or(any_text(), 1, json!(["at+jwt", "JWT", ""])),
         /// Claims that a token must have beyond exp.
-        pub required_claims: Vec<Placed<String>> = list_or(text(), 0, json!([])),
+        pub required_claims: Vec<Spanned<String>> = list_or(text(), 0, json!([])),
         /// Claims that may hold the scope; the first that is present counts.
-        pub scope_claims: Vec<Placed<String>> = list_or(text(), 1, json!(["scope", "scp"])),
+        pub scope_claims: Vec<Spanned<String>> = list_or(text(), 1, json!(["scope", "scp"])),
         /// The unit of exp, nbf and iat.
         pub expiry_unit: ExpiryUnit = or(keyword(), "seconds"),
         /// Whether exp more than ten years ahead means "never" instead of being refused.
@@ -91,7 +91,7 @@ table! {
         /// The least time between two fetches for the sake of an unknown key.
         pub unknown_key_cooldown: Duration = or(duration(SECOND..=HOUR), "30s"),
         /// The roots, in PEM, that its endpoints' certificates must lead to. Without it, the system's.
-        pub tls_ca: Option<Placed<PathBuf>> = optional(path(table.folder())),
+        pub tls_ca: Option<Spanned<PathBuf>> = optional(path(table.folder())),
         /// How long connecting to its endpoints may take.
         pub connect_timeout: Duration = or(duration(MILLISECOND..=MINUTE), "1s"),
         /// How long one of its responses may take.
@@ -103,9 +103,9 @@ table! {
 #[derive(Clone, Debug, PartialEq)]
 pub enum Audience {
     /// Anybody: every resource server that takes this issuer's tokens can replay them here.
-    Any(Placed<()>),
+    Any(Spanned<()>),
     /// One of these, at least one.
-    OneOf(Vec<Placed<String>>),
+    OneOf(Vec<Spanned<String>>),
 }
 
 impl Issuer {
@@ -127,7 +127,7 @@ impl Issuer {
     }
 
     /// The endpoints that the file names: of keys, of introspection, of our own tokens.
-    pub fn written_endpoints(&self) -> impl Iterator<Item = &Placed<Url>> {
+    pub fn written_endpoints(&self) -> impl Iterator<Item = &Spanned<Url>> {
         let asked = self.introspection.as_ref();
         let token_endpoint = asked.and_then(|asked| match &asked.authentication {
             Authentication::Bearer { token_endpoint, .. } => token_endpoint.as_ref(),
@@ -150,7 +150,7 @@ impl Issuer {
     }
 
     /// The files that it names.
-    pub fn files(&self) -> impl Iterator<Item = &Placed<PathBuf>> {
+    pub fn files(&self) -> impl Iterator<Item = &Spanned<PathBuf>> {
         let keys = match &self.keys {
             Some(KeySource::File(file)) => Some(file),
             Some(KeySource::Discovered | KeySource::Uri(_) | KeySource::SharedSecret(_)) | None => {
@@ -171,7 +171,7 @@ impl Issuer {
     }
 
     /// The secrets that the file names or holds.
-    pub fn secrets(&self) -> impl Iterator<Item = &Placed<Secret>> {
+    pub fn secrets(&self) -> impl Iterator<Item = &Spanned<Secret>> {
         let shared = self.keys.as_ref().and_then(|keys| match keys {
             KeySource::SharedSecret(secret) => Some(secret),
             KeySource::Discovered | KeySource::Uri(_) | KeySource::File(_) => None,
@@ -198,7 +198,7 @@ const ALGORITHMS: [&str; 12] = [
     "HS384", "HS512",
 ];
 
-fn needs_keys(validation: &Placed<Validation>, introspection: Option<&Introspection>) -> bool {
+fn needs_keys(validation: &Spanned<Validation>, introspection: Option<&Introspection>) -> bool {
     validation.value != Validation::Introspection
         || introspection.is_none_or(Introspection::needs_keys)
 }
@@ -251,7 +251,7 @@ fn read_validation(value: &DeValue<'_>) -> Result<Validation, Mismatch> {
 
 fn introspection(
     table: &mut Table<'_>,
-    validation: &Placed<Validation>,
+    validation: &Spanned<Validation>,
     audience: Option<&Audience>,
 ) -> Option<Introspection> {
     let key = key(
@@ -323,7 +323,7 @@ fn read_token_prefix(value: &DeValue<'_>) -> Result<String, Mismatch> {
 }
 
 /// A public key must never serve as an HMAC secret (RFC 8725 §2.1), so the two families never share an issuer.
-fn algorithms(table: &mut Table<'_>) -> Vec<Placed<String>> {
+fn algorithms(table: &mut Table<'_>) -> Vec<Spanned<String>> {
     let key = key(
         "algorithms",
         "Accepted signature algorithms. Without it, RS256, PS256, ES256, ES384 and EdDSA; with shared_secret HS256.",
@@ -365,11 +365,15 @@ fn algorithms(table: &mut Table<'_>) -> Vec<Placed<String>> {
 }
 
 /// Whoever holds one token can try secrets at leisure: a secret must be as long as the hash (RFC 7518 §3.2).
-fn refuse_short_secret(table: &Table<'_>, keys: Option<&KeySource>, algorithms: &[Placed<String>]) {
+fn refuse_short_secret(
+    table: &Table<'_>,
+    keys: Option<&KeySource>,
+    algorithms: &[Spanned<String>],
+) {
     let Some(KeySource::SharedSecret(secret)) = keys.filter(|keys| !keys.is_missing()) else {
         return;
     };
-    let least = |algorithm: &Placed<String>| match algorithm.value.as_str() {
+    let least = |algorithm: &Spanned<String>| match algorithm.value.as_str() {
         "HS512" => 64,
         "HS384" => 48,
         _ => 32,

@@ -6,7 +6,7 @@ use std::path::PathBuf;
 use super::addresses::{path, socket_address};
 use super::declare::table;
 use super::read::Table;
-use super::report::Placed;
+use super::report::Spanned;
 
 table! {
     /// One address that clients connect to.
@@ -14,7 +14,7 @@ table! {
         fn read(table) -> Option<Self>;
 
         /// An IP address and a port; port 0 picks a free one.
-        pub address: Placed<SocketAddr> = required(socket_address(), "an IP address and a port"),
+        pub address: Spanned<SocketAddr> = required(socket_address(), "an IP address and a port"),
         /// TLS. Without it, clients connect without TLS.
         pub tls: Option<ListenerTls> = optional_table(ListenerTls::read),
     }
@@ -33,7 +33,7 @@ table! {
         ),
         /// Certificate authorities in PEM: clients are asked for a certificate, and one that they present must be valid.
         /// Without it, clients are not asked.
-        pub client_ca: Option<Placed<PathBuf>> = optional(path(table.folder())),
+        pub client_ca: Option<Spanned<PathBuf>> = optional(path(table.folder())),
     }
 }
 
@@ -43,22 +43,22 @@ table! {
         fn read(table) -> Option<Self>;
 
         /// The certificate chain in PEM, leaf first.
-        pub certificate: Placed<PathBuf> =
+        pub certificate: Spanned<PathBuf> =
             required(path(table.folder()), "the path of a certificate"),
         /// Its private key in PEM.
-        pub key: Placed<PathBuf> = required(path(table.folder()), "the path of its private key"),
+        pub key: Spanned<PathBuf> = required(path(table.folder()), "the path of its private key"),
     }
 }
 
 impl Listener {
-    pub(super) fn plain(address: Placed<SocketAddr>) -> Self {
+    pub(super) fn plain(address: Spanned<SocketAddr>) -> Self {
         Self { address, tls: None }
     }
 }
 
 impl ListenerTls {
     /// The files that it names.
-    pub fn files(&self) -> impl Iterator<Item = &Placed<PathBuf>> {
+    pub fn files(&self) -> impl Iterator<Item = &Spanned<PathBuf>> {
         self.certificates
             .iter()
             .flat_map(|pair| [&pair.certificate, &pair.key])
@@ -67,7 +67,7 @@ impl ListenerTls {
 }
 
 /// Only one of two could be listened on, so the gateway would not start.
-pub(super) fn refuse_collisions(table: &Table<'_>, addresses: &[&Placed<SocketAddr>]) {
+pub(super) fn refuse_collisions(table: &Table<'_>, addresses: &[&Spanned<SocketAddr>]) {
     for (index, address) in addresses.iter().enumerate() {
         if let Some(other) = addresses[..index]
             .iter()

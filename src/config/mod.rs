@@ -1,4 +1,4 @@
-//! gateway.toml as written: plain data, every default filled in, every fault reported at once.
+//! `gateway.toml` as written: plain data, with every default filled in and every fault reported at once.
 //!
 //! - `report`: a value that knows its place, a fault, and all the faults of a file.
 //! - `syntax`: why a text is not TOML. `read`: tables, read key by key. `names`: misspellings. `hints`: other mistakes.
@@ -9,11 +9,11 @@
 //! - `reference`: what the tables declare, recorded while they are read. `schema`, `markdown`: the same for editors and
 //!   for people.
 //!
-//! 1. One run reports everything. Only where the text is no TOML, its keys are not judged: half-read tables would bring
-//!    faults that are none.
-//! 2. A key that is not understood is refused. A misspelt `scope` must not leave a route open.
-//! 3. What is judged here needs nothing but the file and its secrets. What patterns and scopes mean, and whether routes
-//!    overlap, is found out where they are compiled, with the places kept here.
+//! 1. One run reports every fault. Only if the text is not TOML, its keys are not checked: half-read tables would lead to
+//!    false reports.
+//! 2. An unknown key is an error. A misspelt `scope` must not leave a route open.
+//! 3. The checks here need only the file and its secrets. The compiler checks patterns, scopes and overlaps of routes, and
+//!    reports them at the locations that are stored here.
 //! 4. A secret is never printed, right or wrong.
 
 mod addresses;
@@ -58,7 +58,7 @@ pub use introspection::{Authentication, ClientSecret, Introspection};
 pub use issuer::{Audience, Issuer};
 pub use listener::{Certificate, Listener, ListenerTls};
 pub use names::did_you_mean;
-pub use report::{Fault, Placed, Report, Source};
+pub use report::{Fault, Report, Source, Spanned};
 pub use route::{Access, ClaimHeader, Route};
 pub use secret::{Secret, SecretOrigin};
 pub use server::{Challenge, Log, Server};
@@ -69,13 +69,13 @@ use crate::files::{self, FileError, MAX_CONFIGURATION};
 use declare::table;
 use read::{File, Table};
 use reference::{TableReference, key};
-use route::{Declared, DeclaredNames};
+use route::{Declarations, DeclaredNames};
 
 table! {
     /// The configuration of scopegate. Durations are "250ms", "30s", "5m", "1h"; sizes "16KiB". Where a list is taken, one
     /// bare value will do. Relative paths start in the file's folder.
     pub struct Config {
-        fn read(table, declared: &Declared) -> Self;
+        fn read(table, declared: &Declarations) -> Self;
 
         /// Connections of clients, and the limits of their requests.
         pub server: Server = table(Server::read),
@@ -104,34 +104,33 @@ table! {
 /// What a file is read for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Purpose {
-    /// To run by it, and to read it again when it changes: every secret has to be there.
+    /// To run the gateway, and to reload the file when it changes: every secret must be present.
     Run,
-    /// To take one request by it as the gateway would: every secret has to be there.
+    /// To explain one request as the gateway would decide it: every secret must be present.
     Try,
-    /// To look at it, on a laptop or for a pull request: secrets may be missing, and what needs one is never used.
+    /// To check it, on a laptop or for a pull request: secrets may be missing, and nothing that needs one is used.
     Look,
 }
 
-/// Reads the file at `path`, to run by it.
+/// Reads the file at `path`, to run the gateway.
 ///
 /// # Errors
 /// Everything that is wrong with it, or that it cannot be read.
 pub fn load(path: &Path) -> Result<(Config, Source), Report> {
-    load_judged(path, Purpose::Run, &|_, _| Vec::new())
+    load_with_checks(path, Purpose::Run, &|_, _| Vec::new())
 }
 
-/// Finds more faults in what could be read, beside those of reading.
-pub type Judge<'j> = dyn Fn(&Config, &[Fault]) -> Vec<Fault> + 'j;
+/// Finds more faults in a configuration, some tables of which could not be read; the faults of reading are known.
+pub type FurtherChecks<'c> = dyn Fn(&Config, &[Fault]) -> Vec<Fault> + 'c;
 
-/// As [`load`], but where the file is faulty, `judge` adds the faults of what could be read: so that one run tells those
-/// of reading and those of compiling.
+/// As [`load`], but `checks` adds its faults to those of reading, so that one run reports those of compiling as well.
 ///
 /// # Errors
 /// Everything that is wrong with it, or that it cannot be read.
-pub fn load_judged(
+pub fn load_with_checks(
     path: &Path,
     purpose: Purpose,
-    judge: &Judge<'_>,
+    checks: &FurtherChecks<'_>,
 ) -> Result<(Config, Source), Report> {
     let file_name = path.display().to_string();
     let unreadable = |text: &str, fault| Source::new(&file_name, text).report(vec![fault]);
@@ -169,7 +168,7 @@ pub fn load_judged(
             },
         )
     })?;
-    parse_judged(&file_name, &text, purpose, &environment, judge)
+    parse_with_checks(&file_name, &text, purpose, &environment, checks)
 }
 
 /// Reads `text`, which came from the file `file_name`; relative paths in it start in that file's folder.
@@ -189,19 +188,19 @@ pub fn parse_with(
     text: &str,
     variable: &dyn Fn(&str) -> Option<String>,
 ) -> Result<(Config, Source), Report> {
-    parse_judged(file_name, text, Purpose::Run, variable, &|_, _| Vec::new())
+    parse_with_checks(file_name, text, Purpose::Run, variable, &|_, _| Vec::new())
 }
 
 fn environment(name: &str) -> Option<String> {
     std::env::var(name).ok()
 }
 
-fn parse_judged(
+fn parse_with_checks(
     file_name: &str,
     text: &str,
     purpose: Purpose,
     variable: &dyn Fn(&str) -> Option<String>,
-    judge: &Judge<'_>,
+    checks: &FurtherChecks<'_>,
 ) -> Result<(Config, Source), Report> {
     let source = Source::new(file_name, text);
     let (document, errors) = DeTable::parse_recoverable(text);
@@ -225,15 +224,16 @@ fn parse_judged(
     if faults.is_empty() {
         return Ok((config, source.with_warnings(warnings)));
     }
-    let more = judge(&config, &faults);
+    let more = checks(&config, &faults);
     faults.extend(more);
     Err(source.report(faults))
 }
 
 impl Config {
-    /// What says that a route is in shadow mode: it turns nobody away for lack of a good token. None for one that does.
+    /// The value that puts a route into shadow mode, where requests without a valid token are not refused; `None` if they
+    /// are.
     #[must_use]
-    pub fn unenforced_by<'c>(&'c self, route: &'c Route) -> Option<&'c Placed<bool>> {
+    pub fn unenforced_by<'c>(&'c self, route: &'c Route) -> Option<&'c Spanned<bool>> {
         let is_public = route.access == Access::Public;
         route
             .enforce
@@ -242,14 +242,14 @@ impl Config {
             .filter(|enforce| !enforce.value && !is_public)
     }
 
-    /// Where the admin listener is to be, if anywhere.
+    /// The address of the admin listener, if there is one.
     #[must_use]
     pub fn admin_address(&self) -> Option<SocketAddr> {
         self.admin.as_ref().map(|admin| admin.listen.value)
     }
 
     fn read_document(table: &mut Table<'_>) -> Self {
-        let declared = Declared {
+        let declared = Declarations {
             issuers: DeclaredNames::new(table.names("issuers")),
             upstreams: DeclaredNames::new(table.names("upstreams")),
         };
@@ -281,7 +281,7 @@ fn listeners(table: &mut Table<'_>, server: &Server) -> Vec<Listener> {
         "Addresses that clients connect to, beside or instead of server.listen.",
     );
     let declared = table.tables(key, Listener::read);
-    let is_written = server.listen.iter().any(Placed::is_written);
+    let is_written = server.listen.iter().any(Spanned::is_written);
     let plain: &[_] = if table.has(key.name) && !is_written {
         // Whoever declares listeners says where to listen.
         &[]

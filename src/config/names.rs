@@ -1,10 +1,10 @@
 //! Names in messages: how they are listed, and which known one somebody probably meant.
 
-/// Somebody who declares more than this does not want to read all of them beside one misspelling.
+/// Limit of the names that a message lists.
 const MAX_LISTED: usize = 40;
 
-/// What other programs and RFCs call what is called otherwise here.
-const OTHERWISE: [(&str, &str); 16] = [
+/// Words of other programs and of RFCs for keys that have another name here.
+const SYNONYMS: [(&str, &str); 16] = [
     ("address", "listen"),
     ("addr", "address"),
     ("aud", "audience"),
@@ -34,15 +34,15 @@ pub fn did_you_mean<K: AsRef<str>>(
 
 /// The key of a table that `name` is a misspelling of, or another word for.
 pub(super) fn meant<'k>(name: &str, known: &[&'k str]) -> Option<&'k str> {
-    let otherwise = || {
-        let ours = OTHERWISE
+    let synonym = || {
+        let ours = SYNONYMS
             .iter()
             .filter(|(word, _)| *word == name)
             .map(|(_, ours)| *ours);
         ours.filter_map(|ours| known.iter().copied().find(|known| *known == ours))
             .next()
     };
-    nearest(name, known.iter().copied()).or_else(otherwise)
+    nearest(name, known.iter().copied()).or_else(synonym)
 }
 
 /// The one of `known` that is near enough to `name` for `name` to be its misspelling.

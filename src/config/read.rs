@@ -22,7 +22,7 @@ use super::hints;
 use super::mismatch::{Mismatch, describe};
 use super::names::{is_bare_key, meant, quoted_list};
 use super::reference::{Form, Key, KeyReference, Presence, TableReference};
-use super::report::{Fault, Placed};
+use super::report::{Fault, Spanned};
 use super::value_type::ValueType;
 
 /// The file that is being read: what its values depend on, and the faults found so far.
@@ -48,13 +48,13 @@ pub(super) struct Table<'f> {
     span: Option<Range<usize>>,
     entries: &'f DeTable<'f>,
     taken: Vec<&'static str>,
-    /// Faults that are none where one of these keys is misspelt, which is a fault of its own.
+    /// Faults that count unless one of these keys is misspelt, which is a fault of its own.
     absent: RefCell<Vec<(Vec<&'static str>, Fault)>>,
     /// What was declared so far, where that is recorded.
     reference: RefCell<TableReference>,
 }
 
-/// One value and its place.
+/// One value and its location.
 struct Entry<'f> {
     key: String,
     span: Range<usize>,
@@ -129,9 +129,9 @@ impl<'f> Table<'f> {
         self.absent.borrow_mut().push((keys.to_vec(), fault));
     }
 
-    /// A value at the place of this table.
-    pub(super) fn placed<T>(&self, value: T) -> Placed<T> {
-        Placed::at(value, self.key.clone(), self.span.clone())
+    /// A value at the location of this table.
+    pub(super) fn spanned<T>(&self, value: T) -> Spanned<T> {
+        Spanned::new(value, self.key.clone(), self.span.clone())
     }
 
     /// Whether the key is written, readable or not: a value that could not be read is not a missing one.
@@ -147,7 +147,7 @@ impl<'f> Table<'f> {
             .is_some_and(|list| !list.is_empty())
     }
 
-    /// A fault of the key `name`, placed at its value, or at the table where it is missing.
+    /// A fault of the key `name`, located at its value, or at the table if it is missing.
     pub(super) fn fault(&self, name: &str, message: impl Into<String>) -> Fault {
         let span = self
             .entries
@@ -216,14 +216,14 @@ impl<'f> Table<'f> {
         })
     }
 
-    fn value<T>(&self, entry: Entry<'_>, values: &impl ValueType<T>) -> Option<Placed<T>> {
+    fn value<T>(&self, entry: Entry<'_>, values: &impl ValueType<T>) -> Option<Spanned<T>> {
         match values.read(entry.value) {
             Ok(value) => {
                 if let Some(placeholder) = entry.value.as_str().and_then(hints::placeholder) {
                     let message = format!("{placeholder:?} is taken as it stands");
                     self.warn(&entry, &message, hints::unfilled(placeholder));
                 }
-                Some(Placed::at(value, entry.key, Some(entry.span)))
+                Some(Spanned::new(value, entry.key, Some(entry.span)))
             }
             Err(mismatch) => {
                 let mismatch = mismatch.or_help(brackets(entry.value, values));
@@ -233,14 +233,14 @@ impl<'f> Table<'f> {
         }
     }
 
-    /// The values of a default, each without a place. They are read like written ones, so a default can mean nothing
+    /// The values of a default, each without a location. They are read like written ones, so a default can mean nothing
     /// that a file cannot say.
     fn default_values<T>(
         &self,
         name: &str,
         values: &impl ValueType<T>,
         default: &Value,
-    ) -> Vec<Placed<T>> {
+    ) -> Vec<Spanned<T>> {
         let read = |default: &Value| {
             let value = match default {
                 Value::String(text) => values.read(&DeValue::String(text.into())),
@@ -255,7 +255,7 @@ impl<'f> Table<'f> {
             let value = value.unwrap_or_else(|mismatch| {
                 panic!("{name}: the default is no value of its type: {mismatch:?}")
             });
-            Placed::at(value, join(&self.key, name), None)
+            Spanned::new(value, join(&self.key, name), None)
         };
         match default {
             Value::Array(elements) => elements.iter().map(read).collect(),
@@ -303,7 +303,7 @@ impl<'f> Table<'f> {
     }
 }
 
-// Of a list of one where there may be no list.
+// The remedy for a list of one element where no list is accepted.
 fn brackets<T>(value: &DeValue<'_>, values: &impl ValueType<T>) -> Option<String> {
     let only = value
         .as_array()

@@ -1,7 +1,7 @@
-//! What is wrong with a file: every fault with its place, in the order in which an editor would reach them.
+//! The faults of a file, each with its location, in the order of the file.
 //!
 //! A fault is one line: `gateway.toml:41: routes[3].upstream: expected a declared upstream, but found "acme" (…)`.
-//! The index of a list counts from 0. Of very many faults the first are printed, and how many more there are.
+//! The index of a list counts from 0. If there are very many faults, only the first are printed, with the number of others.
 
 use std::fmt;
 use std::ops::Range;
@@ -9,23 +9,23 @@ use std::path::PathBuf;
 
 use crate::files::{self, MAX_NAMED};
 
-/// Faults that are printed at the most. Whoever mends these runs it again.
+/// Limit of the faults that are printed; after fixing these, one runs it again.
 const MAX_PRINTED: usize = 50;
-/// Characters of a line at the most.
+/// Limit of the characters of a line.
 const MAX_LINE: usize = 1000;
 
-/// A value of the file that remembers where it stands, so that whoever finds it wrong later can still say where.
+/// A value with its location in the file, so that later checks can report it.
 #[derive(Clone, Debug)]
-pub struct Placed<T> {
+pub struct Spanned<T> {
     /// What the file says, or the default.
     pub value: T,
     key: String,
     span: Option<Range<usize>>,
 }
 
-impl<T> Placed<T> {
-    /// `span` is where it stands; a default stands nowhere.
-    pub(super) fn at(value: T, key: String, span: Option<Range<usize>>) -> Self {
+impl<T> Spanned<T> {
+    /// A default has no `span`.
+    pub(super) fn new(value: T, key: String, span: Option<Range<usize>>) -> Self {
         Self { value, key, span }
     }
 
@@ -35,17 +35,17 @@ impl<T> Placed<T> {
         &self.key
     }
 
-    /// Another value at the same place.
+    /// Another value at the same location.
     #[must_use]
-    pub fn with_value<U>(&self, value: U) -> Placed<U> {
-        Placed {
+    pub fn with_value<U>(&self, value: U) -> Spanned<U> {
+        Spanned {
             value,
             key: self.key.clone(),
             span: self.span.clone(),
         }
     }
 
-    /// Whether it stands in the file.
+    /// Whether it is written in the file.
     #[must_use]
     pub fn is_written(&self) -> bool {
         self.span.is_some()
@@ -63,9 +63,9 @@ impl<T> Placed<T> {
     }
 }
 
-impl Placed<PathBuf> {
-    /// The fault of a file that cannot be read, unless that is `known`: compiling stops at the first file of a section, and
-    /// one run tells them all.
+impl Spanned<PathBuf> {
+    /// The fault of a file that cannot be read, unless it is the `known` one: compiling stops at the first file of a
+    /// section, and one run must report all.
     #[must_use]
     pub fn unreadable_beside(&self, known: &Fault) -> Option<Fault> {
         let error = files::read(&self.value, MAX_NAMED)
@@ -78,8 +78,8 @@ impl Placed<PathBuf> {
     }
 }
 
-// What a file says is the same wherever it says so.
-impl<T: PartialEq> PartialEq for Placed<T> {
+// Two files with the same values are equal, wherever the values are written.
+impl<T: PartialEq> PartialEq for Spanned<T> {
     fn eq(&self, other: &Self) -> bool {
         self.value == other.value
     }
@@ -88,9 +88,9 @@ impl<T: PartialEq> PartialEq for Placed<T> {
 /// One thing wrong with a file.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Fault {
-    /// The key, such as `routes[3].upstream`; empty where the fault belongs to none.
+    /// The key, such as `routes[3].upstream`; empty if the fault belongs to no key.
     pub key: String,
-    /// Bytes of the text that are to blame.
+    /// The bytes of the text that it is about.
     pub span: Option<Range<usize>>,
     /// "expected X, but found Y".
     pub message: String,
@@ -118,13 +118,13 @@ impl Fault {
     }
 }
 
-/// The name of the file that was read, where its lines begin, and what reading it warns of.
+/// The name of the file that was read, the ends of its lines, and the warnings.
 ///
 /// The text is not kept: it may hold secrets.
 #[derive(Clone, Debug)]
 pub struct Source {
     file_name: String,
-    /// The place of each line feed.
+    /// The offset of each line feed.
     line_ends: Vec<usize>,
     warnings: Vec<Fault>,
 }
@@ -143,7 +143,7 @@ impl Source {
         Self { warnings, ..self }
     }
 
-    /// What can be read, and is not likely to be what was meant.
+    /// Values that are accepted, but are probably not what was meant.
     #[must_use]
     pub fn warnings(&self) -> &[Fault] {
         &self.warnings
@@ -155,30 +155,30 @@ impl Source {
         &self.file_name
     }
 
-    /// Where a value stands: `gateway.toml:41`; the file alone for a default.
+    /// The location of a value: `gateway.toml:41`; the file alone for a default.
     #[must_use]
-    pub fn place<T>(&self, placed: &Placed<T>) -> String {
-        let line = self.line_of(placed).map(|line| format!(":{line}"));
+    pub fn location<T>(&self, spanned: &Spanned<T>) -> String {
+        let line = self.line_of(spanned).map(|line| format!(":{line}"));
         format!("{}{}", self.file_name, line.unwrap_or_default())
     }
 
-    /// The line that a value stands in, counted from 1; a default stands in none.
+    /// The line of a value, counted from 1; a default has none.
     #[must_use]
-    pub fn line_of<T>(&self, placed: &Placed<T>) -> Option<usize> {
-        placed.span.as_ref().map(|span| self.line(span.start))
+    pub fn line_of<T>(&self, spanned: &Spanned<T>) -> Option<usize> {
+        spanned.span.as_ref().map(|span| self.line(span.start))
     }
 
-    /// All these faults of this file, sorted by their place.
+    /// A report of these faults of this file, sorted by location.
     #[must_use]
     pub fn report(&self, mut faults: Vec<Fault>) -> Report {
         faults.sort_by_key(|fault| fault.span.as_ref().map(|span| span.start));
-        let places = faults
+        let lines = faults
             .iter()
             .map(|fault| fault.span.as_ref().map(|span| self.line(span.start)))
             .collect();
         Report {
             file_name: self.file_name.clone(),
-            places,
+            lines,
             faults,
         }
     }
@@ -192,12 +192,12 @@ impl Source {
 #[derive(Clone, Debug)]
 pub struct Report {
     file_name: String,
-    places: Vec<Option<usize>>,
+    lines: Vec<Option<usize>>,
     faults: Vec<Fault>,
 }
 
 impl Report {
-    /// The faults in the order of their places.
+    /// The faults, sorted by location.
     #[must_use]
     pub fn faults(&self) -> &[Fault] {
         &self.faults
@@ -205,8 +205,8 @@ impl Report {
 
     /// A line for each fault.
     pub fn lines(&self) -> impl Iterator<Item = String> {
-        self.faults.iter().zip(&self.places).map(|(fault, place)| {
-            let line = place.map(|line| format!(":{line}")).unwrap_or_default();
+        self.faults.iter().zip(&self.lines).map(|(fault, line)| {
+            let line = line.map(|line| format!(":{line}")).unwrap_or_default();
             let key = if fault.key.is_empty() {
                 String::new()
             } else {

@@ -12,7 +12,7 @@ use super::mismatch::{Mismatch, describe, expected};
 use super::names::{did_you_mean, quoted_list};
 use super::read::Table;
 use super::reference::{Description, forbidden, key};
-use super::report::Placed;
+use super::report::Spanned;
 use super::scalars::{boolean, keyword, read_keyword, read_text, text};
 use super::value_type::{ValueType, value_type};
 use crate::values::{ClaimFormat, ForwardToken, Keyword};
@@ -20,25 +20,25 @@ use crate::values::{ClaimFormat, ForwardToken, Keyword};
 table! {
     /// A route. Whether its patterns and scopes are well-formed is judged where they are compiled.
     pub struct Route {
-        fn read(table, declared: &Declared) -> Option<Self>;
+        fn read(table, declared: &Declarations) -> Option<Self>;
 
         /// "api.example.com" or "*.example.com". Without it, any.
-        pub host: Vec<Placed<String>> = list(text(), 1),
+        pub host: Vec<Spanned<String>> = list(text(), 1),
         /// The pattern of the path: {name} stands for one segment, {*rest} for the rest.
-        pub path: Placed<String> = required(text(), "the path it is for"),
+        pub path: Spanned<String> = required(text(), "the path it is for"),
         /// Methods in capitals; GET covers HEAD. Without it, all.
-        pub methods: Vec<Placed<Method>> = list(method(), 1),
+        pub methods: Vec<Spanned<Method>> = list(method(), 1),
         /// Who may pass.
         pub access: Access = computed(access(table)),
         /// Whether requests without a valid token are refused; false is shadow mode. Without it, as `[server]` says.
-        pub enforce: Option<Placed<bool>> = optional(boolean()),
+        pub enforce: Option<Spanned<bool>> = optional(boolean()),
         /// Names of `[issuers.NAME]` whose tokens are accepted. Without it, all.
-        pub issuers: Vec<Placed<String>> = list(declared.issuers.reference_to("issuer"), 1),
+        pub issuers: Vec<Spanned<String>> = list(declared.issuers.reference_to("issuer"), 1),
         /// The name of an `[upstreams.NAME]`.
-        pub upstream: Placed<String> =
+        pub upstream: Spanned<String> =
             required(declared.upstreams.reference_to("upstream"), "the name of an upstream"),
         /// Literal segments that are removed from the front of the path. Without it, none.
-        pub strip_prefix: Option<Placed<String>> = optional(text()),
+        pub strip_prefix: Option<Spanned<String>> = optional(text()),
         /// Whether the upstream receives the access token.
         pub forward_token: ForwardToken = or(keyword(), "keep"),
         /// Whether a stream (WebSocket, events, download) ends when its token expires.
@@ -56,16 +56,16 @@ pub enum Access {
     /// Whoever has a good access token.
     AnyToken,
     /// Whose token has all of these scope-tokens.
-    Scope(Placed<String>),
+    Scope(Spanned<String>),
     /// Whose token has all of at least one of these sets.
-    AnyScope(Vec<Placed<String>>),
+    AnyScope(Vec<Spanned<String>>),
 }
 
 /// A header that tells the upstream what the token says.
 #[derive(Clone, Debug, PartialEq)]
 pub struct ClaimHeader {
     /// The header.
-    pub header: Placed<HeaderName>,
+    pub header: Spanned<HeaderName>,
     /// The claim whose value it gets.
     pub claim: String,
     /// How the value is written.
@@ -73,7 +73,7 @@ pub struct ClaimHeader {
 }
 
 /// What routes may refer to.
-pub(super) struct Declared {
+pub(super) struct Declarations {
     pub(super) issuers: DeclaredNames,
     pub(super) upstreams: DeclaredNames,
 }

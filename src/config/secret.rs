@@ -20,11 +20,11 @@ pub struct Secret {
     is_missing: bool,
 }
 
-/// Why there is no secret.
+/// Why a secret cannot be read.
 pub(super) enum SecretError {
-    /// What is written is wrong wherever it is read.
+    /// The value is wrong on every machine.
     Invalid(Mismatch),
-    /// It is not here, and may be elsewhere.
+    /// It is absent on this machine, and may be present on another one.
     Missing(SecretOrigin, Mismatch),
 }
 
@@ -34,7 +34,7 @@ impl From<Mismatch> for SecretError {
     }
 }
 
-/// Where secrets are looked up that the file only names.
+/// Where to find secrets that the file only names.
 pub(super) struct SecretSource<'s> {
     /// Where relative paths start.
     pub(super) folder: &'s Path,
@@ -42,10 +42,10 @@ pub(super) struct SecretSource<'s> {
     pub(super) variable: &'s dyn Fn(&str) -> Option<String>,
 }
 
-/// Where a secret came from.
+/// The origin of a secret.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum SecretOrigin {
-    /// It stands in the file itself, for everybody to read who can read the file.
+    /// The configuration file itself: whoever can read the file can read the secret.
     Bare,
     /// A variable of the environment.
     Variable(String),
@@ -62,7 +62,7 @@ impl Secret {
         }
     }
 
-    /// One that is not here. It is empty, and whoever could use it asks first whether it is missing.
+    /// A secret that is absent. It is empty; every user must check [`Secret::is_missing`] first.
     pub(super) fn missing(origin: SecretOrigin) -> Self {
         Self {
             text: SecretString::default(),
@@ -71,7 +71,7 @@ impl Secret {
         }
     }
 
-    /// Whether it is not here: only where a file is read to look at it.
+    /// Whether it is absent, which only [`Purpose::Look`](super::Purpose::Look) accepts.
     #[must_use]
     pub fn is_missing(&self) -> bool {
         self.is_missing
@@ -83,7 +83,7 @@ impl Secret {
         self.text.expose_secret()
     }
 
-    /// Where it came from.
+    /// Its origin.
     #[must_use]
     pub fn origin(&self) -> &SecretOrigin {
         &self.origin

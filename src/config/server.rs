@@ -11,7 +11,7 @@ use super::addresses::{network, origin, socket_address};
 use super::declare::table;
 use super::mismatch::expected;
 use super::reference::Description;
-use super::report::Placed;
+use super::report::Spanned;
 use super::scalars::{boolean, keyword};
 use super::units::{DAY, HOUR, KIBIBYTE, MEBIBYTE, MILLISECOND, count, duration, size};
 use super::value_type::{ValueType, value_type};
@@ -25,16 +25,16 @@ table! {
         fn read(table) -> Self;
 
         /// Addresses without TLS; port 0 picks a free one. No default beside `[[listeners]]`.
-        pub(super) listen: Vec<Placed<SocketAddr>> = list_or(socket_address(), 1, "127.0.0.1:8080"),
+        pub(super) listen: Vec<Spanned<SocketAddr>> = list_or(socket_address(), 1, "127.0.0.1:8080"),
         /// Whether requests without a valid token are refused; false is shadow mode. Without it, they are refused.
-        pub enforce: Option<Placed<bool>> = optional(boolean()),
+        pub enforce: Option<Spanned<bool>> = optional(boolean()),
         /// Whether another process may bind the same port beside this one.
         pub share_port: bool = or(boolean(), false),
         /// Threads that serve requests. Without it, one for each core.
         pub workers: usize = or_else(count(1..=MAX_WORKERS), cores),
         /// Scheme, host and port under which clients see the gateway. Without it, those of the connection and the Host
         /// header.
-        pub external_url: Option<Placed<Url>> = optional(origin()),
+        pub external_url: Option<Spanned<Url>> = optional(origin()),
         /// Networks whose Forwarded and X-Forwarded-* are believed. Without it, none.
         pub trusted_proxies: Vec<IpNet> = list_of_values(network(), 0),
         /// From the first byte of a request's head to its end.

@@ -1,6 +1,6 @@
-//! What makes a text no TOML.
+//! Why a text is not TOML.
 //!
-//! What is not closed properly may be a secret, so of the text only a repeated key is shown.
+//! A string without its closing quote may be a secret, so a message shows nothing of the text but a repeated key.
 
 use std::ops::Range;
 
@@ -11,8 +11,7 @@ use super::report::Fault;
 /// Tables of which there may be several.
 const LISTS: [&str; 2] = ["routes", "listeners"];
 
-/// The faults of `text`, in the order of their places. A table that is written twice is one fault: that its keys are there
-/// twice as well follows from it.
+/// The faults of `text`, sorted by location. A table that is written twice is one fault: its repeated keys follow from it.
 pub(super) fn faults(errors: &[Error], text: &str) -> Vec<Fault> {
     let mut faults = Vec::new();
     let mut repeated_table: Option<Range<usize>> = None;

@@ -8,7 +8,7 @@ use super::addresses::{URL, read_url};
 use super::declare::table;
 use super::mismatch::{Mismatch, expected};
 use super::reference::Description;
-use super::report::Placed;
+use super::report::Spanned;
 use super::scalars::text;
 use super::value_type::{ValueType, value_type};
 
@@ -19,7 +19,7 @@ table! {
 
         /// Where spans are posted to (OTLP over HTTP, in protobuf); /v1/traces is added to a URL without a path. Without
         /// it, there are no spans, and traceparent passes unchanged.
-        pub otlp_endpoint: Option<Placed<Url>> = optional(otlp_endpoint()),
+        pub otlp_endpoint: Option<Spanned<Url>> = optional(otlp_endpoint()),
         /// The share of traces that are recorded, unless a trusted proxy has decided.
         pub sample_ratio: f64 = or(ratio(), 1.0),
         /// The name of the gateway in spans.

@@ -113,7 +113,7 @@ fn absent_key_has_its_documented_default() {
         .map(|issuer| issuer.name.value.as_str())
         .collect();
     assert_eq!(names, ["z", "a"], "the order of the file");
-    let texts = |list: &[Placed<String>]| {
+    let texts = |list: &[Spanned<String>]| {
         list.iter()
             .map(|text| text.value.clone())
             .collect::<Vec<_>>()

@@ -13,7 +13,7 @@ use super::hints;
 use super::listener::Certificate;
 use super::mismatch::{Mismatch, expected};
 use super::reference::Description;
-use super::report::Placed;
+use super::report::Spanned;
 use super::scalars::keyword;
 use super::units::{DAY, HOUR, MILLISECOND, MINUTE, count, duration};
 use super::value_type::{ValueType, value_type};
@@ -22,12 +22,12 @@ use crate::values::{Balance, Protocol};
 table! {
     /// A service that permitted requests are forwarded to.
     pub struct Upstream {
-        fn read(table, key: Placed<String>) -> Option<Self>;
+        fn read(table, key: Spanned<String>) -> Option<Self>;
 
         /// The name that routes use.
-        pub name: Placed<String> = computed(key),
+        pub name: Spanned<String> = computed(key),
         /// URLs with http or https, host and port; every address of a name is used.
-        pub targets: Vec<Placed<Url>> = required_list(origin(), "the URL of at least one server"),
+        pub targets: Vec<Spanned<Url>> = required_list(origin(), "the URL of at least one server"),
         /// The protocol: http2 is negotiated over TLS, and spoken by prior knowledge without TLS.
         pub protocol: Protocol = or(keyword(), "http1"),
         /// Which address gets a request: of two drawn at random the one with fewer requests in flight, or each in turn.
@@ -47,9 +47,9 @@ table! {
         /// The Host of forwarded requests: the client's ("pass"), the "target"'s, or this name.
         pub host: UpstreamHost = or(upstream_host(), "pass"),
         /// The name that certificates of targets must have. Without it, that of the target.
-        pub tls_server_name: Option<Placed<String>> = optional(host_name()),
+        pub tls_server_name: Option<Spanned<String>> = optional(host_name()),
         /// The roots, in PEM, that certificates of targets must lead to. Without it, the system's.
-        pub tls_ca: Option<Placed<PathBuf>> = optional(path(table.folder())),
+        pub tls_ca: Option<Spanned<PathBuf>> = optional(path(table.folder())),
         /// The client certificate of the gateway. Without it, none is presented.
         pub tls_client: Option<Certificate> = optional_table(Certificate::read),
     }
@@ -85,7 +85,7 @@ pub enum UpstreamHost {
 
 impl Upstream {
     /// The files that it names.
-    pub fn files(&self) -> impl Iterator<Item = &Placed<PathBuf>> {
+    pub fn files(&self) -> impl Iterator<Item = &Spanned<PathBuf>> {
         let presented = self
             .tls_client
             .iter()

@@ -22,7 +22,7 @@ pub(super) use fingerprints::Fingerprints;
 use super::respond::ChallengeSettings;
 use super::snapshot::Snapshot;
 use super::trusted_proxies::TrustedProxies;
-use crate::config::{self, Config, Fault, Placed};
+use crate::config::{self, Config, Fault, Spanned};
 use crate::policy::host::HostPattern;
 use crate::telemetry::{RequestLog, SampleRatio};
 use crate::transport::tls::{self, TlsError};
@@ -132,7 +132,7 @@ pub fn route_faults(config: &Config, known: &[Fault]) -> Vec<Fault> {
 }
 
 /// The pattern of a host as it is written, for routes and for the admin listener.
-fn host_pattern(host: &Placed<String>) -> Result<HostPattern, Box<Fault>> {
+fn host_pattern(host: &Spanned<String>) -> Result<HostPattern, Box<Fault>> {
     let hint = || config::host_hint(&host.value, |proposed| HostPattern::parse(proposed).is_ok());
     HostPattern::parse(&host.value).map_err(|error| {
         let (message, found) = (error.to_string(), format!("{:?}", host.value));
@@ -158,7 +158,7 @@ impl RootCertificates {
     /// Whom to trust: `ca` where it is set; nobody where nothing is reached by TLS.
     fn roots(
         &self,
-        ca: Option<&Placed<PathBuf>>,
+        ca: Option<&Spanned<PathBuf>>,
         uses_tls: bool,
     ) -> Result<RootCertStore, TlsError> {
         match ca {

@@ -272,7 +272,7 @@ impl RouteSummary {
                 .map(ToString::to_string)
                 .collect(),
             hosts: crate::cli::check::listed(&route.hosts, "any"),
-            place: source.place(&written.path),
+            place: source.location(&written.path),
             requires: crate::cli::check::asked_for(route),
             parameters: Vec::new(),
         }

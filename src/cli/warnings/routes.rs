@@ -4,7 +4,7 @@ use std::collections::HashMap;
 
 use http::Method;
 
-use crate::config::{Access, Config, Fault, Placed, Route};
+use crate::config::{Access, Config, Fault, Route, Spanned};
 use crate::policy::host::HostPattern;
 use crate::policy::pattern::RoutePattern;
 
@@ -76,7 +76,7 @@ fn too_open(route: &Route) -> Option<Fault> {
 }
 
 // Other gateways write their parameters so, and their patterns.
-fn literal(path: &Placed<String>) -> Option<Fault> {
+fn literal(path: &Spanned<String>) -> Option<Fault> {
     let name_of = |segment: &&str| {
         let colon = segment.strip_prefix(':').filter(|name| !name.is_empty());
         let angled = || segment.strip_prefix('<')?.strip_suffix('>');
@@ -102,7 +102,7 @@ fn literal(path: &Placed<String>) -> Option<Fault> {
     Some(fault.with_help(format!("{{{name}}} takes any segment")))
 }
 
-fn required(route: &Route) -> &[Placed<String>] {
+fn required(route: &Route) -> &[Spanned<String>] {
     match &route.access {
         Access::Public | Access::AnyToken => &[],
         Access::Scope(scope) => std::slice::from_ref(scope),
@@ -112,7 +112,7 @@ fn required(route: &Route) -> &[Placed<String>] {
 
 // `files.*` is met by whatever is granted of files. `*.read` is met by reading anything at all, `file*` by `filesystem.admin`
 // and `app.{id}*` for the application `a` by what is granted of `ab`.
-fn wide_wildcards(set: &Placed<String>) -> impl Iterator<Item = Fault> {
+fn wide_wildcards(set: &Spanned<String>) -> impl Iterator<Item = Fault> {
     set.value.split(' ').filter_map(|scope| {
         let (before, _) = scope.split_once('*')?;
         let (message, help) = if before.chars().all(|character| SEPARATORS.contains(&character)) {

@@ -1,7 +1,7 @@
 //! Words that are taken as they stand, and are not likely to be what somebody meant.
 
 use crate::config::{
-    Access, Audience, Authentication, Config, Fault, Issuer, Placed, Route, did_you_mean,
+    Access, Audience, Authentication, Config, Fault, Issuer, Route, Spanned, did_you_mean,
 };
 
 /// Methods that clients send: the registered ones (RFC 9110 §16.1 and IANA's registry), and others in wide use.
@@ -105,7 +105,7 @@ fn methods(route: &Route) -> impl Iterator<Item = Fault> {
     })
 }
 
-fn scopes(route: &Route) -> &[Placed<String>] {
+fn scopes(route: &Route) -> &[Spanned<String>] {
     match &route.access {
         Access::Public | Access::AnyToken => &[],
         Access::Scope(scope) => std::slice::from_ref(scope),
@@ -114,7 +114,7 @@ fn scopes(route: &Route) -> &[Placed<String>] {
 }
 
 // A comma may stand in a scope (RFC 6749 §3.3), and hardly ever does.
-fn comma(scope: &Placed<String>) -> Option<Fault> {
+fn comma(scope: &Spanned<String>) -> Option<Fault> {
     let one = scope.value.split(' ').find(|one| one.contains(','))?;
     let scopes: Vec<_> = scope
         .value
@@ -132,7 +132,7 @@ fn of_issuer(issuer: &Issuer) -> Vec<Fault> {
     let mut found = Vec::new();
     if let Audience::OneOf(names) = &issuer.audience {
         let stars = names.iter().filter(|name| name.value == "*");
-        let fault = |name: &Placed<String>| {
+        let fault = |name: &Spanned<String>| {
             name.fault("\"*\" is taken as it stands: tokens have to name it")
         };
         found.extend(

@@ -7,7 +7,7 @@ use super::{Entry, Table, indexed};
 use crate::config::hints;
 use crate::config::mismatch::{Mismatch, describe, expected};
 use crate::config::reference::{Description, Form, Key, Presence};
-use crate::config::report::Placed;
+use crate::config::report::Spanned;
 use crate::config::value_type::ValueType;
 
 impl Table<'_> {
@@ -17,7 +17,7 @@ impl Table<'_> {
         key: Key,
         values: impl ValueType<T>,
         least: usize,
-    ) -> Vec<Placed<T>> {
+    ) -> Vec<Spanned<T>> {
         self.optional_list(key, values, least).unwrap_or_default()
     }
 
@@ -29,7 +29,7 @@ impl Table<'_> {
         least: usize,
     ) -> Vec<T> {
         let list = self.list(key, values, least);
-        list.into_iter().map(|placed| placed.value).collect()
+        list.into_iter().map(|spanned| spanned.value).collect()
     }
 
     /// As [`Table::list`], where an empty list differs from none.
@@ -38,7 +38,7 @@ impl Table<'_> {
         key: Key,
         values: impl ValueType<T>,
         least: usize,
-    ) -> Option<Vec<Placed<T>>> {
+    ) -> Option<Vec<Spanned<T>>> {
         self.declare(key, Presence::Optional, || {
             Form::Value(values.describe().one_or_many(least))
         });
@@ -52,7 +52,7 @@ impl Table<'_> {
         values: impl ValueType<T>,
         least: usize,
         default: impl Into<Value>,
-    ) -> Vec<Placed<T>> {
+    ) -> Vec<Spanned<T>> {
         let default = default.into();
         self.declare(key, Presence::Default(default.clone()), || {
             Form::Value(values.describe().one_or_many(least))
@@ -68,7 +68,7 @@ impl Table<'_> {
         values: impl ValueType<T>,
         least: usize,
         default: &[&str],
-    ) -> Vec<Placed<T>> {
+    ) -> Vec<Spanned<T>> {
         self.declare(key, Presence::Optional, || {
             Form::Value(values.describe().one_or_many(least))
         });
@@ -82,7 +82,7 @@ impl Table<'_> {
         key: Key,
         values: impl ValueType<T>,
         what: &str,
-    ) -> Option<Vec<Placed<T>>> {
+    ) -> Option<Vec<Spanned<T>>> {
         self.declare(key, Presence::Required, || {
             Form::Value(values.describe().one_or_many(1))
         });
@@ -96,7 +96,7 @@ impl Table<'_> {
         key: Key,
         values: impl ValueType<T>,
         least: usize,
-    ) -> Option<Vec<Placed<T>>> {
+    ) -> Option<Vec<Spanned<T>>> {
         self.declare(key, Presence::Optional, || {
             Form::Value(values.describe().list(least))
         });
@@ -117,7 +117,7 @@ impl Table<'_> {
         key: Key,
         values: &impl ValueType<T>,
         least: usize,
-    ) -> Option<Vec<Placed<T>>> {
+    ) -> Option<Vec<Spanned<T>>> {
         let entry = self.take(key.name)?;
         if entry.value.is_array() {
             return self.elements(entry, least, values);
@@ -144,7 +144,7 @@ impl Table<'_> {
         entry: Entry<'_>,
         least: usize,
         values: &impl ValueType<T>,
-    ) -> Option<Vec<Placed<T>>> {
+    ) -> Option<Vec<Spanned<T>>> {
         let elements = entry.value.as_array()?;
         if elements.len() < least {
             self.mismatch(

@@ -8,7 +8,7 @@ use super::{Entry, Table, indexed, join};
 use crate::config::mismatch::{expected, kind};
 use crate::config::names::{is_bare_key, nearest};
 use crate::config::reference::{Form, Key, Presence, TableReference};
-use crate::config::report::Placed;
+use crate::config::report::Spanned;
 use crate::config::value_type::ValueType;
 
 impl<'f> Table<'f> {
@@ -70,9 +70,9 @@ impl<'f> Table<'f> {
     pub(in crate::config) fn named_tables<T>(
         &mut self,
         key: Key,
-        read: impl Fn(&mut Table<'_>, Placed<String>) -> Option<T>,
+        read: impl Fn(&mut Table<'_>, Spanned<String>) -> Option<T>,
     ) -> Vec<T> {
-        let example = || Placed::at("NAME".to_owned(), String::new(), None);
+        let example = || Spanned::new("NAME".to_owned(), String::new(), None);
         self.record(key, Form::NamedTables, |table: &mut Table<'_>| {
             read(table, example())
         });
@@ -111,7 +111,7 @@ impl<'f> Table<'f> {
         key: Key,
         pattern: &'static str,
         values: impl ValueType<T>,
-    ) -> Vec<(Placed<String>, Placed<T>)> {
+    ) -> Vec<(Spanned<String>, Spanned<T>)> {
         self.declare(key, Presence::Optional, || {
             Form::Map(pattern, values.describe())
         });
@@ -156,7 +156,7 @@ impl<'f> Table<'f> {
         &mut self,
         name: &'static str,
         what: impl FnOnce() -> String,
-    ) -> Vec<(Placed<String>, Entry<'f>)> {
+    ) -> Vec<(Spanned<String>, Entry<'f>)> {
         let Some(entry) = self.take(name) else {
             return Vec::new();
         };
@@ -175,7 +175,7 @@ impl<'f> Table<'f> {
                 };
                 (
                     name.span().start,
-                    Placed::at(name.get_ref().to_string(), key, Some(name.span())),
+                    Spanned::new(name.get_ref().to_string(), key, Some(name.span())),
                     entry,
                 )
             })

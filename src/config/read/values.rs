@@ -5,7 +5,7 @@ use serde_json::Value;
 use super::Table;
 use crate::config::Purpose;
 use crate::config::reference::{Description, Form, Key, Presence};
-use crate::config::report::Placed;
+use crate::config::report::Spanned;
 use crate::config::secret::{Secret, SecretError, SecretSource, read_secret};
 use crate::config::value_type::ValueType;
 
@@ -15,7 +15,7 @@ impl Table<'_> {
         &mut self,
         key: Key,
         values: impl ValueType<T>,
-    ) -> Option<Placed<T>> {
+    ) -> Option<Spanned<T>> {
         self.declare(key, Presence::Optional, || Form::Value(values.describe()));
         self.take_value(key, &values)
     }
@@ -26,7 +26,7 @@ impl Table<'_> {
         key: Key,
         values: impl ValueType<T>,
     ) -> Option<T> {
-        self.optional(key, values).map(|placed| placed.value)
+        self.optional(key, values).map(|spanned| spanned.value)
     }
 
     /// A key that may be left out; then `default` computes its value, as its description says.
@@ -46,16 +46,16 @@ impl Table<'_> {
         values: impl ValueType<T>,
         default: impl Into<Value>,
     ) -> T {
-        self.placed_or(key, values, default).value
+        self.spanned_or(key, values, default).value
     }
 
     /// As [`Table::or`], with the place.
-    pub(in crate::config) fn placed_or<T>(
+    pub(in crate::config) fn spanned_or<T>(
         &mut self,
         key: Key,
         values: impl ValueType<T>,
         default: impl Into<Value>,
-    ) -> Placed<T> {
+    ) -> Spanned<T> {
         let default = default.into();
         self.declare(key, Presence::Default(default.clone()), || {
             Form::Value(values.describe())
@@ -74,7 +74,7 @@ impl Table<'_> {
         key: Key,
         values: impl ValueType<T>,
         what: &str,
-    ) -> Option<Placed<T>> {
+    ) -> Option<Spanned<T>> {
         self.declare(key, Presence::Required, || Form::Value(values.describe()));
         self.refuse_missing(key.name, what);
         self.take_value(key, &values)
@@ -87,11 +87,12 @@ impl Table<'_> {
         values: impl ValueType<T>,
         what: &str,
     ) -> Option<T> {
-        self.required(key, values, what).map(|placed| placed.value)
+        self.required(key, values, what)
+            .map(|spanned| spanned.value)
     }
 
     /// A secret that may be left out.
-    pub(in crate::config) fn secret(&mut self, key: Key) -> Option<Placed<Secret>> {
+    pub(in crate::config) fn secret(&mut self, key: Key) -> Option<Spanned<Secret>> {
         self.declare(key, Presence::Optional, || {
             Form::Value(Description::secret())
         });
@@ -107,26 +108,26 @@ impl Table<'_> {
             .map_or_else(|| Secret::bare(default), |secret| secret.value)
     }
 
-    fn take_value<T>(&mut self, key: Key, values: &impl ValueType<T>) -> Option<Placed<T>> {
+    fn take_value<T>(&mut self, key: Key, values: &impl ValueType<T>) -> Option<Spanned<T>> {
         let entry = self.take(key.name)?;
         self.value(entry, values)
     }
 
     // No message shows a secret, so nothing is proposed for one that cannot be read.
-    fn take_secret(&mut self, key: Key) -> Option<Placed<Secret>> {
+    fn take_secret(&mut self, key: Key) -> Option<Spanned<Secret>> {
         let entry = self.take(key.name)?;
         let source = SecretSource {
             folder: &self.file.folder,
             variable: self.file.variable,
         };
         match read_secret(&source, entry.value) {
-            Ok(secret) => Some(Placed::at(secret, entry.key, Some(entry.span))),
+            Ok(secret) => Some(Spanned::new(secret, entry.key, Some(entry.span))),
             Err(SecretError::Missing(origin, mismatch)) if self.file.purpose == Purpose::Look => {
                 let help = "it is not needed to look at the file, and is to run the gateway";
                 let fault = self.mismatched(&entry, mismatch).with_help(help);
                 self.file.warnings.borrow_mut().push(fault);
                 let secret = Secret::missing(origin);
-                Some(Placed::at(secret, entry.key, Some(entry.span)))
+                Some(Spanned::new(secret, entry.key, Some(entry.span)))
             }
             Err(SecretError::Missing(_, mismatch)) if self.file.purpose == Purpose::Try => {
                 let help = mismatch.help.as_deref().unwrap_or("it has to be there");

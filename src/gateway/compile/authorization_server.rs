@@ -5,7 +5,7 @@ use std::sync::Arc;
 use url::Url;
 
 use super::RootCertificates;
-use crate::config::{self, Fault, Placed};
+use crate::config::{self, Fault, Spanned};
 use crate::http_client::HttpClient;
 use crate::transport::tls;
 use crate::verify::{Endpoint, EndpointName, Metadata};
@@ -51,7 +51,7 @@ impl AuthorizationServer {
     }
 
     /// One of its endpoints: the URL of the file, else the one that the metadata document names.
-    pub(super) fn endpoint(&self, written: Option<&Placed<Url>>, name: EndpointName) -> Endpoint {
+    pub(super) fn endpoint(&self, written: Option<&Spanned<Url>>, name: EndpointName) -> Endpoint {
         match written {
             Some(url) => Endpoint::Known(url.value.to_string()),
             None => Endpoint::Discovered(Arc::clone(&self.metadata), name),

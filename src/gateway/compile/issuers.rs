@@ -8,7 +8,7 @@ use std::time::Duration;
 use super::authorization_server::AuthorizationServer;
 use super::{RootCertificates, introspection};
 use crate::clock::Backoff;
-use crate::config::{self, Config, Fault, KeySource, Placed};
+use crate::config::{self, Config, Fault, KeySource, Spanned};
 use crate::files::{self, MAX_NAMED};
 use crate::oauth::claims::{Expectation, ExpectedAudience};
 use crate::oauth::jose::{Algorithm, Jwks};
@@ -251,7 +251,7 @@ fn keys(
     ))))
 }
 
-fn keys_in(path: &Placed<PathBuf>) -> Result<Jwks, Box<Fault>> {
+fn keys_in(path: &Spanned<PathBuf>) -> Result<Jwks, Box<Fault>> {
     let unusable = |found: String| {
         path.fault(format!(
             "expected a JWK set in {}, but found {found}",
@@ -298,6 +298,6 @@ fn expectation(issuer: &config::Issuer, name: &Arc<str>) -> Expectation {
     }
 }
 
-fn texts(placed: &[config::Placed<String>]) -> Vec<String> {
-    placed.iter().map(|text| text.value.clone()).collect()
+fn texts(spanned: &[config::Spanned<String>]) -> Vec<String> {
+    spanned.iter().map(|text| text.value.clone()).collect()
 }

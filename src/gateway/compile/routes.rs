@@ -4,7 +4,7 @@ use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
 
 use super::host_pattern;
-use crate::config::{self, Access, Config, Fault, Placed};
+use crate::config::{self, Access, Config, Fault, Spanned};
 use crate::gateway::claim_headers::ClaimHeader;
 use crate::gateway::snapshot::Forwarding;
 use crate::policy::methods::Methods;
@@ -164,7 +164,7 @@ fn compile_route(
                 .map_err(|error| Box::new(written.methods[0].fault(error.to_string()))),
         )
     };
-    let sets: &[Placed<String>] = match &written.access {
+    let sets: &[Spanned<String>] = match &written.access {
         Access::Public | Access::AnyToken => &[],
         Access::Scope(scope) => std::slice::from_ref(scope),
         Access::AnyScope(sets) => sets,
@@ -234,7 +234,7 @@ fn compile_forwarding(
     })
 }
 
-fn segments_to_strip(prefix: &Placed<String>, path: &RoutePattern) -> Result<usize, Box<Fault>> {
+fn segments_to_strip(prefix: &Spanned<String>, path: &RoutePattern) -> Result<usize, Box<Fault>> {
     let text = prefix.value.trim_end_matches('/');
     let rest = path
         .as_str()
@@ -260,7 +260,7 @@ fn segments_to_strip(prefix: &Placed<String>, path: &RoutePattern) -> Result<usi
 }
 
 fn scope_requirement(
-    set: &Placed<String>,
+    set: &Spanned<String>,
     path: &RoutePattern,
 ) -> Result<ScopeRequirement, Box<Fault>> {
     let hint = |error: &ScopeRequirementError| match error {
@@ -289,7 +289,7 @@ fn scope_requirement(
     ScopeRequirement::parse(&set.value, path).map_err(refuse)
 }
 
-fn pattern(path: &Placed<String>) -> Result<RoutePattern, Box<Fault>> {
+fn pattern(path: &Spanned<String>) -> Result<RoutePattern, Box<Fault>> {
     let hint = || {
         config::path_hint(&path.value, |proposed| {
             RoutePattern::parse(proposed).is_ok()
@@ -304,7 +304,7 @@ fn pattern(path: &Placed<String>) -> Result<RoutePattern, Box<Fault>> {
 }
 
 fn parsed<T, E: ToString>(
-    text: &Placed<String>,
+    text: &Spanned<String>,
     parse: impl FnOnce(&str) -> Result<T, E>,
 ) -> Result<T, Box<Fault>> {
     parse(&text.value).map_err(|error| Box::new(text.fault(error.to_string())))

@@ -8,7 +8,7 @@ use rustls::{ClientConfig, RootCertStore};
 use url::Url;
 
 use super::RootCertificates;
-use crate::config::{self, Config, Fault, Placed};
+use crate::config::{self, Config, Fault, Spanned};
 use crate::transport::Renewed;
 use crate::transport::tls::{self, TlsError};
 use crate::upstream::{HealthCheck, HostHeader, SharedUpstream, Target, UpstreamSettings};
@@ -136,8 +136,8 @@ fn credentials(
 }
 
 fn compile_target(
-    target: &Placed<Url>,
-    tls_name: Option<&Placed<String>>,
+    target: &Spanned<Url>,
+    tls_name: Option<&Spanned<String>>,
 ) -> Result<Target, Box<Fault>> {
     let url = &target.value;
     // Both were found in it when the file was read.
