@@ -75,9 +75,9 @@ fn explain_request(file: &Path, arguments: &Arguments) -> Result<Explanation, Ex
         }
     };
     let snapshot = compiled.map_err(|faults| super::bad_input(source.report(faults)))?;
-    let exchanged = dry_run::dry_run(&request, snapshot, &config);
-    let exchanged = exchanged.map_err(|error| super::bad_input(format!("scopegate: {error}")))?;
-    Ok(Explanation::of(&request, exchanged, &config, &source))
+    let result = dry_run::dry_run(&request, snapshot, &config);
+    let result = result.map_err(|error| super::bad_input(format!("scopegate: {error}")))?;
+    Ok(Explanation::new(&request, result, &config, &source))
 }
 
 // Into the place of the keys of the issuer that the token names.

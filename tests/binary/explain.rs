@@ -525,7 +525,7 @@ fn stories_tell_what_was_found_and_what_was_expected() {
         "route    /things for GET, HEAD (gateway.toml:18), asks for things.read\n",
         "token    a JWT: alg ES256, kid \"first\", typ \"at+jwt\"\n",
         &format!("issuer   corp: iss is {:?}\n", stand.issuer.url),
-        "key      ok  the signature is of the key \"first\"\n",
+        "key      ok  signed with the key \"first\"\n",
         "ok  aud: \"https://api.test\"\n",
         ", 2 h 1 min ago; expected a time to come",
         "ok  scope: \"things.read\"\n",
@@ -725,7 +725,7 @@ fn offline_nobody_is_asked_and_what_cannot_be_known_is_told_as_such() {
     let story = text(&unknown.stdout);
     assert_eq!(unknown.status.code(), Some(1));
     assert!(
-        story.contains("Not known, because nobody was asked (--offline)\n"),
+        story.contains("Unknown: the issuer was not asked (--offline)\n"),
         "{story}"
     );
     assert!(
@@ -744,8 +744,8 @@ fn offline_nobody_is_asked_and_what_cannot_be_known_is_told_as_such() {
     ]);
     let story = text(&expired.stdout);
     assert!(
-        story.contains("Not known")
-            && story.contains("whatever its signature, it would not pass: expired\n")
+        story.contains("Unknown: ")
+            && story.contains("whatever its signature, the token would be refused: expired\n")
     );
     // What needs no keys is known all the same.
     assert!(text(&offline(&[]).stdout).contains("Refused: no_token"));

@@ -1,9 +1,11 @@
-//! Why it would become of the request what it would: everything that is told of it, in one place.
+//! Everything that explains what the gateway would do with a request, as data: [`text`](super::text)
+//! and [`json`](super::json) render it.
 
 use std::net::TcpStream;
 use std::time::Duration;
 
-use http::{HeaderMap, header};
+use http::request::Parts;
+use http::{HeaderMap, HeaderName, HeaderValue, header};
 
 use super::dry_run::DryRunResult;
 use super::sample_request::SampleRequest;
@@ -18,12 +20,15 @@ use crate::policy::route_table::{MatchedRoute, RouteMatch};
 use crate::telemetry::Outcome;
 use crate::verify::Examined;
 
-/// How many routes are told of that are not the chosen one.
+/// How many routes are listed beside the chosen one.
 const MAX_OTHER_ROUTES: usize = 6;
-/// For a connection to this host.
+/// How long the development server of this host may take to accept a connection.
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(1);
 
-/// Everything that is told of a request.
+const START_DEVELOPMENT_SERVER: &str =
+    "the server of [development] runs while the gateway does: start scopegate in another terminal";
+
+/// What the gateway would do with a request, and why.
 pub(super) struct Explanation {
     pub(super) verdict: Verdict,
     /// As the access log and the metrics name it; in shadow mode what it would be if the route enforced its rules.
@@ -105,21 +110,24 @@ pub(super) struct ForwardedSummary {
 }
 
 impl Explanation {
-    pub(super) fn of(
-        question: &SampleRequest,
-        exchanged: DryRunResult,
+    /// Explains what a dry run has come to.
+    pub(super) fn new(
+        sample: &SampleRequest,
+        result: DryRunResult,
         config: &Config,
         source: &Source,
     ) -> Self {
-        let DryRunResult {
-            snapshot,
-            request,
-            report,
-            head,
-            now,
-        } = exchanged;
-        let report = report.as_ref();
-        let (shadowed, reason) = match report.map(|report| report.outcome) {
+        let mut explanation = Self::outcome(sample, &result, config);
+        if let Some(request) = &result.request {
+            explanation.explain_request(request, &result, config, source);
+        }
+        explanation
+    }
+
+    // The verdict and what it comes from, without the request as the gateway reads it.
+    fn outcome(sample: &SampleRequest, result: &DryRunResult, config: &Config) -> Self {
+        let report = result.report.as_ref();
+        let (is_shadowed, reason) = match report.map(|report| report.outcome) {
             Some(Outcome::Refused(reason)) => (false, Some(reason)),
             Some(Outcome::Shadowed(reason)) => (true, Some(reason)),
             Some(
@@ -131,51 +139,39 @@ impl Explanation {
             )
             | None => (false, None),
         };
-        let sent = report
-            .and_then(|report| report.outgoing.as_ref())
-            .zip(request.as_ref());
-        let sent = sent
+        let outgoing = report.and_then(|report| report.outgoing.as_ref());
+        let sent = outgoing
+            .zip(result.request.as_ref())
             .map(|(outgoing, request)| ForwardedSummary::of(outgoing, &request.headers, config));
-        // Where the keys or the answer are missing because nobody was asked, the gateway may well say something else.
-        let is_unknown = question.offline && reason == Some("issuer_unavailable") && !shadowed;
+        // The keys or the introspection response may be missing only because of --offline. Then
+        // the gateway may well decide otherwise.
+        let is_unknown = sample.offline && reason == Some("issuer_unavailable") && !is_shadowed;
         let verdict = match (is_unknown, &sent) {
             (true, _) => Verdict::Unknown,
             (false, Some(_)) => Verdict::Passes,
             (false, None) => Verdict::Refused,
         };
-        // The gateway does not know that it is kept from asking.
-        let cause = report.and_then(|report| report.cause.clone());
-        let cause = cause.map(|cause| {
-            if is_unknown {
-                cause + " (--offline)"
-            } else {
-                cause
+        let mut cause = report.and_then(|report| report.cause.clone());
+        if is_unknown && let Some(cause) = &mut cause {
+            cause.push_str(" (--offline)");
+        }
+        let issuer = report.and_then(|report| report.issuer.as_ref());
+        let remedy = match (issuer, &cause) {
+            (Some(issuer), _) if is_unknown => Some(remedy(issuer, config)),
+            (Some(_), Some(cause))
+                if reason == Some("issuer_unavailable")
+                    && is_development_server_down(cause, config) =>
+            {
+                Some(START_DEVELOPMENT_SERVER.to_owned())
             }
-        });
-        let told = |index: usize| RouteSummary::of(index, &snapshot, config, source);
-        let mut explanation = Self {
+            (Some(_) | None, _) => None,
+        };
+        Self {
             verdict,
             reason,
-            cause: cause.clone(),
-            remedy: match report.and_then(|report| report.issuer.as_ref()) {
-                Some(issuer) if is_unknown => Some(remedy(issuer, config)),
-                Some(_) if reason == Some("issuer_unavailable") && is_development_server_down(&cause, config) => Some(
-                    "the server of [development] runs while the gateway does: start scopegate in another terminal"
-                        .to_owned(),
-                ),
-                Some(_) | None => None,
-            },
-            asked: RequestSummary {
-                method: question.method.to_string(),
-                url: format!(
-                    "{}://{}{}",
-                    if question.is_tls { "https" } else { "http" },
-                    question.host(),
-                    question.path()
-                ),
-                host: None,
-                path: None,
-            },
+            cause,
+            remedy,
+            asked: RequestSummary::of(sample),
             route: None,
             others: Vec::new(),
             omitted: 0,
@@ -183,79 +179,100 @@ impl Explanation {
             response_checks: Vec::new(),
             sets: Vec::new(),
             granted: None,
-            head: (verdict == Verdict::Refused).then_some(head),
+            head: (verdict == Verdict::Refused).then(|| result.head.clone()),
             sent,
-            now,
-        };
-        let Some(request) = request else {
-            return explanation;
-        };
-        let seen = RequestTarget::of(&request, &snapshot);
-        explanation.asked.host = seen.host.as_ref().map(ToString::to_string);
-        explanation.asked.path = seen.path.as_ref().map(|path| path.as_str().to_owned());
-        let (Some(host), Some(path)) = (&seen.host, &seen.path) else {
-            return explanation;
-        };
+            now: result.now,
+        }
+    }
 
-        explanation.add_other_routes(
+    // Which route the request belongs to, and what that makes of its token.
+    fn explain_request(
+        &mut self,
+        request: &Parts,
+        result: &DryRunResult,
+        config: &Config,
+        source: &Source,
+    ) {
+        let snapshot = &*result.snapshot;
+        let target = RequestTarget::of(request, snapshot);
+        self.asked.host = target.host.as_ref().map(ToString::to_string);
+        self.asked.path = target.path.as_ref().map(|path| path.as_str().to_owned());
+        let (Some(host), Some(path)) = (&target.host, &target.path) else {
+            return;
+        };
+        let summary = |index: usize| RouteSummary::of(index, snapshot, config, source);
+        self.add_other_routes(
             snapshot.routes.route_matches(host, path, &request.method),
             |index| in_common(snapshot.routes.routes()[index].path.as_str(), path.as_str()),
-            told,
+            summary,
         );
         let Ok(found) = snapshot.routes.find(host, path, &request.method) else {
-            return explanation;
+            return;
         };
         let parameters = found
             .parameters
             .iter()
             .map(|(name, value)| (name.to_owned(), value.into_owned()));
-        explanation.route = Some(RouteSummary {
+        self.route = Some(RouteSummary {
             parameters: parameters.collect(),
-            ..told(found.index)
+            ..summary(found.index)
         });
-        explanation.token = token(&request.headers, &found, &snapshot, now);
-        let active = report.and_then(|report| report.token.as_ref());
+        self.token = token(&request.headers, &found, snapshot, result.now);
+        let active = result.report.as_ref();
+        let active = active.and_then(|report| report.token.as_ref());
         let mut granted = active.map(|token| token.scopes().clone());
-        if let TokenFinding::Examined(examined) = &explanation.token {
+        if let TokenFinding::Examined(examined) = &self.token {
             if let (Some(issuer), Some(token)) = (&examined.issuer, active) {
-                explanation.response_checks = issuer.checks_of_answer(token, now);
+                self.response_checks = issuer.checks_of_answer(token, result.now);
             }
             granted = granted.or_else(|| examined.granted.clone());
         }
-        explanation.sets = sets(&found, granted.as_ref());
-        explanation.granted = granted.map(|granted| granted.iter().map(str::to_owned).collect());
-        explanation
+        self.sets = sets(&found, granted.as_ref());
+        self.granted = granted.map(|granted| granted.iter().map(str::to_owned).collect());
     }
 
-    // The near ones only: those of another path tell something where no route is found, and then those most alike.
+    // Only the nearest routes. Those of another path help only if no route is found: then the ones
+    // with the most alike paths.
     fn add_other_routes(
         &mut self,
         route_matches: Vec<RouteMatch>,
         alike: impl Fn(usize) -> usize,
-        told: impl Fn(usize) -> RouteSummary,
+        summary: impl Fn(usize) -> RouteSummary,
     ) {
         let is_found = route_matches.contains(&RouteMatch::Chosen);
         let mut others: Vec<_> = route_matches.into_iter().enumerate().collect();
         others.retain(|(_, route_match)| *route_match != RouteMatch::Chosen);
         others.sort_by_key(|&(index, route_match)| (route_match, std::cmp::Reverse(alike(index))));
-        let tells_something = |(_, route_match): &&(usize, RouteMatch)| {
+        let is_helpful = |(_, route_match): &&(usize, RouteMatch)| {
             *route_match != RouteMatch::OtherPath || !is_found
         };
         let near = others
             .iter()
             .take(MAX_OTHER_ROUTES)
-            .filter(tells_something)
+            .filter(is_helpful)
             .count();
         self.omitted = others.len() - near;
         self.others = others[..near]
             .iter()
-            .map(|&(index, route_match)| (told(index), route_match))
+            .map(|&(index, route_match)| (summary(index), route_match))
             .collect();
     }
 
     /// Whether the route lets pass what it would refuse if it enforced its rules.
     pub(super) fn is_shadowed(&self) -> bool {
         self.verdict == Verdict::Passes && self.reason.is_some()
+    }
+}
+
+impl RequestSummary {
+    fn of(sample: &SampleRequest) -> Self {
+        let scheme = if sample.is_tls { "https" } else { "http" };
+        Self {
+            method: sample.method.to_string(),
+            url: format!("{scheme}://{}{}", sample.host(), sample.path()),
+            host: None,
+            path: None,
+        }
     }
 }
 
@@ -290,29 +307,7 @@ impl ForwardedSummary {
             .upstreams
             .iter()
             .find(|written| *written.name.value == **upstream);
-        let mut added = Vec::new();
-        for name in parts.headers.keys() {
-            if !came.get_all(name).iter().eq(parts.headers.get_all(name)) {
-                let shown = |value: &http::HeaderValue| match value.to_str() {
-                    Ok(text)
-                        if !value.is_sensitive()
-                            && name != header::AUTHORIZATION
-                            && name != header::COOKIE =>
-                    {
-                        text.to_owned()
-                    }
-                    Ok(_) => "(not shown)".to_owned(),
-                    Err(_) => String::from_utf8_lossy(value.as_bytes()).into_owned(),
-                };
-                added.extend(
-                    parts
-                        .headers
-                        .get_all(name)
-                        .iter()
-                        .map(|value| (name.to_string(), shown(value))),
-                );
-            }
-        }
+        let mut added = added_headers(came, &parts.headers);
         match written.map(|written| &written.host) {
             Some(UpstreamHost::Target) => {
                 added.push(("host".to_owned(), "(the target's)".to_owned()))
@@ -343,6 +338,27 @@ impl ForwardedSummary {
             removed: removed.collect(),
             omitted_claims: omitted.clone(),
         }
+    }
+}
+
+// The headers that the upstream gets and the client did not send so.
+fn added_headers(came: &HeaderMap, sent: &HeaderMap) -> Vec<(String, String)> {
+    let is_added = |name: &&HeaderName| !came.get_all(*name).iter().eq(sent.get_all(*name));
+    let mut added = Vec::new();
+    for name in sent.keys().filter(is_added) {
+        let values = sent.get_all(name).iter();
+        added.extend(values.map(|value| (name.to_string(), shown(name, value))));
+    }
+    added
+}
+
+// A value as it is shown, unless it may hold a token or a session.
+fn shown(name: &HeaderName, value: &HeaderValue) -> String {
+    let is_secret = value.is_sensitive() || name == header::AUTHORIZATION || name == header::COOKIE;
+    match value.to_str() {
+        Ok(_) if is_secret => "(not shown)".to_owned(),
+        Ok(text) => text.to_owned(),
+        Err(_) => String::from_utf8_lossy(value.as_bytes()).into_owned(),
     }
 }
 
@@ -399,8 +415,8 @@ fn in_common(pattern: &str, path: &str) -> usize {
 }
 
 // It was the one that was asked, and nobody listens there: one that answers badly runs.
-fn is_development_server_down(cause: &Option<String>, config: &Config) -> bool {
-    let (Some(cause), Some(development)) = (cause, &config.development) else {
+fn is_development_server_down(cause: &str, config: &Config) -> bool {
+    let Some(development) = &config.development else {
         return false;
     };
     let address = development.listen.value;

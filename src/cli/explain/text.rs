@@ -1,4 +1,4 @@
-//! The account for people: from the route to the answer, and what is wrong is marked NO.
+//! An explanation as text, from the route to the response. What is wrong is marked NO.
 
 use std::fmt::Write;
 
@@ -12,8 +12,9 @@ use crate::policy::route_table::RouteMatch;
 use crate::verify::jwt::Signer;
 use crate::verify::{Examined, Shape, Signed};
 
-/// Where what is told begins, behind what it is about.
+/// The column of the texts, after their labels.
 const INDENT: usize = 9;
+
 pub(super) fn render(explanation: &Explanation) -> String {
     let mut report = TextReport::default();
     let asked = &explanation.asked;
@@ -25,7 +26,7 @@ pub(super) fn render(explanation: &Explanation) -> String {
         report.line(
             "",
             format!(
-                "methods are told apart by case: {} is another one",
+                "methods are case-sensitive: {} is a method of its own",
                 asked.method
             ),
         );
@@ -73,7 +74,7 @@ impl TextReport {
             None if explanation.asked.host.is_none() || explanation.asked.path.is_none() => {
                 self.line(
                     "route",
-                    "none was looked for: the request can be read in more than one way, or in none",
+                    "none looked for: the request is malformed or ambiguous",
                 );
             }
             None => self.line("route", "none"),
@@ -91,12 +92,10 @@ impl TextReport {
         }
         match (explanation.omitted, explanation.others.is_empty()) {
             (0, _) => {}
-            (1, false) => self.line("", "nor one other, which is further off"),
-            (1, true) => self.line("", "one other is further off"),
-            (omitted, false) => {
-                self.line("", format!("nor {omitted} others, which are further off"))
-            }
-            (omitted, true) => self.line("", format!("{omitted} others are further off")),
+            (1, false) => self.line("", "nor one other route"),
+            (1, true) => self.line("", "one other route does not match"),
+            (omitted, false) => self.line("", format!("nor {omitted} other routes")),
+            (omitted, true) => self.line("", format!("{omitted} other routes do not match")),
         }
     }
 
@@ -114,92 +113,23 @@ impl TextReport {
         if let Some(Err(error)) = &examined.token_type {
             self.line("", format!("NO  {error}"));
         }
-        let names = || {
-            let names: Vec<_> = examined
-                .accepted
-                .iter()
-                .map(|issuer| &*issuer.settings.name)
-                .collect();
-            if names.is_empty() {
-                "none is declared".to_owned()
-            } else {
-                names.join(", ")
-            }
-        };
-        // A slash at the end is what they differ by, more often than not.
-        let called = || {
-            let called = examined
-                .accepted
-                .iter()
-                .flat_map(|issuer| &issuer.settings.expectation.issuers);
-            let called: Vec<_> = called.map(|iss| format!("{iss:?}")).collect();
-            if called.is_empty() {
-                "none is declared".to_owned()
-            } else {
-                called.join(", ")
-            }
-        };
-        match (&examined.issuer, &examined.shape) {
-            (Some(issuer), Shape::Jwt { iss, .. }) => {
-                self.line("issuer", format!("{}: iss is {}", issuer.settings.name, quoted(iss.as_deref())));
-            }
-            (Some(issuer), _) if issuer.settings.token_prefix.is_empty() => {
-                self.line(
-                    "issuer",
-                    format!("{}: the issuer of the route that is asked about opaque tokens", issuer.settings.name),
-                );
-            }
-            (Some(issuer), _) => {
-                self.line("issuer", format!("{}: the token begins with {:?}", issuer.settings.name, issuer.settings.token_prefix));
-            }
-            (None, Shape::Jwt { iss, .. }) => self.line(
-                "issuer",
-                format!("NO  iss is {}, which is none of the route's issuers ({})", quoted(iss.as_deref()), called()),
-            ),
-            (None, Shape::Opaque) => self.line(
-                "issuer",
-                format!("NO  none of the route's ({}) is asked about opaque tokens that begin like this one", names()),
-            ),
-            (None, Shape::TooLong { .. } | Shape::Malformed(_) | Shape::NoClaims(..)) => {}
+        if let Some(issuer) = issuer_of(examined) {
+            self.line("issuer", issuer);
         }
-        match &examined.signed {
-            Signed::Unjudged => {}
-            Signed::NotVerified => self.line("key", "none: the issuer's server is asked instead"),
-            Signed::NoKeys { why } => self.line("key", format!("NO  {why}")),
-            Signed::Bad { error, kids } if kids.is_empty() => {
-                self.line("key", format!("NO  {error}"))
-            }
-            Signed::Bad { error, kids } => {
-                let kids: Vec<_> = kids.iter().map(|kid| format!("{kid:?}")).collect();
-                self.line(
-                    "key",
-                    format!("NO  {error}; the issuer's keys are {}", kids.join(", ")),
-                );
-            }
-            Signed::Good(Signer::Shared) => {
-                self.line("key", "ok  the signature is of the shared secret")
-            }
-            Signed::Good(Signer::Published(jwk)) => {
-                self.line(
-                    "key",
-                    format!(
-                        "ok  the signature is of the key {}",
-                        quoted(jwk.kid.as_deref())
-                    ),
-                );
-            }
+        if let Some(key) = key_of(&examined.signed) {
+            self.line("key", key);
         }
-        let is_believed = matches!(examined.signed, Signed::Good(_));
-        if !is_believed && !examined.checks.is_empty() {
+        let is_verified = matches!(examined.signed, Signed::Good(_));
+        if !is_verified && !examined.checks.is_empty() {
             self.line(
                 "claims",
-                "as the token has them; nobody has vouched for them",
+                "as the token has them; its signature is not verified",
             );
         }
-        self.checks(if is_believed { "claims" } else { "" }, &examined.checks);
+        self.checks(if is_verified { "claims" } else { "" }, &examined.checks);
     }
 
-    // What is absent and may be is left out.
+    // Claims that are absent, and may be, are left out.
     fn checks(&mut self, about: &str, checks: &[Check]) {
         let mut about = about;
         for check in checks
@@ -266,7 +196,7 @@ impl TextReport {
             }
             Verdict::Unknown => {
                 self.0
-                    .push_str("Not known, because nobody was asked (--offline)\n");
+                    .push_str("Unknown: the issuer was not asked (--offline)\n");
                 self.cause(explanation);
                 self.fault_without_signature(&explanation.token);
                 self.remedy(explanation);
@@ -274,7 +204,7 @@ impl TextReport {
             Verdict::Passes => {
                 if explanation.is_shadowed() {
                     self.0.push_str(&format!(
-                        "Shadow mode (enforce = false): {reason} is told and not enforced\n"
+                        "Shadow mode (enforce = false): {reason} is logged and not enforced\n"
                     ));
                     self.cause(explanation);
                 }
@@ -291,7 +221,7 @@ impl TextReport {
         }
     }
 
-    // Keys that are not there cannot make good what its claims break.
+    // Keys that are missing here cannot mend a claim that breaks a rule.
     fn fault_without_signature(&mut self, finding: &TokenFinding) {
         let TokenFinding::Examined(examined) = finding else {
             return;
@@ -302,7 +232,7 @@ impl TextReport {
             .find_map(|check| check.broken.as_ref())
         {
             self.0.push_str(&format!(
-                "  whatever its signature, it would not pass: {}\n",
+                "  whatever its signature, the token would be refused: {}\n",
                 broken.reason()
             ));
         }
@@ -353,13 +283,72 @@ impl TextReport {
     }
 }
 
-// In a few words.
+// Which issuer judges the token, or why none does.
+fn issuer_of(examined: &Examined) -> Option<String> {
+    let issuer = examined.issuer.as_ref().map(|issuer| &issuer.settings);
+    let accepted = examined.accepted.iter().map(|issuer| &issuer.settings);
+    Some(match (issuer, &examined.shape) {
+        (Some(issuer), Shape::Jwt { iss, .. }) => {
+            format!("{}: iss is {}", issuer.name, quoted(iss.as_deref()))
+        }
+        (Some(issuer), _) if issuer.token_prefix.is_empty() => {
+            let name = &issuer.name;
+            format!("{name}: the issuer of the route that introspects opaque tokens")
+        }
+        (Some(issuer), _) => {
+            let prefix = &issuer.token_prefix;
+            format!("{}: the token begins with {prefix:?}", issuer.name)
+        }
+        (None, Shape::Jwt { iss, .. }) => {
+            // Most often they differ by a slash at the end.
+            let issuers = accepted.flat_map(|issuer| &issuer.expectation.issuers);
+            let issuers = listed(issuers.map(|iss| format!("{iss:?}")));
+            let iss = quoted(iss.as_deref());
+            format!("NO  iss is {iss}, which is none of the route's issuers ({issuers})")
+        }
+        (None, Shape::Opaque) => {
+            let names = listed(accepted.map(|issuer| issuer.name.to_string()));
+            format!(
+                "NO  none of the route's issuers ({names}) introspects opaque tokens that begin like this one"
+            )
+        }
+        (None, Shape::TooLong { .. } | Shape::Malformed(_) | Shape::NoClaims(..)) => return None,
+    })
+}
+
+// Which key the token is signed with, or what is wrong with its signature.
+fn key_of(signed: &Signed) -> Option<String> {
+    Some(match signed {
+        Signed::Unjudged => return None,
+        Signed::NotVerified => "none: the token is introspected instead".to_owned(),
+        Signed::NoKeys { why } => format!("NO  {why}"),
+        Signed::Bad { error, kids } if kids.is_empty() => format!("NO  {error}"),
+        Signed::Bad { error, kids } => {
+            let kids: Vec<_> = kids.iter().map(|kid| format!("{kid:?}")).collect();
+            format!("NO  {error}; the issuer's keys are {}", kids.join(", "))
+        }
+        Signed::Good(Signer::Shared) => "ok  signed with the shared secret".to_owned(),
+        Signed::Good(Signer::Published(jwk)) => {
+            format!("ok  signed with the key {}", quoted(jwk.kid.as_deref()))
+        }
+    })
+}
+
+fn listed(names: impl Iterator<Item = String>) -> String {
+    let names: Vec<_> = names.collect();
+    if names.is_empty() {
+        "none is declared".to_owned()
+    } else {
+        names.join(", ")
+    }
+}
+
 fn shape_of(examined: &Examined) -> String {
     match &examined.shape {
         Shape::TooLong { bytes, most } => {
-            format!("NO  {bytes} bytes, of which there may be {most} (max_token_size)")
+            format!("NO  {bytes} bytes, but at most {most} are accepted (max_token_size)")
         }
-        Shape::Malformed(error) => format!("NO  meant as a JWT, but {error} [{}]", error.reason()),
+        Shape::Malformed(error) => format!("NO  a malformed JWT: {error} [{}]", error.reason()),
         Shape::NoClaims(_, error) => format!("NO  a JWT, but {error} [{}]", error.reason()),
         Shape::Jwt { header, .. } => format!(
             "a JWT: alg {}, kid {}, typ {}",
@@ -367,7 +356,7 @@ fn shape_of(examined: &Examined) -> String {
             quoted(header.kid.as_deref()),
             quoted(header.token_type.as_deref())
         ),
-        Shape::Opaque => "no JWT, so an opaque one".to_owned(),
+        Shape::Opaque => "opaque (not a JWT)".to_owned(),
     }
 }
 
@@ -429,7 +418,7 @@ fn why_not_chosen(
 ) -> String {
     let host = explanation.asked.host.as_deref().unwrap_or_default();
     match route_match {
-        RouteMatch::Chosen => "it is the one".to_owned(),
+        RouteMatch::Chosen => "it is chosen".to_owned(),
         RouteMatch::InDoubt => {
             "it would fit, but a server may read the path as another route's".to_owned()
         }
@@ -450,7 +439,7 @@ fn quoted(text: Option<&str>) -> String {
     text.map_or_else(|| "none".to_owned(), |text| format!("{text:?}"))
 }
 
-// A token and a path say what they like: nothing of it may move a cursor or turn a line round.
+// A token and a path are untrusted text: nothing in them may move the cursor or reorder a line.
 fn printable(text: &str) -> String {
     let is_harmless = |character: char| {
         let turns = matches!(character, '\u{200E}' | '\u{200F}' | '\u{202A}'..='\u{202E}' | '\u{2066}'..='\u{2069}');
