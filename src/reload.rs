@@ -166,7 +166,6 @@ impl Reloader {
             }
         }
         server.set(Settings::from(&config.server));
-        gateway::stop_background_tasks(&earlier, &snapshot);
         self.config = config;
         Ok(Reloaded::Changed)
     }

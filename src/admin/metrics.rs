@@ -187,12 +187,12 @@ impl Admin {
         let questions = || {
             reports
                 .iter()
-                .filter_map(|report| Some((report, report.questions.as_ref()?)))
+                .filter_map(|report| Some((report, report.introspection.as_ref()?)))
         };
         page.counter(
             "scopegate_introspection_calls",
             "Questions about tokens",
-            questions().flat_map(|(report, asked)| outcomes(report, asked.answered, asked.failed)),
+            questions().flat_map(|(report, asked)| outcomes(report, asked.succeeded, asked.failed)),
         )?;
         page.histogram(
             "scopegate_introspection_duration_seconds",

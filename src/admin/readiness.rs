@@ -103,7 +103,7 @@ impl Admin {
             );
             checks.extend(
                 report
-                    .questions
+                    .introspection
                     .as_ref()
                     .map(|asked| of_introspection(&report.issuer, asked)),
             );
@@ -129,7 +129,7 @@ fn of_introspection(issuer: &str, asked: &IntrospectionReport) -> Check {
     let Some(failures) = &asked.failures else {
         return good(format!("issuer {issuer}: is asked about its tokens"));
     };
-    let probed = if asked.is_asked {
+    let probed = if asked.is_circuit_closed {
         ""
     } else {
         "; no new token is asked about until a probe reaches it"

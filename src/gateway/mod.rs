@@ -35,8 +35,7 @@ pub use refusal::Refusal;
 pub use respond::ChallengeSettings;
 pub use response_body::ResponseBody;
 pub use snapshot::{
-    Forwarding, SharedSnapshot, Snapshot, new_key_issuers, start_background_tasks,
-    stop_background_tasks, wait_for_keys,
+    Forwarding, SharedSnapshot, Snapshot, new_key_issuers, start_background_tasks, wait_for_keys,
 };
 pub use trusted_proxies::TrustedProxies;
 pub use tunnel::Tunnel;

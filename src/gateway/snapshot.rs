@@ -82,7 +82,7 @@ pub struct Forwarding {
 pub fn start_background_tasks(snapshot: &Snapshot, earlier: Option<&Snapshot>) {
     let (issuers, upstreams) = (snapshot.verifier.issuers(), &snapshot.upstreams);
     let known = earlier.map_or(&[][..], |earlier| earlier.verifier.issuers());
-    added(known, issuers).for_each(|issuer| issuer.attend());
+    added(known, issuers).for_each(|issuer| issuer.start());
     let known = earlier.map_or(&[][..], |earlier| &earlier.upstreams);
     added(known, upstreams).for_each(upstream::start_background_tasks);
 }
@@ -98,15 +98,9 @@ pub async fn wait_for_keys(issuers: &[&Arc<Issuer>], timeout: Duration) {
     let deadline = clock::now() + timeout;
     for issuer in issuers {
         issuer
-            .settle(deadline.saturating_duration_since(clock::now()))
+            .wait_for_keys(deadline.saturating_duration_since(clock::now()))
             .await;
     }
-}
-
-/// Ends what is done for the issuers of a snapshot whose place `later` has taken.
-pub fn stop_background_tasks(snapshot: &Snapshot, later: &Snapshot) {
-    added(later.verifier.issuers(), snapshot.verifier.issuers())
-        .for_each(|issuer| Arc::clone(issuer).dismiss());
 }
 
 fn added<'s, T>(known: &'s [Arc<T>], all: &'s [Arc<T>]) -> impl Iterator<Item = &'s Arc<T>> {

@@ -105,7 +105,7 @@ impl Verifier {
         match classify(token) {
             Ok(TokenShape::Opaque) => {
                 examined.issuer = self
-                    .asked_about(token, accepts)
+                    .issuer_to_introspect(token, accepts)
                     .map(|(issuer, _)| Arc::clone(issuer));
             }
             Ok(TokenShape::Jwt(jws)) => self.examine_jwt(&jws, accepts, now, &mut examined),
@@ -130,13 +130,13 @@ impl Verifier {
             header,
             iss: claims.issuer().map(str::to_owned),
         };
-        let Some(issuer) = self.named_by(&claims, accepts) else {
+        let Some(issuer) = self.issuer_named_in(&claims, accepts) else {
             return;
         };
         examined.issuer = Some(Arc::clone(issuer));
         examined.token_type = Some(jws.check_type(&issuer.settings.token_types));
         examined.signed = issuer
-            .keys_of_jwt()
+            .jwt_keys()
             .map_or(Signed::NotVerified, |keys| signed(keys, jws));
         let expected = issuer.expected_of_jwt();
         examined.checks = claims.checks(expected, now);
@@ -157,7 +157,7 @@ impl Issuer {
     // As `Verifier::verify_jwt` has it.
     fn expected_of_jwt(&self) -> &Expectation {
         match self.introspection() {
-            Some(server) if self.keys_of_jwt().is_none() => server.expected_of_jwt(),
+            Some(server) if self.jwt_keys().is_none() => server.expected_of_jwt(),
             Some(_) | None => &self.settings.expectation,
         }
     }
@@ -168,7 +168,7 @@ fn signed(keys: &IssuerKeys, jws: &CompactJws<'_>) -> Signed {
         Ok(current) => current,
         Err(NoKeys) => {
             return Signed::NoKeys {
-                why: keys.why_none(),
+                why: keys.explain_missing(),
             };
         }
     };

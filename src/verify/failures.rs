@@ -13,7 +13,7 @@ const NEW_FAILURE_INTERVAL: Duration = Duration::from_millis(100);
 const SAME_FAILURE_INTERVAL: Duration = Duration::from_secs(10);
 
 /// A server that fails every other time is not well: an outage is over once nothing has failed for so long.
-const WELL_AFTER: Duration = Duration::from_secs(1);
+const RECOVERED_AFTER: Duration = Duration::from_secs(1);
 
 /// Requests to one server that failed.
 #[derive(Debug, Default)]
@@ -66,7 +66,7 @@ impl Failures {
         let is_over = state
             .last
             .as_ref()
-            .is_some_and(|last| clock::since(last.at) >= WELL_AFTER);
+            .is_some_and(|last| clock::since(last.at) >= RECOVERED_AFTER);
         if is_over {
             *state = State::default();
         }

@@ -16,9 +16,9 @@
 mod circuit_breaker;
 mod client;
 mod client_authentication;
+mod coalescing;
 mod credentials;
 mod error;
-mod lookups;
 mod own_token;
 mod probe;
 mod response;
@@ -49,8 +49,8 @@ pub use own_token::OwnToken;
 pub use response::ResponseFormat;
 
 use circuit_breaker::{Admission, CircuitBreaker, Suspension};
+use coalescing::{Admittance, Outcome, RequestCoalescer, Started};
 use error::IntrospectionError;
-use lookups::{Begun, Entry, Lookups, Outcome};
 use response::TokenState;
 
 /// Bytes of a response. There may be hundreds at a time, so they are smaller than documents.
@@ -77,10 +77,10 @@ pub struct Introspection {
     settings: IntrospectionSettings,
     client: IntrospectionClient,
     expected_of_jwt: Expectation,
-    lookups: Arc<Lookups>,
-    breaker: CircuitBreaker,
+    coalescer: Arc<RequestCoalescer>,
+    circuit_breaker: CircuitBreaker,
     failures: Failures,
-    answered: Counter,
+    succeeded: Counter,
     failed: Counter,
     durations: Durations,
     /// The control plane, once it is there.
@@ -92,7 +92,7 @@ pub(super) struct IntrospectionRequest {
     pub(super) issuer: Arc<IssuerSettings>,
     pub(super) token: Zeroizing<String>,
     /// What the token says of itself.
-    pub(super) own: Own,
+    pub(super) own: LocalVerification,
     /// The epoch before anything was asked.
     pub(super) epoch: u64,
     pub(super) now: UnixTime,
@@ -110,14 +110,14 @@ pub(super) enum Renewed {
 }
 
 /// What a token says of itself.
-pub(super) enum Own {
+pub(super) enum LocalVerification {
     /// Nothing that was verified; where it is a JWT, it may set its own end.
     Unsigned { expires_at: Option<UnixTime> },
     /// What its signature is good for.
     Signed { token: ActiveToken, signer: Signer },
 }
 
-impl Own {
+impl LocalVerification {
     fn expires_at(&self) -> Option<UnixTime> {
         match self {
             Self::Unsigned { expires_at } => *expires_at,
@@ -127,26 +127,26 @@ impl Own {
 }
 
 impl Introspection {
-    /// Asks by these settings, once [`attend`](Self::attend) is called.
+    /// Asks by these settings, once [`start`](Self::start) is called.
     #[must_use]
     pub fn new(settings: IntrospectionSettings, client: IntrospectionClient) -> Self {
         Self {
             expected_of_jwt: before_asking(settings.expectation.clone()),
-            lookups: Lookups::new(settings.max_in_flight),
+            coalescer: RequestCoalescer::new(settings.max_in_flight),
             settings,
             client,
-            breaker: CircuitBreaker::default(),
+            circuit_breaker: CircuitBreaker::default(),
             failures: Failures::default(),
-            answered: Counter::default(),
+            succeeded: Counter::default(),
             failed: Counter::default(),
             durations: Durations::default(),
             control_plane: OnceLock::new(),
         }
     }
 
-    /// From now on questions are asked on the runtime that this is called on. What can be found out before the first one
-    /// is told at once: somebody may be watching the log of a start.
-    pub fn attend(self: &Arc<Self>) {
+    /// Sends requests on the runtime that this is called on. The endpoint is looked up at once, so that a fault shows in
+    /// the log of the start and not with the first token.
+    pub fn start(self: &Arc<Self>) {
         // Called again, it is the same runtime.
         let _ = self.control_plane.set(Handle::current());
         let this = Arc::clone(self);
@@ -160,10 +160,10 @@ impl Introspection {
             } = &this.client;
             match endpoint.url(http).await {
                 Ok(url) => {
-                    tracing::info!(%issuer, %url, authentication = ?credentials, "tokens are asked about")
+                    tracing::info!(%issuer, %url, authentication = ?credentials, "introspection endpoint found")
                 }
                 Err(error) => {
-                    tracing::error!(%issuer, %error, "cannot ask the authorization server about tokens yet")
+                    tracing::error!(%issuer, %error, "introspection endpoint not found")
                 }
             }
         });
@@ -173,11 +173,11 @@ impl Introspection {
     #[must_use]
     pub fn report(&self) -> IntrospectionReport {
         IntrospectionReport {
-            answered: self.answered.read(),
+            succeeded: self.succeeded.read(),
             failed: self.failed.read(),
             durations: self.durations.read(),
             failures: self.failures.report(),
-            is_asked: !self.breaker.is_open(),
+            is_circuit_closed: !self.circuit_breaker.is_open(),
         }
     }
 
@@ -202,19 +202,19 @@ impl Introspection {
         let Some(control_plane) = self.control_plane.get() else {
             return Err(self.unavailable("its server was not asked".to_owned(), None));
         };
-        let digest = self.lookups.digest(&question.token);
+        let digest = self.coalescer.digest(&question.token);
         let mut outcome = match self
-            .lookups
+            .coalescer
             .enter(digest, client, question.now, known, || self.admit(client))
         {
-            Entry::Known(outcome) => return *outcome,
-            Entry::Full => {
+            Admittance::Known(outcome) => return *outcome,
+            Admittance::Full => {
                 return Err(VerifyError::Overloaded {
-                    bound: "questions under way (max_in_flight)",
+                    bound: "introspection requests in flight (max_in_flight)",
                 });
             }
-            Entry::Joined(outcome) => outcome,
-            Entry::Begun(begun, admission) => {
+            Admittance::Joined(outcome) => outcome,
+            Admittance::Started(begun, admission) => {
                 let outcome = begun.outcome();
                 control_plane.spawn(Arc::clone(self).look_up(question, begun, admission));
                 outcome
@@ -225,7 +225,7 @@ impl Introspection {
             // The control plane has stopped.
             Err(_) => None,
         };
-        outcome.unwrap_or_else(|| Err(self.unavailable("stopping".to_owned(), None)))
+        outcome.unwrap_or_else(|| Err(self.unavailable("shutting down".to_owned(), None)))
     }
 
     /// The runtime that requests are sent on, once there is one.
@@ -240,37 +240,39 @@ impl Introspection {
         client: IpAddr,
         newer: impl FnOnce() -> Option<Arc<VerifiedToken>>,
     ) -> Renewed {
-        let digest = self.lookups.digest(&request.token);
+        let digest = self.coalescer.digest(&request.token);
         let admit = || self.admit(client);
         match self
-            .lookups
+            .coalescer
             .enter(digest, client, request.now, newer, admit)
         {
-            Entry::Begun(begun, admission) => {
+            Admittance::Started(begun, admission) => {
                 let outcome = begun.outcome();
                 Arc::clone(self).look_up(request, begun, admission).await;
                 let outcome = outcome.borrow().clone();
                 outcome.map_or(Renewed::ByOthers, Renewed::Now)
             }
-            Entry::Full => Renewed::Postponed,
-            Entry::Known(outcome) if matches!(*outcome, Err(VerifyError::Unavailable { .. })) => {
+            Admittance::Full => Renewed::Postponed,
+            Admittance::Known(outcome)
+                if matches!(*outcome, Err(VerifyError::Unavailable { .. })) =>
+            {
                 Renewed::Postponed
             }
-            Entry::Known(_) | Entry::Joined(_) => Renewed::ByOthers,
+            Admittance::Known(_) | Admittance::Joined(_) => Renewed::ByOthers,
         }
     }
 
     fn admit(&self, client: IpAddr) -> Result<Admission, VerifyError> {
-        self.breaker
+        self.circuit_breaker
             .admit(client, clock::now())
-            .map_err(|rest| self.unavailable(self.why_not_asked(), Some(rest)))
+            .map_err(|rest| self.unavailable(self.explain_suspension(), Some(rest)))
     }
 
     // Keeps what comes of it before it tells it: who comes next finds the one or the other.
     async fn look_up(
         self: Arc<Self>,
         question: IntrospectionRequest,
-        begun: Begun,
+        begun: Started,
         admission: Admission,
     ) {
         let began = clock::now();
@@ -281,7 +283,7 @@ impl Introspection {
             .await
             .unwrap_or(Err(IntrospectionError::TooSlow));
         self.count(clock::since(began), said.as_ref().err());
-        self.tell_breaker(said.as_ref().err(), admission, question.now);
+        self.update_circuit_breaker(said.as_ref().err(), admission, question.now);
         let now = question.now;
         let (cache, digest) = (Arc::clone(&question.cache), begun.digest());
         let outcome = match said {
@@ -290,9 +292,9 @@ impl Introspection {
             Err(error) => Err(self.unavailable(error.to_string(), None)),
         };
         match &outcome {
-            Ok(fact) if fact.is_fresh(now) => cache.keep(fact),
+            Ok(verified) if verified.is_fresh(now) => cache.keep(verified),
             Err(VerifyError::Invalid { reason, .. }) => {
-                self.lookups
+                self.coalescer
                     .refuse(digest, reason, now.later_by(self.settings.negative_ttl));
             }
             Ok(_)
@@ -315,7 +317,7 @@ impl Introspection {
             now,
             ..
         } = question;
-        let mut kept_for = self.settings.cache_ttl;
+        let mut max_age = self.settings.cache_ttl;
         let expected = &self.settings.expectation;
         let mut signers: Vec<Signer> = Vec::new();
         let (token, replacement) = match said {
@@ -328,15 +330,17 @@ impl Introspection {
             TokenState::Active { claims, signer } => {
                 signers.extend(signer);
                 let claims = match &own {
-                    Own::Signed { token, .. } => claims.over(token, &expected.scope_claims),
-                    Own::Unsigned { .. } => claims,
+                    LocalVerification::Signed { token, .. } => {
+                        claims.over(token, &expected.scope_claims)
+                    }
+                    LocalVerification::Unsigned { .. } => claims,
                 };
                 (self.judged(claims.check(expected, now))?, None)
             }
             TokenState::Phantom(phantom) => {
-                kept_for = phantom
+                max_age = phantom
                     .fresh_for
-                    .map_or(kept_for, |fresh_for| fresh_for.min(kept_for));
+                    .map_or(max_age, |fresh_for| fresh_for.min(max_age));
                 signers.push(phantom.signer);
                 (
                     self.judged(phantom.claims.check(&issuer.expectation, now))?,
@@ -346,15 +350,15 @@ impl Introspection {
         };
         // Whatever the server says, the token ends when it says so itself.
         let token = token.ending_by(own.expires_at());
-        if let Own::Signed { signer, .. } = own {
+        if let LocalVerification::Signed { signer, .. } = own {
             signers.push(signer);
         }
         let basis = Basis {
             issuer,
             signers,
             epoch,
-            kept_for,
-            is_renewed_ahead: self.settings.refresh_ahead,
+            max_age,
+            refresh_ahead: self.settings.refresh_ahead,
         };
         Ok(VerifiedToken::new(&text, token, replacement, basis, now))
     }
@@ -366,10 +370,7 @@ impl Introspection {
     ) -> Result<ActiveToken, VerifyError> {
         outcome.map_err(|error| {
             if error.is_malformed() {
-                self.unavailable(
-                    format!("an answer that cannot be understood: {error}"),
-                    None,
-                )
+                self.unavailable(format!("malformed introspection response: {error}"), None)
             } else {
                 error.into()
             }
@@ -382,33 +383,33 @@ impl Introspection {
         let issuer = &self.settings.expectation.issuer_name;
         match error {
             None | Some(IntrospectionError::Conflict { .. }) => {
-                self.answered.count();
+                self.succeeded.count();
                 if self.failures.is_over() {
-                    tracing::info!(%issuer, "the authorization server tells about tokens again");
+                    tracing::info!(%issuer, "introspection recovered");
                 }
             }
             Some(error) => {
                 self.failed.count();
                 if let Some(failures) = self.failures.count(error.to_string()) {
-                    tracing::error!(%issuer, %error, failures, "cannot ask the authorization server about tokens");
+                    tracing::error!(%issuer, %error, failures, "introspection failed");
                 }
             }
         }
     }
 
-    fn tell_breaker(
+    fn update_circuit_breaker(
         self: &Arc<Self>,
         error: Option<&IntrospectionError>,
         admission: Admission,
         now: UnixTime,
     ) {
         let Some(outage) = error.and_then(IntrospectionError::outage) else {
-            return self.breaker.answered(admission);
+            return self.circuit_breaker.answered(admission);
         };
         let issuer = &self.settings.expectation.issuer_name;
-        match self.breaker.failed(admission, outage, clock::now()) {
+        match self.circuit_breaker.failed(admission, outage, clock::now()) {
             Some(Suspension::Server(opened)) => {
-                tracing::warn!(%issuer, "introspection suspended: the server is probed until it can be reached");
+                tracing::warn!(%issuer, "introspection suspended");
                 tokio::spawn(Self::probe(Arc::downgrade(self), opened, now));
             }
             // It may be one of many, each time that it tries.
@@ -419,9 +420,8 @@ impl Introspection {
         }
     }
 
-    fn why_not_asked(&self) -> String {
-        let why =
-            "its server has failed again and again, and is asked about no new token for up to 2 s";
+    fn explain_suspension(&self) -> String {
+        let why = "its server has failed again and again, and gets no request for up to 2 s";
         self.failures
             .report()
             .map_or_else(|| why.to_owned(), |failures| format!("{why}: {failures}"))

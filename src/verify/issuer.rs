@@ -1,17 +1,15 @@
 //! An issuer while it is in use: its settings, its keys and its introspection endpoint.
 
-use std::sync::{Arc, Mutex};
+use std::sync::Arc;
 use std::time::Duration;
-
-use tokio::task::AbortHandle;
 
 use super::error::{RETRY_AFTER, VerifyError};
 use super::introspection::Introspection;
 use super::issuer_keys::IssuerKeys;
+use super::key_ring::KeyRing;
 use super::report::IssuerReport;
 use super::settings::IssuerSettings;
 use crate::clock;
-use crate::sync::lock;
 use crate::telemetry::numbers::Durations;
 
 /// An issuer with what is known of it now: its keys, its introspection endpoint, and how long both take.
@@ -23,15 +21,7 @@ pub struct Issuer {
     introspection: Option<Arc<Introspection>>,
     /// How long its tokens' signatures take to verify.
     verifications: Durations,
-    background: Background,
 }
-
-/// What goes on in the background for an issuer.
-#[derive(Debug, Default)]
-struct Background(Mutex<Option<AbortHandle>>);
-
-/// Requests that were judged by a configuration when it was replaced have ended by then, or wait for something else.
-const LAST_REQUESTS: Duration = Duration::from_secs(60);
 
 impl Issuer {
     /// An issuer whose signatures are verified with `keys`, where there are any, and whose tokens are introspected where
@@ -47,7 +37,6 @@ impl Issuer {
             keys,
             introspection,
             verifications: Durations::default(),
-            background: Background::default(),
         }
     }
 
@@ -62,51 +51,39 @@ impl Issuer {
         self.introspection.as_ref()
     }
 
-    /// What a JWT's own signature is verified with; `None` where its server is asked instead.
-    pub(super) fn keys_of_jwt(&self) -> Option<&IssuerKeys> {
+    /// What a JWT's own signature is verified with; `None` where it is introspected instead.
+    pub(super) fn jwt_keys(&self) -> Option<&IssuerKeys> {
         self.keys
             .as_ref()
             .filter(|_| self.introspection.is_none() || self.settings.verifies_signatures)
     }
 
-    /// Does what has to be done in the background, on the runtime that this is called on: fetches its keys, now and ever
-    /// again, and asks about tokens.
-    pub fn attend(&self) {
+    /// Starts to fetch keys and to send introspection requests, on the runtime that this is called on. The tasks end when
+    /// nothing uses the issuer any more.
+    pub fn start(&self) {
         if let Some(IssuerKeys::Published(ring)) = &self.keys {
-            let keeping = tokio::spawn(Arc::clone(ring).keep()).abort_handle();
-            *lock(&self.background.0) = Some(keeping);
+            tokio::spawn(KeyRing::refresh(Arc::downgrade(ring)));
         }
         if let Some(introspection) = &self.introspection {
-            introspection.attend();
+            introspection.start();
         }
     }
 
-    /// Whether its keys are fetched, and may be late.
+    /// Whether its keys are fetched from a URL.
     #[must_use]
     pub fn fetches_keys(&self) -> bool {
         matches!(self.keys, Some(IssuerKeys::Published(_)))
     }
 
-    /// Waits for the first answer to whether its keys can be had; no longer than `patience`.
-    pub async fn settle(&self, patience: Duration) {
+    /// Waits for the first fetch of its keys to end, however it ends, for at most `timeout`.
+    pub async fn wait_for_keys(&self, timeout: Duration) {
         if let Some(IssuerKeys::Published(ring)) = &self.keys {
-            // Whatever came of it: keys or no keys, it is judged by what is there.
-            let _ = tokio::time::timeout(patience, ring.attempted()).await;
+            let _ = tokio::time::timeout(timeout, ring.attempted()).await;
         }
     }
 
-    /// No configuration has it any more: ends what goes on for it, as soon as the last requests are through.
-    pub fn dismiss(self: Arc<Self>) {
-        tokio::spawn(async move {
-            tokio::time::sleep(LAST_REQUESTS).await;
-            if let Some(keeping) = lock(&self.background.0).take() {
-                keeping.abort();
-            }
-        });
-    }
-
-    /// Has the verifying of a signature counted.
-    pub(super) fn timed<T>(&self, verify: impl FnOnce() -> T) -> T {
+    /// Measures how long a signature takes to verify.
+    pub(super) fn time_verification<T>(&self, verify: impl FnOnce() -> T) -> T {
         let began = clock::now();
         let outcome = verify();
         self.verifications.count(clock::since(began));
@@ -119,7 +96,7 @@ impl Issuer {
         IssuerReport {
             issuer: Arc::clone(&self.settings.name),
             keys: self.keys.as_ref().map(IssuerKeys::report),
-            questions: self
+            introspection: self
                 .introspection
                 .as_ref()
                 .map(|introspection| introspection.report()),

@@ -37,7 +37,7 @@ impl IssuerKeys {
     }
 
     /// Why there are none, as far as it is known.
-    pub(super) fn why_none(&self) -> String {
+    pub(super) fn explain_missing(&self) -> String {
         match self.failures() {
             Some(failures) => format!("no keys of the issuer: {failures}"),
             None => "no keys of the issuer".to_owned(),
@@ -46,9 +46,9 @@ impl IssuerKeys {
 
     /// Why nobody can tell whether the issuer has the key of this token: it is none of those that are there, and no newer
     /// ones can be had.
-    pub(super) fn why_unknown(&self, token: &CompactJws<'_>) -> String {
+    pub(super) fn explain_unknown(&self, token: &CompactJws<'_>) -> String {
         let Ok(current) = self.current() else {
-            return self.why_none();
+            return self.explain_missing();
         };
         let kid = token.header().kid.as_deref().map(truncated);
         let why = match (kid, current.kids().next()) {
@@ -77,10 +77,10 @@ impl IssuerKeys {
     }
 
     /// The keys once more, when a token names one that is not among them.
-    pub(super) async fn after_unknown_key(&self) -> Result<Arc<KeySet>, NoKeys> {
+    pub(super) async fn refetch_for_unknown_key(&self) -> Result<Arc<KeySet>, NoKeys> {
         match self {
             Self::Fixed(keys) => Ok(Arc::clone(keys)),
-            Self::Published(ring) => ring.after_unknown_key().await,
+            Self::Published(ring) => ring.refetch_for_unknown_key().await,
         }
     }
 }

@@ -7,7 +7,7 @@
 //! 4. An unknown key starts at most one fetch per cooldown, however many requests name one: forging a `kid` costs
 //!    nothing, so it must not cost the issuer anything either.
 
-use std::sync::Arc;
+use std::sync::{Arc, Weak};
 use std::time::{Duration, Instant};
 
 use arc_swap::ArcSwapOption;
@@ -24,17 +24,17 @@ use crate::oauth::jose::{Algorithm, Jwks, JwksError};
 
 /// When an issuer's keys are fetched.
 #[derive(Clone, Debug)]
-pub struct KeyTiming {
-    /// How long a set without `Cache-Control` is kept.
-    pub refresh: Duration,
-    /// No set is kept for less, whatever `Cache-Control` says.
-    pub shortest: Duration,
-    /// No set is kept for longer, whatever `Cache-Control` says.
-    pub longest: Duration,
-    /// How much longer the last set serves while no new one can be had.
+pub struct RefreshPolicy {
+    /// The lifetime of a JWKS without `Cache-Control`.
+    pub default_lifetime: Duration,
+    /// No lifetime is shorter, whatever `Cache-Control` says.
+    pub min_lifetime: Duration,
+    /// No lifetime is longer, whatever `Cache-Control` says.
+    pub max_lifetime: Duration,
+    /// How much longer the last JWKS is used while no new one can be fetched.
     pub max_stale: Duration,
-    /// The least time between two fetches that unknown keys start.
-    pub cooldown: Duration,
+    /// The minimum time between two fetches for unknown keys.
+    pub unknown_key_cooldown: Duration,
     /// How long to wait after failures.
     pub backoff: Backoff,
 }
@@ -46,12 +46,12 @@ pub struct KeyRing {
     endpoint: Endpoint,
     http: HttpClient,
     algorithms: Vec<Algorithm>,
-    timing: KeyTiming,
+    policy: RefreshPolicy,
     epoch: Epoch,
     current: ArcSwapOption<KeySet>,
     /// The fetches that have failed since the last one that succeeded.
     failures: Failures,
-    wanted: Notify,
+    refresh_requested: Arc<Notify>,
     attempts: watch::Sender<Attempts>,
 }
 
@@ -84,33 +84,27 @@ enum KeysError {
 pub struct NoKeys;
 
 impl KeyRing {
-    /// A ring without keys. It has them some time after [`keep`](Self::keep) is run.
+    /// A ring without keys. It has them some time after [`refresh`](Self::refresh) is spawned.
     #[must_use]
     pub fn new(
         issuer: Arc<str>,
         endpoint: Endpoint,
         http: HttpClient,
         algorithms: Vec<Algorithm>,
-        timing: KeyTiming,
+        policy: RefreshPolicy,
         epoch: Epoch,
     ) -> Self {
-        let (current, wanted, attempts) = (
-            ArcSwapOption::empty(),
-            Notify::new(),
-            watch::Sender::default(),
-        );
-        let failures = Failures::default();
         Self {
             issuer,
             endpoint,
             http,
             algorithms,
-            timing,
+            policy,
             epoch,
-            current,
-            failures,
-            wanted,
-            attempts,
+            current: ArcSwapOption::empty(),
+            failures: Failures::default(),
+            refresh_requested: Arc::default(),
+            attempts: watch::Sender::default(),
         }
     }
 
@@ -160,15 +154,15 @@ impl KeyRing {
     ///
     /// # Errors
     /// [`NoKeys`] when the fetch failed: then nobody knows whether the key is the issuer's.
-    pub async fn after_unknown_key(&self) -> Result<Arc<KeySet>, NoKeys> {
+    pub async fn refetch_for_unknown_key(&self) -> Result<Arc<KeySet>, NoKeys> {
         let mut attempts = self.attempts.subscribe();
         let seen = *attempts.borrow_and_update();
         let awaited = if seen.begun > seen.ended {
             Some(seen.begun)
-        } else if seen.is_cooling_down(self.timing.cooldown) {
+        } else if seen.is_cooling_down(self.policy.unknown_key_cooldown) {
             None
         } else {
-            self.wanted.notify_one();
+            self.refresh_requested.notify_one();
             Some(seen.begun + 1)
         };
         let outcome = match awaited {
@@ -186,42 +180,56 @@ impl KeyRing {
         }
     }
 
-    /// Fetches the keys now and ever again; belongs in a task of the control plane.
-    pub async fn keep(self: Arc<Self>) {
+    /// Fetches the keys now and again, until nothing uses the ring any more. Belongs in a task of the control plane.
+    pub async fn refresh(ring: Weak<Self>) {
         let mut failures: u32 = 0;
         let mut stale_at = clock::now();
         let mut for_unknown_key = false;
-        loop {
-            let wait = match self.attempt(for_unknown_key).await {
+        while let Some(this) = ring.upgrade() {
+            let wait = match this.attempt(for_unknown_key).await {
                 Ok(lifetime) => {
                     failures = 0;
-                    stale_at = clock::now() + lifetime + self.timing.max_stale;
-                    // Before it is too old, and not at the same time as every other gateway.
+                    stale_at = clock::now() + lifetime + this.policy.max_stale;
+                    // Before the keys are stale, and not at the same time as every other gateway.
                     jitter(lifetime.mul_f32(0.9))
                 }
                 Err(_) => {
                     failures = failures.saturating_add(1);
-                    jitter(self.timing.backoff.after(failures))
+                    jitter(this.policy.backoff.after(failures))
                 }
             };
-            for_unknown_key = self.rest(clock::now() + wait, stale_at).await;
+            let requested = Arc::clone(&this.refresh_requested);
+            drop(this);
+            let next = clock::now() + wait;
+            match Self::wait_for_refresh(&ring, &requested, next, stale_at).await {
+                Some(is_requested) => for_unknown_key = is_requested,
+                None => return,
+            }
         }
     }
 
-    // Until the next attempt is due, or an unknown key wants one now; says whether it is that.
-    async fn rest(&self, next: Instant, stale_at: Instant) -> bool {
-        let has_keys = || self.current.load().is_some();
+    // Waits until the next fetch is due, or is requested for an unknown key; returns whether it is requested. `None` when
+    // the ring is gone.
+    async fn wait_for_refresh(
+        ring: &Weak<Self>,
+        requested: &Notify,
+        next: Instant,
+        stale_at: Instant,
+    ) -> Option<bool> {
         loop {
+            let has_keys = ring.upgrade()?.current.load().is_some();
             tokio::select! {
-                () = tokio::time::sleep_until(next.into()) => return false,
-                () = tokio::time::sleep_until(stale_at.into()), if has_keys() => {
-                    tracing::error!(issuer = %self.issuer, "the issuer's keys are too old to be used any longer");
-                    self.publish(None);
+                () = tokio::time::sleep_until(next.into()) => return Some(false),
+                () = tokio::time::sleep_until(stale_at.into()), if has_keys => {
+                    let this = ring.upgrade()?;
+                    tracing::error!(issuer = %this.issuer, "JWKS expired");
+                    this.publish(None);
                 }
-                () = self.wanted.notified() => {
+                () = requested.notified() => {
+                    let this = ring.upgrade()?;
                     // A request may have asked just as an earlier one's fetch began: it waits for that one.
-                    if !self.attempts.borrow().is_cooling_down(self.timing.cooldown) {
-                        return true;
+                    if !this.attempts.borrow().is_cooling_down(this.policy.unknown_key_cooldown) {
+                        return Some(true);
                     }
                 }
             }
@@ -269,8 +277,11 @@ impl KeyRing {
         };
         let keys =
             Jwks::parse(&document.body).map_err(|source| KeysError::NotKeys { url, source })?;
-        let asked = document.freshness().unwrap_or(self.timing.refresh);
-        Ok((keys, asked.clamp(self.timing.shortest, self.timing.longest)))
+        let asked = document.freshness().unwrap_or(self.policy.default_lifetime);
+        Ok((
+            keys,
+            asked.clamp(self.policy.min_lifetime, self.policy.max_lifetime),
+        ))
     }
 
     fn replace(&self, keys: &Jwks) {
@@ -283,10 +294,10 @@ impl KeyRing {
             return;
         }
         for skipped in &keys.skipped {
-            tracing::warn!(issuer = %self.issuer, key = skipped.index, error = %skipped.error, "key skipped");
+            tracing::warn!(issuer = %self.issuer, key = skipped.index, error = %skipped.error, "JWK skipped");
         }
         let (usable, skipped) = (keys.keys.len(), keys.skipped.len());
-        tracing::info!(issuer = %self.issuer, keys = usable, skipped, "the issuer's keys are here");
+        tracing::info!(issuer = %self.issuer, keys = usable, skipped, "JWKS fetched");
         self.publish(Some(Arc::new(KeySet::new(keys, &self.algorithms))));
     }
 
@@ -300,10 +311,10 @@ impl KeyRing {
         let Some(failures) = self.failures.count(error.to_string()) else {
             return;
         };
-        if self.current.load().is_some() {
-            tracing::warn!(issuer = %self.issuer, %error, failures, "cannot fetch the issuer's keys: the last ones serve on");
+        if let Some(keys) = &*self.current.load() {
+            tracing::warn!(issuer = %self.issuer, %error, failures, keys = keys.count(), "JWKS fetch failed");
         } else {
-            tracing::error!(issuer = %self.issuer, %error, failures, "cannot fetch the issuer's keys: there are none");
+            tracing::error!(issuer = %self.issuer, %error, failures, keys = 0, "JWKS fetch failed");
         }
     }
 }

@@ -29,7 +29,7 @@ pub use error::VerifyError;
 pub use examine::{Examined, Shape, Signed};
 pub use issuer::Issuer;
 pub use issuer_keys::IssuerKeys;
-pub use key_ring::{KeyRing, KeyTiming, NoKeys};
+pub use key_ring::{KeyRing, NoKeys, RefreshPolicy};
 pub use report::{FailuresReport, IntrospectionReport, IssuerReport, KeysReport};
 pub use settings::IssuerSettings;
 pub use verified_token::VerifiedToken;

@@ -13,7 +13,7 @@ use zeroize::Zeroizing;
 
 use super::cache::TokenCache;
 use super::error::VerifyError;
-use super::introspection::{Introspection, IntrospectionRequest, Own, Renewed};
+use super::introspection::{Introspection, IntrospectionRequest, LocalVerification, Renewed};
 use super::issuer::Issuer;
 use super::verified_token::VerifiedToken;
 use crate::oauth::UnixTime;
@@ -25,7 +25,7 @@ const TRY_AGAIN_AFTER: Duration = Duration::from_secs(1);
 
 /// A fact whose answer is to be asked for again.
 pub(super) struct Renewal {
-    pub(super) fact: Arc<VerifiedToken>,
+    pub(super) verified: Arc<VerifiedToken>,
     pub(super) issuer: Arc<Issuer>,
     pub(super) client: IpAddr,
     pub(super) epoch: u64,
@@ -62,7 +62,7 @@ impl Renewal {
     /// What to ask; `None` where the token would not be asked about any more.
     fn request(&self, introspection: &Introspection) -> Option<IntrospectionRequest> {
         let Self {
-            fact,
+            verified,
             issuer,
             epoch,
             now,
@@ -70,9 +70,9 @@ impl Renewal {
             ..
         } = self;
         Some(IntrospectionRequest {
-            issuer: Arc::clone(&fact.issuer),
-            token: Zeroizing::new(fact.text().to_owned()),
-            own: own(fact.text(), issuer, introspection, *now)?,
+            issuer: Arc::clone(&verified.issuer),
+            token: Zeroizing::new(verified.text().to_owned()),
+            own: own(verified.text(), issuer, introspection, *now)?,
             epoch: *epoch,
             now: *now,
             cache: Arc::clone(cache),
@@ -81,22 +81,23 @@ impl Renewal {
 
     /// A fact about the same token that somebody has found out meanwhile.
     fn newer(&self) -> Option<Arc<VerifiedToken>> {
-        let found = self.cache.find(self.fact.text())?;
-        (!Arc::ptr_eq(&found, &self.fact) && found.is_fresh(self.now)).then_some(found)
+        let found = self.cache.find(self.verified.text())?;
+        (!Arc::ptr_eq(&found, &self.verified) && found.is_fresh(self.now)).then_some(found)
     }
 
     /// Nothing was asked: the next use of the token may try once more.
     fn postpone(&self) {
-        self.fact.renew_from(self.now.later_by(TRY_AGAIN_AFTER));
+        self.verified
+            .allow_renewal_from(self.now.later_by(TRY_AGAIN_AFTER));
     }
 
     /// Has the new answer take the place of the old one in every tier.
     fn conclude(self, outcome: &Result<Arc<VerifiedToken>, VerifyError>) {
         match outcome {
-            Ok(_) => self.fact.retire(),
+            Ok(_) => self.verified.supersede(),
             Err(VerifyError::Invalid { .. }) => {
-                self.fact.retire();
-                self.cache.forget(self.fact.text());
+                self.verified.supersede();
+                self.cache.forget(self.verified.text());
             }
             // Nobody knows more than before.
             Err(
@@ -110,21 +111,26 @@ impl Renewal {
 }
 
 // As `Verifier::verify_jwt` has it. A signature is verified on the control plane here, at most once for each answer.
-fn own(text: &str, issuer: &Issuer, server: &Introspection, now: UnixTime) -> Option<Own> {
+fn own(
+    text: &str,
+    issuer: &Issuer,
+    server: &Introspection,
+    now: UnixTime,
+) -> Option<LocalVerification> {
     let TokenShape::Jwt(jws) = classify(text).ok()? else {
-        return Some(Own::Unsigned { expires_at: None });
+        return Some(LocalVerification::Unsigned { expires_at: None });
     };
     let claims = Claims::parse(jws.payload()).ok()?;
-    let Some(keys) = issuer.keys_of_jwt() else {
+    let Some(keys) = issuer.jwt_keys() else {
         let expires_at = claims
             .check(server.expected_of_jwt(), now)
             .ok()?
             .expires_at();
-        return Some(Own::Unsigned { expires_at });
+        return Some(LocalVerification::Unsigned { expires_at });
     };
     let keys = keys.current().ok()?;
-    let signer = issuer.timed(|| keys.verify(&jws)).ok()?;
-    Some(Own::Signed {
+    let signer = issuer.time_verification(|| keys.verify(&jws)).ok()?;
+    Some(LocalVerification::Signed {
         token: claims.check(&issuer.settings.expectation, now).ok()?,
         signer,
     })

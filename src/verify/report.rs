@@ -1,4 +1,4 @@
-//! What can be told of an issuer at a moment: for metrics, readiness and whoever asks what is wrong.
+//! The state of an issuer at one moment, for metrics, readiness and errors.
 
 use std::fmt;
 use std::sync::Arc;
@@ -13,8 +13,8 @@ pub struct IssuerReport {
     pub issuer: Arc<str>,
     /// Its keys, where any are needed.
     pub keys: Option<KeysReport>,
-    /// The questions about its tokens, where its server is asked.
-    pub questions: Option<IntrospectionReport>,
+    /// Introspection of its tokens, where they are introspected.
+    pub introspection: Option<IntrospectionReport>,
     /// How long signatures took to verify, good and bad ones.
     pub verifications: Distribution,
 }
@@ -22,21 +22,21 @@ pub struct IssuerReport {
 /// An issuer's keys.
 #[derive(Clone, Debug, Default)]
 pub struct KeysReport {
-    /// How many there are to verify with; none while none came, or after the last ones got too old.
+    /// How many keys there are; `None` before the first JWKS, or after the last one expired.
     pub usable: Option<usize>,
-    /// How long ago they were last fetched; none for keys that are not fetched.
+    /// How long ago a JWKS was last fetched; `None` for keys that are not fetched.
     pub since_success: Option<Duration>,
-    /// How long they have been older than the issuer allows; zero for keys that are not.
+    /// How long the JWKS has been stale; zero while it is fresh.
     pub stale: Duration,
     /// Fetches that succeeded.
     pub fetched: u64,
     /// Fetches that failed.
     pub failed: u64,
-    /// Those that failed since the last one that succeeded; `None` where that was the last one.
+    /// Failures since the last success; `None` after a success.
     pub failures: Option<FailuresReport>,
 }
 
-/// Attempts that failed in a row.
+/// Failures in a row.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct FailuresReport {
     /// How many there were.
@@ -47,19 +47,19 @@ pub struct FailuresReport {
     pub last_error: String,
 }
 
-/// Questions about an issuer's tokens.
+/// How introspection of an issuer's tokens is doing.
 #[derive(Clone, Debug, Default)]
 pub struct IntrospectionReport {
-    /// Those that were answered.
-    pub answered: u64,
-    /// Those that were not, or in a way that nobody can understand.
+    /// Requests that told whether the token is active.
+    pub succeeded: u64,
+    /// Requests that did not.
     pub failed: u64,
-    /// How long both took.
+    /// How long all of them took.
     pub durations: Distribution,
-    /// Those that failed since the last one that was answered; `None` where that was the last one.
+    /// Failures since the last success; `None` after a success.
     pub failures: Option<FailuresReport>,
-    /// Whether new tokens are asked about; while the server cannot be reached, it is only probed.
-    pub is_asked: bool,
+    /// Whether requests are sent; while the circuit breaker is open, only probes are.
+    pub is_circuit_closed: bool,
 }
 
 impl fmt::Display for FailuresReport {

@@ -45,9 +45,9 @@ pub(super) struct Basis {
     /// The epoch before issuer and key were looked at: what changes later must be noticed.
     pub(super) epoch: u64,
     /// No longer than this, and no longer than the issuer's `cache_max_age`.
-    pub(super) kept_for: Duration,
+    pub(super) max_age: Duration,
     /// Whether its answer is asked for again before it ends.
-    pub(super) is_renewed_ahead: bool,
+    pub(super) refresh_ahead: bool,
 }
 
 /// What `Bytes` holds an owner of its bytes in: a counter, two functions, and the owner.
@@ -57,13 +57,13 @@ const REPLACEMENT_OWNER: usize = 48;
 const NEVER: i64 = i64::MAX;
 
 /// When a fact whose place was taken had to be verified anew: always.
-const RETIRED: i64 = i64::MIN;
+const SUPERSEDED: i64 = i64::MIN;
 
 /// The last fifth of an answer's life is when it is asked for again.
-const LAST_PART: u32 = 5;
+const RENEWAL_FRACTION: u32 = 5;
 
 /// The clock that facts live by has whole seconds, so the last part is at least one.
-const SHORTEST_LAST_PART: Duration = Duration::from_secs(1);
+const MIN_RENEWAL_WINDOW: Duration = Duration::from_secs(1);
 
 impl VerifiedToken {
     pub(super) fn new(
@@ -77,18 +77,18 @@ impl VerifiedToken {
             issuer,
             signers,
             epoch,
-            kept_for,
-            is_renewed_ahead,
+            max_age,
+            refresh_ahead,
         } = basis;
-        let kept_for = kept_for.min(issuer.cache_max_age);
-        let stale = now.later_by(kept_for);
+        let max_age = max_age.min(issuer.cache_max_age);
+        let stale = now.later_by(max_age);
         let ends = token
             .expires_at()
             .map(|exp| exp.later_by(issuer.expectation.leeway));
-        let renewed_from = stale.earlier_by((kept_for / LAST_PART).max(SHORTEST_LAST_PART));
+        let renewed_from = stale.earlier_by((max_age / RENEWAL_FRACTION).max(MIN_RENEWAL_WINDOW));
         // A token that ends no later than its answer has no use for another one.
         let is_renewed =
-            is_renewed_ahead && renewed_from > now && ends.is_none_or(|ends| ends > stale);
+            refresh_ahead && renewed_from > now && ends.is_none_or(|ends| ends > stale);
         let memory = memory(text, &token, &signers, replacement.as_ref());
         Arc::new(Self {
             text: text.into(),
@@ -132,24 +132,24 @@ impl VerifiedToken {
     }
 
     /// Whether its answer is to be asked for again now; says so to one caller only.
-    pub(super) fn takes_renewal(&self, now: UnixTime) -> bool {
+    pub(super) fn claim_renewal(&self, now: UnixTime) -> bool {
         now.as_seconds() >= self.renewed_from.load(Ordering::Relaxed)
             && self.renewed_from.swap(NEVER, Ordering::Relaxed) != NEVER
     }
 
     /// Its answer was not asked for again; it may be from `at` on.
-    pub(super) fn renew_from(&self, at: UnixTime) {
+    pub(super) fn allow_renewal_from(&self, at: UnixTime) {
         self.renewed_from.store(at.as_seconds(), Ordering::Relaxed);
     }
 
     /// Another answer has taken its place: it counts nowhere any more, in whichever tier it is found.
-    pub(super) fn retire(&self) {
-        self.stale.store(RETIRED, Ordering::Relaxed);
+    pub(super) fn supersede(&self) {
+        self.stale.store(SUPERSEDED, Ordering::Relaxed);
     }
 
     /// Whether another answer has taken its place.
-    pub(super) fn is_retired(&self) -> bool {
-        self.stale.load(Ordering::Relaxed) == RETIRED
+    pub(super) fn is_superseded(&self) -> bool {
+        self.stale.load(Ordering::Relaxed) == SUPERSEDED
     }
 
     /// The keys that signed it, or the response that vouches for it.
@@ -158,18 +158,18 @@ impl VerifiedToken {
     }
 
     /// Whether issuer and keys were seen to be in force in this epoch.
-    pub(super) fn was_seen_in(&self, epoch: u64) -> bool {
+    pub(super) fn is_confirmed_in(&self, epoch: u64) -> bool {
         self.epoch.load(Ordering::Relaxed) == epoch
     }
 
     /// Issuer and keys are in force in this epoch.
-    pub(super) fn seen_in(&self, epoch: u64) {
+    pub(super) fn confirm_in(&self, epoch: u64) {
         self.epoch.store(epoch, Ordering::Relaxed);
     }
 
     /// # Errors
     /// [`VerifyError::Invalid`] when the token has ended since.
-    pub(super) fn check_end(&self, now: UnixTime) -> Result<(), VerifyError> {
+    pub(super) fn check_expiry(&self, now: UnixTime) -> Result<(), VerifyError> {
         match (self.ends, self.token.expires_at()) {
             (Some(ends), Some(at)) if now >= ends => Err(ClaimsError::Expired { at }.into()),
             (Some(_) | None, _) => Ok(()),

@@ -8,7 +8,7 @@ use zeroize::Zeroizing;
 
 use super::cache::{ConnectionCache, Epoch, TokenCache};
 use super::error::{VerifyError, invalid};
-use super::introspection::{Introspection, IntrospectionRequest, Own};
+use super::introspection::{Introspection, IntrospectionRequest, LocalVerification};
 use super::issuer::Issuer;
 use super::issuer_keys::IssuerKeys;
 use super::jwt::{SignatureError, Signer};
@@ -94,60 +94,63 @@ impl Verifier {
     /// [`VerifyError`]
     pub async fn verify<A: Fn(&str) -> bool, C: Fn() -> IpAddr>(
         &self,
-        offer: &VerificationRequest<'_, A, C>,
+        request: &VerificationRequest<'_, A, C>,
     ) -> Result<Arc<VerifiedToken>, VerifyError> {
-        let text = offer.token.as_str();
+        let text = request.token.as_str();
         if text.len() > self.max_token_size {
             return Err(VerifyError::TooLarge {
                 size: text.len(),
                 limit: self.max_token_size,
             });
         }
-        let fact = match self.remembered(offer) {
-            Some(fact) => {
-                if fact.takes_renewal(offer.now) {
-                    self.renew(&fact, client_network((offer.client)()), offer.now);
+        let verified = match self.find_cached(request) {
+            Some(verified) => {
+                if verified.claim_renewal(request.now) {
+                    self.renew(&verified, client_network((request.client)()), request.now);
                 }
-                fact
+                verified
             }
             None => {
-                offer.memo.missed();
-                let began = offer.trace.and_then(Trace::now);
-                let verified = self.verify_anew(offer).await;
-                if let Some(trace) = offer.trace {
+                request.memo.missed();
+                let began = request.trace.and_then(Trace::now);
+                let verified = self.verify_uncached(request).await;
+                if let Some(trace) = request.trace {
                     trace.verified(began);
                 }
                 verified?
             }
         };
-        fact.check_end(offer.now)
-            .map_err(|error| error.with_issuer(&fact.issuer.name))?;
-        Ok(fact)
+        verified
+            .check_expiry(request.now)
+            .map_err(|error| error.with_issuer(&verified.issuer.name))?;
+        Ok(verified)
     }
 
-    fn remembered<A: Fn(&str) -> bool, C>(
+    fn find_cached<A: Fn(&str) -> bool, C>(
         &self,
-        offer: &VerificationRequest<'_, A, C>,
+        request: &VerificationRequest<'_, A, C>,
     ) -> Option<Arc<VerifiedToken>> {
-        let fact = offer.memo.find(offer.token.as_str(), &self.cache, |fact| {
-            self.holds(fact, offer.now)
-        })?;
+        let verified = request
+            .memo
+            .find(request.token.as_str(), &self.cache, |verified| {
+                self.holds(verified, request.now)
+            })?;
         // Two issuers of different routes may go by the same `iss`: this route may still accept the other one.
-        (offer.accepts)(&fact.issuer.name).then_some(fact)
+        (request.accepts)(&verified.issuer.name).then_some(verified)
     }
 
-    fn holds(&self, fact: &VerifiedToken, now: UnixTime) -> bool {
-        fact.is_fresh(now) && self.is_in_force(fact)
+    fn holds(&self, verified: &VerifiedToken, now: UnixTime) -> bool {
+        verified.is_fresh(now) && self.is_in_force(verified)
     }
 
     // Whether a token's issuer is still configured, and has the keys that signed it. The keys are looked at once in each
     // epoch; the issuer always: while one configuration replaces another, tokens of both are in one cache.
-    fn is_in_force(&self, fact: &VerifiedToken) -> bool {
-        let Some(issuer) = self.issuer_of(fact) else {
+    fn is_in_force(&self, verified: &VerifiedToken) -> bool {
+        let Some(issuer) = self.issuer_of(verified) else {
             return false;
         };
         let epoch = self.epoch.now();
-        if fact.was_seen_in(epoch) {
+        if verified.is_confirmed_in(epoch) {
             return true;
         }
         let has_key = |signer: &Signer| {
@@ -155,24 +158,24 @@ impl Verifier {
                 .keys()
                 .is_some_and(|keys| keys.current().is_ok_and(|keys| keys.holds(signer)))
         };
-        let is_in_force = fact.signers().iter().all(has_key);
+        let is_in_force = verified.signers().iter().all(has_key);
         if is_in_force {
-            fact.seen_in(epoch);
+            verified.confirm_in(epoch);
         }
         is_in_force
     }
 
-    fn issuer_of(&self, fact: &VerifiedToken) -> Option<&Arc<Issuer>> {
+    fn issuer_of(&self, verified: &VerifiedToken) -> Option<&Arc<Issuer>> {
         self.issuers
             .iter()
-            .find(|issuer| Arc::ptr_eq(&issuer.settings, &fact.issuer))
+            .find(|issuer| Arc::ptr_eq(&issuer.settings, &verified.issuer))
     }
 
     #[cold]
-    fn renew(&self, fact: &Arc<VerifiedToken>, client: IpAddr, now: UnixTime) {
-        if let Some(issuer) = self.issuer_of(fact) {
+    fn renew(&self, verified: &Arc<VerifiedToken>, client: IpAddr, now: UnixTime) {
+        if let Some(issuer) = self.issuer_of(verified) {
             let renewal = Renewal {
-                fact: Arc::clone(fact),
+                verified: Arc::clone(verified),
                 issuer: Arc::clone(issuer),
                 client,
                 epoch: self.epoch.now(),
@@ -183,36 +186,40 @@ impl Verifier {
         }
     }
 
-    async fn verify_anew<A: Fn(&str) -> bool, C: Fn() -> IpAddr>(
+    async fn verify_uncached<A: Fn(&str) -> bool, C: Fn() -> IpAddr>(
         &self,
-        offer: &VerificationRequest<'_, A, C>,
+        request: &VerificationRequest<'_, A, C>,
     ) -> Result<Arc<VerifiedToken>, VerifyError> {
-        match classify(offer.token.as_str())? {
+        match classify(request.token.as_str())? {
             TokenShape::Jwt(jws) => {
                 let claims = Claims::parse(jws.payload())?;
-                let Some(issuer) = self.named_by(&claims, &offer.accepts) else {
+                let Some(issuer) = self.issuer_named_in(&claims, &request.accepts) else {
                     return Err(invalid(
                         "unknown_issuer",
-                        self.why_unknown(claims.issuer(), &offer.accepts),
+                        self.explain_unknown(claims.issuer(), &request.accepts),
                     ));
                 };
                 let judged = match jws.check_type(&issuer.settings.token_types) {
-                    Ok(()) => self.verify_jwt(offer, issuer, &jws, claims).await,
+                    Ok(()) => self.verify_jwt(request, issuer, &jws, claims).await,
                     Err(error) => Err(error.into()),
                 };
                 judged.map_err(|error| error.with_issuer(&issuer.settings.name))
             }
-            TokenShape::Opaque => match self.asked_about(offer.token.as_str(), &offer.accepts) {
-                Some((issuer, server)) => {
-                    let own = Own::Unsigned { expires_at: None };
-                    let judged = self.ask(offer, issuer, server, own, self.epoch.now()).await;
-                    judged.map_err(|error| error.with_issuer(&issuer.settings.name))
+            TokenShape::Opaque => {
+                match self.issuer_to_introspect(request.token.as_str(), &request.accepts) {
+                    Some((issuer, server)) => {
+                        let own = LocalVerification::Unsigned { expires_at: None };
+                        let judged = self
+                            .ask(request, issuer, server, own, self.epoch.now())
+                            .await;
+                        judged.map_err(|error| error.with_issuer(&issuer.settings.name))
+                    }
+                    None => Err(invalid(
+                        "opaque",
+                        explain_opaque(self.accepted(&request.accepts)).to_owned(),
+                    )),
                 }
-                None => Err(invalid(
-                    "opaque",
-                    why_not_asked(self.accepted(&offer.accepts)).to_owned(),
-                )),
-            },
+            }
         }
     }
 
@@ -226,7 +233,7 @@ impl Verifier {
     }
 
     // Only to choose whom to believe: until it is verified, `iss` is a stranger's word.
-    pub(super) fn named_by(
+    pub(super) fn issuer_named_in(
         &self,
         claims: &Claims,
         accepts: &impl Fn(&str) -> bool,
@@ -238,7 +245,7 @@ impl Verifier {
     }
 
     // What the operator has to compare: the token's `iss`, the issuers of the route, and what is nearly one of them.
-    fn why_unknown(&self, iss: Option<&str>, accepts: &impl Fn(&str) -> bool) -> String {
+    fn explain_unknown(&self, iss: Option<&str>, accepts: &impl Fn(&str) -> bool) -> String {
         let accepted = || {
             self.accepted(accepts).flat_map(|issuer| {
                 issuer
@@ -267,7 +274,7 @@ impl Verifier {
         format!("expected {expected} as iss (the route's issuers), but found {found}{hint}")
     }
 
-    pub(super) fn asked_about(
+    pub(super) fn issuer_to_introspect(
         &self,
         token: &str,
         accepts: &impl Fn(&str) -> bool,
@@ -282,24 +289,24 @@ impl Verifier {
 
     async fn verify_jwt<A: Fn(&str) -> bool, C: Fn() -> IpAddr>(
         &self,
-        offer: &VerificationRequest<'_, A, C>,
+        request: &VerificationRequest<'_, A, C>,
         issuer: &Arc<Issuer>,
         jws: &CompactJws<'_>,
         claims: Claims,
     ) -> Result<Arc<VerifiedToken>, VerifyError> {
-        let keys = match (issuer.keys_of_jwt(), issuer.introspection()) {
+        let keys = match (issuer.jwt_keys(), issuer.introspection()) {
             (Some(keys), _) => keys,
             (None, Some(server)) => {
                 // What it says against itself is believed: there is nothing to ask about then.
                 let expires_at = claims
-                    .check(server.expected_of_jwt(), offer.now)?
+                    .check(server.expected_of_jwt(), request.now)?
                     .expires_at();
                 return self
                     .ask(
-                        offer,
+                        request,
                         issuer,
                         server,
-                        Own::Unsigned { expires_at },
+                        LocalVerification::Unsigned { expires_at },
                         self.epoch.now(),
                     )
                     .await;
@@ -308,115 +315,122 @@ impl Verifier {
                 return Err(issuer.unavailable("neither keys nor introspection".to_owned()));
             }
         };
-        let (signer, epoch) = match self.verify_signature(offer, issuer, keys, jws).await? {
-            Signature::Known(fact) => return Ok(fact),
+        let (signer, epoch) = match self.verify_signature(request, issuer, keys, jws).await? {
+            Signature::Known(verified) => return Ok(verified),
             Signature::Good { signer, epoch } => (signer, epoch),
         };
-        let token = claims.check(&issuer.settings.expectation, offer.now)?;
+        let token = claims.check(&issuer.settings.expectation, request.now)?;
         match issuer.introspection() {
             None => {
                 let basis = Basis {
                     issuer: Arc::clone(&issuer.settings),
                     signers: vec![signer],
                     epoch,
-                    kept_for: Duration::MAX,
-                    is_renewed_ahead: false,
+                    max_age: Duration::MAX,
+                    refresh_ahead: false,
                 };
-                let fact = VerifiedToken::new(offer.token.as_str(), token, None, basis, offer.now);
-                self.cache.keep(&fact);
-                offer.memo.keep(&fact);
-                Ok(fact)
+                let verified =
+                    VerifiedToken::new(request.token.as_str(), token, None, basis, request.now);
+                self.cache.keep(&verified);
+                request.memo.keep(&verified);
+                Ok(verified)
             }
             Some(server) => {
-                self.ask(offer, issuer, server, Own::Signed { token, signer }, epoch)
-                    .await
+                self.ask(
+                    request,
+                    issuer,
+                    server,
+                    LocalVerification::Signed { token, signer },
+                    epoch,
+                )
+                .await
             }
         }
     }
 
     async fn verify_signature<A: Fn(&str) -> bool, C: Fn() -> IpAddr>(
         &self,
-        offer: &VerificationRequest<'_, A, C>,
+        request: &VerificationRequest<'_, A, C>,
         issuer: &Issuer,
         keys: &IssuerKeys,
         jws: &CompactJws<'_>,
     ) -> Result<Signature, VerifyError> {
-        let worker = offer.memo.worker();
+        let worker = request.memo.worker();
         let overloaded = || VerifyError::Overloaded {
             bound: "tokens that wait for their signature to be verified",
         };
-        let no_keys = |NoKeys| issuer.unavailable(keys.why_none());
+        let no_keys = |NoKeys| issuer.unavailable(keys.explain_missing());
         let waits = worker.is_busy();
-        let client = client_network((offer.client)());
+        let client = client_network((request.client)());
         let mut turn = worker.turn(client).await.ok_or_else(overloaded)?;
         // Others may have come before with the same token.
-        if waits && let Some(fact) = self.remembered(offer) {
-            return Ok(Signature::Known(fact));
+        if waits && let Some(verified) = self.find_cached(request) {
+            return Ok(Signature::Known(verified));
         }
         // Before the keys are read: what changes meanwhile must be noticed at the next look.
         let mut epoch = self.epoch.now();
         let current = keys.current().map_err(no_keys)?;
-        let mut outcome = issuer.timed(|| current.verify(jws));
+        let mut outcome = issuer.time_verification(|| current.verify(jws));
         if outcome == Err(SignatureError::UnknownKey) {
             drop(turn);
             epoch = self.epoch.now();
-            let fresh = keys.after_unknown_key().await;
-            let fresh = fresh.map_err(|NoKeys| issuer.unavailable(keys.why_unknown(jws)))?;
+            let fresh = keys.refetch_for_unknown_key().await;
+            let fresh = fresh.map_err(|NoKeys| issuer.unavailable(keys.explain_unknown(jws)))?;
             turn = worker.turn(client).await.ok_or_else(overloaded)?;
-            if let Some(fact) = self.remembered(offer) {
-                return Ok(Signature::Known(fact));
+            if let Some(verified) = self.find_cached(request) {
+                return Ok(Signature::Known(verified));
             }
-            outcome = issuer.timed(|| fresh.verify(jws));
+            outcome = issuer.time_verification(|| fresh.verify(jws));
         }
         // Whoever is ready goes before the next signature, above all after a bad one.
         tokio::task::yield_now().await;
         drop(turn);
         Ok(Signature::Good {
-            signer: outcome.map_err(|error| not_signed(error, jws))?,
+            signer: outcome.map_err(|error| invalid_signature(error, jws))?,
             epoch,
         })
     }
 
     async fn ask<A: Fn(&str) -> bool, C: Fn() -> IpAddr>(
         &self,
-        offer: &VerificationRequest<'_, A, C>,
+        request: &VerificationRequest<'_, A, C>,
         issuer: &Arc<Issuer>,
         server: &Arc<Introspection>,
-        own: Own,
+        own: LocalVerification,
         epoch: u64,
     ) -> Result<Arc<VerifiedToken>, VerifyError> {
-        let text = offer.token.as_str();
+        let text = request.token.as_str();
         let known = || {
-            let fact = self
+            let verified = self
                 .cache
                 .find(text)
-                .filter(|fact| Arc::ptr_eq(&fact.issuer, &issuer.settings));
-            fact.filter(|fact| self.holds(fact, offer.now))
+                .filter(|verified| Arc::ptr_eq(&verified.issuer, &issuer.settings));
+            verified.filter(|verified| self.holds(verified, request.now))
         };
         let question = IntrospectionRequest {
             issuer: Arc::clone(&issuer.settings),
             token: Zeroizing::new(text.to_owned()),
             own,
             epoch,
-            now: offer.now,
+            now: request.now,
             cache: Arc::clone(&self.cache),
         };
-        let began = offer.trace.and_then(Trace::now);
+        let began = request.trace.and_then(Trace::now);
         let answer = server
-            .verify(question, client_network((offer.client)()), known)
+            .verify(question, client_network((request.client)()), known)
             .await;
-        if let Some(trace) = offer.trace {
+        if let Some(trace) = request.trace {
             trace.asked(began);
         }
-        let fact = answer?;
-        if fact.is_fresh(offer.now) {
-            offer.memo.keep(&fact);
+        let verified = answer?;
+        if verified.is_fresh(request.now) {
+            request.memo.keep(&verified);
         }
-        Ok(fact)
+        Ok(verified)
     }
 }
 
-fn why_not_asked<'i>(mut accepted: impl Iterator<Item = &'i Arc<Issuer>>) -> &'static str {
+fn explain_opaque<'i>(mut accepted: impl Iterator<Item = &'i Arc<Issuer>>) -> &'static str {
     if accepted.any(|issuer| issuer.introspection().is_some()) {
         "expected a token that begins with a token_prefix of the route's issuers, but found another"
     } else {
@@ -425,7 +439,7 @@ fn why_not_asked<'i>(mut accepted: impl Iterator<Item = &'i Arc<Issuer>>) -> &'s
 }
 
 // Which key it was to be: `kid` is a stranger's word.
-fn not_signed(error: SignatureError, jws: &CompactJws<'_>) -> VerifyError {
+fn invalid_signature(error: SignatureError, jws: &CompactJws<'_>) -> VerifyError {
     let (header, reason) = (jws.header(), error.reason());
     let kid = quoted(header.kid.as_deref().map(truncated).as_deref());
     invalid(

@@ -37,7 +37,7 @@ impl Stand {
             gateway,
         };
         wait("the keys are here", || {
-            stand.gateway.printed().1.contains("keys are here")
+            stand.gateway.printed().1.contains("JWKS fetched")
         });
         stand
     }

@@ -56,7 +56,7 @@ fn story_of_the_readme_is_true() {
     let address = own_address();
     let mut process = Process::start(address, &shipped(address));
     wait("the keys are here", || {
-        process.printed().1.contains("keys are here")
+        process.printed().1.contains("JWKS fetched")
     });
 
     let (status, challenge, _) = post(address, None);
@@ -128,7 +128,7 @@ fn example_client_discovers_the_scope_it_needs() {
     let address = own_address();
     let process = Process::start(address, &shipped(address));
     wait("the keys are here", || {
-        process.printed().1.contains("keys are here")
+        process.printed().1.contains("JWKS fetched")
     });
     // Cargo builds the examples beside the tests.
     let example = PathBuf::from(env!("CARGO_BIN_EXE_scopegate"))

@@ -7,17 +7,17 @@ use scopegate::clock::Backoff;
 use scopegate::http_client::HttpClient;
 use scopegate::oauth::jose::Algorithm;
 use scopegate::transport::tls;
-use scopegate::verify::{Endpoint, Epoch, KeyRing, KeyTiming};
+use scopegate::verify::{Endpoint, Epoch, KeyRing, RefreshPolicy};
 use serde_json::json;
 
 use crate::harness::{Key, Reply, Server, eventually};
 
-const TIMING: KeyTiming = KeyTiming {
-    refresh: Duration::from_millis(200),
-    shortest: Duration::from_millis(100),
-    longest: Duration::from_millis(400),
+const POLICY: RefreshPolicy = RefreshPolicy {
+    default_lifetime: Duration::from_millis(200),
+    min_lifetime: Duration::from_millis(100),
+    max_lifetime: Duration::from_millis(400),
     max_stale: Duration::from_secs(3600),
-    cooldown: Duration::from_secs(3600),
+    unknown_key_cooldown: Duration::from_secs(3600),
     backoff: Backoff {
         first: Duration::from_millis(10),
         max: Duration::from_millis(50),
@@ -25,7 +25,7 @@ const TIMING: KeyTiming = KeyTiming {
 };
 
 /// Runs a ring on the keys of `server` for as long as the test likes.
-fn with_ring(server: &Server, timing: KeyTiming, test: impl FnOnce(&KeyRing)) {
+fn with_ring(server: &Server, policy: RefreshPolicy, test: impl FnOnce(&KeyRing)) {
     let client = tls::client(rustls::RootCertStore::empty(), None).expect("a TLS configuration");
     let http =
         HttpClient::new(client, Duration::from_secs(1), Duration::from_secs(1)).expect("a client");
@@ -35,7 +35,7 @@ fn with_ring(server: &Server, timing: KeyTiming, test: impl FnOnce(&KeyRing)) {
         endpoint,
         http,
         vec![Algorithm::ES256],
-        timing,
+        policy,
         Epoch::default(),
     );
     let ring = Arc::new(ring);
@@ -44,7 +44,7 @@ fn with_ring(server: &Server, timing: KeyTiming, test: impl FnOnce(&KeyRing)) {
         .enable_all()
         .build()
         .expect("a runtime");
-    let keeping = runtime.spawn(Arc::clone(&ring).keep());
+    let keeping = runtime.spawn(KeyRing::refresh(Arc::downgrade(&ring)));
     test(&ring);
     keeping.abort();
     runtime.shutdown_background();
@@ -76,7 +76,7 @@ fn cache_control_counts_within_bounds_and_sets_are_fetched_before_they_are_too_o
         (Some("max-age=0"), 7..=25),
     ] {
         let server = Server::start(keys(cache_control));
-        with_ring(&server, TIMING, |_| {
+        with_ring(&server, POLICY, |_| {
             std::thread::sleep(Duration::from_millis(1200));
             assert!(
                 server.hits() <= *fetches.end(),
@@ -93,11 +93,11 @@ fn cache_control_counts_within_bounds_and_sets_are_fetched_before_they_are_too_o
 #[test]
 fn old_keys_serve_while_the_issuer_is_down_up_to_a_bound() {
     let server = Server::start(keys(None));
-    let timing = KeyTiming {
+    let policy = RefreshPolicy {
         max_stale: Duration::from_millis(600),
-        ..TIMING
+        ..POLICY
     };
-    with_ring(&server, timing, |ring| {
+    with_ring(&server, policy, |ring| {
         eventually("keys", || ring.current().is_ok());
         server.script(|_| Reply::status(500));
         let began = std::time::Instant::now();

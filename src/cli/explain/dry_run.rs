@@ -147,13 +147,13 @@ async fn fetch_keys(parts: &Parts, snapshot: &Snapshot, config: &Config, now: Un
     else {
         return;
     };
-    issuer.attend();
+    issuer.start();
     let timeout = config
         .issuers
         .iter()
         .find(|written| *written.name.value == *issuer.settings.name)
         .map(|one| one.timeout);
     issuer
-        .settle(timeout.unwrap_or(Duration::from_secs(3)) * MAX_FETCHES)
+        .wait_for_keys(timeout.unwrap_or(Duration::from_secs(3)) * MAX_FETCHES)
         .await;
 }

@@ -16,13 +16,13 @@ use crate::oauth::scope::GrantedWildcards;
 use crate::values::Validation;
 use crate::verify::jwt::KeySet;
 use crate::verify::{
-    CacheLimit, EndpointName, Epoch, Issuer, IssuerKeys, IssuerSettings, KeyRing, KeyTiming,
+    CacheLimit, EndpointName, Epoch, Issuer, IssuerKeys, IssuerSettings, KeyRing, RefreshPolicy,
 };
 
-/// No key set is kept for less, whatever `Cache-Control` says.
-const MIN_REFRESH: Duration = Duration::from_secs(60);
-/// No key set is kept for longer, whatever `Cache-Control` says.
-const MAX_REFRESH: Duration = Duration::from_secs(3600);
+/// The lifetime of a JWKS is no shorter, whatever `Cache-Control` says.
+const MIN_LIFETIME: Duration = Duration::from_secs(60);
+/// The lifetime of a JWKS is no longer, whatever `Cache-Control` says.
+const MAX_LIFETIME: Duration = Duration::from_secs(3600);
 /// Its maximum is how long an issuer that is back may go unnoticed, while tokens with its new keys get 503.
 const BACKOFF: Backoff = Backoff {
     first: Duration::from_millis(250),
@@ -232,12 +232,12 @@ fn keys(
         KeySource::Uri(url) => server.endpoint(Some(url), EndpointName::Jwks),
         KeySource::Discovered => server.endpoint(None, EndpointName::Jwks),
     };
-    let timing = KeyTiming {
-        refresh: issuer.jwks_refresh,
-        shortest: MIN_REFRESH,
-        longest: MAX_REFRESH,
+    let policy = RefreshPolicy {
+        default_lifetime: issuer.jwks_refresh,
+        min_lifetime: MIN_LIFETIME,
+        max_lifetime: MAX_LIFETIME,
         max_stale: issuer.jwks_max_stale,
-        cooldown: issuer.unknown_key_cooldown,
+        unknown_key_cooldown: issuer.unknown_key_cooldown,
         backoff: BACKOFF,
     };
     let (name, http) = (Arc::clone(name), server.http.clone());
@@ -246,7 +246,7 @@ fn keys(
         endpoint,
         http,
         algorithms,
-        timing,
+        policy,
         epoch.clone(),
     ))))
 }

@@ -54,25 +54,25 @@ impl ConnectionCache {
             self.worker.found.by_connection.count();
             return Some(Arc::clone(last));
         }
-        if let Some(fact) = self.worker.find(&Text(token)) {
-            if holds(&fact) {
-                self.replace(Some(Arc::clone(&fact)));
+        if let Some(verified) = self.worker.find(&Text(token)) {
+            if holds(&verified) {
+                self.replace(Some(Arc::clone(&verified)));
                 self.worker.found.by_worker.count();
-                return Some(fact);
+                return Some(verified);
             }
             self.worker.forget(&Text(token));
         }
-        let fact = shared.find(token)?;
-        if !holds(&fact) {
+        let verified = shared.find(token)?;
+        if !holds(&verified) {
             // The one that took the place of a retired one may be there by now, and must stay.
-            if !fact.is_retired() {
+            if !verified.is_superseded() {
                 shared.forget(token);
             }
             return None;
         }
-        self.keep(&fact);
+        self.keep(&verified);
         self.worker.found.shared.count();
-        Some(fact)
+        Some(verified)
     }
 
     /// There was no fact in any tier.
@@ -81,19 +81,20 @@ impl ConnectionCache {
     }
 
     /// Keeps a fact with this connection and its worker.
-    pub(in crate::verify) fn keep(&self, fact: &Arc<VerifiedToken>) {
-        self.worker.keep(fact);
-        self.replace(Some(Arc::clone(fact)));
+    pub(in crate::verify) fn keep(&self, verified: &Arc<VerifiedToken>) {
+        self.worker.keep(verified);
+        self.replace(Some(Arc::clone(verified)));
     }
 
-    fn replace(&self, fact: Option<Arc<VerifiedToken>>) {
-        let size = |fact: &Option<Arc<VerifiedToken>>| {
-            fact.as_ref()
-                .map_or((0, 0), |fact| (1, fact.size().memory as u64))
+    fn replace(&self, verified: Option<Arc<VerifiedToken>>) {
+        let size = |verified: &Option<Arc<VerifiedToken>>| {
+            verified
+                .as_ref()
+                .map_or((0, 0), |verified| (1, verified.size().memory as u64))
         };
-        let (comes, goes) = (size(&fact), size(&self.last.borrow()));
+        let (comes, goes) = (size(&verified), size(&self.last.borrow()));
         self.worker.found.with_connections.replace(goes, comes);
-        *self.last.borrow_mut() = fact;
+        *self.last.borrow_mut() = verified;
     }
 }
 

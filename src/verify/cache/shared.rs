@@ -18,12 +18,13 @@ impl TokenCache {
     /// A cache that takes no more than the budget.
     #[must_use]
     pub fn new(budget: CacheBudget) -> Self {
-        let weigher =
-            |_: &Token, fact: &Arc<VerifiedToken>| fact.issuer.cache_limit.weight(fact.size());
+        let weigher = |_: &Token, verified: &Arc<VerifiedToken>| {
+            verified.issuer.cache_limit.weight(verified.size())
+        };
         let bytes = Arc::new(AtomicU64::new(0));
         let left = Arc::clone(&bytes);
-        let leaves = move |_: Arc<Token>, fact: Arc<VerifiedToken>, _| {
-            left.fetch_sub(fact.size().in_shared(), Ordering::Relaxed);
+        let leaves = move |_: Arc<Token>, verified: Arc<VerifiedToken>, _| {
+            left.fetch_sub(verified.size().in_shared(), Ordering::Relaxed);
         };
         let facts = moka::sync::Cache::builder();
         let facts = facts
@@ -56,14 +57,15 @@ impl TokenCache {
         self.facts.get(&Text(token))
     }
 
-    pub(in crate::verify) fn keep(&self, fact: &Arc<VerifiedToken>) {
+    pub(in crate::verify) fn keep(&self, verified: &Arc<VerifiedToken>) {
         // A cache of moka's without capacity takes nothing, and says of nothing that it leaves.
         if self.budget.shared == 0 {
             return;
         }
         self.bytes
-            .fetch_add(fact.size().in_shared(), Ordering::Relaxed);
-        self.facts.insert(Token(Arc::clone(fact)), Arc::clone(fact));
+            .fetch_add(verified.size().in_shared(), Ordering::Relaxed);
+        self.facts
+            .insert(Token(Arc::clone(verified)), Arc::clone(verified));
     }
 
     pub(in crate::verify) fn forget(&self, token: &str) {

@@ -28,8 +28,8 @@ struct Leaving(Rc<Cell<u64>>);
 impl Lifecycle<Token, Arc<VerifiedToken>> for Leaving {
     type RequestState = ();
 
-    fn on_evict(&self, (): &mut (), _: Token, fact: Arc<VerifiedToken>) {
-        self.0.update(|bytes| bytes - fact.size().in_worker());
+    fn on_evict(&self, (): &mut (), _: Token, verified: Arc<VerifiedToken>) {
+        self.0.update(|bytes| bytes - verified.size().in_worker());
     }
 }
 
@@ -74,17 +74,19 @@ impl WorkerCache {
         self.facts.borrow().get(text).map(Arc::clone)
     }
 
-    pub(super) fn keep(&self, fact: &Arc<VerifiedToken>) {
+    pub(super) fn keep(&self, verified: &Arc<VerifiedToken>) {
         let mut facts = self.facts.borrow_mut();
-        self.bytes.update(|bytes| bytes + fact.size().in_worker());
-        facts.insert(Token(Arc::clone(fact)), Arc::clone(fact));
+        self.bytes
+            .update(|bytes| bytes + verified.size().in_worker());
+        facts.insert(Token(Arc::clone(verified)), Arc::clone(verified));
         self.tell(&facts);
     }
 
     pub(super) fn forget(&self, text: &Text<'_>) {
         let mut facts = self.facts.borrow_mut();
-        if let Some((_, fact)) = facts.remove(text) {
-            self.bytes.update(|bytes| bytes - fact.size().in_worker());
+        if let Some((_, verified)) = facts.remove(text) {
+            self.bytes
+                .update(|bytes| bytes - verified.size().in_worker());
         }
         self.tell(&facts);
     }
@@ -128,8 +130,11 @@ impl<F: FnMut()> Drop for OnDrop<F> {
 struct Weight;
 
 impl quick_cache::Weighter<Token, Arc<VerifiedToken>> for Weight {
-    fn weight(&self, _: &Token, fact: &Arc<VerifiedToken>) -> u64 {
-        fact.issuer.cache_limit.weight_in_worker(fact.size())
+    fn weight(&self, _: &Token, verified: &Arc<VerifiedToken>) -> u64 {
+        verified
+            .issuer
+            .cache_limit
+            .weight_in_worker(verified.size())
     }
 }
 

@@ -30,7 +30,7 @@ pub(super) const FIRST_RETRY_DELAY: Duration = Duration::from_secs(1);
 pub(super) const MAX_RETRY_DELAY: Duration = Duration::from_secs(2);
 
 /// Clients that failures are remembered of; more than that at once are many clients, and no one client's doing.
-const MOST_CLIENTS: usize = 4096;
+const MAX_CLIENTS: usize = 4096;
 
 /// Knows whether a server is worth asking.
 #[derive(Debug, Default)]
@@ -60,14 +60,14 @@ pub(super) struct Admission {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Suspension {
     /// The breaker has opened: from now on the server has to be probed.
-    Server(Opened),
+    Server(OpenPeriod),
     /// This client's questions are not asked for so long.
     Client(Duration),
 }
 
 /// One time that the breaker was open, told apart from every other.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) struct Opened(u64);
+pub(super) struct OpenPeriod(u64);
 
 #[derive(Debug, Default)]
 struct Server {
@@ -80,7 +80,7 @@ struct Server {
 #[derive(Debug, Default)]
 struct Client {
     failures: u32,
-    resting_until: Option<Instant>,
+    suspended_until: Option<Instant>,
 }
 
 impl CircuitBreaker {
@@ -116,10 +116,10 @@ impl CircuitBreaker {
             Outage::Failing => {
                 self.close();
                 let mut clients = lock(&self.clients);
-                if clients.len() >= MOST_CLIENTS {
-                    clients.retain(|_, state| state.is_resting(now));
+                if clients.len() >= MAX_CLIENTS {
+                    clients.retain(|_, state| state.is_suspended(now));
                 }
-                if clients.len() >= MOST_CLIENTS {
+                if clients.len() >= MAX_CLIENTS {
                     clients.clear();
                 }
                 let state = clients.entry(admission.client).or_default();
@@ -145,39 +145,39 @@ impl CircuitBreaker {
     }
 
     /// Whether it is still open since then.
-    pub(super) fn is_still(&self, opened: Opened) -> bool {
+    pub(super) fn is_still(&self, opened: OpenPeriod) -> bool {
         let server = lock(&self.server);
         server.is_open && server.opened == opened.0
     }
 }
 
 impl Server {
-    fn failed(&mut self) -> Option<Opened> {
+    fn failed(&mut self) -> Option<OpenPeriod> {
         self.failures = self.failures.saturating_add(1);
         if self.is_open || self.failures < THRESHOLD {
             return None;
         }
         self.is_open = true;
         self.opened += 1;
-        Some(Opened(self.opened))
+        Some(OpenPeriod(self.opened))
     }
 }
 
 impl Client {
     // Whether this one tries for all of the client's that wait.
     fn admit(&mut self, now: Instant) -> Result<bool, Duration> {
-        match self.resting_until {
+        match self.suspended_until {
             None => Ok(false),
             Some(until) if now < until => Err(until - now),
             Some(_) => {
-                self.resting_until = Some(now + MAX_RETRY_DELAY);
+                self.suspended_until = Some(now + MAX_RETRY_DELAY);
                 Ok(true)
             }
         }
     }
 
     fn failed(&mut self, was_trial: bool, now: Instant) -> Option<Duration> {
-        if self.resting_until.is_some() && !was_trial {
+        if self.suspended_until.is_some() && !was_trial {
             return None;
         }
         self.failures = self.failures.saturating_add(1);
@@ -186,12 +186,12 @@ impl Client {
             Ordering::Equal => FIRST_RETRY_DELAY,
             Ordering::Greater => MAX_RETRY_DELAY,
         };
-        self.resting_until = Some(now + rest);
+        self.suspended_until = Some(now + rest);
         Some(rest)
     }
 
-    fn is_resting(&self, now: Instant) -> bool {
-        self.resting_until.is_some_and(|until| now < until)
+    fn is_suspended(&self, now: Instant) -> bool {
+        self.suspended_until.is_some_and(|until| now < until)
     }
 }
 
@@ -302,12 +302,12 @@ mod tests {
     #[test]
     fn clients_are_remembered_up_to_a_bound() {
         let (breaker, start) = (CircuitBreaker::default(), Instant::now());
-        for number in 0..3 * u32::try_from(MOST_CLIENTS).expect("a small number") {
+        for number in 0..3 * u32::try_from(MAX_CLIENTS).expect("a small number") {
             let admission = breaker
                 .admit(IpAddr::from(number.to_be_bytes()), start)
                 .expect("it may be asked");
             breaker.failed(admission, Outage::Failing, start);
-            assert!(lock(&breaker.clients).len() <= MOST_CLIENTS);
+            assert!(lock(&breaker.clients).len() <= MAX_CLIENTS);
         }
     }
 }

@@ -1,9 +1,9 @@
 //! An access token of the gateway's own, for servers that want to be asked with one (RFC 7662 §2.1).
 //!
 //! 1. It is fetched by the client credentials grant (RFC 6749 §4.4) when it is first needed, and once for all who need it.
-//! 2. It is renewed [`EARLY`] before its end. Where that fails, it serves until its end, and is tried again after
-//!    [`FAILURE_SHARED`].
-//! 3. One that the server refuses is dropped and replaced, but no more often than each [`DROPPED_EACH`]: some servers
+//! 2. It is renewed [`RENEW_BEFORE_EXPIRY`] before its end. Where that fails, it serves until its end, and is tried again after
+//!    [`FAILURE_TTL`].
+//! 3. One that the server refuses is dropped and replaced, but no more often than each [`MIN_DROP_INTERVAL`]: some servers
 //!    answer so for a token that they are asked about, and whoever brings such tokens must not have ours replaced each time.
 
 use std::sync::Arc;
@@ -24,15 +24,15 @@ use crate::oauth::json::{self, JsonError};
 use crate::verify::discovery::{DiscoveryError, Endpoint};
 
 /// No request starts with a token that ends while it is on its way.
-const EARLY: Duration = Duration::from_secs(30);
+const RENEW_BEFORE_EXPIRY: Duration = Duration::from_secs(30);
 
 /// For a server that does not say how long its tokens live: soon enough, and it may refuse one before.
-const UNSPOKEN_LIFETIME: Duration = Duration::from_secs(300);
+const DEFAULT_LIFETIME: Duration = Duration::from_secs(300);
 
 /// A failure is remembered for this long, so that all who wait share it instead of failing one after the other.
-const FAILURE_SHARED: Duration = Duration::from_secs(1);
+const FAILURE_TTL: Duration = Duration::from_secs(1);
 
-const DROPPED_EACH: Duration = Duration::from_secs(10);
+const MIN_DROP_INTERVAL: Duration = Duration::from_secs(10);
 
 /// The gateway's own access token, while it has one.
 pub struct OwnToken {
@@ -44,12 +44,12 @@ pub struct OwnToken {
 
 #[derive(Default)]
 struct State {
-    held: Option<Held>,
+    held: Option<CachedToken>,
     failure: Option<(Instant, Arc<OwnTokenError>)>,
     dropped: Option<Instant>,
 }
 
-struct Held {
+struct CachedToken {
     authorization: HeaderValue,
     renewed_from: Instant,
     ends: Instant,
@@ -126,7 +126,7 @@ impl OwnToken {
             return Ok(held.authorization.clone());
         }
         let failure = match &state.failure {
-            Some((at, failure)) if clock::since(*at) < FAILURE_SHARED => Arc::clone(failure),
+            Some((at, failure)) if clock::since(*at) < FAILURE_TTL => Arc::clone(failure),
             Some(_) | None => match self.fetch(http, now).await {
                 Ok(held) => {
                     let authorization = held.authorization.clone();
@@ -164,7 +164,7 @@ impl OwnToken {
         }
         if state
             .dropped
-            .is_some_and(|at| clock::since(at) < DROPPED_EACH)
+            .is_some_and(|at| clock::since(at) < MIN_DROP_INTERVAL)
         {
             return false;
         }
@@ -173,7 +173,7 @@ impl OwnToken {
         true
     }
 
-    async fn fetch(&self, http: &HttpClient, now: UnixTime) -> Result<Held, OwnTokenError> {
+    async fn fetch(&self, http: &HttpClient, now: UnixTime) -> Result<CachedToken, OwnTokenError> {
         let asked_at = clock::now();
         let url = self.endpoint.url(http).await?;
         let (headers, form) = self.request(now);
@@ -208,7 +208,7 @@ impl OwnTokenError {
     }
 }
 
-fn read(answer: &HttpResponse, url: &str, asked_at: Instant) -> Result<Held, OwnTokenError> {
+fn read(answer: &HttpResponse, url: &str, asked_at: Instant) -> Result<CachedToken, OwnTokenError> {
     let url = url.to_owned();
     let members = json::parse_object(&answer.body);
     if answer.status != StatusCode::OK {
@@ -239,15 +239,15 @@ fn read(answer: &HttpResponse, url: &str, asked_at: Instant) -> Result<Held, Own
     let lifetime = members
         .get("expires_in")
         .and_then(Value::as_u64)
-        .map_or(UNSPOKEN_LIFETIME, Duration::from_secs);
+        .map_or(DEFAULT_LIFETIME, Duration::from_secs);
     // Nobody waits longer than a day for a token to be looked at anew, whatever its server says (WSO2 says 292 million
     // years).
     let lifetime = lifetime.min(Duration::from_secs(24 * 3600));
     let renewed_after = lifetime
-        .checked_sub(EARLY)
+        .checked_sub(RENEW_BEFORE_EXPIRY)
         .filter(|span| !span.is_zero())
         .unwrap_or(lifetime / 2);
-    Ok(Held {
+    Ok(CachedToken {
         authorization,
         renewed_from: asked_at + renewed_after,
         ends: asked_at + lifetime,

@@ -12,21 +12,24 @@ use aws_lc_rs::rand;
 use super::Introspection;
 use super::error::IntrospectionError;
 
-use super::circuit_breaker::{FIRST_RETRY_DELAY, MAX_RETRY_DELAY, Opened, Outage};
+use super::circuit_breaker::{FIRST_RETRY_DELAY, MAX_RETRY_DELAY, OpenPeriod, Outage};
 use crate::clock::{self, jitter};
 use crate::oauth::UnixTime;
 
 impl Introspection {
     /// Probes the server as long as the breaker is open since then; belongs in a task of the control plane. `now` is when
     /// this is called.
-    pub(super) async fn probe(this: Weak<Self>, opened: Opened, now: UnixTime) {
+    pub(super) async fn probe(this: Weak<Self>, opened: OpenPeriod, now: UnixTime) {
         let began = clock::now();
         let mut delay = FIRST_RETRY_DELAY;
         loop {
             // Not at the same time as every other gateway.
             tokio::time::sleep(jitter(delay)).await;
             // Its issuer may be in no configuration any more.
-            let Some(this) = this.upgrade().filter(|this| this.breaker.is_still(opened)) else {
+            let Some(this) = this
+                .upgrade()
+                .filter(|this| this.circuit_breaker.is_still(opened))
+            else {
                 return;
             };
             tokio::spawn(this.probe_once(opened, now.later_by(clock::since(began))));
@@ -34,7 +37,7 @@ impl Introspection {
         }
     }
 
-    async fn probe_once(self: Arc<Self>, opened: Opened, now: UnixTime) {
+    async fn probe_once(self: Arc<Self>, opened: OpenPeriod, now: UnixTime) {
         let began = clock::now();
         let token = nobodys_token();
         let said = tokio::time::timeout(
@@ -47,8 +50,8 @@ impl Introspection {
         let is_reached =
             error.as_ref().and_then(IntrospectionError::outage) != Some(Outage::Unreachable);
         // A probe that hung through it all says nothing of a later outage.
-        if is_reached && self.breaker.is_still(opened) {
-            self.breaker.close();
+        if is_reached && self.circuit_breaker.is_still(opened) {
+            self.circuit_breaker.close();
         }
     }
 }

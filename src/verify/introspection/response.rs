@@ -243,13 +243,13 @@ async fn verify_signature(
     };
     let mut outcome = keys
         .current()
-        .map_err(|NoKeys| no_keys(keys.why_none()))?
+        .map_err(|NoKeys| no_keys(keys.explain_missing()))?
         .verify(jws);
     if outcome == Err(SignatureError::UnknownKey) {
         let fresh = keys
-            .after_unknown_key()
+            .refetch_for_unknown_key()
             .await
-            .map_err(|NoKeys| no_keys(keys.why_unknown(jws)))?;
+            .map_err(|NoKeys| no_keys(keys.explain_unknown(jws)))?;
         outcome = fresh.verify(jws);
     }
     outcome.map_err(|source| IntrospectionError::Signature {

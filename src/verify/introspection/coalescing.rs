@@ -28,10 +28,10 @@ pub(super) type Outcome = Result<Arc<VerifiedToken>, VerifyError>;
 pub(super) type Digest = [u8; 32];
 
 /// The questions about the tokens of one issuer.
-pub(super) struct Lookups {
+pub(super) struct RequestCoalescer {
     key: hmac::Key,
     most: usize,
-    under_way: Mutex<HashMap<Digest, Lookup>>,
+    in_flight: Mutex<HashMap<Digest, Lookup>>,
     refused: moka::sync::Cache<Digest, Refused>,
 }
 
@@ -47,25 +47,25 @@ struct Refused {
 }
 
 /// What is to be done about a token.
-pub(super) enum Entry<A> {
+pub(super) enum Admittance<A> {
     /// Nothing: this is known already.
     Known(Box<Outcome>),
     /// Somebody asks already; wait for what comes of it.
     Joined(watch::Receiver<Option<Outcome>>),
     /// Ask, by this leave.
-    Begun(Begun, A),
+    Started(Started, A),
     /// Too much is asked already.
     Full,
 }
 
 /// A question that is under way, until it ends or is dropped.
-pub(super) struct Begun {
-    lookups: Arc<Lookups>,
+pub(super) struct Started {
+    lookups: Arc<RequestCoalescer>,
     digest: Digest,
     outcome: watch::Sender<Option<Outcome>>,
 }
 
-impl Lookups {
+impl RequestCoalescer {
     pub(super) fn new(most: usize) -> Arc<Self> {
         let mut secret = [0_u8; 32];
         // Without randomness there is no TLS and no key either: the process does not come this far.
@@ -73,7 +73,7 @@ impl Lookups {
         Arc::new(Self {
             key: hmac::Key::new(hmac::HMAC_SHA256, &secret),
             most,
-            under_way: Mutex::default(),
+            in_flight: Mutex::default(),
             // The last ones: how often a token was refused before says nothing about the next one.
             refused: moka::sync::Cache::builder()
                 .max_capacity(REFUSED_ENTRIES)
@@ -97,10 +97,10 @@ impl Lookups {
         now: UnixTime,
         known: impl FnOnce() -> Option<Arc<VerifiedToken>>,
         admit: impl FnOnce() -> Result<A, VerifyError>,
-    ) -> Entry<A> {
-        let mut under_way = lock(&self.under_way);
-        if let Some(lookup) = under_way.get(&digest) {
-            return Entry::Joined(lookup.outcome.clone());
+    ) -> Admittance<A> {
+        let mut in_flight = lock(&self.in_flight);
+        if let Some(lookup) = in_flight.get(&digest) {
+            return Admittance::Joined(lookup.outcome.clone());
         }
         // An outcome is kept before its question ends, so what has just ended is found here.
         if let Some(refused) = self
@@ -109,32 +109,32 @@ impl Lookups {
             .filter(|refused| now < refused.until)
         {
             let detail = "refused a moment ago, which is remembered for negative_ttl".to_owned();
-            return Entry::Known(Box::new(Err(invalid(refused.reason, detail))));
+            return Admittance::Known(Box::new(Err(invalid(refused.reason, detail))));
         }
-        if let Some(fact) = known() {
-            return Entry::Known(Box::new(Ok(fact)));
+        if let Some(verified) = known() {
+            return Admittance::Known(Box::new(Ok(verified)));
         }
-        let own = under_way
+        let own = in_flight
             .values()
             .filter(|lookup| lookup.started_by == client)
             .count();
-        if under_way.len() >= self.most || own >= (self.most / 4).max(1) {
-            return Entry::Full;
+        if in_flight.len() >= self.most || own >= (self.most / 4).max(1) {
+            return Admittance::Full;
         }
         let leave = match admit() {
             Ok(leave) => leave,
-            Err(error) => return Entry::Known(Box::new(Err(error))),
+            Err(error) => return Admittance::Known(Box::new(Err(error))),
         };
         let (sender, outcome) = watch::channel(None);
-        under_way.insert(
+        in_flight.insert(
             digest,
             Lookup {
                 started_by: client,
                 outcome,
             },
         );
-        Entry::Begun(
-            Begun {
+        Admittance::Started(
+            Started {
                 lookups: Arc::clone(self),
                 digest,
                 outcome: sender,
@@ -149,7 +149,7 @@ impl Lookups {
     }
 }
 
-impl Begun {
+impl Started {
     pub(super) fn digest(&self) -> Digest {
         self.digest
     }
@@ -168,9 +168,9 @@ impl Begun {
 }
 
 // However it ends, the next one may ask.
-impl Drop for Begun {
+impl Drop for Started {
     fn drop(&mut self) {
-        lock(&self.lookups.under_way).remove(&self.digest);
+        lock(&self.lookups.in_flight).remove(&self.digest);
     }
 }
 
@@ -185,14 +185,14 @@ mod tests {
 
     const NOW: UnixTime = UnixTime::from_seconds(0);
 
-    fn enter(lookups: &Arc<Lookups>, token: &str, client: &str) -> Entry<()> {
+    fn enter(lookups: &Arc<RequestCoalescer>, token: &str, client: &str) -> Admittance<()> {
         let client = client_network(client.parse().expect("an address"));
         lookups.enter(lookups.digest(token), client, NOW, || None, || Ok(()))
     }
 
     #[test]
     fn one_client_starts_a_quarter_of_the_questions_and_all_together_no_more_than_there_may_be() {
-        let lookups = Lookups::new(8);
+        let lookups = RequestCoalescer::new(8);
         let mut begun = Vec::new();
         for number in 0..12 {
             for client in [
@@ -203,7 +203,7 @@ mod tests {
                 "10.0.0.3",
                 "10.0.0.4",
             ] {
-                if let Entry::Begun(one, ()) =
+                if let Admittance::Started(one, ()) =
                     enter(&lookups, &format!("{client} {number}"), client)
                 {
                     begun.push(client);
@@ -231,36 +231,42 @@ mod tests {
 
     #[test]
     fn who_joins_starts_nothing_and_what_is_over_leaves_room() {
-        let lookups = Lookups::new(1);
-        let Entry::Begun(first, ()) = enter(&lookups, "a", "10.0.0.1") else {
+        let lookups = RequestCoalescer::new(1);
+        let Admittance::Started(first, ()) = enter(&lookups, "a", "10.0.0.1") else {
             panic!("the first begins")
         };
-        assert!(matches!(enter(&lookups, "a", "10.0.0.2"), Entry::Joined(_)));
-        assert!(matches!(enter(&lookups, "b", "10.0.0.2"), Entry::Full));
+        assert!(matches!(
+            enter(&lookups, "a", "10.0.0.2"),
+            Admittance::Joined(_)
+        ));
+        assert!(matches!(enter(&lookups, "b", "10.0.0.2"), Admittance::Full));
         first.end(Err(invalid("inactive", String::new())));
-        let Entry::Begun(second, ()) = enter(&lookups, "b", "10.0.0.2") else {
+        let Admittance::Started(second, ()) = enter(&lookups, "b", "10.0.0.2") else {
             panic!("there is room again")
         };
         drop(second);
-        assert!(matches!(enter(&lookups, "c", "10.0.0.2"), Entry::Begun(..)));
+        assert!(matches!(
+            enter(&lookups, "c", "10.0.0.2"),
+            Admittance::Started(..)
+        ));
     }
 
     #[test]
     fn who_is_told_of_a_failure_and_comes_again_asks_again() {
         /// Comes again in the very moment in which it is told.
-        struct Impatient(Arc<Lookups>, AtomicBool);
+        struct Impatient(Arc<RequestCoalescer>, AtomicBool);
 
         impl Wake for Impatient {
             fn wake(self: Arc<Self>) {
                 self.1.store(
-                    matches!(enter(&self.0, "a", "10.0.0.1"), Entry::Begun(..)),
+                    matches!(enter(&self.0, "a", "10.0.0.1"), Admittance::Started(..)),
                     Ordering::SeqCst,
                 );
             }
         }
 
-        let lookups = Lookups::new(4);
-        let Entry::Begun(begun, ()) = enter(&lookups, "a", "10.0.0.1") else {
+        let lookups = RequestCoalescer::new(4);
+        let Admittance::Started(begun, ()) = enter(&lookups, "a", "10.0.0.1") else {
             panic!("the first begins")
         };
         let client = Arc::new(Impatient(Arc::clone(&lookups), AtomicBool::new(false)));
@@ -277,7 +283,7 @@ mod tests {
 
     #[test]
     fn refusal_is_remembered_until_its_time() {
-        let lookups = Lookups::new(4);
+        let lookups = RequestCoalescer::new(4);
         let digest = lookups.digest("a");
         lookups.refuse(digest, "inactive", UnixTime::from_seconds(5));
         let client = "10.0.0.1".parse().expect("an address");
@@ -290,7 +296,7 @@ mod tests {
                 || Ok(()),
             )
         };
-        let Entry::Known(outcome) = at(4) else {
+        let Admittance::Known(outcome) = at(4) else {
             panic!("it is known")
         };
         assert!(matches!(
@@ -300,9 +306,9 @@ mod tests {
                 ..
             })
         ));
-        assert!(matches!(at(5), Entry::Begun(..)));
+        assert!(matches!(at(5), Admittance::Started(..)));
         assert!(
-            matches!(enter(&lookups, "A", "10.0.0.1"), Entry::Begun(..)),
+            matches!(enter(&lookups, "A", "10.0.0.1"), Admittance::Started(..)),
             "another token"
         );
     }
