@@ -118,11 +118,11 @@ impl DryRun {
         );
         let protocol = ClientProtocol::of(&parts.headers);
         let request_ids = snapshot.request_ids.then(RequestIds::new);
-        let request_id = request_ids.map(|ids| ids.select(&parts.headers, client.trusted));
+        let request_id = request_ids.map(|ids| ids.select(&parts.headers, client.is_trusted));
         let trace = snapshot.traces.map(|ratio| {
             let is_https = client.scheme == "https";
             self.telemetry
-                .begin_trace(ratio, &parts.headers, client.trusted, is_https)
+                .begin_trace(ratio, &parts.headers, client.is_trusted, is_https)
         });
         let context = RequestContext {
             snapshot,

@@ -203,18 +203,18 @@ impl Gate {
             snapshot.request_log,
         );
         record.version = parts.version;
-        if client.trusted {
-            record.client = client.origin(&parts.headers, |address| {
+        if client.is_trusted {
+            record.client = client.client_address(&parts.headers, |address| {
                 snapshot.trusted_proxies.contains(address)
             });
         }
         record.request_id = snapshot
             .request_ids
-            .then(|| self.request_ids.select(&parts.headers, client.trusted));
+            .then(|| self.request_ids.select(&parts.headers, client.is_trusted));
         record.trace = snapshot.traces.map(|ratio| {
             let is_https = client.scheme == "https";
             self.telemetry
-                .begin_trace(ratio, &parts.headers, client.trusted, is_https)
+                .begin_trace(ratio, &parts.headers, client.is_trusted, is_https)
         });
         record
     }

@@ -248,7 +248,7 @@ async fn verify_token<'h>(
         accepts: |issuer: &str| found.route.accepts_issuer(issuer),
         client: || {
             let is_trusted = |address| snapshot.trusted_proxies.contains(address);
-            context.client.origin(headers, is_trusted)
+            context.client.client_address(headers, is_trusted)
         },
         now: context.ticker.wall(),
         trace,

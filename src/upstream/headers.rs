@@ -1,22 +1,23 @@
-//! Which headers go through, and which ones the gateway sets.
+//! Which headers are forwarded, and which ones the gateway sets.
 //!
-//! 1. Hop-by-hop fields end here, in both directions, with those that `Connection` names (RFC 9110 §7.6.1). An element of
-//!    `Connection` that is not a token names no field; the elements beside it count all the same, so that garbage in the
-//!    list never keeps a field in the message.
-//! 2. `Connection` may not name a field that the gateway sets or needs: such a request is refused.
-//! 3. Every field name that any route or the gateway sets is removed from every request first, in every spelling that an
-//!    upstream might read as the same name: upper case, `_` and `.` for `-`.
-//!    So is what asks an upstream for another method or path than the one that was judged: `X-HTTP-Method-Override`,
-//!    `X-Original-URL` and their kind; `Proxy`, which CGI programs read as `HTTP_PROXY` (httpoxy, CVE-2016-5385); and
-//!    every other spelling of the names that frame a message or end here, such as `Transfer_Encoding`.
-//! 4. The same holds for trailers, which some upstreams read as headers; of those that say how a message is to be read,
-//!    none goes through (RFC 9110 §6.5.1).
-//! 5. What the client's connection told is believed, what its headers told is not, unless it is a trusted proxy. What a
-//!    trusted proxy passes on without having checked it is believed only as far as it can be read.
+//! 1. Hop-by-hop fields are removed in both directions, with those that `Connection` names (RFC
+//!    9110 §7.6.1). An element of `Connection` that is not a token names no field. The elements
+//!    beside it count all the same: garbage in the list must not keep a field in the message.
+//! 2. `Connection` must not name a field that the gateway sets or needs. Such a request is refused.
+//! 3. Every field name that any route or the gateway sets is removed from every request first, in
+//!    each spelling that an upstream may read as the same name: upper case, `_` and `.` for `-`.
+//!    The same holds for fields that ask for another method or path than the one that was judged
+//!    (`X-HTTP-Method-Override`, `X-Original-URL` and their kind), for `Proxy`, which CGI programs
+//!    read as `HTTP_PROXY` (httpoxy, CVE-2016-5385), and for other spellings of hop-by-hop and
+//!    framing fields, such as `Transfer_Encoding`.
+//! 4. Trailers follow rule 3 too, because some upstreams merge them into the headers. Trailers that
+//!    control how a message is read are never forwarded (RFC 9110 §6.5.1).
+//! 5. The client is described by its connection. Its own `Forwarded` and `X-Forwarded-*` count only
+//!    if it is a trusted proxy, and then only as far as they are well-formed.
 //!
-//! - `connection`: the options of `Connection`; `reserved`: the names of rule 3; `forwarded`: what rule 5 makes of a
-//!   client, `proxy_fields`: what it reads in a trusted proxy's fields; `upgrade`: the protocols that a connection may go
-//!   on in.
+//! - `connection`: the options of `Connection`. `reserved`: the names of rule 3.
+//! - `forwarded`: the headers that describe the client. `proxy_fields`: those of a trusted proxy.
+//! - `upgrade`: the protocols that a connection may switch to.
 
 mod connection;
 mod forwarded;
@@ -41,13 +42,13 @@ const HTTP2_SETTINGS: HeaderName = HeaderName::from_static("http2-settings");
 const KEEP_ALIVE: HeaderName = HeaderName::from_static("keep-alive");
 const PROXY_CONNECTION: HeaderName = HeaderName::from_static("proxy-connection");
 
-/// Ours on `Via`, after the version that a message came by (RFC 9110 §7.6.3).
+/// The element of `Via` for a message that was received in HTTP/1.1 (RFC 9110 §7.6.3).
 const VIA: HeaderValue = HeaderValue::from_static("1.1 scopegate");
 const VIA_HTTP10: HeaderValue = HeaderValue::from_static("1.0 scopegate");
 const VIA_HTTP2: HeaderValue = HeaderValue::from_static("2.0 scopegate");
 
-/// What ends here. Content-Length and `Trailer` do not: they describe the message, and whoever writes it frames it again by
-/// what was read.
+/// The fields that are not forwarded. Content-Length and `Trailer` are not among them: they
+/// describe the message, and the writer frames it by what was read.
 const HOP_BY_HOP: [HeaderName; 9] = [
     header::CONNECTION,
     KEEP_ALIVE,
@@ -57,18 +58,17 @@ const HOP_BY_HOP: [HeaderName; 9] = [
     header::TE,
     header::TRANSFER_ENCODING,
     header::UPGRADE,
-    // Belongs to an upgrade to `h2c`, which never goes through (RFC 9113 §3.1 has withdrawn both).
+    // Part of an upgrade to `h2c`, which is never forwarded. RFC 9113 §3.1 has withdrawn both.
     HTTP2_SETTINGS,
 ];
 
-/// `Connection` names a field that the gateway sets or needs.
+/// A connection option that names a field which the gateway sets or needs.
 #[derive(Debug, PartialEq, Eq, thiserror::Error)]
 #[error("Connection names {0}, which is no hop-by-hop field")]
 pub struct ForbiddenConnectionOption(String);
 
-/// Makes a client's headers an upstream's: rules 1 to 3 and 5.
-///
-/// Returns what goes out behind them.
+/// Rewrites the headers of a request for an upstream by rules 1 to 3 and 5, and returns the headers
+/// to send after them.
 ///
 /// # Errors
 /// [`ForbiddenConnectionOption`] by rule 2.
@@ -81,7 +81,7 @@ pub fn rewrite_request(
     let special = Special::of(headers);
     if special.has_connection() {
         for name in named_fields(headers) {
-            if is_needed(name.as_str()) || reserved.holds(&normal_spelling(name.as_str())) {
+            if is_needed(name.as_str()) || reserved.contains(&normal_spelling(name.as_str())) {
                 return Err(ForbiddenConnectionOption(crate::text::truncated(
                     name.as_str(),
                 )));
@@ -89,36 +89,36 @@ pub fn rewrite_request(
             headers.remove(name);
         }
     }
-    if special.ends_here != 0 {
-        let trailers_welcome = headers.get_all(header::TE).iter().any(names_trailers);
+    if special.hop_by_hop != 0 {
+        let accepts_trailers = headers.get_all(header::TE).iter().any(names_trailers);
         special.strip_hop_by_hop(headers);
-        if trailers_welcome {
+        if accepts_trailers {
             headers.insert(header::TE, HeaderValue::from_static("trailers"));
         }
     }
-    if special.rewritten {
-        // Answered here: the client is told to go on when its body is read.
+    if special.is_rewritten {
+        // hyper sends the 100 itself, when the body is read.
         headers.remove(header::EXPECT);
-        shorten_length(headers);
+        strip_leading_zeros(headers);
         join_cookies(headers);
     }
-    let told = if client.trusted {
-        ProxyFields::by_proxy(headers)
+    let proxy_fields = if client.is_trusted {
+        ProxyFields::of(headers)
     } else {
         ProxyFields::default()
     };
     reserved.strip(headers);
-    Ok(AddedHeaders::of(client, headers, version, told))
+    Ok(AddedHeaders::of(client, headers, version, proxy_fields))
 }
 
-/// Which fields a message has that something is to be done about, found in one pass over their names: a look for each of
-/// them would cost a hash.
+/// The fields of a message that are not forwarded as they are. One pass over all names finds them;
+/// a lookup of each in the map would cost a hash.
 #[derive(Default)]
 struct Special {
-    /// Those that end here: a bit for each of [`HOP_BY_HOP`].
-    ends_here: u16,
-    /// One of a request that goes on in another form, or not at all.
-    rewritten: bool,
+    /// A bit for each of [`HOP_BY_HOP`].
+    hop_by_hop: u16,
+    /// Whether there is one that [`rewrite_request`] changes or removes.
+    is_rewritten: bool,
 }
 
 impl Special {
@@ -136,30 +136,30 @@ impl Special {
                 "upgrade" => 7,
                 "http2-settings" => 8,
                 "content-length" | "cookie" | "expect" => {
-                    special.rewritten = true;
+                    special.is_rewritten = true;
                     continue;
                 }
                 _ => continue,
             };
-            special.ends_here |= 1 << bit;
+            special.hop_by_hop |= 1 << bit;
         }
         special
     }
 
     fn has_connection(&self) -> bool {
-        self.ends_here & 1 != 0
+        self.hop_by_hop & 1 != 0
     }
 
     fn strip_hop_by_hop(&self, headers: &mut HeaderMap) {
         for (bit, name) in HOP_BY_HOP.iter().enumerate() {
-            if self.ends_here & 1 << bit != 0 {
+            if self.hop_by_hop & 1 << bit != 0 {
                 headers.remove(name);
             }
         }
     }
 }
 
-/// Makes a client's trailers an upstream's: rule 4.
+/// Rewrites the trailers of a request for an upstream by rule 4.
 pub(super) fn rewrite_request_trailers(trailers: &mut HeaderMap, reserved: &ReservedHeaders) {
     Special::of(trailers).strip_hop_by_hop(trailers);
     reserved.strip(trailers);
@@ -173,10 +173,10 @@ pub(super) fn rewrite_request_trailers(trailers: &mut HeaderMap, reserved: &Rese
     }
 }
 
-/// Makes the headers of an upstream's response a client's: rule 1.
+/// Rewrites the headers of a response for a client by rule 1.
 ///
-/// A 1xx or 204 loses its Content-Length, which it must not have (RFC 9110 §8.6): a reader that believes it takes the head
-/// of the next response for a body.
+/// It removes the Content-Length of a 1xx or 204, which must not have one (RFC 9110 §8.6). A client
+/// that honours it would read the next response head as a body.
 pub fn rewrite_response(headers: &mut HeaderMap, version: Version, status: StatusCode) {
     if status.is_informational() || status == StatusCode::NO_CONTENT {
         headers.remove(header::CONTENT_LENGTH);
@@ -210,8 +210,8 @@ fn is_needed(name: &str) -> bool {
     )
 }
 
-// `03` is three (RFC 9110 §8.6), but not to everybody.
-fn shorten_length(headers: &mut HeaderMap) {
+// `03` is three by RFC 9110 §8.6, but some servers read it as octal or reject it.
+fn strip_leading_zeros(headers: &mut HeaderMap) {
     let Some(length) = headers.get_mut(header::CONTENT_LENGTH) else {
         return;
     };
@@ -228,7 +228,7 @@ fn shorten_length(headers: &mut HeaderMap) {
     }
 }
 
-// HTTP/2 may send cookies in pieces, and HTTP/1 has them in one (RFC 9113 §8.2.3).
+// HTTP/2 may split the cookies; HTTP/1 has one field for all (RFC 9113 §8.2.3).
 fn join_cookies(headers: &mut HeaderMap) {
     let pieces: Vec<&[u8]> = headers
         .get_all(header::COOKIE)

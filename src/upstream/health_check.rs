@@ -9,7 +9,8 @@
 //! 3. A failure that this machine causes proves nothing ([`local_error`](super::local_error)).
 //! 4. An unhealthy endpoint gets no requests. Where no endpoint is healthy, requests are answered
 //!    with 503 and forwarded nowhere: an endpoint that reports that it cannot serve is believed. If
-//!    every healthy endpoint is [ejected](super::endpoint::ejection), requests go to the ejected ones.
+//!    every healthy endpoint is [ejected](super::endpoint::ejection), requests go to the ejected
+//!    ones.
 
 use std::error::Error;
 use std::io;

@@ -43,8 +43,8 @@ impl LoadBalancer {
         }
     }
 
-    /// Selects an endpoint for a request, preferably one that has not `failed`, and only of `target`
-    /// where that is given.
+    /// Selects an endpoint for a request, preferably one that has not `failed`, and only of
+    /// `target` where that is given.
     pub(super) fn select(
         &self,
         failed: &[Rc<EndpointState>],

@@ -1,11 +1,13 @@
-//! Why a connection could not be opened although its endpoint may be well: this process or machine lacks something.
+//! Failures to connect that this process or machine causes.
 //!
-//! 1. An endpoint is judged by what it does. A process without descriptors fails at every endpoint, and would eject them
-//!    all: so what fails here counts neither for nor against an endpoint, in passive ejection and active checks alike.
-//! 2. Whatever fails before the endpoint's address is known to the kernel is local. Of what fails later, only what Linux
-//!    says of its own limits is.
-//! 3. `EADDRNOTAVAIL` has two meanings: no local port is free, which is local, or no local address reaches the endpoint
-//!    (one of IPv6 where the machine has none), which is not: such an endpoint has to be ejected for the others' sake.
+//! 1. An endpoint is judged by its own failures. A process without descriptors fails at every
+//!    endpoint, and would eject them all. So a local failure counts neither for nor against an
+//!    endpoint, in passive ejection and in health checks.
+//! 2. A failure before the kernel knows the endpoint's address is local. Of later failures, only
+//!    those are by which Linux reports its own limits.
+//! 3. `EADDRNOTAVAIL` has two meanings. Either no local port is free, which is local. Or no local
+//!    address reaches the endpoint (IPv6 on a machine without it), which is not: that endpoint has
+//!    to be ejected so that the others are used.
 
 use std::fmt;
 use std::io;
@@ -18,13 +20,13 @@ use tokio::net::TcpSocket;
 
 use crate::telemetry::Throttle;
 
-/// How often it is logged.
+/// Between two log events.
 const LOG_INTERVAL: Duration = Duration::from_secs(10);
 
-/// All upstreams and workers lack the same.
+/// One for all upstreams and workers: they lack the same.
 static LOGGED: Throttle = Throttle::new(LOG_INTERVAL);
 
-/// A failure that says nothing about the endpoint, with what to do about it.
+/// A failure that proves nothing about the endpoint. It prints with its remedy.
 #[derive(Debug)]
 pub(super) struct LocalError {
     error: io::Error,
@@ -43,7 +45,7 @@ pub(super) fn socket_for(address: SocketAddr) -> io::Result<TcpSocket> {
     socket.map_err(local)
 }
 
-/// Makes an error of connecting to an address one that [`local_error`] knows, where it is not the endpoint's.
+/// Marks an error of connecting to an address as local, if it is, for [`local_error`].
 pub(super) fn classified(error: io::Error, address: SocketAddr) -> io::Error {
     if is_local(&error, address) {
         local(error)
@@ -55,18 +57,18 @@ pub(super) fn classified(error: io::Error, address: SocketAddr) -> io::Error {
 /// The local failure behind an error of connecting, if it is one.
 pub(super) fn local_error(error: &io::Error) -> Option<&LocalError> {
     let inner = error.get_ref()?;
-    // Those who wait for the same connection share its error.
+    // Exchanges that wait for the same connection share its error.
     let shared = || local_error(inner.downcast_ref::<Arc<io::Error>>()?);
     inner.downcast_ref().or_else(shared)
 }
 
 impl LocalError {
-    /// Whether another endpoint may be reached nevertheless: ports are used up for each address by itself.
+    /// Whether ports are missing. Each remote address has its own, so others may still be reached.
     pub(super) fn is_of_ports(&self) -> bool {
         self.error.kind() == io::ErrorKind::AddrNotAvailable
     }
 
-    /// Logs it, from time to time.
+    /// Logs it, unless it was logged lately.
     pub(super) fn log(&self, upstream: &str, target: impl fmt::Display, now: Instant) {
         if let Some(left_out) = LOGGED.admit(now) {
             tracing::error!(upstream, %target, error = %self, left_out, "cannot open a socket; the upstream endpoint is not at fault");
@@ -105,7 +107,7 @@ fn local(error: io::Error) -> io::Error {
     io::Error::new(error.kind(), LocalError { error })
 }
 
-// Of a socket that there is. A firewall that forbids this connection (EPERM, EACCES) forbids this endpoint.
+// EPERM and EACCES are not local here: a firewall forbids the connection to this endpoint.
 fn is_local(error: &io::Error, address: SocketAddr) -> bool {
     match Errno::from_io_error(error) {
         Some(Errno::MFILE | Errno::NFILE | Errno::NOMEM | Errno::NOBUFS | Errno::NOSPC) => true,
@@ -114,8 +116,8 @@ fn is_local(error: &io::Error, address: SocketAddr) -> bool {
     }
 }
 
-/// Whether this machine has an address to reach that one from. A socket of UDP sends nothing to find out, and has ports of
-/// its own.
+/// Whether this machine has an address that reaches another one. Connecting a UDP socket sends
+/// nothing, and its ports are not those of TCP.
 fn has_source_address(address: SocketAddr) -> bool {
     let any: SocketAddr = match address {
         SocketAddr::V4(_) => (Ipv4Addr::UNSPECIFIED, 0).into(),
@@ -129,16 +131,16 @@ fn has_source_address(address: SocketAddr) -> bool {
 mod tests {
     use super::*;
 
-    const SOMEWHERE: SocketAddr = SocketAddr::new(std::net::IpAddr::V4(Ipv4Addr::LOCALHOST), 9);
+    const ADDRESS: SocketAddr = SocketAddr::new(std::net::IpAddr::V4(Ipv4Addr::LOCALHOST), 9);
 
     #[test]
-    fn what_this_machine_lacks_is_local_and_what_an_endpoint_does_is_not() {
+    fn shortages_of_this_machine_are_local_and_failures_of_an_endpoint_are_not() {
         for (errno, expected) in [
             (Errno::MFILE, true),
             (Errno::NFILE, true),
             (Errno::NOMEM, true),
             (Errno::NOBUFS, true),
-            // Loopback has an address, so it is ports that are missing.
+            // A local address reaches loopback, so ports are missing.
             (Errno::ADDRNOTAVAIL, true),
             (Errno::CONNREFUSED, false),
             (Errno::CONNRESET, false),
@@ -148,12 +150,12 @@ mod tests {
             (Errno::ACCESS, false),
             (Errno::PERM, false),
         ] {
-            assert_eq!(is_local(&errno.into(), SOMEWHERE), expected, "{errno:?}");
+            assert_eq!(is_local(&errno.into(), ADDRESS), expected, "{errno:?}");
         }
     }
 
     #[test]
-    fn local_error_is_found_where_it_is_shared_and_names_the_remedy() {
+    fn shared_local_error_is_found_and_names_the_remedy() {
         let error = local(Errno::MFILE.into());
         let shared = io::Error::new(error.kind(), Arc::new(error));
         let found = local_error(&shared).expect("it is local");

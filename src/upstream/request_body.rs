@@ -1,4 +1,4 @@
-//! A request's body on its way through: each frame is handed on as it comes, and none is waited for without end.
+//! The body of a request: each frame is forwarded as it arrives, within the idle timeout.
 
 use std::cell::Cell;
 use std::collections::VecDeque;
@@ -17,7 +17,7 @@ use super::headers::{self, ReservedHeaders};
 use crate::clock::{Deadline, Ticker};
 use crate::transport::IncomingBody;
 
-/// A request's body on its way from the client to the upstream, if it has one.
+/// The body of a request on its way from the client to the upstream, if it has one.
 #[derive(Default)]
 pub struct RequestBody(Option<Watched>);
 
@@ -35,13 +35,14 @@ struct Peeked {
     is_whole: bool,
 }
 
-/// What became of a request's body, for whoever answers the client.
+/// How much of a request body has arrived, and how it failed. Whoever responds to the client reads
+/// it.
 pub struct RequestBodyProgress {
     deadline: Deadline,
     idle_timeout: Duration,
-    waiting: Cell<bool>,
+    is_waiting: Cell<bool>,
     bytes: Cell<u64>,
-    /// Counts the frames of either direction.
+    /// Frames of the request and of the response.
     frames: Cell<u64>,
     frames_when_armed: Cell<u64>,
     fault: Cell<Option<RequestBodyFault>>,
@@ -50,14 +51,15 @@ pub struct RequestBodyProgress {
 /// How a client failed to send the body that it announced.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum RequestBodyFault {
-    /// Nothing came for `body_idle_timeout`, nor any part of the answer.
+    /// Nothing arrived for `body_idle_timeout`, and no part of the response was forwarded.
     TimedOut,
-    /// It broke off, or was framed wrongly.
+    /// It broke off, or its framing was invalid.
     Broken,
 }
 
 impl RequestBody {
-    /// Watches `incoming`, whose trailers may not set what is `reserved`. What has no bytes needs no watching.
+    /// Watches `incoming` and removes `reserved` names from its trailers. An empty body is not
+    /// watched.
     #[must_use]
     pub fn new(
         incoming: IncomingBody,
@@ -71,7 +73,7 @@ impl RequestBody {
         let progress = RequestBodyProgress {
             deadline: ticker.deadline(),
             idle_timeout,
-            waiting: Cell::new(false),
+            is_waiting: Cell::new(false),
             bytes: Cell::new(0),
             frames: Cell::new(0),
             frames_when_armed: Cell::new(0),
@@ -111,7 +113,7 @@ impl RequestBody {
         Ok(beginning.freeze())
     }
 
-    /// What becomes of it; none where there is no body.
+    /// Its progress; `None` for a request without a body.
     #[must_use]
     pub fn progress(&self) -> Option<Rc<RequestBodyProgress>> {
         self.0.as_ref().map(|watched| Rc::clone(&watched.progress))
@@ -119,7 +121,7 @@ impl RequestBody {
 }
 
 impl RequestBodyProgress {
-    /// Bytes that came so far.
+    /// Bytes that arrived so far.
     #[must_use]
     pub fn bytes(&self) -> u64 {
         self.bytes.get()
@@ -131,20 +133,21 @@ impl RequestBodyProgress {
         self.fault.get()
     }
 
-    /// How many frames have gone through so far, there and back.
+    /// Frames that were forwarded so far, of the request and of the response.
     pub(super) fn frames(&self) -> u64 {
         self.frames.get()
     }
 
-    /// Another frame has gone through, in either direction.
+    /// Counts a frame of either direction.
     pub(super) fn record_frame(&self) {
         self.frames.set(self.frames.get() + 1);
     }
 
-    // Who streams the answer does not ask for more of the request, and must not be taken for one that is silent.
+    // A frame of either direction starts the time again: an upstream that streams its response may
+    // not read the request, and the client cannot send it.
     fn poll_idle(&self, context: &mut Context<'_>) -> Poll<()> {
         loop {
-            if !self.waiting.replace(true) {
+            if !self.is_waiting.replace(true) {
                 self.frames_when_armed.set(self.frames.get());
                 self.deadline.arm(self.idle_timeout);
             }
@@ -152,7 +155,7 @@ impl RequestBodyProgress {
             if self.frames_when_armed.get() == self.frames.get() {
                 return Poll::Ready(());
             }
-            self.waiting.set(false);
+            self.is_waiting.set(false);
         }
     }
 }
@@ -191,7 +194,7 @@ impl Body for RequestBody {
                 ))))
             }
             Poll::Ready(frame) => {
-                if progress.waiting.replace(false) {
+                if progress.is_waiting.replace(false) {
                     progress.deadline.disarm();
                 }
                 match frame {

@@ -1,8 +1,8 @@
 //! Whether a failed request is sent again, and to which endpoint.
 //!
-//! 1. A request is sent again only if it is whole and cannot have an effect twice: nothing of it was
-//!    sent, or it is a GET, HEAD or OPTIONS without a body and no byte of a response came
-//!    (RFC 9110 §9.2.2).
+//! 1. A request is sent again only if it is whole and cannot have an effect twice: nothing of it
+//!    was sent, or it is a GET, HEAD or OPTIONS without a body and no byte of a response came (RFC
+//!    9110 §9.2.2).
 //! 2. At most `retries` times, and within the [budget](budget::RetryBudget). A retry caused by a
 //!    stale pooled connection does not count against the budget.
 //! 3. Where an address refuses, up to [`MAX_OTHER_ADDRESSES`] others of the same name are tried

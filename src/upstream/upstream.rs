@@ -194,8 +194,8 @@ impl Upstream {
         Ok(())
     }
 
-    /// One attempt over HTTP/1.1. A retry gets no `pool` and opens a connection: the pooled ones may
-    /// all be as stale as the first.
+    /// One attempt over HTTP/1.1. A retry gets no `pool` and opens a connection: the pooled ones
+    /// may all be as stale as the first.
     async fn attempt_http1(
         &self,
         in_flight: InFlight,

@@ -1,8 +1,8 @@
 //! HTTP/1.1 (RFC 9112): one exchange at a time on a connection.
 //!
-//! The task that serves the client also writes the request and reads the response. An exchange wakes
-//! no other task and passes no channel, and a request that was not sent is still at hand. Only the
-//! rest of a request whose response has begun is sent by a task of its own.
+//! The task that serves the client also writes the request and reads the response. An exchange
+//! wakes no other task and passes no channel, and a request that was not sent is still at hand.
+//! Only the rest of a request whose response has begun is sent by a task of its own.
 //!
 //! - `connection`: the connection and its buffers. `exchange`: one request and its response head.
 //! - `request_writer`, `response_reader`: the two directions of an exchange.

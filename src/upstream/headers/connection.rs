@@ -11,11 +11,11 @@ pub(super) fn has_option(headers: &HeaderMap, option: &str) -> bool {
         .any(|found| found.eq_ignore_ascii_case(option.as_bytes()))
 }
 
-/// The fields that `Connection` names, besides those that end here anyway.
+/// The fields that `Connection` names, except those that are never forwarded.
 ///
-/// Options that are not tokens are passed over: no field has such a name. The rest of the list still counts.
+/// An option that is not a token is skipped: no field has such a name. The rest of the list counts.
 pub(super) fn named_fields(headers: &HeaderMap) -> Vec<HeaderName> {
-    // What most connections say, and it names no field.
+    // The values of most messages; neither names a field.
     let is_usual = |value: &&HeaderValue| {
         ["keep-alive", "close"]
             .iter()
@@ -36,7 +36,7 @@ pub(super) fn named_fields(headers: &HeaderMap) -> Vec<HeaderName> {
         .collect()
 }
 
-// Octets, not text: one byte outside ASCII must not hide the options beside it.
+// Octets instead of text: one byte outside ASCII must not hide the options beside it.
 fn options(value: &HeaderValue) -> impl Iterator<Item = &[u8]> {
     value
         .as_bytes()

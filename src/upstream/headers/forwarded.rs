@@ -1,4 +1,4 @@
-//! Whose a request is, and how its upstream is told: `Forwarded` (RFC 7239) and the names before it.
+//! The headers that describe the client: `Forwarded` (RFC 7239) and its older equivalents.
 
 use std::cell::RefCell;
 use std::net::IpAddr;
@@ -9,7 +9,7 @@ use http::header::{self, HeaderMap, HeaderName, HeaderValue};
 
 use super::{proxy_fields, via};
 
-/// The header that a request's name is told in.
+/// The header with the identifier of a request.
 pub const X_REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
 
 pub(super) const X_FORWARDED_FOR: HeaderName = HeaderName::from_static("x-forwarded-for");
@@ -20,69 +20,74 @@ const X_FORWARDED_PROTO: HeaderName = HeaderName::from_static("x-forwarded-proto
 #[derive(Debug)]
 pub struct ClientInfo {
     address: IpAddr,
-    /// The same as a header value.
+    /// The address as a header value.
     address_text: HeaderValue,
-    /// Whether what it says of clients behind it is believed.
-    pub trusted: bool,
+    /// Whether it is a trusted proxy, whose description of the clients behind it counts.
+    pub is_trusted: bool,
     /// `http` or `https`, as the client sees it.
     pub scheme: HeaderValue,
-    /// The last host that it named, and what was made of that: most connections name one only.
+    /// The headers for the last `Host`: most connections use one only.
     last_added: RefCell<Option<(HeaderValue, Version, Rc<ClientFields>)>>,
 }
 
-/// Fields that go out behind those of a request. They stand in no map: it would be grown, and hashed for each of them.
+/// Headers that are sent after those of a request. They are in no map: it would grow and hash each
+/// of them.
 #[derive(Clone, Debug, Default)]
 pub struct AddedHeaders {
     of_client: Rc<ClientFields>,
-    /// What the request is called (`X-Request-Id`).
+    /// The identifier of the request (`X-Request-Id`).
     pub request_id: Option<HeaderValue>,
 }
 
-/// What is added to every request of a client to one host.
+/// The headers for every request of a client to one host.
 #[derive(Debug, Default)]
 struct ClientFields {
     fields: Vec<(HeaderName, HeaderValue)>,
-    /// The same, as it is written.
+    /// The same as lines of HTTP/1.1.
     lines: Vec<u8>,
 }
 
 impl ClientInfo {
     /// A client that connected from `address`, by `scheme` as it sees it.
     #[must_use]
-    pub fn new(address: IpAddr, trusted: bool, scheme: HeaderValue) -> Self {
+    pub fn new(address: IpAddr, is_trusted: bool, scheme: HeaderValue) -> Self {
         let text = HeaderValue::from_str(&address.to_string());
         let address_text = text.unwrap_or(HeaderValue::from_static("unknown"));
         Self {
             address,
             address_text,
-            trusted,
+            is_trusted,
             scheme,
             last_added: RefCell::default(),
         }
     }
 
-    /// Whose the request is, as far as it can be believed: the address nearest to us that is no trusted proxy's.
+    /// The client address of a request: the nearest address that is no trusted proxy's.
     #[must_use]
-    pub fn origin(&self, headers: &HeaderMap, is_trusted: impl Fn(IpAddr) -> bool) -> IpAddr {
-        let mut origin = self.address;
-        if !self.trusted {
-            return origin;
+    pub fn client_address(
+        &self,
+        headers: &HeaderMap,
+        is_trusted: impl Fn(IpAddr) -> bool,
+    ) -> IpAddr {
+        let mut nearest = self.address;
+        if !self.is_trusted {
+            return nearest;
         }
         let lines = headers.get_all(X_FORWARDED_FOR).iter().rev();
-        let told = lines.flat_map(|line| line.as_bytes().rsplit(|byte| *byte == b','));
-        for address in told.map(proxy_fields::address) {
-            // What is no address says nothing, and neither does what stands before it.
+        let elements = lines.flat_map(|line| line.as_bytes().rsplit(|byte| *byte == b','));
+        for address in elements.map(proxy_fields::address) {
+            // Anybody may have written what is to the left of a malformed element.
             let Some(address) = address else { break };
-            origin = address;
+            nearest = address;
             if !is_trusted(address) {
                 break;
             }
         }
-        origin
+        nearest
     }
 }
 
-/// What a trusted proxy says of its client, as far as it can be read: see [`proxy_fields`].
+/// How a trusted proxy describes its client: the well-formed parts of its [headers](proxy_fields).
 #[derive(Default)]
 pub(super) struct ProxyFields {
     forwarded_for: Option<HeaderValue>,
@@ -92,7 +97,7 @@ pub(super) struct ProxyFields {
 }
 
 impl ProxyFields {
-    pub(super) fn by_proxy(headers: &HeaderMap) -> Self {
+    pub(super) fn of(headers: &HeaderMap) -> Self {
         Self {
             forwarded_for: proxy_fields::addresses(headers.get_all(X_FORWARDED_FOR)),
             forwarded: proxy_fields::elements(headers.get_all(header::FORWARDED)),
@@ -103,20 +108,23 @@ impl ProxyFields {
 }
 
 impl AddedHeaders {
-    /// What is added for a client's requests to one host.
+    /// The headers to add to a request.
     ///
-    /// It is the same as for the last request of the connection, if that named the same host by the same version and comes
-    /// from no trusted proxy.
+    /// They are reused from the last request of the connection, if that had the same host and
+    /// version. Those of a trusted proxy differ from request to request, and are never reused.
     pub(super) fn of(
         client: &ClientInfo,
         headers: &HeaderMap,
         version: Version,
-        told: ProxyFields,
+        proxy_fields: ProxyFields,
     ) -> Self {
-        let host = told.host.as_ref().or_else(|| headers.get(header::HOST));
-        if client.trusted {
+        let host = proxy_fields
+            .host
+            .as_ref()
+            .or_else(|| headers.get(header::HOST));
+        if client.is_trusted {
             return Self {
-                of_client: Rc::new(ClientFields::new(client, host, version, &told)),
+                of_client: Rc::new(ClientFields::new(client, host, version, &proxy_fields)),
                 request_id: None,
             };
         }
@@ -129,7 +137,7 @@ impl AddedHeaders {
                 request_id: None,
             };
         }
-        let of_client = Rc::new(ClientFields::new(client, host, version, &told));
+        let of_client = Rc::new(ClientFields::new(client, host, version, &proxy_fields));
         *last = host.map(|host| (host.clone(), version, Rc::clone(&of_client)));
         Self {
             of_client,
@@ -137,7 +145,7 @@ impl AddedHeaders {
         }
     }
 
-    /// Puts them into a map.
+    /// Appends them to a map.
     pub fn append_to(&self, headers: &mut HeaderMap) {
         for (name, value) in self.of_client.fields.iter().cloned() {
             headers.append(name, value);
@@ -147,7 +155,7 @@ impl AddedHeaders {
         }
     }
 
-    /// Writes them as lines (RFC 9112 §5).
+    /// Writes them as lines of HTTP/1.1 (RFC 9112 §5).
     pub(in crate::upstream) fn write(&self, out: &mut Vec<u8>) {
         out.extend_from_slice(&self.of_client.lines);
         if let Some(id) = &self.request_id {
@@ -161,16 +169,16 @@ impl ClientFields {
         client: &ClientInfo,
         host: Option<&HeaderValue>,
         version: Version,
-        told: &ProxyFields,
+        proxy_fields: &ProxyFields,
     ) -> Self {
-        let proto = told.proto.as_ref().unwrap_or(&client.scheme);
+        let proto = proxy_fields.proto.as_ref().unwrap_or(&client.scheme);
         let mut fields = Vec::with_capacity(5);
-        if let Some(forwarded) = forwarded(client, told.forwarded.as_ref(), host, proto) {
+        if let Some(forwarded) = forwarded(client, proxy_fields.forwarded.as_ref(), host, proto) {
             fields.push((header::FORWARDED, forwarded));
         }
         fields.push((
             X_FORWARDED_FOR,
-            appended(told.forwarded_for.as_ref(), &client.address_text),
+            appended(proxy_fields.forwarded_for.as_ref(), &client.address_text),
         ));
         fields.push((X_FORWARDED_PROTO, proto.clone()));
         fields.extend(host.map(|host| (X_FORWARDED_HOST, host.clone())));
@@ -183,7 +191,7 @@ impl ClientFields {
     }
 }
 
-/// Writes a field as a line (RFC 9112 §5).
+/// Writes a field as a line of HTTP/1.1 (RFC 9112 §5).
 pub(in crate::upstream) fn write_field(out: &mut Vec<u8>, name: &str, value: &HeaderValue) {
     out.reserve(name.len() + value.len() + 4);
     out.extend_from_slice(name.as_bytes());
@@ -195,7 +203,7 @@ pub(in crate::upstream) fn write_field(out: &mut Vec<u8>, name: &str, value: &He
 // RFC 7239 §4: an IPv6 address is bracketed and quoted, a host with a port quoted.
 fn forwarded(
     client: &ClientInfo,
-    told: Option<&HeaderValue>,
+    previous: Option<&HeaderValue>,
     host: Option<&HeaderValue>,
     proto: &HeaderValue,
 ) -> Option<HeaderValue> {
@@ -203,7 +211,7 @@ fn forwarded(
         IpAddr::V4(address) => format!("for={address}"),
         IpAddr::V6(address) => format!("for=\"[{address}]\""),
     };
-    // A host that was admitted holds neither quote nor backslash; a trusted proxy's might.
+    // An admitted host has neither quote nor backslash. That of a trusted proxy might.
     if let Some(host) = host
         .and_then(|host| host.to_str().ok())
         .filter(|host| !host.contains(['"', '\\']))
@@ -219,7 +227,7 @@ fn forwarded(
     }
     HeaderValue::from_str(&element)
         .ok()
-        .map(|element| appended(told, &element))
+        .map(|element| appended(previous, &element))
 }
 
 fn appended(list: Option<&HeaderValue>, element: &HeaderValue) -> HeaderValue {
@@ -227,6 +235,6 @@ fn appended(list: Option<&HeaderValue>, element: &HeaderValue) -> HeaderValue {
         return element.clone();
     };
     let longer = [list.as_bytes(), element.as_bytes()].join(&b", "[..]);
-    // Two header values and a comma make one.
+    // Cannot fail: two header values and a comma are a header value.
     HeaderValue::from_bytes(&longer).unwrap_or_else(|_| list.clone())
 }

@@ -1,10 +1,11 @@
-//! What a trusted proxy's fields say of its client, as far as it can be read.
+//! The headers in which a trusted proxy describes its client.
 //!
-//! A proxy appends to `X-Forwarded-For` and `Forwarded` (RFC 7239) and often passes on what stood there before, written by
-//! anybody. So an element that cannot be read ends the list: it and everything to its left are dropped, and what is to its
-//! right goes on. Of `X-Forwarded-Proto` and `X-Forwarded-Host` the last line counts, which the proxy itself has written, and
-//! of the former its last element. Where that is no scheme of HTTP or no host, it is dropped: upstreams build links and
-//! redirects with it.
+//! A proxy appends to `X-Forwarded-For` and `Forwarded` (RFC 7239), and often passes on earlier
+//! elements that anybody may have written. So a malformed element ends the list: it and everything
+//! to its left are dropped, and the elements to its right are forwarded. Of `X-Forwarded-Proto` and
+//! `X-Forwarded-Host` only the last line counts, which the proxy itself has written, and of the
+//! former its last element. A value that is no HTTP scheme or no host is dropped: upstreams build
+//! links and redirects with it.
 
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 
@@ -14,9 +15,9 @@ use http::header::GetAll;
 use crate::oauth::bearer::is_token_character;
 use crate::policy::host::normal_host;
 
-/// The addresses of `X-Forwarded-For` behind the last element that is none.
+/// The elements of `X-Forwarded-For` behind the last one that is no address.
 pub(super) fn addresses(lines: GetAll<'_, HeaderValue>) -> Option<HeaderValue> {
-    readable_end(lines, |line| {
+    well_formed_end(lines, |line| {
         let mut start = line.len();
         for element in line.rsplit(|byte| *byte == b',') {
             if address(element).is_none() {
@@ -29,15 +30,15 @@ pub(super) fn addresses(lines: GetAll<'_, HeaderValue>) -> Option<HeaderValue> {
     })
 }
 
-/// The elements of `Forwarded` behind the last one that RFC 7239 §4 does not have.
+/// The elements of `Forwarded` behind the last one that is malformed (RFC 7239 §4).
 pub(super) fn elements(lines: GetAll<'_, HeaderValue>) -> Option<HeaderValue> {
-    readable_end(lines, |line| {
+    well_formed_end(lines, |line| {
         let (mut start, mut place) = (Some(0), 0);
         while place <= line.len() {
             let length = element_length(&line[place..]);
-            let is_readable = is_element(&line[place..place + length]);
+            let is_well_formed = is_element(&line[place..place + length]);
             place += length + 1;
-            match (is_readable, start) {
+            match (is_well_formed, start) {
                 (true, None) => start = Some(place - length - 1),
                 (true, Some(_)) => {}
                 (false, _) => start = None,
@@ -49,7 +50,7 @@ pub(super) fn elements(lines: GetAll<'_, HeaderValue>) -> Option<HeaderValue> {
 
 /// The scheme in `X-Forwarded-Proto`.
 ///
-/// `wss` is what some proxies say of a WebSocket over TLS (RFC 6455 §3), and means `https` here.
+/// Some proxies send `wss` for a WebSocket over TLS (RFC 6455 §3); it becomes `https`.
 pub(super) fn scheme(lines: GetAll<'_, HeaderValue>) -> Option<HeaderValue> {
     let line = lines.iter().next_back()?.as_bytes();
     let last = line.rsplit(|byte| *byte == b',').next()?.trim_ascii();
@@ -76,40 +77,40 @@ pub(super) fn hosts(lines: GetAll<'_, HeaderValue>) -> Option<HeaderValue> {
         .then(|| line.clone())
 }
 
-// Some proxies tell the port as well, or write an IPv6 address in brackets.
-pub(super) fn address(told: &[u8]) -> Option<IpAddr> {
-    let told = str::from_utf8(told).ok()?.trim_matches([' ', '\t']);
-    let with_port = || told.parse::<SocketAddr>().ok().map(|socket| socket.ip());
+/// An address. Some proxies add the port, or write an IPv6 address in brackets.
+pub(super) fn address(text: &[u8]) -> Option<IpAddr> {
+    let text = str::from_utf8(text).ok()?.trim_matches([' ', '\t']);
+    let with_port = || text.parse::<SocketAddr>().ok().map(|socket| socket.ip());
     let bracketed = || {
-        told.strip_prefix('[')?
+        text.strip_prefix('[')?
             .strip_suffix(']')?
             .parse::<Ipv6Addr>()
             .ok()
             .map(IpAddr::V6)
     };
-    let address = told.parse().ok().or_else(with_port).or_else(bracketed)?;
+    let address = text.parse().ok().or_else(with_port).or_else(bracketed)?;
     Some(address.to_canonical())
 }
 
-// Lines are one list (RFC 9110 §5.3). `start_of` tells where the readable end of a line begins.
-fn readable_end(
+// Lines form one list (RFC 9110 §5.3). `start_of` finds the well-formed end of a line.
+fn well_formed_end(
     lines: GetAll<'_, HeaderValue>,
     start_of: impl Fn(&[u8]) -> Option<usize>,
 ) -> Option<HeaderValue> {
-    let mut readable = Vec::new();
+    let mut parts = Vec::new();
     for line in lines.iter().rev() {
         let bytes = line.as_bytes();
         let start = start_of(bytes);
-        readable.extend(start.map(|start| bytes[start..].trim_ascii()));
+        parts.extend(start.map(|start| bytes[start..].trim_ascii()));
         if start != Some(0) {
             break;
         }
-        if readable.len() == 1 && lines.iter().nth(1).is_none() {
+        if parts.len() == 1 && lines.iter().nth(1).is_none() {
             return Some(line.clone()).filter(|line| !line.is_empty());
         }
     }
-    readable.reverse();
-    HeaderValue::from_bytes(&readable.join(&b", "[..]))
+    parts.reverse();
+    HeaderValue::from_bytes(&parts.join(&b", "[..]))
         .ok()
         .filter(|value| !value.is_empty())
 }
@@ -125,7 +126,7 @@ fn element_length(bytes: &[u8]) -> usize {
     ends.unwrap_or(bytes.len())
 }
 
-// `forwarded-pair *( ";" forwarded-pair )`; many write a space behind the semicolon.
+// `forwarded-pair *( ";" forwarded-pair )`. Many proxies write a space behind the semicolon.
 fn is_element(element: &[u8]) -> bool {
     let Ok(mut rest) = str::from_utf8(element) else {
         return false;
@@ -139,11 +140,11 @@ fn is_element(element: &[u8]) -> bool {
         let Some((value, behind)) = value(behind) else {
             return false;
         };
-        // Each parameter stands once at most (RFC 7239 §4).
+        // Each parameter occurs at most once (RFC 7239 §4).
         if name.is_empty()
             || !name.bytes().all(is_token_character)
             || named.contains(&name)
-            || !is_usable(&name, value)
+            || !is_valid_value(&name, value)
         {
             return false;
         }
@@ -155,7 +156,7 @@ fn is_element(element: &[u8]) -> bool {
     }
 }
 
-// A token or a quoted string, without its quotes, and what stands behind it.
+// A token or a quoted string without its quotes, and the text behind it.
 fn value(text: &str) -> Option<(&str, &str)> {
     if let Some(quoted) = text.strip_prefix('"') {
         let mut is_escaped = false;
@@ -177,7 +178,7 @@ fn value(text: &str) -> Option<(&str, &str)> {
 }
 
 // RFC 7239 §5.
-fn is_usable(name: &str, value: &str) -> bool {
+fn is_valid_value(name: &str, value: &str) -> bool {
     match name {
         "for" | "by" => is_node(value),
         "proto" => ["http", "https", "ws", "wss"]

@@ -1,4 +1,4 @@
-//! The names that no client may set, in whatever spelling.
+//! The header names that no client may set, in any spelling.
 
 use std::borrow::Cow;
 
@@ -6,7 +6,7 @@ use http::header::{self, HeaderMap, HeaderName};
 
 const X_REAL_IP: HeaderName = HeaderName::from_static("x-real-ip");
 
-/// What some frameworks take for the method or the path of a request, whatever its first line says.
+/// Headers that some frameworks prefer to the method or path of the request line.
 const OVERRIDES: [HeaderName; 5] = [
     HeaderName::from_static("x-http-method"),
     HeaderName::from_static("x-http-method-override"),
@@ -15,13 +15,14 @@ const OVERRIDES: [HeaderName; 5] = [
     HeaderName::from_static("x-rewrite-url"),
 ];
 
-/// What CGI programs find as `HTTP_PROXY`, and many libraries then send their requests to (httpoxy, CVE-2016-5385).
+/// CGI programs get it as `HTTP_PROXY`, which many HTTP libraries take for the proxy of their own
+/// requests (httpoxy, CVE-2016-5385).
 const PROXY: HeaderName = HeaderName::from_static("proxy");
 
-/// Names by which messages are framed, read or kept to one connection. In this spelling each is understood and handled; in
-/// another one, such as `Transfer_Encoding`, it is a different field to us and the same one to servers that make variables
-/// of names.
-const READ_BY_SPELLING: [&str; 8] = [
+/// Names of framing, content and hop-by-hop fields. In this spelling each is handled. In another
+/// one, such as `Transfer_Encoding`, it is a different field for us, and the same one for servers
+/// that turn names into variables.
+const EXACT_NAMES: [&str; 8] = [
     "content-encoding",
     "content-length",
     "content-type",
@@ -31,21 +32,22 @@ const READ_BY_SPELLING: [&str; 8] = [
     "proxy-connection",
     "transfer-encoding",
 ];
-const READ_BY_SPELLING_INITIALS: u64 = {
-    let (mut initials, mut place) = (0, 0);
-    while place < READ_BY_SPELLING.len() {
-        initials |= initial(READ_BY_SPELLING[place]);
-        place += 1;
+const EXACT_INITIALS: u64 = {
+    let mut initials = 0;
+    let mut index = 0;
+    while index < EXACT_NAMES.len() {
+        initials |= initial(EXACT_NAMES[index]);
+        index += 1;
     }
     initials
 };
 
-/// The names that no client may set.
+/// The header names that no client may set.
 #[derive(Debug)]
 pub struct ReservedHeaders {
-    /// In their usual spelling: what is set as `x_user` may not come as `x-user` either.
+    /// In the normal spelling: a name that is set as `x_user` must not arrive as `x-user` either.
     names: Vec<String>,
-    /// The letters that they begin with, one bit each: most names of a request need no second look.
+    /// A bit for each first letter. Most names of a request are ruled out by it.
     initials: u64,
 }
 
@@ -56,7 +58,7 @@ impl Default for ReservedHeaders {
 }
 
 impl ReservedHeaders {
-    /// The gateway's own names, those that override what was judged, and those that routes set from claims.
+    /// The gateway's own names, those of override headers, and those that routes set from claims.
     #[must_use]
     pub fn new(set_by_routes: impl IntoIterator<Item = HeaderName>) -> Self {
         let mut names = vec![header::FORWARDED, X_REAL_IP, PROXY];
@@ -68,39 +70,39 @@ impl ReservedHeaders {
             .collect();
         names.sort();
         names.dedup();
-        let others = initial("x-forwarded-") | READ_BY_SPELLING_INITIALS;
+        let others = initial("x-forwarded-") | EXACT_INITIALS;
         let initials = names
             .iter()
             .fold(others, |initials, name| initials | initial(name));
         Self { names, initials }
     }
 
-    pub(super) fn holds(&self, name: &str) -> bool {
+    pub(super) fn contains(&self, name: &str) -> bool {
         name.starts_with("x-forwarded-") || self.names.iter().any(|reserved| reserved == name)
     }
 
-    /// Whether a field is of a reserved name in any spelling, or of a name that is read by its spelling in another one.
+    /// Whether a name is reserved in any spelling, or another spelling of an exact name.
     #[inline]
-    fn holds_spelt(&self, name: &str) -> bool {
-        initial(name) & self.initials != 0 && self.holds_one_spelt(name)
+    fn is_forbidden(&self, name: &str) -> bool {
+        initial(name) & self.initials != 0 && self.is_forbidden_spelling(name)
     }
 
-    fn holds_one_spelt(&self, name: &str) -> bool {
+    fn is_forbidden_spelling(&self, name: &str) -> bool {
         match normal_spelling(name) {
-            Cow::Borrowed(usual) => self.holds(usual),
-            Cow::Owned(usual) => self.holds(&usual) || READ_BY_SPELLING.contains(&&*usual),
+            Cow::Borrowed(usual) => self.contains(usual),
+            Cow::Owned(usual) => self.contains(&usual) || EXACT_NAMES.contains(&&*usual),
         }
     }
 
-    /// Removes every reserved name in every spelling, and other spellings of the names that are read by theirs.
+    /// Removes every reserved name in every spelling, and other spellings of the exact names.
     pub(super) fn strip(&self, headers: &mut HeaderMap) {
-        // Most requests have none, and a list of none is not made.
-        if !headers.keys().any(|name| self.holds_spelt(name.as_str())) {
+        // Most requests have none: no list is allocated for them.
+        if !headers.keys().any(|name| self.is_forbidden(name.as_str())) {
             return;
         }
         let forged: Vec<HeaderName> = headers
             .keys()
-            .filter(|name| self.holds_spelt(name.as_str()))
+            .filter(|name| self.is_forbidden(name.as_str()))
             .cloned()
             .collect();
         for name in forged {
@@ -109,7 +111,7 @@ impl ReservedHeaders {
     }
 }
 
-// `_` and `.` count as the `-` that they may stand for; two letters may share a bit.
+// `_` and `.` count as the `-` that they may stand for. Two letters may share a bit.
 const fn initial(name: &str) -> u64 {
     match name.as_bytes() {
         [b'_' | b'.', ..] => 1 << (b'-' & 63),
@@ -118,7 +120,7 @@ const fn initial(name: &str) -> u64 {
     }
 }
 
-// Header names are in lower case already: `HeaderName` sees to that.
+// Names are in lower case already, as `HeaderName` guarantees.
 pub(super) fn normal_spelling(name: &str) -> Cow<'_, str> {
     if name.bytes().any(|byte| matches!(byte, b'_' | b'.')) {
         Cow::Owned(name.replace(['_', '.'], "-"))

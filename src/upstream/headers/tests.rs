@@ -1,4 +1,4 @@
-//! Names that are ours, names that end here.
+//! Reserved names and hop-by-hop fields.
 
 use std::net::IpAddr;
 
@@ -56,7 +56,7 @@ fn r39_reserved_names_are_removed_in_every_spelling() {
 }
 
 #[test]
-fn r39_connection_may_not_name_what_is_set_or_needed() {
+fn r39_connection_must_not_name_a_field_that_is_set_or_needed() {
     let reserved = ReservedHeaders::new([HeaderName::from_static("x-client-id")]);
     for name in [
         "Host",
@@ -76,7 +76,7 @@ fn r39_connection_may_not_name_what_is_set_or_needed() {
 }
 
 #[test]
-fn r40_hop_by_hop_fields_end_here_with_those_that_connection_names() {
+fn r40_hop_by_hop_fields_are_removed_with_those_that_connection_names() {
     let sent = forwarded(
         &[
             ("connection", "keep-alive, X-Hop"),
@@ -104,7 +104,7 @@ fn r40_hop_by_hop_fields_end_here_with_those_that_connection_names() {
 }
 
 #[test]
-fn client_is_told_to_the_upstream_by_its_connection() {
+fn upstream_learns_the_client_from_its_connection() {
     let fields = [
         ("host", "api.example.com:8080"),
         ("x-forwarded-for", "203.0.113.9"),
@@ -122,7 +122,7 @@ fn client_is_told_to_the_upstream_by_its_connection() {
 }
 
 #[test]
-fn trusted_proxy_is_believed_and_added_to() {
+fn headers_of_a_trusted_proxy_are_kept_and_appended_to() {
     let fields = [
         ("host", "inner"),
         ("x-forwarded-for", "203.0.113.9"),
@@ -148,11 +148,11 @@ fn trusted_proxy_is_believed_and_added_to() {
 }
 
 #[test]
-fn request_is_the_nearest_clients_that_is_no_trusted_proxy() {
+fn client_address_is_the_nearest_that_is_no_trusted_proxy() {
     let proxies = |address: IpAddr| {
         address == IpAddr::from([192, 0, 2, 7]) || address == IpAddr::from([192, 0, 2, 8])
     };
-    let origin = |lines: &[&[u8]], trusted| {
+    let client_address = |lines: &[&[u8]], trusted| {
         let values = lines.iter().map(|line| {
             (
                 X_FORWARDED_FOR,
@@ -160,7 +160,9 @@ fn request_is_the_nearest_clients_that_is_no_trusted_proxy() {
             )
         });
         let headers: HeaderMap = values.collect();
-        client(trusted).origin(&headers, proxies).to_string()
+        client(trusted)
+            .client_address(&headers, proxies)
+            .to_string()
     };
     for (lines, expected) in [
         (&[][..], "192.0.2.7"),
@@ -175,13 +177,13 @@ fn request_is_the_nearest_clients_that_is_no_trusted_proxy() {
         (&[b"10.9.9.9, \xff"], "192.0.2.7"),
         (&[b"10.9.9.9, unknown, 192.0.2.8"], "192.0.2.8"),
     ] {
-        assert_eq!(origin(lines, true), expected, "{lines:?}");
-        assert_eq!(origin(lines, false), "192.0.2.7", "{lines:?}");
+        assert_eq!(client_address(lines, true), expected, "{lines:?}");
+        assert_eq!(client_address(lines, false), "192.0.2.7", "{lines:?}");
     }
 }
 
 #[test]
-fn every_field_that_ends_here_is_found() {
+fn every_hop_by_hop_field_is_removed() {
     for name in HOP_BY_HOP {
         let mut headers = headers(&[(name.as_str(), "x"), ("x-stays", "1")]);
         let special = Special::of(&headers);

@@ -1,11 +1,12 @@
-//! The protocols that a connection may go on in (RFC 9110 §7.8).
+//! The protocols that a connection may switch to (RFC 9110 §7.8).
 //!
-//! 1. Other versions of HTTP, and TLS, are taken out of a client's list: a request that follows the 101 in one of them
-//!    would pass every rule by. RFC 9113 §3.1 has withdrawn `h2c` anyway.
-//! 2. A list outside the grammar, or on more than one line, asks for nothing. A server may ignore an upgrade, and the
-//!    request itself is still one that can be answered; a 400 would refuse it for a header that is optional.
-//! 3. A 101 is an agreement: the client named the protocol, and the upstream picked one of them. Anything else leaves the
-//!    two ends speaking different protocols over one connection, so it does not go through.
+//! 1. Other versions of HTTP, and TLS, are removed from a client's list. Requests that follow the
+//!    101 in one of them would bypass every rule. RFC 9113 §3.1 has withdrawn `h2c` anyway.
+//! 2. A list that is malformed or on more than one line is ignored, and the request forwarded
+//!    without an upgrade. A server may ignore an upgrade; a 400 would refuse the request for an
+//!    optional header.
+//! 3. A 101 is forwarded only if it selects one protocol that the client requested. Otherwise the
+//!    two ends would speak different protocols over one connection.
 
 use http::header::{self, HeaderMap, HeaderValue};
 use http::{Response, StatusCode, Version};
@@ -13,52 +14,55 @@ use http::{Response, StatusCode, Version};
 use super::connection::has_option;
 use crate::oauth::bearer::is_token_character;
 
-/// The protocols that a request asks to go on in and that may go through: rules 1 and 2.
+/// The protocols that a request asks for and that may be forwarded, by rules 1 and 2.
 #[must_use]
 pub fn requested_protocols(headers: &HeaderMap) -> Option<HeaderValue> {
-    let asked = only_line(headers).filter(|_| has_option(headers, "upgrade"))?;
-    let mut wanted = protocols(asked)?;
-    wanted.retain(|protocol| !protocol.split('/').any(passes_the_rules_by));
-    HeaderValue::from_str(&wanted.join(", "))
+    let requested = single_value(headers).filter(|_| has_option(headers, "upgrade"))?;
+    let mut allowed = protocols(requested)?;
+    allowed.retain(|protocol| !protocol.split('/').any(bypasses_rules));
+    HeaderValue::from_str(&allowed.join(", "))
         .ok()
-        .filter(|_| !wanted.is_empty())
+        .filter(|_| !allowed.is_empty())
 }
 
-/// Names the protocols of [`requested_protocols`] in a request, or the one of an agreement in a response.
+/// Sets the `Upgrade` of a request to [`requested_protocols`], or that of a 101 to the one it
+/// selects.
 pub fn set_upgrade(headers: &mut HeaderMap, protocol: HeaderValue) {
     headers.insert(header::CONNECTION, HeaderValue::from_static("upgrade"));
     headers.insert(header::UPGRADE, protocol);
 }
 
-/// Whether a 101 agrees to one of the protocols that were `asked` for: rule 3.
+/// Whether a 101 selects one of the protocols that were `requested`, by rule 3.
 ///
 /// Protocol names are compared without regard to case, versions as they are (RFC 9110 §16.7).
 pub(in crate::upstream) fn is_accepted_upgrade(
-    asked: Option<&HeaderValue>,
+    requested: Option<&HeaderValue>,
     response: &Response<()>,
 ) -> bool {
     let headers = response.headers();
-    let (Some(asked), Some(agreed)) = (
-        asked.and_then(protocols),
-        only_line(headers).and_then(protocols),
+    let (Some(requested), Some(selected)) = (
+        requested.and_then(protocols),
+        single_value(headers).and_then(protocols),
     ) else {
         return false;
     };
-    let [agreed] = *agreed else { return false };
+    let [selected] = *selected else { return false };
     response.status() == StatusCode::SWITCHING_PROTOCOLS
         // HTTP/1.0 has no 101 (RFC 9110 §15.2).
         && response.version() == Version::HTTP_11
         && has_option(headers, "upgrade")
-        && asked.iter().any(|asked| is_same(asked, agreed))
+        && requested
+            .iter()
+            .any(|requested| is_same(requested, selected))
 }
 
-fn only_line(headers: &HeaderMap) -> Option<&HeaderValue> {
+fn single_value(headers: &HeaderMap) -> Option<&HeaderValue> {
     let mut lines = headers.get_all(header::UPGRADE).iter();
     let line = lines.next();
     line.filter(|_| lines.next().is_none())
 }
 
-// `protocol-name ["/" protocol-version]`, a list of them; none where there is something else among them.
+// A list of `protocol-name ["/" protocol-version]`; `None` if it has any other element.
 fn protocols(list: &HeaderValue) -> Option<Vec<&str>> {
     let is_token = |text: &str| !text.is_empty() && text.bytes().all(is_token_character);
     let elements = list
@@ -66,7 +70,7 @@ fn protocols(list: &HeaderValue) -> Option<Vec<&str>> {
         .ok()?
         .split(',')
         .map(|element| element.trim_matches([' ', '\t']));
-    // A recipient passes over empty elements (RFC 9110 §5.6.1.2).
+    // A recipient ignores empty elements (RFC 9110 §5.6.1.2).
     let elements = elements.filter(|element| !element.is_empty());
     let is_protocol = |element: &str| match element.split_once('/') {
         Some((name, version)) => is_token(name) && is_token(version),
@@ -85,8 +89,8 @@ fn is_same(one: &str, other: &str) -> bool {
     name_and_version(one) == name_and_version(other)
 }
 
-// Said of names and of versions alike: some servers look for `h2c` anywhere in the value.
-fn passes_the_rules_by(name_or_version: &str) -> bool {
+// Names and versions alike: some servers look for `h2c` anywhere in the value.
+fn bypasses_rules(name_or_version: &str) -> bool {
     let lower = name_or_version.to_ascii_lowercase();
     ["h2", "h3", "http", "tls"]
         .iter()
@@ -107,7 +111,7 @@ mod tests {
     }
 
     #[test]
-    fn only_protocols_beside_http_go_upstream() {
+    fn only_protocols_other_than_http_are_forwarded() {
         for (lines, wanted) in [
             (&[&b"websocket"[..]][..], Some("websocket")),
             (&[b"websocket, echo/2 "], Some("websocket, echo/2")),
@@ -149,7 +153,7 @@ mod tests {
     }
 
     #[test]
-    fn agreement_is_on_one_protocol_that_was_asked_for() {
+    fn accepted_upgrade_selects_one_requested_protocol() {
         let agrees = |asked: &'static str, lines: &[&[u8]]| {
             let mut response = Response::new(());
             *response.status_mut() = StatusCode::SWITCHING_PROTOCOLS;

@@ -1,8 +1,8 @@
 //! Which of several endpoints gets the next request.
 //!
 //! [`Balance::LeastRequests`] draws two at random and selects the one with the smaller load ("the
-//! power of two choices"). That is nearly as even as a comparison of all of them, and workers that do
-//! not see each other's requests do not all select the same endpoint.
+//! power of two choices"). That is nearly as even as a comparison of all of them, and workers that
+//! do not see each other's requests do not all select the same endpoint.
 
 use std::cell::Cell;
 

@@ -3,8 +3,8 @@
 //! The decoder is strict, because the same bytes must not end in different places for two
 //! recipients. A size line, a chunk and the trailers end with CRLF. A size has up to 16 hexadecimal
 //! digits. Extensions are skipped. Between a size and its extensions there may be spaces and tabs,
-//! and no other white space. They are also allowed without an extension: old servers pad their sizes
-//! that way, and every recipient reads the same size.
+//! and no other white space. They are also allowed without an extension: old servers pad their
+//! sizes that way, and every recipient reads the same size.
 
 use std::io;
 

@@ -86,8 +86,8 @@ impl Http1Connection {
         }
     }
 
-    /// What arrived while it was idle, as the system knows it. Unless that is nothing, the connection
-    /// cannot be used any more: the bytes are gone.
+    /// What arrived while it was idle, as the system knows it. Unless that is nothing, the
+    /// connection cannot be used any more: the bytes are gone.
     pub(in crate::upstream) fn idle_status_now(&self) -> IdleStatus {
         let mut bytes = [0; STATUS_LINE];
         let read = match self.idle_status() {

@@ -88,7 +88,8 @@ impl RequestWriter {
         self.is_body_ended && self.is_written() && self.is_flushed
     }
 
-    /// Whether a byte was sent, or a frame taken from the body. Then the request cannot be sent again.
+    /// Whether a byte was sent, or a frame taken from the body. Then the request cannot be sent
+    /// again.
     pub(super) fn has_begun(&self) -> bool {
         self.has_begun
     }

@@ -49,8 +49,8 @@ impl ResponseParser {
     /// Takes the next part from `read`. `None` if more has to be read first.
     ///
     /// # Errors
-    /// What was read is no response, or one that two readers may frame differently. Nothing that follows can be
-    /// trusted: the connection is of no further use.
+    /// What was read is no response, or one that two readers may frame differently. Nothing that
+    /// follows can be trusted: the connection is of no further use.
     pub fn next(&mut self, read: &mut BytesMut) -> io::Result<Option<ResponsePart>> {
         let Some(framing) = &mut self.framing else {
             return self.next_head(read);

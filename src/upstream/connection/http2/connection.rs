@@ -20,7 +20,8 @@ use crate::upstream::connection::socket::with_timeouts;
 /// beyond that more connections serve exchanges better than more streams.
 const MAX_STREAMS: usize = 100;
 /// The most that a response body takes of our memory before the client reads it. The window of the
-/// connection is that of all its streams together: clients that read nothing leave the others theirs.
+/// connection is that of all its streams together: clients that read nothing leave the others
+/// theirs.
 const STREAM_WINDOW: u32 = 256 * 1024;
 const CONNECTION_WINDOW: u32 = STREAM_WINDOW * MAX_STREAMS as u32;
 /// The most that a request body takes of our memory before the upstream reads it.

@@ -98,8 +98,8 @@ pub(in crate::upstream) async fn exchange(
         }
         None => {
             // An upstream that sends nothing at all may be gone: other exchanges must not wait for
-            // it too. The deadline of a gRPC client proves nothing, for it may be too short. Half of
-            // the time, because a new connection's SETTINGS are acknowledged if nothing else is.
+            // it too. The deadline of a gRPC client proves nothing, for it may be too short. Half
+            // of the time, because a new connection's SETTINGS are acknowledged if nothing else is.
             if !head_timeout.is_call_deadline && slot.is_silent_for(head_timeout.duration / 2) {
                 slot.close_connection();
             }

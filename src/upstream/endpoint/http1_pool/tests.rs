@@ -188,7 +188,8 @@ fn apply(event: Event, upstream: &Upstream, seen: &TcpStream) {
     wait_for_bytes(seen);
 }
 
-/// Whether a connection is reused that has rested, once something has come on it that nobody has turned the reactor for.
+/// Whether a connection is reused that has rested, once something has come on it that nobody has
+/// turned the reactor for.
 async fn is_reused(is_tls: bool, pool: &Http1Pool, event: Event) -> bool {
     let (connection, upstream, seen) = connect(is_tls).await;
     let now = Instant::now();

@@ -1,4 +1,4 @@
-//! What can be read of a trusted proxy's fields, and where that ends.
+//! The well-formed parts of a trusted proxy's headers.
 
 use http::HeaderMap;
 use http::header::FORWARDED;
@@ -17,7 +17,7 @@ fn text(value: Option<HeaderValue>) -> Option<String> {
 }
 
 #[test]
-fn addresses_end_at_the_last_element_that_is_none() {
+fn addresses_start_behind_the_last_malformed_element() {
     for (values, expected) in [
         (&[&b"203.0.113.9"[..]][..], Some("203.0.113.9")),
         (
@@ -51,7 +51,7 @@ fn addresses_end_at_the_last_element_that_is_none() {
 }
 
 #[test]
-fn elements_end_at_the_last_one_that_is_none() {
+fn elements_start_behind_the_last_malformed_one() {
     for whole in [
         "for=192.0.2.60",
         "For=192.0.2.60;proto=http;by=203.0.113.43",
@@ -93,7 +93,7 @@ fn elements_end_at_the_last_one_that_is_none() {
             let value = format!("for=192.0.2.1, {element}, for=192.0.2.2,for=unknown");
             text(elements(lines(&[value.as_bytes()]).get_all(FORWARDED)))
         };
-        // What a quote opens and nobody closes takes the rest with it.
+        // An open quote takes the rest of the line with it.
         let expected = (!bad.ends_with("open")).then_some("for=192.0.2.2,for=unknown");
         assert_eq!(list(bad).as_deref(), expected, "{bad:?}");
         let alone = text(elements(
@@ -108,7 +108,7 @@ fn elements_end_at_the_last_one_that_is_none() {
 }
 
 #[test]
-fn schemes_and_hosts_are_those_of_http_or_nothing() {
+fn other_schemes_and_invalid_hosts_are_dropped() {
     for (values, expected) in [
         (&[&b"https"[..]][..], Some("https")),
         (&[b"HTTP"], Some("http")),
