@@ -76,73 +76,77 @@ pub(super) fn write_trailers(out: &mut Vec<u8>, trailers: &HeaderMap) {
 mod tests {
     use super::*;
 
+    fn written(
+        request: http::request::Builder,
+        host: Option<&str>,
+        has_body: bool,
+    ) -> (String, RequestFraming) {
+        let request = request.body(()).expect("a request");
+        let host = host.map(|host| host.parse().expect("a value"));
+        let added = AddedHeaders::default();
+        let mut head = Vec::new();
+        let framing = write_head(&mut head, &request, &added, host.as_ref(), has_body);
+        (String::from_utf8(head).expect("ASCII"), framing)
+    }
+
     #[test]
     fn request_head_has_the_headers_of_its_framing() {
-        let written = |request: &Request<()>, host: Option<&str>, has_body| {
-            let mut head = Vec::new();
-            let host = host.map(|host| host.parse().expect("a value"));
-            let sent = write_head(
-                &mut head,
-                request,
-                &AddedHeaders::default(),
-                host.as_ref(),
-                has_body,
-            );
-            (String::from_utf8(head).expect("ASCII"), sent)
+        let with_length = || {
+            Request::post("/a?b=c")
+                .header("host", "client")
+                .header("content-length", "5")
         };
-        let request = Request::post("/a?b=c")
-            .header("host", "client")
-            .header("content-length", "5")
-            .body(())
-            .expect("a request");
-        let head = "POST /a?b=c HTTP/1.1\r\nhost: client\r\ncontent-length: 5\r\n\r\n";
-        assert_eq!(
-            written(&request, None, true),
-            (head.to_owned(), RequestFraming::Length(5))
-        );
-        let head = "POST /a?b=c HTTP/1.1\r\nhost: target\r\ncontent-length: 5\r\n\r\n";
-        assert_eq!(
-            written(&request, Some("target"), true),
-            (head.to_owned(), RequestFraming::Length(5))
-        );
-        let request = Request::get("/")
-            .header("host", "a")
-            .header("transfer-encoding", "chunked")
-            .body(())
-            .expect("a request");
-        let head = "GET / HTTP/1.1\r\nhost: a\r\ntransfer-encoding: chunked\r\n\r\n";
-        assert_eq!(
-            written(&request, None, true),
-            (head.to_owned(), RequestFraming::Chunked)
-        );
-        assert_eq!(
-            written(&request, None, false),
+        let without_length = || {
+            Request::get("/")
+                .header("host", "a")
+                .header("transfer-encoding", "chunked")
+        };
+        let post = |length| Request::post("/").header("content-length", length);
+        for (request, host, has_body, head, framing) in [
             (
-                "GET / HTTP/1.1\r\nhost: a\r\n\r\n".to_owned(),
-                RequestFraming::Length(0)
-            )
-        );
-        let request = Request::post("/")
-            .header("content-length", "")
-            .body(())
-            .expect("a request");
-        assert_eq!(
-            written(&request, None, false),
+                with_length(),
+                None,
+                true,
+                "POST /a?b=c HTTP/1.1\r\nhost: client\r\ncontent-length: 5\r\n\r\n",
+                RequestFraming::Length(5),
+            ),
             (
-                "POST / HTTP/1.1\r\n\r\n".to_owned(),
-                RequestFraming::Length(0)
-            )
-        );
-        let request = Request::post("/")
-            .header("content-length", "0")
-            .body(())
-            .expect("a request");
-        assert_eq!(
-            written(&request, None, false),
+                with_length(),
+                Some("target"),
+                true,
+                "POST /a?b=c HTTP/1.1\r\nhost: target\r\ncontent-length: 5\r\n\r\n",
+                RequestFraming::Length(5),
+            ),
             (
-                "POST / HTTP/1.1\r\ncontent-length: 0\r\n\r\n".to_owned(),
-                RequestFraming::Length(0)
-            )
-        );
+                without_length(),
+                None,
+                true,
+                "GET / HTTP/1.1\r\nhost: a\r\ntransfer-encoding: chunked\r\n\r\n",
+                RequestFraming::Chunked,
+            ),
+            (
+                without_length(),
+                None,
+                false,
+                "GET / HTTP/1.1\r\nhost: a\r\n\r\n",
+                RequestFraming::Length(0),
+            ),
+            (
+                post(""),
+                None,
+                false,
+                "POST / HTTP/1.1\r\n\r\n",
+                RequestFraming::Length(0),
+            ),
+            (
+                post("0"),
+                None,
+                false,
+                "POST / HTTP/1.1\r\ncontent-length: 0\r\n\r\n",
+                RequestFraming::Length(0),
+            ),
+        ] {
+            assert_eq!(written(request, host, has_body), (head.to_owned(), framing));
+        }
     }
 }
