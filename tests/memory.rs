@@ -1,13 +1,5 @@
 //! What streams through is not held. One test in a process of its own, because it is its memory that is looked at.
 
-#[allow(
-    dead_code,
-    unused_imports,
-    reason = "the harness serves other tests as well"
-)]
-#[path = "gate/harness/mod.rs"]
-mod harness;
-
 use std::pin::Pin;
 use std::task::{Context, Poll};
 

@@ -8,7 +8,7 @@ use std::thread;
 use std::time::{Duration, Instant};
 
 use crate::process::{PATIENCE, Process, ask, own_address, wait};
-use crate::server::{Reply, Server};
+use harness::{Reply, Server};
 
 const REQUEST: &str = "GET /x HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n";
 

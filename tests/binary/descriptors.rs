@@ -8,7 +8,7 @@ use std::time::{Duration, Instant};
 use tokio::task::JoinSet;
 
 use crate::process::{PATIENCE, Process, ask, own_address, wait};
-use crate::server::{Reply, Server};
+use harness::{Reply, Server};
 
 const GET: &str = "GET /x HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n";
 const SHORT_OF_DESCRIPTORS: &str = "too few descriptors for max_connections";

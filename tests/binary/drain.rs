@@ -6,7 +6,7 @@ use std::thread;
 use std::time::{Duration, Instant};
 
 use crate::process::{PATIENCE, Process, own_address, upstream, wait};
-use crate::server::{Reply, Server};
+use harness::{Reply, Server};
 
 fn file(address: Ipv4Addr, upstream: SocketAddr, keys: &str) -> String {
     format!(

@@ -10,9 +10,9 @@ use std::time::{SystemTime, UNIX_EPOCH};
 use serde_json::{Value, json};
 use tempfile::TempDir;
 
-use crate::issuer::{Issuer, Key};
 use crate::process::{PATIENCE, Process, ask, command, finished, own_address, wait};
-use crate::server::{Received, Reply, Server};
+use harness::{Issuer, Key};
+use harness::{Received, Reply, Server};
 
 /// A gateway that runs, the issuer whose tokens it takes, and a folder with its file.
 struct Stand {

@@ -2,7 +2,7 @@
 
 use serde_json::{Value, json};
 
-use crate::harness::{Connection, Gateway, Key, Reply, Server, Stand, eventually, send};
+use harness::{Connection, Gateway, Key, Reply, Server, Stand, eventually, send};
 
 const ROUTES: &str = "
 [[routes]]

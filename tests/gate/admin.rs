@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 use openmetrics_parser::openmetrics::parse_openmetrics;
 use socket2::{Domain, Socket, Type};
 
-use crate::harness::{Connection, Gateway, Issuer, Key, Reply, Server, Stand, eventually, send};
+use harness::{Connection, Gateway, Issuer, Key, Reply, Server, Stand, eventually, send};
 
 const ROUTE: &str = "[[routes]]\npath = \"/things/{id}\"\nscope = \"read\"\nupstream = \"up\"\n";
 
@@ -243,7 +243,7 @@ fn questions_about_tokens_are_counted() {
             "scopegate_introspection_calls_total{{issuer=\"corp\",outcome=\"{outcome}\"}}"
         ))
     };
-    let ask = |token| crate::harness::get(gateway.address, "/x", Some(token)).status;
+    let ask = |token| harness::get(gateway.address, "/x", Some(token)).status;
     assert_eq!((ask("one"), ask("one"), ask("two")), (200, 200, 200));
     assert_eq!((calls("success"), calls("failure")), (Some(2.0), Some(0.0)));
     server.script(|_| Reply::status(500));

@@ -1,6 +1,6 @@
 //! What is turned away before any route is looked for, because others might read it in another way (R40, R41).
 
-use crate::harness::{Connection, Stand, send};
+use harness::{Connection, Stand, send};
 
 const ROUTES: &str = "[[routes]]\npath = \"/{*rest}\"\npublic = true\nupstream = \"up\"\n";
 

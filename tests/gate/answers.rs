@@ -1,6 +1,6 @@
 //! What a refused client is told, byte for byte (RFC 6750 §3), and how tokens are found (§2.1).
 
-use crate::harness::{Connection, Key, Reply, Stand, send};
+use harness::{Connection, Key, Reply, Stand, send};
 
 const ROUTE: &str = "[[routes]]\npath = \"/things/{id}\"\nmethods = [\"GET\", \"POST\"]\nscope = \"read things.{id}\"\n\
                      upstream = \"up\"\n";
@@ -157,15 +157,15 @@ fn head_is_refused_without_a_body_and_the_connection_goes_on() {
 #[test]
 fn issuer_without_keys_is_a_503_without_blame_and_heals_by_itself() {
     let stand = Stand::routes(ROUTE);
-    let (key, issuer) = (Key::es256("late"), crate::harness::Issuer::start(&[]));
+    let (key, issuer) = (Key::es256("late"), harness::Issuer::start(&[]));
     issuer.fail(Reply::status(500));
-    let gateway = crate::harness::Gateway::start(&format!(
+    let gateway = harness::Gateway::start(&format!(
         "[issuers.late]\nissuer = \"{}\"\naudience = \"https://api.test\"\n[upstreams.up]\ntargets = \"http://{}\"\n\
          {ROUTE}",
         issuer.url, stand.upstream.address
     ));
     let token = key.token(&issuer.claims("*"));
-    let answer = crate::harness::get(gateway.address, "/things/a", Some(&token));
+    let answer = harness::get(gateway.address, "/things/a", Some(&token));
     assert_eq!((answer.status, answer.challenge()), (503, None));
     assert!(
         answer
@@ -176,8 +176,8 @@ fn issuer_without_keys_is_a_503_without_blame_and_heals_by_itself() {
 
     issuer.publish(&[&key]);
     issuer.recover();
-    crate::harness::eventually("keys", || {
-        crate::harness::get(gateway.address, "/things/a", Some(&token)).status == 200
+    harness::eventually("keys", || {
+        harness::get(gateway.address, "/things/a", Some(&token)).status == 200
     });
 }
 

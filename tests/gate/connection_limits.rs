@@ -9,7 +9,7 @@ use rustls::ClientConnection;
 use rustls::pki_types::ServerName;
 use scopegate::clock::TICK;
 
-use crate::harness::{Authority, Connection, Gateway, PATIENCE, Reply, Server, eventually, logged};
+use harness::{Authority, Connection, Gateway, PATIENCE, Reply, Server, eventually, logged};
 
 const GET: &str = "GET /x HTTP/1.1\r\nHost: a\r\n\r\n";
 const HELD: &str = "GET /held HTTP/1.1\r\nHost: a\r\n\r\n";

@@ -6,7 +6,7 @@
 
 use serde_json::json;
 
-use crate::harness::{Connection, Gateway, Key, Reply, Server, Stand, claims, get, logged, send};
+use harness::{Connection, Gateway, Key, Reply, Server, Stand, claims, get, logged, send};
 
 const INVALID: Option<&str> = Some("Bearer error=\"invalid_token\"");
 

@@ -3,9 +3,7 @@
 use std::thread;
 use std::time::{Duration, Instant};
 
-use crate::harness::{
-    Connection, Gateway, Issuer, Key, Reply, Server, Stand, eventually, get, send,
-};
+use harness::{Connection, Gateway, Issuer, Key, Reply, Server, Stand, eventually, get, send};
 
 const ROUTES: &str = "[[routes]]\npath = \"/open/{*rest}\"\npublic = true\nupstream = \"up\"\n\
                       [[routes]]\npath = \"/kept\"\nupstream = \"up\"\n";

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use serde_json::{Value, json};
 
-use crate::harness::{Connection, Reply, Server, Stand, eventually, logged, send};
+use harness::{Connection, Reply, Server, Stand, eventually, logged, send};
 
 const ROUTES: &str = "
 [[routes]]
@@ -629,7 +629,7 @@ fn targets_take_turns_and_one_that_is_gone_is_left_alone() {
         Server::start(|_| Reply::text("two")),
     );
     let gone = { Server::start(|_| Reply::text("gone")).address };
-    let gateway = crate::harness::Gateway::start(&format!(
+    let gateway = harness::Gateway::start(&format!(
         "[upstreams.up]\ntargets = [\"http://{}\", \"http://{}\", \"http://{gone}\"]\nbalance = \"round_robin\"\n\
          [[routes]]\npath = \"/\"\npublic = true\nupstream = \"up\"\n",
         one.address, two.address
@@ -655,7 +655,7 @@ fn targets_take_turns_and_one_that_is_gone_is_left_alone() {
 #[test]
 fn upstream_without_a_target_to_try_is_a_503() {
     let gone = { Server::start(|_| Reply::text("gone")).address };
-    let gateway = crate::harness::Gateway::start(&format!(
+    let gateway = harness::Gateway::start(&format!(
         "[upstreams.up]\ntargets = \"http://{gone}\"\nretries = 0\n\
          [[routes]]\npath = \"/\"\npublic = true\nupstream = \"up\"\n"
     ));

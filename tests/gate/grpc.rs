@@ -25,7 +25,7 @@ use tonic_reflection::pb::v1::server_reflection_client::ServerReflectionClient;
 use tonic_reflection::pb::v1::server_reflection_request::MessageRequest;
 use tonic_reflection::pb::v1::{ServerReflectionRequest, ServerReflectionResponse};
 
-use crate::harness::{Authority, Both, Calls, Stand, bounded};
+use harness::{Authority, Both, Calls, Stand, bounded};
 
 const CHECK: &str = "/grpc.health.v1.Health/Check";
 const TALK: &str = "/grpc.reflection.v1.ServerReflection/ServerReflectionInfo";

@@ -1,6 +1,6 @@
 //! Several issuers: a token goes to the one that its `iss` names, among the route's (R16, R18).
 
-use crate::harness::{Gateway, Issuer, Key, Reply, Server, claims, eventually, get};
+use harness::{Gateway, Issuer, Key, Reply, Server, claims, eventually, get};
 
 struct Two {
     keys: [Key; 2],

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use serde_json::json;
 
-use crate::harness::{Gateway, Key, Reply, Server, Stand, eventually, get};
+use harness::{Gateway, Key, Reply, Server, Stand, eventually, get};
 
 const ROUTES: &str = "[[routes]]\npath = \"/things\"\nupstream = \"up\"\n";
 
@@ -227,7 +227,7 @@ fn r24_r25_metadata_is_found_at_either_place_and_must_name_the_issuer() {
              targets = \"http://{}\"\n{ROUTES}",
             upstream.address
         ));
-        let token = key.token(&crate::harness::claims(&issuer, ""));
+        let token = key.token(&harness::claims(&issuer, ""));
         let status = || get(gateway.address, "/things", Some(&token)).status;
         if found {
             eventually(place, || status() == 200);
@@ -255,16 +255,13 @@ fn keys_of_a_file_and_a_shared_secret_need_no_server() {
     ));
     let shared = Key::hs256(secret.as_bytes());
     for (token, status) in [
-        (key.token(&crate::harness::claims("com.ibm.mfp", "")), 200),
-        (shared.token(&crate::harness::claims("in-house", "")), 200),
-        (key.token(&crate::harness::claims("in-house", "")), 401),
-        (
-            shared.token(&crate::harness::claims("com.ibm.mfp", "")),
-            401,
-        ),
+        (key.token(&harness::claims("com.ibm.mfp", "")), 200),
+        (shared.token(&harness::claims("in-house", "")), 200),
+        (key.token(&harness::claims("in-house", "")), 401),
+        (shared.token(&harness::claims("com.ibm.mfp", "")), 401),
         (
             Key::hs256(b"another secret of thirty-two bytes")
-                .token(&crate::harness::claims("in-house", "")),
+                .token(&harness::claims("in-house", "")),
             401,
         ),
     ] {

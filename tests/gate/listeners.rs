@@ -9,7 +9,7 @@ use std::time::Duration;
 use rustls::pki_types::ServerName;
 use rustls::{ClientConfig, ClientConnection, HandshakeKind, StreamOwned};
 
-use crate::harness::{Authority, Connection, Gateway, PATIENCE, Reply, Server, eventually};
+use harness::{Authority, Connection, Gateway, PATIENCE, Reply, Server, eventually};
 
 type Session = StreamOwned<ClientConnection, TcpStream>;
 
@@ -82,7 +82,7 @@ fn requests_over_tls_are_served_and_told_to_be_https() {
         upstream.received()[0].header("x-forwarded-proto"),
         ["https"]
     );
-    let plain = crate::harness::get(gateway.address, "/x", None);
+    let plain = harness::get(gateway.address, "/x", None);
     assert_eq!(
         (
             plain.status,
@@ -224,7 +224,7 @@ fn renewed_certificate_is_shown_and_a_bad_one_is_not() {
     ] {
         std::fs::write(file, content).expect("a file");
         eventually("it is looked at", || {
-            crate::harness::logged("new certificates are no good")
+            harness::logged("new certificates are no good")
         });
         assert_eq!(shown(), second);
     }

@@ -2,7 +2,7 @@
 
 use serde_json::Value;
 
-use crate::harness::{Stand, send};
+use harness::{Stand, send};
 
 const ROUTES: &str = "
 [[routes]]

@@ -15,7 +15,6 @@ mod facts;
 mod faults;
 mod forwarding;
 mod grpc;
-mod harness;
 mod http2;
 mod introspection;
 mod issuers;

@@ -8,7 +8,7 @@ use http::Request;
 use scopegate::gateway::Snapshot;
 use scopegate::telemetry::panicked_requests;
 
-use crate::harness::{Connection, Gateway, PATIENCE, Reply, Server, logged};
+use harness::{Connection, Gateway, PATIENCE, Reply, Server, logged};
 
 const PROBLEM: &str = "{\"type\":\"about:blank\",\"title\":\"Internal Server Error\",\"status\":500,\
                        \"detail\":\"The gateway failed at this request.\"}\n";

@@ -9,7 +9,7 @@ use http::{HeaderMap, Version};
 use reqwest::{Body, Client, Method, Response};
 use tokio::runtime::Runtime;
 
-use crate::harness::{Authority, Gateway, Half, HyperServer, Issuer, Key, PATIENCE, eventually};
+use harness::{Authority, Gateway, Half, HyperServer, Issuer, Key, PATIENCE, eventually};
 
 /// Upstreams by their names in gateway.toml, with the version that they are to see.
 const UPSTREAMS: [(&str, Version); 4] = [

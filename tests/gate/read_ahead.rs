@@ -9,7 +9,7 @@ use std::time::{Duration, Instant};
 
 use socket2::SockRef;
 
-use crate::harness::{Connection, Gateway, PATIENCE, get};
+use harness::{Connection, Gateway, PATIENCE, get};
 
 const LENGTH: usize = 8 * 1024 * 1024;
 const CLIENTS: usize = 10;

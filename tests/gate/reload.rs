@@ -8,7 +8,7 @@ use std::time::{Duration, Instant};
 
 use scopegate::reload::Reloaded;
 
-use crate::harness::{
+use harness::{
     Authority, Connection, Gateway, Issuer, Key, PATIENCE, Reply, Server, eventually, get, logged,
 };
 

@@ -1,6 +1,6 @@
 //! What a request is called by everybody on its way: `X-Request-Id`.
 
-use crate::harness::{Answer, Connection, Reply, Server, Stand, eventually, send};
+use harness::{Answer, Connection, Reply, Server, Stand, eventually, send};
 
 const ROUTES: &str = "
 [[routes]]
@@ -135,13 +135,13 @@ fn name_is_the_gateways_whatever_the_upstream_calls_it() {
             named.address
         )
     };
-    let gateway = crate::harness::Gateway::start(&toml(""));
+    let gateway = harness::Gateway::start(&toml(""));
     let answer = send(gateway.address, "GET /open HTTP/1.1\r\nHost: a\r\n\r\n");
     assert!(answer.header("x-request-id").is_some_and(is_made));
     drop(stand);
 
     // Where names are not wanted, they are nobody's business here.
-    let gateway = crate::harness::Gateway::start(&toml("[server]\nrequest_id = false"));
+    let gateway = harness::Gateway::start(&toml("[server]\nrequest_id = false"));
     let answer = send(
         gateway.address,
         "GET /open HTTP/1.1\r\nHost: a\r\nX-Request-Id: the client's\r\n\r\n",

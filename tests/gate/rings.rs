@@ -10,7 +10,7 @@ use scopegate::transport::tls;
 use scopegate::verify::{Endpoint, Epoch, KeyRing, RefreshPolicy};
 use serde_json::json;
 
-use crate::harness::{Key, Reply, Server, eventually};
+use harness::{Key, Reply, Server, eventually};
 
 const POLICY: RefreshPolicy = RefreshPolicy {
     default_lifetime: Duration::from_millis(200),
@@ -50,9 +50,7 @@ fn with_ring(server: &Server, policy: RefreshPolicy, test: impl FnOnce(&KeyRing)
     runtime.shutdown_background();
 }
 
-fn keys(
-    cache_control: Option<&'static str>,
-) -> impl Fn(&crate::harness::Received) -> Reply + Send + Sync {
+fn keys(cache_control: Option<&'static str>) -> impl Fn(&harness::Received) -> Reply + Send + Sync {
     let body = json!({ "keys": [Key::es256("k").jwk()] }).to_string();
     move |_| {
         Reply::answer(

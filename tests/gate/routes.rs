@@ -1,6 +1,6 @@
 //! Which route a request takes, and which requests take none (R40, R41).
 
-use crate::harness::{Stand, send};
+use harness::{Stand, send};
 
 const ROUTES: &str = "
 [[routes]]

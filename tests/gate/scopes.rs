@@ -1,6 +1,6 @@
 //! Which scopes suffice, with parameters and wildcards.
 
-use crate::harness::Stand;
+use harness::Stand;
 
 const ROUTES: &str = "
 [[routes]]

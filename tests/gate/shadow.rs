@@ -2,7 +2,7 @@
 
 use serde_json::json;
 
-use crate::harness::{Key, NOW, Reply, Stand, logged, send};
+use harness::{Key, NOW, Reply, Stand, logged, send};
 
 const ROUTE: &str = "[[routes]]\npath = \"/things/{id}\"\nmethods = \"GET\"\nscope = \"read thing.{id}\"\nupstream = \"up\"\n\
                      claim_headers = { X-Client = \"client_id\" }\n";

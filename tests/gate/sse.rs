@@ -23,7 +23,7 @@ use tokio::sync::oneshot;
 use tokio::task::JoinHandle;
 use tokio::time::sleep;
 
-use crate::harness::{Stand, bounded};
+use harness::{Stand, bounded};
 
 /// How long a stream may be silent. This, and longer than this, is waited for in earnest.
 const IDLE: Duration = Duration::from_secs(1);

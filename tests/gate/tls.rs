@@ -2,7 +2,7 @@
 
 use serde_json::json;
 
-use crate::harness::{Authority, Gateway, Key, Reply, Server, claims, eventually, get, send};
+use harness::{Authority, Gateway, Key, Reply, Server, claims, eventually, get, send};
 
 #[test]
 fn issuer_is_reached_over_tls_by_the_roots_it_was_given_and_no_others() {
@@ -100,10 +100,8 @@ fn renewed_certificates_towards_an_upstream_are_used_and_bad_ones_are_not() {
     // A key of another certificate, and no roots at all.
     std::fs::copy(other.client().1, at("client.key")).expect("a file");
     std::fs::write(at("ca.pem"), "none").expect("a file");
-    let refused = || {
-        crate::harness::logged("upstream renewing")
-            && crate::harness::logged("the old ones are used on")
-    };
+    let refused =
+        || harness::logged("upstream renewing") && harness::logged("the old ones are used on");
     eventually("they are looked at", refused);
     assert_eq!(ask(), 200);
 }

@@ -6,7 +6,7 @@ use opentelemetry_proto::tonic::trace::v1::Span;
 use opentelemetry_proto::tonic::trace::v1::span::SpanKind;
 use prost::Message;
 
-use crate::harness::{Answer, Gateway, Reply, Server, Stand, eventually, logged, send};
+use harness::{Answer, Gateway, Reply, Server, Stand, eventually, logged, send};
 
 const TRACE: &str = "4bf92f3577b34da6a3ce929d0e0e4736";
 const PARENT: &str = "00f067aa0ba902b7";

@@ -12,7 +12,7 @@ use rustls::{ClientConnection, StreamOwned};
 use tungstenite::Message;
 use tungstenite::client::IntoClientRequest;
 
-use crate::harness::{Authority, Connection, PATIENCE, Reply, Stand, eventually, send};
+use harness::{Authority, Connection, PATIENCE, Reply, Stand, eventually, send};
 
 const ROUTES: &str = "[[routes]]\npath = \"/ws\"\nscope = \"read\"\nupstream = \"up\"\n";
 const ACCEPTED: &str = "HTTP/1.1 101 Switching Protocols\r\nConnection: Upgrade\r\nUpgrade: echo\r\nX-Told: yes\r\n\r\n";
@@ -284,7 +284,7 @@ fn stream_ends_with_its_token_where_the_route_says_so() {
     let head = b"HTTP/1.1 200 OK\r\nContent-Type: text/event-stream\r\nTransfer-Encoding: chunked\r\n\r\n2\r\n\n\n\r\n";
     stand.upstream.script(|_| Reply::RawThenHang(head.to_vec()));
     let mut claims = stand.issuer.claims("read");
-    claims["exp"] = serde_json::json!(crate::harness::NOW + 1);
+    claims["exp"] = serde_json::json!(harness::NOW + 1);
     let brief = stand.key.token(&claims);
     let ask = |path: &str, lines: &str| {
         let mut connection = Connection::open(stand.address);
@@ -310,7 +310,7 @@ fn stream_ends_with_its_token_where_the_route_says_so() {
         began.elapsed() > Duration::from_millis(2800),
         "that one ends with its upstream's silence"
     );
-    eventually("it is logged", || crate::harness::logged("token_ended"));
+    eventually("it is logged", || harness::logged("token_ended"));
 }
 
 #[test]
@@ -434,7 +434,7 @@ fn switch_to_another_protocol_than_was_asked_for_is_a_broken_answer_and_ends_its
         stand.upstream.closed() + 2 >= stand.upstream.connections()
     });
     eventually("it is logged", || {
-        crate::harness::logged("to one of the protocols that were asked for")
+        harness::logged("to one of the protocols that were asked for")
     });
 }
 
@@ -479,7 +479,7 @@ fn upstream_that_is_gone_is_a_502_and_a_tunnel_is_logged_at_its_end() {
         502
     );
     eventually("it is logged", || {
-        crate::harness::logged("upstream_connect_failed")
+        harness::logged("upstream_connect_failed")
     });
 }
 
@@ -488,7 +488,7 @@ fn upload_ends_with_its_token_where_the_route_says_so() {
     let routes = "[[routes]]\npath = \"/up\"\nupstream = \"up\"\nclose_at_expiry = true\n";
     let stand = Stand::toml("", "leeway = \"0s\"", "", routes);
     let mut claims = stand.issuer.claims("");
-    claims["exp"] = serde_json::json!(crate::harness::NOW + 1);
+    claims["exp"] = serde_json::json!(harness::NOW + 1);
     let brief = stand.key.token(&claims);
     let mut connection = Connection::open(stand.address);
     connection.write(format!(

@@ -10,7 +10,7 @@ use std::time::{Duration, Instant};
 
 use scopegate::upstream::Resolver;
 
-use crate::harness::{
+use harness::{
     Connection, Gateway, HyperServer, PATIENCE, Reply, Server, eventually, logged, send,
 };
 

@@ -22,7 +22,7 @@ use generator::{Case, Random};
 use oracle::{Needs, Resource};
 use serde_json::json;
 
-use crate::harness::{Connection, Key, Reply, Server, claims, get};
+use harness::{Connection, Key, Reply, Server, claims, get};
 
 /// What is behind the gateway. Routes and the upstream's own idea of its resources are both made of this.
 const RESOURCES: [Resource; 28] = [
@@ -169,7 +169,7 @@ fn no_generated_request_reaches_what_it_has_no_token_for() {
         }
     });
     let gateways = ["refuse", "allow"].map(|parameters| {
-        let gateway = crate::harness::Gateway::start(&toml(&upstream, &jwks, parameters));
+        let gateway = harness::Gateway::start(&toml(&upstream, &jwks, parameters));
         // Ready once it answers; what comes of this is no case.
         assert_eq!(get(gateway.address, "/me", None).status, 401);
         gateway
@@ -284,7 +284,7 @@ fn the_oracle_knows_a_bypass_when_it_sees_one() {
                 .iter()
                 .map(|(name, value)| ((*name).to_owned(), (*value).to_owned())),
         );
-        let received = crate::harness::Received {
+        let received = harness::Received {
             method: method.to_owned(),
             target: target.to_owned(),
             version: "HTTP/1.1".to_owned(),

@@ -5,7 +5,7 @@ use std::sync::Mutex;
 
 use super::generator::Case;
 use super::lenient::{self, decode};
-use crate::harness::Received;
+use harness::Received;
 
 /// Who may have a resource.
 #[derive(Clone, Copy, Debug)]

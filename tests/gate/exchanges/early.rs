@@ -8,7 +8,7 @@ use super::{
     GET, gateway, gateway_with, read_head, target_metric, upload_until_stuck, upstream,
     upstream_once,
 };
-use crate::harness::{Connection, PATIENCE, eventually, send};
+use harness::{Connection, PATIENCE, eventually, send};
 
 #[test]
 fn upload_goes_on_behind_an_answer_that_did_not_wait_for_it() {

@@ -4,7 +4,7 @@ use std::io::Write;
 use std::time::{Duration, Instant};
 
 use super::{GET, read_head, target_metric, upstream};
-use crate::harness::{Connection, Gateway, Reply, Server, eventually, send};
+use harness::{Connection, Gateway, Reply, Server, eventually, send};
 
 #[test]
 fn answer_that_never_gets_to_the_point_ends_and_delays_nobody_else() {

@@ -8,7 +8,7 @@ use std::thread;
 use std::time::Duration;
 
 use super::{GET, gateway, gateway_with, read_head, target_metric, upstream};
-use crate::harness::{Connection, PATIENCE, eventually, send};
+use harness::{Connection, PATIENCE, eventually, send};
 
 const UPLOAD: &str = "POST / HTTP/1.1\r\nHost: a\r\nContent-Length: 100\r\n\r\nx";
 

@@ -15,7 +15,7 @@ use std::sync::Arc;
 use std::thread;
 use std::time::Duration;
 
-use crate::harness::{Connection, Gateway, PATIENCE, Reply, Server, eventually, send};
+use harness::{Connection, Gateway, PATIENCE, Reply, Server, eventually, send};
 
 const GET: &str = "GET / HTTP/1.1\r\nHost: a\r\n\r\n";
 

@@ -10,7 +10,7 @@ use rustls::pki_types::ServerName;
 use rustls::{ClientConnection, StreamOwned};
 
 use super::{gateway, gateway_with};
-use crate::harness::{Authority, Gateway, PATIENCE, Reply, Server};
+use harness::{Authority, Gateway, PATIENCE, Reply, Server};
 
 const CHUNKED: &str = "HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n5\r\nhello\r\n";
 

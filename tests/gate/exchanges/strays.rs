@@ -6,7 +6,7 @@ use std::thread;
 use std::time::{Duration, Instant};
 
 use super::{gateway, read_head, upstream};
-use crate::harness::{Connection, Gateway, eventually, logged, send};
+use harness::{Connection, Gateway, eventually, logged, send};
 
 /// When a second response comes, at the latest.
 const LATE: Duration = Duration::from_millis(20);

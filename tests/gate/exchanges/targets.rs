@@ -7,7 +7,7 @@ use std::thread;
 use std::time::Duration;
 
 use super::{gateway, upstream};
-use crate::harness::{Reply, Server, eventually};
+use harness::{Reply, Server, eventually};
 
 /// Sends the fields of a request, and its data with the end of the stream in the last frame or behind it.
 fn ask(gateway: SocketAddr, fields: &[(&str, &str)], data: Option<(&str, bool)>) -> TcpStream {

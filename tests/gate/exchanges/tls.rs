@@ -10,7 +10,7 @@ use rustls::{ServerConfig, ServerConnection, StreamOwned};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 
 use super::{GET, gateway_with, read_head, upload_until_stuck, upstream, upstream_once};
-use crate::harness::{Authority, Connection, Gateway, PATIENCE, send};
+use harness::{Authority, Connection, Gateway, PATIENCE, send};
 
 type Tls = StreamOwned<ServerConnection, TcpStream>;
 

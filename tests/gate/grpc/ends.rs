@@ -21,7 +21,7 @@ use super::{
     CHECK, EMPTY_MESSAGE, TALK, about, call, channel, endpoint, http2, question, reply, routes,
     stand, status, talk, with_token,
 };
-use crate::harness::{Calls, NOW, Stand, bounded};
+use harness::{Calls, NOW, Stand, bounded};
 
 /// How long a stream may be silent. This, and longer than this in short pauses, is waited for in earnest.
 const IDLE: Duration = Duration::from_secs(1);

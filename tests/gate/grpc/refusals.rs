@@ -12,7 +12,7 @@ use tonic_reflection::pb::v1::server_reflection_client::ServerReflectionClient;
 use tonic_reflection::pb::v1alpha::server_reflection_client::ServerReflectionClient as OlderReflectionClient;
 
 use super::{CHECK, EMPTY_MESSAGE, about, call, channel, http2, routes, stand, with_token};
-use crate::harness::{Calls, Key, Reply, Stand, bounded};
+use harness::{Calls, Key, Reply, Stand, bounded};
 
 const INVALID: &str = "Bearer error=\"invalid_token\"";
 const NEEDS_HEALTH: &str = "Bearer error=\"insufficient_scope\", scope=\"health\"";

@@ -7,7 +7,7 @@ use super::frames::{
     NONE, PUSH_PROMISE, RST_STREAM, WHOLE, block, frame, request,
 };
 use super::wire::{End, Wire};
-use crate::harness::{Connection, Reply, Stand, eventually, send};
+use harness::{Connection, Reply, Stand, eventually, send};
 
 const GET: &str = "GET /x HTTP/1.1\r\nHost: a\r\n\r\n";
 

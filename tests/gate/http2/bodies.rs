@@ -13,7 +13,7 @@ use super::frames::{
     request,
 };
 use super::wire::{End, Told, Wire};
-use crate::harness::{Gateway, PATIENCE, Stand};
+use harness::{Gateway, PATIENCE, Stand};
 
 const ROUTES: &str = "[[routes]]\npath = \"/{*rest}\"\npublic = true\nupstream = \"up\"\n";
 

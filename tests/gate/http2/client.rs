@@ -5,7 +5,7 @@ use std::net::SocketAddr;
 use bytes::Bytes;
 use http::{HeaderMap, Request, StatusCode};
 
-use crate::harness::PATIENCE;
+use harness::PATIENCE;
 
 /// An answer as it came.
 #[derive(Debug)]

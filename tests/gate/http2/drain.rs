@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 use super::far::{self, Far, answer};
 use super::frames::{DATA, END_HEADERS, END_STREAM, NO_ERROR, PREFACE, WHOLE, frame, request};
 use super::wire::{End, Wire, connect};
-use crate::harness::{PATIENCE, Reply, Stand, eventually};
+use harness::{PATIENCE, Reply, Stand, eventually};
 
 const ROUTES: &str = "[[routes]]\npath = \"/{*rest}\"\npublic = true\nupstream = \"up\"\n";
 

@@ -9,7 +9,7 @@ use rustls::{ServerConfig, ServerConnection, StreamOwned};
 
 use super::frames::{DATA, END_HEADERS, END_STREAM, HEADERS, RST_STREAM, WHOLE, frame};
 use super::wire::Wire;
-use crate::harness::{PATIENCE, Stand};
+use harness::{PATIENCE, Stand};
 
 /// What a gateway with `far` as upstream has besides.
 pub(super) const FAR: &str = "[[routes]]\npath = \"/{*rest}\"\nupstream = \"far\"\n";

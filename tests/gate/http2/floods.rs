@@ -13,7 +13,7 @@ use super::frames::{
     frame, request, settings,
 };
 use super::wire::Wire;
-use crate::harness::{Connection, Stand, eventually};
+use harness::{Connection, Stand, eventually};
 
 const ROUTES: &str = "[[routes]]\npath = \"/{*rest}\"\npublic = true\nupstream = \"up\"\n";
 /// More than anybody may send at once, and less than time makes up for.

@@ -5,9 +5,7 @@ use serde_json::json;
 use super::client::{self, get};
 use super::frames::{HEADERS, WHOLE, block, frame, request};
 use super::wire::Wire;
-use crate::harness::{
-    Authority, Gateway, Key, NOW, Reply, Server, Stand, eventually, logged, send,
-};
+use harness::{Authority, Gateway, Key, NOW, Reply, Server, Stand, eventually, logged, send};
 
 const ROUTES: &str = "
 [[routes]]

@@ -6,7 +6,7 @@ use super::frames::{
     WHOLE, block, frame, request, settings,
 };
 use super::wire::{End, Wire};
-use crate::harness::Stand;
+use harness::Stand;
 
 const ROUTES: &str = "[[routes]]\npath = \"/{*rest}\"\npublic = true\nupstream = \"up\"\n";
 

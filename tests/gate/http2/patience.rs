@@ -16,7 +16,7 @@ use super::frames::{
 };
 use super::identity::tls_gateway;
 use super::wire::{End, Told, Wire, connect};
-use crate::harness::{Authority, PATIENCE, Reply, Server, Stand, eventually};
+use harness::{Authority, PATIENCE, Reply, Server, Stand, eventually};
 
 const ROUTES: &str = "[[routes]]\npath = \"/{*rest}\"\npublic = true\nupstream = \"up\"\n";
 /// All other time-outs are those of every day, and longer than any test waits.

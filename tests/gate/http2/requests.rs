@@ -8,7 +8,7 @@ use super::frames::{
     request,
 };
 use super::wire::{End, Told, Wire};
-use crate::harness::{Reply, Stand, send};
+use harness::{Reply, Stand, send};
 
 const ROUTES: &str = "[[routes]]\npath = \"/{*rest}\"\npublic = true\nupstream = \"up\"\n";
 

@@ -15,7 +15,7 @@ use super::frames::{
 };
 use super::held;
 use super::wire::{End, Wire};
-use crate::harness::{Gateway, PATIENCE, eventually, send};
+use harness::{Gateway, PATIENCE, eventually, send};
 
 const GET: &str = "GET /x HTTP/1.1\r\nHost: a\r\n\r\n";
 const POST: &str = "POST /x HTTP/1.1\r\nHost: a\r\nContent-Length: 5\r\n\r\nhello";

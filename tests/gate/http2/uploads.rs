@@ -14,7 +14,7 @@ use super::frames::{
     NONE, RST_STREAM, frame, request,
 };
 use super::wire::Wire;
-use crate::harness::{Gateway, PATIENCE, Stand, eventually, send};
+use harness::{Gateway, PATIENCE, Stand, eventually, send};
 
 const ROUTES: &str = "[[routes]]\npath = \"/{*rest}\"\npublic = true\nupstream = \"up\"\n";
 

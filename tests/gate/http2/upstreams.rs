@@ -13,9 +13,7 @@ use super::far::{self, FAR, Far, answer};
 use super::frames::{WHOLE, request};
 use super::held;
 use super::wire::Wire;
-use crate::harness::{
-    Authority, Connection, Gateway, PATIENCE, Reply, Server, eventually, logged, send,
-};
+use harness::{Authority, Connection, Gateway, PATIENCE, Reply, Server, eventually, logged, send};
 
 const GET: &str = "GET /x HTTP/1.1\r\nHost: a\r\n\r\n";
 

@@ -16,7 +16,7 @@ use super::frames::{
     WINDOW_UPDATE, block, frame, request,
 };
 use super::wire::{End, Wire};
-use crate::harness::{Gateway, PATIENCE, eventually};
+use harness::{Gateway, PATIENCE, eventually};
 
 const SHORT: &str = "[server]\nbody_idle_timeout = \"400ms\"\n";
 const MIB: usize = 1 << 20;

@@ -8,7 +8,7 @@ use super::frames::{
     ACK, DATA, END_STREAM, GOAWAY, HEADER_TABLE_SIZE, HEADERS, NONE, PING, PREFACE, RST_STREAM,
     SETTINGS, WHOLE, block, frame, settings, status,
 };
-use crate::harness::PATIENCE;
+use harness::PATIENCE;
 
 /// A frame as it came.
 #[derive(Debug)]

@@ -3,7 +3,7 @@
 use serde_json::{Value, json};
 
 use super::{INVALID, Stand, form, inactive};
-use crate::harness::{Gateway, Key, NOW, Reply, Server, claims, eventually, get};
+use harness::{Gateway, Key, NOW, Reply, Server, claims, eventually, get};
 
 #[test]
 fn r7_question_is_a_form_that_the_gateway_signs_with_its_name() {

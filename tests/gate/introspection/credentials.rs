@@ -9,7 +9,7 @@ use jsonwebtoken::{DecodingKey, Validation};
 use serde_json::{Value, json};
 
 use super::{Gate, Stand, form, inactive};
-use crate::harness::{Key, Received, Reply, claims, eventually, logged};
+use harness::{Key, Received, Reply, claims, eventually, logged};
 
 const BEARER: &str =
     "authentication = \"bearer\"\nclient_id = \"gateway\"\nclient_secret = \"secret-of-ours\"";

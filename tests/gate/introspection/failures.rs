@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 use serde_json::json;
 
 use super::{Gate, Stand, form, inactive};
-use crate::harness::{NOW, Reply, Server, eventually, get, logged, send};
+use harness::{NOW, Reply, Server, eventually, get, logged, send};
 
 /// Nothing else in the log of this process looks like it.
 const TOKEN: &str = "cAnArY-0123456789-tOkEn";

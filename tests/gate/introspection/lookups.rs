@@ -14,7 +14,7 @@ use scopegate::oauth::bearer;
 use scopegate::verify::{ConnectionCache, VerificationRequest, WorkerCache};
 
 use super::{Stand, form, inactive};
-use crate::harness::{Connection, NOW, Reply, eventually};
+use harness::{Connection, NOW, Reply, eventually};
 
 fn request(token: &str) -> String {
     format!("GET /things HTTP/1.1\r\nHost: a\r\nAuthorization: Bearer {token}\r\n\r\n")

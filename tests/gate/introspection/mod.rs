@@ -12,7 +12,7 @@ use std::sync::Arc;
 
 use serde_json::{Value, json};
 
-use crate::harness::{Answer, Gateway, Key, NOW, Received, Reply, Server, eventually, get};
+use harness::{Answer, Gateway, Key, NOW, Received, Reply, Server, eventually, get};
 
 const ROUTES: &str = "[[routes]]\npath = \"/things\"\nscope = \"read\"\nupstream = \"up\"\n";
 const INVALID: Option<&str> = Some("Bearer error=\"invalid_token\"");

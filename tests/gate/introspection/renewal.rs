@@ -3,7 +3,7 @@
 use serde_json::json;
 
 use super::{INVALID, Stand, inactive};
-use crate::harness::{NOW, Reply, eventually};
+use harness::{NOW, Reply, eventually};
 
 /// Answers hold for ten seconds: the last part of their life begins after eight.
 const TTL: &str = "cache_ttl = \"10s\"";
@@ -62,7 +62,7 @@ fn token_that_nobody_uses_is_not_asked_about() {
 fn negative_answer_takes_the_place_of_the_old_one_at_once() {
     let stand = Stand::with("", TTL);
     let mut connections: Vec<_> = (0..4)
-        .map(|_| crate::harness::Connection::open(stand.address))
+        .map(|_| harness::Connection::open(stand.address))
         .collect();
     let request = "GET /things HTTP/1.1\r\nHost: a\r\nAuthorization: Bearer hot\r\n\r\n";
     let mut ask_all = || {
@@ -123,7 +123,7 @@ fn renewal_has_no_room_of_its_own_and_waits_for_the_breaker() {
     assert_eq!(stand.get("hot").status, 200);
     stand.gateway.at(8);
     let gate = stand.respond_when_opened(inactive());
-    let mut other = crate::harness::Connection::open(stand.address);
+    let mut other = harness::Connection::open(stand.address);
     other.write("GET /things HTTP/1.1\r\nHost: a\r\nAuthorization: Bearer other\r\n\r\n");
     eventually("all room is taken", || stand.questions().len() == 2);
     assert_eq!((stand.get("hot").status, stand.questions().len()), (200, 2));
@@ -154,7 +154,7 @@ fn renewal_has_no_room_of_its_own_and_waits_for_the_breaker() {
 fn jwt_is_asked_about_again_by_its_signature_and_its_server() {
     let stand = Stand::with("validation = \"jwks+introspection\"", TTL);
     stand.has_keys();
-    let token = stand.key.token(&crate::harness::claims(&stand.url, "read"));
+    let token = stand.key.token(&harness::claims(&stand.url, "read"));
     eventually("its key is known", || stand.get(&token).status == 200);
     let questions = stand.questions().len();
     stand.gateway.at(8);

@@ -3,7 +3,7 @@
 use serde_json::{Value, json};
 
 use super::{INVALID, Stand};
-use crate::harness::{Key, NOW, Reply, claims, eventually};
+use harness::{Key, NOW, Reply, claims, eventually};
 
 const SIGNED: &str = "application/token-introspection+jwt";
 
@@ -238,7 +238,7 @@ fn r13_phantom_token_is_judged_as_any_jwt_and_204_is_inactive() {
         );
     }
     let claims = claims(&stand.url, "read");
-    let narrow = crate::harness::claims(&stand.url, "write");
+    let narrow = harness::claims(&stand.url, "write");
     assert_eq!(
         ask(signed("application/jwt", None, &stand.key.token(&narrow))).0,
         403

@@ -7,7 +7,7 @@ use scopegate::oauth::jose::{Algorithm as Ours, Jwks, TokenShape, classify};
 use scopegate::verify::jwt::{KeySet, SignatureError};
 
 use super::*;
-use crate::harness::{Reply, Server};
+use harness::{Reply, Server};
 
 #[test]
 fn r20_unsigned_token_is_refused_however_it_says_so() {

@@ -10,7 +10,7 @@ use scopegate::oauth::jose::{Algorithm as Ours, Jwks, TokenShape, classify};
 use scopegate::verify::jwt::KeySet;
 
 use super::*;
-use crate::harness::{Gateway, Reply, Server, eventually, get};
+use harness::{Gateway, Reply, Server, eventually, get};
 
 const ISSUER: &str = "https://id.test";
 const ALGORITHMS: [Ours; 5] = [
@@ -67,7 +67,7 @@ impl Published {
 }
 
 fn claims() -> Value {
-    crate::harness::claims(ISSUER, "")
+    harness::claims(ISSUER, "")
 }
 
 /// `key` with other members; `null` takes one away.

@@ -11,7 +11,7 @@ use serde_json::{Value, json};
 
 use super::desk::{Desk, Grant, basic, bearer, error, form, uuid};
 use super::{Kind, Want};
-use crate::harness::{Received, Reply, send};
+use harness::{Received, Reply, send};
 
 pub(super) fn reply(desk: &Desk, url: &str, request: &Received) -> Reply {
     match (&*request.method, &*request.target) {

@@ -9,7 +9,7 @@ use serde_json::{Value, json};
 
 use super::desk::{Desk, Grant, basic, error, form, uuid};
 use super::{Kind, Want, post};
-use crate::harness::{Received, Reply};
+use harness::{Received, Reply};
 
 pub(super) fn reply(desk: &Desk, url: &str, request: &Received) -> Reply {
     let issuer = format!("{url}/oauth/v2/oauth-anonymous");

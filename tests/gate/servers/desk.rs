@@ -9,7 +9,7 @@ use base64::engine::general_purpose::STANDARD;
 use scopegate::oauth::scope::{GrantedWildcards, ScopeSet};
 use serde_json::Value;
 
-use crate::harness::{Key, NOW, Received, Reply};
+use harness::{Key, NOW, Received, Reply};
 
 /// What one token was granted.
 #[derive(Clone)]

@@ -9,7 +9,7 @@ use serde_json::json;
 
 use super::desk::{Desk, Grant, basic, error, form, uuid};
 use super::{Kind, Want, post};
-use crate::harness::{Received, Reply};
+use harness::{Received, Reply};
 
 const REALM: &str = "/am/oauth2/realms/root/realms/customers";
 const KID: &str = "Fo+Ap2m8COtNootf1xMh4lg70YA=";

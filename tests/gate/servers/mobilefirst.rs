@@ -7,7 +7,7 @@ use serde_json::json;
 
 use super::desk::{Desk, Grant, basic, bearer, error, form};
 use super::{Kind, Want};
-use crate::harness::{Received, Reply};
+use harness::{Received, Reply};
 
 const ISSUER: &str = "com.ibm.mfp";
 

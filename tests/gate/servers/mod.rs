@@ -20,8 +20,8 @@ use base64::engine::general_purpose::STANDARD;
 use jsonwebtoken::Algorithm;
 use serde_json::{Value, json};
 
-use crate::harness::{Answer, Gateway, Key, Received, Reply, Server, eventually, send};
 use desk::{Desk, GATEWAY_SECRET};
+use harness::{Answer, Gateway, Key, Received, Reply, Server, eventually, send};
 
 const INVALID: Option<&str> = Some("Bearer error=\"invalid_token\"");
 
@@ -457,7 +457,7 @@ fn jwt_of_mobile_first_is_not_believed_for_the_key_that_it_brings() {
     jwk["kid"] = json!("test");
     let claims = json!({
         "iss": "com.ibm.mfp", "sub": "app", "aud": "com.ibm.mfp", "scope": stand.vendor.scope,
-        "exp": (crate::harness::NOW + 600) * 1000,
+        "exp": (harness::NOW + 600) * 1000,
     });
     let answer = stand.ask(Some(
         &key.token_with(&json!({ "alg": "ES256", "jwk": jwk }), &claims),

@@ -9,7 +9,7 @@ use serde_json::{Value, json};
 
 use super::desk::{Desk, Grant, basic, error, form, uuid};
 use super::{Kind, Want, post};
-use crate::harness::{Received, Reply};
+use harness::{Received, Reply};
 
 const KID: &str = "OTg1ZmU3MmI4OWE4ZjU4YjJkN2Y2MDk1NjI2ZGI_RS256";
 

@@ -7,21 +7,21 @@ use super::{Answer, Gateway, Issuer, Key, Reply, Server, eventually, get};
 const READY: &str = "/_ready";
 
 /// Everything that most tests need, ready to judge tokens.
-pub(crate) struct Stand {
-    pub(crate) key: Key,
-    pub(crate) issuer: Issuer,
-    pub(crate) upstream: Server,
-    pub(crate) gateway: Gateway,
+pub struct Stand {
+    pub key: Key,
+    pub issuer: Issuer,
+    pub upstream: Server,
+    pub gateway: Gateway,
 }
 
 impl Stand {
     /// A gateway with these routes to the upstream `up`, and the issuer `corp`.
-    pub(crate) fn routes(routes: &str) -> Self {
+    pub fn routes(routes: &str) -> Self {
         Self::toml("", "", "", routes)
     }
 
     /// The same with more keys: what stands in front, in `[issuers.corp]` and in `[upstreams.up]`.
-    pub(crate) fn toml(front: &str, of_issuer: &str, of_upstream: &str, routes: &str) -> Self {
+    pub fn toml(front: &str, of_issuer: &str, of_upstream: &str, routes: &str) -> Self {
         let key = Key::es256("first");
         let issuer = Issuer::start(&[&key]);
         let upstream = Server::start(|_| Reply::text("hello"));
@@ -45,16 +45,16 @@ impl Stand {
     }
 
     /// A good token with this scope.
-    pub(crate) fn token(&self, scope: &str) -> String {
+    pub fn token(&self, scope: &str) -> String {
         self.key.token(&self.issuer.claims(scope))
     }
 
-    pub(crate) fn get(&self, path: &str, token: Option<&str>) -> Answer {
+    pub fn get(&self, path: &str, token: Option<&str>) -> Answer {
         get(self.gateway.address, path, token)
     }
 
     /// How many requests came to the upstream.
-    pub(crate) fn hits(&self) -> usize {
+    pub fn hits(&self) -> usize {
         self.upstream
             .received()
             .iter()
@@ -63,7 +63,7 @@ impl Stand {
     }
 
     /// The last request that came to the upstream.
-    pub(crate) fn last(&self) -> super::Received {
+    pub fn last(&self) -> super::Received {
         self.upstream
             .received()
             .pop()

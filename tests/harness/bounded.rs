@@ -8,7 +8,7 @@ use super::PATIENCE;
 const ALTOGETHER: Duration = PATIENCE.saturating_mul(3);
 
 /// Runs a test to its end, which has to come in time. What it spawns has a thread of its own: the test itself may block.
-pub(crate) fn bounded(test: impl Future<Output = ()>) {
+pub fn bounded(test: impl Future<Output = ()>) {
     let runtime = tokio::runtime::Builder::new_multi_thread()
         .worker_threads(1)
         .enable_all()

@@ -8,17 +8,17 @@ use super::server::find;
 
 /// An answer as it came.
 #[derive(Debug)]
-pub(crate) struct Answer {
-    pub(crate) status: u16,
-    pub(crate) headers: Vec<(String, String)>,
-    pub(crate) body: Vec<u8>,
+pub struct Answer {
+    pub status: u16,
+    pub headers: Vec<(String, String)>,
+    pub body: Vec<u8>,
     /// Whether the body was as long as it said it would be.
-    pub(crate) complete: bool,
+    pub complete: bool,
 }
 
 impl Answer {
     /// The value of a header; a header that stands twice is a failure.
-    pub(crate) fn header(&self, name: &str) -> Option<&str> {
+    pub fn header(&self, name: &str) -> Option<&str> {
         let mut values = self
             .headers
             .iter()
@@ -28,23 +28,23 @@ impl Answer {
         value
     }
 
-    pub(crate) fn challenge(&self) -> Option<&str> {
+    pub fn challenge(&self) -> Option<&str> {
         self.header("www-authenticate")
     }
 
-    pub(crate) fn text(&self) -> String {
+    pub fn text(&self) -> String {
         String::from_utf8_lossy(&self.body).into_owned()
     }
 }
 
 /// A connection that is kept.
-pub(crate) struct Connection {
+pub struct Connection {
     socket: TcpStream,
     buffer: Vec<u8>,
 }
 
 impl Connection {
-    pub(crate) fn open(address: SocketAddr) -> Self {
+    pub fn open(address: SocketAddr) -> Self {
         let socket = TcpStream::connect(address).expect("somebody listens");
         socket.set_read_timeout(Some(PATIENCE)).expect("a time-out");
         socket
@@ -56,38 +56,38 @@ impl Connection {
         }
     }
 
-    pub(crate) fn write(&mut self, bytes: impl AsRef<[u8]>) {
+    pub fn write(&mut self, bytes: impl AsRef<[u8]>) {
         self.socket
             .write_all(bytes.as_ref())
             .expect("the gateway reads");
     }
 
     /// As [`write`](Self::write), where the other side may close before it has read all.
-    pub(crate) fn try_write(&mut self, bytes: impl AsRef<[u8]>) {
+    pub fn try_write(&mut self, bytes: impl AsRef<[u8]>) {
         let _ = self.socket.write_all(bytes.as_ref());
     }
 
     /// The same connection, to write to while an answer is awaited.
-    pub(crate) fn another_hand(&self) -> TcpStream {
+    pub fn another_hand(&self) -> TcpStream {
         self.socket.try_clone().expect("an open socket")
     }
 
     /// Says that nothing more will be written.
-    pub(crate) fn finish(&mut self) {
+    pub fn finish(&mut self) {
         self.socket
             .shutdown(Shutdown::Write)
             .expect("an open socket");
     }
 
     /// Sends a request and reads its answer.
-    pub(crate) fn ask(&mut self, request: impl AsRef<[u8]>) -> Answer {
+    pub fn ask(&mut self, request: impl AsRef<[u8]>) -> Answer {
         let bodiless = request.as_ref().starts_with(b"HEAD ");
         self.write(request);
         self.read(bodiless)
     }
 
     /// Reads one answer; interim ones are passed over.
-    pub(crate) fn read(&mut self, bodiless: bool) -> Answer {
+    pub fn read(&mut self, bodiless: bool) -> Answer {
         loop {
             let answer = self
                 .try_read(bodiless)
@@ -99,7 +99,7 @@ impl Connection {
     }
 
     /// Reads one answer, interim or not; `None` where the connection is closed instead.
-    pub(crate) fn try_read(&mut self, bodiless: bool) -> Option<Answer> {
+    pub fn try_read(&mut self, bodiless: bool) -> Option<Answer> {
         let head_end = loop {
             if let Some(end) = find(&self.buffer, b"\r\n\r\n") {
                 break end + 4;
@@ -150,7 +150,7 @@ impl Connection {
     }
 
     /// Whether these bytes come, whatever stands around them.
-    pub(crate) fn reads_until(&mut self, bytes: &str) -> bool {
+    pub fn reads_until(&mut self, bytes: &str) -> bool {
         loop {
             if find(&self.buffer, bytes.as_bytes()).is_some() {
                 return true;
@@ -162,7 +162,7 @@ impl Connection {
     }
 
     /// Whether the other side closes the connection without another byte.
-    pub(crate) fn is_closed(&mut self) -> bool {
+    pub fn is_closed(&mut self) -> bool {
         self.buffer.is_empty() && !self.read_more()
     }
 
@@ -227,12 +227,12 @@ impl Connection {
 }
 
 /// Sends one request on a connection of its own.
-pub(crate) fn send(address: SocketAddr, request: impl AsRef<[u8]>) -> Answer {
+pub fn send(address: SocketAddr, request: impl AsRef<[u8]>) -> Answer {
     Connection::open(address).ask(request)
 }
 
 /// A GET, with a token if there is one.
-pub(crate) fn get(address: SocketAddr, path: &str, token: Option<&str>) -> Answer {
+pub fn get(address: SocketAddr, path: &str, token: Option<&str>) -> Answer {
     let authorization = token
         .map(|token| format!("Authorization: Bearer {token}\r\n"))
         .unwrap_or_default();

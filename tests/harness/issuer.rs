@@ -17,10 +17,10 @@ use serde_json::{Value, json};
 use super::server::{Received, Reply, Server};
 
 /// When every test takes place, in seconds since the epoch.
-pub(crate) const NOW: i64 = 1_800_000_000;
+pub const NOW: i64 = 1_800_000_000;
 
 /// A key pair with a name.
-pub(crate) struct Key {
+pub struct Key {
     kid: Option<String>,
     algorithm: Algorithm,
     private: EncodingKey,
@@ -28,7 +28,7 @@ pub(crate) struct Key {
 }
 
 impl Key {
-    pub(crate) fn es256(kid: &str) -> Self {
+    pub fn es256(kid: &str) -> Self {
         Self::ec(
             kid,
             Algorithm::ES256,
@@ -37,7 +37,7 @@ impl Key {
         )
     }
 
-    pub(crate) fn es384(kid: &str) -> Self {
+    pub fn es384(kid: &str) -> Self {
         Self::ec(
             kid,
             Algorithm::ES384,
@@ -66,7 +66,7 @@ impl Key {
         }
     }
 
-    pub(crate) fn ed25519(kid: &str) -> Self {
+    pub fn ed25519(kid: &str) -> Self {
         let pair = Ed25519KeyPair::generate().expect("a key");
         let document = pair.to_pkcs8().expect("a key");
         Self {
@@ -81,7 +81,7 @@ impl Key {
     }
 
     /// RS256 or PS256; all of them in one process are the same key, which takes a while to make.
-    pub(crate) fn rsa(kid: Option<&str>, algorithm: Algorithm) -> Self {
+    pub fn rsa(kid: Option<&str>, algorithm: Algorithm) -> Self {
         static PEM: OnceLock<String> = OnceLock::new();
         let pem = PEM.get_or_init(|| {
             let pair = rsa::KeyPair::generate(rsa::KeySize::Rsa2048).expect("a key");
@@ -108,12 +108,12 @@ impl Key {
     }
 
     /// A secret for HS256.
-    pub(crate) fn hs256(secret: &[u8]) -> Self {
+    pub fn hs256(secret: &[u8]) -> Self {
         Self::hmac(secret, Algorithm::HS256)
     }
 
     /// A secret for any HMAC.
-    pub(crate) fn hmac(secret: &[u8], algorithm: Algorithm) -> Self {
+    pub fn hmac(secret: &[u8], algorithm: Algorithm) -> Self {
         scopegate::verify::jwt::install_cryptography();
         Self {
             kid: None,
@@ -124,7 +124,7 @@ impl Key {
     }
 
     /// A private key on P-256 that somebody else made, as PKCS #8.
-    pub(crate) fn es256_of(der: &[u8]) -> Self {
+    pub fn es256_of(der: &[u8]) -> Self {
         let private = EncodingKey::from_ec_der(der);
         Self {
             kid: None,
@@ -134,12 +134,12 @@ impl Key {
         }
     }
 
-    pub(crate) fn jwk(&self) -> Value {
+    pub fn jwk(&self) -> Value {
         self.public.clone()
     }
 
     /// A token with the usual header.
-    pub(crate) fn token(&self, claims: &Value) -> String {
+    pub fn token(&self, claims: &Value) -> String {
         let mut header = json!({ "typ": "at+jwt", "alg": format!("{:?}", self.algorithm) });
         if let Some(kid) = &self.kid {
             header["kid"] = json!(kid);
@@ -148,12 +148,12 @@ impl Key {
     }
 
     /// A token with any header at all.
-    pub(crate) fn token_with(&self, header: &Value, claims: &Value) -> String {
+    pub fn token_with(&self, header: &Value, claims: &Value) -> String {
         self.sign(&header.to_string(), &claims.to_string())
     }
 
     /// A token of any two texts.
-    pub(crate) fn sign(&self, header: &str, claims: &str) -> String {
+    pub fn sign(&self, header: &str, claims: &str) -> String {
         self.seal(&format!(
             "{}.{}",
             URL_SAFE_NO_PAD.encode(header),
@@ -162,7 +162,7 @@ impl Key {
     }
 
     /// A token of any text at all: the signature is good, whatever it signs.
-    pub(crate) fn seal(&self, message: &str) -> String {
+    pub fn seal(&self, message: &str) -> String {
         let signature =
             crypto::sign(message.as_bytes(), &self.private, self.algorithm).expect("a signature");
         format!("{message}.{signature}")
@@ -170,14 +170,14 @@ impl Key {
 }
 
 /// A running authorization server.
-pub(crate) struct Issuer {
-    pub(crate) server: Server,
-    pub(crate) url: String,
+pub struct Issuer {
+    pub server: Server,
+    pub url: String,
     keys: Arc<Mutex<Vec<Value>>>,
 }
 
 impl Issuer {
-    pub(crate) fn start(keys: &[&Key]) -> Self {
+    pub fn start(keys: &[&Key]) -> Self {
         let issuer = Self {
             server: Server::start(|_| Reply::status(404)),
             url: String::new(),
@@ -191,17 +191,17 @@ impl Issuer {
     }
 
     /// Replaces its keys.
-    pub(crate) fn publish(&self, keys: &[&Key]) {
+    pub fn publish(&self, keys: &[&Key]) {
         *self.keys.lock().expect("no panic") = keys.iter().map(|key| key.jwk()).collect();
     }
 
     /// Lets it answer everything so.
-    pub(crate) fn fail(&self, reply: Reply) {
+    pub fn fail(&self, reply: Reply) {
         self.server.script(move |_| reply.clone());
     }
 
     /// Lets it answer as it should.
-    pub(crate) fn recover(&self) {
+    pub fn recover(&self) {
         let (url, keys) = (self.url.clone(), Arc::clone(&self.keys));
         self.server
             .script(move |request: &Received| match request.target.as_str() {
@@ -214,7 +214,7 @@ impl Issuer {
     }
 
     /// How often its keys were asked for.
-    pub(crate) fn fetches(&self) -> usize {
+    pub fn fetches(&self) -> usize {
         self.server
             .received()
             .iter()
@@ -223,13 +223,13 @@ impl Issuer {
     }
 
     /// Good claims of a token of this issuer, with `scope`.
-    pub(crate) fn claims(&self, scope: &str) -> Value {
+    pub fn claims(&self, scope: &str) -> Value {
         claims(&self.url, scope)
     }
 }
 
 /// Good claims of a token of `issuer`.
-pub(crate) fn claims(issuer: &str, scope: &str) -> Value {
+pub fn claims(issuer: &str, scope: &str) -> Value {
     json!({
         "iss": issuer, "aud": "https://api.test", "sub": "client-1", "client_id": "client-1",
         "exp": NOW + 600, "iat": NOW, "jti": "1", "scope": scope,

@@ -23,17 +23,17 @@ use tokio_rustls::TlsAcceptor;
 
 /// A request as far as it came.
 #[derive(Clone, Debug)]
-pub(crate) struct Seen {
-    pub(crate) version: Version,
-    pub(crate) headers: HeaderMap,
-    pub(crate) body: usize,
+pub struct Seen {
+    pub version: Version,
+    pub headers: HeaderMap,
+    pub body: usize,
     /// Whether its body came to an end that was one.
-    pub(crate) whole: bool,
+    pub whole: bool,
 }
 
 /// A running server; it stops when dropped. What it does is told by the path: see [`answer`].
-pub(crate) struct HyperServer {
-    pub(crate) address: SocketAddr,
+pub struct HyperServer {
+    pub address: SocketAddr,
     seen: Arc<Mutex<Vec<Seen>>>,
     open: Arc<AtomicUsize>,
     _stop: oneshot::Sender<()>,
@@ -43,7 +43,7 @@ type AnyBody = BoxBody<Bytes, std::io::Error>;
 
 impl HyperServer {
     /// It speaks HTTP/2 and nothing else where `is_http2` says so, else HTTP/1.1.
-    pub(crate) fn start(is_http2: bool, tls: Option<Arc<ServerConfig>>) -> Self {
+    pub fn start(is_http2: bool, tls: Option<Arc<ServerConfig>>) -> Self {
         let (stop, stopped) = oneshot::channel::<()>();
         let seen: Arc<Mutex<Vec<Seen>>> = Arc::default();
         let listener = std::net::TcpListener::bind("127.0.0.1:0").expect("a free port");
@@ -85,12 +85,12 @@ impl HyperServer {
     }
 
     /// How many connections are open.
-    pub(crate) fn open(&self) -> usize {
+    pub fn open(&self) -> usize {
         self.open.load(Ordering::SeqCst)
     }
 
     /// Everything that came so far.
-    pub(crate) fn seen(&self) -> Vec<Seen> {
+    pub fn seen(&self) -> Vec<Seen> {
         self.seen.lock().expect("no panic").clone()
     }
 }
@@ -198,7 +198,7 @@ impl Body for Counted {
 }
 
 /// Some bytes, and then no end.
-pub(crate) struct Half(pub(crate) Option<Bytes>);
+pub struct Half(pub Option<Bytes>);
 
 impl Body for Half {
     type Data = Bytes;

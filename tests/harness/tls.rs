@@ -12,13 +12,13 @@ use rustls::{RootCertStore, ServerConfig};
 use tempfile::TempDir;
 
 /// Signs certificates; its own is in a file for `tls_ca`.
-pub(crate) struct Authority {
+pub struct Authority {
     issuer: CertifiedIssuer<'static, KeyPair>,
     folder: TempDir,
 }
 
 impl Authority {
-    pub(crate) fn new() -> Self {
+    pub fn new() -> Self {
         let mut params = CertificateParams::new(Vec::new()).expect("a certificate");
         params.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
         let issuer = CertifiedIssuer::self_signed(params, KeyPair::generate().expect("a key"))
@@ -29,12 +29,12 @@ impl Authority {
     }
 
     /// Where its own certificate is.
-    pub(crate) fn file(&self) -> PathBuf {
+    pub fn file(&self) -> PathBuf {
         self.folder.path().join("ca.pem")
     }
 
     /// Where a client's certificate and key are, signed by it.
-    pub(crate) fn client(&self) -> (PathBuf, PathBuf) {
+    pub fn client(&self) -> (PathBuf, PathBuf) {
         let (certificate, key) = self.sign("client.test", ExtendedKeyUsagePurpose::ClientAuth);
         let files = (
             self.folder.path().join("client.crt"),
@@ -46,7 +46,7 @@ impl Authority {
     }
 
     /// A server called `name`, which asks for client certificates of this authority where `asks` says so.
-    pub(crate) fn server(&self, name: &str, asks: bool) -> Arc<ServerConfig> {
+    pub fn server(&self, name: &str, asks: bool) -> Arc<ServerConfig> {
         let (certificate, key) = self.sign(name, ExtendedKeyUsagePurpose::ServerAuth);
         let provider = scopegate::transport::tls::cryptography();
         let builder = ServerConfig::builder_with_provider(Arc::clone(&provider))
@@ -70,7 +70,7 @@ impl Authority {
     }
 
     /// Where a server's certificate and key for `name` are, in files that are called `file`.
-    pub(crate) fn files(&self, file: &str, name: &str) -> (PathBuf, PathBuf) {
+    pub fn files(&self, file: &str, name: &str) -> (PathBuf, PathBuf) {
         let (certificate, key) = self.sign(name, ExtendedKeyUsagePurpose::ServerAuth);
         let files = (
             self.folder.path().join(format!("{file}.crt")),
@@ -82,7 +82,7 @@ impl Authority {
     }
 
     /// What a client trusts, and shows if it has something to show.
-    pub(crate) fn trusting(&self, shown: Option<&(PathBuf, PathBuf)>) -> rustls::ClientConfig {
+    pub fn trusting(&self, shown: Option<&(PathBuf, PathBuf)>) -> rustls::ClientConfig {
         let roots = scopegate::transport::tls::roots_from(&self.file()).expect("roots");
         let shown = shown.map(|(certificate, key)| (certificate.as_path(), key.as_path()));
         scopegate::transport::tls::client(roots, shown).expect("a TLS configuration")

@@ -16,7 +16,7 @@ static LOG: Mutex<Vec<u8>> = Mutex::new(Vec::new());
 static SINKS: Mutex<Vec<(u64, Sink)>> = Mutex::new(Vec::new());
 
 /// The lines about requests of one gateway, which stand in the log of the process as well.
-pub(crate) struct Requests {
+pub struct Requests {
     number: u64,
     sink: Sink,
     written: Arc<Mutex<Vec<u8>>>,
@@ -61,7 +61,7 @@ impl Requests {
     }
 
     /// The lines as they were written so far.
-    pub(crate) fn text(&self) -> String {
+    pub fn text(&self) -> String {
         assert!(
             self.sink.flush(PATIENCE),
             "the test reads as fast as it can"
@@ -70,7 +70,7 @@ impl Requests {
     }
 
     /// The lines so far, each of which has to be JSON.
-    pub(crate) fn lines(&self) -> Vec<Value> {
+    pub fn lines(&self) -> Vec<Value> {
         let parse =
             |line| serde_json::from_str(line).unwrap_or_else(|error| panic!("{error}: {line:?}"));
         self.text().lines().map(parse).collect()
@@ -97,7 +97,7 @@ pub(super) fn keep() {
 }
 
 /// Whether `text` stands in the log.
-pub(crate) fn logged(text: &str) -> bool {
+pub fn logged(text: &str) -> bool {
     let sinks = held(&SINKS).clone();
     assert!(
         sinks.iter().all(|(_, sink)| sink.flush(PATIENCE)),

@@ -14,22 +14,22 @@ mod tls;
 
 use std::time::{Duration, Instant};
 
-pub(crate) use bounded::bounded;
-pub(crate) use calls::{Both, Calls};
-pub(crate) use client::{Answer, Connection, get, send};
-pub(crate) use gateway::Gateway;
-pub(crate) use hyper_server::{Half, HyperServer};
-pub(crate) use issuer::{Issuer, Key, NOW, claims};
-pub(crate) use logs::logged;
-pub(crate) use server::{Received, Reply, Server};
-pub(crate) use stand::Stand;
-pub(crate) use tls::Authority;
+pub use bounded::bounded;
+pub use calls::{Both, Calls};
+pub use client::{Answer, Connection, get, send};
+pub use gateway::Gateway;
+pub use hyper_server::{Half, HyperServer};
+pub use issuer::{Issuer, Key, NOW, claims};
+pub use logs::logged;
+pub use server::{Received, Reply, Server};
+pub use stand::Stand;
+pub use tls::Authority;
 
 /// How long anything may take.
-pub(crate) const PATIENCE: Duration = Duration::from_secs(10);
+pub const PATIENCE: Duration = Duration::from_secs(10);
 
 /// Waits until `condition` holds.
-pub(crate) fn eventually(what: &str, mut condition: impl FnMut() -> bool) {
+pub fn eventually(what: &str, mut condition: impl FnMut() -> bool) {
     let deadline = Instant::now() + PATIENCE;
     while !condition() {
         assert!(Instant::now() < deadline, "not in {PATIENCE:?}: {what}");

@@ -26,15 +26,15 @@ use super::issuer::NOW;
 use super::logs::Requests;
 
 /// A running gateway; it stops when dropped.
-pub(crate) struct Gateway {
-    pub(crate) address: SocketAddr,
+pub struct Gateway {
+    pub address: SocketAddr,
     /// Where all its listeners are, that one first.
-    pub(crate) addresses: Vec<SocketAddr>,
+    pub addresses: Vec<SocketAddr>,
     /// Where its admin listener is.
-    pub(crate) admin: SocketAddr,
-    pub(crate) clock: Clock,
+    pub admin: SocketAddr,
+    pub clock: Clock,
     /// What it logs of requests.
-    pub(crate) requests: Requests,
+    pub requests: Requests,
     drain_timeout: Arc<Mutex<Duration>>,
     orders: Option<mpsc::UnboundedSender<Order>>,
     control: Option<thread::JoinHandle<()>>,
@@ -42,12 +42,12 @@ pub(crate) struct Gateway {
 
 impl Gateway {
     /// Starts it with a gateway.toml; `listen` and `workers` are seen to.
-    pub(crate) fn start(toml: &str) -> Self {
+    pub fn start(toml: &str) -> Self {
         Self::start_altered(toml, |_| {})
     }
 
     /// The same, with a snapshot that is not what the file says.
-    pub(crate) fn start_altered(toml: &str, alter: impl FnOnce(&mut Snapshot)) -> Self {
+    pub fn start_altered(toml: &str, alter: impl FnOnce(&mut Snapshot)) -> Self {
         super::logs::keep();
         let (config, source) = parsed(toml).unwrap_or_else(|report| panic!("{report}"));
         let mut snapshot =
@@ -135,7 +135,7 @@ impl Gateway {
     }
 
     /// Has another gateway.toml take the place of the one in force.
-    pub(crate) fn reload(&self, toml: &str) -> Result<Reloaded, String> {
+    pub fn reload(&self, toml: &str) -> Result<Reloaded, String> {
         let (answer, answered) = oneshot::channel();
         let orders = self.orders.as_ref().expect("it runs");
         orders
@@ -148,13 +148,13 @@ impl Gateway {
     }
 
     /// Stops it, and lets what is under way end; returns at once.
-    pub(crate) fn begin_drain(mut self) {
+    pub fn begin_drain(mut self) {
         *self.drain_timeout.lock().expect("no panic") = PATIENCE;
         drop((self.orders.take(), self.control.take()));
     }
 
     /// What the admin listener answers to a GET.
-    pub(crate) fn ask_admin(&self, path: &str) -> Answer {
+    pub fn ask_admin(&self, path: &str) -> Answer {
         send(
             self.admin,
             format!("GET {path} HTTP/1.1\r\nHost: localhost\r\n\r\n"),
@@ -162,14 +162,14 @@ impl Gateway {
     }
 
     /// The value of a series of the metrics, which is written with all its labels; none while there is no such series.
-    pub(crate) fn metric(&self, series: &str) -> Option<f64> {
+    pub fn metric(&self, series: &str) -> Option<f64> {
         let text = self.ask_admin("/metrics").text();
         text.lines()
             .find_map(|line| line.strip_prefix(series)?.strip_prefix(' ')?.parse().ok())
     }
 
     /// Sets the time to so many seconds after [`NOW`].
-    pub(crate) fn at(&self, seconds: i64) {
+    pub fn at(&self, seconds: i64) {
         self.clock.set(UnixTime::from_seconds(NOW + seconds));
     }
 }

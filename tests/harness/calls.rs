@@ -19,18 +19,18 @@ use tonic_reflection::pb::v1::server_reflection_server::{
 use tonic_reflection::pb::v1::{ServerReflectionRequest, ServerReflectionResponse};
 
 /// A call that has come, and what it is answered by. That is closed when the call is cancelled.
-pub(crate) struct Call<Q, A> {
-    pub(crate) request: Request<Q>,
-    pub(crate) answer: A,
+pub struct Call<Q, A> {
+    pub request: Request<Q>,
+    pub answer: A,
 }
 
 /// One question, one answer.
-pub(crate) type Check =
+pub type Check =
     Call<HealthCheckRequest, oneshot::Sender<Result<Response<HealthCheckResponse>, Status>>>;
 /// One question, many answers.
-pub(crate) type Watch = Call<HealthCheckRequest, mpsc::Sender<Result<HealthCheckResponse, Status>>>;
+pub type Watch = Call<HealthCheckRequest, mpsc::Sender<Result<HealthCheckResponse, Status>>>;
 /// Many questions, many answers.
-pub(crate) type Talk = Call<
+pub type Talk = Call<
     Streaming<ServerReflectionRequest>,
     mpsc::Sender<Result<ServerReflectionResponse, Status>>,
 >;
@@ -39,15 +39,15 @@ pub(crate) type Talk = Call<
 const AT_ONCE: usize = 64;
 
 /// A running upstream, and the calls that came to it.
-pub(crate) struct Calls {
-    pub(crate) address: SocketAddr,
-    pub(crate) checks: UnboundedReceiver<Check>,
-    pub(crate) watches: UnboundedReceiver<Watch>,
-    pub(crate) talks: UnboundedReceiver<Talk>,
+pub struct Calls {
+    pub address: SocketAddr,
+    pub checks: UnboundedReceiver<Check>,
+    pub watches: UnboundedReceiver<Watch>,
+    pub talks: UnboundedReceiver<Talk>,
 }
 
 impl Calls {
-    pub(crate) fn start() -> Self {
+    pub fn start() -> Self {
         let ((check, checks), (watch, watches), (talk, talks)) = (
             unbounded_channel(),
             unbounded_channel(),
@@ -67,20 +67,17 @@ impl Calls {
     }
 
     /// Whether no call has come that was not taken.
-    pub(crate) fn is_untouched(&self) -> bool {
+    pub fn is_untouched(&self) -> bool {
         self.checks.is_empty() && self.watches.is_empty() && self.talks.is_empty()
     }
 }
 
 /// Both services behind one port.
-pub(crate) struct Both<H, R>(
-    pub(crate) HealthServer<H>,
-    pub(crate) ServerReflectionServer<R>,
-);
+pub struct Both<H, R>(pub HealthServer<H>, pub ServerReflectionServer<R>);
 
 impl<H: Health, R: ServerReflection> Both<H, R> {
     /// Serves them for as long as the runtime is there.
-    pub(crate) fn serve(self, tls: Option<ServerTlsConfig>) -> SocketAddr {
+    pub fn serve(self, tls: Option<ServerTlsConfig>) -> SocketAddr {
         let incoming = TcpIncoming::bind(([127, 0, 0, 1], 0).into())
             .expect("a free port")
             .with_nodelay(Some(true));

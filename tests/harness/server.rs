@@ -13,17 +13,17 @@ use super::PATIENCE;
 
 /// A request as it came.
 #[derive(Clone, Debug, Default)]
-pub(crate) struct Received {
-    pub(crate) method: String,
-    pub(crate) target: String,
-    pub(crate) version: String,
-    pub(crate) headers: Vec<(String, String)>,
-    pub(crate) body: Vec<u8>,
+pub struct Received {
+    pub method: String,
+    pub target: String,
+    pub version: String,
+    pub headers: Vec<(String, String)>,
+    pub body: Vec<u8>,
 }
 
 impl Received {
     /// All values of a header.
-    pub(crate) fn header(&self, name: &str) -> Vec<&str> {
+    pub fn header(&self, name: &str) -> Vec<&str> {
         self.headers
             .iter()
             .filter(|(known, _)| known.eq_ignore_ascii_case(name))
@@ -34,7 +34,7 @@ impl Received {
 
 /// What a server does with a request.
 #[derive(Clone, Debug)]
-pub(crate) enum Reply {
+pub enum Reply {
     /// Answers it, and keeps the connection.
     Answer {
         status: u16,
@@ -56,7 +56,7 @@ pub(crate) enum Reply {
 }
 
 impl Reply {
-    pub(crate) fn answer(status: u16, headers: &[(&str, &str)], body: impl ToString) -> Self {
+    pub fn answer(status: u16, headers: &[(&str, &str)], body: impl ToString) -> Self {
         let headers = headers
             .iter()
             .map(|(name, value)| ((*name).to_owned(), (*value).to_owned()))
@@ -68,15 +68,15 @@ impl Reply {
         }
     }
 
-    pub(crate) fn json(body: impl ToString) -> Self {
+    pub fn json(body: impl ToString) -> Self {
         Self::answer(200, &[("content-type", "application/json")], body)
     }
 
-    pub(crate) fn text(body: &str) -> Self {
+    pub fn text(body: &str) -> Self {
         Self::answer(200, &[], body)
     }
 
-    pub(crate) fn status(status: u16) -> Self {
+    pub fn status(status: u16) -> Self {
         Self::answer(status, &[], "")
     }
 }
@@ -84,8 +84,8 @@ impl Reply {
 type Script = Arc<dyn Fn(&Received) -> Reply + Send + Sync>;
 
 /// A running server; it stops when dropped.
-pub(crate) struct Server {
-    pub(crate) address: SocketAddr,
+pub struct Server {
+    pub address: SocketAddr,
     shared: Arc<Shared>,
 }
 
@@ -99,12 +99,12 @@ struct Shared {
 }
 
 impl Server {
-    pub(crate) fn start(script: impl Fn(&Received) -> Reply + Send + Sync + 'static) -> Self {
+    pub fn start(script: impl Fn(&Received) -> Reply + Send + Sync + 'static) -> Self {
         Self::start_at("127.0.0.1:0", script)
     }
 
     /// Starts it with TLS.
-    pub(crate) fn start_tls(
+    pub fn start_tls(
         tls: Arc<ServerConfig>,
         script: impl Fn(&Received) -> Reply + Send + Sync + 'static,
     ) -> Self {
@@ -112,7 +112,7 @@ impl Server {
     }
 
     /// Starts it at an address that an earlier server has left.
-    pub(crate) fn start_at(
+    pub fn start_at(
         address: &str,
         script: impl Fn(&Received) -> Reply + Send + Sync + 'static,
     ) -> Self {
@@ -162,32 +162,32 @@ impl Server {
     }
 
     /// From now on it answers so.
-    pub(crate) fn script(&self, script: impl Fn(&Received) -> Reply + Send + Sync + 'static) {
+    pub fn script(&self, script: impl Fn(&Received) -> Reply + Send + Sync + 'static) {
         *self.shared.script.lock().expect("no panic") = Arc::new(script);
     }
 
     /// Everything that came so far.
-    pub(crate) fn received(&self) -> Vec<Received> {
+    pub fn received(&self) -> Vec<Received> {
         self.shared.received.lock().expect("no panic").clone()
     }
 
     /// How many requests came so far.
-    pub(crate) fn hits(&self) -> usize {
+    pub fn hits(&self) -> usize {
         self.shared.received.lock().expect("no panic").len()
     }
 
     /// Forgets everything that came so far.
-    pub(crate) fn forget(&self) {
+    pub fn forget(&self) {
         self.shared.received.lock().expect("no panic").clear();
     }
 
     /// How many connections came so far.
-    pub(crate) fn connections(&self) -> usize {
+    pub fn connections(&self) -> usize {
         self.shared.connections.load(Ordering::SeqCst)
     }
 
     /// How many of them have ended.
-    pub(crate) fn closed(&self) -> usize {
+    pub fn closed(&self) -> usize {
         self.shared.closed.load(Ordering::SeqCst)
     }
 }
