@@ -135,7 +135,7 @@ fn connection_with_a_request_in_flight_makes_no_room() {
 
 #[test]
 fn silent_client_of_a_tls_listener_makes_room_and_one_in_its_handshake_does_not() {
-    let (authority, (upstream, _release)) = (Authority::new(), upstream());
+    let (authority, (upstream, _release)) = (Authority::generate(), upstream());
     let (certificate, key) = authority.files("a", "a.test");
     let listener = format!(
         "max_connections = 2\n[[listeners]]\naddress = \"127.0.0.1:0\"\n\

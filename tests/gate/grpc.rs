@@ -183,7 +183,7 @@ async fn every_kind_of_call(channel: &Channel, token: &str, reporter: &HealthRep
 #[test]
 fn calls_of_every_kind_go_through_in_the_clear_and_over_tls() {
     bounded(async {
-        let authority = Authority::new();
+        let authority = Authority::generate();
         let (reporter, health) = tonic_health::server::health_reporter();
         let reflection = tonic_reflection::server::Builder::configure()
             .register_encoded_file_descriptor_set(tonic_health::pb::FILE_DESCRIPTOR_SET)

@@ -66,7 +66,7 @@ fn upstream() -> Server {
 
 #[test]
 fn requests_over_tls_are_served_and_told_to_be_https() {
-    let (authority, upstream) = (Authority::new(), upstream());
+    let (authority, upstream) = (Authority::generate(), upstream());
     let gateway = gateway(
         "",
         &format!("certificates = [{}]", pair(&authority.files("a", "a.test"))),
@@ -99,7 +99,7 @@ fn requests_over_tls_are_served_and_told_to_be_https() {
 
 #[test]
 fn certificate_is_chosen_by_the_name_that_is_asked_for() {
-    let (one, other, upstream) = (Authority::new(), Authority::new(), upstream());
+    let (one, other, upstream) = (Authority::generate(), Authority::generate(), upstream());
     let pairs = [one.files("a", "a.test"), other.files("b", "*.b.test")];
     let certificates = format!("certificates = [{}, {}]", pair(&pairs[0]), pair(&pairs[1]));
     let gateway = gateway("", &certificates, &upstream);
@@ -113,7 +113,7 @@ fn certificate_is_chosen_by_the_name_that_is_asked_for() {
 
 #[test]
 fn sessions_are_resumed() {
-    let (authority, upstream) = (Authority::new(), upstream());
+    let (authority, upstream) = (Authority::generate(), upstream());
     let gateway = gateway(
         "",
         &format!("certificates = [{}]", pair(&authority.files("a", "a.test"))),
@@ -139,9 +139,9 @@ fn sessions_are_resumed() {
 #[test]
 fn client_certificate_is_asked_for_and_must_be_good_where_one_is_shown() {
     let (authority, clients, strangers, upstream) = (
-        Authority::new(),
-        Authority::new(),
-        Authority::new(),
+        Authority::generate(),
+        Authority::generate(),
+        Authority::generate(),
         upstream(),
     );
     let tls = format!(
@@ -175,7 +175,7 @@ fn client_certificate_is_asked_for_and_must_be_good_where_one_is_shown() {
 
 #[test]
 fn handshake_that_never_ends_is_ended() {
-    let (authority, upstream) = (Authority::new(), upstream());
+    let (authority, upstream) = (Authority::generate(), upstream());
     let certificates = format!("certificates = [{}]", pair(&authority.files("a", "a.test")));
     let gateway = gateway("header_timeout = \"300ms\"", &certificates, &upstream);
     // A hello that says it is longer than it is, and nothing at all.
@@ -194,7 +194,7 @@ fn handshake_that_never_ends_is_ended() {
 
 #[test]
 fn renewed_certificate_is_shown_and_a_bad_one_is_not() {
-    let (authority, upstream) = (Authority::new(), upstream());
+    let (authority, upstream) = (Authority::generate(), upstream());
     let files = authority.files("a", "a.test");
     let gateway = gateway("", &format!("certificates = [{}]", pair(&files)), &upstream);
     let config = Arc::new(authority.trusting(None));

@@ -37,7 +37,7 @@ struct Matrix {
 
 impl Matrix {
     fn start() -> Self {
-        let (authority, key) = (Authority::new(), Key::es256("first"));
+        let (authority, key) = (Authority::generate(), Key::es256("first"));
         let issuer = Issuer::start(&[&key]);
         let upstreams: Vec<_> = UPSTREAMS
             .into_iter()

@@ -328,7 +328,7 @@ fn whom_to_trust_and_how_long_to_wait_change_as_well() {
 
 #[test]
 fn listener_shows_other_certificates() {
-    let (parts, authority) = (Parts::start(), Authority::new());
+    let (parts, authority) = (Parts::start(), Authority::generate());
     let routes = route("/one", "public = true", "one");
     let with = |name: &str| {
         let (certificate, key) = authority.files(name, &format!("{name}.test"));

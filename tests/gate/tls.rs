@@ -6,7 +6,7 @@ use harness::{Authority, Gateway, Key, Reply, Server, claims, eventually, get, s
 
 #[test]
 fn issuer_is_reached_over_tls_by_the_roots_it_was_given_and_no_others() {
-    let (authority, other) = (Authority::new(), Authority::new());
+    let (authority, other) = (Authority::generate(), Authority::generate());
     let key = Key::es256("k");
     let jwks = json!({ "keys": [key.jwk()] });
     let issuer =
@@ -36,7 +36,7 @@ fn issuer_is_reached_over_tls_by_the_roots_it_was_given_and_no_others() {
 
 #[test]
 fn upstream_is_reached_over_tls_only_where_its_certificate_is_good() {
-    let (authority, other) = (Authority::new(), Authority::new());
+    let (authority, other) = (Authority::generate(), Authority::generate());
     let upstream = Server::start_tls(authority.server("inner.test", true), |_| {
         Reply::text("hello")
     });
@@ -67,7 +67,7 @@ fn upstream_is_reached_over_tls_only_where_its_certificate_is_good() {
 
 #[test]
 fn renewed_certificates_towards_an_upstream_are_used_and_bad_ones_are_not() {
-    let (authority, other) = (Authority::new(), Authority::new());
+    let (authority, other) = (Authority::generate(), Authority::generate());
     let upstream = Server::start_tls(authority.server("inner.test", true), |_| {
         Reply::text("hello")
     });

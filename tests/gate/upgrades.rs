@@ -102,7 +102,7 @@ fn speaks_websocket<S: Read + Write>(stream: S, token: &str) {
 
 #[test]
 fn websocket_of_other_peoples_making_goes_through_plain_and_over_tls() {
-    let authority = Authority::new();
+    let authority = Authority::generate();
     let (certificate, key) = authority.files("a", "a.test");
     let listener = format!(
         "[[listeners]]\naddress = \"127.0.0.1:0\"\ntls = {{ certificates = [{{ certificate = \"{}\", key = \"{}\" }}] }}\n",

@@ -167,7 +167,7 @@ fn client_of_http10_that_has_said_all_does_not_take_half_a_response_for_a_whole_
 
 #[test]
 fn half_a_response_over_tls_is_reset_without_a_close_notify() {
-    let authority = Authority::new();
+    let authority = Authority::generate();
     let (certificate, key) = authority.files("a", "a.test");
     let listener = format!(
         "[server]\n[[listeners]]\naddress = \"127.0.0.1:0\"\n\

@@ -32,7 +32,7 @@ fn gateway(server: &str, authority: &Authority, upstream: SocketAddr) -> Gateway
 #[test]
 fn upload_to_one_who_pauses_arrives_to_its_end() {
     // Of some of these sizes the last piece is with the TLS library, and not with the kernel, while the upstream pauses.
-    let authority = Authority::new();
+    let authority = Authority::generate();
     let config = authority.server("up.test", false);
     let address = upstream(move |socket| {
         let mut socket = accept(&config, socket);
@@ -69,7 +69,7 @@ fn upload_to_one_who_pauses_arrives_to_its_end() {
 
 #[test]
 fn both_ways_at_once_bring_all_of_it() {
-    let (authority, size) = (Authority::new(), 24 * 1024 * 1024);
+    let (authority, size) = (Authority::generate(), 24 * 1024 * 1024);
     let acceptor = tokio_rustls::TlsAcceptor::from(authority.server("up.test", false));
     let (address, serving) = upstream_once(move |socket| {
         socket.set_nonblocking(true).expect("an open socket");
@@ -116,7 +116,7 @@ fn both_ways_at_once_bring_all_of_it() {
 
 #[test]
 fn upload_that_nobody_takes_behind_an_answer_is_let_go_of() {
-    let authority = Authority::new();
+    let authority = Authority::generate();
     let config = authority.server("up.test", false);
     let address = upstream(move |socket| {
         let mut socket = accept(&config, socket);
@@ -138,7 +138,7 @@ fn upload_that_nobody_takes_behind_an_answer_is_let_go_of() {
 
 #[test]
 fn connection_that_is_not_kept_is_closed_as_tls_is() {
-    let authority = Authority::new();
+    let authority = Authority::generate();
     let config = authority.server("up.test", false);
     let (address, serving) = upstream_once(move |socket| {
         let mut socket = accept(&config, socket);

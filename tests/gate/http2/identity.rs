@@ -77,7 +77,10 @@ fn r39_upstream_is_told_how_the_request_came_and_nothing_that_a_client_forged() 
 
 #[test]
 fn client_that_agrees_to_http2_over_tls_is_told_to_be_https() {
-    let (authority, upstream) = (Authority::new(), Server::start(|_| Reply::text("hello")));
+    let (authority, upstream) = (
+        Authority::generate(),
+        Server::start(|_| Reply::text("hello")),
+    );
     let gateway = tls_gateway(&authority, "", &upstream);
     let mut wire = super::patience::agreed(&authority, gateway.addresses[1]);
     wire.begin(&[]);

@@ -169,7 +169,10 @@ pub(super) fn agreed(authority: &Authority, address: SocketAddr) -> Wire {
 
 #[test]
 fn client_that_agrees_to_http2_and_says_nothing_is_cut_off() {
-    let (authority, upstream) = (Authority::new(), Server::start(|_| Reply::text("hello")));
+    let (authority, upstream) = (
+        Authority::generate(),
+        Server::start(|_| Reply::text("hello")),
+    );
     let gateway = tls_gateway(&authority, "header_timeout = \"300ms\"", &upstream);
     at_once([&b""[..], &PREFACE[..10], PREFACE], |sent| {
         let mut wire = agreed(&authority, gateway.addresses[1]);

@@ -135,7 +135,7 @@ fn upstream_that_speaks_something_else_is_a_502_that_says_so() {
 
 #[test]
 fn upstream_over_tls_has_to_agree_to_http2() {
-    let authority = Authority::new();
+    let authority = Authority::generate();
     let of_upstream = format!(
         "tls_ca = \"{}\"\ntls_server_name = \"inner.test\"\nretries = 0",
         authority.file().display()
