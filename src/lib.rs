@@ -34,15 +34,19 @@
 //! # One request
 //!
 //! 1. [`server`] accepts the connection, tells HTTP/1 from HTTP/2 and reads the head; deadlines of [`transport`] bound it all.
-//! 2. [`gateway::Gate::handle`] takes it from there: one framing and one valid host (`admission`), one normal path
-//!    ([`NormalPath`](policy::path::NormalPath)), one route ([`RouteTable::find`](policy::route_table::RouteTable::find)).
-//! 3. [`bearer::extract`](oauth::bearer::extract) finds the token, [`Verifier::verify`](verify::Verifier::verify) tells
-//!    whether it is active: from its memory, by the issuer's keys, or by asking the authorization server.
+//! 2. [`gateway::Gate::handle`] judges it by a list of steps (`gateway/judge.rs`): unambiguous framing and one host
+//!    (`admission`), a normal path ([`NormalPath`](policy::path::NormalPath)), one route
+//!    ([`RouteTable::find`](policy::route_table::RouteTable::find)), an active token, a decision. What the steps learn
+//!    is collected as `Facts`.
+//! 3. The token step finds the token ([`bearer::extract`](oauth::bearer::extract)), and
+//!    [`Verifier::verify`](verify::Verifier::verify) says whether it is active: by the cache, by the issuer's keys, or
+//!    by introspection.
 //! 4. [`decide`](policy::decision::decide) makes a [`Permit`](policy::decision::Permit) or a denial.
-//! 5. [`Upstream::send`](upstream::Upstream::send) spends the permit and brings the answer; both bodies stream. Where the
-//!    upstream agrees to another protocol, a [`Tunnel`](gateway::Tunnel) carries what follows.
-//! 6. The [`Record`](telemetry::Record) is told with the last byte. Whatever stopped the request on its way is one
-//!    [`Refusal`](gateway::Refusal), and one place makes an answer of it.
+//! 5. The request is prepared (`gateway/prepare.rs`: headers, target, claim headers) and forwarded
+//!    (`gateway/forward.rs`): [`Upstream::send`](upstream::Upstream::send) takes the permit and returns the response;
+//!    both bodies stream. If the upstream switches protocols, a [`Tunnel`](gateway::Tunnel) follows.
+//! 6. The [`Record`](telemetry::Record), made from the facts, is logged after the last byte. Whatever stopped the
+//!    request is one [`Refusal`](gateway::Refusal), and `gateway/respond.rs` alone makes a response of it.
 //!
 //! `scopegate explain` judges and prepares a request as the gateway does, and stops there ([`gateway::DryRun`]). What it tells
 //! beside the verdict comes from what the verdict is made of: the list of rules that [`claims`](oauth::claims) are judged

@@ -1,12 +1,12 @@
-//! `scopegate explain`: what would become of a request, and why. Nothing is sent upstream.
+//! `scopegate explain`: what the gateway would do with a request, and why. Nothing is forwarded.
 //!
-//! The request is written as a client would write it, read by the HTTP/1 that listeners read with, and taken by a
-//! [`Gate`](crate::gateway::Gate) as any other; only its last step is left out. The answer is what that wrote. So the
-//! verdict is the gateway's own, and what is told around it comes from the functions that decide.
+//! The request is written as a client would write it, parsed by the same HTTP/1.1 as in a listener,
+//! and given to a [`DryRun`](crate::gateway::DryRun). The verdict is therefore the gateway's own,
+//! and the details come from the functions that decide.
 //!
-//! - `arguments`: the command line; `question`: the request that it asks about; `exchange`: the request's way and what
-//!   came of it.
-//! - `account`: why; `story` and `json`: the same for people and for programs, with `times` as people read them.
+//! - `arguments`: the command line; `sample_request`: the request that it describes; `dry_run`:
+//!   runs it.
+//! - `explanation`: the result as data; `text` and `json` render it; `duration` formats durations.
 
 mod arguments;
 mod dry_run;
@@ -30,7 +30,7 @@ use crate::oauth::jose::{Jwks, TokenShape, classify};
 use explanation::{Explanation, Verdict};
 use sample_request::SampleRequest;
 
-/// Tells what would become of the request: exit code 0 if it would pass, 1 if not, 2 if that cannot even be asked.
+/// Explains a request. The exit code is 0 if it would pass, 1 if not, 2 if the input is bad.
 pub(super) fn explain(file: &Path, arguments: &Arguments) -> ExitCode {
     match explain_request(file, arguments) {
         Ok(explanation) => {
@@ -80,7 +80,7 @@ fn explain_request(file: &Path, arguments: &Arguments) -> Result<Explanation, Ex
     Ok(Explanation::new(&request, result, &config, &source))
 }
 
-// Into the place of the keys of the issuer that the token names.
+// Replaces the keys of the issuer that the token names.
 fn use_key_file(config: &mut Config, file: &Path, request: &SampleRequest) -> Result<(), String> {
     let name = file.display();
     let document = files::read_once(file, MAX_NAMED)

@@ -1,9 +1,10 @@
-//! What a request must be before it is looked at any further.
+//! What a request must be before anything else is read of it.
 //!
-//! hyper refuses most of what is malformed, and hides some of the rest: a Content-Length beside chunks is dropped, and
-//! the connection closed after the answer; the same Content-Length twice counts once (RFC 9112 §6.3); a line may end with
-//! a bare LF (§2.2). In each case the upstream gets a message that was written anew from what was read. What is left to refuse here is what hyper reads in one way and
-//! others may read in another.
+//! hyper refuses most malformed requests, and hides some: it drops a Content-Length beside chunked
+//! coding and closes the connection after the response; it accepts equal Content-Lengths as one
+//! (RFC 9112 §6.3); it accepts a bare LF at the end of a line (§2.2). None of these reaches the
+//! upstream, because the request is written anew from what was parsed. This module refuses what
+//! hyper reads in one way and other servers may read in another.
 
 use std::borrow::Cow;
 
@@ -13,13 +14,13 @@ use http::{HeaderMap, HeaderValue, Method, header};
 
 use crate::policy::host::{HostError, normal_host};
 
-/// Why a request is turned away at the door.
+/// Why a request is refused before its path is read.
 #[derive(Debug, PartialEq, Eq, thiserror::Error)]
 pub enum Inadmissible {
-    /// None at all (RFC 9112 §3.2).
+    /// No Host (RFC 9112 §3.2).
     #[error("expected one Host header, but found none")]
     NoHost,
-    /// Two servers may believe one of them each.
+    /// Several Hosts: two servers may each believe another one.
     #[error("expected one Host header, but found several")]
     SeveralHosts,
     /// Not a host with an optional port.
@@ -34,25 +35,26 @@ pub enum Inadmissible {
     /// An absolute-form target of `ftp` or the like.
     #[error("expected a target of http or https, but found another scheme")]
     OtherScheme,
-    /// A `#`: what stands behind it is for the client only (RFC 9112 §3.2).
+    /// A `#`: a client keeps what follows it to itself (RFC 9112 §3.2).
     #[error("expected a target without a fragment, but found a #")]
     Fragment,
     /// Control characters or bytes outside ASCII in the query (RFC 3986 §3.4).
     #[error("expected a query of visible ASCII characters, but found others")]
     UnprintableQuery,
-    /// More than one way to tell where the body ends, or one that only some can read (RFC 9112 §6.1, §6.3).
+    /// The end of the body is stated twice, or in a form that only some servers read (RFC 9112
+    /// §6.1, §6.3).
     #[error("expected Transfer-Encoding to be \"chunked\", once, but found something else")]
     BadTransferEncoding,
-    /// HTTP/1's library takes equal ones for one; over HTTP/2 they are left to us (RFC 9110 §8.6).
+    /// hyper merges equal ones over HTTP/1; over HTTP/2 they are left to us (RFC 9110 §8.6).
     #[error("expected one Content-Length, but found several")]
     SeveralLengths,
-    /// What follows the head would be a body to one server and another protocol to the next (RFC 9110 §7.8).
+    /// One server would read a body after the head, the next one another protocol (RFC 9110 §7.8).
     #[error("expected no body beside Upgrade, but found one")]
     UpgradeWithBody,
 }
 
 impl Inadmissible {
-    /// Whether nobody can tell where the next request begins.
+    /// Whether it is unknown where the next request begins.
     pub(super) fn is_framing_error(&self) -> bool {
         match self {
             Self::BadTransferEncoding | Self::SeveralLengths | Self::UpgradeWithBody => true,
@@ -68,20 +70,21 @@ impl Inadmissible {
     }
 }
 
-/// What `Allow` tells whoever tries another one, before any route is known.
+/// The value of `Allow` in a refusal before the route is known.
 pub(super) const FORWARDABLE_METHODS: &str = "GET, HEAD, POST, PUT, PATCH, DELETE, OPTIONS";
 
-/// Whether a method is one that goes through: CONNECT asks for a tunnel past every rule, and TRACE tells back what the
-/// upstream got, our own headers and all (RFC 9110 §9.3.6, §9.3.8).
+/// Whether the gateway forwards this method. CONNECT asks for a tunnel past every rule. TRACE
+/// returns the request as the upstream got it, with the headers that the gateway adds (RFC 9110
+/// §9.3.6, §9.3.8).
 pub(super) fn is_forwardable(method: &Method) -> bool {
     *method != Method::CONNECT && *method != Method::TRACE
 }
 
-/// Makes an `:authority` the Host that everything else goes by (RFC 9113 §8.3.1), and says that a body follows whose
-/// length is not told.
+/// Adds the fields that HTTP/1 would have: `:authority` as Host (RFC 9113 §8.3.1), and chunked
+/// coding for a body of unknown length. All later steps read only those.
 ///
 /// # Errors
-/// As [`host`], where a Host stands beside it that is another one.
+/// As [`host`], if a different Host accompanies `:authority`.
 pub(super) fn add_http1_fields(parts: &mut Parts, has_body: bool) -> Result<(), Inadmissible> {
     if let Some(authority) = parts.uri.authority() {
         if !parts.headers.contains_key(header::HOST) {
@@ -100,7 +103,7 @@ pub(super) fn add_http1_fields(parts: &mut Parts, has_body: bool) -> Result<(), 
     Ok(())
 }
 
-/// Refuses what can be framed in two ways, and a target that is none for a gateway.
+/// Refuses ambiguous framing, and targets that a gateway does not serve.
 pub(super) fn check(parts: &Parts) -> Result<(), Inadmissible> {
     let headers = &parts.headers;
     let is_chunked = is_chunked(headers)?;
@@ -135,10 +138,11 @@ pub(super) fn check(parts: &Parts) -> Result<(), Inadmissible> {
     Ok(())
 }
 
-/// Refuses a target that has a fragment, which is found behind so many bytes of the request line.
+/// Refuses a target with a fragment. `bytes_before` is how much of the request line precedes the
+/// `#`.
 ///
-/// The line is looked at as it is read, before anybody knows for certain where requests begin: what stands before the `#`
-/// must be as long as what was made of the line.
+/// The line is scanned as it is read, before it is certain where a request begins. So the position
+/// counts only if it is the end of the parsed target.
 pub(super) fn check_fragment(parts: &Parts, bytes_before: usize) -> Result<(), Inadmissible> {
     let target = parts
         .uri
@@ -152,7 +156,7 @@ pub(super) fn check_fragment(parts: &Parts, bytes_before: usize) -> Result<(), I
     Ok(())
 }
 
-// hyper takes any list that ends with `chunked` (RFC 9112 §6.1), and other servers may not.
+// hyper accepts any list that ends with `chunked` (RFC 9112 §6.1), and other servers may not.
 fn is_chunked(headers: &HeaderMap) -> Result<bool, Inadmissible> {
     let mut codings = headers.get_all(header::TRANSFER_ENCODING).iter();
     match (codings.next(), codings.next()) {
@@ -165,7 +169,7 @@ fn is_chunked(headers: &HeaderMap) -> Result<bool, Inadmissible> {
 /// The one host that a request names, in lower case, without port or trailing dot.
 ///
 /// # Errors
-/// Where it names none, or several, or one that is none.
+/// It names no host, several, or a malformed one.
 pub fn host(parts: &Parts) -> Result<Cow<'_, str>, Inadmissible> {
     let mut hosts = parts.headers.get_all(header::HOST).iter();
     let host = hosts.next().ok_or(Inadmissible::NoHost)?;

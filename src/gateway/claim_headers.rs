@@ -1,7 +1,7 @@
-//! Claims of the token as headers of the request that goes upstream: `claim_headers` of a route.
+//! Claims of the token as headers of the upstream request: `claim_headers` of a route.
 //!
-//! The upstream decides by these headers who the client is. A claim that its header cannot tell exactly is left out; the
-//! client's own header of that name is removed before, as on every route.
+//! The upstream identifies the client by these headers. A claim that a header cannot express
+//! exactly is omitted. The client's own header of that name is always removed first.
 
 use std::time::{Duration, Instant};
 
@@ -11,7 +11,7 @@ use crate::oauth::claims::{ActiveToken, Inexact};
 use crate::telemetry::Throttle;
 use crate::values::ClaimFormat;
 
-/// How often it is logged that a header was left out: any token may bring such a claim with any request.
+/// How often an omitted header is logged at most: any token may cause one with each request.
 const LOG_INTERVAL: Duration = Duration::from_secs(60);
 
 /// One of `claim_headers`.
@@ -23,14 +23,14 @@ pub struct ClaimHeader {
     omitted: Throttle,
 }
 
-/// Why a header was left out of a request.
+/// A header that a request went without.
 #[derive(Clone, Debug)]
 pub struct OmittedClaim {
     /// The header.
     pub header: HeaderName,
     /// The claim.
     pub claim: String,
-    /// What the header cannot tell.
+    /// What a header cannot express.
     pub found: Inexact,
 }
 
@@ -51,16 +51,16 @@ impl ClaimHeader {
         &self.name
     }
 
-    /// Logs, at most once each [`LOG_INTERVAL`], that a request of `route` went without this header.
+    /// Logs, at most once per [`LOG_INTERVAL`], that a request of `route` went without this header.
     pub(super) fn log_omitted(&self, route: &str, found: Inexact, now: Instant) {
         if let Some(earlier) = self.omitted.admit(now) {
             // Never the value: it may name a person.
             let (header, claim, requests) = (self.name.as_str(), &*self.claim, earlier + 1);
-            tracing::warn!(route, header, claim, %found, requests, "claim header left out");
+            tracing::warn!(route, header, claim, %found, requests, "claim header omitted");
         }
     }
 
-    /// What an operator is shown of a request that went without this header.
+    /// The same for `scopegate explain`.
     pub(super) fn omitted(&self, found: Inexact) -> OmittedClaim {
         OmittedClaim {
             header: self.name.clone(),
@@ -80,7 +80,7 @@ impl ClaimHeader {
                 .map(|text| HeaderValue::from_bytes(text.as_bytes())),
             ClaimFormat::Json => token.claim_as_json(&self.claim)?.map(HeaderValue::try_from),
         };
-        // Either has control characters only if what is above is wrong.
+        // Defence in depth: claims with control characters were refused above.
         value.transpose().map_err(|_| Inexact::Control)
     }
 }

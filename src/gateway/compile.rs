@@ -1,6 +1,7 @@
-//! From gateway.toml as written to a [`Snapshot`]: what patterns, scopes and files mean, and whether they fit together.
+//! Compiles gateway.toml to a [`Snapshot`]: parses patterns and scopes, reads files, and checks
+//! that the parts fit together.
 //!
-//! No network is touched here, and every fault of the file is reported at once.
+//! It touches no network, and reports all faults of the file at once.
 
 mod admin;
 mod authorization_server;
@@ -33,16 +34,16 @@ use crate::verify::{CacheBudget, Epoch, TokenCache, Verifier};
 /// Compiles a configuration.
 ///
 /// # Errors
-/// All the faults that reading the file did not show.
+/// All faults that reading the file did not find.
 pub fn compile(config: &Config) -> Result<Snapshot, Vec<Fault>> {
     compile_after(config, None)
 }
 
-/// Compiles a configuration that takes the place of `earlier`. Issuers and upstreams that are the same stay the same: with
-/// their keys, what is known of tokens, and their connections.
+/// Compiles a configuration that replaces `earlier`. Unchanged issuers and upstreams are kept, with
+/// their keys, cached tokens and connections.
 ///
 /// # Errors
-/// All the faults that reading the file did not show.
+/// All faults that reading the file did not find.
 pub fn compile_after(config: &Config, earlier: Option<&Snapshot>) -> Result<Snapshot, Vec<Fault>> {
     let mut faults = Vec::new();
     let roots = RootCertificates::default();
@@ -122,7 +123,7 @@ fn cache_budget(config: &Config) -> CacheBudget {
     )
 }
 
-/// What is wrong with the routes, and the files of keys, of a file that is faulty elsewhere: there `known` is wrong.
+/// The faults of routes and key files, if the file has other faults as well: `known`.
 #[must_use]
 pub fn route_faults(config: &Config, known: &[Fault]) -> Vec<Fault> {
     let mut faults = routes::faults(config, known);
@@ -131,7 +132,7 @@ pub fn route_faults(config: &Config, known: &[Fault]) -> Vec<Fault> {
     faults
 }
 
-/// The pattern of a host as it is written, for routes and for the admin listener.
+/// Parses a host pattern of a route or of the admin listener.
 fn host_pattern(host: &Spanned<String>) -> Result<HostPattern, Box<Fault>> {
     let hint = || config::host_hint(&host.value, |proposed| HostPattern::parse(proposed).is_ok());
     HostPattern::parse(&host.value).map_err(|error| {
@@ -148,14 +149,15 @@ fn host_pattern(host: &Spanned<String>) -> Result<HostPattern, Box<Fault>> {
     })
 }
 
-/// The roots that others are trusted by; the system's are read at most once, and only where they are needed.
+/// The root certificates that peers are verified by. The system's are read at most once, and only
+/// if needed.
 #[derive(Default)]
 struct RootCertificates {
     system: OnceCell<RootCertStore>,
 }
 
 impl RootCertificates {
-    /// Whom to trust: `ca` where it is set; nobody where nothing is reached by TLS.
+    /// The roots in `ca`, else the system's; none if no peer uses TLS.
     fn roots(
         &self,
         ca: Option<&Spanned<PathBuf>>,

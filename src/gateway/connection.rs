@@ -1,4 +1,4 @@
-//! One client's connection, as the gate knows it.
+//! A client connection, as the gateway knows it.
 
 use std::cell::RefCell;
 use std::net::IpAddr;
@@ -13,7 +13,7 @@ use crate::transport::{ConnectionState, Interim};
 use crate::upstream::headers::ClientInfo;
 use crate::verify::ConnectionCache;
 
-/// One client's connection.
+/// A client connection.
 pub struct Connection {
     pub(super) address: IpAddr,
     is_tls: bool,
@@ -24,7 +24,7 @@ pub struct Connection {
     pub(super) tunnel: RefCell<Option<Tunnel>>,
 }
 
-/// A client as one configuration has it.
+/// The client as one snapshot sees it.
 struct Known {
     by: Arc<Snapshot>,
     client: Rc<ClientInfo>,
@@ -54,7 +54,7 @@ impl Connection {
         }
     }
 
-    /// The client as the configuration has it that the request at hand is judged by: another one may trust another proxy.
+    /// The client as this snapshot sees it: another one may trust other proxies.
     pub(super) fn client(&self, snapshot: &Arc<Snapshot>) -> Rc<ClientInfo> {
         let mut known = self.client.borrow_mut();
         if let Some(known) = known
@@ -77,13 +77,13 @@ impl Connection {
         client
     }
 
-    /// The pace that it is watched at.
+    /// The state that the transport tracks.
     #[must_use]
     pub fn pace(&self) -> Rc<ConnectionState> {
         Rc::clone(&self.pace)
     }
 
-    /// What is to be done once the connection is no longer HTTP, where it came to that.
+    /// The tunnel that follows the last response, if that switched protocols.
     #[must_use]
     pub fn take_tunnel(&self) -> Option<Tunnel> {
         self.tunnel.take()

@@ -1,4 +1,4 @@
-//! One worker's door, and a request's way through it.
+//! Takes one worker's requests through all steps: judge, prepare, forward, respond.
 
 use std::cell::RefCell;
 use std::net::IpAddr;
@@ -31,7 +31,7 @@ use crate::upstream::RequestBody;
 use crate::upstream::headers::{ClientInfo, X_REQUEST_ID};
 use crate::verify::{ConnectionCache, WorkerCache};
 
-/// One worker's door to the upstreams.
+/// Serves the requests of one worker.
 pub struct Gate {
     shared_snapshot: SharedSnapshot,
     ticker: Rc<Ticker>,
@@ -43,7 +43,7 @@ pub struct Gate {
 }
 
 impl Gate {
-    /// A door that goes by whatever `publisher` publishes.
+    /// Serves by the active snapshot of `shared_snapshot`.
     #[must_use]
     pub fn new(
         shared_snapshot: SharedSnapshot,
@@ -70,7 +70,7 @@ impl Gate {
         }
     }
 
-    /// A client has connected from `address`, over TLS or not.
+    /// A client connection from `address`, over TLS or not.
     #[must_use]
     pub fn connection(
         &self,
@@ -219,14 +219,14 @@ impl Gate {
         record
     }
 
-    /// The time as `Date` tells it.
+    /// The current time as a `Date` header.
     #[must_use]
     pub fn date(&self) -> HeaderValue {
         self.date.at(self.ticker.wall())
     }
 
-    /// Looks at the clock, and closes the upstream connections that are of no more use: see
-    /// [`Upstream::prune`](crate::upstream::Upstream::prune). To be called at each tick.
+    /// Updates the date, and closes upstream connections that are no longer useful: see
+    /// [`Upstream::prune`](crate::upstream::Upstream::prune). Called at each tick.
     pub fn tick(&self) {
         self.date.tick(self.ticker.clock());
         self.worker
@@ -236,7 +236,7 @@ impl Gate {
             .for_each(|upstream| upstream.prune());
     }
 
-    // The same view until another snapshot is published; then upstreams that did not change keep their connections.
+    // Built anew when another snapshot is active; unchanged upstreams keep their connections.
     fn worker(&self) -> Rc<WorkerSnapshot> {
         let published = self.shared_snapshot.load();
         let mut worker = self.worker.borrow_mut();

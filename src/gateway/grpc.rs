@@ -1,7 +1,7 @@
-//! What a client of gRPC is told of a refusal, beside what every client is told.
+//! The part of a refusal that only gRPC clients read.
 //!
-//! It looks for `grpc-status` and shows its caller no body, so the text goes into `grpc-message`. Status and challenge stay
-//! as they are: libraries add the bearer token again where they see a 401.
+//! They read `grpc-status` and show no body, so the text goes into `grpc-message`. Status and
+//! challenge stay as they are: libraries attach the bearer token again when they see a 401.
 
 use http::header::{self, HeaderMap, HeaderName, HeaderValue};
 
@@ -12,7 +12,7 @@ const GRPC_STATUS: HeaderName = HeaderName::from_static("grpc-status");
 const GRPC_MESSAGE: HeaderName = HeaderName::from_static("grpc-message");
 const CONTENT_TYPE: &str = "application/grpc";
 
-/// Whether a request is a call of gRPC: `application/grpc`, with a `+` or a `;` behind it or nothing.
+/// Whether a request is a gRPC call: `application/grpc`, alone or followed by `+` or `;`.
 pub(super) fn is_call(headers: &HeaderMap) -> bool {
     let Some(content_type) = headers.get(header::CONTENT_TYPE) else {
         return false;
@@ -24,7 +24,7 @@ pub(super) fn is_call(headers: &HeaderMap) -> bool {
         && matches!(rest.first(), None | Some(b'+' | b';' | b' '))
 }
 
-/// Makes the head of an answer one that tells a client of gRPC what the refusal is: no body follows it (Trailers-Only).
+/// Adds the status of a refusal to a response without a body (Trailers-Only).
 pub(super) fn write_status(refusal: &Refusal, detail: &'static str, headers: &mut HeaderMap) {
     headers.insert(header::CONTENT_TYPE, HeaderValue::from_static(CONTENT_TYPE));
     headers.insert(GRPC_STATUS, HeaderValue::from(code(refusal)));
@@ -32,8 +32,8 @@ pub(super) fn write_status(refusal: &Refusal, detail: &'static str, headers: &mu
     headers.insert(GRPC_MESSAGE, HeaderValue::from_static(detail));
 }
 
-// As gRPC has HTTP's statuses translated, but for one: who may have had an effect is not UNAVAILABLE, because libraries
-// repeat those calls by themselves.
+// The mapping that gRPC defines from HTTP statuses, with one exception: a request that may have had
+// an effect is not UNAVAILABLE, because libraries retry those by themselves.
 fn code(refusal: &Refusal) -> u16 {
     const UNKNOWN: u16 = 2;
     const DEADLINE_EXCEEDED: u16 = 4;

@@ -1,8 +1,10 @@
-//! Where it all meets: one request from top to bottom.
+//! One request from its head to its response.
 //!
-//! [`Snapshot`] is the configuration compiled: immutable, shared by all workers, swapped whole. A [`Gate`] is one
-//! worker's door: it takes each request past admission, route, token and decision to its upstream, or answers with the
-//! one [`Refusal`] that stopped it.
+//! [`Snapshot`] is the compiled configuration: immutable, shared by all workers, replaced as a
+//! whole. A [`Gate`] serves the requests of one worker in four steps, each in a file of its own:
+//! `judge` decides by a list of steps that collect `Facts`; `prepare` makes the upstream's request
+//! of the client's; `forward` sends it; `respond` turns a [`Refusal`] into a response. [`DryRun`]
+//! takes the first two.
 
 mod admission;
 mod claim_headers;

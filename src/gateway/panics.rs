@@ -1,7 +1,7 @@
-//! A panic costs the request that it happens in, and nothing else.
+//! A panic ends the request that caused it, and nothing else.
 //!
-//! A worker serves thousands of connections, and a connection of HTTP/2 a hundred requests. What a request takes on its way
-//! it gives back when it is dropped, so unwinding leaves nothing taken or borrowed.
+//! A worker serves thousands of connections, and an HTTP/2 connection a hundred requests. Whatever
+//! a request holds it releases on drop, so unwinding leaves nothing locked or borrowed.
 
 use std::future::poll_fn;
 use std::panic::{AssertUnwindSafe, catch_unwind};
@@ -10,9 +10,9 @@ use std::task::Poll;
 
 use super::refusal::Refusal;
 
-/// What comes of a part of a request's way, even if that is a panic.
+/// Polls a future, and turns a panic into a refusal.
 ///
-/// Pinned by the caller: a future that is an argument takes twice its room.
+/// The caller pins it: a future that is passed as an argument takes twice its size.
 pub(super) async fn catch_panic<T, F>(mut part: Pin<&mut F>) -> Result<T, Refusal>
 where
     F: Future<Output = Result<T, Refusal>>,
@@ -24,7 +24,7 @@ where
     .await
 }
 
-/// What `part` returns; none where it panics. It must not be used again then.
+/// Calls a function; none if it panics. What it borrowed must not be used again then.
 pub(super) fn catch_panic_now<T>(part: impl FnOnce() -> T) -> Option<T> {
     catch_unwind(AssertUnwindSafe(part)).ok()
 }
@@ -39,7 +39,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn panic_in_any_poll_is_a_refusal_and_releases_what_was_borrowed() {
+    fn panic_in_a_poll_is_a_refusal_and_releases_borrows() {
         let shared = Rc::new(RefCell::new(0));
         let part = pin!(async {
             tokio::task::yield_now().await;
@@ -57,7 +57,7 @@ mod tests {
     }
 
     #[test]
-    fn what_does_not_panic_is_as_it_was() {
+    fn result_without_a_panic_is_unchanged() {
         let part = pin!(async { Ok::<_, Refusal>(7) });
         let mut ready = pin!(catch_panic(part));
         let polled = ready.as_mut().poll(&mut Context::from_waker(Waker::noop()));

@@ -1,4 +1,4 @@
-//! Everything that can keep a request from its upstream's answer.
+//! Every reason for which a client does not get its upstream's response.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -20,42 +20,42 @@ use crate::upstream::headers::ForbiddenConnectionOption;
 use crate::upstream::{RequestBodyFault, UpstreamError};
 use crate::verify::VerifyError;
 
-/// Why the gateway itself answers. What the client learns of it is said in one place, `respond`; the rest is for the
-/// operator.
+/// Why the gateway responds itself. `respond` alone decides what the client learns of it; the rest
+/// is for the operator.
 #[derive(Debug)]
 pub enum Refusal {
     /// Two servers might read the request in two ways.
     Ambiguous(Ambiguity),
-    /// No route leads there.
+    /// No route has this host and path.
     NoRoute {
-        /// The host that was asked for; empty for none.
+        /// The requested host; empty for none.
         host: Box<str>,
-        /// Which routes the path was looked for in.
+        /// Which routes were searched for the path.
         among: HostRoutes,
     },
-    /// A route does, but not for this method.
+    /// A route has this path, but does not allow the method.
     MethodNotAllowed {
-        /// The methods that it is for.
+        /// The methods that it allows.
         allow: HeaderValue,
-        /// The one that was asked for.
+        /// The requested method.
         found: Method,
     },
     /// No bearer token was sent.
     NoToken {
-        /// The scope that the request needs, where the challenge is to tell it.
+        /// The scope that the request needs, if the challenge is to name it.
         scope: Option<String>,
-        /// What there was instead.
+        /// What the Authorization header held.
         error: BearerError,
     },
-    /// The Authorization header is not what RFC 6750 §2.1 asks for.
+    /// The Authorization header is malformed (RFC 6750 §2.1).
     BadAuthorization(BearerError),
-    /// The token does not count.
+    /// The token is invalid, for example expired or revoked.
     InvalidToken {
         /// From a closed set of names.
         reason: &'static str,
         /// For the operator.
         detail: String,
-        /// The name in gateway.toml of the issuer that judged it, where it came to that.
+        /// The name in gateway.toml of the issuer that judged it, if one did.
         issuer: Option<Arc<str>>,
     },
     /// The token is larger than `max_token_size`.
@@ -65,34 +65,34 @@ pub enum Refusal {
         /// The limit in bytes.
         limit: usize,
     },
-    /// The token does not suffice.
+    /// The token lacks scope.
     InsufficientScope {
-        /// What the request needs.
+        /// The scope that the request needs.
         needed: String,
-        /// What was found.
+        /// The token that lacks it.
         token: Arc<ActiveToken>,
     },
-    /// Nobody can tell whether the token is good.
+    /// The issuer's keys or introspection responses are unavailable.
     IssuerUnavailable {
         /// The issuer's name in gateway.toml.
         issuer: Arc<str>,
-        /// When it may be worth asking again.
+        /// When a retry may succeed.
         retry_after: Duration,
         /// For the operator.
         cause: String,
     },
-    /// More new tokens wait to be verified than can be.
+    /// Too many new tokens wait to be verified.
     Overloaded {
-        /// What is at its bound.
+        /// Which limit is reached.
         bound: &'static str,
     },
-    /// The authorization server's 409, which MobileFirst wants its clients to know.
+    /// The authorization server responded 409, which MobileFirst forwards to its clients.
     Conflict,
     /// The client did not send the body that it announced.
     BodyFault(RequestBodyFault),
-    /// The upstream did not answer.
+    /// The upstream failed.
     Upstream(UpstreamError),
-    /// A fault of ours.
+    /// A fault of the gateway.
     Panicked,
 }
 
@@ -105,24 +105,24 @@ pub enum Ambiguity {
     /// Its path.
     #[error(transparent)]
     Path(#[from] PathError),
-    /// Its path, which some servers take for that of another route.
+    /// Its path, which some servers read as that of another route.
     #[error(
         "expected a path that no server takes for that of a stricter route, but found one of {through:?} that some take \
          for {route:?} (declare the path itself if it is meant)"
     )]
     Lookalike {
-        /// The other route's path.
+        /// The path of the other route.
         route: String,
-        /// That of the route that the request belongs to.
+        /// The path of the route that the request matches.
         through: String,
     },
     /// Its `Connection` header.
     #[error(transparent)]
     Nominated(#[from] ForbiddenConnectionOption),
-    /// Its target, once it was made origin-form.
+    /// Its target in origin-form.
     #[error("target: {0}")]
     Target(#[from] InvalidUri),
-    /// The value of a path parameter that a scope is made of.
+    /// A path parameter that a scope is made of.
     #[error(transparent)]
     Parameter(#[from] UnusableParameter),
 }
@@ -161,7 +161,8 @@ impl Refusal {
         }
     }
 
-    /// Whether it is for lack of a good token, which a route in shadow mode only tells.
+    /// Whether a route in shadow mode forwards the request nevertheless: it is refused only for want
+    /// of an acceptable token.
     #[must_use]
     pub(super) fn is_waived_in_shadow_mode(&self) -> bool {
         match self {
@@ -182,7 +183,7 @@ impl Refusal {
         }
     }
 
-    /// The name in gateway.toml of the issuer that it has to do with.
+    /// The name in gateway.toml of the issuer concerned.
     #[must_use]
     pub fn issuer(&self) -> Option<&Arc<str>> {
         match self {
@@ -203,7 +204,7 @@ impl Refusal {
         }
     }
 
-    /// All that an operator is told of it, beside its reason.
+    /// What the log says beside the reason.
     pub(super) fn why(&self) -> Why {
         Why {
             cause: self.cause(),
@@ -211,7 +212,7 @@ impl Refusal {
         }
     }
 
-    /// Of the scopes that the request needs, those that its token does not grant, where that is the matter.
+    /// The scopes that the request needs and its token does not grant, if the token lacks scope.
     #[must_use]
     pub fn missing_scope(&self) -> Option<String> {
         let Self::InsufficientScope { needed, token } = self else {
@@ -229,7 +230,7 @@ impl Refusal {
         )
     }
 
-    /// What stands behind it, for the operator.
+    /// What was expected and what was found, for the operator.
     #[must_use]
     pub fn cause(&self) -> Option<String> {
         match self {
@@ -246,7 +247,7 @@ impl Refusal {
                     truncated(found.as_str())
                 ))
             }
-            // Without any header there is nothing to tell beyond the reason.
+            // A missing header has no cause beyond the reason.
             Self::NoToken {
                 error: error @ BearerError::OtherScheme,
                 ..
@@ -268,13 +269,13 @@ impl Refusal {
             Self::Overloaded { bound } => Some(format!("too many {bound}")),
             Self::Conflict => Some("the authorization server answered 409".to_owned()),
             Self::Upstream(error) => Some(error.to_string()),
-            // What stands behind a panic is told where it happens.
+            // The panic hook logs the cause of a panic.
             Self::NoToken { .. } | Self::BodyFault(_) | Self::Panicked => None,
         }
     }
 }
 
-// A host is short and of few characters, or it is refused; a path may hold what nobody else should see.
+// A host is short and of few characters. A path is left out: it may hold a secret.
 fn not_found(host: &str, among: HostRoutes) -> String {
     match (among, host) {
         (HostRoutes::Own, _) => {
@@ -300,7 +301,7 @@ impl<E: Into<Ambiguity>> From<E> for Refusal {
 }
 
 impl Refusal {
-    /// `path_of` tells the path of the route at a position.
+    /// `path_of` returns the path of the route with this index.
     pub(super) fn from_no_route(
         error: NoRoute,
         host: &str,
@@ -349,7 +350,7 @@ impl Refusal {
         }
     }
 
-    /// What is denied to whoever shows this token, if any.
+    /// The refusal for a denial of this token, if there is one.
     pub(super) fn from_denial(denial: Denial, token: Option<&Arc<ActiveToken>>) -> Self {
         match denial {
             Denial::NoToken => Self::NoToken {

@@ -1,9 +1,10 @@
-//! What a request is called: by its client, here, and at its upstream (`X-Request-Id`).
+//! The id of each request, for its client, the log and its upstream (`X-Request-Id`).
 //!
-//! 1. A name that a trusted proxy gave stays, where it can be written anywhere: at most 128 letters, digits and a few
-//!    signs. What anybody else says is not looked at: names that a stranger chooses end up in other people's logs.
-//! 2. Else it is made here: 32 hexadecimal digits, random ones. A number that is only mixed can be unmixed, and would tell
-//!    whoever gets two of them how many requests there were in between, and what all others are called.
+//! 1. An id from a trusted proxy is kept if it is safe in a header and a log: at most 128 letters,
+//!    digits and a few signs. An id from anybody else is ignored, because it ends up in other
+//!    people's logs.
+//! 2. Any other request gets 32 random hexadecimal digits. A counter that is only mixed could be
+//!    unmixed: two ids would reveal the number of requests between them, and all other ids.
 
 use std::cell::RefCell;
 
@@ -14,10 +15,10 @@ use crate::upstream::headers::X_REQUEST_ID;
 
 const MAX_ID_LENGTH: usize = 128;
 const DIGITS: usize = 32;
-/// How many names are made of one allocation.
+/// How many ids share one allocation.
 const IDS_PER_ALLOCATION: usize = 32;
 
-/// Names the requests of one worker.
+/// Makes the ids of one worker's requests.
 pub(super) struct RequestIds {
     room: RefCell<BytesMut>,
     random: RefCell<Vec<u8>>,
@@ -31,7 +32,7 @@ impl RequestIds {
         }
     }
 
-    /// The name of a request: the one that it came with, where it `is_trusted`, or a new one.
+    /// The id that a request came with, if its client `is_trusted`; else a new one.
     pub(super) fn select(&self, headers: &HeaderMap, is_trusted: bool) -> HeaderValue {
         let given = if is_trusted { given(headers) } else { None };
         given.unwrap_or_else(|| self.make())
@@ -45,7 +46,7 @@ impl RequestIds {
         let mut random = self.random.borrow_mut();
         if random.is_empty() {
             random.resize(DIGITS / 2 * IDS_PER_ALLOCATION, 0);
-            // Without randomness names are not unique, and nothing else is lost.
+            // Without randomness ids are not unique, and nothing else is lost.
             let _ = aws_lc_rs::rand::fill(&mut random);
         }
         let rest = random.len() - DIGITS / 2;
@@ -75,7 +76,7 @@ fn write_hex(room: &mut BytesMut, bytes: &[u8]) {
     room.extend_from_slice(&digits);
 }
 
-// All at once, each in a byte of its own: a request has four times eight of them.
+// All eight digits at once, each in a byte of its own: every request needs four times eight.
 fn eight_digits(number: u32) -> [u8; 8] {
     let mut digits = u64::from(number);
     digits = (digits | digits << 16) & 0x0000_ffff_0000_ffff;
@@ -118,7 +119,7 @@ mod tests {
     }
 
     #[test]
-    fn names_are_unique_and_of_hexadecimal_digits() {
+    fn ids_are_unique_and_hexadecimal() {
         let (one, other) = (RequestIds::new(), RequestIds::new());
         let made: Vec<_> = (0..50_000)
             .flat_map(|_| [one.make(), other.make()])
@@ -134,13 +135,14 @@ mod tests {
     }
 
     #[test]
-    fn names_tell_nobody_how_many_requests_there_were() {
+    fn ids_do_not_reveal_the_number_of_requests() {
         let ids = RequestIds::new();
         let made: Vec<_> = (0..1000).map(|_| ids.make()).collect();
         let number = |id: &HeaderValue, half: std::ops::Range<usize>| {
             u64::from_str_radix(&id.to_str().expect("ASCII")[half], 16).expect("digits")
         };
-        // What a name says of the worker, and of a number that is mixed without a key, is in each of them anew.
+        // What an id could reveal of its worker, or of a counter mixed without a key, differs in
+        // each.
         let halves = [0..16, 16..32].map(|half| {
             made.iter()
                 .map(|id| number(id, half.clone()))
@@ -167,7 +169,7 @@ mod tests {
     }
 
     #[test]
-    fn name_is_kept_only_from_who_is_trusted_and_where_it_is_harmless() {
+    fn id_is_kept_only_if_it_is_safe_and_from_a_trusted_proxy() {
         let ids = RequestIds::new();
         let longest = "a".repeat(MAX_ID_LENGTH);
         for good in ["1", "0192-ab.c_d~e+f/g=:@", &longest] {

@@ -1,9 +1,10 @@
-//! What the client is told: the only place where a [`Refusal`] becomes an answer.
+//! The only place where a [`Refusal`] becomes a response.
 //!
-//! 1. Status and challenge are RFC 6750 §3's; bodies are problem details (RFC 9457) with a fixed text for each case, so
-//!    that nothing of the request, the token or our own state is told back.
-//! 2. The client is blamed only for what is its own doing: an authorization server or an upstream that fails is a 5xx
-//!    without a Bearer error.
+//! 1. Status and challenge follow RFC 6750 §3. Bodies are problem details (RFC 9457) with a fixed
+//!    text for each case, so that they repeat nothing of the request, the token or the gateway's
+//!    state.
+//! 2. A client is blamed only for its own faults. If an authorization server or an upstream fails,
+//!    the response is a 5xx without a Bearer error.
 
 use std::time::Duration;
 
@@ -37,18 +38,18 @@ impl ClientProtocol {
     }
 }
 
-/// How challenges are worded: `[challenge]`.
+/// What challenges contain: `[challenge]`.
 #[derive(Debug, Clone, Default)]
 pub struct ChallengeSettings {
-    /// The `realm`; none is left out.
+    /// The `realm`, if any.
     pub realm: Option<String>,
-    /// Whether `error_description` is told.
+    /// Whether they have an `error_description`.
     pub describe: bool,
-    /// Whether a 401 without a token tells the scope that the request needs.
+    /// Whether a 401 without a token names the scope that the request needs.
     pub scope_when_unauthenticated: bool,
 }
 
-/// What a case of refusal is told by.
+/// The status and texts of one kind of refusal.
 struct Problem {
     status: StatusCode,
     detail: &'static str,
@@ -74,7 +75,7 @@ macro_rules! problem {
     };
 }
 
-/// The answer to a refused request.
+/// The response to a refused request.
 pub(super) fn respond(
     refusal: &Refusal,
     settings: &ChallengeSettings,
@@ -101,14 +102,15 @@ pub(super) fn respond(
         Refusal::MethodNotAllowed { allow, .. } => {
             headers.insert(header::ALLOW, allow.clone());
         }
-        // Whole seconds (RFC 9110 §10.2.3), rounded up: who comes too early is refused once more.
+        // Whole seconds (RFC 9110 §10.2.3), rounded up: a client that retries too early is refused
+        // again.
         Refusal::IssuerUnavailable { retry_after, .. } => {
             let seconds = retry_after
                 .saturating_add(Duration::from_nanos(999_999_999))
                 .as_secs();
             headers.insert(header::RETRY_AFTER, HeaderValue::from(seconds.max(1)));
         }
-        // IBM's own resource filter answers so.
+        // As IBM's own resource filter responds.
         Refusal::Conflict => {
             headers.insert(MFP_CONFLICT, HeaderValue::from_static("true"));
         }
@@ -116,7 +118,7 @@ pub(super) fn respond(
         | Refusal::Upstream(UpstreamError::NoTarget { .. } | UpstreamError::LocalSocket { .. }) => {
             headers.insert(header::RETRY_AFTER, HeaderValue::from_static("1"));
         }
-        // The rest of the body may still come, and must not be read as a request.
+        // The rest of the body may still arrive, and must not be read as a request.
         Refusal::BodyFault(_) | Refusal::Panicked => {
             headers.insert(header::CONNECTION, HeaderValue::from_static("close"));
         }
@@ -189,7 +191,8 @@ fn problem(refusal: &Refusal) -> Problem {
                 "The access token is expired, revoked, malformed or not for this API."
             )
         }
-        // RFC 6585 §5. A 401 would have the client fetch another token, which would be as large, for ever.
+        // RFC 6585 §5. After a 401 the client would fetch another token, as large as this one,
+        // without end.
         Refusal::TokenTooLarge { .. } => {
             problem!(
                 431,
@@ -324,7 +327,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn nobody_is_told_to_come_before_it_is_worth_it() {
+    fn retry_after_is_rounded_up_to_whole_seconds() {
         for (millis, told) in [
             (0, "1"),
             (1, "1"),

@@ -1,4 +1,4 @@
-//! The body of every answer, and the end of every request.
+//! The body of every response, which ends its request.
 
 use std::io;
 use std::pin::Pin;
@@ -16,9 +16,9 @@ use crate::telemetry::{Outcome, Record};
 use crate::transport::{Exchange, UnreadBody};
 use crate::upstream::{ForwardedBody, RequestBody, RequestBodyProgress};
 
-/// An answer's body: a refusal's few words, or an upstream's stream.
+/// A response body: the text of a refusal, or an upstream's stream.
 ///
-/// Its end is the request's end: the record is told, and the connection may wait for the next request.
+/// With it the request ends: the record is logged, and the connection may take the next request.
 pub struct ResponseBody<B: Body<Data = Bytes, Error = io::Error> + Unpin = ForwardedBody> {
     content: Content<B>,
     /// None where the request does not end with its response.
@@ -36,7 +36,7 @@ pub(super) struct Completion {
     pub(super) exchange: Exchange,
 }
 
-/// Why a stream broke off that was to end with its token; for logs and metrics.
+/// The reason, in logs and metrics, of a stream that ended with its token.
 pub(super) const TOKEN_ENDED: &str = "token_ended";
 
 const PANICKED: &str = "panicked";
@@ -46,8 +46,8 @@ enum Content<B> {
     Forwarded(B),
 }
 
-/// Whether a response lasts for as long as its client likes: server-sent events, and messages of a gRPC method that
-/// streams.
+/// Whether a response lasts as long as its client likes: server-sent events, and responses of
+/// streaming gRPC methods.
 pub(super) fn is_stream(response: &Response<impl Body>) -> bool {
     const EVENTS: &str = "text/event-stream";
     if response.body().is_end_stream() || response.body().size_hint().exact().is_some() {
@@ -133,7 +133,7 @@ impl<B: Body<Data = Bytes, Error = io::Error> + Unpin> Body for ResponseBody<B> 
             if let Some(record) = &mut this.record {
                 record.outcome = Outcome::Broken(TOKEN_ENDED);
             }
-            // Broken off, not finished: half a body must not look whole.
+            // An error, not an end: half a body must not look whole.
             return Poll::Ready(Some(Err(io::Error::other("the access token has ended"))));
         }
         let Some(polled) = catch_panic_now(|| this.content.poll_frame(context)) else {
@@ -216,7 +216,7 @@ mod tests {
     }
 
     #[test]
-    fn panic_breaks_the_answer_off_and_ends_the_exchange() {
+    fn panic_breaks_the_response_off_and_ends_the_exchange() {
         let (pace, counted) = (ConnectionState::idle(), telemetry::panicked_requests());
         let record = Record::begin(
             &Telemetry::new().worker(),

@@ -1,4 +1,4 @@
-//! The configuration compiled: everything that a request is judged and forwarded by.
+//! The compiled configuration, by which requests are judged and forwarded.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -19,66 +19,66 @@ use crate::upstream::{self, SharedUpstream};
 use crate::values::PathParameters;
 use crate::verify::{Issuer, Verifier};
 
-/// The snapshot in force. Workers load it for each request; whoever reloads stores a new one.
+/// The active snapshot. Workers load it for each request, and a reload replaces it.
 pub type SharedSnapshot = Arc<ArcSwap<Snapshot>>;
 
-/// One configuration, compiled. It never changes; another one takes its place.
+/// One compiled configuration. It never changes; a reload replaces it.
 pub struct Snapshot {
     /// Which route a request takes.
     pub routes: RouteTable,
-    /// What becomes of a request, by the index of its route.
+    /// How the requests of each route are forwarded, by the index of the route.
     pub forwarding: Vec<Forwarding>,
-    /// Judges tokens.
+    /// Verifies access tokens.
     pub verifier: Verifier,
-    /// Where requests go.
+    /// Where requests are forwarded.
     pub upstreams: Vec<Arc<SharedUpstream>>,
     /// Header names that no client may set.
     pub reserved: Arc<ReservedHeaders>,
-    /// How a refusal is worded.
+    /// What challenges contain.
     pub challenge: ChallengeSettings,
-    /// Whether `;` may stand in a path.
+    /// Whether `;` may occur in a path.
     pub path_parameters: PathParameters,
-    /// The proxies whose word on the clients behind them is taken.
+    /// Proxies whose statements about their clients are believed.
     pub trusted_proxies: TrustedProxies,
-    /// `http` or `https`, as clients see us; where it is not told, as they connect to us.
+    /// `http` or `https`, as clients see the gateway; none to go by the connection.
     pub external_scheme: Option<HeaderValue>,
-    /// Between two reads of a request's body.
+    /// The longest pause between two reads of a request body.
     pub body_idle_timeout: Duration,
-    /// What is logged of requests.
+    /// What the access log contains.
     pub request_log: RequestLog,
-    /// How many of the traces are recorded that requests are a part of; none where there are no traces.
+    /// The share of traces that is recorded; none if tracing is off.
     pub traces: Option<SampleRatio>,
-    /// Whether each request has a name that everybody on its way is told.
+    /// Whether requests have an `X-Request-Id`.
     pub request_ids: bool,
-    /// The hosts that the admin listener answers to.
+    /// The hosts that the admin listener accepts.
     pub admin_hosts: KnownHosts,
     /// What its parts were compiled from, for the snapshot that replaces it.
     pub(super) fingerprints: Fingerprints,
 }
 
-/// What becomes of the requests of one route.
+/// How the requests of one route are forwarded.
 #[derive(Debug)]
 pub struct Forwarding {
     /// The index of its upstream in [`Snapshot::upstreams`].
     pub upstream: usize,
-    /// The route as its pattern, for logs.
+    /// The path pattern of the route, for logs.
     pub label: Arc<str>,
-    /// The patterns of its hosts, for logs; none where it is for any.
+    /// The host patterns of the route, for logs; none if it accepts any host.
     pub host: Option<Box<str>>,
-    /// How many segments are taken off the front of the path.
+    /// How many segments are removed from the front of the path.
     pub strip_segments: usize,
-    /// Whether the upstream sees the access token.
+    /// Whether the upstream gets the access token.
     pub forward_token: bool,
-    /// Whether a stream ends when the token ends that it was let through by.
+    /// Whether a stream ends when its token expires.
     pub close_at_expiry: bool,
     /// How many bytes of the request body the rules see. No key of gateway.toml sets it yet.
     pub body_read: Option<usize>,
-    /// Headers that the token's claims are told in.
+    /// Headers that pass claims of the token to the upstream.
     pub claim_headers: Vec<ClaimHeader>,
 }
 
-/// Does in the background what has to be done for the issuers and upstreams of a snapshot, on the runtime that this is
-/// called on; of those that `earlier` has as well, it is done already.
+/// Starts the background tasks of the issuers and upstreams that `earlier` does not have, on the
+/// current runtime.
 pub fn start_background_tasks(snapshot: &Snapshot, earlier: Option<&Snapshot>) {
     let (issuers, upstreams) = (snapshot.verifier.issuers(), &snapshot.upstreams);
     let known = earlier.map_or(&[][..], |earlier| earlier.verifier.issuers());
@@ -87,13 +87,13 @@ pub fn start_background_tasks(snapshot: &Snapshot, earlier: Option<&Snapshot>) {
     added(known, upstreams).for_each(upstream::start_background_tasks);
 }
 
-/// The issuers that `earlier` does not have, and whose keys are fetched.
+/// The issuers that `earlier` does not have and whose keys are fetched.
 pub fn new_key_issuers<'s>(snapshot: &'s Snapshot, earlier: &'s Snapshot) -> Vec<&'s Arc<Issuer>> {
     let new = added(earlier.verifier.issuers(), snapshot.verifier.issuers());
     new.filter(|issuer| issuer.fetches_keys()).collect()
 }
 
-/// Waits until it is known of every issuer whether its keys can be had, for at most `timeout` together.
+/// Waits, for at most `timeout` in total, until each issuer has keys or has failed to fetch them.
 pub async fn wait_for_keys(issuers: &[&Arc<Issuer>], timeout: Duration) {
     let deadline = clock::now() + timeout;
     for issuer in issuers {

@@ -1,4 +1,4 @@
-//! What follows an answer that switched protocols.
+//! The connection after a response that switched protocols.
 
 use std::future::poll_fn;
 use std::rc::Rc;
@@ -11,7 +11,7 @@ use crate::telemetry::{Outcome, Record};
 use crate::transport::{self, Carried, End, Stream, TimeoutStream};
 use crate::upstream::UpgradedConnection;
 
-/// What is left to do for a connection whose protocol was switched.
+/// A client connection and an upstream connection that now speak another protocol.
 pub struct Tunnel {
     pub(super) upstream: UpgradedConnection,
     pub(super) record: Record,
@@ -20,8 +20,9 @@ pub struct Tunnel {
 }
 
 impl Tunnel {
-    /// Carries bytes between the client and the upstream, until both have finished, one of them breaks, both are silent
-    /// for `body_idle_timeout`, or the token ends where that is asked for.
+    /// Copies bytes between the client and the upstream until both have finished, one of them
+    /// breaks, both are idle for `body_idle_timeout`, or the token expires on a route with
+    /// `close_at_expiry`.
     pub async fn carry(self, near: End<TimeoutStream<Stream>>, ticker: &Rc<Ticker>) {
         let Self {
             upstream,

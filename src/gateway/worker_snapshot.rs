@@ -1,4 +1,4 @@
-//! The snapshot in force as one worker uses it.
+//! The active snapshot together with what one worker keeps for it.
 
 use std::rc::Rc;
 use std::sync::Arc;
@@ -9,7 +9,7 @@ use crate::policy::decision::Permit;
 use crate::telemetry::{RouteNames, RouteRequests, WorkerTelemetry};
 use crate::upstream::Upstream;
 
-/// The snapshot in force as this worker uses it, with its own connections to the upstreams.
+/// The active snapshot, with this worker's own connections to the upstreams.
 pub(super) struct WorkerSnapshot {
     pub(super) snapshot: Arc<Snapshot>,
     upstreams: Vec<Rc<Upstream>>,
@@ -17,7 +17,7 @@ pub(super) struct WorkerSnapshot {
     routes: Vec<RouteTelemetry>,
 }
 
-/// What a route's requests are counted with, and told by.
+/// The metrics and log names of one route.
 pub(super) struct RouteTelemetry {
     pub(super) requests: Rc<RouteRequests>,
     pub(super) names: Rc<RouteNames>,
@@ -74,7 +74,7 @@ impl WorkerSnapshot {
         &self.upstreams
     }
 
-    /// Where a permitted request goes.
+    /// The upstream of a permitted request.
     pub(super) fn upstream(&self, permit: &Permit) -> &Upstream {
         let forwarding = &self.snapshot.forwarding[permit.route()];
         &self.upstreams[forwarding.upstream]

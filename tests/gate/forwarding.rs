@@ -216,7 +216,7 @@ fn claim_that_its_header_cannot_tell_exactly_is_left_out_and_logged() {
     }
     // One line tells of all that are left out within a minute.
     assert!(logged(
-        "claim header left out route=\"/text\" header=\"x-identity\" claim=\"identity\" found=white space at its start or end requests=1"
+        "claim header omitted route=\"/text\" header=\"x-identity\" claim=\"identity\" found=white space at its start or end requests=1"
     ));
     assert!(!logged("admin\u{a0}"), "the value of a claim is in the log");
 }

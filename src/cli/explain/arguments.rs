@@ -1,4 +1,5 @@
-//! The arguments as they are given. What may hold a token does not print itself.
+//! The command line of `scopegate explain`. Arguments that may hold a token do not print
+//! themselves.
 
 use std::fmt;
 use std::fs::File;
@@ -9,7 +10,7 @@ use std::str::FromStr;
 use clap::Args;
 use zeroize::Zeroizing;
 
-/// A file of more is not a token's.
+/// The longest file that is read as a token.
 const MAX_TOKEN_FILE_SIZE: u64 = 1024 * 1024;
 
 /// The arguments of `scopegate explain`.
@@ -25,7 +26,7 @@ pub(in crate::cli) struct Arguments {
     /// A header of the request, as in 'X-Tenant: acme'; may be given more than once
     #[arg(long = "header", short = 'H', value_name = "NAME: VALUE")]
     pub(super) headers: Vec<HeaderFrom>,
-    /// Prints one JSON object instead of a story
+    /// Prints one JSON object instead of text
     #[arg(long)]
     pub(super) json: bool,
     /// Touches no network: an issuer's keys come from its jwks_file or from --jwks
@@ -44,8 +45,8 @@ pub(super) enum TokenFrom {
     StandardInput,
 }
 
-/// A header as it was given. It may hold a token, so it does not print itself; nor is it parsed where a mistake in it would
-/// be answered with its text.
+/// A header as given. It may hold a token, so it does not print itself. clap does not parse it: its
+/// error would repeat the text.
 #[derive(Clone)]
 pub(super) struct HeaderFrom(pub(super) Zeroizing<String>);
 
@@ -114,7 +115,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn what_may_hold_a_token_does_not_print_itself() {
+    fn arguments_with_tokens_do_not_print_themselves() {
         let shown = format!(
             "{:?} {:?}",
             "secret".parse::<TokenFrom>(),

@@ -1,4 +1,4 @@
-//! The request's way: from the bytes of a client to the bytes of an answer.
+//! Sends the sample request through HTTP/1.1 and a dry run, without a socket.
 
 use std::cell::RefCell;
 use std::convert::Infallible;
@@ -27,28 +27,28 @@ use crate::server::Settings;
 use crate::telemetry::Telemetry;
 use crate::transport::IncomingBody;
 
-/// Whose request it is, for want of a client.
+/// The address of the client that the request pretends to come from.
 const CLIENT: IpAddr = IpAddr::V4(Ipv4Addr::LOCALHOST);
-/// Answers of the gateway's own are short.
+/// The gateway's own responses are short.
 const MAX_RESPONSE_HEAD: usize = 1024 * 1024;
-/// From metadata at one of its places to the keys.
+/// Requests until an issuer has keys: metadata documents at their well-known URLs, then the JWKS.
 const MAX_FETCHES: u32 = 4;
 
-/// What came of a request.
+/// The result of a dry run.
 pub(super) struct DryRunResult {
     pub(super) snapshot: Arc<Snapshot>,
-    /// The request as it was read; `None` where it could not be.
+    /// The request as parsed; `None` if it is malformed.
     pub(super) request: Option<Parts>,
-    /// What the gateway would do with it; `None` where it could not be read.
+    /// What the gateway would do with it; `None` if it is malformed.
     pub(super) report: Option<DryRunReport>,
-    /// The answer's first line and headers, with the empty line behind them.
+    /// The head of the response.
     pub(super) head: String,
-    /// The time that it was judged at.
+    /// When it was judged.
     pub(super) now: UnixTime,
 }
 
-/// Takes the request as far as it goes. Where it is not to be kept offline, the issuer that its token goes to is asked for
-/// its keys, or about the token.
+/// Runs the request. Unless `--offline` is given, this fetches the keys of the token's issuer or
+/// introspects the token.
 pub(super) fn dry_run(
     question: &SampleRequest,
     snapshot: Snapshot,
@@ -58,7 +58,7 @@ pub(super) fn dry_run(
         .enable_all()
         .build()?;
     let exchanged = LocalSet::new().block_on(&runtime, exchange(question, snapshot, config));
-    // What still goes on for an issuer is of no use any more.
+    // Background tasks of issuers have no more purpose.
     runtime.shutdown_background();
     exchanged
 }
@@ -96,7 +96,7 @@ async fn exchange(
     let serving = Settings::from(&config.server)
         .http1()
         .serve_connection(TokioIo::new(gateway), service);
-    // The client hangs up once it has the head, which ends the other side; one that cannot read the request ends before.
+    // The client closes after the head, which ends the server; a malformed request ends it earlier.
     let (head, _) = tokio::join!(ask(client, question), serving);
     let head = head?;
     Ok(DryRunResult {
@@ -109,7 +109,7 @@ async fn exchange(
 }
 
 async fn ask(mut client: DuplexStream, question: &SampleRequest) -> io::Result<String> {
-    // Who refuses a head that is too long has not read all of it, and has answered.
+    // A server that refuses a head as too long has not read all of it, and has responded.
     let written = client.write_all(&question.written()).await;
     let mut answer = Vec::new();
     while !answer.ends_with(b"\r\n\r\n") && answer.len() < MAX_RESPONSE_HEAD {
@@ -121,7 +121,7 @@ async fn ask(mut client: DuplexStream, question: &SampleRequest) -> io::Result<S
     Ok(String::from_utf8_lossy(&answer).into_owned())
 }
 
-// As the gateway does at its start and ever again, but for the one issuer that counts here.
+// Fetches keys as a running gateway does, for the one issuer that matters here.
 async fn fetch_keys(parts: &Parts, snapshot: &Snapshot, config: &Config, now: UnixTime) {
     let RequestTarget {
         host: Some(host),

@@ -1,8 +1,8 @@
-//! Spans of time as people read them.
+//! Durations for people.
 
 use std::time::Duration;
 
-/// How long it is; the two largest units will do.
+/// Formats a duration in its two largest units.
 pub(super) fn format_duration(duration: Duration) -> String {
     let seconds = duration.as_secs();
     let units = [
@@ -30,7 +30,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn spans_are_told_in_their_two_largest_units() {
+    fn durations_have_their_two_largest_units() {
         for (seconds, told) in [
             (0, "0 s"),
             (59, "59 s"),

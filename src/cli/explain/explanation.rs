@@ -31,24 +31,24 @@ const START_DEVELOPMENT_SERVER: &str =
 /// What the gateway would do with a request, and why.
 pub(super) struct Explanation {
     pub(super) verdict: Verdict,
-    /// As the access log and the metrics name it; in shadow mode what it would be if the route enforced its rules.
+    /// As in the access log and the metrics. In shadow mode, what the refusal would be.
     pub(super) reason: Option<&'static str>,
     pub(super) cause: Option<String>,
-    /// What to do, where an issuer could not be asked.
+    /// What to do, if an issuer was unavailable.
     pub(super) remedy: Option<String>,
     pub(super) asked: RequestSummary,
     pub(super) route: Option<RouteSummary>,
     pub(super) others: Vec<(RouteSummary, RouteMatch)>,
-    /// How many more there are.
+    /// How many other routes are not listed.
     pub(super) omitted: usize,
     pub(super) token: TokenFinding,
-    /// Those of the authorization server's answer, where it is asked and says that the token is good.
+    /// The checks of the introspection response, if the token is active by it.
     pub(super) response_checks: Vec<Check>,
-    /// What is required: sets of which one suffices.
+    /// The required sets of scopes, of which one suffices.
     pub(super) sets: Vec<Vec<ScopeFinding>>,
-    /// What is granted, where anything is known of that.
+    /// The granted scopes, if known.
     pub(super) granted: Option<Vec<String>>,
-    /// The answer's first line and headers, where the gateway answers itself.
+    /// The head of the response, if the request is refused.
     pub(super) head: Option<String>,
     pub(super) sent: Option<ForwardedSummary>,
     pub(super) now: UnixTime,
@@ -56,10 +56,10 @@ pub(super) struct Explanation {
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Verdict {
-    /// To an upstream; in shadow mode whatever the token is.
+    /// It is forwarded; in shadow mode with any token.
     Passes,
     Refused,
-    /// The issuer that would have to be asked is out of reach on purpose.
+    /// `--offline` left an issuer out that decides.
     Unknown,
 }
 
@@ -81,7 +81,7 @@ pub(super) struct RouteSummary {
 }
 
 pub(super) enum TokenFinding {
-    /// It did not come to that.
+    /// The request was refused before.
     NotLookedAt,
     /// The route is public.
     NotAskedFor,
@@ -91,7 +91,7 @@ pub(super) enum TokenFinding {
 
 pub(super) struct ScopeFinding {
     pub(super) written: String,
-    /// With parameters filled in; else why that cannot be.
+    /// With parameters filled in, or why that is impossible.
     pub(super) filled: Result<String, String>,
     pub(super) met_by: Option<String>,
 }
@@ -101,11 +101,11 @@ pub(super) struct ForwardedSummary {
     pub(super) targets: Vec<String>,
     pub(super) method: String,
     pub(super) path: String,
-    /// What the client's request does not have in this way.
+    /// Headers that the client did not send so.
     pub(super) added: Vec<(String, String)>,
-    /// The names of what it has and the upstream does not get.
+    /// The names of headers that the upstream does not get.
     pub(super) removed: Vec<String>,
-    /// Claim headers that it does not get, because they cannot tell their claims.
+    /// Claim headers that are omitted, because a header cannot express their claims.
     pub(super) omitted_claims: Vec<OmittedClaim>,
 }
 
@@ -258,7 +258,7 @@ impl Explanation {
             .collect();
     }
 
-    /// Whether the route lets pass what it would refuse if it enforced its rules.
+    /// Whether shadow mode forwards a request that would be refused otherwise.
     pub(super) fn is_shadowed(&self) -> bool {
         self.verdict == Verdict::Passes && self.reason.is_some()
     }
@@ -405,7 +405,7 @@ fn sets(found: &MatchedRoute<'_, '_>, granted: Option<&ScopeSet>) -> Vec<Vec<Sco
     any_of.iter().map(each).collect()
 }
 
-// How much of the beginning of a route's path is the request's, in segments.
+// How many leading segments of a route's path match the request's.
 fn in_common(pattern: &str, path: &str) -> usize {
     pattern
         .split('/')
@@ -414,7 +414,7 @@ fn in_common(pattern: &str, path: &str) -> usize {
         .count()
 }
 
-// It was the one that was asked, and nobody listens there: one that answers badly runs.
+// It is the server that was asked, and nothing listens there. A server that responds badly runs.
 fn is_development_server_down(cause: &str, config: &Config) -> bool {
     let Some(development) = &config.development else {
         return false;

@@ -1,4 +1,4 @@
-//! The account for programs: one JSON object. Its names are an interface; README lists them.
+//! An explanation as one JSON object. Its keys are an interface; README lists them.
 
 use serde_json::{Value, json};
 

@@ -1,4 +1,4 @@
-//! What is asked: a request that nobody has sent.
+//! The request that the command line describes.
 
 use std::net::IpAddr;
 
@@ -9,14 +9,14 @@ use super::arguments::{Arguments, HeaderFrom};
 use crate::config::Config;
 use crate::oauth::bearer;
 
-/// A request that nobody has sent.
+/// The request that the command line describes. Nobody has sent it.
 pub(super) struct SampleRequest {
     pub(super) method: Method,
-    /// Path and query, as they would stand in the request's first line.
+    /// Path and query, as in the request line.
     pub(super) target: String,
     /// Whether the client would speak TLS.
     pub(super) is_tls: bool,
-    /// `Host` is among them.
+    /// With `Host`.
     pub(super) headers: HeaderMap,
     pub(super) offline: bool,
 }
@@ -75,7 +75,7 @@ impl SampleRequest {
         })
     }
 
-    /// The access token that the request brings, where it brings one.
+    /// Its access token, if it has one.
     pub(super) fn token(&self) -> Option<&str> {
         bearer::extract(&self.headers)
             .ok()
@@ -102,13 +102,13 @@ impl SampleRequest {
         String::from_utf8_lossy(host.unwrap_or_default()).into_owned()
     }
 
-    /// What is asked for without its query, which may hold what nobody else should see.
+    /// The target without its query, which may hold a secret.
     pub(super) fn path(&self) -> &str {
         self.target.split('?').next().unwrap_or_default()
     }
 }
 
-/// A URL, taken apart as it is written: to bring it into a normal form is the gateway's to refuse or to do.
+/// A URL, split but not normalized: the gateway normalizes or refuses it.
 struct Target {
     is_tls: bool,
     host: String,
@@ -117,7 +117,7 @@ struct Target {
 
 impl Target {
     fn parse(url: &str, config: &Config) -> Result<Self, String> {
-        // What follows may be what nobody else should see.
+        // What follows may be a secret.
         let shown = url.split(['?', '#']).next().unwrap_or_default();
         if url.is_empty()
             || url.contains(|character: char| character.is_whitespace() || character.is_control())
@@ -168,7 +168,7 @@ fn strip_scheme<'u>(url: &'u str, scheme: &str) -> Option<&'u str> {
     start.eq_ignore_ascii_case(scheme).then_some(rest)
 }
 
-// As clients see the gateway, as far as the file tells.
+// The URL of the gateway as clients see it, as far as the file says.
 fn usual_host(config: &Config) -> (bool, String) {
     if let Some(url) = &config.server.external_url {
         let port = url
@@ -224,7 +224,7 @@ mod tests {
     }
 
     #[test]
-    fn url_is_taken_as_it_is_written() {
+    fn url_is_not_normalized() {
         let plain = config("listen = \"0.0.0.0:8080\"");
         for (url, expected) in [
             ("/a/../b?c=d", (false, "127.0.0.1:8080", "/a/../b?c=d")),

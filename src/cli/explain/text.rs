@@ -461,7 +461,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn no_text_of_a_stranger_moves_the_cursor() {
+    fn untrusted_text_cannot_move_the_cursor() {
         assert_eq!(
             printable("a\u{1b}[2Jb\u{202E}c\nd\r"),
             "a\\u{1b}[2Jb\\u{202e}c\nd\\u{d}"

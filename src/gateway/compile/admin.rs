@@ -4,10 +4,10 @@ use super::host_pattern;
 use crate::config::{Config, Fault};
 use crate::policy::known_hosts::KnownHosts;
 
-/// The hosts that the admin listener answers to.
+/// The hosts that the admin listener accepts.
 ///
-/// Where nobody lists any, a listener on loopback answers to addresses and localhost alone: nothing else leads there, but
-/// for DNS rebinding. One that others can reach may have any name.
+/// If none are listed, a listener on loopback accepts addresses and localhost only, against DNS
+/// rebinding. A listener that others can reach may have any name.
 pub(super) fn known_hosts(config: &Config, faults: &mut Vec<Fault>) -> KnownHosts {
     let Some(admin) = &config.admin else {
         return KnownHosts::listed(Vec::new());

@@ -15,7 +15,7 @@ use crate::verify::introspection::{
 };
 use crate::verify::{EndpointName, IssuerKeys};
 
-/// How the issuer's server is asked; `keys` are the issuer's, which signed answers are verified with.
+/// Compiles how tokens are introspected. `keys` are the issuer's and verify signed responses.
 pub(super) fn compile(
     issuer: &config::Issuer,
     written: &config::Introspection,
@@ -33,7 +33,8 @@ pub(super) fn compile(
         };
         keys.cloned().ok_or_else(missing)
     };
-    // A response is the issuer's by where it came from, and may leave out when the token ends (RFC 7662 §2.2).
+    // A response comes from the issuer's own server, and may omit when the token expires (RFC 7662
+    // §2.2).
     let settings = IntrospectionSettings {
         expectation: Expectation {
             issuer_required: false,
@@ -44,7 +45,7 @@ pub(super) fn compile(
         negative_ttl: written.negative_ttl,
         refresh_ahead: written.refresh_ahead,
         max_in_flight: written.max_in_flight,
-        // For a new access token of our own and a second try as well.
+        // Twice, for a new access token of the gateway's own and a second attempt.
         timeout: issuer.timeout * 2,
     };
     let client = IntrospectionClient {
@@ -65,7 +66,7 @@ pub(super) fn compile(
     Ok(Introspection::new(settings, client))
 }
 
-// RFC 9701 §5: `aud` names the resource server, as a client of the authorization server or as an audience of tokens.
+// RFC 9701 §5: `aud` names the resource server, by its client id or as an audience of tokens.
 fn recipients(written: &config::Introspection, expectation: &Expectation) -> Vec<String> {
     let audiences = match &expectation.audience {
         ExpectedAudience::Any => &[][..],

@@ -19,17 +19,17 @@ use crate::verify::{
     CacheLimit, EndpointName, Epoch, Issuer, IssuerKeys, IssuerSettings, KeyRing, RefreshPolicy,
 };
 
-/// The lifetime of a JWKS is no shorter, whatever `Cache-Control` says.
+/// The shortest lifetime of a JWKS, whatever `Cache-Control` says.
 const MIN_LIFETIME: Duration = Duration::from_secs(60);
-/// The lifetime of a JWKS is no longer, whatever `Cache-Control` says.
+/// The longest lifetime of a JWKS, whatever `Cache-Control` says.
 const MAX_LIFETIME: Duration = Duration::from_secs(3600);
-/// Its maximum is how long an issuer that is back may go unnoticed, while tokens with its new keys get 503.
+/// The maximum bounds how long a recovered issuer goes unnoticed; tokens with its new keys get 503.
 const BACKOFF: Backoff = Backoff {
     first: Duration::from_millis(250),
     max: Duration::from_secs(2),
 };
 
-/// Compiles every issuer, unless there is the `same` already; one that is faulty is left out.
+/// Compiles each issuer, unless `same` has it already. A faulty one is left out.
 pub(super) fn compile(
     issuers: &[config::Issuer],
     roots: &RootCertificates,
@@ -58,10 +58,10 @@ pub(super) fn compile(
     compiled
 }
 
-/// A JWT goes to the one issuer that its `iss` names, and an opaque token to the one that its beginning names: no route
-/// may leave open which.
+/// Refuses issuers of one route that share an `iss` or whose token prefixes overlap: it must be
+/// clear which issuer judges a token.
 pub(super) fn refuse_ambiguous(config: &Config, faults: &mut Vec<Fault>) {
-    // Many routes accept the same issuers: the first of them is judged for all.
+    // Many routes accept the same issuers: only the first of them is reported.
     let mut alike: BTreeMap<Vec<&str>, Vec<&config::Route>> = BTreeMap::new();
     for route in config
         .routes
@@ -188,7 +188,7 @@ fn compile_one(
     Ok(Issuer::new(settings, keys, introspection))
 }
 
-/// How much of the cache its tokens may take.
+/// How much of the cache its tokens may use.
 pub(super) fn cache_limit(issuer: &config::Issuer) -> CacheLimit {
     let entries = issuer.cache_entries as u64;
     match issuer.cache_bytes {
@@ -263,7 +263,7 @@ fn keys_in(path: &Spanned<PathBuf>) -> Result<Jwks, Box<Fault>> {
     Ok(Jwks::parse(&document).map_err(|error| unusable(format!("none: {error}")))?)
 }
 
-/// What is wrong with the files of keys, whatever else is wrong with the issuers.
+/// The faults of key files, whatever other faults the issuers have.
 pub(super) fn faults_of_keys(issuers: &[config::Issuer]) -> impl Iterator<Item = Fault> {
     issuers.iter().filter_map(|issuer| match &issuer.keys {
         Some(KeySource::File(path)) => keys_in(path).err().map(|fault| *fault),

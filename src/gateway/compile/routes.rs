@@ -14,7 +14,7 @@ use crate::policy::route::Route;
 use crate::policy::route_table::{Overlap, RouteTable};
 use crate::values::ForwardToken;
 
-/// Compiles every route; there is a table only where none is faulty.
+/// Compiles all routes. There is no table if one is faulty.
 pub(super) fn compile(
     config: &Config,
     faults: &mut Vec<Fault>,
@@ -36,7 +36,7 @@ pub(super) fn compile(
         let Some(path) = or_fault(faults, pattern(&written.path)) else {
             continue;
         };
-        // Undeclared names were refused when the file was read; here they would be issuers that nobody is.
+        // Undeclared names were refused when the file was read; here they would match no issuer.
         let undeclared = written
             .issuers
             .iter()
@@ -69,7 +69,7 @@ pub(super) fn compile(
     }
 }
 
-/// The positions of the upstreams, by their names.
+/// The indices of the upstreams by name.
 type Upstreams<'c> = HashMap<&'c str, usize>;
 
 fn overlap_fault(overlap: &Overlap, routes: &[&config::Route]) -> Fault {
@@ -86,9 +86,9 @@ fn overlap_fault(overlap: &Overlap, routes: &[&config::Route]) -> Fault {
         .with_help("another host, path or methods in one of them tell them apart")
 }
 
-/// A gateway without a route answers everything with 404: such a file was cut short, or is somebody's beginning.
+/// A gateway without routes responds 404 to everything: the file is cut short, or a first draft.
 fn missing_routes(config: &Config, known: &[Fault]) -> Option<Fault> {
-    // Those that could not be read, or stand under a misspelling, are declared all the same.
+    // Routes that could not be read, or have a misspelt key, count as declared.
     if !config.routes.is_empty() || known.iter().any(|fault| fault.key.starts_with("route")) {
         return None;
     }
@@ -104,7 +104,7 @@ fn missing_routes(config: &Config, known: &[Fault]) -> Option<Fault> {
     })
 }
 
-/// What is wrong with routes by themselves, whatever else is wrong with the file.
+/// The faults of each route by itself, whatever other faults the file has.
 pub(super) fn faults(config: &Config, known: &[Fault]) -> Vec<Fault> {
     let (mut faults, mut routes, mut sources) = (Vec::new(), Vec::new(), Vec::new());
     faults.extend(missing_routes(config, known));
@@ -118,7 +118,7 @@ pub(super) fn faults(config: &Config, known: &[Fault]) -> Vec<Fault> {
             if let Some(prefix) = &written.strip_prefix {
                 or_fault(&mut faults, segments_to_strip(prefix, &path));
             }
-            // A host or method that could not be read may be what tells two of them apart.
+            // A host or method that could not be read may be what distinguishes two routes.
             let is_whole =
                 route_key(written.path.key()).is_none_or(|route| !faulty.contains(route));
             let route = compile_route(written, path, config, &mut faults);

@@ -14,7 +14,7 @@ use crate::transport::tls::{self, TlsError};
 use crate::upstream::{HealthCheck, HostHeader, SharedUpstream, Target, UpstreamSettings};
 use crate::values::Protocol;
 
-/// Compiles every upstream, unless there is the `same` already; one that is faulty is left out.
+/// Compiles each upstream, unless `same` has it already. A faulty one is left out.
 pub(super) fn compile(
     config: &Config,
     roots: &RootCertificates,
@@ -95,7 +95,7 @@ fn compile_one(
     Ok(SharedUpstream::new(settings, tls))
 }
 
-// The system's roots are read once: who replaces those restarts what trusts them.
+// The system's roots are read once: to replace them takes a restart.
 fn credentials(
     upstream: &config::Upstream,
     protocol: Protocol,
@@ -140,7 +140,7 @@ fn compile_target(
     tls_name: Option<&Spanned<String>>,
 ) -> Result<Target, Box<Fault>> {
     let url = &target.value;
-    // Both were found in it when the file was read.
+    // Reading the file has checked both.
     let (host, port) = (
         url.host_str().unwrap_or_default(),
         url.port_or_known_default().unwrap_or(80),
