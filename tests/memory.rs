@@ -11,7 +11,7 @@ use harness::{Gateway, HyperServer};
 
 const GIBIBYTE: u64 = 1024 * 1024 * 1024;
 /// What both ends and the gateway may hold of it together, with room for what allocators keep.
-const MOST_HELD: u64 = 16 * 1024 * 1024;
+const MAX_HELD: u64 = 16 * 1024 * 1024;
 
 /// So many bytes, made as they are asked for.
 struct Long {
@@ -98,7 +98,7 @@ fn a_gibibyte_goes_up_and_down_over_http2_and_memory_stays_flat() {
         let before = exchange(GIBIBYTE / 16).await.max(resident());
         let most = exchange(GIBIBYTE).await;
         assert!(
-            most < before + MOST_HELD,
+            most < before + MAX_HELD,
             "{} MiB before, {} MiB at most",
             before >> 20,
             most >> 20

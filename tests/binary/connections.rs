@@ -7,7 +7,7 @@ use std::sync::mpsc::channel;
 use std::thread;
 use std::time::{Duration, Instant};
 
-use crate::process::{PATIENCE, Process, ask, own_address, wait};
+use crate::process::{Process, TIMEOUT, ask, own_address, wait};
 use harness::{Reply, Server};
 
 const REQUEST: &str = "GET /x HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n";
@@ -57,7 +57,7 @@ fn connection_that_waits_for_a_place_is_served_while_the_process_drains() {
         if received.target == "/held" {
             held.lock()
                 .expect("no panic")
-                .recv_timeout(PATIENCE)
+                .recv_timeout(TIMEOUT)
                 .expect("it is released");
         }
         Reply::text("hello")
@@ -91,7 +91,7 @@ fn connection_that_waits_for_a_place_is_served_while_the_process_drains() {
 
 fn send(address: Ipv4Addr, request: &str) -> TcpStream {
     let mut socket = TcpStream::connect((address, 8080)).expect("it listens");
-    socket.set_read_timeout(Some(PATIENCE)).expect("a time-out");
+    socket.set_read_timeout(Some(TIMEOUT)).expect("a time-out");
     socket.write_all(request.as_bytes()).expect("it reads");
     socket
 }
@@ -144,7 +144,7 @@ fn idle_connections_of_every_worker_make_room_at_once() {
         began.elapsed()
     );
     for socket in &mut silent {
-        socket.set_read_timeout(Some(PATIENCE)).expect("a time-out");
+        socket.set_read_timeout(Some(TIMEOUT)).expect("a time-out");
         assert!(matches!(socket.read(&mut [0]), Ok(0)), "it made room");
     }
 }

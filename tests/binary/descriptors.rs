@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 
 use tokio::task::JoinSet;
 
-use crate::process::{PATIENCE, Process, ask, own_address, wait};
+use crate::process::{Process, TIMEOUT, ask, own_address, wait};
 use harness::{Reply, Server};
 
 const GET: &str = "GET /x HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n";
@@ -28,7 +28,7 @@ impl Upstream {
                 let held = door.0.lock().expect("no panic");
                 drop(
                     door.1
-                        .wait_timeout_while(held, PATIENCE, |held| *held)
+                        .wait_timeout_while(held, TIMEOUT, |held| *held)
                         .expect("no panic"),
                 );
             }
@@ -145,7 +145,7 @@ fn descriptors_that_run_out_are_the_gateways_own_fault_and_eject_no_target() {
         // Each request is at the upstream, or has its response.
         while upstream.held() + refused < 100 {
             assert!(
-                began.elapsed() < PATIENCE,
+                began.elapsed() < TIMEOUT,
                 "{} held, {refused} refused",
                 upstream.held()
             );

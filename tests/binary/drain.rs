@@ -5,7 +5,7 @@ use std::net::{Ipv4Addr, SocketAddr, TcpListener, TcpStream};
 use std::thread;
 use std::time::{Duration, Instant};
 
-use crate::process::{PATIENCE, Process, own_address, upstream, wait};
+use crate::process::{Process, TIMEOUT, own_address, upstream, wait};
 use harness::{Reply, Server};
 
 fn file(address: Ipv4Addr, upstream: SocketAddr, keys: &str) -> String {
@@ -17,7 +17,7 @@ fn file(address: Ipv4Addr, upstream: SocketAddr, keys: &str) -> String {
 
 fn connected(address: Ipv4Addr) -> TcpStream {
     let socket = TcpStream::connect((address, 8080)).expect("it listens");
-    socket.set_read_timeout(Some(PATIENCE)).expect("a time-out");
+    socket.set_read_timeout(Some(TIMEOUT)).expect("a time-out");
     socket
 }
 

@@ -10,12 +10,12 @@ use std::time::{SystemTime, UNIX_EPOCH};
 use serde_json::{Value, json};
 use tempfile::TempDir;
 
-use crate::process::{PATIENCE, Process, ask, command, finished, own_address, wait};
+use crate::process::{Process, TIMEOUT, ask, command, finished, own_address, wait};
 use harness::{Issuer, Key};
 use harness::{Received, Reply, Server};
 
 /// A gateway that runs, the issuer whose tokens it takes, and a folder with its file.
-struct Stand {
+struct TestBed {
     address: Ipv4Addr,
     key: Key,
     issuer: Issuer,
@@ -23,13 +23,13 @@ struct Stand {
     gateway: Process,
 }
 
-impl Stand {
+impl TestBed {
     fn start() -> Self {
         let (address, key) = (own_address(), Key::es256("first"));
         let issuer = Issuer::start(&[&key]);
         let upstream = Server::start(|_| Reply::text("hello"));
         let gateway = Process::start(address, &file(address, &issuer.url, &upstream));
-        let stand = Self {
+        let test_bed = Self {
             address,
             key,
             issuer,
@@ -37,9 +37,9 @@ impl Stand {
             gateway,
         };
         wait("the keys are here", || {
-            stand.gateway.printed().1.contains("JWKS fetched")
+            test_bed.gateway.printed().1.contains("JWKS fetched")
         });
-        stand
+        test_bed
     }
 
     fn folder(&self) -> &Path {
@@ -73,7 +73,7 @@ impl Stand {
     /// The head of the running gateway's answer.
     fn head(&self, method: &str, target: &str, headers: &[String]) -> String {
         let mut socket = TcpStream::connect((self.address, 8080)).expect("it listens");
-        socket.set_read_timeout(Some(PATIENCE)).expect("a time-out");
+        socket.set_read_timeout(Some(TIMEOUT)).expect("a time-out");
         let host = format!("Host: {}:8080", self.address);
         let host = if headers.iter().any(|line| line.starts_with("Host:")) {
             None
@@ -233,18 +233,19 @@ fn denial(reason: &'static str, target: &str, headers: Vec<String>) -> Denial {
     }
 }
 
-fn denials(stand: &Stand) -> Vec<Denial> {
-    let with = |change: fn(&mut Value)| bearer(&stand.token(change));
+fn denials(test_bed: &TestBed) -> Vec<Denial> {
+    let with = |change: fn(&mut Value)| bearer(&test_bed.token(change));
     let at = |claim: &'static str, seconds: i64| {
-        bearer(&stand.token(|claims| claims[claim] = json!(now() + seconds)))
+        bearer(&test_bed.token(|claims| claims[claim] = json!(now() + seconds)))
     };
     let without = |claim: &'static str| {
-        bearer(&stand.token(|claims| _ = claims.as_object_mut().expect("claims").remove(claim)))
+        bearer(&test_bed.token(|claims| _ = claims.as_object_mut().expect("claims").remove(claim)))
     };
-    let of = |key: &Key, header: Value| bearer(&stand.token_of(key, header));
+    let of = |key: &Key, header: Value| bearer(&test_bed.token_of(key, header));
     let good = || with(|_| ());
-    let gone =
-        bearer(&stand.token(|claims| claims["iss"] = json!(format!("http://{}:9", stand.address))));
+    let gone = bearer(
+        &test_bed.token(|claims| claims["iss"] = json!(format!("http://{}:9", test_bed.address))),
+    );
     let stranger = Key::es256("first");
     let header = |alg: &str, typ: &str, kid: &str| json!({ "alg": alg, "typ": typ, "kid": kid });
     let host = |host: &str| format!("Host: {host}");
@@ -271,7 +272,7 @@ fn denials(stand: &Stand) -> Vec<Denial> {
         denial(
             "unsigned",
             "/things",
-            of(&stand.key, header("none", "at+jwt", "first")),
+            of(&test_bed.key, header("none", "at+jwt", "first")),
         ),
         denial("too_long", "/things", bearer(&"x".repeat(17 * 1024))),
         denial("expired", "/things", at("exp", -3600)),
@@ -303,7 +304,7 @@ fn denials(stand: &Stand) -> Vec<Denial> {
         denial(
             "unknown_key",
             "/things",
-            of(&stand.key, header("ES256", "at+jwt", "second")),
+            of(&test_bed.key, header("ES256", "at+jwt", "second")),
         ),
         denial(
             "bad_signature",
@@ -313,17 +314,17 @@ fn denials(stand: &Stand) -> Vec<Denial> {
         denial(
             "algorithm_not_allowed",
             "/things",
-            of(&stand.key, header("RS256", "at+jwt", "first")),
+            of(&test_bed.key, header("RS256", "at+jwt", "first")),
         ),
         denial(
             "algorithm_not_allowed",
             "/things",
-            of(&stand.key, header("HS256", "at+jwt", "first")),
+            of(&test_bed.key, header("HS256", "at+jwt", "first")),
         ),
         denial(
             "wrong_type",
             "/things",
-            of(&stand.key, header("ES256", "dpop+jwt", "first")),
+            of(&test_bed.key, header("ES256", "dpop+jwt", "first")),
         ),
         denial(
             "other_kind_of_token",
@@ -386,7 +387,7 @@ fn denials(stand: &Stand) -> Vec<Denial> {
 
 #[test]
 fn refusals_are_explained_as_the_running_gateway_refuses() {
-    let stand = Stand::start();
+    let test_bed = TestBed::start();
     let mut judged = 0;
     let readme =
         fs::read_to_string(concat!(env!("CARGO_MANIFEST_DIR"), "/README.md")).expect("the README");
@@ -395,18 +396,18 @@ fn refusals_are_explained_as_the_running_gateway_refuses() {
         method,
         target,
         headers,
-    } in denials(&stand)
+    } in denials(&test_bed)
     {
         let what = format!("{method} {target}: {reason:?}");
-        let before = reason.map(|reason| stand.refused(reason));
-        let answered = stand.head(method, &target, &headers);
+        let before = reason.map(|reason| test_bed.refused(reason));
+        let answered = test_bed.head(method, &target, &headers);
         let mut arguments = vec![method, &target];
         headers
             .iter()
             .for_each(|header| arguments.extend(["--header", header.as_str()]));
-        let story = stand.explain(&arguments);
+        let story = test_bed.explain(&arguments);
         arguments.push("--json");
-        let document = stand.explain(&arguments);
+        let document = test_bed.explain(&arguments);
         assert_eq!(
             (story.status.code(), document.status.code()),
             (Some(1), Some(1)),
@@ -446,13 +447,15 @@ fn refusals_are_explained_as_the_running_gateway_refuses() {
         );
         if let Some(reason) = reason {
             judged += 1;
-            wait("the request is logged", || stand.reasons().len() == judged);
+            wait("the request is logged", || {
+                test_bed.reasons().len() == judged
+            });
             assert_eq!(
-                stand.reasons().last(),
+                test_bed.reasons().last(),
                 Some(&Some(reason.to_owned())),
                 "{what}"
             );
-            assert_eq!(Some(stand.refused(reason) - 1), before, "{what}");
+            assert_eq!(Some(test_bed.refused(reason) - 1), before, "{what}");
         }
         // The first thing that the story tells to be wrong is what the gateway refuses for.
         if told["issuer"].is_object() {
@@ -470,7 +473,7 @@ fn refusals_are_explained_as_the_running_gateway_refuses() {
             }
         }
     }
-    assert_eq!(stand.upstream.received().len(), 0);
+    assert_eq!(test_bed.upstream.received().len(), 0);
 }
 
 /// The first step of a story about a token that does not hold.
@@ -517,14 +520,14 @@ fn first_trouble(told: &Value) -> Option<&str> {
 
 #[test]
 fn stories_tell_what_was_found_and_what_was_expected() {
-    let stand = Stand::start();
-    let told = |arguments: &[&str]| text(&stand.explain(arguments).stdout);
-    let expired = stand.token(|claims| claims["exp"] = json!(now() - 7300));
+    let test_bed = TestBed::start();
+    let told = |arguments: &[&str]| text(&test_bed.explain(arguments).stdout);
+    let expired = test_bed.token(|claims| claims["exp"] = json!(now() - 7300));
     let story = told(&["GET", "/things", "--token", &expired]);
     for line in [
         "route    /things for GET, HEAD (gateway.toml:18), asks for things.read\n",
         "token    a JWT: alg ES256, kid \"first\", typ \"at+jwt\"\n",
-        &format!("issuer   corp: iss is {:?}\n", stand.issuer.url),
+        &format!("issuer   corp: iss is {:?}\n", test_bed.issuer.url),
         "key      ok  signed with the key \"first\"\n",
         "ok  aud: \"https://api.test\"\n",
         ", 2 h 1 min ago; expected a time to come",
@@ -537,7 +540,7 @@ fn stories_tell_what_was_found_and_what_was_expected() {
         "GET",
         "/things/7",
         "--token",
-        &stand.token(|claims| claims["scope"] = json!("thing.*")),
+        &test_bed.token(|claims| claims["scope"] = json!("thing.*")),
     ]);
     assert!(
         story.contains("scopes   NO  things.read: missing\n"),
@@ -571,7 +574,8 @@ fn stories_tell_what_was_found_and_what_was_expected() {
     ] {
         assert!(story.contains(line), "{line:?} in {story}");
     }
-    let gone = stand.token(|claims| claims["iss"] = json!(format!("http://{}:9", stand.address)));
+    let gone =
+        test_bed.token(|claims| claims["iss"] = json!(format!("http://{}:9", test_bed.address)));
     let story = told(&["GET", "/gone", "--token", &gone]);
     assert!(
         story.contains("key      NO  no keys of the issuer: no metadata at http://"),
@@ -582,11 +586,11 @@ fn stories_tell_what_was_found_and_what_was_expected() {
 
 #[test]
 fn requests_that_would_pass_are_told_with_what_the_upstream_would_get_and_not_sent() {
-    let stand = Stand::start();
-    let good = stand.token(|claims| claims["scope"] = json!("things.read thing.7 c.d"));
-    fs::write(stand.folder().join("token"), format!("{good}\n")).expect("a file");
+    let test_bed = TestBed::start();
+    let good = test_bed.token(|claims| claims["scope"] = json!("things.read thing.7 c.d"));
+    fs::write(test_bed.folder().join("token"), format!("{good}\n")).expect("a file");
     let told = |arguments: &[&str]| {
-        let output = stand.explain(&[arguments, &["--json"]].concat());
+        let output = test_bed.explain(&[arguments, &["--json"]].concat());
         assert_eq!(output.status.code(), Some(0), "{}", text(&output.stdout));
         serde_json::from_slice::<Value>(&output.stdout).expect("one JSON object")
     };
@@ -620,7 +624,7 @@ fn requests_that_would_pass_are_told_with_what_the_upstream_would_get_and_not_se
     assert_eq!(thing["route"]["parameters"], json!({ "id": "7" }));
     assert_eq!(thing["required_scopes"][0][1]["met_by"], "thing.7");
 
-    let padded = stand.token(|claims| {
+    let padded = test_bed.token(|claims| {
         (claims["client_id"], claims["scope"]) = (json!("client-1 "), json!("thing.7 things.read"));
     });
     let sent = &told(&["GET", "/things/7", "--token", &padded])["upstream_request"];
@@ -632,7 +636,7 @@ fn requests_that_would_pass_are_told_with_what_the_upstream_would_get_and_not_se
 
     let either = told(&[
         "DELETE",
-        &format!("http://{}:8080/either", stand.address),
+        &format!("http://{}:8080/either", test_bed.address),
         "--token",
         &good,
     ]);
@@ -652,7 +656,7 @@ fn requests_that_would_pass_are_told_with_what_the_upstream_would_get_and_not_se
     let mut child = command();
     child
         .args(["explain", "GET", "/things", "--token", "-"])
-        .current_dir(stand.folder())
+        .current_dir(test_bed.folder())
         .stdin(Stdio::piped());
     let mut child = child.stdout(Stdio::piped()).spawn().expect("the binary");
     child
@@ -664,20 +668,20 @@ fn requests_that_would_pass_are_told_with_what_the_upstream_would_get_and_not_se
     let output = child.wait_with_output().expect("its output");
     let story = text(&output.stdout);
     assert_eq!(output.status.code(), Some(0), "{story}");
-    let target = stand.upstream.address;
+    let target = test_bed.upstream.address;
     assert!(
         story.contains(&format!(
             "It would pass to upstream up (http://{target}) as GET /things\n"
         )),
         "{story}"
     );
-    assert_eq!(stand.upstream.received().len(), 0);
+    assert_eq!(test_bed.upstream.received().len(), 0);
 }
 
 #[test]
 fn protocol_that_would_be_switched_to_is_told_as_it_would_be_sent() {
-    let stand = Stand::start();
-    let told = stand.explain(&[
+    let test_bed = TestBed::start();
+    let told = test_bed.explain(&[
         "GET",
         "/open",
         "-H",
@@ -694,9 +698,9 @@ fn protocol_that_would_be_switched_to_is_told_as_it_would_be_sent() {
 
 #[test]
 fn head_that_is_too_long_is_explained_with_the_answer_that_it_gets() {
-    let stand = Stand::start();
+    let test_bed = TestBed::start();
     for bytes in [40_000, 120_000] {
-        let told = stand.explain(&[
+        let told = test_bed.explain(&[
             "GET",
             "/open",
             "--json",
@@ -715,11 +719,12 @@ fn head_that_is_too_long_is_explained_with_the_answer_that_it_gets() {
 
 #[test]
 fn offline_nobody_is_asked_and_what_cannot_be_known_is_told_as_such() {
-    let stand = Stand::start();
-    let fetched = stand.issuer.server.received().len();
-    let good = stand.token(|_| ());
-    let offline =
-        |arguments: &[&str]| stand.explain(&[&["GET", "/things", "--offline"], arguments].concat());
+    let test_bed = TestBed::start();
+    let fetched = test_bed.issuer.server.received().len();
+    let good = test_bed.token(|_| ());
+    let offline = |arguments: &[&str]| {
+        test_bed.explain(&[&["GET", "/things", "--offline"], arguments].concat())
+    };
 
     let unknown = offline(&["--token", &good]);
     let story = text(&unknown.stdout);
@@ -740,7 +745,7 @@ fn offline_nobody_is_asked_and_what_cannot_be_known_is_told_as_such() {
     );
     let expired = offline(&[
         "--token",
-        &stand.token(|claims| claims["exp"] = json!(now() - 7300)),
+        &test_bed.token(|claims| claims["exp"] = json!(now() - 7300)),
     ]);
     let story = text(&expired.stdout);
     assert!(
@@ -751,29 +756,29 @@ fn offline_nobody_is_asked_and_what_cannot_be_known_is_told_as_such() {
     assert!(text(&offline(&[]).stdout).contains("Refused: no_token"));
 
     fs::write(
-        stand.folder().join("keys.json"),
-        json!({ "keys": [stand.key.jwk()] }).to_string(),
+        test_bed.folder().join("keys.json"),
+        json!({ "keys": [test_bed.key.jwk()] }).to_string(),
     )
     .expect("a file");
     let passes = offline(&["--token", &good, "--jwks", "keys.json"]);
     assert_eq!(passes.status.code(), Some(0), "{}", text(&passes.stdout));
-    let stranger = Key::es256("first").token(&stand.claims(|_| ()));
+    let stranger = Key::es256("first").token(&test_bed.claims(|_| ()));
     let refused = offline(&["--token", &stranger, "--jwks", "keys.json"]);
     assert!(text(&refused.stdout).contains("Refused: bad_signature"));
     assert_eq!(
-        stand.issuer.server.received().len(),
+        test_bed.issuer.server.received().len(),
         fetched,
         "nobody was asked"
     );
 
     // Keys of the file need no argument.
-    let toml = fs::read_to_string(stand.folder().join("gateway.toml")).expect("the file");
+    let toml = fs::read_to_string(test_bed.folder().join("gateway.toml")).expect("the file");
     let toml = toml.replacen("audience =", "jwks_file = \"keys.json\"\naudience =", 1);
-    fs::write(stand.folder().join("fixed.toml"), toml).expect("a file");
+    fs::write(test_bed.folder().join("fixed.toml"), toml).expect("a file");
     let passes = offline(&["--token", &good, "--config", "fixed.toml"]);
     assert_eq!(passes.status.code(), Some(0), "{}", text(&passes.stdout));
     assert_eq!(
-        stand.issuer.server.received().len(),
+        test_bed.issuer.server.received().len(),
         fetched,
         "nobody was asked"
     );
@@ -900,10 +905,10 @@ fn a_development_server_is_to_be_started_only_where_nobody_listens() {
 
 #[test]
 fn what_cannot_be_asked_is_bad_input_and_shows_no_token() {
-    let stand = Stand::start();
-    let good = stand.token(|_| ());
-    fs::write(stand.folder().join("blank"), " \n").expect("a file");
-    fs::write(stand.folder().join("no.json"), "{}").expect("a file");
+    let test_bed = TestBed::start();
+    let good = test_bed.token(|_| ());
+    fs::write(test_bed.folder().join("blank"), " \n").expect("a file");
+    fs::write(test_bed.folder().join("no.json"), "{}").expect("a file");
     let schemed = format!("bearer {good}");
     let leaky = format!("Authorization Bearer {good}");
     let broken = format!("{good}\nb");
@@ -971,7 +976,7 @@ fn what_cannot_be_asked_is_bad_input_and_shows_no_token() {
             "no.toml: expected a file to read, but found none",
         ),
     ] {
-        let output = stand.explain(&arguments);
+        let output = test_bed.explain(&arguments);
         let told = text(&output.stderr);
         assert_eq!(
             (output.status.code(), output.stdout.len()),

@@ -8,7 +8,7 @@ use std::time::Instant;
 
 use tempfile::TempDir;
 
-use crate::process::{PATIENCE, ask, command, own_address, wait};
+use crate::process::{TIMEOUT, ask, command, own_address, wait};
 
 /// More lines than the pipe and the buffers hold: 64 KiB, and 1 MiB twice.
 const MANY: usize = 12_000;
@@ -48,7 +48,7 @@ impl Unread {
     /// Asks so many times on one connection, and waits for every answer.
     fn flood(&self, requests: usize) {
         let mut socket = TcpStream::connect((self.address, 8080)).expect("it listens");
-        socket.set_read_timeout(Some(PATIENCE)).expect("a time-out");
+        socket.set_read_timeout(Some(TIMEOUT)).expect("a time-out");
         let mut answers = socket.try_clone().expect("a socket");
         let writing = thread::spawn(move || {
             let one = "GET /nowhere HTTP/1.1\r\nHost: a\r\n\r\n";
@@ -133,7 +133,7 @@ fn log_that_nobody_reads_does_not_keep_the_process_from_stopping() {
         gateway.child.try_wait().expect("a child").is_some()
     });
     assert!(gateway.child.wait().expect("a child").success());
-    assert!(asked.elapsed() < PATIENCE / 2, "{:?}", asked.elapsed());
+    assert!(asked.elapsed() < TIMEOUT / 2, "{:?}", asked.elapsed());
 }
 
 #[test]

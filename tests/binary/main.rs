@@ -1,6 +1,5 @@
 //! The real binary: the story that README tells, and the command line.
 
-mod absent;
 mod admin;
 mod command_line;
 mod completions;
@@ -9,10 +8,11 @@ mod descriptors;
 mod drain;
 mod explain;
 mod log;
+mod many_routes;
+mod missing_secrets;
 mod process;
+mod readme_walkthrough;
 mod reload;
 mod restart;
 mod rolling;
-mod scale;
-mod story;
 mod systemd;

@@ -13,7 +13,7 @@ use std::time::{Duration, Instant};
 use tempfile::TempDir;
 
 /// How long anything may take.
-pub(crate) const PATIENCE: Duration = Duration::from_secs(20);
+pub(crate) const TIMEOUT: Duration = Duration::from_secs(20);
 
 /// An address of the loopback network that no other test uses: all of 127/8 is this machine, so ports need not be free.
 pub(crate) fn own_address() -> Ipv4Addr {
@@ -155,9 +155,9 @@ pub(crate) fn finished(mut command: Command, folder: &Path) -> Output {
 }
 
 pub(crate) fn wait(what: &str, mut condition: impl FnMut() -> bool) {
-    let deadline = Instant::now() + PATIENCE;
+    let deadline = Instant::now() + TIMEOUT;
     while !condition() {
-        assert!(Instant::now() < deadline, "not in {PATIENCE:?}: {what}");
+        assert!(Instant::now() < deadline, "not in {TIMEOUT:?}: {what}");
         thread::sleep(Duration::from_millis(10));
     }
 }
@@ -165,7 +165,7 @@ pub(crate) fn wait(what: &str, mut condition: impl FnMut() -> bool) {
 /// Sends one request and reads until the connection is closed.
 pub(crate) fn ask(address: Ipv4Addr, port: u16, request: &str) -> String {
     let mut socket = TcpStream::connect((address, port)).expect("it listens");
-    socket.set_read_timeout(Some(PATIENCE)).expect("a time-out");
+    socket.set_read_timeout(Some(TIMEOUT)).expect("a time-out");
     socket.write_all(request.as_bytes()).expect("it reads");
     let mut answer = String::new();
     socket.read_to_string(&mut answer).expect("an answer");

@@ -10,7 +10,7 @@ use std::time::{Duration, Instant};
 
 use bytes::Bytes;
 
-use crate::process::{PATIENCE, Process, ask, inheriting, own_address, shipped, upstream, wait};
+use crate::process::{Process, TIMEOUT, ask, inheriting, own_address, shipped, upstream, wait};
 
 const RESTARTS: usize = 6;
 /// Requests of each kind between two restarts.
@@ -75,7 +75,7 @@ fn exchange(socket: &mut TcpStream, fields: &str) -> Result<String, String> {
 
 fn connected(address: Ipv4Addr) -> TcpStream {
     let socket = TcpStream::connect((address, 8080)).expect("the socket listens all the time");
-    socket.set_read_timeout(Some(PATIENCE)).expect("a time-out");
+    socket.set_read_timeout(Some(TIMEOUT)).expect("a time-out");
     socket
 }
 

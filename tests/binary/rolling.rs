@@ -11,13 +11,13 @@ use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::thread;
 use std::time::{Duration, Instant};
 
-use crate::process::{PATIENCE, Process, command, own_address, upstream, wait};
+use crate::process::{Process, TIMEOUT, command, own_address, upstream, wait};
 
 /// Clients of the gateway and of its admin listener, and how often each of them connects: 1,500 connections a second, and
 /// 300.
 const CLIENTS: [usize; 2] = [15, 3];
 const PORTS: [u16; 2] = [8080, 9090];
-const PACE: Duration = Duration::from_millis(10);
+const REQUEST_INTERVAL: Duration = Duration::from_millis(10);
 /// Connections that there are at least between two restarts.
 const BETWEEN: usize = 200;
 /// What takes so long has waited for its handshake to be tried again.
@@ -65,8 +65,8 @@ impl Tally {
 }
 
 fn exchange(address: SocketAddr) -> std::io::Result<String> {
-    let mut socket = TcpStream::connect_timeout(&address, PATIENCE)?;
-    socket.set_read_timeout(Some(PATIENCE))?;
+    let mut socket = TcpStream::connect_timeout(&address, TIMEOUT)?;
+    socket.set_read_timeout(Some(TIMEOUT))?;
     socket.write_all(b"GET /livez HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n")?;
     let mut answer = String::new();
     socket.read_to_string(&mut answer)?;
@@ -99,7 +99,7 @@ fn rolling_restarts_on_a_shared_port_lose_no_connection() {
                 let mut next = Instant::now();
                 while !stop.load(Ordering::SeqCst) {
                     tally.try_once(SocketAddr::from((address, port)));
-                    next += PACE;
+                    next += REQUEST_INTERVAL;
                     thread::sleep(next.saturating_duration_since(Instant::now()));
                 }
             }));

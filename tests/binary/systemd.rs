@@ -10,7 +10,7 @@ use std::time::Instant;
 use tempfile::TempDir;
 
 use crate::process::{
-    PATIENCE, Process, ask, command, finished, inheriting, own_address, shipped, wait,
+    Process, TIMEOUT, ask, command, finished, inheriting, own_address, shipped, wait,
 };
 
 const NOWHERE: &str = "GET /nowhere HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n";
@@ -25,7 +25,7 @@ fn inherited_socket_is_used_and_serves_those_who_came_before_the_gateway() {
     let socket = bound(address);
     // It waits in the socket's queue: no process has begun to accept.
     let mut early = TcpStream::connect((address, 8080)).expect("it listens");
-    early.set_read_timeout(Some(PATIENCE)).expect("a time-out");
+    early.set_read_timeout(Some(TIMEOUT)).expect("a time-out");
     early
         .write_all(NOWHERE.as_bytes())
         .expect("the kernel takes it");
@@ -109,7 +109,7 @@ impl Manager {
     fn new() -> Self {
         let folder = tempfile::tempdir().expect("a folder");
         let socket = UnixDatagram::bind(folder.path().join("notify")).expect("a path of our own");
-        socket.set_read_timeout(Some(PATIENCE)).expect("a time-out");
+        socket.set_read_timeout(Some(TIMEOUT)).expect("a time-out");
         Self { socket, folder }
     }
 

@@ -25,7 +25,7 @@ const TOKEN: &str = "eyJhbGciOiJIUzI1NiIsInR5cCI6ImF0K2p3dCJ9.eyJpc3MiOiJodHRwcz
 const NOW: i64 = 1_800_000_000;
 
 /// How long an input may take, from the connection's start to its end.
-const PATIENCE: Duration = Duration::from_secs(10);
+const TIMEOUT: Duration = Duration::from_secs(10);
 
 const HTTP2_PREFACE: &[u8] = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n";
 
@@ -88,17 +88,15 @@ impl Stand {
     fn tell(&self, input: &[u8]) -> (Vec<u8>, bool) {
         let begin = Instant::now();
         let mut socket = TcpStream::connect(self.gateway).expect("the gateway listens");
-        socket.set_read_timeout(Some(PATIENCE)).expect("a time-out");
-        socket
-            .set_write_timeout(Some(PATIENCE))
-            .expect("a time-out");
+        socket.set_read_timeout(Some(TIMEOUT)).expect("a time-out");
+        socket.set_write_timeout(Some(TIMEOUT)).expect("a time-out");
         // The gateway may close before it has read all.
         let _ = socket.write_all(&[input, LAST].concat());
         let (mut bytes, mut chunk) = (Vec::new(), [0; 4096]);
         loop {
             assert!(
-                begin.elapsed() < PATIENCE,
-                "no end after {PATIENCE:?}: {}",
+                begin.elapsed() < TIMEOUT,
+                "no end after {TIMEOUT:?}: {}",
                 input.escape_ascii()
             );
             match socket.read(&mut chunk) {

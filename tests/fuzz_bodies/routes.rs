@@ -18,8 +18,8 @@ use scopegate::policy::route_table::{NoRoute, RouteTable};
 use scopegate::values::PathParameters;
 
 // Each request tries every route, and each route is compared with every other.
-const MOST_ROUTES: usize = 48;
-const MOST_REQUESTS: usize = 48;
+const MAX_ROUTES: usize = 48;
+const MAX_REQUESTS: usize = 48;
 
 pub(crate) fn check(input: &[u8]) {
     let Ok(text) = std::str::from_utf8(input) else {
@@ -30,7 +30,7 @@ pub(crate) fn check(input: &[u8]) {
     for route in lines
         .iter()
         .filter_map(|words| route(words))
-        .take(MOST_ROUTES)
+        .take(MAX_ROUTES)
     {
         // A table with two routes for one request is refused, so the later one is left out.
         let is_alone = routes
@@ -51,7 +51,7 @@ pub(crate) fn check(input: &[u8]) {
     for words in lines
         .iter()
         .filter(|words| words[0] == "?")
-        .take(MOST_REQUESTS)
+        .take(MAX_REQUESTS)
     {
         let [_, method, host, path] = words[..] else {
             continue;

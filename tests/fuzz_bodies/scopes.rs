@@ -7,7 +7,7 @@ use scopegate::oauth::scope::{
 
 // The walk takes as many steps as the product of both lengths.
 const LONGEST_WALK: usize = 160;
-const MOST_WALKS: usize = 16;
+const MAX_WALKS: usize = 16;
 
 pub(crate) fn check(input: &[u8]) {
     let Ok(text) = std::str::from_utf8(input) else {
@@ -42,7 +42,7 @@ pub(crate) fn are_too_many<'s>(pieces: impl Iterator<Item = &'s str>) -> bool {
 fn pieces(line: &str) -> impl Iterator<Item = &str> {
     line.split(' ')
         .filter(|piece| piece.len() <= LONGEST_WALK)
-        .take(MOST_WALKS)
+        .take(MAX_WALKS)
 }
 
 fn is_scope_token(text: &str) -> bool {

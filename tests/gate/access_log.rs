@@ -2,7 +2,7 @@
 
 use serde_json::{Value, json};
 
-use harness::{Connection, Gateway, Key, Reply, Server, Stand, eventually, send};
+use harness::{Connection, Gateway, Key, Reply, Server, TestBed, eventually, send};
 
 const ROUTES: &str = "
 [[routes]]
@@ -19,9 +19,9 @@ upstream = \"up\"
 ";
 
 /// The lines about requests of a stand, but for those that the stand asked for itself; at least so many.
-fn lines(stand: &Stand, least: usize) -> Vec<Value> {
+fn lines(test_bed: &TestBed, least: usize) -> Vec<Value> {
     let lines = || {
-        stand
+        test_bed
             .requests
             .lines()
             .into_iter()
@@ -34,14 +34,14 @@ fn lines(stand: &Stand, least: usize) -> Vec<Value> {
 
 #[test]
 fn line_tells_what_became_of_a_request() {
-    let stand = Stand::routes(ROUTES);
-    let token = stand.token("write app.7 the.audit");
+    let test_bed = TestBed::routes(ROUTES);
+    let token = test_bed.token("write app.7 the.audit");
     let request = format!(
         "POST /apps/7 HTTP/1.1\r\nHost: api.test\r\nAuthorization: Bearer {token}\r\nContent-Length: 3\r\n\r\nabc"
     );
-    let answer = send(stand.address, request);
+    let answer = send(test_bed.address, request);
     assert_eq!(answer.status, 200);
-    let lines = lines(&stand, 1);
+    let lines = lines(&test_bed, 1);
     let [line] = lines.as_slice() else {
         panic!("one line: {lines:?}")
     };
@@ -67,16 +67,18 @@ fn line_tells_what_became_of_a_request() {
 
 #[test]
 fn denial_tells_which_claim_which_key_and_which_scope() {
-    let stand = Stand::routes(ROUTES);
+    let test_bed = TestBed::routes(ROUTES);
     let claims = |name: &str, value: Value| {
-        let mut claims = stand.issuer.claims("write app.7 the.audit");
+        let mut claims = test_bed.issuer.claims("write app.7 the.audit");
         claims[name] = value;
-        stand.key.token(&claims)
+        test_bed.key.token(&claims)
     };
     let header = json!({ "alg": "ES256", "typ": "dpop+jwt", "kid": "first" });
-    let other_type = stand.key.token_with(&header, &stand.issuer.claims(""));
-    let stranger = Key::es256("stranger").token(&stand.issuer.claims(""));
-    let fake = Key::es256("first").token(&stand.issuer.claims(""));
+    let other_type = test_bed
+        .key
+        .token_with(&header, &test_bed.issuer.claims(""));
+    let stranger = Key::es256("stranger").token(&test_bed.issuer.claims(""));
+    let fake = Key::es256("first").token(&test_bed.issuer.claims(""));
     for (token, status, reason, cause) in [
         (
             claims("aud", json!("https://other.test")),
@@ -106,21 +108,21 @@ fn denial_tells_which_claim_which_key_and_which_scope() {
         (stranger, 401, "unknown_key", "\"stranger\""),
         (fake, 401, "bad_signature", "signature"),
         (
-            stand.token("write the.audit"),
+            test_bed.token("write the.audit"),
             403,
             "insufficient_scope",
             "but found \"write the.audit\"",
         ),
         (
-            stand.token(""),
+            test_bed.token(""),
             403,
             "insufficient_scope",
             "but found no scope",
         ),
     ] {
-        let before = lines(&stand, 0).len();
-        assert_eq!(stand.get("/apps/7", Some(&token)).status, status);
-        let line = lines(&stand, before + 1).pop().expect("a line");
+        let before = lines(&test_bed, 0).len();
+        assert_eq!(test_bed.get("/apps/7", Some(&token)).status, status);
+        let line = lines(&test_bed, before + 1).pop().expect("a line");
         assert_eq!(
             (line["decision"].as_str(), line["reason"].as_str()),
             (Some("refused"), Some(reason)),
@@ -145,7 +147,7 @@ fn denial_tells_which_claim_which_key_and_which_scope() {
 #[test]
 fn another_method_and_another_scheme_are_told() {
     let routes = ROUTES.replacen("scope =", "methods = [\"GET\", \"PUT\"]\nscope =", 1);
-    let stand = Stand::routes(&routes);
+    let test_bed = TestBed::routes(&routes);
     for (method, headers, reason, cause) in [
         (
             "POST",
@@ -161,12 +163,12 @@ fn another_method_and_another_scheme_are_told() {
         ),
         ("GET", "", "no_token", None),
     ] {
-        let before = lines(&stand, 0).len();
+        let before = lines(&test_bed, 0).len();
         send(
-            stand.address,
+            test_bed.address,
             format!("{method} /apps/7 HTTP/1.1\r\nHost: api.test\r\n{headers}\r\n"),
         );
-        let line = lines(&stand, before + 1).pop().expect("a line");
+        let line = lines(&test_bed, before + 1).pop().expect("a line");
         assert_eq!(
             (line["reason"].as_str(), line["cause"].as_str()),
             (Some(reason), cause),
@@ -180,7 +182,7 @@ fn what_no_route_takes_is_told_by_its_host_and_a_wrong_method_by_its_route() {
     let of_any =
         "[[routes]]\npath = \"/apps/{id}\"\nmethods = \"GET\"\npublic = true\nupstream = \"up\"\n";
     let of_hosts = "[[routes]]\nhost = \"*.open.test\"\npath = \"/a\"\nmethods = \"GET\"\npublic = true\nupstream = \"up\"\n";
-    let stand = Stand::routes(&format!("{of_any}{of_hosts}"));
+    let test_bed = TestBed::routes(&format!("{of_any}{of_hosts}"));
     for (method, host, path, route, cause) in [
         (
             "GET",
@@ -211,12 +213,12 @@ fn what_no_route_takes_is_told_by_its_host_and_a_wrong_method_by_its_route() {
             "expected GET or HEAD, but found PUT",
         ),
     ] {
-        let before = lines(&stand, 0).len();
+        let before = lines(&test_bed, 0).len();
         send(
-            stand.address,
+            test_bed.address,
             format!("{method} {path} HTTP/1.1\r\nHost: {host}\r\n\r\n"),
         );
-        let line = lines(&stand, before + 1).pop().expect("a line");
+        let line = lines(&test_bed, before + 1).pop().expect("a line");
         assert_eq!(
             (line["route"].as_str(), line["cause"].as_str()),
             (route, Some(cause)),
@@ -229,7 +231,7 @@ fn what_no_route_takes_is_told_by_its_host_and_a_wrong_method_by_its_route() {
 #[test]
 fn path_is_told_where_it_is_asked_for_as_it_was_judged_and_never_the_query() {
     let routes = "[[routes]]\npath = \"/v/{*rest}\"\nmethods = \"GET\"\npublic = true\nstrip_prefix = \"/v\"\nupstream = \"up\"\n";
-    let stand = Stand::toml("[log]\npath = true", "", "", routes);
+    let test_bed = TestBed::toml("[log]\npath = true", "", "", routes);
     let long = format!("/v/{}", "a".repeat(600));
     for (target, status, path) in [
         ("/v/a%7eb%2b?secret=hush", 200, Some("/v/a~b%2B".to_owned())),
@@ -238,14 +240,17 @@ fn path_is_told_where_it_is_asked_for_as_it_was_judged_and_never_the_query() {
         ("/v/a/../b", 400, None),
         (&*long, 200, Some(format!("{}…", &long[..512]))),
     ] {
-        let before = lines(&stand, 0).len();
-        assert_eq!(stand.get(target, None).status, status, "{target}");
-        let line = lines(&stand, before + 1).pop().expect("a line");
+        let before = lines(&test_bed, 0).len();
+        assert_eq!(test_bed.get(target, None).status, status, "{target}");
+        let line = lines(&test_bed, before + 1).pop().expect("a line");
         assert_eq!(line["path"].as_str(), path.as_deref(), "{line}");
         assert!(!line.to_string().contains("hush"), "{line}");
     }
-    send(stand.address, "PUT /v/b?hush HTTP/1.1\r\nHost: a\r\n\r\n");
-    let line = lines(&stand, 6).pop().expect("a line");
+    send(
+        test_bed.address,
+        "PUT /v/b?hush HTTP/1.1\r\nHost: a\r\n\r\n",
+    );
+    let line = lines(&test_bed, 6).pop().expect("a line");
     assert_eq!(
         (line["path"].as_str(), line["route"].as_str()),
         (Some("/v/b"), Some("/v/{*rest}")),
@@ -261,14 +266,16 @@ fn who_a_token_is_about_is_told_as_it_is_configured() {
         ("subject = true", Some("client-1"), Some("somebody")),
         ("client_id = false\nsubject = true", None, Some("somebody")),
     ] {
-        let stand = Stand::toml(&format!("[log]\n{log}"), "", "", ROUTES);
-        let mut claims = stand.issuer.claims("write app.7 the.audit");
+        let test_bed = TestBed::toml(&format!("[log]\n{log}"), "", "", ROUTES);
+        let mut claims = test_bed.issuer.claims("write app.7 the.audit");
         claims["sub"] = json!("somebody");
         assert_eq!(
-            stand.get("/apps/7", Some(&stand.key.token(&claims))).status,
+            test_bed
+                .get("/apps/7", Some(&test_bed.key.token(&claims)))
+                .status,
             200
         );
-        let line = lines(&stand, 1).pop().expect("a line");
+        let line = lines(&test_bed, 1).pop().expect("a line");
         assert_eq!(
             (line["client_id"].as_str(), line["subject"].as_str()),
             (client_id, subject),
@@ -279,16 +286,16 @@ fn who_a_token_is_about_is_told_as_it_is_configured() {
 
 #[test]
 fn route_is_told_as_it_is_written_and_the_request_is_not() {
-    let stand = Stand::routes(ROUTES);
+    let test_bed = TestBed::routes(ROUTES);
     let request = "GET /secret-path?secret=query HTTP/1.1\r\nHost: secret-host.open.test\r\n\r\n";
-    assert_eq!(send(stand.address, request).status, 200);
-    let line = lines(&stand, 1).pop().expect("a line");
+    assert_eq!(send(test_bed.address, request).status, 200);
+    let line = lines(&test_bed, 1).pop().expect("a line");
     assert_eq!(
         (&line["route"], &line["host"]),
         (&json!("/{*rest}"), &json!("open.test, *.open.test"))
     );
     assert_eq!(line["decision"], "public");
-    assert!(!stand.requests.text().contains("secret"));
+    assert!(!test_bed.requests.text().contains("secret"));
 }
 
 #[test]
@@ -312,19 +319,19 @@ fn request_without_answer_has_a_line_as_well() {
 
 #[test]
 fn nothing_that_a_client_says_can_forge_a_line() {
-    let stand = Stand::toml("[server]\ntrusted_proxies = \"127.0.0.1\"", "", "", ROUTES);
+    let test_bed = TestBed::toml("[server]\ntrusted_proxies = \"127.0.0.1\"", "", "", ROUTES);
     let forged = "\"}\n{\"decision\":\"forged\"}\r\n\u{1b}[2J\u{2028}\\";
-    let mut claims = stand.issuer.claims(forged);
+    let mut claims = test_bed.issuer.claims(forged);
     for name in ["client_id", "sub", "iss", "aud", "kid"] {
         let mut claims = claims.clone();
         claims[name] = json!(forged);
-        stand.get("/apps/7", Some(&stand.key.token(&claims)));
+        test_bed.get("/apps/7", Some(&test_bed.key.token(&claims)));
     }
     claims["client_id"] = json!(forged);
     let header = json!({ "typ": forged, "alg": "ES256", "kid": forged }).to_string();
-    stand.get(
+    test_bed.get(
         "/apps/7",
-        Some(&stand.key.sign(&header, &claims.to_string())),
+        Some(&test_bed.key.sign(&header, &claims.to_string())),
     );
     let mut sent = 6;
     for field in [
@@ -347,14 +354,14 @@ fn nothing_that_a_client_says_can_forge_a_line() {
                 "Host: api.test\r\n"
             };
             send(
-                stand.address,
+                test_bed.address,
                 format!("{line} HTTP/1.1\r\n{host}{field}\r\nConnection: close\r\n\r\n"),
             );
             sent += 1;
         }
     }
     // Some of them are no HTTP, and end before they are requests.
-    let lines = lines(&stand, 10);
+    let lines = lines(&test_bed, 10);
     assert!(lines.len() <= sent);
     assert!(
         lines
@@ -362,19 +369,19 @@ fn nothing_that_a_client_says_can_forge_a_line() {
             .all(|line| line["decision"] == "refused" && line["message"] == "request"),
         "{lines:?}"
     );
-    assert!(!stand.requests.text().contains('\u{1b}'));
+    assert!(!test_bed.requests.text().contains('\u{1b}'));
 }
 
 #[test]
 fn client_behind_a_trusted_proxy_is_the_one_that_is_told() {
-    let stand = Stand::toml("[server]\ntrusted_proxies = \"127.0.0.1\"", "", "", ROUTES);
+    let test_bed = TestBed::toml("[server]\ntrusted_proxies = \"127.0.0.1\"", "", "", ROUTES);
     let ask = |field: &str| {
-        let before = lines(&stand, 0).len();
+        let before = lines(&test_bed, 0).len();
         send(
-            stand.address,
+            test_bed.address,
             format!("GET /apps/7 HTTP/1.1\r\nHost: a\r\n{field}\r\n"),
         );
-        lines(&stand, before + 1).pop().expect("a line")["client"].clone()
+        lines(&test_bed, before + 1).pop().expect("a line")["client"].clone()
     };
     assert_eq!(
         ask("X-Forwarded-For: 203.0.113.9, 198.51.100.7\r\n"),
@@ -382,13 +389,13 @@ fn client_behind_a_trusted_proxy_is_the_one_that_is_told() {
     );
     assert_eq!(ask("X-Forwarded-For: 2001:db8::7\r\n"), "2001:db8::7");
     assert_eq!(ask(""), "127.0.0.1");
-    let stand = Stand::routes(ROUTES);
+    let test_bed = TestBed::routes(ROUTES);
     send(
-        stand.address,
+        test_bed.address,
         "GET /apps/7 HTTP/1.1\r\nHost: a\r\nX-Forwarded-For: 203.0.113.9\r\n\r\n",
     );
     assert_eq!(
-        lines(&stand, 1)[0]["client"],
+        lines(&test_bed, 1)[0]["client"],
         "127.0.0.1",
         "anybody may say so"
     );
@@ -397,9 +404,9 @@ fn client_behind_a_trusted_proxy_is_the_one_that_is_told() {
 #[test]
 fn flood_of_refusals_has_few_lines_that_tell_how_many_there_were() {
     const FLOOD: u64 = 300;
-    let stand = Stand::toml("[log]\nrefusals_per_second = 5", "", "", ROUTES);
+    let test_bed = TestBed::toml("[log]\nrefusals_per_second = 5", "", "", ROUTES);
     let begun = std::time::Instant::now();
-    let mut connection = Connection::open(stand.address);
+    let mut connection = Connection::open(test_bed.address);
     for _ in 0..FLOOD {
         assert_eq!(
             connection
@@ -411,12 +418,12 @@ fn flood_of_refusals_has_few_lines_that_tell_how_many_there_were() {
     let seconds = begun.elapsed().as_secs() + 2;
     // Who is let through has a line, whatever else goes on.
     assert_eq!(
-        stand
-            .get("/apps/7", Some(&stand.token("write app.7 the.audit")))
+        test_bed
+            .get("/apps/7", Some(&test_bed.token("write app.7 the.audit")))
             .status,
         200
     );
-    let lines = || stand.requests.lines();
+    let lines = || test_bed.requests.lines();
     eventually("the last one is there", || {
         lines().iter().any(|line| line["route"] == "/apps/{id}")
     });
@@ -434,7 +441,7 @@ fn flood_of_refusals_has_few_lines_that_tell_how_many_there_were() {
         .sum();
     assert_eq!(refused + left_out, FLOOD);
     let metrics = send(
-        stand.admin,
+        test_bed.admin,
         "GET /metrics HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n",
     )
     .text();
@@ -445,18 +452,18 @@ fn flood_of_refusals_has_few_lines_that_tell_how_many_there_were() {
 #[test]
 fn flood_of_clients_that_go_away_undecided_has_few_lines_too() {
     const FLOOD: u64 = 60;
-    let stand = Stand::toml(
+    let test_bed = TestBed::toml(
         "[log]\nrefusals_per_second = 5",
         "unknown_key_cooldown = \"1s\"",
         "",
         ROUTES,
     );
-    stand.issuer.fail(Reply::RawThenHang(Vec::new()));
-    let unknown = Key::es256("second").token(&stand.issuer.claims("write"));
+    test_bed.issuer.fail(Reply::RawThenHang(Vec::new()));
+    let unknown = Key::es256("second").token(&test_bed.issuer.claims("write"));
     let begun = std::time::Instant::now();
     let waiting: Vec<_> = (0..FLOOD)
         .map(|_| {
-            let mut connection = Connection::open(stand.address);
+            let mut connection = Connection::open(test_bed.address);
             connection.write(format!(
                 "GET /apps/7 HTTP/1.1\r\nHost: a\r\nAuthorization: Bearer {unknown}\r\n\r\n"
             ));
@@ -468,9 +475,9 @@ fn flood_of_clients_that_go_away_undecided_has_few_lines_too() {
     let series = "scopegate_requests_total{route=\"/apps/{id}\",method=\"GET\",status=\"none\",decision=\"undecided\",\
                   reason=\"client_went_away\"}";
     eventually("all have gone away", || {
-        stand.metric(series) == Some(FLOOD as f64)
+        test_bed.metric(series) == Some(FLOOD as f64)
     });
-    let told = stand
+    let told = test_bed
         .requests
         .lines()
         .iter()
@@ -482,29 +489,29 @@ fn flood_of_clients_that_go_away_undecided_has_few_lines_too() {
         "{told} lines in {seconds} s"
     );
     assert_eq!(
-        stand.metric("scopegate_log_refusals_left_out_total{}"),
+        test_bed.metric("scopegate_log_refusals_left_out_total{}"),
         Some((FLOOD - told) as f64)
     );
 }
 
 #[test]
 fn long_method_or_nominated_field_makes_no_long_line() {
-    let stand = Stand::routes(ROUTES);
+    let test_bed = TestBed::routes(ROUTES);
     let long = "m".repeat(20_000);
     send(
-        stand.address,
+        test_bed.address,
         format!("{long} /apps/7 HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n"),
     );
     let authorization = format!(
         "Authorization: Bearer {}\r\n",
-        stand.token("write app.7 the.audit")
+        test_bed.token("write app.7 the.audit")
     );
     let nominated = format!("Connection: close, x-forwarded-{long}\r\n");
     send(
-        stand.address,
+        test_bed.address,
         format!("GET /apps/7 HTTP/1.1\r\nHost: a\r\n{authorization}{nominated}\r\n"),
     );
-    let lines = lines(&stand, 2);
+    let lines = lines(&test_bed, 2);
     assert!(
         lines
             .iter()
@@ -519,14 +526,14 @@ fn long_method_or_nominated_field_makes_no_long_line() {
 
 #[test]
 fn nothing_is_logged_of_requests_where_access_is_off() {
-    let stand = Stand::toml("[log]\naccess = false", "", "", ROUTES);
-    assert_eq!(stand.get("/apps/7", None).status, 401);
+    let test_bed = TestBed::toml("[log]\naccess = false", "", "", ROUTES);
+    assert_eq!(test_bed.get("/apps/7", None).status, 401);
     assert_eq!(
-        stand
-            .get("/apps/7", Some(&stand.token("write app.7 the.audit")))
+        test_bed
+            .get("/apps/7", Some(&test_bed.token("write app.7 the.audit")))
             .status,
         200
     );
-    let front = stand.requests.text();
+    let front = test_bed.requests.text();
     assert!(front.is_empty(), "{front}");
 }

@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 use openmetrics_parser::openmetrics::parse_openmetrics;
 use socket2::{Domain, Socket, Type};
 
-use harness::{Connection, Gateway, Issuer, Key, Reply, Server, Stand, eventually, send};
+use harness::{Connection, Gateway, Issuer, Key, Reply, Server, TestBed, eventually, send};
 
 const ROUTE: &str = "[[routes]]\npath = \"/things/{id}\"\nscope = \"read\"\nupstream = \"up\"\n";
 
@@ -19,56 +19,58 @@ fn requests(method: &str, status: &str, decision: &str, reason: &str) -> String 
 
 #[test]
 fn requests_are_counted_by_route_method_status_decision_and_reason() {
-    let stand = Stand::routes(ROUTE);
-    let token = stand.token("read");
+    let test_bed = TestBed::routes(ROUTE);
+    let token = test_bed.token("read");
     for _ in 0..3 {
-        assert_eq!(stand.get("/things/7", Some(&token)).status, 200);
+        assert_eq!(test_bed.get("/things/7", Some(&token)).status, 200);
     }
-    assert_eq!(stand.get("/things/8", None).status, 401);
+    assert_eq!(test_bed.get("/things/8", None).status, 401);
     assert_eq!(
-        stand.get("/things/8", Some(&stand.token("write"))).status,
+        test_bed
+            .get("/things/8", Some(&test_bed.token("write")))
+            .status,
         403
     );
-    assert_eq!(stand.get("/nothing", None).status, 404);
+    assert_eq!(test_bed.get("/nothing", None).status, 404);
     assert_eq!(
         send(
-            stand.gateway.address,
+            test_bed.gateway.address,
             "BREW /nothing HTTP/1.1\r\nHost: a\r\n\r\n"
         )
         .status,
         404
     );
     assert_eq!(
-        stand.metric(&requests("GET", "2xx", "permitted", "")),
+        test_bed.metric(&requests("GET", "2xx", "permitted", "")),
         Some(3.0)
     );
     assert_eq!(
-        stand.metric(&requests("GET", "4xx", "refused", "no_token")),
+        test_bed.metric(&requests("GET", "4xx", "refused", "no_token")),
         Some(1.0)
     );
     assert_eq!(
-        stand.metric(&requests("GET", "4xx", "refused", "insufficient_scope")),
+        test_bed.metric(&requests("GET", "4xx", "refused", "insufficient_scope")),
         Some(1.0)
     );
     for method in ["GET", "_OTHER"] {
         let series = format!(
             "scopegate_requests_total{{route=\"\",method=\"{method}\",status=\"4xx\",decision=\"refused\",reason=\"no_route\"}}"
         );
-        assert_eq!(stand.metric(&series), Some(1.0), "{method}");
+        assert_eq!(test_bed.metric(&series), Some(1.0), "{method}");
     }
     let duration = "http_server_request_duration_seconds";
     let labels =
         "http_request_method=\"GET\",http_route=\"/things/{id}\",http_response_status_code=\"200\"";
     assert_eq!(
-        stand.metric(&format!("{duration}_count{{{labels}}}")),
+        test_bed.metric(&format!("{duration}_count{{{labels}}}")),
         Some(3.0)
     );
     assert_eq!(
-        stand.metric(&format!("{duration}_bucket{{le=\"+Inf\",{labels}}}")),
+        test_bed.metric(&format!("{duration}_bucket{{le=\"+Inf\",{labels}}}")),
         Some(3.0)
     );
     assert!(
-        stand
+        test_bed
             .metric(&format!("{duration}_sum{{{labels}}}"))
             .is_some_and(|sum| sum > 0.0)
     );
@@ -76,60 +78,63 @@ fn requests_are_counted_by_route_method_status_decision_and_reason() {
 
 #[test]
 fn request_that_nobody_waited_for_is_counted_without_a_status() {
-    let stand = Stand::routes(ROUTE);
-    stand.upstream.script(|_| Reply::RawThenHang(Vec::new()));
-    let token = stand.token("read");
-    let mut connection = Connection::open(stand.gateway.address);
+    let test_bed = TestBed::routes(ROUTE);
+    test_bed.upstream.script(|_| Reply::RawThenHang(Vec::new()));
+    let token = test_bed.token("read");
+    let mut connection = Connection::open(test_bed.gateway.address);
     connection.write(format!(
         "GET /things/7 HTTP/1.1\r\nHost: a\r\nAuthorization: Bearer {token}\r\n\r\n"
     ));
     let in_flight = format!(
         "scopegate_upstream_target_in_flight{{upstream=\"up\",target=\"{}\"}}",
-        stand.upstream.address
+        test_bed.upstream.address
     );
-    eventually("it is under way", || stand.metric(&in_flight) == Some(1.0));
+    eventually("it is under way", || {
+        test_bed.metric(&in_flight) == Some(1.0)
+    });
     drop(connection);
     // It was decided: whoever went away has passed.
     eventually("it is counted", || {
-        stand.metric(&requests("GET", "none", "permitted", "")) == Some(1.0)
+        test_bed.metric(&requests("GET", "none", "permitted", "")) == Some(1.0)
     });
     eventually("it is no longer under way", || {
-        stand.metric(&in_flight) == Some(0.0)
+        test_bed.metric(&in_flight) == Some(0.0)
     });
 }
 
 #[test]
 fn tokens_are_counted_by_where_they_were_found() {
-    let stand = Stand::routes(ROUTE);
+    let test_bed = TestBed::routes(ROUTE);
     let (hits, misses) = (
         |tier| format!("scopegate_token_cache_hits_total{{tier=\"{tier}\"}}"),
         "scopegate_token_cache_misses_total{}",
     );
     let before = (
-        stand.metric(&hits("connection")),
-        stand.metric(misses).expect("a count"),
+        test_bed.metric(&hits("connection")),
+        test_bed.metric(misses).expect("a count"),
     );
-    let token = stand.token("read");
-    let mut connection = Connection::open(stand.gateway.address);
+    let token = test_bed.token("read");
+    let mut connection = Connection::open(test_bed.gateway.address);
     let request =
         format!("GET /things/7 HTTP/1.1\r\nHost: a\r\nAuthorization: Bearer {token}\r\n\r\n");
     for _ in 0..5 {
         assert_eq!(connection.ask(&request).status, 200);
     }
     assert_eq!(
-        (before.0, stand.metric(&hits("connection"))),
+        (before.0, test_bed.metric(&hits("connection"))),
         (Some(0.0), Some(4.0))
     );
-    let by_worker = stand.metric(&hits("worker")).expect("a count")
-        + stand.metric(&hits("shared")).expect("a count");
-    assert_eq!(stand.get("/things/7", Some(&token)).status, 200);
-    let now = stand.metric(&hits("worker")).expect("a count")
-        + stand.metric(&hits("shared")).expect("a count");
+    let by_worker = test_bed.metric(&hits("worker")).expect("a count")
+        + test_bed.metric(&hits("shared")).expect("a count");
+    assert_eq!(test_bed.get("/things/7", Some(&token)).status, 200);
+    let now = test_bed.metric(&hits("worker")).expect("a count")
+        + test_bed.metric(&hits("shared")).expect("a count");
     assert_eq!(now - by_worker, 1.0);
-    assert_eq!(stand.metric(misses), Some(before.1 + 1.0));
+    assert_eq!(test_bed.metric(misses), Some(before.1 + 1.0));
     for tier in ["connection", "worker", "shared"] {
-        let size =
-            |name: &str| stand.metric(&format!("scopegate_token_cache_{name}{{tier=\"{tier}\"}}"));
+        let size = |name: &str| {
+            test_bed.metric(&format!("scopegate_token_cache_{name}{{tier=\"{tier}\"}}"))
+        };
         // Beside this token the stand's own is known, whose connection has ended.
         let entries = if tier == "connection" { 1.0 } else { 2.0 };
         eventually(&format!("{tier}: {:?}", size("entries")), || {
@@ -144,55 +149,62 @@ fn tokens_are_counted_by_where_they_were_found() {
     drop(connection);
     let of_connections = "scopegate_token_cache_bytes{tier=\"connection\"}";
     eventually("nobody is connected", || {
-        stand.metric(of_connections) == Some(0.0)
+        test_bed.metric(of_connections) == Some(0.0)
     });
 }
 
 #[test]
 fn issuer_and_upstream_are_told_of() {
-    let stand = Stand::routes(ROUTE);
+    let test_bed = TestBed::routes(ROUTE);
     assert_eq!(
-        stand.metric("scopegate_issuer_keys{issuer=\"corp\"}"),
+        test_bed.metric("scopegate_issuer_keys{issuer=\"corp\"}"),
         Some(1.0)
     );
     let fetches = |outcome| {
-        stand.metric(&format!(
+        test_bed.metric(&format!(
             "scopegate_issuer_key_fetches_total{{issuer=\"corp\",outcome=\"{outcome}\"}}"
         ))
     };
     assert_eq!(fetches("success"), Some(1.0));
     assert_eq!(fetches("failure"), Some(0.0));
     let verified = "scopegate_verification_duration_seconds_count{issuer=\"corp\"}";
-    let before = stand.metric(verified).expect("a count");
+    let before = test_bed.metric(verified).expect("a count");
     assert_eq!(
-        stand
-            .get("/things/7", Some(&stand.token("read write")))
+        test_bed
+            .get("/things/7", Some(&test_bed.token("read write")))
             .status,
         200
     );
-    assert_eq!(stand.metric(verified), Some(before + 1.0));
+    assert_eq!(test_bed.metric(verified), Some(before + 1.0));
 
-    let of_target = format!("{{upstream=\"up\",target=\"{}\"}}", stand.upstream.address);
+    let of_target = format!(
+        "{{upstream=\"up\",target=\"{}\"}}",
+        test_bed.upstream.address
+    );
     assert_eq!(
-        stand.metric(&format!("scopegate_upstream_target_up{of_target}")),
+        test_bed.metric(&format!("scopegate_upstream_target_up{of_target}")),
         Some(1.0)
     );
     assert!(
-        stand
+        test_bed
             .metric("scopegate_upstream_duration_seconds_count{upstream=\"up\"}")
             .is_some_and(|count| count >= 1.0)
     );
-    stand.upstream.script(|_| Reply::RawThenClose(Vec::new()));
+    test_bed
+        .upstream
+        .script(|_| Reply::RawThenClose(Vec::new()));
     assert_eq!(
-        stand.get("/things/7", Some(&stand.token("read"))).status,
+        test_bed
+            .get("/things/7", Some(&test_bed.token("read")))
+            .status,
         502
     );
     assert_eq!(
-        stand.metric("scopegate_upstream_retries_total{upstream=\"up\"}"),
+        test_bed.metric("scopegate_upstream_retries_total{upstream=\"up\"}"),
         Some(1.0)
     );
     eventually("its connections are gone", || {
-        stand.metric(&format!("scopegate_upstream_target_connections{of_target}")) == Some(0.0)
+        test_bed.metric(&format!("scopegate_upstream_target_connections{of_target}")) == Some(0.0)
     });
 }
 
@@ -304,24 +316,24 @@ fn gateway_is_ready_when_every_issuer_has_keys() {
 
 #[test]
 fn refused_reload_is_told() {
-    let stand = Stand::routes(ROUTE);
+    let test_bed = TestBed::routes(ROUTE);
     assert_eq!(
-        stand.metric("scopegate_last_reload_successful{}"),
+        test_bed.metric("scopegate_last_reload_successful{}"),
         Some(1.0)
     );
-    stand
+    test_bed
         .gateway
         .reload("[upstreams.up]\ntargets = 7\n")
         .expect_err("it is faulty");
     assert_eq!(
-        stand.metric("scopegate_reloads_total{outcome=\"refused\"}"),
+        test_bed.metric("scopegate_reloads_total{outcome=\"refused\"}"),
         Some(1.0)
     );
     assert_eq!(
-        stand.metric("scopegate_last_reload_successful{}"),
+        test_bed.metric("scopegate_last_reload_successful{}"),
         Some(0.0)
     );
-    let answer = stand.ask_admin("/readyz");
+    let answer = test_bed.ask_admin("/readyz");
     assert_eq!(answer.status, 200, "what was in force stays so");
     assert!(
         answer
@@ -331,28 +343,28 @@ fn refused_reload_is_told() {
         answer.text()
     );
     // Routes that are gone are not told of any more.
-    assert_eq!(stand.get("/things/7", None).status, 401);
+    assert_eq!(test_bed.get("/things/7", None).status, 401);
     assert_eq!(
-        stand.metric(&requests("GET", "4xx", "refused", "no_token")),
+        test_bed.metric(&requests("GET", "4xx", "refused", "no_token")),
         Some(1.0)
     );
     let other = "[[routes]]\npath = \"/other\"\npublic = true\nupstream = \"up\"\n";
     let toml = format!(
         "[upstreams.up]\ntargets = \"http://{}\"\n{other}",
-        stand.upstream.address
+        test_bed.upstream.address
     );
-    stand.gateway.reload(&toml).expect("good");
-    assert_eq!(stand.get("/things/7", None).status, 404);
+    test_bed.gateway.reload(&toml).expect("good");
+    assert_eq!(test_bed.get("/things/7", None).status, 404);
     assert_eq!(
-        stand.metric(&requests("GET", "4xx", "refused", "no_token")),
+        test_bed.metric(&requests("GET", "4xx", "refused", "no_token")),
         None
     );
     assert_eq!(
-        stand.metric("scopegate_reloads_total{outcome=\"accepted\"}"),
+        test_bed.metric("scopegate_reloads_total{outcome=\"accepted\"}"),
         Some(1.0)
     );
     assert_eq!(
-        stand.metric("scopegate_last_reload_successful{}"),
+        test_bed.metric("scopegate_last_reload_successful{}"),
         Some(1.0)
     );
 }
@@ -362,18 +374,18 @@ fn metrics_are_what_others_can_read() {
     // A route whose pattern has to be escaped in a label.
     let routes =
         format!("{ROUTE}[[routes]]\npath = \"/a%22b/{{x}}\"\npublic = true\nupstream = \"up\"\n");
-    let stand = Stand::routes(&routes);
-    let token = stand.token("read");
-    assert_eq!(stand.get("/things/7", Some(&token)).status, 200);
+    let test_bed = TestBed::routes(&routes);
+    let token = test_bed.token("read");
+    assert_eq!(test_bed.get("/things/7", Some(&token)).status, 200);
     assert_eq!(
-        stand.get("/a%22b/secret-in-a-path", Some(&token)).status,
+        test_bed.get("/a%22b/secret-in-a-path", Some(&token)).status,
         200
     );
     assert_eq!(
-        stand.get("/things/7", Some("garbage-as-a-token")).status,
+        test_bed.get("/things/7", Some("garbage-as-a-token")).status,
         401
     );
-    let answer = stand.ask_admin("/metrics");
+    let answer = test_bed.ask_admin("/metrics");
     let media_type = "application/openmetrics-text; version=1.0.0; charset=utf-8";
     assert_eq!(
         (answer.status, answer.header("content-type")),
@@ -406,8 +418,8 @@ fn metrics_are_what_others_can_read() {
 
 #[test]
 fn admin_listener_answers_to_what_it_knows_and_to_one_request_a_connection() {
-    let stand = Stand::routes(ROUTE);
-    let ask = |request: &str| send(stand.gateway.admin, request);
+    let test_bed = TestBed::routes(ROUTE);
+    let ask = |request: &str| send(test_bed.gateway.admin, request);
     assert_eq!(
         ask("GET /livez HTTP/1.1\r\nHost: localhost\r\n\r\n").text(),
         "ok\n"
@@ -427,7 +439,7 @@ fn admin_listener_answers_to_what_it_knows_and_to_one_request_a_connection() {
         (Some("close"), Some("no-store"))
     );
     // What is asked of the admin listener is nothing that the other ones know of.
-    assert_eq!(stand.get("/metrics", None).status, 404);
+    assert_eq!(test_bed.get("/metrics", None).status, 404);
 }
 
 /// Connections to the admin listener from an address of the loopback network, on each of which these bytes are sent.
@@ -449,8 +461,8 @@ fn held(admin: SocketAddr, from: [u8; 4], count: usize, bytes: &str) -> Vec<TcpS
 
 #[test]
 fn clients_that_hold_connections_keep_no_probe_from_its_answer() {
-    let stand = Stand::routes(ROUTE);
-    let admin = stand.gateway.admin;
+    let test_bed = TestBed::routes(ROUTE);
+    let admin = test_bed.gateway.admin;
     let holders: [(&str, Vec<[u8; 4]>, usize); 3] = [
         ("16 of the probe's own address", vec![[127, 0, 0, 1]], 16),
         (
@@ -473,9 +485,13 @@ fn clients_that_hold_connections_keep_no_probe_from_its_answer() {
                 .flat_map(|&address| held(admin, address, count, bytes))
                 .collect();
             for _ in 0..50 {
-                assert_eq!(stand.ask_admin("/livez").text(), "ok\n", "{who}, {bytes:?}");
                 assert_eq!(
-                    stand.ask_admin("/readyz").text(),
+                    test_bed.ask_admin("/livez").text(),
+                    "ok\n",
+                    "{who}, {bytes:?}"
+                );
+                assert_eq!(
+                    test_bed.ask_admin("/readyz").text(),
                     "ready\n",
                     "{who}, {bytes:?}"
                 );
@@ -486,10 +502,10 @@ fn clients_that_hold_connections_keep_no_probe_from_its_answer() {
 
 #[test]
 fn client_that_sends_no_whole_head_is_disconnected_soon() {
-    let stand = Stand::routes(ROUTE);
+    let test_bed = TestBed::routes(ROUTE);
     for bytes in ["", "GET /livez HTTP/1.1\r\nHo"] {
         let began = Instant::now();
-        let mut connection = Connection::open(stand.gateway.admin);
+        let mut connection = Connection::open(test_bed.gateway.admin);
         connection.write(bytes);
         assert!(connection.is_closed(), "{bytes:?}");
         assert!(
@@ -501,9 +517,9 @@ fn client_that_sends_no_whole_head_is_disconnected_soon() {
 }
 
 /// The status that a GET of `/livez` gets with these lines, and the text.
-fn livez(stand: &Stand, version: &str, lines: &str) -> (u16, String) {
+fn livez(test_bed: &TestBed, version: &str, lines: &str) -> (u16, String) {
     let answer = send(
-        stand.gateway.admin,
+        test_bed.gateway.admin,
         format!("GET /livez HTTP/{version}\r\n{lines}\r\n"),
     );
     (answer.status, answer.text())
@@ -513,10 +529,10 @@ const MISDIRECTED: &str = "expected an IP address, localhost or a name of admin.
 
 #[test]
 fn admin_listener_answers_to_addresses_localhost_and_listed_hosts_alone() {
-    let stand = Stand::routes(ROUTE);
+    let test_bed = TestBed::routes(ROUTE);
     let with_host = |host: &str| {
         livez(
-            &stand,
+            &test_bed,
             "1.1",
             &format!("Host: {host}\r\nOrigin: http://{host}\r\n"),
         )
@@ -541,14 +557,14 @@ fn admin_listener_answers_to_addresses_localhost_and_listed_hosts_alone() {
     // Whatever is asked for.
     for request in ["POST /livez", "GET /metrics", "GET /"] {
         let answer = send(
-            stand.gateway.admin,
+            test_bed.gateway.admin,
             format!("{request} HTTP/1.1\r\nHost: evil.example\r\n\r\n"),
         );
         assert_eq!(answer.status, 421, "{request}");
     }
     // An absolute target is a host as well.
     let answer = send(
-        stand.gateway.admin,
+        test_bed.gateway.admin,
         "GET http://evil.example/livez HTTP/1.1\r\nHost: localhost\r\n\r\n",
     );
     assert_eq!(answer.status, 400);
@@ -557,7 +573,7 @@ fn admin_listener_answers_to_addresses_localhost_and_listed_hosts_alone() {
         format!(
             "[admin]\nlisten = \"127.0.0.1:1\"\nhosts = {hosts}\n[upstreams.up]\ntargets = \"http://{}\"\n\
              [[routes]]\npath = \"/x\"\npublic = true\nupstream = \"up\"\n",
-            stand.upstream.address
+            test_bed.upstream.address
         )
     };
     let gateway = Gateway::start(&toml("[]"));
@@ -596,36 +612,40 @@ fn admin_listener_answers_to_addresses_localhost_and_listed_hosts_alone() {
 
 #[test]
 fn admin_listener_takes_one_host_and_none_only_over_http_1_0() {
-    let stand = Stand::routes(ROUTE);
+    let test_bed = TestBed::routes(ROUTE);
     let none = (400, "expected one Host header, but found none\n".to_owned());
     let several = (
         400,
         "expected one Host header, but found several\n".to_owned(),
     );
-    assert_eq!(livez(&stand, "1.1", ""), none);
+    assert_eq!(livez(&test_bed, "1.1", ""), none);
     for version in ["1.0", "1.1"] {
         assert_eq!(
-            livez(&stand, version, "Host: localhost\r\nHost: localhost\r\n"),
+            livez(&test_bed, version, "Host: localhost\r\nHost: localhost\r\n"),
             several,
             "{version}"
         );
-        assert_eq!(livez(&stand, version, "Host: a b\r\n").0, 400, "{version}");
         assert_eq!(
-            livez(&stand, version, "Host: evil.example\r\n").0,
+            livez(&test_bed, version, "Host: a b\r\n").0,
+            400,
+            "{version}"
+        );
+        assert_eq!(
+            livez(&test_bed, version, "Host: evil.example\r\n").0,
             421,
             "{version}"
         );
     }
     // As load balancers still ask.
-    assert_eq!(livez(&stand, "1.0", ""), (200, "ok\n".to_owned()));
+    assert_eq!(livez(&test_bed, "1.0", ""), (200, "ok\n".to_owned()));
 }
 
 #[test]
 fn admin_listener_that_others_reach_answers_probes_by_any_host_unless_hosts_are_listed() {
-    let stand = Stand::toml("[admin]\nlisten = \"0.0.0.0:1\"", "", "", ROUTE);
+    let test_bed = TestBed::toml("[admin]\nlisten = \"0.0.0.0:1\"", "", "", ROUTE);
     let ask = |path: &str| {
         send(
-            stand.gateway.admin,
+            test_bed.gateway.admin,
             format!("GET {path} HTTP/1.1\r\nHost: a.example\r\n\r\n"),
         )
         .status
@@ -639,7 +659,7 @@ fn admin_listener_that_others_reach_answers_probes_by_any_host_unless_hosts_are_
         ),
         (200, 200, 200, 421)
     );
-    let stand = Stand::toml(
+    let test_bed = TestBed::toml(
         "[admin]\nlisten = \"0.0.0.0:1\"\nhosts = \"b.example\"",
         "",
         "",
@@ -647,7 +667,7 @@ fn admin_listener_that_others_reach_answers_probes_by_any_host_unless_hosts_are_
     );
     let ask = |host: &str| {
         send(
-            stand.gateway.admin,
+            test_bed.gateway.admin,
             format!("GET /livez HTTP/1.1\r\nHost: {host}\r\n\r\n"),
         )
         .status

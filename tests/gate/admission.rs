@@ -1,12 +1,12 @@
 //! What is turned away before any route is looked for, because others might read it in another way (R40, R41).
 
-use harness::{Connection, Stand, send};
+use harness::{Connection, TestBed, send};
 
 const ROUTES: &str = "[[routes]]\npath = \"/{*rest}\"\npublic = true\nupstream = \"up\"\n";
 
 /// Sends these bytes, and then a request that must not be answered where the connection has to end.
-fn closes(stand: &Stand, request: &str) -> (u16, bool) {
-    let mut connection = Connection::open(stand.address);
+fn closes(test_bed: &TestBed, request: &str) -> (u16, bool) {
+    let mut connection = Connection::open(test_bed.address);
     connection.write(request);
     let status = connection.read(false).status;
     connection.try_write("GET /after HTTP/1.1\r\nHost: a\r\n\r\n");
@@ -15,7 +15,7 @@ fn closes(stand: &Stand, request: &str) -> (u16, bool) {
 
 #[test]
 fn r40_framing_that_can_be_read_in_two_ways_is_refused_and_ends_the_connection() {
-    let stand = Stand::routes(ROUTES);
+    let test_bed = TestBed::routes(ROUTES);
     for lines in [
         "Transfer-Encoding: chunked\r\nTransfer-Encoding: chunked\r\n",
         "Transfer-Encoding: ,chunked\r\n",
@@ -45,56 +45,56 @@ fn r40_framing_that_can_be_read_in_two_ways_is_refused_and_ends_the_connection()
         "Connection: upgrade\r\nUpgrade: h2c\r\nTransfer-Encoding: chunked\r\n",
     ] {
         let request = format!("POST /x HTTP/1.1\r\nHost: a\r\n{lines}\r\n0\r\n\r\n");
-        assert_eq!(closes(&stand, &request), (400, true), "{lines:?}");
+        assert_eq!(closes(&test_bed, &request), (400, true), "{lines:?}");
     }
     let old = "POST /x HTTP/1.0\r\nHost: a\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n\r\n";
-    assert_eq!(closes(&stand, old), (400, true));
-    assert_eq!(stand.hits(), 0);
+    assert_eq!(closes(&test_bed, old), (400, true));
+    assert_eq!(test_bed.hits(), 0);
 }
 
 #[test]
 fn r40_what_hyper_hides_reaches_the_upstream_with_one_framing_and_ends_the_connection() {
-    let stand = Stand::routes(ROUTES);
+    let test_bed = TestBed::routes(ROUTES);
     for lines in [
         "Transfer-Encoding: chunked\r\nContent-Length: 5\r\n",
         "Content-Length: 5\r\nTransfer-Encoding: chunked\r\n",
         "Content-Length: 5\r\nContent-Length: 6\r\nTransfer-Encoding: CHUNKED\r\n",
     ] {
-        let hits = stand.hits();
+        let hits = test_bed.hits();
         let (status, closed) = closes(
-            &stand,
+            &test_bed,
             &format!("POST /x HTTP/1.1\r\nHost: a\r\n{lines}\r\n3\r\nabc\r\n0\r\n\r\n"),
         );
         assert!(closed, "{lines:?}");
         assert!(matches!(status, 200 | 400), "{lines:?}: {status}");
         if status == 200 {
-            let sent = stand.last();
+            let sent = test_bed.last();
             assert_eq!(
                 sent.header("transfer-encoding").len() + sent.header("content-length").len(),
                 1,
                 "{lines:?}"
             );
             assert_eq!(
-                (sent.body, stand.hits()),
+                (sent.body, test_bed.hits()),
                 (b"abc".to_vec(), hits + 1),
                 "{lines:?}"
             );
         } else {
-            assert_eq!(stand.hits(), hits, "{lines:?}");
+            assert_eq!(test_bed.hits(), hits, "{lines:?}");
         }
     }
 }
 
 #[test]
 fn lengths_go_on_as_others_write_them() {
-    let stand = Stand::routes(ROUTES);
+    let test_bed = TestBed::routes(ROUTES);
     for (length, sent) in [("0005", "5"), ("05", "5"), ("5", "5")] {
         let answer = send(
-            stand.address,
+            test_bed.address,
             format!("POST /x HTTP/1.1\r\nHost: a\r\nContent-Length: {length}\r\n\r\nhello"),
         );
         assert_eq!(
-            (answer.status, stand.last().header("content-length")),
+            (answer.status, test_bed.last().header("content-length")),
             (200, vec![sent]),
             "{length}"
         );
@@ -104,24 +104,24 @@ fn lengths_go_on_as_others_write_them() {
         "POST /x HTTP/1.1\r\nHost: a\r\nContent-Length: 5\r\nContent-Length: 5\r\n\r\nhello";
     assert_eq!(
         (
-            send(stand.address, twice).status,
-            stand.last().header("content-length")
+            send(test_bed.address, twice).status,
+            test_bed.last().header("content-length")
         ),
         (200, vec!["5"])
     );
     let answer = send(
-        stand.address,
+        test_bed.address,
         "POST /x HTTP/1.1\r\nHost: a\r\nContent-Length: 00\r\n\r\n",
     );
     assert_eq!(
-        (answer.status, stand.last().header("content-length")),
+        (answer.status, test_bed.last().header("content-length")),
         (200, vec!["0"])
     );
 }
 
 #[test]
 fn r41_fragment_in_a_target_is_refused_however_it_arrives() {
-    let stand = Stand::routes(ROUTES);
+    let test_bed = TestBed::routes(ROUTES);
     let targets = [
         "/x#",
         "/x#b",
@@ -136,18 +136,18 @@ fn r41_fragment_in_a_target_is_refused_however_it_arrives() {
     ];
     for target in targets {
         let request = format!("GET {target} HTTP/1.1\r\nHost: a\r\n\r\n");
-        assert_eq!(send(stand.address, &request).status, 400, "{target}");
+        assert_eq!(send(test_bed.address, &request).status, 400, "{target}");
         // Behind an empty line, and in two reads.
         let (one, other) = request.split_at(request.len() / 3);
-        let mut connection = Connection::open(stand.address);
+        let mut connection = Connection::open(test_bed.address);
         connection.write(format!("\r\n{one}"));
         std::thread::sleep(std::time::Duration::from_millis(20));
         connection.write(other);
         assert_eq!(connection.read(false).status, 400, "{target} in two pieces");
     }
-    assert_eq!(stand.hits(), 0);
+    assert_eq!(test_bed.hits(), 0);
     // The connection goes on, with whatever has a `#` elsewhere.
-    let mut connection = Connection::open(stand.address);
+    let mut connection = Connection::open(test_bed.address);
     for _ in 0..2 {
         assert_eq!(
             connection
@@ -157,21 +157,21 @@ fn r41_fragment_in_a_target_is_refused_however_it_arrives() {
         );
         let post = "POST /x HTTP/1.1\r\nHost: a\r\nCookie: a#b\r\nContent-Length: 12\r\n\r\nGET /a#b\r\n#\n";
         assert_eq!(connection.ask(post).status, 200);
-        assert_eq!(stand.last().body.len(), 12);
+        assert_eq!(test_bed.last().body.len(), 12);
     }
     // A head that began behind another request may go on with anything.
     connection.write("GET /x HTTP/1.1\r\nHost: a\r\n\r\nGET /y HTTP/1.1\r\nHost: a\r\nX: ");
     assert_eq!(connection.read(false).status, 200);
     connection.write("GET /#\r\n\r\n");
     assert_eq!(
-        (connection.read(false).status, &*stand.last().target),
+        (connection.read(false).status, &*test_bed.last().target),
         (200, "/y")
     );
 }
 
 #[test]
 fn tunnels_and_traces_are_refused_whatever_a_route_says() {
-    let stand = Stand::routes(ROUTES);
+    let test_bed = TestBed::routes(ROUTES);
     for request in [
         "CONNECT /x",
         "CONNECT a:80",
@@ -180,7 +180,7 @@ fn tunnels_and_traces_are_refused_whatever_a_route_says() {
         "TRACE http://a/x",
     ] {
         let answer = send(
-            stand.address,
+            test_bed.address,
             format!("{request} HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n"),
         );
         assert_eq!(answer.status, 405, "{request}");
@@ -190,12 +190,12 @@ fn tunnels_and_traces_are_refused_whatever_a_route_says() {
             "{allow}"
         );
     }
-    assert_eq!(stand.hits(), 0);
+    assert_eq!(test_bed.hits(), 0);
 }
 
 #[test]
 fn r41_targets_of_other_forms_are_refused() {
-    let stand = Stand::routes(ROUTES);
+    let test_bed = TestBed::routes(ROUTES);
     for target in [
         "!",
         "*",
@@ -217,27 +217,27 @@ fn r41_targets_of_other_forms_are_refused() {
         "/x?a b",
     ] {
         let answer = send(
-            stand.address,
+            test_bed.address,
             format!("GET {target} HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n"),
         );
         assert_eq!(answer.status, 400, "{target:?}");
     }
-    assert_eq!(stand.hits(), 0);
+    assert_eq!(test_bed.hits(), 0);
     // Absolute-form is for proxies, and read by everybody (RFC 9112 §3.2.2).
     assert_eq!(
         send(
-            stand.address,
+            test_bed.address,
             "GET http://a/x?y HTTP/1.1\r\nHost: a\r\n\r\n"
         )
         .status,
         200
     );
-    assert_eq!(stand.last().target, "/x?y");
+    assert_eq!(test_bed.last().target, "/x?y");
 }
 
 #[test]
 fn malformed_heads_are_refused() {
-    let stand = Stand::routes(ROUTES);
+    let test_bed = TestBed::routes(ROUTES);
     for head in [
         "GET  /x HTTP/1.1\r\nHost: a\r\n",
         "GET /x\r\nHost: a\r\n",
@@ -259,17 +259,17 @@ fn malformed_heads_are_refused() {
         "GET /x HTTP/1.1\r\nHost: a\r\nX: a\u{1}b\r\n",
     ] {
         assert_eq!(
-            closes(&stand, &format!("{head}\r\n")),
+            closes(&test_bed, &format!("{head}\r\n")),
             (400, true),
             "{head:?}"
         );
     }
-    assert_eq!(stand.hits(), 0);
+    assert_eq!(test_bed.hits(), 0);
 }
 
 #[test]
 fn r39_headers_that_override_method_or_path_end_here() {
-    let stand = Stand::routes(ROUTES);
+    let test_bed = TestBed::routes(ROUTES);
     let lines = [
         "X-HTTP-Method-Override: DELETE",
         "X-HTTP-Method: DELETE",
@@ -280,14 +280,14 @@ fn r39_headers_that_override_method_or_path_end_here() {
         "X_Rewrite_URL: /secret",
     ];
     let answer = send(
-        stand.address,
+        test_bed.address,
         format!(
             "GET /x HTTP/1.1\r\nHost: a\r\n{}\r\n\r\n",
             lines.join("\r\n")
         ),
     );
     assert_eq!(answer.status, 200);
-    let sent = stand.last();
+    let sent = test_bed.last();
     assert!(
         sent.headers
             .iter()
@@ -300,10 +300,10 @@ fn r39_headers_that_override_method_or_path_end_here() {
 #[test]
 fn bare_line_feeds_end_lines_and_never_go_on() {
     // RFC 9112 §2.2 lets a recipient take one for a line end, and hyper does.
-    let stand = Stand::routes(ROUTES);
+    let test_bed = TestBed::routes(ROUTES);
     assert_eq!(
-        send(stand.address, "GET /x HTTP/1.1\nHost: a\nX-One: 1\n\n").status,
+        send(test_bed.address, "GET /x HTTP/1.1\nHost: a\nX-One: 1\n\n").status,
         200
     );
-    assert_eq!(stand.last().header("x-one"), ["1"]);
+    assert_eq!(test_bed.last().header("x-one"), ["1"]);
 }

@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 use std::fs;
 use std::path::Path;
 
-use harness::{Gateway, Stand};
+use harness::{Gateway, TestBed};
 
 const ROUTE: &str = "[[routes]]\npath = \"/things/{id}\"\nscope = \"read\"\nupstream = \"up\"\n";
 
@@ -19,8 +19,8 @@ fn shipped(path: &str) -> String {
 /// The name of every series that `/metrics` may have, from its `# TYPE` lines.
 fn told() -> BTreeSet<String> {
     // One has an issuer with keys, the other one that is asked.
-    let (stand, asking) = (Stand::routes(ROUTE), Gateway::start(ASKS));
-    let page = stand.gateway.ask_admin("/metrics").text() + &asking.ask_admin("/metrics").text();
+    let (test_bed, asking) = (TestBed::routes(ROUTE), Gateway::start(ASKS));
+    let page = test_bed.gateway.ask_admin("/metrics").text() + &asking.ask_admin("/metrics").text();
     let mut names = BTreeSet::new();
     for line in page.lines().filter_map(|line| line.strip_prefix("# TYPE ")) {
         let (name, kind) = line.split_once(' ').expect("a name and a type");

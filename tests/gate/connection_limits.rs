@@ -9,7 +9,7 @@ use rustls::ClientConnection;
 use rustls::pki_types::ServerName;
 use scopegate::clock::TICK;
 
-use harness::{Authority, Connection, Gateway, PATIENCE, Reply, Server, eventually, logged};
+use harness::{Authority, Connection, Gateway, Reply, Server, TIMEOUT, eventually, logged};
 
 const GET: &str = "GET /x HTTP/1.1\r\nHost: a\r\n\r\n";
 const HELD: &str = "GET /held HTTP/1.1\r\nHost: a\r\n\r\n";
@@ -32,7 +32,7 @@ fn upstream() -> (Server, Sender<()>) {
     let released = Mutex::new(released);
     let upstream = Server::start(move |received| {
         if received.target == "/held" {
-            let _ = released.lock().expect("no panic").recv_timeout(PATIENCE);
+            let _ = released.lock().expect("no panic").recv_timeout(TIMEOUT);
         }
         Reply::text("hello")
     });
@@ -106,7 +106,7 @@ fn connection_with_a_request_in_flight_makes_no_room() {
     eventually("the request is in flight", || upstream.hits() == 1);
     let mut half = Connection::open(gateway.address);
     half.write("GET /x HTTP/1.1\r\nHo");
-    upstream.script(move |_| Reply::Answer {
+    upstream.script(move |_| Reply::Response {
         status: 200,
         headers: Vec::new(),
         body: large.clone(),

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use serde_json::{Value, json};
 
-use harness::{Connection, Reply, Server, Stand, eventually, logged, send};
+use harness::{Connection, Reply, Server, TestBed, eventually, logged, send};
 
 const ROUTES: &str = "
 [[routes]]
@@ -26,13 +26,13 @@ path = \"/kept\"
 upstream = \"up\"
 ";
 
-fn stand() -> Stand {
-    Stand::routes(ROUTES)
+fn test_bed() -> TestBed {
+    TestBed::routes(ROUTES)
 }
 
-fn ask(stand: &Stand, path: &str, lines: &str) -> u16 {
+fn ask(test_bed: &TestBed, path: &str, lines: &str) -> u16 {
     send(
-        stand.address,
+        test_bed.address,
         format!("GET {path} HTTP/1.1\r\nHost: api.test\r\n{lines}\r\n"),
     )
     .status
@@ -40,14 +40,17 @@ fn ask(stand: &Stand, path: &str, lines: &str) -> u16 {
 
 #[test]
 fn r39_identity_headers_are_ours_in_every_spelling() {
-    let stand = stand();
+    let test_bed = test_bed();
     let forged = "X-Client-Id: forged\r\nx_client_id: forged\r\nX.Client.Id: forged\r\nX-Forwarded-For: forged\r\n\
                   x_forwarded_for: forged\r\nForwarded: for=forged\r\nX-Real-IP: forged\r\nX-Missing: forged\r\n\
                   X-Forwarded-User: forged\r\n";
     for path in ["/open/x", "/told"] {
-        let authorization = format!("Authorization: Bearer {}\r\n", stand.token("read write"));
-        assert_eq!(ask(&stand, path, &format!("{forged}{authorization}")), 200);
-        let received = stand.last();
+        let authorization = format!("Authorization: Bearer {}\r\n", test_bed.token("read write"));
+        assert_eq!(
+            ask(&test_bed, path, &format!("{forged}{authorization}")),
+            200
+        );
+        let received = test_bed.last();
         assert!(
             received
                 .headers
@@ -59,7 +62,7 @@ fn r39_identity_headers_are_ours_in_every_spelling() {
         assert_eq!(received.header("x-forwarded-host"), ["api.test"]);
         assert_eq!(received.header("x-forwarded-proto"), ["http"]);
     }
-    let received = stand.last();
+    let received = test_bed.last();
     assert_eq!(received.header("x-client-id"), ["client-1"]);
     assert_eq!(received.header("x-scope"), ["read write"]);
     assert!(received.header("x-missing").is_empty());
@@ -73,23 +76,26 @@ fn r39_identity_headers_are_ours_in_every_spelling() {
 fn r39_identity_header_that_is_written_with_other_signs_is_ours_in_every_spelling_too() {
     let routes = "[[routes]]\npath = \"/told\"\nupstream = \"up\"\nclaim_headers = { x_user = \"client_id\", \"X.Role\" = \"none\" }\n\
                   [[routes]]\npath = \"/open\"\npublic = true\nupstream = \"up\"\n";
-    let stand = Stand::routes(routes);
+    let test_bed = TestBed::routes(routes);
     let forged = "x_user: forged\r\nX-User: forged\r\nx.user: forged\r\nX.Role: forged\r\nx-role: forged\r\nX_Role: forged\r\n";
-    let authorization = format!("Authorization: Bearer {}\r\n", stand.token(""));
+    let authorization = format!("Authorization: Bearer {}\r\n", test_bed.token(""));
     for path in ["/open", "/told"] {
-        assert_eq!(ask(&stand, path, &format!("{forged}{authorization}")), 200);
-        let received = stand.last();
+        assert_eq!(
+            ask(&test_bed, path, &format!("{forged}{authorization}")),
+            200
+        );
+        let received = test_bed.last();
         assert!(
             received.headers.iter().all(|(_, value)| value != "forged"),
             "{path}: {:?}",
             received.headers
         );
     }
-    assert_eq!(stand.last().header("x_user"), ["client-1"]);
+    assert_eq!(test_bed.last().header("x_user"), ["client-1"]);
     for name in ["x_user", "X-User", "x.role"] {
         assert_eq!(
             ask(
-                &stand,
+                &test_bed,
                 "/told",
                 &format!("Connection: {name}\r\n{authorization}")
             ),
@@ -101,7 +107,7 @@ fn r39_identity_header_that_is_written_with_other_signs_is_ours_in_every_spellin
 
 #[test]
 fn r39_names_that_servers_read_in_another_spelling_end_here() {
-    let stand = stand();
+    let test_bed = test_bed();
     // CGI makes `HTTP_PROXY` of the first, and of the others what it makes of the names that count.
     let names = [
         "Proxy",
@@ -121,10 +127,10 @@ fn r39_names_that_servers_read_in_another_spelling_end_here() {
         .map(|name| format!("{name}: forged\r\n"))
         .collect();
     assert_eq!(
-        ask(&stand, "/open/x", &format!("{lines}X_Other: stays\r\n")),
+        ask(&test_bed, "/open/x", &format!("{lines}X_Other: stays\r\n")),
         200
     );
-    let received = stand.last();
+    let received = test_bed.last();
     assert!(
         received.headers.iter().all(|(_, value)| value != "forged"),
         "{received:?}"
@@ -133,8 +139,8 @@ fn r39_names_that_servers_read_in_another_spelling_end_here() {
     let request = format!(
         "POST /open/x HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\n\r\n2\r\nhi\r\n0\r\n{lines}X-Check: stays\r\n\r\n"
     );
-    assert_eq!(send(stand.address, request).status, 200);
-    let received = stand.last();
+    assert_eq!(send(test_bed.address, request).status, 200);
+    let received = test_bed.last();
     assert!(
         received.headers.iter().all(|(_, value)| value != "forged"),
         "{received:?}"
@@ -144,8 +150,8 @@ fn r39_names_that_servers_read_in_another_spelling_end_here() {
 
 #[test]
 fn r40_garbage_in_connection_hides_no_field_that_it_names() {
-    let stand = stand();
-    stand.upstream.script(|_| {
+    let test_bed = test_bed();
+    test_bed.upstream.script(|_| {
         let head = b"HTTP/1.1 200 OK\r\nConnection: \xff, X-Hop,\"X-End\"\r\nX-Hop: 1\r\nX-End: 1\r\nContent-Length: 2\r\n\r\nok";
         Reply::Raw(head.to_vec())
     });
@@ -153,7 +159,7 @@ fn r40_garbage_in_connection_hides_no_field_that_it_names() {
         let mut request =
             b"GET /open/x HTTP/1.1\r\nHost: a\r\nX-Hop: 1\r\nX-Other: 1\r\nConnection: ".to_vec();
         request.extend([garbage, b", X-Hop ,", garbage, b"\r\n\r\n"].concat());
-        let response = send(stand.address, request);
+        let response = send(test_bed.address, request);
         assert_eq!(
             (
                 response.status,
@@ -162,7 +168,7 @@ fn r40_garbage_in_connection_hides_no_field_that_it_names() {
             ),
             (200, None, Some("1"))
         );
-        let received = stand.last();
+        let received = test_bed.last();
         assert!(
             received.header("x-hop").is_empty() && received.header("connection").is_empty(),
             "{received:?}"
@@ -176,21 +182,21 @@ fn claim_that_its_header_cannot_tell_exactly_is_left_out_and_logged() {
     let routes = "[[routes]]\npath = \"/text\"\nupstream = \"up\"\nclaim_headers = { \"X-Identity\" = \"identity\" }\n\
                   [[routes]]\npath = \"/json\"\nupstream = \"up\"\n\
                   claim_headers = { \"X-Identity\" = { claim = \"identity\", format = \"json\" } }\n";
-    let stand = Stand::routes(routes);
+    let test_bed = TestBed::routes(routes);
     let told = |path: &str, identity: &Value| {
-        let mut claims = stand.issuer.claims("");
+        let mut claims = test_bed.issuer.claims("");
         claims["identity"] = identity.clone();
-        let authorization = format!("Authorization: Bearer {}\r\n", stand.key.token(&claims));
+        let authorization = format!("Authorization: Bearer {}\r\n", test_bed.key.token(&claims));
         // Whatever becomes of the claim, the client's own header ends here.
         assert_eq!(
             ask(
-                &stand,
+                &test_bed,
                 path,
                 &format!("x_identity: forged\r\nX-Identity: forged\r\n{authorization}")
             ),
             200
         );
-        let received = stand.last();
+        let received = test_bed.last();
         assert!(received.header("x_identity").is_empty());
         received.header("x-identity").join("|")
     };
@@ -223,8 +229,8 @@ fn claim_that_its_header_cannot_tell_exactly_is_left_out_and_logged() {
 
 #[test]
 fn r40_hop_by_hop_fields_end_here_both_ways() {
-    let stand = stand();
-    stand.upstream.script(|_| {
+    let test_bed = test_bed();
+    test_bed.upstream.script(|_| {
         Reply::Raw(
             b"HTTP/1.1 200 OK\r\nConnection: X-Hop\r\nX-Hop: 1\r\nKeep-Alive: timeout=5\r\nProxy-Authenticate: x\r\n\
               X-End: 1\r\nContent-Length: 2\r\n\r\nok"
@@ -233,7 +239,7 @@ fn r40_hop_by_hop_fields_end_here_both_ways() {
     });
     let lines = "Connection: X-Hop\r\nX-Hop: 1\r\nKeep-Alive: 5\r\nProxy-Authorization: x\r\nTE: gzip\r\nX-End: 1\r\n";
     let answer = send(
-        stand.address,
+        test_bed.address,
         format!("GET /open/x HTTP/1.1\r\nHost: a\r\n{lines}\r\n"),
     );
     assert_eq!(
@@ -243,7 +249,7 @@ fn r40_hop_by_hop_fields_end_here_both_ways() {
     for name in ["x-hop", "keep-alive", "proxy-authenticate", "connection"] {
         assert_eq!(answer.header(name), None, "{name}");
     }
-    let received = stand.last();
+    let received = test_bed.last();
     assert_eq!(received.header("x-end"), ["1"]);
     for name in [
         "x-hop",
@@ -258,7 +264,7 @@ fn r40_hop_by_hop_fields_end_here_both_ways() {
 
 #[test]
 fn r39_connection_may_not_name_what_is_set_or_needed() {
-    let stand = stand();
+    let test_bed = test_bed();
     for name in [
         "Host",
         "Authorization",
@@ -268,50 +274,54 @@ fn r39_connection_may_not_name_what_is_set_or_needed() {
         "Content-Length",
     ] {
         assert_eq!(
-            ask(&stand, "/open/x", &format!("Connection: close, {name}\r\n")),
+            ask(
+                &test_bed,
+                "/open/x",
+                &format!("Connection: close, {name}\r\n")
+            ),
             400,
             "{name}"
         );
     }
-    assert_eq!(stand.hits(), 0);
+    assert_eq!(test_bed.hits(), 0);
 }
 
 #[test]
 fn prefix_is_stripped_and_the_query_kept() {
-    let stand = stand();
+    let test_bed = test_bed();
     for (sent, forwarded) in [
         ("/api/v1/things?a=b", "/things?a=b"),
         ("/api/v1", "/"),
         ("/api/v1/", "/"),
         ("/api/v%31/x", "/x"),
     ] {
-        assert_eq!(ask(&stand, sent, ""), 200);
-        assert_eq!(stand.last().target, forwarded, "{sent}");
+        assert_eq!(ask(&test_bed, sent, ""), 200);
+        assert_eq!(test_bed.last().target, forwarded, "{sent}");
     }
 }
 
 #[test]
 fn token_is_kept_unless_it_is_to_be_stripped() {
-    let stand = stand();
-    let token = stand.token("");
-    assert_eq!(stand.get("/kept", Some(&token)).status, 200);
+    let test_bed = test_bed();
+    let token = test_bed.token("");
+    assert_eq!(test_bed.get("/kept", Some(&token)).status, 200);
     assert_eq!(
-        stand.last().header("authorization"),
+        test_bed.last().header("authorization"),
         [format!("Bearer {token}")]
     );
 }
 
 #[test]
 fn bodies_of_either_framing_go_through_both_ways() {
-    let stand = stand();
-    stand.upstream.script(|received| {
+    let test_bed = test_bed();
+    test_bed.upstream.script(|received| {
         let body = String::from_utf8_lossy(&received.body).into_owned();
         let chunk = format!("{:x}\r\n{body}\r\n0\r\n\r\n", body.len());
         Reply::Raw(
             format!("HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n{chunk}").into_bytes(),
         )
     });
-    let mut connection = Connection::open(stand.address);
+    let mut connection = Connection::open(test_bed.address);
     for request in [
         "POST /open/x HTTP/1.1\r\nHost: a\r\nContent-Length: 5\r\n\r\nhello".to_owned(),
         "POST /open/x HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\n\r\n2\r\nhe\r\n3\r\nllo\r\n0\r\n\r\n"
@@ -325,7 +335,7 @@ fn bodies_of_either_framing_go_through_both_ways() {
         assert_eq!((answer.status, answer.complete, answer.text()), (200, true, "hello".to_owned()));
     }
     assert_eq!(
-        stand.upstream.connections(),
+        test_bed.upstream.connections(),
         1,
         "the readiness request, and these, on one connection"
     );
@@ -333,26 +343,26 @@ fn bodies_of_either_framing_go_through_both_ways() {
 
 #[test]
 fn trailers_go_through_both_ways() {
-    let stand = stand();
-    stand.upstream.script(|_| {
+    let test_bed = test_bed();
+    test_bed.upstream.script(|_| {
         Reply::Raw(
             b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\nTrailer: X-Sum\r\n\r\n2\r\nok\r\n0\r\nX-Sum: 1\r\n\r\n"
                 .to_vec(),
         )
     });
     let answer = send(
-        stand.address,
+        test_bed.address,
         "POST /open/x HTTP/1.1\r\nHost: a\r\nTE: trailers\r\nConnection: TE\r\nTrailer: X-Check\r\n\
          Transfer-Encoding: chunked\r\n\r\n2\r\nhi\r\n0\r\nX-Check: 7\r\n\r\n",
     );
     assert!(answer.complete);
     assert_eq!(answer.header("trailer x-sum"), Some("1"));
-    assert_eq!(stand.last().header("trailer x-check"), ["7"]);
+    assert_eq!(test_bed.last().header("trailer x-check"), ["7"]);
 }
 
 #[test]
 fn r39_trailers_set_nothing_that_headers_may_not() {
-    let stand = stand();
+    let test_bed = test_bed();
     let names = [
         "X-Client-Id",
         "x_client_id",
@@ -367,7 +377,7 @@ fn r39_trailers_set_nothing_that_headers_may_not() {
         .map(|name| format!("{name}: forged\r\n"))
         .collect();
     let answer = send(
-        stand.address,
+        test_bed.address,
         format!(
             "POST /open/x HTTP/1.1\r\nHost: a\r\nTrailer: {}\r\nTransfer-Encoding: chunked\r\n\r\n\
              2\r\nhi\r\n0\r\n{trailers}\r\n",
@@ -375,7 +385,7 @@ fn r39_trailers_set_nothing_that_headers_may_not() {
         ),
     );
     assert_eq!(answer.status, 200);
-    let received = stand.last();
+    let received = test_bed.last();
     let forged: Vec<_> = received
         .headers
         .iter()
@@ -387,8 +397,8 @@ fn r39_trailers_set_nothing_that_headers_may_not() {
 
 #[test]
 fn interim_answers_are_passed_on_before_the_final_one() {
-    let stand = stand();
-    stand.upstream.script(|_| {
+    let test_bed = test_bed();
+    test_bed.upstream.script(|_| {
         Reply::Slowly(vec![
             b"HTTP/1.1 100 Continue\r\n\r\n".to_vec(),
             b"HTTP/1.1 103 Early Hints\r\nLink: </style.css>\r\nConnection: x\r\n\r\n".to_vec(),
@@ -396,7 +406,7 @@ fn interim_answers_are_passed_on_before_the_final_one() {
             b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok".to_vec(),
         ])
     });
-    let mut connection = Connection::open(stand.address);
+    let mut connection = Connection::open(test_bed.address);
     for _ in 0..3 {
         connection.write("GET /open/x HTTP/1.1\r\nHost: a\r\n\r\n");
         let mut next = || connection.try_read(false).expect("an answer");
@@ -411,7 +421,7 @@ fn interim_answers_are_passed_on_before_the_final_one() {
         );
         assert_eq!([next().status, next().status], [102, 200]);
     }
-    stand.upstream.script(|_| {
+    test_bed.upstream.script(|_| {
         Reply::Raw(
             b"HTTP/1.1 103 Early Hints\r\n\r\nHTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok"
                 .to_vec(),
@@ -424,20 +434,20 @@ fn interim_answers_are_passed_on_before_the_final_one() {
         .filter_map(|_| Some(connection.try_read(false)?.status))
         .collect();
     assert_eq!(statuses, [103, 200, 103, 200]);
-    let old = send(stand.address, "GET /open/x HTTP/1.0\r\nHost: a\r\n\r\n");
+    let old = send(test_bed.address, "GET /open/x HTTP/1.0\r\nHost: a\r\n\r\n");
     assert_eq!((old.status, old.text()), (200, "ok".to_owned()));
-    assert_eq!(stand.last().version, "HTTP/1.1");
+    assert_eq!(test_bed.last().version, "HTTP/1.1");
 }
 
 #[test]
 fn interim_responses_have_no_length() {
-    let stand = stand();
-    stand.upstream.script(|_| {
+    let test_bed = test_bed();
+    test_bed.upstream.script(|_| {
         let interim =
             "HTTP/1.1 103 Early Hints\r\nLink: </x>\r\nContent-Length: 5\r\nTransfer-Encoding: chunked\r\n\r\n";
         Reply::Raw(format!("{interim}HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok").into_bytes())
     });
-    let mut connection = Connection::open(stand.address);
+    let mut connection = Connection::open(test_bed.address);
     connection.write("GET /open/x HTTP/1.1\r\nHost: a\r\n\r\n");
     let hints = connection.try_read(false).expect("a response");
     assert_eq!((hints.status, hints.header("link")), (103, Some("</x>")));
@@ -461,13 +471,13 @@ fn response_that_announces_content_and_can_have_none_ends_its_connection_upstrea
         (304, "Content-Length: 4\r\n", true),
         (304, "Transfer-Encoding: chunked\r\n", false),
     ] {
-        let stand = stand();
-        stand.upstream.script(move |_| {
+        let test_bed = test_bed();
+        test_bed.upstream.script(move |_| {
             Reply::Raw(format!("HTTP/1.1 {status} X\r\n{lines}\r\n").into_bytes())
         });
-        let before = stand.upstream.connections();
+        let before = test_bed.upstream.connections();
         for _ in 0..3 {
-            let response = send(stand.address, "GET /open/x HTTP/1.1\r\nHost: a\r\n\r\n");
+            let response = send(test_bed.address, "GET /open/x HTTP/1.1\r\nHost: a\r\n\r\n");
             assert_eq!(
                 (response.status, response.header("transfer-encoding")),
                 (status, None),
@@ -478,7 +488,7 @@ fn response_that_announces_content_and_can_have_none_ends_its_connection_upstrea
                 "{lines:?} (RFC 9110 §8.6)"
             );
         }
-        let more = stand.upstream.connections() - before;
+        let more = test_bed.upstream.connections() - before;
         assert_eq!(
             more < 2,
             is_kept,
@@ -489,11 +499,11 @@ fn response_that_announces_content_and_can_have_none_ends_its_connection_upstrea
 
 #[test]
 fn reason_outside_ascii_goes_through_as_it_came() {
-    let stand = stand();
-    stand.upstream.script(|_| {
+    let test_bed = test_bed();
+    test_bed.upstream.script(|_| {
         Reply::Raw(b"HTTP/1.1 404 Nicht verf\xfcgbar\r\nContent-Length: 2\r\n\r\nno".to_vec())
     });
-    let mut connection = Connection::open(stand.address);
+    let mut connection = Connection::open(test_bed.address);
     connection.write("GET /open/x HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n");
     let mut response = Vec::new();
     std::io::Read::read_to_end(&mut connection.another_hand(), &mut response).expect("an end");
@@ -506,17 +516,17 @@ fn reason_outside_ascii_goes_through_as_it_came() {
 
 #[test]
 fn bodiless_answers_are_bodiless() {
-    let stand = stand();
-    let mut connection = Connection::open(stand.address);
+    let test_bed = test_bed();
+    let mut connection = Connection::open(test_bed.address);
     for status in [204, 304] {
-        stand.upstream.script(move |_| Reply::status(status));
+        test_bed.upstream.script(move |_| Reply::status(status));
         let answer = connection.ask("GET /open/x HTTP/1.1\r\nHost: a\r\n\r\n");
         assert_eq!(
             (answer.status, answer.header("transfer-encoding")),
             (status, None)
         );
     }
-    stand.upstream.script(|_| Reply::text("hello"));
+    test_bed.upstream.script(|_| Reply::text("hello"));
     let head = connection.ask("HEAD /open/x HTTP/1.1\r\nHost: a\r\n\r\n");
     assert_eq!(
         (head.status, head.header("content-length")),
@@ -528,25 +538,25 @@ fn bodiless_answers_are_bodiless() {
             .text(),
         "hello"
     );
-    assert_eq!(stand.upstream.connections(), 1);
+    assert_eq!(test_bed.upstream.connections(), 1);
 }
 
 #[test]
 fn refused_request_with_expect_is_refused_without_its_body() {
-    let stand = stand();
-    let mut connection = Connection::open(stand.address);
+    let test_bed = test_bed();
+    let mut connection = Connection::open(test_bed.address);
     let head = "POST /kept HTTP/1.1\r\nHost: a\r\nContent-Length: 5\r\nExpect: 100-continue\r\n";
     connection.write(format!("{head}\r\n"));
     assert_eq!(
         connection.try_read(false).map(|answer| answer.status),
         Some(401)
     );
-    assert_eq!(stand.hits(), 0);
+    assert_eq!(test_bed.hits(), 0);
 
-    let mut connection = Connection::open(stand.address);
+    let mut connection = Connection::open(test_bed.address);
     connection.write(format!(
         "{head}Authorization: Bearer {}\r\n\r\n",
-        stand.token("")
+        test_bed.token("")
     ));
     assert_eq!(
         connection.try_read(false).map(|answer| answer.status),
@@ -554,8 +564,8 @@ fn refused_request_with_expect_is_refused_without_its_body() {
     );
     connection.write("hello");
     assert_eq!(connection.read(false).status, 200);
-    assert_eq!(stand.last().body, b"hello");
-    assert!(stand.last().header("expect").is_empty());
+    assert_eq!(test_bed.last().body, b"hello");
+    assert!(test_bed.last().header("expect").is_empty());
 }
 
 #[test]
@@ -565,25 +575,25 @@ fn host_sent_is_the_clients_the_targets_or_a_name() {
         ("target", Some("")),
         ("inner.test", Some("inner.test")),
     ] {
-        let stand = Stand::toml("", "", &format!("host = \"{host}\""), ROUTES);
-        assert_eq!(ask(&stand, "/open/x", ""), 200);
-        let target = stand.upstream.address.to_string();
+        let test_bed = TestBed::toml("", "", &format!("host = \"{host}\""), ROUTES);
+        assert_eq!(ask(&test_bed, "/open/x", ""), 200);
+        let target = test_bed.upstream.address.to_string();
         let expected = expected.map_or(
             "api.test",
             |name| if name.is_empty() { &target } else { name },
         );
-        assert_eq!(stand.last().header("host"), [expected]);
-        assert_eq!(stand.last().header("x-forwarded-host"), ["api.test"]);
+        assert_eq!(test_bed.last().header("host"), [expected]);
+        assert_eq!(test_bed.last().header("x-forwarded-host"), ["api.test"]);
     }
 }
 
 #[test]
 fn trusted_proxies_are_believed() {
     let front = "[server]\ntrusted_proxies = \"127.0.0.0/8\"\n";
-    let stand = Stand::toml(front, "", "", ROUTES);
+    let test_bed = TestBed::toml(front, "", "", ROUTES);
     let lines = "X-Forwarded-For: 203.0.113.9\r\nX-Forwarded-Proto: https\r\nX-Forwarded-Host: api.example.com\r\n";
-    assert_eq!(ask(&stand, "/open/x", lines), 200);
-    let received = stand.last();
+    assert_eq!(ask(&test_bed, "/open/x", lines), 200);
+    let received = test_bed.last();
     assert_eq!(
         received.header("x-forwarded-for"),
         ["203.0.113.9, 127.0.0.1"]
@@ -598,11 +608,11 @@ fn trusted_proxies_are_believed() {
 #[test]
 fn trusted_proxies_are_believed_as_far_as_they_can_be_read() {
     let front = "[server]\ntrusted_proxies = \"127.0.0.0/8\"\n";
-    let stand = Stand::toml(front, "", "", ROUTES);
+    let test_bed = TestBed::toml(front, "", "", ROUTES);
     let lines = "X-Forwarded-For: 192.0.2.1, <script>, 203.0.113.9\r\nX-Forwarded-Proto: javascript\r\n\
                  X-Forwarded-Host: a\"b\r\nForwarded: for=192.0.2.1, for=<script>, for=203.0.113.9;proto=https\r\n";
-    assert_eq!(ask(&stand, "/open/x", lines), 200);
-    let received = stand.last();
+    assert_eq!(ask(&test_bed, "/open/x", lines), 200);
+    let received = test_bed.last();
     assert_eq!(
         received.header("x-forwarded-for"),
         ["203.0.113.9, 127.0.0.1"]
@@ -614,10 +624,10 @@ fn trusted_proxies_are_believed_as_far_as_they_can_be_read() {
     // Two lines: the second one is the proxy's.
     let lines = "X-Forwarded-Proto: https\r\nX-Forwarded-Proto: http\r\n\
                  X-Forwarded-For: unknown\r\nX-Forwarded-For: 203.0.113.9\r\n";
-    assert_eq!(ask(&stand, "/open/x", lines), 200);
-    assert_eq!(stand.last().header("x-forwarded-proto"), ["http"]);
+    assert_eq!(ask(&test_bed, "/open/x", lines), 200);
+    assert_eq!(test_bed.last().header("x-forwarded-proto"), ["http"]);
     assert_eq!(
-        stand.last().header("x-forwarded-for"),
+        test_bed.last().header("x-forwarded-for"),
         ["203.0.113.9, 127.0.0.1"]
     );
 }
@@ -674,13 +684,13 @@ fn upstream_without_a_target_to_try_is_a_503() {
 
 #[test]
 fn events_are_passed_on_as_they_come() {
-    let stand = stand();
-    stand.upstream.script(|_| {
+    let test_bed = test_bed();
+    test_bed.upstream.script(|_| {
         Reply::RawThenHang(
             b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n7\r\ndata: 1\r\n".to_vec(),
         )
     });
-    let mut connection = Connection::open(stand.address);
+    let mut connection = Connection::open(test_bed.address);
     connection.write("GET /open/x HTTP/1.1\r\nHost: a\r\n\r\n");
     assert!(
         connection.reads_until("data: 1"),
@@ -690,21 +700,23 @@ fn events_are_passed_on_as_they_come() {
 
 #[test]
 fn claims_that_cannot_be_told_are_not_told() {
-    let stand = stand();
-    let mut claims = stand.issuer.claims("");
+    let test_bed = test_bed();
+    let mut claims = test_bed.issuer.claims("");
     claims["client_id"] = json!("a\r\nX-Admin: true");
     assert_eq!(
-        stand.get("/told", Some(&stand.key.token(&claims))).status,
+        test_bed
+            .get("/told", Some(&test_bed.key.token(&claims)))
+            .status,
         200
     );
-    assert!(stand.last().header("x-client-id").is_empty());
-    assert!(stand.last().header("x-admin").is_empty());
+    assert!(test_bed.last().header("x-client-id").is_empty());
+    assert!(test_bed.last().header("x-admin").is_empty());
 }
 
 #[test]
 fn slow_answer_streams_and_a_big_body_is_not_buffered() {
-    let stand = stand();
-    stand.upstream.script(|received| {
+    let test_bed = test_bed();
+    test_bed.upstream.script(|received| {
         Reply::Trickle(
             format!(
                 "HTTP/1.1 200 OK\r\nContent-Length: 8\r\n\r\n{:08}",
@@ -715,7 +727,7 @@ fn slow_answer_streams_and_a_big_body_is_not_buffered() {
         )
     });
     let size = 32 * 1024 * 1024;
-    let mut connection = Connection::open(stand.address);
+    let mut connection = Connection::open(test_bed.address);
     connection.write(format!(
         "POST /open/x HTTP/1.1\r\nHost: a\r\nContent-Length: {size}\r\n\r\n"
     ));

@@ -1,7 +1,7 @@
 //! gRPC through the gateway, with tonic on either side.
 
-mod ends;
 mod refusals;
+mod termination;
 
 use std::net::SocketAddr;
 
@@ -25,7 +25,7 @@ use tonic_reflection::pb::v1::server_reflection_client::ServerReflectionClient;
 use tonic_reflection::pb::v1::server_reflection_request::MessageRequest;
 use tonic_reflection::pb::v1::{ServerReflectionRequest, ServerReflectionResponse};
 
-use harness::{Authority, Both, Calls, Stand, bounded};
+use harness::{Authority, GrpcServices, GrpcUpstream, TestBed, bounded};
 
 const CHECK: &str = "/grpc.health.v1.Health/Check";
 const TALK: &str = "/grpc.reflection.v1.ServerReflection/ServerReflectionInfo";
@@ -42,8 +42,8 @@ fn routes(upstream: &str) -> String {
 }
 
 /// A gateway in front of services in the clear.
-fn stand(front: &str, upstream: SocketAddr) -> Stand {
-    Stand::toml(
+fn test_bed(front: &str, upstream: SocketAddr) -> TestBed {
+    TestBed::toml(
         front,
         "",
         "",
@@ -189,11 +189,11 @@ fn calls_of_every_kind_go_through_in_the_clear_and_over_tls() {
             .register_encoded_file_descriptor_set(tonic_health::pb::FILE_DESCRIPTOR_SET)
             .build_v1()
             .expect("descriptors");
-        let services = Both(health, reflection);
-        let stand = stand("", services.clone().serve(None));
+        let services = GrpcServices(health, reflection);
+        let test_bed = test_bed("", services.clone().serve(None));
         every_kind_of_call(
-            &channel(stand.address),
-            &stand.token("health talk"),
+            &channel(test_bed.address),
+            &test_bed.token("health talk"),
             &reporter,
         )
         .await;
@@ -214,26 +214,26 @@ fn calls_of_every_kind_go_through_in_the_clear_and_over_tls() {
             certificate.display(),
             key.display()
         );
-        let stand = Stand::toml(&front, "", "", &routes(&upstream));
+        let test_bed = TestBed::toml(&front, "", "", &routes(&upstream));
         let tls = ClientTlsConfig::new()
             .ca_certificate(Certificate::from_pem(read(ca)))
             .domain_name("gate.test");
-        let endpoint = Endpoint::from_shared(format!("https://{}", stand.gateway.addresses[1]))
+        let endpoint = Endpoint::from_shared(format!("https://{}", test_bed.gateway.addresses[1]))
             .expect("a URL");
         let channel = endpoint
             .tls_config(tls)
             .expect("a configuration")
             .connect_lazy();
-        every_kind_of_call(&channel, &stand.token("health talk"), &reporter).await;
+        every_kind_of_call(&channel, &test_bed.token("health talk"), &reporter).await;
     });
 }
 
 #[test]
 fn either_side_may_speak_first_and_finish_first() {
     bounded(async {
-        let mut calls = Calls::start();
-        let stand = stand("", calls.address);
-        let (channel, token) = (channel(stand.address), stand.token("talk"));
+        let mut calls = GrpcUpstream::start();
+        let test_bed = test_bed("", calls.address);
+        let (channel, token) = (channel(test_bed.address), test_bed.token("talk"));
 
         let (ask, mut answers) = talk(&channel, &token).await;
         let mut call = calls.talks.recv().await.expect("a call");
@@ -311,10 +311,10 @@ fn is_told(metadata: &MetadataMap) -> bool {
 #[test]
 fn metadata_goes_both_ways() {
     bounded(async {
-        let mut calls = Calls::start();
-        let stand = stand("", calls.address);
-        let mut health = HealthClient::new(channel(stand.address));
-        let mut request = with_token(about("x"), &stand.token("health"));
+        let mut calls = GrpcUpstream::start();
+        let test_bed = test_bed("", calls.address);
+        let mut health = HealthClient::new(channel(test_bed.address));
+        let mut request = with_token(about("x"), &test_bed.token("health"));
         tell(request.metadata_mut());
         request
             .metadata_mut()
@@ -341,10 +341,10 @@ fn metadata_goes_both_ways() {
 #[test]
 fn failure_of_a_call_comes_back_unharmed_alone_or_after_messages() {
     bounded(async {
-        let mut calls = Calls::start();
-        let stand = stand("", calls.address);
-        let mut health = HealthClient::new(channel(stand.address));
-        let token = stand.token("health");
+        let mut calls = GrpcUpstream::start();
+        let test_bed = test_bed("", calls.address);
+        let mut health = HealthClient::new(channel(test_bed.address));
+        let token = test_bed.token("health");
         let failure = |code| {
             let mut failure = Status::with_details(code, NOT_ASCII, NOT_TEXT.into());
             tell(failure.metadata_mut());

@@ -5,42 +5,45 @@ use std::time::Duration;
 
 use serde_json::json;
 
-use harness::{Gateway, Key, Reply, Server, Stand, eventually, get};
+use harness::{Gateway, Key, Reply, Server, TestBed, eventually, get};
 
 const ROUTES: &str = "[[routes]]\npath = \"/things\"\nupstream = \"up\"\n";
 
 /// A stand whose issuer may be asked for an unknown key every second.
-fn eager() -> Stand {
-    Stand::toml("", "unknown_key_cooldown = \"1s\"", "", ROUTES)
+fn eager() -> TestBed {
+    TestBed::toml("", "unknown_key_cooldown = \"1s\"", "", ROUTES)
 }
 
 #[test]
 fn r27_unknown_key_is_fetched_and_the_request_waits_for_it() {
-    let stand = eager();
+    let test_bed = eager();
     let next = Key::es256("second");
-    stand.issuer.publish(&[&stand.key, &next]);
+    test_bed.issuer.publish(&[&test_bed.key, &next]);
     assert_eq!(
-        stand
-            .get("/things", Some(&next.token(&stand.issuer.claims(""))))
+        test_bed
+            .get("/things", Some(&next.token(&test_bed.issuer.claims(""))))
             .status,
         200
     );
-    assert_eq!(stand.issuer.fetches(), 2);
-    assert_eq!(stand.get("/things", Some(&stand.token(""))).status, 200);
+    assert_eq!(test_bed.issuer.fetches(), 2);
+    assert_eq!(
+        test_bed.get("/things", Some(&test_bed.token(""))).status,
+        200
+    );
 }
 
 #[test]
 fn r27_unknown_keys_start_one_fetch_per_cooldown_however_many_there_are() {
-    let stand = Stand::routes(ROUTES);
+    let test_bed = TestBed::routes(ROUTES);
     let stranger = Key::es256("stranger");
-    let claims = stand.issuer.claims("");
+    let claims = test_bed.issuer.claims("");
     thread::scope(|scope| {
         for client in 0..8 {
-            let (stand, stranger, claims) = (&stand, &stranger, &claims);
+            let (test_bed, stranger, claims) = (&test_bed, &stranger, &claims);
             scope.spawn(move || {
                 for number in 0..25 {
                     let header = json!({ "alg": "ES256", "typ": "at+jwt", "kid": format!("{client}-{number}") });
-                    let answer = stand.get("/things", Some(&stranger.token_with(&header, claims)));
+                    let answer = test_bed.get("/things", Some(&stranger.token_with(&header, claims)));
                     let challenge = Some("Bearer error=\"invalid_token\"");
                     assert_eq!((answer.status, answer.challenge()), (401, challenge));
                 }
@@ -48,11 +51,11 @@ fn r27_unknown_keys_start_one_fetch_per_cooldown_however_many_there_are() {
         }
     });
     assert_eq!(
-        stand.issuer.fetches(),
+        test_bed.issuer.fetches(),
         2,
         "one at the start and one for all of them"
     );
-    assert_eq!(stand.hits(), 0);
+    assert_eq!(test_bed.hits(), 0);
 }
 
 #[test]
@@ -71,10 +74,10 @@ fn r43_unknown_key_is_a_503_while_nobody_can_tell_whose_it_is() {
             "x".repeat(2 * 1024 * 1024)
         )),
     ] {
-        let stand = eager();
-        stand.issuer.fail(failure.clone());
-        let stranger = Key::es256("stranger").token(&stand.issuer.claims(""));
-        let answer = stand.get("/things", Some(&stranger));
+        let test_bed = eager();
+        test_bed.issuer.fail(failure.clone());
+        let stranger = Key::es256("stranger").token(&test_bed.issuer.claims(""));
+        let answer = test_bed.get("/things", Some(&stranger));
         let failure = format!("{failure:.100?}");
         assert_eq!(
             (answer.status, answer.challenge()),
@@ -82,10 +85,10 @@ fn r43_unknown_key_is_a_503_while_nobody_can_tell_whose_it_is() {
             "{failure}"
         );
         assert!(answer.header("retry-after").is_some());
-        assert_eq!(stand.hits(), 0, "{failure}");
+        assert_eq!(test_bed.hits(), 0, "{failure}");
         // R26: the keys that are known serve on.
         assert_eq!(
-            stand.get("/things", Some(&stand.token(""))).status,
+            test_bed.get("/things", Some(&test_bed.token(""))).status,
             200,
             "{failure}"
         );
@@ -94,19 +97,19 @@ fn r43_unknown_key_is_a_503_while_nobody_can_tell_whose_it_is() {
 
 #[test]
 fn unknown_key_of_an_issuer_that_is_down_is_told_with_the_fetches_that_failed() {
-    let stand = eager();
+    let test_bed = eager();
     let down = "http://127.0.0.1:";
-    let readiness = || stand.ask_admin("/readyz?verbose").text();
+    let readiness = || test_bed.ask_admin("/readyz?verbose").text();
     assert!(
         readiness().contains("[+] issuer corp: 1 key, fetched 0 s ago\n"),
         "{}",
         readiness()
     );
-    stand.issuer.fail(Reply::status(502));
-    let next = Key::es256("new").token(&stand.issuer.claims(""));
-    assert_eq!(stand.get("/things", Some(&next)).status, 503);
+    test_bed.issuer.fail(Reply::status(502));
+    let next = Key::es256("new").token(&test_bed.issuer.claims(""));
+    assert_eq!(test_bed.get("/things", Some(&next)).status, 503);
     let cause = || {
-        stand.requests.lines().pop().expect("a line")["cause"]
+        test_bed.requests.lines().pop().expect("a line")["cause"]
             .as_str()
             .expect("a cause")
             .to_owned()
@@ -129,10 +132,10 @@ fn unknown_key_of_an_issuer_that_is_down_is_told_with_the_fetches_that_failed() 
     );
     let begins = "[!] issuer corp: 1 key, fetched 0 s ago, and newer ones cannot be fetched: ";
     assert!(told.contains(begins), "{told}");
-    stand.issuer.recover();
+    test_bed.issuer.recover();
     eventually("the failures are over", || !readiness().contains("failed"));
     assert_eq!(
-        stand.get("/things", Some(&next)).status,
+        test_bed.get("/things", Some(&next)).status,
         401,
         "now it is known that it is nobody's"
     );
@@ -140,38 +143,38 @@ fn unknown_key_of_an_issuer_that_is_down_is_told_with_the_fetches_that_failed() 
 
 #[test]
 fn r26_key_that_the_issuer_takes_back_stops_working_cached_tokens_included() {
-    let stand = eager();
-    let token = stand.token("");
-    assert_eq!(stand.get("/things", Some(&token)).status, 200);
+    let test_bed = eager();
+    let token = test_bed.token("");
+    assert_eq!(test_bed.get("/things", Some(&token)).status, 200);
     let next = Key::es256("second");
-    stand.issuer.publish(&[&next]);
+    test_bed.issuer.publish(&[&next]);
     // The new key's first token has the set fetched; the old one goes with it.
     assert_eq!(
-        stand
-            .get("/things", Some(&next.token(&stand.issuer.claims(""))))
+        test_bed
+            .get("/things", Some(&next.token(&test_bed.issuer.claims(""))))
             .status,
         200
     );
-    let answer = stand.get("/things", Some(&token));
+    let answer = test_bed.get("/things", Some(&token));
     assert_eq!(
         (answer.status, answer.challenge()),
         (401, Some("Bearer error=\"invalid_token\""))
     );
-    assert_eq!(stand.hits(), 2);
+    assert_eq!(test_bed.hits(), 2);
 }
 
 #[test]
 fn r26_one_bad_key_does_not_spoil_the_set() {
-    let stand = eager();
+    let test_bed = eager();
     let next = Key::es256("second");
     let keys = json!({ "keys": [
         7, { "kty": "oct", "k": "c2VjcmV0", "kid": "oct" }, { "kty": "RSA", "n": "AQAB", "e": "AQAB", "kid": "short" },
         next.jwk(),
     ] });
-    stand.issuer.server.script(move |_| Reply::json(&keys));
+    test_bed.issuer.server.script(move |_| Reply::json(&keys));
     assert_eq!(
-        stand
-            .get("/things", Some(&next.token(&stand.issuer.claims(""))))
+        test_bed
+            .get("/things", Some(&next.token(&test_bed.issuer.claims(""))))
             .status,
         200
     );
@@ -179,15 +182,18 @@ fn r26_one_bad_key_does_not_spoil_the_set() {
 
 #[test]
 fn hung_issuer_delays_nobody_who_does_not_need_it() {
-    let stand = eager();
-    stand.issuer.fail(Reply::RawThenHang(Vec::new()));
+    let test_bed = eager();
+    test_bed.issuer.fail(Reply::RawThenHang(Vec::new()));
     thread::scope(|scope| {
-        let stranger = Key::es256("stranger").token(&stand.issuer.claims(""));
-        let waiting = scope.spawn(|| stand.get("/things", Some(&{ stranger })).status);
-        eventually("the issuer is asked", || stand.issuer.fetches() == 2);
+        let stranger = Key::es256("stranger").token(&test_bed.issuer.claims(""));
+        let waiting = scope.spawn(|| test_bed.get("/things", Some(&{ stranger })).status);
+        eventually("the issuer is asked", || test_bed.issuer.fetches() == 2);
         let began = std::time::Instant::now();
         for _ in 0..20 {
-            assert_eq!(stand.get("/things", Some(&stand.token(""))).status, 200);
+            assert_eq!(
+                test_bed.get("/things", Some(&test_bed.token(""))).status,
+                200
+            );
         }
         assert!(
             began.elapsed() < Duration::from_secs(2),

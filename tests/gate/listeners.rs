@@ -9,7 +9,7 @@ use std::time::Duration;
 use rustls::pki_types::ServerName;
 use rustls::{ClientConfig, ClientConnection, HandshakeKind, StreamOwned};
 
-use harness::{Authority, Connection, Gateway, PATIENCE, Reply, Server, eventually};
+use harness::{Authority, Connection, Gateway, Reply, Server, TIMEOUT, eventually};
 
 type Session = StreamOwned<ClientConnection, TcpStream>;
 
@@ -36,7 +36,7 @@ fn connect(
     config: &Arc<ClientConfig>,
 ) -> std::io::Result<Session> {
     let socket = TcpStream::connect(address)?;
-    socket.set_read_timeout(Some(PATIENCE))?;
+    socket.set_read_timeout(Some(TIMEOUT))?;
     let name = ServerName::try_from(name.to_owned()).expect("a name");
     let session = ClientConnection::new(Arc::clone(config), name).expect("a session");
     let mut session = StreamOwned::new(session, socket);

@@ -2,7 +2,7 @@
 
 use serde_json::Value;
 
-use harness::{Stand, send};
+use harness::{TestBed, send};
 
 const ROUTES: &str = "
 [[routes]]
@@ -45,8 +45,8 @@ upstream = \"up\"
 
 #[test]
 fn r41_lookalike_of_a_stricter_routes_path_is_refused() {
-    let stand = Stand::routes(ROUTES);
-    let token = stand.token("read");
+    let test_bed = TestBed::routes(ROUTES);
+    let token = test_bed.token("read");
     for path in [
         "/reports.json",
         "/reports%2ejson",
@@ -70,7 +70,7 @@ fn r41_lookalike_of_a_stricter_routes_path_is_refused() {
             let request = format!(
                 "{method} {path} HTTP/1.1\r\nHost: a\r\nAuthorization: Bearer {token}\r\n\r\n"
             );
-            let answer = send(stand.address, request);
+            let answer = send(test_bed.address, request);
             assert_eq!(
                 (answer.status, answer.challenge()),
                 (400, None),
@@ -78,13 +78,13 @@ fn r41_lookalike_of_a_stricter_routes_path_is_refused() {
             );
         }
     }
-    assert_eq!(stand.hits(), 0);
+    assert_eq!(test_bed.hits(), 0);
 }
 
 #[test]
 fn lookalike_of_a_path_that_asks_for_no_more_passes() {
-    let stand = Stand::routes(ROUTES);
-    let token = stand.token("read");
+    let test_bed = TestBed::routes(ROUTES);
+    let token = test_bed.token("read");
     for path in [
         "/login.css",
         "/LOGIN",
@@ -94,33 +94,33 @@ fn lookalike_of_a_path_that_asks_for_no_more_passes() {
         "/caf%C3%A9",
         "/reports-2026.json",
     ] {
-        assert_eq!(stand.get(path, Some(&token)).status, 200, "{path}");
-        assert_eq!(stand.last().target, path);
+        assert_eq!(test_bed.get(path, Some(&token)).status, 200, "{path}");
+        assert_eq!(test_bed.last().target, path);
     }
-    assert_eq!(stand.get("/app.css", Some(&token)).status, 400);
+    assert_eq!(test_bed.get("/app.css", Some(&token)).status, 400);
 }
 
 #[test]
 fn name_in_another_script_is_no_lookalike() {
-    let stand = Stand::routes(ROUTES);
-    let token = stand.token("read");
+    let test_bed = TestBed::routes(ROUTES);
+    let token = test_bed.token("read");
     for path in [
         "/%D0%AF",
         "/users/%D0%AF%D0%BD%D0%B0",
         "/users/%E6%9D%8E.%E6%9D%8E",
         "/users/%C3%A6:%F0%9F%98%80",
     ] {
-        assert_eq!(stand.get(path, Some(&token)).status, 200, "{path}");
-        assert_eq!(stand.last().target, path);
+        assert_eq!(test_bed.get(path, Some(&token)).status, 200, "{path}");
+        assert_eq!(test_bed.last().target, path);
     }
 }
 
 #[test]
 fn log_names_both_routes_of_a_lookalike() {
-    let stand = Stand::routes(ROUTES);
-    let token = stand.token("read");
-    assert_eq!(stand.get("/users/me.json", Some(&token)).status, 400);
-    let lines = stand.requests.lines();
+    let test_bed = TestBed::routes(ROUTES);
+    let token = test_bed.token("read");
+    assert_eq!(test_bed.get("/users/me.json", Some(&token)).status, 400);
+    let lines = test_bed.requests.lines();
     let line = lines
         .iter()
         .find(|line| line["reason"] == "lookalike_path")

@@ -8,7 +8,7 @@ use http::Request;
 use scopegate::gateway::Snapshot;
 use scopegate::telemetry::panicked_requests;
 
-use harness::{Connection, Gateway, PATIENCE, Reply, Server, logged};
+use harness::{Connection, Gateway, Reply, Server, TIMEOUT, logged};
 
 const PROBLEM: &str = "{\"type\":\"about:blank\",\"title\":\"Internal Server Error\",\"status\":500,\
                        \"detail\":\"The gateway failed at this request.\"}\n";
@@ -130,6 +130,6 @@ fn panic_leaves_the_other_streams_of_its_connection_alone() {
         assert_eq!(text, "under way all the time");
     };
     runtime
-        .block_on(async { tokio::time::timeout(PATIENCE, all).await })
+        .block_on(async { tokio::time::timeout(TIMEOUT, all).await })
         .expect("in time");
 }

@@ -9,7 +9,7 @@ use http::{HeaderMap, Version};
 use reqwest::{Body, Client, Method, Response};
 use tokio::runtime::Runtime;
 
-use harness::{Authority, Gateway, Half, HyperServer, Issuer, Key, PATIENCE, eventually};
+use harness::{Authority, Gateway, HyperServer, Issuer, Key, TIMEOUT, TruncatedBody, eventually};
 
 /// Upstreams by their names in gateway.toml, with the version that they are to see.
 const UPSTREAMS: [(&str, Version); 4] = [
@@ -124,7 +124,7 @@ impl Matrix {
         let client = Client::builder()
             .tls_backend_preconfigured(tls)
             .resolve("gate.test", secured)
-            .timeout(PATIENCE);
+            .timeout(TIMEOUT);
         let client = if name == "h2c" {
             client.http2_prior_knowledge()
         } else {
@@ -370,7 +370,7 @@ fn what_breaks_off_on_one_side_never_looks_whole_on_the_other() {
         assert!(!is_whole, "{pair}");
 
         let before = server.seen().len();
-        let half = Body::wrap(Half(Some(Bytes::from_static(b"half"))));
+        let half = Body::wrap(TruncatedBody(Some(Bytes::from_static(b"half"))));
         let outcome = matrix.try_ask(
             client,
             Method::POST,

@@ -9,7 +9,7 @@ use std::time::{Duration, Instant};
 
 use socket2::SockRef;
 
-use harness::{Connection, Gateway, PATIENCE, get};
+use harness::{Connection, Gateway, TIMEOUT, get};
 
 const LENGTH: usize = 8 * 1024 * 1024;
 const CLIENTS: usize = 10;
@@ -50,7 +50,7 @@ impl Upstream {
         let (began, mut last, mut since) = (Instant::now(), 0, Instant::now());
         while since.elapsed() < Duration::from_millis(500) || last == 0 {
             assert!(
-                began.elapsed() < PATIENCE,
+                began.elapsed() < TIMEOUT,
                 "it sends on and on: {last} bytes"
             );
             thread::sleep(Duration::from_millis(20));

@@ -9,7 +9,7 @@ use std::time::{Duration, Instant};
 use scopegate::reload::Reloaded;
 
 use harness::{
-    Authority, Connection, Gateway, Issuer, Key, PATIENCE, Reply, Server, eventually, get, logged,
+    Authority, Connection, Gateway, Issuer, Key, Reply, Server, TIMEOUT, eventually, get, logged,
 };
 
 /// An issuer, and upstreams to choose from.
@@ -343,7 +343,7 @@ fn listener_shows_other_certificates() {
     let config = Arc::new(authority.trusting(None));
     let is_shown = |name: &'static str| {
         let socket = std::net::TcpStream::connect(gateway.addresses[1]).expect("somebody listens");
-        socket.set_read_timeout(Some(PATIENCE)).expect("a time-out");
+        socket.set_read_timeout(Some(TIMEOUT)).expect("a time-out");
         let name = rustls::pki_types::ServerName::try_from(name).expect("a name");
         let mut session =
             rustls::ClientConnection::new(Arc::clone(&config), name).expect("a session");

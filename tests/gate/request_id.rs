@@ -1,6 +1,6 @@
 //! What a request is called by everybody on its way: `X-Request-Id`.
 
-use harness::{Answer, Connection, Reply, Server, Stand, eventually, send};
+use harness::{Connection, Reply, Response, Server, TestBed, eventually, send};
 
 const ROUTES: &str = "
 [[routes]]
@@ -23,9 +23,9 @@ targets = \"http://127.0.0.1:1\"
 retries = 0
 ";
 
-fn ask(stand: &Stand, target: &str, fields: &str) -> Answer {
+fn ask(test_bed: &TestBed, target: &str, fields: &str) -> Response {
     send(
-        stand.address,
+        test_bed.address,
         format!("GET {target} HTTP/1.1\r\nHost: api.test\r\n{fields}\r\n"),
     )
 }
@@ -39,15 +39,15 @@ fn is_made(id: &str) -> bool {
 
 #[test]
 fn client_upstream_and_log_know_a_request_by_one_name() {
-    let stand = Stand::routes(ROUTES);
+    let test_bed = TestBed::routes(ROUTES);
     let mut names = Vec::new();
     for _ in 0..3 {
-        let answer = ask(&stand, "/open", "");
+        let answer = ask(&test_bed, "/open", "");
         let name = answer.header("x-request-id").expect("a name").to_owned();
         assert!(is_made(&name), "{name}");
-        assert_eq!(stand.last().header("x-request-id"), [&name]);
+        assert_eq!(test_bed.last().header("x-request-id"), [&name]);
         eventually("it is logged", || {
-            stand
+            test_bed
                 .requests
                 .lines()
                 .iter()
@@ -61,7 +61,7 @@ fn client_upstream_and_log_know_a_request_by_one_name() {
 
 #[test]
 fn refusals_have_names_too() {
-    let stand = Stand::routes(ROUTES);
+    let test_bed = TestBed::routes(ROUTES);
     for (target, fields, status) in [
         ("/closed", "", 401),
         ("/closed", "Authorization: Bearer no.good.token\r\n", 401),
@@ -72,12 +72,12 @@ fn refusals_have_names_too() {
         ("/gone", "", 502),
         ("/closed", "Content-Type: application/grpc\r\n", 401),
     ] {
-        let answer = ask(&stand, target, fields);
+        let answer = ask(&test_bed, target, fields);
         assert_eq!(answer.status, status, "{target}");
         let name = answer.header("x-request-id").expect("a name").to_owned();
         assert!(is_made(&name), "{name}");
         eventually("it is logged", || {
-            stand
+            test_bed
                 .requests
                 .lines()
                 .iter()
@@ -88,9 +88,9 @@ fn refusals_have_names_too() {
 
 #[test]
 fn name_is_kept_from_trusted_proxies_only() {
-    let proxied = Stand::toml("[server]\ntrusted_proxies = \"127.0.0.1\"", "", "", ROUTES);
-    let direct = Stand::routes(ROUTES);
-    for (stand, fields, is_kept) in [
+    let proxied = TestBed::toml("[server]\ntrusted_proxies = \"127.0.0.1\"", "", "", ROUTES);
+    let direct = TestBed::routes(ROUTES);
+    for (test_bed, fields, is_kept) in [
         (&proxied, "X-Request-Id: from-the-proxy/1\r\n", true),
         (&direct, "X-Request-Id: from-the-proxy/1\r\n", false),
         (&proxied, "X-Request-Id: two words\r\n", false),
@@ -103,14 +103,14 @@ fn name_is_kept_from_trusted_proxies_only() {
         (&proxied, "X_Request_Id: from-the-proxy/1\r\n", false),
         (&direct, "X.Request-Id: from-the-proxy/1\r\n", false),
     ] {
-        let answer = ask(stand, "/open", fields);
+        let answer = ask(test_bed, "/open", fields);
         let name = answer.header("x-request-id").expect("a name");
         assert_eq!(
             (name == "from-the-proxy/1", is_made(name)),
             (is_kept, !is_kept),
             "{fields:?}: {name}"
         );
-        let sent = stand.last();
+        let sent = test_bed.last();
         let spellings = sent.headers.iter().filter(|(known, _)| {
             known.to_ascii_lowercase().replace(['_', '.'], "-") == "x-request-id"
         });
@@ -126,7 +126,7 @@ fn name_is_kept_from_trusted_proxies_only() {
 
 #[test]
 fn name_is_the_gateways_whatever_the_upstream_calls_it() {
-    let stand = Stand::routes(ROUTES);
+    let test_bed = TestBed::routes(ROUTES);
     let named =
         Server::start(|_| Reply::answer(200, &[("X-Request-Id", "of the upstream")], "hello"));
     let toml = |front: &str| {
@@ -138,7 +138,7 @@ fn name_is_the_gateways_whatever_the_upstream_calls_it() {
     let gateway = harness::Gateway::start(&toml(""));
     let answer = send(gateway.address, "GET /open HTTP/1.1\r\nHost: a\r\n\r\n");
     assert!(answer.header("x-request-id").is_some_and(is_made));
-    drop(stand);
+    drop(test_bed);
 
     // Where names are not wanted, they are nobody's business here.
     let gateway = harness::Gateway::start(&toml("[server]\nrequest_id = false"));
@@ -163,8 +163,8 @@ fn name_is_the_gateways_whatever_the_upstream_calls_it() {
 
 #[test]
 fn each_request_of_a_connection_has_a_name_of_its_own() {
-    let stand = Stand::routes(ROUTES);
-    let mut connection = Connection::open(stand.address);
+    let test_bed = TestBed::routes(ROUTES);
+    let mut connection = Connection::open(test_bed.address);
     let mut ask = || {
         let answer = connection.ask("GET /open HTTP/1.1\r\nHost: a\r\n\r\n");
         answer.header("x-request-id").expect("a name").to_owned()

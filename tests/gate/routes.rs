@@ -1,6 +1,6 @@
 //! Which route a request takes, and which requests take none (R40, R41).
 
-use harness::{Stand, send};
+use harness::{TestBed, send};
 
 const ROUTES: &str = "
 [[routes]]
@@ -35,7 +35,7 @@ upstream = \"up\"
 
 #[test]
 fn what_belongs_to_no_route_is_404_and_a_wrong_method_405() {
-    let stand = Stand::routes(ROUTES);
+    let test_bed = TestBed::routes(ROUTES);
     for (method, host, path, status, allow) in [
         ("GET", "a", "/", 404, None),
         ("GET", "a", "/thing", 404, None),
@@ -49,7 +49,7 @@ fn what_belongs_to_no_route_is_404_and_a_wrong_method_405() {
         ("POST", "a", "/things/special", 405, Some("GET, HEAD")),
     ] {
         let answer = send(
-            stand.address,
+            test_bed.address,
             format!("{method} {path} HTTP/1.1\r\nHost: {host}\r\n\r\n"),
         );
         assert_eq!(
@@ -59,12 +59,12 @@ fn what_belongs_to_no_route_is_404_and_a_wrong_method_405() {
         );
         assert_eq!(answer.challenge(), None);
     }
-    assert_eq!(stand.hits(), 0);
+    assert_eq!(test_bed.hits(), 0);
 }
 
 #[test]
 fn the_most_specific_route_answers() {
-    let stand = Stand::routes(ROUTES);
+    let test_bed = TestBed::routes(ROUTES);
     for (host, path, expected) in [
         ("a", "/open", 200),
         ("a", "/open/", 200),
@@ -76,13 +76,13 @@ fn the_most_specific_route_answers() {
         ("x.y.wild.test", "/wild", 200),
     ] {
         let answer = send(
-            stand.address,
+            test_bed.address,
             format!("GET {path} HTTP/1.1\r\nHost: {host}\r\n\r\n"),
         );
         assert_eq!(answer.status, expected, "{host} {path}");
-        assert_eq!(stand.last().target, path);
+        assert_eq!(test_bed.last().target, path);
     }
-    let special = stand.get("/things/special", Some(&stand.token("things")));
+    let special = test_bed.get("/things/special", Some(&test_bed.token("things")));
     assert_eq!(
         special.challenge(),
         Some("Bearer error=\"insufficient_scope\", scope=\"special\"")
@@ -91,7 +91,7 @@ fn the_most_specific_route_answers() {
 
 #[test]
 fn r41_paths_that_can_be_read_in_two_ways_are_refused() {
-    let stand = Stand::routes(ROUTES);
+    let test_bed = TestBed::routes(ROUTES);
     for path in [
         "/files/../things/a",
         "/files/%2e%2e/things/a",
@@ -111,18 +111,18 @@ fn r41_paths_that_can_be_read_in_two_ways_are_refused() {
         "/files/%0d%0a",
     ] {
         let answer = send(
-            stand.address,
+            test_bed.address,
             format!("GET {path} HTTP/1.1\r\nHost: a\r\n\r\n"),
         );
         assert_eq!((answer.status, answer.challenge()), (400, None), "{path}");
     }
-    assert_eq!(stand.hits(), 0);
+    assert_eq!(test_bed.hits(), 0);
 }
 
 // Servers that decode a path before they split it, or that fold Unicode, read these as `/files/..`, which no route takes.
 #[test]
 fn r41_dot_segments_before_an_encoded_delimiter_are_refused() {
-    let stand = Stand::toml("[server]\npath_parameters = \"allow\"\n", "", "", ROUTES);
+    let test_bed = TestBed::toml("[server]\npath_parameters = \"allow\"\n", "", "", ROUTES);
     for dots in [
         "..",
         ".",
@@ -146,7 +146,7 @@ fn r41_dot_segments_before_an_encoded_delimiter_are_refused() {
             for method in ["GET", "DELETE"] {
                 let path = format!("/files/{dots}{end}");
                 let answer = send(
-                    stand.address,
+                    test_bed.address,
                     format!("{method} {path} HTTP/1.1\r\nHost: a\r\n\r\n"),
                 );
                 assert_eq!(
@@ -157,7 +157,7 @@ fn r41_dot_segments_before_an_encoded_delimiter_are_refused() {
             }
         }
     }
-    assert_eq!(stand.hits(), 0);
+    assert_eq!(test_bed.hits(), 0);
     for fine in [
         "/files/...%23",
         "/files/.a%23",
@@ -166,13 +166,13 @@ fn r41_dot_segments_before_an_encoded_delimiter_are_refused() {
         "/files/.hidden",
         "/files/a%EF%BC%8Fb",
     ] {
-        assert_eq!(stand.get(fine, None).status, 200, "{fine}");
+        assert_eq!(test_bed.get(fine, None).status, 200, "{fine}");
     }
 }
 
 #[test]
 fn what_is_matched_is_what_is_forwarded() {
-    let stand = Stand::routes(ROUTES);
+    let test_bed = TestBed::routes(ROUTES);
     for (sent, forwarded) in [
         ("/%6fpen", "/open"),
         ("/files/a%7eb%3a", "/files/a~b%3A"),
@@ -180,11 +180,11 @@ fn what_is_matched_is_what_is_forwarded() {
         ("http://a/open?q", "/open?q"),
     ] {
         let answer = send(
-            stand.address,
+            test_bed.address,
             format!("GET {sent} HTTP/1.1\r\nHost: a\r\n\r\n"),
         );
         assert_eq!(
-            (answer.status, stand.last().target),
+            (answer.status, test_bed.last().target),
             (200, forwarded.to_owned()),
             "{sent}"
         );
@@ -193,7 +193,7 @@ fn what_is_matched_is_what_is_forwarded() {
 
 #[test]
 fn one_valid_host_is_needed() {
-    let stand = Stand::routes(ROUTES);
+    let test_bed = TestBed::routes(ROUTES);
     for hosts in [
         "",
         "Host: a\r\nHost: a\r\n",
@@ -205,21 +205,24 @@ fn one_valid_host_is_needed() {
         "Host: a/open\r\n",
         "Host: \u{e4}\r\n",
     ] {
-        let answer = send(stand.address, format!("GET /open HTTP/1.1\r\n{hosts}\r\n"));
+        let answer = send(
+            test_bed.address,
+            format!("GET /open HTTP/1.1\r\n{hosts}\r\n"),
+        );
         assert_eq!(answer.status, 400, "{hosts:?}");
     }
     let other = send(
-        stand.address,
+        test_bed.address,
         "GET http://b/open HTTP/1.1\r\nHost: a\r\n\r\n",
     );
     assert_eq!(other.status, 400);
-    assert_eq!(stand.hits(), 0);
+    assert_eq!(test_bed.hits(), 0);
 }
 
 #[test]
 fn semicolons_pass_where_they_are_allowed() {
-    let stand = Stand::toml("[server]\npath_parameters = \"allow\"\n", "", "", ROUTES);
-    assert_eq!(stand.get("/files/a;v=1", None).status, 200);
-    assert_eq!(stand.last().target, "/files/a;v=1");
-    assert_eq!(stand.get("/files/..;/x", None).status, 400);
+    let test_bed = TestBed::toml("[server]\npath_parameters = \"allow\"\n", "", "", ROUTES);
+    assert_eq!(test_bed.get("/files/a;v=1", None).status, 200);
+    assert_eq!(test_bed.last().target, "/files/a;v=1");
+    assert_eq!(test_bed.get("/files/..;/x", None).status, 400);
 }

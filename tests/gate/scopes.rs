@@ -1,6 +1,6 @@
 //! Which scopes suffice, with parameters and wildcards.
 
-use harness::Stand;
+use harness::TestBed;
 
 const ROUTES: &str = "
 [[routes]]
@@ -22,7 +22,7 @@ upstream = \"up\"
 
 #[test]
 fn granted_scopes_meet_required_ones_with_wildcards_on_either_side() {
-    let stand = Stand::routes(ROUTES);
+    let test_bed = TestBed::routes(ROUTES);
     for (path, scope, passes) in [
         (
             "/apps/com.acme/messages",
@@ -64,17 +64,21 @@ fn granted_scopes_meet_required_ones_with_wildcards_on_either_side() {
         ("/wild", "files.read", false),
         ("/plain", "", true),
     ] {
-        let hits = stand.hits();
-        let status = stand.get(path, Some(&stand.token(scope))).status;
+        let hits = test_bed.hits();
+        let status = test_bed.get(path, Some(&test_bed.token(scope))).status;
         assert_eq!(status, if passes { 200 } else { 403 }, "{path} {scope:?}");
-        assert_eq!(stand.hits() - hits, usize::from(passes), "{path} {scope:?}");
+        assert_eq!(
+            test_bed.hits() - hits,
+            usize::from(passes),
+            "{path} {scope:?}"
+        );
     }
 }
 
 #[test]
 fn refusal_names_the_scope_of_the_request_at_hand() {
-    let stand = Stand::routes(ROUTES);
-    let token = stand.token("");
+    let test_bed = TestBed::routes(ROUTES);
+    let token = test_bed.token("");
     for (path, scope) in [
         (
             "/apps/com.acme/messages",
@@ -87,7 +91,7 @@ fn refusal_names_the_scope_of_the_request_at_hand() {
         ("/any", "messages.read"),
         ("/wild", "files.*.read"),
     ] {
-        let answer = stand.get(path, Some(&token));
+        let answer = test_bed.get(path, Some(&token));
         let challenge = format!("Bearer error=\"insufficient_scope\", scope=\"{scope}\"");
         assert_eq!(
             (answer.status, answer.challenge()),
@@ -95,31 +99,31 @@ fn refusal_names_the_scope_of_the_request_at_hand() {
             "{path}"
         );
     }
-    assert_eq!(stand.hits(), 0);
+    assert_eq!(test_bed.hits(), 0);
 }
 
 #[test]
 fn parameter_that_would_widen_or_break_a_scope_is_refused() {
-    let stand = Stand::routes(ROUTES);
+    let test_bed = TestBed::routes(ROUTES);
     for path in [
         "/apps/*/messages",
         "/apps/a%20b/messages",
         "/apps/a%22/messages",
         "/apps/com.*/messages",
     ] {
-        let answer = stand.get(path, Some(&stand.token("*")));
+        let answer = test_bed.get(path, Some(&test_bed.token("*")));
         assert_eq!((answer.status, answer.challenge()), (400, None), "{path}");
     }
-    assert_eq!(stand.hits(), 0);
+    assert_eq!(test_bed.hits(), 0);
 }
 
 #[test]
 fn granted_wildcards_can_be_turned_off() {
-    let stand = Stand::toml("", "granted_wildcards = false", "", ROUTES);
-    assert_eq!(stand.get("/any", Some(&stand.token("*"))).status, 403);
+    let test_bed = TestBed::toml("", "granted_wildcards = false", "", ROUTES);
+    assert_eq!(test_bed.get("/any", Some(&test_bed.token("*"))).status, 403);
     assert_eq!(
-        stand
-            .get("/any", Some(&stand.token("messages.read")))
+        test_bed
+            .get("/any", Some(&test_bed.token("messages.read")))
             .status,
         200
     );
@@ -127,24 +131,30 @@ fn granted_wildcards_can_be_turned_off() {
 
 #[test]
 fn scopes_of_an_array_and_of_another_claim_count() {
-    let stand = Stand::routes(ROUTES);
-    let mut claims = stand.issuer.claims("");
+    let test_bed = TestBed::routes(ROUTES);
+    let mut claims = test_bed.issuer.claims("");
     claims["scope"] = serde_json::json!(["messages.read", 7, "x y"]);
     assert_eq!(
-        stand.get("/any", Some(&stand.key.token(&claims))).status,
+        test_bed
+            .get("/any", Some(&test_bed.key.token(&claims)))
+            .status,
         200
     );
     let members = claims.as_object_mut().expect("claims are an object");
     members.remove("scope");
     members.insert("scp".to_owned(), serde_json::json!("messages.read"));
     assert_eq!(
-        stand.get("/any", Some(&stand.key.token(&claims))).status,
+        test_bed
+            .get("/any", Some(&test_bed.key.token(&claims)))
+            .status,
         200
     );
     // The first that is there counts, even if it grants nothing.
     claims["scope"] = serde_json::json!("");
     assert_eq!(
-        stand.get("/any", Some(&stand.key.token(&claims))).status,
+        test_bed
+            .get("/any", Some(&test_bed.key.token(&claims)))
+            .status,
         403
     );
 }

@@ -2,50 +2,50 @@
 
 use serde_json::json;
 
-use harness::{Key, NOW, Reply, Stand, logged, send};
+use harness::{Key, NOW, Reply, TestBed, logged, send};
 
 const ROUTE: &str = "[[routes]]\npath = \"/things/{id}\"\nmethods = \"GET\"\nscope = \"read thing.{id}\"\nupstream = \"up\"\n\
                      claim_headers = { X-Client = \"client_id\" }\n";
 
-fn shadow(of_issuer: &str) -> Stand {
-    Stand::toml("", of_issuer, "", &format!("{ROUTE}enforce = false\n"))
+fn shadow(of_issuer: &str) -> TestBed {
+    TestBed::toml("", of_issuer, "", &format!("{ROUTE}enforce = false\n"))
 }
 
-fn series(stand: &Stand, status: &str, decision: &str, reason: &str) -> Option<f64> {
-    stand.metric(&format!(
+fn series(test_bed: &TestBed, status: &str, decision: &str, reason: &str) -> Option<f64> {
+    test_bed.metric(&format!(
         "scopegate_requests_total{{route=\"/things/{{id}}\",method=\"GET\",status=\"{status}\",decision=\"{decision}\",reason=\"{reason}\"}}"
     ))
 }
 
 #[test]
 fn what_would_be_refused_for_lack_of_a_good_token_passes_and_is_told() {
-    let stand = shadow("");
-    let mut expired = stand.issuer.claims("");
+    let test_bed = shadow("");
+    let mut expired = test_bed.issuer.claims("");
     expired["exp"] = json!(NOW - 60);
     let tokens = [
         (None, "no_token"),
         (Some("garbage".to_owned()), "opaque"),
-        (Some(stand.key.token(&expired)), "expired"),
+        (Some(test_bed.key.token(&expired)), "expired"),
         (
-            Some(Key::es256("first").token(&stand.issuer.claims("read"))),
+            Some(Key::es256("first").token(&test_bed.issuer.claims("read"))),
             "bad_signature",
         ),
-        (Some(stand.token("read")), "insufficient_scope"),
+        (Some(test_bed.token("read")), "insufficient_scope"),
     ];
     for (token, reason) in tokens {
-        let answer = stand.get("/things/7", token.as_deref());
+        let answer = test_bed.get("/things/7", token.as_deref());
         assert_eq!(
             (answer.status, answer.text().as_str(), answer.challenge()),
             (200, "hello", None),
             "{reason}"
         );
         assert_eq!(
-            series(&stand, "2xx", "shadowed", reason),
+            series(&test_bed, "2xx", "shadowed", reason),
             Some(1.0),
             "{reason}"
         );
         // The upstream sees what it would without a gateway, and no claim: nobody vouches for one.
-        let received = stand.last();
+        let received = test_bed.last();
         assert_eq!(received.header("x-client"), Vec::<&str>::new(), "{reason}");
         assert_eq!(
             received.header("authorization").len(),
@@ -56,22 +56,22 @@ fn what_would_be_refused_for_lack_of_a_good_token_passes_and_is_told() {
     assert!(logged("\"decision\":\"shadowed\""));
     // A good token is what it always is.
     assert_eq!(
-        stand
-            .get("/things/7", Some(&stand.token("read thing.7")))
+        test_bed
+            .get("/things/7", Some(&test_bed.token("read thing.7")))
             .status,
         200
     );
-    assert_eq!(stand.last().header("x-client"), ["client-1"]);
-    assert_eq!(series(&stand, "2xx", "permitted", ""), Some(1.0));
+    assert_eq!(test_bed.last().header("x-client"), ["client-1"]);
+    assert_eq!(series(&test_bed, "2xx", "permitted", ""), Some(1.0));
 }
 
 #[test]
 fn claim_headers_of_a_client_are_removed_in_shadow_mode_too() {
-    let stand = shadow("");
+    let test_bed = shadow("");
     for name in ["X-Client", "x_client", "X.Client"] {
         let request = format!("GET /things/7 HTTP/1.1\r\nHost: a\r\n{name}: admin\r\n\r\n");
-        assert_eq!(send(stand.gateway.address, &request).status, 200);
-        let received = stand.last();
+        assert_eq!(send(test_bed.gateway.address, &request).status, 200);
+        let received = test_bed.last();
         assert!(
             received.headers.iter().all(|(_, value)| value != "admin"),
             "{name}: {:?}",
@@ -82,19 +82,19 @@ fn claim_headers_of_a_client_are_removed_in_shadow_mode_too() {
 
 #[test]
 fn authorization_server_that_is_down_stops_nobody_in_shadow_mode() {
-    let stand = shadow("unknown_key_cooldown = \"1s\"");
-    stand.issuer.fail(Reply::status(503));
-    let unknown = Key::es256("second").token(&stand.issuer.claims("read"));
-    assert_eq!(stand.get("/things/7", Some(&unknown)).status, 200);
+    let test_bed = shadow("unknown_key_cooldown = \"1s\"");
+    test_bed.issuer.fail(Reply::status(503));
+    let unknown = Key::es256("second").token(&test_bed.issuer.claims("read"));
+    assert_eq!(test_bed.get("/things/7", Some(&unknown)).status, 200);
     assert_eq!(
-        series(&stand, "2xx", "shadowed", "issuer_unavailable"),
+        series(&test_bed, "2xx", "shadowed", "issuer_unavailable"),
         Some(1.0)
     );
 }
 
 #[test]
 fn what_is_wrong_with_the_request_itself_is_refused_in_shadow_mode_too() {
-    let stand = shadow("");
+    let test_bed = shadow("");
     for (request, status) in [
         (
             "GET /things/7 HTTP/1.1\r\nHost: a\r\nAuthorization: Bearer\r\n\r\n",
@@ -112,25 +112,25 @@ fn what_is_wrong_with_the_request_itself_is_refused_in_shadow_mode_too() {
         ),
     ] {
         assert_eq!(
-            send(stand.gateway.address, request).status,
+            send(test_bed.gateway.address, request).status,
             status,
             "{request}"
         );
     }
     // A parameter that cannot stand in a scope, too.
-    let answer = stand.get("/things/*", Some(&stand.token("read thing.*")));
+    let answer = test_bed.get("/things/*", Some(&test_bed.token("read thing.*")));
     assert_eq!(answer.status, 400);
-    assert_eq!(stand.hits(), 0);
+    assert_eq!(test_bed.hits(), 0);
 }
 
 #[test]
 fn route_may_be_enforced_where_the_server_is_not() {
     let routes =
         format!("{ROUTE}[[routes]]\npath = \"/strict\"\nupstream = \"up\"\nenforce = true\n");
-    let stand = Stand::toml("[server]\nenforce = false\n", "", "", &routes);
-    assert_eq!(stand.get("/things/7", None).status, 200);
-    assert_eq!(stand.get("/strict", None).status, 401);
-    let told = stand.ask_admin("/readyz").text();
+    let test_bed = TestBed::toml("[server]\nenforce = false\n", "", "", &routes);
+    assert_eq!(test_bed.get("/things/7", None).status, 200);
+    assert_eq!(test_bed.get("/strict", None).status, 401);
+    let told = test_bed.ask_admin("/readyz").text();
     assert!(
         told.contains("[!] shadow mode")
             && told.contains("/things/{id}")
@@ -138,18 +138,18 @@ fn route_may_be_enforced_where_the_server_is_not() {
         "{told}"
     );
     // That route, and the one that the stand has for itself.
-    assert_eq!(stand.metric("scopegate_shadow_routes{}"), Some(2.0));
+    assert_eq!(test_bed.metric("scopegate_shadow_routes{}"), Some(2.0));
 }
 
 #[test]
 fn shadow_mode_opens_no_lookalike_of_a_path_that_is_enforced() {
     let routes = "[[routes]]\npath = \"/admin\"\nscope = \"api\"\nupstream = \"up\"\n\
                   [[routes]]\npath = \"/{*rest}\"\nscope = \"api\"\nupstream = \"up\"\nenforce = false\n";
-    let stand = Stand::routes(routes);
-    assert_eq!(stand.get("/admin", None).status, 401);
+    let test_bed = TestBed::routes(routes);
+    assert_eq!(test_bed.get("/admin", None).status, 401);
     for path in ["/Admin", "/admin.", "/admin%20", "/ADMIN%3Fx"] {
-        assert_eq!(stand.get(path, None).status, 400, "{path}");
+        assert_eq!(test_bed.get(path, None).status, 400, "{path}");
     }
-    assert_eq!(stand.hits(), 0);
-    assert_eq!(stand.get("/other", None).status, 200);
+    assert_eq!(test_bed.hits(), 0);
+    assert_eq!(test_bed.get("/other", None).status, 200);
 }

@@ -23,26 +23,26 @@ use tokio::sync::oneshot;
 use tokio::task::JoinHandle;
 use tokio::time::sleep;
 
-use harness::{Stand, bounded};
+use harness::{TestBed, bounded};
 
 /// How long a stream may be silent. This, and longer than this, is waited for in earnest.
 const IDLE: Duration = Duration::from_secs(1);
 const PAUSE: Duration = Duration::from_millis(150);
 const TOO_LONG: Duration = Duration::from_millis(1500);
-const IMPATIENT: &str = "[server]\nbody_idle_timeout = \"1s\"\n";
+const SHORT_IDLE_TIMEOUT: &str = "[server]\nbody_idle_timeout = \"1s\"\n";
 
 /// A request that has come, and what it is answered by. That is closed when the request is cancelled.
 struct Asked {
     head: Parts,
     body: Bytes,
-    answer: oneshot::Sender<Response<Told>>,
+    answer: oneshot::Sender<Response<ChannelBody>>,
 }
 
 /// A body that is told piece by piece.
 #[derive(Debug)]
-struct Told(mpsc::Receiver<Bytes>);
+struct ChannelBody(mpsc::Receiver<Bytes>);
 
-impl Body for Told {
+impl Body for ChannelBody {
     type Data = Bytes;
     type Error = Infallible;
 
@@ -88,7 +88,7 @@ async fn upstream(version: Version) -> (SocketAddr, UnboundedReceiver<Asked>) {
 async fn hand_over(
     request: Request<Incoming>,
     tell: UnboundedSender<Asked>,
-) -> Result<Response<Told>, Box<dyn std::error::Error + Send + Sync>> {
+) -> Result<Response<ChannelBody>, Box<dyn std::error::Error + Send + Sync>> {
     let (head, body) = request.into_parts();
     let (answer, answered) = oneshot::channel();
     let body = body.collect().await?.to_bytes();
@@ -111,7 +111,7 @@ const VERSIONS: [(&str, Version); 2] = [("http1", Version::HTTP_11), ("http2", V
 
 impl Pair {
     /// One of each kind, with a gateway between them.
-    async fn each(front: &str) -> (Stand, Vec<Self>) {
+    async fn each(front: &str) -> (TestBed, Vec<Self>) {
         let (mut routes, mut kinds) = (String::new(), Vec::new());
         for (of_client, client_version) in VERSIONS {
             for (protocol, version) in VERSIONS {
@@ -125,7 +125,7 @@ impl Pair {
                 kinds.push((name, client_version, version, asked));
             }
         }
-        let stand = Stand::toml(front, "", "", &routes);
+        let test_bed = TestBed::toml(front, "", "", &routes);
         let pairs = kinds
             .into_iter()
             .map(|(name, client_version, version, asked)| {
@@ -139,19 +139,19 @@ impl Pair {
                 };
                 let (client, url) = (
                     client.build().expect("a client"),
-                    format!("http://{}/{name}", stand.address),
+                    format!("http://{}/{name}", test_bed.address),
                 );
                 Self {
                     name,
                     client,
                     url,
-                    token: stand.token("read"),
+                    token: test_bed.token("read"),
                     version,
                     asked,
                 }
             });
         let pairs = pairs.collect();
-        (stand, pairs)
+        (test_bed, pairs)
     }
 
     fn get(&self) -> RequestBuilder {
@@ -181,7 +181,7 @@ impl Pair {
             .header("cache-control", "no-store");
         asked
             .answer
-            .send(head.body(Told(told)).expect("an answer"))
+            .send(head.body(ChannelBody(told)).expect("an answer"))
             .expect("it waits");
         // Before the first event.
         let answer = asking.await.expect("no panic").expect("a head");
@@ -277,7 +277,7 @@ fn event_is_heard_before_the_next_one_is_told() {
 #[test]
 fn stream_lives_on_heartbeats() {
     bounded(async {
-        let ((_stand, mut pairs), mut streams) = (Pair::each(IMPATIENT).await, Vec::new());
+        let ((_stand, mut pairs), mut streams) = (Pair::each(SHORT_IDLE_TIMEOUT).await, Vec::new());
         for pair in &mut pairs {
             let stream = pair.open().await;
             let beating = tokio::spawn({
@@ -307,7 +307,7 @@ fn stream_lives_on_heartbeats() {
 #[test]
 fn silent_stream_breaks_off_and_looks_broken() {
     bounded(async {
-        let ((_stand, mut pairs), mut streams) = (Pair::each(IMPATIENT).await, Vec::new());
+        let ((_stand, mut pairs), mut streams) = (Pair::each(SHORT_IDLE_TIMEOUT).await, Vec::new());
         let began = Instant::now();
         for pair in &mut pairs {
             let stream = pair.open().await;
@@ -332,7 +332,7 @@ fn silent_stream_breaks_off_and_looks_broken() {
 #[test]
 fn long_poll_may_be_silent_for_longer_than_a_body() {
     bounded(async {
-        let ((_stand, mut pairs), mut polls) = (Pair::each(IMPATIENT).await, Vec::new());
+        let ((_stand, mut pairs), mut polls) = (Pair::each(SHORT_IDLE_TIMEOUT).await, Vec::new());
         for pair in &mut pairs {
             polls.push((pair.name.clone(), pair.ask(pair.get()).await, ""));
             let asking = pair
@@ -352,7 +352,7 @@ fn long_poll_may_be_silent_for_longer_than_a_body() {
             let (tell, told) = mpsc::channel(1);
             asked
                 .answer
-                .send(Response::new(Told(told)))
+                .send(Response::new(ChannelBody(told)))
                 .expect("it waits");
             tell.send("news".into()).await.expect("it is wanted");
             drop(tell);

@@ -2,13 +2,13 @@
 
 use serde_json::{Value, json};
 
-use harness::{Key, NOW, Stand};
+use harness::{Key, NOW, TestBed};
 
 const ROUTES: &str = "[[routes]]\npath = \"/things\"\nupstream = \"up\"\n";
 const INVALID: Option<&str> = Some("Bearer error=\"invalid_token\"");
 
-fn assert_refused(stand: &Stand, token: &str, what: &str) {
-    let answer = stand.get("/things", Some(token));
+fn assert_refused(test_bed: &TestBed, token: &str, what: &str) {
+    let answer = test_bed.get("/things", Some(token));
     assert_eq!(
         (answer.status, answer.challenge()),
         (401, INVALID),
@@ -18,7 +18,7 @@ fn assert_refused(stand: &Stand, token: &str, what: &str) {
 
 #[test]
 fn claims_that_are_wrong_are_an_invalid_token() {
-    let stand = Stand::routes(ROUTES);
+    let test_bed = TestBed::routes(ROUTES);
     for (name, value) in [
         ("iss", json!("https://other.test")), // R16
         ("iss", json!(7)),
@@ -42,29 +42,33 @@ fn claims_that_are_wrong_are_an_invalid_token() {
         ("tokenName", json!("id_token")),
         ("purpose", json!("refresh_token")),
     ] {
-        let mut claims = stand.issuer.claims("");
+        let mut claims = test_bed.issuer.claims("");
         claims[name] = value.clone();
         assert_refused(
-            &stand,
-            &stand.key.token(&claims),
+            &test_bed,
+            &test_bed.key.token(&claims),
             &format!("{name} = {value}"),
         );
     }
     for name in ["iss", "aud", "exp"] {
-        let mut claims = stand.issuer.claims("");
+        let mut claims = test_bed.issuer.claims("");
         claims
             .as_object_mut()
             .expect("claims are an object")
             .remove(name);
-        assert_refused(&stand, &stand.key.token(&claims), &format!("no {name}"));
+        assert_refused(
+            &test_bed,
+            &test_bed.key.token(&claims),
+            &format!("no {name}"),
+        );
     }
-    assert_eq!(stand.hits(), 0);
+    assert_eq!(test_bed.hits(), 0);
 }
 
 #[test]
 fn headers_that_are_wrong_are_an_invalid_token() {
-    let stand = Stand::routes(ROUTES);
-    let claims = stand.issuer.claims("");
+    let test_bed = TestBed::routes(ROUTES);
+    let claims = test_bed.issuer.claims("");
     for header in [
         json!({ "alg": "none", "typ": "at+jwt", "kid": "first" }), // R20
         json!({ "alg": "NONE", "typ": "at+jwt", "kid": "first" }),
@@ -79,8 +83,8 @@ fn headers_that_are_wrong_are_an_invalid_token() {
         json!({ "alg": "ES256", "typ": "at+jwt", "kid": "../../first" }),
     ] {
         assert_refused(
-            &stand,
-            &stand.key.token_with(&header, &claims),
+            &test_bed,
+            &test_bed.key.token_with(&header, &claims),
             &header.to_string(),
         );
     }
@@ -89,35 +93,39 @@ fn headers_that_are_wrong_are_an_invalid_token() {
     let doubled = claims
         .to_string()
         .replacen('{', &format!("{{\"exp\":{},", NOW + 600), 1);
-    assert_refused(&stand, &stand.key.sign(&header, &doubled), "exp twice");
+    assert_refused(
+        &test_bed,
+        &test_bed.key.sign(&header, &doubled),
+        "exp twice",
+    );
     let doubled = header.replacen('{', "{\"alg\":\"ES256\",", 1);
     assert_refused(
-        &stand,
-        &stand.key.sign(&doubled, &claims.to_string()),
+        &test_bed,
+        &test_bed.key.sign(&doubled, &claims.to_string()),
         "alg twice",
     );
-    assert_eq!(stand.hits(), 0);
+    assert_eq!(test_bed.hits(), 0);
 }
 
 #[test]
 fn token_above_max_token_size_is_a_431_that_asks_for_no_other_token() {
-    let stand = Stand::toml("[server]\nmax_token_size = \"1KiB\"", "", "", ROUTES);
+    let test_bed = TestBed::toml("[server]\nmax_token_size = \"1KiB\"", "", "", ROUTES);
     let padded = |length: usize| {
-        let mut claims = stand.issuer.claims("");
+        let mut claims = test_bed.issuer.claims("");
         claims["padding"] = json!("x".repeat(length));
-        stand.key.token(&claims)
+        test_bed.key.token(&claims)
     };
     // Within the limit it is judged; the same with a longer padding is not.
-    assert_eq!(stand.get("/things", Some(&padded(300))).status, 200);
+    assert_eq!(test_bed.get("/things", Some(&padded(300))).status, 200);
     let opaque = "o".repeat(1025);
     for token in [padded(1024), opaque] {
-        let answer = stand.get("/things", Some(&token));
+        let answer = test_bed.get("/things", Some(&token));
         assert_eq!((answer.status, answer.challenge()), (431, None));
         assert_eq!(
             answer.header("content-type"),
             Some("application/problem+json")
         );
-        let line = stand.requests.lines().pop().expect("a line");
+        let line = test_bed.requests.lines().pop().expect("a line");
         assert_eq!(
             (&line["status"], &line["reason"]),
             (&json!(431), &json!("too_long"))
@@ -128,60 +136,60 @@ fn token_above_max_token_size_is_a_431_that_asks_for_no_other_token() {
         );
         assert_eq!(line["cause"], json!(cause));
         assert!(
-            !stand.requests.text().contains(&token),
+            !test_bed.requests.text().contains(&token),
             "the token is in the log"
         );
     }
     assert_eq!(
-        stand.get("/things", Some(&"o".repeat(1024))).status,
+        test_bed.get("/things", Some(&"o".repeat(1024))).status,
         401,
         "of the largest size it is judged"
     );
-    assert_eq!(stand.hits(), 1);
+    assert_eq!(test_bed.hits(), 1);
 }
 
 #[test]
 fn r18_r21_signature_of_another_key_is_an_invalid_token_whatever_it_brings_along() {
-    let stand = Stand::routes(ROUTES);
+    let test_bed = TestBed::routes(ROUTES);
     let stranger = Key::es256("first");
-    let claims = stand.issuer.claims("");
+    let claims = test_bed.issuer.claims("");
     assert_refused(
-        &stand,
+        &test_bed,
         &stranger.token(&claims),
         "a stranger's key of the same name",
     );
     let header = json!({ "alg": "ES256", "typ": "at+jwt", "kid": "first", "jwk": stranger.jwk() });
     assert_refused(
-        &stand,
+        &test_bed,
         &stranger.token_with(&header, &claims),
         "a key in the header",
     );
-    let url = format!("http://{}/jwks", stand.upstream.address);
+    let url = format!("http://{}/jwks", test_bed.upstream.address);
     let header = json!({ "alg": "ES256", "typ": "at+jwt", "kid": "first", "jku": url, "x5u": url });
     assert_refused(
-        &stand,
+        &test_bed,
         &stranger.token_with(&header, &claims),
         "a key somewhere else",
     );
 
-    let good = stand.token("");
+    let good = test_bed.token("");
     let (signed, signature) = good.rsplit_once('.').expect("a JWT");
-    assert_refused(&stand, &format!("{signed}."), "no signature");
-    assert_refused(&stand, signed, "two parts");
-    assert_refused(&stand, &format!("{good}.x"), "four parts");
+    assert_refused(&test_bed, &format!("{signed}."), "no signature");
+    assert_refused(&test_bed, signed, "two parts");
+    assert_refused(&test_bed, &format!("{good}.x"), "four parts");
     assert_refused(
-        &stand,
+        &test_bed,
         &format!("{signed}.{}", signature.to_lowercase()),
         "another signature",
     );
-    assert_eq!(stand.hits(), 0);
-    assert_eq!(stand.get("/things", Some(&good)).status, 200);
+    assert_eq!(test_bed.hits(), 0);
+    assert_eq!(test_bed.get("/things", Some(&good)).status, 200);
 }
 
 #[test]
 fn cached_token_ends_with_its_expiry_and_leeway() {
-    let stand = Stand::routes(ROUTES);
-    let token = stand.token("");
+    let test_bed = TestBed::routes(ROUTES);
+    let token = test_bed.token("");
     for (seconds, status) in [
         (0, 200),
         (600, 200),
@@ -190,9 +198,9 @@ fn cached_token_ends_with_its_expiry_and_leeway() {
         (700, 401),
         (629, 200),
     ] {
-        stand.at(seconds);
+        test_bed.at(seconds);
         assert_eq!(
-            stand.get("/things", Some(&token)).status,
+            test_bed.get("/things", Some(&token)).status,
             status,
             "{seconds} s later"
         );
@@ -203,8 +211,8 @@ fn cached_token_ends_with_its_expiry_and_leeway() {
 fn unbounded_expiry_milliseconds_and_bound_tokens_pass_where_configured() {
     let lenient =
         "accept_unbounded_expiry = true\ninsecure_ignore_cnf = true\naudience_required = false\n";
-    let stand = Stand::toml("", lenient, "", ROUTES);
-    let mut claims = stand.issuer.claims("");
+    let test_bed = TestBed::toml("", lenient, "", ROUTES);
+    let mut claims = test_bed.issuer.claims("");
     claims["exp"] = json!(i64::MAX);
     claims["cnf"] = json!({ "jkt": "x" });
     claims
@@ -212,17 +220,19 @@ fn unbounded_expiry_milliseconds_and_bound_tokens_pass_where_configured() {
         .expect("claims are an object")
         .remove("aud");
     assert_eq!(
-        stand.get("/things", Some(&stand.key.token(&claims))).status,
+        test_bed
+            .get("/things", Some(&test_bed.key.token(&claims)))
+            .status,
         200
     );
     claims["aud"] = json!("somebody else");
-    assert_refused(&stand, &stand.key.token(&claims), "a wrong audience");
+    assert_refused(&test_bed, &test_bed.key.token(&claims), "a wrong audience");
 }
 
 #[test]
 fn token_types_can_be_narrowed() {
-    let stand = Stand::toml("", "token_types = [\"at+jwt\"]", "", ROUTES);
-    let claims = stand.issuer.claims("");
+    let test_bed = TestBed::toml("", "token_types = [\"at+jwt\"]", "", ROUTES);
+    let claims = test_bed.issuer.claims("");
     for (header, status) in [
         (
             json!({ "alg": "ES256", "typ": "at+jwt", "kid": "first" }),
@@ -236,8 +246,8 @@ fn token_types_can_be_narrowed() {
         (json!({ "alg": "ES256", "kid": "first" }), 401),
     ] {
         assert_eq!(
-            stand
-                .get("/things", Some(&stand.key.token_with(&header, &claims)))
+            test_bed
+                .get("/things", Some(&test_bed.key.token_with(&header, &claims)))
                 .status,
             status,
             "{header}"

@@ -6,7 +6,7 @@ use opentelemetry_proto::tonic::trace::v1::Span;
 use opentelemetry_proto::tonic::trace::v1::span::SpanKind;
 use prost::Message;
 
-use harness::{Answer, Gateway, Reply, Server, Stand, eventually, logged, send};
+use harness::{Gateway, Reply, Response, Server, TestBed, eventually, logged, send};
 
 const TRACE: &str = "4bf92f3577b34da6a3ce929d0e0e4736";
 const PARENT: &str = "00f067aa0ba902b7";
@@ -34,7 +34,7 @@ upstream = \"up\"
 /// A collector, and a gateway that sends it spans.
 struct Traced {
     collector: Server,
-    stand: Stand,
+    test_bed: TestBed,
 }
 
 impl Traced {
@@ -51,13 +51,16 @@ impl Traced {
         } else {
             ""
         };
-        let stand = Stand::toml(&front, "", "", &format!("{ROUTES}{opaque}"));
-        Self { collector, stand }
+        let test_bed = TestBed::toml(&front, "", "", &format!("{ROUTES}{opaque}"));
+        Self {
+            collector,
+            test_bed,
+        }
     }
 
-    fn ask(&self, target: &str, fields: &str) -> Answer {
+    fn ask(&self, target: &str, fields: &str) -> Response {
         send(
-            self.stand.address,
+            self.test_bed.address,
             format!("GET {target} HTTP/1.1\r\nHost: api.test:81\r\n{fields}\r\n"),
         )
     }
@@ -121,11 +124,11 @@ fn parent(flags: &str) -> String {
 #[test]
 fn request_is_a_server_span_with_its_steps_and_the_upstream_continues_it() {
     let traced = Traced::start("", "");
-    let token = traced.stand.token("app.7");
+    let token = traced.test_bed.token("app.7");
     let authorization = format!("Authorization: Bearer {token}\r\n{}", parent("00"));
     let answer = traced.ask("/apps/7?secret=query", &authorization);
     assert_eq!(answer.status, 200);
-    let sent = traced.stand.last();
+    let sent = traced.test_bed.last();
     let [told] = sent.header("traceparent")[..] else {
         panic!("one traceparent: {:?}", sent.headers)
     };
@@ -189,7 +192,7 @@ fn request_is_a_server_span_with_its_steps_and_the_upstream_continues_it() {
             "{span:?}"
         );
     }
-    let line = traced.stand.requests.lines().pop().expect("a line");
+    let line = traced.test_bed.requests.lines().pop().expect("a line");
     assert_eq!(
         line["trace_id"], TRACE,
         "the log and the traces are about the same"
@@ -296,7 +299,7 @@ fn only_a_trusted_proxy_says_what_is_recorded() {
     ] {
         let traced = Traced::start(&format!("sample_ratio = {ratio}"), front);
         assert_eq!(traced.ask("/open", &parent(flags)).status, 200);
-        let sent = traced.stand.last();
+        let sent = traced.test_bed.last();
         let told = sent.header("traceparent")[0].to_owned();
         let expected = if is_recorded { "-01" } else { "-00" };
         assert!(
@@ -304,9 +307,12 @@ fn only_a_trusted_proxy_says_what_is_recorded() {
             "{told}"
         );
         assert!(!told.contains(PARENT));
-        let Traced { collector, stand } = traced;
+        let Traced {
+            collector,
+            test_bed,
+        } = traced;
         // What there is is sent before it ends.
-        drop(stand);
+        drop(test_bed);
         let count = spans(&collector)
             .iter()
             .filter(|span| hex(&span.trace_id) == TRACE)
@@ -328,7 +334,7 @@ fn trace_begins_here_where_none_was_begun_and_takes_no_strangers_state_along() {
         &format!("{0}{0}", parent("01")),
     ] {
         assert_eq!(traced.ask("/open", fields).status, 200);
-        let sent = traced.stand.last();
+        let sent = traced.test_bed.last();
         let [told] = sent.header("traceparent")[..] else {
             panic!("one traceparent: {:?}", sent.headers)
         };
@@ -363,17 +369,17 @@ fn spans_come_whether_or_not_the_request_has_a_line_in_the_log() {
 
 #[test]
 fn where_no_spans_are_wanted_traceparent_passes_as_it_comes() {
-    let stand = Stand::routes(ROUTES);
+    let test_bed = TestBed::routes(ROUTES);
     let fields = parent("01");
     assert_eq!(
         send(
-            stand.address,
+            test_bed.address,
             format!("GET /open HTTP/1.1\r\nHost: a\r\n{fields}\r\n")
         )
         .status,
         200
     );
-    let sent = stand.last();
+    let sent = test_bed.last();
     assert_eq!(
         sent.header("traceparent"),
         [format!("00-{TRACE}-{PARENT}-01")]

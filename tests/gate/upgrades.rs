@@ -12,7 +12,7 @@ use rustls::{ClientConnection, StreamOwned};
 use tungstenite::Message;
 use tungstenite::client::IntoClientRequest;
 
-use harness::{Authority, Connection, PATIENCE, Reply, Stand, eventually, send};
+use harness::{Authority, Connection, Reply, TIMEOUT, TestBed, eventually, send};
 
 const ROUTES: &str = "[[routes]]\npath = \"/ws\"\nscope = \"read\"\nupstream = \"up\"\n";
 const ACCEPTED: &str = "HTTP/1.1 101 Switching Protocols\r\nConnection: Upgrade\r\nUpgrade: echo\r\nX-Told: yes\r\n\r\n";
@@ -24,7 +24,7 @@ fn upstream(serve: impl Fn(TcpStream) + Send + Sync + 'static) -> (SocketAddr, R
     thread::spawn(move || {
         for socket in listener.incoming() {
             let Ok(mut socket) = socket else { return };
-            socket.set_read_timeout(Some(PATIENCE)).expect("a time-out");
+            socket.set_read_timeout(Some(TIMEOUT)).expect("a time-out");
             let mut head = Vec::new();
             while !head.ends_with(b"\r\n\r\n") {
                 let mut byte = [0];
@@ -109,25 +109,25 @@ fn websocket_of_other_peoples_making_goes_through_plain_and_over_tls() {
         certificate.display(),
         key.display()
     );
-    let stand = stand(websocket_upstream(), &format!("[server]\n{listener}"));
-    let token = stand.token("read");
+    let test_bed = test_bed(websocket_upstream(), &format!("[server]\n{listener}"));
+    let token = test_bed.token("read");
     let connect = |address: SocketAddr| {
         let socket = TcpStream::connect(address).expect("it listens");
-        socket.set_read_timeout(Some(PATIENCE)).expect("a time-out");
+        socket.set_read_timeout(Some(TIMEOUT)).expect("a time-out");
         socket
     };
-    speaks_websocket(connect(stand.address), &token);
+    speaks_websocket(connect(test_bed.address), &token);
     let name = ServerName::try_from("a.test").expect("a name");
     let session =
         ClientConnection::new(Arc::new(authority.trusting(None)), name).expect("a session");
     speaks_websocket(
-        StreamOwned::new(session, connect(stand.gateway.addresses[1])),
+        StreamOwned::new(session, connect(test_bed.gateway.addresses[1])),
         &token,
     );
 }
 
-fn stand(upstream: SocketAddr, front: &str) -> Stand {
-    Stand::toml(
+fn test_bed(upstream: SocketAddr, front: &str) -> TestBed {
+    TestBed::toml(
         front,
         "",
         "",
@@ -160,17 +160,17 @@ fn bytes_go_both_ways_after_the_101_and_none_before() {
             socket.read(&mut [0; 16]).is_err(),
             "a byte came before the 101"
         );
-        socket.set_read_timeout(Some(PATIENCE)).expect("a time-out");
+        socket.set_read_timeout(Some(TIMEOUT)).expect("a time-out");
         // The first bytes come with the head.
         socket
             .write_all(format!("{ACCEPTED}first").as_bytes())
             .expect("it reads");
         echo(socket);
     });
-    let stand = stand(address, "");
-    let mut connection = Connection::open(stand.address);
+    let test_bed = test_bed(address, "");
+    let mut connection = Connection::open(test_bed.address);
     // Whoever is sure of the answer does not wait for it.
-    connection.write(request(&stand.token("read"), UPGRADE) + "early");
+    connection.write(request(&test_bed.token("read"), UPGRADE) + "early");
     let answer = connection.try_read(false).expect("an answer");
     assert_eq!(
         (
@@ -188,7 +188,7 @@ fn bytes_go_both_ways_after_the_101_and_none_before() {
         scope.spawn(|| connection.another_hand().write_all(&big).expect("it reads"));
         assert!(read_exactly(&mut hand, big.len()) == big);
     });
-    let head = heads.recv_timeout(PATIENCE).expect("a head").to_lowercase();
+    let head = heads.recv_timeout(TIMEOUT).expect("a head").to_lowercase();
     for line in [
         "connection: upgrade\r\n",
         "upgrade: echo\r\n",
@@ -205,13 +205,13 @@ fn protocol_is_switched_for_who_has_the_scope_and_nobody_else() {
         socket.write_all(ACCEPTED.as_bytes()).expect("it reads");
         echo(socket);
     });
-    let stand = stand(address, "");
+    let test_bed = test_bed(address, "");
     let without = send(
-        stand.address,
+        test_bed.address,
         format!("GET /ws HTTP/1.1\r\nHost: a\r\n{UPGRADE}\r\n"),
     );
     assert_eq!((without.status, without.challenge()), (401, Some("Bearer")));
-    let narrow = send(stand.address, request(&stand.token("other"), UPGRADE));
+    let narrow = send(test_bed.address, request(&test_bed.token("other"), UPGRADE));
     assert_eq!(narrow.status, 403);
     assert!(heads.try_recv().is_err(), "the upstream was reached");
 }
@@ -224,9 +224,9 @@ fn end_that_finishes_is_told_to_the_other_which_may_go_on() {
         socket.read_to_end(&mut all).expect("an end");
         socket.write_all(&all).expect("it reads");
     });
-    let stand = stand(address, "");
-    let mut connection = Connection::open(stand.address);
-    connection.write(request(&stand.token("read"), UPGRADE));
+    let test_bed = test_bed(address, "");
+    let mut connection = Connection::open(test_bed.address);
+    connection.write(request(&test_bed.token("read"), UPGRADE));
     assert_eq!(connection.try_read(false).expect("an answer").status, 101);
     let mut hand = connection.another_hand();
     hand.write_all(b"all of it").expect("it reads");
@@ -242,12 +242,12 @@ fn silence_ends_it() {
         socket.write_all(ACCEPTED.as_bytes()).expect("it reads");
         echo(socket);
     });
-    let stand = stand(
+    let test_bed = test_bed(
         address,
         "[server]\nbody_idle_timeout = \"400ms\"\nkeep_alive_timeout = \"100ms\"\nheader_timeout = \"5s\"\n",
     );
-    let mut connection = Connection::open(stand.address);
-    connection.write(request(&stand.token("read"), UPGRADE));
+    let mut connection = Connection::open(test_bed.address);
+    connection.write(request(&test_bed.token("read"), UPGRADE));
     assert_eq!(connection.try_read(false).expect("an answer").status, 101);
     let (mut hand, began) = (connection.another_hand(), Instant::now());
     for _ in 0..6 {
@@ -275,19 +275,21 @@ fn stream_ends_with_its_token_where_the_route_says_so() {
          [[routes]]\npath = \"/events\"\nupstream = \"up\"\nclose_at_expiry = true\n\
          [[routes]]\npath = \"/patient\"\nupstream = \"up\"\n"
     );
-    let stand = Stand::toml(
+    let test_bed = TestBed::toml(
         "[server]\nbody_idle_timeout = \"3s\"\n",
         "leeway = \"0s\"",
         "",
         &events,
     );
     let head = b"HTTP/1.1 200 OK\r\nContent-Type: text/event-stream\r\nTransfer-Encoding: chunked\r\n\r\n2\r\n\n\n\r\n";
-    stand.upstream.script(|_| Reply::RawThenHang(head.to_vec()));
-    let mut claims = stand.issuer.claims("read");
+    test_bed
+        .upstream
+        .script(|_| Reply::RawThenHang(head.to_vec()));
+    let mut claims = test_bed.issuer.claims("read");
     claims["exp"] = serde_json::json!(harness::NOW + 1);
-    let brief = stand.key.token(&claims);
+    let brief = test_bed.key.token(&claims);
     let ask = |path: &str, lines: &str| {
-        let mut connection = Connection::open(stand.address);
+        let mut connection = Connection::open(test_bed.address);
         connection.write(request(&brief, lines).replace("/ws", path));
         connection
     };
@@ -315,14 +317,14 @@ fn stream_ends_with_its_token_where_the_route_says_so() {
 
 #[test]
 fn upstream_that_declines_answers_as_usual() {
-    let stand = Stand::routes(ROUTES);
-    stand.upstream.script(|_| Reply::text("no"));
-    let mut connection = Connection::open(stand.address);
+    let test_bed = TestBed::routes(ROUTES);
+    test_bed.upstream.script(|_| Reply::text("no"));
+    let mut connection = Connection::open(test_bed.address);
     for _ in 0..2 {
-        let answer = connection.ask(request(&stand.token("read"), UPGRADE));
+        let answer = connection.ask(request(&test_bed.token("read"), UPGRADE));
         assert_eq!((answer.status, answer.text()), (200, "no".to_owned()));
     }
-    let received = stand.last();
+    let received = test_bed.last();
     assert_eq!(
         (received.header("upgrade"), received.header("connection")),
         (vec!["echo"], vec!["upgrade"])
@@ -331,7 +333,7 @@ fn upstream_that_declines_answers_as_usual() {
 
 #[test]
 fn other_versions_of_http_are_not_switched_to() {
-    let stand = Stand::routes(ROUTES);
+    let test_bed = TestBed::routes(ROUTES);
     for lines in [
         "Connection: Upgrade, HTTP2-Settings\r\nUpgrade: h2c\r\nHTTP2-Settings: AAMAAABkAAQCAAAAAAIAAAAA\r\n",
         "Connection: Upgrade\r\nUpgrade: TLS/1.2\r\n",
@@ -347,11 +349,11 @@ fn other_versions_of_http_are_not_switched_to() {
         "Connection: Upgrade\r\nUpgrade: websocket\r\nUpgrade: echo\r\n",
     ] {
         assert_eq!(
-            send(stand.address, request(&stand.token("read"), lines)).status,
+            send(test_bed.address, request(&test_bed.token("read"), lines)).status,
             200,
             "{lines}"
         );
-        let received = stand.last();
+        let received = test_bed.last();
         assert!(
             received.header("upgrade").is_empty() && received.header("connection").is_empty(),
             "{received:?}"
@@ -361,10 +363,10 @@ fn other_versions_of_http_are_not_switched_to() {
     // What is left of a list goes on.
     let lines = "Connection: Upgrade, HTTP2-Settings\r\nUpgrade: h2c, WebSocket\r\nHTTP2-Settings: AAMAAABk\r\n";
     assert_eq!(
-        send(stand.address, request(&stand.token("read"), lines)).status,
+        send(test_bed.address, request(&test_bed.token("read"), lines)).status,
         200
     );
-    let received = stand.last();
+    let received = test_bed.last();
     assert_eq!(
         (received.header("upgrade"), received.header("connection")),
         (vec!["WebSocket"], vec!["upgrade"])
@@ -374,17 +376,17 @@ fn other_versions_of_http_are_not_switched_to() {
 
 #[test]
 fn switch_that_nobody_asked_for_is_a_broken_answer() {
-    let stand = Stand::routes(ROUTES);
-    stand
+    let test_bed = TestBed::routes(ROUTES);
+    test_bed
         .upstream
         .script(|_| Reply::RawThenHang(ACCEPTED.as_bytes().to_vec()));
-    let answer = send(stand.address, request(&stand.token("read"), ""));
+    let answer = send(test_bed.address, request(&test_bed.token("read"), ""));
     assert_eq!((answer.status, answer.challenge()), (502, None));
 }
 
 #[test]
 fn switch_to_another_protocol_than_was_asked_for_is_a_broken_answer_and_ends_its_connection() {
-    let stand = Stand::routes(ROUTES);
+    let test_bed = TestBed::routes(ROUTES);
     for (asked, head) in [
         (
             "websocket",
@@ -413,25 +415,25 @@ fn switch_to_another_protocol_than_was_asked_for_is_a_broken_answer_and_ends_its
             "HTTP/1.1 101 X\r\nConnection: Upgrade\r\nUpgrade: h2c\r\n\r\n",
         ),
     ] {
-        stand.upstream.script(move |_| {
+        test_bed.upstream.script(move |_| {
             Reply::RawThenHang(format!("{head}HTTP/1.1 200 OK\r\n\r\nstray").into_bytes())
         });
         let lines = format!("Connection: Upgrade\r\nUpgrade: {asked}\r\n");
-        let response = send(stand.address, request(&stand.token("read"), &lines));
+        let response = send(test_bed.address, request(&test_bed.token("read"), &lines));
         assert_eq!(
             (response.status, response.text().contains("stray")),
             (502, false),
             "{head:?} for {asked}"
         );
     }
-    stand.upstream.script(|_| Reply::text("hello"));
+    test_bed.upstream.script(|_| Reply::text("hello"));
     assert_eq!(
-        send(stand.address, request(&stand.token("read"), "")).text(),
+        send(test_bed.address, request(&test_bed.token("read"), "")).text(),
         "hello"
     );
     // The one that answers, at most, is open still.
     eventually("their connections are closed", || {
-        stand.upstream.closed() + 2 >= stand.upstream.connections()
+        test_bed.upstream.closed() + 2 >= test_bed.upstream.connections()
     });
     eventually("it is logged", || {
         harness::logged("to one of the protocols that were asked for")
@@ -448,9 +450,9 @@ fn head_of_a_switch_has_no_length() {
         socket.write_all(head.as_bytes()).expect("it reads");
         echo(socket);
     });
-    let stand = stand(address, "");
-    let mut connection = Connection::open(stand.address);
-    connection.write(request(&stand.token("read"), UPGRADE));
+    let test_bed = test_bed(address, "");
+    let mut connection = Connection::open(test_bed.address);
+    connection.write(request(&test_bed.token("read"), UPGRADE));
     let response = connection.try_read(false).expect("a response");
     assert_eq!(
         (response.status, response.header("upgrade")),
@@ -473,9 +475,9 @@ fn upstream_that_is_gone_is_a_502_and_a_tunnel_is_logged_at_its_end() {
         .expect("a port")
         .local_addr()
         .expect("bound");
-    let stand = stand(gone, "");
+    let test_bed = test_bed(gone, "");
     assert_eq!(
-        send(stand.address, request(&stand.token("read"), UPGRADE)).status,
+        send(test_bed.address, request(&test_bed.token("read"), UPGRADE)).status,
         502
     );
     eventually("it is logged", || {
@@ -486,11 +488,11 @@ fn upstream_that_is_gone_is_a_502_and_a_tunnel_is_logged_at_its_end() {
 #[test]
 fn upload_ends_with_its_token_where_the_route_says_so() {
     let routes = "[[routes]]\npath = \"/up\"\nupstream = \"up\"\nclose_at_expiry = true\n";
-    let stand = Stand::toml("", "leeway = \"0s\"", "", routes);
-    let mut claims = stand.issuer.claims("");
+    let test_bed = TestBed::toml("", "leeway = \"0s\"", "", routes);
+    let mut claims = test_bed.issuer.claims("");
     claims["exp"] = serde_json::json!(harness::NOW + 1);
-    let brief = stand.key.token(&claims);
-    let mut connection = Connection::open(stand.address);
+    let brief = test_bed.key.token(&claims);
+    let mut connection = Connection::open(test_bed.address);
     connection.write(format!(
         "POST /up HTTP/1.1\r\nHost: a\r\nAuthorization: Bearer {brief}\r\nTransfer-Encoding: chunked\r\n\r\n"
     ));
@@ -514,5 +516,5 @@ fn upload_ends_with_its_token_where_the_route_says_so() {
     );
     drop(connection);
     uploading.join().expect("it ends");
-    assert_eq!(stand.hits(), 0, "half an upload is no request");
+    assert_eq!(test_bed.hits(), 0, "half an upload is no request");
 }

@@ -10,9 +10,7 @@ use std::time::{Duration, Instant};
 
 use scopegate::upstream::Resolver;
 
-use harness::{
-    Connection, Gateway, HyperServer, PATIENCE, Reply, Server, eventually, logged, send,
-};
+use harness::{Connection, Gateway, HyperServer, Reply, Server, TIMEOUT, eventually, logged, send};
 
 const ROUTE: &str = "[[routes]]\npath = \"/{*rest}\"\npublic = true\nupstream = \"up\"\n";
 const GET: &str = "GET /x HTTP/1.1\r\nHost: a\r\n\r\n";
@@ -63,7 +61,7 @@ fn round_robin_is_even() {
 
 /// A request that waits at `busy` for ever, where `idle` answers what comes to it.
 fn keep_busy(gateway: &Gateway, busy: &Server, idle: &Server) -> Connection {
-    let deadline = Instant::now() + PATIENCE;
+    let deadline = Instant::now() + TIMEOUT;
     while Instant::now() < deadline {
         let mut connection = Connection::open(gateway.address);
         let before = (busy.hits(), idle.hits());

@@ -3,12 +3,12 @@
 use std::io::{Read, Write};
 use std::net::{Shutdown, SocketAddr, TcpStream};
 
-use super::PATIENCE;
+use super::TIMEOUT;
 use super::server::find;
 
 /// An answer as it came.
 #[derive(Debug)]
-pub struct Answer {
+pub struct Response {
     pub status: u16,
     pub headers: Vec<(String, String)>,
     pub body: Vec<u8>,
@@ -16,7 +16,7 @@ pub struct Answer {
     pub complete: bool,
 }
 
-impl Answer {
+impl Response {
     /// The value of a header; a header that stands twice is a failure.
     pub fn header(&self, name: &str) -> Option<&str> {
         let mut values = self
@@ -46,10 +46,8 @@ pub struct Connection {
 impl Connection {
     pub fn open(address: SocketAddr) -> Self {
         let socket = TcpStream::connect(address).expect("somebody listens");
-        socket.set_read_timeout(Some(PATIENCE)).expect("a time-out");
-        socket
-            .set_write_timeout(Some(PATIENCE))
-            .expect("a time-out");
+        socket.set_read_timeout(Some(TIMEOUT)).expect("a time-out");
+        socket.set_write_timeout(Some(TIMEOUT)).expect("a time-out");
         Self {
             socket,
             buffer: Vec::new(),
@@ -80,14 +78,14 @@ impl Connection {
     }
 
     /// Sends a request and reads its answer.
-    pub fn ask(&mut self, request: impl AsRef<[u8]>) -> Answer {
+    pub fn ask(&mut self, request: impl AsRef<[u8]>) -> Response {
         let bodiless = request.as_ref().starts_with(b"HEAD ");
         self.write(request);
         self.read(bodiless)
     }
 
     /// Reads one answer; interim ones are passed over.
-    pub fn read(&mut self, bodiless: bool) -> Answer {
+    pub fn read(&mut self, bodiless: bool) -> Response {
         loop {
             let answer = self
                 .try_read(bodiless)
@@ -99,7 +97,7 @@ impl Connection {
     }
 
     /// Reads one answer, interim or not; `None` where the connection is closed instead.
-    pub fn try_read(&mut self, bodiless: bool) -> Option<Answer> {
+    pub fn try_read(&mut self, bodiless: bool) -> Option<Response> {
         let head_end = loop {
             if let Some(end) = find(&self.buffer, b"\r\n\r\n") {
                 break end + 4;
@@ -124,7 +122,7 @@ impl Connection {
             .filter_map(|line| line.split_once(':'))
             .map(|(name, value)| (name.to_owned(), value.trim().to_owned()))
             .collect();
-        let mut answer = Answer {
+        let mut answer = Response {
             status,
             headers,
             body: Vec::new(),
@@ -166,7 +164,7 @@ impl Connection {
         self.buffer.is_empty() && !self.read_more()
     }
 
-    fn read_chunks(&mut self, answer: &mut Answer) -> bool {
+    fn read_chunks(&mut self, answer: &mut Response) -> bool {
         loop {
             let Some(line) = self.line() else {
                 return false;
@@ -227,12 +225,12 @@ impl Connection {
 }
 
 /// Sends one request on a connection of its own.
-pub fn send(address: SocketAddr, request: impl AsRef<[u8]>) -> Answer {
+pub fn send(address: SocketAddr, request: impl AsRef<[u8]>) -> Response {
     Connection::open(address).ask(request)
 }
 
 /// A GET, with a token if there is one.
-pub fn get(address: SocketAddr, path: &str, token: Option<&str>) -> Answer {
+pub fn get(address: SocketAddr, path: &str, token: Option<&str>) -> Response {
     let authorization = token
         .map(|token| format!("Authorization: Bearer {token}\r\n"))
         .unwrap_or_default();

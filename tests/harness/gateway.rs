@@ -20,8 +20,8 @@ use scopegate::transport::tls;
 use scopegate::{config, gateway};
 use tokio::sync::{mpsc, oneshot};
 
-use super::PATIENCE;
-use super::client::{Answer, send};
+use super::TIMEOUT;
+use super::client::{Response, send};
 use super::issuer::NOW;
 use super::logs::Requests;
 
@@ -36,7 +36,7 @@ pub struct Gateway {
     /// What it logs of requests.
     pub requests: Requests,
     drain_timeout: Arc<Mutex<Duration>>,
-    orders: Option<mpsc::UnboundedSender<Order>>,
+    orders: Option<mpsc::UnboundedSender<ReloadRequest>>,
     control: Option<thread::JoinHandle<()>>,
 }
 
@@ -69,7 +69,7 @@ impl Gateway {
         let clock = Clock::by_hand(UnixTime::from_seconds(NOW));
         let requests = Requests::keep();
         let access_log = requests.access_log();
-        let (orders, mut ordered) = mpsc::unbounded_channel::<Order>();
+        let (orders, mut ordered) = mpsc::unbounded_channel::<ReloadRequest>();
         // What a test leaves under way is not waited for.
         let drain_timeout = Arc::new(Mutex::new(Duration::from_millis(100)));
         let control = thread::spawn({
@@ -108,7 +108,7 @@ impl Gateway {
                         Admin::new(publisher, telemetry, reloads, pulse, clock)
                             .serve(admin_listener),
                     );
-                    while let Some(Order { toml, answer }) = ordered.recv().await {
+                    while let Some(ReloadRequest { toml, answer }) = ordered.recv().await {
                         let outcome = reloader.reload(&server, parsed(&toml)).await;
                         let _ = answer.send(outcome.map_err(|refused| refused.to_string()));
                     }
@@ -139,7 +139,7 @@ impl Gateway {
         let (answer, answered) = oneshot::channel();
         let orders = self.orders.as_ref().expect("it runs");
         orders
-            .send(Order {
+            .send(ReloadRequest {
                 toml: toml.to_owned(),
                 answer,
             })
@@ -149,12 +149,12 @@ impl Gateway {
 
     /// Stops it, and lets what is under way end; returns at once.
     pub fn begin_drain(mut self) {
-        *self.drain_timeout.lock().expect("no panic") = PATIENCE;
+        *self.drain_timeout.lock().expect("no panic") = TIMEOUT;
         drop((self.orders.take(), self.control.take()));
     }
 
     /// What the admin listener answers to a GET.
-    pub fn ask_admin(&self, path: &str) -> Answer {
+    pub fn ask_admin(&self, path: &str) -> Response {
         send(
             self.admin,
             format!("GET {path} HTTP/1.1\r\nHost: localhost\r\n\r\n"),
@@ -175,7 +175,7 @@ impl Gateway {
 }
 
 /// To put this file in force.
-struct Order {
+struct ReloadRequest {
     toml: String,
     answer: oneshot::Sender<Result<Reloaded, String>>,
 }

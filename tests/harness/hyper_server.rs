@@ -23,7 +23,7 @@ use tokio_rustls::TlsAcceptor;
 
 /// A request as far as it came.
 #[derive(Clone, Debug)]
-pub struct Seen {
+pub struct SeenRequest {
     pub version: Version,
     pub headers: HeaderMap,
     pub body: usize,
@@ -34,7 +34,7 @@ pub struct Seen {
 /// A running server; it stops when dropped. What it does is told by the path: see [`answer`].
 pub struct HyperServer {
     pub address: SocketAddr,
-    seen: Arc<Mutex<Vec<Seen>>>,
+    seen: Arc<Mutex<Vec<SeenRequest>>>,
     open: Arc<AtomicUsize>,
     _stop: oneshot::Sender<()>,
 }
@@ -45,7 +45,7 @@ impl HyperServer {
     /// It speaks HTTP/2 and nothing else where `is_http2` says so, else HTTP/1.1.
     pub fn start(is_http2: bool, tls: Option<Arc<ServerConfig>>) -> Self {
         let (stop, stopped) = oneshot::channel::<()>();
-        let seen: Arc<Mutex<Vec<Seen>>> = Arc::default();
+        let seen: Arc<Mutex<Vec<SeenRequest>>> = Arc::default();
         let listener = std::net::TcpListener::bind("127.0.0.1:0").expect("a free port");
         listener.set_nonblocking(true).expect("a socket");
         let address = listener.local_addr().expect("a bound socket");
@@ -90,7 +90,7 @@ impl HyperServer {
     }
 
     /// Everything that came so far.
-    pub fn seen(&self) -> Vec<Seen> {
+    pub fn seen(&self) -> Vec<SeenRequest> {
         self.seen.lock().expect("no panic").clone()
     }
 }
@@ -99,7 +99,7 @@ async fn serve(
     socket: TcpStream,
     is_http2: bool,
     tls: Option<Arc<ServerConfig>>,
-    seen: Arc<Mutex<Vec<Seen>>>,
+    seen: Arc<Mutex<Vec<SeenRequest>>>,
 ) {
     let builder = Builder::new(TokioExecutor::new());
     let builder = if is_http2 {
@@ -130,12 +130,12 @@ async fn serve(
 // has come.
 async fn answer(
     request: Request<Incoming>,
-    seen: Arc<Mutex<Vec<Seen>>>,
+    seen: Arc<Mutex<Vec<SeenRequest>>>,
 ) -> Result<Response<AnyBody>, Infallible> {
     let (head, body) = request.into_parts();
     let index = {
         let mut seen = seen.lock().expect("no panic");
-        seen.push(Seen {
+        seen.push(SeenRequest {
             version: head.version,
             headers: head.headers,
             body: 0,
@@ -147,7 +147,7 @@ async fn answer(
     Ok(match head.uri.path() {
         "/echo" => Response::new(counted.boxed()),
         "/break" => {
-            let half = BoxBody::new(Half(Some(Bytes::from_static(b"half"))));
+            let half = BoxBody::new(TruncatedBody(Some(Bytes::from_static(b"half"))));
             Response::builder()
                 .header("content-length", 8)
                 .body(half)
@@ -166,7 +166,7 @@ async fn answer(
 
 struct Counted {
     body: Incoming,
-    seen: Arc<Mutex<Vec<Seen>>>,
+    seen: Arc<Mutex<Vec<SeenRequest>>>,
     index: usize,
 }
 
@@ -198,9 +198,9 @@ impl Body for Counted {
 }
 
 /// Some bytes, and then no end.
-pub struct Half(pub Option<Bytes>);
+pub struct TruncatedBody(pub Option<Bytes>);
 
-impl Body for Half {
+impl Body for TruncatedBody {
     type Data = Bytes;
     type Error = std::io::Error;
 

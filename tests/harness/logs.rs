@@ -8,7 +8,7 @@ use scopegate::values::LogFormat;
 use serde_json::Value;
 use tracing_subscriber::filter::LevelFilter;
 
-use super::PATIENCE;
+use super::TIMEOUT;
 
 static LOG: Mutex<Vec<u8>> = Mutex::new(Vec::new());
 
@@ -22,12 +22,12 @@ pub struct Requests {
     written: Arc<Mutex<Vec<u8>>>,
 }
 
-struct Pen(Option<Arc<Mutex<Vec<u8>>>>);
+struct LogWriter(Option<Arc<Mutex<Vec<u8>>>>);
 
-impl io::Write for Pen {
+impl io::Write for LogWriter {
     fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
         for log in [Some(&LOG), self.0.as_deref()].into_iter().flatten() {
-            held(log).extend_from_slice(bytes);
+            lock(log).extend_from_slice(bytes);
         }
         Ok(bytes.len())
     }
@@ -37,7 +37,7 @@ impl io::Write for Pen {
     }
 }
 
-fn held<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
@@ -45,8 +45,8 @@ impl Requests {
     /// Begins to keep the lines of one more gateway.
     pub(super) fn keep() -> Self {
         let written = Arc::default();
-        let sink = Sink::new(Pen(Some(Arc::clone(&written)))).expect("a thread");
-        let mut sinks = held(&SINKS);
+        let sink = Sink::new(LogWriter(Some(Arc::clone(&written)))).expect("a thread");
+        let mut sinks = lock(&SINKS);
         let number = sinks.last().map_or(0, |(number, _)| number + 1);
         sinks.push((number, sink.clone()));
         Self {
@@ -62,11 +62,8 @@ impl Requests {
 
     /// The lines as they were written so far.
     pub fn text(&self) -> String {
-        assert!(
-            self.sink.flush(PATIENCE),
-            "the test reads as fast as it can"
-        );
-        String::from_utf8(held(&self.written).clone()).expect("UTF-8")
+        assert!(self.sink.flush(TIMEOUT), "the test reads as fast as it can");
+        String::from_utf8(lock(&self.written).clone()).expect("UTF-8")
     }
 
     /// The lines so far, each of which has to be JSON.
@@ -79,8 +76,8 @@ impl Requests {
 
 impl Drop for Requests {
     fn drop(&mut self) {
-        self.sink.flush(PATIENCE);
-        held(&SINKS).retain(|(number, _)| *number != self.number);
+        self.sink.flush(TIMEOUT);
+        lock(&SINKS).retain(|(number, _)| *number != self.number);
     }
 }
 
@@ -92,17 +89,17 @@ pub(super) fn keep() {
             .with_ansi(false)
             .with_max_level(LevelFilter::TRACE);
         // An error means that a test keeps another one, or none.
-        let _ = log.with_writer(|| Pen(None)).try_init();
+        let _ = log.with_writer(|| LogWriter(None)).try_init();
     });
 }
 
 /// Whether `text` stands in the log.
 pub fn logged(text: &str) -> bool {
-    let sinks = held(&SINKS).clone();
+    let sinks = lock(&SINKS).clone();
     assert!(
-        sinks.iter().all(|(_, sink)| sink.flush(PATIENCE)),
+        sinks.iter().all(|(_, sink)| sink.flush(TIMEOUT)),
         "nobody is slow to read"
     );
     // Whoever logs meanwhile waits.
-    memchr::memmem::find(&held(&LOG), text.as_bytes()).is_some()
+    memchr::memmem::find(&lock(&LOG), text.as_bytes()).is_some()
 }

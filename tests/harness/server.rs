@@ -9,7 +9,7 @@ use std::time::Duration;
 
 use rustls::{ServerConfig, ServerConnection, StreamOwned};
 
-use super::PATIENCE;
+use super::TIMEOUT;
 
 /// A request as it came.
 #[derive(Clone, Debug, Default)]
@@ -36,7 +36,7 @@ impl Received {
 #[derive(Clone, Debug)]
 pub enum Reply {
     /// Answers it, and keeps the connection.
-    Answer {
+    Response {
         status: u16,
         headers: Vec<(String, String)>,
         body: Vec<u8>,
@@ -61,7 +61,7 @@ impl Reply {
             .iter()
             .map(|(name, value)| ((*name).to_owned(), (*value).to_owned()))
             .collect();
-        Self::Answer {
+        Self::Response {
             status,
             headers,
             body: body.to_string().into_bytes(),
@@ -220,8 +220,8 @@ impl Socket for StreamOwned<ServerConnection, TcpStream> {
 fn serve(mut socket: impl Socket, shared: &Shared) -> std::io::Result<()> {
     // Head and body are written one after the other.
     socket.tcp().set_nodelay(true)?;
-    socket.tcp().set_read_timeout(Some(PATIENCE))?;
-    socket.tcp().set_write_timeout(Some(PATIENCE))?;
+    socket.tcp().set_read_timeout(Some(TIMEOUT))?;
+    socket.tcp().set_write_timeout(Some(TIMEOUT))?;
     let mut buffer = Vec::new();
     loop {
         let Some(received) = read_request(&mut socket, &mut buffer)? else {
@@ -234,7 +234,7 @@ fn serve(mut socket: impl Socket, shared: &Shared) -> std::io::Result<()> {
             .expect("no panic")
             .push(received.clone());
         match script(&received) {
-            Reply::Answer {
+            Reply::Response {
                 status,
                 headers,
                 body,

@@ -5,7 +5,7 @@ use scopegate::policy::route::Route;
 use super::{Segment, decoded, shape};
 
 // Beyond this it would take too long.
-const MOST_READINGS: usize = 4096;
+const MAX_READINGS: usize = 4096;
 
 /// One way of reading a path: its names.
 pub(super) type Reading = Vec<String>;
@@ -43,7 +43,7 @@ pub(super) fn readings(path: &str, chosen: &Route) -> Option<Vec<Reading>> {
         } else {
             with_each(&whole, &names(segment, is_written), is_last.then_some(""))
         };
-        if whole.len() + all.len() > MOST_READINGS {
+        if whole.len() + all.len() > MAX_READINGS {
             return None;
         }
     }

@@ -5,7 +5,7 @@ use unicode_normalization::UnicodeNormalization;
 use unicode_normalization::char::canonical_combining_class;
 
 // Beyond this the hunt would take too long; what is left out are suffixes of suffixes.
-const MOST_READINGS: usize = 64;
+const MAX_READINGS: usize = 64;
 
 /// Every way of reading a path. `written` says of each of its segments whether the resource that it belongs to has it
 /// written out: such a name ends nowhere but where it ends.
@@ -83,7 +83,7 @@ fn names(path: &str, written: &[bool]) -> Vec<Vec<String>> {
                     .map(|begun| [&begun[..], std::slice::from_ref(name)].concat())
                     .collect::<Vec<_>>()
             };
-            readings = names.iter().flat_map(with).take(MOST_READINGS).collect();
+            readings = names.iter().flat_map(with).take(MAX_READINGS).collect();
         }
     }
     readings

@@ -1,12 +1,12 @@
 //! Exchanges over HTTP/1.1 with upstreams that answer early, late, twice, or in a way that can be read in two.
 
-mod early;
-mod endless;
-mod gone;
-mod old_clients;
-mod strays;
-mod targets;
+mod client_disconnects;
+mod early_responses;
+mod http10_clients;
+mod request_targets;
+mod surplus_responses;
 mod tls;
+mod unbounded_responses;
 
 use std::fmt::Display;
 use std::io::{Read, Write};
@@ -15,7 +15,7 @@ use std::sync::Arc;
 use std::thread;
 use std::time::Duration;
 
-use harness::{Connection, Gateway, PATIENCE, Reply, Server, eventually, send};
+use harness::{Connection, Gateway, Reply, Server, TIMEOUT, eventually, send};
 
 const GET: &str = "GET / HTTP/1.1\r\nHost: a\r\n\r\n";
 
@@ -60,10 +60,10 @@ fn upstream(serve: impl Fn(TcpStream) + Send + Sync + 'static) -> SocketAddr {
         for socket in listener.incoming() {
             let (socket, serve) = (socket.expect("a connection"), Arc::clone(&serve));
             socket
-                .set_read_timeout(Some(PATIENCE))
+                .set_read_timeout(Some(TIMEOUT))
                 .expect("an open socket");
             socket
-                .set_write_timeout(Some(PATIENCE))
+                .set_write_timeout(Some(TIMEOUT))
                 .expect("an open socket");
             thread::spawn(move || serve(socket));
         }
@@ -80,10 +80,10 @@ fn upstream_once<T: Send + 'static>(
     let serving = thread::spawn(move || {
         let (socket, _) = listener.accept().expect("a connection");
         socket
-            .set_read_timeout(Some(PATIENCE))
+            .set_read_timeout(Some(TIMEOUT))
             .expect("an open socket");
         socket
-            .set_write_timeout(Some(PATIENCE))
+            .set_write_timeout(Some(TIMEOUT))
             .expect("an open socket");
         serve(socket)
     });

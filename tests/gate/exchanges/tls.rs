@@ -10,7 +10,7 @@ use rustls::{ServerConfig, ServerConnection, StreamOwned};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 
 use super::{GET, gateway_with, read_head, upload_until_stuck, upstream, upstream_once};
-use harness::{Authority, Connection, Gateway, PATIENCE, send};
+use harness::{Authority, Connection, Gateway, TIMEOUT, send};
 
 type Tls = StreamOwned<ServerConnection, TcpStream>;
 
@@ -97,7 +97,7 @@ fn both_ways_at_once_bring_all_of_it() {
             let mut body = vec![0; size];
             let reading = async { reads.read_exact(&mut body).await.map(|_| ()) };
             let both = async { tokio::try_join!(reading, writing).map(|_| ()) };
-            tokio::time::timeout(PATIENCE, both).await.expect("in time")
+            tokio::time::timeout(TIMEOUT, both).await.expect("in time")
         })
     });
     let gateway = gateway("", &authority, address);
@@ -124,7 +124,7 @@ fn upload_that_nobody_takes_behind_an_answer_is_let_go_of() {
         socket
             .write_all(b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok")
             .expect("it reads");
-        thread::sleep(2 * PATIENCE);
+        thread::sleep(2 * TIMEOUT);
     });
     upload_until_stuck(
         &gateway(

@@ -11,17 +11,17 @@ use tonic_health::pb::health_client::HealthClient;
 use tonic_reflection::pb::v1::server_reflection_client::ServerReflectionClient;
 use tonic_reflection::pb::v1alpha::server_reflection_client::ServerReflectionClient as OlderReflectionClient;
 
-use super::{CHECK, EMPTY_MESSAGE, about, call, channel, http2, routes, stand, with_token};
-use harness::{Calls, Key, Reply, Stand, bounded};
+use super::{CHECK, EMPTY_MESSAGE, about, call, channel, http2, routes, test_bed, with_token};
+use harness::{GrpcUpstream, Key, Reply, TestBed, bounded};
 
 const INVALID: &str = "Bearer error=\"invalid_token\"";
 const NEEDS_HEALTH: &str = "Bearer error=\"insufficient_scope\", scope=\"health\"";
 const NEEDS_TALK: &str = "Bearer error=\"insufficient_scope\", scope=\"talk\"";
 
 /// A token that only an issuer could judge who does not answer any more.
-fn of_unknown_key(stand: &Stand) -> String {
-    stand.issuer.fail(Reply::status(500));
-    Key::es256("stranger").token(&stand.issuer.claims("health talk"))
+fn of_unknown_key(test_bed: &TestBed) -> String {
+    test_bed.issuer.fail(Reply::status(500));
+    Key::es256("stranger").token(&test_bed.issuer.claims("health talk"))
 }
 
 /// A port that gives nobody a connection, and nobody else gets, as long as the socket is there.
@@ -35,9 +35,9 @@ fn dead_end() -> (TcpSocket, SocketAddr) {
 #[test]
 fn refusals_are_what_clients_of_grpc_take_them_for() {
     bounded(async {
-        let mut calls = Calls::start();
-        let stand = stand("", calls.address);
-        let channel = channel(stand.address);
+        let mut calls = GrpcUpstream::start();
+        let test_bed = test_bed("", calls.address);
+        let channel = channel(test_bed.address);
         let mut health = HealthClient::new(channel.clone());
         for (token, code, of_health, of_talk) in [
             (None, Code::Unauthenticated, Some("Bearer"), Some("Bearer")),
@@ -48,12 +48,17 @@ fn refusals_are_what_clients_of_grpc_take_them_for() {
                 Some(INVALID),
             ),
             (
-                Some(stand.token("other")),
+                Some(test_bed.token("other")),
                 Code::PermissionDenied,
                 Some(NEEDS_HEALTH),
                 Some(NEEDS_TALK),
             ),
-            (Some(of_unknown_key(&stand)), Code::Unavailable, None, None),
+            (
+                Some(of_unknown_key(&test_bed)),
+                Code::Unavailable,
+                None,
+                None,
+            ),
         ] {
             let asking = || {
                 token.as_ref().map_or_else(
@@ -83,7 +88,10 @@ fn refusals_are_what_clients_of_grpc_take_them_for() {
         }
 
         let (_ask, questions) = mpsc::channel(1);
-        let talking = with_token(ReceiverStream::new(questions), &stand.token("health talk"));
+        let talking = with_token(
+            ReceiverStream::new(questions),
+            &test_bed.token("health talk"),
+        );
         let refusal = OlderReflectionClient::new(channel)
             .server_reflection_info(talking)
             .await;
@@ -93,7 +101,7 @@ fn refusals_are_what_clients_of_grpc_take_them_for() {
         );
 
         assert!(calls.is_untouched());
-        let good = with_token(about("good"), &stand.token("health"));
+        let good = with_token(about("good"), &test_bed.token("health"));
         tokio::spawn(async move { health.check(good).await });
         let first = calls.checks.recv().await.expect("a call");
         assert_eq!(first.request.get_ref(), &about("good"));
@@ -104,9 +112,9 @@ fn refusals_are_what_clients_of_grpc_take_them_for() {
 fn upstream_that_is_down_is_unavailable() {
     bounded(async {
         let (_socket, nobody) = dead_end();
-        let stand = stand("", nobody);
-        let token = stand.token("health");
-        let mut health = HealthClient::new(channel(stand.address));
+        let test_bed = test_bed("", nobody);
+        let token = test_bed.token("health");
+        let mut health = HealthClient::new(channel(test_bed.address));
         // Until the target is given a rest, and then.
         for _ in 0..5 {
             let refusal = health
@@ -125,7 +133,7 @@ fn upstream_that_is_down_is_unavailable() {
 #[test]
 fn refusal_is_one_head_that_keeps_its_status_and_ends_the_stream() {
     bounded(async {
-        let calls = Calls::start();
+        let calls = GrpcUpstream::start();
         let (_socket, nobody) = dead_end();
         let upstreams = format!(
             "targets = \"http://{}\"\n\
@@ -133,13 +141,13 @@ fn refusal_is_one_head_that_keeps_its_status_and_ends_the_stream() {
              [[routes]]\npath = \"/gone.Gone/{{method}}\"\nupstream = \"gone\"\n",
             calls.address
         );
-        let stand = Stand::toml("", "", "", &routes(&upstreams));
+        let test_bed = TestBed::toml("", "", "", &routes(&upstreams));
         let (narrow, good, stranger) = (
-            stand.token("other"),
-            stand.token("health"),
-            of_unknown_key(&stand),
+            test_bed.token("other"),
+            test_bed.token("health"),
+            of_unknown_key(&test_bed),
         );
-        let (mut sender, _connection) = http2(stand.address).await;
+        let (mut sender, _connection) = http2(test_bed.address).await;
         let no_token = "An access token is needed: Authorization: Bearer TOKEN.";
         let no_scope =
             "The access token lacks scope; the WWW-Authenticate header names what is needed.";

@@ -7,19 +7,19 @@ use std::thread;
 use http::{HeaderMap, HeaderValue, Request};
 
 use super::client;
-use super::far;
+use super::frame_connection::{End, FrameConnection, StreamState};
+use super::frame_upstream;
 use super::frames::{
     DATA, END_HEADERS, END_STREAM, HEADERS, NONE, PADDED, PROTOCOL_ERROR, WHOLE, block, frame,
     request,
 };
-use super::wire::{End, Told, Wire};
-use harness::{Gateway, PATIENCE, Stand};
+use harness::{Gateway, TIMEOUT, TestBed};
 
 const ROUTES: &str = "[[routes]]\npath = \"/{*rest}\"\npublic = true\nupstream = \"up\"\n";
 
 /// What becomes of an upload with these fields and pieces on a connection of its own.
-fn upload(stand: &Stand, fields: &[(&str, &str)], pieces: &[&[u8]]) -> Told {
-    let mut wire = Wire::open(stand.address, &[]);
+fn upload(test_bed: &TestBed, fields: &[(&str, &str)], pieces: &[&[u8]]) -> StreamState {
+    let mut wire = FrameConnection::open(test_bed.address, &[]);
     let stream = wire.begin_request(END_HEADERS, &[&request("POST", "/x")[..], fields].concat());
     for (place, piece) in pieces.iter().enumerate() {
         let flags = if place + 1 == pieces.len() {
@@ -34,7 +34,7 @@ fn upload(stand: &Stand, fields: &[(&str, &str)], pieces: &[&[u8]]) -> Told {
 
 #[test]
 fn body_arrives_with_the_one_framing_that_its_head_told() {
-    let stand = Stand::routes(ROUTES);
+    let test_bed = TestBed::routes(ROUTES);
     for (fields, pieces, length, coding) in [
         (
             &[][..],
@@ -52,13 +52,13 @@ fn body_arrives_with_the_one_framing_that_its_head_told() {
         (&[], &[b""], &[], &["chunked"]),
         (&[("content-length", "0")], &[b""], &["0"], &[]),
     ] {
-        let told = upload(&stand, fields, pieces);
+        let told = upload(&test_bed, fields, pieces);
         assert_eq!(
             (told.status, told.end),
             (Some(200), Some(End::Whole)),
             "{fields:?} {pieces:?}"
         );
-        let received = stand.last();
+        let received = test_bed.last();
         assert_eq!(received.body, pieces.concat());
         assert_eq!(
             (
@@ -69,29 +69,29 @@ fn body_arrives_with_the_one_framing_that_its_head_told() {
         );
     }
     // Whatever the method: what a GET brings is its body, too.
-    let mut wire = Wire::open(stand.address, &[]);
+    let mut wire = FrameConnection::open(test_bed.address, &[]);
     let stream = wire.begin_request(END_HEADERS, &request("GET", "/x"));
     wire.write(frame(DATA, END_STREAM, stream, b"hello"));
     assert_eq!(wire.answer(stream).status, Some(200));
-    let received = stand.last();
+    let received = test_bed.last();
     assert_eq!(
         (received.header("transfer-encoding"), &*received.body),
         (vec!["chunked"], &b"hello"[..])
     );
     // Padding is no part of it (RFC 9113 §6.1).
-    let mut wire = Wire::open(stand.address, &[]);
+    let mut wire = FrameConnection::open(test_bed.address, &[]);
     let stream = wire.begin_request(
         END_HEADERS,
         &[&request("POST", "/x")[..], &[("content-length", "5")]].concat(),
     );
     wire.write(frame(DATA, END_STREAM | PADDED, stream, b"\x03hello\0\0\0"));
     assert_eq!(
-        (wire.answer(stream).status, stand.last().body),
+        (wire.answer(stream).status, test_bed.last().body),
         (Some(200), b"hello".to_vec())
     );
     // No body, and none that is announced.
     assert_eq!(wire.ask(&request("GET", "/x")).status, Some(200));
-    let received = stand.last();
+    let received = test_bed.last();
     assert!(
         received.header("content-length").is_empty()
             && received.header("transfer-encoding").is_empty()
@@ -100,7 +100,7 @@ fn body_arrives_with_the_one_framing_that_its_head_told() {
 
 #[test]
 fn r40_length_that_is_not_the_bodys_never_reaches_the_upstream_as_a_whole_request() {
-    let stand = Stand::routes(ROUTES);
+    let test_bed = TestBed::routes(ROUTES);
     for (length, pieces) in [
         ("5", &[&b"hell"[..]][..]),
         ("5", &[b"hell", b""]),
@@ -110,7 +110,7 @@ fn r40_length_that_is_not_the_bodys_never_reaches_the_upstream_as_a_whole_reques
         ("0", &[b"hello"]),
         ("18446744073709551615", &[b"hello"]),
     ] {
-        let told = upload(&stand, &[("content-length", length)], pieces);
+        let told = upload(&test_bed, &[("content-length", length)], pieces);
         assert_eq!(
             (told.status, told.end),
             (None, Some(End::Reset(PROTOCOL_ERROR))),
@@ -130,30 +130,30 @@ fn r40_length_that_is_not_the_bodys_never_reaches_the_upstream_as_a_whole_reques
         "18446744073709551616",
         "5\t",
     ] {
-        let told = upload(&stand, &[("content-length", length)], &[b"hello"]);
+        let told = upload(&test_bed, &[("content-length", length)], &[b"hello"]);
         assert!(told.is_refusal(), "{length:?}: {told:?}");
     }
     for twice in [["5", "5"], ["5", "6"], ["6", "5"]] {
         let told = upload(
-            &stand,
+            &test_bed,
             &twice.map(|length| ("content-length", length)),
             &[b"hello"],
         );
         assert!(told.is_refusal(), "{twice:?}: {told:?}");
     }
     // A body that is announced on a head that is the whole message.
-    let mut wire = Wire::open(stand.address, &[]);
+    let mut wire = FrameConnection::open(test_bed.address, &[]);
     let told = wire.ask(&[&request("POST", "/x")[..], &[("content-length", "5")]].concat());
     assert_eq!(
         (told.status, told.end),
         (None, Some(End::Reset(PROTOCOL_ERROR)))
     );
-    assert_eq!(stand.hits(), 0);
+    assert_eq!(test_bed.hits(), 0);
 }
 
 #[test]
 fn trailers_arrive_but_those_that_a_gateway_sets_or_a_message_is_read_by() {
-    let stand = Stand::routes(ROUTES);
+    let test_bed = TestBed::routes(ROUTES);
     let sent = [
         ("x-sum", "7"),
         ("authorization", "forged"),
@@ -168,7 +168,7 @@ fn trailers_arrive_but_those_that_a_gateway_sets_or_a_message_is_read_by() {
     ];
     let declared: Vec<&str> = sent.iter().map(|(name, _)| *name).collect();
     let declared = declared.join(", ");
-    let mut wire = Wire::open(stand.address, &[]);
+    let mut wire = FrameConnection::open(test_bed.address, &[]);
     let stream = wire.begin_request(
         END_HEADERS,
         &[&request("POST", "/x")[..], &[("trailer", &*declared)]].concat(),
@@ -181,7 +181,7 @@ fn trailers_arrive_but_those_that_a_gateway_sets_or_a_message_is_read_by() {
         .concat(),
     );
     assert_eq!(wire.answer(stream).status, Some(200));
-    let received = stand.last();
+    let received = test_bed.last();
     let trailers: Vec<_> = received
         .headers
         .iter()
@@ -206,7 +206,7 @@ fn trailers_arrive_but_those_that_a_gateway_sets_or_a_message_is_read_by() {
         (&b"told"[..], false)
     );
     assert_eq!(answer.trailers.expect("trailers")["x-told"], "yes");
-    let trailers = told.recv_timeout(PATIENCE).expect("trailers");
+    let trailers = told.recv_timeout(TIMEOUT).expect("trailers");
     assert_eq!(
         (trailers.len(), &trailers["x-sum"]),
         (1, &HeaderValue::from_static("7"))
@@ -216,7 +216,7 @@ fn trailers_arrive_but_those_that_a_gateway_sets_or_a_message_is_read_by() {
 fn http2_gateway(upstream: SocketAddr) -> Gateway {
     Gateway::start(&format!(
         "[upstreams.far]\ntargets = \"http://{upstream}\"\nprotocol = \"http2\"\n{}public = true\n",
-        far::FAR
+        frame_upstream::FAR
     ))
 }
 

@@ -5,11 +5,11 @@ use std::net::SocketAddr;
 use bytes::Bytes;
 use http::{HeaderMap, Request, StatusCode};
 
-use harness::PATIENCE;
+use harness::TIMEOUT;
 
 /// An answer as it came.
 #[derive(Debug)]
-pub(super) struct Answer {
+pub(super) struct Response {
     pub(super) status: StatusCode,
     pub(super) headers: HeaderMap,
     pub(super) body: Vec<u8>,
@@ -18,7 +18,7 @@ pub(super) struct Answer {
     pub(super) error: Option<h2::Error>,
 }
 
-impl Answer {
+impl Response {
     /// The value of a header; a header that stands twice is a failure.
     pub(super) fn header(&self, name: &str) -> Option<&str> {
         let mut values = self.headers.get_all(name).iter();
@@ -43,7 +43,7 @@ pub(super) fn ask(
     request: Request<()>,
     body: &[u8],
     trailers: Option<HeaderMap>,
-) -> Answer {
+) -> Response {
     block_on(async {
         let socket = tokio::net::TcpStream::connect(address)
             .await
@@ -62,7 +62,7 @@ pub(super) fn ask(
             stream.send_trailers(trailers).expect("an open stream");
         }
         let (head, mut incoming) = answer.await.expect("an answer").into_parts();
-        let mut answer = Answer {
+        let mut answer = Response {
             status: head.status,
             headers: head.headers,
             body: Vec::new(),
@@ -95,9 +95,5 @@ pub(super) fn block_on<T>(client: impl Future<Output = T>) -> T {
         .enable_all()
         .build()
         .expect("a runtime");
-    runtime.block_on(async {
-        tokio::time::timeout(PATIENCE, client)
-            .await
-            .expect("an end")
-    })
+    runtime.block_on(async { tokio::time::timeout(TIMEOUT, client).await.expect("an end") })
 }

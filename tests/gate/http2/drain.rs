@@ -4,34 +4,34 @@ use std::sync::Mutex;
 use std::sync::mpsc::{Sender, channel};
 use std::time::{Duration, Instant};
 
-use super::far::{self, Far, answer};
+use super::frame_connection::{End, FrameConnection, connect};
+use super::frame_upstream::{self, FrameUpstream, answer};
 use super::frames::{DATA, END_HEADERS, END_STREAM, NO_ERROR, PREFACE, WHOLE, frame, request};
-use super::wire::{End, Wire, connect};
-use harness::{PATIENCE, Reply, Stand, eventually};
+use harness::{Reply, TIMEOUT, TestBed, eventually};
 
 const ROUTES: &str = "[[routes]]\npath = \"/{*rest}\"\npublic = true\nupstream = \"up\"\n";
 
 /// A stand whose upstream answers when it is told.
-fn waiting_stand() -> (Stand, Sender<()>) {
-    let stand = Stand::routes(ROUTES);
+fn waiting_stand() -> (TestBed, Sender<()>) {
+    let test_bed = TestBed::routes(ROUTES);
     let (release, released) = channel();
     let released = Mutex::new(released);
-    stand.upstream.script(move |_| {
-        let _ = released.lock().expect("no panic").recv_timeout(PATIENCE);
+    test_bed.upstream.script(move |_| {
+        let _ = released.lock().expect("no panic").recv_timeout(TIMEOUT);
         Reply::text("late")
     });
-    (stand, release)
+    (test_bed, release)
 }
 
 #[test]
 fn request_under_way_is_finished_and_its_client_told_to_go() {
-    let (stand, release) = waiting_stand();
-    let mut wire = Wire::open(stand.address, &[]);
+    let (test_bed, release) = waiting_stand();
+    let mut wire = FrameConnection::open(test_bed.address, &[]);
     let stream = wire.begin_request(WHOLE, &request("GET", "/x"));
-    eventually("the upstream has it", || stand.hits() == 1);
-    let Stand {
+    eventually("the upstream has it", || test_bed.hits() == 1);
+    let TestBed {
         gateway, upstream, ..
-    } = stand;
+    } = test_bed;
     gateway.begin_drain();
     assert!(wire.until(|wire| !wire.goaways.is_empty()));
     assert_eq!(wire.told(stream).end, None);
@@ -52,14 +52,14 @@ fn request_under_way_is_finished_and_its_client_told_to_go() {
 
 #[test]
 fn upload_under_way_is_finished() {
-    let stand = Stand::routes(ROUTES);
-    let mut wire = Wire::open(stand.address, &[]);
+    let test_bed = TestBed::routes(ROUTES);
+    let mut wire = FrameConnection::open(test_bed.address, &[]);
     let stream = wire.begin_request(END_HEADERS, &request("POST", "/x"));
     wire.write(frame(DATA, 0, stream, b"hel"));
     assert!(wire.ping());
-    let Stand {
+    let TestBed {
         gateway, upstream, ..
-    } = stand;
+    } = test_bed;
     gateway.begin_drain();
     assert!(wire.until(|wire| !wire.goaways.is_empty()));
     wire.write(frame(DATA, END_STREAM, stream, b"lo"));
@@ -73,13 +73,13 @@ fn upload_under_way_is_finished() {
 
 #[test]
 fn request_that_crosses_the_goodbye_is_served_and_later_ones_are_not() {
-    let (stand, release) = waiting_stand();
-    let mut wire = Wire::open(stand.address, &[]);
+    let (test_bed, release) = waiting_stand();
+    let mut wire = FrameConnection::open(test_bed.address, &[]);
     let first = wire.begin_request(WHOLE, &request("GET", "/x"));
-    eventually("the upstream has it", || stand.hits() == 1);
-    let Stand {
+    eventually("the upstream has it", || test_bed.hits() == 1);
+    let TestBed {
         gateway, upstream, ..
-    } = stand;
+    } = test_bed;
     // A client that has not heard of it yet.
     wire.answers = false;
     gateway.begin_drain();
@@ -105,25 +105,25 @@ fn request_that_crosses_the_goodbye_is_served_and_later_ones_are_not() {
 
 #[test]
 fn idle_clients_go_at_once() {
-    let far = Far::start(&[], |wire, call| {
+    let far = FrameUpstream::start(&[], |wire, call| {
         _ = wire.try_write(answer(call.stream, b"hello"))
     });
-    let stand = far::stand(
+    let test_bed = frame_upstream::test_bed(
         "[server]\nheader_timeout = \"300ms\"\n",
         &far,
         "",
         "public = true",
     );
-    let mut idle = Wire::open(stand.address, &[]);
+    let mut idle = FrameConnection::open(test_bed.address, &[]);
     assert_eq!(idle.ask(&request("GET", "/x")).status, Some(200));
-    let mut halfway = Wire::over(connect(stand.address));
+    let mut halfway = FrameConnection::over(connect(test_bed.address));
     halfway.write(&PREFACE[..10]);
-    let mut silent = Wire::over(connect(stand.address));
+    let mut silent = FrameConnection::over(connect(test_bed.address));
     silent.answers = false;
     silent.write(PREFACE);
     assert!(idle.ping());
     let began = Instant::now();
-    drop(stand);
+    drop(test_bed);
     assert!(idle.is_closed() && !idle.goaways.is_empty());
     assert!(halfway.is_closed() && silent.is_closed());
     assert!(

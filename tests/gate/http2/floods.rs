@@ -6,14 +6,14 @@
 use std::thread;
 use std::time::{Duration, Instant};
 
-use super::far::{self, Far};
+use super::frame_connection::FrameConnection;
+use super::frame_upstream::{self, FrameUpstream};
 use super::frames::{
     ACK, CANCEL, CONTINUATION, DATA, END_HEADERS, HEADERS, INITIAL_WINDOW_SIZE, LARGEST_WINDOW,
     NONE, PADDED, PING, PRIORITY, PUSH_PROMISE, RST_STREAM, SETTINGS, WHOLE, WINDOW_UPDATE, block,
     frame, request, settings,
 };
-use super::wire::Wire;
-use harness::{Connection, Stand, eventually};
+use harness::{Connection, TestBed, eventually};
 
 const ROUTES: &str = "[[routes]]\npath = \"/{*rest}\"\npublic = true\nupstream = \"up\"\n";
 /// More than anybody may send at once, and less than time makes up for.
@@ -24,11 +24,11 @@ fn ones() -> [u8; 4] {
 }
 
 /// Lets a client flood the gateway beside one who does not. The first ends cut off, and the other is served.
-fn ends_cut_off(what: &str, stand: &Stand, flood: impl FnOnce(&mut Wire) + Send) {
-    let mut neighbour = Connection::open(stand.address);
+fn ends_cut_off(what: &str, test_bed: &TestBed, flood: impl FnOnce(&mut FrameConnection) + Send) {
+    let mut neighbour = Connection::open(test_bed.address);
     let get = format!(
         "GET /_ready HTTP/1.1\r\nHost: a\r\nAuthorization: Bearer {}\r\n\r\n",
-        stand.token("")
+        test_bed.token("")
     );
     assert_eq!(neighbour.ask(&get).status, 200);
     // How fast that is without a flood: a busy machine takes its time either way.
@@ -37,10 +37,10 @@ fn ends_cut_off(what: &str, stand: &Stand, flood: impl FnOnce(&mut Wire) + Send)
         assert_eq!(neighbour.ask(&get).status, 200);
     }
     let alone = alone.elapsed();
-    let address = stand.address;
+    let address = test_bed.address;
     thread::scope(|scope| {
         scope.spawn(move || {
-            let mut wire = Wire::open(address, &[]);
+            let mut wire = FrameConnection::open(address, &[]);
             flood(&mut wire);
             assert!(wire.is_closed(), "{what}");
         });
@@ -59,7 +59,7 @@ fn ends_cut_off(what: &str, stand: &Stand, flood: impl FnOnce(&mut Wire) + Send)
 
 #[test]
 fn frames_that_carry_nothing_end_the_connection() {
-    let stand = Stand::routes(ROUTES);
+    let test_bed = TestBed::routes(ROUTES);
     for (what, frame) in [
         ("SETTINGS", settings(&[])),
         (
@@ -72,25 +72,27 @@ fn frames_that_carry_nothing_end_the_connection() {
         ("PRIORITY", frame(PRIORITY, NONE, 1, [0, 0, 0, 0, 7])),
         ("unknown", frame(0xbe, NONE, 1, [0; 4])),
     ] {
-        ends_cut_off(what, &stand, |wire| _ = wire.try_write(frame.repeat(FLOOD)));
+        ends_cut_off(what, &test_bed, |wire| {
+            _ = wire.try_write(frame.repeat(FLOOD))
+        });
     }
 }
 
 #[test]
 fn frames_of_a_stream_that_carry_nothing_end_the_connection() {
-    let stand = Stand::routes(ROUTES);
+    let test_bed = TestBed::routes(ROUTES);
     for (what, frame) in [
         ("DATA", frame(DATA, NONE, 1, [])),
         ("DATA of padding", frame(DATA, PADDED, 1, [3, 0, 0, 0])),
         ("WINDOW_UPDATE", frame(WINDOW_UPDATE, NONE, 1, ones())),
     ] {
-        ends_cut_off(what, &stand, |wire| {
+        ends_cut_off(what, &test_bed, |wire| {
             wire.begin_request(END_HEADERS, &request("POST", "/x"));
             wire.try_write(frame.repeat(FLOOD));
         });
     }
     assert!(
-        stand
+        test_bed
             .upstream
             .received()
             .iter()
@@ -101,7 +103,7 @@ fn frames_of_a_stream_that_carry_nothing_end_the_connection() {
 
 #[test]
 fn head_without_end_ends_the_connection() {
-    let stand = Stand::routes(ROUTES);
+    let test_bed = TestBed::routes(ROUTES);
     let field = block(&[("x-more", "of it")]);
     let late = frame(CONTINUATION, END_HEADERS, 1, []);
     for (what, more) in [
@@ -112,14 +114,14 @@ fn head_without_end_ends_the_connection() {
         ),
         ("empty CONTINUATION", frame(CONTINUATION, NONE, 1, [])),
     ] {
-        ends_cut_off(what, &stand, |wire| {
+        ends_cut_off(what, &test_bed, |wire| {
             wire.write(frame(HEADERS, NONE, 1, block(&request("GET", "/flooded"))));
             // Ended after all, it is still no request.
             wire.try_write([more.repeat(200), late.clone()].concat());
         });
     }
     assert!(
-        stand
+        test_bed
             .upstream
             .received()
             .iter()
@@ -129,9 +131,9 @@ fn head_without_end_ends_the_connection() {
 
 #[test]
 fn streams_that_are_reset_before_they_are_looked_at_end_the_connection() {
-    let stand = Stand::routes(ROUTES);
+    let test_bed = TestBed::routes(ROUTES);
     let head = block(&request("GET", "/x"));
-    ends_cut_off("rapid reset", &stand, |wire| {
+    ends_cut_off("rapid reset", &test_bed, |wire| {
         let mut flood = Vec::new();
         for _ in 0..FLOOD {
             let stream = wire.next_stream();
@@ -141,34 +143,34 @@ fn streams_that_are_reset_before_they_are_looked_at_end_the_connection() {
         wire.try_write(flood);
     });
     assert!(
-        stand.hits() < 200,
+        test_bed.hits() < 200,
         "{} requests went on to the upstream",
-        stand.hits()
+        test_bed.hits()
     );
 }
 
 /// An upstream that answers one request and none after that, and is connected to: what goes there goes at once.
-fn silent_upstream() -> (Far, Stand) {
-    let far = Far::start(&[], |wire, call| {
+fn silent_upstream() -> (FrameUpstream, TestBed) {
+    let far = FrameUpstream::start(&[], |wire, call| {
         if call.earlier == 0 {
-            wire.try_write(far::answer(call.stream, b""));
+            wire.try_write(frame_upstream::answer(call.stream, b""));
         }
     });
-    let stand = far::stand("", &far, "", "public = true");
+    let test_bed = frame_upstream::test_bed("", &far, "", "public = true");
     assert_eq!(
-        Wire::open(stand.address, &[])
+        FrameConnection::open(test_bed.address, &[])
             .ask(&request("GET", "/x"))
             .status,
         Some(200)
     );
-    (far, stand)
+    (far, test_bed)
 }
 
 #[test]
 fn streams_that_are_reset_after_they_were_begun_end_the_connection_and_are_cancelled() {
-    let (far, stand) = silent_upstream();
+    let (far, test_bed) = silent_upstream();
     let head = block(&request("GET", "/x"));
-    ends_cut_off("resets", &stand, |wire| {
+    ends_cut_off("resets", &test_bed, |wire| {
         let (began, mut sent) = (Instant::now(), 800);
         // Most of what may be sent is spent already, on what costs the test less.
         wire.write(frame(0xbe, NONE, 1, []).repeat(sent));
@@ -203,8 +205,8 @@ fn streams_that_are_reset_after_they_were_begun_end_the_connection_and_are_cance
 
 #[test]
 fn streams_that_the_client_makes_the_gateway_reset_end_the_connection_and_are_cancelled() {
-    let (far, stand) = silent_upstream();
-    ends_cut_off("MadeYouReset", &stand, |wire| {
+    let (far, test_bed) = silent_upstream();
+    ends_cut_off("MadeYouReset", &test_bed, |wire| {
         let mut sent = 0;
         while wire.ping() {
             let stream = wire.begin_request(END_HEADERS, &request("POST", "/x"));
@@ -239,7 +241,7 @@ fn streams_that_the_client_makes_the_gateway_reset_end_the_connection_and_are_ca
 
 #[test]
 fn frames_that_no_client_sends_by_mistake_end_the_connection_at_once() {
-    let stand = Stand::routes(ROUTES);
+    let test_bed = TestBed::routes(ROUTES);
     for (what, broken) in [
         (
             "a window update of nothing",
@@ -298,7 +300,7 @@ fn frames_that_no_client_sends_by_mistake_end_the_connection_at_once() {
         ),
     ] {
         // Streams that the client has ended, and that it has not. Without a window, neither is over.
-        let mut wire = Wire::open(stand.address, &[(INITIAL_WINDOW_SIZE, 0)]);
+        let mut wire = FrameConnection::open(test_bed.address, &[(INITIAL_WINDOW_SIZE, 0)]);
         assert_eq!(wire.next_stream(), 1, "left out");
         let ended = wire.begin_request(WHOLE, &request("GET", "/ended"));
         let open = wire.begin_request(END_HEADERS, &request("POST", "/open"));
@@ -308,7 +310,7 @@ fn frames_that_no_client_sends_by_mistake_end_the_connection_at_once() {
         assert!(wire.is_closed(), "{what}");
     }
     assert!(
-        stand
+        test_bed
             .upstream
             .received()
             .iter()

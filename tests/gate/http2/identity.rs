@@ -3,9 +3,9 @@
 use serde_json::json;
 
 use super::client::{self, get};
+use super::frame_connection::FrameConnection;
 use super::frames::{HEADERS, WHOLE, block, frame, request};
-use super::wire::Wire;
-use harness::{Authority, Gateway, Key, NOW, Reply, Server, Stand, eventually, logged, send};
+use harness::{Authority, Gateway, Key, NOW, Reply, Server, TestBed, eventually, logged, send};
 
 const ROUTES: &str = "
 [[routes]]
@@ -26,7 +26,7 @@ claim_headers = { \"X-Client-Id\" = \"client_id\" }
 
 #[test]
 fn r39_upstream_is_told_how_the_request_came_and_nothing_that_a_client_forged() {
-    let stand = Stand::routes(ROUTES);
+    let test_bed = TestBed::routes(ROUTES);
     let forged = [
         ("x-client-id", "forged"),
         ("x_client_id", "forged"),
@@ -38,7 +38,7 @@ fn r39_upstream_is_told_how_the_request_came_and_nothing_that_a_client_forged() 
         ("x-real-ip", "forged"),
         ("x-http-method-override", "forged"),
     ];
-    let bearer = format!("Bearer {}", stand.token("read"));
+    let bearer = format!("Bearer {}", test_bed.token("read"));
     let fields = [
         &request("GET", "/told")[..],
         &forged,
@@ -46,10 +46,12 @@ fn r39_upstream_is_told_how_the_request_came_and_nothing_that_a_client_forged() 
     ]
     .concat();
     assert_eq!(
-        Wire::open(stand.address, &[]).ask(&fields).status,
+        FrameConnection::open(test_bed.address, &[])
+            .ask(&fields)
+            .status,
         Some(200)
     );
-    let received = stand.last();
+    let received = test_bed.last();
     assert!(
         received
             .headers
@@ -71,7 +73,7 @@ fn r39_upstream_is_told_how_the_request_came_and_nothing_that_a_client_forged() 
         received.header("authorization").is_empty(),
         "forward_token = \"strip\""
     );
-    let answer = client::ask(stand.address, get("/open/x", None), b"", None);
+    let answer = client::ask(test_bed.address, get("/open/x", None), b"", None);
     assert_eq!(answer.header("via"), Some("1.1 scopegate"));
 }
 
@@ -82,7 +84,7 @@ fn client_that_agrees_to_http2_over_tls_is_told_to_be_https() {
         Server::start(|_| Reply::text("hello")),
     );
     let gateway = tls_gateway(&authority, "", &upstream);
-    let mut wire = super::patience::agreed(&authority, gateway.addresses[1]);
+    let mut wire = super::timeouts::agreed(&authority, gateway.addresses[1]);
     wire.begin(&[]);
     let told = wire.ask(&[
         (":method", "GET"),
@@ -113,11 +115,11 @@ pub(super) fn tls_gateway(authority: &Authority, server: &str, upstream: &Server
 
 #[test]
 fn r45_refusals_are_those_of_http1() {
-    let stand = Stand::routes(ROUTES);
-    let mut expired = stand.issuer.claims("read");
+    let test_bed = TestBed::routes(ROUTES);
+    let mut expired = test_bed.issuer.claims("read");
     expired["exp"] = json!(NOW - 1000);
-    let (expired, narrow) = (stand.key.token(&expired), stand.token("other"));
-    let strange = Key::es256("first").token(&stand.issuer.claims("read"));
+    let (expired, narrow) = (test_bed.key.token(&expired), test_bed.token("other"));
+    let strange = Key::es256("first").token(&test_bed.issuer.claims("read"));
     for (token, status, challenge) in [
         (None, 401, "Bearer"),
         (Some("what"), 401, "Bearer error=\"invalid_token\""),
@@ -130,12 +132,12 @@ fn r45_refusals_are_those_of_http1() {
             "Bearer error=\"insufficient_scope\", scope=\"read\"",
         ),
     ] {
-        let answer = client::ask(stand.address, get("/things", token), b"", None);
+        let answer = client::ask(test_bed.address, get("/things", token), b"", None);
         assert_eq!(
             (answer.status.as_u16(), answer.header("www-authenticate")),
             (status, Some(challenge))
         );
-        let over_http1 = stand.get("/things", token);
+        let over_http1 = test_bed.get("/things", token);
         assert_eq!(
             (over_http1.status, over_http1.challenge()),
             (status, Some(challenge))
@@ -153,37 +155,37 @@ fn r45_refusals_are_those_of_http1() {
             (over_http1.body, false)
         );
     }
-    assert_eq!(stand.hits(), 0);
+    assert_eq!(test_bed.hits(), 0);
 }
 
 #[test]
 fn two_authorization_fields_are_refused() {
-    let stand = Stand::routes(ROUTES);
-    let bearer = format!("Bearer {}", stand.token("read"));
+    let test_bed = TestBed::routes(ROUTES);
+    let bearer = format!("Bearer {}", test_bed.token("read"));
     let twice = [("authorization", &*bearer), ("authorization", &*bearer)];
-    let told =
-        Wire::open(stand.address, &[]).ask(&[&request("GET", "/things")[..], &twice].concat());
-    assert_eq!((told.status, stand.hits()), (Some(400), 0));
+    let told = FrameConnection::open(test_bed.address, &[])
+        .ask(&[&request("GET", "/things")[..], &twice].concat());
+    assert_eq!((told.status, test_bed.hits()), (Some(400), 0));
 }
 
 #[test]
 fn each_stream_of_a_connection_is_judged_by_its_own_token() {
-    let stand = Stand::routes(ROUTES);
-    let mut expired = stand.issuer.claims("read");
+    let test_bed = TestBed::routes(ROUTES);
+    let mut expired = test_bed.issuer.claims("read");
     expired["exp"] = json!(NOW - 1000);
     let bearer = |token: String| Some(format!("Bearer {token}"));
     let judged = [
-        (bearer(stand.token("read")), 200),
+        (bearer(test_bed.token("read")), 200),
         (None, 401),
-        (bearer(stand.token("other")), 403),
-        (bearer(stand.key.token(&expired)), 401),
+        (bearer(test_bed.token("other")), 403),
+        (bearer(test_bed.key.token(&expired)), 401),
         (
-            bearer(Key::es256("first").token(&stand.issuer.claims("read"))),
+            bearer(Key::es256("first").token(&test_bed.issuer.claims("read"))),
             401,
         ),
-        (bearer(stand.token("read more")), 200),
+        (bearer(test_bed.token("read more")), 200),
     ];
-    let mut wire = Wire::open(stand.address, &[]);
+    let mut wire = FrameConnection::open(test_bed.address, &[]);
     // Again and again: what the connection remembers of a token is not the next one's.
     for round in 0..6 {
         let mut frames = Vec::new();
@@ -214,8 +216,8 @@ fn each_stream_of_a_connection_is_judged_by_its_own_token() {
         .filter(|(_, status)| *status == 200)
         .filter_map(|(bearer, _)| bearer.as_deref());
     let good: Vec<&str> = good.collect();
-    assert!(stand.hits() > 0);
-    for received in stand
+    assert!(test_bed.hits() > 0);
+    for received in test_bed
         .upstream
         .received()
         .iter()
@@ -230,41 +232,44 @@ fn each_stream_of_a_connection_is_judged_by_its_own_token() {
 
 #[test]
 fn token_that_ends_on_a_kept_connection_is_refused_from_then_on() {
-    let stand = Stand::toml("", "leeway = \"0s\"", "", ROUTES);
-    let bearer = format!("Bearer {}", stand.token("read"));
+    let test_bed = TestBed::toml("", "leeway = \"0s\"", "", ROUTES);
+    let bearer = format!("Bearer {}", test_bed.token("read"));
     let fields = [
         &request("GET", "/things")[..],
         &[("authorization", &*bearer)],
     ]
     .concat();
-    let mut wire = Wire::open(stand.address, &[]);
+    let mut wire = FrameConnection::open(test_bed.address, &[]);
     assert_eq!(wire.ask(&fields).status, Some(200));
-    stand.at(599);
+    test_bed.at(599);
     assert_eq!(wire.ask(&fields).status, Some(200));
-    stand.at(601);
+    test_bed.at(601);
     assert_eq!(wire.ask(&fields).status, Some(401));
 }
 
 #[test]
 fn r45_token_is_in_no_log_of_either_side() {
-    let far = super::far::Far::start(&[], |wire, call| {
-        wire.write(super::far::answer(call.stream, b""))
+    let far = super::frame_upstream::FrameUpstream::start(&[], |wire, call| {
+        wire.write(super::frame_upstream::answer(call.stream, b""))
     });
-    let stand = super::far::stand("", &far, "", "scope = \"canary\"");
-    let mut claims = stand.issuer.claims("canary");
+    let test_bed = super::frame_upstream::test_bed("", &far, "", "scope = \"canary\"");
+    let mut claims = test_bed.issuer.claims("canary");
     claims["jti"] = json!("over HTTP/2");
-    let (token, bad) = (stand.key.token(&claims), Key::es256("first").token(&claims));
+    let (token, bad) = (
+        test_bed.key.token(&claims),
+        Key::es256("first").token(&claims),
+    );
     for (token, status) in [(&token, 200), (&bad, 401)] {
         assert_eq!(
-            client::ask(stand.address, get("/x", Some(token)), b"", None).status,
+            client::ask(test_bed.address, get("/x", Some(token)), b"", None).status,
             status
         );
         let request =
             format!("GET /x HTTP/1.1\r\nHost: a\r\nAuthorization: Bearer {token}\r\n\r\n");
-        assert_eq!(send(stand.address, request).status, status);
+        assert_eq!(send(test_bed.address, request).status, status);
     }
     // Malformed in a way that the protocol's library tells of.
-    let mut connection = Wire::open(stand.address, &[]);
+    let mut connection = FrameConnection::open(test_bed.address, &[]);
     let bearer = format!("Bearer {token}");
     let fields = [
         &request("GET", "/x")[..],

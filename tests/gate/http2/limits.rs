@@ -1,20 +1,20 @@
 //! How much a client may ask for at a time: streams, and the size of each head.
 
 use super::client::{self, get};
+use super::frame_connection::{End, FrameConnection};
 use super::frames::{
     CONTINUATION, END_HEADERS, END_STREAM, HEADERS, INITIAL_WINDOW_SIZE, NONE, REFUSED_STREAM,
     WHOLE, block, frame, request, settings,
 };
-use super::wire::{End, Wire};
-use harness::Stand;
+use harness::TestBed;
 
 const ROUTES: &str = "[[routes]]\npath = \"/{*rest}\"\npublic = true\nupstream = \"up\"\n";
 
 #[test]
 fn streams_beyond_a_hundred_are_refused_and_the_others_served() {
-    let stand = Stand::routes(ROUTES);
+    let test_bed = TestBed::routes(ROUTES);
     // Without a window no answer ends, so that every stream stays.
-    let mut wire = Wire::open(stand.address, &[(INITIAL_WINDOW_SIZE, 0)]);
+    let mut wire = FrameConnection::open(test_bed.address, &[(INITIAL_WINDOW_SIZE, 0)]);
     let streams: Vec<u32> = (0..105).map(|_| wire.next_stream()).collect();
     let head = block(&request("GET", "/x"));
     wire.write(
@@ -35,7 +35,7 @@ fn streams_beyond_a_hundred_are_refused_and_the_others_served() {
             .iter()
             .all(|&stream| wire.told(stream).status == Some(200))
     });
-    assert_eq!(stand.hits(), 100);
+    assert_eq!(test_bed.hits(), 100);
     wire.write(settings(&[(INITIAL_WINDOW_SIZE, 65_535)]));
     for &stream in &streams[..100] {
         let told = wire.answer(stream);
@@ -47,13 +47,13 @@ fn streams_beyond_a_hundred_are_refused_and_the_others_served() {
 
 #[test]
 fn too_large_a_head_is_431_and_the_next_request_is_served() {
-    let stand = Stand::toml(
+    let test_bed = TestBed::toml(
         "[server]\nmax_headers = 20\nmax_header_size = \"8KiB\"\n",
         "",
         "",
         ROUTES,
     );
-    let mut wire = Wire::open(stand.address, &[]);
+    let mut wire = FrameConnection::open(test_bed.address, &[]);
     let long = "x".repeat(9 * 1024);
     let names: Vec<String> = (0..30).map(|number| format!("x-{number}")).collect();
     let many: Vec<_> = names.iter().map(|name| (&**name, "1")).collect();
@@ -68,7 +68,7 @@ fn too_large_a_head_is_431_and_the_next_request_is_served() {
         let told = wire.ask(&fields);
         assert_eq!((told.status, told.end), (Some(431), Some(End::Whole)));
     }
-    assert_eq!(stand.hits(), 0);
+    assert_eq!(test_bed.hits(), 0);
     assert_eq!(wire.ask(&request("GET", "/x")).status, Some(200));
     // As large as it may be, in as many frames as that takes.
     let fits = "x".repeat(7 * 1024);
@@ -78,14 +78,14 @@ fn too_large_a_head_is_431_and_the_next_request_is_served() {
     wire.write(frame(CONTINUATION, NONE, stream, &bytes[100..4000]));
     wire.write(frame(CONTINUATION, END_HEADERS, stream, &bytes[4000..]));
     assert_eq!(
-        (wire.answer(stream).status, stand.last().header("x-long")),
+        (wire.answer(stream).status, test_bed.last().header("x-long")),
         (Some(200), vec![&*fits])
     );
 }
 
 #[test]
 fn upload_with_too_large_a_head_is_431_as_well() {
-    let stand = Stand::toml(
+    let test_bed = TestBed::toml(
         "[server]\nmax_headers = 20\nmax_header_size = \"8KiB\"\n",
         "",
         "",
@@ -95,7 +95,7 @@ fn upload_with_too_large_a_head_is_431_as_well() {
     let names: Vec<String> = (0..30).map(|number| format!("x-{number}")).collect();
     let many: Vec<_> = names.iter().map(|name| (&**name, "1")).collect();
     for fields in [&[("x-long", &*long)][..], &many] {
-        let mut wire = Wire::open(stand.address, &[]);
+        let mut wire = FrameConnection::open(test_bed.address, &[]);
         let stream =
             wire.begin_request(END_HEADERS, &[&request("POST", "/x")[..], fields].concat());
         wire.until(|wire| wire.told(stream).status.is_some());
@@ -103,7 +103,7 @@ fn upload_with_too_large_a_head_is_431_as_well() {
         assert_eq!(wire.ask(&request("GET", "/x")).status, Some(200));
     }
     assert!(
-        stand
+        test_bed
             .upstream
             .received()
             .iter()
@@ -113,8 +113,8 @@ fn upload_with_too_large_a_head_is_431_as_well() {
 
 #[test]
 fn small_block_that_unpacks_to_a_huge_head_is_refused() {
-    let stand = Stand::routes(ROUTES);
-    let mut wire = Wire::open(stand.address, &[]);
+    let test_bed = TestBed::routes(ROUTES);
+    let mut wire = FrameConnection::open(test_bed.address, &[]);
     // A field of 4 KB that the table learns (RFC 7541 §6.2.1), and then a byte for each time it is meant again (§6.1).
     let value = "x".repeat(4000);
     let learnt = block(&[("x-bomb", &value)]);
@@ -129,9 +129,9 @@ fn small_block_that_unpacks_to_a_huge_head_is_refused() {
     wire.write(frame(HEADERS, WHOLE, stream, bytes));
     let told = wire.answer(stream);
     assert!(told.is_refusal(), "{told:?}");
-    assert_eq!(stand.hits(), 0);
+    assert_eq!(test_bed.hits(), 0);
     assert_eq!(
-        client::ask(stand.address, get("/x", None), b"", None).status,
+        client::ask(test_bed.address, get("/x", None), b"", None).status,
         200
     );
 }

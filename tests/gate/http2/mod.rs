@@ -1,21 +1,21 @@
 //! HTTP/2 on either side of the gateway, down to the single frame.
 
-mod answers;
 mod bodies;
 mod client;
 mod drain;
-mod far;
 mod floods;
+mod flow_control;
+mod frame_connection;
+mod frame_upstream;
 mod frames;
 mod identity;
 mod limits;
-mod patience;
 mod requests;
+mod responses;
 mod retries;
+mod timeouts;
 mod uploads;
 mod upstreams;
-mod windows;
-mod wire;
 
 use std::net::SocketAddr;
 use std::thread;

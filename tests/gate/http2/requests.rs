@@ -3,18 +3,18 @@
 use http::Request;
 
 use super::client::{self, get};
+use super::frame_connection::{End, FrameConnection, StreamState};
 use super::frames::{
     CONTINUATION, DATA, END_HEADERS, HEADERS, NONE, PING, PROTOCOL_ERROR, WHOLE, block, frame,
     request,
 };
-use super::wire::{End, Told, Wire};
-use harness::{Reply, Stand, send};
+use harness::{Reply, TestBed, send};
 
 const ROUTES: &str = "[[routes]]\npath = \"/{*rest}\"\npublic = true\nupstream = \"up\"\n";
 
 /// What becomes of a request with this head on a connection of its own.
-fn ask(stand: &Stand, fields: &[(&str, &str)]) -> Told {
-    Wire::open(stand.address, &[]).ask(fields)
+fn ask(test_bed: &TestBed, fields: &[(&str, &str)]) -> StreamState {
+    FrameConnection::open(test_bed.address, &[]).ask(fields)
 }
 
 fn head<'f>(rest: &[(&'f str, &'f str)]) -> Vec<(&'f str, &'f str)> {
@@ -27,7 +27,7 @@ fn head<'f>(rest: &[(&'f str, &'f str)]) -> Vec<(&'f str, &'f str)> {
 
 #[test]
 fn r41_authority_becomes_the_host() {
-    let stand = Stand::routes(ROUTES);
+    let test_bed = TestBed::routes(ROUTES);
     for (fields, host) in [
         (&[(":authority", "api.test")][..], "api.test"),
         (&[(":authority", "api.test:8080")], "api.test:8080"),
@@ -38,13 +38,13 @@ fn r41_authority_becomes_the_host() {
         ),
         (&[("host", "api.test")], "api.test"),
     ] {
-        let told = ask(&stand, &head(fields));
+        let told = ask(&test_bed, &head(fields));
         assert_eq!(
             (told.status, told.end),
             (Some(200), Some(End::Whole)),
             "{fields:?}"
         );
-        let received = stand.last();
+        let received = test_bed.last();
         assert_eq!(
             (received.header("host"), received.header("x-forwarded-host")),
             (vec![host], vec![host])
@@ -55,7 +55,7 @@ fn r41_authority_becomes_the_host() {
 
 #[test]
 fn r41_host_that_is_none_or_not_the_authority_is_refused() {
-    let stand = Stand::routes(ROUTES);
+    let test_bed = TestBed::routes(ROUTES);
     for fields in [
         &[][..],
         &[(":authority", "a"), ("host", "b")],
@@ -68,7 +68,7 @@ fn r41_host_that_is_none_or_not_the_authority_is_refused() {
         &[("host", "user@a")],
         &[("host", "")],
     ] {
-        let told = ask(&stand, &head(fields));
+        let told = ask(&test_bed, &head(fields));
         assert_eq!(
             (told.status, told.end),
             (Some(400), Some(End::Whole)),
@@ -80,19 +80,19 @@ fn r41_host_that_is_none_or_not_the_authority_is_refused() {
         "::1",
     ] {
         for name in [":authority", "host"] {
-            let told = ask(&stand, &head(&[(name, authority)]));
+            let told = ask(&test_bed, &head(&[(name, authority)]));
             assert!(told.is_refusal(), "{name} {authority:?}: {told:?}");
         }
     }
-    assert_eq!(stand.hits(), 0);
+    assert_eq!(test_bed.hits(), 0);
 }
 
 #[test]
 fn r41_targets_of_other_forms_are_refused() {
-    let stand = Stand::routes(ROUTES);
+    let test_bed = TestBed::routes(ROUTES);
     for scheme in ["ftp", "ws", "file", "", "1", "http "] {
         let told = ask(
-            &stand,
+            &test_bed,
             &[
                 (":method", "GET"),
                 (":scheme", scheme),
@@ -115,13 +115,13 @@ fn r41_targets_of_other_forms_are_refused() {
         "/x?a b",
         "/x\u{7f}",
     ] {
-        let told = ask(&stand, &request("GET", path));
+        let told = ask(&test_bed, &request("GET", path));
         assert!(told.is_refusal(), "{path:?}: {told:?}");
     }
-    assert!(ask(&stand, &request("OPTIONS", "*")).is_refusal());
-    assert_eq!(stand.hits(), 0);
+    assert!(ask(&test_bed, &request("OPTIONS", "*")).is_refusal());
+    assert_eq!(test_bed.hits(), 0);
     let told = ask(
-        &stand,
+        &test_bed,
         &[
             (":method", "GET"),
             (":scheme", "ftp"),
@@ -138,8 +138,8 @@ fn r41_targets_of_other_forms_are_refused() {
 
 #[test]
 fn paths_that_can_be_read_in_two_ways_are_refused_as_over_http1() {
-    let stand = Stand::routes(ROUTES);
-    let mut wire = Wire::open(stand.address, &[]);
+    let test_bed = TestBed::routes(ROUTES);
+    let mut wire = FrameConnection::open(test_bed.address, &[]);
     for path in [
         "/a/../b",
         "/a/%2e%2e/b",
@@ -155,24 +155,24 @@ fn paths_that_can_be_read_in_two_ways_are_refused_as_over_http1() {
     ] {
         let status = wire.ask(&request("GET", path)).status;
         let over_http1 = send(
-            stand.address,
+            test_bed.address,
             format!("GET {path} HTTP/1.1\r\nHost: a\r\n\r\n"),
         )
         .status;
         assert_eq!((status, over_http1), (Some(400), 400), "{path}");
     }
-    assert_eq!(stand.hits(), 0);
+    assert_eq!(test_bed.hits(), 0);
     assert_eq!(wire.ask(&request("GET", "/%61?b=%2F..")).status, Some(200));
-    assert_eq!(stand.last().target, "/a?b=%2F..");
+    assert_eq!(test_bed.last().target, "/a?b=%2F..");
     // What no server is sent is not sent on (RFC 9112 §3.2.1).
     assert_eq!(wire.ask(&request("GET", "/a#/../b")).status, Some(200));
-    assert_eq!(stand.last().target, "/a");
+    assert_eq!(test_bed.last().target, "/a");
 }
 
 #[test]
 fn malformed_request_is_reset_and_the_next_one_is_served() {
-    let stand = Stand::routes(ROUTES);
-    let mut wire = Wire::open(stand.address, &[]);
+    let test_bed = TestBed::routes(ROUTES);
+    let mut wire = FrameConnection::open(test_bed.address, &[]);
     for fields in [
         &[(":scheme", "http"), (":authority", "a"), (":path", "/x")][..],
         &[(":method", "GET"), (":scheme", "http"), (":authority", "a")],
@@ -264,7 +264,7 @@ fn malformed_request_is_reset_and_the_next_one_is_served() {
         wire.ask(&[(":method", "GET"), (":scheme", "http"), ("host", "a")])
             .is_refusal()
     );
-    assert_eq!(stand.hits(), 0);
+    assert_eq!(test_bed.hits(), 0);
     assert_eq!(
         wire.ask(&[&request("GET", "/x")[..], &[("te", "trailers")]].concat())
             .status,
@@ -274,7 +274,7 @@ fn malformed_request_is_reset_and_the_next_one_is_served() {
 
 #[test]
 fn names_and_values_that_http_does_not_have_end_the_connection_or_the_stream() {
-    let stand = Stand::routes(ROUTES);
+    let test_bed = TestBed::routes(ROUTES);
     for (name, value) in [
         ("X-Upper", "y"),
         ("Host", "a"),
@@ -292,23 +292,23 @@ fn names_and_values_that_http_does_not_have_end_the_connection_or_the_stream() {
         ("x", "a\u{7f}b"),
     ] {
         let told = ask(
-            &stand,
+            &test_bed,
             &[&request("GET", "/x")[..], &[(name, value)]].concat(),
         );
         assert!(told.is_refusal(), "{name:?}: {value:?}: {told:?}");
     }
     for method in ["G(T", "", "G T", "GET\r\n", "G\u{e4}T"] {
         assert!(
-            ask(&stand, &request(method, "/x")).is_refusal(),
+            ask(&test_bed, &request(method, "/x")).is_refusal(),
             "{method:?}"
         );
     }
-    assert_eq!(stand.hits(), 0);
+    assert_eq!(test_bed.hits(), 0);
 }
 
 #[test]
 fn tunnels_and_traces_are_refused_whatever_a_route_says() {
-    let stand = Stand::routes(ROUTES);
+    let test_bed = TestBed::routes(ROUTES);
     for fields in [
         &[(":method", "CONNECT"), (":authority", "a:80")][..],
         &[(":method", "CONNECT"), (":authority", "a")],
@@ -319,15 +319,15 @@ fn tunnels_and_traces_are_refused_whatever_a_route_says() {
             (":path", "/x"),
         ],
     ] {
-        assert_eq!(ask(&stand, fields).status, Some(405), "{fields:?}");
+        assert_eq!(ask(&test_bed, fields).status, Some(405), "{fields:?}");
     }
-    assert!(ask(&stand, &[(":method", "CONNECT")]).is_refusal());
+    assert!(ask(&test_bed, &[(":method", "CONNECT")]).is_refusal());
     let trace = Request::builder()
         .method("TRACE")
         .uri("http://api.test/x")
         .body(())
         .expect("a request");
-    let allow = client::ask(stand.address, trace, b"", None)
+    let allow = client::ask(test_bed.address, trace, b"", None)
         .header("allow")
         .expect("Allow")
         .to_owned();
@@ -335,12 +335,12 @@ fn tunnels_and_traces_are_refused_whatever_a_route_says() {
         !allow.contains("CONNECT") && !allow.contains("TRACE"),
         "{allow}"
     );
-    assert_eq!(stand.hits(), 0);
+    assert_eq!(test_bed.hits(), 0);
 }
 
 #[test]
 fn cookie_crumbs_are_one_cookie_again() {
-    let stand = Stand::routes(ROUTES);
+    let test_bed = TestBed::routes(ROUTES);
     let crumbs = [
         ("cookie", "a=1"),
         ("x", "y"),
@@ -349,21 +349,21 @@ fn cookie_crumbs_are_one_cookie_again() {
     ];
     assert_eq!(
         ask(
-            &stand,
+            &test_bed,
             &head(&[&[(":authority", "a")], &crumbs[..]].concat())
         )
         .status,
         Some(200)
     );
-    assert_eq!(stand.last().header("cookie"), ["a=1; b=2; c=3; d=4"]);
+    assert_eq!(test_bed.last().header("cookie"), ["a=1; b=2; c=3; d=4"]);
 }
 
 #[test]
 fn head_may_come_in_pieces_and_not_between_other_frames() {
-    let stand = Stand::routes(ROUTES);
+    let test_bed = TestBed::routes(ROUTES);
     let bytes = block(&request("GET", "/x"));
     let (one, other) = bytes.split_at(20);
-    let mut wire = Wire::open(stand.address, &[]);
+    let mut wire = FrameConnection::open(test_bed.address, &[]);
     let stream = wire.next_stream();
     wire.write(
         [
@@ -373,29 +373,29 @@ fn head_may_come_in_pieces_and_not_between_other_frames() {
         .concat(),
     );
     assert_eq!(wire.answer(stream).status, Some(200));
-    let hits = stand.hits();
+    let hits = test_bed.hits();
     // RFC 9113 §4.3: from one frame of a head to the next nothing else may come, on whichever stream.
     for between in [
         frame(HEADERS, WHOLE, 5, &bytes),
         frame(PING, NONE, 0, [0; 8]),
         frame(CONTINUATION, END_HEADERS, 5, other),
     ] {
-        let mut wire = Wire::open(stand.address, &[]);
+        let mut wire = FrameConnection::open(test_bed.address, &[]);
         wire.write([frame(HEADERS, WHOLE - END_HEADERS, 3, one), between.clone()].concat());
         wire.try_write(frame(CONTINUATION, END_HEADERS, 3, other));
         assert!(wire.is_closed(), "{between:?}");
     }
-    assert_eq!(stand.hits(), hits);
+    assert_eq!(test_bed.hits(), hits);
 }
 
 #[test]
 fn head_is_answered_without_a_body() {
-    let stand = Stand::routes(ROUTES);
+    let test_bed = TestBed::routes(ROUTES);
     let head = |path: &str| {
         let request = Request::head(format!("http://api.test{path}"))
             .body(())
             .expect("a request");
-        client::ask(stand.address, request, b"", None)
+        client::ask(test_bed.address, request, b"", None)
     };
     let answer = head("/x");
     assert_eq!(
@@ -407,12 +407,12 @@ fn head_is_answered_without_a_body() {
         (200, Some("5"), &b""[..])
     );
     assert_eq!(
-        (stand.last().method, answer.error.is_some()),
+        (test_bed.last().method, answer.error.is_some()),
         ("HEAD".to_owned(), false)
     );
     // What the gateway says itself is as long as for GET.
     let refused = head("/a//b");
-    let length = client::ask(stand.address, get("/a//b", None), b"", None)
+    let length = client::ask(test_bed.address, get("/a//b", None), b"", None)
         .body
         .len()
         .to_string();
@@ -425,7 +425,7 @@ fn head_is_answered_without_a_body() {
 
 #[test]
 fn answers_lose_what_belongs_to_the_upstreams_connection() {
-    let stand = Stand::routes(ROUTES);
+    let test_bed = TestBed::routes(ROUTES);
     let lines = "Connection: X-Hop, close\r\nX-Hop: 1\r\nKeep-Alive: timeout=5\r\nProxy-Connection: x\r\nUpgrade: h2c\r\n\
                  TE: gzip\r\nX-End: 1\r\n";
     for framing in [
@@ -433,10 +433,10 @@ fn answers_lose_what_belongs_to_the_upstreams_connection() {
         "Transfer-Encoding: chunked\r\n\r\n2\r\nok\r\n0\r\n\r\n",
         "\r\nok",
     ] {
-        stand.upstream.script(move |_| {
+        test_bed.upstream.script(move |_| {
             Reply::RawThenClose(format!("HTTP/1.1 200 OK\r\n{lines}{framing}").into_bytes())
         });
-        let answer = client::ask(stand.address, get("/x", None), b"", None);
+        let answer = client::ask(test_bed.address, get("/x", None), b"", None);
         assert_eq!(
             (
                 answer.header("x-end"),
@@ -462,8 +462,8 @@ fn answers_lose_what_belongs_to_the_upstreams_connection() {
 
 #[test]
 fn trailers_with_a_pseudo_field_are_malformed_and_their_request_is_never_whole() {
-    let stand = Stand::routes(ROUTES);
-    let mut wire = Wire::open(stand.address, &[]);
+    let test_bed = TestBed::routes(ROUTES);
+    let mut wire = FrameConnection::open(test_bed.address, &[]);
     for fields in [
         &[(":path", "/y")][..],
         &[(":method", "GET"), ("x-sum", "1")],
@@ -472,17 +472,17 @@ fn trailers_with_a_pseudo_field_are_malformed_and_their_request_is_never_whole()
         &[(":status", "200")],
         &[("x-sum", "1"), (":path", "/y")],
     ] {
-        let hits = stand.hits();
+        let hits = test_bed.hits();
         let stream = wire.begin_request(END_HEADERS, &request("POST", "/x"));
         wire.write(frame(DATA, NONE, stream, b"hello"));
         wire.write(frame(HEADERS, WHOLE, stream, block(fields)));
         let told = wire.answer(stream);
         assert!(told.is_refusal(), "{fields:?}: {told:?}");
-        assert_eq!(stand.hits(), hits, "{fields:?}");
+        assert_eq!(test_bed.hits(), hits, "{fields:?}");
     }
     let stream = wire.begin_request(END_HEADERS, &request("POST", "/x"));
     wire.write(frame(DATA, NONE, stream, b"hello"));
     wire.write(frame(HEADERS, WHOLE, stream, block(&[("x-sum", "1")])));
     assert_eq!(wire.answer(stream).status, Some(200));
-    assert_eq!(stand.last().header("trailer x-sum"), ["1"]);
+    assert_eq!(test_bed.last().header("trailer x-sum"), ["1"]);
 }

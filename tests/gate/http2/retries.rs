@@ -7,15 +7,15 @@ use std::sync::{Arc, Condvar, Mutex};
 use std::thread;
 use std::time::Duration;
 
-use super::far::{self, FAR, Far, answer};
+use super::frame_connection::{End, FrameConnection};
+use super::frame_upstream::{self, FAR, FrameUpstream, answer};
 use super::frames::{
     CANCEL, DATA, END_HEADERS, END_STREAM, ENHANCE_YOUR_CALM, GOAWAY, HEADERS, INTERNAL_ERROR,
     LARGEST_WINDOW, MAX_CONCURRENT_STREAMS, NO_ERROR, NONE, PREFACE, REFUSED_STREAM, RST_STREAM,
     WHOLE, block, frame, request, settings,
 };
 use super::held;
-use super::wire::{End, Wire};
-use harness::{Gateway, PATIENCE, eventually, send};
+use harness::{Gateway, TIMEOUT, eventually, send};
 
 const GET: &str = "GET /x HTTP/1.1\r\nHost: a\r\n\r\n";
 const POST: &str = "POST /x HTTP/1.1\r\nHost: a\r\nContent-Length: 5\r\n\r\nhello";
@@ -36,7 +36,7 @@ fn reset(stream: u32, code: u32) -> Vec<u8> {
 #[test]
 fn request_that_was_refused_is_sent_again_where_it_may_be() {
     // Every other one is refused.
-    let far = Far::start(&[], |wire, call| {
+    let far = FrameUpstream::start(&[], |wire, call| {
         let refuses = call.earlier % 2 == 0;
         let said = if refuses {
             reset(call.stream, REFUSED_STREAM)
@@ -45,13 +45,13 @@ fn request_that_was_refused_is_sent_again_where_it_may_be() {
         };
         wire.try_write(said);
     });
-    let stand = far::stand("", &far, "", "public = true");
-    let answered = send(stand.address, GET);
+    let test_bed = frame_upstream::test_bed("", &far, "", "public = true");
+    let answered = send(test_bed.address, GET);
     assert_eq!(
         (answered.status, answered.text(), far.calls().len()),
         (200, "hello".to_owned(), 2)
     );
-    assert_eq!(send(stand.address, POST).status, 502);
+    assert_eq!(send(test_bed.address, POST).status, 502);
     assert_eq!(far.calls().len(), 3, "a body is not sent twice");
 }
 
@@ -59,18 +59,18 @@ fn request_that_was_refused_is_sent_again_where_it_may_be() {
 fn request_that_an_upstream_did_not_look_at_before_it_went_is_sent_on_another_connection() {
     for (request, status) in [(GET, 200), (POST, 502)] {
         // The first connection goes with the request on its way.
-        let far = Far::start(&[], |wire, call| {
+        let far = FrameUpstream::start(&[], |wire, call| {
             wire.try_write(if call.connection == 1 {
                 goaway(0, NO_ERROR)
             } else {
                 answer(call.stream, b"")
             });
         });
-        let stand = far::stand("", &far, "", "public = true");
-        assert_eq!(send(stand.address, request).status, status);
+        let test_bed = frame_upstream::test_bed("", &far, "", "public = true");
+        assert_eq!(send(test_bed.address, request).status, status);
         assert_eq!(far.calls().len(), if status == 200 { 2 } else { 1 });
         // Whatever became of that one, the next takes no connection that goes.
-        assert_eq!(send(stand.address, request).status, 200);
+        assert_eq!(send(test_bed.address, request).status, 200);
         assert_eq!(far.connections(), 2);
     }
 }
@@ -81,12 +81,12 @@ fn request_that_may_have_had_an_effect_is_sent_once() {
     let delete = "DELETE /x HTTP/1.1\r\nHost: a\r\n\r\n";
     for request in [POST, post, delete] {
         for code in [NO_ERROR, INTERNAL_ERROR, CANCEL, ENHANCE_YOUR_CALM] {
-            let far = Far::start(&[], move |wire, call| {
+            let far = FrameUpstream::start(&[], move |wire, call| {
                 _ = wire.try_write(reset(call.stream, code))
             });
-            let stand = far::stand("", &far, "retries = 5", "public = true");
+            let test_bed = frame_upstream::test_bed("", &far, "retries = 5", "public = true");
             assert_eq!(
-                (send(stand.address, request).status, far.calls().len()),
+                (send(test_bed.address, request).status, far.calls().len()),
                 (502, 1),
                 "{request} {code}"
             );
@@ -96,14 +96,17 @@ fn request_that_may_have_had_an_effect_is_sent_once() {
 
 #[test]
 fn request_without_effect_is_sent_again_as_often_as_retries_says() {
-    let far = Far::start(&[], |wire, call| {
+    let far = FrameUpstream::start(&[], |wire, call| {
         _ = wire.try_write(reset(call.stream, INTERNAL_ERROR))
     });
     for (retries, times) in [("retries = 0", 1), ("", 2), ("retries = 3", 4)] {
         let calls = far.calls().len();
-        let stand = far::stand("", &far, retries, "public = true");
+        let test_bed = frame_upstream::test_bed("", &far, retries, "public = true");
         assert_eq!(
-            (send(stand.address, GET).status, far.calls().len() - calls),
+            (
+                send(test_bed.address, GET).status,
+                far.calls().len() - calls
+            ),
             (502, times),
             "{retries}"
         );
@@ -160,7 +163,7 @@ fn upstream_that_greets_and_goes_is_a_502_and_is_not_dialled_without_end() {
 fn connection_that_goes_after_its_last_answer_is_not_used_again() {
     for retries in ["", "retries = 0"] {
         // As servers do that are restarted: they say that they will go, and finish what they have.
-        let far = Far::start(&[], |wire, call| {
+        let far = FrameUpstream::start(&[], |wire, call| {
             if call.connection == 1 {
                 let begun = frame(HEADERS, END_HEADERS, call.stream, [0x88]);
                 let going = goaway(LARGEST_WINDOW, NO_ERROR);
@@ -169,13 +172,13 @@ fn connection_that_goes_after_its_last_answer_is_not_used_again() {
                 wire.try_write(answer(call.stream, b""));
             }
         });
-        let stand = far::stand("", &far, retries, "public = true");
-        let mut wire = Wire::open(stand.address, &[]);
+        let test_bed = frame_upstream::test_bed("", &far, retries, "public = true");
+        let mut wire = FrameConnection::open(test_bed.address, &[]);
         let stream = wire.begin_request(WHOLE, &request("GET", "/long"));
         wire.until(|wire| !wire.told(stream).body.is_empty() || wire.told(stream).end.is_some());
         // Nothing of it was sent on the connection that goes, so it is no second attempt.
         for request in [POST, GET, POST] {
-            assert_eq!(send(stand.address, request).status, 200, "{retries}");
+            assert_eq!(send(test_bed.address, request).status, 200, "{retries}");
         }
         assert_eq!(
             (wire.told(stream).end, far.connections(), far.closed()),
@@ -187,39 +190,39 @@ fn connection_that_goes_after_its_last_answer_is_not_used_again() {
 #[test]
 fn upstream_that_allows_one_stream_gets_as_many_connections_as_there_are_requests() {
     static HERE: (Mutex<usize>, Condvar) = (Mutex::new(0), Condvar::new());
-    let far = Far::start(&[(MAX_CONCURRENT_STREAMS, 1)], |wire, call| {
+    let far = FrameUpstream::start(&[(MAX_CONCURRENT_STREAMS, 1)], |wire, call| {
         // None is answered before all are here.
         let mut here = HERE.0.lock().expect("no panic");
         *here += 1;
         HERE.1.notify_all();
         let waited = HERE
             .1
-            .wait_timeout_while(here, PATIENCE, |here| *here < 5)
+            .wait_timeout_while(here, TIMEOUT, |here| *here < 5)
             .expect("no panic");
         assert!(!waited.1.timed_out());
         wire.try_write(answer(call.stream, b""));
     });
-    let stand = far::stand("", &far, "", "public = true");
+    let test_bed = frame_upstream::test_bed("", &far, "", "public = true");
     thread::scope(|scope| {
         for _ in 0..5 {
-            scope.spawn(|| assert_eq!(send(stand.address, POST).status, 200));
+            scope.spawn(|| assert_eq!(send(test_bed.address, POST).status, 200));
         }
     });
     assert_eq!(far.connections(), 5);
     // They are used again.
     for _ in 0..5 {
-        assert_eq!(send(stand.address, GET).status, 200);
+        assert_eq!(send(test_bed.address, GET).status, 200);
     }
     assert_eq!(far.connections(), 5);
 }
 
 #[test]
 fn burst_of_first_requests_makes_one_connection() {
-    let far = Far::start(&[], |wire, call| {
+    let far = FrameUpstream::start(&[], |wire, call| {
         _ = wire.try_write(answer(call.stream, b"hello"))
     });
-    let stand = far::stand("", &far, "", "public = true");
-    let mut wire = Wire::open(stand.address, &[]);
+    let test_bed = frame_upstream::test_bed("", &far, "", "public = true");
+    let mut wire = FrameConnection::open(test_bed.address, &[]);
     let head = block(&request("GET", "/x"));
     let streams: Vec<u32> = (0..30).map(|_| wire.next_stream()).collect();
     wire.write(
@@ -240,7 +243,7 @@ fn burst_of_first_requests_fails_together_where_there_is_no_upstream() {
     let gateway = Gateway::start(&format!(
         "[upstreams.far]\ntargets = \"http://{address}\"\nprotocol = \"http2\"\n{FAR}public = true\n"
     ));
-    let mut wire = Wire::open(gateway.address, &[]);
+    let mut wire = FrameConnection::open(gateway.address, &[]);
     let head = block(&request("GET", "/x"));
     let streams: Vec<u32> = (0..30).map(|_| wire.next_stream()).collect();
     wire.write(
@@ -258,17 +261,18 @@ fn burst_of_first_requests_fails_together_where_there_is_no_upstream() {
 
 #[test]
 fn idle_connection_is_closed_and_one_with_a_request_under_way_is_not() {
-    let far = Far::start(&[], |wire, call| {
+    let far = FrameUpstream::start(&[], |wire, call| {
         if call.earlier == 0 {
             wire.try_write(answer(call.stream, b""));
         } else {
             wire.try_write(frame(HEADERS, END_HEADERS, call.stream, [0x88]));
         }
     });
-    let stand = far::stand("", &far, "pool_idle_timeout = \"200ms\"", "public = true");
-    assert_eq!(send(stand.address, GET).status, 200);
+    let test_bed =
+        frame_upstream::test_bed("", &far, "pool_idle_timeout = \"200ms\"", "public = true");
+    assert_eq!(send(test_bed.address, GET).status, 200);
     eventually("it is closed", || far.closed() == 1);
-    let mut wire = Wire::open(stand.address, &[]);
+    let mut wire = FrameConnection::open(test_bed.address, &[]);
     let stream = wire.begin_request(WHOLE, &request("GET", "/x"));
     wire.until(|wire| wire.told(stream).status == Some(200));
     thread::sleep(Duration::from_millis(500));
@@ -279,7 +283,7 @@ fn idle_connection_is_closed_and_one_with_a_request_under_way_is_not() {
 
 #[test]
 fn bodies_that_are_whole_arrive_whole_over_one_connection() {
-    let far = Far::start(&[], |wire, call| {
+    let far = FrameUpstream::start(&[], |wire, call| {
         if call.is_whole {
             wire.try_write(answer(call.stream, b""));
         } else {
@@ -289,13 +293,13 @@ fn bodies_that_are_whole_arrive_whole_over_one_connection() {
             wire.try_write(answer(stream, &body));
         }
     });
-    let stand = far::stand("", &far, "", "public = true");
+    let test_bed = frame_upstream::test_bed("", &far, "", "public = true");
     let chunked =
         "POST /x HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\n\r\n5\r\nhello\r\n0\r\n\r\n";
     for request in [POST, chunked] {
-        assert_eq!(send(stand.address, request).text(), "hello");
+        assert_eq!(send(test_bed.address, request).text(), "hello");
     }
-    let mut wire = Wire::open(stand.address, &[]);
+    let mut wire = FrameConnection::open(test_bed.address, &[]);
     let stream = wire.begin_request(END_HEADERS, &request("POST", "/x"));
     wire.write(
         [

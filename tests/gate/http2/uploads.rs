@@ -8,13 +8,13 @@ use std::thread;
 use http::Request;
 
 use super::client;
-use super::far::{self, Far};
+use super::frame_connection::FrameConnection;
+use super::frame_upstream::{self, FrameUpstream};
 use super::frames::{
     CANCEL, DATA, END_HEADERS, END_STREAM, HEADERS, INITIAL_WINDOW_SIZE, INTERNAL_ERROR, NO_ERROR,
     NONE, RST_STREAM, frame, request,
 };
-use super::wire::Wire;
-use harness::{Gateway, PATIENCE, Stand, eventually, send};
+use harness::{Gateway, TIMEOUT, TestBed, eventually, send};
 
 const ROUTES: &str = "[[routes]]\npath = \"/{*rest}\"\npublic = true\nupstream = \"up\"\n";
 
@@ -28,7 +28,7 @@ fn listening(early: &'static [u8]) -> (SocketAddr, Receiver<Vec<u8>>) {
             let (Ok(mut socket), tell) = (socket, tell.clone()) else {
                 return;
             };
-            socket.set_read_timeout(Some(PATIENCE)).expect("a time-out");
+            socket.set_read_timeout(Some(TIMEOUT)).expect("a time-out");
             thread::spawn(move || {
                 let (mut all, mut chunk, mut answered) = (Vec::new(), [0; 4096], false);
                 while let Ok(read @ 1..) = socket.read(&mut chunk) {
@@ -50,7 +50,7 @@ fn listening(early: &'static [u8]) -> (SocketAddr, Receiver<Vec<u8>>) {
 /// The ways in which a client breaks off its upload; the last ones are the end of its connection.
 const BREAKS: [Option<u32>; 4] = [Some(CANCEL), Some(NO_ERROR), Some(INTERNAL_ERROR), None];
 
-fn break_off(mut wire: Wire, stream: u32, code: Option<u32>) -> Option<Wire> {
+fn break_off(mut wire: FrameConnection, stream: u32, code: Option<u32>) -> Option<FrameConnection> {
     let code = code?;
     wire.write(frame(RST_STREAM, NONE, stream, code.to_be_bytes()));
     Some(wire)
@@ -69,16 +69,16 @@ fn r40_upload_that_breaks_off_never_looks_whole_to_an_upstream_over_http1() {
         ));
         for code in BREAKS {
             for fields in [&[][..], &[("content-length", "10")]] {
-                let mut wire = Wire::open(gateway.address, &[]);
+                let mut wire = FrameConnection::open(gateway.address, &[]);
                 let stream =
                     wire.begin_request(END_HEADERS, &[&request("POST", "/x")[..], fields].concat());
                 wire.write(frame(DATA, NONE, stream, b"hello"));
-                assert_eq!(told.recv_timeout(PATIENCE).expect("a head"), b"");
+                assert_eq!(told.recv_timeout(TIMEOUT).expect("a head"), b"");
                 if !early.is_empty() {
                     wire.until(|wire| wire.told(stream).body == b"ok");
                 }
                 let wire = break_off(wire, stream, code);
-                let all = told.recv_timeout(PATIENCE).expect("the connection ends");
+                let all = told.recv_timeout(TIMEOUT).expect("the connection ends");
                 let all = String::from_utf8(all).expect("ASCII");
                 assert!(!all.ends_with("0\r\n\r\n"), "{code:?} {fields:?}: {all}");
                 drop(wire);
@@ -90,15 +90,15 @@ fn r40_upload_that_breaks_off_never_looks_whole_to_an_upstream_over_http1() {
 #[test]
 fn r40_upload_that_breaks_off_is_reset_towards_an_upstream_over_http2() {
     for begins in [false, true] {
-        let far = Far::start(&[], move |wire, call| {
+        let far = FrameUpstream::start(&[], move |wire, call| {
             if begins {
                 let head = frame(HEADERS, END_HEADERS, call.stream, [0x88]);
                 wire.try_write([head, frame(DATA, NONE, call.stream, b"ok")].concat());
             }
         });
-        let stand = far::stand("", &far, "", "public = true");
+        let test_bed = frame_upstream::test_bed("", &far, "", "public = true");
         for (place, code) in BREAKS.into_iter().enumerate() {
-            let mut wire = Wire::open(stand.address, &[]);
+            let mut wire = FrameConnection::open(test_bed.address, &[]);
             let stream = wire.begin_request(END_HEADERS, &request("POST", "/x"));
             wire.write(frame(DATA, NONE, stream, b"hello"));
             eventually("the upstream has it", || far.calls().len() == place + 1);
@@ -122,25 +122,25 @@ fn r40_upload_that_breaks_off_is_reset_towards_an_upstream_over_http2() {
 #[test]
 fn upload_that_nobody_sends_is_408_and_one_that_nobody_takes_is_504() {
     let short = "[server]\nbody_idle_timeout = \"400ms\"\n";
-    let far = Far::start(&[(INITIAL_WINDOW_SIZE, 0)], |_, _| {});
-    let over_http2 = far::stand(short, &far, "", "public = true");
-    let over_http1 = Stand::toml(short, "", "", ROUTES);
-    let unsent = |stand: &Stand| {
-        let mut wire = Wire::open(stand.address, &[]);
+    let far = FrameUpstream::start(&[(INITIAL_WINDOW_SIZE, 0)], |_, _| {});
+    let over_http2 = frame_upstream::test_bed(short, &far, "", "public = true");
+    let over_http1 = TestBed::toml(short, "", "", ROUTES);
+    let unsent = |test_bed: &TestBed| {
+        let mut wire = FrameConnection::open(test_bed.address, &[]);
         let stream = wire.begin_request(END_HEADERS, &request("POST", "/x"));
         assert_eq!(wire.answer(stream).status, Some(408));
         // Whoever else is on the connection is none the worse for it.
         assert!(wire.ping());
     };
-    let untaken = |stand: &Stand| {
-        let mut wire = Wire::open(stand.address, &[]);
+    let untaken = |test_bed: &TestBed| {
+        let mut wire = FrameConnection::open(test_bed.address, &[]);
         let stream = wire.begin_request(END_HEADERS, &request("POST", "/x"));
         wire.write(frame(DATA, END_STREAM, stream, b"hello"));
         assert_eq!(wire.answer(stream).status, Some(504));
     };
-    let untaken_of_http1 = |stand: &Stand| {
+    let untaken_of_http1 = |test_bed: &TestBed| {
         let post = "POST /x HTTP/1.1\r\nHost: a\r\nContent-Length: 5\r\n\r\nhello";
-        assert_eq!(send(stand.address, post).status, 504);
+        assert_eq!(send(test_bed.address, post).status, 504);
     };
     thread::scope(|scope| {
         scope.spawn(|| unsent(&over_http1));
@@ -152,11 +152,11 @@ fn upload_that_nobody_sends_is_408_and_one_that_nobody_takes_is_504() {
 
 #[test]
 fn uploads_that_are_refused_give_their_room_back() {
-    let stand = Stand::routes(&format!(
+    let test_bed = TestBed::routes(&format!(
         "[[routes]]\npath = \"/kept\"\nupstream = \"up\"\n{ROUTES}"
     ));
     client::block_on(async {
-        let socket = tokio::net::TcpStream::connect(stand.address)
+        let socket = tokio::net::TcpStream::connect(test_bed.address)
             .await
             .expect("it listens");
         let (mut sender, connection) = h2::client::handshake(socket).await.expect("HTTP/2");
@@ -191,16 +191,16 @@ fn uploads_that_are_refused_give_their_room_back() {
             assert_eq!(answer.await.expect("an answer").status(), status);
         }
     });
-    assert_eq!(stand.last().body.len(), 500_000);
+    assert_eq!(test_bed.last().body.len(), 500_000);
 }
 
 #[test]
 fn expectation_is_answered_where_the_body_is_wanted() {
-    let stand = Stand::routes(&format!(
+    let test_bed = TestBed::routes(&format!(
         "[[routes]]\npath = \"/kept\"\nupstream = \"up\"\n{ROUTES}"
     ));
     let expects = [("expect", "100-continue"), ("content-length", "5")];
-    let mut wire = Wire::open(stand.address, &[]);
+    let mut wire = FrameConnection::open(test_bed.address, &[]);
     let refused = wire.begin_request(
         END_HEADERS,
         &[&request("POST", "/kept")[..], &expects].concat(),
@@ -215,7 +215,7 @@ fn expectation_is_answered_where_the_body_is_wanted() {
     assert_eq!(wire.told(stream).status, Some(100));
     wire.write(frame(DATA, END_STREAM, stream, b"hello"));
     assert_eq!(
-        (wire.answer(stream).body, stand.last().body),
+        (wire.answer(stream).body, test_bed.last().body),
         (b"hello".to_vec(), b"hello".to_vec())
     );
 }

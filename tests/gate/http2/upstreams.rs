@@ -9,11 +9,11 @@ use std::time::Duration;
 use http::request::Parts;
 
 use super::client::{self, block_on, get};
-use super::far::{self, FAR, Far, answer};
+use super::frame_connection::FrameConnection;
+use super::frame_upstream::{self, FAR, FrameUpstream, answer};
 use super::frames::{WHOLE, request};
 use super::held;
-use super::wire::Wire;
-use harness::{Authority, Connection, Gateway, PATIENCE, Reply, Server, eventually, logged, send};
+use harness::{Authority, Connection, Gateway, Reply, Server, TIMEOUT, eventually, logged, send};
 
 const GET: &str = "GET /x HTTP/1.1\r\nHost: a\r\n\r\n";
 
@@ -59,7 +59,7 @@ fn request_is_what_http2_wants_and_tells_how_it_came() {
         ("api.test:81", "1.1 scopegate", "api.test:81"),
         ("api.test", "2.0 scopegate", "api.test"),
     ] {
-        let head = told.recv_timeout(PATIENCE).expect("a request");
+        let head = told.recv_timeout(TIMEOUT).expect("a request");
         assert_eq!(head.uri.to_string(), format!("http://{authority}/x?y"));
         let header = |name: &str| {
             let mut values = head.headers.get_all(name).iter();
@@ -101,7 +101,7 @@ fn upgrade_goes_through_as_a_plain_request() {
         for _ in 0..2 {
             let answer = connection.ask(format!("GET /x HTTP/1.1\r\nHost: a\r\n{lines}\r\n"));
             assert_eq!((answer.status, answer.header("upgrade")), (200, None));
-            let head = told.recv_timeout(PATIENCE).expect("a request");
+            let head = told.recv_timeout(TIMEOUT).expect("a request");
             assert!(
                 head.headers.get("upgrade").is_none() && head.headers.get("connection").is_none()
             );
@@ -153,7 +153,7 @@ fn upstream_over_tls_has_to_agree_to_http2() {
 
     let mut config = (*config).clone();
     config.alpn_protocols = vec![b"h2".to_vec()];
-    let far = Far::start_over(Some(Arc::new(config)), &[], |wire, call| {
+    let far = FrameUpstream::start_over(Some(Arc::new(config)), &[], |wire, call| {
         _ = wire.try_write(answer(call.stream, b"hello"))
     });
     let agreed = gateway(&format!("https://{}", far.address), &of_upstream);
@@ -183,19 +183,20 @@ fn upstream_that_is_not_there_is_a_502_and_one_that_never_greets_a_504() {
 fn upstream_that_goes_silent_is_a_504_and_the_next_request_takes_a_new_connection() {
     // From the beginning, and after some answers.
     for answers in [0, 2] {
-        let far = Far::start(&[], move |wire, call| {
+        let far = FrameUpstream::start(&[], move |wire, call| {
             if call.connection == 2 || call.earlier < answers {
                 wire.try_write(answer(call.stream, b""));
             }
         });
-        let stand = far::stand("", &far, "response_timeout = \"300ms\"", "public = true");
+        let test_bed =
+            frame_upstream::test_bed("", &far, "response_timeout = \"300ms\"", "public = true");
         for _ in 0..answers {
-            assert_eq!(send(stand.address, GET).status, 200);
+            assert_eq!(send(test_bed.address, GET).status, 200);
         }
-        let answered = send(stand.address, GET);
+        let answered = send(test_bed.address, GET);
         assert_eq!((answered.status, answered.challenge()), (504, None));
         assert_eq!(
-            (send(stand.address, GET).status, far.connections()),
+            (send(test_bed.address, GET).status, far.connections()),
             (200, 2),
             "after {answers} answers"
         );
@@ -210,9 +211,9 @@ fn upstream_that_goes_silent_is_a_504_and_the_next_request_takes_a_new_connectio
 
 #[test]
 fn deadline_that_a_client_chose_says_nothing_of_the_upstream() {
-    let far = Far::start(&[], |_, _| {});
-    let stand = far::stand("", &far, "", "public = true");
-    let mut wire = Wire::open(stand.address, &[]);
+    let far = FrameUpstream::start(&[], |_, _| {});
+    let test_bed = frame_upstream::test_bed("", &far, "", "public = true");
+    let mut wire = FrameConnection::open(test_bed.address, &[]);
     let call = [
         &request("POST", "/x")[..],
         &[("content-type", "application/grpc"), ("grpc-timeout", "1m")],
@@ -229,13 +230,14 @@ fn deadline_that_a_client_chose_says_nothing_of_the_upstream() {
 
 #[test]
 fn upstream_that_answers_others_keeps_its_connection() {
-    let far = Far::start(&[], |wire, call| {
+    let far = FrameUpstream::start(&[], |wire, call| {
         if call.earlier != 0 {
             wire.try_write(answer(call.stream, b""));
         }
     });
-    let stand = far::stand("", &far, "response_timeout = \"600ms\"", "public = true");
-    let mut wire = Wire::open(stand.address, &[]);
+    let test_bed =
+        frame_upstream::test_bed("", &far, "response_timeout = \"600ms\"", "public = true");
+    let mut wire = FrameConnection::open(test_bed.address, &[]);
     let slow = wire.begin_request(WHOLE, &request("GET", "/slow"));
     eventually("the upstream has it", || far.calls().len() == 1);
     while wire.told(slow).end.is_none() {

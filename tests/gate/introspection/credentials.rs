@@ -8,7 +8,7 @@ use std::time::{Duration, Instant};
 use jsonwebtoken::{DecodingKey, Validation};
 use serde_json::{Value, json};
 
-use super::{Gate, Stand, form, inactive};
+use super::{Gate, TestBed, form, inactive};
 use harness::{Key, Received, Reply, claims, eventually, logged};
 
 const BEARER: &str =
@@ -22,14 +22,14 @@ struct Bearer {
 
 impl Bearer {
     /// Tokens last for `lifetime` seconds; what is not accepted is refused with `refusal`.
-    fn script(stand: &Stand, lifetime: Value, refusal: u16) -> Self {
+    fn script(test_bed: &TestBed, lifetime: Value, refusal: u16) -> Self {
         let bearer = Self {
             issued: Arc::default(),
             accepted: Arc::new(Mutex::new((1..100).collect())),
         };
         let (issued, accepted) = (Arc::clone(&bearer.issued), Arc::clone(&bearer.accepted));
-        let active = stand.active("read");
-        stand.script(move |request| {
+        let active = test_bed.active("read");
+        test_bed.script(move |request| {
             if request.target == "/token" {
                 let number = issued.fetch_add(1, Ordering::SeqCst) + 1;
                 return Reply::json(json!({
@@ -59,12 +59,12 @@ impl Bearer {
 
 #[test]
 fn r7_secret_in_the_form() {
-    let stand = Stand::with(
+    let test_bed = TestBed::with(
         "",
         "authentication = \"form\"\nclient_id = \"gate way\"\nclient_secret = \"a&b=c+d\"",
     );
-    assert_eq!(stand.get("token").status, 200);
-    let question = &stand.questions()[0];
+    assert_eq!(test_bed.get("token").status, 200);
+    let question = &test_bed.questions()[0];
     assert!(question.header("authorization").is_empty());
     let told = [
         ("token", "token"),
@@ -80,20 +80,20 @@ fn r7_secret_in_the_form() {
 
 #[test]
 fn nothing_is_shown_where_nothing_is_asked_for() {
-    let stand = Stand::with("", "authentication = \"none\"");
-    assert_eq!(stand.get("token").status, 200);
-    assert!(stand.questions()[0].header("authorization").is_empty());
+    let test_bed = TestBed::with("", "authentication = \"none\"");
+    assert_eq!(test_bed.get("token").status, 200);
+    assert!(test_bed.questions()[0].header("authorization").is_empty());
 }
 
 #[test]
 fn own_token_is_fetched_once_and_shown() {
-    let stand = Stand::with("", BEARER);
-    let bearer = Bearer::script(&stand, json!(3600), 401);
+    let test_bed = TestBed::with("", BEARER);
+    let bearer = Bearer::script(&test_bed, json!(3600), 401);
     for number in 0..5 {
-        assert_eq!(stand.get(&format!("token-{number}")).status, 200);
+        assert_eq!(test_bed.get(&format!("token-{number}")).status, 200);
     }
-    assert_eq!((bearer.issued(), stand.questions().len()), (1, 5));
-    let [request] = &stand.came_to("/token")[..] else {
+    assert_eq!((bearer.issued(), test_bed.questions().len()), (1, 5));
+    let [request] = &test_bed.came_to("/token")[..] else {
         panic!("one token request")
     };
     // gateway:secret-of-ours
@@ -110,7 +110,7 @@ fn own_token_is_fetched_once_and_shown() {
         told.map(|(name, value)| (name.to_owned(), value.to_owned()))
     );
     assert_eq!(
-        stand.questions()[4].header("authorization"),
+        test_bed.questions()[4].header("authorization"),
         ["Bearer own-1"]
     );
     for secret in ["secret-of-ours", "Z2F0ZXdheTpzZWNyZXQtb2Ytb3Vycw", "own-1"] {
@@ -121,31 +121,34 @@ fn own_token_is_fetched_once_and_shown() {
 #[test]
 fn own_token_that_is_refused_is_replaced_once() {
     for refusal in [401, 403] {
-        let stand = Stand::with("", BEARER);
-        let bearer = Bearer::script(&stand, json!(3600), refusal);
-        assert_eq!(stand.get("first").status, 200);
+        let test_bed = TestBed::with("", BEARER);
+        let bearer = Bearer::script(&test_bed, json!(3600), refusal);
+        assert_eq!(test_bed.get("first").status, 200);
         bearer.accept([2]);
-        assert_eq!(stand.get("second").status, 200, "{refusal}");
-        assert_eq!((bearer.issued(), stand.questions().len()), (2, 3));
+        assert_eq!(test_bed.get("second").status, 200, "{refusal}");
+        assert_eq!((bearer.issued(), test_bed.questions().len()), (2, 3));
         // Where a fresh one is refused as well, it is not the token: no loop, and none for the next question either.
         bearer.accept([]);
         for (number, token) in ["third", "fourth"].iter().enumerate() {
-            stand.assert_unavailable(token, "our credentials are bad");
-            assert_eq!((bearer.issued(), stand.questions().len()), (2, 4 + number));
+            test_bed.assert_unavailable(token, "our credentials are bad");
+            assert_eq!(
+                (bearer.issued(), test_bed.questions().len()),
+                (2, 4 + number)
+            );
         }
     }
 }
 
 #[test]
 fn own_token_that_is_refused_to_many_at_once_is_replaced_once() {
-    let stand = Stand::with("", &format!("{BEARER}\nmax_in_flight = 64"));
-    let bearer = Bearer::script(&stand, json!(3600), 401);
-    assert_eq!(stand.get("first").status, 200);
+    let test_bed = TestBed::with("", &format!("{BEARER}\nmax_in_flight = 64"));
+    let bearer = Bearer::script(&test_bed, json!(3600), 401);
+    assert_eq!(test_bed.get("first").status, 200);
     bearer.accept([2]);
     thread::scope(|scope| {
         for number in 0..12 {
-            let stand = &stand;
-            scope.spawn(move || assert_eq!(stand.get(&format!("token-{number}")).status, 200));
+            let test_bed = &test_bed;
+            scope.spawn(move || assert_eq!(test_bed.get(&format!("token-{number}")).status, 200));
         }
     });
     assert_eq!(bearer.issued(), 2);
@@ -154,21 +157,21 @@ fn own_token_that_is_refused_to_many_at_once_is_replaced_once() {
 #[test]
 fn own_token_is_renewed_thirty_seconds_before_its_end() {
     // The lifetimes are in real time; one of 31 s is renewed after one second, one of 10 s after half of it.
-    let stand = Stand::with("", BEARER);
-    let bearer = Bearer::script(&stand, json!(31), 401);
-    assert_eq!((stand.get("first").status, bearer.issued()), (200, 1));
+    let test_bed = TestBed::with("", BEARER);
+    let bearer = Bearer::script(&test_bed, json!(31), 401);
+    assert_eq!((test_bed.get("first").status, bearer.issued()), (200, 1));
     let mut number = 0;
     eventually("it is renewed", || {
         number += 1;
-        assert_eq!(stand.get(&format!("token-{number}")).status, 200);
+        assert_eq!(test_bed.get(&format!("token-{number}")).status, 200);
         bearer.issued() == 2
     });
     // Where no new one is to be had, the old one serves to its end.
-    let stand = Stand::with("", BEARER);
-    let bearer = Bearer::script(&stand, json!(31), 401);
-    assert_eq!(stand.get("first").status, 200);
-    let active = stand.active("read");
-    stand.script(move |request| {
+    let test_bed = TestBed::with("", BEARER);
+    let bearer = Bearer::script(&test_bed, json!(31), 401);
+    assert_eq!(test_bed.get("first").status, 200);
+    let active = test_bed.active("read");
+    test_bed.script(move |request| {
         if request.target == "/token" {
             Reply::status(500)
         } else {
@@ -178,14 +181,14 @@ fn own_token_is_renewed_thirty_seconds_before_its_end() {
     thread::sleep(Duration::from_millis(1200));
     let began = Instant::now();
     for number in 1..=5 {
-        assert_eq!(stand.get(&format!("second-{number}")).status, 200);
+        assert_eq!(test_bed.get(&format!("second-{number}")).status, 200);
         assert_eq!(
-            stand.questions()[number].header("authorization"),
+            test_bed.questions()[number].header("authorization"),
             ["Bearer own-1"]
         );
     }
     // And one is asked for no more than once a second.
-    let failed = stand.came_to("/token").len() - 1;
+    let failed = test_bed.came_to("/token").len() - 1;
     assert!(
         (1..=5).contains(&failed) && began.elapsed() >= Duration::from_secs(failed as u64 - 1),
         "{failed}"
@@ -222,17 +225,17 @@ fn r9_failure_to_get_a_token_of_our_own_is_no_fault_of_the_client() {
             Reply::json(json!({ "access_token": "own 1\r\nX: y", "token_type": "Bearer" })),
         ),
     ] {
-        let stand = Stand::with("", BEARER);
-        stand.script(move |request| {
+        let test_bed = TestBed::with("", BEARER);
+        test_bed.script(move |request| {
             if request.target == "/token" {
                 reply.clone()
             } else {
                 inactive()
             }
         });
-        stand.assert_unavailable("token", what);
+        test_bed.assert_unavailable("token", what);
         assert_eq!(
-            stand.questions().len(),
+            test_bed.questions().len(),
             0,
             "{what}: nobody is asked without a token"
         );
@@ -245,10 +248,10 @@ fn r9_failure_to_get_a_token_of_our_own_is_no_fault_of_the_client() {
 
 #[test]
 fn one_fetch_of_our_own_token_serves_all_who_wait() {
-    let stand = Stand::with("", &format!("{BEARER}\nmax_in_flight = 64"));
-    let (gate, active) = (Gate::closed(), stand.active("read"));
+    let test_bed = TestBed::with("", &format!("{BEARER}\nmax_in_flight = 64"));
+    let (gate, active) = (Gate::closed(), test_bed.active("read"));
     let opened = gate.wait();
-    stand.script(move |request| {
+    test_bed.script(move |request| {
         if request.target == "/token" {
             opened();
             return Reply::json(
@@ -259,13 +262,13 @@ fn one_fetch_of_our_own_token_serves_all_who_wait() {
     });
     thread::scope(|scope| {
         for number in 0..12 {
-            let stand = &stand;
-            scope.spawn(move || assert_eq!(stand.get(&format!("token-{number}")).status, 200));
+            let test_bed = &test_bed;
+            scope.spawn(move || assert_eq!(test_bed.get(&format!("token-{number}")).status, 200));
         }
-        eventually("it is fetched", || stand.came_to("/token").len() == 1);
+        eventually("it is fetched", || test_bed.came_to("/token").len() == 1);
         gate.open();
     });
-    assert_eq!(stand.came_to("/token").len(), 1);
+    assert_eq!(test_bed.came_to("/token").len(), 1);
 }
 
 #[test]
@@ -274,7 +277,7 @@ fn private_key_signs_an_assertion_for_each_question() {
     let path = folder.path().join("gateway.pem");
     let pair = rcgen::KeyPair::generate_for(&rcgen::PKCS_ECDSA_P256_SHA256).expect("a key");
     std::fs::write(&path, pair.serialize_pem()).expect("a file");
-    let stand = Stand::with(
+    let test_bed = TestBed::with(
         "",
         &format!(
             "authentication = \"private_key_jwt\"\nclient_id = \"gateway\"\nclient_key = \"{}\"\n\
@@ -283,7 +286,7 @@ fn private_key_signs_an_assertion_for_each_question() {
         ),
     );
     for token in ["one", "two"] {
-        assert_eq!(stand.get(token).status, 200);
+        assert_eq!(test_bed.get(token).status, 200);
     }
     let assertion = |question: &Received| {
         let form = form(question);
@@ -297,12 +300,12 @@ fn private_key_signs_an_assertion_for_each_question() {
         assert_eq!(told("client_assertion_type").as_deref(), Some(kind));
         told("client_assertion").expect("an assertion")
     };
-    let questions = stand.questions();
+    let questions = test_bed.questions();
     let mut ids = Vec::new();
     for question in &questions {
         let mut rules = Validation::new(jsonwebtoken::Algorithm::ES256);
         // RFC 7523 §3: the audience is the authorization server.
-        rules.set_audience(&[&stand.url]);
+        rules.set_audience(&[&test_bed.url]);
         rules.set_issuer(&["gateway"]);
         rules.validate_exp = false;
         let key = DecodingKey::from_ec_der(pair.public_key_raw());
@@ -383,10 +386,10 @@ fn private_key_that_cannot_sign_is_refused_when_the_file_is_loaded() {
 
 #[test]
 fn conflict_is_the_clients_to_hear_of_where_that_is_wanted() {
-    let stand = Stand::with("", "conflict = true");
-    stand.answers(Reply::status(409));
+    let test_bed = TestBed::with("", "conflict = true");
+    test_bed.answers(Reply::status(409));
     for _ in 0..2 {
-        let answer = stand.get("token");
+        let answer = test_bed.get("token");
         assert_eq!(
             (
                 answer.status,
@@ -397,16 +400,16 @@ fn conflict_is_the_clients_to_hear_of_where_that_is_wanted() {
         );
     }
     assert_eq!(
-        (stand.questions().len(), stand.hits()),
+        (test_bed.questions().len(), test_bed.hits()),
         (2, 0),
         "it is not remembered"
     );
-    stand.answers(Reply::json(stand.active("read")));
-    assert_eq!(stand.get("token").status, 200);
+    test_bed.answers(Reply::json(test_bed.active("read")));
+    assert_eq!(test_bed.get("token").status, 200);
 
-    let stand = Stand::start();
-    stand.answers(Reply::status(409));
-    let answer = stand.get("token");
+    let test_bed = TestBed::start();
+    test_bed.answers(Reply::status(409));
+    let answer = test_bed.get("token");
     assert_eq!(
         (
             answer.status,
@@ -419,15 +422,15 @@ fn conflict_is_the_clients_to_hear_of_where_that_is_wanted() {
 
 #[test]
 fn jwt_of_mobile_first_is_asked_about_with_a_token_of_our_own() {
-    let stand = Stand::with(
+    let test_bed = TestBed::with(
         "expiry_unit = \"milliseconds\"",
         &format!("{BEARER}\nconflict = true"),
     );
-    let mut active = stand.active("read");
+    let mut active = test_bed.active("read");
     for name in ["exp", "iat"] {
         active[name] = json!(active[name].as_i64().map(|seconds| seconds * 1000));
     }
-    stand.script(move |request| {
+    test_bed.script(move |request| {
         if request.target == "/token" {
             return Reply::json(
                 json!({ "access_token": "own", "token_type": "Bearer", "expires_in": 3599 }),
@@ -436,12 +439,12 @@ fn jwt_of_mobile_first_is_asked_about_with_a_token_of_our_own() {
         Reply::json(&active)
     });
     let header = json!({ "alg": "RS256", "jwk": { "kty": "RSA", "kid": "test", "n": "AM0Dd7x", "e": "AQAB" } });
-    let mut claims = claims(&stand.url, "");
+    let mut claims = claims(&test_bed.url, "");
     for name in ["exp", "iat"] {
         claims[name] = json!(claims[name].as_i64().map(|seconds| seconds * 1000));
     }
     let token = Key::es256("x").token_with(&header, &claims);
-    assert_eq!(stand.get(&token).status, 200);
-    stand.gateway.at(631);
-    assert_eq!(stand.get(&token).status, 401, "exp and 30 s of leeway");
+    assert_eq!(test_bed.get(&token).status, 200);
+    test_bed.gateway.at(631);
+    assert_eq!(test_bed.get(&token).status, 401, "exp and 30 s of leeway");
 }

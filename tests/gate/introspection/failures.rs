@@ -5,7 +5,7 @@ use std::time::{Duration, Instant};
 
 use serde_json::json;
 
-use super::{Gate, Stand, form, inactive};
+use super::{Gate, TestBed, form, inactive};
 use harness::{NOW, Reply, Server, eventually, get, logged, send};
 
 /// Nothing else in the log of this process looks like it.
@@ -155,16 +155,16 @@ fn unclear() -> Vec<(&'static str, Reply)> {
 #[test]
 fn r8_whatever_is_no_clear_answer_is_a_503_and_told_to_no_log() {
     for (number, (what, reply)) in unclear().into_iter().enumerate() {
-        let stand = Stand::start();
-        stand.answers(reply);
+        let test_bed = TestBed::start();
+        test_bed.answers(reply);
         let token = format!("{TOKEN}{number}");
-        stand.assert_unavailable(&token, what);
-        assert!(!stand.get(&token).text().contains(TOKEN), "{what}");
+        test_bed.assert_unavailable(&token, what);
+        assert!(!test_bed.get(&token).text().contains(TOKEN), "{what}");
         // A failure is not remembered: as soon as the server is well, the token passes.
-        let questions = stand.questions().len();
-        stand.answers(Reply::json(stand.active("read")));
+        let questions = test_bed.questions().len();
+        test_bed.answers(Reply::json(test_bed.active("read")));
         assert_eq!(
-            (stand.get(&token).status, stand.questions().len()),
+            (test_bed.get(&token).status, test_bed.questions().len()),
             (200, questions + 1),
             "{what}"
         );
@@ -191,10 +191,10 @@ fn r43_server_that_hangs_or_is_gone_is_a_503_in_bounded_time() {
             ),
         ),
     ] {
-        let stand = Stand::with("timeout = \"300ms\"", "");
-        stand.answers(reply);
+        let test_bed = TestBed::with("timeout = \"300ms\"", "");
+        test_bed.answers(reply);
         let began = Instant::now();
-        stand.assert_unavailable(TOKEN, what);
+        test_bed.assert_unavailable(TOKEN, what);
         assert!(
             began.elapsed() < Duration::from_secs(3),
             "{what}: after {:?}",
@@ -211,8 +211,8 @@ fn r43_server_that_hangs_or_is_gone_is_a_503_in_bounded_time() {
         .ok()
         .and_then(|address| address.as_socket())
         .expect("a bound socket");
-    let stand = Stand::with("", &format!("endpoint = \"http://{gone}/introspect\""));
-    stand.assert_unavailable(TOKEN, "refused");
+    let test_bed = TestBed::with("", &format!("endpoint = \"http://{gone}/introspect\""));
+    test_bed.assert_unavailable(TOKEN, "refused");
     assert!(!logged(TOKEN), "a token is in the log");
 }
 
@@ -225,13 +225,13 @@ fn r25_metadata_that_does_not_tell_the_way_is_a_503() {
         json!({ "issuer": "SELF", "introspection_endpoint": 7 }),
         json!({ "issuer": "SELF", "introspection_endpoint": "file:///etc/passwd" }),
     ] {
-        let stand = Stand::start();
-        let told = metadata.to_string().replace("SELF", &stand.url);
-        stand.server.script(move |_| Reply::json(&told));
-        stand.assert_unavailable(TOKEN, &metadata.to_string());
+        let test_bed = TestBed::start();
+        let told = metadata.to_string().replace("SELF", &test_bed.url);
+        test_bed.server.script(move |_| Reply::json(&told));
+        test_bed.assert_unavailable(TOKEN, &metadata.to_string());
         // Once it is mended, the way is found.
-        stand.answers(Reply::json(stand.active("read")));
-        assert_eq!(stand.get(TOKEN).status, 200);
+        test_bed.answers(Reply::json(test_bed.active("read")));
+        assert_eq!(test_bed.get(TOKEN).status, 200);
     }
 }
 
@@ -244,10 +244,10 @@ fn endpoint_that_is_not_there_any_more_is_looked_up_again() {
         moved,
         Reply::RawThenClose(Vec::new()),
     ] {
-        let stand = Stand::start();
-        assert_eq!(stand.get("first").status, 200);
-        let (url, active, reply) = (stand.url.clone(), stand.active("read"), gone.clone());
-        stand
+        let test_bed = TestBed::start();
+        assert_eq!(test_bed.get("first").status, 200);
+        let (url, active, reply) = (test_bed.url.clone(), test_bed.active("read"), gone.clone());
+        test_bed
             .server
             .script(move |request| match request.target.as_str() {
                 "/introspect" => reply.clone(),
@@ -256,54 +256,54 @@ fn endpoint_that_is_not_there_any_more_is_looked_up_again() {
                     json!({ "issuer": url, "introspection_endpoint": format!("{url}/elsewhere") }),
                 ),
             });
-        stand.assert_unavailable("second", &format!("{gone:?}"));
-        assert_eq!(stand.get("second").status, 200, "{gone:?}");
+        test_bed.assert_unavailable("second", &format!("{gone:?}"));
+        assert_eq!(test_bed.get("second").status, 200, "{gone:?}");
     }
 }
 
 #[test]
 fn only_a_plain_inactive_is_remembered_as_a_refusal() {
-    let stand = Stand::start();
+    let test_bed = TestBed::start();
     for _ in 0..3 {
-        stand.answers(answer(200, "application/json", r#"{"active":"false"}"#));
-        stand.assert_unavailable("token", "unclear");
+        test_bed.answers(answer(200, "application/json", r#"{"active":"false"}"#));
+        test_bed.assert_unavailable("token", "unclear");
     }
-    assert_eq!(stand.questions().len(), 3);
+    assert_eq!(test_bed.questions().len(), 3);
 }
 
 #[test]
 fn server_that_fails_again_and_again_is_asked_rarely() {
-    let stand = Stand::start();
-    stand.answers(Reply::status(500));
+    let test_bed = TestBed::start();
+    test_bed.answers(Reply::status(500));
     let began = Instant::now();
     for number in 0..20 {
-        stand.assert_unavailable(&format!("token-{number}"), "down");
+        test_bed.assert_unavailable(&format!("token-{number}"), "down");
     }
     // On a slow machine the rest of a second is over before the last of them.
-    let questions = stand.questions().len();
+    let questions = test_bed.questions().len();
     assert!(
         questions == 5 || began.elapsed() >= Duration::from_secs(1),
         "five failures in a row are enough"
     );
     // One tries after a second, and then nobody for two.
-    stand.answers(Reply::json(stand.active("read")));
-    eventually("it is asked again", || stand.get("token").status == 200);
-    assert_eq!(stand.questions().len(), questions + 1);
+    test_bed.answers(Reply::json(test_bed.active("read")));
+    eventually("it is asked again", || test_bed.get("token").status == 200);
+    assert_eq!(test_bed.questions().len(), questions + 1);
     for number in 0..10 {
-        assert_eq!(stand.get(&format!("fresh-{number}")).status, 200);
+        assert_eq!(test_bed.get(&format!("fresh-{number}")).status, 200);
     }
 }
 
 #[test]
 fn server_that_redirects_is_asked_as_rarely_as_one_that_fails() {
     for status in [301, 302, 303, 307, 308] {
-        let stand = Stand::start();
+        let test_bed = TestBed::start();
         let began = Instant::now();
-        stand.answers(Reply::answer(status, &[("location", "/login")], ""));
+        test_bed.answers(Reply::answer(status, &[("location", "/login")], ""));
         for number in 0..20 {
-            stand.assert_unavailable(&format!("token-{number}"), "redirects");
+            test_bed.assert_unavailable(&format!("token-{number}"), "redirects");
         }
-        let questions = stand.questions().len();
+        let questions = test_bed.questions().len();
         assert!(
             questions == 5 || began.elapsed() >= Duration::from_secs(1),
             "{status}: {questions} questions"
@@ -318,17 +318,18 @@ fn server_that_was_gone_is_found_by_a_probe_and_new_tokens_pass_at_once() {
         .expect("a free port")
         .local_addr()
         .expect("bound");
-    let stand = Stand::with("", &format!("endpoint = \"http://{address}/introspect\""));
-    let failed =
-        || stand.metric("scopegate_introspection_calls_total{issuer=\"corp\",outcome=\"failure\"}");
+    let test_bed = TestBed::with("", &format!("endpoint = \"http://{address}/introspect\""));
+    let failed = || {
+        test_bed.metric("scopegate_introspection_calls_total{issuer=\"corp\",outcome=\"failure\"}")
+    };
     for number in 0..30 {
-        stand.assert_unavailable(&format!("token-{number}"), "nobody listens");
+        test_bed.assert_unavailable(&format!("token-{number}"), "nobody listens");
     }
     assert!(
         failed().is_some_and(|failed| (5.0..=6.0).contains(&failed)),
         "five failures, and no more questions"
     );
-    let readiness = stand.ask_admin("/readyz").text();
+    let readiness = test_bed.ask_admin("/readyz").text();
     assert!(
         readiness.starts_with("ready\n[!] issuer corp: cannot be asked about its tokens: http://"),
         "{readiness}"
@@ -348,7 +349,7 @@ fn server_that_was_gone_is_found_by_a_probe_and_new_tokens_pass_at_once() {
         began.elapsed()
     );
 
-    let active = stand.active("read");
+    let active = test_bed.active("read");
     let server = Server::start_at(&address.to_string(), move |question| {
         let probes = form(question)[0].1.starts_with("scopegate-probe-");
         if probes {
@@ -358,7 +359,7 @@ fn server_that_was_gone_is_found_by_a_probe_and_new_tokens_pass_at_once() {
         }
     });
     let back = Instant::now();
-    eventually("a new token passes", || stand.get("new").status == 200);
+    eventually("a new token passes", || test_bed.get("new").status == 200);
     let waited = back.elapsed();
     assert!(
         waited < Duration::from_secs(3),
@@ -375,62 +376,64 @@ fn server_that_was_gone_is_found_by_a_probe_and_new_tokens_pass_at_once() {
         "one probe and one question: {questions:?}"
     );
     assert!(
-        stand.ask_admin("/readyz").text() == "ready\n",
+        test_bed.ask_admin("/readyz").text() == "ready\n",
         "{}",
-        stand.ask_admin("/readyz").text()
+        test_bed.ask_admin("/readyz").text()
     );
 }
 
 #[test]
 fn one_tries_a_server_that_was_down_while_the_others_are_told_to_wait() {
-    let stand = Stand::start();
-    stand.answers(Reply::status(502));
+    let test_bed = TestBed::start();
+    test_bed.answers(Reply::status(502));
     for number in 0..6 {
-        stand.assert_unavailable(&format!("token-{number}"), "down");
+        test_bed.assert_unavailable(&format!("token-{number}"), "down");
     }
-    let (gate, reply) = (Gate::closed(), Reply::json(stand.active("read")));
+    let (gate, reply) = (Gate::closed(), Reply::json(test_bed.active("read")));
     let opened = gate.wait();
-    stand.script(move |_| {
+    test_bed.script(move |_| {
         opened();
         reply.clone()
     });
     thread::scope(|scope| {
         let trial = scope.spawn(|| {
-            eventually("the server is tried", || stand.get("trial").status == 200);
+            eventually("the server is tried", || {
+                test_bed.get("trial").status == 200
+            });
         });
-        eventually("somebody tries", || stand.questions().len() == 6);
+        eventually("somebody tries", || test_bed.questions().len() == 6);
         for number in 0..10 {
-            stand.assert_unavailable(&format!("other-{number}"), "one is enough");
+            test_bed.assert_unavailable(&format!("other-{number}"), "one is enough");
         }
-        assert_eq!(stand.questions().len(), 6);
+        assert_eq!(test_bed.questions().len(), 6);
         gate.open();
         trial.join().expect("the trial passes");
     });
-    assert_eq!(stand.get("after").status, 200);
+    assert_eq!(test_bed.get("after").status, 200);
 }
 
 #[test]
 fn what_a_token_may_bring_about_does_not_count_against_the_server() {
-    let stand = Stand::start();
+    let test_bed = TestBed::start();
     for (number, status) in [400, 401, 403, 404, 409, 414, 422, 429]
         .into_iter()
         .cycle()
         .take(24)
         .enumerate()
     {
-        stand.answers(answer(status, "application/json", "{}"));
-        stand.assert_unavailable(&format!("token-{number}"), "4xx");
+        test_bed.answers(answer(status, "application/json", "{}"));
+        test_bed.assert_unavailable(&format!("token-{number}"), "4xx");
     }
-    assert_eq!(stand.questions().len(), 24);
-    stand.answers(Reply::json(stand.active("read")));
-    assert_eq!(stand.get("token").status, 200);
+    assert_eq!(test_bed.questions().len(), 24);
+    test_bed.answers(Reply::json(test_bed.active("read")));
+    assert_eq!(test_bed.get("token").status, 200);
 }
 
 #[test]
 fn client_on_whose_tokens_the_server_fails_keeps_nobody_else_from_being_judged() {
-    let stand = Stand::with_file("[server]\ntrusted_proxies = \"127.0.0.0/8\"", "", "");
-    let active = stand.active("read");
-    stand.script(move |question| {
+    let test_bed = TestBed::with_file("[server]\ntrusted_proxies = \"127.0.0.0/8\"", "", "");
+    let active = test_bed.active("read");
+    test_bed.script(move |question| {
         let provokes = form(question)[0].1.starts_with("bad");
         if provokes {
             Reply::status(500)
@@ -441,7 +444,7 @@ fn client_on_whose_tokens_the_server_fails_keeps_nobody_else_from_being_judged()
     let ask = |client: &str, token: &str| {
         let lines = format!("X-Forwarded-For: {client}\r\nAuthorization: Bearer {token}\r\n");
         send(
-            stand.address,
+            test_bed.address,
             format!("GET /things HTTP/1.1\r\nHost: a\r\n{lines}\r\n"),
         )
         .status
@@ -451,23 +454,23 @@ fn client_on_whose_tokens_the_server_fails_keeps_nobody_else_from_being_judged()
         assert_eq!(ask("10.0.0.2", &format!("good-{number}")), 200);
     }
     assert_eq!(ask("10.0.0.1", "good"), 503, "it has had its chances");
-    assert_eq!(stand.questions().len(), 5 + 20);
+    assert_eq!(test_bed.questions().len(), 5 + 20);
 }
 
 #[test]
 fn known_tokens_pass_while_the_server_is_down() {
-    let stand = Stand::start();
-    assert_eq!(stand.get("known").status, 200);
-    stand.answers(Reply::RawThenClose(Vec::new()));
+    let test_bed = TestBed::start();
+    assert_eq!(test_bed.get("known").status, 200);
+    test_bed.answers(Reply::RawThenClose(Vec::new()));
     for number in 0..10 {
-        stand.assert_unavailable(&format!("token-{number}"), "down");
+        test_bed.assert_unavailable(&format!("token-{number}"), "down");
         assert_eq!(
-            get(stand.gateway.address, "/things", Some("known")).status,
+            get(test_bed.gateway.address, "/things", Some("known")).status,
             200
         );
     }
     // But no longer than for cache_ttl.
-    stand.gateway.at(60);
-    let answer = stand.get("known");
+    test_bed.gateway.at(60);
+    let answer = test_bed.get("known");
     assert_eq!((answer.status, answer.challenge()), (503, None));
 }

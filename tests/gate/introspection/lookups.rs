@@ -13,7 +13,7 @@ use scopegate::oauth::UnixTime;
 use scopegate::oauth::bearer;
 use scopegate::verify::{ConnectionCache, VerificationRequest, WorkerCache};
 
-use super::{Stand, form, inactive};
+use super::{TestBed, form, inactive};
 use harness::{Connection, NOW, Reply, eventually};
 
 fn request(token: &str) -> String {
@@ -35,35 +35,37 @@ fn simultaneous_requests_with_one_new_token_make_one_question() {
         (Some(inactive()), 401),
         (Some(Reply::status(500)), 503),
     ] {
-        let stand = Stand::start();
-        let reply = reply.unwrap_or_else(|| Reply::json(stand.active("read")));
-        let gate = stand.respond_when_opened(reply);
-        let mut connections: Vec<_> = (0..200).map(|_| Connection::open(stand.address)).collect();
+        let test_bed = TestBed::start();
+        let reply = reply.unwrap_or_else(|| Reply::json(test_bed.active("read")));
+        let gate = test_bed.respond_when_opened(reply);
+        let mut connections: Vec<_> = (0..200)
+            .map(|_| Connection::open(test_bed.address))
+            .collect();
         for connection in &mut connections {
             connection.write(request("token"));
         }
-        eventually("the server is asked", || stand.questions().len() == 1);
+        eventually("the server is asked", || test_bed.questions().len() == 1);
         gate.open();
         for connection in &mut connections {
             assert_eq!(connection.read(false).status, status);
         }
         // A failure is nothing to keep: whoever came only after it asks again.
         if status != 503 {
-            assert_eq!(stand.questions().len(), 1, "{status}");
+            assert_eq!(test_bed.questions().len(), 1, "{status}");
         }
     }
 }
 
 #[test]
 fn thousand_simultaneous_verifications_of_one_new_token_make_one_question() {
-    let stand = Stand::start();
-    let gate = stand.respond_when_opened(Reply::json(stand.active("read")));
+    let test_bed = TestBed::start();
+    let gate = test_bed.respond_when_opened(Reply::json(test_bed.active("read")));
     // Without sockets of clients: not every machine lets a process open two thousand.
     let toml = format!(
         "[issuers.corp]\nissuer = \"{}\"\naudience = \"https://api.test\"\nvalidation = \"introspection\"\n\
          [issuers.corp.introspection]\nclient_id = \"gateway\"\nclient_secret = \"secret\"\n\
          [upstreams.up]\ntargets = \"http://127.0.0.1:1\"\n[[routes]]\npath = \"/x\"\nupstream = \"up\"\n",
-        stand.url
+        test_bed.url
     );
     let (config, _) =
         config::parse("gateway.toml", &toml).unwrap_or_else(|report| panic!("{report}"));
@@ -116,26 +118,26 @@ fn thousand_simultaneous_verifications_of_one_new_token_make_one_question() {
             );
         }
     }));
-    assert_eq!(stand.questions().len(), 1);
+    assert_eq!(test_bed.questions().len(), 1);
     control.shutdown_background();
 }
 
 #[test]
 fn question_goes_on_when_the_client_that_began_it_hangs_up() {
-    let stand = Stand::start();
-    let gate = stand.respond_when_opened(Reply::json(stand.active("read")));
-    let mut first = Connection::open(stand.address);
+    let test_bed = TestBed::start();
+    let gate = test_bed.respond_when_opened(Reply::json(test_bed.active("read")));
+    let mut first = Connection::open(test_bed.address);
     first.write(request("token"));
-    eventually("the server is asked", || stand.questions().len() == 1);
+    eventually("the server is asked", || test_bed.questions().len() == 1);
     drop(first);
-    let mut second = Connection::open(stand.address);
+    let mut second = Connection::open(test_bed.address);
     second.write(request("token"));
     gate.open();
     assert_eq!(second.read(false).status, 200);
-    assert_eq!((stand.questions().len(), stand.hits()), (1, 1));
-    assert_eq!(stand.get("token").status, 200);
+    assert_eq!((test_bed.questions().len(), test_bed.hits()), (1, 1));
+    assert_eq!(test_bed.get("token").status, 200);
     assert_eq!(
-        stand.questions().len(),
+        test_bed.questions().len(),
         1,
         "what the first one wanted to know is kept"
     );
@@ -143,17 +145,17 @@ fn question_goes_on_when_the_client_that_began_it_hangs_up() {
 
 #[test]
 fn one_client_has_a_quarter_of_the_room_and_all_together_no_more_than_there_is() {
-    let stand = Stand::with_file(
+    let test_bed = TestBed::with_file(
         "[server]\ntrusted_proxies = \"127.0.0.0/8\"",
         "",
         "max_in_flight = 8\nnegative_ttl = \"0s\"",
     );
-    let gate = stand.respond_when_opened(inactive());
+    let gate = test_bed.respond_when_opened(inactive());
     let mut waiting = Vec::new();
     let mut number = 0;
     let mut ask = |client: &str| {
         number += 1;
-        let mut connection = Connection::open(stand.address);
+        let mut connection = Connection::open(test_bed.address);
         connection.write(request_of(client, &format!("token-{number}")));
         connection
     };
@@ -171,7 +173,7 @@ fn one_client_has_a_quarter_of_the_room_and_all_together_no_more_than_there_is()
     for (client, questions) in [("10.0.0.1", 1), ("10.0.0.1", 2)] {
         waiting.push(ask(client));
         eventually("the server is asked", || {
-            stand.questions().len() == questions
+            test_bed.questions().len() == questions
         });
     }
     // Its own word for its address is not taken, wherever it puts it.
@@ -196,7 +198,7 @@ fn one_client_has_a_quarter_of_the_room_and_all_together_no_more_than_there_is()
     {
         waiting.push(ask(client));
         eventually("the server is asked", || {
-            stand.questions().len() == 3 + index
+            test_bed.questions().len() == 3 + index
         });
     }
     too_many(ask("2001:db8::ffff"));
@@ -207,32 +209,32 @@ fn one_client_has_a_quarter_of_the_room_and_all_together_no_more_than_there_is()
     }
     let mut connection = ask("10.0.0.1");
     assert_eq!(connection.read(false).status, 401, "there is room again");
-    assert_eq!(stand.hits(), 0);
+    assert_eq!(test_bed.hits(), 0);
 }
 
 #[test]
 fn renewed_fact_serves_every_connection() {
-    let stand = Stand::with("", "cache_ttl = \"10s\"");
-    let mut connections: Vec<_> = (0..8).map(|_| Connection::open(stand.address)).collect();
+    let test_bed = TestBed::with("", "cache_ttl = \"10s\"");
+    let mut connections: Vec<_> = (0..8).map(|_| Connection::open(test_bed.address)).collect();
     for (seconds, questions) in [(0, 1), (10, 2), (20, 3)] {
-        stand.gateway.at(seconds);
+        test_bed.gateway.at(seconds);
         for connection in &mut connections {
             assert_eq!(connection.ask(request("token")).status, 200);
         }
         // Each connection remembers the old fact, and must find the new one.
-        assert_eq!(stand.questions().len(), questions);
+        assert_eq!(test_bed.questions().len(), questions);
     }
 }
 
 #[test]
 fn answers_go_to_the_token_that_was_asked_about() {
-    let stand = Stand::with(
+    let test_bed = TestBed::with(
         "",
         "max_in_flight = 1024\ncache_ttl = \"0s\"\nnegative_ttl = \"0s\"",
     );
-    let (active, asked) = (stand.active("read"), Arc::new(AtomicUsize::new(0)));
+    let (active, asked) = (test_bed.active("read"), Arc::new(AtomicUsize::new(0)));
     let counted = Arc::clone(&asked);
-    stand.script(move |question| {
+    test_bed.script(move |question| {
         counted.fetch_add(1, Ordering::SeqCst);
         let good = form(question)[0].1.starts_with("good");
         if good {
@@ -244,9 +246,9 @@ fn answers_go_to_the_token_that_was_asked_about() {
     let wrong = Mutex::new(Vec::new());
     thread::scope(|scope| {
         for client in 0..8 {
-            let (stand, wrong) = (&stand, &wrong);
+            let (test_bed, wrong) = (&test_bed, &wrong);
             scope.spawn(move || {
-                let mut connection = Connection::open(stand.address);
+                let mut connection = Connection::open(test_bed.address);
                 for number in 0..40 {
                     // Every token is used by several clients at once.
                     let good = (client + number) % 3 == 0;

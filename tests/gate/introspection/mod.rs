@@ -1,10 +1,10 @@
 //! Tokens that are judged by asking their authorization server (R7-R14).
 
-mod answers;
 mod credentials;
 mod failures;
 mod lookups;
 mod renewal;
+mod responses;
 mod signed;
 
 use std::ops::Deref;
@@ -12,13 +12,13 @@ use std::sync::Arc;
 
 use serde_json::{Value, json};
 
-use harness::{Answer, Gateway, Key, NOW, Received, Reply, Server, eventually, get};
+use harness::{Gateway, Key, NOW, Received, Reply, Response, Server, eventually, get};
 
 const ROUTES: &str = "[[routes]]\npath = \"/things\"\nscope = \"read\"\nupstream = \"up\"\n";
 const INVALID: Option<&str> = Some("Bearer error=\"invalid_token\"");
 
 /// An authorization server that is asked, an upstream, a gateway between them.
-struct Stand {
+struct TestBed {
     key: Key,
     server: Server,
     url: String,
@@ -26,7 +26,7 @@ struct Stand {
     gateway: Gateway,
 }
 
-impl Stand {
+impl TestBed {
     /// Asked with Basic, at the endpoint that its metadata names.
     fn start() -> Self {
         Self::with("", "")
@@ -58,15 +58,15 @@ impl Stand {
              [upstreams.up]\ntargets = \"http://{}\"\n{ROUTES}",
             upstream.address
         ));
-        let stand = Self {
+        let test_bed = Self {
             key,
             server,
             url,
             upstream,
             gateway,
         };
-        stand.answers(Reply::json(stand.active("read")));
-        stand
+        test_bed.answers(Reply::json(test_bed.active("read")));
+        test_bed
     }
 
     /// From now on it answers every question so.
@@ -117,7 +117,7 @@ impl Stand {
         });
     }
 
-    fn get(&self, token: &str) -> Answer {
+    fn get(&self, token: &str) -> Response {
         get(self.gateway.address, "/things", Some(token))
     }
 
@@ -165,7 +165,7 @@ impl Stand {
     }
 }
 
-impl Deref for Stand {
+impl Deref for TestBed {
     type Target = Gateway;
 
     fn deref(&self) -> &Gateway {

@@ -2,7 +2,7 @@
 
 use serde_json::{Value, json};
 
-use super::{INVALID, Stand};
+use super::{INVALID, TestBed};
 use harness::{Key, NOW, Reply, claims, eventually};
 
 const SIGNED: &str = "application/token-introspection+jwt";
@@ -14,19 +14,19 @@ fn signed(content_type: &str, cache_control: Option<&str>, body: &str) -> Reply 
 }
 
 /// A stand whose keys are known.
-fn ready(of_issuer: &str, of_introspection: &str, reply: impl Fn(&Stand) -> Reply) -> Stand {
-    let stand = Stand::with(of_issuer, of_introspection);
-    stand.answers(reply(&stand));
-    eventually("keys", || stand.get("first").status == 200);
-    stand
+fn ready(of_issuer: &str, of_introspection: &str, reply: impl Fn(&TestBed) -> Reply) -> TestBed {
+    let test_bed = TestBed::with(of_issuer, of_introspection);
+    test_bed.answers(reply(&test_bed));
+    eventually("keys", || test_bed.get("first").status == 200);
+    test_bed
 }
 
-fn signed_answer(stand: &Stand, header: &Value, change: impl FnOnce(&mut Value)) -> String {
+fn signed_answer(test_bed: &TestBed, header: &Value, change: impl FnOnce(&mut Value)) -> String {
     let mut answer = json!({
-        "iss": stand.url, "aud": "gateway", "iat": NOW, "token_introspection": stand.active("read"),
+        "iss": test_bed.url, "aud": "gateway", "iat": NOW, "token_introspection": test_bed.active("read"),
     });
     change(&mut answer);
-    stand.key.token_with(header, &answer)
+    test_bed.key.token_with(header, &answer)
 }
 
 fn header() -> Value {
@@ -35,28 +35,28 @@ fn header() -> Value {
 
 #[test]
 fn r12_signed_answer_counts_when_it_is_of_the_issuer_and_for_us() {
-    let good = |stand: &Stand| {
+    let good = |test_bed: &TestBed| {
         signed(
             &format!("{SIGNED}; charset=utf-8"),
             None,
-            &signed_answer(stand, &header(), |_| ()),
+            &signed_answer(test_bed, &header(), |_| ()),
         )
     };
-    let stand = ready("", "accept = \"jwt\"", good);
-    assert_eq!(stand.questions()[0].header("accept"), [SIGNED]);
-    let hits = stand.hits();
+    let test_bed = ready("", "accept = \"jwt\"", good);
+    assert_eq!(test_bed.questions()[0].header("accept"), [SIGNED]);
+    let hits = test_bed.hits();
 
     let answer =
-        |change: fn(&mut Value)| signed(SIGNED, None, &signed_answer(&stand, &header(), change));
-    stand.answers(answer(|answer| {
+        |change: fn(&mut Value)| signed(SIGNED, None, &signed_answer(&test_bed, &header(), change));
+    test_bed.answers(answer(|answer| {
         answer["token_introspection"] = json!({ "active": false })
     }));
-    let refused = stand.get("inactive");
+    let refused = test_bed.get("inactive");
     assert_eq!((refused.status, refused.challenge()), (401, INVALID));
-    stand.answers(answer(|answer| {
+    test_bed.answers(answer(|answer| {
         answer["token_introspection"]["aud"] = json!("https://other.test")
     }));
-    let refused = stand.get("for-another-api");
+    let refused = test_bed.get("for-another-api");
     assert_eq!((refused.status, refused.challenge()), (401, INVALID));
 
     let wrong_type = json!({ "typ": "at+jwt", "alg": "ES256", "kid": "first" });
@@ -65,7 +65,7 @@ fn r12_signed_answer_counts_when_it_is_of_the_issuer_and_for_us() {
     let forged = Key::es256("first").token_with(
         &header(),
         &json!({
-            "iss": stand.url, "aud": "gateway", "token_introspection": stand.active("read"),
+            "iss": test_bed.url, "aud": "gateway", "token_introspection": test_bed.active("read"),
         }),
     );
     for (what, reply) in [
@@ -90,28 +90,28 @@ fn r12_signed_answer_counts_when_it_is_of_the_issuer_and_for_us() {
         ),
         (
             "of another type",
-            signed(SIGNED, None, &signed_answer(&stand, &wrong_type, |_| ())),
+            signed(SIGNED, None, &signed_answer(&test_bed, &wrong_type, |_| ())),
         ),
         (
             "of no type",
-            signed(SIGNED, None, &signed_answer(&stand, &no_type, |_| ())),
+            signed(SIGNED, None, &signed_answer(&test_bed, &no_type, |_| ())),
         ),
         (
             "unsigned",
-            signed(SIGNED, None, &signed_answer(&stand, &unsigned, |_| ())),
+            signed(SIGNED, None, &signed_answer(&test_bed, &unsigned, |_| ())),
         ),
         ("forged", signed(SIGNED, None, &forged)),
-        ("JSON", Reply::json(stand.active("read"))),
+        ("JSON", Reply::json(test_bed.active("read"))),
         (
             "JSON that calls itself signed",
-            signed(SIGNED, None, &stand.active("read").to_string()),
+            signed(SIGNED, None, &test_bed.active("read").to_string()),
         ),
         (
             "a JWT that calls itself JSON",
             signed(
                 "application/json",
                 None,
-                &signed_answer(&stand, &header(), |_| ()),
+                &signed_answer(&test_bed, &header(), |_| ()),
             ),
         ),
         (
@@ -119,38 +119,38 @@ fn r12_signed_answer_counts_when_it_is_of_the_issuer_and_for_us() {
             signed(
                 "application/jwt",
                 None,
-                &stand.key.token(&claims(&stand.url, "read")),
+                &test_bed.key.token(&claims(&test_bed.url, "read")),
             ),
         ),
         ("nothing", signed(SIGNED, None, "")),
         ("204", Reply::status(204)),
     ] {
-        stand.answers(reply);
-        stand.assert_unavailable(&what.replace(' ', "-"), what);
+        test_bed.answers(reply);
+        test_bed.assert_unavailable(&what.replace(' ', "-"), what);
     }
-    assert_eq!(stand.hits(), hits);
+    assert_eq!(test_bed.hits(), hits);
 }
 
 #[test]
 fn r14_signed_answer_is_no_access_token() {
-    let stand = ready(
+    let test_bed = ready(
         "validation = \"jwks+introspection\"",
         "accept = \"jwt\"",
-        |stand| signed(SIGNED, None, &signed_answer(stand, &header(), |_| ())),
+        |test_bed| signed(SIGNED, None, &signed_answer(test_bed, &header(), |_| ())),
     );
-    let hits = stand.hits();
+    let hits = test_bed.hits();
     for header in [
         header(),
         json!({ "typ": "at+jwt", "alg": "ES256", "kid": "first" }),
     ] {
-        let answer = signed_answer(&stand, &header, |answer| {
+        let answer = signed_answer(&test_bed, &header, |answer| {
             answer["aud"] = json!("https://api.test");
             answer["exp"] = json!(NOW + 600);
             answer["scope"] = json!("read");
         });
-        let refused = stand.get(&answer);
+        let refused = test_bed.get(&answer);
         assert_eq!(
-            (refused.status, refused.challenge(), stand.hits()),
+            (refused.status, refused.challenge(), test_bed.hits()),
             (401, INVALID, hits)
         );
     }
@@ -158,45 +158,48 @@ fn r14_signed_answer_is_no_access_token() {
 
 #[test]
 fn r13_phantom_token_goes_on_in_place_of_the_opaque_one() {
-    let phantom = |stand: &Stand| stand.key.token(&claims(&stand.url, "read"));
+    let phantom = |test_bed: &TestBed| test_bed.key.token(&claims(&test_bed.url, "read"));
     let keys = "accept = \"phantom\"\nrefresh_ahead = false";
-    let stand = ready("", keys, |stand| {
-        signed("application/jwt", None, &phantom(stand))
+    let test_bed = ready("", keys, |test_bed| {
+        signed("application/jwt", None, &phantom(test_bed))
     });
-    assert_eq!(stand.questions()[0].header("accept"), ["application/jwt"]);
-    let jwt = phantom(&stand);
-    stand.answers(signed(
+    assert_eq!(
+        test_bed.questions()[0].header("accept"),
+        ["application/jwt"]
+    );
+    let jwt = phantom(&test_bed);
+    test_bed.answers(signed(
         "application/jwt;charset=UTF-8",
         Some("max-age=10"),
         &format!("{jwt}\n"),
     ));
-    let asked = stand.questions().len();
+    let asked = test_bed.questions().len();
     for (seconds, questions) in [(0, 1), (9, 1), (10, 2)] {
-        stand.gateway.at(seconds);
-        let answer = stand.get("opaque");
+        test_bed.gateway.at(seconds);
+        let answer = test_bed.get("opaque");
         assert_eq!(
-            (answer.status, stand.questions().len()),
+            (answer.status, test_bed.questions().len()),
             (200, asked + questions),
             "at {seconds}"
         );
-        let sent = stand.upstream.received().pop().expect("a request");
+        let sent = test_bed.upstream.received().pop().expect("a request");
         assert_eq!(sent.header("authorization"), [format!("Bearer {jwt}")]);
     }
-    stand.answers(signed("application/jwt", Some("no-store"), &jwt));
-    let asked = stand.questions().len();
+    test_bed.answers(signed("application/jwt", Some("no-store"), &jwt));
+    let asked = test_bed.questions().len();
     for questions in 1..=2 {
         assert_eq!(
-            (stand.get("unkept").status, stand.questions().len()),
+            (test_bed.get("unkept").status, test_bed.questions().len()),
             (200, asked + questions)
         );
     }
     // `max-age` does not reach beyond cache_ttl.
-    stand.answers(signed("application/jwt", Some("max-age=3600"), &jwt));
-    let (asked, begin) = (stand.questions().len(), 20);
+    test_bed.answers(signed("application/jwt", Some("max-age=3600"), &jwt));
+    let (asked, begin) = (test_bed.questions().len(), 20);
     for (seconds, questions) in [(0, 1), (59, 1), (60, 2)] {
-        stand.gateway.at(begin + seconds);
+        test_bed.gateway.at(begin + seconds);
         assert_eq!(
-            (stand.get("long").status, stand.questions().len()),
+            (test_bed.get("long").status, test_bed.questions().len()),
             (200, asked + questions),
             "at {seconds}"
         );
@@ -205,19 +208,19 @@ fn r13_phantom_token_goes_on_in_place_of_the_opaque_one() {
 
 #[test]
 fn r13_phantom_token_is_judged_as_any_jwt_and_204_is_inactive() {
-    let stand = ready("", "accept = \"phantom\"", |stand| {
+    let test_bed = ready("", "accept = \"phantom\"", |test_bed| {
         signed(
             "application/jwt",
             None,
-            &stand.key.token(&claims(&stand.url, "read")),
+            &test_bed.key.token(&claims(&test_bed.url, "read")),
         )
     });
-    let hits = stand.hits();
+    let hits = test_bed.hits();
     let mut number = 0;
     let mut ask = |reply: Reply| {
-        stand.answers(reply);
+        test_bed.answers(reply);
         number += 1;
-        let answer = stand.get(&format!("opaque-{number}"));
+        let answer = test_bed.get(&format!("opaque-{number}"));
         (answer.status, answer.challenge().map(str::to_owned))
     };
     let invalid = (401, INVALID.map(str::to_owned));
@@ -229,21 +232,30 @@ fn r13_phantom_token_is_judged_as_any_jwt_and_204_is_inactive() {
         ("cnf", json!({ "jkt": "x" })),
         ("purpose", json!("id_token")),
     ] {
-        let mut claims = claims(&stand.url, "read");
+        let mut claims = claims(&test_bed.url, "read");
         claims[name] = value;
         assert_eq!(
-            ask(signed("application/jwt", None, &stand.key.token(&claims))),
+            ask(signed(
+                "application/jwt",
+                None,
+                &test_bed.key.token(&claims)
+            )),
             invalid,
             "{name}"
         );
     }
-    let claims = claims(&stand.url, "read");
-    let narrow = harness::claims(&stand.url, "write");
+    let claims = claims(&test_bed.url, "read");
+    let narrow = harness::claims(&test_bed.url, "write");
     assert_eq!(
-        ask(signed("application/jwt", None, &stand.key.token(&narrow))).0,
+        ask(signed(
+            "application/jwt",
+            None,
+            &test_bed.key.token(&narrow)
+        ))
+        .0,
         403
     );
-    let jwt = stand.key.token(&claims);
+    let jwt = test_bed.key.token(&claims);
     for (what, reply) in [
         (
             "forged",
@@ -257,7 +269,7 @@ fn r13_phantom_token_is_judged_as_any_jwt_and_204_is_inactive() {
             signed(
                 "application/jwt",
                 None,
-                &stand.key.token_with(&json!({ "alg": "none" }), &claims),
+                &test_bed.key.token_with(&json!({ "alg": "none" }), &claims),
             )
         }),
         ("of another type", {
@@ -265,15 +277,19 @@ fn r13_phantom_token_is_judged_as_any_jwt_and_204_is_inactive() {
             signed(
                 "application/jwt",
                 None,
-                &stand.key.token_with(&header, &claims),
+                &test_bed.key.token_with(&header, &claims),
             )
         }),
         ("called JSON", signed("application/json", None, &jwt)),
         ("called nothing", Reply::text(&jwt)),
-        ("JSON", Reply::json(stand.active("read"))),
+        ("JSON", Reply::json(test_bed.active("read"))),
         (
             "JSON called a JWT",
-            signed("application/jwt", None, &stand.active("read").to_string()),
+            signed(
+                "application/jwt",
+                None,
+                &test_bed.active("read").to_string(),
+            ),
         ),
         (
             "an opaque token",
@@ -289,31 +305,31 @@ fn r13_phantom_token_is_judged_as_any_jwt_and_204_is_inactive() {
     ] {
         assert_eq!(ask(reply), (503, None), "{what}");
     }
-    assert_eq!(stand.hits(), hits);
+    assert_eq!(test_bed.hits(), hits);
 }
 
 #[test]
 fn r26_phantom_token_ends_with_the_key_that_signed_it() {
-    let stand = ready(
+    let test_bed = ready(
         "unknown_key_cooldown = \"1s\"",
         "accept = \"phantom\"\ncache_ttl = \"1h\"",
-        |stand| {
+        |test_bed| {
             signed(
                 "application/jwt",
                 None,
-                &stand.key.token(&claims(&stand.url, "read")),
+                &test_bed.key.token(&claims(&test_bed.url, "read")),
             )
         },
     );
-    assert_eq!(stand.get("known").status, 200);
+    assert_eq!(test_bed.get("known").status, 200);
     let next = Key::es256("second");
-    let (url, jwk) = (stand.url.clone(), next.jwk());
+    let (url, jwk) = (test_bed.url.clone(), next.jwk());
     let (phantom, endpoint) = (
-        next.token(&claims(&stand.url, "read")),
+        next.token(&claims(&test_bed.url, "read")),
         format!("{url}/introspect"),
     );
     let good = phantom.clone();
-    stand.server.script(move |request| match request.target.as_str() {
+    test_bed.server.script(move |request| match request.target.as_str() {
         "/jwks" => Reply::json(json!({ "keys": [jwk] })),
         "/introspect" => signed("application/jwt", None, &good),
         _ => {
@@ -321,12 +337,12 @@ fn r26_phantom_token_ends_with_the_key_that_signed_it() {
         }
     });
     // Another token has the new keys fetched, and with the old key goes what stood on it.
-    eventually("the new keys", || stand.get("fresh").status == 200);
-    let asked = stand.questions().len();
+    eventually("the new keys", || test_bed.get("fresh").status == 200);
+    let asked = test_bed.questions().len();
     assert_eq!(
-        (stand.get("known").status, stand.questions().len()),
+        (test_bed.get("known").status, test_bed.questions().len()),
         (200, asked + 1)
     );
-    let sent = stand.upstream.received().pop().expect("a request");
+    let sent = test_bed.upstream.received().pop().expect("a request");
     assert_eq!(sent.header("authorization"), [format!("Bearer {phantom}")]);
 }

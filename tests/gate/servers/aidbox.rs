@@ -9,22 +9,29 @@ use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
 use serde_json::{Value, json};
 
-use super::desk::{Desk, Grant, basic, bearer, error, form, uuid};
+use super::authorization_server::{AuthorizationServer, Grant, basic, bearer, error, form, uuid};
 use super::{Kind, Want};
 use harness::{Received, Reply, send};
 
-pub(super) fn reply(desk: &Desk, url: &str, request: &Received) -> Reply {
+pub(super) fn reply(
+    authorization_server: &AuthorizationServer,
+    url: &str,
+    request: &Received,
+) -> Reply {
     match (&*request.method, &*request.target) {
         ("GET", "/.well-known/smart-configuration") => Reply::json(json!({
             "token_endpoint": format!("{url}/auth/token"), "introspection_endpoint": format!("{url}/auth/introspect"),
         })),
-        ("GET", "/.well-known/jwks.json") => Reply::json(json!({ "keys": [desk.key.jwk()] })),
-        ("POST", "/auth/token") => token(desk, url, request),
-        ("POST", "/auth/introspect") => introspect(desk, url, request),
+        ("GET", "/.well-known/jwks.json") => {
+            Reply::json(json!({ "keys": [authorization_server.key.jwk()] }))
+        }
+        ("POST", "/auth/token") => token(authorization_server, url, request),
+        ("POST", "/auth/introspect") => introspect(authorization_server, url, request),
         ("DELETE", "/Session") => {
-            let token = bearer(request).filter(|token| desk.active(token).is_some());
+            let token =
+                bearer(request).filter(|token| authorization_server.active(token).is_some());
             token.map_or(Reply::status(401), |token| {
-                desk.revoke(token);
+                authorization_server.revoke(token);
                 Reply::status(200)
             })
         }
@@ -32,21 +39,26 @@ pub(super) fn reply(desk: &Desk, url: &str, request: &Received) -> Reply {
     }
 }
 
-fn token(desk: &Desk, url: &str, request: &Received) -> Reply {
+fn token(authorization_server: &AuthorizationServer, url: &str, request: &Received) -> Reply {
     assert_eq!(request.header("content-type"), ["application/json"]);
     let body: Value = serde_json::from_slice(&request.body).expect("JSON");
     let text = |name: &str| body[name].as_str().unwrap_or_default().to_owned();
     let client = (text("client_id"), text("client_secret"));
-    if !desk.allows(&client, &text("scope")) || body["grant_type"] != "client_credentials" {
+    if !authorization_server.allows(&client, &text("scope"))
+        || body["grant_type"] != "client_credentials"
+    {
         return error(
             401,
             &json!({ "error": "invalid_client", "error_description": "Wrong client credentials" }),
         );
     }
-    let (issued, expires) = (desk.now(), desk.now() + 3000);
+    let (issued, expires) = (
+        authorization_server.now(),
+        authorization_server.now() + 3000,
+    );
     let audience = body["audience"].as_str().map(str::to_owned);
     let mut claims = json!({
-        "iss": url, "sub": client.0, "iat": issued, "jti": uuid(desk.number()), "exp": expires, "scope": text("scope"),
+        "iss": url, "sub": client.0, "iat": issued, "jti": uuid(authorization_server.number()), "exp": expires, "scope": text("scope"),
         "atv": 2,
     });
     if let Some(audience) = &audience {
@@ -58,13 +70,13 @@ fn token(desk: &Desk, url: &str, request: &Received) -> Reply {
         let mut refresh = claims.clone();
         refresh["typ"] = json!("refresh");
         refresh.as_object_mut().expect("an object").remove("exp");
-        told["refresh_token"] = json!(desk.key.token_with(&header, &refresh));
-        desk.key.token_with(&header, &claims)
+        told["refresh_token"] = json!(authorization_server.key.token_with(&header, &refresh));
+        authorization_server.key.token_with(&header, &claims)
     } else {
-        STANDARD.encode(uuid(desk.number()))
+        STANDARD.encode(uuid(authorization_server.number()))
     };
     told["access_token"] = json!(token);
-    desk.grant(
+    authorization_server.grant(
         &token,
         Grant {
             client: client.0,
@@ -77,11 +89,11 @@ fn token(desk: &Desk, url: &str, request: &Received) -> Reply {
     Reply::json(told)
 }
 
-fn introspect(desk: &Desk, url: &str, request: &Received) -> Reply {
-    if !basic(request).is_some_and(|client| desk.allows(&client, "")) {
+fn introspect(authorization_server: &AuthorizationServer, url: &str, request: &Received) -> Reply {
+    if !basic(request).is_some_and(|client| authorization_server.allows(&client, "")) {
         return error(401, &json!({ "error": "invalid_client" }));
     }
-    Reply::json(match desk.active(&form(request)["token"]) {
+    Reply::json(match authorization_server.active(&form(request)["token"]) {
         None => json!({ "active": false }),
         Some(grant) => {
             let mut told = json!({
@@ -127,7 +139,7 @@ pub(super) fn ask(base: SocketAddr, want: &Want<'_>) -> String {
         .to_owned()
 }
 
-pub(super) fn revoke(_: &Desk, base: SocketAddr, token: &str) {
+pub(super) fn revoke(_: &AuthorizationServer, base: SocketAddr, token: &str) {
     let request =
         format!("DELETE /Session HTTP/1.1\r\nHost: a\r\nAuthorization: Bearer {token}\r\n\r\n");
     assert_eq!(send(base, request).status, 200);

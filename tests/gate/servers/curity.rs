@@ -7,11 +7,15 @@ use std::net::SocketAddr;
 
 use serde_json::{Value, json};
 
-use super::desk::{Desk, Grant, basic, error, form, uuid};
+use super::authorization_server::{AuthorizationServer, Grant, basic, error, form, uuid};
 use super::{Kind, Want, post};
 use harness::{Received, Reply};
 
-pub(super) fn reply(desk: &Desk, url: &str, request: &Received) -> Reply {
+pub(super) fn reply(
+    authorization_server: &AuthorizationServer,
+    url: &str,
+    request: &Received,
+) -> Reply {
     let issuer = format!("{url}/oauth/v2/oauth-anonymous");
     match (&*request.method, &*request.target) {
         (
@@ -25,22 +29,27 @@ pub(super) fn reply(desk: &Desk, url: &str, request: &Received) -> Reply {
             "revocation_endpoint": format!("{url}/oauth/v2/oauth-revoke"),
         })),
         ("GET", "/oauth/v2/oauth-anonymous/jwks") => {
-            Reply::json(json!({ "keys": [desk.key.jwk()] }))
+            Reply::json(json!({ "keys": [authorization_server.key.jwk()] }))
         }
-        ("POST", "/oauth/v2/oauth-token") => token(desk, &issuer, request),
-        ("POST", "/oauth/v2/oauth-introspect") => introspect(desk, &issuer, request),
+        ("POST", "/oauth/v2/oauth-token") => token(authorization_server, &issuer, request),
+        ("POST", "/oauth/v2/oauth-introspect") => {
+            introspect(authorization_server, &issuer, request)
+        }
         ("POST", "/oauth/v2/oauth-revoke") => {
-            if client(desk, request).is_none() {
+            if client(authorization_server, request).is_none() {
                 return error(401, &json!({ "error": "invalid_client" }));
             }
-            desk.revoke(&form(request)["token"]);
+            authorization_server.revoke(&form(request)["token"]);
             Reply::status(200)
         }
         _ => Reply::status(404),
     }
 }
 
-fn client(desk: &Desk, request: &Received) -> Option<(String, String)> {
+fn client(
+    authorization_server: &AuthorizationServer,
+    request: &Received,
+) -> Option<(String, String)> {
     let form = form(request);
     let in_form = || {
         Some((
@@ -50,11 +59,11 @@ fn client(desk: &Desk, request: &Received) -> Option<(String, String)> {
     };
     basic(request)
         .or_else(in_form)
-        .filter(|client| desk.allows(client, ""))
+        .filter(|client| authorization_server.allows(client, ""))
 }
 
-fn token(desk: &Desk, issuer: &str, request: &Received) -> Reply {
-    let (form, Some(client)) = (form(request), client(desk, request)) else {
+fn token(authorization_server: &AuthorizationServer, issuer: &str, request: &Received) -> Reply {
+    let (form, Some(client)) = (form(request), client(authorization_server, request)) else {
         return error(401, &json!({ "error": "invalid_client" }));
     };
     let scope = form.get("scope").cloned().unwrap_or_default();
@@ -67,19 +76,20 @@ fn token(desk: &Desk, issuer: &str, request: &Received) -> Reply {
         client: client.0,
         scope: scope.clone(),
         audience: Some(audience.to_owned()),
-        issued: desk.now(),
-        expires: desk.now() + 300,
+        issued: authorization_server.now(),
+        expires: authorization_server.now() + 300,
     };
     // Which it is, is a setting of the client's there.
     let token = if form.contains_key("jwt") {
-        desk.key
-            .token_with(&header(), &claims(desk, issuer, &grant))
-    } else if desk.number().is_multiple_of(2) {
-        format!("_0XBPWQQ_{}", uuid(desk.number()))
+        authorization_server
+            .key
+            .token_with(&header(), &claims(authorization_server, issuer, &grant))
+    } else if authorization_server.number().is_multiple_of(2) {
+        format!("_0XBPWQQ_{}", uuid(authorization_server.number()))
     } else {
-        uuid(desk.number())
+        uuid(authorization_server.number())
     };
-    desk.grant(&token, grant);
+    authorization_server.grant(&token, grant);
     let mut told = json!({ "access_token": token, "token_type": "bearer", "expires_in": 299 });
     if !scope.is_empty() {
         told["scope"] = json!(scope);
@@ -91,24 +101,29 @@ fn header() -> Value {
     json!({ "kid": "-1725417167", "x5t": "JgRqBFxyNSDjnKyeVp3hUpFOOdE", "alg": "PS256" })
 }
 
-fn claims(desk: &Desk, issuer: &str, grant: &Grant) -> Value {
+fn claims(authorization_server: &AuthorizationServer, issuer: &str, grant: &Grant) -> Value {
     json!({
-        "jti": uuid(desk.number()), "delegationId": uuid(0), "exp": grant.expires, "nbf": grant.issued,
+        "jti": uuid(authorization_server.number()), "delegationId": uuid(0), "exp": grant.expires, "nbf": grant.issued,
         "scope": grant.scope, "iss": issuer, "sub": grant.client, "aud": grant.audience, "iat": grant.issued,
         "purpose": "access_token",
     })
 }
 
-fn introspect(desk: &Desk, issuer: &str, request: &Received) -> Reply {
-    if client(desk, request).is_none() {
+fn introspect(
+    authorization_server: &AuthorizationServer,
+    issuer: &str,
+    request: &Received,
+) -> Reply {
+    if client(authorization_server, request).is_none() {
         return error(401, &json!({ "error": "invalid_client" }));
     }
-    let grant = desk.active(&form(request)["token"]);
+    let grant = authorization_server.active(&form(request)["token"]);
     if request.header("accept") == ["application/jwt"] {
         return match grant {
             None => Reply::status(204),
             Some(grant) => {
-                let cache_control = format!("max-age={}", grant.expires - desk.now());
+                let cache_control =
+                    format!("max-age={}", grant.expires - authorization_server.now());
                 let headers = [
                     ("content-type", "application/jwt;charset=UTF-8"),
                     ("cache-control", &*cache_control),
@@ -116,8 +131,9 @@ fn introspect(desk: &Desk, issuer: &str, request: &Received) -> Reply {
                 Reply::answer(
                     200,
                     &headers,
-                    desk.key
-                        .token_with(&header(), &claims(desk, issuer, &grant)),
+                    authorization_server
+                        .key
+                        .token_with(&header(), &claims(authorization_server, issuer, &grant)),
                 )
             }
         };
@@ -125,7 +141,7 @@ fn introspect(desk: &Desk, issuer: &str, request: &Received) -> Reply {
     Reply::json(match grant {
         None => json!({ "active": false }),
         Some(grant) => {
-            let mut told = claims(desk, issuer, &grant);
+            let mut told = claims(authorization_server, issuer, &grant);
             told["active"] = json!(true);
             told["token_type"] = json!("bearer");
             told["client_id"] = json!(grant.client);
@@ -148,7 +164,7 @@ pub(super) fn ask(base: SocketAddr, want: &Want<'_>) -> String {
     super::access_token(&post(base, "/oauth/v2/oauth-token", None, &form), "bearer")
 }
 
-pub(super) fn revoke(_: &Desk, base: SocketAddr, token: &str) {
+pub(super) fn revoke(_: &AuthorizationServer, base: SocketAddr, token: &str) {
     let form = [
         ("token", token),
         ("client_id", "app"),

@@ -7,14 +7,18 @@ use std::net::SocketAddr;
 
 use serde_json::json;
 
-use super::desk::{Desk, Grant, basic, error, form, uuid};
+use super::authorization_server::{AuthorizationServer, Grant, basic, error, form, uuid};
 use super::{Kind, Want, post};
 use harness::{Received, Reply};
 
 const REALM: &str = "/am/oauth2/realms/root/realms/customers";
 const KID: &str = "Fo+Ap2m8COtNootf1xMh4lg70YA=";
 
-pub(super) fn reply(desk: &Desk, url: &str, request: &Received) -> Reply {
+pub(super) fn reply(
+    authorization_server: &AuthorizationServer,
+    url: &str,
+    request: &Received,
+) -> Reply {
     let issuer = format!("{url}{REALM}");
     let Some(place) = request.target.strip_prefix(REALM) else {
         return Reply::status(404);
@@ -27,27 +31,27 @@ pub(super) fn reply(desk: &Desk, url: &str, request: &Received) -> Reply {
             "revocation_endpoint": format!("{issuer}/token/revoke"),
         })),
         ("GET", "/connect/jwk_uri") => {
-            let mut key = desk.key.jwk();
+            let mut key = authorization_server.key.jwk();
             key["kid"] = json!(KID);
             Reply::json(json!({ "keys": [key] }))
         }
-        ("POST", "/access_token") => token(desk, &issuer, request),
-        ("POST", "/introspect") => introspect(desk, &issuer, request),
+        ("POST", "/access_token") => token(authorization_server, &issuer, request),
+        ("POST", "/introspect") => introspect(authorization_server, &issuer, request),
         ("POST", "/token/revoke") => {
-            if !basic(request).is_some_and(|client| desk.allows(&client, "")) {
+            if !basic(request).is_some_and(|client| authorization_server.allows(&client, "")) {
                 return error(401, &json!({ "error": "invalid_client" }));
             }
-            desk.revoke(&form(request)["token"]);
+            authorization_server.revoke(&form(request)["token"]);
             Reply::json(json!({}))
         }
         _ => Reply::status(404),
     }
 }
 
-fn token(desk: &Desk, issuer: &str, request: &Received) -> Reply {
+fn token(authorization_server: &AuthorizationServer, issuer: &str, request: &Received) -> Reply {
     let (form, Some(client)) = (
         form(request),
-        basic(request).filter(|client| desk.allows(client, "")),
+        basic(request).filter(|client| authorization_server.allows(client, "")),
     ) else {
         let told = json!({ "error": "invalid_client", "error_description": "Client authentication failed" });
         return error(401, &told);
@@ -62,33 +66,40 @@ fn token(desk: &Desk, issuer: &str, request: &Received) -> Reply {
         client: audience.to_owned(),
         scope: scope.clone(),
         audience: Some(audience.to_owned()),
-        issued: desk.now(),
-        expires: desk.now() + 3600,
+        issued: authorization_server.now(),
+        expires: authorization_server.now() + 3600,
     };
     let token = if form.contains_key("jwt") {
         let header = json!({ "typ": "JWT", "zip": "NONE", "kid": KID, "alg": "RS256" });
-        desk.key.token_with(&header, &json!({
+        authorization_server.key.token_with(&header, &json!({
             "sub": grant.client, "cts": "OAUTH2_STATELESS_GRANT", "iss": issuer, "tokenName": "access_token",
             "token_type": "Bearer", "authGrantId": "x", "aud": grant.audience, "nbf": grant.issued,
             "grant_type": "client_credentials", "scope": scope.split(' ').collect::<Vec<_>>(), "auth_time": grant.issued,
             "realm": "/customers", "exp": grant.expires, "iat": grant.issued, "expires_in": 3600,
-            "jti": uuid(desk.number()),
+            "jti": uuid(authorization_server.number()),
         }))
     } else {
-        format!("sbQZuveFumUDV5R1vVBl6QAG{:03}", desk.number())
+        format!(
+            "sbQZuveFumUDV5R1vVBl6QAG{:03}",
+            authorization_server.number()
+        )
     };
-    desk.grant(&token, grant);
+    authorization_server.grant(&token, grant);
     Reply::json(
         json!({ "access_token": token, "scope": scope, "token_type": "Bearer", "expires_in": 3599 }),
     )
 }
 
-fn introspect(desk: &Desk, issuer: &str, request: &Received) -> Reply {
-    if !basic(request).is_some_and(|client| desk.allows(&client, "")) {
+fn introspect(
+    authorization_server: &AuthorizationServer,
+    issuer: &str,
+    request: &Received,
+) -> Reply {
+    if !basic(request).is_some_and(|client| authorization_server.allows(&client, "")) {
         return error(401, &json!({ "error": "invalid_client" }));
     }
     // Here the gateway may know of the tokens of one client, and not of the stranger's.
-    let grant = desk
+    let grant = authorization_server
         .active(&form(request)["token"])
         .filter(|grant| grant.client == "MedicationsClient");
     Reply::json(match grant {
@@ -97,7 +108,7 @@ fn introspect(desk: &Desk, issuer: &str, request: &Received) -> Reply {
             "active": true, "scope": grant.scope, "realm": "/customers", "client_id": grant.client,
             "user_id": grant.client, "username": grant.client, "token_type": "Bearer", "exp": grant.expires,
             "sub": grant.client, "iss": issuer, "subname": grant.client, "auth_level": 0, "authGrantId": "x",
-            "expires_in": grant.expires - desk.now(),
+            "expires_in": grant.expires - authorization_server.now(),
         }),
     })
 }
@@ -118,7 +129,7 @@ pub(super) fn ask(base: SocketAddr, want: &Want<'_>) -> String {
     )
 }
 
-pub(super) fn revoke(_: &Desk, base: SocketAddr, token: &str) {
+pub(super) fn revoke(_: &AuthorizationServer, base: SocketAddr, token: &str) {
     let answer = post(
         base,
         &format!("{REALM}/token/revoke"),

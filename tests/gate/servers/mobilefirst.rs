@@ -5,24 +5,29 @@
 
 use serde_json::json;
 
-use super::desk::{Desk, Grant, basic, bearer, error, form};
+use super::authorization_server::{AuthorizationServer, Grant, basic, bearer, error, form};
 use super::{Kind, Want};
 use harness::{Received, Reply};
 
 const ISSUER: &str = "com.ibm.mfp";
 
-pub(super) fn reply(desk: &Desk, _: &str, request: &Received) -> Reply {
+pub(super) fn reply(
+    authorization_server: &AuthorizationServer,
+    _: &str,
+    request: &Received,
+) -> Reply {
     match (&*request.method, &*request.target) {
-        ("POST", "/mfp/api/az/v1/token") => token(desk, request),
-        ("POST", "/mfp/api/az/v1/introspection") => introspect(desk, request),
+        ("POST", "/mfp/api/az/v1/token") => token(authorization_server, request),
+        ("POST", "/mfp/api/az/v1/introspection") => introspect(authorization_server, request),
         _ => Reply::status(404),
     }
 }
 
-fn token(desk: &Desk, request: &Received) -> Reply {
+fn token(authorization_server: &AuthorizationServer, request: &Received) -> Reply {
     let form = form(request);
     let scope = form.get("scope").cloned().unwrap_or_default();
-    let Some(client) = basic(request).filter(|client| desk.allows(client, "")) else {
+    let Some(client) = basic(request).filter(|client| authorization_server.allows(client, ""))
+    else {
         return error(
             401,
             &json!({ "errorCode": "INVALID_CLIENT", "errorMsg": "Invalid client credentials" }),
@@ -31,23 +36,23 @@ fn token(desk: &Desk, request: &Received) -> Reply {
     if form.get("grant_type").map(String::as_str) != Some("client_credentials") {
         return error(400, &json!({ "errorCode": "INVALID_REQUEST" }));
     }
-    if !desk.allows(&client, &scope) {
+    if !authorization_server.allows(&client, &scope) {
         return error(400, &json!({ "errorCode": "INVALID_SCOPE" }));
     }
-    let (issued, lifetime) = (desk.now(), 3599);
+    let (issued, lifetime) = (authorization_server.now(), 3599);
     // What no client can ask for there, so that there is a token for somebody else.
     let audience = if client.0 == "stranger" {
         "com.example.other"
     } else {
         ISSUER
     };
-    let mut jwk = desk.key.jwk();
+    let mut jwk = authorization_server.key.jwk();
     jwk["kid"] = json!("test");
     let claims = json!({
         "iss": ISSUER, "sub": client.0, "aud": audience, "exp": (issued + lifetime) * 1000 + 5, "scope": scope,
-        "jti": desk.number(),
+        "jti": authorization_server.number(),
     });
-    let token = desk
+    let token = authorization_server
         .key
         .token_with(&json!({ "alg": "RS256", "jwk": jwk }), &claims);
     let grant = Grant {
@@ -57,14 +62,14 @@ fn token(desk: &Desk, request: &Received) -> Reply {
         issued,
         expires: issued + lifetime,
     };
-    desk.grant(&token, grant);
+    authorization_server.grant(&token, grant);
     Reply::json(
         json!({ "access_token": token, "token_type": "Bearer", "expires_in": lifetime, "scope": scope }),
     )
 }
 
-fn introspect(desk: &Desk, request: &Received) -> Reply {
-    let asking = bearer(request).and_then(|token| desk.active(token));
+fn introspect(authorization_server: &AuthorizationServer, request: &Received) -> Reply {
+    let asking = bearer(request).and_then(|token| authorization_server.active(token));
     match asking.map(|grant| grant.scope) {
         None => return error(401, &json!({ "errorCode": "INVALID_TOKEN" })),
         Some(scope)
@@ -81,7 +86,7 @@ fn introspect(desk: &Desk, request: &Received) -> Reply {
         form.get("token_type_hint").map(String::as_str),
         Some("access_token")
     );
-    match desk.active(&form["token"]) {
+    match authorization_server.active(&form["token"]) {
         None => Reply::json(json!({ "active": false })),
         Some(grant) => Reply::json(json!({
             "active": true, "scope": grant.scope, "username": "anonymous", "client_id": grant.client,
@@ -97,6 +102,10 @@ pub(super) fn ask(base: std::net::SocketAddr, want: &Want<'_>) -> String {
     super::token_by_basic(base, "/mfp/api/az/v1/token", want, "Bearer")
 }
 
-pub(super) fn revoke(desk: &Desk, _: std::net::SocketAddr, token: &str) {
-    desk.revoke(token);
+pub(super) fn revoke(
+    authorization_server: &AuthorizationServer,
+    _: std::net::SocketAddr,
+    token: &str,
+) {
+    authorization_server.revoke(token);
 }

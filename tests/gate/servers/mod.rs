@@ -4,8 +4,8 @@
 //! others have seen of them; every one has its quirks, and its example has to cope with them.
 
 mod aidbox;
+mod authorization_server;
 mod curity;
-mod desk;
 mod forgerock;
 mod mobilefirst;
 mod wso2;
@@ -20,8 +20,8 @@ use base64::engine::general_purpose::STANDARD;
 use jsonwebtoken::Algorithm;
 use serde_json::{Value, json};
 
-use desk::{Desk, GATEWAY_SECRET};
-use harness::{Answer, Gateway, Key, Received, Reply, Server, eventually, send};
+use authorization_server::{AuthorizationServer, GATEWAY_SECRET};
+use harness::{Gateway, Key, Received, Reply, Response, Server, eventually, send};
 
 const INVALID: Option<&str> = Some("Bearer error=\"invalid_token\"");
 
@@ -59,9 +59,9 @@ struct Vendor {
     /// The key of its tokens.
     key: (Option<&'static str>, Algorithm),
     kinds: &'static [Kind],
-    reply: fn(&Desk, &str, &Received) -> Reply,
+    reply: fn(&AuthorizationServer, &str, &Received) -> Reply,
     ask: fn(SocketAddr, &Want<'_>) -> String,
-    revoke: fn(&Desk, SocketAddr, &str),
+    revoke: fn(&AuthorizationServer, SocketAddr, &str),
     method: &'static str,
     path: &'static str,
     /// What the request needs, and a granted wildcard that meets it.
@@ -147,24 +147,28 @@ const VENDORS: [Vendor; 5] = [
 ];
 
 /// A running authorization server with its gateway.
-struct Stand<'v> {
+struct TestBed<'v> {
     vendor: &'v Vendor,
-    desk: Arc<Desk>,
+    authorization_server: Arc<AuthorizationServer>,
     server: Server,
     upstream: Server,
     gateway: Gateway,
 }
 
-impl<'v> Stand<'v> {
+impl<'v> TestBed<'v> {
     /// Starts it with its example; of that, only the addresses and the secret are changed.
     fn start(vendor: &'v Vendor) -> Self {
-        let desk = Arc::new(Desk::new(Key::rsa(vendor.key.0, vendor.key.1)));
+        let authorization_server = Arc::new(AuthorizationServer::new(Key::rsa(
+            vendor.key.0,
+            vendor.key.1,
+        )));
         let server = Server::start(|_| Reply::status(503));
         let upstream = Server::start(|_| Reply::text("hello"));
         let url = format!("http://{}", server.address);
         server.script({
-            let (desk, url, reply) = (Arc::clone(&desk), url.clone(), vendor.reply);
-            move |request| reply(&desk, &url, request)
+            let (authorization_server, url, reply) =
+                (Arc::clone(&authorization_server), url.clone(), vendor.reply);
+            move |request| reply(&authorization_server, &url, request)
         });
         let file =
             Path::new(env!("CARGO_MANIFEST_DIR")).join(format!("examples/{}.toml", vendor.name));
@@ -189,18 +193,18 @@ impl<'v> Stand<'v> {
                 &format!("{GATEWAY_SECRET:?}"),
             )
             .replace(listen, "");
-        let stand = Self {
+        let test_bed = Self {
             vendor,
-            desk,
+            authorization_server,
             server,
             upstream,
             gateway: Gateway::start(&toml),
         };
         eventually("the issuer's keys are here", || {
-            let token = stand.token(vendor.kinds[0], vendor.scope);
-            stand.status(&token) == 200
+            let token = test_bed.token(vendor.kinds[0], vendor.scope);
+            test_bed.status(&token) == 200
         });
-        stand
+        test_bed
     }
 
     fn token(&self, kind: Kind, scope: &str) -> String {
@@ -214,7 +218,7 @@ impl<'v> Stand<'v> {
         )
     }
 
-    fn ask(&self, token: Option<&str>) -> Answer {
+    fn ask(&self, token: Option<&str>) -> Response {
         let authorization = token
             .map(|token| format!("Authorization: Bearer {token}\r\n"))
             .unwrap_or_default();
@@ -232,7 +236,7 @@ impl<'v> Stand<'v> {
     }
 
     fn at(&self, seconds: i64) {
-        self.desk.at(seconds);
+        self.authorization_server.at(seconds);
         self.gateway.at(seconds);
     }
 
@@ -254,7 +258,7 @@ impl<'v> Stand<'v> {
 }
 
 /// Every question, with its answer.
-fn questions(stand: &Stand<'_>, kind: Kind) -> Vec<(&'static str, String, String)> {
+fn questions(test_bed: &TestBed<'_>, kind: Kind) -> Vec<(&'static str, String, String)> {
     let Vendor {
         scope,
         wildcard,
@@ -262,37 +266,37 @@ fn questions(stand: &Stand<'_>, kind: Kind) -> Vec<(&'static str, String, String
         revoke,
         expired_after,
         ..
-    } = *stand.vendor;
+    } = *test_bed.vendor;
     let invalid = "401 www-authenticate: Bearer error=\"invalid_token\"".to_owned();
     let mut told = Vec::new();
     told.push((
         "no token",
-        stand.outcome(None),
+        test_bed.outcome(None),
         "401 www-authenticate: Bearer".to_owned(),
     ));
 
-    let good = stand.token(kind, scope);
-    told.push(("good", stand.outcome(Some(&good)), "200".to_owned()));
+    let good = test_bed.token(kind, scope);
+    told.push(("good", test_bed.outcome(Some(&good)), "200".to_owned()));
 
     // A client that does not know the scope asks without one, and reads it off the 403.
-    let narrow = stand.token(kind, "");
+    let narrow = test_bed.token(kind, "");
     let insufficient =
         format!("403 www-authenticate: Bearer error=\"insufficient_scope\", scope=\"{scope}\"");
     told.push((
         "too little scope",
-        stand.outcome(Some(&narrow)),
+        test_bed.outcome(Some(&narrow)),
         insufficient,
     ));
 
-    let wide = stand.token(kind, wildcard);
+    let wide = test_bed.token(kind, wildcard);
     told.push((
         "wildcard scope",
-        stand.outcome(Some(&wide)),
+        test_bed.outcome(Some(&wide)),
         "200".to_owned(),
     ));
 
     let foreign = ask(
-        stand.server.address,
+        test_bed.server.address,
         &Want {
             kind,
             scope,
@@ -301,46 +305,54 @@ fn questions(stand: &Stand<'_>, kind: Kind) -> Vec<(&'static str, String, String
     );
     told.push((
         "wrong audience",
-        stand.outcome(Some(&foreign)),
+        test_bed.outcome(Some(&foreign)),
         invalid.clone(),
     ));
 
-    let revoked = stand.token(kind, scope);
-    revoke(&stand.desk, stand.server.address, &revoked);
-    told.push(("revoked", stand.outcome(Some(&revoked)), invalid.clone()));
+    let revoked = test_bed.token(kind, scope);
+    revoke(
+        &test_bed.authorization_server,
+        test_bed.server.address,
+        &revoked,
+    );
+    told.push(("revoked", test_bed.outcome(Some(&revoked)), invalid.clone()));
 
     // One that was in use when it was revoked ends within cache_ttl.
-    revoke(&stand.desk, stand.server.address, &good);
-    stand.at(60);
+    revoke(
+        &test_bed.authorization_server,
+        test_bed.server.address,
+        &good,
+    );
+    test_bed.at(60);
     told.push((
         "revoked in use, after 60 s",
-        stand.outcome(Some(&good)),
+        test_bed.outcome(Some(&good)),
         invalid.clone(),
     ));
 
-    stand.at(expired_after);
+    test_bed.at(expired_after);
     told.push((
         "expired in use",
-        stand.outcome(Some(&wide)),
+        test_bed.outcome(Some(&wide)),
         invalid.clone(),
     ));
-    stand.at(0);
-    let unused = stand.token(kind, scope);
-    stand.at(expired_after);
-    told.push(("expired", stand.outcome(Some(&unused)), invalid));
-    stand.at(0);
+    test_bed.at(0);
+    let unused = test_bed.token(kind, scope);
+    test_bed.at(expired_after);
+    told.push(("expired", test_bed.outcome(Some(&unused)), invalid));
+    test_bed.at(0);
 
-    let (known, fresh) = (stand.token(kind, scope), stand.token(kind, scope));
-    assert_eq!(stand.status(&known), 200);
-    stand.server.script(|_| Reply::RawThenClose(Vec::new()));
+    let (known, fresh) = (test_bed.token(kind, scope), test_bed.token(kind, scope));
+    assert_eq!(test_bed.status(&known), 200);
+    test_bed.server.script(|_| Reply::RawThenClose(Vec::new()));
     told.push((
         "server down",
-        stand.outcome(Some(&fresh)),
+        test_bed.outcome(Some(&fresh)),
         "503 retry-after: 5".to_owned(),
     ));
     told.push((
         "server down, token known",
-        stand.outcome(Some(&known)),
+        test_bed.outcome(Some(&known)),
         "200".to_owned(),
     ));
     told
@@ -351,8 +363,8 @@ fn every_server_is_asked_every_question() {
     let (mut asked, mut wrong) = (0, String::new());
     for vendor in &VENDORS {
         for &kind in vendor.kinds {
-            let stand = Stand::start(vendor);
-            for (question, found, expected) in questions(&stand, kind) {
+            let test_bed = TestBed::start(vendor);
+            for (question, found, expected) in questions(&test_bed, kind) {
                 asked += 1;
                 if found != expected {
                     writeln!(
@@ -371,9 +383,12 @@ fn every_server_is_asked_every_question() {
 
 #[test]
 fn phantom_token_of_curity_goes_on_to_the_api() {
-    let stand = Stand::start(&VENDORS[1]);
-    assert_eq!(stand.status(&stand.token(Kind::Opaque, "orders.read")), 200);
-    let sent = stand.upstream.received().pop().expect("a request");
+    let test_bed = TestBed::start(&VENDORS[1]);
+    assert_eq!(
+        test_bed.status(&test_bed.token(Kind::Opaque, "orders.read")),
+        200
+    );
+    let sent = test_bed.upstream.received().pop().expect("a request");
     let [authorization] = sent.header("authorization")[..] else {
         panic!("one Authorization header")
     };
@@ -389,24 +404,24 @@ fn phantom_token_of_curity_goes_on_to_the_api() {
 
 #[test]
 fn refresh_token_of_aidbox_is_no_access_token() {
-    let stand = Stand::start(&VENDORS[2]);
+    let test_bed = TestBed::start(&VENDORS[2]);
     let want = Want {
         kind: Kind::Jwt,
         scope: "system/Patient.read",
         for_another: false,
     };
-    let session = aidbox::session(stand.server.address, &want);
+    let session = aidbox::session(test_bed.server.address, &want);
     assert_eq!(
-        stand.status(session["access_token"].as_str().expect("a token")),
+        test_bed.status(session["access_token"].as_str().expect("a token")),
         200
     );
-    let answer = stand.ask(session["refresh_token"].as_str());
+    let answer = test_bed.ask(session["refresh_token"].as_str());
     assert_eq!((answer.status, answer.challenge()), (401, INVALID));
 }
 
 #[test]
 fn tokens_of_wso2_may_live_for_ever_and_list_their_scopes_in_an_array() {
-    let stand = Stand::start(&VENDORS[3]);
+    let test_bed = TestBed::start(&VENDORS[3]);
     for kind in [Kind::Jwt, Kind::Opaque] {
         for more in [
             &[("validity_period", "-1")][..],
@@ -418,12 +433,12 @@ fn tokens_of_wso2_may_live_for_ever_and_list_their_scopes_in_an_array() {
                 scope: "orders.read orders.write",
                 for_another: false,
             };
-            let token = wso2::ask_with(stand.server.address, &want, more);
-            assert_eq!(stand.status(&token), 200, "{kind:?} {more:?}");
+            let token = wso2::ask_with(test_bed.server.address, &want, more);
+            assert_eq!(test_bed.status(&token), 200, "{kind:?} {more:?}");
             if more[0].1 == "-1" {
-                stand.at(10 * 365 * 24 * 3600);
-                assert_eq!(stand.status(&token), 200, "{kind:?} in ten years");
-                stand.at(0);
+                test_bed.at(10 * 365 * 24 * 3600);
+                assert_eq!(test_bed.status(&token), 200, "{kind:?} in ten years");
+                test_bed.at(0);
             }
         }
     }
@@ -431,20 +446,20 @@ fn tokens_of_wso2_may_live_for_ever_and_list_their_scopes_in_an_array() {
 
 #[test]
 fn own_token_of_mobile_first_is_replaced_when_the_server_has_forgotten_it() {
-    let stand = Stand::start(&VENDORS[0]);
+    let test_bed = TestBed::start(&VENDORS[0]);
     let last_question = || {
-        let received = stand.server.received();
+        let received = test_bed.server.received();
         received
             .into_iter()
             .rfind(|request| request.target.ends_with("introspection"))
             .expect("a question")
     };
     let own = last_question().header("authorization")[0].to_owned();
-    stand
-        .desk
+    test_bed
+        .authorization_server
         .revoke(own.strip_prefix("Bearer ").expect("a token"));
     assert_eq!(
-        stand.status(&stand.token(Kind::Jwt, stand.vendor.scope)),
+        test_bed.status(&test_bed.token(Kind::Jwt, test_bed.vendor.scope)),
         200
     );
     assert_ne!(last_question().header("authorization"), [own]);
@@ -452,14 +467,14 @@ fn own_token_of_mobile_first_is_replaced_when_the_server_has_forgotten_it() {
 
 #[test]
 fn jwt_of_mobile_first_is_not_believed_for_the_key_that_it_brings() {
-    let stand = Stand::start(&VENDORS[0]);
+    let test_bed = TestBed::start(&VENDORS[0]);
     let (key, mut jwk) = (Key::es256("test"), Key::es256("test").jwk());
     jwk["kid"] = json!("test");
     let claims = json!({
-        "iss": "com.ibm.mfp", "sub": "app", "aud": "com.ibm.mfp", "scope": stand.vendor.scope,
+        "iss": "com.ibm.mfp", "sub": "app", "aud": "com.ibm.mfp", "scope": test_bed.vendor.scope,
         "exp": (harness::NOW + 600) * 1000,
     });
-    let answer = stand.ask(Some(
+    let answer = test_bed.ask(Some(
         &key.token_with(&json!({ "alg": "ES256", "jwk": jwk }), &claims),
     ));
     assert_eq!((answer.status, answer.challenge()), (401, INVALID));
@@ -471,7 +486,7 @@ fn post(
     path: &str,
     client: Option<(&str, &str)>,
     form: &[(&str, &str)],
-) -> Answer {
+) -> Response {
     let body = url::form_urlencoded::Serializer::new(String::new())
         .extend_pairs(form)
         .finish();
@@ -499,7 +514,7 @@ fn token_by_basic(base: SocketAddr, path: &str, want: &Want<'_>, token_type: &st
     access_token(&post(base, path, Some(want.client()), &form), token_type)
 }
 
-fn access_token(answer: &Answer, token_type: &str) -> String {
+fn access_token(answer: &Response, token_type: &str) -> String {
     let told: Value = serde_json::from_slice(&answer.body).expect("JSON");
     assert_eq!(
         (answer.status, &told["token_type"]),

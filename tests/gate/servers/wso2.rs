@@ -7,36 +7,40 @@ use std::net::SocketAddr;
 
 use serde_json::{Value, json};
 
-use super::desk::{Desk, Grant, basic, error, form, uuid};
+use super::authorization_server::{AuthorizationServer, Grant, basic, error, form, uuid};
 use super::{Kind, Want, post};
 use harness::{Received, Reply};
 
 const KID: &str = "OTg1ZmU3MmI4OWE4ZjU4YjJkN2Y2MDk1NjI2ZGI_RS256";
 
-pub(super) fn reply(desk: &Desk, url: &str, request: &Received) -> Reply {
+pub(super) fn reply(
+    authorization_server: &AuthorizationServer,
+    url: &str,
+    request: &Received,
+) -> Reply {
     match (&*request.method, &*request.target) {
         ("GET", "/oauth2/jwks") => {
-            let mut key = desk.key.jwk();
+            let mut key = authorization_server.key.jwk();
             key["kid"] = json!(KID);
             Reply::json(json!({ "keys": [key] }))
         }
-        ("POST", "/oauth2/token") => token(desk, url, request),
-        ("POST", "/oauth2/introspect") => introspect(desk, request),
+        ("POST", "/oauth2/token") => token(authorization_server, url, request),
+        ("POST", "/oauth2/introspect") => introspect(authorization_server, request),
         ("POST", "/oauth2/revoke") => {
-            if !basic(request).is_some_and(|client| desk.allows(&client, "")) {
+            if !basic(request).is_some_and(|client| authorization_server.allows(&client, "")) {
                 return error(401, &json!({ "error": "invalid_client" }));
             }
-            desk.revoke(&form(request)["token"]);
+            authorization_server.revoke(&form(request)["token"]);
             Reply::status(200)
         }
         _ => Reply::status(404),
     }
 }
 
-fn token(desk: &Desk, url: &str, request: &Received) -> Reply {
+fn token(authorization_server: &AuthorizationServer, url: &str, request: &Received) -> Reply {
     let (form, Some(client)) = (
         form(request),
-        basic(request).filter(|client| desk.allows(client, "")),
+        basic(request).filter(|client| authorization_server.allows(client, "")),
     ) else {
         return error(401, &json!({ "error": "invalid_client" }));
     };
@@ -46,7 +50,7 @@ fn token(desk: &Desk, url: &str, request: &Received) -> Reply {
     let expires = if period < 0 {
         i64::MAX
     } else {
-        desk.now() + period
+        authorization_server.now() + period
     };
     let scope = form
         .get("scope")
@@ -59,7 +63,7 @@ fn token(desk: &Desk, url: &str, request: &Received) -> Reply {
     } else {
         "mB8YfT2nQ0"
     };
-    let (issued, audience) = (desk.now(), Some(audience.to_owned()));
+    let (issued, audience) = (authorization_server.now(), Some(audience.to_owned()));
     let grant = Grant {
         client: client.0,
         scope: scope.clone(),
@@ -74,15 +78,15 @@ fn token(desk: &Desk, url: &str, request: &Received) -> Reply {
         } else {
             json!(scope)
         };
-        desk.key.token_with(&header, &json!({
+        authorization_server.key.token_with(&header, &json!({
             "sub": grant.client, "aut": "APPLICATION", "iss": format!("{url}/oauth2/token"), "client_id": grant.client,
             "aud": grant.audience, "nbf": grant.issued, "azp": grant.client, "scope": scopes, "exp": grant.expires,
-            "iat": grant.issued, "jti": uuid(desk.number()),
+            "iat": grant.issued, "jti": uuid(authorization_server.number()),
         }))
     } else {
-        uuid(desk.number())
+        uuid(authorization_server.number())
     };
-    desk.grant(&token, grant);
+    authorization_server.grant(&token, grant);
     let expires_in = if period < 0 {
         9_223_372_036_854_775
     } else {
@@ -93,15 +97,15 @@ fn token(desk: &Desk, url: &str, request: &Received) -> Reply {
     )
 }
 
-fn introspect(desk: &Desk, request: &Received) -> Reply {
-    if !basic(request).is_some_and(|client| desk.allows(&client, "")) {
+fn introspect(authorization_server: &AuthorizationServer, request: &Received) -> Reply {
+    if !basic(request).is_some_and(|client| authorization_server.allows(&client, "")) {
         return error(401, &json!({ "error": "invalid_client" }));
     }
     let token = &form(request)["token"];
     if token.trim().is_empty() {
         return error(400, &json!({ "error": "Invalid input" }));
     }
-    Reply::json(match desk.active(token) {
+    Reply::json(match authorization_server.active(token) {
         None => json!({ "active": false }),
         Some(grant) => json!({
             "active": true, "token_type": "Bearer", "exp": grant.expires, "iat": grant.issued, "nbf": grant.issued,
@@ -128,7 +132,7 @@ pub(super) fn ask_with(base: SocketAddr, want: &Want<'_>, more: &[(&str, &str)])
     super::access_token(&answer, "Bearer")
 }
 
-pub(super) fn revoke(_: &Desk, base: SocketAddr, token: &str) {
+pub(super) fn revoke(_: &AuthorizationServer, base: SocketAddr, token: &str) {
     let answer = post(
         base,
         "/oauth2/revoke",

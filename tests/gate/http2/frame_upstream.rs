@@ -7,9 +7,9 @@ use std::thread;
 
 use rustls::{ServerConfig, ServerConnection, StreamOwned};
 
+use super::frame_connection::FrameConnection;
 use super::frames::{DATA, END_HEADERS, END_STREAM, HEADERS, RST_STREAM, WHOLE, frame};
-use super::wire::Wire;
-use harness::{PATIENCE, Stand};
+use harness::{TIMEOUT, TestBed};
 
 /// What a gateway with `far` as upstream has besides.
 pub(super) const FAR: &str = "[[routes]]\npath = \"/{*rest}\"\nupstream = \"far\"\n";
@@ -27,7 +27,7 @@ pub(super) struct Call {
 }
 
 /// A running upstream; it stops when dropped.
-pub(super) struct Far {
+pub(super) struct FrameUpstream {
     pub(super) address: SocketAddr,
     shared: Arc<Shared>,
 }
@@ -42,12 +42,12 @@ struct Shared {
     stopped: AtomicBool,
 }
 
-impl Far {
+impl FrameUpstream {
     /// Sends these settings on each connection, and lets `serve` answer each request. Connections end when the gateway
     /// ends them.
     pub(super) fn start(
         values: &'static [(u16, u32)],
-        serve: impl Fn(&mut Wire, Call) + Send + Sync + 'static,
+        serve: impl Fn(&mut FrameConnection, Call) + Send + Sync + 'static,
     ) -> Self {
         Self::start_over(None, values, serve)
     }
@@ -56,7 +56,7 @@ impl Far {
     pub(super) fn start_over(
         tls: Option<Arc<ServerConfig>>,
         values: &'static [(u16, u32)],
-        serve: impl Fn(&mut Wire, Call) + Send + Sync + 'static,
+        serve: impl Fn(&mut FrameConnection, Call) + Send + Sync + 'static,
     ) -> Self {
         let listener = TcpListener::bind("127.0.0.1:0").expect("a free port");
         let address = listener.local_addr().expect("a bound socket");
@@ -72,16 +72,14 @@ impl Far {
                     continue;
                 };
                 socket.set_nodelay(true).expect("an open socket");
-                socket.set_read_timeout(Some(PATIENCE)).expect("a time-out");
-                socket
-                    .set_write_timeout(Some(PATIENCE))
-                    .expect("a time-out");
+                socket.set_read_timeout(Some(TIMEOUT)).expect("a time-out");
+                socket.set_write_timeout(Some(TIMEOUT)).expect("a time-out");
                 let connection = shared.connections.fetch_add(1, Ordering::SeqCst) + 1;
                 let wire = match &tls {
-                    None => Wire::over(socket),
+                    None => FrameConnection::over(socket),
                     Some(tls) => {
                         let session = ServerConnection::new(Arc::clone(tls)).expect("a session");
-                        Wire::over(StreamOwned::new(session, socket))
+                        FrameConnection::over(StreamOwned::new(session, socket))
                     }
                 };
                 thread::spawn(move || shared.serve(wire, connection, values, &*serve));
@@ -119,10 +117,10 @@ impl Far {
 impl Shared {
     fn serve(
         &self,
-        mut wire: Wire,
+        mut wire: FrameConnection,
         connection: usize,
         values: &[(u16, u32)],
-        serve: &dyn Fn(&mut Wire, Call),
+        serve: &dyn Fn(&mut FrameConnection, Call),
     ) {
         if wire.welcome(values) {
             while let Some(frame) = wire.read() {
@@ -159,7 +157,7 @@ impl Shared {
     }
 }
 
-impl Drop for Far {
+impl Drop for FrameUpstream {
     fn drop(&mut self) {
         self.shared.stopped.store(true, Ordering::SeqCst);
         // Wakes the thread that waits for a connection, so that the port is free again.
@@ -181,8 +179,13 @@ pub(super) fn answer(stream: u32, body: &[u8]) -> Vec<u8> {
 }
 
 /// A stand whose route `/{*rest}` leads to `far`: what stands in front, and in the upstream's and the route's tables.
-pub(super) fn stand(front: &str, far: &Far, of_upstream: &str, of_route: &str) -> Stand {
-    Stand::toml(
+pub(super) fn test_bed(
+    front: &str,
+    far: &FrameUpstream,
+    of_upstream: &str,
+    of_route: &str,
+) -> TestBed {
+    TestBed::toml(
         front,
         "",
         "",

@@ -2,19 +2,19 @@
 
 use std::ops::Deref;
 
-use super::{Answer, Gateway, Issuer, Key, Reply, Server, eventually, get};
+use super::{Gateway, Issuer, Key, Reply, Response, Server, eventually, get};
 
 const READY: &str = "/_ready";
 
 /// Everything that most tests need, ready to judge tokens.
-pub struct Stand {
+pub struct TestBed {
     pub key: Key,
     pub issuer: Issuer,
     pub upstream: Server,
     pub gateway: Gateway,
 }
 
-impl Stand {
+impl TestBed {
     /// A gateway with these routes to the upstream `up`, and the issuer `corp`.
     pub fn routes(routes: &str) -> Self {
         Self::toml("", "", "", routes)
@@ -31,17 +31,17 @@ impl Stand {
              [[routes]]\npath = \"{READY}\"\nissuers = \"corp\"\nupstream = \"up\"\n",
             issuer.url, upstream.address
         ));
-        let stand = Self {
+        let test_bed = Self {
             key,
             issuer,
             upstream,
             gateway,
         };
-        let token = stand.token("");
+        let token = test_bed.token("");
         eventually("the issuer's keys are here", || {
-            stand.get(READY, Some(&token)).status == 200
+            test_bed.get(READY, Some(&token)).status == 200
         });
-        stand
+        test_bed
     }
 
     /// A good token with this scope.
@@ -49,7 +49,7 @@ impl Stand {
         self.key.token(&self.issuer.claims(scope))
     }
 
-    pub fn get(&self, path: &str, token: Option<&str>) -> Answer {
+    pub fn get(&self, path: &str, token: Option<&str>) -> Response {
         get(self.gateway.address, path, token)
     }
 
@@ -71,7 +71,7 @@ impl Stand {
     }
 }
 
-impl Deref for Stand {
+impl Deref for TestBed {
     type Target = Gateway;
 
     fn deref(&self) -> &Gateway {

@@ -8,7 +8,7 @@ use std::thread;
 use std::time::Duration;
 
 use super::{GET, gateway, gateway_with, read_head, target_metric, upstream};
-use harness::{Connection, PATIENCE, eventually, send};
+use harness::{Connection, TIMEOUT, eventually, send};
 
 const UPLOAD: &str = "POST / HTTP/1.1\r\nHost: a\r\nContent-Length: 100\r\n\r\nx";
 
@@ -42,7 +42,7 @@ fn client_that_goes_away_at_any_moment_leaves_nothing_behind() {
         let address = upstream(move |mut socket| {
             read_head(&mut socket);
             socket.write_all(answer.as_bytes()).expect("it reads");
-            thread::sleep(2 * PATIENCE);
+            thread::sleep(2 * TIMEOUT);
         });
         let gateway = gateway(address);
         let mut connection = Connection::open(gateway.address);

@@ -8,7 +8,7 @@ use super::frames::{
     ACK, DATA, END_STREAM, GOAWAY, HEADER_TABLE_SIZE, HEADERS, NONE, PING, PREFACE, RST_STREAM,
     SETTINGS, WHOLE, block, frame, settings, status,
 };
-use harness::PATIENCE;
+use harness::TIMEOUT;
 
 /// A frame as it came.
 #[derive(Debug)]
@@ -31,13 +31,13 @@ pub(super) enum End {
 
 /// What the other side has said on a stream so far.
 #[derive(Clone, Debug, Default)]
-pub(super) struct Told {
+pub(super) struct StreamState {
     pub(super) status: Option<u16>,
     pub(super) body: Vec<u8>,
     pub(super) end: Option<End>,
 }
 
-impl Told {
+impl StreamState {
     /// Whether the request was turned away: by its status, its stream's reset or its connection's end.
     pub(super) fn is_refusal(&self) -> bool {
         match self.status {
@@ -52,10 +52,10 @@ trait Socket: Read + Write + Send {}
 impl<S: Read + Write + Send> Socket for S {}
 
 /// A connection. What it reads is acknowledged as the protocol asks for.
-pub(super) struct Wire {
+pub(super) struct FrameConnection {
     socket: Box<dyn Socket>,
     buffer: Vec<u8>,
-    streams: HashMap<u32, Told>,
+    streams: HashMap<u32, StreamState>,
     next: u32,
     /// The error codes of the GOAWAYs that came.
     pub(super) goaways: Vec<u32>,
@@ -64,7 +64,7 @@ pub(super) struct Wire {
     unanswered: Vec<u8>,
 }
 
-impl Wire {
+impl FrameConnection {
     /// A client's side: its preface is sent, and these settings.
     pub(super) fn open(address: SocketAddr, values: &[(u16, u32)]) -> Self {
         let mut wire = Self::over(connect(address));
@@ -129,13 +129,13 @@ impl Wire {
     }
 
     /// Sends a request without a body and reads its answer.
-    pub(super) fn ask(&mut self, fields: &[(&str, &str)]) -> Told {
+    pub(super) fn ask(&mut self, fields: &[(&str, &str)]) -> StreamState {
         let stream = self.begin_request(WHOLE, fields);
         self.answer(stream)
     }
 
     /// Reads until a stream has ended.
-    pub(super) fn answer(&mut self, stream: u32) -> Told {
+    pub(super) fn answer(&mut self, stream: u32) -> StreamState {
         self.until(|wire| wire.told(stream).end.is_some());
         let mut told = self.told(stream);
         told.end.get_or_insert(End::Gone);
@@ -143,7 +143,7 @@ impl Wire {
     }
 
     /// What was said on a stream so far.
-    pub(super) fn told(&self, stream: u32) -> Told {
+    pub(super) fn told(&self, stream: u32) -> StreamState {
         self.streams.get(&stream).cloned().unwrap_or_default()
     }
 
@@ -251,10 +251,8 @@ impl Wire {
 pub(super) fn connect(address: SocketAddr) -> TcpStream {
     let socket = TcpStream::connect(address).expect("somebody listens");
     socket.set_nodelay(true).expect("an open socket");
-    socket.set_read_timeout(Some(PATIENCE)).expect("a time-out");
-    socket
-        .set_write_timeout(Some(PATIENCE))
-        .expect("a time-out");
+    socket.set_read_timeout(Some(TIMEOUT)).expect("a time-out");
+    socket.set_write_timeout(Some(TIMEOUT)).expect("a time-out");
     socket
 }
 

@@ -12,41 +12,41 @@ const ORDER_P256: &str = "ffffffff00000000ffffffffffffffffbce6faada7179e84f3b9ca
 const ORDER_ED25519: &str = "1000000000000000000000000000000014def9dea2f79cd65812631a5cf5d3ed";
 
 struct Signed {
-    stand: Stand,
+    test_bed: TestBed,
     keys: [Key; 4],
 }
 
 /// A stand whose issuer has a key of each kind, called after its algorithm.
 fn signed() -> Signed {
-    let stand = Stand::routes(ROUTES);
+    let test_bed = TestBed::routes(ROUTES);
     let keys = [
         Key::es256("ES256"),
         Key::es384("ES384"),
         Key::ed25519("EdDSA"),
         Key::rsa(Some("RS256"), Algorithm::RS256),
     ];
-    stand
+    test_bed
         .issuer
-        .publish(&[&stand.key, &keys[0], &keys[1], &keys[2], &keys[3]]);
+        .publish(&[&test_bed.key, &keys[0], &keys[1], &keys[2], &keys[3]]);
     for key in &keys {
         assert_eq!(
-            stand
-                .get("/_ready", Some(&key.token(&stand.issuer.claims(""))))
+            test_bed
+                .get("/_ready", Some(&key.token(&test_bed.issuer.claims(""))))
                 .status,
             200,
             "{}",
             key.jwk()
         );
     }
-    Signed { stand, keys }
+    Signed { test_bed, keys }
 }
 
 #[test]
 fn r18_what_is_not_the_signature_is_refused_in_every_algorithm() {
-    let Signed { stand, keys } = signed();
+    let Signed { test_bed, keys } = signed();
     let mut lies = Vec::new();
     for key in &keys {
-        let good = key.token(&stand.issuer.claims(""));
+        let good = key.token(&test_bed.issuer.claims(""));
         let (message, signature) = good.rsplit_once('.').expect("three parts");
         let good_bytes = bytes(signature);
         let length = good_bytes.len();
@@ -109,11 +109,11 @@ fn r18_what_is_not_the_signature_is_refused_in_every_algorithm() {
             ("256 bytes", vec![7; 256]),
             (
                 "over another payload",
-                over(&header, &claims(&stand, ",\"x\":1")),
+                over(&header, &claims(&test_bed, ",\"x\":1")),
             ),
             (
                 "over another header",
-                over(&header.replace('{', "{ "), &claims(&stand, "")),
+                over(&header.replace('{', "{ "), &claims(&test_bed, "")),
             ),
             ("over nothing", over("", "")),
         ] {
@@ -132,19 +132,19 @@ fn r18_what_is_not_the_signature_is_refused_in_every_algorithm() {
             let header =
                 json!({ "alg": other.jwk()["kid"], "typ": "at+jwt", "kid": key.jwk()["kid"] });
             let name = format!("{}: {header}", key.jwk()["kid"]);
-            lies.push((name, other.token_with(&header, &stand.issuer.claims(""))));
+            lies.push((name, other.token_with(&header, &test_bed.issuer.claims(""))));
         }
     }
-    assert_refused(&stand, lies);
+    assert_refused(&test_bed, lies);
 }
 
 #[test]
 fn r18_ecdsa_signature_is_two_numbers_of_the_curve() {
     let Signed {
-        stand,
+        test_bed,
         keys: [key, ..],
     } = signed();
-    let good = key.token(&stand.issuer.claims(""));
+    let good = key.token(&test_bed.issuer.claims(""));
     let (message, signature) = good.rsplit_once('.').expect("three parts");
     let signature = bytes(signature);
     let (r, s) = signature.split_at(32);
@@ -186,7 +186,7 @@ fn r18_ecdsa_signature_is_two_numbers_of_the_curve() {
         ("DER with more behind", [&der(r, s)[..], &[0]].concat()),
     ];
     assert_refused(
-        &stand,
+        &test_bed,
         lies.map(|(name, signature)| {
             (
                 name.to_owned(),
@@ -197,17 +197,17 @@ fn r18_ecdsa_signature_is_two_numbers_of_the_curve() {
     // (r, n - s) is a good signature too, by the arithmetic itself: RFC 7518 §3.4 asks for no smaller one of the two,
     // and issuers send either. Nothing here may therefore take the text of a token for its name.
     let other = format!("{message}.{}", base64url(p1363(r, &difference(&order, s))));
-    assert_eq!(stand.get("/things", Some(&other)).status, 200);
+    assert_eq!(test_bed.get("/things", Some(&other)).status, 200);
 }
 
 // RFC 8032 §5.1.7: S lies below the order, or every signature had another text.
 #[test]
 fn r18_ed25519_signature_is_canonical() {
     let Signed {
-        stand,
+        test_bed,
         keys: [_, _, key, _],
     } = signed();
-    let good = key.token(&stand.issuer.claims(""));
+    let good = key.token(&test_bed.issuer.claims(""));
     let (message, signature) = good.rsplit_once('.').expect("three parts");
     let signature = bytes(signature);
     let (r, s) = signature.split_at(32);
@@ -252,14 +252,14 @@ fn r18_ed25519_signature_is_canonical() {
     let lies = lies
         .into_iter()
         .map(|(name, signature)| (name, format!("{message}.{}", base64url(signature))));
-    assert_refused(&stand, lies);
+    assert_refused(&test_bed, lies);
 }
 
 // RFC 8017 §8.2.2, step 1 and §5.2.2: the signature is as long as the modulus and lies below it.
 #[test]
 fn r18_rsa_signature_lies_below_the_modulus() {
     let Signed {
-        stand,
+        test_bed,
         keys: [_, _, _, key],
     } = signed();
     let modulus = member(&key.jwk(), "n");
@@ -267,7 +267,7 @@ fn r18_rsa_signature_lies_below_the_modulus() {
     // Whether the sum of one of them with the modulus has as many bytes as that, is luck.
     for number in 0..16 {
         let good = key.token(
-            &serde_json::from_str(&claims(&stand, &format!(",\"x\":{number}"))).expect("claims"),
+            &serde_json::from_str(&claims(&test_bed, &format!(",\"x\":{number}"))).expect("claims"),
         );
         let (message, signature) = good.rsplit_once('.').expect("three parts");
         let signature = bytes(signature);
@@ -288,7 +288,7 @@ fn r18_rsa_signature_lies_below_the_modulus() {
         put("n - s", difference(&modulus, &signature));
         put("n", modulus.clone());
     }
-    assert_refused(&stand, lies);
+    assert_refused(&test_bed, lies);
 }
 
 fn hex(text: &str) -> Vec<u8> {

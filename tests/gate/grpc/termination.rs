@@ -19,15 +19,15 @@ use tonic_health::pb::health_client::HealthClient;
 
 use super::{
     CHECK, EMPTY_MESSAGE, TALK, about, call, channel, endpoint, http2, question, reply, routes,
-    stand, status, talk, with_token,
+    status, talk, test_bed, with_token,
 };
-use harness::{Calls, NOW, Stand, bounded};
+use harness::{GrpcUpstream, NOW, TestBed, bounded};
 
 /// How long a stream may be silent. This, and longer than this in short pauses, is waited for in earnest.
 const IDLE: Duration = Duration::from_secs(1);
 const PAUSE: Duration = Duration::from_millis(150);
 const BEATS: usize = 10;
-const IMPATIENT: &str = "[server]\nbody_idle_timeout = \"1s\"\n";
+const SHORT_IDLE_TIMEOUT: &str = "[server]\nbody_idle_timeout = \"1s\"\n";
 
 /// An upstream whose every frame is the test's: it hands over what came, and what it is answered by.
 async fn upstream() -> (
@@ -59,14 +59,14 @@ async fn upstream() -> (
 #[test]
 fn client_whose_deadline_passes_is_let_go_and_its_call_is_cancelled_upstream() {
     bounded(async {
-        let mut calls = Calls::start();
-        let stand = stand("", calls.address);
-        let token = stand.token("health");
+        let mut calls = GrpcUpstream::start();
+        let test_bed = test_bed("", calls.address);
+        let token = test_bed.token("health");
         // Long enough for the call to come to the upstream, however busy the machine is.
         let deadline = Duration::from_millis(700);
         for is_told in [true, false] {
             let (mut request, mut endpoint) =
-                (with_token(about(""), &token), endpoint(stand.address));
+                (with_token(about(""), &token), endpoint(test_bed.address));
             // Where the deadline is told to nobody, the stream's reset alone tells the upstream.
             if is_told {
                 request.set_timeout(deadline);
@@ -101,9 +101,9 @@ fn client_whose_deadline_passes_is_let_go_and_its_call_is_cancelled_upstream() {
 fn upstream_that_lets_a_deadline_pass_is_a_504_and_loses_the_call() {
     bounded(async {
         let (upstream, mut calls) = upstream().await;
-        let stand = stand("", upstream);
-        let token = stand.token("health");
-        let (mut sender, _connection) = http2(stand.address).await;
+        let test_bed = test_bed("", upstream);
+        let token = test_bed.token("health");
+        let (mut sender, _connection) = http2(test_bed.address).await;
         for has_finished in [true, false] {
             let request = call(CHECK, Some(&token))
                 .header("grpc-timeout", "300m")
@@ -136,10 +136,10 @@ fn upstream_that_lets_a_deadline_pass_is_a_504_and_loses_the_call() {
 #[test]
 fn call_that_its_client_cancels_is_cancelled_upstream() {
     bounded(async {
-        let mut calls = Calls::start();
-        let stand = stand("", calls.address);
-        let token = stand.token("health");
-        let mut health = HealthClient::new(channel(stand.address));
+        let mut calls = GrpcUpstream::start();
+        let test_bed = test_bed("", calls.address);
+        let token = test_bed.token("health");
+        let mut health = HealthClient::new(channel(test_bed.address));
 
         let (mut client, request) = (health.clone(), with_token(about(""), &token));
         let asking = tokio::spawn(async move { client.check(request).await });
@@ -174,12 +174,12 @@ fn call_that_its_client_cancels_is_cancelled_upstream() {
 fn half_that_a_client_breaks_off_has_no_end_upstream() {
     bounded(async {
         let (upstream, mut calls) = upstream().await;
-        let stand = stand("", upstream);
-        let token = stand.token("talk");
+        let test_bed = test_bed("", upstream);
+        let token = test_bed.token("talk");
         for (is_answered, loses_connection) in
             [(false, false), (false, true), (true, false), (true, true)]
         {
-            let (mut sender, connection) = http2(stand.address).await;
+            let (mut sender, connection) = http2(test_bed.address).await;
             let request = call(TALK, Some(&token)).body(()).expect("a request");
             let (answer, mut stream) = sender.send_request(request, false).expect("sent");
             stream.send_data(EMPTY_MESSAGE, false).expect("sent");
@@ -216,9 +216,9 @@ fn half_that_a_client_breaks_off_has_no_end_upstream() {
 #[test]
 fn stream_lives_on_as_long_as_the_upstream_says_something() {
     bounded(async {
-        let mut calls = Calls::start();
-        let stand = stand(IMPATIENT, calls.address);
-        let (channel, token) = (channel(stand.address), stand.token("health talk"));
+        let mut calls = GrpcUpstream::start();
+        let test_bed = test_bed(SHORT_IDLE_TIMEOUT, calls.address);
+        let (channel, token) = (channel(test_bed.address), test_bed.token("health talk"));
         let request = with_token(about(""), &token);
         let mut watched = HealthClient::new(channel.clone())
             .watch(request)
@@ -261,9 +261,9 @@ fn stream_lives_on_as_long_as_the_upstream_says_something() {
 #[test]
 fn stream_lives_on_as_long_as_the_client_says_something() {
     bounded(async {
-        let mut calls = Calls::start();
-        let stand = stand(IMPATIENT, calls.address);
-        let (ask, mut answers) = talk(&channel(stand.address), &stand.token("talk")).await;
+        let mut calls = GrpcUpstream::start();
+        let test_bed = test_bed(SHORT_IDLE_TIMEOUT, calls.address);
+        let (ask, mut answers) = talk(&channel(test_bed.address), &test_bed.token("talk")).await;
         let mut talk = calls.talks.recv().await.expect("a call");
         for _ in 0..BEATS {
             sleep(PAUSE).await;
@@ -289,9 +289,9 @@ fn stream_lives_on_as_long_as_the_client_says_something() {
 #[test]
 fn stream_on_which_nobody_says_anything_breaks_off_on_both_sides() {
     bounded(async {
-        let mut calls = Calls::start();
-        let stand = stand(IMPATIENT, calls.address);
-        let (channel, token) = (channel(stand.address), stand.token("health talk"));
+        let mut calls = GrpcUpstream::start();
+        let test_bed = test_bed(SHORT_IDLE_TIMEOUT, calls.address);
+        let (channel, token) = (channel(test_bed.address), test_bed.token("health talk"));
         let (request, began) = (with_token(about(""), &token), Instant::now());
         let mut watched = HealthClient::new(channel.clone())
             .watch(request)
@@ -320,15 +320,15 @@ fn stream_on_which_nobody_says_anything_breaks_off_on_both_sides() {
 #[test]
 fn stream_ends_with_its_token_where_the_route_says_so() {
     bounded(async {
-        let mut calls = Calls::start();
+        let mut calls = GrpcUpstream::start();
         // That of the second route, which is the last.
         let routes =
             routes(&format!("targets = \"http://{}\"", calls.address)) + "close_at_expiry = true\n";
-        let stand = Stand::toml("", "leeway = \"0s\"", "", &routes);
-        let channel = channel(stand.address);
-        let mut claims = stand.issuer.claims("health talk");
+        let test_bed = TestBed::toml("", "leeway = \"0s\"", "", &routes);
+        let channel = channel(test_bed.address);
+        let mut claims = test_bed.issuer.claims("health talk");
         claims["exp"] = json!(NOW + 1);
-        let brief = stand.key.token(&claims);
+        let brief = test_bed.key.token(&claims);
         let (request, began) = (with_token(about(""), &brief), Instant::now());
         let mut patient = HealthClient::new(channel.clone())
             .watch(request)

@@ -2,10 +2,10 @@
 
 use std::time::Duration;
 
-use super::PATIENCE;
+use super::TIMEOUT;
 
 /// How long a test may take that waits for one thing after the other.
-const ALTOGETHER: Duration = PATIENCE.saturating_mul(3);
+const MAX_TEST_DURATION: Duration = TIMEOUT.saturating_mul(3);
 
 /// Runs a test to its end, which has to come in time. What it spawns has a thread of its own: the test itself may block.
 pub fn bounded(test: impl Future<Output = ()>) {
@@ -14,7 +14,7 @@ pub fn bounded(test: impl Future<Output = ()>) {
         .enable_all()
         .build()
         .expect("a runtime");
-    let outcome = runtime.block_on(async { tokio::time::timeout(ALTOGETHER, test).await });
+    let outcome = runtime.block_on(async { tokio::time::timeout(MAX_TEST_DURATION, test).await });
     runtime.shutdown_background();
-    assert!(outcome.is_ok(), "not in {ALTOGETHER:?}");
+    assert!(outcome.is_ok(), "not in {MAX_TEST_DURATION:?}");
 }

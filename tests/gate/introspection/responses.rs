@@ -2,15 +2,15 @@
 
 use serde_json::{Value, json};
 
-use super::{INVALID, Stand, form, inactive};
+use super::{INVALID, TestBed, form, inactive};
 use harness::{Gateway, Key, NOW, Reply, Server, claims, eventually, get};
 
 #[test]
 fn r7_question_is_a_form_that_the_gateway_signs_with_its_name() {
-    let stand = Stand::start();
+    let test_bed = TestBed::start();
     let token = "a-._~+/0==";
-    assert_eq!(stand.get(token).status, 200);
-    let [question] = &stand.questions()[..] else {
+    assert_eq!(test_bed.get(token).status, 200);
+    let [question] = &test_bed.questions()[..] else {
         panic!("one question")
     };
     assert_eq!(
@@ -31,43 +31,43 @@ fn r7_question_is_a_form_that_the_gateway_signs_with_its_name() {
         form(question),
         told.map(|(name, value)| (name.to_owned(), value.to_owned()))
     );
-    let sent = stand.upstream.received();
+    let sent = test_bed.upstream.received();
     assert_eq!(sent[0].header("authorization"), [format!("Bearer {token}")]);
 }
 
 #[test]
 fn active_token_passes_where_its_scope_suffices() {
-    let stand = Stand::start();
-    assert_eq!(stand.get("good").status, 200);
-    stand.answers(Reply::json(stand.active("write")));
-    let answer = stand.get("narrow");
+    let test_bed = TestBed::start();
+    assert_eq!(test_bed.get("good").status, 200);
+    test_bed.answers(Reply::json(test_bed.active("write")));
+    let answer = test_bed.get("narrow");
     let challenge = Some("Bearer error=\"insufficient_scope\", scope=\"read\"");
     assert_eq!((answer.status, answer.challenge()), (403, challenge));
     for scope in ["re*", "*"] {
-        stand.answers(Reply::json(stand.active(scope)));
+        test_bed.answers(Reply::json(test_bed.active(scope)));
         assert_eq!(
-            stand.get(&format!("wide{}", scope.len())).status,
+            test_bed.get(&format!("wide{}", scope.len())).status,
             200,
             "{scope}"
         );
     }
-    assert_eq!(stand.hits(), 3);
+    assert_eq!(test_bed.hits(), 3);
 }
 
 #[test]
 fn r8_inactive_token_is_invalid() {
-    let stand = Stand::start();
-    stand.answers(inactive());
-    stand.assert_refused("revoked", "active: false");
-    stand.answers(Reply::json(
+    let test_bed = TestBed::start();
+    test_bed.answers(inactive());
+    test_bed.assert_refused("revoked", "active: false");
+    test_bed.answers(Reply::json(
         json!({ "active": false, "scope": "read", "error": "odd" }),
     ));
-    stand.assert_refused("revoked-too", "active: false with more");
+    test_bed.assert_refused("revoked-too", "active: false with more");
 }
 
 #[test]
 fn r11_what_an_answer_says_is_judged_as_claims_are() {
-    let stand = Stand::start();
+    let test_bed = TestBed::start();
     for (name, value) in [
         ("iss", json!("https://other.test")),
         ("aud", json!("https://other.test")),
@@ -87,11 +87,11 @@ fn r11_what_an_answer_says_is_judged_as_claims_are() {
         ("purpose", json!("refresh_token")),
         ("nonce", json!("x")),
     ] {
-        let mut answer = stand.active("read");
+        let mut answer = test_bed.active("read");
         answer[name] = value.clone();
-        stand.answers(Reply::json(&answer));
-        stand.assert_refused(
-            &format!("{name}{}", stand.questions().len()),
+        test_bed.answers(Reply::json(&answer));
+        test_bed.assert_refused(
+            &format!("{name}{}", test_bed.questions().len()),
             &format!("{name} = {value}"),
         );
     }
@@ -99,7 +99,7 @@ fn r11_what_an_answer_says_is_judged_as_claims_are() {
 
 #[test]
 fn r43_answer_with_values_that_cannot_stand_there_is_the_servers_mistake() {
-    let stand = Stand::start();
+    let test_bed = TestBed::start();
     for (name, value) in [
         ("iss", json!(7)),
         ("exp", json!("1800000600")),
@@ -107,11 +107,11 @@ fn r43_answer_with_values_that_cannot_stand_there_is_the_servers_mistake() {
         ("nbf", json!([])),
         ("iat", json!({})),
     ] {
-        let mut answer = stand.active("read");
+        let mut answer = test_bed.active("read");
         answer[name] = value.clone();
-        stand.answers(Reply::json(&answer));
-        stand.assert_unavailable(
-            &format!("{name}{}", stand.questions().len()),
+        test_bed.answers(Reply::json(&answer));
+        test_bed.assert_unavailable(
+            &format!("{name}{}", test_bed.questions().len()),
             &format!("{name} = {value}"),
         );
     }
@@ -119,23 +119,23 @@ fn r43_answer_with_values_that_cannot_stand_there_is_the_servers_mistake() {
 
 #[test]
 fn r19_token_ends_when_it_says_so_itself_whatever_the_server_says() {
-    let brief = |stand: &Stand| {
-        let mut claims = claims(&stand.url, "read");
+    let brief = |test_bed: &TestBed| {
+        let mut claims = claims(&test_bed.url, "read");
         claims["exp"] = json!(NOW + 10);
-        stand.key.token(&claims)
+        test_bed.key.token(&claims)
     };
     for validation in ["introspection", "jwks+introspection"] {
-        let stand = Stand::with(
+        let test_bed = TestBed::with(
             &format!("validation = \"{validation}\"\nleeway = \"0s\""),
             "",
         );
-        stand.answers(Reply::json(
+        test_bed.answers(Reply::json(
             json!({ "active": true, "aud": "https://api.test", "scope": "read" }),
         ));
-        let token = brief(&stand);
-        eventually("it passes", || stand.get(&token).status == 200);
-        stand.gateway.at(10);
-        let answer = stand.get(&token);
+        let token = brief(&test_bed);
+        eventually("it passes", || test_bed.get(&token).status == 200);
+        test_bed.gateway.at(10);
+        let answer = test_bed.get(&token);
         assert_eq!(
             (answer.status, answer.challenge()),
             (401, INVALID),
@@ -146,15 +146,15 @@ fn r19_token_ends_when_it_says_so_itself_whatever_the_server_says() {
 
 #[test]
 fn answer_may_leave_out_issuer_and_expiry_and_holds_for_cache_ttl_then() {
-    let stand = Stand::with(
+    let test_bed = TestBed::with(
         "audience_required = false",
         "cache_ttl = \"10s\"\nrefresh_ahead = false",
     );
-    stand.answers(Reply::json(json!({ "active": true, "scope": "read" })));
+    test_bed.answers(Reply::json(json!({ "active": true, "scope": "read" })));
     for (seconds, questions) in [(0, 1), (9, 1), (10, 2), (19, 2), (20, 3)] {
-        stand.at(seconds);
+        test_bed.at(seconds);
         assert_eq!(
-            (stand.get("bare").status, stand.questions().len()),
+            (test_bed.get("bare").status, test_bed.questions().len()),
             (200, questions),
             "at {seconds}"
         );
@@ -163,42 +163,50 @@ fn answer_may_leave_out_issuer_and_expiry_and_holds_for_cache_ttl_then() {
 
 #[test]
 fn r10_revoked_token_is_refused_within_cache_ttl_and_expired_one_at_its_expiry() {
-    let stand = Stand::with(
+    let test_bed = TestBed::with(
         "leeway = \"2s\"",
         "cache_ttl = \"10s\"\nrefresh_ahead = false",
     );
     assert_eq!(
-        (stand.get("token").status, stand.questions().len()),
+        (test_bed.get("token").status, test_bed.questions().len()),
         (200, 1)
     );
-    stand.answers(inactive());
-    stand.at(9);
+    test_bed.answers(inactive());
+    test_bed.at(9);
     assert_eq!(
-        (stand.get("token").status, stand.questions().len()),
+        (test_bed.get("token").status, test_bed.questions().len()),
         (200, 1),
         "known for cache_ttl"
     );
-    stand.at(10);
-    let answer = stand.get("token");
+    test_bed.at(10);
+    let answer = test_bed.get("token");
     assert_eq!(
-        (answer.status, answer.challenge(), stand.questions().len()),
+        (
+            answer.status,
+            answer.challenge(),
+            test_bed.questions().len()
+        ),
         (401, INVALID, 2)
     );
 
-    let mut brief = stand.active("read");
+    let mut brief = test_bed.active("read");
     brief["exp"] = json!(NOW + 13);
-    stand.answers(Reply::json(brief));
-    assert_eq!(stand.get("brief").status, 200);
-    stand.at(14);
+    test_bed.answers(Reply::json(brief));
+    assert_eq!(test_bed.get("brief").status, 200);
+    test_bed.at(14);
     assert_eq!(
-        (stand.get("brief").status, stand.questions().len()),
+        (test_bed.get("brief").status, test_bed.questions().len()),
         (200, 3),
         "within the leeway"
     );
-    stand.at(15);
-    let answer = stand.get("brief");
+    test_bed.at(15);
+    let answer = test_bed.get("brief");
     assert_eq!(
-        (answer.status, answer.challenge(), stand.questions().len()),
+        (
+            answer.status,
+            answer.challenge(),
+            test_bed.questions().len()
+        ),
         (401, INVALID, 3),
         "cached or not"
     );
@@ -206,35 +214,35 @@ fn r10_revoked_token_is_refused_within_cache_ttl_and_expired_one_at_its_expiry()
 
 #[test]
 fn zero_cache_ttl_asks_each_time_and_cache_max_age_bounds_it() {
-    let stand = Stand::with("", "cache_ttl = \"0s\"");
+    let test_bed = TestBed::with("", "cache_ttl = \"0s\"");
     for questions in 1..=3 {
         assert_eq!(
-            (stand.get("token").status, stand.questions().len()),
+            (test_bed.get("token").status, test_bed.questions().len()),
             (200, questions)
         );
     }
-    let stand = Stand::with(
+    let test_bed = TestBed::with(
         "cache_max_age = \"5s\"",
         "cache_ttl = \"60s\"\nrefresh_ahead = false",
     );
     for (seconds, questions) in [(0, 1), (4, 1), (5, 2)] {
-        stand.at(seconds);
+        test_bed.at(seconds);
         assert_eq!(
-            (stand.get("token").status, stand.questions().len()),
+            (test_bed.get("token").status, test_bed.questions().len()),
             (200, questions),
             "at {seconds}"
         );
     }
-    let stand = Stand::start();
+    let test_bed = TestBed::start();
     let headers = [
         ("content-type", "application/json"),
         ("cache-control", "no-store"),
     ];
-    stand.answers(Reply::answer(200, &headers, stand.active("read")));
+    test_bed.answers(Reply::answer(200, &headers, test_bed.active("read")));
     for _ in 0..2 {
         // It is meant for caches between server and gateway (RFC 7662 §4), and most servers say it each time.
         assert_eq!(
-            (stand.get("token").status, stand.questions().len()),
+            (test_bed.get("token").status, test_bed.questions().len()),
             (200, 1),
             "no-store"
         );
@@ -243,26 +251,28 @@ fn zero_cache_ttl_asks_each_time_and_cache_max_age_bounds_it() {
 
 #[test]
 fn refused_token_is_not_asked_about_again_for_negative_ttl() {
-    let stand = Stand::with("", "negative_ttl = \"5s\"");
-    stand.answers(inactive());
+    let test_bed = TestBed::with("", "negative_ttl = \"5s\"");
+    test_bed.answers(inactive());
     for (seconds, questions) in [(0, 1), (0, 1), (4, 1), (5, 2)] {
-        stand.at(seconds);
-        stand.assert_refused("token", "inactive");
-        assert_eq!(stand.questions().len(), questions, "at {seconds}");
+        test_bed.at(seconds);
+        test_bed.assert_refused("token", "inactive");
+        assert_eq!(test_bed.questions().len(), questions, "at {seconds}");
     }
-    stand.answers(Reply::json(stand.active("read")));
-    stand.at(10);
-    assert_eq!(stand.get("token").status, 200, "active by now");
+    test_bed.answers(Reply::json(test_bed.active("read")));
+    test_bed.at(10);
+    assert_eq!(test_bed.get("token").status, 200, "active by now");
 }
 
 #[test]
 fn jwt_is_asked_about_by_the_issuer_that_it_names() {
-    let stand = Stand::start();
-    let token = stand.key.token(&claims(&stand.url, "nothing that counts"));
-    assert_eq!(stand.get(&token).status, 200);
-    assert_eq!(form(&stand.questions()[0])[0].1, token);
+    let test_bed = TestBed::start();
+    let token = test_bed
+        .key
+        .token(&claims(&test_bed.url, "nothing that counts"));
+    assert_eq!(test_bed.get(&token).status, 200);
+    assert_eq!(form(&test_bed.questions()[0])[0].1, token);
     // Another issuer's token is not shown to this one, nor what is no access token.
-    stand.assert_not_asked(&stand.key.token(&claims("https://other.test", "read")));
+    test_bed.assert_not_asked(&test_bed.key.token(&claims("https://other.test", "read")));
     // What speaks against itself needs no server to be refused.
     for (name, value) in [
         ("typ", json!("refresh")),
@@ -270,66 +280,74 @@ fn jwt_is_asked_about_by_the_issuer_that_it_names() {
         ("exp", json!(NOW - 31)),
         ("cnf", json!({ "jkt": "x" })),
     ] {
-        let mut claims = claims(&stand.url, "read");
+        let mut claims = claims(&test_bed.url, "read");
         claims[name] = value;
-        stand.assert_not_asked(&stand.key.token(&claims));
+        test_bed.assert_not_asked(&test_bed.key.token(&claims));
     }
     let header = json!({ "alg": "ES256", "typ": "token-introspection+jwt", "kid": "first" });
-    stand.assert_not_asked(&stand.key.token_with(&header, &claims(&stand.url, "read")));
+    test_bed.assert_not_asked(
+        &test_bed
+            .key
+            .token_with(&header, &claims(&test_bed.url, "read")),
+    );
     let header = json!({ "alg": "none" });
-    stand.assert_not_asked(&stand.key.token_with(&header, &claims(&stand.url, "read")));
+    test_bed.assert_not_asked(
+        &test_bed
+            .key
+            .token_with(&header, &claims(&test_bed.url, "read")),
+    );
 }
 
 #[test]
 fn with_keys_and_introspection_a_jwt_must_pass_both() {
-    let stand = Stand::with("validation = \"jwks+introspection\"", "");
-    stand.has_keys();
+    let test_bed = TestBed::with("validation = \"jwks+introspection\"", "");
+    test_bed.has_keys();
     let token = |change: fn(&mut Value)| {
-        let mut claims = claims(&stand.url, "read");
+        let mut claims = claims(&test_bed.url, "read");
         change(&mut claims);
-        stand.key.token(&claims)
+        test_bed.key.token(&claims)
     };
     eventually("keys", || {
-        stand
+        test_bed
             .get(&token(|claims| claims["jti"] = json!("first")))
             .status
             == 200
     });
-    let (asked, hits) = (stand.questions().len(), stand.hits());
+    let (asked, hits) = (test_bed.questions().len(), test_bed.hits());
 
     // What is forged or expired is not asked about.
-    stand.assert_not_asked(&Key::es256("first").token(&claims(&stand.url, "read")));
-    stand.assert_not_asked(&token(|claims| claims["exp"] = json!(NOW - 31)));
-    assert_eq!(stand.questions().len(), asked);
+    test_bed.assert_not_asked(&Key::es256("first").token(&claims(&test_bed.url, "read")));
+    test_bed.assert_not_asked(&token(|claims| claims["exp"] = json!(NOW - 31)));
+    assert_eq!(test_bed.questions().len(), asked);
 
     // What is revoked does not pass by its signature.
-    stand.answers(inactive());
-    let answer = stand.get(&token(|claims| claims["jti"] = json!("revoked")));
+    test_bed.answers(inactive());
+    let answer = test_bed.get(&token(|claims| claims["jti"] = json!("revoked")));
     assert_eq!(
-        (answer.status, answer.challenge(), stand.hits()),
+        (answer.status, answer.challenge(), test_bed.hits()),
         (401, INVALID, hits)
     );
 
     // The server has the last word on what it names, and the token says the rest.
-    stand.answers(Reply::json(json!({ "active": true, "scope": "write" })));
-    let answer = stand.get(&token(|claims| claims["jti"] = json!("narrowed")));
-    assert_eq!((answer.status, stand.hits()), (403, hits));
-    stand.answers(Reply::json(json!({ "active": true })));
+    test_bed.answers(Reply::json(json!({ "active": true, "scope": "write" })));
+    let answer = test_bed.get(&token(|claims| claims["jti"] = json!("narrowed")));
+    assert_eq!((answer.status, test_bed.hits()), (403, hits));
+    test_bed.answers(Reply::json(json!({ "active": true })));
     assert_eq!(
-        stand
+        test_bed
             .get(&token(|claims| claims["jti"] = json!("plain")))
             .status,
         200
     );
     // It ends when the first of the two does.
     let brief = token(|claims| claims["exp"] = json!(NOW + 20));
-    stand.answers(Reply::json(json!({ "active": true, "exp": NOW + 500 })));
-    assert_eq!(stand.get(&brief).status, 200);
-    stand.at(50);
-    assert_eq!(stand.get(&brief).status, 401, "exp and 30 s of leeway");
+    test_bed.answers(Reply::json(json!({ "active": true, "exp": NOW + 500 })));
+    assert_eq!(test_bed.get(&brief).status, 200);
+    test_bed.at(50);
+    assert_eq!(test_bed.get(&brief).status, 401, "exp and 30 s of leeway");
     // Opaque tokens are asked about, too.
-    stand.answers(Reply::json(stand.active("read")));
-    assert_eq!(stand.get("opaque").status, 200);
+    test_bed.answers(Reply::json(test_bed.active("read")));
+    assert_eq!(test_bed.get("opaque").status, 200);
 }
 
 #[test]
@@ -442,7 +460,7 @@ fn prefixes_that_tell_nobody_apart_are_refused_when_the_file_is_loaded() {
     assert!(faults("", "", "issuers = \"one\"").is_empty());
 }
 
-impl Stand {
+impl TestBed {
     #[track_caller]
     fn assert_not_asked(&self, token: &str) {
         let (questions, hits) = (self.questions().len(), self.hits());

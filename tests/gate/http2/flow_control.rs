@@ -10,13 +10,13 @@ use std::time::{Duration, Instant};
 use bytes::Bytes;
 
 use super::client::block_on;
-use super::far::{self, Far};
+use super::frame_connection::{End, FrameConnection};
+use super::frame_upstream::{self, FrameUpstream};
 use super::frames::{
     CANCEL, DATA, END_HEADERS, HEADERS, INITIAL_WINDOW_SIZE, LARGEST_WINDOW, NONE, WHOLE,
     WINDOW_UPDATE, block, frame, request,
 };
-use super::wire::{End, Wire};
-use harness::{Gateway, PATIENCE, eventually};
+use harness::{Gateway, TIMEOUT, eventually};
 
 const SHORT: &str = "[server]\nbody_idle_timeout = \"400ms\"\n";
 const MIB: usize = 1 << 20;
@@ -46,10 +46,8 @@ impl Pouring {
                     return;
                 };
                 thread::spawn(move || {
-                    socket.set_read_timeout(Some(PATIENCE)).expect("a time-out");
-                    socket
-                        .set_write_timeout(Some(PATIENCE))
-                        .expect("a time-out");
+                    socket.set_read_timeout(Some(TIMEOUT)).expect("a time-out");
+                    socket.set_write_timeout(Some(TIMEOUT)).expect("a time-out");
                     let mut head = [0; 4096];
                     let read = socket.read(&mut head).unwrap_or(0);
                     let length = if head[..read].starts_with(b"GET /small") {
@@ -157,7 +155,7 @@ fn room(stream: u32, bytes: u32) -> Vec<u8> {
 fn stream_that_takes_nothing_is_reset_and_the_others_go_on() {
     let upstream = Pouring::http1(MIB);
     let gateway = gateway(SHORT, &upstream, "http1");
-    let mut wire = Wire::open(gateway.address, &[(INITIAL_WINDOW_SIZE, 0)]);
+    let mut wire = FrameConnection::open(gateway.address, &[(INITIAL_WINDOW_SIZE, 0)]);
     let began = Instant::now();
     let stalled = wire.begin_request(WHOLE, &request("GET", "/big"));
     wire.until(|wire| wire.told(stalled).status == Some(200));
@@ -189,7 +187,7 @@ fn stream_that_takes_nothing_is_reset_and_the_others_go_on() {
 fn window_that_opens_byte_by_byte_is_room() {
     let upstream = Pouring::http1(12);
     let gateway = gateway(SHORT, &upstream, "http1");
-    let mut wire = Wire::open(gateway.address, &[(INITIAL_WINDOW_SIZE, 0)]);
+    let mut wire = FrameConnection::open(gateway.address, &[(INITIAL_WINDOW_SIZE, 0)]);
     let stream = wire.begin_request(WHOLE, &request("GET", "/slow"));
     for length in 1..=12 {
         thread::sleep(Duration::from_millis(50));
@@ -204,7 +202,7 @@ fn hundred_streams_that_take_nothing_cost_little_and_end() {
     let upstream = Pouring::http1(4 * MIB);
     // Long enough for all of them to begin.
     let gateway = gateway("[server]\nbody_idle_timeout = \"1s\"\n", &upstream, "http1");
-    let mut wire = Wire::open(gateway.address, &[(INITIAL_WINDOW_SIZE, 0)]);
+    let mut wire = FrameConnection::open(gateway.address, &[(INITIAL_WINDOW_SIZE, 0)]);
     let streams: Vec<u32> = (0..100).map(|_| wire.next_stream()).collect();
     let head = block(&request("GET", "/big"));
     wire.write(
@@ -236,7 +234,7 @@ fn slow_client_slows_its_upstream() {
         (Pouring::http2(3 * MIB), "http2"),
     ] {
         let gateway = gateway("", &upstream, protocol);
-        let mut wire = Wire::open(gateway.address, &[]);
+        let mut wire = FrameConnection::open(gateway.address, &[]);
         let stream = wire.begin_request(WHOLE, &request("GET", "/big"));
         wire.until(|wire| wire.told(stream).body.len() == 65_535);
         let poured = upstream.poured();
@@ -264,7 +262,7 @@ fn slow_client_slows_its_upstream() {
 fn client_that_reads_nothing_at_all_is_cut_off() {
     let upstream = Pouring::http1(64 * MIB);
     let gateway = gateway(SHORT, &upstream, "http1");
-    let mut wire = Wire::open(gateway.address, &[(INITIAL_WINDOW_SIZE, LARGEST_WINDOW)]);
+    let mut wire = FrameConnection::open(gateway.address, &[(INITIAL_WINDOW_SIZE, LARGEST_WINDOW)]);
     wire.write(room(0, LARGEST_WINDOW - 65_535));
     let stream = wire.begin_request(WHOLE, &request("GET", "/big"));
     eventually("the upstream is let go", || {
@@ -278,9 +276,9 @@ fn client_that_reads_nothing_at_all_is_cut_off() {
 
 #[test]
 fn small_messages_that_an_upstream_does_not_take_at_once_do_not_end_the_clients_connection() {
-    let far = Far::start(&[(INITIAL_WINDOW_SIZE, 0)], |_, _| {});
-    let stand = far::stand("", &far, "", "public = true");
-    let mut wire = Wire::open(stand.address, &[]);
+    let far = FrameUpstream::start(&[(INITIAL_WINDOW_SIZE, 0)], |_, _| {});
+    let test_bed = frame_upstream::test_bed("", &far, "", "public = true");
+    let mut wire = FrameConnection::open(test_bed.address, &[]);
     let stream = wire.begin_request(END_HEADERS, &request("POST", "/x"));
     eventually("the upstream has it", || far.calls().len() == 1);
     // As telemetry, chats and language models send them; all of them fill less than a fifth of the stream's window.

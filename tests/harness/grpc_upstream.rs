@@ -39,22 +39,22 @@ pub type Talk = Call<
 const AT_ONCE: usize = 64;
 
 /// A running upstream, and the calls that came to it.
-pub struct Calls {
+pub struct GrpcUpstream {
     pub address: SocketAddr,
     pub checks: UnboundedReceiver<Check>,
     pub watches: UnboundedReceiver<Watch>,
     pub talks: UnboundedReceiver<Talk>,
 }
 
-impl Calls {
+impl GrpcUpstream {
     pub fn start() -> Self {
         let ((check, checks), (watch, watches), (talk, talks)) = (
             unbounded_channel(),
             unbounded_channel(),
             unbounded_channel(),
         );
-        let (health, reflection) = (Checks { check, watch }, Talks { talk });
-        let services = Both(
+        let (health, reflection) = (HealthCalls { check, watch }, ReflectionCalls { talk });
+        let services = GrpcServices(
             HealthServer::new(health),
             ServerReflectionServer::new(reflection),
         );
@@ -73,9 +73,9 @@ impl Calls {
 }
 
 /// Both services behind one port.
-pub struct Both<H, R>(pub HealthServer<H>, pub ServerReflectionServer<R>);
+pub struct GrpcServices<H, R>(pub HealthServer<H>, pub ServerReflectionServer<R>);
 
-impl<H: Health, R: ServerReflection> Both<H, R> {
+impl<H: Health, R: ServerReflection> GrpcServices<H, R> {
     /// Serves them for as long as the runtime is there.
     pub fn serve(self, tls: Option<ServerTlsConfig>) -> SocketAddr {
         let incoming = TcpIncoming::bind(([127, 0, 0, 1], 0).into())
@@ -92,13 +92,13 @@ impl<H: Health, R: ServerReflection> Both<H, R> {
     }
 }
 
-impl<H, R> Clone for Both<H, R> {
+impl<H, R> Clone for GrpcServices<H, R> {
     fn clone(&self) -> Self {
         Self(self.0.clone(), self.1.clone())
     }
 }
 
-impl<H: Health, R: ServerReflection> Service<http::Request<Body>> for Both<H, R> {
+impl<H: Health, R: ServerReflection> Service<http::Request<Body>> for GrpcServices<H, R> {
     type Response = http::Response<Body>;
     type Error = Infallible;
     type Future = BoxFuture<Self::Response, Self::Error>;
@@ -116,12 +116,12 @@ impl<H: Health, R: ServerReflection> Service<http::Request<Body>> for Both<H, R>
     }
 }
 
-struct Checks {
+struct HealthCalls {
     check: UnboundedSender<Check>,
     watch: UnboundedSender<Watch>,
 }
 
-struct Talks {
+struct ReflectionCalls {
     talk: UnboundedSender<Talk>,
 }
 
@@ -130,7 +130,7 @@ fn is_over<T>(_: T) -> Status {
 }
 
 #[tonic::async_trait]
-impl Health for Checks {
+impl Health for HealthCalls {
     type WatchStream = ReceiverStream<Result<HealthCheckResponse, Status>>;
 
     async fn check(
@@ -153,7 +153,7 @@ impl Health for Checks {
 }
 
 #[tonic::async_trait]
-impl ServerReflection for Talks {
+impl ServerReflection for ReflectionCalls {
     type ServerReflectionInfoStream = ReceiverStream<Result<ServerReflectionResponse, Status>>;
 
     async fn server_reflection_info(

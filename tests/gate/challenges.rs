@@ -1,13 +1,13 @@
 //! What a refused client is told, byte for byte (RFC 6750 §3), and how tokens are found (§2.1).
 
-use harness::{Connection, Key, Reply, Stand, send};
+use harness::{Connection, Key, Reply, TestBed, send};
 
 const ROUTE: &str = "[[routes]]\npath = \"/things/{id}\"\nmethods = [\"GET\", \"POST\"]\nscope = \"read things.{id}\"\n\
                      upstream = \"up\"\n";
 
-fn with_authorization(stand: &Stand, lines: &str) -> (u16, Option<String>) {
+fn with_authorization(test_bed: &TestBed, lines: &str) -> (u16, Option<String>) {
     let answer = send(
-        stand.address,
+        test_bed.address,
         format!("GET /things/a HTTP/1.1\r\nHost: a\r\n{lines}\r\n"),
     );
     (answer.status, answer.challenge().map(str::to_owned))
@@ -15,8 +15,8 @@ fn with_authorization(stand: &Stand, lines: &str) -> (u16, Option<String>) {
 
 #[test]
 fn r1_r2_r3_credentials_that_are_none_are_told_apart() {
-    let stand = Stand::routes(ROUTE);
-    let token = stand.token("read things.a");
+    let test_bed = TestBed::routes(ROUTE);
+    let token = test_bed.token("read things.a");
     let no_token = (401, Some("Bearer".to_owned()));
     let malformed = (400, Some("Bearer error=\"invalid_request\"".to_owned()));
     let invalid = (401, Some("Bearer error=\"invalid_token\"".to_owned()));
@@ -45,29 +45,33 @@ fn r1_r2_r3_credentials_that_are_none_are_told_apart() {
         (format!("Authorization: Bearer {token}x\r\n"), &invalid),
         (format!("Authorization: Bearer {token}==\r\n"), &invalid),
     ] {
-        assert_eq!(&with_authorization(&stand, &lines), expected, "{lines}");
+        assert_eq!(&with_authorization(&test_bed, &lines), expected, "{lines}");
     }
     let in_the_query = send(
-        stand.address,
+        test_bed.address,
         format!("GET /things/a?access_token={token} HTTP/1.1\r\nHost: a\r\n\r\n"),
     );
     assert_eq!(
         (in_the_query.status, in_the_query.challenge()),
         (401, Some("Bearer"))
     );
-    assert_eq!(stand.hits(), 0);
+    assert_eq!(test_bed.hits(), 0);
 
     for lines in [
         format!("authorization: bEaReR {token}\r\n"),
         format!("Authorization: Bearer   {token}\r\n"),
     ] {
-        assert_eq!(with_authorization(&stand, &lines), (200, None), "{lines}");
+        assert_eq!(
+            with_authorization(&test_bed, &lines),
+            (200, None),
+            "{lines}"
+        );
     }
 }
 
 #[test]
 fn r4_refusals_are_those_of_rfc_6750_to_the_byte() {
-    let stand = Stand::routes(ROUTE);
+    let test_bed = TestBed::routes(ROUTE);
     for (token, status, challenge) in [
         (None, 401, "Bearer"),
         (
@@ -76,22 +80,22 @@ fn r4_refusals_are_those_of_rfc_6750_to_the_byte() {
             "Bearer error=\"invalid_token\"",
         ),
         (
-            Some(stand.token("")),
+            Some(test_bed.token("")),
             403,
             "Bearer error=\"insufficient_scope\", scope=\"read things.com.acme\"",
         ),
         (
-            Some(stand.token("read")),
+            Some(test_bed.token("read")),
             403,
             "Bearer error=\"insufficient_scope\", scope=\"read things.com.acme\"",
         ),
         (
-            Some(stand.token("read things.x")),
+            Some(test_bed.token("read things.x")),
             403,
             "Bearer error=\"insufficient_scope\", scope=\"read things.com.acme\"",
         ),
     ] {
-        let answer = stand.get("/things/com.acme", token.as_deref());
+        let answer = test_bed.get("/things/com.acme", token.as_deref());
         assert_eq!(
             (answer.status, answer.challenge()),
             (status, Some(challenge))
@@ -104,14 +108,14 @@ fn r4_refusals_are_those_of_rfc_6750_to_the_byte() {
             serde_json::from_slice(&answer.body).expect("problem details are JSON");
         assert_eq!(problem["status"], status);
     }
-    assert_eq!(stand.hits(), 0);
+    assert_eq!(test_bed.hits(), 0);
 }
 
 #[test]
 fn challenge_tells_more_where_it_is_asked_to() {
     let challenge =
         "[challenge]\nrealm = \"things\"\ndescribe = true\nscope_when_unauthenticated = true\n";
-    let stand = Stand::toml(challenge, "", "", ROUTE);
+    let test_bed = TestBed::toml(challenge, "", "", ROUTE);
     for (token, expected) in [
         (None, "Bearer realm=\"things\", scope=\"read things.a\""),
         (
@@ -119,23 +123,23 @@ fn challenge_tells_more_where_it_is_asked_to() {
             "Bearer realm=\"things\", error=\"invalid_token\", error_description=\"opaque\"",
         ),
         (
-            Some(stand.token("")),
+            Some(test_bed.token("")),
             "Bearer realm=\"things\", error=\"insufficient_scope\", error_description=\"the access token does not \
              grant the scope that this request needs\", scope=\"read things.a\"",
         ),
     ] {
         assert_eq!(
-            stand.get("/things/a", token.as_deref()).challenge(),
+            test_bed.get("/things/a", token.as_deref()).challenge(),
             Some(expected)
         );
     }
-    assert_eq!(stand.hits(), 0);
+    assert_eq!(test_bed.hits(), 0);
 }
 
 #[test]
 fn head_is_refused_without_a_body_and_the_connection_goes_on() {
-    let stand = Stand::routes(ROUTE);
-    let mut connection = Connection::open(stand.address);
+    let test_bed = TestBed::routes(ROUTE);
+    let mut connection = Connection::open(test_bed.address);
     let head = connection.ask("HEAD /things/a HTTP/1.1\r\nHost: a\r\n\r\n");
     assert_eq!(
         (head.status, head.challenge(), head.body.len()),
@@ -146,23 +150,23 @@ fn head_is_refused_without_a_body_and_the_connection_goes_on() {
     let with_body =
         connection.ask("POST /things/a HTTP/1.1\r\nHost: a\r\nContent-Length: 5\r\n\r\nhello");
     assert_eq!(with_body.status, 401);
-    let token = stand.token("*");
+    let token = test_bed.token("*");
     let good = connection.ask(format!(
         "GET /things/a HTTP/1.1\r\nHost: a\r\nAuthorization: Bearer {token}\r\n\r\n"
     ));
     assert_eq!((good.status, good.text()), (200, "hello".to_owned()));
-    assert_eq!(stand.hits(), 1);
+    assert_eq!(test_bed.hits(), 1);
 }
 
 #[test]
 fn issuer_without_keys_is_a_503_without_blame_and_heals_by_itself() {
-    let stand = Stand::routes(ROUTE);
+    let test_bed = TestBed::routes(ROUTE);
     let (key, issuer) = (Key::es256("late"), harness::Issuer::start(&[]));
     issuer.fail(Reply::status(500));
     let gateway = harness::Gateway::start(&format!(
         "[issuers.late]\nissuer = \"{}\"\naudience = \"https://api.test\"\n[upstreams.up]\ntargets = \"http://{}\"\n\
          {ROUTE}",
-        issuer.url, stand.upstream.address
+        issuer.url, test_bed.upstream.address
     ));
     let token = key.token(&issuer.claims("*"));
     let answer = harness::get(gateway.address, "/things/a", Some(&token));
@@ -172,7 +176,7 @@ fn issuer_without_keys_is_a_503_without_blame_and_heals_by_itself() {
             .header("retry-after")
             .is_some_and(|seconds| seconds.parse::<u32>().is_ok_and(|seconds| seconds > 0))
     );
-    assert_eq!(stand.hits(), 0);
+    assert_eq!(test_bed.hits(), 0);
 
     issuer.publish(&[&key]);
     issuer.recover();
@@ -183,9 +187,9 @@ fn issuer_without_keys_is_a_503_without_blame_and_heals_by_itself() {
 
 #[test]
 fn refused_request_with_a_short_body_keeps_its_connection() {
-    let stand =
-        Stand::routes("[[routes]]\npath = \"/{*rest}\"\nscope = \"read\"\nupstream = \"up\"\n");
-    let mut connection = Connection::open(stand.address);
+    let test_bed =
+        TestBed::routes("[[routes]]\npath = \"/{*rest}\"\nscope = \"read\"\nupstream = \"up\"\n");
+    let mut connection = Connection::open(test_bed.address);
     for _ in 0..3 {
         connection.write("POST /x HTTP/1.1\r\nHost: api.test\r\nContent-Length: 5\r\n\r\n");
         connection.write("hello");
@@ -195,20 +199,20 @@ fn refused_request_with_a_short_body_keeps_its_connection() {
             (401, None, true)
         );
     }
-    assert_eq!(stand.hits(), 0);
+    assert_eq!(test_bed.hits(), 0);
 }
 
 #[test]
 fn refused_upload_has_its_answer_and_is_told_that_the_connection_ends() {
-    let stand =
-        Stand::routes("[[routes]]\npath = \"/{*rest}\"\nscope = \"read\"\nupstream = \"up\"\n");
+    let test_bed =
+        TestBed::routes("[[routes]]\npath = \"/{*rest}\"\nscope = \"read\"\nupstream = \"up\"\n");
     let heads = [
         "Content-Length: 8000000",
         "Transfer-Encoding: chunked",
         "Content-Length: 5\r\nExpect: 100-continue",
     ];
     for head in heads {
-        let mut connection = Connection::open(stand.address);
+        let mut connection = Connection::open(test_bed.address);
         connection.write(format!(
             "POST /x HTTP/1.1\r\nHost: api.test\r\n{head}\r\n\r\n"
         ));
@@ -230,5 +234,5 @@ fn refused_upload_has_its_answer_and_is_told_that_the_connection_ends() {
         drop(connection);
         uploading.join().expect("it ends");
     }
-    assert_eq!(stand.hits(), 0);
+    assert_eq!(test_bed.hits(), 0);
 }

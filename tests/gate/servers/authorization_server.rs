@@ -22,7 +22,7 @@ pub(super) struct Grant {
     pub(super) expires: i64,
 }
 
-pub(super) struct Desk {
+pub(super) struct AuthorizationServer {
     pub(super) key: Key,
     now: AtomicI64,
     number: AtomicUsize,
@@ -39,7 +39,7 @@ const CLIENTS: [(&str, &str, &str); 3] = [
 /// As the examples name it by an environment variable.
 pub(super) const GATEWAY_SECRET: &str = "a secret of the gateway's: 100% & more";
 
-impl Desk {
+impl AuthorizationServer {
     pub(super) fn new(key: Key) -> Self {
         Self {
             key,

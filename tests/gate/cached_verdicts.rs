@@ -6,7 +6,7 @@
 
 use serde_json::json;
 
-use harness::{Connection, Gateway, Key, Reply, Server, Stand, claims, get, logged, send};
+use harness::{Connection, Gateway, Key, Reply, Server, TestBed, claims, get, logged, send};
 
 const INVALID: Option<&str> = Some("Bearer error=\"invalid_token\"");
 
@@ -30,17 +30,17 @@ fn cve_2021_32701_cached_token_meets_each_routes_own_scope() {
         route("/any", ""),
     ]
     .concat();
-    let stand = Stand::routes(&routes);
+    let test_bed = TestBed::routes(&routes);
     let asked = Server::start(|_| {
         Reply::json(json!({ "active": true, "scope": "read", "aud": "https://api.test" }))
     });
     let introspecting = Gateway::start(&format!(
         "{}[upstreams.up]\ntargets = \"http://{}\"\n{routes}",
         introspecting("corp", "https://issuer.test", &asked),
-        stand.upstream.address
+        test_bed.upstream.address
     ));
     for (address, token) in [
-        (stand.address, stand.token("read")),
+        (test_bed.address, test_bed.token("read")),
         (introspecting.address, "opaque".to_owned()),
     ] {
         let mut connection = Connection::open(address);
@@ -109,12 +109,12 @@ fn r42_canary_tokens_are_in_no_log_and_no_answer() {
         route("/open", "public = true"),
     ]
     .concat();
-    let stand = Stand::routes(&routes);
-    let mut good = stand.issuer.claims("read");
+    let test_bed = TestBed::routes(&routes);
+    let mut good = test_bed.issuer.claims("read");
     good["jti"] = json!(CANARY);
-    let good = stand.key.token(&good);
+    let good = test_bed.key.token(&good);
     let bad = Key::es256("first")
-        .token(&json!({ "iss": stand.issuer.url, "sub": CANARY, "scope": CANARY }));
+        .token(&json!({ "iss": test_bed.issuer.url, "sub": CANARY, "scope": CANARY }));
     let (signature, other_signature) = (good.rsplit('.').next(), bad.rsplit('.').next());
     let mut told = Vec::new();
     for token in [
@@ -137,18 +137,18 @@ fn r42_canary_tokens_are_in_no_log_and_no_answer() {
             format!("GET /{token} HTTP/1.1\r\nHost: a\r\n"),
             format!("GET /read HTTP/1.1\r\nHost: {token}\r\n"),
         ] {
-            let answer = send(stand.address, format!("{head}Connection: close\r\n\r\n"));
+            let answer = send(test_bed.address, format!("{head}Connection: close\r\n\r\n"));
             told.push(format!("{:?}{}", answer.headers, answer.text()));
         }
     }
-    stand.issuer.fail(Reply::status(500));
+    test_bed.issuer.fail(Reply::status(500));
     told.push(
-        stand
+        test_bed
             .get(
                 "/read",
                 Some(
                     &Key::es256("stranger")
-                        .token(&json!({ "iss": stand.issuer.url, "jti": CANARY })),
+                        .token(&json!({ "iss": test_bed.issuer.url, "jti": CANARY })),
                 ),
             )
             .text(),

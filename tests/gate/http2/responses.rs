@@ -1,13 +1,13 @@
 //! Answers of upstreams over HTTP/2: whole, or seen to be broken off (R45).
 
 use super::client::{ask, get};
-use super::far::{self, Far, answer};
+use super::frame_connection::{End, FrameConnection};
+use super::frame_upstream::{self, FrameUpstream, answer};
 use super::frames::{
     CANCEL, CONTINUATION, DATA, END_HEADERS, END_STREAM, GOAWAY, HEADERS, INTERNAL_ERROR, NO_ERROR,
     NONE, PUSH_PROMISE, RST_STREAM, WHOLE, block, frame, request,
 };
-use super::wire::{End, Wire};
-use harness::{Connection, Reply, Stand, eventually, send};
+use harness::{Connection, Reply, TestBed, eventually, send};
 
 const GET: &str = "GET /x HTTP/1.1\r\nHost: a\r\n\r\n";
 
@@ -34,15 +34,15 @@ fn answer_that_breaks_off_breaks_off_towards_every_client() {
     for (what, end) in ends {
         for length in [&[][..], &[("content-length", "10")]] {
             let head = [&[0x88][..], &block(length)].concat();
-            let far = Far::start(&[], move |wire, call| {
+            let far = FrameUpstream::start(&[], move |wire, call| {
                 let begun = [
                     frame(HEADERS, END_HEADERS, call.stream, &head),
                     frame(DATA, NONE, call.stream, b"hello"),
                 ];
                 wire.try_write([begun.concat(), end(call.stream)].concat());
             });
-            let stand = far::stand("", &far, "", "public = true");
-            let mut connection = Connection::open(stand.address);
+            let test_bed = frame_upstream::test_bed("", &far, "", "public = true");
+            let mut connection = Connection::open(test_bed.address);
             connection.write(GET);
             // What breaks at once may break before its head is written, and is then no answer at all.
             let answered = connection.try_read(false);
@@ -50,7 +50,7 @@ fn answer_that_breaks_off_breaks_off_towards_every_client() {
                 answered.is_none_or(|answer| answer.status == 502 || !answer.complete),
                 "{what} {length:?}"
             );
-            let told = Wire::open(stand.address, &[]).ask(&request("GET", "/x"));
+            let told = FrameConnection::open(test_bed.address, &[]).ask(&request("GET", "/x"));
             assert!(
                 told.status == Some(502) || matches!(told.end, Some(End::Reset(_))),
                 "{what} {length:?}: {told:?}"
@@ -63,17 +63,17 @@ fn answer_that_breaks_off_breaks_off_towards_every_client() {
 fn answer_shorter_or_longer_than_it_said_breaks_off() {
     for body in [&b"hell"[..], b"hello!"] {
         let head = [&[0x88][..], &block(&[("content-length", "5")])].concat();
-        let far = Far::start(&[], move |wire, call| {
+        let far = FrameUpstream::start(&[], move |wire, call| {
             let head = frame(HEADERS, END_HEADERS, call.stream, &head);
             wire.try_write([head, frame(DATA, END_STREAM, call.stream, body)].concat());
         });
-        let stand = far::stand("", &far, "", "public = true");
-        let told = Wire::open(stand.address, &[]).ask(&request("GET", "/x"));
+        let test_bed = frame_upstream::test_bed("", &far, "", "public = true");
+        let told = FrameConnection::open(test_bed.address, &[]).ask(&request("GET", "/x"));
         assert!(
             told.status == Some(502) || matches!(told.end, Some(End::Reset(_))),
             "{body:?}: {told:?}"
         );
-        let mut connection = Connection::open(stand.address);
+        let mut connection = Connection::open(test_bed.address);
         connection.write(GET);
         let answered = connection.try_read(false);
         assert!(
@@ -86,19 +86,19 @@ fn answer_shorter_or_longer_than_it_said_breaks_off() {
 #[test]
 fn answer_that_is_whole_before_its_upload_arrives_whole_though_the_upload_is_refused() {
     // As RFC 9113 §8.1 has it: the whole answer, and a reset that is no error.
-    let far = Far::start(&[], |wire, call| {
+    let far = FrameUpstream::start(&[], |wire, call| {
         let reset = frame(RST_STREAM, NONE, call.stream, NO_ERROR.to_be_bytes());
         wire.try_write([answer(call.stream, b"enough"), reset].concat());
     });
-    let stand = far::stand("", &far, "", "public = true");
-    let mut connection = Connection::open(stand.address);
+    let test_bed = frame_upstream::test_bed("", &far, "", "public = true");
+    let mut connection = Connection::open(test_bed.address);
     connection.write("POST /x HTTP/1.1\r\nHost: a\r\nContent-Length: 1000000\r\n\r\nhello");
     let answered = connection.read(false);
     assert_eq!(
         (answered.status, answered.text(), answered.complete),
         (200, "enough".to_owned(), true)
     );
-    let mut wire = Wire::open(stand.address, &[]);
+    let mut wire = FrameConnection::open(test_bed.address, &[]);
     let stream = wire.begin_request(END_HEADERS, &request("POST", "/x"));
     wire.write(frame(DATA, NONE, stream, b"hello"));
     let told = wire.answer(stream);
@@ -138,7 +138,7 @@ fn answer_with_a_flood_of_headers_is_a_502() {
         ("no status", vec![(HEADERS, WHOLE, block(&[("x", "y")]))]),
         ("a head that is none", vec![(HEADERS, WHOLE, vec![0xff; 9])]),
     ] {
-        let far = Far::start(&[], move |wire, call| {
+        let far = FrameUpstream::start(&[], move |wire, call| {
             if call.earlier > 0 {
                 wire.try_write(answer(call.stream, b""));
                 return;
@@ -147,20 +147,20 @@ fn answer_with_a_flood_of_headers_is_a_502() {
                 wire.try_write(frame(*kind, *flags, call.stream, payload));
             }
         });
-        let stand = far::stand("", &far, "retries = 0", "public = true");
-        let answered = send(stand.address, GET);
+        let test_bed = frame_upstream::test_bed("", &far, "retries = 0", "public = true");
+        let answered = send(test_bed.address, GET);
         assert_eq!(
             (answered.status, answered.challenge()),
             (502, None),
             "{what}"
         );
-        assert_eq!(send(stand.address, GET).status, 200, "after {what}");
+        assert_eq!(send(test_bed.address, GET).status, 200, "after {what}");
     }
 }
 
 #[test]
 fn interim_answers_and_pushes_of_an_upstream_do_no_harm() {
-    let far = Far::start(&[], |wire, call| {
+    let far = FrameUpstream::start(&[], |wire, call| {
         // 103, twice, and then the answer.
         let interim = frame(
             HEADERS,
@@ -170,18 +170,18 @@ fn interim_answers_and_pushes_of_an_upstream_do_no_harm() {
         );
         wire.try_write([interim.repeat(2), answer(call.stream, b"hello")].concat());
     });
-    let stand = far::stand("", &far, "", "public = true");
-    let mut connection = Connection::open(stand.address);
+    let test_bed = frame_upstream::test_bed("", &far, "", "public = true");
+    let mut connection = Connection::open(test_bed.address);
     let answered = connection.ask(GET);
     assert_eq!(
         (answered.status, answered.text()),
         (200, "hello".to_owned())
     );
-    let told = Wire::open(stand.address, &[]).ask(&request("GET", "/x"));
+    let told = FrameConnection::open(test_bed.address, &[]).ask(&request("GET", "/x"));
     assert_eq!((told.status, &*told.body), (Some(200), &b"hello"[..]));
 
     // A promise is one that the gateway said it takes none of.
-    let far = Far::start(&[], |wire, call| {
+    let far = FrameUpstream::start(&[], |wire, call| {
         let promised = [&2_u32.to_be_bytes()[..], &block(&request("GET", "/other"))].concat();
         wire.try_write(
             [
@@ -191,14 +191,14 @@ fn interim_answers_and_pushes_of_an_upstream_do_no_harm() {
             .concat(),
         );
     });
-    let stand = far::stand("", &far, "retries = 0", "public = true");
-    assert_eq!(send(stand.address, GET).status, 502);
+    let test_bed = frame_upstream::test_bed("", &far, "retries = 0", "public = true");
+    assert_eq!(send(test_bed.address, GET).status, 502);
 }
 
 #[test]
 fn date_follows_the_wall_clock_forward_and_back_over_either_version() {
-    let stand = Stand::routes("[[routes]]\npath = \"/x\"\npublic = true\nupstream = \"up\"\n");
-    let mut kept = Connection::open(stand.address);
+    let test_bed = TestBed::routes("[[routes]]\npath = \"/x\"\npublic = true\nupstream = \"up\"\n");
+    let mut kept = Connection::open(test_bed.address);
     let request = |path: &str| format!("GET {path} HTTP/1.1\r\nHost: a\r\n\r\n");
     for (seconds, date) in [
         (0, "Fri, 15 Jan 2027 08:00:00 GMT"),
@@ -206,7 +206,7 @@ fn date_follows_the_wall_clock_forward_and_back_over_either_version() {
         (-3600, "Fri, 15 Jan 2027 07:00:00 GMT"),
         (-3599, "Fri, 15 Jan 2027 07:00:01 GMT"),
     ] {
-        stand.at(seconds);
+        test_bed.at(seconds);
         // Forwarded, and a response of our own.
         for path in ["/x", "/nowhere"] {
             assert_eq!(
@@ -215,7 +215,7 @@ fn date_follows_the_wall_clock_forward_and_back_over_either_version() {
                 "{path} over HTTP/1.1"
             );
             assert_eq!(
-                ask(stand.address, get(path, None), b"", None).header("date"),
+                ask(test_bed.address, get(path, None), b"", None).header("date"),
                 Some(date),
                 "{path} over HTTP/2"
             );
@@ -223,19 +223,19 @@ fn date_follows_the_wall_clock_forward_and_back_over_either_version() {
     }
     // The upstream's own date is the older one, and it stays.
     let date = "Fri, 01 Jan 2027 00:00:00 GMT";
-    stand
+    test_bed
         .upstream
         .script(move |_| Reply::answer(200, &[("Date", date)], ""));
     assert_eq!(kept.ask(request("/x")).header("date"), Some(date));
     assert_eq!(
-        ask(stand.address, get("/x", None), b"", None).header("date"),
+        ask(test_bed.address, get("/x", None), b"", None).header("date"),
         Some(date)
     );
 }
 
 #[test]
 fn switching_protocols_over_http2_is_a_broken_answer_and_no_client_sees_it() {
-    let far = Far::start(&[], |wire, call| {
+    let far = FrameUpstream::start(&[], |wire, call| {
         if call.earlier > 0 {
             wire.try_write(answer(call.stream, b""));
             return;
@@ -243,8 +243,8 @@ fn switching_protocols_over_http2_is_a_broken_answer_and_no_client_sees_it() {
         let fields = block(&[(":status", "101"), ("link", "</x>")]);
         wire.try_write(frame(HEADERS, END_HEADERS, call.stream, fields));
     });
-    let stand = far::stand("", &far, "", "public = true");
-    let mut connection = Connection::open(stand.address);
+    let test_bed = frame_upstream::test_bed("", &far, "", "public = true");
+    let mut connection = Connection::open(test_bed.address);
     connection
         .write("GET /x HTTP/1.1\r\nHost: a\r\nConnection: upgrade\r\nUpgrade: websocket\r\n\r\n");
     // The first head of all, interim or not.
@@ -266,15 +266,15 @@ fn response_with_a_pseudo_field_of_a_request_is_a_502_and_a_stream_error() {
         &[(":status", "200"), (":authority", "a")],
     ] {
         let head = block(fields);
-        let far = Far::start(&[], move |wire, call| {
+        let far = FrameUpstream::start(&[], move |wire, call| {
             if call.earlier > 0 {
                 wire.try_write(answer(call.stream, b"hello"));
                 return;
             }
             wire.try_write(frame(HEADERS, END_HEADERS, call.stream, &head));
         });
-        let stand = far::stand("", &far, "retries = 0", "public = true");
-        let mut connection = Connection::open(stand.address);
+        let test_bed = frame_upstream::test_bed("", &far, "retries = 0", "public = true");
+        let mut connection = Connection::open(test_bed.address);
         assert_eq!(connection.ask(GET).status, 502, "{fields:?}");
         eventually("the stream is reset", || far.resets() == 1);
         assert_eq!(connection.ask(GET).text(), "hello");
@@ -290,25 +290,25 @@ fn trailers_of_a_response_with_a_pseudo_field_break_it_off() {
         &[("x-sum", "1"), (":path", "/x")],
     ] {
         let trailers = block(fields);
-        let far = Far::start(&[], move |wire, call| {
+        let far = FrameUpstream::start(&[], move |wire, call| {
             let head = frame(HEADERS, END_HEADERS, call.stream, [0x88]);
             let data = frame(DATA, NONE, call.stream, b"hello");
             wire.try_write([head, data, frame(HEADERS, WHOLE, call.stream, &trailers)].concat());
         });
-        let stand = far::stand("", &far, "retries = 0", "public = true");
-        let over_http1 = send(stand.address, GET);
+        let test_bed = frame_upstream::test_bed("", &far, "retries = 0", "public = true");
+        let over_http1 = send(test_bed.address, GET);
         assert!(
             over_http1.status == 502 || !over_http1.complete,
             "{fields:?}: {over_http1:?}"
         );
-        let told = Wire::open(stand.address, &[]).ask(&request("GET", "/x"));
+        let told = FrameConnection::open(test_bed.address, &[]).ask(&request("GET", "/x"));
         assert!(
             told.status == Some(502) || told.end == Some(End::Reset(INTERNAL_ERROR)),
             "{fields:?}: {told:?}"
         );
     }
     // And those without go through, interim responses before them.
-    let far = Far::start(&[], |wire, call| {
+    let far = FrameUpstream::start(&[], |wire, call| {
         let interim = frame(
             HEADERS,
             END_HEADERS,
@@ -325,8 +325,8 @@ fn trailers_of_a_response_with_a_pseudo_field_break_it_off() {
         let trailers = frame(HEADERS, WHOLE, call.stream, block(&[("x-sum", "1")]));
         wire.try_write([interim, head, rest, trailers].concat());
     });
-    let stand = far::stand("", &far, "", "public = true");
-    let whole = ask(stand.address, get("/x", None), b"", None);
+    let test_bed = frame_upstream::test_bed("", &far, "", "public = true");
+    let whole = ask(test_bed.address, get("/x", None), b"", None);
     assert_eq!(
         (whole.status.as_u16(), &*whole.body, whole.error.is_none()),
         (200, &b"hello"[..], true)

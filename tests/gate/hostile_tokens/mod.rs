@@ -16,7 +16,7 @@ use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use serde_json::{Value, json};
 
-use harness::{Key, Stand};
+use harness::{Key, TestBed};
 
 const ROUTES: &str = "[[routes]]\npath = \"/things\"\nupstream = \"up\"\n";
 /// Lets a lie of any size come to be judged as a token.
@@ -29,14 +29,14 @@ const INVALID_REQUEST: Told = (400, Some("Bearer error=\"invalid_request\""));
 const TOO_LARGE: Told = (431, None);
 
 /// Says each lie, and then the truth.
-fn assert_told(stand: &Stand, lies: impl IntoIterator<Item = (String, String, Told)>) {
-    let truth = stand.token("");
+fn assert_told(test_bed: &TestBed, lies: impl IntoIterator<Item = (String, String, Told)>) {
+    let truth = test_bed.token("");
     let mut wrong = Vec::new();
     for (name, lie, expected) in lies {
         assert_ne!(lie, truth, "{name}: no lie");
-        let hits = stand.hits();
-        let answer = stand.get("/things", Some(&lie));
-        let (told, hits) = ((answer.status, answer.challenge()), stand.hits() - hits);
+        let hits = test_bed.hits();
+        let answer = test_bed.get("/things", Some(&lie));
+        let (told, hits) = ((answer.status, answer.challenge()), test_bed.hits() - hits);
         if told != expected || hits != 0 {
             wrong.push(format!(
                 "{name}: told {told:?} instead of {expected:?}, {hits} requests upstream"
@@ -45,16 +45,19 @@ fn assert_told(stand: &Stand, lies: impl IntoIterator<Item = (String, String, To
     }
     assert!(wrong.is_empty(), "{}", wrong.join("\n"));
     assert_eq!(
-        (stand.get("/things", Some(&truth)).status, stand.hits()),
+        (
+            test_bed.get("/things", Some(&truth)).status,
+            test_bed.hits()
+        ),
         (200, 1),
         "the truth"
     );
 }
 
 /// Says each lie; all of them are invalid tokens.
-fn assert_refused(stand: &Stand, lies: impl IntoIterator<Item = (String, String)>) {
+fn assert_refused(test_bed: &TestBed, lies: impl IntoIterator<Item = (String, String)>) {
     assert_told(
-        stand,
+        test_bed,
         lies.into_iter()
             .map(|(name, lie)| (name, lie, INVALID_TOKEN)),
     );
@@ -82,14 +85,14 @@ fn header(more: &str) -> String {
 }
 
 /// The good claims of `stand`, as text, with more members.
-fn claims(stand: &Stand, more: &str) -> String {
-    let claims = stand.issuer.claims("").to_string();
+fn claims(test_bed: &TestBed, more: &str) -> String {
+    let claims = test_bed.issuer.claims("").to_string();
     format!("{}{more}}}", claims.strip_suffix('}').expect("an object"))
 }
 
 /// The good claims of `stand`, with the text `value` for one of them.
-fn claims_with(stand: &Stand, name: &str, value: &str) -> String {
-    let mut claims = stand.issuer.claims("");
+fn claims_with(test_bed: &TestBed, name: &str, value: &str) -> String {
+    let mut claims = test_bed.issuer.claims("");
     claims.as_object_mut().expect("an object").remove(name);
     let claims = claims.to_string();
     format!(

@@ -10,14 +10,14 @@ use rustls::pki_types::ServerName;
 use rustls::{ClientConnection, StreamOwned};
 
 use super::{gateway, gateway_with};
-use harness::{Authority, Gateway, PATIENCE, Reply, Server};
+use harness::{Authority, Gateway, Reply, Server, TIMEOUT};
 
 const CHUNKED: &str = "HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n5\r\nhello\r\n";
 
 fn connect(address: SocketAddr) -> TcpStream {
     let socket = TcpStream::connect(address).expect("it listens");
     socket
-        .set_read_timeout(Some(PATIENCE))
+        .set_read_timeout(Some(TIMEOUT))
         .expect("an open socket");
     socket
 }

@@ -3,15 +3,15 @@
 use std::thread;
 use std::time::{Duration, Instant};
 
-use harness::{Connection, Gateway, Issuer, Key, Reply, Server, Stand, eventually, get, send};
+use harness::{Connection, Gateway, Issuer, Key, Reply, Server, TestBed, eventually, get, send};
 
 const ROUTES: &str = "[[routes]]\npath = \"/open/{*rest}\"\npublic = true\nupstream = \"up\"\n\
                       [[routes]]\npath = \"/kept\"\nupstream = \"up\"\n";
 const SHORT: &str = "[server]\nheader_timeout = \"200ms\"\nbody_idle_timeout = \"200ms\"\nkeep_alive_timeout = \"300ms\"\n";
 const GET: &str = "GET /open/x HTTP/1.1\r\nHost: a\r\n\r\n";
 
-fn stand() -> Stand {
-    Stand::toml(
+fn test_bed() -> TestBed {
+    TestBed::toml(
         SHORT,
         "",
         "response_timeout = \"300ms\"\nconnect_timeout = \"300ms\"",
@@ -21,7 +21,7 @@ fn stand() -> Stand {
 
 #[test]
 fn upstream_that_fails_before_its_answer_is_a_502_or_a_504() {
-    let stand = stand();
+    let test_bed = test_bed();
     for (reply, status) in [
         (Reply::RawThenClose(Vec::new()), 502),
         (Reply::RawThenReset(Vec::new()), 502),
@@ -43,18 +43,18 @@ fn upstream_that_fails_before_its_answer_is_a_502_or_a_504() {
             504,
         ),
     ] {
-        stand.upstream.script({
+        test_bed.upstream.script({
             let reply = reply.clone();
             move |_| reply.clone()
         });
-        let answer = send(stand.address, GET);
+        let answer = send(test_bed.address, GET);
         assert_eq!(
             (answer.status, answer.challenge()),
             (status, None),
             "{reply:?}"
         );
-        stand.upstream.script(|_| Reply::text("hello"));
-        assert_eq!(send(stand.address, GET).status, 200, "after {reply:?}");
+        test_bed.upstream.script(|_| Reply::text("hello"));
+        assert_eq!(send(test_bed.address, GET).status, 200, "after {reply:?}");
     }
 }
 
@@ -91,7 +91,7 @@ fn upstream_that_hangs_before_or_while_the_request_is_sent_is_a_504() {
 
 #[test]
 fn upstream_body_that_breaks_off_breaks_off_towards_the_client_too() {
-    let stand = stand();
+    let test_bed = test_bed();
     for reply in [
         Reply::RawThenClose(b"HTTP/1.1 200 OK\r\nContent-Length: 10\r\n\r\nhello".to_vec()),
         Reply::RawThenReset(b"HTTP/1.1 200 OK\r\nContent-Length: 10\r\n\r\nhello".to_vec()),
@@ -106,11 +106,11 @@ fn upstream_body_that_breaks_off_breaks_off_towards_the_client_too() {
             b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\nzz\r\nhello\r\n".to_vec(),
         ),
     ] {
-        stand.upstream.script({
+        test_bed.upstream.script({
             let reply = reply.clone();
             move |_| reply.clone()
         });
-        let mut connection = Connection::open(stand.address);
+        let mut connection = Connection::open(test_bed.address);
         connection.write(GET);
         // What breaks at once may break before its head is written, and is then no answer at all.
         let answer = connection.try_read(false);
@@ -158,21 +158,23 @@ fn issuer_that_fails_at_start_lets_nobody_in_and_is_asked_again() {
 
 #[test]
 fn request_that_may_be_repeated_survives_a_connection_that_was_closed_while_idle() {
-    let stand = stand();
+    let test_bed = test_bed();
     for _ in 0..10 {
-        stand.upstream.script(|_| {
+        test_bed.upstream.script(|_| {
             Reply::RawThenClose(b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok".to_vec())
         });
-        assert_eq!(send(stand.address, GET).status, 200);
-        stand.upstream.script(|_| Reply::text("hello"));
-        assert_eq!(send(stand.address, GET).text(), "hello");
+        assert_eq!(send(test_bed.address, GET).status, 200);
+        test_bed.upstream.script(|_| Reply::text("hello"));
+        assert_eq!(send(test_bed.address, GET).text(), "hello");
     }
 }
 
 #[test]
 fn request_that_had_an_effect_is_not_repeated() {
-    let stand = stand();
-    stand.upstream.script(|_| Reply::RawThenClose(Vec::new()));
+    let test_bed = test_bed();
+    test_bed
+        .upstream
+        .script(|_| Reply::RawThenClose(Vec::new()));
     for (request, times) in [
         (
             "POST /open/x HTTP/1.1\r\nHost: a\r\nContent-Length: 2\r\n\r\nhi",
@@ -189,21 +191,21 @@ fn request_that_had_an_effect_is_not_repeated() {
         ),
         (GET, 2),
     ] {
-        let hits = stand.hits();
-        assert_eq!(send(stand.address, request).status, 502);
-        assert_eq!(stand.hits() - hits, times, "{request}");
+        let hits = test_bed.hits();
+        assert_eq!(send(test_bed.address, request).status, 502);
+        assert_eq!(test_bed.hits() - hits, times, "{request}");
     }
-    stand
+    test_bed
         .upstream
         .script(|_| Reply::RawThenClose(b"HTTP/1.1 200 O".to_vec()));
-    let hits = stand.hits();
-    assert_eq!(send(stand.address, GET).status, 502);
-    assert_eq!(stand.hits() - hits, 1, "a byte of an answer had come");
+    let hits = test_bed.hits();
+    assert_eq!(send(test_bed.address, GET).status, 502);
+    assert_eq!(test_bed.hits() - hits, 1, "a byte of an answer had come");
 }
 
 #[test]
 fn client_that_dawdles_is_not_waited_for() {
-    let stand = stand();
+    let test_bed = test_bed();
     for (sent, what) in [
         ("", "nothing for keep_alive_timeout"),
         ("GET /open/x HTTP/1.1\r\nHo", "half a head"),
@@ -216,7 +218,7 @@ fn client_that_dawdles_is_not_waited_for() {
             "a whole request and half of one",
         ),
     ] {
-        let mut connection = Connection::open(stand.address);
+        let mut connection = Connection::open(test_bed.address);
         connection.write(sent);
         let began = Instant::now();
         if sent.contains("\r\n\r\n") {
@@ -230,7 +232,7 @@ fn client_that_dawdles_is_not_waited_for() {
         );
     }
     // A head that trickles has the header time-out as a whole.
-    let mut connection = Connection::open(stand.address);
+    let mut connection = Connection::open(test_bed.address);
     let began = Instant::now();
     for byte in GET.bytes() {
         connection.try_write([byte]);
@@ -242,84 +244,84 @@ fn client_that_dawdles_is_not_waited_for() {
 
 #[test]
 fn client_whose_body_does_not_come_is_told_so() {
-    let stand = stand();
+    let test_bed = test_bed();
     let head = "POST /open/x HTTP/1.1\r\nHost: a\r\n";
-    let mut connection = Connection::open(stand.address);
+    let mut connection = Connection::open(test_bed.address);
     let answer = connection.ask(format!("{head}Content-Length: 10\r\n\r\nhello"));
     assert_eq!(
         (answer.status, answer.header("connection")),
         (408, Some("close"))
     );
     assert!(connection.is_closed());
-    let mut connection = Connection::open(stand.address);
+    let mut connection = Connection::open(test_bed.address);
     let answer = connection.ask(format!("{head}Transfer-Encoding: chunked\r\n\r\nzz\r\n"));
     assert_eq!(answer.status, 400);
     assert!(connection.is_closed());
-    assert_eq!(send(stand.address, GET).status, 200);
+    assert_eq!(send(test_bed.address, GET).status, 200);
 }
 
 #[test]
 fn client_that_goes_away_cancels_its_request() {
-    let stand = Stand::routes(ROUTES);
-    stand.upstream.script(|_| Reply::RawThenHang(Vec::new()));
-    let closed = stand.upstream.closed();
-    let mut connection = Connection::open(stand.address);
+    let test_bed = TestBed::routes(ROUTES);
+    test_bed.upstream.script(|_| Reply::RawThenHang(Vec::new()));
+    let closed = test_bed.upstream.closed();
+    let mut connection = Connection::open(test_bed.address);
     connection.write(GET);
-    eventually("the upstream has it", || stand.hits() == 1);
+    eventually("the upstream has it", || test_bed.hits() == 1);
     drop(connection);
     eventually("the upstream's connection is closed", || {
-        stand.upstream.closed() > closed
+        test_bed.upstream.closed() > closed
     });
 }
 
 #[test]
 fn client_that_closes_its_sending_half_has_gone() {
-    let stand = Stand::routes(ROUTES);
-    stand.upstream.script(|_| Reply::RawThenHang(Vec::new()));
-    let closed = stand.upstream.closed();
-    let mut connection = Connection::open(stand.address);
+    let test_bed = TestBed::routes(ROUTES);
+    test_bed.upstream.script(|_| Reply::RawThenHang(Vec::new()));
+    let closed = test_bed.upstream.closed();
+    let mut connection = Connection::open(test_bed.address);
     connection.write(GET);
-    eventually("the upstream has it", || stand.hits() == 1);
+    eventually("the upstream has it", || test_bed.hits() == 1);
     connection.finish();
     eventually("the upstream's connection is closed", || {
-        stand.upstream.closed() > closed
+        test_bed.upstream.closed() > closed
     });
     assert!(connection.is_closed());
 }
 
 #[test]
 fn body_that_nobody_reads_ends_its_connection_and_is_never_taken_for_a_request() {
-    let stand = Stand::routes(ROUTES);
-    let mut connection = Connection::open(stand.address);
+    let test_bed = TestBed::routes(ROUTES);
+    let mut connection = Connection::open(test_bed.address);
     let smuggled = GET.repeat(4000);
     connection.try_write(format!(
         "POST /kept HTTP/1.1\r\nHost: a\r\nContent-Length: 1000000\r\n\r\n{smuggled}"
     ));
     assert_eq!(connection.read(false).status, 401);
     assert!(connection.is_closed());
-    assert_eq!(stand.hits(), 0);
+    assert_eq!(test_bed.hits(), 0);
 }
 
 #[test]
 fn client_that_does_not_read_is_not_waited_for() {
-    let stand = stand();
+    let test_bed = test_bed();
     let body = vec![b'x'; 64 * 1024 * 1024];
-    stand.upstream.script(move |_| Reply::Answer {
+    test_bed.upstream.script(move |_| Reply::Response {
         status: 200,
         headers: Vec::new(),
         body: body.clone(),
     });
-    let closed = stand.upstream.closed();
-    let mut connection = Connection::open(stand.address);
+    let closed = test_bed.upstream.closed();
+    let mut connection = Connection::open(test_bed.address);
     connection.write(GET);
     eventually("the upstream's connection is closed", || {
-        stand.upstream.closed() > closed
+        test_bed.upstream.closed() > closed
     });
 }
 
 #[test]
 fn too_large_a_head_is_431() {
-    let stand = Stand::toml(
+    let test_bed = TestBed::toml(
         "[server]\nmax_headers = 20\nmax_header_size = \"8KiB\"\n",
         "",
         "",
@@ -328,27 +330,27 @@ fn too_large_a_head_is_431() {
     let many: String = (0..30).map(|number| format!("x-{number}: 1\r\n")).collect();
     let long = format!("x-long: {}\r\n", "x".repeat(9 * 1024));
     for headers in [many, long] {
-        let mut connection = Connection::open(stand.address);
+        let mut connection = Connection::open(test_bed.address);
         connection.try_write(format!("GET /open/x HTTP/1.1\r\nHost: a\r\n{headers}\r\n"));
         assert_eq!(connection.read(false).status, 431);
     }
-    assert_eq!(stand.hits(), 0);
+    assert_eq!(test_bed.hits(), 0);
 }
 
 #[test]
 fn connections_beyond_the_limit_wait_for_a_place() {
-    let stand = Stand::toml("[server]\nmax_connections = 2\n", "", "", ROUTES);
+    let test_bed = TestBed::toml("[server]\nmax_connections = 2\n", "", "", ROUTES);
     let (mut first, mut second) = (
-        Connection::open(stand.address),
-        Connection::open(stand.address),
+        Connection::open(test_bed.address),
+        Connection::open(test_bed.address),
     );
     // They have begun a request, and so make no room.
     first.write("GET");
     second.write("GET");
-    let mut third = Connection::open(stand.address);
+    let mut third = Connection::open(test_bed.address);
     third.write(GET);
     thread::sleep(Duration::from_millis(150));
-    assert_eq!(stand.hits(), 0);
+    assert_eq!(test_bed.hits(), 0);
     drop(first);
     assert_eq!(third.read(false).status, 200);
 }

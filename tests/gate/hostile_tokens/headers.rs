@@ -11,7 +11,7 @@ use harness::{Reply, Server};
 
 #[test]
 fn r20_unsigned_token_is_refused_however_it_says_so() {
-    let stand = Stand::routes(ROUTES);
+    let test_bed = TestBed::routes(ROUTES);
     let mut lies = Vec::new();
     for algorithm in [
         "\"none\"",
@@ -47,7 +47,7 @@ fn r20_unsigned_token_is_refused_however_it_says_so() {
         "{\"alg\":\"ES256\"}",
     ] {
         let header = format!(r#"{{"alg":{algorithm},"typ":"at+jwt","kid":"first"}}"#);
-        let message = format!("{}.{}", base64url(header), base64url(claims(&stand, "")));
+        let message = format!("{}.{}", base64url(header), base64url(claims(&test_bed, "")));
         lies.push((
             format!("{algorithm} without a signature"),
             format!("{message}."),
@@ -58,33 +58,33 @@ fn r20_unsigned_token_is_refused_however_it_says_so() {
         ));
         lies.push((
             format!("{algorithm} with a good ES256"),
-            stand.key.seal(&message),
+            test_bed.key.seal(&message),
         ));
     }
-    let nameless = stand
+    let nameless = test_bed
         .key
-        .sign(r#"{"typ":"at+jwt","kid":"first"}"#, &claims(&stand, ""));
+        .sign(r#"{"typ":"at+jwt","kid":"first"}"#, &claims(&test_bed, ""));
     lies.push(("no alg at all".to_owned(), nameless));
-    assert_refused(&stand, lies);
+    assert_refused(&test_bed, lies);
 }
 
 #[test]
 fn r20_public_key_is_no_shared_secret_in_whatever_form() {
-    let stand = Stand::routes(ROUTES);
+    let test_bed = TestBed::routes(ROUTES);
     let keys = [
         Key::rsa(Some("rsa"), Algorithm::RS256),
         Key::es256("ec"),
         Key::ed25519("ed"),
     ];
-    stand
+    test_bed
         .issuer
-        .publish(&[&stand.key, &keys[0], &keys[1], &keys[2]]);
+        .publish(&[&test_bed.key, &keys[0], &keys[1], &keys[2]]);
     let set = json!({ "keys": keys.each_ref().map(Key::jwk) }).to_string();
     // What the issuer publishes is here: each key is good for what it was made for.
     for key in &keys {
         assert_eq!(
-            stand
-                .get("/_ready", Some(&key.token(&stand.issuer.claims(""))))
+            test_bed
+                .get("/_ready", Some(&key.token(&test_bed.issuer.claims(""))))
                 .status,
             200,
             "{}",
@@ -100,7 +100,7 @@ fn r20_public_key_is_no_shared_secret_in_whatever_form() {
                 let header =
                     json!({ "alg": format!("{algorithm:?}"), "typ": "at+jwt", "kid": jwk["kid"] });
                 let lie =
-                    Key::hmac(&secret, algorithm).token_with(&header, &stand.issuer.claims(""));
+                    Key::hmac(&secret, algorithm).token_with(&header, &test_bed.issuer.claims(""));
                 let name = format!("{algorithm:?} with the {} key as {form}", jwk["kty"]);
                 // Not even a configuration that allowed it, which the file cannot say, would take it.
                 let Ok(TokenShape::Jwt(jws)) = classify(&lie) else {
@@ -113,7 +113,7 @@ fn r20_public_key_is_no_shared_secret_in_whatever_form() {
         }
     }
     assert_eq!(lies.len(), 90);
-    assert_refused(&stand, lies);
+    assert_refused(&test_bed, lies);
 }
 
 /// All that an attacker could take for the bytes of a public key.
@@ -200,7 +200,7 @@ fn der(tag: u8, content: &[u8]) -> Vec<u8> {
 
 #[test]
 fn r21_embedded_key_is_never_used_and_nobody_is_asked_for_another() {
-    let stand = Stand::routes(ROUTES);
+    let test_bed = TestBed::routes(ROUTES);
     let certified = generate_simple_self_signed(["id.test".to_owned()]).expect("a certificate");
     let stranger = Key::es256("stranger");
     let canary = Server::start({
@@ -237,7 +237,7 @@ fn r21_embedded_key_is_never_used_and_nobody_is_asked_for_another() {
         (
             "jwk of the issuer's own key",
             &stranger,
-            json!({ "jwk": stand.key.jwk() }),
+            json!({ "jwk": test_bed.key.jwk() }),
         ),
         (
             "jwks",
@@ -253,7 +253,7 @@ fn r21_embedded_key_is_never_used_and_nobody_is_asked_for_another() {
         (
             "jku behind the issuer's name",
             &stranger,
-            json!({ "jku": format!("{}@{}/jwks", stand.issuer.url, canary.address) }),
+            json!({ "jku": format!("{}@{}/jwks", test_bed.issuer.url, canary.address) }),
         ),
         ("x5u", &stranger, json!({ "x5u": url })),
         (
@@ -283,13 +283,13 @@ fn r21_embedded_key_is_never_used_and_nobody_is_asked_for_another() {
             }
             lies.push((
                 format!("{name}, kid {kid}"),
-                key.token_with(&header, &stand.issuer.claims("")),
+                key.token_with(&header, &test_bed.issuer.claims("")),
             ));
         }
     }
     // Claims name keys and places too.
     for claim in ["jwk", "jku", "x5u", "jwks_uri", "sub_jwk"] {
-        let mut claims = stand.issuer.claims("");
+        let mut claims = test_bed.issuer.claims("");
         claims[claim] = if claim.ends_with("jwk") {
             stranger.jwk()
         } else {
@@ -298,10 +298,10 @@ fn r21_embedded_key_is_never_used_and_nobody_is_asked_for_another() {
         lies.push((format!("{claim} among the claims"), stranger.token(&claims)));
     }
     // An issuer that is not configured is not asked for its keys either.
-    let mut foreign = stand.issuer.claims("");
+    let mut foreign = test_bed.issuer.claims("");
     foreign["iss"] = json!(format!("http://{}", canary.address));
     lies.push(("a stranger's issuer".to_owned(), stranger.token(&foreign)));
-    assert_refused(&stand, lies);
+    assert_refused(&test_bed, lies);
     assert_eq!(canary.connections(), 0);
     // What is not used does no harm to a token that our key signed.
     let carrying = header(&format!(
@@ -309,10 +309,10 @@ fn r21_embedded_key_is_never_used_and_nobody_is_asked_for_another() {
         stranger.jwk()
     ));
     assert_eq!(
-        stand
+        test_bed
             .get(
                 "/things",
-                Some(&stand.key.sign(&carrying, &claims(&stand, "")))
+                Some(&test_bed.key.sign(&carrying, &claims(&test_bed, "")))
             )
             .status,
         200
@@ -322,7 +322,7 @@ fn r21_embedded_key_is_never_used_and_nobody_is_asked_for_another() {
 
 #[test]
 fn r21_kid_is_compared_and_nothing_else_is_done_with_it() {
-    let stand = Stand::toml(WIDE, "", "", ROUTES);
+    let test_bed = TestBed::toml(WIDE, "", "", ROUTES);
     let canary = Server::start(|_| Reply::status(404));
     let stranger = Key::es256("first");
     // What a program that opened its kid would find there: nothing, which is a secret that everybody knows.
@@ -377,33 +377,37 @@ fn r21_kid_is_compared_and_nothing_else_is_done_with_it() {
         // The issuer's own signature shows that it is the name that is refused.
         lies.push((
             format!("{name}, our key"),
-            stand.key.token_with(&header, &stand.issuer.claims("")),
+            test_bed
+                .key
+                .token_with(&header, &test_bed.issuer.claims("")),
         ));
         lies.push((
             format!("{name}, a stranger's"),
-            stranger.token_with(&header, &stand.issuer.claims("")),
+            stranger.token_with(&header, &test_bed.issuer.claims("")),
         ));
         let header = json!({ "alg": "HS256", "typ": "at+jwt", "kid": kid });
         lies.push((
             format!("{name}, an empty secret"),
-            nothing.token_with(&header, &stand.issuer.claims("")),
+            nothing.token_with(&header, &test_bed.issuer.claims("")),
         ));
     }
-    assert_refused(&stand, lies);
+    assert_refused(&test_bed, lies);
     assert_eq!(canary.connections(), 0);
 }
 
 #[test]
 fn kid_of_64_kib_is_too_large_for_a_usual_gateway() {
-    let stand = Stand::routes(ROUTES);
+    let test_bed = TestBed::routes(ROUTES);
     let header = json!({ "alg": "ES256", "typ": "at+jwt", "kid": "x".repeat(64 * 1024) });
-    let lie = stand.key.token_with(&header, &stand.issuer.claims(""));
-    assert_told(&stand, [("64 KiB".to_owned(), lie, TOO_LARGE)]);
+    let lie = test_bed
+        .key
+        .token_with(&header, &test_bed.issuer.claims(""));
+    assert_told(&test_bed, [("64 KiB".to_owned(), lie, TOO_LARGE)]);
 }
 
 #[test]
 fn r21_header_that_changes_the_meaning_of_the_token_is_refused() {
-    let stand = Stand::toml(WIDE, "", "", ROUTES);
+    let test_bed = TestBed::toml(WIDE, "", "", ROUTES);
     let mut lies = Vec::new();
     for (parameter, values) in [
         (
@@ -465,14 +469,14 @@ fn r21_header_that_changes_the_meaning_of_the_token_is_refused() {
             let header = header(&format!(r#","{parameter}":{value},"exp":1"#));
             lies.push((
                 format!("{parameter} {value}"),
-                stand.key.sign(&header, &claims(&stand, "")),
+                test_bed.key.sign(&header, &claims(&test_bed, "")),
             ));
         }
     }
     let spelt = header(r#","\u0063rit":["exp"]"#);
     lies.push((
         "crit with an escape".to_owned(),
-        stand.key.sign(&spelt, &claims(&stand, "")),
+        test_bed.key.sign(&spelt, &claims(&test_bed, "")),
     ));
     // RFC 7797: the payload stands there as it is.
     let unencoded = format!(
@@ -481,29 +485,29 @@ fn r21_header_that_changes_the_meaning_of_the_token_is_refused() {
     );
     lies.push((
         "a payload that is not encoded".to_owned(),
-        stand.key.seal(&unencoded),
+        test_bed.key.seal(&unencoded),
     ));
 
-    let bomb = deflated(&claims(&stand, ""), 4 * 1024 * 1024);
+    let bomb = deflated(&claims(&test_bed, ""), 4 * 1024 * 1024);
     for zip in ["\"DEF\"", "\"def\"", "\"NONE\"", "\"GZIP\""] {
         let header = header(&format!(r#","zip":{zip}"#));
         let message = format!("{}.{}", base64url(header), base64url(&bomb));
         lies.push((
             format!("4 MiB of spaces as zip {zip}"),
-            stand.key.seal(&message),
+            test_bed.key.seal(&message),
         ));
     }
     let message = format!("{}.{}", base64url(header("")), base64url(&bomb));
     lies.push((
         "4 MiB of spaces, unannounced".to_owned(),
-        stand.key.seal(&message),
+        test_bed.key.seal(&message),
     ));
-    assert_refused(&stand, lies);
+    assert_refused(&test_bed, lies);
     // The one that says that nothing was done.
-    let harmless = stand
+    let harmless = test_bed
         .key
-        .sign(&header(r#","zip":"NONE""#), &claims(&stand, ""));
-    assert_eq!(stand.get("/things", Some(&harmless)).status, 200);
+        .sign(&header(r#","zip":"NONE""#), &claims(&test_bed, ""));
+    assert_eq!(test_bed.get("/things", Some(&harmless)).status, 200);
 }
 
 /// `text` and at least so many spaces, as RFC 1951 §3.2.6 packs them: one block of fixed Huffman codes, in which 13

@@ -8,7 +8,7 @@ use super::{
     GET, gateway, gateway_with, read_head, target_metric, upload_until_stuck, upstream,
     upstream_once,
 };
-use harness::{Connection, PATIENCE, eventually, send};
+use harness::{Connection, TIMEOUT, eventually, send};
 
 #[test]
 fn upload_goes_on_behind_an_answer_that_did_not_wait_for_it() {
@@ -117,7 +117,7 @@ fn upload_that_nobody_takes_behind_an_answer_is_let_go_of() {
         socket
             .write_all(b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok")
             .expect("it reads");
-        thread::sleep(2 * PATIENCE);
+        thread::sleep(2 * TIMEOUT);
     });
     upload_until_stuck(
         &gateway_with(

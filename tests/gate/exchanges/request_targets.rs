@@ -148,7 +148,7 @@ fn body_over_http2_is_framed_in_one_way_or_not_sent_at_all() {
                     "{told:?} {data:?}: {head}"
                 );
             }
-            // Half of it may have been sent before the rest turned out to be too short or too long.
+            // TruncatedBody of it may have been sent before the rest turned out to be too short or too long.
             (None, Some((head, came))) => {
                 assert!(
                     head.contains("content-length: 5") && came.len() < 5,

@@ -7,8 +7,8 @@ use super::*;
 
 #[test]
 fn other_serialisations_are_not_tokens() {
-    let stand = Stand::routes(ROUTES);
-    let good = stand.token("");
+    let test_bed = TestBed::routes(ROUTES);
+    let good = test_bed.token("");
     let parts: Vec<_> = good.split('.').collect();
     let [header, payload, signature] = parts[..] else {
         panic!("three parts")
@@ -27,7 +27,7 @@ fn other_serialisations_are_not_tokens() {
         )
     };
     assert_told(
-        &stand,
+        &test_bed,
         [
             ("flattened JSON", flattened.clone(), INVALID_REQUEST),
             ("general JSON", general.clone(), INVALID_REQUEST),
@@ -53,12 +53,12 @@ fn other_serialisations_are_not_tokens() {
             ),
             (
                 "a token in a token",
-                stand.key.seal(&format!("{header}.{}", base64url(&good))),
+                test_bed.key.seal(&format!("{header}.{}", base64url(&good))),
                 INVALID_TOKEN,
             ),
             (
                 "a token as a text",
-                stand
+                test_bed
                     .key
                     .seal(&format!("{header}.{}", base64url(format!("\"{good}\"")))),
                 INVALID_TOKEN,
@@ -80,7 +80,7 @@ fn other_serialisations_are_not_tokens() {
             ),
             (
                 "JWE header on three parts",
-                stand.key.sign(r#"{"alg":"dir","enc":"A128GCM"}"#, "{}"),
+                test_bed.key.sign(r#"{"alg":"dir","enc":"A128GCM"}"#, "{}"),
                 INVALID_TOKEN,
             ),
             ("two tokens", format!("{good},{good}"), INVALID_REQUEST),
@@ -99,14 +99,14 @@ fn other_serialisations_are_not_tokens() {
 
 #[test]
 fn token_has_two_dots_and_each_part_between_them() {
-    let stand = Stand::routes(ROUTES);
-    let good = stand.token("");
+    let test_bed = TestBed::routes(ROUTES);
+    let good = test_bed.token("");
     let parts: Vec<_> = good.split('.').collect();
     let [header, payload, signature] = parts[..] else {
         panic!("three parts")
     };
     assert_refused(
-        &stand,
+        &test_bed,
         [
             ("no dot, header", header.to_owned()),
             ("no dot, payload", payload.to_owned()),
@@ -118,12 +118,12 @@ fn token_has_two_dots_and_each_part_between_them() {
             ("two dots, no payload", format!("{header}..{signature}")),
             (
                 "two dots, no payload, signed so",
-                stand.key.seal(&format!("{header}.")),
+                test_bed.key.seal(&format!("{header}.")),
             ),
             ("two dots, no header", format!(".{payload}.{signature}")),
             (
                 "two dots, no header, signed so",
-                stand.key.seal(&format!(".{payload}")),
+                test_bed.key.seal(&format!(".{payload}")),
             ),
             (
                 "two dots in another order",
@@ -139,7 +139,7 @@ fn token_has_two_dots_and_each_part_between_them() {
             ),
             (
                 "three dots, signed over three parts",
-                stand.key.seal(&format!("{header}.{payload}.{payload}")),
+                test_bed.key.seal(&format!("{header}.{payload}.{payload}")),
             ),
             (
                 "four dots",
@@ -153,8 +153,8 @@ fn token_has_two_dots_and_each_part_between_them() {
 
 #[test]
 fn flood_of_dots_costs_no_more_than_reading_it() {
-    let stand = Stand::toml(WIDE, "", "", ROUTES);
-    let good = stand.token("");
+    let test_bed = TestBed::toml(WIDE, "", "", ROUTES);
+    let good = test_bed.token("");
     let began = Instant::now();
     let mut floods = Vec::new();
     for dots in [10_000, 400_000] {
@@ -170,7 +170,7 @@ fn flood_of_dots_costs_no_more_than_reading_it() {
         ));
         floods.push((format!("{} parts", dots / 4), "e30.".repeat(dots / 4)));
     }
-    assert_refused(&stand, floods);
+    assert_refused(&test_bed, floods);
     // Work that grew with the square of the dots would be 10^11 steps here.
     assert!(
         began.elapsed() < Duration::from_secs(5),
@@ -181,7 +181,7 @@ fn flood_of_dots_costs_no_more_than_reading_it() {
 
 #[test]
 fn r22_member_that_stands_twice_is_refused_at_every_depth() {
-    let stand = Stand::routes(ROUTES);
+    let test_bed = TestBed::routes(ROUTES);
     let mut lies = Vec::new();
     for more in [
         r#","alg":"ES256""#,
@@ -199,7 +199,7 @@ fn r22_member_that_stands_twice_is_refused_at_every_depth() {
     ] {
         lies.push((
             format!("header {more}"),
-            stand.key.sign(&header(more), &claims(&stand, "")),
+            test_bed.key.sign(&header(more), &claims(&test_bed, "")),
         ));
     }
     let deep = format!(
@@ -230,23 +230,23 @@ fn r22_member_that_stands_twice_is_refused_at_every_depth() {
     ] {
         lies.push((
             format!("claims {more:.60}"),
-            stand.key.sign(&header(""), &claims(&stand, more)),
+            test_bed.key.sign(&header(""), &claims(&test_bed, more)),
         ));
     }
     let first = format!(
         "{{\"exp\":1800000600,{}",
-        claims(&stand, "").strip_prefix('{').expect("an object")
+        claims(&test_bed, "").strip_prefix('{').expect("an object")
     );
     lies.push((
         "the first of two".to_owned(),
-        stand.key.sign(&header(""), &first),
+        test_bed.key.sign(&header(""), &first),
     ));
-    assert_refused(&stand, lies);
+    assert_refused(&test_bed, lies);
     // The same name in two objects stands once in each.
-    let apart = claims(&stand, r#","x":{"exp":1},"y":[{"z":1},{"z":1}]"#);
+    let apart = claims(&test_bed, r#","x":{"exp":1},"y":[{"z":1},{"z":1}]"#);
     assert_eq!(
-        stand
-            .get("/things", Some(&stand.key.sign(&header(""), &apart)))
+        test_bed
+            .get("/things", Some(&test_bed.key.sign(&header(""), &apart)))
             .status,
         200
     );
@@ -254,7 +254,7 @@ fn r22_member_that_stands_twice_is_refused_at_every_depth() {
 
 #[test]
 fn nesting_without_end_is_refused() {
-    let stand = Stand::toml(WIDE, "", "", ROUTES);
+    let test_bed = TestBed::toml(WIDE, "", "", ROUTES);
     let mut lies = Vec::new();
     for (name, open, close) in [
         ("arrays", "[", "]"),
@@ -272,40 +272,40 @@ fn nesting_without_end_is_refused() {
                 let name = format!("{name}, {depth} deep, {form}");
                 lies.push((
                     format!("{name}, in the claims"),
-                    stand.key.sign(&header(""), &claims(&stand, &more)),
+                    test_bed.key.sign(&header(""), &claims(&test_bed, &more)),
                 ));
                 lies.push((
                     format!("{name}, in the header"),
-                    stand.key.sign(&header(&more), &claims(&stand, "")),
+                    test_bed.key.sign(&header(&more), &claims(&test_bed, "")),
                 ));
                 lies.push((
                     format!("{name}, as the claims"),
-                    stand.key.sign(&header(""), &value),
+                    test_bed.key.sign(&header(""), &value),
                 ));
                 lies.push((
                     format!("{name}, as the header"),
-                    stand.key.sign(&value, &claims(&stand, "")),
+                    test_bed.key.sign(&value, &claims(&test_bed, "")),
                 ));
             }
         }
     }
-    assert_refused(&stand, lies);
+    assert_refused(&test_bed, lies);
 }
 
 // RFC 8725 §2.6 and RFC 7515 §2: one text for one token, or what is revoked and cached by its text passes in another.
 #[test]
 fn base64url_that_could_be_written_in_another_way_is_refused() {
-    let stand = Stand::routes(ROUTES);
+    let test_bed = TestBed::routes(ROUTES);
     let mut lies = Vec::new();
     // Question marks have both characters that are unlike in base64, and spaces leave bits behind the last byte.
     let parts = [
         remainder_one(header(",\"x\":\"??????\"")),
-        remainder_one(claims(&stand, ",\"x\":\"??????\"")),
+        remainder_one(claims(&test_bed, ",\"x\":\"??????\"")),
     ];
     let parts = parts.map(base64url);
     let [good_header, good_payload] = &parts;
     let message = format!("{good_header}.{good_payload}");
-    let good = signed_with_both_characters(&stand, &message);
+    let good = signed_with_both_characters(&test_bed, &message);
     for (place, part) in good.split('.').enumerate() {
         let name = ["header", "payload", "signature"][place];
         let last = place == 2;
@@ -371,17 +371,17 @@ fn base64url_that_could_be_written_in_another_way_is_refused() {
             let lie = if last || !written.is_ascii() {
                 written_parts.join(".")
             } else {
-                stand.key.seal(&written_parts[..2].join("."))
+                test_bed.key.seal(&written_parts[..2].join("."))
             };
             lies.push((format!("{name}, {how}"), lie, told));
         }
     }
     assert_eq!(
-        stand.get("/_ready", Some(&good)).status,
+        test_bed.get("/_ready", Some(&good)).status,
         200,
         "the way to write it"
     );
-    assert_told(&stand, lies);
+    assert_told(&test_bed, lies);
 }
 
 /// `text` with spaces behind it, so that two bits of its base64url mean nothing.
@@ -393,9 +393,9 @@ fn remainder_one(mut text: String) -> String {
 }
 
 /// A token whose signature has `-` and `_` in it: each is another one.
-fn signed_with_both_characters(stand: &Stand, message: &str) -> String {
+fn signed_with_both_characters(test_bed: &TestBed, message: &str) -> String {
     loop {
-        let token = stand.key.seal(message);
+        let token = test_bed.key.seal(message);
         let (_, signature) = token.rsplit_once('.').expect("three parts");
         if signature.contains('-') && signature.contains('_') && signature.contains(['A', 'e']) {
             return token;
@@ -414,8 +414,8 @@ fn with_trailing_bit(part: &str) -> String {
 
 #[test]
 fn header_and_payload_are_utf_8_and_json_and_nothing_more() {
-    let stand = Stand::routes(ROUTES);
-    let texts = [header(""), claims(&stand, "")];
+    let test_bed = TestBed::routes(ROUTES);
+    let texts = [header(""), claims(&test_bed, "")];
     let mut lies = Vec::new();
     for place in [0, 1] {
         let text = &texts[place];
@@ -487,14 +487,14 @@ fn header_and_payload_are_utf_8_and_json_and_nothing_more() {
             written_parts[place] = written;
             let [header, payload] = written_parts.map(base64url);
             let name = format!("{}, {how}", ["header", "payload"][place]);
-            lies.push((name, stand.key.seal(&format!("{header}.{payload}"))));
+            lies.push((name, test_bed.key.seal(&format!("{header}.{payload}"))));
         }
     }
-    assert_refused(&stand, lies);
+    assert_refused(&test_bed, lies);
     // White space around is JSON's own (RFC 8259 §2).
-    let spaced = stand.key.sign(
+    let spaced = test_bed.key.sign(
         &format!(" \t\r\n{} ", header("")),
-        &format!("\n{}\n", claims(&stand, "")),
+        &format!("\n{}\n", claims(&test_bed, "")),
     );
-    assert_eq!(stand.get("/things", Some(&spaced)).status, 200);
+    assert_eq!(test_bed.get("/things", Some(&spaced)).status, 200);
 }

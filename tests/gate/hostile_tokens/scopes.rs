@@ -22,7 +22,7 @@ upstream = \"up\"
 
 #[test]
 fn scope_grants_exactly_what_it_says() {
-    let stand = Stand::toml(WIDE, "", "", SCOPED);
+    let test_bed = TestBed::toml(WIDE, "", "", SCOPED);
     let list = |count: usize, element: &str, last: &str| {
         format!("[{}{last}]", format!("{element},").repeat(count))
     };
@@ -167,20 +167,20 @@ fn scope_grants_exactly_what_it_says() {
         (&*text_of_too_many, invalid),
         (&*spaces, plain),
     ] {
-        let token = stand
+        let token = test_bed
             .key
-            .sign(&header(""), &claims_with(&stand, "scope", scope));
-        let found =
-            ["/plain", "/dotted", "/wild", "/two"].map(|path| stand.get(path, Some(&token)).status);
+            .sign(&header(""), &claims_with(&test_bed, "scope", scope));
+        let found = ["/plain", "/dotted", "/wild", "/two"]
+            .map(|path| test_bed.get(path, Some(&token)).status);
         assert_eq!(found, expected, "{scope:.60}");
         hits += expected.into_iter().filter(|status| *status == 200).count();
-        assert_eq!(stand.hits(), hits, "{scope:.60}");
+        assert_eq!(test_bed.hits(), hits, "{scope:.60}");
     }
 }
 
 #[test]
 fn claim_that_is_not_the_scopes_grants_nothing() {
-    let stand = Stand::routes(SCOPED);
+    let test_bed = TestBed::routes(SCOPED);
     for claim in [
         "scopes",
         "Scope",
@@ -192,22 +192,26 @@ fn claim_that_is_not_the_scopes_grants_nothing() {
         "granted_scopes",
         "",
     ] {
-        let token = stand.key.sign(
+        let token = test_bed.key.sign(
             &header(""),
-            &claims(&stand, &format!(",\"{claim}\":\"read *\"")),
+            &claims(&test_bed, &format!(",\"{claim}\":\"read *\"")),
         );
-        assert_eq!(stand.get("/plain", Some(&token)).status, 403, "{claim:?}");
+        assert_eq!(
+            test_bed.get("/plain", Some(&token)).status,
+            403,
+            "{claim:?}"
+        );
     }
     // The first of scope_claims that is there counts, also where it says nothing.
     for first in ["null", "\"\"", "[]", "7", "{}"] {
-        let claims = claims_with(&stand, "scope", &format!("{first},\"scp\":\"read\""));
+        let claims = claims_with(&test_bed, "scope", &format!("{first},\"scp\":\"read\""));
         assert_eq!(
-            stand
-                .get("/plain", Some(&stand.key.sign(&header(""), &claims)))
+            test_bed
+                .get("/plain", Some(&test_bed.key.sign(&header(""), &claims)))
                 .status,
             403,
             "scope {first}"
         );
     }
-    assert_eq!(stand.hits(), 0);
+    assert_eq!(test_bed.hits(), 0);
 }

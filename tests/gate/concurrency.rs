@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 
 use serde_json::json;
 
-use harness::{Connection, Key, Stand, eventually};
+use harness::{Connection, Key, TestBed, eventually};
 
 const ROUTES: &str = "[[routes]]\npath = \"/things\"\nscope = \"read\"\nupstream = \"up\"\n";
 
@@ -16,16 +16,16 @@ fn request(token: &str) -> String {
 
 #[test]
 fn keys_rotate_under_load_without_a_wrong_answer() {
-    let stand = Stand::toml("", "unknown_key_cooldown = \"1s\"", "", ROUTES);
+    let test_bed = TestBed::toml("", "unknown_key_cooldown = \"1s\"", "", ROUTES);
     let (rotated, stop) = (
-        std::sync::Mutex::new(stand.key.token(&stand.issuer.claims("read"))),
+        std::sync::Mutex::new(test_bed.key.token(&test_bed.issuer.claims("read"))),
         AtomicBool::new(false),
     );
     thread::scope(|scope| {
         for _ in 0..3 {
             scope.spawn(|| {
-                let stranger = Key::es256("first").token(&stand.issuer.claims("read"));
-                let mut connection = Connection::open(stand.address);
+                let stranger = Key::es256("first").token(&test_bed.issuer.claims("read"));
+                let mut connection = Connection::open(test_bed.address);
                 while !stop.load(Ordering::SeqCst) {
                     let token = rotated.lock().expect("no panic").clone();
                     assert_eq!(connection.ask(request(&token)).status, 200);
@@ -39,15 +39,15 @@ fn keys_rotate_under_load_without_a_wrong_answer() {
             let published: Vec<&Key> = earlier
                 .last()
                 .into_iter()
-                .chain([&stand.key, &next])
+                .chain([&test_bed.key, &next])
                 .collect();
-            stand.issuer.publish(&published);
+            test_bed.issuer.publish(&published);
             // Beyond the cooldown, or the first token of the new key could not have it fetched.
             thread::sleep(Duration::from_millis(1100));
-            let fetches = stand.issuer.fetches();
-            *rotated.lock().expect("no panic") = next.token(&stand.issuer.claims("read"));
+            let fetches = test_bed.issuer.fetches();
+            *rotated.lock().expect("no panic") = next.token(&test_bed.issuer.claims("read"));
             // The cooldown counts from the fetch, however long that took to begin.
-            eventually("the set is fetched", || stand.issuer.fetches() > fetches);
+            eventually("the set is fetched", || test_bed.issuer.fetches() > fetches);
             thread::sleep(Duration::from_millis(200));
             earlier.push(next);
         }
@@ -57,14 +57,14 @@ fn keys_rotate_under_load_without_a_wrong_answer() {
 
 #[test]
 fn simultaneous_first_uses_of_one_token_all_pass() {
-    let stand = Stand::routes(ROUTES);
+    let test_bed = TestBed::routes(ROUTES);
     for _ in 0..5 {
-        let mut claims = stand.issuer.claims("read");
+        let mut claims = test_bed.issuer.claims("read");
         claims["jti"] = json!(format!("{:?}", Instant::now()));
-        let token = stand.key.token(&claims);
+        let token = test_bed.key.token(&claims);
         thread::scope(|scope| {
             for _ in 0..16 {
-                scope.spawn(|| assert_eq!(stand.get("/things", Some(&token)).status, 200));
+                scope.spawn(|| assert_eq!(test_bed.get("/things", Some(&token)).status, 200));
             }
         });
     }
@@ -72,16 +72,18 @@ fn simultaneous_first_uses_of_one_token_all_pass() {
 
 #[test]
 fn flood_of_expensive_bad_tokens_does_not_starve_a_known_one() {
-    let stand = Stand::routes(ROUTES);
+    let test_bed = TestBed::routes(ROUTES);
     let expensive = Key::es384("expensive");
-    stand.issuer.publish(&[&stand.key, &expensive]);
-    let claims = stand.issuer.claims("read");
+    test_bed.issuer.publish(&[&test_bed.key, &expensive]);
+    let claims = test_bed.issuer.claims("read");
     assert_eq!(
-        stand.get("/things", Some(&expensive.token(&claims))).status,
+        test_bed
+            .get("/things", Some(&expensive.token(&claims)))
+            .status,
         200
     );
-    let known = stand.token("read");
-    let mut connection = Connection::open(stand.address);
+    let known = test_bed.token("read");
+    let mut connection = Connection::open(test_bed.address);
     assert_eq!(connection.ask(request(&known)).status, 200);
 
     let stop = AtomicBool::new(false);
@@ -89,7 +91,7 @@ fn flood_of_expensive_bad_tokens_does_not_starve_a_known_one() {
         for _ in 0..32 {
             scope.spawn(|| {
                 let bad = Key::es384("expensive").token(&claims);
-                let mut connection = Connection::open(stand.address);
+                let mut connection = Connection::open(test_bed.address);
                 while !stop.load(Ordering::SeqCst) {
                     assert_eq!(connection.ask(request(&bad)).status, 401);
                 }

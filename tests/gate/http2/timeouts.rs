@@ -10,20 +10,20 @@ use rustls::pki_types::ServerName;
 use rustls::{ClientConnection, StreamOwned};
 
 use super::at_once;
+use super::frame_connection::{End, FrameConnection, StreamState, connect};
 use super::frames::{
     CONTINUATION, DATA, END_HEADERS, END_STREAM, HEADERS, NO_ERROR, PREFACE, WHOLE, block, frame,
     request, settings,
 };
 use super::identity::tls_gateway;
-use super::wire::{End, Told, Wire, connect};
-use harness::{Authority, PATIENCE, Reply, Server, Stand, eventually};
+use harness::{Authority, Reply, Server, TIMEOUT, TestBed, eventually};
 
 const ROUTES: &str = "[[routes]]\npath = \"/{*rest}\"\npublic = true\nupstream = \"up\"\n";
 /// All other time-outs are those of every day, and longer than any test waits.
 const SHORT_HEAD: &str = "[server]\nheader_timeout = \"300ms\"\n";
 
 /// Fails unless the other side closes soon, though not at once.
-fn is_cut_off_soon(wire: &mut Wire, began: Instant, what: &str) {
+fn is_cut_off_soon(wire: &mut FrameConnection, began: Instant, what: &str) {
     assert!(wire.is_closed(), "{what}");
     assert!(
         (250..4000).contains(&began.elapsed().as_millis()),
@@ -33,7 +33,7 @@ fn is_cut_off_soon(wire: &mut Wire, began: Instant, what: &str) {
 }
 
 /// Writes a byte now and then until nobody reads them any more.
-fn trickle(wire: &mut Wire, bytes: &[u8]) {
+fn trickle(wire: &mut FrameConnection, bytes: &[u8]) {
     for byte in bytes {
         if !wire.try_write([*byte]) {
             return;
@@ -44,7 +44,7 @@ fn trickle(wire: &mut Wire, bytes: &[u8]) {
 
 #[test]
 fn head_that_does_not_end_in_time_ends_the_connection() {
-    let stand = Stand::toml(SHORT_HEAD, "", "", ROUTES);
+    let test_bed = TestBed::toml(SHORT_HEAD, "", "", ROUTES);
     let bytes = block(&[&request("GET", "/x")[..], &[("x-long", &"x".repeat(200))]].concat());
     let (one, other) = bytes.split_at(20);
     let begun = frame(HEADERS, END_STREAM, 1, one);
@@ -72,20 +72,20 @@ fn head_that_does_not_end_in_time_ends_the_connection() {
         ),
     ];
     at_once(cases, |(what, sent, trickled)| {
-        let mut wire = Wire::open(stand.address, &[]);
+        let mut wire = FrameConnection::open(test_bed.address, &[]);
         assert!(wire.ping());
         let began = Instant::now();
         wire.write(sent);
         trickle(&mut wire, &trickled);
         is_cut_off_soon(&mut wire, began, what);
     });
-    assert_eq!(stand.hits(), 0);
+    assert_eq!(test_bed.hits(), 0);
 }
 
 #[test]
 fn head_that_does_not_end_ends_the_connection_while_a_request_is_under_way_on_it() {
-    let stand = Stand::toml(SHORT_HEAD, "", "", ROUTES);
-    stand.upstream.script(|_| {
+    let test_bed = TestBed::toml(SHORT_HEAD, "", "", ROUTES);
+    test_bed.upstream.script(|_| {
         Reply::RawThenHang(b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n".to_vec())
     });
     let bytes = block(&request("GET", "/x"));
@@ -99,9 +99,9 @@ fn head_that_does_not_end_ends_the_connection_while_a_request_is_under_way_on_it
             frame(HEADERS, WHOLE, 3, &bytes)[..30].to_vec(),
         ),
     ];
-    let closed = stand.upstream.closed();
+    let closed = test_bed.upstream.closed();
     at_once(cases, |(what, half)| {
-        let mut wire = Wire::open(stand.address, &[]);
+        let mut wire = FrameConnection::open(test_bed.address, &[]);
         let stream = wire.begin_request(WHOLE, &request("GET", "/hangs"));
         wire.until(|wire| wire.told(stream).status == Some(200));
         let began = Instant::now();
@@ -109,18 +109,18 @@ fn head_that_does_not_end_ends_the_connection_while_a_request_is_under_way_on_it
         is_cut_off_soon(&mut wire, began, what);
     });
     eventually("the requests are cancelled", || {
-        stand.upstream.closed() >= closed + 2
+        test_bed.upstream.closed() >= closed + 2
     });
 }
 
 #[test]
 fn request_whose_head_has_come_has_time() {
-    let stand = Stand::toml(SHORT_HEAD, "", "", ROUTES);
-    stand.upstream.script(|_| {
+    let test_bed = TestBed::toml(SHORT_HEAD, "", "", ROUTES);
+    test_bed.upstream.script(|_| {
         thread::sleep(Duration::from_millis(500));
         Reply::text("late")
     });
-    let mut wire = Wire::open(stand.address, &[]);
+    let mut wire = FrameConnection::open(test_bed.address, &[]);
     let upload = wire.begin_request(END_HEADERS, &request("POST", "/x"));
     let bytes = block(&request("GET", "/x"));
     let stream = wire.next_stream();
@@ -135,7 +135,7 @@ fn request_whose_head_has_come_has_time() {
 
 #[test]
 fn preface_that_does_not_end_in_time_ends_the_connection() {
-    let stand = Stand::toml(SHORT_HEAD, "", "", ROUTES);
+    let test_bed = TestBed::toml(SHORT_HEAD, "", "", ROUTES);
     let whole = [PREFACE, &settings(&[])].concat();
     let cases = [
         ("a trickle", &b""[..], &whole[..30]),
@@ -144,7 +144,7 @@ fn preface_that_does_not_end_in_time_ends_the_connection() {
         ("a preface and half a frame", &whole[..30], &[]),
     ];
     at_once(cases, |(what, sent, trickled)| {
-        let mut wire = Wire::over(connect(stand.address));
+        let mut wire = FrameConnection::over(connect(test_bed.address));
         wire.answers = false;
         let began = Instant::now();
         wire.write(sent);
@@ -154,7 +154,7 @@ fn preface_that_does_not_end_in_time_ends_the_connection() {
 }
 
 /// A connection to `a.test` that has agreed to HTTP/2, and nothing else.
-pub(super) fn agreed(authority: &Authority, address: SocketAddr) -> Wire {
+pub(super) fn agreed(authority: &Authority, address: SocketAddr) -> FrameConnection {
     let mut config = authority.trusting(None);
     config.alpn_protocols = vec![b"h2".to_vec(), b"http/1.1".to_vec()];
     let name = ServerName::try_from("a.test").expect("a name");
@@ -164,7 +164,7 @@ pub(super) fn agreed(authority: &Authority, address: SocketAddr) -> Wire {
         session.complete_io(&mut socket).expect("a handshake");
     }
     assert_eq!(session.alpn_protocol(), Some(&b"h2"[..]));
-    Wire::over(StreamOwned::new(session, socket))
+    FrameConnection::over(StreamOwned::new(session, socket))
 }
 
 #[test]
@@ -192,9 +192,9 @@ const SHORT_IDLE: &str = "[server]\nkeep_alive_timeout = \"300ms\"\nheader_timeo
 
 #[test]
 fn idle_connection_is_told_to_go_however_often_it_pings() {
-    let stand = Stand::toml(SHORT_IDLE, "", "", ROUTES);
+    let test_bed = TestBed::toml(SHORT_IDLE, "", "", ROUTES);
     at_once([false, true], |first| {
-        let mut wire = Wire::open(stand.address, &[]);
+        let mut wire = FrameConnection::open(test_bed.address, &[]);
         if first {
             assert_eq!(wire.ask(&request("GET", "/x")).status, Some(200));
         }
@@ -214,12 +214,12 @@ fn idle_connection_is_told_to_go_however_often_it_pings() {
 
 #[test]
 fn connection_with_a_request_under_way_is_not_idle() {
-    let stand = Stand::toml(SHORT_IDLE, "", "", ROUTES);
-    stand.upstream.script(|_| {
+    let test_bed = TestBed::toml(SHORT_IDLE, "", "", ROUTES);
+    test_bed.upstream.script(|_| {
         thread::sleep(Duration::from_millis(700));
         Reply::text("late")
     });
-    let mut wire = Wire::open(stand.address, &[]);
+    let mut wire = FrameConnection::open(test_bed.address, &[]);
     let told = wire.ask(&request("GET", "/x"));
     assert_eq!(
         (told.status, told.end, &*wire.goaways),
@@ -229,8 +229,8 @@ fn connection_with_a_request_under_way_is_not_idle() {
 
 #[test]
 fn client_that_does_not_go_when_it_is_told_is_cut_off() {
-    let stand = Stand::toml(SHORT_IDLE, "", "", ROUTES);
-    let mut wire = Wire::open(stand.address, &[]);
+    let test_bed = TestBed::toml(SHORT_IDLE, "", "", ROUTES);
+    let mut wire = FrameConnection::open(test_bed.address, &[]);
     // It does not even say that it has heard.
     wire.answers = false;
     let began = Instant::now();
@@ -240,13 +240,16 @@ fn client_that_does_not_go_when_it_is_told_is_cut_off() {
 
 #[test]
 fn client_that_goes_on_asking_after_it_was_told_to_go_is_cut_off() {
-    let stand = Stand::toml(SHORT_IDLE, "", "", ROUTES);
-    let mut wire = Wire::open(stand.address, &[]);
+    let test_bed = TestBed::toml(SHORT_IDLE, "", "", ROUTES);
+    let mut wire = FrameConnection::open(test_bed.address, &[]);
     wire.answers = false;
     wire.until(|wire| !wire.goaways.is_empty());
     let began = Instant::now();
     // What crossed the GOAWAY on its way is served; this did not.
-    while !matches!(wire.ask(&request("GET", "/x")), Told { status: None, .. }) {
+    while !matches!(
+        wire.ask(&request("GET", "/x")),
+        StreamState { status: None, .. }
+    ) {
         assert!(
             began.elapsed() < Duration::from_secs(4),
             "it is still served"
@@ -257,23 +260,23 @@ fn client_that_goes_on_asking_after_it_was_told_to_go_is_cut_off() {
 
 #[test]
 fn idle_connection_makes_room_with_a_goodbye_and_one_with_a_stream_does_not() {
-    let stand = Stand::toml("[server]\nmax_connections = 2\n", "", "", ROUTES);
+    let test_bed = TestBed::toml("[server]\nmax_connections = 2\n", "", "", ROUTES);
     let (release, released) = channel();
     let released = Mutex::new(released);
-    stand.upstream.script(move |received| {
+    test_bed.upstream.script(move |received| {
         if received.target == "/held" {
-            let _ = released.lock().expect("no panic").recv_timeout(PATIENCE);
+            let _ = released.lock().expect("no panic").recv_timeout(TIMEOUT);
         }
         Reply::text("hello")
     });
     let (mut busy, mut idle) = (
-        Wire::open(stand.address, &[]),
-        Wire::open(stand.address, &[]),
+        FrameConnection::open(test_bed.address, &[]),
+        FrameConnection::open(test_bed.address, &[]),
     );
     let stream = busy.begin_request(WHOLE, &request("GET", "/held"));
     assert_eq!(idle.ask(&request("GET", "/x")).status, Some(200));
-    eventually("both requests came", || stand.hits() == 2);
-    assert_eq!(stand.get("/x", None).status, 200);
+    eventually("both requests came", || test_bed.hits() == 2);
+    assert_eq!(test_bed.get("/x", None).status, 200);
     assert!(idle.is_closed());
     assert_eq!(idle.goaways, [NO_ERROR]);
     release.send(()).expect("the upstream waits");

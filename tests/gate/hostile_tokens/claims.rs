@@ -43,7 +43,7 @@ upstream = \"up\"
 
 #[test]
 fn claim_of_the_wrong_type_is_an_invalid_token_or_says_nothing() {
-    let stand = Stand::routes(MATRIX);
+    let test_bed = TestBed::routes(MATRIX);
     let any: Vec<&str> = VALUES
         .into_iter()
         .filter(|value| !NO_NUMBERS.contains(value))
@@ -71,25 +71,25 @@ fn claim_of_the_wrong_type_is_an_invalid_token_or_says_nothing() {
         ("typ", &[]),
     ] {
         for value in VALUES {
-            let token = stand
+            let token = test_bed
                 .key
-                .sign(&header(""), &claims_with(&stand, claim, value));
+                .sign(&header(""), &claims_with(&test_bed, claim, value));
             let name = format!("{claim} = {value}");
-            let hits = stand.hits();
-            let answer = stand.get("/things", Some(&token));
+            let hits = test_bed.hits();
+            let answer = test_bed.get("/things", Some(&token));
             if allowed.contains(&value) {
                 let_in += 1;
-                assert_eq!((answer.status, stand.hits() - hits), (200, 1), "{name}");
-                assert!(stand.last().header("x-evil").is_empty(), "{name}");
+                assert_eq!((answer.status, test_bed.hits() - hits), (200, 1), "{name}");
+                assert!(test_bed.last().header("x-evil").is_empty(), "{name}");
             } else {
                 refused += 1;
                 assert_eq!(
-                    (answer.status, answer.challenge(), stand.hits() - hits),
+                    (answer.status, answer.challenge(), test_bed.hits() - hits),
                     told(INVALID_TOKEN),
                     "{name}"
                 );
             }
-            let scoped = stand.get("/scoped", Some(&token)).status;
+            let scoped = test_bed.get("/scoped", Some(&token)).status;
             let expected = match allowed.contains(&value) {
                 true if claim == "scope" && ["\"x\"", "[\"x\"]"].contains(&value) => 200,
                 true => 403,
@@ -108,7 +108,7 @@ fn told((status, challenge): Told) -> (u16, Option<&'static str>, usize) {
 // R19
 #[test]
 fn time_that_is_none_neither_wraps_nor_rounds_into_validity() {
-    let stand = Stand::routes(ROUTES);
+    let test_bed = TestBed::routes(ROUTES);
     let mut hits = 0;
     for (claim, value, status) in [
         ("exp", "1800000600", 200),
@@ -161,10 +161,10 @@ fn time_that_is_none_neither_wraps_nor_rounds_into_validity() {
         ("iat", "18446744073709551616", 401),
         ("iat", "1e-400", 200),
     ] {
-        let token = stand
+        let token = test_bed
             .key
-            .sign(&header(""), &claims_with(&stand, claim, value));
-        let answer = stand.get("/things", Some(&token));
+            .sign(&header(""), &claims_with(&test_bed, claim, value));
+        let answer = test_bed.get("/things", Some(&token));
         assert_eq!(answer.status, status, "{claim} = {value}");
         assert_eq!(
             answer.challenge(),
@@ -172,6 +172,6 @@ fn time_that_is_none_neither_wraps_nor_rounds_into_validity() {
             "{claim} = {value}"
         );
         hits += usize::from(status == 200);
-        assert_eq!(stand.hits(), hits, "{claim} = {value}");
+        assert_eq!(test_bed.hits(), hits, "{claim} = {value}");
     }
 }
