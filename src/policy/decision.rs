@@ -1,6 +1,6 @@
 //! The decision about one request: a [`Permit`] or a [`Denial`].
 //!
-//! It is made anew for every request. What is known of a token may be remembered, whether it suffices may not.
+//! It is made anew for every request: facts about a token may be cached, decisions may not.
 
 use super::requirement::{Requirement, UnusableParameter};
 use super::route_table::MatchedRoute;
@@ -22,7 +22,7 @@ impl Permit {
     }
 }
 
-/// Why a request is not let through.
+/// Why a request is refused.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum Denial {
     /// The route asks for a token: 401.

@@ -7,7 +7,7 @@ use super::methods::Methods;
 use super::pattern::RoutePattern;
 use super::requirement::{Requirement, SharedParameters};
 
-/// What is let in where, and on which condition.
+/// Which requests may pass, and on which condition.
 #[derive(Clone, Debug)]
 pub struct Route {
     /// The hosts it answers to; empty for any.
@@ -20,8 +20,7 @@ pub struct Route {
     pub requirement: Requirement,
     /// The names of the issuers whose tokens it takes; empty for all.
     pub issuers: Vec<Arc<str>>,
-    /// Whether it turns anybody away for lack of a good token; where it does not, it only finds out whom it would (shadow
-    /// mode).
+    /// Whether it refuses requests without a valid token; if not, it only records what it would refuse (shadow mode).
     pub is_enforced: bool,
 }
 
@@ -32,11 +31,11 @@ impl Route {
         self.issuers.is_empty() || self.issuers.iter().any(|accepted| **accepted == *name)
     }
 
-    /// Whether every request that this route lets pass would pass `other` with the same token, for certain. Path and
-    /// methods aside: `shared` says which parameters of their paths have the same value.
+    /// Whether every request that passes this route would certainly pass `other` with the same token, path and methods
+    /// aside. `shared` says which parameters of the two paths have the same value.
     #[must_use]
     pub fn is_as_strict_as(&self, other: &Self, shared: SharedParameters) -> bool {
-        // Whatever else comes to decide who may pass has to be compared here.
+        // A new field that decides who may pass must be compared here.
         let Self {
             hosts: _,
             path: _,

@@ -1,4 +1,4 @@
-//! Which route a request belongs to: one total order, and no route means no.
+//! Finds the route of a request: one total order, and a request without a route is refused.
 //!
 //! 1. Host first: the exact one, then the longest `*.` suffix, then routes for any host. A host that has routes has
 //!    those only.
@@ -104,7 +104,7 @@ pub enum NoRoute {
         /// Which routes the path was looked for in.
         among: HostRoutes,
     },
-    /// An upstream may take the path for that of another route, which the one that it belongs to is not as strict as: 400.
+    /// An upstream may read the path as that of a stricter route: 400.
     #[error(
         "expected a path that can be read in one way, but found one that looks like another route's"
     )]

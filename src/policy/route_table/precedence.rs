@@ -1,4 +1,4 @@
-//! The routes in one list, so that whoever reads it from its top finds the one that a request belongs to.
+//! The routes in order of precedence: the first that fits a request is its route.
 
 use std::cmp::Reverse;
 

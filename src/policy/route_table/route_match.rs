@@ -1,4 +1,4 @@
-//! Why a request belongs to the one route and not to the others: for whoever asks.
+//! Why a request belongs to one route and not to the others, for explanations.
 //!
 //! Nothing is matched here a second time. Who owns the path is asked as [`RouteTable::find`] asks it; whether another
 //! route would fit is found out by finding the request in a table of that route alone.
@@ -10,7 +10,7 @@ use crate::policy::methods::Methods;
 use crate::policy::parameters::Values;
 use crate::policy::path::NormalPath;
 
-/// How a route stands to a request.
+/// How a route matches a request.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum RouteMatch {
     /// The request belongs to it.
@@ -32,7 +32,7 @@ pub enum RouteMatch {
 }
 
 impl RouteTable {
-    /// How each route stands to a request, in the order of the routes. Exactly one is [`RouteMatch::Chosen`] where
+    /// How each route matches a request, in the order of the routes. Exactly one is [`RouteMatch::Chosen`] where
     /// [`find`](Self::find) finds one.
     #[must_use]
     pub fn route_matches(

@@ -1,4 +1,4 @@
-//! What more specific routes take from less specific ones: for whoever warns of what that means.
+//! Paths and methods that a more specific route takes from a less specific one, for warnings.
 
 use std::collections::HashSet;
 
