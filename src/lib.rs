@@ -60,7 +60,7 @@
 //! a request whose answer has begun has a task of its own. The **control plane** is one runtime on the main thread:
 //! signals, the fetching of keys, questions to authorization servers, the looking up and checking of upstreams, the
 //! admin listener, the development servers. Workers read what it makes through a [`SharedSnapshot`](gateway::SharedSnapshot), the
-//! key rings, the [`Endpoints`](upstream::Endpoints) and the cache of facts; they wait for it only when a token names a
+//! key rings, the [`SharedUpstream`](upstream::SharedUpstream) and the cache of facts; they wait for it only when a token names a
 //! key that nobody has seen yet, or has to be asked about. A [`Reloader`](reload::Reloader) publishes another snapshot
 //! there; requests under way keep the one they began with. What workers count and log, each does for itself: `admin`
 //! adds the numbers up, and a thread of its own writes the lines.

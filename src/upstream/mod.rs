@@ -6,7 +6,7 @@
 //! |---|---|---|
 //! | 5 | `upstream`, `forwarded_body` | select, connect, exchange, retry |
 //! | 4 | `load_balancer`, `retry` | which endpoint gets a request, and whether it is sent again |
-//! | 3 | `endpoint`, `shared`, `resolver`, `health_check` | one address with its pool and health; all addresses |
+//! | 3 | `endpoint`, `shared`, `resolver`, `health_check` | the addresses, their pools and health |
 //! | 2 | `connection` | an open connection that exchanges one request for its response |
 //! | 1 | `settings`, `error`, `headers`, `request_body`, … | plain data and the bodies of requests |
 //!

@@ -55,7 +55,7 @@ pub(super) enum ChunkError {
     Size,
     #[error("expected CRLF after a chunk, but found something else")]
     DataEnd,
-    #[error("expected at most {} KiB of extensions of chunks, but found more", MAX_EXTENSIONS / 1024)]
+    #[error("expected at most {} KiB of chunk extensions, but found more", MAX_EXTENSIONS / 1024)]
     Extensions,
     #[error("expected trailers of at most {} KiB and {MAX_HEADERS} fields, but found something else", MAX_EXTENSIONS / 1024)]
     Trailers,

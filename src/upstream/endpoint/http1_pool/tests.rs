@@ -1,4 +1,4 @@
-//! What came on an idle connection, and when it is known.
+//! When a pooled connection is reused, and when not.
 
 use std::io::{self, Read, Write};
 use std::net::{TcpListener, TcpStream};
@@ -28,7 +28,7 @@ enum Event {
     Closes,
 }
 
-/// An upstream with one connection, which says what it is commanded to.
+/// An upstream with one connection, which sends bytes on command.
 struct Upstream {
     commands: Sender<Option<Vec<u8>>>,
     done: Receiver<()>,
@@ -45,7 +45,7 @@ impl Upstream {
                 report.send(()).expect("the test waits");
             }
             drop(stream);
-            // Nobody may wait for it any more.
+            // The test may have ended.
             let _ = report.send(());
         });
         Self { commands, done }
@@ -53,7 +53,7 @@ impl Upstream {
 
     fn send(&self, bytes: &[u8]) {
         self.commands.send(Some(bytes.to_vec())).expect("it runs");
-        self.done.recv_timeout(WITHIN).expect("it says so");
+        self.done.recv_timeout(WITHIN).expect("it sends them");
     }
 
     fn close(&self) {
@@ -62,7 +62,7 @@ impl Upstream {
     }
 }
 
-/// A connection, the upstream at its other end, and the socket for a look at what has come.
+/// A connection, the upstream at its other end, and the socket to peek at.
 async fn connect(is_tls: bool) -> (Http1Connection, Upstream, TcpStream) {
     let listener = TcpListener::bind("127.0.0.1:0").expect("a free port");
     let socket = TcpStream::connect(listener.local_addr().expect("bound")).expect("it listens");
@@ -85,7 +85,7 @@ async fn connect(is_tls: bool) -> (Http1Connection, Upstream, TcpStream) {
             .connect(name, socket)
             .await
             .expect("a handshake");
-        upstream.done.recv_timeout(WITHIN).expect("it says so");
+        upstream.done.recv_timeout(WITHIN).expect("it sends them");
         (Stream::Tls(Box::new(stream.into())), upstream)
     } else {
         let upstream = Upstream::serve(far);
@@ -93,7 +93,7 @@ async fn connect(is_tls: bool) -> (Http1Connection, Upstream, TcpStream) {
         (Stream::Plain(socket), upstream)
     };
     let mut connection = Http1Connection::new(stream, Gauge::default().enter());
-    // A response, read to its end: the reactor has seen it.
+    // A response that is read to its end: the reactor has seen it.
     assert_eq!(read(&mut connection).await, 1);
     (connection, upstream, seen)
 }
@@ -157,7 +157,7 @@ fn pool(endpoint: &Arc<Endpoint>) -> Http1Pool {
     }
 }
 
-/// Waits until something has come, be it the end, while the reactor stands still.
+/// Waits until bytes or the end arrive, while the reactor stands still.
 fn wait_for_bytes(socket: &TcpStream) {
     let began = Instant::now();
     while socket
@@ -178,7 +178,7 @@ fn block_on(test: impl Future<Output = ()>) {
         .block_on(test);
 }
 
-/// The upstream does this, and it has come while the reactor stands still.
+/// Makes the upstream do something, and waits until it arrives while the reactor stands still.
 fn apply(event: Event, upstream: &Upstream, seen: &TcpStream) {
     match event {
         Event::Nothing => return,
@@ -188,8 +188,8 @@ fn apply(event: Event, upstream: &Upstream, seen: &TcpStream) {
     wait_for_bytes(seen);
 }
 
-/// Whether a connection is reused that has rested, once something has come on it that nobody has
-/// turned the reactor for.
+/// Whether a connection is reused after the reuse delay, when `event` happened and the reactor has
+/// not turned since.
 async fn is_reused(is_tls: bool, pool: &Http1Pool, event: Event) -> bool {
     let (connection, upstream, seen) = connect(is_tls).await;
     let now = Instant::now();
@@ -268,17 +268,20 @@ fn unsolicited_response_to_one_worker_makes_every_worker_watch_the_endpoint() {
         let (mut surplus, _upstream, _) = connect(false).await;
         let (idle, _other_upstream, _) = connect(false).await;
         other.put(idle, now);
-        // It stands right behind a response.
+        // These bytes arrived right behind a response.
         surplus.unread().extend_from_slice(UNSOLICITED);
         one.put(surplus, now);
         assert!(one.take(now).is_none() && other.take(now).is_none());
 
         let (connection, _upstream, _) = connect(false).await;
         other.put(connection, now);
-        assert!(other.take(now).is_none(), "it rests");
+        assert!(
+            other.take(now).is_none(),
+            "it was idle for less than the reuse delay"
+        );
         thread::sleep(REUSE_DELAY);
-        let connection = other.take(now).expect("it has rested");
-        // Until nothing of the kind has come for long enough.
+        let connection = other.take(now).expect("the reuse delay has passed");
+        // The watch ends after a period without unsolicited responses.
         other.put(connection, now + WATCH_PERIOD);
         assert!(other.take(now + WATCH_PERIOD).is_some());
     });
