@@ -18,7 +18,7 @@ pub struct Connection {
     pub(super) address: IpAddr,
     is_tls: bool,
     client: RefCell<Option<Known>>,
-    pub(super) pace: Rc<ConnectionState>,
+    pub(super) state: Rc<ConnectionState>,
     pub(super) interim: Interim,
     pub(super) memo: ConnectionCache,
     pub(super) tunnel: RefCell<Option<Tunnel>>,
@@ -34,7 +34,7 @@ impl Connection {
     pub(super) fn new(
         address: IpAddr,
         is_tls: bool,
-        pace: Rc<ConnectionState>,
+        state: Rc<ConnectionState>,
         interim: Interim,
         memo: ConnectionCache,
     ) -> Self {
@@ -47,7 +47,7 @@ impl Connection {
             address,
             is_tls,
             client,
-            pace,
+            state,
             interim,
             memo,
             tunnel,
@@ -79,8 +79,8 @@ impl Connection {
 
     /// The state that the transport tracks.
     #[must_use]
-    pub fn pace(&self) -> Rc<ConnectionState> {
-        Rc::clone(&self.pace)
+    pub fn state(&self) -> Rc<ConnectionState> {
+        Rc::clone(&self.state)
     }
 
     /// The tunnel that follows the last response, if that switched protocols.

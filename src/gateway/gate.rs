@@ -76,13 +76,13 @@ impl Gate {
         &self,
         address: IpAddr,
         is_tls: bool,
-        pace: Rc<ConnectionState>,
+        state: Rc<ConnectionState>,
         interim: Interim,
     ) -> Connection {
         Connection::new(
             address,
             is_tls,
-            pace,
+            state,
             interim,
             ConnectionCache::new(Rc::clone(&self.tokens)),
         )
@@ -98,7 +98,7 @@ impl Gate {
         connection: &Connection,
         request: Request<IncomingBody>,
     ) -> Response<ResponseBody> {
-        let exchange = connection.pace.begin_exchange();
+        let exchange = connection.state.begin_exchange();
         let worker = self.worker();
         let snapshot = &worker.snapshot;
         let client = connection.client(snapshot);
@@ -127,7 +127,7 @@ impl Gate {
                 if is_http2 {
                     admission::add_http1_fields(&mut parts, has_body)?;
                 }
-                let head = RequestHead::new(&parts, connection.pace.take_fragment());
+                let head = RequestHead::new(&parts, connection.state.take_fragment());
                 let mut recorded = RecordedFacts::new(&worker, record);
                 let trace = recorded.record.trace.as_deref();
                 judge(

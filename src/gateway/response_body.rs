@@ -217,7 +217,7 @@ mod tests {
 
     #[test]
     fn panic_breaks_the_response_off_and_ends_the_exchange() {
-        let (pace, counted) = (ConnectionState::idle(), telemetry::panicked_requests());
+        let (state, counted) = (ConnectionState::idle(), telemetry::panicked_requests());
         let record = Record::begin(
             &Telemetry::new().worker(),
             Ipv4Addr::LOCALHOST.into(),
@@ -228,20 +228,20 @@ mod tests {
         let completion = Completion {
             record,
             request: None,
-            exchange: pace.begin_exchange(),
+            exchange: state.begin_exchange(),
         };
         let mut body = ResponseBody::forwarded(body, None, completion);
         let mut poll = || Pin::new(&mut body).poll_frame(&mut Context::from_waker(Waker::noop()));
         assert!(matches!(poll(), Poll::Ready(Some(Ok(_)))));
         assert!(matches!(poll(), Poll::Ready(Some(Err(_)))));
-        assert!(!pace.is_idle());
+        assert!(!state.is_idle());
         assert!(
             body.record
                 .as_ref()
                 .is_some_and(|record| record.outcome == Outcome::Broken(PANICKED))
         );
         drop(body);
-        assert!(pace.is_idle());
+        assert!(state.is_idle());
         assert!(telemetry::panicked_requests() > counted);
     }
 }

@@ -131,8 +131,8 @@ async fn exchange(
         .get(header::EXPECT)
         .is_some_and(|expected| expected == "100-continue");
     let rest = Rest::default();
-    let request =
-        request.map(|body| IncomingBody::over_http2_or_left(body, connection.pace(), rest.clone()));
+    let request = request
+        .map(|body| IncomingBody::over_http2_or_left(body, connection.state(), rest.clone()));
     let mut handling = pin!(serving.gate.handle(&connection, request));
     let answer = poll_fn(|context| match handling.as_mut().poll(context) {
         Poll::Ready(answer) => Poll::Ready(Some(answer)),
