@@ -565,6 +565,7 @@ async fn expired_tokens_are_inactive_and_authorize_nothing() {
     for fixture in [&jwt, &opaque] {
         tokens.push((fixture, fixture.token("scope=*&validity_period=1").await));
     }
+    // The tokens have a lifetime of one second, and the process has the real clock.
     tokio::time::sleep(Duration::from_millis(1100)).await;
     for (fixture, token) in tokens {
         assert_eq!(fixture.introspect(&token).await, json!({ "active": false }));

@@ -294,6 +294,7 @@ fn tunnel_goes_on_while_the_process_drains_and_is_cut_off_at_the_deadline() {
     // Until it is cut off.
     while socket.write_all(b"x").is_ok() && matches!(socket.read(&mut [0]), Ok(1)) {
         echoed += 1;
+        // A tunnel in use: the pause only paces the echoes.
         thread::sleep(Duration::from_millis(20));
     }
     let lasted = began.elapsed();

@@ -207,6 +207,7 @@ fn stragglers_are_cut_off_at_the_deadline_and_by_a_second_signal() {
         let head =
             format!("GET /health HTTP/1.1\r\nHost: {address}:8080\r\nContent-Length: 5\r\n\r\nhe");
         busy.write_all(head.as_bytes()).expect("it reads");
+        // No condition shows from outside that the gateway has read a head whose body is incomplete.
         std::thread::sleep(std::time::Duration::from_millis(200));
         process.signal("TERM");
         wait("it is stopping", || {

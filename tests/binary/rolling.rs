@@ -100,6 +100,7 @@ fn rolling_restarts_on_a_shared_port_lose_no_connection() {
                 while !stop.load(Ordering::SeqCst) {
                     tally.try_once(SocketAddr::from((address, port)));
                     next += REQUEST_INTERVAL;
+                    // Paces the requests.
                     thread::sleep(next.saturating_duration_since(Instant::now()));
                 }
             }));

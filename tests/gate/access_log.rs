@@ -470,6 +470,7 @@ fn flood_of_clients_that_go_away_undecided_has_few_lines_too() {
             connection
         })
         .collect();
+    // Nothing shows from outside that the gateway has read these heads.
     std::thread::sleep(std::time::Duration::from_millis(300));
     drop(waiting);
     let series = "scopegate_requests_total{route=\"/apps/{id}\",method=\"GET\",status=\"none\",decision=\"undecided\",\

@@ -141,6 +141,7 @@ fn r41_fragment_in_a_target_is_refused_however_it_arrives() {
         let (one, other) = request.split_at(request.len() / 3);
         let mut connection = Connection::open(test_bed.address);
         connection.write(format!("\r\n{one}"));
+        // The gateway has to read the two pieces separately.
         std::thread::sleep(std::time::Duration::from_millis(20));
         connection.write(other);
         assert_eq!(connection.read(false).status, 400, "{target} in two pieces");

@@ -48,6 +48,7 @@ fn keys_rotate_under_load_without_a_wrong_answer() {
             *rotated.lock().expect("no panic") = next.token(&test_bed.issuer.claims("read"));
             // The cooldown counts from the fetch, however long that took to begin.
             eventually("the set is fetched", || test_bed.issuer.fetches() > fetches);
+            // Part of the cooldown: time has to pass after the fetch.
             thread::sleep(Duration::from_millis(200));
             earlier.push(next);
         }

@@ -75,6 +75,7 @@ fn cache_control_counts_within_bounds_and_sets_are_fetched_before_they_are_too_o
     ] {
         let server = Server::start(keys(cache_control));
         with_ring(&server, POLICY, |_| {
+            // The window in which the fetches are counted.
             std::thread::sleep(Duration::from_millis(1200));
             assert!(
                 server.hits() <= *fetches.end(),

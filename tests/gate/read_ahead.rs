@@ -53,6 +53,7 @@ impl Upstream {
                 began.elapsed() < TIMEOUT,
                 "it sends on and on: {last} bytes"
             );
+            // Polls until the upstream cannot send more.
             thread::sleep(Duration::from_millis(20));
             let sent = self.sent.load(Ordering::SeqCst);
             if sent != last {

@@ -284,6 +284,7 @@ fn stream_lives_on_heartbeats() {
                 let tell = stream.tell.clone();
                 async move {
                     for _ in 0..10 {
+                        // Paces the events within the idle timeout under test.
                         sleep(PAUSE).await;
                         tell.send(":\n\n".into()).await.expect("it is wanted");
                     }
@@ -342,6 +343,7 @@ fn long_poll_may_be_silent_for_longer_than_a_body() {
                 .body("since=7");
             polls.push((pair.name.clone(), pair.ask(asking).await, "since=7"));
         }
+        // The polls have to stay open beyond the timeout that must not end them.
         sleep(TOO_LONG).await;
         for (name, (asked, asking), expected) in polls {
             assert_eq!(

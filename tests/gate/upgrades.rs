@@ -253,6 +253,7 @@ fn silence_ends_it() {
     for _ in 0..6 {
         hand.write_all(b"ping").expect("it reads");
         assert_eq!(read_exactly(&mut hand, 4), b"ping");
+        // Paces the echoes.
         thread::sleep(Duration::from_millis(100));
     }
     assert!(connection.is_closed());
@@ -501,6 +502,7 @@ fn upload_ends_with_its_token_where_the_route_says_so() {
     // It goes on and on.
     let uploading = std::thread::spawn(move || {
         while hand.write_all(b"1\r\nx\r\n").is_ok() && began.elapsed() < Duration::from_secs(8) {
+            // Paces the upload.
             std::thread::sleep(Duration::from_millis(20));
         }
     });

@@ -236,6 +236,7 @@ fn client_that_dawdles_is_not_waited_for() {
     let began = Instant::now();
     for byte in GET.bytes() {
         connection.try_write([byte]);
+        // A slow client: each byte comes within a timeout that covers them all.
         thread::sleep(Duration::from_millis(20));
     }
     assert!(connection.is_closed());
@@ -349,6 +350,7 @@ fn connections_beyond_the_limit_wait_for_a_place() {
     second.write("GET");
     let mut third = Connection::open(test_bed.address);
     third.write(GET);
+    // Shows that the third request waits: an absence has no condition to wait for.
     thread::sleep(Duration::from_millis(150));
     assert_eq!(test_bed.hits(), 0);
     drop(first);

@@ -277,6 +277,7 @@ fn serve(mut socket: impl Socket, shared: &Shared) -> std::io::Result<()> {
             Reply::Slowly(pieces) => {
                 for piece in pieces {
                     socket.write_all(&piece)?;
+                    // The pieces have to arrive separately.
                     thread::sleep(Duration::from_millis(30));
                 }
             }

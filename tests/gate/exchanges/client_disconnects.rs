@@ -42,6 +42,7 @@ fn client_that_goes_away_at_any_moment_leaves_nothing_behind() {
         let address = upstream(move |mut socket| {
             read_head(&mut socket);
             socket.write_all(answer.as_bytes()).expect("it reads");
+            // Keeps the connection open for longer than the test takes.
             thread::sleep(2 * TIMEOUT);
         });
         let gateway = gateway(address);
@@ -50,6 +51,7 @@ fn client_that_goes_away_at_any_moment_leaves_nothing_behind() {
         eventually("it is under way", || {
             target_metric(&gateway, "connections", address) == Some(1.0)
         });
+        // The response has to reach the gateway; no metric counts that.
         thread::sleep(Duration::from_millis(100));
         drop(connection);
         eventually(moment, || {
@@ -132,10 +134,12 @@ fn however_many_connections_were_closed_none_of_them_is_used() {
         if is_early {
             // All wait for the last: none has a connection that another one had.
             while *early.lock().expect("no panic") < IDLE {
+                // Polls until every early connection is open.
                 thread::sleep(Duration::from_millis(1));
             }
             socket.write_all(answer).expect("it reads");
             while !closing.load(Ordering::SeqCst) {
+                // Polls until the test closes the connections.
                 thread::sleep(Duration::from_millis(1));
             }
             socket.shutdown(Shutdown::Both).expect("an open socket");

@@ -96,6 +96,7 @@ fn upload_that_breaks_off_beside_an_answer_ends_the_exchange() {
     let mut connection = Connection::open(gateway.address);
     connection
         .write("POST / HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\n\r\n5\r\nhello\r\n");
+    // The two writes have to arrive separately.
     thread::sleep(Duration::from_millis(100));
     connection.write("zz\r\n");
     let rest = serving.join().expect("no panic");
@@ -117,6 +118,7 @@ fn upload_that_nobody_takes_behind_an_answer_is_let_go_of() {
         socket
             .write_all(b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok")
             .expect("it reads");
+        // Keeps the connection open, unread, for longer than the test takes.
         thread::sleep(2 * TIMEOUT);
     });
     upload_until_stuck(
@@ -138,6 +140,7 @@ fn switching_that_was_not_waited_for_begins_behind_the_request() {
                 b"HTTP/1.1 101 Switching Protocols\r\nConnection: upgrade\r\nUpgrade: echo\r\n\r\n",
             )
             .expect("it reads");
+        // The switch has to reach the gateway before the upstream reads on.
         thread::sleep(Duration::from_millis(200));
         let head = read_head(&mut socket);
         let _ = socket.write_all(&head);

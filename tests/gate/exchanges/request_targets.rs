@@ -128,6 +128,7 @@ fn body_over_http2_is_framed_in_one_way_or_not_sent_at_all() {
         if expected.is_some() {
             eventually("it is read", || seen.lock().expect("no panic").is_some());
         } else {
+            // Shows that nothing arrives: an absence has no condition to wait for.
             thread::sleep(Duration::from_millis(500));
         }
         let came = seen.lock().expect("no panic").take();

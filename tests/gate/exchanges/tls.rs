@@ -41,6 +41,7 @@ fn upload_to_one_who_pauses_arrives_to_its_end() {
             .split("content-length: ")
             .nth(1)
             .and_then(|rest| rest.split("\r\n").next()?.parse().ok());
+        // A slow reader: the body has to stay in the gateway's buffers for a while.
         thread::sleep(Duration::from_millis(300));
         let mut body = vec![0; length.expect("a length")];
         // Where it does not come, the client gets no 200.
@@ -124,6 +125,7 @@ fn upload_that_nobody_takes_behind_an_answer_is_let_go_of() {
         socket
             .write_all(b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok")
             .expect("it reads");
+        // Keeps the connection open, unread, for longer than the test takes.
         thread::sleep(2 * TIMEOUT);
     });
     upload_until_stuck(

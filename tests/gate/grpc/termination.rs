@@ -229,6 +229,7 @@ fn stream_lives_on_as_long_as_the_upstream_says_something() {
         let watch = calls.watches.recv().await.expect("a call");
         let mut talk = calls.talks.recv().await.expect("a call");
         for _ in 0..BEATS {
+            // Paces the messages within the idle timeout under test.
             sleep(PAUSE).await;
             watch
                 .answer
@@ -266,6 +267,7 @@ fn stream_lives_on_as_long_as_the_client_says_something() {
         let (ask, mut answers) = talk(&channel(test_bed.address), &test_bed.token("talk")).await;
         let mut talk = calls.talks.recv().await.expect("a call");
         for _ in 0..BEATS {
+            // Paces the messages within the idle timeout under test.
             sleep(PAUSE).await;
             ask.send(question("beat")).await.expect("it is wanted");
         }

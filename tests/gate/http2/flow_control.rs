@@ -131,6 +131,7 @@ impl Pouring {
     fn poured(&self) -> usize {
         let mut poured = 0;
         eventually("it comes to a halt", || {
+            // Two samples apart in time show that the upload has stopped.
             thread::sleep(Duration::from_millis(100));
             std::mem::replace(&mut poured, self.poured.load(Ordering::SeqCst))
                 == self.poured.load(Ordering::SeqCst)
@@ -169,6 +170,7 @@ fn stream_that_takes_nothing_is_reset_and_the_others_go_on() {
             began.elapsed() < Duration::from_secs(5),
             "it is still waited for"
         );
+        // Polls.
         thread::sleep(Duration::from_millis(20));
     }
     assert_eq!(wire.told(stalled).end, Some(End::Reset(CANCEL)));
@@ -190,6 +192,7 @@ fn window_that_opens_byte_by_byte_is_room() {
     let mut wire = FrameConnection::open(gateway.address, &[(INITIAL_WINDOW_SIZE, 0)]);
     let stream = wire.begin_request(WHOLE, &request("GET", "/slow"));
     for length in 1..=12 {
+        // Paces the window updates within the timeout under test.
         thread::sleep(Duration::from_millis(50));
         wire.write(room(stream, 1));
         wire.until(|wire| wire.told(stream).body.len() == length);

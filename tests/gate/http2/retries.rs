@@ -275,6 +275,7 @@ fn idle_connection_is_closed_and_one_with_a_request_under_way_is_not() {
     let mut wire = FrameConnection::open(test_bed.address, &[]);
     let stream = wire.begin_request(WHOLE, &request("GET", "/x"));
     wire.until(|wire| wire.told(stream).status == Some(200));
+    // Shows that the connection stays open: an absence has no condition to wait for.
     thread::sleep(Duration::from_millis(500));
     assert_eq!((far.connections(), far.closed()), (2, 1));
     wire.write(reset(stream, CANCEL));

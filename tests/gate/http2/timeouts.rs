@@ -38,6 +38,7 @@ fn trickle(wire: &mut FrameConnection, bytes: &[u8]) {
         if !wire.try_write([*byte]) {
             return;
         }
+        // A slow client: each byte comes within a timeout that covers them all.
         thread::sleep(Duration::from_millis(20));
     }
 }
@@ -117,6 +118,7 @@ fn head_that_does_not_end_ends_the_connection_while_a_request_is_under_way_on_it
 fn request_whose_head_has_come_has_time() {
     let test_bed = TestBed::toml(SHORT_HEAD, "", "", ROUTES);
     test_bed.upstream.script(|_| {
+        // Longer than the head timeout under test.
         thread::sleep(Duration::from_millis(500));
         Reply::text("late")
     });
@@ -125,6 +127,7 @@ fn request_whose_head_has_come_has_time() {
     let bytes = block(&request("GET", "/x"));
     let stream = wire.next_stream();
     wire.write(frame(HEADERS, END_STREAM, stream, &bytes[..20]));
+    // Within the head timeout under test.
     thread::sleep(Duration::from_millis(50));
     wire.write(frame(CONTINUATION, END_HEADERS, stream, &bytes[20..]));
     assert_eq!(wire.answer(stream).status, Some(200));
@@ -201,6 +204,7 @@ fn idle_connection_is_told_to_go_however_often_it_pings() {
         let began = Instant::now();
         while wire.goaways.is_empty() && wire.ping() {
             assert!(began.elapsed() < Duration::from_secs(4));
+            // Paces the pings.
             thread::sleep(Duration::from_millis(20));
         }
         is_cut_off_soon(&mut wire, began, "a client that goes when it is told");
@@ -216,6 +220,7 @@ fn idle_connection_is_told_to_go_however_often_it_pings() {
 fn connection_with_a_request_under_way_is_not_idle() {
     let test_bed = TestBed::toml(SHORT_IDLE, "", "", ROUTES);
     test_bed.upstream.script(|_| {
+        // Longer than the idle timeout under test.
         thread::sleep(Duration::from_millis(700));
         Reply::text("late")
     });
@@ -254,6 +259,7 @@ fn client_that_goes_on_asking_after_it_was_told_to_go_is_cut_off() {
             began.elapsed() < Duration::from_secs(4),
             "it is still served"
         );
+        // Paces the requests.
         thread::sleep(Duration::from_millis(50));
     }
 }

@@ -242,6 +242,7 @@ fn upstream_that_answers_others_keeps_its_connection() {
     eventually("the upstream has it", || far.calls().len() == 1);
     while wire.told(slow).end.is_none() {
         assert_eq!(wire.ask(&request("GET", "/quick")).status, Some(200));
+        // Paces the requests.
         thread::sleep(Duration::from_millis(20));
     }
     assert_eq!(wire.told(slow).status, Some(504));
