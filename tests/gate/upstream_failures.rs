@@ -236,7 +236,7 @@ fn client_that_dawdles_is_not_waited_for() {
     let began = Instant::now();
     for byte in GET.bytes() {
         connection.try_write([byte]);
-        // A slow client: each byte comes within a timeout that covers them all.
+        // A slow client: the timeout counts from the first byte, however steadily they come.
         thread::sleep(Duration::from_millis(20));
     }
     assert!(connection.is_closed());

@@ -141,7 +141,7 @@ fn whole_response_ends_as_usual_for_a_client_of_http10() {
     socket
         .write_all(b"GET / HTTP/1.0\r\nHost: a\r\n\r\n")
         .expect("it reads");
-    // The response has to arrive before the client begins to read.
+    // A slow client: the buffers of the sockets have to be full before it reads.
     thread::sleep(Duration::from_millis(100));
     let (read, error) = read_to_end(socket);
     assert_eq!(

@@ -41,7 +41,7 @@ fn upload_to_one_who_pauses_arrives_to_its_end() {
             .split("content-length: ")
             .nth(1)
             .and_then(|rest| rest.split("\r\n").next()?.parse().ok());
-        // A slow reader: the body has to stay in the gateway's buffers for a while.
+        // The end of the upload has to stay in the TLS library while the upstream pauses.
         thread::sleep(Duration::from_millis(300));
         let mut body = vec![0; length.expect("a length")];
         // Where it does not come, the client gets no 200.

@@ -38,7 +38,7 @@ fn trickle(wire: &mut FrameConnection, bytes: &[u8]) {
         if !wire.try_write([*byte]) {
             return;
         }
-        // A slow client: each byte comes within a timeout that covers them all.
+        // A slow client: the timeout counts from the first byte, however steadily they come.
         thread::sleep(Duration::from_millis(20));
     }
 }
