@@ -16,7 +16,7 @@ use std::{env, fs, thread};
 use arc_swap::ArcSwap;
 use jsonwebtoken::{EncodingKey, Header, encode};
 use scopegate::clock::Clock;
-use scopegate::server::tls::Shown;
+use scopegate::server::tls::CurrentCertificates;
 use scopegate::server::{Server, Settings, listen};
 use scopegate::telemetry::Telemetry;
 use scopegate::{config, gateway, verify};
@@ -89,7 +89,7 @@ fn serve_gateway(upstream: SocketAddr) -> SocketAddr {
     let publisher = Arc::new(ArcSwap::from_pointee(snapshot));
     let server = Server::start(
         listeners,
-        &[Shown::new(None)],
+        &[CurrentCertificates::new(None)],
         &Settings::from(&config.server),
         &publisher,
         &Clock::system(),

@@ -26,7 +26,7 @@
 //! | [`reload`] | another configuration in the place of the one in force | `gateway`, `config`, `clock`, `server`, `transport`, `telemetry` |
 //! | [`admin`] | health, readiness and metrics, on a listener of their own | `gateway`, `clock`, `telemetry`, `verify`, `upstream`, `server`, `reload` |
 //! | [`cli`] | the command line and the control plane | everything |
-//! | [`dev`] | a development authorization server and an echo upstream, with the feature `development`; only `cli` imports it | `oauth`, `verify`, `clock` |
+//! | [`dev`] | a development authorization server and an echo upstream, with the feature `development`; only `cli` imports it | `oauth`, `clock`, `transport`, `verify` |
 //!
 //! `oauth` and `policy` are pure: no IO, no clock, no async, no log. `verify` and `upstream` never see each other, nor
 //! `config`. `tests/architecture.rs` holds this table against the code.

@@ -19,19 +19,19 @@ use std::time::{Duration, Instant};
 use crate::clock;
 use crate::config::{Config, Report, Source};
 use crate::gateway::{self, SharedSnapshot, Snapshot, compile_after};
-use crate::server::tls::{Shown, certificates};
+use crate::server::tls::{CurrentCertificates, certificates};
 use crate::server::{Server, Settings};
 use crate::telemetry::numbers::Counter;
-use crate::transport::Content;
+use crate::transport::FileContents;
 
-const LOOKED_AT_EACH: Duration = Duration::from_millis(500);
+const WATCH_INTERVAL: Duration = Duration::from_millis(500);
 
 /// What is in force, and what it takes to put something else there.
 pub struct Reloader {
     config: Config,
     publisher: SharedSnapshot,
     /// In the order of the listeners.
-    shown: Vec<Arc<Shown>>,
+    shown: Vec<Arc<CurrentCertificates>>,
     reloads: Arc<Reloads>,
 }
 
@@ -77,7 +77,11 @@ pub enum Refused {
 impl Reloader {
     /// `config` is in force: it was compiled to what `publisher` publishes and what the listeners show.
     #[must_use]
-    pub fn new(config: Config, publisher: SharedSnapshot, shown: Vec<Arc<Shown>>) -> Self {
+    pub fn new(
+        config: Config,
+        publisher: SharedSnapshot,
+        shown: Vec<Arc<CurrentCertificates>>,
+    ) -> Self {
         Self {
             config,
             publisher,
@@ -109,13 +113,13 @@ impl Reloader {
         server: &Server,
         loaded: Result<(Config, Source), Report>,
     ) -> Result<Reloaded, Refused> {
-        let outcome = self.take_up(server, loaded).await;
+        let outcome = self.apply(server, loaded).await;
         match &outcome {
             Ok(Reloaded::Same) => {}
             Ok(Reloaded::Changed) => self.reloads.accepted.count(),
             Err(_) => self.reloads.refused.count(),
         }
-        self.reloads.came_out(outcome.is_ok(), clock::now());
+        self.reloads.record(outcome.is_ok(), clock::now());
         outcome
     }
 
@@ -125,7 +129,7 @@ impl Reloader {
         &self.reloads
     }
 
-    async fn take_up(
+    async fn apply(
         &mut self,
         server: &Server,
         loaded: Result<(Config, Source), Report>,
@@ -147,7 +151,7 @@ impl Reloader {
         if config == self.config && has_same_issuers(&snapshot, &earlier) {
             return Ok(Reloaded::Same);
         }
-        let settled = takes_restart(&self.config, &config);
+        let settled = changes_that_need_restart(&self.config, &config);
         if !settled.is_empty() {
             return Err(Refused::TakesRestart(settled));
         }
@@ -185,7 +189,7 @@ impl Reloads {
         }
     }
 
-    fn came_out(&self, is_good: bool, now: Instant) {
+    fn record(&self, is_good: bool, now: Instant) {
         let mut last = self.last.lock().unwrap_or_else(PoisonError::into_inner);
         last.is_good = is_good;
         if is_good {
@@ -229,7 +233,7 @@ fn has_same_issuers(snapshot: &Snapshot, earlier: &Snapshot) -> bool {
             .all(|(one, other)| Arc::ptr_eq(one, other))
 }
 
-fn takes_restart(from: &Config, to: &Config) -> Vec<&'static str> {
+fn changes_that_need_restart(from: &Config, to: &Config) -> Vec<&'static str> {
     let addresses = |config: &Config| {
         config
             .listeners
@@ -259,25 +263,25 @@ fn takes_restart(from: &Config, to: &Config) -> Vec<&'static str> {
 }
 
 /// A file that is looked at for changes.
-pub struct Watched {
+pub struct FileWatcher {
     path: PathBuf,
-    known: Content,
+    known: FileContents,
 }
 
-impl Watched {
+impl FileWatcher {
     /// Looks for changes from what is in the file now.
     #[must_use]
     pub fn new(path: &Path) -> Self {
         let path = path.to_owned();
         Self {
-            known: Content::of([&path]),
+            known: FileContents::of([&path]),
             path,
         }
     }
 
     /// The file is read now, for another reason than a change.
-    pub fn is_read(&mut self) {
-        self.known = Content::of([&self.path]);
+    pub fn mark_read(&mut self) {
+        self.known = FileContents::of([&self.path]);
     }
 
     /// Waits until something else is in the file. A file that is gone is waited for; when it is back it has changed,
@@ -285,8 +289,8 @@ impl Watched {
     pub async fn changed(&mut self) {
         let mut last = self.known.clone();
         loop {
-            tokio::time::sleep(LOOKED_AT_EACH).await;
-            let found = Content::of([&self.path]);
+            tokio::time::sleep(WATCH_INTERVAL).await;
+            let found = FileContents::of([&self.path]);
             if found == last && found != self.known {
                 self.known = found.clone();
                 if found.is_there() {

@@ -60,7 +60,7 @@ impl Connections {
         let mut stages = self.stages();
         stages.count += 1;
         let number = stages.count;
-        stages.silent.let_in(number, &entry);
+        stages.silent.insert(number, &entry);
         OpenConnection {
             all: Arc::clone(self),
             number,
@@ -87,16 +87,18 @@ impl Stages {
 }
 
 impl Stage {
-    fn let_in(&mut self, number: u64, entry: &Arc<Entry>) {
+    fn insert(&mut self, number: u64, entry: &Arc<Entry>) {
         if self.0.len() >= MAX_CONNECTIONS
-            && let Some(evicted) = self.to_evict().and_then(|number| self.0.remove(&number))
+            && let Some(evicted) = self
+                .longest_held()
+                .and_then(|number| self.0.remove(&number))
         {
             evicted.evicted.notify_one();
         }
         self.0.insert(number, Arc::clone(entry));
     }
 
-    fn to_evict(&self) -> Option<u64> {
+    fn longest_held(&self) -> Option<u64> {
         let mut by_peer: HashMap<IpAddr, usize> = HashMap::new();
         self.0
             .values()
@@ -111,11 +113,11 @@ impl Stage {
 
 impl OpenConnection {
     /// The head of its request is whole.
-    pub(super) fn has_asked(&self) {
+    pub(super) fn request_received(&self) {
         let mut stages = self.all.stages();
         // One that was evicted ends in a moment.
         if stages.silent.0.remove(&self.number).is_some() {
-            stages.asking.let_in(self.number, &self.entry);
+            stages.asking.insert(self.number, &self.entry);
         }
     }
 
@@ -177,19 +179,19 @@ mod tests {
     fn clients_that_have_asked_have_a_limit_of_their_own() {
         let all = Connections::new();
         let asking = all.open(peer(1));
-        asking.has_asked();
+        asking.request_received();
         let silent: Vec<_> = (0..2 * MAX_CONNECTIONS)
             .map(|_| all.open(peer(1)))
             .collect();
         assert!(!is_evicted(&asking));
         let late = &silent[MAX_CONNECTIONS..];
-        late.iter().for_each(OpenConnection::has_asked);
+        late.iter().for_each(OpenConnection::request_received);
         assert!(
             is_evicted(&asking) && !late.iter().any(is_evicted),
             "one more has asked than may"
         );
         assert!(is_evicted(&silent[0]));
-        silent[0].has_asked();
+        silent[0].request_received();
         assert_eq!(
             all.stages().asking.0.len(),
             MAX_CONNECTIONS,

@@ -28,37 +28,37 @@ use page::{Labels, Page};
 
 pub(super) const MEDIA_TYPE: &str = "application/openmetrics-text; version=1.0.0; charset=utf-8";
 
-/// Everything that there is to tell.
+/// Metrics that there is to tell.
 pub(super) fn text(admin: &Arc<Admin>) -> String {
     let mut registry = Registry::default();
-    registry.register_collector(Box::new(Everything(Arc::clone(admin))));
+    registry.register_collector(Box::new(Metrics(Arc::clone(admin))));
     let mut text = String::new();
     // Nothing is written but text into memory, which does not fail.
     let _ = prometheus_client::encoding::text::encode(&mut text, &registry);
     text
 }
 
-struct Everything(Arc<Admin>);
+struct Metrics(Arc<Admin>);
 
-impl fmt::Debug for Everything {
+impl fmt::Debug for Metrics {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("Everything")
+        f.write_str("Metrics")
     }
 }
 
-impl Collector for Everything {
+impl Collector for Metrics {
     fn encode(&self, encoder: DescriptorEncoder<'_>) -> fmt::Result {
         let mut page = Page::new(encoder);
-        self.0.tell_requests(&mut page)?;
-        self.0.tell_tokens(&mut page)?;
-        self.0.tell_issuers(&mut page)?;
-        self.0.tell_upstreams(&mut page)?;
-        self.0.tell_process(&mut page)
+        self.0.write_requests(&mut page)?;
+        self.0.write_tokens(&mut page)?;
+        self.0.write_issuers(&mut page)?;
+        self.0.write_upstreams(&mut page)?;
+        self.0.write_process(&mut page)
     }
 }
 
 impl Admin {
-    fn tell_requests(&self, page: &mut Page<'_>) -> fmt::Result {
+    fn write_requests(&self, page: &mut Page<'_>) -> fmt::Result {
         let requests = self.telemetry.requests();
         let mut counts: BTreeMap<Labels, u64> = BTreeMap::new();
         let mut durations: BTreeMap<Labels, Distribution> = BTreeMap::new();
@@ -81,7 +81,7 @@ impl Admin {
         )
     }
 
-    fn tell_tokens(&self, page: &mut Page<'_>) -> fmt::Result {
+    fn write_tokens(&self, page: &mut Page<'_>) -> fmt::Result {
         let (mut hits, mut misses) = ([0; 3], 0);
         for found in self.telemetry.tokens() {
             let tiers = [&found.by_connection, &found.by_worker, &found.shared];
@@ -135,7 +135,7 @@ impl Admin {
         ]
     }
 
-    fn tell_issuers(&self, page: &mut Page<'_>) -> fmt::Result {
+    fn write_issuers(&self, page: &mut Page<'_>) -> fmt::Result {
         let snapshot = self.publisher.load();
         let reports: Vec<_> = snapshot
             .verifier
@@ -201,7 +201,7 @@ impl Admin {
         )
     }
 
-    fn tell_upstreams(&self, page: &mut Page<'_>) -> fmt::Result {
+    fn write_upstreams(&self, page: &mut Page<'_>) -> fmt::Result {
         let (snapshot, now) = (self.publisher.load(), clock::now());
         let reports: Vec<_> = snapshot
             .upstreams
@@ -261,7 +261,7 @@ impl Admin {
         )
     }
 
-    fn tell_process(&self, page: &mut Page<'_>) -> fmt::Result {
+    fn write_process(&self, page: &mut Page<'_>) -> fmt::Result {
         let listeners = self.telemetry.listeners();
         let of = |address: &SocketAddr| vec![("listener", address.to_string())];
         page.gauge(

@@ -1,13 +1,13 @@
-//! What operators and their tools ask a running gateway: does it live, is it ready, what has it done?
+//! The admin listener: liveness, readiness and metrics.
 //!
-//! - `/livez`: 200 as long as every worker goes round; for whoever restarts what hangs.
-//! - `/readyz`: 200 when requests can be judged, 503 with what is missing, and from the signal to stop on; for whoever
-//!   sends requests. `?verbose` tells everything that was looked at.
-//! - `/metrics`: the numbers, as text for Prometheus (OpenMetrics 1.0).
+//! - `/livez`: 200 while every worker's event loop runs. Supervisors restart a process that fails it.
+//! - `/readyz`: 200 if requests can be judged, else 503 with what is missing. It is 503 from the
+//!   signal to stop. Load balancers ask it. `?verbose` lists every check.
+//! - `/metrics`: for Prometheus (OpenMetrics 1.0).
 //!
-//! It has a listener of its own, on the control plane: whoever reaches it learns route patterns, names of issuers and
-//! addresses of upstreams, and nothing of any request. Only requests whose Host is known are answered. A connection is for
-//! one request, and bounded in time as a whole.
+//! The listener runs on the control plane. It discloses route patterns, names of issuers and
+//! addresses of upstreams, and nothing of any request. It refuses requests with an unknown Host. A
+//! connection carries one request and is bounded in time as a whole.
 
 mod connections;
 mod host;
@@ -36,28 +36,27 @@ use crate::client_limits::client_network;
 use crate::clock::{self, Clock, http_date};
 use crate::gateway::SharedSnapshot;
 use crate::reload::Reloads;
-use crate::server::{ListenError, Listeners, Pulse, close, listen};
+use crate::server::{ListenError, Listeners, Liveness, close, listen};
 use crate::telemetry::{Telemetry, Throttle};
+use crate::transport::accept;
 
 use connections::{Connections, OpenConnection};
 
 /// How long a connection may take, from its first byte to its last.
-const PATIENCE: Duration = Duration::from_secs(10);
+const REQUEST_TIMEOUT: Duration = Duration::from_secs(10);
 /// How long its head may take.
-const FOR_A_HEAD: Duration = Duration::from_secs(2);
+const HEAD_TIMEOUT: Duration = Duration::from_secs(2);
 /// How long open connections may still take when the listener is closed.
 const DRAIN_TIMEOUT: Duration = Duration::from_secs(1);
-/// How long accepting pauses when the process or the machine has run out of something.
-const EXHAUSTED: Duration = Duration::from_millis(100);
 /// A worker that has not gone round for so long hangs.
-const HANGS_AFTER: Duration = Duration::from_secs(5);
+const HANG_TIMEOUT: Duration = Duration::from_secs(5);
 
-/// Everything that can be asked about.
+/// Answers the requests of operators and their tools.
 pub struct Admin {
     publisher: SharedSnapshot,
     telemetry: Arc<Telemetry>,
     reloads: Arc<Reloads>,
-    pulse: Pulse,
+    liveness: Liveness,
     clock: Clock,
     /// Whether the gateway was asked to stop.
     stopping: AtomicBool,
@@ -73,16 +72,16 @@ impl Admin {
         publisher: SharedSnapshot,
         telemetry: Arc<Telemetry>,
         reloads: Arc<Reloads>,
-        pulse: Pulse,
+        liveness: Liveness,
         clock: Clock,
     ) -> Arc<Self> {
         let (stopping, closing) = (AtomicBool::new(false), Notify::new());
-        let misdirected = Throttle::new(host::LOGGED_EACH);
+        let misdirected = Throttle::new(host::LOG_INTERVAL);
         Arc::new(Self {
             publisher,
             telemetry,
             reloads,
-            pulse,
+            liveness,
             clock,
             stopping,
             closing,
@@ -112,8 +111,14 @@ impl Admin {
             let connection = connections.open(client_network(peer.ip()));
             tokio::spawn(Arc::clone(&self).serve_connection(socket, connection));
         };
+        let accepting = async {
+            loop {
+                let (accepted, peer) = accept(&socket, log_exhausted).await;
+                serve(accepted, peer);
+            }
+        };
         tokio::select! {
-            () = accept(&socket, serve) => {}
+            () = accepting => {}
             () = self.closing.notified() => {}
         }
         close(socket, sharing, serve).await;
@@ -138,18 +143,18 @@ impl Admin {
 
     async fn serve_connection(self: Arc<Self>, socket: TcpStream, connection: OpenConnection) {
         let service = service_fn(|request| {
-            connection.has_asked();
+            connection.request_received();
             let this = Arc::clone(&self);
-            async move { Ok::<_, Infallible>(this.answer(request).await) }
+            async move { Ok::<_, Infallible>(this.respond(request).await) }
         });
         let mut builder = http1::Builder::new();
         builder
             .timer(TokioTimer::new())
-            .header_read_timeout(FOR_A_HEAD)
+            .header_read_timeout(HEAD_TIMEOUT)
             .keep_alive(false)
             .max_buf_size(16 * 1024);
         let served = tokio::time::timeout(
-            PATIENCE,
+            REQUEST_TIMEOUT,
             builder.serve_connection(TokioIo::new(socket), service),
         );
         tokio::select! {
@@ -159,30 +164,31 @@ impl Admin {
         }
     }
 
-    async fn answer(self: Arc<Self>, request: Request<Incoming>) -> Response<Full<Bytes>> {
+    async fn respond(self: Arc<Self>, request: Request<Incoming>) -> Response<Full<Bytes>> {
         let date = http_date(self.clock.now());
         let (parts, _) = request.into_parts();
-        let mut answer = match self.misdirected(&parts) {
+        let mut response = match self.misdirected(&parts) {
             Some(refusal) => refusal,
-            None => self.answer_to(&parts).await,
+            None => self.response_to(&parts).await,
         };
-        answer.headers_mut().insert(header::DATE, date);
-        answer
+        response.headers_mut().insert(header::DATE, date);
+        response
     }
 
-    async fn answer_to(self: Arc<Self>, parts: &Parts) -> Response<Full<Bytes>> {
+    async fn response_to(self: Arc<Self>, parts: &Parts) -> Response<Full<Bytes>> {
         if !matches!(parts.method, Method::GET | Method::HEAD) {
-            let mut answer = text(StatusCode::METHOD_NOT_ALLOWED, "expected GET\n".to_owned());
-            answer
+            let mut response =
+                text_response(StatusCode::METHOD_NOT_ALLOWED, "expected GET\n".to_owned());
+            response
                 .headers_mut()
                 .insert(header::ALLOW, HeaderValue::from_static("GET, HEAD"));
-            return answer;
+            return response;
         }
         match parts.uri.path() {
-            "/livez" if self.pulse.beats_within(HANGS_AFTER, clock::now()) => {
-                text(StatusCode::OK, "ok\n".to_owned())
+            "/livez" if self.liveness.is_alive_within(HANG_TIMEOUT, clock::now()) => {
+                text_response(StatusCode::OK, "ok\n".to_owned())
             }
-            "/livez" => text(
+            "/livez" => text_response(
                 StatusCode::SERVICE_UNAVAILABLE,
                 "a worker hangs\n".to_owned(),
             ),
@@ -197,24 +203,24 @@ impl Admin {
                 } else {
                     StatusCode::SERVICE_UNAVAILABLE
                 };
-                text(status, readiness.told(is_verbose))
+                text_response(status, readiness.to_text(is_verbose))
             }
             // A table of thousands of routes takes its time, and others wait on this thread.
             "/metrics" => match tokio::task::spawn_blocking(move || metrics::text(&self)).await {
                 Ok(metrics) => {
-                    let mut answer = text(StatusCode::OK, metrics);
-                    answer.headers_mut().insert(
+                    let mut response = text_response(StatusCode::OK, metrics);
+                    response.headers_mut().insert(
                         header::CONTENT_TYPE,
                         HeaderValue::from_static(metrics::MEDIA_TYPE),
                     );
-                    answer
+                    response
                 }
-                Err(_) => text(
+                Err(_) => text_response(
                     StatusCode::INTERNAL_SERVER_ERROR,
-                    "the metrics could not be told\n".to_owned(),
+                    "the metrics could not be written\n".to_owned(),
                 ),
             },
-            _ => text(
+            _ => text_response(
                 StatusCode::NOT_FOUND,
                 "expected /livez, /readyz or /metrics\n".to_owned(),
             ),
@@ -222,24 +228,15 @@ impl Admin {
     }
 }
 
-async fn accept(listener: &TcpListener, serve: impl Fn(TcpStream, SocketAddr)) {
-    loop {
-        match listener.accept().await {
-            Ok((socket, peer)) => serve(socket, peer),
-            // Out of file descriptors, most likely: they come back as connections close.
-            Err(error) => {
-                tracing::warn!(%error, "the admin listener cannot accept a connection");
-                tokio::time::sleep(EXHAUSTED).await;
-            }
-        }
-    }
+async fn log_exhausted(error: io::Error) {
+    tracing::warn!(%error, "admin accept failed");
 }
 
-// What is told is of this moment.
-fn text(status: StatusCode, text: String) -> Response<Full<Bytes>> {
-    let mut answer = Response::new(Full::new(Bytes::from(text)));
-    *answer.status_mut() = status;
-    let headers = answer.headers_mut();
+// Every response describes this moment, so none may be cached.
+fn text_response(status: StatusCode, text: String) -> Response<Full<Bytes>> {
+    let mut response = Response::new(Full::new(Bytes::from(text)));
+    *response.status_mut() = status;
+    let headers = response.headers_mut();
     headers.insert(
         header::CONTENT_TYPE,
         HeaderValue::from_static("text/plain; charset=utf-8"),
@@ -249,5 +246,5 @@ fn text(status: StatusCode, text: String) -> Response<Full<Bytes>> {
         header::X_CONTENT_TYPE_OPTIONS,
         HeaderValue::from_static("nosniff"),
     );
-    answer
+    response
 }

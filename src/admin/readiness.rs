@@ -1,4 +1,4 @@
-//! Whether requests can be judged and sent on; and if not, what is missing.
+//! Readiness: whether requests can be judged and forwarded, and what is missing if not.
 
 use std::fmt::Display;
 use std::time::Duration;
@@ -6,42 +6,43 @@ use std::time::Duration;
 use super::Admin;
 use crate::verify::{IntrospectionReport, KeysReport};
 
-/// What was looked at.
+/// The outcome of every check.
 pub(super) struct Readiness(Vec<Check>);
 
 struct Check {
-    finding: Finding,
-    told: String,
+    status: Status,
+    detail: String,
 }
 
 #[derive(Clone, Copy, PartialEq, Eq)]
-enum Finding {
-    Good,
-    /// Ready all the same, but somebody should know.
-    Loud,
-    Missing,
+enum Status {
+    Ok,
+    /// The gateway is ready all the same, but an operator should know.
+    Degraded,
+    /// The gateway is not ready.
+    Failed,
 }
 
 impl Readiness {
     pub(super) fn is_ready(&self) -> bool {
-        self.0.iter().all(|check| check.finding != Finding::Missing)
+        self.0.iter().all(|check| check.status != Status::Failed)
     }
 
-    /// For people: all of it, or only what somebody should know of.
-    pub(super) fn told(&self, is_verbose: bool) -> String {
+    /// A line a check: every one if `is_verbose`, else those that are not ok.
+    pub(super) fn to_text(&self, is_verbose: bool) -> String {
         let mut text = String::from(if self.is_ready() {
             "ready\n"
         } else {
             "not ready\n"
         });
-        for Check { finding, told } in &self.0 {
-            let mark = match finding {
-                Finding::Good if is_verbose => "+",
-                Finding::Good => continue,
-                Finding::Loud => "!",
-                Finding::Missing => "-",
+        for Check { status, detail } in &self.0 {
+            let mark = match status {
+                Status::Ok if is_verbose => "+",
+                Status::Ok => continue,
+                Status::Degraded => "!",
+                Status::Failed => "-",
             };
-            text.push_str(&format!("[{mark}] {told}\n"));
+            text.push_str(&format!("[{mark}] {detail}\n"));
         }
         text
     }
@@ -51,21 +52,21 @@ impl Admin {
     pub(super) fn readiness(&self) -> Readiness {
         let snapshot = self.publisher.load();
         let routes = snapshot.routes.routes();
-        let mut checks = vec![good(format!(
+        let mut checks = vec![ok(format!(
             "configuration: {}",
-            counted(routes.len(), "route")
+            plural(routes.len(), "route")
         ))];
         if self.is_stopping() {
             checks.push(Check {
-                finding: Finding::Missing,
-                told: "stopping".to_owned(),
+                status: Status::Failed,
+                detail: "stopping".to_owned(),
             });
         }
         if !self.reloads.last().is_good {
-            let told = "configuration: the last file was refused, and the one before it is in force (see the log)";
+            let detail = "configuration: the last file was refused, and the one before it is in force (see the log)";
             checks.push(Check {
-                finding: Finding::Loud,
-                told: told.to_owned(),
+                status: Status::Degraded,
+                detail: detail.to_owned(),
             });
         }
         let open: Vec<_> = snapshot
@@ -74,19 +75,19 @@ impl Admin {
             .map(|route| route.path.as_str())
             .collect();
         if !open.is_empty() {
-            let told = format!(
+            let detail = format!(
                 "shadow mode: nobody is refused for lack of a good token at {}",
                 shortened(&open)
             );
             checks.push(Check {
-                finding: Finding::Loud,
-                told,
+                status: Status::Degraded,
+                detail,
             });
         }
         for (address, connections) in self.telemetry.listeners() {
-            checks.push(good(format!(
+            checks.push(ok(format!(
                 "listener {address}: {}",
-                counted(connections.open.read(), "connection")
+                plural(connections.open.read(), "connection")
             )));
         }
         for report in snapshot
@@ -99,51 +100,51 @@ impl Admin {
                 report
                     .keys
                     .as_ref()
-                    .map(|keys| of_keys(&report.issuer, keys)),
+                    .map(|keys| keys_check(&report.issuer, keys)),
             );
             checks.extend(
                 report
                     .introspection
                     .as_ref()
-                    .map(|asked| of_introspection(&report.issuer, asked)),
+                    .map(|introspection| introspection_check(&report.issuer, introspection)),
             );
         }
         Readiness(checks)
     }
 }
 
-fn good(told: String) -> Check {
+fn ok(detail: String) -> Check {
     Check {
-        finding: Finding::Good,
-        told,
+        status: Status::Ok,
+        detail,
     }
 }
 
-fn counted<N: Display + PartialEq + From<u8>>(count: N, noun: &str) -> String {
-    let plural = if count == N::from(1) { "" } else { "s" };
-    format!("{count} {noun}{plural}")
+fn plural<N: Display + PartialEq + From<u8>>(count: N, noun: &str) -> String {
+    let suffix = if count == N::from(1) { "" } else { "s" };
+    format!("{count} {noun}{suffix}")
 }
 
-// One that fails leaves the gateway ready: tokens that are known pass, and no other gateway could ask it either.
-fn of_introspection(issuer: &str, asked: &IntrospectionReport) -> Check {
+// A failure leaves the gateway ready: cached tokens still pass, and another gateway could not reach the server either.
+fn introspection_check(issuer: &str, asked: &IntrospectionReport) -> Check {
     let Some(failures) = &asked.failures else {
-        return good(format!("issuer {issuer}: is asked about its tokens"));
+        return ok(format!("issuer {issuer}: is asked about its tokens"));
     };
     let probed = if asked.is_circuit_closed {
         ""
     } else {
         "; no new token is asked about until a probe reaches it"
     };
-    let told = format!("issuer {issuer}: cannot be asked about its tokens: {failures}{probed}");
+    let detail = format!("issuer {issuer}: cannot be asked about its tokens: {failures}{probed}");
     Check {
-        finding: Finding::Loud,
-        told,
+        status: Status::Degraded,
+        detail,
     }
 }
 
-fn of_keys(issuer: &str, keys: &KeysReport) -> Check {
+fn keys_check(issuer: &str, keys: &KeysReport) -> Check {
     let Some(usable) = keys.usable else {
-        let told = match (keys.since_success, &keys.failures) {
+        let detail = match (keys.since_success, &keys.failures) {
             (Some(age), Some(failures)) => {
                 format!(
                     "issuer {issuer}: its keys are too old, fetched {} s ago: {failures}",
@@ -158,44 +159,44 @@ fn of_keys(issuer: &str, keys: &KeysReport) -> Check {
             (None, None) => format!("issuer {issuer}: its keys have not come yet"),
         };
         return Check {
-            finding: Finding::Missing,
-            told,
+            status: Status::Failed,
+            detail,
         };
     };
     let age = keys
         .since_success
         .map(|age| format!(", fetched {} s ago", age.as_secs()))
         .unwrap_or_default();
-    let usable = counted(usable, "key");
+    let usable = plural(usable, "key");
     if let Some(failures) = &keys.failures {
-        let told =
+        let detail =
             format!("issuer {issuer}: {usable}{age}, and newer ones cannot be fetched: {failures}");
         return Check {
-            finding: Finding::Loud,
-            told,
+            status: Status::Degraded,
+            detail,
         };
     }
     if keys.stale > Duration::ZERO {
-        let told = format!("issuer {issuer}: {usable}{age}, which is too long (see the log)");
+        let detail = format!("issuer {issuer}: {usable}{age}, which is too long (see the log)");
         return Check {
-            finding: Finding::Loud,
-            told,
+            status: Status::Degraded,
+            detail,
         };
     }
-    good(format!("issuer {issuer}: {usable}{age}"))
+    ok(format!("issuer {issuer}: {usable}{age}"))
 }
 
 // A file may have thousands of routes.
 fn shortened(paths: &[&str]) -> String {
-    const MOST: usize = 10;
+    const MAX_PATHS: usize = 10;
     let mut text = paths
         .iter()
-        .take(MOST)
+        .take(MAX_PATHS)
         .copied()
         .collect::<Vec<_>>()
         .join(", ");
-    if paths.len() > MOST {
-        text.push_str(&format!(" and {} more", paths.len() - MOST));
+    if paths.len() > MAX_PATHS {
+        text.push_str(&format!(" and {} more", paths.len() - MAX_PATHS));
     }
     text
 }

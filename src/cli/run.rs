@@ -18,8 +18,8 @@ use crate::admin::Admin;
 use crate::clock::Clock;
 use crate::config::{self, Config, Purpose};
 use crate::gateway::{self, SharedSnapshot, Snapshot};
-use crate::reload::{Reloaded, Reloader, Watched};
-use crate::server::tls::{Certificates, Shown};
+use crate::reload::{FileWatcher, Reloaded, Reloader};
+use crate::server::tls::{Certificates, CurrentCertificates};
 use crate::server::{
     self, Descriptors, Drained, Inherited, ListenError, Listeners, Server, listen_or_inherit,
 };
@@ -29,7 +29,7 @@ use crate::values::{LogFormat, LogLevel};
 
 pub(super) fn run(options: &Options) -> ExitCode {
     // Before it is read: what changes while it is compiled has to be noticed.
-    let watched = Watched::new(&options.config);
+    let watched = FileWatcher::new(&options.config);
     let (config, source) = match super::read(&options.config, Purpose::Run) {
         Ok(read) => read,
         Err(code) => return code,
@@ -85,7 +85,7 @@ struct Startup {
     snapshot: Snapshot,
     certificates: Vec<Option<Arc<Certificates>>>,
     inherited: Inherited,
-    watched: Watched,
+    watched: FileWatcher,
 }
 
 /// Listening sockets, of which nothing is accepted yet.
@@ -127,7 +127,9 @@ impl Sockets {
             let key = failed.map_or("server.listen", |listener| listener.address.key());
             not_listening(key, &error)
         })?;
-        inherited.all_taken(&addresses).map_err(io::Error::other)?;
+        inherited
+            .check_all_taken(&addresses)
+            .map_err(io::Error::other)?;
         Ok(Self {
             workers,
             admin,
@@ -176,7 +178,10 @@ async fn control_plane(
     };
     let telemetry = Telemetry::telling(log.access().clone(), spans);
     let is_tls: Vec<_> = certificates.iter().map(Option::is_some).collect();
-    let shown: Vec<_> = certificates.into_iter().map(Shown::new).collect();
+    let shown: Vec<_> = certificates
+        .into_iter()
+        .map(CurrentCertificates::new)
+        .collect();
     let mut server = Server::start(
         sockets.workers,
         &shown,
@@ -200,7 +205,7 @@ async fn control_plane(
         publisher,
         telemetry,
         reloads,
-        server.pulse(),
+        server.liveness(),
         Clock::system(),
     );
     let admin_served = sockets.admin.map(|listener| {
@@ -210,12 +215,12 @@ async fn control_plane(
         tokio::spawn(Arc::clone(&admin).serve(listener))
     });
     service::ready();
-    tokio::spawn(service::watchdog(server.pulse()));
+    tokio::spawn(service::watchdog(server.liveness()));
 
     let reloading = async {
         loop {
             tokio::select! {
-                _ = signals.hang_up.recv() => watched.is_read(),
+                _ = signals.hang_up.recv() => watched.mark_read(),
                 () = watched.changed() => {}
             }
             reload(&mut reloader, &server, options, log).await;
@@ -305,7 +310,7 @@ async fn drain(
     admin_served: AdminServed,
 ) -> ExitCode {
     if !settings.drain_delay.is_zero() {
-        server.begin_ending();
+        server.begin_stopping();
         tokio::time::sleep(settings.drain_delay).await;
     }
     let close_admin = async {

@@ -7,7 +7,7 @@ use std::time::Duration;
 use sd_notify::NotifyState;
 
 use crate::clock;
-use crate::server::Pulse;
+use crate::server::Liveness;
 
 /// Everything listens and is served: at the start, and after each [`reloading`], whether or not that changed anything.
 pub fn ready() {
@@ -39,7 +39,7 @@ pub(super) fn stopping() {
 /// watches.
 ///
 /// A gateway of which one worker hangs leaves that worker's clients waiting. So it is silent then, and restarted.
-pub(super) async fn watchdog(pulse: Pulse) {
+pub(super) async fn watchdog(liveness: Liveness) {
     let Some(within) = sd_notify::watchdog_enabled().filter(|within| !within.is_zero()) else {
         return;
     };
@@ -47,7 +47,7 @@ pub(super) async fn watchdog(pulse: Pulse) {
     interval.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
     loop {
         interval.tick().await;
-        if pulse.beats_within(within / 2, clock::now()) {
+        if liveness.is_alive_within(within / 2, clock::now()) {
             tell(&[NotifyState::Watchdog]);
         } else {
             tracing::error!("a worker hangs: the watchdog is not told that all is well");

@@ -17,6 +17,8 @@ use tokio::task::JoinSet;
 
 use super::{Answer, json};
 
+use crate::transport::accept;
+
 /// How long a client may take over a head, and over a body or its next piece.
 pub(super) const PATIENCE: Duration = Duration::from_secs(10);
 
@@ -51,18 +53,14 @@ where
 {
     let mut connections = JoinSet::new();
     loop {
-        match listener.accept().await {
-            Ok((stream, _)) => {
-                connections.spawn(serve_connection(stream, port, answer.clone()));
-            }
-            // Out of file descriptors, most likely: they come back as connections close.
-            Err(error) => {
-                tracing::warn!(%error, "cannot accept a connection");
-                tokio::time::sleep(Duration::from_millis(100)).await;
-            }
-        }
+        let (stream, _) = accept(&listener, log_exhausted).await;
+        connections.spawn(serve_connection(stream, port, answer.clone()));
         while connections.try_join_next().is_some() {}
     }
+}
+
+async fn log_exhausted(error: io::Error) {
+    tracing::warn!(%error, "development accept failed");
 }
 
 async fn serve_connection<F, A>(stream: TcpStream, port: Option<u16>, answer: F)

@@ -8,7 +8,7 @@ use std::time::Duration;
 use super::response_body::TOKEN_ENDED;
 use crate::clock::{Deadline, Ticker};
 use crate::telemetry::{Outcome, Record};
-use crate::transport::{self, Carried, End, Stream, TimeoutStream};
+use crate::transport::{self, End, Stream, TimeoutStream, TunnelBytes};
 use crate::upstream::UpgradedConnection;
 
 /// A client connection and an upstream connection that now speak another protocol.
@@ -35,7 +35,7 @@ impl Tunnel {
                 stream: upstream.stream,
                 early: upstream.early,
             },
-            Carried::default(),
+            TunnelBytes::default(),
         );
         let expired = poll_fn(|context| {
             expiry

@@ -12,7 +12,7 @@ use crate::client_limits::client_network;
 use crate::telemetry::Throttle;
 
 /// How often it is logged that a client has too many.
-const LOGGED_EACH: Duration = Duration::from_secs(10);
+const LOG_INTERVAL: Duration = Duration::from_secs(10);
 
 /// How many connections each client has, of all workers.
 #[derive(Debug)]
@@ -22,7 +22,7 @@ pub(super) struct Clients {
 }
 
 /// A connection that counts for its client until this is dropped.
-pub(super) struct Counted {
+pub(super) struct CountedConnection {
     clients: Arc<Clients>,
     client: IpAddr,
 }
@@ -31,19 +31,23 @@ impl Clients {
     pub(super) fn new() -> Arc<Self> {
         Arc::new(Self {
             connections: Mutex::default(),
-            refused: Throttle::new(LOGGED_EACH),
+            refused: Throttle::new(LOG_INTERVAL),
         })
     }
 
     /// One more connection of the client at `address`, unless it has `max` already.
-    pub(super) fn enter(self: &Arc<Self>, address: IpAddr, max: usize) -> Option<Counted> {
+    pub(super) fn enter(
+        self: &Arc<Self>,
+        address: IpAddr,
+        max: usize,
+    ) -> Option<CountedConnection> {
         let client = client_network(address);
         let mut connections = self.connections();
         let own = connections.entry(client).or_default();
         // What is refused leaves no entry behind: `max` is at least one.
         (*own < max).then(|| {
             *own += 1;
-            Counted {
+            CountedConnection {
                 clients: Arc::clone(self),
                 client,
             }
@@ -69,7 +73,7 @@ impl Clients {
     }
 }
 
-impl Drop for Counted {
+impl Drop for CountedConnection {
     fn drop(&mut self) {
         if let Entry::Occupied(mut own) = self.clients.connections().entry(self.client) {
             *own.get_mut() -= 1;

@@ -23,16 +23,17 @@ use socket2::{SockFilter, SockRef};
 use tokio::net::{TcpListener, TcpStream};
 
 use super::listen::{BACKLOG, Sharing};
+use crate::transport::is_connection_error;
 
 /// How long handshakes that have begun are waited for: the time that a packet takes to a client and back.
 ///
 /// Clients that are further away lose their connection; of those that begin a handshake meanwhile, a part waits for a second.
 /// The former is worse, so that it is longer than most clients need. Nothing tells cheaply whether any handshake is under
 /// way: to read /proc/net/tcp costs the kernel 10 ms for its empty table, and much more for a full one.
-const HANDSHAKE: Duration = Duration::from_millis(100);
+const HANDSHAKE_GRACE: Duration = Duration::from_millis(100);
 
 /// Whether the kernel hands connections of a closed socket to other sockets of the same port (Linux 5.14 and later).
-const MIGRATES: &str = "/proc/sys/net/ipv4/tcp_migrate_req";
+const TCP_MIGRATE_REQ: &str = "/proc/sys/net/ipv4/tcp_migrate_req";
 
 /// Accepts what the kernel still holds for a socket, and closes it.
 pub(crate) async fn close(
@@ -41,8 +42,8 @@ pub(crate) async fn close(
     mut accepted: impl FnMut(TcpStream, SocketAddr),
 ) {
     match sharing {
-        Sharing::Port if !kernel_migrates() => match begin_no_handshake(&listener) {
-            Ok(()) => accept_begun(&listener, &mut accepted).await,
+        Sharing::Port if !kernel_migrates() => match refuse_handshakes(&listener) {
+            Ok(()) => accept_pending(&listener, &mut accepted).await,
             Err(error) => {
                 tracing::warn!(%error, "cannot filter handshakes; connections may be lost while the listener closes");
             }
@@ -66,44 +67,33 @@ pub(crate) async fn close(
                     accepted(socket, peer);
                 }
             }
-            Err(error) if concerns_one_connection(&error) => {}
+            Err(error) if is_connection_error(&error) => {}
             Err(_) => break,
         }
     }
 }
 
-/// Whether an error of accepting concerns one client, who went away between its handshake and being accepted. Any other
-/// error, such as too many open files, would come again at once.
-pub(super) fn concerns_one_connection(error: &io::Error) -> bool {
-    matches!(
-        error.kind(),
-        io::ErrorKind::ConnectionAborted
-            | io::ErrorKind::ConnectionReset
-            | io::ErrorKind::Interrupted
-    )
-}
-
 // Connections whose handshake has begun.
-async fn accept_begun(listener: &TcpListener, accepted: &mut impl FnMut(TcpStream, SocketAddr)) {
+async fn accept_pending(listener: &TcpListener, accepted: &mut impl FnMut(TcpStream, SocketAddr)) {
     let accepting = async {
         loop {
             match listener.accept().await {
                 Ok((socket, peer)) => accepted(socket, peer),
-                Err(error) if concerns_one_connection(&error) => {}
+                Err(error) if is_connection_error(&error) => {}
                 Err(_) => return,
             }
         }
     };
     // An error means that the time is over.
-    let _ = tokio::time::timeout(HANDSHAKE, accepting).await;
+    let _ = tokio::time::timeout(HANDSHAKE_GRACE, accepting).await;
 }
 
 fn kernel_migrates() -> bool {
-    fs::read(MIGRATES).is_ok_and(|setting| setting.trim_ascii() == b"1")
+    fs::read(TCP_MIGRATE_REQ).is_ok_and(|setting| setting.trim_ascii() == b"1")
 }
 
 /// Drops packets that begin a handshake: those with SYN and without ACK.
-fn begin_no_handshake(listener: &TcpListener) -> io::Result<()> {
+fn refuse_handshakes(listener: &TcpListener) -> io::Result<()> {
     const LOAD_BYTE: u16 = 0x30;
     const AND: u16 = 0x54;
     const JUMP_IF_EQUAL: u16 = 0x15;
@@ -180,9 +170,9 @@ mod tests {
         ] {
             run(async {
                 let (listener, address) = shared(address);
-                begin_no_handshake(&listener).expect("a filter");
+                refuse_handshakes(&listener).expect("a filter");
                 let connecting = tokio::spawn(TcpStream::connect(address));
-                let unanswered = tokio::time::timeout(HANDSHAKE, listener.accept()).await;
+                let unanswered = tokio::time::timeout(HANDSHAKE_GRACE, listener.accept()).await;
                 assert!(
                     unanswered.is_err() && !connecting.is_finished(),
                     "{address}"
@@ -203,7 +193,7 @@ mod tests {
         run(async {
             let (listener, address) = shared(SocketAddr::from((Ipv4Addr::LOCALHOST, 0)));
             let mut client = TcpStream::connect(address).await.expect("it listens");
-            begin_no_handshake(&listener).expect("a filter");
+            refuse_handshakes(&listener).expect("a filter");
             let (mut server, _) = listener.accept().await.expect("the client");
             drop(listener);
             // Its connections are under the same filter, and none of their packets begins a handshake.

@@ -34,21 +34,21 @@ const MAX_ANSWER_TIME: Duration = TICK;
 /// for each of so many clients.
 const REMEMBERED: usize = 64;
 /// How often it is logged that places have run out.
-const LOGGED_EACH: Duration = Duration::from_secs(10);
+const LOG_INTERVAL: Duration = Duration::from_secs(10);
 
 /// Asks the workers to make room.
 #[derive(Clone)]
 pub(super) struct Evictors(Arc<Shared>);
 
 struct Shared {
-    workers: Box<[mpsc::UnboundedSender<Ask>]>,
+    workers: Box<[mpsc::UnboundedSender<EvictionRequest>]>,
     turn: Mutex<()>,
     exhausted: Throttle,
     not_accepted: Throttle,
 }
 
 /// What a worker is asked.
-pub(super) enum Ask {
+pub(super) enum EvictionRequest {
     /// Since when the longest idle of its connections has been so.
     LongestIdle(oneshot::Sender<Option<Instant>>),
     /// To close that one.
@@ -57,14 +57,14 @@ pub(super) enum Ask {
 
 impl Evictors {
     /// For so many workers, with what each of them is asked.
-    pub(super) fn new(workers: usize) -> (Self, Vec<mpsc::UnboundedReceiver<Ask>>) {
+    pub(super) fn new(workers: usize) -> (Self, Vec<mpsc::UnboundedReceiver<EvictionRequest>>) {
         let (workers, asked): (Vec<_>, Vec<_>) =
             (0..workers).map(|_| mpsc::unbounded_channel()).unzip();
         let shared = Shared {
             workers: workers.into(),
             turn: Mutex::default(),
-            exhausted: Throttle::new(LOGGED_EACH),
-            not_accepted: Throttle::new(LOGGED_EACH),
+            exhausted: Throttle::new(LOG_INTERVAL),
+            not_accepted: Throttle::new(LOG_INTERVAL),
         };
         (Self(Arc::new(shared)), asked)
     }
@@ -72,8 +72,8 @@ impl Evictors {
     /// Has the longest idle connection of all workers closed, if there is one. Does not wait until it is.
     pub(super) async fn make_room(&self) {
         let _turn = self.0.turn.lock().await;
-        let asked: Vec<_> = self.0.workers.iter().map(ask_longest_idle).collect();
-        let mut longest: Option<(Instant, &mpsc::UnboundedSender<Ask>)> = None;
+        let asked: Vec<_> = self.0.workers.iter().map(request_longest_idle).collect();
+        let mut longest: Option<(Instant, &mpsc::UnboundedSender<EvictionRequest>)> = None;
         for (worker, answer) in self.0.workers.iter().zip(asked) {
             // A worker that has ended gives no answer.
             if let Ok(Ok(Some(since))) = timeout(MAX_ANSWER_TIME, answer).await
@@ -83,7 +83,7 @@ impl Evictors {
             }
         }
         if let Some((_, worker)) = longest {
-            let _ = worker.send(Ask::Evict);
+            let _ = worker.send(EvictionRequest::Evict);
         }
     }
 
@@ -105,15 +105,18 @@ impl Evictors {
     }
 }
 
-fn ask_longest_idle(worker: &mpsc::UnboundedSender<Ask>) -> oneshot::Receiver<Option<Instant>> {
+fn request_longest_idle(
+    worker: &mpsc::UnboundedSender<EvictionRequest>,
+) -> oneshot::Receiver<Option<Instant>> {
     let (reply, answer) = oneshot::channel();
-    let _ = worker.send(Ask::LongestIdle(reply));
+    let _ = worker.send(EvictionRequest::LongestIdle(reply));
     answer
 }
 
 /// Whether a connection has been idle for so long that it may be closed.
-pub(super) fn is_idle(pace: &ConnectionState, now: Instant) -> bool {
-    pace.idle_since()
+pub(super) fn is_idle(state: &ConnectionState, now: Instant) -> bool {
+    state
+        .idle_since()
         .is_some_and(|since| now.saturating_duration_since(since) >= MIN_IDLE)
 }
 
@@ -131,36 +134,40 @@ struct Table {
 }
 
 /// A connection that is open until this is dropped.
-pub(super) struct Listed {
+pub(super) struct ListedConnection {
     connections: Rc<OpenConnections>,
     index: usize,
 }
 
 impl OpenConnections {
     /// One more connection.
-    pub(super) fn enter(self: &Rc<Self>, pace: &Rc<ConnectionState>) -> Listed {
+    pub(super) fn enter(self: &Rc<Self>, state: &Rc<ConnectionState>) -> ListedConnection {
         let table = &mut *self.0.borrow_mut();
         let index = table.free.pop().unwrap_or(table.entries.len());
         if index == table.entries.len() {
             table.entries.push(None);
         }
-        table.entries[index] = Some(Rc::clone(pace));
-        Listed {
+        table.entries[index] = Some(Rc::clone(state));
+        ListedConnection {
             connections: Rc::clone(self),
             index,
         }
     }
 
     /// Serves the requests of other workers until the last evictor is dropped.
-    pub(super) async fn run(&self, mut asked: mpsc::UnboundedReceiver<Ask>, ticker: &Ticker) {
+    pub(super) async fn run(
+        &self,
+        mut asked: mpsc::UnboundedReceiver<EvictionRequest>,
+        ticker: &Ticker,
+    ) {
         while let Some(ask) = asked.recv().await {
             match ask {
-                Ask::LongestIdle(reply) => {
+                EvictionRequest::LongestIdle(reply) => {
                     let longest = self.0.borrow_mut().longest_idle(ticker.now());
                     // An error means that a place has become free meanwhile.
                     let _ = reply.send(longest.map(|(since, _)| since));
                 }
-                Ask::Evict => self.evict(ticker.now()),
+                EvictionRequest::Evict => self.evict(ticker.now()),
             }
         }
     }
@@ -168,8 +175,8 @@ impl OpenConnections {
     /// Has the longest idle connection closed, if there is one.
     pub(super) fn evict(&self, now: Instant) {
         let longest = self.0.borrow_mut().longest_idle(now);
-        if let Some((_, pace)) = longest {
-            pace.evict();
+        if let Some((_, state)) = longest {
+            state.evict();
         }
     }
 }
@@ -184,11 +191,11 @@ impl Table {
 
     fn longest_remembered(&mut self) -> Option<(Instant, Rc<ConnectionState>)> {
         while let Some(&(since, index)) = self.longest_idle.last() {
-            if let Some(pace) = &self.entries[index]
-                && !pace.is_evicted()
-                && pace.idle_since() == Some(since)
+            if let Some(state) = &self.entries[index]
+                && !state.is_evicted()
+                && state.idle_since() == Some(since)
             {
-                return Some((since, Rc::clone(pace)));
+                return Some((since, Rc::clone(state)));
             }
             self.longest_idle.pop();
         }
@@ -196,10 +203,14 @@ impl Table {
     }
 
     fn search(&mut self, now: Instant) {
-        let idle = self.entries.iter().enumerate().filter_map(|(index, pace)| {
-            let pace = pace.as_ref().filter(|pace| !pace.is_evicted())?;
-            is_idle(pace, now).then_some((pace.idle_since()?, index))
-        });
+        let idle = self
+            .entries
+            .iter()
+            .enumerate()
+            .filter_map(|(index, state)| {
+                let state = state.as_ref().filter(|state| !state.is_evicted())?;
+                is_idle(state, now).then_some((state.idle_since()?, index))
+            });
         self.longest_idle.clear();
         self.longest_idle.extend(idle);
         if self.longest_idle.len() > REMEMBERED {
@@ -212,7 +223,7 @@ impl Table {
     }
 }
 
-impl Drop for Listed {
+impl Drop for ListedConnection {
     fn drop(&mut self) {
         let table = &mut *self.connections.0.borrow_mut();
         table.entries[self.index] = None;

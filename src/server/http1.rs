@@ -10,46 +10,46 @@ use hyper::server::conn::http1::Parts;
 use hyper::service::service_fn;
 use hyper_util::rt::TokioIo;
 
-use super::connection::{Arrival, Serving};
+use super::worker_state::{AcceptedConnection, WorkerState};
 use crate::transport::{End, IncomingBody, Interim};
 
-/// Serves a client until one side closes the connection, or has it switched to another protocol and is done with that.
+/// Serves a client until one side closes the connection. After an upgrade that is the end of the tunnel.
 ///
 /// # Errors
 /// What broke the connection.
-pub(super) async fn serve(serving: &Serving, arrival: Arrival) -> hyper::Result<()> {
+pub(super) async fn serve(worker: &WorkerState, accepted: AcceptedConnection) -> hyper::Result<()> {
     let interim = Interim::default();
-    let connection = arrival.connection(serving, interim.clone());
-    let (connection, pace) = (&connection, &arrival.pace);
+    let connection = accepted.connection(worker, interim.clone());
+    let (connection, state) = (&connection, &accepted.state);
     let service = service_fn(async move |request: http::Request<_>| {
         let is_http10 = request.version() == Version::HTTP_10;
-        let mut answer = serving
+        let mut response = worker
             .gate
             .handle(connection, request.map(IncomingBody::Http1))
             .await;
-        if is_http10 && is_delimited_by_close(&answer) {
-            pace.delimit_by_close();
+        if is_http10 && is_delimited_by_close(&response) {
+            state.delimit_by_close();
         }
-        if serving.is_ending() && answer.status() != StatusCode::SWITCHING_PROTOCOLS {
-            answer
+        if worker.is_stopping() && response.status() != StatusCode::SWITCHING_PROTOCOLS {
+            response
                 .headers_mut()
                 .insert(header::CONNECTION, HeaderValue::from_static("close"));
         }
-        Ok::<_, Infallible>(answer)
+        Ok::<_, Infallible>(response)
     });
-    let mut exchanges = arrival
-        .manners
+    let mut exchanges = accepted
+        .connection_config
         .http1
-        .serve_connection(TokioIo::new(arrival.paced.with_interim(interim)), service);
-    let (mut told, mut was_idle) = (false, false);
+        .serve_connection(TokioIo::new(accepted.stream.with_interim(interim)), service);
+    let (mut shuts_down, mut was_idle) = (false, false);
     let outcome = poll_fn(|context| {
         let polled = Pin::new(&mut exchanges).poll(context);
         // After the poll, and not within a head: hyper would forget what it has read of a request.
-        let ends = || serving.is_draining() && !pace.is_within_head() || serving.is_evicted(pace);
-        if polled.is_ready() || told || !ends() {
+        let ends = || worker.is_draining() && !state.is_within_head() || worker.is_evicted(state);
+        if polled.is_ready() || shuts_down || !ends() {
             return polled;
         }
-        (told, was_idle) = (true, pace.is_idle());
+        (shuts_down, was_idle) = (true, state.is_idle());
         Pin::new(&mut exchanges).graceful_shutdown();
         Pin::new(&mut exchanges).poll(context)
     })
@@ -59,29 +59,29 @@ pub(super) async fn serve(serving: &Serving, arrival: Arrival) -> hyper::Result<
     stream.settle();
     match (&outcome, connection.take_tunnel()) {
         (Ok(()), Some(tunnel)) => {
-            // The tunnel bounds the waiting from here on.
-            let _exchange = pace.begin_exchange();
+            // From here on the tunnel has its own timeouts.
+            let _exchange = state.begin_exchange();
             tunnel
                 .carry(
                     End {
                         stream,
                         early: read_buf,
                     },
-                    &serving.ticker,
+                    &worker.ticker,
                 )
                 .await;
         }
-        // It had its answer some time ago.
+        // Its last response has long been sent.
         (Ok(()), None) if was_idle => {}
-        (Ok(()), None) => serving.linger(stream, pace).await,
-        (Err(error), _) if error.is_parse() => serving.linger(stream, pace).await,
-        // Nobody is there to be told anything.
+        (Ok(()), None) => worker.linger(stream, state).await,
+        (Err(error), _) if error.is_parse() => worker.linger(stream, state).await,
+        // The client is gone.
         (Err(_), _) => {}
     }
     outcome
 }
 
-// HTTP/1.0 has no chunks: what does not tell its length ends with the connection (RFC 9112 §6.3).
+// HTTP/1.0 has no chunks: a body without a length ends with the connection (RFC 9112 §6.3).
 fn is_delimited_by_close<B: Body>(response: &Response<B>) -> bool {
     response.body().size_hint().exact().is_none()
         && !response.headers().contains_key(header::CONTENT_LENGTH)

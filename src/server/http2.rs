@@ -6,7 +6,7 @@
 //! 1. Streams at a time, and the heads and windows of each.
 //! 2. Streams that are reset as soon as they are begun (rapid reset, CVE-2023-44487), or that the client makes us reset
 //!    (MadeYouReset, CVE-2025-8671).
-//! 3. Frames that carry nothing; see [`TimeoutStream::sharing_exchanges`](crate::transport::TimeoutStream::sharing_exchanges).
+//! 3. FrameReader that carry nothing; see [`TimeoutStream::sharing_exchanges`](crate::transport::TimeoutStream::sharing_exchanges).
 //! 4. How long a stream takes nothing that was sent on it.
 
 use std::future::poll_fn;
@@ -20,12 +20,12 @@ use h2::{Reason, RecvStream};
 use http::{HeaderValue, Method, Request, Response, StatusCode, header};
 use http_body::Body;
 
-use super::connection::{Arrival, Manners, Serving};
+use super::worker_state::{AcceptedConnection, ConnectionConfig, WorkerState};
 use crate::clock::IdleTimeout;
 use crate::gateway::Connection;
-use crate::transport::{IncomingBody, Interim, Rest, UNREAD_TIMEOUT, send_body};
+use crate::transport::{DetachedBody, IncomingBody, Interim, UNREAD_TIMEOUT, send_body};
 
-const MOST_STREAMS: u32 = 100;
+const MAX_STREAMS: u32 = 100;
 /// What a request's body may fill of our memory before its upstream takes it, and the bodies of all streams together.
 const STREAM_WINDOW: u32 = 256 * 1024;
 const CONNECTION_WINDOW: u32 = 1024 * 1024;
@@ -33,50 +33,55 @@ const CONNECTION_WINDOW: u32 = 1024 * 1024;
 const SEND_BUFFER: usize = 64 * 1024;
 /// What frames of a few bytes may cost beside their bytes: a whole window of messages of 30 bytes, whose upstream takes
 /// none for a moment, is no attack.
-const SMALL_FRAMES: usize = 8 * 1024 * 1024;
+const MAX_SMALL_FRAMES: usize = 8 * 1024 * 1024;
 /// Streams that were reset before we looked at them.
-const MOST_PENDING_RESETS: usize = 20;
+const MAX_PENDING_RESETS: usize = 20;
 /// Streams that we had to reset because of what the client sent on them.
-const MOST_PROVOKED_RESETS: usize = 100;
+const MAX_PROVOKED_RESETS: usize = 100;
 
 /// Serves a client until one side closes the connection.
 ///
 /// # Errors
 /// What broke the connection.
-pub(super) async fn serve(serving: &Rc<Serving>, arrival: Arrival) -> Result<(), h2::Error> {
+pub(super) async fn serve(
+    worker: &Rc<WorkerState>,
+    accepted: AcceptedConnection,
+) -> Result<(), h2::Error> {
     // Interim answers go by HTTP/1 only.
-    let connection = Rc::new(arrival.connection(serving, Interim::default()));
-    let (pace, manners) = (arrival.pace, arrival.manners);
+    let connection = Rc::new(accepted.connection(worker, Interim::default()));
+    let (state, connection_config) = (accepted.state, accepted.connection_config);
     let handshake = Builder::new()
-        .max_concurrent_streams(MOST_STREAMS)
-        .max_header_list_size(u32::try_from(manners.settings.max_header_size).unwrap_or(u32::MAX))
+        .max_concurrent_streams(MAX_STREAMS)
+        .max_header_list_size(
+            u32::try_from(connection_config.settings.max_header_size).unwrap_or(u32::MAX),
+        )
         .initial_window_size(STREAM_WINDOW)
         .initial_connection_window_size(CONNECTION_WINDOW)
         .max_send_buffer_size(SEND_BUFFER)
-        .max_pending_accept_reset_streams(MOST_PENDING_RESETS)
-        .max_local_error_reset_streams(Some(MOST_PROVOKED_RESETS))
-        .data_frame_budget(SMALL_FRAMES)
-        .handshake::<_, Bytes>(arrival.paced.sharing_exchanges());
-    let Some(handshake) = serving.newcomer(&pace, handshake).await else {
+        .max_pending_accept_reset_streams(MAX_PENDING_RESETS)
+        .max_local_error_reset_streams(Some(MAX_PROVOKED_RESETS))
+        .data_frame_budget(MAX_SMALL_FRAMES)
+        .handshake::<_, Bytes>(accepted.stream.sharing_exchanges());
+    let Some(handshake) = worker.until_first_request(&state, handshake).await else {
         return Ok(());
     };
     let mut streams = handshake?;
     let (mut has_asked, mut told, mut is_late, goodbye) =
-        (false, false, false, serving.ticker.deadline());
+        (false, false, false, worker.ticker.deadline());
     loop {
         let accepted = poll_fn(|context| {
             is_late = told && goodbye.poll_passed(context).is_ready();
             // A client that has only just come asks first: told to go at once, it would come back, and find the same.
-            let is_ending = serving.is_draining() || has_asked && serving.is_ending();
-            if !told && (is_ending || pace.poll_idle(context).is_ready()) {
+            let is_stopping = worker.is_draining() || has_asked && worker.is_stopping();
+            if !told && (is_stopping || state.poll_idle(context).is_ready()) {
                 told = true;
-                goodbye.arm(manners.limits.header);
-                pace.leave();
+                goodbye.arm(connection_config.timeouts.header);
+                state.leave();
                 // What is on its way is still served (RFC 9113 §6.8).
                 streams.graceful_shutdown();
             }
             let polled = streams.poll_accept(context);
-            if polled.is_ready() || !serving.is_evicted(&pace) {
+            if polled.is_ready() || !worker.is_evicted(&state) {
                 return polled;
             }
             // There is no stream, and a client that begins one meanwhile is told that nobody has looked at it (RFC 9113
@@ -96,31 +101,35 @@ pub(super) async fn serve(serving: &Rc<Serving>, arrival: Arrival) -> Result<(),
             continue;
         }
         // Boxed, because tasks are moved when they begin and end: 3 % of the instructions of an exchange.
-        let (serving, connection, manners) = (
-            Rc::clone(serving),
+        let (worker, connection, connection_config) = (
+            Rc::clone(worker),
             Rc::clone(&connection),
-            Rc::clone(&manners),
+            Rc::clone(&connection_config),
         );
         tokio::task::spawn_local(Box::pin(exchange(
-            serving, connection, manners, request, respond,
+            worker,
+            connection,
+            connection_config,
+            request,
+            respond,
         )));
     }
 }
 
 async fn exchange(
-    serving: Rc<Serving>,
+    worker: Rc<WorkerState>,
     connection: Rc<Connection>,
-    manners: Rc<Manners>,
+    connection_config: Rc<ConnectionConfig>,
     request: Request<RecvStream>,
     mut respond: SendResponse<Bytes>,
 ) {
-    if request.headers().len() > manners.settings.max_headers {
+    if request.headers().len() > connection_config.settings.max_headers {
         // As hyper answers over HTTP/1.
         let mut answer = Response::new(());
         *answer.status_mut() = StatusCode::REQUEST_HEADER_FIELDS_TOO_LARGE;
         answer
             .headers_mut()
-            .insert(header::DATE, serving.gate.date());
+            .insert(header::DATE, worker.gate.date());
         // An error means that the stream is gone.
         let _ = respond.send_response(answer, true);
         return;
@@ -130,14 +139,14 @@ async fn exchange(
         .headers()
         .get(header::EXPECT)
         .is_some_and(|expected| expected == "100-continue");
-    let rest = Rest::default();
+    let rest = DetachedBody::default();
     let request = request
-        .map(|body| IncomingBody::over_http2_or_left(body, connection.state(), rest.clone()));
-    let mut handling = pin!(serving.gate.handle(&connection, request));
+        .map(|body| IncomingBody::over_http2_detachable(body, connection.state(), rest.clone()));
+    let mut handling = pin!(worker.gate.handle(&connection, request));
     let answer = poll_fn(|context| match handling.as_mut().poll(context) {
         Poll::Ready(answer) => Poll::Ready(Some(answer)),
         Poll::Pending => {
-            if expects && rest.poll_wanted(context).is_ready() {
+            if expects && rest.poll_read_started(context).is_ready() {
                 expects = false;
                 let mut go_on = Response::new(());
                 *go_on.status_mut() = StatusCode::CONTINUE;
@@ -165,7 +174,7 @@ async fn exchange(
         let _ = send_body(
             body,
             &mut stream,
-            IdleTimeout::new(&serving.ticker, manners.limits.write),
+            IdleTimeout::new(&worker.ticker, connection_config.timeouts.write),
         )
         .await;
     } else {

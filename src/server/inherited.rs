@@ -12,7 +12,7 @@ use std::net::{SocketAddr, TcpListener};
 use listenfd::ListenFd;
 use socket2::SockRef;
 
-const FIRST: usize = 3;
+const FIRST_DESCRIPTOR: usize = 3;
 
 /// Sockets that listen already, each to be taken by the listener with its address.
 #[derive(Debug, Default)]
@@ -90,8 +90,10 @@ impl Inherited {
         let mut inherited = Self::default();
         for index in 0..given.len() {
             let label = match names.next() {
-                Some(name) if !name.is_empty() => format!("fd {} ({name:?})", FIRST + index),
-                Some(_) | None => format!("fd {}", FIRST + index),
+                Some(name) if !name.is_empty() => {
+                    format!("fd {} ({name:?})", FIRST_DESCRIPTOR + index)
+                }
+                Some(_) | None => format!("fd {}", FIRST_DESCRIPTOR + index),
             };
             match taken(&mut given, index) {
                 Ok((address, socket)) => inherited.add(label, address, socket)?,
@@ -119,7 +121,7 @@ impl Inherited {
     ///
     /// # Errors
     /// [`InheritError::Unwanted`] for a socket that none of `listeners` has taken.
-    pub fn all_taken(self, listeners: &[SocketAddr]) -> Result<(), InheritError> {
+    pub fn check_all_taken(self, listeners: &[SocketAddr]) -> Result<(), InheritError> {
         match self.sockets.into_iter().next() {
             Some(InheritedSocket { label, address, .. }) => Err(InheritError::Unwanted {
                 label,
@@ -209,7 +211,7 @@ mod tests {
             assert_eq!(socket.local_addr().expect("a bound socket"), address);
             assert!(inherited.take(address).is_none(), "taken once");
         }
-        assert!(inherited.all_taken(&[]).is_ok());
+        assert!(inherited.check_all_taken(&[]).is_ok());
     }
 
     #[test]
@@ -224,7 +226,7 @@ mod tests {
             bound[0]
         )));
         let error = inherited
-            .all_taken(&["0.0.0.0:80".parse().expect("an address")])
+            .check_all_taken(&["0.0.0.0:80".parse().expect("an address")])
             .expect_err("one is left");
         let expected = format!(
             "inherited fd 0: expected the address of a listener of the file (0.0.0.0:80), but found {}; connections to it \

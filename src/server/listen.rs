@@ -82,7 +82,7 @@ pub fn listen_or_inherit(
     for &address in addresses {
         let at = |source| ListenError { address, source };
         if let Some(socket) = inherited.take(address) {
-            bound_unsent(&SockRef::from(&socket));
+            limit_unsent(&SockRef::from(&socket));
             for sockets in &mut listeners.workers {
                 sockets.push(socket.try_clone().map_err(at)?);
             }
@@ -103,7 +103,7 @@ pub fn listen_or_inherit(
         }
         for sockets in &mut listeners.workers {
             let socket = socket(bound, true).map_err(at)?;
-            bound_unsent(&SockRef::from(&socket));
+            limit_unsent(&SockRef::from(&socket));
             socket.listen(BACKLOG).map_err(at)?;
             sockets.push(socket.into());
         }
@@ -160,7 +160,7 @@ fn socket(address: SocketAddr, share_port: bool) -> io::Result<Socket> {
 }
 
 // Connections have it from the socket that they were accepted from. Without it the kernel has a bound of its own.
-fn bound_unsent(socket: &SockRef<'_>) {
+fn limit_unsent(socket: &SockRef<'_>) {
     let _ = socket.set_tcp_notsent_lowat(MAX_UNSENT);
 }
 

@@ -4,19 +4,21 @@
 //! connections to the upstreams. A request is served from start to end on one thread: nothing is stolen, nothing is
 //! woken across threads, nothing on its way is locked.
 
+mod acceptor;
 mod clients;
 mod closing;
 mod connection;
+mod connection_limit;
 mod descriptors;
 mod eviction;
 mod http1;
 mod http2;
 mod inherited;
-mod limit;
 mod listen;
-mod pulse;
+mod liveness;
 pub mod tls;
 mod worker;
+mod worker_state;
 
 use std::io;
 use std::net::SocketAddr;
@@ -38,13 +40,14 @@ pub(crate) use closing::close;
 pub use descriptors::Descriptors;
 pub use inherited::{InheritError, Inherited};
 pub use listen::{ListenError, Listeners, Sharing, listen, listen_or_inherit};
-pub use pulse::Pulse;
+pub use liveness::Liveness;
 
+use acceptor::Listener;
 use clients::Clients;
+use connection_limit::ConnectionLimit;
 use eviction::Evictors;
-use limit::ConnectionLimit;
-use tls::Shown;
-use worker::{Listener, Worker};
+use tls::CurrentCertificates;
+use worker::Worker;
 
 /// How clients are served: `[server]`.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -88,7 +91,7 @@ impl From<&config::Server> for Settings {
 /// How much of a body is held at once: hyper itself would hold seven times as much for each upload that keeps up.
 const BODY_BUFFER: usize = 64 * 1024;
 /// What may be read behind a head before that is found to be too long.
-const BEHIND_HEAD: usize = 8 * 1024;
+const AFTER_HEAD_BUFFER: usize = 8 * 1024;
 
 impl Settings {
     /// How HTTP/1 is read and written.
@@ -98,7 +101,7 @@ impl Settings {
         http1
             .max_headers(self.max_headers)
             .max_header_size(self.max_header_size);
-        http1.max_buf_size(self.max_header_size.max(BODY_BUFFER) + BEHIND_HEAD);
+        http1.max_buf_size(self.max_header_size.max(BODY_BUFFER) + AFTER_HEAD_BUFFER);
         // Our own deadlines bound the head; hyper's would take a timer for each request.
         http1.header_read_timeout(None);
         http1.half_close(false);
@@ -107,7 +110,7 @@ impl Settings {
 }
 
 /// How long a worker may take to cut off what has not ended.
-const CUTTING_OFF: Duration = Duration::from_secs(1);
+const CUT_OFF_TIMEOUT: Duration = Duration::from_secs(1);
 
 /// What the data plane is to do.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -136,7 +139,7 @@ pub struct Drained {
 
 /// How many connections there are descriptors for.
 #[derive(Clone, Copy)]
-struct Fitting {
+struct FittedLimit {
     connections: usize,
     descriptors: Descriptors,
 }
@@ -147,22 +150,23 @@ pub struct Server {
     settings: Arc<ArcSwap<Settings>>,
     limit: ConnectionLimit,
     /// What there are descriptors for, where that was looked at.
-    fitting: Option<Fitting>,
-    pulse: Pulse,
+    fitting: Option<FittedLimit>,
+    liveness: Liveness,
     phase: watch::Sender<Phase>,
     workers: Vec<thread::JoinHandle<InFlight>>,
 }
 
 impl Server {
-    /// Starts the workers on sockets that already listen, each with what it shows, in the same order; one for which nothing
-    /// is said is plain. None of them accepts a connection before all are ready: a socket that nobody serves would keep
-    /// those waiting that the kernel gives it.
+    /// Starts the workers on sockets that already listen.
+    ///
+    /// `certificates` are in the order of the listeners; a listener without any serves plain HTTP. No
+    /// worker accepts before all are ready: the kernel may queue a connection at any of the sockets.
     ///
     /// # Errors
-    /// When a worker cannot be started.
+    /// A worker cannot be started.
     pub fn start(
         listeners: Listeners,
-        shown: &[Arc<Shown>],
+        certificates: &[Arc<CurrentCertificates>],
         settings: &Settings,
         publisher: &SharedSnapshot,
         clock: &Clock,
@@ -173,29 +177,28 @@ impl Server {
         let limit = ConnectionLimit::new(settings.max_connections);
         let addresses = listeners.addresses().to_vec();
         let shared = Arc::new(ArcSwap::from_pointee(settings.clone()));
-        let shown = shown
+        let certificates = certificates
             .iter()
             .cloned()
-            .chain(std::iter::repeat_with(|| Shown::new(None)));
-        let at = |((shown, &address), &sharing)| Listener {
-            shown,
-            sharing,
-            connections: telemetry.connections(address),
-        };
-        let at_addresses: Vec<_> = shown
+            .chain(std::iter::repeat_with(|| CurrentCertificates::new(None)));
+        let at_addresses: Vec<_> = certificates
             .zip(&addresses)
             .zip(listeners.sharing())
-            .map(at)
+            .map(|((certificates, &address), &sharing)| Listener {
+                certificates,
+                sharing,
+                connections: telemetry.connections(address),
+            })
             .collect();
         let workers = listeners.into_workers();
-        let pulse = Pulse::new(workers.len(), clock::now());
-        let (evictors, asked) = Evictors::new(workers.len());
+        let liveness = Liveness::new(workers.len(), clock::now());
+        let (evictors, evictions) = Evictors::new(workers.len());
         let clients = Clients::new();
         let workers = workers
             .into_iter()
-            .zip(asked)
+            .zip(evictions)
             .enumerate()
-            .map(|(index, (sockets, asked))| {
+            .map(|(index, (sockets, evictions))| {
                 let worker = Worker {
                     sockets: sockets
                         .into_iter()
@@ -208,8 +211,8 @@ impl Server {
                     limit: limit.clone(),
                     clients: Arc::clone(&clients),
                     evictors: evictors.clone(),
-                    asked,
-                    heart: pulse.heart(index),
+                    evictions,
+                    heartbeat: liveness.heartbeat(index),
                     phase: phase.subscribe(),
                 };
                 let ready = ready.clone();
@@ -223,14 +226,14 @@ impl Server {
             .iter()
             .take(workers.len())
             .collect::<io::Result<()>>()?;
-        // An error means that a worker is gone already, which its thread tells.
+        // An error means that a worker has ended already; its thread has logged why.
         let _ = phase.send(Phase::Serve);
         Ok(Self {
             addresses,
             settings: shared,
             limit,
             fitting: None,
-            pulse,
+            liveness,
             phase,
             workers,
         })
@@ -252,7 +255,7 @@ impl Server {
 
     /// Serves no more connections from now on than there are descriptors for beside those that are open now.
     pub fn fit_into(&mut self, descriptors: Descriptors) {
-        self.fitting = Some(Fitting {
+        self.fitting = Some(FittedLimit {
             connections: descriptors.connections(),
             descriptors,
         });
@@ -263,7 +266,7 @@ impl Server {
         let fitting = self
             .fitting
             .filter(|fitting| fitting.connections < max_connections);
-        if let Some(Fitting {
+        if let Some(FittedLimit {
             connections,
             descriptors,
         }) = fitting
@@ -282,12 +285,12 @@ impl Server {
 
     /// Tells whether the workers live, before and after [`drain`](Self::drain).
     #[must_use]
-    pub fn pulse(&self) -> Pulse {
-        self.pulse.clone()
+    pub fn liveness(&self) -> Liveness {
+        self.liveness.clone()
     }
 
     /// Tells clients from now on that their connections end, and goes on accepting and serving them.
-    pub fn begin_ending(&self) {
+    pub fn begin_stopping(&self) {
         // An error means that no worker is left to be told.
         let _ = self.phase.send(Phase::Ending);
     }
@@ -308,7 +311,7 @@ impl Server {
         {
             let _ = self.phase.send(Phase::CutOff);
             // An error means that the time is over: whoever is left hangs.
-            let _ = tokio::time::timeout(CUTTING_OFF, drained.join(&mut joining)).await;
+            let _ = tokio::time::timeout(CUT_OFF_TIMEOUT, drained.join(&mut joining)).await;
         }
         drained.hanging_workers = joining.len();
         drained

@@ -6,18 +6,18 @@ use arc_swap::ArcSwapOption;
 use rustls::ServerConfig;
 
 use crate::config::{Fault, Listener, ListenerTls};
-use crate::transport::{Renewed, tls};
+use crate::transport::{Reloadable, tls};
 
 /// The certificates of one listener, as they are now.
-pub type Certificates = Renewed<ServerConfig>;
+pub type Certificates = Reloadable<ServerConfig>;
 
 /// What one listener shows: in the clear where it is none.
 ///
 /// Another configuration may have it show something else from the next connection on.
 #[derive(Debug, Default)]
-pub struct Shown(ArcSwapOption<Certificates>);
+pub struct CurrentCertificates(ArcSwapOption<Certificates>);
 
-impl Shown {
+impl CurrentCertificates {
     /// A listener that shows `certificates`, and what they are renewed to; belongs on the control plane.
     #[must_use]
     pub fn new(certificates: Option<Arc<Certificates>>) -> Arc<Self> {
@@ -29,7 +29,7 @@ impl Shown {
     /// Has it show `certificates` from now on, and what they are renewed to; belongs on the control plane.
     pub fn replace(&self, certificates: Option<Arc<Certificates>>) {
         if let Some(certificates) = &certificates {
-            tokio::spawn(Renewed::keep(Arc::downgrade(certificates)));
+            tokio::spawn(Reloadable::keep(Arc::downgrade(certificates)));
         }
         self.0.store(certificates);
     }
@@ -88,7 +88,7 @@ fn load(written: &ListenerTls) -> Result<Certificates, Box<Fault>> {
         .map(|(certificate, _)| certificate.display().to_string())
         .collect();
     let watched = written.files().map(|file| file.value.clone()).collect();
-    Renewed::new(names.join(", "), watched, move || {
+    Reloadable::new(names.join(", "), watched, move || {
         let pairs: Vec<_> = pairs
             .iter()
             .map(|(certificate, key)| (certificate.as_path(), key.as_path()))

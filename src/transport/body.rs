@@ -27,46 +27,50 @@ pub struct Http2Body {
     /// There until this is dropped.
     stream: Option<RecvStream>,
     /// Of its connection: knows which streams have a malformed message.
-    pace: Rc<ConnectionState>,
-    rest: Option<Rest>,
+    state: Rc<ConnectionState>,
+    rest: Option<DetachedBody>,
 }
 
 /// Where a stream is left that is dropped before it was read to its end, and whether it was asked for before that.
 #[derive(Clone, Debug, Default)]
-pub struct Rest(Rc<Left>);
+pub struct DetachedBody(Rc<Shared>);
 
 #[derive(Debug, Default)]
-struct Left {
+struct Shared {
     stream: RefCell<Option<RecvStream>>,
     is_wanted: Cell<bool>,
     waiting: RefCell<Option<Waker>>,
 }
 
 impl IncomingBody {
-    /// The body of `stream`, of a connection at this pace.
+    /// The body of `stream`, of a connection at this state.
     #[must_use]
-    pub fn over_http2(stream: RecvStream, pace: Rc<ConnectionState>) -> Self {
+    pub fn over_http2(stream: RecvStream, state: Rc<ConnectionState>) -> Self {
         Self::Http2(Http2Body {
             stream: Some(stream),
-            pace,
+            state,
             rest: None,
         })
     }
 
     /// The same, which is left to `rest` if it is dropped before its end.
     #[must_use]
-    pub fn over_http2_or_left(stream: RecvStream, pace: Rc<ConnectionState>, rest: Rest) -> Self {
+    pub fn over_http2_detachable(
+        stream: RecvStream,
+        state: Rc<ConnectionState>,
+        rest: DetachedBody,
+    ) -> Self {
         Self::Http2(Http2Body {
             stream: Some(stream),
-            pace,
+            state,
             rest: Some(rest),
         })
     }
 }
 
-impl Rest {
+impl DetachedBody {
     /// Ready once somebody has asked for the body: its client may be waiting for that (RFC 9110 §10.1.1).
-    pub fn poll_wanted(&self, context: &mut Context<'_>) -> Poll<()> {
+    pub fn poll_read_started(&self, context: &mut Context<'_>) -> Poll<()> {
         if self.0.is_wanted.get() {
             return Poll::Ready(());
         }
@@ -93,7 +97,7 @@ impl Rest {
 
 impl Drop for Http2Body {
     fn drop(&mut self) {
-        if let (Some(stream), Some(Rest(rest))) = (self.stream.take(), &self.rest)
+        if let (Some(stream), Some(DetachedBody(rest))) = (self.stream.take(), &self.rest)
             && !stream.is_end_stream()
         {
             *rest.stream.borrow_mut() = Some(stream);
@@ -119,7 +123,7 @@ impl Http2Body {
             Some(Err(error)) => Poll::Ready(Some(Err(io::Error::other(error)))),
             None => {
                 let trailers = ready!(stream.poll_trailers(context)).map_err(io::Error::other)?;
-                if self.pace.is_malformed(stream.stream_id()) {
+                if self.state.is_malformed(stream.stream_id()) {
                     let malformed =
                         "expected no pseudo-header field in the trailers, but found one";
                     return Poll::Ready(Some(Err(io::Error::new(

@@ -5,7 +5,7 @@
 //! 3. While an exchange is under way, reading is bounded by whoever reads the body; see [`ConnectionState::begin_exchange`].
 //! 4. Where exchanges share the connection (HTTP/2), this holds for all of them together, and a head is what stands between
 //!    the first frame of its fields and the last. A peer that is silent too long is told to go, and has the header
-//!    time-out to do so. What it sends besides requests is counted; see [`frames`](super::frames).
+//!    time-out to do so. What it sends besides requests is counted; see [`frame_reader`](super::frame_reader).
 //! 5. A connection with no request in flight may be asked to make room for another one; see [`ConnectionState::evict`].
 
 use std::cell::{Cell, OnceCell, RefCell};
@@ -16,7 +16,7 @@ use std::time::{Duration, Instant};
 
 use h2::StreamId;
 
-use super::frames::{Allowance, Frames};
+use super::frame_reader::{FrameBudget, FrameReader};
 use crate::clock::{Deadline, TICK, Ticker};
 
 /// A connection with more malformed messages is closed.
@@ -50,7 +50,7 @@ pub struct ConnectionState {
     malformed: RefCell<Vec<u32>>,
     /// A response is in flight whose end is that of the connection.
     is_delimited_by_close: Cell<bool>,
-    allowance: Allowance,
+    frame_budget: FrameBudget,
     reading: OnceCell<Reading>,
 }
 
@@ -60,7 +60,7 @@ pub struct Exchange(Rc<ConnectionState>);
 /// What ends the waiting for a peer that does not send.
 struct Reading {
     deadline: Deadline,
-    limits: ConnectionTimeouts,
+    timeouts: ConnectionTimeouts,
 }
 
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -74,18 +74,18 @@ pub(super) enum Phase {
 }
 
 impl ConnectionState {
-    /// The pace of a connection on which the peer is to speak first.
+    /// The state of a connection on which the peer is to speak first.
     #[must_use]
     pub fn idle() -> Rc<Self> {
         Rc::default()
     }
 
-    /// The pace of a connection on which we speak, and bound the answers ourselves.
+    /// The state of a connection on which we speak, and bound the answers ourselves.
     #[must_use]
     pub fn ours() -> Rc<Self> {
-        let pace = Self::idle();
-        pace.enter(Phase::Exchange);
-        pace
+        let state = Self::idle();
+        state.enter(Phase::Exchange);
+        state
     }
 
     /// A request's head is complete: from here on its reader bounds the waiting. When the exchange is dropped, the peer
@@ -121,10 +121,10 @@ impl ConnectionState {
     /// It is read off the deadline that ends the waiting. Nothing is recorded for it when requests begin and end.
     #[must_use]
     pub fn idle_since(&self) -> Option<Instant> {
-        let Reading { deadline, limits } = self.reading.get()?;
+        let Reading { deadline, timeouts } = self.reading.get()?;
         let timeout = match self.phase.get() {
-            Phase::Idle if !self.is_unwritten.get() => limits.keep_alive,
-            Phase::Leaving => limits.header,
+            Phase::Idle if !self.is_unwritten.get() => timeouts.keep_alive,
+            Phase::Leaving => timeouts.header,
             Phase::Idle | Phase::Head | Phase::Exchange => return None,
         };
         deadline.due()?.checked_sub(timeout + TICK)
@@ -183,7 +183,7 @@ impl ConnectionState {
         });
     }
 
-    pub(super) fn read_frames(&self, frames: &Frames) {
+    pub(super) fn read_frames(&self, frames: &FrameReader) {
         match (frames.is_within_head(), self.phase.get()) {
             (true, Phase::Idle | Phase::Exchange | Phase::Leaving) => self.enter(Phase::Head),
             (false, Phase::Head) if self.exchanges.get() > 0 => self.enter(Phase::Exchange),
@@ -196,12 +196,12 @@ impl ConnectionState {
     // the peer sends nothing.
     pub(super) fn enter(&self, phase: Phase) {
         self.phase.set(phase);
-        let Some(Reading { deadline, limits }) = self.reading.get() else {
+        let Some(Reading { deadline, timeouts }) = self.reading.get() else {
             return;
         };
         match phase {
-            Phase::Idle => deadline.arm(limits.keep_alive),
-            Phase::Head | Phase::Leaving => deadline.arm(limits.header),
+            Phase::Idle => deadline.arm(timeouts.keep_alive),
+            Phase::Head | Phase::Leaving => deadline.arm(timeouts.header),
             Phase::Exchange => deadline.disarm(),
         }
     }
@@ -216,15 +216,15 @@ impl ConnectionState {
         self.phase.get()
     }
 
-    pub(super) fn allowance(&self) -> &Allowance {
-        &self.allowance
+    pub(super) fn frame_budget(&self) -> &FrameBudget {
+        &self.frame_budget
     }
 
-    /// Begins to bound the waiting. One pace watches one connection; what bounded it before still does.
-    pub fn watch(&self, limits: ConnectionTimeouts, ticker: &Rc<Ticker>) {
+    /// Begins to bound the waiting. One state watches one connection; what bounded it before still does.
+    pub fn watch(&self, timeouts: ConnectionTimeouts, ticker: &Rc<Ticker>) {
         self.reading.get_or_init(|| Reading {
             deadline: ticker.deadline(),
-            limits,
+            timeouts,
         });
         self.enter(self.phase.get());
     }
@@ -310,8 +310,8 @@ impl ConnectionState {
 
 impl Exchange {
     /// The peer was given so many bytes of an answer.
-    pub fn gave(&self, bytes: usize) {
-        self.0.allowance.earn(bytes);
+    pub fn took(&self, bytes: usize) {
+        self.0.frame_budget.earn(bytes);
     }
 
     /// All of the response has been handed over.

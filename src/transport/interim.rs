@@ -63,7 +63,7 @@ impl Interim {
     }
 
     /// Whether something waits that has to be written before anything else.
-    pub(super) fn goes_first(&self) -> bool {
+    pub(super) fn has_priority(&self) -> bool {
         self.0.is_waiting.get() && self.may_be_written()
     }
 

@@ -1,25 +1,28 @@
 //! Sockets, as both sides of the gateway use them: plain or TLS, and never waited for without end.
 
+mod accept;
 mod body;
 mod connection_state;
-mod frames;
+mod frame_reader;
 mod interim;
 mod pseudo_fields;
-mod renewed;
+mod reloadable;
 mod request_line;
-mod sending;
+mod send_body;
 mod stream;
 mod timeout_stream;
 pub mod tls;
 mod tunnel;
 mod unread_body;
 
-pub use body::{IncomingBody, Rest};
+pub use accept::{accept, is_connection_error};
+pub use body::{DetachedBody, IncomingBody};
 pub use connection_state::{ConnectionState, ConnectionTimeouts, Exchange};
+pub use frame_reader::{FrameBudget, FrameFlood, FrameReader};
 pub use interim::Interim;
-pub use renewed::{Content, Renewed};
-pub use sending::send_body;
-pub use stream::{BreakOff, Stream};
+pub use reloadable::{FileContents, Reloadable};
+pub use send_body::send_body;
+pub use stream::{ResetOnDrop, Stream};
 pub use timeout_stream::TimeoutStream;
-pub use tunnel::{Carried, End, tunnel};
+pub use tunnel::{End, TunnelBytes, tunnel};
 pub use unread_body::{MAX_UNREAD_BODY, UNREAD_TIMEOUT, UnreadBody};

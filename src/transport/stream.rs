@@ -17,7 +17,7 @@ use super::tls::HTTP2;
 const SMALL: usize = 2048;
 
 /// A connection that can be broken off.
-pub trait BreakOff {
+pub trait ResetOnDrop {
     /// Whether it is reset instead of closed when it is dropped, by whomever and for whatever reason: its peer cannot take
     /// what came before for all there is. Over TLS nothing is said of an end either (RFC 8446 §6.1).
     fn reset_when_dropped(&self, resets: bool);
@@ -61,7 +61,7 @@ impl Stream {
     }
 }
 
-impl BreakOff for Stream {
+impl ResetOnDrop for Stream {
     fn reset_when_dropped(&self, resets: bool) {
         // The kernel does it, so that nothing has to be run for it: not even the end of this process leaves half a body
         // that looks whole. An error means that the connection is gone.

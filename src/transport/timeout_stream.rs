@@ -12,16 +12,16 @@ use bytes::Bytes;
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 
 use super::connection_state::{ConnectionState, ConnectionTimeouts, Phase};
-use super::frames::Frames;
+use super::frame_reader::FrameReader;
 use super::interim::Interim;
 use super::request_line::RequestLine;
-use super::stream::BreakOff;
+use super::stream::ResetOnDrop;
 use crate::clock::{IdleTimeout, Ticker};
 
 /// A connection that ends with [`io::ErrorKind::TimedOut`] when its peer keeps it waiting beyond its [`ConnectionTimeouts`].
 pub struct TimeoutStream<S> {
     stream: S,
-    pace: Rc<ConnectionState>,
+    state: Rc<ConnectionState>,
     writing: IdleTimeout,
     /// It was a flush that waited: of TLS, which holds what it has encrypted.
     is_flushing: bool,
@@ -31,7 +31,7 @@ pub struct TimeoutStream<S> {
     /// What was read, and given back to be read again.
     unread: Bytes,
     /// Where exchanges share the connection. Boxed: an HTTP/1.1 connection has none.
-    frames: Option<Box<Frames>>,
+    frames: Option<Box<FrameReader>>,
     /// Where they do not.
     request_line: RequestLine,
     /// Whether it is reset when it is dropped.
@@ -39,21 +39,21 @@ pub struct TimeoutStream<S> {
 }
 
 impl<S> TimeoutStream<S> {
-    /// Watches `stream` at the given pace.
+    /// Watches `stream` at the given state.
     pub fn new(
         stream: S,
-        pace: Rc<ConnectionState>,
-        limits: ConnectionTimeouts,
+        state: Rc<ConnectionState>,
+        timeouts: ConnectionTimeouts,
         ticker: &Rc<Ticker>,
     ) -> Self {
-        pace.watch(limits, ticker);
-        let (writing, ticker) = (IdleTimeout::new(ticker, limits.write), Rc::clone(ticker));
+        state.watch(timeouts, ticker);
+        let (writing, ticker) = (IdleTimeout::new(ticker, timeouts.write), Rc::clone(ticker));
         let (interim, unread, frames, request_line) =
             (None, Bytes::new(), None, RequestLine::default());
         let (is_flushing, resets) = (false, false);
         Self {
             stream,
-            pace,
+            state,
             writing,
             is_flushing,
             ticker,
@@ -74,9 +74,9 @@ impl<S> TimeoutStream<S> {
     /// From the next byte on it is HTTP/2 that the client speaks, its preface first.
     #[must_use]
     pub fn sharing_exchanges(self) -> Self {
-        self.pace.share();
+        self.state.share();
         Self {
-            frames: Some(Box::new(Frames::after_preface())),
+            frames: Some(Box::new(FrameReader::after_preface())),
             ..self
         }
     }
@@ -85,7 +85,7 @@ impl<S> TimeoutStream<S> {
     #[must_use]
     pub fn to_http2_server(self) -> Self {
         Self {
-            frames: Some(Box::new(Frames::of_server())),
+            frames: Some(Box::new(FrameReader::of_server())),
             ..self
         }
     }
@@ -101,21 +101,21 @@ impl<S> TimeoutStream<S> {
     }
 
     fn poll_read_time_out(&mut self, context: &mut Context<'_>) -> Poll<io::Result<()>> {
-        let timed_out = self.pace.poll_time_out(context);
+        let timed_out = self.state.poll_time_out(context);
         // Whoever serves a shared connection asks the peer to go first.
-        if self.frames.is_some() && self.pace.phase() == Phase::Idle {
+        if self.frames.is_some() && self.state.phase() == Phase::Idle {
             return Poll::Pending;
         }
         ready!(timed_out);
         // Who has not taken the whole answer yet does not keep anybody waiting for a request.
-        if self.writing.is_waiting() && self.pace.phase() == Phase::Idle {
+        if self.writing.is_waiting() && self.state.phase() == Phase::Idle {
             return Poll::Pending;
         }
         Poll::Ready(Err(time_out("the peer sent nothing in time")))
     }
 
     fn poll_write_time_out(&mut self, context: &mut Context<'_>) -> Poll<io::Result<usize>> {
-        self.pace.set_unwritten(true);
+        self.state.set_unwritten(true);
         ready!(self.writing.poll_passed(context));
         Poll::Ready(Err(time_out("the peer took nothing in time")))
     }
@@ -128,12 +128,12 @@ impl<S> TimeoutStream<S> {
     }
 
     fn progressed(&mut self) {
-        self.pace.set_unwritten(false);
+        self.state.set_unwritten(false);
         self.is_flushing = false;
         self.writing.moved();
         // The last of an answer may be written long after its end was handed over.
-        if self.pace.phase() == Phase::Idle && self.frames.is_none() {
-            self.pace.rest();
+        if self.state.phase() == Phase::Idle && self.frames.is_none() {
+            self.state.rest();
         }
     }
 }
@@ -154,9 +154,9 @@ impl<S: AsyncWrite + Unpin> TimeoutStream<S> {
     // Whether the way is free for another write.
     #[inline]
     fn poll_interim_written(&mut self, context: &mut Context<'_>) -> Poll<()> {
-        if self.interim.as_ref().is_some_and(Interim::goes_first) {
+        if self.interim.as_ref().is_some_and(Interim::has_priority) {
             self.write_interim(context);
-            if self.interim.as_ref().is_some_and(Interim::goes_first) {
+            if self.interim.as_ref().is_some_and(Interim::has_priority) {
                 return Poll::Pending;
             }
             self.writing.moved();
@@ -165,10 +165,10 @@ impl<S: AsyncWrite + Unpin> TimeoutStream<S> {
     }
 }
 
-impl<S: BreakOff> TimeoutStream<S> {
+impl<S: ResetOnDrop> TimeoutStream<S> {
     /// Closes it as usual after a response that was delimited by its end, where that has come to its own.
     pub fn settle(&mut self) {
-        if self.resets && !self.pace.is_delimited_by_close() {
+        if self.resets && !self.state.is_delimited_by_close() {
             self.reset_when_dropped(false);
         }
     }
@@ -176,7 +176,7 @@ impl<S: BreakOff> TimeoutStream<S> {
     // Before the first byte of the response, not when it breaks off: nobody may be there to do it then.
     #[inline]
     fn before_write(&mut self) {
-        if self.pace.is_delimited_by_close() && !self.resets {
+        if self.state.is_delimited_by_close() && !self.resets {
             self.reset_when_dropped(true);
         }
     }
@@ -223,34 +223,34 @@ impl<S: AsyncRead + AsyncWrite + Unpin> AsyncRead for TimeoutStream<S> {
             return this.poll_read_time_out(context);
         };
         let read = buf.filled().len() - before;
-        this.pace.count(read, this.ticker.now());
+        this.state.count(read, this.ticker.now());
         if let Some(frames) = &mut this.frames {
             let counted = frames.read(
                 &buf.filled()[before..],
-                this.pace.allowance(),
+                this.state.frame_budget(),
                 this.ticker.now(),
             );
             counted.map_err(io::Error::other)?;
             if let Some(streams) = frames.take_malformed() {
-                this.pace.found_malformed(streams)?;
+                this.state.found_malformed(streams)?;
             }
             if frames.are_of_client() {
-                this.pace.read_frames(frames);
+                this.state.read_frames(frames);
             }
         } else {
-            if this.pace.phase() == Phase::Idle {
-                this.pace.enter(Phase::Head);
+            if this.state.phase() == Phase::Idle {
+                this.state.enter(Phase::Head);
                 this.request_line.begin();
             }
             if let Some(bytes_before) = this.request_line.read(&buf.filled()[before..]) {
-                this.pace.found_fragment(bytes_before);
+                this.state.found_fragment(bytes_before);
             }
         }
         Poll::Ready(outcome)
     }
 }
 
-impl<S: AsyncWrite + BreakOff + Unpin> AsyncWrite for TimeoutStream<S> {
+impl<S: AsyncWrite + ResetOnDrop + Unpin> AsyncWrite for TimeoutStream<S> {
     fn poll_write(
         self: Pin<&mut Self>,
         context: &mut Context<'_>,
@@ -311,7 +311,7 @@ impl<S: AsyncWrite + BreakOff + Unpin> AsyncWrite for TimeoutStream<S> {
 
     fn poll_shutdown(self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {
         let this = self.get_mut();
-        if this.resets && this.pace.is_delimited_by_close() {
+        if this.resets && this.state.is_delimited_by_close() {
             // Half a body must not look whole.
             return Poll::Ready(Err(io::ErrorKind::ConnectionAborted.into()));
         }
@@ -333,7 +333,7 @@ mod tests {
         is_full: bool,
     }
 
-    impl BreakOff for Held {
+    impl ResetOnDrop for Held {
         fn reset_when_dropped(&self, _: bool) {}
     }
 
@@ -376,16 +376,16 @@ mod tests {
             .build()
             .expect("a runtime starts");
         runtime.block_on(async {
-            let (ticker, pace) = (Ticker::new(Clock::system()), ConnectionState::idle());
+            let (ticker, state) = (Ticker::new(Clock::system()), ConnectionState::idle());
             let day = Duration::from_secs(86_400);
-            let limits = ConnectionTimeouts { keep_alive: Duration::from_millis(1), header: day, write: day };
-            let mut paced = TimeoutStream::new(Held { is_full: true }, Rc::clone(&pace), limits, &ticker);
+            let timeouts = ConnectionTimeouts { keep_alive: Duration::from_millis(1), header: day, write: day };
+            let mut paced = TimeoutStream::new(Held { is_full: true }, Rc::clone(&state), timeouts, &ticker);
             let mut noop = Context::from_waker(Waker::noop());
             assert!(Pin::new(&mut paced).poll_flush(&mut noop).is_pending());
-            assert_eq!(pace.idle_since(), None, "it has not taken everything");
+            assert_eq!(state.idle_since(), None, "it has not taken everything");
             paced.stream.is_full = false;
             assert!(Pin::new(&mut paced).poll_flush(&mut noop).is_ready());
-            assert!(pace.idle_since().is_some());
+            assert!(state.idle_since().is_some());
             let mut bytes = [0];
             let mut read = ReadBuf::new(&mut bytes);
             let ended = async { poll_fn(|context| Pin::new(&mut paced).poll_read(context, &mut read)).await };

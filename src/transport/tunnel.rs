@@ -23,7 +23,7 @@ pub struct End<S> {
 
 /// What has gone through so far.
 #[derive(Debug, Default)]
-pub struct Carried {
+pub struct TunnelBytes {
     /// Bytes from the near end to the far one.
     pub there: Cell<u64>,
     /// And back.
@@ -35,7 +35,7 @@ pub struct Carried {
 pub async fn tunnel<N, F>(
     near: End<N>,
     far: End<F>,
-    carried: &Carried,
+    carried: &TunnelBytes,
     idle_timeout: Duration,
     ticker: &Rc<Ticker>,
 ) where
@@ -44,7 +44,7 @@ pub async fn tunnel<N, F>(
 {
     let (near_reads, near_writes) = split(near.stream);
     let (far_reads, far_writes) = split(far.stream);
-    let Carried { there, back } = carried;
+    let TunnelBytes { there, back } = carried;
     let carrying = async {
         // One that breaks takes the other with it.
         let _ = tokio::try_join!(

@@ -10,7 +10,7 @@ use super::resolver::Resolver;
 use super::settings::UpstreamSettings;
 use super::stats::{EndpointStats, PerWorker, TargetReport, UpstreamReport, UpstreamStats};
 use crate::telemetry::numbers::Distribution;
-use crate::transport::Renewed;
+use crate::transport::Reloadable;
 
 /// The settings of an upstream and its live state: endpoints, certificates, statistics.
 ///
@@ -21,14 +21,14 @@ pub struct SharedUpstream {
     pub(super) endpoints: Endpoints,
     pub(super) resolver: Resolver,
     /// For `https` targets.
-    pub(super) tls: Arc<Renewed<ClientConfig>>,
+    pub(super) tls: Arc<Reloadable<ClientConfig>>,
     pub(super) stats: PerWorker<UpstreamStats>,
 }
 
 impl SharedUpstream {
     /// An upstream that no request was sent to yet. Names are looked up by the system's resolver.
     #[must_use]
-    pub fn new(settings: UpstreamSettings, tls: Renewed<ClientConfig>) -> Self {
+    pub fn new(settings: UpstreamSettings, tls: Reloadable<ClientConfig>) -> Self {
         Self {
             endpoints: Endpoints::of(&settings.targets),
             resolver: Resolver::system(),

@@ -71,7 +71,7 @@ const MAY_IMPORT: [(&str, &[&str]); 19] = [
             "reload",
         ],
     ),
-    ("dev", &["oauth", "clock", "verify"]),
+    ("dev", &["oauth", "clock", "transport", "verify"]),
 ];
 
 /// What a pure room does not know of.
@@ -211,11 +211,8 @@ fn only_clock_reads_a_clock() {
     assert!(reads.is_empty(), "{}", reads.join("\n"));
 }
 
-/// Circles that are left. The number only ever falls.
-const CIRCLES_LEFT: usize = 1;
-
 #[test]
-fn files_form_no_further_circle() {
+fn files_form_no_circle() {
     let graph = graph::graph(&source::parse_crate());
     let circles = graph::circles(&graph);
     for circle in &circles {
@@ -226,5 +223,5 @@ fn files_form_no_further_circle() {
             println!("  {} uses {}", module.join("::"), uses.join(", "));
         }
     }
-    assert_eq!(circles.len(), CIRCLES_LEFT, "circles of files");
+    assert!(circles.is_empty(), "{} circles of files", circles.len());
 }

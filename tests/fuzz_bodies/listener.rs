@@ -14,7 +14,7 @@ use arc_swap::ArcSwap;
 use scopegate::clock::Clock;
 use scopegate::gateway::{self, SharedSnapshot, compile};
 use scopegate::oauth::UnixTime;
-use scopegate::server::tls::Shown;
+use scopegate::server::tls::CurrentCertificates;
 use scopegate::server::{Server, Settings, listen};
 use scopegate::telemetry::Telemetry;
 
@@ -132,7 +132,7 @@ fn start_gateway(toml: &str) -> SocketAddr {
             let clock = Clock::by_hand(UnixTime::from_seconds(NOW));
             let _server = Server::start(
                 listeners,
-                &[Shown::new(None)],
+                &[CurrentCertificates::new(None)],
                 &settings,
                 &publisher,
                 &clock,

@@ -13,7 +13,7 @@ use scopegate::config::{Config, Report, Source};
 use scopegate::gateway::{SharedSnapshot, Snapshot, compile};
 use scopegate::oauth::UnixTime;
 use scopegate::reload::{Reloaded, Reloader};
-use scopegate::server::tls::{Shown, certificates};
+use scopegate::server::tls::{CurrentCertificates, certificates};
 use scopegate::server::{Server, Settings, listen};
 use scopegate::telemetry::{Collector, Spans, Telemetry};
 use scopegate::transport::tls;
@@ -82,7 +82,10 @@ impl Gateway {
                 runtime.block_on(async {
                     let publisher: SharedSnapshot = Arc::new(ArcSwap::from_pointee(snapshot));
                     gateway::start_background_tasks(&publisher.load(), None);
-                    let shown: Vec<_> = certificates.into_iter().map(Shown::new).collect();
+                    let shown: Vec<_> = certificates
+                        .into_iter()
+                        .map(CurrentCertificates::new)
+                        .collect();
                     let collector =
                         config
                             .telemetry
@@ -103,7 +106,7 @@ impl Gateway {
                         Server::start(listeners, &shown, &settings, &publisher, &clock, &telemetry)
                             .expect("threads");
                     let mut reloader = Reloader::new(config, Arc::clone(&publisher), shown);
-                    let (reloads, pulse) = (Arc::clone(reloader.reloads()), server.pulse());
+                    let (reloads, pulse) = (Arc::clone(reloader.reloads()), server.liveness());
                     tokio::spawn(
                         Admin::new(publisher, telemetry, reloads, pulse, clock)
                             .serve(admin_listener),

@@ -8,7 +8,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use crate::config::{self, Config};
-use crate::transport::Content;
+use crate::transport::FileContents;
 
 /// The fingerprints of all issuers and upstreams of a snapshot, in their order.
 pub(in crate::gateway) struct Fingerprints {
@@ -20,7 +20,7 @@ pub(in crate::gateway) struct Fingerprints {
 #[derive(PartialEq)]
 pub(super) struct Fingerprint<T> {
     written: T,
-    files: Content,
+    files: FileContents,
 }
 
 impl Fingerprints {
@@ -51,7 +51,7 @@ impl<T: PartialEq> Fingerprint<T> {
     fn new(written: T, files: Vec<&PathBuf>) -> Self {
         Self {
             written,
-            files: Content::of(files),
+            files: FileContents::of(files),
         }
     }
 

@@ -9,7 +9,7 @@ use url::Url;
 
 use super::RootCertificates;
 use crate::config::{self, Config, Fault, Spanned};
-use crate::transport::Renewed;
+use crate::transport::Reloadable;
 use crate::transport::tls::{self, TlsError};
 use crate::upstream::{HealthCheck, HostHeader, SharedUpstream, Target, UpstreamSettings};
 use crate::values::Protocol;
@@ -100,7 +100,7 @@ fn credentials(
     upstream: &config::Upstream,
     protocol: Protocol,
     system: RootCertStore,
-) -> Result<Renewed<ClientConfig>, TlsError> {
+) -> Result<Reloadable<ClientConfig>, TlsError> {
     let ca = upstream.tls_ca.as_ref().map(|ca| ca.value.clone());
     let shown = upstream
         .tls_client
@@ -115,7 +115,7 @@ fn credentials(
         )
         .cloned()
         .collect();
-    Renewed::new(
+    Reloadable::new(
         format!("upstream {}", upstream.name.value),
         files,
         move || {

@@ -15,18 +15,18 @@ use crate::files::{self, MAX_CONFIGURATION};
 const LOOKED_AT_EACH: Duration = Duration::from_secs(1);
 
 /// A `T` that is made of files, as they are now.
-pub struct Renewed<T> {
+pub struct Reloadable<T> {
     name: String,
     files: Vec<PathBuf>,
     make: Box<dyn Fn() -> Result<T, TlsError> + Send + Sync>,
     current: ArcSwap<T>,
     /// What was in the files before it was made.
-    first: Content,
+    first: FileContents,
     renewals: AtomicU64,
     refusals: AtomicU64,
 }
 
-impl<T: Send + Sync + 'static> Renewed<T> {
+impl<T: Send + Sync + 'static> Reloadable<T> {
     /// Makes it. `name` says in the log what it is.
     ///
     /// # Errors
@@ -36,7 +36,7 @@ impl<T: Send + Sync + 'static> Renewed<T> {
         files: Vec<PathBuf>,
         make: impl Fn() -> Result<T, TlsError> + Send + Sync + 'static,
     ) -> Result<Self, TlsError> {
-        let first = Content::of(&files);
+        let first = FileContents::of(&files);
         let current = ArcSwap::from_pointee(make()?);
         let (renewals, refusals) = (AtomicU64::new(0), AtomicU64::new(0));
         Ok(Self {
@@ -74,7 +74,7 @@ impl<T: Send + Sync + 'static> Renewed<T> {
             let Some(this) = this.upgrade().filter(|this| !this.files.is_empty()) else {
                 return;
             };
-            let found = Content::of(&this.files);
+            let found = FileContents::of(&this.files);
             // Compared by content: a new file may bear an old date, and Kubernetes swaps links.
             if found != seen {
                 this.renew();
@@ -104,9 +104,9 @@ impl<T: Send + Sync + 'static> Renewed<T> {
 
 /// What is in some files, to be compared with what is in them later.
 #[derive(Clone, PartialEq, Eq)]
-pub struct Content(Option<Vec<u8>>);
+pub struct FileContents(Option<Vec<u8>>);
 
-impl Content {
+impl FileContents {
     /// What is in `files` now. One that cannot be read is like nothing but another one: it may be about to be replaced.
     pub fn of<'f>(files: impl IntoIterator<Item = &'f PathBuf>) -> Self {
         let mut digests = Vec::new();
@@ -127,9 +127,9 @@ impl Content {
     }
 }
 
-impl<T> std::fmt::Debug for Renewed<T> {
+impl<T> std::fmt::Debug for Reloadable<T> {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("Renewed")
+        f.debug_struct("Reloadable")
             .field("name", &self.name)
             .field("files", &self.files)
             .finish_non_exhaustive()

@@ -7,21 +7,21 @@ use std::time::{Duration, Instant};
 /// A worker that has done its work, as it was told to.
 const ENDED: u64 = u64::MAX;
 
-/// The pulse of all workers, for anybody to feel.
+/// The liveness of all workers, for anybody to feel.
 #[derive(Clone, Debug)]
-pub struct Pulse {
+pub struct Liveness {
     since: Instant,
     /// When each worker last beat, in milliseconds since then.
     beats: Arc<[AtomicU64]>,
 }
 
 /// The part of one worker, which has it beat at each tick of its clock.
-pub(super) struct Heart {
-    pulse: Pulse,
+pub(super) struct WorkerHeartbeat {
+    liveness: Liveness,
     worker: usize,
 }
 
-impl Pulse {
+impl Liveness {
     pub(super) fn new(workers: usize, now: Instant) -> Self {
         Self {
             since: now,
@@ -33,7 +33,7 @@ impl Pulse {
     ///
     /// A worker beats at each [`TICK`](crate::clock::TICK): less than a few of those says nothing.
     #[must_use]
-    pub fn beats_within(&self, time: Duration, now: Instant) -> bool {
+    pub fn is_alive_within(&self, time: Duration, now: Instant) -> bool {
         let earliest = self
             .millis(now)
             .saturating_sub(u64::try_from(time.as_millis()).unwrap_or(u64::MAX));
@@ -42,9 +42,9 @@ impl Pulse {
             .all(|beat| beat.load(Ordering::Relaxed) >= earliest)
     }
 
-    pub(super) fn heart(&self, worker: usize) -> Heart {
-        Heart {
-            pulse: self.clone(),
+    pub(super) fn heartbeat(&self, worker: usize) -> WorkerHeartbeat {
+        WorkerHeartbeat {
+            liveness: self.clone(),
             worker,
         }
     }
@@ -54,14 +54,14 @@ impl Pulse {
     }
 }
 
-impl Heart {
+impl WorkerHeartbeat {
     pub(super) fn beat(&self, now: Instant) {
-        self.pulse.beats[self.worker].store(self.pulse.millis(now), Ordering::Relaxed);
+        self.liveness.beats[self.worker].store(self.liveness.millis(now), Ordering::Relaxed);
     }
 
     /// The worker has done its work. Not at drop: that comes with a panic as well.
     pub(super) fn end(&self) {
-        self.pulse.beats[self.worker].store(ENDED, Ordering::Relaxed);
+        self.liveness.beats[self.worker].store(ENDED, Ordering::Relaxed);
     }
 }
 
@@ -73,9 +73,9 @@ mod tests {
     fn every_worker_has_to_have_beaten_lately_unless_it_has_ended() {
         let begin = Instant::now();
         let at = |seconds| begin + Duration::from_secs(seconds);
-        let pulse = Pulse::new(2, begin);
-        let (first, second) = (pulse.heart(0), pulse.heart(1));
-        let beats_at = |seconds| pulse.beats_within(Duration::from_secs(5), at(seconds));
+        let liveness = Liveness::new(2, begin);
+        let (first, second) = (liveness.heartbeat(0), liveness.heartbeat(1));
+        let beats_at = |seconds| liveness.is_alive_within(Duration::from_secs(5), at(seconds));
         assert!(beats_at(5), "nobody had the time yet");
         assert!(!beats_at(6));
         first.beat(at(6));

@@ -20,7 +20,7 @@ struct Shared {
 }
 
 /// A place that is taken until this is dropped.
-pub(super) struct Place {
+pub(super) struct ConnectionPermit {
     permit: Option<OwnedSemaphorePermit>,
     limit: ConnectionLimit,
 }
@@ -62,19 +62,19 @@ impl ConnectionLimit {
     }
 
     /// Takes a place; waits for one while none is free.
-    pub(super) async fn take(&self) -> Place {
+    pub(super) async fn take(&self) -> ConnectionPermit {
         // The semaphore is never closed, so there is a permit.
         let permit = Arc::clone(&self.0.places).acquire_owned().await.ok();
-        Place {
+        ConnectionPermit {
             permit,
             limit: self.clone(),
         }
     }
 
     /// Takes a place, if one is free and nobody waits for it.
-    pub(super) fn try_take(&self) -> Option<Place> {
+    pub(super) fn try_take(&self) -> Option<ConnectionPermit> {
         let permit = Arc::clone(&self.0.places).try_acquire_owned().ok()?;
-        Some(Place {
+        Some(ConnectionPermit {
             permit: Some(permit),
             limit: self.clone(),
         })
@@ -89,7 +89,7 @@ impl ConnectionLimit {
     }
 }
 
-impl Drop for Place {
+impl Drop for ConnectionPermit {
     fn drop(&mut self) {
         if self.limit.take_surplus()
             && let Some(permit) = self.permit.take()

@@ -4,8 +4,8 @@
 //! 9518, rapid reset, CONTINUATION floods). The protocol's library bounds those that it has to remember; this counts the
 //! rest, whatever they are called:
 //!
-//! 1. A frame that carries neither a request nor a byte of a body costs one of an [`Allowance`], and so does a reset.
-//! 2. The allowance grows with time and with the answers that the peer takes: who downloads must send window updates.
+//! 1. A frame that carries neither a request nor a byte of a body costs one of an [`FrameBudget`], and so does a reset.
+//! 2. The frame_budget grows with time and with the answers that the peer takes: who downloads must send window updates.
 //! 3. Who has none left is disconnected.
 //!
 //! A server is asked by us, and its frames are not counted. Of both the field blocks are looked at: see
@@ -17,10 +17,10 @@ use std::time::Instant;
 use super::pseudo_fields::{PseudoFields, Sender};
 
 /// What may be saved up, and is there at the beginning.
-const MOST: u32 = 1000;
-const EACH_SECOND: u32 = 200;
+const MAX_SAVED: u32 = 1000;
+const PER_SECOND: u32 = 200;
 /// An answer's frame is worth this, and one more for each KiB.
-const FOR_EACH_ANSWERED_FRAME: u32 = 2;
+const PER_RESPONSE_FRAME: u32 = 2;
 
 /// The octets before each frame's payload (RFC 9113 §4.1).
 const HEADER: usize = 9;
@@ -39,7 +39,7 @@ const CONTINUATION: u8 = 9;
 
 /// How many frames without content a peer may still send.
 #[derive(Debug, Default)]
-pub(super) struct Allowance {
+pub struct FrameBudget {
     used: Cell<u32>,
     /// When what time has brought was last counted.
     since: Cell<Option<Instant>>,
@@ -48,28 +48,28 @@ pub(super) struct Allowance {
 /// A peer has sent more frames without content than it may.
 #[derive(Debug, PartialEq, Eq, thiserror::Error)]
 #[error("the peer floods us with frames that carry nothing")]
-pub(super) struct Flood;
+pub struct FrameFlood;
 
-impl Allowance {
+impl FrameBudget {
     /// The peer took a frame of so many bytes.
-    pub(super) fn earn(&self, bytes: usize) {
-        let bytes = u32::try_from(bytes / 1024).unwrap_or(MOST);
+    pub fn earn(&self, bytes: usize) {
+        let bytes = u32::try_from(bytes / 1024).unwrap_or(MAX_SAVED);
         self.used.set(
             self.used
                 .get()
-                .saturating_sub(FOR_EACH_ANSWERED_FRAME.saturating_add(bytes)),
+                .saturating_sub(PER_RESPONSE_FRAME.saturating_add(bytes)),
         );
     }
 
-    fn spend(&self, now: Instant) -> Result<(), Flood> {
+    fn spend(&self, now: Instant) -> Result<(), FrameFlood> {
         let since = self.since.get().unwrap_or(now);
         self.since.set(Some(since));
-        if self.used.get() >= MOST {
+        if self.used.get() >= MAX_SAVED {
             // The time is looked at only here. At most what may be saved up, so it is small.
             let seconds = now.duration_since(since).as_secs_f64();
-            let earned = (seconds * f64::from(EACH_SECOND)).min(f64::from(MOST)) as u32;
+            let earned = (seconds * f64::from(PER_SECOND)).min(f64::from(MAX_SAVED)) as u32;
             if earned == 0 {
-                return Err(Flood);
+                return Err(FrameFlood);
             }
             self.used.set(self.used.get().saturating_sub(earned));
             self.since.set(Some(now));
@@ -81,7 +81,7 @@ impl Allowance {
 
 /// Reads the frame headers in what a peer sends, wherever its reads begin and end.
 #[derive(Debug)]
-pub(super) struct Frames {
+pub struct FrameReader {
     header: [u8; HEADER],
     header_read: usize,
     payload_left: usize,
@@ -98,9 +98,9 @@ pub(super) struct Frames {
     malformed: Vec<u32>,
 }
 
-impl Frames {
+impl FrameReader {
     /// For the connection of a client, which sends a preface of 24 octets before its first frame (RFC 9113 §3.4).
-    pub(super) fn after_preface() -> Self {
+    pub fn after_preface() -> Self {
         Self {
             payload_left: 24,
             is_of_head: true,
@@ -110,11 +110,11 @@ impl Frames {
     }
 
     /// For the connection to a server.
-    pub(super) fn of_server() -> Self {
+    pub fn of_server() -> Self {
         Self::of(Sender::Server)
     }
 
-    fn of(sender: Sender) -> Self {
+    pub(super) fn of(sender: Sender) -> Self {
         Self {
             header: [0; HEADER],
             header_read: 0,
@@ -129,32 +129,32 @@ impl Frames {
         }
     }
 
-    /// Whether a client sends them, who is held to an allowance.
-    pub(super) fn are_of_client(&self) -> bool {
+    /// Whether a client sends them, who is held to an frame_budget.
+    pub fn are_of_client(&self) -> bool {
         self.fields.sender() == Sender::Client
     }
 
     /// The streams that were found to have a malformed message, each once.
-    pub(super) fn take_malformed(&mut self) -> Option<Vec<u32>> {
+    pub fn take_malformed(&mut self) -> Option<Vec<u32>> {
         (!self.malformed.is_empty()).then(|| std::mem::take(&mut self.malformed))
     }
 
     /// Whether something has begun that has to end before anything else: the preface, or the head of a request, whose
     /// last byte is still to come.
-    pub(super) fn is_within_head(&self) -> bool {
+    pub fn is_within_head(&self) -> bool {
         self.is_continued || self.is_of_head && self.payload_left > 0
     }
 
     /// Looks at what was read next.
     ///
     /// # Errors
-    /// [`Flood`] when the peer has used up its allowance.
-    pub(super) fn read(
+    /// [`FrameFlood`] when the peer has used up its frame_budget.
+    pub fn read(
         &mut self,
         mut bytes: &[u8],
-        allowance: &Allowance,
+        frame_budget: &FrameBudget,
         now: Instant,
-    ) -> Result<(), Flood> {
+    ) -> Result<(), FrameFlood> {
         while !bytes.is_empty() {
             let skipped = self.payload_left.min(bytes.len());
             if skipped > 0 {
@@ -167,7 +167,7 @@ impl Frames {
             bytes = &bytes[taken..];
             if self.header_read == HEADER {
                 self.header_read = 0;
-                self.begin(allowance, now)?;
+                self.begin(frame_budget, now)?;
             }
         }
         Ok(())
@@ -199,7 +199,7 @@ impl Frames {
         }
     }
 
-    fn begin(&mut self, allowance: &Allowance, now: Instant) -> Result<(), Flood> {
+    fn begin(&mut self, frame_budget: &FrameBudget, now: Instant) -> Result<(), FrameFlood> {
         let [high, middle, low, kind, flags, stream @ ..] = self.header;
         self.payload_left = usize::from(high) << 16 | usize::from(middle) << 8 | usize::from(low);
         self.is_of_head = matches!(kind, HEADERS | PUSH_PROMISE | CONTINUATION);
@@ -229,7 +229,7 @@ impl Frames {
         if has_content {
             Ok(())
         } else {
-            allowance.spend(now)
+            frame_budget.spend(now)
         }
     }
 }
@@ -258,14 +258,14 @@ mod tests {
         ]
         .concat();
         for size in 1..all.len() {
-            let (mut frames, allowance, now) = (
-                Frames::of(Sender::Client),
-                Allowance::default(),
+            let (mut frames, frame_budget, now) = (
+                FrameReader::of(Sender::Client),
+                FrameBudget::default(),
                 Instant::now(),
             );
             let mut within = Vec::new();
             for piece in all.chunks(size) {
-                assert_eq!(frames.read(piece, &allowance, now), Ok(()));
+                assert_eq!(frames.read(piece, &frame_budget, now), Ok(()));
                 within.push(frames.is_within_head());
             }
             assert_eq!(
@@ -273,7 +273,7 @@ mod tests {
                 (0, 0),
                 "reads of {size}"
             );
-            assert_eq!(allowance.used.get(), 2, "each CONTINUATION");
+            assert_eq!(frame_budget.used.get(), 2, "each CONTINUATION");
             assert_eq!(within.last(), Some(&false));
             assert!(size > 9 || within.contains(&true));
         }
@@ -299,19 +299,19 @@ mod tests {
         ];
         let all = [head.clone(), trailers.concat()].concat();
         for size in 1..=all.len() {
-            let (mut frames, allowance, now) = (
-                Frames::of(Sender::Client),
-                Allowance::default(),
+            let (mut frames, frame_budget, now) = (
+                FrameReader::of(Sender::Client),
+                FrameBudget::default(),
                 Instant::now(),
             );
             for piece in all.chunks(size) {
-                assert_eq!(frames.read(piece, &allowance, now), Ok(()));
+                assert_eq!(frames.read(piece, &frame_budget, now), Ok(()));
             }
             assert_eq!(frames.take_malformed(), Some(vec![1]), "reads of {size}");
             assert_eq!(frames.take_malformed(), None);
-            let mut frames = Frames::of_server();
+            let mut frames = FrameReader::of_server();
             for piece in head.chunks(size) {
-                assert_eq!(frames.read(piece, &allowance, now), Ok(()));
+                assert_eq!(frames.read(piece, &frame_budget, now), Ok(()));
             }
             assert_eq!(
                 frames.take_malformed(),
@@ -323,24 +323,27 @@ mod tests {
 
     #[test]
     fn frames_of_a_server_are_not_counted() {
-        let (mut frames, allowance, now) =
-            (Frames::of_server(), Allowance::default(), Instant::now());
-        for _ in 0..2 * MOST {
-            assert_eq!(frames.read(&frame(PING, 0, 8), &allowance, now), Ok(()));
+        let (mut frames, frame_budget, now) = (
+            FrameReader::of_server(),
+            FrameBudget::default(),
+            Instant::now(),
+        );
+        for _ in 0..2 * MAX_SAVED {
+            assert_eq!(frames.read(&frame(PING, 0, 8), &frame_budget, now), Ok(()));
         }
     }
 
     #[test]
     fn frames_without_content_are_a_flood_and_bodies_are_not() {
-        let (allowance, now) = (Allowance::default(), Instant::now());
-        let mut frames = Frames::of(Sender::Client);
+        let (frame_budget, now) = (FrameBudget::default(), Instant::now());
+        let mut frames = FrameReader::of(Sender::Client);
         for bytes in [
             frame(DATA, 0, 1),
             frame(DATA, END_STREAM, 0),
             frame(HEADERS, END_HEADERS, 9),
         ] {
-            for _ in 0..10 * MOST {
-                assert_eq!(frames.read(&bytes, &allowance, now), Ok(()));
+            for _ in 0..10 * MAX_SAVED {
+                assert_eq!(frames.read(&bytes, &frame_budget, now), Ok(()));
             }
         }
         for (kind, payload) in [
@@ -353,37 +356,38 @@ mod tests {
             (CONTINUATION, 0),
             (77, 3),
         ] {
-            let (allowance, mut frames) = (Allowance::default(), Frames::of(Sender::Client));
+            let (frame_budget, mut frames) =
+                (FrameBudget::default(), FrameReader::of(Sender::Client));
             let bytes = frame(kind, 0, payload);
-            let sent = (0..10 * MOST)
-                .take_while(|_| frames.read(&bytes, &allowance, now).is_ok())
+            let sent = (0..10 * MAX_SAVED)
+                .take_while(|_| frames.read(&bytes, &frame_budget, now).is_ok())
                 .count();
-            assert_eq!(sent, MOST as usize, "kind {kind}");
+            assert_eq!(sent, MAX_SAVED as usize, "kind {kind}");
         }
     }
 
     #[test]
     fn allowance_grows_with_time_and_with_what_is_taken() {
-        let (allowance, now) = (Allowance::default(), Instant::now());
-        for _ in 0..MOST {
-            assert_eq!(allowance.spend(now), Ok(()));
+        let (frame_budget, now) = (FrameBudget::default(), Instant::now());
+        for _ in 0..MAX_SAVED {
+            assert_eq!(frame_budget.spend(now), Ok(()));
         }
-        allowance.earn(0);
+        frame_budget.earn(0);
         assert_eq!(
             [
-                allowance.spend(now),
-                allowance.spend(now),
-                allowance.spend(now)
+                frame_budget.spend(now),
+                frame_budget.spend(now),
+                frame_budget.spend(now)
             ],
-            [Ok(()), Ok(()), Err(Flood)]
+            [Ok(()), Ok(()), Err(FrameFlood)]
         );
-        allowance.earn(10 * 1024 * 1024);
-        assert_eq!(allowance.used.get(), 0);
+        frame_budget.earn(10 * 1024 * 1024);
+        assert_eq!(frame_budget.used.get(), 0);
         // What is within the rate goes on for ever.
         let mut later = now;
-        for _ in 0..20 * MOST {
-            later += Duration::from_secs(1) / (EACH_SECOND - 1);
-            assert_eq!(allowance.spend(later), Ok(()));
+        for _ in 0..20 * MAX_SAVED {
+            later += Duration::from_secs(1) / (PER_SECOND - 1);
+            assert_eq!(frame_budget.spend(later), Ok(()));
         }
     }
 }

@@ -1,0 +1,159 @@
+//! Accepts client connections for one worker, within the limits of the process and of each client.
+
+use std::io;
+use std::net::{IpAddr, SocketAddr};
+use std::pin::pin;
+use std::rc::Rc;
+use std::sync::Arc;
+use std::time::Duration;
+
+use tokio::net::TcpStream;
+use tokio::time::timeout;
+
+use super::clients::{Clients, CountedConnection};
+use super::closing::close;
+use super::connection::{ConnectionGuards, serve};
+use super::connection_limit::{ConnectionLimit, ConnectionPermit};
+use super::eviction::Evictors;
+use super::listen::Sharing;
+use super::tls::CurrentCertificates;
+use super::worker_state::WorkerState;
+use crate::clock::TICK;
+use crate::telemetry::Connections;
+use crate::transport::accept;
+
+/// How often an idle connection is evicted while a client waits for a permit.
+const EVICTION_INTERVAL: Duration = TICK;
+
+/// What the sockets of all workers at one address share.
+#[derive(Clone)]
+pub(super) struct Listener {
+    /// Certificates for clients that speak TLS.
+    pub(super) certificates: Arc<CurrentCertificates>,
+    pub(super) sharing: Sharing,
+    pub(super) connections: Arc<Connections>,
+}
+
+/// Accepts the connections of one listener for one worker.
+pub(super) struct Acceptor {
+    pub(super) listener: Listener,
+    pub(super) worker: Rc<WorkerState>,
+    pub(super) limit: ConnectionLimit,
+    pub(super) clients: Arc<Clients>,
+    pub(super) evictors: Evictors,
+}
+
+impl Acceptor {
+    /// Accepts connections until the worker drains.
+    ///
+    /// The connection comes first and its permit second: a loop that waited for connections with a
+    /// permit in hand would keep it from the other loops. An accepted connection is always served. If
+    /// no permit is free when the worker begins to drain, it is served without one, as the last.
+    pub(super) async fn accept_until(
+        &self,
+        draining: impl Future,
+        socket: &tokio::net::TcpListener,
+    ) {
+        let mut draining = pin!(draining);
+        loop {
+            let (socket, peer) = tokio::select! {
+                biased;
+                _ = &mut draining => return,
+                accepted = accept(socket, async |error| self.make_room(&error).await) => accepted,
+            };
+            let Ok(counted) = self.count(peer.ip()) else {
+                continue;
+            };
+            let permit = tokio::select! {
+                biased;
+                permit = self.permit() => Some(permit),
+                _ = &mut draining => None,
+            };
+            let is_last = permit.is_none();
+            self.serve(socket, peer, permit, counted);
+            if is_last {
+                return;
+            }
+        }
+    }
+
+    // What has run out may come back with an evicted connection.
+    async fn make_room(&self, error: &io::Error) {
+        let now = self.worker.ticker.now();
+        self.evictors.log_not_accepted(error, now);
+        self.evictors.make_room().await;
+    }
+
+    /// Accepts what the kernel still holds for the socket, and closes it.
+    pub(super) async fn accept_remaining(&self, socket: tokio::net::TcpListener) {
+        close(socket, self.listener.sharing, |socket, peer| {
+            // Without a permit it is closed, as it would have been a moment later.
+            if let (Ok(counted), Some(permit)) = (self.count(peer.ip()), self.limit.try_take()) {
+                self.serve(socket, peer, Some(permit), counted);
+            }
+        })
+        .await;
+    }
+
+    /// Counts a connection of a client against `max_connections_per_client`. `Err` if it has too many.
+    fn count(&self, client: IpAddr) -> Result<Option<CountedConnection>, ()> {
+        let settings = self.worker.settings();
+        let max = settings.max_connections_per_client;
+        if max == 0 || settings.trusted_proxies.contains(client) {
+            return Ok(None);
+        }
+        let counted = self.clients.enter(client, max);
+        if counted.is_none() {
+            self.listener.connections.refused.count();
+            self.clients
+                .log_refused(client, max, self.worker.ticker.now());
+        }
+        counted.map(Some).ok_or(())
+    }
+
+    /// Takes a permit. While none is free, the connections that are idle for longest are evicted.
+    async fn permit(&self) -> ConnectionPermit {
+        if let Some(permit) = self.limit.try_take() {
+            return permit;
+        }
+        self.evictors
+            .log_exhausted(self.limit.max(), self.worker.ticker.now());
+        let mut permit = pin!(self.limit.take());
+        loop {
+            tokio::select! {
+                biased;
+                permit = &mut permit => return permit,
+                () = self.evictors.make_room() => {}
+            }
+            // A permit that is released is taken at once. Only the eviction is repeated: no connection may
+            // have been idle.
+            if let Ok(permit) = timeout(EVICTION_INTERVAL, &mut permit).await {
+                return permit;
+            }
+        }
+    }
+
+    fn serve(
+        &self,
+        socket: TcpStream,
+        peer: SocketAddr,
+        permit: Option<ConnectionPermit>,
+        counted: Option<CountedConnection>,
+    ) {
+        let connections = Arc::clone(&self.listener.connections);
+        connections.accepted.count();
+        let guards = ConnectionGuards {
+            _permit: permit,
+            _counted: counted,
+            _entered: connections.open.enter(),
+            connections,
+        };
+        serve(
+            &self.worker,
+            socket,
+            peer,
+            self.listener.certificates.current(),
+            guards,
+        );
+    }
+}
