@@ -1,7 +1,7 @@
 //! scopegate: a reverse proxy that lets a request through only with a good OAuth 2.0 bearer token.
 //!
 //! This is the tour of the house: what the rooms are, how a request goes through them, and what holds everywhere.
-//! The README tells how to use it.
+//! The pages in docs say how to use it.
 //!
 //! # The rooms, from the ground up
 //!

@@ -66,7 +66,7 @@ const DISAGREEMENTS: &[Disagreement] = &[
     Disagreement {
         ours: Some("unknown_algorithm"),
         is: |token| token.header()["alg"] == "Ed25519",
-        because: "the name of RFC 9864 for what the README and RFC 8037 call EdDSA; only configured names are taken",
+        because: "the name of RFC 9864 for what gateway.toml and RFC 8037 call EdDSA; only configured names are taken",
     },
     Disagreement {
         ours: Some("unsupported_parameter"),

@@ -389,8 +389,8 @@ fn denials(test_bed: &TestBed) -> Vec<Denial> {
 fn refusals_are_explained_as_the_running_gateway_refuses() {
     let test_bed = TestBed::start();
     let mut judged = 0;
-    let readme =
-        fs::read_to_string(concat!(env!("CARGO_MANIFEST_DIR"), "/README.md")).expect("the README");
+    let page = concat!(env!("CARGO_MANIFEST_DIR"), "/docs/command-line.md");
+    let reference = fs::read_to_string(page).expect("the page of the command line");
     for Denial {
         reason,
         method,
@@ -427,8 +427,8 @@ fn refusals_are_explained_as_the_running_gateway_refuses() {
         );
         for name in told.as_object().expect("an object").keys() {
             assert!(
-                readme.contains(&format!("`{name}`")),
-                "README does not tell of {name}"
+                reference.contains(&format!("`{name}`")),
+                "docs/command-line.md does not list {name}"
             );
         }
         let status: u16 = answered

@@ -1,4 +1,4 @@
-//! An explanation as one JSON object. Its keys are an interface; README lists them.
+//! An explanation as one JSON object. Its keys are an interface; docs/command-line.md lists them.
 
 use serde_json::{Value, json};
 

@@ -19,7 +19,7 @@ const EVERY_KEY: &str = include_str!("every_key.toml");
 
 /// Said wherever one of the two knows a key that the other does not.
 const REMEDY: &str = "a key is declared in its table, stands in src/config/tests/every_key.toml with a \
-                      value that is not its default, and is named in README.md";
+                      value that is not its default, and is named in docs/configuration.md";
 
 /// What reading knows and no schema can: values beside which others stand, declarations, files, secrets.
 /// A fault that is not of these is one of shape, and the schema has to refuse it as well.
@@ -334,8 +334,8 @@ fn schema_has_exactly_the_keys_of_the_reader() {
 }
 
 #[test]
-fn every_key_is_in_every_key_toml_has_a_description_and_is_in_the_readme() {
-    let readme = fs::read_to_string(root().join("README.md")).expect("README.md");
+fn every_key_is_in_every_key_toml_has_a_description_and_is_in_the_reference() {
+    let reference = fs::read_to_string(root().join("docs/configuration.md")).expect("a page");
     let written: BTreeSet<_> = leaves().into_iter().map(|leaf| leaf.pointer).collect();
     let mut described = BTreeMap::new();
     tables(&schema(), "", &mut described);
@@ -353,8 +353,8 @@ fn every_key_is_in_every_key_toml_has_a_description_and_is_in_the_readme() {
                 "{pointer}: description"
             );
             assert!(
-                readme.contains(&name),
-                "{pointer} is not named in README.md; {REMEDY}"
+                reference.contains(&name),
+                "{pointer} is not named in docs/configuration.md; {REMEDY}"
             );
         }
     }

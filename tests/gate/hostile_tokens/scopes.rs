@@ -1,4 +1,4 @@
-//! Scopes that look like the required one (RFC 6749 §3.3, and the README's "Which scopes").
+//! Scopes that look like the required one (RFC 6749 §3.3, and docs/tokens-and-scopes.md).
 
 use super::*;
 
