@@ -21,7 +21,7 @@ use crate::config::{Config, Report, Source};
 use crate::gateway::{self, SharedSnapshot, Snapshot, compile_after};
 use crate::server::tls::{CurrentCertificates, certificates};
 use crate::server::{Server, Settings};
-use crate::telemetry::numbers::Counter;
+use crate::telemetry::metrics::Counter;
 use crate::transport::FileContents;
 
 const WATCH_INTERVAL: Duration = Duration::from_millis(500);

@@ -10,7 +10,7 @@ use scopegate::config;
 use scopegate::gateway::compile;
 use scopegate::oauth::UnixTime;
 use scopegate::oauth::bearer;
-use scopegate::telemetry::TokensFound;
+use scopegate::telemetry::TokenCacheStats;
 use scopegate::verify::{ConnectionCache, VerificationRequest, Verifier, WorkerCache};
 use serde_json::{Value, json};
 
@@ -89,13 +89,13 @@ fn cache_takes_the_memory_that_it_tells_and_no_more_than_cache_bytes() {
     let snapshot = compile(&config).unwrap_or_else(|faults| panic!("{faults:?}"));
     let (cache, found) = (
         snapshot.verifier.memory().0,
-        Arc::new(TokensFound::default()),
+        Arc::new(TokenCacheStats::default()),
     );
     let worker = WorkerCache::new(Arc::clone(&found));
     worker.limit(cache.budget());
     let memo = ConnectionCache::new(worker);
     let told = || {
-        let ((_, shared), (_, worker)) = (cache.size(), found.in_worker.read());
+        let ((_, shared), (_, worker)) = (cache.size(), found.worker_tier.read());
         (shared as f64, worker as f64)
     };
 

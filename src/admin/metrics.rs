@@ -20,7 +20,7 @@ use prometheus_client::registry::Registry;
 
 use super::Admin;
 use crate::clock;
-use crate::telemetry::numbers::Distribution;
+use crate::telemetry::metrics::HistogramSnapshot;
 use crate::telemetry::{self, RequestKind};
 use crate::upstream::TargetReport;
 use crate::verify::IssuerReport;
@@ -61,7 +61,7 @@ impl Admin {
     fn write_requests(&self, page: &mut Page<'_>) -> fmt::Result {
         let requests = self.telemetry.requests();
         let mut counts: BTreeMap<Labels, u64> = BTreeMap::new();
-        let mut durations: BTreeMap<Labels, Distribution> = BTreeMap::new();
+        let mut durations: BTreeMap<Labels, HistogramSnapshot> = BTreeMap::new();
         for (kind, distribution) in &requests {
             *counts.entry(labels_of(kind)).or_default() += distribution.count();
             durations
@@ -84,11 +84,15 @@ impl Admin {
     fn write_tokens(&self, page: &mut Page<'_>) -> fmt::Result {
         let (mut hits, mut misses) = ([0; 3], 0);
         for found in self.telemetry.tokens() {
-            let tiers = [&found.by_connection, &found.by_worker, &found.shared];
+            let tiers = [
+                &found.connection_hits,
+                &found.worker_hits,
+                &found.shared_hits,
+            ];
             hits.iter_mut()
                 .zip(tiers)
                 .for_each(|(hits, tier)| *hits += tier.read());
-            misses += found.nowhere.read();
+            misses += found.misses.read();
         }
         let tiers = ["connection", "worker", "shared"].map(|tier| vec![("tier", tier.to_owned())]);
         page.counter(
@@ -118,18 +122,18 @@ impl Admin {
 
     // Entries and bytes.
     fn token_cache_sizes(&self) -> [(&'static str, (u64, u64)); 3] {
-        let (mut with_connections, mut in_workers) = ((0, 0), (0, 0));
+        let (mut connection_tier, mut in_workers) = ((0, 0), (0, 0));
         for found in self.telemetry.tokens() {
             for (all, (entries, bytes)) in [
-                (&mut with_connections, found.with_connections.read()),
-                (&mut in_workers, found.in_worker.read()),
+                (&mut connection_tier, found.connection_tier.read()),
+                (&mut in_workers, found.worker_tier.read()),
             ] {
                 *all = (all.0 + entries, all.1 + bytes);
             }
         }
         let shared = self.publisher.load().verifier.memory().0.size();
         [
-            ("connection", with_connections),
+            ("connection", connection_tier),
             ("worker", in_workers),
             ("shared", shared),
         ]

@@ -23,7 +23,7 @@ use crate::server::tls::{Certificates, CurrentCertificates};
 use crate::server::{
     self, Descriptors, Drained, Inherited, ListenError, Listeners, Server, listen_or_inherit,
 };
-use crate::telemetry::{self, Collector, Exporting, Log, Spans, Telemetry};
+use crate::telemetry::{self, Collector, Log, SpanExportTask, Spans, Telemetry};
 use crate::transport::tls;
 use crate::values::{LogFormat, LogLevel};
 
@@ -176,7 +176,7 @@ async fn control_plane(
         }
         None => (None, None),
     };
-    let telemetry = Telemetry::telling(log.access().clone(), spans);
+    let telemetry = Telemetry::with_access_log(log.access().clone(), spans);
     let is_tls: Vec<_> = certificates.iter().map(Option::is_some).collect();
     let shown: Vec<_> = certificates
         .into_iter()
@@ -251,7 +251,7 @@ async fn control_plane(
     Ok(code)
 }
 
-fn export_spans(collector: &Collector) -> io::Result<(Spans, Exporting)> {
+fn export_spans(collector: &Collector) -> io::Result<(Spans, SpanExportTask)> {
     let roots = if collector.endpoint.starts_with("https:") {
         tls::system_roots()
     } else {

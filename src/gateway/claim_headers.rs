@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 
 use http::{HeaderName, HeaderValue};
 
-use crate::oauth::claims::{ActiveToken, Inexact};
+use crate::oauth::claims::{ActiveToken, InexactClaim};
 use crate::telemetry::Throttle;
 use crate::values::ClaimFormat;
 
@@ -31,7 +31,7 @@ pub struct OmittedClaim {
     /// The claim.
     pub claim: String,
     /// What a header cannot express.
-    pub found: Inexact,
+    pub found: InexactClaim,
 }
 
 impl ClaimHeader {
@@ -52,7 +52,7 @@ impl ClaimHeader {
     }
 
     /// Logs, at most once per [`LOG_INTERVAL`], that a request of `route` went without this header.
-    pub(super) fn log_omitted(&self, route: &str, found: Inexact, now: Instant) {
+    pub(super) fn log_omitted(&self, route: &str, found: InexactClaim, now: Instant) {
         if let Some(earlier) = self.omitted.admit(now) {
             // Never the value: it may name a person.
             let (header, claim, requests) = (self.name.as_str(), &*self.claim, earlier + 1);
@@ -61,7 +61,7 @@ impl ClaimHeader {
     }
 
     /// The same for `scopegate explain`.
-    pub(super) fn omitted(&self, found: Inexact) -> OmittedClaim {
+    pub(super) fn omitted(&self, found: InexactClaim) -> OmittedClaim {
         OmittedClaim {
             header: self.name.clone(),
             claim: self.claim.clone(),
@@ -73,7 +73,7 @@ impl ClaimHeader {
     ///
     /// # Errors
     /// A header cannot express the claim's value.
-    pub(super) fn value(&self, token: &ActiveToken) -> Result<Option<HeaderValue>, Inexact> {
+    pub(super) fn value(&self, token: &ActiveToken) -> Result<Option<HeaderValue>, InexactClaim> {
         let value = match self.format {
             ClaimFormat::Text => token
                 .claim_as_text(&self.claim)?
@@ -81,6 +81,6 @@ impl ClaimHeader {
             ClaimFormat::Json => token.claim_as_json(&self.claim)?.map(HeaderValue::try_from),
         };
         // Defence in depth: claims with control characters were refused above.
-        value.transpose().map_err(|_| Inexact::Control)
+        value.transpose().map_err(|_| InexactClaim::Control)
     }
 }

@@ -116,7 +116,7 @@ impl Drop for RecordedFacts<'_, '_> {
             trace.host = Some(host.into());
         }
         if let Some(path) = facts.path {
-            record.tell_path(path.as_str());
+            record.set_path(path.as_str());
         }
         // Nothing here may panic: this also runs while a panic of a step unwinds.
         if let Some(route) = facts

@@ -265,7 +265,7 @@ fn stream(
         Forwarded::Response { response, expiry } => {
             record.status = Some(response.status());
             if is_stream(&response) {
-                record.becomes_stream();
+                record.mark_stream();
             }
             response.map(|body| ResponseBody::forwarded(body, expiry, completion))
         }
@@ -275,7 +275,7 @@ fn stream(
             expiry,
         } => {
             record.status = Some(response.status());
-            record.becomes_stream();
+            record.mark_stream();
             *connection.tunnel.borrow_mut() = Some(Tunnel {
                 upstream,
                 record: completion.record,

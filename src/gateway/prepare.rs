@@ -12,7 +12,7 @@ use super::judge::{Judged, RequestContext};
 use super::refusal::{Ambiguity, Refusal};
 use super::snapshot::Forwarding;
 use crate::oauth::UnixTime;
-use crate::oauth::claims::Inexact;
+use crate::oauth::claims::InexactClaim;
 use crate::policy::decision::Permit;
 use crate::telemetry::Trace;
 use crate::upstream::UpstreamSettings;
@@ -32,7 +32,7 @@ pub(super) struct Prepared<'c> {
     /// When its token ends, where the response is to end with it.
     pub(super) token_end: Option<UnixTime>,
     /// Claim headers that it does not have, because a header cannot express their claims.
-    pub(super) omitted: Vec<(&'c ClaimHeader, Inexact)>,
+    pub(super) omitted: Vec<(&'c ClaimHeader, InexactClaim)>,
 }
 
 /// Prepares a request that may pass. `request_id` and `trace` are the names that its upstream knows
@@ -64,7 +64,7 @@ pub(super) fn prepare<'c>(
     )?;
     added.request_id = request_id.cloned();
     if let Some(trace) = trace {
-        trace.tell(&mut parts.headers);
+        trace.propagate(&mut parts.headers);
     }
     let mut omitted = Vec::new();
     if let Some(verified) = &judged.token {

@@ -14,13 +14,13 @@ use crate::policy::decision::Denial;
 use crate::policy::path::PathError;
 use crate::policy::requirement::UnusableParameter;
 use crate::policy::route_table::{HostRoutes, NoRoute};
-use crate::telemetry::Why;
+use crate::telemetry::RefusalDetail;
 use crate::text::truncated;
 use crate::upstream::headers::ForbiddenConnectionOption;
 use crate::upstream::{RequestBodyFault, UpstreamError};
 use crate::verify::VerifyError;
 
-/// Why the gateway responds itself. `respond` alone decides what the client learns of it; the rest
+/// RefusalDetail the gateway responds itself. `respond` alone decides what the client learns of it; the rest
 /// is for the operator.
 #[derive(Debug)]
 pub enum Refusal {
@@ -205,8 +205,8 @@ impl Refusal {
     }
 
     /// What the log says beside the reason.
-    pub(super) fn why(&self) -> Why {
-        Why {
+    pub(super) fn why(&self) -> RefusalDetail {
+        RefusalDetail {
             cause: self.cause(),
             missing_scope: self.missing_scope(),
         }

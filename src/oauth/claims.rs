@@ -32,15 +32,15 @@ use super::scope::{GrantedWildcards, ScopeSet};
 use crate::values::ExpiryUnit;
 
 pub use active::ActiveToken;
-pub use checks::{Check, Told};
+pub use checks::{ClaimCheck, FoundValue};
 pub use error::ClaimsError;
-pub use exact::Inexact;
+pub use exact::InexactClaim;
 pub(crate) use memory::{allocated, allocated_arc};
 
 use rules::Rule;
 
 /// An `exp` further ahead than ten years means "never", or milliseconds.
-const UNBOUNDED: Duration = Duration::from_secs(3653 * 24 * 60 * 60);
+const MAX_EXPIRY_AHEAD: Duration = Duration::from_secs(3653 * 24 * 60 * 60);
 
 /// Claims that nobody has judged yet.
 pub struct Claims {
@@ -168,10 +168,12 @@ impl Claims {
         match self.time("exp", expected.expiry_unit)? {
             None if expected.expiry_required => Err(ClaimsError::MissingClaim("exp".to_owned())),
             None => Ok(None),
-            Some(at) if at > now.later_by(UNBOUNDED) && expected.accept_unbounded_expiry => {
+            Some(at) if at > now.later_by(MAX_EXPIRY_AHEAD) && expected.accept_unbounded_expiry => {
                 Ok(None)
             }
-            Some(at) if at > now.later_by(UNBOUNDED) => Err(ClaimsError::UnboundedExpiry { at }),
+            Some(at) if at > now.later_by(MAX_EXPIRY_AHEAD) => {
+                Err(ClaimsError::UnboundedExpiry { at })
+            }
             Some(at) if now >= at.later_by(expected.leeway) => Err(ClaimsError::Expired { at }),
             Some(at) => Ok(Some(at)),
         }

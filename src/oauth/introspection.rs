@@ -28,7 +28,7 @@ pub enum IntrospectionResponse {
 
 /// An answer that says nothing about the token. The client is not to blame.
 #[derive(Debug, thiserror::Error)]
-pub enum UnclearAnswer {
+pub enum UnclearResponse {
     /// Not one JSON object without duplicate members.
     #[error("expected a JSON object, but found something else: {0}")]
     NotAnObject(#[from] JsonError),
@@ -37,7 +37,7 @@ pub enum UnclearAnswer {
     NoActive(&'static str),
     /// A signed answer without `token_introspection`.
     #[error("expected an object in claim \"token_introspection\", but found none")]
-    NoAnswerWithin,
+    NoIntrospectionClaim,
     /// A signed answer of another server.
     #[error("expected {expected} as iss of a signed answer, but found {}{hint}", quoted(found.as_deref()))]
     OtherIssuer {
@@ -57,8 +57,8 @@ impl IntrospectionResponse {
     /// Reads an answer in JSON (RFC 7662 §2.2).
     ///
     /// # Errors
-    /// [`UnclearAnswer`] when it does not tell whether the token is active.
-    pub fn parse(answer: &[u8]) -> Result<Self, UnclearAnswer> {
+    /// [`UnclearResponse`] when it does not tell whether the token is active.
+    pub fn parse(answer: &[u8]) -> Result<Self, UnclearResponse> {
         Self::read(json::parse_object(answer)?, answer.len())
     }
 
@@ -66,18 +66,18 @@ impl IntrospectionResponse {
     /// be known; it must be meant for one of `recipients`.
     ///
     /// # Errors
-    /// [`UnclearAnswer`] when it is of somebody else, for somebody else, or does not tell.
+    /// [`UnclearResponse`] when it is of somebody else, for somebody else, or does not tell.
     pub fn parse_signed(
         claims: &[u8],
         issuers: &[String],
         recipients: &[String],
-    ) -> Result<Self, UnclearAnswer> {
+    ) -> Result<Self, UnclearResponse> {
         let mut members = json::parse_object(claims)?;
         let issuer = members.get("iss").and_then(Value::as_str);
         if !issuer.is_some_and(|issuer| issuers.iter().any(|name| name == issuer)) {
             let names = || issuers.iter().map(String::as_str);
             let (expected, hint) = (alternatives(names()), issuer_name::hint(issuer, names()));
-            return Err(UnclearAnswer::OtherIssuer {
+            return Err(UnclearResponse::OtherIssuer {
                 expected,
                 found: issuer.map(truncated),
                 hint,
@@ -90,27 +90,27 @@ impl IntrospectionResponse {
             None => false,
         };
         if !is_for_us {
-            return Err(UnclearAnswer::OtherRecipient);
+            return Err(UnclearResponse::OtherRecipient);
         }
         match members.remove("token_introspection") {
             Some(Value::Object(answer)) => Self::read(answer, claims.len()),
-            Some(_) | None => Err(UnclearAnswer::NoAnswerWithin),
+            Some(_) | None => Err(UnclearResponse::NoIntrospectionClaim),
         }
     }
 
-    fn read(mut members: Map<String, Value>, size: usize) -> Result<Self, UnclearAnswer> {
+    fn read(mut members: Map<String, Value>, size: usize) -> Result<Self, UnclearResponse> {
         match members.remove("active") {
             Some(Value::Bool(false)) => Ok(Self::Inactive),
             Some(Value::Bool(true)) => {
                 members.retain(|_, value| !value.is_null());
                 Ok(Self::Active(Claims::of_members(members, size)))
             }
-            None => Err(UnclearAnswer::NoActive("nothing")),
-            Some(Value::Null) => Err(UnclearAnswer::NoActive("null")),
-            Some(Value::Number(_)) => Err(UnclearAnswer::NoActive("a number")),
-            Some(Value::String(_)) => Err(UnclearAnswer::NoActive("a string")),
+            None => Err(UnclearResponse::NoActive("nothing")),
+            Some(Value::Null) => Err(UnclearResponse::NoActive("null")),
+            Some(Value::Number(_)) => Err(UnclearResponse::NoActive("a number")),
+            Some(Value::String(_)) => Err(UnclearResponse::NoActive("a string")),
             Some(Value::Array(_) | Value::Object(_)) => {
-                Err(UnclearAnswer::NoActive("an array or object"))
+                Err(UnclearResponse::NoActive("an array or object"))
             }
         }
     }
@@ -122,7 +122,7 @@ mod tests {
 
     use super::*;
 
-    fn signed(change: impl FnOnce(&mut Value)) -> Result<IntrospectionResponse, UnclearAnswer> {
+    fn signed(change: impl FnOnce(&mut Value)) -> Result<IntrospectionResponse, UnclearResponse> {
         let mut claims = json!({ "iss": "https://as", "aud": "gateway", "token_introspection": { "active": true } });
         change(&mut claims);
         let [issuers, recipients] = [["https://as".to_owned()], ["gateway".to_owned()]];

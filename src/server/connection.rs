@@ -18,7 +18,7 @@ use super::connection_limit::ConnectionPermit;
 use super::worker_state::{AcceptedConnection, FIRST_READ, WorkerState};
 use super::{http1, http2};
 use crate::telemetry::Connections;
-use crate::telemetry::numbers::GaugeGuard;
+use crate::telemetry::metrics::GaugeGuard;
 use crate::transport::{ConnectionState, Stream, TimeoutStream};
 
 /// The first bytes of a client that speaks HTTP/2 with prior knowledge (RFC 9113 §3.4).

@@ -12,7 +12,7 @@ use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::Instant;
 
 use super::line::{CurrentStyle, Line, Style, name};
-use super::numbers::Counter;
+use super::metrics::Counter;
 use super::sink::{Lines, Sink};
 use super::timestamp::Timestamps;
 use crate::clock;
@@ -136,7 +136,7 @@ impl WorkerAccessLog {
     /// Writes one line; `fill` adds its fields.
     pub(super) fn write(&self, fill: impl FnOnce(&mut Line<'_>)) {
         let style = self.shared.style.read();
-        let left_out = self.shared.refusals.untold();
+        let left_out = self.shared.refusals.take_unreported();
         self.lines.add(|bytes| {
             let mut timestamps = self.timestamps.borrow_mut();
             let mut line = Line::begin(bytes, style, timestamps.now(), "request");
@@ -184,7 +184,7 @@ impl Refusals {
     }
 
     // How many were left out that no line has told of yet.
-    fn untold(&self) -> u64 {
+    fn take_unreported(&self) -> u64 {
         let left_out = self.left_out.read();
         if left_out == self.told.load(Ordering::Relaxed) {
             return 0;
@@ -207,7 +207,10 @@ mod tests {
         let at = |millis| began + Duration::from_millis(millis);
         let taken = (0..1000).filter(|_| refusals.take(100, at(10))).count();
         assert_eq!((taken, refusals.left_out.read()), (100, 900));
-        assert_eq!((refusals.untold(), refusals.untold()), (900, 0));
+        assert_eq!(
+            (refusals.take_unreported(), refusals.take_unreported()),
+            (900, 0)
+        );
         assert!(!refusals.take(100, at(999)));
         assert!(
             refusals.take(100, at(1000)) && refusals.take(100, at(999)),
@@ -217,13 +220,13 @@ mod tests {
             (0..1000).filter(|_| refusals.take(100, at(1999))).count(),
             98
         );
-        assert_eq!(refusals.untold(), 1 + 902);
+        assert_eq!(refusals.take_unreported(), 1 + 902);
     }
 
     #[test]
     fn no_bound_leaves_nothing_out() {
         let refusals = Refusals::beginning(Instant::now());
         assert!((0..100_000).all(|_| refusals.take(0, Instant::now())));
-        assert_eq!(refusals.untold(), 0);
+        assert_eq!(refusals.take_unreported(), 0);
     }
 }

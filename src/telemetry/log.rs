@@ -19,7 +19,7 @@ use super::timestamp::Timestamps;
 use crate::values::LogFormat;
 
 /// How long the end of the process waits for its last lines to be written: somebody may hold standard error and not read.
-const PARTING: Duration = Duration::from_secs(1);
+const SHUTDOWN_TIMEOUT: Duration = Duration::from_secs(1);
 
 static STARTED: OnceLock<Sink> = OnceLock::new();
 
@@ -95,14 +95,14 @@ impl Log {
 
 impl Drop for Log {
     fn drop(&mut self) {
-        self.sink.flush(PARTING);
+        self.sink.flush(SHUTDOWN_TIMEOUT);
     }
 }
 
 /// Has what was logged so far written: this may be the end.
-pub(super) fn flush_last_words() {
+pub(super) fn flush_on_panic() {
     if let Some(sink) = STARTED.get() {
-        sink.flush_last_words();
+        sink.flush_on_panic();
     }
 }
 
@@ -119,7 +119,7 @@ fn style(format: LogFormat) -> Style {
 
 fn lines(format: LogFormat, events: &Arc<SinkLines>) -> Lines {
     let style = style(format);
-    let pen = Pen(Arc::clone(events));
+    let pen = EventWriter(Arc::clone(events));
     let lines = fmt::layer()
         .with_writer(pen)
         .with_timer(Time)
@@ -141,17 +141,17 @@ impl FormatTime for Time {
 }
 
 /// Writes events to the sink, each in one go.
-struct Pen(Arc<SinkLines>);
+struct EventWriter(Arc<SinkLines>);
 
-impl<'p> MakeWriter<'p> for Pen {
-    type Writer = &'p Pen;
+impl<'p> MakeWriter<'p> for EventWriter {
+    type Writer = &'p EventWriter;
 
     fn make_writer(&'p self) -> Self::Writer {
         self
     }
 }
 
-impl Write for &Pen {
+impl Write for &EventWriter {
     fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
         self.0.add(|waiting| waiting.extend_from_slice(bytes));
         Ok(bytes.len())

@@ -5,7 +5,7 @@
 //!   through one `sink`, so that nobody waits for whoever reads it.
 //! - `trace` is a request's part in a trace, `spans` take it to a collector.
 //! - `throttle` bounds what is logged of events that others cause.
-//! - `numbers` are counted by one thread and read by another. `requests`: those about requests.
+//! - `metrics` are counted by one thread and read by another. `requests`: those about requests.
 
 mod access;
 mod access_line;
@@ -13,7 +13,7 @@ mod ids;
 mod labels;
 mod line;
 mod log;
-pub mod numbers;
+pub mod metrics;
 mod outcome;
 mod panics;
 mod record;
@@ -37,17 +37,17 @@ pub use access::{AccessLog, RequestLog};
 pub use log::Log;
 pub use outcome::Outcome;
 pub use panics::{log_panics, panicked_requests};
-pub use record::{Record, RouteNames, Why};
+pub use record::{Record, RefusalDetail, RouteNames};
 pub use requests::{RequestKind, RouteRequests};
 pub use sink::Sink;
-pub use spans::{Collector, CollectorError, Exporting, Spans};
+pub use spans::{Collector, CollectorError, SpanExportTask, Spans};
 pub use throttle::Throttle;
 pub use trace::{SampleRatio, Trace};
 
 use access::WorkerAccessLog;
 use ids::Ids;
-use numbers::{Counter, Distribution, Gauge};
-use requests::{Board, WorkerRequests};
+use metrics::{Counter, Gauge, HistogramSnapshot};
+use requests::{WorkerRequests, WorkerSeries};
 
 use crate::sync::lock;
 
@@ -56,15 +56,15 @@ use crate::sync::lock;
 pub struct Telemetry {
     access: Option<AccessLog>,
     spans: Option<Spans>,
-    workers: Mutex<Vec<Desk>>,
+    workers: Mutex<Vec<WorkerMetrics>>,
     listeners: Mutex<Vec<(SocketAddr, Arc<Connections>)>>,
 }
 
 /// What one worker writes to and anybody reads.
 #[derive(Clone, Debug, Default)]
-struct Desk {
-    requests: Arc<Board>,
-    tokens: Arc<TokensFound>,
+struct WorkerMetrics {
+    requests: Arc<WorkerSeries>,
+    tokens: Arc<TokenCacheStats>,
 }
 
 /// What one worker tells. It stays on the worker's thread.
@@ -75,7 +75,7 @@ pub struct WorkerTelemetry {
     ids: Ids,
     requests: WorkerRequests,
     unrouted: Rc<RouteRequests>,
-    tokens: Arc<TokensFound>,
+    tokens: Arc<TokenCacheStats>,
     in_flight: Cell<InFlight>,
 }
 
@@ -84,25 +84,25 @@ pub struct WorkerTelemetry {
 pub struct InFlight {
     /// Those that end by themselves.
     pub requests: usize,
-    /// The others: see [`Record::becomes_stream`].
+    /// The others: see [`Record::mark_stream`].
     pub streams: usize,
 }
 
 /// Where the tokens of requests were found, fastest first.
 #[derive(Debug, Default)]
-pub struct TokensFound {
+pub struct TokenCacheStats {
     /// With the connection.
-    pub by_connection: Counter,
+    pub connection_hits: Counter,
     /// With the worker.
-    pub by_worker: Counter,
+    pub worker_hits: Counter,
     /// With any of the workers.
-    pub shared: Counter,
+    pub shared_hits: Counter,
     /// Nowhere: it had to be verified.
-    pub nowhere: Counter,
+    pub misses: Counter,
     /// What the connections of this worker remember: each its last token.
-    pub with_connections: TierSize,
+    pub connection_tier: TierSize,
     /// What this worker has in a tier of its own.
-    pub in_worker: TierSize,
+    pub worker_tier: TierSize,
 }
 
 /// How much one tier of the token cache holds. One thread writes, and another reads.
@@ -160,7 +160,7 @@ impl Telemetry {
 
     /// The same, with an access log, and spans where they are wanted.
     #[must_use]
-    pub fn telling(access: AccessLog, spans: Option<Spans>) -> Arc<Self> {
+    pub fn with_access_log(access: AccessLog, spans: Option<Spans>) -> Arc<Self> {
         Arc::new(Self {
             access: Some(access),
             spans,
@@ -184,12 +184,12 @@ impl Telemetry {
     #[must_use]
     pub fn worker(&self) -> Rc<WorkerTelemetry> {
         let (requests, tokens) = (WorkerRequests::default(), Arc::default());
-        let desk = Desk {
-            requests: Arc::clone(requests.board()),
+        let metrics = WorkerMetrics {
+            requests: Arc::clone(requests.series_list()),
             tokens: Arc::clone(&tokens),
         };
-        lock(&self.workers).push(desk);
-        let unrouted = RouteRequests::new(&"".into(), requests.board());
+        lock(&self.workers).push(metrics);
+        let unrouted = RouteRequests::new(&"".into(), requests.series_list());
         Rc::new(WorkerTelemetry {
             access: self.access.as_ref().map(AccessLog::worker),
             spans: self.spans.clone(),
@@ -215,18 +215,21 @@ impl Telemetry {
 
     /// The requests so far, of all workers.
     #[must_use]
-    pub fn requests(&self) -> BTreeMap<RequestKind, Distribution> {
+    pub fn requests(&self) -> BTreeMap<RequestKind, HistogramSnapshot> {
         let mut all = BTreeMap::new();
-        self.desks()
+        self.worker_metrics()
             .iter()
-            .for_each(|desk| desk.requests.read_into(&mut all));
+            .for_each(|metrics| metrics.requests.read_into(&mut all));
         all
     }
 
     /// What each worker has found of tokens.
     #[must_use]
-    pub fn tokens(&self) -> Vec<Arc<TokensFound>> {
-        self.desks().into_iter().map(|desk| desk.tokens).collect()
+    pub fn tokens(&self) -> Vec<Arc<TokenCacheStats>> {
+        self.worker_metrics()
+            .into_iter()
+            .map(|metrics| metrics.tokens)
+            .collect()
     }
 
     /// Every listener, and who is connected to it.
@@ -235,7 +238,7 @@ impl Telemetry {
         lock(&self.listeners).clone()
     }
 
-    fn desks(&self) -> Vec<Desk> {
+    fn worker_metrics(&self) -> Vec<WorkerMetrics> {
         lock(&self.workers).clone()
     }
 }
@@ -252,7 +255,7 @@ impl WorkerTelemetry {
 
     /// Where it is counted what became of looking for tokens.
     #[must_use]
-    pub fn tokens(&self) -> &Arc<TokensFound> {
+    pub fn tokens(&self) -> &Arc<TokenCacheStats> {
         &self.tokens
     }
 
@@ -276,7 +279,7 @@ impl WorkerTelemetry {
         Box::new(trace)
     }
 
-    fn tell(&self, record: &mut Record) {
+    fn finish(&self, record: &mut Record) {
         let duration = record.duration();
         record.count(duration);
         // Whoever goes away before anything is decided has paid no more than for a refusal.

@@ -29,7 +29,7 @@ pub fn log_panics() {
             "panic"
         );
         // It may end the process, as one within another does.
-        super::log::flush_last_words();
+        super::log::flush_on_panic();
     }));
 }
 

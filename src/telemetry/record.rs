@@ -9,7 +9,7 @@ use http::{HeaderValue, Method, StatusCode, Version};
 
 use super::labels::method_label;
 use super::outcome::Outcome;
-use super::spans::Finished;
+use super::spans::FinishedRequest;
 use super::trace::Trace;
 use super::{InFlight, RequestLog, RouteRequests, WorkerTelemetry};
 use crate::clock;
@@ -78,7 +78,7 @@ pub struct RouteNames {
 
 /// What stands behind a refusal, for the operator.
 #[derive(Debug, Default)]
-pub struct Why {
+pub struct RefusalDetail {
     /// What was expected, and what was found.
     pub cause: Option<String>,
     /// Of the scopes that the request needs, those that its token does not grant.
@@ -126,7 +126,7 @@ impl Record {
     }
 
     /// From here on it lasts for as long as its client likes: to end it is not to cut it off.
-    pub fn becomes_stream(&mut self) {
+    pub fn mark_stream(&mut self) {
         if !self.is_stream {
             self.is_stream = true;
             let InFlight { requests, streams } = self.worker.in_flight.get();
@@ -152,7 +152,7 @@ impl Record {
     }
 
     /// The path as it was judged: kept only where the operator wants it in the log.
-    pub fn tell_path(&mut self, path: &str) {
+    pub fn set_path(&mut self, path: &str) {
         if self.log.is_on && self.log.path {
             self.path = Some(bounded(path));
         }
@@ -163,7 +163,7 @@ impl Record {
         &mut self,
         outcome: Outcome,
         issuer: Option<&Arc<str>>,
-        why: impl FnOnce() -> Why,
+        why: impl FnOnce() -> RefusalDetail,
     ) {
         self.outcome = outcome;
         self.issuer = issuer.cloned();
@@ -173,7 +173,7 @@ impl Record {
             self.log.is_on = access.takes_refusal(self.log);
         }
         if self.log.is_on {
-            Why {
+            RefusalDetail {
                 cause: self.cause,
                 missing_scope: self.missing_scope,
             } = why();
@@ -183,7 +183,7 @@ impl Record {
     /// The request panicked: that is counted, and told whether or not requests are.
     pub fn panicked(&self) {
         super::panics::count_request();
-        tracing::error!(method = %self.method, route = self.route_label(), "a request panicked");
+        tracing::error!(method = %self.method, route = self.route_label(), "request panicked");
     }
 
     pub(super) fn route_label(&self) -> Option<&str> {
@@ -196,7 +196,7 @@ impl Record {
             .count(&self.method, status, self.outcome, duration);
     }
 
-    pub(super) fn finished(&self, trace: Box<Trace>, duration: Duration) -> Finished {
+    pub(super) fn finished(&self, trace: Box<Trace>, duration: Duration) -> FinishedRequest {
         let issuer = self
             .token
             .as_deref()
@@ -207,7 +207,7 @@ impl Record {
             .as_ref()
             .filter(|_| self.is_forwarded)
             .map(|names| names.upstream.clone());
-        Finished {
+        FinishedRequest {
             trace,
             began: self.started,
             ended: self.started + duration,
@@ -239,6 +239,6 @@ fn bounded(path: &str) -> Box<str> {
 impl Drop for Record {
     fn drop(&mut self) {
         self.end();
-        Rc::clone(&self.worker).tell(self);
+        Rc::clone(&self.worker).finish(self);
     }
 }

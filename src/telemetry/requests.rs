@@ -14,7 +14,7 @@ use std::time::Duration;
 use http::Method;
 
 use super::labels::method_label;
-use super::numbers::{Distribution, Durations};
+use super::metrics::{Histogram, HistogramSnapshot};
 use super::outcome::Outcome;
 use crate::sync::lock;
 
@@ -40,17 +40,17 @@ struct Series {
     method: &'static str,
     status: Option<u16>,
     outcome: Outcome,
-    durations: Durations,
+    durations: Histogram,
 }
 
 /// The series of one worker, for whoever reads them.
 #[derive(Debug, Default)]
-pub(super) struct Board(Mutex<Vec<Arc<Series>>>);
+pub(super) struct WorkerSeries(Mutex<Vec<Arc<Series>>>);
 
 /// The series of one worker, as it counts.
 #[derive(Debug, Default)]
 pub(super) struct WorkerRequests {
-    board: Arc<Board>,
+    series_list: Arc<WorkerSeries>,
     routes: RefCell<HashMap<Arc<str>, Rc<RouteRequests>>>,
 }
 
@@ -58,13 +58,13 @@ pub(super) struct WorkerRequests {
 #[derive(Debug)]
 pub struct RouteRequests {
     route: Arc<str>,
-    board: Arc<Board>,
+    series_list: Arc<WorkerSeries>,
     series: RefCell<Vec<Arc<Series>>>,
 }
 
 impl WorkerRequests {
-    pub(super) fn board(&self) -> &Arc<Board> {
-        &self.board
+    pub(super) fn series_list(&self) -> &Arc<WorkerSeries> {
+        &self.series_list
     }
 
     /// What takes the requests of these routes; those of any other one are not told from now on.
@@ -79,13 +79,13 @@ impl WorkerRequests {
                 let route = kept.entry(Arc::clone(label)).or_insert_with(|| {
                     known
                         .remove(label)
-                        .unwrap_or_else(|| RouteRequests::new(label, &self.board))
+                        .unwrap_or_else(|| RouteRequests::new(label, &self.series_list))
                 });
                 Rc::clone(route)
             })
             .collect();
         if !known.is_empty() {
-            self.board
+            self.series_list
                 .retain(|route| route.is_empty() || kept.contains_key(route));
         }
         *known = kept;
@@ -94,10 +94,10 @@ impl WorkerRequests {
 }
 
 impl RouteRequests {
-    pub(super) fn new(route: &Arc<str>, board: &Arc<Board>) -> Rc<Self> {
+    pub(super) fn new(route: &Arc<str>, series_list: &Arc<WorkerSeries>) -> Rc<Self> {
         Rc::new(Self {
             route: Arc::clone(route),
-            board: Arc::clone(board),
+            series_list: Arc::clone(series_list),
             series: RefCell::default(),
         })
     }
@@ -124,7 +124,7 @@ impl RouteRequests {
             series.durations.count(duration);
             return;
         }
-        let durations = Durations::default();
+        let durations = Histogram::default();
         durations.count(duration);
         let series = Arc::new(Series {
             route: Arc::clone(&self.route),
@@ -133,12 +133,12 @@ impl RouteRequests {
             outcome,
             durations,
         });
-        self.board.add(&series);
+        self.series_list.add(&series);
         all.push(series);
     }
 }
 
-impl Board {
+impl WorkerSeries {
     fn add(&self, series: &Arc<Series>) {
         lock(&self.0).push(Arc::clone(series));
     }
@@ -147,7 +147,7 @@ impl Board {
         lock(&self.0).retain(|series| is_kept(&series.route));
     }
 
-    pub(super) fn read_into(&self, all: &mut BTreeMap<RequestKind, Distribution>) {
+    pub(super) fn read_into(&self, all: &mut BTreeMap<RequestKind, HistogramSnapshot>) {
         for series in lock(&self.0).iter() {
             let kind = RequestKind {
                 route: Arc::clone(&series.route),
@@ -165,9 +165,9 @@ impl Board {
 mod tests {
     use super::*;
 
-    fn read(board: &Board) -> Vec<(String, u64)> {
+    fn read(series_list: &WorkerSeries) -> Vec<(String, u64)> {
         let mut all = BTreeMap::new();
-        board.read_into(&mut all);
+        series_list.read_into(&mut all);
         let text = |kind: &RequestKind| {
             format!(
                 "{} {} {:?} {}",
@@ -197,7 +197,7 @@ mod tests {
         let routes = requests.set_routes(labels[1..].iter());
         count(&routes[0]);
         assert_eq!(
-            read(requests.board()),
+            read(requests.series_list()),
             [("GET /b Some(200) permitted".to_owned(), 2)]
         );
     }
@@ -211,7 +211,7 @@ mod tests {
             routes[0].count(&method, None, Outcome::Undecided, Duration::ZERO);
         }
         assert_eq!(
-            read(requests.board()),
+            read(requests.series_list()),
             [("_OTHER /a None undecided".to_owned(), 3)]
         );
     }

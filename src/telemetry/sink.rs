@@ -16,17 +16,17 @@ use std::sync::{Arc, Condvar, Mutex, PoisonError};
 use std::thread::{self, Thread};
 use std::time::Duration;
 
-use super::numbers::Counter;
+use super::metrics::Counter;
 use crate::sync::lock;
 
 /// How many bytes of each thread's lines may wait.
-const MOST_WAITING: usize = 1024 * 1024;
+const MAX_PENDING: usize = 1024 * 1024;
 /// A buffer that has grown beyond this in a bad moment is not kept.
 const KEPT: usize = 64 * 1024;
 /// How long the writer waits for more lines after the first.
-const GATHERING: Duration = Duration::from_millis(5);
+const BATCH_DELAY: Duration = Duration::from_millis(5);
 /// How long a panic may take to be told.
-const LAST_WORDS: Duration = Duration::from_millis(100);
+const PANIC_FLUSH_TIMEOUT: Duration = Duration::from_millis(100);
 
 /// A log's only way out of the process. It lasts as long as the process does.
 #[derive(Clone, Debug)]
@@ -82,7 +82,7 @@ impl Sink {
         let shared = Arc::new(Shared::default());
         let writer = thread::Builder::new().name("log".to_owned()).spawn({
             let shared = Arc::clone(&shared);
-            move || shared.write_for_ever(out)
+            move || shared.run(out)
         })?;
         Ok(Self {
             shared,
@@ -119,9 +119,9 @@ impl Sink {
     }
 
     /// As [`flush`](Self::flush), for what may be this process's last words: where nobody reads, nobody waits for it twice.
-    pub(super) fn flush_last_words(&self) {
+    pub(super) fn flush_on_panic(&self) {
         if !self.shared.is_stuck.load(Ordering::Relaxed) {
-            self.flush(LAST_WORDS);
+            self.flush(PANIC_FLUSH_TIMEOUT);
         }
     }
 
@@ -136,7 +136,7 @@ impl Lines {
     /// Has `write` add one line, unless too much waits already.
     pub(super) fn add(&self, write: impl FnOnce(&mut Vec<u8>)) {
         let mut waiting = lock(&self.waiting);
-        if waiting.len() >= MOST_WAITING {
+        if waiting.len() >= MAX_PENDING {
             drop(waiting);
             self.shared.dropped.count();
             return;
@@ -156,7 +156,7 @@ impl Shared {
         writer.unpark();
     }
 
-    fn write_for_ever(&self, mut out: impl Write) {
+    fn run(&self, mut out: impl Write) {
         let (mut buffer, mut told) = (Vec::new(), 0);
         loop {
             while !self.is_awake.swap(false, Ordering::Acquire) {
@@ -165,7 +165,7 @@ impl Shared {
             // Not cut short by the next line, as parking would be.
             let gathering =
                 self.flush_asked
-                    .wait_timeout_while(lock(&self.flushes), GATHERING, |flushes| {
+                    .wait_timeout_while(lock(&self.flushes), BATCH_DELAY, |flushes| {
                         flushes.asked == flushes.done
                     });
             let asked = gathering.unwrap_or_else(PoisonError::into_inner).0.asked;
@@ -187,10 +187,7 @@ impl Shared {
             let dropped = self.dropped.read();
             // Where nothing can be written, a line about that could not be either, and would be followed by one about itself.
             if dropped > told && is_read {
-                tracing::warn!(
-                    lines = dropped - told,
-                    "lines of the log were dropped: nobody read them in time"
-                );
+                tracing::warn!(lines = dropped - told, "log lines dropped");
                 told = dropped;
             }
         }
@@ -211,7 +208,7 @@ fn write_whole(out: &mut impl Write, mut bytes: &[u8]) -> io::Result<()> {
             Ok(0) => return Err(io::ErrorKind::WriteZero.into()),
             Ok(written) => bytes = &bytes[written..],
             Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
-            Err(error) if error.kind() == io::ErrorKind::WouldBlock => thread::sleep(GATHERING),
+            Err(error) if error.kind() == io::ErrorKind::WouldBlock => thread::sleep(BATCH_DELAY),
             Err(error) => return Err(error),
         }
     }
@@ -285,7 +282,7 @@ mod tests {
         add(&lines, "first\n");
         writes.recv_timeout(PATIENCE).expect("it is being written");
         let line = format!("{}\n", "x".repeat(1023));
-        let added = MOST_WAITING / line.len() + 7;
+        let added = MAX_PENDING / line.len() + 7;
         (0..added).for_each(|_| add(&lines, &line));
         assert_eq!(sink.dropped(), 7);
         assert!(!sink.flush(Duration::from_millis(10)), "it is not written");
@@ -293,7 +290,7 @@ mod tests {
         assert!(sink.flush(PATIENCE));
         assert_eq!(
             sink.dropped(),
-            7 + 1 + MOST_WAITING as u64 / 1024,
+            7 + 1 + MAX_PENDING as u64 / 1024,
             "and what could not be written counts as well"
         );
     }
@@ -305,7 +302,7 @@ mod tests {
         let (lines, before) = (sink.lines(), sink.dropped());
         add(&lines, "lost\n");
         assert!(sink.flush(PATIENCE));
-        thread::sleep(GATHERING * 20);
+        thread::sleep(BATCH_DELAY * 20);
         assert_eq!((sink.dropped() - before, writes.try_iter().count()), (1, 1));
     }
 

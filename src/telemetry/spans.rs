@@ -23,29 +23,29 @@ use tokio::task::JoinHandle;
 use tokio::time::{MissedTickBehavior, interval, timeout};
 
 use super::labels::version_label;
-use super::numbers::Counter;
+use super::metrics::Counter;
 use super::outcome::Outcome;
-use super::trace::{Lap, Trace};
+use super::trace::{Interval, Trace};
 
 use crate::clock;
 use crate::http_client::{HttpClient, HttpError, HttpResponse};
 use crate::sync::lock;
 
 /// How many requests may wait to become spans; at a few hundred bytes each.
-const MOST_WAITING: usize = 8192;
+const MAX_PENDING: usize = 8192;
 /// How many spans are sent at a time.
 const BATCH: usize = 512;
 /// How long a span waits for others.
-const GATHERING: Duration = Duration::from_secs(1);
+const BATCH_DELAY: Duration = Duration::from_secs(1);
 /// How often it is looked whether there are any. Nobody is woken by a worker, for which that would be a system call.
-const LOOKED_AT_EACH: Duration = Duration::from_millis(50);
+const POLL_INTERVAL: Duration = Duration::from_millis(50);
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(2);
 /// How long a collector may take for a batch.
 const TIMEOUT: Duration = Duration::from_secs(5);
 /// Bytes of a collector's response, which is a few words.
 const MAX_RESPONSE: usize = 64 * 1024;
 /// How long the end of the process waits for its last spans to be sent.
-const PARTING: Duration = Duration::from_secs(2);
+const SHUTDOWN_TIMEOUT: Duration = Duration::from_secs(2);
 
 /// Where spans go: `[telemetry]`.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -70,20 +70,20 @@ pub enum CollectorError {
 /// Takes what is known of requests that are recorded.
 #[derive(Clone, Debug)]
 pub struct Spans {
-    waiting: mpsc::Sender<Finished>,
+    waiting: mpsc::Sender<FinishedRequest>,
     dropped: Arc<Counter>,
 }
 
 /// The sending of spans, until it is told to [`finish`](Self::finish).
 #[derive(Debug)]
-pub struct Exporting {
+pub struct SpanExportTask {
     stop: oneshot::Sender<()>,
     task: JoinHandle<()>,
 }
 
 /// What is known of a request that has ended.
 #[derive(Debug)]
-pub(super) struct Finished {
+pub(super) struct FinishedRequest {
     pub(super) trace: Box<Trace>,
     pub(super) began: Instant,
     pub(super) ended: Instant,
@@ -99,7 +99,7 @@ pub(super) struct Finished {
 }
 
 struct Exporter {
-    waiting: mpsc::Receiver<Finished>,
+    waiting: mpsc::Receiver<FinishedRequest>,
     exporter: opentelemetry_otlp::SpanExporter,
     scope: InstrumentationScope,
     dropped: Arc<Counter>,
@@ -125,7 +125,7 @@ impl Spans {
     pub fn start(
         collector: &Collector,
         tls: rustls::ClientConfig,
-    ) -> Result<(Self, Exporting), CollectorError> {
+    ) -> Result<(Self, SpanExportTask), CollectorError> {
         let failure = Arc::<Mutex<Option<String>>>::default();
         let http = HttpClient::new(tls, CONNECT_TIMEOUT, TIMEOUT)?;
         let mut exporter = opentelemetry_otlp::SpanExporter::builder()
@@ -142,7 +142,7 @@ impl Spans {
         let version = KeyValue::new("service.version", env!("CARGO_PKG_VERSION"));
         let resource = Resource::builder_empty().with_service_name(collector.service_name.clone());
         exporter.set_resource(&resource.with_attribute(version).build());
-        let (sender, waiting) = mpsc::channel(MOST_WAITING);
+        let (sender, waiting) = mpsc::channel(MAX_PENDING);
         let dropped = Arc::<Counter>::default();
         let scope = InstrumentationScope::builder("scopegate")
             .with_version(env!("CARGO_PKG_VERSION"))
@@ -165,7 +165,7 @@ impl Spans {
                 waiting: sender,
                 dropped,
             },
-            Exporting { stop, task },
+            SpanExportTask { stop, task },
         ))
     }
 
@@ -175,25 +175,25 @@ impl Spans {
         self.dropped.read()
     }
 
-    pub(super) fn take(&self, finished: Finished) {
+    pub(super) fn take(&self, finished: FinishedRequest) {
         if let Err(refused) = self.waiting.try_send(finished) {
             self.dropped.add(refused.into_inner().spans());
         }
     }
 }
 
-impl Exporting {
+impl SpanExportTask {
     /// Sends what there is, if that does not take long, and ends.
     pub async fn finish(self) {
         // An error means that it has ended already.
         let _ = self.stop.send(());
-        let _ = timeout(PARTING, self.task).await;
+        let _ = timeout(SHUTDOWN_TIMEOUT, self.task).await;
     }
 }
 
 impl Exporter {
     async fn run(mut self, mut stopped: oneshot::Receiver<()>) {
-        let mut looking = interval(LOOKED_AT_EACH);
+        let mut looking = interval(POLL_INTERVAL);
         looking.set_missed_tick_behavior(MissedTickBehavior::Delay);
         loop {
             let is_last = tokio::select! {
@@ -218,7 +218,7 @@ impl Exporter {
             }
             let is_due = self
                 .oldest
-                .is_some_and(|oldest| clock::since(oldest) >= GATHERING);
+                .is_some_and(|oldest| clock::since(oldest) >= BATCH_DELAY);
             if self.batch.is_empty() || (self.batch.len() < BATCH && !is_due && !is_last) {
                 return;
             }
@@ -283,7 +283,7 @@ impl opentelemetry_http::HttpClient for CollectorClient {
     }
 }
 
-impl Finished {
+impl FinishedRequest {
     /// How many spans it is.
     fn spans(&self) -> u64 {
         let trace = &self.trace;
@@ -386,14 +386,14 @@ impl Finished {
         span
     }
 
-    fn upstream(&self, scope: &InstrumentationScope, lap: Lap) -> SpanData {
+    fn upstream(&self, scope: &InstrumentationScope, interval: Interval) -> SpanData {
         let trace = &*self.trace;
         let mut span = self.span(
             scope,
             self.method.to_owned(),
             trace.upstream_span,
             trace.span,
-            lap,
+            interval,
         );
         span.span_kind = SpanKind::Client;
         span.attributes
@@ -435,7 +435,7 @@ impl Finished {
         name: &'static str,
         kind: SpanKind,
         parent: u64,
-        lap: Option<Lap>,
+        interval: Option<Interval>,
     ) -> Option<SpanData> {
         // Unlike those of the request's two main spans, nobody else has to know its id.
         let id = self
@@ -443,7 +443,7 @@ impl Finished {
             .span
             .rotate_left(if kind == SpanKind::Client { 21 } else { 42 })
             ^ self.trace.upstream_span;
-        let mut span = self.span(scope, name.to_owned(), id.max(1), parent, lap?);
+        let mut span = self.span(scope, name.to_owned(), id.max(1), parent, interval?);
         span.span_kind = kind;
         let issuer = self.issuer.as_deref();
         span.attributes
@@ -457,7 +457,7 @@ impl Finished {
         name: String,
         id: u64,
         parent: u64,
-        lap: Lap,
+        interval: Interval,
     ) -> SpanData {
         let at = |instant: Instant| -> SystemTime {
             self.trace.began + instant.saturating_duration_since(self.began)
@@ -475,8 +475,8 @@ impl Finished {
             parent_span_is_remote: false,
             span_kind: SpanKind::Internal,
             name: name.into(),
-            start_time: at(lap.0),
-            end_time: at(lap.1),
+            start_time: at(interval.0),
+            end_time: at(interval.1),
             attributes: Vec::new(),
             dropped_attributes_count: 0,
             events: SpanEvents::default(),

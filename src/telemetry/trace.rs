@@ -38,8 +38,8 @@ pub struct Trace {
     pub(super) upstream_span: u64,
     flags: u8,
     pub(super) began: SystemTime,
-    pub(super) verified: Cell<Option<Lap>>,
-    pub(super) asked: Cell<Option<Lap>>,
+    pub(super) verified: Cell<Option<Interval>>,
+    pub(super) asked: Cell<Option<Interval>>,
     pub(super) sent: Cell<Option<Instant>>,
     /// Whether it came over TLS, as the client sees it.
     pub(super) is_https: bool,
@@ -48,7 +48,7 @@ pub struct Trace {
 }
 
 /// When a step began and ended.
-pub(super) type Lap = (Instant, Instant);
+pub(super) type Interval = (Instant, Instant);
 
 /// What a `traceparent` says.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -118,8 +118,8 @@ impl Trace {
         self.flags & SAMPLED != 0
     }
 
-    /// Tells the upstream which trace it is in.
-    pub fn tell(&self, headers: &mut HeaderMap) {
+    /// Writes `traceparent`, so that the upstream continues the trace.
+    pub fn propagate(&self, headers: &mut HeaderMap) {
         if self.parent.is_none() {
             headers.remove(TRACESTATE);
         }
@@ -276,7 +276,7 @@ mod tests {
             let trace = begin(parents, 1.0, false);
             let mut told = headers(parents);
             told.insert(TRACESTATE, HeaderValue::from_static("vendor=1"));
-            trace.tell(&mut told);
+            trace.propagate(&mut told);
             let sent = parent(&told).expect("a good one");
             assert_eq!(
                 (sent.trace, sent.span, sent.flags & SAMPLED),

@@ -9,7 +9,7 @@ use super::endpoint::list::Endpoints;
 use super::resolver::Resolver;
 use super::settings::UpstreamSettings;
 use super::stats::{EndpointStats, PerWorker, TargetReport, UpstreamReport, UpstreamStats};
-use crate::telemetry::numbers::Distribution;
+use crate::telemetry::metrics::HistogramSnapshot;
 use crate::transport::Reloadable;
 
 /// The settings of an upstream and its live state: endpoints, certificates, statistics.
@@ -53,7 +53,7 @@ impl SharedUpstream {
     #[must_use]
     pub fn report(&self, now: Instant) -> UpstreamReport {
         let mut report = UpstreamReport {
-            durations: Distribution::default(),
+            durations: HistogramSnapshot::default(),
             retries: 0,
             targets: Vec::new(),
         };

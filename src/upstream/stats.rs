@@ -4,13 +4,13 @@ use std::sync::{Arc, Mutex};
 use std::time::Instant;
 
 use crate::sync::lock;
-use crate::telemetry::numbers::{Counter, Distribution, Durations, Gauge};
+use crate::telemetry::metrics::{Counter, Gauge, Histogram, HistogramSnapshot};
 
 /// What one worker counts of an upstream.
 #[derive(Debug, Default)]
 pub(super) struct UpstreamStats {
     /// From the start of a request to its response head, over all attempts.
-    pub(super) durations: Durations,
+    pub(super) durations: Histogram,
     pub(super) retries: Counter,
 }
 
@@ -31,7 +31,7 @@ pub(super) struct PerWorker<T>(Mutex<Vec<Arc<T>>>);
 #[derive(Clone, Debug)]
 pub struct UpstreamReport {
     /// From the start of a request to its response head.
-    pub durations: Distribution,
+    pub durations: HistogramSnapshot,
     /// Attempts beyond the first one of each request.
     pub retries: u64,
     /// One for each address of each target.

@@ -11,7 +11,7 @@ use super::jwt::{SignatureError, Signer};
 use super::key_ring::NoKeys;
 use super::verifier::Verifier;
 use crate::oauth::UnixTime;
-use crate::oauth::claims::{ActiveToken, Check, Claims, ClaimsError, Expectation};
+use crate::oauth::claims::{ActiveToken, ClaimCheck, Claims, ClaimsError, Expectation};
 use crate::oauth::jose::{CompactJws, JoseHeader, JwsError, TokenShape, classify};
 use crate::oauth::scope::ScopeSet;
 
@@ -29,7 +29,7 @@ pub struct Examined {
     /// What is known of its signature.
     pub signed: Signed,
     /// What each rule finds in the claims that it brings along.
-    pub checks: Vec<Check>,
+    pub checks: Vec<ClaimCheck>,
     /// What it says that it grants.
     pub granted: Option<ScopeSet>,
 }
@@ -147,7 +147,7 @@ impl Verifier {
 impl Issuer {
     /// What each rule finds in the answer of its server that made `token` a good one; nothing where nobody is asked.
     #[must_use]
-    pub fn checks_of_answer(&self, token: &ActiveToken, now: UnixTime) -> Vec<Check> {
+    pub fn checks_of_answer(&self, token: &ActiveToken, now: UnixTime) -> Vec<ClaimCheck> {
         let asked = self.introspection();
         asked
             .map(|server| Claims::of(token).checks(server.expectation(), now))

@@ -40,7 +40,7 @@ use super::verified_token::{Basis, VerifiedToken, replacement};
 use crate::clock;
 use crate::oauth::UnixTime;
 use crate::oauth::claims::{ActiveToken, ClaimsError, Expectation, ExpectedAudience};
-use crate::telemetry::numbers::{Counter, Durations};
+use crate::telemetry::metrics::{Counter, Histogram};
 
 pub use client::IntrospectionClient;
 pub use client_authentication::{Assertions, ClientAuthentication, UnusableKey};
@@ -82,7 +82,7 @@ pub struct Introspection {
     failures: Failures,
     succeeded: Counter,
     failed: Counter,
-    durations: Durations,
+    durations: Histogram,
     /// The control plane, once it is there.
     control_plane: OnceLock<Handle>,
 }
@@ -139,7 +139,7 @@ impl Introspection {
             failures: Failures::default(),
             succeeded: Counter::default(),
             failed: Counter::default(),
-            durations: Durations::default(),
+            durations: Histogram::default(),
             control_plane: OnceLock::new(),
         }
     }

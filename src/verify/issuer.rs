@@ -10,7 +10,7 @@ use super::key_ring::KeyRing;
 use super::report::IssuerReport;
 use super::settings::IssuerSettings;
 use crate::clock;
-use crate::telemetry::numbers::Durations;
+use crate::telemetry::metrics::Histogram;
 
 /// An issuer with what is known of it now: its keys, its introspection endpoint, and how long both take.
 #[derive(Debug)]
@@ -20,7 +20,7 @@ pub struct Issuer {
     keys: Option<IssuerKeys>,
     introspection: Option<Arc<Introspection>>,
     /// How long its tokens' signatures take to verify.
-    verifications: Durations,
+    verifications: Histogram,
 }
 
 impl Issuer {
@@ -36,7 +36,7 @@ impl Issuer {
             settings: Arc::new(settings),
             keys,
             introspection,
-            verifications: Durations::default(),
+            verifications: Histogram::default(),
         }
     }
 

@@ -4,7 +4,7 @@ use std::fmt;
 use std::sync::Arc;
 use std::time::Duration;
 
-use crate::telemetry::numbers::Distribution;
+use crate::telemetry::metrics::HistogramSnapshot;
 
 /// How an issuer is doing.
 #[derive(Clone, Debug)]
@@ -16,7 +16,7 @@ pub struct IssuerReport {
     /// Introspection of its tokens, where they are introspected.
     pub introspection: Option<IntrospectionReport>,
     /// How long signatures took to verify, good and bad ones.
-    pub verifications: Distribution,
+    pub verifications: HistogramSnapshot,
 }
 
 /// An issuer's keys.
@@ -55,7 +55,7 @@ pub struct IntrospectionReport {
     /// Requests that did not.
     pub failed: u64,
     /// How long all of them took.
-    pub durations: Distribution,
+    pub durations: HistogramSnapshot,
     /// Failures since the last success; `None` after a success.
     pub failures: Option<FailuresReport>,
     /// Whether requests are sent; while the circuit breaker is open, only probes are.

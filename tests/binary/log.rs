@@ -105,9 +105,7 @@ fn log_that_nobody_reads_holds_up_nobody_and_tells_later_what_it_dropped() {
         let line: serde_json::Value = serde_json::from_str(&next()).expect("whole lines of JSON");
         match line["message"].as_str() {
             Some("request") => requests += 1,
-            Some(text) if text.starts_with("lines of the log were dropped") => {
-                told = line["lines"].as_u64()
-            }
+            Some(text) if text.starts_with("log lines dropped") => told = line["lines"].as_u64(),
             _ => {}
         }
     }

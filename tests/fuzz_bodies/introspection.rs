@@ -3,7 +3,7 @@
 
 use scopegate::oauth::UnixTime;
 use scopegate::oauth::claims::{Claims, ClaimsError};
-use scopegate::oauth::introspection::{IntrospectionResponse, UnclearAnswer};
+use scopegate::oauth::introspection::{IntrospectionResponse, UnclearResponse};
 use serde_json::{Map, Value};
 
 use super::{claims, members};
@@ -26,7 +26,7 @@ pub(crate) fn check(input: &[u8]) {
 }
 
 fn says(
-    answer: Result<IntrospectionResponse, UnclearAnswer>,
+    answer: Result<IntrospectionResponse, UnclearResponse>,
     members: Option<&Map<String, Value>>,
 ) {
     match (

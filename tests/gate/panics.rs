@@ -65,7 +65,7 @@ fn panic_is_a_500_and_the_worker_lives() {
         }
     }
     assert!(logged(
-        "ERROR scopegate::telemetry::record: a request panicked method=POST route=\"/nowhere/{id}\"\n"
+        "ERROR scopegate::telemetry::record: request panicked method=POST route=\"/nowhere/{id}\"\n"
     ));
     assert!(logged("\"decision\":\"refused\",\"reason\":\"panicked\""));
     assert!(!logged("secret-token-panic") && !logged("secret-segment-panic"));

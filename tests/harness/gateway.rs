@@ -101,7 +101,7 @@ impl Gateway {
                             Spans::start(&collector, tls).expect("a client")
                         })
                         .unzip();
-                    let telemetry = Telemetry::telling(access_log, spans);
+                    let telemetry = Telemetry::with_access_log(access_log, spans);
                     let server =
                         Server::start(listeners, &shown, &settings, &publisher, &clock, &telemetry)
                             .expect("threads");

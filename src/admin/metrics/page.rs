@@ -5,7 +5,7 @@ use std::fmt;
 use prometheus_client::encoding::{DescriptorEncoder, MetricEncoder, NoLabelSet};
 use prometheus_client::metrics::MetricType;
 
-use crate::telemetry::numbers::{BOUNDS_IN_MICROS, Distribution};
+use crate::telemetry::metrics::{BUCKET_BOUNDS_MICROS, HistogramSnapshot};
 
 /// What tells a series from the others of its family.
 pub(super) type Labels = Vec<(&'static str, String)>;
@@ -44,7 +44,7 @@ impl<'e> Page<'e> {
         &mut self,
         name: &str,
         help: &str,
-        all: impl IntoIterator<Item = (Labels, Distribution)>,
+        all: impl IntoIterator<Item = (Labels, HistogramSnapshot)>,
     ) -> fmt::Result {
         self.each(
             name,
@@ -52,7 +52,7 @@ impl<'e> Page<'e> {
             MetricType::Histogram,
             all,
             |mut metric, distribution| {
-                let bounds = BOUNDS_IN_MICROS
+                let bounds = BUCKET_BOUNDS_MICROS
                     .iter()
                     .map(|&micros| micros as f64 / 1e6)
                     .chain([f64::INFINITY]);

@@ -13,7 +13,7 @@ use crate::config::{Config, KeySource, Source, UpstreamHost};
 use crate::gateway::{OmittedClaim, Outgoing, RequestTarget, Snapshot};
 use crate::oauth::UnixTime;
 use crate::oauth::bearer::{self, BearerError};
-use crate::oauth::claims::Check;
+use crate::oauth::claims::ClaimCheck;
 use crate::oauth::scope::ScopeSet;
 use crate::policy::requirement::Requirement;
 use crate::policy::route_table::{MatchedRoute, RouteMatch};
@@ -43,7 +43,7 @@ pub(super) struct Explanation {
     pub(super) omitted: usize,
     pub(super) token: TokenFinding,
     /// The checks of the introspection response, if the token is active by it.
-    pub(super) response_checks: Vec<Check>,
+    pub(super) response_checks: Vec<ClaimCheck>,
     /// The required sets of scopes, of which one suffices.
     pub(super) sets: Vec<Vec<ScopeFinding>>,
     /// The granted scopes, if known.

@@ -4,7 +4,7 @@ use serde_json::{Value, json};
 
 use super::explanation::{Explanation, RouteSummary, ScopeFinding, TokenFinding, Verdict};
 use crate::gateway::OmittedClaim;
-use crate::oauth::claims::{Check, Told};
+use crate::oauth::claims::{ClaimCheck, FoundValue};
 use crate::policy::route_table::RouteMatch;
 use crate::verify::jwt::Signer;
 use crate::verify::{Examined, Shape, Signed};
@@ -147,12 +147,12 @@ fn key(finding: &TokenFinding) -> Value {
     }
 }
 
-fn checks(checks: &[Check]) -> Value {
-    let one = |check: &Check| {
+fn checks(checks: &[ClaimCheck]) -> Value {
+    let one = |check: &ClaimCheck| {
         let (found, seconds) = match &check.found {
-            Told::Nothing => (None, None),
-            Told::Json(text) => (Some(text.clone()), None),
-            Told::Time { at: time, .. } => (Some(time.to_string()), Some(time.as_seconds())),
+            FoundValue::Nothing => (None, None),
+            FoundValue::Json(text) => (Some(text.clone()), None),
+            FoundValue::Time { at: time, .. } => (Some(time.to_string()), Some(time.as_seconds())),
         };
         json!({
             "claim": check.claim,

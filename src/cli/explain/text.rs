@@ -7,7 +7,7 @@ use super::explanation::{
     Explanation, ForwardedSummary, RouteSummary, ScopeFinding, TokenFinding, Verdict,
 };
 use crate::gateway::OmittedClaim;
-use crate::oauth::claims::{Check, Inexact, Told};
+use crate::oauth::claims::{ClaimCheck, FoundValue, InexactClaim};
 use crate::policy::route_table::RouteMatch;
 use crate::verify::jwt::Signer;
 use crate::verify::{Examined, Shape, Signed};
@@ -130,11 +130,11 @@ impl TextReport {
     }
 
     // Claims that are absent, and may be, are left out.
-    fn checks(&mut self, about: &str, checks: &[Check]) {
+    fn checks(&mut self, about: &str, checks: &[ClaimCheck]) {
         let mut about = about;
         for check in checks
             .iter()
-            .filter(|check| check.found != Told::Nothing || check.broken.is_some())
+            .filter(|check| check.found != FoundValue::Nothing || check.broken.is_some())
         {
             let found = found(&check.found);
             let text = match &check.broken {
@@ -271,7 +271,7 @@ impl TextReport {
             found,
         } in omitted_claims
         {
-            let remedy = if *found == Inexact::Number {
+            let remedy = if *found == InexactClaim::Number {
                 ""
             } else {
                 " (see format of claim_headers)"
@@ -360,11 +360,11 @@ fn shape_of(examined: &Examined) -> String {
     }
 }
 
-fn found(told: &Told) -> String {
+fn found(told: &FoundValue) -> String {
     match told {
-        Told::Nothing => "none".to_owned(),
-        Told::Json(text) => text.clone(),
-        Told::Time {
+        FoundValue::Nothing => "none".to_owned(),
+        FoundValue::Json(text) => text.clone(),
+        FoundValue::Time {
             at: time,
             ahead,
             ago,

@@ -9,11 +9,11 @@ use crate::oauth::scope::{MAX_GRANTED_SCOPES, ScopeSet};
 
 /// What one rule has found.
 #[derive(Debug)]
-pub struct Check {
+pub struct ClaimCheck {
     /// The claim that it is about, or where it is about several and none of them is wrong, what they are.
     pub claim: String,
     /// What stands there.
-    pub found: Told,
+    pub found: FoundValue,
     /// What should.
     pub expected: String,
     /// The rule that is broken, where it is.
@@ -22,7 +22,7 @@ pub struct Check {
 
 /// What a claim says.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Told {
+pub enum FoundValue {
     /// It is not there.
     Nothing,
     /// Its value as JSON; the beginning of a long one.
@@ -42,8 +42,8 @@ impl Claims {
     /// What each rule finds, those after the first broken one as well. The first `broken` is what [`Claims::check`] answers;
     /// where there is none, the claims are good.
     #[must_use]
-    pub fn checks(&self, expected: &Expectation, now: UnixTime) -> Vec<Check> {
-        let by_rule = Rule::ALL.into_iter().map(|rule| Check {
+    pub fn checks(&self, expected: &Expectation, now: UnixTime) -> Vec<ClaimCheck> {
+        let by_rule = Rule::ALL.into_iter().map(|rule| ClaimCheck {
             claim: rule.about(self, expected).to_owned(),
             found: rule.found(self, expected, now),
             expected: rule.expected(expected),
@@ -53,9 +53,9 @@ impl Claims {
             .scope_claims
             .iter()
             .find(|claim| self.members.contains_key(*claim));
-        let scopes = Check {
+        let scopes = ClaimCheck {
             claim: claim.map_or("scope", String::as_str).to_owned(),
-            found: claim.map_or(Told::Nothing, |claim| self.told(claim)),
+            found: claim.map_or(FoundValue::Nothing, |claim| self.told(claim)),
             expected: format!(
                 "at most {MAX_GRANTED_SCOPES} scopes, in {}",
                 expected.scope_claims.join(" or ")
@@ -80,10 +80,10 @@ impl Claims {
         }
     }
 
-    fn told(&self, claim: &str) -> Told {
+    fn told(&self, claim: &str) -> FoundValue {
         match self.members.get(claim) {
-            None => Told::Nothing,
-            value => Told::Json(shown(value)),
+            None => FoundValue::Nothing,
+            value => FoundValue::Json(shown(value)),
         }
     }
 }
@@ -106,7 +106,7 @@ impl Rule {
     // Of several claims the one that is wrong.
     fn about<'c>(self, claims: &Claims, expected: &'c Expectation) -> &'c str {
         match self {
-            Self::Kind => claims.naming_another_kind().unwrap_or(self.claim()),
+            Self::Kind => claims.claim_of_another_kind().unwrap_or(self.claim()),
             Self::RequiredClaims => claims.missing(expected).unwrap_or(self.claim()),
             Self::TokenType
             | Self::Issuer
@@ -118,14 +118,14 @@ impl Rule {
         }
     }
 
-    fn found(self, claims: &Claims, expected: &Expectation, now: UnixTime) -> Told {
+    fn found(self, claims: &Claims, expected: &Expectation, now: UnixTime) -> FoundValue {
         match self {
             Self::Kind => claims
-                .naming_another_kind()
-                .map_or(Told::Nothing, |claim| claims.told(claim)),
+                .claim_of_another_kind()
+                .map_or(FoundValue::Nothing, |claim| claims.told(claim)),
             Self::Expiry | Self::NotBefore | Self::IssuedAt => {
                 match claims.time(self.claim(), expected.expiry_unit) {
-                    Ok(Some(at)) => Told::Time {
+                    Ok(Some(at)) => FoundValue::Time {
                         at,
                         ahead: at.since(now),
                         ago: now.since(at),
@@ -135,7 +135,7 @@ impl Rule {
             }
             Self::RequiredClaims => claims
                 .missing(expected)
-                .map_or(Told::Nothing, |claim| claims.told(claim)),
+                .map_or(FoundValue::Nothing, |claim| claims.told(claim)),
             Self::TokenType | Self::Issuer | Self::Audience | Self::Binding => {
                 claims.told(self.claim())
             }

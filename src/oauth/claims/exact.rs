@@ -22,7 +22,7 @@ const INEXACT_FROM: f64 = 9_007_199_254_740_992.0;
 
 /// Why no text tells a claim's value exactly.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
-pub enum Inexact {
+pub enum InexactClaim {
     /// A text with white space at an end.
     #[error("white space at its start or end")]
     OuterWhiteSpace,
@@ -48,8 +48,8 @@ impl ActiveToken {
     /// `None` when it is missing or `null`.
     ///
     /// # Errors
-    /// [`Inexact`] when other values of the claim would have the same text.
-    pub fn claim_as_text(&self, name: &str) -> Result<Option<Cow<'_, str>>, Inexact> {
+    /// [`InexactClaim`] when other values of the claim would have the same text.
+    pub fn claim_as_text(&self, name: &str) -> Result<Option<Cow<'_, str>>, InexactClaim> {
         match self.claims.get(name) {
             None | Some(Value::Null) => Ok(None),
             Some(Value::String(text)) => text_exactly(text).map(|text| Some(Cow::Borrowed(text))),
@@ -66,15 +66,15 @@ impl ActiveToken {
                     .collect::<Result<Vec<_>, _>>()?;
                 Ok(Some(Cow::Owned(items.join(" "))))
             }
-            Some(Value::Object(_)) => Err(Inexact::Structure),
+            Some(Value::Object(_)) => Err(InexactClaim::Structure),
         }
     }
 
     /// A claim as compact JSON in ASCII, whatever its type. `None` when it is missing.
     ///
     /// # Errors
-    /// [`Inexact::Number`]; everything else can be told in JSON.
-    pub fn claim_as_json(&self, name: &str) -> Result<Option<String>, Inexact> {
+    /// [`InexactClaim::Number`]; everything else can be told in JSON.
+    pub fn claim_as_json(&self, name: &str) -> Result<Option<String>, InexactClaim> {
         let Some(value) = self.claims.get(name) else {
             return Ok(None);
         };
@@ -86,31 +86,31 @@ impl ActiveToken {
     }
 }
 
-fn text_exactly(text: &str) -> Result<&str, Inexact> {
+fn text_exactly(text: &str) -> Result<&str, InexactClaim> {
     if text.chars().any(char::is_control) {
-        return Err(Inexact::Control);
+        return Err(InexactClaim::Control);
     }
     // Of Unicode, too: who reads the bytes as Latin-1, or trims as many languages do, drops more than RFC 9110 has dropped.
     if text.trim().len() == text.len() {
         Ok(text)
     } else {
-        Err(Inexact::OuterWhiteSpace)
+        Err(InexactClaim::OuterWhiteSpace)
     }
 }
 
-fn item_exactly(item: &Value) -> Result<&str, Inexact> {
-    let text = text_exactly(item.as_str().ok_or(Inexact::Structure)?)?;
+fn item_exactly(item: &Value) -> Result<&str, InexactClaim> {
+    let text = text_exactly(item.as_str().ok_or(InexactClaim::Structure)?)?;
     if text.is_empty() {
-        return Err(Inexact::EmptyItem);
+        return Err(InexactClaim::EmptyItem);
     }
     if text.contains(char::is_whitespace) {
-        Err(Inexact::ItemWithWhiteSpace)
+        Err(InexactClaim::ItemWithWhiteSpace)
     } else {
         Ok(text)
     }
 }
 
-fn number_exactly(number: &Number) -> Result<&Number, Inexact> {
+fn number_exactly(number: &Number) -> Result<&Number, InexactClaim> {
     let is_exact = number.is_i64()
         || number.is_u64()
         || number
@@ -119,12 +119,12 @@ fn number_exactly(number: &Number) -> Result<&Number, Inexact> {
     if is_exact {
         Ok(number)
     } else {
-        Err(Inexact::Number)
+        Err(InexactClaim::Number)
     }
 }
 
 // As deep as a value may be that was read: 128 levels.
-fn numbers_exactly(value: &Value) -> Result<(), Inexact> {
+fn numbers_exactly(value: &Value) -> Result<(), InexactClaim> {
     match value {
         Value::Null | Value::Bool(_) | Value::String(_) => Ok(()),
         Value::Number(number) => number_exactly(number).map(|_| ()),
@@ -181,13 +181,13 @@ mod tests {
         }
     }
 
-    fn text_of(claim: &Value) -> Result<Option<String>, Inexact> {
+    fn text_of(claim: &Value) -> Result<Option<String>, InexactClaim> {
         token(claim)
             .claim_as_text("claim")
             .map(|text| text.map(Cow::into_owned))
     }
 
-    fn json_of(claim: &Value) -> Result<Option<String>, Inexact> {
+    fn json_of(claim: &Value) -> Result<Option<String>, InexactClaim> {
         token(claim).claim_as_json("claim")
     }
 
@@ -207,25 +207,31 @@ mod tests {
             (json!(["a", "b"]), told("a b")),
             (json!([]), told("")),
             (Value::Null, Ok(None)),
-            (json!("admin "), Err(Inexact::OuterWhiteSpace)),
-            (json!(" admin"), Err(Inexact::OuterWhiteSpace)),
-            (json!("admin\u{a0}"), Err(Inexact::OuterWhiteSpace)),
-            (json!(" "), Err(Inexact::OuterWhiteSpace)),
-            (json!("admin\t"), Err(Inexact::Control)),
-            (json!("a\tb"), Err(Inexact::Control)),
-            (json!("a\r\nX-Evil: 1"), Err(Inexact::Control)),
-            (json!("a\u{7f}"), Err(Inexact::Control)),
-            (json!("a\u{85}"), Err(Inexact::Control)),
-            (json!(["a b"]), Err(Inexact::ItemWithWhiteSpace)),
-            (json!(["a", "b\u{2003}c"]), Err(Inexact::ItemWithWhiteSpace)),
-            (json!(["a", " b"]), Err(Inexact::OuterWhiteSpace)),
-            (json!(["a", ""]), Err(Inexact::EmptyItem)),
-            (json!([""]), Err(Inexact::EmptyItem)),
-            (json!(["a", 7]), Err(Inexact::Structure)),
-            (json!([["a"]]), Err(Inexact::Structure)),
-            (json!({ "a": 1 }), Err(Inexact::Structure)),
-            (json!(1e19), Err(Inexact::Number)),
-            (json!(18_446_744_073_709_551_616.0), Err(Inexact::Number)),
+            (json!("admin "), Err(InexactClaim::OuterWhiteSpace)),
+            (json!(" admin"), Err(InexactClaim::OuterWhiteSpace)),
+            (json!("admin\u{a0}"), Err(InexactClaim::OuterWhiteSpace)),
+            (json!(" "), Err(InexactClaim::OuterWhiteSpace)),
+            (json!("admin\t"), Err(InexactClaim::Control)),
+            (json!("a\tb"), Err(InexactClaim::Control)),
+            (json!("a\r\nX-Evil: 1"), Err(InexactClaim::Control)),
+            (json!("a\u{7f}"), Err(InexactClaim::Control)),
+            (json!("a\u{85}"), Err(InexactClaim::Control)),
+            (json!(["a b"]), Err(InexactClaim::ItemWithWhiteSpace)),
+            (
+                json!(["a", "b\u{2003}c"]),
+                Err(InexactClaim::ItemWithWhiteSpace),
+            ),
+            (json!(["a", " b"]), Err(InexactClaim::OuterWhiteSpace)),
+            (json!(["a", ""]), Err(InexactClaim::EmptyItem)),
+            (json!([""]), Err(InexactClaim::EmptyItem)),
+            (json!(["a", 7]), Err(InexactClaim::Structure)),
+            (json!([["a"]]), Err(InexactClaim::Structure)),
+            (json!({ "a": 1 }), Err(InexactClaim::Structure)),
+            (json!(1e19), Err(InexactClaim::Number)),
+            (
+                json!(18_446_744_073_709_551_616.0),
+                Err(InexactClaim::Number),
+            ),
         ] {
             assert_eq!(text_of(&claim), expected, "{claim}");
         }
@@ -244,7 +250,7 @@ mod tests {
             ),
             (json!("\"\\"), told(r#""\"\\""#)),
             (Value::Null, told("null")),
-            (json!({ "a": [1e300] }), Err(Inexact::Number)),
+            (json!({ "a": [1e300] }), Err(InexactClaim::Number)),
         ] {
             assert_eq!(json_of(&claim), expected, "{claim}");
         }

@@ -21,7 +21,7 @@ pub(super) enum Rule {
 }
 
 /// Claims that access tokens do not have, and what does.
-const FOREIGN: [&str; 7] = [
+const FOREIGN_CLAIMS: [&str; 7] = [
     "nonce",               // ID token, OpenID Connect Core §2
     "at_hash",             // ID token, OpenID Connect Core §3.1.3.6
     "c_hash",              // ID token, OpenID Connect Core §3.3.2.11
@@ -32,7 +32,7 @@ const FOREIGN: [&str; 7] = [
 ];
 
 /// Claims in which issuers name the kind of a token: Cognito, Keycloak and Aidbox, ForgeRock, Curity.
-const NAMING: [&str; 4] = ["token_use", "typ", "tokenName", "purpose"];
+const KIND_CLAIMS: [&str; 4] = ["token_use", "typ", "tokenName", "purpose"];
 
 impl Rule {
     /// All of them, in the order in which they are judged: the first that is broken gives the refusal its name.
@@ -72,8 +72,8 @@ impl Rule {
 }
 
 impl Claims {
-    pub(super) fn naming_another_kind(&self) -> Option<&'static str> {
-        if let Some(claim) = FOREIGN
+    pub(super) fn claim_of_another_kind(&self) -> Option<&'static str> {
+        if let Some(claim) = FOREIGN_CLAIMS
             .into_iter()
             .find(|claim| self.members.contains_key(*claim))
         {
@@ -84,11 +84,13 @@ impl Claims {
                 .get(claim)
                 .is_some_and(|kind| !kind.as_str().is_some_and(is_name_of_an_access_token))
         };
-        NAMING.into_iter().find(|claim| names_another_kind(claim))
+        KIND_CLAIMS
+            .into_iter()
+            .find(|claim| names_another_kind(claim))
     }
 
     fn check_kind(&self) -> Result<(), ClaimsError> {
-        match self.naming_another_kind() {
+        match self.claim_of_another_kind() {
             Some(claim) => Err(ClaimsError::OtherKindOfToken { claim }),
             None => Ok(()),
         }

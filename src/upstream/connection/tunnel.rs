@@ -8,7 +8,7 @@ use http::{HeaderValue, Response};
 use super::http1::ResponseReader;
 use super::socket::with_timeouts;
 use crate::clock::Ticker;
-use crate::telemetry::numbers::GaugeGuard;
+use crate::telemetry::metrics::GaugeGuard;
 use crate::transport::{ConnectionTimeouts, Stream, TimeoutStream};
 use crate::upstream::headers::is_accepted_upgrade;
 

@@ -9,7 +9,7 @@ use super::ejection::Ejection;
 use super::http1_pool::Http1Pool;
 use super::http2_pool::Http2Pool;
 use crate::clock::Ticker;
-use crate::telemetry::numbers::GaugeGuard;
+use crate::telemetry::metrics::GaugeGuard;
 use crate::upstream::connection::http1::Http1Connection;
 use crate::upstream::settings::UpstreamSettings;
 use crate::upstream::stats::EndpointStats;

@@ -51,13 +51,13 @@ impl ConnectionCache {
             .as_ref()
             .filter(|last| *last.text == *token && holds(last))
         {
-            self.worker.found.by_connection.count();
+            self.worker.found.connection_hits.count();
             return Some(Arc::clone(last));
         }
         if let Some(verified) = self.worker.find(&Text(token)) {
             if holds(&verified) {
                 self.replace(Some(Arc::clone(&verified)));
-                self.worker.found.by_worker.count();
+                self.worker.found.worker_hits.count();
                 return Some(verified);
             }
             self.worker.forget(&Text(token));
@@ -71,13 +71,13 @@ impl ConnectionCache {
             return None;
         }
         self.keep(&verified);
-        self.worker.found.shared.count();
+        self.worker.found.shared_hits.count();
         Some(verified)
     }
 
     /// There was no fact in any tier.
     pub(in crate::verify) fn missed(&self) {
-        self.worker.found.nowhere.count();
+        self.worker.found.misses.count();
     }
 
     /// Keeps a fact with this connection and its worker.
@@ -93,7 +93,7 @@ impl ConnectionCache {
                 .map_or((0, 0), |verified| (1, verified.size().memory as u64))
         };
         let (comes, goes) = (size(&verified), size(&self.last.borrow()));
-        self.worker.found.with_connections.replace(goes, comes);
+        self.worker.found.connection_tier.replace(goes, comes);
         *self.last.borrow_mut() = verified;
     }
 }

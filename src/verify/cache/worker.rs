@@ -12,7 +12,7 @@ use tokio::sync::{Semaphore, SemaphorePermit};
 use super::budget::{CacheBudget, MAX_WORKER_BYTES};
 use super::key::{Text, Token};
 use crate::client_limits::ClientShares;
-use crate::telemetry::TokensFound;
+use crate::telemetry::TokenCacheStats;
 use crate::verify::verified_token::VerifiedToken;
 
 /// Requests of one worker that may wait for their token's signature to be verified. Beyond it the worker is flooded, and
@@ -40,13 +40,13 @@ pub struct WorkerCache {
     bytes: Rc<Cell<u64>>,
     turns: Semaphore,
     waiting: RefCell<ClientShares>,
-    pub(super) found: Arc<TokensFound>,
+    pub(super) found: Arc<TokenCacheStats>,
 }
 
 impl WorkerCache {
     /// An empty one, which counts where tokens are `found`.
     #[must_use]
-    pub fn new(found: Arc<TokensFound>) -> Rc<Self> {
+    pub fn new(found: Arc<TokenCacheStats>) -> Rc<Self> {
         let waiting = RefCell::new(ClientShares::new(MAX_WAITING));
         let bytes = Rc::default();
         let (hasher, leaving) = (DefaultHashBuilder::default(), Leaving(Rc::clone(&bytes)));
@@ -93,7 +93,7 @@ impl WorkerCache {
 
     fn tell(&self, facts: &Facts) {
         self.found
-            .in_worker
+            .worker_tier
             .set(facts.len() as u64, self.bytes.get());
     }
 

@@ -8,7 +8,7 @@ use super::circuit_breaker::Outage;
 use super::own_token::OwnTokenError;
 use crate::http_client::HttpError;
 use crate::oauth::claims::ClaimsError;
-use crate::oauth::introspection::UnclearAnswer;
+use crate::oauth::introspection::UnclearResponse;
 use crate::oauth::jose::JwsError;
 use crate::text::quoted;
 use crate::verify::discovery::DiscoveryError;
@@ -32,7 +32,10 @@ pub(super) enum IntrospectionError {
         found: Option<String>,
     },
     #[error("{url}: {source}")]
-    Unclear { url: String, source: UnclearAnswer },
+    Unclear {
+        url: String,
+        source: UnclearResponse,
+    },
     #[error("{url}: expected a signed answer, but found something else: {source}")]
     Jws { url: String, source: JwsError },
     #[error("{url}: expected claims, but found something else: {source}")]

@@ -11,7 +11,7 @@ use bytes::{Bytes, BytesMut};
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, ReadBuf};
 use tokio::task::coop::unconstrained;
 
-use crate::telemetry::numbers::GaugeGuard;
+use crate::telemetry::metrics::GaugeGuard;
 use crate::transport::Stream;
 
 /// The room for a read. Most response heads fit, together with a short body.

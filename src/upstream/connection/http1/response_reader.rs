@@ -10,7 +10,7 @@ use http_body::{Frame, SizeHint};
 use super::chunked::Decoded;
 use super::connection::Http1Connection;
 use super::response_head::ResponseFraming;
-use crate::telemetry::numbers::GaugeGuard;
+use crate::telemetry::metrics::GaugeGuard;
 use crate::transport::Stream;
 use crate::upstream::connection::upload::{Upload, UploadOutcome};
 

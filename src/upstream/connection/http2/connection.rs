@@ -12,7 +12,7 @@ use bytes::Bytes;
 use h2::client::SendRequest;
 
 use crate::clock::Ticker;
-use crate::telemetry::numbers::Gauge;
+use crate::telemetry::metrics::Gauge;
 use crate::transport::{ConnectionState, ConnectionTimeouts, Stream};
 use crate::upstream::connection::socket::with_timeouts;
 

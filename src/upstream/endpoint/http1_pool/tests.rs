@@ -12,7 +12,7 @@ use rustls::{ClientConfig, RootCertStore, ServerConfig, ServerConnection, Stream
 use tokio_rustls::TlsConnector;
 
 use super::*;
-use crate::telemetry::numbers::Gauge;
+use crate::telemetry::metrics::Gauge;
 use crate::transport::{Stream, tls};
 use crate::upstream::endpoint::list::Endpoints;
 use crate::upstream::settings::Target;

@@ -21,24 +21,24 @@ pub struct GaugeGuard(Arc<AtomicU64>);
 
 /// The upper bounds of the buckets that durations are counted in, in microseconds. A cached token costs some tens of
 /// them, an upstream in the next rack some hundreds, and a person does not wait for more than ten seconds.
-pub const BOUNDS_IN_MICROS: [u64; 18] = [
+pub const BUCKET_BOUNDS_MICROS: [u64; 18] = [
     50, 100, 250, 500, 1_000, 2_500, 5_000, 10_000, 25_000, 50_000, 100_000, 250_000, 500_000,
     1_000_000, 2_500_000, 5_000_000, 10_000_000, 60_000_000,
 ];
 
 /// How long something took, time and again.
 #[derive(Debug, Default)]
-pub struct Durations {
+pub struct Histogram {
     /// The last one is of those beyond every bound.
-    counts: [AtomicU64; BOUNDS_IN_MICROS.len() + 1],
+    counts: [AtomicU64; BUCKET_BOUNDS_MICROS.len() + 1],
     nanos: AtomicU64,
 }
 
-/// What [`Durations`] of one or more threads have come to.
+/// What [`Histogram`] of one or more threads have come to.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Distribution {
+pub struct HistogramSnapshot {
     /// How many fell into each bucket, not added up; the last one is beyond every bound.
-    pub counts: [u64; BOUNDS_IN_MICROS.len() + 1],
+    pub counts: [u64; BUCKET_BOUNDS_MICROS.len() + 1],
     /// All of them together.
     pub total: Duration,
 }
@@ -82,32 +82,32 @@ impl Drop for GaugeGuard {
     }
 }
 
-impl Durations {
+impl Histogram {
     /// It took so long, once more.
     pub fn count(&self, duration: Duration) {
         let nanos = u64::try_from(duration.as_nanos()).unwrap_or(u64::MAX);
         let micros = nanos.div_ceil(1000);
         // From the lowest: that is where most are.
-        let bucket = BOUNDS_IN_MICROS
+        let bucket = BUCKET_BOUNDS_MICROS
             .iter()
             .position(|bound| micros <= *bound)
-            .unwrap_or(BOUNDS_IN_MICROS.len());
+            .unwrap_or(BUCKET_BOUNDS_MICROS.len());
         self.counts[bucket].fetch_add(1, Ordering::Relaxed);
         self.nanos.fetch_add(nanos, Ordering::Relaxed);
     }
 
     /// What it has come to.
     #[must_use]
-    pub fn read(&self) -> Distribution {
+    pub fn read(&self) -> HistogramSnapshot {
         let counts = std::array::from_fn(|bucket| self.counts[bucket].load(Ordering::Relaxed));
-        Distribution {
+        HistogramSnapshot {
             counts,
             total: Duration::from_nanos(self.nanos.load(Ordering::Relaxed)),
         }
     }
 }
 
-impl Distribution {
+impl HistogramSnapshot {
     /// How many there have been.
     #[must_use]
     pub fn count(&self) -> u64 {
@@ -130,7 +130,7 @@ mod tests {
 
     #[test]
     fn duration_falls_into_the_first_bucket_whose_bound_it_does_not_exceed() {
-        let durations = Durations::default();
+        let durations = Histogram::default();
         for (duration, bucket) in [
             (Duration::ZERO, 0),
             (Duration::from_micros(50), 0),
@@ -147,12 +147,12 @@ mod tests {
                 (0..19).find(|&index| durations.read().counts[index] != before.counts[index]);
             assert_eq!(changed, Some(bucket), "{duration:?}");
         }
-        assert!(BOUNDS_IN_MICROS.is_sorted());
+        assert!(BUCKET_BOUNDS_MICROS.is_sorted());
     }
 
     #[test]
     fn what_two_threads_have_counted_is_added_up() {
-        let (one, other) = (Durations::default(), Durations::default());
+        let (one, other) = (Histogram::default(), Histogram::default());
         one.count(Duration::from_millis(2));
         one.count(Duration::from_millis(3));
         other.count(Duration::from_millis(2));
