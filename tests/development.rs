@@ -7,7 +7,7 @@ use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use jsonwebtoken::jwk::JwkSet;
 use jsonwebtoken::{Algorithm, DecodingKey, Validation, decode, decode_header};
 use reqwest::{Client as HttpClient, RequestBuilder, Response, StatusCode};
-use scopegate::dev::{Client, Development, Settings, start};
+use scopegate::dev::{DevelopmentServers, DevelopmentSettings, RegisteredClient, start};
 use scopegate::oauth::scope::{GrantedWildcards, ScopeSet};
 use scopegate::values::{SigningAlgorithm, TokenFormat};
 use serde_json::{Value, json};
@@ -20,17 +20,17 @@ const FORMATS: [TokenFormat; 2] = [TokenFormat::Jwt, TokenFormat::Opaque];
 
 /// Running servers and a client for them.
 struct Fixture {
-    servers: Development,
+    servers: DevelopmentServers,
     http: HttpClient,
 }
 
-fn settings(algorithm: SigningAlgorithm) -> Settings {
-    let client = |id: &str, secret: &str, scope: &str| Client {
+fn settings(algorithm: SigningAlgorithm) -> DevelopmentSettings {
+    let client = |id: &str, secret: &str, scope: &str| RegisteredClient {
         id: id.to_owned(),
         secret: secret.to_owned().into(),
         allowed_scope: ScopeSet::parse(scope, GrantedWildcards::Honoured).expect("few scopes"),
     };
-    Settings {
+    DevelopmentSettings {
         listen: ([127, 0, 0, 1], 0).into(),
         echo: ([127, 0, 0, 1], 0).into(),
         runtime: "mfp".to_owned(),
@@ -57,14 +57,14 @@ impl Fixture {
     }
 
     async fn issuing(token_format: TokenFormat) -> Self {
-        Self::started(Settings {
+        Self::started(DevelopmentSettings {
             token_format,
             ..settings(SigningAlgorithm::EdDsa)
         })
         .await
     }
 
-    async fn started(settings: Settings) -> Self {
+    async fn started(settings: DevelopmentSettings) -> Self {
         let _ = rustls::crypto::aws_lc_rs::default_provider().install_default();
         let servers = start(settings).await.expect("both servers start");
         Self {
@@ -1019,7 +1019,7 @@ async fn echo_counts_what_it_does_not_show() {
 async fn address_in_use_or_not_loopback_is_named() {
     let taken = TcpListener::bind("127.0.0.1:0").await.expect("a port");
     let address = taken.local_addr().expect("its address");
-    let refused = start(Settings {
+    let refused = start(DevelopmentSettings {
         listen: address,
         ..settings(SigningAlgorithm::EdDsa)
     })
@@ -1031,7 +1031,7 @@ async fn address_in_use_or_not_loopback_is_named() {
     );
 
     let everywhere = ([0, 0, 0, 0], 0).into();
-    let refused = start(Settings {
+    let refused = start(DevelopmentSettings {
         echo: everywhere,
         ..settings(SigningAlgorithm::EdDsa)
     })

@@ -10,10 +10,10 @@ use crate::gateway::Snapshot;
 use crate::oauth::scope::{GrantedWildcards, ScopeSet};
 
 /// The authorization server and the echo upstream, until this is dropped.
-pub(super) struct DevelopmentServers(dev::Development);
+pub(super) struct DevelopmentServers(dev::DevelopmentServers);
 
 impl DevelopmentServers {
-    /// Starts them if the file asks for them.
+    /// Starts them if the file has `[development]`.
     ///
     /// # Errors
     /// One of them cannot listen on its address.
@@ -25,7 +25,7 @@ impl DevelopmentServers {
         Ok(Some(Self(servers)))
     }
 
-    /// Says where they are, and what can be tried with them.
+    /// Logs their addresses, and prints commands to try.
     pub(super) fn announce(&self, snapshot: &Snapshot, gateway: &[SocketAddr]) {
         tracing::warn!(
             issuer = %self.0.issuer_address,
@@ -36,15 +36,18 @@ impl DevelopmentServers {
     }
 }
 
-fn settings(development: &config::Development) -> dev::Settings {
-    let clients = development.clients.iter().map(|client| dev::Client {
-        id: client.value.id.clone(),
-        secret: client.value.secret.expose().into(),
-        // More scopes than a token may grant could not be granted anyway.
-        allowed_scope: ScopeSet::parse(&client.value.allowed_scope, GrantedWildcards::Honoured)
-            .unwrap_or(ScopeSet::empty()),
-    });
-    dev::Settings {
+fn settings(development: &config::Development) -> dev::DevelopmentSettings {
+    let clients = development
+        .clients
+        .iter()
+        .map(|client| dev::RegisteredClient {
+            id: client.value.id.clone(),
+            secret: client.value.secret.expose().into(),
+            // More scopes than a token may grant could not be granted anyway.
+            allowed_scope: ScopeSet::parse(&client.value.allowed_scope, GrantedWildcards::Honoured)
+                .unwrap_or(ScopeSet::empty()),
+        });
+    dev::DevelopmentSettings {
         listen: development.listen.value,
         echo: development.echo.value,
         runtime: development.runtime.clone(),

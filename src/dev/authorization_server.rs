@@ -1,12 +1,12 @@
-//! What the development authorization server answers.
+//! The endpoints of the development authorization server.
 //!
-//! | target | answer |
+//! | request | response |
 //! |---|---|
 //! | `POST /token`, `POST /{runtime}/api/az/v1/token` | an access token (RFC 6749 §4.4, RFC 9068) |
-//! | `POST /introspect`, `POST /{runtime}/api/az/v1/introspection` | what a token says while it is active (RFC 7662 §2) |
-//! | `POST /revoke` | nothing: the token ends before its time (RFC 7009 §2) |
-//! | `DELETE /Session` | nothing: the token that the request brings ends, as Aidbox has it |
-//! | `GET /jwks` | the key that JWTs are verified with (RFC 7517 §5) |
+//! | `POST /introspect`, `POST /{runtime}/api/az/v1/introspection` | the claims of an active token (RFC 7662 §2) |
+//! | `POST /revoke` | empty: the token is revoked (RFC 7009 §2) |
+//! | `DELETE /Session` | empty: the bearer token of the request is revoked, as in Aidbox |
+//! | `GET /jwks` | the key that verifies its JWTs (RFC 7517 §5) |
 //! | `GET /.well-known/oauth-authorization-server`, `GET /.well-known/openid-configuration` | metadata (RFC 8414 §3) |
 
 mod introspection;
@@ -29,130 +29,140 @@ use secrecy::ExposeSecret;
 use serde_json::{Value, json};
 
 use super::access_tokens::AccessTokens;
-use super::listener::PATIENCE;
+use super::listener::READ_TIMEOUT;
 use super::request::{Credentials, Parameters, RequestError};
-use super::{Answer, Client, Settings, json};
+use super::{DevelopmentSettings, RegisteredClient, Response, json_response};
 use crate::clock;
 use crate::oauth::UnixTime;
 
 const MAX_BODY: usize = 64 * 1024;
 
-/// How clients may authenticate (RFC 8414 §2), at each endpoint where they do.
+/// The client authentication methods of every endpoint that has them (RFC 8414 §2).
 const AUTH_METHODS: [&str; 2] = ["client_secret_basic", "client_secret_post"];
 
 pub(super) struct AuthorizationServer {
-    settings: Settings,
+    settings: DevelopmentSettings,
     issuer: String,
-    /// Where the paths of MobileFirst begin.
-    mobile_first: String,
+    /// The path prefix of MobileFirst's endpoints.
+    mobile_first_prefix: String,
     tokens: AccessTokens,
 }
 
 #[derive(Clone, Copy)]
-enum Target {
-    Keys,
+enum OAuthEndpoint {
+    Jwks,
     Metadata,
     Token,
     Introspection,
     Revocation,
-    Session,
+    EndSession,
 }
 
-/// Makes the server whose issuer is `http://` and `address`, with a fresh key.
-pub(super) fn new(settings: Settings, address: SocketAddr) -> io::Result<Arc<AuthorizationServer>> {
+/// Creates the server with a new signing key. Its issuer is `http://` and `address`.
+pub(super) fn new(
+    settings: DevelopmentSettings,
+    address: SocketAddr,
+) -> io::Result<Arc<AuthorizationServer>> {
     Ok(Arc::new(AuthorizationServer {
         issuer: format!("http://{address}"),
-        mobile_first: format!("/{}/api/az/v1", settings.runtime),
+        mobile_first_prefix: format!("/{}/api/az/v1", settings.runtime),
         tokens: AccessTokens::new(settings.token_format, settings.algorithm)?,
         settings,
     }))
 }
 
-/// Answers one request.
-pub(super) async fn answer(server: Arc<AuthorizationServer>, request: Request<Incoming>) -> Answer {
-    if is_of_another_site(request.headers()) {
-        let hint = "this server is not for the pages of other sites";
-        return json(
+/// Handles one request.
+pub(super) async fn handle(
+    server: Arc<AuthorizationServer>,
+    request: Request<Incoming>,
+) -> Response {
+    if is_cross_site(request.headers()) {
+        let hint = "this server accepts no requests from pages of other sites";
+        return json_response(
             StatusCode::FORBIDDEN,
             &json!({ "error": "cross_site_request", "hint": hint }),
         );
     }
-    let Some(target) = server.target(request.uri().path()) else {
-        return json(StatusCode::NOT_FOUND, &json!({ "error": "not_found" }));
+    let Some(endpoint) = server.endpoint(request.uri().path()) else {
+        return json_response(StatusCode::NOT_FOUND, &json!({ "error": "not_found" }));
     };
-    match (target, request.method()) {
-        (Target::Keys, &Method::GET | &Method::HEAD) => json(StatusCode::OK, &server.tokens.jwks()),
-        (Target::Metadata, &Method::GET | &Method::HEAD) => {
-            json(StatusCode::OK, &server.metadata())
+    match (endpoint, request.method()) {
+        (OAuthEndpoint::Jwks, &Method::GET | &Method::HEAD) => {
+            json_response(StatusCode::OK, &server.tokens.jwks())
         }
-        (Target::Token, &Method::POST) => {
+        (OAuthEndpoint::Metadata, &Method::GET | &Method::HEAD) => {
+            json_response(StatusCode::OK, &server.metadata())
+        }
+        (OAuthEndpoint::Token, &Method::POST) => {
             server
-                .answer_post(request, AuthorizationServer::issue)
+                .handle_post(request, AuthorizationServer::issue)
                 .await
         }
-        (Target::Introspection, &Method::POST) => {
+        (OAuthEndpoint::Introspection, &Method::POST) => {
             server
-                .answer_post(request, AuthorizationServer::introspect)
+                .handle_post(request, AuthorizationServer::introspect)
                 .await
         }
-        (Target::Revocation, &Method::POST) => {
+        (OAuthEndpoint::Revocation, &Method::POST) => {
             server
-                .answer_post(request, AuthorizationServer::revoke)
+                .handle_post(request, AuthorizationServer::revoke)
                 .await
         }
-        (Target::Session, &Method::DELETE) => uncached(server.end_session(request.headers())),
-        (Target::Keys | Target::Metadata, _) => method_not_allowed("GET, HEAD"),
-        (Target::Token | Target::Introspection | Target::Revocation, _) => {
+        (OAuthEndpoint::EndSession, &Method::DELETE) => {
+            no_store(server.end_session(request.headers()))
+        }
+        (OAuthEndpoint::Jwks | OAuthEndpoint::Metadata, _) => method_not_allowed("GET, HEAD"),
+        (OAuthEndpoint::Token | OAuthEndpoint::Introspection | OAuthEndpoint::Revocation, _) => {
             method_not_allowed("POST")
         }
-        (Target::Session, _) => method_not_allowed("DELETE"),
+        (OAuthEndpoint::EndSession, _) => method_not_allowed("DELETE"),
     }
 }
 
 impl AuthorizationServer {
-    fn target(&self, path: &str) -> Option<Target> {
-        match path.strip_prefix(&self.mobile_first) {
-            Some("/token") => Some(Target::Token),
-            Some("/introspection") => Some(Target::Introspection),
+    fn endpoint(&self, path: &str) -> Option<OAuthEndpoint> {
+        match path.strip_prefix(&self.mobile_first_prefix) {
+            Some("/token") => Some(OAuthEndpoint::Token),
+            Some("/introspection") => Some(OAuthEndpoint::Introspection),
             Some(_) => None,
             None => match path {
-                "/jwks" => Some(Target::Keys),
+                "/jwks" => Some(OAuthEndpoint::Jwks),
                 "/.well-known/oauth-authorization-server" | "/.well-known/openid-configuration" => {
-                    Some(Target::Metadata)
+                    Some(OAuthEndpoint::Metadata)
                 }
-                "/token" => Some(Target::Token),
-                "/introspect" => Some(Target::Introspection),
-                "/revoke" => Some(Target::Revocation),
-                "/Session" => Some(Target::Session),
+                "/token" => Some(OAuthEndpoint::Token),
+                "/introspect" => Some(OAuthEndpoint::Introspection),
+                "/revoke" => Some(OAuthEndpoint::Revocation),
+                "/Session" => Some(OAuthEndpoint::EndSession),
                 _ => None,
             },
         }
     }
 
-    async fn answer_post(
+    async fn handle_post(
         &self,
         request: Request<Incoming>,
-        answer: impl FnOnce(&Self, &HeaderMap, &Parameters) -> Result<Answer, RequestError>,
-    ) -> Answer {
+        respond: impl FnOnce(&Self, &HeaderMap, &Parameters) -> Result<Response, RequestError>,
+    ) -> Response {
         let (head, body) = request.into_parts();
-        let parameters = read(body)
+        let parameters = read_body(body)
             .await
             .and_then(|body| Parameters::parse(&head.headers, &body));
-        uncached(parameters.and_then(|parameters| answer(self, &head.headers, &parameters)))
+        no_store(parameters.and_then(|parameters| respond(self, &head.headers, &parameters)))
     }
 
     fn authenticate(
         &self,
         headers: &HeaderMap,
         parameters: &Parameters,
-    ) -> Result<&Client, RequestError> {
+    ) -> Result<&RegisteredClient, RequestError> {
         let credentials = Credentials::read(headers, parameters)?;
-        let known = self
+        let registered = self
             .settings
             .clients
             .iter()
             .find(|client| client.id == credentials.id);
-        known
+        registered
             .filter(|client| is_same_secret(client.secret.expose_secret(), &credentials.secret))
             .ok_or(RequestError::InvalidClient(
                 "unknown client or wrong secret",
@@ -175,40 +185,40 @@ impl AuthorizationServer {
     }
 }
 
-// A page anywhere may have a browser post a form here, and everybody knows the secrets. Browsers tell what they do (Fetch
-// Metadata), older ones at least whose page it is.
-fn is_of_another_site(headers: &HeaderMap) -> bool {
+// Any web page can make a browser post a form to loopback, and the secrets are public. Browsers mark
+// such requests with Fetch Metadata, older ones with `Origin`.
+fn is_cross_site(headers: &HeaderMap) -> bool {
     headers
         .get("sec-fetch-site")
         .is_some_and(|site| site == "cross-site")
         || headers.contains_key(ORIGIN)
 }
 
-fn method_not_allowed(allowed: &'static str) -> Answer {
-    let mut answer = json(
+fn method_not_allowed(allowed: &'static str) -> Response {
+    let mut response = json_response(
         StatusCode::METHOD_NOT_ALLOWED,
         &json!({ "error": "method_not_allowed" }),
     );
-    answer
+    response
         .headers_mut()
         .insert(ALLOW, HeaderValue::from_static(allowed));
-    answer
+    response
 }
 
-// Nothing on the way may keep a token or what is said of one (RFC 6749 §5.1).
-fn uncached(answer: Result<Answer, RequestError>) -> Answer {
-    let mut answer = answer.unwrap_or_else(refuse);
-    answer
+// No cache may store a token or its claims (RFC 6749 §5.1).
+fn no_store(outcome: Result<Response, RequestError>) -> Response {
+    let mut response = outcome.unwrap_or_else(error_response);
+    response
         .headers_mut()
         .insert(CACHE_CONTROL, HeaderValue::from_static("no-store"));
-    answer
+    response
         .headers_mut()
         .insert(PRAGMA, HeaderValue::from_static("no-cache"));
-    answer
+    response
 }
 
-async fn read(body: Incoming) -> Result<Bytes, RequestError> {
-    match tokio::time::timeout(PATIENCE, Limited::new(body, MAX_BODY).collect()).await {
+async fn read_body(body: Incoming) -> Result<Bytes, RequestError> {
+    match tokio::time::timeout(READ_TIMEOUT, Limited::new(body, MAX_BODY).collect()).await {
         Ok(Ok(body)) => Ok(body.to_bytes()),
         Ok(Err(error)) if error.is::<LengthLimitError>() => Err(RequestError::BodyTooLarge),
         Ok(Err(_)) => Err(RequestError::InvalidRequest("expected a whole body")),
@@ -216,11 +226,11 @@ async fn read(body: Incoming) -> Result<Bytes, RequestError> {
     }
 }
 
-// Digests first, so that the time taken tells neither content nor length.
-fn is_same_secret(one: &str, other: &str) -> bool {
-    let [one, other] =
-        [one, other].map(|secret| digest::digest(&digest::SHA256, secret.as_bytes()));
-    verify_slices_are_equal(one.as_ref(), other.as_ref()).is_ok()
+// Comparing digests leaks neither content nor length through timing.
+fn is_same_secret(expected: &str, found: &str) -> bool {
+    let [expected, found] =
+        [expected, found].map(|secret| digest::digest(&digest::SHA256, secret.as_bytes()));
+    verify_slices_are_equal(expected.as_ref(), found.as_ref()).is_ok()
 }
 
 fn now() -> UnixTime {
@@ -230,18 +240,18 @@ fn now() -> UnixTime {
     UnixTime::from_seconds(0).later_by(since_epoch)
 }
 
-fn refuse(error: RequestError) -> Answer {
+fn error_response(error: RequestError) -> Response {
     tracing::debug!(
         error = error.code(),
         description = error.description(),
-        "request refused"
+        "development request rejected"
     );
-    let mut answer = json(
+    let mut response = json_response(
         error.status(),
         &json!({ "error": error.code(), "error_description": error.description() }),
     );
     if let Some(challenge) = error.challenge() {
-        answer.headers_mut().insert(WWW_AUTHENTICATE, challenge);
+        response.headers_mut().insert(WWW_AUTHENTICATE, challenge);
     }
-    answer
+    response
 }

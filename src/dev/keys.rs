@@ -1,4 +1,4 @@
-//! The key that signs access tokens, made fresh at each start.
+//! The key that signs access tokens, generated at each start.
 
 use std::io;
 
@@ -15,8 +15,7 @@ use crate::oauth::jose::{self, CompactJws, Jwks};
 use crate::values::SigningAlgorithm;
 use crate::verify::jwt::KeySet;
 
-/// A private key that nothing prints and that leaves this process as a public one only; it signs nothing but access
-/// tokens.
+/// A key pair for access tokens only. It has no `Debug`, and only the public key leaves the process.
 pub(super) struct SigningKey {
     algorithm: Algorithm,
     private: EncodingKey,
@@ -25,9 +24,9 @@ pub(super) struct SigningKey {
 }
 
 impl SigningKey {
-    /// Makes a key. RSA may take some tenths of a second of computing, once, before anything is served.
+    /// Generates a key. For RSA that takes some tenths of a second, before anything is served.
     pub(super) fn generate(algorithm: SigningAlgorithm) -> io::Result<Self> {
-        // The first in the process wins, and every caller here installs the same one.
+        // An error means that it is installed already; every caller installs the same provider.
         let _ = jsonwebtoken::crypto::aws_lc::DEFAULT_PROVIDER.install_default();
         let (algorithm, private) = match algorithm {
             SigningAlgorithm::Rs256 => (Algorithm::RS256, new_rsa_key()?),
@@ -51,7 +50,8 @@ impl SigningKey {
         };
         let mut public = Jwk::from_encoding_key(&private, algorithm).map_err(io::Error::other)?;
         public.common.public_key_use = Some(PublicKeyUse::Signature);
-        // The thumbprint (RFC 7638) is another one after each restart, so a cached key is never mistaken for its heir.
+        // The thumbprint (RFC 7638) changes with the key, so a verifier never uses a cached key of an
+        // earlier process.
         public.common.key_id = Some(
             public
                 .thumbprint(ThumbprintHash::SHA256)
@@ -84,8 +84,8 @@ impl SigningKey {
         jsonwebtoken::encode(&header, claims, &self.private)
     }
 
-    /// Whether this key signed the token (RFC 7515 §5.2). What the token says is not looked at.
-    pub(super) fn has_signed(&self, token: &CompactJws<'_>) -> bool {
+    /// Whether this key signed the token (RFC 7515 §5.2). Claims are not checked.
+    pub(super) fn verifies(&self, token: &CompactJws<'_>) -> bool {
         self.published.verify(token).is_ok()
     }
 
@@ -97,7 +97,7 @@ impl SigningKey {
     }
 }
 
-// aws-lc-rs writes PKCS #8 and jsonwebtoken reads PKCS #1, save from PEM, out of which it takes either.
+// aws-lc-rs exports PKCS #8. jsonwebtoken reads PKCS #8 from PEM only, and PKCS #1 from DER.
 fn new_rsa_key() -> io::Result<EncodingKey> {
     let key = rsa::KeyPair::generate(rsa::KeySize::Rsa2048).map_err(io::Error::other)?;
     let der = key.as_der().map_err(io::Error::other)?;

@@ -1,4 +1,4 @@
-//! Loopback sockets, time-outs, and the check of the Host header.
+//! Loopback sockets, timeouts, and the check of the Host header.
 
 use std::convert::Infallible;
 use std::io;
@@ -15,14 +15,14 @@ use hyper_util::rt::{TokioIo, TokioTimer};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::task::JoinSet;
 
-use super::{Answer, json};
+use super::{Response, json_response};
 
 use crate::transport::accept;
 
-/// How long a client may take over a head, and over a body or its next piece.
-pub(super) const PATIENCE: Duration = Duration::from_secs(10);
+/// How long a client may take to send a head, a whole form, or the next part of an echoed body.
+pub(super) const READ_TIMEOUT: Duration = Duration::from_secs(10);
 
-/// Binds a loopback address; gives back the address bound, which is another one for port 0.
+/// Binds a loopback address. Returns the bound address too: port 0 picks a free port.
 pub(super) async fn bind(address: SocketAddr) -> io::Result<(TcpListener, SocketAddr)> {
     let explain = |error: io::Error| {
         let cause = if error.kind() == io::ErrorKind::AddrInUse {
@@ -43,13 +43,14 @@ pub(super) async fn bind(address: SocketAddr) -> io::Result<(TcpListener, Socket
     Ok((listener, bound))
 }
 
-/// Accepts connections for ever, and closes them all when the future is dropped.
+/// Accepts and serves connections for ever. Dropping the future closes them all.
 ///
-/// Answers 421 (RFC 9110 §15.5.20) where the request names a host that is not loopback, or another port than `port`.
-pub(super) async fn serve<F, A>(listener: TcpListener, port: Option<u16>, answer: F)
+/// A request for a host that is not loopback, or for a port other than `port`, gets 421 (RFC 9110
+/// §15.5.20) and never reaches `answer`.
+pub(super) async fn serve<F, R>(listener: TcpListener, port: Option<u16>, answer: F)
 where
-    F: Fn(Request<Incoming>) -> A + Clone + Send + Sync + 'static,
-    A: Future<Output = Answer> + Send + 'static,
+    F: Fn(Request<Incoming>) -> R + Clone + Send + Sync + 'static,
+    R: Future<Output = Response> + Send + 'static,
 {
     let mut connections = JoinSet::new();
     loop {
@@ -63,28 +64,29 @@ async fn log_exhausted(error: io::Error) {
     tracing::warn!(%error, "development accept failed");
 }
 
-async fn serve_connection<F, A>(stream: TcpStream, port: Option<u16>, answer: F)
+async fn serve_connection<F, R>(stream: TcpStream, port: Option<u16>, handle: F)
 where
-    F: Fn(Request<Incoming>) -> A,
-    A: Future<Output = Answer>,
+    F: Fn(Request<Incoming>) -> R,
+    R: Future<Output = Response>,
 {
     let service = service_fn(async |request: Request<Incoming>| {
         Ok::<_, Infallible>(if names_loopback(&request, port) {
-            answer(request).await
+            handle(request).await
         } else {
-            misdirected()
+            misdirected_response()
         })
     });
     let connection = http1::Builder::new()
         .timer(TokioTimer::new())
-        .header_read_timeout(PATIENCE)
+        .header_read_timeout(READ_TIMEOUT)
         .serve_connection(TokioIo::new(stream), service);
     if let Err(error) = connection.await {
-        tracing::debug!(%error, "connection ended early");
+        tracing::debug!(%error, "development connection failed");
     }
 }
 
-// In absolute-form the target's authority counts (RFC 9112 §3.2.2), so both must be loopback.
+// In absolute-form the authority of the target takes precedence (RFC 9112 §3.2.2), so both must be
+// loopback names.
 fn names_loopback<B>(request: &Request<B>, port: Option<u16>) -> bool {
     let mut hosts = request.headers().get_all(HOST).iter();
     let (Some(host), None) = (hosts.next(), hosts.next()) else {
@@ -98,10 +100,10 @@ fn names_loopback<B>(request: &Request<B>, port: Option<u16>) -> bool {
         .authority()
         .into_iter()
         .chain([&host])
-        .all(|authority| is_loopback(authority, port))
+        .all(|authority| has_loopback_name(authority, port))
 }
 
-fn is_loopback(authority: &Authority, port: Option<u16>) -> bool {
+fn has_loopback_name(authority: &Authority, port: Option<u16>) -> bool {
     let host = authority.host();
     let address = host
         .strip_prefix('[')
@@ -115,9 +117,9 @@ fn is_loopback(authority: &Authority, port: Option<u16>) -> bool {
     is_loopback_name && is_port && !authority.as_str().contains('@')
 }
 
-fn misdirected() -> Answer {
-    let hint = "this server answers only to its loopback names; a gateway in front of it sends one with host = target";
-    json(
+fn misdirected_response() -> Response {
+    let hint = "this server accepts only its loopback names; a gateway in front of it sends one with host = target";
+    json_response(
         StatusCode::MISDIRECTED_REQUEST,
         &serde_json::json!({ "error": "misdirected_request", "hint": hint }),
     )
@@ -128,7 +130,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn only_a_loopback_name_with_the_right_port_is_ours() {
+    fn host_must_be_a_loopback_name_with_the_port_of_the_listener() {
         let cases = [
             ("127.0.0.1:9080", true),
             ("LocalHost:9080", true),
@@ -153,7 +155,7 @@ mod tests {
     }
 
     #[test]
-    fn port_80_may_be_left_out() {
+    fn host_without_a_port_means_port_80() {
         let request = Request::builder()
             .uri("/")
             .header(HOST, "localhost")
@@ -163,7 +165,7 @@ mod tests {
     }
 
     #[test]
-    fn absolute_form_is_judged_as_well() {
+    fn authority_of_an_absolute_form_target_must_be_loopback() {
         let foreign = Request::builder()
             .uri("http://evil.example:9080/token")
             .header(HOST, "localhost:9080");
@@ -174,7 +176,7 @@ mod tests {
     }
 
     #[test]
-    fn repeated_or_absent_host_is_refused() {
+    fn repeated_or_absent_host_is_rejected() {
         let repeated = Request::builder()
             .uri("/")
             .header(HOST, "localhost")

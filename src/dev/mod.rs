@@ -1,23 +1,26 @@
-//! An authorization server and an echoing upstream in this process, **for development and tests only**.
+//! An authorization server and an echo upstream in this process, **for development and tests only**.
 //!
-//! Its keys live as long as the process, its clients' secrets stand in a file, and it grants what it is asked for. So
-//! it listens on loopback alone, and it answers only who calls it by a loopback name: a page in the developer's browser
-//! whose own name resolves to 127.0.0.1 (DNS rebinding) can ask for tokens as little as a neighbour on the network.
+//! The signing key lives as long as the process, the clients' secrets are in the configuration file,
+//! and every configured client gets the tokens that it requests. Nobody else may reach that:
 //!
-//! - `authorization_server`: what it answers: tokens, their introspection and revocation, keys, metadata
-//! - `request`: what clients' requests have in common, and what may be wrong with them
-//! - `access_tokens`: the tokens that it issues, and how it knows them again
-//! - `memory`: what is remembered of tokens until they expire
-//! - `keys`: the signing key, made fresh at each start
-//! - `echo`: the upstream that describes the request it got
-//! - `listener`: the sockets, the time-outs and the check of the Host header
+//! 1. Both servers listen on loopback addresses only.
+//! 2. Both require a loopback name in `Host`. Otherwise a web page could request tokens by DNS
+//!    rebinding: its own name, resolved to 127.0.0.1 in the developer's browser.
+//!
+//! - `authorization_server`: the endpoints: token, introspection, revocation, JWKS, metadata
+//! - `request`: parameters and credentials of requests, and the errors of RFC 6749
+//! - `access_tokens`: issues, recognizes and revokes access tokens
+//! - `expiring_map`: a bounded map whose entries expire
+//! - `keys`: the signing key, generated at each start
+//! - `echo`: the upstream that responds with the request as it arrived
+//! - `listener`: sockets, timeouts and the check of `Host`
 
 mod access_tokens;
 mod authorization_server;
 mod echo;
+mod expiring_map;
 mod keys;
 mod listener;
-mod memory;
 mod request;
 
 use std::io;
@@ -26,7 +29,7 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use http::header::CONTENT_TYPE;
-use http::{HeaderValue, Response, StatusCode};
+use http::{HeaderValue, StatusCode};
 use http_body_util::Full;
 use secrecy::SecretString;
 use tokio::task::JoinSet;
@@ -34,53 +37,53 @@ use tokio::task::JoinSet;
 use crate::oauth::scope::ScopeSet;
 use crate::values::{SigningAlgorithm, TokenFormat};
 
-/// What the development servers are to be.
+/// Settings of both servers: `[development]`.
 #[derive(Debug)]
-pub struct Settings {
-    /// Where the authorization server listens, on loopback; port 0 picks one.
+pub struct DevelopmentSettings {
+    /// The loopback address of the authorization server; port 0 picks a free port.
     pub listen: SocketAddr,
-    /// Where the echo upstream listens, on loopback; port 0 picks one.
+    /// The loopback address of the echo upstream; port 0 picks a free port.
     pub echo: SocketAddr,
     /// The first segment of the MobileFirst token endpoint, `/{runtime}/api/az/v1/token`.
     pub runtime: String,
-    /// How long a token lives when the client asks for no `validity_period`.
+    /// The lifetime of a token whose request has no `validity_period`.
     pub token_lifetime: Duration,
-    /// What a token looks like.
+    /// The format of access tokens.
     pub token_format: TokenFormat,
-    /// The audience of a token when the client asks for no other.
+    /// The audience of a token whose request has none.
     pub audience: String,
-    /// What tokens are signed with.
+    /// The algorithm that tokens are signed with.
     pub algorithm: SigningAlgorithm,
-    /// Who may ask for tokens.
-    pub clients: Vec<Client>,
+    /// The clients that may request tokens.
+    pub clients: Vec<RegisteredClient>,
 }
 
-/// A confidential client (RFC 6749 §2.1).
+/// A registered, confidential client (RFC 6749 §2).
 #[derive(Debug)]
-pub struct Client {
+pub struct RegisteredClient {
     /// Its `client_id`.
     pub id: String,
     /// Its `client_secret`.
     pub secret: SecretString,
-    /// What it may ask for. A `*` stands for many scopes; alone it stands for all.
+    /// The scopes that it may request. A `*` is a wildcard; alone it allows every scope.
     pub allowed_scope: ScopeSet,
 }
 
-/// The running servers. They stop, and their connections close, when this is dropped.
+/// The running servers. Dropping this closes their listeners and connections.
 #[derive(Debug)]
-pub struct Development {
-    /// Where the authorization server listens; its issuer is `http://` and this.
+pub struct DevelopmentServers {
+    /// The address of the authorization server. Its issuer is `http://` and this.
     pub issuer_address: SocketAddr,
-    /// Where the echo upstream listens.
+    /// The address of the echo upstream.
     pub echo_address: SocketAddr,
     _servers: JoinSet<()>,
 }
 
-/// Binds both servers and serves them on the caller's tokio runtime.
+/// Binds both servers and serves them on the current tokio runtime.
 ///
 /// # Errors
-/// Names the address that is not loopback or cannot be listened on.
-pub async fn start(settings: Settings) -> io::Result<Development> {
+/// An address is not loopback, or cannot be listened on.
+pub async fn start(settings: DevelopmentSettings) -> io::Result<DevelopmentServers> {
     let (issuer_listener, issuer_address) = listener::bind(settings.listen).await?;
     let (echo_listener, echo_address) = listener::bind(settings.echo).await?;
     let authorization_server = authorization_server::new(settings, issuer_address)?;
@@ -89,26 +92,25 @@ pub async fn start(settings: Settings) -> io::Result<Development> {
     servers.spawn(listener::serve(
         issuer_listener,
         Some(issuer_address.port()),
-        move |request| authorization_server::answer(authorization_server.clone(), request),
+        move |request| authorization_server::handle(authorization_server.clone(), request),
     ));
-    // A gateway passes on the Host that its own client sent, so the echo cannot insist on its own port.
-    servers.spawn(listener::serve(echo_listener, None, echo::answer));
-    Ok(Development {
+    // The gateway may pass on the Host of its client, so the echo upstream accepts any port.
+    servers.spawn(listener::serve(echo_listener, None, echo::handle));
+    Ok(DevelopmentServers {
         issuer_address,
         echo_address,
         _servers: servers,
     })
 }
 
-type Answer = Response<Full<Bytes>>;
+type Response = http::Response<Full<Bytes>>;
 
-fn json(status: StatusCode, value: &impl serde::Serialize) -> Answer {
-    let body = serde_json::to_vec(value)
-        .expect("our answers have string keys, so they can be written as JSON");
-    let mut answer = Response::new(Full::from(body));
-    *answer.status_mut() = status;
-    answer
+fn json_response(status: StatusCode, value: &impl serde::Serialize) -> Response {
+    let body = serde_json::to_vec(value).expect("the values of this module have string keys");
+    let mut response = Response::new(Full::from(body));
+    *response.status_mut() = status;
+    response
         .headers_mut()
         .insert(CONTENT_TYPE, HeaderValue::from_static("application/json"));
-    answer
+    response
 }

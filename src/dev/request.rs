@@ -1,9 +1,9 @@
-//! What requests to the endpoints have in common, and what may be wrong with them (RFC 6749 §5.2, RFC 6750 §3.1).
+//! Parameters and client credentials of requests, and their errors (RFC 6749 §5.2, RFC 6750 §3.1).
 //!
-//! 1. Parameters come as a form, as the RFC says, or as a JSON object, as Aidbox's clients send them.
-//! 2. A parameter without a value counts as left out, and none may stand twice (§3.2).
+//! 1. Parameters are a form, as the RFC requires, or a JSON object, as Aidbox's clients send it.
+//! 2. A parameter without a value counts as omitted, and none may be repeated (§3.2).
 //! 3. A client authenticates by Basic or in the body, never both at once (§2.3).
-//! 4. An access token in place of a client's secret stands in the `Authorization` header and nowhere else.
+//! 4. An access token instead of client credentials is accepted in `Authorization` only.
 
 use std::collections::BTreeMap;
 use std::fmt;
@@ -20,7 +20,8 @@ use url::form_urlencoded;
 use crate::oauth::bearer::BearerError;
 use crate::oauth::challenge::{Challenge, ErrorCode};
 
-/// Why a request is refused (RFC 6749 §5.2). Each text is a constant: no secret can slip into an answer or a log.
+/// Why a request is rejected (RFC 6749 §5.2). Texts are constants, so that no secret can get into a
+/// response or a log.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum RequestError {
     InvalidRequest(&'static str),
@@ -31,20 +32,20 @@ pub(super) enum RequestError {
     BodyTooLarge,
     TooSlow,
     ServerError,
-    /// There is no access token where one is needed (RFC 6750 §3.1).
+    /// No access token in the request (RFC 6750 §3.1).
     NoToken,
-    /// `Bearer` without exactly one token (RFC 6750 §3.1).
+    /// A malformed `Authorization` header of the Bearer scheme (RFC 6750 §3.1).
     MalformedBearer,
-    /// The token in the `Authorization` header is not active (RFC 6750 §3.1).
+    /// The token in `Authorization` is not active (RFC 6750 §3.1).
     InvalidToken,
     /// That token does not grant this scope (RFC 6750 §3.1).
     InsufficientScope(&'static str),
 }
 
 impl RequestError {
-    /// Whoever authenticates twice might be taken for either (RFC 6749 §2.3).
-    pub(super) const TWO_WAYS: Self =
-        Self::InvalidRequest("expected one way of authentication, but found more");
+    /// Two sets of credentials may name two clients (RFC 6749 §2.3).
+    pub(super) const SEVERAL_AUTHENTICATIONS: Self =
+        Self::InvalidRequest("expected one client authentication method, but found more");
 
     pub(super) fn code(self) -> &'static str {
         match self {
@@ -57,7 +58,7 @@ impl RequestError {
             Self::InvalidScope(_) => "invalid_scope",
             Self::UnsupportedGrantType => "unsupported_grant_type",
             Self::ServerError => "server_error",
-            // No code of RFC 6750: it has none for this.
+            // RFC 6750 has no error code for a request without a token.
             Self::NoToken => "unauthorized",
             Self::InvalidToken => ErrorCode::InvalidToken.as_str(),
             Self::InsufficientScope(_) => ErrorCode::InsufficientScope.as_str(),
@@ -98,7 +99,7 @@ impl RequestError {
         }
     }
 
-    /// `WWW-Authenticate`, by the scheme that the client tried or should have tried (RFC 6749 §5.2, RFC 6750 §3).
+    /// `WWW-Authenticate`, with the scheme that the endpoint expects (RFC 6749 §5.2, RFC 6750 §3).
     pub(super) fn challenge(self) -> Option<HeaderValue> {
         let bearer = |error, scope| {
             Some(
@@ -140,10 +141,10 @@ impl From<BearerError> for RequestError {
     }
 }
 
-/// The parameters of one request, each named once.
+/// The parameters of one request; none is repeated.
 pub(super) struct Parameters(BTreeMap<String, String>);
 
-/// Who a client says it is; whether it is that client is not known yet.
+/// Credentials that a client presents, not verified yet.
 pub(super) struct Credentials {
     pub(super) id: String,
     pub(super) secret: String,
@@ -165,11 +166,11 @@ impl Parameters {
             serde_json::from_slice(body).ok()
         } else {
             return Err(RequestError::InvalidRequest(
-                "expected a form, or JSON, and the Content-Type that says so",
+                "expected a form or JSON, with a matching Content-Type",
             ));
         };
         parameters.ok_or(RequestError::InvalidRequest(
-            "expected each parameter at most once, with a text as its value",
+            "expected each parameter at most once, with a string value",
         ))
     }
 
@@ -180,8 +181,8 @@ impl Parameters {
             .filter(|value| !value.is_empty())
     }
 
-    /// The token that the request is about (RFC 7009 §2.1, RFC 7662 §2.1). Of what type the client takes it to be does
-    /// not matter: there are none but access tokens.
+    /// The parameter `token` (RFC 7009 §2.1, RFC 7662 §2.1). `token_type_hint` is ignored: there are
+    /// only access tokens.
     pub(super) fn token(&self) -> Result<&str, RequestError> {
         self.get("token")
             .ok_or(RequestError::InvalidRequest("expected the parameter token"))
@@ -189,7 +190,7 @@ impl Parameters {
 }
 
 impl Credentials {
-    /// Reads them from the one place where they stand (RFC 6749 §2.3.1).
+    /// Reads them from `Authorization` or the body (RFC 6749 §2.3.1).
     pub(super) fn read(headers: &HeaderMap, parameters: &Parameters) -> Result<Self, RequestError> {
         let mut authorizations = headers.get_all(AUTHORIZATION).iter();
         let credentials = match (
@@ -198,7 +199,7 @@ impl Credentials {
             parameters.get("client_secret"),
         ) {
             (Some(_), Some(_), _) | (Some(_), None, Some(_)) => {
-                return Err(RequestError::TWO_WAYS);
+                return Err(RequestError::SEVERAL_AUTHENTICATIONS);
             }
             (Some(header), None, None) => basic_credentials(header).ok_or(
                 RequestError::InvalidClient("expected well-formed Basic credentials"),
@@ -220,7 +221,7 @@ impl Credentials {
                 ));
             }
         };
-        // Many clients repeat their client_id beside Basic; it proves nothing, but it must not name somebody else.
+        // Many clients repeat their client_id beside Basic. It must name the same client.
         if parameters
             .get("client_id")
             .is_some_and(|repeated| repeated != credentials.id)
@@ -246,7 +247,8 @@ fn basic_credentials(header: &HeaderValue) -> Option<Credentials> {
     })
 }
 
-// Id and secret are form-encoded before they are joined (RFC 6749 §2.3.1), so that an id may hold a colon.
+// Id and secret are form-encoded before they are joined, so that an id may contain a colon
+// (RFC 6749 §2.3.1).
 fn decode_form_value(text: &str) -> String {
     let pair = format!("={}", text.replace('&', "%26"));
     form_urlencoded::parse(pair.as_bytes())
@@ -256,14 +258,14 @@ fn decode_form_value(text: &str) -> String {
 
 impl<'de> Deserialize<'de> for Parameters {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        deserializer.deserialize_map(EachOnce)
+        deserializer.deserialize_map(ParametersVisitor)
     }
 }
 
-// serde's own maps let the last of two win.
-struct EachOnce;
+// In serde's maps the last of two repeated keys would win.
+struct ParametersVisitor;
 
-impl<'de> Visitor<'de> for EachOnce {
+impl<'de> Visitor<'de> for ParametersVisitor {
     type Value = Parameters;
 
     fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -278,11 +280,11 @@ impl<'de> Visitor<'de> for EachOnce {
                 Value::Number(number) => number.to_string(),
                 Value::Null => String::new(),
                 Value::Bool(_) | Value::Array(_) | Value::Object(_) => {
-                    return Err(M::Error::custom("not a text"));
+                    return Err(M::Error::custom("not a string"));
                 }
             };
             if parameters.insert(name, text).is_some() {
-                return Err(M::Error::custom("named twice"));
+                return Err(M::Error::custom("repeated parameter"));
             }
         }
         Ok(Parameters(parameters))

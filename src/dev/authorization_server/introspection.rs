@@ -1,6 +1,7 @@
-//! The introspection endpoint: what a token says, as long as it is active (RFC 7662).
+//! The introspection endpoint: the claims of a token, while it is active (RFC 7662).
 //!
-//! Who asks is a client, or brings an access token that grants [`SCOPE`] (§2.1), as MobileFirst has it.
+//! The caller authenticates as a client, or by an access token that grants [`SCOPE`] (§2.1), as in
+//! MobileFirst.
 
 use http::{HeaderMap, StatusCode};
 use serde::Serialize;
@@ -9,15 +10,15 @@ use serde_json::json;
 use super::{AuthorizationServer, now};
 use crate::dev::access_tokens::Claims;
 use crate::dev::request::{Parameters, RequestError};
-use crate::dev::{Answer, json};
+use crate::dev::{Response, json_response};
 use crate::oauth::bearer::{self, BearerError};
 use crate::oauth::scope::{GrantedWildcards, ScopeSet};
 
 const SCOPE: &str = "authorization.introspect";
 
-/// The answer for an active token (RFC 7662 §2.2).
+/// The response for an active token (RFC 7662 §2.2).
 #[derive(Serialize)]
-struct Introspection {
+struct IntrospectionResponse {
     active: bool,
     token_type: &'static str,
     #[serde(flatten)]
@@ -29,23 +30,23 @@ impl AuthorizationServer {
         &self,
         headers: &HeaderMap,
         parameters: &Parameters,
-    ) -> Result<Answer, RequestError> {
-        self.check_may_introspect(headers, parameters)?;
+    ) -> Result<Response, RequestError> {
+        self.authorize_introspection(headers, parameters)?;
         Ok(match self.tokens.find_active(parameters.token()?, now()) {
-            Some(claims) => json(
+            Some(claims) => json_response(
                 StatusCode::OK,
-                &Introspection {
+                &IntrospectionResponse {
                     active: true,
                     token_type: "Bearer",
                     claims,
                 },
             ),
-            // Why it is not active is nobody's business (RFC 7662 §2.2).
-            None => json(StatusCode::OK, &json!({ "active": false })),
+            // The response does not disclose why a token is inactive (RFC 7662 §2.2).
+            None => json_response(StatusCode::OK, &json!({ "active": false })),
         })
     }
 
-    fn check_may_introspect(
+    fn authorize_introspection(
         &self,
         headers: &HeaderMap,
         parameters: &Parameters,
@@ -56,7 +57,7 @@ impl AuthorizationServer {
             }
             Err(error @ BearerError::Malformed) => return Err(error.into()),
             Ok(_) if parameters.get("client_secret").is_some() => {
-                return Err(RequestError::TWO_WAYS);
+                return Err(RequestError::SEVERAL_AUTHENTICATIONS);
             }
             Ok(token) => token,
         };
@@ -65,7 +66,7 @@ impl AuthorizationServer {
             .find_active(token.as_str(), now())
             .ok_or(RequestError::InvalidToken)?;
         let granted = ScopeSet::parse(&claims.scope, GrantedWildcards::Honoured);
-        // A token of more scopes than a set may hold is good for nothing at the gateway either.
+        // A token with more scopes than a set may hold is rejected by the gateway too.
         if granted.is_ok_and(|granted| granted.meets_literal(SCOPE)) {
             Ok(())
         } else {

@@ -1,11 +1,11 @@
-//! The revocation endpoint (RFC 7009), and the end of a session as Aidbox has it: the token revokes itself.
+//! The revocation endpoint (RFC 7009), and the end of a session as in Aidbox: a token revokes itself.
 
 use bytes::Bytes;
-use http::{HeaderMap, Response};
+use http::HeaderMap;
 use http_body_util::Full;
 
 use super::{AuthorizationServer, now};
-use crate::dev::Answer;
+use crate::dev::Response;
 use crate::dev::request::{Parameters, RequestError};
 use crate::oauth::bearer;
 
@@ -14,9 +14,10 @@ impl AuthorizationServer {
         &self,
         headers: &HeaderMap,
         parameters: &Parameters,
-    ) -> Result<Answer, RequestError> {
+    ) -> Result<Response, RequestError> {
         let client = self.authenticate(headers, parameters)?;
-        let (token, now) = (parameters.token()?, now());
+        let token = parameters.token()?;
+        let now = now();
         match self.tokens.find_active(token, now) {
             Some(claims) if claims.client_id == client.id => {
                 self.tokens.revoke(token, &claims, now)
@@ -26,14 +27,15 @@ impl AuthorizationServer {
                     "expected a token that was issued to this client",
                 ));
             }
-            // What the client wants of it is so already (RFC 7009 §2.2).
+            // An invalid token is already what the client wants it to be (RFC 7009 §2.2).
             None => {}
         }
         Ok(empty())
     }
 
-    pub(super) fn end_session(&self, headers: &HeaderMap) -> Result<Answer, RequestError> {
-        let (token, now) = (bearer::extract(headers)?.as_str(), now());
+    pub(super) fn end_session(&self, headers: &HeaderMap) -> Result<Response, RequestError> {
+        let token = bearer::extract(headers)?.as_str();
+        let now = now();
         let claims = self
             .tokens
             .find_active(token, now)
@@ -43,6 +45,6 @@ impl AuthorizationServer {
     }
 }
 
-fn empty() -> Answer {
+fn empty() -> Response {
     Response::new(Full::<Bytes>::default())
 }

@@ -1,4 +1,4 @@
-//! The token endpoint: access tokens for clients' own credentials (RFC 6749 §4.4).
+//! The token endpoint: access tokens by the client credentials grant (RFC 6749 §4.4).
 
 use std::time::Duration;
 
@@ -6,23 +6,23 @@ use http::{HeaderMap, StatusCode};
 use serde::Serialize;
 
 use super::{AuthorizationServer, now};
-use crate::dev::access_tokens::{Claims, random};
+use crate::dev::access_tokens::{Claims, random_text};
 use crate::dev::request::{Parameters, RequestError};
-use crate::dev::{Answer, json};
+use crate::dev::{Response, json_response};
 use crate::oauth::scope::{ScopeSet, check_scope_token};
 
-/// What a client asks for (RFC 6749 §4.4.2).
+/// An access token request (RFC 6749 §4.4.2).
 struct TokenRequest<'p> {
-    /// Scope-tokens; empty where none are asked for (RFC 6749 §3.3).
+    /// The requested scope-tokens, or empty (RFC 6749 §3.3).
     scope: &'p str,
     audience: Option<&'p str>,
-    /// `validity_period` in seconds, WSO2's name for it.
+    /// `validity_period` in seconds, as in WSO2.
     lifetime: Option<Duration>,
 }
 
-/// A successful answer (RFC 6749 §5.1).
+/// A successful response (RFC 6749 §5.1).
 #[derive(Serialize)]
-struct TokenAnswer<'p> {
+struct TokenResponse<'p> {
     access_token: String,
     token_type: &'static str,
     expires_in: u64,
@@ -34,7 +34,7 @@ impl AuthorizationServer {
         &self,
         headers: &HeaderMap,
         parameters: &Parameters,
-    ) -> Result<Answer, RequestError> {
+    ) -> Result<Response, RequestError> {
         let client = self.authenticate(headers, parameters)?;
         let request = TokenRequest::parse(parameters)?;
         check_scope(request.scope, &client.allowed_scope)?;
@@ -51,7 +51,7 @@ impl AuthorizationServer {
                 .to_owned(),
             exp: now.later_by(lifetime).as_seconds(),
             iat: now.as_seconds(),
-            jti: random::<16>()?,
+            jti: random_text::<16>()?,
             scope: request.scope.to_owned(),
         };
         let access_token = self.tokens.issue(&claims, now)?;
@@ -61,9 +61,9 @@ impl AuthorizationServer {
             "access token issued"
         );
         let expires_in = lifetime.as_secs();
-        Ok(json(
+        Ok(json_response(
             StatusCode::OK,
-            &TokenAnswer {
+            &TokenResponse {
                 access_token,
                 token_type: "Bearer",
                 expires_in,
@@ -104,8 +104,8 @@ fn parse_lifetime(text: &str) -> Result<Duration, RequestError> {
     }
 }
 
-// A requested `*` is a character like any other here. Only a wildcard can fit it, and a wildcard that does also fits
-// whatever the requested one will stand for: no client is granted more than it is allowed.
+// A requested `*` is matched as a plain character. Only an allowed wildcard matches it, and that also
+// matches everything that the granted `*` will match: no client gets more than it is allowed.
 fn check_scope(requested: &str, allowed: &ScopeSet) -> Result<(), RequestError> {
     for scope in requested.split(' ').filter(|_| !requested.is_empty()) {
         check_scope_token(scope).map_err(|_| {
