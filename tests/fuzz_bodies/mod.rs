@@ -8,6 +8,7 @@ mod bearer;
 mod challenge;
 mod claims;
 mod config;
+mod frames;
 mod introspection;
 mod jwks;
 mod jws;
@@ -23,12 +24,13 @@ mod scopes;
 pub(crate) type Body = fn(&[u8]);
 
 /// Every body, by the name of its corpus.
-pub(crate) const TARGETS: [(&str, Body); 15] = [
+pub(crate) const TARGETS: [(&str, Body); 16] = [
     ("bearer", bearer::check),
     ("challenge", challenge::check),
     ("chunks", response::check_chunks),
     ("claims", claims::check),
     ("config", config::check),
+    ("frames", frames::check),
     ("introspection", introspection::check),
     ("jwks", jwks::check),
     ("jws", jws::check),
