@@ -47,6 +47,7 @@ fn resident() -> u64 {
 }
 
 #[test]
+#[expect(clippy::too_many_lines, reason = "a table of cases")]
 fn a_gibibyte_goes_up_and_down_over_http2_and_memory_stays_flat() {
     // The harness would keep a log of every frame.
     tracing::subscriber::set_global_default(tracing::subscriber::NoSubscriber::default())

@@ -260,6 +260,7 @@ macro_rules! judged_by {
 }
 
 impl Judges {
+    #[expect(clippy::too_many_lines, reason = "a table of cases")]
     fn new() -> Self {
         install_cryptography();
         let edwards = Ed25519KeyPair::generate().expect("a key");
@@ -421,6 +422,7 @@ struct Token {
 
 impl Token {
     /// A good token with a few changes, or with none.
+    #[expect(clippy::too_many_lines, reason = "a table of cases")]
     fn roll(judges: &Judges, dice: &mut Dice) -> Self {
         let signer = &judges.signers[dice.below(judges.signers.len())];
         let mut header =
@@ -514,6 +516,7 @@ fn in_their_words(algorithm: Algorithm) -> jsonwebtoken::Algorithm {
     algorithm.name().parse().expect("a name of theirs")
 }
 
+#[expect(clippy::too_many_lines, reason = "a table of cases")]
 fn change_claim(claims: &mut Value, dice: &mut Dice) {
     let claims = claims.as_object_mut().expect("an object");
     let times = |dice: &mut Dice| {

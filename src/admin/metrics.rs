@@ -139,6 +139,7 @@ impl Admin {
         ]
     }
 
+    #[expect(clippy::too_many_lines, reason = "one metric after the other")]
     fn write_issuers(&self, page: &mut Page<'_>) -> fmt::Result {
         let snapshot = self.publisher.load();
         let reports: Vec<_> = snapshot
@@ -265,6 +266,7 @@ impl Admin {
         )
     }
 
+    #[expect(clippy::too_many_lines, reason = "one metric after the other")]
     fn write_process(&self, page: &mut Page<'_>) -> fmt::Result {
         let listeners = self.telemetry.listeners();
         let of = |address: &SocketAddr| vec![("listener", address.to_string())];

@@ -150,7 +150,11 @@ fn serve(mut startup: Startup, options: &Options, log: &Log) -> io::Result<ExitC
     outcome
 }
 
-// Starts the workers and what runs beside them, and stays until a signal ends it all.
+// Starts the workers and what runs beside them, and returns once a signal has ended them.
+#[expect(
+    clippy::too_many_lines,
+    reason = "the order of start and stop, read from top to bottom"
+)]
 async fn control_plane(
     startup: Startup,
     sockets: Sockets,

@@ -89,7 +89,7 @@ impl Gate {
     }
 
     /// Judges a request, forwards it if it may pass, and responds.
-    #[allow(
+    #[expect(
         clippy::too_many_lines,
         reason = "a part that waits would be a future of its own, which every request pays for"
     )]

@@ -152,7 +152,7 @@ const fn status(code: u16) -> StatusCode {
     }
 }
 
-#[allow(clippy::too_many_lines, reason = "an exhaustive table")]
+#[expect(clippy::too_many_lines, reason = "an exhaustive table")]
 fn problem(refusal: &Refusal) -> Problem {
     match refusal {
         Refusal::Ambiguous(_) => {

@@ -75,6 +75,7 @@ mod tests {
     use super::*;
 
     #[test]
+    #[expect(clippy::too_many_lines, reason = "a table of cases")]
     fn difference_is_told_where_two_identifiers_are_nearly_one() {
         for (found, expected, told) in [
             (

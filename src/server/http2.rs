@@ -39,6 +39,21 @@ const MAX_PENDING_RESETS: usize = 20;
 /// Streams that we had to reset because of what the client sent on them.
 const MAX_PROVOKED_RESETS: usize = 100;
 
+fn builder(config: &ConnectionConfig) -> Builder {
+    let max_header_size = u32::try_from(config.settings.max_header_size).unwrap_or(u32::MAX);
+    let mut builder = Builder::new();
+    builder
+        .max_concurrent_streams(MAX_STREAMS)
+        .max_header_list_size(max_header_size)
+        .initial_window_size(STREAM_WINDOW)
+        .initial_connection_window_size(CONNECTION_WINDOW)
+        .max_send_buffer_size(SEND_BUFFER)
+        .max_pending_accept_reset_streams(MAX_PENDING_RESETS)
+        .max_local_error_reset_streams(Some(MAX_PROVOKED_RESETS))
+        .data_frame_budget(MAX_SMALL_FRAMES);
+    builder
+}
+
 /// Serves a client until one side closes the connection.
 ///
 /// # Errors
@@ -50,18 +65,8 @@ pub(super) async fn serve(
     // Interim answers go by HTTP/1 only.
     let connection = Rc::new(accepted.connection(worker, Interim::default()));
     let (state, connection_config) = (accepted.state, accepted.connection_config);
-    let handshake = Builder::new()
-        .max_concurrent_streams(MAX_STREAMS)
-        .max_header_list_size(
-            u32::try_from(connection_config.settings.max_header_size).unwrap_or(u32::MAX),
-        )
-        .initial_window_size(STREAM_WINDOW)
-        .initial_connection_window_size(CONNECTION_WINDOW)
-        .max_send_buffer_size(SEND_BUFFER)
-        .max_pending_accept_reset_streams(MAX_PENDING_RESETS)
-        .max_local_error_reset_streams(Some(MAX_PROVOKED_RESETS))
-        .data_frame_budget(MAX_SMALL_FRAMES)
-        .handshake::<_, Bytes>(accepted.stream.sharing_exchanges());
+    let handshake =
+        builder(&connection_config).handshake::<_, Bytes>(accepted.stream.sharing_exchanges());
     let Some(handshake) = worker.until_first_request(&state, handshake).await else {
         return Ok(());
     };

@@ -177,19 +177,7 @@ impl Server {
         let limit = ConnectionLimit::new(settings.max_connections);
         let addresses = listeners.addresses().to_vec();
         let shared = Arc::new(ArcSwap::from_pointee(settings.clone()));
-        let certificates = certificates
-            .iter()
-            .cloned()
-            .chain(std::iter::repeat_with(|| CurrentCertificates::new(None)));
-        let at_addresses: Vec<_> = certificates
-            .zip(&addresses)
-            .zip(listeners.sharing())
-            .map(|((certificates, &address), &sharing)| Listener {
-                certificates,
-                sharing,
-                connections: telemetry.connections(address),
-            })
-            .collect();
+        let at_addresses = at_addresses(&listeners, certificates, telemetry);
         let workers = listeners.into_workers();
         let liveness = Liveness::new(workers.len(), clock::now());
         let (evictors, evictions) = Evictors::new(workers.len());
@@ -326,4 +314,23 @@ impl Drained {
             self.streams += streams;
         }
     }
+}
+
+// What the sockets of all workers share, for each address.
+fn at_addresses(
+    listeners: &Listeners,
+    certificates: &[Arc<CurrentCertificates>],
+    telemetry: &Telemetry,
+) -> Vec<Listener> {
+    let plain = std::iter::repeat_with(|| CurrentCertificates::new(None));
+    let certificates = certificates.iter().cloned().chain(plain);
+    let addresses = listeners.addresses().iter().zip(listeners.sharing());
+    certificates
+        .zip(addresses)
+        .map(|(certificates, (address, sharing))| Listener {
+            certificates,
+            sharing: *sharing,
+            connections: telemetry.connections(*address),
+        })
+        .collect()
 }

@@ -110,29 +110,45 @@ impl Worker {
                 clients: Arc::clone(&clients),
                 evictors: evictors.clone(),
             };
-            let mut phase = phase.clone();
-            accepting.spawn_local(async move {
-                // An error means that the server is gone, and drains as well.
-                let draining = phase.wait_for(|phase| *phase >= Phase::Drain);
-                acceptor.accept_until(draining, &socket).await;
-                acceptor.accept_remaining(socket).await;
-            });
+            accepting.spawn_local(accept_until_drain(acceptor, socket, phase.clone()));
         }
-        let _ = phase.wait_for(|phase| *phase >= Phase::Ending).await;
-        worker.begin_stopping();
-        let _ = phase.wait_for(|phase| *phase >= Phase::Drain).await;
-        worker.begin_drain();
-        tokio::select! {
-            () = async {
-                while accepting.join_next().await.is_some() {}
-                worker.drained().await;
-            } => {}
-            _ = phase.wait_for(|phase| *phase >= Phase::CutOff) => {}
-        }
+        drain(&worker, &mut accepting, &mut phase).await;
         heartbeat.end();
         // Requests that are left end with the runtime.
         telemetry.in_flight()
     }
+}
+
+// Follows the phases of the server from stopping on, and returns when all is drained or cut off.
+async fn drain(
+    worker: &WorkerState,
+    accepting: &mut JoinSet<()>,
+    phase: &mut watch::Receiver<Phase>,
+) {
+    // An error means that the server is gone, which ends every phase.
+    let _ = phase.wait_for(|phase| *phase >= Phase::Ending).await;
+    worker.begin_stopping();
+    let _ = phase.wait_for(|phase| *phase >= Phase::Drain).await;
+    worker.begin_drain();
+    let drained = async {
+        while accepting.join_next().await.is_some() {}
+        worker.drained().await;
+    };
+    tokio::select! {
+        () = drained => {}
+        _ = phase.wait_for(|phase| *phase >= Phase::CutOff) => {}
+    }
+}
+
+async fn accept_until_drain(
+    acceptor: Acceptor,
+    socket: tokio::net::TcpListener,
+    mut phase: watch::Receiver<Phase>,
+) {
+    // An error means that the server is gone, and drains as well.
+    let draining = phase.wait_for(|phase| *phase >= Phase::Drain);
+    acceptor.accept_until(draining, &socket).await;
+    acceptor.accept_remaining(socket).await;
 }
 
 fn with_runtime(

@@ -62,6 +62,7 @@ fn missing_file_and_unknown_argument_are_bad_input() {
 }
 
 #[test]
+#[expect(clippy::too_many_lines, reason = "a table of cases")]
 fn what_is_no_regular_file_is_refused_and_not_waited_for() {
     let folder = tempfile::tempdir().expect("a folder");
     let pipe = folder.path().join("pipe").display().to_string();
@@ -155,6 +156,7 @@ fn reference_is_an_answer_that_needs_no_file() {
 }
 
 #[test]
+#[expect(clippy::too_many_lines, reason = "a table of cases")]
 fn every_fault_of_a_file_is_told_in_one_run() {
     let toml = "[server]\nlisten = \"here\"\n[upstreams.up]\ntargets = \"http://127.0.0.1:1\"\n\
                 [[routes]]\npath = \"/x\"\nupstream = \"upp\"\nscoop = \"a\"\n\

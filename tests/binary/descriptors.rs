@@ -112,6 +112,7 @@ fn no_more_connections_are_served_than_there_are_descriptors_for() {
 }
 
 #[test]
+#[expect(clippy::too_many_lines, reason = "a table of cases")]
 fn descriptors_that_run_out_are_the_gateways_own_fault_and_eject_no_target() {
     let (address, upstream) = (own_address(), Upstream::start());
     let health = "health = { path = \"/healthz\", interval = \"1s\", unhealthy_after = 1 }";

@@ -126,6 +126,10 @@ impl TestBed {
     }
 }
 
+#[expect(
+    clippy::too_many_lines,
+    reason = "one scenario, in the order of its events"
+)]
 fn file(address: Ipv4Addr, issuer: &str, upstream: &Server) -> String {
     format!(
         r#"
@@ -233,6 +237,7 @@ fn denial(reason: &'static str, target: &str, headers: Vec<String>) -> Denial {
     }
 }
 
+#[expect(clippy::too_many_lines, reason = "a table of cases")]
 fn denials(test_bed: &TestBed) -> Vec<Denial> {
     let with = |change: fn(&mut Value)| bearer(&test_bed.token(change));
     let at = |claim: &'static str, seconds: i64| {
@@ -386,6 +391,7 @@ fn denials(test_bed: &TestBed) -> Vec<Denial> {
 }
 
 #[test]
+#[expect(clippy::too_many_lines, reason = "a table of cases")]
 fn refusals_are_explained_as_the_running_gateway_refuses() {
     let test_bed = TestBed::start();
     let mut judged = 0;
@@ -519,6 +525,7 @@ fn first_trouble(told: &Value) -> Option<&str> {
 }
 
 #[test]
+#[expect(clippy::too_many_lines, reason = "a table of cases")]
 fn stories_tell_what_was_found_and_what_was_expected() {
     let test_bed = TestBed::start();
     let told = |arguments: &[&str]| text(&test_bed.explain(arguments).stdout);
@@ -585,6 +592,10 @@ fn stories_tell_what_was_found_and_what_was_expected() {
 }
 
 #[test]
+#[expect(
+    clippy::too_many_lines,
+    reason = "one scenario, in the order of its events"
+)]
 fn requests_that_would_pass_are_told_with_what_the_upstream_would_get_and_not_sent() {
     let test_bed = TestBed::start();
     let good = test_bed.token(|claims| claims["scope"] = json!("things.read thing.7 c.d"));
@@ -785,6 +796,7 @@ fn offline_nobody_is_asked_and_what_cannot_be_known_is_told_as_such() {
 }
 
 #[test]
+#[expect(clippy::too_many_lines, reason = "a table of cases")]
 fn answers_of_an_authorization_server_are_explained() {
     let folder = tempfile::tempdir().expect("a folder");
     let server = Server::start(|request: &Received| {
@@ -904,6 +916,7 @@ fn a_development_server_is_to_be_started_only_where_nobody_listens() {
 }
 
 #[test]
+#[expect(clippy::too_many_lines, reason = "a table of cases")]
 fn what_cannot_be_asked_is_bad_input_and_shows_no_token() {
     let test_bed = TestBed::start();
     let good = test_bed.token(|_| ());

@@ -52,6 +52,7 @@ fn post(address: Ipv4Addr, token: Option<&str>) -> (String, Option<String>, Stri
 }
 
 #[test]
+#[expect(clippy::too_many_lines, reason = "a table of cases")]
 fn story_of_the_readme_is_true() {
     let address = own_address();
     let mut process = Process::start(address, &shipped(address));

@@ -173,6 +173,7 @@ async fn whole(answer: h2::client::ResponseFuture) -> Result<bool, h2::Error> {
 }
 
 #[test]
+#[expect(clippy::too_many_lines, reason = "a table of cases")]
 fn restarts_on_an_inherited_socket_lose_no_request() {
     let address = own_address();
     let socket = TcpListener::bind((address, 8080)).expect("an address of our own");

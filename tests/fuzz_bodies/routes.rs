@@ -205,6 +205,7 @@ fn host_rank(route: &Route, host: &str) -> Option<usize> {
     }
 }
 
+#[expect(clippy::too_many_lines, reason = "a table of cases")]
 fn is_found_by_trying_each(table: &RouteTable, host: &str, path: &NormalPath<'_>, method: &Method) {
     let best_host = table
         .routes()

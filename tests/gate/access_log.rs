@@ -66,6 +66,7 @@ fn line_tells_what_became_of_a_request() {
 }
 
 #[test]
+#[expect(clippy::too_many_lines, reason = "a table of cases")]
 fn denial_tells_which_claim_which_key_and_which_scope() {
     let test_bed = TestBed::routes(ROUTES);
     let claims = |name: &str, value: Value| {

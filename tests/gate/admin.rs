@@ -528,6 +528,7 @@ fn livez(test_bed: &TestBed, version: &str, lines: &str) -> (u16, String) {
 const MISDIRECTED: &str = "expected an IP address, localhost or a name of admin.hosts as Host\n";
 
 #[test]
+#[expect(clippy::too_many_lines, reason = "a table of cases")]
 fn admin_listener_answers_to_addresses_localhost_and_listed_hosts_alone() {
     let test_bed = TestBed::routes(ROUTE);
     let with_host = |host: &str| {

@@ -102,6 +102,7 @@ fn cve_2026_33496_what_one_server_said_is_not_believed_in_the_name_of_another() 
 }
 
 #[test]
+#[expect(clippy::too_many_lines, reason = "a table of cases")]
 fn r42_canary_tokens_are_in_no_log_and_no_answer() {
     const CANARY: &str = "c4n4ryT0k3n";
     let routes = [

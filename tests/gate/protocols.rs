@@ -36,6 +36,7 @@ struct Matrix {
 }
 
 impl Matrix {
+    #[expect(clippy::too_many_lines, reason = "a table of cases")]
     fn start() -> Self {
         let (authority, key) = (Authority::generate(), Key::es256("first"));
         let issuer = Issuer::start(&[&key]);
@@ -205,6 +206,10 @@ fn challenge(headers: &HeaderMap) -> Option<&str> {
 }
 
 #[test]
+#[expect(
+    clippy::too_many_lines,
+    reason = "one scenario, in the order of its events"
+)]
 fn good_requests_pass_whole_whatever_both_sides_speak() {
     let matrix = Matrix::start();
     let large: Bytes = (0..300_000_u32).map(|index| (index % 251) as u8).collect();
@@ -280,6 +285,7 @@ fn good_requests_pass_whole_whatever_both_sides_speak() {
 }
 
 #[test]
+#[expect(clippy::too_many_lines, reason = "a table of cases")]
 fn refusals_are_the_same_and_reach_no_upstream_whatever_both_sides_speak() {
     let matrix = Matrix::start();
     matrix.for_each_pair(|pair, client, url, version, server| {

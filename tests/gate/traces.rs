@@ -122,6 +122,7 @@ fn parent(flags: &str) -> String {
 }
 
 #[test]
+#[expect(clippy::too_many_lines, reason = "a table of cases")]
 fn request_is_a_server_span_with_its_steps_and_the_upstream_continues_it() {
     let traced = Traced::start("", "");
     let token = traced.test_bed.token("app.7");

@@ -338,6 +338,7 @@ impl Mortal {
 }
 
 #[test]
+#[expect(clippy::too_many_lines, reason = "a table of cases")]
 fn target_that_is_killed_and_revived_costs_no_get_and_doubles_no_post() {
     let received = Arc::default();
     let (mut mortal, other) = (Mortal::start(&received), Mortal::start(&received));

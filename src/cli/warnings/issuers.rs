@@ -5,6 +5,7 @@ use crate::config::{
 };
 use crate::values::Validation;
 
+#[expect(clippy::too_many_lines, reason = "one check after the other")]
 pub(super) fn weak_choices(issuer: &Issuer, in_development: bool) -> Vec<Fault> {
     let mut found = Vec::new();
     if let Audience::Any(place) = &issuer.audience {

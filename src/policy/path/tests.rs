@@ -111,7 +111,7 @@ fn ambiguous_path_is_refused() {
 }
 
 #[test]
-#[allow(clippy::too_many_lines, reason = "a table of cases")]
+#[expect(clippy::too_many_lines, reason = "a table of cases")]
 fn dot_segment_is_refused_before_whatever_ends_a_name() {
     for dots in [
         ".",

@@ -72,7 +72,7 @@ const DISGUISES: [&str; 28] = [
 ];
 
 #[test]
-#[allow(clippy::too_many_lines, reason = "a table of cases")]
+#[expect(clippy::too_many_lines, reason = "a table of cases")]
 fn no_disguise_reaches_a_route_that_asks_for_less() {
     let table = table(&[
         ("/{*rest}", "", "read"),

@@ -260,7 +260,7 @@ fn host_with_routes_of_its_own_has_no_others() {
 }
 
 #[test]
-#[allow(clippy::too_many_lines, reason = "a table of cases")]
+#[expect(clippy::too_many_lines, reason = "a table of cases")]
 fn overlapping_routes_are_refused() {
     let overlap = |first, second, method| Overlap {
         first,
@@ -369,7 +369,7 @@ fn hostile_path_visits_each_node_once() {
 }
 
 #[test]
-#[allow(clippy::too_many_lines, reason = "a table of cases")]
+#[expect(clippy::too_many_lines, reason = "a table of cases")]
 fn path_that_an_upstream_may_take_for_another_routes_is_refused() {
     let asking = |path: &str, scope: &str| {
         let mut route = route("", path, "GET");
@@ -446,7 +446,7 @@ fn path_that_an_upstream_may_take_for_another_routes_is_refused() {
 }
 
 #[test]
-#[allow(clippy::too_many_lines, reason = "a table of cases")]
+#[expect(clippy::too_many_lines, reason = "a table of cases")]
 fn every_route_has_one_match_for_a_request() {
     use RouteMatch::{
         Chosen, InDoubt, LessSpecificHost, LessSpecificPath, Lookalike, OtherHost, OtherMethod,

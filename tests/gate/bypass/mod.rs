@@ -128,6 +128,10 @@ struct Tally {
 }
 
 #[test]
+#[expect(
+    clippy::too_many_lines,
+    reason = "one scenario, in the order of its events"
+)]
 fn no_generated_request_reaches_what_it_has_no_token_for() {
     let number = |name: &str, default| {
         std::env::var(name).map_or(default, |text| text.parse().expect("a number"))
@@ -270,6 +274,7 @@ fn toml(upstream: &Server, jwks: &std::path::Path, path_parameters: &str) -> Str
 }
 
 #[test]
+#[expect(clippy::too_many_lines, reason = "a table of cases")]
 fn the_oracle_knows_a_bypass_when_it_sees_one() {
     let sent = Mutex::new(BTreeMap::new());
     let case = Case::plain(7, "/orders/7");

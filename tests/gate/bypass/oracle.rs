@@ -177,6 +177,7 @@ fn covers(granted: &str, needed: &str) -> bool {
 }
 
 /// Judges what arrived; `granted` tells what a token grants, `sent` what is on its way. Tells the resource it was for.
+#[expect(clippy::too_many_lines, reason = "a table of cases")]
 pub(super) fn judge(
     resources: &[Resource],
     received: &Received,

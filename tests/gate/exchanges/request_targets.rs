@@ -67,6 +67,7 @@ fn query_that_comes_alone_is_sent_behind_the_path_that_was_judged() {
 }
 
 #[test]
+#[expect(clippy::too_many_lines, reason = "a table of cases")]
 fn body_over_http2_is_framed_in_one_way_or_not_sent_at_all() {
     let length = |told: &str| format!("content-length: {told}\r\n");
     for (told, data, expected) in [

@@ -33,6 +33,7 @@ fn dead_end() -> (TcpSocket, SocketAddr) {
 }
 
 #[test]
+#[expect(clippy::too_many_lines, reason = "a table of cases")]
 fn refusals_are_what_clients_of_grpc_take_them_for() {
     bounded(async {
         let mut calls = GrpcUpstream::start();
@@ -131,6 +132,7 @@ fn upstream_that_is_down_is_unavailable() {
 }
 
 #[test]
+#[expect(clippy::too_many_lines, reason = "a table of cases")]
 fn refusal_is_one_head_that_keeps_its_status_and_ends_the_stream() {
     bounded(async {
         let calls = GrpcUpstream::start();

@@ -107,6 +107,7 @@ fn told((status, challenge): Told) -> (u16, Option<&'static str>, usize) {
 
 // R19
 #[test]
+#[expect(clippy::too_many_lines, reason = "a table of cases")]
 fn time_that_is_none_neither_wraps_nor_rounds_into_validity() {
     let test_bed = TestBed::routes(ROUTES);
     let mut hits = 0;

@@ -199,6 +199,7 @@ fn der(tag: u8, content: &[u8]) -> Vec<u8> {
 }
 
 #[test]
+#[expect(clippy::too_many_lines, reason = "a table of cases")]
 fn r21_embedded_key_is_never_used_and_nobody_is_asked_for_another() {
     let test_bed = TestBed::routes(ROUTES);
     let certified = generate_simple_self_signed(["id.test".to_owned()]).expect("a certificate");
@@ -321,6 +322,7 @@ fn r21_embedded_key_is_never_used_and_nobody_is_asked_for_another() {
 }
 
 #[test]
+#[expect(clippy::too_many_lines, reason = "a table of cases")]
 fn r21_kid_is_compared_and_nothing_else_is_done_with_it() {
     let test_bed = TestBed::toml(WIDE, "", "", ROUTES);
     let canary = Server::start(|_| Reply::status(404));
@@ -406,6 +408,7 @@ fn kid_of_64_kib_is_too_large_for_a_usual_gateway() {
 }
 
 #[test]
+#[expect(clippy::too_many_lines, reason = "a table of cases")]
 fn r21_header_that_changes_the_meaning_of_the_token_is_refused() {
     let test_bed = TestBed::toml(WIDE, "", "", ROUTES);
     let mut lies = Vec::new();

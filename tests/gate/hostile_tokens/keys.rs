@@ -110,6 +110,7 @@ fn padded(message: &str) -> Vec<u8> {
 }
 
 #[test]
+#[expect(clippy::too_many_lines, reason = "a table of cases")]
 fn r23_key_that_must_not_verify_never_does_and_the_good_one_of_the_set_still_works() {
     let good = Key::es256("good");
     let [ec, ed, rsa] = [
@@ -414,6 +415,7 @@ const SHORT_SIGNATURE: &str = "\
 // RFC 8032 §5.1.7: with a key of small order, whoever likes signs: [S]B = R + [k]A holds for S = 0 and R = -[k]A, of
 // which there are eight at most to try.
 #[test]
+#[expect(clippy::too_many_lines, reason = "a table of cases")]
 fn r23_ed25519_key_of_small_order_never_verifies() {
     let good = Key::ed25519("good");
     let small = [
@@ -583,6 +585,7 @@ fn ten_thousand_keys_are_read_and_searched_in_bounded_time() {
 }
 
 #[test]
+#[expect(clippy::too_many_lines, reason = "a table of cases")]
 fn r18_kid_that_two_issuers_share_opens_neither_to_the_other() {
     let keys = [Key::es256("k"), Key::es256("k")];
     let sets = keys.each_ref().map(|key| {

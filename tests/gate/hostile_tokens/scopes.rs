@@ -21,6 +21,7 @@ upstream = \"up\"
 ";
 
 #[test]
+#[expect(clippy::too_many_lines, reason = "a table of cases")]
 fn scope_grants_exactly_what_it_says() {
     let test_bed = TestBed::toml(WIDE, "", "", SCOPED);
     let list = |count: usize, element: &str, last: &str| {

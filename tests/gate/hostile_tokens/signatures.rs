@@ -42,6 +42,7 @@ fn signed() -> Signed {
 }
 
 #[test]
+#[expect(clippy::too_many_lines, reason = "a table of cases")]
 fn r18_what_is_not_the_signature_is_refused_in_every_algorithm() {
     let Signed { test_bed, keys } = signed();
     let mut lies = Vec::new();

@@ -240,6 +240,7 @@ fn streams_that_the_client_makes_the_gateway_reset_end_the_connection_and_are_ca
 }
 
 #[test]
+#[expect(clippy::too_many_lines, reason = "a table of cases")]
 fn frames_that_no_client_sends_by_mistake_end_the_connection_at_once() {
     let test_bed = TestBed::routes(ROUTES);
     for (what, broken) in [

@@ -170,6 +170,7 @@ fn paths_that_can_be_read_in_two_ways_are_refused_as_over_http1() {
 }
 
 #[test]
+#[expect(clippy::too_many_lines, reason = "a table of cases")]
 fn malformed_request_is_reset_and_the_next_one_is_served() {
     let test_bed = TestBed::routes(ROUTES);
     let mut wire = FrameConnection::open(test_bed.address, &[]);

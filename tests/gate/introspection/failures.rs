@@ -20,6 +20,7 @@ fn raw(bytes: &str) -> Vec<u8> {
 }
 
 /// Everything that is no clear answer to a question for JSON.
+#[expect(clippy::too_many_lines, reason = "a table of cases")]
 fn unclear() -> Vec<(&'static str, Reply)> {
     let active =
         json!({ "active": true, "aud": "https://api.test", "scope": "read", "exp": NOW + 600 })
@@ -312,6 +313,10 @@ fn server_that_redirects_is_asked_as_rarely_as_one_that_fails() {
 }
 
 #[test]
+#[expect(
+    clippy::too_many_lines,
+    reason = "one scenario, in the order of its events"
+)]
 fn server_that_was_gone_is_found_by_a_probe_and_new_tokens_pass_at_once() {
     // An address of its own, so that nobody else takes the port meanwhile.
     let address = std::net::TcpListener::bind("127.0.0.118:0")

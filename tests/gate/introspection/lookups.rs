@@ -57,6 +57,10 @@ fn simultaneous_requests_with_one_new_token_make_one_question() {
 }
 
 #[test]
+#[expect(
+    clippy::too_many_lines,
+    reason = "one scenario, in the order of its events"
+)]
 fn thousand_simultaneous_verifications_of_one_new_token_make_one_question() {
     let test_bed = TestBed::start();
     let gate = test_bed.respond_when_opened(Reply::json(test_bed.active("read")));
@@ -144,6 +148,7 @@ fn question_goes_on_when_the_client_that_began_it_hangs_up() {
 }
 
 #[test]
+#[expect(clippy::too_many_lines, reason = "a table of cases")]
 fn one_client_has_a_quarter_of_the_room_and_all_together_no_more_than_there_is() {
     let test_bed = TestBed::with_file(
         "[server]\ntrusted_proxies = \"127.0.0.0/8\"",

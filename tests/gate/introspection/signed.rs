@@ -34,6 +34,7 @@ fn header() -> Value {
 }
 
 #[test]
+#[expect(clippy::too_many_lines, reason = "a table of cases")]
 fn r12_signed_answer_counts_when_it_is_of_the_issuer_and_for_us() {
     let good = |test_bed: &TestBed| {
         signed(
@@ -207,6 +208,7 @@ fn r13_phantom_token_goes_on_in_place_of_the_opaque_one() {
 }
 
 #[test]
+#[expect(clippy::too_many_lines, reason = "a table of cases")]
 fn r13_phantom_token_is_judged_as_any_jwt_and_204_is_inactive() {
     let test_bed = ready("", "accept = \"phantom\"", |test_bed| {
         signed(

@@ -258,6 +258,10 @@ impl<'v> TestBed<'v> {
 }
 
 /// Every question, with its answer.
+#[expect(
+    clippy::too_many_lines,
+    reason = "one scenario, in the order of its events"
+)]
 fn questions(test_bed: &TestBed<'_>, kind: Kind) -> Vec<(&'static str, String, String)> {
     let Vendor {
         scope,

@@ -13,7 +13,7 @@ fn introspection(of_issuer: &str, of_introspection: &str) -> String {
 }
 
 /// Tables that lack something or have too much, each with its reports.
-#[allow(clippy::too_many_lines, reason = "a table of cases")]
+#[expect(clippy::too_many_lines, reason = "a table of cases")]
 fn introspection_cases() -> Vec<(String, &'static [&'static str])> {
     vec![
         (

@@ -34,7 +34,7 @@ fn an_unknown_key_is_reported_with_the_nearest_known_one() {
 }
 
 /// Misspelt keys whose absence would be a fault as well.
-#[allow(clippy::too_many_lines, reason = "a table of cases")]
+#[expect(clippy::too_many_lines, reason = "a table of cases")]
 fn misspelt_keys() -> Vec<(String, String)> {
     let corp = "[issuers.corp]\nissuer = \"https://id.example.com\"\naudience = \"api\"\n";
     let meant = |line: usize, key: &str, found: &str, meant: &str| {

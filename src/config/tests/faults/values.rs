@@ -105,7 +105,7 @@ fn invalid_value_is_reported_with_place_and_remedy() {
 }
 
 /// Values as other programs write them, and the remedy.
-#[allow(clippy::too_many_lines, reason = "a table of cases")]
+#[expect(clippy::too_many_lines, reason = "a table of cases")]
 fn values_of_another_form() -> Vec<(String, String)> {
     let target = |value: &str| format!("[upstreams.u]\ntargets = {value}");
     let issuer =

@@ -54,6 +54,7 @@ fn good_keys_are_taken_with_what_they_say_of_themselves() {
 }
 
 #[test]
+#[expect(clippy::too_many_lines, reason = "a table of cases")]
 fn bad_keys_are_refused() {
     let bad = |member| JwkError::BadMember { member };
     let unsupported = |member| JwkError::Unsupported { member };
