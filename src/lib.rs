@@ -1,83 +1,258 @@
-//! scopegate: a reverse proxy that lets a request through only with a good OAuth 2.0 bearer token.
+//! scopegate: a reverse proxy that forwards a request only if its OAuth 2.0 bearer token permits it.
 //!
-//! This is the tour of the house: what the rooms are, how a request goes through them, and what holds everywhere.
-//! The pages in docs say how to use it.
+//! This page is the architecture: the rooms (modules), the path of one request, the threads, the
+//! words, and the invariants with what holds each of them. The pages in `docs` explain how to use
+//! scopegate. `SECURITY.md` is the threat model.
 //!
-//! # The rooms, from the ground up
+//! # Rooms
 //!
-//! | room | what it knows | may import, of ours |
+//! Each room imports only rooms listed in its row, and the four ground rooms: `values`, `text`,
+//! `sync` and `client_limits`. No arrow points up. The test
+//! `every_room_stands_in_the_table_of_the_tour` compares this table with the rule that
+//! `every_room_imports_only_those_below_it` checks on the source.
+//!
+//! | room | what it does | may import |
 //! |---|---|---|
-//! | [`values`] | the closed sets of values that configuration keys take, with their spelling; every room may import it | nothing |
-//! | [`text`] | text from outside as messages show it: bounded, in quotes; every room may import it | nothing |
-//! | [`sync`] | the one policy on poisoned locks; every room may import it | nothing |
-//! | [`client_limits`] | which addresses count as one client, and how much one client may take; every room may import it | nothing |
-//! | [`oauth`] | the nouns of the RFCs: scopes, bearer tokens, challenges, signatures' wrapping, claims | nothing |
-//! | [`files`] | the files that an operator names, read whole and bounded | nothing |
-//! | [`http_client`] | the HTTP client of the control plane: responses bounded in size and time, no redirects | nothing |
-//! | [`config`] | `gateway.toml` as written, with the place of every value | `files` |
-//! | [`clock`] | the time, and every time-out | `oauth` |
-//! | [`transport`] | sockets that are not waited for without end, TLS on either side | `clock`, `files` |
-//! | [`policy`] | decisions: which path, which host, which route, what it requires | `oauth` |
-//! | [`telemetry`] | one record for each request, the log, numbers, traces | `oauth`, `policy`, `clock`, `http_client` |
-//! | [`verify`] | is this token active? Keys, signatures, introspection, and a cache of facts | `oauth`, `telemetry`, `clock`, `http_client` |
-//! | [`upstream`] | the way of a permitted request to its upstream | `oauth`, `policy`, `telemetry`, `clock`, `transport` |
-//! | [`gateway`] | where it meets: the compiled configuration, one request from top to bottom, every answer | all above |
-//! | [`server`] | listeners, workers, client connections, drain | `gateway`, `config`, `clock`, `transport`, `telemetry` |
-//! | [`reload`] | another configuration in the place of the one in force | `gateway`, `config`, `clock`, `server`, `transport`, `telemetry` |
-//! | [`admin`] | health, readiness and metrics, on a listener of their own | `gateway`, `clock`, `telemetry`, `verify`, `upstream`, `server`, `reload` |
-//! | [`cli`] | the command line and the control plane | everything |
-//! | [`dev`] | a development authorization server and an echo upstream, with the feature `development`; only `cli` imports it | `oauth`, `clock`, `transport`, `verify` |
+//! | [`values`] | closed sets of configuration values, and their spelling | nothing |
+//! | [`text`] | quotes and truncates untrusted text for messages | nothing |
+//! | [`sync`] | one policy for poisoned locks | nothing |
+//! | [`client_limits`] | which addresses count as one client, and a client's share of a limit | nothing |
+//! | [`oauth`] | terms of the RFCs: bearer tokens, scopes, claims, JOSE, challenges | nothing |
+//! | [`files`] | reads files named by the operator, whole and bounded | nothing |
+//! | [`http_client`] | HTTP client of the control plane: bounded in size and time, no redirects | nothing |
+//! | [`config`] | parses `gateway.toml`; every value has its position | `files` |
+//! | [`clock`] | wall time, monotonic time, deadlines, backoff | `oauth` |
+//! | [`transport`] | connections on either side: TLS, timeouts, HTTP/2 frame limits, tunnels | `clock`, `files` |
+//! | [`policy`] | normal paths, hosts, routes, requirements, the decision | `oauth` |
+//! | [`telemetry`] | access log, event log, metrics, spans | `oauth`, `policy`, `clock`, `http_client` |
+//! | [`verify`] | token verification: JWKS, signatures, introspection, token cache | `oauth`, `telemetry`, `clock`, `http_client` |
+//! | [`upstream`] | load balancing, connection pools, retries, HTTP/1.1 and HTTP/2 clients | `oauth`, `policy`, `telemetry`, `clock`, `transport` |
+//! | [`gateway`] | compiles the configuration; handles one request from head to response | `oauth`, `files`, `config`, `clock`, `http_client`, `transport`, `policy`, `telemetry`, `verify`, `upstream` |
+//! | [`server`] | listeners, workers, client connections, eviction, drain | `gateway`, `config`, `clock`, `transport`, `telemetry` |
+//! | [`reload`] | replaces the active configuration | `gateway`, `config`, `clock`, `server`, `transport`, `telemetry` |
+//! | [`admin`] | `/livez`, `/readyz` and `/metrics` on a listener of their own | `gateway`, `clock`, `telemetry`, `verify`, `upstream`, `server`, `reload` |
+//! | `dev` | development authorization server and echo upstream (feature `development`) | `oauth`, `clock`, `transport`, `verify` |
+//! | [`cli`] | command line; starts the control plane | everything |
 //!
-//! `oauth` and `policy` are pure: no IO, no clock, no async, no log. `verify` and `upstream` never see each other, nor
-//! `config`. `tests/architecture.rs` holds this table against the code.
+//! Inside a room the files form no circle (`files_form_no_circle`). [`upstream`] describes its own
+//! floors.
 //!
 //! # One request
 //!
-//! 1. [`server`] accepts the connection, tells HTTP/1 from HTTP/2 and reads the head; deadlines of [`transport`] bound it all.
-//! 2. [`gateway::Gate::handle`] judges it by a list of steps (`gateway/judge.rs`): unambiguous framing and one host
-//!    (`admission`), a normal path ([`NormalPath`](policy::path::NormalPath)), one route
-//!    ([`RouteTable::find`](policy::route_table::RouteTable::find)), an active token, a decision. What the steps learn
-//!    is collected as `Facts`.
-//! 3. The token step finds the token ([`bearer::extract`](oauth::bearer::extract)), and
-//!    [`Verifier::verify`](verify::Verifier::verify) says whether it is active: by the cache, by the issuer's keys, or
-//!    by introspection.
-//! 4. [`decide`](policy::decision::decide) makes a [`Permit`](policy::decision::Permit) or a denial.
-//! 5. The request is prepared (`gateway/prepare.rs`: headers, target, claim headers) and forwarded
-//!    (`gateway/forward.rs`): [`Upstream::send`](upstream::Upstream::send) takes the permit and returns the response;
-//!    both bodies stream. If the upstream switches protocols, a [`Tunnel`](gateway::Tunnel) follows.
-//! 6. The [`Record`](telemetry::Record), made from the facts, is logged after the last byte. Whatever stopped the
-//!    request is one [`Refusal`](gateway::Refusal), and `gateway/respond.rs` alone makes a response of it.
+//! 1. **Accept.** [`server`] accepts the connection, selects HTTP/1.1 or HTTP/2, and reads the head.
+//!    A [`TimeoutStream`](transport::TimeoutStream) ends the connection of a silent client.
+//! 2. **Judge** (`gateway/judge.rs`). [`Gate::handle`](gateway::Gate::handle) takes the active
+//!    [`Snapshot`](gateway::Snapshot) and runs `STEPS` in order: framing and host (`admission`), the
+//!    [`NormalPath`](policy::path::NormalPath), the route
+//!    ([`RouteTable::find`](policy::route_table::RouteTable::find)), the token
+//!    ([`bearer::extract`](oauth::bearer::extract), then
+//!    [`Verifier::verify`](verify::Verifier::verify)), the body where a route asks for it, and the
+//!    decision ([`decide`](policy::decision::decide)). A step continues, permits, replies or refuses.
+//!    It writes what it learns into `Facts`.
+//! 3. **Prepare** (`gateway/prepare.rs`). Removes and sets headers, rewrites the target, and adds
+//!    claim headers. The result is `Prepared`.
+//! 4. **Forward** (`gateway/forward.rs`). [`Upstream::send`](upstream::Upstream::send) consumes the
+//!    [`Permit`](policy::decision::Permit). It selects an endpoint, takes or opens a connection, and
+//!    returns the response head. [`Upstream::upgrade`](upstream::Upstream::upgrade) does the same for
+//!    a request to switch protocols; a [`Tunnel`](gateway::Tunnel) follows a 101.
+//! 5. **Respond** (`gateway/respond.rs`). Turns a [`Refusal`](gateway::Refusal) into a response. The
+//!    `WWW-Authenticate` header of a 401 or 403 is written here. An upstream's response streams.
+//! 6. **Record.** The [`Record`](telemetry::Record) of the request goes to the access log, the metrics
+//!    and the spans when it is dropped: with the [`ResponseBody`](gateway::ResponseBody), with the
+//!    tunnel, or when the client disconnects.
 //!
-//! `scopegate explain` judges and prepares a request as the gateway does, and stops there ([`gateway::DryRun`]). What it tells
-//! beside the verdict comes from what the verdict is made of: the list of rules that [`claims`](oauth::claims) are judged
-//! by, [`Verifier::examine`](verify::Verifier::examine), and how each [route stands](policy::route_table::RouteMatch).
+//! `scopegate explain` runs the same `judge` and `prepare` through
+//! [`DryRun`](gateway::DryRun) and forwards nothing. The hot path does not know of it. The details of
+//! its report come from [`claims`](oauth::claims),
+//! [`Verifier::examine`](verify::Verifier::examine) and
+//! [`RouteMatch`](policy::route_table::RouteMatch).
 //!
 //! # Two planes
 //!
-//! The **data plane** is one thread for each core, each with a runtime of its own, its own listening sockets and its
-//! own connections to the upstreams. A request is served on one thread from start to end, and where its upstream speaks
-//! HTTP/1.1 by one task: the one that serves the client also writes to the upstream and reads from it; what is left of
-//! a request whose answer has begun has a task of its own. The **control plane** is one runtime on the main thread:
-//! signals, the fetching of keys, questions to authorization servers, the looking up and checking of upstreams, the
-//! admin listener, the development servers. Workers read what it makes through a [`SharedSnapshot`](gateway::SharedSnapshot), the
-//! key rings, the [`SharedUpstream`](upstream::SharedUpstream) and the cache of facts; they wait for it only when a token names a
-//! key that nobody has seen yet, or has to be asked about. A [`Reloader`](reload::Reloader) publishes another snapshot
-//! there; requests under way keep the one they began with. What workers count and log, each does for itself: `admin`
-//! adds the numbers up, and a thread of its own writes the lines.
+//! **Data plane.** Each worker is one thread with its own runtime, listening sockets and upstream
+//! connections; `workers` in `[server]` sets how many. A request stays on its thread. The task that
+//! serves the client also exchanges with an HTTP/1.1 upstream. These have tasks of their own: an
+//! upload that continues after the response head, each upload over HTTP/2, and each HTTP/2 connection
+//! to an upstream.
+//!
+//! **Control plane.** One runtime on the main thread fetches JWKS, sends introspection requests,
+//! resolves names, runs health checks, reloads the configuration, and serves the admin listener and
+//! the development servers.
+//!
+//! The planes share the [`SharedSnapshot`](gateway::SharedSnapshot), the key rings, each
+//! [`SharedUpstream`](upstream::SharedUpstream) and the [`TokenCache`](verify::TokenCache). A request
+//! waits for the control plane in two cases: its token names an unknown key, or it needs an
+//! introspection request. [`Reloader`](reload::Reloader) publishes a new snapshot; requests in flight
+//! keep the old one.
+//!
+//! # Locks
+//!
+//! Configuration, keys and endpoints are read with atomic loads; a worker's own state needs no lock.
+//! These files hold every `Mutex` and `RwLock` of the crate (`every_lock_is_in_the_table_of_the_tour`).
+//!
+//! | file | when it is locked | on the request path |
+//! |---|---|---|
+//! | `telemetry::sink` | a log line is appended; the writer thread swaps the buffer | each logged request; each worker has its own buffer |
+//! | `telemetry::requests` | a route's first request with this method, status and outcome; a scrape; a reload | rarely |
+//! | `telemetry::throttle` | an event whose log lines are rate-limited | only with such an event |
+//! | `telemetry` | workers and listeners register; a scrape | no |
+//! | `telemetry::spans` | the result of an export | no |
+//! | `verify::introspection::coalescing` | a token needs an introspection request: equal ones share it | only cache misses and renewals |
+//! | `verify::introspection::circuit_breaker` | an introspection request starts or ends | only cache misses and renewals |
+//! | `verify::introspection::own_token` | the gateway needs its own token for introspection | no; its request runs on the control plane |
+//! | `verify::discovery` | authorization server metadata is needed | no; it is fetched on the control plane |
+//! | `verify::failures` | a request to an authorization server ends | no |
+//! | `upstream::stats` | an ejection starts or ends; workers register; a scrape | only with such an event |
+//! | `upstream::endpoint::list` | the control plane replaces the endpoints | no |
+//! | `server::clients` | a connection opens or closes, to count it for its client | no; twice per connection, if clients have a limit |
+//! | `server::connection_limit` | the limit changes, or is logged | no |
+//! | `server::eviction` | no connection is free: one worker at a time asks for an eviction | no |
+//! | `admin::connections` | a connection to the admin listener changes its stage | no |
+//! | `reload` | the result of the last reload | no |
+//! | `dev::access_tokens` | the development authorization server issues or revokes a token | no |
+//!
+//! `sync` defines the helper that locks. `moka` locks inside `TokenCache`, which a worker asks only
+//! for tokens that are in neither its connection's cache nor its own.
+//!
+//! # Glossary
+//!
+//! - **access log**: one line per request; see [`RequestLog`](telemetry::RequestLog) and `access.rs`.
+//! - **[active token](oauth::claims::ActiveToken)**: claims that passed every check of their issuer.
+//! - **admission**: the first checks of a request: unambiguous framing and one host.
+//! - **authorization server**: issues tokens, publishes JWKS, responds to introspection requests.
+//! - **[bearer token](oauth::bearer::BearerToken)**: the token text of one request (RFC 6750).
+//! - **[challenge](oauth::challenge::Challenge)**: the value of `WWW-Authenticate`.
+//! - **circuit breaker**: suspends introspection requests to a server that fails.
+//! - **[claims](oauth::claims::Claims)**: the JSON object that a token or an introspection response holds.
+//! - **client address**: the peer, or what a [trusted proxy](gateway::TrustedProxies) forwarded.
+//! - **[ConnectionState](transport::ConnectionState)**: what a connection waits for, and thus which timeout holds.
+//! - **[deadline](clock::Deadline)**: one timeout in the table of a worker's [`Ticker`](clock::Ticker).
+//! - **[denial](policy::decision::Denial)**: why `decide` gave no permit.
+//! - **drain**: no new connections, and a bounded time for the open ones to end.
+//! - **ejection**: an endpoint gets no requests for a while after failures to connect.
+//! - **endpoint**: one address of a [target](upstream::Target), shared by all workers.
+//! - **EndpointState**: one worker's view of an endpoint: pool, ejection, load.
+//! - **[epoch](verify::Epoch)**: a number that advances when keys or issuers change.
+//! - **eviction**: the longest idle client connection closes to make room for a new one.
+//! - **exchange**: one request and its response on one connection.
+//! - **Facts**: what the steps of `judge` learned of one request.
+//! - **[Gate](gateway::Gate)**: serves the requests of one worker.
+//! - **health check**: the control plane's periodic request to an endpoint ([`HealthCheck`](upstream::HealthCheck)).
+//! - **InFlight**: a guard that counts a request in flight until it is dropped.
+//! - **[interim response](transport::Interim)**: a 1xx response before the final one.
+//! - **[introspection response](oauth::introspection::IntrospectionResponse)**: the response of RFC 7662: active or not.
+//! - **[issuer](verify::Issuer)**: one `[issuers.NAME]`: its keys, its introspection, and what its tokens must claim.
+//! - **[JWKS](oauth::jose::Jwks)**: the key set that an issuer publishes (RFC 7517).
+//! - **[KeyRing](verify::KeyRing)**: an issuer's keys over time, fetched again as they age.
+//! - **[Liveness](server::Liveness)**: whether every worker's event loop still runs.
+//! - **[NormalPath](policy::path::NormalPath)**: the one spelling of a path that is matched and forwarded.
+//! - **[Permit](policy::decision::Permit)**: proof that a request was decided; forwarding consumes it.
+//! - **pool**: one worker's connections to one endpoint.
+//! - **[Record](telemetry::Record)**: what is logged and counted of one request.
+//! - **[Refusal](gateway::Refusal)**: why the gateway responds itself instead of forwarding.
+//! - **[Requirement](policy::requirement::Requirement)**: what a route demands: nothing, or a token with scopes.
+//! - **retry budget**: limits retries to a share of the requests.
+//! - **[RouteTable](policy::route_table::RouteTable)**: all routes; finds the one that a request belongs to.
+//! - **[ScopeSet](oauth::scope::ScopeSet)**: the scopes that a token grants.
+//! - **shadow mode**: a route with `enforce = false` forwards requests without a sufficient token.
+//! - **[Snapshot](gateway::Snapshot)**: the compiled configuration: immutable, replaced as a whole.
+//! - **[span](telemetry::Spans)**: one request in a distributed trace (OpenTelemetry).
+//! - **[TimeoutStream](transport::TimeoutStream)**: a connection that enforces the timeouts of its state.
+//! - **[tunnel](gateway::Tunnel)**: bytes in both directions after a 101.
+//! - **[upstream](upstream::Upstream)**: one `[upstreams.NAME]`, as one worker uses it.
+//! - **[VerifiedToken](verify::VerifiedToken)**: an entry of the token cache: facts, never a decision.
+//! - **worker**: one thread of the data plane; `WorkerState` is what its connections share.
 //!
 //! # What holds everywhere
 //!
-//! - **Nothing undecided is forwarded.** `Upstream::send` takes a `Permit`, and only `decide` makes one, or `unenforced`
-//!   where the operator has a route in shadow mode.
-//! - **What is matched is what is forwarded.** A path has one normal form, which is both, or it is refused. A path that some
-//!   server reads as that of a stricter route is refused as well.
-//! - **The cache holds facts, never decisions.** Every rule of the route is evaluated again on a hit; a fact ends with
-//!   its token, its key and its issuer's configuration.
-//! - **The client is blamed for its own doing only.** An authorization server or an upstream that fails is a 5xx without
-//!   a Bearer error.
-//! - **Time is an argument.** Only [`clock`] reads one.
-//! - **Nothing waits without end**, and every input from the network is bounded before it is parsed.
-//! - **Tokens and secrets reach neither logs nor errors.** Types that hold them do not print them.
+//! Each invariant names what holds it: privacy, shown by a doc test that must not compile; a test in
+//! `tests/architecture` that parses the source; or a test of the behaviour. The test
+//! `every_test_that_the_tour_names_exists` checks the names.
+//!
+//! **No undecided request is forwarded.** `Upstream::send` and `Upstream::upgrade` take a `Permit`.
+//! Only `policy::decision` can construct one: `decide`, or `unenforced` for a route in shadow mode.
+//! Privacy holds it:
+//!
+//! ```compile_fail,E0451
+//! let forged = scopegate::policy::decision::Permit { route: 0 };
+//! ```
+//!
+//! A permit forwards one request, because it cannot be copied:
+//!
+//! ```compile_fail,E0382
+//! use scopegate::policy::decision::Permit;
+//!
+//! fn forward_twice(permit: Permit) -> [Permit; 2] {
+//!     [permit, permit]
+//! }
+//! ```
+//!
+//! Once it compiles:
+//!
+//! ```
+//! use scopegate::policy::decision::Permit;
+//!
+//! fn forward_once(permit: Permit) -> [Permit; 1] {
+//!     [permit]
+//! }
+//! ```
+//!
+//! `no_generated_request_reaches_what_it_has_no_token_for` sends random requests over the wire.
+//!
+//! **An active token passed the checks of its issuer.** Only `oauth::claims` constructs an
+//! `ActiveToken`. Privacy holds it:
+//!
+//! ```compile_fail,E0616
+//! fn widen(token: &mut scopegate::oauth::claims::ActiveToken) {
+//!     token.scopes = Default::default();
+//! }
+//! ```
+//!
+//! **The matched path is the forwarded path.** A path has one normal form or is refused:
+//! `what_is_matched_is_what_is_forwarded`. A path that an upstream may read as a stricter route's is
+//! refused too: `path_that_an_upstream_may_take_for_another_routes_is_refused`.
+//!
+//! **The token cache holds facts, never decisions.** Every request is decided anew:
+//! `cve_2021_32701_cached_token_meets_each_routes_own_scope`. An entry ends with its token
+//! (`cached_token_ends_with_its_expiry_and_leeway`), its key
+//! (`r26_key_that_the_issuer_takes_back_stops_working_cached_tokens_included`) and the configuration
+//! of its issuer (`facts_end_with_the_configuration_of_their_issuer`).
+//!
+//! **A client is not blamed for the failure of a server.** A failing authorization server or upstream
+//! is a 5xx without a Bearer error: `r8_whatever_is_no_clear_answer_is_a_503_and_told_to_no_log`,
+//! `issuer_without_keys_is_a_503_without_blame_and_heals_by_itself`,
+//! `upstream_that_fails_before_its_answer_is_a_502_or_a_504`.
+//!
+//! **A request sees one configuration.** A reload loses no request:
+//! `a_thousand_reloads_under_load_lose_nothing_and_judge_each_request_by_one_file`. A faulty file
+//! changes nothing: `faulty_file_changes_nothing_and_says_why`.
+//!
+//! **Only [`clock`] reads a clock.** Other rooms take the time as an argument, or ask `clock`:
+//! `only_clock_reads_a_clock`.
+//!
+//! **`oauth` and `policy` are pure.** They contain no IO, clock, async or log:
+//! `pure_rooms_touch_no_clock_no_socket_and_no_log`.
+//!
+//! **`verify` and `upstream` do not know each other, nor `config`.**
+//! `every_room_imports_only_those_below_it`.
+//!
+//! **The control plane has one HTTP client.** Its limits hold for JWKS, introspection, discovery and
+//! span export: `only_http_client_builds_an_http_client`.
+//!
+//! **Every wait ends, and every input has a limit.** Clients: `client_that_dawdles_is_not_waited_for`,
+//! `client_that_does_not_read_is_not_waited_for`, `head_without_end_ends_the_connection`,
+//! `small_block_that_unpacks_to_a_huge_head_is_refused`. Authorization servers:
+//! `r43_server_that_hangs_or_is_gone_is_a_503_in_bounded_time`. Upstreams:
+//! `upstream_that_hangs_before_or_while_the_request_is_sent_is_a_504`,
+//! `answer_with_a_flood_of_headers_is_a_502`.
+//!
+//! **No token or secret is logged or printed.** Types that hold one do not show it in `Debug`:
+//! `debug_does_not_show_the_token`, `secrets_do_not_show_themselves`,
+//! `subjects_do_not_show_themselves_in_debug_output`,
+//! `arguments_with_tokens_do_not_print_themselves`, `settings_do_not_print_secrets`. Over the wire:
+//! `r42_canary_tokens_are_in_no_log_and_no_answer`.
+//!
+//! **There is no `unsafe`.** `unsafe_code = "forbid"` in `Cargo.toml`; the compiler holds it.
 
 pub mod admin;
 pub mod cli;

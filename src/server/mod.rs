@@ -1,8 +1,8 @@
 //! The data plane: listeners, and the workers that serve them.
 //!
-//! Each worker is a thread with a runtime of its own, a listening socket of its own on each address, and its own
-//! connections to the upstreams. A request is served from start to end on one thread: nothing is stolen, nothing is
-//! woken across threads, nothing on its way is locked.
+//! Each worker is a thread with its own runtime, its own listening socket on each address, and its
+//! own connections to the upstreams. A request stays on the thread that accepted its connection. The
+//! locks that a request can meet are listed in the [crate's documentation](crate#locks).
 
 mod acceptor;
 mod clients;

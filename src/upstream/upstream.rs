@@ -81,7 +81,7 @@ impl Upstream {
     }
 
     /// Sends a permitted request and waits for the response head; both bodies stream. Failures are
-    /// [retried](super::retry).
+    /// retried (see `retry.rs`).
     ///
     /// # Errors
     /// [`UpstreamError`] when no attempt brought a response.

@@ -139,18 +139,57 @@ fn pure_rooms_touch_no_clock_no_socket_and_no_log() {
 
 #[test]
 fn every_room_stands_in_the_table_of_the_tour() {
-    let tour = fs::read_to_string(source::source_folder().join("lib.rs")).expect("the tour");
-    for (room, allowed) in MAY_IMPORT {
-        let row = tour
-            .lines()
-            .find(|line| line.starts_with(&format!("//! | [`{room}`] |")));
-        let row = row.unwrap_or_else(|| panic!("{room} is not in the table of src/lib.rs"));
-        let told = row.rsplit('|').nth(1).unwrap_or_default();
-        for name in allowed.iter().filter(|_| !told.contains("all above")) {
-            assert!(
-                told.contains(&format!("`{name}`")),
-                "src/lib.rs does not say that {room} may import {name}"
-            );
+    let tour = tour();
+    let rooms = &source::parse_crate()[&Vec::new()].children;
+    for room in rooms {
+        let row = table_row(&tour, room)
+            .unwrap_or_else(|| panic!("{room} is not in the table of src/lib.rs"));
+        let imports = row.rsplit('|').nth(1).unwrap_or_default();
+        let Some((_, allowed)) = MAY_IMPORT.iter().find(|(name, _)| name == room) else {
+            assert_eq!(imports.trim(), "everything", "{room}");
+            continue;
+        };
+        let documented: BTreeSet<&str> = quoted(imports).collect();
+        let allowed: BTreeSet<&str> = allowed.iter().copied().collect();
+        assert_eq!(documented, allowed, "what src/lib.rs lets {room} import");
+    }
+}
+
+#[test]
+fn every_lock_is_in_the_table_of_the_tour() {
+    let tour = tour();
+    let modules = source::parse_crate();
+    let has_lock = |source: &source::Module| {
+        let imports = source.imports.iter().map(|import| &import.path);
+        let mut names = imports.chain(&source.paths).flatten();
+        names.any(|name| ["Mutex", "RwLock"].contains(&name.as_str()))
+    };
+    let locked: BTreeSet<String> = modules
+        .iter()
+        .filter(|(_, source)| has_lock(source))
+        .map(|(module, _)| module.join("::"))
+        .filter(|module| module != "sync")
+        .collect();
+    let (_, section) = tour.split_once("//! # Locks").expect("a section on locks");
+    let (section, _) = section.split_once("//! # ").expect("a section after it");
+    let documented: BTreeSet<String> = section
+        .lines()
+        .filter_map(|line| quoted(line.strip_prefix("//! | ")?).next())
+        .map(str::to_owned)
+        .collect();
+    assert_eq!(locked, documented, "files with a lock, and src/lib.rs");
+}
+
+#[test]
+fn only_http_client_builds_an_http_client() {
+    for (module, source) in source::parse_crate() {
+        if module == ["http_client"] {
+            continue;
+        }
+        let imports = source.imports.iter().map(|import| &import.path);
+        let uses = imports.chain(&source.paths);
+        for path in uses.filter(|path| path.first().is_some_and(|name| name == "reqwest")) {
+            assert_eq!(path[1..], ["Error"], "{} uses reqwest", module.join("::"));
         }
     }
 }
@@ -159,27 +198,54 @@ fn every_room_stands_in_the_table_of_the_tour() {
 fn every_test_that_the_threat_model_names_exists() {
     let root = Path::new(env!("CARGO_MANIFEST_DIR"));
     let model = fs::read_to_string(root.join("SECURITY.md")).expect("the threat model");
+    assert_tests_exist("SECURITY.md", &model, 40);
+    for threat in 1..=18 {
+        assert!(model.contains(&format!("**T{threat}. ")), "T{threat}");
+    }
+}
+
+#[test]
+fn every_test_that_the_tour_names_exists() {
+    assert_tests_exist("src/lib.rs", &tour(), 25);
+}
+
+fn tour() -> String {
+    fs::read_to_string(source::source_folder().join("lib.rs")).expect("the tour")
+}
+
+fn table_row<'t>(tour: &'t str, room: &str) -> Option<&'t str> {
+    let cells = [format!("//! | [`{room}`] |"), format!("//! | `{room}` |")];
+    tour.lines()
+        .find(|line| cells.iter().any(|cell| line.starts_with(cell)))
+}
+
+/// What stands between backticks.
+fn quoted(text: &str) -> impl Iterator<Item = &str> {
+    text.split('`').skip(1).step_by(2)
+}
+
+/// Names with more than two underscores are taken for names of tests.
+fn assert_tests_exist(page: &str, text: &str, at_least: usize) {
+    let root = Path::new(env!("CARGO_MANIFEST_DIR"));
     let mut sources = String::new();
     for folder in ["src", "tests"] {
         read_all(&root.join(folder), &mut sources);
     }
     let is_name =
         |text: &&str| text.matches('_').count() > 2 && !text.contains([' ', '=', '.', ':']);
-    let named: BTreeSet<&str> = model
-        .split('`')
-        .skip(1)
-        .step_by(2)
-        .filter(is_name)
-        .collect();
-    assert!(named.len() > 40, "{} tests are named", named.len());
+    // Fences of code blocks are backticks, too.
+    let text = text.replace("```", "");
+    let named: BTreeSet<&str> = quoted(&text).filter(is_name).collect();
+    assert!(
+        named.len() >= at_least,
+        "{page} names {} tests",
+        named.len()
+    );
     for name in named {
         assert!(
             sources.contains(&format!("fn {name}(")),
-            "SECURITY.md names {name}, which is no test"
+            "{page} names {name}, which is no test"
         );
-    }
-    for threat in 1..=18 {
-        assert!(model.contains(&format!("**T{threat}. ")), "T{threat}");
     }
 }
 
