@@ -1,4 +1,5 @@
-//! scopegate: a reverse proxy that forwards a request only if its OAuth 2.0 bearer token permits it.
+//! scopegate: a reverse proxy that forwards a request only if its OAuth 2.0 bearer token permits
+//! it.
 //!
 //! This page is the architecture: the rooms (modules), the path of one request, the threads, the
 //! words, and the invariants with what holds each of them. The pages in `docs` explain how to use
@@ -19,7 +20,7 @@
 //! | [`client_limits`] | which addresses count as one client, and a client's share of a limit | nothing |
 //! | [`oauth`] | terms of the RFCs: bearer tokens, scopes, claims, JOSE, challenges | nothing |
 //! | [`files`] | reads files named by the operator, whole and bounded | nothing |
-//! | [`http_client`] | HTTP client of the control plane: bounded in size and time, no redirects | nothing |
+//! | [`http_client`] | HTTP client for authorization servers and the span collector: bounded, no redirects | nothing |
 //! | [`config`] | parses `gateway.toml`; every value has its position | `files` |
 //! | [`clock`] | wall time, monotonic time, deadlines, backoff | `oauth` |
 //! | [`transport`] | connections on either side: TLS, timeouts, HTTP/2 frame limits, tunnels | `clock`, `files` |
@@ -39,56 +40,75 @@
 //!
 //! # One request
 //!
-//! 1. **Accept.** [`server`] accepts the connection, selects HTTP/1.1 or HTTP/2, and reads the head.
-//!    A [`TimeoutStream`](transport::TimeoutStream) ends the connection of a silent client.
+//! 1. **Accept.** [`server`] accepts the connection, selects HTTP/1.1 or HTTP/2, and reads the
+//!    head. A [`TimeoutStream`](transport::TimeoutStream) ends the connection of a silent client.
 //! 2. **Judge** (`gateway/judge.rs`). [`Gate::handle`](gateway::Gate::handle) takes the active
-//!    [`Snapshot`](gateway::Snapshot) and runs `STEPS` in order: framing and host (`admission`), the
-//!    [`NormalPath`](policy::path::NormalPath), the route
+//!    [`Snapshot`](gateway::Snapshot) and runs `STEPS` in order: framing and host (`admission`),
+//!    the [`NormalPath`](policy::path::NormalPath), the route
 //!    ([`RouteTable::find`](policy::route_table::RouteTable::find)), the token
 //!    ([`bearer::extract`](oauth::bearer::extract), then
 //!    [`Verifier::verify`](verify::Verifier::verify)), the body where a route asks for it, and the
-//!    decision ([`decide`](policy::decision::decide)). A step continues, permits, replies or refuses.
-//!    It writes what it learns into `Facts`.
+//!    decision ([`decide`](policy::decision::decide)). A step continues, permits, replies or
+//!    refuses. It writes what it learns into `Facts`.
 //! 3. **Prepare** (`gateway/prepare.rs`). Removes and sets headers, rewrites the target, and adds
 //!    claim headers. The result is `Prepared`.
 //! 4. **Forward** (`gateway/forward.rs`). [`Upstream::send`](upstream::Upstream::send) consumes the
-//!    [`Permit`](policy::decision::Permit). It selects an endpoint, takes or opens a connection, and
-//!    returns the response head. [`Upstream::upgrade`](upstream::Upstream::upgrade) does the same for
-//!    a request to switch protocols; a [`Tunnel`](gateway::Tunnel) follows a 101.
-//! 5. **Respond** (`gateway/respond.rs`). Turns a [`Refusal`](gateway::Refusal) into a response. The
-//!    `WWW-Authenticate` header of a 401 or 403 is written here. An upstream's response streams.
-//! 6. **Record.** The [`Record`](telemetry::Record) of the request goes to the access log, the metrics
-//!    and the spans when it is dropped: with the [`ResponseBody`](gateway::ResponseBody), with the
-//!    tunnel, or when the client disconnects.
+//!    [`Permit`](policy::decision::Permit). It selects an endpoint, takes or opens a connection,
+//!    and returns the response head. [`Upstream::upgrade`](upstream::Upstream::upgrade) does the
+//!    same for a request to switch protocols; a [`Tunnel`](gateway::Tunnel) follows a 101.
+//! 5. **Respond** (`gateway/respond.rs`). Turns a [`Refusal`](gateway::Refusal) into a response.
+//!    The `WWW-Authenticate` header of a 401 or 403 is written here. An upstream's response
+//!    streams.
+//! 6. **Record.** The [`Record`](telemetry::Record) of the request goes to the access log, the
+//!    metrics and the spans when it is dropped: with the [`ResponseBody`](gateway::ResponseBody),
+//!    with the tunnel, or when the client disconnects.
 //!
-//! `scopegate explain` runs the same `judge` and `prepare` through
-//! [`DryRun`](gateway::DryRun) and forwards nothing. The hot path does not know of it. The details of
-//! its report come from [`claims`](oauth::claims),
-//! [`Verifier::examine`](verify::Verifier::examine) and
+//! `scopegate explain` runs the same `judge` and `prepare` through [`DryRun`](gateway::DryRun) and
+//! forwards nothing. The hot path does not know of it. The details of its report come from
+//! [`claims`](oauth::claims), [`Verifier::examine`](verify::Verifier::examine) and
 //! [`RouteMatch`](policy::route_table::RouteMatch).
+//!
+//! # Where to look
+//!
+//! | question | file | function |
+//! |---|---|---|
+//! | Which checks does every request pass? | `gateway/judge.rs` | `STEPS` |
+//! | Where is the challenge of a 401 or 403 written? | `gateway/respond.rs` | `challenge` |
+//! | Where is a request header removed? | `upstream/headers.rs` | `rewrite_request` |
+//! | Which endpoint gets a request? | `upstream/load_balancer.rs` | `LoadBalancer::select` |
+//! | Which idle HTTP/1.1 connection is used? | `upstream/endpoint/http1_pool.rs` | `Http1Pool::take` |
+//! | Is a failed attempt retried? | `upstream/retry.rs` | `Attempts::retry_after` |
+//! | When is a JWKS fetched again? | `verify/key_ring.rs` | `KeyRing::refresh` |
+//! | Where is a token looked up before it is verified? | `verify/cache/connection.rs` | `ConnectionCache::find` |
+//! | Which timeout of a connection is armed? | `transport/connection_state.rs` | `ConnectionState` |
+//! | How does a timeout work? | `clock/deadline.rs` | `Deadline::arm` |
+//! | Which idle client connection is closed to make room? | `server/eviction.rs` | `OpenConnections::evict` |
+//! | Where is a line of the access log written? | `telemetry/access_line.rs` | `write` |
+//! | Where is a configuration key declared? | `config/`, one file per table | e.g. `config/route.rs` |
 //!
 //! # Two planes
 //!
 //! **Data plane.** Each worker is one thread with its own runtime, listening sockets and upstream
 //! connections; `workers` in `[server]` sets how many. A request stays on its thread. The task that
 //! serves the client also exchanges with an HTTP/1.1 upstream. These have tasks of their own: an
-//! upload that continues after the response head, each upload over HTTP/2, and each HTTP/2 connection
-//! to an upstream.
+//! upload that continues after the response head, each upload over HTTP/2, and each HTTP/2
+//! connection to an upstream.
 //!
 //! **Control plane.** One runtime on the main thread fetches JWKS, sends introspection requests,
 //! resolves names, runs health checks, reloads the configuration, and serves the admin listener and
 //! the development servers.
 //!
 //! The planes share the [`SharedSnapshot`](gateway::SharedSnapshot), the key rings, each
-//! [`SharedUpstream`](upstream::SharedUpstream) and the [`TokenCache`](verify::TokenCache). A request
-//! waits for the control plane in two cases: its token names an unknown key, or it needs an
-//! introspection request. [`Reloader`](reload::Reloader) publishes a new snapshot; requests in flight
-//! keep the old one.
+//! [`SharedUpstream`](upstream::SharedUpstream) and the [`TokenCache`](verify::TokenCache). A
+//! request waits for the control plane in two cases: its token names an unknown key, or it needs an
+//! introspection request. [`Reloader`](reload::Reloader) publishes a new snapshot; requests in
+//! flight keep the old one.
 //!
 //! # Locks
 //!
-//! Configuration, keys and endpoints are read with atomic loads; a worker's own state needs no lock.
-//! These files hold every `Mutex` and `RwLock` of the crate (`every_lock_is_in_the_table_of_the_tour`).
+//! Configuration, keys and endpoints are read with atomic loads; a worker's own state needs no
+//! lock. These files hold every `Mutex` and `RwLock` of the crate
+//! (`every_lock_is_in_the_table_of_the_tour`).
 //!
 //! | file | when it is locked | on the request path |
 //! |---|---|---|
@@ -165,8 +185,8 @@
 //!
 //! # What holds everywhere
 //!
-//! Each invariant names what holds it: privacy, shown by a doc test that must not compile; a test in
-//! `tests/architecture` that parses the source; or a test of the behaviour. The test
+//! Each invariant names what holds it: privacy, shown by a doc test that must not compile; a test
+//! in `tests/architecture` that parses the source; or a test of the behaviour. The test
 //! `every_test_that_the_tour_names_exists` checks the names.
 //!
 //! **No undecided request is forwarded.** `Upstream::send` and `Upstream::upgrade` take a `Permit`.
@@ -209,17 +229,18 @@
 //! ```
 //!
 //! **The matched path is the forwarded path.** A path has one normal form or is refused:
-//! `what_is_matched_is_what_is_forwarded`. A path that an upstream may read as a stricter route's is
-//! refused too: `path_that_an_upstream_may_take_for_another_routes_is_refused`.
+//! `what_is_matched_is_what_is_forwarded`. A path that an upstream may read as a stricter route's
+//! is refused too: `path_that_an_upstream_may_take_for_another_routes_is_refused`.
 //!
 //! **The token cache holds facts, never decisions.** Every request is decided anew:
 //! `cve_2021_32701_cached_token_meets_each_routes_own_scope`. An entry ends with its token
 //! (`cached_token_ends_with_its_expiry_and_leeway`), its key
-//! (`r26_key_that_the_issuer_takes_back_stops_working_cached_tokens_included`) and the configuration
-//! of its issuer (`facts_end_with_the_configuration_of_their_issuer`).
+//! (`r26_key_that_the_issuer_takes_back_stops_working_cached_tokens_included`) and the
+//! configuration of its issuer (`facts_end_with_the_configuration_of_their_issuer`).
 //!
-//! **A client is not blamed for the failure of a server.** A failing authorization server or upstream
-//! is a 5xx without a Bearer error: `r8_whatever_is_no_clear_answer_is_a_503_and_told_to_no_log`,
+//! **A client is not blamed for the failure of a server.** A failing authorization server or
+//! upstream is a 5xx without a Bearer error:
+//! `r8_whatever_is_no_clear_answer_is_a_503_and_told_to_no_log`,
 //! `issuer_without_keys_is_a_503_without_blame_and_heals_by_itself`,
 //! `upstream_that_fails_before_its_answer_is_a_502_or_a_504`.
 //!
@@ -236,13 +257,14 @@
 //! **`verify` and `upstream` do not know each other, nor `config`.**
 //! `every_room_imports_only_those_below_it`.
 //!
-//! **The control plane has one HTTP client.** Its limits hold for JWKS, introspection, discovery and
-//! span export: `only_http_client_builds_an_http_client`.
+//! **One HTTP client calls authorization servers and the span collector.** Its limits hold for
+//! JWKS, introspection, discovery and span export: `only_http_client_builds_an_http_client`. Health
+//! checks of endpoints open connections of their own.
 //!
-//! **Every wait ends, and every input has a limit.** Clients: `client_that_dawdles_is_not_waited_for`,
-//! `client_that_does_not_read_is_not_waited_for`, `head_without_end_ends_the_connection`,
-//! `small_block_that_unpacks_to_a_huge_head_is_refused`. Authorization servers:
-//! `r43_server_that_hangs_or_is_gone_is_a_503_in_bounded_time`. Upstreams:
+//! **Every wait ends, and every input has a limit.** Clients:
+//! `client_that_dawdles_is_not_waited_for`, `client_that_does_not_read_is_not_waited_for`,
+//! `head_without_end_ends_the_connection`, `small_block_that_unpacks_to_a_huge_head_is_refused`.
+//! Authorization servers: `r43_server_that_hangs_or_is_gone_is_a_503_in_bounded_time`. Upstreams:
 //! `upstream_that_hangs_before_or_while_the_request_is_sent_is_a_504`,
 //! `answer_with_a_flood_of_headers_is_a_502`.
 //!

@@ -209,6 +209,18 @@ fn every_test_that_the_tour_names_exists() {
     assert_tests_exist("src/lib.rs", &tour(), 25);
 }
 
+#[test]
+fn every_file_that_the_tour_names_exists() {
+    let tour = tour();
+    let is_file = |text: &&str| text.contains('/') && text.ends_with(".rs");
+    let files: BTreeSet<&str> = quoted(&tour).filter(is_file).collect();
+    assert!(files.len() > 10, "src/lib.rs names {} files", files.len());
+    for file in files {
+        let exists = source::source_folder().join(file).exists();
+        assert!(exists, "src/lib.rs names {file}, which does not exist");
+    }
+}
+
 fn tour() -> String {
     fs::read_to_string(source::source_folder().join("lib.rs")).expect("the tour")
 }
