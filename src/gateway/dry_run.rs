@@ -141,9 +141,10 @@ impl DryRun {
             Ok(Judgement::Reply(response)) => *response,
             Ok(Judgement::Forward(judged)) => {
                 let request_id = request_id.as_ref();
-                match prepare(judged, parts.clone(), &context, request_id, trace) {
+                let mut parts = parts.clone();
+                match prepare(judged, &mut parts, &context, request_id, trace) {
                     Ok(prepared) => {
-                        report.outgoing = Some(Outgoing::of(prepared));
+                        report.outgoing = Some(Outgoing::of(prepared, parts));
                         Response::default()
                     }
                     Err(refusal) => {
@@ -193,8 +194,7 @@ impl DryRunReport {
 }
 
 impl Outgoing {
-    fn of(prepared: Prepared<'_>) -> Self {
-        let mut parts = prepared.parts;
+    fn of(prepared: Prepared<'_>, mut parts: Parts) -> Self {
         prepared.added.append_to(&mut parts.headers);
         let omitted = prepared.omitted.into_iter();
         Self {

@@ -40,14 +40,13 @@ pub(super) enum Forwarded {
 /// The upstream failed, or the token ended before there was a response.
 pub(super) async fn forward(
     prepared: Prepared<'_>,
-    body: RequestBody,
+    mut request: Request<RequestBody>,
     upstream: &Upstream,
     interim: &Interim,
     ticker: &Rc<Ticker>,
 ) -> Result<Forwarded, Refusal> {
     let Prepared {
         permit,
-        parts,
         added,
         is_upgrade,
         token_end,
@@ -63,7 +62,6 @@ pub(super) async fn forward(
         deadline.arm(end.since(ticker.wall()));
         deadline
     });
-    let mut request = Request::from_parts(parts, body);
     let is_http11 = request.version() == Version::HTTP_11;
     let on_interim = |status, headers: &HeaderMap| {
         if is_http11 {

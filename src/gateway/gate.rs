@@ -15,7 +15,7 @@ use super::connection::Connection;
 use super::facts::{RecordedFacts, RequestHead};
 use super::forward::{Forwarded, forward};
 use super::judge::{Judgement, RequestContext, STEPS, judge};
-use super::panics::{catch_panic, catch_panic_now};
+use super::panics::catch_panic;
 use super::prepare::prepare;
 use super::refusal::Refusal;
 use super::request_id::RequestIds;
@@ -146,21 +146,26 @@ impl Gate {
             Ok(Judgement::Forward(judged)) => {
                 record.is_forwarded = true;
                 let trace = record.trace.as_deref();
-                let prepared = catch_panic_now(|| {
-                    let upstream = worker.upstream(&judged.permit);
-                    let prepared = prepare(judged, parts, &context, request_id.as_ref(), trace)?;
-                    Ok((prepared, upstream))
-                });
-                let forwarded = match prepared.unwrap_or(Err(Refusal::Panicked)) {
-                    Ok((prepared, upstream)) => {
+                // One future for both: what moves from one to the other is copied.
+                let forwarded = {
+                    let forwarding = pin!(async {
+                        let upstream = worker.upstream(&judged.permit);
+                        let id = request_id.as_ref();
+                        let prepared = prepare(judged, &mut parts, &context, id, trace)?;
                         if let Some(trace) = trace {
                             trace.sends();
                         }
-                        let interim = &connection.interim;
-                        let forwarding = forward(prepared, body, upstream, interim, &self.ticker);
-                        catch_panic(pin!(forwarding)).await
-                    }
-                    Err(refusal) => Err(refusal),
+                        let request = Request::from_parts(parts, body);
+                        forward(
+                            prepared,
+                            request,
+                            upstream,
+                            &connection.interim,
+                            &self.ticker,
+                        )
+                        .await
+                    });
+                    catch_panic(forwarding).await
                 };
                 match forwarded {
                     Ok(forwarded) => stream(forwarded, connection, snapshot, completion),

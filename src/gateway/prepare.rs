@@ -18,14 +18,13 @@ use crate::telemetry::Trace;
 use crate::upstream::UpstreamSettings;
 use crate::upstream::headers::{self, AddedHeaders};
 
-/// A request as its upstream gets it, but for its body.
+/// What a request has for its upstream beside its rewritten head and its body. The head stays where it
+/// is: it is large, and every move of it is a copy.
 pub(super) struct Prepared<'c> {
     pub(super) permit: Permit,
     pub(super) forwarding: &'c Forwarding,
     pub(super) upstream: &'c UpstreamSettings,
-    /// `parts.version` is still the client's.
-    pub(super) parts: Parts,
-    /// Headers that follow those of `parts`.
+    /// Headers that follow those of the request.
     pub(super) added: AddedHeaders,
     /// Whether it asks for another protocol.
     pub(super) is_upgrade: bool,
@@ -35,15 +34,15 @@ pub(super) struct Prepared<'c> {
     pub(super) omitted: Vec<(&'c ClaimHeader, InexactClaim)>,
 }
 
-/// Prepares a request that may pass. `request_id` and `trace` are the names that its upstream knows
-/// it by.
+/// Prepares a request that may pass, and rewrites its head in place; `parts.version` stays the
+/// client's. `request_id` and `trace` are the names that its upstream knows it by.
 ///
 /// # Errors
 /// The request is ambiguous: its `Connection` names a header that the gateway needs, or its target
 /// cannot be sent.
 pub(super) fn prepare<'c>(
     judged: Judged,
-    mut parts: Parts,
+    parts: &mut Parts,
     context: &RequestContext<'c>,
     request_id: Option<&HeaderValue>,
     trace: Option<&Trace>,
@@ -83,7 +82,7 @@ pub(super) fn prepare<'c>(
     if !forwarding.forward_token {
         parts.headers.remove(header::AUTHORIZATION);
     }
-    set_target(&mut parts, judged.path.as_deref())?;
+    set_target(parts, judged.path.as_deref())?;
     let is_upgrade = protocol.is_some();
     if let Some(protocol) = protocol {
         headers::set_upgrade(&mut parts.headers, protocol);
@@ -93,7 +92,6 @@ pub(super) fn prepare<'c>(
         permit: judged.permit,
         forwarding,
         upstream,
-        parts,
         added,
         is_upgrade,
         token_end: token.and_then(|verified| verified.ends()),
