@@ -117,12 +117,16 @@ impl Stand {
         HeaderMap::from_iter([(AUTHORIZATION, value)])
     }
 
-    fn verify(&self, headers: &HeaderMap, memo: &ConnectionCache) -> Arc<VerifiedToken> {
+    fn verify(
+        &self,
+        headers: &HeaderMap,
+        connection_cache: &ConnectionCache,
+    ) -> Arc<VerifiedToken> {
         let token = bearer::extract(headers).expect("a token");
         let client = || IpAddr::V4(Ipv4Addr::LOCALHOST);
         let offer = VerificationRequest {
             token,
-            memo,
+            connection_cache,
             accepts: |_: &str| true,
             client,
             now: now(),
@@ -174,23 +178,23 @@ fn token_is_extracted(bencher: Bencher) {
 
 #[divan::bench]
 fn token_is_found_with_the_connection(bencher: Bencher) {
-    let (stand, memo) = (Stand::new(Algorithm::RS256), new_memo());
+    let (stand, connection_cache) = (Stand::new(Algorithm::RS256), new_memo());
     let headers = stand.headers(0);
-    stand.verify(&headers, &memo);
-    bencher.bench_local(|| stand.verify(black_box(&headers), &memo));
+    stand.verify(&headers, &connection_cache);
+    bencher.bench_local(|| stand.verify(black_box(&headers), &connection_cache));
 }
 
 #[divan::bench]
 fn token_is_found_with_the_worker(bencher: Bencher) {
-    let (stand, memo) = (Stand::new(Algorithm::RS256), new_memo());
+    let (stand, connection_cache) = (Stand::new(Algorithm::RS256), new_memo());
     // In turn: the connection remembers the one before.
     let both = [stand.headers(0), stand.headers(1)];
     both.iter()
-        .for_each(|headers| drop(stand.verify(headers, &memo)));
+        .for_each(|headers| drop(stand.verify(headers, &connection_cache)));
     let mut turn = 0;
     bencher.bench_local(|| {
         turn ^= 1;
-        stand.verify(black_box(&both[turn]), &memo)
+        stand.verify(black_box(&both[turn]), &connection_cache)
     });
 }
 
@@ -202,7 +206,7 @@ fn token_is_found_with_all_workers(bencher: Bencher) {
     // Each time another worker, which has not seen it.
     bencher
         .with_inputs(new_memo)
-        .bench_local_refs(|memo| stand.verify(black_box(&headers), memo));
+        .bench_local_refs(|connection_cache| stand.verify(black_box(&headers), connection_cache));
 }
 
 #[divan::bench(args = ALGORITHMS)]
@@ -242,14 +246,14 @@ fn token_is_parsed_and_its_claims_are_judged(bencher: Bencher, algorithm: Algori
 
 #[divan::bench(args = ALGORITHMS, sample_count = 200, sample_size = 1)]
 fn new_token_is_verified(bencher: Bencher, algorithm: Algorithm) {
-    let (stand, memo, mut number) = (Stand::new(algorithm), new_memo(), 0);
+    let (stand, connection_cache, mut number) = (Stand::new(algorithm), new_memo(), 0);
     let next = || {
         number += 1;
         stand.headers(number)
     };
     bencher
         .with_inputs(next)
-        .bench_local_refs(|headers| stand.verify(headers, &memo));
+        .bench_local_refs(|headers| stand.verify(headers, &connection_cache));
 }
 
 #[divan::bench(args = ["one", "one-of-twenty", "parameter", "granted-wildcard"])]
@@ -294,7 +298,7 @@ fn challenge_is_made(bencher: Bencher) {
 
 // Taken in turn, token by token, so that a machine whose speed drifts is slow for all three.
 fn hold_a_new_token_against_its_parts(algorithm: Algorithm) {
-    let (stand, memo) = (Stand::new(algorithm), new_memo());
+    let (stand, connection_cache) = (Stand::new(algorithm), new_memo());
     let [mut signature, mut parsing, mut whole] = [const { Vec::new() }; 3];
     for number in 0..NEW_TOKENS {
         let headers = stand.headers(number);
@@ -303,7 +307,7 @@ fn hold_a_new_token_against_its_parts(algorithm: Algorithm) {
             drop(stand.keys().verify(&jws).expect("a good signature"))
         }));
         parsing.push(timed(|| stand.read(&headers)));
-        whole.push(timed(|| drop(stand.verify(&headers, &memo))));
+        whole.push(timed(|| drop(stand.verify(&headers, &connection_cache))));
     }
     let [signature, parsing, whole] =
         [signature, parsing, whole].map(|mut times: Vec<Duration>| {

@@ -45,13 +45,18 @@ fn claims(number: usize) -> Value {
     claims
 }
 
-fn verify(verifier: &Verifier, memo: &ConnectionCache, number: usize, key: &EncodingKey) {
+fn verify(
+    verifier: &Verifier,
+    connection_cache: &ConnectionCache,
+    number: usize,
+    key: &EncodingKey,
+) {
     let token = encode(&Header::default(), &claims(number), key).expect("a token");
     let value = HeaderValue::try_from(format!("Bearer {token}")).expect("a header value");
     let headers = HeaderMap::from_iter([(AUTHORIZATION, value)]);
     let offer = VerificationRequest {
         token: bearer::extract(&headers).expect("a token"),
-        memo,
+        connection_cache,
         accepts: |_: &str| true,
         client: || IpAddr::from([127, 0, 0, 1]),
         now: UnixTime::from_seconds(NOW),
@@ -93,7 +98,7 @@ fn cache_takes_the_memory_that_it_tells_and_no_more_than_cache_bytes() {
     );
     let worker = WorkerCache::new(Arc::clone(&found));
     worker.limit(cache.budget());
-    let memo = ConnectionCache::new(worker);
+    let connection_cache = ConnectionCache::new(worker);
     let told = || {
         let ((_, shared), (_, worker)) = (cache.size(), found.worker_tier.read());
         (shared as f64, worker as f64)
@@ -101,7 +106,8 @@ fn cache_takes_the_memory_that_it_tells_and_no_more_than_cache_bytes() {
 
     let mut seen = 0;
     let mut verify_until = |number| {
-        (seen..number).for_each(|number| verify(&snapshot.verifier, &memo, number, &key));
+        (seen..number)
+            .for_each(|number| verify(&snapshot.verifier, &connection_cache, number, &key));
         seen = number;
     };
     // What does not belong to the cache: keys, the allocator's first pages.

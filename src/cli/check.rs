@@ -19,7 +19,7 @@ const MAX_WIDTH: usize = 80;
 const OPEN: &str = "!";
 
 pub(super) fn check(path: &Path) -> ExitCode {
-    let checked = super::read(path, Purpose::Look).and_then(|(config, source)| {
+    let checked = super::read(path, Purpose::CheckOnly).and_then(|(config, source)| {
         let (here, absent) = absent::left_out(&config);
         let (snapshot, _) = super::compiled(&here, &source)?;
         Ok(tell(&snapshot, &config, &source, absent))

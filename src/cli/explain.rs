@@ -53,7 +53,7 @@ pub(super) fn explain(file: &Path, arguments: &Arguments) -> ExitCode {
 
 fn explain_request(file: &Path, arguments: &Arguments) -> Result<Explanation, ExitCode> {
     let purpose = if arguments.offline {
-        Purpose::Look
+        Purpose::CheckOnly
     } else {
         Purpose::Try
     };
@@ -64,7 +64,7 @@ fn explain_request(file: &Path, arguments: &Arguments) -> Result<Explanation, Ex
     }
     let compiled = match purpose {
         Purpose::Run | Purpose::Try => compile(&config),
-        Purpose::Look => {
+        Purpose::CheckOnly => {
             let (here, mut absent) = absent::left_out(&config);
             absent.extend_from_slice(source.warnings());
             source

@@ -109,7 +109,7 @@ pub enum Purpose {
     /// To explain one request as the gateway would decide it: every secret must be present.
     Try,
     /// To check it, on a laptop or for a pull request: secrets may be missing, and nothing that needs one is used.
-    Look,
+    CheckOnly,
 }
 
 /// Reads the file at `path`, to run the gateway.
@@ -136,7 +136,7 @@ pub fn load_with_checks(
     let unreadable = |text: &str, fault| Source::new(&file_name, text).report(vec![fault]);
     let bytes = match purpose {
         Purpose::Run => files::read(path, MAX_CONFIGURATION),
-        Purpose::Try | Purpose::Look => files::read_once(path, MAX_CONFIGURATION),
+        Purpose::Try | Purpose::CheckOnly => files::read_once(path, MAX_CONFIGURATION),
     };
     let bytes = bytes.map_err(|error| {
         let fault = Fault::of_file(format!("expected a file to read, but found {error}"));
@@ -296,7 +296,7 @@ fn listeners(table: &mut Table<'_>, server: &Server) -> Vec<Listener> {
 fn reference() -> TableReference {
     let file = File {
         folder: PathBuf::new(),
-        purpose: Purpose::Look,
+        purpose: Purpose::CheckOnly,
         variable: &|_| None,
         is_recording: true,
         faults: RefCell::default(),

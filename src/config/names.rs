@@ -47,7 +47,7 @@ pub(super) fn meant<'k>(name: &str, known: &[&'k str]) -> Option<&'k str> {
 
 /// The one of `known` that is near enough to `name` for `name` to be its misspelling.
 pub(super) fn nearest<K: AsRef<str>>(name: &str, known: impl IntoIterator<Item = K>) -> Option<K> {
-    let name = folded(name);
+    let name = normalized_for_comparison(name);
     let length = name.chars().count();
     // Of a single letter nothing would be left.
     let allowed = if length > 1 { (length / 3).max(1) } else { 0 };
@@ -57,7 +57,7 @@ pub(super) fn nearest<K: AsRef<str>>(name: &str, known: impl IntoIterator<Item =
         if known.as_ref().chars().count().abs_diff(length) > allowed {
             continue;
         }
-        let distance = strsim::osa_distance(&name, &folded(known.as_ref()));
+        let distance = strsim::osa_distance(&name, &normalized_for_comparison(known.as_ref()));
         if distance <= allowed
             && nearest
                 .as_ref()
@@ -97,6 +97,6 @@ pub(super) fn is_bare_key(name: &str) -> bool {
 }
 
 /// People confuse case, `-` and `_`; that is no distance.
-fn folded(name: &str) -> String {
+fn normalized_for_comparison(name: &str) -> String {
     name.to_lowercase().replace('-', "_")
 }

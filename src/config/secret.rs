@@ -71,7 +71,7 @@ impl Secret {
         }
     }
 
-    /// Whether it is absent, which only [`Purpose::Look`](super::Purpose::Look) accepts.
+    /// Whether it is absent, which only [`Purpose::CheckOnly`](super::Purpose::CheckOnly) accepts.
     #[must_use]
     pub fn is_missing(&self) -> bool {
         self.is_missing

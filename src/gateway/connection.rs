@@ -20,7 +20,7 @@ pub struct Connection {
     client: RefCell<Option<Known>>,
     pub(super) state: Rc<ConnectionState>,
     pub(super) interim: Interim,
-    pub(super) memo: ConnectionCache,
+    pub(super) connection_cache: ConnectionCache,
     pub(super) tunnel: RefCell<Option<Tunnel>>,
 }
 
@@ -36,7 +36,7 @@ impl Connection {
         is_tls: bool,
         state: Rc<ConnectionState>,
         interim: Interim,
-        memo: ConnectionCache,
+        connection_cache: ConnectionCache,
     ) -> Self {
         let (address, client, tunnel) = (
             address.to_canonical(),
@@ -49,7 +49,7 @@ impl Connection {
             client,
             state,
             interim,
-            memo,
+            connection_cache,
             tunnel,
         }
     }

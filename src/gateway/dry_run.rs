@@ -126,7 +126,7 @@ impl DryRun {
         });
         let context = RequestContext {
             snapshot,
-            memo: &self.connection.memo,
+            connection_cache: &self.connection.connection_cache,
             ticker: &self.ticker,
             client: &client,
         };

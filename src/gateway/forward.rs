@@ -10,7 +10,7 @@ use http::{HeaderMap, Request, Response, StatusCode, Version, header};
 
 use super::prepare::Prepared;
 use super::refusal::Refusal;
-use super::response_body::TOKEN_ENDED;
+use super::response_body::TOKEN_EXPIRED;
 use crate::clock::{Deadline, Ticker};
 use crate::transport::Interim;
 use crate::upstream::headers;
@@ -118,7 +118,7 @@ async fn unless_expired<T>(
 fn token_ended() -> Refusal {
     let detail = "the token ended before there was an answer".to_owned();
     Refusal::InvalidToken {
-        reason: TOKEN_ENDED,
+        reason: TOKEN_EXPIRED,
         detail,
         issuer: None,
     }

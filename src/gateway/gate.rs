@@ -116,7 +116,7 @@ impl Gate {
         let protocol = ClientProtocol::of(&parts.headers);
         let context = RequestContext {
             snapshot,
-            memo: &connection.memo,
+            connection_cache: &connection.connection_cache,
             ticker: &self.ticker,
             client: &client,
         };

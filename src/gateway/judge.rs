@@ -32,7 +32,7 @@ use crate::verify::{ConnectionCache, VerificationRequest, VerifiedToken};
 pub(super) struct RequestContext<'c> {
     pub(super) snapshot: &'c Arc<Snapshot>,
     /// What is cached of tokens.
-    pub(super) memo: &'c ConnectionCache,
+    pub(super) connection_cache: &'c ConnectionCache,
     pub(super) ticker: &'c Ticker,
     /// The client by its connection: its address, and whether it is a trusted proxy.
     pub(super) client: &'c ClientInfo,
@@ -227,7 +227,7 @@ async fn verify_token<'h>(
     }
     let snapshot = context.snapshot;
     let headers = &head.parts.headers;
-    let last = context.memo.last();
+    let last = context.connection_cache.last();
     let token = match bearer::extract_beside(headers, last.as_ref().map(|fact| fact.text())) {
         Ok(token) => token,
         Err(error @ (BearerError::Missing | BearerError::OtherScheme)) => {
@@ -244,7 +244,7 @@ async fn verify_token<'h>(
     };
     let offer = VerificationRequest {
         token,
-        memo: context.memo,
+        connection_cache: context.connection_cache,
         accepts: |issuer: &str| found.route.accepts_issuer(issuer),
         client: || {
             let is_trusted = |address| snapshot.trusted_proxies.contains(address);

@@ -37,7 +37,7 @@ pub(super) struct Completion {
 }
 
 /// The reason, in logs and metrics, of a stream that ended with its token.
-pub(super) const TOKEN_ENDED: &str = "token_ended";
+pub(super) const TOKEN_EXPIRED: &str = "token_ended";
 
 const PANICKED: &str = "panicked";
 
@@ -131,7 +131,7 @@ impl<B: Body<Data = Bytes, Error = io::Error> + Unpin> Body for ResponseBody<B> 
             .is_some_and(|expiry| expiry.poll_passed(context).is_ready())
         {
             if let Some(record) = &mut this.record {
-                record.outcome = Outcome::Broken(TOKEN_ENDED);
+                record.outcome = Outcome::Broken(TOKEN_EXPIRED);
             }
             // An error, not an end: half a body must not look whole.
             return Poll::Ready(Some(Err(io::Error::other("the access token has ended"))));

@@ -5,10 +5,10 @@ use std::rc::Rc;
 use std::task::Poll;
 use std::time::Duration;
 
-use super::response_body::TOKEN_ENDED;
+use super::response_body::TOKEN_EXPIRED;
 use crate::clock::{Deadline, Ticker};
 use crate::telemetry::{Outcome, Record};
-use crate::transport::{self, End, Stream, TimeoutStream, TunnelBytes};
+use crate::transport::{self, Stream, TimeoutStream, TunnelBytes, TunnelEnd};
 use crate::upstream::UpgradedConnection;
 
 /// A client connection and an upstream connection that now speak another protocol.
@@ -23,7 +23,7 @@ impl Tunnel {
     /// Copies bytes between the client and the upstream until both have finished, one of them
     /// breaks, both are idle for `body_idle_timeout`, or the token expires on a route with
     /// `close_at_expiry`.
-    pub async fn carry(self, near: End<TimeoutStream<Stream>>, ticker: &Rc<Ticker>) {
+    pub async fn carry(self, near: TunnelEnd<TimeoutStream<Stream>>, ticker: &Rc<Ticker>) {
         let Self {
             upstream,
             mut record,
@@ -31,7 +31,7 @@ impl Tunnel {
             expiry,
         } = self;
         let (far, carried) = (
-            End {
+            TunnelEnd {
                 stream: upstream.stream,
                 early: upstream.early,
             },
@@ -44,7 +44,7 @@ impl Tunnel {
         });
         tokio::select! {
             () = transport::tunnel(near, far, &carried, idle_timeout, ticker) => {}
-            () = expired => record.outcome = Outcome::Broken(TOKEN_ENDED),
+            () = expired => record.outcome = Outcome::Broken(TOKEN_EXPIRED),
         }
         (record.request_bytes, record.response_bytes) = (carried.there.get(), carried.back.get());
     }

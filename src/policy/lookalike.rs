@@ -95,7 +95,7 @@ impl LenientPaths {
         } else {
             &[]
         };
-        let mut readings = Readings {
+        let mut readings = PathInterpretations {
             longest: self.longest,
             is_aligned,
             judge,
@@ -107,7 +107,7 @@ impl LenientPaths {
 }
 
 /// One after the other, each reading of a path.
-struct Readings<J> {
+struct PathInterpretations<J> {
     longest: usize,
     /// Whether a parameter has the same place in the reading as in the path.
     is_aligned: bool,
@@ -118,7 +118,7 @@ struct Readings<J> {
 //
 // A node stands at one depth, and a path has two readings at the most that reach it: one goes on there, one ends there. So
 // each node is visited twice at the most, and the recursion is as deep as the longest pattern.
-impl<J: FnMut(&[usize], SharedParameters) -> ControlFlow<usize>> Readings<J> {
+impl<J: FnMut(&[usize], SharedParameters) -> ControlFlow<usize>> PathInterpretations<J> {
     /// `path` is what follows the last slash that was taken, `written` what the chosen route has there.
     fn of(
         &mut self,

@@ -30,7 +30,7 @@ pub struct ScopeRequirement(Vec<RequiredScope>);
 
 /// One scope of a [`ScopeRequirement`], for whoever asks what is missing.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct EachScope<'g> {
+pub struct ScopeCheck<'g> {
     /// As the operator wrote it.
     pub written: String,
     /// With parameters filled in.
@@ -153,8 +153,8 @@ impl ScopeRequirement {
         &self,
         granted: &'g ScopeSet,
         parameters: &Parameters<'_, '_>,
-    ) -> Vec<EachScope<'g>> {
-        let each = |scope: &RequiredScope| EachScope {
+    ) -> Vec<ScopeCheck<'g>> {
+        let each = |scope: &RequiredScope| ScopeCheck {
             written: scope.to_string(),
             filled: scope.filled(parameters),
             met_by: scope

@@ -11,7 +11,7 @@ use hyper::service::service_fn;
 use hyper_util::rt::TokioIo;
 
 use super::worker_state::{AcceptedConnection, WorkerState};
-use crate::transport::{End, IncomingBody, Interim};
+use crate::transport::{IncomingBody, Interim, TunnelEnd};
 
 /// Serves a client until one side closes the connection. After an upgrade that is the end of the tunnel.
 ///
@@ -63,7 +63,7 @@ pub(super) async fn serve(worker: &WorkerState, accepted: AcceptedConnection) ->
             let _exchange = state.begin_exchange();
             tunnel
                 .carry(
-                    End {
+                    TunnelEnd {
                         stream,
                         early: read_buf,
                     },

@@ -6,7 +6,7 @@
 //! 1. Streams at a time, and the heads and windows of each.
 //! 2. Streams that are reset as soon as they are begun (rapid reset, CVE-2023-44487), or that the client makes us reset
 //!    (MadeYouReset, CVE-2025-8671).
-//! 3. FrameReader that carry nothing; see [`TimeoutStream::sharing_exchanges`](crate::transport::TimeoutStream::sharing_exchanges).
+//! 3. Frames that carry nothing; see [`TimeoutStream::sharing_exchanges`](crate::transport::TimeoutStream::sharing_exchanges).
 //! 4. How long a stream takes nothing that was sent on it.
 
 use std::future::poll_fn;

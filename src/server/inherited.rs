@@ -46,7 +46,7 @@ pub enum InheritError {
     },
     /// Two of them are bound to the same address.
     #[error("inherited {label}: expected an address of its own, but found {address} once more")]
-    Twice {
+    DuplicateAddress {
         /// Which one.
         label: String,
         /// Where it listens.
@@ -58,7 +58,7 @@ pub enum InheritError {
          would wait for ever",
         listed(.listeners)
     )]
-    Unwanted {
+    Unclaimed {
         /// Which one.
         label: String,
         /// Where it listens.
@@ -120,10 +120,10 @@ impl Inherited {
     /// To be called when every listener has taken its own.
     ///
     /// # Errors
-    /// [`InheritError::Unwanted`] for a socket that none of `listeners` has taken.
+    /// [`InheritError::Unclaimed`] for a socket that none of `listeners` has taken.
     pub fn check_all_taken(self, listeners: &[SocketAddr]) -> Result<(), InheritError> {
         match self.sockets.into_iter().next() {
-            Some(InheritedSocket { label, address, .. }) => Err(InheritError::Unwanted {
+            Some(InheritedSocket { label, address, .. }) => Err(InheritError::Unclaimed {
                 label,
                 address,
                 listeners: listeners.to_vec(),
@@ -143,7 +143,7 @@ impl Inherited {
             .iter()
             .any(|inherited| inherited.address == address)
         {
-            return Err(InheritError::Twice { label, address });
+            return Err(InheritError::DuplicateAddress { label, address });
         }
         self.sockets.push(InheritedSocket {
             label,

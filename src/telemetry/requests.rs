@@ -3,7 +3,7 @@
 //! 1. A series is what requests have in common: route, method, status and outcome. All of these are from closed sets; a
 //!    method that nobody knows counts as another one.
 //! 2. A series begins with its first request. Each worker has its own series, and looks for one among the few of the route.
-//! 3. Series of a route that is no longer there are not told any more.
+//! 3. Series of a route that is no longer configured are dropped.
 
 use std::cell::RefCell;
 use std::collections::{BTreeMap, HashMap};
@@ -35,7 +35,7 @@ pub struct RequestKind {
 
 /// The requests of one kind, of one worker.
 #[derive(Debug)]
-struct Series {
+struct RouteSeries {
     route: Arc<str>,
     method: &'static str,
     status: Option<u16>,
@@ -45,7 +45,7 @@ struct Series {
 
 /// The series of one worker, for whoever reads them.
 #[derive(Debug, Default)]
-pub(super) struct WorkerSeries(Mutex<Vec<Arc<Series>>>);
+pub(super) struct WorkerSeries(Mutex<Vec<Arc<RouteSeries>>>);
 
 /// The series of one worker, as it counts.
 #[derive(Debug, Default)]
@@ -59,7 +59,7 @@ pub(super) struct WorkerRequests {
 pub struct RouteRequests {
     route: Arc<str>,
     series_list: Arc<WorkerSeries>,
-    series: RefCell<Vec<Arc<Series>>>,
+    series: RefCell<Vec<Arc<RouteSeries>>>,
 }
 
 impl WorkerRequests {
@@ -117,7 +117,7 @@ impl RouteRequests {
     ) {
         let method = method_label(method);
         let mut all = self.series.borrow_mut();
-        let is_it = |series: &&Arc<Series>| {
+        let is_it = |series: &&Arc<RouteSeries>| {
             series.status == status && series.outcome == outcome && series.method == method
         };
         if let Some(series) = all.iter().find(is_it) {
@@ -126,7 +126,7 @@ impl RouteRequests {
         }
         let durations = Histogram::default();
         durations.count(duration);
-        let series = Arc::new(Series {
+        let series = Arc::new(RouteSeries {
             route: Arc::clone(&self.route),
             method,
             status,
@@ -139,7 +139,7 @@ impl RouteRequests {
 }
 
 impl WorkerSeries {
-    fn add(&self, series: &Arc<Series>) {
+    fn add(&self, series: &Arc<RouteSeries>) {
         lock(&self.0).push(Arc::clone(series));
     }
 

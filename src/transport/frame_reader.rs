@@ -4,8 +4,8 @@
 //! 9518, rapid reset, CONTINUATION floods). The protocol's library bounds those that it has to remember; this counts the
 //! rest, whatever they are called:
 //!
-//! 1. A frame that carries neither a request nor a byte of a body costs one of an [`FrameBudget`], and so does a reset.
-//! 2. The frame_budget grows with time and with the answers that the peer takes: who downloads must send window updates.
+//! 1. A frame that carries neither a request nor a byte of a body costs one unit of the [`FrameBudget`], and so does a reset.
+//! 2. The budget grows with time and with the answers that the peer takes: who downloads must send window updates.
 //! 3. Who has none left is disconnected.
 //!
 //! A server is asked by us, and its frames are not counted. Of both the field blocks are looked at: see
@@ -129,7 +129,7 @@ impl FrameReader {
         }
     }
 
-    /// Whether a client sends them, who is held to an frame_budget.
+    /// Whether a client sends them; clients are held to a frame budget.
     pub fn are_of_client(&self) -> bool {
         self.fields.sender() == Sender::Client
     }

@@ -24,5 +24,5 @@ pub use reloadable::{FileContents, Reloadable};
 pub use send_body::send_body;
 pub use stream::{ResetOnDrop, Stream};
 pub use timeout_stream::TimeoutStream;
-pub use tunnel::{End, TunnelBytes, tunnel};
+pub use tunnel::{TunnelBytes, TunnelEnd, tunnel};
 pub use unread_body::{MAX_UNREAD_BODY, UNREAD_TIMEOUT, UnreadBody};

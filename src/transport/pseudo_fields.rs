@@ -3,10 +3,11 @@
 //! Such a message is malformed. The protocol's library finds those that are unknown, repeated or out of order, and drops
 //! these without a word, so the field blocks are looked at before it reads them (RFC 7541):
 //!
-//! 1. Of a field only the kind of its name matters, and whether a status is one of an interim response. Names and values are
-//!    passed over by their lengths; no Huffman code is decoded.
-//! 2. Of the dynamic table only the kinds of its last entries are kept. They are counted from the newest one, so it does
-//!    not matter when the oldest are evicted. A reference to one that is gone ends the connection in the library.
+//! 1. Only the kind of a field's name matters, and whether a status is an interim one. Names and
+//!    values are skipped by their lengths; no Huffman code is decoded.
+//! 2. Of the dynamic table only the kinds of its last entries are kept. They are counted from the
+//!    newest, so evictions of the oldest do not matter. The library closes the connection for a
+//!    reference to an evicted entry.
 //! 3. Whatever is no field block is the library's to refuse.
 
 /// Who sends the field blocks of a connection.
@@ -47,7 +48,7 @@ enum Kind {
 #[derive(Debug, Default)]
 struct Block {
     step: Step,
-    /// Of the field that is being read, and whether the dynamic table learns it.
+    /// The kind of the current field, and whether the dynamic table gets it.
     kind: Kind,
     is_indexed: bool,
     name: [u8; MAX_STATUS_NAME],
@@ -65,7 +66,7 @@ enum Step {
     #[default]
     Field,
     /// The rest of an integer (RFC 7541 §5.1).
-    Integer(Of, u32, u32),
+    Integer(IntegerKind, u32, u32),
     NameLength,
     Name(u32),
     ValueLength,
@@ -77,7 +78,7 @@ enum Step {
 
 /// What an integer tells.
 #[derive(Clone, Copy, Debug)]
-enum Of {
+enum IntegerKind {
     Field,
     Name,
     NameLength,
@@ -180,8 +181,8 @@ impl Block {
                         self.step = Step::Broken;
                     }
                 }
-                Step::NameLength => self.integer(Of::NameLength, byte, 7),
-                Step::ValueLength => self.integer(Of::ValueLength, byte, 7),
+                Step::NameLength => self.integer(IntegerKind::NameLength, byte, 7),
+                Step::ValueLength => self.integer(IntegerKind::ValueLength, byte, 7),
                 Step::Broken => return,
             }
             bytes = rest;
@@ -192,14 +193,14 @@ impl Block {
     fn begin_field(&mut self, byte: u8) {
         self.is_indexed = byte & 0xc0 == 0x40;
         match byte {
-            0x80.. => self.integer(Of::Field, byte, 7),
-            0x40.. => self.integer(Of::Name, byte, 6),
-            0x20.. => self.integer(Of::TableSize, byte, 5),
-            _ => self.integer(Of::Name, byte, 4),
+            0x80.. => self.integer(IntegerKind::Field, byte, 7),
+            0x40.. => self.integer(IntegerKind::Name, byte, 6),
+            0x20.. => self.integer(IntegerKind::TableSize, byte, 5),
+            _ => self.integer(IntegerKind::Name, byte, 4),
         }
     }
 
-    fn integer(&mut self, of: Of, byte: u8, bits: u32) {
+    fn integer(&mut self, of: IntegerKind, byte: u8, bits: u32) {
         let max = (1 << bits) - 1;
         let value = u32::from(byte) & max;
         if value < max {
@@ -209,13 +210,13 @@ impl Block {
         }
     }
 
-    fn take(&mut self, of: Of, value: u32) {
+    fn take(&mut self, of: IntegerKind, value: u32) {
         match of {
-            Of::Field => {
+            IntegerKind::Field => {
                 self.kind = self.kind_at(value);
                 self.end_field();
             }
-            Of::Name => {
+            IntegerKind::Name => {
                 self.kind = self.kind_at(value);
                 self.step = if value == 0 {
                     Step::NameLength
@@ -223,7 +224,7 @@ impl Block {
                     Step::ValueLength
                 };
             }
-            Of::NameLength => {
+            IntegerKind::NameLength => {
                 self.name_length = 0;
                 self.step = if value == 0 {
                     Step::ValueLength
@@ -231,9 +232,9 @@ impl Block {
                     Step::Name(value)
                 };
             }
-            Of::ValueLength if value == 0 => self.end_field(),
-            Of::ValueLength => self.step = Step::Value(value, true),
-            Of::TableSize => self.step = Step::Field,
+            IntegerKind::ValueLength if value == 0 => self.end_field(),
+            IntegerKind::ValueLength => self.step = Step::Value(value, true),
+            IntegerKind::TableSize => self.step = Step::Field,
         }
     }
 

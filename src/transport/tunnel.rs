@@ -14,7 +14,7 @@ use crate::clock::Ticker;
 const CHUNK: usize = 16 * 1024;
 
 /// One end, and what came from it before the two were joined.
-pub struct End<S> {
+pub struct TunnelEnd<S> {
     /// The connection.
     pub stream: S,
     /// Its first bytes.
@@ -33,8 +33,8 @@ pub struct TunnelBytes {
 /// Carries bytes both ways until both ends have finished, one of them breaks, or nothing moves for `idle_timeout`. An end
 /// that finishes is told to the other one, which may go on.
 pub async fn tunnel<N, F>(
-    near: End<N>,
-    far: End<F>,
+    near: TunnelEnd<N>,
+    far: TunnelEnd<F>,
     carried: &TunnelBytes,
     idle_timeout: Duration,
     ticker: &Rc<Ticker>,

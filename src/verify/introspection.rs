@@ -1,17 +1,20 @@
-//! Tokens that only their authorization server understands, judged by asking it (RFC 7662, RFC 9701).
+//! Verifies tokens by asking their authorization server (RFC 7662, RFC 9701).
 //!
-//! 1. Only a clear answer counts. A server that fails, refuses the gateway or says something else leaves it open whether
-//!    the token is good, and that is no fault of the client's.
-//! 2. What an active answer says is judged as the claims of a JWT are: issuer, audience, times, kind, binding.
-//! 3. A fact is kept no longer than `cache_ttl`, which is how long a revoked token may still pass; a refusal for
-//!    `negative_ttl`; a failure not at all. `Cache-Control` counts for phantom tokens only: servers put `no-store` on every
-//!    other answer, for the sake of caches between us, and RFC 7662 §4 leaves it to us how long one is believed.
-//! 4. Questions are asked on the control plane: one for all who have the same token, whoever of them hangs up.
+//! 1. Only a well-formed response counts. If the server fails, refuses the gateway or sends anything
+//!    else, the token is neither active nor inactive, and the client is not at fault: 503.
+//! 2. The claims of an active response are checked like those of a JWT: issuer, audience, times,
+//!    type, sender constraint.
+//! 3. A response is cached for `cache_ttl` at most, which is how long a revoked token may still
+//!    pass; an inactive one for `negative_ttl`; a failure never. `Cache-Control` counts for phantom
+//!    tokens only: servers send `no-store` with every other response, for shared caches, and RFC 7662
+//!    §4 leaves the lifetime to the resource server.
+//! 4. Requests run on the control plane: one for all clients with the same token, whichever of them
+//!    disconnects.
 //!
-//! - `lookups`: which questions are under way, how many there may be, and what was refused a moment ago
-//! - `ask`: one question, and what an answer must look like
-//! - `credentials`, `own_token`: how the gateway shows who asks
-//! - `breaker`: a server that is down is asked rarely; `probe`: how it is found to be back
+//! - `coalescing`: requests in flight, their limits, and recent inactive responses
+//! - `client`: sends one request; `response`: what a response must look like
+//! - `credentials`, `client_authentication`, `own_token`: how the gateway authenticates itself
+//! - `circuit_breaker`: limits requests to a failing server; `probe`: finds when it is back
 
 mod circuit_breaker;
 mod client;
@@ -36,7 +39,7 @@ use super::failures::Failures;
 use super::jwt::Signer;
 use super::report::IntrospectionReport;
 use super::settings::IssuerSettings;
-use super::verified_token::{Basis, VerifiedToken, replacement};
+use super::verified_token::{VerificationBasis, VerifiedToken, replacement};
 use crate::clock;
 use crate::oauth::UnixTime;
 use crate::oauth::claims::{ActiveToken, ClaimsError, Expectation, ExpectedAudience};
@@ -45,11 +48,11 @@ use crate::telemetry::metrics::{Counter, Histogram};
 pub use client::IntrospectionClient;
 pub use client_authentication::{Assertions, ClientAuthentication, UnusableKey};
 pub use credentials::Credentials;
-pub use own_token::OwnToken;
+pub use own_token::ClientCredentialsToken;
 pub use response::ResponseFormat;
 
 use circuit_breaker::{Admission, CircuitBreaker, Suspension};
-use coalescing::{Admittance, Outcome, RequestCoalescer, Started};
+use coalescing::{LookupEntry, Outcome, RequestCoalescer, Started};
 use error::IntrospectionError;
 use response::TokenState;
 
@@ -207,14 +210,14 @@ impl Introspection {
             .coalescer
             .enter(digest, client, question.now, known, || self.admit(client))
         {
-            Admittance::Known(outcome) => return *outcome,
-            Admittance::Full => {
+            LookupEntry::Known(outcome) => return *outcome,
+            LookupEntry::Full => {
                 return Err(VerifyError::Overloaded {
                     bound: "introspection requests in flight (max_in_flight)",
                 });
             }
-            Admittance::Joined(outcome) => outcome,
-            Admittance::Started(begun, admission) => {
+            LookupEntry::Joined(outcome) => outcome,
+            LookupEntry::Started(begun, admission) => {
                 let outcome = begun.outcome();
                 control_plane.spawn(Arc::clone(self).look_up(question, begun, admission));
                 outcome
@@ -246,19 +249,19 @@ impl Introspection {
             .coalescer
             .enter(digest, client, request.now, newer, admit)
         {
-            Admittance::Started(begun, admission) => {
+            LookupEntry::Started(begun, admission) => {
                 let outcome = begun.outcome();
                 Arc::clone(self).look_up(request, begun, admission).await;
                 let outcome = outcome.borrow().clone();
                 outcome.map_or(Renewed::ByOthers, Renewed::Now)
             }
-            Admittance::Full => Renewed::Postponed,
-            Admittance::Known(outcome)
+            LookupEntry::Full => Renewed::Postponed,
+            LookupEntry::Known(outcome)
                 if matches!(*outcome, Err(VerifyError::Unavailable { .. })) =>
             {
                 Renewed::Postponed
             }
-            Admittance::Known(_) | Admittance::Joined(_) => Renewed::ByOthers,
+            LookupEntry::Known(_) | LookupEntry::Joined(_) => Renewed::ByOthers,
         }
     }
 
@@ -337,7 +340,7 @@ impl Introspection {
                 };
                 (self.judged(claims.check(expected, now))?, None)
             }
-            TokenState::Phantom(phantom) => {
+            TokenState::PhantomToken(phantom) => {
                 max_age = phantom
                     .fresh_for
                     .map_or(max_age, |fresh_for| fresh_for.min(max_age));
@@ -353,7 +356,7 @@ impl Introspection {
         if let LocalVerification::Signed { signer, .. } = own {
             signers.push(signer);
         }
-        let basis = Basis {
+        let basis = VerificationBasis {
             issuer,
             signers,
             epoch,

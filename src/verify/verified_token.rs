@@ -39,7 +39,7 @@ pub struct VerifiedToken {
 }
 
 /// What a fact stands on.
-pub(super) struct Basis {
+pub(super) struct VerificationBasis {
     pub(super) issuer: Arc<IssuerSettings>,
     pub(super) signers: Vec<Signer>,
     /// The epoch before issuer and key were looked at: what changes later must be noticed.
@@ -70,10 +70,10 @@ impl VerifiedToken {
         text: &str,
         token: ActiveToken,
         replacement: Option<HeaderValue>,
-        basis: Basis,
+        basis: VerificationBasis,
         now: UnixTime,
     ) -> Arc<Self> {
-        let Basis {
+        let VerificationBasis {
             issuer,
             signers,
             epoch,

@@ -14,7 +14,7 @@ use super::issuer_keys::IssuerKeys;
 use super::jwt::{SignatureError, Signer};
 use super::key_ring::NoKeys;
 use super::renewal::Renewal;
-use super::verified_token::{Basis, VerifiedToken};
+use super::verified_token::{VerificationBasis, VerifiedToken};
 use crate::client_limits::client_network;
 use crate::oauth::bearer::BearerToken;
 use crate::oauth::claims::Claims;
@@ -36,7 +36,7 @@ pub struct VerificationRequest<'t, A, C> {
     /// The token.
     pub token: BearerToken<'t>,
     /// What the connection that it came by remembers.
-    pub memo: &'t ConnectionCache,
+    pub connection_cache: &'t ConnectionCache,
     /// Whether the issuer of this name may vouch for it.
     pub accepts: A,
     /// Whose it is, for as far as it is known: asked only where it counts.
@@ -111,7 +111,7 @@ impl Verifier {
                 verified
             }
             None => {
-                request.memo.missed();
+                request.connection_cache.missed();
                 let began = request.trace.and_then(Trace::now);
                 let verified = self.verify_uncached(request).await;
                 if let Some(trace) = request.trace {
@@ -130,11 +130,12 @@ impl Verifier {
         &self,
         request: &VerificationRequest<'_, A, C>,
     ) -> Option<Arc<VerifiedToken>> {
-        let verified = request
-            .memo
-            .find(request.token.as_str(), &self.cache, |verified| {
-                self.holds(verified, request.now)
-            })?;
+        let verified =
+            request
+                .connection_cache
+                .find(request.token.as_str(), &self.cache, |verified| {
+                    self.holds(verified, request.now)
+                })?;
         // Two issuers of different routes may go by the same `iss`: this route may still accept the other one.
         (request.accepts)(&verified.issuer.name).then_some(verified)
     }
@@ -322,7 +323,7 @@ impl Verifier {
         let token = claims.check(&issuer.settings.expectation, request.now)?;
         match issuer.introspection() {
             None => {
-                let basis = Basis {
+                let basis = VerificationBasis {
                     issuer: Arc::clone(&issuer.settings),
                     signers: vec![signer],
                     epoch,
@@ -332,7 +333,7 @@ impl Verifier {
                 let verified =
                     VerifiedToken::new(request.token.as_str(), token, None, basis, request.now);
                 self.cache.keep(&verified);
-                request.memo.keep(&verified);
+                request.connection_cache.keep(&verified);
                 Ok(verified)
             }
             Some(server) => {
@@ -355,7 +356,7 @@ impl Verifier {
         keys: &IssuerKeys,
         jws: &CompactJws<'_>,
     ) -> Result<Signature, VerifyError> {
-        let worker = request.memo.worker();
+        let worker = request.connection_cache.worker();
         let overloaded = || VerifyError::Overloaded {
             bound: "tokens that wait for their signature to be verified",
         };
@@ -424,7 +425,7 @@ impl Verifier {
         }
         let verified = answer?;
         if verified.is_fresh(request.now) {
-            request.memo.keep(&verified);
+            request.connection_cache.keep(&verified);
         }
         Ok(verified)
     }

@@ -122,7 +122,9 @@ impl Table<'_> {
         };
         match read_secret(&source, entry.value) {
             Ok(secret) => Some(Spanned::new(secret, entry.key, Some(entry.span))),
-            Err(SecretError::Missing(origin, mismatch)) if self.file.purpose == Purpose::Look => {
+            Err(SecretError::Missing(origin, mismatch))
+                if self.file.purpose == Purpose::CheckOnly =>
+            {
                 let help = "it is not needed to look at the file, and is to run the gateway";
                 let fault = self.mismatched(&entry, mismatch).with_help(help);
                 self.file.warnings.borrow_mut().push(fault);

@@ -10,8 +10,8 @@ use crate::oauth::claims::{Expectation, ExpectedAudience};
 use crate::oauth::jose::Algorithm;
 use crate::values::IntrospectionFormat;
 use crate::verify::introspection::{
-    Assertions, ClientAuthentication, Credentials, Introspection, IntrospectionClient,
-    IntrospectionSettings, OwnToken, ResponseFormat,
+    Assertions, ClientAuthentication, ClientCredentialsToken, Credentials, Introspection,
+    IntrospectionClient, IntrospectionSettings, ResponseFormat,
 };
 use crate::verify::{EndpointName, IssuerKeys};
 
@@ -59,7 +59,7 @@ pub(super) fn compile(
                 issuers: expectation.issuers.clone(),
                 recipients: recipients(written, expectation),
             },
-            IntrospectionFormat::Phantom => ResponseFormat::Phantom { keys: keys()? },
+            IntrospectionFormat::Phantom => ResponseFormat::PhantomToken { keys: keys()? },
         },
         has_conflict: written.conflict,
     };
@@ -105,11 +105,9 @@ fn credentials(
             scope,
         } => {
             let endpoint = server.endpoint(token_endpoint.as_ref(), EndpointName::Token);
-            return Ok(Credentials::OwnToken(OwnToken::new(
-                endpoint,
-                basic(client),
-                scope.value.clone(),
-            )));
+            return Ok(Credentials::ClientCredentialsToken(
+                ClientCredentialsToken::new(endpoint, basic(client), scope.value.clone()),
+            ));
         }
         Authentication::PrivateKeyJwt {
             client_id,

@@ -87,10 +87,10 @@ async fn judge_one(
     );
     let address = IpAddr::V4(Ipv4Addr::LOCALHOST);
     let client = ClientInfo::new(address, false, HeaderValue::from_static("http"));
-    let memo = ConnectionCache::new(WorkerCache::new(Arc::default()));
+    let connection_cache = ConnectionCache::new(WorkerCache::new(Arc::default()));
     let context = RequestContext {
         snapshot,
-        memo: &memo,
+        connection_cache: &connection_cache,
         ticker: &ticker,
         client: &client,
     };

@@ -42,11 +42,11 @@ pub(in crate::upstream) struct Ejection {
 impl Ejection {
     /// Whether the endpoint gets no requests.
     pub(in crate::upstream) fn is_ejected(&self, now: Instant) -> bool {
-        self.is_allowed.get() && self.is_avoided(now)
+        self.is_allowed.get() && self.is_deprioritized(now)
     }
 
     /// Whether the endpoint is ejected, or would be if too many were not ejected already.
-    pub(in crate::upstream) fn is_avoided(&self, now: Instant) -> bool {
+    pub(in crate::upstream) fn is_deprioritized(&self, now: Instant) -> bool {
         self.avoided_until.get().is_some_and(|until| now < until)
     }
 
@@ -63,7 +63,7 @@ impl Ejection {
         now: Instant,
         is_allowed: impl FnOnce() -> bool,
     ) -> Option<Duration> {
-        if self.is_avoided(now) {
+        if self.is_deprioritized(now) {
             return None;
         }
         let failures = self.failures.get().saturating_add(1);
@@ -123,7 +123,7 @@ mod tests {
     fn endpoint_beyond_the_limit_is_avoided_but_not_ejected() {
         let (ejection, now) = (Ejection::default(), Instant::now());
         (0..3).for_each(|_| _ = ejection.record_failure(now, || false));
-        assert!(ejection.is_avoided(now) && !ejection.is_ejected(now));
+        assert!(ejection.is_deprioritized(now) && !ejection.is_ejected(now));
     }
 
     #[test]

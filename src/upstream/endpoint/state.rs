@@ -76,7 +76,7 @@ impl EndpointState {
     /// Its load, to be compared with that of other endpoints.
     pub(in crate::upstream) fn load(&self, now: Instant) -> u64 {
         let in_flight = self.stats.in_flight.read();
-        if self.ejection.is_avoided(now) {
+        if self.ejection.is_deprioritized(now) {
             (in_flight + 1) * AVOIDED_WEIGHT
         } else {
             in_flight

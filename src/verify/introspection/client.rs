@@ -65,7 +65,7 @@ impl IntrospectionClient {
             response.status,
             StatusCode::UNAUTHORIZED | StatusCode::FORBIDDEN
         );
-        let (Credentials::OwnToken(own_token), Some(authorization), true) =
+        let (Credentials::ClientCredentialsToken(own_token), Some(authorization), true) =
             (&self.credentials, authorization, is_refused)
         else {
             return Ok(response);
@@ -86,7 +86,7 @@ impl IntrospectionClient {
     ) -> Result<Exchange, IntrospectionError> {
         let authorization = match &self.credentials {
             Credentials::Client(_) => None,
-            Credentials::OwnToken(own_token) => {
+            Credentials::ClientCredentialsToken(own_token) => {
                 Some(own_token.authorization(&self.http, now).await?)
             }
         };

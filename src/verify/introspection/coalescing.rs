@@ -47,7 +47,7 @@ struct Refused {
 }
 
 /// What is to be done about a token.
-pub(super) enum Admittance<A> {
+pub(super) enum LookupEntry<A> {
     /// Nothing: this is known already.
     Known(Box<Outcome>),
     /// Somebody asks already; wait for what comes of it.
@@ -60,7 +60,7 @@ pub(super) enum Admittance<A> {
 
 /// A question that is under way, until it ends or is dropped.
 pub(super) struct Started {
-    lookups: Arc<RequestCoalescer>,
+    coalescer: Arc<RequestCoalescer>,
     digest: Digest,
     outcome: watch::Sender<Option<Outcome>>,
 }
@@ -88,7 +88,7 @@ impl RequestCoalescer {
         digest
     }
 
-    /// Finds out what is to be done for a client, as [`network_of`](crate::client_limits::client_network) has it. `known` looks for an outcome that came in this very moment, and `admit` says whether
+    /// Finds out what is to be done for a client, as [`client_network`](crate::client_limits::client_network) has it. `known` looks for an outcome that came in this very moment, and `admit` says whether
     /// the server may be asked at all; its error is an outcome.
     pub(super) fn enter<A>(
         self: &Arc<Self>,
@@ -97,10 +97,10 @@ impl RequestCoalescer {
         now: UnixTime,
         known: impl FnOnce() -> Option<Arc<VerifiedToken>>,
         admit: impl FnOnce() -> Result<A, VerifyError>,
-    ) -> Admittance<A> {
+    ) -> LookupEntry<A> {
         let mut in_flight = lock(&self.in_flight);
         if let Some(lookup) = in_flight.get(&digest) {
-            return Admittance::Joined(lookup.outcome.clone());
+            return LookupEntry::Joined(lookup.outcome.clone());
         }
         // An outcome is kept before its question ends, so what has just ended is found here.
         if let Some(refused) = self
@@ -109,21 +109,21 @@ impl RequestCoalescer {
             .filter(|refused| now < refused.until)
         {
             let detail = "refused a moment ago, which is remembered for negative_ttl".to_owned();
-            return Admittance::Known(Box::new(Err(invalid(refused.reason, detail))));
+            return LookupEntry::Known(Box::new(Err(invalid(refused.reason, detail))));
         }
         if let Some(verified) = known() {
-            return Admittance::Known(Box::new(Ok(verified)));
+            return LookupEntry::Known(Box::new(Ok(verified)));
         }
         let own = in_flight
             .values()
             .filter(|lookup| lookup.started_by == client)
             .count();
         if in_flight.len() >= self.most || own >= (self.most / 4).max(1) {
-            return Admittance::Full;
+            return LookupEntry::Full;
         }
         let leave = match admit() {
             Ok(leave) => leave,
-            Err(error) => return Admittance::Known(Box::new(Err(error))),
+            Err(error) => return LookupEntry::Known(Box::new(Err(error))),
         };
         let (sender, outcome) = watch::channel(None);
         in_flight.insert(
@@ -133,9 +133,9 @@ impl RequestCoalescer {
                 outcome,
             },
         );
-        Admittance::Started(
+        LookupEntry::Started(
             Started {
-                lookups: Arc::clone(self),
+                coalescer: Arc::clone(self),
                 digest,
                 outcome: sender,
             },
@@ -170,7 +170,7 @@ impl Started {
 // However it ends, the next one may ask.
 impl Drop for Started {
     fn drop(&mut self) {
-        lock(&self.lookups.in_flight).remove(&self.digest);
+        lock(&self.coalescer.in_flight).remove(&self.digest);
     }
 }
 
@@ -185,14 +185,14 @@ mod tests {
 
     const NOW: UnixTime = UnixTime::from_seconds(0);
 
-    fn enter(lookups: &Arc<RequestCoalescer>, token: &str, client: &str) -> Admittance<()> {
+    fn enter(coalescer: &Arc<RequestCoalescer>, token: &str, client: &str) -> LookupEntry<()> {
         let client = client_network(client.parse().expect("an address"));
-        lookups.enter(lookups.digest(token), client, NOW, || None, || Ok(()))
+        coalescer.enter(coalescer.digest(token), client, NOW, || None, || Ok(()))
     }
 
     #[test]
     fn one_client_starts_a_quarter_of_the_questions_and_all_together_no_more_than_there_may_be() {
-        let lookups = RequestCoalescer::new(8);
+        let coalescer = RequestCoalescer::new(8);
         let mut begun = Vec::new();
         for number in 0..12 {
             for client in [
@@ -203,8 +203,8 @@ mod tests {
                 "10.0.0.3",
                 "10.0.0.4",
             ] {
-                if let Admittance::Started(one, ()) =
-                    enter(&lookups, &format!("{client} {number}"), client)
+                if let LookupEntry::Started(one, ()) =
+                    enter(&coalescer, &format!("{client} {number}"), client)
                 {
                     begun.push(client);
                     std::mem::forget(one);
@@ -231,23 +231,26 @@ mod tests {
 
     #[test]
     fn who_joins_starts_nothing_and_what_is_over_leaves_room() {
-        let lookups = RequestCoalescer::new(1);
-        let Admittance::Started(first, ()) = enter(&lookups, "a", "10.0.0.1") else {
+        let coalescer = RequestCoalescer::new(1);
+        let LookupEntry::Started(first, ()) = enter(&coalescer, "a", "10.0.0.1") else {
             panic!("the first begins")
         };
         assert!(matches!(
-            enter(&lookups, "a", "10.0.0.2"),
-            Admittance::Joined(_)
+            enter(&coalescer, "a", "10.0.0.2"),
+            LookupEntry::Joined(_)
         ));
-        assert!(matches!(enter(&lookups, "b", "10.0.0.2"), Admittance::Full));
+        assert!(matches!(
+            enter(&coalescer, "b", "10.0.0.2"),
+            LookupEntry::Full
+        ));
         first.end(Err(invalid("inactive", String::new())));
-        let Admittance::Started(second, ()) = enter(&lookups, "b", "10.0.0.2") else {
+        let LookupEntry::Started(second, ()) = enter(&coalescer, "b", "10.0.0.2") else {
             panic!("there is room again")
         };
         drop(second);
         assert!(matches!(
-            enter(&lookups, "c", "10.0.0.2"),
-            Admittance::Started(..)
+            enter(&coalescer, "c", "10.0.0.2"),
+            LookupEntry::Started(..)
         ));
     }
 
@@ -259,17 +262,17 @@ mod tests {
         impl Wake for Impatient {
             fn wake(self: Arc<Self>) {
                 self.1.store(
-                    matches!(enter(&self.0, "a", "10.0.0.1"), Admittance::Started(..)),
+                    matches!(enter(&self.0, "a", "10.0.0.1"), LookupEntry::Started(..)),
                     Ordering::SeqCst,
                 );
             }
         }
 
-        let lookups = RequestCoalescer::new(4);
-        let Admittance::Started(begun, ()) = enter(&lookups, "a", "10.0.0.1") else {
+        let coalescer = RequestCoalescer::new(4);
+        let LookupEntry::Started(begun, ()) = enter(&coalescer, "a", "10.0.0.1") else {
             panic!("the first begins")
         };
-        let client = Arc::new(Impatient(Arc::clone(&lookups), AtomicBool::new(false)));
+        let client = Arc::new(Impatient(Arc::clone(&coalescer), AtomicBool::new(false)));
         let (waker, mut outcome) = (Arc::clone(&client).into(), begun.outcome());
         let mut told = pin!(outcome.wait_for(Option::is_some));
         assert!(
@@ -283,12 +286,12 @@ mod tests {
 
     #[test]
     fn refusal_is_remembered_until_its_time() {
-        let lookups = RequestCoalescer::new(4);
-        let digest = lookups.digest("a");
-        lookups.refuse(digest, "inactive", UnixTime::from_seconds(5));
+        let coalescer = RequestCoalescer::new(4);
+        let digest = coalescer.digest("a");
+        coalescer.refuse(digest, "inactive", UnixTime::from_seconds(5));
         let client = "10.0.0.1".parse().expect("an address");
         let at = |seconds| {
-            lookups.enter(
+            coalescer.enter(
                 digest,
                 client,
                 UnixTime::from_seconds(seconds),
@@ -296,7 +299,7 @@ mod tests {
                 || Ok(()),
             )
         };
-        let Admittance::Known(outcome) = at(4) else {
+        let LookupEntry::Known(outcome) = at(4) else {
             panic!("it is known")
         };
         assert!(matches!(
@@ -306,9 +309,9 @@ mod tests {
                 ..
             })
         ));
-        assert!(matches!(at(5), Admittance::Started(..)));
+        assert!(matches!(at(5), LookupEntry::Started(..)));
         assert!(
-            matches!(enter(&lookups, "A", "10.0.0.1"), Admittance::Started(..)),
+            matches!(enter(&coalescer, "A", "10.0.0.1"), LookupEntry::Started(..)),
             "another token"
         );
     }

@@ -1,14 +1,14 @@
 //! The credentials of an introspection request (RFC 7662 §2.1).
 
 use super::client_authentication::ClientAuthentication;
-use super::own_token::OwnToken;
+use super::own_token::ClientCredentialsToken;
 
 /// What the gateway shows when it asks about a token.
 pub enum Credentials {
     /// That it is a client.
     Client(ClientAuthentication),
     /// An access token of its own.
-    OwnToken(OwnToken),
+    ClientCredentialsToken(ClientCredentialsToken),
 }
 
 impl std::fmt::Debug for Credentials {
@@ -18,7 +18,7 @@ impl std::fmt::Debug for Credentials {
             Self::Client(ClientAuthentication::Basic(_)) => "Basic",
             Self::Client(ClientAuthentication::Form { .. }) => "Form",
             Self::Client(ClientAuthentication::PrivateKeyJwt(_)) => "PrivateKeyJwt",
-            Self::OwnToken(_) => "OwnToken",
+            Self::ClientCredentialsToken(_) => "ClientCredentialsToken",
         })
     }
 }

@@ -5,7 +5,7 @@
 use std::sync::Arc;
 
 use super::circuit_breaker::Outage;
-use super::own_token::OwnTokenError;
+use super::own_token::ClientCredentialsError;
 use crate::http_client::HttpError;
 use crate::oauth::claims::ClaimsError;
 use crate::oauth::introspection::UnclearResponse;
@@ -22,7 +22,7 @@ pub(super) enum IntrospectionError {
     #[error("{url}: {source}")]
     Fetch { url: String, source: HttpError },
     #[error("no token of the gateway's own: {0}")]
-    OwnToken(#[from] Arc<OwnTokenError>),
+    ClientCredentialsToken(#[from] Arc<ClientCredentialsError>),
     #[error("{url}: expected status 200, but found {status}{}", explained(*.status))]
     Status { url: String, status: u16 },
     #[error("{url}: expected content type {expected}, but found {} (see introspection.accept)", quoted(found.as_deref()))]
@@ -70,7 +70,7 @@ impl IntrospectionError {
             }
             // Neither depends on the token. Metadata that does not tell the way is not to be fetched for each question.
             Self::Discovery(_) => Some(Outage::Unreachable),
-            Self::OwnToken(error) => when(error.is_outage(), Outage::Unreachable),
+            Self::ClientCredentialsToken(error) => when(error.is_outage(), Outage::Unreachable),
             Self::MediaType { .. }
             | Self::Unclear { .. }
             | Self::Jws { .. }

@@ -35,7 +35,7 @@ const FAILURE_TTL: Duration = Duration::from_secs(1);
 const MIN_DROP_INTERVAL: Duration = Duration::from_secs(10);
 
 /// The gateway's own access token, while it has one.
-pub struct OwnToken {
+pub struct ClientCredentialsToken {
     endpoint: Endpoint,
     client: ClientAuthentication,
     scope: String,
@@ -45,7 +45,7 @@ pub struct OwnToken {
 #[derive(Default)]
 struct State {
     held: Option<CachedToken>,
-    failure: Option<(Instant, Arc<OwnTokenError>)>,
+    failure: Option<(Instant, Arc<ClientCredentialsError>)>,
     dropped: Option<Instant>,
 }
 
@@ -57,7 +57,7 @@ struct CachedToken {
 
 /// The gateway could not get a token for itself.
 #[derive(Debug, thiserror::Error)]
-pub(super) enum OwnTokenError {
+pub(super) enum ClientCredentialsError {
     /// Nobody says where.
     #[error(transparent)]
     Discovery(#[from] DiscoveryError),
@@ -95,7 +95,7 @@ pub(super) enum OwnTokenError {
     },
 }
 
-impl OwnToken {
+impl ClientCredentialsToken {
     /// Asks `endpoint` for tokens of this scope.
     #[must_use]
     pub fn new(endpoint: Endpoint, client: ClientAuthentication, scope: String) -> Self {
@@ -110,12 +110,12 @@ impl OwnToken {
     /// The value of an `Authorization` header.
     ///
     /// # Errors
-    /// [`OwnTokenError`]
+    /// [`ClientCredentialsError`]
     pub(super) async fn authorization(
         &self,
         http: &HttpClient,
         now: UnixTime,
-    ) -> Result<HeaderValue, Arc<OwnTokenError>> {
+    ) -> Result<HeaderValue, Arc<ClientCredentialsError>> {
         // Held while it is fetched: one request serves all who wait.
         let mut state = self.state.lock().await;
         if let Some(held) = state
@@ -173,13 +173,17 @@ impl OwnToken {
         true
     }
 
-    async fn fetch(&self, http: &HttpClient, now: UnixTime) -> Result<CachedToken, OwnTokenError> {
+    async fn fetch(
+        &self,
+        http: &HttpClient,
+        now: UnixTime,
+    ) -> Result<CachedToken, ClientCredentialsError> {
         let asked_at = clock::now();
         let url = self.endpoint.url(http).await?;
         let (headers, form) = self.request(now);
         match http.post_form(&url, headers, form, MAX_RESPONSE).await {
             Ok(answer) => read(&answer, &url, asked_at),
-            Err(source) => Err(OwnTokenError::Fetch { url, source }),
+            Err(source) => Err(ClientCredentialsError::Fetch { url, source }),
         }
     }
 
@@ -195,7 +199,7 @@ impl OwnToken {
     }
 }
 
-impl OwnTokenError {
+impl ClientCredentialsError {
     /// Whether the server is down, as far as one can tell.
     pub(super) fn is_outage(&self) -> bool {
         match self {
@@ -208,14 +212,18 @@ impl OwnTokenError {
     }
 }
 
-fn read(answer: &HttpResponse, url: &str, asked_at: Instant) -> Result<CachedToken, OwnTokenError> {
+fn read(
+    answer: &HttpResponse,
+    url: &str,
+    asked_at: Instant,
+) -> Result<CachedToken, ClientCredentialsError> {
     let url = url.to_owned();
     let members = json::parse_object(&answer.body);
     if answer.status != StatusCode::OK {
         let error = members
             .ok()
             .and_then(|members| Some(members.get("error")?.as_str()?.to_owned()));
-        return Err(OwnTokenError::Status {
+        return Err(ClientCredentialsError::Status {
             url,
             status: answer.status.as_u16(),
             error,
@@ -223,7 +231,7 @@ fn read(answer: &HttpResponse, url: &str, asked_at: Instant) -> Result<CachedTok
     }
     let members = match members {
         Ok(members) => members,
-        Err(source) => return Err(OwnTokenError::NotJson { url, source }),
+        Err(source) => return Err(ClientCredentialsError::NotJson { url, source }),
     };
     let text = |name: &str| members.get(name).and_then(Value::as_str);
     let is_bearer = text("token_type").is_some_and(|kind| kind.eq_ignore_ascii_case("Bearer"));
@@ -233,7 +241,7 @@ fn read(answer: &HttpResponse, url: &str, asked_at: Instant) -> Result<CachedTok
     let value =
         token.and_then(|token| HeaderValue::try_from(format!("Bearer {}", token.as_str())).ok());
     let Some(mut authorization) = value else {
-        return Err(OwnTokenError::NoBearerToken { url });
+        return Err(ClientCredentialsError::NoBearerToken { url });
     };
     authorization.set_sensitive(true);
     let lifetime = members

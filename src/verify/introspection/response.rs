@@ -33,7 +33,7 @@ pub enum ResponseFormat {
         recipients: Vec<String>,
     },
     /// A JWT that replaces the token on its way to the upstream.
-    Phantom {
+    PhantomToken {
         /// The keys that sign it.
         keys: IssuerKeys,
     },
@@ -49,11 +49,11 @@ pub(super) enum TokenState {
     /// It is not active.
     Inactive,
     /// It is active, and a phantom token replaces it.
-    Phantom(Phantom),
+    PhantomToken(PhantomToken),
 }
 
 /// A JWT that replaces an opaque token. Its signature is verified, its claims are not judged yet.
-pub(super) struct Phantom {
+pub(super) struct PhantomToken {
     pub(super) jwt: Zeroizing<String>,
     pub(super) claims: Claims,
     pub(super) signer: Signer,
@@ -67,7 +67,7 @@ impl ResponseFormat {
         match self {
             Self::Json => "application/json",
             Self::Signed { .. } => SIGNED,
-            Self::Phantom { .. } => PHANTOM,
+            Self::PhantomToken { .. } => PHANTOM,
         }
     }
 
@@ -93,7 +93,7 @@ impl ResponseFormat {
                 expect_ok(&response, &url, has_conflict)?;
                 read_signed(&response, url, keys, issuers, recipients).await
             }
-            Self::Phantom { keys } => read_phantom(response, url, keys, token_types).await,
+            Self::PhantomToken { keys } => read_phantom(response, url, keys, token_types).await,
         }
     }
 }
@@ -182,7 +182,7 @@ async fn read_phantom(
     let signer = verify_signature(&jws, keys, &url).await?;
     let claims = Claims::parse(jws.payload())
         .map_err(|source| IntrospectionError::Claims { url, source })?;
-    Ok(TokenState::Phantom(Phantom {
+    Ok(TokenState::PhantomToken(PhantomToken {
         jwt: Zeroizing::new(text.to_owned()),
         claims,
         signer,

@@ -88,7 +88,7 @@ fn thousand_simultaneous_verifications_of_one_new_token_make_one_question() {
         let (snapshot, cache) = (Rc::new(snapshot), WorkerCache::new(Arc::default()));
         let verifications: Vec<_> = (0..1000)
             .map(|_| {
-                let (snapshot, memo) = (
+                let (snapshot, connection_cache) = (
                     Rc::clone(&snapshot),
                     ConnectionCache::new(Rc::clone(&cache)),
                 );
@@ -99,7 +99,7 @@ fn thousand_simultaneous_verifications_of_one_new_token_make_one_question() {
                 tokio::task::spawn_local(async move {
                     let offer = VerificationRequest {
                         token: bearer::extract(&headers).expect("a token"),
-                        memo: &memo,
+                        connection_cache: &connection_cache,
                         accepts: |_: &str| true,
                         client: || IpAddr::from([127, 0, 0, 1]),
                         now: UnixTime::from_seconds(NOW),
