@@ -72,6 +72,8 @@ fn decoded(is_server: bool, bytes: &[u8]) -> Vec<u32> {
         left = rest;
         let stream = u32::from_be_bytes(stream) & (u32::MAX >> 1);
         match (kind, &mut block) {
+            // A message on stream 0 ends the connection (RFC 9113 §6.2).
+            (HEADERS, _) if stream == 0 => break,
             (HEADERS, None) => {
                 let Some(fragment) = fragment(flags, payload) else {
                     break;
