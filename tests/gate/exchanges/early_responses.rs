@@ -112,6 +112,29 @@ fn upload_that_breaks_off_beside_an_answer_ends_the_exchange() {
 }
 
 #[test]
+fn upload_that_breaks_off_behind_a_whole_answer_ends_the_connection() {
+    let (address, serving) = upstream_once(|mut socket| {
+        read_head(&mut socket);
+        socket
+            .write_all(b"HTTP/1.1 202 Accepted\r\nContent-Length: 2\r\n\r\nok")
+            .expect("it reads");
+        // Another request here would be read as the rest of this one.
+        let mut rest = Vec::new();
+        socket
+            .read_to_end(&mut rest)
+            .expect("the end of the connection");
+        rest
+    });
+    // No shorter than the upstream waits.
+    let gateway = gateway_with("", "http", address, "pool_idle_timeout = \"60s\"\n");
+    let mut connection = Connection::open(gateway.address);
+    connection.write("POST / HTTP/1.1\r\nHost: a\r\nContent-Length: 10\r\n\r\nhello");
+    assert_eq!(connection.read(false).status, 202);
+    drop(connection);
+    assert_eq!(serving.join().expect("no panic"), b"hello");
+}
+
+#[test]
 fn upload_that_nobody_takes_behind_an_answer_is_let_go_of() {
     let address = upstream(|mut socket| {
         read_head(&mut socket);

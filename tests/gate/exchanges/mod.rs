@@ -170,6 +170,31 @@ fn what_stands_behind_an_answer_is_nobodys() {
 }
 
 #[test]
+fn connection_whose_response_broke_off_is_not_used_again() {
+    // Nothing stands behind what is wrong, so that the pool cannot tell by what is unread.
+    let server = Server::start(|_| Reply::text("own"));
+    let short = "[server]\nbody_idle_timeout = \"200ms\"\n";
+    let gateway = gateway_with(short, "http", server.address, "");
+    for rest in [
+        "Transfer-Encoding: chunked\r\n\r\n3\r\none\r\nzz\r\n",
+        "Transfer-Encoding: chunked\r\n\r\n3\r\none\r\n0\r\nno field\r\n\r\n",
+        "Transfer-Encoding: chunked\r\n\r\n3\r\none\r\n",
+        "Content-Length: 10\r\n\r\none",
+    ] {
+        let wire = format!("HTTP/1.1 200 OK\r\n{rest}");
+        server.script(move |_| Reply::Raw(wire.clone().into_bytes()));
+        let mut client = Connection::open(gateway.address);
+        client.write(GET);
+        let answer = client.try_read(false);
+        assert!(answer.is_none_or(|answer| !answer.complete), "{rest:?}");
+        server.script(|_| Reply::text("own"));
+        let connections = server.connections();
+        assert_eq!(send(gateway.address, GET).text(), "own", "after {rest:?}");
+        assert_eq!(server.connections(), connections + 1, "after {rest:?}");
+    }
+}
+
+#[test]
 fn old_upstream_answers_until_it_closes() {
     let server = Server::start(|_| {
         Reply::RawThenClose(b"HTTP/1.0 200 Well Done\nContent-Type: text/plain\n\nhello".to_vec())

@@ -91,6 +91,13 @@ fn r20_public_key_is_no_shared_secret_in_whatever_form() {
             key.jwk()
         );
     }
+    // A key that does not say its algorithm is one of its kind all the same.
+    let bare = keys.each_ref().map(|key| {
+        let mut jwk = key.jwk();
+        jwk.as_object_mut().expect("an object").remove("alg");
+        jwk
+    });
+    let bare = Jwks::parse(json!({ "keys": bare }).to_string().as_bytes()).expect("a set of keys");
     let jwks = Jwks::parse(set.as_bytes()).expect("a set of keys");
     let mut lies = Vec::new();
     for key in &keys {
@@ -106,8 +113,10 @@ fn r20_public_key_is_no_shared_secret_in_whatever_form() {
                 let Ok(TokenShape::Jwt(jws)) = classify(&lie) else {
                     panic!("{name}: no JWT")
                 };
-                let verdict = KeySet::new(&jwks, &Ours::ALL).verify(&jws);
-                assert_eq!(verdict, Err(SignatureError::AlgorithmNotAllowed), "{name}");
+                for jwks in [&jwks, &bare] {
+                    let verdict = KeySet::new(jwks, &Ours::ALL).verify(&jws);
+                    assert_eq!(verdict, Err(SignatureError::AlgorithmNotAllowed), "{name}");
+                }
                 lies.push((name, lie));
             }
         }

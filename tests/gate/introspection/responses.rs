@@ -328,6 +328,19 @@ fn with_keys_and_introspection_a_jwt_must_pass_both() {
         (401, INVALID, hits)
     );
 
+    // Nor while nobody can tell whether it is revoked.
+    for reply in [
+        Reply::status(500),
+        Reply::RawThenClose(Vec::new()),
+        Reply::json(json!({})),
+    ] {
+        test_bed.answers(reply.clone());
+        test_bed.assert_unavailable(
+            &token(|claims| claims["jti"] = json!("unclear")),
+            "a signed token whose server fails",
+        );
+    }
+
     // The server has the last word on what it names, and the token says the rest.
     test_bed.answers(Reply::json(json!({ "active": true, "scope": "write" })));
     let answer = test_bed.get(&token(|claims| claims["jti"] = json!("narrowed")));
