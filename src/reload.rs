@@ -13,7 +13,7 @@
 //!    way to it is swapped, as Kubernetes does).
 
 use std::path::{Path, PathBuf};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
 use crate::clock;
@@ -21,6 +21,7 @@ use crate::config::{Config, Report, Source};
 use crate::gateway::{self, SharedSnapshot, Snapshot, compile_after};
 use crate::server::tls::{CurrentCertificates, certificates};
 use crate::server::{Server, Settings};
+use crate::sync::lock;
 use crate::telemetry::metrics::Counter;
 use crate::transport::FileContents;
 
@@ -190,7 +191,7 @@ impl Reloads {
     }
 
     fn record(&self, is_good: bool, now: Instant) {
-        let mut last = self.last.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut last = lock(&self.last);
         last.is_good = is_good;
         if is_good {
             last.success = now;
@@ -200,7 +201,7 @@ impl Reloads {
     /// What came of the last one.
     #[must_use]
     pub fn last(&self) -> LastReload {
-        *self.last.lock().unwrap_or_else(PoisonError::into_inner)
+        *lock(&self.last)
     }
 }
 

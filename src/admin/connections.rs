@@ -7,9 +7,11 @@
 
 use std::collections::{BTreeMap, HashMap};
 use std::net::IpAddr;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard};
 
 use tokio::sync::Notify;
+
+use crate::sync::lock;
 
 /// How many connections each of the two stages may have.
 const MAX_CONNECTIONS: usize = 64;
@@ -76,7 +78,7 @@ impl Connections {
     }
 
     fn stages(&self) -> MutexGuard<'_, Stages> {
-        self.stages.lock().unwrap_or_else(PoisonError::into_inner)
+        lock(&self.stages)
     }
 }
 

@@ -5,10 +5,11 @@
 use std::collections::HashMap;
 use std::collections::hash_map::Entry;
 use std::net::IpAddr;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard};
 use std::time::{Duration, Instant};
 
 use crate::client_limits::client_network;
+use crate::sync::lock;
 use crate::telemetry::Throttle;
 
 /// How often it is logged that a client has too many.
@@ -67,9 +68,7 @@ impl Clients {
     }
 
     fn connections(&self) -> MutexGuard<'_, HashMap<IpAddr, usize>> {
-        self.connections
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner)
+        lock(&self.connections)
     }
 }
 

@@ -1,9 +1,11 @@
 //! How many clients may be connected at a time.
 
 use std::sync::atomic::{AtomicUsize, Ordering};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex};
 
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
+
+use crate::sync::lock;
 
 /// Places for connections, shared by all workers.
 ///
@@ -42,7 +44,7 @@ impl ConnectionLimit {
             max: current,
             surplus,
         } = &*self.0;
-        let mut current = current.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut current = lock(current);
         if let Some(fewer) = current.checked_sub(max) {
             let free = places.forget_permits(fewer);
             surplus.fetch_add(fewer - free, Ordering::Relaxed);
@@ -58,7 +60,7 @@ impl ConnectionLimit {
 
     /// How many places there are.
     pub(super) fn max(&self) -> usize {
-        *self.0.max.lock().unwrap_or_else(PoisonError::into_inner)
+        *lock(&self.0.max)
     }
 
     /// Takes a place; waits for one while none is free.
