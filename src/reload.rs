@@ -1,16 +1,15 @@
-//! Another configuration in the place of the one in force: without a restart, and without a request lost or judged by a
-//! mix of both.
+//! Replaces the active configuration without a restart. No request is lost, and none is judged by a
+//! mix of two configurations.
 //!
-//! 1. A file is taken up as a whole or not at all. One that is faulty, or changes what only a restart can change, changes
-//!    nothing; what the matter is stands in the log.
-//! 2. Each request is judged and forwarded by the snapshot that was in force when it came; see
+//! 1. A file is applied as a whole or rejected as a whole. A file with faults is rejected, and so is
+//!    a change that needs a restart. The log says why.
+//! 2. Each request is judged and forwarded by the snapshot that was active when it arrived; see
 //!    [`Gate`](crate::gateway::Gate).
-//! 3. Issuers and upstreams that are the same as before stay what they are: with their keys, what is known of tokens, and
-//!    their connections.
-//! 4. The keys of an issuer that is new are there when its routes are, or else it was tried.
-//! 5. The file is read every half second, and taken up when it has been the same twice: a file that is still being
-//!    written is no configuration, and not every file system tells that a file has changed (nor does any when a link on the
-//!    way to it is swapped, as Kubernetes does).
+//! 3. Unchanged issuers and upstreams keep their keys, cached tokens and connections.
+//! 4. The keys of a new issuer are fetched, or their fetch has failed, before its routes are active.
+//! 5. The file is read every half second, and applied once two reads agree: a file may still be being
+//!    written. There are no file system events to rely on: not every file system has them, and none
+//!    reports that a symbolic link on the way was swapped, as Kubernetes does.
 
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex};
@@ -27,88 +26,89 @@ use crate::transport::FileContents;
 
 const WATCH_INTERVAL: Duration = Duration::from_millis(500);
 
-/// What is in force, and what it takes to put something else there.
+/// The active configuration, and what is needed to replace it.
 pub struct Reloader {
     config: Config,
-    publisher: SharedSnapshot,
-    /// In the order of the listeners.
-    shown: Vec<Arc<CurrentCertificates>>,
+    shared_snapshot: SharedSnapshot,
+    /// The certificates of each listener, in the order of the file.
+    certificates: Vec<Arc<CurrentCertificates>>,
     reloads: Arc<Reloads>,
 }
 
-/// What came of the reloads so far.
+/// Counts of the reloads, and the outcome of the last one.
 #[derive(Debug)]
 pub struct Reloads {
-    /// Another configuration was taken up.
+    /// Configurations that were applied.
     pub accepted: Counter,
-    /// It was not, because of what it was.
+    /// Configurations that were rejected.
     pub refused: Counter,
     last: Mutex<LastReload>,
 }
 
-/// What came of the reload that was last.
+/// The outcome of the last reload.
 #[derive(Clone, Copy, Debug)]
 pub struct LastReload {
-    /// Whether what was read is in force.
+    /// Whether the file that was read last is active.
     pub is_good: bool,
-    /// When something last was, which it may have been already.
+    /// When a file was last read and found active or applied.
     pub success: Instant,
 }
 
-/// What a reload came to, where it was not refused.
+/// The outcome of a reload that was not rejected.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Reloaded {
-    /// It is as it was.
+    /// Nothing has changed.
     Same,
-    /// Another configuration is in force.
+    /// The new configuration is active.
     Changed,
 }
 
-/// Why a configuration is not taken up.
+/// Why a configuration is rejected.
 #[derive(Debug, thiserror::Error)]
 pub enum Refused {
-    /// It is faulty.
+    /// It has faults.
     #[error("{0}")]
     Faulty(Report),
-    /// It changes what is settled when the process starts.
+    /// It changes keys that are read only when the process starts.
     #[error("{} changed, which takes a restart", .0.join(", "))]
     TakesRestart(Vec<&'static str>),
 }
 
 impl Reloader {
-    /// `config` is in force: it was compiled to what `publisher` publishes and what the listeners show.
+    /// `config` is active: `shared_snapshot` and `certificates` were compiled from it.
     #[must_use]
     pub fn new(
         config: Config,
-        publisher: SharedSnapshot,
-        shown: Vec<Arc<CurrentCertificates>>,
+        shared_snapshot: SharedSnapshot,
+        certificates: Vec<Arc<CurrentCertificates>>,
     ) -> Self {
         Self {
             config,
-            publisher,
-            shown,
+            shared_snapshot,
+            certificates,
             reloads: Arc::new(Reloads::new(clock::now())),
         }
     }
 
-    /// The configuration in force.
+    /// The active configuration.
     #[must_use]
     pub fn config(&self) -> &Config {
         &self.config
     }
 
-    /// What it was compiled to.
+    /// The active snapshot.
     #[must_use]
     pub fn snapshot(&self) -> Arc<Snapshot> {
-        self.publisher.load_full()
+        self.shared_snapshot.load_full()
     }
 
-    /// Takes up what was loaded, if it is good. Waits for the keys of new issuers, for as long as asking for them may take.
+    /// Applies a configuration that was loaded. Waits for the keys of new issuers, twice their `timeout` at
+    /// most.
     ///
-    /// Dropped before its end, it changes nothing.
+    /// A reload that is cancelled changes nothing.
     ///
     /// # Errors
-    /// [`Refused`], and nothing is changed.
+    /// [`Refused`]; the previous configuration stays active.
     pub async fn reload(
         &mut self,
         server: &Server,
@@ -124,7 +124,7 @@ impl Reloader {
         outcome
     }
 
-    /// What came of the reloads so far.
+    /// Counts of the reloads, and the outcome of the last one.
     #[must_use]
     pub fn reloads(&self) -> &Arc<Reloads> {
         &self.reloads
@@ -136,7 +136,7 @@ impl Reloader {
         loaded: Result<(Config, Source), Report>,
     ) -> Result<Reloaded, Refused> {
         let (config, source) = loaded.map_err(Refused::Faulty)?;
-        let earlier = self.publisher.load_full();
+        let earlier = self.shared_snapshot.load_full();
         let (snapshot, certificates) = match (
             compile_after(&config, Some(&earlier)),
             certificates(&config.listeners),
@@ -152,22 +152,22 @@ impl Reloader {
         if config == self.config && has_same_issuers(&snapshot, &earlier) {
             return Ok(Reloaded::Same);
         }
-        let settled = changes_that_need_restart(&self.config, &config);
-        if !settled.is_empty() {
-            return Err(Refused::TakesRestart(settled));
+        let needs_restart = changes_that_need_restart(&self.config, &config);
+        if !needs_restart.is_empty() {
+            return Err(Refused::TakesRestart(needs_restart));
         }
         gateway::start_background_tasks(&snapshot, Some(&earlier));
         settle_new_issuers(&config, &snapshot, &earlier).await;
 
         let snapshot = Arc::new(snapshot);
-        self.publisher.store(Arc::clone(&snapshot));
+        self.shared_snapshot.store(Arc::clone(&snapshot));
         let listeners = self.config.listeners.iter().zip(&config.listeners);
-        for ((shown, certificates), (before, after)) in
-            self.shown.iter().zip(certificates).zip(listeners)
+        for ((current, loaded), (before, after)) in
+            self.certificates.iter().zip(certificates).zip(listeners)
         {
-            // What is the same is renewed by itself, and its sessions can be resumed.
+            // Unchanged files are watched anyway, and their TLS sessions stay resumable.
             if before.tls != after.tls {
-                shown.replace(certificates);
+                current.replace(loaded);
             }
         }
         server.set(Settings::from(&config.server));
@@ -198,14 +198,14 @@ impl Reloads {
         }
     }
 
-    /// What came of the last one.
+    /// The outcome of the last reload.
     #[must_use]
     pub fn last(&self) -> LastReload {
         *lock(&self.last)
     }
 }
 
-// Whoever reloads reads in the log why nothing happens yet.
+// The log says what a reload waits for.
 async fn settle_new_issuers(config: &Config, snapshot: &Snapshot, earlier: &Snapshot) {
     let new = gateway::new_key_issuers(snapshot, earlier);
     if new.is_empty() {
@@ -216,7 +216,7 @@ async fn settle_new_issuers(config: &Config, snapshot: &Snapshot, earlier: &Snap
         .issuers
         .iter()
         .filter(|issuer| names.contains(&issuer.name.value.as_str()));
-    // For its metadata, and for its keys.
+    // One timeout for the metadata, one for the keys.
     let longest = timeouts
         .map(|issuer| issuer.timeout * 2)
         .max()
@@ -263,37 +263,37 @@ fn changes_that_need_restart(from: &Config, to: &Config) -> Vec<&'static str> {
         .collect()
 }
 
-/// A file that is looked at for changes.
+/// Finds changes of a file by reading it again and again.
 pub struct FileWatcher {
     path: PathBuf,
-    known: FileContents,
+    last_seen: FileContents,
 }
 
 impl FileWatcher {
-    /// Looks for changes from what is in the file now.
+    /// Starts from the present contents.
     #[must_use]
     pub fn new(path: &Path) -> Self {
         let path = path.to_owned();
         Self {
-            known: FileContents::of([&path]),
+            last_seen: FileContents::of([&path]),
             path,
         }
     }
 
-    /// The file is read now, for another reason than a change.
+    /// Takes the present contents as known: the file is being read for another reason than a change.
     pub fn mark_read(&mut self) {
-        self.known = FileContents::of([&self.path]);
+        self.last_seen = FileContents::of([&self.path]);
     }
 
-    /// Waits until something else is in the file. A file that is gone is waited for; when it is back it has changed,
-    /// whatever is in it.
+    /// Waits until the contents change and stay the same for two reads. A file that was deleted counts as
+    /// changed once it is back, whatever it contains.
     pub async fn changed(&mut self) {
-        let mut last = self.known.clone();
+        let mut last = self.last_seen.clone();
         loop {
             tokio::time::sleep(WATCH_INTERVAL).await;
             let found = FileContents::of([&self.path]);
-            if found == last && found != self.known {
-                self.known = found.clone();
+            if found == last && found != self.last_seen {
+                self.last_seen = found.clone();
                 if found.is_there() {
                     return;
                 }

@@ -32,7 +32,7 @@ use crate::values::{Keyword, LogFormat, LogLevel};
 
 const DEFAULT_FILE: &str = "gateway.toml";
 
-/// A reverse proxy that lets a request through only with a good OAuth 2.0 bearer token.
+/// A reverse proxy that lets a request through only with a valid OAuth 2.0 bearer token.
 #[derive(Parser, Debug)]
 #[command(name = "scopegate", version, about, disable_help_subcommand = true)]
 struct Arguments {

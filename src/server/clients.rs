@@ -1,4 +1,4 @@
-//! How many connections one client may have: `max_connections_per_client`.
+//! The limit of connections of one client: `max_connections_per_client`.
 //!
 //! A client is an IPv4 address, or a /64 network of IPv6 addresses: a household has 2^64 of those.
 
@@ -12,17 +12,17 @@ use crate::client_limits::client_network;
 use crate::sync::lock;
 use crate::telemetry::Throttle;
 
-/// How often it is logged that a client has too many.
+/// How often a refusal is logged.
 const LOG_INTERVAL: Duration = Duration::from_secs(10);
 
-/// How many connections each client has, of all workers.
+/// The number of connections of each client, over all workers.
 #[derive(Debug)]
 pub(super) struct Clients {
     connections: Mutex<HashMap<IpAddr, usize>>,
     refused: Throttle,
 }
 
-/// A connection that counts for its client until this is dropped.
+/// Counts one connection of a client until it is dropped.
 pub(super) struct CountedConnection {
     clients: Arc<Clients>,
     client: IpAddr,
@@ -36,7 +36,7 @@ impl Clients {
         })
     }
 
-    /// One more connection of the client at `address`, unless it has `max` already.
+    /// Counts a connection of the client at `address`. `None` if it has `max` already.
     pub(super) fn enter(
         self: &Arc<Self>,
         address: IpAddr,
@@ -45,7 +45,7 @@ impl Clients {
         let client = client_network(address);
         let mut connections = self.connections();
         let own = connections.entry(client).or_default();
-        // What is refused leaves no entry behind: `max` is at least one.
+        // `max` is at least one, so a refusal leaves no empty entry behind.
         (*own < max).then(|| {
             *own += 1;
             CountedConnection {
@@ -55,7 +55,7 @@ impl Clients {
         })
     }
 
-    /// Logs that a client has too many connections, from time to time.
+    /// Logs a refusal, at most once in [`LOG_INTERVAL`].
     pub(super) fn log_refused(
         &self,
         client: IpAddr,

@@ -1,4 +1,4 @@
-//! How many clients may be connected at a time.
+//! The limit of client connections of the process: `max_connections`.
 
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
@@ -7,21 +7,22 @@ use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
 use crate::sync::lock;
 
-/// Places for connections, shared by all workers.
+/// Permits for client connections, shared by all workers.
 ///
-/// A place that becomes free goes to the accept loop that has waited longest. Loops without a connection hold none.
+/// A permit that is released goes to the accept loop that has waited longest. A loop without an accepted
+/// connection holds none.
 #[derive(Clone, Debug)]
 pub(super) struct ConnectionLimit(Arc<Shared>);
 
 #[derive(Debug)]
 struct Shared {
-    places: Arc<Semaphore>,
+    permits: Arc<Semaphore>,
     max: Mutex<usize>,
-    /// Places that are still taken although the limit was lowered below them. They are not given back.
+    /// Permits in use beyond a limit that was lowered. They are dropped when they are released.
     surplus: AtomicUsize,
 }
 
-/// A place that is taken until this is dropped.
+/// Counts one connection against the limit until it is dropped.
 pub(super) struct ConnectionPermit {
     permit: Option<OwnedSemaphorePermit>,
     limit: ConnectionLimit,
@@ -29,53 +30,53 @@ pub(super) struct ConnectionPermit {
 
 impl ConnectionLimit {
     pub(super) fn new(max: usize) -> Self {
-        let places = Arc::new(Semaphore::new(max));
+        let permits = Arc::new(Semaphore::new(max));
         Self(Arc::new(Shared {
-            places,
+            permits,
             max: Mutex::new(max),
             surplus: AtomicUsize::new(0),
         }))
     }
 
-    /// Has another number of places; those that are taken stay taken.
+    /// Changes the limit. Permits in use stay in use.
     pub(super) fn set(&self, max: usize) {
         let Shared {
-            places,
+            permits,
             max: current,
             surplus,
         } = &*self.0;
         let mut current = lock(current);
         if let Some(fewer) = current.checked_sub(max) {
-            let free = places.forget_permits(fewer);
+            let free = permits.forget_permits(fewer);
             surplus.fetch_add(fewer - free, Ordering::Relaxed);
         } else {
             let mut more = max - *current;
             while more > 0 && self.take_surplus() {
                 more -= 1;
             }
-            places.add_permits(more);
+            permits.add_permits(more);
         }
         *current = max;
     }
 
-    /// How many places there are.
+    /// The present limit.
     pub(super) fn max(&self) -> usize {
         *lock(&self.0.max)
     }
 
-    /// Takes a place; waits for one while none is free.
+    /// Takes a permit, and waits while none is free.
     pub(super) async fn take(&self) -> ConnectionPermit {
         // The semaphore is never closed, so there is a permit.
-        let permit = Arc::clone(&self.0.places).acquire_owned().await.ok();
+        let permit = Arc::clone(&self.0.permits).acquire_owned().await.ok();
         ConnectionPermit {
             permit,
             limit: self.clone(),
         }
     }
 
-    /// Takes a place, if one is free and nobody waits for it.
+    /// Takes a permit if one is free and no other loop waits for it.
     pub(super) fn try_take(&self) -> Option<ConnectionPermit> {
-        let permit = Arc::clone(&self.0.places).try_acquire_owned().ok()?;
+        let permit = Arc::clone(&self.0.permits).try_acquire_owned().ok()?;
         Some(ConnectionPermit {
             permit: Some(permit),
             limit: self.clone(),
