@@ -1,10 +1,14 @@
 //! Tokens that are judged by asking their authorization server (R7-R14).
 
+mod cache_lifetimes;
+mod circuit_breaker;
 mod credentials;
 mod failures;
 mod lookups;
+mod own_token;
 mod renewal;
 mod responses;
+mod several_issuers;
 mod signed;
 
 use std::ops::Deref;

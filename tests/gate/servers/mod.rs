@@ -8,6 +8,8 @@ mod authorization_server;
 mod curity;
 mod forgerock;
 mod mobilefirst;
+mod quirks;
+mod vendors;
 mod wso2;
 
 use std::fmt::Write as _;
@@ -17,134 +19,13 @@ use std::sync::Arc;
 
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
-use jsonwebtoken::Algorithm;
 use serde_json::{Value, json};
 
 use authorization_server::{AuthorizationServer, GATEWAY_SECRET};
-use harness::{Gateway, Key, Received, Reply, Response, Server, eventually, send};
+use harness::{Gateway, Key, Reply, Response, Server, eventually, send};
+use vendors::{Kind, VENDORS, Vendor, Want};
 
 const INVALID: Option<&str> = Some("Bearer error=\"invalid_token\"");
-
-/// What a token is.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Kind {
-    Jwt,
-    Opaque,
-}
-
-/// The token that a client asks for.
-struct Want<'w> {
-    kind: Kind,
-    scope: &'w str,
-    /// Whether it is for another API.
-    for_another: bool,
-}
-
-impl Want<'_> {
-    /// Who asks for it.
-    fn client(&self) -> (&'static str, &'static str) {
-        if self.for_another {
-            ("stranger", "secret of stranger")
-        } else {
-            ("app", "secret of app")
-        }
-    }
-}
-
-/// An authorization server, and one request to an API behind the gateway.
-struct Vendor {
-    name: &'static str,
-    /// Where the example says that it is.
-    base: &'static str,
-    /// The key of its tokens.
-    key: (Option<&'static str>, Algorithm),
-    kinds: &'static [Kind],
-    reply: fn(&AuthorizationServer, &str, &Received) -> Reply,
-    ask: fn(SocketAddr, &Want<'_>) -> String,
-    revoke: fn(&AuthorizationServer, SocketAddr, &str),
-    method: &'static str,
-    path: &'static str,
-    /// What the request needs, and a granted wildcard that meets it.
-    scope: &'static str,
-    wildcard: &'static str,
-    /// When a token has expired for sure, in seconds after it was issued.
-    expired_after: i64,
-}
-
-const BOTH: &[Kind] = &[Kind::Jwt, Kind::Opaque];
-
-const VENDORS: [Vendor; 5] = [
-    Vendor {
-        name: "mobilefirst",
-        base: "https://mfp.example.com:9443",
-        key: (None, Algorithm::RS256),
-        kinds: &[Kind::Jwt],
-        reply: mobilefirst::reply,
-        ask: mobilefirst::ask,
-        revoke: mobilefirst::revoke,
-        method: "POST",
-        path: "/push/apps/com.acme/messages",
-        scope: "messages.write push.application.com.acme",
-        wildcard: "messages.write push.application.*",
-        expired_after: 3630,
-    },
-    Vendor {
-        name: "curity",
-        base: "https://login.example.com",
-        key: (Some("-1725417167"), Algorithm::PS256),
-        kinds: BOTH,
-        reply: curity::reply,
-        ask: curity::ask,
-        revoke: curity::revoke,
-        method: "GET",
-        path: "/orders/7",
-        scope: "orders.read",
-        wildcard: "orders.*",
-        expired_after: 330,
-    },
-    Vendor {
-        name: "aidbox",
-        base: "https://box.example.com",
-        key: (None, Algorithm::RS256),
-        kinds: BOTH,
-        reply: aidbox::reply,
-        ask: aidbox::ask,
-        revoke: aidbox::revoke,
-        method: "GET",
-        path: "/fhir/Patient/7",
-        scope: "system/Patient.read",
-        wildcard: "system/*.read",
-        expired_after: 3030,
-    },
-    Vendor {
-        name: "wso2",
-        base: "https://is.example.com:9443",
-        key: (None, Algorithm::RS256),
-        kinds: BOTH,
-        reply: wso2::reply,
-        ask: wso2::ask,
-        revoke: wso2::revoke,
-        method: "POST",
-        path: "/orders/7",
-        scope: "orders.write",
-        wildcard: "*.write",
-        expired_after: 3630,
-    },
-    Vendor {
-        name: "forgerock",
-        base: "https://am.example.com:8443",
-        key: (None, Algorithm::RS256),
-        kinds: BOTH,
-        reply: forgerock::reply,
-        ask: forgerock::ask,
-        revoke: forgerock::revoke,
-        method: "GET",
-        path: "/records/Medication",
-        scope: "user/Medication.read",
-        wildcard: "user/*.read",
-        expired_after: 3630,
-    },
-];
 
 /// A running authorization server with its gateway.
 struct TestBed<'v> {
@@ -383,105 +264,6 @@ fn every_server_is_asked_every_question() {
     }
     assert!(wrong.is_empty(), "{wrong}");
     assert_eq!(asked, 9 * 11);
-}
-
-#[test]
-fn phantom_token_of_curity_goes_on_to_the_api() {
-    let test_bed = TestBed::start(&VENDORS[1]);
-    assert_eq!(
-        test_bed.status(&test_bed.token(Kind::Opaque, "orders.read")),
-        200
-    );
-    let sent = test_bed.upstream.received().pop().expect("a request");
-    let [authorization] = sent.header("authorization")[..] else {
-        panic!("one Authorization header")
-    };
-    assert_eq!(
-        authorization
-            .strip_prefix("Bearer ")
-            .map(|jwt| jwt.split('.').count()),
-        Some(3),
-        "{authorization}"
-    );
-    assert_eq!(sent.header("x-subject"), ["app"]);
-}
-
-#[test]
-fn refresh_token_of_aidbox_is_no_access_token() {
-    let test_bed = TestBed::start(&VENDORS[2]);
-    let want = Want {
-        kind: Kind::Jwt,
-        scope: "system/Patient.read",
-        for_another: false,
-    };
-    let session = aidbox::session(test_bed.server.address, &want);
-    assert_eq!(
-        test_bed.status(session["access_token"].as_str().expect("a token")),
-        200
-    );
-    let answer = test_bed.ask(session["refresh_token"].as_str());
-    assert_eq!((answer.status, answer.challenge()), (401, INVALID));
-}
-
-#[test]
-fn tokens_of_wso2_may_live_for_ever_and_list_their_scopes_in_an_array() {
-    let test_bed = TestBed::start(&VENDORS[3]);
-    for kind in [Kind::Jwt, Kind::Opaque] {
-        for more in [
-            &[("validity_period", "-1")][..],
-            &[("array", "true")],
-            &[("validity_period", "3200")],
-        ] {
-            let want = Want {
-                kind,
-                scope: "orders.read orders.write",
-                for_another: false,
-            };
-            let token = wso2::ask_with(test_bed.server.address, &want, more);
-            assert_eq!(test_bed.status(&token), 200, "{kind:?} {more:?}");
-            if more[0].1 == "-1" {
-                test_bed.at(10 * 365 * 24 * 3600);
-                assert_eq!(test_bed.status(&token), 200, "{kind:?} in ten years");
-                test_bed.at(0);
-            }
-        }
-    }
-}
-
-#[test]
-fn own_token_of_mobile_first_is_replaced_when_the_server_has_forgotten_it() {
-    let test_bed = TestBed::start(&VENDORS[0]);
-    let last_question = || {
-        let received = test_bed.server.received();
-        received
-            .into_iter()
-            .rfind(|request| request.target.ends_with("introspection"))
-            .expect("a question")
-    };
-    let own = last_question().header("authorization")[0].to_owned();
-    test_bed
-        .authorization_server
-        .revoke(own.strip_prefix("Bearer ").expect("a token"));
-    assert_eq!(
-        test_bed.status(&test_bed.token(Kind::Jwt, test_bed.vendor.scope)),
-        200
-    );
-    assert_ne!(last_question().header("authorization"), [own]);
-}
-
-#[test]
-fn jwt_of_mobile_first_is_not_believed_for_the_key_that_it_brings() {
-    let test_bed = TestBed::start(&VENDORS[0]);
-    let (key, mut jwk) = (Key::es256("test"), Key::es256("test").jwk());
-    jwk["kid"] = json!("test");
-    let claims = json!({
-        "iss": "com.ibm.mfp", "sub": "app", "aud": "com.ibm.mfp", "scope": test_bed.vendor.scope,
-        "exp": (harness::NOW + 600) * 1000,
-    });
-    let answer = test_bed.ask(Some(
-        &key.token_with(&json!({ "alg": "ES256", "jwk": jwk }), &claims),
-    ));
-    assert_eq!((answer.status, answer.challenge()), (401, INVALID));
 }
 
 /// Posts a form, with Basic credentials if there are any.

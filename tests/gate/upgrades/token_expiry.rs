@@ -1,0 +1,94 @@
+//! Tunnels, responses and uploads that end when their token expires (`close_at_expiry`).
+
+use std::io::Write;
+use std::time::{Duration, Instant};
+
+use super::{ACCEPTED, UPGRADE, echo, request, upstream};
+use harness::{Connection, Reply, TestBed, eventually};
+
+#[test]
+fn stream_ends_with_its_token_where_the_route_says_so() {
+    let (address, _heads) = upstream(|mut socket| {
+        socket.write_all(ACCEPTED.as_bytes()).expect("it reads");
+        echo(socket);
+    });
+    let events = format!(
+        "[upstreams.far]\ntargets = \"http://{address}\"\n\
+         [[routes]]\npath = \"/ws\"\nupstream = \"far\"\nclose_at_expiry = true\n\
+         [[routes]]\npath = \"/events\"\nupstream = \"up\"\nclose_at_expiry = true\n\
+         [[routes]]\npath = \"/patient\"\nupstream = \"up\"\n"
+    );
+    let test_bed = TestBed::toml(
+        "[server]\nbody_idle_timeout = \"3s\"\n",
+        "leeway = \"0s\"",
+        "",
+        &events,
+    );
+    let head = b"HTTP/1.1 200 OK\r\nContent-Type: text/event-stream\r\nTransfer-Encoding: chunked\r\n\r\n2\r\n\n\n\r\n";
+    test_bed
+        .upstream
+        .script(|_| Reply::RawThenHang(head.to_vec()));
+    let mut claims = test_bed.issuer.claims("read");
+    claims["exp"] = serde_json::json!(harness::NOW + 1);
+    let brief = test_bed.key.token(&claims);
+    let ask = |path: &str, lines: &str| {
+        let mut connection = Connection::open(test_bed.address);
+        connection.write(request(&brief, lines).replace("/ws", path));
+        connection
+    };
+    let (mut switched, mut events, mut patient) =
+        (ask("/ws", UPGRADE), ask("/events", ""), ask("/patient", ""));
+    assert_eq!(switched.try_read(false).expect("an answer").status, 101);
+    let began = Instant::now();
+    assert!(switched.is_closed());
+    assert!(
+        events.reads_until("\n\n\r\n") && !events.reads_until("0\r\n\r\n"),
+        "it breaks off"
+    );
+    assert!(
+        (800..2800).contains(&began.elapsed().as_millis()),
+        "after {:?}",
+        began.elapsed()
+    );
+    assert!(!patient.reads_until("0\r\n\r\n"));
+    assert!(
+        began.elapsed() > Duration::from_millis(2800),
+        "that one ends with its upstream's silence"
+    );
+    eventually("it is logged", || harness::logged("token_ended"));
+}
+
+#[test]
+fn upload_ends_with_its_token_where_the_route_says_so() {
+    let routes = "[[routes]]\npath = \"/up\"\nupstream = \"up\"\nclose_at_expiry = true\n";
+    let test_bed = TestBed::toml("", "leeway = \"0s\"", "", routes);
+    let mut claims = test_bed.issuer.claims("");
+    claims["exp"] = serde_json::json!(harness::NOW + 1);
+    let brief = test_bed.key.token(&claims);
+    let mut connection = Connection::open(test_bed.address);
+    connection.write(format!(
+        "POST /up HTTP/1.1\r\nHost: a\r\nAuthorization: Bearer {brief}\r\nTransfer-Encoding: chunked\r\n\r\n"
+    ));
+    let mut hand = connection.another_hand();
+    let began = Instant::now();
+    // It goes on and on.
+    let uploading = std::thread::spawn(move || {
+        while hand.write_all(b"1\r\nx\r\n").is_ok() && began.elapsed() < Duration::from_secs(8) {
+            // Paces the upload.
+            std::thread::sleep(Duration::from_millis(20));
+        }
+    });
+    let refused = connection.read(false);
+    assert_eq!(
+        (refused.status, refused.challenge()),
+        (401, Some("Bearer error=\"invalid_token\""))
+    );
+    assert!(
+        (800..5000).contains(&began.elapsed().as_millis()),
+        "after {:?}",
+        began.elapsed()
+    );
+    drop(connection);
+    uploading.join().expect("it ends");
+    assert_eq!(test_bed.hits(), 0, "half an upload is no request");
+}
