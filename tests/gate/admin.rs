@@ -266,7 +266,7 @@ fn questions_about_tokens_are_counted() {
         Some(3.0)
     );
     // Nobody has to have keys who is asked.
-    assert_eq!(gateway.ask_admin("/readyz").status, 200);
+    assert_eq!(gateway.get_admin("/readyz").status, 200);
 }
 
 #[test]
@@ -281,11 +281,11 @@ fn gateway_is_ready_when_every_issuer_has_keys() {
     ));
     eventually("its keys could not be had", || {
         gateway
-            .ask_admin("/readyz")
+            .get_admin("/readyz")
             .text()
             .contains("times in a row")
     });
-    let answer = gateway.ask_admin("/readyz");
+    let answer = gateway.get_admin("/readyz");
     assert_eq!(answer.status, 503);
     let told = answer.text();
     assert!(
@@ -302,9 +302,9 @@ fn gateway_is_ready_when_every_issuer_has_keys() {
         Some(0.0)
     );
     issuer.recover();
-    eventually("it is ready", || gateway.ask_admin("/readyz").status == 200);
-    assert_eq!(gateway.ask_admin("/readyz").text(), "ready\n");
-    let verbose = gateway.ask_admin("/readyz?verbose").text();
+    eventually("it is ready", || gateway.get_admin("/readyz").status == 200);
+    assert_eq!(gateway.get_admin("/readyz").text(), "ready\n");
+    let verbose = gateway.get_admin("/readyz?verbose").text();
     for told in [
         "[+] configuration: 1 route\n",
         "[+] listener 127.0.0.1:",
@@ -333,7 +333,7 @@ fn refused_reload_is_told() {
         test_bed.metric("scopegate_last_reload_successful{}"),
         Some(0.0)
     );
-    let answer = test_bed.ask_admin("/readyz");
+    let answer = test_bed.get_admin("/readyz");
     assert_eq!(answer.status, 200, "what was in force stays so");
     assert!(
         answer
@@ -385,7 +385,7 @@ fn metrics_are_what_others_can_read() {
         test_bed.get("/things/7", Some("garbage-as-a-token")).status,
         401
     );
-    let answer = test_bed.ask_admin("/metrics");
+    let answer = test_bed.get_admin("/metrics");
     let media_type = "application/openmetrics-text; version=1.0.0; charset=utf-8";
     assert_eq!(
         (answer.status, answer.header("content-type")),
@@ -486,12 +486,12 @@ fn clients_that_hold_connections_keep_no_probe_from_its_answer() {
                 .collect();
             for _ in 0..50 {
                 assert_eq!(
-                    test_bed.ask_admin("/livez").text(),
+                    test_bed.get_admin("/livez").text(),
                     "ok\n",
                     "{who}, {bytes:?}"
                 );
                 assert_eq!(
-                    test_bed.ask_admin("/readyz").text(),
+                    test_bed.get_admin("/readyz").text(),
                     "ready\n",
                     "{who}, {bytes:?}"
                 );

@@ -20,7 +20,7 @@ fn shipped(path: &str) -> String {
 fn told() -> BTreeSet<String> {
     // One has an issuer with keys, the other one that is asked.
     let (test_bed, asking) = (TestBed::routes(ROUTE), Gateway::start(ASKS));
-    let page = test_bed.gateway.ask_admin("/metrics").text() + &asking.ask_admin("/metrics").text();
+    let page = test_bed.gateway.get_admin("/metrics").text() + &asking.get_admin("/metrics").text();
     let mut names = BTreeSet::new();
     for line in page.lines().filter_map(|line| line.strip_prefix("# TYPE ")) {
         let (name, kind) = line.split_once(' ').expect("a name and a type");

@@ -217,7 +217,7 @@ fn refused_upload_has_its_answer_and_is_told_that_the_connection_ends() {
             "POST /x HTTP/1.1\r\nHost: api.test\r\n{head}\r\n\r\n"
         ));
         let is_upload = !head.contains("Expect");
-        let mut hand = connection.another_hand();
+        let mut hand = connection.clone_socket();
         let uploading = std::thread::spawn(move || {
             use std::io::Write;
             // As many as the gateway takes.

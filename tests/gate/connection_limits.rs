@@ -46,7 +46,7 @@ fn grow_older() {
 
 /// Whether the other side has not closed the connection so far.
 fn is_open(connection: &Connection) -> bool {
-    let socket = connection.another_hand();
+    let socket = connection.clone_socket();
     socket.set_nonblocking(true).expect("an open socket");
     let peeked = socket.peek(&mut [0]);
     socket.set_nonblocking(false).expect("an open socket");
@@ -136,7 +136,7 @@ fn connection_with_a_request_in_flight_makes_no_room() {
 #[test]
 fn silent_client_of_a_tls_listener_makes_room_and_one_in_its_handshake_does_not() {
     let (authority, (upstream, _release)) = (Authority::generate(), upstream());
-    let (certificate, key) = authority.files("a", "a.test");
+    let (certificate, key) = authority.server_files("a", "a.test");
     let listener = format!(
         "max_connections = 2\n[[listeners]]\naddress = \"127.0.0.1:0\"\n\
          tls = {{ certificates = [{{ certificate = \"{}\", key = \"{}\" }}] }}",
@@ -147,7 +147,7 @@ fn silent_client_of_a_tls_listener_makes_room_and_one_in_its_handshake_does_not(
     let mut shaking = Connection::open(gateway.addresses[1]);
     let name = ServerName::try_from("a.test").expect("a name");
     let mut session =
-        ClientConnection::new(Arc::new(authority.trusting(None)), name).expect("a session");
+        ClientConnection::new(Arc::new(authority.client_config(None)), name).expect("a session");
     let mut hello = Vec::new();
     session.write_tls(&mut hello).expect("memory");
     shaking.write(&hello[..100]);

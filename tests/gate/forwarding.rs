@@ -399,7 +399,7 @@ fn r39_trailers_set_nothing_that_headers_may_not() {
 fn interim_answers_are_passed_on_before_the_final_one() {
     let test_bed = test_bed();
     test_bed.upstream.script(|_| {
-        Reply::Slowly(vec![
+        Reply::InPieces(vec![
             b"HTTP/1.1 100 Continue\r\n\r\n".to_vec(),
             b"HTTP/1.1 103 Early Hints\r\nLink: </style.css>\r\nConnection: x\r\n\r\n".to_vec(),
             b"HTTP/1.1 102 Processing\r\n\r\n".to_vec(),
@@ -506,7 +506,7 @@ fn reason_outside_ascii_goes_through_as_it_came() {
     let mut connection = Connection::open(test_bed.address);
     connection.write("GET /open/x HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n");
     let mut response = Vec::new();
-    std::io::Read::read_to_end(&mut connection.another_hand(), &mut response).expect("an end");
+    std::io::Read::read_to_end(&mut connection.clone_socket(), &mut response).expect("an end");
     assert!(
         response.starts_with(b"HTTP/1.1 404 Nicht verf\xfcgbar\r\n"),
         "{:?}",

@@ -199,15 +199,15 @@ fn calls_of_every_kind_go_through_in_the_clear_and_over_tls() {
         .await;
 
         let read = |file| std::fs::read(file).expect("a file");
-        let (certificate, key) = authority.files("up", "up.test");
+        let (certificate, key) = authority.server_files("up", "up.test");
         let identity = Identity::from_pem(read(certificate), read(key));
         let upstream = services.serve(Some(ServerTlsConfig::new().identity(identity)));
-        let ca = authority.file();
+        let ca = authority.ca_file();
         let upstream = format!(
             "targets = \"https://{upstream}\"\ntls_server_name = \"up.test\"\ntls_ca = \"{}\"\n",
             ca.display()
         );
-        let (certificate, key) = authority.files("gate", "gate.test");
+        let (certificate, key) = authority.server_files("gate", "gate.test");
         let front = format!(
             "[server]\n[[listeners]]\naddress = \"127.0.0.1:0\"\n\
              tls = {{ certificates = [{{ certificate = \"{}\", key = \"{}\" }}] }}\n",
@@ -236,8 +236,8 @@ fn either_side_may_speak_first_and_finish_first() {
         let (channel, token) = (channel(test_bed.address), test_bed.token("talk"));
 
         let (ask, mut answers) = talk(&channel, &token).await;
-        let mut call = calls.talks.recv().await.expect("a call");
-        call.answer
+        let mut call = calls.reflections.recv().await.expect("a call");
+        call.responder
             .send(Ok(reply("unasked")))
             .await
             .expect("it is wanted");
@@ -255,7 +255,7 @@ fn either_side_may_speak_first_and_finish_first() {
             Some(question("the last one"))
         );
         assert_eq!(questions.message().await.expect("no failure"), None);
-        call.answer
+        call.responder
             .send(Ok(reply("after its end")))
             .await
             .expect("it is wanted");
@@ -263,11 +263,11 @@ fn either_side_may_speak_first_and_finish_first() {
             answers.message().await.expect("no failure"),
             Some(reply("after its end"))
         );
-        drop(call.answer);
+        drop(call.responder);
         assert_eq!(answers.message().await.expect("no failure"), None);
 
         let (ask, mut answers) = talk(&channel, &token).await;
-        let mut call = calls.talks.recv().await.expect("a call");
+        let mut call = calls.reflections.recv().await.expect("a call");
         ask.send(question("one of many"))
             .await
             .expect("it is wanted");
@@ -275,7 +275,7 @@ fn either_side_may_speak_first_and_finish_first() {
             call.request.get_mut().message().await.expect("no failure"),
             Some(question("one of many"))
         );
-        call.answer
+        call.responder
             .send(Err(Status::resource_exhausted("enough")))
             .await
             .expect("it is wanted");
@@ -332,7 +332,7 @@ fn metadata_goes_both_ways() {
         }
         let mut answer = Response::new(status(ServingStatus::Serving));
         tell(answer.metadata_mut());
-        call.answer.send(Ok(answer)).expect("it is wanted");
+        call.responder.send(Ok(answer)).expect("it is wanted");
         let answer = asking.await.expect("no panic").expect("an answer");
         assert!(is_told(answer.metadata()), "{answer:?}");
     });
@@ -361,7 +361,7 @@ fn failure_of_a_call_comes_back_unharmed_alone_or_after_messages() {
         let (mut client, request) = (health.clone(), with_token(about("x"), &token));
         let asking = tokio::spawn(async move { client.check(request).await });
         let call = calls.checks.recv().await.expect("a call");
-        call.answer
+        call.responder
             .send(Err(failure(Code::NotFound)))
             .expect("it is wanted");
         is_unharmed(
@@ -375,7 +375,7 @@ fn failure_of_a_call_comes_back_unharmed_alone_or_after_messages() {
             .expect("an answer")
             .into_inner();
         let call = calls.watches.recv().await.expect("a call");
-        call.answer
+        call.responder
             .send(Ok(status(ServingStatus::Unknown)))
             .await
             .expect("it is wanted");
@@ -383,7 +383,7 @@ fn failure_of_a_call_comes_back_unharmed_alone_or_after_messages() {
             watched.message().await.expect("no failure"),
             Some(status(ServingStatus::Unknown))
         );
-        call.answer
+        call.responder
             .send(Err(failure(Code::DataLoss)))
             .await
             .expect("it is wanted");

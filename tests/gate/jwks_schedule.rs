@@ -53,7 +53,7 @@ fn with_ring(server: &Server, policy: RefreshPolicy, test: impl FnOnce(&KeyRing)
 fn keys(cache_control: Option<&'static str>) -> impl Fn(&harness::Received) -> Reply + Send + Sync {
     let body = json!({ "keys": [Key::es256("k").jwk()] }).to_string();
     move |_| {
-        Reply::answer(
+        Reply::new(
             200,
             cache_control
                 .map(|value| ("cache-control", value))

@@ -99,7 +99,7 @@ fn r43_unknown_key_is_a_503_while_nobody_can_tell_whose_it_is() {
 fn unknown_key_of_an_issuer_that_is_down_is_told_with_the_fetches_that_failed() {
     let test_bed = eager();
     let down = "http://127.0.0.1:";
-    let readiness = || test_bed.ask_admin("/readyz?verbose").text();
+    let readiness = || test_bed.get_admin("/readyz?verbose").text();
     assert!(
         readiness().contains("[+] issuer corp: 1 key, fetched 0 s ago\n"),
         "{}",

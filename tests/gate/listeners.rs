@@ -69,10 +69,13 @@ fn requests_over_tls_are_served_and_told_to_be_https() {
     let (authority, upstream) = (Authority::generate(), upstream());
     let gateway = gateway(
         "",
-        &format!("certificates = [{}]", pair(&authority.files("a", "a.test"))),
+        &format!(
+            "certificates = [{}]",
+            pair(&authority.server_files("a", "a.test"))
+        ),
         &upstream,
     );
-    let mut config = authority.trusting(None);
+    let mut config = authority.client_config(None);
     config.alpn_protocols = vec![b"http/1.1".to_vec()];
     let mut session =
         connect(gateway.addresses[1], "a.test", &Arc::new(config)).expect("a handshake");
@@ -100,10 +103,16 @@ fn requests_over_tls_are_served_and_told_to_be_https() {
 #[test]
 fn certificate_is_chosen_by_the_name_that_is_asked_for() {
     let (one, other, upstream) = (Authority::generate(), Authority::generate(), upstream());
-    let pairs = [one.files("a", "a.test"), other.files("b", "*.b.test")];
+    let pairs = [
+        one.server_files("a", "a.test"),
+        other.server_files("b", "*.b.test"),
+    ];
     let certificates = format!("certificates = [{}, {}]", pair(&pairs[0]), pair(&pairs[1]));
     let gateway = gateway("", &certificates, &upstream);
-    let (one, other) = (Arc::new(one.trusting(None)), Arc::new(other.trusting(None)));
+    let (one, other) = (
+        Arc::new(one.client_config(None)),
+        Arc::new(other.client_config(None)),
+    );
     let shakes = |name, config| connect(gateway.addresses[1], name, config).is_ok();
     assert!(shakes("a.test", &one) && shakes("x.b.test", &other));
     assert!(!shakes("a.test", &other) && !shakes("x.b.test", &one));
@@ -116,10 +125,13 @@ fn sessions_are_resumed() {
     let (authority, upstream) = (Authority::generate(), upstream());
     let gateway = gateway(
         "",
-        &format!("certificates = [{}]", pair(&authority.files("a", "a.test"))),
+        &format!(
+            "certificates = [{}]",
+            pair(&authority.server_files("a", "a.test"))
+        ),
         &upstream,
     );
-    let config = Arc::new(authority.trusting(None));
+    let config = Arc::new(authority.client_config(None));
     let mut kinds = Vec::new();
     for _ in 0..2 {
         let mut session = connect(gateway.addresses[1], "a.test", &config).expect("a handshake");
@@ -146,15 +158,15 @@ fn client_certificate_is_asked_for_and_must_be_good_where_one_is_shown() {
     );
     let tls = format!(
         "certificates = [{}], client_ca = \"{}\"",
-        pair(&authority.files("a", "a.test")),
-        clients.file().display()
+        pair(&authority.server_files("a", "a.test")),
+        clients.ca_file().display()
     );
     let gateway = gateway("", &tls, &upstream);
     let answer = |shown: Option<&(PathBuf, PathBuf)>| {
         let mut session = connect(
             gateway.addresses[1],
             "a.test",
-            &Arc::new(authority.trusting(shown)),
+            &Arc::new(authority.client_config(shown)),
         )
         .ok()?;
         session
@@ -165,9 +177,9 @@ fn client_certificate_is_asked_for_and_must_be_good_where_one_is_shown() {
         Some(answer.starts_with("HTTP/1.1 200"))
     };
     assert_eq!(answer(None), Some(true));
-    assert_eq!(answer(Some(&clients.client())), Some(true));
+    assert_eq!(answer(Some(&clients.client_files())), Some(true));
     assert_eq!(
-        answer(Some(&strangers.client())),
+        answer(Some(&strangers.client_files())),
         None,
         "the connection is refused"
     );
@@ -176,7 +188,10 @@ fn client_certificate_is_asked_for_and_must_be_good_where_one_is_shown() {
 #[test]
 fn handshake_that_never_ends_is_ended() {
     let (authority, upstream) = (Authority::generate(), upstream());
-    let certificates = format!("certificates = [{}]", pair(&authority.files("a", "a.test")));
+    let certificates = format!(
+        "certificates = [{}]",
+        pair(&authority.server_files("a", "a.test"))
+    );
     let gateway = gateway("header_timeout = \"300ms\"", &certificates, &upstream);
     // A hello that says it is longer than it is, and nothing at all.
     for bytes in [&[0x16, 0x03, 0x01, 0x01, 0x00, 0x01][..], &[]] {
@@ -195,21 +210,21 @@ fn handshake_that_never_ends_is_ended() {
 #[test]
 fn renewed_certificate_is_shown_and_a_bad_one_is_not() {
     let (authority, upstream) = (Authority::generate(), upstream());
-    let files = authority.files("a", "a.test");
+    let files = authority.server_files("a", "a.test");
     let gateway = gateway("", &format!("certificates = [{}]", pair(&files)), &upstream);
-    let config = Arc::new(authority.trusting(None));
+    let config = Arc::new(authority.client_config(None));
     let shown = || {
         let session = connect(
             gateway.addresses[1],
             "a.test",
-            &Arc::new(authority.trusting(None)),
+            &Arc::new(authority.client_config(None)),
         )
         .expect("a handshake");
         session.conn.peer_certificates().expect("a certificate")[0].to_vec()
     };
     let first = shown();
     let mut kept = connect(gateway.addresses[1], "a.test", &config).expect("a handshake");
-    authority.files("a", "a.test");
+    authority.server_files("a", "a.test");
     eventually("the new one is shown", || shown() != first);
     let second = shown();
     assert!(
@@ -217,7 +232,7 @@ fn renewed_certificate_is_shown_and_a_bad_one_is_not() {
         "who is connected stays"
     );
     // A key of another certificate, and no certificate at all.
-    let other = authority.files("b", "a.test");
+    let other = authority.server_files("b", "a.test");
     for (file, content) in [
         (&files.1, std::fs::read(&other.1).expect("a file")),
         (&files.0, b"none".to_vec()),

@@ -44,7 +44,7 @@ impl Matrix {
             .into_iter()
             .map(|(name, version)| {
                 let tls = name.ends_with("-tls").then(|| {
-                    let mut tls = (*authority.server("up.test", false)).clone();
+                    let mut tls = (*authority.server_config("up.test", false)).clone();
                     // A server that can do both is asked for what the file says.
                     tls.alpn_protocols = vec![b"http/1.1".to_vec(), b"h2".to_vec()];
                     Arc::new(tls)
@@ -56,7 +56,7 @@ impl Matrix {
                 )
             })
             .collect();
-        let (certificate, private) = authority.files("gateway", "gate.test");
+        let (certificate, private) = authority.server_files("gateway", "gate.test");
         let mut toml = format!(
             "[server]\n[[listeners]]\naddress = \"127.0.0.1:0\"\n\
              tls = {{ certificates = [{{ certificate = \"{}\", key = \"{}\" }}] }}\n\
@@ -81,7 +81,7 @@ impl Matrix {
                  tls_server_name = \"up.test\"\ntls_ca = \"{}\"\n\
                  [[routes]]\npath = \"/{name}/{{*rest}}\"\nscope = \"read\"\nupstream = \"{name}\"\nstrip_prefix = \"/{name}\"\n",
                 server.address,
-                authority.file().display()
+                authority.ca_file().display()
             ));
         }
         let gateway = Gateway::start(&toml);
@@ -115,7 +115,7 @@ impl Matrix {
 
     /// A client, and where it finds the gateway.
     fn client(&self, name: &str) -> (Client, String) {
-        let mut tls = self.authority.trusting(None);
+        let mut tls = self.authority.client_config(None);
         tls.alpn_protocols = vec![if name.starts_with("h2") {
             b"h2".to_vec()
         } else {
@@ -267,7 +267,7 @@ fn good_requests_pass_whole_whatever_both_sides_speak() {
             .1;
         assert!(
             seen.iter()
-                .all(|seen| seen.version == expected && seen.whole),
+                .all(|seen| seen.version == expected && seen.is_complete),
             "{pair}: {seen:?}"
         );
         assert_eq!(
@@ -388,7 +388,7 @@ fn what_breaks_off_on_one_side_never_looks_whole_on_the_other() {
             outcome.is_ok_and(|answer| answer.status() == 200 && matrix.body(answer).is_ok());
         assert!(!is_whole, "{pair}");
         assert!(
-            server.seen()[before..].iter().all(|seen| !seen.whole),
+            server.seen()[before..].iter().all(|seen| !seen.is_complete),
             "{pair}: {:?}",
             server.seen()
         );

@@ -127,8 +127,7 @@ fn name_is_kept_from_trusted_proxies_only() {
 #[test]
 fn name_is_the_gateways_whatever_the_upstream_calls_it() {
     let test_bed = TestBed::routes(ROUTES);
-    let named =
-        Server::start(|_| Reply::answer(200, &[("X-Request-Id", "of the upstream")], "hello"));
+    let named = Server::start(|_| Reply::new(200, &[("X-Request-Id", "of the upstream")], "hello"));
     let toml = |front: &str| {
         format!(
             "{front}\n[upstreams.up]\ntargets = \"http://{}\"\n[[routes]]\npath = \"/open\"\npublic = true\nupstream = \"up\"\n",

@@ -130,7 +130,7 @@ fn route_may_be_enforced_where_the_server_is_not() {
     let test_bed = TestBed::toml("[server]\nenforce = false\n", "", "", &routes);
     assert_eq!(test_bed.get("/things/7", None).status, 200);
     assert_eq!(test_bed.get("/strict", None).status, 401);
-    let told = test_bed.ask_admin("/readyz").text();
+    let told = test_bed.get_admin("/readyz").text();
     assert!(
         told.contains("[!] shadow mode")
             && told.contains("/things/{id}")

@@ -9,14 +9,13 @@ fn issuer_is_reached_over_tls_by_the_roots_it_was_given_and_no_others() {
     let (authority, other) = (Authority::generate(), Authority::generate());
     let key = Key::es256("k");
     let jwks = json!({ "keys": [key.jwk()] });
-    let issuer =
-        Server::start_tls(
-            authority.server("127.0.0.1", false),
-            move |request| match &*request.target {
-                "/jwks" => Reply::json(&jwks),
-                _ => Reply::status(404),
-            },
-        );
+    let issuer = Server::start_tls(
+        authority.server_config("127.0.0.1", false),
+        move |request| match &*request.target {
+            "/jwks" => Reply::json(&jwks),
+            _ => Reply::status(404),
+        },
+    );
     let upstream = Server::start(|_| Reply::text("hello"));
     let url = format!("https://{}", issuer.address);
     let token = key.token(&claims(&url, ""));
@@ -24,7 +23,7 @@ fn issuer_is_reached_over_tls_by_the_roots_it_was_given_and_no_others() {
         let gateway = Gateway::start(&format!(
             "[issuers.corp]\nissuer = \"{url}\"\naudience = \"https://api.test\"\njwks_uri = \"{url}/jwks\"\n\
              tls_ca = \"{}\"\n[upstreams.up]\ntargets = \"http://{}\"\n[[routes]]\npath = \"/\"\nupstream = \"up\"\n",
-            ca.file().display(),
+            ca.ca_file().display(),
             upstream.address
         ));
         eventually("an answer", || {
@@ -37,10 +36,10 @@ fn issuer_is_reached_over_tls_by_the_roots_it_was_given_and_no_others() {
 #[test]
 fn upstream_is_reached_over_tls_only_where_its_certificate_is_good() {
     let (authority, other) = (Authority::generate(), Authority::generate());
-    let upstream = Server::start_tls(authority.server("inner.test", true), |_| {
+    let upstream = Server::start_tls(authority.server_config("inner.test", true), |_| {
         Reply::text("hello")
     });
-    let (certificate, key) = authority.client();
+    let (certificate, key) = authority.client_files();
     let shown = format!(
         "tls_client = {{ certificate = \"{}\", key = \"{}\" }}\n",
         certificate.display(),
@@ -57,7 +56,7 @@ fn upstream_is_reached_over_tls_only_where_its_certificate_is_good() {
             "[upstreams.up]\ntargets = \"https://{}\"\ntls_ca = \"{}\"\ntls_server_name = \"{name}\"\n{client}\
              [[routes]]\npath = \"/\"\npublic = true\nupstream = \"up\"\n",
             upstream.address,
-            ca.file().display(),
+            ca.ca_file().display(),
         ));
         let answer = send(gateway.address, "GET / HTTP/1.1\r\nHost: a\r\n\r\n");
         assert_eq!(answer.status, status, "{name} {client}");
@@ -68,15 +67,15 @@ fn upstream_is_reached_over_tls_only_where_its_certificate_is_good() {
 #[test]
 fn renewed_certificates_towards_an_upstream_are_used_and_bad_ones_are_not() {
     let (authority, other) = (Authority::generate(), Authority::generate());
-    let upstream = Server::start_tls(authority.server("inner.test", true), |_| {
+    let upstream = Server::start_tls(authority.server_config("inner.test", true), |_| {
         Reply::text("hello")
     });
     let folder = tempfile::tempdir().expect("a folder");
     let at = |name: &str| folder.path().join(name);
     let show = |authority: &Authority| {
-        let (certificate, key) = authority.client();
+        let (certificate, key) = authority.client_files();
         for (file, name) in [
-            (authority.file(), "ca.pem"),
+            (authority.ca_file(), "ca.pem"),
             (certificate, "client.crt"),
             (key, "client.key"),
         ] {
@@ -98,7 +97,7 @@ fn renewed_certificates_towards_an_upstream_are_used_and_bad_ones_are_not() {
     show(&authority);
     eventually("the new ones are used", || ask() == 200);
     // A key of another certificate, and no roots at all.
-    std::fs::copy(other.client().1, at("client.key")).expect("a file");
+    std::fs::copy(other.client_files().1, at("client.key")).expect("a file");
     std::fs::write(at("ca.pem"), "none").expect("a file");
     let refused =
         || harness::logged("upstream renewing") && harness::logged("the old ones are used on");

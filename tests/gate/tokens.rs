@@ -198,7 +198,7 @@ fn cached_token_ends_with_its_expiry_and_leeway() {
         (700, 401),
         (629, 200),
     ] {
-        test_bed.at(seconds);
+        test_bed.set_time(seconds);
         assert_eq!(
             test_bed.get("/things", Some(&token)).status,
             status,

@@ -39,9 +39,8 @@ struct Traced {
 
 impl Traced {
     fn start(telemetry: &str, front: &str) -> Self {
-        let collector = Server::start(|_| {
-            Reply::answer(200, &[("content-type", "application/x-protobuf")], "")
-        });
+        let collector =
+            Server::start(|_| Reply::new(200, &[("content-type", "application/x-protobuf")], ""));
         let front = format!(
             "[telemetry]\notlp_endpoint = \"http://{}\"\nservice_name = \"gate\"\n{telemetry}\n{front}",
             collector.address

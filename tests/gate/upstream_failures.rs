@@ -74,7 +74,7 @@ fn upstream_that_hangs_before_or_while_the_request_is_sent_is_a_504() {
 
     let mut connection = Connection::open(gateway.address);
     let size = 64 * 1024 * 1024;
-    let mut writer = connection.another_hand();
+    let mut writer = connection.clone_socket();
     let upload = thread::spawn(move || {
         use std::io::Write;
         let _ = write!(
@@ -283,7 +283,7 @@ fn client_that_closes_its_sending_half_has_gone() {
     let mut connection = Connection::open(test_bed.address);
     connection.write(GET);
     eventually("the upstream has it", || test_bed.hits() == 1);
-    connection.finish();
+    connection.shutdown_write();
     eventually("the upstream's connection is closed", || {
         test_bed.upstream.closed() > closed
     });

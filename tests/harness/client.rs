@@ -1,4 +1,4 @@
-//! A client that sends what it is told and sees every byte that comes back.
+//! A client that sends the given bytes and reads every byte of the response.
 
 use std::io::{Read, Write};
 use std::net::{Shutdown, SocketAddr, TcpStream};
@@ -6,25 +6,28 @@ use std::net::{Shutdown, SocketAddr, TcpStream};
 use super::TIMEOUT;
 use super::server::find;
 
-/// An answer as it came.
+/// A response, as received.
 #[derive(Debug)]
 pub struct Response {
     pub status: u16,
     pub headers: Vec<(String, String)>,
     pub body: Vec<u8>,
-    /// Whether the body was as long as it said it would be.
+    /// Whether the whole body arrived, as `Content-Length` or the last chunk shows.
     pub complete: bool,
 }
 
 impl Response {
-    /// The value of a header; a header that stands twice is a failure.
+    /// The value of a header.
+    ///
+    /// # Panics
+    /// If the header occurs twice.
     pub fn header(&self, name: &str) -> Option<&str> {
         let mut values = self
             .headers
             .iter()
             .filter(|(known, _)| known.eq_ignore_ascii_case(name));
         let value = values.next().map(|(_, value)| &**value);
-        assert!(values.next().is_none(), "{name} stands twice");
+        assert!(values.next().is_none(), "{name} occurs twice");
         value
     }
 
@@ -37,7 +40,7 @@ impl Response {
     }
 }
 
-/// A connection that is kept.
+/// A persistent connection.
 pub struct Connection {
     socket: TcpStream,
     buffer: Vec<u8>,
@@ -45,9 +48,9 @@ pub struct Connection {
 
 impl Connection {
     pub fn open(address: SocketAddr) -> Self {
-        let socket = TcpStream::connect(address).expect("somebody listens");
-        socket.set_read_timeout(Some(TIMEOUT)).expect("a time-out");
-        socket.set_write_timeout(Some(TIMEOUT)).expect("a time-out");
+        let socket = TcpStream::connect(address).expect("a listening gateway");
+        socket.set_read_timeout(Some(TIMEOUT)).expect("a timeout");
+        socket.set_write_timeout(Some(TIMEOUT)).expect("a timeout");
         Self {
             socket,
             buffer: Vec::new(),
@@ -57,46 +60,46 @@ impl Connection {
     pub fn write(&mut self, bytes: impl AsRef<[u8]>) {
         self.socket
             .write_all(bytes.as_ref())
-            .expect("the gateway reads");
+            .expect("the gateway reads the request");
     }
 
-    /// As [`write`](Self::write), where the other side may close before it has read all.
+    /// Like [`write`](Self::write), but ignores that the gateway closes before it has read everything.
     pub fn try_write(&mut self, bytes: impl AsRef<[u8]>) {
         let _ = self.socket.write_all(bytes.as_ref());
     }
 
-    /// The same connection, to write to while an answer is awaited.
-    pub fn another_hand(&self) -> TcpStream {
+    /// A second handle of the socket, to write while another thread reads.
+    pub fn clone_socket(&self) -> TcpStream {
         self.socket.try_clone().expect("an open socket")
     }
 
-    /// Says that nothing more will be written.
-    pub fn finish(&mut self) {
+    /// Closes the sending half.
+    pub fn shutdown_write(&mut self) {
         self.socket
             .shutdown(Shutdown::Write)
             .expect("an open socket");
     }
 
-    /// Sends a request and reads its answer.
+    /// Sends a request and reads its response.
     pub fn ask(&mut self, request: impl AsRef<[u8]>) -> Response {
         let bodiless = request.as_ref().starts_with(b"HEAD ");
         self.write(request);
         self.read(bodiless)
     }
 
-    /// Reads one answer; interim ones are passed over.
+    /// Reads the final response, and skips interim ones.
     pub fn read(&mut self, bodiless: bool) -> Response {
         loop {
-            let answer = self
+            let response = self
                 .try_read(bodiless)
-                .expect("an answer, but the connection was closed");
-            if answer.status >= 200 {
-                return answer;
+                .expect("a response, but the connection was closed");
+            if response.status >= 200 {
+                return response;
             }
         }
     }
 
-    /// Reads one answer, interim or not; `None` where the connection is closed instead.
+    /// Reads one response, interim or final; `None` if the connection closes instead.
     pub fn try_read(&mut self, bodiless: bool) -> Option<Response> {
         let head_end = loop {
             if let Some(end) = find(&self.buffer, b"\r\n\r\n") {
@@ -105,7 +108,7 @@ impl Connection {
             if !self.read_more() {
                 assert!(
                     self.buffer.is_empty(),
-                    "half an answer: {:?}",
+                    "half a response: {:?}",
                     String::from_utf8_lossy(&self.buffer)
                 );
                 return None;
@@ -122,32 +125,32 @@ impl Connection {
             .filter_map(|line| line.split_once(':'))
             .map(|(name, value)| (name.to_owned(), value.trim().to_owned()))
             .collect();
-        let mut answer = Response {
+        let mut response = Response {
             status,
             headers,
             body: Vec::new(),
             complete: true,
         };
         if bodiless || status < 200 || status == 204 || status == 304 {
-            return Some(answer);
+            return Some(response);
         }
-        if let Some(length) = answer
+        if let Some(length) = response
             .header("content-length")
             .and_then(|length| length.parse::<usize>().ok())
         {
             while self.buffer.len() < length && self.read_more() {}
-            answer.complete = self.buffer.len() >= length;
-            answer.body = self.buffer.drain(..length.min(self.buffer.len())).collect();
-        } else if answer.header("transfer-encoding") == Some("chunked") {
-            answer.complete = self.read_chunks(&mut answer);
+            response.complete = self.buffer.len() >= length;
+            response.body = self.buffer.drain(..length.min(self.buffer.len())).collect();
+        } else if response.header("transfer-encoding") == Some("chunked") {
+            response.complete = self.read_chunks(&mut response);
         } else {
             while self.read_more() {}
-            answer.body = std::mem::take(&mut self.buffer);
+            response.body = std::mem::take(&mut self.buffer);
         }
-        Some(answer)
+        Some(response)
     }
 
-    /// Whether these bytes come, whatever stands around them.
+    /// Reads until these bytes arrive; `false` if the connection closes first.
     pub fn reads_until(&mut self, bytes: &str) -> bool {
         loop {
             if find(&self.buffer, bytes.as_bytes()).is_some() {
@@ -159,12 +162,12 @@ impl Connection {
         }
     }
 
-    /// Whether the other side closes the connection without another byte.
+    /// Waits for the gateway to close the connection; `false` if another byte arrives.
     pub fn is_closed(&mut self) -> bool {
         self.buffer.is_empty() && !self.read_more()
     }
 
-    fn read_chunks(&mut self, answer: &mut Response) -> bool {
+    fn read_chunks(&mut self, response: &mut Response) -> bool {
         loop {
             let Some(line) = self.line() else {
                 return false;
@@ -180,7 +183,7 @@ impl Connection {
                     return false;
                 }
             }
-            answer.body.extend(self.buffer.drain(..size));
+            response.body.extend(self.buffer.drain(..size));
             self.buffer.drain(..2);
         }
         loop {
@@ -188,7 +191,7 @@ impl Connection {
                 Some(line) if line.is_empty() => return true,
                 Some(line) => {
                     let (name, value) = line.split_once(':').expect("a trailer");
-                    answer
+                    response
                         .headers
                         .push((format!("trailer {name}"), value.trim().to_owned()));
                 }
@@ -210,7 +213,7 @@ impl Connection {
         }
     }
 
-    // A reset ends a connection as surely as an end of file does.
+    // A reset counts as the end of the connection, like an end of file.
     fn read_more(&mut self) -> bool {
         let mut chunk = [0; 65536];
         match self.socket.read(&mut chunk) {
@@ -219,17 +222,17 @@ impl Connection {
                 read > 0
             }
             Err(error) if error.kind() == std::io::ErrorKind::ConnectionReset => false,
-            Err(error) => panic!("no answer: {error}"),
+            Err(error) => panic!("no response: {error}"),
         }
     }
 }
 
-/// Sends one request on a connection of its own.
+/// Sends one request on a new connection.
 pub fn send(address: SocketAddr, request: impl AsRef<[u8]>) -> Response {
     Connection::open(address).ask(request)
 }
 
-/// A GET, with a token if there is one.
+/// Sends a GET on a new connection, with the token if there is one.
 pub fn get(address: SocketAddr, path: &str, token: Option<&str>) -> Response {
     let authorization = token
         .map(|token| format!("Authorization: Bearer {token}\r\n"))

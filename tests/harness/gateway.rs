@@ -1,4 +1,4 @@
-//! A gateway in this process, at a time that the test sets.
+//! A gateway in this process, whose clock the test sets.
 
 use std::net::SocketAddr;
 use std::sync::{Arc, Mutex};
@@ -28,27 +28,27 @@ use super::logs::Requests;
 /// A running gateway; it stops when dropped.
 pub struct Gateway {
     pub address: SocketAddr,
-    /// Where all its listeners are, that one first.
+    /// The addresses of all listeners; `address` is the first.
     pub addresses: Vec<SocketAddr>,
-    /// Where its admin listener is.
+    /// The address of the admin listener.
     pub admin: SocketAddr,
     pub clock: Clock,
-    /// What it logs of requests.
+    /// Its access log.
     pub requests: Requests,
     drain_timeout: Arc<Mutex<Duration>>,
-    orders: Option<mpsc::UnboundedSender<ReloadRequest>>,
+    reload_requests: Option<mpsc::UnboundedSender<ReloadRequest>>,
     control: Option<thread::JoinHandle<()>>,
 }
 
 impl Gateway {
-    /// Starts it with a gateway.toml; `listen` and `workers` are seen to.
+    /// Starts it with a gateway.toml; `listen` and `workers` are added.
     pub fn start(toml: &str) -> Self {
         Self::start_altered(toml, |_| {})
     }
 
-    /// The same, with a snapshot that is not what the file says.
+    /// The same, after `alter` has changed the compiled snapshot.
     pub fn start_altered(toml: &str, alter: impl FnOnce(&mut Snapshot)) -> Self {
-        super::logs::keep();
+        super::logs::capture();
         let (config, source) = parsed(toml).unwrap_or_else(|report| panic!("{report}"));
         let mut snapshot =
             compile(&config).unwrap_or_else(|faults| panic!("{}", source.report(faults)));
@@ -67,10 +67,10 @@ impl Gateway {
             Admin::listen(SocketAddr::from(([127, 0, 0, 1], 0)), false).expect("a free port");
         let admin = admin_listener.addresses()[0];
         let clock = Clock::by_hand(UnixTime::from_seconds(NOW));
-        let requests = Requests::keep();
+        let requests = Requests::capture();
         let access_log = requests.access_log();
-        let (orders, mut ordered) = mpsc::unbounded_channel::<ReloadRequest>();
-        // What a test leaves under way is not waited for.
+        let (reload_requests, mut requested_reloads) = mpsc::unbounded_channel::<ReloadRequest>();
+        // Short: requests that a test leaves in flight must not delay its end.
         let drain_timeout = Arc::new(Mutex::new(Duration::from_millis(100)));
         let control = thread::spawn({
             let (clock, drain_timeout) = (clock.clone(), Arc::clone(&drain_timeout));
@@ -80,9 +80,9 @@ impl Gateway {
                     .build()
                     .expect("a runtime");
                 runtime.block_on(async {
-                    let publisher: SharedSnapshot = Arc::new(ArcSwap::from_pointee(snapshot));
-                    gateway::start_background_tasks(&publisher.load(), None);
-                    let shown: Vec<_> = certificates
+                    let snapshot: SharedSnapshot = Arc::new(ArcSwap::from_pointee(snapshot));
+                    gateway::start_background_tasks(&snapshot.load(), None);
+                    let certificates: Vec<_> = certificates
                         .into_iter()
                         .map(CurrentCertificates::new)
                         .collect();
@@ -95,33 +95,41 @@ impl Gateway {
                                 endpoint: endpoint.value.to_string(),
                                 service_name: config.telemetry.service_name.clone(),
                             });
-                    let (spans, exporting) = collector
+                    let (spans, exporter) = collector
                         .map(|collector| {
                             let tls = tls::client(RootCertStore::empty(), None).expect("a client");
                             Spans::start(&collector, tls).expect("a client")
                         })
                         .unzip();
                     let telemetry = Telemetry::with_access_log(access_log, spans);
-                    let server =
-                        Server::start(listeners, &shown, &settings, &publisher, &clock, &telemetry)
-                            .expect("threads");
-                    let mut reloader = Reloader::new(config, Arc::clone(&publisher), shown);
-                    let (reloads, pulse) = (Arc::clone(reloader.reloads()), server.liveness());
+                    let server = Server::start(
+                        listeners,
+                        &certificates,
+                        &settings,
+                        &snapshot,
+                        &clock,
+                        &telemetry,
+                    )
+                    .expect("threads");
+                    let mut reloader = Reloader::new(config, Arc::clone(&snapshot), certificates);
+                    let (reloads, liveness) = (Arc::clone(reloader.reloads()), server.liveness());
                     tokio::spawn(
-                        Admin::new(publisher, telemetry, reloads, pulse, clock)
+                        Admin::new(snapshot, telemetry, reloads, liveness, clock)
                             .serve(admin_listener),
                     );
-                    while let Some(ReloadRequest { toml, answer }) = ordered.recv().await {
+                    while let Some(ReloadRequest { toml, responder }) =
+                        requested_reloads.recv().await
+                    {
                         let outcome = reloader.reload(&server, parsed(&toml)).await;
-                        let _ = answer.send(outcome.map_err(|refused| refused.to_string()));
+                        let _ = responder.send(outcome.map_err(|refused| refused.to_string()));
                     }
                     let drain_timeout = *drain_timeout.lock().expect("no panic");
                     let _ = server.drain(drain_timeout).await;
-                    if let Some(exporting) = exporting {
-                        exporting.finish().await;
+                    if let Some(exporter) = exporter {
+                        exporter.finish().await;
                     }
                 });
-                // A worker that a test left hanging must not hold up the others.
+                // A worker that a test left hanging must not delay the other tests.
                 runtime.shutdown_background();
             }
         });
@@ -132,55 +140,55 @@ impl Gateway {
             clock,
             requests,
             drain_timeout,
-            orders: Some(orders),
+            reload_requests: Some(reload_requests),
             control: Some(control),
         }
     }
 
-    /// Has another gateway.toml take the place of the one in force.
+    /// Reloads with another gateway.toml.
     pub fn reload(&self, toml: &str) -> Result<Reloaded, String> {
-        let (answer, answered) = oneshot::channel();
-        let orders = self.orders.as_ref().expect("it runs");
-        orders
+        let (responder, outcome) = oneshot::channel();
+        let reload_requests = self.reload_requests.as_ref().expect("a running gateway");
+        reload_requests
             .send(ReloadRequest {
                 toml: toml.to_owned(),
-                answer,
+                responder,
             })
-            .expect("it runs");
-        answered.blocking_recv().expect("an outcome")
+            .expect("a running gateway");
+        outcome.blocking_recv().expect("an outcome")
     }
 
-    /// Stops it, and lets what is under way end; returns at once.
+    /// Begins to drain, and returns without waiting for the requests in flight.
     pub fn begin_drain(mut self) {
         *self.drain_timeout.lock().expect("no panic") = TIMEOUT;
-        drop((self.orders.take(), self.control.take()));
+        drop((self.reload_requests.take(), self.control.take()));
     }
 
-    /// What the admin listener answers to a GET.
-    pub fn ask_admin(&self, path: &str) -> Response {
+    /// Sends a GET to the admin listener.
+    pub fn get_admin(&self, path: &str) -> Response {
         send(
             self.admin,
             format!("GET {path} HTTP/1.1\r\nHost: localhost\r\n\r\n"),
         )
     }
 
-    /// The value of a series of the metrics, which is written with all its labels; none while there is no such series.
+    /// The value of a metric series, named with all its labels; `None` if there is no such series.
     pub fn metric(&self, series: &str) -> Option<f64> {
-        let text = self.ask_admin("/metrics").text();
+        let text = self.get_admin("/metrics").text();
         text.lines()
             .find_map(|line| line.strip_prefix(series)?.strip_prefix(' ')?.parse().ok())
     }
 
-    /// Sets the time to so many seconds after [`NOW`].
-    pub fn at(&self, seconds: i64) {
+    /// Sets the clock to [`NOW`] plus `seconds`.
+    pub fn set_time(&self, seconds: i64) {
         self.clock.set(UnixTime::from_seconds(NOW + seconds));
     }
 }
 
-/// To put this file in force.
+/// A request to reload with this file.
 struct ReloadRequest {
     toml: String,
-    answer: oneshot::Sender<Result<Reloaded, String>>,
+    responder: oneshot::Sender<Result<Reloaded, String>>,
 }
 
 fn parsed(toml: &str) -> Result<(Config, Source), Report> {
@@ -199,7 +207,7 @@ fn parsed(toml: &str) -> Result<(Config, Source), Report> {
 
 impl Drop for Gateway {
     fn drop(&mut self) {
-        drop(self.orders.take());
+        drop(self.reload_requests.take());
         if let Some(control) = self.control.take() {
             let _ = control.join();
         }

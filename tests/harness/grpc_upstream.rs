@@ -1,4 +1,4 @@
-//! An upstream of gRPC, of tonic's making, whose calls are handed to the test: it answers them as it likes.
+//! A gRPC upstream built with tonic; the test receives each call and responds to it.
 
 use std::convert::Infallible;
 use std::net::SocketAddr;
@@ -18,65 +18,62 @@ use tonic_reflection::pb::v1::server_reflection_server::{
 };
 use tonic_reflection::pb::v1::{ServerReflectionRequest, ServerReflectionResponse};
 
-/// A call that has come, and what it is answered by. That is closed when the call is cancelled.
-pub struct Call<Q, A> {
+/// A received call, and the channel for its response, which closes when the call is cancelled.
+pub struct Call<Q, R> {
     pub request: Request<Q>,
-    pub answer: A,
+    pub responder: R,
 }
 
-/// One question, one answer.
+/// A unary call.
 pub type Check =
     Call<HealthCheckRequest, oneshot::Sender<Result<Response<HealthCheckResponse>, Status>>>;
-/// One question, many answers.
+/// A server-streaming call.
 pub type Watch = Call<HealthCheckRequest, mpsc::Sender<Result<HealthCheckResponse, Status>>>;
-/// Many questions, many answers.
-pub type Talk = Call<
+/// A bidirectional streaming call.
+pub type Reflection = Call<
     Streaming<ServerReflectionRequest>,
     mpsc::Sender<Result<ServerReflectionResponse, Status>>,
 >;
 
-/// Answers that may be given without anybody taking them.
-const AT_ONCE: usize = 64;
+/// How many messages of a response stream may wait to be sent.
+const BUFFERED_MESSAGES: usize = 64;
 
-/// A running upstream, and the calls that came to it.
+/// A running upstream, and the calls it received.
 pub struct GrpcUpstream {
     pub address: SocketAddr,
     pub checks: UnboundedReceiver<Check>,
     pub watches: UnboundedReceiver<Watch>,
-    pub talks: UnboundedReceiver<Talk>,
+    pub reflections: UnboundedReceiver<Reflection>,
 }
 
 impl GrpcUpstream {
     pub fn start() -> Self {
-        let ((check, checks), (watch, watches), (talk, talks)) = (
-            unbounded_channel(),
-            unbounded_channel(),
-            unbounded_channel(),
-        );
-        let (health, reflection) = (HealthCalls { check, watch }, ReflectionCalls { talk });
+        let (check, checks) = unbounded_channel();
+        let (watch, watches) = unbounded_channel();
+        let (reflection, reflections) = unbounded_channel();
         let services = GrpcServices(
-            HealthServer::new(health),
-            ServerReflectionServer::new(reflection),
+            HealthServer::new(HealthCalls { check, watch }),
+            ServerReflectionServer::new(ReflectionCalls { reflection }),
         );
         Self {
             address: services.serve(None),
             checks,
             watches,
-            talks,
+            reflections,
         }
     }
 
-    /// Whether no call has come that was not taken.
-    pub fn is_untouched(&self) -> bool {
-        self.checks.is_empty() && self.watches.is_empty() && self.talks.is_empty()
+    /// Whether no received call is waiting for the test.
+    pub fn has_no_calls(&self) -> bool {
+        self.checks.is_empty() && self.watches.is_empty() && self.reflections.is_empty()
     }
 }
 
-/// Both services behind one port.
+/// Both services on one port.
 pub struct GrpcServices<H, R>(pub HealthServer<H>, pub ServerReflectionServer<R>);
 
 impl<H: Health, R: ServerReflection> GrpcServices<H, R> {
-    /// Serves them for as long as the runtime is there.
+    /// Serves them until the runtime ends.
     pub fn serve(self, tls: Option<ServerTlsConfig>) -> SocketAddr {
         let incoming = TcpIncoming::bind(([127, 0, 0, 1], 0).into())
             .expect("a free port")
@@ -122,11 +119,11 @@ struct HealthCalls {
 }
 
 struct ReflectionCalls {
-    talk: UnboundedSender<Talk>,
+    reflection: UnboundedSender<Reflection>,
 }
 
-fn is_over<T>(_: T) -> Status {
-    Status::aborted("the test is over")
+fn test_ended<T>(_: T) -> Status {
+    Status::aborted("the test has ended")
 }
 
 #[tonic::async_trait]
@@ -137,18 +134,22 @@ impl Health for HealthCalls {
         &self,
         request: Request<HealthCheckRequest>,
     ) -> Result<Response<HealthCheckResponse>, Status> {
-        let (answer, answered) = oneshot::channel();
-        self.check.send(Call { request, answer }).map_err(is_over)?;
-        answered.await.map_err(is_over)?
+        let (responder, response) = oneshot::channel();
+        self.check
+            .send(Call { request, responder })
+            .map_err(test_ended)?;
+        response.await.map_err(test_ended)?
     }
 
     async fn watch(
         &self,
         request: Request<HealthCheckRequest>,
     ) -> Result<Response<Self::WatchStream>, Status> {
-        let (answer, answers) = mpsc::channel(AT_ONCE);
-        self.watch.send(Call { request, answer }).map_err(is_over)?;
-        Ok(Response::new(ReceiverStream::new(answers)))
+        let (responder, messages) = mpsc::channel(BUFFERED_MESSAGES);
+        self.watch
+            .send(Call { request, responder })
+            .map_err(test_ended)?;
+        Ok(Response::new(ReceiverStream::new(messages)))
     }
 }
 
@@ -160,8 +161,10 @@ impl ServerReflection for ReflectionCalls {
         &self,
         request: Request<Streaming<ServerReflectionRequest>>,
     ) -> Result<Response<Self::ServerReflectionInfoStream>, Status> {
-        let (answer, answers) = mpsc::channel(AT_ONCE);
-        self.talk.send(Call { request, answer }).map_err(is_over)?;
-        Ok(Response::new(ReceiverStream::new(answers)))
+        let (responder, messages) = mpsc::channel(BUFFERED_MESSAGES);
+        self.reflection
+            .send(Call { request, responder })
+            .map_err(test_ended)?;
+        Ok(Response::new(ReceiverStream::new(messages)))
     }
 }

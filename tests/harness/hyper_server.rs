@@ -1,4 +1,4 @@
-//! An upstream of other people's making: hyper's server, over either HTTP, in the clear or over TLS.
+//! An upstream built with hyper's server: HTTP/1.1 or HTTP/2, plain or over TLS.
 
 use std::convert::Infallible;
 use std::net::SocketAddr;
@@ -21,17 +21,18 @@ use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::oneshot;
 use tokio_rustls::TlsAcceptor;
 
-/// A request as far as it came.
+/// A request, as far as it was received.
 #[derive(Clone, Debug)]
 pub struct SeenRequest {
     pub version: Version,
     pub headers: HeaderMap,
+    /// How many bytes of the body were received.
     pub body: usize,
-    /// Whether its body came to an end that was one.
-    pub whole: bool,
+    /// Whether the body ended properly.
+    pub is_complete: bool,
 }
 
-/// A running server; it stops when dropped. What it does is told by the path: see [`answer`].
+/// A running server; it stops when dropped. The path selects the response: see [`respond`].
 pub struct HyperServer {
     pub address: SocketAddr,
     seen: Arc<Mutex<Vec<SeenRequest>>>,
@@ -42,14 +43,14 @@ pub struct HyperServer {
 type AnyBody = BoxBody<Bytes, std::io::Error>;
 
 impl HyperServer {
-    /// It speaks HTTP/2 and nothing else where `is_http2` says so, else HTTP/1.1.
+    /// Starts it with HTTP/2 only if `is_http2`, else with HTTP/1.1 only.
     pub fn start(is_http2: bool, tls: Option<Arc<ServerConfig>>) -> Self {
         let (stop, stopped) = oneshot::channel::<()>();
         let seen: Arc<Mutex<Vec<SeenRequest>>> = Arc::default();
         let listener = std::net::TcpListener::bind("127.0.0.1:0").expect("a free port");
         listener.set_nonblocking(true).expect("a socket");
         let address = listener.local_addr().expect("a bound socket");
-        let served = Arc::clone(&seen);
+        let received = Arc::clone(&seen);
         let open: Arc<AtomicUsize> = Arc::default();
         let counted = Arc::clone(&open);
         thread::spawn(move || {
@@ -59,10 +60,10 @@ impl HyperServer {
                 .expect("a runtime");
             runtime.block_on(async move {
                 let listener = TcpListener::from_std(listener).expect("a socket");
-                let accepting = async {
+                let accept = async {
                     while let Ok((socket, _)) = listener.accept().await {
                         let (tls, seen, open) =
-                            (tls.clone(), Arc::clone(&served), Arc::clone(&counted));
+                            (tls.clone(), Arc::clone(&received), Arc::clone(&counted));
                         open.fetch_add(1, Ordering::SeqCst);
                         tokio::spawn(async move {
                             serve(socket, is_http2, tls, seen).await;
@@ -71,7 +72,7 @@ impl HyperServer {
                     }
                 };
                 tokio::select! {
-                    () = accepting => {}
+                    () = accept => {}
                     _ = stopped => {}
                 }
             });
@@ -89,7 +90,7 @@ impl HyperServer {
         self.open.load(Ordering::SeqCst)
     }
 
-    /// Everything that came so far.
+    /// The requests received so far.
     pub fn seen(&self) -> Vec<SeenRequest> {
         self.seen.lock().expect("no panic").clone()
     }
@@ -107,8 +108,8 @@ async fn serve(
     } else {
         builder.http1_only()
     };
-    let service = service_fn(move |request| answer(request, Arc::clone(&seen)));
-    // An error is the other side going away, which is its right.
+    let service = service_fn(move |request| respond(request, Arc::clone(&seen)));
+    // An error means that the gateway closed the connection, which it may.
     let _ = match tls {
         None => {
             builder
@@ -126,9 +127,9 @@ async fn serve(
     };
 }
 
-// `/echo` streams the body back, `/break` breaks off in the middle of an answer, everything else is greeted when its body
-// has come.
-async fn answer(
+// `/echo` streams the body back. `/break` fails in the middle of the response body. Any other
+// path reads the body, then responds `hello`.
+async fn respond(
     request: Request<Incoming>,
     seen: Arc<Mutex<Vec<SeenRequest>>>,
 ) -> Result<Response<AnyBody>, Infallible> {
@@ -139,11 +140,11 @@ async fn answer(
             version: head.version,
             headers: head.headers,
             body: 0,
-            whole: false,
+            is_complete: false,
         });
         seen.len() - 1
     };
-    let mut counted = Counted { body, seen, index };
+    let mut counted = CountedBody { body, seen, index };
     Ok(match head.uri.path() {
         "/echo" => Response::new(counted.boxed()),
         "/break" => {
@@ -151,7 +152,7 @@ async fn answer(
             Response::builder()
                 .header("content-length", 8)
                 .body(half)
-                .expect("an answer")
+                .expect("a response")
         }
         _ => {
             while let Some(Ok(_)) = counted.frame().await {}
@@ -164,13 +165,14 @@ async fn answer(
     })
 }
 
-struct Counted {
+/// A request body that records how much of it was received.
+struct CountedBody {
     body: Incoming,
     seen: Arc<Mutex<Vec<SeenRequest>>>,
     index: usize,
 }
 
-impl Body for Counted {
+impl Body for CountedBody {
     type Data = Bytes;
     type Error = std::io::Error;
 
@@ -185,9 +187,9 @@ impl Body for Counted {
             match frame {
                 Some(Ok(frame)) => seen.body += frame.data_ref().map_or(0, Bytes::len),
                 Some(Err(_)) => {}
-                None => seen.whole = true,
+                None => seen.is_complete = true,
             }
-            seen.whole |= matches!(frame, Some(Ok(_))) && self.body.is_end_stream();
+            seen.is_complete |= matches!(frame, Some(Ok(_))) && self.body.is_end_stream();
         }
         polled.map_err(std::io::Error::other)
     }
@@ -197,7 +199,7 @@ impl Body for Counted {
     }
 }
 
-/// Some bytes, and then no end.
+/// A body that yields some bytes and then fails.
 pub struct TruncatedBody(pub Option<Bytes>);
 
 impl Body for TruncatedBody {

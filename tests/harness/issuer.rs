@@ -1,4 +1,4 @@
-//! An authorization server: metadata, keys, tokens.
+//! An authorization server with metadata and a JWKS, and keys that sign tokens.
 
 use std::sync::{Arc, Mutex, OnceLock};
 
@@ -16,10 +16,10 @@ use serde_json::{Value, json};
 
 use super::server::{Received, Reply, Server};
 
-/// When every test takes place, in seconds since the epoch.
+/// The time at which every test starts, in seconds since the epoch.
 pub const NOW: i64 = 1_800_000_000;
 
-/// A key pair with a name.
+/// A signing key, with a `kid` unless it has none.
 pub struct Key {
     kid: Option<String>,
     algorithm: Algorithm,
@@ -80,7 +80,9 @@ impl Key {
         }
     }
 
-    /// RS256 or PS256; all of them in one process are the same key, which takes a while to make.
+    /// An RS256 or PS256 key.
+    ///
+    /// RSA keys are slow to generate, so all of them in one process are the same key.
     pub fn rsa(kid: Option<&str>, algorithm: Algorithm) -> Self {
         static PEM: OnceLock<String> = OnceLock::new();
         let pem = PEM.get_or_init(|| {
@@ -107,12 +109,12 @@ impl Key {
         }
     }
 
-    /// A secret for HS256.
+    /// A shared secret for HS256.
     pub fn hs256(secret: &[u8]) -> Self {
         Self::hmac(secret, Algorithm::HS256)
     }
 
-    /// A secret for any HMAC.
+    /// A shared secret for the given HMAC algorithm.
     pub fn hmac(secret: &[u8], algorithm: Algorithm) -> Self {
         scopegate::verify::jwt::install_cryptography();
         Self {
@@ -123,7 +125,7 @@ impl Key {
         }
     }
 
-    /// A private key on P-256 that somebody else made, as PKCS #8.
+    /// A given P-256 private key, as PKCS #8.
     pub fn es256_of(der: &[u8]) -> Self {
         let private = EncodingKey::from_ec_der(der);
         Self {
@@ -147,12 +149,12 @@ impl Key {
         self.token_with(&header, claims)
     }
 
-    /// A token with any header at all.
+    /// A token with the given header.
     pub fn token_with(&self, header: &Value, claims: &Value) -> String {
         self.sign(&header.to_string(), &claims.to_string())
     }
 
-    /// A token of any two texts.
+    /// A token whose header and claims are the given texts, valid JSON or not.
     pub fn sign(&self, header: &str, claims: &str) -> String {
         self.seal(&format!(
             "{}.{}",
@@ -161,7 +163,7 @@ impl Key {
         ))
     }
 
-    /// A token of any text at all: the signature is good, whatever it signs.
+    /// Appends a valid signature to any text.
     pub fn seal(&self, message: &str) -> String {
         let signature =
             crypto::sign(message.as_bytes(), &self.private, self.algorithm).expect("a signature");
@@ -195,12 +197,12 @@ impl Issuer {
         *self.keys.lock().expect("no panic") = keys.iter().map(|key| key.jwk()).collect();
     }
 
-    /// Lets it answer everything so.
+    /// Sends `reply` to every request from now on.
     pub fn fail(&self, reply: Reply) {
         self.server.script(move |_| reply.clone());
     }
 
-    /// Lets it answer as it should.
+    /// Serves metadata and JWKS again.
     pub fn recover(&self) {
         let (url, keys) = (self.url.clone(), Arc::clone(&self.keys));
         self.server
@@ -213,7 +215,7 @@ impl Issuer {
             });
     }
 
-    /// How often its keys were asked for.
+    /// How often the JWKS was fetched.
     pub fn fetches(&self) -> usize {
         self.server
             .received()
@@ -222,13 +224,13 @@ impl Issuer {
             .count()
     }
 
-    /// Good claims of a token of this issuer, with `scope`.
+    /// Valid claims of this issuer, with `scope`.
     pub fn claims(&self, scope: &str) -> Value {
         claims(&self.url, scope)
     }
 }
 
-/// Good claims of a token of `issuer`.
+/// Valid claims of `issuer`, with `scope`.
 pub fn claims(issuer: &str, scope: &str) -> Value {
     json!({
         "iss": issuer, "aud": "https://api.test", "sub": "client-1", "client_id": "client-1",

@@ -1,5 +1,5 @@
-//! Real servers on loopback: an issuer and an upstream that do what a test tells them, a gateway between them, and a
-//! client that sees every byte. Ports are picked by the kernel, and no wait is longer than [`TIMEOUT`].
+//! Real servers on loopback: a scripted issuer, a scripted upstream, a gateway between them, and a
+//! client that reads every byte. The kernel picks the ports. No wait is longer than [`TIMEOUT`].
 
 mod client;
 mod deadline;
@@ -25,14 +25,17 @@ pub use server::{Received, Reply, Server};
 pub use test_bed::TestBed;
 pub use tls::Authority;
 
-/// How long anything may take.
+/// The longest that a test waits for one condition.
 pub const TIMEOUT: Duration = Duration::from_secs(10);
 
-/// Waits until `condition` holds.
+/// Waits until `condition` holds; `what` names it in the failure.
 pub fn eventually(what: &str, mut condition: impl FnMut() -> bool) {
     let deadline = Instant::now() + TIMEOUT;
     while !condition() {
-        assert!(Instant::now() < deadline, "not in {TIMEOUT:?}: {what}");
+        assert!(
+            Instant::now() < deadline,
+            "did not happen within {TIMEOUT:?}: {what}"
+        );
         std::thread::sleep(Duration::from_millis(5));
     }
 }

@@ -1,4 +1,4 @@
-//! Everything that this process logs, at every level, for a test to look through.
+//! Captures everything that this process logs, at every level.
 
 use std::io;
 use std::sync::{Arc, Mutex, MutexGuard, Once, PoisonError};
@@ -12,10 +12,10 @@ use super::TIMEOUT;
 
 static LOG: Mutex<Vec<u8>> = Mutex::new(Vec::new());
 
-/// Where the gateways that run have their lines about requests written.
+/// The access log sinks of the running gateways.
 static SINKS: Mutex<Vec<(u64, Sink)>> = Mutex::new(Vec::new());
 
-/// The lines about requests of one gateway, which stand in the log of the process as well.
+/// The access log of one gateway; its lines are in the log of the process, too.
 pub struct Requests {
     number: u64,
     sink: Sink,
@@ -42,8 +42,8 @@ fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
 }
 
 impl Requests {
-    /// Begins to keep the lines of one more gateway.
-    pub(super) fn keep() -> Self {
+    /// Begins to capture the access log of one more gateway.
+    pub(super) fn capture() -> Self {
         let written = Arc::default();
         let sink = Sink::new(LogWriter(Some(Arc::clone(&written)))).expect("a thread");
         let mut sinks = lock(&SINKS);
@@ -60,13 +60,13 @@ impl Requests {
         AccessLog::new(self.sink.clone(), LogFormat::Json)
     }
 
-    /// The lines as they were written so far.
+    /// The text written so far.
     pub fn text(&self) -> String {
-        assert!(self.sink.flush(TIMEOUT), "the test reads as fast as it can");
+        assert!(self.sink.flush(TIMEOUT), "the sink is flushed in time");
         String::from_utf8(lock(&self.written).clone()).expect("UTF-8")
     }
 
-    /// The lines so far, each of which has to be JSON.
+    /// The lines written so far, parsed as JSON.
     pub fn lines(&self) -> Vec<Value> {
         let parse =
             |line| serde_json::from_str(line).unwrap_or_else(|error| panic!("{error}: {line:?}"));
@@ -81,25 +81,25 @@ impl Drop for Requests {
     }
 }
 
-/// Begins to keep the log of this process.
-pub(super) fn keep() {
-    static BEGUN: Once = Once::new();
-    BEGUN.call_once(|| {
+/// Begins to capture the log of this process.
+pub(super) fn capture() {
+    static STARTED: Once = Once::new();
+    STARTED.call_once(|| {
         let log = tracing_subscriber::fmt()
             .with_ansi(false)
             .with_max_level(LevelFilter::TRACE);
-        // An error means that a test keeps another one, or none.
+        // An error means that a test has installed a subscriber of its own.
         let _ = log.with_writer(|| LogWriter(None)).try_init();
     });
 }
 
-/// Whether `text` stands in the log.
+/// Whether the log contains `text`.
 pub fn logged(text: &str) -> bool {
     let sinks = lock(&SINKS).clone();
     assert!(
         sinks.iter().all(|(_, sink)| sink.flush(TIMEOUT)),
-        "nobody is slow to read"
+        "every sink is flushed in time"
     );
-    // Whoever logs meanwhile waits.
+    // Other threads that log wait for this lock.
     memchr::memmem::find(&lock(&LOG), text.as_bytes()).is_some()
 }

@@ -1,4 +1,4 @@
-//! A server that answers as a test tells it, down to the single byte.
+//! A server whose script decides every byte of its responses.
 
 use std::io::{Read, Write};
 use std::net::{SocketAddr, TcpListener, TcpStream};
@@ -11,7 +11,7 @@ use rustls::{ServerConfig, ServerConnection, StreamOwned};
 
 use super::TIMEOUT;
 
-/// A request as it came.
+/// A request, as received.
 #[derive(Clone, Debug, Default)]
 pub struct Received {
     pub method: String,
@@ -22,7 +22,7 @@ pub struct Received {
 }
 
 impl Received {
-    /// All values of a header.
+    /// All values of a header, in order.
     pub fn header(&self, name: &str) -> Vec<&str> {
         self.headers
             .iter()
@@ -32,31 +32,31 @@ impl Received {
     }
 }
 
-/// What a server does with a request.
+/// What a server does when it has received a request.
 #[derive(Clone, Debug)]
 pub enum Reply {
-    /// Answers it, and keeps the connection.
+    /// Writes this response and keeps the connection open.
     Response {
         status: u16,
         headers: Vec<(String, String)>,
         body: Vec<u8>,
     },
-    /// Writes these bytes and keeps the connection.
+    /// Writes these bytes and keeps the connection open.
     Raw(Vec<u8>),
     /// Writes these bytes and closes.
     RawThenClose(Vec<u8>),
     /// Writes these bytes and resets the connection.
     RawThenReset(Vec<u8>),
-    /// Writes these bytes and then nothing, until the server is dropped.
+    /// Writes these bytes, then nothing more until the server is dropped.
     RawThenHang(Vec<u8>),
     /// Writes these bytes one at a time, with a pause after each.
     Trickle(Vec<u8>, Duration),
-    /// Writes these pieces, with a moment between them.
-    Slowly(Vec<Vec<u8>>),
+    /// Writes these pieces with a short pause between them.
+    InPieces(Vec<Vec<u8>>),
 }
 
 impl Reply {
-    pub fn answer(status: u16, headers: &[(&str, &str)], body: impl ToString) -> Self {
+    pub fn new(status: u16, headers: &[(&str, &str)], body: impl ToString) -> Self {
         let headers = headers
             .iter()
             .map(|(name, value)| ((*name).to_owned(), (*value).to_owned()))
@@ -69,15 +69,15 @@ impl Reply {
     }
 
     pub fn json(body: impl ToString) -> Self {
-        Self::answer(200, &[("content-type", "application/json")], body)
+        Self::new(200, &[("content-type", "application/json")], body)
     }
 
     pub fn text(body: &str) -> Self {
-        Self::answer(200, &[], body)
+        Self::new(200, &[], body)
     }
 
     pub fn status(status: u16) -> Self {
-        Self::answer(status, &[], "")
+        Self::new(status, &[], "")
     }
 }
 
@@ -108,18 +108,18 @@ impl Server {
         tls: Arc<ServerConfig>,
         script: impl Fn(&Received) -> Reply + Send + Sync + 'static,
     ) -> Self {
-        Self::launch("127.0.0.1:0", Some(tls), script)
+        Self::start_with("127.0.0.1:0", Some(tls), script)
     }
 
-    /// Starts it at an address that an earlier server has left.
+    /// Starts it at an address, for example that of an earlier server.
     pub fn start_at(
         address: &str,
         script: impl Fn(&Received) -> Reply + Send + Sync + 'static,
     ) -> Self {
-        Self::launch(address, None, script)
+        Self::start_with(address, None, script)
     }
 
-    fn launch(
+    fn start_with(
         address: &str,
         tls: Option<Arc<ServerConfig>>,
         script: impl Fn(&Received) -> Reply + Send + Sync + 'static,
@@ -134,18 +134,18 @@ impl Server {
             closed: AtomicUsize::default(),
             stopped: AtomicBool::default(),
         });
-        let served = Arc::clone(&shared);
+        let accepted = Arc::clone(&shared);
         thread::spawn(move || {
             for socket in listener.incoming() {
-                if served.stopped.load(Ordering::SeqCst) {
+                if accepted.stopped.load(Ordering::SeqCst) {
                     return;
                 }
-                let (Ok(socket), shared) = (socket, Arc::clone(&served)) else {
+                let (Ok(socket), shared) = (socket, Arc::clone(&accepted)) else {
                     continue;
                 };
                 shared.connections.fetch_add(1, Ordering::SeqCst);
                 thread::spawn(move || {
-                    // An error is the other side going away, which is its right.
+                    // An error means that the gateway closed the connection, which it may.
                     let _ = match &shared.tls {
                         None => serve(socket, &shared),
                         Some(tls) => {
@@ -161,32 +161,32 @@ impl Server {
         Self { address, shared }
     }
 
-    /// From now on it answers so.
+    /// Replaces the script.
     pub fn script(&self, script: impl Fn(&Received) -> Reply + Send + Sync + 'static) {
         *self.shared.script.lock().expect("no panic") = Arc::new(script);
     }
 
-    /// Everything that came so far.
+    /// The requests received so far.
     pub fn received(&self) -> Vec<Received> {
         self.shared.received.lock().expect("no panic").clone()
     }
 
-    /// How many requests came so far.
+    /// How many requests were received so far.
     pub fn hits(&self) -> usize {
         self.shared.received.lock().expect("no panic").len()
     }
 
-    /// Forgets everything that came so far.
-    pub fn forget(&self) {
+    /// Clears the list of received requests.
+    pub fn clear_received(&self) {
         self.shared.received.lock().expect("no panic").clear();
     }
 
-    /// How many connections came so far.
+    /// How many connections were accepted so far.
     pub fn connections(&self) -> usize {
         self.shared.connections.load(Ordering::SeqCst)
     }
 
-    /// How many of them have ended.
+    /// How many of the accepted connections have ended.
     pub fn closed(&self) -> usize {
         self.shared.closed.load(Ordering::SeqCst)
     }
@@ -195,12 +195,12 @@ impl Server {
 impl Drop for Server {
     fn drop(&mut self) {
         self.shared.stopped.store(true, Ordering::SeqCst);
-        // Wakes the thread that waits for a connection, so that the port is free again.
+        // Wakes the accepting thread, so that it frees the port.
         let _ = TcpStream::connect(self.address);
     }
 }
 
-/// A connection, in the clear or over TLS.
+/// A connection, plain or over TLS.
 trait Socket: Read + Write {
     fn tcp(&self) -> &TcpStream;
 }
@@ -218,7 +218,7 @@ impl Socket for StreamOwned<ServerConnection, TcpStream> {
 }
 
 fn serve(mut socket: impl Socket, shared: &Shared) -> std::io::Result<()> {
-    // Head and body are written one after the other.
+    // Head and body are separate writes; Nagle's algorithm would delay the body.
     socket.tcp().set_nodelay(true)?;
     socket.tcp().set_read_timeout(Some(TIMEOUT))?;
     socket.tcp().set_write_timeout(Some(TIMEOUT))?;
@@ -239,7 +239,7 @@ fn serve(mut socket: impl Socket, shared: &Shared) -> std::io::Result<()> {
                 headers,
                 body,
             } => {
-                let mut head = format!("HTTP/1.1 {status} Told\r\n");
+                let mut head = format!("HTTP/1.1 {status} Scripted\r\n");
                 for (name, value) in headers {
                     head.push_str(&format!("{name}: {value}\r\n"));
                 }
@@ -274,10 +274,10 @@ fn serve(mut socket: impl Socket, shared: &Shared) -> std::io::Result<()> {
                 }
                 return Ok(());
             }
-            Reply::Slowly(pieces) => {
+            Reply::InPieces(pieces) => {
                 for piece in pieces {
                     socket.write_all(&piece)?;
-                    // The pieces have to arrive separately.
+                    // So that the pieces arrive in separate reads.
                     thread::sleep(Duration::from_millis(30));
                 }
             }
@@ -351,7 +351,7 @@ fn read_request(
             received.body.extend(buffer.drain(..size));
             buffer.drain(..2);
         }
-        // Trailers are told as headers, for a test to find them.
+        // Trailers are recorded as headers with the prefix `trailer `.
         while let Some(line) = read_line(socket, buffer)?.filter(|line| !line.is_empty()) {
             let (name, value) = line.split_once(':').expect("a trailer");
             received

@@ -1,4 +1,4 @@
-//! The usual stand: one key, one issuer, one upstream, one gateway.
+//! The usual test bed: one key, one issuer, one upstream, one gateway.
 
 use std::ops::Deref;
 
@@ -6,7 +6,7 @@ use super::{Gateway, Issuer, Key, Reply, Response, Server, eventually, get};
 
 const READY: &str = "/_ready";
 
-/// Everything that most tests need, ready to judge tokens.
+/// What most tests need: the gateway has fetched the JWKS already.
 pub struct TestBed {
     pub key: Key,
     pub issuer: Issuer,
@@ -20,14 +20,14 @@ impl TestBed {
         Self::toml("", "", "", routes)
     }
 
-    /// The same with more keys: what stands in front, in `[issuers.corp]` and in `[upstreams.up]`.
-    pub fn toml(front: &str, of_issuer: &str, of_upstream: &str, routes: &str) -> Self {
+    /// The same with more configuration: at the top, in `[issuers.corp]` and in `[upstreams.up]`.
+    pub fn toml(top: &str, issuer_keys: &str, upstream_keys: &str, routes: &str) -> Self {
         let key = Key::es256("first");
         let issuer = Issuer::start(&[&key]);
         let upstream = Server::start(|_| Reply::text("hello"));
         let gateway = Gateway::start(&format!(
-            "{front}\n[issuers.corp]\nissuer = \"{}\"\naudience = \"https://api.test\"\n{of_issuer}\n\
-             [upstreams.up]\ntargets = \"http://{}\"\n{of_upstream}\n{routes}\n\
+            "{top}\n[issuers.corp]\nissuer = \"{}\"\naudience = \"https://api.test\"\n{issuer_keys}\n\
+             [upstreams.up]\ntargets = \"http://{}\"\n{upstream_keys}\n{routes}\n\
              [[routes]]\npath = \"{READY}\"\nissuers = \"corp\"\nupstream = \"up\"\n",
             issuer.url, upstream.address
         ));
@@ -38,13 +38,13 @@ impl TestBed {
             gateway,
         };
         let token = test_bed.token("");
-        eventually("the issuer's keys are here", || {
+        eventually("the JWKS is fetched", || {
             test_bed.get(READY, Some(&token)).status == 200
         });
         test_bed
     }
 
-    /// A good token with this scope.
+    /// A valid token with this scope.
     pub fn token(&self, scope: &str) -> String {
         self.key.token(&self.issuer.claims(scope))
     }
@@ -53,7 +53,7 @@ impl TestBed {
         get(self.gateway.address, path, token)
     }
 
-    /// How many requests came to the upstream.
+    /// How many requests reached the upstream.
     pub fn hits(&self) -> usize {
         self.upstream
             .received()
@@ -62,7 +62,7 @@ impl TestBed {
             .count()
     }
 
-    /// The last request that came to the upstream.
+    /// The last request that reached the upstream.
     pub fn last(&self) -> super::Received {
         self.upstream
             .received()

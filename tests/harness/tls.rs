@@ -1,4 +1,4 @@
-//! A certificate authority for one test.
+//! A certificate authority.
 
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -11,7 +11,7 @@ use rustls::server::WebPkiClientVerifier;
 use rustls::{RootCertStore, ServerConfig};
 use tempfile::TempDir;
 
-/// Signs certificates; its own is in a file for `tls_ca`.
+/// Signs certificates; its own certificate is in a file for `tls_ca`.
 pub struct Authority {
     issuer: CertifiedIssuer<'static, KeyPair>,
     folder: TempDir,
@@ -28,13 +28,13 @@ impl Authority {
         Self { issuer, folder }
     }
 
-    /// Where its own certificate is.
-    pub fn file(&self) -> PathBuf {
+    /// The file of its own certificate.
+    pub fn ca_file(&self) -> PathBuf {
         self.folder.path().join("ca.pem")
     }
 
-    /// Where a client's certificate and key are, signed by it.
-    pub fn client(&self) -> (PathBuf, PathBuf) {
+    /// The files of a client certificate and its key.
+    pub fn client_files(&self) -> (PathBuf, PathBuf) {
         let (certificate, key) = self.sign("client.test", ExtendedKeyUsagePurpose::ClientAuth);
         let files = (
             self.folder.path().join("client.crt"),
@@ -45,14 +45,20 @@ impl Authority {
         files
     }
 
-    /// A server called `name`, which asks for client certificates of this authority where `asks` says so.
-    pub fn server(&self, name: &str, asks: bool) -> Arc<ServerConfig> {
+    /// The TLS configuration of a server called `name`.
+    ///
+    /// With `requires_client_certificate`, it accepts only clients that this authority certified.
+    pub fn server_config(
+        &self,
+        name: &str,
+        requires_client_certificate: bool,
+    ) -> Arc<ServerConfig> {
         let (certificate, key) = self.sign(name, ExtendedKeyUsagePurpose::ServerAuth);
         let provider = scopegate::transport::tls::cryptography();
         let builder = ServerConfig::builder_with_provider(Arc::clone(&provider))
             .with_safe_default_protocol_versions()
             .expect("TLS versions");
-        let builder = if asks {
+        let builder = if requires_client_certificate {
             let mut roots = RootCertStore::empty();
             roots.add(self.issuer.der().clone()).expect("a root");
             let verifier =
@@ -69,8 +75,8 @@ impl Authority {
         )
     }
 
-    /// Where a server's certificate and key for `name` are, in files that are called `file`.
-    pub fn files(&self, file: &str, name: &str) -> (PathBuf, PathBuf) {
+    /// The files `FILE.crt` and `FILE.key` of a server certificate for `name`.
+    pub fn server_files(&self, file: &str, name: &str) -> (PathBuf, PathBuf) {
         let (certificate, key) = self.sign(name, ExtendedKeyUsagePurpose::ServerAuth);
         let files = (
             self.folder.path().join(format!("{file}.crt")),
@@ -81,11 +87,11 @@ impl Authority {
         files
     }
 
-    /// What a client trusts, and shows if it has something to show.
-    pub fn trusting(&self, shown: Option<&(PathBuf, PathBuf)>) -> rustls::ClientConfig {
-        let roots = scopegate::transport::tls::roots_from(&self.file()).expect("roots");
-        let shown = shown.map(|(certificate, key)| (certificate.as_path(), key.as_path()));
-        scopegate::transport::tls::client(roots, shown).expect("a TLS configuration")
+    /// The configuration of a client that trusts this authority, with its own certificate if any.
+    pub fn client_config(&self, identity: Option<&(PathBuf, PathBuf)>) -> rustls::ClientConfig {
+        let roots = scopegate::transport::tls::roots_from(&self.ca_file()).expect("roots");
+        let identity = identity.map(|(certificate, key)| (certificate.as_path(), key.as_path()));
+        scopegate::transport::tls::client(roots, identity).expect("a TLS configuration")
     }
 
     fn sign(&self, name: &str, usage: ExtendedKeyUsagePurpose) -> (rcgen::Certificate, KeyPair) {

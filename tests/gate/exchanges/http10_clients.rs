@@ -103,7 +103,7 @@ fn whole_response_ends_as_usual_for_a_client_of_http10() {
             "hello",
         ),
         (
-            Reply::Slowly(vec![CHUNKED.as_bytes().to_vec(), b"0\r\n\r\n".to_vec()]),
+            Reply::InPieces(vec![CHUNKED.as_bytes().to_vec(), b"0\r\n\r\n".to_vec()]),
             "hello",
         ),
         (
@@ -169,7 +169,7 @@ fn client_of_http10_that_has_said_all_does_not_take_half_a_response_for_a_whole_
 #[test]
 fn half_a_response_over_tls_is_reset_without_a_close_notify() {
     let authority = Authority::generate();
-    let (certificate, key) = authority.files("a", "a.test");
+    let (certificate, key) = authority.server_files("a", "a.test");
     let listener = format!(
         "[server]\n[[listeners]]\naddress = \"127.0.0.1:0\"\n\
          tls = {{ certificates = [{{ certificate = \"{}\", key = \"{}\" }}] }}\n",
@@ -186,8 +186,8 @@ fn half_a_response_over_tls_is_reset_without_a_close_notify() {
         let server = Server::start(move |_| reply.clone());
         let gateway = gateway_with(&listener, "http", server.address, "");
         let name = ServerName::try_from("a.test").expect("a name");
-        let session =
-            ClientConnection::new(Arc::new(authority.trusting(None)), name).expect("a session");
+        let session = ClientConnection::new(Arc::new(authority.client_config(None)), name)
+            .expect("a session");
         let mut stream = StreamOwned::new(session, connect(gateway.addresses[1]));
         stream
             .write_all(b"GET / HTTP/1.0\r\nHost: a\r\n\r\n")

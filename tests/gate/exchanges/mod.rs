@@ -41,7 +41,7 @@ fn upload_until_stuck(gateway: &Gateway, upstream: SocketAddr) {
     let mut connection = Connection::open(gateway.address);
     connection.write("POST / HTTP/1.1\r\nHost: a\r\nContent-Length: 67108864\r\n\r\nx");
     assert_eq!(connection.read(false).status, 200);
-    let mut hand = connection.another_hand();
+    let mut hand = connection.clone_socket();
     hand.set_write_timeout(Some(Duration::from_millis(300)))
         .expect("an open socket");
     while hand.write_all(&[b'x'; 65536]).is_ok() {}
@@ -141,7 +141,7 @@ fn what_stands_behind_an_answer_is_nobodys() {
         "/?chunks" => Reply::Raw(
             b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n3\r\none\r\n0\r\n\r\nHTTP/1.1 200 OK\r\nContent-Length: 6\r\n\r\npoison".to_vec(),
         ),
-        "/?late" => Reply::Slowly(vec![
+        "/?late" => Reply::InPieces(vec![
             b"HTTP/1.1 200 OK\r\nContent-Length: 3\r\n\r\none".to_vec(),
             b"HTTP/1.1 200 OK\r\nContent-Length: 6\r\n\r\npoison".to_vec(),
         ]),
@@ -218,7 +218,7 @@ fn old_upstream_answers_until_it_closes() {
 #[test]
 fn connection_whose_target_has_closed_it_is_let_go_of() {
     let server = Server::start(|_| {
-        Reply::Slowly(vec![
+        Reply::InPieces(vec![
             b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok".to_vec(),
         ])
     });

@@ -24,7 +24,7 @@ fn accept(config: &Arc<ServerConfig>, socket: TcpStream) -> Tls {
 fn gateway(server: &str, authority: &Authority, upstream: SocketAddr) -> Gateway {
     let trust = format!(
         "tls_ca = \"{}\"\ntls_server_name = \"up.test\"",
-        authority.file().display()
+        authority.ca_file().display()
     );
     gateway_with(server, "https", upstream, &trust)
 }
@@ -33,7 +33,7 @@ fn gateway(server: &str, authority: &Authority, upstream: SocketAddr) -> Gateway
 fn upload_to_one_who_pauses_arrives_to_its_end() {
     // Of some of these sizes the last piece is with the TLS library, and not with the kernel, while the upstream pauses.
     let authority = Authority::generate();
-    let config = authority.server("up.test", false);
+    let config = authority.server_config("up.test", false);
     let address = upstream(move |socket| {
         let mut socket = accept(&config, socket);
         let head = String::from_utf8(read_head(&mut socket)).expect("ASCII");
@@ -71,7 +71,7 @@ fn upload_to_one_who_pauses_arrives_to_its_end() {
 #[test]
 fn both_ways_at_once_bring_all_of_it() {
     let (authority, size) = (Authority::generate(), 24 * 1024 * 1024);
-    let acceptor = tokio_rustls::TlsAcceptor::from(authority.server("up.test", false));
+    let acceptor = tokio_rustls::TlsAcceptor::from(authority.server_config("up.test", false));
     let (address, serving) = upstream_once(move |socket| {
         socket.set_nonblocking(true).expect("an open socket");
         let runtime = tokio::runtime::Builder::new_current_thread()
@@ -118,7 +118,7 @@ fn both_ways_at_once_bring_all_of_it() {
 #[test]
 fn upload_that_nobody_takes_behind_an_answer_is_let_go_of() {
     let authority = Authority::generate();
-    let config = authority.server("up.test", false);
+    let config = authority.server_config("up.test", false);
     let address = upstream(move |socket| {
         let mut socket = accept(&config, socket);
         read_head(&mut socket);
@@ -141,7 +141,7 @@ fn upload_that_nobody_takes_behind_an_answer_is_let_go_of() {
 #[test]
 fn connection_that_is_not_kept_is_closed_as_tls_is() {
     let authority = Authority::generate();
-    let config = authority.server("up.test", false);
+    let config = authority.server_config("up.test", false);
     let (address, serving) = upstream_once(move |socket| {
         let mut socket = accept(&config, socket);
         read_head(&mut socket);

@@ -101,7 +101,7 @@ fn refusals_are_what_clients_of_grpc_take_them_for() {
             Code::Unimplemented
         );
 
-        assert!(calls.is_untouched());
+        assert!(calls.has_no_calls());
         let good = with_token(about("good"), &test_bed.token("health"));
         tokio::spawn(async move { health.check(good).await });
         let first = calls.checks.recv().await.expect("a call");
@@ -202,6 +202,6 @@ fn refusal_is_one_head_that_keeps_its_status_and_ends_the_stream() {
                 assert!(body.is_end_stream(), "{path}: END_STREAM is on the head");
             }
         }
-        assert!(calls.is_untouched());
+        assert!(calls.has_no_calls());
     });
 }

@@ -92,7 +92,7 @@ fn client_whose_deadline_passes_is_let_go_and_its_call_is_cancelled_upstream() {
                 "after {:?}",
                 began.elapsed()
             );
-            call.answer.closed().await;
+            call.responder.closed().await;
         }
     });
 }
@@ -145,7 +145,7 @@ fn call_that_its_client_cancels_is_cancelled_upstream() {
         let asking = tokio::spawn(async move { client.check(request).await });
         let mut call = calls.checks.recv().await.expect("a call");
         asking.abort();
-        call.answer.closed().await;
+        call.responder.closed().await;
 
         for is_begun in [true, false] {
             let mut watched = health
@@ -155,7 +155,7 @@ fn call_that_its_client_cancels_is_cancelled_upstream() {
                 .into_inner();
             let call = calls.watches.recv().await.expect("a call");
             if is_begun {
-                call.answer
+                call.responder
                     .send(Ok(status(Serving)))
                     .await
                     .expect("it is wanted");
@@ -165,7 +165,7 @@ fn call_that_its_client_cancels_is_cancelled_upstream() {
                 );
             }
             drop(watched);
-            call.answer.closed().await;
+            call.responder.closed().await;
         }
     });
 }
@@ -227,16 +227,16 @@ fn stream_lives_on_as_long_as_the_upstream_says_something() {
             .into_inner();
         let (ask, mut answers) = talk(&channel, &token).await;
         let watch = calls.watches.recv().await.expect("a call");
-        let mut talk = calls.talks.recv().await.expect("a call");
+        let mut talk = calls.reflections.recv().await.expect("a call");
         for _ in 0..BEATS {
             // Paces the messages within the idle timeout under test.
             sleep(PAUSE).await;
             watch
-                .answer
+                .responder
                 .send(Ok(status(Serving)))
                 .await
                 .expect("it is wanted");
-            talk.answer
+            talk.responder
                 .send(Ok(reply("beat")))
                 .await
                 .expect("it is wanted");
@@ -265,13 +265,13 @@ fn stream_lives_on_as_long_as_the_client_says_something() {
         let mut calls = GrpcUpstream::start();
         let test_bed = test_bed(SHORT_IDLE_TIMEOUT, calls.address);
         let (ask, mut answers) = talk(&channel(test_bed.address), &test_bed.token("talk")).await;
-        let mut talk = calls.talks.recv().await.expect("a call");
+        let mut talk = calls.reflections.recv().await.expect("a call");
         for _ in 0..BEATS {
             // Paces the messages within the idle timeout under test.
             sleep(PAUSE).await;
             ask.send(question("beat")).await.expect("it is wanted");
         }
-        talk.answer
+        talk.responder
             .send(Ok(reply("at last")))
             .await
             .expect("it is wanted");
@@ -302,7 +302,7 @@ fn stream_on_which_nobody_says_anything_breaks_off_on_both_sides() {
             .into_inner();
         let (ask, mut answers) = talk(&channel, &token).await;
         let watch = calls.watches.recv().await.expect("a call");
-        let mut talk = calls.talks.recv().await.expect("a call");
+        let mut talk = calls.reflections.recv().await.expect("a call");
         assert_eq!(
             watched.message().await.expect_err("no end").code(),
             Code::Internal
@@ -312,8 +312,8 @@ fn stream_on_which_nobody_says_anything_breaks_off_on_both_sides() {
             answers.message().await.expect_err("no end").code(),
             Code::Internal
         );
-        watch.answer.closed().await;
-        talk.answer.closed().await;
+        watch.responder.closed().await;
+        talk.responder.closed().await;
         assert!(talk.request.get_mut().message().await.is_err(), "no end");
         ask.closed().await;
     });
@@ -339,7 +339,7 @@ fn stream_ends_with_its_token_where_the_route_says_so() {
             .into_inner();
         let (ask, mut answers) = talk(&channel, &brief).await;
         let watch = calls.watches.recv().await.expect("a call");
-        let talk = calls.talks.recv().await.expect("a call");
+        let talk = calls.reflections.recv().await.expect("a call");
         assert_eq!(
             answers.message().await.expect_err("no end").code(),
             Code::Internal
@@ -349,10 +349,10 @@ fn stream_ends_with_its_token_where_the_route_says_so() {
             "after {:?}",
             began.elapsed()
         );
-        talk.answer.closed().await;
+        talk.responder.closed().await;
         ask.closed().await;
         watch
-            .answer
+            .responder
             .send(Ok(status(Serving)))
             .await
             .expect("it is wanted");

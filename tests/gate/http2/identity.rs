@@ -102,7 +102,7 @@ fn client_that_agrees_to_http2_over_tls_is_told_to_be_https() {
 
 /// A gateway whose second listener speaks TLS as `a.test`.
 pub(super) fn tls_gateway(authority: &Authority, server: &str, upstream: &Server) -> Gateway {
-    let (certificate, key) = authority.files("a", "a.test");
+    let (certificate, key) = authority.server_files("a", "a.test");
     Gateway::start(&format!(
         "[server]\n{server}\n[[listeners]]\naddress = \"127.0.0.1:0\"\n\
          tls = {{ certificates = [{{ certificate = \"{}\", key = \"{}\" }}] }}\n\
@@ -241,9 +241,9 @@ fn token_that_ends_on_a_kept_connection_is_refused_from_then_on() {
     .concat();
     let mut wire = FrameConnection::open(test_bed.address, &[]);
     assert_eq!(wire.ask(&fields).status, Some(200));
-    test_bed.at(599);
+    test_bed.set_time(599);
     assert_eq!(wire.ask(&fields).status, Some(200));
-    test_bed.at(601);
+    test_bed.set_time(601);
     assert_eq!(wire.ask(&fields).status, Some(401));
 }
 

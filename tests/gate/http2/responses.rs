@@ -206,7 +206,7 @@ fn date_follows_the_wall_clock_forward_and_back_over_either_version() {
         (-3600, "Fri, 15 Jan 2027 07:00:00 GMT"),
         (-3599, "Fri, 15 Jan 2027 07:00:01 GMT"),
     ] {
-        test_bed.at(seconds);
+        test_bed.set_time(seconds);
         // Forwarded, and a response of our own.
         for path in ["/x", "/nowhere"] {
             assert_eq!(
@@ -225,7 +225,7 @@ fn date_follows_the_wall_clock_forward_and_back_over_either_version() {
     let date = "Fri, 01 Jan 2027 00:00:00 GMT";
     test_bed
         .upstream
-        .script(move |_| Reply::answer(200, &[("Date", date)], ""));
+        .script(move |_| Reply::new(200, &[("Date", date)], ""));
     assert_eq!(kept.ask(request("/x")).header("date"), Some(date));
     assert_eq!(
         ask(test_bed.address, get("/x", None), b"", None).header("date"),

@@ -158,7 +158,7 @@ fn preface_that_does_not_end_in_time_ends_the_connection() {
 
 /// A connection to `a.test` that has agreed to HTTP/2, and nothing else.
 pub(super) fn agreed(authority: &Authority, address: SocketAddr) -> FrameConnection {
-    let mut config = authority.trusting(None);
+    let mut config = authority.client_config(None);
     config.alpn_protocols = vec![b"h2".to_vec(), b"http/1.1".to_vec()];
     let name = ServerName::try_from("a.test").expect("a name");
     let mut session = ClientConnection::new(Arc::new(config), name).expect("a session");

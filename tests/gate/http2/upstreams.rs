@@ -138,9 +138,9 @@ fn upstream_over_tls_has_to_agree_to_http2() {
     let authority = Authority::generate();
     let of_upstream = format!(
         "tls_ca = \"{}\"\ntls_server_name = \"inner.test\"\nretries = 0",
-        authority.file().display()
+        authority.ca_file().display()
     );
-    let config = authority.server("inner.test", false);
+    let config = authority.server_config("inner.test", false);
     let http1 = Server::start_tls(Arc::clone(&config), |_| Reply::text("hello"));
     let stubborn = gateway(&format!("https://{}", http1.address), &of_upstream);
     assert_eq!(send(stubborn.address, GET).status, 502);

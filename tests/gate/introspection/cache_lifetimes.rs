@@ -13,7 +13,7 @@ fn answer_may_leave_out_issuer_and_expiry_and_holds_for_cache_ttl_then() {
     );
     test_bed.answers(Reply::json(json!({ "active": true, "scope": "read" })));
     for (seconds, questions) in [(0, 1), (9, 1), (10, 2), (19, 2), (20, 3)] {
-        test_bed.at(seconds);
+        test_bed.set_time(seconds);
         assert_eq!(
             (test_bed.get("bare").status, test_bed.questions().len()),
             (200, questions),
@@ -33,13 +33,13 @@ fn r10_revoked_token_is_refused_within_cache_ttl_and_expired_one_at_its_expiry()
         (200, 1)
     );
     test_bed.answers(inactive());
-    test_bed.at(9);
+    test_bed.set_time(9);
     assert_eq!(
         (test_bed.get("token").status, test_bed.questions().len()),
         (200, 1),
         "known for cache_ttl"
     );
-    test_bed.at(10);
+    test_bed.set_time(10);
     let answer = test_bed.get("token");
     assert_eq!(
         (
@@ -54,13 +54,13 @@ fn r10_revoked_token_is_refused_within_cache_ttl_and_expired_one_at_its_expiry()
     brief["exp"] = json!(NOW + 13);
     test_bed.answers(Reply::json(brief));
     assert_eq!(test_bed.get("brief").status, 200);
-    test_bed.at(14);
+    test_bed.set_time(14);
     assert_eq!(
         (test_bed.get("brief").status, test_bed.questions().len()),
         (200, 3),
         "within the leeway"
     );
-    test_bed.at(15);
+    test_bed.set_time(15);
     let answer = test_bed.get("brief");
     assert_eq!(
         (
@@ -87,7 +87,7 @@ fn zero_cache_ttl_asks_each_time_and_cache_max_age_bounds_it() {
         "cache_ttl = \"60s\"\nrefresh_ahead = false",
     );
     for (seconds, questions) in [(0, 1), (4, 1), (5, 2)] {
-        test_bed.at(seconds);
+        test_bed.set_time(seconds);
         assert_eq!(
             (test_bed.get("token").status, test_bed.questions().len()),
             (200, questions),
@@ -99,7 +99,7 @@ fn zero_cache_ttl_asks_each_time_and_cache_max_age_bounds_it() {
         ("content-type", "application/json"),
         ("cache-control", "no-store"),
     ];
-    test_bed.answers(Reply::answer(200, &headers, test_bed.active("read")));
+    test_bed.answers(Reply::new(200, &headers, test_bed.active("read")));
     for _ in 0..2 {
         // It is meant for caches between server and gateway (RFC 7662 §4), and most servers say it each time.
         assert_eq!(
@@ -115,11 +115,11 @@ fn refused_token_is_not_asked_about_again_for_negative_ttl() {
     let test_bed = TestBed::with("", "negative_ttl = \"5s\"");
     test_bed.answers(inactive());
     for (seconds, questions) in [(0, 1), (0, 1), (4, 1), (5, 2)] {
-        test_bed.at(seconds);
+        test_bed.set_time(seconds);
         test_bed.assert_refused("token", "inactive");
         assert_eq!(test_bed.questions().len(), questions, "at {seconds}");
     }
     test_bed.answers(Reply::json(test_bed.active("read")));
-    test_bed.at(10);
+    test_bed.set_time(10);
     assert_eq!(test_bed.get("token").status, 200, "active by now");
 }

@@ -35,7 +35,7 @@ fn server_that_redirects_is_asked_as_rarely_as_one_that_fails() {
     for status in [301, 302, 303, 307, 308] {
         let test_bed = TestBed::start();
         let began = Instant::now();
-        test_bed.answers(Reply::answer(status, &[("location", "/login")], ""));
+        test_bed.answers(Reply::new(status, &[("location", "/login")], ""));
         for number in 0..20 {
             test_bed.assert_unavailable(&format!("token-{number}"), "redirects");
         }
@@ -69,7 +69,7 @@ fn server_that_was_gone_is_found_by_a_probe_and_new_tokens_pass_at_once() {
         failed().is_some_and(|failed| (5.0..=6.0).contains(&failed)),
         "five failures, and no more questions"
     );
-    let readiness = test_bed.ask_admin("/readyz").text();
+    let readiness = test_bed.get_admin("/readyz").text();
     assert!(
         readiness.starts_with("ready\n[!] issuer corp: cannot be asked about its tokens: http://"),
         "{readiness}"
@@ -116,9 +116,9 @@ fn server_that_was_gone_is_found_by_a_probe_and_new_tokens_pass_at_once() {
         "one probe and one question: {questions:?}"
     );
     assert!(
-        test_bed.ask_admin("/readyz").text() == "ready\n",
+        test_bed.get_admin("/readyz").text() == "ready\n",
         "{}",
-        test_bed.ask_admin("/readyz").text()
+        test_bed.get_admin("/readyz").text()
     );
 }
 

@@ -11,7 +11,7 @@ use harness::{NOW, Reply, get, logged};
 const TOKEN: &str = "cAnArY-0123456789-tOkEn";
 
 pub(super) fn answer(status: u16, content_type: &str, body: &str) -> Reply {
-    Reply::answer(status, &[("content-type", content_type)], body)
+    Reply::new(status, &[("content-type", content_type)], body)
 }
 
 fn raw(bytes: &str) -> Vec<u8> {
@@ -237,7 +237,7 @@ fn r25_metadata_that_does_not_tell_the_way_is_a_503() {
 
 #[test]
 fn endpoint_that_is_not_there_any_more_is_looked_up_again() {
-    let moved = Reply::answer(308, &[("location", "/elsewhere")], "");
+    let moved = Reply::new(308, &[("location", "/elsewhere")], "");
     for gone in [
         Reply::status(404),
         Reply::status(410),
@@ -284,7 +284,7 @@ fn known_tokens_pass_while_the_server_is_down() {
         );
     }
     // But no longer than for cache_ttl.
-    test_bed.gateway.at(60);
+    test_bed.gateway.set_time(60);
     let answer = test_bed.get("known");
     assert_eq!((answer.status, answer.challenge()), (503, None));
 }

@@ -222,7 +222,7 @@ fn renewed_fact_serves_every_connection() {
     let test_bed = TestBed::with("", "cache_ttl = \"10s\"");
     let mut connections: Vec<_> = (0..8).map(|_| Connection::open(test_bed.address)).collect();
     for (seconds, questions) in [(0, 1), (10, 2), (20, 3)] {
-        test_bed.gateway.at(seconds);
+        test_bed.gateway.set_time(seconds);
         for connection in &mut connections {
             assert_eq!(connection.ask(request("token")).status, 200);
         }

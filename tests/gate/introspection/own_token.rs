@@ -173,7 +173,7 @@ fn r9_failure_to_get_a_token_of_our_own_is_no_fault_of_the_client() {
         ("401", Reply::status(401)),
         (
             "400",
-            Reply::answer(
+            Reply::new(
                 400,
                 &[("content-type", "application/json")],
                 r#"{"error":"invalid_scope"}"#,
@@ -267,6 +267,6 @@ fn jwt_of_mobile_first_is_asked_about_with_a_token_of_our_own() {
     }
     let token = Key::es256("x").token_with(&header, &claims);
     assert_eq!(test_bed.get(&token).status, 200);
-    test_bed.gateway.at(631);
+    test_bed.gateway.set_time(631);
     assert_eq!(test_bed.get(&token).status, 401, "exp and 30 s of leeway");
 }

@@ -134,7 +134,7 @@ fn r19_token_ends_when_it_says_so_itself_whatever_the_server_says() {
         ));
         let token = brief(&test_bed);
         eventually("it passes", || test_bed.get(&token).status == 200);
-        test_bed.gateway.at(10);
+        test_bed.gateway.set_time(10);
         let answer = test_bed.get(&token);
         assert_eq!(
             (answer.status, answer.challenge()),
@@ -237,7 +237,7 @@ fn with_keys_and_introspection_a_jwt_must_pass_both() {
     let brief = token(|claims| claims["exp"] = json!(NOW + 20));
     test_bed.answers(Reply::json(json!({ "active": true, "exp": NOW + 500 })));
     assert_eq!(test_bed.get(&brief).status, 200);
-    test_bed.at(50);
+    test_bed.set_time(50);
     assert_eq!(test_bed.get(&brief).status, 401, "exp and 30 s of leeway");
     // Opaque tokens are asked about, too.
     test_bed.answers(Reply::json(test_bed.active("read")));

@@ -10,7 +10,7 @@ const SIGNED: &str = "application/token-introspection+jwt";
 fn signed(content_type: &str, cache_control: Option<&str>, body: &str) -> Reply {
     let mut headers = vec![("content-type", content_type)];
     headers.extend(cache_control.map(|value| ("cache-control", value)));
-    Reply::answer(200, &headers, body)
+    Reply::new(200, &headers, body)
 }
 
 /// A stand whose keys are known.
@@ -176,7 +176,7 @@ fn r13_phantom_token_goes_on_in_place_of_the_opaque_one() {
     ));
     let asked = test_bed.questions().len();
     for (seconds, questions) in [(0, 1), (9, 1), (10, 2)] {
-        test_bed.gateway.at(seconds);
+        test_bed.gateway.set_time(seconds);
         let answer = test_bed.get("opaque");
         assert_eq!(
             (answer.status, test_bed.questions().len()),
@@ -198,7 +198,7 @@ fn r13_phantom_token_goes_on_in_place_of_the_opaque_one() {
     test_bed.answers(signed("application/jwt", Some("max-age=3600"), &jwt));
     let (asked, begin) = (test_bed.questions().len(), 20);
     for (seconds, questions) in [(0, 1), (59, 1), (60, 2)] {
-        test_bed.gateway.at(begin + seconds);
+        test_bed.gateway.set_time(begin + seconds);
         assert_eq!(
             (test_bed.get("long").status, test_bed.questions().len()),
             (200, asked + questions),

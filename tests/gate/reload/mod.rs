@@ -331,7 +331,7 @@ fn listener_shows_other_certificates() {
     let (parts, authority) = (Parts::start(), Authority::generate());
     let routes = route("/one", "public = true", "one");
     let with = |name: &str| {
-        let (certificate, key) = authority.files(name, &format!("{name}.test"));
+        let (certificate, key) = authority.server_files(name, &format!("{name}.test"));
         let tls = format!(
             "[[listeners]]\naddress = \"127.0.0.1:0\"\ntls = {{ certificates = [{{ certificate = \"{}\", key = \"{}\" }}] }}\n",
             certificate.display(),
@@ -340,7 +340,7 @@ fn listener_shows_other_certificates() {
         parts.file(&format!("[server]\n{tls}"), "", &routes)
     };
     let gateway = parts.gateway(&with("before"));
-    let config = Arc::new(authority.trusting(None));
+    let config = Arc::new(authority.client_config(None));
     let is_shown = |name: &'static str| {
         let socket = std::net::TcpStream::connect(gateway.addresses[1]).expect("somebody listens");
         socket.set_read_timeout(Some(TIMEOUT)).expect("a time-out");

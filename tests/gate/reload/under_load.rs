@@ -22,7 +22,7 @@ fn a_thousand_reloads_under_load_lose_nothing_and_judge_each_request_by_one_file
         )
     });
     let gateway = parts.gateway(&files[0]);
-    parts.upstreams.iter().for_each(Server::forget);
+    parts.upstreams.iter().for_each(Server::clear_received);
     let ended = AtomicBool::new(false);
     let ledgers: Vec<_> = thread::scope(|scope| {
         let asking: Vec<_> = (0..4)

@@ -53,8 +53,8 @@ impl AuthorizationServer {
         self.now.load(Ordering::SeqCst)
     }
 
-    /// Sets the time to so many seconds after [`NOW`].
-    pub(super) fn at(&self, seconds: i64) {
+    /// Sets the clock to [`NOW`] plus `seconds`.
+    pub(super) fn set_time(&self, seconds: i64) {
         self.now.store(NOW + seconds, Ordering::SeqCst);
     }
 
@@ -140,7 +140,7 @@ pub(super) fn bearer(request: &Received) -> Option<&str> {
 
 /// JSON with another status than 200.
 pub(super) fn error(status: u16, body: &Value) -> Reply {
-    Reply::answer(status, &[("content-type", "application/json")], body)
+    Reply::new(status, &[("content-type", "application/json")], body)
 }
 
 /// A UUID, all but its number the same.

@@ -128,7 +128,7 @@ fn introspect(
                     ("content-type", "application/jwt;charset=UTF-8"),
                     ("cache-control", &*cache_control),
                 ];
-                Reply::answer(
+                Reply::new(
                     200,
                     &headers,
                     authorization_server

@@ -116,9 +116,9 @@ impl<'v> TestBed<'v> {
         self.ask(Some(token)).status
     }
 
-    fn at(&self, seconds: i64) {
-        self.authorization_server.at(seconds);
-        self.gateway.at(seconds);
+    fn set_time(&self, seconds: i64) {
+        self.authorization_server.set_time(seconds);
+        self.gateway.set_time(seconds);
     }
 
     /// What the client is told, in short; a request that reached the upstream without a good answer is told as such.
@@ -208,24 +208,24 @@ fn questions(test_bed: &TestBed<'_>, kind: Kind) -> Vec<(&'static str, String, S
         test_bed.server.address,
         &good,
     );
-    test_bed.at(60);
+    test_bed.set_time(60);
     told.push((
         "revoked in use, after 60 s",
         test_bed.outcome(Some(&good)),
         invalid.clone(),
     ));
 
-    test_bed.at(expired_after);
+    test_bed.set_time(expired_after);
     told.push((
         "expired in use",
         test_bed.outcome(Some(&wide)),
         invalid.clone(),
     ));
-    test_bed.at(0);
+    test_bed.set_time(0);
     let unused = test_bed.token(kind, scope);
-    test_bed.at(expired_after);
+    test_bed.set_time(expired_after);
     told.push(("expired", test_bed.outcome(Some(&unused)), invalid));
-    test_bed.at(0);
+    test_bed.set_time(0);
 
     let (known, fresh) = (test_bed.token(kind, scope), test_bed.token(kind, scope));
     assert_eq!(test_bed.status(&known), 200);

@@ -107,9 +107,9 @@ fn bytes_go_both_ways_after_the_101_and_none_before() {
     assert_eq!(answer.header("x-told"), Some("yes"));
     assert!(connection.reads_until("firstearly"));
     let big = vec![b'x'; 1 << 20];
-    let mut hand = connection.another_hand();
+    let mut hand = connection.clone_socket();
     thread::scope(|scope| {
-        scope.spawn(|| connection.another_hand().write_all(&big).expect("it reads"));
+        scope.spawn(|| connection.clone_socket().write_all(&big).expect("it reads"));
         assert!(read_exactly(&mut hand, big.len()) == big);
     });
     let head = heads.recv_timeout(TIMEOUT).expect("a head").to_lowercase();
@@ -152,7 +152,7 @@ fn end_that_finishes_is_told_to_the_other_which_may_go_on() {
     let mut connection = Connection::open(test_bed.address);
     connection.write(request(&test_bed.token("read"), UPGRADE));
     assert_eq!(connection.try_read(false).expect("an answer").status, 101);
-    let mut hand = connection.another_hand();
+    let mut hand = connection.clone_socket();
     hand.write_all(b"all of it").expect("it reads");
     hand.shutdown(Shutdown::Write).expect("open");
     let mut all = String::new();
@@ -173,7 +173,7 @@ fn silence_ends_it() {
     let mut connection = Connection::open(test_bed.address);
     connection.write(request(&test_bed.token("read"), UPGRADE));
     assert_eq!(connection.try_read(false).expect("an answer").status, 101);
-    let (mut hand, began) = (connection.another_hand(), Instant::now());
+    let (mut hand, began) = (connection.clone_socket(), Instant::now());
     for _ in 0..6 {
         hand.write_all(b"ping").expect("it reads");
         assert_eq!(read_exactly(&mut hand, 4), b"ping");

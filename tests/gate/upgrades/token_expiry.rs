@@ -69,7 +69,7 @@ fn upload_ends_with_its_token_where_the_route_says_so() {
     connection.write(format!(
         "POST /up HTTP/1.1\r\nHost: a\r\nAuthorization: Bearer {brief}\r\nTransfer-Encoding: chunked\r\n\r\n"
     ));
-    let mut hand = connection.another_hand();
+    let mut hand = connection.clone_socket();
     let began = Instant::now();
     // It goes on and on.
     let uploading = std::thread::spawn(move || {

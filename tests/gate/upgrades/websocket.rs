@@ -65,7 +65,7 @@ fn speaks_websocket<S: Read + Write>(stream: S, token: &str) {
 #[test]
 fn websocket_of_other_peoples_making_goes_through_plain_and_over_tls() {
     let authority = Authority::generate();
-    let (certificate, key) = authority.files("a", "a.test");
+    let (certificate, key) = authority.server_files("a", "a.test");
     let listener = format!(
         "[[listeners]]\naddress = \"127.0.0.1:0\"\ntls = {{ certificates = [{{ certificate = \"{}\", key = \"{}\" }}] }}\n",
         certificate.display(),
@@ -81,7 +81,7 @@ fn websocket_of_other_peoples_making_goes_through_plain_and_over_tls() {
     speaks_websocket(connect(test_bed.address), &token);
     let name = ServerName::try_from("a.test").expect("a name");
     let session =
-        ClientConnection::new(Arc::new(authority.trusting(None)), name).expect("a session");
+        ClientConnection::new(Arc::new(authority.client_config(None)), name).expect("a session");
     speaks_websocket(
         StreamOwned::new(session, connect(test_bed.gateway.addresses[1])),
         &token,
