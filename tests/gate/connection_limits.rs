@@ -208,22 +208,36 @@ fn client_has_no_more_connections_than_it_may() {
 fn lowered_limit_holds_for_new_connections_after_a_reload() {
     let (upstream, release) = upstream();
     let gateway = gateway("max_connections = 2", &upstream);
-    let mut busy: Vec<_> = (0..2).map(|_| Connection::open(gateway.address)).collect();
-    busy.iter_mut()
-        .for_each(|connection| connection.write(HELD));
+    let [mut first, mut second] = [(); 2].map(|()| Connection::open(gateway.address));
+    first.write(HELD);
+    second.write(HELD);
     eventually("both requests are in flight", || upstream.hits() == 2);
     gateway
         .reload(&toml("max_connections = 1", &upstream))
-        .expect("a good file");
+        .expect("a valid configuration");
     let mut new = Connection::open(gateway.address);
     new.write(GET);
-    release.send(()).expect("the upstream waits");
-    let ended = busy.iter().position(|connection| !is_open(connection));
-    assert_eq!(ended, None, "what is in flight stays");
-    drop(busy.pop());
+    assert!(is_open(&first) && is_open(&second));
+
+    // Both requests stay in flight, so that no connection is idle and can be evicted for the new
+    // one.
+    drop(second);
+    let open = format!("scopegate_connections{{listener=\"{}\"}}", gateway.address);
+    eventually("one connection is left", || {
+        gateway.metric(&open) == Some(1.0)
+    });
     grow_older();
-    assert_eq!(upstream.hits(), 2, "one is still there");
-    release.send(()).expect("the upstream waits");
-    drop(busy);
+    assert_eq!(
+        upstream.hits(),
+        2,
+        "one connection is as many as may be open"
+    );
+
+    // The upstream still holds the response to the client that left: two responses to release.
+    for _ in 0..2 {
+        release.send(()).expect("the upstream waits");
+    }
+    assert_eq!(first.read(false).status, 200);
+    drop(first);
     assert_eq!(new.read(false).status, 200);
 }

@@ -1,8 +1,8 @@
-//! Answers that do not wait for the end of their request.
+//! Responses that begin before the request has ended.
 
 use std::io::{Read, Write};
+use std::sync::mpsc::channel;
 use std::thread;
-use std::time::Duration;
 
 use super::{
     GET, gateway, gateway_with, read_head, target_metric, upload_until_stuck, upstream,
@@ -10,20 +10,24 @@ use super::{
 };
 use harness::{Connection, TIMEOUT, eventually, send};
 
+const FIRST_CHUNK: &str = "5\r\nhello\r\n";
+
 #[test]
-fn upload_goes_on_behind_an_answer_that_did_not_wait_for_it() {
+fn upload_continues_after_an_early_response() {
     let size = 3 * 1024 * 1024;
+    let (response_read, client_has_response) = channel();
     let (address, upload) = upstream_once(move |mut socket| {
         let head = read_head(&mut socket);
         socket
             .write_all(b"HTTP/1.1 202 Accepted\r\nContent-Length: 2\r\n\r\nok")
             .expect("it reads");
-        // By now the client has its answer, and the end of it.
-        thread::sleep(Duration::from_millis(100));
+        client_has_response
+            .recv_timeout(TIMEOUT)
+            .expect("the client reads the response");
         let mut body = vec![0; size];
         socket.read_exact(&mut body).expect("the whole body");
         assert!(body.iter().all(|byte| *byte == b'x'));
-        // And the connection is used again, for what comes next.
+        // The next request uses this connection again.
         let next = read_head(&mut socket);
         socket
             .write_all(b"HTTP/1.1 200 OK\r\nContent-Length: 5\r\n\r\nagain")
@@ -35,10 +39,11 @@ fn upload_goes_on_behind_an_answer_that_did_not_wait_for_it() {
     connection.write(format!(
         "POST / HTTP/1.1\r\nHost: a\r\nContent-Length: {size}\r\n\r\nx"
     ));
-    let answer = connection.read(false);
-    assert_eq!((answer.status, answer.text()), (202, "ok".to_owned()));
+    let response = connection.read(false);
+    assert_eq!((response.status, response.text()), (202, "ok".to_owned()));
+    response_read.send(()).expect("the upstream waits");
     connection.write(vec![b'x'; size - 1]);
-    eventually("its connection is free again", || {
+    eventually("the upload ends", || {
         target_metric(&gateway, "in_flight", address) == Some(0.0)
     });
     assert_eq!(send(gateway.address, GET).text(), "again");
@@ -47,24 +52,25 @@ fn upload_goes_on_behind_an_answer_that_did_not_wait_for_it() {
 }
 
 #[test]
-fn client_that_sends_all_before_it_reads_gets_an_answer_that_began_before() {
-    // More in each direction than buffers on the way hold: whoever waits for the other here waits for ever.
+fn client_that_reads_only_after_its_upload_gets_an_early_response() {
+    // Each body exceeds what the buffers hold. If the gateway sent one body after the other, both
+    // sides would wait for ever.
     let size = 24 * 1024 * 1024;
     let (address, serving) = upstream_once(move |mut socket| {
         read_head(&mut socket);
-        let mut answering = socket.try_clone().expect("an open socket");
-        let answer = thread::spawn(move || {
+        let mut response = socket.try_clone().expect("an open socket");
+        let writer = thread::spawn(move || {
             write!(
-                answering,
+                response,
                 "HTTP/1.1 200 OK\r\nContent-Length: {size}\r\n\r\n"
             )
             .expect("it reads");
-            answering.write_all(&vec![b'a'; size]).expect("it reads");
+            response.write_all(&vec![b'a'; size]).expect("it reads");
         });
         socket
             .read_exact(&mut vec![0; size])
             .expect("the whole body");
-        answer.join().expect("no panic");
+        writer.join().expect("no panic");
     });
     let gateway = gateway(address);
     let mut connection = Connection::open(gateway.address);
@@ -72,60 +78,61 @@ fn client_that_sends_all_before_it_reads_gets_an_answer_that_began_before() {
         "POST / HTTP/1.1\r\nHost: a\r\nContent-Length: {size}\r\n\r\n"
     ));
     connection.write(vec![b'x'; size]);
-    let answer = connection.read(false);
+    let response = connection.read(false);
     assert_eq!(
-        (answer.status, answer.body.len(), answer.complete),
+        (response.status, response.body.len(), response.complete),
         (200, size, true)
     );
     serving.join().expect("no panic");
 }
 
 #[test]
-fn upload_that_breaks_off_beside_an_answer_ends_the_exchange() {
+fn malformed_chunk_after_an_early_response_ends_the_exchange() {
     let (address, serving) = upstream_once(|mut socket| {
         read_head(&mut socket);
+        let mut body = vec![0; FIRST_CHUNK.len()];
+        socket.read_exact(&mut body).expect("the first chunk");
         socket
             .write_all(b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n2\r\nok\r\n")
             .expect("it reads");
-        // What was announced never comes; the end does.
-        let mut rest = Vec::new();
-        let _ = socket.read_to_end(&mut rest);
-        rest
+        let _ = socket.read_to_end(&mut body);
+        body
     });
     let gateway = gateway(address);
     let mut connection = Connection::open(gateway.address);
-    connection
-        .write("POST / HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\n\r\n5\r\nhello\r\n");
-    // The two writes have to arrive separately.
-    thread::sleep(Duration::from_millis(100));
+    connection.write(format!(
+        "POST / HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\n\r\n{FIRST_CHUNK}"
+    ));
+    // A malformed chunk that arrives before the response is a 400.
+    assert!(connection.reads_until("ok"));
     connection.write("zz\r\n");
-    let rest = serving.join().expect("no panic");
+    let body = serving.join().expect("no panic");
     assert!(
-        rest.starts_with(b"5\r\nhello\r\n") && !rest.ends_with(b"0\r\n\r\n"),
-        "{rest:?}"
+        body.starts_with(FIRST_CHUNK.as_bytes()) && !body.ends_with(b"0\r\n\r\n"),
+        "{body:?}"
     );
-    let answer = connection.read(false);
+    let response = connection.read(false);
     assert_eq!(
-        (answer.status, answer.text(), answer.complete),
+        (response.status, response.text(), response.complete),
         (200, "ok".to_owned(), false)
     );
 }
 
 #[test]
-fn upload_that_breaks_off_behind_a_whole_answer_ends_the_connection() {
+fn upload_truncated_after_the_response_ends_the_upstream_connection() {
     let (address, serving) = upstream_once(|mut socket| {
         read_head(&mut socket);
         socket
             .write_all(b"HTTP/1.1 202 Accepted\r\nContent-Length: 2\r\n\r\nok")
             .expect("it reads");
-        // Another request here would be read as the rest of this one.
-        let mut rest = Vec::new();
+        // The upstream would read another request on this connection as the rest of the body.
+        let mut body = Vec::new();
         socket
-            .read_to_end(&mut rest)
+            .read_to_end(&mut body)
             .expect("the end of the connection");
-        rest
+        body
     });
-    // No shorter than the upstream waits.
+    // As long as the upstream's read timeout: an idle timeout must not close the connection.
     let gateway = gateway_with("", "http", address, "pool_idle_timeout = \"60s\"\n");
     let mut connection = Connection::open(gateway.address);
     connection.write("POST / HTTP/1.1\r\nHost: a\r\nContent-Length: 10\r\n\r\nhello");
@@ -135,7 +142,7 @@ fn upload_that_breaks_off_behind_a_whole_answer_ends_the_connection() {
 }
 
 #[test]
-fn upload_that_nobody_takes_behind_an_answer_is_let_go_of() {
+fn stuck_upload_after_the_response_is_abandoned() {
     let address = upstream(|mut socket| {
         read_head(&mut socket);
         socket
@@ -156,21 +163,25 @@ fn upload_that_nobody_takes_behind_an_answer_is_let_go_of() {
 }
 
 #[test]
-fn switching_that_was_not_waited_for_begins_behind_the_request() {
-    let address = upstream(|mut socket| {
+fn upstream_that_switches_protocols_early_still_gets_the_request_head() {
+    let (response_read, client_has_response) = channel();
+    let (address, _serving) = upstream_once(move |mut socket| {
         socket
             .write_all(
                 b"HTTP/1.1 101 Switching Protocols\r\nConnection: upgrade\r\nUpgrade: echo\r\n\r\n",
             )
             .expect("it reads");
-        // The switch has to reach the gateway before the upstream reads on.
-        thread::sleep(Duration::from_millis(200));
+        client_has_response
+            .recv_timeout(TIMEOUT)
+            .expect("the client reads the response");
         let head = read_head(&mut socket);
         let _ = socket.write_all(&head);
     });
     let gateway = gateway(address);
     let mut connection = Connection::open(gateway.address);
     connection.write("GET / HTTP/1.1\r\nHost: a\r\nConnection: upgrade\r\nUpgrade: echo\r\n\r\n");
-    // A head this short is with the kernel before anything can be answered: it is all there.
+    assert!(connection.reads_until("HTTP/1.1 101 "));
+    response_read.send(()).expect("the upstream waits");
+    // The upstream echoes the head.
     assert!(connection.reads_until("GET / HTTP/1.1"));
 }
