@@ -1,0 +1,91 @@
+//! Arguments that cannot be used.
+
+use std::fs;
+
+use super::{TestBed, text};
+
+#[test]
+#[expect(clippy::too_many_lines, reason = "a table of cases")]
+fn what_cannot_be_asked_is_bad_input_and_shows_no_token() {
+    let test_bed = TestBed::start();
+    let good = test_bed.token(|_| ());
+    fs::write(test_bed.folder().join("blank"), " \n").expect("a file");
+    fs::write(test_bed.folder().join("no.json"), "{}").expect("a file");
+    let schemed = format!("bearer {good}");
+    let leaky = format!("Authorization Bearer {good}");
+    let broken = format!("{good}\nb");
+    let in_query = format!("/things?access_token={good} b");
+    for (arguments, message) in [
+        (vec!["GET"], "<URL>"),
+        (
+            vec!["G T", "/things"],
+            "METHOD: expected the name of a method such as GET, but found \"G T\"",
+        ),
+        (
+            vec!["GET", "things"],
+            "URL: expected a path that starts with / or an http or https URL",
+        ),
+        (
+            vec!["GET", "ftp://a/b"],
+            "URL: expected a path that starts with / or an http or https URL",
+        ),
+        (
+            vec!["GET", "/a b"],
+            "URL: expected no spaces (a client writes %20)",
+        ),
+        (
+            vec!["GET", &in_query],
+            "URL: expected no spaces (a client writes %20), but found \"/things\"",
+        ),
+        (
+            vec!["GET", "http:///a"],
+            "URL: expected a host after the scheme",
+        ),
+        (
+            vec!["GET", "/things", "--token", "@nowhere"],
+            "--token: expected a token in nowhere, but found none: No such",
+        ),
+        (
+            vec!["GET", "/things", "--token", "@blank"],
+            "--token: expected a token in blank, but found nothing",
+        ),
+        (
+            vec!["GET", "/things", "--token", &broken],
+            "--token: expected a token on one line",
+        ),
+        (
+            vec!["GET", "/things", "--token", ""],
+            "--token: expected a token, but found an empty one",
+        ),
+        (
+            vec!["GET", "/things", "--token", &schemed],
+            "--token takes the token alone, without \"Bearer\"",
+        ),
+        (
+            vec!["GET", "/things", "--header", &leaky],
+            "--header: expected NAME: VALUE, but found no colon",
+        ),
+        (
+            vec!["GET", "/things", "--jwks", "nowhere"],
+            "nowhere: expected a JWK set, but found none: No such",
+        ),
+        (
+            vec!["GET", "/things", "--jwks", "no.json"],
+            "no.json: expected a JWK set, but found none",
+        ),
+        (
+            vec!["GET", "/things", "--config", "no.toml"],
+            "no.toml: expected a file to read, but found none",
+        ),
+    ] {
+        let output = test_bed.explain(&arguments);
+        let told = text(&output.stderr);
+        assert_eq!(
+            (output.status.code(), output.stdout.len()),
+            (Some(2), 0),
+            "{arguments:?}: {told}"
+        );
+        assert!(told.contains(message), "{message}: {told}");
+        assert!(!told.contains(&good[..20]), "{message}: a token is shown");
+    }
+}

@@ -1,0 +1,214 @@
+//! The report: what was found, what was expected, and the request that the upstream would receive.
+
+use std::fs;
+use std::io::Write;
+use std::process::Stdio;
+
+use serde_json::{Value, json};
+
+use super::{TestBed, now, text};
+use crate::process::command;
+
+#[test]
+#[expect(clippy::too_many_lines, reason = "a table of cases")]
+fn stories_tell_what_was_found_and_what_was_expected() {
+    let test_bed = TestBed::start();
+    let told = |arguments: &[&str]| text(&test_bed.explain(arguments).stdout);
+    let expired = test_bed.token(|claims| claims["exp"] = json!(now() - 7300));
+    let story = told(&["GET", "/things", "--token", &expired]);
+    for line in [
+        "route    /things for GET, HEAD (gateway.toml:18), asks for things.read\n",
+        "token    a JWT: alg ES256, kid \"first\", typ \"at+jwt\"\n",
+        &format!("issuer   corp: iss is {:?}\n", test_bed.issuer.url),
+        "key      ok  signed with the key \"first\"\n",
+        "ok  aud: \"https://api.test\"\n",
+        ", 2 h 1 min ago; expected a time to come",
+        "ok  scope: \"things.read\"\n",
+        "scopes   ok  things.read: granted\n",
+    ] {
+        assert!(story.contains(line), "{line:?} in {story}");
+    }
+    let story = told(&[
+        "GET",
+        "/things/7",
+        "--token",
+        &test_bed.token(|claims| claims["scope"] = json!("thing.*")),
+    ]);
+    assert!(
+        story.contains("scopes   NO  things.read: missing\n"),
+        "{story}"
+    );
+    assert!(
+        story.contains("         ok  thing.7 (thing.{id}): met by thing.*\n"),
+        "{story}"
+    );
+    assert!(
+        story.contains("         {id} is \"7\"\n         not /{*rest} on look.test"),
+        "{story}"
+    );
+    let story = told(&["POST", "/things"]);
+    assert!(
+        story.contains("not /things for GET, HEAD (gateway.toml:18): its methods are GET, HEAD\n"),
+        "{story}"
+    );
+    let story = told(&["GET", "http://look.test/things"]);
+    assert!(
+        story.contains(
+            "not /things for GET, HEAD (gateway.toml:18): it would fit, but the host look.test"
+        ),
+        "{story}"
+    );
+    let story = told(&["GET", "http://look.test/admin.json"]);
+    for line in [
+        "/{*rest} on look.test (gateway.toml:57): it would fit, but a server may read the path as another route's\n",
+        "/admin on look.test (gateway.toml:52): a server may read the path as this one's, which asks for more\n",
+        "but found one of \"/{*rest}\" that some take for \"/admin\" (declare the path itself if it is meant)\n",
+    ] {
+        assert!(story.contains(line), "{line:?} in {story}");
+    }
+    let gone =
+        test_bed.token(|claims| claims["iss"] = json!(format!("http://{}:9", test_bed.address)));
+    let story = told(&["GET", "/gone", "--token", &gone]);
+    assert!(
+        story.contains("key      NO  no keys of the issuer: no metadata at http://"),
+        "{story}"
+    );
+    assert!(story.contains("Connection refused"), "{story}");
+}
+
+#[test]
+#[expect(
+    clippy::too_many_lines,
+    reason = "one scenario, in the order of its events"
+)]
+fn requests_that_would_pass_are_told_with_what_the_upstream_would_get_and_not_sent() {
+    let test_bed = TestBed::start();
+    let good = test_bed.token(|claims| claims["scope"] = json!("things.read thing.7 c.d"));
+    fs::write(test_bed.folder().join("token"), format!("{good}\n")).expect("a file");
+    let told = |arguments: &[&str]| {
+        let output = test_bed.explain(&[arguments, &["--json"]].concat());
+        assert_eq!(output.status.code(), Some(0), "{}", text(&output.stdout));
+        serde_json::from_slice::<Value>(&output.stdout).expect("one JSON object")
+    };
+    let thing = told(&[
+        "GET",
+        "/things/7?x=1",
+        "--token",
+        "@token",
+        "-H",
+        "X-Client-Id: forged",
+    ]);
+    assert_eq!(
+        (&thing["verdict"], &thing["reason"], &thing["answer"]),
+        (&json!("passes"), &Value::Null, &Value::Null)
+    );
+    let sent = &thing["upstream_request"];
+    assert_eq!(
+        (&sent["upstream"], &sent["method"], &sent["path"]),
+        (&json!("up"), &json!("GET"), &json!("/7"))
+    );
+    let added = sent["headers_added"].as_array().expect("a list");
+    assert!(
+        added.contains(&json!(["x-client-id", "client-1"])),
+        "{sent}"
+    );
+    assert!(
+        added.contains(&json!(["x-forwarded-for", "127.0.0.1"])),
+        "{sent}"
+    );
+    assert_eq!(thing["route"]["methods"], json!(["GET", "HEAD"]));
+    assert_eq!(thing["route"]["parameters"], json!({ "id": "7" }));
+    assert_eq!(thing["required_scopes"][0][1]["met_by"], "thing.7");
+
+    let padded = test_bed.token(|claims| {
+        (claims["client_id"], claims["scope"]) = (json!("client-1 "), json!("thing.7 things.read"));
+    });
+    let sent = &told(&["GET", "/things/7", "--token", &padded])["upstream_request"];
+    let left_out = json!({
+        "header": "x-client-id", "claim": "client_id", "found": "white space at its start or end",
+    });
+    assert_eq!(sent["claim_headers_left_out"], json!([left_out]), "{sent}");
+    assert!(!sent.to_string().contains("client-1"), "{sent}");
+
+    let either = told(&[
+        "DELETE",
+        &format!("http://{}:8080/either", test_bed.address),
+        "--token",
+        &good,
+    ]);
+    assert_eq!(
+        either["upstream_request"]["headers_removed"],
+        json!(["authorization"])
+    );
+    assert_eq!(either["required_scopes"][1][0]["met_by"], "c.d");
+    let open = told(&["GET", "/open", "--token", "whatever"]);
+    assert_eq!(open["token"]["kind"], "not_asked_for");
+    let shadowed = told(&["GET", "/shadow"]);
+    assert_eq!(
+        (&shadowed["shadowed"], &shadowed["reason"]),
+        (&json!(true), &json!("no_token"))
+    );
+
+    let mut child = command();
+    child
+        .args(["explain", "GET", "/things", "--token", "-"])
+        .current_dir(test_bed.folder())
+        .stdin(Stdio::piped());
+    let mut child = child.stdout(Stdio::piped()).spawn().expect("the binary");
+    child
+        .stdin
+        .take()
+        .expect("a pipe")
+        .write_all(format!("  {good}\n\n").as_bytes())
+        .expect("it reads");
+    let output = child.wait_with_output().expect("its output");
+    let story = text(&output.stdout);
+    assert_eq!(output.status.code(), Some(0), "{story}");
+    let target = test_bed.upstream.address;
+    assert!(
+        story.contains(&format!(
+            "It would pass to upstream up (http://{target}) as GET /things\n"
+        )),
+        "{story}"
+    );
+    assert_eq!(test_bed.upstream.received().len(), 0);
+}
+
+#[test]
+fn protocol_that_would_be_switched_to_is_told_as_it_would_be_sent() {
+    let test_bed = TestBed::start();
+    let told = test_bed.explain(&[
+        "GET",
+        "/open",
+        "-H",
+        "Connection: keep-alive, Upgrade",
+        "-H",
+        "Upgrade: websocket",
+    ]);
+    let story = text(&told.stdout);
+    assert!(
+        story.contains("  connection: upgrade\n") && !story.contains("without"),
+        "{story}"
+    );
+}
+
+#[test]
+fn head_that_is_too_long_is_explained_with_the_answer_that_it_gets() {
+    let test_bed = TestBed::start();
+    for bytes in [40_000, 120_000] {
+        let told = test_bed.explain(&[
+            "GET",
+            "/open",
+            "--json",
+            "-H",
+            &format!("X-Long: {}", "a".repeat(bytes)),
+        ]);
+        let told: Value = serde_json::from_slice(&told.stdout)
+            .unwrap_or_else(|_| panic!("{}", text(&told.stderr)));
+        assert_eq!(
+            (&told["verdict"], &told["answer"]["status"]),
+            (&json!("refused"), &json!(431)),
+            "{told}"
+        );
+    }
+}

@@ -1,0 +1,181 @@
+//! Running development servers, and a client for them.
+
+use std::net::SocketAddr;
+use std::time::Duration;
+
+use jsonwebtoken::jwk::JwkSet;
+use jsonwebtoken::{Algorithm, DecodingKey, Validation, decode, decode_header};
+use reqwest::{Client as HttpClient, RequestBuilder, Response, StatusCode};
+use scopegate::dev::{DevelopmentServers, DevelopmentSettings, RegisteredClient, start};
+use scopegate::oauth::scope::{GrantedWildcards, ScopeSet};
+use scopegate::values::{SigningAlgorithm, TokenFormat};
+use serde_json::Value;
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::net::TcpStream;
+
+pub(crate) const FORM: &str = "application/x-www-form-urlencoded";
+
+pub(crate) const FORMATS: [TokenFormat; 2] = [TokenFormat::Jwt, TokenFormat::Opaque];
+
+/// Running servers and a client for them.
+pub(crate) struct Fixture {
+    pub(crate) servers: DevelopmentServers,
+    pub(crate) http: HttpClient,
+}
+
+pub(crate) fn settings(algorithm: SigningAlgorithm) -> DevelopmentSettings {
+    let client = |id: &str, secret: &str, scope: &str| RegisteredClient {
+        id: id.to_owned(),
+        secret: secret.to_owned().into(),
+        allowed_scope: ScopeSet::parse(scope, GrantedWildcards::Honoured).expect("few scopes"),
+    };
+    DevelopmentSettings {
+        listen: ([127, 0, 0, 1], 0).into(),
+        echo: ([127, 0, 0, 1], 0).into(),
+        runtime: "mfp".to_owned(),
+        token_lifetime: Duration::from_secs(3600),
+        token_format: TokenFormat::Jwt,
+        audience: "scopegate-development".to_owned(),
+        algorithm,
+        clients: vec![
+            client("test", "test", "*"),
+            client("narrow", "narrow", "messages.write push.application.*"),
+            client("odd:id & co", "100% +s/e=cret:", "read"),
+        ],
+    }
+}
+
+impl Fixture {
+    // The fastest key to make; the algorithms have a test of their own.
+    pub(crate) async fn new() -> Self {
+        Self::with(SigningAlgorithm::EdDsa).await
+    }
+
+    pub(crate) async fn with(algorithm: SigningAlgorithm) -> Self {
+        Self::started(settings(algorithm)).await
+    }
+
+    pub(crate) async fn issuing(token_format: TokenFormat) -> Self {
+        Self::started(DevelopmentSettings {
+            token_format,
+            ..settings(SigningAlgorithm::EdDsa)
+        })
+        .await
+    }
+
+    pub(crate) async fn started(settings: DevelopmentSettings) -> Self {
+        let _ = rustls::crypto::aws_lc_rs::default_provider().install_default();
+        let servers = start(settings).await.expect("both servers start");
+        Self {
+            servers,
+            http: HttpClient::builder().no_proxy().build().expect("a client"),
+        }
+    }
+
+    pub(crate) fn issuer(&self) -> String {
+        format!("http://{}", self.servers.issuer_address)
+    }
+
+    pub(crate) fn echo(&self) -> String {
+        format!("http://{}", self.servers.echo_address)
+    }
+
+    pub(crate) fn token_request(&self, body: &str) -> RequestBuilder {
+        let request = self.http.post(format!("{}/token", self.issuer()));
+        request.header("content-type", FORM).body(body.to_owned())
+    }
+
+    /// A token for the client `test`.
+    pub(crate) async fn token(&self, body: &str) -> String {
+        let (_, answer) = self
+            .ask(&format!("grant_type=client_credentials&{body}"))
+            .await;
+        answer["access_token"]
+            .as_str()
+            .unwrap_or_else(|| panic!("no token: {answer}"))
+            .to_owned()
+    }
+
+    pub(crate) fn introspection_request(&self, token: &str) -> RequestBuilder {
+        self.http
+            .post(format!("{}/introspect", self.issuer()))
+            .form(&[("token", token)])
+    }
+
+    pub(crate) fn revocation_request(&self, token: &str) -> RequestBuilder {
+        self.http
+            .post(format!("{}/revoke", self.issuer()))
+            .form(&[("token", token)])
+    }
+
+    pub(crate) fn end_of_session(&self) -> RequestBuilder {
+        self.http.delete(format!("{}/Session", self.issuer()))
+    }
+
+    /// What the client `test` is told of a token.
+    pub(crate) async fn introspect(&self, token: &str) -> Value {
+        let (status, answer) = read(
+            self.introspection_request(token)
+                .basic_auth("test", Some("test")),
+        )
+        .await;
+        assert_eq!(status, StatusCode::OK, "{answer}");
+        answer
+    }
+
+    /// Asks as the client `test`.
+    pub(crate) async fn ask(&self, body: &str) -> (StatusCode, Value) {
+        read(self.token_request(body).basic_auth("test", Some("test"))).await
+    }
+
+    pub(crate) async fn claims(&self, body: &str) -> Value {
+        let (_, answer) = self.ask(body).await;
+        self.verify(&answer, Algorithm::EdDSA).await
+    }
+
+    /// Verifies an answer's token by the published keys and jsonwebtoken's own rules.
+    pub(crate) async fn verify(&self, answer: &Value, algorithm: Algorithm) -> Value {
+        let token = answer["access_token"].as_str().expect("an access token");
+        let header = decode_header(token).expect("a JOSE header");
+        assert_eq!(
+            (header.typ.as_deref(), header.alg),
+            (Some("at+jwt"), algorithm)
+        );
+        let (_, keys) = read(self.http.get(format!("{}/jwks", self.issuer()))).await;
+        assert_eq!(keys["keys"][0]["use"], "sig");
+        assert!(keys["keys"][0]["alg"].is_string() && keys["keys"][0]["d"].is_null());
+        let keys: JwkSet = serde_json::from_value(keys).expect("a JWKS");
+        let key = keys
+            .find(&header.kid.expect("a kid"))
+            .expect("the key that the token names");
+        let mut validation = Validation::new(algorithm);
+        validation.set_issuer(&[self.issuer()]);
+        validation.validate_aud = false;
+        let key = DecodingKey::from_jwk(key).expect("a usable key");
+        decode::<Value>(token, &key, &validation)
+            .expect("a token that verifies")
+            .claims
+    }
+}
+
+pub(crate) async fn send(request: RequestBuilder) -> Response {
+    request.send().await.expect("an answer")
+}
+
+pub(crate) async fn read(request: RequestBuilder) -> (StatusCode, Value) {
+    let response = send(request).await;
+    let status = response.status();
+    (status, response.json().await.expect("a JSON body"))
+}
+
+/// Sends bytes as they are and gives back all that comes until the connection closes.
+pub(crate) async fn raw(address: SocketAddr, request: &str) -> String {
+    let mut stream = TcpStream::connect(address).await.expect("a connection");
+    stream
+        .write_all(request.as_bytes())
+        .await
+        .expect("the request is sent");
+    let mut answer = String::new();
+    stream.read_to_string(&mut answer).await.expect("an answer");
+    answer
+}

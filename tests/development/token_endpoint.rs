@@ -1,0 +1,325 @@
+//! The token endpoint: client credentials, scopes and client authentication.
+
+use jsonwebtoken::Algorithm;
+use reqwest::StatusCode;
+use scopegate::values::SigningAlgorithm;
+use serde_json::{Value, json};
+
+use crate::fixture::{FORM, Fixture, read, send};
+
+#[tokio::test]
+async fn client_credentials_buy_a_bearer_token_that_nobody_may_store() {
+    let fixture = Fixture::new().await;
+    let request =
+        fixture.token_request("grant_type=client_credentials&scope=sendMessage+accessRestricted");
+    let response = send(request.basic_auth("test", Some("test"))).await;
+    assert_eq!(response.status(), StatusCode::OK);
+    assert_eq!(response.headers()["cache-control"], "no-store");
+    assert_eq!(response.headers()["pragma"], "no-cache");
+    assert_eq!(response.headers()["content-type"], "application/json");
+    let answer: Value = response.json().await.expect("JSON");
+    assert_eq!(answer["token_type"], "Bearer");
+    assert_eq!(answer["expires_in"], 3600);
+    assert_eq!(answer["scope"], "sendMessage accessRestricted");
+}
+
+#[tokio::test]
+async fn each_algorithm_makes_tokens_that_its_published_key_verifies() {
+    for (signing, algorithm) in [
+        (SigningAlgorithm::Rs256, Algorithm::RS256),
+        (SigningAlgorithm::Es256, Algorithm::ES256),
+        (SigningAlgorithm::EdDsa, Algorithm::EdDSA),
+    ] {
+        let fixture = Fixture::with(signing).await;
+        let (_, answer) = fixture.ask("grant_type=client_credentials&scope=a").await;
+        fixture.verify(&answer, algorithm).await;
+    }
+}
+
+#[tokio::test]
+async fn tokens_carry_the_claims_of_rfc_9068() {
+    let fixture = Fixture::new().await;
+    let claims = fixture
+        .claims("grant_type=client_credentials&scope=a+b")
+        .await;
+    assert_eq!(claims["iss"], fixture.issuer());
+    assert_eq!(claims["aud"], "scopegate-development");
+    assert_eq!(claims["scope"], "a b");
+    assert_eq!(
+        (&claims["sub"], &claims["client_id"]),
+        (&json!("test"), &json!("test"))
+    );
+    let seconds = |name: &str| claims[name].as_i64().expect("a time");
+    assert_eq!(seconds("exp") - seconds("iat"), 3600);
+    let again = fixture
+        .claims("grant_type=client_credentials&scope=a+b")
+        .await;
+    assert_ne!(claims["jti"], again["jti"]);
+}
+
+#[tokio::test]
+async fn client_chooses_audience_and_validity_period() {
+    let fixture = Fixture::new().await;
+    let asked =
+        "grant_type=client_credentials&audience=https%3A%2F%2Fapi.example.com&validity_period=5";
+    let claims = fixture.claims(asked).await;
+    assert_eq!(claims["aud"], "https://api.example.com");
+    let seconds = |name: &str| claims[name].as_i64().expect("a time");
+    assert_eq!(seconds("exp") - seconds("iat"), 5);
+}
+
+#[tokio::test]
+async fn endless_validity_period_saturates() {
+    let fixture = Fixture::new().await;
+    let claims = fixture
+        .claims("grant_type=client_credentials&validity_period=18446744073709551615")
+        .await;
+    assert_eq!(claims["exp"], i64::MAX);
+}
+
+#[tokio::test]
+async fn validity_period_that_is_no_positive_number_is_an_invalid_request() {
+    let fixture = Fixture::new().await;
+    for junk in ["0", "-1", "1.5", "soon", "18446744073709551616"] {
+        let (status, answer) = fixture
+            .ask(&format!(
+                "grant_type=client_credentials&validity_period={junk}"
+            ))
+            .await;
+        assert_eq!(
+            (status, &answer["error"]),
+            (StatusCode::BAD_REQUEST, &json!("invalid_request")),
+            "{junk}"
+        );
+    }
+}
+
+#[tokio::test]
+async fn absent_and_empty_scope_are_granted_as_empty() {
+    let fixture = Fixture::new().await;
+    for body in [
+        "grant_type=client_credentials",
+        "grant_type=client_credentials&scope=",
+    ] {
+        let (status, answer) = fixture.ask(body).await;
+        assert_eq!(
+            (status, &answer["scope"]),
+            (StatusCode::OK, &json!("")),
+            "{body}"
+        );
+    }
+}
+
+#[tokio::test]
+async fn scope_outside_what_the_client_is_allowed_is_an_invalid_scope() {
+    let fixture = Fixture::new().await;
+    let cases = [
+        ("messages.write", true),
+        ("push.application.com.acme messages.write", true),
+        // A wildcard that is asked for counts as the characters it is written with.
+        ("push.application.*", true),
+        ("push.application.com.*", true),
+        ("push.application.", false),
+        ("push.*", false),
+        ("*", false),
+        ("messages.*", false),
+        ("messages.write audit", false),
+        ("messages.write  messages.write", false),
+        ("push.application.\"", false),
+    ];
+    for (scope, granted) in cases {
+        let form = [("grant_type", "client_credentials"), ("scope", scope)];
+        let request = fixture
+            .http
+            .post(format!("{}/token", fixture.issuer()))
+            .form(&form);
+        let (status, answer) = read(request.basic_auth("narrow", Some("narrow"))).await;
+        let expected = if granted {
+            (StatusCode::OK, Value::Null)
+        } else {
+            (StatusCode::BAD_REQUEST, json!("invalid_scope"))
+        };
+        assert_eq!((status, answer["error"].clone()), expected, "{scope}");
+    }
+}
+
+#[tokio::test]
+async fn lone_wildcard_covers_every_scope_even_itself() {
+    let fixture = Fixture::new().await;
+    let (status, answer) = fixture
+        .ask("grant_type=client_credentials&scope=*+a.*")
+        .await;
+    assert_eq!(
+        (status, &answer["scope"]),
+        (StatusCode::OK, &json!("* a.*"))
+    );
+}
+
+#[tokio::test]
+async fn client_may_authenticate_in_the_form_or_in_json() {
+    let fixture = Fixture::new().await;
+    let form = "grant_type=client_credentials&client_id=test&client_secret=test";
+    assert_eq!(
+        send(fixture.token_request(form)).await.status(),
+        StatusCode::OK
+    );
+
+    let body = json!({
+        "grant_type": "client_credentials", "client_id": "test", "client_secret": "test",
+        "audience": "https://fhir.example.com", "scope": "system/*.read", "validity_period": 60,
+    });
+    let request = fixture
+        .http
+        .post(format!("{}/token", fixture.issuer()))
+        .json(&body);
+    let (status, answer) = read(request).await;
+    assert_eq!(
+        (status, &answer["expires_in"]),
+        (StatusCode::OK, &json!(60))
+    );
+    assert_eq!(
+        fixture.verify(&answer, Algorithm::EdDSA).await["aud"],
+        "https://fhir.example.com"
+    );
+}
+
+#[tokio::test]
+async fn basic_credentials_are_form_decoded() {
+    let fixture = Fixture::new().await;
+    let encode =
+        |text: &str| url::form_urlencoded::byte_serialize(text.as_bytes()).collect::<String>();
+    let request = fixture.token_request("grant_type=client_credentials&scope=read");
+    let request = request.basic_auth(encode("odd:id & co"), Some(encode("100% +s/e=cret:")));
+    assert_eq!(send(request).await.status(), StatusCode::OK);
+}
+
+#[tokio::test]
+async fn failed_authentication_is_challenged_with_basic() {
+    let fixture = Fixture::new().await;
+    let grant = "grant_type=client_credentials";
+    for request in [
+        fixture.token_request(grant),
+        fixture
+            .token_request(grant)
+            .basic_auth("test", Some("wrong")),
+        fixture
+            .token_request(grant)
+            .basic_auth("nobody", Some("test")),
+        fixture.token_request(grant).bearer_auth("dGVzdDp0ZXN0"),
+        fixture
+            .token_request(grant)
+            .header("authorization", "Basic ???"),
+        fixture.token_request("grant_type=client_credentials&client_id=test&client_secret=wrong"),
+    ] {
+        let response = send(request).await;
+        assert_eq!(response.status(), StatusCode::UNAUTHORIZED);
+        assert_eq!(
+            response.headers()["www-authenticate"],
+            r#"Basic realm="scopegate development""#
+        );
+        let answer: Value = response.json().await.expect("JSON");
+        assert_eq!(answer["error"], "invalid_client");
+        assert!(answer["error_description"].is_string());
+    }
+}
+
+#[tokio::test]
+async fn two_ways_of_authentication_at_once_are_an_invalid_request() {
+    let fixture = Fixture::new().await;
+    for request in [
+        fixture
+            .token_request("grant_type=client_credentials&client_id=test&client_secret=test")
+            .basic_auth("test", Some("test")),
+        fixture
+            .token_request("grant_type=client_credentials")
+            .basic_auth("test", Some("test"))
+            .header("authorization", "Basic dGVzdDp0ZXN0"),
+        fixture
+            .token_request("grant_type=client_credentials&client_id=narrow")
+            .basic_auth("test", Some("test")),
+    ] {
+        let (status, answer) = read(request).await;
+        assert_eq!(
+            (status, &answer["error"]),
+            (StatusCode::BAD_REQUEST, &json!("invalid_request"))
+        );
+    }
+}
+
+#[tokio::test]
+async fn malformed_token_requests_are_told_apart() {
+    let fixture = Fixture::new().await;
+    let cases = [
+        ("", FORM, "invalid_request"),
+        ("scope=a", FORM, "invalid_request"),
+        ("grant_type=password", FORM, "unsupported_grant_type"),
+        (
+            "grant_type=client_credentials&scope=a&scope=b",
+            FORM,
+            "invalid_request",
+        ),
+        (
+            "grant_type=client_credentials&x=&x=",
+            FORM,
+            "invalid_request",
+        ),
+        (
+            "grant_type=client_credentials",
+            "text/plain",
+            "invalid_request",
+        ),
+        (
+            r#"{"grant_type":"client_credentials","scope":"a","scope":"b"}"#,
+            "application/json",
+            "invalid_request",
+        ),
+        (
+            r#"{"grant_type":"client_credentials","scope":["a"]}"#,
+            "application/json",
+            "invalid_request",
+        ),
+        (r#"["grant_type"]"#, "application/json", "invalid_request"),
+        (
+            r#"{"grant_type":"client_credentials"} x"#,
+            "application/json",
+            "invalid_request",
+        ),
+    ];
+    for (body, content_type, error) in cases {
+        let request = fixture.http.post(format!("{}/token", fixture.issuer()));
+        let request = request
+            .header("content-type", content_type)
+            .body(body)
+            .basic_auth("test", Some("test"));
+        let (status, answer) = read(request).await;
+        assert_eq!(
+            (status, &answer["error"]),
+            (StatusCode::BAD_REQUEST, &json!(error)),
+            "{body}"
+        );
+    }
+}
+
+#[tokio::test]
+async fn large_token_request_is_refused() {
+    let fixture = Fixture::new().await;
+    let (status, _) = fixture
+        .ask(&format!(
+            "grant_type=client_credentials&scope={}",
+            "a".repeat(64 * 1024)
+        ))
+        .await;
+    assert_eq!(status, StatusCode::PAYLOAD_TOO_LARGE);
+}
+
+#[tokio::test]
+async fn mobile_first_token_endpoint_answers_too() {
+    let fixture = Fixture::new().await;
+    let request = fixture
+        .http
+        .post(format!("{}/mfp/api/az/v1/token", fixture.issuer()));
+    let request = request
+        .basic_auth("test", Some("test"))
+        .form(&[("grant_type", "client_credentials"), ("scope", "")]);
+    assert_eq!(send(request).await.status(), StatusCode::OK);
+}
