@@ -217,7 +217,7 @@
 //! }
 //! ```
 //!
-//! `no_generated_request_reaches_what_it_has_no_token_for` sends random requests over the wire.
+//! `no_generated_request_bypasses_its_route` sends random requests over the wire.
 //!
 //! **An active token passed the checks of its issuer.** Only `oauth::claims` constructs an
 //! `ActiveToken`. Privacy holds it:
@@ -233,7 +233,7 @@
 //! is refused too: `path_that_an_upstream_may_take_for_another_routes_is_refused`.
 //!
 //! **The token cache holds facts, never decisions.** Every request is decided anew:
-//! `cve_2021_32701_cached_token_meets_each_routes_own_scope`. An entry ends with its token
+//! `cve_2021_32701_cached_token_is_checked_against_each_routes_scope`. An entry ends with its token
 //! (`cached_token_ends_with_its_expiry_and_leeway`), its key
 //! (`r26_key_that_the_issuer_takes_back_stops_working_cached_tokens_included`) and the
 //! configuration of its issuer (`facts_end_with_the_configuration_of_their_issuer`).
@@ -241,7 +241,7 @@
 //! **A client is not blamed for the failure of a server.** A failing authorization server or
 //! upstream is a 5xx without a Bearer error:
 //! `r8_whatever_is_no_clear_answer_is_a_503_and_told_to_no_log`,
-//! `issuer_without_keys_is_a_503_without_blame_and_heals_by_itself`,
+//! `issuer_without_keys_is_a_503_without_challenge_until_keys_arrive`,
 //! `upstream_that_fails_before_its_answer_is_a_502_or_a_504`.
 //!
 //! **A request sees one configuration.** A reload loses no request:
@@ -263,16 +263,16 @@
 //!
 //! **Every wait ends, and every input has a limit.** Clients:
 //! `client_that_dawdles_is_not_waited_for`, `client_that_does_not_read_is_not_waited_for`,
-//! `head_without_end_ends_the_connection`, `small_block_that_unpacks_to_a_huge_head_is_refused`.
+//! `endless_head_closes_the_connection`, `hpack_bomb_is_refused`.
 //! Authorization servers: `r43_server_that_hangs_or_is_gone_is_a_503_in_bounded_time`. Upstreams:
 //! `upstream_that_hangs_before_or_while_the_request_is_sent_is_a_504`,
-//! `answer_with_a_flood_of_headers_is_a_502`.
+//! `response_with_a_flood_of_headers_is_a_502`.
 //!
 //! **No token or secret is logged or printed.** Types that hold one do not show it in `Debug`:
 //! `debug_does_not_show_the_token`, `secrets_do_not_show_themselves`,
 //! `subjects_do_not_show_themselves_in_debug_output`,
 //! `arguments_with_tokens_do_not_print_themselves`, `settings_do_not_print_secrets`. Over the wire:
-//! `r42_canary_tokens_are_in_no_log_and_no_answer`.
+//! `r42_tokens_appear_in_no_log_and_no_response`.
 //!
 //! **There is no `unsafe`.** `unsafe_code = "forbid"` in `Cargo.toml`; the compiler holds it.
 

@@ -33,7 +33,7 @@ fn lines(test_bed: &TestBed, least: usize) -> Vec<Value> {
 }
 
 #[test]
-fn line_tells_what_became_of_a_request() {
+fn line_describes_the_request_and_its_outcome() {
     let test_bed = TestBed::routes(ROUTES);
     let token = test_bed.token("write app.7 the.audit");
     let request = format!(
@@ -67,7 +67,7 @@ fn line_tells_what_became_of_a_request() {
 
 #[test]
 #[expect(clippy::too_many_lines, reason = "a table of cases")]
-fn denial_tells_which_claim_which_key_and_which_scope() {
+fn line_of_a_denial_names_the_claim_key_or_scope() {
     let test_bed = TestBed::routes(ROUTES);
     let claims = |name: &str, value: Value| {
         let mut claims = test_bed.issuer.claims("write app.7 the.audit");
@@ -146,7 +146,7 @@ fn denial_tells_which_claim_which_key_and_which_scope() {
 }
 
 #[test]
-fn another_method_and_another_scheme_are_told() {
+fn wrong_method_or_authentication_scheme_is_logged() {
     let routes = ROUTES.replacen("scope =", "methods = [\"GET\", \"PUT\"]\nscope =", 1);
     let test_bed = TestBed::routes(&routes);
     for (method, headers, reason, cause) in [
@@ -179,7 +179,7 @@ fn another_method_and_another_scheme_are_told() {
 }
 
 #[test]
-fn what_no_route_takes_is_told_by_its_host_and_a_wrong_method_by_its_route() {
+fn unmatched_request_is_logged_with_its_host_and_a_wrong_method_with_its_route() {
     let of_any =
         "[[routes]]\npath = \"/apps/{id}\"\nmethods = \"GET\"\npublic = true\nupstream = \"up\"\n";
     let of_hosts = "[[routes]]\nhost = \"*.open.test\"\npath = \"/a\"\nmethods = \"GET\"\npublic = true\nupstream = \"up\"\n";
@@ -230,7 +230,7 @@ fn what_no_route_takes_is_told_by_its_host_and_a_wrong_method_by_its_route() {
 }
 
 #[test]
-fn path_is_told_where_it_is_asked_for_as_it_was_judged_and_never_the_query() {
+fn logged_path_is_the_normal_path_without_the_query() {
     let routes = "[[routes]]\npath = \"/v/{*rest}\"\nmethods = \"GET\"\npublic = true\nstrip_prefix = \"/v\"\nupstream = \"up\"\n";
     let test_bed = TestBed::toml("[log]\npath = true", "", "", routes);
     let long = format!("/v/{}", "a".repeat(600));
@@ -260,7 +260,7 @@ fn path_is_told_where_it_is_asked_for_as_it_was_judged_and_never_the_query() {
 }
 
 #[test]
-fn who_a_token_is_about_is_told_as_it_is_configured() {
+fn client_id_and_subject_are_logged_as_configured() {
     for (log, client_id, subject) in [
         ("", Some("client-1"), None),
         ("client_id = false", None, None),
@@ -286,7 +286,7 @@ fn who_a_token_is_about_is_told_as_it_is_configured() {
 }
 
 #[test]
-fn route_is_told_as_it_is_written_and_the_request_is_not() {
+fn route_pattern_is_logged_and_the_requested_path_is_not() {
     let test_bed = TestBed::routes(ROUTES);
     let request = "GET /secret-path?secret=query HTTP/1.1\r\nHost: secret-host.open.test\r\n\r\n";
     assert_eq!(send(test_bed.address, request).status, 200);
@@ -300,7 +300,7 @@ fn route_is_told_as_it_is_written_and_the_request_is_not() {
 }
 
 #[test]
-fn request_without_answer_has_a_line_as_well() {
+fn request_without_a_response_is_logged() {
     let upstream = Server::start(|_| Reply::RawThenHang(Vec::new()));
     let gateway = Gateway::start(&format!(
         "[upstreams.up]\ntargets = \"http://{}\"\n[[routes]]\npath = \"/\"\npublic = true\nupstream = \"up\"\n",
@@ -319,7 +319,7 @@ fn request_without_answer_has_a_line_as_well() {
 }
 
 #[test]
-fn nothing_that_a_client_says_can_forge_a_line() {
+fn client_input_cannot_forge_a_line() {
     let test_bed = TestBed::toml("[server]\ntrusted_proxies = \"127.0.0.1\"", "", "", ROUTES);
     let forged = "\"}\n{\"decision\":\"forged\"}\r\n\u{1b}[2J\u{2028}\\";
     let mut claims = test_bed.issuer.claims(forged);
@@ -374,7 +374,7 @@ fn nothing_that_a_client_says_can_forge_a_line() {
 }
 
 #[test]
-fn client_behind_a_trusted_proxy_is_the_one_that_is_told() {
+fn client_address_behind_a_trusted_proxy_is_logged() {
     let test_bed = TestBed::toml("[server]\ntrusted_proxies = \"127.0.0.1\"", "", "", ROUTES);
     let ask = |field: &str| {
         let before = lines(&test_bed, 0).len();
@@ -403,7 +403,7 @@ fn client_behind_a_trusted_proxy_is_the_one_that_is_told() {
 }
 
 #[test]
-fn flood_of_refusals_has_few_lines_that_tell_how_many_there_were() {
+fn flood_of_refusals_is_throttled_and_counted() {
     const FLOOD: u64 = 300;
     let test_bed = TestBed::toml("[log]\nrefusals_per_second = 5", "", "", ROUTES);
     let begun = std::time::Instant::now();
@@ -451,7 +451,7 @@ fn flood_of_refusals_has_few_lines_that_tell_how_many_there_were() {
 }
 
 #[test]
-fn flood_of_clients_that_go_away_undecided_has_few_lines_too() {
+fn flood_of_disconnects_is_throttled_and_counted() {
     const FLOOD: u64 = 60;
     let test_bed = TestBed::toml(
         "[log]\nrefusals_per_second = 5",
@@ -497,7 +497,7 @@ fn flood_of_clients_that_go_away_undecided_has_few_lines_too() {
 }
 
 #[test]
-fn long_method_or_nominated_field_makes_no_long_line() {
+fn long_method_or_connection_option_is_truncated_in_the_log() {
     let test_bed = TestBed::routes(ROUTES);
     let long = "m".repeat(20_000);
     send(
@@ -527,7 +527,7 @@ fn long_method_or_nominated_field_makes_no_long_line() {
 }
 
 #[test]
-fn nothing_is_logged_of_requests_where_access_is_off() {
+fn access_false_logs_no_request() {
     let test_bed = TestBed::toml("[log]\naccess = false", "", "", ROUTES);
     assert_eq!(test_bed.get("/apps/7", None).status, 401);
     assert_eq!(

@@ -77,7 +77,7 @@ fn requests_are_counted_by_route_method_status_decision_and_reason() {
 }
 
 #[test]
-fn request_that_nobody_waited_for_is_counted_without_a_status() {
+fn request_of_a_disconnected_client_is_counted_without_a_status() {
     let test_bed = TestBed::routes(ROUTE);
     test_bed.upstream.script(|_| Reply::RawThenHang(Vec::new()));
     let token = test_bed.token("read");
@@ -103,7 +103,7 @@ fn request_that_nobody_waited_for_is_counted_without_a_status() {
 }
 
 #[test]
-fn tokens_are_counted_by_where_they_were_found() {
+fn token_cache_hits_are_counted_by_tier() {
     let test_bed = TestBed::routes(ROUTE);
     let (hits, misses) = (
         |tier| format!("scopegate_token_cache_hits_total{{tier=\"{tier}\"}}"),
@@ -154,7 +154,7 @@ fn tokens_are_counted_by_where_they_were_found() {
 }
 
 #[test]
-fn issuer_and_upstream_are_told_of() {
+fn issuer_and_upstream_have_metrics() {
     let test_bed = TestBed::routes(ROUTE);
     assert_eq!(
         test_bed.metric("scopegate_issuer_keys{issuer=\"corp\"}"),
@@ -209,7 +209,7 @@ fn issuer_and_upstream_are_told_of() {
 }
 
 #[test]
-fn target_that_refuses_is_ejected_and_told_of() {
+fn ejection_of_a_target_is_counted() {
     let well = Server::start(|_| Reply::text("hello"));
     let gone: SocketAddr = {
         let listener = std::net::TcpListener::bind("127.0.0.67:0").expect("a free port");
@@ -239,7 +239,7 @@ fn target_that_refuses_is_ejected_and_told_of() {
 }
 
 #[test]
-fn questions_about_tokens_are_counted() {
+fn introspection_requests_are_counted() {
     let server = Server::start(|_| {
         Reply::json(serde_json::json!({ "active": true, "aud": "https://api.test" }))
     });
@@ -315,7 +315,7 @@ fn gateway_is_ready_when_every_issuer_has_keys() {
 }
 
 #[test]
-fn refused_reload_is_told() {
+fn rejected_reload_is_reported() {
     let test_bed = TestBed::routes(ROUTE);
     assert_eq!(
         test_bed.metric("scopegate_last_reload_successful{}"),
@@ -370,7 +370,7 @@ fn refused_reload_is_told() {
 }
 
 #[test]
-fn metrics_are_what_others_can_read() {
+fn metrics_are_valid_openmetrics_without_secrets() {
     // A route whose pattern has to be escaped in a label.
     let routes =
         format!("{ROUTE}[[routes]]\npath = \"/a%22b/{{x}}\"\npublic = true\nupstream = \"up\"\n");
@@ -417,7 +417,7 @@ fn metrics_are_what_others_can_read() {
 }
 
 #[test]
-fn admin_listener_answers_to_what_it_knows_and_to_one_request_a_connection() {
+fn admin_listener_serves_known_paths_and_one_request_per_connection() {
     let test_bed = TestBed::routes(ROUTE);
     let ask = |request: &str| send(test_bed.gateway.admin, request);
     assert_eq!(
@@ -460,7 +460,7 @@ fn held(admin: SocketAddr, from: [u8; 4], count: usize, bytes: &str) -> Vec<TcpS
 }
 
 #[test]
-fn clients_that_hold_connections_keep_no_probe_from_its_answer() {
+fn open_admin_connections_do_not_block_probes() {
     let test_bed = TestBed::routes(ROUTE);
     let admin = test_bed.gateway.admin;
     let holders: [(&str, Vec<[u8; 4]>, usize); 3] = [
@@ -501,7 +501,7 @@ fn clients_that_hold_connections_keep_no_probe_from_its_answer() {
 }
 
 #[test]
-fn client_that_sends_no_whole_head_is_disconnected_soon() {
+fn admin_client_without_a_complete_head_is_disconnected() {
     let test_bed = TestBed::routes(ROUTE);
     for bytes in ["", "GET /livez HTTP/1.1\r\nHo"] {
         let began = Instant::now();
@@ -529,7 +529,7 @@ const MISDIRECTED: &str = "expected an IP address, localhost or a name of admin.
 
 #[test]
 #[expect(clippy::too_many_lines, reason = "a table of cases")]
-fn admin_listener_answers_to_addresses_localhost_and_listed_hosts_alone() {
+fn admin_listener_accepts_only_addresses_localhost_and_listed_hosts() {
     let test_bed = TestBed::routes(ROUTE);
     let with_host = |host: &str| {
         livez(
@@ -612,7 +612,7 @@ fn admin_listener_answers_to_addresses_localhost_and_listed_hosts_alone() {
 }
 
 #[test]
-fn admin_listener_takes_one_host_and_none_only_over_http_1_0() {
+fn admin_listener_requires_one_host_except_over_http_1_0() {
     let test_bed = TestBed::routes(ROUTE);
     let none = (400, "expected one Host header, but found none\n".to_owned());
     let several = (
@@ -642,7 +642,7 @@ fn admin_listener_takes_one_host_and_none_only_over_http_1_0() {
 }
 
 #[test]
-fn admin_listener_that_others_reach_answers_probes_by_any_host_unless_hosts_are_listed() {
+fn admin_listener_beyond_loopback_accepts_probes_for_any_host_unless_hosts_are_listed() {
     let test_bed = TestBed::toml("[admin]\nlisten = \"0.0.0.0:1\"", "", "", ROUTE);
     let ask = |path: &str| {
         send(

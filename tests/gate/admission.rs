@@ -14,7 +14,7 @@ fn closes(test_bed: &TestBed, request: &str) -> (u16, bool) {
 }
 
 #[test]
-fn r40_framing_that_can_be_read_in_two_ways_is_refused_and_ends_the_connection() {
+fn r40_ambiguous_framing_is_refused_and_closes_the_connection() {
     let test_bed = TestBed::routes(ROUTES);
     for lines in [
         "Transfer-Encoding: chunked\r\nTransfer-Encoding: chunked\r\n",
@@ -53,7 +53,7 @@ fn r40_framing_that_can_be_read_in_two_ways_is_refused_and_ends_the_connection()
 }
 
 #[test]
-fn r40_what_hyper_hides_reaches_the_upstream_with_one_framing_and_ends_the_connection() {
+fn r40_transfer_encoding_beside_content_length_is_forwarded_with_one_framing() {
     let test_bed = TestBed::routes(ROUTES);
     for lines in [
         "Transfer-Encoding: chunked\r\nContent-Length: 5\r\n",
@@ -86,7 +86,7 @@ fn r40_what_hyper_hides_reaches_the_upstream_with_one_framing_and_ends_the_conne
 }
 
 #[test]
-fn lengths_go_on_as_others_write_them() {
+fn content_length_is_forwarded_in_canonical_form() {
     let test_bed = TestBed::routes(ROUTES);
     for (length, sent) in [("0005", "5"), ("05", "5"), ("5", "5")] {
         let answer = send(
@@ -120,7 +120,7 @@ fn lengths_go_on_as_others_write_them() {
 }
 
 #[test]
-fn r41_fragment_in_a_target_is_refused_however_it_arrives() {
+fn r41_fragment_in_a_target_is_refused() {
     let test_bed = TestBed::routes(ROUTES);
     let targets = [
         "/x#",
@@ -171,7 +171,7 @@ fn r41_fragment_in_a_target_is_refused_however_it_arrives() {
 }
 
 #[test]
-fn tunnels_and_traces_are_refused_whatever_a_route_says() {
+fn connect_and_trace_are_refused_on_every_route() {
     let test_bed = TestBed::routes(ROUTES);
     for request in [
         "CONNECT /x",
@@ -195,7 +195,7 @@ fn tunnels_and_traces_are_refused_whatever_a_route_says() {
 }
 
 #[test]
-fn r41_targets_of_other_forms_are_refused() {
+fn r41_unsupported_target_forms_are_refused() {
     let test_bed = TestBed::routes(ROUTES);
     for target in [
         "!",
@@ -269,7 +269,7 @@ fn malformed_heads_are_refused() {
 }
 
 #[test]
-fn r39_headers_that_override_method_or_path_end_here() {
+fn r39_headers_that_override_method_or_path_are_removed() {
     let test_bed = TestBed::routes(ROUTES);
     let lines = [
         "X-HTTP-Method-Override: DELETE",
@@ -299,7 +299,7 @@ fn r39_headers_that_override_method_or_path_end_here() {
 }
 
 #[test]
-fn bare_line_feeds_end_lines_and_never_go_on() {
+fn bare_line_feeds_end_lines_and_are_not_forwarded() {
     // RFC 9112 §2.2 lets a recipient take one for a line end, and hyper does.
     let test_bed = TestBed::routes(ROUTES);
     assert_eq!(

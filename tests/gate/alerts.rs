@@ -36,7 +36,7 @@ fn told() -> BTreeSet<String> {
 }
 
 #[test]
-fn alerts_ask_for_metrics_that_the_gateway_tells() {
+fn alerts_use_only_metrics_that_the_gateway_exports() {
     let (alerts, told) = (shipped("examples/prometheus/alerts.yml"), told());
     let words =
         alerts.split(|character: char| !character.is_ascii_alphanumeric() && character != '_');
@@ -53,7 +53,7 @@ fn alerts_ask_for_metrics_that_the_gateway_tells() {
 }
 
 #[test]
-fn alert_of_bad_tokens_leaves_out_every_other_reason() {
+fn alert_on_invalid_tokens_excludes_every_other_reason() {
     let alerts = shipped("examples/prometheus/alerts.yml");
     let excluded = alerts
         .split("reason!~\"")

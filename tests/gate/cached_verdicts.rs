@@ -23,7 +23,7 @@ fn route(path: &str, more: &str) -> String {
 }
 
 #[test]
-fn cve_2021_32701_cached_token_meets_each_routes_own_scope() {
+fn cve_2021_32701_cached_token_is_checked_against_each_routes_scope() {
     let routes = [
         route("/read", "scope = \"read\""),
         route("/write", "scope = \"write\""),
@@ -65,7 +65,7 @@ fn cve_2021_32701_cached_token_meets_each_routes_own_scope() {
 }
 
 #[test]
-fn cve_2026_33496_what_one_server_said_is_not_believed_in_the_name_of_another() {
+fn cve_2026_33496_introspection_response_counts_only_for_its_own_issuer() {
     let said = |active: bool| {
         json!({ "active": active, "scope": "read", "aud": "https://api.test" }).to_string()
     };
@@ -103,7 +103,7 @@ fn cve_2026_33496_what_one_server_said_is_not_believed_in_the_name_of_another() 
 
 #[test]
 #[expect(clippy::too_many_lines, reason = "a table of cases")]
-fn r42_canary_tokens_are_in_no_log_and_no_answer() {
+fn r42_tokens_appear_in_no_log_and_no_response() {
     const CANARY: &str = "c4n4ryT0k3n";
     let routes = [
         route("/read", "scope = \"read\""),
@@ -168,7 +168,7 @@ fn r42_canary_tokens_are_in_no_log_and_no_answer() {
 }
 
 #[test]
-fn flood_of_good_tokens_is_kept_within_the_limits_of_the_file() {
+fn flood_of_valid_tokens_stays_within_the_cache_limits() {
     const SECRET: &str = "a secret of at least thirty-two bytes";
     const MEBIBYTE: f64 = 1024.0 * 1024.0;
     let key = Key::hs256(SECRET.as_bytes());

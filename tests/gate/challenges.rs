@@ -14,7 +14,7 @@ fn with_authorization(test_bed: &TestBed, lines: &str) -> (u16, Option<String>) 
 }
 
 #[test]
-fn r1_r2_r3_credentials_that_are_none_are_told_apart() {
+fn r1_r2_r3_missing_malformed_and_invalid_credentials_are_distinguished() {
     let test_bed = TestBed::routes(ROUTE);
     let token = test_bed.token("read things.a");
     let no_token = (401, Some("Bearer".to_owned()));
@@ -70,7 +70,7 @@ fn r1_r2_r3_credentials_that_are_none_are_told_apart() {
 }
 
 #[test]
-fn r4_refusals_are_those_of_rfc_6750_to_the_byte() {
+fn r4_refusals_match_rfc_6750_byte_for_byte() {
     let test_bed = TestBed::routes(ROUTE);
     for (token, status, challenge) in [
         (None, 401, "Bearer"),
@@ -112,7 +112,7 @@ fn r4_refusals_are_those_of_rfc_6750_to_the_byte() {
 }
 
 #[test]
-fn challenge_tells_more_where_it_is_asked_to() {
+fn challenge_has_realm_description_and_scope_if_configured() {
     let challenge =
         "[challenge]\nrealm = \"things\"\ndescribe = true\nscope_when_unauthenticated = true\n";
     let test_bed = TestBed::toml(challenge, "", "", ROUTE);
@@ -137,7 +137,7 @@ fn challenge_tells_more_where_it_is_asked_to() {
 }
 
 #[test]
-fn head_is_refused_without_a_body_and_the_connection_goes_on() {
+fn refused_head_request_has_no_body_and_keeps_its_connection() {
     let test_bed = TestBed::routes(ROUTE);
     let mut connection = Connection::open(test_bed.address);
     let head = connection.ask("HEAD /things/a HTTP/1.1\r\nHost: a\r\n\r\n");
@@ -159,7 +159,7 @@ fn head_is_refused_without_a_body_and_the_connection_goes_on() {
 }
 
 #[test]
-fn issuer_without_keys_is_a_503_without_blame_and_heals_by_itself() {
+fn issuer_without_keys_is_a_503_without_challenge_until_keys_arrive() {
     let test_bed = TestBed::routes(ROUTE);
     let (key, issuer) = (Key::es256("late"), harness::Issuer::start(&[]));
     issuer.fail(Reply::status(500));
@@ -203,7 +203,7 @@ fn refused_request_with_a_short_body_keeps_its_connection() {
 }
 
 #[test]
-fn refused_upload_has_its_answer_and_is_told_that_the_connection_ends() {
+fn refused_upload_gets_a_response_with_connection_close() {
     let test_bed =
         TestBed::routes("[[routes]]\npath = \"/{*rest}\"\nscope = \"read\"\nupstream = \"up\"\n");
     let heads = [

@@ -15,7 +15,7 @@ fn request(token: &str) -> String {
 }
 
 #[test]
-fn keys_rotate_under_load_without_a_wrong_answer() {
+fn key_rotation_under_load_causes_no_wrong_response() {
     let test_bed = TestBed::toml("", "unknown_key_cooldown = \"1s\"", "", ROUTES);
     let (rotated, stop) = (
         std::sync::Mutex::new(test_bed.key.token(&test_bed.issuer.claims("read"))),
@@ -57,7 +57,7 @@ fn keys_rotate_under_load_without_a_wrong_answer() {
 }
 
 #[test]
-fn simultaneous_first_uses_of_one_token_all_pass() {
+fn concurrent_first_requests_with_one_token_all_succeed() {
     let test_bed = TestBed::routes(ROUTES);
     for _ in 0..5 {
         let mut claims = test_bed.issuer.claims("read");
@@ -72,7 +72,7 @@ fn simultaneous_first_uses_of_one_token_all_pass() {
 }
 
 #[test]
-fn flood_of_expensive_bad_tokens_does_not_starve_a_known_one() {
+fn flood_of_expensive_invalid_tokens_does_not_starve_a_cached_one() {
     let test_bed = TestBed::routes(ROUTES);
     let expensive = Key::es384("expensive");
     test_bed.issuer.publish(&[&test_bed.key, &expensive]);

@@ -62,7 +62,7 @@ fn evicted(gateway: &Gateway) -> f64 {
 }
 
 #[test]
-fn connection_that_has_been_idle_longest_makes_room_for_a_new_one() {
+fn longest_idle_connection_is_evicted_for_a_new_one() {
     let (upstream, release) = upstream();
     let gateway = gateway("max_connections = 3", &upstream);
     let mut busy = Connection::open(gateway.address);
@@ -97,7 +97,7 @@ fn connection_that_has_been_idle_longest_makes_room_for_a_new_one() {
 }
 
 #[test]
-fn connection_with_a_request_in_flight_makes_no_room() {
+fn connection_with_a_request_in_flight_is_not_evicted() {
     let (upstream, release) = upstream();
     let large = vec![b'x'; 64 * 1024 * 1024];
     let gateway = gateway("max_connections = 3", &upstream);
@@ -134,7 +134,7 @@ fn connection_with_a_request_in_flight_makes_no_room() {
 }
 
 #[test]
-fn silent_client_of_a_tls_listener_makes_room_and_one_in_its_handshake_does_not() {
+fn silent_tls_client_is_evicted_and_one_in_its_handshake_is_not() {
     let (authority, (upstream, _release)) = (Authority::generate(), upstream());
     let (certificate, key) = authority.server_files("a", "a.test");
     let listener = format!(
@@ -163,7 +163,7 @@ fn silent_client_of_a_tls_listener_makes_room_and_one_in_its_handshake_does_not(
 }
 
 #[test]
-fn client_has_no_more_connections_than_it_may() {
+fn client_has_at_most_max_connections_per_client() {
     let (upstream, _release) = upstream();
     let limited = "max_connections_per_client = 2";
     let gateway = gateway(limited, &upstream);

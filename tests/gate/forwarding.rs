@@ -39,7 +39,7 @@ fn ask(test_bed: &TestBed, path: &str, lines: &str) -> u16 {
 }
 
 #[test]
-fn r39_identity_headers_are_ours_in_every_spelling() {
+fn r39_forged_identity_headers_are_replaced_in_every_spelling() {
     let test_bed = test_bed();
     let forged = "X-Client-Id: forged\r\nx_client_id: forged\r\nX.Client.Id: forged\r\nX-Forwarded-For: forged\r\n\
                   x_forwarded_for: forged\r\nForwarded: for=forged\r\nX-Real-IP: forged\r\nX-Missing: forged\r\n\
@@ -73,7 +73,7 @@ fn r39_identity_headers_are_ours_in_every_spelling() {
 }
 
 #[test]
-fn r39_identity_header_that_is_written_with_other_signs_is_ours_in_every_spelling_too() {
+fn r39_claim_headers_with_underscores_or_dots_are_replaced_in_every_spelling() {
     let routes = "[[routes]]\npath = \"/told\"\nupstream = \"up\"\nclaim_headers = { x_user = \"client_id\", \"X.Role\" = \"none\" }\n\
                   [[routes]]\npath = \"/open\"\npublic = true\nupstream = \"up\"\n";
     let test_bed = TestBed::routes(routes);
@@ -106,7 +106,7 @@ fn r39_identity_header_that_is_written_with_other_signs_is_ours_in_every_spellin
 }
 
 #[test]
-fn r39_names_that_servers_read_in_another_spelling_end_here() {
+fn r39_headers_that_alias_protected_ones_are_removed() {
     let test_bed = test_bed();
     // CGI makes `HTTP_PROXY` of the first, and of the others what it makes of the names that count.
     let names = [
@@ -149,7 +149,7 @@ fn r39_names_that_servers_read_in_another_spelling_end_here() {
 }
 
 #[test]
-fn r40_garbage_in_connection_hides_no_field_that_it_names() {
+fn r40_malformed_connection_options_hide_no_valid_one() {
     let test_bed = test_bed();
     test_bed.upstream.script(|_| {
         let head = b"HTTP/1.1 200 OK\r\nConnection: \xff, X-Hop,\"X-End\"\r\nX-Hop: 1\r\nX-End: 1\r\nContent-Length: 2\r\n\r\nok";
@@ -178,7 +178,7 @@ fn r40_garbage_in_connection_hides_no_field_that_it_names() {
 }
 
 #[test]
-fn claim_that_its_header_cannot_tell_exactly_is_left_out_and_logged() {
+fn claim_without_an_exact_header_value_is_omitted_and_logged() {
     let routes = "[[routes]]\npath = \"/text\"\nupstream = \"up\"\nclaim_headers = { \"X-Identity\" = \"identity\" }\n\
                   [[routes]]\npath = \"/json\"\nupstream = \"up\"\n\
                   claim_headers = { \"X-Identity\" = { claim = \"identity\", format = \"json\" } }\n";
@@ -228,7 +228,7 @@ fn claim_that_its_header_cannot_tell_exactly_is_left_out_and_logged() {
 }
 
 #[test]
-fn r40_hop_by_hop_fields_end_here_both_ways() {
+fn r40_hop_by_hop_fields_are_removed_in_both_directions() {
     let test_bed = test_bed();
     test_bed.upstream.script(|_| {
         Reply::Raw(
@@ -263,7 +263,7 @@ fn r40_hop_by_hop_fields_end_here_both_ways() {
 }
 
 #[test]
-fn r39_connection_may_not_name_what_is_set_or_needed() {
+fn r39_connection_option_that_names_a_protected_header_is_refused() {
     let test_bed = test_bed();
     for name in [
         "Host",
@@ -301,7 +301,7 @@ fn prefix_is_stripped_and_the_query_kept() {
 }
 
 #[test]
-fn token_is_kept_unless_it_is_to_be_stripped() {
+fn token_is_forwarded_unless_stripped() {
     let test_bed = test_bed();
     let token = test_bed.token("");
     assert_eq!(test_bed.get("/kept", Some(&token)).status, 200);
@@ -312,7 +312,7 @@ fn token_is_kept_unless_it_is_to_be_stripped() {
 }
 
 #[test]
-fn bodies_of_either_framing_go_through_both_ways() {
+fn bodies_of_either_framing_are_forwarded_in_both_directions() {
     let test_bed = test_bed();
     test_bed.upstream.script(|received| {
         let body = String::from_utf8_lossy(&received.body).into_owned();
@@ -342,7 +342,7 @@ fn bodies_of_either_framing_go_through_both_ways() {
 }
 
 #[test]
-fn trailers_go_through_both_ways() {
+fn trailers_are_forwarded_in_both_directions() {
     let test_bed = test_bed();
     test_bed.upstream.script(|_| {
         Reply::Raw(
@@ -361,7 +361,7 @@ fn trailers_go_through_both_ways() {
 }
 
 #[test]
-fn r39_trailers_set_nothing_that_headers_may_not() {
+fn r39_trailers_cannot_set_protected_headers() {
     let test_bed = test_bed();
     let names = [
         "X-Client-Id",
@@ -396,7 +396,7 @@ fn r39_trailers_set_nothing_that_headers_may_not() {
 }
 
 #[test]
-fn interim_answers_are_passed_on_before_the_final_one() {
+fn interim_responses_are_forwarded_before_the_final_one() {
     let test_bed = test_bed();
     test_bed.upstream.script(|_| {
         Reply::InPieces(vec![
@@ -462,7 +462,7 @@ fn interim_responses_have_no_length() {
 }
 
 #[test]
-fn response_that_announces_content_and_can_have_none_ends_its_connection_upstream() {
+fn bodiless_response_with_framing_closes_the_upstream_connection() {
     for (status, lines, is_kept) in [
         (204, "", true),
         (204, "Content-Length: 0\r\n", true),
@@ -498,7 +498,7 @@ fn response_that_announces_content_and_can_have_none_ends_its_connection_upstrea
 }
 
 #[test]
-fn reason_outside_ascii_goes_through_as_it_came() {
+fn reason_phrase_outside_ascii_is_forwarded_unchanged() {
     let test_bed = test_bed();
     test_bed.upstream.script(|_| {
         Reply::Raw(b"HTTP/1.1 404 Nicht verf\xfcgbar\r\nContent-Length: 2\r\n\r\nno".to_vec())
@@ -515,7 +515,7 @@ fn reason_outside_ascii_goes_through_as_it_came() {
 }
 
 #[test]
-fn bodiless_answers_are_bodiless() {
+fn bodiless_responses_keep_their_connection() {
     let test_bed = test_bed();
     let mut connection = Connection::open(test_bed.address);
     for status in [204, 304] {
@@ -542,7 +542,7 @@ fn bodiless_answers_are_bodiless() {
 }
 
 #[test]
-fn refused_request_with_expect_is_refused_without_its_body() {
+fn request_with_expect_is_refused_before_its_body() {
     let test_bed = test_bed();
     let mut connection = Connection::open(test_bed.address);
     let head = "POST /kept HTTP/1.1\r\nHost: a\r\nContent-Length: 5\r\nExpect: 100-continue\r\n";
@@ -569,7 +569,7 @@ fn refused_request_with_expect_is_refused_without_its_body() {
 }
 
 #[test]
-fn host_sent_is_the_clients_the_targets_or_a_name() {
+fn host_is_passed_on_or_replaced_as_configured() {
     for (host, expected) in [
         ("pass", None),
         ("target", Some("")),
@@ -588,7 +588,7 @@ fn host_sent_is_the_clients_the_targets_or_a_name() {
 }
 
 #[test]
-fn trusted_proxies_are_believed() {
+fn forwarding_headers_of_trusted_proxies_are_used() {
     let front = "[server]\ntrusted_proxies = \"127.0.0.0/8\"\n";
     let test_bed = TestBed::toml(front, "", "", ROUTES);
     let lines = "X-Forwarded-For: 203.0.113.9\r\nX-Forwarded-Proto: https\r\nX-Forwarded-Host: api.example.com\r\n";
@@ -606,7 +606,7 @@ fn trusted_proxies_are_believed() {
 }
 
 #[test]
-fn trusted_proxies_are_believed_as_far_as_they_can_be_read() {
+fn forwarding_headers_are_used_up_to_the_first_malformed_element() {
     let front = "[server]\ntrusted_proxies = \"127.0.0.0/8\"\n";
     let test_bed = TestBed::toml(front, "", "", ROUTES);
     let lines = "X-Forwarded-For: 192.0.2.1, <script>, 203.0.113.9\r\nX-Forwarded-Proto: javascript\r\n\
@@ -633,7 +633,7 @@ fn trusted_proxies_are_believed_as_far_as_they_can_be_read() {
 }
 
 #[test]
-fn targets_take_turns_and_one_that_is_gone_is_left_alone() {
+fn round_robin_skips_an_unreachable_target() {
     let (one, two) = (
         Server::start(|_| Reply::text("one")),
         Server::start(|_| Reply::text("two")),
@@ -663,7 +663,7 @@ fn targets_take_turns_and_one_that_is_gone_is_left_alone() {
 }
 
 #[test]
-fn upstream_without_a_target_to_try_is_a_503() {
+fn upstream_without_a_usable_target_is_a_503() {
     let gone = { Server::start(|_| Reply::text("gone")).address };
     let gateway = harness::Gateway::start(&format!(
         "[upstreams.up]\ntargets = \"http://{gone}\"\nretries = 0\n\
@@ -683,7 +683,7 @@ fn upstream_without_a_target_to_try_is_a_503() {
 }
 
 #[test]
-fn events_are_passed_on_as_they_come() {
+fn events_are_forwarded_without_delay() {
     let test_bed = test_bed();
     test_bed.upstream.script(|_| {
         Reply::RawThenHang(
@@ -699,7 +699,7 @@ fn events_are_passed_on_as_they_come() {
 }
 
 #[test]
-fn claims_that_cannot_be_told_are_not_told() {
+fn claim_with_a_line_break_sets_no_header() {
     let test_bed = test_bed();
     let mut claims = test_bed.issuer.claims("");
     claims["client_id"] = json!("a\r\nX-Admin: true");
@@ -714,7 +714,7 @@ fn claims_that_cannot_be_told_are_not_told() {
 }
 
 #[test]
-fn slow_answer_streams_and_a_big_body_is_not_buffered() {
+fn large_upload_and_slow_response_are_streamed() {
     let test_bed = test_bed();
     test_bed.upstream.script(|received| {
         Reply::Trickle(

@@ -181,7 +181,7 @@ async fn every_kind_of_call(channel: &Channel, token: &str, reporter: &HealthRep
 }
 
 #[test]
-fn calls_of_every_kind_go_through_in_the_clear_and_over_tls() {
+fn calls_of_every_kind_are_forwarded_in_cleartext_and_over_tls() {
     bounded(async {
         let authority = Authority::generate();
         let (reporter, health) = tonic_health::server::health_reporter();
@@ -229,7 +229,7 @@ fn calls_of_every_kind_go_through_in_the_clear_and_over_tls() {
 }
 
 #[test]
-fn either_side_may_speak_first_and_finish_first() {
+fn either_side_may_send_first_and_finish_first() {
     bounded(async {
         let mut calls = GrpcUpstream::start();
         let test_bed = test_bed("", calls.address);
@@ -309,7 +309,7 @@ fn is_told(metadata: &MetadataMap) -> bool {
 }
 
 #[test]
-fn metadata_goes_both_ways() {
+fn metadata_is_forwarded_in_both_directions() {
     bounded(async {
         let mut calls = GrpcUpstream::start();
         let test_bed = test_bed("", calls.address);
@@ -339,7 +339,7 @@ fn metadata_goes_both_ways() {
 }
 
 #[test]
-fn failure_of_a_call_comes_back_unharmed_alone_or_after_messages() {
+fn status_of_a_failed_call_is_forwarded_unchanged() {
     bounded(async {
         let mut calls = GrpcUpstream::start();
         let test_bed = test_bed("", calls.address);

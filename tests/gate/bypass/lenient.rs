@@ -138,7 +138,7 @@ pub(super) fn decode(text: &str) -> String {
 }
 
 #[test]
-fn lenient_servers_read_a_path_in_all_these_ways() {
+fn lenient_readings_include_those_of_known_servers() {
     for (path, expected) in [
         ("/admin", "admin"),
         ("/Admin", "admin"),

@@ -132,7 +132,7 @@ struct Tally {
     clippy::too_many_lines,
     reason = "one scenario, in the order of its events"
 )]
-fn no_generated_request_reaches_what_it_has_no_token_for() {
+fn no_generated_request_bypasses_its_route() {
     let number = |name: &str, default| {
         std::env::var(name).map_or(default, |text| text.parse().expect("a number"))
     };
@@ -275,7 +275,7 @@ fn toml(upstream: &Server, jwks: &std::path::Path, path_parameters: &str) -> Str
 
 #[test]
 #[expect(clippy::too_many_lines, reason = "a table of cases")]
-fn the_oracle_knows_a_bypass_when_it_sees_one() {
+fn oracle_detects_every_kind_of_bypass() {
     let sent = Mutex::new(BTreeMap::new());
     let case = Case::plain(7, "/orders/7");
     sent.lock().expect("no panic").insert(7, case);

@@ -13,7 +13,7 @@ use harness::{Connection, TIMEOUT, eventually, send};
 const UPLOAD: &str = "POST / HTTP/1.1\r\nHost: a\r\nContent-Length: 100\r\n\r\nx";
 
 #[test]
-fn client_that_goes_away_at_any_moment_leaves_nothing_behind() {
+fn client_disconnect_at_any_moment_releases_the_upstream_connection() {
     for (moment, answer, request) in [
         ("before the head", "", GET),
         ("within the head", "HTTP/1.1 200 OK\r\nA: ", GET),
@@ -63,7 +63,7 @@ fn client_that_goes_away_at_any_moment_leaves_nothing_behind() {
 }
 
 #[test]
-fn only_what_may_be_done_twice_is_sent_twice() {
+fn only_safe_requests_without_a_body_are_retried() {
     for (what, request, answer, times) in [
         ("GET", GET, "", 2),
         ("HEAD", "HEAD / HTTP/1.1\r\nHost: a\r\n\r\n", "", 2),
@@ -114,7 +114,7 @@ fn only_what_may_be_done_twice_is_sent_twice() {
 }
 
 #[test]
-fn however_many_connections_were_closed_none_of_them_is_used() {
+fn closed_idle_connections_are_never_used() {
     // More than a task may look at in one turn.
     const IDLE: usize = 240;
     let (is_closing, closed) = (

@@ -52,7 +52,7 @@ fn serve(reply: Reply) -> (Server, Gateway) {
 }
 
 #[test]
-fn half_a_response_never_looks_whole_to_a_client_of_http10() {
+fn truncated_response_never_looks_complete_to_an_http10_client() {
     let until_close = b"HTTP/1.1 200 OK\r\n\r\nhello".to_vec();
     for (what, reply) in [
         (
@@ -96,7 +96,7 @@ fn half_a_response_never_looks_whole_to_a_client_of_http10() {
 }
 
 #[test]
-fn whole_response_ends_as_usual_for_a_client_of_http10() {
+fn complete_response_ends_normally_for_an_http10_client() {
     for (reply, body) in [
         (
             Reply::Raw(format!("{CHUNKED}0\r\n\r\n").into_bytes()),
@@ -151,7 +151,7 @@ fn whole_response_ends_as_usual_for_a_client_of_http10() {
 }
 
 #[test]
-fn client_of_http10_that_has_said_all_does_not_take_half_a_response_for_a_whole_one() {
+fn truncated_response_is_reset_for_a_half_closed_http10_client() {
     let (_server, gateway) = serve(Reply::RawThenHang(CHUNKED.as_bytes().to_vec()));
     let mut socket = connect(gateway.address);
     socket
@@ -167,7 +167,7 @@ fn client_of_http10_that_has_said_all_does_not_take_half_a_response_for_a_whole_
 }
 
 #[test]
-fn half_a_response_over_tls_is_reset_without_a_close_notify() {
+fn truncated_response_over_tls_is_reset_without_close_notify() {
     let authority = Authority::generate();
     let (certificate, key) = authority.server_files("a", "a.test");
     let listener = format!(
@@ -197,7 +197,7 @@ fn half_a_response_over_tls_is_reset_without_a_close_notify() {
 }
 
 #[test]
-fn connection_of_http10_is_kept_where_lengths_are_known() {
+fn http10_connection_is_kept_alive_if_lengths_are_known() {
     let server = Server::start(|_| Reply::text("hello"));
     let gateway = gateway(server.address);
     let mut socket = connect(gateway.address);

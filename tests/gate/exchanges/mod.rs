@@ -101,7 +101,7 @@ fn read_head(socket: &mut impl Read) -> Vec<u8> {
 }
 
 #[test]
-fn answer_that_can_be_read_in_two_ways_is_a_502_and_ends_its_connection() {
+fn ambiguous_response_is_a_502_and_closes_its_connection() {
     let server = Server::start(|_| Reply::text("hello"));
     let gateway = gateway(server.address);
     for fields in [
@@ -131,7 +131,7 @@ fn answer_that_can_be_read_in_two_ways_is_a_502_and_ends_its_connection() {
 }
 
 #[test]
-fn what_stands_behind_an_answer_is_nobodys() {
+fn bytes_after_a_response_reach_no_client() {
     // One that was smuggled behind the first, and one that comes unasked while the connection is idle.
     let server = Server::start(|received| {
         match &*received.target {
@@ -170,7 +170,7 @@ fn what_stands_behind_an_answer_is_nobodys() {
 }
 
 #[test]
-fn connection_whose_response_broke_off_is_not_used_again() {
+fn connection_of_a_truncated_response_is_not_reused() {
     // Nothing stands behind what is wrong, so that the pool cannot tell by what is unread.
     let server = Server::start(|_| Reply::text("own"));
     let short = "[server]\nbody_idle_timeout = \"200ms\"\n";
@@ -195,7 +195,7 @@ fn connection_whose_response_broke_off_is_not_used_again() {
 }
 
 #[test]
-fn old_upstream_answers_until_it_closes() {
+fn http10_response_ends_with_its_connection() {
     let server = Server::start(|_| {
         Reply::RawThenClose(b"HTTP/1.0 200 Well Done\nContent-Type: text/plain\n\nhello".to_vec())
     });
@@ -216,7 +216,7 @@ fn old_upstream_answers_until_it_closes() {
 }
 
 #[test]
-fn connection_whose_target_has_closed_it_is_let_go_of() {
+fn connection_closed_by_its_target_leaves_the_pool() {
     let server = Server::start(|_| {
         Reply::InPieces(vec![
             b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok".to_vec(),

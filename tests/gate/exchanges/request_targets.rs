@@ -49,7 +49,7 @@ fn ask(gateway: SocketAddr, fields: &[(&str, &str)], data: Option<(&str, bool)>)
 }
 
 #[test]
-fn query_that_comes_alone_is_sent_behind_the_path_that_was_judged() {
+fn query_without_a_path_is_forwarded_after_the_judged_path() {
     let server = Server::start(|_| Reply::text("hello"));
     let gateway = gateway(server.address);
     let _client = ask(
@@ -68,7 +68,7 @@ fn query_that_comes_alone_is_sent_behind_the_path_that_was_judged() {
 
 #[test]
 #[expect(clippy::too_many_lines, reason = "a table of cases")]
-fn body_over_http2_is_framed_in_one_way_or_not_sent_at_all() {
+fn body_over_http2_is_forwarded_with_one_framing_or_not_at_all() {
     let length = |told: &str| format!("content-length: {told}\r\n");
     for (told, data, expected) in [
         (

@@ -64,7 +64,7 @@ fn gateway_before_double_responder() -> Gateway {
 }
 
 #[test]
-fn second_response_of_an_upstream_that_was_found_out_reaches_no_other_client() {
+fn second_response_of_a_known_offender_reaches_no_other_client() {
     let gateway = gateway_before_double_responder();
     for turn in 0..10 {
         assert_eq!(send(gateway.address, get("/?late")).text(), "/?late");
@@ -74,7 +74,7 @@ fn second_response_of_an_upstream_that_was_found_out_reaches_no_other_client() {
 }
 
 #[test]
-fn clients_that_cause_second_responses_by_the_dozen_disturb_no_others() {
+fn clients_that_cause_second_responses_do_not_affect_others() {
     let (gateway, clients) = (gateway_before_double_responder(), 8);
     thread::scope(|scope| {
         for client in 0..clients {

@@ -30,7 +30,7 @@ fn gateway(server: &str, authority: &Authority, upstream: SocketAddr) -> Gateway
 }
 
 #[test]
-fn upload_to_one_who_pauses_arrives_to_its_end() {
+fn upload_to_a_pausing_upstream_is_complete() {
     // Of some of these sizes the last piece is with the TLS library, and not with the kernel, while the upstream pauses.
     let authority = Authority::generate();
     let config = authority.server_config("up.test", false);
@@ -69,7 +69,7 @@ fn upload_to_one_who_pauses_arrives_to_its_end() {
 }
 
 #[test]
-fn both_ways_at_once_bring_all_of_it() {
+fn simultaneous_upload_and_response_are_complete() {
     let (authority, size) = (Authority::generate(), 24 * 1024 * 1024);
     let acceptor = tokio_rustls::TlsAcceptor::from(authority.server_config("up.test", false));
     let (address, serving) = upstream_once(move |socket| {
@@ -116,7 +116,7 @@ fn both_ways_at_once_bring_all_of_it() {
 }
 
 #[test]
-fn upload_that_nobody_takes_behind_an_answer_is_let_go_of() {
+fn stuck_upload_after_the_response_is_abandoned() {
     let authority = Authority::generate();
     let config = authority.server_config("up.test", false);
     let address = upstream(move |socket| {
@@ -139,7 +139,7 @@ fn upload_that_nobody_takes_behind_an_answer_is_let_go_of() {
 }
 
 #[test]
-fn connection_that_is_not_kept_is_closed_as_tls_is() {
+fn closed_tls_connection_sends_a_close_notify() {
     let authority = Authority::generate();
     let config = authority.server_config("up.test", false);
     let (address, serving) = upstream_once(move |socket| {

@@ -7,7 +7,7 @@ use super::{GET, read_head, target_metric, upstream};
 use harness::{Connection, Gateway, Reply, Server, eventually, send};
 
 #[test]
-fn answer_that_never_gets_to_the_point_ends_and_delays_nobody_else() {
+fn endless_response_is_ended_and_delays_no_other_client() {
     for (what, begins, goes_on, status) in [
         (
             "hints",

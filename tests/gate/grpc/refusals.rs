@@ -34,7 +34,7 @@ fn dead_end() -> (TcpSocket, SocketAddr) {
 
 #[test]
 #[expect(clippy::too_many_lines, reason = "a table of cases")]
-fn refusals_are_what_clients_of_grpc_take_them_for() {
+fn refusals_have_the_matching_grpc_status() {
     bounded(async {
         let mut calls = GrpcUpstream::start();
         let test_bed = test_bed("", calls.address);
@@ -133,7 +133,7 @@ fn upstream_that_is_down_is_unavailable() {
 
 #[test]
 #[expect(clippy::too_many_lines, reason = "a table of cases")]
-fn refusal_is_one_head_that_keeps_its_status_and_ends_the_stream() {
+fn refusal_is_a_trailers_only_response_with_its_http_status() {
     bounded(async {
         let calls = GrpcUpstream::start();
         let (_socket, nobody) = dead_end();

@@ -57,7 +57,7 @@ async fn upstream() -> (
 }
 
 #[test]
-fn client_whose_deadline_passes_is_let_go_and_its_call_is_cancelled_upstream() {
+fn call_is_cancelled_upstream_when_its_deadline_passes() {
     bounded(async {
         let mut calls = GrpcUpstream::start();
         let test_bed = test_bed("", calls.address);
@@ -98,7 +98,7 @@ fn client_whose_deadline_passes_is_let_go_and_its_call_is_cancelled_upstream() {
 }
 
 #[test]
-fn upstream_that_lets_a_deadline_pass_is_a_504_and_loses_the_call() {
+fn upstream_that_misses_a_deadline_is_a_504_and_its_call_is_cancelled() {
     bounded(async {
         let (upstream, mut calls) = upstream().await;
         let test_bed = test_bed("", upstream);
@@ -134,7 +134,7 @@ fn upstream_that_lets_a_deadline_pass_is_a_504_and_loses_the_call() {
 }
 
 #[test]
-fn call_that_its_client_cancels_is_cancelled_upstream() {
+fn call_cancelled_by_its_client_is_cancelled_upstream() {
     bounded(async {
         let mut calls = GrpcUpstream::start();
         let test_bed = test_bed("", calls.address);
@@ -171,7 +171,7 @@ fn call_that_its_client_cancels_is_cancelled_upstream() {
 }
 
 #[test]
-fn half_that_a_client_breaks_off_has_no_end_upstream() {
+fn request_stream_truncated_by_its_client_is_reset_upstream() {
     bounded(async {
         let (upstream, mut calls) = upstream().await;
         let test_bed = test_bed("", upstream);
@@ -214,7 +214,7 @@ fn half_that_a_client_breaks_off_has_no_end_upstream() {
 }
 
 #[test]
-fn stream_lives_on_as_long_as_the_upstream_says_something() {
+fn stream_stays_open_while_the_upstream_sends() {
     bounded(async {
         let mut calls = GrpcUpstream::start();
         let test_bed = test_bed(SHORT_IDLE_TIMEOUT, calls.address);
@@ -260,7 +260,7 @@ fn stream_lives_on_as_long_as_the_upstream_says_something() {
 }
 
 #[test]
-fn stream_lives_on_as_long_as_the_client_says_something() {
+fn stream_stays_open_while_the_client_sends() {
     bounded(async {
         let mut calls = GrpcUpstream::start();
         let test_bed = test_bed(SHORT_IDLE_TIMEOUT, calls.address);
@@ -289,7 +289,7 @@ fn stream_lives_on_as_long_as_the_client_says_something() {
 }
 
 #[test]
-fn stream_on_which_nobody_says_anything_breaks_off_on_both_sides() {
+fn silent_stream_is_reset_on_both_sides() {
     bounded(async {
         let mut calls = GrpcUpstream::start();
         let test_bed = test_bed(SHORT_IDLE_TIMEOUT, calls.address);
@@ -320,7 +320,7 @@ fn stream_on_which_nobody_says_anything_breaks_off_on_both_sides() {
 }
 
 #[test]
-fn stream_ends_with_its_token_where_the_route_says_so() {
+fn stream_with_close_at_expiry_ends_when_its_token_expires() {
     bounded(async {
         let mut calls = GrpcUpstream::start();
         // That of the second route, which is the last.

@@ -42,7 +42,7 @@ upstream = \"up\"
 ";
 
 #[test]
-fn claim_of_the_wrong_type_is_an_invalid_token_or_says_nothing() {
+fn claim_of_the_wrong_type_is_refused_or_ignored() {
     let test_bed = TestBed::routes(MATRIX);
     let any: Vec<&str> = VALUES
         .into_iter()
@@ -108,7 +108,7 @@ fn told((status, challenge): Told) -> (u16, Option<&'static str>, usize) {
 // R19
 #[test]
 #[expect(clippy::too_many_lines, reason = "a table of cases")]
-fn time_that_is_none_neither_wraps_nor_rounds_into_validity() {
+fn malformed_time_neither_wraps_nor_rounds_into_validity() {
     let test_bed = TestBed::routes(ROUTES);
     let mut hits = 0;
     for (claim, value, status) in [

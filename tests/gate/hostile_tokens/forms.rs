@@ -10,7 +10,7 @@ use super::*;
     clippy::too_many_lines,
     reason = "one scenario, in the order of its events"
 )]
-fn other_serialisations_are_not_tokens() {
+fn other_serialisations_are_refused() {
     let test_bed = TestBed::routes(ROUTES);
     let good = test_bed.token("");
     let parts: Vec<_> = good.split('.').collect();
@@ -102,7 +102,7 @@ fn other_serialisations_are_not_tokens() {
 }
 
 #[test]
-fn token_has_two_dots_and_each_part_between_them() {
+fn token_with_missing_or_extra_parts_is_refused() {
     let test_bed = TestBed::routes(ROUTES);
     let good = test_bed.token("");
     let parts: Vec<_> = good.split('.').collect();
@@ -156,7 +156,7 @@ fn token_has_two_dots_and_each_part_between_them() {
 }
 
 #[test]
-fn flood_of_dots_costs_no_more_than_reading_it() {
+fn flood_of_dots_is_refused_in_linear_time() {
     let test_bed = TestBed::toml(WIDE, "", "", ROUTES);
     let good = test_bed.token("");
     let began = Instant::now();
@@ -185,7 +185,7 @@ fn flood_of_dots_costs_no_more_than_reading_it() {
 
 #[test]
 #[expect(clippy::too_many_lines, reason = "a table of cases")]
-fn r22_member_that_stands_twice_is_refused_at_every_depth() {
+fn r22_duplicate_member_is_refused_at_every_depth() {
     let test_bed = TestBed::routes(ROUTES);
     let mut lies = Vec::new();
     for more in [
@@ -258,7 +258,7 @@ fn r22_member_that_stands_twice_is_refused_at_every_depth() {
 }
 
 #[test]
-fn nesting_without_end_is_refused() {
+fn deep_nesting_is_refused() {
     let test_bed = TestBed::toml(WIDE, "", "", ROUTES);
     let mut lies = Vec::new();
     for (name, open, close) in [
@@ -300,7 +300,7 @@ fn nesting_without_end_is_refused() {
 // RFC 8725 §2.6 and RFC 7515 §2: one text for one token, or what is revoked and cached by its text passes in another.
 #[test]
 #[expect(clippy::too_many_lines, reason = "a table of cases")]
-fn base64url_that_could_be_written_in_another_way_is_refused() {
+fn non_canonical_base64url_is_refused() {
     let test_bed = TestBed::routes(ROUTES);
     let mut lies = Vec::new();
     // Question marks have both characters that are unlike in base64, and spaces leave bits behind the last byte.
@@ -420,7 +420,7 @@ fn with_trailing_bit(part: &str) -> String {
 
 #[test]
 #[expect(clippy::too_many_lines, reason = "a table of cases")]
-fn header_and_payload_are_utf_8_and_json_and_nothing_more() {
+fn header_and_payload_must_be_plain_utf_8_json() {
     let test_bed = TestBed::routes(ROUTES);
     let texts = [header(""), claims(&test_bed, "")];
     let mut lies = Vec::new();

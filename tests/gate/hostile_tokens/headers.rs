@@ -10,7 +10,7 @@ use super::*;
 use harness::{Reply, Server};
 
 #[test]
-fn r20_unsigned_token_is_refused_however_it_says_so() {
+fn r20_unsigned_token_is_refused_in_every_spelling_of_alg() {
     let test_bed = TestBed::routes(ROUTES);
     let mut lies = Vec::new();
     for algorithm in [
@@ -69,7 +69,7 @@ fn r20_unsigned_token_is_refused_however_it_says_so() {
 }
 
 #[test]
-fn r20_public_key_is_no_shared_secret_in_whatever_form() {
+fn r20_public_key_in_any_form_is_not_a_shared_secret() {
     let test_bed = TestBed::routes(ROUTES);
     let keys = [
         Key::rsa(Some("rsa"), Algorithm::RS256),
@@ -209,7 +209,7 @@ fn der(tag: u8, content: &[u8]) -> Vec<u8> {
 
 #[test]
 #[expect(clippy::too_many_lines, reason = "a table of cases")]
-fn r21_embedded_key_is_never_used_and_nobody_is_asked_for_another() {
+fn r21_embedded_key_is_never_used_or_fetched() {
     let test_bed = TestBed::routes(ROUTES);
     let certified = generate_simple_self_signed(["id.test".to_owned()]).expect("a certificate");
     let stranger = Key::es256("stranger");
@@ -332,7 +332,7 @@ fn r21_embedded_key_is_never_used_and_nobody_is_asked_for_another() {
 
 #[test]
 #[expect(clippy::too_many_lines, reason = "a table of cases")]
-fn r21_kid_is_compared_and_nothing_else_is_done_with_it() {
+fn r21_kid_is_only_compared() {
     let test_bed = TestBed::toml(WIDE, "", "", ROUTES);
     let canary = Server::start(|_| Reply::status(404));
     let stranger = Key::es256("first");
@@ -407,7 +407,7 @@ fn r21_kid_is_compared_and_nothing_else_is_done_with_it() {
 }
 
 #[test]
-fn kid_of_64_kib_is_too_large_for_a_usual_gateway() {
+fn kid_of_64_kib_exceeds_the_default_token_size() {
     let test_bed = TestBed::routes(ROUTES);
     let header = json!({ "alg": "ES256", "typ": "at+jwt", "kid": "x".repeat(64 * 1024) });
     let lie = test_bed
@@ -418,7 +418,7 @@ fn kid_of_64_kib_is_too_large_for_a_usual_gateway() {
 
 #[test]
 #[expect(clippy::too_many_lines, reason = "a table of cases")]
-fn r21_header_that_changes_the_meaning_of_the_token_is_refused() {
+fn r21_crit_b64_and_zip_are_refused() {
     let test_bed = TestBed::toml(WIDE, "", "", ROUTES);
     let mut lies = Vec::new();
     for (parameter, values) in [

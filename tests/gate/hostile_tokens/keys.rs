@@ -111,7 +111,7 @@ fn padded(message: &str) -> Vec<u8> {
 
 #[test]
 #[expect(clippy::too_many_lines, reason = "a table of cases")]
-fn r23_key_that_must_not_verify_never_does_and_the_good_one_of_the_set_still_works() {
+fn r23_unsuitable_key_never_verifies_and_a_suitable_one_of_its_set_does() {
     let good = Key::es256("good");
     let [ec, ed, rsa] = [
         Key::es256("x"),
@@ -500,7 +500,7 @@ fn r23_ed25519_key_of_small_order_never_verifies() {
 }
 
 #[test]
-fn r26_of_keys_that_share_a_kid_each_counts_for_itself() {
+fn r26_keys_that_share_a_kid_verify_independently() {
     let [right, wrong, other] = [Key::es256("same"), Key::es256("same"), Key::ed25519("same")];
     let rsa = Key::rsa(Some("same"), Algorithm::RS256);
     let enc = with(Key::es256("same").jwk(), json!({ "use": "enc" }));
@@ -586,7 +586,7 @@ fn ten_thousand_keys_are_read_and_searched_in_bounded_time() {
 
 #[test]
 #[expect(clippy::too_many_lines, reason = "a table of cases")]
-fn r18_kid_that_two_issuers_share_opens_neither_to_the_other() {
+fn r18_key_of_one_issuer_verifies_no_token_of_another() {
     let keys = [Key::es256("k"), Key::es256("k")];
     let sets = keys.each_ref().map(|key| {
         let set = json!({ "keys": [key.jwk()] });

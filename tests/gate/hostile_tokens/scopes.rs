@@ -22,7 +22,7 @@ upstream = \"up\"
 
 #[test]
 #[expect(clippy::too_many_lines, reason = "a table of cases")]
-fn scope_grants_exactly_what_it_says() {
+fn scope_claim_grants_exactly_its_scope_tokens() {
     let test_bed = TestBed::toml(WIDE, "", "", SCOPED);
     let list = |count: usize, element: &str, last: &str| {
         format!("[{}{last}]", format!("{element},").repeat(count))
@@ -180,7 +180,7 @@ fn scope_grants_exactly_what_it_says() {
 }
 
 #[test]
-fn claim_that_is_not_the_scopes_grants_nothing() {
+fn other_claims_grant_no_scope() {
     let test_bed = TestBed::routes(SCOPED);
     for claim in [
         "scopes",

@@ -43,7 +43,7 @@ fn signed() -> Signed {
 
 #[test]
 #[expect(clippy::too_many_lines, reason = "a table of cases")]
-fn r18_what_is_not_the_signature_is_refused_in_every_algorithm() {
+fn r18_altered_signature_is_refused_in_every_algorithm() {
     let Signed { test_bed, keys } = signed();
     let mut lies = Vec::new();
     for key in &keys {
@@ -140,7 +140,7 @@ fn r18_what_is_not_the_signature_is_refused_in_every_algorithm() {
 }
 
 #[test]
-fn r18_ecdsa_signature_is_two_numbers_of_the_curve() {
+fn r18_malformed_ecdsa_signature_is_refused() {
     let Signed {
         test_bed,
         keys: [key, ..],
@@ -203,7 +203,7 @@ fn r18_ecdsa_signature_is_two_numbers_of_the_curve() {
 
 // RFC 8032 §5.1.7: S lies below the order, or every signature had another text.
 #[test]
-fn r18_ed25519_signature_is_canonical() {
+fn r18_non_canonical_ed25519_signature_is_refused() {
     let Signed {
         test_bed,
         keys: [_, _, key, _],
@@ -258,7 +258,7 @@ fn r18_ed25519_signature_is_canonical() {
 
 // RFC 8017 §8.2.2, step 1 and §5.2.2: the signature is as long as the modulus and lies below it.
 #[test]
-fn r18_rsa_signature_lies_below_the_modulus() {
+fn r18_rsa_signature_beyond_the_modulus_is_refused() {
     let Signed {
         test_bed,
         keys: [_, _, _, key],

@@ -33,7 +33,7 @@ fn upload(test_bed: &TestBed, fields: &[(&str, &str)], pieces: &[&[u8]]) -> Stre
 }
 
 #[test]
-fn body_arrives_with_the_one_framing_that_its_head_told() {
+fn body_is_forwarded_with_the_framing_of_its_head() {
     let test_bed = TestBed::routes(ROUTES);
     for (fields, pieces, length, coding) in [
         (
@@ -99,7 +99,7 @@ fn body_arrives_with_the_one_framing_that_its_head_told() {
 }
 
 #[test]
-fn r40_length_that_is_not_the_bodys_never_reaches_the_upstream_as_a_whole_request() {
+fn r40_wrong_content_length_never_reaches_the_upstream_as_a_complete_request() {
     let test_bed = TestBed::routes(ROUTES);
     for (length, pieces) in [
         ("5", &[&b"hell"[..]][..]),
@@ -152,7 +152,7 @@ fn r40_length_that_is_not_the_bodys_never_reaches_the_upstream_as_a_whole_reques
 }
 
 #[test]
-fn trailers_arrive_but_those_that_a_gateway_sets_or_a_message_is_read_by() {
+fn trailers_are_forwarded_except_protected_fields() {
     let test_bed = TestBed::routes(ROUTES);
     let sent = [
         ("x-sum", "7"),

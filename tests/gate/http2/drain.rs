@@ -24,7 +24,7 @@ fn waiting_stand() -> (TestBed, Sender<()>) {
 }
 
 #[test]
-fn request_under_way_is_finished_and_its_client_told_to_go() {
+fn request_in_flight_finishes_after_a_goaway() {
     let (test_bed, release) = waiting_stand();
     let mut wire = FrameConnection::open(test_bed.address, &[]);
     let stream = wire.begin_request(WHOLE, &request("GET", "/x"));
@@ -51,7 +51,7 @@ fn request_under_way_is_finished_and_its_client_told_to_go() {
 }
 
 #[test]
-fn upload_under_way_is_finished() {
+fn upload_in_flight_finishes_after_a_goaway() {
     let test_bed = TestBed::routes(ROUTES);
     let mut wire = FrameConnection::open(test_bed.address, &[]);
     let stream = wire.begin_request(END_HEADERS, &request("POST", "/x"));
@@ -72,7 +72,7 @@ fn upload_under_way_is_finished() {
 }
 
 #[test]
-fn request_that_crosses_the_goodbye_is_served_and_later_ones_are_not() {
+fn request_that_crosses_the_goaway_is_served_and_later_ones_are_not() {
     let (test_bed, release) = waiting_stand();
     let mut wire = FrameConnection::open(test_bed.address, &[]);
     let first = wire.begin_request(WHOLE, &request("GET", "/x"));
@@ -104,7 +104,7 @@ fn request_that_crosses_the_goodbye_is_served_and_later_ones_are_not() {
 }
 
 #[test]
-fn idle_clients_go_at_once() {
+fn drain_closes_idle_connections_at_once() {
     let far = FrameUpstream::start(&[], |wire, call| {
         _ = wire.try_write(answer(call.stream, b"hello"))
     });

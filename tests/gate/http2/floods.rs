@@ -58,7 +58,7 @@ fn ends_cut_off(what: &str, test_bed: &TestBed, flood: impl FnOnce(&mut FrameCon
 }
 
 #[test]
-fn frames_that_carry_nothing_end_the_connection() {
+fn flood_of_empty_frames_closes_the_connection() {
     let test_bed = TestBed::routes(ROUTES);
     for (what, frame) in [
         ("SETTINGS", settings(&[])),
@@ -79,7 +79,7 @@ fn frames_that_carry_nothing_end_the_connection() {
 }
 
 #[test]
-fn frames_of_a_stream_that_carry_nothing_end_the_connection() {
+fn flood_of_empty_stream_frames_closes_the_connection() {
     let test_bed = TestBed::routes(ROUTES);
     for (what, frame) in [
         ("DATA", frame(DATA, NONE, 1, [])),
@@ -102,7 +102,7 @@ fn frames_of_a_stream_that_carry_nothing_end_the_connection() {
 }
 
 #[test]
-fn head_without_end_ends_the_connection() {
+fn endless_head_closes_the_connection() {
     let test_bed = TestBed::routes(ROUTES);
     let field = block(&[("x-more", "of it")]);
     let late = frame(CONTINUATION, END_HEADERS, 1, []);
@@ -130,7 +130,7 @@ fn head_without_end_ends_the_connection() {
 }
 
 #[test]
-fn streams_that_are_reset_before_they_are_looked_at_end_the_connection() {
+fn rapid_reset_closes_the_connection() {
     let test_bed = TestBed::routes(ROUTES);
     let head = block(&request("GET", "/x"));
     ends_cut_off("rapid reset", &test_bed, |wire| {
@@ -167,7 +167,7 @@ fn silent_upstream() -> (FrameUpstream, TestBed) {
 }
 
 #[test]
-fn streams_that_are_reset_after_they_were_begun_end_the_connection_and_are_cancelled() {
+fn resets_of_begun_requests_close_the_connection_and_cancel_them_upstream() {
     let (far, test_bed) = silent_upstream();
     let head = block(&request("GET", "/x"));
     ends_cut_off("resets", &test_bed, |wire| {
@@ -204,7 +204,7 @@ fn streams_that_are_reset_after_they_were_begun_end_the_connection_and_are_cance
 }
 
 #[test]
-fn streams_that_the_client_makes_the_gateway_reset_end_the_connection_and_are_cancelled() {
+fn made_you_reset_closes_the_connection_and_cancels_the_requests_upstream() {
     let (far, test_bed) = silent_upstream();
     ends_cut_off("MadeYouReset", &test_bed, |wire| {
         let mut sent = 0;
@@ -241,7 +241,7 @@ fn streams_that_the_client_makes_the_gateway_reset_end_the_connection_and_are_ca
 
 #[test]
 #[expect(clippy::too_many_lines, reason = "a table of cases")]
-fn frames_that_no_client_sends_by_mistake_end_the_connection_at_once() {
+fn protocol_violation_closes_the_connection_at_once() {
     let test_bed = TestBed::routes(ROUTES);
     for (what, broken) in [
         (

@@ -153,7 +153,7 @@ fn room(stream: u32, bytes: u32) -> Vec<u8> {
 }
 
 #[test]
-fn stream_that_takes_nothing_is_reset_and_the_others_go_on() {
+fn stalled_stream_is_reset_and_the_others_continue() {
     let upstream = Pouring::http1(MIB);
     let gateway = gateway(SHORT, &upstream, "http1");
     let mut wire = FrameConnection::open(gateway.address, &[(INITIAL_WINDOW_SIZE, 0)]);
@@ -186,7 +186,7 @@ fn stream_that_takes_nothing_is_reset_and_the_others_go_on() {
 }
 
 #[test]
-fn window_that_opens_byte_by_byte_is_room() {
+fn window_that_opens_byte_by_byte_is_not_a_stall() {
     let upstream = Pouring::http1(12);
     let gateway = gateway(SHORT, &upstream, "http1");
     let mut wire = FrameConnection::open(gateway.address, &[(INITIAL_WINDOW_SIZE, 0)]);
@@ -201,7 +201,7 @@ fn window_that_opens_byte_by_byte_is_room() {
 }
 
 #[test]
-fn hundred_streams_that_take_nothing_cost_little_and_end() {
+fn hundred_stalled_streams_are_bounded_and_reset() {
     let upstream = Pouring::http1(4 * MIB);
     // Long enough for all of them to begin.
     let gateway = gateway("[server]\nbody_idle_timeout = \"1s\"\n", &upstream, "http1");
@@ -262,7 +262,7 @@ fn slow_client_slows_its_upstream() {
 }
 
 #[test]
-fn client_that_reads_nothing_at_all_is_cut_off() {
+fn client_that_never_reads_is_disconnected() {
     let upstream = Pouring::http1(64 * MIB);
     let gateway = gateway(SHORT, &upstream, "http1");
     let mut wire = FrameConnection::open(gateway.address, &[(INITIAL_WINDOW_SIZE, LARGEST_WINDOW)]);
@@ -278,7 +278,7 @@ fn client_that_reads_nothing_at_all_is_cut_off() {
 }
 
 #[test]
-fn small_messages_that_an_upstream_does_not_take_at_once_do_not_end_the_clients_connection() {
+fn small_messages_to_a_stalled_upstream_do_not_close_the_client_connection() {
     let far = FrameUpstream::start(&[(INITIAL_WINDOW_SIZE, 0)], |_, _| {});
     let test_bed = frame_upstream::test_bed("", &far, "", "public = true");
     let mut wire = FrameConnection::open(test_bed.address, &[]);

@@ -25,7 +25,7 @@ claim_headers = { \"X-Client-Id\" = \"client_id\" }
 ";
 
 #[test]
-fn r39_upstream_is_told_how_the_request_came_and_nothing_that_a_client_forged() {
+fn r39_forwarding_headers_are_set_and_forged_ones_removed() {
     let test_bed = TestBed::routes(ROUTES);
     let forged = [
         ("x-client-id", "forged"),
@@ -78,7 +78,7 @@ fn r39_upstream_is_told_how_the_request_came_and_nothing_that_a_client_forged() 
 }
 
 #[test]
-fn client_that_agrees_to_http2_over_tls_is_told_to_be_https() {
+fn http2_over_tls_is_forwarded_as_https() {
     let (authority, upstream) = (
         Authority::generate(),
         Server::start(|_| Reply::text("hello")),
@@ -114,7 +114,7 @@ pub(super) fn tls_gateway(authority: &Authority, server: &str, upstream: &Server
 }
 
 #[test]
-fn r45_refusals_are_those_of_http1() {
+fn r45_refusals_equal_those_over_http1() {
     let test_bed = TestBed::routes(ROUTES);
     let mut expired = test_bed.issuer.claims("read");
     expired["exp"] = json!(NOW - 1000);
@@ -231,7 +231,7 @@ fn each_stream_of_a_connection_is_judged_by_its_own_token() {
 }
 
 #[test]
-fn token_that_ends_on_a_kept_connection_is_refused_from_then_on() {
+fn token_that_expires_on_an_open_connection_is_refused() {
     let test_bed = TestBed::toml("", "leeway = \"0s\"", "", ROUTES);
     let bearer = format!("Bearer {}", test_bed.token("read"));
     let fields = [
@@ -248,7 +248,7 @@ fn token_that_ends_on_a_kept_connection_is_refused_from_then_on() {
 }
 
 #[test]
-fn r45_token_is_in_no_log_of_either_side() {
+fn r45_token_is_in_no_log() {
     let far = super::frame_upstream::FrameUpstream::start(&[], |wire, call| {
         wire.write(super::frame_upstream::answer(call.stream, b""))
     });

@@ -46,7 +46,7 @@ fn streams_beyond_a_hundred_are_refused_and_the_others_served() {
 }
 
 #[test]
-fn too_large_a_head_is_431_and_the_next_request_is_served() {
+fn oversized_head_is_a_431_and_the_next_request_is_served() {
     let test_bed = TestBed::toml(
         "[server]\nmax_headers = 20\nmax_header_size = \"8KiB\"\n",
         "",
@@ -84,7 +84,7 @@ fn too_large_a_head_is_431_and_the_next_request_is_served() {
 }
 
 #[test]
-fn upload_with_too_large_a_head_is_431_as_well() {
+fn upload_with_an_oversized_head_is_a_431() {
     let test_bed = TestBed::toml(
         "[server]\nmax_headers = 20\nmax_header_size = \"8KiB\"\n",
         "",
@@ -112,7 +112,7 @@ fn upload_with_too_large_a_head_is_431_as_well() {
 }
 
 #[test]
-fn small_block_that_unpacks_to_a_huge_head_is_refused() {
+fn hpack_bomb_is_refused() {
     let test_bed = TestBed::routes(ROUTES);
     let mut wire = FrameConnection::open(test_bed.address, &[]);
     // A field of 4 KB that the table learns (RFC 7541 §6.2.1), and then a byte for each time it is meant again (§6.1).

@@ -54,7 +54,7 @@ fn r41_authority_becomes_the_host() {
 }
 
 #[test]
-fn r41_host_that_is_none_or_not_the_authority_is_refused() {
+fn r41_invalid_or_conflicting_host_is_refused() {
     let test_bed = TestBed::routes(ROUTES);
     for fields in [
         &[][..],
@@ -88,7 +88,7 @@ fn r41_host_that_is_none_or_not_the_authority_is_refused() {
 }
 
 #[test]
-fn r41_targets_of_other_forms_are_refused() {
+fn r41_unsupported_target_forms_are_refused() {
     let test_bed = TestBed::routes(ROUTES);
     for scheme in ["ftp", "ws", "file", "", "1", "http "] {
         let told = ask(
@@ -137,7 +137,7 @@ fn r41_targets_of_other_forms_are_refused() {
 }
 
 #[test]
-fn paths_that_can_be_read_in_two_ways_are_refused_as_over_http1() {
+fn ambiguous_paths_are_refused_as_over_http1() {
     let test_bed = TestBed::routes(ROUTES);
     let mut wire = FrameConnection::open(test_bed.address, &[]);
     for path in [
@@ -274,7 +274,7 @@ fn malformed_request_is_reset_and_the_next_one_is_served() {
 }
 
 #[test]
-fn names_and_values_that_http_does_not_have_end_the_connection_or_the_stream() {
+fn invalid_field_names_and_values_are_refused() {
     let test_bed = TestBed::routes(ROUTES);
     for (name, value) in [
         ("X-Upper", "y"),
@@ -308,7 +308,7 @@ fn names_and_values_that_http_does_not_have_end_the_connection_or_the_stream() {
 }
 
 #[test]
-fn tunnels_and_traces_are_refused_whatever_a_route_says() {
+fn connect_and_trace_are_refused_on_every_route() {
     let test_bed = TestBed::routes(ROUTES);
     for fields in [
         &[(":method", "CONNECT"), (":authority", "a:80")][..],
@@ -340,7 +340,7 @@ fn tunnels_and_traces_are_refused_whatever_a_route_says() {
 }
 
 #[test]
-fn cookie_crumbs_are_one_cookie_again() {
+fn cookie_crumbs_are_joined() {
     let test_bed = TestBed::routes(ROUTES);
     let crumbs = [
         ("cookie", "a=1"),
@@ -360,7 +360,7 @@ fn cookie_crumbs_are_one_cookie_again() {
 }
 
 #[test]
-fn head_may_come_in_pieces_and_not_between_other_frames() {
+fn head_may_be_split_but_not_interleaved() {
     let test_bed = TestBed::routes(ROUTES);
     let bytes = block(&request("GET", "/x"));
     let (one, other) = bytes.split_at(20);
@@ -390,7 +390,7 @@ fn head_may_come_in_pieces_and_not_between_other_frames() {
 }
 
 #[test]
-fn head_is_answered_without_a_body() {
+fn response_to_head_has_no_body() {
     let test_bed = TestBed::routes(ROUTES);
     let head = |path: &str| {
         let request = Request::head(format!("http://api.test{path}"))
@@ -425,7 +425,7 @@ fn head_is_answered_without_a_body() {
 }
 
 #[test]
-fn answers_lose_what_belongs_to_the_upstreams_connection() {
+fn responses_lose_connection_specific_fields() {
     let test_bed = TestBed::routes(ROUTES);
     let lines = "Connection: X-Hop, close\r\nX-Hop: 1\r\nKeep-Alive: timeout=5\r\nProxy-Connection: x\r\nUpgrade: h2c\r\n\
                  TE: gzip\r\nX-End: 1\r\n";
@@ -462,7 +462,7 @@ fn answers_lose_what_belongs_to_the_upstreams_connection() {
 }
 
 #[test]
-fn trailers_with_a_pseudo_field_are_malformed_and_their_request_is_never_whole() {
+fn trailers_with_a_pseudo_field_are_refused() {
     let test_bed = TestBed::routes(ROUTES);
     let mut wire = FrameConnection::open(test_bed.address, &[]);
     for fields in [

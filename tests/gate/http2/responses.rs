@@ -15,7 +15,7 @@ const GET: &str = "GET /x HTTP/1.1\r\nHost: a\r\n\r\n";
 type LastFrame = fn(u32) -> Vec<u8>;
 
 #[test]
-fn answer_that_breaks_off_breaks_off_towards_every_client() {
+fn truncated_response_is_truncated_for_every_client() {
     let ends: [(&str, LastFrame); 5] = [
         ("a reset", |stream| {
             frame(RST_STREAM, NONE, stream, INTERNAL_ERROR.to_be_bytes())
@@ -60,7 +60,7 @@ fn answer_that_breaks_off_breaks_off_towards_every_client() {
 }
 
 #[test]
-fn answer_shorter_or_longer_than_it_said_breaks_off() {
+fn response_with_a_wrong_content_length_is_truncated() {
     for body in [&b"hell"[..], b"hello!"] {
         let head = [&[0x88][..], &block(&[("content-length", "5")])].concat();
         let far = FrameUpstream::start(&[], move |wire, call| {
@@ -84,7 +84,7 @@ fn answer_shorter_or_longer_than_it_said_breaks_off() {
 }
 
 #[test]
-fn answer_that_is_whole_before_its_upload_arrives_whole_though_the_upload_is_refused() {
+fn early_response_is_complete_though_its_upload_is_refused() {
     // As RFC 9113 §8.1 has it: the whole answer, and a reset that is no error.
     let far = FrameUpstream::start(&[], |wire, call| {
         let reset = frame(RST_STREAM, NONE, call.stream, NO_ERROR.to_be_bytes());
@@ -110,7 +110,7 @@ fn answer_that_is_whole_before_its_upload_arrives_whole_though_the_upload_is_ref
 }
 
 #[test]
-fn answer_with_a_flood_of_headers_is_a_502() {
+fn response_with_a_flood_of_headers_is_a_502() {
     let long = block(&[("x-long", &"x".repeat(16_000))]);
     let many = block(&[("x", "y")]).repeat(2000);
     // A status, twenty pieces and an end.
@@ -159,7 +159,7 @@ fn answer_with_a_flood_of_headers_is_a_502() {
 }
 
 #[test]
-fn interim_answers_and_pushes_of_an_upstream_do_no_harm() {
+fn interim_responses_are_accepted_and_a_push_promise_is_a_502() {
     let far = FrameUpstream::start(&[], |wire, call| {
         // 103, twice, and then the answer.
         let interim = frame(
@@ -196,7 +196,7 @@ fn interim_answers_and_pushes_of_an_upstream_do_no_harm() {
 }
 
 #[test]
-fn date_follows_the_wall_clock_forward_and_back_over_either_version() {
+fn date_follows_the_wall_clock_over_either_version() {
     let test_bed = TestBed::routes("[[routes]]\npath = \"/x\"\npublic = true\nupstream = \"up\"\n");
     let mut kept = Connection::open(test_bed.address);
     let request = |path: &str| format!("GET {path} HTTP/1.1\r\nHost: a\r\n\r\n");
@@ -234,7 +234,7 @@ fn date_follows_the_wall_clock_forward_and_back_over_either_version() {
 }
 
 #[test]
-fn switching_protocols_over_http2_is_a_broken_answer_and_no_client_sees_it() {
+fn switching_protocols_over_http2_is_a_502() {
     let far = FrameUpstream::start(&[], |wire, call| {
         if call.earlier > 0 {
             wire.try_write(answer(call.stream, b""));
@@ -259,7 +259,7 @@ fn switching_protocols_over_http2_is_a_broken_answer_and_no_client_sees_it() {
 }
 
 #[test]
-fn response_with_a_pseudo_field_of_a_request_is_a_502_and_a_stream_error() {
+fn response_with_a_request_pseudo_field_is_a_502_and_a_stream_error() {
     for fields in [
         &[(":status", "200"), (":path", "/x"), ("a", "b")][..],
         &[(":method", "GET"), (":status", "200")],
@@ -283,7 +283,7 @@ fn response_with_a_pseudo_field_of_a_request_is_a_502_and_a_stream_error() {
 }
 
 #[test]
-fn trailers_of_a_response_with_a_pseudo_field_break_it_off() {
+fn response_trailers_with_a_pseudo_field_truncate_the_response() {
     for fields in [
         &[(":path", "/x")][..],
         &[(":status", "200")],

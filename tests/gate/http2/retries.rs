@@ -34,7 +34,7 @@ fn reset(stream: u32, code: u32) -> Vec<u8> {
 }
 
 #[test]
-fn request_that_was_refused_is_sent_again_where_it_may_be() {
+fn refused_request_is_retried_unless_it_has_a_body() {
     // Every other one is refused.
     let far = FrameUpstream::start(&[], |wire, call| {
         let refuses = call.earlier % 2 == 0;
@@ -56,7 +56,7 @@ fn request_that_was_refused_is_sent_again_where_it_may_be() {
 }
 
 #[test]
-fn request_that_an_upstream_did_not_look_at_before_it_went_is_sent_on_another_connection() {
+fn request_unprocessed_before_a_goaway_is_retried_on_another_connection() {
     for (request, status) in [(GET, 200), (POST, 502)] {
         // The first connection goes with the request on its way.
         let far = FrameUpstream::start(&[], |wire, call| {
@@ -76,7 +76,7 @@ fn request_that_an_upstream_did_not_look_at_before_it_went_is_sent_on_another_co
 }
 
 #[test]
-fn request_that_may_have_had_an_effect_is_sent_once() {
+fn request_that_may_have_had_an_effect_is_not_retried() {
     let post = "POST /x HTTP/1.1\r\nHost: a\r\nContent-Length: 0\r\n\r\n";
     let delete = "DELETE /x HTTP/1.1\r\nHost: a\r\n\r\n";
     for request in [POST, post, delete] {
@@ -95,7 +95,7 @@ fn request_that_may_have_had_an_effect_is_sent_once() {
 }
 
 #[test]
-fn request_without_effect_is_sent_again_as_often_as_retries_says() {
+fn safe_request_is_retried_up_to_the_configured_limit() {
     let far = FrameUpstream::start(&[], |wire, call| {
         _ = wire.try_write(reset(call.stream, INTERNAL_ERROR))
     });
@@ -136,7 +136,7 @@ fn greeting(said: Vec<u8>) -> (SocketAddr, Arc<AtomicUsize>) {
 }
 
 #[test]
-fn upstream_that_greets_and_goes_is_a_502_and_is_not_dialled_without_end() {
+fn upstream_that_closes_after_its_settings_is_a_502_with_few_connections() {
     for said in [
         settings(&[]),
         [settings(&[]), goaway(0, NO_ERROR)].concat(),
@@ -160,7 +160,7 @@ fn upstream_that_greets_and_goes_is_a_502_and_is_not_dialled_without_end() {
 }
 
 #[test]
-fn connection_that_goes_after_its_last_answer_is_not_used_again() {
+fn connection_that_sent_a_goaway_is_not_reused() {
     for retries in ["", "retries = 0"] {
         // As servers do that are restarted: they say that they will go, and finish what they have.
         let far = FrameUpstream::start(&[], |wire, call| {
@@ -188,7 +188,7 @@ fn connection_that_goes_after_its_last_answer_is_not_used_again() {
 }
 
 #[test]
-fn upstream_that_allows_one_stream_gets_as_many_connections_as_there_are_requests() {
+fn upstream_with_one_stream_per_connection_gets_one_connection_per_request() {
     static HERE: (Mutex<usize>, Condvar) = (Mutex::new(0), Condvar::new());
     let far = FrameUpstream::start(&[(MAX_CONCURRENT_STREAMS, 1)], |wire, call| {
         // None is answered before all are here.
@@ -217,7 +217,7 @@ fn upstream_that_allows_one_stream_gets_as_many_connections_as_there_are_request
 }
 
 #[test]
-fn burst_of_first_requests_makes_one_connection() {
+fn burst_of_first_requests_opens_one_connection() {
     let far = FrameUpstream::start(&[], |wire, call| {
         _ = wire.try_write(answer(call.stream, b"hello"))
     });
@@ -238,7 +238,7 @@ fn burst_of_first_requests_makes_one_connection() {
 }
 
 #[test]
-fn burst_of_first_requests_fails_together_where_there_is_no_upstream() {
+fn burst_of_first_requests_fails_together_without_an_upstream() {
     let (_held, address) = held();
     let gateway = Gateway::start(&format!(
         "[upstreams.far]\ntargets = \"http://{address}\"\nprotocol = \"http2\"\n{FAR}public = true\n"
@@ -260,7 +260,7 @@ fn burst_of_first_requests_fails_together_where_there_is_no_upstream() {
 }
 
 #[test]
-fn idle_connection_is_closed_and_one_with_a_request_under_way_is_not() {
+fn idle_connection_is_closed_and_one_with_a_request_in_flight_is_not() {
     let far = FrameUpstream::start(&[], |wire, call| {
         if call.earlier == 0 {
             wire.try_write(answer(call.stream, b""));
@@ -283,7 +283,7 @@ fn idle_connection_is_closed_and_one_with_a_request_under_way_is_not() {
 }
 
 #[test]
-fn bodies_that_are_whole_arrive_whole_over_one_connection() {
+fn complete_bodies_are_forwarded_over_one_connection() {
     let far = FrameUpstream::start(&[], |wire, call| {
         if call.is_whole {
             wire.try_write(answer(call.stream, b""));

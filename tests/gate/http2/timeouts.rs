@@ -44,7 +44,7 @@ fn trickle(wire: &mut FrameConnection, bytes: &[u8]) {
 }
 
 #[test]
-fn head_that_does_not_end_in_time_ends_the_connection() {
+fn incomplete_head_times_out_and_closes_the_connection() {
     let test_bed = TestBed::toml(SHORT_HEAD, "", "", ROUTES);
     let bytes = block(&[&request("GET", "/x")[..], &[("x-long", &"x".repeat(200))]].concat());
     let (one, other) = bytes.split_at(20);
@@ -84,7 +84,7 @@ fn head_that_does_not_end_in_time_ends_the_connection() {
 }
 
 #[test]
-fn head_that_does_not_end_ends_the_connection_while_a_request_is_under_way_on_it() {
+fn incomplete_head_closes_a_connection_with_a_request_in_flight() {
     let test_bed = TestBed::toml(SHORT_HEAD, "", "", ROUTES);
     test_bed.upstream.script(|_| {
         Reply::RawThenHang(b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n".to_vec())
@@ -115,7 +115,7 @@ fn head_that_does_not_end_ends_the_connection_while_a_request_is_under_way_on_it
 }
 
 #[test]
-fn request_whose_head_has_come_has_time() {
+fn header_timeout_does_not_limit_the_body_or_the_response() {
     let test_bed = TestBed::toml(SHORT_HEAD, "", "", ROUTES);
     test_bed.upstream.script(|_| {
         // Longer than the head timeout under test.
@@ -137,7 +137,7 @@ fn request_whose_head_has_come_has_time() {
 }
 
 #[test]
-fn preface_that_does_not_end_in_time_ends_the_connection() {
+fn incomplete_preface_times_out_and_closes_the_connection() {
     let test_bed = TestBed::toml(SHORT_HEAD, "", "", ROUTES);
     let whole = [PREFACE, &settings(&[])].concat();
     let cases = [
@@ -171,7 +171,7 @@ pub(super) fn agreed(authority: &Authority, address: SocketAddr) -> FrameConnect
 }
 
 #[test]
-fn client_that_agrees_to_http2_and_says_nothing_is_cut_off() {
+fn silent_client_after_alpn_is_disconnected() {
     let (authority, upstream) = (
         Authority::generate(),
         Server::start(|_| Reply::text("hello")),
@@ -194,7 +194,7 @@ fn client_that_agrees_to_http2_and_says_nothing_is_cut_off() {
 const SHORT_IDLE: &str = "[server]\nkeep_alive_timeout = \"300ms\"\nheader_timeout = \"300ms\"\n";
 
 #[test]
-fn idle_connection_is_told_to_go_however_often_it_pings() {
+fn idle_connection_gets_a_goaway_despite_pings() {
     let test_bed = TestBed::toml(SHORT_IDLE, "", "", ROUTES);
     at_once([false, true], |first| {
         let mut wire = FrameConnection::open(test_bed.address, &[]);
@@ -217,7 +217,7 @@ fn idle_connection_is_told_to_go_however_often_it_pings() {
 }
 
 #[test]
-fn connection_with_a_request_under_way_is_not_idle() {
+fn connection_with_a_request_in_flight_is_not_idle() {
     let test_bed = TestBed::toml(SHORT_IDLE, "", "", ROUTES);
     test_bed.upstream.script(|_| {
         // Longer than the idle timeout under test.
@@ -233,7 +233,7 @@ fn connection_with_a_request_under_way_is_not_idle() {
 }
 
 #[test]
-fn client_that_does_not_go_when_it_is_told_is_cut_off() {
+fn client_that_ignores_a_goaway_is_disconnected() {
     let test_bed = TestBed::toml(SHORT_IDLE, "", "", ROUTES);
     let mut wire = FrameConnection::open(test_bed.address, &[]);
     // It does not even say that it has heard.
@@ -244,7 +244,7 @@ fn client_that_does_not_go_when_it_is_told_is_cut_off() {
 }
 
 #[test]
-fn client_that_goes_on_asking_after_it_was_told_to_go_is_cut_off() {
+fn client_that_sends_requests_after_a_goaway_is_disconnected() {
     let test_bed = TestBed::toml(SHORT_IDLE, "", "", ROUTES);
     let mut wire = FrameConnection::open(test_bed.address, &[]);
     wire.answers = false;
@@ -265,7 +265,7 @@ fn client_that_goes_on_asking_after_it_was_told_to_go_is_cut_off() {
 }
 
 #[test]
-fn idle_connection_makes_room_with_a_goodbye_and_one_with_a_stream_does_not() {
+fn idle_connection_is_evicted_with_a_goaway_and_one_with_a_stream_is_not() {
     let test_bed = TestBed::toml("[server]\nmax_connections = 2\n", "", "", ROUTES);
     let (release, released) = channel();
     let released = Mutex::new(released);

@@ -57,7 +57,7 @@ fn break_off(mut wire: FrameConnection, stream: u32, code: Option<u32>) -> Optio
 }
 
 #[test]
-fn r40_upload_that_breaks_off_never_looks_whole_to_an_upstream_over_http1() {
+fn r40_truncated_upload_never_looks_complete_to_an_http1_upstream() {
     // Before and after the answer has begun.
     for early in [
         &b""[..],
@@ -88,7 +88,7 @@ fn r40_upload_that_breaks_off_never_looks_whole_to_an_upstream_over_http1() {
 }
 
 #[test]
-fn r40_upload_that_breaks_off_is_reset_towards_an_upstream_over_http2() {
+fn r40_truncated_upload_is_reset_at_an_http2_upstream() {
     for begins in [false, true] {
         let far = FrameUpstream::start(&[], move |wire, call| {
             if begins {
@@ -120,7 +120,7 @@ fn r40_upload_that_breaks_off_is_reset_towards_an_upstream_over_http2() {
 }
 
 #[test]
-fn upload_that_nobody_sends_is_408_and_one_that_nobody_takes_is_504() {
+fn stalled_client_is_a_408_and_a_stalled_upstream_a_504() {
     let short = "[server]\nbody_idle_timeout = \"400ms\"\n";
     let far = FrameUpstream::start(&[(INITIAL_WINDOW_SIZE, 0)], |_, _| {});
     let over_http2 = frame_upstream::test_bed(short, &far, "", "public = true");
@@ -151,7 +151,7 @@ fn upload_that_nobody_sends_is_408_and_one_that_nobody_takes_is_504() {
 }
 
 #[test]
-fn uploads_that_are_refused_give_their_room_back() {
+fn refused_uploads_release_their_flow_control_window() {
     let test_bed = TestBed::routes(&format!(
         "[[routes]]\npath = \"/kept\"\nupstream = \"up\"\n{ROUTES}"
     ));
@@ -195,7 +195,7 @@ fn uploads_that_are_refused_give_their_room_back() {
 }
 
 #[test]
-fn expectation_is_answered_where_the_body_is_wanted() {
+fn expect_gets_a_100_only_if_the_request_is_permitted() {
     let test_bed = TestBed::routes(&format!(
         "[[routes]]\npath = \"/kept\"\nupstream = \"up\"\n{ROUTES}"
     ));

@@ -44,7 +44,7 @@ fn gateway(targets: &str, of_upstream: &str) -> Gateway {
 }
 
 #[test]
-fn request_is_what_http2_wants_and_tells_how_it_came() {
+fn request_is_forwarded_as_valid_http2_with_forwarding_headers() {
     let (address, told) = telling();
     let gateway = gateway(&format!("http://{address}"), "");
     let lines = "Connection: close, X-Hop\r\nX-Hop: 1\r\nKeep-Alive: 5\r\nProxy-Connection: x\r\nTE: trailers, gzip\r\n\
@@ -91,7 +91,7 @@ fn request_is_what_http2_wants_and_tells_how_it_came() {
 }
 
 #[test]
-fn upgrade_goes_through_as_a_plain_request() {
+fn upgrade_is_forwarded_as_a_plain_request() {
     let (address, told) = telling();
     let gateway = gateway(&format!("http://{address}"), "");
     for protocol in ["websocket", "h2c"] {
@@ -111,7 +111,7 @@ fn upgrade_goes_through_as_a_plain_request() {
 }
 
 #[test]
-fn upstream_that_speaks_something_else_is_a_502_that_says_so() {
+fn upstream_without_http2_is_a_502_with_its_cause_logged() {
     let http1 = Server::start(|_| Reply::text("hello"));
     let rude = Server::start(|_| Reply::RawThenClose(Vec::new()));
     let smtp = Server::start(|_| Reply::RawThenClose(b"220 ready\r\n".to_vec()));
@@ -134,7 +134,7 @@ fn upstream_that_speaks_something_else_is_a_502_that_says_so() {
 }
 
 #[test]
-fn upstream_over_tls_has_to_agree_to_http2() {
+fn tls_upstream_must_negotiate_http2() {
     let authority = Authority::generate();
     let of_upstream = format!(
         "tls_ca = \"{}\"\ntls_server_name = \"inner.test\"\nretries = 0",
@@ -164,7 +164,7 @@ fn upstream_over_tls_has_to_agree_to_http2() {
 }
 
 #[test]
-fn upstream_that_is_not_there_is_a_502_and_one_that_never_greets_a_504() {
+fn unreachable_upstream_is_a_502_and_one_without_settings_a_504() {
     let (_held, address) = held();
     let gone = gateway(&format!("http://{address}"), "");
     assert_eq!(send(gone.address, GET).status, 502);
@@ -180,7 +180,7 @@ fn upstream_that_is_not_there_is_a_502_and_one_that_never_greets_a_504() {
 }
 
 #[test]
-fn upstream_that_goes_silent_is_a_504_and_the_next_request_takes_a_new_connection() {
+fn silent_upstream_is_a_504_and_the_next_request_opens_a_new_connection() {
     // From the beginning, and after some answers.
     for answers in [0, 2] {
         let far = FrameUpstream::start(&[], move |wire, call| {
@@ -210,7 +210,7 @@ fn upstream_that_goes_silent_is_a_504_and_the_next_request_takes_a_new_connectio
 }
 
 #[test]
-fn deadline_that_a_client_chose_says_nothing_of_the_upstream() {
+fn client_deadline_does_not_count_against_the_upstream_connection() {
     let far = FrameUpstream::start(&[], |_, _| {});
     let test_bed = frame_upstream::test_bed("", &far, "", "public = true");
     let mut wire = FrameConnection::open(test_bed.address, &[]);
@@ -229,7 +229,7 @@ fn deadline_that_a_client_chose_says_nothing_of_the_upstream() {
 }
 
 #[test]
-fn upstream_that_answers_others_keeps_its_connection() {
+fn timeout_of_one_stream_keeps_a_responsive_connection() {
     let far = FrameUpstream::start(&[], |wire, call| {
         if call.earlier != 0 {
             wire.try_write(answer(call.stream, b""));
