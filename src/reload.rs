@@ -221,7 +221,11 @@ async fn settle_new_issuers(config: &Config, snapshot: &Snapshot, earlier: &Snap
         .map(|issuer| issuer.timeout * 2)
         .max()
         .unwrap_or_default();
-    tracing::info!(issuers = names.join(", "), at_most = ?longest, "reload waits for the keys of new issuers");
+    tracing::info!(
+        issuers = names.join(", "),
+        timeout_seconds = longest.as_secs_f64(),
+        "waiting for the keys of new issuers"
+    );
     gateway::wait_for_keys(&new, longest).await;
 }
 

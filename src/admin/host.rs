@@ -37,7 +37,7 @@ impl Admin {
             return None;
         }
         if self.misdirected.admit(clock::now()).is_some() {
-            tracing::warn!(%host, "admin request refused: its Host is not in admin.hosts");
+            tracing::warn!(%host, "admin request rejected: Host is not in admin.hosts");
         }
         let expected = "expected an IP address, localhost or a name of admin.hosts as Host\n";
         Some(text_response(

@@ -71,12 +71,12 @@ impl Admin {
         }
         page.histogram(
             "http_server_request_duration_seconds",
-            "From the head of a request to the last byte of its answer",
+            "Time from the request head to the last byte of the response",
             durations,
         )?;
         page.counter(
             "scopegate_requests",
-            "Requests, by what was decided about them and why",
+            "Requests by decision and reason",
             counts,
         )
     }
@@ -97,22 +97,22 @@ impl Admin {
         let tiers = ["connection", "worker", "shared"].map(|tier| vec![("tier", tier.to_owned())]);
         page.counter(
             "scopegate_token_cache_hits",
-            "Tokens of requests that were known, by where they were found",
+            "Token cache hits by tier",
             tiers.into_iter().zip(hits),
         )?;
-        let help = "Tokens of requests that had to be verified, or asked about";
+        let help = "Token cache misses";
         page.counter("scopegate_token_cache_misses", help, [(Vec::new(), misses)])?;
         let sizes = self.token_cache_sizes();
         let each = |number: fn((u64, u64)) -> u64| {
             sizes.map(|(tier, size)| (vec![("tier", tier.to_owned())], number(size)))
         };
-        let help = "Verified tokens, by tier; one may be in several tiers";
+        let help = "Cached tokens by tier; a token can be in several tiers";
         page.gauge(
             "scopegate_token_cache_entries",
             help,
             each(|(entries, _)| entries),
         )?;
-        let help = "Memory of verified tokens, by tier; one that is in several tiers counts in each and is in memory once";
+        let help = "Memory of cached tokens by tier; a token in several tiers counts in each but is stored once";
         page.gauge(
             "scopegate_token_cache_bytes",
             help,
@@ -164,29 +164,29 @@ impl Admin {
         let fetched = || keys().filter(|(_, keys)| keys.fetched + keys.failed > 0);
         page.gauge(
             "scopegate_issuer_keys",
-            "Keys to verify signatures with",
+            "Usable verification keys",
             keys().map(|(report, keys)| (of(report), keys.usable.unwrap_or(0) as u64)),
         )?;
         page.gauge(
             "scopegate_issuer_keys_last_success_timestamp_seconds",
-            "When they were last fetched, in seconds since 1970",
+            "Unix time of the last successful JWKS fetch",
             fetched().filter_map(|(report, keys)| {
                 Some((of(report), self.seconds_when(keys.since_success?)))
             }),
         )?;
         page.gauge(
             "scopegate_issuer_keys_stale_seconds",
-            "For how long they have been older than the issuer allows",
+            "Time since the JWKS became stale; 0 while it is fresh",
             fetched().map(|(report, keys)| (of(report), keys.stale.as_secs())),
         )?;
         page.counter(
             "scopegate_issuer_key_fetches",
-            "Attempts to fetch them",
+            "JWKS fetches by outcome",
             fetched().flat_map(|(report, keys)| outcomes(report, keys.fetched, keys.failed)),
         )?;
         page.histogram(
             "scopegate_verification_duration_seconds",
-            "How long signatures of tokens took to verify",
+            "Duration of signature verification",
             keys().map(|(report, _)| (of(report), report.verifications.clone())),
         )?;
         let questions = || {
@@ -196,12 +196,12 @@ impl Admin {
         };
         page.counter(
             "scopegate_introspection_calls",
-            "Questions about tokens",
+            "Introspection requests by outcome",
             questions().flat_map(|(report, asked)| outcomes(report, asked.succeeded, asked.failed)),
         )?;
         page.histogram(
             "scopegate_introspection_duration_seconds",
-            "How long they took to be answered",
+            "Duration of introspection requests",
             questions().map(|(report, asked)| (of(report), asked.durations.clone())),
         )
     }
@@ -215,14 +215,14 @@ impl Admin {
             .collect();
         page.histogram(
             "scopegate_upstream_duration_seconds",
-            "From the sending of a request to the head of its answer",
+            "Time from sending a request to the response head",
             reports
                 .iter()
                 .map(|(name, report)| (vec![("upstream", name.clone())], report.durations.clone())),
         )?;
         page.counter(
             "scopegate_upstream_retries",
-            "Attempts beyond the first one of a request",
+            "Retries of requests",
             reports
                 .iter()
                 .map(|(name, report)| (vec![("upstream", name.clone())], report.retries)),
@@ -240,14 +240,13 @@ impl Admin {
                 })
             })
         };
-        let help =
-            "1 for a target that gets requests, 0 for one that checks or failures have put aside";
+        let help = "1 if the endpoint gets requests, 0 if it is unhealthy or ejected";
         page.gauge(
             "scopegate_upstream_target_up",
             help,
             each(|target| u64::from(target.is_up)),
         )?;
-        let help = "Open connections to it";
+        let help = "Open connections to the endpoint";
         page.gauge(
             "scopegate_upstream_target_connections",
             help,
@@ -255,10 +254,10 @@ impl Admin {
         )?;
         page.gauge(
             "scopegate_upstream_target_in_flight",
-            "Requests under way there",
+            "Requests in flight to the endpoint",
             each(|target| target.in_flight),
         )?;
-        let help = "How often a worker has put it aside after failures";
+        let help = "Ejections of the endpoint";
         page.counter(
             "scopegate_upstream_target_ejections",
             help,
@@ -272,29 +271,31 @@ impl Admin {
         let of = |address: &SocketAddr| vec![("listener", address.to_string())];
         page.gauge(
             "scopegate_connections",
-            "Open connections of clients",
+            "Open client connections",
             listeners
                 .iter()
                 .map(|(address, connections)| (of(address), connections.open.read())),
         )?;
         page.counter(
             "scopegate_connections_accepted",
-            "Connections of clients",
+            "Accepted client connections",
             listeners
                 .iter()
                 .map(|(address, connections)| (of(address), connections.accepted.read())),
         )?;
         page.counter(
             "scopegate_connections_evicted",
-            "Idle connections of clients that were closed to make room for new ones",
+            "Idle client connections closed to make room for new ones",
             listeners
                 .iter()
                 .map(|(address, connections)| (of(address), connections.evicted.read())),
         )?;
         page.counter(
             "scopegate_connections_refused",
-            "Connections that were closed at once because their client had max_connections_per_client",
-            listeners.iter().map(|(address, connections)| (of(address), connections.refused.read())),
+            "Client connections refused because of max_connections_per_client",
+            listeners
+                .iter()
+                .map(|(address, connections)| (of(address), connections.refused.read())),
         )?;
         let reloads = [
             ("accepted", &self.reloads.accepted),
@@ -302,37 +303,37 @@ impl Admin {
         ];
         page.counter(
             "scopegate_reloads",
-            "Changes of the file, by whether they were taken up",
+            "Configuration reloads by outcome",
             reloads.map(|(outcome, count)| (vec![("outcome", outcome.to_owned())], count.read())),
         )?;
         let last = self.reloads.last();
-        let help = "1 when the file that was last read is in force, 0 when it was refused";
+        let help = "1 if the last reload was accepted, 0 if it was refused";
         page.gauge(
             "scopegate_last_reload_successful",
             help,
             [(Vec::new(), u64::from(last.is_good))],
         )?;
         let at = self.seconds_when(clock::since(last.success));
-        let help = "When a file was last read that was good, in seconds since 1970";
+        let help = "Unix time of the last accepted reload";
         page.gauge(
             "scopegate_last_reload_success_timestamp_seconds",
             help,
             [(Vec::new(), at)],
         )?;
-        let help = "Requests that ended in a fault of the gateway's own";
+        let help = "Requests that panicked";
         page.counter(
             "scopegate_panicked_requests",
             help,
             [(Vec::new(), telemetry::panicked_requests())],
         )?;
         if let Some(log) = self.telemetry.access_log() {
-            let help = "Lines of the log that nobody read in time";
+            let help = "Log lines dropped because they were not read in time";
             page.counter(
                 "scopegate_log_dropped_lines",
                 help,
                 [(Vec::new(), log.dropped_lines())],
             )?;
-            let help = "Refusals that have no line in the log because of refusals_per_second";
+            let help = "Refusals without a log line because of refusals_per_second";
             page.counter(
                 "scopegate_log_refusals_left_out",
                 help,
@@ -340,7 +341,7 @@ impl Admin {
             )?;
         }
         if let Some(spans) = self.telemetry.spans() {
-            let help = "Spans that did not come to the collector";
+            let help = "Spans that did not reach the collector";
             page.counter(
                 "scopegate_dropped_spans",
                 help,
@@ -348,18 +349,18 @@ impl Admin {
             )?;
         }
         let open = self.publisher.load().routes.unenforced().count();
-        let help = "Routes in shadow mode: nobody is refused there for lack of a good token";
+        let help = "Routes in shadow mode (enforce = false)";
         page.gauge("scopegate_shadow_routes", help, [(Vec::new(), open as u64)])?;
         let is_ready = u64::from(self.readiness().is_ready());
         page.gauge(
             "scopegate_ready",
-            "What /readyz says: 1 or 0",
+            "1 if /readyz responds 200, else 0",
             [(Vec::new(), is_ready)],
         )?;
         let version = vec![("version", env!("CARGO_PKG_VERSION").to_owned())];
         page.gauge(
             "scopegate_build_info",
-            "Which scopegate this is",
+            "Version of scopegate",
             [(version, 1)],
         )
     }

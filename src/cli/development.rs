@@ -30,7 +30,7 @@ impl DevelopmentServers {
         tracing::warn!(
             issuer = %self.0.issuer_address,
             echo = %self.0.echo_address,
-            "development servers started: their secrets are public, use them for trying things out only"
+            "development servers started; never use them in production: their secrets are public"
         );
         tutorial::print(snapshot, gateway, self.0.issuer_address);
     }

@@ -52,10 +52,7 @@ pub(super) fn run(options: &Options) -> ExitCode {
     };
     let weak = weak_choices(&config, &source, &snapshot).len();
     if weak > 0 && config.development.is_none() {
-        tracing::warn!(
-            weak,
-            "the file has weak choices; `scopegate check` tells which"
-        );
+        tracing::warn!(weak, "configuration has weak choices; run scopegate check");
     }
     tell_shadow_mode(&snapshot);
     let startup = Startup {
@@ -236,8 +233,8 @@ async fn control_plane(
     }
     let settings = &reloader.config().server;
     tracing::info!(
-        drain_delay = ?settings.drain_delay,
-        drain_timeout = ?settings.drain_timeout,
+        drain_delay_seconds = settings.drain_delay.as_secs_f64(),
+        drain_timeout_seconds = settings.drain_timeout.as_secs_f64(),
         "shutting down"
     );
     admin.stop();
@@ -245,7 +242,7 @@ async fn control_plane(
     let code = tokio::select! {
         code = drain(server, settings, &admin, admin_served) => code,
         () = signals.stop.next() => {
-            tracing::warn!("stopped at once by a second signal");
+            tracing::warn!("drain aborted by a second signal");
             ExitCode::SUCCESS
         }
     };
@@ -280,15 +277,15 @@ async fn reload(reloader: &mut Reloader, server: &Server, options: &Options, log
         reloader.reloads().refused.read(),
     );
     match outcome {
-        Ok(Reloaded::Same) => tracing::info!("the file was read again: nothing has changed"),
+        Ok(Reloaded::Same) => tracing::info!("configuration unchanged"),
         Ok(Reloaded::Changed) => {
             let (format, level) = log_settings(&reloader.config().log, options);
             log.change(format, level);
             tell_shadow_mode(&reloader.snapshot());
-            tracing::info!(accepted, "the file was read again, and is in force");
+            tracing::info!(accepted, "configuration reloaded");
         }
         Err(error) => {
-            tracing::error!(refused, %error, "the file was read again, and is not taken up: what was in force stays so");
+            tracing::error!(refused, %error, "configuration rejected; the previous one stays active");
         }
     }
     service::ready();
@@ -299,7 +296,7 @@ fn tell_shadow_mode(snapshot: &Snapshot) {
     if routes > 0 {
         tracing::warn!(
             routes,
-            "shadow mode (enforce = false): nobody is refused there for lack of a good token"
+            "shadow mode: routes with enforce = false forward requests without a sufficient token"
         );
     }
 }
@@ -346,7 +343,7 @@ async fn drain(
         requests,
         streams,
         hanging_workers,
-        "stopped; requests were cut off after drain_timeout"
+        "stopped; requests aborted after drain_timeout"
     );
     ExitCode::FAILURE
 }

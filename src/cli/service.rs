@@ -23,7 +23,7 @@ pub fn reloading() {
             now,
             NotifyState::Status("reloading"),
         ]),
-        Err(error) => tracing::warn!(%error, "the monotonic clock cannot be read"),
+        Err(error) => tracing::warn!(%error, "cannot read the monotonic clock"),
     }
 }
 
@@ -50,14 +50,14 @@ pub(super) async fn watchdog(liveness: Liveness) {
         if liveness.is_alive_within(within / 2, clock::now()) {
             tell(&[NotifyState::Watchdog]);
         } else {
-            tracing::error!("a worker hangs: the watchdog is not told that all is well");
+            tracing::error!("worker hangs; watchdog not notified");
         }
     }
 }
 
 fn tell(state: &[NotifyState<'_>]) {
     if let Err(error) = sd_notify::notify(state) {
-        tracing::warn!(%error, "the service manager cannot be told");
+        tracing::warn!(%error, "cannot notify the service manager");
     }
 }
 

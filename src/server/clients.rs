@@ -63,7 +63,7 @@ impl Clients {
         now: Instant,
     ) {
         if let Some(left_out) = self.refused.admit(now) {
-            tracing::warn!(%client, max_connections_per_client, left_out, "connection refused; the client has too many");
+            tracing::warn!(%client, max_connections_per_client, left_out, "connection refused: max_connections_per_client reached");
         }
     }
 

@@ -45,7 +45,7 @@ pub(crate) async fn close(
         Sharing::Port if !kernel_migrates() => match refuse_handshakes(&listener) {
             Ok(()) => accept_pending(&listener, &mut accepted).await,
             Err(error) => {
-                tracing::warn!(%error, "cannot filter handshakes; connections may be lost while the listener closes");
+                tracing::warn!(%error, "cannot filter handshakes; closing the listener may reset connections");
             }
         },
         Sharing::Inherited => return,

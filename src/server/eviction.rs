@@ -92,7 +92,7 @@ impl Evictors {
         if self.0.exhausted.admit(now).is_some() {
             tracing::warn!(
                 max_connections,
-                "max_connections reached; idle connections are closed for new ones"
+                "max_connections reached; evicting idle connections"
             );
         }
     }
@@ -100,7 +100,7 @@ impl Evictors {
     /// Logs that the kernel gives no connection, from time to time.
     pub(super) fn log_not_accepted(&self, error: &io::Error, now: Instant) {
         if let Some(left_out) = self.0.not_accepted.admit(now) {
-            tracing::error!(%error, left_out, "cannot accept a connection; accepting pauses");
+            tracing::error!(%error, left_out, "accept failed; accepting pauses");
         }
     }
 }

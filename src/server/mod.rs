@@ -263,8 +263,7 @@ impl Server {
                 max_connections,
                 served = connections,
                 descriptors = descriptors.limit(),
-                "too few descriptors for max_connections: fewer connections are served at a time; raise the hard limit of \
-                 open files (LimitNOFILE, ulimit -Hn), or lower max_connections"
+                "too few file descriptors for max_connections; raise LimitNOFILE (ulimit -Hn)"
             );
         }
         self.limit

@@ -22,7 +22,7 @@ pub fn log_panics() {
         let backtrace = Backtrace::capture();
         let is_captured = backtrace.status() == BacktraceStatus::Captured;
         tracing::error!(
-            message_of_panic = told(panic),
+            panic_message = told(panic),
             location = panic.location().map(ToString::to_string),
             thread = std::thread::current().name(),
             backtrace = is_captured.then(|| backtrace.to_string()),
@@ -92,7 +92,7 @@ mod tests {
             .collect();
         let told: Vec<_> = lines
             .iter()
-            .map(|line| line["message_of_panic"].as_str())
+            .map(|line| line["panic_message"].as_str())
             .collect();
         assert_eq!(told, [Some("a literal: told"), Some("formatted")], "{log}");
         for line in lines {

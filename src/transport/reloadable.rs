@@ -88,15 +88,11 @@ impl<T: Send + Sync + 'static> Reloadable<T> {
             Ok(new) => {
                 self.current.store(Arc::new(new));
                 let renewals = self.renewals.fetch_add(1, Ordering::Relaxed) + 1;
-                tracing::info!(
-                    of = self.name,
-                    renewals,
-                    "new certificates are used from now on"
-                );
+                tracing::info!(name = self.name, renewals, "certificates reloaded");
             }
             Err(error) => {
                 let refusals = self.refusals.fetch_add(1, Ordering::Relaxed) + 1;
-                tracing::error!(of = self.name, refusals, %error, "new certificates are no good: the old ones are used on");
+                tracing::error!(name = self.name, refusals, %error, "certificates rejected; the previous ones stay active");
             }
         }
     }

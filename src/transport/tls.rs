@@ -94,9 +94,7 @@ pub fn system_roots() -> RootCertStore {
     // Some of a system's roots may be too old to be read; the others count.
     roots.add_parsable_certificates(rustls_native_certs::load_native_certs().certs);
     if roots.is_empty() {
-        tracing::warn!(
-            "the system trusts no roots, so no https works without tls_ca: install ca-certificates"
-        );
+        tracing::warn!("system has no trust roots; install ca-certificates or set tls_ca");
     }
     roots
 }

@@ -71,7 +71,7 @@ impl LocalError {
     /// Logs it, unless it was logged lately.
     pub(super) fn log(&self, upstream: &str, target: impl fmt::Display, now: Instant) {
         if let Some(left_out) = LOGGED.admit(now) {
-            tracing::error!(upstream, %target, error = %self, left_out, "cannot open a socket; the upstream endpoint is not at fault");
+            tracing::error!(upstream, %target, error = %self, left_out, "cannot open an upstream socket");
         }
     }
 

@@ -332,11 +332,11 @@ impl Upstream {
         };
         if state.ejection.is_ejected(now) {
             state.stats.count_ejection(now + ejected_for);
-            tracing::warn!(%upstream, %target, %error, ?ejected_for, "upstream endpoint ejected");
+            tracing::warn!(%upstream, %target, %error, ejected_for_seconds = ejected_for.as_secs_f64(), "upstream endpoint ejected");
         } else {
             tracing::warn!(
                 %upstream, %target, %error,
-                "upstream endpoint not ejected: too many are ejected already"
+                "upstream endpoint not ejected: too many already are"
             );
         }
     }

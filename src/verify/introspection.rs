@@ -417,7 +417,7 @@ impl Introspection {
             }
             // It may be one of many, each time that it tries.
             Some(Suspension::Client(time)) => {
-                tracing::debug!(%issuer, ?time, "introspection suspended for one client")
+                tracing::debug!(%issuer, suspended_for_seconds = time.as_secs_f64(), "introspection suspended for one client")
             }
             None => {}
         }

@@ -1,5 +1,6 @@
 //! The rooms of `src/lib.rs` import what its table says, and nothing else.
 
+mod events;
 mod graph;
 mod source;
 

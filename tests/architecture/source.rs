@@ -9,6 +9,9 @@ use std::path::Path;
 use syn::visit::Visit;
 use syn::{Attribute, Item, UseTree};
 
+/// The event macros of `tracing`.
+const LEVELS: [&str; 5] = ["error", "warn", "info", "debug", "trace"];
+
 /// The module of a file as its path from the crate's root; the root itself is empty.
 pub(crate) type ModulePath = Vec<String>;
 
@@ -24,6 +27,8 @@ pub(crate) struct Module {
     pub(crate) paths: Vec<Vec<String>>,
     /// Functions that read a clock of std or tokio: `Instant::now`, `SystemTime::now`, `elapsed`.
     pub(crate) clock_reads: Vec<String>,
+    /// Arguments of the event macros of `tracing`, with the level.
+    pub(crate) events: Vec<(String, proc_macro2::TokenStream)>,
 }
 
 /// One name that a `use` brings into a module.
@@ -81,6 +86,7 @@ fn parse_file(file: &Path) -> Module {
             imports: Vec::new(),
             paths: Vec::new(),
             clock_reads: Vec::new(),
+            events: Vec::new(),
         },
     };
     for item in &parsed.items {
@@ -113,11 +119,7 @@ impl<'ast> Visit<'ast> for Collector {
 
     fn visit_path(&mut self, path: &'ast syn::Path) {
         if path.segments.len() > 1 {
-            let segments: Vec<_> = path
-                .segments
-                .iter()
-                .map(|segment| segment.ident.to_string())
-                .collect();
+            let segments = segments_of(path);
             if let [.., clock, read] = &segments[..]
                 && ["Instant", "SystemTime"].contains(&clock.as_str())
                 && read == "now"
@@ -130,6 +132,12 @@ impl<'ast> Visit<'ast> for Collector {
     }
 
     fn visit_macro(&mut self, invocation: &'ast syn::Macro) {
+        if let [krate, level] = &segments_of(&invocation.path)[..]
+            && krate == "tracing"
+        {
+            self.event(level, invocation.tokens.clone());
+        }
+        self.events_in(invocation.tokens.clone());
         self.paths_in(invocation.tokens.clone());
         syn::visit::visit_macro(self, invocation);
     }
@@ -150,6 +158,37 @@ impl<'ast> Visit<'ast> for Collector {
 }
 
 impl Collector {
+    fn event(&mut self, level: &str, arguments: proc_macro2::TokenStream) {
+        if LEVELS.contains(&level) {
+            self.module.events.push((level.to_owned(), arguments));
+        }
+    }
+
+    // Events inside `tokio::select!` are tokens to syn: `tracing`, two colons, a level, `!` and its arguments.
+    fn events_in(&mut self, tokens: proc_macro2::TokenStream) {
+        use proc_macro2::TokenTree;
+        let tokens: Vec<_> = tokens.into_iter().collect();
+        for window in tokens.windows(6) {
+            if let [
+                TokenTree::Ident(krate),
+                TokenTree::Punct(_),
+                TokenTree::Punct(_),
+                TokenTree::Ident(level),
+                TokenTree::Punct(_),
+                TokenTree::Group(arguments),
+            ] = window
+                && krate == "tracing"
+            {
+                self.event(&level.to_string(), arguments.stream());
+            }
+        }
+        for token in tokens {
+            if let TokenTree::Group(group) = token {
+                self.events_in(group.stream());
+            }
+        }
+    }
+
     // The arguments of a macro need not be Rust: paths are found as identifiers joined by `::`.
     fn paths_in(&mut self, tokens: proc_macro2::TokenStream) {
         use proc_macro2::TokenTree;
@@ -185,6 +224,11 @@ impl Collector {
         }
         path.clear();
     }
+}
+
+fn segments_of(path: &syn::Path) -> Vec<String> {
+    let segments = path.segments.iter();
+    segments.map(|segment| segment.ident.to_string()).collect()
 }
 
 fn flatten(tree: &UseTree, prefix: &mut Vec<String>, imports: &mut Vec<Import>) {

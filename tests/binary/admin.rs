@@ -95,8 +95,7 @@ fn request_for_another_host_is_logged_with_the_key_and_not_each_time() {
         );
         assert!(answer.starts_with("HTTP/1.1 421 "), "{answer}");
     }
-    let message =
-        "admin request refused: its Host is not in admin.hosts\",\"host\":\"evil.example\"";
+    let message = "admin request rejected: Host is not in admin.hosts\",\"host\":\"evil.example\"";
     wait("it is logged", || process.printed().1.contains(message));
     assert_eq!(process.printed().1.matches(message).count(), 1);
 }

@@ -178,7 +178,7 @@ fn exit_code_is_1_when_requests_were_cut_off_and_they_are_counted() {
     process.signal("TERM");
     assert_eq!(process.stopped().code(), Some(1));
     let log = process.printed().1;
-    let stopped = "\"message\":\"stopped; requests were cut off after drain_timeout\",\"requests\":3,\"streams\":0";
+    let stopped = "\"message\":\"stopped; requests aborted after drain_timeout\",\"requests\":3,\"streams\":0";
     assert!(log.contains(stopped), "{log}");
     // What was cut off is told as what it came to.
     assert_eq!(log.matches("\"message\":\"request\"").count(), 3, "{log}");

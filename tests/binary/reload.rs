@@ -88,7 +88,9 @@ fn bad_file_is_refused_with_its_place_and_the_good_one_stays() {
         good.replace("upstream = \"up\"", "upstream = \"upp\""),
     )
     .expect("a file");
-    wait("it is refused", || logged("is not taken up"));
+    wait("it is refused", || {
+        logged("configuration rejected; the previous one stays active")
+    });
     assert!(
         logged("routes[0].upstream: expected a declared upstream, but found \\\"upp\\\""),
         "{}",
@@ -108,7 +110,7 @@ fn bad_file_is_refused_with_its_place_and_the_good_one_stays() {
     });
     assert!(is_route(address, "/good"));
     fs::write(&current, &good).expect("a file");
-    wait("it is read again", || logged("nothing has changed"));
+    wait("it is read again", || logged("configuration unchanged"));
     fs::write(&current, good.replace("8080", "8081")).expect("a file");
     wait("it is refused", || {
         logged("the addresses of the listeners changed, which takes a restart")
@@ -128,12 +130,14 @@ fn hang_up_has_the_file_and_what_it_names_read_again() {
     .expect("a file");
     wait("it is taken up", || is_route(address, "/secret"));
     let said = |text: &str| process.printed().1.matches(text).count();
-    let taken_up = said("is in force");
+    let taken_up = said("configuration reloaded");
     process.signal("HUP");
-    wait("it is read again", || said("nothing has changed") == 1);
+    wait("it is read again", || said("configuration unchanged") == 1);
     fs::write(process.folder().join("secret"), "second").expect("a file");
     process.signal("HUP");
-    wait("it is taken up", || said("is in force") == taken_up + 1);
+    wait("it is taken up", || {
+        said("configuration reloaded") == taken_up + 1
+    });
     let log = process.printed().1;
     assert!(!log.contains("first") && !log.contains("second"), "{log}");
 }
@@ -150,10 +154,12 @@ fn file_that_was_gone_is_judged_again_when_it_is_back() {
     let said = |text: &str| process.printed().1.matches(text).count();
     fs::rename(&current, &away).expect("a file");
     process.signal("HUP");
-    wait("it is refused", || said("is not taken up") == 1);
+    wait("it is refused", || {
+        said("configuration rejected; the previous one stays active") == 1
+    });
     fs::rename(&away, &current).expect("a file");
     // The same file as before, which is what the metrics have to tell.
-    wait("it is good", || said("nothing has changed") == 1);
+    wait("it is good", || said("configuration unchanged") == 1);
 }
 
 #[test]
@@ -171,7 +177,7 @@ fn log_changes_with_the_file() {
         process
             .printed()
             .1
-            .contains("\"message\":\"the file was read again, and is in force\"")
+            .contains("\"message\":\"configuration reloaded\"")
     });
     fs::write(
         &current,

@@ -386,7 +386,10 @@ fn accepting_goes_on_for_drain_delay() {
             began.elapsed()
         );
         assert_eq!(
-            process.printed().1.contains("stopped at once"),
+            process
+                .printed()
+                .1
+                .contains("drain aborted by a second signal"),
             !is_over_by_itself
         );
     }

@@ -189,7 +189,7 @@ fn manager_that_is_gone_keeps_nobody_from_being_served() {
         process
             .printed()
             .1
-            .contains("the service manager cannot be told")
+            .contains("cannot notify the service manager")
     });
     assert!(ask(address, 8080, NOWHERE).starts_with("HTTP/1.1 404"));
 }

@@ -91,9 +91,7 @@ fn longest_idle_connection_is_evicted_for_a_new_one() {
     release.send(()).expect("the upstream waits");
     assert_eq!(busy.read(false).status, 200);
     eventually("all three are counted", || evicted(&gateway) == 3.0);
-    assert!(logged(
-        "max_connections reached; idle connections are closed for new ones"
-    ));
+    assert!(logged("max_connections reached; evicting idle connections"));
 }
 
 #[test]
@@ -182,7 +180,7 @@ fn client_has_at_most_max_connections_per_client() {
     assert!(Connection::open(gateway.address).is_closed());
     assert_eq!(gateway.metric(&refused), Some(1.0));
     assert!(logged(
-        "connection refused; the client has too many client=127.0.0.1 max_connections_per_client=2"
+        "connection refused: max_connections_per_client reached client=127.0.0.1 max_connections_per_client=2"
     ));
     assert!(held.iter_mut().all(is_served), "those that it has stay");
     drop(held.pop());

@@ -239,7 +239,7 @@ fn renewed_certificate_is_shown_and_a_bad_one_is_not() {
     ] {
         std::fs::write(file, content).expect("a file");
         eventually("it is looked at", || {
-            harness::logged("new certificates are no good")
+            harness::logged("certificates rejected; the previous ones stay active")
         });
         assert_eq!(shown(), second);
     }

@@ -290,7 +290,7 @@ fn reload_says_at_its_start_which_new_issuers_it_waits_for_and_how_long_at_most(
     thread::scope(|scope| {
         let reload = scope.spawn(|| gateway.reload(&file));
         eventually("it says so", || {
-            logged("reload waits for the keys of new issuers issuers=\"hanging\" at_most=4s")
+            logged("waiting for the keys of new issuers issuers=\"hanging\" timeout_seconds=4.0")
         });
         assert!(!reload.is_finished());
         assert_eq!(reload.join().expect("no panic"), Ok(Reloaded::Changed));
