@@ -240,7 +240,7 @@
 //!
 //! **A client is not blamed for the failure of a server.** A failing authorization server or
 //! upstream is a 5xx without a Bearer error:
-//! `r8_whatever_is_no_clear_answer_is_a_503_and_told_to_no_log`,
+//! `r8_invalid_introspection_response_is_a_503_and_no_token_is_logged`,
 //! `issuer_without_keys_is_a_503_without_challenge_until_keys_arrive`,
 //! `upstream_that_fails_before_its_answer_is_a_502_or_a_504`.
 //!
@@ -264,7 +264,7 @@
 //! **Every wait ends, and every input has a limit.** Clients:
 //! `client_that_dawdles_is_not_waited_for`, `client_that_does_not_read_is_not_waited_for`,
 //! `endless_head_closes_the_connection`, `hpack_bomb_is_refused`.
-//! Authorization servers: `r43_server_that_hangs_or_is_gone_is_a_503_in_bounded_time`. Upstreams:
+//! Authorization servers: `r43_server_that_hangs_or_refuses_is_a_503_in_bounded_time`. Upstreams:
 //! `upstream_that_hangs_before_or_while_the_request_is_sent_is_a_504`,
 //! `response_with_a_flood_of_headers_is_a_502`.
 //!

@@ -1,4 +1,4 @@
-//! How the gateway shows who asks, and that it is no client's fault when that is refused (R7, R9).
+//! How the gateway authenticates its introspection requests (R7, R9).
 
 use jsonwebtoken::{DecodingKey, Validation};
 use serde_json::Value;
@@ -7,35 +7,39 @@ use super::{TestBed, form};
 use harness::{Received, Reply};
 
 #[test]
-fn r7_secret_in_the_form() {
+fn r7_client_secret_is_sent_in_the_form() {
     let test_bed = TestBed::with(
         "",
         "authentication = \"form\"\nclient_id = \"gate way\"\nclient_secret = \"a&b=c+d\"",
     );
     assert_eq!(test_bed.get("token").status, 200);
-    let question = &test_bed.questions()[0];
-    assert!(question.header("authorization").is_empty());
-    let told = [
+    let introspection = &test_bed.introspections()[0];
+    assert!(introspection.header("authorization").is_empty());
+    let expected = [
         ("token", "token"),
         ("token_type_hint", "access_token"),
         ("client_id", "gate way"),
         ("client_secret", "a&b=c+d"),
     ];
     assert_eq!(
-        form(question),
-        told.map(|(name, value)| (name.to_owned(), value.to_owned()))
+        form(introspection),
+        expected.map(|(name, value)| (name.to_owned(), value.to_owned()))
     );
 }
 
 #[test]
-fn nothing_is_shown_where_nothing_is_asked_for() {
+fn no_credentials_are_sent_with_authentication_none() {
     let test_bed = TestBed::with("", "authentication = \"none\"");
     assert_eq!(test_bed.get("token").status, 200);
-    assert!(test_bed.questions()[0].header("authorization").is_empty());
+    assert!(
+        test_bed.introspections()[0]
+            .header("authorization")
+            .is_empty()
+    );
 }
 
 #[test]
-fn private_key_signs_an_assertion_for_each_question() {
+fn private_key_signs_a_fresh_assertion_for_each_introspection_request() {
     let folder = tempfile::tempdir().expect("a folder");
     let path = folder.path().join("gateway.pem");
     let pair = rcgen::KeyPair::generate_for(&rcgen::PKCS_ECDSA_P256_SHA256).expect("a key");
@@ -51,29 +55,29 @@ fn private_key_signs_an_assertion_for_each_question() {
     for token in ["one", "two"] {
         assert_eq!(test_bed.get(token).status, 200);
     }
-    let assertion = |question: &Received| {
-        let form = form(question);
-        let told = |name: &str| {
+    let assertion = |introspection: &Received| {
+        let form = form(introspection);
+        let parameter = |name: &str| {
             form.iter()
                 .find(|(known, _)| known == name)
                 .map(|(_, value)| value.clone())
         };
-        assert_eq!(told("client_id").as_deref(), Some("gateway"));
+        assert_eq!(parameter("client_id").as_deref(), Some("gateway"));
         let kind = "urn:ietf:params:oauth:client-assertion-type:jwt-bearer";
-        assert_eq!(told("client_assertion_type").as_deref(), Some(kind));
-        told("client_assertion").expect("an assertion")
+        assert_eq!(parameter("client_assertion_type").as_deref(), Some(kind));
+        parameter("client_assertion").expect("an assertion")
     };
-    let questions = test_bed.questions();
+    let introspections = test_bed.introspections();
     let mut ids = Vec::new();
-    for question in &questions {
+    for introspection in &introspections {
         let mut rules = Validation::new(jsonwebtoken::Algorithm::ES256);
         // RFC 7523 §3: the audience is the authorization server.
         rules.set_audience(&[&test_bed.url]);
         rules.set_issuer(&["gateway"]);
         rules.validate_exp = false;
         let key = DecodingKey::from_ec_der(pair.public_key_raw());
-        let decoded = jsonwebtoken::decode::<Value>(assertion(question), &key, &rules)
-            .expect("a good assertion");
+        let decoded = jsonwebtoken::decode::<Value>(assertion(introspection), &key, &rules)
+            .expect("a valid assertion");
         assert_eq!(decoded.header.kid.as_deref(), Some("ours"));
         assert_eq!(decoded.claims["sub"], "gateway");
         let lifetime = decoded.claims["exp"]
@@ -132,52 +136,52 @@ fn private_key_that_cannot_sign_is_refused_when_the_file_is_loaded() {
         );
         let (config, source) = scopegate::config::parse("gateway.toml", &toml)
             .unwrap_or_else(|report| panic!("{report}"));
-        let told = scopegate::gateway::compile(&config)
+        let report = scopegate::gateway::compile(&config)
             .err()
             .map_or_else(String::new, |faults| source.report(faults).to_string());
         assert_eq!(
-            told.contains("gateway.toml:9: issuers.corp.introspection.client_key: "),
+            report.contains("gateway.toml:9: issuers.corp.introspection.client_key: "),
             !expected.is_empty(),
-            "{told}"
+            "{report}"
         );
         assert!(
-            told.contains(expected) && !told.contains("secret-secret"),
-            "{algorithm}: {told}"
+            report.contains(expected) && !report.contains("secret-secret"),
+            "{algorithm}: {report}"
         );
     }
 }
 
 #[test]
-fn conflict_is_the_clients_to_hear_of_where_that_is_wanted() {
+fn conflict_409_reaches_the_client_only_where_configured() {
     let test_bed = TestBed::with("", "conflict = true");
-    test_bed.answers(Reply::status(409));
+    test_bed.respond_with(Reply::status(409));
     for _ in 0..2 {
-        let answer = test_bed.get("token");
+        let response = test_bed.get("token");
         assert_eq!(
             (
-                answer.status,
-                answer.challenge(),
-                answer.header("mfp-conflict")
+                response.status,
+                response.challenge(),
+                response.header("mfp-conflict")
             ),
             (409, None, Some("true"))
         );
     }
     assert_eq!(
-        (test_bed.questions().len(), test_bed.hits()),
+        (test_bed.introspections().len(), test_bed.hits()),
         (2, 0),
-        "it is not remembered"
+        "a conflict is not cached"
     );
-    test_bed.answers(Reply::json(test_bed.active("read")));
+    test_bed.respond_with(Reply::json(test_bed.active("read")));
     assert_eq!(test_bed.get("token").status, 200);
 
     let test_bed = TestBed::start();
-    test_bed.answers(Reply::status(409));
-    let answer = test_bed.get("token");
+    test_bed.respond_with(Reply::status(409));
+    let response = test_bed.get("token");
     assert_eq!(
         (
-            answer.status,
-            answer.challenge(),
-            answer.header("mfp-conflict")
+            response.status,
+            response.challenge(),
+            response.header("mfp-conflict")
         ),
         (503, None, None)
     );

@@ -1,4 +1,4 @@
-//! One question for all, no matter who hangs up, and nobody takes up all the room.
+//! Coalesced introspection requests, and the limits of those in flight.
 
 use std::net::IpAddr;
 use std::rc::Rc;
@@ -29,7 +29,7 @@ fn request_of(client: &str, token: &str) -> String {
 }
 
 #[test]
-fn simultaneous_requests_with_one_new_token_make_one_question() {
+fn concurrent_requests_with_one_new_token_share_one_introspection_request() {
     for (reply, status) in [
         (None, 200),
         (Some(inactive()), 401),
@@ -37,21 +37,23 @@ fn simultaneous_requests_with_one_new_token_make_one_question() {
     ] {
         let test_bed = TestBed::start();
         let reply = reply.unwrap_or_else(|| Reply::json(test_bed.active("read")));
-        let gate = test_bed.respond_when_opened(reply);
+        let latch = test_bed.respond_when_opened(reply);
         let mut connections: Vec<_> = (0..200)
             .map(|_| Connection::open(test_bed.address))
             .collect();
         for connection in &mut connections {
             connection.write(request("token"));
         }
-        eventually("the server is asked", || test_bed.questions().len() == 1);
-        gate.open();
+        eventually("the introspection request arrives", || {
+            test_bed.introspections().len() == 1
+        });
+        latch.open();
         for connection in &mut connections {
             assert_eq!(connection.read(false).status, status);
         }
-        // A failure is nothing to keep: whoever came only after it asks again.
+        // A failure is not cached: a request that arrives after it starts an introspection request.
         if status != 503 {
-            assert_eq!(test_bed.questions().len(), 1, "{status}");
+            assert_eq!(test_bed.introspections().len(), 1, "{status}");
         }
     }
 }
@@ -61,10 +63,10 @@ fn simultaneous_requests_with_one_new_token_make_one_question() {
     clippy::too_many_lines,
     reason = "one scenario, in the order of its events"
 )]
-fn thousand_simultaneous_verifications_of_one_new_token_make_one_question() {
+fn thousand_concurrent_verifications_of_one_new_token_share_one_introspection_request() {
     let test_bed = TestBed::start();
-    let gate = test_bed.respond_when_opened(Reply::json(test_bed.active("read")));
-    // Without sockets of clients: not every machine lets a process open two thousand.
+    let latch = test_bed.respond_when_opened(Reply::json(test_bed.active("read")));
+    // Without client sockets: not every machine lets a process open two thousand.
     let toml = format!(
         "[issuers.corp]\nissuer = \"{}\"\naudience = \"https://api.test\"\nvalidation = \"introspection\"\n\
          [issuers.corp.introspection]\nclient_id = \"gateway\"\nclient_secret = \"secret\"\n\
@@ -97,7 +99,7 @@ fn thousand_simultaneous_verifications_of_one_new_token_make_one_question() {
                     HeaderValue::from_static("Bearer opaque"),
                 )]);
                 tokio::task::spawn_local(async move {
-                    let offer = VerificationRequest {
+                    let request = VerificationRequest {
                         token: bearer::extract(&headers).expect("a token"),
                         connection_cache: &connection_cache,
                         accepts: |_: &str| true,
@@ -107,14 +109,14 @@ fn thousand_simultaneous_verifications_of_one_new_token_make_one_question() {
                     };
                     snapshot
                         .verifier
-                        .verify(&offer)
+                        .verify(&request)
                         .await
-                        .map(|fact| fact.token().client_id().map(str::to_owned))
+                        .map(|verified| verified.token().client_id().map(str::to_owned))
                 })
             })
             .collect();
         tokio::task::yield_now().await;
-        gate.open();
+        latch.open();
         for verification in verifications {
             assert_eq!(
                 verification.await.expect("no panic"),
@@ -122,40 +124,38 @@ fn thousand_simultaneous_verifications_of_one_new_token_make_one_question() {
             );
         }
     }));
-    assert_eq!(test_bed.questions().len(), 1);
+    assert_eq!(test_bed.introspections().len(), 1);
     control.shutdown_background();
 }
 
 #[test]
-fn question_goes_on_when_the_client_that_began_it_hangs_up() {
+fn introspection_request_survives_the_client_that_started_it() {
     let test_bed = TestBed::start();
-    let gate = test_bed.respond_when_opened(Reply::json(test_bed.active("read")));
+    let latch = test_bed.respond_when_opened(Reply::json(test_bed.active("read")));
     let mut first = Connection::open(test_bed.address);
     first.write(request("token"));
-    eventually("the server is asked", || test_bed.questions().len() == 1);
+    eventually("the introspection request arrives", || {
+        test_bed.introspections().len() == 1
+    });
     drop(first);
     let mut second = Connection::open(test_bed.address);
     second.write(request("token"));
-    gate.open();
+    latch.open();
     assert_eq!(second.read(false).status, 200);
-    assert_eq!((test_bed.questions().len(), test_bed.hits()), (1, 1));
+    assert_eq!((test_bed.introspections().len(), test_bed.hits()), (1, 1));
     assert_eq!(test_bed.get("token").status, 200);
-    assert_eq!(
-        test_bed.questions().len(),
-        1,
-        "what the first one wanted to know is kept"
-    );
+    assert_eq!(test_bed.introspections().len(), 1, "the response is cached");
 }
 
 #[test]
 #[expect(clippy::too_many_lines, reason = "a table of cases")]
-fn one_client_has_a_quarter_of_the_room_and_all_together_no_more_than_there_is() {
+fn one_client_may_use_a_quarter_of_max_in_flight_and_all_clients_share_it() {
     let test_bed = TestBed::with_file(
         "[server]\ntrusted_proxies = \"127.0.0.0/8\"",
         "",
         "max_in_flight = 8\nnegative_ttl = \"0s\"",
     );
-    let gate = test_bed.respond_when_opened(inactive());
+    let latch = test_bed.respond_when_opened(inactive());
     let mut waiting = Vec::new();
     let mut number = 0;
     let mut ask = |client: &str| {
@@ -164,31 +164,31 @@ fn one_client_has_a_quarter_of_the_room_and_all_together_no_more_than_there_is()
         connection.write(request_of(client, &format!("token-{number}")));
         connection
     };
-    let too_many = |mut connection: Connection| {
-        let answer = connection.read(false);
+    let assert_over_limit = |mut connection: Connection| {
+        let response = connection.read(false);
         assert_eq!(
             (
-                answer.status,
-                answer.challenge(),
-                answer.header("retry-after")
+                response.status,
+                response.challenge(),
+                response.header("retry-after")
             ),
             (503, None, Some("1"))
         );
     };
-    for (client, questions) in [("10.0.0.1", 1), ("10.0.0.1", 2)] {
+    for (client, introspections) in [("10.0.0.1", 1), ("10.0.0.1", 2)] {
         waiting.push(ask(client));
-        eventually("the server is asked", || {
-            test_bed.questions().len() == questions
+        eventually("the introspection request arrives", || {
+            test_bed.introspections().len() == introspections
         });
     }
-    // Its own word for its address is not taken, wherever it puts it.
+    // A client cannot choose its address: what it puts into X-Forwarded-For does not count.
     for client in [
         "10.0.0.1",
         "192.0.2.9, 10.0.0.1",
         "10.0.0.1, 127.0.0.1",
         "10.0.0.1:4711",
     ] {
-        too_many(ask(client));
+        assert_over_limit(ask(client));
     }
     for (index, client) in [
         "10.0.0.2",
@@ -202,47 +202,51 @@ fn one_client_has_a_quarter_of_the_room_and_all_together_no_more_than_there_is()
     .enumerate()
     {
         waiting.push(ask(client));
-        eventually("the server is asked", || {
-            test_bed.questions().len() == 3 + index
+        eventually("the introspection request arrives", || {
+            test_bed.introspections().len() == 3 + index
         });
     }
-    too_many(ask("2001:db8::ffff"));
-    too_many(ask("10.0.0.6"));
-    gate.open();
+    assert_over_limit(ask("2001:db8::ffff"));
+    assert_over_limit(ask("10.0.0.6"));
+    latch.open();
     for mut connection in waiting {
         assert_eq!(connection.read(false).status, 401);
     }
     let mut connection = ask("10.0.0.1");
-    assert_eq!(connection.read(false).status, 401, "there is room again");
+    assert_eq!(
+        connection.read(false).status,
+        401,
+        "introspection requests are allowed again"
+    );
     assert_eq!(test_bed.hits(), 0);
 }
 
 #[test]
-fn renewed_fact_serves_every_connection() {
+fn renewed_cache_entry_is_used_by_every_connection() {
     let test_bed = TestBed::with("", "cache_ttl = \"10s\"");
     let mut connections: Vec<_> = (0..8).map(|_| Connection::open(test_bed.address)).collect();
-    for (seconds, questions) in [(0, 1), (10, 2), (20, 3)] {
+    for (seconds, introspections) in [(0, 1), (10, 2), (20, 3)] {
         test_bed.gateway.set_time(seconds);
         for connection in &mut connections {
             assert_eq!(connection.ask(request("token")).status, 200);
         }
-        // Each connection remembers the old fact, and must find the new one.
-        assert_eq!(test_bed.questions().len(), questions);
+        // Each connection has cached the old entry, and must find the new one.
+        assert_eq!(test_bed.introspections().len(), introspections);
     }
 }
 
 #[test]
-fn answers_go_to_the_token_that_was_asked_about() {
+fn introspection_responses_apply_to_their_own_token() {
     let test_bed = TestBed::with(
         "",
         "max_in_flight = 1024\ncache_ttl = \"0s\"\nnegative_ttl = \"0s\"",
     );
-    let (active, asked) = (test_bed.active("read"), Arc::new(AtomicUsize::new(0)));
-    let counted = Arc::clone(&asked);
-    test_bed.script(move |question| {
-        counted.fetch_add(1, Ordering::SeqCst);
-        let good = form(question)[0].1.starts_with("good");
-        if good {
+    let (active, received) = (test_bed.active("read"), Arc::new(AtomicUsize::new(0)));
+    let counter = Arc::clone(&received);
+    test_bed.script(move |introspection| {
+        counter.fetch_add(1, Ordering::SeqCst);
+        let is_good = form(introspection)[0].1.starts_with("good");
+        if is_good {
             Reply::json(&active)
         } else {
             inactive()
@@ -255,11 +259,11 @@ fn answers_go_to_the_token_that_was_asked_about() {
             scope.spawn(move || {
                 let mut connection = Connection::open(test_bed.address);
                 for number in 0..40 {
-                    // Every token is used by several clients at once.
-                    let good = (client + number) % 3 == 0;
-                    let token = format!("{}-{}", if good { "good" } else { "bad" }, number % 5);
+                    // Several clients use each token at once.
+                    let is_good = (client + number) % 3 == 0;
+                    let token = format!("{}-{}", if is_good { "good" } else { "bad" }, number % 5);
                     let status = connection.ask(request(&token)).status;
-                    if status != if good { 200 } else { 401 } {
+                    if status != if is_good { 200 } else { 401 } {
                         wrong.lock().expect("no panic").push((token, status));
                     }
                 }
@@ -267,5 +271,5 @@ fn answers_go_to_the_token_that_was_asked_about() {
         }
     });
     assert_eq!(*wrong.lock().expect("no panic"), []);
-    assert!(asked.load(Ordering::SeqCst) <= 8 * 40);
+    assert!(received.load(Ordering::SeqCst) <= 8 * 40);
 }

@@ -1,4 +1,4 @@
-//! Tokens that are judged by asking their authorization server (R7-R14).
+//! Tokens that are verified by introspection requests to their authorization server (R7-R14).
 
 mod cache_lifetimes;
 mod circuit_breaker;
@@ -21,7 +21,7 @@ use harness::{Gateway, Key, NOW, Received, Reply, Response, Server, eventually, 
 const ROUTES: &str = "[[routes]]\npath = \"/things\"\nscope = \"read\"\nupstream = \"up\"\n";
 const INVALID: Option<&str> = Some("Bearer error=\"invalid_token\"");
 
-/// An authorization server that is asked, an upstream, a gateway between them.
+/// An authorization server with an introspection endpoint, an upstream, and a gateway.
 struct TestBed {
     key: Key,
     server: Server,
@@ -31,34 +31,34 @@ struct TestBed {
 }
 
 impl TestBed {
-    /// Asked with Basic, at the endpoint that its metadata names.
+    /// Introspection with Basic credentials, at the endpoint that the metadata names.
     fn start() -> Self {
         Self::with("", "")
     }
 
-    /// The same, with more keys in `[issuers.corp]` and in its introspection.
-    fn with(of_issuer: &str, of_introspection: &str) -> Self {
-        Self::with_file("", of_issuer, of_introspection)
+    /// The same, with more keys in `[issuers.corp]` and in `[issuers.corp.introspection]`.
+    fn with(issuer_keys: &str, introspection_keys: &str) -> Self {
+        Self::with_file("", issuer_keys, introspection_keys)
     }
 
-    /// The same, with what stands in front of all.
-    fn with_file(front: &str, of_issuer: &str, of_introspection: &str) -> Self {
+    /// The same, with more configuration at the top.
+    fn with_file(top: &str, issuer_keys: &str, introspection_keys: &str) -> Self {
         let (key, server) = (Key::es256("first"), Server::start(|_| Reply::status(404)));
         let upstream = Server::start(|_| Reply::text("hello"));
         let url = format!("http://{}", server.address);
-        let validation = if of_issuer.contains("validation") {
+        let validation = if issuer_keys.contains("validation") {
             ""
         } else {
             "validation = \"introspection\""
         };
-        let credentials = if of_introspection.contains("authentication") {
+        let credentials = if introspection_keys.contains("authentication") {
             ""
         } else {
             "client_id = \"gateway\"\nclient_secret = \"of the gateway\""
         };
         let gateway = Gateway::start(&format!(
-            "{front}\n[issuers.corp]\nissuer = \"{url}\"\naudience = \"https://api.test\"\n{validation}\n{of_issuer}\n\
-             [issuers.corp.introspection]\n{credentials}\n{of_introspection}\n\
+            "{top}\n[issuers.corp]\nissuer = \"{url}\"\naudience = \"https://api.test\"\n{validation}\n{issuer_keys}\n\
+             [issuers.corp.introspection]\n{credentials}\n{introspection_keys}\n\
              [upstreams.up]\ntargets = \"http://{}\"\n{ROUTES}",
             upstream.address
         ));
@@ -69,27 +69,27 @@ impl TestBed {
             upstream,
             gateway,
         };
-        test_bed.answers(Reply::json(test_bed.active("read")));
+        test_bed.respond_with(Reply::json(test_bed.active("read")));
         test_bed
     }
 
-    /// From now on it answers every question so.
-    fn answers(&self, reply: Reply) {
+    /// Responds to every introspection request with `reply`.
+    fn respond_with(&self, reply: Reply) {
         self.script(move |_| reply.clone());
     }
 
-    /// Responds to introspection requests with `reply` once the gate is opened.
-    fn respond_when_opened(&self, reply: Reply) -> Gate {
-        let gate = Gate::closed();
-        let opened = gate.wait();
+    /// Responds to introspection requests with `reply` once the latch is opened.
+    fn respond_when_opened(&self, reply: Reply) -> Latch {
+        let latch = Latch::closed();
+        let wait = latch.wait();
         self.script(move |_| {
-            opened();
+            wait();
             reply.clone()
         });
-        gate
+        latch
     }
 
-    /// From now on it answers questions so, and tells about itself as it should.
+    /// Responds to introspection and token requests by `reply`; serves metadata and JWKS as usual.
     fn script(&self, reply: impl Fn(&Received) -> Reply + Send + Sync + 'static) {
         let (url, key) = (self.url.clone(), self.key.jwk());
         self.server.script(move |request| match request.target.as_str() {
@@ -103,7 +103,7 @@ impl TestBed {
         });
     }
 
-    /// What it says of a good token.
+    /// The introspection response for a valid token.
     fn active(&self, scope: &str) -> Value {
         json!({
             "active": true, "iss": self.url, "aud": "https://api.test", "sub": "client-1", "client_id": "client-1",
@@ -111,9 +111,9 @@ impl TestBed {
         })
     }
 
-    /// Waits until the issuer's keys are known.
-    fn has_keys(&self) {
-        eventually("keys", || {
+    /// Waits until the gateway has requested the JWKS.
+    fn wait_for_jwks(&self) {
+        eventually("the JWKS is requested", || {
             self.server
                 .received()
                 .iter()
@@ -125,12 +125,12 @@ impl TestBed {
         get(self.gateway.address, "/things", Some(token))
     }
 
-    /// What it was asked, in order.
-    fn questions(&self) -> Vec<Received> {
-        self.came_to("/introspect")
+    /// The introspection requests, in order.
+    fn introspections(&self) -> Vec<Received> {
+        self.received_at("/introspect")
     }
 
-    fn came_to(&self, target: &str) -> Vec<Received> {
+    fn received_at(&self, target: &str) -> Vec<Received> {
         self.server
             .received()
             .into_iter()
@@ -144,9 +144,9 @@ impl TestBed {
 
     #[track_caller]
     fn assert_refused(&self, token: &str, what: &str) {
-        let answer = self.get(token);
+        let response = self.get(token);
         assert_eq!(
-            (answer.status, answer.challenge(), self.hits()),
+            (response.status, response.challenge(), self.hits()),
             (401, INVALID, 0),
             "{what}"
         );
@@ -155,13 +155,13 @@ impl TestBed {
     #[track_caller]
     fn assert_unavailable(&self, token: &str, what: &str) {
         let hits = self.hits();
-        let answer = self.get(token);
+        let response = self.get(token);
         assert_eq!(
-            (answer.status, answer.challenge(), self.hits()),
+            (response.status, response.challenge(), self.hits()),
             (503, None, hits),
             "{what}"
         );
-        let after: u64 = answer
+        let after: u64 = response
             .header("retry-after")
             .and_then(|value| value.parse().ok())
             .expect("Retry-After");
@@ -188,15 +188,15 @@ fn inactive() -> Reply {
     Reply::json(json!({ "active": false }))
 }
 
-/// A reply that comes when somebody says so.
-struct Gate(Arc<std::sync::atomic::AtomicBool>);
+/// Holds replies back until it is opened.
+struct Latch(Arc<std::sync::atomic::AtomicBool>);
 
-impl Gate {
+impl Latch {
     fn closed() -> Self {
         Self(Arc::default())
     }
 
-    /// Lets the replies come.
+    /// Releases the replies.
     fn open(&self) {
         self.0.store(true, std::sync::atomic::Ordering::SeqCst);
     }
@@ -204,7 +204,7 @@ impl Gate {
     fn wait(&self) -> impl Fn() + Send + Sync + 'static {
         let opened = Arc::clone(&self.0);
         move || {
-            eventually("the gate is opened", || {
+            eventually("the latch is opened", || {
                 opened.load(std::sync::atomic::Ordering::SeqCst)
             })
         }

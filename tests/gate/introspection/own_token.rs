@@ -1,4 +1,5 @@
-//! Introspection requests authenticated with an access token of the gateway (`authentication = "bearer"`).
+//! Introspection requests that the gateway authenticates with an access token of its own
+//! (`authentication = "bearer"`).
 
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
@@ -7,26 +8,30 @@ use std::time::{Duration, Instant};
 
 use serde_json::{Value, json};
 
-use super::{Gate, TestBed, form, inactive};
+use super::{Latch, TestBed, form, inactive};
 use harness::{Key, Reply, claims, eventually, logged};
 
 const BEARER: &str =
     "authentication = \"bearer\"\nclient_id = \"gateway\"\nclient_secret = \"secret-of-ours\"";
 
-/// What a token endpoint and an introspection endpoint do that know of tokens `own-1`, `own-2`, …
-struct Bearer {
+/// A token endpoint that issues `own-1`, `own-2`, …, and an introspection endpoint that checks
+/// them.
+struct OwnTokens {
     issued: Arc<AtomicUsize>,
     accepted: Arc<Mutex<Vec<usize>>>,
 }
 
-impl Bearer {
-    /// Tokens last for `lifetime` seconds; what is not accepted is refused with `refusal`.
+impl OwnTokens {
+    /// Tokens last for `lifetime` seconds; the status `refusal` rejects a token that is not accepted.
     fn script(test_bed: &TestBed, lifetime: Value, refusal: u16) -> Self {
-        let bearer = Self {
+        let own_tokens = Self {
             issued: Arc::default(),
             accepted: Arc::new(Mutex::new((1..100).collect())),
         };
-        let (issued, accepted) = (Arc::clone(&bearer.issued), Arc::clone(&bearer.accepted));
+        let (issued, accepted) = (
+            Arc::clone(&own_tokens.issued),
+            Arc::clone(&own_tokens.accepted),
+        );
         let active = test_bed.active("read");
         test_bed.script(move |request| {
             if request.target == "/token" {
@@ -35,53 +40,56 @@ impl Bearer {
                     "access_token": format!("own-{number}"), "token_type": "bearer", "expires_in": lifetime,
                 }));
             }
-            let shown = request.header("authorization").first().and_then(|value| value.strip_prefix("Bearer own-"));
-            let number = shown.and_then(|number| number.parse().ok()).unwrap_or(0);
+            let token = request.header("authorization").first().and_then(|value| value.strip_prefix("Bearer own-"));
+            let number = token.and_then(|number| number.parse().ok()).unwrap_or(0);
             if accepted.lock().expect("no panic").contains(&number) {
                 Reply::json(&active)
             } else {
                 Reply::status(refusal)
             }
         });
-        bearer
+        own_tokens
     }
 
     fn issued(&self) -> usize {
         self.issued.load(Ordering::SeqCst)
     }
 
-    /// Only these are good from now on.
+    /// Accepts only these tokens from now on.
     fn accept(&self, numbers: impl IntoIterator<Item = usize>) {
         *self.accepted.lock().expect("no panic") = numbers.into_iter().collect();
     }
 }
 
 #[test]
-fn own_token_is_fetched_once_and_shown() {
+fn own_token_is_fetched_once_and_sent_with_each_introspection_request() {
     let test_bed = TestBed::with("", BEARER);
-    let bearer = Bearer::script(&test_bed, json!(3600), 401);
+    let own_tokens = OwnTokens::script(&test_bed, json!(3600), 401);
     for number in 0..5 {
         assert_eq!(test_bed.get(&format!("token-{number}")).status, 200);
     }
-    assert_eq!((bearer.issued(), test_bed.questions().len()), (1, 5));
-    let [request] = &test_bed.came_to("/token")[..] else {
-        panic!("one token request")
+    assert_eq!(
+        (own_tokens.issued(), test_bed.introspections().len()),
+        (1, 5)
+    );
+    let [request] = &test_bed.received_at("/token")[..] else {
+        panic!("expected one token request")
     };
     // gateway:secret-of-ours
     assert_eq!(
         request.header("authorization"),
         ["Basic Z2F0ZXdheTpzZWNyZXQtb2Ytb3Vycw=="]
     );
-    let told = [
+    let expected = [
         ("grant_type", "client_credentials"),
         ("scope", "authorization.introspect"),
     ];
     assert_eq!(
         form(request),
-        told.map(|(name, value)| (name.to_owned(), value.to_owned()))
+        expected.map(|(name, value)| (name.to_owned(), value.to_owned()))
     );
     assert_eq!(
-        test_bed.questions()[4].header("authorization"),
+        test_bed.introspections()[4].header("authorization"),
         ["Bearer own-1"]
     );
     for secret in ["secret-of-ours", "Z2F0ZXdheTpzZWNyZXQtb2Ytb3Vycw", "own-1"] {
@@ -90,20 +98,24 @@ fn own_token_is_fetched_once_and_shown() {
 }
 
 #[test]
-fn own_token_that_is_refused_is_replaced_once() {
+fn refused_own_token_is_replaced_once() {
     for refusal in [401, 403] {
         let test_bed = TestBed::with("", BEARER);
-        let bearer = Bearer::script(&test_bed, json!(3600), refusal);
+        let own_tokens = OwnTokens::script(&test_bed, json!(3600), refusal);
         assert_eq!(test_bed.get("first").status, 200);
-        bearer.accept([2]);
+        own_tokens.accept([2]);
         assert_eq!(test_bed.get("second").status, 200, "{refusal}");
-        assert_eq!((bearer.issued(), test_bed.questions().len()), (2, 3));
-        // Where a fresh one is refused as well, it is not the token: no loop, and none for the next question either.
-        bearer.accept([]);
+        assert_eq!(
+            (own_tokens.issued(), test_bed.introspections().len()),
+            (2, 3)
+        );
+        // If a fresh token is refused as well, the token is not the cause: the gateway fetches no
+        // third one, neither for this introspection request nor for the next.
+        own_tokens.accept([]);
         for (number, token) in ["third", "fourth"].iter().enumerate() {
-            test_bed.assert_unavailable(token, "our credentials are bad");
+            test_bed.assert_unavailable(token, "the gateway's credentials are refused");
             assert_eq!(
-                (bearer.issued(), test_bed.questions().len()),
+                (own_tokens.issued(), test_bed.introspections().len()),
                 (2, 4 + number)
             );
         }
@@ -111,35 +123,38 @@ fn own_token_that_is_refused_is_replaced_once() {
 }
 
 #[test]
-fn own_token_that_is_refused_to_many_at_once_is_replaced_once() {
+fn concurrent_refusals_of_an_own_token_start_one_replacement() {
     let test_bed = TestBed::with("", &format!("{BEARER}\nmax_in_flight = 64"));
-    let bearer = Bearer::script(&test_bed, json!(3600), 401);
+    let own_tokens = OwnTokens::script(&test_bed, json!(3600), 401);
     assert_eq!(test_bed.get("first").status, 200);
-    bearer.accept([2]);
+    own_tokens.accept([2]);
     thread::scope(|scope| {
         for number in 0..12 {
             let test_bed = &test_bed;
             scope.spawn(move || assert_eq!(test_bed.get(&format!("token-{number}")).status, 200));
         }
     });
-    assert_eq!(bearer.issued(), 2);
+    assert_eq!(own_tokens.issued(), 2);
 }
 
 #[test]
-fn own_token_is_renewed_thirty_seconds_before_its_end() {
-    // The lifetimes are in real time; one of 31 s is renewed after one second, one of 10 s after half of it.
+fn own_token_is_renewed_thirty_seconds_before_it_expires() {
+    // Lifetimes count in real time: a token of 31 s is renewed after one second.
     let test_bed = TestBed::with("", BEARER);
-    let bearer = Bearer::script(&test_bed, json!(31), 401);
-    assert_eq!((test_bed.get("first").status, bearer.issued()), (200, 1));
+    let own_tokens = OwnTokens::script(&test_bed, json!(31), 401);
+    assert_eq!(
+        (test_bed.get("first").status, own_tokens.issued()),
+        (200, 1)
+    );
     let mut number = 0;
-    eventually("it is renewed", || {
+    eventually("the token is renewed", || {
         number += 1;
         assert_eq!(test_bed.get(&format!("token-{number}")).status, 200);
-        bearer.issued() == 2
+        own_tokens.issued() == 2
     });
-    // Where no new one is to be had, the old one serves to its end.
+    // While the token endpoint fails, the old token is used until it expires.
     let test_bed = TestBed::with("", BEARER);
-    let bearer = Bearer::script(&test_bed, json!(31), 401);
+    let own_tokens = OwnTokens::script(&test_bed, json!(31), 401);
     assert_eq!(test_bed.get("first").status, 200);
     let active = test_bed.active("read");
     test_bed.script(move |request| {
@@ -149,26 +164,32 @@ fn own_token_is_renewed_thirty_seconds_before_its_end() {
             Reply::json(&active)
         }
     });
-    thread::sleep(Duration::from_millis(1200));
     let began = Instant::now();
-    for number in 1..=5 {
+    let mut number = 0;
+    let mut assert_old_token_is_used = || {
+        number += 1;
         assert_eq!(test_bed.get(&format!("second-{number}")).status, 200);
         assert_eq!(
-            test_bed.questions()[number].header("authorization"),
+            test_bed.introspections()[number].header("authorization"),
             ["Bearer own-1"]
         );
-    }
-    // And one is asked for no more than once a second.
-    let failed = test_bed.came_to("/token").len() - 1;
+    };
+    eventually("a renewal is attempted", || {
+        assert_old_token_is_used();
+        test_bed.received_at("/token").len() > 1
+    });
+    (0..5).for_each(|_| assert_old_token_is_used());
+    // A new token is requested at most once a second.
+    let failed = test_bed.received_at("/token").len() - 1;
     assert!(
         (1..=5).contains(&failed) && began.elapsed() >= Duration::from_secs(failed as u64 - 1),
         "{failed}"
     );
-    assert_eq!(bearer.issued(), 1);
+    assert_eq!(own_tokens.issued(), 1);
 }
 
 #[test]
-fn r9_failure_to_get_a_token_of_our_own_is_no_fault_of_the_client() {
+fn r9_failure_to_get_an_own_token_is_a_503() {
     for (what, reply) in [
         ("401", Reply::status(401)),
         (
@@ -180,8 +201,8 @@ fn r9_failure_to_get_a_token_of_our_own_is_no_fault_of_the_client() {
             ),
         ),
         ("500", Reply::status(500)),
-        ("hung up", Reply::RawThenClose(Vec::new())),
-        ("no JSON", Reply::text("own-1")),
+        ("closed", Reply::RawThenClose(Vec::new())),
+        ("not JSON", Reply::text("own-1")),
         (
             "no token",
             Reply::json(json!({ "token_type": "Bearer", "expires_in": 60 })),
@@ -206,25 +227,25 @@ fn r9_failure_to_get_a_token_of_our_own_is_no_fault_of_the_client() {
         });
         test_bed.assert_unavailable("token", what);
         assert_eq!(
-            test_bed.questions().len(),
+            test_bed.introspections().len(),
             0,
-            "{what}: nobody is asked without a token"
+            "{what}: no introspection request without an own token"
         );
     }
     assert!(
         logged("invalid_scope"),
-        "the operator learns what the server said"
+        "the log names the error of the token endpoint"
     );
 }
 
 #[test]
-fn one_fetch_of_our_own_token_serves_all_who_wait() {
+fn concurrent_requests_share_one_fetch_of_the_own_token() {
     let test_bed = TestBed::with("", &format!("{BEARER}\nmax_in_flight = 64"));
-    let (gate, active) = (Gate::closed(), test_bed.active("read"));
-    let opened = gate.wait();
+    let (latch, active) = (Latch::closed(), test_bed.active("read"));
+    let wait = latch.wait();
     test_bed.script(move |request| {
         if request.target == "/token" {
-            opened();
+            wait();
             return Reply::json(
                 json!({ "access_token": "own", "token_type": "Bearer", "expires_in": 3600 }),
             );
@@ -236,14 +257,16 @@ fn one_fetch_of_our_own_token_serves_all_who_wait() {
             let test_bed = &test_bed;
             scope.spawn(move || assert_eq!(test_bed.get(&format!("token-{number}")).status, 200));
         }
-        eventually("it is fetched", || test_bed.came_to("/token").len() == 1);
-        gate.open();
+        eventually("the token is requested", || {
+            test_bed.received_at("/token").len() == 1
+        });
+        latch.open();
     });
-    assert_eq!(test_bed.came_to("/token").len(), 1);
+    assert_eq!(test_bed.received_at("/token").len(), 1);
 }
 
 #[test]
-fn jwt_of_mobile_first_is_asked_about_with_a_token_of_our_own() {
+fn jwt_of_mobile_first_is_introspected_with_an_own_token() {
     let test_bed = TestBed::with(
         "expiry_unit = \"milliseconds\"",
         &format!("{BEARER}\nconflict = true"),
@@ -268,5 +291,9 @@ fn jwt_of_mobile_first_is_asked_about_with_a_token_of_our_own() {
     let token = Key::es256("x").token_with(&header, &claims);
     assert_eq!(test_bed.get(&token).status, 200);
     test_bed.gateway.set_time(631);
-    assert_eq!(test_bed.get(&token).status, 401, "exp and 30 s of leeway");
+    assert_eq!(
+        test_bed.get(&token).status,
+        401,
+        "after exp and 30 s of leeway"
+    );
 }

@@ -6,12 +6,12 @@ use super::{INVALID, inactive};
 use harness::{Gateway, Reply, Server, get};
 
 #[test]
-fn r11_routes_of_two_issuers_share_no_facts_about_one_token() {
-    let said = |scope: &str| {
+fn r11_routes_of_two_issuers_share_no_cache_entry_of_one_token() {
+    let active = |scope: &str| {
         Reply::json(json!({ "active": true, "scope": scope, "aud": "https://api.test" }))
     };
     let (one, other) = (
-        Server::start(move |_| said("read")),
+        Server::start(move |_| active("read")),
         Server::start(|_| inactive()),
     );
     let upstream = Server::start(|_| Reply::text("hello"));
@@ -34,16 +34,16 @@ fn r11_routes_of_two_issuers_share_no_facts_about_one_token() {
     ));
     for _ in 0..2 {
         assert_eq!(get(gateway.address, "/one", Some("token")).status, 200);
-        let answer = get(gateway.address, "/other", Some("token"));
-        assert_eq!((answer.status, answer.challenge()), (401, INVALID));
-        // The fact is known, and the other route's scope is asked for all the same.
+        let response = get(gateway.address, "/other", Some("token"));
+        assert_eq!((response.status, response.challenge()), (401, INVALID));
+        // The cached entry does not replace the check of this route's scope.
         assert_eq!(get(gateway.address, "/written", Some("token")).status, 403);
     }
     assert_eq!((one.hits(), other.hits(), upstream.hits()), (1, 1, 2));
 }
 
 #[test]
-fn opaque_tokens_of_two_issuers_of_one_route_are_told_apart_by_their_prefix() {
+fn token_prefix_selects_the_issuer_of_an_opaque_token() {
     let active = |_: &_| Reply::json(json!({ "active": true, "aud": "https://api.test" }));
     let (one, other) = (Server::start(active), Server::start(active));
     let upstream = Server::start(|_| Reply::text("hello"));
@@ -77,7 +77,7 @@ fn opaque_tokens_of_two_issuers_of_one_route_are_told_apart_by_their_prefix() {
 }
 
 #[test]
-fn prefixes_that_tell_nobody_apart_are_refused_when_the_file_is_loaded() {
+fn ambiguous_token_prefixes_are_configuration_errors() {
     let issuer = |name: &str, prefix: &str| {
         format!(
             "[issuers.{name}]\nissuer = \"https://{name}.test\"\naudience = \"any\"\nvalidation = \"introspection\"\n\

@@ -1,4 +1,4 @@
-//! Answers that are signed: RFC 9701, and the phantom tokens of Curity.
+//! Signed introspection responses: RFC 9701, and the phantom tokens of Curity.
 
 use serde_json::{Value, json};
 
@@ -13,20 +13,26 @@ fn signed(content_type: &str, cache_control: Option<&str>, body: &str) -> Reply 
     Reply::new(200, &headers, body)
 }
 
-/// A stand whose keys are known.
-fn ready(of_issuer: &str, of_introspection: &str, reply: impl Fn(&TestBed) -> Reply) -> TestBed {
-    let test_bed = TestBed::with(of_issuer, of_introspection);
-    test_bed.answers(reply(&test_bed));
-    eventually("keys", || test_bed.get("first").status == 200);
+/// A test bed whose gateway has fetched the JWKS.
+fn ready(
+    issuer_keys: &str,
+    introspection_keys: &str,
+    reply: impl Fn(&TestBed) -> Reply,
+) -> TestBed {
+    let test_bed = TestBed::with(issuer_keys, introspection_keys);
+    test_bed.respond_with(reply(&test_bed));
+    eventually("the JWKS is fetched", || {
+        test_bed.get("first").status == 200
+    });
     test_bed
 }
 
-fn signed_answer(test_bed: &TestBed, header: &Value, change: impl FnOnce(&mut Value)) -> String {
-    let mut answer = json!({
+fn signed_response(test_bed: &TestBed, header: &Value, change: impl FnOnce(&mut Value)) -> String {
+    let mut response = json!({
         "iss": test_bed.url, "aud": "gateway", "iat": NOW, "token_introspection": test_bed.active("read"),
     });
-    change(&mut answer);
-    test_bed.key.token_with(header, &answer)
+    change(&mut response);
+    test_bed.key.token_with(header, &response)
 }
 
 fn header() -> Value {
@@ -35,27 +41,28 @@ fn header() -> Value {
 
 #[test]
 #[expect(clippy::too_many_lines, reason = "a table of cases")]
-fn r12_signed_answer_counts_when_it_is_of_the_issuer_and_for_us() {
-    let good = |test_bed: &TestBed| {
+fn r12_signed_response_counts_only_from_the_issuer_and_for_this_gateway() {
+    let valid = |test_bed: &TestBed| {
         signed(
             &format!("{SIGNED}; charset=utf-8"),
             None,
-            &signed_answer(test_bed, &header(), |_| ()),
+            &signed_response(test_bed, &header(), |_| ()),
         )
     };
-    let test_bed = ready("", "accept = \"jwt\"", good);
-    assert_eq!(test_bed.questions()[0].header("accept"), [SIGNED]);
+    let test_bed = ready("", "accept = \"jwt\"", valid);
+    assert_eq!(test_bed.introspections()[0].header("accept"), [SIGNED]);
     let hits = test_bed.hits();
 
-    let answer =
-        |change: fn(&mut Value)| signed(SIGNED, None, &signed_answer(&test_bed, &header(), change));
-    test_bed.answers(answer(|answer| {
-        answer["token_introspection"] = json!({ "active": false })
+    let response = |change: fn(&mut Value)| {
+        signed(SIGNED, None, &signed_response(&test_bed, &header(), change))
+    };
+    test_bed.respond_with(response(|response| {
+        response["token_introspection"] = json!({ "active": false })
     }));
     let refused = test_bed.get("inactive");
     assert_eq!((refused.status, refused.challenge()), (401, INVALID));
-    test_bed.answers(answer(|answer| {
-        answer["token_introspection"]["aud"] = json!("https://other.test")
+    test_bed.respond_with(response(|response| {
+        response["token_introspection"]["aud"] = json!("https://other.test")
     }));
     let refused = test_bed.get("for-another-api");
     assert_eq!((refused.status, refused.challenge()), (401, INVALID));
@@ -71,48 +78,55 @@ fn r12_signed_answer_counts_when_it_is_of_the_issuer_and_for_us() {
     );
     for (what, reply) in [
         (
-            "of another issuer",
-            answer(|answer| answer["iss"] = json!("https://other.test")),
+            "from another issuer",
+            response(|response| response["iss"] = json!("https://other.test")),
         ),
         (
             "for another resource server",
-            answer(|answer| answer["aud"] = json!("another-gateway")),
+            response(|response| response["aud"] = json!("another-gateway")),
         ),
-        ("for nobody", answer(|answer| answer["aud"] = Value::Null)),
         (
-            "of an unclear active",
-            answer(|answer| answer["token_introspection"]["active"] = json!("true")),
+            "without an audience",
+            response(|response| response["aud"] = Value::Null),
+        ),
+        (
+            "active \"true\"",
+            response(|response| response["token_introspection"]["active"] = json!("true")),
         ),
         (
             "not nested",
-            answer(|answer| {
-                *answer = json!({ "iss": answer["iss"], "aud": "gateway", "active": true })
+            response(|response| {
+                *response = json!({ "iss": response["iss"], "aud": "gateway", "active": true })
             }),
         ),
         (
-            "of another type",
-            signed(SIGNED, None, &signed_answer(&test_bed, &wrong_type, |_| ())),
+            "another typ",
+            signed(
+                SIGNED,
+                None,
+                &signed_response(&test_bed, &wrong_type, |_| ()),
+            ),
         ),
         (
-            "of no type",
-            signed(SIGNED, None, &signed_answer(&test_bed, &no_type, |_| ())),
+            "no typ",
+            signed(SIGNED, None, &signed_response(&test_bed, &no_type, |_| ())),
         ),
         (
             "unsigned",
-            signed(SIGNED, None, &signed_answer(&test_bed, &unsigned, |_| ())),
+            signed(SIGNED, None, &signed_response(&test_bed, &unsigned, |_| ())),
         ),
         ("forged", signed(SIGNED, None, &forged)),
         ("JSON", Reply::json(test_bed.active("read"))),
         (
-            "JSON that calls itself signed",
+            "JSON labelled signed",
             signed(SIGNED, None, &test_bed.active("read").to_string()),
         ),
         (
-            "a JWT that calls itself JSON",
+            "a JWT labelled JSON",
             signed(
                 "application/json",
                 None,
-                &signed_answer(&test_bed, &header(), |_| ()),
+                &signed_response(&test_bed, &header(), |_| ()),
             ),
         ),
         (
@@ -123,33 +137,33 @@ fn r12_signed_answer_counts_when_it_is_of_the_issuer_and_for_us() {
                 &test_bed.key.token(&claims(&test_bed.url, "read")),
             ),
         ),
-        ("nothing", signed(SIGNED, None, "")),
+        ("empty body", signed(SIGNED, None, "")),
         ("204", Reply::status(204)),
     ] {
-        test_bed.answers(reply);
-        test_bed.assert_unavailable(&what.replace(' ', "-"), what);
+        test_bed.respond_with(reply);
+        test_bed.assert_unavailable(&what.replace([' ', '"'], "-"), what);
     }
     assert_eq!(test_bed.hits(), hits);
 }
 
 #[test]
-fn r14_signed_answer_is_no_access_token() {
+fn r14_signed_response_is_no_access_token() {
     let test_bed = ready(
         "validation = \"jwks+introspection\"",
         "accept = \"jwt\"",
-        |test_bed| signed(SIGNED, None, &signed_answer(test_bed, &header(), |_| ())),
+        |test_bed| signed(SIGNED, None, &signed_response(test_bed, &header(), |_| ())),
     );
     let hits = test_bed.hits();
     for header in [
         header(),
         json!({ "typ": "at+jwt", "alg": "ES256", "kid": "first" }),
     ] {
-        let answer = signed_answer(&test_bed, &header, |answer| {
-            answer["aud"] = json!("https://api.test");
-            answer["exp"] = json!(NOW + 600);
-            answer["scope"] = json!("read");
+        let response = signed_response(&test_bed, &header, |response| {
+            response["aud"] = json!("https://api.test");
+            response["exp"] = json!(NOW + 600);
+            response["scope"] = json!("read");
         });
-        let refused = test_bed.get(&answer);
+        let refused = test_bed.get(&response);
         assert_eq!(
             (refused.status, refused.challenge(), test_bed.hits()),
             (401, INVALID, hits)
@@ -158,50 +172,53 @@ fn r14_signed_answer_is_no_access_token() {
 }
 
 #[test]
-fn r13_phantom_token_goes_on_in_place_of_the_opaque_one() {
+fn r13_phantom_token_replaces_the_opaque_one_towards_the_upstream() {
     let phantom = |test_bed: &TestBed| test_bed.key.token(&claims(&test_bed.url, "read"));
     let keys = "accept = \"phantom\"\nrefresh_ahead = false";
     let test_bed = ready("", keys, |test_bed| {
         signed("application/jwt", None, &phantom(test_bed))
     });
     assert_eq!(
-        test_bed.questions()[0].header("accept"),
+        test_bed.introspections()[0].header("accept"),
         ["application/jwt"]
     );
     let jwt = phantom(&test_bed);
-    test_bed.answers(signed(
+    test_bed.respond_with(signed(
         "application/jwt;charset=UTF-8",
         Some("max-age=10"),
         &format!("{jwt}\n"),
     ));
-    let asked = test_bed.questions().len();
-    for (seconds, questions) in [(0, 1), (9, 1), (10, 2)] {
+    let before = test_bed.introspections().len();
+    for (seconds, introspections) in [(0, 1), (9, 1), (10, 2)] {
         test_bed.gateway.set_time(seconds);
-        let answer = test_bed.get("opaque");
+        let response = test_bed.get("opaque");
         assert_eq!(
-            (answer.status, test_bed.questions().len()),
-            (200, asked + questions),
+            (response.status, test_bed.introspections().len()),
+            (200, before + introspections),
             "at {seconds}"
         );
         let sent = test_bed.upstream.received().pop().expect("a request");
         assert_eq!(sent.header("authorization"), [format!("Bearer {jwt}")]);
     }
-    test_bed.answers(signed("application/jwt", Some("no-store"), &jwt));
-    let asked = test_bed.questions().len();
-    for questions in 1..=2 {
+    test_bed.respond_with(signed("application/jwt", Some("no-store"), &jwt));
+    let before = test_bed.introspections().len();
+    for introspections in 1..=2 {
         assert_eq!(
-            (test_bed.get("unkept").status, test_bed.questions().len()),
-            (200, asked + questions)
+            (
+                test_bed.get("uncached").status,
+                test_bed.introspections().len()
+            ),
+            (200, before + introspections)
         );
     }
-    // `max-age` does not reach beyond cache_ttl.
-    test_bed.answers(signed("application/jwt", Some("max-age=3600"), &jwt));
-    let (asked, begin) = (test_bed.questions().len(), 20);
-    for (seconds, questions) in [(0, 1), (59, 1), (60, 2)] {
-        test_bed.gateway.set_time(begin + seconds);
+    // `max-age` does not extend cache_ttl.
+    test_bed.respond_with(signed("application/jwt", Some("max-age=3600"), &jwt));
+    let (before, start) = (test_bed.introspections().len(), 20);
+    for (seconds, introspections) in [(0, 1), (59, 1), (60, 2)] {
+        test_bed.gateway.set_time(start + seconds);
         assert_eq!(
-            (test_bed.get("long").status, test_bed.questions().len()),
-            (200, asked + questions),
+            (test_bed.get("long").status, test_bed.introspections().len()),
+            (200, before + introspections),
             "at {seconds}"
         );
     }
@@ -209,7 +226,7 @@ fn r13_phantom_token_goes_on_in_place_of_the_opaque_one() {
 
 #[test]
 #[expect(clippy::too_many_lines, reason = "a table of cases")]
-fn r13_phantom_token_is_judged_as_any_jwt_and_204_is_inactive() {
+fn r13_phantom_token_is_verified_like_any_jwt_and_204_is_inactive() {
     let test_bed = ready("", "accept = \"phantom\"", |test_bed| {
         signed(
             "application/jwt",
@@ -220,10 +237,10 @@ fn r13_phantom_token_is_judged_as_any_jwt_and_204_is_inactive() {
     let hits = test_bed.hits();
     let mut number = 0;
     let mut ask = |reply: Reply| {
-        test_bed.answers(reply);
+        test_bed.respond_with(reply);
         number += 1;
-        let answer = test_bed.get(&format!("opaque-{number}"));
-        (answer.status, answer.challenge().map(str::to_owned))
+        let response = test_bed.get(&format!("opaque-{number}"));
+        (response.status, response.challenge().map(str::to_owned))
     };
     let invalid = (401, INVALID.map(str::to_owned));
     assert_eq!(ask(Reply::status(204)), invalid);
@@ -264,7 +281,7 @@ fn r13_phantom_token_is_judged_as_any_jwt_and_204_is_inactive() {
             signed("application/jwt", None, &Key::es256("first").token(&claims)),
         ),
         (
-            "of an unknown key",
+            "unknown key",
             signed("application/jwt", None, &Key::es256("other").token(&claims)),
         ),
         ("unsigned", {
@@ -274,7 +291,7 @@ fn r13_phantom_token_is_judged_as_any_jwt_and_204_is_inactive() {
                 &test_bed.key.token_with(&json!({ "alg": "none" }), &claims),
             )
         }),
-        ("of another type", {
+        ("another typ", {
             let header = json!({ "typ": "logout+jwt", "alg": "ES256", "kid": "first" });
             signed(
                 "application/jwt",
@@ -282,11 +299,11 @@ fn r13_phantom_token_is_judged_as_any_jwt_and_204_is_inactive() {
                 &test_bed.key.token_with(&header, &claims),
             )
         }),
-        ("called JSON", signed("application/json", None, &jwt)),
-        ("called nothing", Reply::text(&jwt)),
+        ("labelled JSON", signed("application/json", None, &jwt)),
+        ("without a type", Reply::text(&jwt)),
         ("JSON", Reply::json(test_bed.active("read"))),
         (
-            "JSON called a JWT",
+            "JSON labelled JWT",
             signed(
                 "application/jwt",
                 None,
@@ -301,7 +318,7 @@ fn r13_phantom_token_is_judged_as_any_jwt_and_204_is_inactive() {
                 "0470b16b-7bf8-4fa3-9ae1-6a10e0f0b699",
             ),
         ),
-        ("nothing", signed("application/jwt", None, "")),
+        ("empty body", signed("application/jwt", None, "")),
         ("404", Reply::status(404)),
         ("500", Reply::status(500)),
     ] {
@@ -311,7 +328,7 @@ fn r13_phantom_token_is_judged_as_any_jwt_and_204_is_inactive() {
 }
 
 #[test]
-fn r26_phantom_token_ends_with_the_key_that_signed_it() {
+fn r26_phantom_token_is_refused_once_its_signing_key_is_gone() {
     let test_bed = ready(
         "unknown_key_cooldown = \"1s\"",
         "accept = \"phantom\"\ncache_ttl = \"1h\"",
@@ -330,20 +347,25 @@ fn r26_phantom_token_ends_with_the_key_that_signed_it() {
         next.token(&claims(&test_bed.url, "read")),
         format!("{url}/introspect"),
     );
-    let good = phantom.clone();
+    let valid = phantom.clone();
     test_bed.server.script(move |request| match request.target.as_str() {
         "/jwks" => Reply::json(json!({ "keys": [jwk] })),
-        "/introspect" => signed("application/jwt", None, &good),
+        "/introspect" => signed("application/jwt", None, &valid),
         _ => {
             Reply::json(json!({ "issuer": url, "introspection_endpoint": endpoint, "jwks_uri": format!("{url}/jwks") }))
         }
     });
-    // Another token has the new keys fetched, and with the old key goes what stood on it.
-    eventually("the new keys", || test_bed.get("fresh").status == 200);
-    let asked = test_bed.questions().len();
+    // Another token starts a fetch of the new JWKS. With the old key, the entries that it signed end.
+    eventually("the new JWKS is fetched", || {
+        test_bed.get("fresh").status == 200
+    });
+    let before = test_bed.introspections().len();
     assert_eq!(
-        (test_bed.get("known").status, test_bed.questions().len()),
-        (200, asked + 1)
+        (
+            test_bed.get("known").status,
+            test_bed.introspections().len()
+        ),
+        (200, before + 1)
     );
     let sent = test_bed.upstream.received().pop().expect("a request");
     assert_eq!(sent.header("authorization"), [format!("Bearer {phantom}")]);
