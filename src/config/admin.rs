@@ -12,11 +12,14 @@ table! {
     pub struct Admin {
         fn read(table) -> Option<Self>;
 
-        /// An IP address and a port; port 0 picks a free one. Keep it on loopback or a private network.
+        /// IP address and port. Port 0 picks a free port. Use a loopback address or a private
+        /// network. A change needs a restart.
+        /// Example: `listen = "127.0.0.1:9090"`
         pub listen: Spanned<SocketAddr> = required(socket_address(), "an IP address and a port"),
-        /// Host names that it answers to, besides IP addresses and localhost; a request with another Host gets 421.
-        /// `[]` for none. Without it, a listener that is not on loopback answers /livez, /readyz and /metrics whatever the
-        /// Host.
+        /// Host names that this listener accepts, besides IP addresses and `localhost`. Other names
+        /// get 421. `[]` accepts no names. Without it, a listener on loopback accepts no names, and
+        /// any other one serves `/livez`, `/readyz` and `/metrics` for every name.
+        /// Example: `hosts = ["gateway.internal", "*.svc.cluster.local"]`
         pub hosts: Option<Vec<Spanned<String>>> = optional_list(text(), 0),
     }
 }

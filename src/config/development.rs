@@ -22,19 +22,28 @@ table! {
     pub struct Development {
         fn read(table) -> Option<Self>;
 
-        /// Where the authorization server listens: a loopback address.
+        /// Loopback address and port of the authorization server.
+        /// Example: `listen = "127.0.0.1:9180"`
         pub listen: Spanned<SocketAddr> = spanned_or(socket_address(), "127.0.0.1:9080"),
-        /// Where the upstream listens that responds with the request that it got: a loopback address.
+        /// Loopback address and port of the echo upstream, which responds with the request that it
+        /// received.
+        /// Example: `echo = "127.0.0.1:9181"`
         pub echo: Spanned<SocketAddr> = spanned_or(socket_address(), "127.0.0.1:9081"),
-        /// /RUNTIME/api/az/v1/token is its token endpoint, as well as /token.
+        /// First path segment of further endpoints: `/RUNTIME/api/az/v1/token` and
+        /// `/RUNTIME/api/az/v1/introspection`, beside `/token` and `/introspect`.
+        /// Example: `runtime = "am"`
         pub runtime: String = or(path_segment(), "mfp"),
-        /// The lifetime of its tokens.
+        /// Lifetime of its tokens.
+        /// Example: `token_lifetime = "5m"`
         pub token_lifetime: Duration = or(duration(SECOND..=MONTH), "1h"),
-        /// JSON Web Tokens, or random texts that need introspection.
+        /// JSON Web Tokens, or random strings that need introspection.
+        /// Example: `token_format = "opaque"`
         pub token_format: TokenFormat = or(keyword(), "jwt"),
-        /// The aud of its tokens.
+        /// The `aud` of its tokens.
+        /// Example: `audience = "https://api.example.com"`
         pub audience: String = or(text(), "scopegate-development"),
-        /// The algorithm that signs its tokens.
+        /// Algorithm that signs its tokens.
+        /// Example: `algorithm = "ES256"`
         pub algorithm: SigningAlgorithm = or(keyword(), "RS256"),
         /// Who gets tokens, at least one client.
         pub clients: Vec<Spanned<DevelopmentClient>> = computed(clients(table)),
@@ -46,11 +55,14 @@ table! {
     pub struct DevelopmentClient {
         fn read(table) -> Self;
 
-        /// Its client_id.
+        /// Its `client_id`.
+        /// Example: `id = "reports"`
         pub id: String = or(text(), TEST_CLIENT),
-        /// Its client_secret.
+        /// Its `client_secret`.
+        /// Example: `secret = "reports-secret"`
         pub secret: Secret = secret_or(TEST_CLIENT),
-        /// Scopes that it may ask for, separated by spaces; `*` is a wildcard.
+        /// Scopes that it may request, separated by spaces. `*` is a wildcard.
+        /// Example: `allowed_scope = "orders.read reports.*"`
         pub allowed_scope: String = or(any_text(), "*"),
     }
 }
@@ -88,7 +100,8 @@ impl Development {
 fn clients(table: &mut Table<'_>) -> Vec<Spanned<DevelopmentClient>> {
     let key = key(
         "clients",
-        "Who gets tokens. Without it, the client test with the secret test, for every scope.",
+        "Clients that get tokens. Without it, the client `test` with the secret `test` gets every scope. \
+         Example: `clients = [{ id = \"reports\", secret = \"reports-secret\", allowed_scope = \"orders.read\" }]`",
     );
     let clients = table.tables(key, |client| {
         let read = DevelopmentClient::read(client);

@@ -54,15 +54,18 @@ const KEY_SOURCES: [&str; 3] = ["jwks_uri", "jwks_file", "shared_secret"];
 pub(super) fn keys(table: &mut Table<'_>, needed: bool) -> Option<KeySource> {
     let jwks_uri = key(
         "jwks_uri",
-        "The URL of its keys. Without it, they are discovered.",
+        "URL of the issuer's JWK set. Without it, discovery finds the keys. \
+         Example: `jwks_uri = \"https://id.example.com/keys\"`",
     );
     let jwks_file = key(
         "jwks_file",
-        "A file with its keys. Without it, they are discovered.",
+        "File with the issuer's JWK set. Without it, discovery finds the keys. \
+         Example: `jwks_file = \"keys.json\"`",
     );
     let shared_secret = key(
         "shared_secret",
-        "The secret of HS256, HS384 or HS512. Without it, tokens are verified with public keys.",
+        "Secret of HS256, HS384 or HS512. Without it, tokens are verified with public keys. \
+         Example: `shared_secret = { env = \"JWT_SECRET\" }`",
     );
     let uri = table.optional(jwks_uri, url_of_keys()).map(KeySource::Uri);
     let file = table
@@ -110,7 +113,8 @@ pub(super) fn discovery(
 ) -> Discovery {
     let key = key(
         "discovery",
-        "Whether the well-known metadata of the issuer gives what is not given here; or the URL of that document.",
+        "Whether the issuer's metadata provides the URLs that the file does not set; or the URL of the metadata document. \
+         Example: `discovery = \"https://id.example.com/metadata.json\"`",
     );
     let discovery = table.or(key, metadata_location(), true);
     let left_to_it = left_to_discovery(table, keys, introspection);

@@ -22,22 +22,31 @@ table! {
     pub struct Introspection {
         fn read(table) -> Option<Self>;
 
-        /// Where introspection requests go. Without it, where the metadata says.
+        /// URL of the introspection endpoint. Without it, the metadata names it.
+        /// Example: `endpoint = "https://id.example.com/introspect"`
         pub endpoint: Option<Spanned<Url>> = optional(url()),
         /// How the gateway authenticates itself.
         pub authentication: Authentication = required_computed(authentication(table)),
-        /// Whether the server's 409 becomes the client's (MobileFirst); otherwise it is 503.
+        /// Whether a 409 of the authorization server becomes a 409 for the client (MobileFirst).
+        /// `false` makes it a 503.
+        /// Example: `conflict = true`
         pub conflict: bool = or(boolean(), false),
-        /// JSON, a signed response (RFC 9701), or a JWT that the upstream gets in place of the token.
+        /// Expected response: JSON, a signed response (RFC 9701), or a JWT that replaces the token
+        /// towards the upstream.
+        /// Example: `accept = "phantom"`
         pub accept: Spanned<IntrospectionFormat> = spanned_or(keyword(), "json"),
-        /// How long an active response stays in the cache at most; 0s: not at all.
+        /// Maximum time that an active response stays in the cache. `"0s"` caches none.
+        /// Example: `cache_ttl = "10s"`
         pub cache_ttl: Duration = or(whole_seconds(Duration::ZERO..=DAY), "60s"),
-        /// How long an inactive response stays in the cache.
+        /// Time that an inactive response stays in the cache. `"0s"` caches none.
+        /// Example: `negative_ttl = "30s"`
         pub negative_ttl: Duration = or(whole_seconds(Duration::ZERO..=HOUR), "5s"),
-        /// Whether a token in use is introspected again in the background before its cached response expires, so that no
-        /// request waits for that.
+        /// Whether a token that is used in the last fifth of its cache lifetime is introspected
+        /// again in the background. `false` makes the first request after expiry wait.
+        /// Example: `refresh_ahead = false`
         pub refresh_ahead: bool = or(boolean(), true),
-        /// Introspection requests in flight at one time; 503 beyond.
+        /// Maximum number of introspection requests in flight. Requests that need one more get 503.
+        /// Example: `max_in_flight = 64`
         pub max_in_flight: usize = or(count(1..=65_536), 256),
     }
 }
@@ -91,26 +100,37 @@ struct MethodKey {
 
 const CLIENT_ID: Key = key(
     "client_id",
-    "As whom the gateway asks. Required, except for authentication none. Without it, as nobody.",
+    "Client id of the gateway. Required unless `authentication` is `none`. Without it, none. \
+     Example: `client_id = \"gateway\"`",
 );
 const CLIENT_SECRET: Key = key(
     "client_secret",
-    "Its secret, for basic, form and bearer. Without it, none.",
+    "Client secret of the gateway, for `basic`, `form` and `bearer`. Without it, none. \
+     Example: `client_secret = { env = \"GATEWAY_SECRET\" }`",
 );
 const CLIENT_KEY: Key = key(
     "client_key",
-    "Its private key in PEM, for private_key_jwt. Without it, none.",
+    "Private key of the gateway in PEM, for `private_key_jwt`. Without it, none. \
+     Example: `client_key = \"gateway.key\"`",
 );
 const CLIENT_KEY_ID: Key = key(
     "client_key_id",
-    "The kid of client_key. Without it, none is named.",
+    "The `kid` of `client_key`. Without it, assertions have none. \
+     Example: `client_key_id = \"2026-11\"`",
 );
-const CLIENT_KEY_ALGORITHM: Key = key("client_key_algorithm", "What client_key signs with.");
+const CLIENT_KEY_ALGORITHM: Key = key(
+    "client_key_algorithm",
+    "Algorithm that `client_key` signs with. Example: `client_key_algorithm = \"ES256\"`",
+);
 const TOKEN_ENDPOINT: Key = key(
     "token_endpoint",
-    "Where the gateway's own token comes from, for bearer. Without it, where the metadata says.",
+    "URL that issues the gateway's own token, for `bearer`. Without it, the metadata names it. \
+     Example: `token_endpoint = \"https://id.example.com/token\"`",
 );
-const SCOPE: Key = key("scope", "The scope of the gateway's own token, for bearer.");
+const SCOPE: Key = key(
+    "scope",
+    "Scope of the gateway's own token, for `bearer`. Example: `scope = \"introspect\"`",
+);
 
 const METHOD_KEYS: [MethodKey; 7] = {
     use AuthenticationMethod::{Basic, Bearer, Form, PrivateKeyJwt};
@@ -160,7 +180,11 @@ impl Introspection {
 }
 
 fn authentication(table: &mut Table<'_>) -> Option<Authentication> {
-    let key = key("authentication", "How the gateway authenticates itself.");
+    let key = key(
+        "authentication",
+        "How the gateway authenticates itself to the introspection endpoint; `bearer` uses a token of its own. \
+         Example: `authentication = \"private_key_jwt\"`",
+    );
     let method = table.spanned_or(key, keyword(), AuthenticationMethod::Basic.keyword());
     // A method that cannot be read needs nothing that is known.
     let is_known = !table.has(key.name) || method.is_written();

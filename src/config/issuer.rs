@@ -31,13 +31,16 @@ table! {
 
         /// The name that routes use.
         pub name: Spanned<String> = computed(key),
-        /// Exact iss strings; the first is used for discovery.
+        /// Accepted values of `iss`, compared exactly. The first one is used for discovery.
+        /// Example: `issuer = "https://id.example.com"`
         pub issuer: Vec<Spanned<String>> = required_list(text(), "the iss of its tokens"),
         /// Accepted aud strings, or "any".
         pub audience: Audience = required_computed(audience(table)),
-        /// Whether a token without aud is refused; one with a wrong aud always is.
+        /// Whether a token without `aud` is refused. A token with a wrong `aud` always is.
+        /// Example: `audience_required = false`
         pub audience_required: bool = or(boolean(), true),
-        /// How a token is validated: by its signature, by introspection, or by the one and then the other.
+        /// How tokens are validated: by signature, by introspection, or by both in this order.
+        /// Example: `validation = "introspection"`
         pub validation: Spanned<Validation> = spanned_or(validation(), "jwks"),
         /// How the authorization server is asked about its tokens, where it is.
         pub introspection: Option<Introspection> =
@@ -52,7 +55,9 @@ table! {
             let issuer = issuer.as_deref().filter(|_| is_known);
             endpoints::discovery(table, issuer, keys.as_ref(), introspection.as_ref())
         }),
-        /// What its opaque tokens begin with: distinguishes those of two issuers.
+        /// What the opaque tokens of this issuer begin with. It distinguishes the tokens of two
+        /// issuers.
+        /// Example: `token_prefix = "corp_"`
         pub token_prefix: Spanned<String> = spanned_or(token_prefix(), ""),
         /// Names of the accepted signature algorithms (RFC 7518 §3.1, RFC 8037 §3.1), at least one.
         pub algorithms: Vec<Spanned<String>> = computed({
@@ -60,41 +65,59 @@ table! {
             refuse_short_secret(table, keys.as_ref(), &algorithms);
             algorithms
         }),
-        /// Accepted typ of a token's header; "" is none.
+        /// Accepted values of `typ` in the header of a token. `""` stands for a missing `typ`.
+        /// Example: `token_types = ["at+jwt"]`
         pub token_types: Vec<Spanned<String>> =
             list_or(any_text(), 1, json!(["at+jwt", "JWT", ""])),
-        /// Claims that a token must have beyond exp.
+        /// Claims that a token must have, in addition to `exp`.
+        /// Example: `required_claims = ["sub", "client_id"]`
         pub required_claims: Vec<Spanned<String>> = list_or(text(), 0, json!([])),
-        /// Claims that may hold the scope; the first that is present counts.
+        /// Claims that may contain the scopes. The first one that is present counts.
+        /// Example: `scope_claims = ["scope", "roles"]`
         pub scope_claims: Vec<Spanned<String>> = list_or(text(), 1, json!(["scope", "scp"])),
-        /// The unit of exp, nbf and iat.
+        /// Unit of `exp`, `nbf` and `iat`.
+        /// Example: `expiry_unit = "milliseconds"`
         pub expiry_unit: ExpiryUnit = or(keyword(), "seconds"),
-        /// Whether exp more than ten years ahead means "never" instead of being refused.
+        /// Whether an `exp` more than ten years ahead means "never". `false` refuses such a token.
+        /// Example: `accept_unbounded_expiry = true`
         pub accept_unbounded_expiry: bool = or(boolean(), false),
-        /// How long a verified token stays in the cache at most.
+        /// Maximum time that a verified token stays in the cache.
+        /// Example: `cache_max_age = "1h"`
         pub cache_max_age: Duration = or(whole_seconds(Duration::ZERO..=MONTH), "24h"),
         /// Bytes of memory that the cache may take; `None` where only the number of tokens is limited.
         pub cache_bytes: Option<usize> = computed(cache_bytes(table)),
-        /// Verified tokens in the cache.
+        /// Maximum number of verified tokens in the cache. If the file sets this key and not
+        /// `cache_bytes`, a token above 4 KiB counts as several.
+        /// Example: `cache_entries = 500000`
         pub cache_entries: usize = or(count(0..=10_000_000), 100_000),
-        /// By how much clocks may differ.
+        /// Tolerated difference between clocks. A token stays valid until `exp` plus this.
+        /// Example: `leeway = "10s"`
         pub leeway: Duration = or(whole_seconds(Duration::ZERO..=5 * MINUTE), "30s"),
         /// Whether `*` in a granted scope is a wildcard.
+        /// Example: `granted_wildcards = false`
         pub granted_wildcards: bool = or(boolean(), true),
-        /// Whether a token bound to a sender passes without that sender's proof.
+        /// Whether a token that is bound to a sender's key passes without proof of that key.
+        /// Example: `insecure_ignore_cnf = true`
         pub insecure_ignore_cnf: bool = or(boolean(), false),
-        /// How often keys are fetched where Cache-Control does not say.
+        /// Time between two fetches of the keys, if the response has no `Cache-Control`.
+        /// Example: `jwks_refresh = "5m"`
         // The bounds are those of Cache-Control, so no value of an operator is clamped unseen.
         pub jwks_refresh: Duration = or(duration(MINUTE..=HOUR), "10m"),
-        /// How long old keys serve while new ones cannot be fetched.
+        /// How long the last keys stay valid while new ones cannot be fetched.
+        /// Example: `jwks_max_stale = "6h"`
         pub jwks_max_stale: Duration = or(duration(Duration::ZERO..=MONTH), "24h"),
-        /// The least time between two fetches for the sake of an unknown key.
+        /// Minimum time between two fetches that are caused by an unknown key.
+        /// Example: `unknown_key_cooldown = "1m"`
         pub unknown_key_cooldown: Duration = or(duration(SECOND..=HOUR), "30s"),
-        /// The roots, in PEM, that its endpoints' certificates must lead to. Without it, the system's.
+        /// Trusted authorities for the certificates of the issuer's endpoints, in PEM. Without it,
+        /// those of the system.
+        /// Example: `tls_ca = "internal-ca.pem"`
         pub tls_ca: Option<Spanned<PathBuf>> = optional(path(table.folder())),
-        /// How long connecting to its endpoints may take.
+        /// Maximum time to connect to the issuer's endpoints.
+        /// Example: `connect_timeout = "500ms"`
         pub connect_timeout: Duration = or(duration(MILLISECOND..=MINUTE), "1s"),
-        /// How long one of its responses may take.
+        /// Maximum time for one request to the issuer's endpoints.
+        /// Example: `timeout = "2s"`
         pub timeout: Duration = or(duration(MILLISECOND..=MINUTE), "3s"),
     }
 }
@@ -206,8 +229,8 @@ fn needs_keys(validation: &Spanned<Validation>, introspection: Option<&Introspec
 fn cache_bytes(table: &mut Table<'_>) -> Option<usize> {
     let key = key(
         "cache_bytes",
-        "Bytes of memory that the cache may take. Without it, 64MiB; or no limit but cache_entries, where that is \
-         written.",
+        "Maximum memory of the token cache. `\"0B\"` caches none. Without it, 64MiB, or no limit if the file sets \
+         `cache_entries`. Example: `cache_bytes = \"256MiB\"`",
     );
     let bytes = table.optional_value(key, size(0..=1024 * 1024 * MEBIBYTE));
     // Whoever wrote the number of entries alone meant it, whatever memory they take.
@@ -215,7 +238,10 @@ fn cache_bytes(table: &mut Table<'_>) -> Option<usize> {
 }
 
 fn audience(table: &mut Table<'_>) -> Option<Audience> {
-    let key = key("audience", "Accepted aud strings, or \"any\".");
+    let key = key(
+        "audience",
+        "Accepted values of `aud`. `\"any\"` accepts every token of the issuer. Example: `audience = \"https://api.example.com\"`",
+    );
     let what = "the aud of tokens meant for this gateway, or \"any\"";
     let names = table.required_list(key, text(), what)?;
     match (names.iter().find(|name| name.value == "any"), names.len()) {
@@ -256,7 +282,8 @@ fn introspection(
 ) -> Option<Introspection> {
     let key = key(
         "introspection",
-        "How the authorization server is asked about its tokens (RFC 7662).",
+        "Introspection of tokens by the authorization server (RFC 7662). Without it, there is none. \
+         Example: `introspection = { client_id = \"gateway\", client_secret = { env = \"GATEWAY_SECRET\" } }`",
     );
     let introspection = table.optional_table(key, Introspection::read);
     table.rule(|| {
@@ -326,7 +353,8 @@ fn read_token_prefix(value: &DeValue<'_>) -> Result<String, Mismatch> {
 fn algorithms(table: &mut Table<'_>) -> Vec<Spanned<String>> {
     let key = key(
         "algorithms",
-        "Accepted signature algorithms. Without it, RS256, PS256, ES256, ES384 and EdDSA; with shared_secret HS256.",
+        "Accepted signature algorithms. Without it, RS256, PS256, ES256, ES384 and EdDSA; or HS256 if the file sets \
+         `shared_secret`. Example: `algorithms = [\"ES256\", \"RS512\"]`",
     );
     table.rule(|| {
         let only = |names: &[&str], others: &[&str]| {

@@ -13,9 +13,11 @@ table! {
     pub struct Listener {
         fn read(table) -> Option<Self>;
 
-        /// An IP address and a port; port 0 picks a free one.
+        /// IP address and port. Port 0 picks a free port.
+        /// Example: `address = "0.0.0.0:8443"`
         pub address: Spanned<SocketAddr> = required(socket_address(), "an IP address and a port"),
-        /// TLS. Without it, clients connect without TLS.
+        /// TLS with clients. Without it, clients connect without TLS.
+        /// Example: `tls = { certificates = [{ certificate = "server.crt", key = "server.key" }] }`
         pub tls: Option<ListenerTls> = optional_table(ListenerTls::read),
     }
 }
@@ -25,14 +27,18 @@ table! {
     pub struct ListenerTls {
         fn read(table) -> Option<Self>;
 
-        /// Certificates with their keys; presented is the first for the name that the client asks for, else the first.
+        /// Certificates with their private keys. A client gets the first one for the name that it
+        /// asks for, else the first one. Changed files are used for new connections within two
+        /// seconds.
+        /// Example: `certificates = [{ certificate = "a.crt", key = "a.key" }, { certificate = "b.crt", key = "b.key" }]`
         pub certificates: Vec<Certificate> = required_tables(
             Certificate::read,
             "at least one certificate with its key",
             "certificates = [{ certificate = \"a.crt\", key = \"a.key\" }]",
         ),
-        /// Certificate authorities in PEM: clients are asked for a certificate, and one that they present must be valid.
-        /// Without it, clients are not asked.
+        /// Authorities of client certificates, in PEM. Clients are asked for a certificate, and one
+        /// that they send must be valid. Without it, clients are not asked.
+        /// Example: `client_ca = "clients.pem"`
         pub client_ca: Option<Spanned<PathBuf>> = optional(path(table.folder())),
     }
 }
@@ -42,10 +48,12 @@ table! {
     pub struct Certificate {
         fn read(table) -> Option<Self>;
 
-        /// The certificate chain in PEM, leaf first.
+        /// Certificate chain in PEM, leaf first.
+        /// Example: `certificate = "server.crt"`
         pub certificate: Spanned<PathBuf> =
             required(path(table.folder()), "the path of a certificate"),
         /// Its private key in PEM.
+        /// Example: `key = "server.key"`
         pub key: Spanned<PathBuf> = required(path(table.folder()), "the path of its private key"),
     }
 }

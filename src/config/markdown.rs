@@ -1,11 +1,14 @@
-//! The reference of gateway.toml in Markdown, rendered from what its tables declare.
+//! The page `docs/configuration.md`: an introduction, and what the tables of gateway.toml declare.
 
 use std::fmt::Write;
 
 use super::reference::{Form, KeyReference, Presence, TableReference};
 
+/// The text above the tables.
+const INTRODUCTION: &str = include_str!("markdown/introduction.md");
+
 pub(super) fn render(root: &TableReference) -> String {
-    let mut text = format!("# gateway.toml\n\n{}\n", root.doc.trim());
+    let mut text = INTRODUCTION.to_owned();
     for declared in &root.keys {
         section(&mut text, "", declared);
     }
@@ -28,8 +31,8 @@ fn section(text: &mut String, parent: &str, declared: &KeyReference) {
     };
     let _ = write!(
         text,
-        "\n## `{heading}`\n\n{}\n\n| key | type | default | unit | meaning |\n|---|---|---|---|---|\n",
-        declared.key.doc.trim(),
+        "\n## `{heading}`\n\n{}\n\n| key | type | default | meaning | example |\n|---|---|---|---|---|\n",
+        declared.key.meaning(),
     );
     for declared in &table.keys {
         row(text, &path, declared);
@@ -41,24 +44,27 @@ fn section(text: &mut String, parent: &str, declared: &KeyReference) {
 
 fn row(text: &mut String, table: &str, declared: &KeyReference) {
     let name = declared.key.name;
-    let (values, units) = match &declared.form {
-        Form::Value(values) => (values.name.clone(), values.units.as_deref()),
-        Form::Table(_) => (format!("table `[{table}.{name}]`"), None),
-        Form::Tables(..) => (format!("tables `[[{table}.{name}]]`"), None),
-        Form::NamedTables(_) => (format!("tables `[{table}.{name}.NAME]`"), None),
-        Form::Map(_, values) => (format!("table of {}", values.name), None),
+    let values = match &declared.form {
+        Form::Value(values) => values.name.clone(),
+        Form::Table(_) => format!("table `[{table}.{name}]`"),
+        Form::Tables(..) => format!("tables `[[{table}.{name}]]`"),
+        Form::NamedTables(_) => format!("tables `[{table}.{name}.NAME]`"),
+        Form::Map(_, values) => format!("table of {}", values.name),
     };
     let default = match &declared.presence {
         Presence::Required => "required".to_owned(),
         Presence::Optional => String::new(),
         Presence::Default(default) => format!("`{default}`"),
     };
+    let example = declared.key.example();
     let cells = [
         format!("`{name}`"),
         values,
         default,
-        units.unwrap_or_default().to_owned(),
         declared.description(),
+        example
+            .map(|example| format!("`{example}`"))
+            .unwrap_or_default(),
     ];
     // A bar would end the cell.
     let cells = cells.map(|cell| cell.replace('|', "\\|"));

@@ -72,31 +72,33 @@ use reference::{TableReference, key};
 use route::{Declarations, DeclaredNames};
 
 table! {
-    /// The configuration of scopegate. Durations are "250ms", "30s", "5m", "1h"; sizes "16KiB". Where a list is taken, one
-    /// bare value will do. Relative paths start in the file's folder.
+    /// The configuration of scopegate. Durations are "250ms", "30s", "5m", "1h"; sizes "16KiB". A list with one element may
+    /// be that element alone. Relative paths start in the file's folder.
     pub struct Config {
         fn read(table, declared: &Declarations) -> Self;
 
-        /// Connections of clients, and the limits of their requests.
+        /// Client connections, and the limits of requests.
         pub server: Server = table(Server::read),
-        /// Addresses that clients connect to, beside or instead of server.listen.
+        /// Addresses that accept client connections, beside or instead of `server.listen`.
         pub listeners: Vec<Listener> = computed(listeners(table, &server)),
-        /// The listener for operators and their tools: /livez, /readyz, /metrics. Without it, there is none.
+        /// The listener for health checks and metrics: `/livez`, `/readyz`, `/metrics`. Without it,
+        /// there is none.
         pub admin: Option<Admin> = optional_table(Admin::read),
-        /// An authorization server and an echo upstream in this process, for trying things out. Every listener of the file
-        /// must then be on loopback.
+        /// An authorization server and an echo upstream in the gateway's own process, for trials.
+        /// Every listener of the file must then be on a loopback address. Without it, neither is
+        /// started.
         pub development: Option<Development> = optional_table(Development::read),
-        /// The log.
+        /// The event log and the access log.
         pub log: Log = table(Log::read),
         /// The export of traces.
         pub telemetry: Telemetry = table(Telemetry::read),
-        /// What WWW-Authenticate says beyond the error code.
+        /// What `WWW-Authenticate` contains in addition to the error code.
         pub challenge: Challenge = table(Challenge::read),
-        /// Whose access tokens are accepted, each issuer under a name of its own.
+        /// Issuers whose access tokens are accepted. NAME is a name of your choice.
         pub issuers: Vec<Issuer> = named_tables(Issuer::read),
-        /// Where permitted requests go, each upstream under a name of its own.
+        /// Services that permitted requests are forwarded to. NAME is a name of your choice.
         pub upstreams: Vec<Upstream> = named_tables(Upstream::read),
-        /// Who may send what where. Nothing is public unless it says so.
+        /// Which requests are permitted, and where they go. A route is public only if it says so.
         pub routes: Vec<Route> = tables(|route| Route::read(route, declared)),
     }
 }
@@ -278,7 +280,7 @@ impl Config {
 fn listeners(table: &mut Table<'_>, server: &Server) -> Vec<Listener> {
     let key = key(
         "listeners",
-        "Addresses that clients connect to, beside or instead of server.listen.",
+        "Addresses that accept client connections, beside or instead of `server.listen`.",
     );
     let declared = table.tables(key, Listener::read);
     let is_written = server.listen.iter().any(Spanned::is_written);

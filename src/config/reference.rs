@@ -11,8 +11,27 @@ use serde_json::{Map, Value, json};
 pub(super) struct Key {
     /// Its name.
     pub(super) name: &'static str,
-    /// Its meaning for whoever writes the file, in whole sentences.
+    /// Its meaning in whole sentences, and at the end a line of a file: "Example: `key = value`".
     pub(super) doc: &'static str,
+}
+
+impl Key {
+    /// The meaning of the key.
+    pub(super) fn meaning(&self) -> &'static str {
+        self.split().0
+    }
+
+    /// A line of a file that sets the key. Sections have none.
+    pub(super) fn example(&self) -> Option<&'static str> {
+        self.split().1
+    }
+
+    fn split(&self) -> (&'static str, Option<&'static str>) {
+        match self.doc.split_once("Example: `") {
+            Some((meaning, example)) => (meaning.trim(), example.trim().strip_suffix('`')),
+            None => (self.doc.trim(), None),
+        }
+    }
 }
 
 /// Declares a key outside [`table!`](super::declare::table).
@@ -33,8 +52,6 @@ pub(super) struct Description {
     pub(super) schema: Map<String, Value>,
     /// The type in a few words.
     pub(super) name: String,
-    /// The units that a quantity is written in.
-    pub(super) units: Option<String>,
     /// A sentence that follows the description of each key of this type.
     pub(super) note: Option<String>,
 }
@@ -53,7 +70,6 @@ impl Description {
         Self {
             schema,
             name: name.into(),
-            units: None,
             note: None,
         }
     }
@@ -89,14 +105,7 @@ impl Description {
             "additionalProperties": false,
         });
         Self::new("secret", schema)
-            .with_note("A string, { env = \"NAME\" } or { file = \"PATH\" }.")
-    }
-
-    pub(super) fn with_units(self, units: String) -> Self {
-        Self {
-            units: Some(units),
-            ..self
-        }
+            .with_note("A string, `{ env = \"NAME\" }` or `{ file = \"PATH\" }`.")
     }
 
     pub(super) fn with_note(self, note: impl Into<String>) -> Self {
@@ -181,7 +190,7 @@ pub(super) struct KeyReference {
 impl KeyReference {
     /// The meaning of the key, and what its type adds to it.
     pub(super) fn description(&self) -> String {
-        let doc = self.key.doc.trim();
+        let doc = self.key.meaning();
         match &self.form {
             Form::Value(Description {
                 note: Some(note), ..

@@ -22,26 +22,37 @@ table! {
     pub struct Route {
         fn read(table, declared: &Declarations) -> Option<Self>;
 
-        /// "api.example.com" or "*.example.com". Without it, any.
+        /// Host names, exact or as `*.` and a suffix. Without it, any host.
+        /// Example: `host = ["api.example.com", "*.example.org"]`
         pub host: Vec<Spanned<String>> = list(text(), 1),
-        /// The pattern of the path: {name} stands for one segment, {*rest} for the rest.
+        /// Pattern of the path. `{name}` stands for one segment, `{*rest}` for the rest.
+        /// Example: `path = "/orders/{id}/items/{*rest}"`
         pub path: Spanned<String> = required(text(), "the path it is for"),
-        /// Methods in capitals; GET covers HEAD. Without it, all.
+        /// Methods in capitals. `GET` includes `HEAD`. Without it, all methods.
+        /// Example: `methods = ["GET", "POST"]`
         pub methods: Vec<Spanned<Method>> = list(method(), 1),
         /// Who may pass.
         pub access: Access = computed(access(table)),
-        /// Whether requests without a valid token are refused; false is shadow mode. Without it, as `[server]` says.
+        /// Whether requests without a valid and sufficient token are refused. `false` is shadow
+        /// mode. Without it, as `[server]` says.
+        /// Example: `enforce = false`
         pub enforce: Option<Spanned<bool>> = optional(boolean()),
         /// Names of `[issuers.NAME]` whose tokens are accepted. Without it, all.
+        /// Example: `issuers = ["corp"]`
         pub issuers: Vec<Spanned<String>> = list(declared.issuers.reference_to("issuer"), 1),
-        /// The name of an `[upstreams.NAME]`.
+        /// Name of an `[upstreams.NAME]`.
+        /// Example: `upstream = "orders"`
         pub upstream: Spanned<String> =
             required(declared.upstreams.reference_to("upstream"), "the name of an upstream"),
-        /// Literal segments that are removed from the front of the path. Without it, none.
+        /// Literal segments to remove from the start of the path. The remaining path may be one
+        /// that another route protects, and that route's checks do not apply. Without it, none.
+        /// Example: `strip_prefix = "/v1"`
         pub strip_prefix: Option<Spanned<String>> = optional(text()),
         /// Whether the upstream receives the access token.
+        /// Example: `forward_token = "strip"`
         pub forward_token: ForwardToken = or(keyword(), "keep"),
         /// Whether a stream (WebSocket, events, download) ends when its token expires.
+        /// Example: `close_at_expiry = true`
         pub close_at_expiry: bool = or(boolean(), false),
         /// Headers that give the upstream claims of the token.
         pub claim_headers: Vec<ClaimHeader> = computed(claim_headers(table)),
@@ -165,16 +176,19 @@ const TOKEN_KEYS: [&str; 4] = ["scope", "any_scope", "issuers", "enforce"];
 fn access(table: &mut Table<'_>) -> Access {
     let public = key(
         "public",
-        "Whether no token is asked for. Not beside scope, any_scope, issuers or enforce.",
+        "Whether requests need no token. Excludes `scope`, `any_scope`, `issuers` and `enforce`. \
+         Example: `public = true`",
     );
     let scope = key(
         "scope",
-        "Scopes that a token must grant, all of them; {name} stands for the value of a path parameter. Without it, \
-         any_scope or public, any valid token will do.",
+        "Scopes that the token must grant, all of them, separated by spaces. `{name}` is replaced by the value of the \
+         path parameter. Without it, any valid token is sufficient, unless `any_scope` or `public` is set. \
+         Example: `scope = \"orders.read orders.{id}\"`",
     );
     let any_scope = key(
         "any_scope",
-        "Sets of scopes, of which a token must grant one; the 403 names the first. Without it, see scope.",
+        "Sets of scopes. The token must grant all scopes of one set. The 403 names the first set. Without it, see `scope`. \
+         Example: `any_scope = [\"orders.read\", \"orders.admin audit\"]`",
     );
     let public = table.or(public, boolean(), false);
     let scope = table.optional(scope, scopes_in_one());
@@ -236,8 +250,9 @@ fn claim_headers(table: &mut Table<'_>) -> Vec<ClaimHeader> {
     let mut headers: Vec<ClaimHeader> = Vec::new();
     let key = key(
         "claim_headers",
-        "Headers that give the upstream claims of the token: \
-         { \"X-Client-Id\" = \"client_id\", \"X-Groups\" = { claim = \"groups\", format = \"json\" } }. Without it, none.",
+        "Headers that send claims of the token to the upstream. The format `json` writes the whole value as JSON. \
+         Without it, none. Example: \
+         `claim_headers = { \"X-Client-Id\" = \"client_id\", \"X-Groups\" = { claim = \"groups\", format = \"json\" } }`",
     );
     for (name, claim) in table.map(key, HEADER_NAME, claim()) {
         let spelling = canonical_spelling(&name.value);

@@ -24,45 +24,68 @@ table! {
     pub struct Server {
         fn read(table) -> Self;
 
-        /// Addresses without TLS; port 0 picks a free one. No default beside `[[listeners]]`.
+        /// Addresses that accept connections without TLS. Port 0 picks a free port. If the file has
+        /// `[[listeners]]`, there is no default.
+        /// Example: `listen = ["127.0.0.1:8080", "[::1]:8080"]`
         pub(super) listen: Vec<Spanned<SocketAddr>> = list_or(socket_address(), 1, "127.0.0.1:8080"),
-        /// Whether requests without a valid token are refused; false is shadow mode. Without it, they are refused.
+        /// Whether requests without a valid and sufficient token are refused. `false` is shadow
+        /// mode, for all routes without an `enforce` of their own. Without it, they are refused.
+        /// Example: `enforce = false`
         pub enforce: Option<Spanned<bool>> = optional(boolean()),
-        /// Whether another process may bind the same port beside this one.
+        /// Whether another process may listen on the same port at the same time.
+        /// Example: `share_port = true`
         pub share_port: bool = or(boolean(), false),
-        /// Threads that serve requests. Without it, one for each core.
+        /// Number of threads that serve requests. Without it, one for each CPU core.
+        /// Example: `workers = 4`
         pub workers: usize = or_else(count(1..=MAX_WORKERS), cores),
-        /// Scheme, host and port under which clients see the gateway. Without it, those of the connection and the Host
-        /// header.
+        /// Scheme, host and port that clients use for the gateway. The upstream receives the scheme
+        /// in `X-Forwarded-Proto`. Without it, they come from the connection and the `Host` header.
+        /// Example: `external_url = "https://api.example.com"`
         pub external_url: Option<Spanned<Url>> = optional(origin()),
-        /// Networks whose Forwarded and X-Forwarded-* are believed. Without it, none.
+        /// Networks of the proxies in front of the gateway. `Forwarded` and `X-Forwarded-*` count
+        /// only from them. Without it, from none.
+        /// Example: `trusted_proxies = ["10.0.0.0/8", "fd00::/8"]`
         pub trusted_proxies: Vec<IpNet> = list_of_values(network(), 0),
-        /// From the first byte of a request's head to its end.
+        /// Time from the first byte of a request head to its end.
+        /// Example: `header_timeout = "5s"`
         pub header_timeout: Duration = or(duration(MILLISECOND..=HOUR), "10s"),
-        /// Between two reads or two writes of a body.
+        /// Maximum time between two reads or two writes of a body.
+        /// Example: `body_idle_timeout = "2m"`
         pub body_idle_timeout: Duration = or(duration(MILLISECOND..=DAY), "30s"),
-        /// Before and between the requests of a connection.
+        /// Time that a connection may wait for its first or next request.
+        /// Example: `keep_alive_timeout = "30s"`
         pub keep_alive_timeout: Duration = or(duration(MILLISECOND..=DAY), "75s"),
-        /// How long the gateway accepts connections after the signal to stop.
+        /// Time that the gateway still accepts connections after the signal to stop.
+        /// Example: `drain_delay = "5s"`
         pub drain_delay: Duration = or(duration(Duration::ZERO..=HOUR), "0s"),
-        /// How long requests may take to end after that.
+        /// Time that requests in flight then have to finish.
+        /// Example: `drain_timeout = "1m"`
         pub drain_timeout: Duration = or(duration(Duration::ZERO..=HOUR), "30s"),
-        /// Requests with `;` in the path: refused with 400, or allowed.
+        /// Whether a request with `;` in its path is refused with 400 or allowed.
+        /// Example: `path_parameters = "allow"`
         pub path_parameters: PathParameters = or(keyword(), "refuse"),
-        /// Client connections at one time. For one more, the connection that has been idle longest is closed; if none is
-        /// idle, it waits.
+        /// Maximum number of client connections. For one more, the connection that has been idle
+        /// longest is closed. If none is idle, the new one waits.
+        /// Example: `max_connections = 50000`
         pub max_connections: usize = or(count(1..=1_000_000), 16_384),
-        /// Connections at one time of one client: an IPv4 address, or a /64 network of IPv6. One more is closed at once.
-        /// 0: no limit. Proxies in trusted_proxies are exempt.
+        /// Maximum number of connections of one client: one IPv4 address, or one /64 network of
+        /// IPv6. One more is closed at once. `0` means no limit. `trusted_proxies` are exempt.
+        /// Example: `max_connections_per_client = 100`
         pub max_connections_per_client: usize = or(count(0..=1_000_000), 0),
-        /// Bytes of a request's head; 431 beyond.
+        /// Maximum size of a request head. A larger one gets 431.
+        /// Example: `max_header_size = "16KiB"`
         // hyper takes no buffer below 8 KiB.
         pub max_header_size: usize = or(size(8 * KIBIBYTE..=MEBIBYTE), "32KiB"),
-        /// Fields of a request's head; 431 beyond.
+        /// Maximum number of fields in a request head. More get 431.
+        /// Example: `max_headers = 64`
         pub max_headers: usize = or(count(1..=1024), 100),
-        /// Bytes of an access token.
+        /// Maximum size of an access token. A larger one gets 431 without a challenge, because a
+        /// new token would be as large.
+        /// Example: `max_token_size = "8KiB"`
         pub max_token_size: usize = or(size(KIBIBYTE..=MEBIBYTE), "16KiB"),
-        /// Whether each request has an id that client, log and upstream share (X-Request-Id).
+        /// Whether each request has an id that client, log and upstream share. `false` passes
+        /// `X-Request-Id` unchanged.
+        /// Example: `request_id = false`
         pub request_id: bool = or(boolean(), true),
     }
 }
@@ -72,19 +95,29 @@ table! {
     pub struct Log {
         fn read(table) -> Self;
 
-        /// For people, or one JSON object per line. Without it, for people on a terminal, and JSON elsewhere.
+        /// Text for people, or one JSON object for each line. Without it, text on a terminal and
+        /// JSON elsewhere.
+        /// Example: `format = "json"`
         pub format: Option<LogFormat> = optional_value(keyword()),
-        /// The least important events that are written.
+        /// Least severe level that is logged.
+        /// Example: `level = "warn"`
         pub level: LogLevel = or(keyword(), "info"),
-        /// Whether every request gets a line.
+        /// Whether each request is logged as one line, at level `info`.
+        /// Example: `access = false`
         pub access: bool = or(boolean(), true),
-        /// Whether that line has the token's client.
+        /// Whether that line has the client id of the token.
+        /// Example: `client_id = false`
         pub client_id: bool = or(boolean(), true),
-        /// Whether that line has the token's subject.
+        /// Whether that line has the subject of the token.
+        /// Example: `subject = true`
         pub subject: bool = or(boolean(), false),
-        /// Whether that line has the path, normalised and without the query. Paths may hold secrets.
+        /// Whether that line has the path, normalized and without the query. Paths may contain
+        /// secrets, such as the token of a password reset.
+        /// Example: `path = true`
         pub path: bool = or(boolean(), false),
-        /// Lines about refusals per second, of all workers together; 0: no limit.
+        /// Maximum number of lines about refused requests for each second, of all workers together.
+        /// `0` means no limit.
+        /// Example: `refusals_per_second = 10`
         pub refusals_per_second: u32 = or(count(0..=1_000_000), 100),
     }
 }
@@ -94,11 +127,14 @@ table! {
     pub struct Challenge {
         fn read(table) -> Self;
 
-        /// The realm; left out when empty.
+        /// The `realm` attribute. An empty string omits it.
+        /// Example: `realm = "orders"`
         pub realm: Option<String> = or(realm(), ""),
-        /// Whether error_description says what is wrong with a token.
+        /// Whether `error_description` says what is wrong with a token.
+        /// Example: `describe = true`
         pub describe: bool = or(boolean(), false),
-        /// Whether the 401 names the scope that a token would need.
+        /// Whether a 401 names the scope that the route requires.
+        /// Example: `scope_when_unauthenticated = true`
         pub scope_when_unauthenticated: bool = or(boolean(), false),
     }
 }

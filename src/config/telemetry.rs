@@ -17,12 +17,16 @@ table! {
     pub struct Telemetry {
         fn read(table) -> Self;
 
-        /// Where spans are posted to (OTLP over HTTP, in protobuf); /v1/traces is added to a URL without a path. Without
-        /// it, there are no spans, and traceparent passes unchanged.
+        /// URL of the collector that receives spans (OTLP over HTTP, protobuf). A URL without a
+        /// path gets `/v1/traces`. Without it, there are no spans, and `traceparent` passes
+        /// unchanged.
+        /// Example: `otlp_endpoint = "http://127.0.0.1:4318"`
         pub otlp_endpoint: Option<Spanned<Url>> = optional(otlp_endpoint()),
-        /// The share of traces that are recorded, unless a trusted proxy has decided.
+        /// Share of traces that are recorded, unless a trusted proxy has decided.
+        /// Example: `sample_ratio = 0.1`
         pub sample_ratio: f64 = or(ratio(), 1.0),
-        /// The name of the gateway in spans.
+        /// Name of the gateway in spans.
+        /// Example: `service_name = "orders-gateway"`
         pub service_name: String = or(text(), "scopegate"),
     }
 }

@@ -117,7 +117,6 @@ fn describe(
     let least = written(*bounds.start(), units);
     let most = written(*bounds.end(), units);
     Description::pattern(name, &format!("^[0-9]+({})$", names.join("|")))
-        .with_units(names.join(", "))
         .with_note(format!("{from} {least} to {most}."))
 }
 

@@ -26,31 +26,53 @@ table! {
 
         /// The name that routes use.
         pub name: Spanned<String> = computed(key),
-        /// URLs with http or https, host and port; every address of a name is used.
+        /// URLs with `http` or `https`, host and port. Every address of a host name is used.
+        /// Example: `targets = ["http://10.0.0.7:9000", "https://orders.internal:8443"]`
         pub targets: Vec<Spanned<Url>> = required_list(origin(), "the URL of at least one server"),
-        /// The protocol: http2 is negotiated over TLS, and spoken by prior knowledge without TLS.
+        /// HTTP version towards the targets. `http2` is negotiated by ALPN for `https://`, and used
+        /// by prior knowledge for `http://`.
+        /// Example: `protocol = "http2"`
         pub protocol: Protocol = or(keyword(), "http1"),
-        /// Which address gets a request: of two drawn at random the one with fewer requests in flight, or each in turn.
+        /// Which address gets a request: of two random ones, that with fewer requests of this
+        /// worker in flight; or each in turn.
+        /// Example: `balance = "round_robin"`
         pub balance: Balance = or(keyword(), "least_requests"),
-        /// Health checks of addresses. Without it, none are made.
+        /// Health checks of the addresses. Without it, there are none.
+        /// Example: `health = { path = "/healthz", interval = "5s", unhealthy_after = 3, healthy_after = 2 }`
         pub health: Option<Health> = optional_table(Health::read),
-        /// How long connecting may take.
+        /// Maximum time to connect.
+        /// Example: `connect_timeout = "500ms"`
         pub connect_timeout: Duration = or(duration(MILLISECOND..=MINUTE), "2s"),
-        /// How long the head of a response may take.
+        /// Maximum time to the response head. It does not run while the request body is still being
+        /// sent.
+        /// Example: `response_timeout = "10s"`
         pub response_timeout: Duration = or(duration(MILLISECOND..=DAY), "60s"),
-        /// How often a request is tried again that cannot have had an effect.
+        /// Maximum number of retries of a request. Only requests that cannot have had an effect are
+        /// retried, within the retry budget.
+        /// Example: `retries = 2`
         pub retries: usize = or(count(0..=10), 1),
-        /// Idle connections in the pool, for each worker and address.
+        /// Maximum number of idle connections for each worker and address. HTTP/2 uses as many
+        /// connections as it needs, with up to 100 streams on each.
+        /// Example: `pool_idle = 64`
         pub pool_idle: usize = or(count(0..=65_536), 256),
-        /// How long an idle connection stays in the pool.
+        /// Time that an idle connection stays in the pool. Set it below the keep-alive
+        /// timeout of the targets.
+        /// Example: `pool_idle_timeout = "2s"`
         pub pool_idle_timeout: Duration = or(duration(MILLISECOND..=HOUR), "4s"),
-        /// The Host of forwarded requests: the client's ("pass"), the "target"'s, or this name.
+        /// `Host` of forwarded requests: that of the client (`pass`), that of the target
+        /// (`target`), or this name.
+        /// Example: `host = "orders.internal"`
         pub host: UpstreamHost = or(upstream_host(), "pass"),
-        /// The name that certificates of targets must have. Without it, that of the target.
+        /// Name that the certificates of the targets must have. Without it, the host of the target.
+        /// Example: `tls_server_name = "orders.internal"`
         pub tls_server_name: Option<Spanned<String>> = optional(host_name()),
-        /// The roots, in PEM, that certificates of targets must lead to. Without it, the system's.
+        /// Trusted authorities for the targets' certificates, in PEM. Changed files are used within
+        /// two seconds. Without it, those of the system.
+        /// Example: `tls_ca = "internal-ca.pem"`
         pub tls_ca: Option<Spanned<PathBuf>> = optional(path(table.folder())),
-        /// The client certificate of the gateway. Without it, none is presented.
+        /// Client certificate of the gateway. Changed files are used within two seconds. Without
+        /// it, none is sent.
+        /// Example: `tls_client = { certificate = "gateway.crt", key = "gateway.key" }`
         pub tls_client: Option<Certificate> = optional_table(Certificate::read),
     }
 }
@@ -60,14 +82,18 @@ table! {
     pub struct Health {
         fn read(table) -> Option<Self>;
 
-        /// The path that is requested; 2xx and 3xx are healthy responses.
+        /// Path of the check. A response with 2xx or 3xx is healthy.
+        /// Example: `path = "/healthz"`
         pub path: PathAndQuery =
             required_value(path_and_query(), "the path of a check, such as \"/healthz\""),
-        /// The time between two checks.
+        /// Time between two checks.
+        /// Example: `interval = "10s"`
         pub interval: Duration = or(duration(100 * MILLISECOND..=HOUR), "5s"),
-        /// Failed checks in a row after which an address gets no requests.
+        /// Number of failed checks in a row after which an address gets no requests.
+        /// Example: `unhealthy_after = 2`
         pub unhealthy_after: usize = or(count(1..=100), 3),
-        /// Successful checks in a row after which it gets requests again.
+        /// Number of successful checks in a row after which it gets requests again.
+        /// Example: `healthy_after = 1`
         pub healthy_after: usize = or(count(1..=100), 2),
     }
 }

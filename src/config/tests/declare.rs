@@ -9,6 +9,7 @@ table! {
         fn read(table) -> Self;
 
         /// How long an example may take.
+        /// Example: `example_timeout = "7s"`
         example_timeout: Duration = or(duration(SECOND..=MINUTE), "5s"),
     }
 }
@@ -70,8 +71,9 @@ fn key_declared_on_one_line_is_in_reader_schema_and_reference() {
     let markdown = crate::config::markdown::render(&reference);
     assert!(
         markdown.contains(
-            "\n## `[example]`\n\nThe table.\n\n| key | type | default | unit | meaning |\n|---|---|---|---|---|\n\
-             | `example_timeout` | duration | `\"5s\"` | ms, s, m, h | How long an example may take. From 1s to 1m. |\n"
+            "\n## `[example]`\n\nThe table.\n\n| key | type | default | meaning | example |\n|---|---|---|---|---|\n\
+             | `example_timeout` | duration | `\"5s\"` | How long an example may take. From 1s to 1m. | \
+             `example_timeout = \"7s\"` |\n"
         ),
         "{markdown}"
     );
@@ -105,9 +107,21 @@ fn reference_has_a_section_for_each_table_and_a_row_for_each_key_of_the_schema()
             "`[[routes]]`",
         ]
     );
-    let cells = markdown.lines().filter(|line| line.starts_with("| `"));
-    for row in cells {
-        assert_eq!(row.replace("\\|", "").matches(" |").count(), 5, "{row}");
-        assert!(row.ends_with(". |"), "{row}");
+    let rows = markdown
+        .lines()
+        .skip_while(|line| !line.starts_with("## "))
+        .filter(|line| line.starts_with("| `"));
+    for row in rows {
+        let row = row.replace("\\|", "");
+        let cells: Vec<_> = row.split(" | ").collect();
+        let [key, _, _, meaning, example] = *cells else {
+            panic!("expected five cells, but found {row}");
+        };
+        assert!(meaning.ends_with('.'), "{row}");
+        let sets_it = format!("`{} = ", key.trim_matches(['|', ' ', '`']));
+        assert!(
+            example.starts_with(&sets_it),
+            "expected an example, but found {row}"
+        );
     }
 }
