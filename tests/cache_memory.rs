@@ -81,7 +81,7 @@ fn resident() -> f64 {
 }
 
 #[test]
-fn cache_takes_the_memory_that_it_tells_and_no_more_than_cache_bytes() {
+fn token_cache_uses_the_memory_it_reports_and_at_most_cache_bytes() {
     scopegate::verify::jwt::install_cryptography();
     let key = EncodingKey::from_secret(SECRET.as_bytes());
     let toml = format!(

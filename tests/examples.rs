@@ -8,7 +8,7 @@ use scopegate::config::Config;
 use scopegate::{config, gateway};
 
 #[test]
-fn every_example_and_the_shipped_file_compile_without_a_fault() {
+fn every_example_and_the_shipped_file_compile() {
     let mut files: Vec<PathBuf> = fs::read_dir(root().join("examples"))
         .expect("examples are shipped")
         .map(|entry| entry.expect("a readable folder").path())
@@ -121,7 +121,7 @@ fn stops_within(config: &Config) -> u64 {
 }
 
 #[test]
-fn check_finds_nothing_to_warn_of_in_the_files_for_kubernetes_and_systemd() {
+fn check_warns_of_nothing_in_the_kubernetes_and_systemd_examples() {
     for toml in [config_map(), shipped("examples/systemd/gateway.toml")] {
         let output = check(&toml);
         let told = String::from_utf8_lossy(&output.stderr).into_owned();
@@ -130,7 +130,7 @@ fn check_finds_nothing_to_warn_of_in_the_files_for_kubernetes_and_systemd() {
 }
 
 #[test]
-fn kubernetes_probes_the_listeners_of_the_file_and_waits_until_they_are_drained() {
+fn kubernetes_manifest_fits_its_configuration() {
     let (manifest, config) = (
         shipped("examples/kubernetes/scopegate.yaml"),
         read(&config_map()),
@@ -163,7 +163,7 @@ fn kubernetes_probes_the_listeners_of_the_file_and_waits_until_they_are_drained(
 }
 
 #[test]
-fn systemd_opens_the_listeners_of_the_file_and_waits_until_they_are_drained() {
+fn systemd_units_fit_their_configuration() {
     let service = shipped("examples/systemd/scopegate.service");
     let config = read(&shipped("examples/systemd/gateway.toml"));
     let sockets = shipped("examples/systemd/scopegate.socket");
@@ -185,7 +185,7 @@ fn systemd_opens_the_listeners_of_the_file_and_waits_until_they_are_drained() {
 }
 
 #[test]
-fn dockerfile_copies_what_is_there_builds_what_cargo_names_and_has_its_compiler() {
+fn dockerfile_fits_the_repository_and_its_compiler() {
     let (dockerfile, cargo) = (shipped("examples/Dockerfile"), shipped("Cargo.toml"));
     let ignored = shipped("examples/Dockerfile.dockerignore");
     for copied in values(&dockerfile, "COPY ")

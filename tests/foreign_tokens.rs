@@ -157,7 +157,7 @@ fn foreign_forged_and_stale_tokens_of_five_authorization_servers_are_refused() {
 }
 
 #[test]
-fn each_authorization_server_needs_what_its_configuration_says() {
+fn authorization_servers_need_their_configured_exceptions() {
     for mut server in servers() {
         let reason = match text(&server, "name") {
             // Taken for seconds, its milliseconds are 46,000 years.

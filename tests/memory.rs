@@ -48,7 +48,7 @@ fn resident() -> u64 {
 
 #[test]
 #[expect(clippy::too_many_lines, reason = "a table of cases")]
-fn a_gibibyte_goes_up_and_down_over_http2_and_memory_stays_flat() {
+fn memory_stays_flat_for_a_gibibyte_each_way_over_http2() {
     // The harness would keep a log of every frame.
     tracing::subscriber::set_global_default(tracing::subscriber::NoSubscriber::default())
         .expect("the first");

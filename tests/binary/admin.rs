@@ -1,11 +1,11 @@
-//! What a running process says of itself to whoever watches over it.
+//! The admin listener of a running process.
 
 use std::io::{Read, Write};
 use std::net::{Ipv4Addr, TcpListener, TcpStream};
 
-use crate::process::{Process, ask, command, finished, own_address, run, wait};
+use crate::process::{Process, command, own_address, round_trip, run, run_in, wait_for};
 
-/// A gateway with an admin listener, and more keys of `[server]`.
+/// A configuration with an admin listener and further keys of `[server]`.
 fn file(address: Ipv4Addr, keys: &str) -> String {
     format!(
         "[server]\nlisten = \"{address}:8080\"\nworkers = 1\n{keys}\n[admin]\nlisten = \"{address}:9090\"\n\
@@ -14,8 +14,9 @@ fn file(address: Ipv4Addr, keys: &str) -> String {
     )
 }
 
-fn asked(address: Ipv4Addr, port: u16, path: &str) -> String {
-    ask(
+/// The response to `GET path`.
+fn get(address: Ipv4Addr, port: u16, path: &str) -> String {
+    round_trip(
         address,
         port,
         &format!("GET {path} HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n"),
@@ -23,45 +24,45 @@ fn asked(address: Ipv4Addr, port: u16, path: &str) -> String {
 }
 
 #[test]
-fn process_that_was_asked_to_stop_is_not_ready_and_serves_on_for_drain_delay() {
+fn draining_process_is_not_ready_and_serves_during_drain_delay() {
     let address = own_address();
     let mut process = Process::start(
         address,
         &file(address, "drain_delay = \"2s\"\ndrain_timeout = \"1s\""),
     );
-    wait("it is ready", || {
-        asked(address, 9090, "/readyz").starts_with("HTTP/1.1 200")
+    wait_for("the gateway is ready", || {
+        get(address, 9090, "/readyz").starts_with("HTTP/1.1 200")
     });
     process.signal("TERM");
-    wait("it is not", || {
-        asked(address, 9090, "/readyz").starts_with("HTTP/1.1 503")
+    wait_for("the gateway is not ready", || {
+        get(address, 9090, "/readyz").starts_with("HTTP/1.1 503")
     });
-    assert!(asked(address, 9090, "/readyz").ends_with("\r\n\r\nnot ready\n[-] stopping\n"));
-    // Load balancers need a while to notice: whoever comes meanwhile is served.
-    assert!(asked(address, 8080, "/").starts_with("HTTP/1.1 404"));
+    assert!(get(address, 9090, "/readyz").ends_with("\r\n\r\nnot ready\n[-] stopping\n"));
+    // Load balancers notice after a while; clients that they send meanwhile are served.
+    assert!(get(address, 8080, "/").starts_with("HTTP/1.1 404"));
     assert!(
-        asked(address, 9090, "/livez").ends_with("ok\n"),
-        "it is no reason to be killed"
+        get(address, 9090, "/livez").ends_with("ok\n"),
+        "draining is no reason for a restart by the orchestrator"
     );
-    assert!(process.stopped().success());
+    assert!(process.wait_for_exit().success());
     assert!(TcpStream::connect((address, 9090)).is_err());
 }
 
 #[test]
-fn admin_address_that_is_in_use_is_an_error_and_a_change_of_it_takes_a_restart() {
+fn admin_address_in_use_is_an_error_and_changing_it_takes_a_restart() {
     let address = own_address();
-    let taken = TcpListener::bind((address, 9090)).expect("an address of our own");
+    let taken = TcpListener::bind((address, 9090)).expect("an unused address");
     let toml = file(address, "");
     let folder = tempfile::tempdir().expect("a folder");
     std::fs::write(folder.path().join("gateway.toml"), &toml).expect("a file");
-    let output = finished(command(), folder.path());
-    let told = String::from_utf8_lossy(&output.stderr);
-    assert_eq!(output.status.code(), Some(1), "{told}");
+    let output = run_in(command(), folder.path());
+    let stderr = String::from_utf8_lossy(&output.stderr);
+    assert_eq!(output.status.code(), Some(1), "{stderr}");
     assert!(
-        told.contains(&format!(
+        stderr.contains(&format!(
             "admin.listen: cannot listen on {address}:9090: the port is in use"
         )),
-        "{told}"
+        "{stderr}"
     );
     drop(taken);
 
@@ -72,10 +73,10 @@ fn admin_address_that_is_in_use_is_an_error_and_a_change_of_it_takes_a_restart()
     )
     .expect("a file");
     let refused = "scopegate_reloads_total{outcome=\"refused\"} 1";
-    wait("it is refused", || {
-        asked(address, 9090, "/metrics").contains(refused)
+    wait_for("the configuration is rejected", || {
+        get(address, 9090, "/metrics").contains(refused)
     });
-    wait("it says so", || {
+    wait_for("the event is logged", || {
         process
             .printed()
             .1
@@ -84,24 +85,26 @@ fn admin_address_that_is_in_use_is_an_error_and_a_change_of_it_takes_a_restart()
 }
 
 #[test]
-fn request_for_another_host_is_logged_with_the_key_and_not_each_time() {
+fn request_for_another_host_is_logged_once_with_the_key() {
     let address = own_address();
     let process = Process::start(address, &file(address, ""));
     for _ in 0..3 {
-        let answer = ask(
+        let response = round_trip(
             address,
             9090,
             "GET /livez HTTP/1.1\r\nHost: evil.example\r\n\r\n",
         );
-        assert!(answer.starts_with("HTTP/1.1 421 "), "{answer}");
+        assert!(response.starts_with("HTTP/1.1 421 "), "{response}");
     }
     let message = "admin request rejected: Host is not in admin.hosts\",\"host\":\"evil.example\"";
-    wait("it is logged", || process.printed().1.contains(message));
+    wait_for("the refusal is logged", || {
+        process.printed().1.contains(message)
+    });
     assert_eq!(process.printed().1.matches(message).count(), 1);
 }
 
 #[test]
-fn check_warns_of_an_admin_listener_that_others_reach_by_any_host() {
+fn check_warns_of_a_reachable_admin_listener_without_hosts() {
     let toml = |listen: &str, hosts: &str| {
         format!(
             "[admin]\nlisten = \"{listen}\"\n{hosts}\n[upstreams.up]\ntargets = \"http://127.0.0.1:1\"\n\
@@ -119,43 +122,46 @@ fn check_warns_of_an_admin_listener_that_others_reach_by_any_host() {
 }
 
 #[test]
-fn admin_port_is_shared_where_ports_are_and_is_refused_once_the_process_ends() {
+fn admin_port_is_shared_with_share_port_and_closes_with_the_process() {
     let address = own_address();
     let toml = file(address, "share_port = true");
     let start = || {
         let process = Process::launch(command(), &toml);
-        wait("it is there", || {
+        wait_for("the admin listener is open", || {
             process.printed().1.contains("admin listening")
         });
         process
     };
     let (mut first, mut second) = (start(), start());
     for process in [&mut first, &mut second] {
-        assert!(asked(address, 9090, "/livez").ends_with("ok\n"));
+        assert!(get(address, 9090, "/livez").ends_with("ok\n"));
         process.signal("TERM");
-        assert_eq!(process.stopped().code(), Some(0));
+        assert_eq!(process.wait_for_exit().code(), Some(0));
     }
     assert!(TcpStream::connect((address, 9090)).is_err());
 }
 
 #[test]
-fn admin_request_that_was_accepted_is_answered_though_the_process_ends() {
+fn accepted_admin_request_is_served_while_the_process_drains() {
     let address = own_address();
     let mut process = Process::start(address, &file(address, ""));
-    let mut early = TcpStream::connect((address, 9090)).expect("it listens");
+    let mut early = TcpStream::connect((address, 9090)).expect("the gateway listens");
     assert!(
-        asked(address, 9090, "/livez").ends_with("ok\n"),
-        "so it has accepted the other one, too"
+        get(address, 9090, "/livez").ends_with("ok\n"),
+        "the earlier connection is accepted as well"
     );
     process.signal("TERM");
-    wait("it accepts nobody", || {
+    wait_for("the admin listener is closed", || {
         TcpStream::connect((address, 9090)).is_err()
     });
     early
         .write_all(b"GET /readyz HTTP/1.1\r\nHost: localhost\r\n\r\n")
-        .expect("it reads");
-    let mut answer = String::new();
-    early.read_to_string(&mut answer).expect("an answer");
-    assert!(answer.ends_with("not ready\n[-] stopping\n"), "{answer}");
-    assert_eq!(process.stopped().code(), Some(0));
+        .expect("the gateway reads");
+    let mut response = String::new();
+    early.read_to_string(&mut response).expect("a response");
+    assert!(
+        response.ends_with("not ready\n[-] stopping\n"),
+        "{response}"
+    );
+    assert_eq!(process.wait_for_exit().code(), Some(0));
 }

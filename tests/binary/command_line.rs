@@ -1,13 +1,17 @@
-//! Arguments, exit codes, and what is said when something is wrong.
+//! Arguments, exit codes, and messages for faulty input.
 
-use crate::process::{Process, own_address, run, shipped};
+use std::fs;
+use std::os::unix::fs::symlink;
+use std::process::Command;
+
+use crate::process::{Process, own_address, run, shipped_configuration};
 
 fn text(bytes: &[u8]) -> String {
     String::from_utf8_lossy(bytes).into_owned()
 }
 
 #[test]
-fn version_and_help_are_answers() {
+fn version_and_help_go_to_standard_output() {
     let version = run(None, &["--version"]);
     assert_eq!(
         (text(&version.stdout), version.status.code()),
@@ -49,10 +53,10 @@ fn missing_file_and_unknown_argument_are_bad_input() {
     ] {
         let positional = run(None, arguments);
         assert_eq!(positional.status.code(), Some(2));
-        let told = text(&positional.stderr);
+        let stderr = text(&positional.stderr);
         assert!(
-            told.contains("tip: the file is named by an option: --config gateway.toml"),
-            "{told}"
+            stderr.contains("tip: the file is named by an option: --config gateway.toml"),
+            "{stderr}"
         );
     }
     let folder = run(None, &["check", "--config", "."]);
@@ -63,18 +67,18 @@ fn missing_file_and_unknown_argument_are_bad_input() {
 
 #[test]
 #[expect(clippy::too_many_lines, reason = "a table of cases")]
-fn what_is_no_regular_file_is_refused_and_not_waited_for() {
+fn only_regular_files_are_read() {
     let folder = tempfile::tempdir().expect("a folder");
     let pipe = folder.path().join("pipe").display().to_string();
     assert!(
-        std::process::Command::new("mkfifo")
+        Command::new("mkfifo")
             .arg(&pipe)
             .status()
             .expect("mkfifo")
             .success()
     );
     let large = folder.path().join("large").display().to_string();
-    std::fs::File::create(&large)
+    fs::File::create(&large)
         .and_then(|file| file.set_len(1 << 40))
         .expect("a file with a hole");
     for (file, found) in [
@@ -85,12 +89,12 @@ fn what_is_no_regular_file_is_refused_and_not_waited_for() {
         for command in ["check", "run"] {
             let named = run(None, &[command, "--config", file]);
             assert_eq!(named.status.code(), Some(2));
-            let told = text(&named.stderr);
+            let stderr = text(&named.stderr);
             assert!(
-                told.starts_with(&format!(
+                stderr.starts_with(&format!(
                     "{file}: expected a file to read, but found {found}"
                 )),
-                "{told}"
+                "{stderr}"
             );
         }
         let toml = format!(
@@ -100,14 +104,14 @@ fn what_is_no_regular_file_is_refused_and_not_waited_for() {
              [upstreams.u]\ntargets = \"https://127.0.0.1:1\"\ntls_ca = {file:?}\n\
              [[routes]]\npath = \"/x\"\npublic = true\nupstream = \"u\"\n"
         );
-        let told = text(&run(Some(&toml), &["check"]).stderr);
-        // The certificate and its key, the key set, and two files of roots.
+        let stderr = text(&run(Some(&toml), &["check"]).stderr);
+        // The certificate, its key, the JWKS, and two files of CA certificates.
         assert_eq!(
-            (told.lines().count(), told.matches(found).count()),
+            (stderr.lines().count(), stderr.matches(found).count()),
             (5, 5),
-            "{told}"
+            "{stderr}"
         );
-        let told = text(
+        let stderr = text(
             &run(
                 Some(&toml.replace("jwks_file = ", "shared_secret.file = ")),
                 &["check"],
@@ -115,16 +119,15 @@ fn what_is_no_regular_file_is_refused_and_not_waited_for() {
             .stderr,
         );
         assert!(
-            told.contains(&format!(
+            stderr.contains(&format!(
                 "issuers.a.shared_secret: expected a secret in the file {file:?}"
             )),
-            "{told}"
+            "{stderr}"
         );
     }
-    // A link is followed, wherever it leads.
+    // A symbolic link to a regular file is accepted.
     let link = folder.path().join("link");
-    std::os::unix::fs::symlink(concat!(env!("CARGO_MANIFEST_DIR"), "/gateway.toml"), &link)
-        .expect("a link");
+    symlink(concat!(env!("CARGO_MANIFEST_DIR"), "/gateway.toml"), &link).expect("a link");
     assert!(
         run(None, &["check", "--config", &link.display().to_string()])
             .status
@@ -133,7 +136,7 @@ fn what_is_no_regular_file_is_refused_and_not_waited_for() {
 }
 
 #[test]
-fn schema_is_an_answer_that_needs_no_file() {
+fn schema_needs_no_file() {
     let output = run(None, &["schema"]);
     assert_eq!(
         (output.status.code(), text(&output.stdout).as_str()),
@@ -146,7 +149,7 @@ fn schema_is_an_answer_that_needs_no_file() {
 }
 
 #[test]
-fn reference_is_an_answer_that_needs_no_file() {
+fn markdown_reference_needs_no_file() {
     let output = run(None, &["schema", "--markdown"]);
     assert_eq!(
         (output.status.code(), text(&output.stdout)),
@@ -157,69 +160,70 @@ fn reference_is_an_answer_that_needs_no_file() {
 
 #[test]
 #[expect(clippy::too_many_lines, reason = "a table of cases")]
-fn every_fault_of_a_file_is_told_in_one_run() {
+fn every_fault_of_a_file_is_reported_in_one_run() {
     let toml = "[server]\nlisten = \"here\"\n[upstreams.up]\ntargets = \"http://127.0.0.1:1\"\n\
                 [[routes]]\npath = \"/x\"\nupstream = \"upp\"\nscoop = \"a\"\n\
                 [[routes]]\npath = \"/y\"\nupstream = \"up\"\nscope = \"{id}\"\n";
     for command in ["run", "check"] {
         let output = run(Some(toml), &[command]);
-        let told = text(&output.stderr);
-        assert_eq!(output.status.code(), Some(2), "{told}");
-        assert_eq!(told.lines().count(), 4, "{told}");
+        let stderr = text(&output.stderr);
+        assert_eq!(output.status.code(), Some(2), "{stderr}");
+        assert_eq!(stderr.lines().count(), 4, "{stderr}");
         assert!(
-            told.contains("gateway.toml:12: routes[1].scope: expected a parameter of the path"),
-            "{told}"
+            stderr.contains("gateway.toml:12: routes[1].scope: expected a parameter of the path"),
+            "{stderr}"
         );
         assert!(
-            told.contains("gateway.toml:2: server.listen: expected"),
-            "{told}"
+            stderr.contains("gateway.toml:2: server.listen: expected"),
+            "{stderr}"
         );
         assert!(
-            told.contains("gateway.toml:7: routes[0].upstream: expected a declared upstream, but found \"upp\""),
-            "{told}"
+            stderr.contains("gateway.toml:7: routes[0].upstream: expected a declared upstream, but found \"upp\""),
+            "{stderr}"
         );
         assert!(
-            told.contains("gateway.toml:8: routes[0].scoop:") && told.contains("\"scope\""),
-            "{told}"
+            stderr.contains("gateway.toml:8: routes[0].scoop:") && stderr.contains("\"scope\""),
+            "{stderr}"
         );
     }
     let toml = "[issuers.a]\nissuer = \"https://as.test\"\naudience = \"b\"\njwks_file = \"none.json\"\n\
                 [upstreams.up]\ntargets = \"http://127.0.0.1:1\"\n\
                 [[routes]]\npath = \"/x\"\nupstream = \"upp\"\n\
                 [[routes]]\npath = \"/y\"\nupstream = \"up\"\n[[routes]]\npath = \"/y\"\nupstream = \"up\"\n";
-    let told = text(&run(Some(toml), &["check"]).stderr);
-    assert_eq!(told.lines().count(), 3, "{told}");
+    let stderr = text(&run(Some(toml), &["check"]).stderr);
+    assert_eq!(stderr.lines().count(), 3, "{stderr}");
     assert!(
-        told.contains("gateway.toml:4: issuers.a.jwks_file: expected a JWK set in "),
-        "{told}"
+        stderr.contains("gateway.toml:4: issuers.a.jwks_file: expected a JWK set in "),
+        "{stderr}"
     );
     assert!(
-        told.contains("gateway.toml:14: routes[2].path: expected a host, path and method that no"),
-        "{told}"
+        stderr
+            .contains("gateway.toml:14: routes[2].path: expected a host, path and method that no"),
+        "{stderr}"
     );
-    // What a route could not say is not taken for a clash.
+    // A route with a faulty key is not reported as a duplicate as well.
     let toml = "[upstreams.up]\ntargets = \"http://127.0.0.1:1\"\n\
                 [[routes]]\npath = \"/x\"\nmethods = \"get\"\nupstream = \"up\"\n\
                 [[routes]]\npath = \"/x\"\nmethods = \"POST\"\nupstream = \"up\"\n";
-    let told = text(&run(Some(toml), &["check"]).stderr);
+    let stderr = text(&run(Some(toml), &["check"]).stderr);
     assert!(
-        told.lines().count() == 1 && told.contains("did you mean \"GET\"?"),
-        "{told}"
+        stderr.lines().count() == 1 && stderr.contains("did you mean \"GET\"?"),
+        "{stderr}"
     );
-    // And those that only compiling shows.
+    // Faults that appear only when the configuration is compiled.
     let toml = "[upstreams.up]\ntargets = \"https://127.0.0.1:1\"\ntls_ca = \"no.pem\"\n\
                 [[routes]]\npath = \"/x\"\npublic = true\nupstream = \"up\"\n\
                 [[routes]]\npath = \"/x\"\nscope = \"{id}\"\nupstream = \"up\"\n";
     let output = run(Some(toml), &["check"]);
-    let told = text(&output.stderr);
-    assert_eq!(output.status.code(), Some(2), "{told}");
+    let stderr = text(&output.stderr);
+    assert_eq!(output.status.code(), Some(2), "{stderr}");
     assert!(
-        told.contains("gateway.toml:3: upstreams.up.tls_ca: expected PEM in no.pem"),
-        "{told}"
+        stderr.contains("gateway.toml:3: upstreams.up.tls_ca: expected PEM in no.pem"),
+        "{stderr}"
     );
     assert!(
-        told.contains("gateway.toml:10: routes[1].scope: expected a parameter of the path"),
-        "{told}"
+        stderr.contains("gateway.toml:10: routes[1].scope: expected a parameter of the path"),
+        "{stderr}"
     );
 }
 
@@ -238,41 +242,47 @@ fn file_without_routes_is_refused_with_the_remedy() {
             );
         }
     }
-    // It is told beside other faults, and not where there are routes that cannot be read.
-    let told = text(&run(Some("[server]\nworkers = 0\n"), &["check"]).stderr);
+    // Reported beside other faults, but not if there are routes with faults of their own.
+    let stderr = text(&run(Some("[server]\nworkers = 0\n"), &["check"]).stderr);
     assert!(
-        told.lines().count() == 2 && told.contains(expected.trim_end()),
-        "{told}"
+        stderr.lines().count() == 2 && stderr.contains(expected.trim_end()),
+        "{stderr}"
     );
     for routes in [
         "[[routes]]\npath = 7\nupstream = \"up\"\n",
         "[routes]\npath = \"/x\"\n",
         "routes = 7\n",
     ] {
-        let told = text(&run(Some(&format!("{routes}{upstream}")), &["check"]).stderr);
-        assert!(!told.is_empty() && !told.contains("at least one"), "{told}");
+        let stderr = text(&run(Some(&format!("{routes}{upstream}")), &["check"]).stderr);
+        assert!(
+            !stderr.is_empty() && !stderr.contains("at least one"),
+            "{stderr}"
+        );
     }
 }
 
 #[test]
 fn check_prints_the_routes_and_warns_of_weak_choices() {
-    let output = run(Some(&shipped([127, 0, 0, 1].into())), &["check"]);
-    assert_eq!(output.status.code(), Some(0));
-    let told = text(&output.stdout);
-    assert!(
-        told.starts_with("gateway.toml: good, with 4 routes, 1 issuer and 1 upstream\n"),
-        "{told}"
+    let output = run(
+        Some(&shipped_configuration([127, 0, 0, 1].into())),
+        &["check"],
     );
-    // The most specific first, and what is open is marked.
-    let files = told.find("   any   /files/{*rest}   ").expect("a row");
-    let health = told.find("!  any   /health  ").expect("a marked row");
-    let push = told
+    assert_eq!(output.status.code(), Some(0));
+    let stdout = text(&output.stdout);
+    assert!(
+        stdout.starts_with("gateway.toml: good, with 4 routes, 1 issuer and 1 upstream\n"),
+        "{stdout}"
+    );
+    // The most specific route is first; public routes are marked.
+    let files = stdout.find("   any   /files/{*rest}   ").expect("a row");
+    let health = stdout.find("!  any   /health  ").expect("a marked row");
+    let push = stdout
         .find("   any   /push/apps/{applicationId}/messages  POST       messages.write push.application.{")
         .expect("a row");
-    assert!(files < health && health < push, "{told}");
+    assert!(files < health && health < push, "{stdout}");
     assert!(
-        told.contains("nothing (public)") && told.contains("\n! asks for no token"),
-        "{told}"
+        stdout.contains("nothing (public)") && stdout.contains("\n! asks for no token"),
+        "{stdout}"
     );
     assert!(text(&output.stderr).contains("routes[3].path: public"));
 }
@@ -280,25 +290,25 @@ fn check_prints_the_routes_and_warns_of_weak_choices() {
 #[test]
 fn port_in_use_is_one_clear_line() {
     let address = own_address();
-    let _first = Process::start(address, &shipped(address));
-    let second = run(Some(&shipped(address)), &[]);
+    let _first = Process::start(address, &shipped_configuration(address));
+    let second = run(Some(&shipped_configuration(address)), &[]);
     assert_eq!(second.status.code(), Some(1));
-    let told = text(&second.stderr);
-    assert_eq!(told.lines().count(), 1, "{told}");
+    let stderr = text(&second.stderr);
+    assert_eq!(stderr.lines().count(), 1, "{stderr}");
     assert!(
-        told.starts_with(&format!(
+        stderr.starts_with(&format!(
             "scopegate: server.listen: cannot listen on {address}:8080: the port is in use"
         )),
-        "{told}"
+        "{stderr}"
     );
 }
 
 #[test]
-fn log_is_json_where_standard_error_is_no_terminal() {
+fn log_is_json_if_standard_error_is_no_terminal() {
     let address = own_address();
-    let mut process = Process::start(address, &shipped(address));
+    let mut process = Process::start(address, &shipped_configuration(address));
     process.signal("INT");
-    assert_eq!(process.stopped().code(), Some(0));
+    assert_eq!(process.wait_for_exit().code(), Some(0));
     let (_, log) = process.printed();
     for line in log.lines() {
         let line: serde_json::Value = serde_json::from_str(line).expect("every line is JSON");

@@ -1,7 +1,7 @@
-//! What shells make of `scopegate completions`.
+//! The scripts of `scopegate completions`, in real shells.
 //!
-//! bash, zsh and fish read it themselves, and bash and fish complete with it, where they are to be had; otherwise it is said
-//! which of them are not.
+//! bash, zsh and fish parse the script, and bash and fish complete with it. A test prints which
+//! shells are missing and skips them.
 
 use std::fs;
 use std::process::{Command, Output};
@@ -16,8 +16,8 @@ fn script(shell: &str) -> String {
     String::from_utf8(output.stdout).expect("text")
 }
 
-/// What `shell` says to the script and `further` words of its own, if it is to be had.
-fn told_by(shell: &str, options: &[&str], further: &str) -> Option<Output> {
+/// Runs the script and `further` commands in `shell`. `None` if the shell is not installed.
+fn run_script(shell: &str, options: &[&str], further: &str) -> Option<Output> {
     let folder = tempfile::tempdir().expect("a folder");
     let file = folder.path().join("script");
     fs::write(&file, format!("{}\n{further}", script(shell))).expect("a file");
@@ -28,13 +28,13 @@ fn told_by(shell: &str, options: &[&str], further: &str) -> Option<Output> {
         .output()
         .ok();
     if output.is_none() {
-        eprintln!("SKIPPED: {shell} is missing; install it to see whether it takes the script");
+        eprintln!("SKIPPED: {shell} is missing; install it to test its script");
     }
     output
 }
 
 #[test]
-fn every_shell_gets_a_script_that_knows_every_command_and_option() {
+fn every_script_contains_every_command_and_option() {
     for shell in SHELLS {
         let script = script(shell);
         for word in [
@@ -52,9 +52,9 @@ fn every_shell_gets_a_script_that_knows_every_command_and_option() {
 }
 
 #[test]
-fn shells_find_no_fault_with_the_script() {
+fn shells_accept_the_script() {
     for (shell, options) in [("bash", "-n"), ("zsh", "-n"), ("fish", "--no-execute")] {
-        if let Some(output) = told_by(shell, &[options], "") {
+        if let Some(output) = run_script(shell, &[options], "") {
             assert!(
                 output.status.success() && output.stderr.is_empty(),
                 "{shell}: {output:?}"
@@ -78,10 +78,10 @@ fn bash_completes_commands_shells_and_words() {
     touch gateway.toml
     completed scopegate --config gate
     "#;
-    if let Some(output) = told_by("bash", &["--norc"], ask) {
-        let told = String::from_utf8_lossy(&output.stdout).into_owned();
+    if let Some(output) = run_script("bash", &["--norc"], ask) {
+        let stdout = String::from_utf8_lossy(&output.stdout).into_owned();
         assert_eq!(
-            told, "check\nzsh\npretty json\ngateway.toml\n",
+            stdout, "check\nzsh\npretty json\ngateway.toml\n",
             "{output:?}"
         );
     }
@@ -90,10 +90,10 @@ fn bash_completes_commands_shells_and_words() {
 #[test]
 fn fish_completes_commands() {
     let ask = "complete --do-complete 'scopegate sch'";
-    if let Some(output) = told_by("fish", &["--no-config"], ask) {
-        let told = String::from_utf8_lossy(&output.stdout).into_owned();
+    if let Some(output) = run_script("fish", &["--no-config"], ask) {
+        let stdout = String::from_utf8_lossy(&output.stdout).into_owned();
         assert_eq!(
-            told, "schema\tPrint the JSON Schema of the file, for editors\n",
+            stdout, "schema\tPrint the JSON Schema of the file, for editors\n",
             "{output:?}"
         );
     }

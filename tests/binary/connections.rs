@@ -1,4 +1,4 @@
-//! More clients than there are places for.
+//! More clients than `max_connections`.
 
 use std::io::{Read, Write};
 use std::net::{Ipv4Addr, TcpStream};
@@ -7,12 +7,12 @@ use std::sync::mpsc::channel;
 use std::thread;
 use std::time::{Duration, Instant};
 
-use crate::process::{Process, TIMEOUT, ask, own_address, wait};
+use crate::process::{Process, TIMEOUT, own_address, round_trip, wait_for};
 use harness::{Reply, Server};
 
 const REQUEST: &str = "GET /x HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n";
 
-/// A gateway with one public route, which listens on the first of `ports` and the following ones.
+/// A gateway with one public route, listening on every port of `ports`.
 fn gateway(address: Ipv4Addr, ports: &[u16], server: &str, upstream: &Server) -> Process {
     let listen: Vec<_> = ports
         .iter()
@@ -28,7 +28,7 @@ fn gateway(address: Ipv4Addr, ports: &[u16], server: &str, upstream: &Server) ->
 }
 
 #[test]
-fn accept_loops_without_a_connection_hold_no_place() {
+fn accept_loops_without_a_connection_hold_no_permit() {
     let upstream = Server::start(|_| Reply::text("hello"));
     for (ports, server) in [
         (&[8080][..], "workers = 2\nmax_connections = 1"),
@@ -40,17 +40,17 @@ fn accept_loops_without_a_connection_hold_no_place() {
         let address = own_address();
         let _gateway = gateway(address, ports, server, &upstream);
         for number in 0..32 {
-            let answer = ask(address, ports[number % ports.len()], REQUEST);
+            let response = round_trip(address, ports[number % ports.len()], REQUEST);
             assert!(
-                answer.starts_with("HTTP/1.1 200"),
-                "{server}: request {number}: {answer}"
+                response.starts_with("HTTP/1.1 200"),
+                "{server}: request {number}: {response}"
             );
         }
     }
 }
 
 #[test]
-fn connection_that_waits_for_a_place_is_served_while_the_process_drains() {
+fn connection_waiting_for_a_permit_is_served_while_the_process_drains() {
     let (release, held) = channel();
     let held = Mutex::new(held);
     let upstream = Server::start(move |received| {
@@ -58,7 +58,7 @@ fn connection_that_waits_for_a_place_is_served_while_the_process_drains() {
             held.lock()
                 .expect("no panic")
                 .recv_timeout(TIMEOUT)
-                .expect("it is released");
+                .expect("the test releases it");
         }
         Reply::text("hello")
     });
@@ -70,33 +70,35 @@ fn connection_that_waits_for_a_place_is_served_while_the_process_drains() {
         &upstream,
     );
     let mut first = send(address, &REQUEST.replace("/x", "/held"));
-    wait("the first request is in flight", || upstream.hits() == 1);
+    wait_for("the first request is in flight", || upstream.hits() == 1);
     let mut second = send(address, REQUEST);
-    wait("the second connection is accepted", || {
+    wait_for("the second connection is accepted", || {
         accept_queue(address, 8080) == 0
     });
     gateway.signal("TERM");
-    // The listener is closed, so that the second connection is the last one.
-    wait("the process drains", || {
+    // Once the listener is closed, the second connection is the last one.
+    wait_for("the process drains", || {
         TcpStream::connect((address, 8080)).is_err()
     });
     release.send(()).expect("the upstream waits");
     for socket in [&mut first, &mut second] {
-        let mut answer = String::new();
-        socket.read_to_string(&mut answer).expect("an answer");
-        assert!(answer.starts_with("HTTP/1.1 200"), "{answer}");
+        let mut response = String::new();
+        socket.read_to_string(&mut response).expect("a response");
+        assert!(response.starts_with("HTTP/1.1 200"), "{response}");
     }
-    assert!(gateway.stopped().success());
+    assert!(gateway.wait_for_exit().success());
 }
 
 fn send(address: Ipv4Addr, request: &str) -> TcpStream {
-    let mut socket = TcpStream::connect((address, 8080)).expect("it listens");
-    socket.set_read_timeout(Some(TIMEOUT)).expect("a time-out");
-    socket.write_all(request.as_bytes()).expect("it reads");
+    let mut socket = TcpStream::connect((address, 8080)).expect("the gateway listens");
+    socket.set_read_timeout(Some(TIMEOUT)).expect("a timeout");
+    socket
+        .write_all(request.as_bytes())
+        .expect("the gateway reads");
     socket
 }
 
-/// How many connections nobody has accepted yet: the receive queue of a socket that listens.
+/// Connections that are not accepted yet: the receive queue of the listening socket.
 fn accept_queue(address: Ipv4Addr, port: u16) -> u32 {
     let local = format!(
         " {:08X}:{port:04X} 00000000:0000 0A ",
@@ -112,7 +114,7 @@ fn accept_queue(address: Ipv4Addr, port: u16) -> u32 {
 }
 
 #[test]
-fn idle_connections_of_every_worker_make_room_at_once() {
+fn idle_connections_of_every_worker_are_evicted_at_once() {
     let upstream = Server::start(|_| Reply::text("hello"));
     let address = own_address();
     let _gateway = gateway(
@@ -122,29 +124,32 @@ fn idle_connections_of_every_worker_make_room_at_once() {
         &upstream,
     );
     let mut silent: Vec<_> = (0..40)
-        .map(|_| TcpStream::connect((address, 8080)).expect("it listens"))
+        .map(|_| TcpStream::connect((address, 8080)).expect("the gateway listens"))
         .collect();
-    wait("all places are taken", || accept_queue(address, 8080) == 0);
-    // Idleness is measured in ticks of 50 ms.
+    wait_for("every permit is taken", || accept_queue(address, 8080) == 0);
+    // Eviction requires a connection idle for a whole tick (50 ms), which nothing outside shows.
     thread::sleep(Duration::from_millis(100));
-    // The kernel chooses a worker for each of these, and another one may have the connection that makes room.
+    // The kernel chooses the worker; the connection to evict may belong to another one.
     let mut served: Vec<_> = (0..40)
         .map(|_| send(address, REQUEST.replace("close", "keep-alive").as_str()))
         .collect();
     let began = Instant::now();
     for socket in &mut served {
         let mut head = [0; 12];
-        socket.read_exact(&mut head).expect("an answer");
+        socket.read_exact(&mut head).expect("a response");
         assert_eq!(&head, b"HTTP/1.1 200");
     }
-    // With polling they would take a tick each, or wait for the keep-alive time-out.
+    // By polling, each would take a tick, or wait for the keep-alive timeout.
     assert!(
         began.elapsed() < Duration::from_secs(5),
         "{:?}",
         began.elapsed()
     );
     for socket in &mut silent {
-        socket.set_read_timeout(Some(TIMEOUT)).expect("a time-out");
-        assert!(matches!(socket.read(&mut [0]), Ok(0)), "it made room");
+        socket.set_read_timeout(Some(TIMEOUT)).expect("a timeout");
+        assert!(
+            matches!(socket.read(&mut [0]), Ok(0)),
+            "the idle connection was evicted"
+        );
     }
 }

@@ -1,4 +1,4 @@
-//! A process with few descriptors: what it serves, and whom it blames.
+//! A process with few file descriptors: how much it serves, and which messages it logs.
 
 use std::net::{Ipv4Addr, TcpStream};
 use std::sync::{Arc, Condvar, Mutex};
@@ -7,36 +7,37 @@ use std::time::{Duration, Instant};
 
 use tokio::task::JoinSet;
 
-use crate::process::{Process, TIMEOUT, ask, own_address, wait};
+use crate::process::{Process, TIMEOUT, own_address, round_trip, wait_for};
 use harness::{Reply, Server};
 
 const GET: &str = "GET /x HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n";
 const SHORT_OF_DESCRIPTORS: &str = "too few file descriptors for max_connections";
 
-/// An upstream that answers requests for `/held` when it is told to, and all others at once.
+/// An upstream that holds requests for `/held` until they are released. It serves others at once.
 struct Upstream {
     server: Server,
-    held: Arc<(Mutex<bool>, Condvar)>,
+    is_holding: Arc<(Mutex<bool>, Condvar)>,
 }
 
 impl Upstream {
     fn start() -> Self {
-        let held = Arc::new((Mutex::new(true), Condvar::new()));
-        let door = Arc::clone(&held);
+        let is_holding = Arc::new((Mutex::new(true), Condvar::new()));
+        let gate = Arc::clone(&is_holding);
         let server = Server::start(move |received| {
             if received.target == "/held" {
-                let held = door.0.lock().expect("no panic");
+                let guard = gate.0.lock().expect("no panic");
                 drop(
-                    door.1
-                        .wait_timeout_while(held, TIMEOUT, |held| *held)
+                    gate.1
+                        .wait_timeout_while(guard, TIMEOUT, |is_holding| *is_holding)
                         .expect("no panic"),
                 );
             }
             Reply::text("hello")
         });
-        Self { server, held }
+        Self { server, is_holding }
     }
 
+    /// Requests for `/held` so far.
     fn held(&self) -> usize {
         self.server
             .received()
@@ -46,29 +47,29 @@ impl Upstream {
     }
 
     fn release(&self) {
-        *self.held.0.lock().expect("no panic") = false;
-        self.held.1.notify_all();
+        *self.is_holding.0.lock().expect("no panic") = false;
+        self.is_holding.1.notify_all();
     }
 }
 
-fn toml(address: Ipv4Addr, server: &str, of_upstream: &str, upstream: &Upstream) -> String {
+fn toml(address: Ipv4Addr, server: &str, upstream_keys: &str, upstream: &Upstream) -> String {
     format!(
         "[server]\nlisten = \"{address}:8080\"\nworkers = 1\n{server}\n\
-         [upstreams.up]\ntargets = \"http://{}\"\n{of_upstream}\n\
+         [upstreams.up]\ntargets = \"http://{}\"\n{upstream_keys}\n\
          [[routes]]\npath = \"/{{*rest}}\"\npublic = true\nupstream = \"up\"\n",
         upstream.server.address
     )
 }
 
 #[test]
-fn no_more_connections_are_served_than_there_are_descriptors_for() {
+fn connections_are_limited_to_the_available_descriptors() {
     let (address, upstream) = (own_address(), Upstream::start());
     let gateway = Process::start_with_files(
         address,
         &toml(address, "max_connections = 1000", "", &upstream),
         96,
     );
-    wait("the operator is told", || {
+    wait_for("the warning is logged", || {
         gateway.printed().1.contains(SHORT_OF_DESCRIPTORS)
     });
     let (_, log) = gateway.printed();
@@ -89,23 +90,23 @@ fn no_more_connections_are_served_than_there_are_descriptors_for() {
 
     let held = GET.replace("/x", "/held");
     thread::scope(|scope| {
-        let answers: Vec<_> = (0..60)
-            .map(|_| scope.spawn(|| ask(address, 8080, &held)))
+        let responses: Vec<_> = (0..60)
+            .map(|_| scope.spawn(|| round_trip(address, 8080, &held)))
             .collect();
-        wait("all places are taken", || upstream.held() == served);
-        // A file that asks for more still gets no more.
+        wait_for("every permit is taken", || upstream.held() == served);
+        // A reload cannot raise the limit above the descriptors.
         let file = gateway.folder().join("gateway.toml");
         std::fs::write(file, toml(address, "max_connections = 900", "", &upstream))
             .expect("a file");
         gateway.signal("HUP");
-        wait("it is told again", || {
+        wait_for("the warning is logged again", || {
             gateway.printed().1.contains("\"max_connections\":900")
         });
         assert_eq!(upstream.held(), served);
         upstream.release();
-        for answer in answers {
-            let answer = answer.join().expect("no panic");
-            assert!(answer.starts_with("HTTP/1.1 200"), "{answer}");
+        for response in responses {
+            let response = response.join().expect("no panic");
+            assert!(response.starts_with("HTTP/1.1 200"), "{response}");
         }
     });
     assert!(!gateway.printed().1.contains("accepting pauses"));
@@ -113,7 +114,7 @@ fn no_more_connections_are_served_than_there_are_descriptors_for() {
 
 #[test]
 #[expect(clippy::too_many_lines, reason = "a table of cases")]
-fn descriptors_that_run_out_are_the_gateways_own_fault_and_eject_no_target() {
+fn exhausted_descriptors_eject_no_endpoint() {
     let (address, upstream) = (own_address(), Upstream::start());
     let health = "health = { path = \"/healthz\", interval = \"1s\", unhealthy_after = 1 }";
     let gateway = Process::start_with_files(
@@ -128,22 +129,22 @@ fn descriptors_that_run_out_are_the_gateways_own_fault_and_eject_no_target() {
     runtime.block_on(async {
         let socket = tokio::net::TcpStream::connect((address, 8080))
             .await
-            .expect("it listens");
+            .expect("the gateway listens");
         let (client, connection) = h2::client::handshake(socket).await.expect("HTTP/2");
         let mut tasks = JoinSet::new();
         tasks.spawn(async move { _ = connection.await });
-        // One connection of a client, and one to the upstream for each of its streams.
-        let mut asked = JoinSet::new();
+        // One client connection, and one upstream connection for each of its streams.
+        let mut requests = JoinSet::new();
         for _ in 0..100 {
             let mut client = client.clone().ready().await.expect("an open connection");
             let request = http::Request::get(format!("http://{address}/held"))
                 .body(())
                 .expect("a request");
             let (response, _) = client.send_request(request, true).expect("a free stream");
-            asked.spawn(async move { response.await.expect("a response") });
+            requests.spawn(async move { response.await.expect("a response") });
         }
         let (mut refused, began) = (0, Instant::now());
-        // Each request is at the upstream, or has its response.
+        // Every request is held by the upstream, or was refused.
         while upstream.held() + refused < 100 {
             assert!(
                 began.elapsed() < TIMEOUT,
@@ -151,7 +152,7 @@ fn descriptors_that_run_out_are_the_gateways_own_fault_and_eject_no_target() {
                 upstream.held()
             );
             let Ok(Some(response)) =
-                tokio::time::timeout(Duration::from_millis(20), asked.join_next()).await
+                tokio::time::timeout(Duration::from_millis(20), requests.join_next()).await
             else {
                 continue;
             };
@@ -162,32 +163,33 @@ fn descriptors_that_run_out_are_the_gateways_own_fault_and_eject_no_target() {
             refused += 1;
         }
         assert!((20..80).contains(&refused), "{refused}");
-        // Nor can a connection be accepted, or the target be checked.
-        let waiting = TcpStream::connect((address, 8080)).expect("the kernel lets it in");
-        wait("accepting pauses", || {
+        // No connection can be accepted, and no health check can be sent.
+        let waiting =
+            TcpStream::connect((address, 8080)).expect("the kernel queues the connection");
+        wait_for("accepting pauses", || {
             gateway.printed().1.contains("accepting pauses")
         });
         drop(waiting);
         let checks = upstream.server.received().len();
         upstream.release();
-        while let Some(response) = asked.join_next().await {
+        while let Some(response) = requests.join_next().await {
             assert_eq!(response.expect("no panic").status(), 200);
         }
-        wait("the target is checked again", || {
+        wait_for("health checks resume", || {
             upstream.server.received().len() > checks
         });
     });
     for _ in 0..10 {
-        let answer = ask(address, 8080, GET);
-        assert!(answer.starts_with("HTTP/1.1 200"), "{answer}");
+        let response = round_trip(address, 8080, GET);
+        assert!(response.starts_with("HTTP/1.1 200"), "{response}");
     }
     let (_, log) = gateway.printed();
-    for blamed in [
+    for message in [
         "endpoint ejected",
         "endpoint not ejected",
         "endpoint unhealthy",
     ] {
-        assert!(!log.contains(blamed), "{log}");
+        assert!(!log.contains(message), "{log}");
     }
     let logged = log
         .lines()

@@ -1,4 +1,4 @@
-//! A log that nobody reads, and one that is read again.
+//! Standard error as a pipe that is not read, or read late.
 
 use std::io::{BufRead, BufReader, Read, Write};
 use std::net::{Ipv4Addr, TcpStream};
@@ -8,21 +8,21 @@ use std::time::Instant;
 
 use tempfile::TempDir;
 
-use crate::process::{TIMEOUT, ask, command, own_address, wait};
+use crate::process::{TIMEOUT, command, own_address, round_trip, wait_for};
 
-/// More lines than the pipe and the buffers hold: 64 KiB, and 1 MiB twice.
+/// More lines than the pipe (64 KiB) and both buffers (1 MiB each) hold.
 const MANY: usize = 12_000;
-/// More lines than the pipe holds, and fewer than the buffers: none is dropped, however busy the machine is.
+/// More lines than the pipe holds, but fewer than the buffers: none is dropped on any machine.
 const FEW: usize = 3_000;
 
-struct Unread {
+/// A gateway whose standard error is a pipe that the test holds.
+struct UnreadLog {
     child: Child,
     address: Ipv4Addr,
     _folder: TempDir,
 }
 
-impl Unread {
-    /// A gateway whose standard error is a pipe that this test holds and does not read.
+impl UnreadLog {
     fn start() -> Self {
         let (address, folder) = (own_address(), tempfile::tempdir().expect("a folder"));
         let toml = format!(
@@ -36,35 +36,37 @@ impl Unread {
             .current_dir(folder.path())
             .stdout(Stdio::null())
             .stderr(Stdio::piped());
-        let unread = Self {
+        let gateway = Self {
             child: command.spawn().expect("the binary"),
             address,
             _folder: folder,
         };
-        wait("it listens", || TcpStream::connect((address, 8080)).is_ok());
-        unread
+        wait_for("the gateway listens", || {
+            TcpStream::connect((address, 8080)).is_ok()
+        });
+        gateway
     }
 
-    /// Asks so many times on one connection, and waits for every answer.
+    /// Sends this many requests on one connection, and waits for every response.
     fn flood(&self, requests: usize) {
-        let mut socket = TcpStream::connect((self.address, 8080)).expect("it listens");
-        socket.set_read_timeout(Some(TIMEOUT)).expect("a time-out");
-        let mut answers = socket.try_clone().expect("a socket");
+        let mut socket = TcpStream::connect((self.address, 8080)).expect("the gateway listens");
+        socket.set_read_timeout(Some(TIMEOUT)).expect("a timeout");
+        let mut responses = socket.try_clone().expect("a socket");
         let writing = thread::spawn(move || {
             let one = "GET /nowhere HTTP/1.1\r\nHost: a\r\n\r\n";
             let last = "GET /nowhere HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n";
             socket
                 .write_all((one.repeat(requests - 1) + last).as_bytes())
-                .expect("it reads");
+                .expect("the gateway reads");
         });
         let mut all = String::new();
-        answers.read_to_string(&mut all).expect("every answer");
+        responses.read_to_string(&mut all).expect("every response");
         writing.join().expect("no panic");
         assert_eq!(all.matches("HTTP/1.1 404").count(), requests);
     }
 
     fn dropped(&self) -> u64 {
-        let metrics = ask(
+        let metrics = round_trip(
             self.address,
             9090,
             "GET /metrics HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n",
@@ -80,11 +82,11 @@ impl Unread {
         let status = std::process::Command::new("kill")
             .args([&format!("-{name}"), &self.child.id().to_string()])
             .status();
-        assert!(status.expect("kill is a part of every system").success());
+        assert!(status.expect("kill runs").success());
     }
 }
 
-impl Drop for Unread {
+impl Drop for UnreadLog {
     fn drop(&mut self) {
         let _ = self.child.kill();
         let _ = self.child.wait();
@@ -92,26 +94,28 @@ impl Drop for Unread {
 }
 
 #[test]
-fn log_that_nobody_reads_holds_up_nobody_and_tells_later_what_it_dropped() {
-    let mut gateway = Unread::start();
+fn unread_log_delays_no_request_and_later_reports_dropped_lines() {
+    let mut gateway = UnreadLog::start();
     gateway.flood(MANY);
     let dropped = gateway.dropped();
-    assert!(dropped > 0, "there is no room for all of them");
+    assert!(dropped > 0, "the buffers cannot hold every line");
 
     let mut lines = BufReader::new(gateway.child.stderr.take().expect("a pipe")).lines();
     let mut next = || lines.next().expect("another line").expect("UTF-8");
-    let (mut requests, mut told) = (0, None);
-    while told.is_none() {
+    let (mut requests, mut reported) = (0, None);
+    while reported.is_none() {
         let line: serde_json::Value = serde_json::from_str(&next()).expect("whole lines of JSON");
         match line["message"].as_str() {
             Some("request") => requests += 1,
-            Some(text) if text.starts_with("log lines dropped") => told = line["lines"].as_u64(),
+            Some(text) if text.starts_with("log lines dropped") => {
+                reported = line["lines"].as_u64()
+            }
             _ => {}
         }
     }
-    assert_eq!(told, Some(dropped));
+    assert_eq!(reported, Some(dropped));
     assert_eq!(requests + dropped, MANY as u64);
-    // And from here on it is as if nothing had been.
+    // Once the backlog is read, no line is dropped.
     gateway.flood(100);
     let first: serde_json::Value = serde_json::from_str(&next()).expect("JSON");
     assert_eq!(
@@ -121,22 +125,26 @@ fn log_that_nobody_reads_holds_up_nobody_and_tells_later_what_it_dropped() {
 }
 
 #[test]
-fn log_that_nobody_reads_does_not_keep_the_process_from_stopping() {
-    let mut gateway = Unread::start();
+fn unread_log_does_not_delay_the_exit() {
+    let mut gateway = UnreadLog::start();
     gateway.flood(MANY);
     assert!(gateway.dropped() > 0);
-    let asked = Instant::now();
+    let signalled = Instant::now();
     gateway.signal("TERM");
-    wait("it stops", || {
+    wait_for("the process exits", || {
         gateway.child.try_wait().expect("a child").is_some()
     });
     assert!(gateway.child.wait().expect("a child").success());
-    assert!(asked.elapsed() < TIMEOUT / 2, "{:?}", asked.elapsed());
+    assert!(
+        signalled.elapsed() < TIMEOUT / 2,
+        "{:?}",
+        signalled.elapsed()
+    );
 }
 
 #[test]
 fn last_lines_are_written_before_the_process_ends() {
-    let mut gateway = Unread::start();
+    let mut gateway = UnreadLog::start();
     let mut pipe = gateway.child.stderr.take().expect("a pipe");
     let reading = thread::spawn(move || {
         let mut log = String::new();

@@ -1,4 +1,4 @@
-//! The real binary: the story that README tells, and the command line.
+//! The binary as a process: the walkthrough of the README, the command line, and its life cycle.
 
 mod admin;
 mod command_line;

@@ -1,13 +1,13 @@
-//! Files with many routes: whatever is done for one route is done without looking at all the others.
+//! Files with many routes: checking, compiling and matching take linear time.
 //!
-//! Each of these takes a second or two in a build that is not optimised. Where every route was compared with every other,
-//! it took minutes, so the time that a process has to end is a bound that holds under any load.
+//! Each test takes a second or two in an unoptimised build. Comparing every route with every other
+//! took minutes, so the timeout of a process tells the two apart under any load.
 
 use std::fmt::Write;
 use std::net::Ipv4Addr;
 use std::process::ExitStatus;
 
-use crate::process::{Process, ask, command, own_address};
+use crate::process::{Process, command, own_address, round_trip};
 
 const ROUTES: usize = 20_000;
 
@@ -18,12 +18,12 @@ fn file(address: Ipv4Addr, routes: impl Fn(usize) -> String) -> String {
     );
     for number in 0..ROUTES {
         write!(toml, "[[routes]]\nupstream = \"up\"\n{}\n", routes(number))
-            .expect("a string takes everything");
+            .expect("writing to a string succeeds");
     }
     toml
 }
 
-/// Routes of every kind: literals, parameters, hosts, methods, public ones, and some whose names differ by their case.
+/// Routes of every kind: literals, parameters, hosts, methods, public, and names that differ only in case.
 fn mixed(number: usize) -> String {
     let service = number % 97;
     match number % 10 {
@@ -46,20 +46,22 @@ fn check(toml: &str) -> (ExitStatus, String, String) {
     let mut checking = command();
     checking.arg("check");
     let mut process = Process::launch(checking, toml);
-    let status = process.stopped();
-    let (answer, told) = process.printed();
-    (status, answer, told)
+    let status = process.wait_for_exit();
+    let (response, stderr) = process.printed();
+    (status, response, stderr)
 }
 
 #[test]
-fn check_and_start_take_time_in_proportion_to_the_routes() {
+fn check_and_start_take_linear_time_in_the_routes() {
     let address = own_address();
     let toml = file(address, mixed);
-    let (status, answer, warnings) = check(&toml);
+    let (status, response, warnings) = check(&toml);
     assert!(status.success(), "{warnings}");
-    assert!(answer.starts_with("gateway.toml: good, with 20000 routes, 1 issuer and 1 upstream\n"));
-    // A row for each host.
-    let rows = answer
+    assert!(
+        response.starts_with("gateway.toml: good, with 20000 routes, 1 issuer and 1 upstream\n")
+    );
+    // A route with two hosts has two rows.
+    let rows = response
         .lines()
         .filter(|line| line.contains("  up  "))
         .count();
@@ -70,17 +72,17 @@ fn check_and_start_take_time_in_proportion_to_the_routes() {
     );
 
     let process = Process::start(address, &toml);
-    let answer = ask(
+    let response = round_trip(
         address,
         8080,
         "GET /s0/R19885/7/items HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n",
     );
-    assert!(answer.starts_with("HTTP/1.1 401 "), "{answer}");
+    assert!(response.starts_with("HTTP/1.1 401 "), "{response}");
     drop(process);
 }
 
 #[test]
-fn path_with_many_methods_is_checked_in_proportion_to_them() {
+fn path_with_many_methods_is_checked_in_linear_time() {
     let one_path = |number: usize| {
         let access = if number.is_multiple_of(2) {
             "scope = \"a\""
@@ -100,19 +102,19 @@ fn path_with_many_methods_is_checked_in_proportion_to_them() {
 }
 
 #[test]
-fn faults_of_many_routes_are_found_in_proportion_to_them() {
+fn faults_of_many_routes_are_found_in_linear_time() {
     let toml = file(own_address(), |number| {
         format!("path = \"/a\"\nissuers = \"i{number}\"")
     });
     let issuers: String = (0..ROUTES / 4)
         .map(|number| format!("[issuers.is{number}]\n"))
         .collect();
-    let (status, _, told) = check(&(toml + &issuers));
+    let (status, _, stderr) = check(&(toml + &issuers));
     assert_eq!(status.code(), Some(2));
     assert!(
-        told.contains("expected a declared issuer, but found \"i0\" (declared: ")
-            && told.len() < 100_000,
-        "{told}"
+        stderr.contains("expected a declared issuer, but found \"i0\" (declared: ")
+            && stderr.len() < 100_000,
+        "{stderr}"
     );
     for (route, message) in [
         (
@@ -124,8 +126,8 @@ fn faults_of_many_routes_are_found_in_proportion_to_them() {
             "expected a known key, but found \"skope\" (did you mean \"scope\"?)",
         ),
     ] {
-        let (status, _, told) = check(&file(own_address(), |_| route.to_owned()));
+        let (status, _, stderr) = check(&file(own_address(), |_| route.to_owned()));
         assert_eq!(status.code(), Some(2));
-        assert!(told.contains(message), "{message}");
+        assert!(stderr.contains(message), "{message}");
     }
 }

@@ -1,12 +1,13 @@
-//! A file that is looked at where its secrets are not: on a laptop, or for a pull request.
+//! Configurations checked without their secrets, on a laptop or for a pull request.
 
+use std::fs;
 use std::process::{Command, Output};
 
 use base64::Engine;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use serde_json::{Value, json};
 
-use crate::process::{command, finished, run};
+use crate::process::{command, run, run_in};
 
 const FILE: &str = "
 [[listeners]]
@@ -57,17 +58,17 @@ fn text(bytes: &[u8]) -> String {
     String::from_utf8_lossy(bytes).into_owned()
 }
 
-/// The lines of standard error that are of this kind, and tell of something that is missing here.
+/// Lines of standard error with this prefix that report a missing file or variable.
 fn missing(output: &Output, kind: &str) -> Vec<String> {
-    let told = text(&output.stderr);
-    let of_kind = told.lines().filter_map(|line| line.strip_prefix(kind));
+    let stderr = text(&output.stderr);
+    let of_kind = stderr.lines().filter_map(|line| line.strip_prefix(kind));
     of_kind
         .filter(|line| line.contains("expected a "))
         .map(str::to_owned)
         .collect()
 }
 
-fn explained(arguments: &[&str]) -> (Option<i32>, Value, Output) {
+fn explain(arguments: &[&str]) -> (Option<i32>, Value, Output) {
     let output = run(Some(FILE), &[&["explain", "--json"], arguments].concat());
     (
         output.status.code(),
@@ -77,7 +78,7 @@ fn explained(arguments: &[&str]) -> (Option<i32>, Value, Output) {
 }
 
 #[test]
-fn missing_secret_is_a_warning_where_a_file_is_looked_at_and_an_error_where_it_runs() {
+fn missing_secret_is_a_warning_for_check_and_an_error_for_run() {
     let checked = run(Some(FILE), &["check"]);
     assert_eq!(checked.status.code(), Some(0), "{}", text(&checked.stderr));
     assert!(
@@ -99,7 +100,7 @@ fn missing_secret_is_a_warning_where_a_file_is_looked_at_and_an_error_where_it_r
     for arguments in [&["run"][..], &["explain", "GET", "/open"]] {
         let refused = run(Some(FILE), arguments);
         assert_eq!(refused.status.code(), Some(2));
-        // Those of compiling come when those of reading are gone.
+        // Faults of compiling are reported only if reading found none.
         assert_eq!(
             missing(&refused, "gateway.toml:").len(),
             2,
@@ -107,16 +108,16 @@ fn missing_secret_is_a_warning_where_a_file_is_looked_at_and_an_error_where_it_r
             text(&refused.stderr)
         );
     }
-    // A variable that is there and blank, as pipelines have it.
+    // An empty variable, as CI pipelines set it, counts as missing.
     let folder = tempfile::tempdir().expect("a folder");
-    std::fs::write(folder.path().join("gateway.toml"), FILE).expect("a file");
+    fs::write(folder.path().join("gateway.toml"), FILE).expect("a file");
     let mut blank = command();
     blank.arg("check").env("SCOPEGATE_TEST_NONE", "");
-    assert_eq!(finished(blank, folder.path()).status.code(), Some(0));
+    assert_eq!(run_in(blank, folder.path()).status.code(), Some(0));
 }
 
 #[test]
-fn secret_that_is_written_wrongly_is_an_error_wherever_it_is_read() {
+fn malformed_secret_is_an_error_for_every_command() {
     for (secret, found) in [
         ("12345", "an integer"),
         (
@@ -135,32 +136,32 @@ fn secret_that_is_written_wrongly_is_an_error_wherever_it_is_read() {
             text(&checked.stderr)
         );
     }
-    // What is there, and no key, is told as well.
+    // A file that exists but holds no key is an error.
     let folder = tempfile::tempdir().expect("a folder");
-    std::fs::write(folder.path().join("gateway.toml"), FILE).expect("a file");
-    std::fs::write(folder.path().join("none.pem"), "no key").expect("a file");
+    fs::write(folder.path().join("gateway.toml"), FILE).expect("a file");
+    fs::write(folder.path().join("none.pem"), "no key").expect("a file");
     let mut checking = command();
     checking.arg("check");
-    let checked = finished(checking, folder.path());
+    let checked = run_in(checking, folder.path());
     assert_eq!(checked.status.code(), Some(2), "{}", text(&checked.stderr));
 }
 
 #[test]
-fn explain_offline_tells_of_routes_and_nothing_of_tokens_whose_secret_is_missing() {
-    let (code, told, output) = explained(&["GET", "/open", "--offline"]);
+fn explain_offline_judges_routes_but_no_token_whose_secret_is_missing() {
+    let (code, report, output) = explain(&["GET", "/open", "--offline"]);
     assert_eq!(
-        (code, told["verdict"].as_str()),
+        (code, report["verdict"].as_str()),
         (Some(0), Some("passes")),
-        "{told:#}"
+        "{report:#}"
     );
     assert_eq!(missing(&output, "warning: ").len(), 5);
-    let (code, told, _) = explained(&["GET", "/things", "--offline"]);
+    let (code, report, _) = explain(&["GET", "/things", "--offline"]);
     assert_eq!(
-        (code, told["reason"].as_str()),
+        (code, report["reason"].as_str()),
         (Some(1), Some("no_token")),
-        "{told:#}"
+        "{report:#}"
     );
-    // Signed with nothing, which is what stands for the secret: it must not be taken for good.
+    // Signed with an empty key. An empty secret in place of the missing one would accept it.
     let encoded = |value: Value| URL_SAFE_NO_PAD.encode(value.to_string());
     let claims = json!({ "iss": "https://shared.test", "aud": "api", "exp": 4_000_000_000_u64, "scope": "read" });
     let signed = format!(
@@ -171,26 +172,26 @@ fn explain_offline_tells_of_routes_and_nothing_of_tokens_whose_secret_is_missing
     let key = aws_lc_rs::hmac::Key::new(aws_lc_rs::hmac::HMAC_SHA256, b"");
     let signature = URL_SAFE_NO_PAD.encode(aws_lc_rs::hmac::sign(&key, signed.as_bytes()));
     for token in [format!("{signed}.{signature}"), "opaque".to_owned()] {
-        let (code, told, _) = explained(&["GET", "/things", "--offline", "--token", &token]);
+        let (code, report, _) = explain(&["GET", "/things", "--offline", "--token", &token]);
         assert_eq!(
-            (code, told["verdict"].as_str()),
+            (code, report["verdict"].as_str()),
             (Some(1), Some("unknown")),
-            "{told:#}"
+            "{report:#}"
         );
     }
 }
 
 #[test]
-fn file_that_comes_through_a_pipe_is_checked() {
+fn file_from_a_pipe_is_checked() {
     let folder = tempfile::tempdir().expect("a folder");
-    std::fs::write(folder.path().join("elsewhere"), FILE).expect("a file");
+    fs::write(folder.path().join("elsewhere"), FILE).expect("a file");
     let mut shell = Command::new("sh");
     shell.args([
         "-c",
         "cat elsewhere | \"$0\" check --config /dev/stdin",
         env!("CARGO_BIN_EXE_scopegate"),
     ]);
-    let checked = finished(shell, folder.path());
+    let checked = run_in(shell, folder.path());
     assert_eq!(checked.status.code(), Some(0), "{}", text(&checked.stderr));
     assert!(
         text(&checked.stdout).starts_with("/dev/stdin: good, with 2 routes"),

@@ -1,10 +1,10 @@
-//! The four steps of the story, byte for byte.
+//! The four steps of the README's walkthrough, byte for byte.
 
 use std::net::Ipv4Addr;
 use std::path::PathBuf;
 use std::process::Command;
 
-use crate::process::{Process, ask, own_address, shipped, wait};
+use crate::process::{Process, own_address, round_trip, shipped_configuration, wait_for};
 
 const SCOPE: &str = "messages.write push.application.com.acme";
 
@@ -13,7 +13,7 @@ fn token(address: Ipv4Addr, path: &str, scope: &str) -> String {
         "grant_type=client_credentials&scope={}",
         scope.replace(' ', "+")
     );
-    let answer = ask(
+    let response = round_trip(
         address,
         9080,
         &format!(
@@ -22,9 +22,9 @@ fn token(address: Ipv4Addr, path: &str, scope: &str) -> String {
             body.len()
         ),
     );
-    let (_, rest) = answer
+    let (_, rest) = response
         .split_once("\"access_token\":\"")
-        .unwrap_or_else(|| panic!("no token: {answer}"));
+        .unwrap_or_else(|| panic!("no token: {response}"));
     rest.split('"').next().expect("a token").to_owned()
 }
 
@@ -32,7 +32,7 @@ fn post(address: Ipv4Addr, token: Option<&str>) -> (String, Option<String>, Stri
     let authorization = token
         .map(|token| format!("Authorization: Bearer {token}\r\n"))
         .unwrap_or_default();
-    let answer = ask(
+    let response = round_trip(
         address,
         8080,
         &format!(
@@ -40,23 +40,23 @@ fn post(address: Ipv4Addr, token: Option<&str>) -> (String, Option<String>, Stri
              {authorization}Content-Length: 5\r\n\r\nhello"
         ),
     );
-    let challenge = answer
+    let challenge = response
         .lines()
         .find_map(|line| line.strip_prefix("www-authenticate: "))
         .map(str::to_owned);
     (
-        answer.lines().next().expect("a status line").to_owned(),
+        response.lines().next().expect("a status line").to_owned(),
         challenge,
-        answer,
+        response,
     )
 }
 
 #[test]
 #[expect(clippy::too_many_lines, reason = "a table of cases")]
-fn story_of_the_readme_is_true() {
+fn readme_walkthrough_works() {
     let address = own_address();
-    let mut process = Process::start(address, &shipped(address));
-    wait("the keys are here", || {
+    let mut process = Process::start(address, &shipped_configuration(address));
+    wait_for("the JWKS is fetched", || {
         process.printed().1.contains("JWKS fetched")
     });
 
@@ -74,15 +74,15 @@ fn story_of_the_readme_is_true() {
         ("HTTP/1.1 403 Forbidden", Some(&*expected))
     );
 
-    let good = token(address, "/token", SCOPE);
-    let (status, challenge, answer) = post(address, Some(&good));
+    let permitted = token(address, "/token", SCOPE);
+    let (status, challenge, response) = post(address, Some(&permitted));
     assert_eq!((&*status, challenge), ("HTTP/1.1 200 OK", None));
     assert!(
-        answer.contains(r#""path":"/push/apps/com.acme/messages""#)
-            && answer.contains(r#""body":"hello""#)
+        response.contains(r#""path":"/push/apps/com.acme/messages""#)
+            && response.contains(r#""body":"hello""#)
     );
 
-    let tampered = format!("{}AAAAAAAAAAAAAAAAAAAA", &good[..good.len() - 20]);
+    let tampered = format!("{}AAAAAAAAAAAAAAAAAAAA", &permitted[..permitted.len() - 20]);
     let (status, challenge, _) = post(address, Some(&tampered));
     assert_eq!(
         (&*status, challenge.as_deref()),
@@ -92,7 +92,7 @@ fn story_of_the_readme_is_true() {
         )
     );
 
-    wait("every request is logged", || {
+    wait_for("every request is logged", || {
         process
             .printed()
             .1
@@ -101,12 +101,12 @@ fn story_of_the_readme_is_true() {
             == 4
     });
     process.signal("TERM");
-    assert_eq!(process.stopped().code(), Some(0));
-    let (told, log) = process.printed();
-    assert_eq!(told.matches("curl -i -X POST").count(), 4, "{told}");
+    assert_eq!(process.wait_for_exit().code(), Some(0));
+    let (stdout, log) = process.printed();
+    assert_eq!(stdout.matches("curl -i -X POST").count(), 4, "{stdout}");
     assert!(log.contains("for trying things out only"), "{log}");
-    for secret in [&empty, &good, &tampered] {
-        // Not even a piece of it.
+    for secret in [&empty, &permitted, &tampered] {
+        // Not even a part of it.
         for piece in secret.split('.').filter(|piece| piece.len() > 20) {
             assert!(!log.contains(&piece[..20]), "a token is in the log");
         }
@@ -127,11 +127,11 @@ fn story_of_the_readme_is_true() {
 #[test]
 fn example_client_discovers_the_scope_it_needs() {
     let address = own_address();
-    let process = Process::start(address, &shipped(address));
-    wait("the keys are here", || {
+    let process = Process::start(address, &shipped_configuration(address));
+    wait_for("the JWKS is fetched", || {
         process.printed().1.contains("JWKS fetched")
     });
-    // Cargo builds the examples beside the tests.
+    // `cargo test` builds the examples beside the binary.
     let example = PathBuf::from(env!("CARGO_BIN_EXE_scopegate"))
         .with_file_name("examples")
         .join("discover_scope");
@@ -142,35 +142,35 @@ fn example_client_discovers_the_scope_it_needs() {
         ])
         .output()
         .expect("the example");
-    let told = String::from_utf8_lossy(&output.stdout);
+    let stdout = String::from_utf8_lossy(&output.stdout);
     assert!(
         output.status.success(),
-        "{told}\n{}",
+        "{stdout}\n{}",
         String::from_utf8_lossy(&output.stderr)
     );
     assert!(
-        told.contains("403") && told.contains(SCOPE) && told.contains("200"),
-        "{told}"
+        stdout.contains("403") && stdout.contains(SCOPE) && stdout.contains("200"),
+        "{stdout}"
     );
 }
 
 #[test]
-fn request_under_way_is_finished_after_sigterm() {
+fn request_in_flight_completes_after_sigterm() {
     use std::io::{Read, Write};
     let address = own_address();
-    let mut process = Process::start(address, &shipped(address));
-    let mut idle = std::net::TcpStream::connect((address, 8080)).expect("it listens");
-    // Until it was answered once, nobody knows whether the gateway has it.
+    let mut process = Process::start(address, &shipped_configuration(address));
+    let mut idle = std::net::TcpStream::connect((address, 8080)).expect("the gateway listens");
+    // A response proves that the gateway accepted the connection.
     idle.write_all(format!("HEAD /nowhere HTTP/1.1\r\nHost: {address}:8080\r\n\r\n").as_bytes())
-        .expect("it reads");
-    assert!(idle.read(&mut [0; 1024]).expect("an answer") > 0);
-    let mut busy = std::net::TcpStream::connect((address, 8080)).expect("it listens");
+        .expect("the gateway reads");
+    assert!(idle.read(&mut [0; 1024]).expect("a response") > 0);
+    let mut busy = std::net::TcpStream::connect((address, 8080)).expect("the gateway listens");
     busy.write_all(
         format!("GET /health HTTP/1.1\r\nHost: {address}:8080\r\nContent-Length: 5\r\n\r\nhe")
             .as_bytes(),
     )
-    .expect("it reads");
-    wait("the upstream has it", || {
+    .expect("the gateway reads");
+    wait_for("the upstream has it", || {
         // The body is awaited: nothing but the head has gone through so far, so wait for that to be read.
         std::thread::sleep(std::time::Duration::from_millis(200));
         true
@@ -181,46 +181,46 @@ fn request_under_way_is_finished_after_sigterm() {
         0,
         "an idle connection is closed"
     );
-    wait("nobody is let in any more", || {
+    wait_for("the listener is closed", || {
         std::net::TcpStream::connect((address, 8080)).is_err()
     });
-    busy.write_all(b"llo").expect("it reads");
-    let mut answer = String::new();
-    busy.read_to_string(&mut answer).expect("an answer");
+    busy.write_all(b"llo").expect("the gateway reads");
+    let mut response = String::new();
+    busy.read_to_string(&mut response).expect("a response");
     assert!(
-        answer.starts_with("HTTP/1.1 200 OK") && answer.contains("connection: close"),
-        "{answer}"
+        response.starts_with("HTTP/1.1 200 OK") && response.contains("connection: close"),
+        "{response}"
     );
-    assert_eq!(process.stopped().code(), Some(0));
+    assert_eq!(process.wait_for_exit().code(), Some(0));
 }
 
 #[test]
-fn stragglers_are_cut_off_at_the_deadline_and_by_a_second_signal() {
+fn slow_requests_are_cut_off_at_the_deadline_or_by_a_second_signal() {
     use std::io::Write;
     for (timeout, second_signal) in [("300ms", false), ("1h", true)] {
         let address = own_address();
-        let toml = shipped(address).replace(
+        let toml = shipped_configuration(address).replace(
             "[server]",
             &format!("[server]\ndrain_timeout = \"{timeout}\""),
         );
         let mut process = Process::start(address, &toml);
-        let mut busy = std::net::TcpStream::connect((address, 8080)).expect("it listens");
+        let mut busy = std::net::TcpStream::connect((address, 8080)).expect("the gateway listens");
         let head =
             format!("GET /health HTTP/1.1\r\nHost: {address}:8080\r\nContent-Length: 5\r\n\r\nhe");
-        busy.write_all(head.as_bytes()).expect("it reads");
-        // No condition shows from outside that the gateway has read a head whose body is incomplete.
+        busy.write_all(head.as_bytes()).expect("the gateway reads");
+        // Nothing visible from outside shows that the gateway has read a head whose body is incomplete.
         std::thread::sleep(std::time::Duration::from_millis(200));
         process.signal("TERM");
-        wait("it is stopping", || {
+        wait_for("the gateway drains", || {
             process.printed().1.contains("shutting down")
         });
         if second_signal {
             process.signal("INT");
         }
         let began = std::time::Instant::now();
-        // A second signal is the will of the operator.
+        // A second signal cuts requests off on purpose, so the exit code is 0.
         assert_eq!(
-            process.stopped().code(),
+            process.wait_for_exit().code(),
             Some(if second_signal { 0 } else { 1 })
         );
         assert!(

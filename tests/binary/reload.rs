@@ -1,12 +1,12 @@
-//! A file that changes while the process runs, in every way in which files change.
+//! Reloads: editors, deployments and Kubernetes replace files in different ways.
 
 use std::fs;
 use std::net::Ipv4Addr;
 use std::os::unix::fs::symlink;
 
-use crate::process::{Process, ask, own_address, wait};
+use crate::process::{Process, own_address, round_trip, wait_for};
 
-/// A file whose one public route is `path`; the secret changes nothing that a client sees.
+/// A file with `path` as its only public route. The client secret has no visible effect.
 fn file(address: Ipv4Addr, path: &str) -> String {
     format!(
         "[server]\nlisten = \"{address}:8080\"\nworkers = 1\n\
@@ -18,18 +18,18 @@ fn file(address: Ipv4Addr, path: &str) -> String {
     )
 }
 
-// An upstream that is not there is 502, and what is no route 404.
+/// Whether the path has a route: the upstream does not exist, so a route gets 502 instead of 404.
 fn is_route(address: Ipv4Addr, path: &str) -> bool {
-    let answer = ask(
+    let response = round_trip(
         address,
         8080,
         &format!("GET {path} HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n"),
     );
-    !answer.starts_with("HTTP/1.1 404")
+    !response.starts_with("HTTP/1.1 404")
 }
 
 #[test]
-fn changed_file_is_taken_up_however_it_is_written() {
+fn changed_file_is_applied_however_it_is_written() {
     let address = own_address();
     let first = format!(
         "{}# the first\n",
@@ -41,17 +41,21 @@ fn changed_file_is_taken_up_however_it_is_written() {
     fs::write(folder.join("secret"), "hush").expect("a file");
     assert!(is_route(address, "/first"));
 
-    // Another file in its place, as editors do it.
+    // Another file renamed into place, as many editors do.
     fs::write(folder.join("next"), file(address, "/renamed")).expect("a file");
     fs::rename(folder.join("next"), &current).expect("a file");
-    wait("it is taken up", || is_route(address, "/renamed"));
+    wait_for("the configuration is reloaded", || {
+        is_route(address, "/renamed")
+    });
     assert!(!is_route(address, "/first"));
 
-    // Written over, as others do it.
+    // Overwritten in place.
     fs::write(&current, file(address, "/written")).expect("a file");
-    wait("it is taken up", || is_route(address, "/written"));
+    wait_for("the configuration is reloaded", || {
+        is_route(address, "/written")
+    });
 
-    // A link to a link to a folder that is swapped, as Kubernetes does it.
+    // A chain of symbolic links, one of which is swapped, as Kubernetes does for a ConfigMap.
     for version in ["v1", "v2"] {
         fs::create_dir(folder.join(version)).expect("a folder");
         fs::write(
@@ -67,28 +71,28 @@ fn changed_file_is_taken_up_however_it_is_written() {
         fs::write(folder.join(version).join("secret"), "hush").expect("a file");
         symlink(version, folder.join("..data_tmp")).expect("a link");
         fs::rename(folder.join("..data_tmp"), folder.join("..data")).expect("a link");
-        wait("it is taken up", || {
+        wait_for("the configuration is reloaded", || {
             is_route(address, &format!("/{version}"))
         });
     }
 
     process.signal("TERM");
-    assert!(process.stopped().success());
+    assert!(process.wait_for_exit().success());
 }
 
 #[test]
-fn bad_file_is_refused_with_its_place_and_the_good_one_stays() {
+fn faulty_file_is_rejected_with_its_line_and_the_previous_one_stays_active() {
     let address = own_address();
-    let good = file(address, "/good").replace("{ file = \"secret\" }", "\"bare\"");
-    let process = Process::start(address, &good);
+    let valid = file(address, "/good").replace("{ file = \"secret\" }", "\"bare\"");
+    let process = Process::start(address, &valid);
     let current = process.folder().join("gateway.toml");
     let logged = |text: &str| process.printed().1.contains(text);
     fs::write(
         &current,
-        good.replace("upstream = \"up\"", "upstream = \"upp\""),
+        valid.replace("upstream = \"up\"", "upstream = \"upp\""),
     )
     .expect("a file");
-    wait("it is refused", || {
+    wait_for("the configuration is rejected", || {
         logged("configuration rejected; the previous one stays active")
     });
     assert!(
@@ -97,28 +101,34 @@ fn bad_file_is_refused_with_its_place_and_the_good_one_stays() {
         process.printed().1
     );
     assert!(is_route(address, "/good"));
-    // Cut short, as by a disk that is full.
-    fs::write(&current, &good[..good.find("[[routes]]").expect("a route")]).expect("a file");
-    wait("it is refused", || {
+    // Truncated, as by a full disk.
+    fs::write(
+        &current,
+        &valid[..valid.find("[[routes]]").expect("a route")],
+    )
+    .expect("a file");
+    wait_for("the configuration is rejected", || {
         logged("routes: expected at least one [[routes]], but found none")
     });
     assert!(is_route(address, "/good"));
     fs::remove_file(&current).expect("a file");
     process.signal("HUP");
-    wait("it is refused", || {
+    wait_for("the configuration is rejected", || {
         logged("expected a file to read, but found none")
     });
     assert!(is_route(address, "/good"));
-    fs::write(&current, &good).expect("a file");
-    wait("it is read again", || logged("configuration unchanged"));
-    fs::write(&current, good.replace("8080", "8081")).expect("a file");
-    wait("it is refused", || {
+    fs::write(&current, &valid).expect("a file");
+    wait_for("the file is read again", || {
+        logged("configuration unchanged")
+    });
+    fs::write(&current, valid.replace("8080", "8081")).expect("a file");
+    wait_for("the configuration is rejected", || {
         logged("the addresses of the listeners changed, which takes a restart")
     });
 }
 
 #[test]
-fn hang_up_has_the_file_and_what_it_names_read_again() {
+fn sighup_reloads_the_file_and_the_files_it_names() {
     let address = own_address();
     let bare = file(address, "/bare").replace("{ file = \"secret\" }", "\"bare\"");
     let process = Process::start(address, &bare);
@@ -128,22 +138,26 @@ fn hang_up_has_the_file_and_what_it_names_read_again() {
         file(address, "/secret"),
     )
     .expect("a file");
-    wait("it is taken up", || is_route(address, "/secret"));
-    let said = |text: &str| process.printed().1.matches(text).count();
-    let taken_up = said("configuration reloaded");
+    wait_for("the configuration is reloaded", || {
+        is_route(address, "/secret")
+    });
+    let count = |text: &str| process.printed().1.matches(text).count();
+    let reloads = count("configuration reloaded");
     process.signal("HUP");
-    wait("it is read again", || said("configuration unchanged") == 1);
+    wait_for("the file is read again", || {
+        count("configuration unchanged") == 1
+    });
     fs::write(process.folder().join("secret"), "second").expect("a file");
     process.signal("HUP");
-    wait("it is taken up", || {
-        said("configuration reloaded") == taken_up + 1
+    wait_for("the configuration is reloaded", || {
+        count("configuration reloaded") == reloads + 1
     });
     let log = process.printed().1;
     assert!(!log.contains("first") && !log.contains("second"), "{log}");
 }
 
 #[test]
-fn file_that_was_gone_is_judged_again_when_it_is_back() {
+fn restored_file_is_evaluated_again() {
     let address = own_address();
     let toml = file(address, "/x").replace("{ file = \"secret\" }", "\"bare\"");
     let process = Process::start(address, &toml);
@@ -151,15 +165,17 @@ fn file_that_was_gone_is_judged_again_when_it_is_back() {
         process.folder().join("gateway.toml"),
         process.folder().join("away"),
     );
-    let said = |text: &str| process.printed().1.matches(text).count();
+    let count = |text: &str| process.printed().1.matches(text).count();
     fs::rename(&current, &away).expect("a file");
     process.signal("HUP");
-    wait("it is refused", || {
-        said("configuration rejected; the previous one stays active") == 1
+    wait_for("the configuration is rejected", || {
+        count("configuration rejected; the previous one stays active") == 1
     });
     fs::rename(&away, &current).expect("a file");
-    // The same file as before, which is what the metrics have to tell.
-    wait("it is good", || said("configuration unchanged") == 1);
+    // The same file as before: the metrics must report success again.
+    wait_for("the file is accepted", || {
+        count("configuration unchanged") == 1
+    });
 }
 
 #[test]
@@ -168,12 +184,12 @@ fn log_changes_with_the_file() {
     let pretty = file(address, "/x").replace("{ file = \"secret\" }", "\"bare\"");
     let process = Process::start(address, &format!("[log]\nformat = \"pretty\"\n{pretty}"));
     assert!(is_route(address, "/x"));
-    wait("it is logged", || {
+    wait_for("the request is logged", || {
         process.printed().1.contains("INFO request")
     });
     let current = process.folder().join("gateway.toml");
     fs::write(&current, format!("[log]\nformat = \"json\"\n{pretty}")).expect("a file");
-    wait("it is taken up", || {
+    wait_for("the configuration is reloaded", || {
         process
             .printed()
             .1
@@ -184,8 +200,8 @@ fn log_changes_with_the_file() {
         format!("[log]\naccess = false\nlevel = \"warn\"\n{pretty}"),
     )
     .expect("a file");
-    // The line that would tell so is below the new level.
-    wait("it is taken up", || {
+    // The event of the reload is below the new level, so the access log has to show it.
+    wait_for("the configuration is reloaded", || {
         let before = process.printed().1.len();
         assert!(is_route(address, "/x"));
         process.printed().1.len() == before

@@ -1,4 +1,4 @@
-//! Stopping and starting again, with clients that do not wait for it.
+//! Restarts under load: clients keep sending while processes stop and start.
 
 use std::future::poll_fn;
 use std::io::{self, Read, Write};
@@ -10,13 +10,16 @@ use std::time::{Duration, Instant};
 
 use bytes::Bytes;
 
-use crate::process::{Process, TIMEOUT, ask, inheriting, own_address, shipped, upstream, wait};
+use crate::process::{
+    Process, TIMEOUT, command_with_socket, own_address, round_trip, shipped_configuration,
+    start_upstream, wait_for,
+};
 
 const RESTARTS: usize = 6;
-/// Requests of each kind between two restarts.
-const BETWEEN: usize = 20;
+/// Responses that each kind of client gets between two restarts.
+const RESPONSES_BETWEEN: usize = 20;
 
-fn public(address: Ipv4Addr, upstream: SocketAddr) -> String {
+fn configuration(address: Ipv4Addr, upstream: SocketAddr) -> String {
     format!(
         "[server]\nlisten = \"{address}:8080\"\nworkers = 2\n[log]\naccess = false\n\
          [upstreams.up]\ntargets = \"http://{upstream}\"\npool_idle_timeout = \"30s\"\n\
@@ -24,20 +27,20 @@ fn public(address: Ipv4Addr, upstream: SocketAddr) -> String {
     )
 }
 
-/// What the clients of one kind have come to.
+/// Counts for the clients of one kind.
 #[derive(Default)]
 struct Tally {
-    answered: AtomicUsize,
-    /// Connections that were closed between two requests, of which one had just been sent: HTTP/1.1 has the client send
-    /// that again (RFC 9112 §9.3.1), and no byte of an answer may have come.
+    responses: AtomicUsize,
+    /// Requests sent on a connection that the gateway had just closed. The client sends them again
+    /// (RFC 9112 §9.3.1), which is safe because no byte of a response has come.
     sent_again: AtomicUsize,
-    /// What must not be.
+    /// Requests without a valid response; there must be none.
     lost: AtomicUsize,
 }
 
 impl Tally {
-    fn answered(&self) -> usize {
-        self.answered.load(Ordering::SeqCst)
+    fn responses(&self) -> usize {
+        self.responses.load(Ordering::SeqCst)
     }
 
     fn add(counter: &AtomicUsize) {
@@ -50,7 +53,7 @@ impl Tally {
     }
 }
 
-/// One answer, or the bytes that came instead.
+/// Sends one request and reads its response. The error holds the bytes that came instead.
 fn exchange(socket: &mut TcpStream, fields: &str) -> Result<String, String> {
     let mut read = Vec::new();
     let sent = socket.write_all(format!("GET /a HTTP/1.1\r\nHost: a\r\n{fields}\r\n").as_bytes());
@@ -59,7 +62,7 @@ fn exchange(socket: &mut TcpStream, fields: &str) -> Result<String, String> {
         match socket.read(&mut chunk) {
             Ok(count) if count > 0 => read.extend_from_slice(&chunk[..count]),
             Err(error) if error.kind() == io::ErrorKind::WouldBlock => {
-                return Err("no answer in time".to_owned());
+                return Err("no response in time".to_owned());
             }
             _ if read.is_empty() => return Err(String::new()),
             ended => {
@@ -73,26 +76,26 @@ fn exchange(socket: &mut TcpStream, fields: &str) -> Result<String, String> {
     Ok(String::from_utf8_lossy(&read).into_owned())
 }
 
-fn connected(address: Ipv4Addr) -> TcpStream {
-    let socket = TcpStream::connect((address, 8080)).expect("the socket listens all the time");
-    socket.set_read_timeout(Some(TIMEOUT)).expect("a time-out");
+fn connect(address: Ipv4Addr) -> TcpStream {
+    let socket = TcpStream::connect((address, 8080)).expect("the inherited socket keeps listening");
+    socket.set_read_timeout(Some(TIMEOUT)).expect("a timeout");
     socket
 }
 
-fn one_connection_for_each(address: Ipv4Addr, tally: &Tally) {
-    match exchange(&mut connected(address), "Connection: close\r\n") {
-        Ok(answer) if answer.starts_with("HTTP/1.1 200 OK\r\n") => Tally::add(&tally.answered),
-        other => tally.lost(&format!("a connection for one request: {other:?}")),
+fn send_on_new_connection(address: Ipv4Addr, tally: &Tally) {
+    match exchange(&mut connect(address), "Connection: close\r\n") {
+        Ok(response) if response.starts_with("HTTP/1.1 200 OK\r\n") => Tally::add(&tally.responses),
+        other => tally.lost(&format!("new connection: {other:?}")),
     }
 }
 
-fn one_connection_for_all(address: Ipv4Addr, kept: &mut Option<TcpStream>, tally: &Tally) {
+fn send_on_persistent_connection(address: Ipv4Addr, kept: &mut Option<TcpStream>, tally: &Tally) {
     let is_new = kept.is_none();
-    let socket = kept.get_or_insert_with(|| connected(address));
+    let socket = kept.get_or_insert_with(|| connect(address));
     match exchange(socket, "") {
-        Ok(answer) if answer.starts_with("HTTP/1.1 200 OK\r\n") => {
-            Tally::add(&tally.answered);
-            if answer
+        Ok(response) if response.starts_with("HTTP/1.1 200 OK\r\n") => {
+            Tally::add(&tally.responses);
+            if response
                 .to_ascii_lowercase()
                 .contains("\r\nconnection: close\r\n")
             {
@@ -104,41 +107,41 @@ fn one_connection_for_all(address: Ipv4Addr, kept: &mut Option<TcpStream>, tally
             *kept = None;
         }
         other => {
-            tally.lost(&format!("a connection that is kept: {other:?}"));
+            tally.lost(&format!("persistent connection: {other:?}"));
             *kept = None;
         }
     }
 }
 
-/// Streams of one connection after another, each until the gateway says that it goes.
-async fn streams(address: Ipv4Addr, tally: &Tally, stop: &AtomicBool) {
+/// Sends requests over HTTP/2, on a new connection after each GOAWAY.
+async fn send_on_streams(address: Ipv4Addr, tally: &Tally, stop: &AtomicBool) {
     while !stop.load(Ordering::SeqCst) {
         let socket = tokio::net::TcpStream::connect((address, 8080))
             .await
-            .expect("the socket listens all the time");
+            .expect("the inherited socket keeps listening");
         let (mut sender, connection) = match h2::client::handshake(socket).await {
             Ok(open) => open,
-            Err(error) => return tally.lost(&format!("a handshake: {error}")),
+            Err(error) => return tally.lost(&format!("handshake: {error}")),
         };
         let driven = tokio::spawn(connection);
         let mut is_new = true;
         while !stop.load(Ordering::SeqCst) {
-            // Whoever was told that the connection goes takes another one.
+            // After GOAWAY the client opens another connection.
             match poll_fn(|context| sender.poll_ready(context)).await {
                 Ok(()) => {}
                 Err(_) if !is_new => break,
-                Err(error) => return tally.lost(&format!("a new connection: {error}")),
+                Err(error) => return tally.lost(&format!("new connection: {error}")),
             }
             let request = http::Request::get(format!("http://{address}:8080/a"))
                 .body(())
                 .expect("a request");
             let outcome = match sender.send_request(request, true) {
-                Ok((answer, _)) => whole(answer).await,
+                Ok((response, _)) => is_complete(response).await,
                 Err(error) => Err(error),
             };
             match outcome {
-                Ok(true) => Tally::add(&tally.answered),
-                // It says itself that it was not looked at (RFC 9113 §8.7).
+                Ok(true) => Tally::add(&tally.responses),
+                // The gateway states that it did not process the request (RFC 9113 §8.7).
                 Err(error)
                     if !is_new
                         && (error.is_go_away()
@@ -147,9 +150,9 @@ async fn streams(address: Ipv4Addr, tally: &Tally, stop: &AtomicBool) {
                     Tally::add(&tally.sent_again);
                     break;
                 }
-                Ok(false) => tally.lost("a stream: another status"),
+                Ok(false) => tally.lost("stream: unexpected response"),
                 Err(error) => {
-                    tally.lost(&format!("a stream: {error}"));
+                    tally.lost(&format!("stream: {error}"));
                     break;
                 }
             }
@@ -160,16 +163,17 @@ async fn streams(address: Ipv4Addr, tally: &Tally, stop: &AtomicBool) {
     }
 }
 
-async fn whole(answer: h2::client::ResponseFuture) -> Result<bool, h2::Error> {
-    let answer = answer.await?;
-    let is_good = answer.status() == 200;
-    let (mut body, mut read) = (answer.into_body(), Vec::new());
+/// Whether the response is the complete one of the upstream.
+async fn is_complete(response: h2::client::ResponseFuture) -> Result<bool, h2::Error> {
+    let response = response.await?;
+    let is_ok = response.status() == 200;
+    let (mut body, mut read) = (response.into_body(), Vec::new());
     while let Some(data) = body.data().await {
         let data: Bytes = data?;
         let _ = body.flow_control().release_capacity(data.len());
         read.extend_from_slice(&data);
     }
-    Ok(is_good && read == b"ok")
+    Ok(is_ok && read == b"ok")
 }
 
 #[test]
@@ -177,13 +181,15 @@ async fn whole(answer: h2::client::ResponseFuture) -> Result<bool, h2::Error> {
 fn restarts_on_an_inherited_socket_lose_no_request() {
     let address = own_address();
     let socket = TcpListener::bind((address, 8080)).expect("an address of our own");
-    let toml = public(address, upstream(address));
+    let toml = configuration(address, start_upstream(address));
     let start = || {
         let process = Process::launch(
-            inheriting(socket.try_clone().expect("an open socket")),
+            command_with_socket(socket.try_clone().expect("an open socket")),
             &toml,
         );
-        wait("it serves", || process.printed().1.contains("listening"));
+        wait_for("the gateway serves", || {
+            process.printed().1.contains("listening")
+        });
         process
     };
     let mut process = start();
@@ -194,14 +200,14 @@ fn restarts_on_an_inherited_socket_lose_no_request() {
         let (tally, stop_) = (Arc::clone(&single), Arc::clone(&stop));
         clients.push(thread::spawn(move || {
             while !stop_.load(Ordering::SeqCst) {
-                one_connection_for_each(address, &tally);
+                send_on_new_connection(address, &tally);
             }
         }));
         let (tally, stop_) = (Arc::clone(&kept), Arc::clone(&stop));
         clients.push(thread::spawn(move || {
             let mut connection = None;
             while !stop_.load(Ordering::SeqCst) {
-                one_connection_for_all(address, &mut connection, &tally);
+                send_on_persistent_connection(address, &mut connection, &tally);
             }
         }));
         let (tally, stop_) = (Arc::clone(&streamed), Arc::clone(&stop));
@@ -210,81 +216,82 @@ fn restarts_on_an_inherited_socket_lose_no_request() {
                 .enable_all()
                 .build()
                 .expect("a runtime");
-            runtime.block_on(streams(address, &tally, &stop_));
+            runtime.block_on(send_on_streams(address, &tally, &stop_));
         }));
     }
     let kinds = [&single, &kept, &streamed];
-    let go_on = || {
-        let before = kinds.map(|tally| tally.answered());
-        wait("clients of every kind go on", || {
+    let wait_for_progress = || {
+        let before = kinds.map(|tally| tally.responses());
+        wait_for("clients of every kind make progress", || {
             kinds
                 .iter()
                 .zip(before)
-                .all(|(tally, before)| tally.answered() >= before + BETWEEN)
+                .all(|(tally, before)| tally.responses() >= before + RESPONSES_BETWEEN)
         });
     };
     for restart in 0..RESTARTS {
-        go_on();
-        // Side by side, and one after the other, as systemd does it: then clients wait in the socket's queue.
+        wait_for_progress();
+        // Alternately overlapping and one after the other. systemd does the latter: clients wait in
+        // the accept queue meanwhile.
         if restart % 2 == 0 {
             let next = start();
             process.signal("TERM");
-            assert_eq!(process.stopped().code(), Some(0));
+            assert_eq!(process.wait_for_exit().code(), Some(0));
             process = next;
         } else {
             process.signal("TERM");
-            assert_eq!(process.stopped().code(), Some(0));
+            assert_eq!(process.wait_for_exit().code(), Some(0));
             process = start();
         }
     }
-    go_on();
+    wait_for_progress();
     stop.store(true, Ordering::SeqCst);
     clients
         .into_iter()
-        .for_each(|client| client.join().expect("no client gives up"));
+        .for_each(|client| client.join().expect("no client panics"));
     for (kind, tally) in ["single", "kept", "streamed"].iter().zip(kinds) {
-        let [answered, again, lost] = [&tally.answered, &tally.sent_again, &tally.lost]
+        let [responses, again, lost] = [&tally.responses, &tally.sent_again, &tally.lost]
             .map(|count| count.load(Ordering::SeqCst));
-        println!("{kind}: {answered} answered, {again} sent again, {lost} lost");
+        println!("{kind}: {responses} responses, {again} sent again, {lost} lost");
         assert_eq!(lost, 0, "{kind}");
     }
     assert_eq!(single.sent_again.load(Ordering::SeqCst), 0);
     drop(process);
 }
 
-// One worker takes connections in the order in which they came.
+/// A gateway whose single worker accepts connections in the order of their arrival.
 fn one_worker(address: Ipv4Addr, more: &str) -> String {
-    shipped(address).replace("[server]", &format!("[server]\nworkers = 1\n{more}"))
+    shipped_configuration(address).replace("[server]", &format!("[server]\nworkers = 1\n{more}"))
 }
 
-fn stopping(process: &Process) {
+fn terminate(process: &Process) {
     process.signal("TERM");
-    wait("it is stopping", || {
+    wait_for("the gateway drains", || {
         process.printed().1.contains("shutting down")
     });
 }
 
 #[test]
-fn client_that_was_let_in_is_served_though_the_gateway_ends() {
+fn accepted_client_is_served_while_the_gateway_drains() {
     let address = own_address();
     let mut process = Process::start(address, &one_worker(address, ""));
-    let mut silent = connected(address);
-    let mut begun = connected(address);
-    begun
+    let mut silent = connect(address);
+    let mut partial_head = connect(address);
+    partial_head
         .write_all(b"GET /nowhere HTTP/1.1\r\nHo")
-        .expect("it reads");
-    // Kept alive, and in the midst of the next head.
-    let mut second = connected(address);
-    second
+        .expect("the gateway reads");
+    // Kept alive after a first response, and in the middle of the next head.
+    let mut kept_alive = connect(address);
+    kept_alive
         .write_all(b"HEAD /nowhere HTTP/1.1\r\nHost: a\r\n\r\n")
-        .expect("it reads");
-    assert!(second.read(&mut [0; 1024]).expect("an answer") > 0);
-    second
+        .expect("the gateway reads");
+    assert!(kept_alive.read(&mut [0; 1024]).expect("a response") > 0);
+    kept_alive
         .write_all(b"GET /nowhere HTTP/1.1\r\nHo")
-        .expect("it reads");
-    // Whoever came before this one was let in before it, and read before its answer was.
+        .expect("the gateway reads");
+    // The worker accepted the connections above before this one, and read their bytes before it responds.
     assert!(
-        ask(
+        round_trip(
             address,
             8080,
             "GET /nowhere HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n"
@@ -292,51 +299,53 @@ fn client_that_was_let_in_is_served_though_the_gateway_ends() {
         .contains(" 404 ")
     );
     process.signal("TERM");
-    wait("it lets nobody in", || {
+    wait_for("the listener is closed", || {
         TcpStream::connect((address, 8080)).is_err()
     });
     silent
         .write_all(b"GET /nowhere HTTP/1.1\r\nHo")
-        .expect("it reads");
-    for mut client in [silent, begun, second] {
-        client.write_all(b"st: a\r\n\r\n").expect("it reads");
-        let mut answer = String::new();
-        client.read_to_string(&mut answer).expect("an answer");
+        .expect("the gateway reads");
+    for mut client in [silent, partial_head, kept_alive] {
+        client
+            .write_all(b"st: a\r\n\r\n")
+            .expect("the gateway reads");
+        let mut response = String::new();
+        client.read_to_string(&mut response).expect("a response");
         assert!(
-            answer.starts_with("HTTP/1.1 404 ") && answer.contains("\r\nconnection: close\r\n"),
-            "{answer}"
+            response.starts_with("HTTP/1.1 404 ") && response.contains("\r\nconnection: close\r\n"),
+            "{response}"
         );
     }
-    assert_eq!(process.stopped().code(), Some(0));
+    assert_eq!(process.wait_for_exit().code(), Some(0));
 }
 
 #[test]
-fn silent_client_does_not_keep_the_gateway_from_ending() {
+fn silent_client_does_not_delay_the_exit() {
     let address = own_address();
     let mut process = Process::start(address, &one_worker(address, "drain_timeout = \"1h\""));
-    let _silent = connected(address);
+    let _silent = connect(address);
     assert!(
-        ask(
+        round_trip(
             address,
             8080,
             "GET /nowhere HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n"
         )
         .contains(" 404 ")
     );
-    stopping(&process);
-    assert_eq!(process.stopped().code(), Some(0));
+    terminate(&process);
+    assert_eq!(process.wait_for_exit().code(), Some(0));
 }
 
 #[test]
-fn client_of_http2_is_told_to_go() {
+fn http2_client_gets_goaway_at_sigterm() {
     const PING: u8 = 6;
     const GOAWAY: u8 = 7;
     let address = own_address();
-    let mut process = Process::start(address, &shipped(address));
-    let mut client = connected(address);
+    let mut process = Process::start(address, &shipped_configuration(address));
+    let mut client = connect(address);
     client
         .write_all(b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n\0\0\0\x04\0\0\0\0\0")
-        .expect("it reads");
+        .expect("the gateway reads");
     let frame = |mut client: &TcpStream| {
         let mut header = [0; 9];
         client.read_exact(&mut header).ok()?;
@@ -344,44 +353,47 @@ fn client_of_http2_is_told_to_go() {
         client.read_exact(&mut payload).ok()?;
         Some((header[3], header[4], payload))
     };
-    // The first one is its SETTINGS: it has the preface then.
+    // SETTINGS comes first: the gateway has read the preface.
     assert_eq!(frame(&client).map(|(kind, ..)| kind), Some(4));
     process.signal("TERM");
-    let mut told = Vec::new();
+    let mut errors = Vec::new();
     while let Some((kind, flags, payload)) = frame(&client) {
         if kind == GOAWAY {
-            told.push(u32::from_be_bytes([
+            errors.push(u32::from_be_bytes([
                 payload[4], payload[5], payload[6], payload[7],
             ]));
         } else if kind == PING && flags == 0 {
             client
                 .write_all(&[&[0, 0, 8, PING, 1, 0, 0, 0, 0], &*payload].concat())
-                .expect("it reads");
+                .expect("the gateway reads");
         }
     }
-    // NO_ERROR: first that it goes, then which stream was the last (RFC 9113 §6.8).
-    assert_eq!(told, [0, 0]);
-    assert_eq!(process.stopped().code(), Some(0));
+    // The error code of both is NO_ERROR: a warning first, then the last stream (RFC 9113 §6.8).
+    assert_eq!(errors, [0, 0]);
+    assert_eq!(process.wait_for_exit().code(), Some(0));
 }
 
 #[test]
-fn accepting_goes_on_for_drain_delay() {
+fn connections_are_accepted_during_drain_delay() {
     let nowhere = "GET /nowhere HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n";
-    for (delay, is_over_by_itself) in [("1500ms", true), ("1h", false)] {
+    for (delay, ends_by_itself) in [("1500ms", true), ("1h", false)] {
         let address = own_address();
         let mut process = Process::start(
             address,
             &one_worker(address, &format!("drain_delay = \"{delay}\"")),
         );
         let began = Instant::now();
-        stopping(&process);
-        assert!(ask(address, 8080, nowhere).contains(" 404 "), "{delay}");
-        if !is_over_by_itself {
+        terminate(&process);
+        assert!(
+            round_trip(address, 8080, nowhere).contains(" 404 "),
+            "{delay}"
+        );
+        if !ends_by_itself {
             process.signal("INT");
         }
-        assert_eq!(process.stopped().code(), Some(0));
+        assert_eq!(process.wait_for_exit().code(), Some(0));
         assert!(
-            !is_over_by_itself || began.elapsed() >= Duration::from_millis(1500),
+            !ends_by_itself || began.elapsed() >= Duration::from_millis(1500),
             "{:?}",
             began.elapsed()
         );
@@ -390,7 +402,7 @@ fn accepting_goes_on_for_drain_delay() {
                 .printed()
                 .1
                 .contains("drain aborted by a second signal"),
-            !is_over_by_itself
+            !ends_by_itself
         );
     }
 }

@@ -6,7 +6,7 @@ use std::time::Duration;
 use jsonwebtoken::jwk::JwkSet;
 use jsonwebtoken::{Algorithm, DecodingKey, Validation, decode, decode_header};
 use reqwest::{Client as HttpClient, RequestBuilder, Response, StatusCode};
-use scopegate::dev::{DevelopmentServers, DevelopmentSettings, RegisteredClient, start};
+use scopegate::dev::{DevelopmentServers, DevelopmentSettings, RegisteredClient};
 use scopegate::oauth::scope::{GrantedWildcards, ScopeSet};
 use scopegate::values::{SigningAlgorithm, TokenFormat};
 use serde_json::Value;
@@ -46,26 +46,28 @@ pub(crate) fn settings(algorithm: SigningAlgorithm) -> DevelopmentSettings {
 }
 
 impl Fixture {
-    // The fastest key to make; the algorithms have a test of their own.
+    // The key that is fastest to generate; the algorithms have a test of their own.
     pub(crate) async fn new() -> Self {
         Self::with(SigningAlgorithm::EdDsa).await
     }
 
     pub(crate) async fn with(algorithm: SigningAlgorithm) -> Self {
-        Self::started(settings(algorithm)).await
+        Self::start(settings(algorithm)).await
     }
 
-    pub(crate) async fn issuing(token_format: TokenFormat) -> Self {
-        Self::started(DevelopmentSettings {
+    pub(crate) async fn with_format(token_format: TokenFormat) -> Self {
+        Self::start(DevelopmentSettings {
             token_format,
             ..settings(SigningAlgorithm::EdDsa)
         })
         .await
     }
 
-    pub(crate) async fn started(settings: DevelopmentSettings) -> Self {
+    pub(crate) async fn start(settings: DevelopmentSettings) -> Self {
         let _ = rustls::crypto::aws_lc_rs::default_provider().install_default();
-        let servers = start(settings).await.expect("both servers start");
+        let servers = scopegate::dev::start(settings)
+            .await
+            .expect("both servers start");
         Self {
             servers,
             http: HttpClient::builder().no_proxy().build().expect("a client"),
@@ -87,12 +89,12 @@ impl Fixture {
 
     /// A token for the client `test`.
     pub(crate) async fn token(&self, body: &str) -> String {
-        let (_, answer) = self
-            .ask(&format!("grant_type=client_credentials&{body}"))
+        let (_, response) = self
+            .request_token(&format!("grant_type=client_credentials&{body}"))
             .await;
-        answer["access_token"]
+        response["access_token"]
             .as_str()
-            .unwrap_or_else(|| panic!("no token: {answer}"))
+            .unwrap_or_else(|| panic!("no token: {response}"))
             .to_owned()
     }
 
@@ -108,34 +110,34 @@ impl Fixture {
             .form(&[("token", token)])
     }
 
-    pub(crate) fn end_of_session(&self) -> RequestBuilder {
+    pub(crate) fn end_session_request(&self) -> RequestBuilder {
         self.http.delete(format!("{}/Session", self.issuer()))
     }
 
-    /// What the client `test` is told of a token.
+    /// The introspection response that the client `test` gets.
     pub(crate) async fn introspect(&self, token: &str) -> Value {
-        let (status, answer) = read(
+        let (status, response) = read(
             self.introspection_request(token)
                 .basic_auth("test", Some("test")),
         )
         .await;
-        assert_eq!(status, StatusCode::OK, "{answer}");
-        answer
+        assert_eq!(status, StatusCode::OK, "{response}");
+        response
     }
 
-    /// Asks as the client `test`.
-    pub(crate) async fn ask(&self, body: &str) -> (StatusCode, Value) {
+    /// Sends a token request as the client `test`.
+    pub(crate) async fn request_token(&self, body: &str) -> (StatusCode, Value) {
         read(self.token_request(body).basic_auth("test", Some("test"))).await
     }
 
     pub(crate) async fn claims(&self, body: &str) -> Value {
-        let (_, answer) = self.ask(body).await;
-        self.verify(&answer, Algorithm::EdDSA).await
+        let (_, response) = self.request_token(body).await;
+        self.verify(&response, Algorithm::EdDSA).await
     }
 
-    /// Verifies an answer's token by the published keys and jsonwebtoken's own rules.
-    pub(crate) async fn verify(&self, answer: &Value, algorithm: Algorithm) -> Value {
-        let token = answer["access_token"].as_str().expect("an access token");
+    /// Verifies a token response with the published keys and jsonwebtoken's own rules.
+    pub(crate) async fn verify(&self, response: &Value, algorithm: Algorithm) -> Value {
+        let token = response["access_token"].as_str().expect("an access token");
         let header = decode_header(token).expect("a JOSE header");
         assert_eq!(
             (header.typ.as_deref(), header.alg),
@@ -159,7 +161,7 @@ impl Fixture {
 }
 
 pub(crate) async fn send(request: RequestBuilder) -> Response {
-    request.send().await.expect("an answer")
+    request.send().await.expect("a response")
 }
 
 pub(crate) async fn read(request: RequestBuilder) -> (StatusCode, Value) {
@@ -168,14 +170,17 @@ pub(crate) async fn read(request: RequestBuilder) -> (StatusCode, Value) {
     (status, response.json().await.expect("a JSON body"))
 }
 
-/// Sends bytes as they are and gives back all that comes until the connection closes.
-pub(crate) async fn raw(address: SocketAddr, request: &str) -> String {
+/// Sends bytes unchanged, and returns everything until the connection closes.
+pub(crate) async fn send_raw(address: SocketAddr, request: &str) -> String {
     let mut stream = TcpStream::connect(address).await.expect("a connection");
     stream
         .write_all(request.as_bytes())
         .await
         .expect("the request is sent");
-    let mut answer = String::new();
-    stream.read_to_string(&mut answer).await.expect("an answer");
-    answer
+    let mut response = String::new();
+    stream
+        .read_to_string(&mut response)
+        .await
+        .expect("a response");
+    response
 }

@@ -10,14 +10,14 @@ use serde_json::{Value, json};
 
 use crate::fixture::{FORMATS, Fixture, read, send};
 
-/// What a JWT says; nobody verifies it here.
+/// The claims of a JWT, without verification.
 fn payload(token: &str) -> Value {
     let payload = token.split('.').nth(1).expect("a payload");
     serde_json::from_slice(&URL_SAFE_NO_PAD.decode(payload).expect("base64url")).expect("JSON")
 }
 
 #[tokio::test]
-async fn introspection_tells_the_claims_of_an_active_token() {
+async fn introspection_returns_the_claims_of_an_active_token() {
     for algorithm in [
         SigningAlgorithm::Rs256,
         SigningAlgorithm::Es256,
@@ -34,14 +34,14 @@ async fn introspection_tells_the_claims_of_an_active_token() {
         assert_eq!(response.status(), StatusCode::OK);
         assert_eq!(response.headers()["cache-control"], "no-store");
         assert_eq!(response.headers()["content-type"], "application/json");
-        let mut told: Value = response.json().await.expect("JSON");
-        let told = told.as_object_mut().expect("an object");
+        let mut claims: Value = response.json().await.expect("JSON");
+        let claims = claims.as_object_mut().expect("an object");
         assert_eq!(
-            (told.remove("active"), told.remove("token_type")),
+            (claims.remove("active"), claims.remove("token_type")),
             (Some(json!(true)), Some(json!("Bearer")))
         );
         assert_eq!(
-            Value::Object(told.clone()),
+            Value::Object(claims.clone()),
             payload(&token),
             "{algorithm:?}"
         );
@@ -49,8 +49,8 @@ async fn introspection_tells_the_claims_of_an_active_token() {
 }
 
 #[tokio::test]
-async fn opaque_token_stands_for_the_claims_that_a_jwt_would_carry() {
-    let fixture = Fixture::issuing(TokenFormat::Opaque).await;
+async fn opaque_token_introspects_to_the_claims_of_a_jwt() {
+    let fixture = Fixture::with_format(TokenFormat::Opaque).await;
     let token = fixture
         .token("scope=a+b&audience=orders&validity_period=60")
         .await;
@@ -70,8 +70,8 @@ async fn opaque_token_stands_for_the_claims_that_a_jwt_would_carry() {
 #[tokio::test]
 async fn expired_tokens_are_inactive_and_authorize_nothing() {
     let (jwt, opaque) = (
-        Fixture::issuing(TokenFormat::Jwt).await,
-        Fixture::issuing(TokenFormat::Opaque).await,
+        Fixture::with_format(TokenFormat::Jwt).await,
+        Fixture::with_format(TokenFormat::Opaque).await,
     );
     let mut tokens = Vec::new();
     for fixture in [&jwt, &opaque] {
@@ -92,14 +92,14 @@ async fn expired_tokens_are_inactive_and_authorize_nothing() {
 #[tokio::test]
 async fn clients_and_bearers_may_introspect_at_both_endpoints() {
     for token_format in FORMATS {
-        let fixture = Fixture::issuing(token_format).await;
+        let fixture = Fixture::with_format(token_format).await;
         for path in ["/introspect", "/mfp/api/az/v1/introspection"] {
-            introspect_with_every_authority(&fixture, path).await;
+            introspect_with_every_kind_of_credentials(&fixture, path).await;
         }
     }
 }
 
-async fn introspect_with_every_authority(fixture: &Fixture, path: &str) {
+async fn introspect_with_every_kind_of_credentials(fixture: &Fixture, path: &str) {
     let token = fixture.token("scope=a").await;
     let request = |form: &[(&str, &str)]| {
         fixture
@@ -116,17 +116,17 @@ async fn introspect_with_every_authority(fixture: &Fixture, path: &str) {
         requests.push(request(&form).bearer_auth(fixture.token(&format!("scope={scope}")).await));
     }
     for request in requests {
-        let (status, answer) = read(request).await;
+        let (status, response) = read(request).await;
         assert_eq!(
-            (status, &answer["active"]),
+            (status, &response["active"]),
             (StatusCode::OK, &json!(true)),
-            "{path}: {answer}"
+            "{path}: {response}"
         );
     }
 }
 
 #[tokio::test]
-async fn introspection_without_authority_is_challenged_by_the_scheme_that_was_tried() {
+async fn unauthorized_introspection_is_challenged_with_the_scheme_of_the_request() {
     let fixture = Fixture::new().await;
     let token = fixture.token("scope=a").await;
     let request = || fixture.introspection_request(&token);
@@ -173,13 +173,13 @@ async fn introspection_without_authority_is_challenged_by_the_scheme_that_was_tr
         assert_eq!(response.status(), status);
         assert_eq!(response.headers()["www-authenticate"], challenge);
         assert_eq!(response.headers()["cache-control"], "no-store");
-        let answer: Value = response.json().await.expect("JSON");
-        assert_eq!(answer["error"], error);
+        let response: Value = response.json().await.expect("JSON");
+        assert_eq!(response["error"], error);
     }
 }
 
 #[tokio::test]
-async fn introspection_without_a_token_or_with_two_authorities_is_an_invalid_request() {
+async fn introspection_without_a_token_or_with_two_credentials_is_an_invalid_request() {
     let fixture = Fixture::new().await;
     let bearer = fixture.token("scope=*").await;
     let request = |form: &[(&str, &str)]| {
@@ -201,21 +201,21 @@ async fn introspection_without_a_token_or_with_two_authorities_is_an_invalid_req
             .bearer_auth(&bearer)
             .bearer_auth(&bearer),
     ] {
-        let (status, answer) = read(request).await;
+        let (status, response) = read(request).await;
         assert_eq!(
-            (status, &answer["error"]),
+            (status, &response["error"]),
             (StatusCode::BAD_REQUEST, &json!("invalid_request")),
-            "{answer}"
+            "{response}"
         );
     }
 }
 
 #[tokio::test]
-async fn foreign_and_garbled_tokens_are_inactive_and_nothing_more_is_told() {
+async fn introspection_of_foreign_and_malformed_tokens_says_inactive_and_no_more() {
     let fixture = Fixture::new().await;
-    let good = fixture.token("scope=a").await;
+    let valid = fixture.token("scope=a").await;
     let foreign = Fixture::new().await.token("scope=a").await;
-    let (head, signature) = good.rsplit_once('.').expect("a signature");
+    let (head, signature) = valid.rsplit_once('.').expect("a signature");
     let (header, _) = head.split_once('.').expect("a header");
     let (_, foreign_payload) = foreign
         .rsplit_once('.')
@@ -228,7 +228,7 @@ async fn foreign_and_garbled_tokens_are_inactive_and_nothing_more_is_told() {
         "garbage",
         "a.b.c",
         &format!("{head}."),
-        &format!("{good}="),
+        &format!("{valid}="),
         &format!("{head}.{}", signature.chars().rev().collect::<String>()),
         &format!("{header}.{foreign_payload}.{signature}"),
     ] {

@@ -8,7 +8,7 @@ use crate::fixture::{FORMATS, Fixture, read, send};
 #[tokio::test]
 async fn revoked_token_is_inactive_and_the_others_stay_active() {
     for token_format in FORMATS {
-        let fixture = Fixture::issuing(token_format).await;
+        let fixture = Fixture::with_format(token_format).await;
         let form = |token: &str| {
             [
                 ("token", token.to_owned()),
@@ -33,7 +33,7 @@ async fn revoked_token_is_inactive_and_the_others_stay_active() {
                     .post(format!("{}/revoke", fixture.issuer()))
                     .form(&form(&second)),
             ),
-            (&third, fixture.end_of_session().bearer_auth(&third)),
+            (&third, fixture.end_session_request().bearer_auth(&third)),
         ] {
             let response = send(revocation).await;
             assert_eq!(response.status(), StatusCode::OK);
@@ -51,9 +51,9 @@ async fn revoked_token_is_inactive_and_the_others_stay_active() {
 }
 
 #[tokio::test]
-async fn revoking_what_is_not_active_is_no_error() {
+async fn revoking_an_inactive_token_succeeds() {
     for token_format in FORMATS {
-        let fixture = Fixture::issuing(token_format).await;
+        let fixture = Fixture::with_format(token_format).await;
         let token = fixture.token("scope=a").await;
         for token in [&*token, &*token, "garbage", "a.b.c"] {
             let response = send(
@@ -70,14 +70,14 @@ async fn revoking_what_is_not_active_is_no_error() {
 #[tokio::test]
 async fn token_of_another_client_cannot_be_revoked() {
     for token_format in FORMATS {
-        let fixture = Fixture::issuing(token_format).await;
+        let fixture = Fixture::with_format(token_format).await;
         let token = fixture.token("scope=a").await;
         let request = fixture
             .revocation_request(&token)
             .basic_auth("narrow", Some("narrow"));
-        let (status, answer) = read(request).await;
+        let (status, response) = read(request).await;
         assert_eq!(
-            (status, &answer["error"]),
+            (status, &response["error"]),
             (StatusCode::BAD_REQUEST, &json!("unauthorized_client"))
         );
         assert_eq!(fixture.introspect(&token).await["active"], true);
@@ -110,38 +110,47 @@ async fn revocation_needs_a_client_and_a_token() {
             "invalid_request",
         ),
     ] {
-        let (found, answer) = read(request).await;
-        assert_eq!((found.as_u16(), &answer["error"]), (status, &json!(error)));
+        let (found, response) = read(request).await;
+        assert_eq!(
+            (found.as_u16(), &response["error"]),
+            (status, &json!(error))
+        );
     }
     assert_eq!(fixture.introspect(&token).await["active"], true);
 }
 
 #[tokio::test]
-async fn session_ends_only_by_an_active_token() {
+async fn session_ends_only_with_an_active_token() {
     let fixture = Fixture::new().await;
     let token = fixture.token("scope=a").await;
     assert_eq!(
-        send(fixture.end_of_session().bearer_auth(&token))
+        send(fixture.end_session_request().bearer_auth(&token))
             .await
             .status(),
         StatusCode::OK
     );
     let invalid = r#"Bearer error="invalid_token""#;
     for (request, status, challenge) in [
-        (fixture.end_of_session(), 401, "Bearer"),
+        (fixture.end_session_request(), 401, "Bearer"),
         (
-            fixture.end_of_session().basic_auth("test", Some("test")),
+            fixture
+                .end_session_request()
+                .basic_auth("test", Some("test")),
             401,
             "Bearer",
         ),
         (
-            fixture.end_of_session().bearer_auth("garbage"),
+            fixture.end_session_request().bearer_auth("garbage"),
             401,
             invalid,
         ),
-        (fixture.end_of_session().bearer_auth(&token), 401, invalid),
         (
-            fixture.end_of_session().bearer_auth("two words"),
+            fixture.end_session_request().bearer_auth(&token),
+            401,
+            invalid,
+        ),
+        (
+            fixture.end_session_request().bearer_auth("two words"),
             400,
             r#"Bearer error="invalid_request""#,
         ),

@@ -7,10 +7,10 @@ use serde_json::{Value, json};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream};
 
-use crate::fixture::{Fixture, raw, read, send, settings};
+use crate::fixture::{Fixture, read, send, send_raw, settings};
 
 #[tokio::test]
-async fn both_metadata_documents_lead_to_tokens_and_keys() {
+async fn both_metadata_documents_name_every_endpoint() {
     let fixture = Fixture::new().await;
     for document in ["oauth-authorization-server", "openid-configuration"] {
         let (_, metadata) = read(
@@ -74,7 +74,7 @@ async fn wrong_method_is_405_with_allow_and_unknown_path_404() {
 }
 
 #[tokio::test]
-async fn rebound_names_are_misdirected() {
+async fn rebound_host_names_are_misdirected() {
     let fixture = Fixture::new().await;
     let port = fixture.servers.issuer_address.port();
     for (host, status) in [
@@ -84,22 +84,22 @@ async fn rebound_names_are_misdirected() {
         ("localhost".to_owned(), "421 Misdirected Request"),
     ] {
         let request = format!("GET /jwks HTTP/1.1\r\nHost: {host}\r\nConnection: close\r\n\r\n");
-        let answer = raw(fixture.servers.issuer_address, &request).await;
+        let response = send_raw(fixture.servers.issuer_address, &request).await;
         assert!(
-            answer.starts_with(&format!("HTTP/1.1 {status}\r\n")),
-            "{host}: {answer}"
+            response.starts_with(&format!("HTTP/1.1 {status}\r\n")),
+            "{host}: {response}"
         );
     }
-    // The echo upstream sees the port of the gateway before it.
+    // Behind a gateway, the Host that the echo upstream receives has the gateway's port.
     for (host, status) in [
         ("localhost:8080", "200 OK"),
         ("evil.example", "421 Misdirected Request"),
     ] {
         let request = format!("GET / HTTP/1.1\r\nHost: {host}\r\nConnection: close\r\n\r\n");
-        let answer = raw(fixture.servers.echo_address, &request).await;
+        let response = send_raw(fixture.servers.echo_address, &request).await;
         assert!(
-            answer.starts_with(&format!("HTTP/1.1 {status}\r\n")),
-            "{host}: {answer}"
+            response.starts_with(&format!("HTTP/1.1 {status}\r\n")),
+            "{host}: {response}"
         );
     }
 }
@@ -137,7 +137,7 @@ async fn echo_describes_the_request_and_hides_its_token() {
 }
 
 #[tokio::test]
-async fn echo_counts_what_it_does_not_show() {
+async fn echo_reports_the_size_of_large_and_binary_bodies() {
     let fixture = Fixture::new().await;
     for body in [vec![b'a'; 8 * 1024 * 1024], vec![0xff, 0xfe]] {
         let size = body.len();
@@ -150,9 +150,9 @@ async fn echo_counts_what_it_does_not_show() {
 }
 
 #[tokio::test]
-async fn address_in_use_or_not_loopback_is_named() {
-    let taken = TcpListener::bind("127.0.0.1:0").await.expect("a port");
-    let address = taken.local_addr().expect("its address");
+async fn error_names_an_address_in_use_or_not_loopback() {
+    let occupied = TcpListener::bind("127.0.0.1:0").await.expect("a port");
+    let address = occupied.local_addr().expect("its address");
     let refused = start(DevelopmentSettings {
         listen: address,
         ..settings(SigningAlgorithm::EdDsa)
@@ -185,17 +185,17 @@ async fn dropped_servers_close_their_connections_and_free_their_ports() {
     idle.write_all(b"GET /jwks HTTP/1.1\r\nHost: localhost\r\n\r\n")
         .await
         .expect("sent");
-    idle.read_u8().await.expect("it answers");
+    idle.read_u8().await.expect("a response");
     drop(fixture);
-    let mut rest = Vec::new();
-    idle.read_to_end(&mut rest)
+    let mut remainder = Vec::new();
+    idle.read_to_end(&mut remainder)
         .await
         .expect("the connection closes");
     TcpListener::bind(address).await.expect("the port is free");
 }
 
 #[tokio::test]
-async fn pages_of_other_sites_are_refused() {
+async fn cross_site_requests_are_refused() {
     let fixture = Fixture::new().await;
     for (name, value) in [
         ("origin", "https://evil.example"),
@@ -209,8 +209,8 @@ async fn pages_of_other_sites_are_refused() {
              Content-Type: application/x-www-form-urlencoded\r\nContent-Length: {}\r\n\r\n{body}",
             body.len()
         );
-        let answer = raw(address, &head).await;
-        assert!(answer.starts_with("HTTP/1.1 403"), "{name}: {answer}");
+        let response = send_raw(address, &head).await;
+        assert!(response.starts_with("HTTP/1.1 403"), "{name}: {response}");
     }
 }
 

@@ -8,7 +8,7 @@ use serde_json::{Value, json};
 use crate::fixture::{FORM, Fixture, read, send};
 
 #[tokio::test]
-async fn client_credentials_buy_a_bearer_token_that_nobody_may_store() {
+async fn client_credentials_return_a_bearer_token_that_is_not_stored() {
     let fixture = Fixture::new().await;
     let request =
         fixture.token_request("grant_type=client_credentials&scope=sendMessage+accessRestricted");
@@ -17,22 +17,24 @@ async fn client_credentials_buy_a_bearer_token_that_nobody_may_store() {
     assert_eq!(response.headers()["cache-control"], "no-store");
     assert_eq!(response.headers()["pragma"], "no-cache");
     assert_eq!(response.headers()["content-type"], "application/json");
-    let answer: Value = response.json().await.expect("JSON");
-    assert_eq!(answer["token_type"], "Bearer");
-    assert_eq!(answer["expires_in"], 3600);
-    assert_eq!(answer["scope"], "sendMessage accessRestricted");
+    let response: Value = response.json().await.expect("JSON");
+    assert_eq!(response["token_type"], "Bearer");
+    assert_eq!(response["expires_in"], 3600);
+    assert_eq!(response["scope"], "sendMessage accessRestricted");
 }
 
 #[tokio::test]
-async fn each_algorithm_makes_tokens_that_its_published_key_verifies() {
+async fn published_key_verifies_tokens_of_each_algorithm() {
     for (signing, algorithm) in [
         (SigningAlgorithm::Rs256, Algorithm::RS256),
         (SigningAlgorithm::Es256, Algorithm::ES256),
         (SigningAlgorithm::EdDsa, Algorithm::EdDSA),
     ] {
         let fixture = Fixture::with(signing).await;
-        let (_, answer) = fixture.ask("grant_type=client_credentials&scope=a").await;
-        fixture.verify(&answer, algorithm).await;
+        let (_, response) = fixture
+            .request_token("grant_type=client_credentials&scope=a")
+            .await;
+        fixture.verify(&response, algorithm).await;
     }
 }
 
@@ -60,9 +62,9 @@ async fn tokens_carry_the_claims_of_rfc_9068() {
 #[tokio::test]
 async fn client_chooses_audience_and_validity_period() {
     let fixture = Fixture::new().await;
-    let asked =
+    let body =
         "grant_type=client_credentials&audience=https%3A%2F%2Fapi.example.com&validity_period=5";
-    let claims = fixture.claims(asked).await;
+    let claims = fixture.claims(body).await;
     assert_eq!(claims["aud"], "https://api.example.com");
     let seconds = |name: &str| claims[name].as_i64().expect("a time");
     assert_eq!(seconds("exp") - seconds("iat"), 5);
@@ -81,13 +83,13 @@ async fn endless_validity_period_saturates() {
 async fn validity_period_that_is_no_positive_number_is_an_invalid_request() {
     let fixture = Fixture::new().await;
     for junk in ["0", "-1", "1.5", "soon", "18446744073709551616"] {
-        let (status, answer) = fixture
-            .ask(&format!(
+        let (status, response) = fixture
+            .request_token(&format!(
                 "grant_type=client_credentials&validity_period={junk}"
             ))
             .await;
         assert_eq!(
-            (status, &answer["error"]),
+            (status, &response["error"]),
             (StatusCode::BAD_REQUEST, &json!("invalid_request")),
             "{junk}"
         );
@@ -101,9 +103,9 @@ async fn absent_and_empty_scope_are_granted_as_empty() {
         "grant_type=client_credentials",
         "grant_type=client_credentials&scope=",
     ] {
-        let (status, answer) = fixture.ask(body).await;
+        let (status, response) = fixture.request_token(body).await;
         assert_eq!(
-            (status, &answer["scope"]),
+            (status, &response["scope"]),
             (StatusCode::OK, &json!("")),
             "{body}"
         );
@@ -111,12 +113,12 @@ async fn absent_and_empty_scope_are_granted_as_empty() {
 }
 
 #[tokio::test]
-async fn scope_outside_what_the_client_is_allowed_is_an_invalid_scope() {
+async fn scope_beyond_the_allowed_scope_is_an_invalid_scope() {
     let fixture = Fixture::new().await;
     let cases = [
         ("messages.write", true),
         ("push.application.com.acme messages.write", true),
-        // A wildcard that is asked for counts as the characters it is written with.
+        // A wildcard in a request stands for its literal characters.
         ("push.application.*", true),
         ("push.application.com.*", true),
         ("push.application.", false),
@@ -133,24 +135,24 @@ async fn scope_outside_what_the_client_is_allowed_is_an_invalid_scope() {
             .http
             .post(format!("{}/token", fixture.issuer()))
             .form(&form);
-        let (status, answer) = read(request.basic_auth("narrow", Some("narrow"))).await;
+        let (status, response) = read(request.basic_auth("narrow", Some("narrow"))).await;
         let expected = if granted {
             (StatusCode::OK, Value::Null)
         } else {
             (StatusCode::BAD_REQUEST, json!("invalid_scope"))
         };
-        assert_eq!((status, answer["error"].clone()), expected, "{scope}");
+        assert_eq!((status, response["error"].clone()), expected, "{scope}");
     }
 }
 
 #[tokio::test]
 async fn lone_wildcard_covers_every_scope_even_itself() {
     let fixture = Fixture::new().await;
-    let (status, answer) = fixture
-        .ask("grant_type=client_credentials&scope=*+a.*")
+    let (status, response) = fixture
+        .request_token("grant_type=client_credentials&scope=*+a.*")
         .await;
     assert_eq!(
-        (status, &answer["scope"]),
+        (status, &response["scope"]),
         (StatusCode::OK, &json!("* a.*"))
     );
 }
@@ -172,13 +174,13 @@ async fn client_may_authenticate_in_the_form_or_in_json() {
         .http
         .post(format!("{}/token", fixture.issuer()))
         .json(&body);
-    let (status, answer) = read(request).await;
+    let (status, response) = read(request).await;
     assert_eq!(
-        (status, &answer["expires_in"]),
+        (status, &response["expires_in"]),
         (StatusCode::OK, &json!(60))
     );
     assert_eq!(
-        fixture.verify(&answer, Algorithm::EdDSA).await["aud"],
+        fixture.verify(&response, Algorithm::EdDSA).await["aud"],
         "https://fhir.example.com"
     );
 }
@@ -217,14 +219,14 @@ async fn failed_authentication_is_challenged_with_basic() {
             response.headers()["www-authenticate"],
             r#"Basic realm="scopegate development""#
         );
-        let answer: Value = response.json().await.expect("JSON");
-        assert_eq!(answer["error"], "invalid_client");
-        assert!(answer["error_description"].is_string());
+        let response: Value = response.json().await.expect("JSON");
+        assert_eq!(response["error"], "invalid_client");
+        assert!(response["error_description"].is_string());
     }
 }
 
 #[tokio::test]
-async fn two_ways_of_authentication_at_once_are_an_invalid_request() {
+async fn two_authentication_methods_at_once_are_an_invalid_request() {
     let fixture = Fixture::new().await;
     for request in [
         fixture
@@ -238,16 +240,16 @@ async fn two_ways_of_authentication_at_once_are_an_invalid_request() {
             .token_request("grant_type=client_credentials&client_id=narrow")
             .basic_auth("test", Some("test")),
     ] {
-        let (status, answer) = read(request).await;
+        let (status, response) = read(request).await;
         assert_eq!(
-            (status, &answer["error"]),
+            (status, &response["error"]),
             (StatusCode::BAD_REQUEST, &json!("invalid_request"))
         );
     }
 }
 
 #[tokio::test]
-async fn malformed_token_requests_are_told_apart() {
+async fn malformed_token_requests_get_distinct_errors() {
     let fixture = Fixture::new().await;
     let cases = [
         ("", FORM, "invalid_request"),
@@ -291,9 +293,9 @@ async fn malformed_token_requests_are_told_apart() {
             .header("content-type", content_type)
             .body(body)
             .basic_auth("test", Some("test"));
-        let (status, answer) = read(request).await;
+        let (status, response) = read(request).await;
         assert_eq!(
-            (status, &answer["error"]),
+            (status, &response["error"]),
             (StatusCode::BAD_REQUEST, &json!(error)),
             "{body}"
         );
@@ -301,10 +303,10 @@ async fn malformed_token_requests_are_told_apart() {
 }
 
 #[tokio::test]
-async fn large_token_request_is_refused() {
+async fn oversized_token_request_is_refused() {
     let fixture = Fixture::new().await;
     let (status, _) = fixture
-        .ask(&format!(
+        .request_token(&format!(
             "grant_type=client_credentials&scope={}",
             "a".repeat(64 * 1024)
         ))
@@ -313,7 +315,7 @@ async fn large_token_request_is_refused() {
 }
 
 #[tokio::test]
-async fn mobile_first_token_endpoint_answers_too() {
+async fn mobile_first_token_endpoint_issues_tokens() {
     let fixture = Fixture::new().await;
     let request = fixture
         .http

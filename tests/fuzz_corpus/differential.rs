@@ -103,7 +103,7 @@ proptest! {
     #![proptest_config(ProptestConfig::with_cases(2048))]
 
     #[test]
-    fn the_route_of_a_random_request_is_the_one_found_by_trying_each(
+    fn route_lookup_equals_trying_each_route(
         routes in vec(route(), 0..12),
         requests in vec(request(), 12),
     ) {
@@ -111,7 +111,7 @@ proptest! {
     }
 
     #[test]
-    fn random_sets_of_scopes_meet_what_walking_through_them_finds(
+    fn scope_matching_equals_a_naive_search(
         granted in "([ab.*]{1,10} ?){0,5}",
         required in "([ab.*]{1,10} ?){0,5}",
         scope in "[ab.*]{0,24}",
@@ -120,7 +120,7 @@ proptest! {
     }
 
     #[test]
-    fn long_patterns_overlap_where_walking_through_them_finds_a_way(
+    fn pattern_overlap_equals_a_naive_search(
         one in "(\\*?[a-c]{1,4}){1,10}\\*?",
         other in "(\\*?[a-c]{1,4}){1,10}\\*?",
     ) {

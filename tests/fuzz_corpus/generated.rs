@@ -36,7 +36,7 @@ proptest! {
     #![proptest_config(ProptestConfig { failure_persistence: None, ..ProptestConfig::with_cases(1024) })]
 
     #[test]
-    fn no_way_of_reading_a_path_leads_to_a_route_that_asks_for_something_else(
+    fn no_reading_of_a_path_reaches_a_stricter_route(
         routes in proptest::collection::vec(route(), 1..10),
         requests in proptest::collection::vec(request(), 24),
     ) {

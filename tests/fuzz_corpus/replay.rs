@@ -11,7 +11,7 @@ use super::fuzz_bodies::{Body, TARGETS};
 const GREATEST_INPUT: usize = 4096;
 
 #[test]
-fn every_input_of_the_corpus_holds() {
+fn every_corpus_input_passes() {
     let failed: Vec<PathBuf> = thread::scope(|scope| {
         let replays = TARGETS.map(|(name, body)| scope.spawn(move || failing(name, body)));
         replays

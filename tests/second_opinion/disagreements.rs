@@ -1,158 +1,160 @@
-//! The disagreements, and why scopegate stands by its verdict.
+//! The known disagreements, and the reasons for scopegate's verdict.
 
 use serde_json::{Value, json};
 
 use crate::NOW;
 use crate::token::Token;
 
-/// A way in which the verdicts differ.
+/// A kind of token on which the verdicts differ.
 pub(crate) struct Disagreement {
-    /// What scopegate says; `None` where it takes the token and the other library does not.
+    /// scopegate's reason to refuse; `None` if it accepts what the other library refuses.
     pub(crate) ours: Option<&'static str>,
-    /// Whether it is this one.
-    pub(crate) is: fn(&Token) -> bool,
-    /// Why scopegate stands by it.
-    pub(crate) because: &'static str,
+    /// Whether a token is of this kind.
+    pub(crate) matches: fn(&Token) -> bool,
+    /// Why scopegate's verdict is right.
+    pub(crate) reason: &'static str,
 }
 
 pub(crate) const DISAGREEMENTS: &[Disagreement] = &[
     Disagreement {
         ours: Some("duplicate_member"),
-        is: |token| is_shorter_when_read(&token.header) || is_shorter_when_read(&token.claims),
-        because: "they see it where they know the member, and not in what they pass over; an upstream may know it",
+        matches: |token| {
+            loses_members_when_parsed(&token.header) || loses_members_when_parsed(&token.claims)
+        },
+        reason: "they detect it only in members that they know; an upstream may know others",
     },
     Disagreement {
         ours: Some("opaque"),
-        is: |token| serde_json::from_str::<Value>(&token.header).is_err(),
-        because: "they pass over numbers and escapes that no text can hold, in header members that they do not know",
+        matches: |token| serde_json::from_str::<Value>(&token.header).is_err(),
+        reason: "in unknown header members they skip numbers and escapes that are invalid",
     },
     Disagreement {
         ours: Some("malformed_header"),
-        is: |token| {
+        matches: |token| {
             ["typ", "kid"]
                 .iter()
                 .any(|name| token.header().get(*name) == Some(&Value::Null))
         },
-        because: "null is no way to leave a parameter out: RFC 7515 §4.1 has a string or nothing",
+        reason: "null does not mean absent: RFC 7515 §4.1 allows a string or no member",
     },
     Disagreement {
         ours: Some("unknown_algorithm"),
-        is: |token| token.header()["alg"] == "Ed25519",
-        because: "the name of RFC 9864 for what gateway.toml and RFC 8037 call EdDSA; only configured names are taken",
+        matches: |token| token.header()["alg"] == "Ed25519",
+        reason: "RFC 9864 names Ed25519 what gateway.toml and RFC 8037 name EdDSA; only configured names are accepted",
     },
     Disagreement {
         ours: Some("unsupported_parameter"),
-        is: |token| {
+        matches: |token| {
             let header = token.header();
-            let says_nothing = header
+            let is_empty = header
                 .get("crit")
                 .is_some_and(|crit| crit.is_null() || *crit == json!([]));
-            says_nothing || header.contains_key("b64") || header.contains_key("zip")
+            is_empty || header.contains_key("b64") || header.contains_key("zip")
         },
-        because: "RFC 7515 §4.1.11 forbids an empty crit, and b64 and zip change what the payload is",
+        reason: "RFC 7515 §4.1.11 forbids an empty crit; b64 and zip change the payload",
     },
     Disagreement {
         ours: Some("wrong_type"),
-        is: |token| {
+        matches: |token| {
             token.header()["typ"].as_str().is_some_and(|typ| {
                 let typ = typ.to_lowercase();
                 !["at+jwt", "jwt"].contains(&typ.strip_prefix("application/").unwrap_or(&typ))
             })
         },
-        because: "they take whatever ends with +jwt, and the same keys may sign logout tokens (RFC 8725 §3.11)",
+        reason: "they accept any type that ends with +jwt; the same keys may sign logout tokens (RFC 8725 §3.11)",
     },
     Disagreement {
         ours: Some("expired"),
-        is: |token| {
+        matches: |token| {
             token
                 .time("exp")
                 .is_some_and(|exp| exp.floor() == (NOW - 30) as f64)
         },
-        because: "RFC 7519 §4.1.4: on or after exp, and so at exp + leeway too; they end a second later",
+        reason: "RFC 7519 §4.1.4: expired on or after exp, thus at exp + leeway; they expire it a second later",
     },
     Disagreement {
         ours: Some("missing_claim"),
-        is: |token| !token.claims().contains_key("exp"),
-        because: "they let a token without exp live for ever",
+        matches: |token| !token.claims().contains_key("exp"),
+        reason: "a token without exp would never expire",
     },
     Disagreement {
         ours: Some("unbounded_expiry"),
-        is: |token| {
+        matches: |token| {
             token
                 .time("exp")
                 .is_some_and(|exp| exp > (NOW + 315_619_200) as f64)
         },
-        because: "more than ten years ahead is \"never\", or milliseconds",
+        reason: "more than ten years ahead means \"never\", or milliseconds",
     },
     Disagreement {
         ours: Some("not_a_numeric_date"),
-        is: |token| {
+        matches: |token| {
             let times = ["exp", "nbf", "iat"].map(|name| token.time(name));
             times
                 .into_iter()
                 .flatten()
                 .any(|time| !(0.0..9_223_372_036_854_775_808.0).contains(&time))
         },
-        because: "they round a negative fraction up to the epoch, and cut what is too large to what fits",
+        reason: "they round negative fractions to zero, and saturate times that are too large",
     },
     Disagreement {
         ours: Some("other_kind_of_token"),
-        is: |token| {
+        matches: |token| {
             ["nonce", "typ"]
                 .iter()
                 .any(|name| token.claims().contains_key(*name))
         },
-        because: "they do not ask what kind of token it is",
+        reason: "they do not check the kind of token",
     },
     Disagreement {
         ours: Some("sender_constrained"),
-        is: |token| token.claims().contains_key("cnf"),
-        because: "they do not know of tokens that need a proof (RFC 7800)",
+        matches: |token| token.claims().contains_key("cnf"),
+        reason: "they do not support proof-of-possession tokens (RFC 7800)",
     },
     Disagreement {
         ours: None,
-        is: |token| {
+        matches: |token| {
             let header = token.header();
-            let is_none_of_theirs = |name: &&str| {
+            let is_no_string = |name: &&str| {
                 header
                     .get(*name)
                     .is_some_and(|value| !value.is_string() && !value.is_null())
             };
             let chain = header
                 .get("x5c")
-                .is_some_and(|chain| !is_list_of_texts(chain) && !chain.is_null());
-            ["jwk", "jku", "cty"].iter().any(is_none_of_theirs) || chain
+                .is_some_and(|chain| !is_string_array(chain) && !chain.is_null());
+            ["jwk", "jku", "cty"].iter().any(is_no_string) || chain
         },
-        because: "keys that a header brings along are not read at all, so their type is nothing to us; they want a \
-                  jwk as a text, where RFC 7515 §4.1.3 has an object",
+        reason: "scopegate ignores keys in the header; they require jwk to be a string, though RFC 7515 \
+                 §4.1.3 defines an object",
     },
     Disagreement {
         ours: None,
-        is: |token| {
+        matches: |token| {
             let claims = token.claims();
-            let is_no_text = |name: &&str| {
+            let is_no_string = |name: &&str| {
                 claims
                     .get(*name)
                     .is_some_and(|value| !value.is_string() && !value.is_null())
             };
-            ["sub", "jti"].iter().any(is_no_text)
+            ["sub", "jti"].iter().any(is_no_string)
         },
-        because: "who a token is for is the upstream's to judge; what is no text is no name and sets no header",
+        reason: "the upstream judges the subject; a value that is no string sets no claim header",
     },
     Disagreement {
         ours: None,
-        is: |token| token.header()["typ"] == "application/jwt",
-        because: "RFC 7515 §4.1.9: application/ may be written or left out",
+        matches: |token| token.header()["typ"] == "application/jwt",
+        reason: "RFC 7515 §4.1.9: the prefix application/ may be omitted",
     },
 ];
 
-/// Whether a text of JSON says something that is gone once it is read, as the first of two equal members is.
-fn is_shorter_when_read(text: &str) -> bool {
+/// Whether parsing drops a part of the JSON text, such as the first of two equal members.
+fn loses_members_when_parsed(text: &str) -> bool {
     serde_json::from_str::<Value>(text)
         .is_ok_and(|value| value.to_string().len() < text.trim().len())
 }
 
-fn is_list_of_texts(value: &Value) -> bool {
+fn is_string_array(value: &Value) -> bool {
     value
         .as_array()
         .is_some_and(|elements| elements.iter().all(Value::is_string))

@@ -23,26 +23,26 @@ use serde_json::json;
 
 use crate::{AUDIENCE, ISSUER, LEEWAY, NOW};
 
-type Judge = dyn Fn(&str, VerificationOptions) -> Result<(), String>;
+type VerifyToken = dyn Fn(&str, VerificationOptions) -> Result<(), String>;
 
-/// A private key, and what the other library makes of its public half.
+/// A private key, and the other library's verification with its public key.
 pub(crate) struct Signer {
     pub(crate) kid: &'static str,
     pub(crate) algorithm: Algorithm,
     pub(crate) private: EncodingKey,
-    theirs: Box<Judge>,
+    theirs: Box<VerifyToken>,
 }
 
-pub(crate) struct Judges {
+pub(crate) struct Libraries {
     pub(crate) signers: Vec<Signer>,
-    pub(crate) stranger: EncodingKey,
+    pub(crate) foreign_key: EncodingKey,
     keys: KeySet,
     expectation: Expectation,
     options: VerificationOptions,
 }
 
-/// The closure by which a public key of the other library judges a token.
-macro_rules! judged_by {
+/// A closure that verifies a token with a public key of the other library.
+macro_rules! verify_with {
     ($key:ty, $jwk:expr) => {{
         let key = <$key>::from_jwk(&$jwk.to_string()).expect("their key");
         Box::new(move |token: &str, options| {
@@ -53,7 +53,7 @@ macro_rules! judged_by {
     }};
 }
 
-impl Judges {
+impl Libraries {
     #[expect(clippy::too_many_lines, reason = "a table of cases")]
     pub(crate) fn new() -> Self {
         install_cryptography();
@@ -104,31 +104,31 @@ impl Judges {
                 "p256",
                 Algorithm::ES256,
                 &p256,
-                judged_by!(ES256PublicKey, jwks[0]),
+                verify_with!(ES256PublicKey, jwks[0]),
             ),
             signer(
                 "p384",
                 Algorithm::ES384,
                 &p384,
-                judged_by!(ES384PublicKey, jwks[1]),
+                verify_with!(ES384PublicKey, jwks[1]),
             ),
             signer(
                 "ed",
                 Algorithm::EdDSA,
                 &ed,
-                judged_by!(Ed25519PublicKey, jwks[2]),
+                verify_with!(Ed25519PublicKey, jwks[2]),
             ),
             signer(
                 "rs",
                 Algorithm::RS256,
                 &rsa,
-                judged_by!(RS256PublicKey, jwks[3]),
+                verify_with!(RS256PublicKey, jwks[3]),
             ),
             signer(
                 "ps",
                 Algorithm::PS256,
                 &rsa,
-                judged_by!(PS256PublicKey, jwks[4]),
+                verify_with!(PS256PublicKey, jwks[4]),
             ),
         ];
         let jwks = Jwks::parse(json!({ "keys": jwks }).to_string().as_bytes()).expect("our keys");
@@ -142,7 +142,7 @@ impl Judges {
                     .collect::<Vec<_>>(),
             ),
             signers,
-            stranger: ec(&ECDSA_P256_SHA256_FIXED_SIGNING),
+            foreign_key: ec(&ECDSA_P256_SHA256_FIXED_SIGNING),
             expectation: Expectation {
                 issuer_name: "corp".into(),
                 issuers: vec![ISSUER.to_owned()],
@@ -170,7 +170,7 @@ impl Judges {
         }
     }
 
-    /// What the gateway does with a token, without its network.
+    /// scopegate's verdict, by the same steps as the gateway without its network.
     pub(crate) fn ours(&self, token: &str) -> Result<(), &'static str> {
         let jws = match jose::classify(token).map_err(|error| error.reason())? {
             TokenShape::Jwt(jws) => jws,
@@ -187,14 +187,14 @@ impl Judges {
             .map_err(|error| error.reason())
     }
 
-    /// What a careful user of the other library does: its keys are bound to their algorithms too, and a `kid` picks
-    /// one.
+    /// The other library's verdict, as a careful user calls it: each key is bound to its algorithm,
+    /// and `kid` selects one.
     pub(crate) fn theirs(&self, token: &str) -> Result<(), String> {
         catch_unwind(AssertUnwindSafe(|| {
             let metadata = jwt_simple::token::Token::decode_metadata(token)
                 .map_err(|error| error.to_string())?;
             let named = |signer: &&Signer| metadata.key_id().is_none_or(|kid| kid == signer.kid);
-            let mut verdict = Err("no such key".to_owned());
+            let mut verdict = Err("unknown kid".to_owned());
             for signer in self.signers.iter().filter(named) {
                 verdict = (signer.theirs)(token, self.options.clone());
                 if verdict.is_ok() {
@@ -207,6 +207,6 @@ impl Judges {
     }
 }
 
-pub(crate) fn in_their_words(algorithm: Algorithm) -> jsonwebtoken::Algorithm {
+pub(crate) fn for_jsonwebtoken(algorithm: Algorithm) -> jsonwebtoken::Algorithm {
     algorithm.name().parse().expect("a name of theirs")
 }

@@ -1,20 +1,20 @@
-//! A second opinion on JWTs: another library, with a parser and an arithmetic of its own, judges the same tokens.
+//! Another JWT library, with its own parser and cryptography, verifies the same tokens as scopegate.
 //!
-//! Thousands of tokens are made from good ones by a generator whose seed is fixed: claims, header, text, base64url and
-//! signature are changed, a few at a time. Where both libraries say the same, neither is likely to be wrong. Each way
-//! in which they do not is in [`DISAGREEMENTS`] with the reason why scopegate stands by its verdict; a disagreement
-//! that is not there fails the test, and so does an entry that no token needs any more.
+//! A generator with a fixed seed changes valid tokens in a few places: claims, header, JSON text,
+//! base64url and signature. If both libraries agree, neither is likely to be wrong.
+//! [`DISAGREEMENTS`] lists every kind of difference with the reason for scopegate's verdict. A
+//! difference that is not listed fails the test, and so does an entry that no token shows.
 
-mod dice;
 mod disagreements;
 mod libraries;
+mod random;
 mod token;
 
 use std::collections::BTreeMap;
 
-use dice::Dice;
 use disagreements::DISAGREEMENTS;
-use libraries::Judges;
+use libraries::Libraries;
+use random::Random;
 use token::Token;
 
 const NOW: i64 = 1_800_000_000;
@@ -24,24 +24,24 @@ const AUDIENCE: &str = "https://api.test";
 const TOKENS: usize = 6000;
 
 #[test]
-fn another_library_agrees_but_for_reasons() {
-    let judges = Judges::new();
-    let mut dice = Dice(0x5c09_e6a7);
-    let (mut agreed_good, mut agreed_bad) = (0, 0);
-    let mut met = vec![0; DISAGREEMENTS.len()];
+fn another_library_agrees_except_for_listed_disagreements() {
+    let libraries = Libraries::new();
+    let mut random = Random(0x5c09_e6a7);
+    let (mut both_accept, mut both_refuse) = (0, 0);
+    let mut counts = vec![0; DISAGREEMENTS.len()];
     let mut unexpected = BTreeMap::<String, Vec<String>>::new();
     for _ in 0..TOKENS {
-        let token = Token::roll(&judges, &mut dice);
-        match (judges.ours(&token.text), judges.theirs(&token.text)) {
-            (Ok(()), Ok(())) => agreed_good += 1,
-            (Err(_), Err(_)) => agreed_bad += 1,
+        let token = Token::random(&libraries, &mut random);
+        match (libraries.ours(&token.text), libraries.theirs(&token.text)) {
+            (Ok(()), Ok(())) => both_accept += 1,
+            (Err(_), Err(_)) => both_refuse += 1,
             (ours, theirs) => {
-                let said = ours.as_ref().err().copied();
+                let reason = ours.as_ref().err().copied();
                 match DISAGREEMENTS
                     .iter()
-                    .position(|known| known.ours == said && (known.is)(&token))
+                    .position(|known| known.ours == reason && (known.matches)(&token))
                 {
-                    Some(known) => met[known] += 1,
+                    Some(known) => counts[known] += 1,
                     None => unexpected
                         .entry(format!("ours {ours:?}, theirs {theirs:?}"))
                         .or_default()
@@ -53,27 +53,27 @@ fn another_library_agrees_but_for_reasons() {
             }
         }
     }
-    for (what, tokens) in &unexpected {
+    for (verdicts, tokens) in &unexpected {
         eprintln!(
-            "{what}: {} tokens, such as {:.400}",
+            "{verdicts}: {} tokens, such as {:.400}",
             tokens.len(),
             tokens[0]
         );
     }
     assert!(unexpected.is_empty());
-    for (known, met) in DISAGREEMENTS.iter().zip(met) {
-        println!("{met}: {:?}, {}", known.ours, known.because);
+    for (known, count) in DISAGREEMENTS.iter().zip(counts) {
+        println!("{count}: {:?}, {}", known.ours, known.reason);
         assert!(
-            met > 0,
-            "no token any more: {:?}, {}",
+            count > 0,
+            "no token shows this disagreement: {:?}, {}",
             known.ours,
-            known.because
+            known.reason
         );
     }
-    // A generator whose tokens are all alike would find nothing.
-    println!("{agreed_good} good and {agreed_bad} bad by both");
+    // A generator whose tokens are all alike would find no disagreement.
+    println!("both accept {both_accept} and refuse {both_refuse}");
     assert!(
-        agreed_good > TOKENS / 10 && agreed_bad > TOKENS / 4,
-        "{agreed_good} good and {agreed_bad} bad"
+        both_accept > TOKENS / 10 && both_refuse > TOKENS / 4,
+        "both accept {both_accept} and refuse {both_refuse}"
     );
 }

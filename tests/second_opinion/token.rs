@@ -6,11 +6,11 @@ use jsonwebtoken::crypto;
 use scopegate::oauth::jose::Algorithm;
 use serde_json::{Map, Value, json};
 
-use crate::dice::Dice;
-use crate::libraries::{Judges, in_their_words};
+use crate::libraries::{Libraries, for_jsonwebtoken};
+use crate::random::Random;
 use crate::{AUDIENCE, ISSUER, NOW};
 
-/// A token, and what it was written as.
+/// A token, with its header and claims before encoding.
 pub(crate) struct Token {
     pub(crate) text: String,
     pub(crate) header: String,
@@ -18,35 +18,35 @@ pub(crate) struct Token {
 }
 
 impl Token {
-    /// A good token with a few changes, or with none.
+    /// A valid token with up to three changes.
     #[expect(clippy::too_many_lines, reason = "a table of cases")]
-    pub(crate) fn roll(judges: &Judges, dice: &mut Dice) -> Self {
-        let signer = &judges.signers[dice.below(judges.signers.len())];
+    pub(crate) fn random(libraries: &Libraries, random: &mut Random) -> Self {
+        let signer = &libraries.signers[random.below(libraries.signers.len())];
         let mut header =
             json!({ "alg": signer.algorithm.name(), "typ": "at+jwt", "kid": signer.kid });
         let mut claims = json!({
             "iss": ISSUER, "aud": AUDIENCE, "sub": "client-1", "client_id": "client-1", "exp": NOW + 600, "iat": NOW,
             "jti": "1", "scope": "a b",
         });
-        let changes = dice.below(4);
-        let kinds: Vec<usize> = (0..changes).map(|_| dice.below(20)).collect();
+        let changes = random.below(4);
+        let kinds: Vec<usize> = (0..changes).map(|_| random.below(20)).collect();
         let count = |range: std::ops::Range<usize>| {
             kinds.iter().filter(|kind| range.contains(kind)).count()
         };
         for _ in 0..count(0..9) {
-            change_claim(&mut claims, dice);
+            change_claim(&mut claims, random);
         }
         for _ in 0..count(9..13) {
-            change_header(&mut header, dice);
+            change_header(&mut header, random);
         }
         let (mut header, mut claims) = (header.to_string(), claims.to_string());
         for _ in 0..count(13..15) {
-            let text = if dice.below(3) == 0 {
+            let text = if random.below(3) == 0 {
                 &mut header
             } else {
                 &mut claims
             };
-            change_text(text, dice);
+            change_text(text, random);
         }
         let mut parts = [
             URL_SAFE_NO_PAD.encode(&header),
@@ -54,11 +54,11 @@ impl Token {
             String::new(),
         ];
         for _ in 0..count(15..16) {
-            let part = dice.below(2);
-            parts[part] = change_base64url(&parts[part], dice);
+            let part = random.below(2);
+            parts[part] = change_base64url(&parts[part], random);
         }
         let key = if count(16..17) > 0 {
-            &judges.stranger
+            &libraries.foreign_key
         } else {
             &signer.private
         };
@@ -68,14 +68,14 @@ impl Token {
             signer.algorithm
         };
         let message = format!("{}.{}", parts[0], parts[1]);
-        parts[2] =
-            crypto::sign(message.as_bytes(), key, in_their_words(algorithm)).expect("a signature");
+        parts[2] = crypto::sign(message.as_bytes(), key, for_jsonwebtoken(algorithm))
+            .expect("a signature");
         for _ in 0..count(17..19) {
-            parts[2] = change_signature(&parts[2], dice);
+            parts[2] = change_signature(&parts[2], random);
         }
         let mut text = parts.join(".");
         for _ in 0..count(19..20) {
-            text = change_whole(&text, dice);
+            text = change_token(&text, random);
         }
         Self {
             text,
@@ -98,9 +98,9 @@ impl Token {
 }
 
 #[expect(clippy::too_many_lines, reason = "a table of cases")]
-fn change_claim(claims: &mut Value, dice: &mut Dice) {
+fn change_claim(claims: &mut Value, random: &mut Random) {
     let claims = claims.as_object_mut().expect("an object");
-    let times = |dice: &mut Dice| {
+    let times = |random: &mut Random| {
         let near = [
             -600,
             -31,
@@ -117,15 +117,15 @@ fn change_claim(claims: &mut Value, dice: &mut Dice) {
             315_619_201,
             400_000_000,
         ];
-        let at = NOW + dice.pick(&near);
-        match dice.below(6) {
+        let at = NOW + random.pick(&near);
+        match random.below(6) {
             0 => json!(at as f64),
             1 => json!(at as f64 + 0.5),
             2 => json!(at.to_string()),
             _ => json!(at),
         }
     };
-    let name = dice.pick(&[
+    let name = random.pick(&[
         "iss",
         "aud",
         "exp",
@@ -144,20 +144,20 @@ fn change_claim(claims: &mut Value, dice: &mut Dice) {
         "typ",
         "kid",
     ]);
-    let value = match (dice.below(8), name) {
+    let value = match (random.below(8), name) {
         (0, _) => {
             claims.remove(name);
             return;
         }
-        (1, _) => dice.value(),
-        (_, "iss") => dice.pick(&[
+        (1, _) => random.value(),
+        (_, "iss") => random.pick(&[
             json!(ISSUER),
             json!([ISSUER]),
             json!("https://id.test/"),
             json!("https://ID.test"),
             json!(""),
         ]),
-        (_, "aud") => dice.pick(&[
+        (_, "aud") => random.pick(&[
             json!(AUDIENCE),
             json!([AUDIENCE]),
             json!(["other", AUDIENCE]),
@@ -170,14 +170,14 @@ fn change_claim(claims: &mut Value, dice: &mut Dice) {
             json!([]),
             json!(format!("{AUDIENCE} other")),
         ]),
-        (_, "exp" | "nbf" | "iat") => times(dice),
-        (_, "typ") => dice.pick(&[
+        (_, "exp" | "nbf" | "iat") => times(random),
+        (_, "typ") => random.pick(&[
             json!("Bearer"),
             json!("at+jwt"),
             json!("ID"),
             json!("Refresh"),
         ]),
-        (_, _) => dice.pick(&[
+        (_, _) => random.pick(&[
             json!("x"),
             json!("client-2"),
             json!(["a"]),
@@ -187,22 +187,22 @@ fn change_claim(claims: &mut Value, dice: &mut Dice) {
     claims.insert(name.to_owned(), value);
 }
 
-fn change_header(header: &mut Value, dice: &mut Dice) {
+fn change_header(header: &mut Value, random: &mut Random) {
     let header = header.as_object_mut().expect("an object");
-    let name = dice.pick(&[
+    let name = random.pick(&[
         "alg", "typ", "typ", "kid", "kid", "crit", "b64", "zip", "jwk", "jku", "x5c", "cty", "x",
     ]);
-    let value = match (dice.below(6), name) {
+    let value = match (random.below(6), name) {
         (0, _) => {
             header.remove(name);
             return;
         }
-        (1, _) => dice.value(),
-        (_, "alg") => json!(dice.pick(&[
+        (1, _) => random.value(),
+        (_, "alg") => json!(random.pick(&[
             "none", "None", "HS256", "RS256", "PS256", "ES256", "ES384", "EdDSA", "Ed25519",
             "es256", "RS512"
         ])),
-        (_, "typ") => json!(dice.pick(&[
+        (_, "typ") => json!(random.pick(&[
             "JWT",
             "jwt",
             "AT+JWT",
@@ -213,24 +213,24 @@ fn change_header(header: &mut Value, dice: &mut Dice) {
             "id",
             ""
         ])),
-        (_, "kid") => json!(dice.pick(&["p256", "p384", "ed", "rs", "ps", "other", "P256", ""])),
-        (_, "crit") => dice.pick(&[json!([]), json!(["exp"]), json!(["b64"])]),
-        (_, "b64") => json!(dice.below(2) == 0),
-        (_, "zip") => json!(dice.pick(&["DEF", "NONE", "none"])),
-        (_, "jwk") => dice.pick(&[json!({ "kty": "oct", "k": "AA" }), json!("text")]),
-        (_, "x5c") => dice.pick(&[json!(["AA"]), json!("AA")]),
+        (_, "kid") => json!(random.pick(&["p256", "p384", "ed", "rs", "ps", "other", "P256", ""])),
+        (_, "crit") => random.pick(&[json!([]), json!(["exp"]), json!(["b64"])]),
+        (_, "b64") => json!(random.below(2) == 0),
+        (_, "zip") => json!(random.pick(&["DEF", "NONE", "none"])),
+        (_, "jwk") => random.pick(&[json!({ "kty": "oct", "k": "AA" }), json!("text")]),
+        (_, "x5c") => random.pick(&[json!(["AA"]), json!("AA")]),
         (_, _) => json!("https://other.test"),
     };
     header.insert(name.to_owned(), value);
 }
 
-/// Changes what is signed.
-fn change_text(text: &mut String, dice: &mut Dice) {
-    match dice.below(6) {
-        // A member more, which may be there already.
+/// Changes the JSON text before it is encoded.
+fn change_text(text: &mut String, random: &mut Random) {
+    match random.below(6) {
+        // One more member, possibly a duplicate.
         0..3 => {
             text.pop();
-            let name = dice.pick(&[
+            let name = random.pick(&[
                 "alg",
                 "kid",
                 "iss",
@@ -241,7 +241,7 @@ fn change_text(text: &mut String, dice: &mut Dice) {
                 "x",
                 "e\\u0078p",
             ]);
-            let value = dice.pick(&[
+            let value = random.pick(&[
                 "1800000600",
                 "\"https://id.test\"",
                 "\"ES256\"",
@@ -252,11 +252,11 @@ fn change_text(text: &mut String, dice: &mut Dice) {
             ]);
             text.push_str(&format!(",\"{name}\":{value}}}"));
         }
-        3 => text.push_str(dice.pick(&[" ", "\n", "{}", ",", "\0", "x", "\u{feff}"])),
-        4 => text.insert_str(0, dice.pick(&[" ", "\t", "\u{feff}", "[", "\0"])),
+        3 => text.push_str(random.pick(&[" ", "\n", "{}", ",", "\0", "x", "\u{feff}"])),
+        4 => text.insert_str(0, random.pick(&[" ", "\t", "\u{feff}", "[", "\0"])),
         _ => {
-            let changed = dice.below(text.chars().count());
-            let character = dice.pick(&['"', '\\', '{', '}', ',', '0', 'a', '\n', 'é']);
+            let changed = random.below(text.chars().count());
+            let character = random.pick(&['"', '\\', '{', '}', ',', '0', 'a', '\n', 'é']);
             *text = text
                 .chars()
                 .enumerate()
@@ -266,60 +266,60 @@ fn change_text(text: &mut String, dice: &mut Dice) {
     }
 }
 
-/// Changes how a part is written, before it is signed.
-fn change_base64url(part: &str, dice: &mut Dice) -> String {
+/// Changes the encoding of a part before it is signed.
+fn change_base64url(part: &str, random: &mut Random) -> String {
     const ALPHABET: &str = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-_";
-    match dice.below(6) {
+    match random.below(6) {
         0 => format!("{part}="),
         1 => format!("{part}=="),
         2 => part.replace('-', "+").replace('_', "/"),
         3 => format!("{part}A"),
         4 => format!("{part}\n"),
-        // One of the bits that are left over, if there are any.
+        // A trailing bit of the last character, which no byte uses.
         _ => {
-            let Some((rest, last)) = part.split_at_checked(part.len().wrapping_sub(1)) else {
+            let Some((init, last)) = part.split_at_checked(part.len().wrapping_sub(1)) else {
                 return "A".to_owned();
             };
-            let Some(place) = ALPHABET.find(last) else {
+            let Some(index) = ALPHABET.find(last) else {
                 return format!("{part}A");
             };
-            format!("{rest}{}", &ALPHABET[place ^ 1..=place ^ 1])
+            format!("{init}{}", &ALPHABET[index ^ 1..=index ^ 1])
         }
     }
 }
 
-fn change_signature(signature: &str, dice: &mut Dice) -> String {
+fn change_signature(signature: &str, random: &mut Random) -> String {
     let Ok(mut bytes) = URL_SAFE_NO_PAD.decode(signature) else {
         return format!("{signature}A");
     };
-    match dice.below(8) {
-        0 => return change_base64url(signature, dice),
+    match random.below(8) {
+        0 => return change_base64url(signature, random),
         1 => bytes.clear(),
         2 => bytes.fill(0),
         3 => bytes.truncate(bytes.len() / 2),
         4 => bytes.push(0),
         5 => bytes.insert(0, 0),
         _ => {
-            let at = dice.below(bytes.len().max(1));
+            let at = random.below(bytes.len().max(1));
             if let Some(byte) = bytes.get_mut(at) {
-                *byte ^= 1 << dice.below(8);
+                *byte ^= 1 << random.below(8);
             }
         }
     }
     URL_SAFE_NO_PAD.encode(bytes)
 }
 
-fn change_whole(text: &str, dice: &mut Dice) -> String {
-    match dice.below(6) {
+fn change_token(text: &str, random: &mut Random) -> String {
+    match random.below(6) {
         0 => format!("{text}."),
         1 => format!(".{text}"),
         2 => format!("{text} "),
         3 => text.replacen('.', "", 1),
         4 => text.replacen('.', "..", 1),
         _ => {
-            let at = dice.below(text.len());
+            let at = random.below(text.len());
             let mut changed = text.to_owned();
-            changed.replace_range(at..=at, dice.pick(&["A", "b", "-", "_", "9"]));
+            changed.replace_range(at..=at, random.pick(&["A", "b", "-", "_", "9"]));
             changed
         }
     }

@@ -6,15 +6,15 @@ use super::{TestBed, text};
 
 #[test]
 #[expect(clippy::too_many_lines, reason = "a table of cases")]
-fn what_cannot_be_asked_is_bad_input_and_shows_no_token() {
+fn unusable_arguments_are_bad_input_and_show_no_token() {
     let test_bed = TestBed::start();
-    let good = test_bed.token(|_| ());
+    let token = test_bed.token(|_| ());
     fs::write(test_bed.folder().join("blank"), " \n").expect("a file");
     fs::write(test_bed.folder().join("no.json"), "{}").expect("a file");
-    let schemed = format!("bearer {good}");
-    let leaky = format!("Authorization Bearer {good}");
-    let broken = format!("{good}\nb");
-    let in_query = format!("/things?access_token={good} b");
+    let with_scheme = format!("bearer {token}");
+    let without_colon = format!("Authorization Bearer {token}");
+    let two_lines = format!("{token}\nb");
+    let in_query = format!("/things?access_token={token} b");
     for (arguments, message) in [
         (vec!["GET"], "<URL>"),
         (
@@ -50,7 +50,7 @@ fn what_cannot_be_asked_is_bad_input_and_shows_no_token() {
             "--token: expected a token in blank, but found nothing",
         ),
         (
-            vec!["GET", "/things", "--token", &broken],
+            vec!["GET", "/things", "--token", &two_lines],
             "--token: expected a token on one line",
         ),
         (
@@ -58,11 +58,11 @@ fn what_cannot_be_asked_is_bad_input_and_shows_no_token() {
             "--token: expected a token, but found an empty one",
         ),
         (
-            vec!["GET", "/things", "--token", &schemed],
+            vec!["GET", "/things", "--token", &with_scheme],
             "--token takes the token alone, without \"Bearer\"",
         ),
         (
-            vec!["GET", "/things", "--header", &leaky],
+            vec!["GET", "/things", "--header", &without_colon],
             "--header: expected NAME: VALUE, but found no colon",
         ),
         (
@@ -79,13 +79,16 @@ fn what_cannot_be_asked_is_bad_input_and_shows_no_token() {
         ),
     ] {
         let output = test_bed.explain(&arguments);
-        let told = text(&output.stderr);
+        let stderr = text(&output.stderr);
         assert_eq!(
             (output.status.code(), output.stdout.len()),
             (Some(2), 0),
-            "{arguments:?}: {told}"
+            "{arguments:?}: {stderr}"
         );
-        assert!(told.contains(message), "{message}: {told}");
-        assert!(!told.contains(&good[..20]), "{message}: a token is shown");
+        assert!(stderr.contains(message), "{message}: {stderr}");
+        assert!(
+            !stderr.contains(&token[..20]),
+            "{message}: a token is shown"
+        );
     }
 }

@@ -5,31 +5,31 @@ use std::fs;
 use harness::{Key, Received, Reply, Server};
 use serde_json::{Value, json};
 
-use super::{TestBed, explained, now, text};
+use super::{TestBed, explain_json, now, text};
 use crate::process::own_address;
 
 #[test]
-fn offline_nobody_is_asked_and_what_cannot_be_known_is_told_as_such() {
+fn offline_sends_no_request_and_reports_unknown_verdicts() {
     let test_bed = TestBed::start();
     let fetched = test_bed.issuer.server.received().len();
-    let good = test_bed.token(|_| ());
+    let token = test_bed.token(|_| ());
     let offline = |arguments: &[&str]| {
         test_bed.explain(&[&["GET", "/things", "--offline"], arguments].concat())
     };
 
-    let unknown = offline(&["--token", &good]);
-    let story = text(&unknown.stdout);
+    let unknown = offline(&["--token", &token]);
+    let plain = text(&unknown.stdout);
     assert_eq!(unknown.status.code(), Some(1));
     assert!(
-        story.contains("Unknown: the issuer was not asked (--offline)\n"),
-        "{story}"
+        plain.contains("Unknown: the issuer was not asked (--offline)\n"),
+        "{plain}"
     );
     assert!(
-        story.contains("give the keys of \"corp\" with --jwks FILE") && !story.contains("HTTP/1.1"),
-        "{story}"
+        plain.contains("give the keys of \"corp\" with --jwks FILE") && !plain.contains("HTTP/1.1"),
+        "{plain}"
     );
     let document: Value =
-        serde_json::from_slice(&offline(&["--token", &good, "--json"]).stdout).expect("JSON");
+        serde_json::from_slice(&offline(&["--token", &token, "--json"]).stdout).expect("JSON");
     assert_eq!(
         (&document["verdict"], &document["answer"]),
         (&json!("unknown"), &Value::Null)
@@ -38,12 +38,12 @@ fn offline_nobody_is_asked_and_what_cannot_be_known_is_told_as_such() {
         "--token",
         &test_bed.token(|claims| claims["exp"] = json!(now() - 7300)),
     ]);
-    let story = text(&expired.stdout);
+    let plain = text(&expired.stdout);
     assert!(
-        story.contains("Unknown: ")
-            && story.contains("whatever its signature, the token would be refused: expired\n")
+        plain.contains("Unknown: ")
+            && plain.contains("whatever its signature, the token would be refused: expired\n")
     );
-    // What needs no keys is known all the same.
+    // A verdict that needs no keys is known.
     assert!(text(&offline(&[]).stdout).contains("Refused: no_token"));
 
     fs::write(
@@ -51,33 +51,33 @@ fn offline_nobody_is_asked_and_what_cannot_be_known_is_told_as_such() {
         json!({ "keys": [test_bed.key.jwk()] }).to_string(),
     )
     .expect("a file");
-    let passes = offline(&["--token", &good, "--jwks", "keys.json"]);
+    let passes = offline(&["--token", &token, "--jwks", "keys.json"]);
     assert_eq!(passes.status.code(), Some(0), "{}", text(&passes.stdout));
-    let stranger = Key::es256("first").token(&test_bed.claims(|_| ()));
-    let refused = offline(&["--token", &stranger, "--jwks", "keys.json"]);
+    let forged = Key::es256("first").token(&test_bed.claims(|_| ()));
+    let refused = offline(&["--token", &forged, "--jwks", "keys.json"]);
     assert!(text(&refused.stdout).contains("Refused: bad_signature"));
     assert_eq!(
         test_bed.issuer.server.received().len(),
         fetched,
-        "nobody was asked"
+        "no request was sent"
     );
 
-    // Keys of the file need no argument.
+    // Keys that gateway.toml names need no argument.
     let toml = fs::read_to_string(test_bed.folder().join("gateway.toml")).expect("the file");
     let toml = toml.replacen("audience =", "jwks_file = \"keys.json\"\naudience =", 1);
     fs::write(test_bed.folder().join("fixed.toml"), toml).expect("a file");
-    let passes = offline(&["--token", &good, "--config", "fixed.toml"]);
+    let passes = offline(&["--token", &token, "--config", "fixed.toml"]);
     assert_eq!(passes.status.code(), Some(0), "{}", text(&passes.stdout));
     assert_eq!(
         test_bed.issuer.server.received().len(),
         fetched,
-        "nobody was asked"
+        "no request was sent"
     );
 }
 
 #[test]
 #[expect(clippy::too_many_lines, reason = "a table of cases")]
-fn answers_of_an_authorization_server_are_explained() {
+fn introspection_responses_are_explained() {
     let folder = tempfile::tempdir().expect("a folder");
     let server = Server::start(|request: &Received| {
         match &*String::from_utf8_lossy(&request.body) {
@@ -108,48 +108,48 @@ fn answers_of_an_authorization_server_are_explained() {
         ("revoked", "refused", Some("inactive")),
         ("broken", "refused", Some("issuer_unavailable")),
     ] {
-        let told = explained(
+        let report = explain_json(
             &folder,
             &toml,
             &["GET", "/things", "--token", token, "--json"],
         );
         assert_eq!(
-            (told["verdict"].as_str(), told["reason"].as_str()),
+            (report["verdict"].as_str(), report["reason"].as_str()),
             (Some(verdict), reason),
-            "{token}: {told}"
+            "{token}: {report}"
         );
-        assert_eq!(told["issuer"]["name"], "asked", "{token}");
-        let is_good = token == "good" || token == "narrow";
-        let aud = told["claims_of_answer"]
+        assert_eq!(report["issuer"]["name"], "asked", "{token}");
+        let is_valid = token == "good" || token == "narrow";
+        let aud = report["claims_of_answer"]
             .as_array()
             .expect("a list")
             .iter()
             .find(|check| check["claim"] == "aud");
         assert_eq!(
             aud.map(|aud| aud["ok"] == true),
-            is_good.then_some(true),
-            "{token}: {told}"
+            is_valid.then_some(true),
+            "{token}: {report}"
         );
     }
-    let asked = server.received().len();
-    let told = explained(
+    let sent = server.received().len();
+    let report = explain_json(
         &folder,
         &toml,
         &["GET", "/things", "--token", "good", "--json", "--offline"],
     );
-    assert_eq!(told["verdict"], "unknown");
-    assert_eq!(told["cause"], "its server was not asked (--offline)");
+    assert_eq!(report["verdict"], "unknown");
+    assert_eq!(report["cause"], "its server was not asked (--offline)");
     assert!(
-        told["remedy"]
+        report["remedy"]
             .as_str()
             .is_some_and(|remedy| remedy.contains("leave out --offline")),
-        "{told}"
+        "{report}"
     );
-    assert_eq!(server.received().len(), asked);
+    assert_eq!(server.received().len(), sent);
 }
 
 #[test]
-fn a_development_server_is_to_be_started_only_where_nobody_listens() {
+fn remedy_is_to_start_the_development_server_only_if_nothing_listens() {
     let folder = tempfile::tempdir().expect("a folder");
     let server = Server::start(|_| Reply::status(401));
     let free = own_address();
@@ -162,27 +162,27 @@ fn a_development_server_is_to_be_started_only_where_nobody_listens() {
              [[routes]]\npath = \"/things\"\nissuers = \"other\"\nupstream = \"up\"\n"
         )
     };
-    let (nobody, elsewhere, listens) = (
+    let (unused, other, in_use) = (
         format!("{free}:9080"),
         format!("{free}:9"),
         server.address.to_string(),
     );
-    for (listen, issuer, is_told) in [
-        (&nobody, &nobody, true),
-        (&nobody, &elsewhere, false),
-        (&listens, &listens, false),
+    for (listen, issuer, is_suggested) in [
+        (&unused, &unused, true),
+        (&unused, &other, false),
+        (&in_use, &in_use, false),
     ] {
-        let told = explained(
+        let report = explain_json(
             &folder,
             &toml(listen, issuer),
             &["GET", "/things", "--token", "opaque", "--json"],
         );
-        assert_eq!(told["reason"], "issuer_unavailable", "{told}");
-        let remedy = told["remedy"].as_str();
+        assert_eq!(report["reason"], "issuer_unavailable", "{report}");
+        let remedy = report["remedy"].as_str();
         assert_eq!(
             remedy.is_some_and(|remedy| remedy.contains("start scopegate in another terminal")),
-            is_told,
-            "{told}"
+            is_suggested,
+            "{report}"
         );
     }
 }

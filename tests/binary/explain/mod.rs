@@ -1,4 +1,4 @@
-//! `scopegate explain` beside a running gateway: for the same request both say the same, byte for byte.
+//! `scopegate explain` beside a running gateway: both give the same response, byte for byte.
 
 mod arguments;
 mod authorization_servers;
@@ -15,11 +15,11 @@ use std::time::{SystemTime, UNIX_EPOCH};
 use serde_json::{Value, json};
 use tempfile::TempDir;
 
-use crate::process::{Process, TIMEOUT, ask, command, finished, own_address, wait};
+use crate::process::{Process, TIMEOUT, command, own_address, round_trip, run_in, wait_for};
 use harness::{Issuer, Key};
 use harness::{Reply, Server};
 
-/// A gateway that runs, the issuer whose tokens it takes, and a folder with its file.
+/// A running gateway, its issuer and its upstream.
 struct TestBed {
     address: Ipv4Addr,
     key: Key,
@@ -41,7 +41,7 @@ impl TestBed {
             upstream,
             gateway,
         };
-        wait("the keys are here", || {
+        wait_for("the JWKS is fetched", || {
             test_bed.gateway.printed().1.contains("JWKS fetched")
         });
         test_bed
@@ -64,21 +64,21 @@ impl TestBed {
         self.key.token(&self.claims(change))
     }
 
-    /// A token with the usual claims and another header.
-    fn token_of(&self, key: &Key, header: Value) -> String {
+    /// A token with the usual claims and this header.
+    fn token_with_header(&self, key: &Key, header: Value) -> String {
         key.token_with(&header, &self.claims(|_| ()))
     }
 
     fn explain(&self, arguments: &[&str]) -> Output {
         let mut command = command();
         command.arg("explain").args(arguments);
-        finished(command, self.folder())
+        run_in(command, self.folder())
     }
 
-    /// The head of the running gateway's answer.
+    /// The head of the running gateway's response.
     fn head(&self, method: &str, target: &str, headers: &[String]) -> String {
-        let mut socket = TcpStream::connect((self.address, 8080)).expect("it listens");
-        socket.set_read_timeout(Some(TIMEOUT)).expect("a time-out");
+        let mut socket = TcpStream::connect((self.address, 8080)).expect("the gateway listens");
+        socket.set_read_timeout(Some(TIMEOUT)).expect("a timeout");
         let host = format!("Host: {}:8080", self.address);
         let host = if headers.iter().any(|line| line.starts_with("Host:")) {
             None
@@ -92,19 +92,19 @@ impl TestBed {
             .collect();
         socket
             .write_all(format!("{method} {target} HTTP/1.1\r\n{lines}\r\n").as_bytes())
-            .expect("it reads");
+            .expect("the gateway reads");
         let mut head = Vec::new();
         while !head.ends_with(b"\r\n\r\n") {
             let mut byte = [0];
             socket.read_exact(&mut byte).expect("a head");
             head.extend(byte);
         }
-        undated(&String::from_utf8(head).expect("text"))
+        without_unique_values(&String::from_utf8(head).expect("text"))
     }
 
-    /// How many requests the metrics tell of that were refused for this.
+    /// The requests that the metrics count as refused for this reason.
     fn refused(&self, reason: &str) -> u64 {
-        let metrics = ask(
+        let metrics = round_trip(
             self.address,
             9090,
             "GET /metrics HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n",
@@ -118,7 +118,7 @@ impl TestBed {
             .sum()
     }
 
-    /// The reasons in the gateway's log so far, one for each request.
+    /// The reason of each request in the access log so far.
     fn reasons(&self) -> Vec<Option<String>> {
         let lines = self.gateway.printed().1;
         let requests = lines
@@ -205,26 +205,26 @@ fn now() -> i64 {
     let now = SystemTime::now()
         .duration_since(UNIX_EPOCH)
         .expect("after 1970");
-    i64::try_from(now.as_secs()).expect("a small number")
+    i64::try_from(now.as_secs()).expect("a time within i64")
 }
 
-// What two answers to the same request never have in common is shown to be there, and no more.
-fn undated(head: &str) -> String {
-    let of_this_answer = |line: &str| match line.split_once(": ") {
+/// Replaces the values that differ between two responses to the same request.
+fn without_unique_values(head: &str) -> String {
+    let mask = |line: &str| match line.split_once(": ") {
         Some((name @ ("date" | "x-request-id"), _)) => format!("{name}: …\n"),
         _ => format!("{line}\n"),
     };
-    head.replace('\r', "").lines().map(of_this_answer).collect()
+    head.replace('\r', "").lines().map(mask).collect()
 }
 
 fn text(bytes: &[u8]) -> String {
     String::from_utf8_lossy(bytes).into_owned()
 }
 
-fn explained(folder: &TempDir, toml: &str, arguments: &[&str]) -> Value {
+fn explain_json(folder: &TempDir, toml: &str, arguments: &[&str]) -> Value {
     fs::write(folder.path().join("gateway.toml"), toml).expect("a file");
     let mut command: Command = command();
     command.arg("explain").args(arguments);
-    let output = finished(command, folder.path());
+    let output = run_in(command, folder.path());
     serde_json::from_slice(&output.stdout).unwrap_or_else(|_| panic!("{}", text(&output.stderr)))
 }

@@ -5,23 +5,23 @@ use std::fs;
 use harness::Key;
 use serde_json::{Value, json};
 
-use super::{TestBed, now, text, undated};
-use crate::process::wait;
+use super::{TestBed, now, text, without_unique_values};
+use crate::process::wait_for;
 
 fn bearer(token: &str) -> Vec<String> {
     vec![format!("Authorization: Bearer {token}")]
 }
 
-/// What a request is refused for.
-struct Denial {
+/// A request that is refused, and the reason. `None` for one refused before `judge`.
+struct RefusedRequest {
     reason: Option<&'static str>,
     method: &'static str,
     target: String,
     headers: Vec<String>,
 }
 
-fn denial(reason: &'static str, target: &str, headers: Vec<String>) -> Denial {
-    Denial {
+fn refused(reason: &'static str, target: &str, headers: Vec<String>) -> RefusedRequest {
+    RefusedRequest {
         reason: Some(reason),
         method: "GET",
         target: target.to_owned(),
@@ -30,7 +30,7 @@ fn denial(reason: &'static str, target: &str, headers: Vec<String>) -> Denial {
 }
 
 #[expect(clippy::too_many_lines, reason = "a table of cases")]
-fn denials(test_bed: &TestBed) -> Vec<Denial> {
+fn refused_requests(test_bed: &TestBed) -> Vec<RefusedRequest> {
     let with = |change: fn(&mut Value)| bearer(&test_bed.token(change));
     let at = |claim: &'static str, seconds: i64| {
         bearer(&test_bed.token(|claims| claims[claim] = json!(now() + seconds)))
@@ -38,142 +38,142 @@ fn denials(test_bed: &TestBed) -> Vec<Denial> {
     let without = |claim: &'static str| {
         bearer(&test_bed.token(|claims| _ = claims.as_object_mut().expect("claims").remove(claim)))
     };
-    let of = |key: &Key, header: Value| bearer(&test_bed.token_of(key, header));
-    let good = || with(|_| ());
-    let gone = bearer(
+    let of = |key: &Key, header: Value| bearer(&test_bed.token_with_header(key, header));
+    let valid = || with(|_| ());
+    let unreachable = bearer(
         &test_bed.token(|claims| claims["iss"] = json!(format!("http://{}:9", test_bed.address))),
     );
-    let stranger = Key::es256("first");
+    let foreign_key = Key::es256("first");
     let header = |alg: &str, typ: &str, kid: &str| json!({ "alg": alg, "typ": typ, "kid": kid });
     let host = |host: &str| format!("Host: {host}");
     vec![
-        denial("no_token", "/things", Vec::new()),
-        denial("no_token", "/things?access_token=x", Vec::new()),
-        denial(
+        refused("no_token", "/things", Vec::new()),
+        refused("no_token", "/things?access_token=x", Vec::new()),
+        refused(
             "no_token",
             "/things",
             vec!["Authorization: Basic dGVzdDp0ZXN0".to_owned()],
         ),
-        denial("bad_authorization", "/things", [good(), good()].concat()),
-        denial(
+        refused("bad_authorization", "/things", [valid(), valid()].concat()),
+        refused(
             "bad_authorization",
             "/things",
             vec!["Authorization: Bearer a b".to_owned()],
         ),
-        denial(
+        refused(
             "bad_authorization",
             "/things",
             vec!["Authorization: Bearer".to_owned()],
         ),
-        denial("opaque", "/things", bearer("garbage")),
-        denial(
+        refused("opaque", "/things", bearer("garbage")),
+        refused(
             "unsigned",
             "/things",
             of(&test_bed.key, header("none", "at+jwt", "first")),
         ),
-        denial("too_long", "/things", bearer(&"x".repeat(17 * 1024))),
-        denial("expired", "/things", at("exp", -3600)),
-        denial("not_yet_valid", "/things", at("nbf", 3600)),
-        denial("issued_in_future", "/things", at("iat", 3600)),
-        denial(
+        refused("too_long", "/things", bearer(&"x".repeat(17 * 1024))),
+        refused("expired", "/things", at("exp", -3600)),
+        refused("not_yet_valid", "/things", at("nbf", 3600)),
+        refused("issued_in_future", "/things", at("iat", 3600)),
+        refused(
             "not_a_numeric_date",
             "/things",
             with(|claims| claims["exp"] = json!("soon")),
         ),
-        denial(
+        refused(
             "unbounded_expiry",
             "/things",
             with(|claims| claims["exp"] = json!(i64::MAX)),
         ),
-        denial("missing_claim", "/things", without("exp")),
-        denial(
+        refused("missing_claim", "/things", without("exp")),
+        refused(
             "unknown_issuer",
             "/things",
             with(|claims| claims["iss"] = json!("https://other.test")),
         ),
-        denial("unknown_issuer", "/things", gone.clone()),
-        denial(
+        refused("unknown_issuer", "/things", unreachable.clone()),
+        refused(
             "wrong_audience",
             "/things",
             with(|claims| claims["aud"] = json!(["https://other.test", "b"])),
         ),
-        denial("missing_audience", "/things", without("aud")),
-        denial(
+        refused("missing_audience", "/things", without("aud")),
+        refused(
             "unknown_key",
             "/things",
             of(&test_bed.key, header("ES256", "at+jwt", "second")),
         ),
-        denial(
+        refused(
             "bad_signature",
             "/things",
-            of(&stranger, header("ES256", "at+jwt", "first")),
+            of(&foreign_key, header("ES256", "at+jwt", "first")),
         ),
-        denial(
+        refused(
             "algorithm_not_allowed",
             "/things",
             of(&test_bed.key, header("RS256", "at+jwt", "first")),
         ),
-        denial(
+        refused(
             "algorithm_not_allowed",
             "/things",
             of(&test_bed.key, header("HS256", "at+jwt", "first")),
         ),
-        denial(
+        refused(
             "wrong_type",
             "/things",
             of(&test_bed.key, header("ES256", "dpop+jwt", "first")),
         ),
-        denial(
+        refused(
             "other_kind_of_token",
             "/things",
             with(|claims| claims["nonce"] = json!("n")),
         ),
-        denial(
+        refused(
             "other_kind_of_token",
             "/things",
             with(|claims| claims["token_use"] = json!("id")),
         ),
-        denial(
+        refused(
             "sender_constrained",
             "/things",
             with(|claims| claims["cnf"] = json!({ "jkt": "x" })),
         ),
-        denial(
+        refused(
             "insufficient_scope",
             "/things",
             with(|claims| claims["scope"] = json!("things.write")),
         ),
-        denial("insufficient_scope", "/things/7", good()),
-        denial(
+        refused("insufficient_scope", "/things/7", valid()),
+        refused(
             "insufficient_scope",
             "/either",
             with(|claims| claims["scope"] = json!("a c.")),
         ),
-        denial("unusable_parameter", "/things/a*b", good()),
-        denial("issuer_unavailable", "/gone", gone),
-        denial("no_route", "/nowhere", good()),
-        Denial {
+        refused("unusable_parameter", "/things/a*b", valid()),
+        refused("issuer_unavailable", "/gone", unreachable),
+        refused("no_route", "/nowhere", valid()),
+        RefusedRequest {
             method: "POST",
-            ..denial("method_not_allowed", "/things", good())
+            ..refused("method_not_allowed", "/things", valid())
         },
-        Denial {
+        RefusedRequest {
             method: "TRACE",
-            ..denial("method_not_allowed", "/things", good())
+            ..refused("method_not_allowed", "/things", valid())
         },
-        denial("ambiguous_path", "/things/../open", good()),
-        denial("ambiguous_path", "/things%2Fa", good()),
-        denial("lookalike_path", "/Admin", vec![host("look.test")]),
-        denial("inadmissible", "/open", vec![host("a"), host("b")]),
-        denial("inadmissible", "/open", vec![host("user@b")]),
-        denial(
+        refused("ambiguous_path", "/things/../open", valid()),
+        refused("ambiguous_path", "/things%2Fa", valid()),
+        refused("lookalike_path", "/Admin", vec![host("look.test")]),
+        refused("inadmissible", "/open", vec![host("a"), host("b")]),
+        refused("inadmissible", "/open", vec![host("user@b")]),
+        refused(
             "connection_nominates",
             "/open",
             vec!["Connection: Authorization".to_owned()],
         ),
-        // Before it is judged at all.
-        Denial {
+        // Refused while the head is read.
+        RefusedRequest {
             reason: None,
-            ..denial(
+            ..refused(
                 "",
                 "/open",
                 vec![format!("X-Long: {}", "x".repeat(40 * 1024))],
@@ -184,68 +184,68 @@ fn denials(test_bed: &TestBed) -> Vec<Denial> {
 
 #[test]
 #[expect(clippy::too_many_lines, reason = "a table of cases")]
-fn refusals_are_explained_as_the_running_gateway_refuses() {
+fn explain_gives_the_response_and_reason_of_the_running_gateway() {
     let test_bed = TestBed::start();
     let mut judged = 0;
-    let page = concat!(env!("CARGO_MANIFEST_DIR"), "/docs/command-line.md");
-    let reference = fs::read_to_string(page).expect("the page of the command line");
-    for Denial {
+    let path = concat!(env!("CARGO_MANIFEST_DIR"), "/docs/command-line.md");
+    let reference = fs::read_to_string(path).expect("the reference of the command line");
+    for RefusedRequest {
         reason,
         method,
         target,
         headers,
-    } in denials(&test_bed)
+    } in refused_requests(&test_bed)
     {
         let what = format!("{method} {target}: {reason:?}");
         let before = reason.map(|reason| test_bed.refused(reason));
-        let answered = test_bed.head(method, &target, &headers);
+        let served = test_bed.head(method, &target, &headers);
         let mut arguments = vec![method, &target];
         headers
             .iter()
             .for_each(|header| arguments.extend(["--header", header.as_str()]));
-        let story = test_bed.explain(&arguments);
+        let plain = test_bed.explain(&arguments);
         arguments.push("--json");
         let document = test_bed.explain(&arguments);
         assert_eq!(
-            (story.status.code(), document.status.code()),
+            (plain.status.code(), document.status.code()),
             (Some(1), Some(1)),
             "{what}"
         );
 
-        let told: Value = serde_json::from_slice(&document.stdout).expect("one JSON object");
+        let report: Value = serde_json::from_slice(&document.stdout).expect("one JSON object");
         assert_eq!(
-            undated(told["answer"]["head"].as_str().expect("a head")),
-            answered,
+            without_unique_values(report["answer"]["head"].as_str().expect("a head")),
+            served,
             "{what}"
         );
         assert_eq!(
-            (told["verdict"].as_str(), told["reason"].as_str()),
+            (report["verdict"].as_str(), report["reason"].as_str()),
             (Some("refused"), reason),
             "{what}"
         );
-        for name in told.as_object().expect("an object").keys() {
+        for name in report.as_object().expect("an object").keys() {
             assert!(
                 reference.contains(&format!("`{name}`")),
                 "docs/command-line.md does not list {name}"
             );
         }
-        let status: u16 = answered
+        let status: u16 = served
             .split(' ')
             .nth(1)
             .and_then(|status| status.parse().ok())
             .expect("a status");
-        assert_eq!(told["answer"]["status"], status, "{what}");
-        assert!(told["upstream_request"].is_null(), "{what}");
+        assert_eq!(report["answer"]["status"], status, "{what}");
+        assert!(report["upstream_request"].is_null(), "{what}");
 
-        let story = undated(&text(&story.stdout));
-        assert!(story.ends_with(&answered), "{what}: {story}");
+        let plain = without_unique_values(&text(&plain.stdout));
+        assert!(plain.ends_with(&served), "{what}: {plain}");
         assert!(
-            story.contains(&format!("\nRefused: {}\n", reason.unwrap_or("not read"))),
-            "{what}: {story}"
+            plain.contains(&format!("\nRefused: {}\n", reason.unwrap_or("not read"))),
+            "{what}: {plain}"
         );
         if let Some(reason) = reason {
             judged += 1;
-            wait("the request is logged", || {
+            wait_for("the request is logged", || {
                 test_bed.reasons().len() == judged
             });
             assert_eq!(
@@ -255,9 +255,9 @@ fn refusals_are_explained_as_the_running_gateway_refuses() {
             );
             assert_eq!(Some(test_bed.refused(reason) - 1), before, "{what}");
         }
-        // The first thing that the story tells to be wrong is what the gateway refuses for.
-        if told["issuer"].is_object() {
-            assert_eq!(first_trouble(&told), reason, "{what}: {told:#}");
+        // The first fault of the report is the reason of the refusal.
+        if report["issuer"].is_object() {
+            assert_eq!(first_fault(&report), reason, "{what}: {report:#}");
         }
         for token in headers
             .iter()
@@ -265,7 +265,7 @@ fn refusals_are_explained_as_the_running_gateway_refuses() {
         {
             for piece in token.split('.').filter(|piece| piece.len() > 20) {
                 assert!(
-                    !story.contains(&piece[..20]) && !text(&document.stdout).contains(&piece[..20]),
+                    !plain.contains(&piece[..20]) && !text(&document.stdout).contains(&piece[..20]),
                     "{what}"
                 );
             }
@@ -274,13 +274,13 @@ fn refusals_are_explained_as_the_running_gateway_refuses() {
     assert_eq!(test_bed.upstream.received().len(), 0);
 }
 
-/// The first step of a story about a token that does not hold.
-fn first_trouble(told: &Value) -> Option<&str> {
-    let (token, key) = (&told["token"], &told["key"]);
+/// The reason of the first failed check in a report.
+fn first_fault(report: &Value) -> Option<&str> {
+    let (token, key) = (&report["token"], &report["key"]);
     if let Some(reason) = token["reason"].as_str() {
         return Some(reason);
     }
-    if told["issuer"]["name"].is_null() {
+    if report["issuer"]["name"].is_null() {
         return Some(if token["kind"] == "jwt" {
             "unknown_issuer"
         } else {
@@ -296,7 +296,7 @@ fn first_trouble(told: &Value) -> Option<&str> {
         _ => {}
     }
     let list = |value: &'_ Value| value.as_array().expect("a list").clone();
-    let reasons = told["claims"]
+    let reasons = report["claims"]
         .as_array()
         .expect("a list")
         .iter()
@@ -304,7 +304,7 @@ fn first_trouble(told: &Value) -> Option<&str> {
     if let Some(reason) = reasons.flatten().next() {
         return Some(reason);
     }
-    let sets = list(&told["required_scopes"]);
+    let sets = list(&report["required_scopes"]);
     if sets
         .iter()
         .flat_map(list)

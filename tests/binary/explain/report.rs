@@ -11,11 +11,11 @@ use crate::process::command;
 
 #[test]
 #[expect(clippy::too_many_lines, reason = "a table of cases")]
-fn stories_tell_what_was_found_and_what_was_expected() {
+fn plain_report_names_what_was_found_and_what_was_expected() {
     let test_bed = TestBed::start();
-    let told = |arguments: &[&str]| text(&test_bed.explain(arguments).stdout);
+    let explain = |arguments: &[&str]| text(&test_bed.explain(arguments).stdout);
     let expired = test_bed.token(|claims| claims["exp"] = json!(now() - 7300));
-    let story = told(&["GET", "/things", "--token", &expired]);
+    let plain = explain(&["GET", "/things", "--token", &expired]);
     for line in [
         "route    /things for GET, HEAD (gateway.toml:18), asks for things.read\n",
         "token    a JWT: alg ES256, kid \"first\", typ \"at+jwt\"\n",
@@ -26,54 +26,54 @@ fn stories_tell_what_was_found_and_what_was_expected() {
         "ok  scope: \"things.read\"\n",
         "scopes   ok  things.read: granted\n",
     ] {
-        assert!(story.contains(line), "{line:?} in {story}");
+        assert!(plain.contains(line), "{line:?} in {plain}");
     }
-    let story = told(&[
+    let plain = explain(&[
         "GET",
         "/things/7",
         "--token",
         &test_bed.token(|claims| claims["scope"] = json!("thing.*")),
     ]);
     assert!(
-        story.contains("scopes   NO  things.read: missing\n"),
-        "{story}"
+        plain.contains("scopes   NO  things.read: missing\n"),
+        "{plain}"
     );
     assert!(
-        story.contains("         ok  thing.7 (thing.{id}): met by thing.*\n"),
-        "{story}"
+        plain.contains("         ok  thing.7 (thing.{id}): met by thing.*\n"),
+        "{plain}"
     );
     assert!(
-        story.contains("         {id} is \"7\"\n         not /{*rest} on look.test"),
-        "{story}"
+        plain.contains("         {id} is \"7\"\n         not /{*rest} on look.test"),
+        "{plain}"
     );
-    let story = told(&["POST", "/things"]);
+    let plain = explain(&["POST", "/things"]);
     assert!(
-        story.contains("not /things for GET, HEAD (gateway.toml:18): its methods are GET, HEAD\n"),
-        "{story}"
+        plain.contains("not /things for GET, HEAD (gateway.toml:18): its methods are GET, HEAD\n"),
+        "{plain}"
     );
-    let story = told(&["GET", "http://look.test/things"]);
+    let plain = explain(&["GET", "http://look.test/things"]);
     assert!(
-        story.contains(
+        plain.contains(
             "not /things for GET, HEAD (gateway.toml:18): it would fit, but the host look.test"
         ),
-        "{story}"
+        "{plain}"
     );
-    let story = told(&["GET", "http://look.test/admin.json"]);
+    let plain = explain(&["GET", "http://look.test/admin.json"]);
     for line in [
         "/{*rest} on look.test (gateway.toml:57): it would fit, but a server may read the path as another route's\n",
         "/admin on look.test (gateway.toml:52): a server may read the path as this one's, which asks for more\n",
         "but found one of \"/{*rest}\" that some take for \"/admin\" (declare the path itself if it is meant)\n",
     ] {
-        assert!(story.contains(line), "{line:?} in {story}");
+        assert!(plain.contains(line), "{line:?} in {plain}");
     }
     let gone =
         test_bed.token(|claims| claims["iss"] = json!(format!("http://{}:9", test_bed.address)));
-    let story = told(&["GET", "/gone", "--token", &gone]);
+    let plain = explain(&["GET", "/gone", "--token", &gone]);
     assert!(
-        story.contains("key      NO  no keys of the issuer: no metadata at http://"),
-        "{story}"
+        plain.contains("key      NO  no keys of the issuer: no metadata at http://"),
+        "{plain}"
     );
-    assert!(story.contains("Connection refused"), "{story}");
+    assert!(plain.contains("Connection refused"), "{plain}");
 }
 
 #[test]
@@ -81,16 +81,16 @@ fn stories_tell_what_was_found_and_what_was_expected() {
     clippy::too_many_lines,
     reason = "one scenario, in the order of its events"
 )]
-fn requests_that_would_pass_are_told_with_what_the_upstream_would_get_and_not_sent() {
+fn permitted_request_is_shown_as_the_upstream_would_receive_it_and_is_not_sent() {
     let test_bed = TestBed::start();
-    let good = test_bed.token(|claims| claims["scope"] = json!("things.read thing.7 c.d"));
-    fs::write(test_bed.folder().join("token"), format!("{good}\n")).expect("a file");
-    let told = |arguments: &[&str]| {
+    let token = test_bed.token(|claims| claims["scope"] = json!("things.read thing.7 c.d"));
+    fs::write(test_bed.folder().join("token"), format!("{token}\n")).expect("a file");
+    let explain = |arguments: &[&str]| {
         let output = test_bed.explain(&[arguments, &["--json"]].concat());
         assert_eq!(output.status.code(), Some(0), "{}", text(&output.stdout));
         serde_json::from_slice::<Value>(&output.stdout).expect("one JSON object")
     };
-    let thing = told(&[
+    let thing = explain(&[
         "GET",
         "/things/7?x=1",
         "--token",
@@ -123,27 +123,27 @@ fn requests_that_would_pass_are_told_with_what_the_upstream_would_get_and_not_se
     let padded = test_bed.token(|claims| {
         (claims["client_id"], claims["scope"]) = (json!("client-1 "), json!("thing.7 things.read"));
     });
-    let sent = &told(&["GET", "/things/7", "--token", &padded])["upstream_request"];
-    let left_out = json!({
+    let sent = &explain(&["GET", "/things/7", "--token", &padded])["upstream_request"];
+    let omitted = json!({
         "header": "x-client-id", "claim": "client_id", "found": "white space at its start or end",
     });
-    assert_eq!(sent["claim_headers_left_out"], json!([left_out]), "{sent}");
+    assert_eq!(sent["claim_headers_left_out"], json!([omitted]), "{sent}");
     assert!(!sent.to_string().contains("client-1"), "{sent}");
 
-    let either = told(&[
+    let either = explain(&[
         "DELETE",
         &format!("http://{}:8080/either", test_bed.address),
         "--token",
-        &good,
+        &token,
     ]);
     assert_eq!(
         either["upstream_request"]["headers_removed"],
         json!(["authorization"])
     );
     assert_eq!(either["required_scopes"][1][0]["met_by"], "c.d");
-    let open = told(&["GET", "/open", "--token", "whatever"]);
+    let open = explain(&["GET", "/open", "--token", "whatever"]);
     assert_eq!(open["token"]["kind"], "not_asked_for");
-    let shadowed = told(&["GET", "/shadow"]);
+    let shadowed = explain(&["GET", "/shadow"]);
     assert_eq!(
         (&shadowed["shadowed"], &shadowed["reason"]),
         (&json!(true), &json!("no_token"))
@@ -159,25 +159,25 @@ fn requests_that_would_pass_are_told_with_what_the_upstream_would_get_and_not_se
         .stdin
         .take()
         .expect("a pipe")
-        .write_all(format!("  {good}\n\n").as_bytes())
-        .expect("it reads");
+        .write_all(format!("  {token}\n\n").as_bytes())
+        .expect("the gateway reads");
     let output = child.wait_with_output().expect("its output");
-    let story = text(&output.stdout);
-    assert_eq!(output.status.code(), Some(0), "{story}");
+    let plain = text(&output.stdout);
+    assert_eq!(output.status.code(), Some(0), "{plain}");
     let target = test_bed.upstream.address;
     assert!(
-        story.contains(&format!(
+        plain.contains(&format!(
             "It would pass to upstream up (http://{target}) as GET /things\n"
         )),
-        "{story}"
+        "{plain}"
     );
     assert_eq!(test_bed.upstream.received().len(), 0);
 }
 
 #[test]
-fn protocol_that_would_be_switched_to_is_told_as_it_would_be_sent() {
+fn upgrade_request_is_shown_with_its_connection_header() {
     let test_bed = TestBed::start();
-    let told = test_bed.explain(&[
+    let output = test_bed.explain(&[
         "GET",
         "/open",
         "-H",
@@ -185,30 +185,30 @@ fn protocol_that_would_be_switched_to_is_told_as_it_would_be_sent() {
         "-H",
         "Upgrade: websocket",
     ]);
-    let story = text(&told.stdout);
+    let plain = text(&output.stdout);
     assert!(
-        story.contains("  connection: upgrade\n") && !story.contains("without"),
-        "{story}"
+        plain.contains("  connection: upgrade\n") && !plain.contains("without"),
+        "{plain}"
     );
 }
 
 #[test]
-fn head_that_is_too_long_is_explained_with_the_answer_that_it_gets() {
+fn oversized_head_is_explained_as_431() {
     let test_bed = TestBed::start();
     for bytes in [40_000, 120_000] {
-        let told = test_bed.explain(&[
+        let output = test_bed.explain(&[
             "GET",
             "/open",
             "--json",
             "-H",
             &format!("X-Long: {}", "a".repeat(bytes)),
         ]);
-        let told: Value = serde_json::from_slice(&told.stdout)
-            .unwrap_or_else(|_| panic!("{}", text(&told.stderr)));
+        let report: Value = serde_json::from_slice(&output.stdout)
+            .unwrap_or_else(|_| panic!("{}", text(&output.stderr)));
         assert_eq!(
-            (&told["verdict"], &told["answer"]["status"]),
+            (&report["verdict"], &report["answer"]["status"]),
             (&json!("refused"), &json!(431)),
-            "{told}"
+            "{report}"
         );
     }
 }

@@ -29,7 +29,7 @@ fn there_are_two_hundred_responses_and_eight_of_each_class() {
 }
 
 #[test]
-fn responses_are_read_the_same_wherever_they_are_cut() {
+fn parsing_does_not_depend_on_where_a_response_is_cut() {
     let faults: Vec<String> = responses::all()
         .iter()
         .filter_map(|hostile| depends_on_cut(hostile, with_ours::read))

@@ -2,10 +2,11 @@
 
 use serde_json::{Value, json};
 
-/// SplitMix64: numbers that are the same at every run.
-pub(crate) struct Dice(pub(crate) u64);
+/// SplitMix64: the same numbers in every run.
+pub(crate) struct Random(pub(crate) u64);
 
-impl Dice {
+impl Random {
+    /// A random number less than `bound`.
     pub(crate) fn below(&mut self, bound: usize) -> usize {
         self.0 = self.0.wrapping_add(0x9e37_79b9_7f4a_7c15);
         let mut number = self.0;
@@ -15,11 +16,12 @@ impl Dice {
             .expect("small")
     }
 
+    /// A random element.
     pub(crate) fn pick<T: Clone>(&mut self, from: &[T]) -> T {
         from[self.below(from.len())].clone()
     }
 
-    /// A value of any type.
+    /// A JSON value of a random type.
     pub(crate) fn value(&mut self) -> Value {
         let values = [
             json!(null),
