@@ -107,7 +107,7 @@ fn readme_walkthrough_works() {
     assert_eq!(process.wait_for_exit().code(), Some(0));
     let (stdout, log) = process.printed();
     assert_eq!(stdout.matches("curl -i -X POST").count(), 4, "{stdout}");
-    assert!(log.contains("for trying things out only"), "{log}");
+    assert!(log.contains("never use them in production"), "{log}");
     for secret in [&empty, &permitted, &tampered] {
         // Not even a part of it.
         for piece in secret.split('.').filter(|piece| piece.len() > 20) {
