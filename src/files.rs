@@ -1,9 +1,9 @@
-//! The files that an operator names: configuration, keys, certificates, secrets.
+//! Reads the files that an operator names: configuration, keys, certificates, secrets.
 //!
-//! 1. Only regular files are read. `/dev/zero` has no end, a named pipe has no beginning until somebody writes to it, and
-//!    neither can be read again to detect a change. A file that is read only once may be a pipe. Symbolic links are
-//!    followed: Kubernetes mounts ConfigMaps and Secrets through two of them.
-//! 2. No file is read beyond a limit, whatever its size is said to be.
+//! 1. Only regular files are read. `/dev/zero` has no end, opening a named pipe waits for a writer,
+//!    and neither can be read again to detect a change. A file that is read only once may be a
+//!    pipe. Symbolic links are followed: Kubernetes mounts ConfigMaps and Secrets through two.
+//! 2. At most a limit is read, whatever size the metadata states.
 
 use std::fs::{self, File, FileType};
 use std::io::{self, Read};
@@ -12,43 +12,43 @@ use std::path::Path;
 
 const MEBIBYTE: u64 = 1024 * 1024;
 
-/// The size of a configuration file at the most. 100,000 routes take about half of it.
+/// Maximum size of a configuration file. 100,000 routes take about half of it.
 pub const MAX_CONFIGURATION: u64 = 16 * MEBIBYTE;
 
-/// The size of every other file at the most: keys, certificates, secrets. A system's bundle of roots takes a quarter of one
-/// MiB.
+/// Maximum size of every other file: keys, certificates, secrets. A system's bundle of root
+/// certificates takes a quarter of one MiB.
 pub const MAX_NAMED: u64 = 4 * MEBIBYTE;
 
-/// Why a file cannot be used. It reads as what was found: "expected a key in a.pem, but found …".
+/// Why a file cannot be used. The text completes a message: "expected a key in a.pem, but found …".
 #[derive(Debug, thiserror::Error)]
 pub enum FileError {
-    /// There is none, or it may not be read.
-    #[error("none: {error}{}", literal.map(|text| format!("; {text:?} stands for itself there")).unwrap_or_default())]
+    /// The file does not exist, or cannot be read.
+    #[error("none: {error}{}", literal.map(|text| format!("; {text:?} is not expanded")).unwrap_or_default())]
     Unreadable {
-        /// What the system says.
+        /// The error of the system.
         #[source]
         error: io::Error,
-        /// What a shell, which does not read it, would have put something else in the place of.
+        /// A part of the path that a shell would expand.
         literal: Option<&'static str>,
     },
-    /// It is something else than a regular file.
-    #[error("{0}, which is no regular file")]
+    /// The path names a directory, a pipe, a socket or a device.
+    #[error("{0}, which is not a regular file")]
     NotRegular(&'static str),
-    /// It is longer than is read of any.
+    /// The file is larger than this limit in bytes.
     #[error("more than {} MiB", .0 / MEBIBYTE)]
     TooLarge(u64),
 }
 
-/// Reads the regular file at `path`, which may be a link to one.
+/// Reads the regular file at `path`, following links.
 ///
 /// # Errors
-/// [`FileError`] where there is none, or more in it than `limit` bytes.
+/// [`FileError`] if there is none, or it has more than `limit` bytes.
 pub fn read(path: &Path, limit: u64) -> Result<Vec<u8>, FileError> {
     let unreadable = |error| FileError::Unreadable {
         error,
         literal: literal_in(path),
     };
-    // Before it is opened: opening a named pipe waits for a writer.
+    // Checked before opening, because opening a named pipe waits for a writer.
     let metadata = fs::metadata(path).map_err(unreadable)?;
     if !metadata.is_file() {
         return Err(FileError::NotRegular(kind(metadata.file_type())));
@@ -56,17 +56,18 @@ pub fn read(path: &Path, limit: u64) -> Result<Vec<u8>, FileError> {
     read_up_to(path, metadata.len(), limit)
 }
 
-/// As [`read`], for what is read only once: that may be a pipe that a shell has opened for this process as well, as in
-/// `--jwks <(curl …)`.
+/// As [`read`], for a file that is read only once.
+///
+/// It may also be a pipe that a shell opened for this process, as in `--jwks <(curl …)`.
 ///
 /// # Errors
 /// As [`read`].
 pub fn read_once(path: &Path, limit: u64) -> Result<Vec<u8>, FileError> {
-    let is_own = ["/dev/stdin", "/dev/fd/", "/proc/self/fd/"]
+    let is_inherited = ["/dev/stdin", "/dev/fd/", "/proc/self/fd/"]
         .iter()
-        .any(|own| path.to_string_lossy().starts_with(own));
+        .any(|prefix| path.to_string_lossy().starts_with(prefix));
     let is_pipe = |metadata: fs::Metadata| metadata.file_type().is_fifo();
-    if is_own && fs::metadata(path).is_ok_and(is_pipe) {
+    if is_inherited && fs::metadata(path).is_ok_and(is_pipe) {
         read_up_to(path, 0, limit)
     } else {
         read(path, limit)
@@ -78,7 +79,8 @@ fn read_up_to(path: &Path, length: u64, limit: u64) -> Result<Vec<u8>, FileError
         error,
         literal: literal_in(path),
     };
-    // At once, and with room to see the end: what a secret leaves behind when a buffer grows, nobody wipes.
+    // Allocated once, with one byte more to detect the end. A growing buffer would leave copies of
+    // a secret in memory that nothing erases.
     let mut bytes = Vec::with_capacity(usize::try_from(length.min(limit)).unwrap_or_default() + 1);
     File::open(path)
         .and_then(|file| file.take(limit + 1).read_to_end(&mut bytes))
@@ -90,12 +92,12 @@ fn read_up_to(path: &Path, length: u64, limit: u64) -> Result<Vec<u8>, FileError
     }
 }
 
-fn kind(of: FileType) -> &'static str {
-    if of.is_dir() {
-        "a folder"
-    } else if of.is_fifo() {
+fn kind(file_type: FileType) -> &'static str {
+    if file_type.is_dir() {
+        "a directory"
+    } else if file_type.is_fifo() {
         "a pipe"
-    } else if of.is_socket() {
+    } else if file_type.is_socket() {
         "a socket"
     } else {
         "a device"
@@ -103,11 +105,11 @@ fn kind(of: FileType) -> &'static str {
 }
 
 fn literal_in(path: &Path) -> Option<&'static str> {
-    let is_there = |literal: &&str| match *literal {
+    let is_in_path = |literal: &&str| match *literal {
         "~" => path.iter().any(|part| part == "~"),
         other => path.to_string_lossy().contains(other),
     };
-    ["~", "${", "$("].into_iter().find(is_there)
+    ["~", "${", "$("].into_iter().find(is_in_path)
 }
 
 #[cfg(test)]
@@ -119,7 +121,7 @@ mod tests {
 
     use super::*;
 
-    fn found(path: &Path) -> String {
+    fn outcome(path: &Path) -> String {
         match read(path, 4) {
             Ok(bytes) => format!("{} bytes", bytes.len()),
             Err(error) => error.to_string(),
@@ -127,7 +129,7 @@ mod tests {
     }
 
     #[test]
-    fn regular_file_is_read_up_to_the_limit_and_nothing_else_is_opened() {
+    fn only_regular_files_are_read_up_to_the_limit() {
         let folder = tempfile::tempdir().expect("a folder");
         let path = |name: &str| folder.path().join(name);
         for (name, text) in [("empty", ""), ("whole", "1234"), ("long", "12345")] {
@@ -136,37 +138,37 @@ mod tests {
         symlink("whole", path("link")).expect("a link");
         symlink("link", path("link to link")).expect("a link");
         symlink("/dev/zero", path("link to a device")).expect("a link");
-        // Opened, it would be waited for without end.
-        let made = Command::new("mkfifo")
+        // Opening it would block for ever.
+        let status = Command::new("mkfifo")
             .arg(path("pipe"))
             .status()
-            .expect("mkfifo is a part of every system");
-        assert!(made.success());
+            .expect("mkfifo is installed");
+        assert!(status.success());
         let _listener = std::os::unix::net::UnixListener::bind(path("socket")).expect("a socket");
         for (name, expected) in [
             ("empty", "0 bytes"),
             ("whole", "4 bytes"),
             ("long", "more than 0 MiB"),
             ("link to link", "4 bytes"),
-            ("link to a device", "a device, which is no regular file"),
-            ("pipe", "a pipe, which is no regular file"),
-            ("socket", "a socket, which is no regular file"),
-            ("", "a folder, which is no regular file"),
+            ("link to a device", "a device, which is not a regular file"),
+            ("pipe", "a pipe, which is not a regular file"),
+            ("socket", "a socket, which is not a regular file"),
+            ("", "a directory, which is not a regular file"),
             ("none", "none: No such file or directory (os error 2)"),
             (
                 "~/key",
-                "none: No such file or directory (os error 2); \"~\" stands for itself there",
+                "none: No such file or directory (os error 2); \"~\" is not expanded",
             ),
             (
                 "${HOME}/key",
-                "none: No such file or directory (os error 2); \"${\" stands for itself there",
+                "none: No such file or directory (os error 2); \"${\" is not expanded",
             ),
         ] {
-            assert_eq!(found(&path(name)), expected, "{name}");
+            assert_eq!(outcome(&path(name)), expected, "{name}");
         }
         assert_eq!(
-            found(Path::new("/dev/zero")),
-            "a device, which is no regular file"
+            outcome(Path::new("/dev/zero")),
+            "a device, which is not a regular file"
         );
         assert_eq!(
             FileError::TooLarge(MAX_CONFIGURATION).to_string(),
@@ -175,19 +177,22 @@ mod tests {
     }
 
     #[test]
-    fn pipe_that_this_process_was_given_is_read_once() {
+    fn inherited_pipe_is_read_once() {
         let (reader, mut writer) = io::pipe().expect("a pipe");
         writer.write_all(b"1234").expect("it is read later");
         drop(writer);
         let path = format!("/proc/self/fd/{}", reader.as_raw_fd());
-        assert_eq!(found(Path::new(&path)), "a pipe, which is no regular file");
+        assert_eq!(
+            outcome(Path::new(&path)),
+            "a pipe, which is not a regular file"
+        );
         assert_eq!(read_once(Path::new(&path), 4).expect("a pipe"), b"1234");
         assert!(read_once(Path::new("/dev/zero"), 4).is_err());
     }
 
     #[test]
-    fn file_that_says_it_is_empty_is_read_all_the_same() {
-        // The kernel's files are made as they are read.
+    fn file_of_stated_size_zero_is_read() {
+        // The kernel generates files in /proc when they are read.
         assert!(
             read(Path::new("/proc/self/status"), MAX_NAMED)
                 .expect("a file")

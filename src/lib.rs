@@ -270,7 +270,7 @@
 //!
 //! **No token or secret is logged or printed.** Types that hold one do not show it in `Debug`:
 //! `debug_does_not_show_the_token`, `secrets_do_not_show_themselves`,
-//! `subjects_do_not_show_themselves_in_debug_output`,
+//! `debug_does_not_show_claims`,
 //! `arguments_with_tokens_do_not_print_themselves`, `settings_do_not_print_secrets`. Over the wire:
 //! `r42_tokens_appear_in_no_log_and_no_response`.
 //!

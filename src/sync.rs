@@ -2,10 +2,10 @@
 
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
-/// Locks a mutex, a poisoned one too.
+/// Locks a mutex, even a poisoned one.
 ///
-/// No critical section of ours leaves its data half changed when it panics: each makes one change. To go on is right,
-/// and to panic again would turn one failed request into an outage.
+/// Every critical section of this crate makes a single change, so a panic leaves no partial update
+/// behind. Another panic here would turn one failed request into an outage.
 pub(crate) fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }

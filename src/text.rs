@@ -1,6 +1,6 @@
-//! Text from outside, as messages show it: bounded and in quotes, so that it cannot forge lines of a log.
+//! Untrusted text in messages: truncated and quoted, so that it cannot forge log lines.
 
-/// Names that [`alternatives`] lists at most: a file may declare hundreds of issuers.
+/// Maximum number of names that [`alternatives`] lists: a file may declare hundreds of issuers.
 const MAX_ALTERNATIVES: usize = 8;
 
 /// The first 80 characters of a text, with `…` where more follow.
@@ -17,19 +17,19 @@ pub(crate) fn quoted(text: Option<&str>) -> String {
     text.map_or_else(|| "none".to_owned(), |text| format!("{text:?}"))
 }
 
-/// `"a", "b" or "c"`; of a long list the first ones and how many follow.
+/// `"a", "b" or "c"`; of a long list, the first names and the number of the others.
 pub(crate) fn alternatives<'e>(names: impl IntoIterator<Item = &'e str>) -> String {
     let mut names = names.into_iter();
-    let mut shown: Vec<_> = names
+    let mut listed: Vec<_> = names
         .by_ref()
         .take(MAX_ALTERNATIVES)
         .map(|name| format!("{:?}", truncated(name)))
         .collect();
     let more = names.count();
     if more > 0 {
-        shown.push(format!("one of {more} more"));
+        listed.push(format!("one of {more} more"));
     }
-    match shown.as_slice() {
+    match listed.as_slice() {
         [] => "nothing".to_owned(),
         [only] => only.clone(),
         [first @ .., last] => format!("{} or {last}", first.join(", ")),

@@ -228,7 +228,7 @@ async fn verify_token<'h>(
     let snapshot = context.snapshot;
     let headers = &head.parts.headers;
     let last = context.connection_cache.last();
-    let token = match bearer::extract_beside(headers, last.as_ref().map(|fact| fact.text())) {
+    let token = match bearer::extract_or_reuse(headers, last.as_ref().map(|fact| fact.text())) {
         Ok(token) => token,
         Err(error @ (BearerError::Missing | BearerError::OtherScheme)) => {
             let scope = if snapshot.challenge.scope_when_unauthenticated {

@@ -1,25 +1,26 @@
 //! The access token in the `Authorization` header (RFC 6750 §2.1).
 //!
-//! 1. The header is the only place: a token in a query or a form ends up in logs and histories (RFC 9700 §4.3.2).
-//! 2. Exactly one header: with two, the gateway and the upstream might each believe another one.
-//! 3. The scheme is compared without case, and what follows it is one b64token and nothing else.
+//! 1. Only the header counts: a token in a query or a form leaks into logs and histories
+//!    (RFC 9700 §4.3.2).
+//! 2. Exactly one header: of two, the gateway and the upstream might each use another one.
+//! 3. The scheme is case-insensitive; exactly one b64token follows it.
 
 use std::fmt;
 
 use http::HeaderMap;
 use http::header::AUTHORIZATION;
 
-/// An access token as the client sent it: a b64token, nothing about it judged yet (RFC 6750 §2.1).
+/// An access token as the client sent it: a b64token, not verified (RFC 6750 §2.1).
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub struct BearerToken<'h>(&'h str);
 
-/// Why a request brings no bearer token.
+/// Why a request has no bearer token.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum BearerError {
     /// There is no `Authorization` header: 401 without an error code (RFC 6750 §3.1).
     #[error("expected an Authorization header, but found none")]
     Missing,
-    /// The credentials are of another scheme: for us the same as none.
+    /// The credentials use another scheme: treated as missing.
     #[error("expected the scheme Bearer, but found another one")]
     OtherScheme,
     /// The scheme is Bearer, but what follows is not exactly one b64token: 400 `invalid_request`.
@@ -30,19 +31,19 @@ pub enum BearerError {
     Repeated,
 }
 
-/// Finds the bearer token of a request (RFC 6750 §2.1).
+/// Extracts the bearer token of a request (RFC 6750 §2.1).
 ///
 /// # Errors
 /// See [`BearerError`].
 pub fn extract(headers: &HeaderMap) -> Result<BearerToken<'_>, BearerError> {
-    extract_beside(headers, None)
+    extract_or_reuse(headers, None)
 }
 
-/// As [`extract`], where a token is `known` that was read before: if it is that one, it is compared and not read again.
+/// As [`extract`], but a token that equals `known`, which was parsed before, is not parsed again.
 ///
 /// # Errors
 /// See [`BearerError`].
-pub fn extract_beside<'h>(
+pub fn extract_or_reuse<'h>(
     headers: &'h HeaderMap,
     known: Option<&'h str>,
 ) -> Result<BearerToken<'h>, BearerError> {
@@ -69,11 +70,11 @@ pub fn extract_beside<'h>(
     let text = &rest[spaces..];
     match known {
         Some(known) if known.as_bytes() == text => Ok(BearerToken(known)),
-        _ => read(text),
+        _ => parse(text),
     }
 }
 
-fn read(text: &[u8]) -> Result<BearerToken<'_>, BearerError> {
+fn parse(text: &[u8]) -> Result<BearerToken<'_>, BearerError> {
     std::str::from_utf8(text)
         .ok()
         .and_then(BearerToken::parse)
@@ -83,14 +84,14 @@ fn read(text: &[u8]) -> Result<BearerToken<'_>, BearerError> {
 impl<'h> BearerToken<'h> {
     pub(crate) fn parse(text: &'h str) -> Option<Self> {
         let body = text.trim_end_matches('=');
-        // Every byte is looked at, whatever the one before it was: so compilers look at many at a time.
-        let is_good = body
-            .bytes()
-            .fold(true, |is_good, byte| is_good & is_b64token_character(byte));
-        (!body.is_empty() && is_good).then_some(Self(text))
+        // No early exit: the compiler can then check several bytes at a time.
+        let is_valid = body.bytes().fold(true, |is_valid, byte| {
+            is_valid & is_b64token_character(byte)
+        });
+        (!body.is_empty() && is_valid).then_some(Self(text))
     }
 
-    /// The token itself. It never goes into a log, a metric or an error.
+    /// The token text. It must not reach a log, a metric or an error.
     #[must_use]
     pub fn as_str(self) -> &'h str {
         self.0
@@ -103,13 +104,14 @@ impl fmt::Debug for BearerToken<'_> {
     }
 }
 
-// tchar of RFC 9110 §5.6.2: what a scheme is made of. `Bearergood` is thus another scheme, and `Bearer,good` is Bearer.
+// tchar (RFC 9110 §5.6.2), the characters of a scheme: `Bearergood` is another scheme, while
+// `Bearer,good` is a malformed `Bearer`.
 pub(crate) fn is_token_character(byte: u8) -> bool {
     byte.is_ascii_alphanumeric() || b"!#$%&'*+-.^_`|~".contains(&byte)
 }
 
 fn is_b64token_character(byte: u8) -> bool {
-    // `-`, `.`, `/` and the digits stand in a row.
+    // `-`, `.`, `/` and the digits are contiguous in ASCII.
     matches!(byte, b'-'..=b'9' | b'+' | b'A'..=b'Z' | b'_' | b'a'..=b'z' | b'~')
 }
 
@@ -131,7 +133,7 @@ mod tests {
     }
 
     #[test]
-    fn scheme_is_read_without_case_and_several_spaces_are_tolerated() {
+    fn scheme_is_case_insensitive_and_several_spaces_may_follow() {
         for value in [
             "Bearer a.b-c_d~e+f/g==",
             "bearer a.b-c_d~e+f/g==",
@@ -146,25 +148,25 @@ mod tests {
     }
 
     #[test]
-    fn token_that_is_known_is_the_same_token_and_no_other() {
+    fn known_token_is_reused_only_if_equal() {
         let mut headers = HeaderMap::new();
         headers.append(AUTHORIZATION, HeaderValue::from_static("bearer  abc.d=="));
         for known in ["abc.d==", "abc.d=", "abc", "", "bc.d==", "abc.d== "] {
             assert_eq!(
-                extract_beside(&headers, Some(known)),
+                extract_or_reuse(&headers, Some(known)),
                 extract(&headers),
                 "{known}"
             );
         }
         headers.append(AUTHORIZATION, HeaderValue::from_static("bearer abc.d=="));
         assert_eq!(
-            extract_beside(&headers, Some("abc.d==")),
+            extract_or_reuse(&headers, Some("abc.d==")),
             Err(BearerError::Repeated)
         );
     }
 
     #[test]
-    fn what_follows_bearer_must_be_exactly_one_b64token() {
+    fn anything_but_one_b64token_after_bearer_is_malformed() {
         let malformed: [&[u8]; 16] = [
             b"Bearer",
             b"Bearer ",
@@ -213,12 +215,12 @@ mod tests {
     }
 
     #[test]
-    fn no_header_is_missing() {
+    fn request_without_the_header_is_missing_a_token() {
         assert_eq!(extracted(&[]), Err(BearerError::Missing));
     }
 
     #[test]
-    fn several_headers_are_refused_whatever_they_say() {
+    fn several_headers_are_refused() {
         for values in [
             ["Bearer a", "Bearer a"],
             ["Basic a", "Bearer b"],

@@ -1,20 +1,21 @@
 //! The `WWW-Authenticate` header of a refusal (RFC 6750 §3, RFC 9728 §5.1).
 //!
-//! 1. Each attribute stands there once at most, in the order realm, error, error_description, scope, resource_metadata.
-//! 2. A request without credentials is told no error code (RFC 6750 §3.1).
-//! 3. No text can break out of its quotes: what may not stand there is replaced, so that nothing a client sent becomes
-//!    an attribute or a header of its own.
+//! 1. Each attribute occurs at most once, in the order realm, error, error_description, scope,
+//!    resource_metadata.
+//! 2. A request without credentials gets no error code (RFC 6750 §3.1).
+//! 3. No text can break out of its quotes: forbidden characters are replaced. So a client's input
+//!    cannot become another attribute or header.
 
 use http::HeaderValue;
 
-/// A `Bearer` challenge; what is `None` is left out.
+/// A `Bearer` challenge; `None` omits an attribute.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Challenge<'a> {
     /// What went wrong.
     pub error: Option<ErrorCode>,
     /// The realm (RFC 9110 §11.5).
     pub realm: Option<&'a str>,
-    /// Why, for the client's developer (`error_description`).
+    /// An explanation for the client's developer (`error_description`).
     pub description: Option<&'a str>,
     /// The scopes that the request needs, separated by spaces.
     pub scope: Option<&'a str>,
@@ -25,16 +26,16 @@ pub struct Challenge<'a> {
 /// The error codes of a resource server (RFC 6750 §3.1).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum ErrorCode {
-    /// The request is malformed: goes with 400.
+    /// The request is malformed: status 400.
     InvalidRequest,
-    /// The access token is expired, revoked, malformed or invalid: goes with 401.
+    /// The access token is expired, revoked, malformed or invalid: status 401.
     InvalidToken,
-    /// The access token grants too little: goes with 403.
+    /// The access token lacks a scope: status 403.
     InsufficientScope,
 }
 
 impl ErrorCode {
-    /// The code as the wire has it.
+    /// The code as it is sent.
     #[must_use]
     pub fn as_str(self) -> &'static str {
         match self {
@@ -70,8 +71,8 @@ impl Challenge<'_> {
     }
 }
 
-// RFC 6750 §3 allows error_description %x20-21 / %x23-5B / %x5D-7E; the others need no more. Escapes are deliberately
-// absent: few clients undo them.
+// RFC 6750 §3 allows %x20-21 / %x23-5B / %x5D-7E in error_description; the other attributes need no
+// more. Escapes are deliberately absent: few clients decode them.
 fn quotable(character: char) -> char {
     match character {
         '"' => '\'',
@@ -87,7 +88,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_three_plain_forms_are_exact() {
+    fn errors_and_scope_are_written_exactly() {
         let plain = Challenge::default();
         assert_eq!(plain.to_header_value(), "Bearer");
         let invalid = Challenge {
@@ -115,7 +116,7 @@ mod tests {
     }
 
     #[test]
-    fn attributes_come_once_and_in_order() {
+    fn attributes_occur_once_and_in_order() {
         let full = Challenge {
             error: Some(ErrorCode::InsufficientScope),
             realm: Some("orders"),
@@ -144,7 +145,7 @@ mod tests {
 
     proptest! {
         #[test]
-        fn any_text_makes_a_header_value_with_two_quotes(text in any::<String>()) {
+        fn any_description_yields_a_header_value_with_two_quotes(text in any::<String>()) {
             let value = Challenge { description: Some(&text), ..Challenge::default() }.to_header_value();
             prop_assert_eq!(value.as_bytes().iter().filter(|&&byte| byte == b'"').count(), 2);
             prop_assert!(value.as_bytes().iter().all(|byte| (0x20..0x7F).contains(byte) && *byte != b'\\'));

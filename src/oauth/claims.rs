@@ -1,18 +1,18 @@
-//! Claims of a token and the judgement over them (RFC 7519 §4.1, RFC 9068 §4, RFC 8725 §3).
+//! Validates the claims of a token (RFC 7519 §4.1, RFC 9068 §4, RFC 8725 §3).
 //!
-//! Where the claims come from is not asked here: from a JWT whose signature held, or from the issuer's answer to an
-//! introspection. A claim that is there counts as there, whatever its type: in a token, `null` is not a way to leave a
-//! claim out.
+//! The claims come from a JWT whose signature was verified, or from an introspection response. A
+//! claim with value `null` is present: in a token, `null` does not omit a claim.
 //!
-//! 1. Claims that belong to another kind of token are refused: an ID token is signed by the same keys.
+//! 1. Claims of another kind of token are refused: an ID token is signed by the same keys.
 //! 2. `iss` and `aud` are compared as strings, byte for byte (RFC 7519 §2, StringOrURI).
-//! 3. A token is good from `nbf` - leeway until, and not at, `exp` + leeway, and `iat` lies no further ahead than the
-//!    leeway. Fractions of a second are cut off.
-//! 4. Times are numbers from 0 to what 64 bits hold. A string that looks like a number is none.
-//! 5. `cnf` binds a token to a key. Who cannot ask for the proof must not take the token (RFC 7800 §3, RFC 9449 §7.1).
-//! 6. Scopes that cannot be read are scopes that are not granted.
+//! 3. A token is valid from `nbf` - leeway until, but not at, `exp` + leeway. `iat` is at most the
+//!    leeway ahead. Fractions of a second are cut off.
+//! 4. Times are numbers from 0 to 2^63 - 1. A string that looks like a number is refused.
+//! 5. `cnf` binds a token to a key. Scopegate cannot verify a proof of possession, so it refuses
+//!    the token (RFC 7800 §3, RFC 9449 §7.1).
+//! 6. A scope that cannot be parsed is not granted.
 //!
-//! - `rules`: each of them by itself, so that what is refused can be explained by what refused it; `checks` tells that.
+//! `rules` checks each rule by itself. `checks` uses that to report all of them to `explain`.
 
 mod active;
 mod checks;
@@ -42,58 +42,58 @@ use rules::Rule;
 /// An `exp` further ahead than ten years means "never", or milliseconds.
 const MAX_EXPIRY_AHEAD: Duration = Duration::from_secs(3653 * 24 * 60 * 60);
 
-/// Claims that nobody has judged yet.
+/// Claims that no rule has checked yet.
 pub struct Claims {
     members: Map<String, Value>,
-    /// Bytes of the JSON text that they were read from.
+    /// Length of the JSON text in bytes.
     size: usize,
 }
 
-/// What an issuer's tokens must look like.
+/// What the claims of an issuer's tokens must be.
 #[derive(Clone, Debug)]
 pub struct Expectation {
     /// The issuer's name in gateway.toml.
     pub issuer_name: Arc<str>,
     /// The values of `iss` that are accepted.
     pub issuers: Vec<String>,
-    /// Whether `iss` must be there. A wrong one is refused either way.
+    /// Whether `iss` must be present. A wrong one is refused either way.
     pub issuer_required: bool,
-    /// Whom the token must be meant for.
+    /// What `aud` must contain.
     pub audience: ExpectedAudience,
-    /// Claims that must be there and not `null`.
+    /// Claims that must be present and not `null`.
     pub required_claims: Vec<String>,
-    /// The claims that may hold the scopes; the first that is there counts.
+    /// The claims that may hold the scopes; the first that is present counts.
     pub scope_claims: Vec<String>,
     /// The unit of `exp`, `nbf` and `iat`.
     pub expiry_unit: ExpiryUnit,
-    /// Whether `exp` must be there.
+    /// Whether `exp` must be present.
     pub expiry_required: bool,
-    /// Whether an `exp` more than ten years ahead is taken as "never", instead of being refused.
+    /// Whether an `exp` more than ten years ahead means "never" instead of being refused.
     pub accept_unbounded_expiry: bool,
     /// How far the issuer's clock may differ from ours, either way.
     pub leeway: Duration,
     /// Whether `*` in a granted scope is a wildcard.
     pub granted_wildcards: GrantedWildcards,
-    /// Whether a token that is bound to a key is taken without a proof.
+    /// Whether a token bound to a key is accepted without a proof of possession.
     pub ignore_cnf: bool,
 }
 
-/// Whom a token must be meant for (RFC 7519 §4.1.3).
+/// What `aud` must contain (RFC 7519 §4.1.3).
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum ExpectedAudience {
-    /// `aud` is not looked at.
+    /// `aud` is not checked.
     Any,
     /// `aud` must name one of these.
     OneOf {
-        /// The names we go by.
+        /// The audiences that identify this gateway.
         names: Vec<String>,
-        /// Whether `aud` must be there. A wrong one is refused either way.
+        /// Whether `aud` must be present. A wrong one is refused either way.
         required: bool,
     },
 }
 
 impl Claims {
-    /// Reads a claims set: one JSON object without duplicate members (RFC 7519 §4).
+    /// Parses a claims set: one JSON object without duplicate members (RFC 7519 §4).
     ///
     /// # Errors
     /// [`ClaimsError::DuplicateMember`] or [`ClaimsError::NotAnObject`].
@@ -104,17 +104,17 @@ impl Claims {
         })
     }
 
-    /// A claims set that came within something else of `size` bytes.
-    pub(super) fn of_members(members: Map<String, Value>, size: usize) -> Self {
+    /// A claims set that was nested in a JSON text of `size` bytes.
+    pub(super) fn from_members(members: Map<String, Value>, size: usize) -> Self {
         Self { members, size }
     }
 
-    /// These claims, and those of `token` that these do not name.
+    /// Adds the claims of `token` that these claims lack.
     ///
-    /// For a token that was judged by itself before its issuer was asked: the issuer has the last word on what it
-    /// names, and on the scope by whichever of its names.
+    /// An introspection response overrides the JWT that it is about. If it names a scope claim, no
+    /// scope claim of the JWT is added: under another name, it could grant more.
     #[must_use]
-    pub fn over(mut self, token: &ActiveToken, scope_claims: &[String]) -> Self {
+    pub fn complete_from(mut self, token: &ActiveToken, scope_claims: &[String]) -> Self {
         let names_scope = scope_claims
             .iter()
             .any(|claim| self.members.contains_key(claim));
@@ -134,20 +134,20 @@ impl Claims {
         self.members.contains_key(name)
     }
 
-    /// `iss`, if it is a string: which issuer to ask about this token. It is only a claim so far.
+    /// `iss`, if it is a string: selects the issuer whose rules the claims must meet. Not verified.
     #[must_use]
     pub fn issuer(&self) -> Option<&str> {
         self.members.get("iss").and_then(Value::as_str)
     }
 
-    /// Judges the claims. Whose they are must be known: by a signature, or by an answer to an introspection.
+    /// Checks the claims. A signature or an introspection response must have proven their origin.
     ///
     /// # Errors
     /// [`ClaimsError`] names the first rule that is broken.
     pub fn check(self, expected: &Expectation, now: UnixTime) -> Result<ActiveToken, ClaimsError> {
         Rule::ALL
             .into_iter()
-            .try_for_each(|rule| rule.judge(&self, expected, now))?;
+            .try_for_each(|rule| rule.check(&self, expected, now))?;
         let expires_at = self.expiry(expected, now)?;
         let scopes = self.scopes(expected)?;
         Ok(ActiveToken {
@@ -159,7 +159,7 @@ impl Claims {
         })
     }
 
-    // `None` means never, or that nobody said.
+    // `None`: the token does not expire, or does not say when.
     fn expiry(
         &self,
         expected: &Expectation,
@@ -216,14 +216,15 @@ impl Claims {
     }
 }
 
-// Claims name people. None of them belongs into a log by accident.
+// Claims name people. Deriving `Debug` could leak them into a log.
 impl std::fmt::Debug for Claims {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.debug_struct("Claims").finish_non_exhaustive()
     }
 }
 
-// The bound is 2^63, the first whole number beyond an i64; every f64 below it fits once its fraction is cut off.
+// The bound is 2^63, the first whole number beyond an `i64`. Each smaller `f64` fits after
+// truncation.
 fn whole_number(number: f64) -> Option<i64> {
     (0.0..9_223_372_036_854_775_808.0)
         .contains(&number)

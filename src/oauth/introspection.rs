@@ -1,11 +1,11 @@
-//! What an authorization server answers when it is asked about a token (RFC 7662 §2.2, RFC 9701 §5).
+//! Introspection responses (RFC 7662 §2.2, RFC 9701 §5).
 //!
-//! 1. Only the boolean `active` tells. An answer that lacks it, or has it as a string or a number, says nothing: taking
-//!    it for "yes" would let tokens in, taking it for "no" would blame a client for its server.
-//! 2. What else an active answer says is a claims set, and is judged as one. A member that is `null` counts as left out:
-//!    several servers write every member that they know, `null` where it does not apply.
-//! 3. A signed answer is a JWT of a type of its own, from the authorization server and for this resource server. The
-//!    answer itself is a claim in it, so that it is never mistaken for an access token.
+//! 1. `active` must be a boolean. A response without it, or with a string or a number, is unclear:
+//!    read as "yes" it would let tokens in, read as "no" it would blame a client for its server.
+//! 2. The other members are a claims set and are checked as one. A `null` member counts as missing:
+//!    several servers write every member they know, with `null` where it does not apply.
+//! 3. A signed response is a JWT with a `typ` of its own, from the authorization server, for this
+//!    resource server. The response is a claim in it, so it cannot pass for an access token.
 
 use serde_json::{Map, Value};
 
@@ -14,59 +14,61 @@ use super::issuer_name;
 use super::json::{self, JsonError};
 use crate::text::{alternatives, quoted, truncated};
 
-/// `typ` of a signed answer (RFC 9701 §5).
+/// `typ` of a signed response (RFC 9701 §5).
 pub const SIGNED_RESPONSE: &str = "token-introspection+jwt";
 
-/// What an authorization server knows of a token.
+/// What an authorization server reports about a token.
 #[derive(Debug)]
 pub enum IntrospectionResponse {
-    /// It is active; the claims are yet to be judged.
+    /// The token is active; its claims are not checked yet.
     Active(Claims),
-    /// It is expired, revoked, malformed or not for the one who asks.
+    /// The token is expired, revoked, malformed, or not for this resource server.
     Inactive,
 }
 
-/// An answer that says nothing about the token. The client is not to blame.
+/// A response that does not say whether the token is active. The client is not to blame.
 #[derive(Debug, thiserror::Error)]
 pub enum UnclearResponse {
     /// Not one JSON object without duplicate members.
-    #[error("expected a JSON object, but found something else: {0}")]
+    #[error("expected a JSON object, but found other content: {0}")]
     NotAnObject(#[from] JsonError),
-    /// `active` is missing or no boolean.
+    /// `active` is missing or not a boolean.
     #[error("expected \"active\" to be true or false, but found {0}")]
     NoActive(&'static str),
-    /// A signed answer without `token_introspection`.
+    /// A signed response without `token_introspection`.
     #[error("expected an object in claim \"token_introspection\", but found none")]
     NoIntrospectionClaim,
-    /// A signed answer of another server.
-    #[error("expected {expected} as iss of a signed answer, but found {}{hint}", quoted(found.as_deref()))]
+    /// A signed response of another server.
+    #[error("expected {expected} as iss of a signed response, but found {}{hint}", quoted(found.as_deref()))]
     OtherIssuer {
-        /// The names of the issuer, as far as they are not too many.
+        /// The accepted values of `iss`, truncated.
         expected: String,
         /// `iss`, if it is a string.
         found: Option<String>,
-        /// In what it differs from the one of them that it is nearly, if it is.
+        /// How it differs from an accepted value, if it nearly equals it.
         hint: String,
     },
-    /// A signed answer for another resource server.
-    #[error("expected a signed answer for this resource server, but its aud names another")]
+    /// A signed response for another resource server.
+    #[error("expected a signed response for this resource server, but its aud names another")]
     OtherRecipient,
 }
 
 impl IntrospectionResponse {
-    /// Reads an answer in JSON (RFC 7662 §2.2).
+    /// Parses a response in JSON (RFC 7662 §2.2).
     ///
     /// # Errors
-    /// [`UnclearResponse`] when it does not tell whether the token is active.
-    pub fn parse(answer: &[u8]) -> Result<Self, UnclearResponse> {
-        Self::read(json::parse_object(answer)?, answer.len())
+    /// [`UnclearResponse`] if it does not say whether the token is active.
+    pub fn parse(response: &[u8]) -> Result<Self, UnclearResponse> {
+        Self::read(json::parse_object(response)?, response.len())
     }
 
-    /// Reads the claims of a signed answer (RFC 9701 §5). That one of `issuers` has signed it, with the right type, must
-    /// be known; it must be meant for one of `recipients`.
+    /// Parses the claims of a signed response (RFC 9701 §5).
+    ///
+    /// The caller has verified the signature and `typ`. `iss` must be one of `issuers`, and `aud`
+    /// must name one of `recipients`.
     ///
     /// # Errors
-    /// [`UnclearResponse`] when it is of somebody else, for somebody else, or does not tell.
+    /// [`UnclearResponse`] if `iss` or `aud` is wrong, or the state of the token is unclear.
     pub fn parse_signed(
         claims: &[u8],
         issuers: &[String],
@@ -76,11 +78,10 @@ impl IntrospectionResponse {
         let issuer = members.get("iss").and_then(Value::as_str);
         if !issuer.is_some_and(|issuer| issuers.iter().any(|name| name == issuer)) {
             let names = || issuers.iter().map(String::as_str);
-            let (expected, hint) = (alternatives(names()), issuer_name::hint(issuer, names()));
             return Err(UnclearResponse::OtherIssuer {
-                expected,
+                expected: alternatives(names()),
                 found: issuer.map(truncated),
-                hint,
+                hint: issuer_name::hint(issuer, names()),
             });
         }
         let is_ours = |audience: &Value| recipients.iter().any(|name| audience == name);
@@ -93,7 +94,7 @@ impl IntrospectionResponse {
             return Err(UnclearResponse::OtherRecipient);
         }
         match members.remove("token_introspection") {
-            Some(Value::Object(answer)) => Self::read(answer, claims.len()),
+            Some(Value::Object(response)) => Self::read(response, claims.len()),
             Some(_) | None => Err(UnclearResponse::NoIntrospectionClaim),
         }
     }
@@ -103,7 +104,7 @@ impl IntrospectionResponse {
             Some(Value::Bool(false)) => Ok(Self::Inactive),
             Some(Value::Bool(true)) => {
                 members.retain(|_, value| !value.is_null());
-                Ok(Self::Active(Claims::of_members(members, size)))
+                Ok(Self::Active(Claims::from_members(members, size)))
             }
             None => Err(UnclearResponse::NoActive("nothing")),
             Some(Value::Null) => Err(UnclearResponse::NoActive("null")),
@@ -130,7 +131,7 @@ mod tests {
     }
 
     #[test]
-    fn r8_only_the_boolean_active_tells() {
+    fn r8_active_must_be_a_boolean() {
         assert!(matches!(
             IntrospectionResponse::parse(br#"{"active":false}"#),
             Ok(IntrospectionResponse::Inactive)
@@ -143,7 +144,7 @@ mod tests {
             IntrospectionResponse::parse(br#"{"exp":1,"active":true}"#),
             Ok(IntrospectionResponse::Active(_))
         ));
-        for answer in [
+        for response in [
             "",
             "{}",
             "[]",
@@ -161,25 +162,25 @@ mod tests {
             "<html>",
         ] {
             assert!(
-                IntrospectionResponse::parse(answer.as_bytes()).is_err(),
-                "{answer}"
+                IntrospectionResponse::parse(response.as_bytes()).is_err(),
+                "{response}"
             );
         }
     }
 
     #[test]
-    fn null_members_of_an_answer_are_left_out() {
+    fn null_members_are_dropped() {
         let Ok(IntrospectionResponse::Active(claims)) =
             IntrospectionResponse::parse(br#"{"active":true,"iss":"a","cnf":null}"#)
         else {
-            panic!("an active answer");
+            panic!("expected an active response");
         };
         assert_eq!(claims.issuer(), Some("a"));
         assert!(!claims.has("cnf") && !claims.has("active"));
     }
 
     #[test]
-    fn r12_signed_answer_is_of_the_issuer_and_for_us() {
+    fn r12_signed_response_must_match_issuer_and_audience() {
         assert!(matches!(
             signed(|_| ()),
             Ok(IntrospectionResponse::Active(_))
@@ -210,7 +211,7 @@ mod tests {
                 "{name} = {value}"
             );
         }
-        // An answer that is not wrapped is none, whoever signed it.
+        // Outside `token_introspection`, `active` does not count.
         assert!(
             signed(
                 |claims| *claims = json!({ "iss": "https://as", "aud": "gateway", "active": true })

@@ -1,11 +1,15 @@
-//! Issuer identifiers are compared as strings (RFC 8414 §3.3, RFC 7519 §2), so a slash too many is another issuer.
+//! Hints for messages about issuer identifiers that nearly match.
 //!
-//! 1. Nothing here decides: what differs in a slash stays another issuer. It only tells an operator that two identifiers
-//!    were probably meant to be the same.
-//! 2. Host and path must be the same but for case and slashes at the end. Everything else is another server, or another
-//!    tenant of the same one.
+//! Issuer identifiers are compared as strings (RFC 8414 §3.3, RFC 7519 §2), so one with a trailing
+//! slash is another issuer.
+//!
+//! 1. Nothing here decides. A hint only shows an operator that two identifiers probably mean the
+//!    same issuer.
+//! 2. Hosts and paths must be equal except for letter case and trailing slashes. Other differences
+//!    mean another server, or another tenant.
 
-/// In what `found` differs from `expected`, where both look like one identifier: "a trailing slash", "the scheme".
+/// How `found` differs from a similar identifier: "a trailing slash", "the scheme". `None` if not
+/// similar.
 #[must_use]
 pub fn difference(found: &str, expected: &str) -> Option<String> {
     let (one, other) = (Parts::of(found), Parts::of(expected));
@@ -29,7 +33,7 @@ pub fn difference(found: &str, expected: &str) -> Option<String> {
     (!differences.is_empty()).then(|| differences.join(" and "))
 }
 
-/// `, which differs from "…" by …` for the first of `expected` that `found` is nearly; nothing where it is near none.
+/// `, which differs from "…" by …` for the first similar identifier in `expected`; else empty.
 pub(crate) fn hint<'e>(found: Option<&str>, expected: impl IntoIterator<Item = &'e str>) -> String {
     let near = |expected: &str| {
         let difference = difference(found?, expected)?;
@@ -41,7 +45,7 @@ pub(crate) fn hint<'e>(found: Option<&str>, expected: impl IntoIterator<Item = &
     expected.into_iter().find_map(near).unwrap_or_default()
 }
 
-/// An identifier taken apart without judging it: most are URLs, and some are names.
+/// The parts of an identifier. Most identifiers are URLs; some are plain names.
 struct Parts<'t> {
     scheme: &'t str,
     host: &'t str,
@@ -76,8 +80,8 @@ mod tests {
 
     #[test]
     #[expect(clippy::too_many_lines, reason = "a table of cases")]
-    fn difference_is_told_where_two_identifiers_are_nearly_one() {
-        for (found, expected, told) in [
+    fn similar_identifiers_have_a_named_difference() {
+        for (found, other, expected) in [
             (
                 "https://id.example.com/",
                 "https://id.example.com",
@@ -145,9 +149,9 @@ mod tests {
             ("", "https://id.example.com", None),
         ] {
             assert_eq!(
-                difference(found, expected).as_deref(),
-                told,
-                "{found:?} and {expected:?}"
+                difference(found, other).as_deref(),
+                expected,
+                "{found:?} and {other:?}"
             );
         }
     }

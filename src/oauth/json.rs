@@ -1,7 +1,7 @@
-//! JSON as a judge must read it: an object that names a member twice is refused at every depth (RFC 8259 §4, RFC 7519 §4).
+//! Parses JSON and refuses duplicate members at every depth (RFC 8259 §4, RFC 7519 §4).
 //!
-//! Which of two equal names counts differs between parsers. A token that says `"aud"` twice could mean one thing to the
-//! gateway and another to the upstream behind it.
+//! Parsers disagree which of two equal names counts. A token with two `"aud"` members could mean
+//! one thing to the gateway and another to the upstream.
 
 use std::fmt;
 
@@ -11,38 +11,40 @@ use serde_json::{Map, Value};
 /// A text that is not one unambiguous JSON object.
 #[derive(Debug, thiserror::Error)]
 pub enum JsonError {
-    /// Not JSON: a syntax error, more after the end, a number out of range, nesting beyond 128 levels, invalid UTF-8.
+    /// Not JSON: a syntax error, trailing text, a number out of range, more than 128 levels,
+    /// invalid UTF-8.
     #[error("not JSON")]
     Malformed(#[source] serde_json::Error),
     /// JSON, but not an object.
     #[error("not a JSON object")]
     NotAnObject,
-    /// Some object in it names a member twice.
-    #[error("a JSON object names a member twice")]
+    /// An object in it, at any depth, has a duplicate member.
+    #[error("duplicate member in a JSON object")]
     DuplicateMember,
 }
 
-/// Reads one JSON object.
+/// Parses one JSON object.
 ///
 /// # Errors
-/// [`JsonError`] for anything but one object without duplicate members, surrounded by nothing but white space.
+/// [`JsonError`] unless the text is one object without duplicate members; white space may surround
+/// it.
 pub fn parse_object(text: &[u8]) -> Result<Map<String, Value>, JsonError> {
     serde_json::from_slice::<Strict>(text)
         .map_err(JsonError::Malformed)?
         .into_object()
 }
 
-/// A JSON value, or the news that some object in it names a member twice.
+/// A JSON value, or the fact that an object in it has a duplicate member.
 ///
-/// The duplicate is a value and not an error of the deserializer, so that reading goes on behind it: in a set of keys
-/// it spoils one key and not the set.
+/// A duplicate is not an error of the deserializer, so parsing continues after it: in a JWK set it
+/// invalidates one key, not the whole set.
 pub(super) struct Strict(Result<Value, DuplicateMember>);
 
 #[derive(Clone, Copy)]
 struct DuplicateMember;
 
 impl Strict {
-    /// The object that this value is.
+    /// The value as an object.
     pub(super) fn into_object(self) -> Result<Map<String, Value>, JsonError> {
         match self.0 {
             Ok(Value::Object(members)) => Ok(members),
@@ -129,11 +131,11 @@ mod tests {
     use super::*;
 
     #[test]
-    fn an_object_reads_as_serde_json_reads_it() {
+    fn object_parses_as_with_serde_json() {
         let text = r#" {"a":[1,-2,3.5,"x\u00e9",true,null,{"b":{}}],"c":18446744073709551615} "#;
         let expected: Value = serde_json::from_str(text).expect("the text is JSON");
         assert_eq!(
-            Value::Object(parse_object(text.as_bytes()).expect("no member is there twice")),
+            Value::Object(parse_object(text.as_bytes()).expect("no duplicate member")),
             expected
         );
     }
@@ -159,7 +161,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_not_one_object_is_refused() {
+    fn anything_but_one_object_is_refused() {
         for text in ["[]", "1", "null", "\"a\"", "true", "[{}]"] {
             assert!(
                 matches!(parse_object(text.as_bytes()), Err(JsonError::NotAnObject)),
@@ -188,7 +190,7 @@ mod tests {
     }
 
     #[test]
-    fn depth_is_bounded() {
+    fn deeply_nested_json_is_refused() {
         let deep = format!("{{\"a\":{}{}}}", "[".repeat(100_000), "]".repeat(100_000));
         assert!(matches!(
             parse_object(deep.as_bytes()),

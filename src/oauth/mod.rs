@@ -1,4 +1,4 @@
-//! The nouns of OAuth 2.0's RFCs. Pure: no IO, no clock, no async, no logging.
+//! The terms of the OAuth 2.0 RFCs as types. Pure: no IO, clock, async or logging.
 
 pub mod bearer;
 pub mod challenge;

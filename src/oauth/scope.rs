@@ -2,34 +2,35 @@
 //!
 //! 1. A scope is a list of case-sensitive scope-tokens, separated by single spaces.
 //! 2. `*` in a pattern stands for one or more characters of a scope-token, dots included.
-//! 3. It may stand in what is required and in what is granted. Where both sides have one, a requirement is met when
-//!    some scope fits both patterns.
-//! 4. Matching takes time linear in both texts: nothing backtracks, so no scope of a hostile token is slow to judge.
+//! 3. Required and granted scopes may contain `*`. If both do, the requirement is met if a scope
+//!    fits both patterns.
+//! 4. Matching does not backtrack. It takes time linear in both texts, whatever a hostile token
+//!    contains.
 
 use std::fmt;
 
-/// The greatest number of scope-tokens that one access token may grant.
+/// Maximum number of scope-tokens that one access token may grant.
 pub const MAX_GRANTED_SCOPES: usize = 1024;
 
-/// One scope-token, or a pattern that stands for many (RFC 6749 §3.3).
+/// One scope-token, or a pattern for many (RFC 6749 §3.3).
 #[derive(Clone, PartialEq, Eq, Hash)]
 pub struct ScopePattern {
     text: Box<str>,
     has_wildcard: bool,
 }
 
-/// A text that is no scope-token.
+/// Why a text is not a scope-token.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum ScopeTokenError {
-    /// A scope-token has at least one character.
+    /// The text is empty.
     #[error("a scope-token cannot be empty")]
     Empty,
     /// A character outside `%x21 / %x23-5B / %x5D-7E`.
     #[error(
-        "character {character:?} at byte {offset} cannot stand in a scope-token (RFC 6749 section 3.3)"
+        "character {character:?} at byte {offset} is not allowed in a scope-token (RFC 6749 section 3.3)"
     )]
     Forbidden {
-        /// What stands there.
+        /// The character.
         character: char,
         /// Bytes from the start of the text.
         offset: usize,
@@ -37,7 +38,7 @@ pub enum ScopeTokenError {
 }
 
 impl ScopePattern {
-    /// Reads a scope-token in which `*` is a wildcard.
+    /// Parses a scope-token in which `*` is a wildcard.
     ///
     /// # Errors
     /// Names the first character outside the grammar and its offset.
@@ -49,7 +50,7 @@ impl ScopePattern {
         })
     }
 
-    /// Reads a scope-token in which `*` stands for itself.
+    /// Parses a scope-token in which `*` is an ordinary character.
     ///
     /// # Errors
     /// Names the first character outside the grammar and its offset.
@@ -61,7 +62,7 @@ impl ScopePattern {
         })
     }
 
-    /// The pattern as it was written.
+    /// The pattern as written.
     #[must_use]
     pub fn as_str(&self) -> &str {
         &self.text
@@ -73,7 +74,7 @@ impl ScopePattern {
         self.has_wildcard
     }
 
-    /// Whether this pattern stands for the one scope-token `scope`, in which `*` is itself.
+    /// Whether the scope-token `scope`, in which `*` is an ordinary character, fits this pattern.
     #[must_use]
     pub fn fits(&self, scope: &str) -> bool {
         if self.has_wildcard {
@@ -105,7 +106,7 @@ impl fmt::Debug for ScopePattern {
 pub enum GrantedWildcards {
     /// `*` stands for one or more characters.
     Honoured,
-    /// `*` stands for itself.
+    /// `*` is an ordinary character.
     Literal,
 }
 
@@ -127,24 +128,25 @@ impl ScopeSet {
 
     /// Splits a `scope` value at its spaces (RFC 6749 §3.3).
     ///
-    /// What is no scope-token grants nothing: it is passed over, so that neither a doubled space nor a foreign character
-    /// turns a good token away or widens it.
+    /// Malformed scope-tokens are skipped: a doubled space or a foreign character neither
+    /// invalidates a token nor widens it.
     ///
     /// # Errors
-    /// [`TooManyScopes`] when more than [`MAX_GRANTED_SCOPES`] stand in it.
+    /// [`TooManyScopes`] if there are more than [`MAX_GRANTED_SCOPES`].
     pub fn parse(text: &str, wildcards: GrantedWildcards) -> Result<Self, TooManyScopes> {
         Self::from_elements(text.split(' '), wildcards)
     }
 
-    /// Takes scope-tokens that came as a list. An element with a space in it is no scope-token and grants nothing.
+    /// The set of listed scope-tokens. An element with a space is not a scope-token and grants
+    /// nothing.
     ///
     /// # Errors
-    /// [`TooManyScopes`] when there are more than [`MAX_GRANTED_SCOPES`].
+    /// [`TooManyScopes`] if there are more than [`MAX_GRANTED_SCOPES`].
     pub fn from_elements<'s>(
         elements: impl IntoIterator<Item = &'s str>,
         wildcards: GrantedWildcards,
     ) -> Result<Self, TooManyScopes> {
-        let read = match wildcards {
+        let parse = match wildcards {
             GrantedWildcards::Honoured => ScopePattern::parse,
             GrantedWildcards::Literal => ScopePattern::literal,
         };
@@ -153,7 +155,7 @@ impl ScopeSet {
             if granted.len() == MAX_GRANTED_SCOPES {
                 return Err(TooManyScopes);
             }
-            granted.extend(read(element));
+            granted.extend(parse(element));
         }
         Ok(Self(granted.into_boxed_slice()))
     }
@@ -170,13 +172,14 @@ impl ScopeSet {
         self.0.iter().find(|granted| granted.overlaps(required))
     }
 
-    /// Whether some granted scope meets the one scope-token `required`, in which `*` is itself.
+    /// Whether some granted scope meets the scope-token `required`, in which `*` is an ordinary
+    /// character.
     #[must_use]
     pub fn meets_literal(&self, required: &str) -> bool {
         self.0.iter().any(|granted| granted.fits(required))
     }
 
-    /// The granted scope-tokens, in the order of the token.
+    /// The granted scope-tokens in their order.
     pub fn iter(&self) -> impl ExactSizeIterator<Item = &str> {
         self.0.iter().map(ScopePattern::as_str)
     }
@@ -217,9 +220,9 @@ pub fn check_scope_token(text: &str) -> Result<(), ScopeTokenError> {
     }
 }
 
-/// Whether every text that fits the pattern `narrower` fits the pattern `wider`, for certain.
+/// Whether every text that fits the pattern `narrower` certainly fits the pattern `wider`.
 ///
-/// A `*` of the narrower one stands for one or more characters, which only a `*` of the wider one takes all of.
+/// A `*` in `narrower` is matched as an ordinary character, which only a `*` in `wider` can match.
 #[must_use]
 pub fn covers(wider: &str, narrower: &str) -> bool {
     wildcard_fits(wider, narrower)
@@ -229,8 +232,8 @@ fn is_scope_character(character: char) -> bool {
     matches!(character, '\x21' | '\x23'..='\x5B' | '\x5D'..='\x7E')
 }
 
-// Each literal piece is taken at its first possible place. A later place could only leave less for the pieces after it,
-// so the first choice never has to be undone.
+// Each literal piece is matched at its first occurrence. A later one would only leave less text for
+// the following pieces, so backtracking is never needed.
 fn wildcard_fits(pattern: &str, scope: &str) -> bool {
     let Some((head, tail)) = pattern.split_once('*') else {
         return pattern == scope;
@@ -240,7 +243,7 @@ fn wildcard_fits(pattern: &str, scope: &str) -> bool {
     };
     let mut pieces = tail.split('*').peekable();
     while let Some(piece) = pieces.next() {
-        // The wildcard before this piece takes one character at the least.
+        // The wildcard before this piece takes at least one character.
         let mut characters = rest.chars();
         if characters.next().is_none() {
             return false;
@@ -250,23 +253,25 @@ fn wildcard_fits(pattern: &str, scope: &str) -> bool {
             return rest.ends_with(piece);
         }
         match rest.find(piece) {
-            Some(place) => rest = &rest[place + piece.len()..],
+            Some(start) => rest = &rest[start + piece.len()..],
             None => return false,
         }
     }
     rest.is_empty()
 }
 
-// Two patterns with wildcards overlap when their fixed ends agree. The middle never conflicts: write the longer head,
-// then the middle pieces of one, then those of the other, then the longer tail. While one pattern's pieces are
-// written, a wildcard of the other's takes them, and a filler character gives each wildcard its one.
+// Two patterns with wildcards overlap if their literal heads and tails agree. A scope that fits
+// both: the longer head, the middle pieces of one pattern, those of the other, and the longer tail,
+// with a filler character for each wildcard. A wildcard of one pattern takes the pieces of the
+// other.
 fn both_wildcards_overlap(one: &str, other: &str) -> bool {
-    fn ends(pattern: &str) -> (&str, &str) {
+    fn head_and_tail(pattern: &str) -> (&str, &str) {
         let first = pattern.find('*').unwrap_or(pattern.len());
         let last = pattern.rfind('*').map_or(0, |star| star + 1);
         (&pattern[..first], &pattern[last..])
     }
-    let ((one_head, one_tail), (other_head, other_tail)) = (ends(one), ends(other));
+    let (one_head, one_tail) = head_and_tail(one);
+    let (other_head, other_tail) = head_and_tail(other);
     (one_head.starts_with(other_head) || other_head.starts_with(one_head))
         && (one_tail.ends_with(other_tail) || other_tail.ends_with(one_tail))
 }

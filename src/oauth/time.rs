@@ -1,14 +1,14 @@
-//! Time as tokens write it: whole seconds since 1970-01-01T00:00:00Z (RFC 7519 §2, NumericDate).
+//! Time in tokens: whole seconds since 1970-01-01T00:00:00Z (RFC 7519 §2, NumericDate).
 
 use std::fmt;
 use std::time::{Duration, UNIX_EPOCH};
 
-/// The last second of the year 9999, beyond which a date has no agreed form.
+/// The last second of the year 9999: HTTP dates have four digits for the year.
 const LAST_DATE: i64 = 253_402_300_799;
 
 /// A point in time in seconds since the Unix epoch, leap seconds ignored (RFC 7519 §2).
 ///
-/// Arithmetic saturates: a token may claim any 64-bit time, and none may wrap round into validity.
+/// Arithmetic saturates: a token may claim any 64-bit time, and wrapping could make it valid.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct UnixTime(i64);
 
@@ -37,14 +37,14 @@ impl UnixTime {
         Self(self.0.saturating_sub(whole_seconds(span)))
     }
 
-    /// How long it is from `earlier` to this time; zero if `earlier` is not earlier.
+    /// The time that has passed since `earlier`; zero if `earlier` is later.
     #[must_use]
     pub fn since(self, earlier: Self) -> Duration {
         Duration::from_secs(u64::try_from(self.0.saturating_sub(earlier.0)).unwrap_or(0))
     }
 }
 
-/// As people read it.
+/// As an HTTP date, or as seconds if it has none.
 impl fmt::Display for UnixTime {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match u64::try_from(self.0) {
@@ -71,7 +71,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn times_are_told_as_dates_as_far_as_there_are_any() {
+    fn time_without_a_date_is_written_in_seconds() {
         assert_eq!(
             UnixTime::from_seconds(i64::MAX).to_string(),
             "9223372036854775807 seconds after 1970"

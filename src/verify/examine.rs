@@ -150,7 +150,7 @@ impl Issuer {
     pub fn checks_of_answer(&self, token: &ActiveToken, now: UnixTime) -> Vec<ClaimCheck> {
         let asked = self.introspection();
         asked
-            .map(|server| Claims::of(token).checks(server.expectation(), now))
+            .map(|server| Claims::from_token(token).checks(server.expectation(), now))
             .unwrap_or_default()
     }
 

@@ -334,7 +334,7 @@ impl Introspection {
                 signers.extend(signer);
                 let claims = match &own {
                     LocalVerification::Signed { token, .. } => {
-                        claims.over(token, &expected.scope_claims)
+                        claims.complete_from(token, &expected.scope_claims)
                     }
                     LocalVerification::Unsigned { .. } => claims,
                 };

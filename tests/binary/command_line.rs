@@ -61,7 +61,7 @@ fn missing_file_and_unknown_argument_are_bad_input() {
     }
     let folder = run(None, &["check", "--config", "."]);
     assert_eq!(folder.status.code(), Some(2));
-    assert!(text(&folder.stderr).contains("expected a file to read, but found a folder"));
+    assert!(text(&folder.stderr).contains("expected a file to read, but found a directory"));
     assert_eq!(run(None, &["--colour"]).status.code(), Some(2));
 }
 
@@ -82,8 +82,8 @@ fn only_regular_files_are_read() {
         .and_then(|file| file.set_len(1 << 40))
         .expect("a file with a hole");
     for (file, found) in [
-        ("/dev/zero", "a device, which is no regular file"),
-        (pipe.as_str(), "a pipe, which is no regular file"),
+        ("/dev/zero", "a device, which is not a regular file"),
+        (pipe.as_str(), "a pipe, which is not a regular file"),
         (large.as_str(), "more than "),
     ] {
         for command in ["check", "run"] {

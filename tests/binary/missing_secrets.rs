@@ -122,7 +122,7 @@ fn malformed_secret_is_an_error_for_every_command() {
         ("12345", "an integer"),
         (
             "{ file = \"/dev/zero\" }",
-            "a device, which is no regular file",
+            "a device, which is not a regular file",
         ),
         ("{ enw = \"A\" }", "another table"),
         ("\"${SECRET}\"", "a placeholder"),

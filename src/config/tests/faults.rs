@@ -301,7 +301,7 @@ fn a_file_that_cannot_be_read_is_a_report_as_well() {
     assert_eq!(report(missing), none);
     let folder = tempfile::tempdir().expect("a folder");
     let of_folder = format!(
-        "{}: expected a file to read, but found a folder, which is no regular file (what is read again for reloads has to be a file, or a link to one)",
+        "{}: expected a file to read, but found a directory, which is not a regular file (what is read again for reloads has to be a file, or a link to one)",
         folder.path().display()
     );
     assert_eq!(report(folder.path()), of_folder);

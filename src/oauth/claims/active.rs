@@ -1,4 +1,4 @@
-//! A token that was found good.
+//! A token whose claims passed every check.
 
 use std::fmt;
 use std::sync::Arc;
@@ -10,8 +10,8 @@ use crate::oauth::scope::ScopeSet;
 
 /// An access token that is active: facts about it, no decisions.
 ///
-/// Only [`super::Claims::check`] makes one. It was active at the time of the check; from [`Self::expires_at`] on, and a
-/// leeway later, it is not.
+/// Only [`super::Claims::check`] constructs one. It was active at the time of the check, and is so
+/// until [`Self::expires_at`] plus the leeway.
 #[derive(Clone)]
 pub struct ActiveToken {
     pub(super) issuer_name: Arc<str>,
@@ -22,7 +22,7 @@ pub struct ActiveToken {
 }
 
 impl ActiveToken {
-    /// The name in gateway.toml of the issuer that the token was judged for.
+    /// The name, in gateway.toml, of the issuer whose checks the token passed.
     #[must_use]
     pub fn issuer_name(&self) -> &str {
         &self.issuer_name
@@ -46,19 +46,19 @@ impl ActiveToken {
         self.text("client_id").or_else(|| self.text("azp"))
     }
 
-    /// What the token grants.
+    /// The scopes that the token grants.
     #[must_use]
     pub fn scopes(&self) -> &ScopeSet {
         &self.scopes
     }
 
-    /// `exp` without leeway; `None` when it never expires, or nobody said when.
+    /// `exp` without leeway; `None` if the token does not expire, or does not say when.
     #[must_use]
     pub fn expires_at(&self) -> Option<UnixTime> {
         self.expires_at
     }
 
-    /// The same token, which ends no later than `at`; `None` sets no end.
+    /// The same token, expiring at `at` at the latest; `None` changes nothing.
     #[must_use]
     pub fn ending_by(self, at: Option<UnixTime>) -> Self {
         let expires_at = match (self.expires_at, at) {
@@ -68,7 +68,7 @@ impl ActiveToken {
         Self { expires_at, ..self }
     }
 
-    /// Bytes of the JSON text that said all this: a measure of how much memory it takes.
+    /// Length in bytes of the JSON text that the claims came from: an estimate of their memory.
     #[must_use]
     pub fn size(&self) -> usize {
         self.size
@@ -79,7 +79,7 @@ impl ActiveToken {
     }
 }
 
-// Subjects and clients do not belong into a log by accident.
+// Claims name people. Deriving `Debug` could leak them into a log.
 impl fmt::Debug for ActiveToken {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("ActiveToken")

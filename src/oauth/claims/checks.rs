@@ -1,53 +1,55 @@
-//! What the rules find in claims, told one by one: for whoever asks why a token is refused. Nothing is judged here.
+//! The outcome of each rule, for `explain`. `rules` decides; this file only reports.
 
 use std::time::Duration;
 
-use super::rules::{Rule, one_of, shown};
+use super::rules::{Rule, excerpt, one_of};
 use super::{ActiveToken, Claims, ClaimsError, Expectation, ExpectedAudience};
 use crate::oauth::UnixTime;
 use crate::oauth::scope::{MAX_GRANTED_SCOPES, ScopeSet};
 
-/// What one rule has found.
+/// The outcome of one rule.
 #[derive(Debug)]
 pub struct ClaimCheck {
-    /// The claim that it is about, or where it is about several and none of them is wrong, what they are.
+    /// The claim at fault. A rule about several claims has a name of its own if none is at fault.
     pub claim: String,
-    /// What stands there.
+    /// The value of the claim.
     pub found: FoundValue,
-    /// What should.
+    /// What the rule accepts.
     pub expected: String,
-    /// The rule that is broken, where it is.
+    /// Why the rule refuses the claims, if it does.
     pub broken: Option<ClaimsError>,
 }
 
-/// What a claim says.
+/// The value of a claim.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum FoundValue {
-    /// It is not there.
+    /// The claim is missing.
     Nothing,
-    /// Its value as JSON; the beginning of a long one.
+    /// The value as JSON, truncated.
     Json(String),
-    /// A point in time, `ahead` of now or that long ago.
+    /// A time, and its distance from now.
     Time {
         /// The time.
         at: UnixTime,
-        /// How long it is until then; zero where it has passed.
+        /// The time until then; zero if it has passed.
         ahead: Duration,
-        /// How long ago it was; zero where it is to come.
+        /// The time since then; zero if it is in the future.
         ago: Duration,
     },
 }
 
 impl Claims {
-    /// What each rule finds, those after the first broken one as well. The first `broken` is what [`Claims::check`] answers;
-    /// where there is none, the claims are good.
+    /// The outcome of every rule, also of those after the first broken one.
+    ///
+    /// The first `broken` is the error that [`Claims::check`] returns; if there is none, it
+    /// succeeds.
     #[must_use]
     pub fn checks(&self, expected: &Expectation, now: UnixTime) -> Vec<ClaimCheck> {
         let by_rule = Rule::ALL.into_iter().map(|rule| ClaimCheck {
-            claim: rule.about(self, expected).to_owned(),
+            claim: rule.claim_at_fault(self, expected).to_owned(),
             found: rule.found(self, expected, now),
             expected: rule.expected(expected),
-            broken: rule.judge(self, expected, now).err(),
+            broken: rule.check(self, expected, now).err(),
         });
         let claim = expected
             .scope_claims
@@ -55,7 +57,7 @@ impl Claims {
             .find(|claim| self.members.contains_key(*claim));
         let scopes = ClaimCheck {
             claim: claim.map_or("scope", String::as_str).to_owned(),
-            found: claim.map_or(FoundValue::Nothing, |claim| self.told(claim)),
+            found: claim.map_or(FoundValue::Nothing, |claim| self.value_of(claim)),
             expected: format!(
                 "at most {MAX_GRANTED_SCOPES} scopes, in {}",
                 expected.scope_claims.join(" or ")
@@ -65,25 +67,25 @@ impl Claims {
         by_rule.chain([scopes]).collect()
     }
 
-    /// What they grant, good or not; nothing where that cannot be read.
+    /// The scopes, whether the claims are valid or not; empty if there are too many.
     #[must_use]
     pub fn granted(&self, expected: &Expectation) -> ScopeSet {
         self.scopes(expected).unwrap_or(ScopeSet::empty())
     }
 
-    /// The claims of a good token, to be looked at once more.
+    /// The claims of an active token, to be checked against another expectation.
     #[must_use]
-    pub fn of(token: &ActiveToken) -> Self {
+    pub fn from_token(token: &ActiveToken) -> Self {
         Self {
             members: token.claims.clone(),
             size: token.size,
         }
     }
 
-    fn told(&self, claim: &str) -> FoundValue {
+    fn value_of(&self, claim: &str) -> FoundValue {
         match self.members.get(claim) {
             None => FoundValue::Nothing,
-            value => FoundValue::Json(shown(value)),
+            value => FoundValue::Json(excerpt(value)),
         }
     }
 }
@@ -103,8 +105,7 @@ impl Rule {
         }
     }
 
-    // Of several claims the one that is wrong.
-    fn about<'c>(self, claims: &Claims, expected: &'c Expectation) -> &'c str {
+    fn claim_at_fault<'c>(self, claims: &Claims, expected: &'c Expectation) -> &'c str {
         match self {
             Self::Kind => claims.claim_of_another_kind().unwrap_or(self.claim()),
             Self::RequiredClaims => claims.missing(expected).unwrap_or(self.claim()),
@@ -122,7 +123,7 @@ impl Rule {
         match self {
             Self::Kind => claims
                 .claim_of_another_kind()
-                .map_or(FoundValue::Nothing, |claim| claims.told(claim)),
+                .map_or(FoundValue::Nothing, |claim| claims.value_of(claim)),
             Self::Expiry | Self::NotBefore | Self::IssuedAt => {
                 match claims.time(self.claim(), expected.expiry_unit) {
                     Ok(Some(at)) => FoundValue::Time {
@@ -130,14 +131,14 @@ impl Rule {
                         ahead: at.since(now),
                         ago: now.since(at),
                     },
-                    Ok(None) | Err(_) => claims.told(self.claim()),
+                    Ok(None) | Err(_) => claims.value_of(self.claim()),
                 }
             }
             Self::RequiredClaims => claims
                 .missing(expected)
-                .map_or(FoundValue::Nothing, |claim| claims.told(claim)),
+                .map_or(FoundValue::Nothing, |claim| claims.value_of(claim)),
             Self::TokenType | Self::Issuer | Self::Audience | Self::Binding => {
-                claims.told(self.claim())
+                claims.value_of(self.claim())
             }
         }
     }
@@ -146,7 +147,7 @@ impl Rule {
         let or_none = |needed: bool| if needed { "" } else { ", or none" };
         match self {
             Self::Kind => {
-                "no claim that other kinds of token have, such as nonce or token_use".to_owned()
+                "no claim of another kind of token, such as nonce or token_use".to_owned()
             }
             Self::TokenType => "Bearer, or none".to_owned(),
             Self::Issuer => one_of(&expected.issuers) + or_none(expected.issuer_required),
@@ -155,9 +156,9 @@ impl Rule {
                 ExpectedAudience::OneOf { names, required } => one_of(names) + or_none(*required),
             },
             Self::Expiry => format!(
-                "a time to come, at most ten years ahead{}, with a leeway of {} s{}",
+                "a time in the future, at most ten years ahead{}, with a leeway of {} s{}",
                 if expected.accept_unbounded_expiry {
-                    " or for ever"
+                    ", or without an end"
                 } else {
                     ""
                 },
@@ -166,7 +167,7 @@ impl Rule {
             ),
             Self::NotBefore | Self::IssuedAt => {
                 format!(
-                    "a time that has come, with a leeway of {} s, or none",
+                    "a time in the past, with a leeway of {} s, or none",
                     expected.leeway.as_secs()
                 )
             }
@@ -174,11 +175,11 @@ impl Rule {
                 "nothing more".to_owned()
             }
             Self::RequiredClaims => format!(
-                "something for each of {}",
+                "a value for each of {}",
                 expected.required_claims.join(", ")
             ),
             Self::Binding if expected.ignore_cnf => "anything (insecure_ignore_cnf)".to_owned(),
-            Self::Binding => "none: scopegate cannot ask for the proof".to_owned(),
+            Self::Binding => "none: scopegate cannot verify a proof of possession".to_owned(),
         }
     }
 }

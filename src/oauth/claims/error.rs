@@ -1,69 +1,70 @@
-//! Why claims do not make a good access token.
+//! Why claims are refused.
 
 use crate::oauth::UnixTime;
 use crate::oauth::json::JsonError;
 use crate::text::quoted;
 
-/// The rule that a token's claims break. The client hears `invalid_token` for all of them; the reason is for the log.
+/// The rule that a token's claims break.
 ///
-/// Text from the token is shown with escapes, so that it cannot forge lines of a log.
+/// The client gets `invalid_token` for all of them; the reason goes to the log. Text from the token
+/// is escaped, so that it cannot forge log lines.
 #[derive(Debug, thiserror::Error)]
 pub enum ClaimsError {
-    /// The claims name a member twice, at whatever depth.
-    #[error("a claim stands twice")]
+    /// An object in the claims, at any depth, has a duplicate member.
+    #[error("duplicate claim")]
     DuplicateMember,
-    /// The claims are no JSON object.
-    #[error("the claims are no JSON object")]
+    /// The claims are not a JSON object.
+    #[error("the claims are not a JSON object")]
     NotAnObject(#[source] JsonError),
-    /// A claim that must be there is not.
+    /// A required claim is missing.
     #[error("expected claim {0:?}, but found none")]
     MissingClaim(String),
-    /// `iss` is not one of those that this issuer goes by.
+    /// `iss` is not an accepted value of this issuer.
     #[error("expected {expected} as iss (see issuer), but found {}{}", quoted(found.as_deref()), hint)]
     WrongIssuer {
-        /// The names of the issuer, as far as they are not too many.
+        /// The accepted values, truncated.
         expected: String,
-        /// In what the value differs from the one of them that it is nearly, if it is.
+        /// How the value differs from an accepted one, if it nearly equals it.
         hint: String,
-        /// Its value; `None` if it is no string.
+        /// The value; `None` if it is not a string.
         found: Option<String>,
     },
     /// `aud` is missing.
     #[error("expected aud, but found none (see audience_required)")]
     MissingAudience,
-    /// `aud` does not name us.
+    /// `aud` does not name this gateway.
     #[error("expected {expected} as aud (see audience), but found {found}")]
     WrongAudience {
-        /// Those that do, as far as they are not too long.
+        /// The accepted audiences, truncated.
         expected: String,
-        /// Its value as JSON, as far as it is not too long.
+        /// The value as JSON, truncated.
         found: String,
     },
-    /// `exp`, and the leeway after it, has passed.
+    /// `exp` plus the leeway is in the past.
     #[error("expected exp to be in the future, but found {at}")]
     Expired {
         /// `exp`
         at: UnixTime,
     },
-    /// `nbf`, less the leeway before it, has not come.
+    /// `nbf` minus the leeway is in the future.
     #[error("expected nbf to be in the past, but found {from}")]
     NotYetValid {
         /// `nbf`
         from: UnixTime,
     },
-    /// `iat` lies ahead by more than the leeway.
+    /// `iat` minus the leeway is in the future.
     #[error("expected iat to be in the past, but found {at}")]
     IssuedInFuture {
         /// `iat`
         at: UnixTime,
     },
-    /// A time that is not a number from 0 to what 64 bits hold.
+    /// A time is not a number from 0 to 2^63 - 1.
     #[error("expected a point in time as {claim}, but found something else")]
     NotANumericDate {
         /// `exp`, `nbf` or `iat`.
         claim: &'static str,
     },
-    /// `exp` lies more than ten years ahead: a token for ever, or a wrong unit.
+    /// `exp` is more than ten years ahead: the token never expires, or the unit is wrong.
     #[error(
         "expected exp within ten years, but found {at} (see expiry_unit and accept_unbounded_expiry)"
     )]
@@ -71,14 +72,14 @@ pub enum ClaimsError {
         /// `exp`
         at: UnixTime,
     },
-    /// The claim says that this is an ID token, a refresh token, a DPoP proof or the like.
+    /// A claim shows that this is an ID token, a refresh token, a DPoP proof or the like.
     #[error("expected an access token, but found claim {claim:?} of another kind of token")]
     OtherKindOfToken {
-        /// Its name.
+        /// The name of the claim.
         claim: &'static str,
     },
-    /// `cnf` binds the token to a key whose possession nobody has proven.
-    #[error("expected a token for whoever bears it, but found one that is bound to a key (cnf)")]
+    /// `cnf` binds the token to a key, and nothing proves possession of that key.
+    #[error("expected a bearer token, but found one bound to a key (cnf)")]
     SenderConstrained,
     /// More scopes than one token may grant.
     #[error("the token grants too many scopes")]
@@ -86,7 +87,7 @@ pub enum ClaimsError {
 }
 
 impl ClaimsError {
-    /// Whether the claims are none, rather than bad ones: somebody wrote a value where it cannot stand.
+    /// Whether the claims are malformed, rather than well-formed and refused.
     #[must_use]
     pub const fn is_malformed(&self) -> bool {
         match self {

@@ -1,12 +1,13 @@
-//! A claim as a text that no other value of the claim has.
+//! Writes a claim as a header value from which exactly one value of the claim can be read.
 //!
-//! Whoever reads the text decides by it who a client is: `"admin "` must not arrive as `admin`, nor `["a b"]` as
-//! `["a", "b"]`. A value that a text cannot tell exactly has no text.
+//! Upstreams use these headers to identify a client: `"admin "` must not arrive as `admin`, nor
+//! `["a b"]` as `["a", "b"]`. A value with an ambiguous text is omitted ([`InexactClaim`]).
 //!
-//! 1. Recipients of a header field drop white space around its value (RFC 9110 §5.5), and some drop or replace control
-//!    characters, so a text has neither.
-//! 2. The items of a list are joined by spaces, so an item is not empty and has no white space.
-//! 3. A whole number beyond 64 bits is read as the nearest floating-point number, which others are read as, too.
+//! 1. Recipients trim white space around a field value (RFC 9110 §5.5), and some drop or replace
+//!    control characters. So a text contains neither.
+//! 2. Spaces join the items of a list. So an item is not empty and has no white space.
+//! 3. Whole numbers beyond 64 bits are parsed as floating-point numbers, so several share one
+//!    value.
 
 use std::borrow::Cow;
 use std::io;
@@ -17,16 +18,16 @@ use serde_json::{Number, Value};
 
 use super::ActiveToken;
 
-/// From here on, two whole numbers may be the same floating-point number.
+/// 2^53: from here on, several whole numbers share one floating-point number.
 const INEXACT_FROM: f64 = 9_007_199_254_740_992.0;
 
-/// Why no text tells a claim's value exactly.
+/// Why a claim cannot be written exactly.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum InexactClaim {
-    /// A text with white space at an end.
+    /// A string that starts or ends with white space.
     #[error("white space at its start or end")]
     OuterWhiteSpace,
-    /// A text with a control character, such as a tab or a line break.
+    /// A string with a control character, such as a tab or a line break.
     #[error("a control character")]
     Control,
     /// An empty item of a list.
@@ -36,25 +37,26 @@ pub enum InexactClaim {
     #[error("an item with white space")]
     ItemWithWhiteSpace,
     /// An object, or a list of anything but strings.
-    #[error("an object, or a list of something else than strings")]
+    #[error("an object, or a list of values other than strings")]
     Structure,
-    /// A number of more digits than can be read exactly.
-    #[error("a number of too many digits")]
+    /// A number with more digits than can be read exactly.
+    #[error("a number with too many digits")]
     Number,
 }
 
 impl ActiveToken {
-    /// A claim as plain text: a string as it is, a number or boolean printed, the strings of a list joined by spaces.
-    /// `None` when it is missing or `null`.
+    /// A claim as plain text: the strings of a list are joined by spaces.
+    ///
+    /// `None` if the claim is missing or `null`.
     ///
     /// # Errors
-    /// [`InexactClaim`] when other values of the claim would have the same text.
+    /// [`InexactClaim`] if other values of the claim would have the same text.
     pub fn claim_as_text(&self, name: &str) -> Result<Option<Cow<'_, str>>, InexactClaim> {
         match self.claims.get(name) {
             None | Some(Value::Null) => Ok(None),
-            Some(Value::String(text)) => text_exactly(text).map(|text| Some(Cow::Borrowed(text))),
+            Some(Value::String(text)) => exact_text(text).map(|text| Some(Cow::Borrowed(text))),
             Some(Value::Number(number)) => {
-                number_exactly(number).map(|number| Some(Cow::Owned(number.to_string())))
+                exact_number(number).map(|number| Some(Cow::Owned(number.to_string())))
             }
             Some(Value::Bool(boolean)) => {
                 Ok(Some(Cow::Borrowed(if *boolean { "true" } else { "false" })))
@@ -62,7 +64,7 @@ impl ActiveToken {
             Some(Value::Array(items)) => {
                 let items = items
                     .iter()
-                    .map(item_exactly)
+                    .map(exact_item)
                     .collect::<Result<Vec<_>, _>>()?;
                 Ok(Some(Cow::Owned(items.join(" "))))
             }
@@ -70,27 +72,28 @@ impl ActiveToken {
         }
     }
 
-    /// A claim as compact JSON in ASCII, whatever its type. `None` when it is missing.
+    /// A claim of any type as compact JSON in ASCII. `None` if it is missing.
     ///
     /// # Errors
-    /// [`InexactClaim::Number`]; everything else can be told in JSON.
+    /// [`InexactClaim::Number`]; JSON represents every other value exactly.
     pub fn claim_as_json(&self, name: &str) -> Result<Option<String>, InexactClaim> {
         let Some(value) = self.claims.get(name) else {
             return Ok(None);
         };
-        numbers_exactly(value)?;
+        check_numbers(value)?;
         let mut json = Vec::new();
-        // Memory does not fail to be written to, and a value that was read can be written.
+        // Writing to a `Vec` does not fail, and a parsed value can be serialized.
         let _ = value.serialize(&mut Serializer::with_formatter(&mut json, Ascii));
         Ok(String::from_utf8(json).ok())
     }
 }
 
-fn text_exactly(text: &str) -> Result<&str, InexactClaim> {
+fn exact_text(text: &str) -> Result<&str, InexactClaim> {
     if text.chars().any(char::is_control) {
         return Err(InexactClaim::Control);
     }
-    // Of Unicode, too: who reads the bytes as Latin-1, or trims as many languages do, drops more than RFC 9110 has dropped.
+    // Unicode white space too: many languages trim it, and a recipient may read the bytes as
+    // Latin-1.
     if text.trim().len() == text.len() {
         Ok(text)
     } else {
@@ -98,8 +101,8 @@ fn text_exactly(text: &str) -> Result<&str, InexactClaim> {
     }
 }
 
-fn item_exactly(item: &Value) -> Result<&str, InexactClaim> {
-    let text = text_exactly(item.as_str().ok_or(InexactClaim::Structure)?)?;
+fn exact_item(item: &Value) -> Result<&str, InexactClaim> {
+    let text = exact_text(item.as_str().ok_or(InexactClaim::Structure)?)?;
     if text.is_empty() {
         return Err(InexactClaim::EmptyItem);
     }
@@ -110,7 +113,7 @@ fn item_exactly(item: &Value) -> Result<&str, InexactClaim> {
     }
 }
 
-fn number_exactly(number: &Number) -> Result<&Number, InexactClaim> {
+fn exact_number(number: &Number) -> Result<&Number, InexactClaim> {
     let is_exact = number.is_i64()
         || number.is_u64()
         || number
@@ -123,17 +126,19 @@ fn number_exactly(number: &Number) -> Result<&Number, InexactClaim> {
     }
 }
 
-// As deep as a value may be that was read: 128 levels.
-fn numbers_exactly(value: &Value) -> Result<(), InexactClaim> {
+// The recursion is bounded: the JSON parser accepts 128 levels.
+fn check_numbers(value: &Value) -> Result<(), InexactClaim> {
     match value {
         Value::Null | Value::Bool(_) | Value::String(_) => Ok(()),
-        Value::Number(number) => number_exactly(number).map(|_| ()),
-        Value::Array(items) => items.iter().try_for_each(numbers_exactly),
-        Value::Object(members) => members.values().try_for_each(numbers_exactly),
+        Value::Number(number) => exact_number(number).map(|_| ()),
+        Value::Array(items) => items.iter().try_for_each(check_numbers),
+        Value::Object(members) => members.values().try_for_each(check_numbers),
     }
 }
 
-/// Writes what is not printable ASCII as `\uXXXX` (RFC 8259 §7): a field value is safe as ASCII only (RFC 9110 §5.5).
+/// Escapes everything but printable ASCII as `\uXXXX` (RFC 8259 §7).
+///
+/// Recipients agree on field values in ASCII only (RFC 9110 §5.5).
 struct Ascii;
 
 impl Formatter for Ascii {
@@ -192,20 +197,20 @@ mod tests {
     }
 
     #[test]
-    fn text_tells_a_value_exactly_or_not_at_all() {
-        let told = |text: &str| Ok(Some(text.to_owned()));
+    fn claim_text_is_exact_or_omitted() {
+        let text = |text: &str| Ok(Some(text.to_owned()));
         for (claim, expected) in [
-            (json!("admin"), told("admin")),
-            (json!("a b"), told("a b")),
-            (json!("Zoë"), told("Zoë")),
-            (json!(""), told("")),
-            (json!(7), told("7")),
-            (json!(u64::MAX), told("18446744073709551615")),
-            (json!(i64::MIN), told("-9223372036854775808")),
-            (json!(1.5), told("1.5")),
-            (json!(true), told("true")),
-            (json!(["a", "b"]), told("a b")),
-            (json!([]), told("")),
+            (json!("admin"), text("admin")),
+            (json!("a b"), text("a b")),
+            (json!("Zoë"), text("Zoë")),
+            (json!(""), text("")),
+            (json!(7), text("7")),
+            (json!(u64::MAX), text("18446744073709551615")),
+            (json!(i64::MIN), text("-9223372036854775808")),
+            (json!(1.5), text("1.5")),
+            (json!(true), text("true")),
+            (json!(["a", "b"]), text("a b")),
+            (json!([]), text("")),
             (Value::Null, Ok(None)),
             (json!("admin "), Err(InexactClaim::OuterWhiteSpace)),
             (json!(" admin"), Err(InexactClaim::OuterWhiteSpace)),
@@ -239,17 +244,17 @@ mod tests {
     }
 
     #[test]
-    fn json_tells_every_value_in_printable_ascii() {
-        let told = |text: &str| Ok(Some(text.to_owned()));
+    fn claim_json_is_printable_ascii() {
+        let text = |text: &str| Ok(Some(text.to_owned()));
         for (claim, expected) in [
-            (json!("admin "), told(r#""admin ""#)),
-            (json!(["a b", "", "\t"]), told(r#"["a b","","\t"]"#)),
+            (json!("admin "), text(r#""admin ""#)),
+            (json!(["a b", "", "\t"]), text(r#"["a b","","\t"]"#)),
             (
                 json!({ "b": [1, null], "a": "é😀\u{7f}\u{2028}" }),
-                told(r#"{"a":"\u00e9\ud83d\ude00\u007f\u2028","b":[1,null]}"#),
+                text(r#"{"a":"\u00e9\ud83d\ude00\u007f\u2028","b":[1,null]}"#),
             ),
-            (json!("\"\\"), told(r#""\"\\""#)),
-            (Value::Null, told("null")),
+            (json!("\"\\"), text(r#""\"\\""#)),
+            (Value::Null, text("null")),
             (json!({ "a": [1e300] }), Err(InexactClaim::Number)),
         ] {
             assert_eq!(json_of(&claim), expected, "{claim}");
@@ -276,14 +281,14 @@ mod tests {
 
     proptest! {
         #[test]
-        fn json_of_a_claim_is_the_claim_and_a_field_value(claim in any_claim()) {
-            let told = json_of(&claim).expect("no large numbers").expect("it is there");
-            prop_assert!(told.bytes().all(|byte| (0x20..0x7f).contains(&byte)), "{}", told);
-            prop_assert_eq!(serde_json::from_str::<Value>(&told).expect("JSON"), claim);
+        fn claim_json_parses_back_to_the_claim(claim in any_claim()) {
+            let text = json_of(&claim).expect("no large numbers").expect("the claim is present");
+            prop_assert!(text.bytes().all(|byte| (0x20..0x7f).contains(&byte)), "{}", text);
+            prop_assert_eq!(serde_json::from_str::<Value>(&text).expect("JSON"), claim);
         }
 
         #[test]
-        fn two_strings_or_two_lists_with_the_same_text_are_the_same(one in any_claim(), other in any_claim()) {
+        fn distinct_strings_or_lists_have_distinct_texts(one in any_claim(), other in any_claim()) {
             if let (Ok(Some(text)), Ok(Some(same))) = (text_of(&one), text_of(&other)) {
                 prop_assert_eq!(text.trim(), &text);
                 if one.is_string() == other.is_string() && one.is_array() == other.is_array() && text == same {

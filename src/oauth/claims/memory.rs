@@ -1,7 +1,7 @@
-//! How much memory claims take: what a cache of them is bounded by.
+//! Estimates the memory that claims take, to bound the token cache.
 //!
-//! It is computed and not measured, by the layout of the types and of glibc's allocator: there is no way to ask the
-//! allocator without `unsafe`. `tests/cache_memory.rs` holds it against the memory of a process.
+//! Computed from the layout of the types and of glibc's allocator: asking the allocator would need
+//! `unsafe`. `tests/cache_memory.rs` compares the estimate with the memory of a process.
 
 use std::mem::size_of;
 
@@ -10,14 +10,14 @@ use serde_json::{Map, Value};
 use super::ActiveToken;
 use crate::oauth::scope::ScopePattern;
 
-/// Members that one node of a `BTreeMap` holds at most.
+/// Maximum number of members in one node of a `BTreeMap`.
 const NODE_MEMBERS: usize = 11;
-/// Beyond one node, each is split when it is full and holds about so many.
+/// Typical number of members per node in a larger map: full nodes are split.
 const USUAL_NODE_MEMBERS: usize = 7;
 const NODE_BYTES: usize = NODE_MEMBERS * (size_of::<String>() + size_of::<Value>()) + 16;
 const INNER_NODE_BYTES: usize = NODE_BYTES + (NODE_MEMBERS + 1) * size_of::<usize>();
 
-/// What an allocation of so many bytes takes: eight more, in steps of sixteen, and 32 at the least.
+/// Memory that an allocation of `bytes` takes: eight more, rounded up to 16, at least 32.
 pub(crate) const fn allocated(bytes: usize) -> usize {
     match bytes {
         0 => 0,
@@ -26,13 +26,13 @@ pub(crate) const fn allocated(bytes: usize) -> usize {
     }
 }
 
-/// What a value behind an `Arc` takes; the two counters are eight bytes each.
+/// Memory that a value behind an `Arc` takes, with the two reference counts.
 pub(crate) const fn allocated_arc<T>() -> usize {
     allocated(size_of::<T>() + 2 * size_of::<usize>())
 }
 
 impl ActiveToken {
-    /// Bytes of memory that it takes behind an `Arc`, with all that it owns.
+    /// Memory in bytes that the token takes behind an `Arc`, with everything it owns.
     #[must_use]
     pub fn memory(&self) -> usize {
         let scopes = self
@@ -58,18 +58,18 @@ fn members(members: &Map<String, Value>) -> usize {
     nodes
         + members
             .iter()
-            .map(|(name, value)| allocated(name.capacity()) + beyond_itself(value))
+            .map(|(name, value)| allocated(name.capacity()) + owned_by(value))
             .sum::<usize>()
 }
 
-// As deep as a value may be that was read: 128 levels.
-fn beyond_itself(value: &Value) -> usize {
+// The recursion is bounded: the JSON parser accepts 128 levels.
+fn owned_by(value: &Value) -> usize {
     match value {
         Value::Null | Value::Bool(_) | Value::Number(_) => 0,
         Value::String(text) => allocated(text.capacity()),
         Value::Array(items) => {
             allocated(items.capacity() * size_of::<Value>())
-                + items.iter().map(beyond_itself).sum::<usize>()
+                + items.iter().map(owned_by).sum::<usize>()
         }
         Value::Object(inner) => members(inner),
     }
@@ -81,7 +81,7 @@ mod tests {
 
     #[test]
     fn allocations_come_in_steps_of_sixteen() {
-        let told = [
+        let cases = [
             (0, 0),
             (1, 32),
             (24, 32),
@@ -90,6 +90,6 @@ mod tests {
             (41, 64),
             (632, 640),
         ];
-        assert_eq!(told.map(|(bytes, _)| (bytes, allocated(bytes))), told);
+        assert_eq!(cases.map(|(bytes, _)| (bytes, allocated(bytes))), cases);
     }
 }

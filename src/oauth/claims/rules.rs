@@ -1,4 +1,5 @@
-//! The rules over claims, one by one: [`Claims::check`] goes by this list, and [`Claims::checks`] tells it.
+//! The rules for claims. [`Claims::check`] stops at the first broken one; [`Claims::checks`]
+//! reports all.
 
 use serde_json::Value;
 
@@ -6,7 +7,7 @@ use super::{Claims, ClaimsError, Expectation, ExpectedAudience};
 use crate::oauth::{UnixTime, issuer_name};
 use crate::text::{alternatives, truncated};
 
-/// One rule over claims.
+/// One rule for claims.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Rule {
     Kind,
@@ -20,7 +21,7 @@ pub(super) enum Rule {
     Binding,
 }
 
-/// Claims that access tokens do not have, and what does.
+/// Claims that access tokens do not have, with the kind of token that does.
 const FOREIGN_CLAIMS: [&str; 7] = [
     "nonce",               // ID token, OpenID Connect Core §2
     "at_hash",             // ID token, OpenID Connect Core §3.1.3.6
@@ -31,11 +32,13 @@ const FOREIGN_CLAIMS: [&str; 7] = [
     "token_introspection", // introspection response, RFC 9701 §5
 ];
 
-/// Claims in which issuers name the kind of a token: Cognito, Keycloak and Aidbox, ForgeRock, Curity.
+/// Claims in which issuers name the kind of a token: Cognito, Keycloak and Aidbox, ForgeRock,
+/// Curity.
 const KIND_CLAIMS: [&str; 4] = ["token_use", "typ", "tokenName", "purpose"];
 
 impl Rule {
-    /// All of them, in the order in which they are judged: the first that is broken gives the refusal its name.
+    /// All rules in the order of their checks. The first broken one gives the reason of the
+    /// refusal.
     pub(super) const ALL: [Self; 9] = [
         Self::Kind,
         Self::TokenType,
@@ -48,7 +51,7 @@ impl Rule {
         Self::Binding,
     ];
 
-    pub(super) fn judge(
+    pub(super) fn check(
         self,
         claims: &Claims,
         expected: &Expectation,
@@ -82,7 +85,7 @@ impl Claims {
         let names_another_kind = |claim: &str| {
             self.members
                 .get(claim)
-                .is_some_and(|kind| !kind.as_str().is_some_and(is_name_of_an_access_token))
+                .is_some_and(|kind| !kind.as_str().is_some_and(names_an_access_token))
         };
         KIND_CLAIMS
             .into_iter()
@@ -96,12 +99,12 @@ impl Claims {
         }
     }
 
-    // How the token is to be used (RFC 6749 §7.1, RFC 7662 §2.2). A server that is asked about a refresh token may well say
-    // that it is active. Anything but Bearer asks for a proof.
+    // `token_type` states how a token is used (RFC 6749 §7.1, RFC 7662 §2.2). A server may report a
+    // refresh token as active, and any type but Bearer requires a proof of possession.
     fn check_token_type(&self, expected: &Expectation) -> Result<(), ClaimsError> {
         match self.members.get("token_type") {
             None => Ok(()),
-            Some(Value::String(kind)) if is_name_of_an_access_token(kind) => Ok(()),
+            Some(Value::String(kind)) if names_an_access_token(kind) => Ok(()),
             Some(Value::String(kind))
                 if kind.eq_ignore_ascii_case("DPoP") && expected.ignore_cnf =>
             {
@@ -123,13 +126,9 @@ impl Claims {
             Some(Value::String(issuer)) if expected.issuers.contains(issuer) => Ok(()),
             Some(other) => {
                 let names = || expected.issuers.iter().map(String::as_str);
-                let (expected, hint) = (
-                    alternatives(names()),
-                    issuer_name::hint(other.as_str(), names()),
-                );
                 Err(ClaimsError::WrongIssuer {
-                    expected,
-                    hint,
+                    expected: alternatives(names()),
+                    hint: issuer_name::hint(other.as_str(), names()),
                     found: other.as_str().map(truncated),
                 })
             }
@@ -148,7 +147,7 @@ impl Claims {
         };
         let fits = match audience {
             Value::String(audience) => is_ours(audience),
-            // An array is good as a whole or not at all: a number in it means that somebody else wrote it.
+            // An array that holds anything but strings is malformed, so no element of it counts.
             Value::Array(audiences) => {
                 audiences.iter().all(Value::is_string)
                     && audiences.iter().filter_map(Value::as_str).any(is_ours)
@@ -160,7 +159,7 @@ impl Claims {
         }
         Err(ClaimsError::WrongAudience {
             expected: truncated(&one_of(names)),
-            found: shown(Some(audience)),
+            found: excerpt(Some(audience)),
         })
     }
 
@@ -195,7 +194,7 @@ impl Claims {
     }
 }
 
-fn is_name_of_an_access_token(kind: &str) -> bool {
+fn names_an_access_token(kind: &str) -> bool {
     [
         "access_token",
         "access",
@@ -208,7 +207,7 @@ fn is_name_of_an_access_token(kind: &str) -> bool {
     .any(|name| kind.eq_ignore_ascii_case(name))
 }
 
-pub(super) fn shown(value: Option<&Value>) -> String {
+pub(super) fn excerpt(value: Option<&Value>) -> String {
     value.map_or_else(
         || "nothing".to_owned(),
         |value| truncated(&value.to_string()),

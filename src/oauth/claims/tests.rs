@@ -8,8 +8,8 @@ const NOW: i64 = 1_800_000_000;
 const TEN_YEARS: i64 = 3653 * 24 * 60 * 60;
 
 #[test]
-fn good_claims_become_an_active_token() {
-    let active = check(&good(), &expectation()).expect("the claims are good");
+fn valid_claims_become_an_active_token() {
+    let active = check(&valid(), &expectation()).expect("the claims are valid");
     assert_eq!(active.issuer_name(), "corp");
     assert_eq!(active.issuer(), Some("https://id.example.com"));
     assert_eq!(active.subject(), Some("alice"));
@@ -81,7 +81,7 @@ fn claims_of_other_kinds_of_token_are_refused() {
 
 // R15
 #[test]
-fn token_that_is_not_to_be_used_as_bearer_is_refused() {
+fn token_of_another_token_type_is_refused() {
     for used_as_bearer in ["Bearer", "bearer", "access_token"] {
         assert_eq!(
             reason(&with("token_type", json!(used_as_bearer))),
@@ -107,32 +107,32 @@ fn token_that_is_not_to_be_used_as_bearer_is_refused() {
         reason(&with("token_type", json!("DPoP"))),
         Some("sender_constrained")
     );
-    let unproven = Expectation {
+    let ignoring = Expectation {
         ignore_cnf: true,
         ..expectation()
     };
     assert_eq!(
-        reason_by(&with("token_type", json!("DPoP")), &unproven),
+        reason_by(&with("token_type", json!("DPoP")), &ignoring),
         None
     );
 }
 
 #[test]
-fn issuer_has_the_last_word_on_what_its_answer_names() {
-    let token = check(&good(), &expectation()).expect("the claims are good");
+fn introspection_response_overrides_the_claims_of_the_token() {
+    let token = check(&valid(), &expectation()).expect("the claims are valid");
     let optional = Expectation {
         issuer_required: false,
         expiry_required: false,
         ..expectation()
     };
-    let both = |answer: &str| {
-        let answer = Claims::parse(answer.as_bytes()).expect("an object");
-        answer
-            .over(&token, &optional.scope_claims)
+    let combined = |response: &str| {
+        let response = Claims::parse(response.as_bytes()).expect("an object");
+        response
+            .complete_from(&token, &optional.scope_claims)
             .check(&optional, UnixTime::from_seconds(NOW))
     };
-    let narrowed = both(r#"{"scope":"a","exp":1800000600}"#)
-        .expect("both are good")
+    let narrowed = combined(r#"{"scope":"a","exp":1800000600}"#)
+        .expect("both are valid")
         .ending_by(token.expires_at());
     assert_eq!(
         (narrowed.scopes().to_string().as_str(), narrowed.subject()),
@@ -141,23 +141,25 @@ fn issuer_has_the_last_word_on_what_its_answer_names() {
     assert_eq!(
         narrowed.expires_at(),
         Some(UnixTime::from_seconds(NOW + 60)),
-        "the earlier end counts"
+        "the earlier expiry holds"
     );
-    let renamed = both(r#"{"scp":["a"]}"#).expect("both are good");
+    let renamed = combined(r#"{"scp":["a"]}"#).expect("both are valid");
     assert_eq!(
         renamed.scopes().to_string(),
         "a",
-        "the token's own scope, of another name, is not in force"
+        "the scope claim of the token, under another name, does not count"
     );
     assert_eq!(
-        both(r#"{"aud":"other"}"#).err().map(|error| error.reason()),
+        combined(r#"{"aud":"other"}"#)
+            .err()
+            .map(|error| error.reason()),
         Some("wrong_audience")
     );
 }
 
 // R16
 #[test]
-fn the_issuer_is_compared_byte_for_byte() {
+fn issuer_is_compared_byte_for_byte() {
     for issuer in ["https://id.example.com", "https://t:443/am"] {
         assert_eq!(reason(&with("iss", json!(issuer))), None, "{issuer}");
     }
@@ -192,7 +194,7 @@ fn the_issuer_is_compared_byte_for_byte() {
 
 // R17
 #[test]
-fn the_audience_must_name_us() {
+fn audience_must_name_this_gateway() {
     for (audience, expected) in [
         (json!("api"), None),
         (json!("also-api"), None),
@@ -243,7 +245,7 @@ fn the_audience_must_name_us() {
 
 // R19
 #[test]
-fn times_are_judged_with_leeway_to_the_second() {
+fn times_are_checked_with_leeway_to_the_second() {
     for (claim, value, expected) in [
         ("exp", json!(NOW + 1), None),
         ("exp", json!(NOW), None),
@@ -275,7 +277,7 @@ fn times_are_judged_with_leeway_to_the_second() {
 
 // R19
 #[test]
-fn what_is_no_time_is_refused_without_wrapping_or_panicking() {
+fn value_that_is_not_a_time_is_refused_without_overflow() {
     for value in [
         "-1",
         "-0.5",
@@ -313,16 +315,18 @@ fn what_is_no_time_is_refused_without_wrapping_or_panicking() {
         }
     }
     for text in [r#"{"exp":1e400}"#, r#"{"exp":NaN}"#, r#"{"exp":Infinity}"#] {
-        let error = Claims::parse(text.as_bytes()).expect_err("no JSON number");
+        let error = Claims::parse(text.as_bytes()).expect_err("not a JSON number");
         assert_eq!(error.reason(), "malformed_claims", "{text}");
     }
 }
 
 #[test]
-fn the_unit_counts_for_all_times() {
+fn expiry_unit_applies_to_exp_nbf_and_iat() {
     let claims = |exp: i64, nbf: i64, iat: i64| {
-        let mut claims = good();
-        (claims["exp"], claims["nbf"], claims["iat"]) = (json!(exp), json!(nbf), json!(iat));
+        let mut claims = valid();
+        claims["exp"] = json!(exp);
+        claims["nbf"] = json!(nbf);
+        claims["iat"] = json!(iat);
         claims
     };
     let later = |milliseconds: i64| NOW * 1000 + milliseconds;
@@ -345,18 +349,19 @@ fn the_unit_counts_for_all_times() {
         assert_eq!(reason_by(&claims, &milliseconds()), expected, "{claims}");
     }
     let active = check(&claims(later(60_999), later(0), later(0)), &milliseconds())
-        .expect("the claims are good");
+        .expect("the claims are valid");
     assert_eq!(active.expires_at(), Some(UnixTime::from_seconds(NOW + 60)));
 }
 
 #[test]
-fn an_unbounded_expiry_is_never_where_that_is_accepted() {
+fn accepted_unbounded_expiry_means_never() {
     let accepting = Expectation {
         accept_unbounded_expiry: true,
         ..expectation()
     };
     for exp in [i64::MAX, NOW + TEN_YEARS + 1] {
-        let active = check(&with("exp", json!(exp)), &accepting).expect("taken as never");
+        let active =
+            check(&with("exp", json!(exp)), &accepting).expect("an unbounded expiry is accepted");
         assert_eq!(active.expires_at(), None);
     }
     assert_eq!(
@@ -366,13 +371,13 @@ fn an_unbounded_expiry_is_never_where_that_is_accepted() {
 }
 
 #[test]
-fn exp_must_be_there_where_it_is_required() {
+fn required_exp_must_be_present() {
     assert_eq!(reason(&without("exp")), Some("missing_claim"));
     let optional = Expectation {
         expiry_required: false,
         ..expectation()
     };
-    let active = check(&without("exp"), &optional).expect("nobody said when it expires");
+    let active = check(&without("exp"), &optional).expect("exp is optional");
     assert_eq!(active.expires_at(), None);
     assert_eq!(
         reason_by(&with("exp", json!(NOW - 30)), &optional),
@@ -385,7 +390,7 @@ fn exp_must_be_there_where_it_is_required() {
 }
 
 #[test]
-fn times_at_the_ends_of_the_world_do_not_wrap() {
+fn extreme_times_do_not_overflow() {
     for now in [i64::MIN, -1, 0, i64::MAX] {
         for exp in [0, 1, i64::MAX] {
             for leeway in [Duration::ZERO, Duration::MAX] {
@@ -402,12 +407,12 @@ fn times_at_the_ends_of_the_world_do_not_wrap() {
 }
 
 #[test]
-fn required_claims_must_be_there_and_say_something() {
+fn required_claims_must_be_present_and_not_null() {
     let expected = Expectation {
         required_claims: vec!["jti".to_owned(), "sub".to_owned()],
         ..expectation()
     };
-    assert_eq!(reason_by(&good(), &expected), Some("missing_claim"));
+    assert_eq!(reason_by(&valid(), &expected), Some("missing_claim"));
     assert_eq!(
         reason_by(&with("jti", json!(null)), &expected),
         Some("missing_claim")
@@ -418,7 +423,7 @@ fn required_claims_must_be_there_and_say_something() {
 
 // R43
 #[test]
-fn a_token_bound_to_a_key_is_refused() {
+fn token_bound_to_a_key_is_refused() {
     let ignoring = Expectation {
         ignore_cnf: true,
         ..expectation()
@@ -445,7 +450,7 @@ fn a_token_bound_to_a_key_is_refused() {
 }
 
 #[test]
-fn scopes_come_from_the_first_claim_that_is_there() {
+fn scopes_come_from_the_first_claim_that_is_present() {
     let too_many: String = (0..1025).map(|scope| format!("s{scope} ")).collect();
     for (scope, scp, expected) in [
         (Some(json!("a b")), Some(json!("c")), Ok("a b")),
@@ -492,13 +497,13 @@ fn duplicate_claims_are_refused() {
         assert_eq!(error.reason(), "duplicate_member", "{text}");
     }
     for text in ["", "[]", "null", "\"{}\"", "{}{}", "{"] {
-        let error = Claims::parse(text.as_bytes()).expect_err("no object");
+        let error = Claims::parse(text.as_bytes()).expect_err("not an object");
         assert_eq!(error.reason(), "malformed_claims", "{text}");
     }
 }
 
 #[test]
-fn the_issuer_of_a_claims_set_is_known_before_it_is_judged() {
+fn issuer_is_readable_before_the_claims_are_checked() {
     for (claims, issuer) in [
         (json!({"iss": "a"}), Some("a")),
         (json!({"iss": 1}), None),
@@ -510,11 +515,11 @@ fn the_issuer_of_a_claims_set_is_known_before_it_is_judged() {
 }
 
 #[test]
-fn the_client_is_named_by_client_id_and_else_by_azp() {
+fn client_id_falls_back_to_azp() {
     let mut claims = with("azp", json!("other"));
     let client = |claims: &Value| {
         check(claims, &expectation())
-            .expect("good")
+            .expect("valid claims")
             .client_id()
             .map(str::to_owned)
     };
@@ -525,13 +530,12 @@ fn the_client_is_named_by_client_id_and_else_by_azp() {
 }
 
 #[test]
-fn subjects_do_not_show_themselves_in_debug_output() {
-    let claims = Claims::parse(good().to_string().as_bytes()).expect("an object");
+fn debug_does_not_show_claims() {
+    let claims = Claims::parse(valid().to_string().as_bytes()).expect("an object");
     assert_eq!(format!("{claims:?}"), "Claims { .. }");
-    let active = check(&good(), &expectation()).expect("good");
-    let shown = format!("{active:?}");
+    let active = check(&valid(), &expectation()).expect("valid claims");
     assert_eq!(
-        shown,
+        format!("{active:?}"),
         r#"ActiveToken { issuer_name: "corp", expires_at: Some(UnixTime(1800000060)), .. }"#
     );
 }
@@ -568,21 +572,21 @@ proptest! {
     }
 
     #[test]
-    fn check_never_panics_and_lets_nothing_expired_through(
-        claims in any_json(), now in prop_oneof![any::<i64>(), Just(NOW)], lax in any::<bool>(), keep in any::<bool>()
+    fn check_never_panics_and_never_accepts_an_expired_token(
+        claims in any_json(), now in prop_oneof![any::<i64>(), Just(NOW)], lax in any::<bool>(), from_valid in any::<bool>()
     ) {
-        let mut members = if keep { good() } else { json!({}) };
+        let mut members = if from_valid { valid() } else { json!({}) };
         for (name, value) in claims.as_object().expect("it is an object") {
             members[name] = value.clone();
         }
         let expected = Expectation {
             accept_unbounded_expiry: lax, expiry_required: !lax, issuer_required: !lax, ignore_cnf: lax, ..audience_optional()
         };
-        let (claims, now) = (Claims::parse(members.to_string().as_bytes()), UnixTime::from_seconds(now));
-        let claims = claims.expect("it is an object");
-        let told = first_broken(&claims, &expected, now);
+        let claims = Claims::parse(members.to_string().as_bytes()).expect("it is an object");
+        let now = UnixTime::from_seconds(now);
+        let reported = first_broken(&claims, &expected, now);
         let outcome = claims.check(&expected, now);
-        prop_assert_eq!(told, outcome.as_ref().err().map(|error| error.reason()));
+        prop_assert_eq!(reported, outcome.as_ref().err().map(|error| error.reason()));
         if let Ok(active) = outcome {
             prop_assert!(active.expires_at().is_none_or(|at| now < at.later_by(expected.leeway)));
             prop_assert!(lax || active.expires_at().is_some());
@@ -634,7 +638,7 @@ fn audience_optional() -> Expectation {
     }
 }
 
-fn good() -> Value {
+fn valid() -> Value {
     json!({
         "iss": "https://id.example.com", "aud": "api", "sub": "alice", "client_id": "shop", "scope": "a b",
         "exp": NOW + 60, "iat": NOW
@@ -642,13 +646,13 @@ fn good() -> Value {
 }
 
 fn with(claim: &str, value: Value) -> Value {
-    let mut claims = good();
+    let mut claims = valid();
     claims[claim] = value;
     claims
 }
 
 fn without(claim: &str) -> Value {
-    let mut claims = good();
+    let mut claims = valid();
     claims
         .as_object_mut()
         .expect("it is an object")
@@ -657,14 +661,12 @@ fn without(claim: &str) -> Value {
 }
 
 fn check(claims: &Value, expected: &Expectation) -> Result<ActiveToken, ClaimsError> {
-    let (claims, now) = (
-        Claims::parse(claims.to_string().as_bytes())?,
-        UnixTime::from_seconds(NOW),
-    );
-    // Whatever is judged here is told in the same way: no case is left out.
-    let told = first_broken(&claims, expected, now);
+    let claims = Claims::parse(claims.to_string().as_bytes())?;
+    let now = UnixTime::from_seconds(NOW);
+    // In every case of these tests, `checks` must report what `check` returns.
+    let reported = first_broken(&claims, expected, now);
     let outcome = claims.check(expected, now);
-    assert_eq!(told, outcome.as_ref().err().map(|error| error.reason()));
+    assert_eq!(reported, outcome.as_ref().err().map(|error| error.reason()));
     outcome
 }
 

@@ -83,7 +83,8 @@ impl Algorithm {
         self.shortest_secret().is_some()
     }
 
-    /// The least number of bytes of a shared secret: those of the hash (RFC 7518 §3.2). `None` without such a secret.
+    /// The least number of bytes of a shared secret: those of the hash (RFC 7518 §3.2). `None`
+    /// without such a secret.
     #[must_use]
     pub const fn shortest_secret(self) -> Option<usize> {
         match self {

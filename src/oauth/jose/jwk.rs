@@ -1,9 +1,9 @@
 //! A key that an issuer publishes (RFC 7517 §4, RFC 7518 §6, RFC 8037 §2).
 //!
-//! 1. A key is taken whole or not at all.
-//! 2. What a key says of its purpose binds: `use`, `key_ops` and `alg` (RFC 7517 §4.2-4.4).
-//! 3. A symmetric key in a published set is no key: everybody knows it. Nor is one published with its private half, or
-//!    one for which anybody can sign: RSA with `e` = 1, Ed25519 with a point of small order.
+//! 1. A key with one invalid member is skipped as a whole.
+//! 2. `use`, `key_ops` and `alg` restrict what a key is used for (RFC 7517 §4.2-4.4).
+//! 3. A published secret is no secret: symmetric keys and private keys are refused. So are keys for
+//!    which anyone can forge signatures: RSA with `e` = 1, Ed25519 points of small order.
 
 use std::fmt;
 
@@ -12,21 +12,21 @@ use serde_json::{Map, Value};
 use super::{Algorithm, decode_base64url};
 use crate::oauth::json::{JsonError, Strict};
 
-/// RFC 7518 §3.3 asks for 2048 bits at the least; aws-lc verifies up to 8192.
+/// RFC 7518 §3.3 requires at least 2048 bits; aws-lc verifies at most 8192.
 const RSA_BITS: std::ops::RangeInclusive<usize> = 2048..=8192;
 
-/// A public key that signatures may be verified with.
+/// A public key for verifying signatures.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Jwk {
-    /// The name that tokens may call it by.
+    /// The key ID that tokens refer to.
     pub kid: Option<String>,
-    /// The one algorithm it may be used with; `None`: each that fits the material.
+    /// The only algorithm to use it with; `None`: every one that fits the key.
     pub algorithm: Option<Algorithm>,
     /// The key itself.
     pub material: KeyMaterial,
 }
 
-/// A public key's numbers, decoded and found to be of the right size.
+/// The decoded numbers of a public key, of valid size.
 #[derive(Clone, PartialEq, Eq)]
 pub enum KeyMaterial {
     /// An RSA key; both numbers big-endian without leading zeros.
@@ -36,7 +36,7 @@ pub enum KeyMaterial {
         /// `e`
         exponent: Vec<u8>,
     },
-    /// A point on a curve. Whether it lies on it is found out when a signature is verified.
+    /// A point. aws-lc checks whether it is on the curve when it verifies a signature.
     Ec {
         /// `crv`
         curve: Curve,
@@ -65,29 +65,29 @@ pub enum JwkError {
     /// Not a JSON object.
     #[error("not a JSON object")]
     NotAnObject,
-    /// It names a member twice (RFC 7517 §4).
-    #[error("a member stands twice")]
+    /// A duplicate member (RFC 7517 §4).
+    #[error("duplicate member")]
     DuplicateMember,
     /// A member is missing, of the wrong type, or not strict base64url.
-    #[error("expected a good {member:?}, but found none")]
+    #[error("expected a valid {member:?}, but found none")]
     BadMember {
         /// Its name.
         member: &'static str,
     },
-    /// `oct`: a shared secret, published.
-    #[error("a symmetric key does not belong into a published set")]
+    /// `oct`: a published shared secret.
+    #[error("a symmetric key must not be published")]
     Symmetric,
-    /// `d` is there: a private key, published.
-    #[error("a private key does not belong into a published set")]
+    /// `d` is present: a published private key.
+    #[error("a private key must not be published")]
     Private,
-    /// `kty` or `crv` is something that scopegate does not verify with.
-    #[error("{member:?} names a key that is not supported")]
+    /// The key type or curve is not supported.
+    #[error("{member:?} names a key type that is not supported")]
     Unsupported {
         /// `kty` or `crv`.
         member: &'static str,
     },
     /// `use` is not `sig`, or `key_ops` lacks `verify`.
-    #[error("{member:?} does not allow to verify signatures")]
+    #[error("{member:?} does not allow verifying signatures")]
     NotForSignatures {
         /// `use` or `key_ops`.
         member: &'static str,
@@ -102,13 +102,13 @@ pub enum JwkError {
         bits: usize,
     },
     /// An RSA modulus or exponent that is even, or an exponent below 3 or beyond 32 bits.
-    #[error("not an RSA key: {member:?} cannot be what it is")]
+    #[error("not an RSA key: {member:?} is invalid")]
     RsaNumber {
         /// `n` or `e`.
         member: &'static str,
     },
-    /// An Ed25519 point of small order: whoever likes could sign for it (RFC 8032 §5.1.7).
-    #[error("\"x\" is a point of small order, for which anybody can sign")]
+    /// An Ed25519 point of small order: anyone can forge its signatures (RFC 8032 §5.1.7).
+    #[error("\"x\" is a point of small order, for which anyone can sign")]
     SmallOrder,
 }
 
@@ -133,7 +133,7 @@ impl Jwk {
         })
     }
 
-    /// Whether a signature of that algorithm may be verified with this key.
+    /// Whether signatures of that algorithm may be verified with this key.
     #[must_use]
     pub fn fits(&self, algorithm: Algorithm) -> bool {
         self.algorithm.is_none_or(|only| only == algorithm) && self.material.fits(algorithm)
@@ -200,7 +200,7 @@ impl KeyMaterial {
         }
     }
 
-    /// Whether a key of this kind can have made a signature of that algorithm (RFC 8725 §3.1).
+    /// Whether that algorithm uses this type of key (RFC 8725 §3.1).
     #[must_use]
     pub const fn fits(&self, algorithm: Algorithm) -> bool {
         match algorithm {
@@ -225,13 +225,13 @@ impl KeyMaterial {
                 }
             ),
             Algorithm::EdDSA => matches!(self, Self::Ed25519 { .. }),
-            // A public key is no secret: whoever knows it could sign with it.
+            // A public key as HMAC secret would let anyone sign.
             Algorithm::HS256 | Algorithm::HS384 | Algorithm::HS512 => false,
         }
     }
 }
 
-// Long numbers help nobody who reads a log.
+// Omits the numbers: they are long and do not help a reader.
 impl fmt::Debug for KeyMaterial {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(match self {
@@ -247,11 +247,12 @@ impl fmt::Debug for KeyMaterial {
     }
 }
 
-// aws-lc takes such a key, as RFC 8032 lets it, and then S = 0 with one of eight points R is a signature of any text.
+// RFC 8032 allows such keys and aws-lc accepts them. Then S = 0 with one of eight points R is a
+// valid signature of any text.
 //
-// A point is written as its y, least significant byte first, with the sign of its x in the last bit. Those of small
-// order are eight: y is 0, 1, -1 or one of two others. 0 and 1 can also be written as the field's size and one more
-// than that.
+// The encoding of a point is its y in little-endian order, with the sign of x in the last bit.
+// Eight points have small order: y is 0, 1, -1 or one of two other values. 0 and 1 also have a
+// second encoding, with the field size added.
 fn is_of_small_order(point: &[u8]) -> bool {
     const ORDER_8: [[u8; 32]; 2] = [
         *b"\x26\xe8\x95\x8f\xc2\xb2\x27\xb0\x45\xc3\xf4\x89\xf2\xef\x98\xf0\
@@ -308,7 +309,8 @@ fn bytes(key: &Map<String, Value>, member: &'static str) -> Result<Vec<u8>, JwkE
     decode_base64url(string(key, member)?).ok_or(JwkError::BadMember { member })
 }
 
-// Coordinates have the full length of the field, leading zeros and all (RFC 7518 §6.2.1.2, RFC 8037 §2).
+// Coordinates have the full length of the field, with leading zeros (RFC 7518 §6.2.1.2, RFC 8037
+// §2).
 fn coordinate(
     key: &Map<String, Value>,
     member: &'static str,
@@ -323,7 +325,7 @@ fn coordinate(
     })
 }
 
-// A leading zero byte is against RFC 7518 §2, but MobileFirst sends one. It must not count towards the size.
+// A leading zero byte violates RFC 7518 §2, but MobileFirst sends one. It must not count as size.
 fn unsigned(key: &Map<String, Value>, member: &'static str) -> Result<Vec<u8>, JwkError> {
     let bytes = bytes(key, member)?;
     let zeros = bytes.iter().take_while(|byte| **byte == 0).count();

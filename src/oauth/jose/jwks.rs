@@ -1,7 +1,7 @@
-//! The set of keys that an issuer publishes (RFC 7517 §5).
+//! The JWK set that an issuer publishes (RFC 7517 §5).
 //!
-//! A key that cannot be used does not spoil the set. A set without a usable key is an error, so that an error page or a
-//! slip of the issuer never takes the place of good keys.
+//! Unusable keys are skipped. A set without a usable key is an error, so that an error page or a
+//! mistake of the issuer never replaces working keys.
 
 use serde::Deserialize;
 use serde::de::Error as _;
@@ -14,45 +14,45 @@ use crate::oauth::json::Strict;
 pub struct Jwks {
     /// The usable keys, in the order of the document; never empty.
     pub keys: Vec<Jwk>,
-    /// What else stood in the document.
+    /// The other elements of `keys`.
     pub skipped: Vec<SkippedKey>,
 }
 
-/// A member of a set of keys that is not used.
+/// An unusable key of a JWK set.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct SkippedKey {
-    /// Its place in `keys`, counted from 0.
+    /// The index in `keys`.
     pub index: usize,
-    /// Why.
+    /// Why it cannot be used.
     pub error: JwkError,
 }
 
-/// A document that is not a usable set of keys.
+/// A document that is not a usable JWK set.
 #[derive(Debug, thiserror::Error)]
 pub enum JwksError {
-    /// Not JSON with an array `keys`: an error page, say.
+    /// Not a JSON object with an array `keys`, for example an error page.
     #[error("not a JWK set")]
     NotAJwks(#[source] serde_json::Error),
     /// No key in it can be used.
     #[error("no usable key among {}", .skipped.len())]
     NoUsableKey {
-        /// All that stood in it.
+        /// Every element of `keys`.
         skipped: Vec<SkippedKey>,
     },
 }
 
 impl Jwks {
-    /// Reads a JWK set (RFC 7517 §5).
+    /// Parses a JWK set (RFC 7517 §5).
     ///
     /// # Errors
-    /// [`JwksError`] when the document is no set of keys, or none of its keys can be used.
+    /// [`JwksError`] if the document is not a JWK set, or none of its keys can be used.
     pub fn parse(document: &[u8]) -> Result<Self, JwksError> {
         #[derive(Deserialize)]
         struct Document {
             keys: Vec<Strict>,
         }
 
-        // A derived reader takes an array for a struct: its first element would stand for `keys`.
+        // A derived `Deserialize` also accepts an array, whose first element would become `keys`.
         if document.trim_ascii_start().first() != Some(&b'{') {
             return Err(JwksError::NotAJwks(serde_json::Error::custom(
                 "expected an object",
@@ -83,7 +83,7 @@ mod tests {
 
     // R26
     #[test]
-    fn one_bad_key_does_not_spoil_the_set() {
+    fn bad_keys_are_skipped() {
         let bad = [
             r#"{"kty":"oct"}"#,
             r#"{"kty":"RSA","kty":"EC"}"#,
@@ -93,7 +93,7 @@ mod tests {
             r#"{{"keys":[{ED25519},7,{},{},{ED25519},{}]}}"#,
             bad[0], bad[1], bad[2]
         );
-        let jwks = Jwks::parse(document.as_bytes()).expect("two keys are good");
+        let jwks = Jwks::parse(document.as_bytes()).expect("two usable keys");
         assert_eq!(jwks.keys.len(), 2);
         let skipped: Vec<_> = jwks
             .skipped
@@ -111,7 +111,7 @@ mod tests {
 
     // R26
     #[test]
-    fn a_set_without_a_usable_key_is_an_error() {
+    fn set_without_a_usable_key_is_an_error() {
         for (document, skipped) in [
             (r#"{"keys":[]}"#, 0),
             (r#"{"keys":[{"kty":"oct","k":"AA"}, {}]}"#, 2),
@@ -127,7 +127,7 @@ mod tests {
 
     // R26
     #[test]
-    fn an_error_page_is_not_a_set_of_keys() {
+    fn error_page_is_not_a_jwks() {
         for document in [
             "",
             "<html>502 Bad Gateway</html>",

@@ -1,12 +1,12 @@
-//! A compact JWS, taken apart and judged as far as that goes without a key (RFC 7515 §3.1, RFC 8725 §3).
+//! Parses a compact JWS and checks what needs no key (RFC 7515 §3.1, RFC 8725 §3).
 //!
-//! 1. A JWT is three parts with dots between, the first of which decodes to a JSON object with `alg`. Everything else
-//!    is opaque.
-//! 2. `alg` must be one of [`Algorithm`]; `none`, however it is spelled, is not.
-//! 3. `crit` is refused in any form: it names extensions that must be understood, and there are none here. So is `b64`,
-//!    true or false: it changes what is signed (RFC 7797).
+//! 1. A JWT is three parts separated by dots; the first decodes to a JSON object with `alg`. Every
+//!    other token is opaque.
+//! 2. `alg` must be one of [`Algorithm`]; `none`, in any letter case, is not.
+//! 3. `crit` is refused: it names extensions that a recipient must understand, and scopegate has
+//!    none. `b64` is refused: it changes what is signed (RFC 7797).
 //! 4. `zip` is refused unless it is `"NONE"`, which ForgeRock writes into every header.
-//! 5. `jwk`, `jku`, `x5u`, `x5c` and whatever else is there is ignored, of whatever type it may be.
+//! 5. `jwk`, `jku`, `x5u`, `x5c` and every other parameter are ignored, whatever their type.
 
 use std::fmt;
 
@@ -16,16 +16,16 @@ use super::{Algorithm, decode_base64url};
 use crate::oauth::json::{self, JsonError};
 use crate::text::{quoted, truncated};
 
-/// What a bearer token looks like from outside.
+/// The form of a bearer token.
 #[derive(Debug)]
 pub enum TokenShape<'t> {
-    /// Claims with a signature that is yet to be verified.
+    /// A JWT, its signature not verified.
     Jwt(CompactJws<'t>),
-    /// A text that only its issuer understands.
+    /// A token that only its issuer can interpret.
     Opaque,
 }
 
-/// Three parts that may turn out to be a good token: well-formed, its signature not verified.
+/// A well-formed compact JWS, its signature not verified.
 pub struct CompactJws<'t> {
     header: JoseHeader,
     payload: Vec<u8>,
@@ -33,41 +33,41 @@ pub struct CompactJws<'t> {
     signature: &'t str,
 }
 
-/// The header parameters that scopegate honours (RFC 7515 §4.1). All of it is untrusted text.
+/// The header parameters that scopegate uses (RFC 7515 §4.1). All of them are untrusted.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct JoseHeader {
     /// `alg`
     pub algorithm: Algorithm,
-    /// `kid`: compared with the kids of a key set and used for nothing else.
+    /// `kid`: compared with the kids of a JWK set and used for nothing else.
     pub kid: Option<String>,
-    /// `typ`, as it was written.
+    /// `typ` as received.
     pub token_type: Option<String>,
 }
 
-/// Why a token that is shaped like a JWT is not a good one.
+/// Why a JWT is refused before its signature is verified.
 ///
-/// Text from the token is shown with escapes, so that it cannot forge lines of a log.
+/// Text from the token is escaped, so that it cannot forge log lines.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum JwsError {
-    /// The header names a member twice.
-    #[error("a member stands twice in the header")]
+    /// The header has a duplicate member.
+    #[error("duplicate member in the header")]
     DuplicateMember,
-    /// `alg` is `none` in some spelling.
+    /// `alg` is `none` in any letter case.
     #[error("the token is not signed")]
     Unsigned,
-    /// `alg` is something that scopegate does not verify.
-    #[error("expected an algorithm of digital signatures, but found {found:?}")]
+    /// `alg` is not supported.
+    #[error("expected a signature algorithm, but found {found:?}")]
     UnknownAlgorithm {
         /// The value of `alg`.
         found: String,
     },
-    /// A header parameter that changes the meaning of the token, and that scopegate does not process.
+    /// A header parameter changes the meaning of the token, and is not supported.
     #[error("header parameter {parameter:?} is not supported")]
     UnsupportedParameter {
         /// `crit`, `b64` or `zip`.
         parameter: &'static str,
     },
-    /// A header parameter that should be a string is none.
+    /// A header parameter is not a string.
     #[error("header parameter {parameter:?} is not a string")]
     NotAString {
         /// `alg`, `kid` or `typ`.
@@ -76,12 +76,12 @@ pub enum JwsError {
     /// The payload or the signature is not strict base64url.
     #[error("payload or signature is not base64url")]
     NotBase64Url,
-    /// `typ` is not one that the issuer uses for access tokens.
+    /// `typ` is not one of the accepted token types.
     #[error("expected {expected} as typ (see token_types), but found {}", quoted(found.as_deref()))]
     WrongType {
-        /// The values that it does use, as far as they are not too long.
+        /// The accepted values, truncated.
         expected: String,
-        /// The value of `typ`, if there is one.
+        /// The value of `typ`, if present.
         found: Option<String>,
     },
 }
@@ -102,10 +102,10 @@ impl JwsError {
     }
 }
 
-/// Tells a JWT from an opaque token and takes it apart (RFC 7515 §5.2, steps 1 to 7).
+/// Distinguishes JWTs from opaque tokens, and parses a JWT (RFC 7515 §5.2, steps 1 to 7).
 ///
 /// # Errors
-/// [`JwsError`] for what is clearly meant as a JWT and breaks a rule: it must not pass for an opaque token.
+/// [`JwsError`] if a JWT breaks a rule: it must not pass for an opaque token.
 pub fn classify(token: &str) -> Result<TokenShape<'_>, JwsError> {
     let mut parts = token.split('.');
     let (Some(first), Some(second), Some(signature), None) =
@@ -149,21 +149,22 @@ impl<'t> CompactJws<'t> {
         &self.payload
     }
 
-    /// What is signed: the first two parts as they were sent, with the dot between (RFC 7515 §5.2, step 8).
+    /// The signed text: the first two parts as received, with the dot (RFC 7515 §5.2, step 8).
     #[must_use]
     pub fn signing_input(&self) -> &'t str {
         self.signing_input
     }
 
-    /// The signature in base64url, as it was sent.
+    /// The signature in base64url, as received.
     #[must_use]
     pub fn signature(&self) -> &'t str {
         self.signature
     }
 
-    /// Checks that `typ` is one of `accepted`, where `""` stands for a token without `typ` (RFC 8725 §3.11).
+    /// Checks that `typ` is one of `accepted`, where `""` stands for a token without `typ` (RFC
+    /// 8725 §3.11).
     ///
-    /// Media types are compared without case, and `application/` may be left out on either side (RFC 7515 §4.1.9).
+    /// Letter case and the prefix `application/` are ignored on both sides (RFC 7515 §4.1.9).
     ///
     /// # Errors
     /// [`JwsError::WrongType`].
@@ -171,7 +172,7 @@ impl<'t> CompactJws<'t> {
         let token_type = self.header.token_type.as_deref();
         let is_accepted = accepted.iter().any(|accepted| match token_type {
             None => accepted.is_empty(),
-            // A `typ` that is there and says nothing is not an absent one.
+            // An empty `typ` is not an absent one.
             Some(token_type) => {
                 !accepted.is_empty() && subtype(accepted).eq_ignore_ascii_case(subtype(token_type))
             }
@@ -191,7 +192,7 @@ impl<'t> CompactJws<'t> {
     }
 }
 
-// Shows neither payload nor signature: what gets into a log must not be a token.
+// Omits payload and signature: a token must not reach a log.
 impl fmt::Debug for CompactJws<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("CompactJws")

@@ -1,7 +1,8 @@
-//! JSON Object Signing and Encryption, as far as an access token uses it: compact signatures and the keys for them.
+//! The parts of JSON Object Signing and Encryption that access tokens use: compact JWS and its
+//! keys.
 //!
-//! Nothing here verifies a signature. What a token says about itself is read strictly, and the keys it brings along are
-//! not read at all: `jwk`, `jku`, `x5u` and `x5c` in a header are a stranger's advice on whom to trust (RFC 8725 §3.10).
+//! Parsing only; `verify` verifies signatures. Keys in a header (`jwk`, `jku`, `x5u`, `x5c`) are
+//! ignored: an attacker who sends a token would choose the key to trust (RFC 8725 §3.10).
 
 mod algorithm;
 mod jwk;
@@ -18,8 +19,8 @@ pub use jws::{CompactJws, JoseHeader, JwsError, TokenShape, classify};
 
 /// Decodes base64url without padding (RFC 7515 §2); `None` for anything else.
 ///
-/// Bits left over behind the last byte must be zero: one text for one value, or a token could be written in several
-/// ways that all carry a good signature.
+/// Trailing bits must be zero. Otherwise one token would have several spellings with a valid
+/// signature.
 fn decode_base64url(text: &str) -> Option<Vec<u8>> {
     URL_SAFE_NO_PAD.decode(text).ok()
 }

@@ -1,5 +1,4 @@
-//! What fits what.
-//! The oracle is a matcher that tries everything.
+//! Matching of scope patterns. The oracle is a matcher that tries every split.
 
 use proptest::prelude::*;
 
@@ -13,19 +12,23 @@ fn granted(text: &str) -> ScopeSet {
     ScopeSet::parse(text, GrantedWildcards::Honoured).expect("few scopes")
 }
 
-fn fits_by_trying(pattern: &[u8], scope: &[u8]) -> bool {
+fn fits_by_brute_force(pattern: &[u8], scope: &[u8]) -> bool {
     match pattern.split_first() {
         None => scope.is_empty(),
-        Some((b'*', rest)) => (1..=scope.len()).any(|taken| fits_by_trying(rest, &scope[taken..])),
-        Some((first, rest)) => scope.first() == Some(first) && fits_by_trying(rest, &scope[1..]),
+        Some((b'*', rest)) => {
+            (1..=scope.len()).any(|taken| fits_by_brute_force(rest, &scope[taken..]))
+        }
+        Some((first, rest)) => {
+            scope.first() == Some(first) && fits_by_brute_force(rest, &scope[1..])
+        }
     }
 }
 
-/// Every text of 1 to `longest` characters of `alphabet`.
-fn texts(alphabet: &str, longest: usize) -> Vec<String> {
+/// Every text of 1 to `max_length` characters of `alphabet`.
+fn texts(alphabet: &str, max_length: usize) -> Vec<String> {
     let mut all = vec![String::new()];
     let mut begin = 0;
-    for _ in 0..longest {
+    for _ in 0..max_length {
         let end = all.len();
         for index in begin..end {
             all.extend(
@@ -97,7 +100,7 @@ fn two_patterns_overlap_when_some_scope_fits_both() {
 }
 
 #[test]
-fn fits_and_overlaps_agree_with_trying_everything() {
+fn fits_and_overlaps_agree_with_brute_force() {
     // Two patterns of at most n characters that overlap do so in some scope of at most 2n.
     let scopes = texts("ab", 8);
     let patterns: Vec<(ScopePattern, Vec<bool>)> = texts("ab*", 4)
@@ -105,7 +108,7 @@ fn fits_and_overlaps_agree_with_trying_everything() {
         .map(|text| {
             let tried = scopes
                 .iter()
-                .map(|scope| fits_by_trying(text.as_bytes(), scope.as_bytes()));
+                .map(|scope| fits_by_brute_force(text.as_bytes(), scope.as_bytes()));
             (pattern(text), tried.collect())
         })
         .collect();
@@ -125,21 +128,21 @@ fn fits_and_overlaps_agree_with_trying_everything() {
 
 proptest! {
     #[test]
-    fn long_patterns_fit_what_trying_everything_finds(text in "[ab*.]{1,12}", scope in "[ab.]{1,16}") {
-        prop_assert_eq!(pattern(&text).fits(&scope), fits_by_trying(text.as_bytes(), scope.as_bytes()));
+    fn long_patterns_agree_with_brute_force(text in "[ab*.]{1,12}", scope in "[ab.]{1,16}") {
+        prop_assert_eq!(pattern(&text).fits(&scope), fits_by_brute_force(text.as_bytes(), scope.as_bytes()));
     }
 
     #[test]
-    fn what_fills_both_patterns_makes_them_overlap(one in "[ab*]{1,8}", other in "[ab*]{1,8}", scope in "[ab]{1,12}") {
+    fn patterns_with_a_common_scope_overlap(one in "[ab*]{1,8}", other in "[ab*]{1,8}", scope in "[ab]{1,12}") {
         let (one, other) = (pattern(&one), pattern(&other));
         prop_assert!(!(one.fits(&scope) && other.fits(&scope)) || one.overlaps(&other));
         prop_assert_eq!(one.overlaps(&other), other.overlaps(&one));
     }
 }
 
-// Work that grew with the product of the lengths would be 10^12 steps here: this test would not end.
+// Quadratic work would be 10^12 steps: this test would not finish.
 #[test]
-fn hostile_patterns_are_judged_in_linear_time() {
+fn hostile_patterns_are_matched_in_linear_time() {
     const LONG: usize = 1 << 20;
     let scope = "a".repeat(LONG);
     for (hostile, expected) in [
@@ -157,7 +160,7 @@ fn hostile_patterns_are_judged_in_linear_time() {
 }
 
 #[test]
-fn literal_pattern_takes_the_star_as_itself() {
+fn star_in_a_literal_pattern_is_no_wildcard() {
     let star = ScopePattern::literal("a*").expect("a scope-token");
     assert!(star.fits("a*") && !star.fits("ab"));
     assert!(!star.overlaps(&pattern("ab")));
@@ -168,7 +171,7 @@ fn literal_pattern_takes_the_star_as_itself() {
 }
 
 #[test]
-fn granted_wildcards_meet_what_is_required() {
+fn granted_wildcards_meet_requirements() {
     assert!(granted("*").meets(&pattern("push.application.com.acme")));
     assert!(granted("push.application.*").meets(&pattern("push.application.com.acme")));
     assert!(granted("push.application.com.acme").meets(&pattern("push.application.*")));
@@ -180,7 +183,7 @@ fn granted_wildcards_meet_what_is_required() {
 }
 
 #[test]
-fn what_is_no_scope_token_grants_nothing() {
+fn malformed_scope_token_grants_nothing() {
     let set = granted("  a \u{e9}* b\"* c\\ \td e ");
     assert_eq!(set.to_string(), "a e");
     assert_eq!(set.iter().len(), 2);
@@ -192,10 +195,10 @@ fn what_is_no_scope_token_grants_nothing() {
 
 #[test]
 fn more_than_1024_scopes_are_refused() {
-    let most = "a ".repeat(MAX_GRANTED_SCOPES);
-    assert_eq!(granted(&most).iter().len(), MAX_GRANTED_SCOPES);
+    let full = "a ".repeat(MAX_GRANTED_SCOPES);
+    assert_eq!(granted(&full).iter().len(), MAX_GRANTED_SCOPES);
     assert_eq!(
-        ScopeSet::parse(&format!("{most}a"), GrantedWildcards::Honoured),
+        ScopeSet::parse(&format!("{full}a"), GrantedWildcards::Honoured),
         Err(TooManyScopes)
     );
 }

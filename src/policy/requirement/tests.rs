@@ -137,7 +137,7 @@ fn invalid_requirement_is_refused_with_the_remedy() {
         (
             "a\"b",
             "expected a scope-token, but found \"a\\\"b\" \
-             (character '\"' at byte 1 cannot stand in a scope-token (RFC 6749 section 3.3))",
+             (character '\"' at byte 1 is not allowed in a scope-token (RFC 6749 section 3.3))",
         ),
         (
             "a.{id}",

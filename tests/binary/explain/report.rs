@@ -22,7 +22,7 @@ fn plain_report_names_what_was_found_and_what_was_expected() {
         &format!("issuer   corp: iss is {:?}\n", test_bed.issuer.url),
         "key      ok  signed with the key \"first\"\n",
         "ok  aud: \"https://api.test\"\n",
-        ", 2 h 1 min ago; expected a time to come",
+        ", 2 h 1 min ago; expected a time in the future",
         "ok  scope: \"things.read\"\n",
         "scopes   ok  things.read: granted\n",
     ] {

@@ -7,7 +7,7 @@ use super::*;
 use crate::oauth::jose::{Jwks, JwksError};
 
 #[test]
-fn good_keys_are_taken_with_what_they_say_of_themselves() {
+fn usable_keys_are_parsed_with_kid_and_alg() {
     for (key, kid, algorithm) in [
         (rsa(256), None, None),
         (
@@ -55,7 +55,7 @@ fn good_keys_are_taken_with_what_they_say_of_themselves() {
 
 #[test]
 #[expect(clippy::too_many_lines, reason = "a table of cases")]
-fn bad_keys_are_refused() {
+fn unusable_keys_are_refused() {
     let bad = |member| JwkError::BadMember { member };
     let unsupported = |member| JwkError::Unsupported { member };
     let purpose = |member| JwkError::NotForSignatures { member };
@@ -153,7 +153,7 @@ fn bad_keys_are_refused() {
 }
 
 #[test]
-fn points_of_small_order_are_refused_in_every_spelling() {
+fn points_of_small_order_are_refused_in_every_encoding() {
     let field = |first: u8| [&[first][..], &[0xff; 30], &[0x7f]].concat();
     let small = |first: u8| [&[first][..], &[0; 31]].concat();
     for (y, refused) in [
@@ -210,7 +210,7 @@ fn leading_zeros_are_tolerated_and_do_not_count_as_bits() {
 }
 
 #[test]
-fn a_key_fits_the_algorithms_of_its_kind_and_no_other() {
+fn key_fits_only_algorithms_of_its_type() {
     use Algorithm::{ES256, ES384, EdDSA, PS256, PS384, PS512, RS256, RS384, RS512};
     for (key, fitting) in [
         (rsa(256), &[RS256, RS384, RS512, PS256, PS384, PS512][..]),
@@ -219,7 +219,7 @@ fn a_key_fits_the_algorithms_of_its_kind_and_no_other() {
         (ec("P-384", 48), &[ES384]),
         (ed25519(), &[EdDSA]),
     ] {
-        let jwk = parse(&key).expect("the key is good");
+        let jwk = parse(&key).expect("a usable key");
         let found: Vec<_> = Algorithm::ALL
             .into_iter()
             .filter(|algorithm| jwk.fits(*algorithm))
@@ -230,7 +230,7 @@ fn a_key_fits_the_algorithms_of_its_kind_and_no_other() {
 
 proptest! {
     #[test]
-    fn a_set_of_keys_never_panics(document in any::<Vec<u8>>(), n in any::<Vec<u8>>(), e in any::<Vec<u8>>()) {
+    fn parsing_a_jwks_never_panics(document in any::<Vec<u8>>(), n in any::<Vec<u8>>(), e in any::<Vec<u8>>()) {
         let _ = Jwks::parse(&document);
         let _ = parse(&json!({"kty": "RSA", "n": base64url(&n), "e": base64url(&e)}));
         let _ = parse(&json!({"kty": "EC", "crv": "P-256", "x": base64url(&n), "y": base64url(&e)}));

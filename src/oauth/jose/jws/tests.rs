@@ -5,7 +5,7 @@ use proptest::prelude::*;
 use super::*;
 
 #[test]
-fn a_jwt_is_taken_apart_without_loss() {
+fn jwt_is_parsed_into_its_parts() {
     let header = URL_SAFE_NO_PAD.encode(r#"{"typ":"at+jwt","kid":"Fo+/=","alg":"RS256"}"#);
     let token = format!("{header}.eyJhIjoxfQ.c2ln");
     let jws = jwt(&token).expect("the token is well-formed");
@@ -18,7 +18,7 @@ fn a_jwt_is_taken_apart_without_loss() {
 }
 
 #[test]
-fn what_is_not_three_parts_with_a_header_is_opaque() {
+fn token_without_three_parts_and_a_header_is_opaque() {
     let header = URL_SAFE_NO_PAD.encode(r#"{"alg":"RS256"}"#);
     let padded = URL_SAFE.encode(r#"{"alg":"RS256" }"#);
     assert!(padded.ends_with('='));
@@ -44,7 +44,7 @@ fn what_is_not_three_parts_with_a_header_is_opaque() {
 }
 
 #[test]
-fn headers_are_judged_strictly() {
+fn headers_are_checked_strictly() {
     let unsupported = |parameter| Some(JwsError::UnsupportedParameter { parameter });
     let not_a_string = |parameter| Some(JwsError::NotAString { parameter });
     let unknown = |found: &str| {
@@ -105,7 +105,7 @@ fn headers_are_judged_strictly() {
 }
 
 #[test]
-fn payload_and_signature_are_strict_base64url() {
+fn payload_and_signature_must_be_strict_base64url() {
     let header = URL_SAFE_NO_PAD.encode(r#"{"alg":"RS256"}"#);
     let plus = STANDARD.encode(b"\xfb\xff\xfe");
     assert_eq!(plus, "+//+");
@@ -117,7 +117,7 @@ fn payload_and_signature_are_strict_base64url() {
 }
 
 #[test]
-fn typ_is_compared_without_case_and_without_application() {
+fn typ_comparison_ignores_case_and_the_prefix_application() {
     for (typ, accepted, fits) in [
         (Some("at+jwt"), &["at+jwt"][..], true),
         (Some("AT+JWT"), &["at+jwt"], true),
@@ -167,7 +167,7 @@ fn typ_is_compared_without_case_and_without_application() {
 }
 
 #[test]
-fn untrusted_text_is_shown_with_escapes_and_the_token_not_at_all() {
+fn messages_escape_untrusted_text_and_omit_the_token() {
     let error = JwsError::UnknownAlgorithm {
         found: "x\n\u{1b}[31m\u{202e}".to_owned(),
     };
@@ -194,11 +194,11 @@ fn untrusted_text_is_shown_with_escapes_and_the_token_not_at_all() {
         "{}.c2VjcmV0.c2ln",
         URL_SAFE_NO_PAD.encode(r#"{"alg":"RS256","kid":"a\nb"}"#)
     );
-    let shown = format!("{:?}", classify(&token));
-    assert!(shown.contains(r"a\nb"), "{shown}");
+    let debug = format!("{:?}", classify(&token));
+    assert!(debug.contains(r"a\nb"), "{debug}");
     assert!(
-        !shown.contains("c2VjcmV0") && !shown.contains("c2ln"),
-        "{shown}"
+        !debug.contains("c2VjcmV0") && !debug.contains("c2ln"),
+        "{debug}"
     );
 }
 
