@@ -1,0 +1,91 @@
+//! `iss` and `aud`.
+
+use serde_json::json;
+
+use super::*;
+
+// R16
+#[test]
+fn issuer_is_compared_byte_for_byte() {
+    for issuer in ["https://id.example.com", "https://t:443/am"] {
+        assert_eq!(reason(&with("iss", json!(issuer))), None, "{issuer}");
+    }
+    for issuer in [
+        json!("https://id.example.com/"),
+        json!("https://ID.example.com"),
+        json!("https://id.example.com:443"),
+        json!("https://t/am"),
+        json!(""),
+        json!(["https://id.example.com"]),
+        json!(null),
+        json!(1),
+    ] {
+        assert_eq!(
+            reason(&with("iss", issuer.clone())),
+            Some("wrong_issuer"),
+            "{issuer}"
+        );
+    }
+    assert_eq!(reason(&without("iss")), Some("missing_claim"));
+
+    let optional = Expectation {
+        issuer_required: false,
+        ..expectation()
+    };
+    assert_eq!(reason_by(&without("iss"), &optional), None);
+    assert_eq!(
+        reason_by(&with("iss", json!("other")), &optional),
+        Some("wrong_issuer")
+    );
+}
+
+// R17
+#[test]
+fn audience_must_name_this_gateway() {
+    for (audience, expected) in [
+        (json!("api"), None),
+        (json!("also-api"), None),
+        (json!(["other", "api"]), None),
+        (json!("other"), Some("wrong_audience")),
+        (json!("API"), Some("wrong_audience")),
+        (json!("api other"), Some("wrong_audience")),
+        (json!(""), Some("wrong_audience")),
+        (json!([]), Some("wrong_audience")),
+        (json!(["other"]), Some("wrong_audience")),
+        (json!(["api", 1]), Some("wrong_audience")),
+        (json!([["api"]]), Some("wrong_audience")),
+        (json!({"api": "api"}), Some("wrong_audience")),
+        (json!(null), Some("wrong_audience")),
+        (json!(0), Some("wrong_audience")),
+    ] {
+        let claims = with("aud", audience.clone());
+        assert_eq!(reason(&claims), expected, "{audience}");
+        assert_eq!(
+            reason_by(&claims, &audience_optional()),
+            expected,
+            "{audience}"
+        );
+        assert_eq!(
+            reason_by(
+                &claims,
+                &Expectation {
+                    audience: ExpectedAudience::Any,
+                    ..expectation()
+                }
+            ),
+            None
+        );
+    }
+    assert_eq!(reason(&without("aud")), Some("missing_audience"));
+    assert_eq!(reason_by(&without("aud"), &audience_optional()), None);
+    assert_eq!(
+        reason_by(
+            &without("aud"),
+            &Expectation {
+                audience: ExpectedAudience::Any,
+                ..expectation()
+            }
+        ),
+        None
+    );
+}
