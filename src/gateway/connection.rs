@@ -2,8 +2,9 @@
 
 use std::cell::RefCell;
 use std::net::IpAddr;
+use std::ptr;
 use std::rc::Rc;
-use std::sync::Arc;
+use std::sync::{Arc, Weak};
 
 use http::HeaderValue;
 
@@ -26,7 +27,9 @@ pub struct Connection {
 
 /// The client as one snapshot sees it.
 struct Known {
-    by: Arc<Snapshot>,
+    // Weak: a connection can be idle or a tunnel for days. A snapshot held as long would keep the
+    // background tasks of removed issuers and upstreams running.
+    by: Weak<Snapshot>,
     client: Rc<ClientInfo>,
 }
 
@@ -59,7 +62,7 @@ impl Connection {
         let mut known = self.client.borrow_mut();
         if let Some(known) = known
             .as_ref()
-            .filter(|known| Arc::ptr_eq(&known.by, snapshot))
+            .filter(|known| ptr::eq(known.by.as_ptr(), Arc::as_ptr(snapshot)))
         {
             return Rc::clone(&known.client);
         }
@@ -71,7 +74,7 @@ impl Connection {
             scheme,
         ));
         *known = Some(Known {
-            by: Arc::clone(snapshot),
+            by: Arc::downgrade(snapshot),
             client: Rc::clone(&client),
         });
         client

@@ -232,10 +232,12 @@ impl Gate {
 
     /// Updates the date, and closes upstream connections that are no longer useful: see
     /// [`Upstream::prune`](crate::upstream::Upstream::prune). Called at each tick.
+    ///
+    /// Also replaces the snapshot of a worker without requests. Otherwise it would keep the
+    /// background tasks of removed issuers and upstreams running.
     pub fn tick(&self) {
         self.date.tick(self.ticker.clock());
-        self.worker
-            .borrow()
+        self.worker()
             .upstreams()
             .iter()
             .for_each(|upstream| upstream.prune());

@@ -2,7 +2,7 @@
 
 mod under_load;
 
-use std::sync::Arc;
+use std::sync::{Arc, Weak};
 use std::thread;
 use std::time::{Duration, Instant};
 
@@ -273,6 +273,39 @@ fn keys_of_a_new_issuer_are_there_with_its_routes_and_waiting_for_them_is_bounde
         get(gateway.address, "/one", Some(&parts.token(""))).status,
         200
     );
+}
+
+#[test]
+fn keys_of_a_removed_issuer_are_not_fetched_for_clients_that_stay_connected() {
+    let parts = Parts::start();
+    let stream = "HTTP/1.1 200 OK\r\nContent-Length: 9\r\n\r\npart";
+    parts.upstreams[1].script(move |_| Reply::RawThenHang(stream.into()));
+    let public = "public = true";
+    let routes = route("/one", public, "one") + &route("/two", public, "two");
+    let removed = Issuer::start(&[&parts.key]);
+    let declared = format!(
+        "[issuers.removed]\nissuer = \"{}\"\naudience = \"a\"\n",
+        removed.url
+    );
+    let with_issuer = parts.file("", "", &format!("{declared}{routes}"));
+    let mut issuer = Weak::new();
+    let gateway = Gateway::start_altered(&with_issuer, |snapshot| {
+        let mut issuers = snapshot.verifier.issuers().iter();
+        let found = issuers.find(|issuer| &*issuer.settings.name == "removed");
+        issuer = Arc::downgrade(found.expect("a declared issuer"));
+    });
+    let request = |path: &str| format!("GET {path} HTTP/1.1\r\nHost: a\r\n\r\n");
+    let mut streaming = Connection::open(gateway.address);
+    streaming.write(request("/two"));
+    assert!(streaming.reads_until("part"));
+    let mut idle = Connection::open(gateway.address);
+    assert_eq!(idle.ask(request("/one")).text(), "one");
+
+    let without_issuer = parts.file("", "", &routes);
+    assert_eq!(gateway.reload(&without_issuer), Ok(Reloaded::Changed));
+    // The refresh of its keys ends with the issuer. No connection closes, and no request arrives.
+    eventually("the issuer is dropped", || issuer.strong_count() == 0);
+    assert_eq!(idle.ask(request("/one")).text(), "one");
 }
 
 #[test]
