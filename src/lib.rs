@@ -235,8 +235,8 @@
 //! **The token cache holds facts, never decisions.** Every request is decided anew:
 //! `cve_2021_32701_cached_token_is_checked_against_each_routes_scope`. An entry ends with its token
 //! (`cached_token_ends_with_its_expiry_and_leeway`), its key
-//! (`r26_key_that_the_issuer_takes_back_stops_working_cached_tokens_included`) and the
-//! configuration of its issuer (`facts_end_with_the_configuration_of_their_issuer`).
+//! (`r26_withdrawn_key_ends_its_tokens_cached_or_not`) and the
+//! configuration of its issuer (`cached_tokens_end_with_the_configuration_of_their_issuer`).
 //!
 //! **A client is not blamed for the failure of a server.** A failing authorization server or
 //! upstream is a 5xx without a Bearer error:
@@ -245,8 +245,8 @@
 //! `upstream_that_fails_before_its_answer_is_a_502_or_a_504`.
 //!
 //! **A request sees one configuration.** A reload loses no request:
-//! `a_thousand_reloads_under_load_lose_nothing_and_judge_each_request_by_one_file`. A faulty file
-//! changes nothing: `faulty_file_changes_nothing_and_says_why`.
+//! `thousand_reloads_under_load_lose_no_request_and_judge_each_by_one_file`. A faulty file
+//! changes nothing: `faulty_file_is_rejected_with_a_reason_and_changes_nothing`.
 //!
 //! **Only [`clock`] reads a clock.** Other rooms take the time as an argument, or ask `clock`:
 //! `only_clock_reads_a_clock`.

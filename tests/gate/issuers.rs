@@ -1,16 +1,18 @@
-//! Several issuers: a token goes to the one that its `iss` names, among the route's (R16, R18).
+//! Several issuers: `iss` selects one of the route's issuers (R16, R18).
 
 use harness::{Gateway, Issuer, Key, Reply, Server, claims, eventually, get};
 
-struct Two {
+struct TwoIssuers {
     keys: [Key; 2],
     issuers: [Issuer; 2],
     upstream: Server,
     gateway: Gateway,
 }
 
-/// Issuers `one` and `two`, each with a key called `k`; `/one` takes tokens of the first alone, `/both` of either.
-fn two() -> Two {
+/// Issuers `one` and `two`, each with a key called `k`.
+///
+/// The route `/one` accepts tokens of the first issuer only, `/both` of either.
+fn two_issuers() -> TwoIssuers {
     let keys = [Key::es256("k"), Key::ed25519("k")];
     let issuers = [Issuer::start(&[&keys[0]]), Issuer::start(&[&keys[1]])];
     let upstream = Server::start(|_| Reply::text("hello"));
@@ -23,11 +25,11 @@ fn two() -> Two {
     ));
     for (key, issuer) in keys.iter().zip(&issuers) {
         let token = key.token(&issuer.claims(""));
-        eventually("keys", || {
+        eventually("the JWKS is fetched", || {
             get(gateway.address, "/both", Some(&token)).status == 200
         });
     }
-    Two {
+    TwoIssuers {
         keys,
         issuers,
         upstream,
@@ -36,48 +38,51 @@ fn two() -> Two {
 }
 
 #[test]
-fn keys_are_bound_to_their_issuer_even_where_they_share_a_name() {
-    let two = two();
-    let hits = two.upstream.hits();
+fn key_verifies_only_tokens_of_its_issuer_even_if_kids_are_equal() {
+    let test_bed = two_issuers();
+    let hits = test_bed.upstream.hits();
     for (key, issuer, status) in [(0, 0, 200), (1, 1, 200), (0, 1, 401), (1, 0, 401)] {
-        let token = two.keys[key].token(&two.issuers[issuer].claims(""));
+        let token = test_bed.keys[key].token(&test_bed.issuers[issuer].claims(""));
         assert_eq!(
-            get(two.gateway.address, "/both", Some(&token)).status,
+            get(test_bed.gateway.address, "/both", Some(&token)).status,
             status,
             "key {key}, issuer {issuer}"
         );
     }
-    assert_eq!(two.upstream.hits() - hits, 2);
+    assert_eq!(test_bed.upstream.hits() - hits, 2);
 }
 
 #[test]
-fn token_of_an_issuer_that_is_not_the_routes_is_invalid_there_cached_or_not() {
-    let two = two();
-    let token = two.keys[1].token(&two.issuers[1].claims("*"));
+fn token_of_another_issuer_than_the_routes_is_invalid_cached_or_not() {
+    let test_bed = two_issuers();
+    let token = test_bed.keys[1].token(&test_bed.issuers[1].claims("*"));
     for (path, status) in [("/one", 401), ("/both", 200), ("/one", 401)] {
-        let answer = get(two.gateway.address, path, Some(&token));
-        assert_eq!(answer.status, status, "{path}");
+        let response = get(test_bed.gateway.address, path, Some(&token));
+        assert_eq!(response.status, status, "{path}");
         assert_eq!(
-            answer.challenge(),
+            response.challenge(),
             (status == 401).then_some("Bearer error=\"invalid_token\"")
         );
     }
 }
 
 #[test]
-fn unknown_issuer_is_told_beside_the_issuers_that_are_accepted() {
-    let two = two();
-    let [one, other] = [&two.issuers[0].url, &two.issuers[1].url];
+fn cause_of_an_unknown_issuer_names_the_accepted_issuers() {
+    let test_bed = two_issuers();
+    let [one, other] = [&test_bed.issuers[0].url, &test_bed.issuers[1].url];
     let (host, port) = one.rsplit_once(':').expect("a port");
     let tls = one.replacen("http", "https", 1);
     let cause = |path: &str, iss: &str| {
-        let token = two.keys[0].token(&claims(iss, ""));
-        assert_eq!(get(two.gateway.address, path, Some(&token)).status, 401);
-        let line = two.gateway.requests.lines().pop().expect("a line");
+        let token = test_bed.keys[0].token(&claims(iss, ""));
+        assert_eq!(
+            get(test_bed.gateway.address, path, Some(&token)).status,
+            401
+        );
+        let line = test_bed.gateway.requests.lines().pop().expect("a line");
         assert_eq!(line["reason"], "unknown_issuer");
         line["cause"].as_str().expect("a cause").to_owned()
     };
-    let expected = format!("expected {one:?} as iss (the route's issuers), but found ");
+    let prefix = format!("expected {one:?} as iss (the route's issuers), but found ");
     let differs = |by: &str| format!(", which differs from {one:?} by {by}");
     for (iss, hint) in [
         (format!("{one}/"), differs("a trailing slash")),
@@ -93,7 +98,7 @@ fn unknown_issuer_is_told_beside_the_issuers_that_are_accepted() {
             ", which is issuer \"two\", but not one of the route (see issuers)".to_owned(),
         ),
     ] {
-        assert_eq!(cause("/one", &iss), format!("{expected}{iss:?}{hint}"));
+        assert_eq!(cause("/one", &iss), format!("{prefix}{iss:?}{hint}"));
     }
     let both =
         format!("expected {one:?} or {other:?} as iss (the route's issuers), but found \"x\"");
@@ -101,9 +106,9 @@ fn unknown_issuer_is_told_beside_the_issuers_that_are_accepted() {
 }
 
 #[test]
-fn public_route_asks_nobody_and_believes_nobody() {
-    let two = two();
+fn public_route_verifies_no_token() {
+    let test_bed = two_issuers();
     for token in [None, Some("garbage")] {
-        assert_eq!(get(two.gateway.address, "/open", token).status, 200);
+        assert_eq!(get(test_bed.gateway.address, "/open", token).status, 200);
     }
 }

@@ -1,4 +1,4 @@
-//! When keys are fetched and how long they serve (R26), with times that a test can wait for.
+//! When JWKS are fetched and how long keys stay usable (R26), with times short enough to wait for.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -24,7 +24,7 @@ const POLICY: RefreshPolicy = RefreshPolicy {
     },
 };
 
-/// Runs a ring on the keys of `server` for as long as the test likes.
+/// Keeps a key ring up to date from `server` while `test` runs.
 fn with_ring(server: &Server, policy: RefreshPolicy, test: impl FnOnce(&KeyRing)) {
     let client = tls::client(rustls::RootCertStore::empty(), None).expect("a TLS configuration");
     let http =
@@ -44,9 +44,9 @@ fn with_ring(server: &Server, policy: RefreshPolicy, test: impl FnOnce(&KeyRing)
         .enable_all()
         .build()
         .expect("a runtime");
-    let keeping = runtime.spawn(KeyRing::refresh(Arc::downgrade(&ring)));
+    let refreshing = runtime.spawn(KeyRing::refresh(Arc::downgrade(&ring)));
     test(&ring);
-    keeping.abort();
+    refreshing.abort();
     runtime.shutdown_background();
 }
 
@@ -64,9 +64,9 @@ fn keys(cache_control: Option<&'static str>) -> impl Fn(&harness::Received) -> R
 }
 
 #[test]
-fn cache_control_counts_within_bounds_and_sets_are_fetched_before_they_are_too_old() {
-    // What is asked for, and how many fetches that makes in about 1.2 s, with jitter allowed for. A slow machine may take
-    // longer over the least of them.
+fn cache_control_counts_within_bounds_and_jwks_is_fetched_before_it_expires() {
+    // `Cache-Control`, and how many fetches it causes in about 1.2 s, with jitter. A slow machine
+    // may take longer for the lower bound.
     for (cache_control, fetches) in [
         (None, 4..=12),
         (Some("max-age=3600"), 2..=6),
@@ -75,14 +75,14 @@ fn cache_control_counts_within_bounds_and_sets_are_fetched_before_they_are_too_o
     ] {
         let server = Server::start(keys(cache_control));
         with_ring(&server, POLICY, |_| {
-            // The window in which the fetches are counted.
+            // The window in which fetches are counted; the upper bound shows an absence.
             std::thread::sleep(Duration::from_millis(1200));
             assert!(
                 server.hits() <= *fetches.end(),
                 "{cache_control:?}: {}",
                 server.hits()
             );
-            eventually("they are fetched again", || {
+            eventually("the JWKS is fetched again", || {
                 server.hits() >= *fetches.start()
             });
         });
@@ -90,23 +90,23 @@ fn cache_control_counts_within_bounds_and_sets_are_fetched_before_they_are_too_o
 }
 
 #[test]
-fn old_keys_serve_while_the_issuer_is_down_up_to_a_bound() {
+fn old_keys_stay_usable_while_the_issuer_is_down_up_to_max_stale() {
     let server = Server::start(keys(None));
     let policy = RefreshPolicy {
         max_stale: Duration::from_millis(600),
         ..POLICY
     };
     with_ring(&server, policy, |ring| {
-        eventually("keys", || ring.current().is_ok());
+        eventually("the JWKS is fetched", || ring.current().is_ok());
         server.script(|_| Reply::status(500));
         let began = std::time::Instant::now();
-        eventually("the keys are given up", || ring.current().is_err());
+        eventually("the keys are too old", || ring.current().is_err());
         assert!(
             began.elapsed() > Duration::from_millis(500),
             "after {:?}",
             began.elapsed()
         );
         server.script(keys(None));
-        eventually("keys again", || ring.current().is_ok());
+        eventually("the JWKS is fetched again", || ring.current().is_ok());
     });
 }

@@ -1,4 +1,4 @@
-//! Keys over time (R24-R27).
+//! Keys that are rotated, unknown, withdrawn or unavailable (R24-R27).
 
 use std::thread;
 use std::time::Duration;
@@ -9,14 +9,14 @@ use harness::{Gateway, Key, Reply, Server, TestBed, eventually, get};
 
 const ROUTES: &str = "[[routes]]\npath = \"/things\"\nupstream = \"up\"\n";
 
-/// A stand whose issuer may be asked for an unknown key every second.
-fn eager() -> TestBed {
+/// A test bed in which unknown keys start a JWKS fetch once a second.
+fn test_bed_with_short_cooldown() -> TestBed {
     TestBed::toml("", "unknown_key_cooldown = \"1s\"", "", ROUTES)
 }
 
 #[test]
-fn r27_unknown_key_is_fetched_and_the_request_waits_for_it() {
-    let test_bed = eager();
+fn r27_unknown_key_starts_a_fetch_and_the_request_waits_for_it() {
+    let test_bed = test_bed_with_short_cooldown();
     let next = Key::es256("second");
     test_bed.issuer.publish(&[&test_bed.key, &next]);
     assert_eq!(
@@ -33,7 +33,7 @@ fn r27_unknown_key_is_fetched_and_the_request_waits_for_it() {
 }
 
 #[test]
-fn r27_unknown_keys_start_one_fetch_per_cooldown_however_many_there_are() {
+fn r27_unknown_keys_start_one_fetch_per_cooldown() {
     let test_bed = TestBed::routes(ROUTES);
     let stranger = Key::es256("stranger");
     let claims = test_bed.issuer.claims("");
@@ -43,9 +43,9 @@ fn r27_unknown_keys_start_one_fetch_per_cooldown_however_many_there_are() {
             scope.spawn(move || {
                 for number in 0..25 {
                     let header = json!({ "alg": "ES256", "typ": "at+jwt", "kid": format!("{client}-{number}") });
-                    let answer = test_bed.get("/things", Some(&stranger.token_with(&header, claims)));
+                    let response = test_bed.get("/things", Some(&stranger.token_with(&header, claims)));
                     let challenge = Some("Bearer error=\"invalid_token\"");
-                    assert_eq!((answer.status, answer.challenge()), (401, challenge));
+                    assert_eq!((response.status, response.challenge()), (401, challenge));
                 }
             });
         }
@@ -53,13 +53,13 @@ fn r27_unknown_keys_start_one_fetch_per_cooldown_however_many_there_are() {
     assert_eq!(
         test_bed.issuer.fetches(),
         2,
-        "one at the start and one for all of them"
+        "one fetch at the start and one for all unknown keys"
     );
     assert_eq!(test_bed.hits(), 0);
 }
 
 #[test]
-fn r43_unknown_key_is_a_503_while_nobody_can_tell_whose_it_is() {
+fn r43_unknown_key_is_a_503_while_the_jwks_cannot_be_fetched() {
     for failure in [
         Reply::status(500),
         Reply::text("<html>maintenance</html>"),
@@ -74,19 +74,19 @@ fn r43_unknown_key_is_a_503_while_nobody_can_tell_whose_it_is() {
             "x".repeat(2 * 1024 * 1024)
         )),
     ] {
-        let test_bed = eager();
+        let test_bed = test_bed_with_short_cooldown();
         test_bed.issuer.fail(failure.clone());
         let stranger = Key::es256("stranger").token(&test_bed.issuer.claims(""));
-        let answer = test_bed.get("/things", Some(&stranger));
+        let response = test_bed.get("/things", Some(&stranger));
         let failure = format!("{failure:.100?}");
         assert_eq!(
-            (answer.status, answer.challenge()),
+            (response.status, response.challenge()),
             (503, None),
             "{failure}"
         );
-        assert!(answer.header("retry-after").is_some());
+        assert!(response.header("retry-after").is_some());
         assert_eq!(test_bed.hits(), 0, "{failure}");
-        // R26: the keys that are known serve on.
+        // R26: known keys stay usable.
         assert_eq!(
             test_bed.get("/things", Some(&test_bed.token(""))).status,
             200,
@@ -96,8 +96,8 @@ fn r43_unknown_key_is_a_503_while_nobody_can_tell_whose_it_is() {
 }
 
 #[test]
-fn unknown_key_of_an_issuer_that_is_down_is_told_with_the_fetches_that_failed() {
-    let test_bed = eager();
+fn cause_of_an_unknown_key_names_the_failed_fetches() {
+    let test_bed = test_bed_with_short_cooldown();
     let down = "http://127.0.0.1:";
     let readiness = || test_bed.get_admin("/readyz?verbose").text();
     assert!(
@@ -114,58 +114,58 @@ fn unknown_key_of_an_issuer_that_is_down_is_told_with_the_fetches_that_failed() 
             .expect("a cause")
             .to_owned()
     };
-    let told = cause();
-    let begins = "expected \"first\" as kid (the issuer's keys), but found \"new\", and newer keys cannot be fetched: ";
-    assert!(told.starts_with(&format!("{begins}{down}")), "{told}");
+    let found = cause();
+    let prefix = "expected \"first\" as kid (the issuer's keys), but found \"new\", and newer keys cannot be fetched: ";
+    assert!(found.starts_with(&format!("{prefix}{down}")), "{found}");
     assert!(
-        told.ends_with("expected status 200, but found 502 (failed once, 0 s ago)"),
-        "{told}"
+        found.ends_with("expected status 200, but found 502 (failed once, 0 s ago)"),
+        "{found}"
     );
-    // The attempts go on in the background, and the operator is told of all of them.
+    // The attempts continue in the background, and /readyz counts them.
     eventually("another attempt", || {
         readiness().contains("(failed 2 times in a row, last 0 s ago)")
     });
-    let told = readiness();
+    let report = readiness();
     assert!(
-        told.starts_with("ready\n"),
-        "the keys that are there serve on: {told}"
+        report.starts_with("ready\n"),
+        "known keys stay usable: {report}"
     );
-    let begins = "[!] issuer corp: 1 key, fetched 0 s ago, and newer ones cannot be fetched: ";
-    assert!(told.contains(begins), "{told}");
+    let warning = "[!] issuer corp: 1 key, fetched 0 s ago, and newer ones cannot be fetched: ";
+    assert!(report.contains(warning), "{report}");
     test_bed.issuer.recover();
-    eventually("the failures are over", || !readiness().contains("failed"));
+    eventually("a fetch succeeds", || !readiness().contains("failed"));
     assert_eq!(
         test_bed.get("/things", Some(&next)).status,
         401,
-        "now it is known that it is nobody's"
+        "the fetched JWKS does not contain the key"
     );
 }
 
 #[test]
-fn r26_key_that_the_issuer_takes_back_stops_working_cached_tokens_included() {
-    let test_bed = eager();
+fn r26_withdrawn_key_ends_its_tokens_cached_or_not() {
+    let test_bed = test_bed_with_short_cooldown();
     let token = test_bed.token("");
     assert_eq!(test_bed.get("/things", Some(&token)).status, 200);
     let next = Key::es256("second");
     test_bed.issuer.publish(&[&next]);
-    // The new key's first token has the set fetched; the old one goes with it.
+    // The first token of the new key starts a fetch, which removes the old key.
     assert_eq!(
         test_bed
             .get("/things", Some(&next.token(&test_bed.issuer.claims(""))))
             .status,
         200
     );
-    let answer = test_bed.get("/things", Some(&token));
+    let response = test_bed.get("/things", Some(&token));
     assert_eq!(
-        (answer.status, answer.challenge()),
+        (response.status, response.challenge()),
         (401, Some("Bearer error=\"invalid_token\""))
     );
     assert_eq!(test_bed.hits(), 2);
 }
 
 #[test]
-fn r26_one_bad_key_does_not_spoil_the_set() {
-    let test_bed = eager();
+fn r26_unusable_keys_do_not_affect_the_others_of_the_jwks() {
+    let test_bed = test_bed_with_short_cooldown();
     let next = Key::es256("second");
     let keys = json!({ "keys": [
         7, { "kty": "oct", "k": "c2VjcmV0", "kid": "oct" }, { "kty": "RSA", "n": "AQAB", "e": "AQAB", "kid": "short" },
@@ -181,13 +181,13 @@ fn r26_one_bad_key_does_not_spoil_the_set() {
 }
 
 #[test]
-fn hung_issuer_delays_nobody_who_does_not_need_it() {
-    let test_bed = eager();
+fn hung_issuer_delays_only_requests_with_unknown_keys() {
+    let test_bed = test_bed_with_short_cooldown();
     test_bed.issuer.fail(Reply::RawThenHang(Vec::new()));
     thread::scope(|scope| {
         let stranger = Key::es256("stranger").token(&test_bed.issuer.claims(""));
         let waiting = scope.spawn(|| test_bed.get("/things", Some(&{ stranger })).status);
-        eventually("the issuer is asked", || test_bed.issuer.fetches() == 2);
+        eventually("the JWKS is requested", || test_bed.issuer.fetches() == 2);
         let began = std::time::Instant::now();
         for _ in 0..20 {
             assert_eq!(
@@ -200,15 +200,15 @@ fn hung_issuer_delays_nobody_who_does_not_need_it() {
             "known keys waited {:?}",
             began.elapsed()
         );
-        assert_eq!(waiting.join().expect("an answer"), 503);
+        assert_eq!(waiting.join().expect("no panic"), 503);
     });
 }
 
 #[test]
-fn r24_r25_metadata_is_found_at_either_place_and_must_name_the_issuer() {
+fn r24_r25_metadata_is_found_at_every_location_and_must_name_the_issuer() {
     let key = Key::es256("k");
     let jwks = json!({ "keys": [key.jwk()] });
-    for (place, names_itself, found) in [
+    for (location, names_itself, is_found) in [
         ("/.well-known/oauth-authorization-server/tenant", true, true),
         ("/tenant/.well-known/openid-configuration", true, true),
         ("/tenant/.well-known/oauth-authorization-server", true, true),
@@ -224,7 +224,7 @@ fn r24_r25_metadata_is_found_at_either_place_and_must_name_the_issuer() {
         let jwks = jwks.clone();
         server.script(move |request| match &*request.target {
             "/keys" => Reply::json(&jwks),
-            target if target == place => Reply::json(&metadata),
+            target if target == location => Reply::json(&metadata),
             _ => Reply::status(404),
         });
         let upstream = Server::start(|_| Reply::text("hello"));
@@ -235,17 +235,17 @@ fn r24_r25_metadata_is_found_at_either_place_and_must_name_the_issuer() {
         ));
         let token = key.token(&harness::claims(&issuer, ""));
         let status = || get(gateway.address, "/things", Some(&token)).status;
-        if found {
-            eventually(place, || status() == 200);
+        if is_found {
+            eventually(location, || status() == 200);
         } else {
-            eventually("all places were asked", || server.hits() >= 3);
-            assert_eq!((status(), upstream.hits()), (503, 0), "{place}");
+            eventually("all locations were requested", || server.hits() >= 3);
+            assert_eq!((status(), upstream.hits()), (503, 0), "{location}");
         }
     }
 }
 
 #[test]
-fn keys_of_a_file_and_a_shared_secret_need_no_server() {
+fn keys_from_a_file_and_shared_secrets_need_no_server() {
     let key = Key::es256("k");
     let folder = tempfile::tempdir().expect("a folder");
     let file = folder.path().join("keys.json");

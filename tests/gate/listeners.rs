@@ -1,4 +1,5 @@
-//! TLS towards clients: which certificate, how long a handshake may take, what changes while it is served.
+//! TLS towards clients: the choice of certificate, its renewal, client certificates, handshake
+//! timeouts.
 
 use std::io::{Read, Write};
 use std::net::{SocketAddr, TcpStream};
@@ -14,9 +15,9 @@ use harness::{Authority, Connection, Gateway, Reply, Server, TIMEOUT, eventually
 type Session = StreamOwned<ClientConnection, TcpStream>;
 
 /// A gateway with one TLS listener beside the plain one.
-fn gateway(front: &str, tls: &str, upstream: &Server) -> Gateway {
+fn gateway(server_keys: &str, tls: &str, upstream: &Server) -> Gateway {
     Gateway::start(&format!(
-        "[server]\n{front}\n[[listeners]]\naddress = \"127.0.0.1:0\"\ntls = {{ {tls} }}\n\
+        "[server]\n{server_keys}\n[[listeners]]\naddress = \"127.0.0.1:0\"\ntls = {{ {tls} }}\n\
          [upstreams.up]\ntargets = \"http://{}\"\n[[routes]]\npath = \"/{{*rest}}\"\npublic = true\nupstream = \"up\"\n",
         upstream.address
     ))
@@ -46,18 +47,18 @@ fn connect(
     Ok(session)
 }
 
-/// One request on a connection that ends with its answer.
+/// Sends one request with `Connection: close` and reads until the connection ends.
 fn ask(session: &mut Session, lines: &str) -> String {
     session
         .write_all(
             format!("GET /x HTTP/1.1\r\nHost: a\r\nConnection: close\r\n{lines}\r\n").as_bytes(),
         )
-        .expect("sent");
-    let mut answer = String::new();
+        .expect("the gateway reads the request");
+    let mut response = String::new();
     session
-        .read_to_string(&mut answer)
-        .expect("an answer, and an orderly end");
-    answer
+        .read_to_string(&mut response)
+        .expect("a response and a TLS close_notify");
+    response
 }
 
 fn upstream() -> Server {
@@ -65,7 +66,7 @@ fn upstream() -> Server {
 }
 
 #[test]
-fn requests_over_tls_are_served_and_told_to_be_https() {
+fn requests_over_tls_are_forwarded_with_x_forwarded_proto_https() {
     let (authority, upstream) = (Authority::generate(), upstream());
     let gateway = gateway(
         "",
@@ -93,7 +94,7 @@ fn requests_over_tls_are_served_and_told_to_be_https() {
         ),
         (200, vec!["http"])
     );
-    // What is not TLS gets nowhere on that port.
+    // Plain HTTP gets no response on the TLS port.
     let mut connection = Connection::open(gateway.addresses[1]);
     connection.write("GET /x HTTP/1.1\r\nHost: a\r\n\r\n");
     assert!(!connection.reads_until("HTTP/1.1"));
@@ -101,7 +102,7 @@ fn requests_over_tls_are_served_and_told_to_be_https() {
 }
 
 #[test]
-fn certificate_is_chosen_by_the_name_that_is_asked_for() {
+fn certificate_is_selected_by_sni() {
     let (one, other, upstream) = (Authority::generate(), Authority::generate(), upstream());
     let pairs = [
         one.server_files("a", "a.test"),
@@ -113,11 +114,11 @@ fn certificate_is_chosen_by_the_name_that_is_asked_for() {
         Arc::new(one.client_config(None)),
         Arc::new(other.client_config(None)),
     );
-    let shakes = |name, config| connect(gateway.addresses[1], name, config).is_ok();
-    assert!(shakes("a.test", &one) && shakes("x.b.test", &other));
-    assert!(!shakes("a.test", &other) && !shakes("x.b.test", &one));
-    // The first one for whoever asks for another name; the client sees that it is not the one.
-    assert!(!shakes("c.test", &one) && !shakes("c.test", &other));
+    let connects = |name, config| connect(gateway.addresses[1], name, config).is_ok();
+    assert!(connects("a.test", &one) && connects("x.b.test", &other));
+    assert!(!connects("a.test", &other) && !connects("x.b.test", &one));
+    // Another name gets the first certificate, which the client refuses.
+    assert!(!connects("c.test", &one) && !connects("c.test", &other));
 }
 
 #[test]
@@ -149,7 +150,7 @@ fn sessions_are_resumed() {
 }
 
 #[test]
-fn client_certificate_is_asked_for_and_must_be_good_where_one_is_shown() {
+fn client_certificate_is_optional_but_must_be_valid() {
     let (authority, clients, strangers, upstream) = (
         Authority::generate(),
         Authority::generate(),
@@ -162,38 +163,38 @@ fn client_certificate_is_asked_for_and_must_be_good_where_one_is_shown() {
         clients.ca_file().display()
     );
     let gateway = gateway("", &tls, &upstream);
-    let answer = |shown: Option<&(PathBuf, PathBuf)>| {
+    let is_served = |identity: Option<&(PathBuf, PathBuf)>| {
         let mut session = connect(
             gateway.addresses[1],
             "a.test",
-            &Arc::new(authority.client_config(shown)),
+            &Arc::new(authority.client_config(identity)),
         )
         .ok()?;
         session
             .write_all(b"GET /x HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n")
             .ok()?;
-        let mut answer = String::new();
-        session.read_to_string(&mut answer).ok()?;
-        Some(answer.starts_with("HTTP/1.1 200"))
+        let mut response = String::new();
+        session.read_to_string(&mut response).ok()?;
+        Some(response.starts_with("HTTP/1.1 200"))
     };
-    assert_eq!(answer(None), Some(true));
-    assert_eq!(answer(Some(&clients.client_files())), Some(true));
+    assert_eq!(is_served(None), Some(true));
+    assert_eq!(is_served(Some(&clients.client_files())), Some(true));
     assert_eq!(
-        answer(Some(&strangers.client_files())),
+        is_served(Some(&strangers.client_files())),
         None,
         "the connection is refused"
     );
 }
 
 #[test]
-fn handshake_that_never_ends_is_ended() {
+fn handshake_without_progress_times_out() {
     let (authority, upstream) = (Authority::generate(), upstream());
     let certificates = format!(
         "certificates = [{}]",
         pair(&authority.server_files("a", "a.test"))
     );
     let gateway = gateway("header_timeout = \"300ms\"", &certificates, &upstream);
-    // A hello that says it is longer than it is, and nothing at all.
+    // A truncated ClientHello, and no byte at all.
     for bytes in [&[0x16, 0x03, 0x01, 0x01, 0x00, 0x01][..], &[]] {
         let mut connection = Connection::open(gateway.addresses[1]);
         connection.write(bytes);
@@ -208,12 +209,12 @@ fn handshake_that_never_ends_is_ended() {
 }
 
 #[test]
-fn renewed_certificate_is_shown_and_a_bad_one_is_not() {
+fn renewed_certificate_is_used_and_an_invalid_one_is_not() {
     let (authority, upstream) = (Authority::generate(), upstream());
     let files = authority.server_files("a", "a.test");
     let gateway = gateway("", &format!("certificates = [{}]", pair(&files)), &upstream);
     let config = Arc::new(authority.client_config(None));
-    let shown = || {
+    let served_certificate = || {
         let session = connect(
             gateway.addresses[1],
             "a.test",
@@ -222,25 +223,27 @@ fn renewed_certificate_is_shown_and_a_bad_one_is_not() {
         .expect("a handshake");
         session.conn.peer_certificates().expect("a certificate")[0].to_vec()
     };
-    let first = shown();
-    let mut kept = connect(gateway.addresses[1], "a.test", &config).expect("a handshake");
+    let first = served_certificate();
+    let mut open = connect(gateway.addresses[1], "a.test", &config).expect("a handshake");
     authority.server_files("a", "a.test");
-    eventually("the new one is shown", || shown() != first);
-    let second = shown();
+    eventually("the new certificate is used", || {
+        served_certificate() != first
+    });
+    let second = served_certificate();
     assert!(
-        ask(&mut kept, "").starts_with("HTTP/1.1 200"),
-        "who is connected stays"
+        ask(&mut open, "").starts_with("HTTP/1.1 200"),
+        "an open connection stays"
     );
-    // A key of another certificate, and no certificate at all.
+    // The key of another certificate, and a file without a certificate.
     let other = authority.server_files("b", "a.test");
     for (file, content) in [
         (&files.1, std::fs::read(&other.1).expect("a file")),
         (&files.0, b"none".to_vec()),
     ] {
         std::fs::write(file, content).expect("a file");
-        eventually("it is looked at", || {
+        eventually("the rejection is logged", || {
             harness::logged("certificates rejected; the previous ones stay active")
         });
-        assert_eq!(shown(), second);
+        assert_eq!(served_certificate(), second);
     }
 }

@@ -1,4 +1,4 @@
-//! Paths that a lenient upstream takes for another route's (R41).
+//! Paths that a lenient upstream would read as the path of another route (R41).
 
 use serde_json::Value;
 
@@ -70,9 +70,9 @@ fn r41_lookalike_of_a_stricter_routes_path_is_refused() {
             let request = format!(
                 "{method} {path} HTTP/1.1\r\nHost: a\r\nAuthorization: Bearer {token}\r\n\r\n"
             );
-            let answer = send(test_bed.address, request);
+            let response = send(test_bed.address, request);
             assert_eq!(
-                (answer.status, answer.challenge()),
+                (response.status, response.challenge()),
                 (400, None),
                 "{method} {path}"
             );
@@ -82,7 +82,7 @@ fn r41_lookalike_of_a_stricter_routes_path_is_refused() {
 }
 
 #[test]
-fn lookalike_of_a_path_that_asks_for_no_more_passes() {
+fn lookalike_of_a_path_without_stricter_requirement_is_forwarded() {
     let test_bed = TestBed::routes(ROUTES);
     let token = test_bed.token("read");
     for path in [
@@ -101,7 +101,7 @@ fn lookalike_of_a_path_that_asks_for_no_more_passes() {
 }
 
 #[test]
-fn name_in_another_script_is_no_lookalike() {
+fn segment_in_another_script_is_no_lookalike() {
     let test_bed = TestBed::routes(ROUTES);
     let token = test_bed.token("read");
     for path in [
@@ -124,7 +124,7 @@ fn log_names_both_routes_of_a_lookalike() {
     let line = lines
         .iter()
         .find(|line| line["reason"] == "lookalike_path")
-        .expect("its line");
+        .expect("a line of the refusal");
     let cause = line["cause"].as_str().unwrap_or_default();
     assert!(
         cause.contains("\"/users/{id}\"") && cause.contains("\"/users/me\""),

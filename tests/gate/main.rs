@@ -1,7 +1,7 @@
-//! The gateway between real servers, seen from its wire.
+//! The gateway between real servers, observed on its connections.
 //!
-//! Every refusal also proves that nothing reached the upstream. `R…` names the requirement of a resource server that a
-//! test holds.
+//! Every test of a refusal also shows that nothing reached the upstream. `R…` is the number of the
+//! requirement of a resource server that a test checks.
 
 mod access_log;
 mod admin;

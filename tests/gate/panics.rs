@@ -1,7 +1,7 @@
-//! A fault of ours costs the request that meets it.
+//! A panic ends only the request that causes it.
 //!
-//! Nothing in the gateway panics on purpose. Here it is given a snapshot that no file compiles to: a route to an upstream
-//! that is not there, and one of which nobody says what becomes of it.
+//! Nothing in the gateway panics on purpose. These tests use a snapshot that no file compiles to: one
+//! route names an upstream that does not exist, and one has no forwarding entry.
 
 use bytes::Bytes;
 use http::Request;
@@ -13,7 +13,7 @@ use harness::{Connection, Gateway, Reply, Server, TIMEOUT, logged};
 const PROBLEM: &str = "{\"type\":\"about:blank\",\"title\":\"Internal Server Error\",\"status\":500,\
                        \"detail\":\"The gateway failed at this request.\"}\n";
 
-fn faulty(upstream: &Server) -> Gateway {
+fn gateway_with_faulty_routes(upstream: &Server) -> Gateway {
     let route =
         |path: &str| format!("[[routes]]\npath = \"{path}\"\npublic = true\nupstream = \"up\"\n");
     let toml = format!(
@@ -21,7 +21,7 @@ fn faulty(upstream: &Server) -> Gateway {
         upstream.address,
         route("/good"),
         route("/nowhere/{id}"),
-        route("/unsaid")
+        route("/unconfigured")
     );
     Gateway::start_altered(&toml, |snapshot: &mut Snapshot| {
         snapshot.forwarding[1].upstream = usize::MAX;
@@ -34,33 +34,37 @@ fn request(method: &str, path: &str, fields: &str) -> String {
 }
 
 #[test]
-fn panic_is_a_500_and_the_worker_lives() {
+fn panic_is_a_500_and_the_worker_survives() {
     let upstream = Server::start(|_| Reply::text("hello"));
-    let gateway = faulty(&upstream);
+    let gateway = gateway_with_faulty_routes(&upstream);
     let mut other = Connection::open(gateway.address);
     assert_eq!(other.ask(request("GET", "/good", "")).status, 200);
-    for (path, times) in [("/nowhere/secret-segment-panic", 3), ("/unsaid", 3)] {
+    for (path, times) in [("/nowhere/secret-segment-panic", 3), ("/unconfigured", 3)] {
         for _ in 0..times {
-            let counted = panicked_requests();
+            let before = panicked_requests();
             let token = "Authorization: Bearer secret-token-panic\r\n";
             let mut connection = Connection::open(gateway.address);
-            let answer = connection.ask(request(
+            let response = connection.ask(request(
                 "POST",
                 path,
                 &format!("{token}Content-Length: 0\r\n"),
             ));
-            assert_eq!((answer.status, &*answer.text()), (500, PROBLEM), "{path}");
             assert_eq!(
-                answer.header("content-type"),
+                (response.status, &*response.text()),
+                (500, PROBLEM),
+                "{path}"
+            );
+            assert_eq!(
+                response.header("content-type"),
                 Some("application/problem+json")
             );
-            assert_eq!(answer.header("connection"), Some("close"));
+            assert_eq!(response.header("connection"), Some("close"));
             assert!(connection.is_closed());
-            assert!(panicked_requests() > counted);
+            assert!(panicked_requests() > before);
             assert_eq!(
                 other.ask(request("GET", "/good", "")).status,
                 200,
-                "the same worker, a connection that was kept"
+                "the same worker, on a persistent connection"
             );
         }
     }
@@ -69,67 +73,67 @@ fn panic_is_a_500_and_the_worker_lives() {
     ));
     assert!(logged("\"decision\":\"refused\",\"reason\":\"panicked\""));
     assert!(!logged("secret-token-panic") && !logged("secret-segment-panic"));
-    assert_eq!(upstream.hits(), 7, "those that were good");
+    assert_eq!(upstream.hits(), 7, "only requests to the intact route");
 }
 
 #[test]
-fn panic_is_internal_to_a_client_of_grpc() {
+fn panic_is_status_internal_for_a_grpc_client() {
     let upstream = Server::start(|_| Reply::text("hello"));
-    let gateway = faulty(&upstream);
+    let gateway = gateway_with_faulty_routes(&upstream);
     let fields = "Content-Type: application/grpc\r\nContent-Length: 0\r\n";
-    let answer = Connection::open(gateway.address).ask(request("POST", "/nowhere/a", fields));
+    let response = Connection::open(gateway.address).ask(request("POST", "/nowhere/a", fields));
     assert_eq!(
-        (answer.status, answer.header("grpc-status")),
+        (response.status, response.header("grpc-status")),
         (500, Some("13"))
     );
     assert_eq!(
-        answer.header("grpc-message"),
+        response.header("grpc-message"),
         Some("The gateway failed at this request.")
     );
-    assert!(answer.body.is_empty());
+    assert!(response.body.is_empty());
 }
 
 #[test]
-fn panic_leaves_the_other_streams_of_its_connection_alone() {
+fn panic_does_not_affect_other_streams_of_its_connection() {
     let upstream = Server::start(|received| Reply::text(&String::from_utf8_lossy(&received.body)));
-    let gateway = faulty(&upstream);
+    let gateway = gateway_with_faulty_routes(&upstream);
     let runtime = tokio::runtime::Builder::new_current_thread()
         .enable_all()
         .build()
         .expect("a runtime");
-    let all = async {
+    let exchanges = async {
         let socket = tokio::net::TcpStream::connect(gateway.address)
             .await
-            .expect("it listens");
+            .expect("a listening gateway");
         let (mut sender, connection) = h2::client::handshake(socket).await.expect("HTTP/2");
         tokio::spawn(connection);
         let url = |path: &str| format!("http://{}{path}", gateway.address);
-        sender = sender.ready().await.expect("room");
+        sender = sender.ready().await.expect("a free stream");
         let upload = Request::post(url("/good")).body(()).expect("a request");
-        let (answer, mut body) = sender.send_request(upload, false).expect("a stream");
-        for path in ["/nowhere/a", "/unsaid", "/nowhere/b"] {
-            sender = sender.ready().await.expect("room");
+        let (response, mut body) = sender.send_request(upload, false).expect("a stream");
+        for path in ["/nowhere/a", "/unconfigured", "/nowhere/b"] {
+            sender = sender.ready().await.expect("a free stream");
             let request = Request::get(url(path)).body(()).expect("a request");
-            let (answer, _) = sender.send_request(request, true).expect("a stream");
-            let answer = answer.await.expect("an answer");
-            assert_eq!(answer.status(), 500, "{path}");
-            let mut body = answer.into_body();
+            let (response, _) = sender.send_request(request, true).expect("a stream");
+            let response = response.await.expect("a response");
+            assert_eq!(response.status(), 500, "{path}");
+            let mut body = response.into_body();
             let text = body.data().await.expect("a body").expect("a body");
             assert_eq!(text, PROBLEM);
         }
-        body.send_data(Bytes::from_static(b"under way all the time"), true)
+        body.send_data(Bytes::from_static(b"in flight during the panics"), true)
             .expect("an open stream");
-        let answer = answer.await.expect("an answer");
-        assert_eq!(answer.status(), 200);
-        let text = answer
+        let response = response.await.expect("a response");
+        assert_eq!(response.status(), 200);
+        let text = response
             .into_body()
             .data()
             .await
             .expect("a body")
             .expect("a body");
-        assert_eq!(text, "under way all the time");
+        assert_eq!(text, "in flight during the panics");
     };
     runtime
-        .block_on(async { tokio::time::timeout(TIMEOUT, all).await })
-        .expect("in time");
+        .block_on(async { tokio::time::timeout(TIMEOUT, exchanges).await })
+        .expect("the test ends within the timeout");
 }

@@ -1,4 +1,4 @@
-//! Every protocol on the one side with every protocol on the other: clients and upstreams are of other people's making.
+//! Every client protocol with every upstream protocol; clients are reqwest, upstreams are hyper.
 
 use std::pin::Pin;
 use std::sync::Arc;
@@ -11,7 +11,7 @@ use tokio::runtime::Runtime;
 
 use harness::{Authority, Gateway, HyperServer, Issuer, Key, TIMEOUT, TruncatedBody, eventually};
 
-/// Upstreams by their names in gateway.toml, with the version that they are to see.
+/// Upstreams by their names in gateway.toml, and the HTTP version of their requests.
 const UPSTREAMS: [(&str, Version); 4] = [
     ("h1", Version::HTTP_11),
     ("h1-tls", Version::HTTP_11),
@@ -45,7 +45,7 @@ impl Matrix {
             .map(|(name, version)| {
                 let tls = name.ends_with("-tls").then(|| {
                     let mut tls = (*authority.server_config("up.test", false)).clone();
-                    // A server that can do both is asked for what the file says.
+                    // The server supports both; `protocol` decides which one the gateway offers.
                     tls.alpn_protocols = vec![b"http/1.1".to_vec(), b"h2".to_vec()];
                     Arc::new(tls)
                 });
@@ -98,7 +98,7 @@ impl Matrix {
             authority,
         };
         let (client, base) = matrix.client("h1");
-        eventually("the issuer's keys are here", || {
+        eventually("the JWKS is fetched", || {
             matrix
                 .ask(
                     &client,
@@ -113,7 +113,7 @@ impl Matrix {
         matrix
     }
 
-    /// A client, and where it finds the gateway.
+    /// A client, and the base URL of the gateway.
     fn client(&self, name: &str) -> (Client, String) {
         let mut tls = self.authority.client_config(None);
         tls.alpn_protocols = vec![if name.starts_with("h2") {
@@ -121,10 +121,10 @@ impl Matrix {
         } else {
             b"http/1.1".to_vec()
         }];
-        let secured = self.gateway.addresses[1];
+        let tls_address = self.gateway.addresses[1];
         let client = Client::builder()
             .tls_backend_preconfigured(tls)
-            .resolve("gate.test", secured)
+            .resolve("gate.test", tls_address)
             .timeout(TIMEOUT);
         let client = if name == "h2c" {
             client.http2_prior_knowledge()
@@ -132,7 +132,7 @@ impl Matrix {
             client
         };
         let base = if name.ends_with("-tls") {
-            format!("https://gate.test:{}", secured.port())
+            format!("https://gate.test:{}", tls_address.port())
         } else {
             format!("http://{}", self.gateway.address)
         };
@@ -166,8 +166,8 @@ impl Matrix {
         self.runtime.block_on(async { request.send().await })
     }
 
-    fn body(&self, answer: Response) -> reqwest::Result<Bytes> {
-        self.runtime.block_on(answer.bytes())
+    fn body(&self, response: Response) -> reqwest::Result<Bytes> {
+        self.runtime.block_on(response.bytes())
     }
 
     fn for_each_pair(&self, mut check: impl FnMut(&str, &Client, &str, Version, &HyperServer)) {
@@ -184,10 +184,10 @@ impl Matrix {
     }
 }
 
-/// A body whose length nobody is told.
-struct Unmeasured(Option<Bytes>);
+/// A body without a known length.
+struct UnsizedBody(Option<Bytes>);
 
-impl http_body::Body for Unmeasured {
+impl http_body::Body for UnsizedBody {
     type Data = Bytes;
     type Error = std::io::Error;
 
@@ -210,11 +210,11 @@ fn challenge(headers: &HeaderMap) -> Option<&str> {
     clippy::too_many_lines,
     reason = "one scenario, in the order of its events"
 )]
-fn good_requests_pass_whole_whatever_both_sides_speak() {
+fn permitted_requests_arrive_complete_over_every_pair_of_protocols() {
     let matrix = Matrix::start();
     let large: Bytes = (0..300_000_u32).map(|index| (index % 251) as u8).collect();
     matrix.for_each_pair(|pair, client, url, version, server| {
-        let answer = matrix.ask(
+        let response = matrix.ask(
             client,
             Method::GET,
             &format!("{url}/x"),
@@ -222,48 +222,48 @@ fn good_requests_pass_whole_whatever_both_sides_speak() {
             Body::default(),
         );
         assert_eq!(
-            (answer.status().as_u16(), answer.version()),
+            (response.status().as_u16(), response.version()),
             (200, version),
             "{pair}"
         );
-        assert_eq!(matrix.body(answer).expect("a body"), "hello", "{pair}");
+        assert_eq!(matrix.body(response).expect("a body"), "hello", "{pair}");
 
-        let answer = matrix.ask(
+        let response = matrix.ask(
             client,
             Method::POST,
             &format!("{url}/echo"),
             Some("read"),
             large.clone().into(),
         );
-        assert_eq!(matrix.body(answer).expect("a body"), large, "{pair}");
-        // The same without a length told.
-        let streamed = Body::wrap(Unmeasured(Some(large.clone())));
-        let answer = matrix.ask(
+        assert_eq!(matrix.body(response).expect("a body"), large, "{pair}");
+        // The same without a Content-Length.
+        let streamed = Body::wrap(UnsizedBody(Some(large.clone())));
+        let response = matrix.ask(
             client,
             Method::PUT,
             &format!("{url}/echo"),
             Some("read"),
             streamed,
         );
-        assert_eq!(matrix.body(answer).expect("a body"), large, "{pair}");
+        assert_eq!(matrix.body(response).expect("a body"), large, "{pair}");
 
-        let answer = matrix.ask(
+        let response = matrix.ask(
             client,
             Method::HEAD,
             &format!("{url}/x"),
             Some("read"),
             Body::default(),
         );
-        assert_eq!(answer.status(), 200, "{pair}");
-        assert_eq!(matrix.body(answer).expect("no body"), "", "{pair}");
+        assert_eq!(response.status(), 200, "{pair}");
+        assert_eq!(matrix.body(response).expect("no body"), "", "{pair}");
 
         let seen = server.seen();
         let seen = &seen[seen.len() - 4..];
         let expected = matrix
             .upstreams
             .iter()
-            .find(|(.., of)| of.address == server.address)
-            .expect("it is one")
+            .find(|(.., known)| known.address == server.address)
+            .expect("one of the upstreams")
             .1;
         assert!(
             seen.iter()
@@ -286,7 +286,7 @@ fn good_requests_pass_whole_whatever_both_sides_speak() {
 
 #[test]
 #[expect(clippy::too_many_lines, reason = "a table of cases")]
-fn refusals_are_the_same_and_reach_no_upstream_whatever_both_sides_speak() {
+fn refusals_are_equal_and_reach_no_upstream_over_every_pair_of_protocols() {
     let matrix = Matrix::start();
     matrix.for_each_pair(|pair, client, url, version, server| {
         let before = server.seen().len();
@@ -302,49 +302,49 @@ fn refusals_are_the_same_and_reach_no_upstream_whatever_both_sides_speak() {
             };
             let cases = [(None, 401, "Bearer"), (Some("write"), 403, insufficient)];
             for (scope, status, expected) in cases {
-                let answer = matrix.ask(client, method.clone(), &url, scope, body());
+                let response = matrix.ask(client, method.clone(), &url, scope, body());
                 assert_eq!(
-                    (answer.status().as_u16(), answer.version()),
+                    (response.status().as_u16(), response.version()),
                     (status, version),
                     "{pair} {method}"
                 );
                 assert_eq!(
-                    challenge(answer.headers()),
+                    challenge(response.headers()),
                     Some(expected),
                     "{pair} {method}"
                 );
                 assert_eq!(
-                    answer.headers()["content-type"],
+                    response.headers()["content-type"],
                     "application/problem+json",
                     "{pair} {method}"
                 );
-                let length: usize = answer.headers()["content-length"]
+                let length: usize = response.headers()["content-length"]
                     .to_str()
                     .expect("text")
                     .parse()
                     .expect("a length");
-                let told = if method == Method::HEAD { 0 } else { length };
+                let expected_length = if method == Method::HEAD { 0 } else { length };
                 assert_eq!(
-                    matrix.body(answer).expect("a body").len(),
-                    told,
+                    matrix.body(response).expect("a body").len(),
+                    expected_length,
                     "{pair} {method}"
                 );
             }
         }
         let request = client.get(&url).bearer_auth("no.good.token");
-        let answer = matrix
+        let response = matrix
             .runtime
             .block_on(async { request.send().await })
-            .expect("an answer");
+            .expect("a response");
         assert_eq!(
-            (answer.status().as_u16(), challenge(answer.headers())),
+            (response.status().as_u16(), challenge(response.headers())),
             (401, Some("Bearer error=\"invalid_token\""))
         );
         let base = url
             .rsplit_once(pair.rsplit(' ').next().expect("a name"))
             .expect("a base")
             .0;
-        let answer = matrix.ask(
+        let response = matrix.ask(
             client,
             Method::GET,
             &format!("{base}elsewhere"),
@@ -352,7 +352,7 @@ fn refusals_are_the_same_and_reach_no_upstream_whatever_both_sides_speak() {
             Body::default(),
         );
         assert_eq!(
-            (answer.status().as_u16(), challenge(answer.headers())),
+            (response.status().as_u16(), challenge(response.headers())),
             (404, None),
             "{pair}"
         );
@@ -361,7 +361,7 @@ fn refusals_are_the_same_and_reach_no_upstream_whatever_both_sides_speak() {
 }
 
 #[test]
-fn what_breaks_off_on_one_side_never_looks_whole_on_the_other() {
+fn truncated_body_never_looks_complete_on_the_other_side() {
     let matrix = Matrix::start();
     matrix.for_each_pair(|pair, client, url, _, server| {
         let outcome = matrix.try_ask(
@@ -371,9 +371,9 @@ fn what_breaks_off_on_one_side_never_looks_whole_on_the_other() {
             Some("read"),
             Body::default(),
         );
-        let is_whole =
-            outcome.is_ok_and(|answer| answer.status() == 200 && matrix.body(answer).is_ok());
-        assert!(!is_whole, "{pair}");
+        let is_complete =
+            outcome.is_ok_and(|response| response.status() == 200 && matrix.body(response).is_ok());
+        assert!(!is_complete, "{pair}");
 
         let before = server.seen().len();
         let half = Body::wrap(TruncatedBody(Some(Bytes::from_static(b"half"))));
@@ -384,40 +384,41 @@ fn what_breaks_off_on_one_side_never_looks_whole_on_the_other() {
             Some("read"),
             half,
         );
-        let is_whole =
-            outcome.is_ok_and(|answer| answer.status() == 200 && matrix.body(answer).is_ok());
-        assert!(!is_whole, "{pair}");
+        let is_complete =
+            outcome.is_ok_and(|response| response.status() == 200 && matrix.body(response).is_ok());
+        assert!(!is_complete, "{pair}");
         assert!(
             server.seen()[before..].iter().all(|seen| !seen.is_complete),
             "{pair}: {:?}",
             server.seen()
         );
 
-        // The way is open to others.
-        let answer = matrix.ask(
+        // Other requests still succeed.
+        let response = matrix.ask(
             client,
             Method::GET,
             &format!("{url}/x"),
             Some("read"),
             Body::default(),
         );
-        assert_eq!(answer.status(), 200, "{pair}");
+        assert_eq!(response.status(), 200, "{pair}");
     });
 }
 
 #[test]
-fn upstream_that_is_away_or_speaks_something_else_is_502_whatever_the_client_speaks() {
+fn unreachable_upstream_is_a_502_for_every_client_protocol() {
     let mut matrix = Matrix::start();
     matrix.upstreams.clear();
     for (name, _) in CLIENTS {
         let (client, base) = matrix.client(name);
         for (upstream, _) in UPSTREAMS {
             let url = format!("{base}/{upstream}/x");
-            eventually("it is gone", || {
-                let answer = matrix.ask(&client, Method::GET, &url, Some("read"), Body::default());
-                // 503 once it was tried a few times.
-                matches!(answer.status().as_u16(), 502 | 503)
-                    && challenge(answer.headers()).is_none()
+            eventually("the request fails", || {
+                let response =
+                    matrix.ask(&client, Method::GET, &url, Some("read"), Body::default());
+                // 503 once the endpoint is ejected.
+                matches!(response.status().as_u16(), 502 | 503)
+                    && challenge(response.headers()).is_none()
             });
         }
     }

@@ -1,4 +1,4 @@
-//! How much of a response is read ahead of a client that does not take it.
+//! How much of a response the gateway buffers for a client that does not read.
 
 use std::io::{Read, Write};
 use std::net::{SocketAddr, TcpListener, TcpStream};
@@ -13,11 +13,11 @@ use harness::{Connection, Gateway, TIMEOUT, get};
 
 const LENGTH: usize = 8 * 1024 * 1024;
 const CLIENTS: usize = 10;
-/// What may lie between the upstream and a client that takes nothing: in both of the gateway's sockets, in its memory, and
-/// in the socket of the client.
-const MAX_READ_AHEAD: usize = 2 * 1024 * 1024;
+/// What may be buffered for a client that does not read: in both sockets of the gateway, in its
+/// memory, and in the socket of the client.
+const MAX_BUFFERED: usize = 2 * 1024 * 1024;
 
-/// An upstream that answers with [`LENGTH`] bytes, and counts those that it could send.
+/// An upstream that responds with [`LENGTH`] bytes and counts those that it could send.
 struct Upstream {
     address: SocketAddr,
     sent: Arc<AtomicUsize>,
@@ -26,7 +26,7 @@ struct Upstream {
 impl Upstream {
     fn start() -> Self {
         let listener = TcpListener::bind("127.0.0.1:0").expect("a free port");
-        // What lies in its own socket counts as sent.
+        // Bytes in its own send buffer count as sent, so the buffer is small.
         SockRef::from(&listener)
             .set_send_buffer_size(16 * 1024)
             .expect("a socket");
@@ -36,7 +36,7 @@ impl Upstream {
         );
         let count = Arc::clone(&sent);
         thread::spawn(move || {
-            // The test ends with its process, and with it what still waits here.
+            // These threads end with the process.
             for socket in listener.incoming().flatten() {
                 let count = Arc::clone(&count);
                 thread::spawn(move || serve(socket, &count));
@@ -45,15 +45,14 @@ impl Upstream {
         Self { address, sent }
     }
 
-    /// Waits until it can send no more, and returns how much it has sent.
-    fn stalled(&self) -> usize {
+    /// Waits until it cannot send for half a second, and returns how much it has sent.
+    fn wait_until_stalled(&self) -> usize {
         let (began, mut last, mut since) = (Instant::now(), 0, Instant::now());
         while since.elapsed() < Duration::from_millis(500) || last == 0 {
             assert!(
                 began.elapsed() < TIMEOUT,
-                "it sends on and on: {last} bytes"
+                "the upstream never stalls: {last} bytes"
             );
-            // Polls until the upstream cannot send more.
             thread::sleep(Duration::from_millis(20));
             let sent = self.sent.load(Ordering::SeqCst);
             if sent != last {
@@ -96,14 +95,14 @@ fn serve(mut socket: TcpStream, count: &AtomicUsize) {
 }
 
 #[test]
-fn little_is_read_ahead_of_a_client_that_takes_nothing() {
+fn response_to_a_client_that_does_not_read_is_buffered_within_a_bound() {
     let upstream = Upstream::start();
     let gateway = Gateway::start(&format!(
         "[upstreams.up]\ntargets = \"http://{}\"\n\
          [[routes]]\npath = \"/{{*rest}}\"\npublic = true\nupstream = \"up\"\n",
         upstream.address
     ));
-    // Its connection tells how near the upstream is.
+    // When it connects for this request, the gateway measures the round trip to the upstream.
     assert_eq!(get(gateway.address, "/small", None).status, 200);
     let mut clients: Vec<_> = (0..CLIENTS)
         .map(|_| Connection::open(gateway.address))
@@ -111,10 +110,10 @@ fn little_is_read_ahead_of_a_client_that_takes_nothing() {
     clients
         .iter_mut()
         .for_each(|client| client.write("GET /large HTTP/1.1\r\nHost: a\r\n\r\n"));
-    let each = upstream.stalled() / CLIENTS;
-    assert!(each < MAX_READ_AHEAD, "{each} bytes for each client");
+    let buffered = upstream.wait_until_stalled() / CLIENTS;
+    assert!(buffered < MAX_BUFFERED, "{buffered} bytes for each client");
     for client in &mut clients {
-        let answer = client.read(false);
-        assert!(answer.complete && answer.body.len() == LENGTH);
+        let response = client.read(false);
+        assert!(response.complete && response.body.len() == LENGTH);
     }
 }

@@ -1,4 +1,4 @@
-//! What a request is called by everybody on its way: `X-Request-Id`.
+//! `X-Request-Id`: one id for client, upstream and access log.
 
 use harness::{Connection, Reply, Response, Server, TestBed, eventually, send};
 
@@ -14,11 +14,11 @@ issuers = \"corp\"
 upstream = \"up\"
 
 [[routes]]
-path = \"/gone\"
+path = \"/unreachable\"
 public = true
-upstream = \"gone\"
+upstream = \"unreachable\"
 
-[upstreams.gone]
+[upstreams.unreachable]
 targets = \"http://127.0.0.1:1\"
 retries = 0
 ";
@@ -30,7 +30,7 @@ fn ask(test_bed: &TestBed, target: &str, fields: &str) -> Response {
     )
 }
 
-fn is_made(id: &str) -> bool {
+fn is_generated(id: &str) -> bool {
     id.len() == 32
         && id
             .bytes()
@@ -38,29 +38,29 @@ fn is_made(id: &str) -> bool {
 }
 
 #[test]
-fn client_upstream_and_log_know_a_request_by_one_name() {
+fn client_upstream_and_log_see_the_same_id() {
     let test_bed = TestBed::routes(ROUTES);
-    let mut names = Vec::new();
+    let mut ids = Vec::new();
     for _ in 0..3 {
-        let answer = ask(&test_bed, "/open", "");
-        let name = answer.header("x-request-id").expect("a name").to_owned();
-        assert!(is_made(&name), "{name}");
-        assert_eq!(test_bed.last().header("x-request-id"), [&name]);
-        eventually("it is logged", || {
+        let response = ask(&test_bed, "/open", "");
+        let id = response.header("x-request-id").expect("an id").to_owned();
+        assert!(is_generated(&id), "{id}");
+        assert_eq!(test_bed.last().header("x-request-id"), [&id]);
+        eventually("the request is logged", || {
             test_bed
                 .requests
                 .lines()
                 .iter()
-                .any(|line| line["request_id"] == *name)
+                .any(|line| line["request_id"] == *id)
         });
-        names.push(name);
+        ids.push(id);
     }
-    names.dedup();
-    assert_eq!(names.len(), 3);
+    ids.dedup();
+    assert_eq!(ids.len(), 3);
 }
 
 #[test]
-fn refusals_have_names_too() {
+fn refusals_have_ids_too() {
     let test_bed = TestBed::routes(ROUTES);
     for (target, fields, status) in [
         ("/closed", "", 401),
@@ -69,28 +69,28 @@ fn refusals_have_names_too() {
         ("/nowhere", "", 404),
         ("//", "", 400),
         ("/open", "Host: another.test\r\n", 400),
-        ("/gone", "", 502),
+        ("/unreachable", "", 502),
         ("/closed", "Content-Type: application/grpc\r\n", 401),
     ] {
-        let answer = ask(&test_bed, target, fields);
-        assert_eq!(answer.status, status, "{target}");
-        let name = answer.header("x-request-id").expect("a name").to_owned();
-        assert!(is_made(&name), "{name}");
-        eventually("it is logged", || {
+        let response = ask(&test_bed, target, fields);
+        assert_eq!(response.status, status, "{target}");
+        let id = response.header("x-request-id").expect("an id").to_owned();
+        assert!(is_generated(&id), "{id}");
+        eventually("the request is logged", || {
             test_bed
                 .requests
                 .lines()
                 .iter()
-                .any(|line| line["request_id"] == *name)
+                .any(|line| line["request_id"] == *id)
         });
     }
 }
 
 #[test]
-fn name_is_kept_from_trusted_proxies_only() {
+fn id_is_accepted_from_trusted_proxies_only() {
     let proxied = TestBed::toml("[server]\ntrusted_proxies = \"127.0.0.1\"", "", "", ROUTES);
     let direct = TestBed::routes(ROUTES);
-    for (test_bed, fields, is_kept) in [
+    for (test_bed, fields, is_accepted) in [
         (&proxied, "X-Request-Id: from-the-proxy/1\r\n", true),
         (&direct, "X-Request-Id: from-the-proxy/1\r\n", false),
         (&proxied, "X-Request-Id: two words\r\n", false),
@@ -103,12 +103,12 @@ fn name_is_kept_from_trusted_proxies_only() {
         (&proxied, "X_Request_Id: from-the-proxy/1\r\n", false),
         (&direct, "X.Request-Id: from-the-proxy/1\r\n", false),
     ] {
-        let answer = ask(test_bed, "/open", fields);
-        let name = answer.header("x-request-id").expect("a name");
+        let response = ask(test_bed, "/open", fields);
+        let id = response.header("x-request-id").expect("an id");
         assert_eq!(
-            (name == "from-the-proxy/1", is_made(name)),
-            (is_kept, !is_kept),
-            "{fields:?}: {name}"
+            (id == "from-the-proxy/1", is_generated(id)),
+            (is_accepted, !is_accepted),
+            "{fields:?}: {id}"
         );
         let sent = test_bed.last();
         let spellings = sent.headers.iter().filter(|(known, _)| {
@@ -116,57 +116,63 @@ fn name_is_kept_from_trusted_proxies_only() {
         });
         assert_eq!(
             spellings.map(|(_, value)| &**value).collect::<Vec<_>>(),
-            [name],
+            [id],
             "{fields:?}"
         );
     }
-    let answer = ask(&direct, "/open", "Connection: X-Request-Id\r\n");
-    assert_eq!(answer.status, 400, "it is not the client's to take off");
+    let response = ask(&direct, "/open", "Connection: X-Request-Id\r\n");
+    assert_eq!(response.status, 400, "a client cannot have it removed");
 }
 
 #[test]
-fn name_is_the_gateways_whatever_the_upstream_calls_it() {
+fn id_of_the_gateway_replaces_that_of_the_upstream() {
     let test_bed = TestBed::routes(ROUTES);
-    let named = Server::start(|_| Reply::new(200, &[("X-Request-Id", "of the upstream")], "hello"));
-    let toml = |front: &str| {
+    let labelling =
+        Server::start(|_| Reply::new(200, &[("X-Request-Id", "of the upstream")], "hello"));
+    let toml = |top: &str| {
         format!(
-            "{front}\n[upstreams.up]\ntargets = \"http://{}\"\n[[routes]]\npath = \"/open\"\npublic = true\nupstream = \"up\"\n",
-            named.address
+            "{top}\n[upstreams.up]\ntargets = \"http://{}\"\n[[routes]]\npath = \"/open\"\npublic = true\nupstream = \"up\"\n",
+            labelling.address
         )
     };
     let gateway = harness::Gateway::start(&toml(""));
-    let answer = send(gateway.address, "GET /open HTTP/1.1\r\nHost: a\r\n\r\n");
-    assert!(answer.header("x-request-id").is_some_and(is_made));
+    let response = send(gateway.address, "GET /open HTTP/1.1\r\nHost: a\r\n\r\n");
+    assert!(response.header("x-request-id").is_some_and(is_generated));
     drop(test_bed);
 
-    // Where names are not wanted, they are nobody's business here.
+    // With `request_id = false`, ids of client and upstream pass unchanged.
     let gateway = harness::Gateway::start(&toml("[server]\nrequest_id = false"));
-    let answer = send(
+    let response = send(
         gateway.address,
         "GET /open HTTP/1.1\r\nHost: a\r\nX-Request-Id: the client's\r\n\r\n",
     );
-    assert_eq!(answer.header("x-request-id"), Some("of the upstream"));
+    assert_eq!(response.header("x-request-id"), Some("of the upstream"));
     assert_eq!(
-        named
+        labelling
             .received()
             .pop()
             .expect("a request")
             .header("x-request-id"),
         ["the client's"]
     );
-    let answer = send(gateway.address, "GET /nowhere HTTP/1.1\r\nHost: a\r\n\r\n");
-    assert_eq!((answer.status, answer.header("x-request-id")), (404, None));
-    eventually("both are logged", || gateway.requests.lines().len() == 2);
+    let response = send(gateway.address, "GET /nowhere HTTP/1.1\r\nHost: a\r\n\r\n");
+    assert_eq!(
+        (response.status, response.header("x-request-id")),
+        (404, None)
+    );
+    eventually("both requests are logged", || {
+        gateway.requests.lines().len() == 2
+    });
     assert!(!gateway.requests.text().contains("request_id"));
 }
 
 #[test]
-fn each_request_of_a_connection_has_a_name_of_its_own() {
+fn each_request_of_a_connection_has_its_own_id() {
     let test_bed = TestBed::routes(ROUTES);
     let mut connection = Connection::open(test_bed.address);
     let mut ask = || {
-        let answer = connection.ask("GET /open HTTP/1.1\r\nHost: a\r\n\r\n");
-        answer.header("x-request-id").expect("a name").to_owned()
+        let response = connection.ask("GET /open HTTP/1.1\r\nHost: a\r\n\r\n");
+        response.header("x-request-id").expect("an id").to_owned()
     };
     assert_ne!(ask(), ask());
 }

@@ -1,4 +1,4 @@
-//! Another file in the place of the one in force: what changes, what stays, and what is refused.
+//! Reloads: what changes, what is kept, and which files are rejected.
 
 mod under_load;
 
@@ -12,14 +12,14 @@ use harness::{
     Authority, Connection, Gateway, Issuer, Key, Reply, Server, TIMEOUT, eventually, get, logged,
 };
 
-/// An issuer, and upstreams to choose from.
-struct Parts {
+/// An issuer and two upstreams, to which gateway.toml can refer.
+struct Servers {
     key: Key,
     issuer: Issuer,
     upstreams: [Server; 2],
 }
 
-impl Parts {
+impl Servers {
     fn start() -> Self {
         let key = Key::es256("first");
         let issuer = Issuer::start(&[&key]);
@@ -33,11 +33,11 @@ impl Parts {
         }
     }
 
-    /// A file with these routes, and what comes before everything else.
-    fn file(&self, front: &str, of_issuer: &str, routes: &str) -> String {
+    /// A gateway.toml with these routes, and more configuration at the top and in `[issuers.corp]`.
+    fn file(&self, top: &str, issuer_keys: &str, routes: &str) -> String {
         let [one, two] = [&self.upstreams[0], &self.upstreams[1]].map(|upstream| upstream.address);
         format!(
-            "{front}\n[issuers.corp]\nissuer = \"{}\"\naudience = \"https://api.test\"\n{of_issuer}\n\
+            "{top}\n[issuers.corp]\nissuer = \"{}\"\naudience = \"https://api.test\"\n{issuer_keys}\n\
              [upstreams.one]\ntargets = \"http://{one}\"\n[upstreams.two]\ntargets = \"http://{two}\"\n{routes}",
             self.issuer.url
         )
@@ -45,9 +45,9 @@ impl Parts {
 
     fn gateway(&self, file: &str) -> Gateway {
         let gateway = Gateway::start(file);
-        eventually("the issuer's keys are here", || self.issuer.fetches() > 0);
+        eventually("the JWKS is requested", || self.issuer.fetches() > 0);
         let token = self.token("anything");
-        eventually("the issuer's keys are used", || {
+        eventually("the JWKS is fetched", || {
             get(gateway.address, "/one", Some(&token)).status != 503
         });
         gateway
@@ -63,17 +63,17 @@ fn route(path: &str, rule: &str, upstream: &str) -> String {
 }
 
 #[test]
-fn routes_change_for_the_next_request_of_a_connection_that_is_kept() {
-    let parts = Parts::start();
-    let gateway = parts.gateway(&parts.file("", "", &route("/one", "scope = \"a\"", "one")));
-    let token = parts.token("a");
+fn new_routes_apply_to_the_next_request_of_an_open_connection() {
+    let servers = Servers::start();
+    let gateway = servers.gateway(&servers.file("", "", &route("/one", "scope = \"a\"", "one")));
+    let token = servers.token("a");
     let mut connection = Connection::open(gateway.address);
     let request = |path: &str| {
         format!("GET {path} HTTP/1.1\r\nHost: a\r\nAuthorization: Bearer {token}\r\n\r\n")
     };
     assert_eq!(connection.ask(request("/one")).text(), "one");
     assert_eq!(connection.ask(request("/other")).status, 404);
-    let file = parts.file(
+    let file = servers.file(
         "",
         "",
         &[
@@ -95,26 +95,26 @@ fn routes_change_for_the_next_request_of_a_connection_that_is_kept() {
 }
 
 #[test]
-fn what_is_the_same_stays_with_its_keys_and_connections() {
-    let parts = Parts::start();
+fn unchanged_issuers_and_upstreams_keep_their_keys_and_connections() {
+    let servers = Servers::start();
     let routes = |count: usize| {
         (0..count)
             .map(|index| route(&format!("/one{index}"), "", "one"))
             .collect::<String>()
     };
     let with = |count: usize| {
-        parts.file(
+        servers.file(
             "",
             "",
             &format!("{}{}", route("/one", "", "one"), routes(count)),
         )
     };
-    let gateway = parts.gateway(&with(0));
-    let token = parts.token("");
+    let gateway = servers.gateway(&with(0));
+    let token = servers.token("");
     assert_eq!(get(gateway.address, "/one", Some(&token)).status, 200);
-    let (fetches, connections) = (parts.issuer.fetches(), parts.upstreams[0].connections());
+    let (fetches, connections) = (servers.issuer.fetches(), servers.upstreams[0].connections());
     assert_eq!(gateway.reload(&with(0)), Ok(Reloaded::Same));
-    // Where a line stands, and what is written about it, is nothing that changes.
+    // Positions and comments are no change.
     assert_eq!(
         gateway.reload(&format!("# the same\n\n{}", with(0))),
         Ok(Reloaded::Same)
@@ -127,47 +127,47 @@ fn what_is_the_same_stays_with_its_keys_and_connections() {
         );
     }
     assert_eq!(
-        parts.issuer.fetches(),
+        servers.issuer.fetches(),
         fetches,
-        "the keys were not asked for again"
+        "the JWKS is not fetched again"
     );
     assert_eq!(
-        parts.upstreams[0].connections(),
+        servers.upstreams[0].connections(),
         connections,
-        "the connection is the one from before"
+        "the connection is reused"
     );
 }
 
 #[test]
-fn faulty_file_changes_nothing_and_says_why() {
-    let parts = Parts::start();
-    let gateway = parts.gateway(&parts.file("", "", &route("/one", "", "one")));
-    let token = parts.token("");
+fn faulty_file_is_rejected_with_a_reason_and_changes_nothing() {
+    let servers = Servers::start();
+    let gateway = servers.gateway(&servers.file("", "", &route("/one", "", "one")));
+    let token = servers.token("");
     let faulty = [
         (
-            parts.file("", "", &route("/two", "", "three")),
+            servers.file("", "", &route("/two", "", "three")),
             "routes[0].upstream: expected a declared upstream",
         ),
         (
-            parts.file("", "", &route("/two/{", "", "two")),
+            servers.file("", "", &route("/two/{", "", "two")),
             "routes[0].path",
         ),
         (
-            parts.file("", "leeway = \"9m\"", &route("/two", "", "two")),
+            servers.file("", "leeway = \"9m\"", &route("/two", "", "two")),
             "leeway",
         ),
         (
-            parts.file("[server]\nkeep_alive = 3", "", &route("/two", "", "two")),
+            servers.file("[server]\nkeep_alive = 3", "", &route("/two", "", "two")),
             "keep_alive",
         ),
         ("not a file".to_owned(), "not TOML"),
         (String::new(), "routes"),
         (
-            parts.file("[server]\nshare_port = true", "", &route("/two", "", "two")),
+            servers.file("[server]\nshare_port = true", "", &route("/two", "", "two")),
             "server.share_port changed",
         ),
         (
-            parts.file(
+            servers.file(
                 "[[listeners]]\naddress = \"127.0.0.1:0\"",
                 "",
                 &route("/two", "", "two"),
@@ -175,16 +175,16 @@ fn faulty_file_changes_nothing_and_says_why() {
             "the addresses of the listeners changed, which takes a restart",
         ),
     ];
-    for (file, said) in faulty {
+    for (file, reason) in faulty {
         match gateway.reload(&file) {
-            Err(error) => assert!(error.contains(said), "{error}"),
-            // A file without routes is one that answers 404 to everything.
+            Err(error) => assert!(error.contains(reason), "{error}"),
+            // A file without routes is valid: every request gets a 404.
             Ok(_) if file.is_empty() => {
                 assert_eq!(
-                    gateway.reload(&parts.file("", "", &route("/one", "", "one"))),
+                    gateway.reload(&servers.file("", "", &route("/one", "", "one"))),
                     Ok(Reloaded::Changed)
                 );
-                eventually("the keys are here", || {
+                eventually("the JWKS is fetched", || {
                     get(gateway.address, "/one", Some(&token)).status == 200
                 });
             }
@@ -196,16 +196,16 @@ fn faulty_file_changes_nothing_and_says_why() {
 }
 
 #[test]
-fn facts_end_with_the_configuration_of_their_issuer() {
-    let parts = Parts::start();
+fn cached_tokens_end_with_the_configuration_of_their_issuer() {
+    let servers = Servers::start();
     let routes = route("/one", "", "one");
-    let gateway = parts.gateway(&parts.file("", "", &routes));
-    let token = parts.token("");
+    let gateway = servers.gateway(&servers.file("", "", &routes));
+    let token = servers.token("");
     let mut connection = Connection::open(gateway.address);
     let request = format!("GET /one HTTP/1.1\r\nHost: a\r\nAuthorization: Bearer {token}\r\n\r\n");
     assert_eq!(connection.ask(&request).status, 200);
-    // The same issuer, but its tokens have to say something else now.
-    let stricter = parts.file("", "required_claims = [\"department\"]", &routes);
+    // The same issuer, but its tokens need another claim.
+    let stricter = servers.file("", "required_claims = [\"department\"]", &routes);
     assert_eq!(gateway.reload(&stricter), Ok(Reloaded::Changed));
     let refused = connection.ask(&request);
     assert_eq!(
@@ -213,34 +213,34 @@ fn facts_end_with_the_configuration_of_their_issuer() {
         (401, Some("Bearer error=\"invalid_token\""))
     );
     assert_eq!(
-        gateway.reload(&parts.file("", "", &routes)),
+        gateway.reload(&servers.file("", "", &routes)),
         Ok(Reloaded::Changed)
     );
     assert_eq!(connection.ask(&request).status, 200);
-    // Another one in its place.
-    let other = Issuer::start(&[&parts.key]);
-    let file = parts
+    // Another issuer under the same name.
+    let other = Issuer::start(&[&servers.key]);
+    let file = servers
         .file("", "", &routes)
-        .replace(&parts.issuer.url, &other.url);
+        .replace(&servers.issuer.url, &other.url);
     assert_eq!(gateway.reload(&file), Ok(Reloaded::Changed));
     assert_eq!(connection.ask(&request).status, 401);
 }
 
 #[test]
-fn keys_of_a_new_issuer_are_there_with_its_routes_and_waiting_for_them_is_bounded() {
-    let parts = Parts::start();
+fn reload_waits_a_bounded_time_for_the_jwks_of_a_new_issuer() {
+    let servers = Servers::start();
     let (key, routes) = (Key::es256("second"), route("/one", "", "one"));
-    let gateway = parts.gateway(&parts.file("", "", &routes));
+    let gateway = servers.gateway(&servers.file("", "", &routes));
     let second = Issuer::start(&[&key]);
     let with = |issuer: &Issuer| {
         let declared = format!(
             "[issuers.second]\nissuer = \"{}\"\naudience = \"https://api.test\"\ntimeout = \"200ms\"\n",
             issuer.url
         );
-        parts.file("", "timeout = \"200ms\"", &format!("{declared}{routes}"))
+        servers.file("", "timeout = \"200ms\"", &format!("{declared}{routes}"))
     };
     assert_eq!(gateway.reload(&with(&second)), Ok(Reloaded::Changed));
-    // At once, without waiting for anything.
+    // No polling: the JWKS is there when the reload returns.
     assert_eq!(
         get(
             gateway.address,
@@ -270,24 +270,24 @@ fn keys_of_a_new_issuer_are_there_with_its_routes_and_waiting_for_them_is_bounde
         503
     );
     assert_eq!(
-        get(gateway.address, "/one", Some(&parts.token(""))).status,
+        get(gateway.address, "/one", Some(&servers.token(""))).status,
         200
     );
 }
 
 #[test]
 fn keys_of_a_removed_issuer_are_not_fetched_for_clients_that_stay_connected() {
-    let parts = Parts::start();
+    let servers = Servers::start();
     let stream = "HTTP/1.1 200 OK\r\nContent-Length: 9\r\n\r\npart";
-    parts.upstreams[1].script(move |_| Reply::RawThenHang(stream.into()));
+    servers.upstreams[1].script(move |_| Reply::RawThenHang(stream.into()));
     let public = "public = true";
     let routes = route("/one", public, "one") + &route("/two", public, "two");
-    let removed = Issuer::start(&[&parts.key]);
+    let removed = Issuer::start(&[&servers.key]);
     let declared = format!(
         "[issuers.removed]\nissuer = \"{}\"\naudience = \"a\"\n",
         removed.url
     );
-    let with_issuer = parts.file("", "", &format!("{declared}{routes}"));
+    let with_issuer = servers.file("", "", &format!("{declared}{routes}"));
     let mut issuer = Weak::new();
     let gateway = Gateway::start_altered(&with_issuer, |snapshot| {
         let mut issuers = snapshot.verifier.issuers().iter();
@@ -301,7 +301,7 @@ fn keys_of_a_removed_issuer_are_not_fetched_for_clients_that_stay_connected() {
     let mut idle = Connection::open(gateway.address);
     assert_eq!(idle.ask(request("/one")).text(), "one");
 
-    let without_issuer = parts.file("", "", &routes);
+    let without_issuer = servers.file("", "", &routes);
     assert_eq!(gateway.reload(&without_issuer), Ok(Reloaded::Changed));
     // The refresh of its keys ends with the issuer. No connection closes, and no request arrives.
     eventually("the issuer is dropped", || issuer.strong_count() == 0);
@@ -309,20 +309,20 @@ fn keys_of_a_removed_issuer_are_not_fetched_for_clients_that_stay_connected() {
 }
 
 #[test]
-fn reload_says_at_its_start_which_new_issuers_it_waits_for_and_how_long_at_most() {
-    let parts = Parts::start();
+fn reload_logs_at_its_start_which_new_issuers_it_waits_for() {
+    let servers = Servers::start();
     let routes = route("/one", "", "one");
-    let gateway = parts.gateway(&parts.file("", "timeout = \"1m\"", &routes));
-    let hanging = Issuer::start(&[&parts.key]);
+    let gateway = servers.gateway(&servers.file("", "timeout = \"1m\"", &routes));
+    let hanging = Issuer::start(&[&servers.key]);
     hanging.fail(Reply::RawThenHang(Vec::new()));
     let declared = format!(
         "[issuers.hanging]\nissuer = \"{}\"\naudience = \"a\"\ntimeout = \"2s\"\n",
         hanging.url
     );
-    let file = parts.file("", "timeout = \"1m\"", &format!("{declared}{routes}"));
+    let file = servers.file("", "timeout = \"1m\"", &format!("{declared}{routes}"));
     thread::scope(|scope| {
         let reload = scope.spawn(|| gateway.reload(&file));
-        eventually("it says so", || {
+        eventually("the wait is logged", || {
             logged("waiting for the keys of new issuers issuers=\"hanging\" timeout_seconds=4.0")
         });
         assert!(!reload.is_finished());
@@ -331,14 +331,14 @@ fn reload_says_at_its_start_which_new_issuers_it_waits_for_and_how_long_at_most(
 }
 
 #[test]
-fn whom_to_trust_and_how_long_to_wait_change_as_well() {
-    let parts = Parts::start();
+fn trusted_proxies_and_timeouts_of_open_connections_change() {
+    let servers = Servers::start();
     let routes = route("/one", "public = true", "one");
-    let gateway = parts.gateway(&parts.file("", "", &routes));
+    let gateway = servers.gateway(&servers.file("", "", &routes));
     let mut connection = Connection::open(gateway.address);
     let request = "GET /one HTTP/1.1\r\nHost: a\r\nX-Forwarded-For: 192.0.2.1\r\n\r\n";
-    let told = || {
-        parts.upstreams[0]
+    let forwarded_for = || {
+        servers.upstreams[0]
             .received()
             .pop()
             .expect("a request")
@@ -346,22 +346,22 @@ fn whom_to_trust_and_how_long_to_wait_change_as_well() {
             .to_owned()
     };
     assert_eq!(connection.ask(request).status, 200);
-    assert_eq!(told(), "127.0.0.1");
-    let front = "[server]\ntrusted_proxies = \"127.0.0.1\"\nkeep_alive_timeout = \"50ms\"";
+    assert_eq!(forwarded_for(), "127.0.0.1");
+    let server = "[server]\ntrusted_proxies = \"127.0.0.1\"\nkeep_alive_timeout = \"50ms\"";
     assert_eq!(
-        gateway.reload(&parts.file(front, "", &routes)),
+        gateway.reload(&servers.file(server, "", &routes)),
         Ok(Reloaded::Changed)
     );
-    // Of a connection that is kept, too.
+    // They apply to the open connection, too.
     assert_eq!(connection.ask(request).status, 200);
-    assert_eq!(told(), "192.0.2.1, 127.0.0.1");
+    assert_eq!(forwarded_for(), "192.0.2.1, 127.0.0.1");
     let mut idle = Connection::open(gateway.address);
     assert!(idle.is_closed());
 }
 
 #[test]
-fn listener_shows_other_certificates() {
-    let (parts, authority) = (Parts::start(), Authority::generate());
+fn reload_replaces_the_certificates_of_a_listener() {
+    let (servers, authority) = (Servers::start(), Authority::generate());
     let routes = route("/one", "public = true", "one");
     let with = |name: &str| {
         let (certificate, key) = authority.server_files(name, &format!("{name}.test"));
@@ -370,13 +370,14 @@ fn listener_shows_other_certificates() {
             certificate.display(),
             key.display()
         );
-        parts.file(&format!("[server]\n{tls}"), "", &routes)
+        servers.file(&format!("[server]\n{tls}"), "", &routes)
     };
-    let gateway = parts.gateway(&with("before"));
+    let gateway = servers.gateway(&with("before"));
     let config = Arc::new(authority.client_config(None));
-    let is_shown = |name: &'static str| {
-        let socket = std::net::TcpStream::connect(gateway.addresses[1]).expect("somebody listens");
-        socket.set_read_timeout(Some(TIMEOUT)).expect("a time-out");
+    let is_served = |name: &'static str| {
+        let socket =
+            std::net::TcpStream::connect(gateway.addresses[1]).expect("a listening gateway");
+        socket.set_read_timeout(Some(TIMEOUT)).expect("a timeout");
         let name = rustls::pki_types::ServerName::try_from(name).expect("a name");
         let mut session =
             rustls::ClientConnection::new(Arc::clone(&config), name).expect("a session");
@@ -388,13 +389,13 @@ fn listener_shows_other_certificates() {
         }
         true
     };
-    assert!(is_shown("before.test") && !is_shown("after.test"));
+    assert!(is_served("before.test") && !is_served("after.test"));
     assert_eq!(gateway.reload(&with("after")), Ok(Reloaded::Changed));
-    assert!(is_shown("after.test") && !is_shown("before.test"));
+    assert!(is_served("after.test") && !is_served("before.test"));
     assert!(
         gateway
             .reload(&with("after").replace("after.key", "before.key"))
             .is_err()
     );
-    assert!(is_shown("after.test"));
+    assert!(is_served("after.test"));
 }

@@ -6,78 +6,82 @@ use std::thread;
 
 use scopegate::reload::Reloaded;
 
-use super::{Parts, route};
+use super::{Servers, route};
 use harness::{Connection, Gateway, Server};
 
 #[test]
-fn a_thousand_reloads_under_load_lose_nothing_and_judge_each_request_by_one_file() {
+fn thousand_reloads_under_load_lose_no_request_and_judge_each_by_one_file() {
     const RELOADS: usize = 1000;
-    let parts = Parts::start();
-    // Whoever has scope a gets to the one upstream by the one file, whoever has b to the other by the other.
+    let servers = Servers::start();
+    // The first file forwards scope `a` to the first upstream, the second file scope `b` to the
+    // second.
     let files = [("a", "one"), ("b", "two")].map(|(scope, upstream)| {
-        parts.file(
+        servers.file(
             "",
             "",
             &route("/one", &format!("scope = \"{scope}\""), upstream),
         )
     });
-    let gateway = parts.gateway(&files[0]);
-    parts.upstreams.iter().for_each(Server::clear_received);
+    let gateway = servers.gateway(&files[0]);
+    servers.upstreams.iter().for_each(Server::clear_received);
     let ended = AtomicBool::new(false);
     let ledgers: Vec<_> = thread::scope(|scope| {
-        let asking: Vec<_> = (0..4)
-            .map(|asker| {
-                let (parts, gateway, ended) = (&parts, &gateway, &ended);
-                scope.spawn(move || ask_until(ended, parts, gateway, asker))
+        let clients: Vec<_> = (0..4)
+            .map(|client| {
+                let (servers, gateway, ended) = (&servers, &gateway, &ended);
+                scope.spawn(move || ask_until(ended, servers, gateway, client))
             })
             .collect();
         for reload in 1..=RELOADS {
             assert_eq!(gateway.reload(&files[reload % 2]), Ok(Reloaded::Changed));
         }
         ended.store(true, Ordering::SeqCst);
-        asking
+        clients
             .into_iter()
-            .flat_map(|asking| asking.join().expect("no panic"))
+            .flat_map(|client| client.join().expect("no panic"))
             .collect()
     });
-    let seen = parts.upstreams.iter().map(|upstream| {
+    let seen = servers.upstreams.iter().map(|upstream| {
         let ids: Vec<_> = upstream
             .received()
             .iter()
             .map(|request| request.header("x-id")[0].to_owned())
             .collect();
         let distinct: HashSet<_> = ids.iter().cloned().collect();
-        assert_eq!(distinct.len(), ids.len(), "a request came twice");
+        assert_eq!(distinct.len(), ids.len(), "a request arrived twice");
         distinct
     });
     let seen: Vec<_> = seen.collect();
     for (file, seen) in seen.iter().enumerate() {
         let expected: HashSet<_> = ledgers
             .iter()
-            .filter(|(_, answered)| *answered == Some(file))
+            .filter(|(_, upstream)| *upstream == Some(file))
             .map(|(id, _)| id.clone())
             .collect();
-        assert_eq!(expected, *seen, "what was answered is what came");
+        assert_eq!(
+            expected, *seen,
+            "the requests that succeeded are those that arrived"
+        );
         assert!(
             expected.len() > 10,
-            "both files were in force for a while: {}",
+            "each file was active for some requests: {}",
             expected.len()
         );
     }
     assert!(
-        ledgers.iter().any(|(_, answered)| answered.is_none()),
+        ledgers.iter().any(|(_, upstream)| upstream.is_none()),
         "some were refused"
     );
 }
 
-// Each request by its id, and by which upstream it was answered if it was not refused.
+// Returns the id of each request, and the upstream that responded unless it was refused.
 fn ask_until(
     ended: &AtomicBool,
-    parts: &Parts,
+    servers: &Servers,
     gateway: &Gateway,
-    asker: usize,
+    client: usize,
 ) -> Vec<(String, Option<usize>)> {
-    let tokens = ["a", "b"].map(|scope| parts.token(scope));
+    let tokens = ["a", "b"].map(|scope| servers.token(scope));
     let refusals =
         ["a", "b"].map(|scope| format!("Bearer error=\"insufficient_scope\", scope=\"{scope}\""));
     let mut connection = Connection::open(gateway.address);
@@ -86,19 +90,19 @@ fn ask_until(
         if ended.load(Ordering::SeqCst) {
             break;
         }
-        let (id, has) = (format!("{asker}-{index}"), index % 2);
-        let answer = connection.ask(format!(
+        let (id, scope) = (format!("{client}-{index}"), index % 2);
+        let response = connection.ask(format!(
             "GET /one HTTP/1.1\r\nHost: a\r\nX-Id: {id}\r\nAuthorization: Bearer {}\r\n\r\n",
-            tokens[has]
+            tokens[scope]
         ));
-        match answer.status {
-            // By the file that asks for what it has.
-            200 => assert_eq!(answer.text(), ["one", "two"][has], "{id}"),
-            // By the other one.
-            403 => assert_eq!(answer.challenge(), Some(&*refusals[1 - has]), "{id}"),
+        match response.status {
+            // Judged by the file that requires this scope.
+            200 => assert_eq!(response.text(), ["one", "two"][scope], "{id}"),
+            // Judged by the other file.
+            403 => assert_eq!(response.challenge(), Some(&*refusals[1 - scope]), "{id}"),
             status => panic!("{id}: {status}"),
         }
-        ledger.push((id, (answer.status == 200).then_some(has)));
+        ledger.push((id, (response.status == 200).then_some(scope)));
     }
     ledger
 }
