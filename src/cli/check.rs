@@ -1,9 +1,9 @@
-//! `scopegate check`: is the file good, what does it say, and where is it weak?
+//! `scopegate check`: validates the file, prints its routes, and warns of weak choices.
 
 use std::path::Path;
 use std::process::ExitCode;
 
-use super::absent;
+use super::missing_secrets::without_missing_secrets;
 use super::warnings::{notes, weak_choices};
 use crate::config::{Config, Fault, Purpose, Source};
 use crate::gateway::Snapshot;
@@ -11,35 +11,40 @@ use crate::policy::requirement::Requirement;
 use crate::policy::route::Route;
 use crate::verify::USUAL_ENTRY_BYTES;
 
-/// What a row of the table shows.
+/// The columns of the route table.
 const COLUMNS: usize = 8;
-/// The width of a column at the most, in characters.
+/// A longer cell overflows its column; in characters.
 const MAX_WIDTH: usize = 80;
-/// What stands before a route that lets in whom another one would not.
+/// Marks a route that any client, or any client with a token, may use.
 const OPEN: &str = "!";
 
 pub(super) fn check(path: &Path) -> ExitCode {
     let checked = super::read(path, Purpose::CheckOnly).and_then(|(config, source)| {
-        let (here, absent) = absent::left_out(&config);
-        let (snapshot, _) = super::compiled(&here, &source)?;
-        Ok(tell(&snapshot, &config, &source, absent))
+        let (complete, missing) = without_missing_secrets(&config);
+        let (snapshot, _) = super::compile_file(&complete, &source)?;
+        Ok(print_report(&snapshot, &config, &source, missing))
     });
     checked.unwrap_or_else(|code| code)
 }
 
-fn tell(snapshot: &Snapshot, config: &Config, source: &Source, absent: Vec<Fault>) -> ExitCode {
+fn print_report(
+    snapshot: &Snapshot,
+    config: &Config,
+    source: &Source,
+    missing: Vec<Fault>,
+) -> ExitCode {
     let mut warnings = weak_choices(config, source, snapshot);
-    warnings.extend(absent);
+    warnings.extend(missing);
     let mut findings = String::new();
     for (kind, found) in [("warning", warnings), ("note", notes(config, snapshot))] {
         for line in source.report(found).lines() {
             findings += &format!("{kind}: {line}\n");
         }
     }
-    // In one piece: a file with many routes may have as many of them.
+    // One write: a file with many routes may have as many findings.
     eprint!("{findings}");
     let mut text = format!(
-        "{}: good, with {}, {} and {}\n",
+        "{}: valid, with {}, {} and {}\n",
         source.file_name(),
         counted(config.routes.len(), "route"),
         counted(config.issuers.len(), "issuer"),
@@ -47,10 +52,10 @@ fn tell(snapshot: &Snapshot, config: &Config, source: &Source, absent: Vec<Fault
     );
     text += &token_memory(config);
     text += &format!("\n{}\n", route_table(config, snapshot, source));
-    super::answer(text.as_bytes())
+    super::print_output(text.as_bytes())
 }
 
-// The largest part of the gateway's memory, and the one that a file decides about.
+// The token cache is the largest part of the gateway's memory, and the file sets its size.
 fn token_memory(config: &Config) -> String {
     let mebibytes = |bytes: u64| bytes.div_ceil(1024 * 1024);
     let mut lines = String::new();
@@ -74,8 +79,8 @@ fn token_memory(config: &Config) -> String {
         let (name, entries) = (&issuer.name.value, issuer.cache_entries);
         let estimate = mebibytes(entries as u64 * USUAL_ENTRY_BYTES);
         lines += &format!(
-            "verified tokens of {name:?} take about {estimate} MiB of memory, more where they are large: cache_entries is \
-             {entries}, and without cache_bytes there is no other limit\n"
+            "verified tokens of {name:?} take about {estimate} MiB of memory, or more if they are large: \
+             cache_entries is {entries}, and cache_bytes is not set\n"
         );
     }
     lines
@@ -85,10 +90,10 @@ fn counted(count: usize, noun: &str) -> String {
     format!("{count} {noun}{}", if count == 1 { "" } else { "s" })
 }
 
-// A row for each host of each route, in the order in which a request is compared with them.
+// A row for each host of each route, in the order of precedence.
 fn route_table(config: &Config, snapshot: &Snapshot, source: &Source) -> String {
     let heading = [
-        "", "HOST", "PATH", "METHODS", "ASKS FOR", "ISSUERS", "UPSTREAM", "LINE",
+        "", "HOST", "PATH", "METHODS", "REQUIRES", "ISSUERS", "UPSTREAM", "LINE",
     ]
     .map(str::to_owned);
     let mut rows: Vec<[String; COLUMNS]> = vec![heading];
@@ -104,12 +109,12 @@ fn route_table(config: &Config, snapshot: &Snapshot, source: &Source) -> String 
             },
             host.map_or_else(|| any_host.to_owned(), ToString::to_string),
             route.path.as_str().to_owned(),
-            listed(route.methods.listed().unwrap_or_default(), "all"),
-            asked_for(route) + if route.is_enforced { "" } else { " (shadow)" },
+            join_or(route.methods.listed().unwrap_or_default(), "all"),
+            requirement_text(route) + if route.is_enforced { "" } else { " (shadow)" },
             if route.requirement.is_public() {
                 "-".to_owned()
             } else {
-                listed(&route.issuers, "all")
+                join_or(&route.issuers, "all")
             },
             written.upstream.value.clone(),
             source
@@ -120,7 +125,7 @@ fn route_table(config: &Config, snapshot: &Snapshot, source: &Source) -> String 
     }
     let any_open = rows.iter().any(|row| row[0] == OPEN);
     let widths: [usize; COLUMNS] = std::array::from_fn(|column| {
-        // One long cell stands out of its column instead of widening it for every row.
+        // A cell above MAX_WIDTH does not widen its column for every row.
         let widths = rows.iter().map(|row| row[column].chars().count());
         widths
             .filter(|width| *width <= MAX_WIDTH)
@@ -136,11 +141,12 @@ fn route_table(config: &Config, snapshot: &Snapshot, source: &Source) -> String 
     });
     let mut table = lines.collect::<Vec<_>>().join("\n");
     table.push_str(
-        "\n\nRead from the top: the first host that fits, there the first path, there the route that takes the method; \
-         else 404,\nor 405 for the method. `scopegate explain METHOD URL` tells what becomes of one request.",
+        "\n\nA request is compared from the top: its first matching host, there its first matching path, there the route \
+         for its method.\nIf there is none, the response is 404, or 405 for the method. `scopegate explain METHOD URL` \
+         explains one request.",
     );
     if any_open {
-        table.push_str("\n! asks for no token, for no scope, or turns nobody away yet (shadow)");
+        table.push_str("\n! requires no token, requires no scope, or is not enforced (shadow)");
     }
     table
 }
@@ -152,7 +158,8 @@ fn is_open(route: &Route) -> bool {
     }
 }
 
-pub(super) fn listed<T: ToString>(items: &[T], none: &str) -> String {
+/// Joins items with commas. An empty list becomes `none`.
+pub(super) fn join_or<T: ToString>(items: &[T], none: &str) -> String {
     if items.is_empty() {
         return none.to_owned();
     }
@@ -163,7 +170,8 @@ pub(super) fn listed<T: ToString>(items: &[T], none: &str) -> String {
         .join(", ")
 }
 
-pub(super) fn asked_for(route: &Route) -> String {
+/// What a route requires of a request's token.
+pub(super) fn requirement_text(route: &Route) -> String {
     match &route.requirement {
         Requirement::Public => "nothing (public)".to_owned(),
         Requirement::Token { any_of } if any_of.is_empty() => "any valid token".to_owned(),

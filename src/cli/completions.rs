@@ -1,4 +1,4 @@
-//! `scopegate completions SHELL`: a script by which a shell completes commands and options.
+//! `scopegate completions SHELL`: a script that makes a shell complete commands and options.
 
 use std::process::ExitCode;
 
@@ -8,8 +8,8 @@ use clap_complete::Shell;
 use super::Arguments;
 
 pub(super) fn completions(shell: Shell) -> ExitCode {
-    // Into memory first: generating panics where writing fails, and `| head` is no reason to.
+    // Generated in memory: clap panics if writing fails, as it does with `| head`.
     let mut script = Vec::new();
     clap_complete::generate(shell, &mut Arguments::command(), "scopegate", &mut script);
-    super::answer(&script)
+    super::print_output(&script)
 }

@@ -43,7 +43,7 @@ fn settings(development: &config::Development) -> dev::DevelopmentSettings {
         .map(|client| dev::RegisteredClient {
             id: client.value.id.clone(),
             secret: client.value.secret.expose().into(),
-            // More scopes than a token may grant could not be granted anyway.
+            // A list longer than a token may grant allows no scope.
             allowed_scope: ScopeSet::parse(&client.value.allowed_scope, GrantedWildcards::Honoured)
                 .unwrap_or(ScopeSet::empty()),
         });

@@ -21,7 +21,7 @@ use std::process::ExitCode;
 
 pub(super) use arguments::Arguments;
 
-use super::absent;
+use super::missing_secrets::without_missing_secrets;
 use crate::config::{Config, KeySource, Purpose};
 use crate::files::{self, MAX_NAMED};
 use crate::gateway::compile;
@@ -30,7 +30,7 @@ use crate::oauth::jose::{Jwks, TokenShape, classify};
 use explanation::{Explanation, Verdict};
 use sample_request::SampleRequest;
 
-/// Explains a request. The exit code is 0 if it would pass, 1 if not, 2 if the input is bad.
+/// Explains a request. The exit code is 0 if it would pass, 1 if not, and 2 for invalid input.
 pub(super) fn explain(file: &Path, arguments: &Arguments) -> ExitCode {
     match explain_request(file, arguments) {
         Ok(explanation) => {
@@ -65,13 +65,13 @@ fn explain_request(file: &Path, arguments: &Arguments) -> Result<Explanation, Ex
     let compiled = match purpose {
         Purpose::Run | Purpose::Try => compile(&config),
         Purpose::CheckOnly => {
-            let (here, mut absent) = absent::left_out(&config);
-            absent.extend_from_slice(source.warnings());
+            let (complete, mut missing) = without_missing_secrets(&config);
+            missing.extend_from_slice(source.warnings());
             source
-                .report(absent)
+                .report(missing)
                 .lines()
                 .for_each(|line| eprintln!("warning: {line}"));
-            compile(&here)
+            compile(&complete)
         }
     };
     let snapshot = compiled.map_err(|faults| super::bad_input(source.report(faults)))?;
@@ -89,7 +89,7 @@ fn use_key_file(config: &mut Config, file: &Path, request: &SampleRequest) -> Re
         .map_err(|error| format!("{name}: expected a JWK set, but found none: {error}"))?;
     for skipped in &keys.skipped {
         eprintln!(
-            "{name}: key {} of the set is not used: {}",
+            "{name}: key {} of the set is ignored: {}",
             skipped.index, skipped.error
         );
     }
@@ -111,7 +111,7 @@ fn use_key_file(config: &mut Config, file: &Path, request: &SampleRequest) -> Re
         .or_else(|| (config.issuers.len() == 1).then_some(0));
     let Some(issuer) = position.map(|position| &mut config.issuers[position]) else {
         return Err(
-            "--jwks: expected a token whose iss names an issuer of the file, or a file with one issuer".to_owned()
+            "--jwks: expected a token whose iss names an issuer of the file, or a file with one issuer, but found neither".to_owned()
         );
     };
     let keys = match &issuer.keys {

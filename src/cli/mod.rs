@@ -1,14 +1,15 @@
 //! The command line.
 //!
-//! Exit codes: 0 good, 1 a run that failed or cut requests off or a request that would not pass, 2 bad input. Logs go to
-//! standard error, answers to standard output.
+//! Exit codes: 0 for success, 2 for invalid input. 1 means that a run failed or cut requests off,
+//! or that an explained request would not pass. Logs go to standard error, output to standard
+//! output.
 
-mod absent;
 mod check;
 mod completions;
 #[cfg(feature = "development")]
 mod development;
 mod explain;
+mod missing_secrets;
 mod run;
 mod schema;
 pub mod service;
@@ -44,30 +45,30 @@ struct Arguments {
 
 #[derive(Subcommand, Debug)]
 enum Command {
-    /// Run the gateway; this is also what happens without a command
+    /// Run the gateway; this is the default
     Run,
-    /// Load and compile the file, print its routes and every weak choice; touches no network
+    /// Check the file: print errors, warnings and routes, without network access
     Check,
-    /// Tell what would become of a request, and why; it is not sent upstream
+    /// Explain what the gateway would do with a request, and why; nothing is forwarded
     Explain(explain::Arguments),
-    /// Print the JSON Schema of the file, for editors
+    /// Print the JSON Schema of the configuration, for editors
     Schema(schema::Arguments),
-    /// Print a script that has a shell complete commands and options
+    /// Print a script that makes a shell complete commands and options
     Completions {
-        /// Which shell
+        /// The shell
         shell: clap_complete::Shell,
     },
 }
 
 #[derive(Args, Debug)]
 struct Options {
-    /// The configuration
+    /// The configuration file
     #[arg(long, value_name = "FILE", default_value = DEFAULT_FILE, global = true)]
     config: PathBuf,
-    /// How log lines are written, whatever the file says
+    /// The format of log lines; overrides the file
     #[arg(long, value_name = "FORMAT", global = true, value_parser = keyword::<LogFormat>())]
     log_format: Option<LogFormat>,
-    /// How much is logged, whatever the file says
+    /// The log level; overrides the file
     #[arg(long, value_name = "LEVEL", global = true, value_parser = keyword::<LogLevel>())]
     log_level: Option<LogLevel>,
 }
@@ -79,21 +80,22 @@ fn keyword<T: Keyword + Send + Sync>() -> impl TypedValueParser<Value = T> {
         .try_map(|text| T::from_keyword(&text).ok_or("expected one of the possible values"))
 }
 
-/// Does what the command line asks for.
+/// Runs the command that the command line names.
 #[must_use]
 pub fn main() -> ExitCode {
-    let arguments = Arguments::try_parse().unwrap_or_else(|error| named_file(error).exit());
+    let arguments =
+        Arguments::try_parse().unwrap_or_else(|error| suggest_config_option(error).exit());
     match arguments.command.unwrap_or(Command::Run) {
         Command::Run => run::run(&arguments.options),
         Command::Check => check::check(&arguments.options.config),
-        Command::Explain(question) => explain::explain(&arguments.options.config, &question),
+        Command::Explain(request) => explain::explain(&arguments.options.config, &request),
         Command::Schema(arguments) => schema::schema(&arguments),
         Command::Completions { shell } => completions::completions(shell),
     }
 }
 
-// Where other programs take the file as it is.
-fn named_file(mut error: clap::Error) -> clap::Error {
+// Other programs take the file as a positional argument.
+fn suggest_config_option(mut error: clap::Error) -> clap::Error {
     let unknown = [ContextKind::InvalidArg, ContextKind::InvalidSubcommand].into_iter();
     let file = unknown.filter_map(|kind| match error.get(kind) {
         Some(ContextValue::String(text)) if text.ends_with(".toml") && !text.starts_with('-') => {
@@ -102,7 +104,7 @@ fn named_file(mut error: clap::Error) -> clap::Error {
         _ => None,
     });
     if let Some(file) = file.take(1).next() {
-        let tip = format!("the file is named by an option: --config {file}");
+        let tip = format!("name the file with an option: --config {file}");
         error.insert(
             ContextKind::Suggested,
             ContextValue::StyledStrs(vec![tip.into()]),
@@ -111,32 +113,32 @@ fn named_file(mut error: clap::Error) -> clap::Error {
     error
 }
 
-/// Reads the file; what is wrong with it goes to standard error.
+/// Reads the file. Its faults go to standard error.
 fn read(path: &Path, purpose: Purpose) -> Result<(Config, Source), ExitCode> {
     if path == Path::new(DEFAULT_FILE) && !path.exists() {
         return Err(bad_input(
-            "gateway.toml: expected a file in this folder, but found none (name another one with --config FILE, or \
+            "gateway.toml: expected a file in this folder, but found none (name another file with --config, or \
              start from the gateway.toml and the examples/ that come with scopegate)",
         ));
     }
     load(path, purpose).map_err(bad_input)
 }
 
-/// Reads the file as this build can serve it.
+/// Reads the file, and checks that this build supports what it uses.
 fn load(path: &Path, purpose: Purpose) -> Result<(Config, Source), Report> {
-    let judge = |config: &Config, known: &[Fault]| {
+    let find_faults = |config: &Config, known: &[Fault]| {
         let mut faults = route_faults(config, known);
         faults.extend(development_fault(config));
         faults
     };
-    let (config, source) = config::load_with_checks(path, purpose, &judge)?;
+    let (config, source) = config::load_with_checks(path, purpose, &find_faults)?;
     match development_fault(&config) {
         Some(fault) => Err(source.report(vec![fault])),
         None => Ok((config, source)),
     }
 }
 
-// A section that is passed over would leave an issuer without its server.
+// If this build ignored the section, an issuer would have no server.
 fn development_fault(config: &Config) -> Option<Fault> {
     let development = config.development.as_ref()?;
     if cfg!(feature = "development") {
@@ -148,11 +150,11 @@ fn development_fault(config: &Config) -> Option<Fault> {
     Some(fault.with_help("remove [development], or build with the default features"))
 }
 
-/// A file, compiled, and what its listeners show.
+/// A compiled file: the snapshot, and the certificates of each listener.
 type Compiled = (Snapshot, Vec<Option<Arc<Certificates>>>);
 
-/// Compiles the file; what is wrong with it goes to standard error.
-fn compiled(config: &Config, source: &Source) -> Result<Compiled, ExitCode> {
+/// Compiles the file. Its faults go to standard error.
+fn compile_file(config: &Config, source: &Source) -> Result<Compiled, ExitCode> {
     match (compile(config), certificates(&config.listeners)) {
         (Ok(snapshot), Ok(certificates)) => Ok((snapshot, certificates)),
         (snapshot, certificates) => {
@@ -164,8 +166,8 @@ fn compiled(config: &Config, source: &Source) -> Result<Compiled, ExitCode> {
     }
 }
 
-/// Writes to standard output; whoever closed it, as `| head` does, has read enough.
-fn answer(bytes: &[u8]) -> ExitCode {
+/// Writes to standard output. A closed pipe, as with `| head`, is no error.
+fn print_output(bytes: &[u8]) -> ExitCode {
     let mut output = io::stdout().lock();
     match output.write_all(bytes).and_then(|()| output.flush()) {
         Err(error) if error.kind() != io::ErrorKind::BrokenPipe => {

@@ -28,25 +28,25 @@ use crate::transport::tls;
 use crate::values::{LogFormat, LogLevel};
 
 pub(super) fn run(options: &Options) -> ExitCode {
-    // Before it is read: what changes while it is compiled has to be noticed.
+    // Created before the file is read, so that a change during startup is noticed.
     let watched = FileWatcher::new(&options.config);
     let (config, source) = match super::read(&options.config, Purpose::Run) {
         Ok(read) => read,
         Err(code) => return code,
     };
-    // Before any thread is started.
+    // This changes the environment, which is safe only before the first thread starts.
     let inherited = match Inherited::from_environment() {
         Ok(inherited) => inherited,
         Err(error) => return failed(error),
     };
-    // Before the file is compiled: that may have something to warn of.
+    // Compiling the file may log warnings, so the log starts before.
     let (format, level) = log_settings(&config.log, options);
     let log = match Log::start(format, level) {
         Ok(log) => log,
         Err(error) => return failed(error),
     };
     telemetry::log_panics();
-    let (snapshot, certificates) = match super::compiled(&config, &source) {
+    let (snapshot, certificates) = match super::compile_file(&config, &source) {
         Ok(compiled) => compiled,
         Err(code) => return code,
     };
@@ -54,7 +54,7 @@ pub(super) fn run(options: &Options) -> ExitCode {
     if weak > 0 && config.development.is_none() {
         tracing::warn!(weak, "configuration has weak choices; run scopegate check");
     }
-    tell_shadow_mode(&snapshot);
+    log_shadow_mode(&snapshot);
     let startup = Startup {
         config,
         snapshot,
@@ -63,7 +63,7 @@ pub(super) fn run(options: &Options) -> ExitCode {
         watched,
     };
     let served = serve(startup, options, &log);
-    // All of it is written before what is printed here.
+    // Flushes the log before an error is printed.
     drop(log);
     match served {
         Ok(code) => code,
@@ -76,7 +76,7 @@ fn failed(error: impl std::fmt::Display) -> ExitCode {
     ExitCode::FAILURE
 }
 
-/// What is there before the first thread is started.
+/// What exists before the first thread starts.
 struct Startup {
     config: Config,
     snapshot: Snapshot,
@@ -85,17 +85,17 @@ struct Startup {
     watched: FileWatcher,
 }
 
-/// Listening sockets, of which nothing is accepted yet.
+/// Listening sockets from which nothing was accepted yet.
 struct Sockets {
     workers: Listeners,
     admin: Option<Listeners>,
-    /// The descriptors that the process may open.
+    /// The process's limit of file descriptors.
     descriptors: Descriptors,
 }
 
 impl Sockets {
     fn open(config: &Config, mut inherited: Inherited) -> io::Result<Self> {
-        // Before anything is opened.
+        // Raised before the first socket is opened.
         let descriptors = Descriptors::raise();
         let addresses: Vec<_> = config
             .listeners
@@ -106,7 +106,7 @@ impl Sockets {
         let admin = match config.admin_address() {
             Some(address) => {
                 let listener = Admin::listen(address, server.share_port);
-                Some(listener.map_err(|error| not_listening("admin.listen", &error))?)
+                Some(listener.map_err(|error| listen_error("admin.listen", &error))?)
             }
             None => None,
         };
@@ -122,7 +122,7 @@ impl Sockets {
                 .iter()
                 .find(|listener| listener.address.value == error.address);
             let key = failed.map_or("server.listen", |listener| listener.address.key());
-            not_listening(key, &error)
+            listen_error(key, &error)
         })?;
         inherited
             .check_all_taken(&addresses)
@@ -142,12 +142,12 @@ fn serve(mut startup: Startup, options: &Options, log: &Log) -> io::Result<ExitC
         .enable_all()
         .build()?;
     let outcome = runtime.block_on(control_plane(startup, sockets, options, log));
-    // Not waited for: a worker that hangs would keep the process from ending.
+    // Does not wait: a worker that hangs would keep the process from ending.
     runtime.shutdown_background();
     outcome
 }
 
-// Starts the workers and what runs beside them, and returns once a signal has ended them.
+// Starts the workers and the tasks of the control plane. Returns after a signal has stopped them.
 #[expect(
     clippy::too_many_lines,
     reason = "the order of start and stop, read from top to bottom"
@@ -168,26 +168,26 @@ async fn control_plane(
     let mut signals = Signals::new()?;
     #[cfg(feature = "development")]
     let development = DevelopmentServers::start(&config).await?;
-    let publisher: SharedSnapshot = Arc::new(ArcSwap::from_pointee(snapshot));
-    gateway::start_background_tasks(&publisher.load(), None);
-    let (spans, exporting) = match collector(&config.telemetry) {
+    let snapshot: SharedSnapshot = Arc::new(ArcSwap::from_pointee(snapshot));
+    gateway::start_background_tasks(&snapshot.load(), None);
+    let (spans, span_export) = match collector(&config.telemetry) {
         Some(collector) => {
-            let (spans, exporting) = export_spans(&collector)?;
-            (Some(spans), Some(exporting))
+            let (spans, span_export) = export_spans(&collector)?;
+            (Some(spans), Some(span_export))
         }
         None => (None, None),
     };
     let telemetry = Telemetry::with_access_log(log.access().clone(), spans);
     let is_tls: Vec<_> = certificates.iter().map(Option::is_some).collect();
-    let shown: Vec<_> = certificates
+    let certificates: Vec<_> = certificates
         .into_iter()
         .map(CurrentCertificates::new)
         .collect();
     let mut server = Server::start(
         sockets.workers,
-        &shown,
+        &certificates,
         &server::Settings::from(&config.server),
-        &publisher,
+        &snapshot,
         &Clock::system(),
         &telemetry,
     )?;
@@ -197,19 +197,19 @@ async fn control_plane(
     }
     #[cfg(feature = "development")]
     if let Some(development) = &development {
-        development.announce(&publisher.load(), server.addresses());
+        development.announce(&snapshot.load(), server.addresses());
     }
 
-    let mut reloader = Reloader::new(config, Arc::clone(&publisher), shown);
+    let mut reloader = Reloader::new(config, Arc::clone(&snapshot), certificates);
     let reloads = Arc::clone(reloader.reloads());
     let admin = Admin::new(
-        publisher,
+        snapshot,
         telemetry,
         reloads,
         server.liveness(),
         Clock::system(),
     );
-    let admin_served = sockets.admin.map(|listener| {
+    let admin_task = sockets.admin.map(|listener| {
         for address in listener.addresses() {
             tracing::info!(%address, "admin listening");
         }
@@ -240,14 +240,14 @@ async fn control_plane(
     admin.stop();
     service::stopping();
     let code = tokio::select! {
-        code = drain(server, settings, &admin, admin_served) => code,
+        code = drain(server, settings, &admin, admin_task) => code,
         () = signals.stop.next() => {
             tracing::warn!("drain aborted by a second signal");
             ExitCode::SUCCESS
         }
     };
-    if let Some(exporting) = exporting {
-        exporting.finish().await;
+    if let Some(span_export) = span_export {
+        span_export.finish().await;
     }
     Ok(code)
 }
@@ -264,7 +264,7 @@ fn export_spans(collector: &Collector) -> io::Result<(Spans, SpanExportTask)> {
     Ok(exported)
 }
 
-fn not_listening(key: &str, error: &ListenError) -> io::Error {
+fn listen_error(key: &str, error: &ListenError) -> io::Error {
     io::Error::other(format!("{key}: {error}"))
 }
 
@@ -281,7 +281,7 @@ async fn reload(reloader: &mut Reloader, server: &Server, options: &Options, log
         Ok(Reloaded::Changed) => {
             let (format, level) = log_settings(&reloader.config().log, options);
             log.change(format, level);
-            tell_shadow_mode(&reloader.snapshot());
+            log_shadow_mode(&reloader.snapshot());
             tracing::info!(accepted, "configuration reloaded");
         }
         Err(error) => {
@@ -291,7 +291,7 @@ async fn reload(reloader: &mut Reloader, server: &Server, options: &Options, log
     service::ready();
 }
 
-fn tell_shadow_mode(snapshot: &Snapshot) {
+fn log_shadow_mode(snapshot: &Snapshot) {
     let routes = snapshot.routes.unenforced().count();
     if routes > 0 {
         tracing::warn!(
@@ -301,14 +301,14 @@ fn tell_shadow_mode(snapshot: &Snapshot) {
     }
 }
 
-/// What becomes of the admin listener's task.
-type AdminServed = Option<JoinHandle<io::Result<()>>>;
+/// The task of the admin listener, if there is one.
+type AdminTask = Option<JoinHandle<io::Result<()>>>;
 
 async fn drain(
     server: Server,
     settings: &config::Server,
     admin: &Admin,
-    admin_served: AdminServed,
+    admin_task: AdminTask,
 ) -> ExitCode {
     if !settings.drain_delay.is_zero() {
         server.begin_stopping();
@@ -316,14 +316,14 @@ async fn drain(
     }
     let close_admin = async {
         admin.close();
-        if let Some(served) = admin_served {
-            // An error means that it has ended before.
-            let _ = served.await;
+        if let Some(task) = admin_task {
+            // An error means that the task panicked.
+            let _ = task.await;
         }
     };
     let drained = if settings.share_port {
-        // The other process tells of the gateway from here on, as it accepts all connections. Probes that still came here
-        // would find a gateway that is not ready.
+        // From here on the other process accepts every connection, probes included. A probe that
+        // still came here would find a gateway that is not ready.
         tokio::join!(server.drain(settings.drain_timeout), close_admin).0
     } else {
         let drained = server.drain(settings.drain_timeout).await;
@@ -348,7 +348,7 @@ async fn drain(
     ExitCode::FAILURE
 }
 
-/// What an operator has to say while it runs.
+/// The signals that the process handles.
 struct Signals {
     stop: Stop,
     hang_up: Signal,

@@ -20,5 +20,5 @@ pub(super) fn schema(arguments: &Arguments) -> ExitCode {
     } else {
         config::schema()
     };
-    super::answer(text.as_bytes())
+    super::print_output(text.as_bytes())
 }

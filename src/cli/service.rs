@@ -1,6 +1,6 @@
-//! What the service manager is told, where one asked for it (`sd_notify(3)`): with no `NOTIFY_SOCKET`, nothing at all.
+//! Notifications to the service manager (`sd_notify(3)`). Without `NOTIFY_SOCKET` none is sent.
 //!
-//! Nothing depends on its listening: where a message cannot be sent, that is logged and the gateway goes on.
+//! Nothing depends on them: a notification that cannot be sent is logged, and the gateway continues.
 
 use std::time::Duration;
 
@@ -9,16 +9,17 @@ use sd_notify::NotifyState;
 use crate::clock;
 use crate::server::Liveness;
 
-/// Everything listens and is served: at the start, and after each [`reloading`], whether or not that changed anything.
+/// The gateway serves all listeners. Sent after the start, and after each [`reloading`], whatever its
+/// outcome.
 pub fn ready() {
-    tell(&[NotifyState::Ready, NotifyState::Status("serving")]);
+    notify(&[NotifyState::Ready, NotifyState::Status("serving")]);
 }
 
-/// The file is being read again; until [`ready`], nobody waits for it to have effect.
+/// A reload has begun. [`ready`] ends it.
 pub fn reloading() {
-    // Both in one message: systemd takes RELOADING=1 without the time for a failure (Type=notify-reload).
+    // One message: with Type=notify-reload, systemd treats RELOADING=1 without a time as a failure.
     match NotifyState::monotonic_usec_now() {
-        Ok(now) => tell(&[
+        Ok(now) => notify(&[
             NotifyState::Reloading,
             now,
             NotifyState::Status("reloading"),
@@ -27,35 +28,36 @@ pub fn reloading() {
     }
 }
 
-/// The gateway was asked to stop, and finishes what is under way.
+/// The gateway stops, and completes the requests in flight.
 pub(super) fn stopping() {
-    tell(&[
+    notify(&[
         NotifyState::Stopping,
-        NotifyState::Status("finishing the requests under way"),
+        NotifyState::Status("completing the requests in flight"),
     ]);
 }
 
-/// Tells twice in each `WATCHDOG_USEC` that the gateway is alive, as long as every worker is; returns at once where nobody
-/// watches.
+/// Notifies the watchdog twice in each `WATCHDOG_USEC`, as long as every worker is alive. Returns at
+/// once if there is no watchdog.
 ///
-/// A gateway of which one worker hangs leaves that worker's clients waiting. So it is silent then, and restarted.
+/// When one worker hangs, its clients wait in vain. The notifications then stop, so that the service
+/// manager restarts the gateway.
 pub(super) async fn watchdog(liveness: Liveness) {
-    let Some(within) = sd_notify::watchdog_enabled().filter(|within| !within.is_zero()) else {
+    let Some(timeout) = sd_notify::watchdog_enabled().filter(|timeout| !timeout.is_zero()) else {
         return;
     };
-    let mut interval = tokio::time::interval((within / 2).max(Duration::from_millis(1)));
+    let mut interval = tokio::time::interval((timeout / 2).max(Duration::from_millis(1)));
     interval.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
     loop {
         interval.tick().await;
-        if liveness.is_alive_within(within / 2, clock::now()) {
-            tell(&[NotifyState::Watchdog]);
+        if liveness.is_alive_within(timeout / 2, clock::now()) {
+            notify(&[NotifyState::Watchdog]);
         } else {
             tracing::error!("worker hangs; watchdog not notified");
         }
     }
 }
 
-fn tell(state: &[NotifyState<'_>]) {
+fn notify(state: &[NotifyState<'_>]) {
     if let Err(error) = sd_notify::notify(state) {
         tracing::warn!(%error, "cannot notify the service manager");
     }
@@ -81,7 +83,8 @@ mod tests {
         manager
             .set_read_timeout(Some(Duration::from_secs(20)))
             .expect("a time-out");
-        // The environment of a process is not to be changed while it has threads: this test once more, as a child.
+        // The environment must not change while the process has threads, so the test runs again in
+        // a child process.
         let mut child = Command::new(std::env::current_exe().expect("a path"));
         child
             .args([

@@ -1,4 +1,4 @@
-//! What a newcomer can type next, with the addresses and a route of the running gateway filled in.
+//! Commands to try next, with the addresses and a route of the running gateway filled in.
 
 use std::net::SocketAddr;
 
@@ -6,12 +6,13 @@ use crate::gateway::Snapshot;
 use crate::policy::requirement::Requirement;
 use crate::policy::route::Route;
 
-/// What stands for a path parameter in the story.
+/// Fills in for path parameters and wildcards.
 const EXAMPLE: &str = "com.acme";
 
-/// Prints the story to standard output, if some route of the file can tell it.
+/// Prints the commands to standard output, if the file has a route that they can use.
 pub(super) fn print(snapshot: &Snapshot, gateway: &[SocketAddr], issuer: SocketAddr) {
-    let (Some(gateway), Some((route, scope))) = (gateway.first(), storyteller(snapshot)) else {
+    let (Some(gateway), Some((route, scope))) = (gateway.first(), first_scoped_route(snapshot))
+    else {
         return;
     };
     let method = route
@@ -28,21 +29,21 @@ Try it, in another terminal:
   # 1. Without a token: 401, WWW-Authenticate: Bearer
   curl -i -X {method} {url}
 
-  # 2. With a token that grants nothing: 403, and the challenge names the scope that is needed
+  # 2. With a token that grants nothing: 403, and the challenge names the required scope
   token() {{ curl -s -u test:test -d grant_type=client_credentials -d "scope=$1" http://{issuer}/token | sed 's/.*"access_token":"\([^"]*\)".*/\1/'; }}
   curl -i -X {method} -H "Authorization: Bearer $(token '')" {url}
 
   # 3. With a token that grants it: 200, from the upstream
   curl -i -X {method} -H "Authorization: Bearer $(token '{scope}')" {url}
 
-  # 4. With one that was tampered with: 401, error="invalid_token"
+  # 4. With a token that was tampered with: 401, error="invalid_token"
   curl -i -X {method} -H "Authorization: Bearer $(token '{scope}' | sed 's/.\{{20\}}$/AAAAAAAAAAAAAAAAAAAA/')" {url}
 "#
     );
 }
 
-// The first route without a host of its own that asks for scopes.
-fn storyteller(snapshot: &Snapshot) -> Option<(&Route, String)> {
+// The first route for any host that requires scopes.
+fn first_scoped_route(snapshot: &Snapshot) -> Option<(&Route, String)> {
     snapshot
         .routes
         .routes()

@@ -1,12 +1,13 @@
-//! Weak choices: what a file may say, and what somebody should have meant. Each says what it means and what to do.
+//! Weak choices: valid configuration that is probably not intended. Each warning says what the
+//! configuration means, and what to change.
 //!
-//! A warning that stands there for good is one that nobody reads, so what is usual and fine is not warned of: reading that
-//! is open beside writing that is not, `files.*` as a scope, a granted `*`.
+//! Nobody reads a warning that never goes away. So common and sound choices get none: public reads
+//! beside protected writes, `files.*` as a scope, a granted `*`.
 
 mod issuers;
 mod paths;
 mod routes;
-mod words;
+mod typos;
 
 use std::collections::HashSet;
 
@@ -16,14 +17,12 @@ use crate::gateway::Snapshot;
 /// Every weak choice of the file, which compiles to this snapshot.
 pub(super) fn weak_choices(config: &Config, source: &Source, snapshot: &Snapshot) -> Vec<Fault> {
     let mut found = source.warnings().to_vec();
-    found.extend(words::weak_choices(config));
+    found.extend(typos::weak_choices(config));
     if let Some(development) = &config.development {
         let fault = development
             .listen
-            .fault("development: anybody on this machine gets any token here");
-        found.push(fault.with_help(
-            "for trying things out only: remove [development] and its issuer before you go on",
-        ));
+            .fault("development: any process on this machine can get any token");
+        found.push(fault.with_help("remove [development] and its issuer before production use"));
     }
     found.extend(config.admin.as_ref().and_then(any_admin_host));
     for issuer in &config.issuers {
@@ -44,14 +43,14 @@ pub(super) fn weak_choices(config: &Config, source: &Source, snapshot: &Snapshot
         found.push(
             upstream
                 .name
-                .fault("no route leads to this upstream")
-                .with_help("remove it, or add its routes"),
+                .fault("no route uses this upstream")
+                .with_help("remove it, or add a route that uses it"),
         );
     }
     found
 }
 
-/// What is no weak choice, and good to know.
+/// Notes: sound choices with an effect that may surprise.
 pub(super) fn notes(config: &Config, snapshot: &Snapshot) -> Vec<Fault> {
     paths::notes(config, snapshot)
 }
@@ -62,9 +61,9 @@ fn any_admin_host(admin: &Admin) -> Option<Fault> {
         return None;
     }
     let message = format!(
-        "{address} is no loopback address and hosts is not set, so it answers whatever the Host is"
+        "{address} is not a loopback address and hosts is not set, so any Host is accepted"
     );
-    let help = "set hosts to the names that it is asked by, or to [] for IP addresses alone: a web page could read it (DNS \
-                rebinding)";
+    let help = "set hosts to the names that clients use, or to [] for IP addresses only: a web page could read the metrics \
+                by DNS rebinding";
     Some(admin.listen.fault(message).with_help(help))
 }

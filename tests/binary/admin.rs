@@ -114,7 +114,7 @@ fn check_warns_of_a_reachable_admin_listener_without_hosts() {
     let warned = |toml: String| {
         let output = run(Some(&toml), &["check"]);
         String::from_utf8_lossy(&output.stderr)
-            .contains("gateway.toml:2: admin.listen: 10.0.0.2:9090 is no loopback")
+            .contains("gateway.toml:2: admin.listen: 10.0.0.2:9090 is not a loopback")
     };
     assert!(warned(toml("10.0.0.2:9090", "")));
     assert!(!warned(toml("10.0.0.2:9090", "hosts = []")));

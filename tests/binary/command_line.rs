@@ -55,7 +55,7 @@ fn missing_file_and_unknown_argument_are_bad_input() {
         assert_eq!(positional.status.code(), Some(2));
         let stderr = text(&positional.stderr);
         assert!(
-            stderr.contains("tip: the file is named by an option: --config gateway.toml"),
+            stderr.contains("tip: name the file with an option: --config gateway.toml"),
             "{stderr}"
         );
     }
@@ -270,7 +270,7 @@ fn check_prints_the_routes_and_warns_of_weak_choices() {
     assert_eq!(output.status.code(), Some(0));
     let stdout = text(&output.stdout);
     assert!(
-        stdout.starts_with("gateway.toml: good, with 4 routes, 1 issuer and 1 upstream\n"),
+        stdout.starts_with("gateway.toml: valid, with 4 routes, 1 issuer and 1 upstream\n"),
         "{stdout}"
     );
     // The most specific route is first; public routes are marked.
@@ -281,7 +281,7 @@ fn check_prints_the_routes_and_warns_of_weak_choices() {
         .expect("a row");
     assert!(files < health && health < push, "{stdout}");
     assert!(
-        stdout.contains("nothing (public)") && stdout.contains("\n! asks for no token"),
+        stdout.contains("nothing (public)") && stdout.contains("\n! requires no token"),
         "{stdout}"
     );
     assert!(text(&output.stderr).contains("routes[3].path: public"));

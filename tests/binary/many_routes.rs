@@ -58,7 +58,7 @@ fn check_and_start_take_linear_time_in_the_routes() {
     let (status, response, warnings) = check(&toml);
     assert!(status.success(), "{warnings}");
     assert!(
-        response.starts_with("gateway.toml: good, with 20000 routes, 1 issuer and 1 upstream\n")
+        response.starts_with("gateway.toml: valid, with 20000 routes, 1 issuer and 1 upstream\n")
     );
     // A route with two hosts has two rows.
     let rows = response
@@ -67,7 +67,7 @@ fn check_and_start_take_linear_time_in_the_routes() {
         .count();
     assert_eq!(rows, ROUTES + ROUTES / 10);
     assert_eq!(
-        warnings.matches("takes any valid token").count() + warnings.matches("no scope: ").count(),
+        warnings.matches("accepts any valid token").count() + warnings.matches("no scope: ").count(),
         ROUTES / 10
     );
 
@@ -95,7 +95,7 @@ fn path_with_many_methods_is_checked_in_linear_time() {
     assert!(status.success(), "{warnings}");
     assert_eq!(
         warnings
-            .matches("asks for no token, while M0 asks for more")
+            .matches("requires no token, while M0 requires more")
             .count(),
         ROUTES / 2
     );

@@ -83,9 +83,9 @@ fn missing_secret_is_a_warning_for_check_and_an_error_for_run() {
     assert_eq!(checked.status.code(), Some(0), "{}", text(&checked.stderr));
     assert!(
         text(&checked.stdout)
-            .starts_with("gateway.toml: good, with 2 routes, 3 issuers and 1 upstream\n")
+            .starts_with("gateway.toml: valid, with 2 routes, 3 issuers and 1 upstream\n")
     );
-    let remedy = "(it is not needed to look at the file, and is to run the gateway)";
+    let remedy = "(only `scopegate run` needs it)";
     let found = missing(&checked, "warning: ");
     for (line, place) in found.iter().zip([
         "gateway.toml:4: listeners[0].tls.certificates[0].key: expected a private key in none.key",
@@ -194,7 +194,7 @@ fn file_from_a_pipe_is_checked() {
     let checked = run_in(shell, folder.path());
     assert_eq!(checked.status.code(), Some(0), "{}", text(&checked.stderr));
     assert!(
-        text(&checked.stdout).starts_with("/dev/stdin: good, with 2 routes"),
+        text(&checked.stdout).starts_with("/dev/stdin: valid, with 2 routes"),
         "{}",
         text(&checked.stdout)
     );

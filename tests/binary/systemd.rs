@@ -85,13 +85,13 @@ fn inherited_descriptor_must_be_a_listening_tcp_socket() {
                 .into(),
             "fd 3 is not a valid tcp socket",
         ),
-        (silent.into(), "one that does not"),
+        (silent.into(), "a socket that does not listen"),
     ];
     for (other, found) in others {
         let output = run_in(command_with_socket(other), folder.path());
         let stderr = String::from_utf8_lossy(&output.stderr);
         let expected = format!(
-            "scopegate: inherited fd 3 (\"web\"): expected a TCP socket that listens, but found {found}\n"
+            "scopegate: inherited fd 3 (\"web\"): expected a listening TCP socket, but found {found}\n"
         );
         assert_eq!((output.status.code(), &*stderr), (Some(1), &*expected));
     }
@@ -150,7 +150,7 @@ fn service_manager_is_notified_of_start_and_stop() {
     process.signal("TERM");
     assert_eq!(
         manager.notification(),
-        "STOPPING=1\nSTATUS=finishing the requests under way\n"
+        "STOPPING=1\nSTATUS=completing the requests in flight\n"
     );
     assert_eq!(process.wait_for_exit().code(), Some(0));
     manager.socket.set_nonblocking(true).expect("a socket");
@@ -184,7 +184,7 @@ fn watchdog_is_notified_twice_per_interval_while_serving_and_draining() {
     }
     assert_eq!(
         notified,
-        "STOPPING=1\nSTATUS=finishing the requests under way\n"
+        "STOPPING=1\nSTATUS=completing the requests in flight\n"
     );
     assert_eq!(manager.notification(), "WATCHDOG=1\n");
     process.signal("TERM");

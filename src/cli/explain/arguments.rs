@@ -10,7 +10,7 @@ use std::str::FromStr;
 use clap::Args;
 use zeroize::Zeroizing;
 
-/// The longest file that is read as a token.
+/// The maximum size of a token file.
 const MAX_TOKEN_FILE_SIZE: u64 = 1024 * 1024;
 
 /// The arguments of `scopegate explain`.
@@ -18,21 +18,21 @@ const MAX_TOKEN_FILE_SIZE: u64 = 1024 * 1024;
 pub(in crate::cli) struct Arguments {
     /// The method of the request
     pub(super) method: String,
-    /// Its URL, or a path: then the host is that of external_url, else the first listener's
+    /// Its URL or path; for a path the host is that of external_url, or else of the first listener
     pub(super) url: String,
-    /// An access token; @FILE reads a file and - the standard input, which no list of processes shows
+    /// An access token; @FILE reads a file, and - standard input, so that no process list shows it
     #[arg(long, value_name = "TOKEN", allow_hyphen_values = true)]
     pub(super) token: Option<TokenFrom>,
-    /// A header of the request, as in 'X-Tenant: acme'; may be given more than once
+    /// A header of the request, such as 'X-Tenant: acme'; may be repeated
     #[arg(long = "header", short = 'H', value_name = "NAME: VALUE")]
     pub(super) headers: Vec<HeaderFrom>,
-    /// Prints one JSON object instead of text
+    /// Print one JSON object instead of text
     #[arg(long)]
     pub(super) json: bool,
-    /// Touches no network: an issuer's keys come from its jwks_file or from --jwks
+    /// Send nothing: an issuer's keys come from its jwks_file or from --jwks
     #[arg(long)]
     pub(super) offline: bool,
-    /// The keys of the issuer that the token names, in place of those that it publishes
+    /// Keys to use instead of those that the token's issuer publishes
     #[arg(long, value_name = "FILE")]
     pub(super) jwks: Option<PathBuf>,
 }
@@ -61,7 +61,7 @@ impl TokenFrom {
                 path.display().to_string(),
                 File::open(path).map(|file| Box::new(file) as _),
             ),
-            Self::StandardInput => ("the standard input".to_owned(), Ok(Box::new(io::stdin()))),
+            Self::StandardInput => ("standard input".to_owned(), Ok(Box::new(io::stdin()))),
         };
         let mut text = Zeroizing::new(Vec::new());
         source
@@ -116,11 +116,11 @@ mod tests {
 
     #[test]
     fn arguments_with_tokens_do_not_print_themselves() {
-        let shown = format!(
+        let printed = format!(
             "{:?} {:?}",
             "secret".parse::<TokenFrom>(),
             "A: secret".parse::<HeaderFrom>()
         );
-        assert!(!shown.contains("secret"), "{shown}");
+        assert!(!printed.contains("secret"), "{printed}");
     }
 }

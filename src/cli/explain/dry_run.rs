@@ -31,7 +31,7 @@ use crate::transport::IncomingBody;
 const CLIENT: IpAddr = IpAddr::V4(Ipv4Addr::LOCALHOST);
 /// The gateway's own responses are short.
 const MAX_RESPONSE_HEAD: usize = 1024 * 1024;
-/// Requests until an issuer has keys: metadata documents at their well-known URLs, then the JWKS.
+/// The most requests before an issuer has keys: metadata at its well-known URLs, then the JWKS.
 const MAX_FETCHES: u32 = 4;
 
 /// The result of a dry run.
@@ -43,28 +43,28 @@ pub(super) struct DryRunResult {
     pub(super) report: Option<DryRunReport>,
     /// The head of the response.
     pub(super) head: String,
-    /// When it was judged.
+    /// The time that the token was checked at.
     pub(super) now: UnixTime,
 }
 
 /// Runs the request. Unless `--offline` is given, this fetches the keys of the token's issuer or
 /// introspects the token.
 pub(super) fn dry_run(
-    question: &SampleRequest,
+    sample: &SampleRequest,
     snapshot: Snapshot,
     config: &Config,
 ) -> io::Result<DryRunResult> {
     let runtime = tokio::runtime::Builder::new_current_thread()
         .enable_all()
         .build()?;
-    let exchanged = LocalSet::new().block_on(&runtime, exchange(question, snapshot, config));
-    // Background tasks of issuers have no more purpose.
+    let exchanged = LocalSet::new().block_on(&runtime, exchange(sample, snapshot, config));
+    // The background tasks of issuers are no longer needed.
     runtime.shutdown_background();
     exchanged
 }
 
 async fn exchange(
-    question: &SampleRequest,
+    sample: &SampleRequest,
     snapshot: Snapshot,
     config: &Config,
 ) -> io::Result<DryRunResult> {
@@ -77,7 +77,7 @@ async fn exchange(
         Rc::clone(&ticker),
         telemetry,
         CLIENT,
-        question.is_tls,
+        sample.is_tls,
     );
     let (seen, reported) = (RefCell::new(None), RefCell::new(None));
 
@@ -85,7 +85,7 @@ async fn exchange(
     let service = service_fn(async |request: Request<Incoming>| {
         let (parts, body) = request.into_parts();
         *seen.borrow_mut() = Some(parts.clone());
-        if !question.offline {
+        if !sample.offline {
             fetch_keys(&parts, &snapshot, config, ticker.wall()).await;
         }
         let request = Request::from_parts(parts, IncomingBody::Http1(body));
@@ -97,7 +97,7 @@ async fn exchange(
         .http1()
         .serve_connection(TokioIo::new(gateway), service);
     // The client closes after the head, which ends the server; a malformed request ends it earlier.
-    let (head, _) = tokio::join!(ask(client, question), serving);
+    let (head, _) = tokio::join!(send(client, sample), serving);
     let head = head?;
     Ok(DryRunResult {
         request: seen.take(),
@@ -108,17 +108,17 @@ async fn exchange(
     })
 }
 
-async fn ask(mut client: DuplexStream, question: &SampleRequest) -> io::Result<String> {
-    // A server that refuses a head as too long has not read all of it, and has responded.
-    let written = client.write_all(&question.written()).await;
-    let mut answer = Vec::new();
-    while !answer.ends_with(b"\r\n\r\n") && answer.len() < MAX_RESPONSE_HEAD {
+async fn send(mut client: DuplexStream, sample: &SampleRequest) -> io::Result<String> {
+    // A server that rejects a head as too long responds without reading all of it.
+    let written = client.write_all(&sample.to_bytes()).await;
+    let mut response = Vec::new();
+    while !response.ends_with(b"\r\n\r\n") && response.len() < MAX_RESPONSE_HEAD {
         match client.read_u8().await {
-            Ok(byte) => answer.push(byte),
+            Ok(byte) => response.push(byte),
             Err(error) => return Err(written.err().unwrap_or(error)),
         }
     }
-    Ok(String::from_utf8_lossy(&answer).into_owned())
+    Ok(String::from_utf8_lossy(&response).into_owned())
 }
 
 // Fetches keys as a running gateway does, for the one issuer that matters here.

@@ -31,7 +31,7 @@ mod tests {
 
     #[test]
     fn durations_have_their_two_largest_units() {
-        for (seconds, told) in [
+        for (seconds, expected) in [
             (0, "0 s"),
             (59, "59 s"),
             (60, "1 min"),
@@ -39,7 +39,7 @@ mod tests {
             (3600, "1 h"),
             (90_061, "1 d 1 h"),
         ] {
-            assert_eq!(format_duration(Duration::from_secs(seconds)), told);
+            assert_eq!(format_duration(Duration::from_secs(seconds)), expected);
         }
     }
 }

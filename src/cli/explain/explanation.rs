@@ -25,8 +25,7 @@ const MAX_OTHER_ROUTES: usize = 6;
 /// How long the development server of this host may take to accept a connection.
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(1);
 
-const START_DEVELOPMENT_SERVER: &str =
-    "the server of [development] runs while the gateway does: start scopegate in another terminal";
+const START_DEVELOPMENT_SERVER: &str = "the server of [development] runs inside the gateway: start `scopegate run` in another terminal";
 
 /// What the gateway would do with a request, and why.
 pub(super) struct Explanation {
@@ -36,7 +35,7 @@ pub(super) struct Explanation {
     pub(super) cause: Option<String>,
     /// What to do, if an issuer was unavailable.
     pub(super) remedy: Option<String>,
-    pub(super) asked: RequestSummary,
+    pub(super) request: RequestSummary,
     pub(super) route: Option<RouteSummary>,
     pub(super) others: Vec<(RouteSummary, RouteMatch)>,
     /// How many other routes are not listed.
@@ -59,7 +58,7 @@ pub(super) enum Verdict {
     /// It is forwarded; in shadow mode with any token.
     Passes,
     Refused,
-    /// `--offline` left an issuer out that decides.
+    /// The decision needs an issuer that `--offline` leaves out.
     Unknown,
 }
 
@@ -82,9 +81,9 @@ pub(super) struct RouteSummary {
 
 pub(super) enum TokenFinding {
     /// The request was refused before.
-    NotLookedAt,
+    NotChecked,
     /// The route is public.
-    NotAskedFor,
+    NotRequired,
     None(BearerError),
     Examined(Box<Examined>),
 }
@@ -101,7 +100,7 @@ pub(super) struct ForwardedSummary {
     pub(super) targets: Vec<String>,
     pub(super) method: String,
     pub(super) path: String,
-    /// Headers that the client did not send so.
+    /// Headers that the client did not send, or sent with another value.
     pub(super) added: Vec<(String, String)>,
     /// The names of headers that the upstream does not get.
     pub(super) removed: Vec<String>,
@@ -110,7 +109,7 @@ pub(super) struct ForwardedSummary {
 }
 
 impl Explanation {
-    /// Explains what a dry run has come to.
+    /// Explains the result of a dry run.
     pub(super) fn new(
         sample: &SampleRequest,
         result: DryRunResult,
@@ -124,7 +123,7 @@ impl Explanation {
         explanation
     }
 
-    // The verdict and what it comes from, without the request as the gateway reads it.
+    // The verdict and its cause. The route and the token follow in `explain_request`.
     fn outcome(sample: &SampleRequest, result: &DryRunResult, config: &Config) -> Self {
         let report = result.report.as_ref();
         let (is_shadowed, reason) = match report.map(|report| report.outcome) {
@@ -171,11 +170,11 @@ impl Explanation {
             reason,
             cause,
             remedy,
-            asked: RequestSummary::of(sample),
+            request: RequestSummary::of(sample),
             route: None,
             others: Vec::new(),
             omitted: 0,
-            token: TokenFinding::NotLookedAt,
+            token: TokenFinding::NotChecked,
             response_checks: Vec::new(),
             sets: Vec::new(),
             granted: None,
@@ -185,7 +184,7 @@ impl Explanation {
         }
     }
 
-    // Which route the request belongs to, and what that makes of its token.
+    // The route of the request, and what its token means there.
     fn explain_request(
         &mut self,
         request: &Parts,
@@ -195,15 +194,15 @@ impl Explanation {
     ) {
         let snapshot = &*result.snapshot;
         let target = RequestTarget::of(request, snapshot);
-        self.asked.host = target.host.as_ref().map(ToString::to_string);
-        self.asked.path = target.path.as_ref().map(|path| path.as_str().to_owned());
+        self.request.host = target.host.as_ref().map(ToString::to_string);
+        self.request.path = target.path.as_ref().map(|path| path.as_str().to_owned());
         let (Some(host), Some(path)) = (&target.host, &target.path) else {
             return;
         };
         let summary = |index: usize| RouteSummary::of(index, snapshot, config, source);
         self.add_other_routes(
             snapshot.routes.route_matches(host, path, &request.method),
-            |index| in_common(snapshot.routes.routes()[index].path.as_str(), path.as_str()),
+            |index| common_segments(snapshot.routes.routes()[index].path.as_str(), path.as_str()),
             summary,
         );
         let Ok(found) = snapshot.routes.find(host, path, &request.method) else {
@@ -288,16 +287,16 @@ impl RouteSummary {
                 .iter()
                 .map(ToString::to_string)
                 .collect(),
-            hosts: crate::cli::check::listed(&route.hosts, "any"),
+            hosts: crate::cli::check::join_or(&route.hosts, "any"),
             place: source.location(&written.path),
-            requires: crate::cli::check::asked_for(route),
+            requires: crate::cli::check::requirement_text(route),
             parameters: Vec::new(),
         }
     }
 }
 
 impl ForwardedSummary {
-    fn of(outgoing: &Outgoing, came: &HeaderMap, config: &Config) -> Self {
+    fn of(outgoing: &Outgoing, received: &HeaderMap, config: &Config) -> Self {
         let Outgoing {
             upstream,
             parts,
@@ -307,7 +306,7 @@ impl ForwardedSummary {
             .upstreams
             .iter()
             .find(|written| *written.name.value == **upstream);
-        let mut added = added_headers(came, &parts.headers);
+        let mut added = added_headers(received, &parts.headers);
         match written.map(|written| &written.host) {
             Some(UpstreamHost::Target) => {
                 added.push(("host".to_owned(), "(the target's)".to_owned()))
@@ -315,7 +314,7 @@ impl ForwardedSummary {
             Some(UpstreamHost::Name(name)) => added.push(("host".to_owned(), name.to_string())),
             Some(UpstreamHost::Pass) | None => {}
         }
-        let removed = came
+        let removed = received
             .keys()
             .filter(|name| !parts.headers.contains_key(*name))
             .map(ToString::to_string);
@@ -341,19 +340,19 @@ impl ForwardedSummary {
     }
 }
 
-// The headers that the upstream gets and the client did not send so.
-fn added_headers(came: &HeaderMap, sent: &HeaderMap) -> Vec<(String, String)> {
-    let is_added = |name: &&HeaderName| !came.get_all(*name).iter().eq(sent.get_all(*name));
+// The headers that the upstream gets, and that the client did not send with this value.
+fn added_headers(received: &HeaderMap, sent: &HeaderMap) -> Vec<(String, String)> {
+    let is_added = |name: &&HeaderName| !received.get_all(*name).iter().eq(sent.get_all(*name));
     let mut added = Vec::new();
     for name in sent.keys().filter(is_added) {
         let values = sent.get_all(name).iter();
-        added.extend(values.map(|value| (name.to_string(), shown(name, value))));
+        added.extend(values.map(|value| (name.to_string(), printable_value(name, value))));
     }
     added
 }
 
-// A value as it is shown, unless it may hold a token or a session.
-fn shown(name: &HeaderName, value: &HeaderValue) -> String {
+// A header value, unless it may hold a token or a session.
+fn printable_value(name: &HeaderName, value: &HeaderValue) -> String {
     let is_secret = value.is_sensitive() || name == header::AUTHORIZATION || name == header::COOKIE;
     match value.to_str() {
         Ok(_) if is_secret => "(not shown)".to_owned(),
@@ -369,7 +368,7 @@ fn token(
     now: UnixTime,
 ) -> TokenFinding {
     if found.route.requirement.is_public() {
-        return TokenFinding::NotAskedFor;
+        return TokenFinding::NotRequired;
     }
     match bearer::extract(headers) {
         Ok(token) => {
@@ -406,7 +405,7 @@ fn sets(found: &MatchedRoute<'_, '_>, granted: Option<&ScopeSet>) -> Vec<Vec<Sco
 }
 
 // How many leading segments of a route's path match the request's.
-fn in_common(pattern: &str, path: &str) -> usize {
+fn common_segments(pattern: &str, path: &str) -> usize {
     pattern
         .split('/')
         .zip(path.split('/'))
@@ -414,7 +413,7 @@ fn in_common(pattern: &str, path: &str) -> usize {
         .count()
 }
 
-// It is the server that was asked, and nothing listens there. A server that responds badly runs.
+// Whether the failed request went to the development server, and nothing listens there.
 fn is_development_server_down(cause: &str, config: &Config) -> bool {
     let Some(development) = &config.development else {
         return false;
@@ -434,7 +433,7 @@ fn remedy(issuer: &str, config: &Config) -> String {
         .is_some_and(KeySource::is_missing)
     {
         return format!(
-            "nobody can tell about tokens of {issuer:?} without its shared_secret, which is not here"
+            "tokens of {issuer:?} cannot be verified without its shared_secret, which is missing"
         );
     }
     let has_keys = written.is_some_and(|issuer| {
@@ -447,10 +446,10 @@ fn remedy(issuer: &str, config: &Config) -> String {
         && (has_keys || written.is_some_and(|issuer| issuer.keys.is_none()))
     {
         return format!(
-            "only the server of {issuer:?} can tell about its tokens: leave out --offline to ask it"
+            "tokens of {issuer:?} need introspection: leave out --offline to introspect this one"
         );
     }
     format!(
-        "give the keys of {issuer:?} with --jwks FILE (what its jwks_uri answers), or leave out --offline to fetch them"
+        "give the keys of {issuer:?} with --jwks FILE (the document at its jwks_uri), or leave out --offline to fetch them"
     )
 }

@@ -10,8 +10,8 @@ use crate::verify::jwt::Signer;
 use crate::verify::{Examined, Shape, Signed};
 
 pub(super) fn render(explanation: &Explanation) -> String {
-    let others = explanation.others.iter().map(|(told, route_match)| {
-        let mut other = route(told);
+    let others = explanation.others.iter().map(|(summary, route_match)| {
+        let mut other = route(summary);
         other["why"] = json!(name_of(*route_match));
         other
     });
@@ -26,10 +26,10 @@ pub(super) fn render(explanation: &Explanation) -> String {
         "cause": explanation.cause,
         "remedy": explanation.remedy,
         "request": {
-            "method": explanation.asked.method,
-            "url": explanation.asked.url,
-            "host": explanation.asked.host,
-            "path": explanation.asked.path,
+            "method": explanation.request.method,
+            "url": explanation.request.url,
+            "host": explanation.request.host,
+            "path": explanation.request.path,
             "time": explanation.now.as_seconds(),
         },
         "route": explanation.route.as_ref().map(route),
@@ -40,7 +40,7 @@ pub(super) fn render(explanation: &Explanation) -> String {
         "key": key(&explanation.token),
         "claims": match &explanation.token {
             TokenFinding::Examined(examined) => checks(&examined.checks),
-            TokenFinding::NotLookedAt | TokenFinding::NotAskedFor | TokenFinding::None(_) => json!([]),
+            TokenFinding::NotChecked | TokenFinding::NotRequired | TokenFinding::None(_) => json!([]),
         },
         "claims_of_answer": checks(&explanation.response_checks),
         "required_scopes": explanation.sets.iter().map(|set| set.iter().map(scope).collect()).collect::<Vec<Vec<_>>>(),
@@ -63,17 +63,17 @@ fn omitted_claims(omitted_claims: &OmittedClaim) -> Value {
     json!({ "header": omitted_claims.header.as_str(), "claim": omitted_claims.claim, "found": omitted_claims.found.to_string() })
 }
 
-fn route(told: &RouteSummary) -> Value {
-    let parameters = told
+fn route(summary: &RouteSummary) -> Value {
+    let parameters = summary
         .parameters
         .iter()
         .map(|(name, value)| (name.clone(), json!(value)));
     json!({
-        "path": told.path,
-        "methods": told.methods,
-        "host": told.hosts,
-        "place": told.place,
-        "asks_for": told.requires,
+        "path": summary.path,
+        "methods": summary.methods,
+        "host": summary.hosts,
+        "place": summary.place,
+        "asks_for": summary.requires,
         "parameters": Value::Object(parameters.collect()),
     })
 }
@@ -93,8 +93,8 @@ fn name_of(route_match: RouteMatch) -> &'static str {
 
 fn token(finding: &TokenFinding) -> Value {
     match finding {
-        TokenFinding::NotLookedAt => json!({ "kind": "not_looked_at" }),
-        TokenFinding::NotAskedFor => json!({ "kind": "not_asked_for" }),
+        TokenFinding::NotChecked => json!({ "kind": "not_looked_at" }),
+        TokenFinding::NotRequired => json!({ "kind": "not_asked_for" }),
         TokenFinding::None(error) => json!({ "kind": "none", "why": error.to_string() }),
         TokenFinding::Examined(examined) => {
             let (header, kind, reason) = match &examined.shape {
@@ -166,12 +166,12 @@ fn checks(checks: &[ClaimCheck]) -> Value {
     checks.iter().map(one).collect()
 }
 
-fn scope(told: &ScopeFinding) -> Value {
+fn scope(scope: &ScopeFinding) -> Value {
     json!({
-        "written": told.written,
-        "scope": told.filled.as_ref().ok(),
-        "unusable": told.filled.as_ref().err(),
-        "met_by": told.met_by,
+        "written": scope.written,
+        "scope": scope.filled.as_ref().ok(),
+        "unusable": scope.filled.as_ref().err(),
+        "met_by": scope.met_by,
     })
 }
 

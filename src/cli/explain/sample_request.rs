@@ -57,7 +57,7 @@ impl SampleRequest {
                 .get(..7)
                 .is_some_and(|start| start.eq_ignore_ascii_case(b"Bearer "))
             {
-                return Err("--token takes the token alone, without \"Bearer\"".to_owned());
+                return Err("--token: expected a token, but found \"Bearer\" before it".to_owned());
             }
             text.extend_from_slice(&token);
             let mut value = HeaderValue::from_bytes(&text).map_err(
@@ -82,8 +82,8 @@ impl SampleRequest {
             .map(|token| token.as_str())
     }
 
-    /// The request as a client of HTTP/1.1 sends it.
-    pub(super) fn written(&self) -> Zeroizing<Vec<u8>> {
+    /// The request as an HTTP/1.1 client sends it.
+    pub(super) fn to_bytes(&self) -> Zeroizing<Vec<u8>> {
         let mut head =
             Zeroizing::new(format!("{} {} HTTP/1.1\r\n", self.method, self.target).into_bytes());
         for (name, value) in &self.headers {
@@ -117,16 +117,16 @@ struct Target {
 
 impl Target {
     fn parse(url: &str, config: &Config) -> Result<Self, String> {
-        // What follows may be a secret.
-        let shown = url.split(['?', '#']).next().unwrap_or_default();
+        // A query or fragment may hold a secret.
+        let printable = url.split(['?', '#']).next().unwrap_or_default();
         if url.is_empty()
             || url.contains(|character: char| character.is_whitespace() || character.is_control())
         {
             return Err(format!(
-                "URL: expected no spaces (a client writes %20), but found {shown:?}"
+                "URL: expected no spaces (a client writes %20), but found {printable:?}"
             ));
         }
-        // A client keeps the fragment to itself.
+        // Clients do not send the fragment.
         let url = url.split('#').next().unwrap_or_default();
         let absolute = [("https://", true), ("http://", false)]
             .into_iter()
@@ -140,7 +140,7 @@ impl Target {
             };
             return match host {
                 "" => Err(format!(
-                    "URL: expected a host after the scheme, but found none in {shown:?}"
+                    "URL: expected a host after the scheme, but found none in {printable:?}"
                 )),
                 host => Ok(Self {
                     is_tls,
@@ -151,10 +151,10 @@ impl Target {
         }
         if !url.starts_with('/') && url != "*" {
             return Err(format!(
-                "URL: expected a path that starts with / or an http or https URL, but found {shown:?}"
+                "URL: expected a path that starts with / or an http or https URL, but found {printable:?}"
             ));
         }
-        let (is_tls, host) = usual_host(config);
+        let (is_tls, host) = default_host(config);
         Ok(Self {
             is_tls,
             host,
@@ -168,8 +168,8 @@ fn strip_scheme<'u>(url: &'u str, scheme: &str) -> Option<&'u str> {
     start.eq_ignore_ascii_case(scheme).then_some(rest)
 }
 
-// The URL of the gateway as clients see it, as far as the file says.
-fn usual_host(config: &Config) -> (bool, String) {
+// The scheme and host that clients use for the gateway, according to the file.
+fn default_host(config: &Config) -> (bool, String) {
     if let Some(url) = &config.server.external_url {
         let port = url
             .value

@@ -17,30 +17,30 @@ const INDENT: usize = 9;
 
 pub(super) fn render(explanation: &Explanation) -> String {
     let mut report = TextReport::default();
-    let asked = &explanation.asked;
+    let request = &explanation.request;
     report.line(
         "request",
-        format!("{} {}, at {}", asked.method, asked.url, explanation.now),
+        format!("{} {}, at {}", request.method, request.url, explanation.now),
     );
-    if asked.method.bytes().any(|byte| byte.is_ascii_lowercase()) {
+    if request.method.bytes().any(|byte| byte.is_ascii_lowercase()) {
         report.line(
             "",
             format!(
                 "methods are case-sensitive: {} is a method of its own",
-                asked.method
+                request.method
             ),
         );
     }
-    if let Some(path) = asked
+    if let Some(path) = request
         .path
         .as_ref()
-        .filter(|path| !asked.url.ends_with(*path))
+        .filter(|path| !request.url.ends_with(*path))
     {
         report.line("", format!("read as the path {path}"));
     }
     report.route(explanation);
     report.token(&explanation.token);
-    report.checks("answer", &explanation.response_checks);
+    report.checks("response", &explanation.response_checks);
     report.scopes(explanation);
     report.end(explanation);
     printable(&report.0)
@@ -61,7 +61,7 @@ impl TextReport {
                 self.line(
                     "route",
                     format!(
-                        "{} ({}), asks for {}",
+                        "{} ({}), requires {}",
                         summary(route),
                         route.place,
                         route.requires
@@ -71,10 +71,10 @@ impl TextReport {
                     self.line("", format!("{{{name}}} is {value:?}"));
                 }
             }
-            None if explanation.asked.host.is_none() || explanation.asked.path.is_none() => {
+            None if explanation.request.host.is_none() || explanation.request.path.is_none() => {
                 self.line(
                     "route",
-                    "none looked for: the request is malformed or ambiguous",
+                    "not looked up: the request is malformed or ambiguous",
                 );
             }
             None => self.line("route", "none"),
@@ -101,8 +101,8 @@ impl TextReport {
 
     fn token(&mut self, finding: &TokenFinding) {
         match finding {
-            TokenFinding::NotLookedAt => self.line("token", "not looked at"),
-            TokenFinding::NotAskedFor => self.line("token", "not looked at: the route is public"),
+            TokenFinding::NotChecked => self.line("token", "not checked"),
+            TokenFinding::NotRequired => self.line("token", "not checked: the route is public"),
             TokenFinding::None(error) => self.line("token", format!("NO  {error}")),
             TokenFinding::Examined(examined) => self.examined(examined),
         }
@@ -136,7 +136,7 @@ impl TextReport {
             .iter()
             .filter(|check| check.found != FoundValue::Nothing || check.broken.is_some())
         {
-            let found = found(&check.found);
+            let found = format_value(&check.found);
             let text = match &check.broken {
                 None => format!("ok  {}: {found}", check.claim),
                 Some(broken) => {
@@ -160,7 +160,7 @@ impl TextReport {
                     (_, 0) => "     or",
                     _ => "",
                 };
-                self.line(about, met(scope, explanation.granted.is_some()));
+                self.line(about, format_scope(scope, explanation.granted.is_some()));
             }
         }
         if let Some(granted) = explanation
@@ -196,7 +196,7 @@ impl TextReport {
             }
             Verdict::Unknown => {
                 self.0
-                    .push_str("Unknown: the issuer was not asked (--offline)\n");
+                    .push_str("Unknown: no request was sent to the issuer (--offline)\n");
                 self.cause(explanation);
                 self.fault_without_signature(&explanation.token);
                 self.remedy(explanation);
@@ -221,7 +221,7 @@ impl TextReport {
         }
     }
 
-    // Keys that are missing here cannot mend a claim that breaks a rule.
+    // A claim that breaks a rule refuses the token, whatever the missing keys would verify.
     fn fault_without_signature(&mut self, finding: &TokenFinding) {
         let TokenFinding::Examined(examined) = finding else {
             return;
@@ -300,7 +300,7 @@ fn issuer_of(examined: &Examined) -> Option<String> {
             format!("{}: the token begins with {prefix:?}", issuer.name)
         }
         (None, Shape::Jwt { iss, .. }) => {
-            // Most often they differ by a slash at the end.
+            // Often they differ only by a slash at the end.
             let issuers = accepted.flat_map(|issuer| &issuer.expectation.issuers);
             let issuers = listed(issuers.map(|iss| format!("{iss:?}")));
             let iss = quoted(iss.as_deref());
@@ -360,8 +360,8 @@ fn shape_of(examined: &Examined) -> String {
     }
 }
 
-fn found(told: &FoundValue) -> String {
-    match told {
+fn format_value(found: &FoundValue) -> String {
+    match found {
         FoundValue::Nothing => "none".to_owned(),
         FoundValue::Json(text) => text.clone(),
         FoundValue::Time {
@@ -376,7 +376,7 @@ fn found(told: &FoundValue) -> String {
     }
 }
 
-fn met(scope: &ScopeFinding, is_judged: bool) -> String {
+fn format_scope(scope: &ScopeFinding, is_judged: bool) -> String {
     let as_written = |filled: &str| {
         if filled == scope.written {
             String::new()
@@ -416,19 +416,19 @@ fn why_not_chosen(
     route_match: RouteMatch,
     explanation: &Explanation,
 ) -> String {
-    let host = explanation.asked.host.as_deref().unwrap_or_default();
+    let host = explanation.request.host.as_deref().unwrap_or_default();
     match route_match {
         RouteMatch::Chosen => "it is chosen".to_owned(),
         RouteMatch::InDoubt => {
-            "it would fit, but a server may read the path as another route's".to_owned()
+            "it matches, but a server may read the path as another route's".to_owned()
         }
         RouteMatch::Lookalike => {
-            "a server may read the path as this one's, which asks for more".to_owned()
+            "a server may read the path as this route's, which requires more".to_owned()
         }
         RouteMatch::OtherMethod => format!("its methods are {}", other.methods.join(", ")),
-        RouteMatch::LessSpecificPath => "it would fit, but is less specific".to_owned(),
+        RouteMatch::LessSpecificPath => "it matches, but is less specific".to_owned(),
         RouteMatch::LessSpecificHost => {
-            format!("it would fit, but the host {host} has routes of its own")
+            format!("it matches, but the host {host} has routes of its own")
         }
         RouteMatch::OtherHost => format!("its host is {}, not {host}", other.hosts),
         RouteMatch::OtherPath => "another path".to_owned(),
@@ -439,21 +439,23 @@ fn quoted(text: Option<&str>) -> String {
     text.map_or_else(|| "none".to_owned(), |text| format!("{text:?}"))
 }
 
-// A token and a path are untrusted text: nothing in them may move the cursor or reorder a line.
+// A token and a path are untrusted text: they must not move the cursor or reorder a line.
 fn printable(text: &str) -> String {
     let is_harmless = |character: char| {
         let turns = matches!(character, '\u{200E}' | '\u{200F}' | '\u{202A}'..='\u{202E}' | '\u{2066}'..='\u{2069}');
         character == '\n' || !(character.is_control() || turns)
     };
-    text.chars()
-        .fold(String::with_capacity(text.len()), |mut shown, character| {
+    text.chars().fold(
+        String::with_capacity(text.len()),
+        |mut printable, character| {
             if is_harmless(character) {
-                shown.push(character);
+                printable.push(character);
             } else {
-                shown.extend(character.escape_unicode());
+                printable.extend(character.escape_unicode());
             }
-            shown
-        })
+            printable
+        },
+    )
 }
 
 #[cfg(test)]

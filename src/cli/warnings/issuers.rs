@@ -1,4 +1,4 @@
-//! Weak choices about whom to believe.
+//! Weak choices of an issuer: which tokens are accepted, and how they are verified.
 
 use crate::config::{
     Audience, Authentication, Discovery, Fault, Introspection, Issuer, SecretOrigin,
@@ -10,26 +10,27 @@ pub(super) fn weak_choices(issuer: &Issuer, in_development: bool) -> Vec<Fault> 
     let mut found = Vec::new();
     if let Audience::Any(place) = &issuer.audience {
         let wildcards = if issuer.granted_wildcards {
-            ", and where one grants a scope with *, that counts here as well"
+            ", and a * in their scopes counts here"
         } else {
             ""
         };
-        let message = format!("tokens that were issued for any other API pass here too{wildcards}");
+        let message =
+            format!("tokens that were issued for another API are accepted too{wildcards}");
         found.push(
             place
                 .fault(message)
-                .with_help("name the audience that tokens for this API have"),
+                .with_help("set audience to the value in tokens for this API"),
         );
     }
-    // Whoever is asked about a token knows for whom it is.
-    let is_asked = issuer.validation.value != Validation::Jwks;
+    // The server that introspects a token knows its audience.
+    let is_introspected = issuer.validation.value != Validation::Jwks;
     if let (Audience::OneOf(names), false, false) =
-        (&issuer.audience, issuer.audience_required, is_asked)
+        (&issuer.audience, issuer.audience_required, is_introspected)
     {
-        let message = "audience_required = false: a token that names no audience passes, whatever API it was issued for";
+        let message = "audience_required = false: a token without aud is accepted, whichever API it was issued for";
         found.extend(names.first().map(|name| {
             name.fault(message)
-                .with_help("have the issuer write aud, and leave audience_required out")
+                .with_help("configure the issuer to set aud, and remove audience_required")
         }));
     }
     if !in_development {
@@ -37,7 +38,8 @@ pub(super) fn weak_choices(issuer: &Issuer, in_development: bool) -> Vec<Fault> 
             .secrets()
             .filter(|secret| *secret.value.origin() == SecretOrigin::Bare)
         {
-            let fault = secret.fault("a secret in this file is known to whoever reads it");
+            let fault = secret
+                .fault("the secret is written in this file, so every reader of the file knows it");
             found.push(fault.with_help("use { env = \"NAME\" } or { file = \"PATH\" }"));
         }
         for url in issuer
@@ -45,11 +47,13 @@ pub(super) fn weak_choices(issuer: &Issuer, in_development: bool) -> Vec<Fault> 
             .filter(|url| url.value.scheme() == "http")
         {
             found.push(
-                url.fault("what goes over http can be read and replaced on its way")
-                    .with_help("use https"),
+                url.fault(
+                    "anybody on the network path can read and replace what is sent over http",
+                )
+                .with_help("use https"),
             );
         }
-        let in_the_clear = match &issuer.discovery {
+        let is_discovered_over_http = match &issuer.discovery {
             Discovery::Off => false,
             Discovery::WellKnown => issuer
                 .issuer
@@ -57,11 +61,13 @@ pub(super) fn weak_choices(issuer: &Issuer, in_development: bool) -> Vec<Fault> 
                 .is_some_and(|iss| iss.value.starts_with("http://")),
             Discovery::At(url) => url.scheme() == "http",
         };
-        if in_the_clear {
+        if is_discovered_over_http {
             let fault = issuer
                 .name
-                .fault("metadata and keys that come over http can be replaced on their way");
-            found.push(fault.with_help("use an issuer at https, or give jwks_uri or jwks_file"));
+                .fault("anybody on the network path can replace metadata and keys that are fetched over http");
+            found.push(
+                fault.with_help("use an issuer with an https URL, or set jwks_uri or jwks_file"),
+            );
         }
     }
     if let Some(Introspection {
@@ -70,17 +76,17 @@ pub(super) fn weak_choices(issuer: &Issuer, in_development: bool) -> Vec<Fault> 
     }) = &issuer.introspection
     {
         let fault =
-            place.fault("whoever reaches the introspection endpoint can ask about tokens there");
-        found.push(
-            fault.with_help("have the server ask who asks, and set client_id and client_secret"),
-        );
+            place.fault("any client that reaches the introspection endpoint can introspect tokens");
+        found.push(fault.with_help(
+            "configure the server to authenticate clients, and set client_id and client_secret",
+        ));
     }
     if issuer.insecure_ignore_cnf {
-        let fault = issuer
-            .name
-            .fault("insecure_ignore_cnf: a token bound to one client passes from any");
+        let fault = issuer.name.fault(
+            "insecure_ignore_cnf: a token that is bound to one client is accepted from any client",
+        );
         found.push(fault.with_help(
-            "have the issuer give this gateway's clients bearer tokens, and leave it out",
+            "configure the issuer to issue bearer tokens for this gateway, and remove insecure_ignore_cnf",
         ));
     }
     found

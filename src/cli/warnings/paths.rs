@@ -1,5 +1,5 @@
-//! What routes take from each other: a path belongs to its most specific route, what looks like it to no other, and what
-//! an upstream is sent may belong to several.
+//! How routes affect each other. A path belongs to its most specific route only, a lookalike of it
+//! is refused by other routes, and a rewritten path may belong to several routes at the upstream.
 
 use std::collections::BTreeMap;
 
@@ -10,19 +10,22 @@ use crate::gateway::Snapshot;
 use crate::policy::route_table::{Bypass, RefusedLookalikes, UpstreamRewrite};
 use crate::upstream::HostHeader;
 
-/// Findings of one kind that are printed at the most. Whoever mends these runs it again.
+/// The most findings of one kind that are printed. When they are fixed, `check` prints the next ones.
 const MAX_PRINTED: usize = 50;
 
 pub(super) fn weak_choices(config: &Config, snapshot: &Snapshot) -> Vec<Fault> {
-    let mut found = bounded(unreachable_methods(config, snapshot));
-    found.extend(bounded(bypasses(config, snapshot)));
+    let mut found = limited(unreachable_methods(config, snapshot));
+    found.extend(limited(bypasses(config, snapshot)));
     found
 }
 
-fn bounded(mut found: Vec<Fault>) -> Vec<Fault> {
+fn limited(mut found: Vec<Fault>) -> Vec<Fault> {
     let more = found.len().saturating_sub(MAX_PRINTED);
     if let Some(last) = found.get_mut(MAX_PRINTED) {
-        (last.message, last.help) = (format!("{more} more of this kind from here on"), None);
+        (last.message, last.help) = (
+            format!("{more} more findings of this kind from here on"),
+            None,
+        );
     }
     found.truncate(MAX_PRINTED + 1);
     found
@@ -30,18 +33,18 @@ fn bounded(mut found: Vec<Fault>) -> Vec<Fault> {
 
 fn unreachable_methods(config: &Config, snapshot: &Snapshot) -> Vec<Fault> {
     let lost = snapshot.routes.unreachable_methods().into_iter().filter_map(|unreachable| {
-        let [here, there] = [unreachable.at, unreachable.of].map(|index| &config.routes[index].path);
+        let [hiding, hidden] = [unreachable.at, unreachable.of].map(|index| &config.routes[index].path);
         let methods = match unreachable.methods.listed() {
             Some(listed) => joined(listed),
             None => "every other method".to_owned(),
         };
         let fault = config.routes[unreachable.at].methods.first()?.fault(format!(
-            "{methods} of {:?} is a 405, though {:?} at {} takes it: a path belongs to its most specific route alone",
-            here.value,
-            there.value,
-            there.key()
+            "{methods} {:?} is a 405, although {:?} at {} allows it: a path belongs to its most specific route only",
+            hiding.value,
+            hidden.value,
+            hidden.key()
         ));
-        Some(fault.with_help(format!("add {methods} here, or a route for it at {:?}, if it is meant", here.value)))
+        Some(fault.with_help(format!("if that is not intended, add {methods} here, or a route for it at {:?}", hiding.value)))
     });
     lost.collect()
 }
@@ -70,8 +73,8 @@ fn bypasses(config: &Config, snapshot: &Snapshot) -> Vec<Fault> {
         .find_map(|route| route.strip_prefix.as_ref());
     if let Some(prefix) = rewritten.filter(|_| found.is_incomplete) {
         let fault =
-            prefix.fault("too many paths meet behind strip_prefix to compare them all: bypasses may be missing here");
-        faults.push(fault.with_help("check parts of the file by themselves"));
+            prefix.fault("too many paths overlap after strip_prefix to compare them all: some bypasses may not be reported");
+        faults.push(fault.with_help("check parts of the file separately"));
     }
     faults
 }
@@ -81,8 +84,8 @@ fn bypass_fault(config: &Config, bypass: &Bypass) -> Fault {
     let place = through.strip_prefix.as_ref().unwrap_or(&through.path);
     let more = if bypass.has_more { ", and others" } else { "" };
     let fault = place.fault(format!(
-        "bypass: {:?} reaches the upstream {:?} as {:?}, like requests for {:?} at {}{more}, and {:?} does not ask \
-         for all that they need",
+        "bypass: {:?} reaches upstream {:?} as {:?}, as do requests for {:?} at {}{more}, but {:?} does not require \
+         all that they require",
         bypass.requested_path,
         through.upstream.value,
         bypass.upstream_path,
@@ -91,13 +94,13 @@ fn bypass_fault(config: &Config, bypass: &Bypass) -> Fault {
         through.path.value,
     ));
     fault.with_help(format!(
-        "ask for what {} asks for, declare {:?} with that, or send one of them to an upstream of its own",
+        "require what {} requires, add a route for {:?} that does, or use separate upstreams",
         to.path.key().trim_end_matches(".path"),
         bypass.requested_path
     ))
 }
 
-/// What is right and may surprise: the paths of a route that are refused for the sake of others.
+/// Paths of a route that are refused because a server may read them as another route's.
 pub(super) fn notes(config: &Config, snapshot: &Snapshot) -> Vec<Fault> {
     let mut by_route: BTreeMap<usize, (RefusedLookalikes, usize)> = BTreeMap::new();
     for refused in snapshot.routes.refused_lookalikes() {
@@ -110,19 +113,19 @@ pub(super) fn notes(config: &Config, snapshot: &Snapshot) -> Vec<Fault> {
         let [through, of] = [refused.through, refused.of].map(|index| &config.routes[index].path);
         let others = match more {
             0 => String::new(),
-            1 => "; so for 1 other route".to_owned(),
-            more => format!("; so for {more} other routes"),
+            1 => "; the same holds for 1 other route".to_owned(),
+            more => format!("; the same holds for {more} other routes"),
         };
         let fault = through.fault(format!(
-            "{:?} does not take what some servers take for a path of {:?} at {}, which asks for more: {:?} is a 400{others}",
+            "{:?} refuses paths that some servers read as {:?} at {}, which requires more: {:?} is a 400{others}",
             through.value,
             of.value,
             of.key(),
             refused.example
         ));
-        fault.with_help("declare such a path as a route of its own if it is meant")
+        fault.with_help("if such a path is intended, add a route for it")
     };
-    bounded(by_route.into_values().map(note).collect())
+    limited(by_route.into_values().map(note).collect())
 }
 
 fn joined(methods: &[Method]) -> String {
@@ -143,8 +146,8 @@ mod tests {
     const HEAD: &str = "[issuers.corp]\nissuer = \"https://id.test\"\naudience = \"a\"\n\
                         [upstreams.up]\ntargets = \"http://127.0.0.1:1\"\n";
 
-    /// The warnings and the notes of a file with these routes, each as its path, its scope and what else it says.
-    fn told(routes: &[(&str, &str, &str)]) -> (Vec<String>, Vec<String>) {
+    /// The warnings and notes of a file with these routes: each has a path, a scope and other keys.
+    fn findings(routes: &[(&str, &str, &str)]) -> (Vec<String>, Vec<String>) {
         let route = |(path, scope, more): &(&str, &str, &str)| {
             format!(
                 "[[routes]]\npath = \"{path}\"\nscope = \"{scope}\"\nupstream = \"up\"\n{more}\n"
@@ -163,17 +166,17 @@ mod tests {
     }
 
     #[test]
-    fn method_that_a_literal_takes_from_a_parameter_is_warned_of() {
-        let (warnings, _) = told(&[
+    fn method_that_a_more_specific_route_hides_is_warned_of() {
+        let (warnings, _) = findings(&[
             ("/orders/{id}", "read", "methods = \"GET\""),
             ("/orders/export", "export", "methods = \"POST\""),
         ]);
         assert_eq!(
             warnings,
             [
-                "gateway.toml:15: routes[1].methods: GET of \"/orders/export\" is a 405, though \"/orders/{id}\" at \
-              routes[0].path takes it: a path belongs to its most specific route alone (add GET here, or a route for it \
-              at \"/orders/export\", if it is meant)"
+                "gateway.toml:15: routes[1].methods: GET \"/orders/export\" is a 405, although \"/orders/{id}\" at \
+              routes[0].path allows it: a path belongs to its most specific route only (if that is not intended, add GET \
+              here, or a route for it at \"/orders/export\")"
             ]
         );
         for fine in [
@@ -181,7 +184,7 @@ mod tests {
             ["methods = \"GET\"", ""],
         ] {
             let [of_parameter, of_literal] = fine;
-            let (warnings, _) = told(&[
+            let (warnings, _) = findings(&[
                 ("/orders/{id}", "a", of_parameter),
                 ("/orders/export", "a", of_literal),
             ]);
@@ -190,8 +193,8 @@ mod tests {
     }
 
     #[test]
-    fn path_that_is_rewritten_to_a_stricter_routes_is_warned_of() {
-        let (warnings, _) = told(&[
+    fn path_that_is_rewritten_to_that_of_a_stricter_route_is_warned_of() {
+        let (warnings, _) = findings(&[
             ("/v1/{*rest}", "read", "strip_prefix = \"/v1\""),
             ("/reports", "admin", ""),
             ("/open", "read", ""),
@@ -199,22 +202,23 @@ mod tests {
         assert_eq!(
             warnings,
             [
-                "gateway.toml:10: routes[0].strip_prefix: bypass: \"/v1/reports\" reaches the upstream \"up\" as \"/reports\", \
-              like requests for \"/reports\" at routes[1].path, and \"/v1/{*rest}\" does not ask for all that they need (ask for what routes[1] \
-              asks for, declare \"/v1/reports\" with that, or send one of them to an upstream of its own)"
+                "gateway.toml:10: routes[0].strip_prefix: bypass: \"/v1/reports\" reaches upstream \"up\" as \"/reports\", \
+              as do requests for \"/reports\" at routes[1].path, but \"/v1/{*rest}\" does not require all that they \
+              require (require what routes[1] requires, add a route for \"/v1/reports\" that does, or use separate \
+              upstreams)"
             ]
         );
-        let (warnings, _) = told(&[
+        let (warnings, _) = findings(&[
             ("/{*rest}", "read", ""),
             ("/api/{*rest}", "admin read", "strip_prefix = \"/api\""),
         ]);
         assert_eq!(warnings.len(), 1, "{warnings:?}");
         assert!(warnings[0].starts_with(
-            "gateway.toml:7: routes[0].path: bypass: \"/{*rest}\" reaches the upstream \"up\" as \"/{*rest}\", like requests \
-             for \"/api/{*rest}\" at routes[1].path, and \"/{*rest}\" does not ask for"
+            "gateway.toml:7: routes[0].path: bypass: \"/{*rest}\" reaches upstream \"up\" as \"/{*rest}\", as do requests \
+             for \"/api/{*rest}\" at routes[1].path, but \"/{*rest}\" does not require"
         ));
         for scope in ["admin", "admin read"] {
-            let (warnings, _) = told(&[
+            let (warnings, _) = findings(&[
                 ("/v1/{*rest}", scope, "strip_prefix = \"/v1\""),
                 ("/reports", "admin", ""),
             ]);
@@ -223,7 +227,7 @@ mod tests {
     }
 
     #[test]
-    fn very_many_findings_of_a_kind_are_counted() {
+    fn findings_above_the_limit_are_counted() {
         let paths: Vec<String> = (0..70)
             .map(|number| format!("/s{number}/{{*rest}}"))
             .collect();
@@ -238,21 +242,21 @@ mod tests {
             .iter()
             .zip(&more)
             .map(|(path, (scope, more))| (&**path, &**scope, &**more));
-        let (warnings, _) = told(&routes.collect::<Vec<_>>());
+        let (warnings, _) = findings(&routes.collect::<Vec<_>>());
         assert_eq!(warnings.len(), 51);
         assert!(
             warnings[49]
-                .contains("bypass: \"/s49/{*rest}\" reaches the upstream \"up\" as \"/{*rest}\"")
+                .contains("bypass: \"/s49/{*rest}\" reaches upstream \"up\" as \"/{*rest}\"")
         );
         assert_eq!(
             warnings[50],
-            "gateway.toml:260: routes[50].strip_prefix: 20 more of this kind from here on"
+            "gateway.toml:260: routes[50].strip_prefix: 20 more findings of this kind from here on"
         );
     }
 
     #[test]
-    fn routes_whose_lookalikes_are_refused_are_noted_once_with_an_example() {
-        let (_, notes) = told(&[
+    fn route_with_refused_lookalikes_gets_one_note_with_an_example() {
+        let (_, notes) = findings(&[
             ("/{*rest}", "read", ""),
             ("/reports", "admin", ""),
             ("/users/{id}", "read", ""),
@@ -263,12 +267,12 @@ mod tests {
         assert_eq!(notes.len(), 2, "{notes:?}");
         assert_eq!(
             notes[0],
-            "gateway.toml:7: routes[0].path: \"/{*rest}\" does not take what some servers take for a path of \"/reports\" \
-             at routes[1].path, which asks for more: \"/reports.json\" is a 400; so for 1 other route (declare such a path \
-             as a route of its own if it is meant)"
+            "gateway.toml:7: routes[0].path: \"/{*rest}\" refuses paths that some servers read as \"/reports\" at \
+             routes[1].path, which requires more: \"/reports.json\" is a 400; the same holds for 1 other route (if such \
+             a path is intended, add a route for it)"
         );
         assert!(
-            notes[1].contains("routes[2].path: \"/users/{id}\" does not take")
+            notes[1].contains("routes[2].path: \"/users/{id}\" refuses paths")
                 && notes[1].contains("\"/users/me.json\"")
         );
     }

@@ -1,4 +1,4 @@
-//! Weak choices about who may pass.
+//! Weak choices of a route: whose requests it forwards.
 
 use std::collections::HashMap;
 
@@ -8,10 +8,10 @@ use crate::config::{Access, Config, Fault, Route, Spanned};
 use crate::policy::host::HostPattern;
 use crate::policy::pattern::RoutePattern;
 
-/// What separates the parts of a scope-token: `files.read`, `files:read`, `https://api.example.com/files`.
+/// Characters that separate the parts of a scope-token: `files.read`, `files:read`, `https://api.example.com/files`.
 const SEPARATORS: [char; 6] = ['.', ':', '/', '-', '_', '|'];
 
-/// How much a route asks for.
+/// How much a route requires.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 enum Strictness {
     Public,
@@ -25,16 +25,17 @@ pub(super) fn weak_choices(config: &Config) -> Vec<Fault> {
         if let Some(place) = config.unenforced_by(route) {
             let path = &route.path.value;
             let fault = place.fault(format!(
-                "shadow mode: {path:?} turns nobody away for lack of a good token, it only tells"
+                "shadow mode: {path:?} forwards requests without a sufficient token, and only logs them"
             ));
-            found.push(fault.with_help("enforce = true once the log is quiet"));
+            found
+                .push(fault.with_help("set enforce = true when the log has no more such requests"));
         }
         found.extend(too_open(route));
-        found.extend(literal(&route.path));
+        found.extend(foreign_parameter(&route.path));
         if config.issuers.is_empty() && route.access != Access::Public {
             let fault = route
                 .path
-                .fault("no issuer is declared, so no token passes here");
+                .fault("no issuer is declared, so no token is accepted here");
             found.push(fault.with_help("add [issuers.NAME]"));
         }
         found.extend(required(route).iter().flat_map(wide_wildcards));
@@ -50,33 +51,33 @@ fn too_open(route: &Route) -> Option<Fault> {
         Access::Public if every_method => Some(
             route
                 .path
-                .fault("public for every method: nobody is asked for a token here, whatever they change")
-                .with_help("methods = \"GET\" opens reading only; scope = \"…\" says what is needed"),
+                .fault("public for every method: no token is required, not even to change data")
+                .with_help("set methods = \"GET\" to allow only reads, or scope = \"…\" to require a scope"),
         ),
         Access::Public if is_everything => Some(
             route
                 .path
-                .fault("public: nobody is asked for a token on any path that no other route takes")
-                .with_help("name the paths that are meant for everybody, if they are few"),
+                .fault("public: no token is required on any path that has no other route")
+                .with_help("list the public paths, if they are few"),
         ),
         Access::Public => Some(
             route
                 .path
-                .fault("public: nobody is asked for a token here")
-                .with_help("scope = \"…\" says what is needed, unless everybody is meant"),
+                .fault("public: no token is required here")
+                .with_help("set scope = \"…\", unless this path is for everybody"),
         ),
         Access::AnyToken => Some(
             route
                 .path
-                .fault("no scope: every valid token passes here")
-                .with_help("scope = \"…\" says what is needed, unless every client of these issuers is meant"),
+                .fault("no scope: every valid token is accepted here")
+                .with_help("set scope = \"…\", unless this path is for every client of these issuers"),
         ),
         Access::Scope(_) | Access::AnyScope(_) => None,
     }
 }
 
-// Other gateways write their parameters so, and their patterns.
-fn literal(path: &Spanned<String>) -> Option<Fault> {
+// Other gateways write parameters and patterns like this.
+fn foreign_parameter(path: &Spanned<String>) -> Option<Fault> {
     let name_of = |segment: &&str| {
         let colon = segment.strip_prefix(':').filter(|name| !name.is_empty());
         let angled = || segment.strip_prefix('<')?.strip_suffix('>');
@@ -98,8 +99,8 @@ fn literal(path: &Spanned<String>) -> Option<Fault> {
             .map(|segment| (segment, "name".to_owned()))
     };
     let (segment, name) = found.or_else(expression)?;
-    let fault = path.fault(format!("{segment:?} is taken literally"));
-    Some(fault.with_help(format!("{{{name}}} takes any segment")))
+    let fault = path.fault(format!("{segment:?} is matched literally"));
+    Some(fault.with_help(format!("{{{name}}} matches any segment")))
 }
 
 fn required(route: &Route) -> &[Spanned<String>] {
@@ -110,24 +111,27 @@ fn required(route: &Route) -> &[Spanned<String>] {
     }
 }
 
-// `files.*` is met by whatever is granted of files. `*.read` is met by reading anything at all, `file*` by `filesystem.admin`
-// and `app.{id}*` for the application `a` by what is granted of `ab`.
+// `files.*` is met only by scopes of files. But any read scope meets `*.read`, `filesystem.admin`
+// meets `file*`, and a scope of the application `ab` meets `app.{id}*` for the application `a`.
 fn wide_wildcards(set: &Spanned<String>) -> impl Iterator<Item = Fault> {
     set.value.split(' ').filter_map(|scope| {
         let (before, _) = scope.split_once('*')?;
-        let (message, help) = if before.chars().all(|character| SEPARATORS.contains(&character)) {
+        let (message, help) = if before
+            .chars()
+            .all(|character| SEPARATORS.contains(&character))
+        {
             (
-                format!(
-                    "{scope:?} is met by scopes that have nothing to do with this API, as far as their ends are alike"
-                ),
-                "put what they have in common in front of the *, as in \"orders.*\"",
+                format!("{scope:?} is met by every scope with this end, for whichever API it is"),
+                "put a common beginning in front of the *, as in \"orders.*\"",
             )
         } else if before.ends_with(SEPARATORS) {
             return None;
         } else {
             let (one, other) = (format!("{before}.x"), format!("{before}x"));
             (
-                format!("{scope:?} is met by {other:?} as well as by {one:?}: what begins alike may be something else"),
+                format!(
+                    "{scope:?} is met by {other:?} as well as by {one:?}, which may be unrelated"
+                ),
                 "put the separator in front of the *, as in \"orders.*\"",
             )
         };
@@ -135,64 +139,67 @@ fn wide_wildcards(set: &Spanned<String>) -> impl Iterator<Item = Fault> {
     })
 }
 
-// Reading may be open where writing is not. The other way round, or one way of writing less guarded than another, is seldom
-// meant.
+// Public reads beside protected writes are common. The reverse, or a write that is less protected
+// than another method, is rarely intended.
 fn looser_methods(routes: &[Route]) -> Vec<Fault> {
     let patterns: Vec<_> = routes
         .iter()
         .map(|route| RoutePattern::parse(&route.path.value).ok())
         .collect();
     let hosts: Vec<_> = routes.iter().map(hosts).collect();
-    let places = |index: usize| {
+    let hosts_and_shapes = |index: usize| {
         let shape = patterns[index].as_ref().map(RoutePattern::shape);
         let hosts = hosts[index].iter().map(Option::as_ref);
         shape
             .into_iter()
             .flat_map(move |shape| hosts.clone().map(move |host| (host, shape.clone())))
     };
-    // Of the routes of one place that say for which methods they are, the first that asks for so much.
-    let mut guarded: HashMap<_, usize> = HashMap::new();
+    // For each host, path shape and strictness, the first route that lists its methods.
+    let mut first_routes: HashMap<_, usize> = HashMap::new();
     for index in (0..routes.len()).filter(|&index| !routes[index].methods.is_empty()) {
-        for place in places(index) {
-            guarded
+        for place in hosts_and_shapes(index) {
+            first_routes
                 .entry((place, strictness(&routes[index])))
                 .or_insert(index);
         }
     }
-    let beside = |index: usize| {
+    let stricter_route = |index: usize| {
         let stricter = [Strictness::AnyToken, Strictness::Scope]
             .into_iter()
             .filter(|of| *of > strictness(&routes[index]));
         let first = |of| {
-            places(index)
-                .filter_map(|place| guarded.get(&(place, of)).copied())
+            hosts_and_shapes(index)
+                .filter_map(|place| first_routes.get(&(place, of)).copied())
                 .min()
         };
         stricter.filter_map(first).min()
     };
     (0..routes.len())
-        .filter_map(|index| looser_method(&routes[index], &routes[beside(index)?]))
+        .filter_map(|index| looser_method(&routes[index], &routes[stricter_route(index)?]))
         .collect()
 }
 
 fn looser_method(route: &Route, other: &Route) -> Option<Fault> {
-    let changing = route.methods.iter().find(|method| !reads(&method.value))?;
-    let guarded = other.methods.first()?;
-    let asked = match strictness(route) {
-        Strictness::Public => "asks for no token",
-        Strictness::AnyToken | Strictness::Scope => "takes any valid token",
+    let write = route
+        .methods
+        .iter()
+        .find(|method| !is_read(&method.value))?;
+    let stricter = other.methods.first()?;
+    let requirement = match strictness(route) {
+        Strictness::Public => "requires no token",
+        Strictness::AnyToken | Strictness::Scope => "accepts any valid token",
     };
     let message = format!(
-        "{} {:?} {asked}, while {} asks for more",
-        changing.value, route.path.value, guarded.value
+        "{} {:?} {requirement}, while {} requires more",
+        write.value, route.path.value, stricter.value
     );
-    Some(changing.fault(message).with_help(format!(
-        "give it a scope of its own, as the route at {} has",
+    Some(write.fault(message).with_help(format!(
+        "restrict it as the route at {} does",
         other.path.key()
     )))
 }
 
-// `None` stands for any.
+// `None` stands for any host.
 fn hosts(route: &Route) -> Vec<Option<HostPattern>> {
     if route.host.is_empty() {
         return vec![None];
@@ -213,8 +220,8 @@ fn strictness(route: &Route) -> Strictness {
     }
 }
 
-// OPTIONS is how browsers ask before they send a token.
-fn reads(method: &Method) -> bool {
+// OPTIONS counts as a read: browsers send it as a preflight, without a token.
+fn is_read(method: &Method) -> bool {
     *method == Method::GET || *method == Method::HEAD || *method == Method::OPTIONS
 }
 
@@ -242,7 +249,7 @@ mod tests {
     }
 
     #[test]
-    fn wildcards_that_cover_what_is_not_meant_are_warned_of() {
+    fn wildcard_that_unrelated_scopes_meet_is_warned_of() {
         for fine in [
             "a",
             "files.*",
@@ -264,54 +271,55 @@ mod tests {
             "a.b *x",
             "*{id}",
         ] {
-            let told = of_scope(wide);
-            assert_eq!(told.len(), 1, "{wide}: {told:?}");
+            let found = of_scope(wide);
+            assert_eq!(found.len(), 1, "{wide}: {found:?}");
             assert!(
-                told[0].starts_with("gateway.toml:8: routes[0].scope: ")
-                    && told[0].contains("put "),
-                "{told:?}"
+                found[0].starts_with("gateway.toml:8: routes[0].scope: ")
+                    && found[0].contains("put "),
+                "{found:?}"
             );
         }
     }
 
     #[test]
-    fn parameters_in_the_way_of_others_are_warned_of() {
-        let told = |path: &str| {
+    fn parameter_in_the_syntax_of_another_gateway_is_warned_of() {
+        let found = |path: &str| {
             warnings(&format!(
                 "[[routes]]\npath = \"{path}\"\nscope = \"a\"\nupstream = \"up\"\n"
             ))
         };
-        assert_eq!(told("/a/x:y/:"), [""; 0]);
+        assert_eq!(found("/a/x:y/:"), [""; 0]);
         for (path, message) in [
             (
                 "/orders/:id/items",
-                "\":id\" is taken literally ({id} takes any segment)",
+                "\":id\" is matched literally ({id} matches any segment)",
             ),
             (
                 "/orders/<int:id>",
-                "\"<int:id>\" is taken literally ({id} takes any segment)",
+                "\"<int:id>\" is matched literally ({id} matches any segment)",
             ),
             (
                 "/orders/[0-9]+",
-                "\"[0-9]+\" is taken literally ({name} takes any segment)",
+                "\"[0-9]+\" is matched literally ({name} matches any segment)",
             ),
         ] {
-            let told = told(path);
-            assert!(told.len() == 1 && told[0].ends_with(message), "{told:?}");
+            let found = found(path);
+            assert!(found.len() == 1 && found[0].ends_with(message), "{found:?}");
         }
     }
 
     fn pair(one: &str, other: &str) -> Vec<String> {
         let route =
             |rest: &str| format!("[[routes]]\npath = \"/a/{{x}}\"\nupstream = \"up\"\n{rest}\n");
-        let told = warnings(&(route(one) + &route(other).replace("{x}", "{y}")));
-        told.into_iter()
+        let found = warnings(&(route(one) + &route(other).replace("{x}", "{y}")));
+        found
+            .into_iter()
             .filter(|line| line.contains("while"))
             .collect()
     }
 
     #[test]
-    fn methods_that_are_left_open_beside_guarded_ones_are_warned_of() {
+    fn write_that_requires_less_than_another_method_is_warned_of() {
         for (one, other) in [
             (
                 "methods = \"GET\"\npublic = true",
@@ -338,39 +346,39 @@ mod tests {
             (
                 "methods = \"GET\"\nscope = \"a\"",
                 "methods = [\"OPTIONS\", \"DELETE\"]\npublic = true",
-                "routes[1].methods[1]: DELETE \"/a/{y}\" asks for no token, while GET asks for more",
+                "routes[1].methods[1]: DELETE \"/a/{y}\" requires no token, while GET requires more",
             ),
             (
                 "methods = \"GET\"\nscope = \"a\"",
                 "methods = \"PUT\"",
-                "routes[1].methods: PUT \"/a/{y}\" takes any valid token, while GET asks for more",
+                "routes[1].methods: PUT \"/a/{y}\" accepts any valid token, while GET requires more",
             ),
             (
                 "methods = \"POST\"",
                 "methods = \"PUT\"\npublic = true",
-                "routes[1].methods: PUT \"/a/{y}\" asks for no token, while POST asks for more",
+                "routes[1].methods: PUT \"/a/{y}\" requires no token, while POST requires more",
             ),
         ] {
-            let told = pair(one, other);
-            assert!(told.len() == 1 && told[0].contains(message), "{told:?}");
+            let found = pair(one, other);
+            assert!(found.len() == 1 && found[0].contains(message), "{found:?}");
         }
     }
 
     #[test]
-    fn public_routes_are_told_by_how_much_they_open() {
-        let told = |rest: &str| {
+    fn warning_of_a_public_route_says_how_much_is_public() {
+        let found = |rest: &str| {
             warnings(&format!(
                 "[[routes]]\nupstream = \"up\"\npublic = true\n{rest}\n"
             ))
         };
-        assert!(told("path = \"/a\"")[0].contains("public for every method"));
+        assert!(found("path = \"/a\"")[0].contains("public for every method"));
         assert!(
-            told("path = \"/{*rest}\"\nmethods = \"GET\"")[0]
-                .contains("on any path that no other route takes")
+            found("path = \"/{*rest}\"\nmethods = \"GET\"")[0]
+                .contains("on any path that has no other route")
         );
         assert!(
-            told("path = \"/a\"\nmethods = \"GET\"")[0]
-                .contains("public: nobody is asked for a token here (scope")
+            found("path = \"/a\"\nmethods = \"GET\"")[0]
+                .contains("public: no token is required here (set scope")
         );
     }
 }

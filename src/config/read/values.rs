@@ -125,7 +125,7 @@ impl Table<'_> {
             Err(SecretError::Missing(origin, mismatch))
                 if self.file.purpose == Purpose::CheckOnly =>
             {
-                let help = "it is not needed to look at the file, and is to run the gateway";
+                let help = "only `scopegate run` needs it";
                 let fault = self.mismatched(&entry, mismatch).with_help(help);
                 self.file.warnings.borrow_mut().push(fault);
                 let secret = Secret::missing(origin);

@@ -59,7 +59,7 @@ fn unusable_arguments_are_bad_input_and_show_no_token() {
         ),
         (
             vec!["GET", "/things", "--token", &with_scheme],
-            "--token takes the token alone, without \"Bearer\"",
+            "--token: expected a token, but found \"Bearer\" before it",
         ),
         (
             vec!["GET", "/things", "--header", &without_colon],

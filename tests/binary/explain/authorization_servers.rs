@@ -21,7 +21,7 @@ fn offline_sends_no_request_and_reports_unknown_verdicts() {
     let plain = text(&unknown.stdout);
     assert_eq!(unknown.status.code(), Some(1));
     assert!(
-        plain.contains("Unknown: the issuer was not asked (--offline)\n"),
+        plain.contains("Unknown: no request was sent to the issuer (--offline)\n"),
         "{plain}"
     );
     assert!(
@@ -180,7 +180,7 @@ fn remedy_is_to_start_the_development_server_only_if_nothing_listens() {
         assert_eq!(report["reason"], "issuer_unavailable", "{report}");
         let remedy = report["remedy"].as_str();
         assert_eq!(
-            remedy.is_some_and(|remedy| remedy.contains("start scopegate in another terminal")),
+            remedy.is_some_and(|remedy| remedy.contains("start `scopegate run` in another terminal")),
             is_suggested,
             "{report}"
         );

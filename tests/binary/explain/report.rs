@@ -17,7 +17,7 @@ fn plain_report_names_what_was_found_and_what_was_expected() {
     let expired = test_bed.token(|claims| claims["exp"] = json!(now() - 7300));
     let plain = explain(&["GET", "/things", "--token", &expired]);
     for line in [
-        "route    /things for GET, HEAD (gateway.toml:18), asks for things.read\n",
+        "route    /things for GET, HEAD (gateway.toml:18), requires things.read\n",
         "token    a JWT: alg ES256, kid \"first\", typ \"at+jwt\"\n",
         &format!("issuer   corp: iss is {:?}\n", test_bed.issuer.url),
         "key      ok  signed with the key \"first\"\n",
@@ -54,14 +54,14 @@ fn plain_report_names_what_was_found_and_what_was_expected() {
     let plain = explain(&["GET", "http://look.test/things"]);
     assert!(
         plain.contains(
-            "not /things for GET, HEAD (gateway.toml:18): it would fit, but the host look.test"
+            "not /things for GET, HEAD (gateway.toml:18): it matches, but the host look.test"
         ),
         "{plain}"
     );
     let plain = explain(&["GET", "http://look.test/admin.json"]);
     for line in [
-        "/{*rest} on look.test (gateway.toml:57): it would fit, but a server may read the path as another route's\n",
-        "/admin on look.test (gateway.toml:52): a server may read the path as this one's, which asks for more\n",
+        "/{*rest} on look.test (gateway.toml:57): it matches, but a server may read the path as another route's\n",
+        "/admin on look.test (gateway.toml:52): a server may read the path as this route's, which requires more\n",
         "but found one of \"/{*rest}\" that some take for \"/admin\" (declare the path itself if it is meant)\n",
     ] {
         assert!(plain.contains(line), "{line:?} in {plain}");

@@ -1,24 +1,24 @@
-//! What only running needs, and may be absent where a file is looked at: secrets and private keys.
+//! Secrets and private keys that `check` and `explain --offline` can do without.
 //!
-//! On a laptop and for a pull request nobody has them, and routes can be looked at all the same. What would use one is
-//! left out of what is compiled, so that nothing can be decided by a secret that is empty. `run` and reloads know nothing
-//! of this.
+//! A laptop or a CI job has no secrets, but can check routes. Whatever uses a missing secret is
+//! removed before the file is compiled, so that an empty secret never decides anything. `run` and
+//! reloads do not use this module.
 
 use std::path::PathBuf;
 
 use crate::config::{Authentication, Certificate, Config, Fault, KeySource, Spanned};
 use crate::files::{self, FileError, MAX_NAMED};
 
-/// The same without what needs a private key or a secret that is not here, and which keys those are. Missing secrets were
-/// told when the file was read.
-pub(super) fn left_out(config: &Config) -> (Config, Vec<Fault>) {
-    let (mut config, mut absent) = (config.clone(), Vec::new());
+/// Removes what uses a missing secret or private key. Returns a warning for each missing key; those
+/// for missing secrets come from reading the file.
+pub(super) fn without_missing_secrets(config: &Config) -> (Config, Vec<Fault>) {
+    let (mut config, mut missing) = (config.clone(), Vec::new());
     for listener in &mut config.listeners {
         let Some(tls) = &mut listener.tls else {
             continue;
         };
         tls.certificates
-            .retain(|pair| is_here(&pair.key, &mut absent));
+            .retain(|pair| has_key(&pair.key, &mut missing));
         if tls.certificates.is_empty() {
             listener.tls = None;
         }
@@ -26,10 +26,10 @@ pub(super) fn left_out(config: &Config) -> (Config, Vec<Fault>) {
     for upstream in &mut config.upstreams {
         upstream
             .tls_client
-            .take_if(|Certificate { key, .. }| !is_here(key, &mut absent));
+            .take_if(|Certificate { key, .. }| !has_key(key, &mut missing));
     }
     for issuer in &mut config.issuers {
-        // Nothing is fetched where this is looked at: so nobody can tell about its tokens.
+        // `Discovered` fetches nothing here, so the tokens of this issuer stay undecided.
         issuer.keys = issuer.keys.take().map(|keys| {
             if keys.is_missing() {
                 KeySource::Discovered
@@ -37,10 +37,10 @@ pub(super) fn left_out(config: &Config) -> (Config, Vec<Fault>) {
                 keys
             }
         });
-        let Some(asked) = &mut issuer.introspection else {
+        let Some(introspection) = &mut issuer.introspection else {
             continue;
         };
-        let place = match &asked.authentication {
+        let missing_at = match &introspection.authentication {
             Authentication::Basic(client)
             | Authentication::Form(client)
             | Authentication::Bearer { client, .. } => client
@@ -49,18 +49,19 @@ pub(super) fn left_out(config: &Config) -> (Config, Vec<Fault>) {
                 .is_missing()
                 .then(|| client.secret.with_value(())),
             Authentication::PrivateKeyJwt { key, .. } => {
-                (!is_here(key, &mut absent)).then(|| key.with_value(()))
+                (!has_key(key, &mut missing)).then(|| key.with_value(()))
             }
             Authentication::None(_) => None,
         };
-        asked.authentication =
-            place.map_or_else(|| asked.authentication.clone(), Authentication::None);
+        if let Some(place) = missing_at {
+            introspection.authentication = Authentication::None(place);
+        }
     }
-    (config, absent)
+    (config, missing)
 }
 
-fn is_here(key: &Spanned<PathBuf>, absent: &mut Vec<Fault>) -> bool {
-    // One that is there and wrong is wrong everywhere, which compiling tells.
+fn has_key(key: &Spanned<PathBuf>, missing: &mut Vec<Fault>) -> bool {
+    // Compiling reports a key that is present but invalid.
     let Err(error @ FileError::Unreadable { .. }) = files::read(&key.value, MAX_NAMED) else {
         return true;
     };
@@ -68,9 +69,9 @@ fn is_here(key: &Spanned<PathBuf>, absent: &mut Vec<Fault>) -> bool {
         "expected a private key in {}, but found {error}",
         key.value.display()
     );
-    absent.push(
+    missing.push(
         key.fault(message)
-            .with_help("it is not needed to look at the file, and is to run the gateway"),
+            .with_help("only `scopegate run` needs it"),
     );
     false
 }

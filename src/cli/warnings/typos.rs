@@ -1,10 +1,10 @@
-//! Words that are taken as they stand, and are not likely to be what somebody meant.
+//! Values that are valid and matched literally, but probably typing errors.
 
 use crate::config::{
     Access, Audience, Authentication, Config, Fault, Issuer, Route, Spanned, did_you_mean,
 };
 
-/// Methods that clients send: the registered ones (RFC 9110 §16.1 and IANA's registry), and others in wide use.
+/// Methods in use: the registered ones (RFC 9110 §16.1 and IANA's registry), and other common ones.
 const KNOWN_METHODS: [&str; 48] = [
     "ACL",
     "BAN",
@@ -55,13 +55,13 @@ const KNOWN_METHODS: [&str; 48] = [
     "UPDATEREDIRECTREF",
     "VERSION-CONTROL",
 ];
-/// What other programs call all of them.
+/// Names that other programs use for every method.
 const EVERY_METHOD: [&str; 3] = ["*", "ALL", "ANY"];
 
 pub(super) fn weak_choices(config: &Config) -> Vec<Fault> {
     let mut found = Vec::new();
     for route in &config.routes {
-        found.extend(methods(route));
+        found.extend(unusual_methods(route));
         found.extend(scopes(route).iter().filter_map(comma));
     }
     for issuer in &config.issuers {
@@ -79,26 +79,26 @@ pub(super) fn weak_choices(config: &Config) -> Vec<Fault> {
     found
 }
 
-// Others may be made up (RFC 9110 §9.1), so they are no errors.
-fn methods(route: &Route) -> impl Iterator<Item = Fault> {
+// Clients may use other methods (RFC 9110 §9.1), so an unknown one is no error.
+fn unusual_methods(route: &Route) -> impl Iterator<Item = Fault> {
     route.methods.iter().filter_map(|method| {
         let name = method.value.as_str();
         let help = match name {
             _ if EVERY_METHOD.contains(&name) => {
-                "without methods, a route takes every method".to_owned()
+                "without methods, a route matches every method".to_owned()
             }
             "CONNECT" | "TRACE" => {
-                let fault = method.fault(format!("no route takes {name}: it is answered with 405"));
-                return Some(fault.with_help("leave it out"));
+                let fault = method.fault(format!("{name} is a 405 on every route"));
+                return Some(fault.with_help("remove it"));
             }
             _ if KNOWN_METHODS.contains(&name) => return None,
             _ => did_you_mean(name, KNOWN_METHODS)
-                .unwrap_or_else(|| "clients have to send it as it stands".to_owned()),
+                .unwrap_or_else(|| "clients have to send exactly this method".to_owned()),
         };
         Some(
             method
                 .fault(format!(
-                    "{name:?} is no method in use, and is taken as it stands"
+                    "{name:?} is no common method, and is matched literally"
                 ))
                 .with_help(help),
         )
@@ -113,7 +113,7 @@ fn scopes(route: &Route) -> &[Spanned<String>] {
     }
 }
 
-// A comma may stand in a scope (RFC 6749 §3.3), and hardly ever does.
+// A scope may contain a comma (RFC 6749 §3.3), but hardly any does.
 fn comma(scope: &Spanned<String>) -> Option<Fault> {
     let one = scope.value.split(' ').find(|one| one.contains(','))?;
     let scopes: Vec<_> = scope
@@ -121,11 +121,8 @@ fn comma(scope: &Spanned<String>) -> Option<Fault> {
         .split([',', ' '])
         .filter(|one| !one.is_empty())
         .collect();
-    let fault = scope.fault(format!("{one:?} is one scope, with a comma in it"));
-    Some(fault.with_help(format!(
-        "scopes are separated by spaces: {:?}",
-        scopes.join(" ")
-    )))
+    let fault = scope.fault(format!("{one:?} is one scope that contains a comma"));
+    Some(fault.with_help(format!("separate scopes by spaces: {:?}", scopes.join(" "))))
 }
 
 fn of_issuer(issuer: &Issuer) -> Vec<Fault> {
@@ -133,16 +130,16 @@ fn of_issuer(issuer: &Issuer) -> Vec<Fault> {
     if let Audience::OneOf(names) = &issuer.audience {
         let stars = names.iter().filter(|name| name.value == "*");
         let fault = |name: &Spanned<String>| {
-            name.fault("\"*\" is taken as it stands: tokens have to name it")
+            name.fault("\"*\" is matched literally: tokens must have it as their audience")
         };
         found.extend(
-            stars.map(|name| fault(name).with_help("\"any\" takes tokens for any audience")),
+            stars.map(|name| fault(name).with_help("use \"any\" to accept every audience")),
         );
     }
     if let Some(Authentication::Bearer { scope, .. }) = issuer
         .introspection
         .as_ref()
-        .map(|asked| &asked.authentication)
+        .map(|introspection| &introspection.authentication)
     {
         found.extend(comma(scope));
     }
@@ -166,7 +163,7 @@ mod tests {
     }
 
     #[test]
-    fn methods_that_nobody_sends_are_warned_of() {
+    fn uncommon_method_is_warned_of() {
         for fine in [
             "\"GET\"",
             "[\"POST\", \"PATCH\", \"PROPFIND\", \"PURGE\", \"QUERY\"]",
@@ -176,28 +173,25 @@ mod tests {
         for (method, message) in [
             (
                 "PSOT",
-                "\"PSOT\" is no method in use, and is taken as it stands (did you mean \"POST\"?)",
+                "\"PSOT\" is no common method, and is matched literally (did you mean \"POST\"?)",
             ),
             (
                 "GTE",
-                "\"GTE\" is no method in use, and is taken as it stands (did you mean \"GET\"?)",
+                "\"GTE\" is no common method, and is matched literally (did you mean \"GET\"?)",
             ),
             (
                 "*",
-                "\"*\" is no method in use, and is taken as it stands (without methods, a route takes every method)",
+                "\"*\" is no common method, and is matched literally (without methods, a route matches every method)",
             ),
             (
                 "ANY",
-                "\"ANY\" is no method in use, and is taken as it stands (without methods, a route takes every method)",
+                "\"ANY\" is no common method, and is matched literally (without methods, a route matches every method)",
             ),
             (
                 "FROBNICATE",
-                "\"FROBNICATE\" is no method in use, and is taken as it stands (clients have to send it as it stands)",
+                "\"FROBNICATE\" is no common method, and is matched literally (clients have to send exactly this method)",
             ),
-            (
-                "TRACE",
-                "no route takes TRACE: it is answered with 405 (leave it out)",
-            ),
+            ("TRACE", "TRACE is a 405 on every route (remove it)"),
         ] {
             let expected = format!("gateway.toml:6: routes[0].methods[1]: {message}");
             assert_eq!(
@@ -208,39 +202,39 @@ mod tests {
     }
 
     #[test]
-    fn comma_in_a_scope_is_warned_of_wherever_a_scope_stands() {
+    fn comma_in_a_scope_is_warned_of_under_every_key() {
         assert_eq!(warnings("scope = \"a b\""), [""; 0]);
         let message =
-            "\"a,b\" is one scope, with a comma in it (scopes are separated by spaces: \"a b\")";
+            "\"a,b\" is one scope that contains a comma (separate scopes by spaces: \"a b\")";
         assert_eq!(
             warnings("scope = \"a,b\""),
             [format!("gateway.toml:6: routes[0].scope: {message}")]
         );
         let message =
-            "\"a,\" is one scope, with a comma in it (scopes are separated by spaces: \"a b\")";
+            "\"a,\" is one scope that contains a comma (separate scopes by spaces: \"a b\")";
         assert_eq!(
             warnings("any_scope = [\"c\", \"a, b\"]"),
             [format!("gateway.toml:6: routes[0].any_scope[1]: {message}")]
         );
-        let asked = "[issuers.corp]\nissuer = \"https://id.test\"\naudience = \"*\"\nvalidation = \"introspection\"\n\
+        let toml = "[issuers.corp]\nissuer = \"https://id.test\"\naudience = \"*\"\nvalidation = \"introspection\"\n\
                      [issuers.corp.introspection]\nauthentication = \"bearer\"\nclient_id = \"a\"\nclient_secret = \"b\"\n\
                      scope = \"a,b\"\n[[development.clients]]\nallowed_scope = \"a,b\"\n";
-        let told = warnings(asked);
-        assert_eq!(told.len(), 3, "{told:?}");
+        let found = warnings(toml);
+        assert_eq!(found.len(), 3, "{found:?}");
         assert!(
-            told[0]
-                .starts_with("gateway.toml:8: issuers.corp.audience: \"*\" is taken as it stands"),
-            "{told:?}"
+            found[0]
+                .starts_with("gateway.toml:8: issuers.corp.audience: \"*\" is matched literally"),
+            "{found:?}"
         );
         assert!(
-            told[1].starts_with(
+            found[1].starts_with(
                 "gateway.toml:14: issuers.corp.introspection.scope: \"a,b\" is one scope"
             ),
-            "{told:?}"
+            "{found:?}"
         );
         assert!(
-            told[2].starts_with("gateway.toml:15: development.clients[0]: \"a,b\" is one scope"),
-            "{told:?}"
+            found[2].starts_with("gateway.toml:15: development.clients[0]: \"a,b\" is one scope"),
+            "{found:?}"
         );
     }
 }
