@@ -298,7 +298,7 @@ impl FileWatcher {
             let found = FileContents::of([&self.path]);
             if found == last && found != self.last_seen {
                 self.last_seen = found.clone();
-                if found.is_there() {
+                if found.is_readable() {
                     return;
                 }
             }

@@ -1,4 +1,4 @@
-//! Waiting after failures.
+//! Backoff after failures, and jitter.
 
 use std::time::Duration;
 
@@ -7,12 +7,12 @@ use std::time::Duration;
 pub struct Backoff {
     /// The wait after the first failure.
     pub first: Duration,
-    /// No wait is longer.
+    /// The longest wait.
     pub max: Duration,
 }
 
 impl Backoff {
-    /// The wait after so many failures in a row.
+    /// The wait after this many failures in a row.
     #[must_use]
     pub fn after(self, failures: u32) -> Duration {
         self.first
@@ -21,11 +21,11 @@ impl Backoff {
     }
 }
 
-/// Between 80 and 100 percent of `span`, so that gateways that start together do not act together for ever.
+/// Between 80 and 100 percent of `span`, so that gateways that start together drift apart.
 #[must_use]
 pub fn jitter(span: Duration) -> Duration {
     let mut random = [0_u8; 2];
-    // Without randomness there is no jitter, and nothing else is lost.
+    // If there is no randomness, there is only no jitter.
     let _ = aws_lc_rs::rand::fill(&mut random);
     span.mul_f32(0.8 + 0.2 * f32::from(u16::from_ne_bytes(random)) / f32::from(u16::MAX))
 }
@@ -45,7 +45,7 @@ mod tests {
     }
 
     #[test]
-    fn jitter_takes_off_a_fifth_at_most() {
+    fn jitter_shortens_by_at_most_a_fifth() {
         for _ in 0..1000 {
             let jittered = jitter(Duration::from_secs(10));
             assert!(

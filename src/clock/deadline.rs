@@ -1,8 +1,8 @@
-//! Time-outs by the thousand, at the price of a store each.
+//! Timeouts that cost a store each.
 //!
-//! A proxied request passes half a dozen time-outs and nearly always beats them all. A timer for each would be made and
-//! thrown away unused. Here a time-out is a number in a table, looked over once a tick: arming and disarming it are a
-//! store each, and it ends at most two ticks late.
+//! A request arms half a dozen timeouts, and nearly always ends before any of them passes. A timer for
+//! each would be created for nothing. Here a timeout is an entry of a table that is scanned once a
+//! tick. Arming and disarming it are one store each, and it passes at most two ticks late.
 
 use std::cell::{Cell, RefCell};
 use std::rc::Rc;
@@ -12,7 +12,7 @@ use std::time::{Duration, Instant};
 use super::Clock;
 use crate::oauth::UnixTime;
 
-/// How often a [`Ticker`] looks over its deadlines: what a time-out may be late, and the coarseness of its clock.
+/// How often a [`Ticker`] scans its deadlines and reads its clock.
 pub const TICK: Duration = Duration::from_millis(50);
 
 /// One worker's clock and its table of deadlines.
@@ -40,14 +40,14 @@ enum Due {
     Passed(Instant),
 }
 
-/// One time-out of one worker; it leaves the table when dropped.
+/// One timeout of one worker. Dropping it frees its entry of the table.
 pub struct Deadline {
     ticker: Rc<Ticker>,
     index: usize,
 }
 
 impl Ticker {
-    /// A ticker that stands still until [`run`](Self::run) is polled.
+    /// A ticker that does not tick before [`run`](Self::run) is polled.
     #[must_use]
     pub fn new(clock: Clock) -> Rc<Self> {
         Rc::new(Self {
@@ -57,7 +57,7 @@ impl Ticker {
         })
     }
 
-    /// Ticks for ever, calling `each_tick` after the deadlines were looked over. Belongs in a task of the worker.
+    /// Ticks for ever, and calls `each_tick` after each scan. Run it in a task of the worker.
     pub async fn run(self: Rc<Self>, mut each_tick: impl FnMut()) {
         let mut interval = tokio::time::interval(TICK);
         interval.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
@@ -110,8 +110,8 @@ impl Ticker {
         }
     }
 
-    /// Wakes every task that waits beside a deadline, so that it notices what changed for all of them: that the worker
-    /// drains, say.
+    /// Wakes every task that waits for a deadline, so that it notices a change for all of them, such as
+    /// a drain.
     pub fn wake_all(&self) {
         let wakers: Vec<Waker> = self
             .deadlines
@@ -120,7 +120,7 @@ impl Ticker {
             .iter_mut()
             .filter_map(|entry| entry.waker.take())
             .collect();
-        // Outside the borrow: a waker may run code that comes back here.
+        // After the borrow: a waker may call this ticker.
         wakers.into_iter().for_each(Waker::wake);
     }
 
@@ -141,9 +141,9 @@ impl Ticker {
 }
 
 impl Deadline {
-    /// Lets it pass `after` from now, give or take [`TICK`]; what was armed before is forgotten.
+    /// Arms it to pass `after` from now, up to two [`TICK`]s late. A second call replaces the time.
     pub fn arm(&self, after: Duration) {
-        // The coarse clock lags by up to a tick: a tick more, and no deadline ever passes early.
+        // The clock of the ticker lags by up to a tick. One more tick, and no deadline passes early.
         let due = self
             .ticker
             .now
@@ -159,12 +159,12 @@ impl Deadline {
         self.ticker.now()
     }
 
-    /// Takes it back.
+    /// Disarms it.
     pub fn disarm(&self) {
         self.ticker.deadlines.borrow_mut().entries[self.index].due = Due::Never;
     }
 
-    /// When it passes or has passed, if it is armed.
+    /// When it passes or passed; `None` if it is not armed.
     #[must_use]
     pub fn due(&self) -> Option<Instant> {
         match self.ticker.deadlines.borrow().entries[self.index].due {
@@ -173,18 +173,19 @@ impl Deadline {
         }
     }
 
-    /// Wakes the task that waits beside it, so that it notices what else has changed.
+    /// Wakes the task that waits for it, so that it notices another change.
     pub fn wake(&self) {
         let waker = self.ticker.deadlines.borrow_mut().entries[self.index]
             .waker
             .take();
-        // Outside the borrow: a waker may run code that comes back here.
+        // After the borrow: a waker may call this ticker.
         if let Some(waker) = waker {
             waker.wake();
         }
     }
 
-    /// Ready once it has passed. Until then the task is woken when it does, and at [`Ticker::wake_all`].
+    /// Ready once it has passed. Registers the task to be woken then, and by [`wake`](Self::wake) and
+    /// [`Ticker::wake_all`].
     pub fn poll_passed(&self, context: &mut Context<'_>) -> Poll<()> {
         let mut table = self.ticker.deadlines.borrow_mut();
         let entry = &mut table.entries[self.index];
@@ -234,7 +235,7 @@ mod tests {
     }
 
     #[test]
-    fn disarmed_and_rearmed_deadlines_forget_their_old_time() {
+    fn disarmed_or_rearmed_deadline_does_not_pass_at_its_old_time() {
         let ticker = Ticker::new(Clock::system());
         let start = ticker.now();
         let (disarmed, rearmed) = (ticker.deadline(), ticker.deadline());
@@ -247,7 +248,7 @@ mod tests {
     }
 
     #[test]
-    fn dropped_deadline_leaves_its_place_to_the_next() {
+    fn dropped_deadline_frees_its_entry() {
         let ticker = Ticker::new(Clock::system());
         let start = ticker.now();
         let first = ticker.deadline();

@@ -1,8 +1,8 @@
-//! The time as HTTP tells it.
+//! HTTP dates, and the `Date` header of responses.
 //!
-//! hyper writes a `Date` of its own, which it renews when the machine's clock has passed the next second. When that clock
-//! steps back, the date stands still until the clock has caught up. To write one into each response costs 2 % of the
-//! instructions of a request, so that is done only while hyper's is wrong.
+//! hyper writes a `Date` itself, and renews it when the clock of the machine reaches the next second.
+//! After that clock steps back, hyper's date does not change until the clock has caught up. Setting our
+//! own `Date` costs 2 % of the instructions of a request, so it is set only while hyper's is wrong.
 
 use std::cell::{Cell, RefCell};
 use std::time::{Duration, UNIX_EPOCH};
@@ -12,11 +12,11 @@ use http::HeaderValue;
 use super::Clock;
 use crate::oauth::UnixTime;
 
-/// A time as `Date` tells it (RFC 9110 §5.6.7).
+/// Formats a time as an HTTP date (RFC 9110 §5.6.7).
 #[must_use]
 pub fn http_date(time: UnixTime) -> HeaderValue {
     let since_epoch = Duration::from_secs(u64::try_from(time.as_seconds()).unwrap_or_default());
-    // What is written there is ASCII.
+    // An HTTP date is ASCII.
     HeaderValue::from_str(&httpdate::fmt_http_date(UNIX_EPOCH + since_epoch))
         .unwrap_or(HeaderValue::from_static(""))
 }
@@ -24,21 +24,21 @@ pub fn http_date(time: UnixTime) -> HeaderValue {
 /// The `Date` of one worker's responses.
 #[derive(Debug)]
 pub struct ResponseDate {
-    /// Written once a second.
-    written: RefCell<(UnixTime, HeaderValue)>,
-    /// The latest time that the machine's clock has shown, which is at least what hyper tells.
+    /// The last formatted date: one for each second.
+    formatted: RefCell<(UnixTime, HeaderValue)>,
+    /// The latest time that the clock of the machine has shown. hyper's date is not behind it.
     latest: Cell<UnixTime>,
     is_hyper_right: Cell<bool>,
 }
 
 impl ResponseDate {
-    /// Begins with the time of a clock.
+    /// Starts with the time of a clock.
     #[must_use]
     pub fn new(clock: &Clock) -> Self {
         let (machine, now) = (Clock::system().now(), clock.now());
-        let written = RefCell::new((now, http_date(now)));
+        let formatted = RefCell::new((now, http_date(now)));
         let date = Self {
-            written,
+            formatted,
             latest: Cell::new(machine),
             is_hyper_right: Cell::new(false),
         };
@@ -46,7 +46,7 @@ impl ResponseDate {
         date
     }
 
-    /// Looks whether hyper's date is that of a clock; to be called often.
+    /// Compares hyper's date with a clock. Call it at each tick.
     pub fn tick(&self, clock: &Clock) {
         self.compare(Clock::system().now(), clock.now());
     }
@@ -57,14 +57,14 @@ impl ResponseDate {
         self.is_hyper_right.get()
     }
 
-    /// A time as `Date` tells it, whether it is later or earlier than the one before.
+    /// The `Date` for a time, which may be earlier than the one before.
     #[must_use]
     pub fn at(&self, time: UnixTime) -> HeaderValue {
-        let mut written = self.written.borrow_mut();
-        if written.0 != time {
-            *written = (time, http_date(time));
+        let mut formatted = self.formatted.borrow_mut();
+        if formatted.0 != time {
+            *formatted = (time, http_date(time));
         }
-        written.1.clone()
+        formatted.1.clone()
     }
 
     fn compare(&self, machine: UnixTime, now: UnixTime) {
@@ -78,7 +78,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn hypers_date_is_wrong_from_when_the_clock_steps_back_until_it_has_caught_up() {
+    fn hypers_date_is_wrong_after_the_clock_steps_back_until_it_has_caught_up() {
         let date = ResponseDate::new(&Clock::by_hand(UnixTime::from_seconds(0)));
         assert!(!date.is_hyper_right(), "a clock that is not the machine's");
         let begin = Clock::system().now().as_seconds() + 1000;
@@ -93,7 +93,7 @@ mod tests {
     }
 
     #[test]
-    fn date_is_written_anew_for_each_second_whichever_way() {
+    fn date_follows_the_clock_forward_and_back() {
         let date = ResponseDate::new(&Clock::system());
         for (seconds, text) in [
             (784_111_777, "Sun, 06 Nov 1994 08:49:37 GMT"),

@@ -1,4 +1,4 @@
-//! An end to the waiting for a peer that takes nothing.
+//! A timeout for operations that make no progress.
 
 use std::mem;
 use std::rc::Rc;
@@ -7,8 +7,8 @@ use std::time::Duration;
 
 use super::{Deadline, Ticker};
 
-/// Passes when nothing has moved for so long. It is made for what hardly ever stalls: before the first time it takes no
-/// place among the deadlines.
+/// Passes when there was no progress for a time. Most operations never stall, so it takes an entry in
+/// the table of deadlines only at the first stall.
 pub struct IdleTimeout {
     ticker: Rc<Ticker>,
     after: Duration,
@@ -17,7 +17,7 @@ pub struct IdleTimeout {
 }
 
 impl IdleTimeout {
-    /// One that passes when nothing has moved for `after`, give or take a tick.
+    /// One that passes after `after` without progress, up to two ticks late.
     #[must_use]
     pub fn new(ticker: &Rc<Ticker>, after: Duration) -> Self {
         Self {
@@ -28,7 +28,7 @@ impl IdleTimeout {
         }
     }
 
-    /// Nothing moves. Ready when that has been so for too long; the task is woken then.
+    /// Call it when there is no progress. Ready when that has lasted too long; the task is woken then.
     pub fn poll_passed(&mut self, context: &mut Context<'_>) -> Poll<()> {
         let deadline = self.deadline.get_or_insert_with(|| self.ticker.deadline());
         if !mem::replace(&mut self.is_waiting, true) {
@@ -37,8 +37,8 @@ impl IdleTimeout {
         deadline.poll_passed(context)
     }
 
-    /// Something has moved.
-    pub fn moved(&mut self) {
+    /// There was progress: the time starts again.
+    pub fn record_progress(&mut self) {
         if mem::replace(&mut self.is_waiting, false)
             && let Some(deadline) = &self.deadline
         {
@@ -46,7 +46,7 @@ impl IdleTimeout {
         }
     }
 
-    /// Whether nothing has moved since it was last waited for.
+    /// Whether there was no progress since the last poll.
     #[must_use]
     pub fn is_waiting(&self) -> bool {
         self.is_waiting

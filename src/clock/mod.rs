@@ -1,9 +1,9 @@
 //! The only room that reads a clock.
 //!
-//! Everything that judges takes the time as an argument. [`Clock`] tells the wall time that tokens are judged by;
-//! tests set theirs by hand. A [`Ticker`] belongs to one worker: it reads both clocks once a tick and keeps every
-//! [`Deadline`] of that worker, so that neither a token's expiry nor a time-out costs a system call or a timer. A
-//! [`IdleTimeout`] is the end of the waiting for a peer that takes nothing.
+//! Code that judges takes the time as an argument. [`Clock`] is the wall time that tokens are checked
+//! against; tests set it by hand. A [`Ticker`] belongs to one worker: it reads the monotonic clock once
+//! a tick and holds every [`Deadline`] of that worker, so that a timeout costs neither a system call
+//! nor a timer. An [`IdleTimeout`] passes when an operation makes no progress.
 
 mod background;
 mod backoff;
@@ -29,19 +29,19 @@ pub fn now() -> Instant {
     Instant::now()
 }
 
-/// How long ago `at` was; nothing if it is still to come.
+/// The time since `at`; zero if `at` is in the future.
 #[must_use]
 pub fn since(at: Instant) -> Duration {
     now().saturating_duration_since(at)
 }
 
-/// The machine's wall time, with its fractions of a second.
+/// The wall time of this machine, with fractions of a second.
 #[must_use]
 pub fn system_time() -> SystemTime {
     SystemTime::now()
 }
 
-/// Tells the wall time.
+/// A clock of wall time.
 #[derive(Clone, Debug, Default)]
 pub struct Clock(Source);
 
@@ -53,19 +53,19 @@ enum Source {
 }
 
 impl Clock {
-    /// The machine's own clock.
+    /// The clock of this machine.
     #[must_use]
     pub fn system() -> Self {
         Self(Source::System)
     }
 
-    /// A clock that stands still until it is [`set`](Self::set). Its clones show the same time.
+    /// A clock that changes only when it is [`set`](Self::set). Clones share its time.
     #[must_use]
     pub fn by_hand(now: UnixTime) -> Self {
         Self(Source::ByHand(Arc::new(AtomicI64::new(now.as_seconds()))))
     }
 
-    /// Sets a clock that was made [`by_hand`](Self::by_hand); the machine's own is left as it is.
+    /// Sets a clock that was created [`by_hand`](Self::by_hand). The system clock is not changed.
     pub fn set(&self, now: UnixTime) {
         match &self.0 {
             Source::System => {}
@@ -73,7 +73,7 @@ impl Clock {
         }
     }
 
-    /// The time now. A machine whose clock stands before 1970 is taken to be at 1970.
+    /// The time now. A time before 1970 counts as 1970.
     #[must_use]
     pub fn now(&self) -> UnixTime {
         match &self.0 {

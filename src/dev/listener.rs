@@ -46,8 +46,8 @@ pub(super) async fn bind(address: SocketAddr) -> io::Result<(TcpListener, Socket
 /// Accepts and serves connections for ever. Dropping the future closes them all.
 ///
 /// A request for a host that is not loopback, or for a port other than `port`, gets 421 (RFC 9110
-/// §15.5.20) and never reaches `answer`.
-pub(super) async fn serve<F, R>(listener: TcpListener, port: Option<u16>, answer: F)
+/// §15.5.20) and never reaches `handle`.
+pub(super) async fn serve<F, R>(listener: TcpListener, port: Option<u16>, handle: F)
 where
     F: Fn(Request<Incoming>) -> R + Clone + Send + Sync + 'static,
     R: Future<Output = Response> + Send + 'static,
@@ -55,7 +55,7 @@ where
     let mut connections = JoinSet::new();
     loop {
         let (stream, _) = accept(&listener, log_exhausted).await;
-        connections.spawn(serve_connection(stream, port, answer.clone()));
+        connections.spawn(serve_connection(stream, port, handle.clone()));
         while connections.try_join_next().is_some() {}
     }
 }

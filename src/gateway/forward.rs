@@ -84,7 +84,7 @@ pub(super) async fn forward(
         let response = unless_expired(expiring, sending).await;
         response.map(|response| response.map(UpgradeResponse::Declined))
     };
-    interim.settle();
+    interim.discard_late();
     match response
         .ok_or_else(token_ended)?
         .map_err(Refusal::Upstream)?
@@ -148,6 +148,6 @@ fn forward_interim(interim: &Interim, status: StatusCode, headers: &HeaderMap) {
     if status != StatusCode::CONTINUE {
         let mut headers = headers.clone();
         headers::rewrite_response(&mut headers, Version::HTTP_11, status);
-        interim.tell(status, &headers);
+        interim.queue(status, &headers);
     }
 }

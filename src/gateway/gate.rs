@@ -318,7 +318,7 @@ fn refuse(
     let request = completion.request.as_ref();
     let refusal = match (refusal, request.and_then(|progress| progress.fault())) {
         (Refusal::Panicked, _) => {
-            connection.interim.settle();
+            connection.interim.discard_late();
             record.panicked();
             Refusal::Panicked
         }

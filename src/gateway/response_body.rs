@@ -148,7 +148,7 @@ impl<B: Body<Data = Bytes, Error = io::Error> + Unpin> Body for ResponseBody<B> 
             (Some(Ok(frame)), Some(record)) => {
                 let length = frame.data_ref().map_or(0, Bytes::len);
                 record.response_bytes += length as u64;
-                this.exchange.took(length);
+                this.exchange.record_sent(length);
             }
             (Some(Err(error)), Some(record)) => {
                 record.outcome = Outcome::Broken("upstream_broke_off");

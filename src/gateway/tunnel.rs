@@ -23,17 +23,17 @@ impl Tunnel {
     /// Copies bytes between the client and the upstream until both have finished, one of them
     /// breaks, both are idle for `body_idle_timeout`, or the token expires on a route with
     /// `close_at_expiry`.
-    pub async fn carry(self, near: TunnelEnd<TimeoutStream<Stream>>, ticker: &Rc<Ticker>) {
+    pub async fn carry(self, client: TunnelEnd<TimeoutStream<Stream>>, ticker: &Rc<Ticker>) {
         let Self {
             upstream,
             mut record,
             idle_timeout,
             expiry,
         } = self;
-        let (far, carried) = (
+        let (upstream_end, carried) = (
             TunnelEnd {
                 stream: upstream.stream,
-                early: upstream.early,
+                buffered: upstream.buffered,
             },
             TunnelBytes::default(),
         );
@@ -43,9 +43,10 @@ impl Tunnel {
                 .map_or(Poll::Pending, |expiry| expiry.poll_passed(context))
         });
         tokio::select! {
-            () = transport::tunnel(near, far, &carried, idle_timeout, ticker) => {}
+            () = transport::tunnel(client, upstream_end, &carried, idle_timeout, ticker) => {}
             () = expired => record.outcome = Outcome::Broken(TOKEN_EXPIRED),
         }
-        (record.request_bytes, record.response_bytes) = (carried.there.get(), carried.back.get());
+        (record.request_bytes, record.response_bytes) =
+            (carried.to_upstream.get(), carried.to_client.get());
     }
 }

@@ -47,7 +47,7 @@ impl Acceptor {
     /// Accepts connections until the worker drains.
     ///
     /// The connection comes first and its permit second: a loop that waited for connections with a
-    /// permit in hand would keep it from the other loops. An accepted connection is always served. If
+    /// permit in hand would withhold it from the other loops. An accepted connection is always served. If
     /// no permit is free when the worker begins to drain, it is served without one, as the last.
     pub(super) async fn accept_until(
         &self,
@@ -77,7 +77,7 @@ impl Acceptor {
         }
     }
 
-    // What has run out may come back with an evicted connection.
+    // An evicted connection may free the descriptor or memory that was missing.
     async fn make_room(&self, error: &io::Error) {
         let now = self.worker.ticker.now();
         self.evictors.log_not_accepted(error, now);
@@ -102,7 +102,7 @@ impl Acceptor {
         if max == 0 || settings.trusted_proxies.contains(client) {
             return Ok(None);
         }
-        let counted = self.clients.enter(client, max);
+        let counted = self.clients.count(client, max);
         if counted.is_none() {
             self.listener.connections.refused.count();
             self.clients
@@ -145,7 +145,7 @@ impl Acceptor {
         let guards = ConnectionGuards {
             _permit: permit,
             _counted: counted,
-            _entered: connections.open.enter(),
+            _gauge: connections.open.enter(),
             connections,
         };
         serve(

@@ -37,7 +37,7 @@ impl Clients {
     }
 
     /// Counts a connection of the client at `address`. `None` if it has `max` already.
-    pub(super) fn enter(
+    pub(super) fn count(
         self: &Arc<Self>,
         address: IpAddr,
         max: usize,
@@ -92,26 +92,29 @@ mod tests {
     }
 
     #[test]
-    fn client_has_no_more_connections_than_it_may_and_gives_them_back() {
+    fn client_has_at_most_its_limit_of_connections_and_releases_them() {
         let clients = Clients::new();
-        let enter = |text| clients.enter(address(text), 2);
-        let (first, second) = (enter("192.0.2.1"), enter("192.0.2.1"));
-        assert!(first.is_some() && second.is_some() && enter("192.0.2.1").is_none());
-        assert!(enter("192.0.2.2").is_some());
+        let count = |text| clients.count(address(text), 2);
+        let (first, second) = (count("192.0.2.1"), count("192.0.2.1"));
+        assert!(first.is_some() && second.is_some() && count("192.0.2.1").is_none());
+        assert!(count("192.0.2.2").is_some());
         drop(first);
-        let third = enter("192.0.2.1");
+        let third = count("192.0.2.1");
         assert!(third.is_some());
         drop((second, third));
-        assert!(clients.connections().is_empty(), "nobody is remembered");
+        assert!(
+            clients.connections().is_empty(),
+            "no client is left in the map"
+        );
     }
 
     #[test]
-    fn addresses_of_one_ipv6_network_are_one_client_and_mapped_ones_are_ipv4() {
+    fn addresses_of_one_ipv6_network_are_one_client_and_mapped_ones_count_as_ipv4() {
         let clients = Clients::new();
-        let enter = |text| clients.enter(address(text), 1);
-        let _held = [enter("2001:db8:0:1::1"), enter("192.0.2.1")]
+        let count = |text| clients.count(address(text), 1);
+        let _held = [count("2001:db8:0:1::1"), count("192.0.2.1")]
             .map(|counted| counted.expect("the first one"));
-        assert!(enter("2001:db8:0:1:ffff::2").is_none() && enter("2001:db8:0:2::1").is_some());
-        assert!(enter("::ffff:192.0.2.1").is_none() && enter("::ffff:192.0.2.2").is_some());
+        assert!(count("2001:db8:0:1:ffff::2").is_none() && count("2001:db8:0:2::1").is_some());
+        assert!(count("::ffff:192.0.2.1").is_none() && count("::ffff:192.0.2.2").is_some());
     }
 }

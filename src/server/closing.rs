@@ -1,18 +1,19 @@
-//! How a listening socket is closed without turning away anybody whom the kernel has let in.
+//! Closes a listening socket without losing the connections that the kernel has accepted for it.
 //!
-//! The kernel completes handshakes by itself. When a listening socket is closed, it resets every connection that waits
-//! there to be accepted, and every handshake that has not ended.
+//! The kernel completes handshakes by itself. When a listening socket is closed, the kernel resets
+//! its queue of established connections, and every handshake that is not complete.
 //!
-//! 1. What waits is accepted before the socket is closed.
-//! 2. Where another process may share the port, the kernel gives each socket its part of the new connections until the
-//!    moment it is closed: accepting alone leaves a race. There a packet filter drops the first packet of every further
-//!    handshake. Its client repeats it after a second (RFC 6298 §2.1), and by then only the other process listens.
-//!    Handshakes that have begun are waited for.
-//! 3. Where the kernel hands connections of a closed socket to the others of its port (`net.ipv4.tcp_migrate_req`), it
-//!    needs no help, and nobody waits for a second.
-//! 4. Without another process, to be refused at once is better than to be refused a second later: no filter.
-//! 5. An inherited socket stays open in the process that made it, and keeps its queue. A filter on it would be one for the
-//!    next process as well.
+//! 1. The queue is accepted before the socket is closed.
+//! 2. If another process may share the port, the kernel gives each socket its part of the new
+//!    connections until the socket is closed, so accepting alone leaves a race. A packet filter then
+//!    drops the first packet of every further handshake. The client repeats it after a second
+//!    (RFC 6298 §2.1), and by then only the other process listens. Handshakes that have begun are
+//!    waited for.
+//! 3. If the kernel hands the connections of a closed socket to the other sockets of its port
+//!    (`net.ipv4.tcp_migrate_req`), no filter is needed, and no client waits for a second.
+//! 4. Without another process there is no filter: clients are refused at once, not a second later.
+//! 5. An inherited socket stays open in the process that made it, and keeps its queue. A filter on it
+//!    would hold for the next process too.
 
 use std::fs;
 use std::io;
@@ -25,17 +26,18 @@ use tokio::net::{TcpListener, TcpStream};
 use super::listen::{BACKLOG, Sharing};
 use crate::transport::is_connection_error;
 
-/// How long handshakes that have begun are waited for: the time that a packet takes to a client and back.
+/// How long handshakes that have begun are waited for: a round trip to a client.
 ///
-/// Clients that are further away lose their connection; of those that begin a handshake meanwhile, a part waits for a second.
-/// The former is worse, so that it is longer than most clients need. Nothing tells cheaply whether any handshake is under
-/// way: to read /proc/net/tcp costs the kernel 10 ms for its empty table, and much more for a full one.
+/// Clients with a longer round trip lose their connection. Some of those that begin a handshake
+/// meanwhile wait for a second. The former is worse, so this is more than most clients need. No cheap
+/// check shows whether a handshake is incomplete: reading /proc/net/tcp costs the kernel 10 ms for an
+/// empty table, and much more for a full one.
 const HANDSHAKE_GRACE: Duration = Duration::from_millis(100);
 
 /// Whether the kernel hands connections of a closed socket to other sockets of the same port (Linux 5.14 and later).
 const TCP_MIGRATE_REQ: &str = "/proc/sys/net/ipv4/tcp_migrate_req";
 
-/// Accepts what the kernel still holds for a socket, and closes it.
+/// Accepts the connections in the kernel's queue, and closes the socket.
 pub(crate) async fn close(
     listener: TcpListener,
     sharing: Sharing,
@@ -55,8 +57,8 @@ pub(crate) async fn close(
     let Ok(listener) = listener.into_std() else {
         return;
     };
-    // The kernel is asked directly: the runtime learns of a connection only when it waits for events again. The bound is
-    // for a socket that fills as fast as it is emptied.
+    // Accepts from the kernel directly: the runtime learns of a connection only when it polls for
+    // events. The limit is for a queue that fills as fast as it is emptied.
     for _ in 0..BACKLOG {
         match listener.accept() {
             Ok((socket, peer)) => {
@@ -73,7 +75,7 @@ pub(crate) async fn close(
     }
 }
 
-// Connections whose handshake has begun.
+// Accepts connections whose handshake has begun.
 async fn accept_pending(listener: &TcpListener, accepted: &mut impl FnMut(TcpStream, SocketAddr)) {
     let accepting = async {
         loop {
@@ -84,7 +86,7 @@ async fn accept_pending(listener: &TcpListener, accepted: &mut impl FnMut(TcpStr
             }
         }
     };
-    // An error means that the time is over.
+    // The timeout is the usual end.
     let _ = tokio::time::timeout(HANDSHAKE_GRACE, accepting).await;
 }
 
@@ -98,7 +100,8 @@ fn refuse_handshakes(listener: &TcpListener) -> io::Result<()> {
     const AND: u16 = 0x54;
     const JUMP_IF_EQUAL: u16 = 0x15;
     const RETURN: u16 = 0x06;
-    /// Where the flags are: the kernel shows a filter of a TCP socket the packet from its TCP header on (RFC 9293 §3.1).
+    /// The offset of the flags. A filter of a TCP socket gets the packet from its TCP header on
+    /// (RFC 9293 §3.1).
     const FLAGS: u32 = 13;
     const SYN: u32 = 0x02;
     const ACK: u32 = 0x10;
@@ -107,7 +110,7 @@ fn refuse_handshakes(listener: &TcpListener) -> io::Result<()> {
         SockFilter::new(AND, 0, 0, SYN | ACK),
         SockFilter::new(JUMP_IF_EQUAL, 0, 1, SYN),
         SockFilter::new(RETURN, 0, 0, 0),
-        // As much of the packet as there is.
+        // Passes the whole packet.
         SockFilter::new(RETURN, 0, 0, u32::MAX),
     ])
 }
@@ -163,7 +166,7 @@ mod tests {
     }
 
     #[test]
-    fn handshake_that_begins_while_a_shared_socket_closes_ends_at_the_next_one() {
+    fn handshake_that_begins_while_a_shared_socket_closes_completes_at_the_next_one() {
         for address in [
             SocketAddr::from((Ipv4Addr::LOCALHOST, 0)),
             SocketAddr::from((Ipv6Addr::LOCALHOST, 0)),
@@ -172,11 +175,8 @@ mod tests {
                 let (listener, address) = shared(address);
                 refuse_handshakes(&listener).expect("a filter");
                 let connecting = tokio::spawn(TcpStream::connect(address));
-                let unanswered = tokio::time::timeout(HANDSHAKE_GRACE, listener.accept()).await;
-                assert!(
-                    unanswered.is_err() && !connecting.is_finished(),
-                    "{address}"
-                );
+                let accepted = tokio::time::timeout(HANDSHAKE_GRACE, listener.accept()).await;
+                assert!(accepted.is_err() && !connecting.is_finished(), "{address}");
                 let (next, _) = shared(address);
                 close(listener, Sharing::Nobody, |_, _| {
                     panic!("no handshake began")
@@ -189,14 +189,14 @@ mod tests {
     }
 
     #[test]
-    fn filter_of_a_socket_lets_handshakes_end_that_have_begun() {
+    fn handshake_that_began_before_the_filter_completes() {
         run(async {
             let (listener, address) = shared(SocketAddr::from((Ipv4Addr::LOCALHOST, 0)));
             let mut client = TcpStream::connect(address).await.expect("it listens");
             refuse_handshakes(&listener).expect("a filter");
             let (mut server, _) = listener.accept().await.expect("the client");
             drop(listener);
-            // Its connections are under the same filter, and none of their packets begins a handshake.
+            // The accepted connection has the same filter, but none of its packets begins a handshake.
             use tokio::io::{AsyncReadExt, AsyncWriteExt};
             client.write_all(b"ping").await.expect("it reads");
             let mut read = [0; 4];

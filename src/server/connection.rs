@@ -56,8 +56,8 @@ async fn serve_accepted(
     let _ = socket.set_nodelay(true);
     let is_tls = tls.is_some();
     let config = worker.connection_config();
-    state.watch(config.timeouts, &worker.ticker);
-    let _listed = worker.connections.enter(state);
+    state.start_timeouts(config.timeouts, &worker.ticker);
+    let _listed = worker.connections.add(state);
     let securing = accept_tls(socket, tls, config.timeouts.header, state);
     let Some(stream) = worker.until_first_request(state, securing).await else {
         return Ok(());
@@ -95,8 +95,8 @@ async fn serve_accepted(
     }
 }
 
-// A handshake has the timeout of a request head, which includes the time before its first byte. Until that byte the
-// connection is idle and can be evicted.
+// A handshake has the timeout of a request head, which includes the time before its first byte.
+// Until that byte the connection is idle and can be evicted.
 async fn accept_tls(
     socket: TcpStream,
     tls: Option<Arc<ServerConfig>>,
@@ -107,7 +107,7 @@ async fn accept_tls(
         return Ok(Stream::Plain(socket));
     };
     let handshake = async {
-        // Not readable(), which may be ready although no byte has come.
+        // Not `readable()`, which may be ready although no byte has arrived.
         socket.peek(&mut [0]).await?;
         state.begin_handshake();
         TlsAcceptor::from(tls).accept(socket).await
@@ -117,7 +117,7 @@ async fn accept_tls(
     Ok(Stream::Tls(Box::new(stream.into())))
 }
 
-// The bytes that are read go back into the stream, for the protocol's parser.
+// Puts the bytes back into the stream, for the parser of the protocol.
 async fn starts_with_preface(stream: &mut TimeoutStream<Stream>) -> io::Result<bool> {
     let mut read = BytesMut::with_capacity(FIRST_READ);
     let has_preface = loop {
@@ -132,7 +132,7 @@ async fn starts_with_preface(stream: &mut TimeoutStream<Stream>) -> io::Result<b
             break true;
         }
     };
-    stream.unread(read.freeze());
+    stream.rewind(read.freeze());
     Ok(has_preface)
 }
 
@@ -146,7 +146,7 @@ struct OpenGuard {
 pub(super) struct ConnectionGuards {
     pub(super) _permit: Option<ConnectionPermit>,
     pub(super) _counted: Option<CountedConnection>,
-    pub(super) _entered: GaugeGuard,
+    pub(super) _gauge: GaugeGuard,
     pub(super) connections: Arc<Connections>,
 }
 

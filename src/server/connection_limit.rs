@@ -109,9 +109,9 @@ mod tests {
     use std::task::{Context, Waker};
 
     #[test]
-    fn place_goes_to_whoever_has_waited_longest() {
+    fn permit_goes_to_the_loop_that_has_waited_longest() {
         let limit = ConnectionLimit::new(1);
-        let first = limit.try_take().expect("a place");
+        let first = limit.try_take().expect("a permit");
         let mut context = Context::from_waker(Waker::noop());
         let (mut second, mut third) = (pin!(limit.take()), pin!(limit.take()));
         assert!(
@@ -122,15 +122,15 @@ mod tests {
         assert!(third.as_mut().poll(&mut context).is_pending());
         assert!(
             limit.try_take().is_none(),
-            "nobody overtakes those who wait"
+            "no loop overtakes one that waits"
         );
         assert!(second.poll(&mut context).is_ready());
     }
 
     #[test]
-    fn place_whose_taker_went_away_is_free() {
+    fn permit_of_a_cancelled_wait_is_free() {
         let limit = ConnectionLimit::new(1);
-        let first = limit.try_take().expect("a place");
+        let first = limit.try_take().expect("a permit");
         {
             let mut waiting = pin!(limit.take());
             assert!(
@@ -145,14 +145,16 @@ mod tests {
     }
 
     #[test]
-    fn lowered_limit_holds_as_soon_as_places_are_given_back() {
+    fn lowered_limit_holds_as_soon_as_permits_are_released() {
         let limit = ConnectionLimit::new(3);
-        let mut taken: Vec<_> = (0..3).map(|_| limit.try_take().expect("a place")).collect();
+        let mut taken: Vec<_> = (0..3)
+            .map(|_| limit.try_take().expect("a permit"))
+            .collect();
         limit.set(1);
         taken.truncate(1);
         assert!(limit.try_take().is_none());
         taken.clear();
-        let one = limit.try_take().expect("a place");
+        let one = limit.try_take().expect("a permit");
         assert!(limit.try_take().is_none());
         drop(one);
         limit.set(2);
@@ -166,9 +168,11 @@ mod tests {
     }
 
     #[test]
-    fn raised_limit_first_makes_up_for_places_that_were_too_many() {
+    fn raised_limit_first_offsets_surplus_permits() {
         let limit = ConnectionLimit::new(3);
-        let taken: Vec<_> = (0..3).map(|_| limit.try_take().expect("a place")).collect();
+        let taken: Vec<_> = (0..3)
+            .map(|_| limit.try_take().expect("a permit"))
+            .collect();
         limit.set(1);
         limit.set(3);
         assert!(limit.try_take().is_none());

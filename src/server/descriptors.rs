@@ -1,7 +1,8 @@
-//! How many connections this process has descriptors for.
+//! How many connections this process has file descriptors for.
 //!
-//! The usual soft limit is 1,024, for programs that use `select`; the hard one is what the machine's operator allows. Where
-//! not even that suffices for `max_connections`, fewer connections are served: one that was accepted can then be forwarded.
+//! The usual soft limit is 1,024, for programs that use `select`. The hard limit is what the operator
+//! of the machine allows. If even that is too low for `max_connections`, fewer connections are
+//! accepted, so that each of them can be forwarded.
 
 use std::fs;
 use std::path::Path;
@@ -10,20 +11,21 @@ use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 
 /// A descriptor for the client, and one for the upstream.
 const PER_CONNECTION: usize = 2;
-/// What is left for everything else: idle connections to upstreams, connections to authorization servers and of the admin
-/// listener, files that are read again. A quarter of a small limit, and no more than this of a large one.
+/// The most descriptors that are reserved for everything else: idle upstream connections, connections
+/// to authorization servers, the admin listener, and files of a reload. Of a small limit, a quarter is
+/// reserved.
 const MAX_RESERVE: usize = 1024;
-/// How many a process has open at its start, where the kernel does not say.
+/// Open descriptors at the start, if `/proc` cannot be read.
 const OPEN_AT_START: usize = 32;
 
-/// How many descriptors this process may have.
+/// The limit of open file descriptors of this process.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Descriptors {
     limit: usize,
 }
 
 impl Descriptors {
-    /// Raises the process's limit as far as that is allowed.
+    /// Raises the soft limit to the hard limit.
     #[must_use]
     pub fn raise() -> Self {
         let Rlimit { current, maximum } = getrlimit(Resource::Nofile);
@@ -31,7 +33,7 @@ impl Descriptors {
             current: maximum,
             maximum,
         };
-        // An error means that the kernel's own limit (fs.nr_open) has been lowered below the hard one.
+        // An error means that fs.nr_open is below the hard limit.
         let limit = if setrlimit(Resource::Nofile, raised).is_ok() {
             maximum
         } else {
@@ -44,13 +46,13 @@ impl Descriptors {
         }
     }
 
-    /// How many there may be.
+    /// The limit.
     #[must_use]
     pub fn limit(&self) -> usize {
         self.limit
     }
 
-    /// How many connections there may be beside all that is open now.
+    /// How many connections fit beside the descriptors that are open now.
     pub(super) fn connections(&self) -> usize {
         let open = fs::read_dir(Path::new("/proc/self/fd")).map_or(OPEN_AT_START, Iterator::count);
         self.connections_beside(open)
@@ -67,7 +69,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn connection_takes_two_descriptors_and_some_are_left() {
+    fn each_connection_takes_two_descriptors_and_some_are_reserved() {
         for (limit, connections) in [
             (1024, 372),
             (20_000, 9472),

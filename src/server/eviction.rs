@@ -1,15 +1,16 @@
-//! Room for a new client while all places are taken: the connection that has been idle longest is closed.
+//! Closes the longest idle connection to make room for a new one when `max_connections` is reached.
 //!
-//! 1. A connection is idle without a request in flight: silent since it was accepted, or between two requests; over
-//!    HTTP/2, without a stream. One within a TLS handshake or a request's head is not idle: its client has begun a request,
-//!    and `header_timeout` ends it. Neither is one whose client has not taken the whole response.
-//! 2. A connection that has been idle for less than [`MIN_IDLE`] stays: its client may just have got its response, and the
-//!    next request may be on its way.
-//! 3. Every worker knows its own connections only. A worker that has a client and no place asks all workers since when
-//!    their longest idle connection has been so, and has one of them evict. One worker asks at a time, or two would get the
-//!    same answers.
-//! 4. All of this happens when places run out. Until then, no request pays anything for it: the time since when a
-//!    connection has been idle is read off the deadline that ends its idleness ([`ConnectionState::idle_since`]).
+//! 1. A connection is idle while it has no request in flight: silent since it was accepted, or between
+//!    two requests; over HTTP/2, without a stream. A connection within a TLS handshake or a request
+//!    head is not idle: `header_timeout` ends it. Nor is one whose client has not read the whole
+//!    response.
+//! 2. A connection that was idle for less than [`MIN_IDLE`] stays: the next request of its client may
+//!    be on its way.
+//! 3. Each worker knows only its own connections. A worker that needs room asks every worker for its
+//!    longest idle time, and then asks one of them to evict. One worker asks at a time: two would
+//!    select the same connection.
+//! 4. This costs requests nothing before the limit is reached: the idle time follows from the
+//!    deadline of the keep-alive timeout ([`ConnectionState::idle_since`]).
 
 use std::cell::RefCell;
 use std::cmp::Reverse;
@@ -25,18 +26,18 @@ use crate::clock::{TICK, Ticker};
 use crate::telemetry::Throttle;
 use crate::transport::ConnectionState;
 
-/// How long a connection must have been idle before it may be closed. Idleness is measured in ticks, so it is one tick at
-/// least and three at most.
+/// How long a connection must have been idle before it may be closed. Idle time is measured in ticks,
+/// so the real minimum is between one and three ticks.
 const MIN_IDLE: Duration = TICK.saturating_mul(2);
-/// How long the answer of a worker is waited for. One that is busy for longer than this has bigger troubles.
-const MAX_ANSWER_TIME: Duration = TICK;
-/// How many idle connections are remembered from one search. A flood of clients then costs one search of all connections
-/// for each of so many clients.
-const REMEMBERED: usize = 64;
-/// How often it is logged that places have run out.
+/// How long the reply of a worker is waited for. A worker that is busy for longer is skipped.
+const REPLY_TIMEOUT: Duration = TICK;
+/// How many idle connections one search remembers. In a flood of clients, this many evictions share
+/// the cost of one search.
+const MAX_REMEMBERED: usize = 64;
+/// How often it is logged that the limit is reached.
 const LOG_INTERVAL: Duration = Duration::from_secs(10);
 
-/// Asks the workers to make room.
+/// Asks workers to evict a connection.
 #[derive(Clone)]
 pub(super) struct Evictors(Arc<Shared>);
 
@@ -47,18 +48,18 @@ struct Shared {
     not_accepted: Throttle,
 }
 
-/// What a worker is asked.
+/// A request to a worker.
 pub(super) enum EvictionRequest {
-    /// Since when the longest idle of its connections has been so.
+    /// Reply with the time since when its longest idle connection is idle.
     LongestIdle(oneshot::Sender<Option<Instant>>),
-    /// To close that one.
+    /// Close that connection.
     Evict,
 }
 
 impl Evictors {
-    /// For so many workers, with what each of them is asked.
+    /// One for this many workers, with the requests to each of them.
     pub(super) fn new(workers: usize) -> (Self, Vec<mpsc::UnboundedReceiver<EvictionRequest>>) {
-        let (workers, asked): (Vec<_>, Vec<_>) =
+        let (workers, requests): (Vec<_>, Vec<_>) =
             (0..workers).map(|_| mpsc::unbounded_channel()).unzip();
         let shared = Shared {
             workers: workers.into(),
@@ -66,17 +67,18 @@ impl Evictors {
             exhausted: Throttle::new(LOG_INTERVAL),
             not_accepted: Throttle::new(LOG_INTERVAL),
         };
-        (Self(Arc::new(shared)), asked)
+        (Self(Arc::new(shared)), requests)
     }
 
-    /// Has the longest idle connection of all workers closed, if there is one. Does not wait until it is.
+    /// Asks for the eviction of the longest idle connection of all workers, if one is idle. Does not
+    /// wait until it is closed.
     pub(super) async fn make_room(&self) {
         let _turn = self.0.turn.lock().await;
-        let asked: Vec<_> = self.0.workers.iter().map(request_longest_idle).collect();
+        let replies: Vec<_> = self.0.workers.iter().map(request_longest_idle).collect();
         let mut longest: Option<(Instant, &mpsc::UnboundedSender<EvictionRequest>)> = None;
-        for (worker, answer) in self.0.workers.iter().zip(asked) {
-            // A worker that has ended gives no answer.
-            if let Ok(Ok(Some(since))) = timeout(MAX_ANSWER_TIME, answer).await
+        for (worker, reply) in self.0.workers.iter().zip(replies) {
+            // A worker that has ended does not reply.
+            if let Ok(Ok(Some(since))) = timeout(REPLY_TIMEOUT, reply).await
                 && longest.is_none_or(|(earliest, _)| since < earliest)
             {
                 longest = Some((since, worker));
@@ -87,7 +89,7 @@ impl Evictors {
         }
     }
 
-    /// Logs that there is no place, from time to time.
+    /// Logs that `max_connections` is reached, at most once in [`LOG_INTERVAL`].
     pub(super) fn log_exhausted(&self, max_connections: usize, now: Instant) {
         if self.0.exhausted.admit(now).is_some() {
             tracing::warn!(
@@ -97,7 +99,7 @@ impl Evictors {
         }
     }
 
-    /// Logs that the kernel gives no connection, from time to time.
+    /// Logs that accepting failed, at most once in [`LOG_INTERVAL`].
     pub(super) fn log_not_accepted(&self, error: &io::Error, now: Instant) {
         if let Some(left_out) = self.0.not_accepted.admit(now) {
             tracing::error!(%error, left_out, "accept failed; accepting pauses");
@@ -108,12 +110,12 @@ impl Evictors {
 fn request_longest_idle(
     worker: &mpsc::UnboundedSender<EvictionRequest>,
 ) -> oneshot::Receiver<Option<Instant>> {
-    let (reply, answer) = oneshot::channel();
-    let _ = worker.send(EvictionRequest::LongestIdle(reply));
-    answer
+    let (sender, reply) = oneshot::channel();
+    let _ = worker.send(EvictionRequest::LongestIdle(sender));
+    reply
 }
 
-/// Whether a connection has been idle for so long that it may be closed.
+/// Whether a connection was idle long enough to be evicted.
 pub(super) fn is_idle(state: &ConnectionState, now: Instant) -> bool {
     state
         .idle_since()
@@ -128,20 +130,20 @@ pub(super) struct OpenConnections(RefCell<Table>);
 struct Table {
     entries: Vec<Option<Rc<ConnectionState>>>,
     free: Vec<usize>,
-    /// The longest idle ones of the last search, the longest idle one last. A connection only gets idle later than it was:
-    /// those of them that are idle since the same time still have been idle longest.
+    /// The longest idle connections of the last search, longest last. Idle times only become later, so
+    /// an entry whose time is unchanged is still the longest idle.
     longest_idle: Vec<(Instant, usize)>,
 }
 
-/// A connection that is open until this is dropped.
+/// Removes a connection from [`OpenConnections`] when it is dropped.
 pub(super) struct ListedConnection {
     connections: Rc<OpenConnections>,
     index: usize,
 }
 
 impl OpenConnections {
-    /// One more connection.
-    pub(super) fn enter(self: &Rc<Self>, state: &Rc<ConnectionState>) -> ListedConnection {
+    /// Adds a connection.
+    pub(super) fn add(self: &Rc<Self>, state: &Rc<ConnectionState>) -> ListedConnection {
         let table = &mut *self.0.borrow_mut();
         let index = table.free.pop().unwrap_or(table.entries.len());
         if index == table.entries.len() {
@@ -157,14 +159,14 @@ impl OpenConnections {
     /// Serves the requests of other workers until the last evictor is dropped.
     pub(super) async fn run(
         &self,
-        mut asked: mpsc::UnboundedReceiver<EvictionRequest>,
+        mut requests: mpsc::UnboundedReceiver<EvictionRequest>,
         ticker: &Ticker,
     ) {
-        while let Some(ask) = asked.recv().await {
-            match ask {
+        while let Some(request) = requests.recv().await {
+            match request {
                 EvictionRequest::LongestIdle(reply) => {
                     let longest = self.0.borrow_mut().longest_idle(ticker.now());
-                    // An error means that a place has become free meanwhile.
+                    // An error means that the asking worker does not wait any more.
                     let _ = reply.send(longest.map(|(since, _)| since));
                 }
                 EvictionRequest::Evict => self.evict(ticker.now()),
@@ -172,7 +174,7 @@ impl OpenConnections {
         }
     }
 
-    /// Has the longest idle connection closed, if there is one.
+    /// Evicts the longest idle connection, if there is one.
     pub(super) fn evict(&self, now: Instant) {
         let longest = self.0.borrow_mut().longest_idle(now);
         if let Some((_, state)) = longest {
@@ -213,10 +215,10 @@ impl Table {
             });
         self.longest_idle.clear();
         self.longest_idle.extend(idle);
-        if self.longest_idle.len() > REMEMBERED {
-            self.longest_idle.select_nth_unstable(REMEMBERED);
-            self.longest_idle.truncate(REMEMBERED);
-            self.longest_idle.shrink_to(REMEMBERED);
+        if self.longest_idle.len() > MAX_REMEMBERED {
+            self.longest_idle.select_nth_unstable(MAX_REMEMBERED);
+            self.longest_idle.truncate(MAX_REMEMBERED);
+            self.longest_idle.shrink_to(MAX_REMEMBERED);
         }
         self.longest_idle
             .sort_unstable_by_key(|&idle| Reverse(idle));

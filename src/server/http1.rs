@@ -44,9 +44,10 @@ pub(super) async fn serve(worker: &WorkerState, accepted: AcceptedConnection) ->
     let (mut shuts_down, mut was_idle) = (false, false);
     let outcome = poll_fn(|context| {
         let polled = Pin::new(&mut exchanges).poll(context);
-        // After the poll, and not within a head: hyper would forget what it has read of a request.
-        let ends = || worker.is_draining() && !state.is_within_head() || worker.is_evicted(state);
-        if polled.is_ready() || shuts_down || !ends() {
+        // After the poll, and not within a head: hyper would discard what it has read of a request.
+        let should_close =
+            || worker.is_draining() && !state.is_within_head() || worker.is_evicted(state);
+        if polled.is_ready() || shuts_down || !should_close() {
             return polled;
         }
         (shuts_down, was_idle) = (true, state.is_idle());
@@ -56,7 +57,7 @@ pub(super) async fn serve(worker: &WorkerState, accepted: AcceptedConnection) ->
     .await;
     let Parts { io, read_buf, .. } = exchanges.into_parts();
     let mut stream = io.into_inner();
-    stream.settle();
+    stream.allow_normal_close();
     match (&outcome, connection.take_tunnel()) {
         (Ok(()), Some(tunnel)) => {
             // From here on the tunnel has its own timeouts.
@@ -65,13 +66,13 @@ pub(super) async fn serve(worker: &WorkerState, accepted: AcceptedConnection) ->
                 .carry(
                     TunnelEnd {
                         stream,
-                        early: read_buf,
+                        buffered: read_buf,
                     },
                     &worker.ticker,
                 )
                 .await;
         }
-        // Its last response has long been sent.
+        // The client has read its last response before the connection became idle.
         (Ok(()), None) if was_idle => {}
         (Ok(()), None) => worker.linger(stream, state).await,
         (Err(error), _) if error.is_parse() => worker.linger(stream, state).await,

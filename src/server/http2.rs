@@ -1,13 +1,14 @@
 //! A client that speaks HTTP/2 (RFC 9113).
 //!
-//! Each stream is an exchange in a task of its own. What a client may ask for is bounded for each stream and for the
+//! Each stream is an exchange in a task of its own. These are bounded for each stream and for the
 //! connection:
 //!
-//! 1. Streams at a time, and the heads and windows of each.
-//! 2. Streams that are reset as soon as they are begun (rapid reset, CVE-2023-44487), or that the client makes us reset
-//!    (MadeYouReset, CVE-2025-8671).
-//! 3. Frames that carry nothing; see [`TimeoutStream::sharing_exchanges`](crate::transport::TimeoutStream::sharing_exchanges).
-//! 4. How long a stream takes nothing that was sent on it.
+//! 1. Concurrent streams, and the head and window of each.
+//! 2. Streams that the client resets as soon as they begin (rapid reset, CVE-2023-44487), or that it
+//!    makes the server reset (MadeYouReset, CVE-2025-8671).
+//! 3. Frames without content; see
+//!    [`TimeoutStream::with_http2_client`](crate::transport::TimeoutStream::with_http2_client).
+//! 4. The time for which a client reads nothing of a stream.
 
 use std::future::poll_fn;
 use std::pin::pin;
@@ -26,17 +27,17 @@ use crate::gateway::Connection;
 use crate::transport::{DetachedBody, IncomingBody, Interim, UNREAD_TIMEOUT, send_body};
 
 const MAX_STREAMS: u32 = 100;
-/// What a request's body may fill of our memory before its upstream takes it, and the bodies of all streams together.
+/// The most memory for the body of a request before the upstream reads it; for all streams below.
 const STREAM_WINDOW: u32 = 256 * 1024;
 const CONNECTION_WINDOW: u32 = 1024 * 1024;
-/// What an answer's body may fill of our memory before the client's socket takes it.
+/// The most memory for the body of a response before the client's socket accepts it.
 const SEND_BUFFER: usize = 64 * 1024;
-/// What frames of a few bytes may cost beside their bytes: a whole window of messages of 30 bytes, whose upstream takes
-/// none for a moment, is no attack.
+/// The most memory for the overhead of small DATA frames. A full window of messages of 30 bytes, which
+/// the upstream does not read for a moment, is no attack.
 const MAX_SMALL_FRAMES: usize = 8 * 1024 * 1024;
-/// Streams that were reset before we looked at them.
+/// Streams that were reset before this server accepted them.
 const MAX_PENDING_RESETS: usize = 20;
-/// Streams that we had to reset because of what the client sent on them.
+/// Streams that this server had to reset because of what the client sent.
 const MAX_PROVOKED_RESETS: usize = 100;
 
 fn builder(config: &ConnectionConfig) -> Builder {
@@ -62,35 +63,36 @@ pub(super) async fn serve(
     worker: &Rc<WorkerState>,
     accepted: AcceptedConnection,
 ) -> Result<(), h2::Error> {
-    // Interim answers go by HTTP/1 only.
+    // Interim responses are forwarded over HTTP/1 only.
     let connection = Rc::new(accepted.connection(worker, Interim::default()));
     let (state, connection_config) = (accepted.state, accepted.connection_config);
     let handshake =
-        builder(&connection_config).handshake::<_, Bytes>(accepted.stream.sharing_exchanges());
+        builder(&connection_config).handshake::<_, Bytes>(accepted.stream.with_http2_client());
     let Some(handshake) = worker.until_first_request(&state, handshake).await else {
         return Ok(());
     };
     let mut streams = handshake?;
-    let (mut has_asked, mut told, mut is_late, goodbye) =
-        (false, false, false, worker.ticker.deadline());
+    let (mut has_served, mut has_sent_goaway, mut is_too_late) = (false, false, false);
+    let goaway_timeout = worker.ticker.deadline();
     loop {
         let accepted = poll_fn(|context| {
-            is_late = told && goodbye.poll_passed(context).is_ready();
-            // A client that has only just come asks first: told to go at once, it would come back, and find the same.
-            let is_stopping = worker.is_draining() || has_asked && worker.is_stopping();
-            if !told && (is_stopping || state.poll_idle(context).is_ready()) {
-                told = true;
-                goodbye.arm(connection_config.timeouts.header);
-                state.leave();
-                // What is on its way is still served (RFC 9113 §6.8).
+            is_too_late = has_sent_goaway && goaway_timeout.poll_passed(context).is_ready();
+            // While the server stops, a new connection gets its GOAWAY after the first request. Sent at
+            // once, it would only make the client connect to this server again.
+            let is_stopping = worker.is_draining() || has_served && worker.is_stopping();
+            if !has_sent_goaway && (is_stopping || state.poll_idle(context).is_ready()) {
+                has_sent_goaway = true;
+                goaway_timeout.arm(connection_config.timeouts.header);
+                state.record_goaway();
+                // Requests that cross the GOAWAY are still served (RFC 9113 §6.8).
                 streams.graceful_shutdown();
             }
             let polled = streams.poll_accept(context);
             if polled.is_ready() || !worker.is_evicted(&state) {
                 return polled;
             }
-            // There is no stream, and a client that begins one meanwhile is told that nobody has looked at it (RFC 9113
-            // §6.8). A client that does not take even this is not waited for.
+            // No stream is open. The GOAWAY shows a client that begins one meanwhile that it was not
+            // processed (RFC 9113 §6.8). The close does not wait until the client reads it.
             streams.abrupt_shutdown(Reason::NO_ERROR);
             let _ = streams.poll_accept(context);
             Poll::Ready(None)
@@ -99,13 +101,13 @@ pub(super) async fn serve(
             return Ok(());
         };
         let (request, mut respond) = accepted?;
-        has_asked = true;
-        if is_late {
-            // It did not cross our goodbye on its way; its client knows now that nothing of it was looked at.
+        has_served = true;
+        if is_too_late {
+            // It cannot have crossed the GOAWAY. REFUSED_STREAM says that it was not processed.
             respond.send_reset(Reason::REFUSED_STREAM);
             continue;
         }
-        // Boxed, because tasks are moved when they begin and end: 3 % of the instructions of an exchange.
+        // Boxed: moving the task when it begins and ends cost 3 % of the instructions of an exchange.
         let (worker, connection, connection_config) = (
             Rc::clone(worker),
             Rc::clone(&connection),
@@ -129,14 +131,14 @@ async fn exchange(
     mut respond: SendResponse<Bytes>,
 ) {
     if request.headers().len() > connection_config.settings.max_headers {
-        // As hyper answers over HTTP/1.
-        let mut answer = Response::new(());
-        *answer.status_mut() = StatusCode::REQUEST_HEADER_FIELDS_TOO_LARGE;
-        answer
+        // The same status as hyper's over HTTP/1.
+        let mut response = Response::new(());
+        *response.status_mut() = StatusCode::REQUEST_HEADER_FIELDS_TOO_LARGE;
+        response
             .headers_mut()
             .insert(header::DATE, worker.gate.date());
         // An error means that the stream is gone.
-        let _ = respond.send_response(answer, true);
+        let _ = respond.send_response(response, true);
         return;
     }
     let is_head = request.method() == Method::HEAD;
@@ -144,26 +146,29 @@ async fn exchange(
         .headers()
         .get(header::EXPECT)
         .is_some_and(|expected| expected == "100-continue");
-    let rest = DetachedBody::default();
-    let request = request
-        .map(|body| IncomingBody::over_http2_detachable(body, connection.state(), rest.clone()));
+    let detached = DetachedBody::default();
+    let request = request.map(|body| {
+        IncomingBody::over_http2_detachable(body, connection.state(), detached.clone())
+    });
     let mut handling = pin!(worker.gate.handle(&connection, request));
-    let answer = poll_fn(|context| match handling.as_mut().poll(context) {
-        Poll::Ready(answer) => Poll::Ready(Some(answer)),
+    let response = poll_fn(|context| match handling.as_mut().poll(context) {
+        Poll::Ready(response) => Poll::Ready(Some(response)),
         Poll::Pending => {
-            if expects && rest.poll_read_started(context).is_ready() {
+            if expects && detached.poll_read_started(context).is_ready() {
                 expects = false;
-                let mut go_on = Response::new(());
-                *go_on.status_mut() = StatusCode::CONTINUE;
+                let mut interim = Response::new(());
+                *interim.status_mut() = StatusCode::CONTINUE;
                 // An error means that the stream is gone.
-                let _ = respond.send_informational(go_on);
+                let _ = respond.send_informational(interim);
             }
-            // The client wants no answer any more: to drop what is under way cancels it upstream as well.
+            // The client has reset the stream. Dropping the exchange cancels it at the upstream too.
             respond.poll_reset(context).map(|_| None)
         }
     });
-    let Some(answer) = answer.await else { return };
-    let (mut head, body) = answer.into_parts();
+    let Some(response) = response.await else {
+        return;
+    };
+    let (mut head, body) = response.into_parts();
     head.headers.remove(header::CONNECTION);
     if let Some(length) = body.size_hint().exact().filter(|&length| length > 0) {
         head.headers
@@ -175,7 +180,7 @@ async fn exchange(
         return;
     };
     if !is_bodiless {
-        // The record of the request tells how far it came.
+        // An error shows in the record of the request.
         let _ = send_body(
             body,
             &mut stream,
@@ -185,6 +190,6 @@ async fn exchange(
     } else {
         drop(body);
     }
-    // Some clients that are still sending take an answer together with a reset for a broken stream.
-    let _ = tokio::time::timeout(UNREAD_TIMEOUT, rest.discard()).await;
+    // Some clients that are still uploading treat a response and a reset together as a broken stream.
+    let _ = tokio::time::timeout(UNREAD_TIMEOUT, detached.discard()).await;
 }

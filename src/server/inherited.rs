@@ -1,9 +1,11 @@
-//! Sockets that whoever started this process opened for it: socket activation, as `sd_listen_fds(3)` has it.
+//! Sockets from socket activation (`sd_listen_fds(3)`).
 //!
-//! 1. They count only where `LISTEN_PID` names this very process: a parent's variables may be left in the environment.
-//! 2. A listener of the file takes the socket that is bound to its address. A wildcard is equal to itself only, and
-//!    port 0 to nothing: what it will be is not known yet.
-//! 3. A socket that no listener takes is an error. Its clients are let in by the kernel and would wait for ever.
+//! 1. They are used only if `LISTEN_PID` is this process: the variables of a parent may be left in the
+//!    environment.
+//! 2. A listener takes the socket that is bound to its address. A wildcard address equals only itself,
+//!    and port 0 equals nothing, because its port is not known yet.
+//! 3. A socket that no listener takes is an error: the kernel would accept its clients, and they would
+//!    wait for ever.
 
 use std::env;
 use std::io;
@@ -14,7 +16,7 @@ use socket2::SockRef;
 
 const FIRST_DESCRIPTOR: usize = 3;
 
-/// Sockets that listen already, each to be taken by the listener with its address.
+/// Inherited listening sockets, until a listener takes each.
 #[derive(Debug, Default)]
 pub struct Inherited {
     sockets: Vec<InheritedSocket>,
@@ -27,56 +29,56 @@ struct InheritedSocket {
     socket: TcpListener,
 }
 
-/// What is wrong with the sockets that this process was given.
+/// Why the inherited sockets cannot be used.
 #[derive(Debug, thiserror::Error)]
 pub enum InheritError {
-    /// Their number.
+    /// `LISTEN_FDS` is not a number.
     #[error("LISTEN_FDS: expected a number, but found {found:?}")]
     Count {
-        /// As it was given.
+        /// The value.
         found: String,
     },
-    /// One of them is something else.
-    #[error("inherited {label}: expected a TCP socket that listens, but found {found}")]
+    /// A descriptor is no listening TCP socket.
+    #[error("inherited {label}: expected a listening TCP socket, but found {found}")]
     NotListening {
-        /// Which one.
+        /// The descriptor.
         label: String,
-        /// What it is.
+        /// What was found.
         found: String,
     },
-    /// Two of them are bound to the same address.
-    #[error("inherited {label}: expected an address of its own, but found {address} once more")]
+    /// Two sockets are bound to the same address.
+    #[error("inherited {label}: expected an address of its own, but found {address} again")]
     DuplicateAddress {
-        /// Which one.
+        /// The descriptor.
         label: String,
-        /// Where it listens.
+        /// The address of the socket.
         address: SocketAddr,
     },
-    /// Nobody would serve it.
+    /// No listener has the address of the socket.
     #[error(
         "inherited {label}: expected the address of a listener of the file ({}), but found {address}; connections to it \
          would wait for ever",
         listed(.listeners)
     )]
     Unclaimed {
-        /// Which one.
+        /// The descriptor.
         label: String,
-        /// Where it listens.
+        /// The address of the socket.
         address: SocketAddr,
-        /// Where the file's listeners are.
+        /// The addresses of the listeners.
         listeners: Vec<SocketAddr>,
     },
 }
 
 impl Inherited {
-    /// Takes the sockets that this process was given; none is the usual case.
+    /// Takes the sockets that this process inherited; usually none.
     ///
-    /// To be called once, and before any thread is started: the environment is changed, so that they are not taken twice.
+    /// Call it once, before any thread is started: it removes the variables from the environment.
     ///
     /// # Errors
-    /// When one of them is not a TCP socket that listens, or two have the same address.
+    /// When one of them is not a listening TCP socket, or two have the same address.
     pub fn from_environment() -> Result<Self, InheritError> {
-        // Asked here, because `ListenFd` takes what names no process as well.
+        // Checked here: `ListenFd` also accepts descriptors without `LISTEN_PID`.
         if env::var("LISTEN_PID").ok().as_deref() != Some(&*std::process::id().to_string()) {
             return Ok(Self::default());
         }
@@ -95,7 +97,7 @@ impl Inherited {
                 }
                 Some(_) | None => format!("fd {}", FIRST_DESCRIPTOR + index),
             };
-            match taken(&mut given, index) {
+            match take_listener(&mut given, index) {
                 Ok((address, socket)) => inherited.add(label, address, socket)?,
                 Err(error) => {
                     return Err(InheritError::NotListening {
@@ -110,14 +112,14 @@ impl Inherited {
 
     /// The socket that is bound to `address`.
     pub fn take(&mut self, address: SocketAddr) -> Option<TcpListener> {
-        let place = self
+        let index = self
             .sockets
             .iter()
             .position(|inherited| inherited.address == address)?;
-        Some(self.sockets.swap_remove(place).socket)
+        Some(self.sockets.swap_remove(index).socket)
     }
 
-    /// To be called when every listener has taken its own.
+    /// Checks that the listeners have taken every socket.
     ///
     /// # Errors
     /// [`InheritError::Unclaimed`] for a socket that none of `listeners` has taken.
@@ -154,12 +156,12 @@ impl Inherited {
     }
 }
 
-fn taken(given: &mut ListenFd, index: usize) -> io::Result<(SocketAddr, TcpListener)> {
+fn take_listener(given: &mut ListenFd, index: usize) -> io::Result<(SocketAddr, TcpListener)> {
     let socket = given
         .take_tcp_listener(index)?
         .ok_or_else(|| io::Error::other("nothing"))?;
     if !SockRef::from(&socket).is_listener()? {
-        return Err(io::Error::other("one that does not"));
+        return Err(io::Error::other("a socket that does not listen"));
     }
     socket.set_nonblocking(true)?;
     Ok((socket.local_addr()?, socket))
@@ -215,7 +217,7 @@ mod tests {
     }
 
     #[test]
-    fn socket_that_nobody_takes_is_an_error_and_so_is_an_address_that_comes_twice() {
+    fn unclaimed_socket_and_repeated_address_are_errors() {
         let (mut inherited, bound) = with(&["127.0.0.1:0"]);
         let again = TcpListener::bind("127.0.0.1:0").expect("a free port");
         let error = inherited

@@ -1,4 +1,5 @@
-//! Listening sockets: one for each worker and address, bound or inherited before anything else starts.
+//! Listening sockets: one for each worker and address. They are bound or inherited before the workers
+//! start.
 
 use std::io;
 use std::net::{SocketAddr, TcpListener};
@@ -7,17 +8,17 @@ use socket2::{Domain, Protocol, SockRef, Socket, Type};
 
 use super::inherited::Inherited;
 
-/// How many connections may wait to be accepted; the kernel caps it at `net.core.somaxconn`.
+/// The length of the accept queue; the kernel caps it at `net.core.somaxconn`.
 pub(super) const BACKLOG: i32 = 4096;
 
-/// How much of a response the kernel may hold for a client that does not take it, beyond what is on its way to the client.
+/// How many unsent bytes of a response the kernel may hold for a client that does not read.
 ///
-/// By itself it would hold up to 4 MiB for each. This bound leaves the window alone, which `SO_SNDBUF` does not: a client
-/// far away takes as much at a time as before. Over loopback, 128 KiB are as fast as no bound, and cost a tenth more CPU
-/// for a body of 200 MB.
+/// Without a limit it holds up to 4 MiB for each connection. Unlike `SO_SNDBUF`, this limit does not
+/// bound the bytes in flight, so distant clients are not slowed down. Over loopback, 128 KiB are as
+/// fast as no limit, and cost a tenth more CPU for a body of 200 MB.
 const MAX_UNSENT: u32 = 128 * 1024;
 
-/// Sockets that listen, for each worker one on each address.
+/// Listening sockets: for each worker, one on each address.
 #[derive(Debug)]
 pub struct Listeners {
     addresses: Vec<SocketAddr>,
@@ -25,20 +26,20 @@ pub struct Listeners {
     workers: Vec<Vec<TcpListener>>,
 }
 
-/// Who else may accept what clients send to a listener's address.
+/// Which process besides this one may accept connections to a listener's address.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Sharing {
-    /// This process alone.
+    /// No other.
     Nobody,
-    /// Another process, on sockets of its own: `server.share_port`.
+    /// One with sockets of its own: `server.share_port`.
     Port,
-    /// Another process, on the very same socket: it was inherited.
+    /// One with the same socket, which was inherited.
     Inherited,
 }
 
 /// An address that cannot be listened on.
 #[derive(Debug, thiserror::Error)]
-#[error("cannot listen on {address}: {}", explained(.source))]
+#[error("cannot listen on {address}: {}", explanation(.source))]
 pub struct ListenError {
     /// The address.
     pub address: SocketAddr,
@@ -49,7 +50,7 @@ pub struct ListenError {
 /// Listens on each address with one socket for each of `workers`. Port 0 picks a free one.
 ///
 /// The workers' sockets share a port (`SO_REUSEPORT`), and the kernel spreads connections over them. Unless
-/// `share_port` allows it, a port on which anybody else listens already is an error.
+/// `share_port` allows it, a port on which another socket listens is an error.
 ///
 /// # Errors
 /// [`ListenError`] for the first address that cannot be listened on.
@@ -61,9 +62,10 @@ pub fn listen(
     listen_or_inherit(addresses, workers, share_port, &mut Inherited::default())
 }
 
-/// As [`listen`], but where a socket was inherited for an address, that one is used.
+/// As [`listen`], but uses the socket that was inherited for an address, if there is one.
 ///
-/// All workers accept from it: what waits in its queue is served by whoever holds it, this process or the next one.
+/// All workers accept from that socket. A restart loses no connection of its queue: the next process
+/// accepts it.
 ///
 /// # Errors
 /// [`ListenError`] for the first address that cannot be listened on.
@@ -90,8 +92,8 @@ pub fn listen_or_inherit(
             listeners.sharing.push(Sharing::Inherited);
             continue;
         }
-        // Without SO_REUSEPORT on it, this bind fails where any other socket listens. It is given up again only when
-        // the workers' own sockets are about to be bound.
+        // Without SO_REUSEPORT, this bind fails if any other socket listens on the port. The probe is
+        // closed right before the workers' sockets are bound.
         let probe = socket(address, share_port).map_err(at)?;
         let bound = probe
             .local_addr()
@@ -124,13 +126,13 @@ impl Listeners {
         &self.addresses
     }
 
-    /// Who else may listen there, in the order of the addresses.
+    /// The sharing of each address, in their order.
     pub(super) fn sharing(&self) -> &[Sharing] {
         &self.sharing
     }
 
-    /// The first socket of the first worker, and who else may listen at its address: what [`listen`] makes of one address
-    /// and one worker.
+    /// The first socket of the first worker and its sharing, for a listener with one address and one
+    /// worker.
     pub(crate) fn into_first(self) -> Option<(TcpListener, Sharing)> {
         let socket = self.workers.into_iter().next()?.into_iter().next()?;
         Some((socket, *self.sharing.first()?))
@@ -147,24 +149,24 @@ fn socket(address: SocketAddr, share_port: bool) -> io::Result<Socket> {
         Type::STREAM,
         Some(Protocol::TCP),
     )?;
-    // Connections of an earlier process that linger in TIME_WAIT do not keep us from the port.
+    // Connections of an earlier process in TIME_WAIT must not block the port.
     socket.set_reuse_address(true)?;
     socket.set_reuse_port(share_port)?;
     socket.set_nonblocking(true)?;
     if address.is_ipv6() {
-        // `[::]` beside `0.0.0.0` are two addresses, as they are written.
+        // `[::]` and `0.0.0.0` are two addresses, so that both can be configured.
         socket.set_only_v6(true)?;
     }
     socket.bind(&address.into())?;
     Ok(socket)
 }
 
-// Connections have it from the socket that they were accepted from. Without it the kernel has a bound of its own.
+// Accepted connections inherit the limit. If it cannot be set, the kernel's own limit holds.
 fn limit_unsent(socket: &SockRef<'_>) {
     let _ = socket.set_tcp_notsent_lowat(MAX_UNSENT);
 }
 
-fn explained(error: &io::Error) -> String {
+fn explanation(error: &io::Error) -> String {
     let known = [
         (
             io::ErrorKind::AddrInUse,
@@ -209,7 +211,7 @@ mod tests {
     }
 
     #[test]
-    fn accepted_connections_have_the_bound_of_their_listener() {
+    fn accepted_connection_inherits_the_limit_of_unsent_bytes() {
         let listeners = listen(&[ANY_PORT], 1, false).expect("a free port");
         let _client = std::net::TcpStream::connect(listeners.addresses()[0]).expect("it listens");
         let socket = &listeners.workers[0][0];

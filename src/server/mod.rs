@@ -49,26 +49,27 @@ use eviction::Evictors;
 use tls::CurrentCertificates;
 use worker::Worker;
 
-/// How clients are served: `[server]`.
+/// Settings of the data plane: `[server]`.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Settings {
     /// Threads that serve requests.
     pub workers: usize,
-    /// Client connections of all workers together; beyond it, idle ones make room or new ones wait.
+    /// The most client connections of all workers. Beyond it, idle connections are evicted, or new ones
+    /// wait.
     pub max_connections: usize,
-    /// Client connections of one client; 0 for no limit.
+    /// The most connections of one client; 0 for no limit.
     pub max_connections_per_client: usize,
-    /// Whose connections that limit does not count.
+    /// The limit per client does not count their connections.
     pub trusted_proxies: TrustedProxies,
     /// From the first byte of a request's head to its end.
     pub header_timeout: Duration,
-    /// Between two writes of an answer.
+    /// Between two writes of a response.
     pub body_idle_timeout: Duration,
-    /// Between an answer and the next request's first byte.
+    /// Between a response and the first byte of the next request.
     pub keep_alive_timeout: Duration,
-    /// Bytes of a request's head.
+    /// The longest request head, in bytes.
     pub max_header_size: usize,
-    /// Fields of a request's head.
+    /// The most header fields of a request.
     pub max_headers: usize,
 }
 
@@ -88,13 +89,13 @@ impl From<&config::Server> for Settings {
     }
 }
 
-/// How much of a body is held at once: hyper itself would hold seven times as much for each upload that keeps up.
+/// The most that is buffered of a body. hyper's default is seven times as much for each fast upload.
 const BODY_BUFFER: usize = 64 * 1024;
-/// What may be read behind a head before that is found to be too long.
+/// The most that is read beyond a head before it is found to be too long.
 const AFTER_HEAD_BUFFER: usize = 8 * 1024;
 
 impl Settings {
-    /// How HTTP/1 is read and written.
+    /// The builder of HTTP/1 connections.
     #[must_use]
     pub fn http1(&self) -> Builder {
         let mut http1 = Builder::new();
@@ -102,44 +103,43 @@ impl Settings {
             .max_headers(self.max_headers)
             .max_header_size(self.max_header_size);
         http1.max_buf_size(self.max_header_size.max(BODY_BUFFER) + AFTER_HEAD_BUFFER);
-        // Our own deadlines bound the head; hyper's would take a timer for each request.
+        // Our own deadlines bound the head; hyper's needs a timer for each request.
         http1.header_read_timeout(None);
         http1.half_close(false);
         http1
     }
 }
 
-/// How long a worker may take to cut off what has not ended.
+/// How long a worker may take to cut off the remaining requests.
 const CUT_OFF_TIMEOUT: Duration = Duration::from_secs(1);
 
-/// What the data plane is to do.
+/// What the server tells its workers to do.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 enum Phase {
     Start,
     Serve,
-    /// As before, but clients are told that their connections end.
-    Ending,
-    /// No more connections are accepted, and those that are idle end.
+    /// As `Serve`, but responses announce that their connections close.
+    Stopping,
+    /// No connection is accepted, and idle ones are closed.
     Drain,
-    /// What has not ended is cut off.
+    /// The remaining requests are cut off.
     CutOff,
 }
 
-/// What a drain has come to.
+/// The result of a drain.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Drained {
     /// Requests that were cut off.
     pub requests: usize,
-    /// Of those that have no end of their own, such as event streams and connections in another protocol, how many were
-    /// ended.
+    /// Exchanges without an end of their own that were ended: event streams and tunnels.
     pub streams: usize,
-    /// Workers that hang, whose requests nobody knows.
+    /// Workers that hang. Their requests are not counted.
     pub hanging_workers: usize,
 }
 
-/// How many connections there are descriptors for.
+/// How many connections the process has file descriptors for.
 #[derive(Clone, Copy)]
-struct FittedLimit {
+struct DescriptorLimit {
     connections: usize,
     descriptors: Descriptors,
 }
@@ -149,8 +149,8 @@ pub struct Server {
     addresses: Vec<SocketAddr>,
     settings: Arc<ArcSwap<Settings>>,
     limit: ConnectionLimit,
-    /// What there are descriptors for, where that was looked at.
-    fitting: Option<FittedLimit>,
+    /// `None` until [`fit_into`](Self::fit_into) is called.
+    descriptor_limit: Option<DescriptorLimit>,
     liveness: Liveness,
     phase: watch::Sender<Phase>,
     workers: Vec<thread::JoinHandle<InFlight>>,
@@ -168,7 +168,7 @@ impl Server {
         listeners: Listeners,
         certificates: &[Arc<CurrentCertificates>],
         settings: &Settings,
-        publisher: &SharedSnapshot,
+        snapshot: &SharedSnapshot,
         clock: &Clock,
         telemetry: &Arc<Telemetry>,
     ) -> io::Result<Self> {
@@ -177,7 +177,7 @@ impl Server {
         let limit = ConnectionLimit::new(settings.max_connections);
         let addresses = listeners.addresses().to_vec();
         let shared = Arc::new(ArcSwap::from_pointee(settings.clone()));
-        let at_addresses = at_addresses(&listeners, certificates, telemetry);
+        let listener_states = listener_states(&listeners, certificates, telemetry);
         let workers = listeners.into_workers();
         let liveness = Liveness::new(workers.len(), clock::now());
         let (evictors, evictions) = Evictors::new(workers.len());
@@ -190,10 +190,10 @@ impl Server {
                 let worker = Worker {
                     sockets: sockets
                         .into_iter()
-                        .zip(at_addresses.iter().cloned())
+                        .zip(listener_states.iter().cloned())
                         .collect(),
                     settings: Arc::clone(&shared),
-                    publisher: publisher.clone(),
+                    snapshot: snapshot.clone(),
                     clock: clock.clone(),
                     telemetry: Arc::clone(telemetry),
                     limit: limit.clone(),
@@ -220,20 +220,20 @@ impl Server {
             addresses,
             settings: shared,
             limit,
-            fitting: None,
+            descriptor_limit: None,
             liveness,
             phase,
             workers,
         })
     }
 
-    /// The addresses that it listens on, with the ports that were picked for port 0.
+    /// The addresses of the listeners, with the ports that were picked for port 0.
     #[must_use]
     pub fn addresses(&self) -> &[SocketAddr] {
         &self.addresses
     }
 
-    /// Has new connections served by other settings; how many workers there are stays as it is.
+    /// Replaces the settings for new connections. The number of workers does not change.
     pub fn set(&self, settings: Settings) {
         if settings.max_connections != self.settings.load().max_connections {
             self.limit_connections(settings.max_connections);
@@ -241,9 +241,9 @@ impl Server {
         self.settings.store(Arc::new(settings));
     }
 
-    /// Serves no more connections from now on than there are descriptors for beside those that are open now.
+    /// Limits connections to the file descriptors that are free now.
     pub fn fit_into(&mut self, descriptors: Descriptors) {
-        self.fitting = Some(FittedLimit {
+        self.descriptor_limit = Some(DescriptorLimit {
             connections: descriptors.connections(),
             descriptors,
         });
@@ -251,13 +251,13 @@ impl Server {
     }
 
     fn limit_connections(&self, max_connections: usize) {
-        let fitting = self
-            .fitting
-            .filter(|fitting| fitting.connections < max_connections);
-        if let Some(FittedLimit {
+        let lower_limit = self
+            .descriptor_limit
+            .filter(|limit| limit.connections < max_connections);
+        if let Some(DescriptorLimit {
             connections,
             descriptors,
-        }) = fitting
+        }) = lower_limit
         {
             tracing::warn!(
                 max_connections,
@@ -267,25 +267,25 @@ impl Server {
             );
         }
         self.limit
-            .set(fitting.map_or(max_connections, |fitting| fitting.connections));
+            .set(lower_limit.map_or(max_connections, |limit| limit.connections));
     }
 
-    /// Tells whether the workers live, before and after [`drain`](Self::drain).
+    /// The liveness of the workers. It stays valid after [`drain`](Self::drain).
     #[must_use]
     pub fn liveness(&self) -> Liveness {
         self.liveness.clone()
     }
 
-    /// Tells clients from now on that their connections end, and goes on accepting and serving them.
+    /// Announces in responses that connections will close. Connections are still accepted and served.
     pub fn begin_stopping(&self) {
-        // An error means that no worker is left to be told.
-        let _ = self.phase.send(Phase::Ending);
+        // An error means that no worker is left.
+        let _ = self.phase.send(Phase::Stopping);
     }
 
-    /// Stops accepting, closes idle connections, lets the requests under way finish for at most `timeout`, cuts off the
-    /// others, and stops.
+    /// Stops the server: accepts no more, closes idle connections, waits up to `timeout` for requests
+    /// in flight, and cuts off the remaining ones.
     pub async fn drain(self, timeout: Duration) -> Drained {
-        // An error means that no worker is left to be told.
+        // An error means that no worker is left.
         let _ = self.phase.send(Phase::Drain);
         let mut joining = JoinSet::new();
         for worker in self.workers {
@@ -297,7 +297,7 @@ impl Server {
             .is_err()
         {
             let _ = self.phase.send(Phase::CutOff);
-            // An error means that the time is over: whoever is left hangs.
+            // An error means that the remaining workers hang.
             let _ = tokio::time::timeout(CUT_OFF_TIMEOUT, drained.join(&mut joining)).await;
         }
         drained.hanging_workers = joining.len();
@@ -315,8 +315,8 @@ impl Drained {
     }
 }
 
-// What the sockets of all workers share, for each address.
-fn at_addresses(
+// For each address, the state that the sockets of all workers share.
+fn listener_states(
     listeners: &Listeners,
     certificates: &[Arc<CurrentCertificates>],
     telemetry: &Telemetry,

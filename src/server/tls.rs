@@ -1,4 +1,4 @@
-//! What the listeners show to clients who speak TLS.
+//! The certificates of the TLS listeners.
 
 use std::sync::Arc;
 
@@ -8,33 +8,33 @@ use rustls::ServerConfig;
 use crate::config::{Fault, Listener, ListenerTls};
 use crate::transport::{Reloadable, tls};
 
-/// The certificates of one listener, as they are now.
+/// The certificates of one listener, reloaded when their files change.
 pub type Certificates = Reloadable<ServerConfig>;
 
-/// What one listener shows: in the clear where it is none.
+/// The certificates that one listener uses for new connections; without any, it serves plain HTTP.
 ///
-/// Another configuration may have it show something else from the next connection on.
+/// A reload of the configuration replaces them.
 #[derive(Debug, Default)]
 pub struct CurrentCertificates(ArcSwapOption<Certificates>);
 
 impl CurrentCertificates {
-    /// A listener that shows `certificates`, and what they are renewed to; belongs on the control plane.
+    /// Starts with `certificates`, and follows their renewals. Call it on the control plane.
     #[must_use]
     pub fn new(certificates: Option<Arc<Certificates>>) -> Arc<Self> {
-        let shown = Self::default();
-        shown.replace(certificates);
-        Arc::new(shown)
+        let current = Self::default();
+        current.replace(certificates);
+        Arc::new(current)
     }
 
-    /// Has it show `certificates` from now on, and what they are renewed to; belongs on the control plane.
+    /// Replaces them for new connections, and follows their renewals. Call it on the control plane.
     pub fn replace(&self, certificates: Option<Arc<Certificates>>) {
         if let Some(certificates) = &certificates {
-            tokio::spawn(Reloadable::keep(Arc::downgrade(certificates)));
+            tokio::spawn(Reloadable::watch(Arc::downgrade(certificates)));
         }
         self.0.store(certificates);
     }
 
-    /// What the next handshake is made with, where there is to be one.
+    /// The configuration of the next handshake; `None` for plain HTTP.
     pub(super) fn current(&self) -> Option<Arc<ServerConfig>> {
         self.0
             .load()
@@ -43,10 +43,10 @@ impl CurrentCertificates {
     }
 }
 
-/// Loads the certificates of every listener, in their order; a plain one has none.
+/// Loads the certificates of every listener, in their order; `None` for a plain one.
 ///
 /// # Errors
-/// A fault for every file that is none of what it should be.
+/// A fault for every file that cannot be read or parsed.
 pub fn certificates(listeners: &[Listener]) -> Result<Vec<Option<Arc<Certificates>>>, Vec<Fault>> {
     let (mut loaded, mut faults) = (Vec::new(), Vec::new());
     for listener in listeners {
@@ -96,11 +96,11 @@ fn load(written: &ListenerTls) -> Result<Certificates, Box<Fault>> {
         tls::server(&pairs, client_ca.as_deref())
     })
     .map_err(|error| {
-        let blamed = written
+        let faulty_file = written
             .files()
             .find(|file| error.path() == Some(&*file.value))
             .or(written.files().next());
-        Box::new(match blamed {
+        Box::new(match faulty_file {
             Some(file) => file.fault(error.to_string()),
             None => Fault {
                 key: "listeners".to_owned(),

@@ -25,7 +25,7 @@ use crate::telemetry::{InFlight, Telemetry};
 pub(super) struct Worker {
     pub(super) sockets: Vec<(TcpListener, Listener)>,
     pub(super) settings: Arc<ArcSwap<Settings>>,
-    pub(super) publisher: SharedSnapshot,
+    pub(super) snapshot: SharedSnapshot,
     pub(super) clock: Clock,
     pub(super) telemetry: Arc<Telemetry>,
     pub(super) limit: ConnectionLimit,
@@ -42,7 +42,7 @@ impl Worker {
     ///
     /// `ready` gets one message: the worker can serve, or why it cannot.
     pub(super) fn run(self, ready: &mpsc::Sender<io::Result<()>>) -> InFlight {
-        // An error means that nobody waits any more: another worker could not be started.
+        // An error means that another worker could not be started, and the server gave up.
         let report = |outcome| drop(ready.send(outcome));
         let mut builder = tokio::runtime::Builder::new_current_thread();
         let runtime = builder
@@ -61,7 +61,7 @@ impl Worker {
         let Self {
             sockets,
             settings,
-            publisher,
+            snapshot,
             clock,
             telemetry,
             limit,
@@ -79,17 +79,17 @@ impl Worker {
             }
         };
         report(Ok(()));
-        let is_gone = phase
+        let is_stopped = phase
             .wait_for(|phase| *phase >= Phase::Serve)
             .await
             .is_err();
-        if is_gone {
+        if is_stopped {
             return InFlight::default();
         }
         let ticker = Ticker::new(clock);
         let telemetry = telemetry.worker();
         let gate = Rc::new(Gate::new(
-            publisher,
+            snapshot,
             Rc::clone(&ticker),
             Rc::clone(&telemetry),
         ));
@@ -119,14 +119,14 @@ impl Worker {
     }
 }
 
-// Follows the phases of the server from stopping on, and returns when all is drained or cut off.
+// Follows the phases of the server from `Stopping` on. Returns when the worker is drained or cut off.
 async fn drain(
     worker: &WorkerState,
     accepting: &mut JoinSet<()>,
     phase: &mut watch::Receiver<Phase>,
 ) {
     // An error means that the server is gone, which ends every phase.
-    let _ = phase.wait_for(|phase| *phase >= Phase::Ending).await;
+    let _ = phase.wait_for(|phase| *phase >= Phase::Stopping).await;
     worker.begin_stopping();
     let _ = phase.wait_for(|phase| *phase >= Phase::Drain).await;
     worker.begin_drain();

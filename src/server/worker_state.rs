@@ -1,4 +1,4 @@
-//! What the connections of one worker share, and what one connection starts with.
+//! The state that the connections of one worker share, and the settings of a new connection.
 
 use std::cell::{Cell, RefCell};
 use std::future::poll_fn;
@@ -150,7 +150,7 @@ impl WorkerState {
     /// connection stays, and the connection that is idle for longest after it is evicted instead.
     pub(super) fn is_evicted(&self, state: &ConnectionState) -> bool {
         if state.is_evicted() && !is_idle(state, self.ticker.now()) {
-            state.stay();
+            state.cancel_eviction();
             self.connections.evict(self.ticker.now());
         }
         state.is_evicted()
@@ -171,7 +171,7 @@ impl WorkerState {
         let _ = timeout(UNREAD_TIMEOUT, self.unless_evicted(state, closing)).await;
     }
 
-    /// Announces on every connection that it will close, and goes on serving requests.
+    /// Announces in responses that connections will close, and continues to serve requests.
     pub(super) fn begin_stopping(&self) {
         self.stopping.set(true);
         self.ticker.wake_all();

@@ -1,4 +1,4 @@
-//! The one loop that accepts connections, for every listener of the process.
+//! Accepts connections, for every listener of the process.
 
 use std::io;
 use std::net::SocketAddr;
@@ -6,13 +6,13 @@ use std::time::Duration;
 
 use tokio::net::{TcpListener, TcpStream};
 
-/// How long accepting pauses when the process or the machine has run out of something.
+/// How long accepting pauses when the process or the machine lacks descriptors or memory.
 const ACCEPT_BACKOFF: Duration = Duration::from_millis(100);
 
 /// Accepts the next connection.
 ///
-/// An error that concerns one client is passed over. Any other, such as too many open files, would
-/// come again at once: `on_exhausted` is called, and accepting pauses for 100 ms.
+/// An error that concerns one client is skipped. Any other, such as too many open files, would
+/// repeat at once: `on_exhausted` is called, and accepting pauses for 100 ms.
 pub async fn accept(
     listener: &TcpListener,
     mut on_exhausted: impl AsyncFnMut(io::Error),

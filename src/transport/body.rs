@@ -1,4 +1,4 @@
-//! A message's body as it comes in, whichever HTTP it comes by.
+//! The body of a received message, over HTTP/1 or HTTP/2.
 
 use std::cell::{Cell, RefCell};
 use std::future::poll_fn;
@@ -14,79 +14,81 @@ use hyper::body::Incoming;
 
 use super::connection_state::ConnectionState;
 
-/// A message's body as it comes in.
+/// The body of a received message.
 pub enum IncomingBody {
     /// Over HTTP/1.
     Http1(Incoming),
-    /// As a stream of HTTP/2. The peer may send on as what it sent is taken: nothing is held here.
+    /// From an HTTP/2 stream. The window opens as the body is read, so nothing accumulates here.
     Http2(Http2Body),
 }
 
-/// A stream of HTTP/2, as long as it is read.
+/// The body of an HTTP/2 stream while it is read.
 pub struct Http2Body {
-    /// There until this is dropped.
+    /// `Some` until this is dropped.
     stream: Option<RecvStream>,
-    /// Of its connection: knows which streams have a malformed message.
+    /// The state of the connection: it knows which streams are malformed.
     state: Rc<ConnectionState>,
-    rest: Option<DetachedBody>,
+    detached: Option<DetachedBody>,
 }
 
-/// Where a stream is left that is dropped before it was read to its end, and whether it was asked for before that.
+/// Receives the stream of a body that is dropped before its end. Also shows whether reading has
+/// started.
 #[derive(Clone, Debug, Default)]
 pub struct DetachedBody(Rc<Shared>);
 
 #[derive(Debug, Default)]
 struct Shared {
     stream: RefCell<Option<RecvStream>>,
-    is_wanted: Cell<bool>,
+    is_read_started: Cell<bool>,
     waiting: RefCell<Option<Waker>>,
 }
 
 impl IncomingBody {
-    /// The body of `stream`, of a connection at this state.
+    /// The body of `stream`, on a connection with this state.
     #[must_use]
     pub fn over_http2(stream: RecvStream, state: Rc<ConnectionState>) -> Self {
         Self::Http2(Http2Body {
             stream: Some(stream),
             state,
-            rest: None,
+            detached: None,
         })
     }
 
-    /// The same, which is left to `rest` if it is dropped before its end.
+    /// The same. If the body is dropped before its end, `detached` gets the stream.
     #[must_use]
     pub fn over_http2_detachable(
         stream: RecvStream,
         state: Rc<ConnectionState>,
-        rest: DetachedBody,
+        detached: DetachedBody,
     ) -> Self {
         Self::Http2(Http2Body {
             stream: Some(stream),
             state,
-            rest: Some(rest),
+            detached: Some(detached),
         })
     }
 }
 
 impl DetachedBody {
-    /// Ready once somebody has asked for the body: its client may be waiting for that (RFC 9110 §10.1.1).
+    /// Ready once reading has started. A client may wait for a 100 until then (RFC 9110 §10.1.1).
     pub fn poll_read_started(&self, context: &mut Context<'_>) -> Poll<()> {
-        if self.0.is_wanted.get() {
+        if self.0.is_read_started.get() {
             return Poll::Ready(());
         }
         *self.0.waiting.borrow_mut() = Some(context.waker().clone());
         Poll::Pending
     }
 
-    fn is_wanted(&self) {
-        if !self.0.is_wanted.replace(true)
+    fn start_reading(&self) {
+        if !self.0.is_read_started.replace(true)
             && let Some(waiting) = self.0.waiting.take()
         {
             waiting.wake();
         }
     }
 
-    /// Reads what was left, if anything was, to its end; the peer may send no more than it was allowed before.
+    /// Reads and discards the rest of the stream, if there is one. The window is not opened further, so
+    /// it bounds what the peer can send.
     pub async fn discard(&self) {
         let Some(mut stream) = self.0.stream.take() else {
             return;
@@ -97,10 +99,10 @@ impl DetachedBody {
 
 impl Drop for Http2Body {
     fn drop(&mut self) {
-        if let (Some(stream), Some(DetachedBody(rest))) = (self.stream.take(), &self.rest)
+        if let (Some(stream), Some(DetachedBody(detached))) = (self.stream.take(), &self.detached)
             && !stream.is_end_stream()
         {
-            *rest.stream.borrow_mut() = Some(stream);
+            *detached.stream.borrow_mut() = Some(stream);
         }
     }
 }
@@ -110,16 +112,16 @@ impl Http2Body {
         let Some(stream) = &mut self.stream else {
             return Poll::Ready(None);
         };
-        if let Some(rest) = &self.rest {
-            rest.is_wanted();
+        if let Some(detached) = &self.detached {
+            detached.start_reading();
         }
         match ready!(stream.poll_data(context)) {
             Some(Ok(data)) => {
-                // An error means that the stream is gone, which the next poll tells.
+                // An error means that the stream is gone; the next poll returns that.
                 let _ = stream.flow_control().release_capacity(data.len());
                 Poll::Ready(Some(Ok(Frame::data(data))))
             }
-            // A stream that was reset is no whole body, whatever the reason: NO_ERROR is no end.
+            // A reset stream is never a complete body, not even with NO_ERROR.
             Some(Err(error)) => Poll::Ready(Some(Err(io::Error::other(error)))),
             None => {
                 let trailers = ready!(stream.poll_trailers(context)).map_err(io::Error::other)?;

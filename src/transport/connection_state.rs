@@ -1,12 +1,14 @@
-//! What a connection is waiting for, and for how long.
+//! What a connection waits for, and for how long.
 //!
-//! 1. Between two requests the peer may be silent for the keep-alive time-out.
-//! 2. From the first byte of a request's head to its last it has the header time-out, however it trickles.
-//! 3. While an exchange is under way, reading is bounded by whoever reads the body; see [`ConnectionState::begin_exchange`].
-//! 4. Where exchanges share the connection (HTTP/2), this holds for all of them together, and a head is what stands between
-//!    the first frame of its fields and the last. A peer that is silent too long is told to go, and has the header
-//!    time-out to do so. What it sends besides requests is counted; see [`frame_reader`](super::frame_reader).
-//! 5. A connection with no request in flight may be asked to make room for another one; see [`ConnectionState::evict`].
+//! 1. Between two requests the peer may be silent for the keep-alive timeout.
+//! 2. A request head must arrive within the header timeout, from its first byte to its last.
+//! 3. During an exchange, the reader of the body has its own timeout; see
+//!    [`ConnectionState::begin_exchange`].
+//! 4. Over HTTP/2 these rules hold for all exchanges of the connection together. A head extends from
+//!    the first frame of its field block to the last. A peer that is silent for too long gets a GOAWAY,
+//!    and has the header timeout to close. What it sends besides requests is counted; see
+//!    [`frame_reader`](super::frame_reader).
+//! 5. A connection without a request in flight may be evicted; see [`ConnectionState::evict`].
 
 use std::cell::{Cell, OnceCell, RefCell};
 use std::io;
@@ -19,46 +21,46 @@ use h2::StreamId;
 use super::frame_reader::{FrameBudget, FrameReader};
 use crate::clock::{Deadline, TICK, Ticker};
 
-/// A connection with more malformed messages is closed.
+/// A connection with more malformed messages than this is closed.
 const MAX_MALFORMED: usize = 100;
 
-/// How long a peer may keep a connection waiting.
+/// The timeouts of a connection.
 #[derive(Clone, Copy, Debug)]
 pub struct ConnectionTimeouts {
     /// For the first byte of the next request.
     pub keep_alive: Duration,
     /// From the first byte of a request's head to its end.
     pub header: Duration,
-    /// Between two writes that take at least one byte.
+    /// Between two writes of at least one byte.
     pub write: Duration,
 }
 
-/// What the connection is waiting for. Shared between the connection and whoever serves it.
+/// What a connection waits for. The connection and the task that serves it share this.
 #[derive(Default)]
 pub struct ConnectionState {
     phase: Cell<Phase>,
     exchanges: Cell<usize>,
     is_shared: Cell<bool>,
-    is_leaving: Cell<bool>,
-    /// The peer has not taken all that was written.
+    has_goaway: Cell<bool>,
+    /// The peer has not read everything that was written.
     is_unwritten: Cell<bool>,
     is_evicted: Cell<bool>,
     bytes_read: Cell<u64>,
     last_read: Cell<Option<Instant>>,
     fragment: Cell<Option<usize>>,
-    /// Streams of HTTP/2 with a malformed message.
+    /// HTTP/2 streams with a malformed message.
     malformed: RefCell<Vec<u32>>,
-    /// A response is in flight whose end is that of the connection.
+    /// Whether the end of the connection delimits the response in flight.
     is_delimited_by_close: Cell<bool>,
     frame_budget: FrameBudget,
-    reading: OnceCell<Reading>,
+    read_timeout: OnceCell<ReadTimeout>,
 }
 
-/// An exchange that is under way until this is dropped.
+/// An exchange; it ends when this is dropped.
 pub struct Exchange(Rc<ConnectionState>);
 
-/// What ends the waiting for a peer that does not send.
-struct Reading {
+/// The deadline for the peer to send something.
+struct ReadTimeout {
     deadline: Deadline,
     timeouts: ConnectionTimeouts,
 }
@@ -69,115 +71,118 @@ pub(super) enum Phase {
     Idle,
     Head,
     Exchange,
-    /// As idle, but the peer was asked to go.
-    Leaving,
+    /// As `Idle`, after a GOAWAY was sent.
+    GoingAway,
 }
 
 impl ConnectionState {
-    /// The state of a connection on which the peer is to speak first.
+    /// The state of an accepted connection, on which the peer sends first.
     #[must_use]
     pub fn idle() -> Rc<Self> {
         Rc::default()
     }
 
-    /// The state of a connection on which we speak, and bound the answers ourselves.
+    /// The state of a connection to an upstream. Each exchange has timeouts of its own.
     #[must_use]
-    pub fn ours() -> Rc<Self> {
+    pub fn outbound() -> Rc<Self> {
         let state = Self::idle();
-        state.enter(Phase::Exchange);
+        state.set_phase(Phase::Exchange);
         state
     }
 
-    /// A request's head is complete: from here on its reader bounds the waiting. When the exchange is dropped, the peer
-    /// may send its next request, or nothing for the keep-alive time-out.
+    /// Begins an exchange after its request head was read. The timeout of the body's reader holds from
+    /// here on, and the keep-alive timeout after the exchange is dropped.
     #[must_use]
     pub fn begin_exchange(self: &Rc<Self>) -> Exchange {
         self.exchanges.set(self.exchanges.get() + 1);
-        // The head of the next one may have begun already.
+        // The next head may have begun already.
         if !(self.is_shared.get() && self.phase.get() == Phase::Head) {
-            self.enter(Phase::Exchange);
+            self.set_phase(Phase::Exchange);
         }
         Exchange(Rc::clone(self))
     }
 
-    /// Whether nothing was asked on a shared connection for the keep-alive time-out. The peer should be told to go then.
+    /// Ready when an HTTP/2 connection was idle for the keep-alive timeout. A GOAWAY is due then.
     pub fn poll_idle(&self, context: &mut Context<'_>) -> Poll<()> {
         if self.phase.get() == Phase::Idle && self.is_shared.get() {
-            self.poll_time_out(context)
+            self.poll_timeout(context)
         } else {
             Poll::Pending
         }
     }
 
-    /// Whether nothing was asked that is not answered, and nothing has begun to be asked.
+    /// Whether no request is in flight, and none has begun to arrive.
     #[must_use]
     pub fn is_idle(&self) -> bool {
         self.phase.get() == Phase::Idle
     }
 
     /// Since when the connection has had no request in flight: since it was accepted, or since its last exchange ended.
-    /// `None` while there is one, while its head arrives, or while the peer has not taken the whole response.
+    /// `None` while there is one, while its head arrives, or while the peer has not read the whole
+    /// response.
     ///
-    /// It is read off the deadline that ends the waiting. Nothing is recorded for it when requests begin and end.
+    /// Computed from the deadline: requests do not pay for recording it.
     #[must_use]
     pub fn idle_since(&self) -> Option<Instant> {
-        let Reading { deadline, timeouts } = self.reading.get()?;
+        let ReadTimeout { deadline, timeouts } = self.read_timeout.get()?;
         let timeout = match self.phase.get() {
             Phase::Idle if !self.is_unwritten.get() => timeouts.keep_alive,
-            Phase::Leaving => timeouts.header,
+            Phase::GoingAway => timeouts.header,
             Phase::Idle | Phase::Head | Phase::Exchange => return None,
         };
         deadline.due()?.checked_sub(timeout + TICK)
     }
 
-    /// Asks whoever serves the connection to close it, unless a request has begun meanwhile. Its task is woken.
+    /// Marks the connection as evicted and wakes its task, which closes it unless a request has begun
+    /// meanwhile.
     pub fn evict(&self) {
         self.is_evicted.set(true);
-        if let Some(reading) = self.reading.get() {
-            reading.deadline.wake();
+        if let Some(read_timeout) = self.read_timeout.get() {
+            read_timeout.deadline.wake();
         }
     }
 
-    /// Whether the connection is to make room for another one.
+    /// Whether the connection is evicted.
     #[must_use]
     pub fn is_evicted(&self) -> bool {
         self.is_evicted.get()
     }
 
-    /// A request has begun on a connection that was to make room: it stays.
-    pub fn stay(&self) {
+    /// Cancels the eviction, because a request has begun.
+    pub fn cancel_eviction(&self) {
         self.is_evicted.set(false);
     }
 
-    /// Waits for the peer beside something else that is waited for: the task is woken by [`evict`](Self::evict).
+    /// Registers the task, so that [`evict`](Self::evict) wakes it while it waits for something else.
     pub fn watch_eviction(&self, context: &mut Context<'_>) {
-        let _ = self.poll_time_out(context);
+        let _ = self.poll_timeout(context);
     }
 
-    /// Whether a request's head has come in part.
+    /// Whether a part of a request head has arrived.
     #[must_use]
     pub fn is_within_head(&self) -> bool {
         self.phase.get() == Phase::Head
     }
 
-    /// The peer was told to go. It has the header time-out to do so, from when all exchanges are over.
-    pub fn leave(&self) {
-        self.is_leaving.set(true);
+    /// Records that a GOAWAY was sent. After its last exchange, the peer has the header timeout to close
+    /// the connection.
+    pub fn record_goaway(&self) {
+        self.has_goaway.set(true);
         if self.phase.get() == Phase::Idle {
-            self.rest();
+            self.become_idle();
         }
     }
 
     fn end_exchange(&self) {
         self.exchanges.set(self.exchanges.get() - 1);
         if self.exchanges.get() == 0 && self.phase.get() == Phase::Exchange {
-            self.rest();
+            self.become_idle();
         }
     }
 
-    pub(super) fn rest(&self) {
-        self.enter(if self.is_leaving.get() {
-            Phase::Leaving
+    pub(super) fn become_idle(&self) {
+        self.set_phase(if self.has_goaway.get() {
+            Phase::GoingAway
         } else {
             Phase::Idle
         });
@@ -185,31 +190,33 @@ impl ConnectionState {
 
     pub(super) fn read_frames(&self, frames: &FrameReader) {
         match (frames.is_within_head(), self.phase.get()) {
-            (true, Phase::Idle | Phase::Exchange | Phase::Leaving) => self.enter(Phase::Head),
-            (false, Phase::Head) if self.exchanges.get() > 0 => self.enter(Phase::Exchange),
-            (false, Phase::Head) => self.rest(),
-            (true, Phase::Head) | (false, Phase::Idle | Phase::Exchange | Phase::Leaving) => {}
+            (true, Phase::Idle | Phase::Exchange | Phase::GoingAway) => self.set_phase(Phase::Head),
+            (false, Phase::Head) if self.exchanges.get() > 0 => self.set_phase(Phase::Exchange),
+            (false, Phase::Head) => self.become_idle(),
+            (true, Phase::Head) | (false, Phase::Idle | Phase::Exchange | Phase::GoingAway) => {}
         }
     }
 
-    // The deadline is set here and not where the connection is read: nobody reads again when an exchange ends, as long as
-    // the peer sends nothing.
-    pub(super) fn enter(&self, phase: Phase) {
+    // The deadline is armed here and not by reads: after an exchange ends, there is no read until the
+    // peer sends something.
+    pub(super) fn set_phase(&self, phase: Phase) {
         self.phase.set(phase);
-        let Some(Reading { deadline, timeouts }) = self.reading.get() else {
+        let Some(ReadTimeout { deadline, timeouts }) = self.read_timeout.get() else {
             return;
         };
         match phase {
             Phase::Idle => deadline.arm(timeouts.keep_alive),
-            Phase::Head | Phase::Leaving => deadline.arm(timeouts.header),
+            Phase::Head | Phase::GoingAway => deadline.arm(timeouts.header),
             Phase::Exchange => deadline.disarm(),
         }
     }
 
-    pub(super) fn poll_time_out(&self, context: &mut Context<'_>) -> Poll<()> {
-        self.reading.get().map_or(Poll::Pending, |reading| {
-            reading.deadline.poll_passed(context)
-        })
+    pub(super) fn poll_timeout(&self, context: &mut Context<'_>) -> Poll<()> {
+        self.read_timeout
+            .get()
+            .map_or(Poll::Pending, |read_timeout| {
+                read_timeout.deadline.poll_passed(context)
+            })
     }
 
     pub(super) fn phase(&self) -> Phase {
@@ -220,69 +227,69 @@ impl ConnectionState {
         &self.frame_budget
     }
 
-    /// Begins to bound the waiting. One state watches one connection; what bounded it before still does.
-    pub fn watch(&self, timeouts: ConnectionTimeouts, ticker: &Rc<Ticker>) {
-        self.reading.get_or_init(|| Reading {
+    /// Starts the timeouts. A second call changes nothing but the deadline.
+    pub fn start_timeouts(&self, timeouts: ConnectionTimeouts, ticker: &Rc<Ticker>) {
+        self.read_timeout.get_or_init(|| ReadTimeout {
             deadline: ticker.deadline(),
             timeouts,
         });
-        self.enter(self.phase.get());
+        self.set_phase(self.phase.get());
     }
 
-    /// The peer has begun what comes before its first request, such as a TLS handshake.
+    /// The peer has begun a TLS handshake.
     pub fn begin_handshake(&self) {
-        self.enter(Phase::Head);
+        self.set_phase(Phase::Head);
     }
 
-    /// It has ended that.
+    /// The TLS handshake is complete.
     pub fn end_handshake(&self) {
-        self.rest();
+        self.become_idle();
     }
 
     pub(super) fn set_unwritten(&self, is_unwritten: bool) {
         self.is_unwritten.set(is_unwritten);
     }
 
-    pub(super) fn share(&self) {
+    pub(super) fn begin_http2(&self) {
         self.is_shared.set(true);
-        self.enter(Phase::Head);
+        self.set_phase(Phase::Head);
     }
 
-    pub(super) fn count(&self, bytes: usize, now: Instant) {
+    pub(super) fn record_read(&self, bytes: usize, now: Instant) {
         self.bytes_read.set(self.bytes_read.get() + bytes as u64);
         self.last_read.set(Some(now));
     }
 
-    /// The response in flight ends with the connection (RFC 9112 §6.3): until all of it has been handed over, the connection
-    /// breaks off where it ends.
+    /// The end of the connection delimits the response in flight (RFC 9112 §6.3). If the connection ends
+    /// before the response is complete, it is reset.
     pub fn delimit_by_close(&self) {
         self.is_delimited_by_close.set(true);
     }
 
-    /// Whether the end of the connection would look like that of the response.
+    /// Whether a normal close would look like the end of the response.
     #[must_use]
     pub fn is_delimited_by_close(&self) -> bool {
         self.is_delimited_by_close.get()
     }
 
-    /// A request line has a `#` behind so many bytes.
-    pub(super) fn found_fragment(&self, bytes_before: usize) {
+    /// Records that a request line has a `#` after this many bytes.
+    pub(super) fn record_fragment(&self, bytes_before: usize) {
         self.fragment.set(Some(bytes_before));
     }
 
-    /// How many bytes of the request line stand before a fragment, where it has one; known once.
+    /// The number of bytes before the fragment of the request line, if it has one. Returned once.
     pub fn take_fragment(&self) -> Option<usize> {
         self.fragment.take()
     }
 
-    /// Messages on these streams are malformed, although the protocol's library takes them.
-    pub(super) fn found_malformed(&self, streams: Vec<u32>) -> io::Result<()> {
+    /// Records streams with a malformed message that h2 accepts.
+    pub(super) fn record_malformed(&self, streams: Vec<u32>) -> io::Result<()> {
         let mut malformed = self.malformed.borrow_mut();
         malformed.extend(streams);
         if malformed.len() > MAX_MALFORMED {
             return Err(io::Error::new(
                 io::ErrorKind::InvalidData,
-                "the peer sends one malformed message after another",
+                "the peer has sent too many malformed messages",
             ));
         }
         Ok(())
@@ -295,13 +302,13 @@ impl ConnectionState {
         !malformed.is_empty() && malformed.contains(&stream.as_u32())
     }
 
-    /// Bytes that the peer has sent so far.
+    /// The number of bytes that were read from the peer.
     #[must_use]
     pub fn bytes_read(&self) -> u64 {
         self.bytes_read.get()
     }
 
-    /// When the peer last sent something, give or take a tick.
+    /// When bytes were last read from the peer, within a tick.
     #[must_use]
     pub fn last_read(&self) -> Option<Instant> {
         self.last_read.get()
@@ -309,12 +316,12 @@ impl ConnectionState {
 }
 
 impl Exchange {
-    /// The peer was given so many bytes of an answer.
-    pub fn took(&self, bytes: usize) {
+    /// Records that this many bytes of a response were sent.
+    pub fn record_sent(&self, bytes: usize) {
         self.0.frame_budget.earn(bytes);
     }
 
-    /// All of the response has been handed over.
+    /// The whole response was handed to the connection.
     pub fn complete(&self) {
         self.0.is_delimited_by_close.set(false);
     }

@@ -1,25 +1,27 @@
-//! What an HTTP/2 peer asks of us besides requests, and where it ends.
+//! Limits the HTTP/2 frames that carry no content.
 //!
-//! Every frame costs us something, and most kinds of flood are made of frames that carry nothing (CVE-2019-9511 to
-//! 9518, rapid reset, CONTINUATION floods). The protocol's library bounds those that it has to remember; this counts the
-//! rest, whatever they are called:
+//! Every frame costs CPU time, and most floods consist of frames without content (CVE-2019-9511 to
+//! 9518, rapid reset, CONTINUATION floods). h2 bounds the frames that it has to store. This module
+//! counts the other ones, of any type:
 //!
-//! 1. A frame that carries neither a request nor a byte of a body costs one unit of the [`FrameBudget`], and so does a reset.
-//! 2. The budget grows with time and with the answers that the peer takes: who downloads must send window updates.
-//! 3. Who has none left is disconnected.
+//! 1. A frame with neither a request nor a byte of a body costs one unit of the [`FrameBudget`]. So
+//!    does a reset.
+//! 2. The budget grows with time and with the responses that are sent: a download needs window
+//!    updates.
+//! 3. A client without budget is disconnected.
 //!
-//! A server is asked by us, and its frames are not counted. Of both the field blocks are looked at: see
-//! [`pseudo_fields`](super::pseudo_fields).
+//! The frames of a server are not counted, because the gateway opened that connection. The field
+//! blocks of both are checked by [`pseudo_fields`](super::pseudo_fields).
 
 use std::cell::Cell;
 use std::time::Instant;
 
 use super::pseudo_fields::{PseudoFields, Sender};
 
-/// What may be saved up, and is there at the beginning.
-const MAX_SAVED: u32 = 1000;
+/// The initial budget, and its maximum.
+const MAX_BUDGET: u32 = 1000;
 const PER_SECOND: u32 = 200;
-/// An answer's frame is worth this, and one more for each KiB.
+/// What a frame of a response adds, besides one unit for each KiB.
 const PER_RESPONSE_FRAME: u32 = 2;
 
 /// The octets before each frame's payload (RFC 9113 §4.1).
@@ -41,19 +43,19 @@ const CONTINUATION: u8 = 9;
 #[derive(Debug, Default)]
 pub struct FrameBudget {
     used: Cell<u32>,
-    /// When what time has brought was last counted.
+    /// When the growth over time was last added.
     since: Cell<Option<Instant>>,
 }
 
 /// A peer has sent more frames without content than it may.
 #[derive(Debug, PartialEq, Eq, thiserror::Error)]
-#[error("the peer floods us with frames that carry nothing")]
+#[error("the peer sends too many frames without content")]
 pub struct FrameFlood;
 
 impl FrameBudget {
-    /// The peer took a frame of so many bytes.
+    /// Adds the value of a response frame of this many bytes.
     pub fn earn(&self, bytes: usize) {
-        let bytes = u32::try_from(bytes / 1024).unwrap_or(MAX_SAVED);
+        let bytes = u32::try_from(bytes / 1024).unwrap_or(MAX_BUDGET);
         self.used.set(
             self.used
                 .get()
@@ -64,10 +66,10 @@ impl FrameBudget {
     fn spend(&self, now: Instant) -> Result<(), FrameFlood> {
         let since = self.since.get().unwrap_or(now);
         self.since.set(Some(since));
-        if self.used.get() >= MAX_SAVED {
-            // The time is looked at only here. At most what may be saved up, so it is small.
+        if self.used.get() >= MAX_BUDGET {
+            // Growth over time is added only here. It is at most MAX_BUDGET, so the cast is exact.
             let seconds = now.duration_since(since).as_secs_f64();
-            let earned = (seconds * f64::from(PER_SECOND)).min(f64::from(MAX_SAVED)) as u32;
+            let earned = (seconds * f64::from(PER_SECOND)).min(f64::from(MAX_BUDGET)) as u32;
             if earned == 0 {
                 return Err(FrameFlood);
             }
@@ -79,22 +81,22 @@ impl FrameBudget {
     }
 }
 
-/// Reads the frame headers in what a peer sends, wherever its reads begin and end.
+/// Reads the frame headers in the bytes of a peer, however reads split them.
 #[derive(Debug)]
 pub struct FrameReader {
     header: [u8; HEADER],
     header_read: usize,
     payload_left: usize,
-    /// Whether the payload is the preface, or a piece of a head.
-    is_of_head: bool,
-    /// Whether another piece has to follow.
+    /// Whether the payload is the preface, or a part of a field block.
+    is_head_payload: bool,
+    /// Whether another part has to follow.
     is_continued: bool,
-    /// What stands in the payload before the field block, beside the octet that tells how much padding stands behind it.
+    /// The octets of the payload before the field block, without the octet with the padding length.
     before_block: usize,
     has_padding: bool,
     padding: usize,
     fields: PseudoFields,
-    /// Streams with a malformed message that nobody knows of yet.
+    /// Streams with a malformed message that were not returned yet.
     malformed: Vec<u32>,
 }
 
@@ -103,7 +105,7 @@ impl FrameReader {
     pub fn after_preface() -> Self {
         Self {
             payload_left: 24,
-            is_of_head: true,
+            is_head_payload: true,
             is_continued: true,
             ..Self::of(Sender::Client)
         }
@@ -119,7 +121,7 @@ impl FrameReader {
             header: [0; HEADER],
             header_read: 0,
             payload_left: 0,
-            is_of_head: false,
+            is_head_payload: false,
             is_continued: false,
             before_block: 0,
             has_padding: false,
@@ -129,26 +131,25 @@ impl FrameReader {
         }
     }
 
-    /// Whether a client sends them; clients are held to a frame budget.
-    pub fn are_of_client(&self) -> bool {
+    /// Whether a client sends the frames. Only clients have a frame budget.
+    pub fn is_from_client(&self) -> bool {
         self.fields.sender() == Sender::Client
     }
 
-    /// The streams that were found to have a malformed message, each once.
+    /// Returns each stream with a malformed message once.
     pub fn take_malformed(&mut self) -> Option<Vec<u32>> {
         (!self.malformed.is_empty()).then(|| std::mem::take(&mut self.malformed))
     }
 
-    /// Whether something has begun that has to end before anything else: the preface, or the head of a request, whose
-    /// last byte is still to come.
+    /// Whether the preface or the field block of a request is incomplete.
     pub fn is_within_head(&self) -> bool {
-        self.is_continued || self.is_of_head && self.payload_left > 0
+        self.is_continued || self.is_head_payload && self.payload_left > 0
     }
 
-    /// Looks at what was read next.
+    /// Reads the next bytes.
     ///
     /// # Errors
-    /// [`FrameFlood`] when the peer has used up its frame_budget.
+    /// [`FrameFlood`] when the budget of the peer is used up.
     pub fn read(
         &mut self,
         mut bytes: &[u8],
@@ -173,12 +174,12 @@ impl FrameReader {
         Ok(())
     }
 
-    // Of a head it is a piece of a field block, after its priority and before its padding (RFC 9113 §6.2).
+    // A field block stands between the priority and the padding (RFC 9113 §6.2).
     fn read_payload(&mut self, mut bytes: &[u8]) {
         let mut left = self.payload_left;
         self.payload_left -= bytes.len();
-        // The preface is none.
-        if !self.is_of_head || self.header[3] == 0 {
+        // The preface is no field block.
+        if !self.is_head_payload || self.header[3] == 0 {
             return;
         }
         if self.has_padding {
@@ -194,7 +195,7 @@ impl FrameReader {
     }
 
     fn end_block(&mut self) {
-        if self.payload_left == 0 && self.is_of_head && !self.is_continued {
+        if self.payload_left == 0 && self.is_head_payload && !self.is_continued {
             self.malformed.extend(self.fields.end());
         }
     }
@@ -202,8 +203,8 @@ impl FrameReader {
     fn begin(&mut self, frame_budget: &FrameBudget, now: Instant) -> Result<(), FrameFlood> {
         let [high, middle, low, kind, flags, stream @ ..] = self.header;
         self.payload_left = usize::from(high) << 16 | usize::from(middle) << 8 | usize::from(low);
-        self.is_of_head = matches!(kind, HEADERS | PUSH_PROMISE | CONTINUATION);
-        self.is_continued = self.is_of_head && flags & END_HEADERS == 0;
+        self.is_head_payload = matches!(kind, HEADERS | PUSH_PROMISE | CONTINUATION);
+        self.is_continued = self.is_head_payload && flags & END_HEADERS == 0;
         (self.has_padding, self.padding, self.before_block) = (false, 0, 0);
         if kind == HEADERS {
             self.has_padding = flags & PADDED != 0;
@@ -218,7 +219,7 @@ impl FrameReader {
             );
         }
         self.end_block();
-        if !self.are_of_client() {
+        if !self.is_from_client() {
             return Ok(());
         }
         let has_content = match kind {
@@ -249,7 +250,7 @@ mod tests {
     }
 
     #[test]
-    fn frames_are_found_wherever_reads_begin_and_end() {
+    fn frames_are_found_however_reads_split_them() {
         let all = [
             frame(HEADERS, 0, 20),
             frame(CONTINUATION, 0, 7),
@@ -280,7 +281,7 @@ mod tests {
     }
 
     #[test]
-    fn field_blocks_are_found_between_priority_and_padding_and_in_all_their_pieces() {
+    fn field_blocks_are_found_between_priority_and_padding_and_across_frames() {
         let whole = |kind: u8, flags: u8, payload: &[u8]| {
             let mut whole = frame(kind, flags, payload.len());
             whole[HEADER..].copy_from_slice(payload);
@@ -328,13 +329,13 @@ mod tests {
             FrameBudget::default(),
             Instant::now(),
         );
-        for _ in 0..2 * MAX_SAVED {
+        for _ in 0..2 * MAX_BUDGET {
             assert_eq!(frames.read(&frame(PING, 0, 8), &frame_budget, now), Ok(()));
         }
     }
 
     #[test]
-    fn frames_without_content_are_a_flood_and_bodies_are_not() {
+    fn frames_without_content_are_limited_and_bodies_are_not() {
         let (frame_budget, now) = (FrameBudget::default(), Instant::now());
         let mut frames = FrameReader::of(Sender::Client);
         for bytes in [
@@ -342,7 +343,7 @@ mod tests {
             frame(DATA, END_STREAM, 0),
             frame(HEADERS, END_HEADERS, 9),
         ] {
-            for _ in 0..10 * MAX_SAVED {
+            for _ in 0..10 * MAX_BUDGET {
                 assert_eq!(frames.read(&bytes, &frame_budget, now), Ok(()));
             }
         }
@@ -359,17 +360,17 @@ mod tests {
             let (frame_budget, mut frames) =
                 (FrameBudget::default(), FrameReader::of(Sender::Client));
             let bytes = frame(kind, 0, payload);
-            let sent = (0..10 * MAX_SAVED)
+            let sent = (0..10 * MAX_BUDGET)
                 .take_while(|_| frames.read(&bytes, &frame_budget, now).is_ok())
                 .count();
-            assert_eq!(sent, MAX_SAVED as usize, "kind {kind}");
+            assert_eq!(sent, MAX_BUDGET as usize, "kind {kind}");
         }
     }
 
     #[test]
-    fn allowance_grows_with_time_and_with_what_is_taken() {
+    fn budget_grows_with_time_and_with_sent_responses() {
         let (frame_budget, now) = (FrameBudget::default(), Instant::now());
-        for _ in 0..MAX_SAVED {
+        for _ in 0..MAX_BUDGET {
             assert_eq!(frame_budget.spend(now), Ok(()));
         }
         frame_budget.earn(0);
@@ -383,9 +384,9 @@ mod tests {
         );
         frame_budget.earn(10 * 1024 * 1024);
         assert_eq!(frame_budget.used.get(), 0);
-        // What is within the rate goes on for ever.
+        // A rate below the limit never ends.
         let mut later = now;
-        for _ in 0..20 * MAX_SAVED {
+        for _ in 0..20 * MAX_BUDGET {
             later += Duration::from_secs(1) / (PER_SECOND - 1);
             assert_eq!(frame_budget.spend(later), Ok(()));
         }

@@ -1,4 +1,4 @@
-//! Sockets, as both sides of the gateway use them: plain or TLS, and never waited for without end.
+//! Connections to clients and upstreams: plain TCP or TLS, with a timeout for every wait.
 
 mod accept;
 mod body;

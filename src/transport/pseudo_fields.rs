@@ -1,14 +1,15 @@
-//! Pseudo-header fields where HTTP/2 has none (RFC 9113 §8.3): those of requests in a response, and any in trailers.
+//! Finds misplaced pseudo-header fields (RFC 9113 §8.3): request fields in a response, and any field in
+//! trailers.
 //!
-//! Such a message is malformed. The protocol's library finds those that are unknown, repeated or out of order, and drops
-//! these without a word, so the field blocks are looked at before it reads them (RFC 7541):
+//! Such a message is malformed. h2 rejects fields that are unknown, repeated or out of order, but
+//! silently drops misplaced ones. So the field blocks are read before h2 reads them (RFC 7541):
 //!
 //! 1. Only the kind of a field's name matters, and whether a status is an interim one. Names and
 //!    values are skipped by their lengths; no Huffman code is decoded.
 //! 2. Of the dynamic table only the kinds of its last entries are kept. They are counted from the
 //!    newest, so evictions of the oldest do not matter. The library closes the connection for a
 //!    reference to an evicted entry.
-//! 3. Whatever is no field block is the library's to refuse.
+//! 3. An invalid field block is ignored here, because h2 rejects it.
 
 /// Who sends the field blocks of a connection.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -17,24 +18,24 @@ pub(super) enum Sender {
     Server,
 }
 
-/// Looks for pseudo-header fields that are out of place in the field blocks of one direction of a connection.
+/// Finds misplaced pseudo-header fields in one direction of a connection.
 #[derive(Debug)]
 pub(super) struct PseudoFields {
     sender: Sender,
     block: Block,
     stream: u32,
     ends_stream: bool,
-    /// The highest stream with a request; its next block is of trailers.
+    /// The highest stream with a request. Its next block is that of the trailers.
     last_request: u32,
-    /// The last streams whose final response has begun and not ended, newest at `next_response`.
+    /// A ring of the latest streams whose final response has begun and not ended.
     responses: [u32; MAX_RESPONSES],
     next_response: usize,
 }
 
-/// A client has no more requests in flight on a connection.
+/// More than the requests that the gateway has in flight on a connection.
 const MAX_RESPONSES: usize = 128;
 
-/// What a field's name says of it.
+/// The kind of a field, by its name.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 enum Kind {
     #[default]
@@ -44,7 +45,7 @@ enum Kind {
     InterimStatus,
 }
 
-/// What stands in a field block, and where in it the reading is.
+/// The state of reading one field block.
 #[derive(Debug, Default)]
 struct Block {
     step: Step,
@@ -53,8 +54,8 @@ struct Block {
     is_indexed: bool,
     name: [u8; MAX_STATUS_NAME],
     name_length: usize,
-    /// Two bits for each of the last 128 entries of the dynamic table, which holds no more by default (RFC 7541 §4.1, 32
-    /// octets for each of 4096). The newest are the lowest.
+    /// Two bits for each of the last 128 entries of the dynamic table, newest lowest. By default it
+    /// holds no more: 4096 octets, at least 32 for each entry (RFC 7541 §4.1).
     indexed: [u128; 2],
     has_request: bool,
     has_final_status: bool,
@@ -70,13 +71,13 @@ enum Step {
     NameLength,
     Name(u32),
     ValueLength,
-    /// Whether its first octet is still to come.
+    /// The `bool` says whether the first octet is not read yet.
     Value(u32, bool),
-    /// No field block.
+    /// The field block is invalid.
     Broken,
 }
 
-/// What an integer tells.
+/// What an integer means.
 #[derive(Clone, Copy, Debug)]
 enum IntegerKind {
     Field,
@@ -108,17 +109,17 @@ impl PseudoFields {
         self.sender
     }
 
-    /// A field block begins on a stream, which may end with it.
+    /// Begins a field block of a stream, which may end with it.
     pub(super) fn begin(&mut self, stream: u32, ends_stream: bool) {
         (self.stream, self.ends_stream) = (stream, ends_stream);
     }
 
-    /// Looks at the next octets of the block.
+    /// Reads the next octets of the block.
     pub(super) fn read(&mut self, bytes: &[u8]) {
         self.block.read(bytes);
     }
 
-    /// The block is over. Returns its stream where it has a pseudo-header field that is out of place.
+    /// Ends the block. Returns its stream if a pseudo-header field is misplaced.
     pub(super) fn end(&mut self) -> Option<u32> {
         let Block {
             has_request,
@@ -148,7 +149,7 @@ impl PseudoFields {
 
 impl Block {
     fn begin(&mut self) {
-        // What is broken stays so: the connection ends.
+        // After an invalid block the connection ends, so nothing more is read.
         if !matches!(self.step, Step::Broken) {
             self.step = Step::Field;
         }
@@ -238,12 +239,12 @@ impl Block {
         }
     }
 
-    // Only what begins with a colon is looked at further; that takes 7 bits in the Huffman code.
+    // A pseudo-header field begins with a colon: 7 bits in the Huffman code.
     fn read_name<'b>(&mut self, bytes: &'b [u8], left: u32) -> &'b [u8] {
         let (read, rest) = split_at_most(bytes, left);
         let kept = read.len().min(MAX_STATUS_NAME - self.name_length);
         self.name[self.name_length..][..kept].copy_from_slice(&read[..kept]);
-        // Longer than any that is kept: it is another one.
+        // A longer name is not `:status`.
         let is_longer = kept < read.len();
         self.name_length += kept;
         let left = left - length(read);
@@ -261,7 +262,7 @@ impl Block {
         rest
     }
 
-    // A status of one hundred and some begins with `1`, which takes 5 bits in the Huffman code.
+    // A 1xx status begins with `1`: 5 bits in the Huffman code.
     fn read_value<'b>(&mut self, bytes: &'b [u8], left: u32, is_first: bool) -> &'b [u8] {
         let (read, rest) = split_at_most(bytes, left);
         if is_first && matches!(self.kind, Kind::FinalStatus | Kind::InterimStatus) {

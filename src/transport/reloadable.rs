@@ -1,4 +1,4 @@
-//! What is made of files, and made anew when they change.
+//! Values that are loaded from files, and reloaded when the files change.
 
 use std::path::PathBuf;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -11,51 +11,52 @@ use aws_lc_rs::digest::{SHA256, digest};
 use super::tls::TlsError;
 use crate::files::{self, MAX_CONFIGURATION};
 
-/// How often the files are looked at. Certificates are renewed days before they end, and a look costs a read of each.
-const LOOKED_AT_EACH: Duration = Duration::from_secs(1);
+/// How often the files are read. That is often enough for certificates, which are renewed days before
+/// they expire.
+const CHECK_INTERVAL: Duration = Duration::from_secs(1);
 
-/// A `T` that is made of files, as they are now.
+/// A `T` that is loaded from files, and reloaded when they change.
 pub struct Reloadable<T> {
     name: String,
     files: Vec<PathBuf>,
-    make: Box<dyn Fn() -> Result<T, TlsError> + Send + Sync>,
+    load: Box<dyn Fn() -> Result<T, TlsError> + Send + Sync>,
     current: ArcSwap<T>,
-    /// What was in the files before it was made.
-    first: FileContents,
+    /// The contents of the files before the first load.
+    initial: FileContents,
     renewals: AtomicU64,
     refusals: AtomicU64,
 }
 
 impl<T: Send + Sync + 'static> Reloadable<T> {
-    /// Makes it. `name` says in the log what it is.
+    /// Loads it. `name` names it in the log.
     ///
     /// # Errors
-    /// That of `make`.
+    /// That of `load`.
     pub fn new(
         name: String,
         files: Vec<PathBuf>,
-        make: impl Fn() -> Result<T, TlsError> + Send + Sync + 'static,
+        load: impl Fn() -> Result<T, TlsError> + Send + Sync + 'static,
     ) -> Result<Self, TlsError> {
-        let first = FileContents::of(&files);
-        let current = ArcSwap::from_pointee(make()?);
+        let initial = FileContents::of(&files);
+        let current = ArcSwap::from_pointee(load()?);
         let (renewals, refusals) = (AtomicU64::new(0), AtomicU64::new(0));
         Ok(Self {
             name,
             files,
-            make: Box::new(make),
+            load: Box::new(load),
             current,
-            first,
+            initial,
             renewals,
             refusals,
         })
     }
 
-    /// As the files were when they were last good.
+    /// The value of the last successful load.
     pub fn current(&self) -> Arc<T> {
         self.current.load_full()
     }
 
-    /// How often new files have been taken up, and how often they were no good.
+    /// How often new files were loaded, and how often they were rejected.
     pub fn counts(&self) -> (u64, u64) {
         (
             self.renewals.load(Ordering::Relaxed),
@@ -63,28 +64,28 @@ impl<T: Send + Sync + 'static> Reloadable<T> {
         )
     }
 
-    /// Looks at the files for as long as somebody has use for what is made of them; belongs in a task of the control
-    /// plane. Files that are no good change nothing.
-    pub async fn keep(this: Weak<Self>) {
-        let Some(mut seen) = this.upgrade().map(|this| this.first.clone()) else {
+    /// Reloads the value when its files change, until it is dropped. Run it in a task of the control
+    /// plane. Files that cannot be loaded change nothing.
+    pub async fn watch(this: Weak<Self>) {
+        let Some(mut seen) = this.upgrade().map(|this| this.initial.clone()) else {
             return;
         };
         loop {
-            tokio::time::sleep(LOOKED_AT_EACH).await;
+            tokio::time::sleep(CHECK_INTERVAL).await;
             let Some(this) = this.upgrade().filter(|this| !this.files.is_empty()) else {
                 return;
             };
             let found = FileContents::of(&this.files);
-            // Compared by content: a new file may bear an old date, and Kubernetes swaps links.
+            // Compared by content: a new file may have an old date, and Kubernetes swaps symbolic links.
             if found != seen {
-                this.renew();
+                this.reload();
                 seen = found;
             }
         }
     }
 
-    fn renew(&self) {
-        match (self.make)() {
+    fn reload(&self) {
+        match (self.load)() {
             Ok(new) => {
                 self.current.store(Arc::new(new));
                 let renewals = self.renewals.fetch_add(1, Ordering::Relaxed) + 1;
@@ -98,12 +99,13 @@ impl<T: Send + Sync + 'static> Reloadable<T> {
     }
 }
 
-/// What is in some files, to be compared with what is in them later.
+/// A digest of the contents of some files, to detect changes.
 #[derive(Clone, PartialEq, Eq)]
 pub struct FileContents(Option<Vec<u8>>);
 
 impl FileContents {
-    /// What is in `files` now. One that cannot be read is like nothing but another one: it may be about to be replaced.
+    /// The contents of `files` now. If one cannot be read, the result equals only that of another
+    /// unreadable one: the file may be about to be replaced.
     pub fn of<'f>(files: impl IntoIterator<Item = &'f PathBuf>) -> Self {
         let mut digests = Vec::new();
         for file in files {
@@ -116,9 +118,9 @@ impl FileContents {
         Self(Some(digests))
     }
 
-    /// Whether all of them could be read.
+    /// Whether all files could be read.
     #[must_use]
-    pub fn is_there(&self) -> bool {
+    pub fn is_readable(&self) -> bool {
         self.0.is_some()
     }
 }

@@ -1,20 +1,20 @@
-//! Looks for a fragment in the request lines of a client of HTTP/1.
+//! Finds a fragment in the request line of an HTTP/1 client.
 //!
-//! A target has none (RFC 9112 §3.2): a `#` in it means that somebody before us took the target for something else than we
-//! do. [`http::Uri`] cuts a fragment off and does not tell, so the bytes are looked at as they are read. Of requests that a
-//! client sends before it has its response only the first is seen: what comes while a body may be read is not looked at.
-//! The target without its fragment is the one that is judged and forwarded then.
+//! A request target has none (RFC 9112 §3.2). A `#` in it means that a proxy in front of this one may
+//! read another target. [`http::Uri`] silently drops a fragment, so the bytes are searched as they are
+//! read. Of pipelined requests only the first is searched: bytes that arrive during an exchange may be
+//! those of a body. For the others, the target without its fragment is both judged and forwarded.
 
-/// Where in a request line the reading is.
+/// How far a request line was read.
 #[derive(Debug, Default)]
 pub(super) struct RequestLine {
-    /// Whether its end is still to come.
+    /// Whether its end was not read yet.
     is_open: bool,
     length: usize,
 }
 
 impl RequestLine {
-    /// The next byte begins a request.
+    /// Begins a request with the next byte.
     pub(super) fn begin(&mut self) {
         *self = Self {
             is_open: true,
@@ -22,7 +22,7 @@ impl RequestLine {
         };
     }
 
-    /// Looks at what was read next. Returns how many bytes of the line stand before a fragment.
+    /// Searches the next bytes. Returns the number of bytes of the line before a fragment.
     pub(super) fn read(&mut self, bytes: &[u8]) -> Option<usize> {
         if !self.is_open {
             return None;
@@ -36,12 +36,12 @@ impl RequestLine {
             0
         };
         let bytes = &bytes[empty_lines..];
-        let Some(place) = memchr::memchr2(b'#', b'\n', bytes) else {
+        let Some(position) = memchr::memchr2(b'#', b'\n', bytes) else {
             self.length += bytes.len();
             return None;
         };
         self.is_open = false;
-        (bytes[place] == b'#').then_some(self.length + place)
+        (bytes[position] == b'#').then_some(self.length + position)
     }
 }
 
@@ -50,7 +50,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn fragment_is_found_in_the_first_line_only_wherever_reads_begin_and_end() {
+    fn fragment_is_found_only_in_the_first_line_however_reads_split_it() {
         for (wire, expected) in [
             ("GET /a#b HTTP/1.1\r\nHost: a\r\n\r\n", Some(6)),
             ("\r\n\nGET /a?b#", Some(8)),

@@ -1,4 +1,4 @@
-//! A message's body on its way out as a stream of HTTP/2.
+//! Sends the body of a message on an HTTP/2 stream.
 
 use std::future::poll_fn;
 use std::io;
@@ -11,43 +11,46 @@ use http_body::Body;
 
 use crate::clock::IdleTimeout;
 
-/// The peer is asked for room for this much at a time: what waits for it is spread over all streams.
-const SLICE: usize = 16 * 1024;
+/// The most capacity that is reserved at a time, so that streams share the connection's window evenly.
+const MAX_RESERVED: usize = 16 * 1024;
 
-/// Sends a body as the peer makes room for it (RFC 9113 §5.2): no more is taken from `body` than can be sent.
+/// Sends a body within the peer's window (RFC 9113 §5.2). A frame of `body` is read only after the one
+/// before it was sent.
 ///
 /// # Errors
-/// When the body breaks off, the peer wants no more of it, or makes no room for as long as `stall` allows. The stream is
-/// reset then: half a body must not look whole.
+/// When the body breaks off, the peer resets the stream, or its window stays closed for
+/// `idle_timeout`. The stream is reset then: an incomplete body must not look complete.
 pub async fn send_body<B>(
     body: B,
     stream: &mut SendStream<Bytes>,
-    stall: IdleTimeout,
+    idle_timeout: IdleTimeout,
 ) -> io::Result<()>
 where
     B: Body<Data = Bytes, Error = io::Error>,
 {
     let mut body = pin!(body);
-    let mut sending = Sending { stream, stall };
+    let mut sender = BodySender {
+        stream,
+        idle_timeout,
+    };
     loop {
-        let Some(frame) = poll_fn(|context| sending.poll_next(body.as_mut(), context)).await?
-        else {
-            return sending
+        let Some(frame) = poll_fn(|context| sender.poll_next(body.as_mut(), context)).await? else {
+            return sender
                 .stream
                 .send_data(Bytes::new(), true)
                 .map_err(io::Error::other);
         };
         match frame.into_data() {
-            // Nothing to send, and no end: a frame without content would only cost the peer something.
+            // An empty DATA frame that is not the last would only cost the peer.
             Ok(data) if data.is_empty() => {}
             Ok(data) => {
-                if sending.send(data, body.is_end_stream()).await? {
+                if sender.send(data, body.is_end_stream()).await? {
                     return Ok(());
                 }
             }
             Err(frame) => {
                 let trailers = frame.into_trailers().unwrap_or_default();
-                return sending
+                return sender
                     .stream
                     .send_trailers(trailers)
                     .map_err(io::Error::other);
@@ -56,12 +59,12 @@ where
     }
 }
 
-struct Sending<'a> {
+struct BodySender<'a> {
     stream: &'a mut SendStream<Bytes>,
-    stall: IdleTimeout,
+    idle_timeout: IdleTimeout,
 }
 
-impl Sending<'_> {
+impl BodySender<'_> {
     fn poll_next<B>(
         &mut self,
         body: Pin<&mut B>,
@@ -70,7 +73,7 @@ impl Sending<'_> {
     where
         B: Body<Data = Bytes, Error = io::Error>,
     {
-        // So that the task is woken when the peer resets the stream, however long the body is silent.
+        // Registers the waker, so that a reset ends the wait for a silent body.
         if let Poll::Ready(reason) = self.stream.poll_reset(context).map_err(io::Error::other)? {
             return Poll::Ready(Err(io::Error::other(h2::Error::from(reason))));
         }
@@ -78,13 +81,13 @@ impl Sending<'_> {
         Poll::Ready(frame.inspect_err(|_| self.stream.send_reset(Reason::INTERNAL_ERROR)))
     }
 
-    // Whether that was the end of the stream.
+    // Returns whether the stream has ended.
     async fn send(&mut self, mut data: Bytes, is_last: bool) -> io::Result<bool> {
         while !data.is_empty() {
-            // Room is asked for when there is something to put there: a body that is silent takes it from no other.
-            self.stream.reserve_capacity(data.len().min(SLICE));
-            let room = poll_fn(|context| self.poll_room(context)).await?;
-            let slice = data.split_to(room.min(data.len()));
+            // Reserved only when there is data: a silent body must not hold capacity that others need.
+            self.stream.reserve_capacity(data.len().min(MAX_RESERVED));
+            let capacity = poll_fn(|context| self.poll_capacity(context)).await?;
+            let slice = data.split_to(capacity.min(data.len()));
             self.stream
                 .send_data(slice, is_last && data.is_empty())
                 .map_err(io::Error::other)?;
@@ -92,22 +95,23 @@ impl Sending<'_> {
         Ok(is_last)
     }
 
-    fn poll_room(&mut self, context: &mut Context<'_>) -> Poll<io::Result<usize>> {
-        let room = match self.stream.capacity() {
+    fn poll_capacity(&mut self, context: &mut Context<'_>) -> Poll<io::Result<usize>> {
+        let capacity = match self.stream.capacity() {
             0 => self.stream.poll_capacity(context),
-            room => Poll::Ready(Some(Ok(room))),
+            capacity => Poll::Ready(Some(Ok(capacity))),
         };
-        let Poll::Ready(room) = room else {
-            ready!(self.stall.poll_passed(context));
+        let Poll::Ready(capacity) = capacity else {
+            ready!(self.idle_timeout.poll_passed(context));
             self.stream.send_reset(Reason::CANCEL);
             return Poll::Ready(Err(io::Error::new(
                 io::ErrorKind::TimedOut,
-                "the peer made no room in time",
+                "the peer opened no window in time",
             )));
         };
-        self.stall.moved();
+        self.idle_timeout.record_progress();
         Poll::Ready(
-            room.ok_or(io::Error::from(io::ErrorKind::BrokenPipe))?
+            capacity
+                .ok_or(io::Error::from(io::ErrorKind::BrokenPipe))?
                 .map_err(io::Error::other),
         )
     }

@@ -1,4 +1,4 @@
-//! A TCP connection, in the clear or inside TLS.
+//! A TCP connection, plain or with TLS.
 
 use std::io::{self, Read};
 use std::pin::Pin;
@@ -12,28 +12,28 @@ use tokio_rustls::TlsStream;
 
 use super::tls::HTTP2;
 
-/// Pieces that are no longer together are written as one: to copy them costs less than to tell the system of each (3 % of
-/// a request with a short answer).
-const SMALL: usize = 2048;
+/// Slices with at most this total length are copied and written as one. A vectored write of short
+/// slices costs more: 3 % of a request with a short response.
+const MAX_COPIED: usize = 2048;
 
-/// A connection that can be broken off.
+/// A connection that can be reset instead of closed.
 pub trait ResetOnDrop {
-    /// Whether it is reset instead of closed when it is dropped, by whomever and for whatever reason: its peer cannot take
-    /// what came before for all there is. Over TLS nothing is said of an end either (RFC 8446 §6.1).
-    fn reset_when_dropped(&self, resets: bool);
+    /// Sets whether dropping it resets it, so that its peer cannot read the end of the connection as
+    /// the end of a message. Over TLS no close alert is sent either (RFC 8446 §6.1).
+    fn set_reset_on_drop(&self, resets: bool);
 }
 
 /// A connection to a client or an upstream.
 #[derive(Debug)]
 pub enum Stream {
-    /// Bytes go as they are.
+    /// Plain TCP.
     Plain(TcpStream),
-    /// Bytes go encrypted. Boxed: the TLS state is a kilobyte and more.
+    /// TLS. Boxed: its state is more than a kilobyte.
     Tls(Box<TlsStream<TcpStream>>),
 }
 
 impl Stream {
-    /// Whether both sides have agreed to HTTP/2 (RFC 7301).
+    /// Whether HTTP/2 was negotiated by ALPN (RFC 7301).
     #[must_use]
     pub fn speaks_http2(&self) -> bool {
         match self {
@@ -42,14 +42,14 @@ impl Stream {
         }
     }
 
-    /// Reads what has come by now, past the reactor and past the session of TLS: a connection on which something came is of
-    /// no more use. Nothing at its end.
+    /// Reads raw bytes from the socket without waiting; zero bytes at its end. Over TLS the connection
+    /// cannot be used after any byte was read.
     ///
-    /// The system itself is asked, which costs a call: the reactor knows only what had come when it last turned.
+    /// This is a system call. The reactor knows only what had arrived when it was last polled.
     ///
     /// # Errors
-    /// [`io::ErrorKind::WouldBlock`] where nothing has come, or what broke the connection.
-    pub fn read_at_once(&self, buf: &mut [u8]) -> io::Result<usize> {
+    /// [`io::ErrorKind::WouldBlock`] if nothing has arrived, or what broke the connection.
+    pub fn read_raw(&self, buf: &mut [u8]) -> io::Result<usize> {
         (&*SockRef::from(self.socket())).read(buf)
     }
 
@@ -62,14 +62,14 @@ impl Stream {
 }
 
 impl ResetOnDrop for Stream {
-    fn reset_when_dropped(&self, resets: bool) {
-        // The kernel does it, so that nothing has to be run for it: not even the end of this process leaves half a body
-        // that looks whole. An error means that the connection is gone.
+    fn set_reset_on_drop(&self, resets: bool) {
+        // The kernel resets it, even when this process is killed: no incomplete body looks complete.
+        // An error means that the connection is gone.
         let _ = SockRef::from(self.socket()).set_linger(resets.then_some(Duration::ZERO));
     }
 }
 
-// Every method hands the call to whichever stream it is.
+// Calls the method of the inner stream.
 macro_rules! either {
     ($self:ident, $method:ident($($argument:expr),*)) => {
         match $self.get_mut() {
@@ -104,10 +104,10 @@ impl AsyncWrite for Stream {
         bufs: &[io::IoSlice<'_>],
     ) -> Poll<io::Result<usize>> {
         let length = bufs.iter().map(|piece| piece.len()).sum();
-        if length > SMALL {
+        if length > MAX_COPIED {
             return either!(self, poll_write_vectored(context, bufs));
         }
-        let (mut whole, mut filled) = ([0; SMALL], 0);
+        let (mut whole, mut filled) = ([0; MAX_COPIED], 0);
         for piece in bufs {
             whole[filled..filled + piece.len()].copy_from_slice(piece);
             filled += piece.len();

@@ -1,7 +1,7 @@
-//! A connection whose peer may not keep it waiting without end.
+//! A connection with timeouts.
 //!
-//! For how long it may be silent is said by its [`ConnectionState`]; and a write that makes no progress for the write time-out ends it,
-//! whatever the phase.
+//! Its [`ConnectionState`] sets the timeout for reads. A write that makes no progress for the write
+//! timeout ends the connection in every phase.
 
 use std::io;
 use std::pin::Pin;
@@ -18,122 +18,120 @@ use super::request_line::RequestLine;
 use super::stream::ResetOnDrop;
 use crate::clock::{IdleTimeout, Ticker};
 
-/// A connection that ends with [`io::ErrorKind::TimedOut`] when its peer keeps it waiting beyond its [`ConnectionTimeouts`].
+/// A connection that fails with [`io::ErrorKind::TimedOut`] when its peer exceeds the
+/// [`ConnectionTimeouts`].
 pub struct TimeoutStream<S> {
     stream: S,
     state: Rc<ConnectionState>,
-    writing: IdleTimeout,
-    /// It was a flush that waited: of TLS, which holds what it has encrypted.
+    write_timeout: IdleTimeout,
+    /// Whether a flush waits: TLS buffers encrypted bytes.
     is_flushing: bool,
     ticker: Rc<Ticker>,
-    /// What is written past whoever owns this connection, if anything may be.
+    /// Interim responses, which hyper cannot write.
     interim: Option<Interim>,
-    /// What was read, and given back to be read again.
-    unread: Bytes,
-    /// Where exchanges share the connection. Boxed: an HTTP/1.1 connection has none.
+    /// Bytes that were put back, to be read again.
+    rewound: Bytes,
+    /// For HTTP/2 only. Boxed: an HTTP/1.1 connection has none.
     frames: Option<Box<FrameReader>>,
-    /// Where they do not.
+    /// For HTTP/1 only.
     request_line: RequestLine,
-    /// Whether it is reset when it is dropped.
+    /// Whether dropping the connection resets it.
     resets: bool,
 }
 
 impl<S> TimeoutStream<S> {
-    /// Watches `stream` at the given state.
+    /// Enforces the timeouts of `state` on `stream`.
     pub fn new(
         stream: S,
         state: Rc<ConnectionState>,
         timeouts: ConnectionTimeouts,
         ticker: &Rc<Ticker>,
     ) -> Self {
-        state.watch(timeouts, ticker);
-        let (writing, ticker) = (IdleTimeout::new(ticker, timeouts.write), Rc::clone(ticker));
-        let (interim, unread, frames, request_line) =
-            (None, Bytes::new(), None, RequestLine::default());
-        let (is_flushing, resets) = (false, false);
+        state.start_timeouts(timeouts, ticker);
         Self {
             stream,
             state,
-            writing,
-            is_flushing,
-            ticker,
-            interim,
-            unread,
-            frames,
-            request_line,
-            resets,
+            write_timeout: IdleTimeout::new(ticker, timeouts.write),
+            is_flushing: false,
+            ticker: Rc::clone(ticker),
+            interim: None,
+            rewound: Bytes::new(),
+            frames: None,
+            request_line: RequestLine::default(),
+            resets: false,
         }
     }
 
-    /// Gives back what was read, to be read again first.
-    pub fn unread(&mut self, bytes: Bytes) {
-        self.unread = bytes;
+    /// Puts back bytes that were read. They are read again first.
+    pub fn rewind(&mut self, bytes: Bytes) {
+        self.rewound = bytes;
         self.request_line.begin();
     }
 
-    /// From the next byte on it is HTTP/2 that the client speaks, its preface first.
+    /// Reads HTTP/2 frames of a client, which begin with its preface.
     #[must_use]
-    pub fn sharing_exchanges(self) -> Self {
-        self.state.share();
+    pub fn with_http2_client(self) -> Self {
+        self.state.begin_http2();
         Self {
             frames: Some(Box::new(FrameReader::after_preface())),
             ..self
         }
     }
 
-    /// It is HTTP/2 that is spoken, with a server.
+    /// Reads HTTP/2 frames of a server.
     #[must_use]
-    pub fn to_http2_server(self) -> Self {
+    pub fn with_http2_server(self) -> Self {
         Self {
             frames: Some(Box::new(FrameReader::of_server())),
             ..self
         }
     }
 
-    /// Lets interim answers be written as well.
+    /// Writes the interim responses of this queue.
     #[must_use]
     pub fn with_interim(self, interim: Interim) -> Self {
-        interim.flushed();
+        interim.record_flush();
         Self {
             interim: Some(interim),
             ..self
         }
     }
 
-    fn poll_read_time_out(&mut self, context: &mut Context<'_>) -> Poll<io::Result<()>> {
-        let timed_out = self.state.poll_time_out(context);
-        // Whoever serves a shared connection asks the peer to go first.
+    fn poll_read_timeout(&mut self, context: &mut Context<'_>) -> Poll<io::Result<()>> {
+        let timed_out = self.state.poll_timeout(context);
+        // An idle HTTP/2 connection is not ended here: the server sends a GOAWAY first.
         if self.frames.is_some() && self.state.phase() == Phase::Idle {
             return Poll::Pending;
         }
         ready!(timed_out);
-        // Who has not taken the whole answer yet does not keep anybody waiting for a request.
-        if self.writing.is_waiting() && self.state.phase() == Phase::Idle {
+        // A peer that has not read the whole response is not late with its next request.
+        if self.write_timeout.is_waiting() && self.state.phase() == Phase::Idle {
             return Poll::Pending;
         }
-        Poll::Ready(Err(time_out("the peer sent nothing in time")))
+        Poll::Ready(Err(timeout_error("the peer sent nothing in time")))
     }
 
-    fn poll_write_time_out(&mut self, context: &mut Context<'_>) -> Poll<io::Result<usize>> {
+    fn poll_write_timeout(&mut self, context: &mut Context<'_>) -> Poll<io::Result<usize>> {
         self.state.set_unwritten(true);
-        ready!(self.writing.poll_passed(context));
-        Poll::Ready(Err(time_out("the peer took nothing in time")))
+        ready!(self.write_timeout.poll_passed(context));
+        Poll::Ready(Err(timeout_error("the peer read nothing in time")))
     }
 
-    fn wrote(&mut self) {
+    fn record_write(&mut self) {
         if let Some(interim) = &self.interim {
-            interim.written();
+            interim.record_write();
         }
-        self.progressed();
+        self.record_progress();
     }
 
-    fn progressed(&mut self) {
+    fn record_progress(&mut self) {
         self.state.set_unwritten(false);
         self.is_flushing = false;
-        self.writing.moved();
-        // The last of an answer may be written long after its end was handed over.
+        self.write_timeout.record_progress();
+        // The end of a response may be written long after its exchange has ended. The keep-alive
+        // timeout starts here then.
         if self.state.phase() == Phase::Idle && self.frames.is_none() {
-            self.state.rest();
+            self.state.become_idle();
         }
     }
 }
@@ -142,7 +140,7 @@ impl<S: AsyncWrite + Unpin> TimeoutStream<S> {
     fn write_interim(&mut self, context: &mut Context<'_>) {
         let Some(interim) = &self.interim else { return };
         let mut stream = Pin::new(&mut self.stream);
-        // Whoever writes next will meet an error again: nothing may stand before that.
+        // On an error the queue is dropped. The next write returns the error again.
         interim.write_with(|bytes| match stream.as_mut().poll_write(context, bytes) {
             Poll::Ready(Ok(written)) => Some(written),
             Poll::Ready(Err(_)) => Some(bytes.len()),
@@ -151,7 +149,7 @@ impl<S: AsyncWrite + Unpin> TimeoutStream<S> {
         let _ = stream.poll_flush(context);
     }
 
-    // Whether the way is free for another write.
+    // Ready when no interim response has to be written first.
     #[inline]
     fn poll_interim_written(&mut self, context: &mut Context<'_>) -> Poll<()> {
         if self.interim.as_ref().is_some_and(Interim::has_priority) {
@@ -159,54 +157,58 @@ impl<S: AsyncWrite + Unpin> TimeoutStream<S> {
             if self.interim.as_ref().is_some_and(Interim::has_priority) {
                 return Poll::Pending;
             }
-            self.writing.moved();
+            self.write_timeout.record_progress();
         }
         Poll::Ready(())
     }
 }
 
 impl<S: ResetOnDrop> TimeoutStream<S> {
-    /// Closes it as usual after a response that was delimited by its end, where that has come to its own.
-    pub fn settle(&mut self) {
+    /// Lets the connection close normally, if the response that its end delimits is complete.
+    pub fn allow_normal_close(&mut self) {
         if self.resets && !self.state.is_delimited_by_close() {
-            self.reset_when_dropped(false);
+            self.set_reset_on_drop(false);
         }
     }
 
-    // Before the first byte of the response, not when it breaks off: nobody may be there to do it then.
+    // Set before the first byte of the response: when it breaks off, this process may be gone.
     #[inline]
     fn before_write(&mut self) {
         if self.state.is_delimited_by_close() && !self.resets {
-            self.reset_when_dropped(true);
+            self.set_reset_on_drop(true);
         }
     }
 
     #[cold]
-    fn reset_when_dropped(&mut self, resets: bool) {
+    fn set_reset_on_drop(&mut self, resets: bool) {
         self.resets = resets;
-        self.stream.reset_when_dropped(resets);
+        self.stream.set_reset_on_drop(resets);
     }
 }
 
 impl<S: AsyncRead + Unpin> TimeoutStream<S> {
-    fn poll_read_anew(
+    fn poll_read_rewound(
         &mut self,
         context: &mut Context<'_>,
         buf: &mut ReadBuf<'_>,
     ) -> Poll<io::Result<()>> {
-        if self.unread.is_empty() {
+        if self.rewound.is_empty() {
             return Pin::new(&mut self.stream).poll_read(context, buf);
         }
-        buf.put_slice(&self.unread.split_to(self.unread.len().min(buf.remaining())));
-        if self.unread.is_empty() {
-            // What is left of it would hold the whole buffer for as long as the connection lasts.
-            self.unread = Bytes::new();
+        buf.put_slice(
+            &self
+                .rewound
+                .split_to(self.rewound.len().min(buf.remaining())),
+        );
+        if self.rewound.is_empty() {
+            // Frees the buffer, which an empty slice would hold until the connection ends.
+            self.rewound = Bytes::new();
         }
         Poll::Ready(Ok(()))
     }
 }
 
-fn time_out(what: &'static str) -> io::Error {
+fn timeout_error(what: &'static str) -> io::Error {
     io::Error::new(io::ErrorKind::TimedOut, what)
 }
 
@@ -219,11 +221,11 @@ impl<S: AsyncRead + AsyncWrite + Unpin> AsyncRead for TimeoutStream<S> {
         let this = self.get_mut();
         let _ = this.poll_interim_written(context);
         let before = buf.filled().len();
-        let Poll::Ready(outcome) = this.poll_read_anew(context, buf) else {
-            return this.poll_read_time_out(context);
+        let Poll::Ready(outcome) = this.poll_read_rewound(context, buf) else {
+            return this.poll_read_timeout(context);
         };
         let read = buf.filled().len() - before;
-        this.state.count(read, this.ticker.now());
+        this.state.record_read(read, this.ticker.now());
         if let Some(frames) = &mut this.frames {
             let counted = frames.read(
                 &buf.filled()[before..],
@@ -232,18 +234,18 @@ impl<S: AsyncRead + AsyncWrite + Unpin> AsyncRead for TimeoutStream<S> {
             );
             counted.map_err(io::Error::other)?;
             if let Some(streams) = frames.take_malformed() {
-                this.state.found_malformed(streams)?;
+                this.state.record_malformed(streams)?;
             }
-            if frames.are_of_client() {
+            if frames.is_from_client() {
                 this.state.read_frames(frames);
             }
         } else {
             if this.state.phase() == Phase::Idle {
-                this.state.enter(Phase::Head);
+                this.state.set_phase(Phase::Head);
                 this.request_line.begin();
             }
             if let Some(bytes_before) = this.request_line.read(&buf.filled()[before..]) {
-                this.state.found_fragment(bytes_before);
+                this.state.record_fragment(bytes_before);
             }
         }
         Poll::Ready(outcome)
@@ -259,12 +261,12 @@ impl<S: AsyncWrite + ResetOnDrop + Unpin> AsyncWrite for TimeoutStream<S> {
         let this = self.get_mut();
         this.before_write();
         if this.poll_interim_written(context).is_pending() {
-            return this.poll_write_time_out(context);
+            return this.poll_write_timeout(context);
         }
         let Poll::Ready(outcome) = Pin::new(&mut this.stream).poll_write(context, buf) else {
-            return this.poll_write_time_out(context);
+            return this.poll_write_timeout(context);
         };
-        this.wrote();
+        this.record_write();
         Poll::Ready(outcome)
     }
 
@@ -276,13 +278,13 @@ impl<S: AsyncWrite + ResetOnDrop + Unpin> AsyncWrite for TimeoutStream<S> {
         let this = self.get_mut();
         this.before_write();
         if this.poll_interim_written(context).is_pending() {
-            return this.poll_write_time_out(context);
+            return this.poll_write_timeout(context);
         }
         let Poll::Ready(outcome) = Pin::new(&mut this.stream).poll_write_vectored(context, bufs)
         else {
-            return this.poll_write_time_out(context);
+            return this.poll_write_timeout(context);
         };
-        this.wrote();
+        this.record_write();
         Poll::Ready(outcome)
     }
 
@@ -294,17 +296,17 @@ impl<S: AsyncWrite + ResetOnDrop + Unpin> AsyncWrite for TimeoutStream<S> {
         let this = self.get_mut();
         let Poll::Ready(outcome) = Pin::new(&mut this.stream).poll_flush(context) else {
             this.is_flushing = true;
-            return this.poll_write_time_out(context).map_ok(|_| ());
+            return this.poll_write_timeout(context).map_ok(|_| ());
         };
         if let Some(interim) = &this.interim {
-            interim.flushed();
+            interim.record_flush();
             if this.poll_interim_written(context).is_pending() {
-                return this.poll_write_time_out(context).map_ok(|_| ());
+                return this.poll_write_timeout(context).map_ok(|_| ());
             }
         }
-        // Plain TCP flushes at once whatever was written before: what ends a stalled write is a write.
+        // Only after a flush that waited. A flush of plain TCP is always ready, and is no progress.
         if this.is_flushing {
-            this.progressed();
+            this.record_progress();
         }
         Poll::Ready(outcome)
     }
@@ -312,7 +314,7 @@ impl<S: AsyncWrite + ResetOnDrop + Unpin> AsyncWrite for TimeoutStream<S> {
     fn poll_shutdown(self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {
         let this = self.get_mut();
         if this.resets && this.state.is_delimited_by_close() {
-            // Half a body must not look whole.
+            // An incomplete body must not look complete.
             return Poll::Ready(Err(io::ErrorKind::ConnectionAborted.into()));
         }
         Pin::new(&mut this.stream).poll_shutdown(context)
@@ -328,16 +330,16 @@ mod tests {
     use super::*;
     use crate::clock::Clock;
 
-    /// Takes everything at once, sends nothing, and flushes when it is told to, as TLS over a full socket does.
-    struct Held {
+    /// Accepts every write, and flushes only if it is not full, as TLS over a full socket does.
+    struct BufferedStream {
         is_full: bool,
     }
 
-    impl ResetOnDrop for Held {
-        fn reset_when_dropped(&self, _: bool) {}
+    impl ResetOnDrop for BufferedStream {
+        fn set_reset_on_drop(&self, _: bool) {}
     }
 
-    impl AsyncRead for Held {
+    impl AsyncRead for BufferedStream {
         fn poll_read(
             self: Pin<&mut Self>,
             _: &mut Context<'_>,
@@ -347,7 +349,7 @@ mod tests {
         }
     }
 
-    impl AsyncWrite for Held {
+    impl AsyncWrite for BufferedStream {
         fn poll_write(
             self: Pin<&mut Self>,
             _: &mut Context<'_>,
@@ -370,7 +372,7 @@ mod tests {
     }
 
     #[test]
-    fn connection_is_idle_when_its_peer_has_taken_what_a_flush_waited_for() {
+    fn connection_is_idle_after_a_flush_that_waited() {
         let runtime = tokio::runtime::Builder::new_current_thread()
             .enable_time()
             .build()
@@ -379,16 +381,16 @@ mod tests {
             let (ticker, state) = (Ticker::new(Clock::system()), ConnectionState::idle());
             let day = Duration::from_secs(86_400);
             let timeouts = ConnectionTimeouts { keep_alive: Duration::from_millis(1), header: day, write: day };
-            let mut paced = TimeoutStream::new(Held { is_full: true }, Rc::clone(&state), timeouts, &ticker);
+            let mut connection = TimeoutStream::new(BufferedStream { is_full: true }, Rc::clone(&state), timeouts, &ticker);
             let mut noop = Context::from_waker(Waker::noop());
-            assert!(Pin::new(&mut paced).poll_flush(&mut noop).is_pending());
-            assert_eq!(state.idle_since(), None, "it has not taken everything");
-            paced.stream.is_full = false;
-            assert!(Pin::new(&mut paced).poll_flush(&mut noop).is_ready());
+            assert!(Pin::new(&mut connection).poll_flush(&mut noop).is_pending());
+            assert_eq!(state.idle_since(), None, "the peer has not read everything");
+            connection.stream.is_full = false;
+            assert!(Pin::new(&mut connection).poll_flush(&mut noop).is_ready());
             assert!(state.idle_since().is_some());
             let mut bytes = [0];
             let mut read = ReadBuf::new(&mut bytes);
-            let ended = async { poll_fn(|context| Pin::new(&mut paced).poll_read(context, &mut read)).await };
+            let ended = async { poll_fn(|context| Pin::new(&mut connection).poll_read(context, &mut read)).await };
             let error = tokio::select! {
                 () = Rc::clone(&ticker).run(|| ()) => unreachable!("a ticker runs for ever"),
                 ended = tokio::time::timeout(Duration::from_secs(10), ended) => ended.expect("it ends by itself"),

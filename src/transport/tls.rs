@@ -1,4 +1,4 @@
-//! TLS towards authorization servers and upstreams, and towards clients.
+//! TLS configurations for clients, upstreams and authorization servers.
 
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -14,12 +14,12 @@ use zeroize::Zeroizing;
 
 use crate::files::{self, FileError, MAX_NAMED};
 
-/// HTTP/2's name in the handshake (RFC 9113 §3.2).
+/// The ALPN identifier of HTTP/2 (RFC 9113 §3.2).
 pub const HTTP2: &[u8] = b"h2";
-/// HTTP/1.1's.
+/// The ALPN identifier of HTTP/1.1.
 pub const HTTP1: &[u8] = b"http/1.1";
 
-/// Why a TLS configuration cannot be made.
+/// Why a TLS configuration cannot be built.
 #[derive(Debug, thiserror::Error)]
 pub enum TlsError {
     /// A file cannot be read.
@@ -30,15 +30,15 @@ pub enum TlsError {
         /// Why.
         source: FileError,
     },
-    /// What is in a file is no PEM.
-    #[error("expected PEM in {}, but found none: {}", path.display(), explained(source))]
+    /// A file is not PEM.
+    #[error("expected PEM in {}, but found none: {}", path.display(), explanation(source))]
     Pem {
         /// The file.
         path: PathBuf,
         /// Why.
         source: pem::Error,
     },
-    /// A certificate that cannot be trusted or shown.
+    /// A certificate or key is invalid.
     #[error("{}: {source}", path.display())]
     Certificate {
         /// The file.
@@ -46,13 +46,13 @@ pub enum TlsError {
         /// Why.
         source: rustls::Error,
     },
-    /// The cryptography has none of the protocol versions.
+    /// The cryptography supports none of the protocol versions.
     #[error(transparent)]
     Unusable(#[from] rustls::Error),
 }
 
 impl TlsError {
-    /// The file that is to blame.
+    /// The file with the fault.
     #[must_use]
     pub fn path(&self) -> Option<&Path> {
         match self {
@@ -64,7 +64,7 @@ impl TlsError {
     }
 }
 
-/// The one implementation of cryptography in this process.
+/// The implementation of cryptography that this process uses.
 #[must_use]
 pub fn cryptography() -> Arc<CryptoProvider> {
     Arc::new(aws_lc_rs::default_provider())
@@ -73,7 +73,7 @@ pub fn cryptography() -> Arc<CryptoProvider> {
 /// Reads trusted roots from a PEM file.
 ///
 /// # Errors
-/// [`TlsError`] when there is none.
+/// [`TlsError`] if the file holds none.
 pub fn roots_from(path: &Path) -> Result<RootCertStore, TlsError> {
     let mut roots = RootCertStore::empty();
     for certificate in certificates(path)? {
@@ -87,11 +87,11 @@ pub fn roots_from(path: &Path) -> Result<RootCertStore, TlsError> {
     Ok(roots)
 }
 
-/// The roots that this machine trusts; none where it has no store of them.
+/// The trusted roots of this machine; none if it has no store.
 #[must_use]
 pub fn system_roots() -> RootCertStore {
     let mut roots = RootCertStore::empty();
-    // Some of a system's roots may be too old to be read; the others count.
+    // Roots that cannot be parsed are skipped: some systems have very old ones.
     roots.add_parsable_certificates(rustls_native_certs::load_native_certs().certs);
     if roots.is_empty() {
         tracing::warn!("system has no trust roots; install ca-certificates or set tls_ca");
@@ -99,18 +99,18 @@ pub fn system_roots() -> RootCertStore {
     roots
 }
 
-/// How we connect to others: whom we trust, and as whom we show ourselves.
+/// The configuration for connections to servers: trusted roots, and a client certificate with its key.
 ///
 /// # Errors
-/// [`TlsError`] when our certificate and its key do not fit each other.
+/// [`TlsError`] if the certificate and its key do not match.
 pub fn client(
     roots: RootCertStore,
-    shown: Option<(&Path, &Path)>,
+    identity: Option<(&Path, &Path)>,
 ) -> Result<ClientConfig, TlsError> {
     let config = ClientConfig::builder_with_provider(cryptography())
         .with_safe_default_protocol_versions()?
         .with_root_certificates(roots);
-    let Some((certificate, key)) = shown else {
+    let Some((certificate, key)) = identity else {
         return Ok(config.with_no_client_auth());
     };
     let private = private_key(key)?;
@@ -122,21 +122,24 @@ pub fn client(
         })
 }
 
-/// How clients connect to us: with a certificate of `pairs` (each its chain and its private key in PEM) that bears the name
-/// which the client asks for (RFC 6066 §3), else with the first; and whether they are asked for one of `client_ca`.
+/// The configuration of a listener.
+///
+/// `pairs` are certificate chains and their private keys, in PEM. A client gets the first whose
+/// certificate contains the name in its SNI (RFC 6066 §3), or else the first of all. With `client_ca`,
+/// clients are asked for a certificate of it.
 ///
 /// # Errors
-/// [`TlsError`] when a file is none of what it should be, or a certificate and its key do not fit each other.
+/// [`TlsError`] if a file cannot be read or parsed, or a certificate and its key do not match.
 pub fn server(
     pairs: &[(&Path, &Path)],
     client_ca: Option<&Path>,
 ) -> Result<ServerConfig, TlsError> {
     let provider = cryptography();
-    let mut named = Vec::new();
+    let mut certified_keys = Vec::new();
     for &(certificate, key) in pairs {
         let private = private_key(key)?;
         let certified = CertifiedKey::from_der(certificates(certificate)?, private, &provider);
-        named.push(Arc::new(certified.map_err(|source| {
+        certified_keys.push(Arc::new(certified.map_err(|source| {
             TlsError::Certificate {
                 path: certificate.to_owned(),
                 source,
@@ -148,7 +151,7 @@ pub fn server(
     let builder = match client_ca {
         None => builder.with_no_client_auth(),
         Some(path) => {
-            // Asked for, and not demanded: whether a request needs one is for its route to say.
+            // Optional here: the route of a request decides whether a certificate is required.
             let roots = Arc::new(roots_from(path)?);
             let verifier =
                 WebPkiClientVerifier::builder_with_provider(roots, Arc::clone(&provider))
@@ -161,35 +164,35 @@ pub fn server(
             builder.with_client_cert_verifier(verifier)
         }
     };
-    let mut config = builder.with_cert_resolver(Arc::new(ByName(named)));
+    let mut config = builder.with_cert_resolver(Arc::new(CertificatesByName(certified_keys)));
     config.alpn_protocols = vec![HTTP2.to_vec(), HTTP1.to_vec()];
-    // Tickets are good for every worker; their keys change by themselves.
+    // All workers accept the tickets. Their keys rotate automatically.
     config.ticketer = aws_lc_rs::Ticketer::new()?;
     Ok(config)
 }
 
-/// Certificates, to be chosen by the name that a client asks for.
+/// Selects a certificate by the name in the client's SNI.
 #[derive(Debug)]
-struct ByName(Vec<Arc<CertifiedKey>>);
+struct CertificatesByName(Vec<Arc<CertifiedKey>>);
 
-impl ResolvesServerCert for ByName {
+impl ResolvesServerCert for CertificatesByName {
     fn resolve(&self, hello: ClientHello<'_>) -> Option<Arc<CertifiedKey>> {
-        let asked = hello
+        let requested = hello
             .server_name()
             .and_then(|name| ServerName::try_from(name).ok());
-        let bears = |key: &&Arc<CertifiedKey>| {
+        let has_name = |key: &&Arc<CertifiedKey>| {
             let certificate = key
                 .end_entity_cert()
                 .ok()
                 .and_then(|der| ParsedCertificate::try_from(der).ok());
-            asked
+            requested
                 .as_ref()
                 .zip(certificate)
-                .is_some_and(|(name, own)| verify_server_name(&own, name).is_ok())
+                .is_some_and(|(name, certificate)| verify_server_name(&certificate, name).is_ok())
         };
         self.0
             .iter()
-            .find(bears)
+            .find(has_name)
             .or_else(|| self.0.first())
             .map(Arc::clone)
     }
@@ -226,9 +229,9 @@ fn certificates(path: &Path) -> Result<Vec<CertificateDer<'static>>, TlsError> {
     }
 }
 
-fn explained(error: &pem::Error) -> String {
+fn explanation(error: &pem::Error) -> String {
     if matches!(error, pem::Error::NoItemsFound) {
-        return "what is in it is something else".to_owned();
+        return "the file has no PEM section of that kind".to_owned();
     }
     error.to_string()
 }

@@ -1,4 +1,4 @@
-//! Two connections made one, when their protocol is no longer ours (RFC 9110 §7.8).
+//! Copies bytes between two connections after they have switched protocols (RFC 9110 §7.8).
 
 use std::cell::Cell;
 use std::future::poll_fn;
@@ -13,76 +13,79 @@ use crate::clock::Ticker;
 
 const CHUNK: usize = 16 * 1024;
 
-/// One end, and what came from it before the two were joined.
+/// One end of a tunnel.
 pub struct TunnelEnd<S> {
     /// The connection.
     pub stream: S,
-    /// Its first bytes.
-    pub early: Bytes,
+    /// Bytes that were read from it before the tunnel began.
+    pub buffered: Bytes,
 }
 
-/// What has gone through so far.
+/// The bytes that were copied so far.
 #[derive(Debug, Default)]
 pub struct TunnelBytes {
-    /// Bytes from the near end to the far one.
-    pub there: Cell<u64>,
-    /// And back.
-    pub back: Cell<u64>,
+    /// From the client to the upstream.
+    pub to_upstream: Cell<u64>,
+    /// From the upstream to the client.
+    pub to_client: Cell<u64>,
 }
 
-/// Carries bytes both ways until both ends have finished, one of them breaks, or nothing moves for `idle_timeout`. An end
-/// that finishes is told to the other one, which may go on.
-pub async fn tunnel<N, F>(
-    near: TunnelEnd<N>,
-    far: TunnelEnd<F>,
-    carried: &TunnelBytes,
+/// Copies bytes in both directions until both ends have finished, one of them breaks, or nothing was
+/// copied for `idle_timeout`. When one end finishes, the other one is shut down for writing only.
+pub async fn tunnel<C, U>(
+    client: TunnelEnd<C>,
+    upstream: TunnelEnd<U>,
+    copied: &TunnelBytes,
     idle_timeout: Duration,
     ticker: &Rc<Ticker>,
 ) where
-    N: AsyncRead + AsyncWrite + Unpin,
-    F: AsyncRead + AsyncWrite + Unpin,
+    C: AsyncRead + AsyncWrite + Unpin,
+    U: AsyncRead + AsyncWrite + Unpin,
 {
-    let (near_reads, near_writes) = split(near.stream);
-    let (far_reads, far_writes) = split(far.stream);
-    let TunnelBytes { there, back } = carried;
-    let carrying = async {
-        // One that breaks takes the other with it.
+    let (client_reader, client_writer) = split(client.stream);
+    let (upstream_reader, upstream_writer) = split(upstream.stream);
+    let TunnelBytes {
+        to_upstream,
+        to_client,
+    } = copied;
+    let copying = async {
+        // An error in one direction ends both.
         let _ = tokio::try_join!(
-            carry(near_reads, near.early, far_writes, there),
-            carry(far_reads, far.early, near_writes, back)
+            copy(client_reader, client.buffered, upstream_writer, to_upstream),
+            copy(upstream_reader, upstream.buffered, client_writer, to_client)
         );
     };
     let idle = async {
         let deadline = ticker.deadline();
         loop {
-            let before = (there.get(), back.get());
+            let before = (to_upstream.get(), to_client.get());
             deadline.arm(idle_timeout);
             poll_fn(|context| deadline.poll_passed(context)).await;
-            if before == (there.get(), back.get()) {
+            if before == (to_upstream.get(), to_client.get()) {
                 return;
             }
         }
     };
     tokio::select! {
-        () = carrying => {}
+        () = copying => {}
         () = idle => {}
     }
 }
 
-async fn carry<R: AsyncRead, W: AsyncWrite>(
+async fn copy<R: AsyncRead, W: AsyncWrite>(
     mut from: ReadHalf<R>,
-    early: Bytes,
+    buffered: Bytes,
     mut to: WriteHalf<W>,
-    carried: &Cell<u64>,
+    copied: &Cell<u64>,
 ) -> io::Result<()> {
     let mut write = async |bytes: &[u8]| {
         to.write_all(bytes).await?;
         to.flush().await?;
-        carried.set(carried.get() + bytes.len() as u64);
+        copied.set(copied.get() + bytes.len() as u64);
         Ok::<_, io::Error>(())
     };
-    if !early.is_empty() {
-        write(&early).await?;
+    if !buffered.is_empty() {
+        write(&buffered).await?;
     }
     let mut chunk = vec![0; CHUNK];
     loop {

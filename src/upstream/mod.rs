@@ -56,7 +56,7 @@ pub use upstream::{UpgradeResponse, UpgradedConnection, Upstream};
 /// Starts the tasks of the control plane for an upstream, on the current runtime: they renew its
 /// certificates, look up its names and check its endpoints. They end when the upstream is dropped.
 pub fn start_background_tasks(upstream: &Arc<SharedUpstream>) {
-    tokio::spawn(Reloadable::keep(Arc::downgrade(&upstream.tls)));
+    tokio::spawn(Reloadable::watch(Arc::downgrade(&upstream.tls)));
     health_check::start(upstream, &upstream.endpoints.current());
     resolver::refresh::start(upstream);
 }

@@ -67,7 +67,8 @@ fn check_and_start_take_linear_time_in_the_routes() {
         .count();
     assert_eq!(rows, ROUTES + ROUTES / 10);
     assert_eq!(
-        warnings.matches("accepts any valid token").count() + warnings.matches("no scope: ").count(),
+        warnings.matches("accepts any valid token").count()
+            + warnings.matches("no scope: ").count(),
         ROUTES / 10
     );
 

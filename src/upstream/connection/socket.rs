@@ -61,7 +61,7 @@ pub(in crate::upstream) fn with_timeouts(
     timeouts: ConnectionTimeouts,
     ticker: &Rc<Ticker>,
 ) -> (TimeoutStream<Stream>, Rc<ConnectionState>) {
-    let state = ConnectionState::ours();
+    let state = ConnectionState::outbound();
     (
         TimeoutStream::new(stream, Rc::clone(&state), timeouts, ticker),
         state,

@@ -17,7 +17,7 @@ pub struct Upgraded<G> {
     /// The connection.
     pub stream: TimeoutStream<Stream>,
     /// The bytes that arrived behind the 101.
-    pub early: Bytes,
+    pub buffered: Bytes,
     _open: GaugeGuard,
     _guard: G,
 }
@@ -35,13 +35,13 @@ impl<G> Upgraded<G> {
         ticker: &Rc<Ticker>,
         guard: G,
     ) -> Option<Self> {
-        let (stream, early, open) = reader
+        let (stream, buffered, open) = reader
             .into_parts()
             .filter(|_| is_accepted_upgrade(requested, response))?;
         let (stream, _) = with_timeouts(stream, timeouts, ticker);
         Some(Self {
             stream,
-            early,
+            buffered,
             _open: open,
             _guard: guard,
         })

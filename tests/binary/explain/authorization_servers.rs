@@ -180,7 +180,8 @@ fn remedy_is_to_start_the_development_server_only_if_nothing_listens() {
         assert_eq!(report["reason"], "issuer_unavailable", "{report}");
         let remedy = report["remedy"].as_str();
         assert_eq!(
-            remedy.is_some_and(|remedy| remedy.contains("start `scopegate run` in another terminal")),
+            remedy
+                .is_some_and(|remedy| remedy.contains("start `scopegate run` in another terminal")),
             is_suggested,
             "{report}"
         );

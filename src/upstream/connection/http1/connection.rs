@@ -91,7 +91,7 @@ impl Http1Connection {
     pub(in crate::upstream) fn idle_status_now(&self) -> IdleStatus {
         let mut bytes = [0; STATUS_LINE];
         let read = match self.idle_status() {
-            IdleStatus::Quiet => self.0.stream.borrow().read_at_once(&mut bytes),
+            IdleStatus::Quiet => self.0.stream.borrow().read_raw(&mut bytes),
             status @ (IdleStatus::Unsolicited | IdleStatus::Closed) => return status,
         };
         match (read, &*self.0.stream.borrow()) {

@@ -214,7 +214,7 @@ impl RequestWriter {
             let Poll::Ready(written) = polled else {
                 return self.poll_idle(context);
             };
-            self.idle_timeout.moved();
+            self.idle_timeout.record_progress();
             match written {
                 Ok(0) => {
                     return Poll::Ready(Err(WriteError::Connection(
@@ -228,7 +228,7 @@ impl RequestWriter {
         match stream.poll_flush(context) {
             Poll::Ready(flushed) => {
                 self.is_flushed = flushed.is_ok();
-                self.idle_timeout.moved();
+                self.idle_timeout.record_progress();
                 Poll::Ready(flushed.map_err(WriteError::Connection))
             }
             Poll::Pending => self.poll_idle(context),

@@ -66,7 +66,7 @@ pub(in crate::upstream) async fn connect(
         .max_header_list_size(MAX_HEADER_LIST)
         .max_send_buffer_size(SEND_BUFFER)
         .data_frame_budget(SMALL_FRAME_BUDGET)
-        .handshake(stream.to_http2_server())
+        .handshake(stream.with_http2_server())
         .await
         .map_err(io::Error::other)?;
     // The upstream's SETTINGS come first (RFC 9113 §3.4), with the number of streams it allows.
