@@ -1,9 +1,10 @@
 //! Does a flood of distinct tokens leave memory bounded?
 //!
-//! A gateway in this process sees a million tokens, all different and all good. Its memory after the flood is held
-//! against its memory once its caches were full: the ratio is to be at most 1.2.
+//! A gateway in this process sees a million tokens, all different and all good. Its memory after
+//! the flood is held against its memory once its caches were full: the ratio is to be at most 1.2.
 //!
-//! The limits of the cache are the defaults; `CACHE` is put into the issuer's section in their place.
+//! The limits of the cache are the defaults; `CACHE` is put into the issuer's section in their
+//! place.
 //!
 //!     cargo bench --bench flood            # TOKENS=200000 for a short one
 //!     CACHE='cache_entries = 10000' cargo bench --bench flood

@@ -1,5 +1,5 @@
-//! What an idle connection costs: the gateway as a process of its own, and its resident memory before and after so many
-//! clients have had an answer and stay.
+//! What an idle connection costs: the gateway as a process of its own, and its resident memory
+//! before and after so many clients have had an answer and stay.
 //!
 //!     ulimit -n 25000; cargo bench --bench idle [-- CONNECTIONS]
 

@@ -1,9 +1,10 @@
-//! What the parts of a request's way cost, each for itself: its path, route, token, signature, scopes and challenge.
+//! What the parts of a request's way cost, each for itself: its path, route, token, signature,
+//! scopes and challenge.
 //!
 //!     cargo bench --bench parts                  # or with a part of a name, such as `signature`
 //!
-//! At the end a token that is verified for the first time is held against its signature and its parsing, each for
-//! itself: what comes on top of them is to be at most 15 percent.
+//! At the end a token that is verified for the first time is held against its signature and its
+//! parsing, each for itself: what comes on top of them is to be at most 15 percent.
 
 use std::error::Error;
 use std::net::{IpAddr, Ipv4Addr};
@@ -222,7 +223,8 @@ fn signature_is_verified(bencher: Bencher, algorithm: Algorithm) {
     });
 }
 
-// As near to the arithmetic alone as one gets: the key was parsed once, and the signature decoded before.
+// As near to the arithmetic alone as one gets: the key was parsed once, and the signature decoded
+// before.
 #[divan::bench(args = ALGORITHMS)]
 fn signature_is_verified_by_a_parsed_key(bencher: Bencher, algorithm: Algorithm) {
     let stand = Stand::new(algorithm);

@@ -159,7 +159,8 @@ fn explain(status: StatusCode) -> &'static str {
 
 /// The scope that a `Bearer` challenge asks for (RFC 6750 §3).
 ///
-/// The challenge must be the first of its header. Its attributes come in any order, quoted or bare (RFC 9110 §11.2).
+/// The challenge must be the first of its header. Its attributes come in any order, quoted or bare
+/// (RFC 9110 §11.2).
 fn required_scope(challenge: &str) -> Option<String> {
     let (scheme, mut rest) = challenge.trim_start().split_once(' ')?;
     if !scheme.eq_ignore_ascii_case("Bearer") {
@@ -168,7 +169,8 @@ fn required_scope(challenge: &str) -> Option<String> {
     loop {
         let (name, after) = rest.trim_start_matches([' ', '\t', ',']).split_once('=')?;
         let name = name.trim_end();
-        // Another scheme before the name: the next challenge begins, and its attributes are not ours.
+        // Another scheme before the name: the next challenge begins, and its attributes are not
+        // ours.
         if name.contains([' ', '\t']) {
             return None;
         }
@@ -180,7 +182,8 @@ fn required_scope(challenge: &str) -> Option<String> {
     }
 }
 
-/// Splits off a token or a quoted string, in which a backslash stands before a character that is meant literally.
+/// Splits off a token or a quoted string, in which a backslash stands before a character that is
+/// meant literally.
 fn split_value(text: &str) -> Option<(String, &str)> {
     let Some(quoted) = text.strip_prefix('"') else {
         let end = text.find([',', ' ', '\t']).unwrap_or(text.len());

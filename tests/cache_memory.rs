@@ -1,5 +1,5 @@
-//! What the cache of tokens says that it takes is what it takes, and stays within `cache_bytes`. One test in a process of
-//! its own, because it is its memory that is looked at.
+//! The token cache uses as much memory as it reports, and at most `cache_bytes`. The only test in
+//! its process, because it measures the memory of the process.
 
 use std::net::IpAddr;
 use std::sync::Arc;
@@ -16,10 +16,10 @@ use serde_json::{Value, json};
 
 const SECRET: &str = "a secret of at least thirty-two bytes";
 const NOW: i64 = 1_800_000_000;
-/// `cache_bytes` by default.
+/// The default of `cache_bytes`.
 const LIMIT: f64 = 64.0 * 1024.0 * 1024.0;
 
-/// Tokens of several sizes and shapes, no two of them alike.
+/// Distinct claims of several sizes and shapes.
 fn claims(number: usize) -> Value {
     let mut claims = json!({
         "iss": "in-house", "aud": "https://api.test", "sub": format!("user-{number}"), "client_id": "client-1",
@@ -54,7 +54,7 @@ fn verify(
     let token = encode(&Header::default(), &claims(number), key).expect("a token");
     let value = HeaderValue::try_from(format!("Bearer {token}")).expect("a header value");
     let headers = HeaderMap::from_iter([(AUTHORIZATION, value)]);
-    let offer = VerificationRequest {
+    let request = VerificationRequest {
         token: bearer::extract(&headers).expect("a token"),
         connection_cache,
         accepts: |_: &str| true,
@@ -66,8 +66,8 @@ fn verify(
         .build()
         .expect("a runtime");
     runtime
-        .block_on(verifier.verify(&offer))
-        .expect("it is good");
+        .block_on(verifier.verify(&request))
+        .expect("a valid token");
 }
 
 fn resident() -> f64 {
@@ -92,15 +92,15 @@ fn token_cache_uses_the_memory_it_reports_and_at_most_cache_bytes() {
     let (config, _) =
         config::parse("gateway.toml", &toml).unwrap_or_else(|report| panic!("{report}"));
     let snapshot = compile(&config).unwrap_or_else(|faults| panic!("{faults:?}"));
-    let (cache, found) = (
+    let (cache, stats) = (
         snapshot.verifier.memory().0,
         Arc::new(TokenCacheStats::default()),
     );
-    let worker = WorkerCache::new(Arc::clone(&found));
+    let worker = WorkerCache::new(Arc::clone(&stats));
     worker.limit(cache.budget());
     let connection_cache = ConnectionCache::new(worker);
-    let told = || {
-        let ((_, shared), (_, worker)) = (cache.size(), found.worker_tier.read());
+    let reported = || {
+        let ((_, shared), (_, worker)) = (cache.size(), stats.worker_tier.read());
         (shared as f64, worker as f64)
     };
 
@@ -110,31 +110,31 @@ fn token_cache_uses_the_memory_it_reports_and_at_most_cache_bytes() {
             .for_each(|number| verify(&snapshot.verifier, &connection_cache, number, &key));
         seen = number;
     };
-    // What does not belong to the cache: keys, the allocator's first pages.
+    // Excludes what is not the cache: keys, and the first pages of the allocator.
     verify_until(500);
-    let before = resident() - told().0;
+    let before = resident() - reported().0;
 
-    // As long as nothing is evicted, what a worker has is in the shared tier as well, and in memory once.
+    // Without evictions, every entry of a worker is also in the shared tier, and in memory once.
     verify_until(8000);
-    let (taken, (shared, worker)) = (resident() - before, told());
+    let (used, (shared, worker)) = (resident() - before, reported());
     assert_eq!(cache.size().0, 8000);
-    let ratio = taken / shared;
+    let ratio = used / shared;
     assert!(
         (0.9..1.1).contains(&ratio),
-        "{taken} bytes are taken, and {shared} told: {ratio:.3}"
+        "{used} bytes used, but {shared} reported: {ratio:.3}"
     );
-    assert!(worker > 0.2 * LIMIT, "its tier is full: {worker}");
+    assert!(worker > 0.2 * LIMIT, "the worker's tier is full: {worker}");
 
     // Three times as many as fit.
     verify_until(32_000);
-    let (taken, (shared, worker)) = (resident() - before, told());
+    let (used, (shared, worker)) = (resident() - before, reported());
     assert!(
         shared + worker > 0.8 * LIMIT && shared + worker < LIMIT,
-        "{shared} and {worker} bytes are told"
+        "{shared} and {worker} bytes reported"
     );
-    let ratio = taken / LIMIT;
+    let ratio = used / LIMIT;
     assert!(
         (0.85..1.1).contains(&ratio),
-        "{taken} bytes are taken of {LIMIT}: {ratio:.3}"
+        "{used} bytes used of {LIMIT}: {ratio:.3}"
     );
 }

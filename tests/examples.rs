@@ -1,4 +1,4 @@
-//! Every configuration that is shipped is a good one.
+//! The shipped configurations compile, and fit the files beside them.
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -10,7 +10,7 @@ use scopegate::{config, gateway};
 #[test]
 fn every_example_and_the_shipped_file_compile() {
     let mut files: Vec<PathBuf> = fs::read_dir(root().join("examples"))
-        .expect("examples are shipped")
+        .expect("the examples")
         .map(|entry| entry.expect("a readable folder").path())
         .filter(|file| {
             file.extension()
@@ -45,10 +45,11 @@ fn root() -> &'static Path {
     Path::new(env!("CARGO_MANIFEST_DIR"))
 }
 
-/// `scopegate check`, of a file in a folder of its own that has the secrets and the certificate which the file names.
+/// Runs `scopegate check` on a file, in a folder with the secrets and the certificate that it
+/// names.
 fn check(toml: &str) -> Output {
     let folder = tempfile::tempdir().expect("a folder");
-    let place = |name: &str| folder.path().join(name).display().to_string();
+    let path = |name: &str| folder.path().join(name).display().to_string();
     let certified =
         rcgen::generate_simple_self_signed(["api.example.com".to_owned()]).expect("a certificate");
     for (name, content) in [
@@ -56,28 +57,28 @@ fn check(toml: &str) -> Output {
         ("certificate", certified.cert.pem()),
         ("key", certified.signing_key.serialize_pem()),
     ] {
-        fs::write(place(name), content).expect("a file");
+        fs::write(path(name), content).expect("a file");
     }
     let toml = toml
-        .replace("/etc/scopegate/secrets/gateway-secret", &place("secret"))
+        .replace("/etc/scopegate/secrets/gateway-secret", &path("secret"))
         .replace(
             "/run/credentials/scopegate.service/tls_fullchain.pem",
-            &place("certificate"),
+            &path("certificate"),
         )
         .replace(
             "/run/credentials/scopegate.service/tls_privkey.pem",
-            &place("key"),
+            &path("key"),
         );
-    fs::write(place("gateway.toml"), toml).expect("a file");
+    fs::write(path("gateway.toml"), toml).expect("a file");
     let mut command = Command::new(env!("CARGO_BIN_EXE_scopegate"));
     command
-        .args(["check", "--config", &place("gateway.toml")])
+        .args(["check", "--config", &path("gateway.toml")])
         .output()
         .expect("the binary")
 }
 
 fn read(toml: &str) -> Config {
-    // What `scopegate check` judges is not judged again: here, only the numbers count.
+    // `scopegate check` tests the file; only its numbers matter here.
     let toml = toml.replace(
         "{ file = \"/etc/scopegate/secrets/gateway-secret\" }",
         "\"a secret\"",
@@ -91,7 +92,7 @@ fn shipped(path: &str) -> String {
     fs::read_to_string(root().join(path)).expect("a shipped file")
 }
 
-/// The gateway.toml within the ConfigMap.
+/// The gateway.toml of the ConfigMap.
 fn config_map() -> String {
     let manifest = shipped("examples/kubernetes/scopegate.yaml");
     let lines = manifest
@@ -104,7 +105,7 @@ fn config_map() -> String {
         .collect()
 }
 
-/// What stands behind `key` on each line that has it.
+/// The values of `key`, from each line that starts with it.
 fn values<'t>(text: &'t str, key: &str) -> Vec<&'t str> {
     text.lines()
         .filter_map(|line| line.trim_start().trim_start_matches("- ").strip_prefix(key))
@@ -116,7 +117,7 @@ fn seconds(text: &str) -> u64 {
     text.trim_end_matches('s').parse().expect("seconds")
 }
 
-fn stops_within(config: &Config) -> u64 {
+fn drain_seconds(config: &Config) -> u64 {
     (config.server.drain_delay + config.server.drain_timeout).as_secs()
 }
 
@@ -124,8 +125,8 @@ fn stops_within(config: &Config) -> u64 {
 fn check_warns_of_nothing_in_the_kubernetes_and_systemd_examples() {
     for toml in [config_map(), shipped("examples/systemd/gateway.toml")] {
         let output = check(&toml);
-        let told = String::from_utf8_lossy(&output.stderr).into_owned();
-        assert_eq!((output.status.code(), &*told), (Some(0), ""));
+        let stderr = String::from_utf8_lossy(&output.stderr).into_owned();
+        assert_eq!((output.status.code(), &*stderr), (Some(0), ""));
     }
 }
 
@@ -135,7 +136,9 @@ fn kubernetes_manifest_fits_its_configuration() {
         shipped("examples/kubernetes/scopegate.yaml"),
         read(&config_map()),
     );
-    let admin = config.admin_address().expect("probes go there");
+    let admin = config
+        .admin_address()
+        .expect("an admin listener for the probes");
     let listeners: Vec<_> = config
         .listeners
         .iter()
@@ -148,13 +151,13 @@ fn kubernetes_manifest_fits_its_configuration() {
     assert_eq!(ports, [listeners, vec![admin.port()]].concat());
     assert!(
         admin.ip().is_unspecified(),
-        "the kubelet asks at the address of the Pod"
+        "the kubelet probes the address of the Pod"
     );
     assert_eq!(values(&manifest, "path: /"), ["readyz", "livez", "livez"]);
     assert_eq!(values(&manifest, "port: admin").len(), 3);
     let grace = seconds(values(&manifest, "terminationGracePeriodSeconds:")[0]);
-    assert!(grace > stops_within(&config), "{grace} s");
-    // An endpoint is gone when the probe has failed once and the nodes have heard of it.
+    assert!(grace > drain_seconds(&config), "{grace} s");
+    // A Pod leaves the Service once a probe has failed and every node knows of it.
     let period = seconds(values(&manifest, "periodSeconds:")[0]);
     assert!(
         config.server.drain_delay.as_secs() >= 3 * period,
@@ -175,7 +178,7 @@ fn systemd_units_fit_their_configuration() {
     assert_eq!(values(&sockets, "ListenStream="), listeners);
     let stop = seconds(values(&service, "TimeoutStopSec=")[0]);
     assert!(
-        stop > stops_within(&config) && stop > stops_within(&read("")),
+        stop > drain_seconds(&config) && stop > drain_seconds(&read("")),
         "{stop} s"
     );
     let files: usize = values(&service, "LimitNOFILE=")[0]
@@ -192,9 +195,9 @@ fn dockerfile_fits_the_repository_and_its_compiler() {
         .iter()
         .filter(|copied| !copied.starts_with("--from"))
     {
-        let (sources, _) = copied.rsplit_once(' ').expect("sources and where to");
+        let (sources, _) = copied.rsplit_once(' ').expect("sources and a destination");
         for source in sources.split(' ') {
-            assert!(root().join(source).exists(), "{source} is not there");
+            assert!(root().join(source).exists(), "{source} does not exist");
             assert!(
                 ignored.lines().any(|line| line == format!("!{source}")),
                 "{source} is ignored"
@@ -206,7 +209,7 @@ fn dockerfile_fits_the_repository_and_its_compiler() {
         dockerfile.contains(&format!("/rust:{version}-")),
         "rust {version}"
     );
-    // Cargo takes no manifest that names a bench which is not there.
+    // Cargo rejects a manifest that names a missing bench.
     for bench in cargo.split("[[bench]]").skip(1) {
         let name = values(bench, "name = ")[0].trim_matches('"');
         assert!(

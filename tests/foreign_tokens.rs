@@ -1,6 +1,8 @@
-//! Tokens that another library made, in every algorithm and in the shapes of five authorization servers.
+//! Tokens signed by another library, in every algorithm and in the formats of five authorization
+//! servers.
 //!
-//! `vectors/generate.py` says how. What scopegate alone agrees with itself on proves nothing.
+//! `vectors/generate.py` generates them. Tokens that scopegate signs itself would not reveal a
+//! shared mistake.
 
 use std::time::Duration;
 
@@ -47,7 +49,7 @@ fn every_algorithm_verifies_tokens_of_another_library() {
         let claims = Claims::parse(jws.payload()).expect("the payload is a JSON object");
         let active = claims
             .check(&expectation, vectors.now)
-            .expect("the claims are good");
+            .expect("valid claims");
         assert_eq!(active.subject(), Some("alice"));
         assert_eq!(active.scopes().to_string(), "messages.read messages.write");
     }
@@ -108,7 +110,7 @@ fn a_changed_token_is_refused_in_every_algorithm() {
 fn a_public_key_used_as_a_shared_secret_is_refused() {
     let vectors = Algorithms::read();
     let confused = vectors.confused();
-    // Not even a configuration that mixes both families lets it in.
+    // Refused even if the configuration mixes both families.
     for allowed in [&PUBLIC_KEY_ALGORITHMS[..], &Algorithm::ALL, &HMAC] {
         assert_eq!(
             vectors.keys(allowed, false).verify(&jwt(&confused)),
@@ -160,7 +162,7 @@ fn foreign_forged_and_stale_tokens_of_five_authorization_servers_are_refused() {
 fn authorization_servers_need_their_configured_exceptions() {
     for mut server in servers() {
         let reason = match text(&server, "name") {
-            // Taken for seconds, its milliseconds are 46,000 years.
+            // Read as seconds, these milliseconds are 46,000 years.
             "MobileFirst" | "WSO2" => Some("unbounded_expiry"),
             _ => None,
         };
@@ -171,7 +173,7 @@ fn authorization_servers_need_their_configured_exceptions() {
     }
 }
 
-/// What the gateway does with a token, without its network.
+/// Verifies a token by the same steps as the gateway, without its network.
 fn judge(server: &Value, token: &str) -> Result<ActiveToken, &'static str> {
     let jws = match jose::classify(token).map_err(|error| error.reason())? {
         TokenShape::Jwt(jws) => jws,

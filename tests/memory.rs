@@ -1,4 +1,5 @@
-//! What streams through is not held. One test in a process of its own, because it is its memory that is looked at.
+//! Streamed bodies are not buffered. The only test in its process, because it measures the memory
+//! of the process.
 
 use std::pin::Pin;
 use std::task::{Context, Poll};
@@ -10,16 +11,16 @@ use reqwest::Client;
 use harness::{Gateway, HyperServer};
 
 const GIBIBYTE: u64 = 1024 * 1024 * 1024;
-/// What both ends and the gateway may hold of it together, with room for what allocators keep.
-const MAX_HELD: u64 = 16 * 1024 * 1024;
+/// The most memory that client, gateway and upstream may add together, with room for the allocator.
+const MAX_GROWTH: u64 = 16 * 1024 * 1024;
 
-/// So many bytes, made as they are asked for.
-struct Long {
+/// A body of `left` bytes, generated on demand.
+struct LargeBody {
     left: u64,
     chunk: Bytes,
 }
 
-impl Body for Long {
+impl Body for LargeBody {
     type Data = Bytes;
     type Error = std::io::Error;
 
@@ -49,7 +50,7 @@ fn resident() -> u64 {
 #[test]
 #[expect(clippy::too_many_lines, reason = "a table of cases")]
 fn memory_stays_flat_for_a_gibibyte_each_way_over_http2() {
-    // The harness would keep a log of every frame.
+    // The log of the harness would grow with every frame.
     tracing::subscriber::set_global_default(tracing::subscriber::NoSubscriber::default())
         .expect("the first");
     let upstream = HyperServer::start(true, None);
@@ -73,36 +74,36 @@ fn memory_stays_flat_for_a_gibibyte_each_way_over_http2() {
             .expect("a client");
         let url = format!("http://{}/echo", gateway.address);
         let exchange = async |length: u64| {
-            let long = Long {
+            let body = LargeBody {
                 left: length,
                 chunk: Bytes::from(vec![7; 64 * 1024]),
             };
-            let mut answer = client
+            let mut response = client
                 .post(&url)
-                .body(reqwest::Body::wrap(long))
+                .body(reqwest::Body::wrap(body))
                 .send()
                 .await
-                .expect("an answer");
-            assert_eq!(answer.status(), 200);
-            let (mut came, mut most) = (0, 0);
-            while let Some(chunk) = answer.chunk().await.expect("a whole body") {
-                let before = came;
-                came += chunk.len() as u64;
-                if before >> 26 != came >> 26 {
-                    most = most.max(resident());
+                .expect("a response");
+            assert_eq!(response.status(), 200);
+            let (mut received, mut peak) = (0, 0);
+            while let Some(chunk) = response.chunk().await.expect("a whole body") {
+                let before = received;
+                received += chunk.len() as u64;
+                if before >> 26 != received >> 26 {
+                    peak = peak.max(resident());
                 }
             }
-            assert_eq!(came, length);
-            most
+            assert_eq!(received, length);
+            peak
         };
-        // What the first bytes bring with them, buffers and pools, is there to stay.
+        // A first exchange allocates the buffers and pools that stay.
         let before = exchange(GIBIBYTE / 16).await.max(resident());
-        let most = exchange(GIBIBYTE).await;
+        let peak = exchange(GIBIBYTE).await;
         assert!(
-            most < before + MAX_HELD,
-            "{} MiB before, {} MiB at most",
+            peak < before + MAX_GROWTH,
+            "{} MiB before, {} MiB at peak",
             before >> 20,
-            most >> 20
+            peak >> 20
         );
     });
     assert_eq!(

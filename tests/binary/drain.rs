@@ -87,14 +87,16 @@ impl FrameClient {
 
     /// Sends `GET /` on a stream.
     fn send_get(&mut self, stream: u8) {
-        // Method, scheme and path from the static table, and an authority (RFC 7541 §6, appendix A).
+        // Method, scheme and path from the static table, and an authority (RFC 7541 §6, appendix
+        // A).
         let fields = [0x82, 0x86, 0x84, 0x41, 1, b'a'];
         self.0
             .write_all(&[&[0, 0, 6, HEADERS, 5, 0, 0, 0, stream][..], &fields].concat())
             .expect("the gateway reads");
     }
 
-    /// Reads the next frame: its type and payload. `None` at the end of the connection. Acknowledges PING.
+    /// Reads the next frame: its type and payload. `None` at the end of the connection.
+    /// Acknowledges PING.
     fn read(&mut self) -> Option<(u8, Vec<u8>)> {
         let mut header = [0; 9];
         self.0.read_exact(&mut header).ok()?;

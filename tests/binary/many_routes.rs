@@ -23,7 +23,8 @@ fn file(address: Ipv4Addr, routes: impl Fn(usize) -> String) -> String {
     toml
 }
 
-/// Routes of every kind: literals, parameters, hosts, methods, public, and names that differ only in case.
+/// Routes of every kind: literals, parameters, hosts, methods, public, and names that differ only
+/// in case.
 fn mixed(number: usize) -> String {
     let service = number % 97;
     match number % 10 {

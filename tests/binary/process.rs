@@ -15,7 +15,8 @@ use tempfile::TempDir;
 /// The longest that a test waits for one condition.
 pub(crate) const TIMEOUT: Duration = Duration::from_secs(20);
 
-/// A loopback address that no other test uses. All of 127/8 is this machine, so fixed ports are free.
+/// A loopback address that no other test uses. All of 127/8 is this machine, so fixed ports are
+/// free.
 pub(crate) fn own_address() -> Ipv4Addr {
     static COUNT: AtomicU32 = AtomicU32::new(0);
     let count = COUNT.fetch_add(1, Ordering::SeqCst);

@@ -206,7 +206,8 @@ fn slow_requests_are_cut_off_at_the_deadline_or_by_a_second_signal() {
         let head =
             format!("GET /health HTTP/1.1\r\nHost: {address}:8080\r\nContent-Length: 5\r\n\r\nhe");
         busy.write_all(head.as_bytes()).expect("the gateway reads");
-        // Nothing visible from outside shows that the gateway has read a head whose body is incomplete.
+        // Nothing visible from outside shows that the gateway has read a head whose body is
+        // incomplete.
         thread::sleep(Duration::from_millis(200));
         process.signal("TERM");
         wait_for("the gateway drains", || {

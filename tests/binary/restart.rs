@@ -289,7 +289,8 @@ fn accepted_client_is_served_while_the_gateway_drains() {
     kept_alive
         .write_all(b"GET /nowhere HTTP/1.1\r\nHo")
         .expect("the gateway reads");
-    // The worker accepted the connections above before this one, and read their bytes before it responds.
+    // The worker accepted the connections above before this one, and read their bytes before it
+    // responds.
     assert!(
         round_trip(
             address,

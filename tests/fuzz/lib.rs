@@ -1,9 +1,9 @@
-//! The bodies of `tests/fuzz_bodies`, for the fuzzers of `fuzz_targets`.
+//! The functions of `tests/fuzz_bodies`, for the fuzzers of `fuzz_targets`.
 
 #[path = "../fuzz_bodies/mod.rs"]
 mod fuzz_bodies;
 
-/// Panics where what must hold of every input does not hold of this one.
+/// Panics if a property does not hold for the input.
 pub fn check(target: &str, input: &[u8]) {
     fuzz_bodies::body(target)(input);
 }

@@ -1,5 +1,5 @@
-//! Lines of the input are the values of as many `Authorization` headers. What comes out is what the grammar of
-//! RFC 6750 §2.1 says, read here once more and more slowly, and the token never shows in what is printed.
+//! Each line of the input is an `Authorization` header. The extracted token is what a naive parser
+//! of RFC 6750 §2.1 finds, and `Debug` never shows it.
 
 use http::header::AUTHORIZATION;
 use http::{HeaderMap, HeaderValue};
@@ -23,11 +23,11 @@ pub(crate) fn check(input: &[u8]) {
     }
     assert_eq!(
         found.map(|token| token.as_str().as_bytes()),
-        by_the_grammar(&values)
+        by_grammar(&values)
     );
 }
 
-fn by_the_grammar<'h>(values: &[&'h [u8]]) -> Result<&'h [u8], BearerError> {
+fn by_grammar<'h>(values: &[&'h [u8]]) -> Result<&'h [u8], BearerError> {
     let value = match values {
         [] => return Err(BearerError::Missing),
         [only] => *only,
@@ -35,7 +35,7 @@ fn by_the_grammar<'h>(values: &[&'h [u8]]) -> Result<&'h [u8], BearerError> {
     };
     let scheme_end = value
         .iter()
-        .take_while(|&&byte| is_of_a_scheme(byte))
+        .take_while(|&&byte| is_scheme_byte(byte))
         .count();
     if !value[..scheme_end].eq_ignore_ascii_case(b"bearer") {
         return Err(BearerError::OtherScheme);
@@ -45,7 +45,7 @@ fn by_the_grammar<'h>(values: &[&'h [u8]]) -> Result<&'h [u8], BearerError> {
     let token = &after[spaces..];
     let body = token
         .iter()
-        .take_while(|&&byte| is_of_a_token(byte))
+        .take_while(|&&byte| is_token_byte(byte))
         .count();
     let padding = token[body..]
         .iter()
@@ -59,12 +59,12 @@ fn by_the_grammar<'h>(values: &[&'h [u8]]) -> Result<&'h [u8], BearerError> {
 }
 
 // `tchar` of RFC 9110 §5.6.2.
-fn is_of_a_scheme(byte: u8) -> bool {
+fn is_scheme_byte(byte: u8) -> bool {
     matches!(byte, b'!' | b'#'..=b'\'' | b'*' | b'+' | b'-' | b'.' | b'^'..=b'`' | b'|' | b'~')
         || byte.is_ascii_alphanumeric()
 }
 
-// What a `b64token` of RFC 6750 §2.1 is made of, before its padding.
-fn is_of_a_token(byte: u8) -> bool {
+// The characters of `b64token` before its padding (RFC 6750 §2.1).
+fn is_token_byte(byte: u8) -> bool {
     matches!(byte, b'-' | b'.' | b'_' | b'~' | b'+' | b'/') || byte.is_ascii_alphanumeric()
 }

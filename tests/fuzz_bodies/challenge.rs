@@ -1,6 +1,6 @@
-//! The input is `ERROR|REALM|DESCRIPTION|SCOPE|RESOURCE_METADATA`, where `-` leaves one out. The header that is made of
-//! it is read by another crate, which finds one Bearer challenge with just these attributes, in this order: no text
-//! breaks out of its quotes, and plain text comes back as it was.
+//! The input is `ERROR|REALM|DESCRIPTION|SCOPE|RESOURCE_METADATA`; `-` omits an attribute. Another
+//! crate parses the resulting header. It must find one Bearer challenge with exactly these
+//! attributes in this order: no text escapes its quotes, and plain text is unchanged.
 
 use http_auth::parse_challenges;
 use scopegate::oauth::challenge::{Challenge, ErrorCode};
@@ -41,7 +41,7 @@ pub(crate) fn check(input: &[u8]) {
         ("resource_metadata", resource_metadata),
     ]
     .into_iter()
-    .filter_map(|(name, text)| Some((name, text?.chars().map(shown).collect())))
+    .filter_map(|(name, text)| Some((name, text?.chars().map(allowed_character).collect())))
     .collect();
     assert_eq!(attributes, expected, "{value:?}");
 }
@@ -57,7 +57,7 @@ fn error_code(name: &str) -> Option<ErrorCode> {
 }
 
 // RFC 6750 §3: %x20-21 / %x23-5B / %x5D-7E.
-fn shown(character: char) -> char {
+fn allowed_character(character: char) -> char {
     match character {
         ' ' | '!' | '#'..='[' | ']'..='~' => character,
         '"' => '\'',

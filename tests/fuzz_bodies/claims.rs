@@ -1,5 +1,5 @@
-//! A claims set is read when it is one JSON object without repeated members, and found good by exactly the rules that
-//! are written down here once more, for several issuers that ask for different things.
+//! Claims are parsed if they are one JSON object without duplicate members. They are accepted by
+//! exactly the rules of the naive implementation here, for a strict and a lenient issuer.
 
 use std::time::Duration;
 
@@ -26,22 +26,22 @@ pub(crate) fn check(input: &[u8]) {
         (read, _) => panic!("{members:?} was read as {read:?}"),
     }
     let Some(members) = members else { return };
-    for expected in [strict(), lax()] {
+    for expected in [strict(), lenient()] {
         let judged = Claims::parse(input)
             .expect("read before")
             .check(&expected, UnixTime::from_seconds(NOW));
         match judged {
             Ok(token) => {
                 assert!(
-                    is_good(&members, &expected),
-                    "{members:?} is not good for {expected:?}"
+                    is_valid(&members, &expected),
+                    "{members:?} is not valid for {expected:?}"
                 );
-                says_what_is_written(&token, &members, &expected);
+                assert_token_equals(&token, &members, &expected);
             }
             Err(error) => {
                 assert!(
-                    !is_good(&members, &expected),
-                    "{members:?} is good for {expected:?}: {error}"
+                    !is_valid(&members, &expected),
+                    "{members:?} is valid for {expected:?}: {error}"
                 );
                 assert!(
                     !error.to_string().contains(['\r', '\n']),
@@ -52,7 +52,7 @@ pub(crate) fn check(input: &[u8]) {
     }
 }
 
-/// An issuer that says everything, as RFC 9068 has it.
+/// An issuer that requires every claim of RFC 9068.
 pub(crate) fn strict() -> Expectation {
     Expectation {
         issuer_name: "corp".into(),
@@ -73,8 +73,8 @@ pub(crate) fn strict() -> Expectation {
     }
 }
 
-/// An issuer of which as little is asked as can be.
-pub(crate) fn lax() -> Expectation {
+/// An issuer with every requirement turned off.
+pub(crate) fn lenient() -> Expectation {
     Expectation {
         issuer_required: false,
         audience: ExpectedAudience::OneOf {
@@ -91,21 +91,21 @@ pub(crate) fn lax() -> Expectation {
     }
 }
 
-fn is_good(members: &Map<String, Value>, expected: &Expectation) -> bool {
+fn is_valid(members: &Map<String, Value>, expected: &Expectation) -> bool {
     is_an_access_token(members, expected.ignore_cnf)
         && is_of_the_issuer(members, expected)
-        && is_for_us(members, &expected.audience)
-        && is_timely(members, expected)
+        && has_our_audience(members, &expected.audience)
+        && is_within_its_times(members, expected)
         && expected
             .required_claims
             .iter()
             .all(|name| members.get(name).is_some_and(|value| !value.is_null()))
         && (expected.ignore_cnf || !members.contains_key("cnf"))
-        && !scopes::are_too_many(pieces(members, expected).into_iter())
+        && !scopes::exceed_the_limit(pieces(members, expected).into_iter())
 }
 
 fn is_an_access_token(members: &Map<String, Value>, ignore_cnf: bool) -> bool {
-    let of_others = [
+    let claims_of_other_tokens = [
         "nonce",
         "at_hash",
         "c_hash",
@@ -122,7 +122,7 @@ fn is_an_access_token(members: &Map<String, Value>, ignore_cnf: bool) -> bool {
         "application/at+jwt",
         "at",
     ];
-    let is_named_so = |kind: &Value| {
+    let is_access_token_kind = |kind: &Value| {
         kind.as_str()
             .is_some_and(|kind| names.contains(&&*kind.to_ascii_lowercase()))
     };
@@ -130,14 +130,16 @@ fn is_an_access_token(members: &Map<String, Value>, ignore_cnf: bool) -> bool {
         kind.as_str()
             .is_some_and(|kind| kind.eq_ignore_ascii_case("dpop"))
     };
-    !of_others.iter().any(|claim| members.contains_key(*claim))
+    !claims_of_other_tokens
+        .iter()
+        .any(|claim| members.contains_key(*claim))
         && ["token_use", "typ", "tokenName", "purpose"]
             .iter()
             .filter_map(|claim| members.get(*claim))
-            .all(is_named_so)
+            .all(is_access_token_kind)
         && members
             .get("token_type")
-            .is_none_or(|kind| is_named_so(kind) || ignore_cnf && is_dpop(kind))
+            .is_none_or(|kind| is_access_token_kind(kind) || ignore_cnf && is_dpop(kind))
 }
 
 fn is_of_the_issuer(members: &Map<String, Value>, expected: &Expectation) -> bool {
@@ -147,7 +149,7 @@ fn is_of_the_issuer(members: &Map<String, Value>, expected: &Expectation) -> boo
     }
 }
 
-fn is_for_us(members: &Map<String, Value>, audience: &ExpectedAudience) -> bool {
+fn has_our_audience(members: &Map<String, Value>, audience: &ExpectedAudience) -> bool {
     let ExpectedAudience::OneOf { names, required } = audience else {
         return true;
     };
@@ -159,8 +161,8 @@ fn is_for_us(members: &Map<String, Value>, audience: &ExpectedAudience) -> bool 
     }
 }
 
-// Judged in 128 bits, where nothing saturates.
-fn is_timely(members: &Map<String, Value>, expected: &Expectation) -> bool {
+// Computed in 128 bits, which cannot saturate.
+fn is_within_its_times(members: &Map<String, Value>, expected: &Expectation) -> bool {
     let times = ["exp", "nbf", "iat"].map(|claim| {
         members
             .get(claim)
@@ -207,14 +209,14 @@ fn pieces<'m>(members: &'m Map<String, Value>, expected: &Expectation) -> Vec<&'
     }
 }
 
-fn says_what_is_written(token: &ActiveToken, members: &Map<String, Value>, expected: &Expectation) {
+fn assert_token_equals(token: &ActiveToken, members: &Map<String, Value>, expected: &Expectation) {
     let written = pieces(members, expected)
         .into_iter()
         .filter(|piece| check_scope_token(piece).is_ok());
     assert_eq!(
         token.scopes().iter().collect::<Vec<_>>(),
         written.collect::<Vec<_>>(),
-        "what is no scope-token grants nothing"
+        "only scope-tokens grant scopes"
     );
     let text = |name: &str| members.get(name).and_then(Value::as_str);
     assert_eq!(token.subject(), text("sub"));
@@ -229,7 +231,7 @@ fn says_what_is_written(token: &ActiveToken, members: &Map<String, Value>, expec
     );
     let shown = format!("{token:?}");
     for name in ["sub", "client_id", "scope"] {
-        let is_told = text(name).is_some_and(|text| text.len() >= 12 && shown.contains(text));
-        assert!(!is_told, "{shown} tells {name}");
+        let is_shown = text(name).is_some_and(|text| text.len() >= 12 && shown.contains(text));
+        assert!(!is_shown, "{shown} shows {name}");
     }
 }

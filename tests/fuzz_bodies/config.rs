@@ -1,26 +1,26 @@
-//! Whatever the text of a gateway.toml is, it is read or every fault of it is told, each at a place within the text and
-//! on one line. Secrets are told nowhere: neither those of the environment nor what stands where a secret belongs.
+//! Every text is either parsed as gateway.toml, or its faults are reported: each with a position
+//! within the text, on one line. Neither secrets of the file nor of the environment are printed.
 
 use scopegate::config::parse_with;
 use toml::de::DeTable;
 use toml::{Table, Value};
 
-/// What a seed writes where a secret belongs.
+/// The secret in the corpus files.
 const PLANTED: &str = "planted-3f9a";
-/// What every variable of the environment holds.
-const OF_THE_ENVIRONMENT: &str =
+/// The value of every environment variable.
+const ENVIRONMENT_SECRET: &str =
     "environment-5b1c-0123456789abcdef0123456789abcdef0123456789abcdef0123456789abcdef";
 
 pub(crate) fn check(input: &[u8]) {
     let Ok(text) = std::str::from_utf8(input) else {
         return;
     };
-    // A secret may be named by its file, and some of the kernel's files are waited for without end.
+    // A secret may come from a file, and reading some files of /proc never ends.
     if text.contains("/proc/") {
         return;
     }
-    let told = match parse_with("gateway.toml", text, &|_| {
-        Some(OF_THE_ENVIRONMENT.to_owned())
+    let printed = match parse_with("gateway.toml", text, &|_| {
+        Some(ENVIRONMENT_SECRET.to_owned())
     }) {
         Ok((config, source)) => {
             assert_eq!(source.file_name(), "gateway.toml");
@@ -31,14 +31,14 @@ pub(crate) fn check(input: &[u8]) {
             let lines = text.split('\n').count();
             for (fault, line) in report.faults().iter().zip(report.lines()) {
                 assert!(!line.contains('\n'), "{line:?} is more than one line");
-                // The one fault of which TOML's reader does not tell the place.
+                // The TOML parser gives no position for this fault.
                 if fault.message == "not TOML: recursion limit" {
                     continue;
                 }
                 let span = fault
                     .span
                     .clone()
-                    .unwrap_or_else(|| panic!("{fault:?} has no place"));
+                    .unwrap_or_else(|| panic!("{fault:?} has no position"));
                 assert!(
                     text.get(span.clone()).is_some(),
                     "{span:?} lies outside of {text:?}"
@@ -55,16 +55,16 @@ pub(crate) fn check(input: &[u8]) {
         }
     };
     assert!(
-        !told.contains("environment-5b1c"),
-        "{told:?} tells a secret of the environment"
+        !printed.contains("environment-5b1c"),
+        "{printed:?} shows a secret of the environment"
     );
     assert!(
-        !told.contains(PLANTED) || is_planted_elsewhere(text),
-        "{told:?} tells a secret of {text:?}"
+        !printed.contains(PLANTED) || is_planted_elsewhere(text),
+        "{printed:?} shows a secret of {text:?}"
     );
 }
 
-/// Whether the planted text stands anywhere but in a secret, where it may well be told.
+/// Whether the planted text also occurs outside secrets, where it may be printed.
 fn is_planted_elsewhere(text: &str) -> bool {
     match text.parse::<Table>() {
         Ok(table) => {
@@ -74,7 +74,7 @@ fn is_planted_elsewhere(text: &str) -> bool {
                 .sum();
             in_secrets != text.matches(PLANTED).count()
         }
-        // A key that stands twice is told, and nothing else of a text that is no TOML.
+        // Of a text that is not TOML, only duplicate keys are printed.
         Err(_) => DeTable::parse_recoverable(text)
             .1
             .iter()

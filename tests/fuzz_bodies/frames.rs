@@ -1,7 +1,7 @@
 //! Frames of an HTTP/2 peer, as the gateway reads them before its library does.
 //!
-//! The first byte says who sends them, and where the rest is cut. Wherever the bytes are cut, the
-//! reader finds the same. What it finds in the field blocks is what an HPACK decoder finds (RFC 7541).
+//! The first byte chooses the sender and where the input is cut. The result must not depend on the
+//! cut, and must equal what an HPACK decoder (RFC 7541) finds in the field blocks.
 
 use std::collections::BTreeSet;
 use std::time::Instant;
@@ -57,7 +57,7 @@ fn read(is_server: bool, pieces: &[&[u8]]) -> Option<Vec<u32>> {
     Some(malformed)
 }
 
-/// The same by a decoder, up to the first frame that ends the connection.
+/// The same streams, found with a decoder, up to the first frame that ends the connection.
 fn decoded(is_server: bool, bytes: &[u8]) -> Vec<u32> {
     let preface = if is_server { 0 } else { PREFACE };
     let mut left = bytes.get(preface..).unwrap_or_default();

@@ -1,5 +1,5 @@
-//! An answer about a token says yes, no or nothing, plain or signed, and what it says of an active token is judged as
-//! the same claims are that came in a token: members that are `null` left out, and nothing else changed.
+//! Introspection responses, plain or signed, are active, inactive or an error. The claims of an
+//! active one are judged like those of a JWT, except that `null` members count as absent.
 
 use scopegate::oauth::UnixTime;
 use scopegate::oauth::claims::{Claims, ClaimsError};
@@ -13,29 +13,29 @@ const RECIPIENT: &str = "https://api.example.com";
 
 pub(crate) fn check(input: &[u8]) {
     let members = members::of_object(input);
-    says(IntrospectionResponse::parse(input), members.as_ref());
+    assert_response(IntrospectionResponse::parse(input), members.as_ref());
     let signed =
         IntrospectionResponse::parse_signed(input, &[ISSUER.to_owned()], &[RECIPIENT.to_owned()]);
-    says(
+    assert_response(
         signed,
         members
             .as_ref()
-            .filter(|members| is_of_the_issuer_for_us(members))
-            .and_then(within),
+            .filter(|members| has_our_issuer_and_audience(members))
+            .and_then(introspection_members),
     );
 }
 
-fn says(
-    answer: Result<IntrospectionResponse, UnclearResponse>,
+fn assert_response(
+    response: Result<IntrospectionResponse, UnclearResponse>,
     members: Option<&Map<String, Value>>,
 ) {
     match (
-        answer,
+        response,
         members.and_then(|members| members.get("active")),
         members,
     ) {
         (Ok(IntrospectionResponse::Active(claims)), Some(Value::Bool(true)), Some(members)) => {
-            is_judged_alike(claims, members)
+            assert_judged_alike(claims, members)
         }
         (Ok(IntrospectionResponse::Inactive), Some(Value::Bool(false)), _) => {}
         (Err(error), None | Some(Value::Null | Value::Number(_) | Value::String(_)), _)
@@ -45,17 +45,17 @@ fn says(
                 "{error} forges a line of the log"
             );
         }
-        (answer, active, _) => panic!("{active:?} was read as {answer:?}"),
+        (response, active, _) => panic!("{active:?} was read as {response:?}"),
     }
 }
 
-fn is_judged_alike(claims: Claims, members: &Map<String, Value>) {
+fn assert_judged_alike(claims: Claims, members: &Map<String, Value>) {
     assert_eq!(claims.issuer(), members.get("iss").and_then(Value::as_str));
     let mut plain = members.clone();
     plain.retain(|name, value| name != "active" && !value.is_null());
     let plain = Claims::parse(Value::Object(plain).to_string().as_bytes()).expect("claims");
     let now = UnixTime::from_seconds(1_800_000_000);
-    let expected = claims::lax();
+    let expected = claims::lenient();
     let reason = |error: ClaimsError| error.reason();
     let one = claims.check(&expected, now).map_err(reason);
     let other = plain.check(&expected, now).map_err(reason);
@@ -74,15 +74,15 @@ fn is_judged_alike(claims: Claims, members: &Map<String, Value>) {
     }
 }
 
-fn is_of_the_issuer_for_us(members: &Map<String, Value>) -> bool {
-    let is_for_us = match members.get("aud") {
+fn has_our_issuer_and_audience(members: &Map<String, Value>) -> bool {
+    let has_our_audience = match members.get("aud") {
         Some(Value::Array(audiences)) => audiences.iter().any(|audience| audience == RECIPIENT),
         audience => audience.is_some_and(|audience| audience == RECIPIENT),
     };
-    is_for_us && members.get("iss").is_some_and(|issuer| issuer == ISSUER)
+    has_our_audience && members.get("iss").is_some_and(|issuer| issuer == ISSUER)
 }
 
-fn within(members: &Map<String, Value>) -> Option<&Map<String, Value>> {
+fn introspection_members(members: &Map<String, Value>) -> Option<&Map<String, Value>> {
     members
         .get("token_introspection")
         .and_then(Value::as_object)

@@ -1,5 +1,5 @@
-//! A set of keys is a JSON object with one array of them. Each is used or skipped, in order, and what is used is a
-//! public key for signatures with numbers of a size that can be verified with.
+//! A JWKS is a JSON object with an array of keys. Each key is used or skipped, in order. A used key
+//! is a public signature key of an accepted size.
 
 use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
@@ -7,7 +7,7 @@ use scopegate::oauth::jose::{Algorithm, Curve, Jwk, Jwks, JwksError, KeyMaterial
 use serde::Deserialize;
 use serde_json::Value;
 
-/// What stands beside the keys is passed over, whatever it is.
+/// Other members of the document are ignored.
 #[derive(Deserialize)]
 struct Document {
     keys: Vec<Value>,
@@ -21,8 +21,11 @@ pub(crate) fn check(input: &[u8]) {
         .map(|document: Document| document.keys);
     match (Jwks::parse(input), &written) {
         (Ok(jwks), Some(written)) => {
-            assert!(!jwks.keys.is_empty(), "a set without a key is none");
-            are_in_order(&jwks.skipped, written.len());
+            assert!(
+                !jwks.keys.is_empty(),
+                "a JWKS without usable keys is an error"
+            );
+            assert_in_order(&jwks.skipped, written.len());
             assert_eq!(
                 jwks.keys.len() + jwks.skipped.len(),
                 written.len(),
@@ -36,19 +39,19 @@ pub(crate) fn check(input: &[u8]) {
                 .filter(|(index, _)| !is_skipped(*index))
                 .map(|(_, key)| key);
             for (key, written) in jwks.keys.iter().zip(used) {
-                is_a_public_key(key, written);
+                assert_public_key(key, written);
             }
         }
         (Err(JwksError::NoUsableKey { skipped }), Some(written)) => {
-            are_in_order(&skipped, written.len());
-            assert_eq!(skipped.len(), written.len(), "every key was looked at");
+            assert_in_order(&skipped, written.len());
+            assert_eq!(skipped.len(), written.len(), "every key is used or skipped");
         }
         (Err(JwksError::NotAJwks(_)), None) => {}
         (read, written) => panic!("{written:?} was read as {read:?}"),
     }
 }
 
-fn are_in_order(skipped: &[SkippedKey], number: usize) {
+fn assert_in_order(skipped: &[SkippedKey], number: usize) {
     assert!(
         skipped.is_sorted_by(|one, next| one.index < next.index),
         "{skipped:?}"
@@ -59,7 +62,7 @@ fn are_in_order(skipped: &[SkippedKey], number: usize) {
     );
 }
 
-fn is_a_public_key(key: &Jwk, written: &Value) {
+fn assert_public_key(key: &Jwk, written: &Value) {
     let text = |name: &str| written.get(name).and_then(Value::as_str);
     let octets = |name: &str| {
         text(name)
@@ -97,7 +100,7 @@ fn is_a_public_key(key: &Jwk, written: &Value) {
             );
             assert!(
                 octets("n").ends_with(modulus),
-                "the modulus is the one that was written"
+                "the modulus equals the written one"
             );
         }
         KeyMaterial::Ec { curve, point } => {
@@ -114,7 +117,7 @@ fn is_a_public_key(key: &Jwk, written: &Value) {
         .into_iter()
         .filter(|algorithm| key.fits(*algorithm))
     {
-        assert!(!algorithm.is_hmac(), "a public key is no secret");
+        assert!(!algorithm.is_hmac(), "a public key is never an HMAC secret");
         assert!(
             key.algorithm.is_none_or(|only| only == algorithm),
             "{algorithm} is not the key's"

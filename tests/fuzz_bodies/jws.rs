@@ -1,7 +1,7 @@
-//! A token, or three lines that are made one: header and payload in the clear, the signature as it stands in a token.
+//! The input is a token, or three lines: header and payload unencoded, and the encoded signature.
 //!
-//! What passes for a JWT is one to the letter: its parts make up the token again, its header says what is read from it,
-//! and nothing in it changes what is signed. What passes for opaque could not have been meant as a JWT.
+//! A token classified as a JWT is canonical: its parts form the token again, its header is parsed
+//! exactly, and no parameter changes the signed bytes. An opaque token does not look like a JWT.
 
 use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
@@ -27,10 +27,10 @@ pub(crate) fn check(input: &[u8]) {
 
 fn judge(token: &str) {
     match classify(token) {
-        Ok(TokenShape::Jwt(jws)) => is_one_to_the_letter(token, &jws),
-        Ok(TokenShape::Opaque) => assert!(!is_meant_as_a_jwt(token), "{token} is meant as a JWT"),
+        Ok(TokenShape::Jwt(jws)) => assert_canonical(token, &jws),
+        Ok(TokenShape::Opaque) => assert!(!looks_like_a_jwt(token), "{token} looks like a JWT"),
         Err(error) => {
-            assert!(is_meant_as_a_jwt(token), "{token}: {error}");
+            assert!(looks_like_a_jwt(token), "{token}: {error}");
             assert!(
                 !error.to_string().contains(['\r', '\n']),
                 "{error} forges a line of the log"
@@ -39,7 +39,7 @@ fn judge(token: &str) {
     }
 }
 
-fn is_one_to_the_letter(token: &str, jws: &CompactJws<'_>) {
+fn assert_canonical(token: &str, jws: &CompactJws<'_>) {
     assert_eq!(
         format!("{}.{}", jws.signing_input(), jws.signature()),
         token
@@ -51,7 +51,7 @@ fn is_one_to_the_letter(token: &str, jws: &CompactJws<'_>) {
     assert_eq!(
         URL_SAFE_NO_PAD.encode(jws.payload()),
         second,
-        "a payload has one spelling"
+        "a payload has one encoding"
     );
     let header = header_of(first).expect("a JWT's header is a JSON object");
     let text = |name: &str| header.get(name).and_then(Value::as_str);
@@ -64,7 +64,7 @@ fn is_one_to_the_letter(token: &str, jws: &CompactJws<'_>) {
     );
     assert!(
         header.get("zip").is_none_or(|zip| zip == "NONE"),
-        "{token} is packed"
+        "{token} is compressed"
     );
     for accepted in ["at+jwt", "application/at+jwt", "JWT", ""] {
         let is_accepted = match text("typ") {
@@ -77,19 +77,19 @@ fn is_one_to_the_letter(token: &str, jws: &CompactJws<'_>) {
             "{accepted:?} of {token}"
         );
     }
-    // What stands in the header as well is no secret.
-    let (shown, told) = (
+    // A signature that also occurs in the header is not secret.
+    let (debug, header_text) = (
         format!("{jws:?}"),
         Value::Object(header.clone()).to_string(),
     );
-    let is_told = jws.signature().len() < 16 || told.contains(jws.signature());
+    let is_in_header = jws.signature().len() < 16 || header_text.contains(jws.signature());
     assert!(
-        is_told || !shown.contains(jws.signature()),
-        "{shown} shows the signature"
+        is_in_header || !debug.contains(jws.signature()),
+        "{debug} shows the signature"
     );
 }
 
-fn is_meant_as_a_jwt(token: &str) -> bool {
+fn looks_like_a_jwt(token: &str) -> bool {
     let parts: Vec<&str> = token.split('.').collect();
     let [first, _, _] = parts[..] else {
         return false;

@@ -1,6 +1,7 @@
-//! Bytes that arrive at a real gateway, with a request behind them that ends the connection. What comes back is a row
-//! of well-formed answers, if anything, and then the connection is closed, within a bound. The upstream sees whole
-//! requests of one framing, and none for a protected path without the one good token.
+//! Bytes sent to a real gateway, followed by a request that closes the connection. The response is
+//! a sequence of well-formed messages, then the connection closes within a bound. The upstream
+//! receives only complete requests with one framing, and none for a protected path without the
+//! valid token.
 //!
 //! Gateway and upstream are started once and serve every input.
 
@@ -18,13 +19,14 @@ use scopegate::server::tls::CurrentCertificates;
 use scopegate::server::{Server, Settings, listen};
 use scopegate::telemetry::Telemetry;
 
-/// Signed with the shared secret of [`Stand::start`], good until long after [`NOW`], and grants `read`.
+/// Signed with the shared secret of [`TestBed::start`]; expires long after [`NOW`], and grants
+/// `read`.
 const TOKEN: &str = "eyJhbGciOiJIUzI1NiIsInR5cCI6ImF0K2p3dCJ9.eyJpc3MiOiJodHRwczovL2lkLnRlc3QiLCJhdWQiOiJodHRwc\
     zovL2FwaS50ZXN0Iiwic3ViIjoiYSIsInNjb3BlIjoicmVhZCIsImV4cCI6MTkwMDAwMDAwMH0.pkrKVp7JDR0Bs8s\
     AQUheRL6XrFuqPNc4F0x5iX4MSz4";
 const NOW: i64 = 1_800_000_000;
 
-/// How long an input may take, from the connection's start to its end.
+/// The longest time for one input, from connect to close.
 const TIMEOUT: Duration = Duration::from_secs(10);
 
 const HTTP2_PREFACE: &[u8] = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n";
@@ -32,11 +34,11 @@ const HTTP2_PREFACE: &[u8] = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n";
 const LAST: &[u8] = b"GET /public/last HTTP/1.1\r\nHost: api.test\r\nConnection: close\r\n\r\n";
 
 pub(crate) fn check(input: &[u8]) {
-    static STAND: OnceLock<Stand> = OnceLock::new();
-    let stand = STAND.get_or_init(Stand::start);
-    let (bytes, is_reset) = stand.tell(input);
-    are_answers(&bytes, is_reset, input);
-    let seen = mem::take(&mut *stand.complaints.lock().expect("no panic"));
+    static TEST_BED: OnceLock<TestBed> = OnceLock::new();
+    let test_bed = TEST_BED.get_or_init(TestBed::start);
+    let (bytes, is_reset) = test_bed.send(input);
+    assert_responses(&bytes, is_reset, input);
+    let seen = mem::take(&mut *test_bed.violations.lock().expect("no panic"));
     assert!(
         seen.is_empty(),
         "{seen:?}, last after {}",
@@ -44,17 +46,17 @@ pub(crate) fn check(input: &[u8]) {
     );
 }
 
-struct Stand {
+struct TestBed {
     gateway: SocketAddr,
-    // What the upstream should not have seen, and panics of the gateway.
-    complaints: Arc<Mutex<Vec<String>>>,
+    // Requests that the upstream should not have received, and panics of the gateway.
+    violations: Arc<Mutex<Vec<String>>>,
 }
 
-impl Stand {
+impl TestBed {
     fn start() -> Self {
-        let complaints = Arc::new(Mutex::new(Vec::new()));
-        let upstream = start_upstream(&complaints);
-        listen_for_panics(&complaints);
+        let violations = Arc::new(Mutex::new(Vec::new()));
+        let upstream = start_upstream(&violations);
+        record_panics(&violations);
         let toml = format!(
             "[server]\nlisten = \"127.0.0.1:0\"\nworkers = 1\n\
              header_timeout = \"100ms\"\nbody_idle_timeout = \"100ms\"\nkeep_alive_timeout = \"100ms\"\n\
@@ -64,29 +66,29 @@ impl Stand {
              [[routes]]\npath = \"/public/{{*rest}}\"\npublic = true\nupstream = \"up\"\n\
              [[routes]]\npath = \"/{{*rest}}\"\nscope = \"read\"\nupstream = \"up\"\n"
         );
-        let stand = Self {
+        let test_bed = Self {
             gateway: start_gateway(&toml),
-            complaints,
+            violations,
         };
-        // The good token gets through, so that what is said of protected paths is said of something.
+        // Proves that the test bed distinguishes requests with and without the token.
         for (authorization, status) in [
             ("", "401"),
             (&*format!("Authorization: Bearer {TOKEN}\r\n"), "200"),
         ] {
             let request = format!("GET /secret HTTP/1.1\r\nHost: api.test\r\n{authorization}\r\n");
-            let (answers, _) = stand.tell(request.as_bytes());
+            let (responses, _) = test_bed.send(request.as_bytes());
             assert!(
-                answers.starts_with(format!("HTTP/1.1 {status}").as_bytes()),
+                responses.starts_with(format!("HTTP/1.1 {status}").as_bytes()),
                 "{}",
-                answers.escape_ascii()
+                responses.escape_ascii()
             );
         }
-        stand
+        test_bed
     }
 
-    /// Everything that came back, and whether a reset may have taken the rest of it.
-    fn tell(&self, input: &[u8]) -> (Vec<u8>, bool) {
-        let begin = Instant::now();
+    /// Everything that the gateway sent, and whether a reset may have lost a part of it.
+    fn send(&self, input: &[u8]) -> (Vec<u8>, bool) {
+        let start = Instant::now();
         let mut socket = TcpStream::connect(self.gateway).expect("the gateway listens");
         socket.set_read_timeout(Some(TIMEOUT)).expect("a time-out");
         socket.set_write_timeout(Some(TIMEOUT)).expect("a time-out");
@@ -95,7 +97,7 @@ impl Stand {
         let (mut bytes, mut chunk) = (Vec::new(), [0; 4096]);
         loop {
             assert!(
-                begin.elapsed() < TIMEOUT,
+                start.elapsed() < TIMEOUT,
                 "no end after {TIMEOUT:?}: {}",
                 input.escape_ascii()
             );
@@ -103,7 +105,7 @@ impl Stand {
                 Ok(0) => return (bytes, false),
                 Ok(read) => bytes.extend_from_slice(&chunk[..read]),
                 Err(error) if error.kind() == ErrorKind::ConnectionReset => return (bytes, true),
-                // A fuzzer watches the time with a signal.
+                // The fuzzer's timeout uses a signal.
                 Err(error) if error.kind() == ErrorKind::Interrupted => {}
                 Err(error) => panic!(
                     "neither answer nor close, but {error}: {}",
@@ -127,37 +129,37 @@ fn start_gateway(toml: &str) -> SocketAddr {
             .build()
             .expect("a runtime");
         runtime.block_on(async {
-            let publisher: SharedSnapshot = Arc::new(ArcSwap::from_pointee(snapshot));
-            gateway::start_background_tasks(&publisher.load(), None);
+            let snapshot: SharedSnapshot = Arc::new(ArcSwap::from_pointee(snapshot));
+            gateway::start_background_tasks(&snapshot.load(), None);
             let clock = Clock::by_hand(UnixTime::from_seconds(NOW));
             let _server = Server::start(
                 listeners,
                 &[CurrentCertificates::new(None)],
                 &settings,
-                &publisher,
+                &snapshot,
                 &clock,
                 &Telemetry::new(),
             )
             .expect("threads");
-            // It serves for as long as this process lives.
+            // Serves until the process ends.
             std::future::pending::<()>().await;
         });
     });
     address
 }
 
-fn start_upstream(complaints: &Arc<Mutex<Vec<String>>>) -> SocketAddr {
+fn start_upstream(violations: &Arc<Mutex<Vec<String>>>) -> SocketAddr {
     let listener = TcpListener::bind("127.0.0.1:0").expect("a free port");
     let address = listener.local_addr().expect("a bound socket");
-    let complaints = Arc::clone(complaints);
+    let violations = Arc::clone(violations);
     thread::spawn(move || {
         for socket in listener.incoming() {
-            let (Ok(socket), complaints) = (socket, Arc::clone(&complaints)) else {
+            let (Ok(socket), violations) = (socket, Arc::clone(&violations)) else {
                 continue;
             };
             thread::spawn(move || {
-                if let Err(Stop::Complaint(complaint)) = serve(socket) {
-                    complaints.lock().expect("no panic").push(complaint);
+                if let Err(Stop::Violation(violation)) = serve(socket) {
+                    violations.lock().expect("no panic").push(violation);
                 }
             });
         }
@@ -165,27 +167,28 @@ fn start_upstream(complaints: &Arc<Mutex<Vec<String>>>) -> SocketAddr {
     address
 }
 
-// A panic of a worker ends one connection and no more, which would pass for a close.
-fn listen_for_panics(complaints: &Arc<Mutex<Vec<String>>>) {
-    let (complaints, earlier) = (Arc::clone(complaints), panic::take_hook());
-    panic::set_hook(Box::new(move |news| {
+// A panic in a worker closes one connection, which would otherwise look like a normal close.
+fn record_panics(violations: &Arc<Mutex<Vec<String>>>) {
+    let (violations, earlier) = (Arc::clone(violations), panic::take_hook());
+    panic::set_hook(Box::new(move |info| {
         if thread::current()
             .name()
             .is_some_and(|name| name.starts_with("worker-"))
         {
-            complaints.lock().expect("no panic").push(news.to_string());
+            violations.lock().expect("no panic").push(info.to_string());
         }
-        earlier(news);
+        earlier(info);
     }));
 }
 
 enum Stop {
-    /// The gateway went away, which is its right.
-    Gone,
-    Complaint(String),
+    /// The gateway closed the connection, as it may.
+    Closed,
+    Violation(String),
 }
 
-/// A connection from the gateway, read as strictly as can be: whatever is left over from one request begins the next.
+/// A strict reader of a connection from the gateway: bytes left over from one request start the
+/// next.
 struct Reader {
     socket: TcpStream,
     bytes: Vec<u8>,
@@ -196,7 +199,7 @@ impl Reader {
         let mut chunk = [0; 4096];
         match self.socket.read(&mut chunk) {
             Err(error) if error.kind() == ErrorKind::Interrupted => Ok(()),
-            Ok(0) | Err(_) => Err(Stop::Gone),
+            Ok(0) | Err(_) => Err(Stop::Closed),
             Ok(read) => {
                 self.bytes.extend_from_slice(&chunk[..read]);
                 Ok(())
@@ -211,16 +214,16 @@ impl Reader {
         Ok(self.bytes.drain(..length).collect())
     }
 
-    /// What stands before `end`, which is taken as well.
+    /// Reads up to `end`, and returns the text before it.
     fn until(&mut self, end: &str) -> Result<String, Stop> {
         loop {
-            if let Some(place) = self
+            if let Some(index) = self
                 .bytes
                 .windows(end.len())
                 .position(|window| window == end.as_bytes())
             {
-                let text = self.take(place + end.len())?;
-                return Ok(text[..place].iter().copied().map(char::from).collect());
+                let text = self.take(index + end.len())?;
+                return Ok(text[..index].iter().copied().map(char::from).collect());
             }
             self.more()?;
         }
@@ -230,14 +233,14 @@ impl Reader {
         loop {
             let size = self.until("\r\n")?;
             let Ok(size) = usize::from_str_radix(&size, 16) else {
-                return complain("no size of a chunk", &size);
+                return violation("invalid chunk size", &size);
             };
             if size == 0 {
                 while !self.until("\r\n")?.is_empty() {}
                 return Ok(());
             }
             if !self.take(size + 2)?.ends_with(b"\r\n") {
-                return complain("no end of a chunk", &size.to_string());
+                return violation("invalid chunk end", &size.to_string());
             }
         }
     }
@@ -251,10 +254,10 @@ fn serve(socket: TcpStream) -> Result<(), Stop> {
     loop {
         let head = reader.until("\r\n\r\n")?;
         let Some(request) = Request::read(&head) else {
-            return complain("no request", &head);
+            return violation("invalid request", &head);
         };
         if !request.is_permitted() {
-            return complain("a request that nobody permitted", &head);
+            return violation("a request without permission", &head);
         }
         match (
             &request.values("content-length")[..],
@@ -263,22 +266,22 @@ fn serve(socket: TcpStream) -> Result<(), Stop> {
             ([], []) => {}
             ([length], []) => match length.parse() {
                 Ok(length) => drop(reader.take(length)?),
-                Err(_) => return complain("no length", &head),
+                Err(_) => return violation("invalid length", &head),
             },
             ([], ["chunked"]) => reader.chunks()?,
-            _ => return complain("a body that ends in two places", &head),
+            _ => return violation("ambiguous framing", &head),
         }
         let body = if request.method == "HEAD" { "" } else { "seen" };
-        let answer = format!("HTTP/1.1 200 OK\r\ncontent-length: 4\r\n\r\n{body}");
+        let response = format!("HTTP/1.1 200 OK\r\ncontent-length: 4\r\n\r\n{body}");
         reader
             .socket
-            .write_all(answer.as_bytes())
-            .map_err(|_| Stop::Gone)?;
+            .write_all(response.as_bytes())
+            .map_err(|_| Stop::Closed)?;
     }
 }
 
-fn complain<T>(what: &str, text: &str) -> Result<T, Stop> {
-    Err(Stop::Complaint(format!("{what}: {text:?}")))
+fn violation<T>(what: &str, text: &str) -> Result<T, Stop> {
+    Err(Stop::Violation(format!("{what}: {text:?}")))
 }
 
 struct Request<'h> {
@@ -315,9 +318,9 @@ impl<'h> Request<'h> {
         let is_plain = segments
             .iter()
             .enumerate()
-            .all(|(place, segment)| match *segment {
-                "" => place == 0 || place + 1 == segments.len(),
-                name => place > 0 && name != "." && name != "..",
+            .all(|(index, segment)| match *segment {
+                "" => index == 0 || index + 1 == segments.len(),
+                name => index > 0 && name != "." && name != "..",
             });
         let is_public = segments.get(1) == Some(&"public");
         let has_token = match self.values("authorization")[..] {
@@ -328,7 +331,8 @@ impl<'h> Request<'h> {
     }
 }
 
-/// Fields of a head: names of a token's characters, values without control characters (RFC 9110 §5).
+/// Fields of a head: names of a token's characters, values without control characters (RFC 9110
+/// §5).
 fn headers<'h>(lines: impl Iterator<Item = &'h str>) -> Option<Vec<(&'h str, &'h str)>> {
     let is_of_a_name = |c: char| c.is_ascii_alphanumeric() || "!#$%&'*+-.^_`|~".contains(c);
     let is_of_a_value = |c: char| c == '\t' || !c.is_ascii_control();
@@ -347,9 +351,9 @@ fn headers<'h>(lines: impl Iterator<Item = &'h str>) -> Option<Vec<(&'h str, &'h
         .collect()
 }
 
-fn are_answers(bytes: &[u8], is_reset: bool, input: &[u8]) {
+fn assert_responses(bytes: &[u8], is_reset: bool, input: &[u8]) {
     if input.starts_with(HTTP2_PREFACE) {
-        return are_frames(bytes, is_reset, input);
+        return assert_frames(bytes, is_reset, input);
     }
     let text: String = bytes.iter().copied().map(char::from).collect();
     let mut rest = &*text;
@@ -364,7 +368,7 @@ fn are_answers(bytes: &[u8], is_reset: bool, input: &[u8]) {
         };
         let length = body_length(head)
             .unwrap_or_else(|| panic!("no answer to {}: {head:?}", input.escape_ascii()));
-        // An answer to HEAD tells the length of a body that does not come.
+        // A response to HEAD states the length of a body that is not sent.
         let is_bodiless =
             after.starts_with("HTTP/1.") || after.is_empty() && contains(input, b"HEAD");
         rest = match after.get(length..) {
@@ -382,8 +386,8 @@ fn are_answers(bytes: &[u8], is_reset: bool, input: &[u8]) {
     }
 }
 
-/// What comes back over HTTP/2 are whole frames, SETTINGS first (RFC 9113 §3.4, §4.1).
-fn are_frames(bytes: &[u8], is_reset: bool, input: &[u8]) {
+/// HTTP/2 output consists of whole frames, SETTINGS first (RFC 9113 §3.4, §4.1).
+fn assert_frames(bytes: &[u8], is_reset: bool, input: &[u8]) {
     const SETTINGS: u8 = 4;
     let mut rest = bytes;
     while let [high, middle, low, kind, after @ ..] = rest {
@@ -406,7 +410,7 @@ fn are_frames(bytes: &[u8], is_reset: bool, input: &[u8]) {
     );
 }
 
-/// How long the body of an answer is; `None` where the head is none of an answer with one framing.
+/// The length of the body; `None` if the head is not a response head with one framing.
 fn body_length(head: &str) -> Option<usize> {
     let mut lines = head.split("\r\n");
     let status_line = lines.next()?;

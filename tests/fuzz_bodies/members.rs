@@ -1,14 +1,14 @@
-//! Whether a JSON text names a member twice, told by counting: each member has one colon outside of strings, and a
-//! parser that keeps the last of two equal names ends up with fewer members than colons.
+//! Detects duplicate members by counting. Each member has one colon outside strings, and a parser
+//! that keeps the last of two equal names yields fewer members than colons.
 
 use serde_json::{Map, Value};
 
-/// Whether `text` is JSON in which some object names a member twice.
+/// Whether `text` is JSON in which an object has a duplicate member.
 pub(crate) fn are_repeated(text: &[u8]) -> bool {
     serde_json::from_slice(text).is_ok_and(|value| count(&value) != colons(text))
 }
 
-/// The object that `text` is, if it is one and names no member twice.
+/// Parses `text` as one object. `None` if it is another value or has duplicate members.
 pub(crate) fn of_object(text: &[u8]) -> Option<Map<String, Value>> {
     let Ok(Value::Object(members)) = serde_json::from_slice(text) else {
         return None;

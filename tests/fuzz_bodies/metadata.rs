@@ -1,5 +1,5 @@
-//! A metadata document counts when it is one JSON object of exactly the issuer that was asked, and its endpoints are
-//! believed when they are no less protected than the issuer itself.
+//! A metadata document is accepted if it is one JSON object with exactly the configured issuer. An
+//! endpoint is accepted if it uses https, or if the issuer does not either.
 
 use scopegate::verify::{DiscoveryError, EndpointName, Endpoints};
 use serde_json::Value;
@@ -21,26 +21,26 @@ pub(crate) fn check(input: &[u8]) {
                     EndpointName::Token,
                 ] {
                     let written = members.get(name.as_str()).and_then(Value::as_str);
-                    let believed = written
-                        .filter(|url| url.starts_with("https://") || is_as_open(url, issuer));
-                    assert_eq!(endpoints.url(name), believed);
+                    let accepted = written
+                        .filter(|url| url.starts_with("https://") || are_both_http(url, issuer));
+                    assert_eq!(endpoints.url(name), accepted);
                 }
             }
             (Err(error @ DiscoveryError::OtherIssuer { .. }), Some(_)) => {
                 assert_ne!(written, Some(&Value::from(issuer)));
-                is_one_line(&error);
+                assert_one_line(&error);
             }
-            (Err(error @ DiscoveryError::NotJson { .. }), None) => is_one_line(&error),
+            (Err(error @ DiscoveryError::NotJson { .. }), None) => assert_one_line(&error),
             (read, _) => panic!("{members:?} was read as {read:?}"),
         }
     }
 }
 
-fn is_as_open(url: &str, issuer: &str) -> bool {
+fn are_both_http(url: &str, issuer: &str) -> bool {
     [url, issuer].iter().all(|url| url.starts_with("http://"))
 }
 
-fn is_one_line(error: &DiscoveryError) {
+fn assert_one_line(error: &DiscoveryError) {
     assert!(
         !error.to_string().contains(['\r', '\n']),
         "{error} forges a line of the log"

@@ -1,8 +1,8 @@
-//! What must hold of every input, whoever made it: one function for each thing that reads what a stranger wrote.
+//! Properties of every parser of untrusted input: one function for each.
 //!
-//! Each of them takes bytes and panics where a promise is broken. Most ask the product and a naive reading of the same
-//! rule, and both must say the same. `tests/fuzz_corpus` replays the inputs of `tests/fuzz/corpus`, and `tests/fuzz`
-//! makes new ones.
+//! A function takes bytes and panics if a property is violated. Most compare the product with a
+//! naive implementation of the same rule. `tests/fuzz_corpus` replays the inputs of
+//! `tests/fuzz/corpus`; the fuzzers of `tests/fuzz` generate new ones.
 
 mod bearer;
 mod challenge;
@@ -20,10 +20,10 @@ pub(crate) mod response;
 mod routes;
 mod scopes;
 
-/// Panics where what must hold of every input does not hold of this one.
+/// Panics if a property does not hold for the input.
 pub(crate) type Body = fn(&[u8]);
 
-/// Every body, by the name of its corpus.
+/// Every function, by the name of its corpus.
 pub(crate) const TARGETS: [(&str, Body); 16] = [
     ("bearer", bearer::check),
     ("challenge", challenge::check),
@@ -43,10 +43,10 @@ pub(crate) const TARGETS: [(&str, Body); 16] = [
     ("trailers", response::check_trailers),
 ];
 
-/// The body of that name.
+/// The function of this target.
 pub(crate) fn body(name: &str) -> Body {
     let found = TARGETS.iter().find(|(known, _)| *known == name);
     found
         .map(|(_, body)| *body)
-        .unwrap_or_else(|| panic!("no target is called {name}"))
+        .unwrap_or_else(|| panic!("there is no target {name}"))
 }

@@ -1,5 +1,6 @@
-//! A path that is let in has one spelling, is normal again, and means, segment by segment, what was sent: no dot
-//! segment, no empty one, no control character and no second encoding, under any reading.
+//! An accepted path has one spelling, is its own normal form, and means what was sent, segment by
+//! segment. Under no reading has it a dot segment, an empty one, a control character or a second
+//! encoding.
 
 use scopegate::policy::path::NormalPath;
 use scopegate::values::PathParameters;
@@ -14,7 +15,7 @@ pub(crate) fn check(input: &[u8]) {
         assert_eq!(
             allowing.as_ref(),
             Ok(path),
-            "what passes without path parameters passes with them"
+            "a path without parameters is accepted under both settings"
         );
         assert!(
             !path.as_str().contains(';') && !path.as_str().contains("%3B"),
@@ -34,19 +35,19 @@ pub(crate) fn check(input: &[u8]) {
             Ok(text),
             "{raw:?}"
         );
-        has_one_spelling(text);
-        means_what_was_sent(raw, text);
+        assert_one_spelling(text);
+        assert_same_meaning(raw, text);
     }
 }
 
-fn has_one_spelling(text: &str) {
+fn assert_one_spelling(text: &str) {
     assert!(
         text.starts_with('/') && text.bytes().all(|byte| byte.is_ascii_graphic()),
         "{text:?}"
     );
     assert!(!text.contains(['?', '#', '\\']), "{text:?}");
-    for (place, _) in text.match_indices('%') {
-        let digits = &text[place + 1..place + 3];
+    for (index, _) in text.match_indices('%') {
+        let digits = &text[index + 1..index + 3];
         assert!(
             digits
                 .bytes()
@@ -62,26 +63,31 @@ fn has_one_spelling(text: &str) {
     }
 }
 
-fn means_what_was_sent(raw: &str, text: &str) {
-    let (sent, meant): (Vec<_>, Vec<_>) = (raw.split('/').collect(), text.split('/').collect());
+fn assert_same_meaning(raw: &str, text: &str) {
+    let (sent, normal): (Vec<_>, Vec<_>) = (raw.split('/').collect(), text.split('/').collect());
     assert_eq!(
         sent.len(),
-        meant.len(),
+        normal.len(),
         "{raw:?} has other segments than {text:?}"
     );
-    let last = meant.len() - 1;
-    for (place, (sent, meant)) in sent.into_iter().zip(meant).enumerate() {
-        let once = decoded(meant);
-        assert_eq!(decoded(sent), once, "{raw:?} is not what {text:?} is");
+    let last = normal.len() - 1;
+    for (index, (sent, normal)) in sent.into_iter().zip(normal).enumerate() {
+        let once = decoded(normal);
+        assert_eq!(
+            decoded(sent),
+            once,
+            "{raw:?} and {text:?} differ when decoded"
+        );
         let name = String::from_utf8(once.clone()).expect("UTF-8 when decoded");
         assert!(
             !name.contains(char::is_control) && !name.contains(['/', '\\']),
             "{text:?}"
         );
-        // Some servers cut path parameters off first, some a query or a fragment, and some decode a second time.
+        // Some servers remove path parameters first, some a query or fragment, and some decode
+        // twice.
         let bare = name.split(';').next().unwrap_or_default();
         assert!(
-            !bare.is_empty() || place == 0 || place == last && name.is_empty(),
+            !bare.is_empty() || index == 0 || index == last && name.is_empty(),
             "{text:?}"
         );
         for end in [';', '?', '#', ':', ' '] {
@@ -101,11 +107,11 @@ fn means_what_was_sent(raw: &str, text: &str) {
 
 fn decoded(segment: &str) -> Vec<u8> {
     let bytes = segment.as_bytes();
-    let (mut octets, mut place) = (Vec::new(), 0);
-    while place < bytes.len() {
+    let (mut octets, mut index) = (Vec::new(), 0);
+    while index < bytes.len() {
         let encoded = segment
-            .get(place + 1..place + 3)
-            .filter(|_| bytes[place] == b'%');
+            .get(index + 1..index + 3)
+            .filter(|_| bytes[index] == b'%');
         let is_hex = |digits: &&str| digits.bytes().all(|digit| digit.is_ascii_hexdigit());
         match encoded
             .filter(is_hex)
@@ -113,11 +119,11 @@ fn decoded(segment: &str) -> Vec<u8> {
         {
             Some(octet) => {
                 octets.push(octet);
-                place += 3;
+                index += 3;
             }
             None => {
-                octets.push(bytes[place]);
-                place += 1;
+                octets.push(bytes[index]);
+                index += 1;
             }
         }
     }

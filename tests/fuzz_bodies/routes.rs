@@ -1,9 +1,10 @@
-//! A table of routes, and requests to look up in it. A line is `METHODS HOSTS PATH [SCOPE]`, with `*` for all methods or any
-//! host and commas between several, and `-` for a valid token without any scope; `? METHOD HOST PATH` is a request.
+//! A route table, and requests to look up in it. A route is `METHODS HOSTS PATH [SCOPE]`: commas
+//! separate several, `*` means any, and the scope `-` means any valid token. A request is
+//! `? METHOD HOST PATH`.
 //!
-//! The route found is the one that comes out when all of them are tried one after the other: the most specific host,
-//! then segment by segment a literal before `{name}` before `{*rest}`, then the method. Its parameters are what the
-//! path says. No way of reading the path leads to a route that asks for something else.
+//! The lookup must equal trying every route: the most specific host wins, then segment by segment a
+//! literal before `{name}` before `{*rest}`, then the method. The parameters are the path's
+//! segments. No lenient reading of the path reaches a route with other requirements.
 
 mod lenient;
 
@@ -32,10 +33,8 @@ pub(crate) fn check(input: &[u8]) {
         .filter_map(|words| route(words))
         .take(MAX_ROUTES)
     {
-        // A table with two routes for one request is refused, so the later one is left out.
-        let is_alone = routes
-            .iter()
-            .all(|earlier| !could_both_answer(earlier, &route));
+        // `build` rejects two routes for the same request, so the later one is omitted.
+        let is_alone = routes.iter().all(|earlier| !are_ambiguous(earlier, &route));
         routes.push(route);
         assert_eq!(
             RouteTable::build(routes.clone()).is_ok(),
@@ -47,7 +46,7 @@ pub(crate) fn check(input: &[u8]) {
             routes.pop();
         }
     }
-    let table = RouteTable::build(routes).expect("what could answer beside another was left out");
+    let table = RouteTable::build(routes).expect("ambiguous routes were omitted");
     for words in lines
         .iter()
         .filter(|words| words[0] == "?")
@@ -63,7 +62,7 @@ pub(crate) fn check(input: &[u8]) {
         let Ok(path) = NormalPath::parse(path, PathParameters::Allow) else {
             continue;
         };
-        is_found_by_trying_each(&table, &host, &path, &method);
+        assert_equals_trying_each(&table, &host, &path, &method);
     }
 }
 
@@ -88,7 +87,7 @@ fn route(words: &[&str]) -> Option<Route> {
     let requirement = match scope {
         None => Requirement::Public,
         Some("-") => Requirement::Token { any_of: Vec::new() },
-        // Which scope implies which is another matter.
+        // Implications between scope patterns are tested elsewhere.
         Some(scope) if scope.contains(['*', '{']) => return None,
         Some(scope) => Requirement::Token {
             any_of: vec![ScopeRequirement::parse(scope, &path).ok()?],
@@ -104,12 +103,12 @@ fn route(words: &[&str]) -> Option<Route> {
     })
 }
 
-fn could_both_answer(one: &Route, other: &Route) -> bool {
+fn are_ambiguous(one: &Route, other: &Route) -> bool {
     let have_a_host = match (&one.hosts[..], &other.hosts[..]) {
         ([], []) => true,
         (of_one, of_other) => of_one.iter().any(|host| of_other.contains(host)),
     };
-    // A method that nobody listed stands for all the others.
+    // A method that no route lists represents all others.
     let mut tried = vec![Method::from_bytes(b"UNHEARD-OF").expect("a method")];
     tried.extend(
         [one, other]
@@ -151,25 +150,27 @@ fn decoded(text: &str) -> Vec<u8> {
     let mut rest = text;
     while let Some((before, after)) = rest.split_once('%') {
         octets.extend_from_slice(before.as_bytes());
-        octets.push(u8::from_str_radix(&after[..2], 16).expect("what was let in is encoded well"));
+        octets
+            .push(u8::from_str_radix(&after[..2], 16).expect("an accepted path has valid escapes"));
         rest = &after[2..];
     }
     octets.extend_from_slice(rest.as_bytes());
     octets
 }
 
-/// How well a route fits a path, better ones being greater, and what it takes from the path for its parameters.
+/// The rank of a route for a path (greater is more specific), and its parameters. `None` if it does
+/// not match.
 fn fit(route: &Route, path: &str) -> Option<(Vec<u8>, Vec<Vec<u8>>)> {
     let segments: Vec<&str> = path.split('/').skip(1).collect();
     let (mut rank, mut values) = (Vec::new(), Vec::new());
     let shape = shape(route);
-    for (place, expected) in shape.iter().enumerate() {
-        let found = segments.get(place);
+    for (index, expected) in shape.iter().enumerate() {
+        let found = segments.get(index);
         match (expected, found) {
             (Segment::Rest, _) => {
                 rank.push(0);
                 values.push(decoded(
-                    &segments.get(place..).unwrap_or_default().join("/"),
+                    &segments.get(index..).unwrap_or_default().join("/"),
                 ));
                 return Some((rank, values));
             }
@@ -183,7 +184,7 @@ fn fit(route: &Route, path: &str) -> Option<(Vec<u8>, Vec<Vec<u8>>)> {
     }
     match segments.get(shape.len()..)? {
         [] => rank.push(2),
-        // A path owns its form with a trailing slash.
+        // A route also matches its path with a trailing slash.
         [""] => rank.push(1),
         _ => return None,
     }
@@ -206,7 +207,12 @@ fn host_rank(route: &Route, host: &str) -> Option<usize> {
 }
 
 #[expect(clippy::too_many_lines, reason = "a table of cases")]
-fn is_found_by_trying_each(table: &RouteTable, host: &str, path: &NormalPath<'_>, method: &Method) {
+fn assert_equals_trying_each(
+    table: &RouteTable,
+    host: &str,
+    path: &NormalPath<'_>,
+    method: &Method,
+) {
     let best_host = table
         .routes()
         .iter()
@@ -241,7 +247,12 @@ fn is_found_by_trying_each(table: &RouteTable, host: &str, path: &NormalPath<'_>
                     .map(|text| text.as_bytes().to_owned());
                 assert_eq!(given, Some(value), "{name} of {path:?}");
             }
-            is_read_in_one_way(route, &fitting().collect::<Vec<_>>(), path.as_str(), method);
+            assert_no_reading_is_stricter(
+                route,
+                &fitting().collect::<Vec<_>>(),
+                path.as_str(),
+                method,
+            );
         }
         (Err(NoRoute::NotFound { .. }), None) => {
             assert!(same.is_empty(), "{method} {host} {path:?}")
@@ -252,7 +263,7 @@ fn is_found_by_trying_each(table: &RouteTable, host: &str, path: &NormalPath<'_>
                 let listed = route
                     .methods
                     .listed()
-                    .expect("what takes every method would have been found");
+                    .expect("a route for every method would have been found");
                 assert!(
                     listed
                         .iter()
@@ -274,7 +285,7 @@ fn is_found_by_trying_each(table: &RouteTable, host: &str, path: &NormalPath<'_>
             assert_eq!(through, *index, "{method} {host} {path:?}");
             let other = &table.routes()[of];
             assert!(
-                of_host(other) && !is_passed_by(chosen, other, method),
+                of_host(other) && !is_implied_by(chosen, other, method),
                 "{method} {host} {path:?}: {other:?}"
             );
             if let Some(readings) = lenient::readings(path.as_str(), chosen) {
@@ -288,8 +299,8 @@ fn is_found_by_trying_each(table: &RouteTable, host: &str, path: &NormalPath<'_>
     }
 }
 
-// What a client that passes the one route may do at the other's path.
-fn is_passed_by(one: &Route, other: &Route, method: &Method) -> bool {
+// Whether a client that satisfies `one` also satisfies `other`.
+fn is_implied_by(one: &Route, other: &Route, method: &Method) -> bool {
     let is_as_strict = match (&one.requirement, &other.requirement) {
         (_, Requirement::Public) => true,
         (Requirement::Public, Requirement::Token { .. }) => false,
@@ -300,16 +311,21 @@ fn is_passed_by(one: &Route, other: &Route, method: &Method) -> bool {
     is_as_strict && (other.methods.contains(method) || method.is_safe())
 }
 
-// Whatever way a path is read that has placeholders for values: the routes that are most specific for it then are passed by
-// who passes the one that was found.
-fn is_read_in_one_way(chosen: &Route, of_host: &[(usize, &Route)], path: &str, method: &Method) {
+// For every lenient reading of a path with parameters, the most specific routes require no more
+// than the route that was found.
+fn assert_no_reading_is_stricter(
+    chosen: &Route,
+    of_host: &[(usize, &Route)],
+    path: &str,
+    method: &Method,
+) {
     if !path
         .split('/')
         .skip(1)
         .zip(shape(chosen))
         .any(|(_, segment)| !matches!(segment, Segment::Literal(_)))
     {
-        // A path of literals alone is what its route says.
+        // A path that matches literals alone has one reading.
         return;
     }
     for reading in lenient::readings(path, chosen).into_iter().flatten() {
@@ -327,7 +343,7 @@ fn is_read_in_one_way(chosen: &Route, of_host: &[(usize, &Route)], path: &str, m
             .find(|(_, route)| route.methods.contains(method));
         for (_, other) in taking.map_or(&same[..], std::slice::from_ref) {
             assert!(
-                is_passed_by(chosen, other, method),
+                is_implied_by(chosen, other, method),
                 "{method} {path} of {chosen:?} read as {reading:?} of {other:?}"
             );
         }

@@ -1,13 +1,14 @@
-//! The first two lines are scopes, each a set of patterns, and the third is one scope-token. What fits what is found
-//! once more by walking through both patterns at once, one character at a time; that takes time, and cannot be wrong.
+//! The first two lines are sets of scope patterns, the third is one scope-token. Matching is
+//! compared with a search through both patterns, character by character: slow, but simple enough to
+//! trust.
 
 use scopegate::oauth::scope::{
     GrantedWildcards, MAX_GRANTED_SCOPES, ScopePattern, ScopeSet, ScopeTokenError,
 };
 
-// The walk takes as many steps as the product of both lengths.
-const LONGEST_WALK: usize = 160;
-const MAX_WALKS: usize = 16;
+// The search takes as many steps as the product of both lengths.
+const MAX_SEARCH_LENGTH: usize = 160;
+const MAX_SEARCHES: usize = 16;
 
 pub(crate) fn check(input: &[u8]) {
     let Ok(text) = std::str::from_utf8(input) else {
@@ -16,19 +17,19 @@ pub(crate) fn check(input: &[u8]) {
     let mut lines = text.split('\n');
     let mut line = || lines.next().unwrap_or_default();
     let (granted, required, scope) = (line(), line(), line());
-    is_a_set_of_its_tokens(granted);
+    assert_set_equals_tokens(granted);
     for one in pieces(granted) {
-        is_read_by_the_grammar(one);
-        fits_what_the_walk_finds(one, scope);
+        assert_follows_the_grammar(one);
+        assert_fits_equals_search(one, scope);
         for other in pieces(required) {
-            overlaps_what_the_walk_finds(one, other);
+            assert_overlap_equals_search(one, other);
         }
     }
-    a_set_meets_what_one_of_it_meets(granted, required);
+    assert_set_meets_what_an_element_meets(granted, required);
 }
 
-/// Whether another scope stands behind the last one that a token may grant.
-pub(crate) fn are_too_many<'s>(pieces: impl Iterator<Item = &'s str>) -> bool {
+/// Whether a token grants more scopes than the limit.
+pub(crate) fn exceed_the_limit<'s>(pieces: impl Iterator<Item = &'s str>) -> bool {
     let mut granted = 0;
     for piece in pieces.filter(|piece| !piece.is_empty()) {
         if granted == MAX_GRANTED_SCOPES {
@@ -41,8 +42,8 @@ pub(crate) fn are_too_many<'s>(pieces: impl Iterator<Item = &'s str>) -> bool {
 
 fn pieces(line: &str) -> impl Iterator<Item = &str> {
     line.split(' ')
-        .filter(|piece| piece.len() <= LONGEST_WALK)
-        .take(MAX_WALKS)
+        .filter(|piece| piece.len() <= MAX_SEARCH_LENGTH)
+        .take(MAX_SEARCHES)
 }
 
 fn is_scope_token(text: &str) -> bool {
@@ -52,7 +53,7 @@ fn is_scope_token(text: &str) -> bool {
             .all(|byte| matches!(byte, b'!' | b'#'..=b'[' | b']'..=b'~'))
 }
 
-fn is_a_set_of_its_tokens(line: &str) {
+fn assert_set_equals_tokens(line: &str) {
     for wildcards in [GrantedWildcards::Honoured, GrantedWildcards::Literal] {
         match ScopeSet::parse(line, wildcards) {
             Ok(set) => {
@@ -65,15 +66,15 @@ fn is_a_set_of_its_tokens(line: &str) {
                 assert_eq!(
                     ScopeSet::from_elements(tokens, wildcards),
                     Ok(set),
-                    "a list grants what a text does"
+                    "a list grants the same as a string"
                 );
             }
-            Err(_) => assert!(are_too_many(line.split(' ')), "{line:?}"),
+            Err(_) => assert!(exceed_the_limit(line.split(' ')), "{line:?}"),
         }
     }
 }
 
-fn is_read_by_the_grammar(text: &str) {
+fn assert_follows_the_grammar(text: &str) {
     assert_eq!(
         ScopePattern::parse(text).is_ok(),
         is_scope_token(text),
@@ -86,28 +87,28 @@ fn is_read_by_the_grammar(text: &str) {
     );
 }
 
-fn fits_what_the_walk_finds(pattern: &str, scope: &str) {
+fn assert_fits_equals_search(pattern: &str, scope: &str) {
     let (Ok(wild), Ok(literal)) = (ScopePattern::parse(pattern), ScopePattern::literal(pattern))
     else {
         return;
     };
-    // However long the other text is, an answer comes; the walk would take its time.
+    // `fits` is fast for any length; the search is not.
     let fits = wild.fits(scope);
     assert_eq!(
         literal.fits(scope),
         pattern == scope,
         "a literal fits itself"
     );
-    if scope.len() <= LONGEST_WALK {
+    if scope.len() <= MAX_SEARCH_LENGTH {
         assert_eq!(
             fits,
-            do_meet(&wildcards(pattern), &letters(scope)),
+            have_a_common_text(&wildcards(pattern), &letters(scope)),
             "{pattern:?} {scope:?}"
         );
     }
 }
 
-fn overlaps_what_the_walk_finds(one: &str, other: &str) {
+fn assert_overlap_equals_search(one: &str, other: &str) {
     let parsed = [one, other].map(|text| {
         Some((
             ScopePattern::parse(text).ok()?,
@@ -128,7 +129,7 @@ fn overlaps_what_the_walk_finds(one: &str, other: &str) {
         ] {
             assert_eq!(
                 left.overlaps(right),
-                do_meet(&left_steps, &right_steps),
+                have_a_common_text(&left_steps, &right_steps),
                 "{left:?} {right:?}"
             );
             assert_eq!(
@@ -142,7 +143,7 @@ fn overlaps_what_the_walk_finds(one: &str, other: &str) {
 
 type Read = Result<ScopePattern, ScopeTokenError>;
 
-fn a_set_meets_what_one_of_it_meets(granted: &str, required: &str) {
+fn assert_set_meets_what_an_element_meets(granted: &str, required: &str) {
     for (wildcards, read) in [
         (
             GrantedWildcards::Honoured,
@@ -179,7 +180,7 @@ fn a_set_meets_what_one_of_it_meets(granted: &str, required: &str) {
 enum Step {
     One(char),
     Any,
-    // Any number of characters, none included.
+    // Zero or more characters.
     Many,
 }
 
@@ -195,8 +196,8 @@ fn wildcards(text: &str) -> Vec<Step> {
     text.chars().flat_map(steps).collect()
 }
 
-/// Whether some text leads through both: a search over every pair of places.
-fn do_meet(one: &[Step], other: &[Step]) -> bool {
+/// Whether some text matches both: a search over every pair of positions.
+fn have_a_common_text(one: &[Step], other: &[Step]) -> bool {
     let width = other.len() + 1;
     let mut seen = vec![false; (one.len() + 1) * width];
     let mut open = vec![(0, 0)];
@@ -220,11 +221,11 @@ fn do_meet(one: &[Step], other: &[Step]) -> bool {
         let is_common =
             !matches!((left_step, right_step), (Step::One(one), Step::One(other)) if one != other);
         if is_common {
-            let after = |place: usize, step: &Step| {
+            let after = |index: usize, step: &Step| {
                 if *step == Step::Many {
-                    place
+                    index
                 } else {
-                    place + 1
+                    index + 1
                 }
             };
             open.push((after(left, left_step), after(right, right_step)));

@@ -1,7 +1,7 @@
-//! Random tables and random scopes through the bodies that compare with a naive reading, thousands in each run.
+//! Random routes and scopes, compared with naive implementations; thousands in each run.
 //!
-//! The unit tests of `policy::route` and `oauth::scope` try small alphabets through and through. Here are what those
-//! leave out: routes of several hosts, spellings with percent-encoding, the values of parameters, and sets of scopes.
+//! The unit tests of `policy::route` and `oauth::scope` are exhaustive over small alphabets. These
+//! tests add routes with several hosts, percent-encoding, parameter values, and sets of scopes.
 
 use proptest::collection::vec;
 use proptest::prelude::*;

@@ -1,4 +1,4 @@
-//! Tables of routes made at random, and requests for what their paths look like.
+//! Random route tables, and requests whose paths resemble theirs.
 
 use proptest::prelude::*;
 

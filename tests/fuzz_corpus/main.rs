@@ -1,5 +1,4 @@
-//! Inputs that were made by hand or found by the fuzzer, replayed: what `tests/fuzz_bodies` says of every input holds
-//! of each of them.
+//! Replays inputs that were written by hand or found by the fuzzers, against `tests/fuzz_bodies`.
 
 mod differential;
 #[path = "../fuzz_bodies/mod.rs"]

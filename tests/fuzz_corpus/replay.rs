@@ -1,4 +1,4 @@
-//! The corpus of every target. A body that fails says why, and its input is named at the end.
+//! Replays the corpus of every target, and names the inputs that fail.
 
 use std::collections::BTreeSet;
 use std::fs;
@@ -8,7 +8,7 @@ use std::thread;
 
 use super::fuzz_bodies::{Body, TARGETS};
 
-const GREATEST_INPUT: usize = 4096;
+const MAX_INPUT_BYTES: usize = 4096;
 
 #[test]
 fn every_corpus_input_passes() {
@@ -21,7 +21,7 @@ fn every_corpus_input_passes() {
     });
     assert!(
         failed.is_empty(),
-        "what must hold does not hold of {failed:#?}"
+        "a property does not hold for {failed:#?}"
     );
 }
 
@@ -42,7 +42,7 @@ fn every_target_has_a_corpus_of_small_inputs_and_a_fuzzer() {
         for input in inputs {
             let length = fs::metadata(&input).expect("a readable file").len();
             assert!(
-                length <= GREATEST_INPUT as u64,
+                length <= MAX_INPUT_BYTES as u64,
                 "{} has {length} bytes",
                 input.display()
             );

@@ -1,4 +1,5 @@
-//! Another JWT library, with its own parser and cryptography, verifies the same tokens as scopegate.
+//! Another JWT library, with its own parser and cryptography, verifies the same tokens as
+//! scopegate.
 //!
 //! A generator with a fixed seed changes valid tokens in a few places: claims, header, JSON text,
 //! base64url and signature. If both libraries agree, neither is likely to be wrong.

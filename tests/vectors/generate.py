@@ -1,12 +1,12 @@
-"""Makes the tokens and key sets of this directory with a JOSE library that is not scopegate's.
+"""Generates the tokens and key sets of this directory with another JOSE library than scopegate's.
 
 Run once, and not by any test, with Python 3.11.7, jwcrypto 1.6.1 and cryptography 50.0.2:
 
     python -m venv venv && venv/bin/pip install jwcrypto==1.6.1
     venv/bin/python generate.py
 
-Keys are fresh at each run and the private halves are thrown away. `now` is the time, in seconds since the epoch, that a
-token is to be judged at: the tests bring their own clock.
+Each run generates new keys and discards the private ones. `now` is the time, in seconds since the epoch, at which a
+test verifies the tokens.
 """
 
 import base64
@@ -17,7 +17,7 @@ from jwcrypto import jwk, jws
 
 HERE = pathlib.Path(__file__).parent
 NOW = 1_800_000_000
-MOBILEFIRST_NOW = 1_452_513_200  # what IBM's documentation shows was made about then
+MOBILEFIRST_NOW = 1_452_513_200  # about the time of the example in IBM's documentation
 
 
 def base64url(data: bytes) -> str:
@@ -38,7 +38,7 @@ def public(key: jwk.JWK, **more) -> dict:
 
 
 def with_leading_zero(members: dict) -> dict:
-    """`n` as Java's BigInteger.toByteArray writes it."""
+    """`n` with a leading zero byte, as Java's BigInteger.toByteArray writes it."""
     n = members["n"]
     return members | {"n": base64url(b"\0" + base64.urlsafe_b64decode(n + "=" * (-len(n) % 4)))}
 
@@ -71,7 +71,7 @@ def algorithms() -> dict:
     def token(name: str, key: jwk.JWK) -> str:
         return sign(key, {"alg": name, "typ": "at+jwt", "kid": kids[id(key)]}, claims)
 
-    # The oldest trick: the public key, which everybody has, used as the secret of an HMAC.
+    # Key confusion: the public key used as the secret of an HMAC.
     confused = jwk.JWK(kty="oct", k=base64url(rsa.export_to_pem()))
     kids[id(confused)] = "rsa"
     return {
@@ -169,7 +169,7 @@ def authorization_servers() -> list:
             "client_id": None,
             "expires_at": 1452516738,
             "refused": {
-                # Signed by Mallory, whose key the header recommends.
+                # Signed with a foreign key, which the header contains.
                 "unknown_key": sign(mallory, {"alg": "RS256", "jwk": public(mallory, kid="test")}, mobilefirst_claims),
             },
         },

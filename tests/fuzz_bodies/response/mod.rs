@@ -1,7 +1,7 @@
-//! A response of an upstream, as the gateway's HTTP/1.1 client and hyper's read it.
+//! Upstream responses, parsed by the gateway's HTTP/1.1 client and by hyper's.
 //!
-//! Ours takes nothing that hyper's refuses, reads the same content and trailers, and uses no connection again that
-//! hyper's would close. Wherever a response is cut, the same is read.
+//! Ours accepts nothing that hyper refuses, reads the same content and trailers, and reuses no
+//! connection that hyper would close. The result does not depend on where a response is cut.
 
 use http::Method;
 
@@ -13,7 +13,7 @@ use outcome::{Kind, Outcome};
 
 const CHUNKED_HEAD: &[u8] = b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n";
 
-/// A whole response. The first byte says whether it answers a HEAD request, and where it is cut.
+/// A whole response. The first byte chooses GET or HEAD, and where the response is cut.
 pub(crate) fn check(input: &[u8]) {
     let Some((first, response)) = input.split_first() else {
         return;
@@ -26,7 +26,7 @@ pub(crate) fn check(input: &[u8]) {
     compare(&method, response, usize::from(first / 2));
 }
 
-/// Chunks, behind the head of a response. The first byte says where they are cut.
+/// Chunks, behind the head of a response. The first byte chooses where they are cut.
 pub(crate) fn check_chunks(input: &[u8]) {
     let Some((first, chunks)) = input.split_first() else {
         return;
@@ -35,7 +35,7 @@ pub(crate) fn check_chunks(input: &[u8]) {
     compare(&Method::GET, &[CHUNKED_HEAD, chunks].concat(), cut);
 }
 
-/// Trailers, behind the last chunk. The first byte says where they are cut.
+/// Trailers, behind the last chunk. The first byte chooses where they are cut.
 pub(crate) fn check_trailers(input: &[u8]) {
     let Some((first, trailers)) = input.split_first() else {
         return;
@@ -53,7 +53,7 @@ fn compare(method: &Method, response: &[u8], cut: usize) {
     let of_hyper = with_hyper::read(method, &[response]);
     let differs = match Kind::of(&ours, &of_hyper) {
         Some(Kind::Laxer | Kind::ClosesLess) => true,
-        // Lengths that are repeated and a reason with obs-text: see the differences that are listed.
+        // Repeated lengths and obs-text in a reason: listed in tests/fuzz_corpus.
         Some(Kind::ReadOtherwise) => !is_same_content(&ours, &of_hyper),
         Some(Kind::Stricter | Kind::ClosesMore) | None => false,
     };

@@ -1,11 +1,11 @@
-//! What a client makes of one response.
+//! The result of parsing one response.
 
 use std::fmt;
 
 use http::{HeaderMap, Response, Version};
 use hyper::ext::ReasonPhrase;
 
-/// What a client makes of one response, and of its connection.
+/// The parsed response, and the state of its connection.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub(crate) struct Outcome {
     /// Interim responses that came before the final one: status and fields.
@@ -13,9 +13,9 @@ pub(crate) struct Outcome {
     pub(crate) head: Option<Head>,
     pub(crate) content: Vec<u8>,
     pub(crate) trailers: Vec<Field>,
-    /// Whether the client takes the response as whole.
+    /// Whether the client considers the response complete.
     pub(crate) is_whole: bool,
-    /// Whether the client would send another request on the connection.
+    /// Whether the client would reuse the connection.
     pub(crate) is_reusable: bool,
 }
 
@@ -43,7 +43,7 @@ impl Head {
     }
 }
 
-/// The fields in an order of their own: that of a map is the client's business.
+/// The fields sorted by name: the order across names differs between clients.
 pub(crate) fn fields(map: &HeaderMap) -> Vec<Field> {
     let mut fields: Vec<Field> = map
         .iter()
@@ -54,8 +54,8 @@ pub(crate) fn fields(map: &HeaderMap) -> Vec<Field> {
 }
 
 impl Outcome {
-    /// Without what depends on where a response that is refused was cut.
-    pub(crate) fn settled(self) -> Self {
+    /// Drops the content and trailers of a refused response: they depend on the cut.
+    pub(crate) fn without_partial_body(self) -> Self {
         if self.is_whole {
             return self;
         }
@@ -73,7 +73,7 @@ impl fmt::Display for Outcome {
         let reusable = if self.is_reusable { ", reusable" } else { "" };
         write!(f, "{whole}{reusable}")?;
         for (status, fields) in &self.interim {
-            write!(f, ", {status} {}", shown(fields))?;
+            write!(f, ", {status} {}", format_fields(fields))?;
         }
         if let Some(head) = &self.head {
             let reason = head.reason.as_deref().unwrap_or_default().escape_ascii();
@@ -82,15 +82,15 @@ impl fmt::Display for Outcome {
                 ", {:?} {} \"{reason}\" {}",
                 head.version,
                 head.status,
-                shown(&head.fields)
+                format_fields(&head.fields)
             )?;
         }
         write!(f, ", content \"{}\"", self.content.escape_ascii())?;
-        write!(f, ", trailers {}", shown(&self.trailers))
+        write!(f, ", trailers {}", format_fields(&self.trailers))
     }
 }
 
-fn shown(fields: &[Field]) -> String {
+fn format_fields(fields: &[Field]) -> String {
     let fields = fields.iter().take(4);
     let fields = fields.map(|(name, value)| format!("{name}: {}", value.escape_ascii()));
     format!("[{}]", fields.collect::<Vec<_>>().join(", "))
@@ -99,15 +99,15 @@ fn shown(fields: &[Field]) -> String {
 /// How the gateway's client differs from hyper's.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Kind {
-    /// Ours refuses what hyper's takes.
+    /// Ours refuses what hyper accepts.
     Stricter,
-    /// Ours takes what hyper's refuses.
+    /// Ours accepts what hyper refuses.
     Laxer,
-    /// Both take it, and read something else.
+    /// Both accept it with different results.
     ReadOtherwise,
-    /// Ours closes a connection that hyper's would use again.
+    /// Ours closes a connection that hyper would reuse.
     ClosesMore,
-    /// Ours would use a connection again that hyper's closes.
+    /// Ours reuses a connection that hyper closes.
     ClosesLess,
 }
 

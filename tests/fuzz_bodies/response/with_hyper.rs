@@ -16,21 +16,21 @@ use hyper::rt::{Read, ReadBufCursor, Write};
 
 use super::outcome::{Field, Head, Outcome, fields};
 
-/// How many polls in a row without any effect show that the client waits.
-const IDLE_TURNS: usize = 3;
+/// After this many polls without effect the client waits for more bytes.
+const IDLE_POLLS: usize = 3;
 
-/// What the client makes of these pieces, after which the upstream closes the connection.
+/// Parses these pieces; then the upstream closes the connection.
 pub(crate) fn read(method: &Method, pieces: &[&[u8]]) -> Outcome {
     let sent = SentBytes::default();
     let mut context = Context::from_waker(Waker::noop());
     let handshake = pin!(http1::handshake::<_, Empty<Bytes>>(sent.clone()));
     let Poll::Ready(Ok((mut sender, connection))) = handshake.poll(&mut context) else {
-        panic!("the handshake of HTTP/1.1 waits for nobody");
+        panic!("an HTTP/1.1 handshake completes at once");
     };
     let interim = Arc::new(Mutex::new(Vec::new()));
     let request = request(method, Arc::clone(&interim));
     let mut exchange = Exchange {
-        // Without upgrades the connection is lost with a 101.
+        // Without upgrades hyper drops the connection after a 101.
         connection: Box::pin(connection.with_upgrades()),
         response: Box::pin(sender.send_request(request)),
         body: None,
@@ -38,10 +38,10 @@ pub(crate) fn read(method: &Method, pieces: &[&[u8]]) -> Outcome {
         is_broken: false,
         outcome: Outcome::default(),
     };
-    // The request is written before a response comes.
+    // Writes the request.
     exchange.run();
     for piece in pieces {
-        sent.lock().unread.extend(*piece);
+        sent.lock().pending.extend(*piece);
         exchange.run();
     }
     exchange.outcome.is_reusable =
@@ -50,7 +50,7 @@ pub(crate) fn read(method: &Method, pieces: &[&[u8]]) -> Outcome {
     exchange.run();
     let mut outcome = exchange.outcome;
     outcome.interim = std::mem::take(&mut *interim.lock().expect("no panic"));
-    outcome.settled()
+    outcome.without_partial_body()
 }
 
 type Interim = (u16, Vec<Field>);
@@ -65,7 +65,7 @@ fn request(method: &Method, interim: Arc<Mutex<Vec<Interim>>>) -> Request<Empty<
     request
 }
 
-/// A request that is sent, and its response as far as it was read.
+/// A sent request, and its response as far as it was read.
 struct Exchange {
     connection: Pin<Box<dyn Future<Output = hyper::Result<()>>>>,
     response: Pin<Box<dyn Future<Output = hyper::Result<Response<Incoming>>>>>,
@@ -76,16 +76,16 @@ struct Exchange {
 }
 
 impl Exchange {
-    /// Polls both ends until neither gets on.
+    /// Polls until neither the connection nor the response makes progress.
     fn run(&mut self) {
         let mut idle = 0;
-        while idle < IDLE_TURNS {
-            idle = if self.turn() { 0 } else { idle + 1 };
+        while idle < IDLE_POLLS {
+            idle = if self.poll_once() { 0 } else { idle + 1 };
         }
     }
 
-    /// Polls both ends once. Whether the response got on.
-    fn turn(&mut self) -> bool {
+    /// Polls once. Returns whether the response made progress.
+    fn poll_once(&mut self) -> bool {
         let mut context = Context::from_waker(Waker::noop());
         if self.is_connected {
             self.is_connected = self.connection.as_mut().poll(&mut context).is_pending();
@@ -126,13 +126,13 @@ impl Exchange {
     }
 }
 
-/// What the upstream has sent, for both ends to share.
+/// The bytes that the upstream has sent.
 #[derive(Clone, Default)]
 struct SentBytes(Arc<Mutex<Sent>>);
 
 #[derive(Default)]
 struct Sent {
-    unread: VecDeque<u8>,
+    pending: VecDeque<u8>,
     is_closed: bool,
 }
 
@@ -149,11 +149,11 @@ impl Read for SentBytes {
         mut buffer: ReadBufCursor<'_>,
     ) -> Poll<io::Result<()>> {
         let mut sent = self.lock();
-        if sent.unread.is_empty() && !sent.is_closed {
+        if sent.pending.is_empty() && !sent.is_closed {
             return Poll::Pending;
         }
-        let read = sent.unread.len().min(buffer.remaining());
-        let bytes: Vec<u8> = sent.unread.drain(..read).collect();
+        let read = sent.pending.len().min(buffer.remaining());
+        let bytes: Vec<u8> = sent.pending.drain(..read).collect();
         buffer.put_slice(&bytes);
         Poll::Ready(Ok(()))
     }

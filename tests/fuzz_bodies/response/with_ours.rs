@@ -6,24 +6,24 @@ use scopegate::upstream::{ResponseParser, ResponsePart};
 
 use super::outcome::{Head, Outcome, fields};
 
-/// What the client makes of these pieces, after which the upstream closes the connection.
+/// Parses these pieces; then the upstream closes the connection.
 pub(crate) fn read(method: &Method, pieces: &[&[u8]]) -> Outcome {
     let (mut parser, mut read) = (ResponseParser::new(method), BytesMut::new());
     let mut outcome = Outcome::default();
     for piece in pieces {
         read.extend_from_slice(piece);
         if !parse(&mut parser, &mut read, &mut outcome) {
-            return outcome.settled();
+            return outcome.without_partial_body();
         }
     }
     outcome.is_reusable = outcome.is_whole && parser.is_reusable() && read.is_empty();
     if !outcome.is_whole && parser.end_of_input().is_ok() {
         outcome.is_whole = true;
     }
-    outcome.settled()
+    outcome.without_partial_body()
 }
 
-// Whether it may be asked again: nothing was broken.
+// Returns false after a parse error.
 fn parse(parser: &mut ResponseParser, read: &mut BytesMut, outcome: &mut Outcome) -> bool {
     while !outcome.is_whole {
         match parser.next(read) {

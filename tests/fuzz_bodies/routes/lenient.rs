@@ -1,16 +1,17 @@
-//! How lenient servers read a path, by trying every way of reading it. Paths within ASCII only.
+//! How lenient servers may read a path: every reading of an ASCII path.
 
 use scopegate::policy::route::Route;
 
 use super::{Segment, decoded, shape};
 
-// Beyond this it would take too long.
+// Bounds the running time.
 const MAX_READINGS: usize = 4096;
 
-/// One way of reading a path: its names.
+/// One reading of a path: the names of its segments.
 pub(super) type Reading = Vec<String>;
 
-/// Every way of reading `path`, of which the gateway takes `chosen`; `None` where there are too many or it is not ASCII.
+/// Every reading of `path`, which the gateway routes to `chosen`. `None` if there are too many, or
+/// for non-ASCII.
 pub(super) fn readings(path: &str, chosen: &Route) -> Option<Vec<Reading>> {
     let segments: Vec<String> = path
         .split('/')
@@ -51,7 +52,7 @@ pub(super) fn readings(path: &str, chosen: &Route) -> Option<Vec<Reading>> {
     Some(all)
 }
 
-// Where there is no name, the segment is passed over, and `at_end` stands for it where the path ends there.
+// A segment without a name is skipped; `at_end` replaces it at the end of a path.
 fn with_each(begun: &[Reading], names: &[String], at_end: Option<&str>) -> Vec<Reading> {
     let with = |reading: &Reading, name: &str| {
         reading
@@ -94,7 +95,7 @@ fn bare(segment: &str) -> Option<String> {
     (!name.is_empty()).then(|| name.to_ascii_lowercase())
 }
 
-/// How well a route fits a reading, better ones being greater.
+/// The rank of a route for a reading; greater is more specific. `None` if it does not match.
 pub(super) fn fit(route: &Route, reading: &Reading) -> Option<Vec<u8>> {
     let mut rank = Vec::new();
     let mut names = reading.iter();

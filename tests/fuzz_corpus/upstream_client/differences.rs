@@ -1,8 +1,8 @@
-//! Where the two clients differ, and why that is as it should be.
+//! Known differences between the two clients, and why scopegate differs.
 
 use crate::fuzz_bodies::response::outcome::Kind;
 
-/// A difference that is known.
+/// A known difference.
 pub(crate) struct Difference {
     /// Class and name.
     pub(crate) response: &'static str,
@@ -10,20 +10,19 @@ pub(crate) struct Difference {
     pub(crate) reason: &'static str,
 }
 
-const LENGTH_AND_CODING: &str = "a length beside a transfer coding is the pattern of response smuggling (RFC 9112 §6.3): readers differ in which of them they take";
-const OTHER_CODING: &str = "no request of ours allows a transfer coding but chunked (RFC 9112 §6.1), and a list is read in several ways";
+const LENGTH_AND_CODING: &str = "a length beside a transfer coding is a pattern of response smuggling (RFC 9112 §6.3): readers disagree which one applies";
+const OTHER_CODING: &str = "no request of ours allows a transfer coding but chunked (RFC 9112 §6.1), and readers disagree about lists";
 const UNLIKE_LENGTHS: &str =
-    "two lengths are a broken message whatever its status or method (RFC 9112 §6.3)";
+    "two different lengths are invalid for every status and method (RFC 9112 §6.3)";
 const ONE_LENGTH: &str =
-    "equal lengths are forwarded as one (RFC 9110 §8.6), so that the client need not judge them";
-const ANNOUNCED: &str = "a server that announces content where there is none may send it as well, and it would be read as the next response";
-const CONTROL: &str =
-    "a control character in an extension is outside its grammar (RFC 9112 §7.1.1)";
+    "equal lengths are forwarded as one (RFC 9110 §8.6), so the client sees no ambiguity";
+const ANNOUNCED: &str = "a server that announces forbidden content may also send it, and it would be read as the next response";
+const CONTROL: &str = "the grammar of chunk extensions has no control characters (RFC 9112 §7.1.1)";
 const DIGITS: &str =
-    "sixteen digits are all that a 64-bit size has; readers that count in 64 bits differ beyond";
-const REASON: &str = "obs-text may stand in a reason (RFC 9112 §4), and is kept";
+    "a 64-bit size has at most sixteen digits; readers with 64-bit sizes disagree about more";
+const REASON: &str = "obs-text is allowed in a reason (RFC 9112 §4), so it is preserved";
 
-/// Every difference. Ours is nowhere laxer, and nowhere uses a connection again that hyper closes.
+/// Every difference. Ours is never laxer, and never reuses a connection that hyper closes.
 pub(crate) const DIFFERENCES: &[Difference] = &[
     listed(
         "transfer-encoding: with a length",

@@ -1,7 +1,7 @@
 //! The gateway's HTTP/1.1 client and hyper's, given the same hostile responses.
 //!
-//! Ours is kept for its cost; it has to be at least as safe. Every difference is listed in `differences`, with its
-//! reason. One that is not listed fails, and so does one that is listed and is none.
+//! Ours exists because it is cheaper, so it must be at least as safe. `differences` lists every
+//! difference with its reason. An unlisted difference fails, and so does a listed one that is gone.
 
 mod differences;
 mod responses;
@@ -14,7 +14,7 @@ use crate::fuzz_bodies::response::{with_hyper, with_ours};
 use differences::DIFFERENCES;
 use responses::Hostile;
 
-/// What a client makes of a response, whole and cut in two at every byte.
+/// Parses the pieces of a response to a request with this method.
 type Read = fn(&http::Method, &[&[u8]]) -> Outcome;
 
 #[test]
@@ -69,7 +69,10 @@ fn every_difference_from_hyper_is_listed_with_its_reason() {
             listed.response
         );
         if !found.contains_key(listed.response) {
-            faults.push(format!("{}: listed, and no difference", listed.response));
+            faults.push(format!(
+                "{}: listed, but there is no difference",
+                listed.response
+            ));
         }
     }
     assert!(faults.is_empty(), "{}", faults.join("\n"));

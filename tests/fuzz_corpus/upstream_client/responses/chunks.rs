@@ -1,4 +1,4 @@
-//! Chunked bodies, behind the same head.
+//! Chunked bodies. The head is the same for all.
 
 use super::Responses;
 

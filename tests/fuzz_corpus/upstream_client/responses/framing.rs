@@ -1,4 +1,5 @@
-//! The length of a response.
+//! Framing: lengths, transfer codings, interim responses, responses without content, and their
+//! ends.
 
 use super::Responses;
 

@@ -1,4 +1,4 @@
-//! Hostile responses, in classes. Each is sent whole, and cut in two at every byte.
+//! Hostile responses, in classes. Each is parsed whole, and cut in two at every byte.
 
 mod chunks;
 mod framing;
@@ -6,7 +6,7 @@ mod head;
 
 use http::Method;
 
-/// One response as an upstream sends it, and the method of the request that it answers.
+/// The bytes of one response, and the method of its request.
 pub(crate) struct Hostile {
     pub(crate) class: &'static str,
     pub(crate) name: String,
@@ -15,21 +15,22 @@ pub(crate) struct Hostile {
 }
 
 impl Hostile {
-    /// Its class and its name.
+    /// Class and name.
     pub(crate) fn name(&self) -> String {
         format!("{}: {}", self.class, self.name)
     }
 }
 
-/// A class of responses: its name, and for each response a name and its bytes.
+/// A class of responses, with its name.
 type Class = (&'static str, Responses);
+/// The name and the bytes of each response.
 type Responses = &'static [(&'static str, &'static [u8])];
 
-/// The classes whose responses are written down from the first chunk on, and the head of them all.
-const OF_CHUNKS: [&str; 3] = ["chunk sizes", "chunk data", "trailers"];
+/// Classes whose responses start with the first chunk, after [`CHUNKED_HEAD`].
+const CHUNK_CLASSES: [&str; 3] = ["chunk sizes", "chunk data", "trailers"];
 const CHUNKED_HEAD: &[u8] = b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n";
 
-/// Every response, those of the classes and those that are too long to be written down.
+/// Every response: those of the classes, and generated ones at the limits.
 pub(crate) fn all() -> Vec<Hostile> {
     let mut all = Vec::new();
     for (class, responses) in CLASSES {
@@ -43,7 +44,7 @@ pub(crate) fn all() -> Vec<Hostile> {
                 class,
                 name: (*name).to_owned(),
                 method,
-                bytes: if OF_CHUNKS.contains(&class) {
+                bytes: if CHUNK_CLASSES.contains(&class) {
                     [CHUNKED_HEAD, bytes].concat()
                 } else {
                     bytes.to_vec()
@@ -55,7 +56,7 @@ pub(crate) fn all() -> Vec<Hostile> {
     all
 }
 
-/// At the limits, and one beyond.
+/// Responses at the limits of the parser, and just beyond.
 fn limits() -> Vec<Hostile> {
     let fields = |count: usize| "a: b\r\n".repeat(count);
     let value = |length: usize| "x".repeat(length);
