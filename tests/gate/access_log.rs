@@ -1,4 +1,4 @@
-//! The line that each request has in the log.
+//! The access log: one line per request.
 
 use serde_json::{Value, json};
 
@@ -18,8 +18,8 @@ public = true
 upstream = \"up\"
 ";
 
-/// The lines about requests of a stand, but for those that the stand asked for itself; at least so many.
-fn lines(test_bed: &TestBed, least: usize) -> Vec<Value> {
+/// Waits for at least `min` lines; those of the test bed's own readiness requests are left out.
+fn lines(test_bed: &TestBed, min: usize) -> Vec<Value> {
     let lines = || {
         test_bed
             .requests
@@ -28,7 +28,7 @@ fn lines(test_bed: &TestBed, least: usize) -> Vec<Value> {
             .filter(|line| line["route"] != "/_ready")
             .collect::<Vec<_>>()
     };
-    eventually("every request has a line", || lines().len() >= least);
+    eventually("every request has a line", || lines().len() >= min);
     lines()
 }
 
@@ -39,8 +39,8 @@ fn line_describes_the_request_and_its_outcome() {
     let request = format!(
         "POST /apps/7 HTTP/1.1\r\nHost: api.test\r\nAuthorization: Bearer {token}\r\nContent-Length: 3\r\n\r\nabc"
     );
-    let answer = send(test_bed.address, request);
-    assert_eq!(answer.status, 200);
+    let response = send(test_bed.address, request);
+    assert_eq!(response.status, 200);
     let lines = lines(&test_bed, 1);
     let [line] = lines.as_slice() else {
         panic!("one line: {lines:?}")
@@ -60,7 +60,7 @@ fn line_describes_the_request_and_its_outcome() {
     let expected = json!({
         "level": "INFO", "message": "request", "method": "POST", "route": "/apps/{id}", "status": 200,
         "decision": "permitted", "issuer": "corp", "client_id": "client-1", "client": "127.0.0.1", "upstream": "up",
-        "http_version": "1.1", "request_bytes": 3, "response_bytes": 5, "request_id": answer.header("x-request-id"),
+        "http_version": "1.1", "request_bytes": 3, "response_bytes": 5, "request_id": response.header("x-request-id"),
     });
     assert_eq!(Value::Object(line), expected);
 }
@@ -78,8 +78,8 @@ fn line_of_a_denial_names_the_claim_key_or_scope() {
     let other_type = test_bed
         .key
         .token_with(&header, &test_bed.issuer.claims(""));
-    let stranger = Key::es256("stranger").token(&test_bed.issuer.claims(""));
-    let fake = Key::es256("first").token(&test_bed.issuer.claims(""));
+    let unknown_key = Key::es256("stranger").token(&test_bed.issuer.claims(""));
+    let forged = Key::es256("first").token(&test_bed.issuer.claims(""));
     for (token, status, reason, cause) in [
         (
             claims("aud", json!("https://other.test")),
@@ -106,8 +106,8 @@ fn line_of_a_denial_names_the_claim_key_or_scope() {
             "unknown_issuer",
             "https://other.test",
         ),
-        (stranger, 401, "unknown_key", "\"stranger\""),
-        (fake, 401, "bad_signature", "signature"),
+        (unknown_key, 401, "unknown_key", "\"stranger\""),
+        (forged, 401, "bad_signature", "signature"),
         (
             test_bed.token("write the.audit"),
             403,
@@ -141,7 +141,11 @@ fn line_of_a_denial_names_the_claim_key_or_scope() {
             _ => None,
         };
         assert_eq!(line["missing_scope"].as_str(), missing, "{line}");
-        assert_eq!(line.get("upstream"), None, "it got nowhere");
+        assert_eq!(
+            line.get("upstream"),
+            None,
+            "a refused request has no upstream"
+        );
     }
 }
 
@@ -180,10 +184,10 @@ fn wrong_method_or_authentication_scheme_is_logged() {
 
 #[test]
 fn unmatched_request_is_logged_with_its_host_and_a_wrong_method_with_its_route() {
-    let of_any =
+    let any_host =
         "[[routes]]\npath = \"/apps/{id}\"\nmethods = \"GET\"\npublic = true\nupstream = \"up\"\n";
-    let of_hosts = "[[routes]]\nhost = \"*.open.test\"\npath = \"/a\"\nmethods = \"GET\"\npublic = true\nupstream = \"up\"\n";
-    let test_bed = TestBed::routes(&format!("{of_any}{of_hosts}"));
+    let one_host = "[[routes]]\nhost = \"*.open.test\"\npath = \"/a\"\nmethods = \"GET\"\npublic = true\nupstream = \"up\"\n";
+    let test_bed = TestBed::routes(&format!("{any_host}{one_host}"));
     for (method, host, path, route, cause) in [
         (
             "GET",
@@ -225,7 +229,7 @@ fn unmatched_request_is_logged_with_its_host_and_a_wrong_method_with_its_route()
             (route, Some(cause)),
             "{line}"
         );
-        assert_eq!(line.get("path"), None, "nobody asked for it");
+        assert_eq!(line.get("path"), None, "log.path is off");
     }
 }
 
@@ -308,9 +312,9 @@ fn request_without_a_response_is_logged() {
     ));
     let mut connection = Connection::open(gateway.address);
     connection.write("GET / HTTP/1.1\r\nHost: a\r\n\r\n");
-    eventually("it is under way", || upstream.hits() == 1);
+    eventually("the request is in flight", || upstream.hits() == 1);
     drop(connection);
-    eventually("it has a line", || gateway.requests.lines().len() == 1);
+    eventually("it is logged", || gateway.requests.lines().len() == 1);
     let line = &gateway.requests.lines()[0];
     assert_eq!(
         (&line["status"], &line["upstream"]),
@@ -361,7 +365,7 @@ fn client_input_cannot_forge_a_line() {
             sent += 1;
         }
     }
-    // Some of them are no HTTP, and end before they are requests.
+    // Some of these heads are malformed: hyper refuses them, and no line is written.
     let lines = lines(&test_bed, 10);
     assert!(lines.len() <= sent);
     assert!(
@@ -398,7 +402,7 @@ fn client_address_behind_a_trusted_proxy_is_logged() {
     assert_eq!(
         lines(&test_bed, 1)[0]["client"],
         "127.0.0.1",
-        "anybody may say so"
+        "an untrusted peer cannot set the client address"
     );
 }
 
@@ -406,7 +410,7 @@ fn client_address_behind_a_trusted_proxy_is_logged() {
 fn flood_of_refusals_is_throttled_and_counted() {
     const FLOOD: u64 = 300;
     let test_bed = TestBed::toml("[log]\nrefusals_per_second = 5", "", "", ROUTES);
-    let begun = std::time::Instant::now();
+    let began = std::time::Instant::now();
     let mut connection = Connection::open(test_bed.address);
     for _ in 0..FLOOD {
         assert_eq!(
@@ -416,8 +420,8 @@ fn flood_of_refusals_is_throttled_and_counted() {
             404
         );
     }
-    let seconds = begun.elapsed().as_secs() + 2;
-    // Who is let through has a line, whatever else goes on.
+    let seconds = began.elapsed().as_secs() + 2;
+    // A permitted request is logged even while refusals are throttled.
     assert_eq!(
         test_bed
             .get("/apps/7", Some(&test_bed.token("write app.7 the.audit")))
@@ -425,7 +429,7 @@ fn flood_of_refusals_is_throttled_and_counted() {
         200
     );
     let lines = || test_bed.requests.lines();
-    eventually("the last one is there", || {
+    eventually("the last request is logged", || {
         lines().iter().any(|line| line["route"] == "/apps/{id}")
     });
     let refused = lines()
@@ -436,18 +440,18 @@ fn flood_of_refusals_is_throttled_and_counted() {
         (1..=5 * seconds).contains(&refused),
         "{refused} lines in {seconds} s"
     );
-    let left_out: u64 = lines()
+    let suppressed: u64 = lines()
         .iter()
         .filter_map(|line| line["refusals_left_out"].as_u64())
         .sum();
-    assert_eq!(refused + left_out, FLOOD);
+    assert_eq!(refused + suppressed, FLOOD);
     let metrics = send(
         test_bed.admin,
         "GET /metrics HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n",
     )
     .text();
-    let line = format!("scopegate_log_refusals_left_out_total{{}} {left_out}");
-    assert!(metrics.lines().any(|told| told == line), "{metrics}");
+    let expected = format!("scopegate_log_refusals_left_out_total{{}} {suppressed}");
+    assert!(metrics.lines().any(|line| line == expected), "{metrics}");
 }
 
 #[test]
@@ -461,7 +465,7 @@ fn flood_of_disconnects_is_throttled_and_counted() {
     );
     test_bed.issuer.fail(Reply::RawThenHang(Vec::new()));
     let unknown = Key::es256("second").token(&test_bed.issuer.claims("write"));
-    let begun = std::time::Instant::now();
+    let began = std::time::Instant::now();
     let waiting: Vec<_> = (0..FLOOD)
         .map(|_| {
             let mut connection = Connection::open(test_bed.address);
@@ -471,28 +475,28 @@ fn flood_of_disconnects_is_throttled_and_counted() {
             connection
         })
         .collect();
-    // Nothing shows from outside that the gateway has read these heads.
+    // No metric shows that the gateway has read these heads: give it time.
     std::thread::sleep(std::time::Duration::from_millis(300));
     drop(waiting);
     let series = "scopegate_requests_total{route=\"/apps/{id}\",method=\"GET\",status=\"none\",decision=\"undecided\",\
                   reason=\"client_went_away\"}";
-    eventually("all have gone away", || {
+    eventually("all disconnects are counted", || {
         test_bed.metric(series) == Some(FLOOD as f64)
     });
-    let told = test_bed
+    let logged = test_bed
         .requests
         .lines()
         .iter()
         .filter(|line| line["reason"] == "client_went_away")
         .count() as u64;
-    let seconds = begun.elapsed().as_secs() + 2;
+    let seconds = began.elapsed().as_secs() + 2;
     assert!(
-        (1..=5 * seconds).contains(&told),
-        "{told} lines in {seconds} s"
+        (1..=5 * seconds).contains(&logged),
+        "{logged} lines in {seconds} s"
     );
     assert_eq!(
         test_bed.metric("scopegate_log_refusals_left_out_total{}"),
-        Some((FLOOD - told) as f64)
+        Some((FLOOD - logged) as f64)
     );
 }
 
@@ -536,6 +540,6 @@ fn access_false_logs_no_request() {
             .status,
         200
     );
-    let front = test_bed.requests.text();
-    assert!(front.is_empty(), "{front}");
+    let log = test_bed.requests.text();
+    assert!(log.is_empty(), "{log}");
 }

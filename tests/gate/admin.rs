@@ -89,15 +89,15 @@ fn request_of_a_disconnected_client_is_counted_without_a_status() {
         "scopegate_upstream_target_in_flight{{upstream=\"up\",target=\"{}\"}}",
         test_bed.upstream.address
     );
-    eventually("it is under way", || {
+    eventually("the request is in flight", || {
         test_bed.metric(&in_flight) == Some(1.0)
     });
     drop(connection);
-    // It was decided: whoever went away has passed.
-    eventually("it is counted", || {
+    // The request was permitted before the client disconnected.
+    eventually("the request is counted", || {
         test_bed.metric(&requests("GET", "none", "permitted", "")) == Some(1.0)
     });
-    eventually("it is no longer under way", || {
+    eventually("the request is no longer in flight", || {
         test_bed.metric(&in_flight) == Some(0.0)
     });
 }
@@ -135,7 +135,7 @@ fn token_cache_hits_are_counted_by_tier() {
         let size = |name: &str| {
             test_bed.metric(&format!("scopegate_token_cache_{name}{{tier=\"{tier}\"}}"))
         };
-        // Beside this token the stand's own is known, whose connection has ended.
+        // The test bed's own token is cached too; its connection has ended.
         let entries = if tier == "connection" { 1.0 } else { 2.0 };
         eventually(&format!("{tier}: {:?}", size("entries")), || {
             size("entries") == Some(entries)
@@ -148,7 +148,7 @@ fn token_cache_hits_are_counted_by_tier() {
     }
     drop(connection);
     let of_connections = "scopegate_token_cache_bytes{tier=\"connection\"}";
-    eventually("nobody is connected", || {
+    eventually("the connection cache is empty", || {
         test_bed.metric(of_connections) == Some(0.0)
     });
 }
@@ -203,37 +203,40 @@ fn issuer_and_upstream_have_metrics() {
         test_bed.metric("scopegate_upstream_retries_total{upstream=\"up\"}"),
         Some(1.0)
     );
-    eventually("its connections are gone", || {
+    eventually("the upstream connections are closed", || {
         test_bed.metric(&format!("scopegate_upstream_target_connections{of_target}")) == Some(0.0)
     });
 }
 
 #[test]
 fn ejection_of_a_target_is_counted() {
-    let well = Server::start(|_| Reply::text("hello"));
-    let gone: SocketAddr = {
+    let healthy = Server::start(|_| Reply::text("hello"));
+    let unreachable: SocketAddr = {
         let listener = std::net::TcpListener::bind("127.0.0.67:0").expect("a free port");
         listener.local_addr().expect("a bound socket")
     };
     let gateway = Gateway::start(&format!(
-        "[upstreams.up]\ntargets = [\"http://{gone}\", \"http://{}\"]\n[[routes]]\npath = \"/x\"\npublic = true\nupstream = \"up\"\n",
-        well.address
+        "[upstreams.up]\ntargets = [\"http://{unreachable}\", \"http://{}\"]\n[[routes]]\npath = \"/x\"\npublic = true\nupstream = \"up\"\n",
+        healthy.address
     ));
     let of = |name: &str, target| {
         gateway.metric(&format!(
             "scopegate_upstream_target_{name}{{upstream=\"up\",target=\"{target}\"}}"
         ))
     };
-    eventually("it is ejected", || {
+    eventually("the target is ejected", || {
         assert_eq!(
             send(gateway.address, "GET /x HTTP/1.1\r\nHost: a\r\n\r\n").status,
             200
         );
-        of("up", gone) == Some(0.0)
+        of("up", unreachable) == Some(0.0)
     });
-    assert!(of("ejections_total", gone).is_some_and(|count| count >= 1.0));
+    assert!(of("ejections_total", unreachable).is_some_and(|count| count >= 1.0));
     assert_eq!(
-        (of("up", well.address), of("ejections_total", well.address)),
+        (
+            of("up", healthy.address),
+            of("ejections_total", healthy.address)
+        ),
         (Some(1.0), Some(0.0))
     );
 }
@@ -265,7 +268,7 @@ fn introspection_requests_are_counted() {
         gateway.metric("scopegate_introspection_duration_seconds_count{issuer=\"corp\"}"),
         Some(3.0)
     );
-    // Nobody has to have keys who is asked.
+    // An issuer with introspection needs no keys to be ready.
     assert_eq!(gateway.get_admin("/readyz").status, 200);
 }
 
@@ -279,22 +282,22 @@ fn gateway_is_ready_when_every_issuer_has_keys() {
          [[routes]]\npath = \"/x\"\nupstream = \"up\"\n",
         issuer.url
     ));
-    eventually("its keys could not be had", || {
+    eventually("the JWKS fetch fails repeatedly", || {
         gateway
             .get_admin("/readyz")
             .text()
             .contains("times in a row")
     });
-    let answer = gateway.get_admin("/readyz");
-    assert_eq!(answer.status, 503);
-    let told = answer.text();
+    let response = gateway.get_admin("/readyz");
+    assert_eq!(response.status, 503);
+    let text = response.text();
     assert!(
-        told.starts_with("not ready\n[-] issuer corp: no keys: ") && !told.contains("[+]"),
-        "{told}"
+        text.starts_with("not ready\n[-] issuer corp: no keys: ") && !text.contains("[+]"),
+        "{text}"
     );
     assert!(
-        told.contains("expected status 200, but found 503"),
-        "{told}"
+        text.contains("expected status 200, but found 503"),
+        "{text}"
     );
     assert_eq!(gateway.metric("scopegate_ready{}"), Some(0.0));
     assert_eq!(
@@ -302,15 +305,17 @@ fn gateway_is_ready_when_every_issuer_has_keys() {
         Some(0.0)
     );
     issuer.recover();
-    eventually("it is ready", || gateway.get_admin("/readyz").status == 200);
+    eventually("the gateway is ready", || {
+        gateway.get_admin("/readyz").status == 200
+    });
     assert_eq!(gateway.get_admin("/readyz").text(), "ready\n");
     let verbose = gateway.get_admin("/readyz?verbose").text();
-    for told in [
+    for expected in [
         "[+] configuration: 1 route\n",
         "[+] listener 127.0.0.1:",
         "[+] issuer corp: 1 key, fetched ",
     ] {
-        assert!(verbose.contains(told), "{verbose}");
+        assert!(verbose.contains(expected), "{verbose}");
     }
 }
 
@@ -324,7 +329,7 @@ fn rejected_reload_is_reported() {
     test_bed
         .gateway
         .reload("[upstreams.up]\ntargets = 7\n")
-        .expect_err("it is faulty");
+        .expect_err("an invalid configuration");
     assert_eq!(
         test_bed.metric("scopegate_reloads_total{outcome=\"refused\"}"),
         Some(1.0)
@@ -333,16 +338,19 @@ fn rejected_reload_is_reported() {
         test_bed.metric("scopegate_last_reload_successful{}"),
         Some(0.0)
     );
-    let answer = test_bed.get_admin("/readyz");
-    assert_eq!(answer.status, 200, "what was in force stays so");
+    let response = test_bed.get_admin("/readyz");
+    assert_eq!(
+        response.status, 200,
+        "the previous configuration stays active"
+    );
     assert!(
-        answer
+        response
             .text()
             .contains("[!] configuration: the last file was refused"),
         "{}",
-        answer.text()
+        response.text()
     );
-    // Routes that are gone are not told of any more.
+    // The series of removed routes are no longer exported.
     assert_eq!(test_bed.get("/things/7", None).status, 401);
     assert_eq!(
         test_bed.metric(&requests("GET", "4xx", "refused", "no_token")),
@@ -353,7 +361,10 @@ fn rejected_reload_is_reported() {
         "[upstreams.up]\ntargets = \"http://{}\"\n{other}",
         test_bed.upstream.address
     );
-    test_bed.gateway.reload(&toml).expect("good");
+    test_bed
+        .gateway
+        .reload(&toml)
+        .expect("a valid configuration");
     assert_eq!(test_bed.get("/things/7", None).status, 404);
     assert_eq!(
         test_bed.metric(&requests("GET", "4xx", "refused", "no_token")),
@@ -385,13 +396,13 @@ fn metrics_are_valid_openmetrics_without_secrets() {
         test_bed.get("/things/7", Some("garbage-as-a-token")).status,
         401
     );
-    let answer = test_bed.get_admin("/metrics");
+    let response = test_bed.get_admin("/metrics");
     let media_type = "application/openmetrics-text; version=1.0.0; charset=utf-8";
     assert_eq!(
-        (answer.status, answer.header("content-type")),
+        (response.status, response.header("content-type")),
         (200, Some(media_type))
     );
-    let text = answer.text();
+    let text = response.text();
     let exposition = parse_openmetrics(&text).unwrap_or_else(|error| panic!("{error:?}\n{text}"));
     assert!(
         exposition.families.len() >= 22,
@@ -412,7 +423,7 @@ fn metrics_are_valid_openmetrics_without_secrets() {
         "client-1",
         "127.0.0.1\"",
     ] {
-        assert!(!text.contains(hidden), "{hidden} is told: {text}");
+        assert!(!text.contains(hidden), "{hidden} is in the metrics: {text}");
     }
 }
 
@@ -424,26 +435,29 @@ fn admin_listener_serves_known_paths_and_one_request_per_connection() {
         ask("GET /livez HTTP/1.1\r\nHost: localhost\r\n\r\n").text(),
         "ok\n"
     );
-    let answer = ask("POST /livez HTTP/1.1\r\nHost: localhost\r\nContent-Length: 0\r\n\r\n");
+    let response = ask("POST /livez HTTP/1.1\r\nHost: localhost\r\nContent-Length: 0\r\n\r\n");
     assert_eq!(
-        (answer.status, answer.header("allow")),
+        (response.status, response.header("allow")),
         (405, Some("GET, HEAD"))
     );
     assert_eq!(
         ask("GET /things/7 HTTP/1.1\r\nHost: localhost\r\n\r\n").status,
         404
     );
-    let answer = ask("GET /readyz HTTP/1.1\r\nHost: localhost\r\n\r\n");
+    let response = ask("GET /readyz HTTP/1.1\r\nHost: localhost\r\n\r\n");
     assert_eq!(
-        (answer.header("connection"), answer.header("cache-control")),
+        (
+            response.header("connection"),
+            response.header("cache-control")
+        ),
         (Some("close"), Some("no-store"))
     );
-    // What is asked of the admin listener is nothing that the other ones know of.
+    // Other listeners do not serve the admin paths.
     assert_eq!(test_bed.get("/metrics", None).status, 404);
 }
 
-/// Connections to the admin listener from an address of the loopback network, on each of which these bytes are sent.
-fn held(admin: SocketAddr, from: [u8; 4], count: usize, bytes: &str) -> Vec<TcpStream> {
+/// Opens connections to the admin listener from a loopback address, and sends these bytes on each.
+fn open_connections(admin: SocketAddr, from: [u8; 4], count: usize, bytes: &str) -> Vec<TcpStream> {
     let open = |_| {
         let socket = Socket::new(Domain::IPV4, Type::STREAM, None).expect("a socket");
         socket
@@ -463,26 +477,26 @@ fn held(admin: SocketAddr, from: [u8; 4], count: usize, bytes: &str) -> Vec<TcpS
 fn open_admin_connections_do_not_block_probes() {
     let test_bed = TestBed::routes(ROUTE);
     let admin = test_bed.gateway.admin;
-    let holders: [(&str, Vec<[u8; 4]>, usize); 3] = [
-        ("16 of the probe's own address", vec![[127, 0, 0, 1]], 16),
+    let clients: [(&str, Vec<[u8; 4]>, usize); 3] = [
+        ("16 from the probe's own address", vec![[127, 0, 0, 1]], 16),
         (
-            "17 of each of four others",
+            "17 from each of four others",
             (2..6).map(|last| [127, 0, 0, last]).collect(),
             17,
         ),
         (
-            "hundreds of many",
+            "300 from 60 addresses",
             (0..60).map(|last| [127, 0, 1, last]).collect(),
             5,
         ),
     ];
     let metrics = "GET /metrics HTTP/1.1\r\nHost: localhost\r\n\r\n";
-    for (who, addresses, count) in holders {
-        // Nothing, half a head, and a request whose answer is not read.
+    for (who, addresses, count) in clients {
+        // Nothing, half a head, and a request whose response is not read.
         for bytes in ["", "GET /livez HTTP/1.1\r\nHo", metrics] {
-            let _held: Vec<_> = addresses
+            let _open: Vec<_> = addresses
                 .iter()
-                .flat_map(|&address| held(admin, address, count, bytes))
+                .flat_map(|&address| open_connections(admin, address, count, bytes))
                 .collect();
             for _ in 0..50 {
                 assert_eq!(
@@ -516,13 +530,13 @@ fn admin_client_without_a_complete_head_is_disconnected() {
     }
 }
 
-/// The status that a GET of `/livez` gets with these lines, and the text.
+/// Status and text of a GET of `/livez` with these header lines.
 fn livez(test_bed: &TestBed, version: &str, lines: &str) -> (u16, String) {
-    let answer = send(
+    let response = send(
         test_bed.gateway.admin,
         format!("GET /livez HTTP/{version}\r\n{lines}\r\n"),
     );
-    (answer.status, answer.text())
+    (response.status, response.text())
 }
 
 const MISDIRECTED: &str = "expected an IP address, localhost or a name of admin.hosts as Host\n";
@@ -555,21 +569,21 @@ fn admin_listener_accepts_only_addresses_localhost_and_listed_hosts() {
     ] {
         assert_eq!(with_host(host), (421, MISDIRECTED.to_owned()), "{host}");
     }
-    // Whatever is asked for.
+    // On every path.
     for request in ["POST /livez", "GET /metrics", "GET /"] {
-        let answer = send(
+        let response = send(
             test_bed.gateway.admin,
             format!("{request} HTTP/1.1\r\nHost: evil.example\r\n\r\n"),
         );
-        assert_eq!(answer.status, 421, "{request}");
+        assert_eq!(response.status, 421, "{request}");
     }
-    // An absolute target is a host as well.
-    let answer = send(
+    // The authority of an absolute target counts as a host.
+    let response = send(
         test_bed.gateway.admin,
         "GET http://evil.example/livez HTTP/1.1\r\nHost: localhost\r\n\r\n",
     );
-    assert_eq!(answer.status, 400);
-    // A reload brings the names.
+    assert_eq!(response.status, 400);
+    // A reload changes the accepted names.
     let toml = |hosts: &str| {
         format!(
             "[admin]\nlisten = \"127.0.0.1:1\"\nhosts = {hosts}\n[upstreams.up]\ntargets = \"http://{}\"\n\
@@ -591,7 +605,7 @@ fn admin_listener_accepts_only_addresses_localhost_and_listed_hosts() {
     );
     gateway
         .reload(&toml("[\"gateway.internal\", \"*.svc\"]"))
-        .expect("good");
+        .expect("a valid configuration");
     assert_eq!(
         (
             status("Gateway.internal:80"),
@@ -637,7 +651,7 @@ fn admin_listener_requires_one_host_except_over_http_1_0() {
             "{version}"
         );
     }
-    // As load balancers still ask.
+    // Load balancers still send such requests.
     assert_eq!(livez(&test_bed, "1.0", ""), (200, "ok\n".to_owned()));
 }
 

@@ -1,11 +1,13 @@
-//! What is turned away before any route is looked for, because others might read it in another way (R40, R41).
+//! Requests that are refused before routing, because other servers could read them differently (R40,
+//! R41).
 
 use harness::{Connection, TestBed, send};
 
 const ROUTES: &str = "[[routes]]\npath = \"/{*rest}\"\npublic = true\nupstream = \"up\"\n";
 
-/// Sends these bytes, and then a request that must not be answered where the connection has to end.
-fn closes(test_bed: &TestBed, request: &str) -> (u16, bool) {
+/// Sends a request and then a second one. Returns the first status, and whether the connection closed
+/// without a second response.
+fn send_twice(test_bed: &TestBed, request: &str) -> (u16, bool) {
     let mut connection = Connection::open(test_bed.address);
     connection.write(request);
     let status = connection.read(false).status;
@@ -45,10 +47,10 @@ fn r40_ambiguous_framing_is_refused_and_closes_the_connection() {
         "Connection: upgrade\r\nUpgrade: h2c\r\nTransfer-Encoding: chunked\r\n",
     ] {
         let request = format!("POST /x HTTP/1.1\r\nHost: a\r\n{lines}\r\n0\r\n\r\n");
-        assert_eq!(closes(&test_bed, &request), (400, true), "{lines:?}");
+        assert_eq!(send_twice(&test_bed, &request), (400, true), "{lines:?}");
     }
     let old = "POST /x HTTP/1.0\r\nHost: a\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n\r\n";
-    assert_eq!(closes(&test_bed, old), (400, true));
+    assert_eq!(send_twice(&test_bed, old), (400, true));
     assert_eq!(test_bed.hits(), 0);
 }
 
@@ -61,7 +63,7 @@ fn r40_transfer_encoding_beside_content_length_is_forwarded_with_one_framing() {
         "Content-Length: 5\r\nContent-Length: 6\r\nTransfer-Encoding: CHUNKED\r\n",
     ] {
         let hits = test_bed.hits();
-        let (status, closed) = closes(
+        let (status, closed) = send_twice(
             &test_bed,
             &format!("POST /x HTTP/1.1\r\nHost: a\r\n{lines}\r\n3\r\nabc\r\n0\r\n\r\n"),
         );
@@ -89,12 +91,12 @@ fn r40_transfer_encoding_beside_content_length_is_forwarded_with_one_framing() {
 fn content_length_is_forwarded_in_canonical_form() {
     let test_bed = TestBed::routes(ROUTES);
     for (length, sent) in [("0005", "5"), ("05", "5"), ("5", "5")] {
-        let answer = send(
+        let response = send(
             test_bed.address,
             format!("POST /x HTTP/1.1\r\nHost: a\r\nContent-Length: {length}\r\n\r\nhello"),
         );
         assert_eq!(
-            (answer.status, test_bed.last().header("content-length")),
+            (response.status, test_bed.last().header("content-length")),
             (200, vec![sent]),
             "{length}"
         );
@@ -109,12 +111,12 @@ fn content_length_is_forwarded_in_canonical_form() {
         ),
         (200, vec!["5"])
     );
-    let answer = send(
+    let response = send(
         test_bed.address,
         "POST /x HTTP/1.1\r\nHost: a\r\nContent-Length: 00\r\n\r\n",
     );
     assert_eq!(
-        (answer.status, test_bed.last().header("content-length")),
+        (response.status, test_bed.last().header("content-length")),
         (200, vec!["0"])
     );
 }
@@ -137,17 +139,17 @@ fn r41_fragment_in_a_target_is_refused() {
     for target in targets {
         let request = format!("GET {target} HTTP/1.1\r\nHost: a\r\n\r\n");
         assert_eq!(send(test_bed.address, &request).status, 400, "{target}");
-        // Behind an empty line, and in two reads.
+        // After an empty line, and in two reads.
         let (one, other) = request.split_at(request.len() / 3);
         let mut connection = Connection::open(test_bed.address);
         connection.write(format!("\r\n{one}"));
-        // The gateway has to read the two pieces separately.
+        // The gateway has to read the two pieces separately; no metric counts its reads.
         std::thread::sleep(std::time::Duration::from_millis(20));
         connection.write(other);
         assert_eq!(connection.read(false).status, 400, "{target} in two pieces");
     }
     assert_eq!(test_bed.hits(), 0);
-    // The connection goes on, with whatever has a `#` elsewhere.
+    // The connection stays open, and `#` is allowed outside the target.
     let mut connection = Connection::open(test_bed.address);
     for _ in 0..2 {
         assert_eq!(
@@ -160,7 +162,7 @@ fn r41_fragment_in_a_target_is_refused() {
         assert_eq!(connection.ask(post).status, 200);
         assert_eq!(test_bed.last().body.len(), 12);
     }
-    // A head that began behind another request may go on with anything.
+    // The rest of a pipelined head that arrives later is not taken for a new request line.
     connection.write("GET /x HTTP/1.1\r\nHost: a\r\n\r\nGET /y HTTP/1.1\r\nHost: a\r\nX: ");
     assert_eq!(connection.read(false).status, 200);
     connection.write("GET /#\r\n\r\n");
@@ -180,12 +182,12 @@ fn connect_and_trace_are_refused_on_every_route() {
         "TRACE /x",
         "TRACE http://a/x",
     ] {
-        let answer = send(
+        let response = send(
             test_bed.address,
             format!("{request} HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n"),
         );
-        assert_eq!(answer.status, 405, "{request}");
-        let allow = answer.header("allow").expect("Allow");
+        assert_eq!(response.status, 405, "{request}");
+        let allow = response.header("allow").expect("Allow");
         assert!(
             !allow.contains("CONNECT") && !allow.contains("TRACE"),
             "{allow}"
@@ -217,14 +219,14 @@ fn r41_unsupported_target_forms_are_refused() {
         "/x\u{7f}",
         "/x?a b",
     ] {
-        let answer = send(
+        let response = send(
             test_bed.address,
             format!("GET {target} HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n"),
         );
-        assert_eq!(answer.status, 400, "{target:?}");
+        assert_eq!(response.status, 400, "{target:?}");
     }
     assert_eq!(test_bed.hits(), 0);
-    // Absolute-form is for proxies, and read by everybody (RFC 9112 §3.2.2).
+    // Every server must accept the absolute form (RFC 9112 §3.2.2).
     assert_eq!(
         send(
             test_bed.address,
@@ -260,7 +262,7 @@ fn malformed_heads_are_refused() {
         "GET /x HTTP/1.1\r\nHost: a\r\nX: a\u{1}b\r\n",
     ] {
         assert_eq!(
-            closes(&test_bed, &format!("{head}\r\n")),
+            send_twice(&test_bed, &format!("{head}\r\n")),
             (400, true),
             "{head:?}"
         );
@@ -280,14 +282,14 @@ fn r39_headers_that_override_method_or_path_are_removed() {
         "X-Original-URL: /secret",
         "X_Rewrite_URL: /secret",
     ];
-    let answer = send(
+    let response = send(
         test_bed.address,
         format!(
             "GET /x HTTP/1.1\r\nHost: a\r\n{}\r\n\r\n",
             lines.join("\r\n")
         ),
     );
-    assert_eq!(answer.status, 200);
+    assert_eq!(response.status, 200);
     let sent = test_bed.last();
     assert!(
         sent.headers
@@ -300,7 +302,7 @@ fn r39_headers_that_override_method_or_path_are_removed() {
 
 #[test]
 fn bare_line_feeds_end_lines_and_are_not_forwarded() {
-    // RFC 9112 §2.2 lets a recipient take one for a line end, and hyper does.
+    // RFC 9112 §2.2 allows a bare LF as a line terminator, and hyper accepts it.
     let test_bed = TestBed::routes(ROUTES);
     assert_eq!(
         send(test_bed.address, "GET /x HTTP/1.1\nHost: a\nX-One: 1\n\n").status,

@@ -1,4 +1,4 @@
-//! `examples/prometheus/alerts.yml` asks for what the gateway tells.
+//! `examples/prometheus/alerts.yml` matches the metrics and reasons of the gateway.
 
 use std::collections::BTreeSet;
 use std::fs;
@@ -8,19 +8,21 @@ use harness::{Gateway, TestBed};
 
 const ROUTE: &str = "[[routes]]\npath = \"/things/{id}\"\nscope = \"read\"\nupstream = \"up\"\n";
 
-const ASKS: &str = "[issuers.asks]\nissuer = \"asks\"\naudience = \"api\"\nvalidation = \"introspection\"\n\
-                    [issuers.asks.introspection]\nendpoint = \"http://127.0.0.1:9\"\nauthentication = \"none\"\n\
+const INTROSPECTION: &str = "[issuers.opaque]\nissuer = \"opaque\"\naudience = \"api\"\nvalidation = \"introspection\"\n\
+                    [issuers.opaque.introspection]\nendpoint = \"http://127.0.0.1:9\"\nauthentication = \"none\"\n\
                     [upstreams.up]\ntargets = \"http://127.0.0.1:9\"\n[[routes]]\npath = \"/x\"\nupstream = \"up\"\n";
 
 fn shipped(path: &str) -> String {
     fs::read_to_string(Path::new(env!("CARGO_MANIFEST_DIR")).join(path)).expect("a shipped file")
 }
 
-/// The name of every series that `/metrics` may have, from its `# TYPE` lines.
-fn told() -> BTreeSet<String> {
-    // One has an issuer with keys, the other one that is asked.
-    let (test_bed, asking) = (TestBed::routes(ROUTE), Gateway::start(ASKS));
-    let page = test_bed.gateway.get_admin("/metrics").text() + &asking.get_admin("/metrics").text();
+/// The names of all series of `/metrics`, derived from its `# TYPE` lines.
+fn exported_series() -> BTreeSet<String> {
+    // One gateway verifies JWTs, the other one uses introspection.
+    let test_bed = TestBed::routes(ROUTE);
+    let introspecting = Gateway::start(INTROSPECTION);
+    let page =
+        test_bed.gateway.get_admin("/metrics").text() + &introspecting.get_admin("/metrics").text();
     let mut names = BTreeSet::new();
     for line in page.lines().filter_map(|line| line.strip_prefix("# TYPE ")) {
         let (name, kind) = line.split_once(' ').expect("a name and a type");
@@ -37,17 +39,18 @@ fn told() -> BTreeSet<String> {
 
 #[test]
 fn alerts_use_only_metrics_that_the_gateway_exports() {
-    let (alerts, told) = (shipped("examples/prometheus/alerts.yml"), told());
+    let alerts = shipped("examples/prometheus/alerts.yml");
+    let exported = exported_series();
     let words =
         alerts.split(|character: char| !character.is_ascii_alphanumeric() && character != '_');
-    let asked: BTreeSet<_> = words
+    let used: BTreeSet<_> = words
         .filter(|word| word.starts_with("scopegate_") || word.starts_with("http_server_"))
         .collect();
-    assert!(asked.len() > 12, "{asked:?}");
-    for name in asked {
+    assert!(used.len() > 12, "{used:?}");
+    for name in used {
         assert!(
-            told.contains(name),
-            "alerts.yml asks for {name}, which /metrics does not tell: {told:?}"
+            exported.contains(name),
+            "alerts.yml uses {name}, which /metrics does not export: {exported:?}"
         );
     }
 }
@@ -73,21 +76,21 @@ fn alert_on_invalid_tokens_excludes_every_other_reason() {
         .step_by(2)
         .collect();
     assert!(reasons.len() > 15, "{reasons:?}");
-    // A token that is too large is a bad token, whatever its status.
+    // A token that is too large counts as invalid, whatever its status.
     for reason in reasons.iter().filter(|reason| **reason != "too_long") {
-        let is_left_out = excluded.iter().any(|name| match name.strip_suffix(".*") {
+        let is_excluded = excluded.iter().any(|name| match name.strip_suffix(".*") {
             Some(start) => reason.starts_with(start),
             None => name == reason,
         });
         assert!(
-            is_left_out,
-            "ScopegateInvalidTokens takes {reason} for a bad token: add it to reason!~ in alerts.yml"
+            is_excluded,
+            "ScopegateInvalidTokens counts {reason} as an invalid token: add it to reason!~ in alerts.yml"
         );
     }
     for name in excluded.iter().filter(|name| !name.ends_with(".*")) {
         assert!(
             reasons.contains(name),
-            "alerts.yml leaves out {name}, which is no reason of src/gateway/refusal.rs"
+            "alerts.yml excludes {name}, which is no reason of src/gateway/refusal.rs"
         );
     }
 }

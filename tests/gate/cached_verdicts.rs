@@ -1,7 +1,8 @@
-//! Facts that are cached, replayed where they do not belong; and tokens looked for where nobody should find them.
+//! The token cache never decides for another route or issuer, stays within its limits, and leaks no
+//! token.
 //!
-//! Two families of holes that other gateways had: a token that was found good once was let through where more was asked
-//! for (CVE-2021-32701), and what one authorization server had said was believed where another should have been asked
+//! Other gateways had two such faults. A cached token passed a route that required more scope
+//! (CVE-2021-32701). The response of one authorization server counted for the tokens of another
 //! (CVE-2026-33496).
 
 use serde_json::json;
@@ -31,12 +32,12 @@ fn cve_2021_32701_cached_token_is_checked_against_each_routes_scope() {
     ]
     .concat();
     let test_bed = TestBed::routes(&routes);
-    let asked = Server::start(|_| {
+    let authorization_server = Server::start(|_| {
         Reply::json(json!({ "active": true, "scope": "read", "aud": "https://api.test" }))
     });
     let introspecting = Gateway::start(&format!(
         "{}[upstreams.up]\ntargets = \"http://{}\"\n{routes}",
-        introspecting("corp", "https://issuer.test", &asked),
+        introspecting("corp", "https://issuer.test", &authorization_server),
         test_bed.upstream.address
     ));
     for (address, token) in [
@@ -47,8 +48,8 @@ fn cve_2021_32701_cached_token_is_checked_against_each_routes_scope() {
         let mut ask = |path: &str| {
             let head =
                 format!("GET {path} HTTP/1.1\r\nHost: a\r\nAuthorization: Bearer {token}\r\n\r\n");
-            let answer = connection.ask(head);
-            (answer.status, answer.challenge().map(str::to_owned))
+            let response = connection.ask(head);
+            (response.status, response.challenge().map(str::to_owned))
         };
         let insufficient = "Bearer error=\"insufficient_scope\", scope=\"write\"".to_owned();
         for _ in 0..3 {
@@ -66,11 +67,11 @@ fn cve_2021_32701_cached_token_is_checked_against_each_routes_scope() {
 
 #[test]
 fn cve_2026_33496_introspection_response_counts_only_for_its_own_issuer() {
-    let said = |active: bool| {
+    let introspection = |active: bool| {
         json!({ "active": active, "scope": "read", "aud": "https://api.test" }).to_string()
     };
-    let (lenient, strict) = (said(true), said(false));
-    // Two endpoints of servers that go by the same name, as tenants of one do.
+    let (lenient, strict) = (introspection(true), introspection(false));
+    // Two authorization servers with the same issuer identifier, as tenants of one server have.
     let (lenient, strict) = (
         Server::start(move |_| Reply::json(&lenient)),
         Server::start(move |_| Reply::json(&strict)),
@@ -94,8 +95,8 @@ fn cve_2026_33496_introspection_response_counts_only_for_its_own_issuer() {
         };
         for _ in 0..3 {
             assert_eq!(ask("/lenient").status, 200);
-            let answer = ask("/strict");
-            assert_eq!((answer.status, answer.challenge()), (401, INVALID));
+            let response = ask("/strict");
+            assert_eq!((response.status, response.challenge()), (401, INVALID));
         }
     }
     assert_eq!((lenient.hits(), strict.hits(), upstream.hits()), (2, 2, 6));
@@ -111,16 +112,16 @@ fn r42_tokens_appear_in_no_log_and_no_response() {
     ]
     .concat();
     let test_bed = TestBed::routes(&routes);
-    let mut good = test_bed.issuer.claims("read");
-    good["jti"] = json!(CANARY);
-    let good = test_bed.key.token(&good);
-    let bad = Key::es256("first")
+    let mut claims = test_bed.issuer.claims("read");
+    claims["jti"] = json!(CANARY);
+    let valid = test_bed.key.token(&claims);
+    let invalid = Key::es256("first")
         .token(&json!({ "iss": test_bed.issuer.url, "sub": CANARY, "scope": CANARY }));
-    let (signature, other_signature) = (good.rsplit('.').next(), bad.rsplit('.').next());
-    let mut told = Vec::new();
+    let (signature, other_signature) = (valid.rsplit('.').next(), invalid.rsplit('.').next());
+    let mut responses = Vec::new();
     for token in [
-        &good,
-        &bad,
+        &valid,
+        &invalid,
         CANARY,
         &format!("{CANARY}.{CANARY}.{CANARY}"),
         &format!("{CANARY} {CANARY}"),
@@ -138,17 +139,17 @@ fn r42_tokens_appear_in_no_log_and_no_response() {
             format!("GET /{token} HTTP/1.1\r\nHost: a\r\n"),
             format!("GET /read HTTP/1.1\r\nHost: {token}\r\n"),
         ] {
-            let answer = send(test_bed.address, format!("{head}Connection: close\r\n\r\n"));
-            told.push(format!("{:?}{}", answer.headers, answer.text()));
+            let response = send(test_bed.address, format!("{head}Connection: close\r\n\r\n"));
+            responses.push(format!("{:?}{}", response.headers, response.text()));
         }
     }
     test_bed.issuer.fail(Reply::status(500));
-    told.push(
+    responses.push(
         test_bed
             .get(
                 "/read",
                 Some(
-                    &Key::es256("stranger")
+                    &Key::es256("unknown")
                         .token(&json!({ "iss": test_bed.issuer.url, "jti": CANARY })),
                 ),
             )
@@ -160,11 +161,11 @@ fn r42_tokens_appear_in_no_log_and_no_response() {
     {
         assert!(!logged(canary), "{canary} is in the log");
         assert!(
-            told.iter().all(|answer| !answer.contains(canary)),
-            "{canary} is in an answer"
+            responses.iter().all(|response| !response.contains(canary)),
+            "{canary} is in a response"
         );
     }
-    assert!(logged("request"), "there is a log to look through");
+    assert!(logged("request"), "the log was captured");
 }
 
 #[test]
@@ -208,7 +209,7 @@ fn flood_of_valid_tokens_stays_within_the_cache_limits() {
             "{limits}: {entries} entries, {bytes} bytes"
         );
         assert_eq!(size("entries", "connection"), 1.0, "{limits}");
-        // It is not bounded by keeping nothing.
+        // The cache is in use: an empty one would stay within any limit.
         assert!(
             bytes >= 0.7 * max_bytes.min(0.1 * MEBIBYTE),
             "{limits}: {bytes} bytes"

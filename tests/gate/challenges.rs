@@ -1,4 +1,4 @@
-//! What a refused client is told, byte for byte (RFC 6750 §3), and how tokens are found (§2.1).
+//! The responses to refused clients, byte for byte (RFC 6750 §3), and where tokens are read from (§2.1).
 
 use harness::{Connection, Key, Reply, TestBed, send};
 
@@ -6,11 +6,11 @@ const ROUTE: &str = "[[routes]]\npath = \"/things/{id}\"\nmethods = [\"GET\", \"
                      upstream = \"up\"\n";
 
 fn with_authorization(test_bed: &TestBed, lines: &str) -> (u16, Option<String>) {
-    let answer = send(
+    let response = send(
         test_bed.address,
         format!("GET /things/a HTTP/1.1\r\nHost: a\r\n{lines}\r\n"),
     );
-    (answer.status, answer.challenge().map(str::to_owned))
+    (response.status, response.challenge().map(str::to_owned))
 }
 
 #[test]
@@ -95,17 +95,17 @@ fn r4_refusals_match_rfc_6750_byte_for_byte() {
             "Bearer error=\"insufficient_scope\", scope=\"read things.com.acme\"",
         ),
     ] {
-        let answer = test_bed.get("/things/com.acme", token.as_deref());
+        let response = test_bed.get("/things/com.acme", token.as_deref());
         assert_eq!(
-            (answer.status, answer.challenge()),
+            (response.status, response.challenge()),
             (status, Some(challenge))
         );
         assert_eq!(
-            answer.header("content-type"),
+            response.header("content-type"),
             Some("application/problem+json")
         );
         let problem: serde_json::Value =
-            serde_json::from_slice(&answer.body).expect("problem details are JSON");
+            serde_json::from_slice(&response.body).expect("problem details are JSON");
         assert_eq!(problem["status"], status);
     }
     assert_eq!(test_bed.hits(), 0);
@@ -151,10 +151,13 @@ fn refused_head_request_has_no_body_and_keeps_its_connection() {
         connection.ask("POST /things/a HTTP/1.1\r\nHost: a\r\nContent-Length: 5\r\n\r\nhello");
     assert_eq!(with_body.status, 401);
     let token = test_bed.token("*");
-    let good = connection.ask(format!(
+    let permitted = connection.ask(format!(
         "GET /things/a HTTP/1.1\r\nHost: a\r\nAuthorization: Bearer {token}\r\n\r\n"
     ));
-    assert_eq!((good.status, good.text()), (200, "hello".to_owned()));
+    assert_eq!(
+        (permitted.status, permitted.text()),
+        (200, "hello".to_owned())
+    );
     assert_eq!(test_bed.hits(), 1);
 }
 
@@ -169,10 +172,10 @@ fn issuer_without_keys_is_a_503_without_challenge_until_keys_arrive() {
         issuer.url, test_bed.upstream.address
     ));
     let token = key.token(&issuer.claims("*"));
-    let answer = harness::get(gateway.address, "/things/a", Some(&token));
-    assert_eq!((answer.status, answer.challenge()), (503, None));
+    let response = harness::get(gateway.address, "/things/a", Some(&token));
+    assert_eq!((response.status, response.challenge()), (503, None));
     assert!(
-        answer
+        response
             .header("retry-after")
             .is_some_and(|seconds| seconds.parse::<u32>().is_ok_and(|seconds| seconds > 0))
     );
@@ -180,7 +183,7 @@ fn issuer_without_keys_is_a_503_without_challenge_until_keys_arrive() {
 
     issuer.publish(&[&key]);
     issuer.recover();
-    harness::eventually("keys", || {
+    harness::eventually("the JWKS is fetched", || {
         harness::get(gateway.address, "/things/a", Some(&token)).status == 200
     });
 }
@@ -193,9 +196,13 @@ fn refused_request_with_a_short_body_keeps_its_connection() {
     for _ in 0..3 {
         connection.write("POST /x HTTP/1.1\r\nHost: api.test\r\nContent-Length: 5\r\n\r\n");
         connection.write("hello");
-        let answer = connection.read(false);
+        let response = connection.read(false);
         assert_eq!(
-            (answer.status, answer.header("connection"), answer.complete),
+            (
+                response.status,
+                response.header("connection"),
+                response.complete
+            ),
             (401, None, true)
         );
     }
@@ -218,21 +225,25 @@ fn refused_upload_gets_a_response_with_connection_close() {
         ));
         let is_upload = !head.contains("Expect");
         let mut hand = connection.clone_socket();
-        let uploading = std::thread::spawn(move || {
+        let upload = std::thread::spawn(move || {
             use std::io::Write;
-            // As many as the gateway takes.
+            // Until the gateway closes the connection.
             let chunk = [b"10000\r\n".to_vec(), vec![b'x'; 0x10000], b"\r\n".to_vec()].concat();
             while is_upload && hand.write_all(&chunk).is_ok() {}
         });
-        let answer = connection.read(false);
+        let response = connection.read(false);
         assert_eq!(
-            (answer.status, answer.header("connection"), answer.complete),
+            (
+                response.status,
+                response.header("connection"),
+                response.complete
+            ),
             (401, Some("close"), true),
             "{head}"
         );
         assert!(connection.is_closed(), "{head}");
         drop(connection);
-        uploading.join().expect("it ends");
+        upload.join().expect("no panic");
     }
     assert_eq!(test_bed.hits(), 0);
 }

@@ -1,4 +1,4 @@
-//! More connections than there are places for: whose is closed, whose waits, and whose is refused.
+//! `max_connections` and its per-client limit: which connection is evicted, waits or is refused.
 
 use std::io::ErrorKind;
 use std::sync::mpsc::{Sender, channel};
@@ -26,7 +26,7 @@ fn toml(server: &str, upstream: &Server) -> String {
     )
 }
 
-/// An upstream that answers requests for `/held` when it is told to.
+/// An upstream that holds its responses to `/held`; each message on the channel releases one.
 fn upstream() -> (Server, Sender<()>) {
     let (release, released) = channel();
     let released = Mutex::new(released);
@@ -39,12 +39,12 @@ fn upstream() -> (Server, Sender<()>) {
     (upstream, release)
 }
 
-/// Lets connections differ in how long they have been idle: that is measured in ticks.
-fn grow_older() {
+/// Waits until connections differ in their idle time, which is measured in ticks.
+fn pass_ticks() {
     thread::sleep(TICK * 2);
 }
 
-/// Whether the other side has not closed the connection so far.
+/// Whether the gateway has neither closed the connection nor sent anything on it.
 fn is_open(connection: &Connection) -> bool {
     let socket = connection.clone_socket();
     socket.set_nonblocking(true).expect("an open socket");
@@ -69,20 +69,20 @@ fn longest_idle_connection_is_evicted_for_a_new_one() {
     busy.write(HELD);
     eventually("the request is in flight", || upstream.hits() == 1);
     let mut silent = Connection::open(gateway.address);
-    grow_older();
+    pass_ticks();
     let mut idle = Connection::open(gateway.address);
     assert_eq!(idle.ask(GET).status, 200);
-    grow_older();
+    pass_ticks();
 
     let mut fourth = Connection::open(gateway.address);
     assert_eq!(fourth.ask(GET).status, 200);
-    grow_older();
+    pass_ticks();
     assert!(silent.is_closed() && is_open(&idle) && is_open(&busy));
     let mut fifth = Connection::open(gateway.address);
     assert_eq!(fifth.ask(GET).status, 200);
     assert!(idle.is_closed() && is_open(&fourth) && is_open(&busy));
-    grow_older();
-    // Who asks again has been idle for less time.
+    pass_ticks();
+    // A new request resets the idle time.
     assert_eq!(fourth.ask(GET).status, 200);
     let mut sixth = Connection::open(gateway.address);
     assert_eq!(sixth.ask(GET).status, 200);
@@ -90,7 +90,9 @@ fn longest_idle_connection_is_evicted_for_a_new_one() {
 
     release.send(()).expect("the upstream waits");
     assert_eq!(busy.read(false).status, 200);
-    eventually("all three are counted", || evicted(&gateway) == 3.0);
+    eventually("all three evictions are counted", || {
+        evicted(&gateway) == 3.0
+    });
     assert!(logged("max_connections reached; evicting idle connections"));
 }
 
@@ -102,8 +104,8 @@ fn connection_with_a_request_in_flight_is_not_evicted() {
     let mut busy = Connection::open(gateway.address);
     busy.write(HELD);
     eventually("the request is in flight", || upstream.hits() == 1);
-    let mut half = Connection::open(gateway.address);
-    half.write("GET /x HTTP/1.1\r\nHo");
+    let mut incomplete = Connection::open(gateway.address);
+    incomplete.write("GET /x HTTP/1.1\r\nHo");
     upstream.script(move |_| Reply::Response {
         status: 200,
         headers: Vec::new(),
@@ -111,22 +113,22 @@ fn connection_with_a_request_in_flight_is_not_evicted() {
     });
     let mut slow = Connection::open(gateway.address);
     slow.write(GET);
-    eventually("the large answer is on its way", || upstream.hits() == 2);
+    eventually("the large response is in flight", || upstream.hits() == 2);
     upstream.script(|_| Reply::text("hello"));
 
     let mut new = Connection::open(gateway.address);
     new.write(GET);
-    grow_older();
-    grow_older();
+    pass_ticks();
+    pass_ticks();
     assert_eq!((upstream.hits(), evicted(&gateway)), (2, 0.0));
-    assert!(is_open(&half) && is_open(&busy));
-    half.write("st: a\r\n\r\n");
-    assert_eq!(half.read(false).status, 200);
-    // Now it is idle.
+    assert!(is_open(&incomplete) && is_open(&busy));
+    incomplete.write("st: a\r\n\r\n");
+    assert_eq!(incomplete.read(false).status, 200);
+    // It is idle now, and evicted for the new one.
     assert_eq!(new.read(false).status, 200);
-    assert!(half.is_closed());
-    let answer = slow.read(false);
-    assert!(answer.complete && answer.body.len() == 64 * 1024 * 1024);
+    assert!(incomplete.is_closed());
+    let response = slow.read(false);
+    assert!(response.complete && response.body.len() == 64 * 1024 * 1024);
     release.send(()).expect("the upstream waits");
     assert_eq!(busy.read(false).status, 200);
 }
@@ -142,22 +144,24 @@ fn silent_tls_client_is_evicted_and_one_in_its_handshake_is_not() {
         key.display()
     );
     let gateway = gateway(&listener, &upstream);
-    let mut shaking = Connection::open(gateway.addresses[1]);
+    let mut handshaking = Connection::open(gateway.addresses[1]);
     let name = ServerName::try_from("a.test").expect("a name");
     let mut session =
         ClientConnection::new(Arc::new(authority.client_config(None)), name).expect("a session");
     let mut hello = Vec::new();
     session.write_tls(&mut hello).expect("memory");
-    shaking.write(&hello[..100]);
+    handshaking.write(&hello[..100]);
     let mut silent = Connection::open(gateway.addresses[1]);
     let open = format!(
         "scopegate_connections{{listener=\"{}\"}}",
         gateway.addresses[1]
     );
-    eventually("both have a place", || gateway.metric(&open) == Some(2.0));
+    eventually("both connections are open", || {
+        gateway.metric(&open) == Some(2.0)
+    });
     let mut new = Connection::open(gateway.address);
     assert_eq!(new.ask(GET).status, 200);
-    assert!(silent.is_closed() && is_open(&shaking));
+    assert!(silent.is_closed() && is_open(&handshaking));
 }
 
 #[test]
@@ -173,7 +177,7 @@ fn client_has_at_most_max_connections_per_client() {
         connection.try_write(GET);
         connection
             .try_read(false)
-            .is_some_and(|answer| answer.status == 200)
+            .is_some_and(|response| response.status == 200)
     };
     let mut held: Vec<_> = (0..2).map(|_| Connection::open(gateway.address)).collect();
     assert!(held.iter_mut().all(is_served));
@@ -182,21 +186,21 @@ fn client_has_at_most_max_connections_per_client() {
     assert!(logged(
         "connection refused: max_connections_per_client reached client=127.0.0.1 max_connections_per_client=2"
     ));
-    assert!(held.iter_mut().all(is_served), "those that it has stay");
+    assert!(held.iter_mut().all(is_served), "open connections stay");
     drop(held.pop());
-    eventually("the place is free", || {
+    eventually("the client may connect again", || {
         is_served(&mut Connection::open(gateway.address))
     });
 
-    // Proxies of ours stand for many clients, and a limit can be lifted.
+    // A trusted proxy connects for many clients and has no limit; 0 disables the limit.
     let exempt = format!("{limited}\ntrusted_proxies = \"127.0.0.0/8\"");
     for server in [&*exempt, "max_connections_per_client = 0"] {
         gateway
             .reload(&toml(limited, &upstream))
-            .expect("a good file");
+            .expect("a valid configuration");
         gateway
             .reload(&toml(server, &upstream))
-            .expect("a good file");
+            .expect("a valid configuration");
         let mut many: Vec<_> = (0..5).map(|_| Connection::open(gateway.address)).collect();
         assert!(many.iter_mut().all(is_served), "{server}");
     }
@@ -224,7 +228,7 @@ fn lowered_limit_holds_for_new_connections_after_a_reload() {
     eventually("one connection is left", || {
         gateway.metric(&open) == Some(1.0)
     });
-    grow_older();
+    pass_ticks();
     assert_eq!(
         upstream.hits(),
         2,

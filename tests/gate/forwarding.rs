@@ -1,4 +1,4 @@
-//! How a permitted request reaches its upstream, and the answer its client (R39, R40, R45).
+//! What reaches the upstream of a permitted request, and what reaches its client (R39, R40, R45).
 
 use std::time::Duration;
 
@@ -12,7 +12,7 @@ path = \"/open/{*rest}\"
 public = true
 upstream = \"up\"
 [[routes]]
-path = \"/told\"
+path = \"/claims\"
 upstream = \"up\"
 forward_token = \"strip\"
 claim_headers = { \"X-Client-Id\" = \"client_id\", \"X-Scope\" = \"scope\", \"X-Missing\" = \"missing\" }
@@ -30,7 +30,7 @@ fn test_bed() -> TestBed {
     TestBed::routes(ROUTES)
 }
 
-fn ask(test_bed: &TestBed, path: &str, lines: &str) -> u16 {
+fn get_status(test_bed: &TestBed, path: &str, lines: &str) -> u16 {
     send(
         test_bed.address,
         format!("GET {path} HTTP/1.1\r\nHost: api.test\r\n{lines}\r\n"),
@@ -44,10 +44,10 @@ fn r39_forged_identity_headers_are_replaced_in_every_spelling() {
     let forged = "X-Client-Id: forged\r\nx_client_id: forged\r\nX.Client.Id: forged\r\nX-Forwarded-For: forged\r\n\
                   x_forwarded_for: forged\r\nForwarded: for=forged\r\nX-Real-IP: forged\r\nX-Missing: forged\r\n\
                   X-Forwarded-User: forged\r\n";
-    for path in ["/open/x", "/told"] {
+    for path in ["/open/x", "/claims"] {
         let authorization = format!("Authorization: Bearer {}\r\n", test_bed.token("read write"));
         assert_eq!(
-            ask(&test_bed, path, &format!("{forged}{authorization}")),
+            get_status(&test_bed, path, &format!("{forged}{authorization}")),
             200
         );
         let received = test_bed.last();
@@ -74,14 +74,14 @@ fn r39_forged_identity_headers_are_replaced_in_every_spelling() {
 
 #[test]
 fn r39_claim_headers_with_underscores_or_dots_are_replaced_in_every_spelling() {
-    let routes = "[[routes]]\npath = \"/told\"\nupstream = \"up\"\nclaim_headers = { x_user = \"client_id\", \"X.Role\" = \"none\" }\n\
+    let routes = "[[routes]]\npath = \"/claims\"\nupstream = \"up\"\nclaim_headers = { x_user = \"client_id\", \"X.Role\" = \"none\" }\n\
                   [[routes]]\npath = \"/open\"\npublic = true\nupstream = \"up\"\n";
     let test_bed = TestBed::routes(routes);
     let forged = "x_user: forged\r\nX-User: forged\r\nx.user: forged\r\nX.Role: forged\r\nx-role: forged\r\nX_Role: forged\r\n";
     let authorization = format!("Authorization: Bearer {}\r\n", test_bed.token(""));
-    for path in ["/open", "/told"] {
+    for path in ["/open", "/claims"] {
         assert_eq!(
-            ask(&test_bed, path, &format!("{forged}{authorization}")),
+            get_status(&test_bed, path, &format!("{forged}{authorization}")),
             200
         );
         let received = test_bed.last();
@@ -94,9 +94,9 @@ fn r39_claim_headers_with_underscores_or_dots_are_replaced_in_every_spelling() {
     assert_eq!(test_bed.last().header("x_user"), ["client-1"]);
     for name in ["x_user", "X-User", "x.role"] {
         assert_eq!(
-            ask(
+            get_status(
                 &test_bed,
-                "/told",
+                "/claims",
                 &format!("Connection: {name}\r\n{authorization}")
             ),
             400,
@@ -108,7 +108,7 @@ fn r39_claim_headers_with_underscores_or_dots_are_replaced_in_every_spelling() {
 #[test]
 fn r39_headers_that_alias_protected_ones_are_removed() {
     let test_bed = test_bed();
-    // CGI makes `HTTP_PROXY` of the first, and of the others what it makes of the names that count.
+    // CGI maps `Proxy` to `HTTP_PROXY`, and each of the others to the variable of a header that matters.
     let names = [
         "Proxy",
         "Transfer_Encoding",
@@ -127,7 +127,7 @@ fn r39_headers_that_alias_protected_ones_are_removed() {
         .map(|name| format!("{name}: forged\r\n"))
         .collect();
     assert_eq!(
-        ask(&test_bed, "/open/x", &format!("{lines}X_Other: stays\r\n")),
+        get_status(&test_bed, "/open/x", &format!("{lines}X_Other: stays\r\n")),
         200
     );
     let received = test_bed.last();
@@ -183,13 +183,13 @@ fn claim_without_an_exact_header_value_is_omitted_and_logged() {
                   [[routes]]\npath = \"/json\"\nupstream = \"up\"\n\
                   claim_headers = { \"X-Identity\" = { claim = \"identity\", format = \"json\" } }\n";
     let test_bed = TestBed::routes(routes);
-    let told = |path: &str, identity: &Value| {
+    let claim_header = |path: &str, identity: &Value| {
         let mut claims = test_bed.issuer.claims("");
         claims["identity"] = identity.clone();
         let authorization = format!("Authorization: Bearer {}\r\n", test_bed.key.token(&claims));
-        // Whatever becomes of the claim, the client's own header ends here.
+        // The client's own header is removed, whether or not the claim sets one.
         assert_eq!(
-            ask(
+            get_status(
                 &test_bed,
                 path,
                 &format!("x_identity: forged\r\nX-Identity: forged\r\n{authorization}")
@@ -213,14 +213,14 @@ fn claim_without_an_exact_header_value_is_omitted_and_logged() {
     ] {
         assert_eq!(
             (
-                told("/text", &identity).as_str(),
-                told("/json", &identity).as_str()
+                claim_header("/text", &identity).as_str(),
+                claim_header("/json", &identity).as_str()
             ),
             (text, json),
             "{identity}"
         );
     }
-    // One line tells of all that are left out within a minute.
+    // One log event covers all omissions within a minute.
     assert!(logged(
         "claim header omitted route=\"/text\" header=\"x-identity\" claim=\"identity\" found=white space at its start or end requests=1"
     ));
@@ -238,16 +238,16 @@ fn r40_hop_by_hop_fields_are_removed_in_both_directions() {
         )
     });
     let lines = "Connection: X-Hop\r\nX-Hop: 1\r\nKeep-Alive: 5\r\nProxy-Authorization: x\r\nTE: gzip\r\nX-End: 1\r\n";
-    let answer = send(
+    let response = send(
         test_bed.address,
         format!("GET /open/x HTTP/1.1\r\nHost: a\r\n{lines}\r\n"),
     );
     assert_eq!(
-        (answer.status, answer.header("x-end"), answer.text()),
+        (response.status, response.header("x-end"), response.text()),
         (200, Some("1"), "ok".to_owned())
     );
     for name in ["x-hop", "keep-alive", "proxy-authenticate", "connection"] {
-        assert_eq!(answer.header(name), None, "{name}");
+        assert_eq!(response.header(name), None, "{name}");
     }
     let received = test_bed.last();
     assert_eq!(received.header("x-end"), ["1"]);
@@ -274,7 +274,7 @@ fn r39_connection_option_that_names_a_protected_header_is_refused() {
         "Content-Length",
     ] {
         assert_eq!(
-            ask(
+            get_status(
                 &test_bed,
                 "/open/x",
                 &format!("Connection: close, {name}\r\n")
@@ -295,7 +295,7 @@ fn prefix_is_stripped_and_the_query_kept() {
         ("/api/v1/", "/"),
         ("/api/v%31/x", "/x"),
     ] {
-        assert_eq!(ask(&test_bed, sent, ""), 200);
+        assert_eq!(get_status(&test_bed, sent, ""), 200);
         assert_eq!(test_bed.last().target, forwarded, "{sent}");
     }
 }
@@ -326,18 +326,18 @@ fn bodies_of_either_framing_are_forwarded_in_both_directions() {
         "POST /open/x HTTP/1.1\r\nHost: a\r\nContent-Length: 5\r\n\r\nhello".to_owned(),
         "POST /open/x HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\n\r\n2\r\nhe\r\n3\r\nllo\r\n0\r\n\r\n"
             .to_owned(),
-        // Few send a body with these methods, and those that do want it to arrive.
+        // A body is unusual with these methods, but it is forwarded.
         "GET /open/x HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\n\r\n5\r\nhello\r\n0\r\n\r\n".to_owned(),
         "GET /open/x HTTP/1.1\r\nHost: a\r\nContent-Length: 5\r\n\r\nhello".to_owned(),
         "DELETE /open/x HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\n\r\n5\r\nhello\r\n0\r\n\r\n".to_owned(),
     ] {
-        let answer = connection.ask(request);
-        assert_eq!((answer.status, answer.complete, answer.text()), (200, true, "hello".to_owned()));
+        let response = connection.ask(request);
+        assert_eq!((response.status, response.complete, response.text()), (200, true, "hello".to_owned()));
     }
     assert_eq!(
         test_bed.upstream.connections(),
         1,
-        "the readiness request, and these, on one connection"
+        "these requests and the readiness request share one connection"
     );
 }
 
@@ -350,13 +350,13 @@ fn trailers_are_forwarded_in_both_directions() {
                 .to_vec(),
         )
     });
-    let answer = send(
+    let response = send(
         test_bed.address,
         "POST /open/x HTTP/1.1\r\nHost: a\r\nTE: trailers\r\nConnection: TE\r\nTrailer: X-Check\r\n\
          Transfer-Encoding: chunked\r\n\r\n2\r\nhi\r\n0\r\nX-Check: 7\r\n\r\n",
     );
-    assert!(answer.complete);
-    assert_eq!(answer.header("trailer x-sum"), Some("1"));
+    assert!(response.complete);
+    assert_eq!(response.header("trailer x-sum"), Some("1"));
     assert_eq!(test_bed.last().header("trailer x-check"), ["7"]);
 }
 
@@ -376,7 +376,7 @@ fn r39_trailers_cannot_set_protected_headers() {
         .iter()
         .map(|name| format!("{name}: forged\r\n"))
         .collect();
-    let answer = send(
+    let response = send(
         test_bed.address,
         format!(
             "POST /open/x HTTP/1.1\r\nHost: a\r\nTrailer: {}\r\nTransfer-Encoding: chunked\r\n\r\n\
@@ -384,7 +384,7 @@ fn r39_trailers_cannot_set_protected_headers() {
             names.join(", ")
         ),
     );
-    assert_eq!(answer.status, 200);
+    assert_eq!(response.status, 200);
     let received = test_bed.last();
     let forged: Vec<_> = received
         .headers
@@ -409,7 +409,7 @@ fn interim_responses_are_forwarded_before_the_final_one() {
     let mut connection = Connection::open(test_bed.address);
     for _ in 0..3 {
         connection.write("GET /open/x HTTP/1.1\r\nHost: a\r\n\r\n");
-        let mut next = || connection.try_read(false).expect("an answer");
+        let mut next = || connection.try_read(false).expect("a response");
         let hints = next();
         assert_eq!(
             (
@@ -427,15 +427,15 @@ fn interim_responses_are_forwarded_before_the_final_one() {
                 .to_vec(),
         )
     });
-    // Both at once, and two requests at once.
+    // Interim and final response in one write, and two pipelined requests.
     connection
         .write("GET /open/x HTTP/1.1\r\nHost: a\r\n\r\nGET /open/x HTTP/1.1\r\nHost: a\r\n\r\n");
     let statuses: Vec<_> = (0..4)
         .filter_map(|_| Some(connection.try_read(false)?.status))
         .collect();
     assert_eq!(statuses, [103, 200, 103, 200]);
-    let old = send(test_bed.address, "GET /open/x HTTP/1.0\r\nHost: a\r\n\r\n");
-    assert_eq!((old.status, old.text()), (200, "ok".to_owned()));
+    let http10 = send(test_bed.address, "GET /open/x HTTP/1.0\r\nHost: a\r\n\r\n");
+    assert_eq!((http10.status, http10.text()), (200, "ok".to_owned()));
     assert_eq!(test_bed.last().version, "HTTP/1.1");
 }
 
@@ -520,9 +520,9 @@ fn bodiless_responses_keep_their_connection() {
     let mut connection = Connection::open(test_bed.address);
     for status in [204, 304] {
         test_bed.upstream.script(move |_| Reply::status(status));
-        let answer = connection.ask("GET /open/x HTTP/1.1\r\nHost: a\r\n\r\n");
+        let response = connection.ask("GET /open/x HTTP/1.1\r\nHost: a\r\n\r\n");
         assert_eq!(
-            (answer.status, answer.header("transfer-encoding")),
+            (response.status, response.header("transfer-encoding")),
             (status, None)
         );
     }
@@ -548,7 +548,7 @@ fn request_with_expect_is_refused_before_its_body() {
     let head = "POST /kept HTTP/1.1\r\nHost: a\r\nContent-Length: 5\r\nExpect: 100-continue\r\n";
     connection.write(format!("{head}\r\n"));
     assert_eq!(
-        connection.try_read(false).map(|answer| answer.status),
+        connection.try_read(false).map(|response| response.status),
         Some(401)
     );
     assert_eq!(test_bed.hits(), 0);
@@ -559,7 +559,7 @@ fn request_with_expect_is_refused_before_its_body() {
         test_bed.token("")
     ));
     assert_eq!(
-        connection.try_read(false).map(|answer| answer.status),
+        connection.try_read(false).map(|response| response.status),
         Some(100)
     );
     connection.write("hello");
@@ -576,7 +576,7 @@ fn host_is_passed_on_or_replaced_as_configured() {
         ("inner.test", Some("inner.test")),
     ] {
         let test_bed = TestBed::toml("", "", &format!("host = \"{host}\""), ROUTES);
-        assert_eq!(ask(&test_bed, "/open/x", ""), 200);
+        assert_eq!(get_status(&test_bed, "/open/x", ""), 200);
         let target = test_bed.upstream.address.to_string();
         let expected = expected.map_or(
             "api.test",
@@ -589,10 +589,10 @@ fn host_is_passed_on_or_replaced_as_configured() {
 
 #[test]
 fn forwarding_headers_of_trusted_proxies_are_used() {
-    let front = "[server]\ntrusted_proxies = \"127.0.0.0/8\"\n";
-    let test_bed = TestBed::toml(front, "", "", ROUTES);
+    let server = "[server]\ntrusted_proxies = \"127.0.0.0/8\"\n";
+    let test_bed = TestBed::toml(server, "", "", ROUTES);
     let lines = "X-Forwarded-For: 203.0.113.9\r\nX-Forwarded-Proto: https\r\nX-Forwarded-Host: api.example.com\r\n";
-    assert_eq!(ask(&test_bed, "/open/x", lines), 200);
+    assert_eq!(get_status(&test_bed, "/open/x", lines), 200);
     let received = test_bed.last();
     assert_eq!(
         received.header("x-forwarded-for"),
@@ -607,11 +607,11 @@ fn forwarding_headers_of_trusted_proxies_are_used() {
 
 #[test]
 fn forwarding_headers_are_used_up_to_the_first_malformed_element() {
-    let front = "[server]\ntrusted_proxies = \"127.0.0.0/8\"\n";
-    let test_bed = TestBed::toml(front, "", "", ROUTES);
+    let server = "[server]\ntrusted_proxies = \"127.0.0.0/8\"\n";
+    let test_bed = TestBed::toml(server, "", "", ROUTES);
     let lines = "X-Forwarded-For: 192.0.2.1, <script>, 203.0.113.9\r\nX-Forwarded-Proto: javascript\r\n\
                  X-Forwarded-Host: a\"b\r\nForwarded: for=192.0.2.1, for=<script>, for=203.0.113.9;proto=https\r\n";
-    assert_eq!(ask(&test_bed, "/open/x", lines), 200);
+    assert_eq!(get_status(&test_bed, "/open/x", lines), 200);
     let received = test_bed.last();
     assert_eq!(
         received.header("x-forwarded-for"),
@@ -621,10 +621,10 @@ fn forwarding_headers_are_used_up_to_the_first_malformed_element() {
     assert_eq!(received.header("x-forwarded-host"), ["api.test"]);
     let forwarded = "for=203.0.113.9;proto=https, for=127.0.0.1;host=\"api.test\";proto=http";
     assert_eq!(received.header("forwarded"), [forwarded]);
-    // Two lines: the second one is the proxy's.
+    // With two lines, the last one is the trusted proxy's.
     let lines = "X-Forwarded-Proto: https\r\nX-Forwarded-Proto: http\r\n\
                  X-Forwarded-For: unknown\r\nX-Forwarded-For: 203.0.113.9\r\n";
-    assert_eq!(ask(&test_bed, "/open/x", lines), 200);
+    assert_eq!(get_status(&test_bed, "/open/x", lines), 200);
     assert_eq!(test_bed.last().header("x-forwarded-proto"), ["http"]);
     assert_eq!(
         test_bed.last().header("x-forwarded-for"),
@@ -638,14 +638,14 @@ fn round_robin_skips_an_unreachable_target() {
         Server::start(|_| Reply::text("one")),
         Server::start(|_| Reply::text("two")),
     );
-    let gone = { Server::start(|_| Reply::text("gone")).address };
+    let unreachable = { Server::start(|_| Reply::text("stopped")).address };
     let gateway = harness::Gateway::start(&format!(
-        "[upstreams.up]\ntargets = [\"http://{}\", \"http://{}\", \"http://{gone}\"]\nbalance = \"round_robin\"\n\
+        "[upstreams.up]\ntargets = [\"http://{}\", \"http://{}\", \"http://{unreachable}\"]\nbalance = \"round_robin\"\n\
          [[routes]]\npath = \"/\"\npublic = true\nupstream = \"up\"\n",
         one.address, two.address
     ));
-    eventually("the port is free again", || {
-        std::net::TcpStream::connect(gone).is_err()
+    eventually("nothing listens on the port", || {
+        std::net::TcpStream::connect(unreachable).is_err()
     });
     let mut connection = Connection::open(gateway.address);
     for _ in 0..30 {
@@ -664,22 +664,22 @@ fn round_robin_skips_an_unreachable_target() {
 
 #[test]
 fn upstream_without_a_usable_target_is_a_503() {
-    let gone = { Server::start(|_| Reply::text("gone")).address };
+    let unreachable = { Server::start(|_| Reply::text("stopped")).address };
     let gateway = harness::Gateway::start(&format!(
-        "[upstreams.up]\ntargets = \"http://{gone}\"\nretries = 0\n\
+        "[upstreams.up]\ntargets = \"http://{unreachable}\"\nretries = 0\n\
          [[routes]]\npath = \"/\"\npublic = true\nupstream = \"up\"\n"
     ));
-    eventually("the port is free again", || {
-        std::net::TcpStream::connect(gone).is_err()
+    eventually("nothing listens on the port", || {
+        std::net::TcpStream::connect(unreachable).is_err()
     });
     let status = || send(gateway.address, "GET / HTTP/1.1\r\nHost: a\r\n\r\n").status;
     assert_eq!(
         [status(), status(), status(), status()],
         [502, 502, 502, 503]
     );
-    let back = Server::start_at(&gone.to_string(), |_| Reply::text("back"));
-    eventually("it is tried again", || status() == 200);
-    assert!(back.hits() > 0);
+    let restarted = Server::start_at(&unreachable.to_string(), |_| Reply::text("back"));
+    eventually("the target is tried again", || status() == 200);
+    assert!(restarted.hits() > 0);
 }
 
 #[test]
@@ -694,7 +694,7 @@ fn events_are_forwarded_without_delay() {
     connection.write("GET /open/x HTTP/1.1\r\nHost: a\r\n\r\n");
     assert!(
         connection.reads_until("data: 1"),
-        "the first event waits for more"
+        "the first event is held back"
     );
 }
 
@@ -705,7 +705,7 @@ fn claim_with_a_line_break_sets_no_header() {
     claims["client_id"] = json!("a\r\nX-Admin: true");
     assert_eq!(
         test_bed
-            .get("/told", Some(&test_bed.key.token(&claims)))
+            .get("/claims", Some(&test_bed.key.token(&claims)))
             .status,
         200
     );

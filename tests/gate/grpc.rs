@@ -28,20 +28,20 @@ use tonic_reflection::pb::v1::{ServerReflectionRequest, ServerReflectionResponse
 use harness::{Authority, GrpcServices, GrpcUpstream, TestBed, bounded};
 
 const CHECK: &str = "/grpc.health.v1.Health/Check";
-const TALK: &str = "/grpc.reflection.v1.ServerReflection/ServerReflectionInfo";
+const REFLECTION: &str = "/grpc.reflection.v1.ServerReflection/ServerReflectionInfo";
 
-/// A message without content, as it is framed.
+/// An empty message with its frame header.
 const EMPTY_MESSAGE: Bytes = Bytes::from_static(&[0; 5]);
 
 fn routes(upstream: &str) -> String {
     format!(
         "[upstreams.far]\nprotocol = \"http2\"\n{upstream}\n\
          [[routes]]\npath = \"/grpc.health.v1.Health/{{method}}\"\nscope = \"health\"\nupstream = \"far\"\n\
-         [[routes]]\npath = \"/grpc.reflection.v1.ServerReflection/{{method}}\"\nscope = \"talk\"\nupstream = \"far\"\n"
+         [[routes]]\npath = \"/grpc.reflection.v1.ServerReflection/{{method}}\"\nscope = \"reflection\"\nupstream = \"far\"\n"
     )
 }
 
-/// A gateway in front of services in the clear.
+/// A gateway in front of a cleartext upstream.
 fn test_bed(front: &str, upstream: SocketAddr) -> TestBed {
     TestBed::toml(
         front,
@@ -80,7 +80,7 @@ fn status(status: ServingStatus) -> HealthCheckResponse {
     }
 }
 
-fn question(host: &str) -> ServerReflectionRequest {
+fn reflection_request(host: &str) -> ServerReflectionRequest {
     let message_request = Some(MessageRequest::ListServices(String::new()));
     ServerReflectionRequest {
         host: host.to_owned(),
@@ -88,7 +88,7 @@ fn question(host: &str) -> ServerReflectionRequest {
     }
 }
 
-fn reply(host: &str) -> ServerReflectionResponse {
+fn reflection_response(host: &str) -> ServerReflectionResponse {
     ServerReflectionResponse {
         valid_host: host.to_owned(),
         original_request: None,
@@ -96,31 +96,31 @@ fn reply(host: &str) -> ServerReflectionResponse {
     }
 }
 
-/// Opens a stream of both ways.
-async fn talk(
+/// Opens a bidirectional stream.
+async fn open_reflection(
     channel: &Channel,
     token: &str,
 ) -> (
     mpsc::Sender<ServerReflectionRequest>,
     Streaming<ServerReflectionResponse>,
 ) {
-    let (ask, questions) = mpsc::channel(64);
+    let (sender, messages) = mpsc::channel(64);
     let mut client = ServerReflectionClient::new(channel.clone());
-    let answers = client
-        .server_reflection_info(with_token(ReceiverStream::new(questions), token))
+    let responses = client
+        .server_reflection_info(with_token(ReceiverStream::new(messages), token))
         .await;
-    (ask, answers.expect("an answer").into_inner())
+    (sender, responses.expect("a response").into_inner())
 }
 
-/// A client that sends what it is told and no more, and the task that carries its connection.
+/// An h2 client, and the task that drives its connection.
 async fn http2(gateway: SocketAddr) -> (SendRequest<Bytes>, JoinHandle<Result<(), h2::Error>>) {
     let socket = TcpStream::connect(gateway).await.expect("it listens");
     let (sender, connection) = h2::client::handshake(socket).await.expect("HTTP/2");
-    let carrying = tokio::spawn(connection);
-    (sender.ready().await.expect("a connection"), carrying)
+    let driver = tokio::spawn(connection);
+    (sender.ready().await.expect("a connection"), driver)
 }
 
-/// The head of a call.
+/// The request head of a call.
 fn call(path: &str, token: Option<&str>) -> http::request::Builder {
     let request = http::Request::post(format!("http://api.test{path}"));
     let request = request
@@ -134,11 +134,11 @@ fn call(path: &str, token: Option<&str>) -> http::request::Builder {
 
 async fn every_kind_of_call(channel: &Channel, token: &str, reporter: &HealthReporter) {
     let mut health = HealthClient::new(channel.clone());
-    let answer = health
+    let response = health
         .check(with_token(about(""), token))
         .await
-        .expect("an answer");
-    assert_eq!(answer.into_inner(), status(ServingStatus::Serving));
+        .expect("a response");
+    assert_eq!(response.into_inner(), status(ServingStatus::Serving));
 
     reporter
         .set_service_status("a", ServingStatus::Unknown)
@@ -146,38 +146,38 @@ async fn every_kind_of_call(channel: &Channel, token: &str, reporter: &HealthRep
     let mut watched = health
         .watch(with_token(about("a"), token))
         .await
-        .expect("an answer")
+        .expect("a response")
         .into_inner();
     assert_eq!(
         watched.message().await.expect("no failure"),
         Some(status(ServingStatus::Unknown))
     );
-    for told in [ServingStatus::Serving, ServingStatus::NotServing].repeat(10) {
-        reporter.set_service_status("a", told).await;
+    for next in [ServingStatus::Serving, ServingStatus::NotServing].repeat(10) {
+        reporter.set_service_status("a", next).await;
         assert_eq!(
             watched.message().await.expect("no failure"),
-            Some(status(told))
+            Some(status(next))
         );
     }
 
-    let (ask, mut answers) = talk(channel, token).await;
+    let (sender, mut responses) = open_reflection(channel, token).await;
     for number in 0..200 {
-        let asked = question(&number.to_string());
-        ask.send(asked.clone()).await.expect("it is wanted");
-        // Whoever gathered the messages of either side would wait here for ever.
-        let answer = answers
+        let request = reflection_request(&number.to_string());
+        sender.send(request.clone()).await.expect("an open call");
+        // A gateway that buffered messages would block here for ever.
+        let response = responses
             .message()
             .await
             .expect("no failure")
             .expect("no end");
-        assert_eq!(answer.original_request, Some(asked));
+        assert_eq!(response.original_request, Some(request));
         assert!(
-            format!("{answer:?}").contains("grpc.health.v1.Health"),
-            "{answer:?}"
+            format!("{response:?}").contains("grpc.health.v1.Health"),
+            "{response:?}"
         );
     }
-    drop(ask);
-    assert_eq!(answers.message().await.expect("no failure"), None);
+    drop(sender);
+    assert_eq!(responses.message().await.expect("no failure"), None);
 }
 
 #[test]
@@ -193,7 +193,7 @@ fn calls_of_every_kind_are_forwarded_in_cleartext_and_over_tls() {
         let test_bed = test_bed("", services.clone().serve(None));
         every_kind_of_call(
             &channel(test_bed.address),
-            &test_bed.token("health talk"),
+            &test_bed.token("health reflection"),
             &reporter,
         )
         .await;
@@ -224,7 +224,7 @@ fn calls_of_every_kind_are_forwarded_in_cleartext_and_over_tls() {
             .tls_config(tls)
             .expect("a configuration")
             .connect_lazy();
-        every_kind_of_call(&channel, &test_bed.token("health talk"), &reporter).await;
+        every_kind_of_call(&channel, &test_bed.token("health reflection"), &reporter).await;
     });
 }
 
@@ -233,78 +233,80 @@ fn either_side_may_send_first_and_finish_first() {
     bounded(async {
         let mut calls = GrpcUpstream::start();
         let test_bed = test_bed("", calls.address);
-        let (channel, token) = (channel(test_bed.address), test_bed.token("talk"));
+        let (channel, token) = (channel(test_bed.address), test_bed.token("reflection"));
 
-        let (ask, mut answers) = talk(&channel, &token).await;
+        let (sender, mut responses) = open_reflection(&channel, &token).await;
         let mut call = calls.reflections.recv().await.expect("a call");
         call.responder
-            .send(Ok(reply("unasked")))
+            .send(Ok(reflection_response("unasked")))
             .await
-            .expect("it is wanted");
+            .expect("an open call");
         assert_eq!(
-            answers.message().await.expect("no failure"),
-            Some(reply("unasked"))
+            responses.message().await.expect("no failure"),
+            Some(reflection_response("unasked"))
         );
-        ask.send(question("the last one"))
+        sender
+            .send(reflection_request("the last one"))
             .await
-            .expect("it is wanted");
-        drop(ask);
-        let questions = call.request.get_mut();
+            .expect("an open call");
+        drop(sender);
+        let requests = call.request.get_mut();
         assert_eq!(
-            questions.message().await.expect("no failure"),
-            Some(question("the last one"))
+            requests.message().await.expect("no failure"),
+            Some(reflection_request("the last one"))
         );
-        assert_eq!(questions.message().await.expect("no failure"), None);
+        assert_eq!(requests.message().await.expect("no failure"), None);
         call.responder
-            .send(Ok(reply("after its end")))
+            .send(Ok(reflection_response("after its end")))
             .await
-            .expect("it is wanted");
+            .expect("an open call");
         assert_eq!(
-            answers.message().await.expect("no failure"),
-            Some(reply("after its end"))
+            responses.message().await.expect("no failure"),
+            Some(reflection_response("after its end"))
         );
         drop(call.responder);
-        assert_eq!(answers.message().await.expect("no failure"), None);
+        assert_eq!(responses.message().await.expect("no failure"), None);
 
-        let (ask, mut answers) = talk(&channel, &token).await;
+        let (sender, mut responses) = open_reflection(&channel, &token).await;
         let mut call = calls.reflections.recv().await.expect("a call");
-        ask.send(question("one of many"))
+        sender
+            .send(reflection_request("one of many"))
             .await
-            .expect("it is wanted");
+            .expect("an open call");
         assert_eq!(
             call.request.get_mut().message().await.expect("no failure"),
-            Some(question("one of many"))
+            Some(reflection_request("one of many"))
         );
         call.responder
             .send(Err(Status::resource_exhausted("enough")))
             .await
-            .expect("it is wanted");
-        let failure = answers.message().await.expect_err("the upstream's end");
+            .expect("an open call");
+        let failure = responses.message().await.expect_err("the upstream's end");
         assert_eq!(
             (failure.code(), failure.message()),
             (Code::ResourceExhausted, "enough")
         );
-        // The client's half is over with that, too.
-        ask.closed().await;
+        // The request stream ends as well.
+        sender.closed().await;
     });
 }
 
 const NOT_ASCII: &str = "keine Auskunft über „x“: 100 %\n";
 const NOT_TEXT: &[u8] = &[0, 1, 0xff, b'%'];
 
-fn tell(metadata: &mut MetadataMap) {
-    metadata.insert("x-told", MetadataValue::from_static("100%, and more"));
-    metadata.append("x-told", MetadataValue::from_static("twice"));
-    metadata.insert_bin("x-told-bin", MetadataValue::from_bytes(NOT_TEXT));
+fn insert_metadata(metadata: &mut MetadataMap) {
+    metadata.insert("x-custom", MetadataValue::from_static("100%, and more"));
+    metadata.append("x-custom", MetadataValue::from_static("twice"));
+    metadata.insert_bin("x-custom-bin", MetadataValue::from_bytes(NOT_TEXT));
 }
 
-fn is_told(metadata: &MetadataMap) -> bool {
+fn has_metadata(metadata: &MetadataMap) -> bool {
     metadata
-        .get_all("x-told")
+        .get_all("x-custom")
         .iter()
         .eq(["100%, and more", "twice"])
         && metadata
-            .get_bin("x-told-bin")
+            .get_bin("x-custom-bin")
             .is_some_and(|value| value.to_bytes().is_ok_and(|bytes| bytes == NOT_TEXT))
 }
 
@@ -315,26 +317,26 @@ fn metadata_is_forwarded_in_both_directions() {
         let test_bed = test_bed("", calls.address);
         let mut health = HealthClient::new(channel(test_bed.address));
         let mut request = with_token(about("x"), &test_bed.token("health"));
-        tell(request.metadata_mut());
+        insert_metadata(request.metadata_mut());
         request
             .metadata_mut()
             .insert("grpc-timeout", MetadataValue::from_static("8765m"));
-        let asking = tokio::spawn(async move { health.check(request).await });
+        let pending = tokio::spawn(async move { health.check(request).await });
         let call = calls.checks.recv().await.expect("a call");
-        let came = call.request.metadata();
-        assert!(is_told(came), "{came:?}");
+        let metadata = call.request.metadata();
+        assert!(has_metadata(metadata), "{metadata:?}");
         for (name, value) in [
             ("grpc-timeout", "8765m"),
             ("te", "trailers"),
             ("content-type", "application/grpc"),
         ] {
-            assert_eq!(came.get(name).expect(name), value);
+            assert_eq!(metadata.get(name).expect(name), value);
         }
-        let mut answer = Response::new(status(ServingStatus::Serving));
-        tell(answer.metadata_mut());
-        call.responder.send(Ok(answer)).expect("it is wanted");
-        let answer = asking.await.expect("no panic").expect("an answer");
-        assert!(is_told(answer.metadata()), "{answer:?}");
+        let mut response = Response::new(status(ServingStatus::Serving));
+        insert_metadata(response.metadata_mut());
+        call.responder.send(Ok(response)).expect("an open call");
+        let response = pending.await.expect("no panic").expect("a response");
+        assert!(has_metadata(response.metadata()), "{response:?}");
     });
 }
 
@@ -347,38 +349,38 @@ fn status_of_a_failed_call_is_forwarded_unchanged() {
         let token = test_bed.token("health");
         let failure = |code| {
             let mut failure = Status::with_details(code, NOT_ASCII, NOT_TEXT.into());
-            tell(failure.metadata_mut());
+            insert_metadata(failure.metadata_mut());
             failure
         };
-        let is_unharmed = |came: &Status, code| {
+        let assert_unchanged = |received: &Status, code| {
             assert_eq!(
-                (came.code(), came.message(), came.details()),
+                (received.code(), received.message(), received.details()),
                 (code, NOT_ASCII, NOT_TEXT)
             );
-            assert!(is_told(came.metadata()), "{came:?}");
+            assert!(has_metadata(received.metadata()), "{received:?}");
         };
 
         let (mut client, request) = (health.clone(), with_token(about("x"), &token));
-        let asking = tokio::spawn(async move { client.check(request).await });
+        let pending = tokio::spawn(async move { client.check(request).await });
         let call = calls.checks.recv().await.expect("a call");
         call.responder
             .send(Err(failure(Code::NotFound)))
-            .expect("it is wanted");
-        is_unharmed(
-            &asking.await.expect("no panic").expect_err("the failure"),
+            .expect("an open call");
+        assert_unchanged(
+            &pending.await.expect("no panic").expect_err("the failure"),
             Code::NotFound,
         );
 
         let mut watched = health
             .watch(with_token(about("x"), &token))
             .await
-            .expect("an answer")
+            .expect("a response")
             .into_inner();
         let call = calls.watches.recv().await.expect("a call");
         call.responder
             .send(Ok(status(ServingStatus::Unknown)))
             .await
-            .expect("it is wanted");
+            .expect("an open call");
         assert_eq!(
             watched.message().await.expect("no failure"),
             Some(status(ServingStatus::Unknown))
@@ -386,8 +388,8 @@ fn status_of_a_failed_call_is_forwarded_unchanged() {
         call.responder
             .send(Err(failure(Code::DataLoss)))
             .await
-            .expect("it is wanted");
-        is_unharmed(
+            .expect("an open call");
+        assert_unchanged(
             &watched.message().await.expect_err("the failure"),
             Code::DataLoss,
         );

@@ -1,14 +1,14 @@
-//! Requests that somebody would send who looks for a way past the gateway.
+//! Generates requests that an attacker might try.
 
 mod pieces;
 
 use pieces::{DOTS, ENDS, FRAMINGS, HOSTS, LINES, METHODS, ODD_METHODS, PATHS, PIECES, SUFFIXES};
 
-/// A small generator of numbers that anybody can repeat (SplitMix64).
+/// A reproducible random number generator (SplitMix64).
 pub(super) struct Random(u64);
 
 impl Random {
-    /// The numbers of one case.
+    /// The generator of one case.
     pub(super) fn new(seed: usize, case: usize) -> Self {
         Self(
             (seed as u64).wrapping_mul(0xD134_2543_DE82_EF95)
@@ -28,7 +28,7 @@ impl Random {
         usize::try_from(self.next() % bound.max(1) as u64).expect("below a usize")
     }
 
-    /// One time in so many.
+    /// Returns true once in `times` calls on average.
     fn once_in(&mut self, times: usize) -> bool {
         self.below(times) == 0
     }
@@ -38,7 +38,7 @@ impl Random {
     }
 }
 
-/// A request as it is sent, and as it was meant.
+/// A request as sent, and how a strict server reads it.
 #[derive(Clone, Debug)]
 pub(super) struct Case {
     pub(super) bytes: Vec<u8>,
@@ -63,7 +63,7 @@ impl Case {
         let mut head = format!("{method} {} HTTP/1.1\r\n", in_form(&target, host, random));
         head.push_str(&host_lines(host, random));
         if !random.once_in(6) {
-            // The last one grants everything, so that something comes through to be looked at.
+            // The last token grants everything, so that enough requests are forwarded.
             let token = if random.once_in(3) {
                 tokens.len() - 1
             } else {
@@ -93,23 +93,23 @@ impl Case {
             bytes.extend_from_slice(head.as_bytes());
             bytes.extend(framed(&body, form));
         }
-        Self::meant(bytes, method, &target, body)
+        Self::from_target(bytes, method, &target, body)
     }
 
-    /// A GET without any tricks.
+    /// A plain GET.
     pub(super) fn plain(index: usize, path: &str) -> Self {
         let head = format!("GET {path} HTTP/1.1\r\nHost: a\r\nX-Case: {index}\r\n\r\n");
-        Self::meant(head.into_bytes(), "GET", path, Vec::new())
+        Self::from_target(head.into_bytes(), "GET", path, Vec::new())
     }
 
-    fn meant(bytes: Vec<u8>, method: &str, target: &str, body: Vec<u8>) -> Self {
-        // A fragment is no part of what is asked for (RFC 9110 §4.2.5).
+    fn from_target(bytes: Vec<u8>, method: &str, target: &str, body: Vec<u8>) -> Self {
+        // A fragment is not part of the target (RFC 9110 §4.2.5).
         let target = target.split('#').next().unwrap_or_default();
         let (path, query) = match target.split_once('?') {
             Some((path, query)) => (path, Some(query.to_owned())),
             None => (target, None),
         };
-        // An absolute-form target without a path asks for the root (RFC 9110 §4.2.3).
+        // An absolute-form target without a path means the root (RFC 9110 §4.2.3).
         let path = if path.is_empty() { "/" } else { path };
         Self {
             bytes,
@@ -122,7 +122,7 @@ impl Case {
 }
 
 fn mutated(path: &str, random: &mut Random) -> String {
-    // Paths hold characters of more than one byte once they were changed.
+    // A mutated path may hold multi-byte characters.
     let places: Vec<usize> = path
         .char_indices()
         .map(|(place, _)| place)
@@ -136,7 +136,7 @@ fn mutated(path: &str, random: &mut Random) -> String {
         2 => format!("{path}{piece}"),
         3 => format!("/open/{piece}{path}"),
         4 => format!("/open/x/..{path}"),
-        // One character in another spelling.
+        // One character in another encoding or case.
         5 | 6 => {
             let Some(character) = after.chars().next().filter(char::is_ascii) else {
                 return path.to_owned();
@@ -170,7 +170,7 @@ fn mutated(path: &str, random: &mut Random) -> String {
     }
 }
 
-// A dot segment in some spelling, and an end in front of which it is one.
+// A dot segment in some encoding, followed by a delimiter.
 fn with_dot_segment(path: &str, random: &mut Random) -> String {
     let (dots, end) = (random.pick(&DOTS), random.pick(&ENDS));
     let more = random.pick(&["", "", "x", "/x"]);
@@ -181,7 +181,7 @@ fn with_dot_segment(path: &str, random: &mut Random) -> String {
     }
 }
 
-// Something at the end of a segment, most often of the last one.
+// A suffix of a segment, most often of the last one.
 fn with_suffix(path: &str, random: &mut Random) -> String {
     let ends: Vec<usize> = path
         .match_indices('/')
@@ -197,7 +197,7 @@ fn with_suffix(path: &str, random: &mut Random) -> String {
     format!("{}{}{}", &path[..end], random.pick(&SUFFIXES), &path[end..])
 }
 
-// A character that is compatible with the one that stands there, or has an accent.
+// Replaces a character by a compatible one, or adds an accent.
 fn with_compatible_character(before: &str, after: &str, random: &mut Random) -> String {
     let Some(character) = after.chars().next().filter(char::is_ascii_graphic) else {
         return format!("{before}{after}");
@@ -242,7 +242,7 @@ fn host_lines(host: &str, random: &mut Random) -> String {
     }
 }
 
-// A request within a body: whoever frames it in another way than the gateway takes it for one.
+// A request within a body: a server that frames the body differently reads it as a request.
 fn smuggled(index: usize) -> Vec<u8> {
     format!("0\r\n\r\nGET /admin HTTP/1.1\r\nHost: a\r\nX-Smuggled-By: {index}\r\n\r\n")
         .into_bytes()

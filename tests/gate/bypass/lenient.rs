@@ -1,19 +1,23 @@
-//! How lenient servers read a path: one that decodes twice, or splits only after it decoded, resolves dots, drops suffixes,
-//! streams and parameters, ignores case, accents and what is not shown. Each of these has been seen in some server.
+//! How lenient servers read a path.
+//!
+//! They decode twice, split after decoding, resolve dot segments, drop suffixes, streams and
+//! parameters, or ignore case, accents and invisible characters. Each of these was seen in a server.
 
 use unicode_normalization::UnicodeNormalization;
 use unicode_normalization::char::canonical_combining_class;
 
-// Beyond this the hunt would take too long; what is left out are suffixes of suffixes.
+// More readings take too long; this bound leaves out only suffixes of suffixes.
 const MAX_READINGS: usize = 64;
 
-/// Every way of reading a path. `written` says of each of its segments whether the resource that it belongs to has it
-/// written out: such a name ends nowhere but where it ends.
-pub(super) fn readings(path: &str, written: &[bool]) -> Vec<Vec<String>> {
+/// All readings of a path.
+///
+/// `literal` says for each segment whether the served resource declares it literally. Such a name has
+/// no suffix to drop.
+pub(super) fn readings(path: &str, literal: &[bool]) -> Vec<Vec<String>> {
     let mut readings = Vec::new();
     for read in read(path) {
         let is_aligned = text(path).split('/').count() == path.split('/').count();
-        for reading in names(&read, if is_aligned { written } else { &[] }) {
+        for reading in names(&read, if is_aligned { literal } else { &[] }) {
             if !readings.contains(&reading) {
                 readings.push(reading);
             }
@@ -22,7 +26,7 @@ pub(super) fn readings(path: &str, written: &[bool]) -> Vec<Vec<String>> {
     readings
 }
 
-/// Whether a path leads up, or nowhere, to some server.
+/// Whether some server finds a dot segment in the path.
 pub(super) fn has_dot_segment(path: &str) -> bool {
     let is_dots =
         |segment: &str| [".", ".."].contains(&segment.split(';').next().unwrap_or_default().trim());
@@ -33,7 +37,7 @@ fn text(path: &str) -> String {
     folded(&decode(&decode(path))).replace('\\', "/")
 }
 
-// Up to where the path ends for one server or another.
+// The path as truncated by servers that see a query, a fragment or a NUL.
 fn read(path: &str) -> Vec<String> {
     let text = text(path);
     let ends: [&[char]; 3] = [&['?', '#', '\0'], &['?'], &['#']];
@@ -41,12 +45,12 @@ fn read(path: &str) -> Vec<String> {
     ends.map(cut).into_iter().chain([text.clone()]).collect()
 }
 
-/// A name as such a server compares it.
+/// A name, normalized as such a server compares it.
 pub(super) fn folded(text: &str) -> String {
-    let shown = text.nfkd().filter(|character| {
+    let visible = text.nfkd().filter(|character| {
         canonical_combining_class(*character) == 0 && !is_invisible(*character)
     });
-    let lower: String = shown
+    let lower: String = visible
         .collect::<String>()
         .to_lowercase()
         .to_uppercase()
@@ -62,10 +66,10 @@ fn is_invisible(character: char) -> bool {
         | '\u{fe00}'..='\u{fe0f}' | '\u{feff}' | '\u{e0000}'..='\u{e0fff}')
 }
 
-fn names(path: &str, written: &[bool]) -> Vec<Vec<String>> {
+fn names(path: &str, literal: &[bool]) -> Vec<Vec<String>> {
     let mut readings: Vec<Vec<String>> = vec![Vec::new()];
     for (place, segment) in path.split('/').skip(1).enumerate() {
-        let is_written = written.get(place).copied().unwrap_or_default();
+        let is_literal = literal.get(place).copied().unwrap_or_default();
         let segment = segment.split(';').next().unwrap_or_default();
         match segment.trim() {
             "" | "." => continue,
@@ -75,12 +79,12 @@ fn names(path: &str, written: &[bool]) -> Vec<Vec<String>> {
             }
             _ => {}
         }
-        let names: Vec<String> = ends(segment, is_written).collect();
+        let names: Vec<String> = prefixes(segment, is_literal).collect();
         if !names.is_empty() {
             let with = |name: &String| {
                 readings
                     .iter()
-                    .map(|begun| [&begun[..], std::slice::from_ref(name)].concat())
+                    .map(|start| [&start[..], std::slice::from_ref(name)].concat())
                     .collect::<Vec<_>>()
             };
             readings = names.iter().flat_map(with).take(MAX_READINGS).collect();
@@ -89,12 +93,12 @@ fn names(path: &str, written: &[bool]) -> Vec<Vec<String>> {
     readings
 }
 
-// The whole name, and what is left of it at each dot and colon.
-fn ends(segment: &str, is_written: bool) -> impl Iterator<Item = String> {
+// The name, and the part before each dot and colon.
+fn prefixes(segment: &str, is_literal: bool) -> impl Iterator<Item = String> {
     let places = segment
         .match_indices(['.', ':'])
         .map(|(place, _)| place)
-        .filter(move |_| !is_written);
+        .filter(move |_| !is_literal);
     let bare = |end: usize| {
         segment[..end]
             .trim_end_matches(|last: char| last == '.' || last.is_whitespace())

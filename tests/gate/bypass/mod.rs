@@ -1,11 +1,12 @@
-//! A hunt for requests that reach what they have no token for (R39-R41).
+//! Searches for requests that reach a resource without the scope that it needs (R39-R41).
 //!
-//! Generated requests go through a real gateway to an upstream that judges what arrives: read to the letter, and in every
-//! way in which some lenient server reads it. A request that one of these would take for a resource whose scope the token
-//! that came with it does not grant is a bypass; so is one that differs from what was asked and judged, and one that
-//! nobody sent. There are two gateways with the same routes; one of them lets path parameters pass.
+//! Generated requests pass a real gateway to an upstream that judges each arrival. It reads the request
+//! strictly, and in every way known of a lenient server. A bypass is a request that, in one of these
+//! readings, is for a resource whose scope its token does not grant. A request that differs from the
+//! one sent, or that no case sent, is a bypass too. Two gateways have the same routes; one of them
+//! allows path parameters.
 //!
-//! `BYPASS_CASES` sets how many are tried, `BYPASS_SEED` where it begins:
+//! `BYPASS_CASES` sets the number of cases, and `BYPASS_SEED` the seed:
 //! `BYPASS_CASES=1000000 cargo test --release --test gate bypass -- --nocapture`
 
 mod generator;
@@ -24,7 +25,7 @@ use serde_json::json;
 
 use harness::{Connection, Key, Reply, Server, claims, get};
 
-/// What is behind the gateway. Routes and the upstream's own idea of its resources are both made of this.
+/// The resources behind the gateway. The routes and the oracle are both derived from them.
 const RESOURCES: [Resource; 28] = [
     Resource::new("", "/{*rest}", "", Needs::Nothing),
     Resource::new("", "/admin", "", Needs::Scope("admin")),
@@ -81,7 +82,7 @@ const RESOURCES: [Resource; 28] = [
     ),
     Resource::new("*.example.com", "/open/{*rest}", "", Needs::Nothing),
     Resource::new("stripped.test", "/v1/{*rest}", "", Needs::Scope("v1")),
-    // What some server may take for one of these is refused where the other one asks for less, and only there.
+    // A path that a lenient server reads as one of these is refused only if the other one needs less.
     Resource::new("", "/users/{id}", "GET HEAD", Needs::AnyToken),
     Resource::new("", "/users/root", "", Needs::Scope("root")),
     Resource::new("", "/users/jane", "GET HEAD", Needs::AnyToken),
@@ -97,7 +98,7 @@ const RESOURCES: [Resource; 28] = [
     ),
 ];
 
-/// What tokens grant; the first one grants nothing.
+/// The scopes of the tokens; the first token has none.
 const GRANTS: [&str; 18] = [
     "",
     "admin",
@@ -119,7 +120,7 @@ const GRANTS: [&str; 18] = [
     "*",
 ];
 
-/// What came of the cases.
+/// The results of the cases.
 #[derive(Default)]
 struct Tally {
     by_status: Mutex<BTreeMap<u16, usize>>,
@@ -174,7 +175,7 @@ fn no_generated_request_bypasses_its_route() {
     });
     let gateways = ["refuse", "allow"].map(|parameters| {
         let gateway = harness::Gateway::start(&toml(&upstream, &jwks, parameters));
-        // Ready once it answers; what comes of this is no case.
+        // The gateway has started once it responds; this request is no case.
         assert_eq!(get(gateway.address, "/me", None).status, 401);
         gateway
     });
@@ -199,7 +200,7 @@ fn no_generated_request_bypasses_its_route() {
                         .or_default() += 1;
                     if index % 1000 == 999 {
                         upstream.clear_received();
-                        // A case that is long over can arrive no more: it would be one that nobody sent.
+                        // Old cases can no longer arrive; a request for one would count as never sent.
                         sent.lock()
                             .expect("no panic")
                             .retain(|known, _| known + 2000 > index);
@@ -219,11 +220,11 @@ fn no_generated_request_bypasses_its_route() {
         "{cases} cases from seed {seed} in {:?}, 0 bypasses",
         began.elapsed()
     );
-    assert_met_everything(&tally);
+    assert_every_resource_and_status(&tally);
 }
 
-// A hunt that gets nothing through finds nothing.
-fn assert_met_everything(tally: &Tally) {
+// A search that forwards nothing finds nothing.
+fn assert_every_resource_and_status(tally: &Tally) {
     let (by_status, forwarded) = (
         tally.by_status.lock().expect("no panic"),
         tally.forwarded.lock().expect("no panic"),
@@ -239,20 +240,20 @@ fn assert_met_everything(tally: &Tally) {
     for status in [200, 400, 401, 403, 404, 405] {
         assert!(
             by_status.contains_key(&status),
-            "no answer was {status}: {by_status:?}"
+            "no response was {status}: {by_status:?}"
         );
     }
     drop(by_status);
 }
 
-/// The answer's status; 0 where there was none.
+/// The status of the response; 0 if there was none.
 fn send(address: SocketAddr, bytes: &[u8]) -> u16 {
     let mut connection = Connection::open(address);
     connection.try_write(bytes);
     loop {
         match connection.try_read(bytes.starts_with(b"HEAD ")) {
-            Some(answer) if answer.status < 200 => {}
-            Some(answer) => return answer.status,
+            Some(response) if response.status < 200 => {}
+            Some(response) => return response.status,
             None => return 0,
         }
     }
@@ -279,7 +280,7 @@ fn oracle_detects_every_kind_of_bypass() {
     let sent = Mutex::new(BTreeMap::new());
     let case = Case::plain(7, "/orders/7");
     sent.lock().expect("no panic").insert(7, case);
-    let arrived = |method: &str, target: &str, lines: &[(&str, &str)]| {
+    let judge = |method: &str, target: &str, lines: &[(&str, &str)]| {
         let mut headers = vec![
             ("host".to_owned(), "a".to_owned()),
             ("x-case".to_owned(), "7".to_owned()),
@@ -299,12 +300,12 @@ fn oracle_detects_every_kind_of_bypass() {
         oracle::judge(
             &RESOURCES,
             &received,
-            |token| (token == "good").then_some("orders.read"),
+            |token| (token == "valid").then_some("orders.read"),
             &sent,
         )
     };
-    let token = [("authorization", "Bearer good")];
-    assert_eq!(arrived("GET", "/orders/7", &token), Ok("/orders/{id}"));
+    let token = [("authorization", "Bearer valid")];
+    assert_eq!(judge("GET", "/orders/7", &token), Ok("/orders/{id}"));
     for (target, resource) in [
         ("/users/jane.doe", "/users/{id}"),
         ("/app.js", "/app.js"),
@@ -314,9 +315,9 @@ fn oracle_detects_every_kind_of_bypass() {
         sent.lock()
             .expect("no panic")
             .insert(7, Case::plain(7, target));
-        assert_eq!(arrived("GET", target, &token), Ok(resource));
+        assert_eq!(judge("GET", target, &token), Ok(resource));
     }
-    // What differs from what was sent is no bypass of its own here.
+    // The sent case is the same, so that the difference from it is not what counts.
     let sent_as = |target: &str| {
         drop(
             sent.lock()
@@ -326,7 +327,7 @@ fn oracle_detects_every_kind_of_bypass() {
     };
     for (method, target, lines) in [
         ("GET", "/orders/7", &[][..]),
-        ("GET", "/orders/7", &[("authorization", "Bearer bad")]),
+        ("GET", "/orders/7", &[("authorization", "Bearer invalid")]),
         ("DELETE", "/orders/7", &token),
         ("GET", "/admin", &token),
         ("GET", "/Admin", &token),
@@ -356,7 +357,7 @@ fn oracle_detects_every_kind_of_bypass() {
             "GET",
             "/orders/7",
             &[
-                ("authorization", "Bearer good"),
+                ("authorization", "Bearer valid"),
                 ("X_HTTP.Method-Override", "DELETE"),
             ],
         ),
@@ -364,21 +365,21 @@ fn oracle_detects_every_kind_of_bypass() {
             "GET",
             "/orders/7",
             &[
-                ("authorization", "Bearer good"),
+                ("authorization", "Bearer valid"),
                 ("X-Original-URL", "/admin"),
             ],
         ),
         (
             "GET",
             "/orders/7",
-            &[("authorization", "Bearer good"), ("x_client.id", "forged")],
+            &[("authorization", "Bearer valid"), ("x_client.id", "forged")],
         ),
         (
             "GET",
             "/orders/7",
             &[
-                ("authorization", "Bearer good"),
-                ("authorization", "Bearer good"),
+                ("authorization", "Bearer valid"),
+                ("authorization", "Bearer valid"),
             ],
         ),
         ("GET", "/orders/8", &token),
@@ -389,7 +390,7 @@ fn oracle_detects_every_kind_of_bypass() {
             target
         });
         assert!(
-            arrived(method, target, lines).is_err(),
+            judge(method, target, lines).is_err(),
             "{method} {target} {lines:?}"
         );
     }

@@ -1,4 +1,4 @@
-//! The upstream's own idea of what it serves, and to whom. It shares no code with the gateway.
+//! Judges what reaches the upstream. It shares no code with the gateway.
 
 use std::collections::BTreeMap;
 use std::sync::Mutex;
@@ -7,7 +7,7 @@ use super::generator::Case;
 use super::lenient::{self, decode};
 use harness::Received;
 
-/// Who may have a resource.
+/// What a resource requires.
 #[derive(Clone, Copy, Debug)]
 pub(super) enum Needs {
     Nothing,
@@ -17,7 +17,7 @@ pub(super) enum Needs {
     AnyScope(&'static [&'static str]),
 }
 
-/// Something that is served, and its route.
+/// A resource, and its route.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Resource {
     host: &'static str,
@@ -29,11 +29,11 @@ pub(super) struct Resource {
 /// How a server may read what arrives.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Reading {
-    /// To the letter.
+    /// Byte for byte.
     Strict,
-    /// Decoded once, as RFC 3986 has it.
+    /// Decoded once (RFC 3986).
     Decoded,
-    /// In every way that some server has read a request wrongly.
+    /// In every way known of a lenient server.
     Lenient,
 }
 
@@ -52,7 +52,7 @@ impl Resource {
         }
     }
 
-    /// Its `[[routes]]`.
+    /// The `[[routes]]` table for it.
     pub(super) fn route(&self) -> String {
         let stripped = self.host == "stripped.test";
         let prefix = if stripped { "/api" } else { "" };
@@ -66,7 +66,7 @@ impl Resource {
         if !self.host.is_empty() {
             route.push_str(&format!("host = \"{}\"\n", self.host));
         }
-        // GET covers HEAD there.
+        // In a route, GET includes HEAD.
         let methods: Vec<_> = self
             .methods
             .split_whitespace()
@@ -92,7 +92,7 @@ impl Resource {
         }
     }
 
-    // How well it fits, segment by segment, and what its parameters are.
+    // The rank of the match, segment by segment, and the values of the parameters.
     fn fit(
         &self,
         segments: &[String],
@@ -131,8 +131,8 @@ impl Resource {
         (rest.is_empty() || rest == [""]).then_some((rank, values))
     }
 
-    // Which segments of its paths are written out.
-    fn written(&self) -> Vec<bool> {
+    // Which segments of the path are literal.
+    fn literal_segments(&self) -> Vec<bool> {
         self.path
             .split('/')
             .skip(1)
@@ -140,7 +140,7 @@ impl Resource {
             .collect()
     }
 
-    fn takes(&self, method: &str) -> bool {
+    fn allows(&self, method: &str) -> bool {
         self.methods.is_empty() || self.methods.split(' ').any(|known| known == method)
     }
 
@@ -176,7 +176,12 @@ fn covers(granted: &str, needed: &str) -> bool {
     }
 }
 
-/// Judges what arrived; `granted` tells what a token grants, `sent` what is on its way. Tells the resource it was for.
+/// Judges a received request and returns the path of its resource.
+///
+/// `granted` returns the scopes of a token; `sent` holds the cases in flight.
+///
+/// # Errors
+/// Describes the bypass.
 #[expect(clippy::too_many_lines, reason = "a table of cases")]
 pub(super) fn judge(
     resources: &[Resource],
@@ -192,7 +197,7 @@ pub(super) fn judge(
         _ => None,
     };
     let Some(case) = case else {
-        return Err(format!("a request that nobody sent: {received:?}"));
+        return Err(format!("a request that no case sent: {received:?}"));
     };
     let bypass = |what: &str| {
         format!(
@@ -205,7 +210,7 @@ pub(super) fn judge(
     if lenient::has_dot_segment(received.target.split('?').next().unwrap_or_default()) {
         return Err(bypass("a dot segment"));
     }
-    // Where no token is asked for, whatever came as one goes through and counts for nothing.
+    // A public route forwards any token unchecked; an unknown one grants nothing.
     let token = match received.header("authorization")[..] {
         [one] => one.strip_prefix("Bearer ").and_then(&granted),
         _ => None,
@@ -221,29 +226,29 @@ pub(super) fn judge(
         .filter(|resource| resource.host_rank(&host) == best_host)
         .collect();
     for reading in [Reading::Strict, Reading::Decoded, Reading::Lenient] {
-        let written = served.map(Resource::written).unwrap_or_default();
+        let literal = served.map(Resource::literal_segments).unwrap_or_default();
         if reading == Reading::Lenient
             && served.is_some()
-            && written.iter().all(|is_written| *is_written)
+            && literal.iter().all(|is_literal| *is_literal)
         {
-            // What is declared to the letter is what it says.
+            // A resource with only literal segments has no other reading.
             break;
         }
         for (method, path) in requests(received, reading) {
-            for segments in read(&path, reading, &written) {
+            for segments in read(&path, reading, &literal) {
                 let what = || format!("{reading:?}: {method} {path} as {segments:?}");
                 let fits: Vec<_> = of_host
                     .iter()
                     .filter_map(|resource| Some((*resource, resource.fit(&segments, reading)?)))
                     .collect();
                 let Some(best) = fits.iter().map(|(_, (rank, _))| rank).max() else {
-                    return Err(bypass(&format!("{} is nothing that a route takes", what())));
+                    return Err(bypass(&format!("{} matches no resource", what())));
                 };
                 let best: Vec<_> = fits.iter().filter(|(_, (rank, _))| rank == best).collect();
                 let is_met = |(resource, (_, values)): &&&(&Resource, (_, _))| {
                     resource.is_met(token, values)
                 };
-                match best.iter().find(|(resource, _)| resource.takes(&method)) {
+                match best.iter().find(|(resource, _)| resource.allows(&method)) {
                     Some(found) if is_met(&found) => served = served.or(Some(found.0)),
                     Some((resource, _)) => {
                         return Err(bypass(&format!(
@@ -252,7 +257,7 @@ pub(super) fn judge(
                             resource.path
                         )));
                     }
-                    // Whoever may do all else there may read there as well.
+                    // A client that may use all other methods may read as well.
                     None if reading == Reading::Lenient
                         && is_safe(&method)
                         && best.iter().all(|one| is_met(&one)) => {}
@@ -265,10 +270,10 @@ pub(super) fn judge(
     }
     served
         .map(|resource| resource.path)
-        .ok_or_else(|| bypass("nothing that is served"))
+        .ok_or_else(|| bypass("no such resource"))
 }
 
-// Whether it is another request than the one that was sent.
+// Compares the received request with the case that sent it.
 fn differs_from(received: &Received, case: &Case) -> Result<(), String> {
     if received.method != case.method {
         return Err("another method".to_owned());
@@ -293,10 +298,10 @@ fn differs_from(received: &Received, case: &Case) -> Result<(), String> {
         return Err("two framings".to_owned());
     }
     for (name, value) in &received.headers {
-        let usual = name.to_lowercase().replace(['_', '.'], "-");
-        let ours = ["x-client-id", "forwarded", "x-real-ip"].contains(&&*usual)
-            || usual.starts_with("x-forwarded-");
-        if ours && value.contains("forged") {
+        let normalized = name.to_lowercase().replace(['_', '.'], "-");
+        let is_gateway_header = ["x-client-id", "forwarded", "x-real-ip"].contains(&&*normalized)
+            || normalized.starts_with("x-forwarded-");
+        if is_gateway_header && value.contains("forged") {
             return Err(format!("a forged {name}"));
         }
     }
@@ -313,7 +318,7 @@ fn host(received: &Received) -> String {
     name.trim_end_matches('.').to_owned()
 }
 
-// What a server may take for method and path.
+// The methods and paths that a server may read.
 fn requests(received: &Received, reading: Reading) -> Vec<(String, String)> {
     let path = received
         .target
@@ -343,10 +348,10 @@ fn is_safe(method: &str) -> bool {
     ["GET", "HEAD", "OPTIONS"].contains(&method)
 }
 
-fn read(path: &str, reading: Reading, written: &[bool]) -> Vec<Vec<String>> {
+fn read(path: &str, reading: Reading, literal: &[bool]) -> Vec<Vec<String>> {
     match reading {
         Reading::Strict => vec![path.split('/').skip(1).map(str::to_owned).collect()],
         Reading::Decoded => vec![path.split('/').skip(1).map(decode).collect()],
-        Reading::Lenient => lenient::readings(path, written),
+        Reading::Lenient => lenient::readings(path, literal),
     }
 }

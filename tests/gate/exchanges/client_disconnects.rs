@@ -1,9 +1,10 @@
-//! Clients and connections that are gone, and what may be sent once more.
+//! Clients that disconnect, upstream connections that close, and retries.
 
 use std::io::{Read, Write};
 use std::net::Shutdown;
+use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
-use std::sync::{Arc, Mutex};
+use std::sync::mpsc::channel;
 use std::thread;
 use std::time::Duration;
 
@@ -14,7 +15,7 @@ const UPLOAD: &str = "POST / HTTP/1.1\r\nHost: a\r\nContent-Length: 100\r\n\r\nx
 
 #[test]
 fn client_disconnect_at_any_moment_releases_the_upstream_connection() {
-    for (moment, answer, request) in [
+    for (moment, response, request) in [
         ("before the head", "", GET),
         ("within the head", "HTTP/1.1 200 OK\r\nA: ", GET),
         ("within an upload", "", UPLOAD),
@@ -24,12 +25,12 @@ fn client_disconnect_at_any_moment_releases_the_upstream_connection() {
             "POST / HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\n\r\n1\r\nx\r\n",
         ),
         (
-            "within the answer",
+            "within the response",
             "HTTP/1.1 200 OK\r\nContent-Length: 9\r\n\r\nx",
             GET,
         ),
         (
-            "within an upload, behind the answer",
+            "within an upload, after the response",
             "HTTP/1.1 200 OK\r\nContent-Length: 1\r\n\r\nx",
             UPLOAD,
         ),
@@ -39,20 +40,26 @@ fn client_disconnect_at_any_moment_releases_the_upstream_connection() {
             UPLOAD,
         ),
     ] {
+        let (written, has_written) = channel();
         let address = upstream(move |mut socket| {
             read_head(&mut socket);
-            socket.write_all(answer.as_bytes()).expect("it reads");
+            socket.write_all(response.as_bytes()).expect("it reads");
+            written.send(()).expect("the test waits");
             // Keeps the connection open for longer than the test takes.
             thread::sleep(2 * TIMEOUT);
         });
         let gateway = gateway(address);
         let mut connection = Connection::open(gateway.address);
         connection.write(request);
-        eventually("it is under way", || {
-            target_metric(&gateway, "connections", address) == Some(1.0)
-        });
-        // The response has to reach the gateway; no metric counts that.
-        thread::sleep(Duration::from_millis(100));
+        has_written
+            .recv_timeout(TIMEOUT)
+            .expect("the upstream responds");
+        if response.contains("\r\n\r\n") {
+            assert!(connection.reads_until("\r\n\r\nx"), "{moment}");
+        } else if !response.is_empty() {
+            // Half a head has to reach the gateway; no metric counts that.
+            thread::sleep(Duration::from_millis(100));
+        }
         drop(connection);
         eventually(moment, || {
             ["in_flight", "connections"]
@@ -64,18 +71,18 @@ fn client_disconnect_at_any_moment_releases_the_upstream_connection() {
 
 #[test]
 fn only_safe_requests_without_a_body_are_retried() {
-    for (what, request, answer, times) in [
+    for (what, request, response, times) in [
         ("GET", GET, "", 2),
         ("HEAD", "HEAD / HTTP/1.1\r\nHost: a\r\n\r\n", "", 2),
-        ("GET that was answered in part", GET, "H", 1),
+        ("GET with a partial response", GET, "H", 1),
         (
-            "GET that was told to wait",
+            "GET with an interim response",
             GET,
             "HTTP/1.1 103 Early Hints\r\n\r\n",
             1,
         ),
         (
-            "GET that was answered wrongly",
+            "GET with a malformed response",
             GET,
             "HTTP/1.1 200 OK\r\nContent-Length: x\r\n\r\n",
             1,
@@ -87,7 +94,7 @@ fn only_safe_requests_without_a_body_are_retried() {
             1,
         ),
         (
-            "GET in chunks",
+            "GET with a chunked body",
             "GET / HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n\r\n",
             "",
             1,
@@ -100,45 +107,39 @@ fn only_safe_requests_without_a_body_are_retried() {
             1,
         ),
     ] {
-        let asked = Arc::new(AtomicUsize::new(0));
-        let counting = Arc::clone(&asked);
+        let attempts = Arc::new(AtomicUsize::new(0));
+        let counter = Arc::clone(&attempts);
         let address = upstream(move |mut socket| {
             read_head(&mut socket);
-            counting.fetch_add(1, Ordering::SeqCst);
-            socket.write_all(answer.as_bytes()).expect("it reads");
+            counter.fetch_add(1, Ordering::SeqCst);
+            socket.write_all(response.as_bytes()).expect("it reads");
         });
         let gateway = gateway(address);
         assert_eq!(send(gateway.address, request).status, 502, "{what}");
-        assert_eq!(asked.load(Ordering::SeqCst), times, "{what}");
+        assert_eq!(attempts.load(Ordering::SeqCst), times, "{what}");
     }
 }
 
 #[test]
 fn closed_idle_connections_are_never_used() {
-    // More than a task may look at in one turn.
+    // More than a task checks in one poll.
     const IDLE: usize = 240;
-    let (is_closing, closed) = (
-        Arc::new(AtomicBool::new(false)),
-        Arc::new(AtomicUsize::new(0)),
-    );
-    let (closing, has_closed, early) =
-        (Arc::clone(&is_closing), Arc::clone(&closed), Mutex::new(0));
+    let closing = Arc::new(AtomicBool::new(false));
+    let closed = Arc::new(AtomicUsize::new(0));
+    let (is_closing, has_closed) = (Arc::clone(&closing), Arc::clone(&closed));
+    let accepted = AtomicUsize::new(0);
     let address = upstream(move |mut socket| {
-        let is_early = {
-            let mut early = early.lock().expect("no panic");
-            *early += 1;
-            *early <= IDLE
-        };
-        let answer = b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok";
+        let is_pooled = accepted.fetch_add(1, Ordering::SeqCst) < IDLE;
+        let response = b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok";
         read_head(&mut socket);
-        if is_early {
-            // All wait for the last: none has a connection that another one had.
-            while *early.lock().expect("no panic") < IDLE {
-                // Polls until every early connection is open.
+        if is_pooled {
+            // No response before the last connection is open: no connection serves two requests.
+            while accepted.load(Ordering::SeqCst) < IDLE {
+                // Polls until every connection is open.
                 thread::sleep(Duration::from_millis(1));
             }
-            socket.write_all(answer).expect("it reads");
-            while !closing.load(Ordering::SeqCst) {
+            socket.write_all(response).expect("it reads");
+            while !is_closing.load(Ordering::SeqCst) {
                 // Polls until the test closes the connections.
                 thread::sleep(Duration::from_millis(1));
             }
@@ -146,7 +147,7 @@ fn closed_idle_connections_are_never_used() {
             has_closed.fetch_add(1, Ordering::SeqCst);
         } else {
             socket.read_exact(&mut [0]).expect("a body");
-            socket.write_all(answer).expect("it reads");
+            socket.write_all(response).expect("it reads");
         }
     });
     let gateway = gateway_with(
@@ -162,8 +163,8 @@ fn closed_idle_connections_are_never_used() {
     clients
         .iter_mut()
         .for_each(|client| assert_eq!(client.read(false).status, 200));
-    is_closing.store(true, Ordering::SeqCst);
+    closing.store(true, Ordering::SeqCst);
     eventually("all are closed", || closed.load(Ordering::SeqCst) == IDLE);
-    let answer = clients[0].ask("POST / HTTP/1.1\r\nHost: a\r\nContent-Length: 1\r\n\r\nx");
-    assert_eq!(answer.status, 200);
+    let response = clients[0].ask("POST / HTTP/1.1\r\nHost: a\r\nContent-Length: 1\r\n\r\nx");
+    assert_eq!(response.status, 200);
 }

@@ -1,4 +1,4 @@
-//! Clients of HTTP/1.0, to whom the end of the connection is that of a response without a length (RFC 9112 §6.3).
+//! HTTP/1.0 clients: a response without a length ends with the connection (RFC 9112 §6.3).
 
 use std::io::{ErrorKind, Read, Write};
 use std::net::{Shutdown, SocketAddr, TcpStream};
@@ -22,7 +22,7 @@ fn connect(address: SocketAddr) -> TcpStream {
     socket
 }
 
-/// What a client reads to the end of its connection, and how that ends.
+/// Reads until the connection ends; returns the bytes, and the error if it was reset.
 fn read_to_end(mut stream: impl Read) -> (String, Option<ErrorKind>) {
     let mut read = Vec::new();
     let error = stream
@@ -64,7 +64,7 @@ fn truncated_response_never_looks_complete_to_an_http10_client() {
             Reply::RawThenReset(CHUNKED.as_bytes().to_vec()),
         ),
         (
-            "chunks that are none",
+            "malformed chunk",
             Reply::Raw(format!("{CHUNKED}zz\r\n").into_bytes()),
         ),
         (
@@ -77,7 +77,7 @@ fn truncated_response_never_looks_complete_to_an_http10_client() {
         for lines in ["", "Connection: keep-alive\r\n"] {
             let (read, error) = get(gateway.address, lines);
             assert_eq!(error, Some(ErrorKind::ConnectionReset), "{what}: {read:?}");
-            // To others it is seen by the missing last chunk, and what came is theirs.
+            // An HTTP/1.1 client sees the missing last chunk, so that the received part may be forwarded.
             let mut socket = connect(gateway.address);
             socket
                 .write_all(b"GET / HTTP/1.1\r\nHost: a\r\n\r\n")
@@ -124,7 +124,7 @@ fn complete_response_ends_normally_for_an_http10_client() {
             "{reply:?}"
         );
     }
-    // More than the sockets hold, and it is taken slowly.
+    // A body that exceeds the socket buffers, and a client that reads late.
     let big = vec![b'x'; 8 << 20];
     let chunk = [
         format!(
@@ -141,7 +141,7 @@ fn complete_response_ends_normally_for_an_http10_client() {
     socket
         .write_all(b"GET / HTTP/1.0\r\nHost: a\r\n\r\n")
         .expect("it reads");
-    // A slow client: the buffers of the sockets have to be full before it reads.
+    // The socket buffers have to be full before the client reads; nothing shows when they are.
     thread::sleep(Duration::from_millis(100));
     let (read, error) = read_to_end(socket);
     assert_eq!(

@@ -1,4 +1,5 @@
-//! Exchanges over HTTP/1.1 with upstreams that answer early, late, twice, or in a way that can be read in two.
+//! Exchanges over HTTP/1.1 with upstreams whose responses are early, late, duplicate, truncated or
+//! ambiguous.
 
 mod client_disconnects;
 mod early_responses;
@@ -36,22 +37,23 @@ fn gateway_with(server: &str, scheme: &str, upstream: impl Display, settings: &s
     ))
 }
 
-/// Uploads until nobody takes more, goes away, and waits until nothing is left of it.
+/// Uploads until the gateway takes no more, disconnects, and waits until the exchange has ended.
 fn upload_until_stuck(gateway: &Gateway, upstream: SocketAddr) {
     let mut connection = Connection::open(gateway.address);
     connection.write("POST / HTTP/1.1\r\nHost: a\r\nContent-Length: 67108864\r\n\r\nx");
     assert_eq!(connection.read(false).status, 200);
-    let mut hand = connection.clone_socket();
-    hand.set_write_timeout(Some(Duration::from_millis(300)))
+    let mut writer = connection.clone_socket();
+    writer
+        .set_write_timeout(Some(Duration::from_millis(300)))
         .expect("an open socket");
-    while hand.write_all(&[b'x'; 65536]).is_ok() {}
-    drop((hand, connection));
-    eventually("nothing is under way", || {
+    while writer.write_all(&[b'x'; 65536]).is_ok() {}
+    drop((writer, connection));
+    eventually("the exchange has ended", || {
         target_metric(gateway, "in_flight", upstream) == Some(0.0)
     });
 }
 
-/// An upstream that does what `serve` does with each connection.
+/// An upstream that runs `serve` on each connection.
 fn upstream(serve: impl Fn(TcpStream) + Send + Sync + 'static) -> SocketAddr {
     let listener = TcpListener::bind("127.0.0.1:0").expect("a free port");
     let address = listener.local_addr().expect("a bound socket");
@@ -71,7 +73,7 @@ fn upstream(serve: impl Fn(TcpStream) + Send + Sync + 'static) -> SocketAddr {
     address
 }
 
-/// The same for one connection; what `serve` returns can be waited for.
+/// An upstream that runs `serve` on one connection; the handle returns its result.
 fn upstream_once<T: Send + 'static>(
     serve: impl FnOnce(TcpStream) -> T + Send + 'static,
 ) -> (SocketAddr, thread::JoinHandle<T>) {
@@ -119,9 +121,9 @@ fn ambiguous_response_is_a_502_and_closes_its_connection() {
     ] {
         let wire = format!("HTTP/1.1 200 OK\r\n{fields}\r\n\r\n5\r\nhello\r\n0\r\n\r\n");
         server.script(move |_| Reply::Raw(wire.clone().into_bytes()));
-        let answer = send(gateway.address, GET);
+        let response = send(gateway.address, GET);
         assert_eq!(
-            (answer.status, answer.text().contains("hello")),
+            (response.status, response.text().contains("hello")),
             (502, false),
             "{fields}"
         );
@@ -132,7 +134,7 @@ fn ambiguous_response_is_a_502_and_closes_its_connection() {
 
 #[test]
 fn bytes_after_a_response_reach_no_client() {
-    // One that was smuggled behind the first, and one that comes unasked while the connection is idle.
+    // A second response in the same bytes, and one that arrives while the connection is idle.
     let server = Server::start(|received| {
         match &*received.target {
         "/?two" => Reply::Raw(
@@ -150,12 +152,12 @@ fn bytes_after_a_response_reach_no_client() {
     });
     let gateway = gateway(server.address);
     for target in ["/?two", "/?chunks", "/?late"] {
-        let answer = send(
+        let response = send(
             gateway.address,
             format!("GET {target} HTTP/1.1\r\nHost: a\r\n\r\n"),
         );
         assert_eq!(
-            (answer.text(), answer.complete),
+            (response.text(), response.complete),
             ("one".to_owned(), true),
             "{target}"
         );
@@ -171,7 +173,7 @@ fn bytes_after_a_response_reach_no_client() {
 
 #[test]
 fn connection_of_a_truncated_response_is_not_reused() {
-    // Nothing stands behind what is wrong, so that the pool cannot tell by what is unread.
+    // Nothing follows the malformed part: unread bytes cannot reveal the fault to the pool.
     let server = Server::start(|_| Reply::text("own"));
     let short = "[server]\nbody_idle_timeout = \"200ms\"\n";
     let gateway = gateway_with(short, "http", server.address, "");
@@ -185,8 +187,11 @@ fn connection_of_a_truncated_response_is_not_reused() {
         server.script(move |_| Reply::Raw(wire.clone().into_bytes()));
         let mut client = Connection::open(gateway.address);
         client.write(GET);
-        let answer = client.try_read(false);
-        assert!(answer.is_none_or(|answer| !answer.complete), "{rest:?}");
+        let response = client.try_read(false);
+        assert!(
+            response.is_none_or(|response| !response.complete),
+            "{rest:?}"
+        );
         server.script(|_| Reply::text("own"));
         let connections = server.connections();
         assert_eq!(send(gateway.address, GET).text(), "own", "after {rest:?}");
@@ -200,16 +205,16 @@ fn http10_response_ends_with_its_connection() {
         Reply::RawThenClose(b"HTTP/1.0 200 Well Done\nContent-Type: text/plain\n\nhello".to_vec())
     });
     let gateway = gateway(server.address);
-    // The client's connection is not the upstream's.
+    // The client's connection stays open although each upstream connection closes.
     let mut connection = Connection::open(gateway.address);
     for _ in 0..3 {
-        let answer = connection.ask(GET);
+        let response = connection.ask(GET);
         assert_eq!(
-            (answer.status, answer.text(), answer.complete),
+            (response.status, response.text(), response.complete),
             (200, "hello".to_owned(), true)
         );
         assert_eq!(
-            (answer.header("content-type"), answer.header("via")),
+            (response.header("content-type"), response.header("via")),
             (Some("text/plain"), Some("1.0 scopegate"))
         );
     }
@@ -224,14 +229,14 @@ fn connection_closed_by_its_target_leaves_the_pool() {
     });
     let gateway = gateway(server.address);
     assert_eq!(send(gateway.address, GET).status, 200);
-    eventually("it is kept", || {
+    eventually("the connection is in the pool", || {
         target_metric(&gateway, "connections", server.address) == Some(1.0)
     });
     server.script(|_| {
         Reply::RawThenClose(b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok".to_vec())
     });
     assert_eq!(send(gateway.address, GET).status, 200);
-    eventually("it is gone", || {
+    eventually("the connection has left the pool", || {
         target_metric(&gateway, "connections", server.address) == Some(0.0)
     });
 }

@@ -1,4 +1,4 @@
-//! Requests of HTTP/2 that are written as HTTP/1.1.
+//! HTTP/2 requests that are forwarded over HTTP/1.1.
 
 use std::io::{Read, Write};
 use std::net::{SocketAddr, TcpStream};
@@ -9,11 +9,15 @@ use std::time::Duration;
 use super::{gateway, upstream};
 use harness::{Reply, Server, eventually};
 
-/// Sends the fields of a request, and its data with the end of the stream in the last frame or behind it.
-fn ask(gateway: SocketAddr, fields: &[(&str, &str)], data: Option<(&str, bool)>) -> TcpStream {
+/// Sends the fields and data of a request. END_STREAM is on the last frame, or on an empty one after it.
+fn send_http2(
+    gateway: SocketAddr,
+    fields: &[(&str, &str)],
+    data: Option<(&str, bool)>,
+) -> TcpStream {
     let mut block = Vec::new();
     for (name, value) in fields {
-        // A literal that nobody is to remember (RFC 7541 §6.2.2).
+        // A literal field without indexing (RFC 7541 §6.2.2).
         block.push(0);
         for text in [name, value] {
             block.push(u8::try_from(text.len()).expect("short"));
@@ -37,13 +41,13 @@ fn ask(gateway: SocketAddr, fields: &[(&str, &str)], data: Option<(&str, bool)>)
     };
     frame(4, 0, 0, &[]);
     frame(1, if data.is_some() { 4 } else { 5 }, 1, &block);
-    if let Some((data, ends_late)) = data {
-        frame(0, u8::from(!ends_late), 1, data.as_bytes());
-        if ends_late {
+    if let Some((data, is_end_separate)) = data {
+        frame(0, u8::from(!is_end_separate), 1, data.as_bytes());
+        if is_end_separate {
             frame(0, 1, 1, &[]);
         }
     }
-    let mut socket = TcpStream::connect(gateway).expect("somebody listens");
+    let mut socket = TcpStream::connect(gateway).expect("a listener");
     socket.write_all(&wire).expect("it reads");
     socket
 }
@@ -52,7 +56,7 @@ fn ask(gateway: SocketAddr, fields: &[(&str, &str)], data: Option<(&str, bool)>)
 fn query_without_a_path_is_forwarded_after_the_judged_path() {
     let server = Server::start(|_| Reply::text("hello"));
     let gateway = gateway(server.address);
-    let _client = ask(
+    let _client = send_http2(
         gateway.address,
         &[
             (":method", "GET"),
@@ -62,15 +66,15 @@ fn query_without_a_path_is_forwarded_after_the_judged_path() {
         ],
         None,
     );
-    eventually("it is there", || server.hits() == 1);
+    eventually("the request arrives", || server.hits() == 1);
     assert_eq!(server.received()[0].target, "/?x=1");
 }
 
 #[test]
 #[expect(clippy::too_many_lines, reason = "a table of cases")]
 fn body_over_http2_is_forwarded_with_one_framing_or_not_at_all() {
-    let length = |told: &str| format!("content-length: {told}\r\n");
-    for (told, data, expected) in [
+    let length = |value: &str| format!("content-length: {value}\r\n");
+    for (content_length, data, expected) in [
         (
             Some("5"),
             Some(("hello", false)),
@@ -111,11 +115,12 @@ fn body_over_http2_is_forwarded_with_one_framing_or_not_at_all() {
             socket
                 .set_read_timeout(Some(Duration::from_millis(200)))
                 .expect("an open socket");
-            let (mut came, mut part) = (Vec::new(), [0; 4096]);
+            let mut received = Vec::new();
+            let mut part = [0; 4096];
             while let Ok(read @ 1..) = socket.read(&mut part) {
-                came.extend_from_slice(&part[..read]);
+                received.extend_from_slice(&part[..read]);
             }
-            *seeing.lock().expect("no panic") = Some(String::from_utf8(came).expect("ASCII"));
+            *seeing.lock().expect("no panic") = Some(String::from_utf8(received).expect("ASCII"));
         });
         let gateway = gateway(address);
         let mut fields = vec![
@@ -124,41 +129,45 @@ fn body_over_http2_is_forwarded_with_one_framing_or_not_at_all() {
             (":path", "/"),
             (":authority", "a"),
         ];
-        fields.extend(told.map(|told| ("content-length", told)));
-        let _client = ask(gateway.address, &fields, data);
+        fields.extend(content_length.map(|value| ("content-length", value)));
+        let _client = send_http2(gateway.address, &fields, data);
         if expected.is_some() {
-            eventually("it is read", || seen.lock().expect("no panic").is_some());
+            eventually("the upstream has read it", || {
+                seen.lock().expect("no panic").is_some()
+            });
         } else {
             // Shows that nothing arrives: an absence has no condition to wait for.
             thread::sleep(Duration::from_millis(500));
         }
-        let came = seen.lock().expect("no panic").take();
-        let whole = came.as_deref().and_then(|came| came.split_once("\r\n\r\n"));
+        let received = seen.lock().expect("no panic").take();
+        let whole = received
+            .as_deref()
+            .and_then(|received| received.split_once("\r\n\r\n"));
         match (&expected, whole) {
-            (Some((framing, body)), Some((head, came))) => {
+            (Some((framing, body)), Some((head, received))) => {
                 let head = format!("{head}\r\n");
                 assert_eq!(
-                    (head.contains(framing.as_str()), came),
+                    (head.contains(framing.as_str()), received),
                     (true, *body),
-                    "{told:?} {data:?}: {head}"
+                    "{content_length:?} {data:?}: {head}"
                 );
                 let framings =
                     ["content-length", "transfer-encoding"].map(|name| head.matches(name).count());
                 assert_eq!(
                     framings.iter().sum::<usize>(),
                     usize::from(!framing.is_empty()),
-                    "{told:?} {data:?}: {head}"
+                    "{content_length:?} {data:?}: {head}"
                 );
             }
-            // TruncatedBody of it may have been sent before the rest turned out to be too short or too long.
-            (None, Some((head, came))) => {
+            // A part of the body may have been forwarded before its length turned out to be wrong.
+            (None, Some((head, received))) => {
                 assert!(
-                    head.contains("content-length: 5") && came.len() < 5,
-                    "{told:?} {data:?}: {head} {came:?}"
+                    head.contains("content-length: 5") && received.len() < 5,
+                    "{content_length:?} {data:?}: {head} {received:?}"
                 );
             }
             (None, None) => {}
-            (Some(_), None) => panic!("nothing came of {told:?} {data:?}"),
+            (Some(_), None) => panic!("nothing arrived for {content_length:?} {data:?}"),
         }
     }
 }

@@ -1,4 +1,4 @@
-//! Upstreams that answer a request twice: the second response is nobody's.
+//! Upstreams that respond twice to one request: no client gets the second response.
 
 use std::io::Write;
 use std::net::{SocketAddr, TcpStream};
@@ -8,8 +8,8 @@ use std::time::{Duration, Instant};
 use super::{gateway, read_head, upstream};
 use harness::{Connection, Gateway, eventually, logged, send};
 
-/// When a second response comes, at the latest.
-const LATE: Duration = Duration::from_millis(20);
+/// The longest delay between the two responses.
+const MAX_DELAY: Duration = Duration::from_millis(20);
 
 fn response(body: &str) -> String {
     format!(
@@ -18,19 +18,21 @@ fn response(body: &str) -> String {
     )
 }
 
-/// Answers each request with its target, and twice what asks for `/?twice` (at once) or `/?late`: where the next request on
-/// its connection comes within [`LATE`], a stray response goes before that one's own.
-fn strays() -> SocketAddr {
+/// Responds to each request with its target.
+///
+/// A request for `/?twice` gets a second response at once. After one for `/?late`, the next request on
+/// the connection gets a surplus response before its own if it arrives within [`MAX_DELAY`].
+fn double_responder() -> SocketAddr {
     upstream(|mut socket| {
         socket.set_nodelay(true).expect("an open socket");
         let mut late = None::<Instant>;
         while let Some(target) = next_target(&mut socket) {
-            let is_late = late.is_some_and(|since| since.elapsed() < LATE);
+            let is_late = late.is_some_and(|since| since.elapsed() < MAX_DELAY);
             late = (target == "/?late").then(Instant::now);
             let own = response(&target);
             let written = match &*target {
-                _ if is_late => response("stray") + &own,
-                "/?twice" => own + &response("stray"),
+                _ if is_late => response("surplus") + &own,
+                "/?twice" => own + &response("surplus"),
                 _ => own,
             };
             if socket.write_all(written.as_bytes()).is_err() {
@@ -40,7 +42,7 @@ fn strays() -> SocketAddr {
     })
 }
 
-// None where the connection is closed instead.
+// `None` if the connection closes instead.
 fn next_target(socket: &mut TcpStream) -> Option<String> {
     if !matches!(socket.peek(&mut [0]), Ok(1)) {
         return None;
@@ -53,11 +55,11 @@ fn get(target: &str) -> String {
     format!("GET {target} HTTP/1.1\r\nHost: a\r\n\r\n")
 }
 
-/// A gateway that has found its upstream out.
-fn gateway_before_double_responder() -> Gateway {
-    let gateway = gateway(strays());
+/// A gateway that has already logged its upstream's second response.
+fn gateway_before_known_offender() -> Gateway {
+    let gateway = gateway(double_responder());
     assert_eq!(send(gateway.address, get("/?twice")).text(), "/?twice");
-    eventually("it is logged", || {
+    eventually("the second response is logged", || {
         logged("upstream sent an unsolicited response")
     });
     gateway
@@ -65,7 +67,7 @@ fn gateway_before_double_responder() -> Gateway {
 
 #[test]
 fn second_response_of_a_known_offender_reaches_no_other_client() {
-    let gateway = gateway_before_double_responder();
+    let gateway = gateway_before_known_offender();
     for turn in 0..10 {
         assert_eq!(send(gateway.address, get("/?late")).text(), "/?late");
         let target = format!("/?{turn}");
@@ -75,7 +77,7 @@ fn second_response_of_a_known_offender_reaches_no_other_client() {
 
 #[test]
 fn clients_that_cause_second_responses_do_not_affect_others() {
-    let (gateway, clients) = (gateway_before_double_responder(), 8);
+    let (gateway, clients) = (gateway_before_known_offender(), 8);
     thread::scope(|scope| {
         for client in 0..clients {
             let address = gateway.address;

@@ -1,4 +1,4 @@
-//! The same over TLS, where what is written is not yet sent.
+//! Exchanges over TLS, where written bytes may still wait in the TLS library.
 
 use std::io::{Read, Write};
 use std::net::{SocketAddr, TcpStream};
@@ -31,7 +31,8 @@ fn gateway(server: &str, authority: &Authority, upstream: SocketAddr) -> Gateway
 
 #[test]
 fn upload_to_a_pausing_upstream_is_complete() {
-    // Of some of these sizes the last piece is with the TLS library, and not with the kernel, while the upstream pauses.
+    // For some of these sizes, the last piece waits in the TLS library and not in the kernel while the
+    // upstream pauses.
     let authority = Authority::generate();
     let config = authority.server_config("up.test", false);
     let address = upstream(move |socket| {
@@ -41,10 +42,10 @@ fn upload_to_a_pausing_upstream_is_complete() {
             .split("content-length: ")
             .nth(1)
             .and_then(|rest| rest.split("\r\n").next()?.parse().ok());
-        // The end of the upload has to stay in the TLS library while the upstream pauses.
+        // The end of the upload has to stay in the TLS library; nothing shows from outside that it does.
         thread::sleep(Duration::from_millis(300));
         let mut body = vec![0; length.expect("a length")];
-        // Where it does not come, the client gets no 200.
+        // If the body is incomplete, the client gets no 200.
         let _ = socket.read_exact(&mut body).and_then(|()| {
             socket.write_all(b"HTTP/1.1 200 OK\r\nConnection: close\r\nContent-Length: 2\r\n\r\nok")
         });
@@ -80,23 +81,23 @@ fn simultaneous_upload_and_response_are_complete() {
             .expect("a runtime");
         runtime.block_on(async move {
             let socket = tokio::net::TcpStream::from_std(socket).expect("an open socket");
-            let (mut reads, mut writes) =
+            let (mut reader, mut writer) =
                 tokio::io::split(acceptor.accept(socket).await.expect("a handshake"));
             let mut head = Vec::new();
             while !head.ends_with(b"\r\n\r\n") {
-                head.push(reads.read_u8().await.expect("a head"));
+                head.push(reader.read_u8().await.expect("a head"));
             }
             let writing = async {
-                writes
+                writer
                     .write_all(
                         format!("HTTP/1.1 200 OK\r\nContent-Length: {size}\r\n\r\n").as_bytes(),
                     )
                     .await?;
-                writes.write_all(&vec![b'a'; size]).await?;
-                writes.flush().await
+                writer.write_all(&vec![b'a'; size]).await?;
+                writer.flush().await
             };
             let mut body = vec![0; size];
-            let reading = async { reads.read_exact(&mut body).await.map(|_| ()) };
+            let reading = async { reader.read_exact(&mut body).await.map(|_| ()) };
             let both = async { tokio::try_join!(reading, writing).map(|_| ()) };
             tokio::time::timeout(TIMEOUT, both).await.expect("in time")
         })
@@ -107,12 +108,15 @@ fn simultaneous_upload_and_response_are_complete() {
         "POST / HTTP/1.1\r\nHost: a\r\nContent-Length: {size}\r\n\r\n"
     ));
     connection.write(vec![b'x'; size]);
-    let answer = connection.read(false);
+    let response = connection.read(false);
     assert_eq!(
-        (answer.status, answer.body.len(), answer.complete),
+        (response.status, response.body.len(), response.complete),
         (200, size, true)
     );
-    serving.join().expect("no panic").expect("all of it");
+    serving
+        .join()
+        .expect("no panic")
+        .expect("the complete upload");
 }
 
 #[test]
@@ -152,6 +156,9 @@ fn closed_tls_connection_sends_a_close_notify() {
     });
     let gateway = gateway("", &authority, address);
     assert_eq!(send(gateway.address, GET).status, 200);
-    // Without a close_notify this is an error: somebody may have cut it off (RFC 8446 §6.1).
-    assert_eq!(serving.join().expect("no panic").expect("a proper end"), 0);
+    // Without a close_notify, rustls returns an error: the data may be truncated (RFC 8446 §6.1).
+    assert_eq!(
+        serving.join().expect("no panic").expect("a close_notify"),
+        0
+    );
 }

@@ -1,4 +1,4 @@
-//! Answers without end, where an end must be.
+//! Endless heads, interim responses, chunk extensions and trailers.
 
 use std::io::Write;
 use std::time::{Duration, Instant};
@@ -8,7 +8,7 @@ use harness::{Connection, Gateway, Reply, Server, eventually, send};
 
 #[test]
 fn endless_response_is_ended_and_delays_no_other_client() {
-    for (what, begins, goes_on, status) in [
+    for (what, start, repeated, status) in [
         (
             "hints",
             "",
@@ -33,8 +33,8 @@ fn endless_response_is_ended_and_delays_no_other_client() {
     ] {
         let address = upstream(move |mut socket| {
             read_head(&mut socket);
-            let _ = socket.write_all(begins.as_bytes());
-            let pieces = goes_on.repeat(200);
+            let _ = socket.write_all(start.as_bytes());
+            let pieces = repeated.repeat(200);
             while socket.write_all(pieces.as_bytes()).is_ok() {}
         });
         let quick = Server::start(|_| Reply::text("hello"));
@@ -47,20 +47,21 @@ fn endless_response_is_ended_and_delays_no_other_client() {
         ));
         let mut connection = Connection::open(gateway.address);
         connection.write(GET);
-        let (began, mut answered) = (Instant::now(), 0);
+        let began = Instant::now();
+        let mut responses = 0;
         while began.elapsed() < Duration::from_millis(500) {
             assert_eq!(
                 send(gateway.address, "GET /quick HTTP/1.1\r\nHost: a\r\n\r\n").status,
                 200
             );
-            answered += 1;
+            responses += 1;
         }
-        assert!(answered >= 5, "{what}: {answered} in half a second");
-        let answer = connection.read(false);
-        assert_eq!(answer.status, status, "{what}");
-        assert!(status != 200 || !answer.complete, "{what}");
+        assert!(responses >= 5, "{what}: {responses} in half a second");
+        let response = connection.read(false);
+        assert_eq!(response.status, status, "{what}");
+        assert!(status != 200 || !response.complete, "{what}");
         drop(connection);
-        eventually("it is let go of", || {
+        eventually("the upstream connection is closed", || {
             target_metric(&gateway, "connections", address) == Some(0.0)
         });
     }

@@ -1,4 +1,4 @@
-//! What a client of gRPC is told of a call that does not come to its upstream.
+//! The responses to gRPC calls that are not forwarded.
 
 use std::net::SocketAddr;
 
@@ -16,16 +16,16 @@ use harness::{GrpcUpstream, Key, Reply, TestBed, bounded};
 
 const INVALID: &str = "Bearer error=\"invalid_token\"";
 const NEEDS_HEALTH: &str = "Bearer error=\"insufficient_scope\", scope=\"health\"";
-const NEEDS_TALK: &str = "Bearer error=\"insufficient_scope\", scope=\"talk\"";
+const NEEDS_REFLECTION: &str = "Bearer error=\"insufficient_scope\", scope=\"reflection\"";
 
-/// A token that only an issuer could judge who does not answer any more.
-fn of_unknown_key(test_bed: &TestBed) -> String {
+/// A token with an unknown key, of an issuer whose JWKS endpoint fails from now on.
+fn token_of_unknown_key(test_bed: &TestBed) -> String {
     test_bed.issuer.fail(Reply::status(500));
-    Key::es256("stranger").token(&test_bed.issuer.claims("health talk"))
+    Key::es256("unknown").token(&test_bed.issuer.claims("health reflection"))
 }
 
-/// A port that gives nobody a connection, and nobody else gets, as long as the socket is there.
-fn dead_end() -> (TcpSocket, SocketAddr) {
+/// A port that refuses connections, reserved while the socket is open.
+fn refusing_port() -> (TcpSocket, SocketAddr) {
     let socket = TcpSocket::new_v4().expect("a socket");
     socket.bind(([127, 0, 0, 1], 0).into()).expect("a port");
     let address = socket.local_addr().expect("bound");
@@ -40,10 +40,10 @@ fn refusals_have_the_matching_grpc_status() {
         let test_bed = test_bed("", calls.address);
         let channel = channel(test_bed.address);
         let mut health = HealthClient::new(channel.clone());
-        for (token, code, of_health, of_talk) in [
+        for (token, code, health_challenge, reflection_challenge) in [
             (None, Code::Unauthenticated, Some("Bearer"), Some("Bearer")),
             (
-                Some("no.good.token".to_owned()),
+                Some("not.a.token".to_owned()),
                 Code::Unauthenticated,
                 Some(INVALID),
                 Some(INVALID),
@@ -52,49 +52,53 @@ fn refusals_have_the_matching_grpc_status() {
                 Some(test_bed.token("other")),
                 Code::PermissionDenied,
                 Some(NEEDS_HEALTH),
-                Some(NEEDS_TALK),
+                Some(NEEDS_REFLECTION),
             ),
             (
-                Some(of_unknown_key(&test_bed)),
+                Some(token_of_unknown_key(&test_bed)),
                 Code::Unavailable,
                 None,
                 None,
             ),
         ] {
-            let asking = || {
+            let request = || {
                 token.as_ref().map_or_else(
                     || Request::new(about("")),
                     |token| with_token(about(""), token),
                 )
             };
-            let check = health.check(asking()).await.expect_err("a refusal");
-            let watch = health.watch(asking()).await.expect_err("a refusal");
-            // This one is refused while its client may still have something to say.
-            let (_ask, questions) = mpsc::channel(1);
-            let mut talking = Request::new(ReceiverStream::new(questions));
-            *talking.metadata_mut() = asking().metadata().clone();
-            let talk = ServerReflectionClient::new(channel.clone())
-                .server_reflection_info(talking)
+            let check = health.check(request()).await.expect_err("a refusal");
+            let watch = health.watch(request()).await.expect_err("a refusal");
+            // This one is refused while its request stream is still open.
+            let (_sender, messages) = mpsc::channel(1);
+            let mut reflection_request = Request::new(ReceiverStream::new(messages));
+            *reflection_request.metadata_mut() = request().metadata().clone();
+            let reflection = ServerReflectionClient::new(channel.clone())
+                .server_reflection_info(reflection_request)
                 .await;
-            let talk = talk.expect_err("a refusal");
-            for (refusal, challenge) in [(check, of_health), (watch, of_health), (talk, of_talk)] {
+            let reflection = reflection.expect_err("a refusal");
+            for (refusal, challenge) in [
+                (check, health_challenge),
+                (watch, health_challenge),
+                (reflection, reflection_challenge),
+            ] {
                 assert_eq!(refusal.code(), code, "{refusal:?}");
-                let told = refusal.metadata().get("www-authenticate");
+                let found = refusal.metadata().get("www-authenticate");
                 assert_eq!(
-                    told.map(|told| told.to_str().expect("text")),
+                    found.map(|found| found.to_str().expect("text")),
                     challenge,
                     "{refusal:?}"
                 );
             }
         }
 
-        let (_ask, questions) = mpsc::channel(1);
-        let talking = with_token(
-            ReceiverStream::new(questions),
-            &test_bed.token("health talk"),
+        let (_sender, messages) = mpsc::channel(1);
+        let reflection_request = with_token(
+            ReceiverStream::new(messages),
+            &test_bed.token("health reflection"),
         );
         let refusal = OlderReflectionClient::new(channel)
-            .server_reflection_info(talking)
+            .server_reflection_info(reflection_request)
             .await;
         assert_eq!(
             refusal.expect_err("nothing is published there").code(),
@@ -102,21 +106,21 @@ fn refusals_have_the_matching_grpc_status() {
         );
 
         assert!(calls.has_no_calls());
-        let good = with_token(about("good"), &test_bed.token("health"));
-        tokio::spawn(async move { health.check(good).await });
+        let permitted = with_token(about("permitted"), &test_bed.token("health"));
+        tokio::spawn(async move { health.check(permitted).await });
         let first = calls.checks.recv().await.expect("a call");
-        assert_eq!(first.request.get_ref(), &about("good"));
+        assert_eq!(first.request.get_ref(), &about("permitted"));
     });
 }
 
 #[test]
 fn upstream_that_is_down_is_unavailable() {
     bounded(async {
-        let (_socket, nobody) = dead_end();
-        let test_bed = test_bed("", nobody);
+        let (_socket, unreachable) = refusing_port();
+        let test_bed = test_bed("", unreachable);
         let token = test_bed.token("health");
         let mut health = HealthClient::new(channel(test_bed.address));
-        // Until the target is given a rest, and then.
+        // Before the target is ejected, and after.
         for _ in 0..5 {
             let refusal = health
                 .check(with_token(about(""), &token))
@@ -136,18 +140,18 @@ fn upstream_that_is_down_is_unavailable() {
 fn refusal_is_a_trailers_only_response_with_its_http_status() {
     bounded(async {
         let calls = GrpcUpstream::start();
-        let (_socket, nobody) = dead_end();
+        let (_socket, unreachable) = refusing_port();
         let upstreams = format!(
             "targets = \"http://{}\"\n\
-             [upstreams.gone]\nprotocol = \"http2\"\ntargets = \"http://{nobody}\"\nretries = 0\n\
-             [[routes]]\npath = \"/gone.Gone/{{method}}\"\nupstream = \"gone\"\n",
+             [upstreams.unreachable]\nprotocol = \"http2\"\ntargets = \"http://{unreachable}\"\nretries = 0\n\
+             [[routes]]\npath = \"/gone.Gone/{{method}}\"\nupstream = \"unreachable\"\n",
             calls.address
         );
         let test_bed = TestBed::toml("", "", "", &routes(&upstreams));
-        let (narrow, good, stranger) = (
+        let (insufficient, sufficient, unknown) = (
             test_bed.token("other"),
             test_bed.token("health"),
-            of_unknown_key(&test_bed),
+            token_of_unknown_key(&test_bed),
         );
         let (mut sender, _connection) = http2(test_bed.address).await;
         let no_token = "An access token is needed: Authorization: Bearer TOKEN.";
@@ -156,44 +160,62 @@ fn refusal_is_a_trailers_only_response_with_its_http_status() {
         let too_large = "The access token is larger than this gateway accepts.";
         let large = "x".repeat(17 * 1024);
         let no_keys = "The access token cannot be checked at the moment.";
-        let no_answer = "The service behind this gateway did not answer.";
+        let no_answer = "The service behind this gateway did not response.";
         for (path, token, status, code, message, challenge) in [
             (CHECK, None, 401, "16", no_token, Some("Bearer")),
-            (CHECK, Some(&narrow), 403, "7", no_scope, Some(NEEDS_HEALTH)),
+            (
+                CHECK,
+                Some(&insufficient),
+                403,
+                "7",
+                no_scope,
+                Some(NEEDS_HEALTH),
+            ),
             (CHECK, Some(&large), 431, "13", too_large, None),
-            (CHECK, Some(&stranger), 503, "14", no_keys, None),
+            (CHECK, Some(&unknown), 503, "14", no_keys, None),
             (
                 "/other.Other/Call",
-                Some(&good),
+                Some(&sufficient),
                 404,
                 "12",
                 "Nothing is published here.",
                 None,
             ),
-            ("/gone.Gone/Call", Some(&good), 502, "14", no_answer, None),
+            (
+                "/gone.Gone/Call",
+                Some(&sufficient),
+                502,
+                "14",
+                no_answer,
+                None,
+            ),
         ] {
-            for has_finished in [true, false] {
+            for has_ended in [true, false] {
                 let request = call(path, token.map(String::as_str))
                     .body(())
                     .expect("a request");
-                let (answer, mut stream) = sender.send_request(request, false).expect("sent");
-                stream.send_data(EMPTY_MESSAGE, has_finished).expect("sent");
-                let (head, body) = answer.await.expect("an answer").into_parts();
-                let told = head
+                let (response, mut stream) = sender.send_request(request, false).expect("sent");
+                stream.send_data(EMPTY_MESSAGE, has_ended).expect("sent");
+                let (head, body) = response.await.expect("a response").into_parts();
+                let headers = head
                     .headers
                     .iter()
                     .map(|(name, value)| (name.as_str(), value.to_str().expect("text")));
-                let mut told: Vec<_> = told
+                let mut headers: Vec<_> = headers
                     .filter(|(name, _)| !matches!(*name, "date" | "retry-after" | "x-request-id"))
                     .collect();
-                told.sort_unstable();
+                headers.sort_unstable();
                 let mut expected = vec![
                     ("content-type", "application/grpc"),
                     ("grpc-message", message),
                     ("grpc-status", code),
                 ];
                 expected.extend(challenge.map(|challenge| ("www-authenticate", challenge)));
-                assert_eq!((head.status.as_u16(), told), (status, expected), "{path}");
+                assert_eq!(
+                    (head.status.as_u16(), headers),
+                    (status, expected),
+                    "{path}"
+                );
                 assert_eq!(
                     head.headers.contains_key(header::RETRY_AFTER),
                     status == 503,

@@ -2,7 +2,7 @@
 
 use super::*;
 
-/// JSON values that some issuer, some day, will write where they do not belong.
+/// JSON values that do not belong into most claims.
 const VALUES: [&str; 22] = [
     "null",
     "true",
@@ -28,8 +28,8 @@ const VALUES: [&str; 22] = [
     "\"\\r\\nX-Evil: 1\"",
 ];
 
-/// What is JSON by its grammar and holds a number that nobody can hold.
-const NO_NUMBERS: [&str; 2] = ["1e400", "-1e400"];
+/// Valid JSON, but numbers beyond the range of a double.
+const OUT_OF_RANGE: [&str; 2] = ["1e400", "-1e400"];
 
 const MATRIX: &str = "[[routes]]
 path = \"/things\"
@@ -46,28 +46,28 @@ fn claim_of_the_wrong_type_is_refused_or_ignored() {
     let test_bed = TestBed::routes(MATRIX);
     let any: Vec<&str> = VALUES
         .into_iter()
-        .filter(|value| !NO_NUMBERS.contains(value))
+        .filter(|value| !OUT_OF_RANGE.contains(value))
         .collect();
-    let (mut let_in, mut refused) = (0, 0);
+    let (mut accepted, mut refused) = (0, 0);
     for (claim, allowed) in [
-        // Compared with texts, byte for byte, and none of these is one of ours.
+        // Compared byte for byte; none of these values is the expected one.
         ("iss", &[][..]),
         ("aud", &[]),
-        // Passed: past, or beyond what is a point in time.
+        // In the past, or no valid time.
         ("exp", &[]),
-        // From the epoch on; a fraction of a second is cut off.
+        // A fraction of a second is truncated.
         ("nbf", &["0", "-0", "1.5"]),
         ("iat", &["0", "-0", "1.5"]),
-        // Nobody judges them, and what is no text is no name: a header is set from some of them, or left out.
+        // Never judged; a claim header is set from a string and otherwise omitted.
         ("sub", &any),
         ("jti", &any),
         ("client_id", &any),
         ("azp", &any),
-        // Grants what it says, which is nothing unless it says "x".
+        // Only "x" grants the required scope.
         ("scope", &any),
-        // There, whatever it is: the token is bound to a key.
+        // Any `cnf` binds the token to a key.
         ("cnf", &[]),
-        // Names another kind of token than an access token.
+        // Names another token type.
         ("typ", &[]),
     ] {
         for value in VALUES {
@@ -76,16 +76,24 @@ fn claim_of_the_wrong_type_is_refused_or_ignored() {
                 .sign(&header(""), &claims_with(&test_bed, claim, value));
             let name = format!("{claim} = {value}");
             let hits = test_bed.hits();
-            let answer = test_bed.get("/things", Some(&token));
+            let response = test_bed.get("/things", Some(&token));
             if allowed.contains(&value) {
-                let_in += 1;
-                assert_eq!((answer.status, test_bed.hits() - hits), (200, 1), "{name}");
+                accepted += 1;
+                assert_eq!(
+                    (response.status, test_bed.hits() - hits),
+                    (200, 1),
+                    "{name}"
+                );
                 assert!(test_bed.last().header("x-evil").is_empty(), "{name}");
             } else {
                 refused += 1;
                 assert_eq!(
-                    (answer.status, answer.challenge(), test_bed.hits() - hits),
-                    told(INVALID_TOKEN),
+                    (
+                        response.status,
+                        response.challenge(),
+                        test_bed.hits() - hits
+                    ),
+                    without_hits(INVALID_TOKEN),
                     "{name}"
                 );
             }
@@ -95,13 +103,13 @@ fn claim_of_the_wrong_type_is_refused_or_ignored() {
                 true => 403,
                 false => 401,
             };
-            assert_eq!(scoped, expected, "{name}, where a scope is needed");
+            assert_eq!(scoped, expected, "{name}, with a required scope");
         }
     }
-    assert_eq!((let_in, refused), (106, 158));
+    assert_eq!((accepted, refused), (106, 158));
 }
 
-fn told((status, challenge): Told) -> (u16, Option<&'static str>, usize) {
+fn without_hits((status, challenge): Refused) -> (u16, Option<&'static str>, usize) {
     (status, challenge, 0)
 }
 
@@ -131,11 +139,11 @@ fn malformed_time_neither_wraps_nor_rounds_into_validity() {
         ("exp", "9223372036854775808", 401),
         ("exp", "9223372036854775808.0", 401),
         ("exp", "18446744073709551615", 401),
-        // As often 2^64 as it takes for the rest to be a good time, were it cut off.
+        // A valid time plus 2^64: truncation to 64 bits would accept it.
         ("exp", "18446744075509552216", 401),
         ("exp", "36893488149219104432", 401),
         ("exp", "4294967296", 401),
-        // A good time above 2^32 is as good as one below: this one lies within ten years.
+        // A valid time within ten years.
         ("exp", "2100000000", 200),
         ("exp", "\"1800000600\"", 401),
         ("exp", "[1800000600]", 401),
@@ -165,10 +173,10 @@ fn malformed_time_neither_wraps_nor_rounds_into_validity() {
         let token = test_bed
             .key
             .sign(&header(""), &claims_with(&test_bed, claim, value));
-        let answer = test_bed.get("/things", Some(&token));
-        assert_eq!(answer.status, status, "{claim} = {value}");
+        let response = test_bed.get("/things", Some(&token));
+        assert_eq!(response.status, status, "{claim} = {value}");
         assert_eq!(
-            answer.challenge(),
+            response.challenge(),
             INVALID_TOKEN.1.filter(|_| status == 401),
             "{claim} = {value}"
         );

@@ -1,5 +1,5 @@
-//! Texts that are almost a token: other serialisations, other numbers of parts, other ways to write the same (R20, R22,
-//! RFC 7515 §2 and §5.2, RFC 8725 §2.6).
+//! Malformed tokens: other serialisations, missing parts, other encodings (R20, R22, RFC 7515 §2 and
+//! §5.2, RFC 8725 §2.6).
 
 use std::time::{Duration, Instant};
 
@@ -12,8 +12,8 @@ use super::*;
 )]
 fn other_serialisations_are_refused() {
     let test_bed = TestBed::routes(ROUTES);
-    let good = test_bed.token("");
-    let parts: Vec<_> = good.split('.').collect();
+    let valid = test_bed.token("");
+    let parts: Vec<_> = valid.split('.').collect();
     let [header, payload, signature] = parts[..] else {
         panic!("three parts")
     };
@@ -30,7 +30,7 @@ fn other_serialisations_are_refused() {
             base64url(header)
         )
     };
-    assert_told(
+    assert_refusals(
         &test_bed,
         [
             ("flattened JSON", flattened.clone(), INVALID_REQUEST),
@@ -57,14 +57,16 @@ fn other_serialisations_are_refused() {
             ),
             (
                 "a token in a token",
-                test_bed.key.seal(&format!("{header}.{}", base64url(&good))),
+                test_bed
+                    .key
+                    .seal(&format!("{header}.{}", base64url(&valid))),
                 INVALID_TOKEN,
             ),
             (
                 "a token as a text",
                 test_bed
                     .key
-                    .seal(&format!("{header}.{}", base64url(format!("\"{good}\"")))),
+                    .seal(&format!("{header}.{}", base64url(format!("\"{valid}\"")))),
                 INVALID_TOKEN,
             ),
             (
@@ -78,7 +80,7 @@ fn other_serialisations_are_refused() {
                 INVALID_TOKEN,
             ),
             (
-                "JWE that says ES256",
+                "JWE with alg ES256",
                 jwe(r#"{"alg":"ES256","enc":"A128GCM","typ":"at+jwt","kid":"first"}"#),
                 INVALID_TOKEN,
             ),
@@ -87,25 +89,25 @@ fn other_serialisations_are_refused() {
                 test_bed.key.sign(r#"{"alg":"dir","enc":"A128GCM"}"#, "{}"),
                 INVALID_TOKEN,
             ),
-            ("two tokens", format!("{good},{good}"), INVALID_REQUEST),
+            ("two tokens", format!("{valid},{valid}"), INVALID_REQUEST),
             (
                 "two tokens, a space between",
-                format!("{good} {good}"),
+                format!("{valid} {valid}"),
                 INVALID_REQUEST,
             ),
-            ("quoted", format!("\"{good}\""), INVALID_REQUEST),
-            ("named", format!("token={good}"), INVALID_REQUEST),
+            ("quoted", format!("\"{valid}\""), INVALID_REQUEST),
+            ("named", format!("token={valid}"), INVALID_REQUEST),
             ("CBOR", "2D3DhEOhASZYIg".to_owned(), INVALID_TOKEN),
         ]
-        .map(|(name, lie, told)| (name.to_owned(), lie, told)),
+        .map(|(name, token, expected)| (name.to_owned(), token, expected)),
     );
 }
 
 #[test]
 fn token_with_missing_or_extra_parts_is_refused() {
     let test_bed = TestBed::routes(ROUTES);
-    let good = test_bed.token("");
-    let parts: Vec<_> = good.split('.').collect();
+    let valid = test_bed.token("");
+    let parts: Vec<_> = valid.split('.').collect();
     let [header, payload, signature] = parts[..] else {
         panic!("three parts")
     };
@@ -114,7 +116,7 @@ fn token_with_missing_or_extra_parts_is_refused() {
         [
             ("no dot, header", header.to_owned()),
             ("no dot, payload", payload.to_owned()),
-            ("no dot, all of it", good.replace('.', "")),
+            ("no dot, all of it", valid.replace('.', "")),
             ("one dot, no signature", format!("{header}.{payload}")),
             ("one dot, no payload", format!("{header}.{signature}")),
             ("one dot, no header", format!("{payload}.{signature}")),
@@ -135,8 +137,8 @@ fn token_with_missing_or_extra_parts_is_refused() {
             ),
             ("two dots alone", "..".to_owned()),
             ("one dot alone", ".".to_owned()),
-            ("three dots, one before", format!(".{good}")),
-            ("three dots, one behind", format!("{good}.")),
+            ("three dots, one before", format!(".{valid}")),
+            ("three dots, one behind", format!("{valid}.")),
             (
                 "three dots, two in the middle",
                 format!("{header}..{payload}.{signature}"),
@@ -149,16 +151,16 @@ fn token_with_missing_or_extra_parts_is_refused() {
                 "four dots",
                 format!("{header}.{payload}.{payload}.{payload}.{signature}"),
             ),
-            ("five dots", format!("{good}.{good}")),
+            ("five dots", format!("{valid}.{valid}")),
         ]
-        .map(|(name, lie)| (name.to_owned(), lie)),
+        .map(|(name, token)| (name.to_owned(), token)),
     );
 }
 
 #[test]
 fn flood_of_dots_is_refused_in_linear_time() {
     let test_bed = TestBed::toml(WIDE, "", "", ROUTES);
-    let good = test_bed.token("");
+    let valid = test_bed.token("");
     let began = Instant::now();
     let mut floods = Vec::new();
     for dots in [10_000, 400_000] {
@@ -166,16 +168,16 @@ fn flood_of_dots_is_refused_in_linear_time() {
         floods.push((format!("{dots} dots"), flood.clone()));
         floods.push((
             format!("{dots} dots behind a token"),
-            format!("{good}{flood}"),
+            format!("{valid}{flood}"),
         ));
         floods.push((
             format!("{dots} dots before a token"),
-            format!("{flood}{good}"),
+            format!("{flood}{valid}"),
         ));
         floods.push((format!("{} parts", dots / 4), "e30.".repeat(dots / 4)));
     }
     assert_refused(&test_bed, floods);
-    // Work that grew with the square of the dots would be 10^11 steps here.
+    // Quadratic work would take 10^11 steps here.
     assert!(
         began.elapsed() < Duration::from_secs(5),
         "{:?}",
@@ -187,7 +189,7 @@ fn flood_of_dots_is_refused_in_linear_time() {
 #[expect(clippy::too_many_lines, reason = "a table of cases")]
 fn r22_duplicate_member_is_refused_at_every_depth() {
     let test_bed = TestBed::routes(ROUTES);
-    let mut lies = Vec::new();
+    let mut tokens = Vec::new();
     for more in [
         r#","alg":"ES256""#,
         r#","alg":"none""#,
@@ -202,7 +204,7 @@ fn r22_duplicate_member_is_refused_at_every_depth() {
         r#","x":[[{"y":{"z":1,"z":2}}]]"#,
         r#","x\n":1,"x\u000a":2"#,
     ] {
-        lies.push((
+        tokens.push((
             format!("header {more}"),
             test_bed.key.sign(&header(more), &claims(&test_bed, "")),
         ));
@@ -233,7 +235,7 @@ fn r22_duplicate_member_is_refused_at_every_depth() {
         r#","x":[{"y":1},{"y":1,"y":1}]"#,
         &deep,
     ] {
-        lies.push((
+        tokens.push((
             format!("claims {more:.60}"),
             test_bed.key.sign(&header(""), &claims(&test_bed, more)),
         ));
@@ -242,12 +244,12 @@ fn r22_duplicate_member_is_refused_at_every_depth() {
         "{{\"exp\":1800000600,{}",
         claims(&test_bed, "").strip_prefix('{').expect("an object")
     );
-    lies.push((
+    tokens.push((
         "the first of two".to_owned(),
         test_bed.key.sign(&header(""), &first),
     ));
-    assert_refused(&test_bed, lies);
-    // The same name in two objects stands once in each.
+    assert_refused(&test_bed, tokens);
+    // The same name may occur once in each of two objects.
     let apart = claims(&test_bed, r#","x":{"exp":1},"y":[{"z":1},{"z":1}]"#);
     assert_eq!(
         test_bed
@@ -260,7 +262,7 @@ fn r22_duplicate_member_is_refused_at_every_depth() {
 #[test]
 fn deep_nesting_is_refused() {
     let test_bed = TestBed::toml(WIDE, "", "", ROUTES);
-    let mut lies = Vec::new();
+    let mut tokens = Vec::new();
     for (name, open, close) in [
         ("arrays", "[", "]"),
         ("objects", "{\"x\":", "}"),
@@ -275,47 +277,49 @@ fn deep_nesting_is_refused() {
             ] {
                 let more = format!(",\"x\":{value}");
                 let name = format!("{name}, {depth} deep, {form}");
-                lies.push((
+                tokens.push((
                     format!("{name}, in the claims"),
                     test_bed.key.sign(&header(""), &claims(&test_bed, &more)),
                 ));
-                lies.push((
+                tokens.push((
                     format!("{name}, in the header"),
                     test_bed.key.sign(&header(&more), &claims(&test_bed, "")),
                 ));
-                lies.push((
+                tokens.push((
                     format!("{name}, as the claims"),
                     test_bed.key.sign(&header(""), &value),
                 ));
-                lies.push((
+                tokens.push((
                     format!("{name}, as the header"),
                     test_bed.key.sign(&value, &claims(&test_bed, "")),
                 ));
             }
         }
     }
-    assert_refused(&test_bed, lies);
+    assert_refused(&test_bed, tokens);
 }
 
-// RFC 8725 §2.6 and RFC 7515 §2: one text for one token, or what is revoked and cached by its text passes in another.
+// RFC 8725 §2.6 and RFC 7515 §2: each token has one text. Otherwise a token that is revoked or cached by
+// its text would pass in another spelling.
 #[test]
 #[expect(clippy::too_many_lines, reason = "a table of cases")]
 fn non_canonical_base64url_is_refused() {
     let test_bed = TestBed::routes(ROUTES);
-    let mut lies = Vec::new();
-    // Question marks have both characters that are unlike in base64, and spaces leave bits behind the last byte.
+    let mut tokens = Vec::new();
+    // Question marks produce both characters that differ between base64 and base64url. Spaces leave unused
+    // bits after the last byte.
     let parts = [
-        remainder_one(header(",\"x\":\"??????\"")),
-        remainder_one(claims(&test_bed, ",\"x\":\"??????\"")),
+        with_unused_bits(header(",\"x\":\"??????\"")),
+        with_unused_bits(claims(&test_bed, ",\"x\":\"??????\"")),
     ];
     let parts = parts.map(base64url);
-    let [good_header, good_payload] = &parts;
-    let message = format!("{good_header}.{good_payload}");
-    let good = signed_with_both_characters(&test_bed, &message);
-    for (place, part) in good.split('.').enumerate() {
+    let [valid_header, valid_payload] = &parts;
+    let message = format!("{valid_header}.{valid_payload}");
+    let valid = signed_with_both_characters(&test_bed, &message);
+    for (place, part) in valid.split('.').enumerate() {
         let name = ["header", "payload", "signature"][place];
         let last = place == 2;
-        for (how, written, told) in [
+        for (how, written, expected) in [
             (
                 "a padding of two",
                 format!("{part}=="),
@@ -326,10 +330,10 @@ fn non_canonical_base64url_is_refused() {
                 format!("{part}="),
                 if last { INVALID_TOKEN } else { INVALID_REQUEST },
             ),
-            ("a padding in front", format!("=={part}"), INVALID_REQUEST),
+            ("padding in front", format!("=={part}"), INVALID_REQUEST),
             (
-                "a bit behind the last byte",
-                with_trailing_bit(part),
+                "an unused bit set",
+                with_unused_bit_set(part),
                 INVALID_TOKEN,
             ),
             (
@@ -370,35 +374,35 @@ fn non_canonical_base64url_is_refused() {
                 INVALID_REQUEST,
             ),
         ] {
-            assert_ne!(written, part, "{name}, {how}: as it was");
-            let mut written_parts: Vec<_> = good.split('.').map(str::to_owned).collect();
+            assert_ne!(written, part, "{name}, {how}: unchanged");
+            let mut written_parts: Vec<_> = valid.split('.').map(str::to_owned).collect();
             written_parts[place].clone_from(&written);
-            // A signature over the part as it is written, so that the way of writing is all that is wrong.
-            let lie = if last || !written.is_ascii() {
+            // The signature covers the part as written, so that only its encoding is wrong.
+            let token = if last || !written.is_ascii() {
                 written_parts.join(".")
             } else {
                 test_bed.key.seal(&written_parts[..2].join("."))
             };
-            lies.push((format!("{name}, {how}"), lie, told));
+            tokens.push((format!("{name}, {how}"), token, expected));
         }
     }
     assert_eq!(
-        test_bed.get("/_ready", Some(&good)).status,
+        test_bed.get("/_ready", Some(&valid)).status,
         200,
-        "the way to write it"
+        "the canonical spelling"
     );
-    assert_told(&test_bed, lies);
+    assert_refusals(&test_bed, tokens);
 }
 
-/// `text` with spaces behind it, so that two bits of its base64url mean nothing.
-fn remainder_one(mut text: String) -> String {
+/// Appends spaces to `text` until its base64url has unused bits.
+fn with_unused_bits(mut text: String) -> String {
     while text.len() % 3 != 1 {
         text.push(' ');
     }
     text
 }
 
-/// A token whose signature has `-` and `_` in it: each is another one.
+/// A token whose signature contains `-` and `_`. Each signature is different, so that it tries again.
 fn signed_with_both_characters(test_bed: &TestBed, message: &str) -> String {
     loop {
         let token = test_bed.key.seal(message);
@@ -409,8 +413,8 @@ fn signed_with_both_characters(test_bed: &TestBed, message: &str) -> String {
     }
 }
 
-/// The same bytes where bits behind the last one are not looked at.
-fn with_trailing_bit(part: &str) -> String {
+/// Sets an unused bit: a lenient decoder returns the same bytes.
+fn with_unused_bit_set(part: &str) -> String {
     const ALPHABET: &str = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-_";
     assert_ne!(part.len() % 4, 0, "no bits are left over");
     let (rest, last) = part.split_at(part.len() - 1);
@@ -423,15 +427,15 @@ fn with_trailing_bit(part: &str) -> String {
 fn header_and_payload_must_be_plain_utf_8_json() {
     let test_bed = TestBed::routes(ROUTES);
     let texts = [header(""), claims(&test_bed, "")];
-    let mut lies = Vec::new();
+    let mut tokens = Vec::new();
     for place in [0, 1] {
         let text = &texts[place];
         let object = text.strip_suffix('}').expect("an object");
         let with = |value: &[u8]| [object.as_bytes(), b",\"x\":\"", value, b"\"}"].concat();
         let around = |before: &[u8], after: &[u8]| [before, text.as_bytes(), after].concat();
         for (how, written) in [
-            ("a byte that is no UTF-8", with(b"\xff")),
-            ("half a character", with(b"\xc3")),
+            ("an invalid UTF-8 byte", with(b"\xff")),
+            ("a truncated character", with(b"\xc3")),
             ("an overlong NUL", with(b"\xc0\x80")),
             ("an overlong slash", with(b"\xe0\x80\xaf")),
             ("a surrogate in UTF-8", with(b"\xed\xa0\x80")),
@@ -444,9 +448,9 @@ fn header_and_payload_must_be_plain_utf_8_json() {
             ),
             ("a bare NUL", with(b"\0")),
             ("a bare line end", with(b"\n")),
-            ("an escape that is none", with(b"\\x41")),
+            ("an invalid escape", with(b"\\x41")),
             ("a byte order mark", around(b"\xef\xbb\xbf", b"")),
-            ("a byte order mark behind", around(b"", b"\xef\xbb\xbf")),
+            ("a byte order mark at the end", around(b"", b"\xef\xbb\xbf")),
             (
                 "UTF-16",
                 text.encode_utf16().flat_map(u16::to_le_bytes).collect(),
@@ -459,23 +463,23 @@ fn header_and_payload_must_be_plain_utf_8_json() {
                     .flat_map(u16::to_be_bytes)
                     .collect(),
             ),
-            ("a NUL behind", around(b"", b"\0")),
+            ("a NUL at the end", around(b"", b"\0")),
             ("a NUL in front", around(b"\0", b"")),
-            ("another object behind", around(b"", b"{}")),
-            ("a comma behind", around(b"", b",")),
+            ("another object at the end", around(b"", b"{}")),
+            ("a comma at the end", around(b"", b",")),
             ("a comma inside", [object.as_bytes(), b",}"].concat()),
             ("a comment", around(b"/**/", b"")),
-            ("a comment behind", around(b"", b"//")),
+            ("a comment at the end", around(b"", b"//")),
             ("a form feed", around(b"\x0c", b"")),
             ("a no-break space", around("\u{a0}".as_bytes(), b"")),
             ("single quotes", text.replace('"', "'").into_bytes()),
             ("no quotes", text.replace('"', "").into_bytes()),
             ("in an array", around(b"[", b"]")),
             ("as a text", serde_json::to_vec(text).expect("a text")),
-            ("a prefix against scripts", around(b")]}'\n", b"")),
+            ("a prefix against script inclusion", around(b")]}'\n", b"")),
             ("NaN", [object.as_bytes(), b",\"x\":NaN}"].concat()),
             (
-                "a number too many",
+                "a number out of range",
                 [object.as_bytes(), b",\"x\":1e400}"].concat(),
             ),
             (
@@ -494,11 +498,11 @@ fn header_and_payload_must_be_plain_utf_8_json() {
             written_parts[place] = written;
             let [header, payload] = written_parts.map(base64url);
             let name = format!("{}, {how}", ["header", "payload"][place]);
-            lies.push((name, test_bed.key.seal(&format!("{header}.{payload}"))));
+            tokens.push((name, test_bed.key.seal(&format!("{header}.{payload}"))));
         }
     }
-    assert_refused(&test_bed, lies);
-    // White space around is JSON's own (RFC 8259 §2).
+    assert_refused(&test_bed, tokens);
+    // JSON allows surrounding white space (RFC 8259 §2).
     let spaced = test_bed.key.sign(
         &format!(" \t\r\n{} ", header("")),
         &format!("\n{}\n", claims(&test_bed, "")),

@@ -1,4 +1,4 @@
-//! Headers that choose how the token is to be judged (R20, R21, RFC 8725 §2.1, §3.1, §3.10).
+//! JOSE headers that try to choose how the token is verified (R20, R21, RFC 8725 §2.1, §3.1, §3.10).
 
 use base64::engine::general_purpose::STANDARD;
 use jsonwebtoken::Algorithm;
@@ -12,7 +12,7 @@ use harness::{Reply, Server};
 #[test]
 fn r20_unsigned_token_is_refused_in_every_spelling_of_alg() {
     let test_bed = TestBed::routes(ROUTES);
-    let mut lies = Vec::new();
+    let mut tokens = Vec::new();
     for algorithm in [
         "\"none\"",
         "\"None\"",
@@ -48,15 +48,15 @@ fn r20_unsigned_token_is_refused_in_every_spelling_of_alg() {
     ] {
         let header = format!(r#"{{"alg":{algorithm},"typ":"at+jwt","kid":"first"}}"#);
         let message = format!("{}.{}", base64url(header), base64url(claims(&test_bed, "")));
-        lies.push((
+        tokens.push((
             format!("{algorithm} without a signature"),
             format!("{message}."),
         ));
-        lies.push((
+        tokens.push((
             format!("{algorithm} with zeros"),
             format!("{message}.{}", base64url([0; 64])),
         ));
-        lies.push((
+        tokens.push((
             format!("{algorithm} with a good ES256"),
             test_bed.key.seal(&message),
         ));
@@ -64,8 +64,8 @@ fn r20_unsigned_token_is_refused_in_every_spelling_of_alg() {
     let nameless = test_bed
         .key
         .sign(r#"{"typ":"at+jwt","kid":"first"}"#, &claims(&test_bed, ""));
-    lies.push(("no alg at all".to_owned(), nameless));
-    assert_refused(&test_bed, lies);
+    tokens.push(("no alg at all".to_owned(), nameless));
+    assert_refused(&test_bed, tokens);
 }
 
 #[test]
@@ -80,7 +80,7 @@ fn r20_public_key_in_any_form_is_not_a_shared_secret() {
         .issuer
         .publish(&[&test_bed.key, &keys[0], &keys[1], &keys[2]]);
     let set = json!({ "keys": keys.each_ref().map(Key::jwk) }).to_string();
-    // What the issuer publishes is here: each key is good for what it was made for.
+    // The JWKS is fetched: each key verifies its own tokens.
     for key in &keys {
         assert_eq!(
             test_bed
@@ -91,7 +91,7 @@ fn r20_public_key_in_any_form_is_not_a_shared_secret() {
             key.jwk()
         );
     }
-    // A key that does not say its algorithm is one of its kind all the same.
+    // Keys without `alg` are tried as well.
     let bare = keys.each_ref().map(|key| {
         let mut jwk = key.jwk();
         jwk.as_object_mut().expect("an object").remove("alg");
@@ -99,34 +99,34 @@ fn r20_public_key_in_any_form_is_not_a_shared_secret() {
     });
     let bare = Jwks::parse(json!({ "keys": bare }).to_string().as_bytes()).expect("a set of keys");
     let jwks = Jwks::parse(set.as_bytes()).expect("a set of keys");
-    let mut lies = Vec::new();
+    let mut tokens = Vec::new();
     for key in &keys {
         let jwk = key.jwk();
-        for (form, secret) in forms(&jwk, &set) {
+        for (form, secret) in secret_forms(&jwk, &set) {
             for algorithm in [Algorithm::HS256, Algorithm::HS384, Algorithm::HS512] {
                 let header =
                     json!({ "alg": format!("{algorithm:?}"), "typ": "at+jwt", "kid": jwk["kid"] });
-                let lie =
+                let token =
                     Key::hmac(&secret, algorithm).token_with(&header, &test_bed.issuer.claims(""));
                 let name = format!("{algorithm:?} with the {} key as {form}", jwk["kty"]);
-                // Not even a configuration that allowed it, which the file cannot say, would take it.
-                let Ok(TokenShape::Jwt(jws)) = classify(&lie) else {
+                // Refused even with every algorithm allowed, which gateway.toml cannot express.
+                let Ok(TokenShape::Jwt(jws)) = classify(&token) else {
                     panic!("{name}: no JWT")
                 };
                 for jwks in [&jwks, &bare] {
                     let verdict = KeySet::new(jwks, &Ours::ALL).verify(&jws);
                     assert_eq!(verdict, Err(SignatureError::AlgorithmNotAllowed), "{name}");
                 }
-                lies.push((name, lie));
+                tokens.push((name, token));
             }
         }
     }
-    assert_eq!(lies.len(), 90);
-    assert_refused(&test_bed, lies);
+    assert_eq!(tokens.len(), 90);
+    assert_refused(&test_bed, tokens);
 }
 
-/// All that an attacker could take for the bytes of a public key.
-fn forms(jwk: &Value, set: &str) -> Vec<(&'static str, Vec<u8>)> {
+/// All forms of a public key that an attacker could use as an HMAC secret.
+fn secret_forms(jwk: &Value, set: &str) -> Vec<(&'static str, Vec<u8>)> {
     let (der, raw) = match jwk["kty"].as_str().expect("a kind") {
         "RSA" => {
             let numbers = [integer(&member(jwk, "n")), integer(&member(jwk, "e"))].concat();
@@ -171,7 +171,7 @@ fn forms(jwk: &Value, set: &str) -> Vec<(&'static str, Vec<u8>)> {
         ),
         ("PEM", pem),
         ("DER", der),
-        ("what is in the DER", raw),
+        ("key bits of the DER", raw),
         ("JWK", jwk.to_string().into_bytes()),
         ("set of keys", set.as_bytes().to_vec()),
         ("number", member(jwk, number)),
@@ -212,46 +212,42 @@ fn der(tag: u8, content: &[u8]) -> Vec<u8> {
 fn r21_embedded_key_is_never_used_or_fetched() {
     let test_bed = TestBed::routes(ROUTES);
     let certified = generate_simple_self_signed(["id.test".to_owned()]).expect("a certificate");
-    let stranger = Key::es256("stranger");
+    let unknown = Key::es256("unknown");
     let canary = Server::start({
-        let set = json!({ "keys": [stranger.jwk()] });
+        let set = json!({ "keys": [unknown.jwk()] });
         move |_| Reply::json(&set)
     });
     let url = format!("http://{}/jwks", canary.address);
     let with_kid = |kid: &str| {
-        let mut jwk = stranger.jwk();
+        let mut jwk = unknown.jwk();
         jwk["kid"] = json!(kid);
         jwk
     };
     let x5c = STANDARD.encode(certified.cert.der());
     let secret = Key::hs256(&[7; 32]);
     let certificate = Key::es256_of(&certified.signing_key.serialize_der());
-    let mut lies = Vec::new();
+    let mut tokens = Vec::new();
     for (name, key, more) in [
-        ("jwk", &stranger, json!({ "jwk": stranger.jwk() })),
+        ("jwk", &unknown, json!({ "jwk": unknown.jwk() })),
         (
             "jwk of our kid",
-            &stranger,
+            &unknown,
             json!({ "jwk": with_kid("first") }),
         ),
         (
             "jwk as a text",
-            &stranger,
-            json!({ "jwk": stranger.jwk().to_string() }),
+            &unknown,
+            json!({ "jwk": unknown.jwk().to_string() }),
         ),
-        (
-            "jwk in a list",
-            &stranger,
-            json!({ "jwk": [stranger.jwk()] }),
-        ),
+        ("jwk in a list", &unknown, json!({ "jwk": [unknown.jwk()] })),
         (
             "jwk of the issuer's own key",
-            &stranger,
+            &unknown,
             json!({ "jwk": test_bed.key.jwk() }),
         ),
         (
             "jwks",
-            &stranger,
+            &unknown,
             json!({ "jwks": { "keys": [with_kid("first")] } }),
         ),
         (
@@ -259,16 +255,16 @@ fn r21_embedded_key_is_never_used_or_fetched() {
             &secret,
             json!({ "alg": "HS256", "jwk": { "kty": "oct", "k": base64url([7; 32]) } }),
         ),
-        ("jku", &stranger, json!({ "jku": url })),
+        ("jku", &unknown, json!({ "jku": url })),
         (
-            "jku behind the issuer's name",
-            &stranger,
+            "jku with the issuer's URL as userinfo",
+            &unknown,
             json!({ "jku": format!("{}@{}/jwks", test_bed.issuer.url, canary.address) }),
         ),
-        ("x5u", &stranger, json!({ "x5u": url })),
+        ("x5u", &unknown, json!({ "x5u": url })),
         (
             "jku, x5u and jwk",
-            &stranger,
+            &unknown,
             json!({ "jku": url, "x5u": url, "jwk": with_kid("first") }),
         ),
         ("x5c", &certificate, json!({ "x5c": [x5c] })),
@@ -280,43 +276,43 @@ fn r21_embedded_key_is_never_used_or_fetched() {
         ),
         (
             "iss in the header",
-            &stranger,
+            &unknown,
             json!({ "iss": format!("http://{}", canary.address) }),
         ),
     ] {
-        for kid in [json!("first"), json!("stranger"), json!(url), Value::Null] {
+        for kid in [json!("first"), json!("unknown"), json!(url), Value::Null] {
             let mut header = json!({ "alg": "ES256", "typ": "at+jwt" });
             let members = more.as_object().expect("an object").clone();
             header.as_object_mut().expect("an object").extend(members);
             if !kid.is_null() {
                 header["kid"] = kid.clone();
             }
-            lies.push((
+            tokens.push((
                 format!("{name}, kid {kid}"),
                 key.token_with(&header, &test_bed.issuer.claims("")),
             ));
         }
     }
-    // Claims name keys and places too.
+    // Claims may name keys and URLs too.
     for claim in ["jwk", "jku", "x5u", "jwks_uri", "sub_jwk"] {
         let mut claims = test_bed.issuer.claims("");
         claims[claim] = if claim.ends_with("jwk") {
-            stranger.jwk()
+            unknown.jwk()
         } else {
             json!(url)
         };
-        lies.push((format!("{claim} among the claims"), stranger.token(&claims)));
+        tokens.push((format!("{claim} among the claims"), unknown.token(&claims)));
     }
-    // An issuer that is not configured is not asked for its keys either.
+    // The keys of an unconfigured issuer are not fetched either.
     let mut foreign = test_bed.issuer.claims("");
     foreign["iss"] = json!(format!("http://{}", canary.address));
-    lies.push(("a stranger's issuer".to_owned(), stranger.token(&foreign)));
-    assert_refused(&test_bed, lies);
+    tokens.push(("a unknown's issuer".to_owned(), unknown.token(&foreign)));
+    assert_refused(&test_bed, tokens);
     assert_eq!(canary.connections(), 0);
-    // What is not used does no harm to a token that our key signed.
+    // Unused members do not invalidate a token that a configured key signed.
     let carrying = header(&format!(
         r#","jwk":{},"jku":"{url}","x5u":"{url}","x5c":["{x5c}"]"#,
-        stranger.jwk()
+        unknown.jwk()
     ));
     assert_eq!(
         test_bed
@@ -335,10 +331,10 @@ fn r21_embedded_key_is_never_used_or_fetched() {
 fn r21_kid_is_only_compared() {
     let test_bed = TestBed::toml(WIDE, "", "", ROUTES);
     let canary = Server::start(|_| Reply::status(404));
-    let stranger = Key::es256("first");
-    // What a program that opened its kid would find there: nothing, which is a secret that everybody knows.
-    let nothing = Key::hs256(b"");
-    let mut lies = Vec::new();
+    let unknown = Key::es256("first");
+    // A program that opened `kid` as a file would find it empty: an HMAC secret that an attacker knows.
+    let empty_secret = Key::hs256(b"");
+    let mut tokens = Vec::new();
     for kid in [
         json!("../../dev/null"),
         json!("/dev/null"),
@@ -385,24 +381,24 @@ fn r21_kid_is_only_compared() {
     ] {
         let header = json!({ "alg": "ES256", "typ": "at+jwt", "kid": kid });
         let name = format!("{:.40}", kid.to_string());
-        // The issuer's own signature shows that it is the name that is refused.
-        lies.push((
+        // A valid signature shows that the `kid` alone is refused.
+        tokens.push((
             format!("{name}, our key"),
             test_bed
                 .key
                 .token_with(&header, &test_bed.issuer.claims("")),
         ));
-        lies.push((
-            format!("{name}, a stranger's"),
-            stranger.token_with(&header, &test_bed.issuer.claims("")),
+        tokens.push((
+            format!("{name}, an unknown key"),
+            unknown.token_with(&header, &test_bed.issuer.claims("")),
         ));
         let header = json!({ "alg": "HS256", "typ": "at+jwt", "kid": kid });
-        lies.push((
+        tokens.push((
             format!("{name}, an empty secret"),
-            nothing.token_with(&header, &test_bed.issuer.claims("")),
+            empty_secret.token_with(&header, &test_bed.issuer.claims("")),
         ));
     }
-    assert_refused(&test_bed, lies);
+    assert_refused(&test_bed, tokens);
     assert_eq!(canary.connections(), 0);
 }
 
@@ -410,17 +406,17 @@ fn r21_kid_is_only_compared() {
 fn kid_of_64_kib_exceeds_the_default_token_size() {
     let test_bed = TestBed::routes(ROUTES);
     let header = json!({ "alg": "ES256", "typ": "at+jwt", "kid": "x".repeat(64 * 1024) });
-    let lie = test_bed
+    let token = test_bed
         .key
         .token_with(&header, &test_bed.issuer.claims(""));
-    assert_told(&test_bed, [("64 KiB".to_owned(), lie, TOO_LARGE)]);
+    assert_refusals(&test_bed, [("64 KiB".to_owned(), token, TOO_LARGE)]);
 }
 
 #[test]
 #[expect(clippy::too_many_lines, reason = "a table of cases")]
 fn r21_crit_b64_and_zip_are_refused() {
     let test_bed = TestBed::toml(WIDE, "", "", ROUTES);
-    let mut lies = Vec::new();
+    let mut tokens = Vec::new();
     for (parameter, values) in [
         (
             "crit",
@@ -479,52 +475,52 @@ fn r21_crit_b64_and_zip_are_refused() {
     ] {
         for value in values {
             let header = header(&format!(r#","{parameter}":{value},"exp":1"#));
-            lies.push((
+            tokens.push((
                 format!("{parameter} {value}"),
                 test_bed.key.sign(&header, &claims(&test_bed, "")),
             ));
         }
     }
-    let spelt = header(r#","\u0063rit":["exp"]"#);
-    lies.push((
+    let escaped = header(r#","\u0063rit":["exp"]"#);
+    tokens.push((
         "crit with an escape".to_owned(),
-        test_bed.key.sign(&spelt, &claims(&test_bed, "")),
+        test_bed.key.sign(&escaped, &claims(&test_bed, "")),
     ));
-    // RFC 7797: the payload stands there as it is.
+    // RFC 7797: an unencoded payload.
     let unencoded = format!(
         "{}.eyJ",
         base64url(header(r#","b64":false,"crit":["b64"]"#))
     );
-    lies.push((
+    tokens.push((
         "a payload that is not encoded".to_owned(),
         test_bed.key.seal(&unencoded),
     ));
 
-    let bomb = deflated(&claims(&test_bed, ""), 4 * 1024 * 1024);
+    let deflated = deflate(&claims(&test_bed, ""), 4 * 1024 * 1024);
     for zip in ["\"DEF\"", "\"def\"", "\"NONE\"", "\"GZIP\""] {
         let header = header(&format!(r#","zip":{zip}"#));
-        let message = format!("{}.{}", base64url(header), base64url(&bomb));
-        lies.push((
+        let message = format!("{}.{}", base64url(header), base64url(&deflated));
+        tokens.push((
             format!("4 MiB of spaces as zip {zip}"),
             test_bed.key.seal(&message),
         ));
     }
-    let message = format!("{}.{}", base64url(header("")), base64url(&bomb));
-    lies.push((
+    let message = format!("{}.{}", base64url(header("")), base64url(&deflated));
+    tokens.push((
         "4 MiB of spaces, unannounced".to_owned(),
         test_bed.key.seal(&message),
     ));
-    assert_refused(&test_bed, lies);
-    // The one that says that nothing was done.
+    assert_refused(&test_bed, tokens);
+    // `zip: NONE` claims no compression.
     let harmless = test_bed
         .key
         .sign(&header(r#","zip":"NONE""#), &claims(&test_bed, ""));
     assert_eq!(test_bed.get("/things", Some(&harmless)).status, 200);
 }
 
-/// `text` and at least so many spaces, as RFC 1951 §3.2.6 packs them: one block of fixed Huffman codes, in which 13
-/// bits stand for 258 spaces.
-fn deflated(text: &str, spaces: usize) -> Vec<u8> {
+/// `text` and at least this many spaces, deflated: one block of fixed Huffman codes (RFC 1951 §3.2.6), in
+/// which 13 bits encode 258 spaces.
+fn deflate(text: &str, spaces: usize) -> Vec<u8> {
     let mut bits: Vec<bool> = vec![true, true, false];
     // Codes are packed from their most significant bit.
     let mut code =

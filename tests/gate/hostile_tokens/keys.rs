@@ -1,5 +1,5 @@
-//! Key sets that lie (R18, R23, R26): of what an issuer publishes, only a public key for signatures verifies one, and
-//! the rest takes nothing from it.
+//! Hostile JWKS (R18, R23, R26): only a suitable public key verifies a signature, and unsuitable entries
+//! do not affect the suitable ones.
 
 use std::time::{Duration, Instant};
 
@@ -21,7 +21,7 @@ const ALGORITHMS: [Ours; 5] = [
     Ours::EdDSA,
 ];
 
-/// A published set of keys in front of an upstream; its issuer's name is that of [`ISSUER`].
+/// A gateway with the JWKS of [`ISSUER`], and its upstream.
 struct Published {
     upstream: Server,
     gateway: Gateway,
@@ -29,8 +29,8 @@ struct Published {
 }
 
 impl Published {
-    /// With a good token, to know when the keys are here.
-    fn new(keys: &[Value], good: &str) -> Self {
+    /// Waits until `valid` is accepted: the JWKS is fetched then.
+    fn new(keys: &[Value], valid: &str) -> Self {
         let set = json!({ "keys": keys });
         let keys = Server::start(move |_| Reply::json(&set));
         let upstream = Server::start(|_| Reply::text("hello"));
@@ -44,9 +44,7 @@ impl Published {
             gateway,
             _keys: keys,
         };
-        eventually("the issuer's keys are here", || {
-            published.status(good) == 200
-        });
+        eventually("the JWKS is fetched", || published.status(valid) == 200);
         published
     }
 
@@ -54,15 +52,19 @@ impl Published {
         get(self.gateway.address, "/things", Some(token)).status
     }
 
-    /// Says each lie, and then the truth.
-    fn assert_refused(&self, lies: &[(String, String)], truth: &str) {
+    /// Sends each hostile token, then a valid one.
+    fn assert_refused(&self, tokens: &[(String, String)], valid: &str) {
         let hits = self.upstream.hits();
-        for (name, lie) in lies {
-            let answer = get(self.gateway.address, "/things", Some(lie));
-            assert_eq!((answer.status, answer.challenge()), INVALID_TOKEN, "{name}");
+        for (name, token) in tokens {
+            let response = get(self.gateway.address, "/things", Some(token));
+            assert_eq!(
+                (response.status, response.challenge()),
+                INVALID_TOKEN,
+                "{name}"
+            );
         }
         assert_eq!(self.upstream.hits(), hits);
-        assert_eq!(self.status(truth), 200, "the good key of the set");
+        assert_eq!(self.status(valid), 200, "the suitable key of the set");
     }
 }
 
@@ -70,7 +72,7 @@ fn claims() -> Value {
     harness::claims(ISSUER, "")
 }
 
-/// `key` with other members; `null` takes one away.
+/// `key` with other members; `null` removes one.
 fn with(mut key: Value, members: Value) -> Value {
     let key_members = key.as_object_mut().expect("an object");
     for (name, value) in members.as_object().expect("an object") {
@@ -83,7 +85,7 @@ fn with(mut key: Value, members: Value) -> Value {
     key
 }
 
-/// A token that names `kid`, signed with `algorithm` by `signature`.
+/// A token with this `kid` and `alg`, whose signature `signature` computes.
 fn signed(algorithm: &str, kid: &str, signature: impl FnOnce(&str) -> Vec<u8>) -> String {
     let header = json!({ "alg": algorithm, "typ": "at+jwt", "kid": kid });
     let message = format!(
@@ -94,7 +96,8 @@ fn signed(algorithm: &str, kid: &str, signature: impl FnOnce(&str) -> Vec<u8>) -
     format!("{message}.{}", base64url(signature(&message)))
 }
 
-/// What stands in an RS256 signature of a 2048-bit key (RFC 8017 §9.2): with `e` = 1, it is the signature.
+/// The padded digest of an RS256 signature of a 2048-bit key (RFC 8017 §9.2). With `e` = 1, it is the
+/// signature.
 fn padded(message: &str) -> Vec<u8> {
     let digest = aws_lc_rs::digest::digest(&aws_lc_rs::digest::SHA256, message.as_bytes());
     // DigestInfo of SHA-256.
@@ -112,7 +115,7 @@ fn padded(message: &str) -> Vec<u8> {
 #[test]
 #[expect(clippy::too_many_lines, reason = "a table of cases")]
 fn r23_unsuitable_key_never_verifies_and_a_suitable_one_of_its_set_does() {
-    let good = Key::es256("good");
+    let suitable = Key::es256("good");
     let [ec, ed, rsa] = [
         Key::es256("x"),
         Key::ed25519("x"),
@@ -128,7 +131,7 @@ fn r23_unsuitable_key_never_verifies_and_a_suitable_one_of_its_set_does() {
     let huge = [&[0xc5][..], &[0x5c; 2046], &[0xc5]].concat();
     let even = [&modulus[..255], &[modulus[255] & 0xfe]].concat();
     let point = |x: &[u8], y: &[u8]| json!({ "kty": "EC", "crv": "P-256", "x": base64url(x), "y": base64url(y) });
-    // 2^256 - 2^224 + 2^192 + 2^96 - 1 (SEC 2 §2.4.2), which is zero once more.
+    // The field prime 2^256 - 2^224 + 2^192 + 2^96 - 1 (SEC 2 §2.4.2), which is congruent to zero.
     let field = bytes("_____wAAAAEAAAAAAAAAAAAAAAD_______________8");
     let mut negative = ec.jwk();
     negative["y"] = json!(base64url(
@@ -138,7 +141,7 @@ fn r23_unsuitable_key_never_verifies_and_a_suitable_one_of_its_set_does() {
         ]
         .concat()
     ));
-    // A key of 1024 bits that is good by itself, and a token that it signed.
+    // A sound key of 1024 bits, and a token that it signed.
     let short = json!({ "kty": "RSA", "e": "AQAB", "n": SHORT_MODULUS });
     let short_token = format!(
         "{}.{}.{SHORT_SIGNATURE}",
@@ -384,7 +387,7 @@ fn r23_unsuitable_key_never_verifies_and_a_suitable_one_of_its_set_does() {
         .iter()
         .map(|(kid, key, _)| with(key.clone(), json!({ "kid": kid })))
         .collect();
-    // Things that are no keys at all, and the good one among all of that.
+    // Entries that are not keys, and the suitable key among them.
     keys.splice(
         7..7,
         [
@@ -393,18 +396,19 @@ fn r23_unsuitable_key_never_verifies_and_a_suitable_one_of_its_set_does() {
             json!("key"),
             json!([]),
             json!({}),
-            good.jwk(),
+            suitable.jwk(),
         ],
     );
-    let truth = good.token(&claims());
-    let lies: Vec<_> = rows
+    let valid = suitable.token(&claims());
+    let tokens: Vec<_> = rows
         .into_iter()
-        .map(|(kid, _, lie)| (kid.to_owned(), lie))
+        .map(|(kid, _, token)| (kid.to_owned(), token))
         .collect();
-    Published::new(&keys, &truth).assert_refused(&lies, &truth);
+    Published::new(&keys, &valid).assert_refused(&tokens, &valid);
 }
 
-/// RSA keys are made of 2048 bits and more nowadays: this one was made for the purpose, and its private half is gone.
+/// Libraries no longer generate RSA keys below 2048 bits: this one was made for the test, and its private
+/// key was discarded.
 const SHORT_MODULUS: &str = "\
     tqLUdMYEbXJs7dSWx-O-pcEkVBAb5-dzX-1xkT9n63v0ONBLC-B7Fs9baznMZiW-I3vApng4SNvm7Ng8_RrdFBrvXesWPToz5Yle\
     IfinO-dLtACsi0BGo9ag8AbRhZky8HY4p9ap4FG907FaXk4i_qK0CWCwrTYXnkp9thN7Ask";
@@ -412,12 +416,12 @@ const SHORT_SIGNATURE: &str = "\
     FmPq_5hQFO4h8GHH4t0tBYzV9Ee2EUGrOOPyfXBs_PEvGRV7YcJTP-Tm1HxXsmY39LralxaxcczAfZyiRgo7QxgzSAkX4cSSiMgi\
     QZsGYMKMLHNqRLAVeKZhtofAsEuOxyGbdXmllbEHshK7M8lRZp9ku7AAU8ZUDPt9pgTqppA";
 
-// RFC 8032 §5.1.7: with a key of small order, whoever likes signs: [S]B = R + [k]A holds for S = 0 and R = -[k]A, of
-// which there are eight at most to try.
+// RFC 8032 §5.1.7: for a key of small order, anybody can sign. [S]B = R + [k]A holds for S = 0 and
+// R = -[k]A, of which there are at most eight.
 #[test]
 #[expect(clippy::too_many_lines, reason = "a table of cases")]
 fn r23_ed25519_key_of_small_order_never_verifies() {
-    let good = Key::ed25519("good");
+    let suitable = Key::ed25519("good");
     let small = [
         (
             "the neutral point",
@@ -470,8 +474,8 @@ fn r23_ed25519_key_of_small_order_never_verifies() {
     let mut verified = Vec::new();
     for (name, x) in small {
         let jwk = json!({ "kty": "OKP", "crv": "Ed25519", "kid": "small", "x": x });
-        let set = json!({ "keys": [jwk, good.jwk()] }).to_string();
-        let jwks = Jwks::parse(set.as_bytes()).expect("one key is good");
+        let set = json!({ "keys": [jwk, suitable.jwk()] }).to_string();
+        let jwks = Jwks::parse(set.as_bytes()).expect("a suitable key");
         let keys = KeySet::new(&jwks, &ALGORITHMS);
         let header = base64url(r#"{"alg":"EdDSA","kid":"small"}"#);
         for number in 0..64 {
@@ -489,11 +493,14 @@ fn r23_ed25519_key_of_small_order_never_verifies() {
                 }
             }
         }
-        let truth = good.token(&claims());
-        let Ok(TokenShape::Jwt(jws)) = classify(&truth) else {
-            panic!("no JWT: {truth}")
+        let valid = suitable.token(&claims());
+        let Ok(TokenShape::Jwt(jws)) = classify(&valid) else {
+            panic!("no JWT: {valid}")
         };
-        assert!(keys.verify(&jws).is_ok(), "{name}: the good key of the set");
+        assert!(
+            keys.verify(&jws).is_ok(),
+            "{name}: the suitable key of the set"
+        );
     }
     verified.dedup();
     assert!(verified.is_empty(), "{verified:#?}");
@@ -514,8 +521,8 @@ fn r26_keys_that_share_a_kid_verify_independently() {
         rsa.jwk(),
         right.jwk(),
     ];
-    let truth = right.token(&claims());
-    let published = Published::new(&keys, &truth);
+    let valid = right.token(&claims());
+    let published = Published::new(&keys, &valid);
     for key in [&wrong, &other, &rsa] {
         assert_eq!(
             published.status(&key.token(&claims())),
@@ -524,17 +531,17 @@ fn r26_keys_that_share_a_kid_verify_independently() {
             key.jwk()
         );
     }
-    let stranger = Key::es256("same");
+    let unknown = Key::es256("same");
     let nameless = json!({ "alg": "ES256", "typ": "at+jwt" });
     published.assert_refused(
         &[
             (
-                "a stranger's key of that name".to_owned(),
-                stranger.token(&claims()),
+                "an unknown key with that kid".to_owned(),
+                unknown.token(&claims()),
             ),
             (
-                "a stranger's key without a name".to_owned(),
-                stranger.token_with(&nameless, &claims()),
+                "an unknown key without kid".to_owned(),
+                unknown.token_with(&nameless, &claims()),
             ),
             ("the Ed25519 key as ES256".to_owned(), {
                 other.token_with(
@@ -543,13 +550,13 @@ fn r26_keys_that_share_a_kid_verify_independently() {
                 )
             }),
         ],
-        &truth,
+        &valid,
     );
 }
 
 #[test]
 fn ten_thousand_keys_are_read_and_searched_in_bounded_time() {
-    let good = Key::ed25519("good");
+    let suitable = Key::ed25519("good");
     let mut keys: Vec<_> = (0..9_999_u32)
         .map(|number| {
             let x = base64url(
@@ -559,24 +566,24 @@ fn ten_thousand_keys_are_read_and_searched_in_bounded_time() {
             json!({ "kty": "OKP", "crv": "Ed25519", "kid": format!("k{number}"), "x": x })
         })
         .collect();
-    keys.push(good.jwk());
-    let truth = good.token(&claims());
+    keys.push(suitable.jwk());
+    let valid = suitable.token(&claims());
     let began = Instant::now();
-    let published = Published::new(&keys, &truth);
-    let stranger = Key::ed25519("k5000");
-    let mut lies = Vec::new();
+    let published = Published::new(&keys, &valid);
+    let unknown = Key::ed25519("k5000");
+    let mut tokens = Vec::new();
     for number in 0..100 {
         let header = json!({ "alg": "EdDSA", "typ": "at+jwt", "kid": format!("k{}", 99 * number) });
-        lies.push((header.to_string(), stranger.token_with(&header, &claims())));
+        tokens.push((header.to_string(), unknown.token_with(&header, &claims())));
     }
     for kid in ["good", "k10000", "k"] {
         let header = json!({ "alg": "EdDSA", "typ": "at+jwt", "kid": kid });
-        lies.push((header.to_string(), stranger.token_with(&header, &claims())));
+        tokens.push((header.to_string(), unknown.token_with(&header, &claims())));
     }
-    // Without a name, eight keys are tried and no more.
+    // Without a kid, at most eight keys are tried.
     let header = json!({ "alg": "EdDSA", "typ": "at+jwt" });
-    lies.push(("no kid".to_owned(), stranger.token_with(&header, &claims())));
-    published.assert_refused(&lies, &truth);
+    tokens.push(("no kid".to_owned(), unknown.token_with(&header, &claims())));
+    published.assert_refused(&tokens, &valid);
     assert!(
         began.elapsed() < Duration::from_secs(8),
         "{:?}",
@@ -625,9 +632,9 @@ fn r18_key_of_one_issuer_verifies_no_token_of_another() {
         (&keys[1], "ES256", &one),
         (&shared, "HS256", &two),
     ] {
-        let good = token(key, algorithm, issuer, true);
-        eventually("keys", || {
-            get(gateway.address, "/things", Some(&good)).status == 200
+        let valid = token(key, algorithm, issuer, true);
+        eventually("the JWKS is fetched", || {
+            get(gateway.address, "/things", Some(&valid)).status == 200
         });
     }
     let hits = upstream.hits();
@@ -663,13 +670,13 @@ fn r18_key_of_one_issuer_verifies_no_token_of_another() {
                 &json!("https://0.test/"),
             ),
         ] {
-            let answer = get(
+            let response = get(
                 gateway.address,
                 "/things",
                 Some(&token(key, algorithm, issuer, named)),
             );
             assert_eq!(
-                (answer.status, answer.challenge()),
+                (response.status, response.challenge()),
                 INVALID_TOKEN,
                 "{name}, kid: {named}"
             );

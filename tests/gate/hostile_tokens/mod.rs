@@ -1,9 +1,9 @@
-//! Tokens that lie, and keys that do (R15-R23, R26).
+//! Hostile tokens and hostile JWKS (R15-R23, R26).
 //!
-//! Each lie is a row of a table, and the row's name is what a failure says. A lie is refused in the words that belong
-//! to it, and nothing of it reaches the upstream; wherever a lie is about the text and not about the signature, the
-//! signature over that text is good, so that nothing but the rule in question can refuse it. A gateway that has heard
-//! all of them still takes a good token.
+//! Each hostile token is a named row of a table, and failures quote the name. Each is refused with the
+//! right challenge, and nothing reaches the upstream. Unless the signature itself is under test, it is
+//! valid for the altered text: only the rule under test can refuse the token. Afterwards, the gateway
+//! still accepts a valid token.
 
 mod claims;
 mod forms;
@@ -19,47 +19,52 @@ use serde_json::{Value, json};
 use harness::{Key, TestBed};
 
 const ROUTES: &str = "[[routes]]\npath = \"/things\"\nupstream = \"up\"\n";
-/// Lets a lie of any size come to be judged as a token.
+/// Raises the size limits, so that large tokens are verified.
 const WIDE: &str = "[server]\nmax_header_size = \"1MiB\"\nmax_token_size = \"512KiB\"\n";
 
-/// A status and a challenge.
-type Told = (u16, Option<&'static str>);
-const INVALID_TOKEN: Told = (401, Some("Bearer error=\"invalid_token\""));
-const INVALID_REQUEST: Told = (400, Some("Bearer error=\"invalid_request\""));
-const TOO_LARGE: Told = (431, None);
+/// The status and challenge of a refusal.
+type Refused = (u16, Option<&'static str>);
+const INVALID_TOKEN: Refused = (401, Some("Bearer error=\"invalid_token\""));
+const INVALID_REQUEST: Refused = (400, Some("Bearer error=\"invalid_request\""));
+const TOO_LARGE: Refused = (431, None);
 
-/// Says each lie, and then the truth.
-fn assert_told(test_bed: &TestBed, lies: impl IntoIterator<Item = (String, String, Told)>) {
-    let truth = test_bed.token("");
-    let mut wrong = Vec::new();
-    for (name, lie, expected) in lies {
-        assert_ne!(lie, truth, "{name}: no lie");
+/// Sends each hostile token and compares its refusal; then sends a valid token.
+fn assert_refusals(
+    test_bed: &TestBed,
+    tokens: impl IntoIterator<Item = (String, String, Refused)>,
+) {
+    let valid = test_bed.token("");
+    let mut failures = Vec::new();
+    for (name, token, expected) in tokens {
+        assert_ne!(token, valid, "{name}: this token is valid");
         let hits = test_bed.hits();
-        let answer = test_bed.get("/things", Some(&lie));
-        let (told, hits) = ((answer.status, answer.challenge()), test_bed.hits() - hits);
-        if told != expected || hits != 0 {
-            wrong.push(format!(
-                "{name}: told {told:?} instead of {expected:?}, {hits} requests upstream"
+        let response = test_bed.get("/things", Some(&token));
+        let refused = (response.status, response.challenge());
+        let hits = test_bed.hits() - hits;
+        if refused != expected || hits != 0 {
+            failures.push(format!(
+                "{name}: expected {expected:?}, but found {refused:?} and {hits} requests upstream"
             ));
         }
     }
-    assert!(wrong.is_empty(), "{}", wrong.join("\n"));
+    assert!(failures.is_empty(), "{}", failures.join("\n"));
     assert_eq!(
         (
-            test_bed.get("/things", Some(&truth)).status,
+            test_bed.get("/things", Some(&valid)).status,
             test_bed.hits()
         ),
         (200, 1),
-        "the truth"
+        "the valid token"
     );
 }
 
-/// Says each lie; all of them are invalid tokens.
-fn assert_refused(test_bed: &TestBed, lies: impl IntoIterator<Item = (String, String)>) {
-    assert_told(
+/// Sends each hostile token; all of them are invalid tokens.
+fn assert_refused(test_bed: &TestBed, tokens: impl IntoIterator<Item = (String, String)>) {
+    assert_refusals(
         test_bed,
-        lies.into_iter()
-            .map(|(name, lie)| (name, lie, INVALID_TOKEN)),
+        tokens
+            .into_iter()
+            .map(|(name, token)| (name, token, INVALID_TOKEN)),
     );
 }
 
@@ -71,26 +76,26 @@ fn bytes(text: &str) -> Vec<u8> {
     URL_SAFE_NO_PAD.decode(text).expect("base64url")
 }
 
-/// The bytes of a member of a JWK.
+/// The decoded value of a member of a JWK.
 fn member(jwk: &Value, name: &str) -> Vec<u8> {
     bytes(jwk[name].as_str().expect("a text"))
 }
 
-/// The usual header of a token of `stand.key`, as text that ends before its last brace.
+/// The usual header of a token of the test bed's key, without the closing brace.
 const HEADER: &str = r#"{"alg":"ES256","typ":"at+jwt","kid":"first""#;
 
-/// The usual header with more members.
+/// The usual header with these members appended.
 fn header(more: &str) -> String {
     format!("{HEADER}{more}}}")
 }
 
-/// The good claims of `stand`, as text, with more members.
+/// Valid claims as text, with these members appended.
 fn claims(test_bed: &TestBed, more: &str) -> String {
     let claims = test_bed.issuer.claims("").to_string();
     format!("{}{more}}}", claims.strip_suffix('}').expect("an object"))
 }
 
-/// The good claims of `stand`, with the text `value` for one of them.
+/// Valid claims as text, with the JSON text `value` for one of them.
 fn claims_with(test_bed: &TestBed, name: &str, value: &str) -> String {
     let mut claims = test_bed.issuer.claims("");
     claims.as_object_mut().expect("an object").remove(name);

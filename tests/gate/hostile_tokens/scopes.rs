@@ -1,4 +1,4 @@
-//! Scopes that look like the required one (RFC 6749 §3.3, and docs/tokens-and-scopes.md).
+//! Scopes that resemble the required one (RFC 6749 §3.3, docs/tokens-and-scopes.md).
 
 use super::*;
 
@@ -32,11 +32,11 @@ fn scope_claim_grants_exactly_its_scope_tokens() {
         list(10_000, "\"\"", "\"read\""),
         list(10_000, "7", "\"read\""),
     );
-    let (most, too_many) = (
+    let (max, too_many) = (
         list(1023, "\"a\"", "\"read\""),
         list(1024, "\"a\"", "\"read\""),
     );
-    let (text_of_most, text_of_too_many) = (
+    let (text_of_max, text_of_too_many) = (
         format!("\"{}read\"", "a ".repeat(1023)),
         format!("\"{}read\"", "a ".repeat(1024)),
     );
@@ -50,7 +50,7 @@ fn scope_claim_grants_exactly_its_scope_tokens() {
     let (all, invalid) = ([200; 4], [401; 4]);
     let mut hits = 0;
     for (scope, expected) in [
-        // What is needed, alone and among others.
+        // The required scope, alone and among others.
         ("\"read\"", plain),
         ("\"a read b\"", plain),
         ("\"files.read\"", dotted),
@@ -58,7 +58,7 @@ fn scope_claim_grants_exactly_its_scope_tokens() {
         ("[\"read\"]", plain),
         ("[\"read\",\"files.read\"]", all),
         ("\"\\u0072ead\"", plain),
-        // Parts of it, and more than it.
+        // Parts and extensions of it.
         ("\"rea\"", no),
         ("\"ead\"", no),
         ("\"r\"", no),
@@ -85,7 +85,7 @@ fn scope_claim_grants_exactly_its_scope_tokens() {
         ("\"file.read\"", no),
         ("\"Files.read\"", no),
         ("\"my.files.read\"", no),
-        // Characters that look like those.
+        // Lookalike characters.
         ("\"r\u{435}ad\"", no),
         ("\"re\u{430}d\"", no),
         ("\"\u{ff52}\u{ff45}\u{ff41}\u{ff44}\"", no),
@@ -95,7 +95,7 @@ fn scope_claim_grants_exactly_its_scope_tokens() {
         ("\"\u{202e}daer\"", no),
         ("\"files\u{2024}read\"", no),
         ("\"files\u{3002}read\"", no),
-        // Only spaces separate; what holds another character is no scope-token and grants nothing.
+        // Only spaces separate; text with any other character is no scope-token and grants nothing.
         ("\"\"", no),
         ("\" \"", no),
         ("\"  read  \"", plain),
@@ -117,7 +117,7 @@ fn scope_claim_grants_exactly_its_scope_tokens() {
         ("\"\\\"read\\\"\"", no),
         ("\"re\\\\ad\"", no),
         ("\"[\\\"read\\\"]\"", no),
-        // A star stands for one or more characters, dots included.
+        // A star matches one or more characters, including dots.
         ("\"*\"", all),
         ("\"****\"", all),
         ("\"*****\"", [403, 200, 200, 403]),
@@ -134,7 +134,7 @@ fn scope_claim_grants_exactly_its_scope_tokens() {
         ("\"?\"", no),
         ("\".*\"", no),
         ("\"%\"", no),
-        // The same in arrays, each element of which is one scope-token.
+        // Arrays: each element is one scope-token.
         ("[\"*\"]", all),
         ("[\"*\",\"a\"]", all),
         ("[\"files.*\"]", dotted),
@@ -143,14 +143,14 @@ fn scope_claim_grants_exactly_its_scope_tokens() {
         ("[\" read\"]", no),
         ("[\"\"]", no),
         ("[]", no),
-        // What is no text grants nothing and takes nothing from the others.
+        // An element that is not a string grants nothing and does not affect the others.
         ("[\"read\",7]", plain),
         ("[7,null,true,\"read\",{}]", plain),
         ("[[\"read\"]]", no),
         ("[{\"read\":\"read\"}]", no),
         ("[null]", no),
         ("[7,null,true,[\"read\"],{\"read\":\"read\"}]", no),
-        // A claim of every other type.
+        // Claims of other types.
         ("null", no),
         ("true", no),
         ("7", no),
@@ -158,13 +158,13 @@ fn scope_claim_grants_exactly_its_scope_tokens() {
         ("{}", no),
         ("{\"read\":true}", no),
         ("{\"scope\":\"read\"}", no),
-        // 1024 are the most; what is empty or no text is not counted.
-        (&*most, plain),
+        // At most 1024 scope-tokens; empty elements and other types do not count.
+        (&*max, plain),
         (&*too_many, invalid),
         (&*ones, invalid),
         (&*empties, plain),
         (&*numbers, plain),
-        (&*text_of_most, plain),
+        (&*text_of_max, plain),
         (&*text_of_too_many, invalid),
         (&*spaces, plain),
     ] {
@@ -203,7 +203,7 @@ fn other_claims_grant_no_scope() {
             "{claim:?}"
         );
     }
-    // The first of scope_claims that is there counts, also where it says nothing.
+    // The first present claim of scope_claims counts, even if it grants nothing.
     for first in ["null", "\"\"", "[]", "7", "{}"] {
         let claims = claims_with(&test_bed, "scope", &format!("{first},\"scp\":\"read\""));
         assert_eq!(

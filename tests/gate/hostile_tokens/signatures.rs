@@ -1,4 +1,4 @@
-//! Signatures that are none (R18, RFC 8725 §2.1 and §3.2).
+//! Altered and malformed signatures (R18, RFC 8725 §2.1 and §3.2).
 
 use std::cmp::Ordering;
 
@@ -11,13 +11,13 @@ const ORDER_P256: &str = "ffffffff00000000ffffffffffffffffbce6faada7179e84f3b9ca
 /// The order of Ed25519's base point (RFC 8032 §5.1), most significant byte first.
 const ORDER_ED25519: &str = "1000000000000000000000000000000014def9dea2f79cd65812631a5cf5d3ed";
 
-struct Signed {
+struct KeysOfEveryType {
     test_bed: TestBed,
     keys: [Key; 4],
 }
 
-/// A stand whose issuer has a key of each kind, called after its algorithm.
-fn signed() -> Signed {
+/// A test bed whose issuer has a key of each type, with its algorithm as `kid`.
+fn keys_of_every_type() -> KeysOfEveryType {
     let test_bed = TestBed::routes(ROUTES);
     let keys = [
         Key::es256("ES256"),
@@ -38,25 +38,25 @@ fn signed() -> Signed {
             key.jwk()
         );
     }
-    Signed { test_bed, keys }
+    KeysOfEveryType { test_bed, keys }
 }
 
 #[test]
 #[expect(clippy::too_many_lines, reason = "a table of cases")]
 fn r18_altered_signature_is_refused_in_every_algorithm() {
-    let Signed { test_bed, keys } = signed();
-    let mut lies = Vec::new();
+    let KeysOfEveryType { test_bed, keys } = keys_of_every_type();
+    let mut tokens = Vec::new();
     for key in &keys {
-        let good = key.token(&test_bed.issuer.claims(""));
-        let (message, signature) = good.rsplit_once('.').expect("three parts");
-        let good_bytes = bytes(signature);
-        let length = good_bytes.len();
+        let valid = key.token(&test_bed.issuer.claims(""));
+        let (message, signature) = valid.rsplit_once('.').expect("three parts");
+        let valid_bytes = bytes(signature);
+        let length = valid_bytes.len();
         let changed = |change: &dyn Fn(&mut Vec<u8>)| {
-            let mut changed = good_bytes.clone();
+            let mut changed = valid_bytes.clone();
             change(&mut changed);
             changed
         };
-        // Good signatures of the same key, over something else.
+        // Valid signatures of the same key over other text.
         let over = |header: &str, claims: &str| {
             bytes(
                 key.sign(header, claims)
@@ -90,11 +90,11 @@ fn r18_altered_signature_is_refused_in_every_algorithm() {
                 "the last bit changed",
                 changed(&|bytes| bytes[length - 1] ^= 1),
             ),
-            ("the first byte missing", good_bytes[1..].to_vec()),
-            ("the last byte missing", good_bytes[..length - 1].to_vec()),
+            ("the first byte missing", valid_bytes[1..].to_vec()),
+            ("the last byte missing", valid_bytes[..length - 1].to_vec()),
             ("a zero in front", changed(&|bytes| bytes.insert(0, 0))),
-            ("a zero behind", changed(&|bytes| bytes.push(0))),
-            ("twice", [&good_bytes[..], &good_bytes].concat()),
+            ("a zero at the end", changed(&|bytes| bytes.push(0))),
+            ("twice", [&valid_bytes[..], &valid_bytes].concat()),
             (
                 "its halves exchanged",
                 changed(&|bytes| bytes.rotate_left(length / 2)),
@@ -102,7 +102,7 @@ fn r18_altered_signature_is_refused_in_every_algorithm() {
             ("backwards", changed(&|bytes| bytes.reverse())),
             (
                 "in base64url once more",
-                base64url(&good_bytes).into_bytes(),
+                base64url(&valid_bytes).into_bytes(),
             ),
             ("64 bytes", vec![7; 64]),
             ("96 bytes", vec![7; 96]),
@@ -118,35 +118,35 @@ fn r18_altered_signature_is_refused_in_every_algorithm() {
             ),
             ("over nothing", over("", "")),
         ] {
-            lies.push((
+            tokens.push((
                 format!("{}: {how}", key.jwk()["kid"]),
                 format!("{message}.{}", base64url(signature)),
             ));
         }
-        // The signature of each other kind of key, under this one's name and its own algorithm.
+        // Signatures of each other key type, with this key's kid.
         for other in keys
             .iter()
             .filter(|other| other.jwk()["kid"] != key.jwk()["kid"])
         {
             let name = format!("{}: signed by {}", key.jwk()["kid"], other.jwk()["kid"]);
-            lies.push((name, other.seal(message)));
+            tokens.push((name, other.seal(message)));
             let header =
                 json!({ "alg": other.jwk()["kid"], "typ": "at+jwt", "kid": key.jwk()["kid"] });
             let name = format!("{}: {header}", key.jwk()["kid"]);
-            lies.push((name, other.token_with(&header, &test_bed.issuer.claims(""))));
+            tokens.push((name, other.token_with(&header, &test_bed.issuer.claims(""))));
         }
     }
-    assert_refused(&test_bed, lies);
+    assert_refused(&test_bed, tokens);
 }
 
 #[test]
 fn r18_malformed_ecdsa_signature_is_refused() {
-    let Signed {
+    let KeysOfEveryType {
         test_bed,
         keys: [key, ..],
-    } = signed();
-    let good = key.token(&test_bed.issuer.claims(""));
-    let (message, signature) = good.rsplit_once('.').expect("three parts");
+    } = keys_of_every_type();
+    let valid = key.token(&test_bed.issuer.claims(""));
+    let (message, signature) = valid.rsplit_once('.').expect("three parts");
     let signature = bytes(signature);
     let (r, s) = signature.split_at(32);
     let (order, zero, one) = (hex(ORDER_P256), [0; 32], number(1));
@@ -162,7 +162,7 @@ fn r18_malformed_ecdsa_signature_is_refused() {
     let p1363 = |r: &[u8], s: &[u8]| [r, s].concat();
     let mut long = der(r, s);
     long.insert(1, 0x81);
-    let lies = [
+    let tokens = [
         ("r = s = 0", p1363(&zero, &zero)),
         ("r = 0", p1363(&zero, s)),
         ("s = 0", p1363(r, &zero)),
@@ -184,45 +184,45 @@ fn r18_malformed_ecdsa_signature_is_refused() {
         ("DER", der(r, s)),
         ("DER with a longer length", long),
         ("DER of zeros", der(&[0], &[0])),
-        ("DER with more behind", [&der(r, s)[..], &[0]].concat()),
+        ("DER with a trailing byte", [&der(r, s)[..], &[0]].concat()),
     ];
     assert_refused(
         &test_bed,
-        lies.map(|(name, signature)| {
+        tokens.map(|(name, signature)| {
             (
                 name.to_owned(),
                 format!("{message}.{}", base64url(signature)),
             )
         }),
     );
-    // (r, n - s) is a good signature too, by the arithmetic itself: RFC 7518 §3.4 asks for no smaller one of the two,
-    // and issuers send either. Nothing here may therefore take the text of a token for its name.
+    // (r, n - s) is a valid signature as well: RFC 7518 §3.4 does not require the smaller s, and issuers
+    // send either. The text of a token therefore does not identify it.
     let other = format!("{message}.{}", base64url(p1363(r, &difference(&order, s))));
     assert_eq!(test_bed.get("/things", Some(&other)).status, 200);
 }
 
-// RFC 8032 §5.1.7: S lies below the order, or every signature had another text.
+// RFC 8032 §5.1.7: S must be below the order, so that each signature has one text.
 #[test]
 fn r18_non_canonical_ed25519_signature_is_refused() {
-    let Signed {
+    let KeysOfEveryType {
         test_bed,
         keys: [_, _, key, _],
-    } = signed();
-    let good = key.token(&test_bed.issuer.claims(""));
-    let (message, signature) = good.rsplit_once('.').expect("three parts");
+    } = keys_of_every_type();
+    let valid = key.token(&test_bed.issuer.claims(""));
+    let (message, signature) = valid.rsplit_once('.').expect("three parts");
     let signature = bytes(signature);
     let (r, s) = signature.split_at(32);
     let order = hex(ORDER_ED25519);
     let s: Vec<u8> = s.iter().rev().copied().collect();
     let little = |number: &[u8]| number.iter().rev().copied().collect::<Vec<u8>>();
-    let mut lies = Vec::new();
+    let mut tokens = Vec::new();
     let mut larger = s;
     for times in 1..=14 {
         larger = sum(&larger, &order);
-        lies.push((format!("S + {times} L"), [r, &little(&larger)].concat()));
+        tokens.push((format!("S + {times} L"), [r, &little(&larger)].concat()));
     }
     let identity = little(&number(1));
-    lies.extend(
+    tokens.extend(
         [
             ("S = L", [r, &little(&order)].concat()),
             ("S = 0", [r, &[0; 32]].concat()),
@@ -250,30 +250,30 @@ fn r18_non_canonical_ed25519_signature_is_refused() {
         ]
         .map(|(name, signature)| (name.to_owned(), signature)),
     );
-    let lies = lies
+    let tokens = tokens
         .into_iter()
         .map(|(name, signature)| (name, format!("{message}.{}", base64url(signature))));
-    assert_refused(&test_bed, lies);
+    assert_refused(&test_bed, tokens);
 }
 
-// RFC 8017 §8.2.2, step 1 and §5.2.2: the signature is as long as the modulus and lies below it.
+// RFC 8017 §8.2.2, step 1 and §5.2.2: the signature has the length of the modulus and is below it.
 #[test]
 fn r18_rsa_signature_beyond_the_modulus_is_refused() {
-    let Signed {
+    let KeysOfEveryType {
         test_bed,
         keys: [_, _, _, key],
-    } = signed();
+    } = keys_of_every_type();
     let modulus = member(&key.jwk(), "n");
-    let mut lies = Vec::new();
-    // Whether the sum of one of them with the modulus has as many bytes as that, is luck.
+    let mut tokens = Vec::new();
+    // Whether s + n fits into the length of the modulus depends on the signature: try several.
     for number in 0..16 {
-        let good = key.token(
+        let valid = key.token(
             &serde_json::from_str(&claims(&test_bed, &format!(",\"x\":{number}"))).expect("claims"),
         );
-        let (message, signature) = good.rsplit_once('.').expect("three parts");
+        let (message, signature) = valid.rsplit_once('.').expect("three parts");
         let signature = bytes(signature);
-        let mut put = |what: &str, signature: Vec<u8>| {
-            lies.push((
+        let mut push = |what: &str, signature: Vec<u8>| {
+            tokens.push((
                 format!("{what} of token {number}"),
                 format!("{message}.{}", base64url(signature)),
             ));
@@ -282,14 +282,14 @@ fn r18_rsa_signature_beyond_the_modulus_is_refused() {
             &[&[0], &signature[..]].concat(),
             &[&[0], &modulus[..]].concat(),
         );
-        put("s + n on 257 bytes", wide.clone());
+        push("s + n on 257 bytes", wide.clone());
         if wide[0] == 0 {
-            put("s + n", wide[1..].to_vec());
+            push("s + n", wide[1..].to_vec());
         }
-        put("n - s", difference(&modulus, &signature));
-        put("n", modulus.clone());
+        push("n - s", difference(&modulus, &signature));
+        push("n", modulus.clone());
     }
-    assert_refused(&test_bed, lies);
+    assert_refused(&test_bed, tokens);
 }
 
 fn hex(text: &str) -> Vec<u8> {
@@ -302,7 +302,7 @@ fn number(value: u8) -> Vec<u8> {
     [&[0; 31][..], &[value]].concat()
 }
 
-/// The sum of two numbers of one length, most significant byte first; it must have that length too.
+/// The sum of two big-endian numbers of one length, which the sum must have as well.
 fn sum(one: &[u8], other: &[u8]) -> Vec<u8> {
     let mut carry = 0;
     let mut sum: Vec<u8> = one

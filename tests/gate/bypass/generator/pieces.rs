@@ -1,4 +1,4 @@
-//! What requests are made of.
+//! The parts that generated requests are built from.
 
 pub(super) const PATHS: [&str; 35] = [
     "/",
@@ -52,7 +52,7 @@ pub(super) const ODD_METHODS: [&str; 8] = [
     "delete", "Get", "TRACE", "CONNECT", "PROPFIND", "G-T", "GET\t", "GE T",
 ];
 
-/// What is put somewhere into a path.
+/// Inserted into a path.
 pub(super) const PIECES: [&str; 58] = [
     "/",
     "//",
@@ -114,7 +114,7 @@ pub(super) const PIECES: [&str; 58] = [
     "\u{e9}",
 ];
 
-/// What may stand for one or two dots,
+/// Spellings of one or two dots.
 pub(super) const DOTS: [&str; 10] = [
     "..",
     "..",
@@ -127,7 +127,7 @@ pub(super) const DOTS: [&str; 10] = [
     ".%E2%80%8B.",
     "%20..",
 ];
-/// and what may end a name for a server that decodes before it splits.
+/// Delimiters that may end a name for a server that decodes before it splits.
 pub(super) const ENDS: [&str; 14] = [
     "",
     "%23",
@@ -144,7 +144,7 @@ pub(super) const ENDS: [&str; 14] = [
     "%EF%BC%9F",
     "%EF%BC%8F",
 ];
-/// What some server takes for no part of a name.
+/// Suffixes that some servers ignore.
 pub(super) const SUFFIXES: [&str; 22] = [
     ".json",
     ".JSON",
@@ -170,7 +170,7 @@ pub(super) const SUFFIXES: [&str; 22] = [
     ".json%23",
 ];
 
-/// Lines that are added to the head.
+/// Header lines that are added.
 pub(super) const LINES: [&str; 43] = [
     "X-Client-Id: forged",
     "X_Client_Id: forged",
@@ -217,7 +217,7 @@ pub(super) const LINES: [&str; 43] = [
     "Via: 1.1 x",
 ];
 
-/// Framings of a body `smuggled`; what follows says whether it is one that may pass.
+/// Header lines that frame the body, and the form in which it is sent.
 pub(super) const FRAMINGS: [(&str, &str); 16] = [
     ("Content-Length: LEN", "BODY"),
     ("Transfer-Encoding: chunked", "CHUNKS"),
